@@ -1,0 +1,93 @@
+import type { Clock } from "../model/clock.js";
+import type {
+  Endpoint,
+  FollowerList,
+  Op,
+  PartitionId,
+  ReplicaReport,
+  Role,
+  StorageMode,
+  TableClaim,
+  TabletClaim,
+  Topology,
+} from "../model/cluster-state.js";
+
+/** What LoadTable needs to know (api.proto, TableMeta). */
+export interface LoadRequest extends PartitionId {
+  readonly segCount: number;
+  readonly storageMode: StorageMode;
+  readonly role: Role;
+  /** Leadership term that followers check; 0 for a follower. */
+  readonly term: bigint;
+  /** The replication list of a leader; empty for a follower. */
+  readonly followers: readonly Endpoint[];
+}
+
+/** What ChangeRole needs to know (api.proto, ChangeRoleRequest). */
+export interface RoleRequest {
+  readonly tid: number;
+  readonly pid: number;
+  readonly role: Role;
+  /** Used with role leader only. */
+  readonly term: bigint;
+  /** The replication list of a leader; empty for a follower. */
+  readonly followers: readonly Endpoint[];
+}
+
+/**
+ * What the tool may ask of, and do to, one OpenMLDB cluster, in OpenMLDB's own verbs.
+ *
+ * Calls to the nameserver go to its leader: an answer 300 or an unreachable leader makes the call
+ * read the leader from ZooKeeper again and go on there, within a bound. Calls that are not safe to
+ * repeat (`recoverTable`) fail with `retryable: true` instead, once they may have had an effect:
+ * the caller looks at the state before asking again.
+ *
+ * Every method throws only OpsError: `rejected` with `responseCode` if the peer says no,
+ * `unreachable`, `deadline`, `no-leader`, `bad-answer` or `interrupted` otherwise.
+ */
+export interface Cluster {
+  readonly clock: Clock;
+
+  /** Reads ZooKeeper: who leads, who stands by, which tablets are registered. */
+  topology(): Promise<Topology>;
+  showTablet(): Promise<readonly TabletClaim[]>;
+  /** All tables, or with `of` the one table. */
+  showTable(of?: { readonly db: string; readonly table: string }): Promise<readonly TableClaim[]>;
+  /** The nameserver's configuration, such as `auto_failover` -> `true`. */
+  confGet(): Promise<ReadonlyMap<string, string>>;
+  confSet(key: string, value: string): Promise<void>;
+  /** All ops that the nameserver lists, oldest first. */
+  showOpStatus(): Promise<readonly Op[]>;
+  /**
+   * Flags replicas alive or not. Safe to repeat.
+   *
+   * @param target Without `pid`: all replicas of the table on that endpoint.
+   */
+  updateTableAlive(
+    target: { readonly db: string; readonly table: string; readonly endpoint: Endpoint; readonly pid?: number },
+    isAlive: boolean,
+  ): Promise<void>;
+  /** Queues an op. NOT safe to repeat; code 0 does not even mean that an op exists (protocol, section 6). */
+  recoverTable(id: PartitionId, endpoint: Endpoint): Promise<void>;
+
+  /** What the tablet has loaded: everything, or with `of` that replica only. */
+  getTableStatus(
+    endpoint: Endpoint,
+    of?: { readonly tid: number; readonly pid: number },
+  ): Promise<readonly ReplicaReport[]>;
+  /** The replication list of a loaded leader; empty if it has no follower (code 134). */
+  getTableFollower(endpoint: Endpoint, id: { readonly tid: number; readonly pid: number }): Promise<FollowerList>;
+  /** Starts loading; "loaded already" (code 101) counts as done. Safe to repeat. */
+  loadTable(endpoint: Endpoint, request: LoadRequest): Promise<void>;
+  /** Changes the role of a loaded replica; "is that already" (102, 103) counts as done. Safe to repeat. */
+  changeRole(endpoint: Endpoint, request: RoleRequest): Promise<void>;
+  /** Puts a leader left in kSnapshotPaused back to normal. */
+  recoverSnapshot(
+    endpoint: Endpoint,
+    of: { readonly tid: number; readonly pid: number; readonly storageMode: StorageMode },
+  ): Promise<void>;
+
+  /** Calls made so far, for reports and benchmarks. */
+  callCount(): number;
+  close(): Promise<void>;
+}

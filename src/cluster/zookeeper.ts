@@ -1,0 +1,25 @@
+/** The few operations of ZooKeeper that the tool needs. Implemented by `zookeeper-client.ts` and `sandbox/`. */
+export interface ZooKeeper {
+  /**
+   * Names of the children, in no order.
+   *
+   * @returns Undefined if the path does not exist.
+   */
+  getChildren(path: string): Promise<readonly string[] | undefined>;
+  /** The data of a node; undefined if the path does not exist. */
+  getData(path: string): Promise<Buffer | undefined>;
+  /**
+   * Creates a node and, if needed, its parents (persistent, empty).
+   *
+   * @returns The path created (differs from `path` if sequential), or undefined if it existed already.
+   */
+  create(path: string, data: Buffer, mode: CreateMode): Promise<string | undefined>;
+  /** @returns False if the path does not exist. */
+  setData(path: string, data: Buffer): Promise<boolean>;
+  /** @returns False if the path does not exist. */
+  remove(path: string): Promise<boolean>;
+  /** Ends the session; ephemeral nodes of it go away at once. */
+  close(): Promise<void>;
+}
+
+export type CreateMode = "persistent" | "ephemeral" | "ephemeral-sequential";

@@ -1,0 +1,73 @@
+/** Why something failed, as one word that programs and tests can rely on. */
+export type ErrorCode =
+  /** The command line, an environment default or a file given by the user is wrong. */
+  | "usage"
+  /** No ZooKeeper answered within the limit, or what answered is not ZooKeeper. */
+  | "zookeeper-unreachable"
+  /** ZooKeeper refused the credentials, or none were given where they are needed. */
+  | "zookeeper-auth"
+  /** ZooKeeper answered an operation with an error that is none of the above. */
+  | "zookeeper-failed"
+  /** There is no OpenMLDB cluster under the given root path. */
+  | "no-cluster"
+  /** The cluster is there, but no nameserver leads it. */
+  | "no-leader"
+  /** The peer could not be reached, or dropped the connection. */
+  | "unreachable"
+  /** The peer did not answer before the deadline of the call. */
+  | "deadline"
+  /** The peer answered with a code other than 0; see `responseCode`. */
+  | "rejected"
+  /** The peer answered something that is not the protocol. */
+  | "bad-answer"
+  /** The run was told to stop (a signal). */
+  | "interrupted"
+  /** The time limit of the whole run has passed. */
+  | "time-limit"
+  /** A check forbids going on; nothing was changed. */
+  | "refused";
+
+/** What an {@link OpsError} is made of. */
+export interface OpsErrorParts {
+  readonly code: ErrorCode;
+  /** What happened and why, one line, no final stop. */
+  readonly message: string;
+  /** What the user can do about it; absent when there is nothing better than the message. */
+  readonly hint?: string;
+  /** Whether the same call may succeed if it is made again. Decided where the error is born. */
+  readonly retryable?: boolean;
+  /** The nameserver or tablet concerned, by the name the cluster knows it by. */
+  readonly endpoint?: string;
+  /** OpenMLDB's response code, if the peer answered one. */
+  readonly responseCode?: number;
+  readonly cause?: unknown;
+}
+
+/** The one exception of this tool. Conditions of a cluster are `Problem` values instead. */
+export class OpsError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly retryable: boolean;
+  readonly endpoint: string | undefined;
+  readonly responseCode: number | undefined;
+
+  constructor(parts: OpsErrorParts) {
+    super(parts.message, parts.cause === undefined ? undefined : { cause: parts.cause });
+    this.name = "OpsError";
+    this.code = parts.code;
+    this.hint = parts.hint;
+    this.retryable = parts.retryable ?? false;
+    this.endpoint = parts.endpoint;
+    this.responseCode = parts.responseCode;
+  }
+}
+
+/**
+ * The text of anything thrown, on one line.
+ *
+ * @param thrown Whatever a `catch` received.
+ */
+export function messageOf(thrown: unknown): string {
+  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  return text.replaceAll(/\s*\n\s*/g, " ");
+}

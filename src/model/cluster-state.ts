@@ -1,0 +1,156 @@
+/**
+ * Name of a nameserver or tablet as the cluster knows it: `host:port`, or a server name in
+ * clusters deployed with server names. Never dialled directly; see `Topology.realEndpoint`.
+ */
+export type Endpoint = string;
+
+/** How a table is stored. `unknown` is what no tablet accepts; it is reported, never sent. */
+export type StorageMode = "memory" | "ssd" | "hdd" | "unknown";
+
+/** The role in which a tablet runs a replica. */
+export type Role = "leader" | "follower";
+
+/**
+ * State of a loaded replica on its tablet. `undefined` is the instant between LoadTable's answer
+ * and the start of loading, so it means "loading" (api.proto, TableState).
+ * `other` is a value that this version of the tool does not know.
+ */
+export type ReplicaState = "undefined" | "normal" | "loading" | "making-snapshot" | "snapshot-paused" | "other";
+
+/** One partition of one table. */
+export interface PartitionId {
+  /** Database, or the empty string for a table without one. */
+  readonly db: string;
+  readonly table: string;
+  readonly tid: number;
+  readonly pid: number;
+}
+
+/** What the nameserver says of one replica (nameserver.proto, PartitionMeta). */
+export interface ReplicaClaim {
+  readonly endpoint: Endpoint;
+  readonly isLeader: boolean;
+  readonly isAlive: boolean;
+  /** Last log entry that the nameserver saw there; undefined if it never stored one. Can be old. */
+  readonly offset: bigint | undefined;
+}
+
+/** One leadership: `term` began with the log entry number `offset`. */
+export interface TermStart {
+  readonly term: bigint;
+  readonly offset: bigint;
+}
+
+/** What the nameserver says of one partition. */
+export interface PartitionClaim {
+  readonly pid: number;
+  readonly replicas: readonly ReplicaClaim[];
+  /** Oldest first; the last one is the newest leadership. Can be empty in old metadata. */
+  readonly terms: readonly TermStart[];
+}
+
+/** What the nameserver says of one table (nameserver.proto, TableInfo). */
+export interface TableClaim {
+  /** Database, or the empty string for a table without one. */
+  readonly db: string;
+  readonly table: string;
+  readonly tid: number;
+  readonly segCount: number;
+  readonly storageMode: StorageMode;
+  readonly partitions: readonly PartitionClaim[];
+}
+
+/** What a tablet says of one replica that it has loaded (api.proto, TableStatus). */
+export interface ReplicaReport {
+  readonly tid: number;
+  readonly pid: number;
+  /** Undefined if the tablet sent none, or one that this version of the tool does not know. */
+  readonly role: Role | undefined;
+  readonly state: ReplicaState;
+  readonly offset: bigint;
+  readonly recordCount: bigint;
+}
+
+/** What the nameserver says of one tablet (nameserver.proto, TabletStatus). */
+export interface TabletClaim {
+  readonly endpoint: Endpoint;
+  readonly isHealthy: boolean;
+  /** The nameserver's own word, for showing. */
+  readonly state: string;
+  /** Milliseconds since the state last changed. */
+  readonly ageMs: bigint;
+}
+
+/** One tablet as everybody sees it. */
+export interface TabletView {
+  readonly endpoint: Endpoint;
+  /** Undefined if the nameserver does not know it (never registered since the nameserver leads). */
+  readonly claim: TabletClaim | undefined;
+  /** Whether ZooKeeper holds its ephemeral node. */
+  readonly isRegistered: boolean;
+  /** What it has loaded, by {@link replicaKey}; undefined if it did not answer. */
+  readonly reports: ReadonlyMap<string, ReplicaReport> | undefined;
+  /** Why it did not answer; undefined if it did. */
+  readonly silence: string | undefined;
+}
+
+/** A leader's replication list (api.proto, GetTableFollowerResponse). */
+export interface FollowerList {
+  /** The leader's own last entry at that moment. */
+  readonly offset: bigint;
+  /** Last entry that each follower has acknowledged, by endpoint. */
+  readonly followers: ReadonlyMap<Endpoint, bigint>;
+}
+
+/** State of an op at the nameserver (api.proto, TaskStatus). `other`: unknown to this version. */
+export type OpStatus = "inited" | "doing" | "done" | "failed" | "canceled" | "other";
+
+/** One op of the nameserver (nameserver.proto, OPStatus). */
+export interface Op {
+  readonly id: bigint;
+  /** OPType's name, such as `kRecoverTableOP`. */
+  readonly type: string;
+  readonly status: OpStatus;
+  readonly db: string;
+  readonly table: string;
+  readonly pid: number;
+  /** TaskType's name of the task in progress, `-` if none. */
+  readonly task: string;
+  /** Seconds since the epoch; 0 means not yet. */
+  readonly startTime: bigint;
+  readonly endTime: bigint;
+}
+
+/** Who serves the cluster, as ZooKeeper tells. */
+export interface Topology {
+  readonly leader: Endpoint;
+  readonly standbys: readonly Endpoint[];
+  /** Tablets with a live session; nearline tablets are left out. */
+  readonly tablets: readonly Endpoint[];
+}
+
+/** Everything one observation brought, before anybody judged it. */
+export interface ClusterState {
+  readonly topology: Topology;
+  readonly autoFailover: boolean;
+  readonly tablets: ReadonlyMap<Endpoint, TabletView>;
+  readonly tables: readonly TableClaim[];
+  /** Replication lists by `followerKey(endpoint, tid, pid)`; absent where it was not asked or not answered. */
+  readonly followers: ReadonlyMap<string, FollowerList>;
+  readonly ops: readonly Op[];
+}
+
+/** Key of a replica within one tablet, and of a partition within the cluster. */
+export function replicaKey(id: { readonly tid: number; readonly pid: number }): string {
+  return `${id.tid}/${id.pid}`;
+}
+
+/** Key of a replica in the whole cluster. */
+export function followerKey(endpoint: Endpoint, id: { readonly tid: number; readonly pid: number }): string {
+  return `${id.tid}/${id.pid}@${endpoint}`;
+}
+
+/** An op that has not ended. */
+export function isOpActive(op: Op): boolean {
+  return op.status === "inited" || op.status === "doing";
+}
