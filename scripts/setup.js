@@ -1,0 +1,59 @@
+// Installs what a fresh clone needs: the packages of package-lock.json and, with
+// --with-zookeeper, a real ZooKeeper for the tests. Does nothing, silently, when all is there.
+import { spawnSync } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findZookeeperClasspath, ZOOKEEPER_MISSING } from "./zookeeper-home.js";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const APT_TIMEOUT_MS = 300_000;
+
+installPackages();
+if (process.argv.includes("--with-zookeeper")) installZookeeper();
+
+function installPackages() {
+  const lock = join(root, "package-lock.json");
+  // npm writes this copy of the lock file when an installation is complete.
+  const installed = join(root, "node_modules", ".package-lock.json");
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
+  console.log("setup: npm install");
+  const npm = process.env.npm_execpath;
+  const [command, first] = npm ? [process.execPath, [npm]] : ["npm", []];
+  // Not `npm ci`: it refuses a lock file without the optional packages of other platforms, which a
+  // registry need not carry. This takes the locked versions too, and leaves the lock file alone.
+  const args = [...first, "install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
+  const { status } = spawnSync(command, args, {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  if (status !== 0) {
+    console.error("setup: npm install failed");
+    process.exit(1);
+  }
+}
+
+function installZookeeper() {
+  if (findZookeeperClasspath()) return;
+  // A folder that was asked for but holds no ZooKeeper is for the user to mend.
+  const mayInstall =
+    !process.env.OPENMLDB_OPS_TEST_ZOOKEEPER &&
+    process.getuid?.() === 0 &&
+    existsSync("/usr/bin/apt-get");
+  if (mayInstall) {
+    console.log("setup: apt-get install zookeeper");
+    apt("update");
+    // Recommended packages would bring a daemon that starts itself.
+    apt("install", "--yes", "--no-install-recommends", "zookeeper");
+  }
+  // Not an error of the set-up: the other tests can run, those that need it say the same line.
+  if (!findZookeeperClasspath()) console.error(`setup: ${ZOOKEEPER_MISSING}`);
+}
+
+function apt(...args) {
+  spawnSync("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=120", ...args], {
+    stdio: "ignore",
+    timeout: APT_TIMEOUT_MS,
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
+}

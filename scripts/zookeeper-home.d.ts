@@ -1,0 +1,2 @@
+export const ZOOKEEPER_MISSING: string;
+export function findZookeeperClasspath(): string | undefined;
