@@ -22,4 +22,5 @@ export interface ZooKeeper {
   close(): Promise<void>;
 }
 
+/** How long a node lives, and whether ZooKeeper numbers it. */
 export type CreateMode = "persistent" | "ephemeral" | "ephemeral-sequential";

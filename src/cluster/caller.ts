@@ -1,0 +1,107 @@
+import type {
+  DescMessage,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import { isFieldSet } from "@bufbuild/protobuf";
+import { OpsError } from "../errors.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import { reworded } from "./failure.js";
+import { codes, rejection } from "./response-codes.js";
+import type { CallOptions, Transport } from "./transport.js";
+
+/** Calls nameservers and tablets by the names the cluster knows them by. */
+export interface Caller {
+  /**
+   * Makes one call, once.
+   *
+   * @param accepted Codes that are no failure, beside 0.
+   * @returns The answer, whose `code` is 0 or one of `accepted`.
+   * @throws OpsError `rejected` for every other code, and what the transport and the look-up of the
+   *   address throw. An answer without `code` is `bad-answer`: OpenMLDB always sets it.
+   */
+  call<I extends DescMessage, O extends DescMessage>(
+    endpoint: Endpoint,
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    accepted?: readonly number[],
+  ): Promise<MessageShape<O>>;
+  /** Real endpoint of an endpoint; remembered until a call there cannot reach it. */
+  addressOf(endpoint: Endpoint): Promise<string>;
+  /** Calls made so far, failed ones included. */
+  callCount(): number;
+}
+
+/** @param options `resolve` looks an address up; `callOptions` go with every call. */
+export function createCaller(options: {
+  readonly transport: Transport;
+  readonly resolve: (endpoint: Endpoint) => Promise<string>;
+  readonly callOptions: CallOptions;
+}): Caller {
+  const addresses = new Map<Endpoint, Promise<string>>();
+  let count = 0;
+
+  function addressOf(endpoint: Endpoint): Promise<string> {
+    let address = addresses.get(endpoint);
+    if (address === undefined) {
+      address = options.resolve(endpoint);
+      addresses.set(endpoint, address);
+      address.catch(() => addresses.delete(endpoint));
+    }
+    return address;
+  }
+
+  async function call<I extends DescMessage, O extends DescMessage>(
+    endpoint: Endpoint,
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    accepted: readonly number[] = [],
+  ): Promise<MessageShape<O>> {
+    const address = await addressOf(endpoint);
+    count += 1;
+    let answer: MessageShape<O>;
+    try {
+      answer = await options.transport.unary(address, method, request, options.callOptions);
+    } catch (error) {
+      if (!(error instanceof OpsError)) {
+        throw error;
+      }
+      if (error.code === "unreachable" || error.code === "deadline") {
+        addresses.delete(endpoint);
+      }
+      throw address === endpoint || error.endpoint === undefined
+        ? error
+        : reworded(error, { message: `${endpoint}: ${error.message}`, endpoint });
+    }
+    checkCode({ endpoint, method, accepted }, answer);
+    return answer;
+  }
+
+  return { call, addressOf, callCount: () => count };
+}
+
+function checkCode(
+  {
+    endpoint,
+    method,
+    accepted,
+  }: { endpoint: Endpoint; method: DescMethodUnary; accepted: readonly number[] },
+  answer: MessageShape<DescMessage>,
+): void {
+  const field = method.output.fields.find(({ name }) => name === "code");
+  if (field === undefined || !isFieldSet(answer, field)) {
+    throw new OpsError({
+      code: "bad-answer",
+      message: `${method.name} at ${endpoint}: the answer has no response code`,
+      endpoint,
+    });
+  }
+  const { code, msg } = answer as MessageShape<DescMessage> & {
+    readonly code: number;
+    readonly msg: string;
+  };
+  if (code !== codes.ok && !accepted.includes(code)) {
+    throw rejection({ endpoint, method: method.name, code, msg });
+  }
+}

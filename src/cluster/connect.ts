@@ -1,0 +1,71 @@
+import type { Clock } from "../model/clock.js";
+import { createCaller } from "./caller.js";
+import type { Cluster } from "./cluster.js";
+import { interruption } from "./failure.js";
+import { createNameserverClient } from "./nameserver.js";
+import { createTabletClient } from "./tablet.js";
+import { parseRootPath, readNameservers, readTopology, resolveEndpoint } from "./topology.js";
+import type { Transport } from "./transport.js";
+import type { ZooKeeper } from "./zookeeper.js";
+
+/** How long calls of the nameserver look for a leader that answers, unless told otherwise. */
+const defaultLeaderTimeoutMs = 30_000;
+
+/** What a cluster is made of: real parts in production, in-memory ones in simulations. */
+export interface ClusterParts {
+  readonly zk: ZooKeeper;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** The cluster's root path in ZooKeeper, such as `/openmldb`. */
+  readonly rootPath: string;
+  /** Deadline of each single call. */
+  readonly rpcTimeoutMs: number;
+  /**
+   * How long a call to the nameserver goes on looking for a leader that answers, 30 s if undefined.
+   * Such a call therefore ends within `leaderTimeoutMs + rpcTimeoutMs`.
+   */
+  readonly leaderTimeoutMs?: number | undefined;
+  /**
+   * Ends every call in flight and refuses every later one. What has to be put back after that
+   * (auto_failover) needs a second cluster made of the same parts without this signal.
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * One OpenMLDB cluster. Asks nothing by itself: the first call finds out whether there is one.
+ *
+ * @throws OpsError `usage` if the root path is malformed.
+ */
+export async function createCluster(parts: ClusterParts): Promise<Cluster> {
+  const { zk, transport, clock, rpcTimeoutMs, signal } = parts;
+  const rootPath = parseRootPath(parts.rootPath);
+  const caller = createCaller({
+    transport,
+    resolve: (endpoint) => resolveEndpoint(zk, rootPath, endpoint),
+    callOptions: { timeoutMs: rpcTimeoutMs, signal },
+  });
+  const nameserver = createNameserverClient({
+    caller,
+    readLeader: async () => (await readNameservers(zk, rootPath)).leader,
+    clock,
+    leaderTimeoutMs: parts.leaderTimeoutMs ?? defaultLeaderTimeoutMs,
+    signal,
+  });
+  return {
+    clock,
+    async topology() {
+      if (signal?.aborted === true) {
+        throw interruption(signal);
+      }
+      return readTopology(zk, rootPath);
+    },
+    ...nameserver,
+    ...createTabletClient(caller),
+    callCount: () => caller.callCount(),
+    async close() {
+      transport.close();
+      await zk.close();
+    },
+  };
+}

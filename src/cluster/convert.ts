@@ -1,0 +1,189 @@
+import { setImmediate } from "node:timers/promises";
+import type { DescField, Message } from "@bufbuild/protobuf";
+import { isFieldSet } from "@bufbuild/protobuf";
+import type { GetTableFollowerResponse, TableStatus } from "../gen/openmldb/api_pb.js";
+import { TableMode, TableState, TableStatusSchema } from "../gen/openmldb/api_pb.js";
+import { StorageMode as WireStorageMode } from "../gen/openmldb/common_pb.js";
+import type {
+  OPStatus,
+  PartitionMeta,
+  TableInfo,
+  TablePartition,
+  TabletStatus,
+} from "../gen/openmldb/nameserver_pb.js";
+import { PartitionMetaSchema, TableInfoSchema } from "../gen/openmldb/nameserver_pb.js";
+import type {
+  FollowerList,
+  Op,
+  OpStatus,
+  PartitionClaim,
+  ReplicaClaim,
+  ReplicaReport,
+  ReplicaState,
+  Role,
+  StorageMode,
+  TableClaim,
+  TabletClaim,
+} from "../model/cluster-state.js";
+
+// Messages are read field by field, never spread: a field's default value lives on the prototype of
+// the message, where `{...message}` does not find it.
+
+const storageModes: Readonly<Record<WireStorageMode, StorageMode>> = {
+  [WireStorageMode.kUnknown]: "unknown",
+  [WireStorageMode.kMemory]: "memory",
+  [WireStorageMode.kSSD]: "ssd",
+  [WireStorageMode.kHDD]: "hdd",
+};
+
+const wireStorageModes: Readonly<Record<StorageMode, WireStorageMode>> = {
+  unknown: WireStorageMode.kUnknown,
+  memory: WireStorageMode.kMemory,
+  ssd: WireStorageMode.kSSD,
+  hdd: WireStorageMode.kHDD,
+};
+
+const states: Readonly<Record<TableState, ReplicaState>> = {
+  [TableState.kTableUndefined]: "undefined",
+  [TableState.kTableNormal]: "normal",
+  [TableState.kTableLoading]: "loading",
+  [TableState.kMakingSnapshot]: "making-snapshot",
+  [TableState.kSnapshotPaused]: "snapshot-paused",
+};
+
+const opStatuses: ReadonlyMap<string, OpStatus> = new Map([
+  ["kInited", "inited"],
+  ["kDoing", "doing"],
+  ["kDone", "done"],
+  ["kFailed", "failed"],
+  ["kCanceled", "canceled"],
+]);
+
+/** Replicas converted between two rests of {@link toTableClaims}; some milliseconds of work. */
+const replicasPerTurn = 5000;
+
+/** A value that the schema's enumeration lacks ends among the unknown fields (proto2). */
+function hasUnknownValue(message: Message, field: DescField): boolean {
+  return message.$unknown?.some((unknown) => unknown.no === field.number) ?? false;
+}
+
+/** The storage mode as requests carry it (common.proto, StorageMode). */
+export function toWireStorageMode(mode: StorageMode): WireStorageMode {
+  return wireStorageModes[mode];
+}
+
+/** The role as requests carry it (api.proto, TableMode). */
+export function toWireRole(role: Role): TableMode {
+  return role === "leader" ? TableMode.kTableLeader : TableMode.kTableFollower;
+}
+
+function toStorageMode(info: TableInfo): StorageMode {
+  // Absent means memory (tables of old versions, system tables); a value that this version does
+  // not know must not pass for it.
+  return hasUnknownValue(info, TableInfoSchema.field.storageMode)
+    ? "unknown"
+    : storageModes[info.storageMode];
+}
+
+function toReplicaClaim(meta: PartitionMeta): ReplicaClaim {
+  return {
+    endpoint: meta.endpoint,
+    isLeader: meta.isLeader,
+    isAlive: meta.isAlive,
+    offset: isFieldSet(meta, PartitionMetaSchema.field.offset) ? meta.offset : undefined,
+  };
+}
+
+function toPartitionClaim(partition: TablePartition): PartitionClaim {
+  return {
+    pid: partition.pid,
+    replicas: partition.partitionMeta.map(toReplicaClaim),
+    terms: partition.termOffset.map(({ term, offset }) => ({ term, offset })),
+  };
+}
+
+/**
+ * One table as the nameserver tells of it, or keeps it in ZooKeeper (nameserver.proto, TableInfo).
+ * Partitions and replicas keep their order; replicas in other clusters are left out.
+ */
+export function toTableClaim(info: TableInfo): TableClaim {
+  return {
+    db: info.db,
+    table: info.name,
+    tid: info.tid,
+    segCount: info.segCnt,
+    storageMode: toStorageMode(info),
+    partitions: info.tablePartition.map(toPartitionClaim),
+  };
+}
+
+/** Many tables, in their order; lets other work run in between, so that no turn takes long. */
+export async function toTableClaims(infos: readonly TableInfo[]): Promise<TableClaim[]> {
+  const tables: TableClaim[] = [];
+  let replicas = 0;
+  for (const info of infos) {
+    const table = toTableClaim(info);
+    tables.push(table);
+    for (const partition of table.partitions) {
+      replicas += partition.replicas.length;
+    }
+    if (replicas > replicasPerTurn) {
+      replicas = 0;
+      await setImmediate();
+    }
+  }
+  return tables;
+}
+
+/** One tablet as the nameserver tells of it. Before OpenMLDB 0.5 the word was `kTabletHealthy`. */
+export function toTabletClaim(status: TabletStatus): TabletClaim {
+  return {
+    endpoint: status.endpoint,
+    isHealthy: status.state === "kHealthy" || status.state === "kTabletHealthy",
+    state: status.state,
+    ageMs: status.age,
+  };
+}
+
+/** One op (nameserver.proto, OPStatus). */
+export function toOp(status: OPStatus): Op {
+  return {
+    id: status.opId,
+    type: status.opType,
+    status: opStatuses.get(status.status) ?? "other",
+    db: status.db,
+    table: status.name,
+    pid: status.pid,
+    task: status.taskType,
+    startTime: status.startTime,
+    endTime: status.endTime,
+  };
+}
+
+/**
+ * One loaded replica (api.proto, TableStatus). The tablet leaves `state` out when it holds a value
+ * outside the enumeration, and `offset` when the replica has no replicator: then it counts as 0.
+ */
+export function toReplicaReport(status: TableStatus): ReplicaReport {
+  const { mode, state } = TableStatusSchema.field;
+  return {
+    tid: status.tid,
+    pid: status.pid,
+    role: isFieldSet(status, mode)
+      ? status.mode === TableMode.kTableLeader
+        ? "leader"
+        : "follower"
+      : undefined,
+    state: isFieldSet(status, state) ? states[status.state] : "other",
+    offset: status.offset,
+    recordCount: status.recordCnt,
+  };
+}
+
+/** A leader's replication list; empty where the answer is "no follower" (code 134). */
+export function toFollowerList(response: GetTableFollowerResponse): FollowerList {
+  return {
+    offset: response.offset,
+    followers: new Map(response.followerInfo.map(({ endpoint, offset }) => [endpoint, offset])),
+  };
+}

@@ -1,0 +1,139 @@
+import { OpsError } from "../errors.js";
+import { oneLine } from "./text.js";
+
+/** What one response code of OpenMLDB means. */
+export interface ResponseCode {
+  /** OpenMLDB's own words for it. */
+  readonly name: string;
+  /** The same for a person who reads "... was refused: ...". */
+  readonly meaning: string;
+  /** Whether the same call may succeed later although nobody changed anything else. */
+  readonly retryable: boolean;
+  /** What the user can do about it. */
+  readonly hint?: string;
+}
+
+/** Response codes that the tool decides by. */
+export const codes = {
+  ok: 0,
+  tableAlreadyExists: 101,
+  tableIsLeader: 102,
+  tableIsFollower: 103,
+  noFollower: 134,
+  notLeader: 300,
+} as const;
+
+function entry(
+  name: string,
+  meaning: string,
+  more?: { retryable?: boolean; hint?: string },
+): ResponseCode {
+  return { name, meaning, retryable: false, ...more };
+}
+
+/** OpenMLDB 0.9, base::ReturnCode, as far as the calls of this tool can answer with it. */
+const meanings: ReadonlyMap<number, ResponseCode> = new Map([
+  [-1, entry("error", "it gives no reason")],
+  [0, entry("ok", "it went well")],
+  [100, entry("table is not exist", "it does not have that table or partition")],
+  [101, entry("table already exists", "the replica is loaded already")],
+  [102, entry("table is leader", "the replica is a leader there")],
+  [103, entry("table is follower", "the replica is a follower there")],
+  [104, entry("table is loading", "the replica is still loading", { retryable: true })],
+  [107, entry("table status is not kSnapshotPaused", "its snapshots are not paused")],
+  [110, entry("replicator is not exist", "the replica has no replicator")],
+  [119, entry("replica endpoint already exists", "the replica is in the replication list already")],
+  [129, entry("table meta is illegal", "the table's description is not acceptable")],
+  [
+    131,
+    entry("create table failed", "the table cannot be opened from its disk", {
+      hint: "the partition's directory may be gone from that tablet's disk, or lie in the path of another storage mode",
+    }),
+  ],
+  [134, entry("no follower", "the partition has no follower")],
+  [
+    138,
+    entry("fail to get db root path", "that tablet has no path configured for this storage mode", {
+      hint: "check db_root_path, ssd_root_path and hdd_root_path in the tablet's configuration",
+    }),
+  ],
+  [
+    300,
+    entry("nameserver is not leader", "this nameserver does not lead (yet)", { retryable: true }),
+  ],
+  [
+    301,
+    entry("auto_failover is enabled", "auto_failover is switched on, which forbids it", {
+      hint: "something switched auto_failover on again during the run: find out what, then run the command again",
+    }),
+  ],
+  [302, entry("endpoint is not exist", "the nameserver does not know that tablet")],
+  [
+    303,
+    entry("tablet is not healthy", "the tablet is not healthy in the nameserver's eyes", {
+      retryable: true,
+    }),
+  ],
+  [304, entry("set zk failed", "the nameserver could not write to ZooKeeper", { retryable: true })],
+  [305, entry("create op failed", "the nameserver could not make the op", { retryable: true })],
+  [306, entry("add op data failed", "the nameserver could not queue the op", { retryable: true })],
+  [307, entry("invalid parameter", "a parameter is not valid")],
+  [308, entry("pid is not exist", "there is no such replica of the partition on that tablet")],
+  [309, entry("leader is alive", "the partition's leader is alive")],
+  [310, entry("no alive follower", "the partition has no alive follower")],
+  [311, entry("partition is alive", "the replica is marked alive")],
+  [312, entry("op status is not doing or inited", "the op has ended already")],
+  [
+    318,
+    entry(
+      "src_endpoint is not exist or not healthy",
+      "the tablet to move from is unknown or not healthy",
+    ),
+  ],
+  [
+    319,
+    entry(
+      "des_endpoint is not exist or not healthy",
+      "the tablet to move to is unknown or not healthy",
+    ),
+  ],
+  [320, entry("migrate failed", "the replica cannot be moved")],
+  [321, entry("no pid has update", "that tablet holds no replica of the table")],
+  [
+    1101,
+    entry("not authorized", "the user may not do this", {
+      hint: "check --user and --password_file",
+    }),
+  ],
+]);
+
+/** What a response code means; undefined for codes that this version of the tool does not know. */
+export function describeCode(code: number): ResponseCode | undefined {
+  return meanings.get(code);
+}
+
+/** One answer with a code other than 0. */
+export interface Rejection {
+  /** The peer, by the name the cluster knows it by. */
+  readonly endpoint: string;
+  /** The method's name, such as `RecoverTable`. */
+  readonly method: string;
+  readonly code: number;
+  /** The answer's own text; may be empty. */
+  readonly msg: string;
+}
+
+/** The error `rejected` for an answer with a code other than 0. */
+export function rejection({ endpoint, method, code, msg }: Rejection): OpsError {
+  const known = describeCode(code);
+  const said = oneLine(msg);
+  const tail = said === "" ? `code ${code}` : `code ${code}: ${said}`;
+  return new OpsError({
+    code: "rejected",
+    message: `${method} at ${endpoint} was refused${known === undefined ? "" : `: ${known.meaning}`} (${tail})`,
+    ...(known?.hint === undefined ? {} : { hint: known.hint }),
+    retryable: known?.retryable ?? false,
+    endpoint,
+    responseCode: code,
+  });
+}

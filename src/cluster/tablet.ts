@@ -1,0 +1,118 @@
+import type {
+  DescMessage,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import { OpsError } from "../errors.js";
+import { TabletServer } from "../gen/openmldb/api_pb.js";
+import type { StorageMode } from "../model/cluster-state.js";
+import type { Caller } from "./caller.js";
+import type { Cluster } from "./cluster.js";
+import { toFollowerList, toReplicaReport, toWireRole, toWireStorageMode } from "./convert.js";
+import { failureKindOf } from "./failure.js";
+import { codes } from "./response-codes.js";
+
+/** The part of a cluster that its tablets answer. */
+export type TabletClient = Pick<
+  Cluster,
+  "getTableStatus" | "getTableFollower" | "loadTable" | "changeRole" | "recoverSnapshot"
+>;
+
+/**
+ * Calls to tablets. They are made once, except that
+ *
+ * - a read whose connection broke under it (the tablet restarted since the last call) is made
+ *   again at once, one time;
+ * - any call that never left this process is made again, one time, if the server name of the
+ *   tablet stands for another address by now.
+ *
+ * Waiting for a tablet to come back is the caller's business.
+ */
+export function createTabletClient(caller: Caller): TabletClient {
+  async function call<I extends DescMessage, O extends DescMessage>(
+    endpoint: string,
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    { accepted = [], isRead = false }: { accepted?: readonly number[]; isRead?: boolean } = {},
+  ): Promise<MessageShape<O>> {
+    const address = await caller.addressOf(endpoint);
+    try {
+      return await caller.call(endpoint, method, request, accepted);
+    } catch (error) {
+      if (!(error instanceof OpsError) || error.code !== "unreachable" || !error.retryable) {
+        throw error;
+      }
+      const isWorthIt =
+        failureKindOf(error) === "unsent" ? (await caller.addressOf(endpoint)) !== address : isRead;
+      if (!isWorthIt) {
+        throw error;
+      }
+      return caller.call(endpoint, method, request, accepted);
+    }
+  }
+
+  return {
+    async getTableStatus(endpoint, of) {
+      const request = of === undefined ? {} : { tid: of.tid, pid: of.pid };
+      const answer = await call(endpoint, TabletServer.method.getTableStatus, request, {
+        isRead: true,
+      });
+      return answer.allTableStatus.map(toReplicaReport);
+    },
+
+    async getTableFollower(endpoint, { tid, pid }) {
+      const options = { accepted: [codes.noFollower], isRead: true };
+      return toFollowerList(
+        await call(endpoint, TabletServer.method.getTableFollower, { tid, pid }, options),
+      );
+    },
+
+    async loadTable(endpoint, request) {
+      refuseUnknownMode(endpoint, "LoadTable", request.storageMode);
+      const tableMeta = {
+        tid: request.tid,
+        name: request.table,
+        pid: request.pid,
+        segCnt: request.segCount,
+        replicas: [...request.followers],
+        // What is left out is taken from a file on the tablet's disk, whose role and term are those
+        // of the replica's creation (OpenMLDB 0.9 tablet: LoadTable).
+        mode: toWireRole(request.role),
+        term: request.term,
+        storageMode: toWireStorageMode(request.storageMode),
+        ...(request.db === "" ? {} : { db: request.db }),
+      };
+      await call(
+        endpoint,
+        TabletServer.method.loadTable,
+        { tableMeta },
+        { accepted: [codes.tableAlreadyExists] },
+      );
+    },
+
+    async changeRole(endpoint, { tid, pid, role, term, followers }) {
+      const leaderOnly = role === "leader" ? { term, replicas: [...followers] } : {};
+      const request = { tid, pid, mode: toWireRole(role), ...leaderOnly };
+      const isThatAlready = role === "leader" ? codes.tableIsLeader : codes.tableIsFollower;
+      await call(endpoint, TabletServer.method.changeRole, request, { accepted: [isThatAlready] });
+    },
+
+    async recoverSnapshot(endpoint, { tid, pid, storageMode }) {
+      refuseUnknownMode(endpoint, "RecoverSnapshot", storageMode);
+      const request = { tid, pid, storageMode: toWireStorageMode(storageMode) };
+      await call(endpoint, TabletServer.method.recoverSnapshot, request);
+    },
+  };
+}
+
+/** A tablet would look in the wrong place of its disk, so nothing is sent. */
+function refuseUnknownMode(endpoint: string, method: string, mode: StorageMode): void {
+  if (mode === "unknown") {
+    throw new OpsError({
+      code: "bad-answer",
+      message: `${method} was not sent to ${endpoint}: the nameserver names a storage mode that this tool does not know`,
+      endpoint,
+    });
+  }
+}

@@ -1,0 +1,200 @@
+import { OpsError } from "../errors.js";
+import type { Endpoint, Topology } from "../model/cluster-state.js";
+import { oneLine } from "./text.js";
+import type { ZooKeeper } from "./zookeeper.js";
+
+/** Most znodes that are looked at in search of clusters under other root paths. */
+const searchMax = 200;
+/** Longer texts are no endpoint. */
+const endpointMax = 300;
+
+/**
+ * Checks a root path as users give it.
+ *
+ * @returns The path without slashes at its end.
+ * @throws OpsError `usage`.
+ */
+export function parseRootPath(text: string): string {
+  const path = text.replace(/\/+$/, "");
+  const parts = path.split("/").slice(1);
+  const isFit =
+    path.startsWith("/") &&
+    parts.every((part) => part !== "" && part !== "." && part !== "..") &&
+    !/\p{Cc}/u.test(path);
+  if (!isFit) {
+    throw new OpsError({
+      code: "usage",
+      message: `"${oneLine(text)}" is no ZooKeeper path for --zk_root_path`,
+      hint: "give the zk_root_path of the cluster's configuration, such as /openmldb",
+    });
+  }
+  return path;
+}
+
+/** Whether the text can be dialled: `host:port`, with brackets around an IPv6 address. */
+export function isAddress(text: string): boolean {
+  const port = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s\p{Cc}:/[\]]+):(\d{1,5})$/u.exec(text)?.[1];
+  return port !== undefined && Number(port) >= 1 && Number(port) <= 65535;
+}
+
+/**
+ * Who serves the cluster, as ZooKeeper tells.
+ *
+ * Under `leader` each live nameserver holds an ephemeral sequential znode; the one whose name sorts
+ * first leads. A reconnect can leave two znodes of one nameserver for a while, so standbys are
+ * deduplicated. Under `nodes` each live tablet holds one; `NLTABLET_<endpoint>` is a nearline
+ * tablet, which is no part of the online cluster. Znodes that vanish while they are read are
+ * skipped.
+ *
+ * @param rootPath As {@link parseRootPath} returns it.
+ * @returns Standbys in the order in which they would take over, tablets sorted.
+ * @throws OpsError `no-cluster`, `no-leader`, `bad-answer` if the leader's znode holds no endpoint,
+ *   and what the ZooKeeper client throws.
+ */
+export async function readTopology(zk: ZooKeeper, rootPath: string): Promise<Topology> {
+  const { leader, standbys } = await readNameservers(zk, rootPath);
+  const registered = (await zk.getChildren(`${rootPath}/nodes`)) ?? [];
+  const tablets = registered.filter((name) => !name.startsWith("NLTABLET_")).sort();
+  return { leader, standbys, tablets };
+}
+
+/** The nameservers alone; see {@link readTopology}. */
+export async function readNameservers(
+  zk: ZooKeeper,
+  rootPath: string,
+): Promise<{ readonly leader: Endpoint; readonly standbys: readonly Endpoint[] }> {
+  const names = await zk.getChildren(`${rootPath}/leader`);
+  if (names === undefined) {
+    throw await noCluster(zk, rootPath);
+  }
+  const endpoints = new Set<Endpoint>();
+  // Plain string order: OpenMLDB 0.9 sorts the names as they are.
+  for (const name of [...names].sort()) {
+    const path = `${rootPath}/leader/${name}`;
+    const data = await zk.getData(path);
+    if (data === undefined) {
+      continue;
+    }
+    const endpoint = endpointIn(data);
+    if (endpoint !== undefined) {
+      endpoints.add(endpoint);
+    } else if (endpoints.size === 0) {
+      // An unreadable standby is nobody's concern now, an unreadable leader leaves nobody to ask.
+      throw new OpsError({
+        code: "bad-answer",
+        message: `the znode ${path} holds no nameserver's endpoint`,
+      });
+    }
+  }
+  const [leader, ...standbys] = endpoints;
+  if (leader === undefined) {
+    throw new OpsError({
+      code: "no-leader",
+      message: `no nameserver is registered as leader under ${rootPath}/leader`,
+      hint: "start a nameserver, or wait some seconds if one has just been started",
+      retryable: true,
+    });
+  }
+  return { leader, standbys };
+}
+
+/**
+ * The address to dial for an endpoint: its entry in `map/names` if it is a server name, else the
+ * endpoint itself.
+ *
+ * @throws OpsError `unreachable` (not retryable) if it is neither a known server name nor
+ *   `host:port`, `bad-answer` if the entry is no address.
+ */
+export async function resolveEndpoint(
+  zk: ZooKeeper,
+  rootPath: string,
+  endpoint: Endpoint,
+): Promise<string> {
+  // A name with a slash would be another path; one without anything would be the folder.
+  const isName =
+    endpoint !== "" && endpoint !== "." && endpoint !== ".." && !/[/\p{Cc}]/u.test(endpoint);
+  const path = `${rootPath}/map/names/${endpoint}`;
+  const data = isName ? await zk.getData(path) : undefined;
+  if (data === undefined) {
+    if (isAddress(endpoint)) {
+      return endpoint;
+    }
+    throw new OpsError({
+      code: "unreachable",
+      message: `"${oneLine(endpoint)}" is neither host:port nor a server name under ${rootPath}/map/names`,
+      endpoint,
+    });
+  }
+  const address = endpointIn(data);
+  if (address === undefined || !isAddress(address)) {
+    throw new OpsError({
+      code: "bad-answer",
+      message: `the znode ${path} holds no address`,
+      endpoint,
+    });
+  }
+  return address;
+}
+
+/** Undefined if the data cannot be an endpoint: not UTF-8, empty, too long, blanks or control characters. */
+function endpointIn(data: Buffer): string | undefined {
+  if (data.length === 0 || data.length > endpointMax) {
+    return undefined;
+  }
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(data);
+    return /[\s/\p{Cc}]/u.test(text) ? undefined : text;
+  } catch {
+    return undefined;
+  }
+}
+
+async function noCluster(zk: ZooKeeper, rootPath: string): Promise<OpsError> {
+  const isThere = (await zk.getChildren(rootPath)) !== undefined;
+  const found = await findClusters(zk);
+  const others =
+    found.length === 0
+      ? "no path looks like one"
+      : `the paths that look like one: ${found.join(", ")}`;
+  return new OpsError({
+    code: "no-cluster",
+    message: `no OpenMLDB cluster at ${rootPath}${isThere ? " (the path exists, but holds something else)" : ""}; ${others}`,
+    hint: "give the zk_root_path of the cluster's configuration with --zk_root_path",
+  });
+}
+
+/** Root paths of clusters at most two levels deep, sorted; the search is bounded. */
+async function findClusters(zk: ZooKeeper): Promise<readonly string[]> {
+  const found: string[] = [];
+  let level = [""];
+  let looked = 0;
+  for (let depth = 0; depth <= 2; depth += 1) {
+    const next: string[] = [];
+    for (const path of level) {
+      if (looked >= searchMax) {
+        break;
+      }
+      looked += 1;
+      const children = await childrenIfAllowed(zk, path === "" ? "/" : path);
+      if (["leader", "nodes", "table"].every((name) => children.includes(name))) {
+        found.push(oneLine(path));
+      } else if (depth < 2) {
+        next.push(...[...children].sort().map((name) => `${path}/${name}`));
+      }
+    }
+    level = next;
+  }
+  return found.sort();
+}
+
+/** The search must not fail on a znode that somebody else has protected. */
+async function childrenIfAllowed(zk: ZooKeeper, path: string): Promise<readonly string[]> {
+  try {
+    return (await zk.getChildren(path)) ?? [];
+  } catch (error) {
+    if (error instanceof OpsError && error.code === "zookeeper-unreachable") {
+      throw error;
+    }
+    return [];
+  }
+}

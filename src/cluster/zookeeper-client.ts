@@ -1,0 +1,258 @@
+import {
+  ACL,
+  type Client,
+  Exception,
+  Id,
+  CreateMode as LibraryMode,
+  Permission,
+} from "node-zookeeper-client";
+import pRetry from "p-retry";
+import { messageOf, OpsError } from "../errors.js";
+import type { CreateMode, ZooKeeper } from "./zookeeper.js";
+import { parseZkHosts } from "./zookeeper-hosts.js";
+import { ZkLoss, ZkSession } from "./zookeeper-session.js";
+
+/** How to reach a ZooKeeper. */
+export interface ZooKeeperOptions {
+  /** `host:port[,host:port...]`, see {@link parseZkHosts}. */
+  readonly hosts: string;
+  /** How long connecting may take, milliseconds. */
+  readonly timeoutMs: number;
+  /** Session timeout to ask for, milliseconds. */
+  readonly sessionTimeoutMs: number;
+  /** How long one operation may take, repeats of reads included, milliseconds; 10000 if left out. */
+  readonly operationTimeoutMs?: number;
+  /** Scheme for addauth; `digest` if left out. Only used together with `authCert`. */
+  readonly authScheme?: string | undefined;
+  /** Credentials for addauth, `user:password` with scheme digest; left out: none are sent. */
+  readonly authCert?: string | undefined;
+  /** Told of things that went wrong and were mended, one line each. */
+  readonly onNote?: ((text: string) => void) | undefined;
+  /** Aborting it ends connecting with `interrupted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A client with a connection of its own. */
+export interface ZooKeeperClient extends ZooKeeper {
+  /** When ZooKeeper last answered anything, milliseconds since the epoch. */
+  lastProofOfLifeMs(): number;
+}
+
+const OPERATION_TIMEOUT_MS = 10_000;
+const READ_RETRIES = 5;
+const AUTH_HINT =
+  "give the credentials of the cluster's own configuration: --zk_cert=user:password, and --zk_auth_schema if that is not digest";
+const ADDRESS_HINT = "check --zk_cluster: it names the ZooKeeper servers, not the nameservers";
+
+const MODES: Readonly<Record<CreateMode, number>> = {
+  persistent: LibraryMode.PERSISTENT,
+  ephemeral: LibraryMode.EPHEMERAL,
+  "ephemeral-sequential": LibraryMode.EPHEMERAL_SEQUENTIAL,
+};
+
+/**
+ * Connects to ZooKeeper.
+ *
+ * Reads are repeated when the connection breaks, within the bound of the operation; writes are
+ * not, because whether they took effect is not known then. After the session expired (its ephemeral
+ * nodes are gone then), the next operation opens a new one.
+ *
+ * @returns A connected client. Its operations throw OpsError `zookeeper-auth` if the credentials
+ *   do not suffice, `zookeeper-failed` for all else that ZooKeeper refuses or does not answer
+ *   (retryable if the connection was the reason), and `usage` for paths that are none.
+ * @throws OpsError `zookeeper-unreachable` if no server answered in time, with what happened at
+ *   each; `usage` for malformed `hosts`; `interrupted`.
+ */
+export async function connectZooKeeper(options: ZooKeeperOptions): Promise<ZooKeeperClient> {
+  const hosts = parseZkHosts(options.hosts);
+  const { authCert, authScheme = "digest", onNote } = options;
+  const open = () =>
+    new ZkSession({
+      hosts,
+      // So that within the limit each server gets its turn.
+      attemptMs: options.timeoutMs / (hosts.length + 1),
+      sessionTimeoutMs: options.sessionTimeoutMs,
+      auth: authCert === undefined ? undefined : { scheme: authScheme, secret: authCert },
+    });
+  const session = open();
+  try {
+    await session.connected(options.timeoutMs, options.signal);
+  } catch (error) {
+    await session.close();
+    throw connectError(error, session, options);
+  }
+  const access = new Access(options, session, () => {
+    onNote?.("the ZooKeeper session has expired; opening a new one");
+    return open();
+  });
+  return clientOf(access);
+}
+
+function connectError(error: unknown, session: ZkSession, options: ZooKeeperOptions): OpsError {
+  if (options.signal?.aborted) {
+    return new OpsError({
+      code: "interrupted",
+      message: "interrupted while connecting to ZooKeeper",
+    });
+  }
+  if (error instanceof ZkLoss && error.reason === "auth-failed") return refused("connect", error);
+  return new OpsError({
+    code: "zookeeper-unreachable",
+    message: `no ZooKeeper answered within ${options.timeoutMs / 1000} s: ${session.outcomes()}`,
+    hint: ADDRESS_HINT,
+    retryable: true,
+  });
+}
+
+type Call<T> = (client: Client, done: (error: unknown, value: T) => void) => void;
+
+/** Carries out operations within their bounds, and turns whatever goes wrong into OpsError. */
+class Access {
+  /** Nodes made with credentials belong to them, as OpenMLDB's own do. */
+  readonly acl: ACL[];
+  readonly #timeoutMs: number;
+  readonly #reopen: () => ZkSession;
+  #session: ZkSession;
+
+  constructor(options: ZooKeeperOptions, session: ZkSession, reopen: () => ZkSession) {
+    const who = options.authCert === undefined ? new Id("world", "anyone") : new Id("auth", "");
+    this.acl = [new ACL(Permission.ALL, who)];
+    this.#timeoutMs = options.operationTimeoutMs ?? OPERATION_TIMEOUT_MS;
+    this.#reopen = reopen;
+    this.#session = session;
+  }
+
+  async write<T>(what: string, call: Call<T>): Promise<T> {
+    return this.#once(what, this.#timeoutMs, call);
+  }
+
+  async read<T>(what: string, call: Call<T>): Promise<T> {
+    const deadline = Date.now() + this.#timeoutMs;
+    return pRetry(() => this.#once(what, deadline - Date.now(), call), {
+      retries: READ_RETRIES,
+      minTimeout: 50,
+      shouldRetry: ({ error }) =>
+        error instanceof OpsError && error.retryable && Date.now() < deadline,
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#session.close();
+  }
+
+  lastAnswerMs(): number {
+    return this.#session.lastAnswerMs;
+  }
+
+  async #once<T>(what: string, timeoutMs: number, call: Call<T>): Promise<T> {
+    if (this.#session.expired) this.#session = this.#reopen();
+    const session = this.#session;
+    try {
+      return await session.run(timeoutMs, call);
+    } catch (error) {
+      throw operationError(what, error, session);
+    }
+  }
+}
+
+function clientOf(access: Access): ZooKeeperClient {
+  const create = (path: string, data: Buffer, mode: CreateMode) =>
+    access.write<string>(`create ${path}`, (client, done) =>
+      client.create(path, data, access.acl, MODES[mode], done),
+    );
+  const createParents = async (path: string): Promise<void> => {
+    const parent = path.slice(0, path.lastIndexOf("/"));
+    if (parent === "") return;
+    await unless(Exception.NODE_EXISTS, undefined, () =>
+      createDeep(parent, Buffer.alloc(0), "persistent"),
+    );
+  };
+  const createDeep = async (path: string, data: Buffer, mode: CreateMode): Promise<string> => {
+    const created = await unless(Exception.NO_NODE, undefined, () => create(path, data, mode));
+    if (created !== undefined) return created;
+    await createParents(path);
+    return create(path, data, mode);
+  };
+  return {
+    getChildren: (path) =>
+      unless(Exception.NO_NODE, undefined, () =>
+        access.read<string[]>(`list ${path}`, (client, done) => client.getChildren(path, done)),
+      ),
+    getData: (path) =>
+      unless(Exception.NO_NODE, undefined, async () => {
+        const read = access.read<Buffer | null>(`read ${path}`, (client, done) =>
+          client.getData(path, done),
+        );
+        // A node may have no data at all, which is not the same as empty data for ZooKeeper.
+        return (await read) ?? Buffer.alloc(0);
+      }),
+    create: (path, data, mode) =>
+      unless(Exception.NODE_EXISTS, undefined, () => createDeep(path, data, mode)),
+    setData: (path, data) =>
+      unless(Exception.NO_NODE, false, async () => {
+        await access.write(`write ${path}`, (client, done) => client.setData(path, data, done));
+        return true;
+      }),
+    remove: (path) =>
+      unless(Exception.NO_NODE, false, async () => {
+        await access.write<void>(`remove ${path}`, (client, done) =>
+          client.remove(path, (error) => done(error)),
+        );
+        return true;
+      }),
+    close: () => access.close(),
+    lastProofOfLifeMs: () => access.lastAnswerMs(),
+  };
+}
+
+async function unless<T, U>(code: number, otherwise: U, action: () => Promise<T>): Promise<T | U> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof OpsError && libraryCode(error.cause) === code) return otherwise;
+    throw error;
+  }
+}
+
+function libraryCode(error: unknown): number | undefined {
+  return error instanceof Exception ? error.code : undefined;
+}
+
+function operationError(what: string, error: unknown, session: ZkSession): OpsError {
+  const code = libraryCode(error);
+  if (code === Exception.NO_AUTH || code === Exception.AUTH_FAILED) return refused(what, error);
+  if (error instanceof ZkLoss) return lossError(what, error, session);
+  if (code === Exception.CONNECTION_LOSS) return lossError(what, new ZkLoss("lost"), session);
+  if (code === Exception.SESSION_EXPIRED) return lossError(what, new ZkLoss("expired"), session);
+  // Anything else that is no Exception is the library's check of its arguments.
+  return new OpsError({
+    code: code === undefined ? "usage" : "zookeeper-failed",
+    message: `ZooKeeper: cannot ${what}: ${messageOf(error)}`,
+    cause: error,
+  });
+}
+
+function lossError(what: string, loss: ZkLoss, session: ZkSession): OpsError {
+  if (loss.reason === "auth-failed") return refused(what, loss);
+  const why = {
+    timeout: `no answer in time (${session.outcomes()})`,
+    lost: `the connection was lost (${session.outcomes()})`,
+    expired: "the session has expired",
+    closed: "the client is closed",
+  }[loss.reason];
+  return new OpsError({
+    code: "zookeeper-failed",
+    message: `ZooKeeper: cannot ${what}: ${why}`,
+    retryable: loss.reason !== "closed",
+    cause: loss,
+  });
+}
+
+function refused(what: string, cause: unknown): OpsError {
+  return new OpsError({
+    code: "zookeeper-auth",
+    message: `ZooKeeper: not allowed to ${what}`,
+    hint: AUTH_HINT,
+    cause,
+  });
+}

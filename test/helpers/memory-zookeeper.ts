@@ -1,0 +1,35 @@
+import type { ZooKeeper } from "../../src/cluster/zookeeper.js";
+
+/** A ZooKeeper of which tests can change every node at any time. */
+export interface MemoryZooKeeper extends ZooKeeper {
+  /** Data of each node by path; parents exist by themselves. */
+  readonly nodes: Map<string, Buffer>;
+}
+
+/** @param nodes Text or bytes by path. */
+export function memoryZooKeeper(nodes: Readonly<Record<string, string | Buffer>>): MemoryZooKeeper {
+  const map = new Map<string, Buffer>(
+    Object.entries(nodes).map(([path, data]) => [path, Buffer.from(data)]),
+  );
+  return {
+    nodes: map,
+    async getChildren(path) {
+      const prefix = path === "/" ? "/" : `${path}/`;
+      const below = [...map.keys()].filter((key) => key.startsWith(prefix));
+      const isThere = below.length > 0 || map.has(path) || path === "/";
+      return isThere
+        ? [...new Set(below.map((key) => key.slice(prefix.length).split("/")[0] as string))]
+        : undefined;
+    },
+    getData: async (path) => map.get(path),
+    async create(path, data) {
+      map.set(path, data);
+      return path;
+    },
+    async setData(path, data) {
+      return map.has(path) && map.set(path, data) !== undefined;
+    },
+    remove: async (path) => map.delete(path),
+    async close() {},
+  };
+}
