@@ -15,7 +15,13 @@ export type Role = "leader" | "follower";
  * and the start of loading, so it means "loading" (api.proto, TableState).
  * `other` is a value that this version of the tool does not know.
  */
-export type ReplicaState = "undefined" | "normal" | "loading" | "making-snapshot" | "snapshot-paused" | "other";
+export type ReplicaState =
+  | "undefined"
+  | "normal"
+  | "loading"
+  | "making-snapshot"
+  | "snapshot-paused"
+  | "other";
 
 /** One partition of one table. */
 export interface PartitionId {
@@ -146,7 +152,10 @@ export function replicaKey(id: { readonly tid: number; readonly pid: number }): 
 }
 
 /** Key of a replica in the whole cluster. */
-export function followerKey(endpoint: Endpoint, id: { readonly tid: number; readonly pid: number }): string {
+export function followerKey(
+  endpoint: Endpoint,
+  id: { readonly tid: number; readonly pid: number },
+): string {
   return `${id.tid}/${id.pid}@${endpoint}`;
 }
 

@@ -1,0 +1,46 @@
+import type { Endpoint, PartitionId } from "./cluster-state.js";
+import type { Lane, Step } from "./plan.js";
+
+/** How one step ended. */
+export type StepOutcome =
+  /** It was done now. */
+  | { readonly result: "done"; readonly detail: string }
+  /** What it wanted was true already. */
+  | { readonly result: "already-done" }
+  /** The cluster is not as the plan saw it; the partition is looked at afresh. */
+  | { readonly result: "stale"; readonly detail: string }
+  /** It was tried and did not work; the lane ends. */
+  | { readonly result: "failed"; readonly detail: string };
+
+/** What happens during a run, for progress lines and logs. Carries no formatting. */
+export type RunEvent =
+  | { readonly kind: "note"; readonly text: string }
+  | { readonly kind: "warning"; readonly text: string }
+  /** A lane was planned; `round` counts from 1. */
+  | { readonly kind: "lane"; readonly lane: Lane; readonly round: number }
+  | { readonly kind: "step-started"; readonly id: PartitionId; readonly step: Step }
+  | {
+      readonly kind: "step-ended";
+      readonly id: PartitionId;
+      readonly step: Step;
+      readonly outcome: StepOutcome;
+      /** Milliseconds that the step took. */
+      readonly tookMs: number;
+    }
+  /** A partition is through: nothing more will be done to it in this run. */
+  | {
+      readonly kind: "lane-ended";
+      readonly id: PartitionId;
+      readonly failure: LaneFailure | undefined;
+    };
+
+/** Why a partition could not be finished. */
+export interface LaneFailure {
+  readonly endpoint: Endpoint | undefined;
+  /** What was tried. */
+  readonly step: Step["kind"] | "plan";
+  readonly detail: string;
+}
+
+/** Receives the events of a run, in order. Must not throw. */
+export type OnEvent = (event: RunEvent) => void;

@@ -1,0 +1,159 @@
+import {
+  type ClusterState,
+  type Endpoint,
+  type FollowerList,
+  followerKey,
+  isOpActive,
+  type Op,
+  type PartitionClaim,
+  type PartitionId,
+  type ReplicaClaim,
+  type ReplicaReport,
+  replicaKey,
+  type StorageMode,
+  type TableClaim,
+  type TabletView,
+  type TermStart,
+} from "./cluster-state.js";
+
+/** Whether a tablet can be worked with: `ok` means healthy for the nameserver and answering. */
+export type TabletHealth = "ok" | "offline" | "silent";
+
+/** One replica, both sides by side: what the nameserver claims and what the tablet reports. */
+export interface ReplicaView {
+  readonly endpoint: Endpoint;
+  readonly claim: ReplicaClaim;
+  readonly tablet: TabletHealth;
+  /** Why the tablet is not `ok`, in words; empty if it is. */
+  readonly tabletDetail: string;
+  /** Undefined if the tablet is not `ok` or has not loaded the replica. */
+  readonly report: ReplicaReport | undefined;
+  /** Its replication list, if it runs as leader and answered. */
+  readonly followers: FollowerList | undefined;
+}
+
+/** Everything known of one partition at one moment: the input of diagnose and plan. */
+export interface PartitionView {
+  readonly id: PartitionId;
+  readonly segCount: number;
+  readonly storageMode: StorageMode;
+  /** Oldest leadership first. */
+  readonly terms: readonly TermStart[];
+  readonly replicas: readonly ReplicaView[];
+  /** Ops of this partition that have not ended. */
+  readonly activeOps: readonly Op[];
+}
+
+/** Databases that OpenMLDB keeps for itself; the SQL layer needs them, so they come first. */
+const SYSTEM_DATABASES: readonly string[] = ["__INTERNAL_DB", "__PRE_AGG_DB", "INFORMATION_SCHEMA"];
+
+/** Whether a database is one of OpenMLDB's own. */
+export function isSystemDatabase(db: string): boolean {
+  return SYSTEM_DATABASES.includes(db);
+}
+
+/** `db.table:pid`, or `table:pid` for a table without a database. */
+export function partitionName(id: PartitionId): string {
+  return `${id.db === "" ? "" : `${id.db}.`}${id.table}:${id.pid}`;
+}
+
+/**
+ * Lays both sides of every partition beside each other.
+ *
+ * @returns System databases first (in the order of the documented recovery), then by db, table, pid.
+ */
+export function viewPartitions(state: ClusterState): PartitionView[] {
+  const opsByPartition = new Map<string, Op[]>();
+  for (const op of state.ops.filter(isOpActive)) {
+    const key = opKey(op);
+    opsByPartition.set(key, [...(opsByPartition.get(key) ?? []), op]);
+  }
+  return [...state.tables]
+    .sort(compareTables)
+    .flatMap((table) =>
+      [...table.partitions]
+        .sort((a, b) => a.pid - b.pid)
+        .map((partition) => viewPartition(state, table, partition, opsByPartition)),
+    );
+}
+
+function viewPartition(
+  state: ClusterState,
+  table: TableClaim,
+  partition: PartitionClaim,
+  opsByPartition: ReadonlyMap<string, Op[]>,
+): PartitionView {
+  const id = { db: table.db, table: table.table, tid: table.tid, pid: partition.pid };
+  return {
+    id,
+    segCount: table.segCount,
+    storageMode: table.storageMode,
+    terms: partition.terms,
+    replicas: partition.replicas.map((claim) => viewReplica(state, id, claim)),
+    activeOps: opsByPartition.get(opKey(id)) ?? [],
+  };
+}
+
+function viewReplica(state: ClusterState, id: PartitionId, claim: ReplicaClaim): ReplicaView {
+  const { tablet, tabletDetail } = tabletHealth(state.tablets.get(claim.endpoint));
+  const report =
+    tablet === "ok" ? state.tablets.get(claim.endpoint)?.reports?.get(replicaKey(id)) : undefined;
+  return {
+    endpoint: claim.endpoint,
+    claim,
+    tablet,
+    tabletDetail,
+    report,
+    followers: report && state.followers.get(followerKey(claim.endpoint, id)),
+  };
+}
+
+/**
+ * Judges one tablet.
+ *
+ * @param view Undefined for a tablet that nobody knows (a replica can name one that never came back).
+ */
+export function tabletHealth(view: TabletView | undefined): {
+  tablet: TabletHealth;
+  tabletDetail: string;
+} {
+  if (view?.claim === undefined) {
+    const registered = view?.isRegistered === true;
+    return {
+      tablet: "offline",
+      tabletDetail: registered
+        ? "registered in ZooKeeper, but the nameserver does not know it yet"
+        : "not registered in ZooKeeper and unknown to the nameserver",
+    };
+  }
+  if (!view.claim.isHealthy) {
+    const seconds = view.claim.ageMs / 1000n;
+    const answers = view.reports === undefined ? "" : ", although it answers";
+    return { tablet: "offline", tabletDetail: `${view.claim.state} for ${seconds} s${answers}` };
+  }
+  if (view.reports === undefined) {
+    return {
+      tablet: "silent",
+      tabletDetail: `does not answer: ${view.silence ?? "no reason known"}`,
+    };
+  }
+  return { tablet: "ok", tabletDetail: "" };
+}
+
+function opKey(of: { readonly db: string; readonly table: string; readonly pid: number }): string {
+  return JSON.stringify([of.db, of.table, of.pid]);
+}
+
+function compareTables(a: TableClaim, b: TableClaim): number {
+  const rank = (table: TableClaim) => {
+    const index = SYSTEM_DATABASES.indexOf(table.db);
+    return index < 0 ? SYSTEM_DATABASES.length : index;
+  };
+  return rank(a) - rank(b) || compareText(a.db, b.db) || compareText(a.table, b.table);
+}
+
+/** Code-unit order: the same on every machine, whatever its locale. */
+export function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}

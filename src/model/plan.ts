@@ -1,0 +1,60 @@
+import type { Endpoint, PartitionId, StorageMode, TermStart } from "./cluster-state.js";
+import type { Problem, ProblemCode } from "./problem.js";
+
+/** What a step does, in OpenMLDB's words. */
+export type StepKind =
+  /** Waits until the partition's ops have ended; somebody else is at work. Changes nothing. */
+  | "wait-ops"
+  /** Waits until a load that somebody else began has ended. Changes nothing. */
+  | "wait-load"
+  /** Waits until a follower that is fed reaches the leader's offset. Changes nothing. */
+  | "wait-sync"
+  /** UpdateTableAliveStatus to no. */
+  | "mark-dead"
+  /** LoadTable with mode leader and the newest term; waits until normal. */
+  | "load-leader"
+  /** ChangeRole of a loaded follower to leader, with the newest term. */
+  | "change-role"
+  /** UpdateTableAliveStatus to yes. */
+  | "mark-alive"
+  /** RecoverSnapshot of a replica left in kSnapshotPaused. */
+  | "recover-snapshot"
+  /** RecoverTable of a follower; its op and child ops are followed to their end. */
+  | "recover-table";
+
+/** One step of a lane. */
+export interface Step {
+  readonly kind: StepKind;
+  /** The replica it acts on; undefined for steps about the partition as a whole. */
+  readonly endpoint: Endpoint | undefined;
+  /** The problem that it answers. */
+  readonly why: ProblemCode | "op-in-flight";
+}
+
+/** What is to be done for one partition, in order. The first step that fails ends the lane. */
+export interface Lane {
+  readonly id: PartitionId;
+  readonly segCount: number;
+  readonly storageMode: StorageMode;
+  /** The newest leadership; term 0 if the partition has no history. */
+  readonly newestTerm: TermStart;
+  /** The replica that leads or will lead; undefined if the lane is blocked. */
+  readonly leader: Endpoint | undefined;
+  readonly steps: readonly Step[];
+  /** Why nothing may be done to the partition; undefined if something may. */
+  readonly blocked: Problem | undefined;
+}
+
+/** One UpdateTableAliveStatus call that marks replicas of a table on one endpoint not alive. */
+export interface Mark {
+  readonly db: string;
+  readonly table: string;
+  readonly endpoint: Endpoint;
+  /** Undefined: every replica of the table on that endpoint. */
+  readonly pid: number | undefined;
+}
+
+/** Whether a step changes the cluster. Waiting steps need neither the guard nor a question. */
+export function isMutating(step: Step): boolean {
+  return !(step.kind === "wait-ops" || step.kind === "wait-load" || step.kind === "wait-sync");
+}

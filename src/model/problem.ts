@@ -1,0 +1,45 @@
+import type { Endpoint } from "./cluster-state.js";
+
+/** Everything that {@link file://../recovery/diagnose.ts} can find wrong with a partition, worst first. */
+export const PROBLEM_CODES = [
+  /** No replica of the partition is flagged leader, so nothing says whose data leads. */
+  "no-leader-flagged",
+  /** Every replica that may lead is on a tablet that is offline or silent. */
+  "leader-unavailable",
+  /** The nameserver does not count the replica's tablet as healthy. */
+  "tablet-offline",
+  /** The nameserver counts the tablet as healthy, but it does not answer. */
+  "tablet-silent",
+  /** The tablet answers and has not loaded the replica: what every replica is after a restart. */
+  "not-loaded",
+  /** The tablet is loading the replica. */
+  "loading",
+  /** The tablet reports a state that this version of the tool does not know. */
+  "state-unknown",
+  /** A second replica is flagged leader beside the one that leads: an ex-leader. */
+  "extra-leader",
+  /** The tablet runs the replica in another role than the nameserver believes. */
+  "wrong-role",
+  /** The nameserver counts the replica as dead. */
+  "marked-dead",
+  /** The leader does not feed the follower: it is missing in the replication list. */
+  "not-linked",
+  /** The leader could not be asked whom it feeds. */
+  "link-unknown",
+  /** The leader feeds the follower, but the follower does not reach the leader's offset. */
+  "behind",
+  /** A failed op left the replica in kSnapshotPaused: it serves, but makes no snapshots. */
+  "snapshot-paused",
+] as const;
+
+/** One of {@link PROBLEM_CODES}. */
+export type ProblemCode = (typeof PROBLEM_CODES)[number];
+
+/** One thing that is wrong with a partition or with one replica of it. */
+export interface Problem {
+  readonly code: ProblemCode;
+  /** The replica concerned; undefined if it is the partition as a whole. */
+  readonly endpoint: Endpoint | undefined;
+  /** The cause in words, with numbers where there are any. No final stop. */
+  readonly text: string;
+}

@@ -1,0 +1,44 @@
+import type { Endpoint, PartitionId } from "./cluster-state.js";
+import type { Problem } from "./problem.js";
+
+/** How one partition stands at the end. */
+export interface PartitionResult {
+  readonly id: PartitionId;
+  /** `recovered`: something was wrong when the run began, and nothing is now. */
+  readonly status: "healthy" | "recovered" | "unhealthy";
+  /** The replica that leads now; undefined if nobody does. */
+  readonly leader: Endpoint | undefined;
+  /** Whether it takes reads and writes: a leader serves, whatever its followers do. */
+  readonly isServing: boolean;
+  /** What is wrong now; empty unless `unhealthy`. */
+  readonly problems: readonly Problem[];
+  /** What was tried in vain; undefined if nothing was, or all of it worked. */
+  readonly failure: string | undefined;
+  /** What to do next, in words with the exact command; empty unless `unhealthy`. */
+  readonly next: string;
+}
+
+/** What a run found, did and left: the one screen at its end. */
+export interface RunReport {
+  readonly command: "recoverdata" | "inspect";
+  readonly leader: Endpoint;
+  /** Every tablet that is not healthy or does not answer, with the reason. */
+  readonly sickTablets: readonly { readonly endpoint: Endpoint; readonly reason: string }[];
+  readonly tablets: number;
+  readonly tables: number;
+  readonly replicas: number;
+  /** Only the partitions that are not plainly healthy, in the order of the view. */
+  readonly partitions: readonly PartitionResult[];
+  readonly partitionCount: number;
+  readonly autoFailover: {
+    readonly before: boolean;
+    /** Undefined if it could not be read at the end. */
+    readonly after: boolean | undefined;
+    /** Why it could not be put back; undefined if it is as it was. */
+    readonly notRestored: string | undefined;
+  };
+  /** Changes that the run made (calls that change something and succeeded). */
+  readonly changes: number;
+  readonly calls: number;
+  readonly tookMs: number;
+}

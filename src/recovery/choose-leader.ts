@@ -1,0 +1,65 @@
+import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
+
+/** Either the replica that shall lead, or why none may. */
+export type LeaderChoice = { readonly leader: ReplicaView } | { readonly blocked: Problem };
+
+/**
+ * Picks the replica that shall lead a partition which nobody leads, from the flags and offsets
+ * that the nameserver keeps (the documented recovery: the flagged leader with the highest offset).
+ *
+ * Where several replicas are flagged leader and one of them is alive, that one led the newest
+ * term: ChangeLeader leaves the ex-leader flagged and marks it dead. Such an ex-leader never wins,
+ * whatever its offset: it may hold entries that were never part of the surviving history, and
+ * after a nameserver restart the offsets are old ones. If the alive one is out of reach, nobody
+ * is chosen.
+ *
+ * Otherwise the highest offset wins; an unknown offset ranks below a known one; ties go to the
+ * replica marked alive, then to one loaded as leader already, then to the smallest endpoint.
+ */
+export function chooseLeader(view: PartitionView): LeaderChoice {
+  const flagged = view.replicas.filter((replica) => replica.claim.isLeader);
+  if (flagged.length === 0) {
+    return block(
+      "no-leader-flagged",
+      undefined,
+      "no replica is flagged leader, so nothing says whose data leads",
+    );
+  }
+  const alive = flagged.filter((replica) => replica.claim.isAlive);
+  const entitled = alive.length > 0 ? alive : flagged;
+  const reachable = entitled.filter((replica) => replica.tablet === "ok");
+  const best = reachable.sort(byPreference)[0];
+  if (best !== undefined) return { leader: best };
+
+  const first = entitled[0];
+  const where = entitled
+    .map((replica) => `${replica.endpoint} (${replica.tabletDetail})`)
+    .join(", ");
+  const others = flagged.length > entitled.length ? "; an ex-leader is not taken in its place" : "";
+  return block(
+    "leader-unavailable",
+    first?.endpoint,
+    `its leader is out of reach: ${where}${others}`,
+  );
+}
+
+function block(code: Problem["code"], endpoint: string | undefined, text: string): LeaderChoice {
+  return { blocked: { code, endpoint, text } };
+}
+
+function byPreference(a: ReplicaView, b: ReplicaView): number {
+  return (
+    compareOffsets(b.claim.offset, a.claim.offset) ||
+    Number(b.claim.isAlive) - Number(a.claim.isAlive) ||
+    Number(b.report?.role === "leader") - Number(a.report?.role === "leader") ||
+    compareText(a.endpoint, b.endpoint)
+  );
+}
+
+/** Ascending; an unknown offset is below every known one. */
+function compareOffsets(a: bigint | undefined, b: bigint | undefined): number {
+  const known = [a ?? -1n, b ?? -1n] as const;
+  if (known[0] === known[1]) return 0;
+  return known[0] < known[1] ? -1 : 1;
+}

@@ -1,0 +1,130 @@
+import { partitionName } from "../model/partition-view.js";
+import type { PartitionResult, RunReport } from "../model/report.js";
+import { safe } from "../text.js";
+
+/** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
+const SCHEMA_VERSION = 1;
+
+/** Whether everything that the report is about is healthy and as it was. */
+export function isAllHealthy(report: RunReport): boolean {
+  return report.partitions.every((one) => one.status !== "unhealthy");
+}
+
+/**
+ * The report as one JSON document. 64-bit values are decimal strings, times milliseconds.
+ *
+ * @param exitCode What the process will exit with.
+ */
+export function reportJson(report: RunReport, exitCode: number): string {
+  const count = (status: PartitionResult["status"]) =>
+    report.partitions.filter((one) => one.status === status).length;
+  const unhealthy = count("unhealthy");
+  const recovered = count("recovered");
+  return JSON.stringify(
+    {
+      schemaVersion: SCHEMA_VERSION,
+      command: report.command,
+      exitCode,
+      healthy: isAllHealthy(report),
+      nameserver: report.leader,
+      counts: {
+        tablets: report.tablets,
+        tables: report.tables,
+        partitions: report.partitionCount,
+        replicas: report.replicas,
+        healthy: report.partitionCount - unhealthy - recovered,
+        recovered,
+        unhealthy,
+        serving: report.partitionCount - report.partitions.filter((one) => !one.isServing).length,
+      },
+      autoFailover: {
+        before: report.autoFailover.before,
+        after: report.autoFailover.after ?? null,
+        notRestored: report.autoFailover.notRestored ?? null,
+      },
+      changes: report.changes,
+      calls: report.calls,
+      tookMs: report.tookMs,
+      sickTablets: report.sickTablets,
+      partitions: report.partitions.map(partitionJson),
+    },
+    undefined,
+    2,
+  );
+}
+
+function partitionJson(one: PartitionResult) {
+  return {
+    ...one.id,
+    status: one.status,
+    serving: one.isServing,
+    leader: one.leader ?? null,
+    problems: one.problems.map((problem) => ({ ...problem, endpoint: problem.endpoint ?? null })),
+    failure: one.failure ?? null,
+    next: one.next === "" ? null : one.next,
+  };
+}
+
+/**
+ * The report for a person: sick tablets, sick partitions with cause and next command, and the
+ * verdict as the last line.
+ *
+ * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ */
+export function reportText(report: RunReport): string[] {
+  const unhealthy = report.partitions.filter((one) => one.status === "unhealthy");
+  return [
+    ...report.sickTablets.map((one) => `tablet ${safe(one.endpoint)}: ${safe(one.reason)}`),
+    ...unhealthy.flatMap(partitionLines),
+    ...nextLines(unhealthy),
+    ...guardLines(report),
+    verdict(report, unhealthy),
+  ];
+}
+
+function partitionLines(one: PartitionResult): string[] {
+  const serving = one.isServing ? `led by ${one.leader}` : "NOT SERVING";
+  return [
+    `${safe(partitionName(one.id))}  ${safe(serving)}`,
+    ...one.problems.map((problem) => {
+      const where = problem.endpoint === undefined ? "" : `${safe(problem.endpoint)}: `;
+      return `    ${where}${safe(problem.text)} [${problem.code}]`;
+    }),
+    ...(one.failure === undefined ? [] : [`    tried in vain: ${safe(one.failure)}`]),
+  ];
+}
+
+/** The same advice for many partitions is given once. */
+function nextLines(unhealthy: readonly PartitionResult[]): string[] {
+  const counts = new Map<string, number>();
+  for (const one of unhealthy) counts.set(one.next, (counts.get(one.next) ?? 0) + 1);
+  return [...counts].map(([next, count]) => `next (${count} partitions): ${safe(next)}`);
+}
+
+function guardLines(report: RunReport): string[] {
+  const { before, notRestored } = report.autoFailover;
+  if (notRestored !== undefined) {
+    return [`auto_failover COULD NOT BE PUT BACK to true: ${safe(notRestored)}`];
+  }
+  return [
+    `auto_failover is ${before ? "on" : "off"}${report.command === "inspect" ? "" : ", as before"}`,
+  ];
+}
+
+function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): string {
+  const recovered = report.partitions.filter((one) => one.status === "recovered").length;
+  const well = report.partitionCount - unhealthy.length;
+  const size = `${report.partitionCount} partitions, ${report.replicas} replicas`;
+  const effort = `${(report.tookMs / 1000).toFixed(1)} s, ${report.calls} calls`;
+  if (unhealthy.length === 0) {
+    const how =
+      report.command === "inspect"
+        ? ""
+        : recovered === 0
+          ? ", nothing had to be done"
+          : `, ${recovered} recovered`;
+    return `${report.command}: all healthy (${size}${how}; ${effort})`;
+  }
+  const down = unhealthy.filter((one) => !one.isServing).length;
+  return `${report.command}: ${unhealthy.length} partitions NOT healthy, ${down} of them not serving; ${well} healthy, ${recovered} of them recovered (${size}; ${effort})`;
+}

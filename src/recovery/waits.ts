@@ -1,0 +1,123 @@
+import { OpsError } from "../errors.js";
+import {
+  type Endpoint,
+  isOpActive,
+  type Op,
+  type PartitionId,
+  type ReplicaReport,
+  replicaKey,
+} from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
+import { problemsNow, type StepContext } from "./step-context.js";
+
+/** A follower that is fed moves within milliseconds; one that stands still this long is not fed. */
+const SYNC_STALL_MS = 20_000;
+const SYNC_POLL_MS = 250;
+
+/** Whether an op is one of this partition. */
+export function isOpOf(op: Op, id: PartitionId): boolean {
+  return op.db === id.db && op.table === id.table && op.pid === id.pid;
+}
+
+/**
+ * Waits until no op of the partition with an id above `after` is queued or running.
+ *
+ * An op that runs has `opTimeoutMs` to reach its next task; one that is queued waits as long as
+ * anything moves at the nameserver, since a queue runs one op at a time.
+ *
+ * @returns The ops above `after`, all ended.
+ * @throws OpsError `deadline` if nothing moves for `opTimeoutMs`.
+ */
+export async function opsEnded(
+  context: StepContext,
+  id: PartitionId,
+  after: bigint,
+): Promise<readonly Op[]> {
+  const { clock } = context.cluster;
+  let progressAt = clock.now();
+  let last = "";
+  for (;;) {
+    context.signal.throwIfAborted();
+    const all = await context.ops.next();
+    const own = all.filter((op) => op.id > after && isOpOf(op, id));
+    const active = own.filter(isOpActive);
+    const first = active[0];
+    if (first === undefined) return own;
+    const watched = active.some((op) => op.status === "doing") ? active : all.filter(isOpActive);
+    const now = watched.map((op) => `${op.id}${op.status}${op.task}`).join();
+    if (now !== last) progressAt = clock.now();
+    last = now;
+    if (clock.now() - progressAt > context.limits.opTimeoutMs) {
+      throw new OpsError({
+        code: "deadline",
+        message: `op ${first.id} (${first.type}) stands still in task ${first.task} for ${context.limits.opTimeoutMs / 1000} s`,
+        hint: "cancel it with the nameserver client's cancelop, or give it longer with --op_timeout",
+      });
+    }
+  }
+}
+
+/**
+ * Waits until the replica serves.
+ *
+ * @returns The report, or undefined if the replica vanished: that is how a tablet tells that a
+ *   load failed.
+ * @throws OpsError `deadline` if neither offset nor record count grows for `stallTimeoutMs`.
+ */
+export async function loaded(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<ReplicaReport | undefined> {
+  const { clock } = context.cluster;
+  let progressAt = clock.now();
+  let last = "";
+  for (;;) {
+    context.signal.throwIfAborted();
+    const report = (await context.statusOf(endpoint).next()).get(replicaKey(id));
+    if (report === undefined) return undefined;
+    if (report.state !== "loading" && report.state !== "undefined") return report;
+    const now = `${report.state} ${report.offset} ${report.recordCount}`;
+    if (now !== last) progressAt = clock.now();
+    last = now;
+    if (clock.now() - progressAt > context.limits.stallTimeoutMs) {
+      throw new OpsError({
+        code: "deadline",
+        message: `loading stands still at ${report.recordCount} rows for ${context.limits.stallTimeoutMs / 1000} s`,
+        hint: `look into the log of tablet ${endpoint}, or give it longer with --stall_timeout`,
+      });
+    }
+  }
+}
+
+/**
+ * Waits until a follower that is fed has what its leader had when the wait began.
+ *
+ * @returns `stale` if it does not get there: the next round decides what to do about it.
+ */
+export async function waitForSync(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  const { clock } = context.cluster;
+  const began = clock.now();
+  let progressAt = began;
+  let last = "";
+  for (;;) {
+    const problems = await problemsNow(context, id, endpoint);
+    if (problems === undefined) return { result: "stale", detail: "the replica is gone" };
+    if (problems.length === 0)
+      return { result: "done", detail: `in sync after ${clock.now() - began} ms` };
+    const behind = problems.find((one) => one.code === "behind");
+    if (behind === undefined || problems.length > 1) {
+      return { result: "stale", detail: problems.map((one) => one.text).join(", ") };
+    }
+    if (behind.text !== last) progressAt = clock.now();
+    last = behind.text;
+    if (clock.now() - progressAt > SYNC_STALL_MS) {
+      return { result: "failed", detail: `it does not catch up: ${behind.text}` };
+    }
+    await clock.sleep(SYNC_POLL_MS, context.signal);
+  }
+}

@@ -1,0 +1,268 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { PartitionView, ReplicaView } from "../src/model/partition-view.js";
+import { chooseLeader } from "../src/recovery/choose-leader.js";
+import { diagnose, servingLeader } from "../src/recovery/diagnose.js";
+import { batchMarks, planPartition } from "../src/recovery/plan.js";
+import { partition } from "./helpers/view.js";
+
+const codes = (view: PartitionView) =>
+  diagnose(view).map((one) => `${one.endpoint ?? "*"} ${one.code}`);
+const steps = (view: PartitionView) =>
+  planPartition(view).steps.map((one) => `${one.kind} ${one.endpoint ?? "*"}`);
+const chosen = (view: PartitionView) => {
+  const choice = chooseLeader(view);
+  return "leader" in choice ? choice.leader.endpoint : choice.blocked.code;
+};
+
+describe("diagnose", () => {
+  test("a partition whose leader feeds every follower is healthy", () => {
+    const view = partition(`
+      a leader,alive   10 leader,normal,12 feeds b=12 c=13
+      b follower,alive 10 follower,normal,12
+      c follower,alive -  follower,normal,13`);
+    expect(codes(view)).toEqual([]);
+    expect(planPartition(view).steps).toEqual([]);
+  });
+
+  test("flags that all look well hide a follower that nobody feeds", () => {
+    const view = partition(`
+      a leader,alive   10 leader,normal,10 feeds c=10
+      b follower,alive 10 follower,normal,10
+      c follower,alive 10 follower,normal,10`);
+    expect(codes(view)).toEqual(["b not-linked"]);
+    expect(steps(view)).toEqual(["mark-dead b", "recover-table b"]);
+  });
+
+  test("a follower below its leader's offset is behind, and waited for before anything else", () => {
+    const view = partition(`
+      a leader,alive   10 leader,normal,10 feeds b=9
+      b follower,alive 10 follower,normal,9`);
+    expect(codes(view)).toEqual(["b behind"]);
+    expect(steps(view)).toEqual(["wait-sync b"]);
+  });
+
+  test("a leader that does not say whom it feeds leaves its followers link-unknown", () => {
+    const view = partition(`
+      a leader,alive   10 leader,normal,10
+      b follower,alive 10 follower,normal,10`);
+    expect(codes(view)).toEqual(["b link-unknown"]);
+    expect(steps(view)).toEqual(["wait-sync b"]);
+  });
+
+  test("no replica flagged leader: no-leader-flagged, and nothing is done", () => {
+    const view = partition(`
+      a follower,alive 10 -
+      b follower,alive 10 -`);
+    expect(codes(view)).toEqual(["* no-leader-flagged", "a not-loaded", "b not-loaded"]);
+    expect(planPartition(view)).toMatchObject({
+      steps: [],
+      blocked: { code: "no-leader-flagged" },
+    });
+  });
+
+  test("tablet-offline and tablet-silent are told apart", () => {
+    const view = partition(`
+      a leader,alive   10 leader,normal,10 feeds
+      b follower,alive 10 offline
+      c follower,alive 10 silent`);
+    expect(codes(view)).toEqual(["b tablet-offline", "c tablet-silent"]);
+    expect(steps(view)).toEqual([]);
+  });
+
+  test("a state that this version does not know is reported, not guessed: state-unknown", () => {
+    const view = partition(`
+      a leader,alive   10 leader,other,10
+      b follower,alive 10 -`);
+    expect(codes(view)).toContain("a state-unknown");
+    expect(planPartition(view)).toMatchObject({ steps: [], blocked: { code: "state-unknown" } });
+  });
+});
+
+describe("which replica leads", () => {
+  test.each([
+    ["highest offset", "a leader,dead 90 -\n b leader,dead 110 -", "b"],
+    ["an unknown offset ranks below a known one", "a leader,dead - -\n b leader,dead 0 -", "b"],
+    ["equal offsets: alive first", "a leader,dead 50 -\n b leader,alive 50 -", "b"],
+    [
+      "equal and dead: loaded as leader first",
+      "a leader,dead 5 -\n b leader,dead 5 leader,normal,5",
+      "b",
+    ],
+    ["nothing tells them apart: smallest endpoint", "b leader,dead 5 -\n a leader,dead 5 -", "a"],
+    [
+      "an ex-leader never wins over the one that led last",
+      "a leader,dead 120 -\n b leader,alive - -",
+      "b",
+    ],
+    [
+      "nor when the one that led last is out of reach",
+      "a leader,dead 9 -\n b leader,alive 9 silent",
+      "leader-unavailable",
+    ],
+    ["offline", "a leader,alive 9 offline\n b follower,alive 9 -", "leader-unavailable"],
+    ["nobody flagged", "a follower,alive 9 -", "no-leader-flagged"],
+  ])("%s", (_name, table, wanted) => {
+    expect(chosen(partition(table))).toBe(wanted);
+  });
+
+  test("a leader that serves stays, whatever an ex-leader shows", () => {
+    const view = partition(`
+      a leader,dead    120 leader,normal,120
+      b leader,alive   110 leader,normal,110 feeds c=110
+      c follower,alive 110 follower,normal,110`);
+    expect(servingLeader(view)?.endpoint).toBe("b");
+    expect(steps(view)).toEqual(["recover-table a"]);
+  });
+});
+
+describe("plan", () => {
+  test("everything restarted: mark, load, mark alive, recover", () => {
+    const view = partition(`
+      a follower,alive 10 -
+      b leader,alive   10 -
+      c follower,alive 10 -`);
+    expect(steps(view)).toEqual([
+      "mark-dead a",
+      "mark-dead b",
+      "mark-dead c",
+      "load-leader b",
+      "mark-alive b",
+      "recover-table a",
+      "recover-table c",
+    ]);
+  });
+
+  test("the alive flag that alone tells the leader from an ex-leader is never given away", () => {
+    const view = partition(`
+      a leader,dead    50 -
+      b leader,alive   50 -
+      c follower,alive 50 -`);
+    expect(steps(view)).toEqual([
+      "mark-dead c",
+      "load-leader b",
+      "recover-table a",
+      "recover-table c",
+    ]);
+  });
+
+  test("a leader that runs as follower, left in kSnapshotPaused, changes its role", () => {
+    const view = partition(`
+      a leader,dead  4 -
+      b leader,alive 4 follower,snapshot-paused,4`);
+    expect(steps(view)).toEqual(["change-role b", "recover-snapshot b", "recover-table a"]);
+  });
+
+  test("kSnapshotPaused alone is put back without touching anything else", () => {
+    const view = partition(`
+      a leader,alive   4 leader,snapshot-paused,4 feeds b=4
+      b follower,alive 4 follower,normal,4`);
+    expect(steps(view)).toEqual(["recover-snapshot a"]);
+  });
+
+  test("somebody else's load and somebody else's op are waited for", () => {
+    const loading = partition("a leader,alive 4 leader,loading,2\n b follower,alive 4 -");
+    expect(steps(loading)).toEqual(["wait-load a"]);
+    const op = {
+      id: 3n,
+      type: "kRecoverTableOP",
+      status: "doing",
+      db: "db1",
+      table: "t1",
+      pid: 0,
+      task: "-",
+      startTime: 0n,
+      endTime: 0n,
+    } as const;
+    const busy = partition("a leader,alive 4 -", { activeOps: [op] });
+    expect(steps(busy)).toEqual(["wait-ops *"]);
+  });
+
+  test("marks of a table on an endpoint share one call only where all its replicas there are affected", () => {
+    const view = partition("a leader,alive 4 -\n b follower,alive 4 -");
+    const lane = planPartition(view);
+    const second = { ...lane, id: { ...lane.id, pid: 1 } };
+    const replicas = view.replicas.map((one) => one.claim);
+    const table = { ...view.id, table: "t1", segCount: 8, storageMode: "memory" as const };
+    const partitions = [0, 1].map((pid) => ({ pid, replicas, terms: [] }));
+    expect(batchMarks([lane, second], [{ ...table, partitions }])).toEqual([
+      { db: "db1", table: "t1", endpoint: "a", pid: undefined },
+      { db: "db1", table: "t1", endpoint: "b", pid: undefined },
+    ]);
+    expect(batchMarks([lane], [{ ...table, partitions }]).map((mark) => mark.pid)).toEqual([0, 0]);
+  });
+});
+
+describe("for any partition (a failure prints the seed that replays it)", () => {
+  const line = fc
+    .tuple(
+      fc.constantFrom("leader,alive", "leader,dead", "follower,alive", "follower,dead"),
+      fc.constantFrom("-", "0", "7", "9"),
+      fc.constantFrom(
+        "-",
+        "offline",
+        "silent",
+        "leader,normal,9",
+        "leader,snapshot-paused,7",
+        "follower,normal,9",
+        "follower,loading,0",
+        "follower,other,0",
+        "leader,undefined,0",
+      ),
+      fc.constantFrom("", " feeds", " feeds a=9 b=9 c=9", " feeds b=7"),
+    )
+    .map((parts) => `${parts[0]} ${parts[1]} ${parts[2]}${parts[3]}`);
+  const views = fc
+    .array(line, { minLength: 1, maxLength: 4 })
+    .map((lines) => partition(lines.map((one, index) => `${"abcd"[index]} ${one}`).join("\n")));
+
+  test("steps follow only from problems, and a blocked partition gets none", () => {
+    fc.assert(
+      fc.property(views, (view) => {
+        const lane = planPartition(view);
+        if (diagnose(view).length === 0) expect(lane.steps).toEqual([]);
+        if (lane.blocked !== undefined) expect(lane.steps).toEqual([]);
+      }),
+    );
+  });
+
+  test("the leader does not depend on the order in which replicas are listed", () => {
+    fc.assert(
+      fc.property(views, (view) => {
+        const turned: PartitionView = { ...view, replicas: [...view.replicas].reverse() };
+        expect(chosen(turned)).toBe(chosen(view));
+      }),
+    );
+  });
+
+  test("a healthy replica is never touched, and nobody recovers the leader or an unusable tablet", () => {
+    fc.assert(
+      fc.property(views, (view) => {
+        const lane = planPartition(view);
+        const well = (one: ReplicaView) =>
+          !diagnose(view).some((bad) => bad.endpoint === one.endpoint);
+        for (const step of lane.steps) {
+          const replica = view.replicas.find((one) => one.endpoint === step.endpoint);
+          if (replica === undefined) continue;
+          expect(well(replica)).toBe(false);
+          if (step.kind === "recover-table") {
+            expect(replica.endpoint).not.toBe(lane.leader);
+            expect(replica.tablet).toBe("ok");
+          }
+        }
+      }),
+    );
+  });
+
+  test("a lane never loads a second leader: at most one replica is loaded or given the role", () => {
+    fc.assert(
+      fc.property(views, (view) => {
+        const leading = planPartition(view).steps.filter(
+          (one) => one.kind === "load-leader" || one.kind === "change-role",
+        );
+        expect(leading.length).toBeLessThanOrEqual(1);
+        for (const one of leading) expect(one.endpoint).toBe(planPartition(view).leader);
+      }),
+    );
+  });
+});
