@@ -40,6 +40,13 @@ export interface Lane {
   readonly newestTerm: TermStart;
   /** The replica that leads or will lead; undefined if the lane is blocked. */
   readonly leader: Endpoint | undefined;
+  /**
+   * The least offset that the coming leader must come up with: some replica of the surviving
+   * history was seen there. Below it, rows are missing on its disk.
+   */
+  readonly leastOffset: bigint;
+  /** Where the nameserver last saw the coming leader; undefined if it never stored an offset. */
+  readonly lastSeenOffset: bigint | undefined;
   readonly steps: readonly Step[];
   /** Why nothing may be done to the partition; undefined if something may. */
   readonly blocked: Problem | undefined;

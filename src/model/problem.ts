@@ -4,6 +4,8 @@ import type { Endpoint } from "./cluster-state.js";
 export const PROBLEM_CODES = [
   /** No replica of the partition is flagged leader, so nothing says whose data leads. */
   "no-leader-flagged",
+  /** The replica that would lead came up with fewer entries than were seen before. */
+  "rows-missing",
   /** Every replica that may lead is on a tablet that is offline or silent. */
   "leader-unavailable",
   /** The nameserver does not count the replica's tablet as healthy. */

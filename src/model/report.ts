@@ -1,4 +1,5 @@
 import type { Endpoint, PartitionId } from "./cluster-state.js";
+import type { LaneFailure } from "./outcome.js";
 import type { Problem } from "./problem.js";
 
 /** How one partition stands at the end. */
@@ -12,8 +13,8 @@ export interface PartitionResult {
   readonly isServing: boolean;
   /** What is wrong now; empty unless `unhealthy`. */
   readonly problems: readonly Problem[];
-  /** What was tried in vain; undefined if nothing was, or all of it worked. */
-  readonly failure: string | undefined;
+  /** What was tried in vain, or why nothing was tried; undefined if nothing went wrong. */
+  readonly failure: LaneFailure | undefined;
   /** What to do next, in words with the exact command; empty unless `unhealthy`. */
   readonly next: string;
 }

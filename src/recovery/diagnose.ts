@@ -1,5 +1,5 @@
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import type { Problem, ProblemCode } from "../model/problem.js";
+import type { Problem } from "../model/problem.js";
 
 /** States in which a replica serves (OpenMLDB tablet: TableState). */
 const SERVING: readonly string[] = ["normal", "making-snapshot", "snapshot-paused"];
@@ -49,54 +49,88 @@ export function diagnose(view: PartitionView): Problem[] {
   );
 }
 
+/** A finding about one replica, before it is known whose. */
+type Finding = Pick<Problem, "code" | "text">;
+
 function diagnoseReplica(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView | undefined,
 ): Problem[] {
-  const found: Problem[] = [];
-  const add = (code: ProblemCode, text: string) =>
-    found.push({ code, endpoint: replica.endpoint, text });
-
-  if (replica.tablet !== "ok") {
-    add(
-      replica.tablet === "offline" ? "tablet-offline" : "tablet-silent",
-      `tablet ${replica.tabletDetail}`,
-    );
-    return found;
-  }
-  const report = replica.report;
-  if (report === undefined) {
-    add("not-loaded", "not loaded on its tablet");
-  } else if (report.state === "loading" || report.state === "undefined") {
-    add("loading", `its tablet is loading it (${report.recordCount} rows so far)`);
-  } else if (report.state === "other") {
-    add("state-unknown", "its tablet reports a state that this version does not know");
-  }
-  const isExtra = replica.claim.isLeader && leader !== undefined && leader !== replica;
-  if (isExtra) add("extra-leader", `still flagged leader beside ${leader.endpoint}`);
-  const wanted = replica.claim.isLeader ? "leader" : "follower";
-  if (report !== undefined && isServing(replica) && report.role !== wanted && !isExtra) {
-    add(
-      "wrong-role",
-      `flagged ${wanted}, but its tablet runs it as ${report.role ?? "nothing known"}`,
-    );
-  }
-  if (!replica.claim.isAlive) add("marked-dead", "marked not alive");
-  if (report?.state === "snapshot-paused" && view.activeOps.length === 0) {
-    add("snapshot-paused", "left in kSnapshotPaused with no op running");
-  }
-  if (isServing(replica) && leader !== undefined && leader !== replica) {
-    const link = diagnoseLink(replica, leader);
-    if (link !== undefined) add(link.code, link.text);
-  }
-  return found;
+  const findings =
+    replica.tablet === "ok"
+      ? [
+          diagnoseLoad(replica),
+          ...diagnoseRole(view, replica, leader),
+          diagnoseFlag(replica),
+          diagnosePause(view, replica),
+          diagnoseLink(replica, leader),
+        ]
+      : [diagnoseTablet(replica)];
+  return findings
+    .filter((one) => one !== undefined)
+    .map((one) => ({ code: one.code, endpoint: replica.endpoint, text: one.text }));
 }
 
-function diagnoseLink(
+function diagnoseTablet(replica: ReplicaView): Finding {
+  return {
+    code: replica.tablet === "offline" ? "tablet-offline" : "tablet-silent",
+    text: `tablet ${replica.tabletDetail}`,
+  };
+}
+
+function diagnoseLoad({ report }: ReplicaView): Finding | undefined {
+  if (report === undefined) return { code: "not-loaded", text: "not loaded on its tablet" };
+  if (report.state === "loading" || report.state === "undefined") {
+    return {
+      code: "loading",
+      text: `its tablet is loading it (${report.recordCount} rows so far)`,
+    };
+  }
+  if (report.state !== "other") return undefined;
+  return {
+    code: "state-unknown",
+    text: "its tablet reports a state that this version does not know",
+  };
+}
+
+function diagnoseRole(
+  view: PartitionView,
   replica: ReplicaView,
-  leader: ReplicaView,
-): { code: ProblemCode; text: string } | undefined {
+  leader: ReplicaView | undefined,
+): Finding[] {
+  const { claim, report } = replica;
+  if (claim.isLeader && leader !== undefined && leader !== replica) {
+    return [{ code: "extra-leader", text: `still flagged leader beside ${leader.endpoint}` }];
+  }
+  if (report === undefined || !isServing(replica)) return [];
+  const findings: Finding[] = [];
+  const wanted = claim.isLeader ? "leader" : "follower";
+  if (report.role !== wanted) {
+    const runs = report.role ?? "nothing known";
+    findings.push({
+      code: "wrong-role",
+      text: `flagged ${wanted}, but its tablet runs it as ${runs}`,
+    });
+  }
+  const least = leastOffset(view, replica);
+  if (claim.isLeader && leader === undefined && report.offset < least) {
+    findings.push({ code: "rows-missing", text: rowsMissing(report.offset, least) });
+  }
+  return findings;
+}
+
+function diagnoseFlag({ claim }: ReplicaView): Finding | undefined {
+  return claim.isAlive ? undefined : { code: "marked-dead", text: "marked not alive" };
+}
+
+function diagnosePause(view: PartitionView, { report }: ReplicaView): Finding | undefined {
+  if (report?.state !== "snapshot-paused" || view.activeOps.length > 0) return undefined;
+  return { code: "snapshot-paused", text: "left in kSnapshotPaused with no op running" };
+}
+
+function diagnoseLink(replica: ReplicaView, leader: ReplicaView | undefined): Finding | undefined {
+  if (leader === undefined || leader === replica || !isServing(replica)) return undefined;
   if (leader.followers === undefined) {
     return { code: "link-unknown", text: `leader ${leader.endpoint} does not say whom it feeds` };
   }
@@ -111,6 +145,27 @@ function diagnoseLink(
     };
   }
   return undefined;
+}
+
+/**
+ * The least offset that a coming leader must have: the last ones that the nameserver saw of it and
+ * of the followers. An ex-leader does not count: its last entries may never have been part of the
+ * surviving history. Undefined offsets tell nothing, and a single replica has nobody to be
+ * compared with: what it holds is all there is.
+ */
+export function leastOffset(view: PartitionView, leader: ReplicaView): bigint {
+  let least = 0n;
+  if (view.replicas.length === 1) return least;
+  for (const one of view.replicas) {
+    if (one !== leader && one.claim.isLeader) continue;
+    if ((one.claim.offset ?? 0n) > least) least = one.claim.offset ?? 0n;
+  }
+  return least;
+}
+
+/** Why a leader that came up short is not followed by any RecoverTable. */
+export function rowsMissing(offset: bigint, least: bigint): string {
+  return `at offset ${offset}, but ${least} was seen before: rows are missing on its disk, and RecoverTable would delete the logs of followers that may have them`;
 }
 
 function offsetOf(replica: ReplicaView): bigint {

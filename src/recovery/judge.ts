@@ -53,7 +53,7 @@ function judgePartition(view: PartitionView, input: JudgeInput): PartitionResult
     leader: leader?.endpoint,
     isServing: leader !== undefined,
     problems,
-    failure: failure && problems.length > 0 ? `${failure.step}: ${failure.detail}` : undefined,
+    failure: problems.length > 0 ? failure : undefined,
     next: problems.length === 0 ? "" : nextStep(problems, input.rerun),
   };
 }
@@ -65,6 +65,9 @@ function nextStep(problems: readonly Problem[], rerun: string): string {
   if (tablet !== undefined) return `start tablet ${tablet.endpoint}, then run: ${rerun}`;
   if (has("no-leader-flagged") !== undefined) {
     return "choose the replica to lead by its data and set the leader by hand (the tool does not guess)";
+  }
+  if (has("rows-missing") !== undefined) {
+    return "compare the replicas' offsets (load the followers by hand) and decide which one is to lead; nothing was given up";
   }
   const unknown = has("state-unknown");
   if (unknown !== undefined) return `look at tablet ${unknown.endpoint}, then run: ${rerun}`;

@@ -3,7 +3,7 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Mark, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { chooseLeader } from "./choose-leader.js";
-import { diagnose, isServing, servingLeader } from "./diagnose.js";
+import { diagnose, isServing, leastOffset, servingLeader } from "./diagnose.js";
 
 /**
  * Plans the documented recovery of one partition: mark replicas dead, load the leader, mark it
@@ -25,9 +25,10 @@ export function planPartition(view: PartitionView): Lane {
   const leader = choice.leader;
   const unsettled = problems.find(
     (one) =>
-      one.endpoint === leader.endpoint && (one.code === "loading" || one.code === "state-unknown"),
+      one.endpoint === leader.endpoint &&
+      (one.code === "loading" || one.code === "state-unknown" || one.code === "rows-missing"),
   );
-  if (unsettled?.code === "state-unknown") {
+  if (unsettled !== undefined && unsettled.code !== "loading") {
     return lane(view, { leader: undefined, steps: [], blocked: unsettled });
   }
   if (unsettled !== undefined) {
@@ -56,6 +57,8 @@ function lane(
     storageMode: view.storageMode,
     newestTerm: view.terms.at(-1) ?? { term: 0n, offset: 0n },
     leader: parts.leader?.endpoint,
+    leastOffset: parts.leader === undefined ? 0n : leastOffset(view, parts.leader),
+    lastSeenOffset: parts.leader?.claim.offset,
     steps: parts.steps,
     blocked: parts.blocked,
   };

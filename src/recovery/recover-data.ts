@@ -9,6 +9,7 @@ import { execute } from "./execute.js";
 import { createGuard, type Guard } from "./guard.js";
 import { judge } from "./judge.js";
 import { observe } from "./observe.js";
+import { counted } from "./report.js";
 import type { Limits } from "./step-context.js";
 
 /** What a recovery is asked to do. */
@@ -27,7 +28,13 @@ export interface RecoverOptions {
 /** How a recovery ended: with a report, or early, with the reason and the state of the guard. */
 export type RecoverResult =
   | { readonly report: RunReport }
-  | { readonly error: unknown; readonly notRestored: string | undefined };
+  | {
+      readonly error: unknown;
+      /** Why auto_failover could not be put back; undefined if it is as it was. */
+      readonly notRestored: string | undefined;
+      /** Whether anything was changed before the run ended. */
+      readonly hasChanged: boolean;
+    };
 
 /**
  * Brings a cluster back: observe, diagnose, plan and execute partition by partition, put
@@ -49,7 +56,7 @@ export async function recoverData(
   const sick = views.filter((view) => diagnose(view).length > 0);
   onEvent({
     kind: "note",
-    text: `${views.length} partitions of ${state.tables.length} tables on ${state.tablets.size} tablets, ${sick.length} not healthy`,
+    text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${sick.length} not healthy`,
   });
 
   const guard = createGuard(cluster, state.autoFailover, onEvent);
@@ -68,7 +75,7 @@ export async function recoverData(
     error = thrown;
   }
   const notRestored = await guard.restore();
-  if (error !== undefined) return { error, notRestored };
+  if (error !== undefined) return { error, notRestored, hasChanged: changes.count() > 0 };
 
   try {
     const after = sick.length === 0 ? state : await observe(cluster, { signal });
@@ -90,7 +97,7 @@ export async function recoverData(
       },
     };
   } catch (thrown) {
-    return { error: thrown, notRestored };
+    return { error: thrown, notRestored, hasChanged: changes.count() > 0 };
   }
 }
 

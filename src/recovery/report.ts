@@ -1,3 +1,4 @@
+import { messageOf, OpsError } from "../errors.js";
 import { partitionName } from "../model/partition-view.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import { safe } from "../text.js";
@@ -53,6 +54,35 @@ export function reportJson(report: RunReport, exitCode: number): string {
   );
 }
 
+/** The JSON document of a run that ended early, after it had changed something. */
+export function earlyEndJson(end: {
+  readonly error: unknown;
+  readonly notRestored: string | undefined;
+  readonly restoreCommand: string;
+  readonly exitCode: number;
+}): string {
+  const { error, notRestored } = end;
+  return JSON.stringify(
+    {
+      schemaVersion: SCHEMA_VERSION,
+      command: "recoverdata",
+      exitCode: end.exitCode,
+      healthy: false,
+      error: {
+        code: error instanceof OpsError ? error.code : "unexpected",
+        message: messageOf(error),
+        hint: "run the same command again to go on",
+      },
+      autoFailover: {
+        notRestored: notRestored ?? null,
+        restoreCommand: notRestored === undefined ? null : end.restoreCommand,
+      },
+    },
+    undefined,
+    2,
+  );
+}
+
 function partitionJson(one: PartitionResult) {
   return {
     ...one.id,
@@ -60,7 +90,8 @@ function partitionJson(one: PartitionResult) {
     serving: one.isServing,
     leader: one.leader ?? null,
     problems: one.problems.map((problem) => ({ ...problem, endpoint: problem.endpoint ?? null })),
-    failure: one.failure ?? null,
+    failure:
+      one.failure === undefined ? null : { ...one.failure, endpoint: one.failure.endpoint ?? null },
     next: one.next === "" ? null : one.next,
   };
 }
@@ -90,15 +121,22 @@ function partitionLines(one: PartitionResult): string[] {
       const where = problem.endpoint === undefined ? "" : `${safe(problem.endpoint)}: `;
       return `    ${where}${safe(problem.text)} [${problem.code}]`;
     }),
-    ...(one.failure === undefined ? [] : [`    tried in vain: ${safe(one.failure)}`]),
+    ...failureLines(one),
   ];
+}
+
+function failureLines({ failure }: PartitionResult): string[] {
+  if (failure === undefined) return [];
+  const { step, endpoint, detail } = failure;
+  if (step === "plan") return [`    left alone: ${safe(detail)}`];
+  return [`    tried in vain: ${safe(`${step} ${endpoint ?? ""}`.trim())}: ${safe(detail)}`];
 }
 
 /** The same advice for many partitions is given once. */
 function nextLines(unhealthy: readonly PartitionResult[]): string[] {
   const counts = new Map<string, number>();
   for (const one of unhealthy) counts.set(one.next, (counts.get(one.next) ?? 0) + 1);
-  return [...counts].map(([next, count]) => `next (${count} partitions): ${safe(next)}`);
+  return [...counts].map(([next, count]) => `next (${counted(count, "partition")}): ${safe(next)}`);
 }
 
 function guardLines(report: RunReport): string[] {
@@ -114,8 +152,8 @@ function guardLines(report: RunReport): string[] {
 function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): string {
   const recovered = report.partitions.filter((one) => one.status === "recovered").length;
   const well = report.partitionCount - unhealthy.length;
-  const size = `${report.partitionCount} partitions, ${report.replicas} replicas`;
-  const effort = `${(report.tookMs / 1000).toFixed(1)} s, ${report.calls} calls`;
+  const size = `${counted(report.partitionCount, "partition")}, ${counted(report.replicas, "replica")}`;
+  const effort = `${(report.tookMs / 1000).toFixed(1)} s, ${counted(report.calls, "call")}`;
   if (unhealthy.length === 0) {
     const how =
       report.command === "inspect"
@@ -126,5 +164,10 @@ function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): stri
     return `${report.command}: all healthy (${size}${how}; ${effort})`;
   }
   const down = unhealthy.filter((one) => !one.isServing).length;
-  return `${report.command}: ${unhealthy.length} partitions NOT healthy, ${down} of them not serving; ${well} healthy, ${recovered} of them recovered (${size}; ${effort})`;
+  return `${report.command}: ${counted(unhealthy.length, "partition")} NOT healthy, ${down} of them not serving; ${well} healthy, ${recovered} of them recovered (${size}; ${effort})`;
+}
+
+/** A number with its noun: `1 partition`, `2 partitions`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -2,6 +2,7 @@ import { messageOf, OpsError } from "../errors.js";
 import { type Endpoint, isOpActive, type PartitionId, replicaKey } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { Lane, Step } from "../model/plan.js";
+import { rowsMissing } from "./diagnose.js";
 import { recoverFollower } from "./recover-follower.js";
 import type { StepContext } from "./step-context.js";
 import { isOpOf, loaded, opsEnded, waitForSync } from "./waits.js";
@@ -90,8 +91,18 @@ function loadLeader(context: StepContext, lane: Lane, endpoint: Endpoint): Promi
         detail: `tablet ${endpoint} could not load it (look into its log; is the data still on its disk?)`,
       };
     }
+    if (report.offset < lane.leastOffset) {
+      return {
+        result: "failed",
+        detail: rowsMissing(report.offset, lane.leastOffset),
+      };
+    }
     if (report.role !== "leader") return changeRole(context, lane, endpoint);
-    const detail = `${report.recordCount} rows, offset ${report.offset}`;
+    const isShort = report.offset < (lane.lastSeenOffset ?? 0n);
+    const short = isShort
+      ? `; ${lane.lastSeenOffset} was seen before, and no other replica has it`
+      : "";
+    const detail = `${report.recordCount} rows, offset ${report.offset}${short}`;
     return before === undefined ? { result: "done", detail } : ALREADY;
   });
 }

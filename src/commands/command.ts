@@ -1,0 +1,46 @@
+import type { Readable } from "node:stream";
+import type { Log } from "../log.js";
+
+/** Where a command writes text: a stream of the process, or a buffer in tests. */
+export interface TextOut {
+  /** Writes `text` as it is; lines end with `\n` given by the caller. */
+  write(text: string): unknown;
+}
+
+/** What a command may use of the process that runs it. */
+export interface CommandIo {
+  /** The result, and nothing else. With `--output=json` exactly one JSON document. */
+  readonly stdout: TextOut;
+  /** Progress and notes for people. */
+  readonly stderr: TextOut;
+  readonly stdin: Readable;
+  /** Leveled log: on stderr from `--log_level` up, in `--log_file` as JSON lines. */
+  readonly log: Log;
+  /** Whether stderr is a terminal, so that a line may be rewritten in place. */
+  readonly isInteractiveStderr: boolean;
+  /** Whether the result on stdout may carry colours (terminal, NO_COLOR, FORCE_COLOR, --no_color). */
+  readonly hasColor: boolean;
+  /** Width of the terminal in columns, 80 if there is none. */
+  readonly columns: number;
+  /**
+   * Aborted by the first SIGINT, SIGTERM or SIGHUP with an OpsError `interrupted` as reason. The
+   * command then ends by itself within 5 s and puts back what it switched.
+   */
+  readonly signal: AbortSignal;
+  /**
+   * Registers what is done, synchronously, when a second signal ends the process at once, such
+   * as printing the command that puts auto_failover back. The last registration wins.
+   */
+  onSecondSignal(handler: () => void): void;
+}
+
+/** What every module of `src/commands` that implements a command exports. */
+export interface Command<F> {
+  /**
+   * Runs the command to its end.
+   *
+   * @returns The exit code, see `exit-codes.ts`.
+   * @throws OpsError, which the caller prints and turns into an exit code.
+   */
+  run(flags: F, io: CommandIo): Promise<number>;
+}

@@ -1,0 +1,37 @@
+import { OpsError } from "../errors.js";
+import { EXIT } from "../exit-codes.js";
+import type { ConfGetFlags } from "../flags.js";
+import { jsonText, safe, table } from "../text.js";
+import type { CommandIo } from "./command.js";
+import { withCluster } from "./connect.js";
+
+const SCHEMA_VERSION = 1;
+
+/**
+ * Shows the nameserver's configuration, or one key of it.
+ *
+ * @returns 0.
+ * @throws OpsError `usage` if the nameserver has no such key, and what the cluster throws.
+ */
+export async function run(flags: ConfGetFlags, io: CommandIo): Promise<number> {
+  const all = await withCluster(flags, io, (cluster) => cluster.confGet(), {
+    endsCallsOnSignal: true,
+  });
+  const conf = flags.key === undefined ? [...all].sort() : [entryOf(all, flags.key)];
+  io.stdout.write(
+    flags.output === "json"
+      ? `${jsonText({ schemaVersion: SCHEMA_VERSION, conf: Object.fromEntries(conf) })}\n`
+      : table([{ title: "key" }, { title: "value" }], conf, io.hasColor),
+  );
+  return EXIT.ok;
+}
+
+function entryOf(all: ReadonlyMap<string, string>, key: string): [string, string] {
+  const value = all.get(key);
+  if (value !== undefined) return [key, value];
+  throw new OpsError({
+    code: "usage",
+    message: `the nameserver's configuration has no "${safe(key)}"`,
+    hint: `it has: ${[...all.keys()].sort().map(safe).join(", ")}`,
+  });
+}

@@ -1,0 +1,68 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { messageOf, OpsError } from "../errors.js";
+import { EXIT } from "../exit-codes.js";
+import type { ConfSetFlags } from "../flags.js";
+import { jsonText, table } from "../text.js";
+import type { CommandIo } from "./command.js";
+import { withCluster } from "./connect.js";
+
+const SCHEMA_VERSION = 1;
+
+/** The value of a key as it was and as it is now, undefined where the nameserver has none. */
+interface Change {
+  readonly before: string | undefined;
+  readonly after: string | undefined;
+}
+
+/**
+ * Sets one key of the nameserver's configuration, and reads it back. A key that has the value
+ * already is left alone.
+ *
+ * @returns 0 if the key has the value now; 1 if it was asked for and does not, or nobody can tell.
+ * @throws OpsError if the cluster cannot be observed; nothing was changed then.
+ */
+export async function run(flags: ConfSetFlags, io: CommandIo): Promise<number> {
+  const { key, value } = flags;
+  const { before, after } = await withCluster(flags, io, (cluster) => change(cluster, flags, io));
+  const exitCode = after === value ? EXIT.ok : EXIT.failed;
+  io.stdout.write(
+    flags.output === "json"
+      ? `${jsonText({ schemaVersion: SCHEMA_VERSION, key, before, after, changed: before !== after, exitCode })}\n`
+      : table(
+          [{ title: "key" }, { title: "before" }, { title: "now" }],
+          [[key, before ?? "-", after ?? "unknown"]],
+          io.hasColor,
+        ),
+  );
+  return exitCode;
+}
+
+async function change(cluster: Cluster, flags: ConfSetFlags, io: CommandIo): Promise<Change> {
+  const { key, value } = flags;
+  const before = (await cluster.confGet()).get(key);
+  if (before === value) {
+    io.log.info(`${key} is ${value} already`);
+    return { before, after: before };
+  }
+  io.signal.throwIfAborted();
+  try {
+    await cluster.confSet(key, value);
+  } catch (error) {
+    // It may have taken effect all the same (a lost answer): what is read back decides.
+    io.log.error(`setting ${key} failed: ${messageOf(error)}`, hintOf(error));
+  }
+  return { before, after: await readBack(cluster, key, io) };
+}
+
+async function readBack(cluster: Cluster, key: string, io: CommandIo): Promise<string | undefined> {
+  try {
+    return (await cluster.confGet()).get(key);
+  } catch (error) {
+    io.log.error(`cannot read ${key} back: ${messageOf(error)}`, hintOf(error));
+    return undefined;
+  }
+}
+
+function hintOf(error: unknown): { readonly hint?: string } {
+  return error instanceof OpsError && error.hint !== undefined ? { hint: error.hint } : {};
+}

@@ -1,0 +1,75 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { openCluster } from "../cluster/open.js";
+import type { CommonFlags } from "../flags.js";
+import type { CommandIo } from "./command.js";
+
+/** How a cluster is used. */
+export interface ConnectOptions {
+  /**
+   * Whether a signal ends calls in flight and refuses later ones. Off by default: a command that
+   * changes something has to be able to put it back after a signal, and looks at `io.signal` itself.
+   */
+  readonly endsCallsOnSignal?: boolean;
+}
+
+/** How long closing the connections may take before the process goes on without it. */
+const CLOSE_MS = 1_000;
+
+/**
+ * Opens the cluster that the flags name, lends it to `use`, and closes it whatever happens.
+ *
+ * @returns What `use` returns.
+ * @throws What `openCluster` and `use` throw. A signal ends connecting with its own reason.
+ */
+export async function withCluster<T>(
+  flags: CommonFlags,
+  io: CommandIo,
+  use: (cluster: Cluster) => Promise<T>,
+  { endsCallsOnSignal = false }: ConnectOptions = {},
+): Promise<T> {
+  const cluster = await open(flags, io, endsCallsOnSignal);
+  try {
+    return await use(cluster);
+  } finally {
+    await closed(cluster, io);
+  }
+}
+
+async function open(flags: CommonFlags, io: CommandIo, endsCallsOnSignal: boolean) {
+  io.signal.throwIfAborted();
+  try {
+    return await openCluster({
+      zooKeeper: {
+        hosts: flags.zkCluster.join(","),
+        timeoutMs: flags.zkTimeoutMs,
+        sessionTimeoutMs: flags.zkSessionTimeoutMs,
+        authScheme: flags.zkAuthSchema,
+        authCert: flags.zkCert,
+        onNote: (text) => io.log.warn(text),
+        signal: io.signal,
+      },
+      rootPath: flags.zkRootPath,
+      rpcTimeoutMs: flags.rpcTimeoutMs,
+      user: flags.user,
+      password: flags.password,
+      signal: endsCallsOnSignal ? io.signal : undefined,
+    });
+  } catch (error) {
+    // Whatever the signal broke, the signal is the reason.
+    io.signal.throwIfAborted();
+    throw error;
+  }
+}
+
+async function closed(cluster: Cluster, io: CommandIo): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, CLOSE_MS);
+  });
+  // What was to be done is done: failing to say goodbye is worth a line in the log only.
+  const close = cluster
+    .close()
+    .catch((error: unknown) => io.log.debug("closing the connections failed", { error }));
+  await Promise.race([close, limit]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,76 @@
+import type { OnEvent, RunEvent } from "../model/outcome.js";
+import { partitionName } from "../model/partition-view.js";
+import { safe } from "../text.js";
+import type { CommandIo } from "./command.js";
+
+/** A run never says nothing for longer than this. */
+const SILENCE_MAX_MS = 10_000;
+
+/** Tells a run's events on stderr, one line each, and a sign of life when nothing happens. */
+export interface Progress {
+  readonly onEvent: OnEvent;
+  /** Ends the signs of life. */
+  stop(): void;
+}
+
+/** Starts telling. */
+export function startProgress(io: CommandIo): Progress {
+  let running = 0;
+  let ended = 0;
+  let saidAt = performance.now();
+  const say = (level: "info" | "warn" | "debug", text: string) => {
+    saidAt = performance.now();
+    io.log[level](text);
+  };
+  const timer = setInterval(() => {
+    if (performance.now() - saidAt < SILENCE_MAX_MS - 1_000) return;
+    say("info", `still working: ${running} steps under way, ${ended} partitions through`);
+  }, 1_000);
+  return {
+    onEvent(event) {
+      if (event.kind === "step-started") running += 1;
+      if (event.kind === "step-ended") running -= 1;
+      if (event.kind === "lane-ended") ended += 1;
+      const line = describe(event);
+      if (line !== undefined) say(line.level, line.text);
+    },
+    stop: () => clearInterval(timer),
+  };
+}
+
+function describe(event: RunEvent): { level: "info" | "warn" | "debug"; text: string } | undefined {
+  switch (event.kind) {
+    case "note":
+      return { level: "info", text: safe(event.text) };
+    case "warning":
+      return { level: "warn", text: safe(event.text) };
+    case "lane": {
+      const { id, steps, blocked } = event.lane;
+      if (blocked !== undefined) {
+        return {
+          level: "warn",
+          text: `${safe(partitionName(id))}: left alone: ${safe(blocked.text)}`,
+        };
+      }
+      const plan = steps.map((one) => `${one.kind} ${one.endpoint ?? ""}`.trim()).join(", ");
+      return {
+        level: "debug",
+        text: `${safe(partitionName(id))}: round ${event.round}: ${safe(plan || "nothing to do")}`,
+      };
+    }
+    case "step-started":
+      return { level: "debug", text: `${subject(event)}: begins` };
+    case "step-ended": {
+      const detail =
+        "detail" in event.outcome && event.outcome.detail !== "" ? `: ${event.outcome.detail}` : "";
+      const text = `${subject(event)}: ${event.outcome.result}${safe(detail)} (${event.tookMs} ms)`;
+      return { level: event.outcome.result === "failed" ? "warn" : "info", text };
+    }
+    case "lane-ended":
+      return { level: "debug", text: `${safe(partitionName(event.id))}: through` };
+  }
+}
+
+function subject(event: Extract<RunEvent, { kind: "step-started" | "step-ended" }>): string {
+  return `${safe(partitionName(event.id))}: ${event.step.kind} ${safe(event.step.endpoint ?? "")}`.trimEnd();
+}

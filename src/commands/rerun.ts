@@ -1,0 +1,21 @@
+import type { CommonFlags } from "../flags.js";
+
+/**
+ * A command of this tool as it is to be typed, with the connection flags of this run. Secrets are
+ * left out: they come from the environment or from files.
+ *
+ * @param words Command and arguments, such as `["confset", "auto_failover", "true"]`.
+ */
+export function commandLine(words: readonly string[], flags: CommonFlags): string {
+  const connection = [
+    `--zk_cluster=${flags.zkCluster.join(",")}`,
+    `--zk_root_path=${flags.zkRootPath}`,
+    ...(flags.zkCert === undefined ? [] : [`--zk_auth_schema=${flags.zkAuthSchema}`]),
+    ...(flags.user === undefined ? [] : [`--user=${flags.user}`]),
+  ];
+  return ["openmldb-ops", ...words, ...connection].map(quote).join(" ");
+}
+
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

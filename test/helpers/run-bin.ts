@@ -1,0 +1,61 @@
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** The program as users start it. */
+export const BIN = fileURLToPath(new URL("../../bin/openmldb-ops.js", import.meta.url));
+
+/** How a process ended. */
+export interface RunResult {
+  /** The exit code; undefined if a signal killed it. */
+  readonly code: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What a test may change about the start. */
+export interface RunOptions {
+  /** Added to a small environment without variables of this tool. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Arguments of node itself. */
+  readonly nodeArgs?: readonly string[];
+  readonly stdio?: SpawnOptions["stdio"];
+  /** Gets the process right after the start. */
+  readonly onStart?: (child: ChildProcess) => void;
+  /** Gets everything that stderr has said so far, whenever it says more. */
+  readonly onStderr?: (text: string, child: ChildProcess) => void;
+}
+
+/** A process that does not end within this time is killed, and the test fails on `code`. */
+const KILL_MS = 25_000;
+
+/** Runs node with a script and its arguments to the end. */
+export function runNode(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const { env = {}, nodeArgs = [], stdio = ["ignore", "pipe", "pipe"] } = options;
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [...nodeArgs, ...args], {
+      env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
+      stdio,
+    });
+    const timer = setTimeout(() => child.kill("SIGKILL"), KILL_MS);
+    let stdout = "";
+    let stderr = "";
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+    });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+      options.onStderr?.(stderr, child);
+    });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      resolve({ code: code ?? undefined, stdout, stderr });
+    });
+    options.onStart?.(child);
+  });
+}
+
+/** Runs the real binary to its end. */
+export function runBin(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  return runNode([BIN, ...args], options);
+}

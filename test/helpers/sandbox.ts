@@ -1,0 +1,52 @@
+import { fileURLToPath } from "node:url";
+import type {
+  DescMessage,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import { onTestFinished } from "vitest";
+import { createGrpcTransport } from "../../src/cluster/grpc-transport.js";
+import { readRecording } from "../../src/sandbox/recording-file.js";
+import { type Sandbox, type SandboxOptions, startSandbox } from "../../src/sandbox/start.js";
+
+/** Path of a recording of the repository. */
+export function recordingPath(name: string): string {
+  return fileURLToPath(new URL(`../recordings/${name}.json`, import.meta.url));
+}
+
+/**
+ * Starts a sandbox on free ports and stops it at the end of the test.
+ *
+ * @param options As for `startSandbox`; a small cluster of one table if left out.
+ */
+export async function sandboxForTest(options: SandboxOptions = {}): Promise<Sandbox> {
+  const sandbox = await startSandbox({ tables: 1, partitions: 2, rows: 10, seed: 1, ...options });
+  onTestFinished(() => sandbox.stop());
+  return sandbox;
+}
+
+/** Boots a recording of the repository; see {@link sandboxForTest}. */
+export async function sandboxFromRecording(
+  name: string,
+  options: SandboxOptions = {},
+): Promise<Sandbox> {
+  return sandboxForTest({ ...options, recording: await readRecording(recordingPath(name)) });
+}
+
+/** One call over gRPC, as the tool makes them, on connections of its own. */
+export async function callSandbox<I extends DescMessage, O extends DescMessage>(
+  address: string,
+  method: DescMethodUnary<I, O>,
+  request: MessageInitShape<I>,
+  options: { readonly timeoutMs?: number; readonly authorization?: string } = {},
+): Promise<MessageShape<O>> {
+  const transport = createGrpcTransport({ authorization: options.authorization ?? "sdefault" });
+  try {
+    return await transport.unary(address, method, request, {
+      timeoutMs: options.timeoutMs ?? 5_000,
+    });
+  } finally {
+    transport.close();
+  }
+}

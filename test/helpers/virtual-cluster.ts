@@ -1,0 +1,94 @@
+import type { Cluster } from "../../src/cluster/cluster.js";
+import { createCluster } from "../../src/cluster/connect.js";
+import type { RunEvent } from "../../src/model/outcome.js";
+import {
+  type RecoverOptions,
+  type RecoverResult,
+  recoverData,
+} from "../../src/recovery/recover-data.js";
+import type { Limits } from "../../src/recovery/step-context.js";
+import { SandboxModel } from "../../src/sandbox/model.js";
+import { modelTransport } from "../../src/sandbox/model-transport.js";
+import type { ModelOptions } from "../../src/sandbox/model-types.js";
+import { VirtualClock } from "../../src/sandbox/virtual-clock.js";
+import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
+
+/** The limits that the command line has by default. */
+export const LIMITS: Limits = {
+  concurrency: 32,
+  loadsPerTablet: 3,
+  opRetries: 3,
+  opTimeoutMs: 600_000,
+  stallTimeoutMs: 600_000,
+};
+
+/** A model of a cluster on a virtual clock, and the real clients over it. */
+export interface VirtualCluster {
+  readonly clock: VirtualClock;
+  readonly model: SandboxModel;
+  readonly cluster: Cluster;
+  /** Everything that runs told, in order. */
+  readonly events: RunEvent[];
+  /** Runs `recoverData` in virtual time, bounded by two virtual hours. */
+  recover(options?: Partial<RecoverOptions>): Promise<RecoverResult>;
+  /** Lets virtual time pass. */
+  pass(ms: number): Promise<void>;
+}
+
+/** Starts a cluster of tablets named a, b, c, ... and nameservers n1, n2, ... */
+export async function startVirtualCluster(
+  options: {
+    readonly tablets?: number;
+    readonly nameservers?: number;
+    readonly seed?: number;
+    readonly model?: Partial<ModelOptions>;
+  } = {},
+): Promise<VirtualCluster> {
+  const clock = new VirtualClock();
+  const tree = new ZnodeTree(() => clock.now());
+  const process = (name: string, port: number) => ({
+    endpoint: `${name}:${port}`,
+    address: `${name}:${port}`,
+  });
+  const model = new SandboxModel({
+    clock,
+    seed: options.seed ?? 1,
+    tree,
+    tablets: Array.from({ length: options.tablets ?? 3 }, (_, i) =>
+      process("abcdefgh"[i] ?? "z", 9527),
+    ),
+    nameservers: Array.from({ length: options.nameservers ?? 2 }, (_, i) =>
+      process(`n${i + 1}`, 6527),
+    ),
+    options: options.model ?? {},
+  });
+  model.start();
+  await clock.advance(3_000);
+  const cluster = await createCluster({
+    zk: treeZooKeeper(tree),
+    transport: modelTransport(model),
+    clock,
+    rootPath: "/openmldb",
+    rpcTimeoutMs: 10_000,
+  });
+  const events: RunEvent[] = [];
+  return {
+    clock,
+    model,
+    cluster,
+    events,
+    recover: (more = {}) =>
+      clock.run(
+        recoverData(cluster, {
+          db: undefined,
+          limits: LIMITS,
+          signal: new AbortController().signal,
+          onEvent: (event) => events.push(event),
+          rerun: "openmldb-ops --cmd=recoverdata",
+          ...more,
+        }),
+        7_200_000,
+      ),
+    pass: (ms) => clock.advance(ms),
+  };
+}
