@@ -30,10 +30,14 @@ if (check) {
   const wanted = files(out);
   const differs =
     JSON.stringify(wanted) !== JSON.stringify(files(target)) ||
-    wanted.some((name) => readFileSync(join(out, name), "utf8") !== readFileSync(join(target, name), "utf8"));
+    wanted.some(
+      (name) => readFileSync(join(out, name), "utf8") !== readFileSync(join(target, name), "utf8"),
+    );
   rmSync(out, { recursive: true, force: true });
   if (differs) {
-    console.error(`${relative(root, target)} is out of date with proto/: run "npm run generate" and commit the result`);
+    console.error(
+      `${relative(root, target)} is out of date with proto/: run "npm run generate" and commit the result`,
+    );
     process.exit(1);
   }
   console.log("src/gen agrees with proto/");

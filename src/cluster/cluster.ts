@@ -64,7 +64,12 @@ export interface Cluster {
    * @param target Without `pid`: all replicas of the table on that endpoint.
    */
   updateTableAlive(
-    target: { readonly db: string; readonly table: string; readonly endpoint: Endpoint; readonly pid?: number },
+    target: {
+      readonly db: string;
+      readonly table: string;
+      readonly endpoint: Endpoint;
+      readonly pid?: number;
+    },
     isAlive: boolean,
   ): Promise<void>;
   /** Queues an op. NOT safe to repeat; code 0 does not even mean that an op exists (protocol, section 6). */
@@ -76,7 +81,10 @@ export interface Cluster {
     of?: { readonly tid: number; readonly pid: number },
   ): Promise<readonly ReplicaReport[]>;
   /** The replication list of a loaded leader; empty if it has no follower (code 134). */
-  getTableFollower(endpoint: Endpoint, id: { readonly tid: number; readonly pid: number }): Promise<FollowerList>;
+  getTableFollower(
+    endpoint: Endpoint,
+    id: { readonly tid: number; readonly pid: number },
+  ): Promise<FollowerList>;
   /** Starts loading; "loaded already" (code 101) counts as done. Safe to repeat. */
   loadTable(endpoint: Endpoint, request: LoadRequest): Promise<void>;
   /** Changes the role of a loaded replica; "is that already" (102, 103) counts as done. Safe to repeat. */

@@ -47,11 +47,6 @@ export interface PartitionView {
 /** Databases that OpenMLDB keeps for itself; the SQL layer needs them, so they come first. */
 const SYSTEM_DATABASES: readonly string[] = ["__INTERNAL_DB", "__PRE_AGG_DB", "INFORMATION_SCHEMA"];
 
-/** Whether a database is one of OpenMLDB's own. */
-export function isSystemDatabase(db: string): boolean {
-  return SYSTEM_DATABASES.includes(db);
-}
-
 /** `db.table:pid`, or `table:pid` for a table without a database. */
 export function partitionName(id: PartitionId): string {
   return `${id.db === "" ? "" : `${id.db}.`}${id.table}:${id.pid}`;

@@ -11,7 +11,7 @@ const UNIMPLEMENTED = -6;
 const NO_AUTH = -102;
 const INVALID_ACL = -114;
 /** Answer to an unknown scheme or to credentials that its scheme refuses. */
-export const AUTH_FAILED = -115;
+const AUTH_FAILED = -115;
 
 const PERMS = { read: 1, write: 2, create: 4, delete: 8 } as const;
 const EVENT_TYPES = { created: 1, deleted: 2, changed: 3, children: 4 } as const;

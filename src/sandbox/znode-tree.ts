@@ -33,7 +33,7 @@ export interface ZnodeAcl {
 }
 
 /** The access list of a node that everybody may use. */
-export const OPEN_ACL: readonly ZnodeAcl[] = [{ perms: 31, scheme: "world", id: "anyone" }];
+const OPEN_ACL: readonly ZnodeAcl[] = [{ perms: 31, scheme: "world", id: "anyone" }];
 
 /** ZooKeeper's Stat record of a node. Times in milliseconds of the tree's clock. */
 export interface ZnodeStat {

@@ -1,0 +1,178 @@
+import { readFileSync } from "node:fs";
+import type { CommandEntry, Prepared } from "./command-table.js";
+import { EXIT, EXIT_MEANINGS, exitCodeOf, signalExitCode } from "./exit-codes.js";
+import { type CommandLine, variableOf } from "./flag-parse.js";
+import { commandHelp, mainHelp } from "./help.js";
+import { notesOn, readInvocation } from "./invocation.js";
+import type { OpenLog } from "./log.js";
+import { guardProcessIo, type ProcessIo, stdoutDrained } from "./process-io.js";
+import { errorDocument, errorText, stackLines, unexpectedHint } from "./show-error.js";
+import { type SignalWatch, watchSignals } from "./signals.js";
+import { allowsColor } from "./text.js";
+
+/** How long what is written to stdout may take to get through at the end. */
+const DRAIN_MS = 5_000;
+/** How long connections that did not close may keep the process after the end of the command. */
+const LINGER_MS = 1_000;
+/** How long a run may clean up after an error that nobody caught. */
+const CLEAN_UP_MS = 5_000;
+
+/**
+ * Runs one command line: help, version, or a command. Everything that goes wrong ends up here and
+ * is told in one line.
+ *
+ * @param argv Without `node` and the script.
+ * @returns The exit code.
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  const io = guardProcessIo();
+  const exitCode = await dispatch(argv, io);
+  await stdoutDrained(DRAIN_MS);
+  const failure = io.failure();
+  // Does not keep the process, only ends one that something else keeps.
+  setTimeout(() => process.exit(), LINGER_MS).unref();
+  if (failure === undefined) return exitCode;
+  io.err(`openmldb-ops: cannot write the result to stdout: ${failure}\n`);
+  return exitCode === EXIT.ok ? EXIT.failed : exitCode;
+}
+
+async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number> {
+  try {
+    const invocation = readInvocation(argv);
+    switch (invocation.kind) {
+      case "help":
+        io.out(invocation.of === undefined ? mainHelp(readVersion()) : commandHelp(invocation.of));
+        return EXIT.ok;
+      case "version":
+        io.out(`openmldb-ops ${readVersion()}\n`);
+        return EXIT.ok;
+      case "nothing":
+        // Help, but no success: a script whose command was empty by mistake must not go on.
+        io.out(mainHelp(readVersion()));
+        io.err("openmldb-ops: no command given\n");
+        return EXIT.usage;
+      case "command":
+        return await runCommand(invocation.entry, invocation.line, io);
+    }
+  } catch (error) {
+    return fail(error, exitCodeOf(error), io, wantsJson(argv));
+  }
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { readonly version: string }).version;
+}
+
+/** Whether JSON was asked for, found out even if the rest of the command line is wrong. */
+function wantsJson(argv: readonly string[]): boolean {
+  const given = argv.findLast(
+    (arg, index) => arg.startsWith("--output=") || argv[index - 1] === "--output",
+  );
+  return (given ?? process.env[variableOf("output")])?.replace(/^--output=/, "") === "json";
+}
+
+/** Tells an error, and returns its exit code. */
+function fail(error: unknown, exitCode: number, io: ProcessIo, isJson: boolean): number {
+  if (isJson && !io.hasWritten()) io.out(errorDocument(error, exitCode));
+  io.err(`openmldb-ops: ${errorText(error)}\n`);
+  return exitCode;
+}
+
+async function runCommand(entry: CommandEntry, line: CommandLine, io: ProcessIo): Promise<number> {
+  const prepared = entry.prepare(line, process.env);
+  for (const note of notesOn(line, process.env)) io.err(`openmldb-ops: note: ${note}\n`);
+  io.err(`openmldb-ops ${entry.name}: ${prepared.announcement}\n`);
+  const watch = watchSignals((text) => io.err(`${text}\n`));
+  const { openLog } = await import("./log.js");
+  const { logLevel, logFile } = prepared.flags;
+  const log = openLog({ level: logLevel, write: io.err, file: logFile, secrets: prepared.secrets });
+  log.record("info", `openmldb-ops ${readVersion()} ${entry.name}: ${prepared.announcement}`);
+  const uncaught = catchUncaught(watch, io);
+  const isJson = prepared.flags.output === "json";
+  try {
+    const exitCode = await runPrepared(prepared, { io, log, watch, uncaught, isJson });
+    if (isJson && !io.hasWritten()) io.out(silentDocument(exitCode));
+    log.record("info", `exit code ${exitCode}`);
+    return exitCode;
+  } finally {
+    await log.close();
+    uncaught.stop();
+    watch.stop();
+  }
+}
+
+interface Running {
+  readonly io: ProcessIo;
+  readonly log: OpenLog;
+  readonly watch: SignalWatch;
+  readonly uncaught: { readonly error: unknown };
+  readonly isJson: boolean;
+}
+
+async function runPrepared(prepared: Prepared, running: Running): Promise<number> {
+  const { io, log, watch, isJson } = running;
+  const isTerminal = process.stdout.isTTY === true;
+  const isOff = prepared.flags.noColor;
+  try {
+    const returned = await prepared.run({
+      stdout: { write: io.out },
+      stderr: { write: io.err },
+      // Touching process.stdin opens it: only a command that reads does.
+      get stdin() {
+        return process.stdin;
+      },
+      log,
+      isInteractiveStderr: process.stderr.isTTY === true,
+      hasColor: !isJson && allowsColor({ environment: process.env, isTerminal, isOff }),
+      columns: process.stdout.columns ?? process.stderr.columns ?? 80,
+      signal: watch.signal,
+      onSecondSignal: watch.onSecond,
+    });
+    return finalCode(returned, running);
+  } catch (error) {
+    log.record("error", errorText(error));
+    for (const line of stackLines(error)) log.debug(line);
+    const exitCode = finalCode(exitCodeOf(error), running);
+    // An error that nobody caught has been told when it came.
+    return error === running.uncaught.error ? exitCode : fail(error, exitCode, io, isJson);
+  }
+}
+
+/**
+ * The exit code of a run that gave `code`: auto_failover left off beats everything, then an error
+ * nobody caught, then the signal. A run that came to a good end all the same was not ended by it.
+ */
+function finalCode(code: number, { uncaught, watch }: Running): number {
+  if (code === EXIT.notRestored) return code;
+  if (uncaught.error !== undefined) return EXIT.failed;
+  const signal = watch.received();
+  return signal === undefined || code === EXIT.ok ? code : signalExitCode(signal);
+}
+
+/** The JSON document of a command that ended without one, so that there always is one. */
+function silentDocument(exitCode: number): string {
+  const meaning = EXIT_MEANINGS.find(([code]) => code === String(exitCode))?.[1];
+  return errorDocument(new Error(meaning ?? "stopped"), exitCode);
+}
+
+/**
+ * Errors that nobody caught stop the run like a signal, so that what was switched is put back; a
+ * second one, or a run that does not end then, leaves at once.
+ */
+function catchUncaught(
+  watch: SignalWatch,
+  io: ProcessIo,
+): { readonly error: unknown; stop(): void } {
+  const caught: { error: unknown; stop(): void } = { error: undefined, stop: () => {} };
+  const onUncaught = (error: unknown): void => {
+    io.err(`openmldb-ops: ${errorText(error)}\n`);
+    if (watch.signal.aborted) watch.leave(EXIT.failed);
+    caught.error = error ?? unexpectedHint;
+    watch.abort(error);
+    setTimeout(() => watch.leave(EXIT.failed), CLEAN_UP_MS).unref();
+  };
+  process.on("uncaughtException", onUncaught);
+  caught.stop = () => process.off("uncaughtException", onUncaught);
+  return caught;
+}

@@ -1,0 +1,86 @@
+import { constants } from "node:os";
+import { type ErrorCode, OpsError } from "./errors.js";
+
+/** Every exit code by name. Scripts rely on the numbers: they change with a major version only. */
+export const EXIT = {
+  /** All healthy, also when nothing was to do. */
+  ok: 0,
+  /** An error that is none of the others. */
+  failed: 1,
+  usage: 2,
+  /** Some partitions are not recovered. */
+  partly: 3,
+  /** Refused before any change: the cluster cannot be observed, or a check failed. */
+  refused: 4,
+  timeLimit: 7,
+  /** auto_failover could not be put back; wins over all others. */
+  notRestored: 9,
+  /** Something is not healthy (a command that only looks). */
+  unhealthy: 10,
+} as const;
+
+/**
+ * What the exit codes mean, for `help`. 5 and 6 (lock held, plan out of date) are reserved for
+ * commands that do not exist yet.
+ */
+export const EXIT_MEANINGS: readonly (readonly [string, string])[] = [
+  ["0", "all healthy, also when nothing was to do"],
+  ["1", "unexpected error"],
+  ["2", "the command line is wrong"],
+  ["3", "some partitions are not recovered"],
+  ["4", "refused before any change: cluster not observable, or a check failed"],
+  ["7", "a time limit ended the run"],
+  ["9", "auto_failover could not be put back (wins over the others)"],
+  ["10", "inspect: something is not healthy"],
+  ["128+n", "ended by signal n"],
+];
+
+/** The signals that end a run in an orderly way. */
+export const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** One of {@link STOP_SIGNALS}. */
+export type StopSignal = (typeof STOP_SIGNALS)[number];
+
+/** The exit code of a process that a signal ended: 128 and the signal's number. */
+export function signalExitCode(signal: StopSignal): number {
+  return 128 + constants.signals[signal];
+}
+
+/** The error that ends a run when the first signal comes; {@link exitCodeOf} knows its signal. */
+export function interruptedBy(signal: StopSignal): OpsError {
+  return new OpsError({ code: "interrupted", message: `stopped by ${signal}`, cause: { signal } });
+}
+
+const CODES: Readonly<Record<ErrorCode, number>> = {
+  usage: EXIT.usage,
+  // Without a known signal: whoever aborted the run did so without one.
+  interrupted: EXIT.failed,
+  "time-limit": EXIT.timeLimit,
+  refused: EXIT.refused,
+  "zookeeper-unreachable": EXIT.refused,
+  "zookeeper-auth": EXIT.refused,
+  "zookeeper-failed": EXIT.refused,
+  "no-cluster": EXIT.refused,
+  "no-leader": EXIT.refused,
+  unreachable: EXIT.refused,
+  deadline: EXIT.refused,
+  rejected: EXIT.refused,
+  "bad-answer": EXIT.refused,
+};
+
+/**
+ * The exit code for what a command threw. Errors that say that the cluster cannot be observed count
+ * as "refused before any change": a command that has changed something does not let them through.
+ *
+ * @returns 1 for anything that is no OpsError.
+ */
+export function exitCodeOf(thrown: unknown): number {
+  if (!(thrown instanceof OpsError)) return EXIT.failed;
+  const signal = thrown.code === "interrupted" ? signalOf(thrown.cause) : undefined;
+  return signal === undefined ? CODES[thrown.code] : signalExitCode(signal);
+}
+
+function signalOf(cause: unknown): StopSignal | undefined {
+  const name = typeof cause === "object" && cause !== null && "signal" in cause && cause.signal;
+  return STOP_SIGNALS.find((signal) => signal === name);
+}

@@ -1,0 +1,264 @@
+import { connectZooKeeper } from "../cluster/zookeeper-client.js";
+import { messageOf, OpsError } from "../errors.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import { bootNewCluster, bootRecording, type NewCluster, waitFor } from "./boot.js";
+import { WireProcess } from "./grpc-server.js";
+import type { SandboxModel } from "./model.js";
+import type { ModelConfig, ProcessSpec } from "./model-types.js";
+import { loadRecording } from "./recording.js";
+import { type Recording, recordedProcesses, renameAddresses } from "./recording-file.js";
+import { putZnode } from "./table-store.js";
+import { scaledClock } from "./virtual-clock.js";
+import { WiredModel, WireFace } from "./wire-face.js";
+import { mirrorTree, type ZkMirror } from "./zk-mirror.js";
+import { startZkServer } from "./zk-server.js";
+import { ZnodeTree } from "./znode-tree.js";
+
+/** How to make a sandbox; what is left out has the default named here. */
+export interface SandboxOptions extends Partial<NewCluster> {
+  /** Number of tablets; 3. */
+  readonly tablets?: number;
+  /** Number of nameservers; 2. */
+  readonly nameservers?: number;
+  /** Whether processes have server names instead of addresses as endpoints; false. */
+  readonly serverNames?: boolean;
+  /** auto_failover at the start; true, as in OpenMLDB's shipped configuration. */
+  readonly autoFailover?: boolean;
+  /** What is left to chance comes from it; 1. */
+  readonly seed?: number;
+  /** Seconds of the cluster per real second; 1. */
+  readonly speed?: number;
+  /** A recording to boot from instead of a new cluster: then everything above but `speed` is ignored. */
+  readonly recording?: Recording | undefined;
+  /** A real ZooKeeper as `host:port`s; undefined for the embedded one. */
+  readonly zkCluster?: readonly string[] | undefined;
+  /** Port of the embedded ZooKeeper; 0 for any free one. */
+  readonly port?: number;
+  /** Where the cluster's znodes are; `/openmldb`, and with a recording that of the recording. */
+  readonly zkRootPath?: string;
+  /** If given, calls must carry the service token or this user's credentials. */
+  readonly auth?: { readonly user: string; readonly password: string } | undefined;
+}
+
+/** A running sandbox: a model of a cluster with gRPC servers and a ZooKeeper. */
+export interface Sandbox {
+  /** Value for `--zk_cluster`. */
+  readonly zkCluster: string;
+  readonly zkRootPath: string;
+  /** Endpoints, in the order of the names `nameserver1`, `nameserver2`, ... */
+  readonly nameservers: readonly Endpoint[];
+  /** Endpoints, in the order of the names `tablet1`, `tablet2`, ... */
+  readonly tablets: readonly Endpoint[];
+  /** With a recording: the address of each process by its recorded address. Else empty. */
+  readonly addresses: ReadonlyMap<string, string>;
+  readonly model: SandboxModel;
+  /** Address to dial for an endpoint. @throws Error if there is no such process. */
+  addressOf(endpoint: Endpoint): string;
+  /** Starts a process; resolves when it runs and listens (a tablet waits for its old session to end). */
+  restart(name: string): Promise<void>;
+  /**
+   * Kills all tablets at once, nameservers too if wanted, ends their sessions and starts them again.
+   * Resolves when everything is registered and a nameserver leads.
+   */
+  outage(options: { readonly withNameservers: boolean }): Promise<void>;
+  /** Resolves when the ports and the ZooKeeper show what the model is now. */
+  settled(): Promise<void>;
+  /** Ends everything, at the latest after 2 seconds. */
+  stop(): Promise<void>;
+}
+
+const DEFAULT_ROOT = "/openmldb";
+/** Time for the nameservers to notice that tablets have gone, in milliseconds of the model's clock. */
+const NOTICE_MS = 100;
+const STOP_LIMIT_MS = 1_500;
+const ZK_TIMEOUT_MS = 10_000;
+const ZK_SESSION_MS = 6_000;
+
+/**
+ * Starts a sandbox on 127.0.0.1.
+ *
+ * @throws OpsError `usage` for options that make no cluster or a taken port, `refused` if the real ZooKeeper holds
+ *   something under the root path, and what connecting to it throws.
+ */
+export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
+  const wires: WireProcess[] = [];
+  const closers: (() => void | Promise<void>)[] = [
+    () => {
+      for (const wire of wires) wire.close();
+    },
+  ];
+  const close = async () => {
+    const closed = Promise.all(closers.map((closer) => closer()));
+    await Promise.race([closed, new Promise((r) => setTimeout(r, STOP_LIMIT_MS).unref())]);
+  };
+  try {
+    const cluster = await openCluster(options, wires);
+    const { model, zkRootPath } = cluster;
+    const zk = await openZooKeeper(options, cluster, closers);
+    await cluster.boot();
+    const settled = async () => {
+      await cluster.wire.settled();
+      await zk.mirror?.flush();
+    };
+    await settled();
+    return {
+      zkCluster: zk.address,
+      zkRootPath,
+      nameservers: [...model.nameservers.keys()],
+      tablets: [...model.tablets.keys()],
+      addresses: cluster.addresses,
+      model,
+      addressOf: (endpoint) => model.process(endpoint).address,
+      async restart(name) {
+        const process = model.process(name);
+        model.restart(name);
+        await waitFor(model, `${name} is up`, () => process.isUp);
+        await settled();
+      },
+      async outage({ withNameservers }) {
+        await restartAll(model, withNameservers);
+        await settled();
+      },
+      settled,
+      stop: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A model with its servers, not started yet. */
+interface OpenedCluster {
+  readonly model: SandboxModel;
+  readonly wire: WireFace;
+  readonly zkRootPath: string;
+  readonly addresses: ReadonlyMap<string, string>;
+  readonly boot: () => Promise<void>;
+}
+
+async function openCluster(options: SandboxOptions, wires: WireProcess[]): Promise<OpenedCluster> {
+  const open = async (count: number) => {
+    const opened: WireProcess[] = [];
+    for (let index = 0; index < count; index += 1) {
+      opened.push(await WireProcess.open(undefined));
+    }
+    wires.push(...opened);
+    // In order, so that whatever sorts endpoints meets tablet1 first, or the recorded order.
+    return opened.map((wire) => wire.address).sort();
+  };
+  const common = { clock: scaledClock(options.speed ?? 1), seed: options.seed ?? 1 };
+  const tree = new ZnodeTree(() => common.clock.now());
+  if (options.recording !== undefined) {
+    return openRecording(options, { ...common, tree }, options.recording, { open, wires });
+  }
+  const specs = (name: string, addresses: readonly string[]): ProcessSpec[] =>
+    addresses.map((address, index) => ({
+      address,
+      endpoint: options.serverNames === true ? `${name}-${index + 1}` : address,
+    }));
+  const root = options.zkRootPath ?? DEFAULT_ROOT;
+  const wire = new WireFace(wires, options.auth);
+  const model = new WiredModel(
+    {
+      ...common,
+      tree,
+      root,
+      tablets: specs("tablet", await open(options.tablets ?? 3)),
+      nameservers: specs("nameserver", await open(options.nameservers ?? 2)),
+      serverNames: options.serverNames === true,
+      options: { autoFailover: options.autoFailover ?? true },
+    },
+    wire,
+  );
+  const boot = () =>
+    bootNewCluster(model, {
+      tables: options.tables ?? 2,
+      partitions: options.partitions ?? 4,
+      replicas: options.replicas ?? 3,
+      rows: options.rows ?? 100,
+      hddTables: options.hddTables ?? 0,
+      singleReplicaTables: options.singleReplicaTables ?? 0,
+    });
+  return { model, wire, zkRootPath: root, addresses: new Map(), boot };
+}
+
+async function openRecording(
+  options: SandboxOptions,
+  config: Pick<ModelConfig, "clock" | "seed" | "tree">,
+  recording: Recording,
+  ports: { readonly open: (count: number) => Promise<string[]>; readonly wires: WireProcess[] },
+): Promise<OpenedCluster> {
+  const recorded = [
+    ...recordedProcesses(recording, "openmldb.nameserver.NameServer"),
+    ...recordedProcesses(recording, "openmldb.api.TabletServer"),
+  ]
+    .map((process) => process.address)
+    .sort();
+  const opened = await ports.open(recorded.length);
+  const addresses = new Map(recorded.map((address, index) => [address, opened[index] as string]));
+  const cluster = loadRecording(renameAddresses(recording, addresses));
+  const root = options.zkRootPath ?? recording.rootPath;
+  for (const { path, data, isEphemeral } of cluster.znodes) {
+    const own = root + path.slice(recording.rootPath.length);
+    if (!isEphemeral) putZnode(config.tree, own, data);
+  }
+  const wire = new WireFace(ports.wires, options.auth);
+  const model = new WiredModel(
+    {
+      ...config,
+      root,
+      tablets: cluster.tablets,
+      nameservers: cluster.nameservers,
+      serverNames: cluster.hasServerNames,
+    },
+    wire,
+  );
+  const boot = async () => bootRecording(model, cluster);
+  return { model, wire, zkRootPath: root, addresses, boot };
+}
+
+async function openZooKeeper(
+  options: SandboxOptions,
+  { model, zkRootPath }: OpenedCluster,
+  closers: (() => void | Promise<void>)[],
+): Promise<{ readonly address: string; readonly mirror?: ZkMirror }> {
+  if (options.zkCluster === undefined) {
+    const { port = 0 } = options;
+    const server = await startZkServer({ tree: model.tree, port }).catch((cause: unknown) => {
+      const message = `the embedded ZooKeeper cannot listen: ${messageOf(cause)}`;
+      throw new OpsError({ code: "usage", message, hint: "choose another --port", cause });
+    });
+    closers.push(() => server.close());
+    return { address: `127.0.0.1:${server.port}` };
+  }
+  const hosts = options.zkCluster.join(",");
+  const zookeeper = await connectZooKeeper({
+    hosts,
+    timeoutMs: ZK_TIMEOUT_MS,
+    sessionTimeoutMs: ZK_SESSION_MS,
+  });
+  let mirror: ZkMirror | undefined;
+  closers.push(async () => {
+    await mirror?.close();
+    await zookeeper.close();
+  });
+  mirror = await mirrorTree(model.tree, zkRootPath, zookeeper);
+  return { address: hosts, mirror };
+}
+
+/**
+ * Kills and starts again what an outage hits. Sessions of the killed end at once instead of after
+ * their timeout, so that nobody has to wait for that.
+ */
+async function restartAll(model: SandboxModel, withNameservers: boolean): Promise<void> {
+  const hit = model.processes.filter((one) => one.tablet !== undefined || withNameservers);
+  for (const process of hit) {
+    process.kill();
+    if (process.session !== undefined) model.tree.closeSession(process.session);
+  }
+  await model.clock.sleep(NOTICE_MS);
+  for (const process of hit) process.start();
+  const isBack = () => hit.every((process) => process.isUp) && model.leader !== undefined;
+  await waitFor(model, "all processes are up", isBack);
+}

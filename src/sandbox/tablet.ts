@@ -1,0 +1,135 @@
+import { StorageMode } from "../gen/openmldb/common_pb.js";
+import { type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { Disk } from "./disk.js";
+import type { ModelOptions } from "./model-types.js";
+import type { LoadedReplica } from "./replica.js";
+import { Replicator } from "./replication.js";
+import type { Run } from "./runs.js";
+import { LoadQueue } from "./tablet-load.js";
+import type { SandboxClock } from "./virtual-clock.js";
+
+/** What a tablet needs from the model around it. */
+export interface TabletContext {
+  readonly clock: SandboxClock;
+  readonly options: ModelOptions;
+  /** The tablet of that name, if its process runs and answers. */
+  reachable(endpoint: Endpoint): Tablet | undefined;
+  nextWriter(): number;
+  log(what: string): void;
+}
+
+/**
+ * One tablet: the process (what is loaded; lost when it is killed) and its disk (which is not).
+ *
+ * @see OpenMLDB 0.9 tablet: tablet_impl.cc
+ */
+export class Tablet {
+  readonly endpoint: Endpoint;
+  readonly address: string;
+  readonly disk = new Disk();
+  readonly context: TabletContext;
+  readonly replicator: Replicator;
+  readonly loads: LoadQueue;
+  /** Storage modes with a root path on this tablet. */
+  readonly storageModes = new Set<StorageMode>([
+    StorageMode.kMemory,
+    StorageMode.kSSD,
+    StorageMode.kHDD,
+  ]);
+  /** Steps of ops run here that the nameserver has not asked to forget, by `op id/task type`. */
+  readonly opTasks = new Map<string, "doing" | "done" | "failed">();
+  /** Keys of replicas whose figures changed since the nameserver last looked. */
+  readonly changed = new Set<string>();
+  /** Grows with each start, so that work of an earlier life can be told. */
+  incarnation = 0;
+  readonly #loaded = new Map<string, LoadedReplica>();
+
+  constructor(
+    spec: { readonly endpoint: Endpoint; readonly address: string },
+    context: TabletContext,
+  ) {
+    this.endpoint = spec.endpoint;
+    this.address = spec.address;
+    this.context = context;
+    this.replicator = new Replicator(this);
+    this.loads = new LoadQueue(this);
+  }
+
+  /** All that is loaded, by tid and pid. */
+  loaded(): LoadedReplica[] {
+    return [...this.#loaded.values()].sort((a, b) => a.tid - b.tid || a.pid - b.pid);
+  }
+
+  get loadedCount(): number {
+    return this.#loaded.size;
+  }
+
+  /** One loaded replica. */
+  replica(tid: number, pid: number): LoadedReplica | undefined {
+    return this.#loaded.get(replicaKey({ tid, pid }));
+  }
+
+  /** Puts a replica into memory; a leader gets a writer of its own. */
+  add(
+    parts: Pick<LoadedReplica, "tid" | "pid" | "dir" | "role" | "state" | "term" | "offset">,
+    followers: readonly Endpoint[],
+  ): LoadedReplica {
+    const replica: LoadedReplica = {
+      ...parts,
+      extraRows: 0,
+      feeds: new Map(),
+      writer: parts.role === "leader" ? this.context.nextWriter() : 0,
+    };
+    for (const endpoint of followers) replica.feeds.set(endpoint, { sent: 0n, isMatched: false });
+    this.#loaded.set(replicaKey(replica), replica);
+    this.touch(replica);
+    return replica;
+  }
+
+  /** Removes a replica from memory. */
+  unload(replica: LoadedReplica): void {
+    this.#loaded.delete(replicaKey(replica));
+    this.replicator.forget(replica);
+    this.touch(replica);
+  }
+
+  /** Notes that the nameserver's next refresh has something to see. */
+  touch(replica: { readonly tid: number; readonly pid: number }): void {
+    this.changed.add(replicaKey(replica));
+  }
+
+  /** The process is gone: memory is lost, the disk stays. */
+  crash(): void {
+    this.incarnation += 1;
+    for (const key of this.#loaded.keys()) this.changed.add(key);
+    this.#loaded.clear();
+    this.opTasks.clear();
+    this.replicator.reset();
+    this.loads.reset();
+  }
+
+  /** Writes entries to a loaded replica's log. */
+  write(replica: LoadedReplica, entries: readonly Run[]): void {
+    replica.dir.write(entries, this.context.clock.now(), this.context.options.binlogFlushMs);
+    const last = entries.at(-1);
+    if (last !== undefined) replica.offset = last.to;
+    this.touch(replica);
+  }
+
+  /**
+   * A client's put.
+   *
+   * @returns The acknowledged entries.
+   */
+  put(replica: LoadedReplica, rows: number): Run {
+    const run: Run = {
+      from: replica.offset + 1n,
+      to: replica.offset + BigInt(rows),
+      term: replica.term,
+      writer: replica.writer,
+    };
+    this.write(replica, [run]);
+    this.replicator.wake(replica);
+    return run;
+  }
+}

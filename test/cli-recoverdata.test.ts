@@ -1,0 +1,221 @@
+import { describe, expect, test } from "vitest";
+import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
+import type { Sandbox } from "../src/sandbox/start.js";
+import { type RunOptions, type RunResult, runBin } from "./helpers/run-bin.js";
+import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";
+
+/** A killed and restarted cluster with auto_failover on. */
+async function brokenSandbox(speed: number, more: { nameservers?: number } = {}): Promise<Sandbox> {
+  const sandbox = await sandboxForTest({ speed, tables: 1, partitions: 4, rows: 50, ...more });
+  await sandbox.outage({ withNameservers: false });
+  return sandbox;
+}
+
+function recoverdata(
+  sandbox: Sandbox,
+  args: readonly string[] = [],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  return runBin(
+    [
+      "recoverdata",
+      `--zk_cluster=${sandbox.zkCluster}`,
+      `--zk_root_path=${sandbox.zkRootPath}`,
+      ...args,
+    ],
+    options,
+  );
+}
+
+async function autoFailover(sandbox: Sandbox): Promise<string | undefined> {
+  const leader = sandbox.model.leader;
+  const answer = await callSandbox(
+    sandbox.addressOf(leader?.endpoint ?? ""),
+    NameServer.method.confGet,
+    {},
+  );
+  return answer.conf.find((one) => one.key === "auto_failover")?.value;
+}
+
+/** Does something once when stderr first says `text`. */
+function when(
+  text: string,
+  act: (child: Parameters<NonNullable<RunOptions["onStderr"]>>[1]) => void,
+): RunOptions {
+  let done = false;
+  return {
+    onStderr(said, child) {
+      if (done || !said.includes(text)) return;
+      done = true;
+      act(child);
+    },
+  };
+}
+
+describe("recoverdata against the wire face", () => {
+  test("one JSON document on stdout, progress on stderr", async () => {
+    const sandbox = await brokenSandbox(40);
+    const { code, stdout, stderr } = await recoverdata(sandbox, ["--output=json"]);
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      schemaVersion: 1,
+      command: "recoverdata",
+      exitCode: 0,
+      healthy: true,
+      autoFailover: { before: true, after: true, notRestored: null },
+    });
+    expect(stderr).toContain("db1.t0:0: load-leader");
+    expect(sandbox.model.healthy()).toEqual([]);
+    expect(await autoFailover(sandbox)).toBe("true");
+  });
+
+  test("on a healthy cluster: exit 0, one line that says so, and no call that changes anything", async () => {
+    const sandbox = await sandboxForTest({ tables: 1, partitions: 2, rows: 10 });
+    const { code, stdout } = await recoverdata(sandbox);
+    expect(code).toBe(0);
+    expect(stdout.trim().split("\n").at(-1)).toMatch(
+      /^recoverdata: all healthy \(.*nothing had to be done/,
+    );
+    expect(sandbox.model.leader?.ops.list()).toEqual([]);
+    expect(await autoFailover(sandbox)).toBe("true");
+  });
+
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const)(
+    "%s in the middle: auto_failover is back within 5 s, exit %i",
+    async (signal, exit) => {
+      const sandbox = await brokenSandbox(1);
+      let sentAt = 0;
+      const { code, stderr } = await recoverdata(
+        sandbox,
+        [],
+        when("mark-alive", (child) => {
+          sentAt = performance.now();
+          child.kill(signal);
+        }),
+      );
+      expect(performance.now() - sentAt).toBeLessThan(5_000);
+      expect(code, stderr).toBe(exit);
+      expect(stderr).toContain("switching auto_failover off");
+      expect(stderr).toContain("auto_failover is on again");
+      expect(await autoFailover(sandbox)).toBe("true");
+    },
+  );
+
+  test("a second signal leaves at once and says how to put auto_failover back", async () => {
+    const sandbox = await brokenSandbox(1);
+    const { code, stderr } = await recoverdata(
+      sandbox,
+      [],
+      when("mark-alive", (child) => {
+        for (const one of sandbox.nameservers) sandbox.model.hang(one);
+        child.kill("SIGINT");
+        setTimeout(() => child.kill("SIGINT"), 300);
+      }),
+    );
+    expect(code, stderr).toBe(130);
+    expect(stderr).toContain(
+      `put it back with: openmldb-ops confset auto_failover true --zk_cluster=${sandbox.zkCluster} --zk_root_path=/openmldb`,
+    );
+  });
+
+  test("auto_failover that cannot be put back: exit 9, and the last line is the command that does it", async () => {
+    const sandbox = await brokenSandbox(1);
+    const { code, stderr } = await recoverdata(
+      sandbox,
+      [],
+      when("mark-alive", (child) => {
+        for (const one of sandbox.nameservers) sandbox.model.hang(one);
+        child.kill("SIGINT");
+      }),
+    );
+    expect(code, stderr).toBe(9);
+    expect(stderr.trim().split("\n").at(-1)).toMatch(
+      /could not be put back .*do it by hand: openmldb-ops confset auto_failover true --zk_cluster=/,
+    );
+    for (const one of sandbox.nameservers) sandbox.model.resume(one);
+    const put = await runBin([
+      "confset",
+      "auto_failover",
+      "true",
+      `--zk_cluster=${sandbox.zkCluster}`,
+      "--zk_root_path=/openmldb",
+    ]);
+    expect(put.code, put.stderr).toBe(0);
+    expect(await autoFailover(sandbox)).toBe("true");
+  });
+
+  test("a time limit ends the run with exit 7 and auto_failover back", async () => {
+    const sandbox = await brokenSandbox(1);
+    const { code, stderr } = await recoverdata(sandbox, ["--timeout=2s"]);
+    expect(code, stderr).toBe(7);
+    expect(stderr).toContain("time limit of 2 s");
+    expect(await autoFailover(sandbox)).toBe("true");
+  });
+
+  test("the leading nameserver dies in the middle: the run goes on with the standby", async () => {
+    const sandbox = await brokenSandbox(40, { nameservers: 2 });
+    const { code, stderr } = await recoverdata(
+      sandbox,
+      [],
+      when("recover-table", () => sandbox.model.kill(sandbox.model.leader?.endpoint ?? "")),
+    );
+    expect(code, stderr).toBe(0);
+    expect(sandbox.model.healthy()).toEqual(["nameserver1 does not answer"]);
+    expect(sandbox.model.rows().map((one) => one.served)).toEqual([50, 50, 50, 50]);
+    expect(await autoFailover(sandbox)).toBe("true");
+  });
+
+  test("only one database with --db; a database that does not exist is refused", async () => {
+    const sandbox = await brokenSandbox(40);
+    const typo = await recoverdata(sandbox, ["--db=db9"]);
+    expect(typo.code).toBe(4);
+    expect(typo.stderr).toContain('no table lives in a database named "db9"');
+    expect((await recoverdata(sandbox, ["--db=__INTERNAL_DB"])).code).toBe(0);
+    expect(sandbox.model.rows({ db: "db1" }).map((one) => one.served)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(
+      sandbox.model.rows({ db: "__INTERNAL_DB" }).every((one) => one.served !== undefined),
+    ).toBe(true);
+  });
+
+  test("a wrong root path names the right one; a cluster without nameserver is told apart", async () => {
+    const sandbox = await sandboxForTest({ nameservers: 1 });
+    const wrong = await runBin([
+      "recoverdata",
+      `--zk_cluster=${sandbox.zkCluster}`,
+      "--zk_root_path=/nope",
+    ]);
+    expect(wrong.code).toBe(4);
+    expect(wrong.stderr).toMatch(/no OpenMLDB cluster at \/nope; .*\/openmldb/);
+    const gone = await sandboxForTest({ nameservers: 1, speed: 40 });
+    gone.model.kill("nameserver1");
+    await expect.poll(() => gone.model.leader, { timeout: 5_000 }).toBeUndefined();
+    const none = await recoverdata(gone);
+    expect(none.code, none.stderr).toBe(4);
+    expect(none.stderr).toMatch(/nameserver/);
+    expect(none.stderr).not.toMatch(/\n\s+at /);
+  });
+
+  test("inspect tells what is wrong and changes nothing: 10, then 0", async () => {
+    const sandbox = await brokenSandbox(40);
+    const connection = [`--zk_cluster=${sandbox.zkCluster}`, "--zk_root_path=/openmldb"];
+    const sick = await runBin(["inspect", ...connection]);
+    expect(sick.code).toBe(10);
+    expect(sick.stdout).toContain("NOT SERVING");
+    expect(sick.stdout).toContain(
+      `run: openmldb-ops --cmd=recoverdata --zk_cluster=${sandbox.zkCluster}`,
+    );
+    expect(sandbox.model.rows().map((one) => one.served)).toEqual(Array(4).fill(undefined));
+    expect(await autoFailover(sandbox)).toBe("true");
+    expect((await recoverdata(sandbox)).code).toBe(0);
+    expect((await runBin(["inspect", ...connection])).code).toBe(0);
+  });
+});

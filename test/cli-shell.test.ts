@@ -1,0 +1,325 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { type RunResult, runBin, runNode } from "./helpers/run-bin.js";
+import { closedPort, startTcp } from "./helpers/tcp.js";
+
+const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-cli-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A text of lines without a stack trace or anything that a terminal would obey. */
+function expectPlainLines(text: string): void {
+  expect(text).not.toMatch(/^\s+at /m);
+  expect(text).not.toContain("\x1b");
+}
+
+/** Nothing on stdout, one line on stderr, exit 2. */
+function expectUsageError(result: RunResult, text: string): void {
+  expect(result.stderr).toContain(text);
+  expect(result).toMatchObject({ code: 2, stdout: "" });
+  expect(result.stderr).toMatch(/^openmldb-ops: [^\n]+\n$/);
+  expectPlainLines(result.stderr);
+}
+
+const dataModule = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`;
+
+/** Arguments of node that print the address of every module that is imported to stderr. */
+const traceImports = [
+  "--import",
+  dataModule(`
+    import { register } from "node:module";
+    register(${JSON.stringify(
+      dataModule(`
+        import { writeSync } from "node:fs";
+        export async function resolve(specifier, context, next) {
+          const found = await next(specifier, context);
+          writeSync(2, "import " + found.url + "\\n");
+          return found;
+        }
+      `),
+    )});
+  `),
+];
+
+/** Packages and own modules that a run imported. */
+function importsOf({ stderr }: RunResult): { packages: Set<string>; own: string[] } {
+  const urls = stderr.match(/^import .*$/gm) ?? [];
+  const packages = urls.flatMap((url) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? []);
+  const own = urls.flatMap((url) => /\/dist\/(.*)$/.exec(url)?.[1] ?? []);
+  return { packages: new Set(packages), own };
+}
+
+/** What only a command that talks to a cluster needs. */
+const HEAVY = [
+  "@bufbuild/protobuf",
+  "@grpc/grpc-js",
+  "node-zookeeper-client",
+  "p-limit",
+  "p-retry",
+  "winston",
+];
+
+describe.concurrent("help and version", () => {
+  it("--help shows examples first, on stdout, and nothing else", async () => {
+    const { code, stdout, stderr } = await runBin(["--help"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(
+      /^openmldb-ops \d+\.\d+\.\d+: [^\n]+\n\nExamples:\n {2}openmldb-ops recoverdata /,
+    );
+    expectPlainLines(stdout);
+  });
+
+  it("recoverdata --help shows every flag of it with its default", async () => {
+    const { code, stdout, stderr } = await runBin(["--cmd=recoverdata", "--help"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout.indexOf("Examples:")).toBeLessThan(stdout.indexOf("Flags:"));
+    expect(stdout).toMatch(/--concurrency=N +partitions worked on at the same time \[32\]/);
+    expect(stdout).toMatch(/--zk_cluster=HOST:PORT,\.\.\. +[^\n]*\(needed\)/);
+    expect(stdout).toMatch(/^ {2}9 +auto_failover could not be put back/m);
+  });
+
+  it("without a command there is help, but no success", async () => {
+    const { code, stdout, stderr } = await runBin([]);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: "openmldb-ops: no command given\n" });
+    expect(stdout).toContain("Examples:");
+  });
+
+  it("--version is that of the package", async () => {
+    const { version } = JSON.parse(
+      readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+    ) as { version: string };
+    const result = await runBin(["--version"]);
+    expect(result).toEqual({ code: 0, stdout: `openmldb-ops ${version}\n`, stderr: "" });
+  });
+
+  it("--help loads no command and none of the heavy libraries", async () => {
+    const { packages, own } = importsOf(await runBin(["help"], { nodeArgs: traceImports }));
+    expect(own).toContain("cli.js");
+    expect(packages).toContain("yargs-parser");
+    expect(HEAVY.filter((name) => packages.has(name))).toEqual([]);
+    expect(own.filter((path) => /^(commands|gen|recovery|sandbox)\/|^log\.js/.test(path))).toEqual(
+      [],
+    );
+  });
+
+  it("a command does load them, so that the test above can see it", async () => {
+    const port = await closedPort();
+    const args = [
+      "confget",
+      `--zk_cluster=127.0.0.1:${port}`,
+      "--zk_root_path=/x",
+      "--zk_timeout=1",
+    ];
+    const { packages, own } = importsOf(await runBin(args, { nodeArgs: traceImports }));
+    expect([...packages]).toEqual(
+      expect.arrayContaining(HEAVY.filter((name) => name !== "p-limit")),
+    );
+    expect(own).toEqual(expect.arrayContaining(["commands/confget.js"]));
+    expect(own).not.toContain("commands/recoverdata.js");
+  });
+});
+
+describe.concurrent("wrong command lines get one line and exit 2", () => {
+  const cluster = ["--zk_cluster=127.0.0.1:1", "--zk_root_path=/openmldb"];
+
+  // What each wrong value says is in flags.test.ts; these are the ways it can come out.
+  it.each([
+    { args: ["recverdata"], text: 'unknown command "recverdata": did you mean recoverdata?' },
+    {
+      args: ["recoverdata", "--zk_clutser=h:1"],
+      text: "unknown flag --zk_clutser: did you mean --zk_cluster?",
+    },
+    { args: ["recoverdata"], text: "--zk_cluster and --zk_root_path are missing" },
+    { args: ["recoverdata", ...cluster, "--concurrency=0"], text: "--concurrency=0: not a whole" },
+    {
+      args: ["inspect", "--zk_cluster=", "--zk_root_path=/x"],
+      text: "--zk_cluster: it needs a value",
+    },
+    { args: ["inspect", ...cluster, "--password_file=/none"], text: "there is no such file" },
+    {
+      args: ["inspect", ...cluster, "--log_file=/none/log"],
+      text: "there is no such file or folder",
+    },
+    { args: ["inspect", ...cluster, "--user=a b"], text: "the user name may only hold" },
+    { args: ["confset", "ttl", "1", ...cluster], text: '"ttl": not one of auto_failover' },
+    { args: ["sandbox", "--tablets=0"], text: "--tablets=0: not a whole number from 1 to 100" },
+  ])("$args", async ({ args, text }) => {
+    const result = await runBin(args);
+    // A wrong user is found when the command has begun to say what it does.
+    const stderr = result.stderr.replace(/^openmldb-ops inspect: connecting [^\n]*\n/, "");
+    expectUsageError({ ...result, stderr }, text);
+  });
+
+  it("with --output=json there is one JSON document too", async () => {
+    const { code, stdout, stderr } = await runBin(["recoverdata", "--output=json", "--dbb=x"]);
+    expect(JSON.parse(stdout)).toEqual({
+      schemaVersion: 1,
+      error: { code: "usage", message: "unknown flag --dbb: did you mean --db?" },
+      exitCode: 2,
+    });
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: "openmldb-ops: unknown flag --dbb: did you mean --db?\n",
+    });
+  });
+});
+
+describe.concurrent("a cluster that cannot be reached", () => {
+  it("ends within --zk_timeout with exit 4 and says what was tried", async () => {
+    const port = await closedPort();
+    const log = join(folder, "unreachable.log");
+    const began = Date.now();
+    const result = await runBin(["--cmd=recoverdata", "--openmldb_bin_path=/old/bin"], {
+      env: {
+        OPENMLDB_OPS_ZK_CLUSTER: `127.0.0.1:${port}`,
+        OPENMLDB_OPS_ZK_ROOT_PATH: "/openmldb",
+        OPENMLDB_OPS_ZK_TIMEOUT: "1s",
+        OPENMLDB_OPS_ZK_CERT: "user:hush-hush",
+        OPENMLDB_OPS_LOG_FILE: log,
+        OPENMLDB_OPS_CONCURENCY: "1",
+      },
+    });
+    expect(Date.now() - began).toBeLessThan(10_000);
+    expect(result).toMatchObject({ code: 4, stdout: "" });
+    expectPlainLines(result.stderr);
+    const lines = result.stderr.trimEnd().split("\n");
+    expect(lines).toHaveLength(4);
+    expect(lines[0]).toContain("note: --openmldb_bin_path is not needed and ignored");
+    expect(lines[1]).toContain("did you mean OPENMLDB_OPS_CONCURRENCY?");
+    expect(lines[2]).toBe(
+      `openmldb-ops recoverdata: connecting to ZooKeeper 127.0.0.1:${port} (root path /openmldb) ...`,
+    );
+    expect(lines[3]).toMatch(
+      new RegExp(`^openmldb-ops: no ZooKeeper answered within 1 s: 127\\.0\\.0\\.1:${port} `),
+    );
+    const logged = readFileSync(log, "utf8");
+    expect(logged).not.toContain("hush");
+    const messages = logged
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).message);
+    expect(messages.at(-2)).toContain("no ZooKeeper answered within 1 s");
+    expect(messages.at(-1)).toBe("exit code 4");
+  });
+
+  it("that is no ZooKeeper is told in one JSON document", async () => {
+    const server = await startTcp((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    const result = await runBin([
+      "inspect",
+      "--output=json",
+      `--zk_cluster=127.0.0.1:${server.port}`,
+      "--zk_root_path=/openmldb",
+      "--zk_timeout=1500ms",
+    ]);
+    await server.close();
+    expect(result.code).toBe(4);
+    expect(JSON.parse(result.stdout)).toMatchObject({
+      schemaVersion: 1,
+      error: { code: "zookeeper-unreachable", hint: expect.stringContaining("--zk_cluster") },
+      exitCode: 4,
+    });
+    expect(result.stdout.trimEnd()).not.toContain("\n");
+  });
+});
+
+describe.concurrent("signals", () => {
+  /** A run that waits for a ZooKeeper which never answers, until a signal comes. */
+  async function runStuck(
+    onConnected: (send: (signal: NodeJS.Signals) => void) => void,
+    nodeArgs: readonly string[] = [],
+  ): Promise<RunResult & { readonly tookMs: number }> {
+    let send: (signal: NodeJS.Signals) => void = () => {};
+    let began = 0;
+    const server = await startTcp(() => {
+      if (began !== 0) return;
+      began = Date.now();
+      onConnected(send);
+    });
+    const args = ["--zk_root_path=/x", "--zk_timeout=60", "--output=json"];
+    const result = await runBin(["confget", `--zk_cluster=127.0.0.1:${server.port}`, ...args], {
+      nodeArgs,
+      onStart: (child) => {
+        send = (signal) => child.kill(signal);
+      },
+    });
+    await server.close();
+    return { ...result, tookMs: Date.now() - began };
+  }
+
+  it.each([
+    { signal: "SIGINT" as const, code: 130 },
+    { signal: "SIGTERM" as const, code: 143 },
+    { signal: "SIGHUP" as const, code: 129 },
+  ])("$signal stops in good order with $code", async ({ signal, code }) => {
+    const result = await runStuck((send) => send(signal));
+    expect(result.code).toBe(code);
+    expect(result.tookMs).toBeLessThan(5_000);
+    expect(result.stderr).toContain(
+      `${signal}: stopping, putting things back (again to leave at once)\n`,
+    );
+    expect(result.stderr).toMatch(new RegExp(`openmldb-ops: stopped by ${signal}\n$`));
+    expect(JSON.parse(result.stdout)).toMatchObject({
+      error: { code: "interrupted" },
+      exitCode: code,
+    });
+  });
+
+  it("a second one does what the command registered and leaves at once", async () => {
+    const module = JSON.stringify(new URL("../dist/signals.js", import.meta.url).href);
+    const script = `
+      const { watchSignals } = await import(${module});
+      const watch = watchSignals((line) => process.stderr.write(line + "\\n"));
+      watch.onSecond(() => process.stderr.write("put it back by hand\\n"));
+      process.stderr.write("watching\\n");
+      setInterval(() => {}, 1000);
+    `;
+    let sent = 0;
+    const result = await runNode(["--input-type=module", "--eval", script], {
+      onStderr: (text, child) => {
+        const wanted = text.includes("again to leave at once") ? 2 : 1;
+        if (sent < wanted) child.kill(sent === 0 ? "SIGINT" : "SIGTERM");
+        sent = wanted;
+      },
+    });
+    expect(result).toEqual({
+      code: 143,
+      stdout: "",
+      stderr:
+        "watching\nSIGINT: stopping, putting things back (again to leave at once)\nput it back by hand\n",
+    });
+  });
+
+  it("an error that nobody caught stops the run the same way, with exit 1", async () => {
+    const thrower = dataModule(`
+      const timer = setInterval(() => {
+        if (process.listenerCount("uncaughtException") === 0) return;
+        clearInterval(timer);
+        throw new Error("out of the blue");
+      }, 10);
+    `);
+    const result = await runStuck(() => {}, ["--import", thrower]);
+    expect(result.code).toBe(1);
+    expectPlainLines(result.stderr);
+    expect(result.stderr.match(/out of the blue/g)).toHaveLength(1);
+    expect(result.stderr).toContain("run again with --log_level=debug");
+    expect(JSON.parse(result.stdout)).toMatchObject({ exitCode: 1 });
+  });
+});
+
+describe.concurrent("stdout", () => {
+  it("whose reader goes away is no error", async () => {
+    const result = await runBin(["--help"], { onStart: (child) => child.stdout?.destroy() });
+    expect(result).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
+  it("that cannot be written is one", async () => {
+    const full = openSync("/dev/full", "w");
+    const { code, stderr } = await runBin(["--help"], { stdio: ["ignore", full, "pipe"] });
+    closeSync(full);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^openmldb-ops: cannot write the result to stdout: [^\n]*ENOSPC[^\n]*\n$/,
+    );
+  });
+});

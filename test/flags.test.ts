@@ -1,0 +1,349 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { OpsError } from "../src/errors.js";
+import { exitCodeOf, interruptedBy } from "../src/exit-codes.js";
+import { type Environment, readFlags } from "../src/flag-parse.js";
+import {
+  confGetSpecs,
+  confSetSpecs,
+  recoverDataSpecs,
+  type SpecsFor,
+  sandboxSpecs,
+} from "../src/flag-specs.js";
+import { duration, durationText } from "../src/flag-values.js";
+import type { RecoverDataFlags } from "../src/flags.js";
+import { notesOn, readInvocation } from "../src/invocation.js";
+import { nearest } from "../src/nearest.js";
+
+const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-flags-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const NEEDED = ["--zk_cluster=127.0.0.1:2181", "--zk_root_path=/openmldb"];
+
+/** The command line of a command that must be right as far as its words and names go. */
+function lineOf(argv: readonly string[]) {
+  const invocation = readInvocation(argv);
+  if (invocation.kind !== "command") throw new Error(`no command but ${invocation.kind}`);
+  return invocation;
+}
+
+function flagsOf<F>(specs: SpecsFor<F>, argv: readonly string[], environment: Environment = {}): F {
+  return readFlags(specs, lineOf(argv).line, environment);
+}
+
+function recoverFlags(
+  argv: readonly string[],
+  environment: Environment = {},
+  needed = NEEDED,
+): RecoverDataFlags {
+  return flagsOf(recoverDataSpecs, ["recoverdata", ...needed, ...argv], environment);
+}
+
+/** The error that a command line gives, as `message (hint)`. */
+function errorOf(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof OpsError)) throw error;
+    expect(error.code).toBe("usage");
+    return error.hint === undefined ? error.message : `${error.message} (${error.hint})`;
+  }
+  throw new Error("nothing was thrown");
+}
+
+describe("right command lines", () => {
+  it("give the defaults that help shows", () => {
+    expect(recoverFlags([])).toEqual({
+      zkCluster: ["127.0.0.1:2181"],
+      zkRootPath: "/openmldb",
+      zkAuthSchema: "digest",
+      zkCert: undefined,
+      zkTimeoutMs: 10_000,
+      zkSessionTimeoutMs: 10_000,
+      user: undefined,
+      password: "",
+      rpcTimeoutMs: 10_000,
+      output: "table",
+      logLevel: "info",
+      logFile: undefined,
+      noColor: false,
+      db: undefined,
+      concurrency: 32,
+      loadsPerTablet: 3,
+      opRetries: 3,
+      opTimeoutMs: 600_000,
+      stallTimeoutMs: 600_000,
+      timeoutMs: 0,
+    });
+  });
+
+  it.each([
+    { argv: ["recoverdata", ...NEEDED] },
+    { argv: ["--cmd=recoverdata", ...NEEDED] },
+    { argv: ["--cmd", "recoverdata", "recoverdata", ...NEEDED] },
+    { argv: [...NEEDED, "recoverdata"] },
+    { argv: ["--zk-cluster", "127.0.0.1:2181", "recoverdata", "--zk-root-path", "/openmldb"] },
+    { argv: ["--openmldb_bin_path=/x", "--cmd=recoverdata", ...NEEDED, "--no-color=false"] },
+    { argv: ["recoverdata", "--zk_cluster=127.0.0.1", "--zk_root_path=/openmldb/"] },
+  ])("$argv mean the same", ({ argv }) => {
+    expect(lineOf(argv).entry.name).toBe("recoverdata");
+    expect(flagsOf(recoverDataSpecs, argv)).toEqual(recoverFlags([]));
+  });
+
+  it("keep values as they are", () => {
+    expect(recoverFlags(["--db=007"]).db).toBe("007");
+    expect(recoverFlags(["--db", "1e9"]).db).toBe("1e9");
+    expect(recoverFlags(["--db=a=b"]).db).toBe("a=b");
+    expect(recoverFlags(["--zk_cert='u:p'"]).zkCert).toBe("'u:p'");
+    expect(recoverFlags(["--zk_cluster=a:1,[::1]:2"], {}, ["--zk_root_path=/x"]).zkCluster).toEqual(
+      ["a:1", "[::1]:2"],
+    );
+  });
+
+  it("take words as arguments, with --cmd too", () => {
+    const argv = ["--cmd=confset", "auto_failover", "true", ...NEEDED];
+    expect(flagsOf(confSetSpecs, argv)).toMatchObject({ key: "auto_failover", value: "true" });
+    expect(flagsOf(confGetSpecs, ["confget", ...NEEDED]).key).toBeUndefined();
+  });
+
+  it("read switches with and without a value", () => {
+    expect(flagsOf(sandboxSpecs, ["sandbox", "--server_names"]).serverNames).toBe(true);
+    expect(flagsOf(sandboxSpecs, ["--server-names", "sandbox"]).serverNames).toBe(true);
+    expect(flagsOf(sandboxSpecs, ["sandbox", "--server_names=false"]).serverNames).toBe(false);
+  });
+});
+
+describe("environment", () => {
+  const environment = {
+    OPENMLDB_OPS_ZK_CLUSTER: "zk9:2181",
+    OPENMLDB_OPS_ZK_ROOT_PATH: "/nine",
+    OPENMLDB_OPS_CONCURRENCY: "7",
+    OPENMLDB_OPS_DB: "",
+  };
+
+  it("gives defaults that flags beat; an empty variable is none", () => {
+    expect(recoverFlags(["--zk_root_path=/ten"], environment, [])).toMatchObject({
+      zkCluster: ["zk9:2181"],
+      zkRootPath: "/ten",
+      concurrency: 7,
+      db: undefined,
+    });
+  });
+
+  it("names the variable when its value is wrong", () => {
+    expect(errorOf(() => recoverFlags([], { OPENMLDB_OPS_CONCURRENCY: "0" }))).toBe(
+      "OPENMLDB_OPS_CONCURRENCY=0: not a whole number from 1 to 10000",
+    );
+  });
+
+  it("never makes a sandbox write into a real cluster's ZooKeeper", () => {
+    const flags = flagsOf(sandboxSpecs, ["sandbox"], environment);
+    expect(flags).toMatchObject({ zkCluster: [], zkRootPath: "/openmldb" });
+  });
+
+  it("gives the password, which a file beats", () => {
+    const file = join(folder, "password");
+    writeFileSync(file, "from file\n");
+    const withVariable = { OPENMLDB_OPS_PASSWORD: "from variable" };
+    expect(recoverFlags(["--user=u"], withVariable).password).toBe("from variable");
+    expect(recoverFlags(["--user=u", `--password_file=${file}`], withVariable).password).toBe(
+      "from file",
+    );
+  });
+
+  it("with unknown variables is told, not refused", () => {
+    const { line } = lineOf(["recoverdata", "--openmldb_bin_path=/x"]);
+    const odd = { OPENMLDB_OPS_ZK_CLUTSER: "x", OPENMLDB_OPS_TEST_ANY: "x", OTHER: "x" };
+    expect(notesOn(line, { ...environment, ...odd, OPENMLDB_OPS_PASSWORD: "x" })).toEqual([
+      "--openmldb_bin_path is not needed and ignored: no program of OpenMLDB is started",
+      "the environment variable OPENMLDB_OPS_ZK_CLUTSER is unknown and ignored; did you mean OPENMLDB_OPS_ZK_CLUSTER?",
+    ]);
+  });
+});
+
+describe("wrong values", () => {
+  const twoLines = join(folder, "two-lines");
+  writeFileSync(twoLines, "a\nb\n");
+
+  it.each([
+    { flag: "--concurrency=0", error: "not a whole number from 1 to 10000" },
+    { flag: "--concurrency=10001", error: "not a whole number from 1 to 10000" },
+    { flag: "--concurrency=1e9", error: "not a whole number from 1 to 10000" },
+    { flag: "--concurrency=1.5", error: "not a whole number from 1 to 10000" },
+    { flag: "--concurrency=-1", error: "not a whole number from 1 to 10000" },
+    { flag: "--concurrency=abc", error: "not a whole number from 1 to 10000" },
+    { flag: "--concurrency=99999999999999999999", error: "not a whole number from 1 to 10000" },
+    { flag: "--loads_per_tablet=65", error: "not a whole number from 1 to 64" },
+    { flag: "--op_retries=21", error: "not a whole number from 0 to 20" },
+    { flag: "--output=xml", error: "not one of table, json" },
+    { flag: "--log_level=loud", error: "not one of error, warn, info, debug" },
+    { flag: "--no_color=maybe", error: "not one of true, false" },
+    { flag: "--timeout=soon", error: "not a time (write it like 30, 30s, 500ms, 5m or 1h)" },
+    { flag: "--timeout=-5", error: "not a time (write it like 30, 30s, 500ms, 5m or 1h)" },
+    { flag: "--rpc_timeout=0", error: "not between 100ms and 1h" },
+    { flag: "--op_timeout=1000h", error: "not between 1s and 576h" },
+    { flag: "--password_file=/nowhere/at/all", error: "there is no such file or folder" },
+    { flag: `--password_file=${folder}`, error: "it is a folder" },
+    { flag: `--password_file=${twoLines}`, error: "the file does not hold one line" },
+    { flag: "--log_file=/nowhere/at/all.log", error: "there is no such file or folder" },
+    { flag: `--log_file=${folder}`, error: "it is a folder" },
+  ])("$flag: $error", ({ flag, error }) => {
+    const text = errorOf(() => recoverFlags([flag]));
+    expect(text).toContain(error);
+    expect(text).toContain(flag);
+  });
+
+  it.each([
+    { flag: "--zk_cluster=http://h:1", error: "has a scheme" },
+    { flag: "--zk_cluster=h:2181/openmldb", error: "give the root path with --zk_root_path" },
+    { flag: "--zk_cluster=h:99999", error: "a port is a number from 1 to 65535" },
+    { flag: "--zk_cluster=a,,b", error: "empty element" },
+  ])("$flag: $error", ({ flag, error }) => {
+    expect(errorOf(() => recoverFlags([flag], {}, ["--zk_root_path=/x"]))).toContain(error);
+  });
+
+  it.each(["openmldb", "/", "//", "/a//b", "/a/../b"])("--zk_root_path=%s is no path", (path) => {
+    const action = () => recoverFlags([`--zk_root_path=${path}`], {}, ["--zk_cluster=h:1"]);
+    expect(errorOf(action)).toContain("is no ZooKeeper path for --zk_root_path");
+  });
+
+  it.each(["--zk_cluster=", "--zk_cluster", "--db=", "--concurrency=", "--log_file="])(
+    "%s is empty",
+    (flag) => {
+      const needed = NEEDED.filter((one) => !one.startsWith(flag.replace(/=$/, "")));
+      expect(errorOf(() => recoverFlags([flag], {}, needed))).toMatch(
+        /: it needs a value \(write --/,
+      );
+    },
+  );
+
+  it("given twice are refused, not added up", () => {
+    const text = errorOf(() => recoverFlags(["--db=a", "--db=b"]));
+    expect(text).toBe("--db: given 2 times");
+  });
+
+  it("that are missing are all named, with an example", () => {
+    expect(errorOf(() => recoverFlags([], {}, []))).toBe(
+      "--zk_cluster and --zk_root_path are missing (such as --zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb)",
+    );
+    expect(errorOf(() => flagsOf(confSetSpecs, ["confset", ...NEEDED]))).toBe(
+      "KEY and VALUE are missing (such as confset auto_failover true)",
+    );
+  });
+
+  it("of secrets are not repeated", () => {
+    expect(errorOf(() => recoverFlags(["--zk_cert=u:hush", "--zk_cert=u:hush"]))).not.toContain(
+      "hush",
+    );
+  });
+
+  it("leave no file behind where the log cannot be", () => {
+    errorOf(() => recoverFlags([`--log_file=${folder}/none/x.log`]));
+    expect(existsSync(join(folder, "none"))).toBe(false);
+  });
+});
+
+describe("words and flags that do not belong", () => {
+  it.each([
+    { argv: ["recoverdat"], error: 'unknown command "recoverdat": did you mean recoverdata?' },
+    { argv: ["--cmd=confgte"], error: 'unknown command "confgte": did you mean confget?' },
+    { argv: ["xyzzy"], error: 'unknown command "xyzzy" (commands: recoverdata,' },
+    { argv: ["\x1b[2J"], error: 'unknown command "\\x1b[2J"' },
+    { argv: ["scaleout"], error: "scaleout is a command of openmldb_ops.py that" },
+    { argv: ["--cmd=inspect", "sandbox"], error: "two commands: --cmd=inspect and sandbox" },
+    { argv: ["--cmd="], error: "--cmd: it needs a value" },
+    { argv: ["--cmd=inspect", "--cmd=inspect"], error: "--cmd: given 2 times" },
+    { argv: NEEDED, error: "no command given (commands: recoverdata," },
+    {
+      argv: ["inspect", "--zk_clutser=h:1"],
+      error: "unknown flag --zk_clutser: did you mean --zk_cluster?",
+    },
+    { argv: ["inspect", "--password=x"], error: "did you mean --password_file?" },
+    { argv: ["inspect", "--ZK_CLUSTER=x"], error: "did you mean --zk_cluster?" },
+    { argv: ["inspect", "--no-zk_cluster"], error: "unknown flag --no_zk_cluster" },
+    { argv: ["inspect", "-x"], error: "unknown flag -x (see openmldb-ops help inspect)" },
+    { argv: ["inspect", "--__proto__=1"], error: "unknown flag" },
+    {
+      argv: ["inspect", "--concurrency=1"],
+      error: "--concurrency is a flag of recoverdata, not of inspect",
+    },
+    { argv: ["recoverdata", "--statfile=x"], error: "--statfile belongs to commands of" },
+  ])("$argv: $error", ({ argv, error }) => {
+    expect(errorOf(() => readInvocation(argv))).toContain(error);
+  });
+
+  it.each([
+    { argv: ["recoverdata", "now", ...NEEDED], word: "now" },
+    { argv: ["recoverdata", ...NEEDED, "--no_color", "true"], word: "true" },
+    { argv: ["recoverdata", ...NEEDED, "--", "--db=x"], word: "--db=x" },
+  ])("$argv: $word is unexpected", ({ argv, word }) => {
+    expect(errorOf(() => flagsOf(recoverDataSpecs, argv))).toContain(`unexpected word "${word}"`);
+  });
+
+  it.each([
+    { argv: ["--help"], of: undefined },
+    { argv: ["help"], of: undefined },
+    { argv: ["help", "inspect"], of: "inspect" },
+    { argv: ["inspect", "-h", "--rubbish"], of: "inspect" },
+    { argv: ["--cmd=sandbox", "--help"], of: "sandbox" },
+  ])("$argv is a wish for help", ({ argv, of }) => {
+    const invocation = readInvocation(argv);
+    expect(invocation.kind).toBe("help");
+    expect(invocation.kind === "help" && invocation.of?.name).toBe(of);
+  });
+
+  it.each([
+    { argv: ["--replicas=4"], error: "--replicas=4 needs as many tablets, and there are 3" },
+    { argv: ["--hdd_tables=9"], error: "--hdd_tables=9 is more than all tables (4)" },
+  ])("a sandbox with $argv: $error", ({ argv, error }) => {
+    const { entry, line } = lineOf(["sandbox", ...argv]);
+    expect(errorOf(() => entry.prepare(line, {}))).toContain(error);
+  });
+
+  it("a password without a user is refused", () => {
+    const { entry, line } = lineOf(["inspect", ...NEEDED]);
+    const environment = { OPENMLDB_OPS_PASSWORD: "x" };
+    expect(errorOf(() => entry.prepare(line, environment))).toContain("no user");
+  });
+});
+
+it.each([
+  ["10", 10_000],
+  ["10s", 10_000],
+  ["500ms", 500],
+  ["5m", 300_000],
+  ["1h", 3_600_000],
+  ["0", 0],
+])("the time %s is %i ms", (text, ms) => {
+  const read = duration(0, 3_600_000);
+  expect(read(text, "x")).toBe(ms);
+  expect(read(durationText(ms), "x")).toBe(ms);
+});
+
+it.each([
+  ["zk_clutser", "zk_cluster"],
+  ["zkcluster", "zk_cluster"],
+  ["rpctimeout", "rpc_timeout"],
+  ["outptu", "output"],
+  ["db", "db"],
+  ["frobnicate", undefined],
+  ["x", undefined],
+])("the nearest to %s is %s", (word, near) => {
+  expect(nearest(word, ["zk_cluster", "zk_root_path", "output", "db", "rpc_timeout"])).toBe(near);
+});
+
+it.each([
+  { thrown: new OpsError({ code: "usage", message: "x" }), code: 2 },
+  { thrown: new OpsError({ code: "zookeeper-unreachable", message: "x" }), code: 4 },
+  { thrown: new OpsError({ code: "no-leader", message: "x" }), code: 4 },
+  { thrown: new OpsError({ code: "time-limit", message: "x" }), code: 7 },
+  { thrown: interruptedBy("SIGINT"), code: 130 },
+  { thrown: interruptedBy("SIGTERM"), code: 143 },
+  { thrown: interruptedBy("SIGHUP"), code: 129 },
+  { thrown: new Error("x"), code: 1 },
+  { thrown: undefined, code: 1 },
+])("$thrown ends with exit code $code", ({ thrown, code }) => {
+  expect(exitCodeOf(thrown)).toBe(code);
+});

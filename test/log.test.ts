@@ -1,0 +1,101 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import type { LogLevel } from "../src/flags.js";
+import { openLog } from "../src/log.js";
+
+const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-log-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let files = 0;
+
+/** A log with everything it tells people in `told`, and a file of its own. */
+function openTestLog(level: LogLevel, secrets: readonly string[] = []) {
+  const told: string[] = [];
+  const path = join(folder, `${files++}.log`);
+  const log = openLog({ level, write: (line) => told.push(line), file: path, secrets });
+  const fileLines = () =>
+    readFileSync(path, "utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line): Record<string, unknown> => JSON.parse(line));
+  return { log, told, path, fileLines };
+}
+
+describe("the log", () => {
+  it("has written every line when it is closed, in order", async () => {
+    const { log, told, fileLines } = openTestLog("info");
+    const messages = Array.from({ length: 2000 }, (_, index) => `line ${index}`);
+    for (const message of messages) log.info(message);
+    await log.close();
+    expect(fileLines().map((line) => line["message"])).toEqual(messages);
+    expect(told.map((line) => line.replace(/^\d\d:\d\d:\d\d /, ""))).toEqual(
+      messages.map((message) => `${message}\n`),
+    );
+  });
+
+  it("tells people from its level up, and the file from info up", async () => {
+    const { log, told, fileLines } = openTestLog("warn");
+    log.debug("d");
+    log.info("i");
+    log.warn("w");
+    log.record("error", "file only");
+    await log.close();
+    expect(told).toHaveLength(1);
+    expect(told[0]).toMatch(/^\d\d:\d\d:\d\d warn: w\n$/);
+    expect(fileLines().map((line) => [line["level"], line["message"]])).toEqual([
+      ["info", "i"],
+      ["warn", "w"],
+      ["error", "file only"],
+    ]);
+  });
+
+  it("never shows a secret, by name or by text", async () => {
+    const { log, told, path } = openTestLog("debug", ["user:hush-hush", "hush-hush", ""]);
+    log.info("auth with user:hush-hush failed", {
+      zk_cert: "other",
+      cause: new Error("hush-hush"),
+    });
+    log.debug("options", { options: { deep: ["hush-hush"] }, password: "pw" });
+    await log.close();
+    const everything = told.join("") + readFileSync(path, "utf8");
+    expect(everything).toContain("auth with *** failed");
+    expect(everything).not.toMatch(/hush|other|"pw"|=pw/);
+  });
+
+  it("keeps one line for each message, whatever it holds", async () => {
+    const { log, told, fileLines } = openTestLog("info");
+    log.info("a\nb\x1b[2J", { table: "x\ny", offset: 2n ** 63n });
+    await log.close();
+    expect(told).toHaveLength(1);
+    expect(told[0]).toMatch(/^[^\n]* a\\nb\\x1b\[2J table=x\\ny offset="?9223372036854775808"?\n$/);
+    expect(fileLines()[0]).toMatchObject({ message: "a\nb\x1b[2J", table: "x\ny" });
+  });
+
+  it("appends to what the file holds", async () => {
+    const path = join(folder, "old.log");
+    writeFileSync(path, '{"message":"old"}\n');
+    const log = openLog({ level: "info", write: () => {}, file: path, secrets: [] });
+    log.info("new");
+    await log.close();
+    expect(readFileSync(path, "utf8")).toMatch(/^{"message":"old"}\n{.*"message":"new".*}\n$/);
+  });
+
+  it("says once that the disk is full, and goes on", async () => {
+    const told: string[] = [];
+    const log = openLog({
+      level: "info",
+      write: (line) => told.push(line),
+      file: "/dev/full",
+      secrets: [],
+    });
+    log.info("one");
+    log.info("two");
+    await log.close();
+    expect(told.filter((line) => line.includes("no more is written to the log file"))).toHaveLength(
+      1,
+    );
+    expect(told.some((line) => line.endsWith(" two\n"))).toBe(true);
+  });
+});
