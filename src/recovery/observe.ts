@@ -13,6 +13,7 @@ import {
   type TabletClaim,
   type TabletView,
 } from "../model/cluster-state.js";
+import { compareText } from "../model/partition-view.js";
 
 /** Calls to tablets in flight at once. One list call a leader is made, so large clusters need many. */
 const CALLS_IN_FLIGHT = 128;
@@ -47,10 +48,11 @@ export async function observe(cluster: Cluster, scope: Scope = {}): Promise<Clus
   scope.signal?.throwIfAborted();
   const scoped = of === undefined ? tables : onlyPartition(tables, of);
   const registered = new Set(topology.tablets);
-  const wanted =
-    of === undefined
-      ? new Set([...registered, ...claims.map((one) => one.endpoint)])
-      : endpointsOf(scoped);
+  const wanted = endpointsOf(scoped);
+  if (of === undefined) {
+    for (const endpoint of [...registered, ...claims.map((one) => one.endpoint)])
+      wanted.add(endpoint);
+  }
   const tablets = await observeTablets(cluster, { wanted, claims, registered, of });
   scope.signal?.throwIfAborted();
   const followers = await observeFollowers(cluster, scoped, tablets, scope.signal);
@@ -95,13 +97,17 @@ async function observeTablets(
   const limit = pLimit(CALLS_IN_FLIGHT);
   const claims = new Map(question.claims.map((one) => [one.endpoint, one]));
   const views = await Promise.all(
-    [...question.wanted].map((endpoint) =>
+    [...question.wanted].sort(compareText).map((endpoint) =>
       limit(async (): Promise<TabletView> => {
         const known = {
           endpoint,
           claim: claims.get(endpoint),
           isRegistered: question.registered.has(endpoint),
         };
+        // A machine that is gone would cost the whole deadline of a call, and tell nothing.
+        if (!known.isRegistered && known.claim?.isHealthy !== true) {
+          return { ...known, reports: undefined, silence: "not registered in ZooKeeper" };
+        }
         try {
           const reports = await cluster.getTableStatus(endpoint, question.of);
           return { ...known, reports: indexReports(reports), silence: undefined };

@@ -8,6 +8,8 @@ import type { StepContext } from "./step-context.js";
 import { isOpOf, loaded, opsEnded, waitForSync } from "./waits.js";
 
 const DONE: StepOutcome = { result: "done", detail: "" };
+/** "endpoint is not exist" (nameserver). */
+const ENDPOINT_UNKNOWN = 302;
 const ALREADY: StepOutcome = { result: "already-done" };
 
 /**
@@ -35,7 +37,7 @@ function dispatch(context: StepContext, lane: Lane, step: Step): Promise<StepOut
     case "wait-sync":
       return waitForSync(context, lane.id, endpoint);
     case "mark-dead":
-      return context.markDead(lane.id, endpoint).then(() => DONE);
+      return markDead(context, lane.id, endpoint);
     case "load-leader":
       return loadLeader(context, lane, endpoint);
     case "change-role":
@@ -46,6 +48,24 @@ function dispatch(context: StepContext, lane: Lane, step: Step): Promise<StepOut
       return recoverSnapshot(context, lane, endpoint);
     case "recover-table":
       return recoverFollower(context, lane, endpoint);
+  }
+}
+
+/**
+ * A tablet that never came back after the nameserver restarted is unknown to it (code 302). Its
+ * replica cannot be marked and need not be: nobody is sent there.
+ */
+async function markDead(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  try {
+    await context.markDead(id, endpoint);
+    return DONE;
+  } catch (thrown) {
+    if (thrown instanceof OpsError && thrown.responseCode === ENDPOINT_UNKNOWN) return ALREADY;
+    throw thrown;
   }
 }
 
@@ -84,7 +104,7 @@ function loadLeader(context: StepContext, lane: Lane, endpoint: Endpoint): Promi
         followers: [],
       });
     }
-    const report = await loaded(context, lane.id, endpoint);
+    const report = await loaded(context, lane.id, endpoint, lane.leastOffset);
     if (report === undefined) {
       return {
         result: "failed",

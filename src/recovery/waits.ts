@@ -57,9 +57,13 @@ export async function opsEnded(
   }
 }
 
+/** How long a replica that is "normal" may take to show its true offset. */
+const OFFSET_APPEARS_MS = 2_000;
+
 /**
  * Waits until the replica serves.
  *
+ * @param leastOffset What the replica is expected to come up with, at least.
  * @returns The report, or undefined if the replica vanished: that is how a tablet tells that a
  *   load failed.
  * @throws OpsError `deadline` if neither offset nor record count grows for `stallTimeoutMs`.
@@ -68,6 +72,7 @@ export async function loaded(
   context: StepContext,
   id: PartitionId,
   endpoint: Endpoint,
+  leastOffset = 0n,
 ): Promise<ReplicaReport | undefined> {
   const { clock } = context.cluster;
   let progressAt = clock.now();
@@ -76,7 +81,8 @@ export async function loaded(
     context.signal.throwIfAborted();
     const report = (await context.statusOf(endpoint).next()).get(replicaKey(id));
     if (report === undefined) return undefined;
-    if (report.state !== "loading" && report.state !== "undefined") return report;
+    const isLoading = report.state === "loading" || report.state === "undefined";
+    if (!isLoading) return settled(context, id, endpoint, { report, leastOffset });
     const now = `${report.state} ${report.offset} ${report.recordCount}`;
     if (now !== last) progressAt = clock.now();
     last = now;
@@ -88,6 +94,26 @@ export async function loaded(
       });
     }
   }
+}
+
+/**
+ * A tablet calls a replica normal an instant before it sets the offset that it loaded (OpenMLDB 0.9
+ * tablet, LoadTable), so an offset below what was expected is looked at again for a while.
+ */
+async function settled(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+  seen: { readonly report: ReplicaReport; readonly leastOffset: bigint },
+): Promise<ReplicaReport | undefined> {
+  const { clock } = context.cluster;
+  const deadline = clock.now() + OFFSET_APPEARS_MS;
+  let report: ReplicaReport | undefined = seen.report;
+  while (report !== undefined && report.offset < seen.leastOffset && clock.now() < deadline) {
+    context.signal.throwIfAborted();
+    report = (await context.statusOf(endpoint).next()).get(replicaKey(id));
+  }
+  return report;
 }
 
 /**

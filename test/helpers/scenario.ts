@@ -232,6 +232,11 @@ async function runCommand(virtual: VirtualCluster, command: string): Promise<str
       model.outage({ withNameservers: words[0] === "with-ns" });
       await virtual.pass(30_000);
       return [];
+    case "outage-of":
+      for (const name of words) model.kill(name);
+      for (const name of words) model.restart(name);
+      await virtual.pass(30_000);
+      return [];
     case "put":
       model.put(Number(words[0]));
       await virtual.pass(5_000);
