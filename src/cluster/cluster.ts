@@ -34,6 +34,14 @@ export interface RoleRequest {
   readonly followers: readonly Endpoint[];
 }
 
+/** What {@link Cluster.setPartitionFlags} makes of a partition's record. */
+export interface PartitionFlags {
+  /** The one replica flagged leader. */
+  readonly leader: Endpoint;
+  /** The replicas flagged alive; all others are flagged dead. */
+  readonly alive: readonly Endpoint[];
+}
+
 /**
  * What the tool may ask of, and do to, one OpenMLDB cluster, in OpenMLDB's own verbs.
  *
@@ -75,6 +83,13 @@ export interface Cluster {
   /** Queues an op. NOT safe to repeat; code 0 does not even mean that an op exists (protocol, section 6). */
   recoverTable(id: PartitionId, endpoint: Endpoint): Promise<void>;
 
+  /**
+   * Rewrites who leads and who is alive in the nameserver's record of a partition: reads the record,
+   * changes these two flags of each replica and writes everything else back as it was, fields that
+   * this version does not know included (GetTablePartition, SetTablePartition). Safe to repeat.
+   */
+  setPartitionFlags(id: PartitionId, flags: PartitionFlags): Promise<void>;
+
   /** What the tablet has loaded: everything, or with `of` that replica only. */
   getTableStatus(
     endpoint: Endpoint,
@@ -89,6 +104,12 @@ export interface Cluster {
   loadTable(endpoint: Endpoint, request: LoadRequest): Promise<void>;
   /** Changes the role of a loaded replica; "is that already" (102, 103) counts as done. Safe to repeat. */
   changeRole(endpoint: Endpoint, request: RoleRequest): Promise<void>;
+  /** Makes a loaded leader feed a follower; "feeds it already" (119) counts as done. Safe to repeat. */
+  addReplica(
+    leader: Endpoint,
+    id: { readonly tid: number; readonly pid: number },
+    follower: Endpoint,
+  ): Promise<void>;
   /** Puts a leader left in kSnapshotPaused back to normal. */
   recoverSnapshot(
     endpoint: Endpoint,

@@ -25,6 +25,7 @@ export type NameserverClient = Pick<
   | "showOpStatus"
   | "updateTableAlive"
   | "recoverTable"
+  | "setPartitionFlags"
 >;
 
 /** What the calls to the nameserver need. */
@@ -106,6 +107,24 @@ export function createNameserverClient(options: NameserverOptions): NameserverCl
         { name: table, pid, endpoint, ...inDb(db) },
         "unsafe",
       );
+    },
+
+    async setPartitionFlags({ db, table, pid }, flags) {
+      const of = { name: table, pid, ...inDb(db) };
+      const { tablePartition } = await atLeader(NameServer.method.getTablePartition, of, "safe");
+      if (tablePartition === undefined) {
+        throw new OpsError({
+          code: "bad-answer",
+          message: `the nameserver answered no record of ${table} partition ${pid}`,
+        });
+      }
+      // The message itself is changed and sent back: it carries fields that are not declared here.
+      for (const meta of tablePartition.partitionMeta) {
+        meta.isLeader = meta.endpoint === flags.leader;
+        meta.isAlive = flags.alive.includes(meta.endpoint);
+      }
+      const record = { name: table, tablePartition, ...inDb(db) };
+      await atLeader(NameServer.method.setTablePartition, record, "safe");
     },
   };
 }

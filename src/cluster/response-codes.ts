@@ -19,6 +19,7 @@ export const codes = {
   tableAlreadyExists: 101,
   tableIsLeader: 102,
   tableIsFollower: 103,
+  replicaExists: 119,
   noFollower: 134,
   notLeader: 300,
 } as const;

@@ -16,7 +16,12 @@ import { codes } from "./response-codes.js";
 /** The part of a cluster that its tablets answer. */
 export type TabletClient = Pick<
   Cluster,
-  "getTableStatus" | "getTableFollower" | "loadTable" | "changeRole" | "recoverSnapshot"
+  | "getTableStatus"
+  | "getTableFollower"
+  | "loadTable"
+  | "changeRole"
+  | "addReplica"
+  | "recoverSnapshot"
 >;
 
 /**
@@ -96,6 +101,15 @@ export function createTabletClient(caller: Caller): TabletClient {
       const request = { tid, pid, mode: toWireRole(role), ...leaderOnly };
       const isThatAlready = role === "leader" ? codes.tableIsLeader : codes.tableIsFollower;
       await call(endpoint, TabletServer.method.changeRole, request, { accepted: [isThatAlready] });
+    },
+
+    async addReplica(leader, { tid, pid }, follower) {
+      await call(
+        leader,
+        TabletServer.method.addReplica,
+        { tid, pid, endpoint: follower },
+        { accepted: [codes.replicaExists] },
+      );
     },
 
     async recoverSnapshot(endpoint, { tid, pid, storageMode }) {

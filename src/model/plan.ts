@@ -11,6 +11,16 @@ export type StepKind =
   | "wait-sync"
   /** UpdateTableAliveStatus to no. */
   | "mark-dead"
+  /** LoadTable with mode follower: a replica that is loaded shows its true offset. Harms nothing. */
+  | "load-follower"
+  /** ChangeRole to follower of a replica that runs as leader and shall not lead. */
+  | "demote"
+  /** ChangeRole to leader with the newest term and the followers that may follow. */
+  | "promote"
+  /** SetTablePartition: the nameserver's record names the leader, and no other. */
+  | "set-flags"
+  /** AddReplica at the leader; waits until the follower has what the leader had. */
+  | "feed"
   /** LoadTable with mode leader and the newest term; waits until normal. */
   | "load-leader"
   /** ChangeRole of a loaded follower to leader, with the newest term. */
@@ -29,6 +39,10 @@ export interface Step {
   readonly endpoint: Endpoint | undefined;
   /** The problem that it answers. */
   readonly why: ProblemCode | "op-in-flight";
+  /** With `promote`: the replicas that the new leader feeds from the start. */
+  readonly followers?: readonly Endpoint[];
+  /** With `set-flags`: the replicas flagged alive afterwards; `endpoint` is the leader. */
+  readonly alive?: readonly Endpoint[];
 }
 
 /** What is to be done for one partition, in order. The first step that fails ends the lane. */
@@ -45,8 +59,8 @@ export interface Lane {
    * history was seen there. Below it, rows are missing on its disk.
    */
   readonly leastOffset: bigint;
-  /** Where the nameserver last saw the coming leader; undefined if it never stored an offset. */
-  readonly lastSeenOffset: bigint | undefined;
+  /** Where the nameserver last saw each replica; absent if it never stored an offset. */
+  readonly lastSeen: ReadonlyMap<Endpoint, bigint>;
   readonly steps: readonly Step[];
   /** Why nothing may be done to the partition; undefined if something may. */
   readonly blocked: Problem | undefined;

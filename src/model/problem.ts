@@ -4,6 +4,10 @@ import type { Endpoint } from "./cluster-state.js";
 export const PROBLEM_CODES = [
   /** No replica of the partition is flagged leader, so nothing says whose data leads. */
   "no-leader-flagged",
+  /** Two or more replicas hold entries that only one of them can have had; nobody can say which. */
+  "diverged",
+  /** A replica holds more than the leader that serves. */
+  "ahead",
   /** The replica that would lead came up with fewer entries than were seen before. */
   "rows-missing",
   /** Every replica that may lead is on a tablet that is offline or silent. */

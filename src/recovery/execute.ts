@@ -1,25 +1,18 @@
-import pLimit, { type LimitFunction } from "p-limit";
+import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
-import { messageOf } from "../errors.js";
-import {
-  type Endpoint,
-  type PartitionId,
-  replicaKey,
-  type TableClaim,
-} from "../model/cluster-state.js";
+import { type Endpoint, replicaKey, type TableClaim } from "../model/cluster-state.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
-import { isMutating, type Lane, type Step } from "../model/plan.js";
-import { batchMarks, markKey, planPartition } from "./plan.js";
+import type { Lane } from "../model/plan.js";
+import { batchMarks, markKey } from "./plan.js";
+import { NOTHING_LEARNED, type Planner } from "./plan-direct.js";
+import { recoverPartition } from "./recover-partition.js";
 import { sharedPoll } from "./shared-poll.js";
-import { type Limits, observePartition, type StepContext } from "./step-context.js";
-import { runStep } from "./steps.js";
-
-/** How often a partition is looked at afresh and planned again before the run leaves it. */
-const ROUNDS_MAX = 4;
+import type { Limits, StepContext } from "./step-context.js";
 
 /** What a run needs beside the partitions. */
 export interface ExecuteOptions {
+  readonly planner: Planner;
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly engageGuard: () => Promise<void>;
@@ -29,10 +22,8 @@ export interface ExecuteOptions {
 /**
  * Brings partitions back, side by side. One that fails never stops another.
  *
- * A partition goes through rounds: plan what its problems ask for, do the steps in order, look
- * again. It is through when nothing is left to plan, when a step fails, or after
- * {@link ROUNDS_MAX} rounds. Leaders come first: a partition that takes reads and writes is worth
- * more than one with all its replicas, so no leader waits behind the slow ops of followers.
+ * Leaders come first: a partition that takes reads and writes is worth more than one with all its
+ * replicas, so no leader waits behind the slow ops of followers.
  *
  * @param views In the order in which to begin: system databases first.
  * @param tables The same observation, to know which marks can share a call.
@@ -45,13 +36,15 @@ export async function execute(
   tables: readonly TableClaim[],
   options: ExecuteOptions,
 ): Promise<Map<string, LaneFailure>> {
-  const lanes = views.map(planPartition);
+  const lanes = views.map((view) => options.planner(view, NOTHING_LEARNED));
   const context = createContext(cluster, lanes, tables, options);
-  const leaders = pLimit(options.limits.concurrency);
-  const followers = pLimit(options.limits.concurrency);
+  const places = {
+    leaders: pLimit(options.limits.concurrency),
+    followers: pLimit(options.limits.concurrency),
+  };
   const failures = new Map<string, LaneFailure>();
   const work = lanes.map(async (lane) => {
-    const failure = await recoverPartition(context, lane, options, { leaders, followers });
+    const failure = await recoverPartition(context, lane, options, places);
     if (failure !== undefined) failures.set(replicaKey(lane.id), failure);
     options.onEvent({ kind: "lane-ended", id: lane.id, failure });
   });
@@ -73,104 +66,6 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T
     signal.removeEventListener("abort", leave);
     work.catch(() => undefined);
   }
-}
-
-interface Places {
-  readonly leaders: LimitFunction;
-  readonly followers: LimitFunction;
-}
-
-async function recoverPartition(
-  context: StepContext,
-  first: Lane,
-  options: ExecuteOptions,
-  places: Places,
-): Promise<LaneFailure | undefined> {
-  let lane = first;
-  for (let round = 1; round <= ROUNDS_MAX; round += 1) {
-    options.onEvent({ kind: "lane", lane, round });
-    if (lane.blocked !== undefined) {
-      return { endpoint: lane.blocked.endpoint, step: "plan", detail: lane.blocked.text };
-    }
-    if (lane.steps.length === 0) return undefined;
-    const failure = await runLane(context, lane, options, places);
-    if (failure !== undefined) return failure;
-    const view = await observePartitionSafely(context, lane.id);
-    if (view === undefined) return undefined;
-    if ("failure" in view) return view.failure;
-    lane = planPartition(view);
-  }
-  if (lane.steps.length === 0 && lane.blocked === undefined) return undefined;
-  return {
-    endpoint: undefined,
-    step: "plan",
-    detail: `still not healthy after ${ROUNDS_MAX} rounds; somebody else may be changing it`,
-  };
-}
-
-async function observePartitionSafely(
-  context: StepContext,
-  id: PartitionId,
-): Promise<PartitionView | { readonly failure: LaneFailure } | undefined> {
-  try {
-    return await observePartition(context, id);
-  } catch (thrown) {
-    context.signal.throwIfAborted();
-    return { failure: { endpoint: undefined, step: "plan", detail: messageOf(thrown) } };
-  }
-}
-
-/** Runs a lane's steps; a stale step ends the round, a failed one the partition. */
-async function runLane(
-  context: StepContext,
-  lane: Lane,
-  options: ExecuteOptions,
-  places: Places,
-): Promise<LaneFailure | undefined> {
-  const isFollowerStep = (step: Step) => step.kind === "recover-table" || step.kind === "wait-sync";
-  const split = lane.steps.findIndex(isFollowerStep);
-  const parts =
-    split < 0
-      ? [{ place: places.leaders, steps: lane.steps }]
-      : [
-          { place: places.leaders, steps: lane.steps.slice(0, split) },
-          { place: places.followers, steps: lane.steps.slice(split) },
-        ];
-  for (const part of parts) {
-    const ended = await part.place(() => runSteps(context, lane, part.steps, options));
-    if (ended === "stale") return undefined;
-    if (ended !== "done") return ended;
-  }
-  return undefined;
-}
-
-async function runSteps(
-  context: StepContext,
-  lane: Lane,
-  steps: readonly Step[],
-  options: ExecuteOptions,
-): Promise<"done" | "stale" | LaneFailure> {
-  let failure: LaneFailure | undefined;
-  for (const step of steps) {
-    const outcome = await runAndTell(context, lane, step, options.onEvent);
-    if (outcome.result === "stale") return "stale";
-    if (outcome.result !== "failed") continue;
-    failure ??= { endpoint: step.endpoint, step: step.kind, detail: outcome.detail };
-    // One follower that cannot be recovered takes nothing away from the next one.
-    if (step.kind !== "recover-table" && step.kind !== "wait-sync") break;
-  }
-  return failure ?? "done";
-}
-
-async function runAndTell(context: StepContext, lane: Lane, step: Step, onEvent: OnEvent) {
-  const { clock } = context.cluster;
-  context.signal.throwIfAborted();
-  const began = clock.now();
-  onEvent({ kind: "step-started", id: lane.id, step });
-  if (isMutating(step)) await context.engageGuard();
-  const outcome = await runStep(context, lane, step);
-  onEvent({ kind: "step-ended", id: lane.id, step, outcome, tookMs: clock.now() - began });
-  return outcome;
 }
 
 function createContext(

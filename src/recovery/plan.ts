@@ -12,15 +12,15 @@ import { diagnose, isServing, leastOffset, servingLeader } from "./diagnose.js";
  */
 export function planPartition(view: PartitionView): Lane {
   const problems = diagnose(view);
-  if (problems.length === 0) return lane(view, { leader: servingLeader(view), steps: [] });
+  if (problems.length === 0) return laneOf(view, { leader: servingLeader(view), steps: [] });
   if (view.activeOps.length > 0) {
     const wait: Step = { kind: "wait-ops", endpoint: undefined, why: "op-in-flight" };
-    return lane(view, { leader: servingLeader(view), steps: [wait] });
+    return laneOf(view, { leader: servingLeader(view), steps: [wait] });
   }
   const serving = servingLeader(view);
   const choice = serving === undefined ? chooseLeader(view) : { leader: serving };
   if ("blocked" in choice)
-    return lane(view, { leader: undefined, steps: [], blocked: choice.blocked });
+    return laneOf(view, { leader: undefined, steps: [], blocked: choice.blocked });
 
   const leader = choice.leader;
   const unsettled = problems.find(
@@ -29,10 +29,10 @@ export function planPartition(view: PartitionView): Lane {
       (one.code === "loading" || one.code === "state-unknown" || one.code === "rows-missing"),
   );
   if (unsettled !== undefined && unsettled.code !== "loading") {
-    return lane(view, { leader: undefined, steps: [], blocked: unsettled });
+    return laneOf(view, { leader: undefined, steps: [], blocked: unsettled });
   }
   if (unsettled !== undefined) {
-    return lane(view, { leader, steps: [step("wait-load", leader, "loading")] });
+    return laneOf(view, { leader, steps: [step("wait-load", leader, "loading")] });
   }
   const followers = view.replicas.filter((replica) => replica !== leader);
   const marks = markSteps(view, leader, problems);
@@ -44,12 +44,18 @@ export function planPartition(view: PartitionView): Lane {
     ),
   ];
   const steps = work.length === 0 ? [] : [...marks, ...work];
-  return lane(view, { leader, steps });
+  return laneOf(view, { leader, steps });
 }
 
-function lane(
+/** A lane of a partition, with what its steps need to know beside themselves. */
+export function laneOf(
   view: PartitionView,
-  parts: { leader: ReplicaView | undefined; steps: readonly Step[]; blocked?: Problem },
+  parts: {
+    leader: ReplicaView | undefined;
+    steps: readonly Step[];
+    blocked?: Problem;
+    leastOffset?: bigint;
+  },
 ): Lane {
   return {
     id: view.id,
@@ -57,8 +63,13 @@ function lane(
     storageMode: view.storageMode,
     newestTerm: view.terms.at(-1) ?? { term: 0n, offset: 0n },
     leader: parts.leader?.endpoint,
-    leastOffset: parts.leader === undefined ? 0n : leastOffset(view, parts.leader),
-    lastSeenOffset: parts.leader?.claim.offset,
+    leastOffset:
+      parts.leastOffset ?? (parts.leader === undefined ? 0n : leastOffset(view, parts.leader)),
+    lastSeen: new Map(
+      view.replicas.flatMap((one): [Endpoint, bigint][] =>
+        one.claim.offset === undefined ? [] : [[one.endpoint, one.claim.offset]],
+      ),
+    ),
     steps: parts.steps,
     blocked: parts.blocked,
   };

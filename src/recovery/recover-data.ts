@@ -9,13 +9,28 @@ import { execute } from "./execute.js";
 import { createGuard, type Guard } from "./guard.js";
 import { judge } from "./judge.js";
 import { observe } from "./observe.js";
+import { planPartition } from "./plan.js";
+import { type Planner, planDirect } from "./plan-direct.js";
 import { counted } from "./report.js";
 import type { Limits } from "./step-context.js";
+
+/**
+ * How partitions are brought back: `direct` decides on the true offsets of all replicas and feeds
+ * each from its own data; `documented` is the sequence of OpenMLDB's documentation.
+ */
+export type Method = "direct" | "documented";
+
+const PLANNERS: Readonly<Record<Method, Planner>> = {
+  direct: planDirect,
+  documented: planPartition,
+};
 
 /** What a recovery is asked to do. */
 export interface RecoverOptions {
   /** Only this database; undefined: all of them, system databases first. */
   readonly db: string | undefined;
+  /** `direct` if undefined. */
+  readonly method?: Method | undefined;
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
@@ -66,6 +81,7 @@ export async function recoverData(
   let error: unknown;
   try {
     failures = await execute(cluster, sick, state.tables, {
+      planner: PLANNERS[options.method ?? "direct"],
       limits: options.limits,
       signal,
       engageGuard: () => guard.engage(),

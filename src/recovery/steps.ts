@@ -5,6 +5,7 @@ import type { Lane, Step } from "../model/plan.js";
 import { rowsMissing } from "./diagnose.js";
 import { recoverFollower } from "./recover-follower.js";
 import type { StepContext } from "./step-context.js";
+import { demote, feed, loadFollower, promote, setFlags } from "./steps-direct.js";
 import { isOpOf, loaded, opsEnded, waitForSync } from "./waits.js";
 
 const DONE: StepOutcome = { result: "done", detail: "" };
@@ -48,6 +49,16 @@ function dispatch(context: StepContext, lane: Lane, step: Step): Promise<StepOut
       return recoverSnapshot(context, lane, endpoint);
     case "recover-table":
       return recoverFollower(context, lane, endpoint);
+    case "load-follower":
+      return loadFollower(context, lane, endpoint);
+    case "demote":
+      return demote(context, lane, endpoint);
+    case "promote":
+      return promote(context, lane, step);
+    case "set-flags":
+      return setFlags(context, lane, step);
+    case "feed":
+      return feed(context, lane, endpoint);
   }
 }
 
@@ -118,10 +129,9 @@ function loadLeader(context: StepContext, lane: Lane, endpoint: Endpoint): Promi
       };
     }
     if (report.role !== "leader") return changeRole(context, lane, endpoint);
-    const isShort = report.offset < (lane.lastSeenOffset ?? 0n);
-    const short = isShort
-      ? `; ${lane.lastSeenOffset} was seen before, and no other replica has it`
-      : "";
+    const seen = lane.lastSeen.get(endpoint) ?? 0n;
+    const isShort = report.offset < seen;
+    const short = isShort ? `; ${seen} was seen before, and no other replica has it` : "";
     const detail = `${report.recordCount} rows, offset ${report.offset}${short}`;
     return before === undefined ? { result: "done", detail } : ALREADY;
   });

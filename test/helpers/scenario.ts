@@ -320,7 +320,8 @@ async function judge(virtual: VirtualCluster, what: "diagnose" | "plan"): Promis
 async function recover(virtual: VirtualCluster, words: readonly string[]): Promise<string[]> {
   const seen = virtual.events.length;
   const began = virtual.clock.now();
-  const result = await virtual.recover();
+  const method = words.includes("documented") ? "documented" : "direct";
+  const result = await virtual.recover({ method });
   const lines = virtual.events.slice(seen).flatMap((event) => {
     if (event.kind === "note") return [`- ${event.text}`];
     if (event.kind !== "step-ended") return [];

@@ -1,0 +1,130 @@
+import { type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
+import type { Lane, Step } from "../model/plan.js";
+import type { StepContext } from "./step-context.js";
+import { loaded } from "./waits.js";
+
+const DONE: StepOutcome = { result: "done", detail: "" };
+const ALREADY: StepOutcome = { result: "already-done" };
+
+/** A follower that is fed moves within milliseconds; one that stands still this long is not fed. */
+const FEED_STALL_MS = 10_000;
+const FEED_POLL_MS = 50;
+const FEED_POLL_MAX_MS = 500;
+
+/**
+ * Loads a replica as follower with an empty replication list, so that its true offset shows.
+ * Nothing is written to it: nobody feeds it, and clients are not sent to it.
+ */
+export function loadFollower(
+  context: StepContext,
+  lane: Lane,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  return context.withLoadSlot(endpoint, async () => {
+    context.signal.throwIfAborted();
+    await context.cluster.loadTable(endpoint, {
+      ...lane.id,
+      segCount: lane.segCount,
+      storageMode: lane.storageMode,
+      role: "follower",
+      term: 0n,
+      followers: [],
+    });
+    const report = await loaded(context, lane.id, endpoint, lane.lastSeen.get(endpoint) ?? 0n);
+    if (report === undefined) {
+      return {
+        result: "failed",
+        detail: `tablet ${endpoint} could not load it (look into its log)`,
+      };
+    }
+    return { result: "done", detail: `${report.recordCount} rows, offset ${report.offset}` };
+  });
+}
+
+/** Takes the leader's role from a replica that shall not lead, before another one gets it. */
+export async function demote(
+  context: StepContext,
+  lane: Lane,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  await context.cluster.changeRole(endpoint, {
+    ...lane.id,
+    role: "follower",
+    term: 0n,
+    followers: [],
+  });
+  const report = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
+  return report?.role === "leader" ? { result: "failed", detail: "it still runs as leader" } : DONE;
+}
+
+/**
+ * Gives a loaded follower the leader's role with the newest term. Nothing is lost by the choice,
+ * so no new term is begun: its log contains those of the followers that it feeds.
+ */
+export async function promote(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {
+  const endpoint = step.endpoint ?? "";
+  const before = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
+  if (before === undefined) return { result: "stale", detail: "it is not loaded any more" };
+  if (before.role === "leader") return ALREADY;
+  if (before.offset < lane.leastOffset) {
+    return {
+      result: "stale",
+      detail: `it is at offset ${before.offset}, no longer ${lane.leastOffset}`,
+    };
+  }
+  await context.cluster.changeRole(endpoint, {
+    ...lane.id,
+    role: "leader",
+    term: lane.newestTerm.term,
+    followers: step.followers ?? [],
+  });
+  const after = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
+  return after?.role === "leader"
+    ? { result: "done", detail: `leads term ${lane.newestTerm.term} from offset ${after.offset}` }
+    : { result: "failed", detail: "the tablet took the role and still does not run it as leader" };
+}
+
+/** Makes the nameserver's record name the leader. */
+export async function setFlags(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {
+  const leader = step.endpoint ?? "";
+  await context.cluster.setPartitionFlags(lane.id, { leader, alive: step.alive ?? [leader] });
+  return { result: "done", detail: `the record names ${leader} as leader` };
+}
+
+/**
+ * Makes the leader feed a follower from the follower's own offset, and waits until it has what the
+ * leader had when the wait began.
+ */
+export async function feed(
+  context: StepContext,
+  lane: Lane,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  const { cluster, signal } = context;
+  const leader = lane.leader ?? "";
+  await cluster.addReplica(leader, lane.id, endpoint);
+  const began = cluster.clock.now();
+  let target: bigint | undefined;
+  let last = -1n;
+  let movedAt = began;
+  let pauseMs = FEED_POLL_MS;
+  for (;;) {
+    const list = await cluster.getTableFollower(leader, lane.id);
+    target ??= list.offset;
+    const reached = list.followers.get(endpoint);
+    if (reached !== undefined && reached >= target) {
+      return { result: "done", detail: `in sync at offset ${reached}` };
+    }
+    if ((reached ?? -1n) !== last) movedAt = cluster.clock.now();
+    last = reached ?? -1n;
+    if (cluster.clock.now() - movedAt > FEED_STALL_MS) {
+      return {
+        result: "failed",
+        detail: `it does not catch up: at ${reached ?? "no offset"}, ${leader} at ${list.offset}`,
+      };
+    }
+    await cluster.clock.sleep(pauseMs, signal);
+    pauseMs = Math.min(pauseMs * 2, FEED_POLL_MAX_MS);
+  }
+}

@@ -1,0 +1,169 @@
+import type { Cluster } from "../cluster/cluster.js";
+
+/**
+ * The methods that only look at the cluster. Everything else in `Cluster` is taken to change it, so
+ * that a method added later is watched, or does not compile, until somebody calls it harmless here.
+ */
+type ReadingMethod =
+  | "clock"
+  | "topology"
+  | "showTablet"
+  | "showTable"
+  | "confGet"
+  | "showOpStatus"
+  | "getTableStatus"
+  | "getTableFollower"
+  | "callCount"
+  | "close";
+
+/** The methods that change the cluster. */
+export type MutatingMethod = Exclude<keyof Cluster, ReadingMethod>;
+
+/** What a change is about; parts that the call does not name are missing. */
+export interface MutationTarget {
+  readonly endpoint?: string;
+  readonly db?: string;
+  readonly table?: string;
+  readonly tid?: number;
+  readonly pid?: number;
+}
+
+/** Data that JSON.stringify takes as it is. */
+export type PlainData =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly PlainData[]
+  | { readonly [key: string]: PlainData };
+
+/** One call that changes the cluster. */
+export interface MutationCall {
+  /** Unique within one watched cluster: "m1", "m2", ... in the order of the calls. */
+  readonly id: string;
+  readonly method: MutatingMethod;
+  readonly target: MutationTarget;
+  /** The arguments; a bigint is written as a decimal string. */
+  readonly args: readonly PlainData[];
+}
+
+/** How a change ended. `error` is what the method threw; it is thrown on unchanged. */
+export type MutationOutcome =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly error: unknown };
+
+export interface MutationHooks {
+  /** Runs to its end before the call is made; what it throws keeps the call from being made. */
+  before(call: MutationCall): Promise<void>;
+  /**
+   * Runs after the call has ended, and only if it was made. What it throws reaches the caller in
+   * place of the result, so a hook that must not disturb the run catches its own errors.
+   */
+  after(call: MutationCall, outcome: MutationOutcome): Promise<void>;
+}
+
+/** A cluster whose changing methods go through `hooks`; the others pass straight through. */
+export function watchMutations(cluster: Cluster, hooks: MutationHooks): Cluster {
+  return { ...readingPart(cluster), ...changingPart(cluster, hooks) };
+}
+
+function readingPart(cluster: Cluster): Pick<Cluster, ReadingMethod> {
+  return {
+    clock: cluster.clock,
+    topology: () => cluster.topology(),
+    showTablet: () => cluster.showTablet(),
+    showTable: (of) => cluster.showTable(of),
+    confGet: () => cluster.confGet(),
+    showOpStatus: () => cluster.showOpStatus(),
+    getTableStatus: (endpoint, of) => cluster.getTableStatus(endpoint, of),
+    getTableFollower: (endpoint, id) => cluster.getTableFollower(endpoint, id),
+    callCount: () => cluster.callCount(),
+    close: () => cluster.close(),
+  };
+}
+
+function changingPart(cluster: Cluster, hooks: MutationHooks): Pick<Cluster, MutatingMethod> {
+  const watch = watcher(hooks);
+  return {
+    confSet: (...args) => watch("confSet", {}, args, () => cluster.confSet(...args)),
+    updateTableAlive: (...args) =>
+      watch("updateTableAlive", args[0], args, () => cluster.updateTableAlive(...args)),
+    recoverTable: (...args) =>
+      watch("recoverTable", { ...args[0], endpoint: args[1] }, args, () =>
+        cluster.recoverTable(...args),
+      ),
+    setPartitionFlags: (...args) =>
+      watch("setPartitionFlags", args[0], args, () => cluster.setPartitionFlags(...args)),
+    loadTable: (...args) =>
+      watch("loadTable", { ...args[1], endpoint: args[0] }, args, () => cluster.loadTable(...args)),
+    changeRole: (...args) =>
+      watch("changeRole", { ...args[1], endpoint: args[0] }, args, () =>
+        cluster.changeRole(...args),
+      ),
+    addReplica: (...args) =>
+      watch("addReplica", { ...args[1], endpoint: args[0] }, args, () =>
+        cluster.addReplica(...args),
+      ),
+    recoverSnapshot: (...args) =>
+      watch("recoverSnapshot", { ...args[1], endpoint: args[0] }, args, () =>
+        cluster.recoverSnapshot(...args),
+      ),
+  };
+}
+
+type Watch = (
+  method: MutatingMethod,
+  target: MutationTarget,
+  args: readonly unknown[],
+  invoke: () => Promise<void>,
+) => Promise<void>;
+
+function watcher(hooks: MutationHooks): Watch {
+  let calls = 0;
+  return async (method, target, args, invoke) => {
+    calls += 1;
+    const call: MutationCall = {
+      id: `m${calls}`,
+      method,
+      target: targetOnly(target),
+      args: args.filter((arg) => arg !== undefined).map(plainData),
+    };
+    await hooks.before(call);
+    try {
+      await invoke();
+    } catch (error) {
+      await hooks.after(call, { ok: false, error });
+      throw error;
+    }
+    await hooks.after(call, { ok: true });
+  };
+}
+
+/** The parts of `from` that name the target; requests carry more than that. */
+function targetOnly({ endpoint, db, table, tid, pid }: MutationTarget): MutationTarget {
+  return {
+    ...(endpoint !== undefined && { endpoint }),
+    ...(db !== undefined && { db }),
+    ...(table !== undefined && { table }),
+    ...(tid !== undefined && { tid }),
+    ...(pid !== undefined && { pid }),
+  };
+}
+
+/** `value` as data that JSON can hold: a bigint becomes a decimal string, undefined parts are left out. */
+function plainData(value: unknown): PlainData {
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") {
+    return value;
+  }
+  if (typeof value === "bigint") {
+    return value.toString();
+  }
+  if (Array.isArray(value)) {
+    return value.map(plainData);
+  }
+  if (typeof value !== "object" || value === null) {
+    return null;
+  }
+  const parts = Object.entries(value).filter(([, part]) => part !== undefined);
+  return Object.fromEntries(parts.map(([key, part]) => [key, plainData(part)]));
+}
