@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
-import type { CommandEntry, Prepared } from "./command-table.js";
 import { EXIT, EXIT_MEANINGS, exitCodeOf, signalExitCode } from "./exit-codes.js";
-import { type CommandLine, variableOf } from "./flag-parse.js";
-import { commandHelp, mainHelp } from "./help.js";
-import { notesOn, readInvocation } from "./invocation.js";
 import type { OpenLog } from "./log.js";
-import { guardProcessIo, type ProcessIo, stdoutDrained } from "./process-io.js";
-import { errorDocument, errorText, stackLines, unexpectedHint } from "./show-error.js";
-import { type SignalWatch, watchSignals } from "./signals.js";
+import type { CommandEntry, Prepared } from "./shell/command-table.js";
+import { type CommandLine, variableOf } from "./shell/flag-parse.js";
+import { commandHelp, mainHelp } from "./shell/help.js";
+import { notesOn, readInvocation } from "./shell/invocation.js";
+import { guardProcessIo, type ProcessIo, stdoutDrained } from "./shell/process-io.js";
+import { errorDocument, errorText, stackLines, unexpectedHint } from "./shell/show-error.js";
+import { type SignalWatch, watchSignals } from "./shell/signals.js";
 import { allowsColor } from "./text.js";
 
 /** How long what is written to stdout may take to get through at the end. */

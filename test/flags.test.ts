@@ -4,18 +4,18 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { OpsError } from "../src/errors.js";
 import { exitCodeOf, interruptedBy } from "../src/exit-codes.js";
-import { type Environment, readFlags } from "../src/flag-parse.js";
+import type { RecoverDataFlags } from "../src/flags.js";
+import { type Environment, readFlags } from "../src/shell/flag-parse.js";
 import {
   confGetSpecs,
   confSetSpecs,
   recoverDataSpecs,
   type SpecsFor,
   sandboxSpecs,
-} from "../src/flag-specs.js";
-import { duration, durationText } from "../src/flag-values.js";
-import type { RecoverDataFlags } from "../src/flags.js";
-import { notesOn, readInvocation } from "../src/invocation.js";
-import { nearest } from "../src/nearest.js";
+} from "../src/shell/flag-specs.js";
+import { duration, durationText } from "../src/shell/flag-values.js";
+import { notesOn, readInvocation } from "../src/shell/invocation.js";
+import { nearest } from "../src/shell/nearest.js";
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-flags-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -129,9 +129,16 @@ describe("code", () => {
   });
 
   it("loads modules lazily only where the command line begins", () => {
-    const lazy = ["src/cli.ts", "src/command-table.ts"];
+    const lazy = ["src/cli.ts", "src/shell/command-table.ts"];
     const others = source.filter((file) => !lazy.includes(file.path)).map(withoutComments);
     expect(linesThatMatch(others, /(?<!typeof )\bimport\(/)).toEqual([]);
+  });
+
+  it("loads commands only when they run, so that --help stays quick", () => {
+    const shell = source.filter(({ path }) => path === "src/cli.ts" || /\/shell\//.test(path));
+    expect(shell.length).toBeGreaterThan(5);
+    const loading = /^(import (?!type )|\}).*from "\.\.?\/commands\//;
+    expect(linesThatMatch(shell, loading)).toEqual([]);
   });
 
   it("draws no random numbers that a seed cannot replay", () => {

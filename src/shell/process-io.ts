@@ -1,5 +1,5 @@
-import { messageOf } from "./errors.js";
-import { safe } from "./text.js";
+import { messageOf } from "../errors.js";
+import { safe } from "../text.js";
 
 /** The streams of the process, guarded against readers that go away. */
 export interface ProcessIo {

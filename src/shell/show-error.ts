@@ -1,5 +1,5 @@
-import { messageOf, OpsError } from "./errors.js";
-import { jsonText, safe } from "./text.js";
+import { messageOf, OpsError } from "../errors.js";
+import { jsonText, safe } from "../text.js";
 
 const SCHEMA_VERSION = 1;
 

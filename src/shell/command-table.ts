@@ -1,5 +1,7 @@
-import type { Command, CommandIo } from "./commands/command.js";
-import { OpsError } from "./errors.js";
+import type { Command, CommandIo } from "../commands/command.js";
+import { OpsError } from "../errors.js";
+import type { CommonFlags, GlobalFlags, SandboxFlags } from "../flags.js";
+import { safe } from "../text.js";
 import { type CommandLine, type Environment, readFlags } from "./flag-parse.js";
 import {
   confGetSpecs,
@@ -10,8 +12,6 @@ import {
   type SpecsFor,
   sandboxSpecs,
 } from "./flag-specs.js";
-import type { CommonFlags, GlobalFlags, SandboxFlags } from "./flags.js";
-import { safe } from "./text.js";
 
 /** A command line that was found right, ready to run. */
 export interface Prepared {
@@ -120,7 +120,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     secrets: secretsOf,
     announcement: connecting,
     check: checkUser,
-    load: () => import("./commands/recoverdata.js"),
+    load: () => import("../commands/recoverdata.js"),
   }),
   entryOf({
     name: "inspect",
@@ -130,7 +130,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     secrets: secretsOf,
     announcement: connecting,
     check: checkUser,
-    load: () => import("./commands/inspect.js"),
+    load: () => import("../commands/inspect.js"),
   }),
   entryOf({
     name: "confget",
@@ -140,7 +140,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     secrets: secretsOf,
     announcement: connecting,
     check: checkUser,
-    load: () => import("./commands/confget.js"),
+    load: () => import("../commands/confget.js"),
   }),
   entryOf({
     name: "confset",
@@ -150,7 +150,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     secrets: secretsOf,
     announcement: connecting,
     check: checkUser,
-    load: () => import("./commands/confset.js"),
+    load: () => import("../commands/confset.js"),
   }),
   entryOf({
     name: "sandbox",
@@ -159,7 +159,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     specs: sandboxSpecs,
     announcement: () => "starting a sandbox cluster ...",
     check: checkSandbox,
-    load: () => import("./commands/sandbox.js"),
+    load: () => import("../commands/sandbox.js"),
   }),
 ];
 

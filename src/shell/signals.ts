@@ -1,4 +1,4 @@
-import { interruptedBy, STOP_SIGNALS, type StopSignal, signalExitCode } from "./exit-codes.js";
+import { interruptedBy, STOP_SIGNALS, type StopSignal, signalExitCode } from "../exit-codes.js";
 
 /** Watches for the signals that end a run. */
 export interface SignalWatch {

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { hostPortText, parseZkHosts } from "./cluster/zookeeper-hosts.js";
-import { messageOf, OpsError } from "./errors.js";
-import { safe } from "./text.js";
+import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
+import { messageOf, OpsError } from "../errors.js";
+import { safe } from "../text.js";
 
 /**
  * Reads the value of a flag.

@@ -1,5 +1,5 @@
+import { EXIT_MEANINGS } from "../exit-codes.js";
 import { COMMANDS, type CommandEntry } from "./command-table.js";
-import { EXIT_MEANINGS } from "./exit-codes.js";
 import type { FlagSpec } from "./flag-specs.js";
 
 const NAME = "openmldb-ops";

@@ -1,8 +1,8 @@
 import { Parser } from "yargs/helpers";
-import { OpsError } from "./errors.js";
+import { OpsError } from "../errors.js";
+import { safe } from "../text.js";
 import type { FlagSpec, SpecsFor } from "./flag-specs.js";
 import { badValue } from "./flag-values.js";
-import { safe } from "./text.js";
 
 /** Variables of the environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,5 +1,6 @@
+import { OpsError } from "../errors.js";
+import { safe } from "../text.js";
 import { COMMANDS, type CommandEntry, OLD_COMMANDS, OLD_FLAGS } from "./command-table.js";
-import { OpsError } from "./errors.js";
 import {
   type CommandLine,
   type Environment,
@@ -9,7 +10,6 @@ import {
 } from "./flag-parse.js";
 import type { FlagSpec } from "./flag-specs.js";
 import { nearest } from "./nearest.js";
-import { safe } from "./text.js";
 
 /** What a command line asks for. */
 export type Invocation =

@@ -1,4 +1,13 @@
-import { parseRootPath } from "./cluster/topology.js";
+import { parseRootPath } from "../cluster/topology.js";
+import type {
+  CommonFlags,
+  ConfGetFlags,
+  ConfSetFlags,
+  GlobalFlags,
+  InspectFlags,
+  RecoverDataFlags,
+  SandboxFlags,
+} from "../flags.js";
 import {
   anyText,
   appendableFile,
@@ -12,15 +21,6 @@ import {
   type ValueParser,
   zkServers,
 } from "./flag-values.js";
-import type {
-  CommonFlags,
-  ConfGetFlags,
-  ConfSetFlags,
-  GlobalFlags,
-  InspectFlags,
-  RecoverDataFlags,
-  SandboxFlags,
-} from "./flags.js";
 
 /** One flag (or word) of a command: its spelling, what it means, and how its value is read. */
 export interface FlagSpec<T> {
