@@ -82,7 +82,11 @@ export interface Cluster {
   ): Promise<void>;
   /** Queues an op. NOT safe to repeat; code 0 does not even mean that an op exists (protocol, section 6). */
   recoverTable(id: PartitionId, endpoint: Endpoint): Promise<void>;
-
+  /**
+   * Queues an op that makes an alive follower the leader of a new term (kChangeLeaderOP). NOT safe
+   * to repeat.
+   */
+  changeLeader(id: PartitionId, candidate: Endpoint): Promise<void>;
   /**
    * Rewrites who leads and who is alive in the nameserver's record of a partition: reads the record,
    * changes these two flags of each replica and writes everything else back as it was, fields that

@@ -25,6 +25,7 @@ export type NameserverClient = Pick<
   | "showOpStatus"
   | "updateTableAlive"
   | "recoverTable"
+  | "changeLeader"
   | "setPartitionFlags"
 >;
 
@@ -105,6 +106,14 @@ export function createNameserverClient(options: NameserverOptions): NameserverCl
       await atLeader(
         NameServer.method.recoverTable,
         { name: table, pid, endpoint, ...inDb(db) },
+        "unsafe",
+      );
+    },
+
+    async changeLeader({ db, table, pid }, candidate) {
+      await atLeader(
+        NameServer.method.changeLeader,
+        { name: table, pid, candidateLeader: candidate, ...inDb(db) },
         "unsafe",
       );
     },

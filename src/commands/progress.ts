@@ -66,6 +66,11 @@ function describe(event: RunEvent): { level: "info" | "warn" | "debug"; text: st
       const text = `${subject(event)}: ${event.outcome.result}${safe(detail)} (${event.tookMs} ms)`;
       return { level: event.outcome.result === "failed" ? "warn" : "info", text };
     }
+    case "partition-note":
+      return {
+        level: "info",
+        text: `${safe(partitionName(event.id))}: ${safe(event.notes.join("; "))}`,
+      };
     case "lane-ended":
       return { level: "debug", text: `${safe(partitionName(event.id))}: through` };
   }

@@ -1,5 +1,6 @@
 import type { Endpoint, PartitionId } from "./cluster-state.js";
 import type { Lane, Step } from "./plan.js";
+import type { Problem } from "./problem.js";
 
 /** How one step ended. */
 export type StepOutcome =
@@ -10,7 +11,12 @@ export type StepOutcome =
   /** The cluster is not as the plan saw it; the partition is looked at afresh. */
   | { readonly result: "stale"; readonly detail: string }
   /** It was tried and did not work; the lane ends. */
-  | { readonly result: "failed"; readonly detail: string };
+  | {
+      readonly result: "failed";
+      readonly detail: string;
+      /** With a failed load: the tablet has no directory of the replica, so nothing can be lost there. */
+      readonly isEmpty?: boolean;
+    };
 
 /** What happens during a run, for progress lines and logs. Carries no formatting. */
 export type RunEvent =
@@ -27,6 +33,8 @@ export type RunEvent =
       /** Milliseconds that the step took. */
       readonly tookMs: number;
     }
+  /** Worth a line in the report: what was saved, or given up. */
+  | { readonly kind: "partition-note"; readonly id: PartitionId; readonly notes: readonly string[] }
   /** A partition is through: nothing more will be done to it in this run. */
   | {
       readonly kind: "lane-ended";
@@ -40,6 +48,10 @@ export interface LaneFailure {
   /** What was tried. */
   readonly step: Step["kind"] | "plan";
   readonly detail: string;
+  /** See {@link StepOutcome}. */
+  readonly isEmpty?: boolean | undefined;
+  /** The problem that the operator has to decide; undefined if there is nothing to decide. */
+  readonly decision?: Problem | undefined;
 }
 
 /** Receives the events of a run, in order. Must not throw. */

@@ -19,6 +19,8 @@ export type StepKind =
   | "promote"
   /** SetTablePartition: the nameserver's record names the leader, and no other. */
   | "set-flags"
+  /** ChangeLeader with a candidate: begins a new term, so that what is given up stays given up. */
+  | "change-leader"
   /** AddReplica at the leader; waits until the follower has what the leader had. */
   | "feed"
   /** LoadTable with mode leader and the newest term; waits until normal. */
@@ -62,6 +64,8 @@ export interface Lane {
   /** Where the nameserver last saw each replica; absent if it never stored an offset. */
   readonly lastSeen: ReadonlyMap<Endpoint, bigint>;
   readonly steps: readonly Step[];
+  /** What could have been lost and was not, or what is given up on the operator's word. */
+  readonly notes: readonly string[];
   /** Why nothing may be done to the partition; undefined if something may. */
   readonly blocked: Problem | undefined;
 }

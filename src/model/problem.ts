@@ -4,6 +4,8 @@ import type { Endpoint } from "./cluster-state.js";
 export const PROBLEM_CODES = [
   /** No replica of the partition is flagged leader, so nothing says whose data leads. */
   "no-leader-flagged",
+  /** The flagged leader cannot be loaded, so what its disk holds is not known. */
+  "load-failed",
   /** Two or more replicas hold entries that only one of them can have had; nobody can say which. */
   "diverged",
   /** A replica holds more than the leader that serves. */
@@ -48,4 +50,9 @@ export interface Problem {
   readonly endpoint: Endpoint | undefined;
   /** The cause in words, with numbers where there are any. No final stop. */
   readonly text: string;
+  /**
+   * If the operator has to decide: the replica whose log is the longest of those that can lead.
+   * Undefined if nobody can, or if there is nothing to decide.
+   */
+  readonly candidate?: Endpoint | undefined;
 }

@@ -5,8 +5,9 @@ import type { Problem } from "./problem.js";
 /** How one partition stands at the end. */
 export interface PartitionResult {
   readonly id: PartitionId;
-  /** `recovered`: something was wrong when the run began, and nothing is now. */
-  readonly status: "healthy" | "recovered" | "unhealthy";
+  /** `recovered`: something was wrong when the run began, and nothing is now.
+   * `needs-decision`: it cannot be brought back without giving something up; it was left as it is. */
+  readonly status: "healthy" | "recovered" | "unhealthy" | "needs-decision";
   /** The replica that leads now; undefined if nobody does. */
   readonly leader: Endpoint | undefined;
   /** Whether it takes reads and writes: a leader serves, whatever its followers do. */
@@ -15,6 +16,8 @@ export interface PartitionResult {
   readonly problems: readonly Problem[];
   /** What was tried in vain, or why nothing was tried; undefined if nothing went wrong. */
   readonly failure: LaneFailure | undefined;
+  /** What could have been lost and was not, and what was given up under which flag. */
+  readonly notes: readonly string[];
   /** What to do next, in words with the exact command; empty unless `unhealthy`. */
   readonly next: string;
 }

@@ -3,6 +3,19 @@ import { compareText, type PartitionView, type ReplicaView } from "../model/part
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { isServing } from "./diagnose.js";
 
+/**
+ * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so
+ * that nothing can be lost there; `failed` if what its disk holds is not known.
+ */
+export type CannotLoad = ReadonlyMap<Endpoint, "empty" | "failed">;
+
+/** What is known beside the view, from before and from trying. */
+export interface Evidence {
+  readonly cannotLoad: CannotLoad;
+  /** Where the nameserver saw each replica when the run began. */
+  readonly lastSeen: ReadonlyMap<Endpoint, bigint>;
+}
+
 /** Who shall lead, by true offsets, or why that cannot be decided without losing something. */
 export type Decision =
   | { readonly leader: ReplicaView; readonly joiners: readonly ReplicaView[] }
@@ -16,14 +29,25 @@ export function newestStart(view: PartitionView): bigint {
   return view.terms.length > 1 ? (view.terms.at(-1)?.offset ?? 0n) : 0n;
 }
 
+/** First entry of the oldest leadership but the first; 0 if there was only one. */
+function firstChange(view: PartitionView): bigint {
+  return view.terms[1]?.offset ?? 0n;
+}
+
 /**
- * Whether a replica may hold entries that were never part of the surviving history: it was marked
- * dead, a newer leadership began since, and its log reaches into it. Below that point its log is a
- * plain prefix, whatever its flags say.
+ * Whether a replica may hold entries that were never part of the surviving history: it is marked
+ * dead, so it may have missed any leadership but the first, and its log reaches beyond the start of
+ * the second. Below that its log is a plain prefix, whatever its flags say. The only replica flagged
+ * leader is never suspect: it led the newest term, or nobody has led since.
  */
 export function isSuspect(view: PartitionView, replica: ReplicaView): boolean {
-  const start = newestStart(view);
-  return !replica.claim.isAlive && start > 0n && trueOffset(replica) >= start;
+  const change = firstChange(view);
+  if (replica.claim.isAlive || change === 0n || isOnlyFlagged(view, replica)) return false;
+  return trueOffset(replica) >= change;
+}
+
+function isOnlyFlagged(view: PartitionView, replica: ReplicaView): boolean {
+  return view.replicas.every((one) => one.claim.isLeader === (one === replica));
 }
 
 /** What a loaded replica holds; -1 if it is not loaded. */
@@ -43,7 +67,7 @@ export function trueOffset(replica: ReplicaView): bigint {
  * replica out of reach that was seen further; nothing left where something was; and several logs
  * that reach into the newest leadership while nothing tells which of them is its own.
  */
-export function decideLeader(view: PartitionView): Decision {
+export function decideLeader(view: PartitionView, known: Evidence): Decision {
   const flagged = view.replicas.filter((one) => one.claim.isLeader);
   if (flagged.length === 0) {
     return block(
@@ -56,14 +80,21 @@ export function decideLeader(view: PartitionView): Decision {
   const newest = entitled.length > 0 ? entitled : flagged;
   if (!newest.some((one) => one.tablet === "ok")) {
     const where = newest.map((one) => `${one.endpoint} (${one.tabletDetail})`).join(", ");
-    return block("leader-unavailable", newest[0]?.endpoint, `its leader is out of reach: ${where}`);
+    const best = longest(view.replicas.filter(isServing))?.endpoint;
+    const text = `its leader is out of reach: ${where}`;
+    const blocked = problem("leader-unavailable", newest[0]?.endpoint, text);
+    return { blocked: { ...blocked, candidate: best } };
+  }
+  const unread = newest.find((one) => known.cannotLoad.get(one.endpoint) === "failed");
+  if (unread !== undefined) {
+    return { blocked: unreadLeader(view, unread) };
   }
   const loaded = view.replicas.filter(isServing);
   const suspects = loaded.filter((one) => isSuspect(view, one));
   const plain = loaded.filter((one) => !suspects.includes(one));
   const choice = chooseAmong(view, plain, suspects);
   if ("blocked" in choice) return choice;
-  const missing = missingEvidence(view, choice.leader);
+  const missing = missingEvidence(view, choice.leader, known);
   if (missing !== undefined) return { blocked: missing };
   const joiners = loaded.filter(
     (one) => one !== choice.leader && mayJoin(view, one, choice.leader),
@@ -85,22 +116,54 @@ function chooseAmong(
   suspects: readonly ReplicaView[],
 ): { readonly leader: ReplicaView } | { readonly blocked: Problem } {
   const best = longest(plain);
-  const start = newestStart(view);
   const furthest = longest(suspects);
   if (furthest === undefined) {
     return best === undefined ? nothingLoaded(view) : { leader: best };
   }
-  // A living leadership has written since: what suspects hold beyond its start lost the election.
-  const hasAliveLeader = view.replicas.some((one) => one.claim.isLeader && one.claim.isAlive);
-  if (hasAliveLeader && best !== undefined && trueOffset(best) >= start) return { leader: best };
-  // Everybody else ends before the newest leadership began: one log that goes on contains them all.
-  if (suspects.length === 1 && !hasAliveLeader) return { leader: furthest };
-  const numbers = [...plain, ...suspects].map((one) => `${one.endpoint} at ${trueOffset(one)}`);
-  return block(
-    "diverged",
-    undefined,
-    `term ${view.terms.at(-1)?.term} began at ${start}, and nothing tells whose entries from there on are its own: ${numbers.join(", ")}`,
+  const isProven = view.replicas.some(
+    (one) => one.claim.isLeader && (one.claim.isAlive || isOnlyFlagged(view, one)),
   );
+  if (isProven && best !== undefined && !isOutdone(view, best, suspects)) return { leader: best };
+  // Nobody knows who led, but everybody else ends before the leaderships parted: one log has it all.
+  if (!isProven && suspects.length === 1) return { leader: furthest };
+  const numbers = [...plain, ...suspects].map((one) => `${one.endpoint} at ${trueOffset(one)}`);
+  return blockWith(
+    "diverged",
+    (isProven ? best : longest([...plain, ...suspects]))?.endpoint,
+    `leaderships parted at ${firstChange(view)}, and nothing tells whose entries from there on belong to the newest: ${numbers.join(", ")}`,
+  );
+}
+
+/**
+ * Whether a suspect holds more than the best log and may have a right to it: an ex-leader if the
+ * newest leadership has written nothing, any other replica always. An ex-leader's tail beyond the
+ * start of a leadership that has written since lost the election, and is no reason.
+ */
+function isOutdone(
+  view: PartitionView,
+  best: ReplicaView,
+  suspects: readonly ReplicaView[],
+): boolean {
+  const hasWritten = trueOffset(best) >= newestStart(view);
+  return suspects.some(
+    (one) => trueOffset(one) > trueOffset(best) && !(one.claim.isLeader && hasWritten),
+  );
+}
+
+function unreadLeader(view: PartitionView, leader: ReplicaView): Problem {
+  const best = longest(view.replicas.filter(isServing));
+  const rest =
+    best === undefined
+      ? "nothing else is loaded"
+      : `${best.endpoint} is loaded at ${trueOffset(best)}`;
+  return {
+    ...problem(
+      "load-failed",
+      leader.endpoint,
+      `it led last and cannot be loaded, so what its disk holds is not known (last seen at ${leader.claim.offset ?? "no offset"}); ${rest}`,
+    ),
+    candidate: best?.endpoint,
+  };
 }
 
 function nothingLoaded(view: PartitionView): { readonly blocked: Problem } {
@@ -113,26 +176,43 @@ function nothingLoaded(view: PartitionView): { readonly blocked: Problem } {
 }
 
 /** Lower bounds that the choice must reach: what was seen of replicas that cannot be asked now. */
-function missingEvidence(view: PartitionView, leader: ReplicaView): Problem | undefined {
+function missingEvidence(
+  view: PartitionView,
+  leader: ReplicaView,
+  known: Evidence,
+): Problem | undefined {
   const offset = trueOffset(leader);
+  const seenAt = (one: ReplicaView) => {
+    const first = known.lastSeen.get(one.endpoint) ?? 0n;
+    return (one.claim.offset ?? 0n) > first ? (one.claim.offset ?? 0n) : first;
+  };
   const ahead = view.replicas
-    .filter((one) => one !== leader && !isServing(one) && (one.claim.offset ?? 0n) > offset)
+    .filter((one) => one !== leader && !isServing(one) && seenAt(one) > offset)
     .filter((one) => one.claim.isAlive || view.terms.length <= 1);
   const first = ahead[0];
   if (first !== undefined) {
-    return problem(
-      "rows-missing",
-      first.endpoint,
-      `it was seen at offset ${first.claim.offset} and cannot be asked now; the best that is loaded, ${leader.endpoint}, holds ${offset}`,
-    );
+    return {
+      ...problem(
+        "rows-missing",
+        first.endpoint,
+        `it was seen at offset ${seenAt(first)} and cannot be asked now; the best that is loaded, ${leader.endpoint}, holds ${offset}`,
+      ),
+      candidate: leader.endpoint,
+    };
   }
-  const seen = view.replicas.find((one) => (one.claim.offset ?? 0n) > 0n);
-  if (offset === 0n && seen !== undefined) {
-    return problem(
-      "rows-missing",
-      leader.endpoint,
-      `every replica came up empty, but offset ${seen.claim.offset} was seen before: look into the recycle bins of its tablets`,
-    );
+  // The newest leadership began at an entry whose predecessors were there.
+  const begun = newestStart(view) - 1n;
+  let seen = begun;
+  for (const one of view.replicas) if (seenAt(one) > seen) seen = seenAt(one);
+  if (offset === 0n && seen > 0n) {
+    return {
+      ...problem(
+        "rows-missing",
+        leader.endpoint,
+        `every replica came up empty, but offset ${seen} was seen before: look into the recycle bins of its tablets`,
+      ),
+      candidate: leader.endpoint,
+    };
   }
   return undefined;
 }
@@ -157,6 +237,14 @@ function block(
   text: string,
 ): { blocked: Problem } {
   return { blocked: problem(code, endpoint, text) };
+}
+
+function blockWith(
+  code: ProblemCode,
+  candidate: Endpoint | undefined,
+  text: string,
+): { blocked: Problem } {
+  return { blocked: { ...problem(code, undefined, text), candidate } };
 }
 
 function problem(code: ProblemCode, endpoint: Endpoint | undefined, text: string): Problem {

@@ -27,6 +27,7 @@ export async function inspectCluster(
     views,
     sickBefore: new Set(),
     failures: new Map(),
+    notes: new Map(),
     rerun: options.rerun,
   });
   return {

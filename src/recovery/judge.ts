@@ -1,7 +1,7 @@
 import type { ClusterState } from "../model/cluster-state.js";
 import { replicaKey } from "../model/cluster-state.js";
 import type { LaneFailure } from "../model/outcome.js";
-import { type PartitionView, tabletHealth } from "../model/partition-view.js";
+import { type PartitionView, partitionName, tabletHealth } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import { diagnose, servingLeader } from "./diagnose.js";
@@ -15,6 +15,8 @@ export interface JudgeInput {
   readonly sickBefore: ReadonlySet<string>;
   /** What was tried in vain, by `replicaKey`. */
   readonly failures: ReadonlyMap<string, LaneFailure>;
+  /** What the run noted about each partition, by `replicaKey`. */
+  readonly notes: ReadonlyMap<string, readonly string[]>;
   /** The command that runs the recovery again, with the connection flags of this run. */
   readonly rerun: string;
 }
@@ -46,22 +48,35 @@ function judgePartition(view: PartitionView, input: JudgeInput): PartitionResult
   const problems = diagnose(view);
   const leader = servingLeader(view);
   const failure = input.failures.get(key);
+  const decision = problems.length > 0 ? failure?.decision : undefined;
+  const sick = decision === undefined ? "unhealthy" : "needs-decision";
   const healthy = input.sickBefore.has(key) ? "recovered" : "healthy";
   return {
     id: view.id,
-    status: problems.length > 0 ? "unhealthy" : healthy,
+    status: problems.length > 0 ? sick : healthy,
     leader: leader?.endpoint,
     isServing: leader !== undefined,
     problems,
     failure: problems.length > 0 ? failure : undefined,
-    next: problems.length === 0 ? "" : nextStep(problems, input.rerun),
+    notes: input.notes.get(key) ?? [],
+    next: problems.length === 0 ? "" : nextStep(view, problems, decision, input.rerun),
   };
 }
 
 /** What heals each kind of problem that a recovery cannot heal by itself. */
-function nextStep(problems: readonly Problem[], rerun: string): string {
+function nextStep(
+  view: PartitionView,
+  problems: readonly Problem[],
+  decision: Problem | undefined,
+  rerun: string,
+): string {
   const has = (...codes: ProblemCode[]) => problems.find((one) => codes.includes(one.code));
   const tablet = has("tablet-offline", "tablet-silent");
+  const accept = `${rerun} --accept_data_loss=${partitionName(view.id)} --leader=${decision?.candidate}`;
+  if (tablet !== undefined && decision !== undefined) {
+    return `start tablet ${tablet.endpoint}, then run: ${rerun}; or, giving up what only it holds: ${accept}`;
+  }
+  if (decision !== undefined) return `decide; to give up what others hold beyond it: ${accept}`;
   if (tablet !== undefined) return `start tablet ${tablet.endpoint}, then run: ${rerun}`;
   if (has("no-leader-flagged") !== undefined) {
     return "choose the replica to lead by its data and set the leader by hand (the tool does not guess)";

@@ -2,14 +2,19 @@ import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
-import { decideLeader, isSuspect, mayJoin, trueOffset } from "./decide-leader.js";
+import { chooseLeader } from "./choose-leader.js";
+import { type CannotLoad, decideLeader, isSuspect, mayJoin, trueOffset } from "./decide-leader.js";
 import { diagnose, isServing, servingLeader } from "./diagnose.js";
 import { laneOf } from "./plan.js";
 
 /** What a run has learned of a partition by trying; it outlives the rounds, not the run. */
 export interface Learned {
-  /** Replicas whose load failed. */
-  readonly cannotLoad: ReadonlySet<Endpoint>;
+  readonly cannotLoad: CannotLoad;
+  /**
+   * Where the nameserver saw each replica when the run began. Once a replica is loaded, the
+   * nameserver replaces what it knew by what the tablet reports, two seconds later.
+   */
+  readonly lastSeen: ReadonlyMap<Endpoint, bigint>;
   /** Followers that were fed and did not catch up: the leader's binlog lacks what they need. */
   readonly cannotSync: ReadonlySet<Endpoint>;
 }
@@ -18,7 +23,11 @@ export interface Learned {
 export type Planner = (view: PartitionView, learned: Learned) => Lane;
 
 /** Nothing learned yet. */
-export const NOTHING_LEARNED: Learned = { cannotLoad: new Set(), cannotSync: new Set() };
+export const NOTHING_LEARNED: Learned = {
+  cannotLoad: new Map(),
+  lastSeen: new Map(),
+  cannotSync: new Set(),
+};
 
 /**
  * Plans the next round of the direct recovery of a partition, which decides on evidence:
@@ -31,8 +40,15 @@ export const NOTHING_LEARNED: Learned = { cannotLoad: new Set(), cannotSync: new
  *
  * Each prefix of it is safe to be interrupted: until the record names a new leader nobody writes,
  * and the next run finds the same offsets and flags and decides the same.
+ *
+ * @param accepted The replica that the operator chose to lead, should it come to a decision that
+ *   gives something up (`--accept_data_loss` with `--leader`).
  */
-export function planDirect(view: PartitionView, learned: Learned = NOTHING_LEARNED): Lane {
+export function planDirect(
+  view: PartitionView,
+  learned: Learned = NOTHING_LEARNED,
+  accepted?: Endpoint,
+): Lane {
   const problems = diagnose(view);
   const serving = servingLeader(view);
   if (problems.length === 0) return laneOf(view, { leader: serving, steps: [] });
@@ -49,7 +65,7 @@ export function planDirect(view: PartitionView, learned: Learned = NOTHING_LEARN
     return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
   }
   return serving === undefined
-    ? planPromotion(view, problems, learned)
+    ? planPromotion(view, problems, learned, accepted)
     : planFollowers(view, serving, problems, learned);
 }
 
@@ -68,9 +84,15 @@ function evidenceSteps(
   ];
 }
 
-function planPromotion(view: PartitionView, problems: readonly Problem[], learned: Learned): Lane {
-  const decision = decideLeader(view);
+function planPromotion(
+  view: PartitionView,
+  problems: readonly Problem[],
+  learned: Learned,
+  accepted: Endpoint | undefined,
+): Lane {
+  const decision = decideLeader(view, learned);
   if ("blocked" in decision) {
+    if (accepted !== undefined) return planAccepted(view, accepted, decision.blocked);
     return laneOf(view, { leader: undefined, steps: [], blocked: decision.blocked });
   }
   const { leader, joiners } = decision;
@@ -89,7 +111,55 @@ function planPromotion(view: PartitionView, problems: readonly Problem[], learne
     ...pauseSteps(view, problems),
     ...fed.flatMap((one) => feedSteps(one, "not-linked")),
   ];
-  return laneOf(view, { leader, steps, leastOffset: trueOffset(leader) });
+  const notes = savedRows(view, leader);
+  return laneOf(view, { leader, steps, leastOffset: trueOffset(leader), notes });
+}
+
+/** What the documented choice (flagged leader, highest offset known) would have lost. */
+function savedRows(view: PartitionView, leader: ReplicaView): string[] {
+  const choice = chooseLeader(view);
+  if ("blocked" in choice || choice.leader === leader) return [];
+  const documented = choice.leader;
+  const kept = trueOffset(leader) - (trueOffset(documented) < 0n ? 0n : trueOffset(documented));
+  if (kept <= 0n) return [];
+  return [
+    `${leader.endpoint} leads instead of ${documented.endpoint}: it holds ${kept} entries that ${documented.endpoint} lost`,
+  ];
+}
+
+/**
+ * Gives up what cannot be kept, on the operator's word: the chosen replica becomes leader of a new
+ * term, so that nobody takes the discarded entries for part of the history later. The record is
+ * first made such that the nameserver's ChangeLeader accepts the choice; until that op is through
+ * nobody leads, and the next run finds the same situation.
+ */
+function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem): Lane {
+  const leader = view.replicas.find((one) => one.endpoint === accepted);
+  if (leader === undefined || !isServing(leader)) {
+    const text = `${accepted} was chosen to lead and cannot: it is not loaded there (${blocked.text})`;
+    return laneOf(view, { leader: undefined, steps: [], blocked: { ...blocked, text } });
+  }
+  const others = view.replicas.filter((one) => one !== leader);
+  const demoted = view.replicas.filter((one) => isServing(one) && one.report?.role === "leader");
+  const former = others.find((one) => one.claim.isLeader) ?? others[0];
+  const steps: Step[] =
+    former === undefined
+      ? [
+          { ...step("promote", leader, blocked.code), followers: [] },
+          step("mark-alive", leader, blocked.code),
+        ]
+      : [
+          ...demoted.map((one) => step("demote", one, blocked.code)),
+          { ...step("set-flags", former, blocked.code), alive: [leader.endpoint] },
+          step("change-leader", leader, blocked.code),
+        ];
+  const beyond = others
+    .filter((one) => trueOffset(one) > trueOffset(leader) || !isServing(one))
+    .map((one) => `${one.endpoint} (${isServing(one) ? `at ${trueOffset(one)}` : "not loaded"})`);
+  const notes = [
+    `given up under --accept_data_loss: whatever ${beyond.join(", ") || "nobody"} held beyond offset ${trueOffset(leader)} of ${leader.endpoint}`,
+  ];
+  return laneOf(view, { leader, steps, leastOffset: trueOffset(leader), notes });
 }
 
 /**
@@ -153,10 +223,23 @@ function followerSteps(
   }
   // A replica that holds more than the leader, or was seen there, and is of the same history is
   // never given away: RecoverTable would delete what it holds.
-  const seen = isServing(replica) ? trueOffset(replica) : (replica.claim.offset ?? 0n);
-  const isOfHistory = replica.claim.isAlive || view.terms.length <= 1;
-  if (seen > trueOffset(leader) && isOfHistory && !isSuspect(view, replica)) return [];
-  return [step("recover-table", replica, why)];
+  return isGivenAwaySafely(view, replica, leader, known.learned)
+    ? [step("recover-table", replica, why)]
+    : [];
+}
+
+/** Whether the leader is proven to hold at least what the replica has to give. */
+function isGivenAwaySafely(
+  view: PartitionView,
+  replica: ReplicaView,
+  leader: ReplicaView,
+  learned: Learned,
+): boolean {
+  if (isSuspect(view, replica)) return true;
+  if (isServing(replica)) return trueOffset(replica) <= trueOffset(leader);
+  if (learned.cannotLoad.get(replica.endpoint) === "empty") return true;
+  const isExLeader = replica.claim.isLeader && !replica.claim.isAlive;
+  return isExLeader || (replica.claim.offset ?? 0n) <= trueOffset(leader);
 }
 
 function aheadOf(view: PartitionView, leader: ReplicaView): Problem | undefined {
@@ -172,6 +255,7 @@ function aheadOf(view: PartitionView, leader: ReplicaView): Problem | undefined 
   return {
     code: "ahead",
     endpoint: ahead.endpoint,
+    candidate: leader.endpoint,
     text: `holds entries up to ${seen}, the leader ${leader.endpoint} only up to ${offset}: nothing is done to it, for RecoverTable would delete them`,
   };
 }

@@ -55,6 +55,7 @@ export function laneOf(
     steps: readonly Step[];
     blocked?: Problem;
     leastOffset?: bigint;
+    notes?: readonly string[];
   },
 ): Lane {
   return {
@@ -71,6 +72,7 @@ export function laneOf(
       ),
     ),
     steps: parts.steps,
+    notes: parts.notes ?? [],
     blocked: parts.blocked,
   };
 }

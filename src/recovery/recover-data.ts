@@ -1,8 +1,8 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
-import { type ClusterState, replicaKey } from "../model/cluster-state.js";
+import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
-import { type PartitionView, viewPartitions } from "../model/partition-view.js";
+import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
 import type { RunReport } from "../model/report.js";
 import { diagnose } from "./diagnose.js";
 import { execute } from "./execute.js";
@@ -20,10 +20,10 @@ import type { Limits } from "./step-context.js";
  */
 export type Method = "direct" | "documented";
 
-const PLANNERS: Readonly<Record<Method, Planner>> = {
-  direct: planDirect,
-  documented: planPartition,
-};
+function plannerOf({ method, accept }: RecoverOptions): Planner {
+  if (method === "documented") return planPartition;
+  return (view, learned) => planDirect(view, learned, accept?.get(partitionName(view.id)));
+}
 
 /** What a recovery is asked to do. */
 export interface RecoverOptions {
@@ -31,6 +31,8 @@ export interface RecoverOptions {
   readonly db: string | undefined;
   /** `direct` if undefined. */
   readonly method?: Method | undefined;
+  /** The replica that shall lead where something has to be given up, by `partitionName`. */
+  readonly accept?: ReadonlyMap<string, Endpoint> | undefined;
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
@@ -74,14 +76,18 @@ export async function recoverData(
     text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${sick.length} not healthy`,
   });
 
-  const guard = createGuard(cluster, state.autoFailover, onEvent);
+  const guard = createGuard({ cluster, before: state.autoFailover, onEvent });
   options.onGuard?.(guard);
-  const changes = countChanges(onEvent);
+  const notes = new Map<string, readonly string[]>();
+  const changes = countChanges((event) => {
+    if (event.kind === "partition-note") notes.set(replicaKey(event.id), event.notes);
+    onEvent(event);
+  });
   let failures = new Map<string, LaneFailure>();
   let error: unknown;
   try {
     failures = await execute(cluster, sick, state.tables, {
-      planner: PLANNERS[options.method ?? "direct"],
+      planner: plannerOf(options),
       limits: options.limits,
       signal,
       engageGuard: () => guard.engage(),
@@ -100,6 +106,7 @@ export async function recoverData(
       views: ofDatabase(viewPartitions(after), options.db),
       sickBefore: new Set(sick.map((view) => replicaKey(view.id))),
       failures,
+      notes,
       rerun: options.rerun,
     });
     return {

@@ -3,7 +3,7 @@ import type { Endpoint, Op } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { Lane } from "../model/plan.js";
 import { problemsNow, type StepContext } from "./step-context.js";
-import { isOpOf, opsEnded, waitForSync } from "./waits.js";
+import { isOpOf, newestOf, opsEnded, waitForSync } from "./waits.js";
 
 /** The first pause before an op is tried again; it doubles each time. */
 const BACKOFF_MS = 1_000;
@@ -95,12 +95,6 @@ async function appearedOps(
     const own = all.filter((op) => op.id > after && isOpOf(op, lane.id));
     if (own.length > 0 || clock.now() > deadline) return own;
   }
-}
-
-function newestOf(ops: readonly Op[]): bigint {
-  let newest = -1n;
-  for (const op of ops) if (op.id > newest) newest = op.id;
-  return newest;
 }
 
 function describeOps(ops: readonly Op[]): string {

@@ -1,10 +1,10 @@
 import type { LimitFunction } from "p-limit";
 import { messageOf } from "../errors.js";
-import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { PartitionId } from "../model/cluster-state.js";
 import type { LaneFailure, OnEvent, StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
-import { isMutating, type Lane, type Step, type StepKind } from "../model/plan.js";
-import type { Learned, Planner } from "./plan-direct.js";
+import { isMutating, type Lane, type Step } from "../model/plan.js";
+import { type Learned, NOTHING_LEARNED, type Planner } from "./plan-direct.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { runStep } from "./steps.js";
 
@@ -39,16 +39,21 @@ export async function recoverPartition(
   places: Places,
 ): Promise<LaneFailure | undefined> {
   let lane = first;
-  let learned: Learned = { cannotLoad: new Set(), cannotSync: new Set() };
+  let learned: Learned = { ...NOTHING_LEARNED, lastSeen: first.lastSeen };
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
     options.onEvent({ kind: "lane", lane, round });
     if (lane.blocked !== undefined) {
-      return { endpoint: lane.blocked.endpoint, step: "plan", detail: lane.blocked.text };
+      const { endpoint, text, candidate } = lane.blocked;
+      const decision = candidate === undefined ? undefined : lane.blocked;
+      return { endpoint, step: "plan", detail: text, decision };
     }
     if (lane.steps.length === 0) return undefined;
     const failures = await runLane(context, lane, options, places);
     const final = failures.find((one) => !isLesson(one.step));
     if (final !== undefined) return final;
+    if (failures.length === 0 && lane.notes.length > 0) {
+      options.onEvent({ kind: "partition-note", id: lane.id, notes: lane.notes });
+    }
     learned = learn(learned, failures);
     const view = await observePartitionSafely(context, lane.id);
     if (view === undefined) return undefined;
@@ -68,15 +73,14 @@ function isLesson(step: LaneFailure["step"]): boolean {
 }
 
 function learn(learned: Learned, failures: readonly LaneFailure[]): Learned {
-  const of = (step: StepKind, known: ReadonlySet<Endpoint>) =>
-    new Set([
-      ...known,
-      ...failures.flatMap((one) => (one.step === step && one.endpoint ? [one.endpoint] : [])),
-    ]);
-  return {
-    cannotLoad: of("load-follower", learned.cannotLoad),
-    cannotSync: of("feed", learned.cannotSync),
-  };
+  const cannotLoad = new Map(learned.cannotLoad);
+  const cannotSync = new Set(learned.cannotSync);
+  for (const { step, endpoint, isEmpty } of failures) {
+    if (endpoint === undefined) continue;
+    if (step === "load-follower") cannotLoad.set(endpoint, isEmpty === true ? "empty" : "failed");
+    if (step === "feed") cannotSync.add(endpoint);
+  }
+  return { ...learned, cannotLoad, cannotSync };
 }
 
 async function observePartitionSafely(
@@ -129,7 +133,8 @@ async function runSteps(
     );
     for (const { step, outcome } of outcomes) {
       if (outcome.result !== "failed") continue;
-      round.failures.push({ endpoint: step.endpoint, step: step.kind, detail: outcome.detail });
+      const { detail, isEmpty } = outcome;
+      round.failures.push({ endpoint: step.endpoint, step: step.kind, detail, isEmpty });
     }
     const isOver = ({ step, outcome }: { step: Step; outcome: StepOutcome }) =>
       outcome.result === "stale" || (outcome.result === "failed" && isVital(lane, step));
@@ -141,7 +146,8 @@ async function runSteps(
 /** Whether nothing else of the lane makes sense without this step. */
 function isVital(lane: Lane, step: Step): boolean {
   if (step.kind === "load-follower") return false;
-  return step.endpoint === undefined || step.endpoint === lane.leader || step.kind === "mark-dead";
+  const isOfAll = step.kind === "mark-dead" || step.kind === "set-flags" || step.kind === "demote";
+  return isOfAll || step.endpoint === undefined || step.endpoint === lane.leader;
 }
 
 /** Loads of different replicas go side by side, everything else one after another. */

@@ -6,9 +6,14 @@ import { safe } from "../text.js";
 /** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
 const SCHEMA_VERSION = 1;
 
+/** Whether something is left to do about a partition. */
+function isSick(one: PartitionResult): boolean {
+  return one.status === "unhealthy" || one.status === "needs-decision";
+}
+
 /** Whether everything that the report is about is healthy and as it was. */
 export function isAllHealthy(report: RunReport): boolean {
-  return report.partitions.every((one) => one.status !== "unhealthy");
+  return !report.partitions.some(isSick);
 }
 
 /**
@@ -19,7 +24,8 @@ export function isAllHealthy(report: RunReport): boolean {
 export function reportJson(report: RunReport, exitCode: number): string {
   const count = (status: PartitionResult["status"]) =>
     report.partitions.filter((one) => one.status === status).length;
-  const unhealthy = count("unhealthy");
+  const undecided = count("needs-decision");
+  const unhealthy = count("unhealthy") + undecided;
   const recovered = count("recovered");
   return JSON.stringify(
     {
@@ -36,6 +42,7 @@ export function reportJson(report: RunReport, exitCode: number): string {
         healthy: report.partitionCount - unhealthy - recovered,
         recovered,
         unhealthy,
+        needsDecision: undecided,
         serving: report.partitionCount - report.partitions.filter((one) => !one.isServing).length,
       },
       autoFailover: {
@@ -90,10 +97,16 @@ function partitionJson(one: PartitionResult) {
     serving: one.isServing,
     leader: one.leader ?? null,
     problems: one.problems.map((problem) => ({ ...problem, endpoint: problem.endpoint ?? null })),
-    failure:
-      one.failure === undefined ? null : { ...one.failure, endpoint: one.failure.endpoint ?? null },
+    failure: failureJson(one),
+    notes: one.notes,
     next: one.next === "" ? null : one.next,
   };
+}
+
+function failureJson({ failure }: PartitionResult) {
+  if (failure === undefined) return null;
+  const { step, endpoint, detail } = failure;
+  return { step, endpoint: endpoint ?? null, detail };
 }
 
 /**
@@ -103,9 +116,10 @@ function partitionJson(one: PartitionResult) {
  * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
  */
 export function reportText(report: RunReport): string[] {
-  const unhealthy = report.partitions.filter((one) => one.status === "unhealthy");
+  const unhealthy = report.partitions.filter(isSick);
   return [
     ...report.sickTablets.map((one) => `tablet ${safe(one.endpoint)}: ${safe(one.reason)}`),
+    ...report.partitions.flatMap(noteLines),
     ...unhealthy.flatMap(partitionLines),
     ...nextLines(unhealthy),
     ...guardLines(report),
@@ -113,8 +127,13 @@ export function reportText(report: RunReport): string[] {
   ];
 }
 
+function noteLines(one: PartitionResult): string[] {
+  return one.notes.map((note) => `${safe(partitionName(one.id))}  ${safe(note)}`);
+}
+
 function partitionLines(one: PartitionResult): string[] {
-  const serving = one.isServing ? `led by ${one.leader}` : "NOT SERVING";
+  const state = one.status === "needs-decision" ? "NEEDS A DECISION, not serving" : "NOT SERVING";
+  const serving = one.isServing ? `led by ${one.leader}` : state;
   return [
     `${safe(partitionName(one.id))}  ${safe(serving)}`,
     ...one.problems.map((problem) => {

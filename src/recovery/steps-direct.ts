@@ -1,11 +1,17 @@
+import { messageOf, OpsError } from "../errors.js";
 import { type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { Lane, Step } from "../model/plan.js";
 import type { StepContext } from "./step-context.js";
-import { loaded } from "./waits.js";
+import { loaded, newestOf, opsEnded } from "./waits.js";
 
 const DONE: StepOutcome = { result: "done", detail: "" };
 const ALREADY: StepOutcome = { result: "already-done" };
+/**
+ * "create table failed": the tablet has no directory of the replica in that storage mode, so there
+ * is nothing on its disk (OpenMLDB 0.9 tablet, memory tables).
+ */
+const CREATE_TABLE_FAILED = 131;
 
 /** A follower that is fed moves within milliseconds; one that stands still this long is not fed. */
 const FEED_STALL_MS = 10_000;
@@ -23,14 +29,20 @@ export function loadFollower(
 ): Promise<StepOutcome> {
   return context.withLoadSlot(endpoint, async () => {
     context.signal.throwIfAborted();
-    await context.cluster.loadTable(endpoint, {
-      ...lane.id,
-      segCount: lane.segCount,
-      storageMode: lane.storageMode,
-      role: "follower",
-      term: 0n,
-      followers: [],
-    });
+    try {
+      await context.cluster.loadTable(endpoint, {
+        ...lane.id,
+        segCount: lane.segCount,
+        storageMode: lane.storageMode,
+        role: "follower",
+        term: 0n,
+        followers: [],
+      });
+    } catch (thrown) {
+      const isEmpty = thrown instanceof OpsError && thrown.responseCode === CREATE_TABLE_FAILED;
+      if (!isEmpty) throw thrown;
+      return { result: "failed", detail: messageOf(thrown), isEmpty };
+    }
     const report = await loaded(context, lane.id, endpoint, lane.lastSeen.get(endpoint) ?? 0n);
     if (report === undefined) {
       return {
@@ -83,6 +95,28 @@ export async function promote(context: StepContext, lane: Lane, step: Step): Pro
   return after?.role === "leader"
     ? { result: "done", detail: `leads term ${lane.newestTerm.term} from offset ${after.offset}` }
     : { result: "failed", detail: "the tablet took the role and still does not run it as leader" };
+}
+
+/**
+ * Makes a follower the leader of a new term through the nameserver, which fences the others and
+ * appends to the term history.
+ */
+export async function changeLeader(
+  context: StepContext,
+  lane: Lane,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  const after = newestOf(await context.ops.next());
+  await context.cluster.changeLeader(lane.id, endpoint);
+  const ops = await opsEnded(context, lane.id, after);
+  const report = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
+  if (report?.role === "leader") {
+    return { result: "done", detail: `leads a new term from offset ${report.offset}` };
+  }
+  const bad = ops.find((op) => op.status !== "done");
+  const why =
+    bad === undefined ? "no op did it" : `op ${bad.id} (${bad.type}) failed at ${bad.task}`;
+  return { result: "failed", detail: `it does not lead: ${why}` };
 }
 
 /** Makes the nameserver's record name the leader. */

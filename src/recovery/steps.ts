@@ -5,7 +5,7 @@ import type { Lane, Step } from "../model/plan.js";
 import { rowsMissing } from "./diagnose.js";
 import { recoverFollower } from "./recover-follower.js";
 import type { StepContext } from "./step-context.js";
-import { demote, feed, loadFollower, promote, setFlags } from "./steps-direct.js";
+import { changeLeader, demote, feed, loadFollower, promote, setFlags } from "./steps-direct.js";
 import { isOpOf, loaded, opsEnded, waitForSync } from "./waits.js";
 
 const DONE: StepOutcome = { result: "done", detail: "" };
@@ -55,6 +55,8 @@ function dispatch(context: StepContext, lane: Lane, step: Step): Promise<StepOut
       return demote(context, lane, endpoint);
     case "promote":
       return promote(context, lane, step);
+    case "change-leader":
+      return changeLeader(context, lane, endpoint);
     case "set-flags":
       return setFlags(context, lane, step);
     case "feed":

@@ -19,6 +19,13 @@ export function isOpOf(op: Op, id: PartitionId): boolean {
   return op.db === id.db && op.table === id.table && op.pid === id.pid;
 }
 
+/** The id of the newest op; -1 if there is none. */
+export function newestOf(ops: readonly Op[]): bigint {
+  let newest = -1n;
+  for (const op of ops) if (op.id > newest) newest = op.id;
+  return newest;
+}
+
 /**
  * Waits until no op of the partition with an id above `after` is queued or running.
  *

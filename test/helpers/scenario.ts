@@ -321,7 +321,13 @@ async function recover(virtual: VirtualCluster, words: readonly string[]): Promi
   const seen = virtual.events.length;
   const began = virtual.clock.now();
   const method = words.includes("documented") ? "documented" : "direct";
-  const result = await virtual.recover({ method });
+  const accept = new Map(
+    words
+      .filter((word) => word.startsWith("accept="))
+      .map((word) => word.slice("accept=".length).split("@"))
+      .map(([name = "", leader = ""]) => [name, `${leader}:9527`] as const),
+  );
+  const result = await virtual.recover({ method, accept });
   const lines = virtual.events.slice(seen).flatMap((event) => {
     if (event.kind === "note") return [`- ${event.text}`];
     if (event.kind !== "step-ended") return [];
