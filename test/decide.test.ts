@@ -1,0 +1,203 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { PartitionView } from "../src/model/partition-view.js";
+import { decideLeader, isSuspect, trueOffset } from "../src/recovery/decide-leader.js";
+import { isServing, servingLeader } from "../src/recovery/diagnose.js";
+import { NOTHING_LEARNED, planDirect } from "../src/recovery/plan-direct.js";
+import { partition } from "./helpers/view.js";
+
+const ONE = [{ term: 1n, offset: 0n }];
+const TWO = [...ONE, { term: 3n, offset: 51n }];
+const THREE = [...TWO, { term: 4n, offset: 71n }];
+
+const decided = (view: PartitionView, learned = NOTHING_LEARNED) => {
+  const decision = decideLeader(view, learned);
+  if ("blocked" in decision) return `${decision.blocked.code} ${decision.blocked.candidate ?? "-"}`;
+  return `${decision.leader.endpoint} feeds ${decision.joiners.map((one) => one.endpoint).join("")}`;
+};
+const steps = (view: PartitionView, learned = NOTHING_LEARNED) =>
+  planDirect(view, learned).steps.map((one) => `${one.kind} ${one.endpoint ?? "*"}`);
+
+describe("who leads, by true offsets", () => {
+  test.each([
+    [
+      "the flagged leader, if it holds as much as anybody",
+      ONE,
+      "a leader,alive 9 follower,normal,10\n b follower,alive 9 follower,normal,10",
+      "a feeds b",
+    ],
+    [
+      "a follower that holds what the leader's disk lost",
+      ONE,
+      "a leader,alive 10 follower,normal,7\n b follower,alive 10 follower,normal,10",
+      "b feeds a",
+    ],
+    [
+      "never an ex-leader beyond the start of a leadership that has written since",
+      TWO,
+      "a leader,dead 60 follower,normal,60\n b leader,alive 50 follower,normal,55\n c follower,alive 50 follower,normal,55",
+      "b feeds c",
+    ],
+    [
+      "an ex-leader below that start is a plain prefix, and is fed",
+      TWO,
+      "a leader,dead 50 follower,normal,50\n b leader,alive 50 follower,normal,120",
+      "b feeds a",
+    ],
+    [
+      "all dead, and only one log reaches beyond the parting: it has everything",
+      TWO,
+      "a leader,dead 50 follower,normal,50\n b leader,dead 50 follower,normal,60",
+      "b feeds a",
+    ],
+    [
+      "all dead, one flagged: it led last or nobody has since",
+      TWO,
+      "a leader,dead 60 follower,normal,60\n b follower,dead 60 follower,normal,60",
+      "a feeds ",
+    ],
+    [
+      "all dead and two logs reach beyond the parting: diverged",
+      TWO,
+      "a leader,dead 50 follower,normal,60\n b leader,dead 50 follower,normal,70",
+      "diverged b",
+    ],
+    [
+      "the newest leadership wrote nothing, and an ex-leader holds more: diverged",
+      TWO,
+      "a leader,dead 60 follower,normal,60\n b leader,alive 50 follower,normal,50",
+      "diverged b",
+    ],
+    [
+      "a dead follower that holds more than the living leader: diverged",
+      TWO,
+      "a leader,alive 60 follower,normal,60\n b follower,dead 70 follower,normal,70",
+      "diverged a",
+    ],
+    [
+      "a dead replica may have missed any leadership but the first",
+      THREE,
+      "a leader,dead 60 follower,normal,60\n b leader,alive 90 follower,normal,90\n c follower,alive 90 follower,normal,90",
+      "b feeds c",
+    ],
+    [
+      "the leader out of reach: leader-unavailable",
+      ONE,
+      "a leader,alive 9 offline\n b follower,alive 9 follower,normal,9",
+      "leader-unavailable b",
+    ],
+    [
+      "a replica out of reach that was seen further: rows-missing",
+      ONE,
+      "a leader,alive 9 follower,normal,7\n b follower,alive 9 silent",
+      "rows-missing a",
+    ],
+    [
+      "everything came up empty where something was: rows-missing",
+      ONE,
+      "a leader,alive 9 follower,normal,0\n b follower,alive 9 follower,normal,0",
+      "rows-missing a",
+    ],
+    [
+      "nobody flagged: no-leader-flagged",
+      ONE,
+      "a follower,alive 9 follower,normal,9",
+      "no-leader-flagged -",
+    ],
+  ])("%s", (_name, terms, table, wanted) => {
+    expect(decided(partition(table, { terms }))).toBe(wanted);
+  });
+
+  test("a leader whose load failed may hold more than anybody: load-failed", () => {
+    const view = partition("a leader,alive 9 -\n b follower,alive 9 follower,normal,9");
+    const cannotLoad = new Map([
+      ["a:9527", "failed"],
+      ["a", "failed"],
+    ] as const);
+    expect(decided(view, { ...NOTHING_LEARNED, cannotLoad })).toBe("load-failed b");
+    const empty = { ...NOTHING_LEARNED, cannotLoad: new Map([["a", "empty"]] as const) };
+    expect(decided(view, empty)).toBe("b feeds ");
+    expect(steps(view, empty)).toEqual(["promote b", "set-flags b"]);
+  });
+
+  test("a replica ahead of the leader that serves is never given away: ahead", () => {
+    const view = partition(`
+      a leader,alive   9 leader,normal,9 feeds
+      b follower,alive 12 follower,normal,12`);
+    expect(planDirect(view)).toMatchObject({
+      steps: [],
+      blocked: { code: "ahead", endpoint: "b" },
+    });
+  });
+});
+
+describe("for any partition (a failure prints the seed that replays it)", () => {
+  const line = fc
+    .tuple(
+      fc.constantFrom("leader,alive", "leader,dead", "follower,alive", "follower,dead"),
+      fc.constantFrom("-", "50", "60"),
+      fc.constantFrom(
+        "-",
+        "offline",
+        "silent",
+        "leader,normal,60",
+        "leader,normal,50",
+        "follower,normal,50",
+        "follower,normal,60",
+        "follower,normal,80",
+        "follower,loading,0",
+      ),
+    )
+    .map((parts) => parts.join(" "));
+  const views = fc
+    .tuple(fc.array(line, { minLength: 1, maxLength: 4 }), fc.constantFrom(ONE, TWO, THREE))
+    .map(([lines, terms]) =>
+      partition(lines.map((one, index) => `${"abcd"[index]} ${one}`).join("\n"), { terms }),
+    );
+
+  test("who is promoted holds at least what every replica of the surviving history holds", () => {
+    fc.assert(
+      fc.property(views, (view) => {
+        const lane = planDirect(view);
+        const promoted = lane.steps.find(
+          (one) => one.kind === "promote" || one.kind === "set-flags",
+        );
+        const leader = view.replicas.find((one) => one.endpoint === promoted?.endpoint);
+        if (leader === undefined || servingLeader(view) !== undefined) return;
+        for (const one of view.replicas.filter(isServing)) {
+          if (!isSuspect(view, one))
+            expect(trueOffset(one)).toBeLessThanOrEqual(trueOffset(leader));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("nobody takes RecoverTable who holds more than a leader and is of the surviving history", () => {
+    fc.assert(
+      fc.property(views, (view) => {
+        const lane = planDirect(view);
+        const leader = view.replicas.find((one) => one.endpoint === lane.leader);
+        for (const step of lane.steps.filter((one) => one.kind === "recover-table")) {
+          const one = view.replicas.find((replica) => replica.endpoint === step.endpoint);
+          if (one === undefined || leader === undefined || isSuspect(view, one)) continue;
+          expect(trueOffset(one)).toBeLessThanOrEqual(trueOffset(leader));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("a demotion always comes before a promotion, and there is at most one of the latter", () => {
+    fc.assert(
+      fc.property(views, (view) => {
+        const kinds = planDirect(view).steps.map((one) => one.kind);
+        expect(kinds.filter((kind) => kind === "promote").length).toBeLessThanOrEqual(1);
+        if (kinds.includes("promote")) {
+          expect(kinds.lastIndexOf("demote")).toBeLessThan(kinds.indexOf("promote"));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
