@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { PartitionView } from "../src/model/partition-view.js";
 import { decideLeader, isSuspect, trueOffset } from "../src/recovery/decide-leader.js";
 import { isServing, servingLeader } from "../src/recovery/diagnose.js";
-import { NOTHING_LEARNED, planDirect } from "../src/recovery/plan-direct.js";
+import { planDirect } from "../src/recovery/plan-direct.js";
+import { NOTHING_LEARNED } from "../src/recovery/plan-learned.js";
 import { partition } from "./helpers/view.js";
 
 const ONE = [{ term: 1n, offset: 0n }];

@@ -41,6 +41,8 @@ export interface Step {
   readonly endpoint: Endpoint | undefined;
   /** The problem that it answers. */
   readonly why: ProblemCode | "op-in-flight";
+  /** With `recover-table`: the replica was fed and does not catch up, so waiting again is no use. */
+  readonly isForced?: boolean;
   /** With `promote`: the replicas that the new leader feeds from the start. */
   readonly followers?: readonly Endpoint[];
   /** With `set-flags`: the replicas flagged alive afterwards; `endpoint` is the leader. */

@@ -38,6 +38,8 @@ export const PROBLEM_CODES = [
   "behind",
   /** A failed op left the replica in kSnapshotPaused: it serves, but makes no snapshots. */
   "snapshot-paused",
+  /** A plan that is being applied refuses it, or names another leader than what is known now. */
+  "not-as-planned",
 ] as const;
 
 /** One of {@link PROBLEM_CODES}. */

@@ -5,10 +5,11 @@ import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { batchMarks, markKey } from "./plan.js";
-import { NOTHING_LEARNED, type Planner } from "./plan-direct.js";
+import { NOTHING_LEARNED, type Planner } from "./plan-learned.js";
 import { recoverPartition } from "./recover-partition.js";
 import { sharedPoll } from "./shared-poll.js";
 import type { Limits, StepContext } from "./step-context.js";
+import { untilAborted } from "./until-aborted.js";
 
 /** What a run needs beside the partitions. */
 export interface ExecuteOptions {
@@ -50,22 +51,6 @@ export async function execute(
   });
   await untilAborted(Promise.all(work), options.signal);
   return failures;
-}
-
-/** Leaves as soon as the signal comes, whatever calls are still in flight. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  let leave = () => {};
-  const aborted = new Promise<never>((_resolve, reject) => {
-    leave = () => reject(signal.reason);
-    signal.addEventListener("abort", leave, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", leave);
-    work.catch(() => undefined);
-  }
 }
 
 function createContext(

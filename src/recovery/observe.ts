@@ -14,6 +14,7 @@ import {
   type TabletView,
 } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
+import { untilAborted } from "./until-aborted.js";
 
 /** Calls to tablets in flight at once. One list call a leader is made, so large clusters need many. */
 const CALLS_IN_FLIGHT = 128;
@@ -37,6 +38,11 @@ export interface Scope {
  * @throws OpsError if ZooKeeper or the leading nameserver cannot be observed, or on abort.
  */
 export async function observe(cluster: Cluster, scope: Scope = {}): Promise<ClusterState> {
+  const work = look(cluster, scope);
+  return scope.signal === undefined ? work : untilAborted(work, scope.signal);
+}
+
+async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
   const of = scope.partition;
   const [topology, claims, conf, tables, ops] = await Promise.all([
     cluster.topology(),

@@ -3,31 +3,10 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { chooseLeader } from "./choose-leader.js";
-import { type CannotLoad, decideLeader, isSuspect, mayJoin, trueOffset } from "./decide-leader.js";
+import { decideLeader, isSuspect, mayJoin, trueOffset } from "./decide-leader.js";
 import { diagnose, isServing, servingLeader } from "./diagnose.js";
 import { laneOf } from "./plan.js";
-
-/** What a run has learned of a partition by trying; it outlives the rounds, not the run. */
-export interface Learned {
-  readonly cannotLoad: CannotLoad;
-  /**
-   * Where the nameserver saw each replica when the run began. Once a replica is loaded, the
-   * nameserver replaces what it knew by what the tablet reports, two seconds later.
-   */
-  readonly lastSeen: ReadonlyMap<Endpoint, bigint>;
-  /** Followers that were fed and did not catch up: the leader's binlog lacks what they need. */
-  readonly cannotSync: ReadonlySet<Endpoint>;
-}
-
-/** Turns what is known of a partition into the next round of its recovery. */
-export type Planner = (view: PartitionView, learned: Learned) => Lane;
-
-/** Nothing learned yet. */
-export const NOTHING_LEARNED: Learned = {
-  cannotLoad: new Map(),
-  lastSeen: new Map(),
-  cannotSync: new Set(),
-};
+import { type Learned, NOTHING_LEARNED } from "./plan-learned.js";
 
 /**
  * Plans the next round of the direct recovery of a partition, which decides on evidence:
@@ -187,7 +166,7 @@ function planFollowers(
   problems: readonly Problem[],
   learned: Learned,
 ): Lane {
-  const steps = [...pauseSteps(view, problems)];
+  const steps: Step[] = [];
   for (const replica of view.replicas) {
     if (replica === leader || replica.tablet !== "ok") continue;
     const codes = problems
@@ -198,10 +177,16 @@ function planFollowers(
     steps.push(...followerSteps(view, replica, leader, { codes, learned }));
   }
   const ahead = aheadOf(view, leader);
-  if (steps.length === 0 && ahead !== undefined) {
+  if (steps.length === 0 && pauseSteps(view, problems).length === 0 && ahead !== undefined) {
     return laneOf(view, { leader: undefined, steps, blocked: ahead });
   }
-  return laneOf(view, { leader, steps });
+  // The record comes first: it is written as a whole, and would undo later marks.
+  const joining = steps.filter((one) => one.kind === "feed").map((one) => one.endpoint);
+  const isExLeaderJoining = view.replicas.some(
+    (one) => one !== leader && one.claim.isLeader && joining.includes(one.endpoint),
+  );
+  const record = isExLeaderJoining ? recordSteps(view, leader) : [];
+  return laneOf(view, { leader, steps: [...pauseSteps(view, problems), ...record, ...steps] });
 }
 
 function followerSteps(
@@ -218,13 +203,12 @@ function followerSteps(
     !known.learned.cannotSync.has(endpoint)
   ) {
     const demote = replica.report?.role === "leader" ? [step("demote", replica, why)] : [];
-    const record = replica.claim.isLeader ? recordSteps(view, leader) : [];
-    return [...demote, ...record, ...feedSteps(replica, why)];
+    return [...demote, ...feedSteps(replica, why)];
   }
   // A replica that holds more than the leader, or was seen there, and is of the same history is
   // never given away: RecoverTable would delete what it holds.
   return isGivenAwaySafely(view, replica, leader, known.learned)
-    ? [step("recover-table", replica, why)]
+    ? [{ ...step("recover-table", replica, why), isForced: known.learned.cannotSync.has(endpoint) }]
     : [];
 }
 

@@ -4,13 +4,14 @@ import type { Lane, Mark, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { chooseLeader } from "./choose-leader.js";
 import { diagnose, isServing, leastOffset, servingLeader } from "./diagnose.js";
+import { type Learned, NOTHING_LEARNED } from "./plan-learned.js";
 
 /**
  * Plans the documented recovery of one partition: mark replicas dead, load the leader, mark it
  * alive, RecoverTable the followers. Only what its problems ask for is planned; a healthy
  * partition gets no steps. Planning again after each round is what makes a lane safe to interrupt.
  */
-export function planPartition(view: PartitionView): Lane {
+export function planPartition(view: PartitionView, learned: Learned = NOTHING_LEARNED): Lane {
   const problems = diagnose(view);
   if (problems.length === 0) return laneOf(view, { leader: servingLeader(view), steps: [] });
   if (view.activeOps.length > 0) {
@@ -40,7 +41,7 @@ export function planPartition(view: PartitionView): Lane {
   const work = [
     ...leaderSteps(leader, problemsOf(problems, leader), isMarked || !leader.claim.isAlive),
     ...followers.flatMap((replica) =>
-      followerSteps(replica, problemsOf(problems, replica), serving),
+      followerSteps(replica, problemsOf(problems, replica), { serving, learned }),
     ),
   ];
   const steps = work.length === 0 ? [] : [...marks, ...work];
@@ -124,7 +125,7 @@ function leaderSteps(
 function followerSteps(
   replica: ReplicaView,
   problems: readonly ProblemCode[],
-  serving: ReplicaView | undefined,
+  known: { readonly serving: ReplicaView | undefined; readonly learned: Learned },
 ): Step[] {
   // Without a serving leader a follower that runs well has nobody to be linked to yet:
   // it is judged again, and recovered if need be, in the round after the leader's.
@@ -136,7 +137,10 @@ function followerSteps(
     return [step("recover-snapshot", replica, first)];
   }
   if (problems.every((code) => code === "behind" || code === "link-unknown")) {
-    return serving === undefined ? [] : [step("wait-sync", replica, first)];
+    if (known.serving === undefined) return [];
+    return known.learned.cannotSync.has(replica.endpoint)
+      ? [{ ...step("recover-table", replica, first), isForced: true }]
+      : [step("wait-sync", replica, first)];
   }
   return [step("recover-table", replica, first)];
 }

@@ -1,7 +1,7 @@
 import { messageOf, OpsError } from "../errors.js";
 import type { Endpoint, Op } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
-import type { Lane } from "../model/plan.js";
+import type { Lane, Step } from "../model/plan.js";
 import { problemsNow, type StepContext } from "./step-context.js";
 import { isOpOf, newestOf, opsEnded, waitForSync } from "./waits.js";
 
@@ -20,9 +20,10 @@ const OP_APPEARS_MS = 5_000;
 export async function recoverFollower(
   context: StepContext,
   lane: Lane,
-  endpoint: Endpoint,
+  step: Step,
 ): Promise<StepOutcome> {
   const { cluster, limits, signal } = context;
+  const endpoint = step.endpoint ?? "";
   let why = "";
   for (let attempt = 0; attempt <= limits.opRetries; attempt += 1) {
     if (attempt > 0) await cluster.clock.sleep(BACKOFF_MS * 2 ** (attempt - 1), signal);
@@ -32,7 +33,8 @@ export async function recoverFollower(
     if (problems === undefined) return { result: "stale", detail: "the replica is gone" };
     if (problems.length === 0)
       return { result: attempt === 0 ? "already-done" : "done", detail: "" };
-    if (problems.every((one) => one.code === "behind")) {
+    const isForced = step.isForced === true && attempt === 0;
+    if (!isForced && problems.every((one) => one.code === "behind")) {
       return waitForSync(context, lane.id, endpoint);
     }
     if (!problems.some((one) => one.code === "marked-dead")) {

@@ -4,7 +4,7 @@ import type { PartitionId } from "../model/cluster-state.js";
 import type { LaneFailure, OnEvent, StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { isMutating, type Lane, type Step } from "../model/plan.js";
-import { type Learned, NOTHING_LEARNED, type Planner } from "./plan-direct.js";
+import { type Learned, NOTHING_LEARNED, type Planner } from "./plan-learned.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { runStep } from "./steps.js";
 
@@ -69,7 +69,7 @@ export async function recoverPartition(
 }
 
 function isLesson(step: LaneFailure["step"]): boolean {
-  return step === "load-follower" || step === "feed";
+  return step === "load-follower" || step === "feed" || step === "wait-sync";
 }
 
 function learn(learned: Learned, failures: readonly LaneFailure[]): Learned {
@@ -78,7 +78,7 @@ function learn(learned: Learned, failures: readonly LaneFailure[]): Learned {
   for (const { step, endpoint, isEmpty } of failures) {
     if (endpoint === undefined) continue;
     if (step === "load-follower") cannotLoad.set(endpoint, isEmpty === true ? "empty" : "failed");
-    if (step === "feed") cannotSync.add(endpoint);
+    if (step === "feed" || step === "wait-sync") cannotSync.add(endpoint);
   }
   return { ...learned, cannotLoad, cannotSync };
 }

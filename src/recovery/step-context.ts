@@ -1,6 +1,13 @@
 import type { Cluster } from "../cluster/cluster.js";
-import type { Endpoint, Op, PartitionId, ReplicaReport } from "../model/cluster-state.js";
+import type {
+  Endpoint,
+  Op,
+  PartitionClaim,
+  PartitionId,
+  ReplicaReport,
+} from "../model/cluster-state.js";
 import { type PartitionView, viewPartitions } from "../model/partition-view.js";
+import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import { diagnose } from "./diagnose.js";
 import { observe } from "./observe.js";
@@ -57,4 +64,25 @@ export async function problemsNow(
   if (view === undefined || !view.replicas.some((one) => one.endpoint === endpoint))
     return undefined;
   return diagnose(view).filter((one) => one.endpoint === endpoint);
+}
+
+/** What the nameserver's record says of the partition now; undefined if the table is gone. */
+export async function claimNow(
+  context: StepContext,
+  id: PartitionId,
+): Promise<PartitionClaim | undefined> {
+  const tables = await context.cluster.showTable({ db: id.db, table: id.table });
+  const table = tables.find((one) => one.tid === id.tid);
+  return table?.partitions.find((one) => one.pid === id.pid);
+}
+
+/**
+ * Why the plan of a lane does not fit the nameserver's record any more: a leadership began since,
+ * or the table is gone. Undefined if it fits.
+ */
+export function outdated(lane: Lane, claim: PartitionClaim | undefined): string | undefined {
+  if (claim === undefined) return "the table is gone";
+  const newest = claim.terms.at(-1)?.term ?? 0n;
+  if (newest === lane.newestTerm.term) return undefined;
+  return `term ${newest} began since it was planned for term ${lane.newestTerm.term}`;
 }

@@ -2,7 +2,7 @@ import { messageOf, OpsError } from "../errors.js";
 import { type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { Lane, Step } from "../model/plan.js";
-import type { StepContext } from "./step-context.js";
+import { claimNow, outdated, type StepContext } from "./step-context.js";
 import { loaded, newestOf, opsEnded } from "./waits.js";
 
 const DONE: StepOutcome = { result: "done", detail: "" };
@@ -60,6 +60,9 @@ export async function demote(
   lane: Lane,
   endpoint: Endpoint,
 ): Promise<StepOutcome> {
+  const before = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
+  if (before === undefined) return { result: "stale", detail: "it is not loaded any more" };
+  if (before.role === "follower") return ALREADY;
   await context.cluster.changeRole(endpoint, {
     ...lane.id,
     role: "follower",
@@ -76,7 +79,13 @@ export async function demote(
  */
 export async function promote(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {
   const endpoint = step.endpoint ?? "";
-  const before = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
+  const [claim, reports] = await Promise.all([
+    claimNow(context, lane.id),
+    context.statusOf(endpoint).next(),
+  ]);
+  const old = outdated(lane, claim);
+  if (old !== undefined) return { result: "stale", detail: old };
+  const before = reports.get(replicaKey(lane.id));
   if (before === undefined) return { result: "stale", detail: "it is not loaded any more" };
   if (before.role === "leader") return ALREADY;
   if (before.offset < lane.leastOffset) {
@@ -107,6 +116,8 @@ export async function changeLeader(
   endpoint: Endpoint,
 ): Promise<StepOutcome> {
   const after = newestOf(await context.ops.next());
+  const old = outdated(lane, await claimNow(context, lane.id));
+  if (old !== undefined) return { result: "stale", detail: old };
   await context.cluster.changeLeader(lane.id, endpoint);
   const ops = await opsEnded(context, lane.id, after);
   const report = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
@@ -122,6 +133,8 @@ export async function changeLeader(
 /** Makes the nameserver's record name the leader. */
 export async function setFlags(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {
   const leader = step.endpoint ?? "";
+  const old = outdated(lane, await claimNow(context, lane.id));
+  if (old !== undefined) return { result: "stale", detail: old };
   await context.cluster.setPartitionFlags(lane.id, { leader, alive: step.alive ?? [leader] });
   return { result: "done", detail: `the record names ${leader} as leader` };
 }
@@ -137,15 +150,15 @@ export async function feed(
 ): Promise<StepOutcome> {
   const { cluster, signal } = context;
   const leader = lane.leader ?? "";
-  await cluster.addReplica(leader, lane.id, endpoint);
+  const before = await cluster.getTableFollower(leader, lane.id);
+  if (!before.followers.has(endpoint)) await cluster.addReplica(leader, lane.id, endpoint);
   const began = cluster.clock.now();
-  let target: bigint | undefined;
+  const target = before.offset;
   let last = -1n;
   let movedAt = began;
   let pauseMs = FEED_POLL_MS;
   for (;;) {
     const list = await cluster.getTableFollower(leader, lane.id);
-    target ??= list.offset;
     const reached = list.followers.get(endpoint);
     if (reached !== undefined && reached >= target) {
       return { result: "done", detail: `in sync at offset ${reached}` };

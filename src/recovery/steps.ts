@@ -4,7 +4,7 @@ import type { StepOutcome } from "../model/outcome.js";
 import type { Lane, Step } from "../model/plan.js";
 import { rowsMissing } from "./diagnose.js";
 import { recoverFollower } from "./recover-follower.js";
-import type { StepContext } from "./step-context.js";
+import { claimNow, outdated, type StepContext } from "./step-context.js";
 import { changeLeader, demote, feed, loadFollower, promote, setFlags } from "./steps-direct.js";
 import { isOpOf, loaded, opsEnded, waitForSync } from "./waits.js";
 
@@ -44,11 +44,11 @@ function dispatch(context: StepContext, lane: Lane, step: Step): Promise<StepOut
     case "change-role":
       return changeRole(context, lane, endpoint);
     case "mark-alive":
-      return context.cluster.updateTableAlive({ ...lane.id, endpoint }, true).then(() => DONE);
+      return markAlive(context, lane, endpoint);
     case "recover-snapshot":
       return recoverSnapshot(context, lane, endpoint);
     case "recover-table":
-      return recoverFollower(context, lane, endpoint);
+      return recoverFollower(context, lane, step);
     case "load-follower":
       return loadFollower(context, lane, endpoint);
     case "demote":
@@ -62,6 +62,27 @@ function dispatch(context: StepContext, lane: Lane, step: Step): Promise<StepOut
     case "feed":
       return feed(context, lane, endpoint);
   }
+}
+
+/** Clients are sent to a replica that is marked alive, so it must serve at that moment. */
+async function markAlive(
+  context: StepContext,
+  lane: Lane,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  const [claim, reports] = await Promise.all([
+    claimNow(context, lane.id),
+    context.statusOf(endpoint).next(),
+  ]);
+  const old = outdated(lane, claim);
+  if (old !== undefined) return { result: "stale", detail: old };
+  const replica = claim?.replicas.find((one) => one.endpoint === endpoint);
+  if (replica === undefined) return { result: "stale", detail: "the replica is gone" };
+  const report = reports.get(replicaKey(lane.id));
+  if (report === undefined) return { result: "stale", detail: "it is not loaded any more" };
+  if (replica.isAlive) return ALREADY;
+  await context.cluster.updateTableAlive({ ...lane.id, endpoint }, true);
+  return DONE;
 }
 
 /**
