@@ -107,10 +107,18 @@ describe("which replica leads", () => {
   });
 
   test("a leader that serves stays, whatever an ex-leader shows", () => {
-    const view = partition(`
+    const view = partition(
+      `
       a leader,dead    120 leader,normal,120
       b leader,alive   110 leader,normal,110 feeds c=110
-      c follower,alive 110 follower,normal,110`);
+      c follower,alive 110 follower,normal,110`,
+      {
+        terms: [
+          { term: 1n, offset: 0n },
+          { term: 3n, offset: 91n },
+        ],
+      },
+    );
     expect(servingLeader(view)?.endpoint).toBe("b");
     expect(steps(view)).toEqual(["recover-table a"]);
   });

@@ -1,7 +1,7 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
-import { isServing } from "./diagnose.js";
+import { firstChange, isOfHistory, isServing } from "./diagnose.js";
 
 /**
  * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so
@@ -29,25 +29,12 @@ export function newestStart(view: PartitionView): bigint {
   return view.terms.length > 1 ? (view.terms.at(-1)?.offset ?? 0n) : 0n;
 }
 
-/** First entry of the oldest leadership but the first; 0 if there was only one. */
-function firstChange(view: PartitionView): bigint {
-  return view.terms[1]?.offset ?? 0n;
-}
-
 /**
- * Whether a replica may hold entries that were never part of the surviving history: it is marked
- * dead, so it may have missed any leadership but the first, and its log reaches beyond the start of
- * the second. Below that its log is a plain prefix, whatever its flags say. The only replica flagged
- * leader is never suspect: it led the newest term, or nobody has led since.
+ * Whether a replica may hold entries that were never part of the surviving history: nothing says
+ * that its log is of it, and it reaches beyond the point where leaderships may have parted.
  */
 export function isSuspect(view: PartitionView, replica: ReplicaView): boolean {
-  const change = firstChange(view);
-  if (replica.claim.isAlive || change === 0n || isOnlyFlagged(view, replica)) return false;
-  return trueOffset(replica) >= change;
-}
-
-function isOnlyFlagged(view: PartitionView, replica: ReplicaView): boolean {
-  return view.replicas.every((one) => one.claim.isLeader === (one === replica));
+  return !isOfHistory(view, replica) && trueOffset(replica) >= firstChange(view);
 }
 
 /** What a loaded replica holds; -1 if it is not loaded. */
@@ -120,9 +107,7 @@ function chooseAmong(
   if (furthest === undefined) {
     return best === undefined ? nothingLoaded(view) : { leader: best };
   }
-  const isProven = view.replicas.some(
-    (one) => one.claim.isLeader && (one.claim.isAlive || isOnlyFlagged(view, one)),
-  );
+  const isProven = view.replicas.some((one) => one.claim.isLeader && isOfHistory(view, one));
   if (isProven && best !== undefined && !isOutdone(view, best, suspects)) return { leader: best };
   // Nobody knows who led, but everybody else ends before the leaderships parted: one log has it all.
   if (!isProven && suspects.length === 1) return { leader: furthest };

@@ -65,6 +65,7 @@ function diagnoseReplica(
           diagnoseFlag(replica),
           diagnosePause(view, replica),
           diagnoseLink(replica, leader),
+          diagnoseAhead(view, replica, leader),
         ]
       : [diagnoseTablet(replica)];
   return findings
@@ -113,7 +114,7 @@ function diagnoseRole(
       text: `flagged ${wanted}, but its tablet runs it as ${runs}`,
     });
   }
-  const least = leastOffset(view, replica);
+  const least = leastOffset(view);
   if (claim.isLeader && leader === undefined && report.offset < least) {
     findings.push({ code: "rows-missing", text: rowsMissing(report.offset, least) });
   }
@@ -148,17 +149,46 @@ function diagnoseLink(replica: ReplicaView, leader: ReplicaView | undefined): Fi
 }
 
 /**
- * The least offset that a coming leader must have: the last ones that the nameserver saw of it and
- * of the followers. An ex-leader does not count: its last entries may never have been part of the
- * surviving history. Undefined offsets tell nothing, and a single replica has nobody to be
- * compared with: what it holds is all there is.
+ * First entry of the oldest leadership but the first; 0 if there was only one. A replica that died
+ * may have missed any leadership but the first, so below this entry every log is a prefix of the
+ * same history, and from it on only logs of replicas that are known to have been there.
  */
-export function leastOffset(view: PartitionView, leader: ReplicaView): bigint {
+export function firstChange(view: PartitionView): bigint {
+  return view.terms[1]?.offset ?? 0n;
+}
+
+/**
+ * Whether all of a replica's log is of the surviving history: it is marked alive, or there was one
+ * leadership only, or it is the only one flagged leader (it led the newest term, or nobody has
+ * since).
+ */
+export function isOfHistory(view: PartitionView, replica: ReplicaView): boolean {
+  if (replica.claim.isAlive || firstChange(view) === 0n) return true;
+  return view.replicas.every((one) => one.claim.isLeader === (one === replica));
+}
+
+/**
+ * How much of the surviving history a replica holds for certain: its offset, as its tablet reports
+ * it or else as the nameserver last saw it, as far as its log can be trusted. 0 if nothing is known.
+ */
+export function knownOffset(view: PartitionView, replica: ReplicaView): bigint {
+  const offset = isServing(replica) ? (replica.report?.offset ?? 0n) : (replica.claim.offset ?? 0n);
+  const trusted = firstChange(view) - 1n;
+  return isOfHistory(view, replica) || offset <= trusted ? offset : trusted;
+}
+
+/**
+ * The least offset that a coming leader must have: what every replica is known to hold. A single
+ * replica has nobody to be compared with: what it holds is all there is.
+ */
+export function leastOffset(view: PartitionView): bigint {
   let least = 0n;
   if (view.replicas.length === 1) return least;
   for (const one of view.replicas) {
-    if (one !== leader && one.claim.isLeader) continue;
-    if ((one.claim.offset ?? 0n) > least) least = one.claim.offset ?? 0n;
+    const known = knownOffset(view, one);
+    const seen = one.claim.offset ?? 0n;
+    const own = isOfHistory(view, one) && seen > known ? seen : known;
+    if (own > least) least = own;
   }
   return least;
 }
@@ -166,6 +196,28 @@ export function leastOffset(view: PartitionView, leader: ReplicaView): bigint {
 /** Why a leader that came up short is not followed by any RecoverTable. */
 export function rowsMissing(offset: bigint, least: bigint): string {
   return `at offset ${offset}, but ${least} was seen before: rows are missing on its disk, and RecoverTable would delete the logs of followers that may have them`;
+}
+
+/**
+ * A replica that nobody feeds and that is known to hold more than the leader which serves. One that
+ * is fed is not compared: its report and its leader's are of different moments.
+ */
+function diagnoseAhead(
+  view: PartitionView,
+  replica: ReplicaView,
+  leader: ReplicaView | undefined,
+): Finding | undefined {
+  if (leader === undefined || leader === replica) return undefined;
+  if (leader.followers === undefined || leader.followers.followers.has(replica.endpoint)) {
+    return undefined;
+  }
+  const known = knownOffset(view, replica);
+  const held = leader.report?.offset ?? 0n;
+  if (known <= held) return undefined;
+  return {
+    code: "ahead",
+    text: `known to hold entries up to ${known}, leader ${leader.endpoint} only up to ${held}: RecoverTable would delete them`,
+  };
 }
 
 function offsetOf(replica: ReplicaView): bigint {

@@ -3,8 +3,8 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { chooseLeader } from "./choose-leader.js";
-import { decideLeader, isSuspect, mayJoin, trueOffset } from "./decide-leader.js";
-import { diagnose, isServing, servingLeader } from "./diagnose.js";
+import { decideLeader, mayJoin, trueOffset } from "./decide-leader.js";
+import { diagnose, isServing, knownOffset, servingLeader } from "./diagnose.js";
 import { laneOf } from "./plan.js";
 import { type Learned, NOTHING_LEARNED } from "./plan-learned.js";
 
@@ -45,7 +45,7 @@ export function planDirect(
   }
   return serving === undefined
     ? planPromotion(view, problems, learned, accepted)
-    : planFollowers(view, serving, problems, learned);
+    : planFollowers(view, serving, problems, { learned, accepted });
 }
 
 /** Loads what is not loaded, and waits for loads of others. */
@@ -164,8 +164,9 @@ function planFollowers(
   view: PartitionView,
   leader: ReplicaView,
   problems: readonly Problem[],
-  learned: Learned,
+  known: { readonly learned: Learned; readonly accepted: Endpoint | undefined },
 ): Lane {
+  const { learned, accepted } = known;
   const steps: Step[] = [];
   for (const replica of view.replicas) {
     if (replica === leader || replica.tablet !== "ok") continue;
@@ -176,9 +177,12 @@ function planFollowers(
     if (codes.includes("state-unknown")) continue;
     steps.push(...followerSteps(view, replica, leader, { codes, learned }));
   }
-  const ahead = aheadOf(view, leader);
+  const ahead = problems.find((one) => one.code === "ahead");
   if (steps.length === 0 && pauseSteps(view, problems).length === 0 && ahead !== undefined) {
-    return laneOf(view, { leader: undefined, steps, blocked: ahead });
+    const blocked = { ...ahead, candidate: leader.endpoint };
+    if (accepted === leader.endpoint) return planGivenAway(view, leader, problems);
+    if (accepted !== undefined) return planAccepted(view, accepted, blocked);
+    return laneOf(view, { leader: undefined, steps, blocked });
   }
   // The record comes first: it is written as a whole, and would undo later marks.
   const joining = steps.filter((one) => one.kind === "feed").map((one) => one.endpoint);
@@ -212,6 +216,23 @@ function followerSteps(
     : [];
 }
 
+/** The leader that serves stays, on the operator's word: what others hold beyond it is dropped. */
+function planGivenAway(
+  view: PartitionView,
+  leader: ReplicaView,
+  problems: readonly Problem[],
+): Lane {
+  const ahead = view.replicas.filter((one) => has(problems, one, "ahead") && one.tablet === "ok");
+  const held = ahead.map((one) => `${one.endpoint} (at ${knownOffset(view, one)})`).join(", ");
+  return laneOf(view, {
+    leader,
+    steps: ahead.map((one) => ({ ...step("recover-table", one, "ahead"), isForced: true })),
+    notes: [
+      `given up under --accept_data_loss: whatever ${held} held beyond offset ${trueOffset(leader)} of ${leader.endpoint}`,
+    ],
+  });
+}
+
 /** Whether the leader is proven to hold at least what the replica has to give. */
 function isGivenAwaySafely(
   view: PartitionView,
@@ -219,29 +240,8 @@ function isGivenAwaySafely(
   leader: ReplicaView,
   learned: Learned,
 ): boolean {
-  if (isSuspect(view, replica)) return true;
-  if (isServing(replica)) return trueOffset(replica) <= trueOffset(leader);
   if (learned.cannotLoad.get(replica.endpoint) === "empty") return true;
-  const isExLeader = replica.claim.isLeader && !replica.claim.isAlive;
-  return isExLeader || (replica.claim.offset ?? 0n) <= trueOffset(leader);
-}
-
-function aheadOf(view: PartitionView, leader: ReplicaView): Problem | undefined {
-  const offset = trueOffset(leader);
-  const ahead = view.replicas.find(
-    (one) =>
-      one !== leader &&
-      one.tablet === "ok" &&
-      (isServing(one) ? trueOffset(one) : (one.claim.offset ?? 0n)) > offset,
-  );
-  if (ahead === undefined) return undefined;
-  const seen = isServing(ahead) ? trueOffset(ahead) : ahead.claim.offset;
-  return {
-    code: "ahead",
-    endpoint: ahead.endpoint,
-    candidate: leader.endpoint,
-    text: `holds entries up to ${seen}, the leader ${leader.endpoint} only up to ${offset}: nothing is done to it, for RecoverTable would delete them`,
-  };
+  return knownOffset(view, replica) <= trueOffset(leader);
 }
 
 function pauseSteps(view: PartitionView, problems: readonly Problem[]): Step[] {

@@ -44,6 +44,11 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
       followerSteps(replica, problemsOf(problems, replica), { serving, learned }),
     ),
   ];
+  const ahead = problems.find((one) => one.code === "ahead");
+  if (work.length === 0 && ahead !== undefined) {
+    const blocked = { ...ahead, candidate: leader.endpoint };
+    return laneOf(view, { leader: undefined, steps: [], blocked });
+  }
   const steps = work.length === 0 ? [] : [...marks, ...work];
   return laneOf(view, { leader, steps });
 }
@@ -65,8 +70,7 @@ export function laneOf(
     storageMode: view.storageMode,
     newestTerm: view.terms.at(-1) ?? { term: 0n, offset: 0n },
     leader: parts.leader?.endpoint,
-    leastOffset:
-      parts.leastOffset ?? (parts.leader === undefined ? 0n : leastOffset(view, parts.leader)),
+    leastOffset: parts.leastOffset ?? (parts.leader === undefined ? 0n : leastOffset(view)),
     lastSeen: new Map(
       view.replicas.flatMap((one): [Endpoint, bigint][] =>
         one.claim.offset === undefined ? [] : [[one.endpoint, one.claim.offset]],
@@ -130,7 +134,8 @@ function followerSteps(
   // Without a serving leader a follower that runs well has nobody to be linked to yet:
   // it is judged again, and recovered if need be, in the round after the leader's.
   if (problems.length === 0 || replica.tablet !== "ok") return [];
-  if (problems.includes("state-unknown")) return [];
+  // What only this replica holds would be deleted.
+  if (problems.includes("ahead") || problems.includes("state-unknown")) return [];
   const first = problems[0] as ProblemCode;
   if (problems.includes("loading")) return [step("wait-load", replica, "loading")];
   if (problems.every((code) => code === "snapshot-paused")) {
