@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { isatty } from "node:tty";
 import { EXIT, EXIT_MEANINGS, exitCodeOf, signalExitCode } from "./exit-codes.js";
 import type { OpenLog } from "./log.js";
 import type { CommandEntry, Prepared } from "./shell/command-table.js";
@@ -6,7 +7,13 @@ import { type CommandLine, variableOf } from "./shell/flag-parse.js";
 import { commandHelp, mainHelp } from "./shell/help.js";
 import { notesOn, readInvocation } from "./shell/invocation.js";
 import { guardProcessIo, type ProcessIo, stdoutDrained } from "./shell/process-io.js";
-import { errorDocument, errorText, stackLines, unexpectedHint } from "./shell/show-error.js";
+import {
+  detailLines,
+  errorDocument,
+  errorText,
+  stackLines,
+  unexpectedHint,
+} from "./shell/show-error.js";
 import { type SignalWatch, watchSignals } from "./shell/signals.js";
 import { allowsColor } from "./text.js";
 
@@ -75,6 +82,7 @@ function wantsJson(argv: readonly string[]): boolean {
 /** Tells an error, and returns its exit code. */
 function fail(error: unknown, exitCode: number, io: ProcessIo, isJson: boolean): number {
   if (isJson && !io.hasWritten()) io.out(errorDocument(error, exitCode));
+  for (const line of detailLines(error)) io.err(`  ${line}\n`);
   io.err(`openmldb-ops: ${errorText(error)}\n`);
   return exitCode;
 }
@@ -122,6 +130,7 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
       get stdin() {
         return process.stdin;
       },
+      isInteractiveStdin: isatty(0),
       log,
       isInteractiveStderr: process.stderr.isTTY === true,
       hasColor: !isJson && allowsColor({ environment: process.env, isTerminal, isOff }),

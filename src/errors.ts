@@ -24,6 +24,16 @@ export type ErrorCode =
   | "interrupted"
   /** The time limit of the whole run has passed. */
   | "time-limit"
+  /** Another run holds the lock of the cluster; nothing was changed. */
+  | "lock-held"
+  /** The lock was lost in the middle, and another run holds it now. */
+  | "lock-lost"
+  /** The lock was lost and taken again: what was observed before that counts no more. */
+  | "lock-retaken"
+  /** Somebody else switched auto_failover on in the middle; the run changes nothing more. */
+  | "auto-failover-on"
+  /** The cluster is not as the plan to be applied saw it; nothing was changed. */
+  | "plan-stale"
   /** A check forbids going on; nothing was changed. */
   | "refused";
 
@@ -40,6 +50,8 @@ export interface OpsErrorParts {
   readonly endpoint?: string;
   /** OpenMLDB's response code, if the peer answered one. */
   readonly responseCode?: number;
+  /** What the message sums up, one fact a line; left out if there is nothing more to tell. */
+  readonly details?: readonly string[];
   readonly cause?: unknown;
 }
 
@@ -50,6 +62,7 @@ export class OpsError extends Error {
   readonly retryable: boolean;
   readonly endpoint: string | undefined;
   readonly responseCode: number | undefined;
+  readonly details: readonly string[];
 
   constructor(parts: OpsErrorParts) {
     super(parts.message, parts.cause === undefined ? undefined : { cause: parts.cause });
@@ -59,6 +72,7 @@ export class OpsError extends Error {
     this.retryable = parts.retryable ?? false;
     this.endpoint = parts.endpoint;
     this.responseCode = parts.responseCode;
+    this.details = parts.details ?? [];
   }
 }
 

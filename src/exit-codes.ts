@@ -12,6 +12,10 @@ export const EXIT = {
   partly: 3,
   /** Refused before any change: the cluster cannot be observed, or a check failed. */
   refused: 4,
+  /** Another run holds the lock, or took it over in the middle. */
+  locked: 5,
+  /** The cluster is not as the plan saw it. */
+  stale: 6,
   timeLimit: 7,
   /** auto_failover could not be put back; wins over all others. */
   notRestored: 9,
@@ -19,19 +23,18 @@ export const EXIT = {
   unhealthy: 10,
 } as const;
 
-/**
- * What the exit codes mean, for `help`. 5 and 6 (lock held, plan out of date) are reserved for
- * commands that do not exist yet.
- */
+/** What the exit codes mean, for `help`. */
 export const EXIT_MEANINGS: readonly (readonly [string, string])[] = [
   ["0", "all healthy, also when nothing was to do"],
   ["1", "unexpected error"],
   ["2", "the command line is wrong"],
   ["3", "some partitions are not recovered"],
   ["4", "refused before any change: cluster not observable, or a check failed"],
+  ["5", "another run is at work on this cluster"],
+  ["6", "the cluster is not as the plan saw it (--apply), nothing was changed"],
   ["7", "a time limit ended the run"],
   ["9", "auto_failover could not be put back (wins over the others)"],
-  ["10", "inspect: something is not healthy"],
+  ["10", "something is not healthy (inspect, and --dry_run with --detailed_exitcode)"],
   ["128+n", "ended by signal n"],
 ];
 
@@ -56,6 +59,11 @@ const CODES: Readonly<Record<ErrorCode, number>> = {
   // Without a known signal: whoever aborted the run did so without one.
   interrupted: EXIT.failed,
   "time-limit": EXIT.timeLimit,
+  "lock-held": EXIT.locked,
+  "lock-lost": EXIT.locked,
+  "lock-retaken": EXIT.locked,
+  "auto-failover-on": EXIT.partly,
+  "plan-stale": EXIT.stale,
   refused: EXIT.refused,
   "zookeeper-unreachable": EXIT.refused,
   "zookeeper-auth": EXIT.refused,

@@ -35,14 +35,52 @@ export interface CommonFlags extends GlobalFlags {
   readonly rpcTimeoutMs: number;
 }
 
+/** Flags of every command that keeps or reads journals of runs. */
+export interface StateFlags {
+  /** Folder of the journals; undefined for the default, see `defaultStateDir`. */
+  readonly stateDir: string | undefined;
+}
+
+/** Flags of every command that changes a cluster. */
+export interface LockFlags {
+  /** How long to wait until another run has ended; 0: not at all. */
+  readonly waitLockMs: number;
+}
+
+/** Flags of every command that plans before it changes anything. */
+export interface PlanFlags {
+  /** How partitions are brought back; undefined for the default, or for that of the plan. */
+  readonly method: "direct" | "documented" | undefined;
+  /** Whether the plan is only shown. */
+  readonly dryRun: boolean;
+  /** With `dryRun`: whether the exit code tells that something is to be done. */
+  readonly detailedExitcode: boolean;
+  /** File that the plan is saved in, which must not exist; nothing is changed then. */
+  readonly planOut: string | undefined;
+  /** File of the plan to execute. */
+  readonly apply: string | undefined;
+  /** Whether the question before the first change is taken as answered. */
+  readonly yes: boolean;
+  /** Whether the question is an error. */
+  readonly noInput: boolean;
+}
+
 /** Flags of `recoverdata`. */
-export interface RecoverDataFlags extends CommonFlags {
+export interface RecoverDataFlags extends CommonFlags, StateFlags, LockFlags, PlanFlags {
+  /** Whether auto_failover is switched off again if somebody switches it on in the middle. */
+  readonly keepOff: boolean;
+  /** Whether to look for a run that did not end well, and to continue it. */
+  readonly resume: boolean;
   /** The only database to recover; undefined for all. */
   readonly db: string | undefined;
   /** Partitions worked on at the same time, 1..10000. */
   readonly concurrency: number;
   /** Replicas that one tablet loads at the same time, 1..64. */
   readonly loadsPerTablet: number;
+  /** Partitions, as `db.table:pid`, in which something may be given up. */
+  readonly acceptDataLoss: readonly string[];
+  /** The replica that leads then, one for each of `acceptDataLoss`, in the same order. */
+  readonly leader: readonly string[];
   /** How often a failed op is tried again, 0..20. */
   readonly opRetries: number;
   /** How long one op of the nameserver may stay in the same task. */
@@ -66,9 +104,24 @@ export interface ConfGetFlags extends CommonFlags {
 }
 
 /** Flags of `confset`. */
-export interface ConfSetFlags extends CommonFlags {
+export interface ConfSetFlags extends CommonFlags, LockFlags {
   readonly key: string;
   readonly value: string;
+}
+
+/** Flags of `restore`. */
+export interface RestoreFlags extends CommonFlags, LockFlags {}
+
+/** Flags of `history`. */
+export interface HistoryFlags
+  extends GlobalFlags,
+    StateFlags,
+    Pick<CommonFlags, "zkAuthSchema" | "zkCert" | "zkTimeoutMs" | "zkSessionTimeoutMs"> {
+  /** The run to show; undefined for the list of all runs. */
+  readonly id: string | undefined;
+  /** ZooKeeper servers whose runs are shown too; empty for none. */
+  readonly zkCluster: readonly string[];
+  readonly zkRootPath: string | undefined;
 }
 
 /** Flags of `sandbox`. */

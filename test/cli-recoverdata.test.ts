@@ -21,6 +21,8 @@ function recoverdata(
       "recoverdata",
       `--zk_cluster=${sandbox.zkCluster}`,
       `--zk_root_path=${sandbox.zkRootPath}`,
+      // The slow method: a signal or a time limit has a middle to come into.
+      "--method=documented",
       ...args,
     ],
     options,
@@ -118,7 +120,7 @@ describe("recoverdata against the wire face", () => {
     );
     expect(code, stderr).toBe(130);
     expect(stderr).toContain(
-      `put it back with: openmldb-ops confset auto_failover true --zk_cluster=${sandbox.zkCluster} --zk_root_path=/openmldb`,
+      `put it back with: openmldb-ops restore --zk_cluster=${sandbox.zkCluster} --zk_root_path=/openmldb`,
     );
   });
 
@@ -134,13 +136,11 @@ describe("recoverdata against the wire face", () => {
     );
     expect(code, stderr).toBe(9);
     expect(stderr.trim().split("\n").at(-1)).toMatch(
-      /could not be put back .*do it by hand: openmldb-ops confset auto_failover true --zk_cluster=/,
+      /could not be put back .*do it by hand: openmldb-ops restore --zk_cluster=/,
     );
     for (const one of sandbox.nameservers) sandbox.model.resume(one);
     const put = await runBin([
-      "confset",
-      "auto_failover",
-      "true",
+      "restore",
       `--zk_cluster=${sandbox.zkCluster}`,
       "--zk_root_path=/openmldb",
     ]);

@@ -10,12 +10,12 @@ import {
   confGetSpecs,
   confSetSpecs,
   recoverDataSpecs,
-  type SpecsFor,
   sandboxSpecs,
 } from "../src/shell/flag-specs.js";
 import { duration, durationText } from "../src/shell/flag-values.js";
 import { notesOn, readInvocation } from "../src/shell/invocation.js";
 import { nearest } from "../src/shell/nearest.js";
+import type { SpecsFor } from "../src/shell/spec-makers.js";
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-flags-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -76,6 +76,19 @@ describe("right command lines", () => {
       opTimeoutMs: 600_000,
       stallTimeoutMs: 600_000,
       timeoutMs: 0,
+      acceptDataLoss: [],
+      apply: undefined,
+      detailedExitcode: false,
+      dryRun: false,
+      keepOff: false,
+      leader: [],
+      method: undefined,
+      noInput: false,
+      planOut: undefined,
+      resume: false,
+      stateDir: undefined,
+      waitLockMs: 0,
+      yes: false,
     });
   });
 

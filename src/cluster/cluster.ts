@@ -114,6 +114,12 @@ export interface Cluster {
     id: { readonly tid: number; readonly pid: number },
     follower: Endpoint,
   ): Promise<void>;
+  /** Makes a loaded leader stop feeding a follower. Safe to repeat. */
+  delReplica(
+    leader: Endpoint,
+    id: { readonly tid: number; readonly pid: number },
+    follower: Endpoint,
+  ): Promise<void>;
   /** Puts a leader left in kSnapshotPaused back to normal. */
   recoverSnapshot(
     endpoint: Endpoint,

@@ -5,6 +5,7 @@ import { createCluster } from "./connect.js";
 import { createGrpcTransport } from "./grpc-transport.js";
 import { realClock } from "./real-clock.js";
 import { parseRootPath } from "./topology.js";
+import type { ZooKeeper } from "./zookeeper.js";
 import { connectZooKeeper } from "./zookeeper-client.js";
 
 /** How to reach a cluster. */
@@ -17,19 +18,28 @@ export interface OpenOptions extends Credentials {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A cluster, and the ZooKeeper that it was found through. */
+export interface OpenedCluster {
+  /** Its `close` also ends the ZooKeeper session. */
+  readonly cluster: Cluster;
+  /** For what the tool keeps there itself. */
+  readonly zk: ZooKeeper;
+  /** Starts with `/` and does not end with it. */
+  readonly rootPath: string;
+}
+
 /**
  * Connects to ZooKeeper and makes the cluster of real parts. Nothing is asked of OpenMLDB yet.
  *
- * @returns The cluster; its `close` also ends the ZooKeeper session.
  * @throws OpsError `usage` for a malformed root path or user, and what connecting to ZooKeeper throws.
  */
-export async function openCluster(options: OpenOptions): Promise<Cluster> {
+export async function openCluster(options: OpenOptions): Promise<OpenedCluster> {
   const rootPath = parseRootPath(options.rootPath);
   const authorization = authorizationFor(options);
   const zk = await connectZooKeeper(options.zooKeeper);
   const { rpcTimeoutMs, leaderTimeoutMs, signal } = options;
   const transport = createGrpcTransport({ authorization });
-  return createCluster({
+  const cluster = await createCluster({
     zk,
     transport,
     clock: realClock,
@@ -38,4 +48,5 @@ export async function openCluster(options: OpenOptions): Promise<Cluster> {
     leaderTimeoutMs,
     signal,
   });
+  return { cluster, zk, rootPath };
 }

@@ -21,6 +21,7 @@ export type TabletClient = Pick<
   | "loadTable"
   | "changeRole"
   | "addReplica"
+  | "delReplica"
   | "recoverSnapshot"
 >;
 
@@ -110,6 +111,10 @@ export function createTabletClient(caller: Caller): TabletClient {
         { tid, pid, endpoint: follower },
         { accepted: [codes.replicaExists] },
       );
+    },
+
+    async delReplica(leader, { tid, pid }, follower) {
+      await call(leader, TabletServer.method.delReplica, { tid, pid, endpoint: follower });
     },
 
     async recoverSnapshot(endpoint, { tid, pid, storageMode }) {

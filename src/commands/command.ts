@@ -14,6 +14,8 @@ export interface CommandIo {
   /** Progress and notes for people. */
   readonly stderr: TextOut;
   readonly stdin: Readable;
+  /** Whether stdin is a terminal, so that somebody can be asked. Does not open stdin. */
+  readonly isInteractiveStdin: boolean;
   /** Leveled log: on stderr from `--log_level` up, in `--log_file` as JSON lines. */
   readonly log: Log;
   /** Whether stderr is a terminal, so that a line may be rewritten in place. */

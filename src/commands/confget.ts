@@ -4,26 +4,34 @@ import type { ConfGetFlags } from "../flags.js";
 import { jsonText, safe, table } from "../text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
+import { settleFirst } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
 
 /**
- * Shows the nameserver's configuration, or one key of it.
+ * Shows the nameserver's configuration, or one key of it. Puts auto_failover back first if a run
+ * that was killed left it switched off.
  *
- * @returns 0.
+ * @returns 0; 9 if auto_failover could not be put back.
  * @throws OpsError `usage` if the nameserver has no such key, and what the cluster throws.
  */
 export async function run(flags: ConfGetFlags, io: CommandIo): Promise<number> {
-  const all = await withCluster(flags, io, (cluster) => cluster.confGet(), {
-    endsCallsOnSignal: true,
-  });
+  const { all, end } = await withCluster(
+    flags,
+    io,
+    async (cluster, opened) => {
+      const end = await settleFirst(opened, flags, io, "confget");
+      return { all: await cluster.confGet(), end };
+    },
+    { endsCallsOnSignal: true },
+  );
   const conf = flags.key === undefined ? [...all].sort() : [entryOf(all, flags.key)];
   io.stdout.write(
     flags.output === "json"
       ? `${jsonText({ schemaVersion: SCHEMA_VERSION, conf: Object.fromEntries(conf) })}\n`
       : table([{ title: "key" }, { title: "value" }], conf, io.hasColor),
   );
-  return EXIT.ok;
+  return end(EXIT.ok);
 }
 
 function entryOf(all: ReadonlyMap<string, string>, key: string): [string, string] {

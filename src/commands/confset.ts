@@ -2,9 +2,13 @@ import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { ConfSetFlags } from "../flags.js";
+import { readMarker, removeMarker } from "../protection/marker.js";
+import { ownerText } from "../protection/owner.js";
+import { lockCluster, markerAccess, type RunParts } from "../protection/take-over.js";
 import { jsonText, table } from "../text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
+import { runParts } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -16,14 +20,23 @@ interface Change {
 
 /**
  * Sets one key of the nameserver's configuration, and reads it back. A key that has the value
- * already is left alone.
+ * already is left alone. What a run that was killed left to be put back is settled with that: the
+ * operator has said what it shall be.
  *
  * @returns 0 if the key has the value now; 1 if it was asked for and does not, or nobody can tell.
- * @throws OpsError if the cluster cannot be observed; nothing was changed then.
+ * @throws OpsError if another run holds the lock or the cluster cannot be observed; nothing was
+ *   changed then.
  */
 export async function run(flags: ConfSetFlags, io: CommandIo): Promise<number> {
   const { key, value } = flags;
-  const { before, after } = await withCluster(flags, io, (cluster) => change(cluster, flags, io));
+  const { before, after } = await withCluster(flags, io, (_cluster, opened) => {
+    const words = ["confset", key, value];
+    return changeUnderLock(
+      runParts(opened, flags, io, { words, waitLockMs: flags.waitLockMs }),
+      flags,
+      io,
+    );
+  });
   const exitCode = after === value ? EXIT.ok : EXIT.failed;
   io.stdout.write(
     flags.output === "json"
@@ -37,7 +50,44 @@ export async function run(flags: ConfSetFlags, io: CommandIo): Promise<number> {
   return exitCode;
 }
 
-async function change(cluster: Cluster, flags: ConfSetFlags, io: CommandIo): Promise<Change> {
+async function changeUnderLock(
+  parts: RunParts,
+  flags: ConfSetFlags,
+  io: CommandIo,
+): Promise<Change> {
+  const lock = await lockCluster(parts, { onRetaken: () => {}, onLost: () => {} });
+  try {
+    const changed = await change(parts.cluster, flags, io, () => lock.check());
+    if (flags.key === "auto_failover" && changed.after === flags.value) await settle(parts, io);
+    return changed;
+  } finally {
+    await lock.release();
+  }
+}
+
+/** The value is what the operator wants: nothing is left to put back. */
+async function settle(parts: RunParts, io: CommandIo): Promise<void> {
+  const access = markerAccess(parts);
+  try {
+    const marker = await readMarker(access);
+    if (marker === undefined) return;
+    const who = marker.kind === "marker" ? ownerText(marker.owner) : "an earlier run";
+    await removeMarker(access);
+    io.log.info(`what ${who} left to be put back is settled with this`);
+  } catch (error) {
+    io.log.error(
+      `the note of an earlier run in ZooKeeper could not be removed: ${messageOf(error)}`,
+      hintOf(error),
+    );
+  }
+}
+
+async function change(
+  cluster: Cluster,
+  flags: ConfSetFlags,
+  io: CommandIo,
+  checkLock: () => Promise<void>,
+): Promise<Change> {
   const { key, value } = flags;
   const before = (await cluster.confGet()).get(key);
   if (before === value) {
@@ -45,6 +95,7 @@ async function change(cluster: Cluster, flags: ConfSetFlags, io: CommandIo): Pro
     return { before, after: before };
   }
   io.signal.throwIfAborted();
+  await checkLock();
   try {
     await cluster.confSet(key, value);
   } catch (error) {

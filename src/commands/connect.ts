@@ -1,5 +1,5 @@
 import type { Cluster } from "../cluster/cluster.js";
-import { openCluster } from "../cluster/open.js";
+import { type OpenedCluster, openCluster } from "../cluster/open.js";
 import type { CommonFlags } from "../flags.js";
 import type { CommandIo } from "./command.js";
 
@@ -18,20 +18,21 @@ const CLOSE_MS = 1_000;
 /**
  * Opens the cluster that the flags name, lends it to `use`, and closes it whatever happens.
  *
+ * @param use Gets the cluster, and with it the ZooKeeper that it was found through.
  * @returns What `use` returns.
  * @throws What `openCluster` and `use` throw. A signal ends connecting with its own reason.
  */
 export async function withCluster<T>(
   flags: CommonFlags,
   io: CommandIo,
-  use: (cluster: Cluster) => Promise<T>,
+  use: (cluster: Cluster, opened: OpenedCluster) => Promise<T>,
   { endsCallsOnSignal = false }: ConnectOptions = {},
 ): Promise<T> {
-  const cluster = await open(flags, io, endsCallsOnSignal);
+  const opened = await open(flags, io, endsCallsOnSignal);
   try {
-    return await use(cluster);
+    return await use(opened.cluster, opened);
   } finally {
-    await closed(cluster, io);
+    await closed(opened.cluster, io);
   }
 }
 

@@ -31,14 +31,17 @@ export function startProgress(io: CommandIo): Progress {
       if (event.kind === "step-started") running += 1;
       if (event.kind === "step-ended") running -= 1;
       if (event.kind === "lane-ended") ended += 1;
-      const line = describe(event);
+      const line = eventLine(event);
       if (line !== undefined) say(line.level, line.text);
     },
     stop: () => clearInterval(timer),
   };
 }
 
-function describe(event: RunEvent): { level: "info" | "warn" | "debug"; text: string } | undefined {
+/** An event as a line of the log; undefined if it is not worth one. */
+export function eventLine(
+  event: RunEvent,
+): { level: "info" | "warn" | "debug"; text: string } | undefined {
   switch (event.kind) {
     case "note":
       return { level: "info", text: safe(event.text) };

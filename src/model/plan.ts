@@ -1,6 +1,12 @@
 import type { Endpoint, PartitionId, StorageMode, TermStart } from "./cluster-state.js";
 import type { Problem, ProblemCode } from "./problem.js";
 
+/**
+ * How partitions are brought back: `direct` decides on the true offsets of all replicas and feeds
+ * each from its own data; `documented` is the sequence of OpenMLDB's documentation.
+ */
+export type Method = "direct" | "documented";
+
 /** What a step does, in OpenMLDB's words. */
 export type StepKind =
   /** Waits until the partition's ops have ended; somebody else is at work. Changes nothing. */

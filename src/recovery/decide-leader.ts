@@ -108,13 +108,16 @@ function chooseAmong(
     return best === undefined ? nothingLoaded(view) : { leader: best };
   }
   const isProven = view.replicas.some((one) => one.claim.isLeader && isOfHistory(view, one));
-  if (isProven && best !== undefined && !isOutdone(view, best, suspects)) return { leader: best };
+  const reachesOn = best !== undefined && trueOffset(best) >= firstChange(view);
+  if (best !== undefined && (isProven || reachesOn) && !isOutdone(view, best, suspects)) {
+    return { leader: best };
+  }
   // Nobody knows who led, but everybody else ends before the leaderships parted: one log has it all.
-  if (!isProven && suspects.length === 1) return { leader: furthest };
+  if (!isProven && !reachesOn && suspects.length === 1) return { leader: furthest };
   const numbers = [...plain, ...suspects].map((one) => `${one.endpoint} at ${trueOffset(one)}`);
   return blockWith(
     "diverged",
-    (isProven ? best : longest([...plain, ...suspects]))?.endpoint,
+    (isProven || reachesOn ? best : longest([...plain, ...suspects]))?.endpoint,
     `leaderships parted at ${firstChange(view)}, and nothing tells whose entries from there on belong to the newest: ${numbers.join(", ")}`,
   );
 }

@@ -139,10 +139,13 @@ function diagnoseLink(replica: ReplicaView, leader: ReplicaView | undefined): Fi
   if (fed === undefined) {
     return { code: "not-linked", text: `leader ${leader.endpoint} does not feed it` };
   }
-  if (fed < leader.followers.offset) {
+  // The leader's list can be wrong: it outlives a follower that came back with less on its disk.
+  const own = replica.report?.offset ?? 0n;
+  const reached = own < fed ? own : fed;
+  if (reached < leader.followers.offset) {
     return {
       code: "behind",
-      text: `at offset ${fed}, leader ${leader.endpoint} at ${leader.followers.offset}`,
+      text: `at offset ${reached}, leader ${leader.endpoint} at ${leader.followers.offset}`,
     };
   }
   return undefined;

@@ -2,8 +2,8 @@ import type { Cluster } from "../cluster/cluster.js";
 import { viewPartitions } from "../model/partition-view.js";
 import type { RunReport } from "../model/report.js";
 import { judge } from "./judge.js";
+import { assertKnown, ofDatabase } from "./look.js";
 import { observe } from "./observe.js";
-import { assertKnown, ofDatabase } from "./recover-data.js";
 
 /**
  * Observes and judges a cluster, changing nothing.

@@ -134,7 +134,7 @@ function indexReports(reports: readonly ReplicaReport[]): Map<string, ReplicaRep
 async function observeFollowers(
   cluster: Cluster,
   tables: readonly TableClaim[],
-  tablets: ReadonlyMap<Endpoint, TabletView>,
+  tablets: Map<Endpoint, TabletView>,
   signal: AbortSignal | undefined,
 ): Promise<Map<string, FollowerList>> {
   const limit = pLimit(CALLS_IN_FLIGHT);
@@ -152,7 +152,9 @@ async function observeFollowers(
     asked.map((one) =>
       limit(async () => {
         const list = await settledList(cluster, one, signal).catch(() => undefined);
-        if (list !== undefined) lists.set(followerKey(one.endpoint, one), list);
+        if (list === undefined) return;
+        lists.set(followerKey(one.endpoint, one), list);
+        await refreshReports(cluster, tablets, one, list);
       }),
     ),
   );
@@ -162,6 +164,28 @@ async function observeFollowers(
 
 function isRunningLeader(tablet: TabletView | undefined, tid: number, pid: number): boolean {
   return tablet?.reports?.get(replicaKey({ tid, pid }))?.role === "leader";
+}
+
+/**
+ * Followers were asked before their leader's list, so under writes their reports are older than it.
+ * Those that look behind are asked again: only then does a lower offset mean anything.
+ */
+async function refreshReports(
+  cluster: Cluster,
+  tablets: Map<Endpoint, TabletView>,
+  id: { readonly tid: number; readonly pid: number },
+  list: FollowerList,
+): Promise<void> {
+  for (const endpoint of list.followers.keys()) {
+    const view = tablets.get(endpoint);
+    const report = view?.reports?.get(replicaKey(id));
+    if (view?.reports === undefined || report === undefined || report.offset >= list.offset)
+      continue;
+    const again = await cluster.getTableStatus(endpoint, id).catch(() => []);
+    const newer = again.find((one) => one.tid === id.tid && one.pid === id.pid);
+    if (newer === undefined) continue;
+    tablets.set(endpoint, { ...view, reports: new Map(view.reports).set(replicaKey(id), newer) });
+  }
 }
 
 /** The list as first seen, with each follower's newest offset once all have reached it or time is up. */

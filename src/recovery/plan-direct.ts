@@ -135,8 +135,12 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
   const beyond = others
     .filter((one) => trueOffset(one) > trueOffset(leader) || !isServing(one))
     .map((one) => `${one.endpoint} (${isServing(one) ? `at ${trueOffset(one)}` : "not loaded"})`);
+  const held =
+    beyond.length === 0
+      ? "nobody is known to hold more"
+      : `given up is whatever ${beyond.join(", ")} held beyond it`;
   const notes = [
-    `given up under --accept_data_loss: whatever ${beyond.join(", ") || "nobody"} held beyond offset ${trueOffset(leader)} of ${leader.endpoint}`,
+    `${leader.endpoint} leads from offset ${trueOffset(leader)} under --accept_data_loss; ${held}`,
   ];
   return laneOf(view, { leader, steps, leastOffset: trueOffset(leader), notes });
 }

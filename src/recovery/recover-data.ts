@@ -1,29 +1,19 @@
 import type { Cluster } from "../cluster/cluster.js";
-import { OpsError } from "../errors.js";
-import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
-import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
+import { viewPartitions } from "../model/partition-view.js";
 import type { RunReport } from "../model/report.js";
-import { diagnose } from "./diagnose.js";
 import { execute } from "./execute.js";
 import { createGuard, type Guard } from "./guard.js";
 import { judge } from "./judge.js";
+import { assertAsPlanned, type Look, look, ofDatabase } from "./look.js";
+import type { Method } from "./method.js";
 import { observe } from "./observe.js";
-import { planPartition } from "./plan.js";
-import { type Planner, planDirect } from "./plan-direct.js";
+import type { RecoveryPlan } from "./plan-recovery.js";
 import { counted } from "./report.js";
 import type { Limits } from "./step-context.js";
 
-/**
- * How partitions are brought back: `direct` decides on the true offsets of all replicas and feeds
- * each from its own data; `documented` is the sequence of OpenMLDB's documentation.
- */
-export type Method = "direct" | "documented";
-
-function plannerOf({ method, accept }: RecoverOptions): Planner {
-  if (method === "documented") return planPartition;
-  return (view, learned) => planDirect(view, learned, accept?.get(partitionName(view.id)));
-}
+export type { Method } from "./method.js";
 
 /** What a recovery is asked to do. */
 export interface RecoverOptions {
@@ -38,8 +28,33 @@ export interface RecoverOptions {
   readonly onEvent: OnEvent;
   /** The command that runs the recovery again, for the report. */
   readonly rerun: string;
-  /** Hands out the guard as soon as there is one, for a process that must leave at once. */
-  readonly onGuard?: (guard: Guard) => void;
+  /**
+   * Makes the guard of auto_failover, given the observed value; left out: a guard whose value
+   * nobody but this process remembers.
+   */
+  readonly createGuard?: (observed: boolean) => Promise<Guard>;
+  /**
+   * A plan to execute, and nothing else: its database, method and choices count. It is compared
+   * with the cluster before anything is done.
+   */
+  readonly planned?: RecoveryPlan | undefined;
+  /**
+   * Sees the plan before the first change. What it throws ends the run with nothing changed.
+   *
+   * @param signal Ends the review with its reason.
+   * @returns Whether it took a while, so that the cluster has to be looked at again.
+   */
+  readonly review?: (plan: RecoveryPlan, signal: AbortSignal) => Promise<boolean>;
+  /** What attempts of the same run found and did before this one. */
+  readonly earlier?: Progress | undefined;
+}
+
+/** What a run that ended early had found and done until then. */
+export interface Progress {
+  /** The partitions that were not healthy, by `replicaKey`. */
+  readonly sick: ReadonlySet<string>;
+  /** Changes made. */
+  readonly changes: number;
 }
 
 /** How a recovery ended: with a report, or early, with the reason and the state of the guard. */
@@ -51,6 +66,7 @@ export type RecoverResult =
       readonly notRestored: string | undefined;
       /** Whether anything was changed before the run ended. */
       readonly hasChanged: boolean;
+      readonly progress: Progress;
     };
 
 /**
@@ -67,17 +83,9 @@ export async function recoverData(
 ): Promise<RecoverResult> {
   const { onEvent, signal } = options;
   const began = cluster.clock.now();
-  const state = await observe(cluster, { signal });
-  const views = ofDatabase(viewPartitions(state), options.db);
-  if (options.db !== undefined) assertKnown(options.db, views, state);
-  const sick = views.filter((view) => diagnose(view).length > 0);
-  onEvent({
-    kind: "note",
-    text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${sick.length} not healthy`,
-  });
-
-  const guard = createGuard({ cluster, before: state.autoFailover, onEvent });
-  options.onGuard?.(guard);
+  const { state, sick, planner } = await lookAndReview(cluster, options);
+  const before = state.autoFailover;
+  const guard = (await options.createGuard?.(before)) ?? createGuard({ cluster, before, onEvent });
   const notes = new Map<string, readonly string[]>();
   const changes = countChanges((event) => {
     if (event.kind === "partition-note") notes.set(replicaKey(event.id), event.notes);
@@ -87,7 +95,7 @@ export async function recoverData(
   let error: unknown;
   try {
     failures = await execute(cluster, sick, state.tables, {
-      planner: plannerOf(options),
+      planner,
       limits: options.limits,
       signal,
       engageGuard: () => guard.engage(),
@@ -96,15 +104,26 @@ export async function recoverData(
   } catch (thrown) {
     error = thrown;
   }
+  const isTouched = sick.length > 0 || guard.isEngaged();
   const notRestored = await guard.restore();
-  if (error !== undefined) return { error, notRestored, hasChanged: changes.count() > 0 };
+  const progress: Progress = {
+    sick: new Set([...sick.map((view) => replicaKey(view.id)), ...(options.earlier?.sick ?? [])]),
+    changes: changes.count() + (options.earlier?.changes ?? 0),
+  };
+  const endEarly = (thrown: unknown): RecoverResult => ({
+    error: thrown,
+    notRestored,
+    hasChanged: progress.changes > 0,
+    progress,
+  });
+  if (error !== undefined) return endEarly(error);
 
   try {
-    const after = sick.length === 0 ? state : await observe(cluster, { signal });
+    const after = isTouched ? await observe(cluster, { signal }) : state;
     const judged = judge({
       state: after,
-      views: ofDatabase(viewPartitions(after), options.db),
-      sickBefore: new Set(sick.map((view) => replicaKey(view.id))),
+      views: ofDatabase(viewPartitions(after), (options.planned ?? options).db),
+      sickBefore: progress.sick,
       failures,
       notes,
       rerun: options.rerun,
@@ -113,38 +132,35 @@ export async function recoverData(
       report: {
         command: "recoverdata",
         ...judged,
-        autoFailover: { before: state.autoFailover, after: after.autoFailover, notRestored },
-        changes: changes.count(),
+        autoFailover: { before: guard.before, after: after.autoFailover, notRestored },
+        changes: progress.changes,
         calls: cluster.callCount(),
         tookMs: cluster.clock.now() - began,
       },
     };
   } catch (thrown) {
-    return { error: thrown, notRestored, hasChanged: changes.count() > 0 };
+    return endEarly(thrown);
   }
 }
 
-/** The views of one database; of all with undefined. */
-export function ofDatabase(
-  views: readonly PartitionView[],
-  db: string | undefined,
-): PartitionView[] {
-  return views.filter((view) => db === undefined || view.id.db === db);
-}
-
-/** @throws OpsError `refused` if no table lives in `db`: a typo must not look like success. */
-export function assertKnown(
-  db: string,
-  views: readonly PartitionView[],
-  state: ClusterState,
-): void {
-  if (views.length > 0) return;
-  const known = [...new Set(state.tables.map((table) => table.db))].filter((name) => name !== "");
-  throw new OpsError({
-    code: "refused",
-    message: `no table lives in a database named ${JSON.stringify(db)}`,
-    hint: `the databases with tables are: ${known.join(", ") || "none"}`,
+/**
+ * Looks at the cluster, and lets the plan be reviewed. A later attempt of the same run goes on with
+ * what was reviewed: what the first one did has made the cluster different.
+ */
+async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise<Look> {
+  const { planned, review, earlier, signal, onEvent } = options;
+  const seen = await look(cluster, options);
+  const { views, sick, state } = seen;
+  onEvent({
+    kind: "note",
+    text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${sick.length} not healthy`,
   });
+  if (earlier !== undefined) return seen;
+  if (planned !== undefined) assertAsPlanned(planned, seen);
+  if ((await review?.(seen.plan, signal)) !== true) return seen;
+  const again = await look(cluster, options);
+  assertAsPlanned(seen.plan, again);
+  return again;
 }
 
 /** Counts the changing steps that were done on their way to the listener. */

@@ -1,8 +1,11 @@
 import { messageOf, OpsError } from "../errors.js";
 import type { Endpoint, Op } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step } from "../model/plan.js";
-import { problemsNow, type StepContext } from "./step-context.js";
+import type { Problem } from "../model/problem.js";
+import { diagnose, servingLeader } from "./diagnose.js";
+import { observePartition, problemsNow, type StepContext } from "./step-context.js";
 import { isOpOf, newestOf, opsEnded, waitForSync } from "./waits.js";
 
 /** The first pause before an op is tried again; it doubles each time. */
@@ -29,23 +32,78 @@ export async function recoverFollower(
     if (attempt > 0) await cluster.clock.sleep(BACKOFF_MS * 2 ** (attempt - 1), signal);
     signal.throwIfAborted();
     await opsEnded(context, lane.id, -1n);
-    const problems = await problemsNow(context, lane.id, endpoint);
-    if (problems === undefined) return { result: "stale", detail: "the replica is gone" };
-    if (problems.length === 0)
-      return { result: attempt === 0 ? "already-done" : "done", detail: "" };
-    const isForced = step.isForced === true && attempt === 0;
-    if (!isForced && problems.every((one) => one.code === "behind")) {
-      return waitForSync(context, lane.id, endpoint);
-    }
-    if (!problems.some((one) => one.code === "marked-dead")) {
-      await cluster.updateTableAlive({ ...lane.id, endpoint }, false);
-    }
+    const ready = await lookBefore(context, lane, step, attempt);
+    if (ready !== undefined) return ready;
+    await unlistExLeader(context, lane, endpoint);
     const round = await recoverOnce(context, lane, endpoint);
     if (round.result !== "failed") return round;
     why = round.detail;
   }
   const times = limits.opRetries + 1;
   return { result: "failed", detail: `RecoverTable failed ${times} times; the last time: ${why}` };
+}
+
+/**
+ * Looks at the replica right before RecoverTable, and marks it dead if it is not: RecoverTable
+ * takes no replica that is marked alive (code 311).
+ *
+ * @returns How the step ends without RecoverTable; undefined if it is to be asked for.
+ */
+async function lookBefore(
+  context: StepContext,
+  lane: Lane,
+  step: Step,
+  attempt: number,
+): Promise<StepOutcome | undefined> {
+  const endpoint = step.endpoint ?? "";
+  const view = await observePartition(context, lane.id);
+  const replica = view?.replicas.find((one) => one.endpoint === endpoint);
+  if (view === undefined || replica === undefined) {
+    return { result: "stale", detail: "the replica is gone" };
+  }
+  const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+  if (problems.length === 0) {
+    return attempt === 0 ? { result: "already-done" } : { result: "done", detail: "" };
+  }
+  const refusal = refusalNow(view, replica, problems, step);
+  if (refusal !== undefined) return { result: "stale", detail: refusal };
+  const isForced = step.isForced === true && attempt === 0;
+  if (!isForced && problems.every((one) => one.code === "behind")) {
+    return waitForSync(context, lane.id, endpoint);
+  }
+  if (replica.claim.isAlive)
+    await context.cluster.updateTableAlive({ ...lane.id, endpoint }, false);
+  return undefined;
+}
+
+/**
+ * Why RecoverTable must not be asked for now: it deletes what an unloaded replica holds before
+ * anything is compared, so the leader must lead, and hold at least as much, at that moment.
+ */
+function refusalNow(
+  view: PartitionView,
+  replica: ReplicaView,
+  problems: readonly Problem[],
+  step: Step,
+): string | undefined {
+  const leader = servingLeader(view);
+  if (leader === undefined) return "nobody leads the partition now";
+  if (leader === replica) return "it leads the partition now";
+  const ahead = problems.find((one) => one.code === "ahead");
+  return ahead === undefined || step.why === "ahead" ? undefined : ahead.text;
+}
+
+/**
+ * RecoverTable takes a follower out of the leader's replication list first, but not a replica that
+ * is flagged leader: one that is fed already would fail its op at kAddReplica for ever.
+ */
+async function unlistExLeader(context: StepContext, lane: Lane, endpoint: Endpoint): Promise<void> {
+  const view = await observePartition(context, lane.id);
+  const replica = view?.replicas.find((one) => one.endpoint === endpoint);
+  const leader = view && servingLeader(view);
+  if (replica?.claim.isLeader !== true || leader === undefined || leader === replica) return;
+  if (leader.followers?.followers.has(endpoint) !== true) return;
+  await context.cluster.delReplica(leader.endpoint, lane.id, endpoint);
 }
 
 /** One RecoverTable and all that follows from it. */

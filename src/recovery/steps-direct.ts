@@ -29,6 +29,7 @@ export function loadFollower(
 ): Promise<StepOutcome> {
   return context.withLoadSlot(endpoint, async () => {
     context.signal.throwIfAborted();
+    await unlist(context, lane, endpoint);
     try {
       await context.cluster.loadTable(endpoint, {
         ...lane.id,
@@ -40,7 +41,12 @@ export function loadFollower(
       });
     } catch (thrown) {
       const isEmpty = thrown instanceof OpsError && thrown.responseCode === CREATE_TABLE_FAILED;
-      if (!isEmpty) throw thrown;
+      if (!isEmpty) {
+        // Out of reach for a moment is no reason to decide without it: the next round looks again.
+        const isPassing = thrown instanceof OpsError && thrown.retryable;
+        if (isPassing) return { result: "stale", detail: messageOf(thrown) };
+        throw thrown;
+      }
       return { result: "failed", detail: messageOf(thrown), isEmpty };
     }
     const report = await loaded(context, lane.id, endpoint, lane.lastSeen.get(endpoint) ?? 0n);
@@ -52,6 +58,18 @@ export function loadFollower(
     }
     return { result: "done", detail: `${report.recordCount} rows, offset ${report.offset}` };
   });
+}
+
+/**
+ * Takes a replica that is to be loaded out of the replication list of the leader that serves. The
+ * leader would go on from where it was with that replica before, whatever its disk kept, and feed
+ * it while it loads (OpenMLDB 0.9: replication keeps its position across the follower's restart).
+ */
+async function unlist(context: StepContext, lane: Lane, endpoint: Endpoint): Promise<void> {
+  const { cluster } = context;
+  if (lane.leader === undefined || lane.leader === endpoint) return;
+  const list = await cluster.getTableFollower(lane.leader, lane.id);
+  if (list.followers.has(endpoint)) await cluster.delReplica(lane.leader, lane.id, endpoint);
 }
 
 /** Takes the leader's role from a replica that shall not lead, before another one gets it. */

@@ -4,6 +4,8 @@
  * @throws The signal's reason, or what `work` throws.
  */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Nobody else may be listening to it any more.
+  work.catch(() => undefined);
   signal.throwIfAborted();
   let leave = () => {};
   const aborted = new Promise<never>((_resolve, reject) => {
@@ -14,6 +16,5 @@ export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Pr
     return await Promise.race([work, aborted]);
   } finally {
     signal.removeEventListener("abort", leave);
-    work.catch(() => undefined);
   }
 }

@@ -52,6 +52,7 @@ export type MutationOutcome =
   | { readonly ok: true }
   | { readonly ok: false; readonly error: unknown };
 
+/** What runs around each call that changes the cluster. */
 export interface MutationHooks {
   /** Runs to its end before the call is made; what it throws keeps the call from being made. */
   before(call: MutationCall): Promise<void>;
@@ -92,6 +93,10 @@ function changingPart(cluster: Cluster, hooks: MutationHooks): Pick<Cluster, Mut
       watch("recoverTable", { ...args[0], endpoint: args[1] }, args, () =>
         cluster.recoverTable(...args),
       ),
+    changeLeader: (...args) =>
+      watch("changeLeader", { ...args[0], endpoint: args[1] }, args, () =>
+        cluster.changeLeader(...args),
+      ),
     setPartitionFlags: (...args) =>
       watch("setPartitionFlags", args[0], args, () => cluster.setPartitionFlags(...args)),
     loadTable: (...args) =>
@@ -103,6 +108,10 @@ function changingPart(cluster: Cluster, hooks: MutationHooks): Pick<Cluster, Mut
     addReplica: (...args) =>
       watch("addReplica", { ...args[1], endpoint: args[0] }, args, () =>
         cluster.addReplica(...args),
+      ),
+    delReplica: (...args) =>
+      watch("delReplica", { ...args[1], endpoint: args[0] }, args, () =>
+        cluster.delReplica(...args),
       ),
     recoverSnapshot: (...args) =>
       watch("recoverSnapshot", { ...args[1], endpoint: args[0] }, args, () =>

@@ -1,17 +1,24 @@
 import type { Command, CommandIo } from "../commands/command.js";
 import { OpsError } from "../errors.js";
-import type { CommonFlags, GlobalFlags, SandboxFlags } from "../flags.js";
+import type {
+  CommonFlags,
+  GlobalFlags,
+  HistoryFlags,
+  RecoverDataFlags,
+  SandboxFlags,
+} from "../flags.js";
 import { safe } from "../text.js";
 import { type CommandLine, type Environment, readFlags } from "./flag-parse.js";
 import {
   confGetSpecs,
   confSetSpecs,
-  type FlagSpec,
+  historySpecs,
   inspectSpecs,
   recoverDataSpecs,
-  type SpecsFor,
+  restoreSpecs,
   sandboxSpecs,
 } from "./flag-specs.js";
+import type { FlagSpec, SpecsFor } from "./spec-makers.js";
 
 /** A command line that was found right, ready to run. */
 export interface Prepared {
@@ -77,8 +84,11 @@ function connecting(flags: CommonFlags): string {
 }
 
 function secretsOf(flags: CommonFlags): string[] {
-  const cert = flags.zkCert ?? "";
-  return [cert, cert.slice(cert.indexOf(":") + 1), flags.password];
+  return [...certTexts(flags), flags.password];
+}
+
+function certTexts({ zkCert = "" }: Pick<CommonFlags, "zkCert">): string[] {
+  return [zkCert, zkCert.slice(zkCert.indexOf(":") + 1)];
 }
 
 function checkUser(flags: CommonFlags): void {
@@ -87,6 +97,26 @@ function checkUser(flags: CommonFlags): void {
     code: "usage",
     message: "there is a password, but no user",
     hint: "give the user with --user",
+  });
+}
+
+function checkHistory(flags: HistoryFlags): void {
+  if (flags.zkCluster.length === 0 || flags.zkRootPath !== undefined) return;
+  throw new OpsError({
+    code: "usage",
+    message: "there is --zk_cluster, but no --zk_root_path",
+    hint: "such as --zk_root_path=/openmldb",
+  });
+}
+
+function checkRecoverData(flags: RecoverDataFlags): void {
+  checkUser(flags);
+  const { acceptDataLoss, leader } = flags;
+  if (acceptDataLoss.length === leader.length) return;
+  throw new OpsError({
+    code: "usage",
+    message: `--accept_data_loss names ${acceptDataLoss.length} partitions and --leader ${leader.length} replicas`,
+    hint: "give one --leader for each --accept_data_loss, in the same order",
   });
 }
 
@@ -119,7 +149,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     specs: recoverDataSpecs,
     secrets: secretsOf,
     announcement: connecting,
-    check: checkUser,
+    check: checkRecoverData,
     load: () => import("../commands/recoverdata.js"),
   }),
   entryOf({
@@ -151,6 +181,27 @@ export const COMMANDS: readonly CommandEntry[] = [
     announcement: connecting,
     check: checkUser,
     load: () => import("../commands/confset.js"),
+  }),
+  entryOf({
+    name: "restore",
+    summary: "put auto_failover back after a run that was killed; does nothing else",
+    examples: [`restore ${cluster}`],
+    specs: restoreSpecs,
+    secrets: secretsOf,
+    announcement: connecting,
+    check: checkUser,
+    load: () => import("../commands/restore.js"),
+  }),
+  entryOf({
+    name: "history",
+    summary: "list the runs of this tool, or show the one with --id",
+    examples: ["history", "history --id=20260102T030405Z-1a2b3c4d", `history ${cluster}`],
+    specs: historySpecs,
+    secrets: certTexts,
+    announcement: (flags) =>
+      flags.zkCluster.length === 0 ? "reading journals" : "reading journals and ZooKeeper ...",
+    check: checkHistory,
+    load: () => import("../commands/history.js"),
   }),
   entryOf({
     name: "sandbox",

@@ -1,8 +1,8 @@
 import { Parser } from "yargs/helpers";
 import { OpsError } from "../errors.js";
 import { safe } from "../text.js";
-import type { FlagSpec, SpecsFor } from "./flag-specs.js";
 import { badValue } from "./flag-values.js";
+import type { FlagSpec, SpecsFor } from "./spec-makers.js";
 
 /** Variables of the environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -159,8 +159,10 @@ function flagValue(spec: FlagSpec<unknown>, line: CommandLine, environment: Envi
 }
 
 function onlyValue(spec: FlagSpec<unknown>, given: readonly string[]): string {
-  const [value = "", second] = given;
-  if (second !== undefined) throw badValue(`--${spec.name}`, `given ${given.length} times`);
+  const [first = "", second] = given;
+  const value = spec.isList === true ? given.join(",") : first;
+  if (spec.isList !== true && second !== undefined)
+    throw badValue(`--${spec.name}`, `given ${given.length} times`);
   if (value === "") {
     throw badValue(
       `--${spec.name}`,

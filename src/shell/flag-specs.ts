@@ -4,9 +4,13 @@ import type {
   ConfGetFlags,
   ConfSetFlags,
   GlobalFlags,
+  HistoryFlags,
   InspectFlags,
+  LockFlags,
   RecoverDataFlags,
+  RestoreFlags,
   SandboxFlags,
+  StateFlags,
 } from "../flags.js";
 import {
   anyText,
@@ -15,69 +19,21 @@ import {
   duration,
   durationText,
   integer,
+  listOf,
   passwordInFile,
   readableFile,
-  trueOrFalse,
-  type ValueParser,
   zkServers,
 } from "./flag-values.js";
-
-/** One flag (or word) of a command: its spelling, what it means, and how its value is read. */
-export interface FlagSpec<T> {
-  /** With underscores and without dashes, such as `zk_cluster`. */
-  readonly name: string;
-  /** What stands for the value in help; undefined for a switch, which needs no value. */
-  readonly placeholder: string | undefined;
-  readonly help: string;
-  readonly parse: ValueParser<T>;
-  /** The value if nothing was given, or the example that is shown if something must be. */
-  readonly absent: { readonly value: T } | { readonly example: string };
-  /** The default as help shows it; left out if there is nothing to show. */
-  readonly defaultText?: string;
-  /** A value that is never shown or logged. */
-  readonly isSecret?: boolean;
-  /** A word after the command instead of a flag; in the order of the specs. */
-  readonly isWord?: boolean;
-  /** Whether `OPENMLDB_OPS_<NAME>` gives the default; true if left out. */
-  readonly hasEnvironment?: boolean;
-  /** A second variable whose value is taken as it is, for secrets without a file. */
-  readonly verbatimVariable?: { readonly name: string; readonly value: (text: string) => T };
-}
-
-/** A spec for every field of a command's flags. */
-export type SpecsFor<F> = { readonly [K in keyof F]: FlagSpec<F[K]> };
-
-/** Name, placeholder and explanation of a flag. */
-type Naming = readonly [name: string, placeholder: string, help: string];
-
-function needed<T>([name, placeholder, help]: Naming, parse: ValueParser<T>, example: string) {
-  return { name, placeholder, help, parse, absent: { example } };
-}
-
-function optional<T>([name, placeholder, help]: Naming, parse: ValueParser<T>) {
-  const absent: { readonly value: T | undefined } = { value: undefined };
-  return { name, placeholder, help, parse, absent };
-}
-
-function withDefault<T>([name, placeholder, help]: Naming, parse: ValueParser<T>, text: string) {
-  return {
-    name,
-    placeholder,
-    help,
-    parse,
-    absent: { value: parse(text, name) },
-    defaultText: text,
-  };
-}
-
-function toggle(name: string, help: string, isOn = false): FlagSpec<boolean> {
-  const spec = { name, placeholder: undefined, help, parse: trueOrFalse, absent: { value: isOn } };
-  return isOn ? { ...spec, defaultText: "true" } : spec;
-}
-
-function wordOf<T>(spec: FlagSpec<T>): FlagSpec<T> {
-  return { ...spec, isWord: true, hasEnvironment: false };
-}
+import { planSpecs } from "./plan-specs.js";
+import {
+  needed,
+  optional,
+  type SpecsFor,
+  toggle,
+  withDefault,
+  withNone,
+  wordOf,
+} from "./spec-makers.js";
 
 const HOUR = 3_600_000;
 /** The longest limit: the timers of Node.js cannot wait for longer than 24.8 days. */
@@ -154,9 +110,35 @@ const commonSpecs: SpecsFor<CommonFlags> = {
 
 const onlyDb = optional(["db", "NAME", "this database only"], anyText);
 
+const stateSpecs: SpecsFor<StateFlags> = {
+  stateDir: {
+    ...optional(["state_dir", "FOLDER", "where the journals of runs are kept"], anyText),
+    defaultText: "~/.local/state/openmldb-ops",
+  },
+};
+
+const lockSpecs: SpecsFor<LockFlags> = {
+  waitLockMs: withDefault(
+    ["wait_lock", "TIME", "how long to wait for another run on this cluster to end"],
+    duration(0, LONGEST),
+    durationText(0),
+  ),
+};
+
 /** Flags of `recoverdata`. */
 export const recoverDataSpecs: SpecsFor<RecoverDataFlags> = {
   ...commonSpecs,
+  ...planSpecs,
+  ...lockSpecs,
+  keepOff: toggle(
+    "keep_off",
+    "switch auto_failover off again if somebody switches it on in the middle",
+  ),
+  ...stateSpecs,
+  resume: {
+    ...toggle("resume", "continue the last run of this cluster that did not end well"),
+    hasEnvironment: false,
+  },
   db: onlyDb,
   concurrency: withDefault(
     ["concurrency", "N", "partitions worked on at the same time"],
@@ -168,6 +150,22 @@ export const recoverDataSpecs: SpecsFor<RecoverDataFlags> = {
     integer(1, 64),
     "3",
   ),
+  acceptDataLoss: {
+    ...withNone(
+      ["accept_data_loss", "DB.TABLE:PID", "give up what cannot be kept there (with --leader)"],
+      listOf(/^(\S+:\d+)$/, "a partition, such as db1.t1:0"),
+    ),
+    isList: true,
+    hasEnvironment: false,
+  },
+  leader: {
+    ...withNone(
+      ["leader", "ENDPOINT", "the replica that leads then; one for each --accept_data_loss"],
+      listOf(/^\S+$/, "an endpoint"),
+    ),
+    isList: true,
+    hasEnvironment: false,
+  },
   opRetries: withDefault(
     ["op_retries", "N", "how often a failed op of the nameserver is tried again"],
     integer(0, 20),
@@ -202,6 +200,7 @@ export const confGetSpecs: SpecsFor<ConfGetFlags> = {
 /** Flags of `confset`. */
 export const confSetSpecs: SpecsFor<ConfSetFlags> = {
   ...commonSpecs,
+  ...lockSpecs,
   key: wordOf(
     needed(
       ["key", "KEY", "what to set: auto_failover"],
@@ -216,6 +215,32 @@ export const confSetSpecs: SpecsFor<ConfSetFlags> = {
       "confset auto_failover true",
     ),
   ),
+};
+
+/** Flags of `restore`. */
+export const restoreSpecs: SpecsFor<RestoreFlags> = { ...commonSpecs, ...lockSpecs };
+
+/** Flags of `history`. */
+export const historySpecs: SpecsFor<HistoryFlags> = {
+  id: {
+    ...optional(
+      ["id", "ID", "show this run; its beginning is enough if it is the only one"],
+      anyText,
+    ),
+    hasEnvironment: false,
+  },
+  ...stateSpecs,
+  zkCluster: {
+    ...commonSpecs.zkCluster,
+    help: "show the runs that this cluster remembers too",
+    absent: { value: [] },
+  },
+  zkRootPath: { ...commonSpecs.zkRootPath, absent: { value: undefined } },
+  zkAuthSchema: commonSpecs.zkAuthSchema,
+  zkCert: commonSpecs.zkCert,
+  zkTimeoutMs: commonSpecs.zkTimeoutMs,
+  zkSessionTimeoutMs: commonSpecs.zkSessionTimeoutMs,
+  ...globalSpecs,
 };
 
 /** Flags of `sandbox`. */

@@ -82,6 +82,16 @@ export function durationText(ms: number): string {
   return `${ms / (UNIT_MS[unit] ?? 1)}${unit}`;
 }
 
+/** Values separated by commas, each of a form that `what` names. */
+export function listOf(form: RegExp, what: string): ValueParser<readonly string[]> {
+  return (text, source) => {
+    const values = text.split(",");
+    const bad = values.find((value) => !form.test(value));
+    if (bad === undefined) return values;
+    throw badValue(source, `"${safe(bad)}" is not ${what}`);
+  };
+}
+
 /** ZooKeeper servers, each written as `host:port`. */
 export const zkServers: ValueParser<readonly string[]> = (text) =>
   parseZkHosts(text).map(hostPortText);

@@ -8,8 +8,8 @@ import {
   VARIABLE_PREFIX,
   variableOf,
 } from "./flag-parse.js";
-import type { FlagSpec } from "./flag-specs.js";
 import { nearest } from "./nearest.js";
+import type { FlagSpec } from "./spec-makers.js";
 
 /** What a command line asks for. */
 export type Invocation =

@@ -16,10 +16,25 @@ function hintOf(thrown: unknown): string | undefined {
   return thrown instanceof OpsError ? thrown.hint : unexpectedHint;
 }
 
+/** The lines that come before {@link errorText}: what it sums up. Empty for most errors. */
+export function detailLines(thrown: unknown): string[] {
+  return detailsOf(thrown).map(safe);
+}
+
+function detailsOf(thrown: unknown): readonly string[] {
+  return thrown instanceof OpsError ? thrown.details : [];
+}
+
 /** An error for programs: one JSON document with its line break. */
 export function errorDocument(thrown: unknown, exitCode: number): string {
   const code = thrown instanceof OpsError ? thrown.code : "unexpected";
-  const error = { code, message: messageOf(thrown), hint: hintOf(thrown) };
+  const details = detailsOf(thrown);
+  const error = {
+    code,
+    message: messageOf(thrown),
+    hint: hintOf(thrown),
+    ...(details.length === 0 ? {} : { details }),
+  };
   return `${jsonText({ schemaVersion: SCHEMA_VERSION, error, exitCode })}\n`;
 }
 

@@ -14,7 +14,7 @@ import { VirtualClock } from "../../src/sandbox/virtual-clock.js";
 import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
 
 /** The limits that the command line has by default. */
-const LIMITS: Limits = {
+export const LIMITS: Limits = {
   concurrency: 32,
   loadsPerTablet: 3,
   opRetries: 3,

@@ -1,0 +1,169 @@
+import { connectZooKeeper } from "../cluster/zookeeper-client.js";
+import { messageOf, OpsError } from "../errors.js";
+import { EXIT } from "../exit-codes.js";
+import type { HistoryFlags } from "../flags.js";
+import {
+  durationOf,
+  listText,
+  plansOf,
+  type RunLine,
+  runLine,
+  runText,
+  statusOf,
+  stepsOf,
+} from "../journal/describe.js";
+import { callsOf, listRunIds, type ReadRun, readRun } from "../journal/read-runs.js";
+import { defaultStateDir } from "../journal/who.js";
+import { readRunsInShort } from "../journal/zk-history.js";
+import { jsonText, safe } from "../text.js";
+import type { CommandIo } from "./command.js";
+
+const SCHEMA_VERSION = 1;
+
+/**
+ * Lists the runs of this tool, newest first, or shows one of them. Changes nothing.
+ *
+ * @returns 0.
+ * @throws OpsError `usage` if no run, or more than one, has the wanted id.
+ */
+export async function run(flags: HistoryFlags, io: CommandIo): Promise<number> {
+  const stateDir = flags.stateDir ?? defaultStateDir();
+  const fromZooKeeper = await runsInZooKeeper(flags, io);
+  const ids = await journalIds(stateDir, io);
+  if (flags.id !== undefined) {
+    await showOne(flags.id, { flags, io, stateDir, ids, fromZooKeeper });
+    return EXIT.ok;
+  }
+  const lines: RunLine[] = [];
+  for (const id of ids) lines.push(runLine(await readRun(stateDir, id)));
+  const others = fromZooKeeper.filter((one) => !ids.includes(one.id));
+  const all = [...lines, ...others].sort(newestFirst);
+  io.stdout.write(
+    flags.output === "json"
+      ? `${jsonText({ schemaVersion: SCHEMA_VERSION, runs: all.map(lineJson) })}\n`
+      : listText(all, io.hasColor),
+  );
+  return EXIT.ok;
+}
+
+function newestFirst(a: RunLine, b: RunLine): number {
+  return keyOf(a) < keyOf(b) ? 1 : -1;
+}
+
+function keyOf({ run, id }: RunLine): string {
+  // Both begin with the time; the id alone is what a damaged journal has.
+  return run === undefined ? id : `${run.time.replaceAll(/[-:]/g, "").replace(/\.\d+/, "")}${id}`;
+}
+
+async function journalIds(stateDir: string, io: CommandIo): Promise<string[]> {
+  try {
+    return await listRunIds(stateDir);
+  } catch (error) {
+    io.log.warn(`the journals in ${safe(stateDir)} cannot be listed: ${safe(messageOf(error))}`);
+    return [];
+  }
+}
+
+/** The runs that the cluster remembers; none if it is not asked, or does not answer. */
+async function runsInZooKeeper(flags: HistoryFlags, io: CommandIo): Promise<RunLine[]> {
+  if (flags.zkCluster.length === 0 || flags.zkRootPath === undefined) return [];
+  try {
+    const zk = await connectZooKeeper({
+      hosts: flags.zkCluster.join(","),
+      timeoutMs: flags.zkTimeoutMs,
+      sessionTimeoutMs: flags.zkSessionTimeoutMs,
+      authScheme: flags.zkAuthSchema,
+      authCert: flags.zkCert,
+      signal: io.signal,
+    });
+    try {
+      const note = (text: string) => io.log.warn(safe(text));
+      const runs = await readRunsInShort(zk, flags.zkRootPath, note);
+      return runs.map(({ run, end }) => ({
+        id: run.id,
+        run,
+        end,
+        counts: undefined,
+        source: "zookeeper",
+        notes: [],
+      }));
+    } finally {
+      await zk.close();
+    }
+  } catch (error) {
+    io.signal.throwIfAborted();
+    io.log.warn(`the runs that ZooKeeper knows are not shown: ${safe(messageOf(error))}`);
+    return [];
+  }
+}
+
+interface Known {
+  readonly flags: HistoryFlags;
+  readonly io: CommandIo;
+  readonly stateDir: string;
+  readonly ids: readonly string[];
+  readonly fromZooKeeper: readonly RunLine[];
+}
+
+async function showOne(wanted: string, known: Known): Promise<void> {
+  const { flags, io, stateDir, ids, fromZooKeeper } = known;
+  const id = oneId(wanted, [...new Set([...ids, ...fromZooKeeper.map((one) => one.id)])]);
+  const read = ids.includes(id) ? await readRun(stateDir, id) : undefined;
+  const line = read === undefined ? fromZooKeeper.find((one) => one.id === id) : runLine(read);
+  if (line === undefined) return;
+  io.stdout.write(
+    flags.output === "json"
+      ? `${jsonText({ schemaVersion: SCHEMA_VERSION, run: runJson(line, read) })}\n`
+      : runText(line, read, io.hasColor),
+  );
+}
+
+/** @throws OpsError `usage` unless exactly one id is, or begins with, what is wanted. */
+function oneId(wanted: string, ids: readonly string[]): string {
+  const found = ids.includes(wanted) ? [wanted] : ids.filter((id) => id.startsWith(wanted));
+  const [id, second] = found;
+  if (id !== undefined && second === undefined) return id;
+  throw new OpsError({
+    code: "usage",
+    message:
+      id === undefined
+        ? `there is no run ${safe(wanted)}`
+        : `${found.length} runs begin with ${safe(wanted)}`,
+    hint: "openmldb-ops history lists the runs (with the same --state_dir and --zk_cluster)",
+  });
+}
+
+function lineJson(line: RunLine) {
+  const { id, run, end, counts, source, notes } = line;
+  return {
+    id,
+    time: run?.time ?? null,
+    command: run?.command ?? null,
+    result: statusOf(line),
+    exitCode: end?.exitCode ?? null,
+    durationMs: durationOf(line) ?? null,
+    counts: end?.counts ?? counts ?? null,
+    host: run?.host ?? null,
+    user: run?.user ?? null,
+    pid: run?.pid ?? null,
+    cluster: run?.cluster ?? null,
+    source,
+    notes,
+  };
+}
+
+function runJson(line: RunLine, read: ReadRun | undefined) {
+  const { run, end } = line;
+  return {
+    ...lineJson(line),
+    version: run?.version ?? null,
+    commandLine: run?.commandLine ?? null,
+    flags: run?.flags ?? null,
+    resumes: run?.resumes ?? null,
+    detail: end?.detail ?? null,
+    journal: read?.path ?? null,
+    plan: read && plansOf(read),
+    steps: read && stepsOf(read),
+    calls: read && callsOf(read),
+  };
+}

@@ -1,0 +1,36 @@
+import type { ZooKeeper } from "../cluster/zookeeper.js";
+import type { CommonFlags, StateFlags } from "../flags.js";
+import { type Journal, openJournal } from "../journal/journal.js";
+import { defaultStateDir } from "../journal/who.js";
+import { safe } from "../text.js";
+import type { CommandIo } from "./command.js";
+
+/** What is known of a run beside its flags. */
+export interface KeptRun {
+  /** Name of the command. */
+  readonly command: string;
+  /** Id of the run, the same as in its lock; a new one if left out. */
+  readonly id?: string | undefined;
+  /** Where the run is kept in short too; left out: nowhere. */
+  readonly zk?: ZooKeeper | undefined;
+}
+
+/** Opens the journal of a run of a command, as its flags want it. Never throws. */
+export function keepJournal(
+  flags: CommonFlags & StateFlags & { readonly resume?: boolean },
+  io: CommandIo,
+  { command, id, zk }: KeptRun,
+): Promise<Journal> {
+  return openJournal({
+    stateDir: flags.stateDir ?? defaultStateDir(),
+    command,
+    argv: process.argv.slice(2),
+    flags,
+    cluster: { zkCluster: flags.zkCluster, zkRootPath: flags.zkRootPath },
+    isResuming: flags.resume ?? false,
+    zk,
+    id,
+    note: (text) => io.log.info(safe(text)),
+    warn: (text) => io.log.warn(safe(text)),
+  });
+}

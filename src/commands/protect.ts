@@ -1,0 +1,98 @@
+import type { OpenedCluster } from "../cluster/open.js";
+import { messageOf, OpsError } from "../errors.js";
+import { EXIT } from "../exit-codes.js";
+import type { CommonFlags } from "../flags.js";
+import type { OnEvent } from "../model/outcome.js";
+import { type RunOwner, thisProcess } from "../protection/owner.js";
+import { type Leftover, type RunParts, settleLeftover } from "../protection/take-over.js";
+import type { CommandIo } from "./command.js";
+import { eventLine } from "./progress.js";
+import { commandLine } from "./rerun.js";
+
+/** What a command chooses about its protection; the rest comes from its flags. */
+export interface ProtectOptions {
+  /** The command with its words, such as `["confset", "auto_failover", "true"]`. */
+  readonly words: readonly string[];
+  readonly waitLockMs?: number;
+  readonly keepsOff?: boolean;
+  /** Ends the run; the signals of the process if left out. */
+  readonly signal?: AbortSignal;
+  /** Told on stderr if left out. */
+  readonly onEvent?: OnEvent;
+  /** Who runs; made up if left out. */
+  readonly owner?: RunOwner;
+}
+
+/** What the lock, the marker and the guard of a command work with. */
+export function runParts(
+  { cluster, zk, rootPath }: OpenedCluster,
+  flags: CommonFlags,
+  io: CommandIo,
+  options: ProtectOptions,
+): RunParts {
+  return {
+    cluster,
+    zk,
+    rootPath,
+    owner: options.owner ?? thisProcess(commandLine(options.words, flags)),
+    sessionTimeoutMs: flags.zkSessionTimeoutMs,
+    waitLockMs: options.waitLockMs ?? 0,
+    keepsOff: options.keepsOff ?? false,
+    signal: options.signal ?? io.signal,
+    stopSignal: io.signal,
+    onEvent:
+      options.onEvent ??
+      ((event) => {
+        const line = eventLine(event);
+        if (line !== undefined) io.log[line.level](line.text);
+      }),
+  };
+}
+
+/** The command that puts auto_failover back, for people. */
+export function restoreCommand(flags: CommonFlags): string {
+  return commandLine(["restore"], flags);
+}
+
+/** Says, as the last line of a run, that auto_failover is not as it was. */
+export function tellNotRestored(why: string, flags: CommonFlags, io: CommandIo): void {
+  io.stderr.write(
+    `openmldb-ops: auto_failover could not be put back (${why}); do it by hand: ${restoreCommand(flags)}\n`,
+  );
+}
+
+/**
+ * For commands that only look: puts back what a run that died left of auto_failover. One that may
+ * not write to ZooKeeper, or finds another run at work, says so and looks all the same.
+ *
+ * @returns Ends the command, given its own exit code: `notRestored` wins if the value is not back.
+ */
+export async function settleFirst(
+  opened: OpenedCluster,
+  flags: CommonFlags,
+  io: CommandIo,
+  name: string,
+): Promise<(exitCode: number) => number> {
+  const left = await settled(runParts(opened, flags, io, { words: [name] }), io);
+  if (left?.kind === "busy") {
+    io.log.info(`auto_failover is left as it is: ${messageOf(left.error)}`);
+  }
+  return (exitCode) => {
+    if (left?.kind !== "failed") return exitCode;
+    tellNotRestored(left.why, flags, io);
+    return EXIT.notRestored;
+  };
+}
+
+async function settled(parts: RunParts, io: CommandIo): Promise<Leftover | undefined> {
+  try {
+    return await settleLeftover(parts);
+  } catch (thrown) {
+    io.signal.throwIfAborted();
+    if (!(thrown instanceof OpsError) || thrown.code === "no-cluster") throw thrown;
+    io.log.warn(
+      `what an earlier run may have left of auto_failover is not put back: ${messageOf(thrown)}`,
+    );
+    return undefined;
+  }
+}

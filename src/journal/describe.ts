@@ -1,0 +1,218 @@
+import { type Cell, type Column, safe, table } from "../text.js";
+import { type CallStory, callsOf, countCalls, isRunning, type ReadRun } from "./read-runs.js";
+import type { CallCounts, EndRecord, EventRecord, RunRecord } from "./record.js";
+import { targetText } from "./resume.js";
+
+/** A run as one line of a list shows it. */
+export interface RunLine {
+  readonly id: string;
+  /** Undefined if the first line of its journal is damaged. */
+  readonly run: RunRecord | undefined;
+  readonly end: EndRecord | undefined;
+  /** Undefined if only ZooKeeper knows the run, and it has not ended. */
+  readonly counts: CallCounts | undefined;
+  /** Whether the journal is on this machine, or only ZooKeeper knows the run. */
+  readonly source: "journal" | "zookeeper";
+  readonly notes: readonly string[];
+}
+
+/** The line of a run that has a journal. */
+export function runLine(read: ReadRun): RunLine {
+  const { id, run, end, notes } = read;
+  return { id, run, end, counts: countCalls(callsOf(read)), source: "journal", notes };
+}
+
+/** How a run ended, in a word: its result, `running`, `unfinished`, or `unknown` if it was elsewhere. */
+export function statusOf({ run, end, source }: Pick<RunLine, "run" | "end" | "source">): string {
+  if (end !== undefined) return end.result;
+  if (run !== undefined && isRunning(run, end)) return "running";
+  return source === "journal" ? "unfinished" : "unknown";
+}
+
+/** Milliseconds from the begin to the end; undefined if one of them is not known. */
+export function durationOf({ run, end }: Pick<RunLine, "run" | "end">): number | undefined {
+  if (run === undefined || end === undefined) return undefined;
+  return Math.max(0, Date.parse(end.time) - Date.parse(run.time));
+}
+
+const LIST: readonly Column[] = [
+  { title: "id" },
+  { title: "time" },
+  { title: "command" },
+  { title: "result" },
+  { title: "duration", align: "right" },
+  { title: "changes", align: "right" },
+  { title: "cluster" },
+  { title: "known from" },
+];
+
+/** The list of runs, one a line; notes on damaged journals after it. */
+export function listText(lines: readonly RunLine[], hasColor: boolean): string {
+  if (lines.length === 0) return "no runs yet\n";
+  const rows = lines.map((line): Cell[] => [
+    line.id,
+    line.run?.time ?? "-",
+    line.run?.command ?? "-",
+    statusCell(line),
+    durationText(durationOf(line)),
+    String(line.end?.counts.done ?? line.counts?.done ?? "-"),
+    line.run === undefined ? "-" : clusterText(line.run),
+    sourceText(line),
+  ]);
+  const notes = lines.flatMap((line) => line.notes.map((note) => `${line.id}: ${safe(note)}\n`));
+  return table(LIST, rows, hasColor) + notes.join("");
+}
+
+function sourceText({ source, run }: RunLine): string {
+  return source === "journal" ? "journal" : `ZooKeeper only (${run?.host ?? "?"})`;
+}
+
+function statusCell(line: Pick<RunLine, "run" | "end" | "source">): Cell {
+  const text = statusOf(line);
+  if (text === "ok") return { text, color: "good" };
+  return { text, color: text === "running" ? "faint" : "doubtful" };
+}
+
+function durationText(ms: number | undefined): string {
+  return ms === undefined ? "-" : `${(ms / 1000).toFixed(1)} s`;
+}
+
+function clusterText({ cluster }: RunRecord): string {
+  return `${cluster.zkCluster.join(",")}${cluster.zkRootPath}`;
+}
+
+/** Everything that is known of one run. */
+export function runText(line: RunLine, read: ReadRun | undefined, hasColor: boolean): string {
+  const head = table([{ title: "run" }, { title: line.id }], headRows(line, read), hasColor);
+  const notes = line.notes.map((note) => `note: ${safe(note)}\n`).join("");
+  if (read === undefined)
+    return `${head}${notes}Only ZooKeeper knows this run: its journal is on another machine.\n`;
+  const flags = Object.entries(line.run?.flags ?? {}).map(([name, value]) => [
+    name,
+    typeof value === "string" ? value : JSON.stringify(value),
+  ]);
+  const sections: [string, string][] = [
+    ["Flags", table([{ title: "flag" }, { title: "value" }], flags)],
+    ["Plan", planTable(read)],
+    ["Steps", stepTable(read, hasColor)],
+    ["Calls that change the cluster", callTable(callsOf(read), hasColor)],
+    ["Notes", noteLines(read)],
+  ];
+  return head + notes + sections.map(([title, text]) => `\n${title}\n${text}`).join("");
+}
+
+function headRows(line: RunLine, read: ReadRun | undefined): Cell[][] {
+  const { run, end, counts } = line;
+  const done = end?.counts ?? counts;
+  const unknown = done === undefined ? 0 : done.intents - done.done - done.failed;
+  const rows: Cell[][] = [["result", statusCell(line)]];
+  if (end !== undefined) rows.push(["exit code", String(end.exitCode)]);
+  if (end?.detail !== undefined) rows.push(["detail", end.detail]);
+  if (run !== undefined) {
+    rows.push(
+      ["began", run.time],
+      ["took", durationText(durationOf(line))],
+      ["by", `${run.user} on ${run.host} (pid ${run.pid}), openmldb-ops ${run.version}`],
+      ["command", ["openmldb-ops", ...run.commandLine].join(" ")],
+      ["cluster", clusterText(run)],
+    );
+    if (run.resumes !== undefined) rows.push(["continues", run.resumes]);
+  }
+  if (done !== undefined) {
+    rows.push(["changes", `${done.done} done, ${done.failed} failed, ${unknown} not known`]);
+  }
+  if (read !== undefined) rows.push(["journal", read.path]);
+  return rows;
+}
+
+type EventOf<K extends EventRecord["kind"]> = Extract<EventRecord, { readonly kind: K }>;
+
+/** The plans of all partitions in the order in which they were made. */
+export function plansOf({ records }: ReadRun): EventOf<"plan">[] {
+  return records.filter((one) => one.kind === "plan");
+}
+
+/** The steps that have ended, and after them those that have only begun. */
+export function stepsOf({ records }: ReadRun): (EventOf<"step-ended"> | EventOf<"step-started">)[] {
+  const ended = records.filter((one) => one.kind === "step-ended");
+  const keyOf = (one: { partition: string; step: string; endpoint?: string | undefined }) =>
+    JSON.stringify([one.partition, one.step, one.endpoint]);
+  const open = new Map<string, EventOf<"step-started">[]>();
+  for (const one of records) {
+    if (one.kind === "step-started") {
+      open.set(keyOf(one), [...(open.get(keyOf(one)) ?? []), one]);
+    } else if (one.kind === "step-ended") {
+      open.get(keyOf(one))?.pop();
+    }
+  }
+  return [...ended, ...[...open.values()].flat()];
+}
+
+function planTable(read: ReadRun): string {
+  const rows = plansOf(read).map(({ partition, round, leader, steps, blocked }) => [
+    partition,
+    String(round),
+    leader ?? "-",
+    blocked === undefined
+      ? steps.map((one) => `${one.step} ${one.endpoint ?? ""}`.trim()).join(", ") || "nothing to do"
+      : `left alone: ${blocked}`,
+  ]);
+  return table(
+    [
+      { title: "partition" },
+      { title: "round", align: "right" },
+      { title: "leader" },
+      { title: "steps" },
+    ],
+    rows,
+  );
+}
+
+function stepTable(read: ReadRun, hasColor: boolean): string {
+  const rows = stepsOf(read).map((one): Cell[] => [
+    one.time,
+    one.partition,
+    one.step,
+    one.endpoint ?? "-",
+    ...(one.kind === "step-ended"
+      ? [resultCell(one.result), durationText(one.tookMs), one.detail ?? ""]
+      : [resultCell("not ended"), "-", ""]),
+  ]);
+  const columns = ["time", "partition", "step", "endpoint", "result", "took", "detail"];
+  return table(
+    columns.map((title) => ({ title })),
+    rows,
+    hasColor,
+  );
+}
+
+function callTable(calls: readonly CallStory[], hasColor: boolean): string {
+  const rows = calls.map(({ intent, outcome }): Cell[] => [
+    intent.time,
+    intent.method,
+    targetText(intent.target) || intent.args.map(String).join(" "),
+    outcome === undefined
+      ? resultCell("not known")
+      : outcome.isOk
+        ? resultCell("done")
+        : { text: `failed: ${outcome.error ?? ""}`, color: "bad" },
+  ]);
+  return table(
+    ["time", "call", "target", "outcome"].map((title) => ({ title })),
+    rows,
+    hasColor,
+  );
+}
+
+function resultCell(text: string): Cell {
+  const isGood = text === "done" || text === "already-done";
+  return { text, color: isGood ? "good" : text === "failed" ? "bad" : "doubtful" };
+}
+
+function noteLines({ records }: ReadRun): string {
+  return records
+    .map((one) =>
+      one.kind === "note" || one.kind === "warning" ? `${one.time} ${safe(one.text)}\n` : "",
+    )
+    .join("");
+}

@@ -1,0 +1,59 @@
+import type { RunEvent } from "../model/outcome.js";
+import { partitionName } from "../model/partition-view.js";
+import type { Step } from "../model/plan.js";
+import type { EventRecord, StepRecord } from "./record.js";
+
+/** An event of a run as the journal keeps it. */
+export function eventRecord(event: RunEvent, time: string): EventRecord {
+  switch (event.kind) {
+    case "note":
+    case "warning":
+      return { kind: event.kind, time, text: event.text };
+    case "lane": {
+      const { id, leader, steps, blocked } = event.lane;
+      return {
+        kind: "plan",
+        time,
+        partition: partitionName(id),
+        round: event.round,
+        leader,
+        steps: steps.map(stepRecord),
+        blocked: blocked?.text,
+      };
+    }
+    case "step-started":
+      return {
+        kind: "step-started",
+        time,
+        partition: partitionName(event.id),
+        ...stepRecord(event.step),
+      };
+    case "step-ended":
+      return {
+        kind: "step-ended",
+        time,
+        partition: partitionName(event.id),
+        ...stepRecord(event.step),
+        result: event.outcome.result,
+        detail: "detail" in event.outcome ? event.outcome.detail : "",
+        tookMs: event.tookMs,
+      };
+    case "partition-note":
+      return {
+        kind: "note",
+        time,
+        text: `${partitionName(event.id)}: ${event.notes.join("; ")}`,
+      };
+    case "lane-ended":
+      return {
+        kind: "partition-ended",
+        time,
+        partition: partitionName(event.id),
+        failure: event.failure && `${event.failure.step}: ${event.failure.detail}`,
+      };
+  }
+}
+
+function stepRecord(step: Step): StepRecord {
+  return { step: step.kind, endpoint: step.endpoint, why: step.why };
+}

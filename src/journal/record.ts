@@ -1,0 +1,213 @@
+import type { MutationCall } from "../recovery/watch-mutations.js";
+
+/** Version of the journal's lines; a reader skips kinds of lines that it does not know. */
+export const JOURNAL_VERSION = 1;
+
+/** A cluster, by how it was reached. */
+export interface ClusterName {
+  /** ZooKeeper servers as `host:port`. */
+  readonly zkCluster: readonly string[];
+  readonly zkRootPath: string;
+}
+
+/** The first line of a journal: who began what, and when. */
+export interface RunRecord {
+  readonly kind: "run";
+  readonly journalVersion: number;
+  readonly id: string;
+  /** ISO 8601, UTC, as every `time` of a journal. */
+  readonly time: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly user: string;
+  /** Version of this tool. */
+  readonly version: string;
+  /** Name of the command, such as `recoverdata`. */
+  readonly command: string;
+  /** The arguments as they were typed, secrets removed. */
+  readonly commandLine: readonly string[];
+  /** The flags that were in force, defaults and environment included, secrets removed. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly cluster: ClusterName;
+  /** The run that this one continues. */
+  readonly resumes?: string;
+}
+
+/** Written, and on the disk, before a call that changes the cluster is made. */
+export interface IntentRecord {
+  readonly kind: "intent";
+  readonly time: string;
+  /** Unique within the run: pairs the intent with its outcome. */
+  readonly call: string;
+  readonly method: string;
+  readonly target: MutationCall["target"];
+  readonly args: MutationCall["args"];
+}
+
+/** How a call ended. An intent without one may or may not have had its effect. */
+export interface OutcomeRecord {
+  readonly kind: "outcome";
+  readonly time: string;
+  readonly call: string;
+  readonly isOk: boolean;
+  /** Why it failed; absent if it did not. */
+  readonly error?: string;
+}
+
+/** A step of a plan. */
+export interface StepRecord {
+  readonly step: string;
+  readonly endpoint?: string | undefined;
+  /** The problem that it answers. */
+  readonly why: string;
+}
+
+/** What happened during the run; `partition` is a name such as `db1.t1:0`. */
+export type EventRecord =
+  | { readonly kind: "note" | "warning"; readonly time: string; readonly text: string }
+  | {
+      readonly kind: "plan";
+      readonly time: string;
+      readonly partition: string;
+      readonly round: number;
+      readonly leader?: string | undefined;
+      readonly steps: readonly StepRecord[];
+      /** Why nothing may be done to the partition. */
+      readonly blocked?: string | undefined;
+    }
+  | ({
+      readonly kind: "step-started";
+      readonly time: string;
+      readonly partition: string;
+    } & StepRecord)
+  | ({
+      readonly kind: "step-ended";
+      readonly time: string;
+      readonly partition: string;
+      /** `done`, `already-done`, `stale` or `failed`. */
+      readonly result: string;
+      readonly detail: string;
+      /** Milliseconds. */
+      readonly tookMs: number;
+    } & StepRecord)
+  | {
+      readonly kind: "partition-ended";
+      readonly time: string;
+      readonly partition: string;
+      /** What went wrong; absent if nothing did. */
+      readonly failure?: string | undefined;
+    };
+
+/** How many calls that change something were meant, done and failed. */
+export interface CallCounts {
+  readonly intents: number;
+  readonly done: number;
+  readonly failed: number;
+}
+
+/** The last line of a journal whose run came to its own end. */
+export interface EndRecord {
+  readonly kind: "end";
+  readonly time: string;
+  /** A word for the exit code, see {@link resultOf}. */
+  readonly result: string;
+  readonly exitCode: number;
+  readonly counts: CallCounts;
+  /** What the run says of its end, one line; absent if there is nothing to say. */
+  readonly detail?: string;
+}
+
+/** One line of a journal. */
+export type JournalRecord = RunRecord | IntentRecord | OutcomeRecord | EventRecord | EndRecord;
+
+/** The fields that a line of each kind must have, and what they hold. */
+const REQUIRED: Readonly<Record<JournalRecord["kind"], Readonly<Record<string, string>>>> = {
+  run: {
+    journalVersion: "number",
+    id: "string",
+    host: "string",
+    pid: "number",
+    user: "string",
+    version: "string",
+    command: "string",
+    commandLine: "texts",
+    flags: "object",
+    cluster: "cluster",
+  },
+  intent: { call: "string", method: "string", target: "object", args: "array" },
+  outcome: { call: "string", isOk: "boolean" },
+  note: { text: "string" },
+  warning: { text: "string" },
+  plan: { partition: "string", round: "number", steps: "steps" },
+  "step-started": { partition: "string", step: "string" },
+  "step-ended": { partition: "string", step: "string", result: "string", tookMs: "number" },
+  "partition-ended": { partition: "string" },
+  end: { result: "string", exitCode: "number", counts: "counts" },
+};
+
+/** Reads one line of a journal. @returns Undefined if it is not one, or of an unknown kind. */
+export function parseRecord(line: string): JournalRecord | undefined {
+  try {
+    return asRecord(JSON.parse(line));
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns The value as what it is; undefined if it is no record, or not a whole one. */
+export function asRecord(value: unknown): JournalRecord | undefined {
+  if (!isObject(value) || typeof value["kind"] !== "string") return undefined;
+  if (!Object.hasOwn(REQUIRED, value["kind"])) return undefined;
+  const required = REQUIRED[value["kind"] as JournalRecord["kind"]];
+  const time = value["time"];
+  if (typeof time !== "string" || Number.isNaN(Date.parse(time))) return undefined;
+  const isWhole = Object.entries(required).every(([name, type]) => holds(value[name], type));
+  return isWhole ? (value as unknown as JournalRecord) : undefined;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function holds(value: unknown, type: string): boolean {
+  switch (type) {
+    case "array":
+      return Array.isArray(value);
+    case "texts":
+      return Array.isArray(value) && value.every((one) => typeof one === "string");
+    case "object":
+      return isObject(value);
+    case "steps":
+      return Array.isArray(value) && value.every((one) => isObject(one) && "step" in one);
+    case "cluster":
+      return (
+        isObject(value) &&
+        holds(value["zkCluster"], "texts") &&
+        typeof value["zkRootPath"] === "string"
+      );
+    case "counts":
+      return (
+        isObject(value) &&
+        ["intents", "done", "failed"].every((name) => typeof value[name] === "number")
+      );
+    default:
+      return typeof value === type;
+  }
+}
+
+const RESULTS: Readonly<Record<number, string>> = {
+  0: "ok",
+  1: "error",
+  2: "usage",
+  3: "partly",
+  4: "refused",
+  5: "locked",
+  6: "plan-outdated",
+  7: "time-limit",
+  9: "not-restored",
+};
+
+/** The exit code as a word; `signal-N` for 128 + N. */
+export function resultOf(exitCode: number): string {
+  return RESULTS[exitCode] ?? (exitCode > 128 ? `signal-${exitCode - 128}` : `exit-${exitCode}`);
+}

@@ -1,0 +1,69 @@
+import type { MutationTarget } from "../recovery/watch-mutations.js";
+import { callsOf, isSameCluster, listRunIds, type ReadRun, readRun } from "./read-runs.js";
+import type { ClusterName, IntentRecord, RunRecord } from "./record.js";
+
+/** A run that ended before its work was done. */
+export interface UnfinishedRun {
+  readonly run: RunRecord;
+  /** A word for how it ended; undefined if it did not even get to say. */
+  readonly result: string | undefined;
+  /** Its calls of which the journal does not know how they ended, oldest first. */
+  readonly unknownCalls: readonly IntentRecord[];
+}
+
+/** A run that ended with one of these changed nothing: what was unfinished before it still is. */
+const CHANGED_NOTHING: readonly string[] = ["usage", "refused", "locked", "plan-outdated"];
+/** How many calls are named in one line. */
+const NAMED_MAX = 5;
+
+/**
+ * Finds the run that a new one continues: the newest of that command on that cluster, if it did
+ * not end well. Runs that were refused before any change are passed over.
+ *
+ * @returns Undefined if the newest one ended well, or if there is none.
+ * @throws What the file system throws.
+ */
+export async function findUnfinished(
+  stateDir: string,
+  cluster: ClusterName,
+  command: string,
+): Promise<UnfinishedRun | undefined> {
+  for (const id of await listRunIds(stateDir)) {
+    const read = await readRun(stateDir, id);
+    const { run, end } = read;
+    if (run === undefined || run.command !== command) continue;
+    if (!isSameCluster(run.cluster, cluster)) continue;
+    if (end !== undefined && CHANGED_NOTHING.includes(end.result)) continue;
+    return end?.result === "ok" ? undefined : unfinished(read, run);
+  }
+  return undefined;
+}
+
+function unfinished(read: ReadRun, run: RunRecord): UnfinishedRun {
+  const unknownCalls = callsOf(read).flatMap(({ intent, outcome }) =>
+    outcome === undefined ? [intent] : [],
+  );
+  return { run, result: read.end?.result, unknownCalls };
+}
+
+/** What is said of the run that is continued, one line. */
+export function resumeText({ run, result, unknownCalls }: UnfinishedRun): string {
+  const ended = result === undefined ? "it did not come to an end" : `it ended with "${result}"`;
+  const begun = `run ${run.id} of ${run.user} on ${run.host}, begun ${run.time}: ${ended}`;
+  return `continues ${begun}; ${unknownText(unknownCalls)}. What is done is not repeated: the cluster itself says what is left`;
+}
+
+function unknownText(calls: readonly IntentRecord[]): string {
+  if (calls.length === 0) return "how each of its calls ended is known";
+  const named = calls.slice(-NAMED_MAX).map((one) => `${one.method} ${targetText(one.target)}`);
+  const rest = calls.length - named.length;
+  return `how these calls ended is not known: ${named.join(", ")}${rest > 0 ? ` and ${rest} before them` : ""}`;
+}
+
+/** The target of a call for people, such as `db1.t1:0 on 127.0.0.1:9527`. */
+export function targetText({ endpoint, db, table, tid, pid }: MutationTarget): string {
+  const name =
+    table === undefined ? tid : `${db === undefined || db === "" ? "" : `${db}.`}${table}`;
+  const partition = name === undefined ? "" : `${name}${pid === undefined ? "" : `:${pid}`}`;
+  return [partition, endpoint === undefined ? "" : `on ${endpoint}`].filter(Boolean).join(" ");
+}

@@ -1,0 +1,76 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { homedir, hostname, userInfo } from "node:os";
+import { isAbsolute, join } from "node:path";
+
+/** Who runs this process. */
+export interface Who {
+  readonly host: string;
+  readonly pid: number;
+  readonly user: string;
+  /** Version of this tool; `unknown` if its package file cannot be read. */
+  readonly version: string;
+}
+
+/** Finds out who runs this process. Never throws. */
+export function whoami(): Who {
+  return { host: hostname(), pid: process.pid, user: userName(), version: toolVersion() };
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A user id without a name, as in some containers.
+    return String(process.getuid?.() ?? "unknown");
+  }
+}
+
+function toolVersion(): string {
+  try {
+    const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+    return (JSON.parse(text) as { readonly version: string }).version;
+  } catch {
+    return "unknown";
+  }
+}
+
+/**
+ * An id for a run: the time, so that ids sort as the runs began, and chance, so that two runs of
+ * the same second differ. Fit for a file name and a znode name.
+ */
+export function newRunId(nowMs: number): string {
+  const time = new Date(nowMs)
+    .toISOString()
+    .replace(/\.\d+Z$/, "Z")
+    .replaceAll(/[-:]/g, "");
+  return `${time}-${randomBytes(4).toString("hex")}`;
+}
+
+/**
+ * Where journals are kept if the user names no folder: `$XDG_STATE_HOME/openmldb-ops`, or
+ * `~/.local/state/openmldb-ops`. A variable that is no absolute path is ignored, as the XDG base
+ * directory specification asks.
+ */
+export function defaultStateDir(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  const given = environment["XDG_STATE_HOME"] ?? "";
+  const home = isAbsolute(given) ? given : join(homedir(), ".local", "state");
+  return join(home, "openmldb-ops");
+}
+
+/** Whether a process of this machine with that id runs, and may be a run of this tool. */
+export function isProcessAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+  try {
+    // The id may have been given to another program since.
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("openmldb-ops");
+  } catch {
+    return true;
+  }
+}

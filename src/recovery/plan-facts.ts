@@ -1,0 +1,78 @@
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+
+/**
+ * The facts of one partition that its steps rely on, each by a name that a person understands, such
+ * as `tablet1:9527 is flagged` -> `leader, alive`. Offsets of loaded replicas are left out: they
+ * move under writes, and every step reads them afresh.
+ */
+export type Facts = Readonly<Record<string, string>>;
+
+/** One fact that is not as it was. */
+export interface Difference {
+  /** The partition as `db.table:pid`, or `cluster`. */
+  readonly where: string;
+  readonly fact: string;
+  /** Undefined: there was no such fact. */
+  readonly was: string | undefined;
+  /** Undefined: there is no such fact any more. */
+  readonly is: string | undefined;
+}
+
+/** The facts of a partition as it is seen in `view`. */
+export function factsOf(view: PartitionView): Facts {
+  const terms = view.terms.map((one) => `${one.term} from ${one.offset}`);
+  const ops = view.activeOps.map((op) => `${op.type} ${op.id}`).sort();
+  return Object.fromEntries([
+    ["table id", String(view.id.tid)],
+    ["storage mode", view.storageMode],
+    ["segments", String(view.segCount)],
+    ["terms", listed(terms)],
+    ["ops that have not ended", listed(ops)],
+    ["replicas", listed(view.replicas.map((one) => one.endpoint))],
+    ...view.replicas.flatMap(replicaFacts),
+  ]);
+}
+
+function replicaFacts(replica: ReplicaView): [string, string][] {
+  const { endpoint, claim, report, followers } = replica;
+  const facts: [string, string][] = [
+    [
+      `${endpoint} is flagged`,
+      `${claim.isLeader ? "leader" : "follower"}, ${claim.isAlive ? "alive" : "not alive"}`,
+    ],
+    [`tablet of ${endpoint} is`, replica.tablet],
+    [`${endpoint} runs as`, runsAs(replica)],
+  ];
+  if (report === undefined) {
+    facts.push([`${endpoint} was last seen at offset`, String(claim.offset ?? "unknown")]);
+  }
+  if (report?.role === "leader") {
+    const fed = followers && listed([...followers.followers.keys()].sort());
+    facts.push([`${endpoint} feeds`, fed ?? "unknown"]);
+  }
+  return facts;
+}
+
+function runsAs({ tablet, report }: ReplicaView): string {
+  if (tablet !== "ok") return "unknown";
+  if (report === undefined) return "not loaded";
+  // A leader makes snapshots whenever it likes: it serves all the same.
+  const state = report.state === "making-snapshot" ? "normal" : report.state;
+  return `${report.role ?? "unknown role"}, ${state}`;
+}
+
+function listed(items: readonly string[]): string {
+  return items.length === 0 ? "none" : items.join(", ");
+}
+
+/** Compares facts. Empty if they are the same. */
+export function differencesOf(where: string, was: Facts, is: Facts): Difference[] {
+  return [...new Set([...Object.keys(was), ...Object.keys(is)])].flatMap((fact) =>
+    was[fact] === is[fact] ? [] : [{ where, fact, was: was[fact], is: is[fact] }],
+  );
+}
+
+/** A difference as one line, names not made safe. */
+export function differenceText({ where, fact, was, is }: Difference): string {
+  return `${where}: ${fact}: was ${was ?? "not there"}, is ${is ?? "not there any more"}`;
+}

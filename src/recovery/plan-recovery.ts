@@ -1,0 +1,167 @@
+import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { PartitionView } from "../model/partition-view.js";
+import { isMutating, type Lane, type Method, type Step } from "../model/plan.js";
+import type { Problem } from "../model/problem.js";
+import { diagnose } from "./diagnose.js";
+import { expectationOf } from "./plan-expectations.js";
+import { type Facts, factsOf } from "./plan-facts.js";
+import { type ForeseenRound, foresee } from "./plan-foresee.js";
+import type { Planner } from "./plan-learned.js";
+
+/** A step, and what it expects to find just before it acts, in words. */
+export interface PlannedStep extends Step {
+  readonly expects: string;
+}
+
+/** One round of a partition's recovery. */
+export interface PlannedRound {
+  /** The replica that leads or will lead in this round; undefined if nobody does yet. */
+  readonly leader: Endpoint | undefined;
+  readonly steps: readonly PlannedStep[];
+  /** What could have been lost and is not, or what is given up. */
+  readonly notes: readonly string[];
+  /** Why nothing may be done to the partition; undefined if something may. */
+  readonly blocked: Problem | undefined;
+}
+
+/** What is to be done for one partition that is not healthy. */
+export interface PlannedPartition {
+  readonly id: PartitionId;
+  readonly facts: Facts;
+  readonly problems: readonly Problem[];
+  /**
+   * At least one. The first is planned on what was observed; the later ones are foreseen, under the
+   * assumption that every replica holds what was last seen there.
+   */
+  readonly rounds: readonly [PlannedRound, ...PlannedRound[]];
+}
+
+/** What a recovery would do, before anything is done. */
+export interface RecoveryPlan {
+  readonly method: Method;
+  /** The only database that it is about; undefined: all. */
+  readonly db: string | undefined;
+  /** The replica that shall lead where something has to be given up, by `partitionName`. */
+  readonly accept: ReadonlyMap<string, Endpoint>;
+  /** When the cluster was observed, ISO 8601 in UTC. */
+  readonly madeAt: string;
+  /** What it is based on, beside the facts of each partition. */
+  readonly basis: {
+    readonly nameserver: Endpoint;
+    readonly tablets: readonly Endpoint[];
+    readonly autoFailover: boolean;
+    /** How many partitions were looked at. */
+    readonly partitions: number;
+  };
+  /** The partitions that are not healthy, in the order in which they are begun. */
+  readonly partitions: readonly PlannedPartition[];
+}
+
+/** What a plan is made from. */
+export interface PlanInput {
+  readonly state: ClusterState;
+  /** `viewPartitions(state)`, narrowed to what the run is about. */
+  readonly views: readonly PartitionView[];
+  readonly planner: Planner;
+  readonly method: Method;
+  readonly db: string | undefined;
+  readonly accept: ReadonlyMap<string, Endpoint>;
+  /** ISO 8601 in UTC. */
+  readonly now: string;
+}
+
+/** Plans the recovery of everything that is not healthy. Pure. */
+export function makePlan(input: PlanInput): RecoveryPlan {
+  const { state, views, method, db, accept, planner } = input;
+  return {
+    method,
+    db,
+    accept,
+    madeAt: input.now,
+    basis: {
+      nameserver: state.topology.leader,
+      tablets: [...state.tablets.keys()].sort(),
+      autoFailover: state.autoFailover,
+      partitions: views.length,
+    },
+    partitions: views.flatMap((view) => {
+      const problems = diagnose(view);
+      if (problems.length === 0) return [];
+      const [first, ...later] = foresee(view, planner);
+      if (first === undefined) return [];
+      const rounds: [PlannedRound, ...PlannedRound[]] = [plannedRound(first)];
+      rounds.push(...later.map(plannedRound));
+      return [{ id: view.id, facts: factsOf(view), problems, rounds }];
+    }),
+  };
+}
+
+function plannedRound({ lane, view }: ForeseenRound): PlannedRound {
+  return {
+    leader: lane.leader,
+    steps: lane.steps.map((step) => ({ ...step, expects: expectationOf(view, lane, step) })),
+    notes: lane.notes,
+    blocked: lane.blocked,
+  };
+}
+
+/** The replica that a plan names as leader at the end; undefined if it names none. */
+export function plannedLeader(planned: PlannedPartition): Endpoint | undefined {
+  return planned.rounds.findLast((round) => round.leader !== undefined)?.leader;
+}
+
+/** Why the plan leaves a partition alone at once; undefined if it does something to it. */
+export function refusalOf(planned: PlannedPartition): string | undefined {
+  const [first] = planned.rounds;
+  if (first.blocked !== undefined) return first.blocked.text;
+  if (first.steps.length > 0) return undefined;
+  const why = planned.problems.map((one) => `${one.endpoint ?? "partition"}: ${one.text}`);
+  return `nothing can be done now: ${why.join(", ")}`;
+}
+
+/** How much a plan does. */
+export interface PlanSize {
+  /** Partitions that something is done to. */
+  readonly partitions: number;
+  /** Partitions that are left alone. */
+  readonly refused: number;
+  /** Replicas that a changing step acts on, in any round. */
+  readonly replicas: number;
+  /** Changing steps, the foreseen ones included. */
+  readonly changes: number;
+  /** Replicas whose log the nameserver moves away (RecoverTable), as far as foreseen. */
+  readonly recoverTables: number;
+  /** Partitions where something is given up on the operator's word. */
+  readonly givenUp: number;
+}
+
+/** Measures a plan. */
+export function sizeOf(plan: RecoveryPlan): PlanSize {
+  const worked = plan.partitions.filter((one) => refusalOf(one) === undefined);
+  const steps = worked.flatMap((one) =>
+    one.rounds.flatMap((round) =>
+      round.steps.filter(isMutating).map((step) => ({ step, key: `${one.id.tid}/${one.id.pid}` })),
+    ),
+  );
+  const replicas = new Set(steps.map(({ step, key }) => `${key}@${step.endpoint}`));
+  const isKind = (kind: Step["kind"]) => steps.filter(({ step }) => step.kind === kind).length;
+  return {
+    partitions: worked.length,
+    refused: plan.partitions.length - worked.length,
+    replicas: replicas.size,
+    changes: steps.length,
+    recoverTables: isKind("recover-table"),
+    givenUp: isKind("change-leader"),
+  };
+}
+
+/** The steps of a lane as one line, to compare and to show. */
+export function stepsText(steps: Lane["steps"]): string {
+  const text = steps.map((one) =>
+    [one.kind, one.endpoint, one.followers && `feeding ${one.followers.join(" ") || "nobody"}`]
+      .concat(one.alive && `alive ${one.alive.join(" ")}`, one.isForced ? "forced" : undefined)
+      .filter((part) => part !== undefined)
+      .join(" "),
+  );
+  return text.join(", ") || "none";
+}

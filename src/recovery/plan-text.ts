@@ -1,0 +1,157 @@
+import { partitionName } from "../model/partition-view.js";
+import type { Step, StepKind } from "../model/plan.js";
+import { safe } from "../text.js";
+import type { SavedPlan } from "./plan-file.js";
+import {
+  type PlannedPartition,
+  type PlannedRound,
+  type PlannedStep,
+  plannedLeader,
+  type RecoveryPlan,
+  refusalOf,
+  sizeOf,
+} from "./plan-recovery.js";
+import { counted } from "./report.js";
+
+/** What each step does, in words, with `@` for its replica. */
+const WORDS: Readonly<Record<StepKind, string>> = {
+  "wait-ops": "wait until its ops have ended",
+  "wait-load": "wait until @ is loaded",
+  "wait-sync": "wait until @ has caught up",
+  "mark-dead": "mark @ not alive",
+  "load-follower": "load @ as follower, fed by nobody",
+  demote: "make @ a follower",
+  promote: "make @ the leader",
+  "set-flags": "record @ as the only leader",
+  "change-leader": "make @ the leader of a new term (ChangeLeader)",
+  feed: "feed @ from the leader and wait until it has everything",
+  "load-leader": "load @ as leader",
+  "change-role": "make @ the leader",
+  "mark-alive": "mark @ alive",
+  "recover-snapshot": "let @ make snapshots again (RecoverSnapshot)",
+  "recover-table": "rebuild @ from the leader (RecoverTable)",
+};
+
+/**
+ * A plan for a person.
+ *
+ * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ */
+export function planText(saved: SavedPlan): string[] {
+  const { plan } = saved;
+  return [
+    `plan ${safe(saved.id)} for the cluster at ${safe(saved.rootPath)}, method ${plan.method}, made ${safe(plan.madeAt)}`,
+    ...plan.partitions.flatMap((one) => partitionLines(plan, one)),
+    ...methodLines(plan),
+    ...guardLines(plan),
+    verdict(plan),
+  ];
+}
+
+function partitionLines(plan: RecoveryPlan, one: PlannedPartition): string[] {
+  const refusal = refusalOf(one);
+  const heading = `${partitionName(one.id)}: ${refusal === undefined ? leaderWords(one) : "REFUSED"}`;
+  return [
+    safe(heading),
+    ...one.problems.map((problem) => {
+      const where = problem.endpoint === undefined ? "" : `${safe(problem.endpoint)}: `;
+      return `    ${where}${safe(problem.text)} [${problem.code}]`;
+    }),
+    ...(refusal === undefined
+      ? one.rounds.flatMap((round, index) => roundLines(plan, round, index))
+      : [`    left alone: ${safe(refusal)}`]),
+  ];
+}
+
+function leaderWords(one: PlannedPartition): string {
+  const leader = plannedLeader(one);
+  if (leader === undefined) return "who leads cannot be told yet";
+  return one.rounds[0].leader === leader
+    ? `led by ${leader}`
+    : `led by ${leader} if it holds what it is expected to`;
+}
+
+function roundLines(plan: RecoveryPlan, round: PlannedRound, index: number): string[] {
+  return [
+    `  round ${index + 1}, ${roundWords(plan, round, index)}`,
+    ...round.steps.map((step, position) => stepLine(step, position)),
+    ...round.notes.map((note) => `    note: ${safe(note)}`),
+    ...(round.blocked === undefined ? [] : [`    stops there: ${safe(round.blocked.text)}`]),
+  ];
+}
+
+function roundWords(plan: RecoveryPlan, round: PlannedRound, index: number): string {
+  if (index > 0) return "if the offsets are as last seen, and every step works:";
+  const isEvidence =
+    plan.method === "direct" && round.steps.every((step) => EVIDENCE.includes(step.kind));
+  return isEvidence ? "to gather evidence:" : "now:";
+}
+
+const EVIDENCE: readonly StepKind[] = ["load-follower", "wait-load", "wait-ops"];
+
+function stepLine(step: PlannedStep, position: number): string {
+  return `    ${position + 1}. ${safe(stepWords(step))} [${step.why}]; expects: ${safe(step.expects)}`;
+}
+
+function stepWords(step: Step): string {
+  const words = WORDS[step.kind].replace("@", step.endpoint ?? "");
+  if (step.followers !== undefined) {
+    return `${words}, feeding ${step.followers.join(", ") || "nobody"}`;
+  }
+  return step.alive === undefined ? words : `${words}; alive: ${step.alive.join(", ")}`;
+}
+
+function methodLines(plan: RecoveryPlan): string[] {
+  if (sizeOf(plan).partitions === 0) return [];
+  if (plan.method === "documented") {
+    return [
+      "after round 1 each partition is looked at again; what is still wrong with it is done then",
+    ];
+  }
+  return [
+    "after each round a partition is looked at again, and the next one is decided on true offsets:",
+    "  the longest log of the surviving history leads; followers are fed from their own data;",
+    "  one that cannot be fed is rebuilt (RecoverTable) only if the leader holds what it has;",
+    "  what cannot be decided without giving something up is left alone",
+  ];
+}
+
+function guardLines(plan: RecoveryPlan): string[] {
+  if (!plan.basis.autoFailover) return ["auto_failover is off and stays off"];
+  return [
+    sizeOf(plan).changes === 0
+      ? "auto_failover is on and stays on"
+      : "auto_failover is on: it is switched off before the first change and back on at the end",
+  ];
+}
+
+function verdict(plan: RecoveryPlan): string {
+  const { partitions, refused, replicas, changes } = sizeOf(plan);
+  if (plan.partitions.length === 0) {
+    return `plan: all ${counted(plan.basis.partitions, "partition")} healthy, nothing to do`;
+  }
+  return `plan: ${plan.partitions.length} of ${counted(plan.basis.partitions, "partition")} not healthy; ${counted(changes, "change")} to ${counted(replicas, "replica")} of ${counted(partitions, "partition")}; ${refused} left alone`;
+}
+
+/**
+ * What a person is asked before anything is changed: what, how many, and what can go wrong.
+ *
+ * @returns Lines without line ends, the last one the question. Names are made safe.
+ */
+export function questionText(plan: RecoveryPlan, rootPath: string): string[] {
+  const { partitions, refused, replicas, changes, recoverTables, givenUp } = sizeOf(plan);
+  const risks = [
+    plan.basis.autoFailover && "auto_failover is off until the end of the run",
+    "clients of a partition may see errors while its leader changes",
+    recoverTables > 0 &&
+      `${counted(recoverTables, "replica")} to be rebuilt: RecoverTable moves its log away first`,
+    givenUp > 0 &&
+      `${counted(givenUp, "partition")} where rows are given up, as --accept_data_loss says`,
+    refused > 0 && `${counted(refused, "partition")} left alone and not healthy afterwards`,
+  ].filter((risk) => risk !== false);
+  return [
+    `recover the cluster at ${safe(rootPath)} with method ${plan.method}: ${counted(partitions, "partition")}, ${counted(replicas, "replica")}, about ${counted(changes, "change")}`,
+    ...risks.map((risk) => `  - ${risk}`),
+    "see it all with --dry_run; go on? [y/N] ",
+  ];
+}

@@ -1,0 +1,79 @@
+import { trueOrFalse, type ValueParser } from "./flag-values.js";
+
+/** One flag (or word) of a command: its spelling, what it means, and how its value is read. */
+export interface FlagSpec<T> {
+  /** With underscores and without dashes, such as `zk_cluster`. */
+  readonly name: string;
+  /** What stands for the value in help; undefined for a switch, which needs no value. */
+  readonly placeholder: string | undefined;
+  readonly help: string;
+  readonly parse: ValueParser<T>;
+  /** The value if nothing was given, or the example that is shown if something must be. */
+  readonly absent: { readonly value: T } | { readonly example: string };
+  /** The default as help shows it; left out if there is nothing to show. */
+  readonly defaultText?: string;
+  /** A value that is never shown or logged. */
+  readonly isSecret?: boolean;
+  /** A word after the command instead of a flag; in the order of the specs. */
+  readonly isWord?: boolean;
+  /** May be given more than once; the values are joined by commas. */
+  readonly isList?: boolean;
+  /** Whether `OPENMLDB_OPS_<NAME>` gives the default; true if left out. */
+  readonly hasEnvironment?: boolean;
+  /** A second variable whose value is taken as it is, for secrets without a file. */
+  readonly verbatimVariable?: { readonly name: string; readonly value: (text: string) => T };
+}
+
+/** A spec for every field of a command's flags. */
+export type SpecsFor<F> = { readonly [K in keyof F]: FlagSpec<F[K]> };
+
+/** Name, placeholder and explanation of a flag. */
+export type Naming = readonly [name: string, placeholder: string, help: string];
+
+/** A flag that must be given. */
+export function needed<T>(
+  [name, placeholder, help]: Naming,
+  parse: ValueParser<T>,
+  example: string,
+) {
+  return { name, placeholder, help, parse, absent: { example } };
+}
+
+/** A flag whose value is undefined if it is not given. */
+export function optional<T>([name, placeholder, help]: Naming, parse: ValueParser<T>) {
+  const absent: { readonly value: T | undefined } = { value: undefined };
+  return { name, placeholder, help, parse, absent };
+}
+
+/** A flag whose value is an empty list if it is not given. */
+export function withNone([name, placeholder, help]: Naming, parse: ValueParser<readonly string[]>) {
+  const absent: { readonly value: readonly string[] } = { value: [] };
+  return { name, placeholder, help, parse, absent };
+}
+
+/** A flag with a default, written as a user would write it. */
+export function withDefault<T>(
+  [name, placeholder, help]: Naming,
+  parse: ValueParser<T>,
+  text: string,
+) {
+  return {
+    name,
+    placeholder,
+    help,
+    parse,
+    absent: { value: parse(text, name) },
+    defaultText: text,
+  };
+}
+
+/** A switch, off unless `isOn`. */
+export function toggle(name: string, help: string, isOn = false): FlagSpec<boolean> {
+  const spec = { name, placeholder: undefined, help, parse: trueOrFalse, absent: { value: isOn } };
+  return isOn ? { ...spec, defaultText: "true" } : spec;
+}
+
+/** The same as a word after the command. */
+export function wordOf<T>(spec: FlagSpec<T>): FlagSpec<T> {
+  return { ...spec, isWord: true, hasEnvironment: false };
+}

@@ -1,0 +1,318 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import type { Sandbox } from "../src/sandbox/start.js";
+import { BIN, type RunResult, runBin } from "./helpers/run-bin.js";
+import { sandboxForTest } from "./helpers/sandbox.js";
+
+const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-plan-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let files = 0;
+/** The program of util-linux that gives another program a terminal. */
+const TERMINAL = "script";
+
+/** A path in the test's folder where nothing is yet. */
+function newPath(): string {
+  files += 1;
+  return join(folder, `plan-${files}.json`);
+}
+
+/** A killed and restarted cluster; without auto_failover, so that nothing moves by itself. */
+async function brokenSandbox(more: { readonly autoFailover?: boolean } = {}): Promise<Sandbox> {
+  const options = { speed: 40, tables: 1, partitions: 2, rows: 20, autoFailover: false, ...more };
+  const sandbox = await sandboxForTest(options);
+  await sandbox.outage({ withNameservers: false });
+  const isKnown = () => !sandbox.model.healthy().some((one) => one.includes("for the nameserver"));
+  await sandbox.model.until(isKnown, 60_000);
+  await sandbox.settled();
+  return sandbox;
+}
+
+function command(sandbox: Sandbox, args: readonly string[]): string[] {
+  const { zkCluster, zkRootPath } = sandbox;
+  return [
+    "recoverdata",
+    `--zk_cluster=${zkCluster}`,
+    `--zk_root_path=${zkRootPath}`,
+    `--state_dir=${join(folder, "state")}`,
+    ...args,
+  ];
+}
+
+function recoverdata(sandbox: Sandbox, ...args: readonly string[]): Promise<RunResult> {
+  return runBin(command(sandbox, args));
+}
+
+/** Everything that a command could have changed. */
+function everything({ model }: Sandbox) {
+  const { leader } = model;
+  return {
+    rows: model.rows(),
+    healthy: model.healthy(),
+    ops: leader?.ops.list(),
+    events: model.events.length,
+    journals: existsSync(join(folder, "state")) ? readdirSync(join(folder, "state")).sort() : [],
+  };
+}
+
+/** Every change of a znode from now on, as `type path`. */
+function znodeChanges({ model }: Sandbox): string[] {
+  const changes: string[] = [];
+  model.tree.onChange(({ type, path }) => changes.push(`${type} ${path}`));
+  return changes;
+}
+
+/**
+ * Runs the program at a real terminal, and answers the question there.
+ *
+ * @returns What the terminal showed, and the exit code.
+ */
+function runInTerminal(
+  args: readonly string[],
+  answer: string,
+): Promise<{ code: number | null; shown: string; asked: number }> {
+  return new Promise((resolve, reject) => {
+    const line = [process.execPath, BIN, ...args].map((word) => `'${word}'`).join(" ");
+    const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], TERM: "dumb" };
+    const child: ChildProcess = spawn(TERMINAL, ["-qec", line, "/dev/null"], { env });
+    const timer = setTimeout(() => child.kill("SIGKILL"), 25_000);
+    let shown = "";
+    let isAnswered = false;
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      shown += text;
+      if (isAnswered || !shown.includes("[y/N]")) return;
+      isAnswered = true;
+      child.stdin?.write(answer);
+    });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      resolve({ code, shown, asked: shown.split("[y/N]").length - 1 });
+    });
+  });
+}
+
+describe("--dry_run", () => {
+  test("shows the plan as table or json and changes nothing, however often", async () => {
+    const sandbox = await brokenSandbox();
+    const before = everything(sandbox);
+    const changes = znodeChanges(sandbox);
+    const shown = await recoverdata(sandbox, "--dry_run");
+    expect(shown.code, shown.stderr).toBe(0);
+    expect(shown.stdout).toMatch(/db1\.t0:0: led by \S+ if it holds what it is expected to/);
+    expect(shown.stdout).toMatch(/round 1, to gather evidence:/);
+    const json = await recoverdata(sandbox, "--dry_run", "--output=json", "--detailed_exitcode");
+    expect(json.code, json.stderr).toBe(10);
+    const document = JSON.parse(json.stdout);
+    expect(document).toMatchObject({
+      schemaVersion: 1,
+      command: "recoverdata",
+      dryRun: true,
+      exitCode: 10,
+      plan: { formatVersion: 1, rootPath: "/openmldb", method: "direct" },
+    });
+    const own = document.plan.partitions.filter(
+      (one: { id: { db: string } }) => one.id.db === "db1",
+    );
+    expect(own).toHaveLength(2);
+    expect(own[0].rounds[0].steps[0]).toMatchObject({
+      kind: "load-follower",
+      why: "not-loaded",
+      expects: expect.stringMatching(/^not loaded, (last seen at offset 20|no offset known)$/),
+    });
+    expect(everything(sandbox)).toEqual(before);
+    expect(changes).toEqual([]);
+  });
+
+  test("the documented method has a plan of its own", async () => {
+    const sandbox = await brokenSandbox();
+    const { code, stdout } = await recoverdata(sandbox, "--dry_run", "--method=documented");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/load \S+ as leader \[not-loaded\]/);
+    expect(stdout).toMatch(/rebuild \S+ from the leader \(RecoverTable\)/);
+    expect(stdout).not.toContain("evidence");
+  });
+
+  test("on a healthy cluster there is nothing to do, and the detailed exit code is 0", async () => {
+    const sandbox = await sandboxForTest({ speed: 40 });
+    const { code, stdout } = await recoverdata(sandbox, "--dry_run", "--detailed_exitcode");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/all \d+ partitions healthy, nothing to do\n$/);
+  });
+
+  test("what is refused is named with its reason", async () => {
+    const sandbox = await sandboxForTest({
+      speed: 40,
+      tables: 1,
+      partitions: 1,
+      rows: 5,
+      autoFailover: false,
+    });
+    const shown = () => recoverdata(sandbox, "--dry_run", "--db=db1");
+    for (const tablet of sandbox.tablets) sandbox.model.kill(tablet);
+    await expect
+      .poll(async () => (await shown()).stdout, { timeout: 15_000 })
+      .toMatch(
+        /db1\.t0:0: REFUSED[\s\S]*left alone: its leader is out of reach: [\s\S]*1 left alone\n$/,
+      );
+  });
+});
+
+describe("--plan_out and --apply", () => {
+  test("a plan is saved once, never overwrites anything, and is executed as it is", async () => {
+    const sandbox = await brokenSandbox();
+    const file = newPath();
+    const before = everything(sandbox);
+    const saved = await recoverdata(sandbox, `--plan_out=${file}`);
+    expect(saved.code, saved.stderr).toBe(0);
+    const text = readFileSync(file, "utf8");
+    expect(JSON.parse(text)).toMatchObject({ kind: "openmldb-ops plan", formatVersion: 1 });
+    const again = await recoverdata(sandbox, `--plan_out=${file}`);
+    expect(again.code).toBe(2);
+    expect(again.stderr).toContain("a plan never overwrites anything");
+    expect(readFileSync(file, "utf8")).toBe(text);
+    expect(everything(sandbox)).toEqual(before);
+
+    const checked = await recoverdata(sandbox, `--apply=${file}`, "--dry_run");
+    expect(checked.code, checked.stderr).toBe(0);
+    expect(checked.stdout).toContain(`plan ${JSON.parse(text).id} `);
+    expect(everything(sandbox)).toEqual(before);
+
+    const applied = await recoverdata(sandbox, `--apply=${file}`);
+    expect(applied.code, applied.stderr).toBe(0);
+    expect(sandbox.model.healthy()).toEqual([]);
+    const repeated = await recoverdata(sandbox, `--apply=${file}`);
+    expect(repeated.code, repeated.stderr).toBe(0);
+    expect(repeated.stdout).toContain("nothing had to be done");
+  });
+
+  test("only the partitions of the plan, by its method", async () => {
+    const sandbox = await brokenSandbox();
+    const file = newPath();
+    await recoverdata(sandbox, `--plan_out=${file}`, "--db=__INTERNAL_DB", "--method=documented");
+    const { code, stderr } = await recoverdata(sandbox, `--apply=${file}`);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain("load-leader");
+    expect(stderr).not.toContain("load-follower");
+    expect(sandbox.model.rows().map((one) => one.served)).toEqual([undefined, undefined]);
+  });
+
+  test("after somebody changed something: exit 6 with the differences, nothing changed", async () => {
+    const sandbox = await brokenSandbox();
+    const file = newPath();
+    await recoverdata(sandbox, `--plan_out=${file}`);
+    sandbox.model.kill("tablet2");
+    await sandbox.settled();
+    const dead = `tablet of ${sandbox.tablets[1]} is: was ok, is`;
+    await expect
+      .poll(async () => (await recoverdata(sandbox, `--apply=${file}`, "--dry_run")).stderr)
+      .toContain(dead);
+    const before = everything(sandbox);
+    const applied = await recoverdata(sandbox, `--apply=${file}`);
+    expect(applied.code, applied.stderr).toBe(6);
+    expect(applied.stderr).toContain(`db1.t0:0: ${dead}`);
+    expect(applied.stderr.trim().split("\n").at(-1)).toMatch(
+      /not as the plan saw it: \d+ differences in \d+ places; nothing was changed/,
+    );
+    const json = await recoverdata(sandbox, `--apply=${file}`, "--output=json");
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      exitCode: 6,
+      error: {
+        code: "plan-stale",
+        details: expect.arrayContaining([expect.stringContaining(dead)]),
+      },
+    });
+    const { journals: _before, ...cluster } = before;
+    expect(everything(sandbox)).toMatchObject(cluster);
+  });
+
+  test("a file that is no plan, one of another cluster, flags that contradict it: exit 2, one line", async () => {
+    const sandbox = await brokenSandbox();
+    const garbage = newPath();
+    writeFileSync(garbage, "this is no plan\n");
+    const file = newPath();
+    await recoverdata(sandbox, `--plan_out=${file}`);
+    const newer = newPath();
+    const text = readFileSync(file, "utf8");
+    writeFileSync(newer, text.replace('"formatVersion": 1', '"formatVersion": 9'));
+    const edited = newPath();
+    writeFileSync(edited, text.replace('"direct"', '"documented"'));
+    const other = await brokenSandbox();
+    const wrong: [Sandbox, readonly string[], RegExp][] = [
+      [sandbox, [`--apply=${garbage}`], /it is not JSON/],
+      [sandbox, [`--apply=${newer}`], /format version 9/],
+      [sandbox, [`--apply=${edited}`], /was changed after it was made/],
+      [sandbox, [`--apply=${file}`, "--zk_root_path=/elsewhere"], /given 2 times/],
+      [other, [`--apply=${file}`], /was made for another cluster/],
+      [sandbox, [`--apply=${file}`, "--method=documented"], /not what the plan .* was made with/],
+      [sandbox, [`--apply=${file}`, "--db=db1"], /not what the plan .* was made with/],
+      [sandbox, [`--apply=${file}`, `--plan_out=${newPath()}`], /exclude each other/],
+      [sandbox, ["--detailed_exitcode"], /belongs to --dry_run/],
+      [sandbox, [`--plan_out=${join(folder, "none", "plan")}`], /cannot save the plan/],
+    ];
+    for (const [where, args, message] of wrong) {
+      const { code, stderr } = await recoverdata(where, ...args);
+      expect(code, `${args.join(" ")}: ${stderr}`).toBe(2);
+      expect(stderr.trim().split("\n").at(-1)).toMatch(message);
+    }
+    expect(sandbox.model.rows().map((one) => one.served)).toEqual([undefined, undefined]);
+  });
+});
+
+describe("the question at a terminal", () => {
+  test.each(["n\n", "\n", "yesterday\n", "\x04"])(
+    "answered %j: exit 4 and nothing changed",
+    async (answer) => {
+      const sandbox = await brokenSandbox();
+      const { journals: _journals, ...before } = everything(sandbox);
+      const { code, shown, asked } = await runInTerminal(command(sandbox, []), answer);
+      expect(code, shown).toBe(4);
+      expect(asked).toBe(1);
+      expect(shown).toMatch(
+        /recover the cluster at \/openmldb with method direct: 7 partitions, 16 replicas, about \d+ changes/,
+      );
+      expect(shown).toContain("nothing was changed");
+      expect(everything(sandbox)).toMatchObject(before);
+    },
+  );
+
+  test.each(["y\n", "YES\n"])("answered %j: it goes on", async (answer) => {
+    const sandbox = await brokenSandbox();
+    const { code, shown, asked } = await runInTerminal(command(sandbox, []), answer);
+    expect(code, shown).toBe(0);
+    expect(asked).toBe(1);
+    expect(sandbox.model.healthy()).toEqual([]);
+  });
+
+  test("Ctrl-C at the question ends the run with nothing changed", async () => {
+    const sandbox = await brokenSandbox();
+    const { code, shown } = await runInTerminal(command(sandbox, []), "\x03");
+    expect(code, shown).toBe(130);
+    expect(sandbox.model.rows().map((one) => one.served)).toEqual([undefined, undefined]);
+  });
+
+  test("--no_input fails and names --yes; --yes does not ask; a healthy cluster needs no answer", async () => {
+    const sandbox = await brokenSandbox();
+    const forbidden = await runInTerminal(command(sandbox, ["--no_input"]), "y\n");
+    expect(forbidden.code, forbidden.shown).toBe(4);
+    expect(forbidden.shown).toContain("--yes");
+    expect(forbidden.asked).toBe(0);
+    expect(sandbox.model.rows().map((one) => one.served)).toEqual([undefined, undefined]);
+    const told = await runInTerminal(command(sandbox, ["--yes"]), "");
+    expect(told.code, told.shown).toBe(0);
+    expect(told.asked).toBe(0);
+    expect(sandbox.model.healthy()).toEqual([]);
+    const healthy = await runInTerminal(command(sandbox, ["--no_input"]), "");
+    expect(healthy.code, healthy.shown).toBe(0);
+  });
+
+  test("without a terminal nobody is asked, with auto_failover on as well", async () => {
+    const sandbox = await brokenSandbox({ autoFailover: true });
+    const { code, stderr } = await recoverdata(sandbox, "--no_input");
+    expect(code, stderr).toBe(0);
+    expect(stderr).not.toContain("[y/N]");
+    expect(sandbox.model.healthy()).toEqual([]);
+  });
+});

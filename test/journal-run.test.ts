@@ -1,0 +1,226 @@
+import {
+  fdatasyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import type { Cluster } from "../src/cluster/cluster.js";
+import { OPType } from "../src/gen/openmldb/api_pb.js";
+import type { AppendFile } from "../src/journal/durable-log.js";
+import { type Journal, openJournal } from "../src/journal/journal.js";
+import { type CallStory, callsOf, readRun } from "../src/journal/read-runs.js";
+import type { Method } from "../src/recovery/method.js";
+import { type RecoverResult, recoverData } from "../src/recovery/recover-data.js";
+import { type MutationCall, watchMutations } from "../src/recovery/watch-mutations.js";
+import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+
+const base = mkdtempSync(join(tmpdir(), "openmldb-ops-journal-run-"));
+afterAll(() => rmSync(base, { recursive: true, force: true }));
+
+/** The real file, written without yielding: a virtual clock waits for no disk. */
+async function immediateFile(path: string): Promise<AppendFile> {
+  mkdirSync(dirname(path), { recursive: true });
+  const file = openSync(path, "ax", 0o600);
+  return {
+    append: async (text) => void writeSync(file, text),
+    sync: async () => fdatasyncSync(file),
+    close: async () => {},
+  };
+}
+
+/** Three tablets with db1.t1 of two partitions, after all of them were killed. */
+async function afterOutage(): Promise<VirtualCluster> {
+  const virtual = await startVirtualCluster({ model: { autoFailover: false } });
+  virtual.model.createTable({ db: "db1", table: "t1", partitions: 2, replicas: 3 });
+  virtual.model.put(20);
+  await virtual.pass(5_000);
+  virtual.model.outage({ withNameservers: false });
+  await virtual.pass(30_000);
+  return virtual;
+}
+
+/** Opens a journal; what it tells is in `told`. */
+async function openAt(virtual: VirtualCluster, isResuming = false, stateDir = newFolder()) {
+  const told: string[] = [];
+  const journal = await openJournal({
+    stateDir,
+    command: "recoverdata",
+    argv: ["recoverdata"],
+    flags: {},
+    cluster: { zkCluster: ["zk:2181"], zkRootPath: "/openmldb" },
+    isResuming,
+    note: (text) => told.push(text),
+    warn: (text) => told.push(`warning: ${text}`),
+    now: () => virtual.clock.now(),
+    createFile: immediateFile,
+  });
+  return { journal, stateDir, told };
+}
+
+function newFolder(): string {
+  return mkdtempSync(join(base, "state-"));
+}
+
+/** Recovers a cluster that is watched, in virtual time. */
+function recover(
+  { clock }: VirtualCluster,
+  cluster: Cluster,
+  journal: Journal,
+  more: { method: Method; signal?: AbortSignal },
+): Promise<RecoverResult> {
+  const work = recoverData(cluster, {
+    db: undefined,
+    limits: {
+      concurrency: 32,
+      loadsPerTablet: 3,
+      opRetries: 3,
+      opTimeoutMs: 600_000,
+      stallTimeoutMs: 600_000,
+    },
+    signal: new AbortController().signal,
+    onEvent: journal.onEvent,
+    rerun: "openmldb-ops recoverdata",
+    ...more,
+  });
+  return clock.run(work, 7_200_000);
+}
+
+/** What the diary says when a call has had its effect, and what calls may have had it. */
+const EFFECTS: readonly { said: RegExp; methods: readonly string[] }[] = [
+  { said: /kRecoverTableOP db1\.t1\/(\d+) queued$/, methods: ["recoverTable"] },
+  { said: / loaded 2\/(\d+) as /, methods: ["loadTable", "recoverTable"] },
+];
+
+/** Effects in the model that no intent on the disk had announced at that moment. */
+function unannounced(virtual: VirtualCluster, path: string): { seen: string[]; bad: string[] } {
+  const { model } = virtual;
+  const found = { seen: [] as string[], bad: [] as string[] };
+  const write = model.log.bind(model);
+  model.log = (what) => {
+    write(what);
+    for (const { said, methods } of EFFECTS) {
+      const pid = said.exec(what)?.[1];
+      if (pid === undefined) continue;
+      found.seen.push(what);
+      const isKnown = readFileSync(path, "utf8")
+        .split("\n")
+        .some(
+          (line) =>
+            line.includes('"kind":"intent"') &&
+            line.includes(`"pid":${pid}`) &&
+            methods.some((method) => line.includes(`"method":"${method}"`)),
+        );
+      if (!isKnown) found.bad.push(what);
+    }
+  };
+  return found;
+}
+
+describe.each(["direct", "documented"] as const)("a recovery with a journal (%s)", (method) => {
+  test("each call has one intent, on the disk before the call, and one outcome", async () => {
+    const virtual = await afterOutage();
+    const { journal, stateDir, told } = await openAt(virtual);
+    const effects = unannounced(virtual, journal.path ?? "");
+    const made: MutationCall[] = [];
+    const late: string[] = [];
+    const counted = watchMutations(virtual.cluster, {
+      async before(call) {
+        made.push(call);
+        const lines = readFileSync(journal.path ?? "", "utf8").split("\n");
+        const args = JSON.stringify(call.args);
+        if (!lines.some((line) => line.includes(`"kind":"intent"`) && line.includes(args))) {
+          late.push(`${call.method} ${args}`);
+        }
+      },
+      after: async () => {},
+    });
+    const result = await recover(virtual, watchMutations(counted, journal.hooks), journal, {
+      method,
+    });
+    await journal.finish({ exitCode: 0 });
+
+    expect(result).toMatchObject({ report: { partitions: [{}, {}] } });
+    expect(virtual.model.healthy()).toEqual([]);
+    expect(late).toEqual([]);
+    expect(effects.bad).toEqual([]);
+    expect(effects.seen.length).toBeGreaterThanOrEqual(6);
+    const read = await readRun(stateDir, journal.id);
+    const calls = callsOf(read);
+    expect(calls.map(({ intent }) => [intent.method, intent.args])).toEqual(
+      made.map((call) => [call.method, call.args]),
+    );
+    expect(new Set(calls.map(({ intent }) => intent.call)).size).toBe(calls.length);
+    expect(calls.filter(({ outcome }) => outcome?.isOk !== true)).toEqual([]);
+    const outcomes = read.records.filter((one) => one.kind === "outcome");
+    expect(outcomes).toHaveLength(calls.length);
+    expect(read.end?.counts).toEqual({ intents: made.length, done: made.length, failed: 0 });
+    expect(read.notes).toEqual([]);
+    expect(told).toEqual([]);
+    const kinds = new Set(read.records.map((one) => one.kind));
+    expect([...kinds].sort()).toEqual(
+      expect.arrayContaining(["end", "note", "partition-ended", "plan", "step-ended"]),
+    );
+  });
+});
+
+describe("a run that is killed", () => {
+  test("after RecoverTable was sent: the next run follows the op, and creates no second one", async () => {
+    const virtual = await afterOutage();
+    const first = await openAt(virtual);
+    const killed = new AbortController();
+    const mortal = watchMutations(virtual.cluster, {
+      before: async () => {},
+      after({ method }) {
+        if (method !== "recoverTable") return Promise.resolve();
+        killed.abort(new Error("killed"));
+        // The process is gone before it sees the answer.
+        return new Promise(() => {});
+      },
+    });
+    const died = await recover(
+      virtual,
+      watchMutations(mortal, first.journal.hooks),
+      first.journal,
+      { method: "documented", signal: killed.signal },
+    );
+    expect(died).toMatchObject({ error: new Error("killed") });
+    const sent = recoverOps(virtual);
+    expect(sent.length).toBeGreaterThan(0);
+
+    const second = await openAt(virtual, true, first.stateDir);
+    await recover(virtual, watchMutations(virtual.cluster, second.journal.hooks), second.journal, {
+      method: "documented",
+    });
+    expect(virtual.model.healthy()).toEqual([]);
+    // Two followers in each of two partitions, each recovered once.
+    const all = recoverOps(virtual);
+    expect(all).toHaveLength(4);
+    expect(new Set(all).size).toBe(4);
+    expect(all).toEqual(expect.arrayContaining(sent));
+
+    expect(second.told).toHaveLength(1);
+    expect(second.told[0]).toContain(`continues run ${first.journal.id}`);
+    const unknown = callsOf(await readRun(first.stateDir, first.journal.id)).filter(isUnknown);
+    expect(unknown.length).toBeGreaterThan(0);
+    for (const { intent } of unknown) {
+      const { pid, endpoint } = intent.target;
+      expect(second.told[0]).toContain(`${intent.method} db1.t1:${pid} on ${endpoint}`);
+    }
+  });
+});
+
+const isUnknown = ({ outcome }: CallStory) => outcome === undefined;
+
+/** The replicas for which the nameserver has made a RecoverTable op, once for each op. */
+function recoverOps({ model }: VirtualCluster): string[] {
+  const ops = model.leader?.ops.list() ?? [];
+  return ops
+    .filter(({ info }) => info.opType === OPType.kRecoverTableOP)
+    .map(({ info, data }) => `${info.pid} ${"endpoint" in data ? data.endpoint : ""}`);
+}

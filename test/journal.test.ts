@@ -1,0 +1,427 @@
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import type { Cluster } from "../src/cluster/cluster.js";
+import type { AppendFile } from "../src/journal/durable-log.js";
+import { type JournalOptions, openJournal } from "../src/journal/journal.js";
+import { callsOf, listRunIds, readRun } from "../src/journal/read-runs.js";
+import type { JournalRecord, RunRecord } from "../src/journal/record.js";
+import { defaultStateDir } from "../src/journal/who.js";
+import { readRunsInShort } from "../src/journal/zk-history.js";
+import { type MutationCall, watchMutations } from "../src/recovery/watch-mutations.js";
+import { memoryZooKeeper } from "./helpers/memory-zookeeper.js";
+
+const base = mkdtempSync(join(tmpdir(), "openmldb-ops-journal-"));
+afterAll(() => rmSync(base, { recursive: true, force: true }));
+
+const CLUSTER = { zkCluster: ["zk1:2181", "zk2:2181"], zkRootPath: "/openmldb" };
+
+function newFolder(): string {
+  return mkdtempSync(join(base, "state-"));
+}
+
+/** Opens a journal, which is closed at the end of the test; what it tells is in `told`. */
+async function open(more: Partial<JournalOptions> & { stateDir: string }) {
+  const told: string[] = [];
+  const journal = await openJournal({
+    command: "recoverdata",
+    argv: ["recoverdata", "--zk_cluster=zk1:2181"],
+    flags: { zkCluster: ["zk1:2181"] },
+    cluster: CLUSTER,
+    isResuming: false,
+    note: (text) => told.push(text),
+    warn: (text) => told.push(`warning: ${text}`),
+    ...more,
+  });
+  onTestFinished(() => journal.finish({ exitCode: 1 }));
+  return { journal, told };
+}
+
+/** A call of its own for each number. */
+function callOf(pid: number): MutationCall {
+  const target = { db: "db1", table: "t1", tid: 7, pid, endpoint: "a:9527" };
+  return { id: `m${pid}`, method: "recoverTable", target, args: [] };
+}
+
+const recordsOf = async (stateDir: string, id: string) => (await readRun(stateDir, id)).records;
+const kindsOf = (records: readonly JournalRecord[]) => records.map((one) => one.kind);
+
+/** A disk that does what a test wants, and counts. */
+function countingDisk(fails: { append?: () => Promise<void>; sync?: () => Promise<void> } = {}) {
+  const disk = { text: "", appends: 0, syncs: 0 };
+  const file: AppendFile = {
+    async append(text) {
+      disk.appends += 1;
+      await fails.append?.();
+      disk.text += text;
+    },
+    async sync() {
+      disk.syncs += 1;
+      await (fails.sync?.() ?? new Promise((resolve) => setTimeout(resolve, 2)));
+    },
+    close: async () => {},
+  };
+  return { disk, createFile: async () => file };
+}
+
+describe("watchMutations", () => {
+  test("a hook before can keep the call from being made; one after sees what it threw", async () => {
+    const made: string[] = [];
+    const seen: unknown[] = [];
+    const broken = new Error("no");
+    const cluster = {
+      recoverTable: async () => {
+        made.push("recoverTable");
+        throw broken;
+      },
+      confSet: async () => void made.push("confSet"),
+      showOpStatus: async () => [],
+    } as unknown as Cluster;
+    const watched = watchMutations(cluster, {
+      async before({ method }) {
+        if (method === "confSet") throw new Error("stop");
+      },
+      async after(call, outcome) {
+        seen.push([call, outcome]);
+      },
+    });
+    const id = { db: "d", table: "t", tid: 1, pid: 2 };
+    await expect(watched.confSet("auto_failover", "true")).rejects.toThrow("stop");
+    await expect(watched.recoverTable(id, "a:1")).rejects.toBe(broken);
+    expect(await watched.showOpStatus()).toEqual([]);
+    expect(made).toEqual(["recoverTable"]);
+    expect(seen).toEqual([
+      [
+        {
+          id: "m2",
+          method: "recoverTable",
+          target: { ...id, endpoint: "a:1" },
+          args: [id, "a:1"],
+        },
+        { ok: false, error: broken },
+      ],
+    ]);
+  });
+
+  test("arguments are plain data: a term of 64 bits keeps all its digits", async () => {
+    const calls: MutationCall[] = [];
+    const cluster = { changeRole: async () => {} } as unknown as Cluster;
+    const watched = watchMutations(cluster, {
+      before: async (call) => void calls.push(call),
+      after: async () => {},
+    });
+    const term = 2n ** 63n + 1n;
+    await watched.changeRole("a:1", { tid: 1, pid: 0, role: "leader", term, followers: ["b:1"] });
+    expect(JSON.parse(JSON.stringify(calls[0]))).toEqual({
+      id: "m1",
+      method: "changeRole",
+      target: { endpoint: "a:1", tid: 1, pid: 0 },
+      args: [
+        "a:1",
+        { tid: 1, pid: 0, role: "leader", term: "9223372036854775809", followers: ["b:1"] },
+      ],
+    });
+  });
+});
+
+describe("a journal", () => {
+  test("begins with who runs what and ends with the result; only its owner can read it", async () => {
+    const stateDir = join(newFolder(), "new", "state");
+    const { journal, told } = await open({ stateDir, now: () => 1_700_000_000_000 });
+    await journal.hooks.before(callOf(0));
+    await journal.hooks.after(callOf(0), { ok: true });
+    journal.onEvent({ kind: "note", text: "half way" });
+    await journal.finish({ exitCode: 3 });
+    await journal.finish({ exitCode: 0 });
+    const records = await recordsOf(stateDir, journal.id);
+    expect(kindsOf(records)).toEqual(["run", "intent", "outcome", "note", "end"]);
+    expect(records[0]).toMatchObject({
+      id: journal.id,
+      time: "2023-11-14T22:13:20.000Z",
+      host: hostname(),
+      pid: process.pid,
+      command: "recoverdata",
+      commandLine: ["recoverdata", "--zk_cluster=zk1:2181"],
+      cluster: CLUSTER,
+    });
+    expect(records.at(-1)).toMatchObject({
+      result: "partly",
+      exitCode: 3,
+      counts: { intents: 1, done: 1, failed: 0 },
+    });
+    expect(told).toEqual([]);
+    expect(statSync(journal.path ?? "").mode & 0o777).toBe(0o600);
+    expect(statSync(stateDir).mode & 0o777).toBe(0o700);
+    expect(statSync(join(stateDir, "runs")).mode & 0o777).toBe(0o700);
+  });
+
+  test("a thousand intents at once share a few trips to the disk, and none is let through before", async () => {
+    const { disk, createFile } = countingDisk();
+    const { journal } = await open({ stateDir: newFolder(), createFile });
+    const syncsBefore = disk.syncs;
+    await Promise.all(
+      Array.from({ length: 1000 }, async (_, pid) => {
+        await journal.hooks.before(callOf(pid));
+        expect(disk.text).toContain(`"pid":${pid},"endpoint"`);
+      }),
+    );
+    expect(disk.syncs - syncsBefore).toBe(2);
+    expect(disk.text.match(/"kind":"intent"/g)).toHaveLength(1000);
+    await journal.finish({ exitCode: 0 });
+  });
+
+  test("events alone wait for no disk", async () => {
+    const { disk, createFile } = countingDisk();
+    const { journal } = await open({ stateDir: newFolder(), createFile });
+    const syncsBefore = disk.syncs;
+    for (let i = 0; i < 100; i += 1) {
+      journal.onEvent({ kind: "note", text: `event ${i}` });
+      await Promise.resolve();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(disk.text).toContain("event 99");
+    expect(disk.syncs).toBe(syncsBefore);
+  });
+
+  test("a disk that is full in the middle: one warning, and the run goes on", async () => {
+    let isFull = false;
+    const { createFile } = countingDisk({
+      append: async () => {
+        if (isFull) throw new Error("ENOSPC: no space left on device");
+      },
+    });
+    const { journal, told } = await open({ stateDir: newFolder(), createFile });
+    isFull = true;
+    await Promise.all([1, 2, 3].map((pid) => journal.hooks.before(callOf(pid))));
+    await journal.hooks.before(callOf(4));
+    await journal.finish({ exitCode: 0 });
+    expect(told).toEqual([
+      expect.stringMatching(/^warning: no journal is kept of this run: ENOSPC.*the run goes on/),
+    ]);
+  });
+
+  test("a state folder that cannot be: one warning, and the run goes on", async () => {
+    const file = join(newFolder(), "file");
+    writeFileSync(file, "");
+    const { journal, told } = await open({ stateDir: join(file, "state") });
+    await journal.hooks.before(callOf(1));
+    await journal.hooks.after(callOf(1), { ok: true });
+    await journal.finish({ exitCode: 0 });
+    expect(journal.path).toBeUndefined();
+    expect(told).toHaveLength(1);
+    expect(told[0]).toMatch(/^warning: no journal is kept of this run: ENOTDIR/);
+  });
+
+  test("a disk that hangs holds up a call for 2 s at most", async () => {
+    let hangs = false;
+    const { createFile } = countingDisk({
+      sync: () => (hangs ? new Promise(() => {}) : Promise.resolve()),
+    });
+    const { journal } = await open({ stateDir: newFolder(), createFile });
+    hangs = true;
+    const began = performance.now();
+    await journal.hooks.before(callOf(1));
+    const tookMs = performance.now() - began;
+    expect(tookMs).toBeGreaterThan(1_500);
+    expect(tookMs).toBeLessThan(3_000);
+  });
+
+  test("no secret gets into it, wherever it comes from", async () => {
+    const stateDir = newFolder();
+    const zk = memoryZooKeeper({ "/openmldb": "" });
+    const { journal } = await open({
+      stateDir,
+      zk,
+      argv: [
+        "recoverdata",
+        "--zk_cert=root:hush-one",
+        "--zk-cert",
+        "root:hush-one",
+        "--password_file",
+        "/hush-file",
+        "--password=hush-two",
+        "--db=db1",
+      ],
+      flags: { zkCert: "root:hush-one", password: 'hush-"two', db: "db1", user: undefined },
+    });
+    await journal.hooks.before(callOf(0));
+    await journal.hooks.after(callOf(0), { ok: false, error: new Error('refused hush-"two') });
+    journal.onEvent({ kind: "warning", text: "auth root:hush-one failed" });
+    await journal.finish({ exitCode: 4, detail: "bad hush-one" });
+    const text = readFileSync(journal.path ?? "", "utf8");
+    const [node] = [...zk.nodes].filter(([path]) => path.includes("/history/"));
+    expect(text + node?.[1].toString()).not.toContain("hush");
+    expect((await readRun(stateDir, journal.id)).run).toMatchObject({
+      commandLine: [
+        "recoverdata",
+        "--zk_cert=***",
+        "--zk-cert",
+        "***",
+        "--password_file",
+        "***",
+        "--password=***",
+        "--db=db1",
+      ],
+      flags: { zkCert: "***", password: "***", db: "db1" },
+    });
+  });
+
+  test("the newest 200 are kept", async () => {
+    const stateDir = newFolder();
+    mkdirSync(join(stateDir, "runs"), { recursive: true });
+    for (let i = 0; i < 205; i += 1) {
+      writeFileSync(join(stateDir, "runs", `2020-${String(i).padStart(4, "0")}.jsonl`), "");
+    }
+    const { journal } = await open({ stateDir });
+    const ids = await listRunIds(stateDir);
+    expect(ids).toHaveLength(200);
+    expect(ids[0]).toBe(journal.id);
+    expect(ids.at(-1)).toBe("2020-0006");
+  });
+
+  test("its folder follows the XDG base directories", () => {
+    expect(defaultStateDir({ XDG_STATE_HOME: "/var/state" })).toBe("/var/state/openmldb-ops");
+    expect(defaultStateDir({ XDG_STATE_HOME: "relative" })).toMatch(
+      /\/\.local\/state\/openmldb-ops$/,
+    );
+  });
+});
+
+describe("a damaged journal", () => {
+  /** The journal of a run of three calls that did not end. */
+  async function cutOff() {
+    const stateDir = newFolder();
+    const { journal } = await open({ stateDir });
+    for (const pid of [0, 1, 2]) {
+      const call = callOf(pid);
+      await journal.hooks.before(call);
+      if (pid < 1) await journal.hooks.after(call, { ok: true });
+    }
+    return { stateDir, id: journal.id, path: journal.path ?? "" };
+  }
+
+  test("a half-written last line is left out and said", async () => {
+    const { stateDir, id, path } = await cutOff();
+    appendFileSync(path, '{"kind":"intent","time":"2024-01-01T00:00:00.000Z","ca');
+    const read = await readRun(stateDir, id);
+    expect(read.notes).toEqual(["the last line is half written: the run was cut off there"]);
+    expect(read.end).toBeUndefined();
+    const unknown = callsOf(read).filter((one) => one.outcome === undefined);
+    expect(unknown.map((one) => one.intent.target.pid)).toEqual([1, 2]);
+  });
+
+  test("damaged lines are left out and counted; the rest is read", async () => {
+    const { stateDir, id, path } = await cutOff();
+    const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+    const bad = ["\0\0\0", "null", '{"kind":"intent"}', '{"kind":"toString","time":"2024-01-01"}'];
+    writeFileSync(path, `${[lines[0], ...bad, ...lines.slice(1)].join("\n")}\n`);
+    const read = await readRun(stateDir, id);
+    expect(read.notes).toEqual(["4 damaged or unknown lines are left out"]);
+    expect(callsOf(read)).toHaveLength(3);
+  });
+
+  test("one of which nothing can be read is listed all the same", async () => {
+    const { stateDir, id, path } = await cutOff();
+    chmodSync(path, 0o600);
+    writeFileSync(path, "garbage");
+    const read = await readRun(stateDir, id);
+    expect(read).toMatchObject({ id, run: undefined, end: undefined, records: [] });
+    expect(read.notes).toHaveLength(1);
+  });
+});
+
+describe("--resume", () => {
+  test("without an unfinished run it says so and goes on", async () => {
+    const stateDir = newFolder();
+    const first = await open({ stateDir, isResuming: true });
+    expect(first.told).toEqual([expect.stringContaining("no unfinished run of this cluster")]);
+    await first.journal.hooks.before(callOf(0));
+    await first.journal.finish({ exitCode: 0 });
+    const second = await open({ stateDir, isResuming: true });
+    expect(second.told).toEqual([expect.stringContaining("no unfinished run of this cluster")]);
+    expect((await readRun(stateDir, second.journal.id)).run?.resumes).toBeUndefined();
+  });
+
+  test("names the run that it continues and the calls that nobody knows the end of", async () => {
+    const stateDir = newFolder();
+    const killed = await open({ stateDir, id: "run-1" });
+    await killed.journal.hooks.before(callOf(4));
+    const refused = await open({ stateDir, id: "run-2" });
+    await refused.journal.finish({ exitCode: 5 });
+    const elsewhere = { zkCluster: ["zk9:2181"], zkRootPath: "/openmldb" };
+    await open({ stateDir, id: "run-3", cluster: elsewhere });
+    const { told, journal } = await open({
+      stateDir,
+      id: "run-4",
+      isResuming: true,
+      cluster: { zkCluster: ["zk2:2181"], zkRootPath: "/openmldb" },
+    });
+    expect(told).toHaveLength(1);
+    expect(told[0]).toMatch(
+      /^continues run run-1 of .*it did not come to an end; .*recoverTable db1\.t1:4 on a:9527/,
+    );
+    const run = (await recordsOf(stateDir, journal.id))[0] as RunRecord;
+    expect(run.resumes).toBe("run-1");
+  });
+});
+
+describe("the history in ZooKeeper", () => {
+  test("keeps the newest 20 runs, each with its result", async () => {
+    const zk = memoryZooKeeper({ "/openmldb": "" });
+    for (let i = 0; i < 23; i += 1) {
+      const id = `run-${String(i).padStart(2, "0")}`;
+      const { journal } = await open({ stateDir: newFolder(), zk, id });
+      await journal.hooks.before(callOf(0));
+      await journal.hooks.after(callOf(0), { ok: true });
+      if (i < 22) await journal.finish({ exitCode: 3 });
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    zk.nodes.set("/openmldb/ops_tool/history/run-05", Buffer.from('{"run":1}'));
+    const notes: string[] = [];
+    const runs = await readRunsInShort(zk, "/openmldb", (text) => notes.push(text));
+    const nodes = [...zk.nodes.keys()].filter((path) => path.includes("/history/")).sort();
+    expect(nodes).toHaveLength(20);
+    expect(nodes[0]).toBe("/openmldb/ops_tool/history/run-03");
+    expect(runs).toHaveLength(19);
+    expect(notes).toEqual([expect.stringContaining("run-05 is skipped")]);
+    const byId = new Map(runs.map((one) => [one.run.id, one.end]));
+    expect(byId.get("run-21")).toMatchObject({ result: "partly", counts: { done: 1 } });
+    expect(byId.has("run-22")).toBe(true);
+    expect(byId.get("run-22")).toBeUndefined();
+  });
+
+  test("a run that changes nothing leaves no trace there", async () => {
+    const zk = memoryZooKeeper({ "/openmldb": "" });
+    const { journal } = await open({ stateDir: newFolder(), zk });
+    await journal.finish({ exitCode: 0 });
+    expect([...zk.nodes.keys()]).toEqual(["/openmldb"]);
+  });
+
+  test("a ZooKeeper that fails or hangs costs a note or 2 s, never the run", async () => {
+    const down = memoryZooKeeper({});
+    down.setData = () => Promise.reject(new Error("connection lost"));
+    const first = await open({ stateDir: newFolder(), zk: down });
+    await first.journal.hooks.before(callOf(0));
+    await first.journal.finish({ exitCode: 0 });
+    expect(first.told).toEqual([expect.stringContaining("connection lost")]);
+
+    const hanging = memoryZooKeeper({});
+    hanging.setData = () => new Promise(() => {});
+    const second = await open({ stateDir: newFolder(), zk: hanging });
+    const began = performance.now();
+    await second.journal.hooks.before(callOf(0));
+    expect(performance.now() - began).toBeLessThan(1_000);
+    await second.journal.finish({ exitCode: 0 });
+    expect(performance.now() - began).toBeLessThan(3_000);
+  });
+});

@@ -1,0 +1,233 @@
+import { describe, expect, test } from "vitest";
+import { OpsError } from "../src/errors.js";
+import { takeLock } from "../src/protection/lock.js";
+import type { RecoverResult } from "../src/recovery/recover-data.js";
+import {
+  brokenCluster,
+  errorOf,
+  expectAllBack,
+  HOUR,
+  has,
+  isOn,
+  LOCK,
+  MARKER,
+  recover,
+  settle,
+  texts,
+  untilWorking,
+} from "./helpers/protected.js";
+import { startTool, type ToolProcess } from "./helpers/tool-process.js";
+
+function lockOptions({ parts }: ToolProcess): Parameters<typeof takeLock>[0] {
+  const { zk, cluster, owner, sessionTimeoutMs, signal, onEvent } = parts;
+  return {
+    zk,
+    clock: cluster.clock,
+    path: LOCK,
+    owner,
+    sessionTimeoutMs,
+    waitMs: 0,
+    signal,
+    onEvent,
+    onRetaken: () => {},
+    onLost: () => {},
+  };
+}
+
+describe("two runs", () => {
+  test("the first one was killed: it leaves a lock that the next run on the same machine waits for, and says so", async () => {
+    const virtual = await brokenCluster();
+    const victim = await startTool(virtual, "victim");
+    victim.dieAfter(7);
+    await recover(virtual, victim);
+    const heir = await startTool(virtual, "heir");
+    const taking = takeLock({
+      ...lockOptions(heir),
+      isGone: (owner) => owner.runId === "run-victim",
+    });
+    await virtual.pass(9_000);
+    await victim.endSession();
+    await virtual.clock.run(taking, 1_000);
+    expect(texts(heir)).toMatch(/run-victim.*its process is gone; waiting for ZooKeeper/);
+  });
+
+  test("the second one is refused at once, naming the first; a live marker is left alone", async () => {
+    const virtual = await brokenCluster();
+    const first = await startTool(virtual, "first");
+    const run = first.recover();
+    await untilWorking(virtual, first);
+    const second = await startTool(virtual, "second");
+    const began = virtual.clock.now();
+    await expect(recover(virtual, second)).rejects.toMatchObject({
+      code: "lock-held",
+      message: expect.stringMatching(
+        /run-first \(user user-first on host host-first, pid 4711, since .*: openmldb-ops first\)/,
+      ),
+    });
+    expect(virtual.clock.now() - began).toBeLessThan(1_000);
+    const left = await settle(virtual, second);
+    expect(left.kind).toBe("busy");
+    expect({ on: isOn(virtual), marker: has(virtual, MARKER) }).toEqual({
+      on: false,
+      marker: true,
+    });
+    expect(second.changes).toEqual([]);
+    expect(await virtual.clock.run(run, HOUR)).toHaveProperty("report");
+    expectAllBack(virtual);
+  });
+
+  test("the second one waits with --wait_lock until the first has ended, or in vain", async () => {
+    const virtual = await brokenCluster();
+    const first = await startTool(virtual, "first");
+    const firstRun = first.recover();
+    await untilWorking(virtual, first);
+    const hasty = await startTool(virtual, "hasty", { waitLockMs: 50 });
+    await expect(recover(virtual, hasty)).rejects.toMatchObject({ code: "lock-held" });
+    const patient = await startTool(virtual, "patient", { waitLockMs: HOUR });
+    const both = Promise.all([firstRun, patient.recover()]);
+    const [, waited] = await virtual.clock.run(both, HOUR);
+    expect(waited).toHaveProperty("report.changes", 0);
+    expect(texts(patient)).toMatch(/held by run run-first .* waiting for it to end/);
+    expectAllBack(virtual);
+  });
+
+  test("of twenty that start together one proceeds", async () => {
+    const virtual = await brokenCluster();
+    const tools = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => startTool(virtual, `t${index}`)),
+    );
+    const ended = await virtual.clock.run(
+      Promise.allSettled(tools.map((tool) => tool.recover())),
+      HOUR,
+    );
+    expect(ended.filter((one) => one.status === "fulfilled")).toHaveLength(1);
+    expect(tools.filter((tool) => tool.changes.length > 0)).toHaveLength(1);
+    expectAllBack(virtual);
+  });
+
+  test("waiting ends with the signal", async () => {
+    const virtual = await brokenCluster();
+    const first = await startTool(virtual, "first");
+    await virtual.clock.run(takeLock(lockOptions(first)), 1_000);
+    const stop = new AbortController();
+    const second = await startTool(virtual, "second", { waitLockMs: HOUR, signal: stop.signal });
+    const run = second.recover();
+    run.catch(() => undefined);
+    await virtual.pass(5_000);
+    stop.abort(new OpsError({ code: "interrupted", message: "stopped" }));
+    await expect(virtual.clock.run(run, 1_000)).rejects.toMatchObject({ code: "interrupted" });
+  });
+});
+
+describe("a session that is lost in the middle", () => {
+  test("the lock is free: it is taken again, and the run looks afresh", async () => {
+    const virtual = await brokenCluster(5_000);
+    const tool = await startTool(virtual, "one");
+    const run = tool.recover();
+    await untilWorking(virtual, tool);
+    virtual.model.tree.remove(LOCK);
+    const before = tool.changes.length;
+    await virtual.pass(1_000);
+    expect(has(virtual, LOCK)).toBe(true);
+    expect(isOn(virtual)).toBe(false);
+    const result = await virtual.clock.run(run, HOUR);
+    expect(texts(tool)).toMatch(/lock was lost[\s\S]*looking at the cluster afresh/);
+    expect(result).toHaveProperty("report.autoFailover.before", true);
+    // What the first attempt found sick and changed is in the report of the last one.
+    const { report } = result as Extract<RecoverResult, { report: unknown }>;
+    expect(report.partitions.map((one) => one.status)).toEqual(["recovered", "recovered"]);
+    expect(report.changes).toBeGreaterThan(0);
+    expect(tool.changes.length).toBeGreaterThan(before);
+    expect(virtual.model.healthy()).toEqual([]);
+    // Each attempt switches it off, and the last one on: it is never on in between.
+    expect(tool.changes.filter((one) => one.method === "ConfSet")).toHaveLength(3);
+    expectAllBack(virtual);
+  });
+
+  test("another run has it: no change after that, the value is left to the other run", async () => {
+    const virtual = await brokenCluster(5_000);
+    const tool = await startTool(virtual, "one");
+    const run = tool.recover();
+    await untilWorking(virtual, tool);
+    virtual.model.tree.remove(LOCK);
+    const other = await startTool(virtual, "other");
+    const otherRun = other.recover();
+    const lostAt = virtual.clock.now();
+    const result = await virtual.clock.run(run, HOUR);
+    expect(errorOf(result)).toMatchObject({
+      code: "lock-lost",
+      message: expect.stringContaining("run-other"),
+    });
+    expect(result).toHaveProperty("notRestored", undefined);
+    const late = tool.changes.filter((one) => one.at > lostAt + 1_000);
+    expect(late).toEqual([]);
+    expect(tool.changes.filter((one) => one.method === "ConfSet")).toHaveLength(1);
+    expect(await virtual.clock.run(otherRun, HOUR)).toHaveProperty(
+      "report.autoFailover.before",
+      true,
+    );
+    expect(virtual.model.healthy()).toEqual([]);
+    expectAllBack(virtual);
+  });
+
+  test("again and again: the run ends, with the value back", async () => {
+    const virtual = await brokenCluster(5_000);
+    const tool = await startTool(virtual, "one");
+    const stop = virtual.model.tree.onChange(({ type, path }) => {
+      if (type !== "created" || path !== LOCK) return;
+      virtual.clock.setTimer(300, () => {
+        if (has(virtual, LOCK)) virtual.model.tree.remove(LOCK);
+      });
+    });
+    const result = await recover(virtual, tool);
+    stop();
+    expect(errorOf(result)).toMatchObject({ code: "lock-lost" });
+    expect({ on: isOn(virtual), marker: has(virtual, MARKER) }).toEqual({
+      on: true,
+      marker: false,
+    });
+  });
+});
+
+describe("a ZooKeeper that is silent", () => {
+  test("for a while: no change from the first second on, and the run goes on afterwards", async () => {
+    const virtual = await brokenCluster(5_000);
+    const tool = await startTool(virtual, "one");
+    const run = tool.recover();
+    await untilWorking(virtual, tool);
+    const silentAt = virtual.clock.now();
+    tool.silence();
+    await virtual.pass(6_000);
+    tool.resume();
+    const resumedAt = virtual.clock.now();
+    expect(await virtual.clock.run(run, HOUR)).toHaveProperty("report");
+    const between = tool.changes.filter(({ at }) => at > silentAt + 1_000 && at < resumedAt);
+    expect(between).toEqual([]);
+    expect(texts(tool)).toMatch(/ZooKeeper does not answer[\s\S]*ZooKeeper answers again/);
+    expect(virtual.model.healthy()).toEqual([]);
+    expectAllBack(virtual);
+  });
+
+  test("for good: the run ends, says that the value is not back, and the next one does it", async () => {
+    const virtual = await brokenCluster(5_000);
+    const tool = await startTool(virtual, "one");
+    const run = tool.recover();
+    await untilWorking(virtual, tool);
+    tool.silence();
+    const began = virtual.clock.now();
+    const result = await virtual.clock.run(run, HOUR);
+    expect(virtual.clock.now() - began).toBeLessThan(120_000);
+    expect(
+      JSON.stringify(result, (_key, value) => (typeof value === "bigint" ? String(value) : value)),
+    ).toMatch(/"notRestored":"[^"]+"/);
+    expect({ on: isOn(virtual), marker: has(virtual, MARKER) }).toEqual({
+      on: false,
+      marker: true,
+    });
+    await tool.endSession();
+    const heir = await startTool(virtual, "heir");
+    expect(await recover(virtual, heir)).toHaveProperty("report");
+    expect(virtual.model.healthy()).toEqual([]);
+    expectAllBack(virtual);
+  });
+});

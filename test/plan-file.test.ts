@@ -1,0 +1,383 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { OpsError } from "../src/errors.js";
+import type { Op } from "../src/model/cluster-state.js";
+import { type PartitionView, viewPartitions } from "../src/model/partition-view.js";
+import { PROBLEM_CODES } from "../src/model/problem.js";
+import { servingLeader } from "../src/recovery/diagnose.js";
+import { look } from "../src/recovery/look.js";
+import { observe } from "../src/recovery/observe.js";
+import { boundPlanner } from "../src/recovery/plan-apply.js";
+import { planDirect } from "../src/recovery/plan-direct.js";
+import { differencesOf, factsOf } from "../src/recovery/plan-facts.js";
+import { parsePlan, planDocument, type SavedPlan, savedPlan } from "../src/recovery/plan-file.js";
+import { NOTHING_LEARNED } from "../src/recovery/plan-learned.js";
+import {
+  type PlannedPartition,
+  type PlannedRound,
+  plannedLeader,
+  type RecoveryPlan,
+  sizeOf,
+} from "../src/recovery/plan-recovery.js";
+import { planText, questionText } from "../src/recovery/plan-text.js";
+import { jsonText } from "../src/text.js";
+import { partition } from "./helpers/view.js";
+import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+
+/** A poor digest, but one. */
+const digest = (content: string) =>
+  [...content].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) % 2 ** 40, 7).toString(16);
+
+const text = fc.string({ unit: "binary", maxLength: 12 });
+const endpoint = fc.constantFrom("a:1", "b:1", "täblet-3", "");
+const perhaps = <T>(of: fc.Arbitrary<T>) => fc.option(of, { nil: undefined });
+const code = fc.constantFrom(...PROBLEM_CODES);
+
+const problem = fc
+  .record({ code, endpoint: perhaps(endpoint), text, candidate: perhaps(endpoint) })
+  .map(({ candidate, ...one }) => (candidate === undefined ? one : { ...one, candidate }));
+
+const step = fc.record(
+  {
+    kind: fc.constantFrom("promote", "set-flags", "wait-ops", "recover-table"),
+    endpoint: perhaps(endpoint),
+    why: code,
+    expects: text,
+    followers: fc.array(endpoint, { maxLength: 3 }),
+    alive: fc.array(endpoint, { maxLength: 3 }),
+    isForced: fc.boolean(),
+  },
+  { requiredKeys: ["kind", "endpoint", "why", "expects"] },
+);
+
+const round: fc.Arbitrary<PlannedRound> = fc.record({
+  leader: perhaps(endpoint),
+  steps: fc.array(step, { maxLength: 4 }),
+  notes: fc.array(text, { maxLength: 2 }),
+  blocked: perhaps(problem),
+}) as fc.Arbitrary<PlannedRound>;
+
+const plannedPartition: fc.Arbitrary<PlannedPartition> = fc.record({
+  id: fc.record({ db: text, table: text, tid: fc.nat(), pid: fc.nat() }),
+  facts: fc.dictionary(
+    text.filter((key) => key !== "__proto__"),
+    text,
+    { noNullPrototype: true, maxKeys: 5 },
+  ),
+  problems: fc.array(problem, { maxLength: 3 }),
+  rounds: fc.tuple(round, fc.array(round, { maxLength: 2 })).map(([one, more]) => [one, ...more]),
+}) as fc.Arbitrary<PlannedPartition>;
+
+const plan: fc.Arbitrary<RecoveryPlan> = fc.record({
+  method: fc.constantFrom("direct" as const, "documented" as const),
+  db: perhaps(text),
+  accept: fc.array(fc.tuple(text, endpoint), { maxLength: 2 }).map((pairs) => new Map(pairs)),
+  madeAt: text,
+  basis: fc.record({
+    nameserver: endpoint,
+    tablets: fc.array(endpoint, { maxLength: 3 }),
+    autoFailover: fc.boolean(),
+    partitions: fc.nat(),
+  }),
+  partitions: fc.array(plannedPartition, { maxLength: 3 }),
+});
+
+function fileOf(saved: SavedPlan): string {
+  return `${jsonText(planDocument(saved), 2)}\n`;
+}
+
+/** What goes wrong when a plan is read, as `message (hint)`. */
+function refusalOfText(file: string): string {
+  try {
+    parsePlan(file, digest);
+  } catch (thrown) {
+    if (!(thrown instanceof OpsError)) throw thrown;
+    expect(thrown.code).toBe("usage");
+    expect(thrown.message).not.toMatch(/\n/);
+    return `${thrown.message} (${thrown.hint})`;
+  }
+  throw new Error("it was read");
+}
+
+describe("a plan in a file", () => {
+  test("comes back as it was", () => {
+    fc.assert(
+      fc.property(plan, (one) => {
+        const saved = savedPlan(one, "/openmldb", digest);
+        expect(parsePlan(fileOf(saved), digest)).toEqual(saved);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("anything else is refused in one line, whatever it is", () => {
+    const [sample] = fc.sample(plan, { numRuns: 1, seed: 7 });
+    const good = fileOf(savedPlan(sample as RecoveryPlan, "/openmldb", digest));
+    expect(refusalOfText("")).toMatch(/no plan of openmldb-ops: it is not JSON/);
+    expect(refusalOfText(good.slice(0, good.length / 2))).toMatch(/it is not JSON/);
+    expect(refusalOfText("[]")).toMatch(/the file is no object/);
+    expect(refusalOfText("{}")).toMatch(/does not say that it is one/);
+    expect(refusalOfText(good.replace('"formatVersion": 1', '"formatVersion": 2'))).toMatch(
+      /format version 2, and this openmldb-ops reads version 1 only/,
+    );
+    expect(refusalOfText(good.replace('"/openmldb"', '"/other"'))).toMatch(/was changed after/);
+    fc.assert(
+      fc.property(fc.oneof(fc.json(), fc.string()), (junk) => {
+        expect(() => parsePlan(junk, digest)).toThrow(OpsError);
+      }),
+    );
+  });
+
+  test("the same plan has the same id, and any other plan another one", () => {
+    const [one, other] = fc.sample(plan, { numRuns: 2, seed: 3 }) as [RecoveryPlan, RecoveryPlan];
+    expect(savedPlan(one, "/a", digest).id).toBe(savedPlan({ ...one }, "/a", digest).id);
+    const ids = [
+      savedPlan(one, "/a", digest),
+      savedPlan(one, "/b", digest),
+      savedPlan(other, "/a", digest),
+    ].map(({ id }) => id);
+    expect(new Set(ids).size).toBe(3);
+  });
+});
+
+const BASE = `
+  a leader,alive   10 leader,normal,10 feeds b=10
+  b follower,alive 10 follower,normal,10
+  c follower,dead  8  -
+  d follower,alive -  offline`;
+const base = partition(BASE);
+const op: Op = {
+  id: 5n,
+  type: "kRecoverTableOP",
+  status: "doing",
+  db: "db1",
+  table: "t1",
+  pid: 0,
+  task: "-",
+  startTime: 0n,
+  endTime: 0n,
+};
+
+function changed(from: string, to: string): PartitionView {
+  expect(BASE).toContain(from);
+  return partition(BASE.replace(from, to));
+}
+
+/** The facts that differ from those of {@link base}. */
+function differing(view: PartitionView): string[] {
+  return differencesOf("x", factsOf(base), factsOf(view)).map((one) => one.fact);
+}
+
+describe("the facts that steps rely on", () => {
+  test.each<[string, PartitionView, string[]]>([
+    ["a leader flag", changed("b follower,alive", "b leader,alive"), ["b is flagged"]],
+    ["an alive flag", changed("c follower,dead", "c follower,alive"), ["c is flagged"]],
+    [
+      "the offset of a replica that is not loaded",
+      changed("dead  8", "dead  9"),
+      ["c was last seen at offset"],
+    ],
+    ["an offset that got lost", changed("dead  8", "dead  -"), ["c was last seen at offset"]],
+    [
+      "a role",
+      changed("b follower,alive 10 follower", "b follower,alive 10 leader"),
+      ["b runs as", "b feeds"],
+    ],
+    ["a state", changed("follower,normal,10", "follower,loading,10"), ["b runs as"]],
+    ["paused snapshots", changed("leader,normal", "leader,snapshot-paused"), ["a runs as"]],
+    [
+      "a load",
+      changed("dead  8  -", "dead  8  follower,normal,8"),
+      ["c runs as", "c was last seen at offset"],
+    ],
+    ["a tablet that came back", changed("offline", "-"), ["tablet of d is", "d runs as"]],
+    ["a tablet that fell silent", changed("offline", "silent"), ["tablet of d is"]],
+    ["whom the leader feeds", changed("feeds b=10", "feeds b=10 c=8"), ["a feeds"]],
+    [
+      "a replica more",
+      partition(`${BASE}\n e follower,alive 1 offline`),
+      ["replicas", "e is flagged", "tablet of e is", "e runs as", "e was last seen at offset"],
+    ],
+    [
+      "the term history",
+      {
+        ...base,
+        terms: [
+          { term: 1n, offset: 0n },
+          { term: 2n, offset: 5n },
+        ],
+      },
+      ["terms"],
+    ],
+    ["the storage mode", { ...base, storageMode: "hdd" }, ["storage mode"]],
+    ["the number of segments", { ...base, segCount: 1 }, ["segments"]],
+    ["another table of the same name", { ...base, id: { ...base.id, tid: 8 } }, ["table id"]],
+    ["an op at work", { ...base, activeOps: [op] }, ["ops that have not ended"]],
+  ])("%s", (_what, view, facts) => {
+    expect(differing(view)).toEqual(facts);
+  });
+
+  test("what moves by itself is none: offsets of loaded replicas, snapshots being made", () => {
+    expect(
+      differing(changed("leader,normal,10 feeds b=10", "leader,making-snapshot,12 feeds b=11")),
+    ).toEqual([]);
+    expect(
+      differing(
+        changed("b follower,alive 10 follower,normal,10", "b follower,alive 12 follower,normal,12"),
+      ),
+    ).toEqual([]);
+  });
+});
+
+/** The plan of a virtual cluster as it is now. */
+async function planOf(virtual: VirtualCluster): Promise<RecoveryPlan> {
+  const signal = new AbortController().signal;
+  return (await virtual.clock.run(look(virtual.cluster, { db: undefined, signal }), 60_000)).plan;
+}
+
+/** A cluster with one table of two partitions, killed and restarted. */
+async function brokenCluster(): Promise<VirtualCluster> {
+  const virtual = await startVirtualCluster({ tablets: 3, model: { autoFailover: false } });
+  virtual.model.createTable({ db: "db1", table: "t1", partitions: 2, replicas: 3 });
+  virtual.model.put(50);
+  await virtual.pass(5_000);
+  virtual.model.outage();
+  await virtual.pass(30_000);
+  return virtual;
+}
+
+describe("planning and applying", () => {
+  test("what is foreseen is what happens, if the offsets are as last seen", async () => {
+    const virtual = await brokenCluster();
+    const made = await planOf(virtual);
+    expect(made.partitions.map((one) => one.rounds.length)).toEqual([2, 2]);
+    const foreseen = made.partitions.flatMap((one) =>
+      one.rounds.flatMap((round) =>
+        round.steps.map((step) => `${one.id.pid} ${step.kind} ${step.endpoint}`),
+      ),
+    );
+    await virtual.recover({ planned: made });
+    const done = virtual.events.flatMap((event) =>
+      event.kind === "step-ended"
+        ? [`${event.id.pid} ${event.step.kind} ${event.step.endpoint}`]
+        : [],
+    );
+    expect([...done].sort()).toEqual([...foreseen].sort());
+    const after = viewPartitions(await virtual.clock.run(observe(virtual.cluster), 60_000));
+    expect(after.map((view) => servingLeader(view)?.endpoint)).toEqual(
+      made.partitions.map(plannedLeader),
+    );
+    expect(virtual.model.healthy()).toEqual([]);
+  });
+
+  test("a cluster that changed is left alone, and what differs is named", async () => {
+    const virtual = await brokenCluster();
+    const made = await planOf(virtual);
+    virtual.model.kill("b:9527");
+    await virtual.pass(30_000);
+    const before = virtual.model.events.length;
+    const error: unknown = await virtual
+      .recover({ planned: made })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "plan-stale" });
+    expect((error as OpsError).details).toContain(
+      "db1.t1:0: tablet of b:9527 is: was ok, is offline",
+    );
+    expect(virtual.model.events.slice(before)).toEqual([]);
+  });
+
+  test("what is healthy by now counts as done; what the plan does not name is not touched", async () => {
+    const virtual = await brokenCluster();
+    const made = await planOf(virtual);
+    const half = { ...made, partitions: made.partitions.slice(0, 1) };
+    await virtual.recover({ planned: half });
+    expect(virtual.model.rows().map((one) => one.served)).toEqual([50, undefined]);
+    const seen = virtual.events.length;
+    await virtual.recover({ planned: made });
+    expect(virtual.model.healthy()).toEqual([]);
+    const touched = virtual.events
+      .slice(seen)
+      .flatMap((event) => (event.kind === "step-ended" ? [event.id.pid] : []));
+    expect(new Set(touched)).toEqual(new Set([1]));
+  });
+
+  test("somebody else changes the cluster while the question waits: nothing is done", async () => {
+    const virtual = await brokenCluster();
+    const error: unknown = await virtual
+      .recover({
+        review: async () => {
+          virtual.model.kill("c:9527");
+          await virtual.cluster.clock.sleep(30_000);
+          return true;
+        },
+      })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "plan-stale" });
+    expect(virtual.events.filter((event) => event.kind === "step-started")).toEqual([]);
+  });
+
+  test("a replica that the plan does not name never leads: not-as-planned", () => {
+    const foreseen = partition(`
+      a leader,alive   10 -
+      b follower,alive 10 -`);
+    const evidence = partition(`
+      a leader,alive   10 follower,normal,4
+      b follower,alive 10 follower,normal,10`);
+    const made: RecoveryPlan = {
+      ...(fc.sample(plan, { numRuns: 1, seed: 1 })[0] as RecoveryPlan),
+      partitions: [
+        {
+          id: foreseen.id,
+          facts: factsOf(foreseen),
+          problems: [],
+          rounds: [
+            {
+              leader: undefined,
+              steps: planDirect(foreseen).steps.map((one) => ({ ...one, expects: "" })),
+              notes: [],
+              blocked: undefined,
+            },
+            { leader: "a", steps: [], notes: [], blocked: undefined },
+          ],
+        },
+      ],
+    };
+    const bound = boundPlanner(made, planDirect);
+    expect(planDirect(evidence).leader).toBe("b");
+    expect(bound(foreseen, NOTHING_LEARNED).steps.map((one) => one.kind)).toEqual([
+      "load-follower",
+      "load-follower",
+    ]);
+    expect(bound(evidence, NOTHING_LEARNED)).toMatchObject({
+      steps: [],
+      blocked: { code: "not-as-planned", text: expect.stringContaining("names a to lead") },
+    });
+    const stranger = { ...evidence, id: { ...evidence.id, pid: 1 } };
+    expect(bound(stranger, NOTHING_LEARNED)).toMatchObject({
+      steps: [],
+      blocked: { code: "not-as-planned" },
+    });
+  });
+});
+
+describe("a plan for people", () => {
+  test("names every step, what it expects, what is only foreseen, and what is refused", async () => {
+    const virtual = await brokenCluster();
+    virtual.model.kill("a:9527");
+    await virtual.pass(30_000);
+    const made = await planOf(virtual);
+    const lines = planText(savedPlan(made, "/openmldb", digest));
+    const shown = lines.join("\n");
+    expect(shown).toMatch(
+      /round 1, to gather evidence:\n {4}1\. load b:9527 as follower, fed by nobody \[not-loaded\]; expects: not loaded, last seen at offset 50/,
+    );
+    expect(shown).toContain("if the offsets are as last seen");
+    expect(shown).toMatch(/stops there: its leader is out of reach: a:9527/);
+    expect(lines.at(-1)).toMatch(
+      /^plan: 2 of 2 partitions not healthy; \d+ changes to 4 replicas of 2 partitions; 0 left alone$/,
+    );
+    const question = questionText(made, "/openmldb").join("\n");
+    expect(question).toContain(`2 partitions, 4 replicas, about ${sizeOf(made).changes} changes`);
+    expect(question).toContain("go on? [y/N]");
+  });
+});

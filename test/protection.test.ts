@@ -1,0 +1,259 @@
+import { describe, expect, test } from "vitest";
+import { OpsError } from "../src/errors.js";
+import { encode } from "../src/protection/owner.js";
+import { settleLeftover } from "../src/protection/take-over.js";
+import {
+  brokenCluster,
+  errorOf,
+  expectAllBack,
+  HOUR,
+  has,
+  healthyCluster,
+  isOn,
+  LOCK,
+  MARKER,
+  recover,
+  settle,
+  texts,
+  untilWorking,
+} from "./helpers/protected.js";
+import { startTool } from "./helpers/tool-process.js";
+
+describe("a run", () => {
+  test("keeps the value off while it works, and leaves neither lock nor marker", async () => {
+    const virtual = await brokenCluster();
+    const tool = await startTool(virtual, "one");
+    const run = tool.recover();
+    await untilWorking(virtual, tool);
+    expect(isOn(virtual)).toBe(false);
+    expect(JSON.parse(String(virtual.model.tree.get(MARKER)?.data))).toMatchObject({
+      version: 1,
+      original: true,
+      runId: "run-one",
+      host: "host-one",
+      pid: 4711,
+      user: "user-one",
+      command: "openmldb-ops one",
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+    });
+    expect(await virtual.clock.run(run, HOUR)).toHaveProperty("report");
+    expect(virtual.model.healthy()).toEqual([]);
+    expectAllBack(virtual);
+  });
+
+  test("writes no marker if the value is off already, and none on a healthy cluster", async () => {
+    const virtual = await healthyCluster();
+    const made: string[] = [];
+    virtual.model.tree.onChange(({ path }) => {
+      if (path.startsWith("/openmldb/ops_tool/")) made.push(path);
+    });
+    const tool = await startTool(virtual, "one");
+    expect(await recover(virtual, tool)).toHaveProperty("report.changes", 0);
+    expect(tool.changes).toEqual([]);
+    expect(made).not.toContain(MARKER);
+
+    await virtual.clock.run(tool.cluster.confSet("auto_failover", "false"), HOUR);
+    virtual.model.outage();
+    await virtual.pass(30_000);
+    const second = await startTool(virtual, "two");
+    expect(await recover(virtual, second)).toHaveProperty("report.autoFailover.before", false);
+    expect(made).not.toContain(MARKER);
+    expect(isOn(virtual)).toBe(false);
+    expect(virtual.model.healthy()).toEqual([]);
+  });
+});
+
+describe("a run that is killed", () => {
+  /** Every write of its own znodes and every ConfSet has a boundary before and one behind it. */
+  const BOUNDARIES = 14;
+
+  test(`passes ${BOUNDARIES} boundaries`, async () => {
+    const virtual = await brokenCluster();
+    const tool = await startTool(virtual, "one");
+    await recover(virtual, tool);
+    expect(tool.boundaries()).toBe(BOUNDARIES);
+  });
+
+  test.each(Array.from({ length: BOUNDARIES }, (_, index) => index))(
+    "at boundary %i never leaves the value off without a marker, and the next command puts it back",
+    async (index) => {
+      for (const next of ["settle", "recover"] as const) {
+        const virtual = await brokenCluster();
+        const victim = await startTool(virtual, "victim");
+        victim.dieAfter(index);
+        expect(await recover(virtual, victim)).toBe("died");
+        if (isOn(virtual) === false) expect(has(virtual, MARKER)).toBe(true);
+        const wasLeft = has(virtual, MARKER);
+        await virtual.pass(10_000);
+        await victim.endSession();
+
+        const heir = await startTool(virtual, "heir");
+        if (next === "settle") {
+          expect((await settle(virtual, heir)).kind).toBe(wasLeft ? "restored" : "none");
+        } else {
+          expect(await recover(virtual, heir)).toHaveProperty("report.autoFailover.before", true);
+          expect(virtual.model.healthy()).toEqual([]);
+        }
+        if (wasLeft)
+          expect(texts(heir)).toMatch(
+            /run-victim \(user user-victim on host host-victim, pid 4711, since \d{4}-/,
+          );
+        expectAllBack(virtual);
+      }
+    },
+  );
+
+  test("and one that takes over is killed too: the first value survives both", async () => {
+    const virtual = await brokenCluster();
+    const first = await startTool(virtual, "first");
+    first.dieAfter(7);
+    await recover(virtual, first);
+    await first.endSession();
+    expect(isOn(virtual)).toBe(false);
+    const second = await startTool(virtual, "second");
+    // It takes the lock and the marker over, and dies when it is about to put the value back.
+    second.dieAfter(8);
+    expect(await recover(virtual, second)).toBe("died");
+    await second.endSession();
+    expect(isOn(virtual)).toBe(false);
+    expect(JSON.parse(String(virtual.model.tree.get(MARKER)?.data))).toMatchObject({
+      runId: "run-second",
+      original: true,
+    });
+    const third = await startTool(virtual, "third");
+    expect((await settle(virtual, third)).kind).toBe("restored");
+    expectAllBack(virtual);
+  });
+
+  test("on a cluster that is healthy by now: recoverdata puts the value back all the same", async () => {
+    const virtual = await healthyCluster();
+    const admin = await startTool(virtual, "admin");
+    const { owner } = (await startTool(virtual, "victim")).parts;
+    virtual.model.tree.create(MARKER, encode(owner, { original: true }), { parents: true });
+    await virtual.clock.run(admin.cluster.confSet("auto_failover", "false"), HOUR);
+    const tool = await startTool(virtual, "one");
+    expect(await recover(virtual, tool)).toMatchObject({
+      report: { changes: 0, autoFailover: { before: true, after: true, notRestored: undefined } },
+    });
+    expectAllBack(virtual);
+  });
+});
+
+describe("a marker that cannot be read", () => {
+  test.each(["", "not json", '{"version":2,"original":true}', '{"version":1,"original":"true"}'])(
+    "%j: the value is left as it is, with one warning that names the znode and the command",
+    async (data) => {
+      const virtual = await healthyCluster();
+      const admin = await startTool(virtual, "admin");
+      await virtual.clock.run(admin.cluster.confSet("auto_failover", "false"), HOUR);
+      virtual.model.tree.create(MARKER, Buffer.from(data), { parents: true });
+      const tool = await startTool(virtual, "one");
+      expect(await settle(virtual, tool)).toEqual({ kind: "unreadable", path: MARKER });
+      expect(tool.events.filter((event) => event.kind === "warning")).toHaveLength(1);
+      expect(texts(tool)).toContain(MARKER);
+      expect(texts(tool)).toContain("openmldb-ops confset auto_failover");
+      expect(await recover(virtual, tool)).toHaveProperty("report.autoFailover.before", false);
+      expect(isOn(virtual)).toBe(false);
+      expect(has(virtual, MARKER)).toBe(true);
+      expect(tool.changes).toEqual([]);
+    },
+  );
+});
+
+describe("somebody else switches auto_failover on in the middle", () => {
+  async function switchedOn(more: Parameters<typeof startTool>[2] = {}) {
+    const virtual = await brokenCluster(5_000);
+    const tool = await startTool(virtual, "one", more);
+    const admin = await startTool(virtual, "admin");
+    const run = tool.recover();
+    await untilWorking(virtual, tool);
+    const switchOn = () =>
+      virtual.clock.run(admin.cluster.confSet("auto_failover", "true"), 10_000);
+    return { virtual, tool, run, switchOn };
+  }
+
+  test("the run stops, and leaves it on", async () => {
+    const { virtual, tool, run, switchOn } = await switchedOn();
+    await switchOn();
+    const result = await virtual.clock.run(run, HOUR);
+    expect(errorOf(result)).toMatchObject({
+      code: "auto-failover-on",
+      hint: expect.stringContaining("--keep_off"),
+    });
+    expect(texts(tool)).toContain("somebody else switched auto_failover on");
+    expect(tool.changes.filter((one) => one.method === "ConfSet")).toHaveLength(1);
+    expectAllBack(virtual);
+  });
+
+  test("with --keep_off it is switched off again, and put back at the end", async () => {
+    const { virtual, tool, run, switchOn } = await switchedOn({ keepsOff: true });
+    await switchOn();
+    expect(await virtual.clock.run(run, HOUR)).toHaveProperty("report");
+    expect(virtual.model.healthy()).toEqual([]);
+    expect(tool.changes.filter((one) => one.method === "ConfSet")).toHaveLength(3);
+    expectAllBack(virtual);
+  });
+
+  test("with --keep_off not for ever", async () => {
+    const { virtual, tool, run } = await switchedOn({ keepsOff: true });
+    const leader = virtual.model.leader;
+    const stop = virtual.model.tree.onChange(() => {
+      if (leader?.autoFailover === false) leader.autoFailover = true;
+    });
+    const timers = Array.from({ length: 2_000 }, (_, index) =>
+      virtual.clock.setTimer(index * 10, () => {
+        if (leader !== undefined) leader.autoFailover = true;
+      }),
+    );
+    const result = await virtual.clock.run(run, HOUR);
+    stop();
+    for (const cancel of timers) cancel();
+    expect(errorOf(result)).toMatchObject({ code: "auto-failover-on" });
+    expect(tool.changes.filter((one) => one.method === "ConfSet").length).toBeLessThanOrEqual(4);
+    expectAllBack(virtual);
+  });
+});
+
+describe("putting the value back", () => {
+  test("goes on while the nameserver fails over", async () => {
+    const virtual = await brokenCluster();
+    const tool = await startTool(virtual, "one");
+    // The leader dies as soon as it is asked to put the value back.
+    const dead = virtual.model.leader?.endpoint ?? "";
+    const confSet = tool.cluster.confSet.bind(tool.cluster);
+    const parts = {
+      ...tool.parts,
+      cluster: {
+        ...tool.cluster,
+        async confSet(key: string, value: string) {
+          if (value === "true" && virtual.model.leader?.endpoint === dead) virtual.model.kill(dead);
+          await confSet(key, value);
+        },
+      },
+    };
+    const { owner } = (await startTool(virtual, "victim")).parts;
+    virtual.model.tree.create(MARKER, encode(owner, { original: true }), { parents: true });
+    const began = virtual.clock.now();
+    expect((await virtual.clock.run(settleLeftover(parts), HOUR)).kind).toBe("restored");
+    expect(virtual.clock.now() - began).toBeGreaterThan(4_000);
+    expect(virtual.clock.now() - began).toBeLessThan(61_000);
+    expect(virtual.model.leader?.endpoint).not.toBe(dead);
+    expectAllBack(virtual);
+  });
+
+  test("gives up 3 s after a signal, and keeps the marker", async () => {
+    const virtual = await brokenCluster();
+    const stop = new AbortController();
+    const tool = await startTool(virtual, "one", { signal: stop.signal, stopSignal: stop.signal });
+    const run = tool.recover();
+    await untilWorking(virtual, tool);
+    for (const name of ["nameserver1", "nameserver2"]) virtual.model.hang(name);
+    stop.abort(new OpsError({ code: "interrupted", message: "stopped" }));
+    const began = virtual.clock.now();
+    const result = await virtual.clock.run(run, HOUR);
+    expect(virtual.clock.now() - began).toBeLessThan(4_000);
+    expect(result).toHaveProperty("notRestored", expect.stringContaining("in time"));
+    expect(has(virtual, MARKER)).toBe(true);
+    expect(has(virtual, LOCK)).toBe(false);
+  });
+});

@@ -1,0 +1,351 @@
+import { type OPInfo, OPType, TaskStatus } from "../../src/gen/openmldb/api_pb.js";
+import type { TablePartition } from "../../src/gen/openmldb/nameserver_pb.js";
+import { complaints } from "../../src/sandbox/model-health.js";
+import type { QueuedOp } from "../../src/sandbox/ops.js";
+import { isServing } from "../../src/sandbox/replica.js";
+import { type Run, rowCount, subtract } from "../../src/sandbox/runs.js";
+import {
+  acceptsWrites,
+  dirAt,
+  findPart,
+  heldOf,
+  intersect,
+  loadedAt,
+  type Part,
+  partsOf,
+  surviving,
+} from "./partitions.js";
+import { describe, type Mutation, type World } from "./world.js";
+
+/** The names of the checkers; docs/invariants.md says which invariant each one watches. */
+export const CHECKERS = [
+  "one-writer",
+  "one-leader-made",
+  "no-row-lost",
+  "best-log-leads",
+  "one-history",
+  "healthy-untouched",
+  "op-not-repeated",
+  "auto-failover-kept",
+  "stops-in-time",
+  "bounded",
+  "true-verdict",
+  "true-reason",
+  "converges",
+  "same-entries",
+  "nothing-left-to-do",
+] as const;
+
+/** One of {@link CHECKERS}. */
+export type Checker = (typeof CHECKERS)[number];
+
+/** Something that must never happen, and happened. */
+export interface Violation {
+  readonly checker: Checker;
+  readonly at: number;
+  readonly what: string;
+}
+
+/** Watches a world. Knows nothing of the code under test: it looks at the model only. */
+export class Checks {
+  readonly #world: World;
+  readonly violations: Violation[] = [];
+  /** Acknowledged rows of the surviving history that some disk held: they must stay on some disk. */
+  readonly #precious = new Map<string, Run[]>();
+  /** What the tool asked the nameserver to queue, with the newest op id before that. */
+  readonly #asked: { readonly key: string; readonly endpoint: string; readonly after: bigint }[] =
+    [];
+  #checkedAt = 0;
+  /** Rows that the protocol itself lost; see {@link Checks.checkRows}. */
+  readonly #documented: boolean;
+  documentedLosses = 0;
+
+  /** @param documented Count rows that RecoverTable itself takes away instead of complaining. */
+  constructor(world: World, documented: boolean) {
+    this.#world = world;
+    this.#documented = documented;
+  }
+
+  complain(checker: Checker, what: string): void {
+    // One of a kind is enough to read.
+    if (this.violations.some((one) => one.checker === checker && one.what === what)) return;
+    this.violations.push({ checker, at: this.#world.clock.now(), what });
+    this.#world.note(`VIOLATION ${checker}: ${what}`);
+  }
+
+  /** Called after every event of the model. */
+  afterEvent(): void {
+    const { model } = this.#world;
+    if (model.leader === undefined) return;
+    for (const of of partsOf(model)) {
+      const writers = of.part.partitionMeta.filter((meta) => acceptsWrites(model, of, meta));
+      if (writers.length < 2) continue;
+      const names = writers.map((meta) => meta.endpoint).join(" and ");
+      this.complain("one-writer", `${of.name}: ${names} both accept writes`);
+    }
+  }
+
+  /** Notes what is there to be lost: at the start of a run, and after damage from outside. */
+  value(): void {
+    const { model } = this.#world;
+    for (const of of partsOf(model)) {
+      const acknowledged = surviving(of.part, model.ledger.of(of.id));
+      this.#precious.set(of.name, intersect(acknowledged, heldOf(model, of)));
+    }
+  }
+
+  /** No acknowledged row that a disk held is gone from all of them. */
+  checkRows(): void {
+    const { model } = this.#world;
+    if (model.leader === undefined) return;
+    for (const of of partsOf(model)) {
+      // An election of OpenMLDB's own gives rows up openly; the tool begins no term by itself.
+      const precious = surviving(of.part, this.#precious.get(of.name) ?? []);
+      const lost = subtract(precious, heldOf(model, of));
+      if (lost.length === 0) continue;
+      const rows = rowCount(lost);
+      const span = lost.map((run) => `${run.from}-${run.to}`).join(", ");
+      this.#precious.set(of.name, subtract(precious, lost));
+      if (this.#isForeign(of) || this.outOfReach.has(of.name)) continue;
+      if (this.#documented) this.documentedLosses += rows;
+      else this.complain("no-row-lost", `${of.name}: ${rows} acknowledged rows (${span}) are gone`);
+      if (this.#documented) this.#world.note(`documented way lost ${rows} rows of ${of.name}`);
+    }
+    this.#checkedAt = this.#world.clock.now();
+  }
+
+  /** Whether an op that the tool did not begin works, or has just worked, on the partition. */
+  #isForeign(of: Part): boolean {
+    const ops = this.#world.model.leader?.ops.list() ?? [];
+    const own = new Set(ops.filter((op) => this.#isToolOp(op)).map((op) => op.info.opId));
+    return ops.some(
+      ({ info }) =>
+        isOpOf(info, of) &&
+        !(own.has(info.opId) || own.has(info.parentId)) &&
+        (isActive(info) || Number(info.endTime) * 1000 >= this.#checkedAt - 1_000),
+    );
+  }
+
+  #isToolOp({ info, data }: QueuedOp): boolean {
+    return this.#asked.some(
+      (one) =>
+        one.after < info.opId &&
+        one.key === `${info.db}.${info.name}:${info.pid}` &&
+        (info.opType === OPType.kChangeLeaderOP || one.endpoint === data.endpoint),
+    );
+  }
+
+  /** No number carries two different rows under the same term: nobody could tell them apart. */
+  checkHistories(): void {
+    const { model } = this.#world;
+    for (const of of partsOf(model)) {
+      const logs = of.part.partitionMeta.map((meta) => ({
+        endpoint: meta.endpoint,
+        runs: dirAt(model, of, meta.endpoint)?.runs ?? [],
+      }));
+      const forked = logs.some((one) =>
+        logs.some((other) => one !== other && isForked(one.runs, other.runs)),
+      );
+      if (forked && !this.#forkedBefore.has(of.name) && !this.outOfReach.has(of.name)) {
+        this.complain("one-history", `${of.name}: two replicas hold different rows under one term`);
+      }
+    }
+  }
+
+  /**
+   * Who is made leader holds every row of the surviving history that could be found out. Rows that
+   * only a tablet out of reach holds are another matter: nobody can know of them, and what comes of
+   * it when that tablet returns is counted, not complained about.
+   */
+  #judgeLeader(of: Part, endpoint: string, mutation: Mutation): void {
+    const { model } = this.#world;
+    const own = dirAt(model, of, endpoint)?.runs ?? [];
+    for (const meta of of.part.partitionMeta) {
+      if (meta.endpoint === endpoint) continue;
+      const its = intersect(
+        this.#precious.get(of.name) ?? [],
+        dirAt(model, of, meta.endpoint)?.runs ?? [],
+      );
+      const more = subtract(surviving(of.part, its), own);
+      if (more.length === 0) continue;
+      if (!isAnswering(this.#world, meta.endpoint)) {
+        this.outOfReach.add(of.name);
+        this.#world.note(`${of.name}: ${meta.endpoint}, out of reach, has more than the new leader`);
+        continue;
+      }
+      if (this.outOfReach.has(of.name)) continue;
+      const what = `${of.name}: ${mutation.method} makes ${endpoint} leader, and ${rowCount(more)} acknowledged rows are on ${meta.endpoint} only`;
+      if (this.#documented) this.#world.note(`documented way: ${what}`);
+      else this.complain("best-log-leads", what);
+    }
+  }
+
+  /** Partitions that got a leader while a better replica was out of reach. */
+  readonly outOfReach = new Set<string>();
+
+  readonly #forkedBefore = new Set<string>();
+
+  /**
+   * Replicas that serve with other rows than their leader, as many of them, before the last runs:
+   * auto_failover's own ops can leave that behind, and no call shows it.
+   */
+  noteSpoiled(): void {
+    for (const line of partitionComplaints(this.#world)) {
+      if (line.includes("other entries")) this.spoiled.add(line.slice(0, line.indexOf(": ")));
+    }
+  }
+
+  /** Names as the model's complaints give them; see {@link Checks.noteSpoiled}. */
+  readonly spoiled = new Set<string>();
+
+  /** What forked before the tool ever ran is not its doing. */
+  noteForks(): void {
+    const { model } = this.#world;
+    for (const of of partsOf(model)) {
+      const logs = of.part.partitionMeta.map((m) => dirAt(model, of, m.endpoint)?.runs ?? []);
+      if (logs.some((one) => logs.some((other) => one !== other && isForked(one, other)))) {
+        this.#forkedBefore.add(of.name);
+      }
+    }
+  }
+
+  /** Judges a call of the tool at the moment when it leaves. */
+  beforeMutation(mutation: Mutation): void {
+    const { model } = this.#world;
+    if (model.leader === undefined) return;
+    const target = targetOf(this.#world, mutation);
+    if (target === undefined) return;
+    for (const of of target.parts) this.#judge(of, target.endpoint, mutation);
+  }
+
+  #judge(of: Part, endpoint: string, mutation: Mutation): void {
+    const { model } = this.#world;
+    const makesLeader =
+      (mutation.method === "LoadTable" || mutation.method === "ChangeRole") &&
+      modeOf(mutation) === 1;
+    if (makesLeader) {
+      const serving = of.part.partitionMeta.find((meta) => acceptsWrites(model, of, meta));
+      if (serving !== undefined && serving.endpoint !== endpoint) {
+        this.complain(
+          "one-leader-made",
+          `${of.name}: ${mutation.method} makes ${endpoint} leader beside ${serving.endpoint}`,
+        );
+      }
+    }
+    if (makesLeader) this.#judgeLeader(of, endpoint, mutation);
+    if (mutation.method === "RecoverTable" || mutation.method === "ChangeLeader") {
+      const key = `${of.table.db}.${of.table.name}:${of.part.pid}`;
+      const after = model.leader?.ops.list().at(-1)?.info.opId ?? -1n;
+      this.#asked.push({ key, endpoint, after });
+    }
+    if (mutation.method === "RecoverTable" && hasActiveOp(this.#world, of)) {
+      this.complain("op-not-repeated", `${of.name}: RecoverTable of ${endpoint} while an op runs`);
+    }
+    if (isHarmless(mutation) || isFedAlready(this.#world, of, endpoint, mutation)) return;
+    if (isReplicaHealthy(this.#world, of, endpoint)) {
+      this.complain("healthy-untouched", `${of.name} at ${endpoint}: ${describe(mutation)}`);
+    }
+  }
+}
+
+/** Whether a tablet answers, so that what its disk holds can be found out. */
+function isAnswering(world: World, endpoint: string): boolean {
+  return world.model.process(endpoint).isAnswering && world.model.leader?.isHealthy(endpoint) === true;
+}
+
+function modeOf(mutation: Mutation): number | undefined {
+  const { request } = mutation;
+  const meta = request["tableMeta"] as { readonly mode?: number } | undefined;
+  return meta?.mode ?? (request["mode"] as number | undefined);
+}
+
+/** Saying again that a replica is alive does nothing to it. */
+function isHarmless(mutation: Mutation): boolean {
+  return mutation.method === "UpdateTableAliveStatus" && mutation.request["isAlive"] === true;
+}
+
+/** AddReplica of a follower that the leader feeds already: answered 119, without any effect. */
+function isFedAlready(world: World, of: Part, endpoint: string, mutation: Mutation): boolean {
+  if (mutation.method !== "AddReplica") return false;
+  return loadedAt(world.model, of, mutation.address)?.feeds.has(endpoint) === true;
+}
+
+function isForked(one: readonly Run[], other: readonly Run[]): boolean {
+  return one.some((run) =>
+    other.some(
+      (its) =>
+        its.term === run.term && its.writer !== run.writer && its.from <= run.to && run.from <= its.to,
+    ),
+  );
+}
+
+/** Which replicas a call is about. Calls about none, such as ConfSet, have no target. */
+function targetOf(
+  world: World,
+  { method, address, request }: Mutation,
+): { readonly parts: Part[]; readonly endpoint: string } | undefined {
+  const { model } = world;
+  const field = (name: string) => request[name];
+  if (["UpdateTableAliveStatus", "RecoverTable", "ChangeLeader"].includes(method)) {
+    const db = (field("db") as string | undefined) ?? "";
+    const endpoint = String(field("endpoint") ?? field("candidateLeader"));
+    const parts = partsOf(model).filter(
+      ({ table, part }) =>
+        table.db === db &&
+        table.name === field("name") &&
+        (field("pid") === undefined || field("pid") === part.pid) &&
+        part.partitionMeta.some((meta) => meta.endpoint === endpoint),
+    );
+    return { parts, endpoint };
+  }
+  if (method === "SetTablePartition") {
+    const part = field("tablePartition") as TablePartition | undefined;
+    const db = (field("db") as string | undefined) ?? "";
+    const of = findPart(model, { db, table: String(field("name")), pid: part?.pid ?? 0 });
+    if (of === undefined || part === undefined) return undefined;
+    const changed = part.partitionMeta.find((meta) => {
+      const now = of.part.partitionMeta.find((one) => one.endpoint === meta.endpoint);
+      return now?.isLeader !== meta.isLeader || now.isAlive !== meta.isAlive;
+    });
+    return changed && { parts: [of], endpoint: changed.endpoint };
+  }
+  const id = (field("tableMeta") ?? request) as { readonly tid?: number; readonly pid?: number };
+  const parts = partsOf(model).filter(
+    (of) => of.id.tid === id.tid && of.id.pid === id.pid && model.tablets.has(address),
+  );
+  if (method === "AddReplica" || method === "DelReplica") {
+    return { parts, endpoint: String(field("endpoint")) };
+  }
+  return { parts, endpoint: address };
+}
+
+function hasActiveOp(world: World, of: Part): boolean {
+  const ops = world.model.leader?.ops.list() ?? [];
+  return ops.some(({ info }) => isOpOf(info, of) && isActive(info));
+}
+
+function isOpOf(info: OPInfo, { table, part }: Part): boolean {
+  return info.db === table.db && info.name === table.name && info.pid === part.pid;
+}
+
+function isActive(info: OPInfo): boolean {
+  return info.taskStatus === TaskStatus.kDoing || info.taskStatus === TaskStatus.kInited;
+}
+
+/** Whether one replica is well: the whole truth from the inside, and its leader serves. */
+export function isReplicaHealthy(world: World, of: Part, endpoint: string): boolean {
+  const { model } = world;
+  const { table, part } = of;
+  if (!part.partitionMeta.some((meta) => acceptsWrites(model, of, meta))) return false;
+  const replica = loadedAt(model, of, endpoint);
+  if (replica === undefined || !isServing(replica)) return false;
+  const prefix = `${table.db}.${table.name}/${part.pid}: `;
+  return !partitionComplaints(world).some(
+    (line) => line.startsWith(prefix) && line.slice(prefix.length).startsWith(`${endpoint} `),
+  );
+}
+
+/** What the model says is wrong with partitions, without the complaints about processes. */
+export function partitionComplaints(world: World): string[] {
+  return complaints(world.model).filter((line) => /\/\d+: /.test(line));
+}

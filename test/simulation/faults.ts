@@ -1,0 +1,285 @@
+import type { Random } from "../../src/sandbox/random.js";
+import { write } from "./history.js";
+import { pick, type Shape, spread, streamOf } from "./shape.js";
+import type { Mutation, World } from "./world.js";
+
+/** Something that goes wrong during a recovery. */
+interface Fault {
+  readonly kind: string;
+  /** When it strikes: after so many milliseconds, or around the n-th mutation of the run. */
+  readonly when: { readonly atMs: number } | { readonly atMutation: number };
+  /** How long it lasts, where that means something. */
+  readonly forMs: number;
+  /** A number of its own, for its choices. */
+  readonly dice: number;
+}
+
+/** How a run is ended from outside. */
+export interface Stop {
+  readonly kind: "signal" | "kill";
+  readonly when: { readonly atMs: number } | { readonly atMutation: number; readonly late: boolean };
+}
+
+/** The faults of one run, and its end if it does not come by itself. */
+export interface FaultPlan {
+  readonly faults: readonly Fault[];
+  readonly stop: Stop | undefined;
+}
+
+const KINDS = [
+  "kill-nameserver",
+  "hang-nameserver",
+  "kill-tablet",
+  "kill-tablet",
+  "hang-tablet",
+  "power-loss",
+  "kill-called-tablet",
+  "kill-called-tablet",
+  "lose-answer-reset",
+  "lose-answer-silence",
+  "fail-op",
+  "stick-op",
+  "fail-load",
+  "slow-load",
+  "zookeeper-down",
+  "client-writes",
+  "client-writes",
+] as const;
+
+const OP_TASKS = [
+  "kDelReplica",
+  "kRecoverTable",
+  "kSendSnapshot",
+  "kPauseSnapshot",
+  "kLoadTable",
+  "kAddReplica",
+  "kRecoverSnapshot",
+  "kUpdatePartitionStatus",
+  "kCheckBinlogSyncProgress",
+] as const;
+
+const METHODS = [
+  "RecoverTable",
+  "RecoverTable",
+  "LoadTable",
+  "UpdateTableAliveStatus",
+  "ConfSet",
+  "ChangeRole",
+  "AddReplica",
+  "SetTablePartition",
+  "GetTableStatus",
+  "ShowTable",
+] as const;
+
+/** The plans of the runs that a seed makes before its faults end; each has at least one run. */
+export function faultPlans(shape: Shape): FaultPlan[] {
+  const random = streamOf(shape.seed, "faults");
+  const runs = pick(random, [1, 1, 2, 3]);
+  return Array.from({ length: runs }, () => ({
+    faults: Array.from({ length: pick(random, [0, 1, 2, 3, 5]) }, () => fault(random)),
+    stop: random.chance(0.4) ? stop(random) : undefined,
+  }));
+}
+
+function fault(random: Random): Fault {
+  return {
+    kind: pick(random, KINDS),
+    when: random.chance(0.6)
+      ? { atMutation: spread(random, 1, 25) }
+      : { atMs: spread(random, 1, pick(random, [100, 1_000, 60_000])) },
+    forMs: spread(random, 10, 40_000),
+    dice: random.next(),
+  };
+}
+
+function stop(random: Random): Stop {
+  const kind = random.chance(0.5) ? "signal" : "kill";
+  if (random.chance(0.4)) {
+    return { kind, when: { atMs: spread(random, 1, pick(random, [500, 60_000])) } };
+  }
+  return { kind, when: { atMutation: spread(random, 1, 25), late: random.chance(0.5) } };
+}
+
+/** Strikes with the faults of a run, and takes them back when they are over. */
+export interface FaultDriver {
+  /** Called for each mutation, before it leaves the tool. */
+  onMutation(mutation: Mutation): void;
+  /** No more faults begin. */
+  end(): void;
+}
+
+/** What the driver tells. */
+export interface FaultListener {
+  /** Just before a fault that can take rows off a disk. */
+  beforeDamage(): void;
+  /** Just after a fault that took rows off a disk, or brought new ones. */
+  afterDamage(): void;
+  /** For the statistics: what struck, and during which call or at which time. */
+  onFault(kind: string, during: string): void;
+}
+
+/** Arms the faults of one run. */
+export function armFaults(
+  world: World,
+  plan: FaultPlan,
+  { away, listener }: { readonly away: readonly string[]; readonly listener: FaultListener },
+): FaultDriver {
+  let isOver = false;
+  const strike = (one: Fault, mutation: Mutation | undefined) => {
+    if (isOver) return;
+    const what = apply(world, one, { away, mutation, listener });
+    if (what === undefined) return;
+    world.note(`fault: ${what}`);
+    listener.onFault(one.kind, mutation?.method ?? "any moment");
+  };
+  for (const one of plan.faults) {
+    const { when } = one;
+    if ("atMs" in when) world.clock.setTimer(when.atMs, () => strike(one, undefined));
+  }
+  return {
+    onMutation(mutation) {
+      for (const one of plan.faults) {
+        if (!("atMutation" in one.when) || one.when.atMutation !== mutation.number) continue;
+        // Before the call arrives, while it works, or some time after.
+        const delay = [0, 2, 10, spread({ ...fixed(one.dice) }, 20, 12_000)][
+          Math.floor(one.dice * 4)
+        ];
+        if (delay === 0) strike(one, mutation);
+        else world.clock.setTimer(delay ?? 0, () => strike(one, mutation));
+      }
+    },
+    end: () => {
+      isOver = true;
+    },
+  };
+}
+
+/** A generator that always gives the same number. */
+function fixed(value: number): Random {
+  return {
+    next: () => value,
+    below: (bound) => Math.floor(value * bound),
+    chance: (probability) => value < probability,
+  };
+}
+
+interface Scene {
+  readonly away: readonly string[];
+  readonly mutation: Mutation | undefined;
+  readonly listener: FaultListener;
+}
+
+/** @returns What was done; undefined if there was nothing to do it to. */
+function apply(world: World, one: Fault, scene: Scene): string | undefined {
+  const { model, clock } = world;
+  const dice = fixed(one.dice);
+  switch (one.kind) {
+    case "kill-nameserver":
+    case "hang-nameserver":
+      return hit(world, model.leader?.address, one);
+    case "kill-called-tablet":
+    case "kill-tablet":
+    case "hang-tablet":
+      return hit(world, victim(world, one, scene), one);
+    case "power-loss": {
+      const name = victim(world, one, scene);
+      if (name === undefined) return undefined;
+      scene.listener.beforeDamage();
+      model.powerLoss(name);
+      scene.listener.afterDamage();
+      clock.setTimer(one.forMs, () => revive(world, name));
+      return `power loss of ${name}, back after ${one.forMs} ms`;
+    }
+    case "lose-answer-reset":
+    case "lose-answer-silence": {
+      const how = one.kind === "lose-answer-reset" ? "reset" : "silence";
+      const method = pick(dice, METHODS);
+      model.loseAnswers(method, 1 + (one.forMs % 3), how);
+      return `answers of ${method} get lost (${how})`;
+    }
+    case "fail-op":
+      model.failOp(pick(dice, OP_TASKS), 1 + (one.forMs % 4));
+      return `steps ${pick(dice, OP_TASKS)} fail`;
+    case "stick-op":
+      model.stickOp(pick(dice, OP_TASKS), 1);
+      clock.setTimer(one.forMs * 20, () => model.unstickOps());
+      return `a step ${pick(dice, OP_TASKS)} gets stuck for ${one.forMs * 20} ms`;
+    case "fail-load":
+    case "slow-load":
+      return spoilLoads(world, one, scene);
+    case "zookeeper-down":
+      world.isZooKeeperDown = true;
+      clock.setTimer(one.forMs, () => {
+        world.isZooKeeperDown = false;
+      });
+      return `ZooKeeper is down for ${one.forMs} ms`;
+    default:
+      write(world, dice, 30);
+      scene.listener.afterDamage();
+      return "clients write";
+  }
+}
+
+function hit(world: World, name: string | undefined, one: Fault): string | undefined {
+  const { model, clock } = world;
+  if (name === undefined || !model.process(name).isAnswering) return undefined;
+  if (one.kind.startsWith("kill")) {
+    model.kill(name);
+    clock.setTimer(one.forMs, () => revive(world, name));
+    return `${name} is killed, back after ${one.forMs} ms`;
+  }
+  model.hang(name);
+  clock.setTimer(one.forMs, () => model.resume(name));
+  return `${name} hangs for ${one.forMs} ms`;
+}
+
+/** Starts a process that is down; one that came back meanwhile is left alone. */
+export function revive(world: World, name: string): void {
+  const process = world.model.process(name);
+  if (!process.isUp) process.start();
+}
+
+/** The tablet that the current call is about, or any that runs. */
+function victim(world: World, one: Fault, { mutation, away }: Scene): string | undefined {
+  const { model } = world;
+  const named = [mutation?.request["endpoint"], mutation?.address];
+  const called = named.find((name) => typeof name === "string" && model.tablets.has(name));
+  if (one.kind === "kill-called-tablet" && typeof called === "string") return called;
+  const up = [...model.tablets.keys()].filter(
+    (name) => model.process(name).isAnswering && !away.includes(name),
+  );
+  return up.length === 0 ? undefined : pick(fixed(one.dice), up);
+}
+
+function spoilLoads(world: World, one: Fault, scene: Scene): string | undefined {
+  const name = victim(world, one, scene);
+  if (name === undefined) return undefined;
+  if (one.kind === "fail-load") {
+    world.model.failLoad(name, 1 + (one.forMs % 3));
+    return `loads fail on ${name}`;
+  }
+  world.model.slowLoad(name, one.forMs);
+  return `loads on ${name} take ${one.forMs} ms more`;
+}
+
+/** Ends everything that a fault began: what is to be there is there, and works. */
+export async function heal(world: World, away: readonly string[]): Promise<void> {
+  const { model, clock } = world;
+  world.isZooKeeperDown = false;
+  for (const task of OP_TASKS) {
+    model.failOp(task, 0);
+    model.stickOp(task, 0);
+  }
+  for (const method of METHODS) model.loseAnswers(method, 0);
+  for (const name of model.tablets.keys()) {
+    model.failLoad(name, 0);
+    model.slowLoad(name, 0);
+  }
+  for (const process of model.processes) {
+    process.resume();
+    if (!process.isUp && !away.includes(process.endpoint)) process.start();
+  }
+  await clock.advance(60_000);
+  model.unstickOps();
+  await clock.advance(5_000);
+}

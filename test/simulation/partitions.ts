@@ -1,0 +1,88 @@
+import type { PartitionMeta, TableInfo, TablePartition } from "../../src/gen/openmldb/nameserver_pb.js";
+import type { ReplicaDir } from "../../src/sandbox/disk.js";
+import type { SandboxModel } from "../../src/sandbox/model.js";
+import { isServing, type LoadedReplica } from "../../src/sandbox/replica.js";
+import { append, type Run, subtract } from "../../src/sandbox/runs.js";
+
+/** One partition as the model has it. */
+export interface Part {
+  readonly table: TableInfo;
+  readonly part: TablePartition;
+  readonly id: { readonly tid: number; readonly pid: number };
+  /** `db.table:pid`. */
+  readonly name: string;
+}
+
+/** All partitions of a model. */
+export function partsOf(model: SandboxModel): Part[] {
+  return model.tables.all().flatMap((table) =>
+    table.tablePartition.map((part) => ({
+      table,
+      part,
+      id: { tid: table.tid, pid: part.pid },
+      name: `${table.db === "" ? "" : `${table.db}.`}${table.name}:${part.pid}`,
+    })),
+  );
+}
+
+/** The partition of that name in a database. */
+export function findPart(
+  model: SandboxModel,
+  of: { readonly db: string; readonly table: string; readonly pid: number },
+): Part | undefined {
+  return partsOf(model).find(
+    ({ table, part }) => table.db === of.db && table.name === of.table && part.pid === of.pid,
+  );
+}
+
+/** A replica in the memory of a tablet that runs and answers. */
+export function loadedAt(model: SandboxModel, of: Part, endpoint: string): LoadedReplica | undefined {
+  const process = model.process(endpoint);
+  return process.isAnswering ? process.tablet?.replica(of.id.tid, of.id.pid) : undefined;
+}
+
+/** A replica's directory, whether its tablet runs or not. */
+export function dirAt(model: SandboxModel, of: Part, endpoint: string): ReplicaDir | undefined {
+  return model.tablet(endpoint).disk.dir(of.table.storageMode, of.id.tid, of.id.pid);
+}
+
+/** Whether clients can write to this replica: flagged leader and alive, and running as leader. */
+export function acceptsWrites(model: SandboxModel, of: Part, meta: PartitionMeta): boolean {
+  if (!(meta.isLeader && meta.isAlive)) return false;
+  const replica = loadedAt(model, of, meta.endpoint);
+  return replica?.role === "leader" && isServing(replica);
+}
+
+/** The entries that at least one disk holds. */
+export function heldOf(model: SandboxModel, of: Part): Run[] {
+  let held: Run[] = [];
+  for (const { endpoint } of of.part.partitionMeta) {
+    const runs = dirAt(model, of, endpoint)?.runs ?? [];
+    held = held.concat(subtract(runs, held));
+  }
+  return held;
+}
+
+/** The entries that both hold. */
+export function intersect(runs: readonly Run[], other: readonly Run[]): Run[] {
+  return subtract(runs, subtract(runs, other));
+}
+
+/**
+ * The entries that belong to the history that led last: what a leadership wrote above the number
+ * with which a later one began was given up when that one was elected.
+ */
+export function surviving(part: TablePartition, runs: readonly Run[]): Run[] {
+  const kept: Run[] = [];
+  for (const run of runs) {
+    const next = part.termOffset
+      .filter((pair) => pair.term > run.term)
+      .reduce<bigint | undefined>(
+        (least, { offset }) => (least === undefined || offset < least ? offset : least),
+        undefined,
+      );
+    if (next === undefined || run.to < next) append(kept, run);
+    else if (run.from < next) append(kept, { ...run, to: next - 1n });
+  }
+  return kept;
+}

@@ -1,0 +1,64 @@
+import type { ModelOptions, TableSpec } from "../../src/sandbox/model-types.js";
+import { type Random, seededRandom } from "../../src/sandbox/random.js";
+
+/** What a cluster is made of, before anything happens to it. */
+export interface Shape {
+  readonly seed: number;
+  readonly tablets: number;
+  readonly nameservers: number;
+  readonly tables: readonly TableSpec[];
+  readonly hasSystemTables: boolean;
+  readonly options: Partial<ModelOptions>;
+}
+
+/** One of several things, all equally likely. */
+export function pick<T>(random: Random, items: readonly T[]): T {
+  const item = items[random.below(items.length)];
+  if (item === undefined) throw new Error("nothing to pick from");
+  return item;
+}
+
+/** Each item with the given probability, in order. */
+export function some<T>(random: Random, items: readonly T[], probability: number): T[] {
+  return items.filter(() => random.chance(probability));
+}
+
+/** A number between `min` and `max`; small ones as likely as large ones. */
+export function spread(random: Random, min: number, max: number): number {
+  return Math.round(min * (max / min) ** random.next());
+}
+
+/** Numbers of their own for each part of a simulation, so that a change of one leaves the others. */
+export function streamOf(seed: number, part: "shape" | "history" | "outage" | "faults"): Random {
+  const salt = { shape: 1, history: 2, outage: 3, faults: 4 }[part];
+  return seededRandom(Math.imul(seed, 2_654_435_761) + salt * 40_503);
+}
+
+/** The cluster that a seed stands for. */
+export function shapeOf(seed: number): Shape {
+  const random = streamOf(seed, "shape");
+  const tablets = pick(random, [1, 2, 3, 3, 3, 4, 5, 6]);
+  const tables = Array.from({ length: pick(random, [1, 1, 2, 3]) }, (_, index): TableSpec => {
+    const partitions = random.chance(0.06) ? 4 + random.below(5) : pick(random, [1, 1, 2, 3]);
+    return {
+      db: random.chance(0.15) ? "" : pick(random, ["db1", "db2"]),
+      table: `t${index + 1}`,
+      partitions,
+      replicas: 1 + random.below(Math.min(partitions > 4 ? 2 : 4, tablets)),
+      storageMode: pick(random, ["memory", "memory", "ssd", "hdd"] as const),
+    };
+  });
+  return {
+    seed,
+    tablets,
+    nameservers: pick(random, [1, 2, 2, 3]),
+    tables,
+    hasSystemTables: random.chance(0.15),
+    options: {
+      autoFailover: random.chance(0.6),
+      snapshotThreshold: 10n,
+      recoverFailure: random.chance(0.5) ? 0.06 : 0,
+      loadRowMs: pick(random, [0.01, 1, 20]),
+    },
+  };
+}

@@ -1,0 +1,85 @@
+import { isServing } from "../../src/sandbox/replica.js";
+import { lastOffset, subtract } from "../../src/sandbox/runs.js";
+import { dirAt, loadedAt, type Part, partsOf, surviving } from "./partitions.js";
+import type { World } from "./world.js";
+
+/** Counts distinct things by group. */
+export class Stats {
+  readonly #groups = new Map<string, Map<string, number>>();
+
+  add(group: string, what: string, times = 1): void {
+    const counts = this.#groups.get(group) ?? new Map<string, number>();
+    counts.set(what, (counts.get(what) ?? 0) + times);
+    this.#groups.set(group, counts);
+  }
+
+  /** One line a group: how many distinct ones, out of how many. */
+  lines(): string[] {
+    return [...this.#groups].map(([group, counts]) => {
+      const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+      return `${group}: ${counts.size} distinct of ${total}`;
+    });
+  }
+
+  /** The most frequent ones of a group. */
+  top(group: string, count: number): string[] {
+    return [...(this.#groups.get(group) ?? [])]
+      .sort((a, b) => b[1] - a[1])
+      .slice(0, count)
+      .map(([what, times]) => `${String(times).padStart(7)}  ${what}`);
+  }
+
+  toJson(): Record<string, Record<string, number>> {
+    return Object.fromEntries(
+      [...this.#groups].map(([group, counts]) => [group, Object.fromEntries(counts)]),
+    );
+  }
+}
+
+/** What each partition looks like, in words that are the same for partitions in the same situation. */
+export function situationsOf(world: World): string[] {
+  return partsOf(world.model).map((of) => {
+    const longest = of.part.partitionMeta
+      .map((meta) => rows(world, of, meta.endpoint).offset)
+      .reduce((a, b) => (a > b ? a : b), 0n);
+    return of.part.partitionMeta
+      .map((meta) => {
+        const { offset, extra, isThere } = rows(world, of, meta.endpoint);
+        const flags = `${meta.isLeader ? "leader" : "follower"}${meta.isAlive ? "" : ",dead"}`;
+        const disk = isThere ? (offset === longest ? "full" : offset === 0n ? "empty" : "short") : "none";
+        const replica = loadedAt(world.model, of, meta.endpoint);
+        const runs = world.model.process(meta.endpoint).isAnswering
+          ? replica === undefined
+            ? "unloaded"
+            : `${replica.role}${isServing(replica) ? "" : ",loading"}`
+          : "down";
+        return `${flags} ${disk}${extra ? "+stale" : ""} ${runs}`;
+      })
+      .sort()
+      .join(" | ");
+  });
+}
+
+/** Every partition with its term history, flags and offsets, for reading. */
+export function pictureOf(world: World): string[] {
+  return partsOf(world.model).map((of) => {
+    const terms = of.part.termOffset.map((pair) => `${pair.term}@${pair.offset}`).join(",");
+    const replicas = of.part.partitionMeta.map((meta) => {
+      const dir = dirAt(world.model, of, meta.endpoint);
+      const flags = `${meta.isLeader ? "leader" : "follower"},${meta.isAlive ? "alive" : "dead"}`;
+      const runs = dir?.runs.map((run) => `${run.from}-${run.to}t${run.term}w${run.writer}`).join(" ");
+      return `${meta.endpoint} ${flags} seen ${meta.offset} snapshot ${dir?.snapshot?.offset ?? "-"} log [${runs ?? "none"}]`;
+    });
+    return `picture: ${of.name} terms ${terms}: ${replicas.join("; ")}`;
+  });
+}
+
+function rows(world: World, of: Part, endpoint: string) {
+  const dir = dirAt(world.model, of, endpoint);
+  const kept = surviving(of.part, dir?.runs ?? []);
+  return {
+    isThere: dir !== undefined,
+    offset: lastOffset(kept),
+    extra: subtract(dir?.runs ?? [], kept).length > 0,
+  };
+}

@@ -1,0 +1,150 @@
+import type { Cluster } from "../../src/cluster/cluster.js";
+import { messageOf } from "../../src/errors.js";
+import type { OnEvent, RunEvent } from "../../src/model/outcome.js";
+import { partitionName } from "../../src/model/partition-view.js";
+import type { RunOwner } from "../../src/protection/owner.js";
+import { withRun } from "../../src/protection/with-run.js";
+import type { Method } from "../../src/recovery/method.js";
+import { type Progress, type RecoverResult, recoverData } from "../../src/recovery/recover-data.js";
+import type { Limits } from "../../src/recovery/step-context.js";
+import { znodeText } from "../../src/sandbox/table-store.js";
+import { TOOL_SESSION_MS, type ToolProcess, type World } from "./world.js";
+
+/** The limits that the command line has by default. */
+const LIMITS: Limits = {
+  concurrency: 32,
+  loadsPerTablet: 3,
+  opRetries: 3,
+  opTimeoutMs: 600_000,
+  stallTimeoutMs: 600_000,
+};
+const HOUR_MS = 3_600_000;
+const RUN_LIMIT_MS = 4 * HOUR_MS;
+/** A run waits this long for the lock of one that was killed. */
+const LOCK_WAIT_MS = 60_000;
+
+/** How a run ended; undefined if its process was killed. */
+export type RunResult = RecoverResult | { readonly thrown: unknown } | undefined;
+
+/** Runs `recoverdata` in a process of the tool as the command does: lock, marker, recovery. */
+export async function runTool(
+  world: World,
+  tool: ToolProcess,
+  options: {
+    readonly method?: Method | undefined;
+    readonly signal?: AbortSignal | undefined;
+    readonly onEvent?: OnEvent;
+    /** Makes the tool misbehave, to see whether that is noticed. */
+    readonly spoil?: ((cluster: Cluster) => Cluster) | undefined;
+  } = {},
+): Promise<RunResult> {
+  const { method, signal = new AbortController().signal } = options;
+  world.note("tool: a run begins");
+  const killed = (async () => {
+    while (!tool.isKilled()) await world.clock.sleep(500);
+    return undefined;
+  })();
+  const onEvent: OnEvent = (event) => {
+    world.note(`tool: ${eventText(event)}`);
+    options.onEvent?.(event);
+  };
+  const parts = {
+    cluster: options.spoil?.(tool.cluster) ?? tool.cluster,
+    zk: tool.zk,
+    rootPath: world.model.root,
+    owner: ownerOf(tool),
+    sessionTimeoutMs: TOOL_SESSION_MS,
+    waitLockMs: LOCK_WAIT_MS,
+    keepsOff: false,
+    signal,
+    stopSignal: signal,
+    onEvent,
+  };
+  let earlier: Progress | undefined;
+  const work = withRun(parts, async (attempt) => {
+    const ended = await recoverData(attempt.cluster, {
+      db: undefined,
+      limits: LIMITS,
+      signal: attempt.signal,
+      onEvent,
+      rerun: "openmldb-ops --cmd=recoverdata",
+      method,
+      createGuard: (observed) => attempt.createGuard(observed),
+      earlier,
+    });
+    if ("error" in ended) earlier = ended.progress;
+    return ended;
+  }).catch((thrown: unknown) => ({ thrown }));
+  const result = await world.clock.run(Promise.race([work, killed]), RUN_LIMIT_MS);
+  if (result !== undefined) tool.exit();
+  world.note(`tool: ${endingOf(result, signal.aborted)}`);
+  return result;
+}
+
+/** A process of another machine each time: nobody can tell whether it is gone. */
+function ownerOf({ id: run }: ToolProcess): RunOwner {
+  return {
+    runId: `run-${run}`,
+    host: `machine-${run}.invalid`,
+    pid: run,
+    user: "operator",
+    command: "openmldb-ops --cmd=recoverdata",
+    time: "2023-11-14T22:13:20.000Z",
+  };
+}
+
+/** Why auto_failover could not be put back; undefined if it was. */
+export function notRestoredOf(result: RecoverResult): string | undefined {
+  return "report" in result ? result.report.autoFailover.notRestored : result.notRestored;
+}
+
+/** The value as the cluster has it, or will have it with its next nameserver. */
+export function autoFailoverOf(world: World): boolean {
+  const { model } = world;
+  return (
+    model.leader?.autoFailover ??
+    znodeText(world.tree, `${model.root}/config/auto_failover`) === "true"
+  );
+}
+
+/** An ending in words, for counting. */
+export function endingOf(
+  result: RunResult,
+  isStopped: boolean,
+): string {
+  const how = isStopped ? "stopped, " : "";
+  if (result === undefined) return "killed";
+  if ("thrown" in result) return `${how}refused: ${codeOf(result.thrown)}`;
+  const kept = notRestoredOf(result) === undefined ? "" : ", auto_failover not restored";
+  if ("error" in result) return `${how}ended early: ${codeOf(result.error)}${kept}`;
+  const left = result.report.partitions.some((one) => one.status !== "recovered");
+  return `${how}${left ? "some partitions left" : "all healthy"}${kept}`;
+}
+
+function codeOf(thrown: unknown): string {
+  return thrown instanceof Error && "code" in thrown ? String(thrown.code) : messageOf(thrown);
+}
+
+function eventText(event: RunEvent): string {
+  switch (event.kind) {
+    case "note":
+    case "warning":
+      return event.text;
+    case "lane": {
+      const steps = event.lane.steps.map((one) => `${one.kind} ${one.endpoint ?? ""}`).join(", ");
+      return `plan ${event.round} of ${partitionName(event.lane.id)}: ${event.lane.blocked?.text ?? steps}`;
+    }
+    case "lane-ended":
+      return `${partitionName(event.id)} through ${event.failure?.detail ?? ""}`;
+    case "step-started":
+      return `${partitionName(event.id)} ${event.step.kind} ${event.step.endpoint ?? ""}`;
+    case "step-ended": {
+      const detail = "detail" in event.outcome ? event.outcome.detail : "";
+      return `${partitionName(event.id)} ${event.step.kind} ${event.step.endpoint ?? ""} ${event.outcome.result} ${detail}`;
+    }
+    default:
+      return JSON.stringify(event, (_key, value: unknown) =>
+        typeof value === "bigint" ? String(value) : value,
+      );
+  }
+}

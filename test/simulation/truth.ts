@@ -1,0 +1,92 @@
+import type { PartitionResult } from "../../src/model/report.js";
+import { isServing } from "../../src/sandbox/replica.js";
+import { lastOffset } from "../../src/sandbox/runs.js";
+import { acceptsWrites, dirAt, loadedAt, type Part, surviving } from "./partitions.js";
+import type { World } from "./world.js";
+
+/**
+ * Why a partition can not be healed without a person, as the model knows it; empty if nothing
+ * stands in the way.
+ */
+export function trueCauses(world: World, of: Part): string[] {
+  const { model } = world;
+  const causes: string[] = [];
+  const metas = of.part.partitionMeta;
+  const isAway = (endpoint: string) =>
+    !model.process(endpoint).isAnswering || model.leader?.isHealthy(endpoint) !== true;
+  const away = metas.filter((meta) => isAway(meta.endpoint)).map((meta) => meta.endpoint);
+  if (away.length > 0) causes.push(`tablet-away ${away.join()}`);
+  const serving = metas.find((meta) => acceptsWrites(model, of, meta));
+  if (serving !== undefined) {
+    const own = lastOffset(dirAt(model, of, serving.endpoint)?.runs ?? []);
+    const ahead = metas.filter(
+      (meta) =>
+        lastOffset(dirAt(model, of, meta.endpoint)?.runs ?? []) > own ||
+        (loadedAt(model, of, meta.endpoint) === undefined && (meta.offset ?? 0n) > own),
+    );
+    if (ahead.length > 0) causes.push(`ahead ${ahead.map((meta) => meta.endpoint).join()}`);
+    return causes;
+  }
+
+  const flagged = metas.filter((meta) => meta.isLeader);
+  if (flagged.length === 0) causes.push("no-leader-flagged");
+  const alive = flagged.filter((meta) => meta.isAlive);
+  const entitled = alive.length > 0 ? alive : flagged;
+  const offsets = metas.map((meta) => ({
+    meta,
+    offset: lastOffset(surviving(of.part, dirAt(model, of, meta.endpoint)?.runs ?? [])),
+  }));
+  const begun = (of.part.termOffset.at(-1)?.offset ?? 1n) - 1n;
+  if (offsets.every(({ offset }) => offset < begun)) causes.push("history-says-more");
+  for (const { meta, offset } of offsets) {
+    if (!entitled.includes(meta)) continue;
+    if (dirAt(model, of, meta.endpoint)?.meta.hasSchema !== true) causes.push("leader-disk-empty");
+    const ahead = offsets.filter((one) => one.meta !== meta && one.offset > offset);
+    if (ahead.length > 0) causes.push("leader-behind");
+    if (metas.some((one) => (one.offset ?? 0n) > offset)) causes.push("offset-seen-is-gone");
+  }
+  return causes;
+}
+
+/** Whether one problem that a report names is true of the model; undefined if it cannot be told. */
+export function isTrueProblem(
+  world: World,
+  of: Part,
+  problem: PartitionResult["problems"][number],
+): boolean | undefined {
+  const { model } = world;
+  const { endpoint } = problem;
+  const metas = of.part.partitionMeta;
+  const meta = metas.find((one) => one.endpoint === endpoint);
+  const replica = endpoint === undefined ? undefined : loadedAt(model, of, endpoint);
+  const leader = metas.find((one) => acceptsWrites(model, of, one));
+  switch (problem.code) {
+    case "no-leader-flagged":
+      return !metas.some((one) => one.isLeader);
+    case "tablet-offline":
+      return endpoint !== undefined && model.leader?.isHealthy(endpoint) !== true;
+    case "tablet-silent":
+      return endpoint !== undefined && !model.process(endpoint).isAnswering;
+    case "not-loaded":
+      return replica === undefined;
+    case "loading":
+      return replica !== undefined && !isServing(replica);
+    case "marked-dead":
+      return meta?.isAlive === false;
+    case "extra-leader":
+      return meta?.isLeader === true && leader !== undefined && leader !== meta;
+    case "wrong-role":
+      return replica !== undefined && (replica.role === "leader") !== meta?.isLeader;
+    case "not-linked":
+      return (
+        leader !== undefined &&
+        endpoint !== undefined &&
+        loadedAt(model, of, leader.endpoint)?.feeds.has(endpoint) === false
+      );
+    case "rows-missing":
+    case "leader-unavailable":
+      return trueCauses(world, of).length > 0;
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,83 @@
+import type { PartitionResult } from "../../src/model/report.js";
+import { type Checks, partitionComplaints } from "./checkers.js";
+import { acceptsWrites, type Part, partsOf } from "./partitions.js";
+import type { Stats } from "./stats.js";
+import { isTrueProblem, trueCauses } from "./truth.js";
+import type { RunResult } from "./tool-run.js";
+import type { World } from "./world.js";
+
+/** Compares what the last run says with what is: nothing may be wrong that it calls well. */
+export function judgeEnd(
+  world: World,
+  checks: Checks,
+  result: RunResult,
+  stats: Stats | undefined,
+): void {
+  if (result === undefined || "thrown" in result || "error" in result) {
+    checks.complain("converges", "the last run ended without a report");
+    return;
+  }
+  const complaints = partitionComplaints(world);
+  for (const of of partsOf(world.model)) {
+    const prefix = `${of.table.db}.${of.table.name}/${of.part.pid}: `;
+    const wrong = complaints
+      .filter((line) => line.startsWith(prefix))
+      .map((line) => line.slice(prefix.length));
+    const told = result.report.partitions.find(
+      ({ id }) => id.tid === of.id.tid && id.pid === of.id.pid,
+    );
+    const isSaidWell = told === undefined || told.status === "healthy" || told.status === "recovered";
+    if (wrong.length === 0 && !isSaidWell) {
+      checks.complain("true-verdict", `${of.name} is well, but called ${told.status}`);
+    }
+    if (wrong.length > 0 && checks.outOfReach.has(of.name)) {
+      stats?.add("ends", "led while a better replica was out of reach");
+      continue;
+    }
+    if (wrong.length > 0 && isSaidWell && checks.spoiled.has(prefix.slice(0, -2))) {
+      stats?.add("ends", "spoiled by auto_failover, invisible to every call");
+      continue;
+    }
+    if (wrong.length > 0 && isSaidWell) {
+      const kind = wrong.some((one) => one.includes("other entries") || one.includes("twice"));
+      checks.complain(
+        kind ? "same-entries" : "true-verdict",
+        `${of.name} is called well: ${wrong.join("; ")}`,
+      );
+    }
+    if (wrong.length > 0 && told !== undefined) judgeRest(world, checks, { of, wrong, told }, stats);
+    stats?.add("ends", wrong.length === 0 ? "healthy" : endOf(world, of, told));
+  }
+}
+
+/** A partition that is not well needs a true reason, and nothing else of it may be left undone. */
+function judgeRest(
+  world: World,
+  checks: Checks,
+  rest: { readonly of: Part; readonly wrong: readonly string[]; readonly told: PartitionResult },
+  stats: Stats | undefined,
+): void {
+  const { of, wrong, told } = rest;
+  const causes = trueCauses(world, of);
+  const isServing = of.part.partitionMeta.some((meta) => acceptsWrites(world.model, of, meta));
+  const away = causes.filter((one) => /^(tablet-away|ahead) /.test(one)).join();
+  const unexplained = isServing ? wrong.filter((line) => !away.includes(line.split(" ")[0] ?? "?")) : [];
+  const summary = `${told.problems.map((one) => one.text).join("; ")} / ${told.failure?.detail ?? ""}`;
+  if (causes.length === 0 || unexplained.length > 0) {
+    checks.complain("converges", `${of.name}: ${wrong.join("; ")}; the tool says: ${summary}`);
+  }
+  if (told.problems.length === 0 && told.failure === undefined) {
+    checks.complain("true-reason", `${of.name} is left without a reason`);
+  }
+  for (const problem of told.problems) {
+    const truth = isTrueProblem(world, of, problem);
+    if (truth === false) checks.complain("true-reason", `${of.name}: ${problem.code} ${problem.text}`);
+    if (truth === undefined) stats?.add("problems that only the tool can judge", problem.code);
+  }
+}
+
+function endOf(world: World, of: Part, told: PartitionResult | undefined): string {
+  const causes = trueCauses(world, of).map((one) => one.split(" ")[0]);
+  const codes = new Set(told?.problems.map((one) => one.code));
+  return `${[...new Set(causes)].sort().join("+")}: ${[...codes].sort().join("+")}`;
+}

@@ -1,0 +1,309 @@
+import type { DescMessage, DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
+import type { Cluster } from "../../src/cluster/cluster.js";
+import { createCluster } from "../../src/cluster/connect.js";
+import type { Transport } from "../../src/cluster/transport.js";
+import type { ZooKeeper } from "../../src/cluster/zookeeper.js";
+import { OpsError } from "../../src/errors.js";
+import type { Clock } from "../../src/model/clock.js";
+import { SandboxModel } from "../../src/sandbox/model.js";
+import { modelTransport } from "../../src/sandbox/model-transport.js";
+import type { ModelOptions } from "../../src/sandbox/model-types.js";
+import { VirtualClock } from "../../src/sandbox/virtual-clock.js";
+import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
+
+/** Calls that change the cluster, by their name on the wire. */
+const MUTATIONS: ReadonlySet<string> = new Set([
+  "AddReplica",
+  "AddReplicaNS",
+  "CancelOP",
+  "ChangeLeader",
+  "ChangeRole",
+  "ConfSet",
+  "DelReplica",
+  "DelReplicaNS",
+  "DeleteOP",
+  "LoadTable",
+  "Migrate",
+  "OfflineEndpoint",
+  "RecoverEndpoint",
+  "RecoverSnapshot",
+  "RecoverTable",
+  "SetTablePartition",
+  "UpdateTableAliveStatus",
+]);
+
+/** A call of the tool that changes something, as it leaves the tool. */
+export interface Mutation {
+  /** Counts the mutations of one tool process, from 1. */
+  readonly number: number;
+  /** Name on the wire, such as `LoadTable`. */
+  readonly method: string;
+  /** Who is called. */
+  readonly address: string;
+  /** The request's fields as given. */
+  readonly request: Readonly<Record<string, unknown>>;
+}
+
+/** What becomes of a tool process at one of its mutations. */
+export type Fate =
+  /** Nothing special. */
+  | "go"
+  /** The process is killed before the call leaves it. */
+  | "killed-before"
+  /** The call has its effect, and the process is killed before it sees the answer. */
+  | "killed-after"
+  /** The call has its effect; the answer never comes and the caller sees a broken connection. */
+  | "answer-lost";
+
+/** Listens to one tool process. */
+export interface ToolWatcher {
+  /** Called just before a mutation leaves the process. */
+  before?(mutation: Mutation): Fate;
+  /** Called when its answer (or its failure) has come back. */
+  after?(mutation: Mutation): void;
+}
+
+/** How a process of the tool is started. */
+export interface ToolOptions {
+  readonly watcher?: ToolWatcher;
+  /** Ends the calls of its clients. */
+  readonly signal?: AbortSignal;
+}
+
+/** One process of the tool: its own clients, which can be killed like a process. */
+export interface ToolProcess {
+  /** Counts the processes of a world, from 1. */
+  readonly id: number;
+  readonly cluster: Cluster;
+  readonly zk: ZooKeeper;
+  /** kill -9: nothing that it began goes on; what it holds in ZooKeeper goes with its session. */
+  kill(): void;
+  isKilled(): boolean;
+  /** It ends by itself, once its work is done. */
+  exit(): void;
+}
+
+/** A virtual clock that tells when something has happened. */
+class WatchedClock extends VirtualClock {
+  onTimer: () => void = () => undefined;
+
+  override setTimer(ms: number, fn: () => void): () => void {
+    return super.setTimer(ms, () => {
+      fn();
+      this.onTimer();
+    });
+  }
+}
+
+/** A model of a cluster on a virtual clock, with a diary. */
+export interface World {
+  readonly clock: WatchedClock;
+  readonly model: SandboxModel;
+  readonly tree: ZnodeTree;
+  /** What was done to the cluster and by the tool, oldest first. */
+  readonly diary: { readonly at: number; readonly what: string }[];
+  /** Processes of the tool so far. */
+  processes: number;
+  /** Whether ZooKeeper does not answer the tool. */
+  isZooKeeperDown: boolean;
+  note(what: string): void;
+  /** Starts a process of the tool. */
+  open(options?: ToolOptions): Promise<ToolProcess>;
+}
+
+const RPC_TIMEOUT_MS = 10_000;
+/** How long the tool's nodes in ZooKeeper outlive it. */
+export const TOOL_SESSION_MS = 6_000;
+const ZK_PATIENCE_MS = 2_000;
+
+/** Starts a cluster of tablets named a, b, c, ... and nameservers n1, n2, ... */
+export async function startWorld(shape: {
+  readonly tablets: number;
+  readonly nameservers: number;
+  readonly seed: number;
+  readonly options: Partial<ModelOptions>;
+}): Promise<World> {
+  const clock = new WatchedClock();
+  const tree = new ZnodeTree(() => clock.now());
+  const spec = (name: string, port: number) => ({
+    endpoint: `${name}:${port}`,
+    address: `${name}:${port}`,
+  });
+  const model = new SandboxModel({
+    clock,
+    seed: shape.seed,
+    tree,
+    tablets: Array.from({ length: shape.tablets }, (_, i) => spec("abcdefgh"[i] ?? "z", 9527)),
+    nameservers: Array.from({ length: shape.nameservers }, (_, i) => spec(`n${i + 1}`, 6527)),
+    options: shape.options,
+  });
+  const diary: { at: number; what: string }[] = [];
+  const world: World = {
+    clock,
+    model,
+    tree,
+    diary,
+    processes: 0,
+    isZooKeeperDown: false,
+    note: (what) => diary.push({ at: clock.now(), what }),
+    open: (options = {}) => openTool(world, options),
+  };
+  model.start();
+  await clock.advance(3_000);
+  return world;
+}
+
+function never<T>(): Promise<T> {
+  return new Promise<T>(() => undefined);
+}
+
+async function openTool(
+  world: World,
+  { watcher = {}, signal }: ToolOptions,
+): Promise<ToolProcess> {
+  const session = { zk: treeZooKeeper(world.tree) };
+  const life: Life = {
+    isKilled: false,
+    end(sessionMs) {
+      if (life.isKilled) return;
+      life.isKilled = true;
+      world.clock.setTimer(sessionMs, () => void session.zk.close());
+    },
+  };
+  const zk = mortalZooKeeper(world, session, life);
+  const cluster = await createCluster({
+    zk,
+    transport: mortalTransport(world, watcher, life),
+    clock: mortalClock(world.clock, life),
+    rootPath: world.model.root,
+    rpcTimeoutMs: RPC_TIMEOUT_MS,
+    signal,
+  });
+  world.processes += 1;
+  return {
+    id: world.processes,
+    cluster,
+    zk,
+    isKilled: () => life.isKilled,
+    kill: () => life.end(TOOL_SESSION_MS),
+    exit: () => life.end(0),
+  };
+}
+
+interface Life {
+  isKilled: boolean;
+  /** Nothing of the process goes on; its session ends so many milliseconds later. */
+  end(sessionMs: number): void;
+}
+
+/** The dead do not wake up: what they wait for never comes. */
+function unless<T>(life: Life, work: Promise<T>): Promise<T> {
+  return work.then(
+    (value) => (life.isKilled ? never<T>() : value),
+    (error: unknown) => (life.isKilled ? never<T>() : Promise.reject(error as Error)),
+  );
+}
+
+function mortalClock(clock: WatchedClock, life: Life): Clock {
+  return {
+    now: () => clock.now(),
+    sleep: (ms, signal) => (life.isKilled ? never() : unless(life, clock.sleep(ms, signal))),
+  };
+}
+
+/** While ZooKeeper is down its clients get errors; their sessions end when it takes too long. */
+function mortalZooKeeper(world: World, session: { zk: ZooKeeper }, life: Life): ZooKeeper {
+  let isWatched = false;
+  const loseSession = () => {
+    isWatched = false;
+    if (!world.isZooKeeperDown || life.isKilled) return;
+    world.note("the tool's session ends");
+    const old = session.zk;
+    session.zk = treeZooKeeper(world.tree);
+    void old.close();
+  };
+  const act = async <T>(work: (zk: ZooKeeper) => Promise<T>): Promise<T> => {
+    if (life.isKilled) return never();
+    if (world.isZooKeeperDown) {
+      if (!isWatched) world.clock.setTimer(TOOL_SESSION_MS, loseSession);
+      isWatched = true;
+      await unless(life, world.clock.sleep(ZK_PATIENCE_MS));
+    }
+    if (!world.isZooKeeperDown) return unless(life, work(session.zk));
+    throw new OpsError({
+      code: "zookeeper-failed",
+      message: "ZooKeeper does not answer",
+      retryable: true,
+    });
+  };
+  return {
+    getChildren: (path) => act((zk) => zk.getChildren(path)),
+    getData: (path) => act((zk) => zk.getData(path)),
+    create: (path, data, mode) => act((zk) => zk.create(path, data, mode)),
+    setData: (path, data) => act((zk) => zk.setData(path, data)),
+    remove: (path) => act((zk) => zk.remove(path)),
+    close: () => act((zk) => zk.close()),
+  };
+}
+
+function mortalTransport(world: World, watcher: ToolWatcher, life: Life): Transport {
+  const inner = modelTransport(world.model);
+  let mutations = 0;
+  const watched = async <T>(mutation: Mutation, work: () => Promise<T>): Promise<T> => {
+    world.note(`tool: ${describe(mutation)}`);
+    const fate = watcher.before?.(mutation) ?? "go";
+    if (fate === "killed-before" || life.isKilled) {
+      life.end(TOOL_SESSION_MS);
+      return never();
+    }
+    const end = () => {
+      if (fate === "killed-after") life.end(TOOL_SESSION_MS);
+      watcher.after?.(mutation);
+    };
+    const work_ = work();
+    // Registered before the caller's own: what the watcher does comes first.
+    work_.then(end, end);
+    const answer = await unless(life, work_);
+    if (fate !== "answer-lost") return answer;
+    throw new OpsError({
+      code: "unreachable",
+      message: `${mutation.address}: connection reset`,
+      retryable: true,
+    });
+  };
+  return {
+    unary: (address, method, request, options) => {
+      if (life.isKilled) return never();
+      const work = () => inner.unary(address, method, request, options);
+      if (!MUTATIONS.has(method.name)) return unless(life, work());
+      mutations += 1;
+      return watched({ number: mutations, ...fieldsOf(address, method, request) }, work);
+    },
+    close: () => inner.close(),
+  };
+}
+
+function fieldsOf(
+  address: string,
+  method: DescMethodUnary,
+  request: MessageInitShape<DescMessage>,
+): Pick<Mutation, "address" | "method" | "request"> {
+  return { address, method: method.name, request: request as Mutation["request"] };
+}
+
+/** One line for a mutation. */
+export function describe(mutation: Mutation): string {
+  const fields = JSON.stringify(mutation.request, (_key, value: unknown) =>
+    typeof value === "bigint" ? String(value) : value,
+  );
+  return `${mutation.method} at ${mutation.address} ${fields}`;
+}
+
+/** Everything that happened in a world, by the model and by the tool, one line each. */
+export function diaryOf(world: World): string[] {
+  const start = world.model.events[0]?.at ?? 0;
+  return [...world.model.events, ...world.diary]
+    .map((line, index) => ({ ...line, index }))
+    .sort((a, b) => a.at - b.at || a.index - b.index)
+    .map(({ at, what }) => `${String(at - start).padStart(9)}  ${what}`);
+}

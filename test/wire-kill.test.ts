@@ -1,0 +1,296 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { ZooKeeper } from "../src/cluster/zookeeper.js";
+import { connectZooKeeper } from "../src/cluster/zookeeper-client.js";
+import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
+import { type Random, seededRandom } from "../src/sandbox/random.js";
+import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
+import { type RealZookeeper, startRealZookeeper } from "./helpers/real-zookeeper.js";
+import { type RunOptions, type RunResult, runBin } from "./helpers/run-bin.js";
+import { callSandbox } from "./helpers/sandbox.js";
+
+/** The full numbers: `OPS_KILLS=50 OPS_RACES=100 npx vitest run test/wire-kill.test.ts`. */
+const KILLS = Number(process.env["OPS_KILLS"] ?? 6);
+const RACES = Number(process.env["OPS_RACES"] ?? 6);
+/** `OPS_SEED` gives the same kinds of runs and the same fractions of the measured times again. */
+const SEED = Number(process.env["OPS_SEED"] ?? Date.now() % 1_000_000);
+const LIMIT_MS = 60_000 + 15_000 * (KILLS + RACES);
+/** A run that finds another one at work says so, and has ended, within this time. */
+const REFUSAL_MS = 3_000;
+const MARKER = "/openmldb/ops_tool/auto_failover";
+const LOCK = "/openmldb/ops_tool/lock";
+/** As a load of some gigabytes, on the cluster's clock: the first run keeps the lock for a while. */
+const SLOW_LOAD_MS = 20_000;
+
+let zookeeper: RealZookeeper;
+let zk: ZooKeeper;
+let sandbox: Sandbox;
+let stateDir: string;
+
+beforeAll(async () => {
+  zookeeper = await startRealZookeeper();
+  sandbox = await startSandbox({
+    speed: 40,
+    tables: 1,
+    partitions: 2,
+    rows: 50,
+    seed: SEED,
+    zkCluster: [zookeeper.hosts],
+  });
+  zk = await connectZooKeeper({
+    hosts: zookeeper.hosts,
+    timeoutMs: 10_000,
+    sessionTimeoutMs: 30_000,
+  });
+  stateDir = await mkdtemp(join(tmpdir(), "openmldb-ops-wire-kill-"));
+});
+
+afterAll(async () => {
+  await zk?.close();
+  await sandbox?.stop();
+  await zookeeper?.stop();
+  await rm(stateDir, { recursive: true, force: true });
+});
+
+afterEach(() => slowLoads(0));
+
+/** A process of the tool, and how long it took. */
+interface TimedRun extends RunResult {
+  readonly pid: number | undefined;
+  /** From the start of the process to its end. */
+  readonly tookMs: number;
+  /** The same without what node takes to load the program: from its first word on stderr. */
+  readonly workedMs: number;
+}
+
+async function tool(args: readonly string[], options: RunOptions = {}): Promise<TimedRun> {
+  const startedAt = performance.now();
+  let spokeAt: number | undefined;
+  let pid: number | undefined;
+  const connection = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
+  const result = await runBin([...args, ...connection], {
+    ...options,
+    onStart(child) {
+      pid = child.pid;
+      options.onStart?.(child);
+    },
+    onStderr(text, child) {
+      spokeAt ??= performance.now();
+      options.onStderr?.(text, child);
+    },
+  });
+  const endedAt = performance.now();
+  return {
+    ...result,
+    pid,
+    tookMs: endedAt - startedAt,
+    workedMs: endedAt - (spokeAt ?? startedAt),
+  };
+}
+
+function recoverdata(args: readonly string[] = [], options: RunOptions = {}): Promise<TimedRun> {
+  return tool(["recoverdata", `--state_dir=${stateDir}`, ...args], options);
+}
+
+function slowLoads(ms: number): void {
+  for (const name of ["tablet1", "tablet2", "tablet3"]) sandbox.model.slowLoad(name, ms);
+}
+
+/** The numbers for docs/reliability.md. */
+function tell(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** New rows, whose last entries the followers may not have yet, and then all tablets die at once. */
+async function breakCluster(): Promise<void> {
+  sandbox.model.put(3);
+  await sandbox.outage({ withNameservers: false });
+  expect(sandbox.model.healthy()).not.toEqual([]);
+}
+
+async function autoFailover(): Promise<string | undefined> {
+  const address = sandbox.addressOf(sandbox.model.leader?.endpoint ?? "");
+  const { conf } = await callSandbox(address, NameServer.method.confGet, {});
+  return conf.find((one) => one.key === "auto_failover")?.value;
+}
+
+/** Everything is as before the outage: rows, replicas, auto_failover; and nothing of a run is left. */
+async function expectWhole(why: string): Promise<void> {
+  const { model } = sandbox;
+  expect(model.healthy(), why).toEqual([]);
+  const rows = model.rows();
+  expect(
+    rows.map((one) => one.served),
+    why,
+  ).toEqual(rows.map((one) => one.acknowledged));
+  expect(await autoFailover(), why).toBe("true");
+  expect(await zk.getData(MARKER), why).toBeUndefined();
+  expect(await zk.getData(LOCK), why).toBeUndefined();
+}
+
+const METHODS = { direct: [], documented: ["--method=documented"] } as const;
+type Method = keyof typeof METHODS;
+
+/** How long a whole run takes that nobody kills, from the start of its process. */
+async function measure(method: Method): Promise<number> {
+  await breakCluster();
+  const { code, stderr, tookMs } = await recoverdata(METHODS[method]);
+  expect(code, stderr).toBe(0);
+  return tookMs;
+}
+
+/** What was there right after a kill. */
+interface Killed {
+  readonly hasMarker: boolean;
+  readonly hasLock: boolean;
+  readonly isOff: boolean;
+}
+
+/** Breaks the cluster and kills a recovery; undefined if the recovery was quicker. */
+async function killAt(method: Method, momentMs: number): Promise<Killed | undefined> {
+  await breakCluster();
+  const args = [...METHODS[method], "--zk_session_timeout=1s"];
+  const { code } = await recoverdata(args, {
+    onStart(child) {
+      void sleep(momentMs).then(() => child.kill("SIGKILL"));
+    },
+  });
+  if (code !== undefined) return undefined;
+  return {
+    hasMarker: (await zk.getData(MARKER)) !== undefined,
+    hasLock: (await zk.getData(LOCK)) !== undefined,
+    isOff: (await autoFailover()) === "false",
+  };
+}
+
+/** The commands that come after a kill: recoverdata is the last one. */
+async function goOn(first: "recoverdata" | "restore" | "inspect", why: string): Promise<void> {
+  if (first !== "recoverdata") {
+    const { code, stdout, stderr } = await tool([first]);
+    const told = `${why}\n${stdout}${stderr}`;
+    expect(first === "restore" ? [0] : [0, 10], told).toContain(code);
+    expect(await autoFailover(), told).toBe("true");
+    expect(await zk.getData(MARKER), told).toBeUndefined();
+  }
+  const { code, stderr } = await recoverdata();
+  expect(code, `${why}\n${stderr}`).toBe(0);
+  await expectWhole(`${why}\n${stderr}`);
+}
+
+/** One moment in each of `count` equal parts of a run, as a fraction of it, in any order. */
+function moments(count: number, random: Random): number[] {
+  return Array.from({ length: count }, (_, part) => (part + random.next()) / count)
+    .map((fraction) => ({ fraction, order: random.next() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ fraction }) => fraction);
+}
+
+/** Two runs started at the same moment, in the order in which they ended. */
+async function race(): Promise<readonly [loser: TimedRun, winner: TimedRun]> {
+  const runs = [recoverdata(), recoverdata()];
+  // Both wait for locks at the same time: the first to end is the one that did not get it.
+  const first = await Promise.race(runs);
+  slowLoads(0);
+  const [a, b] = (await Promise.all(runs)) as [TimedRun, TimedRun];
+  return a === first ? [a, b] : [b, a];
+}
+
+function expectRefusal(loser: TimedRun, winner: TimedRun, why: string): void {
+  const both = `${why}\nloser:\n${loser.stderr}\nwinner:\n${winner.stderr}`;
+  expect([loser.code, winner.code], both).toEqual([5, 0]);
+  expect(loser.stderr, both).toContain(`on host ${hostname()}, pid ${winner.pid},`);
+  expect(loser.stderr, both).not.toContain("switching auto_failover off");
+  expect(winner.stderr, both).toContain("switching auto_failover off");
+}
+
+describe("real processes, a real ZooKeeper", () => {
+  test(
+    `kill -9 at ${KILLS} moments (seed ${SEED}): the next run puts auto_failover back and ends well`,
+    async () => {
+      const random = seededRandom(SEED);
+      const wholeMs = new Map<Method, number>();
+      const found: Killed[] = [];
+      let missed = 0;
+      for (const fraction of moments(KILLS, random)) {
+        const method = random.chance(0.25) ? "documented" : "direct";
+        const first = (["recoverdata", "recoverdata", "restore", "inspect"] as const)[
+          random.below(4)
+        ];
+        const wholeRunMs = wholeMs.get(method) ?? (await measure(method));
+        wholeMs.set(method, wholeRunMs);
+        for (let momentMs = fraction * wholeRunMs; ; momentMs *= 0.9) {
+          const killed = await killAt(method, momentMs);
+          const why = `seed ${SEED}: ${method} killed after ${Math.round(momentMs)} ms: ${JSON.stringify(killed)}; then ${first}`;
+          await goOn(first ?? "recoverdata", why);
+          if (killed === undefined) {
+            // It had ended already: no kill.
+            missed += 1;
+            continue;
+          }
+          // Off without a note would be off for ever.
+          expect(killed.isOff && !killed.hasMarker, why).toBe(false);
+          found.push(killed);
+          break;
+        }
+      }
+      const count = (what: keyof Killed) => found.filter((one) => one[what]).length;
+      tell(
+        `seed ${SEED}: ${found.length} kills: ${count("isOff")} with auto_failover off, ${count("hasMarker")} with a marker, ${count("hasLock")} with a lock; ${missed} runs had ended before the kill`,
+      );
+      expect(found).toHaveLength(KILLS);
+      expect(count("isOff"), `seed ${SEED}`).toBeGreaterThanOrEqual(
+        KILLS >= 30 ? KILLS / 3 : Math.min(1, KILLS),
+      );
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    `two runs at once, ${RACES} times: one proceeds, the other exits 5 at once`,
+    async () => {
+      const refusals: number[] = [];
+      for (let turn = 1; turn <= RACES; turn += 1) {
+        slowLoads(SLOW_LOAD_MS);
+        await breakCluster();
+        const [loser, winner] = await race();
+        expectRefusal(loser, winner, `race ${turn}`);
+        expect(loser.workedMs, `race ${turn}`).toBeLessThan(REFUSAL_MS);
+        refusals.push(loser.tookMs);
+        await expectWhole(`race ${turn}\n${winner.stderr}`);
+      }
+      const sorted = refusals.sort((a, b) => a - b).map(Math.round);
+      tell(
+        `${RACES} races: the refused run ended after ${sorted[sorted.length >> 1]} ms (median), ${sorted.at(-1)} ms (longest)`,
+      );
+    },
+    LIMIT_MS,
+  );
+
+  test("two runs at once that find the lock of a killed run: one proceeds, the other does not wait for it", async () => {
+    slowLoads(SLOW_LOAD_MS);
+    await breakCluster();
+    let isKilled = false;
+    const killed = await recoverdata(["--zk_session_timeout=2s"], {
+      onStderr(text, child) {
+        if (isKilled || !text.includes("switching auto_failover off")) return;
+        isKilled = true;
+        child.kill("SIGKILL");
+      },
+    });
+    expect(killed.code, killed.stderr).toBeUndefined();
+    expect(await zk.getData(MARKER)).toBeDefined();
+    const [loser, winner] = await race();
+    const told = `loser:\n${loser.stderr}\nwinner:\n${winner.stderr}`;
+    expect([loser.code, winner.code], told).toEqual([5, 0]);
+    expect(loser.stderr, told).toContain(`on host ${hostname()}, pid ${winner.pid},`);
+    for (const one of [loser, winner]) {
+      expect(one.stderr, told).toContain(`pid ${killed.pid},`);
+      expect(one.stderr, told).toContain("its process is gone");
+    }
+    expect(winner.stderr, told).toContain("ended without putting auto_failover back");
+    await expectWhole(told);
+  });
+});
