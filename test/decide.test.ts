@@ -76,6 +76,12 @@ describe("who leads, by true offsets", () => {
       "diverged a",
     ],
     [
+      "nobody alive is flagged, and a dead flagged leader reaches further than a living follower",
+      TWO,
+      "a leader,dead 50 follower,normal,40\n b follower,alive 50 follower,normal,55\n c leader,dead 50 follower,normal,70",
+      "diverged b",
+    ],
+    [
       "a dead replica may have missed any leadership but the first",
       THREE,
       "a leader,dead 60 follower,normal,60\n b leader,alive 90 follower,normal,90\n c follower,alive 90 follower,normal,90",

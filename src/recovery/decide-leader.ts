@@ -109,7 +109,11 @@ function chooseAmong(
   }
   const isProven = view.replicas.some((one) => one.claim.isLeader && isOfHistory(view, one));
   const reachesOn = best !== undefined && trueOffset(best) >= firstChange(view);
-  if (best !== undefined && (isProven || reachesOn) && !isOutdone(view, best, suspects)) {
+  if (
+    best !== undefined &&
+    (isProven || reachesOn) &&
+    !isOutdone(view, best, { suspects, isProven })
+  ) {
     return { leader: best };
   }
   // Nobody knows who led, but everybody else ends before the leaderships parted: one log has it all.
@@ -123,19 +127,18 @@ function chooseAmong(
 }
 
 /**
- * Whether a suspect holds more than the best log and may have a right to it: an ex-leader if the
- * newest leadership has written nothing, any other replica always. An ex-leader's tail beyond the
- * start of a leadership that has written since lost the election, and is no reason.
+ * Whether a suspect holds more than the best log and may have a right to it: any replica may, but
+ * for an ex-leader beyond the start of a leadership whose own leader is known and has written since.
+ * Its tail lost the election.
  */
 function isOutdone(
   view: PartitionView,
   best: ReplicaView,
-  suspects: readonly ReplicaView[],
+  { suspects, isProven }: { suspects: readonly ReplicaView[]; isProven: boolean },
 ): boolean {
-  const hasWritten = trueOffset(best) >= newestStart(view);
-  return suspects.some(
-    (one) => trueOffset(one) > trueOffset(best) && !(one.claim.isLeader && hasWritten),
-  );
+  const hasLost = (one: ReplicaView) =>
+    isProven && one.claim.isLeader && trueOffset(best) >= newestStart(view);
+  return suspects.some((one) => trueOffset(one) > trueOffset(best) && !hasLost(one));
 }
 
 function unreadLeader(view: PartitionView, leader: ReplicaView): Problem {

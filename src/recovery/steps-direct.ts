@@ -169,7 +169,13 @@ export async function feed(
   const { cluster, signal } = context;
   const leader = lane.leader ?? "";
   const before = await cluster.getTableFollower(leader, lane.id);
-  if (!before.followers.has(endpoint)) await cluster.addReplica(leader, lane.id, endpoint);
+  const own = async () =>
+    (await context.statusOf(endpoint).next()).get(replicaKey(lane.id))?.offset ?? -1n;
+  const listed = before.followers.get(endpoint);
+  // A list that says more than the follower has is from before it came back: begin anew.
+  const isWrong = listed !== undefined && (await own()) < listed;
+  if (isWrong) await cluster.delReplica(leader, lane.id, endpoint);
+  if (isWrong || listed === undefined) await cluster.addReplica(leader, lane.id, endpoint);
   const began = cluster.clock.now();
   const target = before.offset;
   let last = -1n;
@@ -178,7 +184,7 @@ export async function feed(
   for (;;) {
     const list = await cluster.getTableFollower(leader, lane.id);
     const reached = list.followers.get(endpoint);
-    if (reached !== undefined && reached >= target) {
+    if (reached !== undefined && reached >= target && (await own()) >= target) {
       return { result: "done", detail: `in sync at offset ${reached}` };
     }
     if ((reached ?? -1n) !== last) movedAt = cluster.clock.now();
