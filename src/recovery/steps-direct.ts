@@ -169,8 +169,10 @@ export async function feed(
   const { cluster, signal } = context;
   const leader = lane.leader ?? "";
   const before = await cluster.getTableFollower(leader, lane.id);
-  const own = async () =>
-    (await context.statusOf(endpoint).next()).get(replicaKey(lane.id))?.offset ?? -1n;
+  const own = async () => {
+    const [report] = await cluster.getTableStatus(endpoint, lane.id);
+    return report?.offset ?? -1n;
+  };
   const listed = before.followers.get(endpoint);
   // A list that says more than the follower has is from before it came back: begin anew.
   const isWrong = listed !== undefined && (await own()) < listed;
