@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { create } from "@bufbuild/protobuf";
-import { describe as group, expect, test } from "vitest";
+import { expect, describe as group, test } from "vitest";
 import { ChangeLeaderRequestSchema, NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import type { Method } from "../src/recovery/method.js";
 import { dirAt, partsOf } from "./simulation/partitions.js";
@@ -175,27 +175,33 @@ async function run(world: World, method: Method, stop?: Stop) {
 /** How a run is stopped at its n-th change. The documented way is slow, and takes one way to die. */
 function fatesOf(method: Method, at: number): Stop["fate"][] {
   if (method === "documented") return ["killed-after"];
-  return at % 3 === 0 ? ["killed-before", "killed-after", "signal"] : ["killed-before", "killed-after"];
+  return at % 3 === 0
+    ? ["killed-before", "killed-after", "signal"]
+    : ["killed-before", "killed-after"];
 }
 
 group.each(["direct", "documented"] as const)("%s", (method) => {
-  test.each(SCENES)("$name: stopped at any change and run again, the end is the same", async (scene) => {
-    const world = await stage(scene);
-    const { result, mutations } = await run(world, method);
-    const wanted = endOf(world, result);
-    expect(wanted.hasReport).toBe(true);
-    expect(wanted.autoFailover).toBe(scene.autoFailover ?? true);
-    expect(mutations).toBeGreaterThan(0);
-    for (let at = 1; at <= mutations; at += 1) {
-      for (const fate of fatesOf(method, at)) {
-        const other = await stage(scene);
-        await run(other, method, { at, fate });
-        const again = await run(other, method);
-        const end = endOf(other, again.result);
-        if (!isDeepStrictEqual(end, wanted)) {
-          expect(end, `${fate} at change ${at}\n${diaryOf(other).join("\n")}`).toEqual(wanted);
+  test.each(SCENES)(
+    "$name: stopped at any change and run again, the end is the same",
+    async (scene) => {
+      const world = await stage(scene);
+      const { result, mutations } = await run(world, method);
+      const wanted = endOf(world, result);
+      expect(wanted.hasReport).toBe(true);
+      expect(wanted.autoFailover).toBe(scene.autoFailover ?? true);
+      expect(mutations).toBeGreaterThan(0);
+      for (let at = 1; at <= mutations; at += 1) {
+        for (const fate of fatesOf(method, at)) {
+          const other = await stage(scene);
+          await run(other, method, { at, fate });
+          const again = await run(other, method);
+          const end = endOf(other, again.result);
+          if (!isDeepStrictEqual(end, wanted)) {
+            expect(end, `${fate} at change ${at}\n${diaryOf(other).join("\n")}`).toEqual(wanted);
+          }
         }
       }
-    }
-  }, 60_000);
+    },
+    60_000,
+  );
 });

@@ -1,7 +1,12 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { realClock } from "../src/cluster/real-clock.js";
+import { connectZooKeeper } from "../src/cluster/zookeeper-client.js";
 import { OpsError } from "../src/errors.js";
 import { takeLock } from "../src/protection/lock.js";
+import { thisProcess } from "../src/protection/owner.js";
 import type { RecoverResult } from "../src/recovery/recover-data.js";
+import { startZkServer } from "../src/sandbox/zk-server.js";
+import { ZnodeTree } from "../src/sandbox/znode-tree.js";
 import {
   brokenCluster,
   errorOf,
@@ -186,6 +191,64 @@ describe("a session that is lost in the middle", () => {
       on: true,
       marker: false,
     });
+  });
+});
+
+describe("on the wire", () => {
+  /** A lock that is held over the network, with a session of one second. */
+  async function heldLock() {
+    const tree = new ZnodeTree(() => Date.now());
+    const server = await startZkServer({ tree });
+    onTestFinished(() => server.close());
+    const zk = await connectZooKeeper({
+      hosts: `127.0.0.1:${server.port}`,
+      timeoutMs: 5_000,
+      sessionTimeoutMs: 1_000,
+    });
+    onTestFinished(() => zk.close());
+    let retaken = 0;
+    const lock = await takeLock({
+      zk,
+      clock: realClock,
+      path: LOCK,
+      owner: thisProcess("openmldb-ops test"),
+      sessionTimeoutMs: 1_000,
+      waitMs: 0,
+      signal: new AbortController().signal,
+      onEvent: () => {},
+      onRetaken: () => {
+        retaken += 1;
+      },
+      onLost: () => {},
+    });
+    onTestFinished(() => lock.release());
+    return { tree, server, lock, retaken: () => retaken };
+  }
+
+  test("an expired session is noticed within a second, and the lock taken again", async () => {
+    const { tree, server, lock, retaken } = await heldLock();
+    await lock.check(0);
+    server.expireSessions();
+    expect(tree.get(LOCK)).toBeUndefined();
+    await expect.poll(retaken, { timeout: 2_000 }).toBe(1);
+    await lock.check(0);
+    expect(tree.get(LOCK)?.stat.ephemeralOwner).not.toBe(0n);
+    await lock.release();
+    expect(tree.get(LOCK)).toBeUndefined();
+    await expect(lock.check()).rejects.toMatchObject({ code: "interrupted" });
+  });
+
+  test("a dropped connection costs nothing, a silent server is told apart from a held lock", async () => {
+    const { server, lock, retaken } = await heldLock();
+    server.dropConnections();
+    await lock.check(0);
+    expect(retaken()).toBe(0);
+    server.pause();
+    const began = performance.now();
+    await expect(lock.check(0)).rejects.toMatchObject({ code: "zookeeper-failed" });
+    expect(performance.now() - began).toBeLessThan(3_000);
+    server.resume();
+    await lock.check();
   });
 });
 

@@ -125,8 +125,7 @@ const MUTANTS: readonly Mutant[] = [
     caughtBy: ["one-writer", "one-leader-made", "best-log-leads", "one-history"],
     spoil: (cluster) => ({
       ...cluster,
-      loadTable: (endpoint, request) =>
-        cluster.loadTable(endpoint, { ...request, role: "leader" }),
+      loadTable: (endpoint, request) => cluster.loadTable(endpoint, { ...request, role: "leader" }),
     }),
   },
   {

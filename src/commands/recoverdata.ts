@@ -10,6 +10,7 @@ import type { SavedPlan } from "../recovery/plan-file.js";
 import { type Progress, type RecoverResult, recoverData } from "../recovery/recover-data.js";
 import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../recovery/report.js";
 import { watchMutations } from "../recovery/watch-mutations.js";
+import { within } from "../recovery/within.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { keepJournal } from "./keep-journal.js";
@@ -19,6 +20,9 @@ import { restoreCommand, runParts, tellNotRestored } from "./protect.js";
 import { commandLine } from "./rerun.js";
 
 const NAME = "recoverdata";
+/** How long the journal may take at the end; its own bound is shorter. */
+const JOURNAL_MS = 10_000;
+const STOPPED_JOURNAL_MS = 500;
 /** Errors that say all about why a run ended; their exit codes hold even after changes. */
 const STOPS: readonly ErrorCode[] = [
   "interrupted",
@@ -41,7 +45,7 @@ export async function run(flags: RecoverDataFlags, io: CommandIo): Promise<numbe
   const limit = timeLimit(flags.timeoutMs);
   const progress = startProgress(io);
   try {
-    return await withCluster(flags, io, async (_cluster, opened) => {
+    return await withCluster(flags, io, async (cluster, opened) => {
       const owner = thisProcess(commandLine(["--cmd=recoverdata"], flags));
       const { zk } = opened;
       const journal = await keepJournal(flags, io, { command: NAME, id: owner.runId, zk });
@@ -57,9 +61,12 @@ export async function run(flags: RecoverDataFlags, io: CommandIo): Promise<numbe
           },
         }),
       );
-      await journal.finish({
+      const finishing = journal.finish({
         exitCode: "thrown" in ended ? exitCodeOf(ended.thrown) : ended.exitCode,
       });
+      // A process that was told to leave does not wait long for a ZooKeeper that is silent.
+      const patienceMs = io.signal.aborted ? STOPPED_JOURNAL_MS : JOURNAL_MS;
+      await within(cluster.clock, patienceMs, "the journal", finishing).catch(() => undefined);
       if ("thrown" in ended) throw ended.thrown;
       return ended.exitCode;
     });

@@ -1,5 +1,5 @@
 import type { StorageMode } from "../gen/openmldb/common_pb.js";
-import { append, lastOffset, type Run, rowCount, truncate } from "./runs.js";
+import { append, lastOffset, type Run, rowCount, slice, truncate } from "./runs.js";
 
 /** The `table_meta.txt` of a replica's directory, as far as recovery depends on it. */
 export interface TableMetaFile {
@@ -93,16 +93,18 @@ export class ReplicaDir {
     this.runs = truncate(this.runs, wanted > kept ? wanted : kept);
   }
 
-  /** Replaces the snapshot by a copy of another directory's; the own binlog stays. */
+  /**
+   * Replaces the snapshot by a copy of another directory's. The own binlog stays; what only the
+   * replaced snapshot held is gone.
+   */
   receiveSnapshot(from: ReplicaDir): void {
     if (from.snapshot === undefined) return;
     const snapshot = from.snapshot;
-    const tail = this.runs.filter((run) => run.to > snapshot.offset);
+    const begin = this.binlogFrom - 1n > snapshot.offset ? this.binlogFrom - 1n : snapshot.offset;
+    const tail = slice(this.runs, begin, this.offset);
     this.snapshot = snapshot;
     this.runs = truncate(from.runs, snapshot.offset);
-    for (const run of tail) {
-      append(this.runs, run.from > snapshot.offset ? run : { ...run, from: snapshot.offset + 1n });
-    }
+    for (const run of tail) append(this.runs, run);
     if (tail.length === 0) this.binlogFrom = snapshot.offset + 1n;
   }
 }

@@ -1,8 +1,15 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The program as users start it. */
 export const BIN = fileURLToPath(new URL("../../bin/openmldb-ops.js", import.meta.url));
+
+/** Journals of runs go here, not into the home of whoever runs the tests. */
+const STATE_HOME = join(tmpdir(), `openmldb-ops-test-${process.pid}`);
+process.once("exit", () => rmSync(STATE_HOME, { recursive: true, force: true }));
 
 /** How a process ended. */
 export interface RunResult {
@@ -33,7 +40,12 @@ export function runNode(args: readonly string[], options: RunOptions = {}): Prom
   const { env = {}, nodeArgs = [], stdio = ["ignore", "pipe", "pipe"] } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...nodeArgs, ...args], {
-      env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
+      env: {
+        PATH: process.env["PATH"],
+        HOME: process.env["HOME"],
+        XDG_STATE_HOME: STATE_HOME,
+        ...env,
+      },
       stdio,
     });
     const timer = setTimeout(() => child.kill("SIGKILL"), KILL_MS);

@@ -170,7 +170,9 @@ export class Checks {
       if (more.length === 0) continue;
       if (!isAnswering(this.#world, meta.endpoint)) {
         this.outOfReach.add(of.name);
-        this.#world.note(`${of.name}: ${meta.endpoint}, out of reach, has more than the new leader`);
+        this.#world.note(
+          `${of.name}: ${meta.endpoint}, out of reach, has more than the new leader`,
+        );
         continue;
       }
       if (this.outOfReach.has(of.name)) continue;
@@ -250,7 +252,9 @@ export class Checks {
 
 /** Whether a tablet answers, so that what its disk holds can be found out. */
 function isAnswering(world: World, endpoint: string): boolean {
-  return world.model.process(endpoint).isAnswering && world.model.leader?.isHealthy(endpoint) === true;
+  return (
+    world.model.process(endpoint).isAnswering && world.model.leader?.isHealthy(endpoint) === true
+  );
 }
 
 function modeOf(mutation: Mutation): number | undefined {
@@ -274,7 +278,10 @@ function isForked(one: readonly Run[], other: readonly Run[]): boolean {
   return one.some((run) =>
     other.some(
       (its) =>
-        its.term === run.term && its.writer !== run.writer && its.from <= run.to && run.from <= its.to,
+        its.term === run.term &&
+        its.writer !== run.writer &&
+        its.from <= run.to &&
+        run.from <= its.to,
     ),
   );
 }

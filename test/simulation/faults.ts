@@ -17,7 +17,9 @@ interface Fault {
 /** How a run is ended from outside. */
 export interface Stop {
   readonly kind: "signal" | "kill";
-  readonly when: { readonly atMs: number } | { readonly atMutation: number; readonly late: boolean };
+  readonly when:
+    | { readonly atMs: number }
+    | { readonly atMutation: number; readonly late: boolean };
 }
 
 /** The faults of one run, and its end if it does not come by itself. */

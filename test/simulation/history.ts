@@ -5,7 +5,7 @@ import {
   RecoverTableRequestSchema,
 } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { Random } from "../../src/sandbox/random.js";
-import { loadedAt, partsOf, type Part } from "./partitions.js";
+import { loadedAt, type Part, partsOf } from "./partitions.js";
 import { pick, type Shape, some, spread, streamOf } from "./shape.js";
 import type { World } from "./world.js";
 

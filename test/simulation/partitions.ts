@@ -1,4 +1,8 @@
-import type { PartitionMeta, TableInfo, TablePartition } from "../../src/gen/openmldb/nameserver_pb.js";
+import type {
+  PartitionMeta,
+  TableInfo,
+  TablePartition,
+} from "../../src/gen/openmldb/nameserver_pb.js";
 import type { ReplicaDir } from "../../src/sandbox/disk.js";
 import type { SandboxModel } from "../../src/sandbox/model.js";
 import { isServing, type LoadedReplica } from "../../src/sandbox/replica.js";
@@ -36,7 +40,11 @@ export function findPart(
 }
 
 /** A replica in the memory of a tablet that runs and answers. */
-export function loadedAt(model: SandboxModel, of: Part, endpoint: string): LoadedReplica | undefined {
+export function loadedAt(
+  model: SandboxModel,
+  of: Part,
+  endpoint: string,
+): LoadedReplica | undefined {
   const process = model.process(endpoint);
   return process.isAnswering ? process.tablet?.replica(of.id.tid, of.id.pid) : undefined;
 }

@@ -6,9 +6,9 @@ import { armFaults, type FaultPlan, faultPlans, heal, revive } from "./faults.js
 import { live } from "./history.js";
 import { type Outage, strike } from "./outage.js";
 import { shapeOf } from "./shape.js";
-import { pictureOf, situationsOf, type Stats } from "./stats.js";
-import { judgeEnd } from "./verdict.js";
+import { pictureOf, type Stats, situationsOf } from "./stats.js";
 import { autoFailoverOf, endingOf, notRestoredOf, type RunResult, runTool } from "./tool-run.js";
+import { judgeEnd } from "./verdict.js";
 import {
   diaryOf,
   type Fate,
@@ -56,7 +56,9 @@ export async function simulate(
   const checks = new Checks(world, options.method === "documented");
   const play = new Play(world, checks, options);
   try {
-    world.note(`shape: ${JSON.stringify({ ...shape, options: String(shape.options.autoFailover) })}`);
+    world.note(
+      `shape: ${JSON.stringify({ ...shape, options: String(shape.options.autoFailover) })}`,
+    );
     await live(world, shape);
     const outage = await strike(world, shape);
     for (const word of outage.words) options.stats?.add("outages", word);

@@ -39,25 +39,33 @@ export class Stats {
 /** What each partition looks like, in words that are the same for partitions in the same situation. */
 export function situationsOf(world: World): string[] {
   return partsOf(world.model).map((of) => {
-    const longest = of.part.partitionMeta
-      .map((meta) => rows(world, of, meta.endpoint).offset)
-      .reduce((a, b) => (a > b ? a : b), 0n);
+    let longest = 0n;
+    for (const { endpoint } of of.part.partitionMeta) {
+      const { offset } = rows(world, of, endpoint);
+      if (offset > longest) longest = offset;
+    }
     return of.part.partitionMeta
-      .map((meta) => {
-        const { offset, extra, isThere } = rows(world, of, meta.endpoint);
-        const flags = `${meta.isLeader ? "leader" : "follower"}${meta.isAlive ? "" : ",dead"}`;
-        const disk = isThere ? (offset === longest ? "full" : offset === 0n ? "empty" : "short") : "none";
-        const replica = loadedAt(world.model, of, meta.endpoint);
-        const runs = world.model.process(meta.endpoint).isAnswering
-          ? replica === undefined
-            ? "unloaded"
-            : `${replica.role}${isServing(replica) ? "" : ",loading"}`
-          : "down";
-        return `${flags} ${disk}${extra ? "+stale" : ""} ${runs}`;
+      .map(({ endpoint, isLeader, isAlive }) => {
+        const flags = `${isLeader ? "leader" : "follower"}${isAlive ? "" : ",dead"}`;
+        return `${flags} ${diskWord(world, of, endpoint, longest)} ${runWord(world, of, endpoint)}`;
       })
       .sort()
       .join(" | ");
   });
+}
+
+function diskWord(world: World, of: Part, endpoint: string, longest: bigint): string {
+  const { offset, extra, isThere } = rows(world, of, endpoint);
+  if (!isThere) return "none";
+  const kept = offset === 0n ? "empty" : "short";
+  return `${offset === longest ? "full" : kept}${extra ? "+stale" : ""}`;
+}
+
+function runWord(world: World, of: Part, endpoint: string): string {
+  if (!world.model.process(endpoint).isAnswering) return "down";
+  const replica = loadedAt(world.model, of, endpoint);
+  if (replica === undefined) return "unloaded";
+  return `${replica.role}${isServing(replica) ? "" : ",loading"}`;
 }
 
 /** Every partition with its term history, flags and offsets, for reading. */
@@ -67,7 +75,9 @@ export function pictureOf(world: World): string[] {
     const replicas = of.part.partitionMeta.map((meta) => {
       const dir = dirAt(world.model, of, meta.endpoint);
       const flags = `${meta.isLeader ? "leader" : "follower"},${meta.isAlive ? "alive" : "dead"}`;
-      const runs = dir?.runs.map((run) => `${run.from}-${run.to}t${run.term}w${run.writer}`).join(" ");
+      const runs = dir?.runs
+        .map((run) => `${run.from}-${run.to}t${run.term}w${run.writer}`)
+        .join(" ");
       return `${meta.endpoint} ${flags} seen ${meta.offset} snapshot ${dir?.snapshot?.offset ?? "-"} log [${runs ?? "none"}]`;
     });
     return `picture: ${of.name} terms ${terms}: ${replicas.join("; ")}`;

@@ -108,10 +108,7 @@ export function autoFailoverOf(world: World): boolean {
 }
 
 /** An ending in words, for counting. */
-export function endingOf(
-  result: RunResult,
-  isStopped: boolean,
-): string {
+export function endingOf(result: RunResult, isStopped: boolean): string {
   const how = isStopped ? "stopped, " : "";
   if (result === undefined) return "killed";
   if ("thrown" in result) return `${how}refused: ${codeOf(result.thrown)}`;

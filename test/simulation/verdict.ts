@@ -2,8 +2,8 @@ import type { PartitionResult } from "../../src/model/report.js";
 import { type Checks, partitionComplaints } from "./checkers.js";
 import { acceptsWrites, type Part, partsOf } from "./partitions.js";
 import type { Stats } from "./stats.js";
-import { isTrueProblem, trueCauses } from "./truth.js";
 import type { RunResult } from "./tool-run.js";
+import { isTrueProblem, trueCauses } from "./truth.js";
 import type { World } from "./world.js";
 
 /** Compares what the last run says with what is: nothing may be wrong that it calls well. */
@@ -19,35 +19,48 @@ export function judgeEnd(
   }
   const complaints = partitionComplaints(world);
   for (const of of partsOf(world.model)) {
-    const prefix = `${of.table.db}.${of.table.name}/${of.part.pid}: `;
+    const name = `${of.table.db}.${of.table.name}/${of.part.pid}`;
     const wrong = complaints
-      .filter((line) => line.startsWith(prefix))
-      .map((line) => line.slice(prefix.length));
+      .filter((line) => line.startsWith(`${name}: `))
+      .map((line) => line.slice(name.length + 2));
     const told = result.report.partitions.find(
       ({ id }) => id.tid === of.id.tid && id.pid === of.id.pid,
     );
-    const isSaidWell = told === undefined || told.status === "healthy" || told.status === "recovered";
-    if (wrong.length === 0 && !isSaidWell) {
-      checks.complain("true-verdict", `${of.name} is well, but called ${told.status}`);
-    }
-    if (wrong.length > 0 && checks.outOfReach.has(of.name)) {
-      stats?.add("ends", "led while a better replica was out of reach");
-      continue;
-    }
-    if (wrong.length > 0 && isSaidWell && checks.spoiled.has(prefix.slice(0, -2))) {
-      stats?.add("ends", "spoiled by auto_failover, invisible to every call");
-      continue;
-    }
-    if (wrong.length > 0 && isSaidWell) {
-      const kind = wrong.some((one) => one.includes("other entries") || one.includes("twice"));
-      checks.complain(
-        kind ? "same-entries" : "true-verdict",
-        `${of.name} is called well: ${wrong.join("; ")}`,
-      );
-    }
-    if (wrong.length > 0 && told !== undefined) judgeRest(world, checks, { of, wrong, told }, stats);
-    stats?.add("ends", wrong.length === 0 ? "healthy" : endOf(world, of, told));
+    stats?.add("ends", judgePartition(world, checks, { of, name, wrong, told }, stats));
   }
+}
+
+/** What is and what the tool says of one partition. */
+interface Verdict {
+  readonly of: Part;
+  /** As the model's complaints give it. */
+  readonly name: string;
+  readonly wrong: readonly string[];
+  readonly told: PartitionResult | undefined;
+}
+
+/** @returns The end of the partition, in words for counting. */
+function judgePartition(
+  world: World,
+  checks: Checks,
+  { of, name, wrong, told }: Verdict,
+  stats: Stats | undefined,
+): string {
+  const isSaidWell = told === undefined || told.status === "healthy" || told.status === "recovered";
+  if (wrong.length === 0) {
+    if (!isSaidWell)
+      checks.complain("true-verdict", `${of.name} is well, but called ${told.status}`);
+    return "healthy";
+  }
+  if (checks.outOfReach.has(of.name)) return "led while a better replica was out of reach";
+  if (isSaidWell) {
+    if (checks.spoiled.has(name)) return "spoiled by auto_failover, invisible to every call";
+    const isOfRows = wrong.some((one) => one.includes("other entries") || one.includes("twice"));
+    const what = `${of.name} is called well: ${wrong.join("; ")}`;
+    checks.complain(isOfRows ? "same-entries" : "true-verdict", what);
+  }
+  if (told !== undefined) judgeRest(world, checks, { of, wrong, told }, stats);
+  return endOf(world, of, told);
 }
 
 /** A partition that is not well needs a true reason, and nothing else of it may be left undone. */
@@ -61,7 +74,9 @@ function judgeRest(
   const causes = trueCauses(world, of);
   const isServing = of.part.partitionMeta.some((meta) => acceptsWrites(world.model, of, meta));
   const away = causes.filter((one) => /^(tablet-away|ahead) /.test(one)).join();
-  const unexplained = isServing ? wrong.filter((line) => !away.includes(line.split(" ")[0] ?? "?")) : [];
+  const unexplained = isServing
+    ? wrong.filter((line) => !away.includes(line.split(" ")[0] ?? "?"))
+    : [];
   const summary = `${told.problems.map((one) => one.text).join("; ")} / ${told.failure?.detail ?? ""}`;
   if (causes.length === 0 || unexplained.length > 0) {
     checks.complain("converges", `${of.name}: ${wrong.join("; ")}; the tool says: ${summary}`);
@@ -71,7 +86,8 @@ function judgeRest(
   }
   for (const problem of told.problems) {
     const truth = isTrueProblem(world, of, problem);
-    if (truth === false) checks.complain("true-reason", `${of.name}: ${problem.code} ${problem.text}`);
+    if (truth === false)
+      checks.complain("true-reason", `${of.name}: ${problem.code} ${problem.text}`);
     if (truth === undefined) stats?.add("problems that only the tool can judge", problem.code);
   }
 }

@@ -157,10 +157,7 @@ function never<T>(): Promise<T> {
   return new Promise<T>(() => undefined);
 }
 
-async function openTool(
-  world: World,
-  { watcher = {}, signal }: ToolOptions,
-): Promise<ToolProcess> {
+async function openTool(world: World, { watcher = {}, signal }: ToolOptions): Promise<ToolProcess> {
   const session = { zk: treeZooKeeper(world.tree) };
   const life: Life = {
     isKilled: false,
