@@ -1,7 +1,7 @@
 // Plays many seeds of the simulation, one vitest process per core, and adds their figures up.
 //   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--jobs=2]
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -37,7 +37,7 @@ function play({ base, count, out }) {
   const vitest = join(import.meta.dirname, "..", "node_modules", "vitest", "vitest.mjs");
   const args = [vitest, "run", "--silent=passed-only", "test/simulation.test.ts"];
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "inherit"] });
+    const child = spawn(process.execPath, args, { env, stdio: "ignore" });
     child.on("exit", (code) => resolve(code ?? 1));
   });
 }
@@ -56,7 +56,8 @@ const codes = await Promise.all(shares.map(play));
 const sum = {};
 const failed = [];
 let losses = 0;
-for (const { out } of shares) {
+for (const { out, base } of shares) {
+  if (!existsSync(out)) throw new Error(`the share from seed ${base} broke down; run it alone`);
   const result = JSON.parse(readFileSync(out, "utf8"));
   addTo(sum, result.stats);
   failed.push(...result.failed);

@@ -1,6 +1,7 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import type { Method } from "../src/recovery/method.js";
+import { CHECKERS } from "./simulation/checkers.js";
 import { type SimulationResult, simulate } from "./simulation/simulate.js";
 import { Stats } from "./simulation/stats.js";
 
@@ -45,6 +46,11 @@ function methodOf(seed: number): Method {
   if (OPS_METHOD === "direct" || OPS_METHOD === "documented") return OPS_METHOD;
   return seed % 5 === 4 ? "documented" : "direct";
 }
+
+test("every checker is named by an invariant in docs/invariants.md", () => {
+  const text = readFileSync(new URL("../docs/invariants.md", import.meta.url), "utf8");
+  for (const checker of CHECKERS) expect.soft(text, checker).toContain(`\`${checker}\``);
+});
 
 function explain(failed: readonly SimulationResult[]): string {
   const first = failed[0];

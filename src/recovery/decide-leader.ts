@@ -25,7 +25,7 @@ export type Decision =
  * First entry of the newest leadership; 0 if there was only one, so that every log is a prefix of
  * the same history.
  */
-export function newestStart(view: PartitionView): bigint {
+function newestStart(view: PartitionView): bigint {
   return view.terms.length > 1 ? (view.terms.at(-1)?.offset ?? 0n) : 0n;
 }
 

@@ -57,13 +57,13 @@ export class Checks {
     [];
   #checkedAt = 0;
   /** Rows that the protocol itself lost; see {@link Checks.checkRows}. */
-  readonly #documented: boolean;
+  readonly isDocumented: boolean;
   documentedLosses = 0;
 
   /** @param documented Count rows that RecoverTable itself takes away instead of complaining. */
   constructor(world: World, documented: boolean) {
     this.#world = world;
-    this.#documented = documented;
+    this.isDocumented = documented;
   }
 
   complain(checker: Checker, what: string): void {
@@ -107,9 +107,9 @@ export class Checks {
       const span = lost.map((run) => `${run.from}-${run.to}`).join(", ");
       this.#precious.set(of.name, subtract(precious, lost));
       if (this.#isForeign(of) || this.outOfReach.has(of.name)) continue;
-      if (this.#documented) this.documentedLosses += rows;
+      if (this.isDocumented) this.documentedLosses += rows;
       else this.complain("no-row-lost", `${of.name}: ${rows} acknowledged rows (${span}) are gone`);
-      if (this.#documented) this.#world.note(`documented way lost ${rows} rows of ${of.name}`);
+      if (this.isDocumented) this.#world.note(`documented way lost ${rows} rows of ${of.name}`);
     }
     this.#checkedAt = this.#world.clock.now();
   }
@@ -177,7 +177,7 @@ export class Checks {
       }
       if (this.outOfReach.has(of.name)) continue;
       const what = `${of.name}: ${mutation.method} makes ${endpoint} leader, and ${rowCount(more)} acknowledged rows are on ${meta.endpoint} only`;
-      if (this.#documented) this.#world.note(`documented way: ${what}`);
+      if (this.isDocumented) this.#world.note(`documented way: ${what}`);
       else this.complain("best-log-leads", what);
     }
   }

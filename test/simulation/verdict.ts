@@ -1,6 +1,6 @@
 import type { PartitionResult } from "../../src/model/report.js";
 import { type Checks, partitionComplaints } from "./checkers.js";
-import { acceptsWrites, type Part, partsOf } from "./partitions.js";
+import { acceptsWrites, loadedAt, type Part, partsOf } from "./partitions.js";
 import type { Stats } from "./stats.js";
 import type { RunResult } from "./tool-run.js";
 import { isTrueProblem, trueCauses } from "./truth.js";
@@ -55,6 +55,7 @@ function judgePartition(
   if (checks.outOfReach.has(of.name)) return "led while a better replica was out of reach";
   if (isSaidWell) {
     if (checks.spoiled.has(name)) return "spoiled by auto_failover, invisible to every call";
+    if (checks.isDocumented && !isVisible(world, of)) return "diverged by RecoverTable, invisible";
     const isOfRows = wrong.some((one) => one.includes("other entries") || one.includes("twice"));
     const what = `${of.name} is called well: ${wrong.join("; ")}`;
     checks.complain(isOfRows ? "same-entries" : "true-verdict", what);
@@ -90,6 +91,15 @@ function judgeRest(
       checks.complain("true-reason", `${of.name}: ${problem.code} ${problem.text}`);
     if (truth === undefined) stats?.add("problems that only the tool can judge", problem.code);
   }
+}
+
+/** Whether some follower's offset is not its leader's: what any client can see. */
+function isVisible(world: World, of: Part): boolean {
+  const leader = of.part.partitionMeta.find((meta) => acceptsWrites(world.model, of, meta));
+  const own = leader && loadedAt(world.model, of, leader.endpoint)?.offset;
+  return of.part.partitionMeta.some(
+    ({ endpoint }) => loadedAt(world.model, of, endpoint)?.offset !== own,
+  );
 }
 
 function endOf(world: World, of: Part, told: PartitionResult | undefined): string {
