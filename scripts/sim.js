@@ -70,6 +70,10 @@ for (const [group, counts] of Object.entries(sum)) {
   const total = Object.values(counts).reduce((all, times) => all + times, 0);
   console.log(`${group}: ${Object.keys(counts).length} distinct of ${total}`);
 }
+for (const [end, times] of Object.entries(sum.ends ?? {})) {
+  // Partitions that end well, or with a cause that the tool named, have a colon or are healthy.
+  if (end !== "healthy" && !end.includes(": ")) console.log(`  ${times} partitions: ${end}`);
+}
 console.log(`rows that OpenMLDB's RecoverTable itself lost (documented way): ${losses}`);
 for (const { seed, violations } of failed.slice(0, 20)) {
   console.log(`seed ${seed}: ${violations.map(({ checker, what }) => `${checker}: ${what}`)[0]}`);

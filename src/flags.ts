@@ -85,6 +85,8 @@ export interface RecoverDataFlags extends CommonFlags, StateFlags, LockFlags, Pl
   readonly opRetries: number;
   /** How long one op of the nameserver may stay in the same task. */
   readonly opTimeoutMs: number;
+  /** Whether an op that stands still for longer than that is cancelled. */
+  readonly cancelStuck: boolean;
   /** How long a loading replica may show no change. */
   readonly stallTimeoutMs: number;
   /** How long the whole run may take; 0 for no limit. */

@@ -74,6 +74,7 @@ describe("right command lines", () => {
       loadsPerTablet: 3,
       opRetries: 3,
       opTimeoutMs: 600_000,
+      cancelStuck: false,
       stallTimeoutMs: 600_000,
       timeoutMs: 0,
       acceptDataLoss: [],

@@ -81,6 +81,7 @@ function recover(
       loadsPerTablet: 3,
       opRetries: 3,
       opTimeoutMs: 600_000,
+      cancelStuck: false,
       stallTimeoutMs: 600_000,
     },
     signal: new AbortController().signal,

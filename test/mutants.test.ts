@@ -129,17 +129,11 @@ const MUTANTS: readonly Mutant[] = [
     }),
   },
   {
-    name: "a follower that may hold more is given to RecoverTable",
+    name: "the shortest log leads, and the others are given to RecoverTable",
     method: "direct",
     caughtBy: ["no-row-lost"],
-    spoil: (cluster) => ({
-      ...cluster,
-      async loadTable(endpoint, request) {
-        await cluster.updateTableAlive({ ...request, endpoint }, false);
-        await cluster.recoverTable(request, endpoint).catch(() => undefined);
-        await cluster.loadTable(endpoint, request);
-      },
-    }),
+    module: "decide-leader",
+    replace: (real) => ({ ...real, decideLeader: shortest, isSuspect: () => true }),
   },
 ];
 
@@ -150,6 +144,16 @@ function lastFlagged(view: PartitionView): Decision {
     return { blocked: { code: "not-loaded", endpoint: undefined, text: "nothing is loaded" } };
   }
   return { leader, joiners: loaded.filter((one) => one !== leader) };
+}
+
+function shortest(view: PartitionView): Decision {
+  const loaded = view.replicas.filter((one) => one.report !== undefined);
+  const offsetOf = (one: (typeof loaded)[number]) => Number(one.report?.offset ?? 0n);
+  const [leader] = [...loaded].sort((a, b) => offsetOf(a) - offsetOf(b));
+  if (leader === undefined) {
+    return { blocked: { code: "not-loaded", endpoint: undefined, text: "nothing is loaded" } };
+  }
+  return { leader, joiners: [] };
 }
 
 function withStaleOffsets(view: PartitionView): PartitionView {

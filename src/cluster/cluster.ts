@@ -87,6 +87,8 @@ export interface Cluster {
    * to repeat.
    */
   changeLeader(id: PartitionId, candidate: Endpoint): Promise<void>;
+  /** Ends an op that is queued or running (CancelOP); "has ended already" (312) counts as done. */
+  cancelOp(op: bigint): Promise<void>;
   /**
    * Rewrites who leads and who is alive in the nameserver's record of a partition: reads the record,
    * changes these two flags of each replica and writes everything else back as it was, fields that

@@ -26,6 +26,7 @@ export type NameserverClient = Pick<
   | "updateTableAlive"
   | "recoverTable"
   | "changeLeader"
+  | "cancelOp"
   | "setPartitionFlags"
 >;
 
@@ -116,6 +117,14 @@ export function createNameserverClient(options: NameserverOptions): NameserverCl
         { name: table, pid, candidateLeader: candidate, ...inDb(db) },
         "unsafe",
       );
+    },
+
+    async cancelOp(op) {
+      try {
+        await atLeader(NameServer.method.cancelOP, { opId: op }, "safe");
+      } catch (error) {
+        if (!(error instanceof OpsError) || error.responseCode !== codes.opHasEnded) throw error;
+      }
     },
 
     async setPartitionFlags({ db, table, pid }, flags) {

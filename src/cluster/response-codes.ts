@@ -22,6 +22,7 @@ export const codes = {
   replicaExists: 119,
   noFollower: 134,
   notLeader: 300,
+  opHasEnded: 312,
 } as const;
 
 function entry(

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type ErrorCode, messageOf, OpsError } from "../errors.js";
 import { EXIT, exitCodeOf } from "../exit-codes.js";
@@ -54,7 +55,7 @@ export async function run(flags: RecoverDataFlags, io: CommandIo): Promise<numbe
           opened: { ...opened, cluster: watchMutations(opened.cluster, journal.hooks) },
           owner,
           given,
-          signal: AbortSignal.any([io.signal, limit.signal]),
+          signal: manyListeners(AbortSignal.any([io.signal, limit.signal])),
           onEvent(event) {
             progress.onEvent(event);
             journal.onEvent(event);
@@ -171,6 +172,12 @@ function endEarly(
   );
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   return exitCode;
+}
+
+/** Every partition listens to the signal of its run. */
+function manyListeners(signal: AbortSignal): AbortSignal {
+  setMaxListeners(0, signal);
+  return signal;
 }
 
 /** A signal that comes after `timeoutMs`; never with 0. */

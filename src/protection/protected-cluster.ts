@@ -51,6 +51,7 @@ export function protectCluster(cluster: Cluster, protection: Protection): Cluste
   const atNameserver: Pick<Cluster, Exclude<MutatingMethod, NeverContested>> = {
     updateTableAlive: contested(watched.updateTableAlive),
     recoverTable: contested(watched.recoverTable),
+    cancelOp: contested(watched.cancelOp),
     changeLeader: contested(watched.changeLeader),
     setPartitionFlags: contested(watched.setPartitionFlags),
   };

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import type { Guard } from "../recovery/guard.js";
@@ -97,6 +98,8 @@ function makeAttempt(
   onGuard: () => void,
 ): Attempt & { isSuperseded(): boolean } {
   const signal = AbortSignal.any([parts.signal, own.signal]);
+  // Every partition listens to it.
+  setMaxListeners(0, signal);
   let guard: Guard | undefined;
   // What ends the run for good wins over starting afresh, whichever came first.
   const isSuperseded = () => {

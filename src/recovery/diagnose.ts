@@ -202,20 +202,18 @@ export function rowsMissing(offset: bigint, least: bigint): string {
 }
 
 /**
- * A replica that nobody feeds and that is known to hold more than the leader which serves. One that
- * is fed is not compared: its report and its leader's are of different moments.
+ * A replica that is known to hold more than the leader which serves. One that is fed is compared
+ * with the leader's list, which was made after its own report.
  */
 function diagnoseAhead(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView | undefined,
 ): Finding | undefined {
-  if (leader === undefined || leader === replica) return undefined;
-  if (leader.followers === undefined || leader.followers.followers.has(replica.endpoint)) {
-    return undefined;
-  }
+  if (leader?.followers === undefined || leader === replica) return undefined;
+  const isFed = leader.followers.followers.has(replica.endpoint) && isServing(replica);
   const known = knownOffset(view, replica);
-  const held = leader.report?.offset ?? 0n;
+  const held = isFed ? leader.followers.offset : (leader.report?.offset ?? 0n);
   if (known <= held) return undefined;
   return {
     code: "ahead",

@@ -184,7 +184,13 @@ async function refreshReports(
     const again = await cluster.getTableStatus(endpoint, id).catch(() => []);
     const newer = again.find((one) => one.tid === id.tid && one.pid === id.pid);
     if (newer === undefined) continue;
-    tablets.set(endpoint, { ...view, reports: new Map(view.reports).set(replicaKey(id), newer) });
+    // What came in since the list was made says nothing about the follower being ahead of it.
+    const isLater = newer.offset > list.offset;
+    const settled = isLater ? { ...newer, offset: list.offset } : newer;
+    tablets.set(endpoint, {
+      ...view,
+      reports: new Map(view.reports).set(replicaKey(id), settled),
+    });
   }
 }
 

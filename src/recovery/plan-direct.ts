@@ -57,7 +57,13 @@ function evidenceSteps(
   const of = (code: ProblemCode) =>
     view.replicas.filter((one) => has(problems, one, code) && one.tablet === "ok");
   const loads = of("not-loaded").filter((one) => !learned.cannotLoad.has(one.endpoint));
+  // An ex-leader that still runs would feed what is loaded: a fresh follower refuses no term.
+  const serving = servingLeader(view);
+  const others = view.replicas.filter(
+    (one) => one !== serving && isServing(one) && one.report?.role === "leader",
+  );
   return [
+    ...(loads.length === 0 ? [] : others).map((one) => step("demote", one, "extra-leader")),
     ...loads.map((one) => step("load-follower", one, "not-loaded")),
     ...of("loading").map((one) => step("wait-load", one, "loading")),
   ];

@@ -23,6 +23,8 @@ export interface Limits {
   readonly opRetries: number;
   /** How long an op may stand still before it counts as stuck. */
   readonly opTimeoutMs: number;
+  /** Whether an op that stands still for that long is cancelled. */
+  readonly cancelStuck: boolean;
   /** How long a load or a follower may stand still before it counts as stalled. */
   readonly stallTimeoutMs: number;
 }

@@ -41,6 +41,7 @@ export async function opsEnded(
   after: bigint,
 ): Promise<readonly Op[]> {
   const { clock } = context.cluster;
+  const cancelled = new Set<bigint>();
   let progressAt = clock.now();
   let last = "";
   for (;;) {
@@ -55,10 +56,17 @@ export async function opsEnded(
     if (now !== last) progressAt = clock.now();
     last = now;
     if (clock.now() - progressAt > context.limits.opTimeoutMs) {
+      if (context.limits.cancelStuck && !cancelled.has(first.id)) {
+        cancelled.add(first.id);
+        await context.engageGuard();
+        await context.cluster.cancelOp(first.id);
+        progressAt = clock.now();
+        continue;
+      }
       throw new OpsError({
         code: "deadline",
         message: `op ${first.id} (${first.type}) stands still in task ${first.task} for ${context.limits.opTimeoutMs / 1000} s`,
-        hint: "cancel it with the nameserver client's cancelop, or give it longer with --op_timeout",
+        hint: "have it cancelled with --cancel_stuck, or give it longer with --op_timeout",
       });
     }
   }

@@ -105,6 +105,7 @@ function changingPart(cluster: Cluster, hooks: MutationHooks): Pick<Cluster, Mut
       watch("changeRole", { ...args[1], endpoint: args[0] }, args, () =>
         cluster.changeRole(...args),
       ),
+    cancelOp: (...args) => watch("cancelOp", {}, args, () => cluster.cancelOp(...args)),
     addReplica: (...args) =>
       watch("addReplica", { ...args[1], endpoint: args[0] }, args, () =>
         cluster.addReplica(...args),

@@ -176,6 +176,10 @@ export const recoverDataSpecs: SpecsFor<RecoverDataFlags> = {
     duration(1000, LONGEST),
     "10m",
   ),
+  cancelStuck: toggle(
+    "cancel_stuck",
+    "cancel an op that stands still for longer than --op_timeout",
+  ),
   stallTimeoutMs: withDefault(
     ["stall_timeout", "TIME", "how long a load may stand still"],
     duration(1000, LONGEST),

@@ -16,7 +16,7 @@ import {
   installTable,
 } from "../../src/sandbox/model-install.js";
 import type { Run } from "../../src/sandbox/runs.js";
-import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
+import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
 /** One line of a scenario's table: a replica as nameserver, disk and tablet have it. */
 interface Row {
@@ -265,6 +265,9 @@ async function runCommand(virtual: VirtualCluster, command: string): Promise<str
         words[0],
       );
       return [];
+    case "stick-op":
+      model.stickOp(words[0] ?? "", Number(words[1] ?? 1));
+      return [];
     case "slow-load":
       model.slowLoad(words[0] ?? "", Number(words[1]));
       return [];
@@ -327,7 +330,8 @@ async function recover(virtual: VirtualCluster, words: readonly string[]): Promi
       .map((word) => word.slice("accept=".length).split("@"))
       .map(([name = "", leader = ""]) => [name, `${leader}:9527`] as const),
   );
-  const result = await virtual.recover({ method, accept });
+  const limits = { ...LIMITS, cancelStuck: words.includes("cancel-stuck") };
+  const result = await virtual.recover({ method, accept, limits });
   const lines = virtual.events.slice(seen).flatMap((event) => {
     if (event.kind === "note") return [`- ${event.text}`];
     if (event.kind !== "step-ended") return [];

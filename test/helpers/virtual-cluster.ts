@@ -19,6 +19,7 @@ export const LIMITS: Limits = {
   loadsPerTablet: 3,
   opRetries: 3,
   opTimeoutMs: 600_000,
+  cancelStuck: false,
   stallTimeoutMs: 600_000,
 };
 

@@ -340,7 +340,7 @@ function isActive(info: OPInfo): boolean {
 }
 
 /** Whether one replica is well: the whole truth from the inside, and its leader serves. */
-export function isReplicaHealthy(world: World, of: Part, endpoint: string): boolean {
+function isReplicaHealthy(world: World, of: Part, endpoint: string): boolean {
   const { model } = world;
   const { table, part } = of;
   if (!part.partitionMeta.some((meta) => acceptsWrites(model, of, meta))) return false;

@@ -98,11 +98,17 @@ function returns(random: Random, down: readonly string[], words: string[]): Outa
   return { words, away, late };
 }
 
-/** Somebody began to load replicas by hand, rightly or wrongly. */
+/**
+ * Somebody began to load replicas by hand, rightly or wrongly. Not where another replica still runs
+ * as leader: an ex-leader would feed what was given up to a replica that it still lists, and nothing
+ * that the tool does later can tell.
+ */
 function loadSome(world: World, random: Random, words: string[]): void {
   const { model } = world;
   for (const of of partsOf(model)) {
-    for (const meta of of.part.partitionMeta) {
+    const metas = of.part.partitionMeta;
+    if (metas.some((one) => loadedAt(model, of, one.endpoint)?.role === "leader")) continue;
+    for (const meta of metas) {
       const process = model.process(meta.endpoint);
       const isFree = process.isAnswering && loadedAt(model, of, meta.endpoint) === undefined;
       const dir = dirAt(model, of, meta.endpoint);

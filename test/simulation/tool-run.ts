@@ -16,6 +16,7 @@ const LIMITS: Limits = {
   loadsPerTablet: 3,
   opRetries: 3,
   opTimeoutMs: 600_000,
+  cancelStuck: false,
   stallTimeoutMs: 600_000,
 };
 const HOUR_MS = 3_600_000;

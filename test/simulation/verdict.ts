@@ -26,7 +26,8 @@ export function judgeEnd(
     const told = result.report.partitions.find(
       ({ id }) => id.tid === of.id.tid && id.pid === of.id.pid,
     );
-    stats?.add("ends", judgePartition(world, checks, { of, name, wrong, told }, stats));
+    const end = judgePartition(world, checks, { of, name, wrong, told }, stats);
+    stats?.add("ends", end);
   }
 }
 
