@@ -47,6 +47,12 @@ function methodOf(seed: number): Method {
   return seed % 5 === 4 ? "documented" : "direct";
 }
 
+test("a seed is the same story each time", async () => {
+  const [one, other] = [await simulate(BASE, {}), await simulate(BASE, {})];
+  expect(one.diary().length).toBeGreaterThan(20);
+  expect(other.diary()).toEqual(one.diary());
+});
+
 test("every checker is named by an invariant in docs/invariants.md", () => {
   const text = readFileSync(new URL("../docs/invariants.md", import.meta.url), "utf8");
   for (const checker of CHECKERS) expect.soft(text, checker).toContain(`\`${checker}\``);

@@ -3,7 +3,7 @@ import type { TablePartition } from "../../src/gen/openmldb/nameserver_pb.js";
 import { complaints } from "../../src/sandbox/model-health.js";
 import type { QueuedOp } from "../../src/sandbox/ops.js";
 import { isServing } from "../../src/sandbox/replica.js";
-import { type Run, rowCount, subtract } from "../../src/sandbox/runs.js";
+import { lastOffset, type Run, rowCount, subtract } from "../../src/sandbox/runs.js";
 import {
   acceptsWrites,
   dirAt,
@@ -106,7 +106,7 @@ export class Checks {
       const rows = rowCount(lost);
       const span = lost.map((run) => `${run.from}-${run.to}`).join(", ");
       this.#precious.set(of.name, subtract(precious, lost));
-      if (this.#isForeign(of) || this.outOfReach.has(of.name)) continue;
+      if (this.#isForeign(of) || this.unknowable.has(of.name)) continue;
       if (this.isDocumented) this.documentedLosses += rows;
       else this.complain("no-row-lost", `${of.name}: ${rows} acknowledged rows (${span}) are gone`);
       if (this.isDocumented) this.#world.note(`documented way lost ${rows} rows of ${of.name}`);
@@ -146,7 +146,7 @@ export class Checks {
       const forked = logs.some((one) =>
         logs.some((other) => one !== other && isForked(one.runs, other.runs)),
       );
-      if (forked && !this.#forkedBefore.has(of.name) && !this.outOfReach.has(of.name)) {
+      if (forked && !this.#forkedBefore.has(of.name) && !this.unknowable.has(of.name)) {
         this.complain("one-history", `${of.name}: two replicas hold different rows under one term`);
       }
     }
@@ -160,6 +160,10 @@ export class Checks {
   #judgeLeader(of: Part, endpoint: string, mutation: Mutation): void {
     const { model } = this.#world;
     const own = dirAt(model, of, endpoint)?.runs ?? [];
+    if (this.#holed.has(`${of.name} ${endpoint}`)) {
+      this.unknowable.add(of.name);
+      this.#world.note(`${of.name}: the log of the new leader ${endpoint} has a hole`);
+    }
     for (const meta of of.part.partitionMeta) {
       if (meta.endpoint === endpoint) continue;
       const its = intersect(
@@ -169,21 +173,21 @@ export class Checks {
       const more = subtract(surviving(of.part, its), own);
       if (more.length === 0) continue;
       if (!isAnswering(this.#world, meta.endpoint)) {
-        this.outOfReach.add(of.name);
+        this.unknowable.add(of.name);
         this.#world.note(
           `${of.name}: ${meta.endpoint}, out of reach, has more than the new leader`,
         );
         continue;
       }
-      if (this.outOfReach.has(of.name)) continue;
+      if (this.unknowable.has(of.name)) continue;
       const what = `${of.name}: ${mutation.method} makes ${endpoint} leader, and ${rowCount(more)} acknowledged rows are on ${meta.endpoint} only`;
       if (this.isDocumented) this.#world.note(`documented way: ${what}`);
       else this.complain("best-log-leads", what);
     }
   }
 
-  /** Partitions that got a leader while a better replica was out of reach. */
-  readonly outOfReach = new Set<string>();
+  /** Partitions that got a leader while what speaks against it could not be known. */
+  readonly unknowable = new Set<string>();
 
   readonly #forkedBefore = new Set<string>();
 
@@ -195,7 +199,26 @@ export class Checks {
     for (const line of partitionComplaints(this.#world)) {
       if (line.includes("other entries")) this.spoiled.add(line.slice(0, line.indexOf(": ")));
     }
+    this.noteHoles();
   }
+
+  /**
+   * Replicas whose log has a hole: OpenMLDB's leader never notices that a follower came back with
+   * less, and goes on where it was. Offsets do not show it.
+   */
+  noteHoles(): void {
+    const { model } = this.#world;
+    for (const of of partsOf(model)) {
+      for (const { endpoint } of of.part.partitionMeta) {
+        const dir = dirAt(model, of, endpoint);
+        if (dir !== undefined && BigInt(rowCount(dir.runs)) < lastOffset(dir.runs)) {
+          this.#holed.add(`${of.name} ${endpoint}`);
+        }
+      }
+    }
+  }
+
+  readonly #holed = new Set<string>();
 
   /** Names as the model's complaints give them; see {@link Checks.noteSpoiled}. */
   readonly spoiled = new Set<string>();

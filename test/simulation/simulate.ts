@@ -98,6 +98,7 @@ class Play {
     const world = this.#world;
     this.#autoFailover = autoFailoverOf(world);
     this.#checks.noteForks();
+    this.#checks.noteHoles();
     this.#checks.value();
     world.clock.onTimer = () => this.#checks.afterEvent();
     for (const line of pictureOf(world)) world.note(line);

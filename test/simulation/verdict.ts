@@ -53,7 +53,7 @@ function judgePartition(
       checks.complain("true-verdict", `${of.name} is well, but called ${told.status}`);
     return "healthy";
   }
-  if (checks.outOfReach.has(of.name)) return "led while a better replica was out of reach";
+  if (checks.unknowable.has(of.name)) return "led by a log that nobody could know to be the lesser";
   if (isSaidWell) {
     if (checks.spoiled.has(name)) return "spoiled by auto_failover, invisible to every call";
     if (checks.isDocumented && !isVisible(world, of)) return "diverged by RecoverTable, invisible";
