@@ -232,7 +232,9 @@ function planGivenAway(
   leader: ReplicaView,
   problems: readonly Problem[],
 ): Lane {
-  const ahead = view.replicas.filter((one) => has(problems, one, "ahead") && one.tablet === "ok");
+  const ahead = view.replicas
+    .filter((one) => one.tablet === "ok" && one !== leader)
+    .filter((one) => has(problems, one, "ahead") || has(problems, one, "not-loaded"));
   const held = ahead.map((one) => `${one.endpoint} (at ${knownOffset(view, one)})`).join(", ");
   return laneOf(view, {
     leader,

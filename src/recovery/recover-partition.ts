@@ -74,13 +74,18 @@ function isLesson(step: LaneFailure["step"]): boolean {
 
 function learn(learned: Learned, failures: readonly LaneFailure[]): Learned {
   const cannotLoad = new Map(learned.cannotLoad);
+  const failedOnce = new Set(learned.failedOnce);
   const cannotSync = new Set(learned.cannotSync);
   for (const { step, endpoint, isEmpty } of failures) {
     if (endpoint === undefined) continue;
-    if (step === "load-follower") cannotLoad.set(endpoint, isEmpty === true ? "empty" : "failed");
+    if (step === "load-follower") {
+      if (isEmpty === true) cannotLoad.set(endpoint, "empty");
+      else if (failedOnce.has(endpoint)) cannotLoad.set(endpoint, "failed");
+      failedOnce.add(endpoint);
+    }
     if (step === "feed" || step === "wait-sync") cannotSync.add(endpoint);
   }
-  return { ...learned, cannotLoad, cannotSync };
+  return { ...learned, cannotLoad, failedOnce, cannotSync };
 }
 
 async function observePartitionSafely(
