@@ -114,7 +114,7 @@ async function demo() {
 
   say("Recovery, along the documented path of the nameserver's own operations");
   const startedAt = Date.now();
-  const code = await runTool(["--cmd=recoverdata", ...where]);
+  const code = await runTool(["--cmd=recoverdata", "--method=documented", ...where]);
   check(code === 0, `recoverdata succeeded in ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
 
   say("Is everything back?");
