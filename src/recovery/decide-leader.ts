@@ -47,7 +47,7 @@ export function trueOffset(replica: ReplicaView): bigint {
  *
  * The rule: the longest log of the surviving history leads, so that nothing which a disk holds is
  * given up. Replicas marked alive when the outage came are of that history, and so is every log
- * that ends before the newest leadership began. Among equals the one flagged leader is preferred,
+ * that ends before the second leadership began. Among equals the one flagged leader is preferred,
  * then one that runs as leader, then the smallest endpoint.
  *
  * Refused, with numbers: nobody flagged leader; the leader of the newest term out of reach; a
