@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { isatty } from "node:tty";
 import { EXIT, EXIT_MEANINGS, exitCodeOf, signalExitCode } from "./exit-codes.js";
 import type { OpenLog } from "./log.js";
-import type { CommandEntry, Prepared } from "./shell/command-table.js";
+import type { CommandEntry, Prepared } from "./shell/command-entry.js";
 import { type CommandLine, variableOf } from "./shell/flag-parse.js";
 import { commandHelp, mainHelp } from "./shell/help.js";
 import { notesOn, readInvocation } from "./shell/invocation.js";

@@ -262,10 +262,22 @@ describe("conversion", () => {
       tid: 7,
       segCount: 8,
       storageMode: "memory",
+      replicaCount: 0,
+      compressType: "kNoCompress",
       partitions: [
         {
           pid: 0,
-          replicas: [{ endpoint: "a:1", isLeader: true, isAlive: true, offset: undefined }],
+          replicas: [
+            {
+              endpoint: "a:1",
+              isLeader: true,
+              isAlive: true,
+              offset: undefined,
+              recordCount: undefined,
+              memoryBytes: undefined,
+              diskBytes: 0n,
+            },
+          ],
           terms: [],
         },
       ],
@@ -283,7 +295,7 @@ describe("conversion", () => {
       ],
     });
     const [replica] = toTableClaim(info).partitions[0]?.replicas ?? [];
-    expect(replica).toEqual({ endpoint: "a:1", isLeader: false, isAlive: false, offset: 0n });
+    expect(replica).toMatchObject({ isLeader: false, isAlive: false, offset: 0n });
   });
 
   it.each([
@@ -327,6 +339,9 @@ describe("conversion", () => {
       state: TableState.kTableNormal,
       offset: max,
       recordCnt: max - 1n,
+      recordByteSize: max - 2n,
+      recordIdxByteSize: max - 3n,
+      diskused: max - 4n,
     });
     const report = {
       tid: 3,
@@ -335,6 +350,9 @@ describe("conversion", () => {
       state: "normal",
       offset: max,
       recordCount: max - 1n,
+      memoryBytes: max - 2n,
+      indexBytes: max - 3n,
+      diskBytes: max - 4n,
     };
     expect(toReplicaReport(status)).toEqual(report);
   });
@@ -347,7 +365,13 @@ describe("conversion", () => {
     ["", false],
   ])("takes a tablet in state %j for healthy: %s", (state, isHealthy) => {
     const status = create(TabletStatusSchema, { endpoint: "a:1", state, age: 5n });
-    expect(toTabletClaim(status)).toEqual({ endpoint: "a:1", isHealthy, state, ageMs: 5n });
+    expect(toTabletClaim(status)).toEqual({
+      endpoint: "a:1",
+      isHealthy,
+      state,
+      ageMs: 5n,
+      realEndpoint: "",
+    });
   });
 
   it.each([

@@ -191,7 +191,14 @@ describe("plan", () => {
     const lane = planPartition(view);
     const second = { ...lane, id: { ...lane.id, pid: 1 } };
     const replicas = view.replicas.map((one) => one.claim);
-    const table = { ...view.id, table: "t1", segCount: 8, storageMode: "memory" as const };
+    const table = {
+      ...view.id,
+      table: "t1",
+      segCount: 8,
+      storageMode: "memory" as const,
+      replicaCount: 2,
+      compressType: "kNoCompress",
+    };
     const partitions = [0, 1].map((pid) => ({ pid, replicas, terms: [] }));
     expect(batchMarks([lane, second], [{ ...table, partitions }])).toEqual([
       { db: "db1", table: "t1", endpoint: "a", pid: undefined },

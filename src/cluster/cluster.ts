@@ -1,11 +1,14 @@
 import type { Clock } from "../model/clock.js";
 import type {
+  DiskClaim,
   Endpoint,
   FollowerList,
   Op,
+  OpStatus,
   PartitionId,
   ReplicaReport,
   Role,
+  SnapshotClaim,
   StorageMode,
   TableClaim,
   TabletClaim,
@@ -42,12 +45,19 @@ export interface PartitionFlags {
   readonly alive: readonly Endpoint[];
 }
 
+/** Which replica on a tablet's disk; the storage mode tells the tablet where to look. */
+export interface OnDisk {
+  readonly tid: number;
+  readonly pid: number;
+  readonly storageMode: StorageMode;
+}
+
 /**
  * What the tool may ask of, and do to, one OpenMLDB cluster, in OpenMLDB's own verbs.
  *
  * Calls to the nameserver go to its leader: an answer 300 or an unreachable leader makes the call
  * read the leader from ZooKeeper again and go on there, within a bound. Calls that are not safe to
- * repeat (`recoverTable`) fail with `retryable: true` instead, once they may have had an effect:
+ * repeat (`recoverTable` and all others that queue ops) fail with `retryable: true` instead, once they may have had an effect:
  * the caller looks at the state before asking again.
  *
  * Every method throws only OpsError: `rejected` with `responseCode` if the peer says no,
@@ -64,6 +74,8 @@ export interface Cluster {
   /** The nameserver's configuration, such as `auto_failover` -> `true`. */
   confGet(): Promise<ReadonlyMap<string, string>>;
   confSet(key: string, value: string): Promise<void>;
+  /** User databases, in the nameserver's order; the system databases are not among them. */
+  showDatabase(): Promise<readonly string[]>;
   /** All ops that the nameserver lists, oldest first. */
   showOpStatus(): Promise<readonly Op[]>;
   /**
@@ -85,10 +97,45 @@ export interface Cluster {
   /**
    * Queues an op that makes an alive follower the leader of a new term (kChangeLeaderOP). NOT safe
    * to repeat.
+   *
+   * @param candidate The follower that shall lead; `auto`: the one with the highest offset, whether
+   *   the leader is alive or not; undefined: the same, refused with 309 if the leader is alive.
    */
-  changeLeader(id: PartitionId, candidate: Endpoint): Promise<void>;
+  changeLeader(id: PartitionId, candidate: Endpoint | "auto" | undefined): Promise<void>;
+  /**
+   * Queues ops that take a tablet out of service: new leaders for its leaders, its other replicas
+   * marked not alive (OfflineEndpoint). NOT safe to repeat.
+   *
+   * @param concurrency Queues to use; undefined for the nameserver's default.
+   */
+  offlineEndpoint(endpoint: Endpoint, concurrency: number | undefined): Promise<void>;
+  /**
+   * Queues RecoverTable for every replica of a tablet that is not alive (RecoverEndpoint). NOT safe
+   * to repeat.
+   */
+  recoverEndpoint(
+    endpoint: Endpoint,
+    options: {
+      /** Whether replicas that led get leadership back. */
+      readonly needRestore: boolean;
+      /** Queues to use; undefined for the nameserver's default. */
+      readonly concurrency: number | undefined;
+    },
+  ): Promise<void>;
+  /** Queues ops that move followers to another tablet, one for each pid. NOT safe to repeat. */
+  migrate(
+    from: Endpoint,
+    table: { readonly db: string; readonly table: string; readonly pids: readonly number[] },
+    to: Endpoint,
+  ): Promise<void>;
+  /** Queues an op that makes a new follower on a tablet (AddReplicaNS). NOT safe to repeat. */
+  addReplicaNS(id: PartitionId, endpoint: Endpoint): Promise<void>;
+  /** Queues an op that deletes a follower from a tablet (DelReplicaNS). NOT safe to repeat. */
+  delReplicaNS(id: PartitionId, endpoint: Endpoint): Promise<void>;
   /** Ends an op that is queued or running (CancelOP); "has ended already" (312) counts as done. */
   cancelOp(op: bigint): Promise<void>;
+  /** Takes ended ops off the list: one, or all with a status (DeleteOP, OpenMLDB 0.8 and later). Safe to repeat. */
+  deleteOp(which: { readonly op: bigint } | { readonly status: OpStatus }): Promise<void>;
   /**
    * Rewrites who leads and who is alive in the nameserver's record of a partition: reads the record,
    * changes these two flags of each replica and writes everything else back as it was, fields that
@@ -106,6 +153,10 @@ export interface Cluster {
     endpoint: Endpoint,
     id: { readonly tid: number; readonly pid: number },
   ): Promise<FollowerList>;
+  /** Term and offset of a replica, loaded or not. */
+  getTermPair(endpoint: Endpoint, of: OnDisk): Promise<DiskClaim>;
+  /** The newest snapshot on the disk of a loaded replica; undefined if it has none. */
+  getManifest(endpoint: Endpoint, of: OnDisk): Promise<SnapshotClaim | undefined>;
   /** Starts loading; "loaded already" (code 101) counts as done. Safe to repeat. */
   loadTable(endpoint: Endpoint, request: LoadRequest): Promise<void>;
   /** Changes the role of a loaded replica; "is that already" (102, 103) counts as done. Safe to repeat. */

@@ -1,8 +1,14 @@
 import { setImmediate } from "node:timers/promises";
 import type { DescField, Message } from "@bufbuild/protobuf";
 import { isFieldSet } from "@bufbuild/protobuf";
-import type { GetTableFollowerResponse, TableStatus } from "../gen/openmldb/api_pb.js";
-import { TableMode, TableState, TableStatusSchema } from "../gen/openmldb/api_pb.js";
+import { OpsError } from "../errors.js";
+import type {
+  GetTableFollowerResponse,
+  GetTermPairResponse,
+  Manifest,
+  TableStatus,
+} from "../gen/openmldb/api_pb.js";
+import { TableMode, TableState, TableStatusSchema, TaskStatus } from "../gen/openmldb/api_pb.js";
 import { StorageMode as WireStorageMode } from "../gen/openmldb/common_pb.js";
 import type {
   OPStatus,
@@ -12,7 +18,9 @@ import type {
   TabletStatus,
 } from "../gen/openmldb/nameserver_pb.js";
 import { PartitionMetaSchema, TableInfoSchema } from "../gen/openmldb/nameserver_pb.js";
+import { CompressType } from "../gen/openmldb/type_pb.js";
 import type {
+  DiskClaim,
   FollowerList,
   Op,
   OpStatus,
@@ -21,6 +29,7 @@ import type {
   ReplicaReport,
   ReplicaState,
   Role,
+  SnapshotClaim,
   StorageMode,
   TableClaim,
   TabletClaim,
@@ -59,6 +68,14 @@ const opStatuses: ReadonlyMap<string, OpStatus> = new Map([
   ["kCanceled", "canceled"],
 ]);
 
+const wireOpStatuses: Readonly<Partial<Record<OpStatus, TaskStatus>>> = {
+  inited: TaskStatus.kInited,
+  doing: TaskStatus.kDoing,
+  done: TaskStatus.kDone,
+  failed: TaskStatus.kFailed,
+  canceled: TaskStatus.kCanceled,
+};
+
 /** Replicas converted between two rests of {@link toTableClaims}; some milliseconds of work. */
 const replicasPerTurn = 5000;
 
@@ -85,12 +102,17 @@ function toStorageMode(info: TableInfo): StorageMode {
     : storageModes[info.storageMode];
 }
 
+const metaField = PartitionMetaSchema.field;
+
 function toReplicaClaim(meta: PartitionMeta): ReplicaClaim {
   return {
     endpoint: meta.endpoint,
     isLeader: meta.isLeader,
     isAlive: meta.isAlive,
-    offset: isFieldSet(meta, PartitionMetaSchema.field.offset) ? meta.offset : undefined,
+    offset: isFieldSet(meta, metaField.offset) ? meta.offset : undefined,
+    recordCount: isFieldSet(meta, metaField.recordCnt) ? meta.recordCnt : undefined,
+    memoryBytes: isFieldSet(meta, metaField.recordByteSize) ? meta.recordByteSize : undefined,
+    diskBytes: meta.diskused,
   };
 }
 
@@ -113,6 +135,8 @@ export function toTableClaim(info: TableInfo): TableClaim {
     tid: info.tid,
     segCount: info.segCnt,
     storageMode: toStorageMode(info),
+    replicaCount: info.replicaNum,
+    compressType: CompressType[info.compressType] ?? String(info.compressType),
     partitions: info.tablePartition.map(toPartitionClaim),
   };
 }
@@ -142,6 +166,7 @@ export function toTabletClaim(status: TabletStatus): TabletClaim {
     isHealthy: status.state === "kHealthy" || status.state === "kTabletHealthy",
     state: status.state,
     ageMs: status.age,
+    realEndpoint: status.realEndpoint === "-" ? "" : status.realEndpoint,
   };
 }
 
@@ -177,6 +202,9 @@ export function toReplicaReport(status: TableStatus): ReplicaReport {
     state: isFieldSet(status, state) ? states[status.state] : "other",
     offset: status.offset,
     recordCount: status.recordCnt,
+    memoryBytes: status.recordByteSize,
+    indexBytes: status.recordIdxByteSize,
+    diskBytes: status.diskused,
   };
 }
 
@@ -186,4 +214,30 @@ export function toFollowerList(response: GetTableFollowerResponse): FollowerList
     offset: response.offset,
     followers: new Map(response.followerInfo.map(({ endpoint, offset }) => [endpoint, offset])),
   };
+}
+
+/** Term and offset of a replica, whose log or whose snapshot (api.proto, GetTermPairResponse). */
+export function toDiskClaim(response: GetTermPairResponse): DiskClaim {
+  return {
+    isLoaded: response.hasTable,
+    isLeader: response.isLeader,
+    term: response.term,
+    offset: response.offset,
+  };
+}
+
+/** A snapshot on disk (api.proto, Manifest). */
+export function toSnapshotClaim(manifest: Manifest): SnapshotClaim {
+  return { offset: manifest.offset, term: manifest.term, recordCount: manifest.count };
+}
+
+/**
+ * An op's status as requests carry it (api.proto, TaskStatus).
+ *
+ * @throws OpsError `usage` for a status that has no number.
+ */
+export function toWireOpStatus(status: OpStatus): TaskStatus {
+  const found = wireOpStatuses[status];
+  if (found !== undefined) return found;
+  throw new OpsError({ code: "usage", message: `there is no op status ${status} to ask for` });
 }

@@ -5,12 +5,12 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import type { ChannelOptions, ClientUnaryCall, ServiceError } from "@grpc/grpc-js";
 import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { messageOf, OpsError } from "../errors.js";
+import { decodeInTurns } from "./decode.js";
 import { failure, interruption } from "./failure.js";
-import { missingRequired } from "./required-fields.js";
 import { oneLine, percentDecode } from "./text.js";
 import type { CallOptions, Transport } from "./transport.js";
 
@@ -51,9 +51,8 @@ interface CallName {
  * deadline; the channel connects again in the background every 150 ms or so, and at once with the
  * next call after a connection that had worked was lost.
  *
- * Undecodable answers and answers that lack a required field fail with `bad-answer`. Decoding is
- * one synchronous step: an answer of tens of megabytes (ShowTable of some 100,000 replicas) blocks
- * the event loop for as long as the runtime needs for it, which no caller can split.
+ * Undecodable answers and answers that lack a required field fail with `bad-answer`. An answer of
+ * tens of megabytes is decoded in turns and never blocks the event loop for long.
  *
  * @param options `authorization` is the metadata that every call carries; see `authorizationFor`.
  */
@@ -157,32 +156,26 @@ function encode<I extends DescMessage>(
   }
 }
 
-function decode<O extends DescMessage>(
+async function decode<O extends DescMessage>(
   name: CallName,
   desc: O,
   answer: Uint8Array,
-): MessageShape<O> {
+): Promise<MessageShape<O>> {
   const who = `${name.method} at ${name.address}`;
-  let message: MessageShape<O>;
-  try {
-    message = fromBinary(desc, answer);
-  } catch (error) {
+  const decoded = await decodeInTurns(desc, answer).catch((error: unknown) => {
     throw new OpsError({
       code: "bad-answer",
       message: `${who}: the answer cannot be decoded: ${oneLine(messageOf(error))}`,
       endpoint: name.address,
       cause: error,
     });
-  }
-  const missing = missingRequired(desc, message);
-  if (missing !== undefined) {
-    throw new OpsError({
-      code: "bad-answer",
-      message: `${who}: the answer lacks the required field ${missing}`,
-      endpoint: name.address,
-    });
-  }
-  return message;
+  });
+  if ("message" in decoded) return decoded.message;
+  throw new OpsError({
+    code: "bad-answer",
+    message: `${who}: the answer lacks the required field ${decoded.missing}`,
+    endpoint: name.address,
+  });
 }
 
 const credentialsHint =

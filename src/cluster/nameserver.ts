@@ -1,63 +1,34 @@
-import type {
-  DescMessage,
-  DescMethodUnary,
-  MessageInitShape,
-  MessageShape,
-} from "@bufbuild/protobuf";
-import pRetry from "p-retry";
 import { OpsError } from "../errors.js";
 import { NameServer } from "../gen/openmldb/nameserver_pb.js";
-import type { Clock } from "../model/clock.js";
-import type { Endpoint } from "../model/cluster-state.js";
-import type { Caller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
-import { toOp, toTableClaims, toTabletClaim } from "./convert.js";
-import { failureKindOf, interruption, reworded } from "./failure.js";
+import { toOp, toTableClaims, toTabletClaim, toWireOpStatus } from "./convert.js";
+import { createLeaderCall, inDb, type LeaderCallOptions } from "./leader-call.js";
+import { createOpCalls, type OpCalls } from "./nameserver-ops.js";
 import { codes } from "./response-codes.js";
 
 /** The part of a cluster that its leading nameserver answers. */
-export type NameserverClient = Pick<
-  Cluster,
-  | "showTablet"
-  | "showTable"
-  | "confGet"
-  | "confSet"
-  | "showOpStatus"
-  | "updateTableAlive"
-  | "recoverTable"
-  | "changeLeader"
-  | "cancelOp"
-  | "setPartitionFlags"
->;
-
-/** What the calls to the nameserver need. */
-export interface NameserverOptions {
-  readonly caller: Caller;
-  /** Reads from ZooKeeper which nameserver leads. */
-  readonly readLeader: () => Promise<Endpoint>;
-  readonly clock: Clock;
-  /** How long a call looks for a leader that answers; the last attempt may begin just before the end. */
-  readonly leaderTimeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-}
-
-const pauseMinMs = 100;
-const pauseMaxMs = 1000;
-
-/**
- * A nameserver that drops so many connections in a row does so on purpose: it refuses the
- * authorization. One that died would refuse the next connection instead.
- */
-const dropsMax = 3;
-
-/** Whether the call may be repeated after it may have had an effect. */
-type Repeat = "safe" | "unsafe";
+export type NameserverClient = OpCalls &
+  Pick<
+    Cluster,
+    | "showTablet"
+    | "showTable"
+    | "showDatabase"
+    | "confGet"
+    | "confSet"
+    | "showOpStatus"
+    | "updateTableAlive"
+    | "cancelOp"
+    | "deleteOp"
+    | "setPartitionFlags"
+  >;
 
 /** Calls to the leading nameserver; see {@link Cluster} for what is repeated and what is not. */
-export function createNameserverClient(options: NameserverOptions): NameserverClient {
+export function createNameserverClient(options: LeaderCallOptions): NameserverClient {
   const atLeader = createLeaderCall(options);
 
   return {
+    ...createOpCalls(atLeader),
+
     async showTablet() {
       const { tablets } = await atLeader(NameServer.method.showTablet, {}, "safe");
       return tablets.map(toTabletClaim);
@@ -76,6 +47,11 @@ export function createNameserverClient(options: NameserverOptions): NameserverCl
       const request = { name: of.table, ...inDb(of.db) };
       const { tableInfo } = await atLeader(NameServer.method.showTable, request, "safe");
       return toTableClaims(tableInfo.filter((info) => info.db === of.db && info.name === of.table));
+    },
+
+    async showDatabase() {
+      const { db } = await atLeader(NameServer.method.showDatabase, {}, "safe");
+      return db;
     },
 
     async confGet() {
@@ -103,20 +79,9 @@ export function createNameserverClient(options: NameserverOptions): NameserverCl
       await atLeader(NameServer.method.updateTableAliveStatus, request, "safe");
     },
 
-    async recoverTable({ db, table, pid }, endpoint) {
-      await atLeader(
-        NameServer.method.recoverTable,
-        { name: table, pid, endpoint, ...inDb(db) },
-        "unsafe",
-      );
-    },
-
-    async changeLeader({ db, table, pid }, candidate) {
-      await atLeader(
-        NameServer.method.changeLeader,
-        { name: table, pid, candidateLeader: candidate, ...inDb(db) },
-        "unsafe",
-      );
+    async deleteOp(which) {
+      const request = "op" in which ? { opId: which.op } : { status: toWireOpStatus(which.status) };
+      await atLeader(NameServer.method.deleteOP, request, "safe");
     },
 
     async cancelOp(op) {
@@ -145,104 +110,4 @@ export function createNameserverClient(options: NameserverOptions): NameserverCl
       await atLeader(NameServer.method.setTablePartition, record, "safe");
     },
   };
-}
-
-/** A filter counts as soon as its field is present, so "no database" is the field left out. */
-function inDb(db: string): { readonly db?: string } {
-  return db === "" ? {} : { db };
-}
-
-function createLeaderCall({
-  caller,
-  readLeader,
-  clock,
-  leaderTimeoutMs,
-  signal,
-}: NameserverOptions) {
-  let leader: Promise<Endpoint> | undefined;
-  let hasSeenLeader = false;
-
-  async function attempt<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    request: MessageInitShape<I>,
-  ): Promise<MessageShape<O>> {
-    leader ??= readLeader();
-    const asked = leader;
-    try {
-      const endpoint = await asked;
-      hasSeenLeader = true;
-      return await caller.call(endpoint, method, request);
-    } catch (error) {
-      // Calls side by side share one reading; only the first that fails starts the next one.
-      if (leader === asked) {
-        leader = undefined;
-      }
-      throw error;
-    }
-  }
-
-  return async function atLeader<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    request: MessageInitShape<I>,
-    repeat: Repeat,
-  ): Promise<MessageShape<O>> {
-    const start = clock.now();
-    let drops = 0;
-    const elapsedMs = () => clock.now() - start;
-    // The pauses are made on the clock given, not by p-retry, whose timers are always real.
-    return pRetry(() => attempt(method, request), {
-      retries: Number.POSITIVE_INFINITY,
-      minTimeout: 0,
-      shouldRetry: async ({ error, attemptNumber }) => {
-        if (!(error instanceof OpsError) || !mayRepeat(error, repeat, hasSeenLeader)) {
-          return false;
-        }
-        drops = failureKindOf(error) === "dropped" ? drops + 1 : 0;
-        if (drops >= dropsMax) {
-          return false;
-        }
-        const pauseMs = Math.min(pauseMaxMs, pauseMinMs * 2 ** Math.min(attemptNumber - 1, 10));
-        if (elapsedMs() + pauseMs >= leaderTimeoutMs) {
-          throw gaveUp(error, elapsedMs());
-        }
-        await pause(clock, pauseMs, signal);
-        return true;
-      },
-    });
-  };
-}
-
-async function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await clock.sleep(ms, signal);
-  } catch (error) {
-    throw signal?.aborted === true ? interruption(signal) : error;
-  }
-}
-
-function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boolean {
-  if (error.responseCode === codes.notLeader) {
-    return true;
-  }
-  if (error.code === "no-leader") {
-    // Between two leaders there may be none for a moment; a cluster found without one is down.
-    return hasSeenLeader;
-  }
-  if (error.code.startsWith("zookeeper-")) {
-    return error.retryable;
-  }
-  const isConnectionFailure = error.code === "unreachable" || error.code === "deadline";
-  return (
-    isConnectionFailure &&
-    error.retryable &&
-    (repeat === "safe" || failureKindOf(error) === "unsent")
-  );
-}
-
-function gaveUp(error: OpsError, elapsedMs: number): OpsError {
-  const message = `${error.message}; no nameserver took the call within ${Math.round(elapsedMs / 100) / 10} s`;
-  return reworded(
-    error,
-    error.endpoint === undefined ? { message } : { message, endpoint: error.endpoint },
-  );
 }

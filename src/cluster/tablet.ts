@@ -9,7 +9,14 @@ import { TabletServer } from "../gen/openmldb/api_pb.js";
 import type { StorageMode } from "../model/cluster-state.js";
 import type { Caller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
-import { toFollowerList, toReplicaReport, toWireRole, toWireStorageMode } from "./convert.js";
+import {
+  toDiskClaim,
+  toFollowerList,
+  toReplicaReport,
+  toSnapshotClaim,
+  toWireRole,
+  toWireStorageMode,
+} from "./convert.js";
 import { failureKindOf } from "./failure.js";
 import { codes } from "./response-codes.js";
 
@@ -18,6 +25,8 @@ export type TabletClient = Pick<
   Cluster,
   | "getTableStatus"
   | "getTableFollower"
+  | "getTermPair"
+  | "getManifest"
   | "loadTable"
   | "changeRole"
   | "addReplica"
@@ -36,29 +45,10 @@ export type TabletClient = Pick<
  * Waiting for a tablet to come back is the caller's business.
  */
 export function createTabletClient(caller: Caller): TabletClient {
-  async function call<I extends DescMessage, O extends DescMessage>(
-    endpoint: string,
-    method: DescMethodUnary<I, O>,
-    request: MessageInitShape<I>,
-    { accepted = [], isRead = false }: { accepted?: readonly number[]; isRead?: boolean } = {},
-  ): Promise<MessageShape<O>> {
-    const address = await caller.addressOf(endpoint);
-    try {
-      return await caller.call(endpoint, method, request, accepted);
-    } catch (error) {
-      if (!(error instanceof OpsError) || error.code !== "unreachable" || !error.retryable) {
-        throw error;
-      }
-      const isWorthIt =
-        failureKindOf(error) === "unsent" ? (await caller.addressOf(endpoint)) !== address : isRead;
-      if (!isWorthIt) {
-        throw error;
-      }
-      return caller.call(endpoint, method, request, accepted);
-    }
-  }
-
+  const call = createTabletCall(caller);
   return {
+    ...createDiskCalls(call),
+
     async getTableStatus(endpoint, of) {
       const request = of === undefined ? {} : { tid: of.tid, pid: of.pid };
       const answer = await call(endpoint, TabletServer.method.getTableStatus, request, {
@@ -134,4 +124,52 @@ function refuseUnknownMode(endpoint: string, method: string, mode: StorageMode):
       endpoint,
     });
   }
+}
+
+type TabletCall = ReturnType<typeof createTabletCall>;
+
+function createTabletCall(caller: Caller) {
+  return async function call<I extends DescMessage, O extends DescMessage>(
+    endpoint: string,
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    { accepted = [], isRead = false }: { accepted?: readonly number[]; isRead?: boolean } = {},
+  ): Promise<MessageShape<O>> {
+    const address = await caller.addressOf(endpoint);
+    try {
+      return await caller.call(endpoint, method, request, accepted);
+    } catch (error) {
+      if (!(error instanceof OpsError) || error.code !== "unreachable" || !error.retryable) {
+        throw error;
+      }
+      const isWorthIt =
+        failureKindOf(error) === "unsent" ? (await caller.addressOf(endpoint)) !== address : isRead;
+      if (!isWorthIt) {
+        throw error;
+      }
+      return caller.call(endpoint, method, request, accepted);
+    }
+  };
+}
+
+/** What a tablet tells of the disk. */
+function createDiskCalls(call: TabletCall): Pick<Cluster, "getTermPair" | "getManifest"> {
+  return {
+    async getTermPair(endpoint, { tid, pid, storageMode }) {
+      refuseUnknownMode(endpoint, "GetTermPair", storageMode);
+      const request = { tid, pid, storageMode: toWireStorageMode(storageMode) };
+      return toDiskClaim(
+        await call(endpoint, TabletServer.method.getTermPair, request, { isRead: true }),
+      );
+    },
+
+    async getManifest(endpoint, { tid, pid, storageMode }) {
+      refuseUnknownMode(endpoint, "GetManifest", storageMode);
+      const request = { tid, pid, storageMode: toWireStorageMode(storageMode) };
+      const { manifest } = await call(endpoint, TabletServer.method.getManifest, request, {
+        isRead: true,
+      });
+      return manifest === undefined ? undefined : toSnapshotClaim(manifest);
+    },
+  };
 }

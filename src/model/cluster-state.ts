@@ -39,6 +39,12 @@ export interface ReplicaClaim {
   readonly isAlive: boolean;
   /** Last log entry that the nameserver saw there; undefined if it never stored one. Can be old. */
   readonly offset: bigint | undefined;
+  /** Rows that the nameserver saw there; undefined if it never stored a count. Can be old. */
+  readonly recordCount: bigint | undefined;
+  /** Bytes of rows in memory, as old as the count; undefined if never stored. */
+  readonly memoryBytes: bigint | undefined;
+  /** Bytes on the tablet's disk, 0 if never stored. */
+  readonly diskBytes: bigint;
 }
 
 /** One leadership: `term` began with the log entry number `offset`. */
@@ -63,6 +69,10 @@ export interface TableClaim {
   readonly tid: number;
   readonly segCount: number;
   readonly storageMode: StorageMode;
+  /** Replicas that each partition should have, the leader included; 0 if the record does not say. */
+  readonly replicaCount: number;
+  /** How rows are compressed, in OpenMLDB's word, such as `kNoCompress`. */
+  readonly compressType: string;
   readonly partitions: readonly PartitionClaim[];
 }
 
@@ -75,6 +85,33 @@ export interface ReplicaReport {
   readonly state: ReplicaState;
   readonly offset: bigint;
   readonly recordCount: bigint;
+  /** Bytes of rows in memory. */
+  readonly memoryBytes: bigint;
+  /** Bytes of indexes in memory. */
+  readonly indexBytes: bigint;
+  /** Bytes on disk. */
+  readonly diskBytes: bigint;
+}
+
+/**
+ * What a tablet tells of a replica whether it is loaded or not (api.proto, GetTermPairResponse).
+ * Loaded: the replicator's own term and offset. Not loaded: those of the snapshot on its disk, 0 and
+ * 0 without one; the binlog is not counted, so the offset is the least that loading can bring.
+ */
+export interface DiskClaim {
+  readonly isLoaded: boolean;
+  readonly isLeader: boolean;
+  readonly term: bigint;
+  readonly offset: bigint;
+}
+
+/** A snapshot on a tablet's disk (api.proto, Manifest). */
+export interface SnapshotClaim {
+  /** Last log entry that it holds. */
+  readonly offset: bigint;
+  readonly term: bigint;
+  /** Rows in it. */
+  readonly recordCount: bigint;
 }
 
 /** What the nameserver says of one tablet (nameserver.proto, TabletStatus). */
@@ -85,6 +122,8 @@ export interface TabletClaim {
   readonly state: string;
   /** Milliseconds since the state last changed. */
   readonly ageMs: bigint;
+  /** Where a tablet with a server name is dialled; empty without server names or if not known. */
+  readonly realEndpoint: string;
 }
 
 /** One tablet as everybody sees it. */

@@ -15,6 +15,7 @@ import {
   type TabletView,
   type TermStart,
 } from "./cluster-state.js";
+import { mapInTurns } from "./in-turns.js";
 
 /** Whether a tablet can be worked with: `ok` means healthy for the nameserver and answering. */
 export type TabletHealth = "ok" | "offline" | "silent";
@@ -58,18 +59,26 @@ export function partitionName(id: PartitionId): string {
  * @returns System databases first (in the order of the documented recovery), then by db, table, pid.
  */
 export function viewPartitions(state: ClusterState): PartitionView[] {
+  return [...state.tables].sort(compareTables).flatMap(viewerOf(state));
+}
+
+/** The same as {@link viewPartitions}; lets other work run in between, for clusters of any size. */
+export async function viewPartitionsInTurns(state: ClusterState): Promise<PartitionView[]> {
+  const views = await mapInTurns([...state.tables].sort(compareTables), viewerOf(state));
+  return views.flat();
+}
+
+/** Makes the views of one table's partitions. */
+function viewerOf(state: ClusterState): (table: TableClaim) => PartitionView[] {
   const opsByPartition = new Map<string, Op[]>();
   for (const op of state.ops.filter(isOpActive)) {
     const key = opKey(op);
     opsByPartition.set(key, [...(opsByPartition.get(key) ?? []), op]);
   }
-  return [...state.tables]
-    .sort(compareTables)
-    .flatMap((table) =>
-      [...table.partitions]
-        .sort((a, b) => a.pid - b.pid)
-        .map((partition) => viewPartition(state, table, partition, opsByPartition)),
-    );
+  return (table) =>
+    [...table.partitions]
+      .sort((a, b) => a.pid - b.pid)
+      .map((partition) => viewPartition(state, table, partition, opsByPartition));
 }
 
 function viewPartition(

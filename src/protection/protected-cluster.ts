@@ -11,6 +11,9 @@ const TRIES_MAX = 6;
 /** Changes that nobody refuses because of auto_failover. */
 type NeverContested =
   | "confSet"
+  | "addReplicaNS"
+  | "delReplicaNS"
+  | "deleteOp"
   | "loadTable"
   | "changeRole"
   | "addReplica"
@@ -54,6 +57,9 @@ export function protectCluster(cluster: Cluster, protection: Protection): Cluste
     cancelOp: contested(watched.cancelOp),
     changeLeader: contested(watched.changeLeader),
     setPartitionFlags: contested(watched.setPartitionFlags),
+    offlineEndpoint: contested(watched.offlineEndpoint),
+    recoverEndpoint: contested(watched.recoverEndpoint),
+    migrate: contested(watched.migrate),
   };
   return { ...watched, ...atNameserver };
 }

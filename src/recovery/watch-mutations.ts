@@ -11,6 +11,9 @@ type ReadingMethod =
   | "showTable"
   | "confGet"
   | "showOpStatus"
+  | "showDatabase"
+  | "getTermPair"
+  | "getManifest"
   | "getTableStatus"
   | "getTableFollower"
   | "callCount"
@@ -76,6 +79,9 @@ function readingPart(cluster: Cluster): Pick<Cluster, ReadingMethod> {
     showTable: (of) => cluster.showTable(of),
     confGet: () => cluster.confGet(),
     showOpStatus: () => cluster.showOpStatus(),
+    showDatabase: () => cluster.showDatabase(),
+    getTermPair: (endpoint, of) => cluster.getTermPair(endpoint, of),
+    getManifest: (endpoint, of) => cluster.getManifest(endpoint, of),
     getTableStatus: (endpoint, of) => cluster.getTableStatus(endpoint, of),
     getTableFollower: (endpoint, id) => cluster.getTableFollower(endpoint, id),
     callCount: () => cluster.callCount(),
@@ -94,9 +100,18 @@ function changingPart(cluster: Cluster, hooks: MutationHooks): Pick<Cluster, Mut
         cluster.recoverTable(...args),
       ),
     changeLeader: (...args) =>
-      watch("changeLeader", { ...args[0], endpoint: args[1] }, args, () =>
-        cluster.changeLeader(...args),
-      ),
+      watch("changeLeader", targetOf(args[0], args[1]), args, () => cluster.changeLeader(...args)),
+    offlineEndpoint: (...args) =>
+      watch("offlineEndpoint", { endpoint: args[0] }, args, () => cluster.offlineEndpoint(...args)),
+    recoverEndpoint: (...args) =>
+      watch("recoverEndpoint", { endpoint: args[0] }, args, () => cluster.recoverEndpoint(...args)),
+    migrate: (...args) =>
+      watch("migrate", { ...args[1], endpoint: args[0] }, args, () => cluster.migrate(...args)),
+    addReplicaNS: (...args) =>
+      watch("addReplicaNS", targetOf(args[0], args[1]), args, () => cluster.addReplicaNS(...args)),
+    delReplicaNS: (...args) =>
+      watch("delReplicaNS", targetOf(args[0], args[1]), args, () => cluster.delReplicaNS(...args)),
+    deleteOp: (...args) => watch("deleteOp", {}, args, () => cluster.deleteOp(...args)),
     setPartitionFlags: (...args) =>
       watch("setPartitionFlags", args[0], args, () => cluster.setPartitionFlags(...args)),
     loadTable: (...args) =>
@@ -119,6 +134,10 @@ function changingPart(cluster: Cluster, hooks: MutationHooks): Pick<Cluster, Mut
         cluster.recoverSnapshot(...args),
       ),
   };
+}
+
+function targetOf(id: MutationTarget, endpoint: string | undefined): MutationTarget {
+  return endpoint === undefined ? id : { ...id, endpoint };
 }
 
 type Watch = (

@@ -37,7 +37,7 @@ import {
 
 const HOUR = 3_600_000;
 /** The longest limit: the timers of Node.js cannot wait for longer than 24.8 days. */
-const LONGEST = 24 * 24 * HOUR;
+export const LONGEST = 24 * 24 * HOUR;
 const MAX_COUNT = 1_000_000;
 
 const globalSpecs: SpecsFor<GlobalFlags> = {
@@ -58,7 +58,8 @@ const globalSpecs: SpecsFor<GlobalFlags> = {
   noColor: toggle("no_color", "no colours (also: NO_COLOR in the environment)"),
 };
 
-const commonSpecs: SpecsFor<CommonFlags> = {
+/** Flags of every command that talks to a cluster. */
+export const commonSpecs: SpecsFor<CommonFlags> = {
   zkCluster: needed(
     ["zk_cluster", "HOST:PORT,...", "ZooKeeper servers of the cluster"],
     zkServers,
@@ -108,16 +109,19 @@ const commonSpecs: SpecsFor<CommonFlags> = {
   ...globalSpecs,
 };
 
-const onlyDb = optional(["db", "NAME", "this database only"], anyText);
+/** `--db`, where all databases are meant without it. */
+export const onlyDb = optional(["db", "NAME", "this database only"], anyText);
 
-const stateSpecs: SpecsFor<StateFlags> = {
+/** Flags of every command that keeps a journal. */
+export const stateSpecs: SpecsFor<StateFlags> = {
   stateDir: {
     ...optional(["state_dir", "FOLDER", "where the journals of runs are kept"], anyText),
     defaultText: "~/.local/state/openmldb-ops",
   },
 };
 
-const lockSpecs: SpecsFor<LockFlags> = {
+/** Flags of every command that changes a cluster. */
+export const lockSpecs: SpecsFor<LockFlags> = {
   waitLockMs: withDefault(
     ["wait_lock", "TIME", "how long to wait for another run on this cluster to end"],
     duration(0, LONGEST),

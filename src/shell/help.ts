@@ -1,5 +1,6 @@
 import { EXIT_MEANINGS } from "../exit-codes.js";
-import { COMMANDS, type CommandEntry } from "./command-table.js";
+import type { CommandEntry } from "./command-entry.js";
+import { COMMANDS } from "./command-table.js";
 import type { FlagSpec } from "./spec-makers.js";
 
 const NAME = "openmldb-ops";

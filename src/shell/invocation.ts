@@ -1,6 +1,7 @@
 import { OpsError } from "../errors.js";
 import { safe } from "../text.js";
-import { COMMANDS, type CommandEntry, OLD_COMMANDS, OLD_FLAGS } from "./command-table.js";
+import type { CommandEntry } from "./command-entry.js";
+import { COMMANDS, OLD_COMMANDS, OLD_FLAGS } from "./command-table.js";
 import {
   type CommandLine,
   type Environment,

@@ -45,6 +45,9 @@ function replica(line: string): ReplicaView {
       isLeader: flag === "leader",
       isAlive: alive === "alive",
       offset: known === "-" ? undefined : BigInt(known),
+      recordCount: undefined,
+      memoryBytes: undefined,
+      diskBytes: 0n,
     },
     tablet,
     tabletDetail: tablet === "ok" ? "" : tablet,
@@ -62,6 +65,9 @@ function reportOf(runs: string): ReplicaReport {
     state: state as ReplicaState,
     offset: BigInt(offset),
     recordCount: BigInt(offset),
+    memoryBytes: 0n,
+    indexBytes: 0n,
+    diskBytes: 0n,
   };
 }
 

@@ -1,0 +1,80 @@
+import type { DescField, DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { mapInTurns } from "../model/in-turns.js";
+import { missingRequired } from "./required-fields.js";
+
+/** Below this an answer is decoded at once: it takes a few milliseconds. */
+const ONE_TURN_BYTES = 65_536;
+
+/** An answer, or the first required field that it lacks. */
+export type Decoded<O extends DescMessage> =
+  | { readonly message: MessageShape<O> }
+  | { readonly missing: string };
+
+/** One element of a repeated field of an answer, not decoded yet. */
+interface Element {
+  readonly field: DescField & { readonly message: DescMessage };
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Decodes an answer. One of tens of megabytes (ShowTable of 100,000s of replicas) is taken apart
+ * into the elements of its repeated fields, which are decoded in turns, so that other work runs in
+ * between.
+ *
+ * @throws Error of the runtime if the bytes are not that message.
+ */
+export async function decodeInTurns<O extends DescMessage>(
+  desc: O,
+  bytes: Uint8Array,
+): Promise<Decoded<O>> {
+  if (bytes.length < ONE_TURN_BYTES) return decodeAtOnce(desc, bytes);
+  const { elements, rest } = takeApart(desc, bytes);
+  const shell = decodeAtOnce(desc, rest);
+  if ("missing" in shell) return shell;
+  const decoded = await mapInTurns(
+    elements,
+    ({ field, bytes: own }) => ({ field, ...decodeAtOnce(field.message, own) }),
+    1,
+  );
+  for (const one of decoded) {
+    if ("missing" in one) return { missing: `${one.field.name}.${one.missing}` };
+    const lists = shell.message as unknown as Record<string, Message[]>;
+    lists[one.field.localName]?.push(one.message);
+  }
+  return shell;
+}
+
+function decodeAtOnce<O extends DescMessage>(desc: O, bytes: Uint8Array): Decoded<O> {
+  const message = fromBinary(desc, bytes);
+  const missing = missingRequired(desc, message);
+  return missing === undefined ? { message } : { missing };
+}
+
+/** Splits a message into the elements of its repeated message fields, and what is left of it. */
+function takeApart(
+  desc: DescMessage,
+  bytes: Uint8Array,
+): { readonly elements: Element[]; readonly rest: Uint8Array } {
+  const fields = new Map(desc.fields.flatMap((field) => (isList(field) ? [[field.number, field]] : [])));
+  const reader = new BinaryReader(bytes);
+  const elements: Element[] = [];
+  const rest: Uint8Array[] = [];
+  while (reader.pos < reader.len) {
+    const start = reader.pos;
+    const [number, wireType] = reader.tag();
+    const field = wireType === WireType.LengthDelimited ? fields.get(number) : undefined;
+    if (field === undefined) {
+      reader.skip(wireType, number);
+      rest.push(bytes.subarray(start, reader.pos));
+    } else {
+      elements.push({ field, bytes: reader.bytes() });
+    }
+  }
+  return { elements, rest: Buffer.concat(rest) };
+}
+
+function isList(field: DescField): field is DescField & { readonly message: DescMessage } {
+  return field.fieldKind === "list" && field.listKind === "message";
+}

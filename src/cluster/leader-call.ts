@@ -1,0 +1,148 @@
+import type {
+  DescMessage,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import pRetry from "p-retry";
+import { OpsError } from "../errors.js";
+import type { Clock } from "../model/clock.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import type { Caller } from "./caller.js";
+import { failureKindOf, interruption, reworded } from "./failure.js";
+import { codes } from "./response-codes.js";
+
+/** What the calls to the nameserver need. */
+export interface LeaderCallOptions {
+  readonly caller: Caller;
+  /** Reads from ZooKeeper which nameserver leads. */
+  readonly readLeader: () => Promise<Endpoint>;
+  readonly clock: Clock;
+  /** How long a call looks for a leader that answers; the last attempt may begin just before the end. */
+  readonly leaderTimeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const pauseMinMs = 100;
+const pauseMaxMs = 1000;
+
+/**
+ * A nameserver that drops so many connections in a row does so on purpose: it refuses the
+ * authorization. One that died would refuse the next connection instead.
+ */
+const dropsMax = 3;
+
+/** Whether the call may be repeated after it may have had an effect. */
+type Repeat = "safe" | "unsafe";
+
+/**
+ * One call to the nameserver that leads, wherever it is by then.
+ *
+ * @param repeat Whether the call may be made again after it may have had an effect.
+ */
+export type LeaderCall = <I extends DescMessage, O extends DescMessage>(
+  method: DescMethodUnary<I, O>,
+  request: MessageInitShape<I>,
+  repeat: Repeat,
+) => Promise<MessageShape<O>>;
+
+/** A filter counts as soon as its field is present, so "no database" is the field left out. */
+export function inDb(db: string): { readonly db?: string } {
+  return db === "" ? {} : { db };
+}
+
+/** Makes a {@link LeaderCall}. */
+export function createLeaderCall({
+  caller,
+  readLeader,
+  clock,
+  leaderTimeoutMs,
+  signal,
+}: LeaderCallOptions): LeaderCall {
+  let leader: Promise<Endpoint> | undefined;
+  let hasSeenLeader = false;
+
+  async function attempt<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+  ): Promise<MessageShape<O>> {
+    leader ??= readLeader();
+    const asked = leader;
+    try {
+      const endpoint = await asked;
+      hasSeenLeader = true;
+      return await caller.call(endpoint, method, request);
+    } catch (error) {
+      // Calls side by side share one reading; only the first that fails starts the next one.
+      if (leader === asked) {
+        leader = undefined;
+      }
+      throw error;
+    }
+  }
+
+  return async function atLeader<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    repeat: Repeat,
+  ): Promise<MessageShape<O>> {
+    const start = clock.now();
+    let drops = 0;
+    const elapsedMs = () => clock.now() - start;
+    // The pauses are made on the clock given, not by p-retry, whose timers are always real.
+    return pRetry(() => attempt(method, request), {
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: 0,
+      shouldRetry: async ({ error, attemptNumber }) => {
+        if (!(error instanceof OpsError) || !mayRepeat(error, repeat, hasSeenLeader)) {
+          return false;
+        }
+        drops = failureKindOf(error) === "dropped" ? drops + 1 : 0;
+        if (drops >= dropsMax) {
+          return false;
+        }
+        const pauseMs = Math.min(pauseMaxMs, pauseMinMs * 2 ** Math.min(attemptNumber - 1, 10));
+        if (elapsedMs() + pauseMs >= leaderTimeoutMs) {
+          throw gaveUp(error, elapsedMs());
+        }
+        await pause(clock, pauseMs, signal);
+        return true;
+      },
+    });
+  };
+}
+
+async function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await clock.sleep(ms, signal);
+  } catch (error) {
+    throw signal?.aborted === true ? interruption(signal) : error;
+  }
+}
+
+function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boolean {
+  if (error.responseCode === codes.notLeader) {
+    return true;
+  }
+  if (error.code === "no-leader") {
+    // Between two leaders there may be none for a moment; a cluster found without one is down.
+    return hasSeenLeader;
+  }
+  if (error.code.startsWith("zookeeper-")) {
+    return error.retryable;
+  }
+  const isConnectionFailure = error.code === "unreachable" || error.code === "deadline";
+  return (
+    isConnectionFailure &&
+    error.retryable &&
+    (repeat === "safe" || failureKindOf(error) === "unsent")
+  );
+}
+
+function gaveUp(error: OpsError, elapsedMs: number): OpsError {
+  const message = `${error.message}; no nameserver took the call within ${Math.round(elapsedMs / 100) / 10} s`;
+  return reworded(
+    error,
+    error.endpoint === undefined ? { message } : { message, endpoint: error.endpoint },
+  );
+}
