@@ -68,6 +68,8 @@ export interface Cluster {
 
   /** Reads ZooKeeper: who leads, who stands by, which tablets are registered. */
   topology(): Promise<Topology>;
+  /** Asks one nameserver itself, leader or not, whether it leads; it answers either way if it is well. */
+  askNameserver(endpoint: Endpoint): Promise<"leads" | "stands-by">;
   showTablet(): Promise<readonly TabletClaim[]>;
   /** All tables, or with `of` the one table. */
   showTable(of?: { readonly db: string; readonly table: string }): Promise<readonly TableClaim[]>;

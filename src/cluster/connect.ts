@@ -1,8 +1,10 @@
+import { NameServer } from "../gen/openmldb/nameserver_pb.js";
 import type { Clock } from "../model/clock.js";
 import { createCaller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
 import { interruption } from "./failure.js";
 import { createNameserverClient } from "./nameserver.js";
+import { codes } from "./response-codes.js";
 import { createTabletClient } from "./tablet.js";
 import { parseRootPath, readNameservers, readTopology, resolveEndpoint } from "./topology.js";
 import type { Transport } from "./transport.js";
@@ -10,6 +12,9 @@ import type { ZooKeeper } from "./zookeeper.js";
 
 /** How long calls of the nameserver look for a leader that answers, unless told otherwise. */
 const defaultLeaderTimeoutMs = 30_000;
+
+/** Calls to the nameserver in flight at once, unless told otherwise. */
+const defaultNsConcurrency = 16;
 
 /** What a cluster is made of: real parts in production, in-memory ones in simulations. */
 export interface ClusterParts {
@@ -22,9 +27,11 @@ export interface ClusterParts {
   readonly rpcTimeoutMs: number;
   /**
    * How long a call to the nameserver goes on looking for a leader that answers, 30 s if undefined.
-   * Such a call therefore ends within `leaderTimeoutMs + rpcTimeoutMs`.
+   * Such a call therefore ends within `leaderTimeoutMs + rpcTimeoutMs`, once it has its turn.
    */
   readonly leaderTimeoutMs?: number | undefined;
+  /** Calls to the nameserver in flight at once, 16 if undefined. */
+  readonly nsConcurrency?: number | undefined;
   /**
    * Ends every call in flight and refuses every later one. What has to be put back after that
    * (auto_failover) needs a second cluster made of the same parts without this signal.
@@ -50,6 +57,7 @@ export async function createCluster(parts: ClusterParts): Promise<Cluster> {
     readLeader: async () => (await readNameservers(zk, rootPath)).leader,
     clock,
     leaderTimeoutMs: parts.leaderTimeoutMs ?? defaultLeaderTimeoutMs,
+    concurrency: parts.nsConcurrency ?? defaultNsConcurrency,
     signal,
   });
   return {
@@ -59,6 +67,11 @@ export async function createCluster(parts: ClusterParts): Promise<Cluster> {
         throw interruption(signal);
       }
       return readTopology(zk, rootPath);
+    },
+    async askNameserver(endpoint) {
+      const method = NameServer.method.confGet;
+      const { code } = await caller.call(endpoint, method, {}, [codes.notLeader]);
+      return code === codes.notLeader ? "stands-by" : "leads";
     },
     ...nameserver,
     ...createTabletClient(caller),

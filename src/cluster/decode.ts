@@ -1,11 +1,8 @@
 import type { DescField, DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, mergeFromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { mapInTurns } from "../model/in-turns.js";
 import { missingRequired } from "./required-fields.js";
-
-/** Below this an answer is decoded at once: it takes a few milliseconds. */
-const ONE_TURN_BYTES = 65_536;
 
 /** An answer, or the first required field that it lacks. */
 export type Decoded<O extends DescMessage> =
@@ -29,7 +26,6 @@ export async function decodeInTurns<O extends DescMessage>(
   desc: O,
   bytes: Uint8Array,
 ): Promise<Decoded<O>> {
-  if (bytes.length < ONE_TURN_BYTES) return decodeAtOnce(desc, bytes);
   const { elements, rest } = takeApart(desc, bytes);
   const shell = decodeAtOnce(desc, rest);
   if ("missing" in shell) return shell;
@@ -47,7 +43,13 @@ export async function decodeInTurns<O extends DescMessage>(
 }
 
 function decodeAtOnce<O extends DescMessage>(desc: O, bytes: Uint8Array): Decoded<O> {
-  const message = fromBinary(desc, bytes);
+  const message = create(desc);
+  // With a list of unknown fields in place from the start, the runtime (2.13) keeps an unknown value
+  // of an enumeration there; else it drops the value if the message has other unknown fields too. A
+  // storage mode that this version does not know would pass for memory.
+  message.$unknown = [];
+  mergeFromBinary(desc, message, bytes);
+  if (message.$unknown.length === 0) delete message.$unknown;
   const missing = missingRequired(desc, message);
   return missing === undefined ? { message } : { missing };
 }
@@ -57,7 +59,9 @@ function takeApart(
   desc: DescMessage,
   bytes: Uint8Array,
 ): { readonly elements: Element[]; readonly rest: Uint8Array } {
-  const fields = new Map(desc.fields.flatMap((field) => (isList(field) ? [[field.number, field]] : [])));
+  const fields = new Map(
+    desc.fields.flatMap((field) => (isList(field) ? [[field.number, field]] : [])),
+  );
   const reader = new BinaryReader(bytes);
   const elements: Element[] = [];
   const rest: Uint8Array[] = [];

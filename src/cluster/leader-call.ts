@@ -4,6 +4,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
+import pLimit from "p-limit";
 import pRetry from "p-retry";
 import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
@@ -20,6 +21,11 @@ export interface LeaderCallOptions {
   readonly clock: Clock;
   /** How long a call looks for a leader that answers; the last attempt may begin just before the end. */
   readonly leaderTimeoutMs: number;
+  /**
+   * Calls in flight at once; the others wait for their turn, in order. The nameserver answers under
+   * one lock (OpenMLDB 0.9 nameserver: mu_), so more at once gain nothing and keep others waiting.
+   */
+  readonly concurrency: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -57,8 +63,10 @@ export function createLeaderCall({
   readLeader,
   clock,
   leaderTimeoutMs,
+  concurrency,
   signal,
 }: LeaderCallOptions): LeaderCall {
+  const places = pLimit(concurrency);
   let leader: Promise<Endpoint> | undefined;
   let hasSeenLeader = false;
 
@@ -71,7 +79,7 @@ export function createLeaderCall({
     try {
       const endpoint = await asked;
       hasSeenLeader = true;
-      return await caller.call(endpoint, method, request);
+      return await places(() => caller.call(endpoint, method, request));
     } catch (error) {
       // Calls side by side share one reading; only the first that fails starts the next one.
       if (leader === asked) {

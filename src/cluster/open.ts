@@ -15,6 +15,8 @@ export interface OpenOptions extends Credentials {
   readonly rootPath: string;
   readonly rpcTimeoutMs: number;
   readonly leaderTimeoutMs?: number | undefined;
+  /** Calls to the nameserver in flight at once, 16 if undefined. */
+  readonly nsConcurrency?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -37,7 +39,7 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
   const rootPath = parseRootPath(options.rootPath);
   const authorization = authorizationFor(options);
   const zk = await connectZooKeeper(options.zooKeeper);
-  const { rpcTimeoutMs, leaderTimeoutMs, signal } = options;
+  const { rpcTimeoutMs, leaderTimeoutMs, nsConcurrency, signal } = options;
   const transport = createGrpcTransport({ authorization });
   const cluster = await createCluster({
     zk,
@@ -46,6 +48,7 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
     rootPath,
     rpcTimeoutMs,
     leaderTimeoutMs,
+    nsConcurrency,
     signal,
   });
   return { cluster, zk, rootPath };

@@ -1,0 +1,31 @@
+// Processes of the benchmark that send their result as one message.
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** Starts a file of this folder with its arguments. */
+export function start(name, args) {
+  const path = fileURLToPath(new URL(name, import.meta.url));
+  return fork(path, [JSON.stringify(args)], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+}
+
+/**
+ * The next message of a child.
+ *
+ * @throws Error if it ends without one, or has none in time; it is killed then.
+ */
+export function messageOf(child, limitMs) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL");
+      reject(new Error(`no result within ${limitMs / 1000} s`));
+    }, limitMs);
+    child.once("message", (value) => {
+      clearTimeout(timer);
+      resolve(value);
+    });
+    child.once("exit", (code) => {
+      clearTimeout(timer);
+      reject(new Error(`the child ended with ${code} and no result`));
+    });
+  });
+}

@@ -1,0 +1,207 @@
+// The groups of the benchmark: what is measured, and how it is told.
+import { table, target, time, writeGroup } from "./report.js";
+import { measureSize } from "./size.js";
+import { measureStartup, median, runTool, toolArgs } from "./startup.js";
+import { recoverVirtually } from "./virtual.js";
+import { recoverOnWire, startWire } from "./wire.js";
+
+const FAST_RUNS = 3;
+const WIRE_SIZES = [27, 130, 1000];
+/** Sizes at which what takes minutes by nature is measured in real time. */
+const SLOW_WIRE_SIZES = [27, 130];
+const VIRTUAL_SIZES = [27, 130, 1_000, 10_000, 100_000, 240_000];
+const SLOW_VIRTUAL_SIZES = [27, 130, 1_000];
+/** Numbers of tables for 1,008, 10,008, 100,008 and 240,000 replicas. */
+const TABLE_COUNTS = [42, 417, 4_167, 10_000];
+
+const HEADERS = [
+  "replicas",
+  "way",
+  "time",
+  "times the floor",
+  "calls",
+  "calls per replica",
+  "problems left",
+];
+
+/** Real sockets, real time. */
+export async function wire(tell) {
+  const rows = [];
+  for (const replicas of WIRE_SIZES) {
+    const sandbox = await startWire(replicas);
+    for (const way of ["floor", "direct"]) {
+      const runs = [];
+      for (let run = 0; run < FAST_RUNS; run += 1) runs.push(await recoverOnWire(sandbox, way));
+      rows.push(tell({ replicas, way, ...middle(runs) }));
+    }
+    rows.push(
+      tell({ replicas, way: "direct, as a process", ...(await recoverAsProcess(sandbox)) }),
+    );
+    sandbox.stop();
+  }
+  // They wait nearly all of the time, so they do not disturb each other; each has its own cluster.
+  const slow = SLOW_WIRE_SIZES.flatMap((replicas) =>
+    ["documented", "openmldb_ops.py"].map(async (way) => {
+      const sandbox = await startWire(replicas);
+      const row = tell({ replicas, way, ...(await recoverOnWire(sandbox, way)) });
+      sandbox.stop();
+      return row;
+    }),
+  );
+  rows.push(...(await Promise.all(slow)));
+  const of = finder(rows);
+  const floorRatio = (replicas) => of(replicas, "direct") / of(replicas, "floor");
+  const pythonRatio = of(130, "openmldb_ops.py") / of(130, "direct");
+  writeGroup(
+    "wire",
+    "Recovery over sockets, in real time",
+    [
+      "Medians of three runs for floor and direct; the others were run once, side by side on clusters of their own.",
+      'Connections are new in each run. "As a process" is the command from its start to its end, lock, journal and',
+      "ZooKeeper session included.",
+      "",
+      recoveryTable(rows, WIRE_SIZES),
+      "",
+      ...[130, 1_000].map((replicas) =>
+        target(
+          `direct within 2 times the floor at ${replicas} replicas`,
+          floorRatio(replicas) <= 2,
+          floorRatio(replicas).toFixed(2),
+        ),
+      ),
+      target(
+        "direct at least 100 times faster than openmldb_ops.py at 130 replicas",
+        pythonRatio >= 100,
+        pythonRatio.toFixed(0),
+      ),
+    ].join("\n"),
+  );
+}
+
+async function recoverAsProcess(sandbox) {
+  const runs = [];
+  for (let run = 0; run < FAST_RUNS; run += 1) {
+    await sandbox.outage();
+    const { tookMs, code } = await runTool(toolArgs("recoverdata", sandbox, "--yes"));
+    runs.push({ tookMs, left: `exit code ${code}` });
+  }
+  return middle(runs);
+}
+
+/** The virtual clock. */
+export async function virtual(tell) {
+  const rows = [];
+  for (const replicas of VIRTUAL_SIZES) {
+    const ways = SLOW_VIRTUAL_SIZES.includes(replicas)
+      ? ["floor", "direct", "documented", "openmldb_ops.py"]
+      : ["floor", "direct"];
+    for (const way of ways)
+      rows.push(tell({ replicas, way, ...(await recoverVirtually(replicas, way)) }));
+  }
+  writeGroup(
+    "virtual",
+    "Recovery on the virtual clock, at any size",
+    [
+      "Time is the model's: calls take 1 ms, loads and ops what they take there, and computing takes nothing. So this",
+      "table shows how the ways of working grow with the cluster, and not how fast this program is. One tablet for",
+      "240 replicas from 10,000 replicas on, three below; nothing is lost by leaving the slow ways out above 1,000.",
+      "",
+      recoveryTable(rows, VIRTUAL_SIZES),
+    ].join("\n"),
+  );
+}
+
+/** Observe, diagnose, plan. */
+export async function size(tell) {
+  const rows = [];
+  for (const tables of TABLE_COUNTS) rows.push(tell(await measureSize(tables)));
+  const last = rows.at(-1);
+  const number = (value) => Math.round(value).toLocaleString("en-US");
+  const worst = Math.max(...rows.map((row) => row.blockMs));
+  writeGroup(
+    "size",
+    "Observe, diagnose and plan, by size",
+    [
+      "A look at a cluster whose tablets have all restarted, as `recoverdata` takes it before it does anything: ShowTable",
+      "comes as bytes over gRPC from another process, with 12 columns in each table, and every tablet is asked over a",
+      "connection of its own. Everything has to be recovered, so everything is planned.",
+      "",
+      table(
+        [
+          "replicas",
+          "tables",
+          "tablets",
+          "ShowTable",
+          "wall time",
+          "CPU time",
+          "per 1,000 replicas",
+          "peak RSS",
+          "longest block",
+        ],
+        rows.map((row) => [
+          number(row.replicas),
+          number(row.tables),
+          number(row.tablets),
+          `${(row.answerBytes / 1e6).toFixed(1)} MB`,
+          time(row.tookMs),
+          time(row.cpuMs),
+          `${((row.tookMs / row.replicas) * 1_000).toFixed(1)} ms`,
+          `${number(row.rssMiB)} MiB`,
+          time(row.blockMs),
+        ]),
+      ),
+      "",
+      target("240,000 replicas in less than 5 s", last.tookMs < 5_000, time(last.tookMs)),
+      target("less than 1 GiB", last.rssMiB < 1_024, `${number(last.rssMiB)} MiB`),
+      target("the event loop never blocked for more than 100 ms", worst <= 100, time(worst)),
+    ].join("\n"),
+  );
+}
+
+/** Processes from start to end. */
+export async function startup(tell) {
+  const rows = (await measureStartup()).map(tell);
+  const [node, help] = rows;
+  const ratio = help.tookMs / node.tookMs;
+  writeGroup(
+    "startup",
+    "Start-up",
+    [
+      "Medians of 15 runs each, taking turns.",
+      "",
+      table(
+        ["process", "time", "times `node -e 0`"],
+        rows.map(({ name, tookMs }) => [name, time(tookMs), (tookMs / node.tookMs).toFixed(2)]),
+      ),
+      "",
+      target("`--help` within 3 times `node -e 0`", ratio <= 3, ratio.toFixed(2)),
+    ].join("\n"),
+  );
+}
+
+/** The run in the middle of several. */
+function middle(runs) {
+  const tookMs = median(runs.map((run) => run.tookMs));
+  return runs.find((run) => run.tookMs === tookMs);
+}
+
+function finder(rows) {
+  return (replicas, way) => rows.find((row) => row.replicas === replicas && row.way === way).tookMs;
+}
+
+function recoveryTable(rows, sizes) {
+  const of = finder(rows);
+  const sorted = sizes.flatMap((replicas) => rows.filter((row) => row.replicas === replicas));
+  return table(
+    HEADERS,
+    sorted.map(({ replicas, way, tookMs, calls, left, tooLong }) => [
+      replicas.toLocaleString("en-US"),
+      way,
+      tookMs === undefined ? `not computed within ${time(tooLong)}` : time(tookMs),
+      tookMs === undefined ? "" : (tookMs / of(replicas, "floor")).toFixed(2),
+      calls === undefined ? "" : calls.toLocaleString("en-US"),
+      calls === undefined ? "" : (calls / replicas).toFixed(1),
+      way === "floor" ? "not a recovery" : (left ?? ""),
+    ]),
+  );
+}

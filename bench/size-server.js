@@ -1,0 +1,65 @@
+// A nameserver and many tablets that answer with bytes made before, in a process of their own, so
+// that what is measured elsewhere is the tool alone. Started by size.js with fork().
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { TabletServer } from "../dist/gen/openmldb/api_pb.js";
+import { NameServer } from "../dist/gen/openmldb/nameserver_pb.js";
+import {
+  nameserverBytes,
+  shapeOf,
+  showTableBytes,
+  statusBytes,
+  termPairBytes,
+} from "./size-data.js";
+
+const { tables } = JSON.parse(process.argv[2]);
+const pass = (bytes) => bytes;
+
+const server = new Server({ "grpc.max_send_message_length": -1 });
+const answers = new Map();
+
+function serve(service, names, answerOf) {
+  const definitions = names.map((name) => [
+    name,
+    {
+      path: `/${service.typeName}/${name}`,
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: pass,
+      requestDeserialize: pass,
+      responseSerialize: pass,
+      responseDeserialize: pass,
+    },
+  ]);
+  const handlers = names.map((name) => [
+    name,
+    (_, reply) => reply(null, Buffer.from(answerOf(name))),
+  ]);
+  server.addService(Object.fromEntries(definitions), Object.fromEntries(handlers));
+}
+
+function bind() {
+  return new Promise((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) =>
+      error === null ? resolve(`127.0.0.1:${port}`) : reject(error),
+    );
+  });
+}
+
+const { tablets } = shapeOf(tables);
+const nameserver = await bind();
+const endpoints = [];
+for (let index = 0; index < tablets; index += 1) endpoints.push(await bind());
+
+for (const [name, bytes] of Object.entries(nameserverBytes(endpoints))) answers.set(name, bytes);
+answers.set("ShowTable", showTableBytes(tables, endpoints));
+const nothingLoaded = statusBytes();
+
+serve(NameServer, ["ShowTablet", "ShowTable", "ConfGet", "ShowOPStatus"], (name) =>
+  answers.get(name),
+);
+const snapshot = termPairBytes();
+serve(TabletServer, ["GetTableStatus", "GetTermPair"], (name) =>
+  name === "GetTermPair" ? snapshot : nothingLoaded,
+);
+process.send({ nameserver, endpoints, bytes: answers.get("ShowTable").length });
+process.on("disconnect", () => process.exit());

@@ -1,0 +1,58 @@
+// One recovery in one of the ways that are compared, on any clock.
+import { setMaxListeners } from "node:events";
+import { viewPartitions } from "../dist/model/partition-view.js";
+import { diagnose } from "../dist/recovery/diagnose.js";
+import { observe } from "../dist/recovery/observe.js";
+import { recoverData } from "../dist/recovery/recover-data.js";
+import { COMMANDS } from "../dist/shell/command-table.js";
+import { recoverAsPython } from "./driver.js";
+import { loadAllAtOnce } from "./floor.js";
+
+/** The limits that the command line has by default. */
+const LIMITS = COMMANDS.find((one) => one.name === "recoverdata").prepare(
+  {
+    words: [],
+    flags: new Map([
+      ["zk_cluster", ["unused:1"]],
+      ["zk_root_path", ["/unused"]],
+    ]),
+  },
+  {},
+).flags;
+
+/** The ways, by the names of the tables in docs/benchmarks.md. */
+export const WAYS = {
+  floor: ({ cluster }) => loadAllAtOnce(cluster),
+  direct: (of) => ours(of, "direct"),
+  documented: (of) => ours(of, "documented"),
+  "openmldb_ops.py": python,
+};
+
+async function ours({ cluster }, method) {
+  const { signal } = new AbortController();
+  setMaxListeners(0, signal);
+  const calls = cluster.callCount();
+  const began = cluster.clock.now();
+  const ended = await recoverData(cluster, {
+    method,
+    limits: LIMITS,
+    signal,
+    onEvent: () => undefined,
+    rerun: "",
+  });
+  if ("error" in ended) throw ended.error;
+  return { tookMs: cluster.clock.now() - began, calls: cluster.callCount() - calls };
+}
+
+async function python({ cluster, transport }) {
+  const { leader } = await cluster.topology();
+  const began = cluster.clock.now();
+  const calls = await recoverAsPython({ transport, clock: cluster.clock, nameserver: leader });
+  return { tookMs: cluster.clock.now() - began, calls };
+}
+
+/** Replicas with a problem, as the tool judges them. */
+export async function leftOver(cluster) {
+  const problems = viewPartitions(await observe(cluster)).flatMap(diagnose);
+  return problems.length;
+}

@@ -1,0 +1,54 @@
+// The wire face: recoveries over real sockets, in real time.
+import { authorizationFor } from "../dist/cluster/authorization.js";
+import { createCluster } from "../dist/cluster/connect.js";
+import { createGrpcTransport } from "../dist/cluster/grpc-transport.js";
+import { realClock } from "../dist/cluster/real-clock.js";
+import { connectZooKeeper } from "../dist/cluster/zookeeper-client.js";
+import { messageOf, start } from "./child.js";
+import { CLUSTERS } from "./clusters.js";
+import { leftOver, WAYS } from "./ways.js";
+
+const SANDBOX_LIMIT_MS = 120_000;
+const LIMIT_MS = 1_800_000;
+
+/** A sandbox of so many replicas (or `empty`) in another process, and how to bring it down. */
+export async function startWire(replicas) {
+  const child = start("wire-sandbox.js", { cluster: CLUSTERS[replicas] });
+  const where = await messageOf(child, SANDBOX_LIMIT_MS);
+  return {
+    ...where,
+    async outage() {
+      const done = messageOf(child, SANDBOX_LIMIT_MS);
+      child.send("outage");
+      await done;
+    },
+    stop: () => child.disconnect(),
+  };
+}
+
+/** Outage and recovery in one way. The connections are new, as those of a new process. */
+export async function recoverOnWire(sandbox, way) {
+  await sandbox.outage();
+  const zk = await connectZooKeeper({
+    hosts: sandbox.zkCluster,
+    timeoutMs: 10_000,
+    sessionTimeoutMs: 10_000,
+  });
+  const transport = createGrpcTransport({ authorization: authorizationFor({}) });
+  const { rootPath } = sandbox;
+  const cluster = await createCluster({
+    zk,
+    transport,
+    clock: realClock,
+    rootPath,
+    rpcTimeoutMs: 60_000,
+  });
+  const timer = setTimeout(() => transport.close(), LIMIT_MS);
+  try {
+    const result = await WAYS[way]({ cluster, transport });
+    return { ...result, left: await leftOver(cluster) };
+  } finally {
+    clearTimeout(timer);
+    await cluster.close();
+  }
+}

@@ -1,0 +1,108 @@
+import { connect } from "node:net";
+import { fromBinary } from "@bufbuild/protobuf";
+import { messageOf } from "../errors.js";
+import { TableInfoSchema } from "../gen/openmldb/nameserver_pb.js";
+import type { Endpoint, TableClaim } from "../model/cluster-state.js";
+import { toTableClaim } from "./convert.js";
+import type { ZooKeeper } from "./zookeeper.js";
+import { parseZkHosts } from "./zookeeper-hosts.js";
+
+/**
+ * How many znodes each nameserver holds under `leader`. One each if all is well: a reconnect can
+ * leave a second one for a while.
+ */
+export async function countNameserverZnodes(
+  zk: ZooKeeper,
+  rootPath: string,
+): Promise<ReadonlyMap<Endpoint, number>> {
+  const names = (await zk.getChildren(`${rootPath}/leader`)) ?? [];
+  const values = await Promise.all(
+    [...names].sort().map((name) => zk.getData(`${rootPath}/leader/${name}`)),
+  );
+  const counts = new Map<Endpoint, number>();
+  for (const value of values) {
+    const endpoint = value?.toString("utf8");
+    if (endpoint !== undefined) counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/**
+ * Those of some tablets whose znode says `startup_<endpoint>`: their session is the first one since
+ * the process started (OpenMLDB 0.9 tablet: it registers with that prefix once).
+ */
+export async function readStartups(
+  zk: ZooKeeper,
+  rootPath: string,
+  endpoints: readonly Endpoint[],
+): Promise<ReadonlySet<Endpoint>> {
+  const values = await Promise.all(
+    endpoints.map((endpoint) => zk.getData(`${rootPath}/nodes/${endpoint}`)),
+  );
+  return new Set(
+    endpoints.filter((_, index) => values[index]?.toString("utf8").startsWith("startup_")),
+  );
+}
+
+/**
+ * What ZooKeeper keeps of some tables: what a nameserver begins with when it restarts.
+ *
+ * @returns By tid; undefined as a value where there is no record, or none that can be read.
+ */
+export async function readStoredTables(
+  zk: ZooKeeper,
+  rootPath: string,
+  tables: readonly { readonly db: string; readonly table: string; readonly tid: number }[],
+): Promise<ReadonlyMap<number, TableClaim | undefined>> {
+  const records = await Promise.all(
+    tables.map(async ({ db, table, tid }) => {
+      const name = db === "" ? `table_data/${table}` : `db_table_data/${tid}`;
+      return [tid, decoded(await zk.getData(`${rootPath}/table/${name}`))] as const;
+    }),
+  );
+  return new Map(records);
+}
+
+function decoded(data: Buffer | undefined): TableClaim | undefined {
+  if (data === undefined) return undefined;
+  try {
+    return toTableClaim(fromBinary(TableInfoSchema, data));
+  } catch {
+    // Broken bytes are as good as none: the nameserver that reads them skips the table.
+    return undefined;
+  }
+}
+
+/**
+ * Tries whether each server of ZooKeeper accepts connections.
+ *
+ * @param hosts As {@link parseZkHosts} reads them.
+ * @returns In that order: the server, and why it cannot be reached, undefined if it can.
+ */
+export function dialZooKeeper(
+  hosts: readonly string[],
+  timeoutMs: number,
+): Promise<{ readonly host: string; readonly silence: string | undefined }[]> {
+  return Promise.all(
+    hosts.map(async (host) => {
+      const [server] = parseZkHosts(host);
+      return { host, silence: server && (await dial(server, timeoutMs)) };
+    }),
+  );
+}
+
+function dial(
+  server: { readonly host: string; readonly port: number },
+  timeoutMs: number,
+): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(server);
+    const end = (why: string | undefined) => {
+      socket.destroy();
+      resolve(why);
+    };
+    socket.setTimeout(timeoutMs, () => end(`no answer within ${timeoutMs / 1000} s`));
+    socket.once("connect", () => end(undefined));
+    socket.once("error", (error) => end(messageOf(error)));
+  });
+}

@@ -1,0 +1,254 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { createCluster } from "../src/cluster/connect.js";
+import { toTableClaim } from "../src/cluster/convert.js";
+import { decodeInTurns } from "../src/cluster/decode.js";
+import { realClock } from "../src/cluster/real-clock.js";
+import type { Transport } from "../src/cluster/transport.js";
+import {
+  GetTableStatusResponseSchema,
+  GetTermPairResponseSchema,
+} from "../src/gen/openmldb/api_pb.js";
+import {
+  ConfGetResponseSchema,
+  PartitionMetaSchema,
+  ShowOPStatusResponseSchema,
+  ShowTableResponseSchema,
+  ShowTabletResponseSchema,
+  TableInfoSchema,
+} from "../src/gen/openmldb/nameserver_pb.js";
+import { mapInTurns } from "../src/model/in-turns.js";
+import type { PartitionResult, RunReport } from "../src/model/report.js";
+import { look } from "../src/recovery/look.js";
+import { reportJson, reportText } from "../src/recovery/report.js";
+import { putZnode } from "../src/sandbox/table-store.js";
+import { treeZooKeeper, ZnodeTree } from "../src/sandbox/znode-tree.js";
+
+const TABLETS = ["a:1", "b:1", "c:1"];
+const NAMESERVER = "n:1";
+
+/** ShowTable's answer with so many tables of 8 partitions of 3 replicas, flagged as before an outage. */
+function showTable(tables: number): Uint8Array {
+  const tableInfo = Array.from({ length: tables }, (_, index) => ({
+    name: `t${index}`,
+    db: "db1",
+    tid: index + 1,
+    tablePartition: Array.from({ length: 8 }, (__, pid) => ({
+      pid,
+      termOffset: [{ term: 1n, offset: 0n }],
+      partitionMeta: TABLETS.map((endpoint, at) => ({
+        endpoint,
+        isLeader: at === pid % 3,
+        offset: 18_446_744_073_709_551_615n - BigInt(index),
+      })),
+    })),
+  }));
+  const answer = create(ShowTableResponseSchema, { code: 0, msg: "ok", tableInfo });
+  return toBinary(ShowTableResponseSchema, answer);
+}
+
+/** Answers with bytes, so that everything is decoded as it is behind a socket. */
+function bytesTransport(tables: number): Transport {
+  const encoded = <D extends DescMessage>(
+    desc: D,
+    fields: Parameters<typeof create<D>>[1],
+  ): Uint8Array => toBinary(desc, create(desc, fields));
+  const tablets = TABLETS.map((endpoint) => ({ endpoint, state: "kHealthy", age: 1n }));
+  const answers: Record<string, Uint8Array> = {
+    ShowTable: showTable(tables),
+    ShowTablet: encoded(ShowTabletResponseSchema, { code: 0, tablets }),
+    ConfGet: encoded(ConfGetResponseSchema, { code: 0 }),
+    ShowOPStatus: encoded(ShowOPStatusResponseSchema, { code: 0 }),
+    GetTableStatus: encoded(GetTableStatusResponseSchema, { code: 0 }),
+    GetTermPair: encoded(GetTermPairResponseSchema, { code: 0, term: 1n, offset: 1n }),
+  };
+  return {
+    async unary<I extends DescMessage, O extends DescMessage>(
+      _address: string,
+      method: DescMethodUnary<I, O>,
+    ): Promise<MessageShape<O>> {
+      const bytes = answers[method.name];
+      if (bytes === undefined) throw new Error(`${method.name} was not expected`);
+      const decoded = await decodeInTurns(method.output, bytes);
+      if ("missing" in decoded) throw new Error(decoded.missing);
+      return decoded.message;
+    },
+    close: () => undefined,
+  };
+}
+
+/** Looks at a cluster of so many tables, and tells what that cost. */
+async function lookAt(tables: number) {
+  const tree = new ZnodeTree(Date.now);
+  putZnode(tree, "/openmldb/leader/lock_request0000000000", NAMESERVER);
+  for (const tablet of TABLETS) putZnode(tree, `/openmldb/nodes/${tablet}`, tablet);
+  const cluster = await createCluster({
+    zk: treeZooKeeper(tree),
+    transport: bytesTransport(tables),
+    clock: realClock,
+    rootPath: "/openmldb",
+    rpcTimeoutMs: 60_000,
+  });
+  let beats = 0;
+  const heart = setInterval(() => {
+    beats += 1;
+  }, 5);
+  const before = process.cpuUsage();
+  const seen = await look(cluster, { signal: new AbortController().signal });
+  const { user, system } = process.cpuUsage(before);
+  clearInterval(heart);
+  return { beats, cpuMs: (user + system) / 1_000, planned: seen.plan.partitions.length };
+}
+
+describe("a look at a large cluster", () => {
+  it("lets other work run all the time, and costs in proportion to its size", async () => {
+    const small = await lookAt(100);
+    const large = await lookAt(800);
+    expect(small.planned).toBe(800);
+    expect(large.planned).toBe(6_400);
+    // One heartbeat at least in a tenth of a second of work: blocked it would beat once or twice.
+    expect(large.beats).toBeGreaterThan(large.cpuMs / 100);
+    // 8 times the work; a step that compares all with all would make it 64 times as much.
+    expect(large.cpuMs / small.cpuMs).toBeLessThan(24);
+  });
+});
+
+describe("the screen at the end", () => {
+  const partitionAt = (pid: number, isServing: boolean): PartitionResult => ({
+    id: { db: "db1", table: "t1", tid: 1, pid },
+    status: "unhealthy",
+    leader: undefined,
+    isServing,
+    problems: [{ code: "tablet-offline", endpoint: `t${pid}:1`, text: "tablet is offline" }],
+    failure: undefined,
+    notes: [`note ${pid}`],
+    evidence: [],
+    next: `start tablet t${pid}:1`,
+  });
+  const reportOf = (partitions: readonly PartitionResult[]): RunReport => ({
+    command: "recoverdata",
+    leader: NAMESERVER,
+    sickTablets: partitions.map(({ id }) => ({ endpoint: `t${id.pid}:1`, reason: "offline" })),
+    tablets: partitions.length,
+    tables: 1,
+    replicas: partitions.length,
+    partitions,
+    partitionCount: partitions.length,
+    autoFailover: { before: false, after: false, notRestored: undefined },
+    changes: 0,
+    calls: 0,
+    tookMs: 0,
+  });
+
+  it("shows the worst of many and counts the others; JSON has them all", () => {
+    const many = Array.from({ length: 1_000 }, (_, pid) => partitionAt(pid, pid < 990));
+    const lines = reportText(reportOf(many));
+    expect(lines.length).toBeLessThan(300);
+    const named = lines.filter((line) => line.startsWith("db1.t1:") && !line.includes("note"));
+    expect(named).toHaveLength(50);
+    expect(named.slice(0, 10).map((line) => /:(\d+) /.exec(line)?.[1])).toEqual(
+      Array.from({ length: 10 }, (_, index) => String(990 + index)),
+    );
+    expect(lines).toContain(
+      "and 950 more partitions that are not healthy (--output=json and --report_file show all)",
+    );
+    expect(lines.at(-1)).toContain("1000 partitions NOT healthy, 10 of them not serving");
+    expect(JSON.parse(reportJson(reportOf(many), 3)).partitions).toHaveLength(1_000);
+  });
+
+  it("shows all of a few, in their own order", () => {
+    const few = [partitionAt(0, true), partitionAt(1, false)];
+    const named = reportText(reportOf(few)).filter((line) => / {2}(led|NOT)/.test(line));
+    expect(named.map((line) => line.split(" ")[0])).toEqual(["db1.t1:0", "db1.t1:1"]);
+  });
+});
+
+describe("an answer that is decoded in turns", () => {
+  const bytes = showTable(200);
+
+  it("is the message that decoding at once gives, unknown fields included", async () => {
+    // Field 9 (columns) is not declared.
+    const table = create(TableInfoSchema, { name: "odd", tid: 9 });
+    const odd = Buffer.concat([
+      toBinary(TableInfoSchema, table),
+      Buffer.from([0x4a, 0x02, 0x0a, 0x00]),
+    ]);
+    const all = Buffer.concat([bytes, Buffer.from([0x0a, odd.length]), odd]);
+    const decoded = await decodeInTurns(ShowTableResponseSchema, all);
+    expect(decoded).toEqual({ message: fromBinary(ShowTableResponseSchema, all) });
+    expect("message" in decoded && decoded.message.tableInfo.at(-1)?.$unknown).toHaveLength(1);
+  });
+
+  it.each([
+    ["before", [0x88, 0x01, 0x09, 0x4a, 0x02, 0x0a, 0x00]],
+    ["behind", [0x4a, 0x02, 0x0a, 0x00, 0x88, 0x01, 0x09]],
+  ])("keeps a storage mode that nobody knows, %s other unknown fields", async (_, unknown) => {
+    const table = toBinary(TableInfoSchema, create(TableInfoSchema, { name: "odd", tid: 9 }));
+    const odd = Buffer.concat([table, Buffer.from(unknown)]);
+    const answer = Buffer.concat([Buffer.from([0x0a, odd.length]), odd, Buffer.from([0x10, 0x00])]);
+    const decoded = await decodeInTurns(ShowTableResponseSchema, answer);
+    if ("missing" in decoded) throw new Error(decoded.missing);
+    const [claim] = decoded.message.tableInfo.map(toTableClaim);
+    expect(claim?.storageMode).toBe("unknown");
+  });
+
+  it("names a required field that one of its elements lacks", async () => {
+    const meta = toBinary(
+      PartitionMetaSchema,
+      create(PartitionMetaSchema, { endpoint: "a:1", isLeader: true }),
+    ).subarray(0, 5);
+    const inside = Buffer.concat([Buffer.from([0x08, 0x01, 0x12, meta.length]), meta]);
+    const element = Buffer.concat([Buffer.from([0x1a, inside.length]), inside]);
+    const lacking = Buffer.concat([bytes, Buffer.from([0x0a, element.length]), element]);
+    expect(await decodeInTurns(ShowTableResponseSchema, lacking)).toEqual({
+      missing: "table_info.table_partition.partition_meta.is_leader",
+    });
+  });
+
+  it("fails for bytes that end in the middle, and for a code that is not there", async () => {
+    await expect(decodeInTurns(ShowTableResponseSchema, bytes.subarray(0, -1))).rejects.toThrow();
+    // The last six bytes are `code` and `msg`.
+    expect(await decodeInTurns(ShowTableResponseSchema, bytes.subarray(0, -6))).toEqual({
+      missing: "code",
+    });
+  });
+});
+
+describe("mapInTurns", () => {
+  it("keeps the order, and never rests within the least number of items", async () => {
+    const items = Array.from({ length: 64 }, (_, index) => index);
+    let isTurnOver = false;
+    setImmediate(() => {
+      isTurnOver = true;
+    });
+    const seen = await mapInTurns(items, (item) => {
+      const until = performance.now() + 1;
+      while (performance.now() < until);
+      return item * 2;
+    });
+    expect(seen).toEqual(items.map((item) => item * 2));
+    expect(isTurnOver).toBe(false);
+  });
+
+  it("rests when a turn has taken long", async () => {
+    let beats = 0;
+    const beat = () => {
+      beats += 1;
+      if (beats < 1_000) setImmediate(beat);
+    };
+    setImmediate(beat);
+    const wait = () => {
+      const until = performance.now() + 10;
+      while (performance.now() < until);
+    };
+    await mapInTurns([1, 2, 3, 4, 5, 6], wait, 1);
+    expect(beats).toBeGreaterThan(0);
+  });
+});
