@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -45,6 +46,20 @@ function newHome() {
   };
   return { folder, run, journals };
 }
+
+/** The first record of a journal; id and time are each run's own. */
+const STARTED = {
+  kind: "run",
+  journalVersion: 1,
+  host: "h",
+  pid: 1,
+  user: "u",
+  version: "0.1.0",
+  command: "restore",
+  commandLine: ["restore"],
+  flags: {},
+  cluster: { zkCluster: ["127.0.0.1:1"], zkRootPath: "/openmldb" },
+};
 
 interface RunJson {
   readonly id: string;
@@ -198,6 +213,25 @@ describe("history", () => {
     expect(stdout).toMatch(/^result +ok$/m);
   });
 
+  test("runs of the same second are listed newest first", async () => {
+    const { run, folder } = newHome();
+    mkdirSync(join(folder, "runs"), { recursive: true });
+    const begun = (id: string, time: string) =>
+      writeFileSync(
+        join(folder, "runs", `${id}.jsonl`),
+        `${JSON.stringify({ ...STARTED, id, time })}\n`,
+      );
+    begun("20260102T030405Z-0000000a", "2026-01-02T03:04:05.900Z");
+    begun("20260102T030405Z-0000000b", "2026-01-02T03:04:05.100Z");
+    begun("20260102T030404Z-0000000c", "2026-01-02T03:04:04.999Z");
+    const { stdout, stderr } = await run(["history", "--output=json"]);
+    const { runs } = JSON.parse(stdout) as { readonly runs: readonly RunJson[] };
+    expect(
+      runs.map((one) => one.id.slice(-1)),
+      stderr,
+    ).toEqual(["a", "b", "c"]);
+  });
+
   test("what cannot be shown is said in one line", async () => {
     const { run } = newHome();
     const unknown = await run(["history", "--id=nope"]);
@@ -215,4 +249,23 @@ describe("history", () => {
     expect(away).toMatchObject({ code: 0, stdout: "no runs yet\n" });
     expect(away.stderr).toContain("the runs that ZooKeeper knows are not shown");
   });
+});
+
+test("confset and restore are in the history, with what they changed", async () => {
+  const { run } = newHome();
+  const sandbox = await sandboxForTest({ autoFailover: true });
+  const set = await run(["confset", "auto_failover", "false", ...connection(sandbox)]);
+  expect(set.code, set.stderr).toBe(0);
+  const restored = await run(["restore", ...connection(sandbox)]);
+  expect(restored.code, restored.stderr).toBe(0);
+  const runs = runsIn(await run(["history", "--output=json"]));
+  expect(runs.map((one) => [one.command, one.exitCode])).toEqual(
+    expect.arrayContaining([
+      ["confset", 0],
+      ["restore", 0],
+    ]),
+  );
+  const changed = runs.find((one) => one.command === "confset");
+  const shown = runIn(await run(["history", `--id=${changed?.id}`, "--output=json"]));
+  expect(shown.calls?.map((call) => call.intent.method)).toEqual(["confSet"]);
 });

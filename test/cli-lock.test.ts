@@ -157,6 +157,27 @@ test("after kill -9 in the middle, recoverdata goes on and puts the first value 
   expect(sandbox.model.healthy()).toEqual([]);
 });
 
+test("after kill -9 a dry run changes nothing, and says who it was and what puts the value back", async () => {
+  const sandbox = await brokenSandbox();
+  await killedRun(sandbox);
+  const dry = await ops(sandbox, ["recoverdata", "--dry_run"]);
+  expect(dry.code, dry.stderr).toBe(0);
+  expect(dry.stderr).toMatch(
+    /run \S+ \(user .*\) ended without putting auto_failover back to true; a dry run changes nothing: .*: openmldb-ops restore --zk_cluster=/,
+  );
+  expect({ on: isOn(sandbox), marker: has(sandbox, MARKER) }).toEqual({ on: false, marker: true });
+});
+
+test("a dry run beside a run that is at work says that it has the value off", async () => {
+  const sandbox = await brokenSandbox();
+  const { child, ended } = await startWorking(sandbox);
+  const dry = await ops(sandbox, ["recoverdata", "--dry_run"]);
+  child.kill("SIGTERM");
+  await ended;
+  expect(dry.code, dry.stderr).toBe(0);
+  expect(dry.stderr).toMatch(/auto_failover is switched off by run \S+ .*, which is at work/);
+});
+
 test("after kill -9, confset is what the operator wants: the value stays, the marker goes", async () => {
   const sandbox = await brokenSandbox();
   await killedRun(sandbox);

@@ -1,4 +1,7 @@
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import type { Sandbox } from "../src/sandbox/start.js";
 import { type RunOptions, type RunResult, runBin } from "./helpers/run-bin.js";
@@ -169,11 +172,23 @@ describe("recoverdata against the wire face", () => {
     expect(await autoFailover(sandbox)).toBe("true");
   });
 
+  test("--report_file holds the whole report as JSON, whatever the screen shows", async () => {
+    const sandbox = await brokenSandbox(40);
+    const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-report-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, "report.json");
+    const { code, stdout } = await recoverdata(sandbox, [`--report_file=${file}`]);
+    expect(code).toBe(0);
+    const report = JSON.parse(readFileSync(file, "utf8"));
+    expect(report).toMatchObject({ schemaVersion: 1, command: "recoverdata", healthy: true });
+    expect(stdout).toContain(`${report.counts.partitions} partitions`);
+  });
+
   test("only one database with --db; a database that does not exist is refused", async () => {
     const sandbox = await brokenSandbox(40);
     const typo = await recoverdata(sandbox, ["--db=db9"]);
     expect(typo.code).toBe(4);
-    expect(typo.stderr).toContain('no table lives in a database named "db9"');
+    expect(typo.stderr).toContain('has no table in a database named "db9"');
     expect((await recoverdata(sandbox, ["--db=__INTERNAL_DB"])).code).toBe(0);
     expect(sandbox.model.rows({ db: "db1" }).map((one) => one.served)).toEqual([
       undefined,

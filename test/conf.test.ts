@@ -41,6 +41,20 @@ describe("confget and confset", () => {
     });
   });
 
+  it("with --dry_run, and so does restore, say what would be and change nothing", async () => {
+    const run = await withSandbox();
+    const dry = await run("confset", "auto_failover", "true", "--dry_run");
+    expect(dry).toMatchObject({
+      code: 0,
+      stdout: "key            now    would be\nauto_failover  false  true\n",
+    });
+    const restore = await run("restore", "--dry_run", "--output=json");
+    expect(restore.code).toBe(0);
+    expect(JSON.parse(restore.stdout)).toMatchObject({ dryRun: true, wanted: null, leftBy: null });
+    const after = await run("confget", "auto_failover");
+    expect(after.stdout).toBe("key            value\nauto_failover  false\n");
+  });
+
   it("say which keys there are, and that a cluster is not there", async () => {
     const run = await withSandbox();
     const unknown = await run("confget", "auto_failovr");

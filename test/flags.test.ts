@@ -5,16 +5,25 @@ import { afterAll, describe, expect, it } from "vitest";
 import { OpsError } from "../src/errors.js";
 import { exitCodeOf, interruptedBy } from "../src/exit-codes.js";
 import type { RecoverDataFlags } from "../src/flags.js";
+import { nearest } from "../src/names.js";
 import { type Environment, readFlags } from "../src/shell/flag-parse.js";
 import {
   confGetSpecs,
   confSetSpecs,
+  inspectSpecs,
   recoverDataSpecs,
-  sandboxSpecs,
 } from "../src/shell/flag-specs.js";
-import { duration, durationText } from "../src/shell/flag-values.js";
+import { duration, durationText, pidList } from "../src/shell/flag-values.js";
 import { notesOn, readInvocation } from "../src/shell/invocation.js";
-import { nearest } from "../src/shell/nearest.js";
+import {
+  cancelOpSpecs,
+  deleteOpSpecs,
+  loadTableSpecs,
+  migrateSpecs,
+  replicaSpecs,
+  tableAliveSpecs,
+} from "../src/shell/replica-commands.js";
+import { sandboxSpecs } from "../src/shell/sandbox-specs.js";
 import type { SpecsFor } from "../src/shell/spec-makers.js";
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-flags-"));
@@ -65,12 +74,14 @@ describe("right command lines", () => {
       user: undefined,
       password: "",
       rpcTimeoutMs: 10_000,
+      nsConcurrency: 16,
       output: "table",
       logLevel: "info",
       logFile: undefined,
       noColor: false,
       db: undefined,
       concurrency: 32,
+      reportFile: undefined,
       loadsPerTablet: 3,
       opRetries: 3,
       opTimeoutMs: 600_000,
@@ -105,6 +116,67 @@ describe("right command lines", () => {
     expect(lineOf(argv).entry.name).toBe("recoverdata");
     expect(flagsOf(recoverDataSpecs, argv)).toEqual(recoverFlags([]));
   });
+
+  it("of inspect look once, and warn of a lag of 10000 entries", () => {
+    const look = { db: undefined, table: undefined, watchMs: undefined, maxLag: 10_000 };
+    expect(flagsOf(inspectSpecs, ["inspect", ...NEEDED])).toMatchObject(look);
+    const given = ["--db=d", "--table=t", "--watch=5", "--max_lag=0"];
+    expect(flagsOf(inspectSpecs, ["inspect", ...NEEDED, ...given])).toMatchObject({
+      db: "d",
+      table: "t",
+      watchMs: 5_000,
+      maxLag: 0,
+    });
+  });
+
+  it("of single replicas and ops name what they act on", () => {
+    const t1 = ["--table=t1", "--pid=0,2,5-7", ...NEEDED];
+    const at = [...t1, "--endpoint=h:1"];
+    const meant = { db: undefined, table: "t1", pid: [0, 2, 5, 6, 7], endpoint: "h:1" };
+    expect(flagsOf(replicaSpecs, ["addreplica", ...at])).toMatchObject(meant);
+    expect(flagsOf(migrateSpecs, ["migrate", ...t1, "--src=a:1", "--des=b:1"])).toMatchObject({
+      src: "a:1",
+      des: "b:1",
+      pid: [0, 2, 5, 6, 7],
+    });
+    expect(flagsOf(tableAliveSpecs, ["updatetablealive", ...at, "--alive=no"])).toMatchObject({
+      ...meant,
+      alive: false,
+      force: false,
+    });
+    expect(flagsOf(loadTableSpecs, ["loadtable", ...at])).toMatchObject({
+      ...meant,
+      leader: false,
+      follower: false,
+    });
+    const last = 2n ** 64n - 1n;
+    expect(flagsOf(cancelOpSpecs, ["cancelop", `--op_id=${last}`, ...NEEDED]).opId).toBe(last);
+    expect(flagsOf(deleteOpSpecs, ["deleteop", "--status=kFailed", ...NEEDED])).toMatchObject({
+      opId: undefined,
+      status: "failed",
+    });
+    const tooLarge = ["cancelop", `--op_id=${last + 1n}`, ...NEEDED];
+    expect(errorOf(() => flagsOf(cancelOpSpecs, tooLarge))).toContain("not the id of an op");
+  });
+
+  it.each([
+    ["0", [0]],
+    ["0,2,5-7", [0, 2, 5, 6, 7]],
+    ["7,5-6,6,0", [0, 5, 6, 7]],
+    ["3-3", [3]],
+    ["*", "all"],
+  ])("read the partitions %s", (text, pids) => {
+    expect(pidList(text, "--pid")).toEqual(pids);
+  });
+
+  it.each(["", ",", "1,", "a", "-1", "1-", "7-5", "1.5", "0x1", "1-2-3", "1000000", "*,1", "1 2"])(
+    "take no partitions from %j",
+    (text) => {
+      expect(errorOf(() => pidList(text, "--pid"))).toMatch(
+        /^--pid: ".*" is no partition \(write it like 3, 0,2,5-7 or '\*'\)$/,
+      );
+    },
+  );
 
   it("keep values as they are", () => {
     expect(recoverFlags(["--db=007"]).db).toBe("007");
@@ -265,7 +337,6 @@ describe("words and flags that do not belong", () => {
     { argv: ["--cmd=confgte"], error: 'unknown command "confgte": did you mean confget?' },
     { argv: ["xyzzy"], error: 'unknown command "xyzzy" (commands: recoverdata,' },
     { argv: ["\x1b[2J"], error: 'unknown command "\\x1b[2J"' },
-    { argv: ["scaleout"], error: "scaleout is a command of openmldb_ops.py that" },
     { argv: ["--cmd=inspect", "sandbox"], error: "two commands: --cmd=inspect and sandbox" },
     { argv: ["--cmd="], error: "--cmd: it needs a value" },
     { argv: ["--cmd=inspect", "--cmd=inspect"], error: "--cmd: given 2 times" },
@@ -281,9 +352,9 @@ describe("words and flags that do not belong", () => {
     { argv: ["inspect", "--__proto__=1"], error: "unknown flag" },
     {
       argv: ["inspect", "--concurrency=1"],
-      error: "--concurrency is a flag of recoverdata, not of inspect",
+      error: "--concurrency is a flag of recoverdata, recovertable",
     },
-    { argv: ["recoverdata", "--statfile=x"], error: "--statfile belongs to commands of" },
+    { argv: ["recoverdata", "--statfile=x"], error: "--statfile is a flag of pre-upgrade" },
   ])("$argv: $error", ({ argv, error }) => {
     expect(errorOf(() => readInvocation(argv))).toContain(error);
   });

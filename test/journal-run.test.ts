@@ -75,7 +75,6 @@ function recover(
   more: { method: Method; signal?: AbortSignal },
 ): Promise<RecoverResult> {
   const work = recoverData(cluster, {
-    db: undefined,
     limits: {
       concurrency: 32,
       loadsPerTablet: 3,

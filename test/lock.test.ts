@@ -56,6 +56,45 @@ describe("two runs", () => {
     expect(texts(heir)).toMatch(/run-victim.*its process is gone; waiting for ZooKeeper/);
   });
 
+  test("patience with the dead is none with whoever takes the lock after them", async () => {
+    const virtual = await brokenCluster();
+    const victim = await startTool(virtual, "victim");
+    await virtual.clock.run(takeLock(lockOptions(victim)), 1_000);
+    const heir = await startTool(virtual, "heir");
+    const isGone = (owner: { readonly runId: string }) => owner.runId === "run-victim";
+    const taking = takeLock({ ...lockOptions(heir), isGone });
+    taking.catch(() => undefined);
+    await virtual.pass(600);
+    await victim.endSession();
+    const quicker = await startTool(virtual, "quicker");
+    await virtual.clock.run(takeLock(lockOptions(quicker)), 1_000);
+    const began = virtual.clock.now();
+    await expect(virtual.clock.run(taking, HOUR)).rejects.toMatchObject({
+      code: "lock-held",
+      message: expect.stringContaining("run-quicker"),
+    });
+    expect(virtual.clock.now() - began).toBeLessThan(1_000);
+  });
+
+  test("with --wait_lock both are waited for, and no longer than it says", async () => {
+    const virtual = await brokenCluster();
+    const victim = await startTool(virtual, "victim");
+    await virtual.clock.run(takeLock(lockOptions(victim)), 1_000);
+    const heir = await startTool(virtual, "heir");
+    const isGone = (owner: { readonly runId: string }) => owner.runId === "run-victim";
+    const began = virtual.clock.now();
+    const taking = takeLock({ ...lockOptions(heir), waitMs: 20_000, isGone });
+    taking.catch(() => undefined);
+    await virtual.pass(600);
+    await victim.endSession();
+    const quicker = await startTool(virtual, "quicker");
+    await virtual.clock.run(takeLock(lockOptions(quicker)), 1_000);
+    await expect(virtual.clock.run(taking, HOUR)).rejects.toMatchObject({ code: "lock-held" });
+    const waited = virtual.clock.now() - began;
+    expect(waited).toBeGreaterThanOrEqual(20_000);
+    expect(waited).toBeLessThan(21_000);
+  });
+
   test("the second one is refused at once, naming the first; a live marker is left alone", async () => {
     const virtual = await brokenCluster();
     const first = await startTool(virtual, "first");
@@ -146,6 +185,20 @@ describe("a session that is lost in the middle", () => {
     expect(virtual.model.healthy()).toEqual([]);
     // Each attempt switches it off, and the last one on: it is never on in between.
     expect(tool.changes.filter((one) => one.method === "ConfSet")).toHaveLength(3);
+    expectAllBack(virtual);
+  });
+
+  test("and nobody can be asked when it looks afresh: the value is put back all the same", async () => {
+    const virtual = await brokenCluster();
+    const tool = await startTool(virtual, "unlucky");
+    const run = tool.recover();
+    run.catch(() => undefined);
+    await untilWorking(virtual, tool);
+    for (const name of virtual.model.nameservers.keys()) virtual.model.kill(name);
+    await tool.endSession();
+    await virtual.pass(45_000);
+    virtual.model.restart("n1:6527");
+    await expect(virtual.clock.run(run, HOUR)).rejects.toThrow();
     expectAllBack(virtual);
   });
 

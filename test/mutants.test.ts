@@ -1,6 +1,8 @@
 import { afterEach, expect, test, vi } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
+import type { PartitionId } from "../src/model/cluster-state.js";
 import type { PartitionView } from "../src/model/partition-view.js";
+import type { Lane, Step } from "../src/model/plan.js";
 import type { Decision } from "../src/recovery/decide-leader.js";
 import type { Guard } from "../src/recovery/guard.js";
 import type { Method } from "../src/recovery/method.js";
@@ -135,7 +137,78 @@ const MUTANTS: readonly Mutant[] = [
     module: "decide-leader",
     replace: (real) => ({ ...real, decideLeader: shortest, isSuspect: () => true }),
   },
+  {
+    name: "no step looks again whether the plan still fits",
+    method: "direct",
+    caughtBy: ["one-leader-made", "one-writer"],
+    module: "recheck",
+    replace: (real) => ({
+      ...real,
+      outdated: () => undefined,
+      otherLeader: async () => undefined,
+      serves: () => true,
+    }),
+  },
+  {
+    name: "whoever is flagged leader is loaded as leader and marked alive",
+    method: "direct",
+    caughtBy: ["one-writer"],
+    spoil: (cluster) => ({
+      ...cluster,
+      loadTable: (endpoint, request) => cluster.loadTable(endpoint, { ...request, role: "leader" }),
+      changeRole: async (endpoint, request) => {
+        if (request.role === "leader") await cluster.changeRole(endpoint, request);
+      },
+      setPartitionFlags: (id) => markLeadersAlive(cluster, id),
+    }),
+  },
+  {
+    name: "a load that fails is waited for without end",
+    method: "direct",
+    caughtBy: ["bounded"],
+    spoil: (cluster) => ({
+      ...cluster,
+      loadTable: (endpoint, request) =>
+        cluster.loadTable(endpoint, request).catch(() => new Promise<never>(() => undefined)),
+    }),
+  },
+  {
+    name: "a run that is told to stop waits for its calls",
+    method: "direct",
+    caughtBy: ["stops-in-time"],
+    module: "until-aborted",
+    replace: (real) => ({ ...real, untilAborted: (work: Promise<unknown>) => work }),
+  },
+  {
+    name: "followers are left to others",
+    method: "direct",
+    caughtBy: ["converges"],
+    module: "plan-direct",
+    replace: (real) => ({
+      ...real,
+      planDirect: (...args: readonly unknown[]) => {
+        const lane = (real["planDirect"] as (...all: readonly unknown[]) => Lane)(...args);
+        const isKept = ({ kind }: Step) => kind !== "feed" && kind !== "recover-table";
+        return { ...lane, steps: lane.steps.filter(isKept) };
+      },
+    }),
+  },
+  {
+    name: "a plan is executed on whatever cluster there is",
+    method: "direct",
+    caughtBy: ["plan-kept"],
+    module: "plan-apply",
+    replace: (real) => ({ ...real, checkPlan: () => undefined }),
+  },
 ];
+
+async function markLeadersAlive(cluster: Cluster, id: PartitionId): Promise<void> {
+  const [table] = await cluster.showTable(id);
+  const part = table?.partitions.find((one) => one.pid === id.pid);
+  for (const { endpoint, isLeader } of part?.replicas ?? []) {
+    if (isLeader) await cluster.updateTableAlive({ ...id, endpoint }, true);
+  }
+}
 
 function lastFlagged(view: PartitionView): Decision {
   const loaded = view.replicas.filter((one) => one.report !== undefined);

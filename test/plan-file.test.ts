@@ -57,20 +57,28 @@ const round: fc.Arbitrary<PlannedRound> = fc.record({
   blocked: perhaps(problem),
 }) as fc.Arbitrary<PlannedRound>;
 
-const plannedPartition: fc.Arbitrary<PlannedPartition> = fc.record({
-  id: fc.record({ db: text, table: text, tid: fc.nat(), pid: fc.nat() }),
-  facts: fc.dictionary(
-    text.filter((key) => key !== "__proto__"),
-    text,
-    { noNullPrototype: true, maxKeys: 5 },
-  ),
-  problems: fc.array(problem, { maxLength: 3 }),
-  rounds: fc.tuple(round, fc.array(round, { maxLength: 2 })).map(([one, more]) => [one, ...more]),
-}) as fc.Arbitrary<PlannedPartition>;
+const plannedPartition: fc.Arbitrary<PlannedPartition> = (
+  fc.record({
+    id: fc.record({ db: text, table: text, tid: fc.nat(), pid: fc.nat() }),
+    facts: fc.dictionary(
+      text.filter((key) => key !== "__proto__"),
+      text,
+      { noNullPrototype: true, maxKeys: 5 },
+    ),
+    problems: fc.array(problem, { maxLength: 3 }),
+    rounds: fc.tuple(round, fc.array(round, { maxLength: 2 })).map(([one, more]) => [one, ...more]),
+  }) as unknown as fc.Arbitrary<PlannedPartition>
+).map((one) => ({ ...one, first: one.rounds[0] }));
 
 const plan: fc.Arbitrary<RecoveryPlan> = fc.record({
   method: fc.constantFrom("direct" as const, "documented" as const),
-  db: perhaps(text),
+  only: fc.record({
+    db: perhaps(text),
+    table: perhaps(text),
+    pids: perhaps(fc.array(fc.nat(), { maxLength: 3 })),
+    endpoint: perhaps(text),
+    isForced: fc.boolean(),
+  }),
   accept: fc.array(fc.tuple(text, endpoint), { maxLength: 2 }).map((pairs) => new Map(pairs)),
   madeAt: text,
   basis: fc.record({
@@ -232,7 +240,7 @@ describe("the facts that steps rely on", () => {
 /** The plan of a virtual cluster as it is now. */
 async function planOf(virtual: VirtualCluster): Promise<RecoveryPlan> {
   const signal = new AbortController().signal;
-  return (await virtual.clock.run(look(virtual.cluster, { db: undefined, signal }), 60_000)).plan;
+  return (await virtual.clock.run(look(virtual.cluster, { signal }), 60_000)).plan;
 }
 
 /** A cluster with one table of two partitions, killed and restarted. */
@@ -323,6 +331,12 @@ describe("planning and applying", () => {
     const evidence = partition(`
       a leader,alive   10 follower,normal,4
       b follower,alive 10 follower,normal,10`);
+    const first = {
+      leader: undefined,
+      steps: planDirect(foreseen).steps.map((one) => ({ ...one, expects: "" })),
+      notes: [],
+      blocked: undefined,
+    };
     const made: RecoveryPlan = {
       ...(fc.sample(plan, { numRuns: 1, seed: 1 })[0] as RecoveryPlan),
       partitions: [
@@ -330,15 +344,8 @@ describe("planning and applying", () => {
           id: foreseen.id,
           facts: factsOf(foreseen),
           problems: [],
-          rounds: [
-            {
-              leader: undefined,
-              steps: planDirect(foreseen).steps.map((one) => ({ ...one, expects: "" })),
-              notes: [],
-              blocked: undefined,
-            },
-            { leader: "a", steps: [], notes: [], blocked: undefined },
-          ],
+          first,
+          rounds: [first, { leader: "a", steps: [], notes: [], blocked: undefined }],
         },
       ],
     };

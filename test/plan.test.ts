@@ -186,7 +186,7 @@ describe("plan", () => {
     expect(steps(busy)).toEqual(["wait-ops *"]);
   });
 
-  test("marks of a table on an endpoint share one call only where all its replicas there are affected", () => {
+  test("marks of a table on an endpoint share one call only where all its replicas there are affected", async () => {
     const view = partition("a leader,alive 4 -\n b follower,alive 4 -");
     const lane = planPartition(view);
     const second = { ...lane, id: { ...lane.id, pid: 1 } };
@@ -200,11 +200,13 @@ describe("plan", () => {
       compressType: "kNoCompress",
     };
     const partitions = [0, 1].map((pid) => ({ pid, replicas, terms: [] }));
-    expect(batchMarks([lane, second], [{ ...table, partitions }])).toEqual([
+    expect(await batchMarks([lane, second], [{ ...table, partitions }])).toEqual([
       { db: "db1", table: "t1", endpoint: "a", pid: undefined },
       { db: "db1", table: "t1", endpoint: "b", pid: undefined },
     ]);
-    expect(batchMarks([lane], [{ ...table, partitions }]).map((mark) => mark.pid)).toEqual([0, 0]);
+    expect((await batchMarks([lane], [{ ...table, partitions }])).map((mark) => mark.pid)).toEqual([
+      0, 0,
+    ]);
   });
 });
 

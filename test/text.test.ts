@@ -1,6 +1,7 @@
+import { execFileSync } from "node:child_process";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { allowsColor, jsonText, paint, safe, table, textWidth } from "../src/text.js";
+import { describe, expect, it, test } from "vitest";
+import { allowsColor, jsonText, paint, safe, shellWord, table, textWidth } from "../src/text.js";
 
 /** What no line may hold: checked here with ranges of its own, not with the code's pattern. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
@@ -127,4 +128,21 @@ describe("colours", () => {
     expect(paint("x", "good", false)).toBe("x");
     expect(paint("x", "good", true)).toBe("\x1b[32mx\x1b[0m");
   });
+});
+
+describe("a word of a command that is shown", () => {
+  const ODD = "x'\"\n\x1b[2J\u202e,\t é数据 $(id) \\ `";
+
+  test.each(["db1", "--table=a b", "it's", ODD, `--table=${ODD}`, "$HOME", ""])(
+    "%j comes back from a shell as it was, and can be shown",
+    (word) => {
+      const shown = shellWord(word);
+      expect(safe(shown)).toBe(shown);
+      const back = execFileSync("bash", ["-c", `printf %s ${shown}`], {
+        encoding: "utf8",
+        env: { ...process.env, LC_ALL: "C.UTF-8" },
+      });
+      expect(back).toBe(word);
+    },
+  );
 });

@@ -158,7 +158,6 @@ function recover(parts: RunParts): Promise<RecoverResult> {
   let earlier: RecoverEarlier;
   return withRun(parts, async (attempt) => {
     const ended = await recoverData(attempt.cluster, {
-      db: undefined,
       limits: LIMITS,
       signal: attempt.signal,
       onEvent: parts.onEvent,

@@ -1,6 +1,7 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { createCluster } from "../../src/cluster/connect.js";
 import type { RunEvent } from "../../src/model/outcome.js";
+import { createSeenStore } from "../../src/protection/seen-store.js";
 import {
   type RecoverOptions,
   type RecoverResult,
@@ -81,11 +82,16 @@ export async function startVirtualCluster(
     recover: (more = {}) =>
       clock.run(
         recoverData(cluster, {
-          db: undefined,
           limits: LIMITS,
           signal: new AbortController().signal,
           onEvent: (event) => events.push(event),
           rerun: "openmldb-ops --cmd=recoverdata",
+          seen: createSeenStore({
+            zk: treeZooKeeper(tree),
+            clock,
+            rootPath: "/openmldb",
+            onEvent: (event) => events.push(event),
+          }),
           ...more,
         }),
         7_200_000,

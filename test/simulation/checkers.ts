@@ -34,6 +34,7 @@ export const CHECKERS = [
   "converges",
   "same-entries",
   "nothing-left-to-do",
+  "plan-kept",
 ] as const;
 
 /** One of {@link CHECKERS}. */
@@ -92,6 +93,16 @@ export class Checks {
       const acknowledged = surviving(of.part, model.ledger.of(of.id));
       this.#precious.set(of.name, intersect(acknowledged, heldOf(model, of)));
     }
+  }
+
+  /**
+   * The operator gives up whatever `endpoint` does not hold of a partition, and nothing else: what
+   * it holds must stay.
+   */
+  accept(of: Part, endpoint: string): void {
+    const { model } = this.#world;
+    const own = dirAt(model, of, endpoint)?.runs ?? [];
+    this.#precious.set(of.name, intersect(this.#precious.get(of.name) ?? [], own));
   }
 
   /** No acknowledged row that a disk held is gone from all of them. */
@@ -172,7 +183,7 @@ export class Checks {
       );
       const more = subtract(surviving(of.part, its), own);
       if (more.length === 0) continue;
-      if (!isAnswering(this.#world, meta.endpoint)) {
+      if (!isAnswering(this.#world, meta.endpoint) && ledLast(of, endpoint)) {
         this.unknowable.add(of.name);
         this.#world.note(
           `${of.name}: ${meta.endpoint}, out of reach, has more than the new leader`,
@@ -181,8 +192,10 @@ export class Checks {
       }
       if (this.unknowable.has(of.name)) continue;
       const what = `${of.name}: ${mutation.method} makes ${endpoint} leader, and ${rowCount(more)} acknowledged rows are on ${meta.endpoint} only`;
-      if (this.isDocumented) this.#world.note(`documented way: ${what}`);
-      else this.complain("best-log-leads", what);
+      if (this.isDocumented) {
+        this.#world.note(`documented way: ${what}`);
+        this.#forkedBefore.add(of.name);
+      } else this.complain("best-log-leads", what);
     }
   }
 
@@ -200,6 +213,21 @@ export class Checks {
       if (line.includes("other entries")) this.spoiled.add(line.slice(0, line.indexOf(": ")));
     }
     this.noteHoles();
+  }
+
+  /**
+   * Logs on disks that lack rows of the surviving history in their middle: an election gave away
+   * what they hold there, and auto_failover's own ops fed them on from their end.
+   */
+  noteSpoiledDisks(): void {
+    const { model } = this.#world;
+    for (const of of partsOf(model)) {
+      const isSpoiled = of.part.partitionMeta.some(({ endpoint }) => {
+        const kept = surviving(of.part, dirAt(model, of, endpoint)?.runs ?? []);
+        return BigInt(rowCount(kept)) < lastOffset(kept);
+      });
+      if (isSpoiled) this.spoiled.add(`${of.table.db}.${of.table.name}/${of.part.pid}`);
+    }
   }
 
   /**
@@ -271,6 +299,14 @@ export class Checks {
       this.complain("healthy-untouched", `${of.name} at ${endpoint}: ${describe(mutation)}`);
     }
   }
+}
+
+/** Whether the record says that this replica, and no other, led last: it has acknowledged every row. */
+function ledLast(of: Part, endpoint: string): boolean {
+  const flagged = of.part.partitionMeta.filter((meta) => meta.isLeader);
+  const alive = flagged.filter((meta) => meta.isAlive);
+  const entitled = alive.length > 0 ? alive : flagged;
+  return entitled.length === 1 && entitled[0]?.endpoint === endpoint;
 }
 
 /** Whether a tablet answers, so that what its disk holds can be found out. */

@@ -1,7 +1,11 @@
+import { TaskType } from "../../src/gen/openmldb/api_pb.js";
+import { encode, opsPath, type RunOwner } from "../../src/protection/owner.js";
+import type { QueuedOp } from "../../src/sandbox/ops.js";
 import type { Random } from "../../src/sandbox/random.js";
+import { treeZooKeeper } from "../../src/sandbox/znode-tree.js";
 import { write } from "./history.js";
 import { pick, type Shape, spread, streamOf } from "./shape.js";
-import type { Mutation, World } from "./world.js";
+import { type Mutation, TOOL_SESSION_MS, type World } from "./world.js";
 
 /** Something that goes wrong during a recovery. */
 interface Fault {
@@ -26,6 +30,10 @@ export interface Stop {
 export interface FaultPlan {
   readonly faults: readonly Fault[];
   readonly stop: Stop | undefined;
+  /** Whether the run was told to switch auto_failover off again (`--keep_off`). */
+  readonly keepsOff: boolean;
+  /** Before which step that makes a leader somebody else makes one; undefined: nobody does. */
+  readonly leaderByHand: number | undefined;
 }
 
 const KINDS = [
@@ -44,6 +52,10 @@ const KINDS = [
   "fail-load",
   "slow-load",
   "zookeeper-down",
+  "session-lost",
+  "lock-stolen",
+  "switched-on",
+  "kill-sending-tablet",
   "client-writes",
   "client-writes",
 ] as const;
@@ -80,6 +92,8 @@ export function faultPlans(shape: Shape): FaultPlan[] {
   return Array.from({ length: runs }, () => ({
     faults: Array.from({ length: pick(random, [0, 1, 2, 3, 5]) }, () => fault(random)),
     stop: random.chance(0.4) ? stop(random) : undefined,
+    keepsOff: random.chance(0.3),
+    leaderByHand: random.chance(0.25) ? 1 + random.below(3) : undefined,
   }));
 }
 
@@ -116,6 +130,8 @@ export interface FaultListener {
   beforeDamage(): void;
   /** Just after a fault that took rows off a disk, or brought new ones. */
   afterDamage(): void;
+  /** Somebody else switched auto_failover on. */
+  onSwitchedOn(): void;
   /** For the statistics: what struck, and during which call or at which time. */
   onFault(kind: string, during: string): void;
 }
@@ -129,7 +145,7 @@ export function armFaults(
   let isOver = false;
   const strike = (one: Fault, mutation: Mutation | undefined) => {
     if (isOver) return;
-    const what = apply(world, one, { away, mutation, listener });
+    const what = apply(world, one, { away, mutation, listener, isOver: () => isOver });
     if (what === undefined) return;
     world.note(`fault: ${what}`);
     listener.onFault(one.kind, mutation?.method ?? "any moment");
@@ -169,6 +185,7 @@ interface Scene {
   readonly away: readonly string[];
   readonly mutation: Mutation | undefined;
   readonly listener: FaultListener;
+  readonly isOver: () => boolean;
 }
 
 /** @returns What was done; undefined if there was nothing to do it to. */
@@ -215,11 +232,78 @@ function apply(world: World, one: Fault, scene: Scene): string | undefined {
         world.isZooKeeperDown = false;
       });
       return `ZooKeeper is down for ${one.forMs} ms`;
+    case "session-lost":
+    case "lock-stolen":
+    case "switched-on":
+    case "kill-sending-tablet":
+      return meddle(world, one, scene);
     default:
       write(world, dice, 30);
       scene.listener.afterDamage();
       return "clients write";
   }
+}
+
+/** What others do to the tool, or to the op that it waits for. */
+function meddle(world: World, one: Fault, scene: Scene): string | undefined {
+  const { model, tool } = world;
+  if (one.kind === "kill-sending-tablet") {
+    killSender(world, one, scene, SEND_PATIENCE_MS);
+    return undefined;
+  }
+  if (one.kind === "switched-on") {
+    if (model.leader === undefined || model.leader.autoFailover) return undefined;
+    model.leader.setAutoFailover(true);
+    scene.listener.onSwitchedOn();
+    return "somebody else switches auto_failover on";
+  }
+  if (tool === undefined || world.isZooKeeperDown) return undefined;
+  tool.loseSession();
+  if (one.kind === "session-lost") return "the tool's session expires";
+  return stealLock(world, one.forMs) ? "somebody else gets the lock" : "the tool's session expires";
+}
+
+/** Another run takes the lock in the moment in which it is free, and ends some time later. */
+function stealLock(world: World, forMs: number): boolean {
+  const thief = treeZooKeeper(world.tree);
+  const path = opsPath(world.model.root, "lock");
+  if (world.tree.get(path) !== undefined) return false;
+  const owner: RunOwner = {
+    runId: "run-thief",
+    host: "machine-0.invalid",
+    pid: 4711,
+    user: "somebody",
+    command: "openmldb-ops --cmd=recoverdata",
+    time: "2023-11-14T22:13:20.000Z",
+  };
+  void thief.create(path, encode(owner, { sessionTimeoutMs: TOOL_SESSION_MS }), "ephemeral");
+  world.clock.setTimer(forMs, () => void thief.close());
+  return true;
+}
+
+/** How long a snapshot may take to be sent, so that its sender or receiver can be killed. */
+const SEND_PATIENCE_MS = 60_000;
+const SEND_POLL_MS = 20;
+
+/** Kills who sends a snapshot, or who gets it, as soon as an op sends one. */
+function killSender(world: World, one: Fault, scene: Scene, leftMs: number): void {
+  const { model, clock } = world;
+  if (scene.isOver()) return;
+  const isSending = ({ tasks: [task], step }: QueuedOp) =>
+    task?.type === TaskType.kSendSnapshot && step !== "failed";
+  const op = model.leader?.ops.list().find(isSending);
+  if (op === undefined) {
+    const again = () => killSender(world, one, scene, leftMs - SEND_POLL_MS);
+    if (leftMs > 0) clock.setTimer(SEND_POLL_MS, again);
+    return;
+  }
+  const [task] = op.tasks;
+  const sender = task !== undefined && "endpoint" in task ? task.endpoint : undefined;
+  const name = one.dice < 0.5 ? sender : op.data.endpoint;
+  const what = hit(world, name, { ...one, kind: "kill-tablet" });
+  if (what === undefined) return;
+  world.note(`fault: while a snapshot is sent, ${what}`);
+  scene.listener.onFault(one.kind, "kSendSnapshot");
 }
 
 function hit(world: World, name: string | undefined, one: Fault): string | undefined {

@@ -28,10 +28,11 @@ export function spread(random: Random, min: number, max: number): number {
   return Math.round(min * (max / min) ** random.next());
 }
 
+const SALTS = { shape: 1, history: 2, outage: 3, faults: 4, end: 5 };
+
 /** Numbers of their own for each part of a simulation, so that a change of one leaves the others. */
-export function streamOf(seed: number, part: "shape" | "history" | "outage" | "faults"): Random {
-  const salt = { shape: 1, history: 2, outage: 3, faults: 4 }[part];
-  return seededRandom(Math.imul(seed, 2_654_435_761) + salt * 40_503);
+export function streamOf(seed: number, part: keyof typeof SALTS): Random {
+  return seededRandom(Math.imul(seed, 2_654_435_761) + SALTS[part] * 40_503);
 }
 
 /** The cluster that a seed stands for. */

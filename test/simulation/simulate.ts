@@ -1,13 +1,26 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { messageOf } from "../../src/errors.js";
+import { partitionName } from "../../src/model/partition-view.js";
+import { opsPath } from "../../src/protection/owner.js";
 import type { Method } from "../../src/recovery/method.js";
+import type { Random } from "../../src/sandbox/random.js";
 import { Checks, type Violation } from "./checkers.js";
 import { armFaults, type FaultPlan, faultPlans, heal, revive } from "./faults.js";
 import { live } from "./history.js";
+import { leaderByHand } from "./meddle.js";
 import { type Outage, strike } from "./outage.js";
-import { shapeOf } from "./shape.js";
+import { findPart } from "./partitions.js";
+import { meddleWith, savedPlanOf } from "./saved-plan.js";
+import { pick, shapeOf, streamOf } from "./shape.js";
 import { pictureOf, type Stats, situationsOf } from "./stats.js";
-import { autoFailoverOf, endingOf, notRestoredOf, type RunResult, runTool } from "./tool-run.js";
+import {
+  autoFailoverOf,
+  codeOfEnd,
+  endingOf,
+  notRestoredOf,
+  type RunResult,
+  runTool,
+} from "./tool-run.js";
 import { judgeEnd } from "./verdict.js";
 import {
   diaryOf,
@@ -18,6 +31,8 @@ import {
   type World,
 } from "./world.js";
 
+/** How a run tells that the value is not back, and is the business of another run. */
+const LEFT = /^auto_failover (is left to it|could not be put back)|an earlier run may have left/;
 /** A stopped run has this long to put auto_failover back and leave. */
 const STOP_LIMIT_MS = 5_000;
 /** Runs that may be needed once everything works again. */
@@ -54,7 +69,7 @@ export async function simulate(
   const shape = shapeOf(seed);
   const world = await startWorld(shape);
   const checks = new Checks(world, options.method === "documented");
-  const play = new Play(world, checks, options);
+  const play = new Play(seed, world, checks, options);
   try {
     world.note(
       `shape: ${JSON.stringify({ ...shape, options: String(shape.options.autoFailover) })}`,
@@ -79,6 +94,7 @@ export async function simulate(
 
 /** One seed being played. */
 class Play {
+  readonly #seed: number;
   readonly #world: World;
   readonly #checks: Checks;
   readonly #options: SimulationOptions;
@@ -86,8 +102,11 @@ class Play {
   #autoFailover = false;
   /** A run was killed, or told that it could not restore the value: the next one has to. */
   #isOwed = false;
+  /** The run left the value to another one, which had the lock by then. */
+  #isLeftToOthers = false;
 
-  constructor(world: World, checks: Checks, options: SimulationOptions) {
+  constructor(seed: number, world: World, checks: Checks, options: SimulationOptions) {
+    this.#seed = seed;
     this.#world = world;
     this.#checks = checks;
     this.#options = options;
@@ -99,6 +118,7 @@ class Play {
     this.#autoFailover = autoFailoverOf(world);
     this.#checks.noteForks();
     this.#checks.noteHoles();
+    this.#checks.noteSpoiledDisks();
     this.#checks.value();
     world.clock.onTimer = () => this.#checks.afterEvent();
     for (const line of pictureOf(world)) world.note(line);
@@ -117,6 +137,9 @@ class Play {
       listener: {
         beforeDamage: () => checks.checkRows(),
         afterDamage: () => checks.value(),
+        onSwitchedOn: () => {
+          this.#autoFailover = true;
+        },
         onFault: (kind, during) => {
           this.#options.stats?.add("faults", `${kind} at ${during}`);
         },
@@ -153,7 +176,11 @@ class Play {
         else tool.kill();
       });
     }
-    const result = await this.#run(tool, stop.signal);
+    const keepsOff = plan.keepsOff && this.#autoFailover;
+    const onEvent = leaderByHand(world, plan.leaderByHand, (what) => {
+      this.#options.stats?.add("faults", what);
+    });
+    const result = await this.#run(tool, { signal: stop.signal, keepsOff, onEvent });
     driver.end();
     if (abortedAt !== undefined && world.clock.now() - abortedAt > STOP_LIMIT_MS) {
       checks.complain("stops-in-time", `left ${world.clock.now() - abortedAt} ms after the signal`);
@@ -162,12 +189,17 @@ class Play {
     this.#afterRun(result);
   }
 
-  #run(tool: ToolProcess, signal?: AbortSignal): Promise<RunResult> {
+  #run(tool: ToolProcess, options: Parameters<typeof runTool>[2] = {}): Promise<RunResult> {
+    this.#isLeftToOthers = false;
     return runTool(this.#world, tool, {
-      signal,
+      ...options,
       method: this.#options.method,
       spoil: this.#options.spoil,
       onEvent: (event) => {
+        options.onEvent?.(event);
+        if (event.kind === "warning" && LEFT.test(event.text)) {
+          this.#isLeftToOthers = true;
+        }
         if (event.kind === "step-ended") this.#checks.checkRows();
       },
     });
@@ -178,7 +210,12 @@ class Play {
     this.#checks.checkRows();
     this.#checks.checkHistories();
     const isReport = result !== undefined && !("thrown" in result);
-    if (result === undefined || (isReport && notRestoredOf(result) !== undefined)) {
+    // Whoever has the lock now has the marker too, and with it the duty.
+    if (
+      result === undefined ||
+      this.#isLeftToOthers ||
+      (isReport && notRestoredOf(result) !== undefined)
+    ) {
       this.#isOwed = true;
     } else if (isReport) {
       this.#isOwed = false;
@@ -201,6 +238,23 @@ class Play {
     checks.checkRows();
     checks.value();
     checks.noteSpoiled();
+    const random = streamOf(this.#seed, "end");
+    if (random.chance(0.3)) await this.#planAndApply(random);
+    let result = await this.#untilSettled();
+    const accept = this.#decide(result, random);
+    if (accept.size > 0) result = await this.#untilSettled(accept);
+    if (this.#isOwed) checks.complain("auto-failover-kept", "nobody put it back in the end");
+    if (world.tree.get(opsPath(world.model.root, "auto_failover")) !== undefined) {
+      checks.complain("auto-failover-kept", "the marker is left in the end");
+    }
+    judgeEnd(world, checks, result, this.#options.stats);
+    if (world.model.healthy().length === 0) await this.#oneMore();
+  }
+
+  /** Runs again until everything is well, or nothing more is tried. */
+  async #untilSettled(accept?: ReadonlyMap<string, string>): Promise<RunResult> {
+    const world = this.#world;
+    const checks = this.#checks;
     let result: RunResult;
     for (let run = 1; run <= FINAL_RUNS_MAX; run += 1) {
       let mutations = 0;
@@ -211,7 +265,7 @@ class Play {
         return "go";
       };
       const tool = await world.open({ watcher: { before } });
-      result = await this.#run(tool);
+      result = await this.#run(tool, { accept });
       this.#afterRun(result);
       if (result !== undefined && !("thrown" in result) && notRestoredOf(result) !== undefined) {
         checks.complain("auto-failover-kept", String(notRestoredOf(result)));
@@ -219,9 +273,51 @@ class Play {
       if (world.model.healthy().length === 0 || mutations === 0) break;
       await world.clock.advance(30_000);
     }
-    if (this.#isOwed) checks.complain("auto-failover-kept", "nobody put it back in the end");
-    judgeEnd(world, checks, result, this.#options.stats);
-    if (world.model.healthy().length === 0) await this.#oneMore();
+    return result;
+  }
+
+  /** What the operator decides of what a run left to be decided: who leads there, by partition. */
+  #decide(result: RunResult, random: Random): Map<string, string> {
+    const accept = new Map<string, string>();
+    if (result === undefined || !("report" in result)) return accept;
+    for (const { id, failure } of result.report.partitions) {
+      const { decision } = failure ?? {};
+      const of = findPart(this.#world.model, id);
+      if (decision?.candidate === undefined || of === undefined) continue;
+      const isAccepted = random.chance(0.6);
+      this.#options.stats?.add("decisions", `${decision.code}${isAccepted ? ", accepted" : ""}`);
+      if (!isAccepted) continue;
+      const others = of.part.partitionMeta.map((meta) => meta.endpoint);
+      const leader = random.chance(0.8) ? decision.candidate : pick(random, others);
+      this.#world.note(`the operator lets ${leader} lead ${of.name}`);
+      this.#checks.accept(of, leader);
+      accept.set(partitionName(id), leader);
+    }
+    return accept;
+  }
+
+  /** A plan is made and saved; sometimes the cluster is another one when it is applied. */
+  async #planAndApply(random: Random): Promise<void> {
+    const world = this.#world;
+    const planned = await savedPlanOf(world, this.#options.method);
+    const undo = random.chance(0.5) ? meddleWith(world, planned) : undefined;
+    const before = (mutation: Mutation): Fate => {
+      this.#checks.checkRows();
+      this.#checks.beforeMutation(mutation);
+      // What a dead run left of auto_failover is put back all the same.
+      if (undo !== undefined && mutation.method !== "ConfSet") {
+        this.#checks.complain("plan-kept", `${mutation.method}, although the plan does not fit`);
+      }
+      return "go";
+    };
+    const result = await this.#run(await world.open({ watcher: { before } }), { planned });
+    const ending = `${undo === undefined ? "" : "meddled with, "}${endingOf(result, false)}`;
+    this.#options.stats?.add("plans", ending);
+    if (undo !== undefined && codeOfEnd(result) !== "plan-stale") {
+      this.#checks.complain("plan-kept", `a plan that does not fit any more: ${ending}`);
+    }
+    undo?.();
+    this.#afterRun(result);
   }
 
   /** On a healthy cluster nothing is changed. */

@@ -3,8 +3,10 @@ import { messageOf } from "../../src/errors.js";
 import type { OnEvent, RunEvent } from "../../src/model/outcome.js";
 import { partitionName } from "../../src/model/partition-view.js";
 import type { RunOwner } from "../../src/protection/owner.js";
+import { createSeenStore } from "../../src/protection/seen-store.js";
 import { withRun } from "../../src/protection/with-run.js";
 import type { Method } from "../../src/recovery/method.js";
+import type { RecoveryPlan } from "../../src/recovery/plan-recovery.js";
 import { type Progress, type RecoverResult, recoverData } from "../../src/recovery/recover-data.js";
 import type { Limits } from "../../src/recovery/step-context.js";
 import { znodeText } from "../../src/sandbox/table-store.js";
@@ -33,13 +35,18 @@ export async function runTool(
   tool: ToolProcess,
   options: {
     readonly method?: Method | undefined;
+    /** Who shall lead where something may be given up, by `partitionName`. */
+    readonly accept?: ReadonlyMap<string, string> | undefined;
+    /** A saved plan to execute. */
+    readonly planned?: RecoveryPlan | undefined;
+    readonly keepsOff?: boolean | undefined;
     readonly signal?: AbortSignal | undefined;
     readonly onEvent?: OnEvent;
     /** Makes the tool misbehave, to see whether that is noticed. */
     readonly spoil?: ((cluster: Cluster) => Cluster) | undefined;
   } = {},
 ): Promise<RunResult> {
-  const { method, signal = new AbortController().signal } = options;
+  const { method, accept, planned, signal = new AbortController().signal } = options;
   world.note("tool: a run begins");
   const killed = (async () => {
     while (!tool.isKilled()) await world.clock.sleep(500);
@@ -49,14 +56,15 @@ export async function runTool(
     world.note(`tool: ${eventText(event)}`);
     options.onEvent?.(event);
   };
+  const rootPath = world.model.root;
   const parts = {
     cluster: options.spoil?.(tool.cluster) ?? tool.cluster,
     zk: tool.zk,
-    rootPath: world.model.root,
+    rootPath,
     owner: ownerOf(tool),
     sessionTimeoutMs: TOOL_SESSION_MS,
     waitLockMs: LOCK_WAIT_MS,
-    keepsOff: false,
+    keepsOff: options.keepsOff ?? false,
     signal,
     stopSignal: signal,
     onEvent,
@@ -64,14 +72,16 @@ export async function runTool(
   let earlier: Progress | undefined;
   const work = withRun(parts, async (attempt) => {
     const ended = await recoverData(attempt.cluster, {
-      db: undefined,
       limits: LIMITS,
       signal: attempt.signal,
       onEvent,
       rerun: "openmldb-ops --cmd=recoverdata",
       method,
+      accept,
+      planned,
       createGuard: (observed) => attempt.createGuard(observed),
       earlier,
+      seen: createSeenStore({ zk: tool.zk, clock: tool.cluster.clock, rootPath, onEvent }),
     });
     if ("error" in ended) earlier = ended.progress;
     return ended;
@@ -92,6 +102,12 @@ function ownerOf({ id: run }: ToolProcess): RunOwner {
     command: "openmldb-ops --cmd=recoverdata",
     time: "2023-11-14T22:13:20.000Z",
   };
+}
+
+/** The code of the error with which a run ended early, or before it began; undefined with a report. */
+export function codeOfEnd(result: RunResult): string | undefined {
+  if (result === undefined || "report" in result) return undefined;
+  return codeOf("thrown" in result ? result.thrown : result.error);
 }
 
 /** Why auto_failover could not be put back; undefined if it was. */

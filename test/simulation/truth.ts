@@ -1,7 +1,7 @@
 import type { PartitionResult } from "../../src/model/report.js";
 import { isServing } from "../../src/sandbox/replica.js";
 import { lastOffset } from "../../src/sandbox/runs.js";
-import { acceptsWrites, dirAt, loadedAt, type Part, surviving } from "./partitions.js";
+import { acceptsWrites, dirAt, heldOf, loadedAt, type Part, surviving } from "./partitions.js";
 import type { World } from "./world.js";
 
 /**
@@ -16,6 +16,9 @@ export function trueCauses(world: World, of: Part): string[] {
     !model.process(endpoint).isAnswering || model.leader?.isHealthy(endpoint) !== true;
   const away = metas.filter((meta) => isAway(meta.endpoint)).map((meta) => meta.endpoint);
   if (away.length > 0) causes.push(`tablet-away ${away.join()}`);
+  // What was acknowledged and is on no disk any more: nobody but a person can let go of it.
+  const held = lastOffset(surviving(of.part, heldOf(model, of)));
+  if (lastOffset(surviving(of.part, model.ledger.of(of.id))) > held) causes.push("rows-gone");
   const serving = metas.find((meta) => acceptsWrites(model, of, meta));
   if (serving !== undefined) {
     const own = lastOffset(dirAt(model, of, serving.endpoint)?.runs ?? []);

@@ -76,9 +76,11 @@ function judgeRest(
   const causes = trueCauses(world, of);
   const isServing = of.part.partitionMeta.some((meta) => acceptsWrites(world.model, of, meta));
   const away = causes.filter((one) => /^(tablet-away|ahead) /.test(one)).join();
-  const unexplained = isServing
-    ? wrong.filter((line) => !away.includes(line.split(" ")[0] ?? "?"))
-    : [];
+  // A leader that lacks rows which are known is left alone with all its followers, for a decision.
+  const isForPeople = !isServing || told.problems.some((one) => one.code === "rows-missing");
+  const unexplained = isForPeople
+    ? []
+    : wrong.filter((line) => !away.includes(line.split(" ")[0] ?? "?"));
   const summary = `${told.problems.map((one) => one.text).join("; ")} / ${told.failure?.detail ?? ""}`;
   if (causes.length === 0 || unexplained.length > 0) {
     checks.complain("converges", `${of.name}: ${wrong.join("; ")}; the tool says: ${summary}`);

@@ -81,6 +81,8 @@ export interface ToolProcess {
   isKilled(): boolean;
   /** It ends by itself, once its work is done. */
   exit(): void;
+  /** Its ZooKeeper session expires, with its lock, and a new one begins. */
+  loseSession(): void;
 }
 
 /** A virtual clock that tells when something has happened. */
@@ -104,6 +106,8 @@ export interface World {
   readonly diary: { readonly at: number; readonly what: string }[];
   /** Processes of the tool so far. */
   processes: number;
+  /** The process that was started last. */
+  tool: ToolProcess | undefined;
   /** Whether ZooKeeper does not answer the tool. */
   isZooKeeperDown: boolean;
   note(what: string): void;
@@ -144,6 +148,7 @@ export async function startWorld(shape: {
     tree,
     diary,
     processes: 0,
+    tool: undefined,
     isZooKeeperDown: false,
     note: (what) => diary.push({ at: clock.now(), what }),
     open: (options = {}) => openTool(world, options),
@@ -177,14 +182,21 @@ async function openTool(world: World, { watcher = {}, signal }: ToolOptions): Pr
     signal,
   });
   world.processes += 1;
-  return {
+  world.tool = {
     id: world.processes,
     cluster,
     zk,
     isKilled: () => life.isKilled,
     kill: () => life.end(TOOL_SESSION_MS),
     exit: () => life.end(0),
+    loseSession() {
+      if (life.isKilled) return;
+      const old = session.zk;
+      session.zk = treeZooKeeper(world.tree);
+      void old.close();
+    },
   };
+  return world.tool;
 }
 
 interface Life {

@@ -1,0 +1,18 @@
+import type { ReplicaFlags } from "../flags-operate.js";
+import { addReplicaOperation } from "../operations/add-replica.js";
+import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
+import { commandLine } from "./rerun.js";
+
+/** Makes new followers on a tablet. @returns The exit code; see `operate`. */
+export function run(flags: ReplicaFlags, io: CommandIo): Promise<number> {
+  const { db, table, pid, endpoint } = flags;
+  const wish = {
+    db,
+    table,
+    pids: pid,
+    endpoint,
+    commandLine: (words: readonly string[]) => commandLine(words, flags),
+  };
+  return operate(flags, io, addReplicaOperation(wish));
+}

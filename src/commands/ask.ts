@@ -1,0 +1,65 @@
+import { createInterface } from "node:readline/promises";
+import { OpsError } from "../errors.js";
+import type { PlanFlags } from "../flags.js";
+import type { CommandIo } from "./command.js";
+
+/**
+ * Asks whether to go on, if somebody sits there.
+ *
+ * @param question What is about to be changed; the answer is typed right behind it.
+ * @returns Whether somebody was asked; false if `--yes` answered, or nobody is there.
+ * @throws OpsError `refused` if the answer was not yes, or if nobody may be asked.
+ */
+export async function confirmed(
+  question: string,
+  {
+    flags,
+    io,
+    signal,
+  }: {
+    readonly flags: Pick<PlanFlags, "yes" | "noInput">;
+    readonly io: CommandIo;
+    readonly signal: AbortSignal;
+  },
+): Promise<boolean> {
+  if (flags.yes || !io.isInteractiveStdin) return false;
+  if (flags.noInput) {
+    throw refused("--no_input forbids to ask before the first change; nothing was changed");
+  }
+  const answer = await ask(question, io, signal);
+  if (/^\s*y(es)?\s*$/i.test(answer)) return true;
+  throw refused("the answer was not yes; nothing was changed");
+}
+
+/** Where a question is open now. */
+const asking = new WeakSet<CommandIo>();
+
+/** Whether somebody is being asked: what is written to stderr now would tear the question apart. */
+export function isAsking(io: CommandIo): boolean {
+  return asking.has(io);
+}
+
+/** @returns The line that was typed; empty at the end of the input. */
+async function ask(question: string, io: CommandIo, signal: AbortSignal): Promise<string> {
+  signal.throwIfAborted();
+  asking.add(io);
+  io.stderr.write(question);
+  const lines = createInterface({ input: io.stdin, terminal: false });
+  const leave = () => lines.close();
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    for await (const line of lines) return line;
+    io.stderr.write("\n");
+    signal.throwIfAborted();
+    return "";
+  } finally {
+    asking.delete(io);
+    signal.removeEventListener("abort", leave);
+    lines.close();
+    io.stdin.destroy();
+  }
+}
+
+function refused(message: string): OpsError {
+  return new OpsError({ code: "refused", message, hint: "--yes goes on without asking" });
+}

@@ -1,0 +1,14 @@
+import type { CancelOpFlags } from "../flags-operate.js";
+import { cancelOpOperation } from "../operations/cancel-op.js";
+import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
+import { commandLine } from "./rerun.js";
+
+/** Ends an op that is queued or running. @returns The exit code; see `operate`. */
+export function run(flags: CancelOpFlags, io: CommandIo): Promise<number> {
+  const wish = {
+    op: flags.opId,
+    commandLine: (words: readonly string[]) => commandLine(words, flags),
+  };
+  return operate(flags, io, cancelOpOperation(wish));
+}

@@ -1,0 +1,11 @@
+import type { ChangeLeaderFlags } from "../flags-operate.js";
+import { changeLeaderOperation } from "../operations/change-leader.js";
+import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
+
+/** `changeleader`: gives one partition another leader, see {@link operate}. */
+export function run(flags: ChangeLeaderFlags, io: CommandIo): Promise<number> {
+  const { db, table, pid, candidate, noRecover, acceptDataLoss } = flags;
+  const wish = { db, table, pid, candidate, recovers: !noRecover, acceptsLoss: acceptDataLoss };
+  return operate(flags, io, changeLeaderOperation(wish));
+}

@@ -1,0 +1,125 @@
+import { setMaxListeners } from "node:events";
+import type { OpenedCluster } from "../cluster/open.js";
+import { type ErrorCode, OpsError } from "../errors.js";
+import { exitCodeOf } from "../exit-codes.js";
+import type { CommonFlags, StateFlags } from "../flags.js";
+import type { OnEvent } from "../model/outcome.js";
+import { type RunOwner, thisProcess } from "../protection/owner.js";
+import { watchMutations } from "../recovery/watch-mutations.js";
+import { within } from "../recovery/within.js";
+import type { CommandIo } from "./command.js";
+import { withCluster } from "./connect.js";
+import { keepJournal } from "./keep-journal.js";
+import { startProgress } from "./progress.js";
+import { commandLine } from "./rerun.js";
+
+/** How long the journal may take at the end; its own bound is shorter. */
+const JOURNAL_MS = 10_000;
+const STOPPED_JOURNAL_MS = 500;
+/** Errors that say all about why a run ended; their exit codes hold even after changes. */
+const STOPS: readonly ErrorCode[] = [
+  "interrupted",
+  "time-limit",
+  "lock-lost",
+  "lock-retaken",
+  "auto-failover-on",
+];
+
+/** Whether an error says all about why a run ended, so that its exit code holds after changes too. */
+export function isStop(error: unknown): error is OpsError {
+  return error instanceof OpsError && STOPS.includes(error.code);
+}
+
+/** What a command that changes the cluster works with. */
+export interface ChangingRun {
+  /** Writes every change into the journal. */
+  readonly opened: OpenedCluster;
+  readonly owner: RunOwner;
+  /** Aborted by a signal of the process and by the time limit. */
+  readonly signal: AbortSignal;
+  /** Tells progress and writes the journal. */
+  readonly onEvent: OnEvent;
+}
+
+/**
+ * Connects, keeps a journal, tells progress and sets the time limit, while `work` changes the
+ * cluster; takes no lock.
+ *
+ * @param about The command's name, and its words as the lock and the journal show them.
+ * @returns The exit code that `work` returned.
+ * @throws What `work` throws, after the journal has it.
+ */
+export async function changingRun(
+  flags: CommonFlags & StateFlags & { readonly timeoutMs: number; readonly resume?: boolean },
+  io: CommandIo,
+  about: { readonly command: string; readonly words: readonly string[] },
+  work: (run: ChangingRun) => Promise<number>,
+): Promise<number> {
+  const limit = timeLimit(flags.timeoutMs);
+  const progress = startProgress(io);
+  try {
+    return await withCluster(flags, io, async (cluster, opened) => {
+      const owner = thisProcess(commandLine(about.words, flags));
+      const { zk } = opened;
+      const journal = await keepJournal(flags, io, {
+        command: about.command,
+        id: owner.runId,
+        zk,
+      });
+      const ended = await settled(
+        work({
+          opened: { ...opened, cluster: watchMutations(opened.cluster, journal.hooks) },
+          owner,
+          signal: manyListeners(AbortSignal.any([io.signal, limit.signal])),
+          onEvent(event) {
+            progress.onEvent(event);
+            journal.onEvent(event);
+          },
+        }),
+      );
+      const finishing = journal.finish({
+        exitCode: "thrown" in ended ? exitCodeOf(ended.thrown) : ended.exitCode,
+      });
+      // A process that was told to leave does not wait long for a ZooKeeper that is silent.
+      const patienceMs = io.signal.aborted ? STOPPED_JOURNAL_MS : JOURNAL_MS;
+      await within(cluster.clock, patienceMs, "the journal", finishing).catch(() => undefined);
+      if ("thrown" in ended) throw ended.thrown;
+      return ended.exitCode;
+    });
+  } finally {
+    progress.stop();
+    limit.stop();
+  }
+}
+
+async function settled(
+  work: Promise<number>,
+): Promise<{ readonly exitCode: number } | { readonly thrown: unknown }> {
+  try {
+    return { exitCode: await work };
+  } catch (thrown) {
+    return { thrown };
+  }
+}
+
+/** Every partition listens to the signal of its run. */
+function manyListeners(signal: AbortSignal): AbortSignal {
+  setMaxListeners(0, signal);
+  return signal;
+}
+
+/** A signal that comes after `timeoutMs`; never with 0. */
+function timeLimit(timeoutMs: number): { signal: AbortSignal; stop: () => void } {
+  const controller = new AbortController();
+  if (timeoutMs === 0) return { signal: controller.signal, stop: () => {} };
+  const timer = setTimeout(() => {
+    controller.abort(
+      new OpsError({
+        code: "time-limit",
+        message: `the time limit of ${timeoutMs / 1000} s has passed; what was begun goes on by itself`,
+        hint: "run the same command again to go on, with a longer --timeout",
+      }),
+    );
+  }, timeoutMs);
+  return { signal: controller.signal, stop: () => clearTimeout(timer) };
+}

@@ -1,0 +1,20 @@
+import type { LoadTableFlags } from "../flags-operate.js";
+import { loadTableOperation } from "../operations/load-table.js";
+import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
+import { commandLine } from "./rerun.js";
+
+/** Loads replicas from a tablet's own disk. @returns The exit code; see `operate`. */
+export function run(flags: LoadTableFlags, io: CommandIo): Promise<number> {
+  const { db, table, pid, endpoint, leader, follower } = flags;
+  const role = leader ? ("leader" as const) : follower ? ("follower" as const) : undefined;
+  const wish = {
+    db,
+    table,
+    pids: pid,
+    endpoint,
+    role,
+    commandLine: (words: readonly string[]) => commandLine(words, flags),
+  };
+  return operate(flags, io, loadTableOperation(wish));
+}

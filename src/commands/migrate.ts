@@ -1,0 +1,19 @@
+import type { MigrateFlags } from "../flags-operate.js";
+import { migrateOperation } from "../operations/migrate.js";
+import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
+import { commandLine } from "./rerun.js";
+
+/** Moves followers from one tablet to another. @returns The exit code; see `operate`. */
+export function run(flags: MigrateFlags, io: CommandIo): Promise<number> {
+  const { src, des, db, table, pid } = flags;
+  const wish = {
+    db,
+    table,
+    pids: pid,
+    from: src,
+    to: des,
+    commandLine: (words: readonly string[]) => commandLine(words, flags),
+  };
+  return operate(flags, io, migrateOperation(wish));
+}

@@ -1,0 +1,11 @@
+import type { OfflineEndpointFlags } from "../flags-operate.js";
+import { offlineEndpointOperation } from "../operations/offline-endpoint.js";
+import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
+
+/** `offlineendpoint`: takes a tablet out of service, see {@link operate}. */
+export function run(flags: OfflineEndpointFlags, io: CommandIo): Promise<number> {
+  const { endpoint, concurrency, allowSingleReplica, acceptDataLoss } = flags;
+  const wish = { endpoint, concurrency, allowsSingleReplica: allowSingleReplica, acceptDataLoss };
+  return operate(flags, io, offlineEndpointOperation(wish));
+}

@@ -1,0 +1,282 @@
+import { existsSync } from "node:fs";
+import { messageOf } from "../errors.js";
+import { EXIT } from "../exit-codes.js";
+import type { OperateFlags } from "../flags-operate.js";
+import { type Action, actionText } from "../model/action.js";
+import type { Operation, OperationPlan } from "../operations/operation.js";
+import { type OperationReport, runOperation } from "../operations/run-operation.js";
+import {
+  assertSameCommand,
+  assertSamePlan,
+  operationDocument,
+  parseOperation,
+  type SavedOperation,
+} from "../operations/saved-operation.js";
+import { withRun } from "../protection/with-run.js";
+import type { Guard } from "../recovery/guard.js";
+import { observe } from "../recovery/observe.js";
+import { counted } from "../recovery/report.js";
+import type { Limits } from "../recovery/step-context.js";
+import { jsonText, safe, table } from "../text.js";
+import { confirmed } from "./ask.js";
+import { type ChangingRun, changingRun, isStop } from "./changing-run.js";
+import type { CommandIo } from "./command.js";
+import { withCluster } from "./connect.js";
+import { tellLeftover } from "./leftover.js";
+import { planExists, planUsage, readPlanText, writeNewFile } from "./plan-store.js";
+import { restoreCommand, runParts, seenStore, tell, tellNotRestored } from "./protect.js";
+import { commandLine } from "./rerun.js";
+
+const SCHEMA_VERSION = 1;
+
+/**
+ * Runs an operation as every changing command is run: with `--dry_run` or `--plan_out` only its plan
+ * is shown; else under the lock, with a journal, a question where somebody sits there, auto_failover
+ * put back, and a report.
+ *
+ * @returns 0 if all is as wanted, 3 if something is not, 9 if auto_failover could not be put back.
+ * @throws OpsError if nothing was changed: refused, stale, another run at work; and by signals.
+ */
+export async function operate(
+  flags: OperateFlags,
+  io: CommandIo,
+  operation: Operation,
+): Promise<number> {
+  const given = readGiven(flags, operation);
+  if (flags.dryRun || flags.planOut !== undefined) return showOnly(flags, io, operation, given);
+  const { command, words } = operation;
+  return changingRun(flags, io, { command, words }, (run) =>
+    underLock(flags, io, { run, operation, given }),
+  );
+}
+
+function readGiven(flags: OperateFlags, operation: Operation): SavedOperation | undefined {
+  const { planOut, apply } = flags;
+  if (flags.detailedExitcode && !flags.dryRun && planOut === undefined) {
+    throw planUsage("--detailed_exitcode belongs to --dry_run", "give --dry_run too");
+  }
+  if (planOut !== undefined && apply !== undefined) {
+    throw planUsage("--plan_out and --apply exclude each other", "give one of them");
+  }
+  if (planOut !== undefined && existsSync(planOut)) throw planExists(planOut);
+  if (apply === undefined) return undefined;
+  const saved = parseOperation(readPlanText(apply, operation.command), flags.zkRootPath);
+  assertSameCommand(saved, operation);
+  return saved;
+}
+
+async function showOnly(
+  flags: OperateFlags,
+  io: CommandIo,
+  operation: Operation,
+  given: SavedOperation | undefined,
+): Promise<number> {
+  const plan = await withCluster(
+    flags,
+    io,
+    async (cluster, opened) => {
+      await tellLeftover(opened, flags, io);
+      const seen = seenStore(opened, (event) => tell(event, io));
+      return operation.plan(await observe(cluster, { signal: io.signal, seen }));
+    },
+    { endsCallsOnSignal: true },
+  );
+  if (given !== undefined) assertSamePlan(given, operation, plan);
+  const exitCode = flags.detailedExitcode && plan.actions.length > 0 ? EXIT.unhealthy : EXIT.ok;
+  const { command, words } = operation;
+  const document = operationDocument({ command, words, plan }, flags.zkRootPath);
+  if (flags.planOut !== undefined) {
+    writeNewFile(flags.planOut, `${jsonText(document, 2)}\n`);
+    io.log.info(`the plan is in ${safe(flags.planOut)}`);
+  }
+  const head = { schemaVersion: SCHEMA_VERSION, command, dryRun: true, exitCode };
+  io.stdout.write(
+    flags.output === "json"
+      ? `${jsonText({ ...head, plan: document }, 2)}\n`
+      : `${planLines(plan).join("\n")}\n`,
+  );
+  return exitCode;
+}
+
+function planLines(plan: OperationPlan): string[] {
+  if (plan.actions.length === 0) return [...plan.notes.map(safe), "nothing to do"];
+  const rows = plan.actions.map((action, index) => [
+    String(index + 1),
+    actionText(action),
+    action.why,
+  ]);
+  const columns = [{ title: "#", align: "right" as const }, { title: "action" }, { title: "why" }];
+  return [
+    table(columns, rows).trimEnd(),
+    ...plan.notes.map((note) => `note: ${safe(note)}`),
+    `${counted(plan.actions.length, "action")} planned, nothing changed`,
+  ];
+}
+
+interface Surroundings {
+  readonly run: ChangingRun;
+  readonly operation: Operation;
+  readonly given: SavedOperation | undefined;
+}
+
+async function underLock(
+  flags: OperateFlags,
+  io: CommandIo,
+  { run, operation, given }: Surroundings,
+): Promise<number> {
+  let guard: Guard | undefined;
+  io.onSecondSignal(() => {
+    if (guard?.isEngaged() !== true) return;
+    io.stderr.write(`auto_failover may be off now; put it back with: ${restoreCommand(flags)}\n`);
+  });
+  const parts = runParts(run.opened, flags, io, {
+    words: operation.words,
+    waitLockMs: flags.waitLockMs,
+    keepsOff: flags.keepOff,
+    signal: run.signal,
+    onEvent: run.onEvent,
+    owner: run.owner,
+  });
+  let isAgreed = false;
+  const report = await withRun(parts, (attempt) =>
+    runOperation(attempt.cluster, operation, {
+      limits: limitsOf(flags, operation),
+      signal: attempt.signal,
+      tidying: attempt.tidying,
+      onEvent: run.onEvent,
+      seen: seenStore(run.opened, run.onEvent),
+      // A later attempt goes on with what was agreed to: the first has made the cluster different.
+      given: isAgreed ? undefined : given,
+      async createGuard(observed) {
+        guard = await attempt.createGuard(observed);
+        return guard;
+      },
+      async review(plan) {
+        if (isAgreed) return false;
+        const wasAsked = await confirmed(questionText(plan, flags), {
+          flags,
+          io,
+          signal: attempt.signal,
+        });
+        isAgreed = true;
+        return wasAsked;
+      },
+    }),
+  );
+  return finish(report, flags, io, operation);
+}
+
+function limitsOf(flags: OperateFlags, operation: Operation): Limits {
+  const { opRetries, opTimeoutMs, cancelStuck, stallTimeoutMs } = flags;
+  return {
+    concurrency: operation.concurrency,
+    loadsPerTablet: 3,
+    opRetries,
+    opTimeoutMs,
+    cancelStuck,
+    stallTimeoutMs,
+  };
+}
+
+function questionText(plan: OperationPlan, flags: OperateFlags): string {
+  return [
+    `On the cluster at ${safe(flags.zkRootPath)}:`,
+    ...plan.actions.map((action) => `  ${safe(actionText(action))}  (${safe(action.why)})`),
+    ...plan.notes.map((note) => `note: ${safe(note)}`),
+    "Go on? [y/N] ",
+  ].join("\n");
+}
+
+function finish(
+  report: OperationReport,
+  flags: OperateFlags,
+  io: CommandIo,
+  operation: Operation,
+): number {
+  const { error, notRestored, results, complaints, plan } = report;
+  if (error !== undefined && notRestored === undefined && (isStop(error) || !report.hasChanged)) {
+    if (plan.actions.length > 0) io.log.info(stoppedText(report, flags, operation));
+    throw error;
+  }
+  const isWell =
+    error === undefined &&
+    complaints.length === 0 &&
+    results.every(({ outcome }) => isGood(outcome.result));
+  const verdict = isWell ? EXIT.ok : EXIT.partly;
+  const exitCode = notRestored === undefined ? verdict : EXIT.notRestored;
+  io.stdout.write(
+    flags.output === "json"
+      ? `${jsonText(reportDocument(report, operation, exitCode), 2)}\n`
+      : `${reportLines(report, flags, operation, isWell).join("\n")}\n`,
+  );
+  if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
+  return exitCode;
+}
+
+/** What a run that was stopped in the middle has come to, and what to type. */
+function stoppedText(
+  { plan, results }: OperationReport,
+  flags: OperateFlags,
+  { words, goOn }: Operation,
+): string {
+  const done = results.filter(({ outcome }) => isGood(outcome.result)).length;
+  return safe(
+    `${done} of ${counted(plan.actions.length, "action")} done; to see what is left: ${commandLine(["inspect"], flags)}; to go on: ${commandLine(goOn?.(results) ?? words, flags)}`,
+  );
+}
+
+function isGood(result: string): boolean {
+  return result === "done" || result === "already-done";
+}
+
+function reportDocument(report: OperationReport, operation: Operation, exitCode: number): unknown {
+  const { plan, results, complaints, conclusions, notRestored, error } = report;
+  return {
+    schemaVersion: SCHEMA_VERSION,
+    command: operation.command,
+    exitCode,
+    actions: results.map(({ action, outcome }) => ({
+      ...plainAction(action),
+      result: outcome.result,
+      detail: "detail" in outcome ? outcome.detail : "",
+    })),
+    planned: plan.actions.length,
+    notes: plan.notes,
+    conclusions,
+    complaints,
+    autoFailoverNotRestored: notRestored ?? null,
+    error: error === undefined ? null : messageOf(error),
+  };
+}
+
+function plainAction({ verb, id, endpoint, to, with: more, why }: Action) {
+  return { verb, ...(id ?? {}), endpoint, to, ...(more ?? {}), why };
+}
+
+function reportLines(
+  report: OperationReport,
+  flags: OperateFlags,
+  operation: Operation,
+  isWell: boolean,
+): string[] {
+  const { plan, results, complaints, conclusions, error } = report;
+  const rows = results.map(({ action, outcome }) => [
+    actionText(action),
+    outcome.result,
+    "detail" in outcome ? outcome.detail : "",
+  ]);
+  const columns = [{ title: "action" }, { title: "result" }, { title: "detail" }];
+  const done = results.filter(({ outcome }) => isGood(outcome.result)).length;
+  const again = commandLine(operation.goOn?.(results) ?? operation.words, flags);
+  return [
+    ...(rows.length === 0 ? [] : [table(columns, rows).trimEnd()]),
+    ...plan.notes.map((note) => `note: ${safe(note)}`),
+    ...conclusions.map(safe),
+    ...complaints.map((line) => `not well: ${safe(line)}`),
+    ...(error === undefined ? [] : [`ended early: ${safe(messageOf(error))}`]),
+    ...(isWell || rows.length === 0 ? [] : [`to go on: ${safe(again)}`]),
+    plan.actions.length === 0
+      ? "nothing to do"
+      : `${done} of ${counted(plan.actions.length, "action")} done${isWell ? "" : "; NOT all is well"}`,
+  ];
+}

@@ -1,0 +1,68 @@
+import { closeSync, fsyncSync, openSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { messageOf, OpsError } from "../errors.js";
+
+/** Saves a plan in a file that did not exist, completely or not at all. */
+export function writeNewFile(path: string, text: string): void {
+  let file: number;
+  try {
+    file = openSync(path, "wx", 0o640);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw planExists(path);
+    throw planUsage(`cannot save the plan in ${path}: ${messageOf(error)}`);
+  }
+  try {
+    writeFileSync(file, text);
+    fsyncSync(file);
+  } catch (error) {
+    unlinkSync(path);
+    throw planUsage(`cannot save the plan in ${path}: ${messageOf(error)}`);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** The error for `--plan_out` with a file that exists. */
+export function planExists(path: string): OpsError {
+  return planUsage(
+    `--plan_out=${path}: the file exists, and a plan never overwrites anything`,
+    "name a new file",
+  );
+}
+
+/**
+ * Reads the text of a plan for `--apply`.
+ *
+ * @param command The command that is to apply it.
+ * @throws OpsError `usage` if the file cannot be read, or says that another command made it.
+ */
+export function readPlanText(path: string, command: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw planUsage(`cannot read the plan in ${path}: ${messageOf(error)}`);
+  }
+  const maker = commandOfPlan(text);
+  if (maker === undefined || maker === command) return text;
+  throw planUsage(
+    `the plan in ${path} is one of ${maker}, not of ${command}`,
+    "give --apply to the command that made the plan, with the same arguments",
+  );
+}
+
+/** Both kinds of plans say who made them, each in its way; undefined if a file says nothing of the sort. */
+function commandOfPlan(text: string): string | undefined {
+  try {
+    const { command, only } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof command === "string") return command;
+    if (typeof only !== "object" || only === null || !("table" in only)) return undefined;
+    return only.table === null ? "recoverdata" : "recovertable";
+  } catch {
+    return undefined;
+  }
+}
+
+/** An error of the command line about a plan. */
+export function planUsage(message: string, hint?: string): OpsError {
+  return new OpsError({ code: "usage", message, ...(hint === undefined ? {} : { hint }) });
+}

@@ -1,0 +1,18 @@
+import type { PostUpgradeFlags } from "../flags-scale.js";
+import { postUpgradeOperation } from "../operations/post-upgrade.js";
+import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
+import { commandLine } from "./rerun.js";
+import { assertWritable, statStore } from "./stat-store.js";
+
+/** Gives a tablet its leaders back after its upgrade; see {@link operate}. */
+export async function run(flags: PostUpgradeFlags, io: CommandIo): Promise<number> {
+  assertWritable(flags.statfile);
+  const operation = postUpgradeOperation({
+    endpoint: flags.endpoints[0] ?? "",
+    store: statStore(flags.statfile),
+    concurrency: flags.concurrency,
+    commandLine: (words) => commandLine(words, flags),
+  });
+  return operate(flags, io, operation);
+}

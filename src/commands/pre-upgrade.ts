@@ -1,0 +1,19 @@
+import type { PreUpgradeFlags } from "../flags-scale.js";
+import { preUpgradeOperation } from "../operations/pre-upgrade.js";
+import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
+import { commandLine } from "./rerun.js";
+import { assertWritable, statStore } from "./stat-store.js";
+
+/** Takes the leaders off a tablet that is about to be stopped; see {@link operate}. */
+export async function run(flags: PreUpgradeFlags, io: CommandIo): Promise<number> {
+  assertWritable(flags.statfile);
+  const operation = preUpgradeOperation({
+    endpoint: flags.endpoints[0] ?? "",
+    store: statStore(flags.statfile),
+    allowsSingle: flags.allowSingleReplica,
+    concurrency: flags.concurrency,
+    commandLine: (words) => commandLine(words, flags),
+  });
+  return operate(flags, io, operation);
+}

@@ -1,0 +1,20 @@
+import type { TableAliveFlags } from "../flags-operate.js";
+import { tableAliveOperation } from "../operations/table-alive.js";
+import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
+import { commandLine } from "./rerun.js";
+
+/** Marks replicas alive or not alive. @returns The exit code; see `operate`. */
+export function run(flags: TableAliveFlags, io: CommandIo): Promise<number> {
+  const { db, table, pid, endpoint, alive, force } = flags;
+  const wish = {
+    db,
+    table,
+    pids: pid,
+    endpoint,
+    isAlive: alive,
+    isForced: force,
+    commandLine: (words: readonly string[]) => commandLine(words, flags),
+  };
+  return operate(flags, io, tableAliveOperation(wish));
+}

@@ -1,0 +1,162 @@
+import type { Action } from "../model/action.js";
+import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { diagnose, servingLeader } from "../recovery/diagnose.js";
+import { strayText } from "./acts-replica.js";
+import { partitionWords } from "./lead-elsewhere.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import {
+  assertNone,
+  assertUsable,
+  findPartitions,
+  type Obstacle,
+  type PartitionsWish,
+  partitionFacts,
+  pidText,
+  replicaAt,
+  type Target,
+} from "./targets.js";
+
+/** Partitions that are worked on side by side; the nameserver adds replicas one at a time anyway. */
+const CONCURRENCY = 8;
+
+/** Which followers are wanted, or are to go. */
+export interface ReplicaWish extends PartitionsWish {
+  readonly endpoint: Endpoint;
+  /** A command of this tool, from its words, as it is to be typed. */
+  readonly commandLine: (words: readonly string[]) => string;
+}
+
+/** The words of a command about replicas of one table at one endpoint. */
+export function replicaWords(command: string, wish: ReplicaWish): string[] {
+  return [
+    command,
+    ...(wish.db === undefined ? [] : [`--db=${wish.db}`]),
+    `--table=${wish.table}`,
+    `--pid=${pidText(wish.pids)}`,
+    `--endpoint=${wish.endpoint}`,
+  ];
+}
+
+/**
+ * Makes new followers of partitions on a tablet (AddReplicaNS). A follower that is there and follows
+ * is left alone.
+ */
+export function addReplicaOperation(wish: ReplicaWish): Operation {
+  const { endpoint } = wish;
+  return {
+    command: "addreplica",
+    words: replicaWords("addreplica", wish),
+    needsOff: false,
+    concurrency: CONCURRENCY,
+    plan: (state) => planAdding(state, wish),
+    verify: (after) =>
+      findPartitions(after, wish).views.flatMap((view) => notFollowing(view, endpoint)),
+    conclude: (after) =>
+      findPartitions(after, wish).views.flatMap((view) => conclusion(view, endpoint)),
+  };
+}
+
+function planAdding(state: ClusterState, wish: ReplicaWish): OperationPlan {
+  const { endpoint } = wish;
+  const target = findPartitions(state, wish);
+  assertUsable(state, endpoint, "tablet");
+  const wanted = target.views.filter((view) => !isThere(view, endpoint));
+  const obstacles = wanted.flatMap((view) => obstacleTo(state, view, wish) ?? []);
+  assertNone(obstacles, `addreplica to ${endpoint}`);
+  return {
+    actions: wanted.map((view): Action => {
+      const leader = servingLeader(view);
+      return {
+        verb: "add-replica",
+        id: view.id,
+        endpoint,
+        why: `a new follower of ${leader?.endpoint ?? "its leader"} (offset ${leader?.report?.offset ?? 0n})`,
+      };
+    }),
+    notes: notesOf(target, wanted, endpoint),
+    facts: partitionFacts(target.views),
+  };
+}
+
+/** Whether a replica is there already and nothing is wrong with it. */
+function isThere(view: PartitionView, endpoint: Endpoint): boolean {
+  return (
+    replicaAt(view, endpoint) !== undefined &&
+    diagnose(view).every((one) => one.endpoint !== endpoint)
+  );
+}
+
+function notesOf(target: Target, wanted: readonly PartitionView[], endpoint: Endpoint): string[] {
+  const { table, views } = target;
+  const there = views.filter((view) => !wanted.includes(view));
+  const above = wanted.filter((view) => view.replicas.length >= table.replicaCount);
+  return [
+    ...there.map((view) => `${partitionName(view.id)}: ${endpoint} has a replica of it already`),
+    ...(above.length === 0 || table.replicaCount === 0
+      ? []
+      : [
+          `the table asks for ${table.replicaCount} replicas of each partition; it will have more of partition ${pidText(above.map((view) => view.id.pid))}`,
+        ]),
+    ...wanted
+      .filter((view) => view.activeOps.length > 0)
+      .map((view) => `${partitionName(view.id)}: its ops that are under way are waited for first`),
+  ];
+}
+
+function obstacleTo(
+  state: ClusterState,
+  view: PartitionView,
+  { endpoint, commandLine }: ReplicaWish,
+): Obstacle | undefined {
+  const name = partitionName(view.id);
+  const of = partitionWords(view.id);
+  if (replicaAt(view, endpoint) !== undefined) {
+    const why = diagnose(view).filter((one) => one.endpoint === endpoint);
+    return {
+      text: `${name}: ${endpoint} has a replica of it already, which is not well: ${why.map((one) => one.text).join(", ")}`,
+      hint: `have it recovered with: ${commandLine(["recovertable", ...of, `--endpoint=${endpoint}`])}`,
+    };
+  }
+  const stray = state.tablets.get(endpoint)?.reports?.get(replicaKey(view.id));
+  if (stray !== undefined) {
+    return {
+      text: `${name}: ${strayText(view.id, endpoint, stray.role)}`,
+      hint: "then run this again",
+    };
+  }
+  return noLeader(view, commandLine);
+}
+
+/** Why nothing can be copied: nobody leads the partition. Undefined if somebody does. */
+export function noLeader(
+  view: PartitionView,
+  commandLine: ReplicaWish["commandLine"],
+): Obstacle | undefined {
+  if (servingLeader(view) !== undefined) return undefined;
+  const of = partitionWords(view.id);
+  return {
+    text: `${partitionName(view.id)}: nobody leads it, so there is nothing to copy from`,
+    hint: `bring it back first with: ${commandLine(["recovertable", ...of])}`,
+  };
+}
+
+/** What is wrong with a follower that was to be made; empty if it follows. */
+export function notFollowing(view: PartitionView, endpoint: Endpoint): string[] {
+  const name = partitionName(view.id);
+  if (replicaAt(view, endpoint) === undefined) return [`${name}: ${endpoint} has no replica of it`];
+  if (servingLeader(view) === undefined) return [`${name}: nobody leads it`];
+  const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+  return problems.map((one) => `${name} at ${endpoint}: ${one.text}`);
+}
+
+/** A follower and its leader with their offsets, as one line; nothing if it does not follow. */
+export function conclusion(view: PartitionView, endpoint: Endpoint): string[] {
+  const leader = servingLeader(view);
+  const own = replicaAt(view, endpoint)?.report;
+  if (leader === undefined || own === undefined || notFollowing(view, endpoint).length > 0)
+    return [];
+  return [
+    `${partitionName(view.id)}: ${endpoint} follows ${leader.endpoint} at offset ${own.offset} (${own.recordCount} rows)`,
+  ];
+}

@@ -1,0 +1,82 @@
+import { type ClusterState, isOpActive, type Op } from "../model/cluster-state.js";
+import { partitionName, viewPartitions } from "../model/partition-view.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import { refused, tableName } from "./targets.js";
+
+/** An op as a person knows it. */
+function opText({ id, type, status, task, db, table, pid }: Op): string {
+  const of = table === "" ? "" : ` of ${tableName({ db, table })}:${pid}`;
+  return `op ${id} (${type}${of}, ${status}${task === "-" ? "" : ` at ${task}`})`;
+}
+
+/**
+ * Ends an op that is queued or running (CancelOP). What it did so far stays: a leader that it left in
+ * kSnapshotPaused is named at the end.
+ */
+export function cancelOpOperation(wish: {
+  readonly op: bigint;
+  /** A command of this tool, from its words, as it is to be typed. */
+  readonly commandLine: (words: readonly string[]) => string;
+}): Operation {
+  return {
+    command: "cancelop",
+    words: ["cancelop", `--op_id=${wish.op}`],
+    needsOff: true,
+    concurrency: 1,
+    plan: (state) => planCancel(state, wish.op),
+    verify: (after) => after.ops.filter((op) => op.id === wish.op && isOpActive(op)).map(opText),
+    conclude: (after, results) => (results.length === 0 ? [] : leftovers(after, wish)),
+  };
+}
+
+function planCancel(state: ClusterState, id: bigint): OperationPlan {
+  const op = state.ops.find((one) => one.id === id);
+  if (op === undefined) {
+    const active = state.ops.filter(isOpActive).map(opText);
+    throw refused(
+      `the nameserver lists no op ${id}`,
+      active.length === 0
+        ? "no op is queued or running now"
+        : `queued or running now: ${active.join(", ")}`,
+    );
+  }
+  if (!isOpActive(op)) {
+    return { actions: [], notes: [`it has ended: ${opText(op)}`], facts: [] };
+  }
+  return {
+    actions: [
+      {
+        verb: "cancel-op",
+        id: undefined,
+        endpoint: undefined,
+        with: { op: String(id) },
+        why: `${opText(op)} is ended where it is; what it did so far stays`,
+      },
+    ],
+    notes: state.autoFailover
+      ? [
+          "auto_failover is on: it is switched off meanwhile, and put back; it may queue the op again",
+        ]
+      : [],
+    facts: [`op ${op.id} ${op.type} ${op.db} ${op.table} ${op.pid}`],
+  };
+}
+
+/** Leaders that the op left without snapshots. */
+function leftovers(
+  after: ClusterState,
+  { op: id, commandLine }: Parameters<typeof cancelOpOperation>[0],
+): string[] {
+  const op = after.ops.find((one) => one.id === id);
+  return viewPartitions(after)
+    .filter((view) => view.id.db === op?.db && view.id.table === op.table && view.id.pid === op.pid)
+    .filter((view) => view.activeOps.length === 0)
+    .flatMap((view) =>
+      view.replicas
+        .filter((one) => one.report?.state === "snapshot-paused")
+        .map(
+          (one) =>
+            `${partitionName(view.id)}: ${one.endpoint} is left in kSnapshotPaused; put it right with: ${commandLine(["recoverdata", ...(view.id.db === "" ? [] : [`--db=${view.id.db}`])])}`,
+        ),
+    );
+}

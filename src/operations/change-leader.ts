@@ -1,0 +1,218 @@
+import type { Action } from "../model/action.js";
+import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
+import {
+  type PartitionView,
+  partitionName,
+  type ReplicaView,
+  viewPartitions,
+} from "../model/partition-view.js";
+import { diagnose, servingLeader } from "../recovery/diagnose.js";
+import { shellWord } from "../text.js";
+import { ACCEPT, SINCE } from "./acts-leader.js";
+import { type Election, elect, leadCounts, type NoElection } from "./elect.js";
+import { ledText } from "./elect-leader.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import { findPartitions, partitionFacts, refused, replicaAt, tableName } from "./targets.js";
+
+/** What `changeleader` was asked for. */
+export interface ChangeLeaderWish {
+  /** Undefined: whatever database has the one table of that name. */
+  readonly db: string | undefined;
+  readonly table: string;
+  readonly pid: number;
+  /** The follower that shall lead; `auto`: the one that holds most; undefined: the same, if no leader is alive. */
+  readonly candidate: Endpoint | undefined;
+  /** Whether the old leader is brought back as follower. */
+  readonly recovers: boolean;
+  /** Whether entries may be given up that another replica is known to hold. */
+  readonly acceptsLoss: boolean;
+}
+
+/** Gives one partition another leader, and brings the old one back as follower. */
+export function changeLeaderOperation(wish: ChangeLeaderWish): Operation {
+  return {
+    command: "changeleader",
+    words: wordsOf(wish),
+    goOn(results) {
+      // Chosen anew, yet another replica would lead.
+      const won = results.find(
+        ({ action, outcome }) => action.verb === "change-leader" && outcome.result === "done",
+      );
+      return wordsOf({ ...wish, candidate: won?.action.endpoint ?? wish.candidate });
+    },
+    needsOff: true,
+    concurrency: 1,
+    plan: (state) => planOf(state, wish),
+    verify(after, results) {
+      const to = results.find(({ action }) => action.verb === "change-leader")?.action.endpoint;
+      return complaintsAbout(
+        viewOf(after, wish),
+        to,
+        results.map(({ action }) => action),
+      );
+    },
+    conclude(after, results) {
+      const action = results.find(({ action: one }) => one.verb === "change-leader")?.action;
+      return conclusion(viewOf(after, wish), action?.with?.["from"]);
+    },
+  };
+}
+
+function wordsOf(wish: ChangeLeaderWish): string[] {
+  const { db, table, pid, candidate } = wish;
+  return [
+    "changeleader",
+    ...(db === undefined ? [] : [`--db=${db}`]),
+    `--table=${table}`,
+    `--pid=${pid}`,
+    ...(candidate === undefined ? [] : [`--candidate=${candidate}`]),
+    ...(wish.recovers ? [] : ["--no_recover"]),
+    ...(wish.acceptsLoss ? ["--accept_data_loss"] : []),
+  ];
+}
+
+function viewOf(state: ClusterState, { db, table, pid }: ChangeLeaderWish): PartitionView {
+  const [view] = findPartitions(state, { db, table, pids: [pid] }).views;
+  if (view === undefined) throw refused(`${tableName({ db: db ?? "", table })} is gone`);
+  return view;
+}
+
+function planOf(state: ClusterState, wish: ChangeLeaderWish): OperationPlan {
+  const view = viewOf(state, wish);
+  const name = partitionName(view.id);
+  const leader = servingLeader(view);
+  if (leader !== undefined && leader.endpoint === wish.candidate) {
+    const back = wish.recovers ? comeBack(view, exLeaders(view, leader.endpoint), {}) : NOTHING;
+    const notes = [`${leader.endpoint} leads ${name} already`, ...back.notes];
+    return { actions: back.actions, notes, facts: partitionFacts([view]) };
+  }
+  const { candidate, acceptsLoss } = wish;
+  const leads = leadCounts(viewPartitions(state));
+  const election = elect(view, { candidate, acceptsLoss, leads });
+  if ("refusal" in election) throw refusal(name, view.id, election);
+  const since = { [SINCE]: String(view.terms.at(-1)?.term ?? 0n) };
+  const accept: Record<string, string> = acceptsLoss ? { [ACCEPT]: "true" } : {};
+  const old = exLeaders(view, election.to);
+  const dropped = view.replicas.filter((one) => election.dropped.includes(one.endpoint));
+  const wanted = [...(wish.recovers ? old : []), ...dropped];
+  const back = comeBack(view, wanted, { ...since, ...accept });
+  return {
+    actions: [changeAction(view, election, accept), ...back.actions],
+    notes: [...lossNotes(name, election), ...back.notes, ...leftNotes(wish, old)],
+    facts: partitionFacts([view]),
+  };
+}
+
+const NOTHING: Pick<OperationPlan, "actions" | "notes"> = { actions: [], notes: [] };
+
+function changeAction(
+  view: PartitionView,
+  { from, to, offset }: Election,
+  accept: Readonly<Record<string, string>>,
+): Action {
+  const old = from === undefined ? "no leader is alive" : `takes over from ${from}`;
+  return {
+    verb: "change-leader",
+    id: view.id,
+    endpoint: to,
+    with: { ...(from === undefined ? {} : { from }), ...accept },
+    why: `${old}; holds entries up to ${offset}`,
+  };
+}
+
+/** The replicas that lead, or led, beside the one that shall. */
+function exLeaders(view: PartitionView, to: Endpoint): ReplicaView[] {
+  return view.replicas.filter((one) => one.claim.isLeader && one.endpoint !== to);
+}
+
+/** RecoverTable for replicas whose tablets are healthy, and a note for the others. */
+function comeBack(
+  view: PartitionView,
+  replicas: readonly ReplicaView[],
+  how: Readonly<Record<string, string>>,
+): Pick<OperationPlan, "actions" | "notes"> {
+  const [ready, away] = [
+    replicas.filter((one) => one.tablet === "ok"),
+    replicas.filter((one) => one.tablet !== "ok"),
+  ];
+  return {
+    actions: ready.map(({ endpoint }) => ({
+      verb: "recover-table",
+      id: view.id,
+      endpoint,
+      with: how,
+      why: "it follows the new leader from then on",
+    })),
+    notes: away.map(
+      (one) =>
+        `${one.endpoint} stays out of service: its tablet ${one.tabletDetail}; when it is back: openmldb-ops recoverendpoint --endpoint=${one.endpoint}`,
+    ),
+  };
+}
+
+function lossNotes(name: string, { to, offset, givesUp }: Election): string[] {
+  if (givesUp === 0n) return [];
+  return [
+    `--accept_data_loss: ${givesUp} entries of ${name} behind ${offset} of ${to} are given up`,
+  ];
+}
+
+function leftNotes({ recovers }: ChangeLeaderWish, old: readonly ReplicaView[]): string[] {
+  if (recovers) return [];
+  return old.map((one) => `--no_recover: ${one.endpoint} stays marked not alive`);
+}
+
+function refusal(name: string, id: PartitionId, election: NoElection) {
+  return refused(
+    `the leader of ${name} is not changed: ${election.refusal}`,
+    hintFor(id, election),
+  );
+}
+
+/** What to do instead, with the exact command. */
+export function hintFor(id: PartitionId, { remedy }: NoElection): string {
+  const db = id.db === "" ? "" : ` ${shellWord(`--db=${id.db}`)}`;
+  const partition = `${db} ${shellWord(`--table=${id.table}`)} --pid=${id.pid}`;
+  const hints: Readonly<Record<NoElection["remedy"], string>> = {
+    auto: "--candidate=auto changes it all the same: the follower that holds most will lead; --candidate=ENDPOINT names one",
+    "accept-loss":
+      "bring the replica that holds more back first (openmldb-ops recoverdata), name another candidate, or give the entries up with --accept_data_loss",
+    recover: `bring its replicas back first: openmldb-ops recoverdata${db}; one that cannot come back is left out with: openmldb-ops updatetablealive${partition} --endpoint=ENDPOINT --alive=no`,
+    "add-replica": `give it a follower first: openmldb-ops addreplica${partition} --endpoint=ENDPOINT`,
+    "other-candidate": `--candidate=auto takes the follower that holds most; a replica that is marked not alive comes back with: openmldb-ops recovertable${partition}`,
+  };
+  return hints[remedy];
+}
+
+function complaintsAbout(
+  view: PartitionView,
+  to: Endpoint | undefined,
+  actions: readonly Action[],
+): string[] {
+  const name = partitionName(view.id);
+  const leader = servingLeader(view)?.endpoint;
+  const wrong = to !== undefined && leader !== to;
+  const asked = new Set(actions.map((one) => one.endpoint));
+  const isOfConcern = (endpoint: Endpoint) => {
+    const replica = replicaAt(view, endpoint);
+    // One that is left out of service, or whose tablet is away, is none of this command's business.
+    const isAway = replica?.tablet !== "ok" || !replica.claim.isAlive;
+    return asked.has(endpoint) || !isAway;
+  };
+  const problems = diagnose(view).filter(
+    ({ endpoint }) => endpoint === undefined || isOfConcern(endpoint),
+  );
+  return [
+    ...(wrong ? [`${name} is led by ${leader ?? "nobody"}, not by ${to}`] : []),
+    ...problems.map((one) => `${name} ${one.endpoint ?? ""}: ${one.text}`),
+  ];
+}
+
+function conclusion(view: PartitionView, from: Endpoint | undefined): string[] {
+  const leader = servingLeader(view);
+  if (leader === undefined) return [];
+  const before = from === undefined ? "no leader was alive before" : `${from} led before`;
+  return [
+    `${partitionName(view.id)}: ${leader.endpoint} ${ledText(view, leader.endpoint)} (${before})`,
+  ];
+}

@@ -1,0 +1,117 @@
+import type { Action } from "../model/action.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
+import type { ProblemCode } from "../model/problem.js";
+import { diagnose, servingLeader } from "../recovery/diagnose.js";
+import { isServing } from "../recovery/evidence.js";
+import { SINCE } from "./acts-leader.js";
+
+/**
+ * Whether a partition's replicas can be moved: `well`; `half-done` if only what an interrupted
+ * change of leader or move leaves behind has to be put right first; else `sick`, with the reason.
+ */
+export type Condition =
+  | { readonly kind: "well"; readonly leader: Endpoint }
+  | {
+      readonly kind: "half-done";
+      readonly leader: Endpoint;
+      /** What puts it right, in order. */
+      readonly heal: readonly Action[];
+    }
+  | { readonly kind: "sick"; readonly why: string };
+
+/** What RecoverTable of a loaded follower puts right without anything being deleted unseen. */
+const HEALED_BY_RECOVER: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  "extra-leader",
+  "marked-dead",
+  "not-linked",
+  "wrong-role",
+  "behind",
+]);
+
+/** Judges a partition; see {@link Condition}. A follower that lags under writes is well. */
+export function conditionOf(view: PartitionView): Condition {
+  const leader = servingLeader(view);
+  if (leader === undefined) return withoutLeader(view);
+  const problems = diagnose(view).filter((one) => one.code !== "behind");
+  if (problems.length === 0) return { kind: "well", leader: leader.endpoint };
+  const isHealable = problems.every(
+    (one) =>
+      HEALED_BY_RECOVER.has(one.code) &&
+      one.endpoint !== leader.endpoint &&
+      view.replicas.some((replica) => replica.endpoint === one.endpoint && isServing(replica)),
+  );
+  if (!isHealable) return sick(view);
+  const endpoints = [...new Set(problems.flatMap((one) => one.endpoint ?? []))];
+  return {
+    kind: "half-done",
+    leader: leader.endpoint,
+    heal: endpoints.map((endpoint) => recoverAction(view, endpoint, "left by an interrupted run")),
+  };
+}
+
+/**
+ * A change of leader begins with marking the leader not alive, so that clients leave it alone. If it
+ * ends there, the leader still runs as one: marking it alive undoes it.
+ */
+function withoutLeader(view: PartitionView): Condition {
+  const flagged = view.replicas.filter((one) => one.claim.isLeader);
+  const [leader] = flagged;
+  const isDrained =
+    leader !== undefined &&
+    flagged.length === 1 &&
+    isServing(leader) &&
+    leader.report?.role === "leader";
+  const problems = diagnose(view);
+  if (!isDrained || problems.some((one) => one.code !== "marked-dead")) return sick(view);
+  const others = problems.flatMap((one) =>
+    one.endpoint === undefined || one.endpoint === leader.endpoint ? [] : [one.endpoint],
+  );
+  const { endpoint } = leader;
+  const why = "it leads, and an interrupted change of leader left it marked not alive";
+  return {
+    kind: "half-done",
+    leader: endpoint,
+    heal: [
+      { verb: "mark-alive", id: view.id, endpoint, why },
+      ...others.map((one) => recoverAction(view, one, "left by an interrupted run")),
+    ],
+  };
+}
+
+function sick(view: PartitionView): Condition {
+  const why = diagnose(view).map((one) =>
+    one.endpoint === undefined ? one.text : `${one.endpoint}: ${one.text}`,
+  );
+  return { kind: "sick", why: why.length === 0 ? "nobody leads it" : why.join("; ") };
+}
+
+/**
+ * RecoverTable of a replica. For an ex-leader the term before the newest is named, so that rows which
+ * only it took in the moment of the change are not deleted unseen.
+ */
+export function recoverAction(view: PartitionView, endpoint: Endpoint, why: string): Action {
+  const isFlagged = view.replicas.some((one) => one.endpoint === endpoint && one.claim.isLeader);
+  const since = view.terms.at(-2)?.term ?? 0n;
+  return {
+    verb: "recover-table",
+    id: view.id,
+    endpoint,
+    ...(isFlagged && view.terms.length > 0 ? { with: { [SINCE]: String(since) } } : {}),
+    why,
+  };
+}
+
+/** `db.table:pid: why` of partitions that are sick, for refusals and notes. */
+export function sickLines(
+  views: readonly { readonly view: PartitionView; readonly condition: Condition }[],
+): string[] {
+  return views.flatMap(({ view, condition }) =>
+    condition.kind === "sick" ? [`${partitionName(view.id)}: ${condition.why}`] : [],
+  );
+}
+
+/** Whether a follower could lead: alive, loaded, and nothing wrong with it but a little lag. */
+export function isFit(view: PartitionView, replica: ReplicaView): boolean {
+  return diagnose(view).every((one) => one.endpoint !== replica.endpoint || one.code === "behind");
+}

@@ -1,0 +1,46 @@
+import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import { compareText, type PartitionView, partitionName } from "../model/partition-view.js";
+import { diagnose, servingLeader } from "../recovery/diagnose.js";
+import type { Obstacle } from "./targets.js";
+
+/** The flags that name one partition. */
+export function partitionWords({ db, table, pid }: PartitionId): string[] {
+  return [...(db === "" ? [] : [`--db=${db}`]), `--table=${table}`, `--pid=${pid}`];
+}
+
+/**
+ * Why a replica that is flagged leader can be neither moved nor deleted, and the command that makes
+ * it a follower.
+ *
+ * @param fate What was to become of it, such as `moved`.
+ */
+export function leadElsewhere(
+  view: PartitionView,
+  endpoint: Endpoint,
+  commandLine: (words: readonly string[]) => string,
+  fate: string,
+): Obstacle {
+  const name = partitionName(view.id);
+  const of = partitionWords(view.id);
+  const leader = servingLeader(view);
+  if (leader !== undefined && leader.endpoint !== endpoint) {
+    return {
+      text: `${name}: ${endpoint} is still flagged leader beside ${leader.endpoint}, so it cannot be ${fate}`,
+      hint: `make it a follower first with: ${commandLine(["recovertable", ...of, `--endpoint=${endpoint}`])}`,
+    };
+  }
+  const sick = new Set(diagnose(view).map((one) => one.endpoint));
+  const heir = view.replicas
+    .filter((one) => one.endpoint !== endpoint && !one.claim.isLeader && !sick.has(one.endpoint))
+    .sort((a, b) => compareText(a.endpoint, b.endpoint))[0];
+  const text = `${name}: ${endpoint} leads it, and a leader cannot be ${fate}`;
+  return heir === undefined
+    ? {
+        text,
+        hint: `no healthy follower can lead in its place: make one first with: ${commandLine(["addreplica", ...of, "--endpoint=TABLET"])}`,
+      }
+    : {
+        text,
+        hint: `let another replica lead first with: ${commandLine(["changeleader", ...of, `--candidate=${heir.endpoint}`])}`,
+      };
+}

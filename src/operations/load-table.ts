@@ -1,0 +1,195 @@
+import type { Action } from "../model/action.js";
+import type { ClusterState, Endpoint, Role } from "../model/cluster-state.js";
+import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
+import { servingLeader } from "../recovery/diagnose.js";
+import { isServing, knownOffset, leastOffset, lowerBound } from "../recovery/evidence.js";
+import { type ReplicaWish, replicaWords } from "./add-replica.js";
+import { partitionWords } from "./lead-elsewhere.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import {
+  assertNone,
+  assertUsable,
+  findPartitions,
+  type Obstacle,
+  partitionFacts,
+  replicaAt,
+} from "./targets.js";
+
+/** Partitions that are worked on side by side; a tablet loads three at a time. */
+const CONCURRENCY = 32;
+
+/** What is loaded where, and in which role. */
+export interface LoadWish extends ReplicaWish {
+  /** Undefined: as the nameserver flags the replica. */
+  readonly role: Role | undefined;
+}
+
+/**
+ * Loads replicas from a tablet's own disk (LoadTable), with table id, storage mode and segments as
+ * the nameserver has them. A coming leader is loaded as follower first: nobody writes to it before
+ * it has shown that it holds everything that is known of the partition.
+ */
+export function loadTableOperation(wish: LoadWish): Operation {
+  const { endpoint, role } = wish;
+  return {
+    command: "loadtable",
+    words: [...replicaWords("loadtable", wish), ...(role === undefined ? [] : [`--${role}`])],
+    needsOff: false,
+    concurrency: CONCURRENCY,
+    plan: (state) => planLoads(state, wish),
+    verify: (after) =>
+      findPartitions(after, wish).views.flatMap((view) => {
+        const replica = replicaAt(view, endpoint);
+        if (replica === undefined) return [];
+        const wanted = role ?? flagged(replica);
+        return isServing(replica) && replica.report?.role === wanted
+          ? []
+          : [`${partitionName(view.id)}: ${endpoint} does not serve as ${wanted}`];
+      }),
+    conclude: (after) => findPartitions(after, wish).views.flatMap((view) => outcome(view, wish)),
+  };
+}
+
+function flagged({ claim }: ReplicaView): Role {
+  return claim.isLeader ? "leader" : "follower";
+}
+
+function planLoads(state: ClusterState, wish: LoadWish): OperationPlan {
+  const { endpoint, pids } = wish;
+  const { views } = findPartitions(state, wish);
+  assertUsable(state, endpoint, "tablet");
+  const meant =
+    pids === "all" ? views.filter((view) => replicaAt(view, endpoint) !== undefined) : views;
+  const wanted = meant.filter((view) => !isLoadedAs(view, wish));
+  assertNone(
+    wanted.flatMap((view) => obstacleTo(view, wish) ?? []),
+    `loadtable on ${endpoint}`,
+  );
+  return {
+    actions: wanted.map((view) => actionFor(view, wish)),
+    notes: [
+      ...meant
+        .filter((view) => !wanted.includes(view))
+        .map((view) => `${partitionName(view.id)}: ${endpoint} serves it already`),
+      ...wanted.flatMap((view) => notesOn(view, wish)),
+    ],
+    facts: partitionFacts(views),
+  };
+}
+
+function isLoadedAs(view: PartitionView, { endpoint, role }: LoadWish): boolean {
+  const replica = replicaAt(view, endpoint);
+  if (replica === undefined || !isServing(replica)) return false;
+  return replica.report?.role === (role ?? flagged(replica));
+}
+
+function actionFor(view: PartitionView, { endpoint, role }: LoadWish): Action {
+  const replica = replicaAt(view, endpoint) as ReplicaView;
+  const as = role ?? flagged(replica);
+  const least = as === "leader" ? leastToLead(view, replica) : lowerBound(view, replica);
+  const why = as === flagged(replica) ? `flagged ${as}` : `asked for, flagged ${flagged(replica)}`;
+  const expected = least === 0n ? "" : `, known to hold entries up to ${least}`;
+  return {
+    verb: "load-table",
+    id: view.id,
+    endpoint,
+    with: { role: as, least: String(least) },
+    why: `${why}${expected}`,
+  };
+}
+
+/** What a replica must come up with to lead: everything that is known of the partition. */
+export function leastToLead(view: PartitionView, replica: ReplicaView): bigint {
+  return greatest(leastOffset(view), lowerBound(view, replica));
+}
+
+/** The greater of two offsets. */
+export function greatest(a: bigint, b: bigint): bigint {
+  if (a > b) return a;
+  return b;
+}
+
+function notesOn(view: PartitionView, { endpoint, role }: LoadWish): string[] {
+  const replica = replicaAt(view, endpoint);
+  if (replica === undefined || role === undefined || role === flagged(replica)) return [];
+  return [
+    `${partitionName(view.id)}: ${endpoint} is flagged ${flagged(replica)} in the nameserver's record, and loading it as ${role} does not change that`,
+  ];
+}
+
+function obstacleTo(view: PartitionView, wish: LoadWish): Obstacle | undefined {
+  const { endpoint, commandLine } = wish;
+  const name = partitionName(view.id);
+  const replica = replicaAt(view, endpoint);
+  if (replica === undefined) {
+    return {
+      text: `${name}: the record has no replica at ${endpoint}`,
+      hint: `its replicas are at ${view.replicas.map((one) => one.endpoint).join(", ")}`,
+    };
+  }
+  if (view.storageMode === "unknown") {
+    return {
+      text: `${name}: the record has a storage mode that this version does not know`,
+      hint: "use a newer version of this tool",
+    };
+  }
+  const as = wish.role ?? flagged(replica);
+  const recover = commandLine(["recovertable", ...partitionWords(view.id)]);
+  if (as === "follower") {
+    if (replica.report?.role !== "leader") return undefined;
+    return {
+      text: `${name}: ${endpoint} runs it as leader, and LoadTable does not change the role`,
+      hint: `see what is wrong and have it put right with: ${recover}`,
+    };
+  }
+  const why = whyNotLead(view, endpoint);
+  if (why === undefined) return undefined;
+  return {
+    text: `${name}: ${why}`,
+    hint: `have the leader chosen by what each replica holds: ${recover}`,
+  };
+}
+
+/**
+ * Why a replica must not be made leader by hand: two leaders would both take writes, or entries that
+ * another replica holds would be given up. Undefined if nothing known forbids it.
+ */
+export function whyNotLead(view: PartitionView, endpoint: Endpoint): string | undefined {
+  const replica = replicaAt(view, endpoint);
+  if (replica === undefined) return `the record has no replica at ${endpoint}`;
+  const others = view.replicas.filter((one) => one !== replica);
+  const running = others.find((one) => one.report?.role === "leader");
+  if (running !== undefined) {
+    return `${running.endpoint} runs it as leader: two leaders would both take writes`;
+  }
+  const isNewest = replica.claim.isLeader && replica.claim.isAlive;
+  const rightful = isNewest
+    ? undefined
+    : others.find((one) => one.claim.isLeader && (one.claim.isAlive || !isServing(one)));
+  if (rightful !== undefined) {
+    const { endpoint: other, claim } = rightful;
+    return claim.isAlive
+      ? `${other} is the one flagged leader and alive, so it led last`
+      : `${other} is flagged leader and not loaded, so what it holds is not known`;
+  }
+  const own = knownOffset(view, replica);
+  const ahead = others.find((one) => knownOffset(view, one) > own);
+  return ahead === undefined
+    ? undefined
+    : `${ahead.endpoint} is known to hold entries up to ${knownOffset(view, ahead)}, ${endpoint} only up to ${own}: the rest would be given up`;
+}
+
+function outcome(view: PartitionView, { endpoint, commandLine }: LoadWish): string[] {
+  const replica = replicaAt(view, endpoint);
+  const report = replica?.report;
+  if (replica === undefined || report === undefined || !isServing(replica)) return [];
+  const { role, offset, recordCount } = report;
+  const line = `${partitionName(view.id)}: ${endpoint} is loaded as ${role} at offset ${offset} (${recordCount} rows)`;
+  const isFed = servingLeader(view)?.followers?.followers.has(endpoint) === true;
+  const rest = [
+    ...(role === "follower" && !isFed ? ["no leader feeds it"] : []),
+    ...(replica.claim.isAlive ? [] : ["marked not alive"]),
+  ];
+  const next = commandLine(["recovertable", ...partitionWords(view.id)]);
+  return [rest.length === 0 ? line : `${line}; ${rest.join(", ")}: go on with ${next}`];
+}

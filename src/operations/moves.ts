@@ -1,0 +1,233 @@
+import type { Action } from "../model/action.js";
+import {
+  type ClusterState,
+  type Endpoint,
+  isOpActive,
+  replicaKey,
+} from "../model/cluster-state.js";
+import {
+  compareText,
+  type PartitionView,
+  partitionName,
+  tabletHealth,
+  viewPartitions,
+} from "../model/partition-view.js";
+import { SINCE } from "./acts-leader.js";
+import { type Condition, conditionOf } from "./condition.js";
+import type { OperationPlan } from "./operation.js";
+import type { PlacedPartition, Placement } from "./placement.js";
+import type { LeaderChoice } from "./placement-leaders.js";
+
+/** A partition with what can be done about it. */
+export interface Surveyed {
+  readonly key: string;
+  readonly view: PartitionView;
+  readonly condition: Condition;
+  /** Replicas that it is to have. */
+  readonly wanted: number;
+}
+
+/** Every partition of the cluster, system databases first. */
+export function survey(state: ClusterState, keepsSurplus: boolean): Surveyed[] {
+  const counts = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
+  return viewPartitions(state).map((view) => {
+    const asked = counts.get(view.id.tid) ?? 0;
+    const isAsIs = keepsSurplus || asked === 0;
+    return {
+      key: replicaKey(view.id),
+      view,
+      condition: conditionOf(view),
+      wanted: isAsIs ? view.replicas.length : Math.min(asked, view.replicas.length),
+    };
+  });
+}
+
+/** Tablets that can take replicas: healthy for the nameserver, and answering. */
+export function usableTablets(state: ClusterState): Endpoint[] {
+  return [...state.tablets.values()]
+    .filter((one) => tabletHealth(one).tablet === "ok")
+    .map((one) => one.endpoint)
+    .sort(compareText);
+}
+
+/** A note if the plan is made in the middle of something; only a plan that is just shown can be. */
+export function opsNotes({ ops }: ClusterState): string[] {
+  const count = ops.filter(isOpActive).length;
+  return count === 0
+    ? []
+    : [
+        `${count} ops are under way: they are waited for before anything is done, and the plan is made again`,
+      ];
+}
+
+/** One note for each tablet that takes no part, with the reason. */
+export function unusableNotes(state: ClusterState): string[] {
+  return [...state.tablets.values()]
+    .filter((one) => tabletHealth(one).tablet !== "ok")
+    .map((one) => `tablet ${one.endpoint} takes no part: ${tabletHealth(one).tabletDetail}`)
+    .sort(compareText);
+}
+
+/** The partition as placement sees it. */
+export function placed({ key, view, condition, wanted }: Surveyed): PlacedPartition {
+  return {
+    key,
+    table: String(view.id.tid),
+    replicas: view.replicas.map((one) => one.endpoint),
+    leader: leaderOf(view, condition),
+    wanted,
+    isMovable: condition.kind !== "sick",
+  };
+}
+
+function leaderOf(view: PartitionView, condition: Condition): Endpoint {
+  if (condition.kind !== "sick") return condition.leader;
+  return view.replicas.find((one) => one.claim.isLeader)?.endpoint ?? "";
+}
+
+/** What is done to one partition. */
+export interface Change {
+  readonly one: Surveyed;
+  readonly moves: readonly { readonly from: Endpoint; readonly to: Endpoint }[];
+  readonly drops: readonly Endpoint[];
+  /** Who leads in the end. */
+  readonly leader: Endpoint;
+}
+
+/** Sorts a placement by partition; the leader stays for now. */
+export function changesOf(surveyed: readonly Surveyed[], placement: Placement): Change[] {
+  const moves = groupByKey(placement.moves);
+  const drops = groupByKey(placement.drops);
+  return surveyed.map((one) => ({
+    one,
+    moves: moves.get(one.key) ?? [],
+    drops: (drops.get(one.key) ?? []).map((drop) => drop.from),
+    leader: leaderOf(one.view, one.condition),
+  }));
+}
+
+function groupByKey<T extends { readonly key: string }>(items: readonly T[]): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(item.key, [...(groups.get(item.key) ?? []), item]);
+  return groups;
+}
+
+/** Who may lead once the replicas are in place. */
+export function leaderChoice({ one, moves, drops, leader }: Change): LeaderChoice {
+  if (one.condition.kind === "sick") return { key: one.key, current: leader, candidates: [leader] };
+  const gone = new Set([...moves.map((move) => move.from), ...drops]);
+  const staying = one.view.replicas.map((replica) => replica.endpoint).filter((e) => !gone.has(e));
+  const arrival = moves.find((move) => move.from === leader)?.to;
+  const candidates = [...staying, ...moves.map((move) => move.to)].sort(compareText);
+  const isOnly = candidates.length === 1;
+  return { key: one.key, current: leader, candidates, detour: isOnly ? undefined : arrival };
+}
+
+/** The actions of one partition, in order; empty if nothing is done to it. */
+export function actionsOf(change: Change): Action[] {
+  const { one, moves, drops, leader: next } = change;
+  if (one.condition.kind === "sick") return [];
+  const { view, condition } = one;
+  const lane = new LaneActions(view, condition.leader);
+  if (condition.kind === "half-done") lane.actions.push(...condition.heal);
+  const last = moves.find((move) => move.from === condition.leader);
+  for (const move of moves) if (move !== last) lane.migrate(move);
+  if (last !== undefined && view.replicas.length === 1) {
+    lane.push("add-replica", last.to, `single replica: copied before ${last.from} gives it up`);
+    lane.lead(last.to, `${last.from} gives it up`);
+    lane.push("del-replica", last.from, `it is at ${last.to} now`);
+    return lane.actions;
+  }
+  if (last !== undefined) {
+    lane.lead(next === last.to ? detourOf(change, next) : next, "a leader cannot be migrated");
+    lane.migrate(last);
+  }
+  const isDropped = drops.includes(condition.leader);
+  lane.lead(next, isDropped ? "a leader cannot be deleted" : "leaders are spread over the tablets");
+  for (const endpoint of drops) {
+    lane.push("del-replica", endpoint, `one replica more than the table's ${one.wanted}`);
+  }
+  return lane.actions;
+}
+
+/** Who leads while the leader's replica is on its way to where it is to lead. */
+function detourOf({ one, moves, drops }: Change, not: Endpoint): Endpoint {
+  const gone = new Set([...moves.map((move) => move.from), ...drops]);
+  const staying = one.view.replicas.map((replica) => replica.endpoint);
+  const others = [...staying, ...moves.map((move) => move.to)];
+  return others.filter((e) => !gone.has(e) && e !== not).sort(compareText)[0] ?? not;
+}
+
+/** Collects the actions of one partition and knows who leads by then. */
+class LaneActions {
+  readonly actions: Action[] = [];
+  readonly #view: PartitionView;
+  readonly #first: Endpoint;
+  #leader: Endpoint;
+
+  constructor(view: PartitionView, leader: Endpoint) {
+    this.#view = view;
+    this.#first = leader;
+    this.#leader = leader;
+  }
+
+  push(verb: Action["verb"], endpoint: Endpoint, why: string): void {
+    this.actions.push({ verb, id: this.#view.id, endpoint, why });
+  }
+
+  migrate({ from, to }: { readonly from: Endpoint; readonly to: Endpoint }): void {
+    const { id } = this.#view;
+    this.actions.push({ verb: "migrate", id, endpoint: from, to, why: "moves a follower" });
+  }
+
+  /** Makes a replica the leader and the old leader a follower; nothing if it leads already. */
+  lead(endpoint: Endpoint, why: string): void {
+    const old = this.#leader;
+    if (endpoint === old) return;
+    const isFirst = old === this.#first;
+    this.actions.push(...leaderActions(this.#view, { from: old, to: endpoint, why, isFirst }));
+    this.#leader = endpoint;
+  }
+}
+
+/**
+ * Changes the leader, and makes the old one a follower of the new one.
+ *
+ * @param how.isFirst Whether the leader has not been changed before in the same plan: then rows that
+ *   the old leader alone took after the change are not deleted unseen. Later terms are not known yet.
+ */
+export function leaderActions(
+  view: PartitionView,
+  how: {
+    readonly from: Endpoint;
+    readonly to: Endpoint;
+    readonly why: string;
+    readonly isFirst: boolean;
+  },
+): Action[] {
+  const { id } = view;
+  const { from, to, why } = how;
+  const since = how.isFirst ? view.terms.at(-1)?.term : undefined;
+  return [
+    { verb: "change-leader", id, endpoint: to, why },
+    {
+      verb: "recover-table",
+      id,
+      endpoint: from,
+      ...(since === undefined ? {} : { with: { [SINCE]: String(since) } }),
+      why: `it led, and follows ${to} from now on`,
+    },
+  ];
+}
+
+/** Why a plan is not empty now: what is still to be done, or why it cannot be. */
+export function stillToDo(plan: () => OperationPlan): string[] {
+  try {
+    return plan().actions.map(
+      (action) =>
+        `${action.id === undefined ? "" : partitionName(action.id)}: still to do: ${action.verb} ${action.endpoint ?? ""} (${action.why})`,
+    );
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+}

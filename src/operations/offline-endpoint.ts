@@ -1,0 +1,282 @@
+import type { Action } from "../model/action.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import {
+  type PartitionView,
+  partitionName,
+  tabletHealth,
+  viewPartitions,
+} from "../model/partition-view.js";
+import { unknownName } from "../names.js";
+import { servingLeader } from "../recovery/diagnose.js";
+import { isServing } from "../recovery/evidence.js";
+import { counted } from "../recovery/report.js";
+import { ACCEPT, CONCURRENCY } from "./acts-leader.js";
+import { hintFor } from "./change-leader.js";
+import { elect, leadCounts } from "./elect.js";
+import { ledText } from "./elect-leader.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import { assertNone, type Obstacle, partitionFacts, refused, replicaAt } from "./targets.js";
+
+/** What `offlineendpoint` was asked for. */
+export interface OfflineWish {
+  readonly endpoint: Endpoint;
+  /** The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default. */
+  readonly concurrency: number | undefined;
+  /** Whether partitions with a single replica may go out of service. */
+  readonly allowsSingleReplica: boolean;
+  /** Partitions, as `db.table:pid`, in which entries may be given up. */
+  readonly acceptDataLoss: readonly string[];
+}
+
+/** Partitions at a time where they are worked on one by one; the nameserver has at most 8 queues. */
+const AT_ONCE = 8;
+
+/** What is to become of one partition. */
+type Fate =
+  | { readonly kind: "off"; readonly view: PartitionView }
+  | { readonly kind: "out-of-service"; readonly view: PartitionView }
+  | { readonly kind: "replica"; readonly view: PartitionView }
+  | {
+      readonly kind: "elect";
+      readonly view: PartitionView;
+      readonly to: Endpoint;
+      readonly offset: bigint;
+      readonly from: Endpoint | undefined;
+      readonly givesUp: bigint;
+    }
+  | { readonly kind: "blocked"; readonly view: PartitionView; readonly obstacle: Obstacle };
+
+/** Takes a tablet out of service: others lead what it led, and its replicas are marked not alive. */
+export function offlineEndpointOperation(wish: OfflineWish): Operation {
+  const led = new Map<string, Endpoint | undefined>();
+  const { endpoint } = wish;
+  return {
+    command: "offlineendpoint",
+    words: wordsOf(wish),
+    needsOff: true,
+    concurrency: wish.concurrency ?? AT_ONCE,
+    plan(state) {
+      const views = viewsAt(state, endpoint);
+      for (const view of views) {
+        const leader = view.replicas.find((one) => one.claim.isLeader && one.claim.isAlive);
+        led.set(partitionName(view.id), leader?.endpoint);
+      }
+      return planOf(state, views, wish);
+    },
+    verify: (after) => viewsAt(after, endpoint).flatMap((view) => complaintsAbout(view, endpoint)),
+    conclude: (after, results) =>
+      results.length === 0
+        ? []
+        : viewsAt(after, endpoint).flatMap((view) => conclusion(view, led, endpoint)),
+  };
+}
+
+function wordsOf(wish: OfflineWish): string[] {
+  return [
+    "offlineendpoint",
+    `--endpoint=${wish.endpoint}`,
+    ...(wish.concurrency === undefined ? [] : [`--concurrency=${wish.concurrency}`]),
+    ...(wish.allowsSingleReplica ? ["--allow_single_replica"] : []),
+    ...(wish.acceptDataLoss.length === 0
+      ? []
+      : [`--accept_data_loss=${wish.acceptDataLoss.join(",")}`]),
+  ];
+}
+
+/** The partitions that have a replica at an endpoint, in the order of the view. */
+export function viewsAt(state: ClusterState, endpoint: Endpoint): PartitionView[] {
+  return viewPartitions(state).filter((view) => replicaAt(view, endpoint) !== undefined);
+}
+
+/**
+ * Checks that the partitions that `--accept_data_loss` names have a replica there.
+ *
+ * @throws OpsError `refused` with the nearest one.
+ */
+export function assertNamed(names: readonly string[], views: readonly PartitionView[]): void {
+  const known = views.map((view) => partitionName(view.id));
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw unknownName("partition with a replica there", unknown, known);
+}
+
+function planOf(
+  state: ClusterState,
+  views: readonly PartitionView[],
+  wish: OfflineWish,
+): OperationPlan {
+  const { endpoint } = wish;
+  const tablet = state.tablets.get(endpoint);
+  if (tablet === undefined) throw unknownName("tablet", endpoint, [...state.tablets.keys()]);
+  if (tablet.claim === undefined) {
+    throw refused(
+      `the nameserver does not know ${endpoint} since it leads (code 302), so it cannot mark its replicas`,
+      "change the leader of each of its partitions with openmldb-ops changeleader, or run: openmldb-ops recoverdata",
+    );
+  }
+  assertNamed(wish.acceptDataLoss, views);
+  const isServingTablet = tabletHealth(tablet).tablet === "ok";
+  const fates = fatesOf(state, views, wish);
+  const blocked = fates.filter((one) => one.kind === "blocked");
+  // A tablet that serves must not take anything with it; one that is dead already has.
+  if (isServingTablet) {
+    assertNone(
+      blocked.map((one) => one.obstacle),
+      `${endpoint} is not taken out of service`,
+    );
+    assertSingle(fates, wish);
+  }
+  const work = fates.flatMap((one) => actionOf(one, endpoint));
+  // Nothing can be done: that must not look like nothing to do.
+  if (work.length === 0) {
+    assertNone(
+      blocked.map((one) => one.obstacle),
+      `nothing can be done about ${endpoint}`,
+    );
+  }
+  const facts = partitionFacts(views);
+  const notes = [
+    ...fates.flatMap((one) => noteOn(one)),
+    ...blocked.map((one) => `left alone: ${one.obstacle.text}; ${one.obstacle.hint}`),
+  ];
+  const isPlain = fates.every(
+    (one) => one.kind !== "blocked" && !(one.kind === "elect" && one.givesUp > 0n),
+  );
+  if (work.length === 0 || isServingTablet || !isPlain) return { actions: work, notes, facts };
+  return { actions: [wholeAction(wish, work.length)], notes, facts };
+}
+
+function wholeAction({ endpoint, concurrency }: OfflineWish, count: number): Action {
+  return {
+    verb: "offline-endpoint",
+    id: undefined,
+    endpoint,
+    with: concurrency === undefined ? {} : { [CONCURRENCY]: String(concurrency) },
+    why: `its tablet does not serve; ${count} partitions have a replica there`,
+  };
+}
+
+function fatesOf(state: ClusterState, views: readonly PartitionView[], wish: OfflineWish): Fate[] {
+  const leads = leadCounts(viewPartitions(state));
+  return views.map((view) => {
+    const fate = fateOf(view, wish, leads);
+    if (fate.kind === "elect") leads.add(fate.to);
+    return fate;
+  });
+}
+
+function fateOf(view: PartitionView, wish: OfflineWish, leads: (one: Endpoint) => number): Fate {
+  const replica = replicaAt(view, wish.endpoint);
+  const isAlive = replica?.claim.isAlive === true;
+  if (view.replicas.length === 1) return { kind: isAlive ? "out-of-service" : "off", view };
+  const leader = servingLeader(view);
+  if (leader !== undefined && leader !== replica)
+    return { kind: isAlive ? "replica" : "off", view };
+  const acceptsLoss = wish.acceptDataLoss.includes(partitionName(view.id));
+  const others = { ...view, replicas: view.replicas.map((one) => asGone(one, wish.endpoint)) };
+  const election = elect(leader === undefined ? others : view, {
+    candidate: "auto",
+    acceptsLoss,
+    leads,
+  });
+  if (!("refusal" in election)) {
+    const { to, offset, from, givesUp } = election;
+    return { kind: "elect", view, to, offset, from, givesUp };
+  }
+  const hint = hintFor(view.id, election).replace(
+    /--accept_data_loss$/,
+    `--accept_data_loss=${partitionName(view.id)}`,
+  );
+  return {
+    kind: "blocked",
+    view,
+    obstacle: { text: `${partitionName(view.id)}: ${election.refusal}`, hint },
+  };
+}
+
+/** The replica that goes cannot be the one that leads afterwards. */
+function asGone(replica: PartitionView["replicas"][number], endpoint: Endpoint) {
+  if (replica.endpoint !== endpoint || replica.claim.isLeader) return replica;
+  return { ...replica, claim: { ...replica.claim, isAlive: false } };
+}
+
+/** Partitions that only this tablet has are named before they go out of service. */
+function assertSingle(fates: readonly Fate[], wish: OfflineWish): void {
+  const single = fates.filter(
+    (one) => one.kind === "out-of-service" && isServing(replicaAt(one.view, wish.endpoint) ?? NONE),
+  );
+  if (single.length === 0 || wish.allowsSingleReplica) return;
+  throw refused(
+    `${counted(single.length, "partition")} would go out of service: ${wish.endpoint} has the only replica`,
+    "give them a second replica with openmldb-ops addreplica, or let them go with --allow_single_replica",
+    single.map((one) => partitionName(one.view.id)),
+  );
+}
+
+const NONE = { report: undefined };
+
+function noteOn(fate: Fate): string[] {
+  const name = partitionName(fate.view.id);
+  if (fate.kind === "out-of-service")
+    return [`${name} goes out of service: it has no other replica`];
+  if (fate.kind === "elect" && fate.givesUp > 0n) {
+    return [
+      `--accept_data_loss: ${fate.givesUp} entries of ${name} behind ${fate.offset} of ${fate.to} are given up`,
+    ];
+  }
+  return [];
+}
+
+function actionOf(fate: Fate, endpoint: Endpoint): Action[] {
+  const { id } = fate.view;
+  switch (fate.kind) {
+    case "off":
+    case "blocked":
+      return [];
+    case "elect":
+      return [
+        {
+          verb: "change-leader",
+          id,
+          endpoint: fate.to,
+          with: {
+            ...(fate.from === undefined ? {} : { from: fate.from }),
+            ...(fate.givesUp > 0n ? { [ACCEPT]: "true" } : {}),
+          },
+          why: `${endpoint} goes; holds entries up to ${fate.offset}`,
+        },
+        ...(fate.from === endpoint ? [] : [replicaAction(fate.view, endpoint)]),
+      ];
+    case "out-of-service":
+    case "replica":
+      return [replicaAction(fate.view, endpoint)];
+  }
+}
+
+function replicaAction({ id }: PartitionView, endpoint: Endpoint): Action {
+  return { verb: "offline-endpoint", id, endpoint, why: "marked not alive, and fed no more" };
+}
+
+function complaintsAbout(view: PartitionView, endpoint: Endpoint): string[] {
+  const name = partitionName(view.id);
+  const isAlive = replicaAt(view, endpoint)?.claim.isAlive === true;
+  const isLed = view.replicas.length === 1 || servingLeader(view) !== undefined;
+  return [
+    ...(isAlive ? [`${name}: the replica at ${endpoint} is still marked alive`] : []),
+    ...(isLed ? [] : [`${name}: nobody leads it`]),
+  ];
+}
+
+function conclusion(
+  view: PartitionView,
+  led: ReadonlyMap<string, Endpoint | undefined>,
+  endpoint: Endpoint,
+): string[] {
+  const name = partitionName(view.id);
+  if (view.replicas.length === 1) {
+    return [`${name} is out of service: its only replica is at ${endpoint}`];
+  }
+  const now = servingLeader(view)?.endpoint;
+  const before = led.get(name);
+  if (now === undefined || now === before) return [];
+  return [`${name}: ${before ?? "nobody"} -> ${now}, ${ledText(view, now)}`];
+}

@@ -1,0 +1,226 @@
+import type { Endpoint } from "../model/cluster-state.js";
+import { compareText } from "../model/partition-view.js";
+import { compareScores, level, type Way } from "./level.js";
+
+/** One partition as placement sees it. */
+export interface PlacedPartition {
+  /** Unique within the cluster. */
+  readonly key: string;
+  /** Unique name of its table, so that tables are spread too. */
+  readonly table: string;
+  /** Tablets that hold a replica; no tablet twice. */
+  readonly replicas: readonly Endpoint[];
+  /** Tablet of the leader. */
+  readonly leader: Endpoint;
+  /** How many replicas it is to have; those above are taken away. */
+  readonly wanted: number;
+  /** Whether its replicas may be touched; one that may not still counts. */
+  readonly isMovable: boolean;
+}
+
+/** One replica goes from one tablet to another. */
+export interface Move {
+  readonly key: string;
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+}
+
+/** What is done to replicas. */
+export interface Placement {
+  readonly moves: readonly Move[];
+  /** Surplus replicas that are taken away. */
+  readonly drops: readonly { readonly key: string; readonly from: Endpoint }[];
+}
+
+/** A partition while its replicas are shuffled. */
+interface Draft {
+  readonly of: PlacedPartition;
+  readonly now: Set<Endpoint>;
+}
+
+/**
+ * Balances replicas: afterwards any two of the tablets differ by at most one replica, with the
+ * fewest moves that reach this, and no tablet holds two replicas of a partition.
+ *
+ * While the fullest tablet has at least two more than the emptiest, one replica goes from the first
+ * to the second. There is always one to take: the fullest holds more partitions, so at least one that
+ * the emptiest does not. Each move takes one off what is above the target or puts one onto what is
+ * below it (off and onto while both exist), so no sequence of moves can be shorter. Where partitions
+ * may not be touched, a way over other tablets is taken if there is no direct one; then the balance
+ * is as good as such ways can make it.
+ *
+ * Among equal moves: followers before leaders, then the table that is most unevenly spread over the
+ * two tablets, then the order of `partitions`. The same input gives the same moves.
+ *
+ * @param tablets Those that may hold replicas; replicas elsewhere stay there and do not count.
+ */
+export function balanceReplicas(
+  partitions: readonly PlacedPartition[],
+  tablets: readonly Endpoint[],
+): Placement {
+  const counts = countReplicas(partitions, tablets);
+  const drafts = partitions.map((of) => ({ of, now: new Set(of.replicas) }));
+  dropSurplus(drafts, counts, (endpoint) => counts.has(endpoint));
+  const tables = countTables(drafts);
+  const movable = drafts.filter((draft) => draft.of.isMovable);
+  level(counts, (from, targets) => {
+    const ways = new Map<Endpoint, Way>();
+    for (const draft of movable) {
+      if (!draft.now.has(from)) continue;
+      for (const to of targets) {
+        if (draft.now.has(to)) continue;
+        const score = scoreOf(draft, { from, to, tables });
+        const best = ways.get(to);
+        if (best !== undefined && compareScores(best.score, score) <= 0) continue;
+        ways.set(to, { score, go: () => shift(draft, { from, to, tables }) });
+      }
+    }
+    return ways;
+  });
+  return placementOf(drafts);
+}
+
+/**
+ * Empties tablets with one move for each replica on them: the fewest there can be. Each goes where
+ * the fewest replicas are, as far as no partition comes twice to one tablet. A partition that has
+ * more replicas than it is to have loses those on the leaving tablets instead.
+ *
+ * @param leaving The tablets to be emptied.
+ * @param targets The tablets that may take replicas; none of `leaving`.
+ * @throws Error if a partition does not fit on the targets; check before.
+ */
+export function evacuate(
+  partitions: readonly PlacedPartition[],
+  leaving: ReadonlySet<Endpoint>,
+  targets: readonly Endpoint[],
+): Placement {
+  const counts = countReplicas(partitions, targets);
+  const drafts = partitions.map((of) => ({ of, now: new Set(of.replicas) }));
+  dropSurplus(drafts, counts, (endpoint) => leaving.has(endpoint));
+  const roomOf = (draft: Draft) => targets.filter((one) => !draft.now.has(one)).length;
+  const affected = drafts
+    .filter((draft) => [...draft.now].some((one) => leaving.has(one)))
+    .sort((a, b) => roomOf(a) - roomOf(b));
+  for (const draft of affected) {
+    for (const from of [...draft.now].filter((one) => leaving.has(one)).sort(compareText)) {
+      const free = [...counts].filter(([endpoint]) => !draft.now.has(endpoint));
+      const to = free.reduce((least, next) => (next[1] < least[1] ? next : least), [
+        "",
+        Number.POSITIVE_INFINITY,
+      ] as [Endpoint, number])[0];
+      if (to === "") throw new Error(`no tablet is left for ${draft.of.key}`);
+      draft.now.delete(from);
+      draft.now.add(to);
+      counts.set(to, (counts.get(to) ?? 0) + 1);
+    }
+  }
+  levelArrivals(affected, counts);
+  return placementOf(drafts);
+}
+
+/** Sends replicas that are on their way anyhow elsewhere, where that makes the targets more equal. */
+function levelArrivals(affected: readonly Draft[], counts: Map<Endpoint, number>): void {
+  level(counts, (from, targets) => {
+    const ways = new Map<Endpoint, Way>();
+    for (const draft of affected) {
+      if (!draft.now.has(from) || draft.of.replicas.includes(from)) continue;
+      for (const to of targets) {
+        if (draft.now.has(to) || ways.has(to)) continue;
+        ways.set(to, { score: [], go: () => exchange(draft.now, from, to) });
+      }
+    }
+    return ways;
+  });
+}
+
+/** Replicas of each tablet in the order of names, with 0 for those that have none. */
+export function countReplicas(
+  partitions: readonly PlacedPartition[],
+  tablets: readonly Endpoint[],
+): Map<Endpoint, number> {
+  const counts = new Map([...tablets].sort(compareText).map((one) => [one, 0]));
+  for (const endpoint of partitions.flatMap((one) => one.replicas)) {
+    const count = counts.get(endpoint);
+    if (count !== undefined) counts.set(endpoint, count + 1);
+  }
+  return counts;
+}
+
+/** Takes surplus replicas away, from the fullest tablet first; at equal counts a follower. */
+function dropSurplus(
+  drafts: readonly Draft[],
+  counts: Map<Endpoint, number>,
+  mayDrop: (endpoint: Endpoint) => boolean,
+): void {
+  const countOf = (endpoint: Endpoint) => counts.get(endpoint) ?? 0;
+  for (const { of, now } of drafts) {
+    while (of.isMovable && now.size > Math.max(1, of.wanted)) {
+      const [from] = [...now]
+        .filter(mayDrop)
+        .sort(
+          (a, b) =>
+            countOf(b) - countOf(a) ||
+            Number(a === of.leader) - Number(b === of.leader) ||
+            compareText(a, b),
+        );
+      if (from === undefined) break;
+      now.delete(from);
+      if (counts.has(from)) counts.set(from, countOf(from) - 1);
+    }
+  }
+}
+
+type TableCounts = Map<string, number>;
+
+function countTables(drafts: readonly Draft[]): TableCounts {
+  const tables: TableCounts = new Map();
+  for (const { of, now } of drafts) for (const endpoint of now) bump(tables, of.table, endpoint, 1);
+  return tables;
+}
+
+function bump(tables: TableCounts, table: string, endpoint: Endpoint, by: number): void {
+  const key = `${endpoint} ${table}`;
+  tables.set(key, (tables.get(key) ?? 0) + by);
+}
+
+interface Step {
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+  readonly tables: TableCounts;
+}
+
+function scoreOf({ of }: Draft, { from, to, tables }: Step): readonly number[] {
+  const on = (endpoint: Endpoint) => tables.get(`${endpoint} ${of.table}`) ?? 0;
+  // What is on its way already costs nothing more; of those that lead, a single replica costs most.
+  const isMoving = !of.replicas.includes(from);
+  const costOfLeader = of.replicas.length === 1 ? 2 : 1;
+  return [isMoving ? 0 : 1, of.leader === from ? costOfLeader : 0, on(to) - on(from)];
+}
+
+function shift({ of, now }: Draft, { from, to, tables }: Step): void {
+  exchange(now, from, to);
+  bump(tables, of.table, from, -1);
+  bump(tables, of.table, to, 1);
+}
+
+function exchange(now: Set<Endpoint>, from: Endpoint, to: Endpoint): void {
+  now.delete(from);
+  now.add(to);
+}
+
+/** The difference between before and after; what has no counterpart is a drop. */
+function placementOf(drafts: readonly Draft[]): Placement {
+  const changes = drafts.map(({ of, now }) => ({
+    key: of.key,
+    gone: of.replicas.filter((one) => !now.has(one)).sort(compareText),
+    come: [...now].filter((one) => !of.replicas.includes(one)).sort(compareText),
+  }));
+  return {
+    moves: changes.flatMap(({ key, gone, come }) =>
+      come.map((to, index) => ({ key, from: gone[index] ?? "", to })),
+    ),
+    drops: changes.flatMap(({ key, gone, come }) =>
+      gone.slice(come.length).map((from) => ({ key, from })),
+    ),
+  };
+}

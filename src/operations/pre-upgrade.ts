@@ -1,0 +1,246 @@
+import type { Action } from "../model/action.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import { compareText, partitionName } from "../model/partition-view.js";
+import { isFit } from "./condition.js";
+import { elect } from "./elect.js";
+import {
+  leaderActions,
+  opsNotes,
+  type Surveyed,
+  stillToDo,
+  survey,
+  usableTablets,
+} from "./moves.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import { type LeaderChoice, spreadLeaders } from "./placement-leaders.js";
+import { shortList, touchedProblems } from "./scaleout.js";
+import { isLineOf, type StatLine, type StatStore } from "./statfile.js";
+import { assertNone, assertUsable, type Obstacle, partitionFacts } from "./targets.js";
+
+/** What `pre-upgrade` and `post-upgrade` are asked. */
+export interface UpgradeWish {
+  readonly endpoint: Endpoint;
+  readonly store: StatStore;
+  /** Partitions worked on at the same time. */
+  readonly concurrency: number;
+  /** A command of this tool, from its words, as it is to be typed. */
+  readonly commandLine: (words: readonly string[]) => string;
+}
+
+/** What `pre-upgrade` is asked. */
+export interface PreUpgradeWish extends UpgradeWish {
+  /** Whether partitions with one replica stay on the tablet, and are out of service meanwhile. */
+  readonly allowsSingle: boolean;
+}
+
+/** The words of both commands. */
+export function upgradeWords(command: string, { endpoint, store }: UpgradeWish): string[] {
+  return [command, `--endpoints=${endpoint}`, `--statfile=${store.path}`];
+}
+
+/**
+ * Takes the leaders off a tablet that is about to be stopped. A partition with one replica gets a
+ * second one on another tablet first. Each partition is noted in the statfile before anything is done
+ * to it, so that `post-upgrade` can give back what an interrupted run took.
+ */
+export function preUpgradeOperation(wish: PreUpgradeWish): Operation {
+  const { endpoint, store, allowsSingle } = wish;
+  let planned: OperationPlan | undefined;
+  return {
+    command: "pre-upgrade",
+    words: [
+      ...upgradeWords("pre-upgrade", wish),
+      ...(allowsSingle ? ["--allow_single_replica"] : []),
+    ],
+    needsOff: true,
+    waitsForOps: true,
+    concurrency: wish.concurrency,
+    plan(state) {
+      planned = planPreUpgrade(state, wish);
+      return planned;
+    },
+    async before(action) {
+      const line = planned && lineFor(planned.actions, action, endpoint);
+      if (line === undefined || noted(store, line)) return;
+      store.append(line);
+    },
+    verify: (after, results) => [
+      ...touchedProblems(after, results),
+      ...stillToDo(() => planPreUpgrade(after, wish)),
+    ],
+    conclude(after) {
+      store.touch();
+      const left = survey(after, true).filter((one) => leads(one, endpoint));
+      const lines = (store.read() ?? []).filter((line) => line.endpoint === endpoint);
+      const singles = left.length === 0 ? "" : `, ${left.length} partitions with one replica stay`;
+      return [
+        `${endpoint} leads ${left.length} partitions now${singles}; ${lines.length} to be given back are in ${store.path}`,
+        `when the tablet is back: ${wish.commandLine(upgradeWords("post-upgrade", wish))}`,
+      ];
+    },
+  };
+}
+
+/** Whether the tablet leads the partition, also if an interrupted run marked it not alive. */
+export function leads({ view, condition }: Surveyed, endpoint: Endpoint): boolean {
+  if (condition.kind !== "sick") return condition.leader === endpoint;
+  return view.replicas.some(
+    (one) => one.endpoint === endpoint && one.claim.isLeader && one.claim.isAlive,
+  );
+}
+
+function planPreUpgrade(state: ClusterState, wish: PreUpgradeWish): OperationPlan {
+  const { endpoint, store, allowsSingle } = wish;
+  assertUsable(state, endpoint, "tablet");
+  const all = survey(state, true);
+  const here = all.filter((one) =>
+    one.view.replicas.some((replica) => replica.endpoint === endpoint),
+  );
+  const led = here.filter((one) => leads(one, endpoint));
+  const staying = allowsSingle ? led.filter((one) => one.view.replicas.length === 1) : [];
+  const going = led.filter((one) => !staying.includes(one));
+  const others = usableTablets(state).filter((one) => one !== endpoint);
+  assertNone(
+    going.flatMap((one) => obstacleTo(one, others, wish) ?? []),
+    `pre-upgrade of ${endpoint}`,
+  );
+  const lines = (store.read() ?? []).filter((line) => line.endpoint === endpoint);
+  const additions = chooseAdditions(all, going, others);
+  const choices = all.map((one) => choiceOf(one, { endpoint, lines, additions, going }));
+  const heirs = spreadLeaders(choices, others, true);
+  const actions = here.flatMap((one) => [
+    // What an interrupted run left is put right also where the tablet does not lead any more.
+    ...(one.condition.kind === "half-done" ? one.condition.heal : []),
+    ...(going.includes(one)
+      ? givingUp(one, { endpoint, to: heirs.get(one.key) ?? "", adds: additions.has(one.key) })
+      : []),
+  ]);
+  const touched = new Set(actions.map((action) => action.id));
+  return {
+    actions,
+    notes: [
+      ...opsNotes(state),
+      ...shortList(
+        staying.map((one) => partitionName(one.view.id)),
+        "one replica, stays and is out of service while the tablet is down: ",
+      ),
+      ...(lines.length > 0
+        ? [`${store.path} has ${lines.length} lines of ${endpoint} from before; they stay`]
+        : []),
+    ],
+    facts: [
+      `tablets that may lead: ${others.join(" ")}`,
+      ...partitionFacts(here.map((one) => one.view).filter((view) => touched.has(view.id))),
+    ],
+  };
+}
+
+function obstacleTo(
+  { view, condition }: Surveyed,
+  others: readonly Endpoint[],
+  { endpoint, commandLine }: PreUpgradeWish,
+): Obstacle | undefined {
+  const name = partitionName(view.id);
+  if (view.replicas.length === 1) {
+    if (others.length > 0 && condition.kind !== "sick") return undefined;
+    return {
+      text: `${name} has one replica, and no other tablet can take a second one`,
+      hint: "leave such partitions there, out of service, with --allow_single_replica",
+    };
+  }
+  const heir = view.replicas.find((one) => one.endpoint !== endpoint && isFit(view, one));
+  if (condition.kind === "half-done") return undefined;
+  const election = heir && elect(view, { candidate: heir.endpoint, acceptsLoss: false });
+  if (election !== undefined && !("refusal" in election)) return undefined;
+  const why = election?.refusal ?? (condition.kind === "sick" ? condition.why : "none follows");
+  return {
+    text: `${name}: no follower can lead instead of ${endpoint}: ${why}`,
+    hint: `bring its followers back first with: ${commandLine(["recoverdata"])}`,
+  };
+}
+
+/** Where partitions with one replica get a second one: the tablets with the fewest, in turn. */
+function chooseAdditions(
+  all: readonly Surveyed[],
+  going: readonly Surveyed[],
+  others: readonly Endpoint[],
+): ReadonlyMap<string, Endpoint> {
+  const counts = new Map(others.map((one) => [one, 0]));
+  for (const { endpoint } of all.flatMap((one) => one.view.replicas)) {
+    const count = counts.get(endpoint);
+    if (count !== undefined) counts.set(endpoint, count + 1);
+  }
+  const chosen = new Map<string, Endpoint>();
+  for (const { key, view } of going.filter((one) => one.view.replicas.length === 1)) {
+    const [to] = [...counts].sort((a, b) => a[1] - b[1] || compareText(a[0], b[0]))[0] ?? [];
+    if (to === undefined || view.replicas.some((one) => one.endpoint === to)) continue;
+    counts.set(to, (counts.get(to) ?? 0) + 1);
+    chosen.set(key, to);
+  }
+  return chosen;
+}
+
+function choiceOf(
+  one: Surveyed,
+  of: {
+    readonly endpoint: Endpoint;
+    readonly lines: readonly StatLine[];
+    readonly additions: ReadonlyMap<string, Endpoint>;
+    readonly going: readonly Surveyed[];
+  },
+): LeaderChoice {
+  const { key, view } = one;
+  const { endpoint } = of;
+  const current = view.replicas.find((replica) => leads(one, replica.endpoint))?.endpoint ?? "";
+  if (!of.going.includes(one)) return { key, current, candidates: [current] };
+  // A replica that an interrupted run added is there to lead.
+  const line = of.lines.find((text) => isLineOf(text, view.id) && text.added !== "");
+  const followers = view.replicas.filter((replica) => replica.endpoint !== endpoint);
+  const added = followers.find((replica) => replica.endpoint === line?.added)?.endpoint;
+  const known = of.additions.get(key) ?? added;
+  const fit = followers.filter((replica) => isFit(view, replica));
+  const candidates = fit.length > 0 ? fit : followers;
+  return {
+    key,
+    current: endpoint,
+    candidates: known === undefined ? candidates.map((replica) => replica.endpoint) : [known],
+  };
+}
+
+function givingUp(
+  { view }: Surveyed,
+  {
+    endpoint,
+    to,
+    adds,
+  }: { readonly endpoint: Endpoint; readonly to: Endpoint; readonly adds: boolean },
+): Action[] {
+  const why = `${endpoint} is to be upgraded`;
+  return [
+    ...(adds
+      ? [{ verb: "add-replica" as const, id: view.id, endpoint: to, why: "it has one replica" }]
+      : []),
+    ...leaderActions(view, { from: endpoint, to, why, isFirst: true }),
+  ];
+}
+
+/** The line that has to be in the statfile before an action; undefined for one that takes no leader. */
+function lineFor(
+  actions: readonly Action[],
+  action: Action,
+  endpoint: Endpoint,
+): StatLine | undefined {
+  const { id } = action;
+  const own = actions.filter((one) => one.id === id);
+  if (id === undefined || !own.some((one) => one.verb === "change-leader")) return undefined;
+  const added = own.find((one) => one.verb === "add-replica")?.endpoint ?? "";
+  return { endpoint, db: id.db, table: id.table, tid: id.tid, pid: id.pid, added };
+}
+
+/** A replica that was added before has its line already, and the new one must not hide it. */
+function noted(store: StatStore, line: StatLine): boolean {
+  const own = (store.read() ?? []).filter(
+    (one) => one.endpoint === line.endpoint && isLineOf(one, line),
+  );
+  return own.some((one) => line.added === "" || one.added === line.added);
+}

@@ -1,0 +1,230 @@
+import type { Action } from "../model/action.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { diagnose, servingLeader } from "../recovery/diagnose.js";
+import { shellWord } from "../text.js";
+import { ACCEPT, CONCURRENCY, SINCE } from "./acts-leader.js";
+import { ledText } from "./elect-leader.js";
+import { isToRecover } from "./endpoint-work.js";
+import { assertNamed, viewsAt } from "./offline-endpoint.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import { recoverDanger } from "./recover-danger.js";
+import { assertNone, assertUsable, partitionFacts, refused, replicaAt } from "./targets.js";
+
+/** What `recoverendpoint` was asked for. */
+export interface RecoverWish {
+  readonly endpoint: Endpoint;
+  /** Whether partitions that it led before it went are led by it again. */
+  readonly needRestore: boolean;
+  /** The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default. */
+  readonly concurrency: number | undefined;
+  /** Partitions, as `db.table:pid`, in which entries may be given up. */
+  readonly acceptDataLoss: readonly string[];
+}
+
+/** Partitions at a time where they are worked on one by one; the nameserver has at most 8 queues. */
+const AT_ONCE = 8;
+
+/** Brings the replicas of a tablet back that are marked not alive. */
+export function recoverEndpointOperation(wish: RecoverWish): Operation {
+  const { endpoint } = wish;
+  const wanted = new Set<string>();
+  return {
+    command: "recoverendpoint",
+    words: wordsOf(wish),
+    needsOff: true,
+    concurrency: wish.concurrency ?? AT_ONCE,
+    plan(state) {
+      const views = viewsAt(state, endpoint);
+      const todo = views.filter((view) => isToRecover(view, endpoint));
+      const concerned = [...todo, ...views.filter((view) => isUnmarked(view, endpoint))];
+      for (const view of concerned) wanted.add(partitionName(view.id));
+      return planOf(state, { views, todo, wish });
+    },
+    verify: (after) =>
+      viewsAt(after, endpoint)
+        .filter((view) => wanted.has(partitionName(view.id)))
+        .flatMap((view) => complaintsAbout(view, endpoint)),
+    conclude: (after, results) =>
+      conclusions(
+        viewsAt(after, endpoint),
+        wanted,
+        results.map((one) => one.action),
+      ),
+  };
+}
+
+function wordsOf(wish: RecoverWish): string[] {
+  return [
+    "recoverendpoint",
+    `--endpoint=${wish.endpoint}`,
+    ...(wish.needRestore ? ["--need_restore"] : []),
+    ...(wish.concurrency === undefined ? [] : [`--concurrency=${wish.concurrency}`]),
+    ...(wish.acceptDataLoss.length === 0
+      ? []
+      : [`--accept_data_loss=${wish.acceptDataLoss.join(",")}`]),
+  ];
+}
+
+/** A replica that must not be recovered as things are. */
+interface Danger {
+  readonly view: PartitionView;
+  readonly text: string;
+  readonly hint: string;
+  readonly isLoss: boolean;
+}
+
+function planOf(
+  state: ClusterState,
+  of: {
+    readonly views: readonly PartitionView[];
+    readonly todo: readonly PartitionView[];
+    readonly wish: RecoverWish;
+  },
+): OperationPlan {
+  const { views, todo, wish } = of;
+  const { endpoint, needRestore, concurrency, acceptDataLoss } = wish;
+  assertUsable(state, endpoint, "tablet");
+  assertNamed(acceptDataLoss, views);
+  const facts = partitionFacts(views);
+  const unmarked = views.filter((view) => isUnmarked(view, endpoint));
+  if (todo.length === 0) {
+    assertOffline(unmarked, endpoint);
+    return { actions: [], notes: [`every replica at ${endpoint} is alive`], facts };
+  }
+  const all = todo.flatMap((view) => dangerOf(view, endpoint));
+  const isAccepted = ({ view, isLoss }: Danger) =>
+    isLoss && acceptDataLoss.includes(partitionName(view.id));
+  const refusals = all.filter((one) => !isAccepted(one));
+  if (refusals.length === todo.length) {
+    assertNone(refusals, `nothing is recovered at ${endpoint}`);
+  }
+  const safe = todo.filter((view) => !refusals.some((one) => one.view === view));
+  const accepted = new Set(all.filter(isAccepted).map(({ view }) => view));
+  const notes = [
+    ...all.filter(isAccepted).map((one) => `--accept_data_loss: ${one.text}`),
+    ...refusals.map((one) => `left alone: ${one.text}; ${one.hint}`),
+    ...unmarked.map(
+      (view) =>
+        `left alone: ${partitionName(view.id)} is not loaded there, but still marked alive; run openmldb-ops offlineendpoint --endpoint=${endpoint} first`,
+    ),
+  ];
+  if (all.length === 0 && !needRestore) {
+    return { actions: [wholeAction(endpoint, concurrency, todo.length)], notes, facts };
+  }
+  const oneByOne =
+    refusals.length === 0
+      ? []
+      : ["RecoverEndpoint would take all of them: the others are recovered one by one"];
+  const actions = safe.flatMap((view) => laneOf(view, { wish, isAccepted: accepted.has(view) }));
+  return { actions, notes: [...oneByOne, ...notes], facts };
+}
+
+function wholeAction(endpoint: Endpoint, concurrency: number | undefined, count: number): Action {
+  return {
+    verb: "recover-endpoint",
+    id: undefined,
+    endpoint,
+    with: concurrency === undefined ? {} : { [CONCURRENCY]: String(concurrency) },
+    why: `${count} replicas there are marked not alive`,
+  };
+}
+
+/** Marked alive, with others in its partition, and not loaded: what a restart leaves. */
+function isUnmarked(view: PartitionView, endpoint: Endpoint): boolean {
+  const replica = replicaAt(view, endpoint);
+  return (
+    view.replicas.length > 1 && replica?.claim.isAlive === true && replica.report === undefined
+  );
+}
+
+/** @throws OpsError `refused` if replicas are lost, and nobody has marked them so. */
+function assertOffline(unmarked: readonly PartitionView[], endpoint: Endpoint): void {
+  if (unmarked.length === 0) return;
+  const isLed = unmarked.every((view) =>
+    view.replicas.some(
+      (one) => one.endpoint !== endpoint && one.claim.isAlive && one.report !== undefined,
+    ),
+  );
+  throw refused(
+    `${unmarked.length} replicas at ${endpoint} are not loaded, but still marked alive, and RecoverEndpoint recovers only what is marked not alive: offlineendpoint has to be run first`,
+    isLed
+      ? `openmldb-ops offlineendpoint --endpoint=${endpoint}, then this command again; openmldb-ops recoverdata does all of it`
+      : "no other replica of some partitions is loaded either, so nobody could take over: run openmldb-ops recoverdata",
+    unmarked.map((view) => partitionName(view.id)),
+  );
+}
+
+function dangerOf(view: PartitionView, endpoint: Endpoint): Danger[] {
+  const replica = replicaAt(view, endpoint);
+  const danger = replica && recoverDanger(view, replica);
+  if (danger === undefined) return [];
+  const name = partitionName(view.id);
+  const recoverdata = `openmldb-ops recoverdata${view.id.db === "" ? "" : ` ${shellWord(`--db=${view.id.db}`)}`}`;
+  const hint = danger.isLoss
+    ? `copy them from there if they are worth it, then give them up with --accept_data_loss=${name}`
+    : recoverdata;
+  return [{ view, text: `${name} at ${endpoint}: ${danger.text}`, hint, isLoss: danger.isLoss }];
+}
+
+/** What is done for one partition, in order. */
+function laneOf(
+  view: PartitionView,
+  { wish, isAccepted }: { readonly wish: RecoverWish; readonly isAccepted: boolean },
+): Action[] {
+  const { id } = view;
+  const { endpoint, needRestore } = wish;
+  const accept: Record<string, string> = isAccepted ? { [ACCEPT]: "true" } : {};
+  const recover: Action = {
+    verb: "recover-table",
+    id,
+    endpoint,
+    with: accept,
+    why: "it is marked not alive",
+  };
+  const leader = servingLeader(view);
+  const ledOnce = replicaAt(view, endpoint)?.claim.isLeader === true;
+  if (!needRestore || !ledOnce || leader === undefined) return [recover];
+  const since = { [SINCE]: String(view.terms.at(-1)?.term ?? 0n) };
+  return [
+    recover,
+    {
+      verb: "change-leader",
+      id,
+      endpoint,
+      with: { from: leader.endpoint },
+      why: "--need_restore: it led before it went",
+    },
+    {
+      verb: "recover-table",
+      id,
+      endpoint: leader.endpoint,
+      with: since,
+      why: "it follows the new leader from then on",
+    },
+  ];
+}
+
+function complaintsAbout(view: PartitionView, endpoint: Endpoint): string[] {
+  const name = partitionName(view.id);
+  return diagnose(view)
+    .filter((one) => one.endpoint === endpoint || one.endpoint === undefined)
+    .map((one) => `${name} ${endpoint}: ${one.text}`);
+}
+
+function conclusions(
+  views: readonly PartitionView[],
+  wanted: ReadonlySet<string>,
+  actions: readonly Action[],
+): string[] {
+  const mine = views.filter((view) => wanted.has(partitionName(view.id)));
+  const moved = actions.filter((one) => one.verb === "change-leader");
+  return mine.flatMap((view) => {
+    const from = moved.find((one) => one.id?.tid === view.id.tid && one.id.pid === view.id.pid);
+    const leader = servingLeader(view)?.endpoint;
+    if (from === undefined || leader === undefined) return [];
+    return [
+      `${partitionName(view.id)}: ${from.with?.["from"]} -> ${leader}, ${ledText(view, leader)}`,
+    ];
+  });
+}

@@ -1,0 +1,191 @@
+import {
+  type ClusterState,
+  type Endpoint,
+  type PartitionId,
+  replicaKey,
+} from "../model/cluster-state.js";
+import { isSystemDatabase, partitionName } from "../model/partition-view.js";
+import { sickLines } from "./condition.js";
+import {
+  actionsOf,
+  type Change,
+  changesOf,
+  leaderChoice,
+  opsNotes,
+  placed,
+  type Surveyed,
+  stillToDo,
+  survey,
+  unusableNotes,
+  usableTablets,
+} from "./moves.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import { evacuate } from "./placement.js";
+import { spreadLeaders } from "./placement-leaders.js";
+import { distributionLines, touchedProblems } from "./scaleout.js";
+import { assertUsable, partitionFacts, refused, tableName } from "./targets.js";
+
+/** What `scalein` is asked. */
+export interface ScaleInWish {
+  /** The tablets to be emptied, each once. */
+  readonly endpoints: readonly Endpoint[];
+  /** Whether partitions with more replicas than their table asks for keep them. */
+  readonly keepsSurplus: boolean;
+  /** Partitions worked on at the same time. */
+  readonly concurrency: number;
+  /** A command of this tool, from its words, as it is to be typed. */
+  readonly commandLine: (words: readonly string[]) => string;
+}
+
+/** Moves every replica off some tablets, those of system tables too. */
+export function scaleInOperation(wish: ScaleInWish): Operation {
+  const { endpoints, keepsSurplus } = wish;
+  return {
+    command: "scalein",
+    words: [
+      "scalein",
+      `--endpoints=${endpoints.join(",")}`,
+      ...(keepsSurplus ? ["--keep_surplus"] : []),
+    ],
+    needsOff: true,
+    waitsForOps: true,
+    concurrency: wish.concurrency,
+    plan: (state) => planScaleIn(state, wish),
+    verify: (after, results) => [
+      ...touchedProblems(after, results),
+      ...stillToDo(() => planScaleIn(after, wish)),
+      ...endpoints.flatMap((endpoint) => stillLoaded(after, endpoint)),
+    ],
+    conclude: (after) => [
+      ...distributionLines(after),
+      ...endpoints
+        .filter((endpoint) => holdersOf(survey(after, true), new Set([endpoint])).length === 0)
+        .map((endpoint) => `${endpoint} is empty: the tablet can be stopped`),
+    ],
+  };
+}
+
+function planScaleIn(state: ClusterState, wish: ScaleInWish): OperationPlan {
+  const leaving = new Set(wish.endpoints);
+  for (const endpoint of leaving) assertUsable(state, endpoint, "tablet");
+  const targets = usableTablets(state).filter((endpoint) => !leaving.has(endpoint));
+  const surveyed = survey(state, wish.keepsSurplus);
+  assertCapacity(surveyed, leaving, targets);
+  assertHealthy(holdersOf(surveyed, leaving), wish);
+  const groups = [
+    surveyed.filter((one) => isSystemDatabase(one.view.id.db)),
+    surveyed.filter((one) => !isSystemDatabase(one.view.id.db)),
+  ];
+  const changes = groups.flatMap((group) => emptied(group, leaving, targets));
+  const actions = changes.flatMap(actionsOf);
+  const touched = new Set(actions.map((action) => action.id));
+  return {
+    actions,
+    notes: [...opsNotes(state), ...unusableNotes(state), ...byteNotes(changes, state, targets)],
+    facts: [
+      `tablets that take replicas: ${targets.join(" ")}`,
+      ...partitionFacts(surveyed.map((one) => one.view).filter((view) => touched.has(view.id))),
+    ],
+  };
+}
+
+function emptied(
+  group: readonly Surveyed[],
+  leaving: ReadonlySet<Endpoint>,
+  targets: readonly Endpoint[],
+): Change[] {
+  const isHere = new Set(holdersOf(group, leaving).map((one) => one.key));
+  // What has nothing there is left alone: it only counts.
+  const partitions = group.map((one) => {
+    const partition = placed(one);
+    return isHere.has(one.key) ? partition : { ...partition, isMovable: false };
+  });
+  const changes = changesOf(group, evacuate(partitions, leaving, targets));
+  const leaders = spreadLeaders(changes.map(leaderChoice), targets, true);
+  return changes
+    .filter((change) => isHere.has(change.one.key))
+    .map((change) => ({ ...change, leader: leaders.get(change.one.key) ?? change.leader }));
+}
+
+function holdersOf(surveyed: readonly Surveyed[], leaving: ReadonlySet<Endpoint>): Surveyed[] {
+  return surveyed.filter((one) =>
+    one.view.replicas.some((replica) => leaving.has(replica.endpoint)),
+  );
+}
+
+function assertCapacity(
+  surveyed: readonly Surveyed[],
+  leaving: ReadonlySet<Endpoint>,
+  targets: readonly Endpoint[],
+): void {
+  const tables = new Map<string, number>();
+  for (const { view, wanted } of surveyed) {
+    const name = tableName(view.id);
+    if (wanted > targets.length) tables.set(name, Math.max(wanted, tables.get(name) ?? 0));
+  }
+  if (tables.size === 0) return;
+  const lines = [...tables].map(([name, count]) => `${name} has ${count} replicas`);
+  throw refused(
+    `without ${[...leaving].join(", ")} there are ${targets.length} healthy tablets, too few for ${tables.size} tables: ${lines.slice(0, 5).join(", ")}${lines.length > 5 ? ", ..." : ""}; nothing was changed`,
+    "add a tablet first, or take replicas away with delreplica",
+    lines,
+  );
+}
+
+function assertHealthy(holders: readonly Surveyed[], { commandLine }: ScaleInWish): void {
+  const lines = sickLines(holders);
+  if (lines.length === 0) return;
+  throw refused(
+    `${lines.length} partitions with a replica there are not healthy, so it cannot be moved; nothing was changed`,
+    `bring them back first with: ${commandLine(["recoverdata"])}`,
+    lines,
+  );
+}
+
+/** What arrives at each tablet, in bytes as far as the nameserver tells. */
+function byteNotes(
+  changes: readonly Change[],
+  state: ClusterState,
+  targets: readonly Endpoint[],
+): string[] {
+  const held = new Map<Endpoint, bigint>();
+  for (const { partitions } of state.tables) {
+    for (const { endpoint, memoryBytes } of partitions.flatMap((one) => one.replicas)) {
+      held.set(endpoint, (held.get(endpoint) ?? 0n) + (memoryBytes ?? 0n));
+    }
+  }
+  return targets.flatMap((to) => {
+    const arrivals = changes.flatMap(({ one, moves }) =>
+      moves.filter((move) => move.to === to).map((move) => bytesOf(one, move.from)),
+    );
+    const bytes = arrivals.reduce((sum, next) => sum + next, 0n);
+    if (bytes === 0n) return [];
+    const before = held.get(to) ?? 0n;
+    return [
+      `${to} takes ${arrivals.length} replicas with ${megabytes(bytes)} MB of rows in memory beside the ${megabytes(before)} MB that it has: see that its memory is enough`,
+    ];
+  });
+}
+
+function bytesOf({ view }: Surveyed, from: Endpoint): bigint {
+  const replica = view.replicas.find((one) => one.endpoint === from);
+  return replica?.report?.memoryBytes ?? replica?.claim.memoryBytes ?? 0n;
+}
+
+function megabytes(bytes: bigint): string {
+  return (Number(bytes) / 1_048_576).toFixed(1);
+}
+
+/** What the tablet still has loaded although the nameserver does not count on it. */
+function stillLoaded(after: ClusterState, endpoint: Endpoint): string[] {
+  const reports = after.tablets.get(endpoint)?.reports?.values() ?? [];
+  const names = new Map<string, PartitionId>();
+  for (const { db, table, tid, partitions } of after.tables) {
+    for (const { pid } of partitions) names.set(replicaKey({ tid, pid }), { db, table, tid, pid });
+  }
+  return [...reports].map((report) => {
+    const id = names.get(replicaKey(report));
+    const name = id === undefined ? `tid ${report.tid} pid ${report.pid}` : partitionName(id);
+    return `${endpoint} still has ${name} loaded`;
+  });
+}

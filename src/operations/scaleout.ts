@@ -1,0 +1,117 @@
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import { isSystemDatabase, viewPartitions } from "../model/partition-view.js";
+import { diagnose } from "../recovery/diagnose.js";
+import { sickLines } from "./condition.js";
+import {
+  actionsOf,
+  changesOf,
+  leaderChoice,
+  opsNotes,
+  placed,
+  stillToDo,
+  survey,
+  unusableNotes,
+  usableTablets,
+} from "./moves.js";
+import type { ActionResult, Operation, OperationPlan } from "./operation.js";
+import { balanceReplicas, countReplicas } from "./placement.js";
+import { spreadLeaders } from "./placement-leaders.js";
+import { partitionFacts, refused } from "./targets.js";
+
+/** What `scaleout` is asked. */
+export interface ScaleOutWish {
+  /** Whether partitions with more replicas than their table asks for keep them. */
+  readonly keepsSurplus: boolean;
+  /** Partitions worked on at the same time. */
+  readonly concurrency: number;
+}
+
+/**
+ * Spreads the replicas and leaders of all user databases over all healthy tablets. System databases
+ * stay where they are, as with `openmldb_ops.py`.
+ */
+export function scaleOutOperation(wish: ScaleOutWish): Operation {
+  return {
+    command: "scaleout",
+    words: ["scaleout", ...(wish.keepsSurplus ? ["--keep_surplus"] : [])],
+    needsOff: true,
+    waitsForOps: true,
+    concurrency: wish.concurrency,
+    plan: (state) => planScaleOut(state, wish),
+    verify: (after, results) => [
+      ...touchedProblems(after, results),
+      ...stillToDo(() => planScaleOut(after, wish)),
+    ],
+    conclude: (after) => distributionLines(after),
+  };
+}
+
+function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutWish): OperationPlan {
+  const tablets = usableTablets(state);
+  if (tablets.length === 0) {
+    throw refused("no tablet is healthy and answers", "start the tablets first");
+  }
+  const surveyed = survey(state, keepsSurplus).filter((one) => !isSystemDatabase(one.view.id.db));
+  const changes = changesOf(surveyed, balanceReplicas(surveyed.map(placed), tablets));
+  const leaders = spreadLeaders(changes.map(leaderChoice), tablets, false);
+  const actions = changes.flatMap((change) =>
+    actionsOf({ ...change, leader: leaders.get(change.one.key) ?? change.leader }),
+  );
+  const touched = new Set(actions.map((action) => action.id));
+  const left = sickLines(surveyed);
+  return {
+    actions,
+    notes: [
+      ...opsNotes(state),
+      ...unusableNotes(state),
+      ...shortList(left, "left alone, not healthy: "),
+      ...(left.length > 0 ? ["bring those back with recoverdata and run this again"] : []),
+    ],
+    facts: [
+      `tablets: ${tablets.join(" ")}`,
+      ...partitionFacts(surveyed.map((one) => one.view).filter((view) => touched.has(view.id))),
+    ],
+  };
+}
+
+/** How many lines of one kind are told. */
+const SHOWN = 20;
+
+/** The first lines, and how many more there are. */
+export function shortList(lines: readonly string[], prefix: string): string[] {
+  const more = lines.length - SHOWN;
+  return [
+    ...lines.slice(0, SHOWN).map((line) => `${prefix}${line}`),
+    ...(more > 0 ? [`${prefix}and ${more} more`] : []),
+  ];
+}
+
+/** What is wrong with the partitions that were worked on. */
+export function touchedProblems(after: ClusterState, results: readonly ActionResult[]): string[] {
+  const tids = new Set(results.map(({ action }) => `${action.id?.tid}/${action.id?.pid}`));
+  return viewPartitions(after)
+    .filter((view) => tids.has(`${view.id.tid}/${view.id.pid}`))
+    .flatMap((view) =>
+      diagnose(view)
+        .filter((one) => one.code !== "behind")
+        .map(
+          (one) =>
+            `${view.id.db}.${view.id.table}:${view.id.pid} ${one.endpoint ?? ""}: ${one.text}`,
+        ),
+    );
+}
+
+/** Replicas and leaders of user and system tables on each tablet, one line each. */
+export function distributionLines(state: ClusterState): string[] {
+  const tablets = usableTablets(state);
+  const all = survey(state, true);
+  const user = all.filter((one) => !isSystemDatabase(one.view.id.db));
+  const counts = countReplicas(user.map(placed), tablets);
+  const system = countReplicas(all.filter((one) => !user.includes(one)).map(placed), tablets);
+  const leads = (endpoint: Endpoint) =>
+    user.filter((one) => placed(one).leader === endpoint).length;
+  return tablets.map(
+    (endpoint) =>
+      `${endpoint}: ${counts.get(endpoint) ?? 0} replicas, ${leads(endpoint)} of them leaders; system tables: ${system.get(endpoint) ?? 0}`,
+  );
+}

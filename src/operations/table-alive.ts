@@ -1,0 +1,144 @@
+import type { Action } from "../model/action.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { unknownName } from "../names.js";
+import { diagnose, servingLeader } from "../recovery/diagnose.js";
+import { type ReplicaWish, replicaWords } from "./add-replica.js";
+import { partitionWords } from "./lead-elsewhere.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import {
+  assertNone,
+  findPartitions,
+  type Obstacle,
+  partitionFacts,
+  pidText,
+  refused,
+  replicaAt,
+  tableName,
+} from "./targets.js";
+
+/** Partitions that are worked on side by side. */
+const CONCURRENCY = 8;
+
+/** Which flags of the nameserver's record are set how. */
+export interface AliveWish extends ReplicaWish {
+  readonly isAlive: boolean;
+  /** Whether replicas are marked against what their tablets show. */
+  readonly isForced: boolean;
+}
+
+/**
+ * Marks replicas alive or not in the nameserver's record (UpdateTableAliveStatus), which decides
+ * where clients are sent. All partitions of a table on an endpoint are one call.
+ */
+export function tableAliveOperation(wish: AliveWish): Operation {
+  const { isAlive, isForced, endpoint } = wish;
+  return {
+    command: "updatetablealive",
+    words: [
+      ...replicaWords("updatetablealive", wish),
+      `--alive=${isAlive ? "yes" : "no"}`,
+      ...(isForced ? ["--force"] : []),
+    ],
+    needsOff: true,
+    concurrency: CONCURRENCY,
+    plan: (state) => planMarks(state, wish),
+    verify: (after) =>
+      findPartitions(after, wish)
+        .views.filter((view) => (replicaAt(view, endpoint)?.claim.isAlive ?? isAlive) !== isAlive)
+        .map((view) => `${partitionName(view.id)}: ${endpoint} is ${word(!isAlive)}`),
+  };
+}
+
+function word(isAlive: boolean): string {
+  return isAlive ? "marked alive" : "marked not alive";
+}
+
+function planMarks(state: ClusterState, wish: AliveWish): OperationPlan {
+  const { endpoint, isAlive, isForced, pids } = wish;
+  const { table, views } = findPartitions(state, wish);
+  if (state.tablets.get(endpoint) === undefined) {
+    throw unknownName("tablet", endpoint, [...state.tablets.keys()]);
+  }
+  const held = views.filter((view) => replicaAt(view, endpoint) !== undefined);
+  const missing = views.filter((view) => !held.includes(view));
+  if (held.length === 0 || (pids !== "all" && missing.length > 0)) {
+    const which = pidText(missing.map((one) => one.id.pid));
+    const has = table.partitions.filter((one) => one.replicas.some((r) => r.endpoint === endpoint));
+    throw refused(
+      `${endpoint} has no replica of ${tableName(table)} partition ${which}`,
+      `it has replicas of its partitions: ${pidText(has.map((one) => one.pid)) || "none"}`,
+    );
+  }
+  const wanted = held.filter((view) => replicaAt(view, endpoint)?.claim.isAlive !== isAlive);
+  const against = wanted.flatMap((view) => obstacleTo(view, wish) ?? []);
+  if (!isForced) assertNone(against, `updatetablealive of ${endpoint}`);
+  return {
+    actions: actionsOf(wanted, wish),
+    notes: [
+      ...held
+        .filter((view) => !wanted.includes(view))
+        .map((view) => `${partitionName(view.id)}: ${endpoint} is ${word(isAlive)} already`),
+      ...against.map((one) => `--force: ${one.text}`),
+      ...(state.autoFailover && wanted.length > 0
+        ? [
+            "auto_failover is on: it is switched off meanwhile, and put back; it acts on the marks then",
+          ]
+        : []),
+    ],
+    facts: partitionFacts(views),
+  };
+}
+
+function actionsOf(wanted: readonly PartitionView[], wish: AliveWish): Action[] {
+  const { endpoint, isAlive, isForced, pids } = wish;
+  const verb = isAlive ? "mark-alive" : "mark-dead";
+  const why = isAlive
+    ? "clients are sent there from then on"
+    : "clients leave it alone from then on";
+  const force: Record<string, string> = isForced ? { force: "yes" } : {};
+  const first = wanted[0];
+  if (first === undefined) return [];
+  if (pids !== "all") {
+    return wanted.map(({ id }) => ({ verb, id, endpoint, why, with: force }));
+  }
+  const { db, table, tid } = first.id;
+  const all = { db, table, tid: String(tid), pids: pidText(wanted.map((view) => view.id.pid)) };
+  return [{ verb, id: undefined, endpoint, why, with: { ...all, ...force } }];
+}
+
+function obstacleTo(view: PartitionView, wish: AliveWish): Obstacle | undefined {
+  const { endpoint, isAlive, commandLine } = wish;
+  const why = whyNotMark(view, endpoint, isAlive);
+  if (why === undefined) return undefined;
+  const of = partitionWords(view.id);
+  const better = isAlive
+    ? `have it brought back with: ${commandLine(["recovertable", ...of, `--endpoint=${endpoint}`])}`
+    : `let another replica lead first with: ${commandLine(["changeleader", ...of, "--candidate=auto"])}`;
+  return {
+    text: `${partitionName(view.id)}: ${why}`,
+    hint: `${better}; --force marks it all the same`,
+  };
+}
+
+/**
+ * Why a mark would send clients where nobody serves them, or take their leader away; undefined if it
+ * would not.
+ */
+export function whyNotMark(
+  view: PartitionView,
+  endpoint: Endpoint,
+  isAlive: boolean,
+): string | undefined {
+  if (!isAlive) {
+    return servingLeader(view)?.endpoint === endpoint
+      ? `${endpoint} leads it: marked not alive, the partition takes no writes`
+      : undefined;
+  }
+  const problems = diagnose(view)
+    .filter((one) => one.endpoint === endpoint)
+    .filter((one) => one.code !== "marked-dead" && one.code !== "behind");
+  return problems.length === 0
+    ? undefined
+    : `${endpoint} cannot serve: ${problems.map((one) => one.text).join(", ")}`;
+}

@@ -1,0 +1,157 @@
+import { OpsError } from "../errors.js";
+import type { PidList } from "../flags-operate.js";
+import type { ClusterState, Endpoint, TableClaim } from "../model/cluster-state.js";
+import {
+  compareText,
+  type PartitionView,
+  type ReplicaView,
+  tabletHealth,
+  viewPartitions,
+} from "../model/partition-view.js";
+import { unknownName } from "../names.js";
+import { selectTables } from "../show/known.js";
+
+/** Which partitions of one table an operator means. */
+export interface PartitionsWish {
+  /** Undefined: whatever database has the one table of that name. */
+  readonly db: string | undefined;
+  readonly table: string;
+  readonly pids: PidList;
+}
+
+/** One table and those of its partitions that are meant, in order of pid. */
+export interface Target {
+  readonly table: TableClaim;
+  readonly views: readonly PartitionView[];
+}
+
+/**
+ * Finds the partitions that are meant.
+ *
+ * @throws OpsError `refused` for a name or pid that does not exist, with the nearest one; and for a
+ *   table name that several databases have.
+ */
+export function findPartitions(state: ClusterState, wish: PartitionsWish): Target {
+  const { db, pids } = wish;
+  const [table, ...others] = selectTables(state.tables, [], { db, table: wish.table });
+  if (table === undefined) throw unknownName("table named", wish.table, []);
+  if (others.length > 0) {
+    const where = [table, ...others].map((one) => one.db || "(no database)").join(", ");
+    throw refused(
+      `several databases have a table named ${JSON.stringify(wish.table)}: ${where}`,
+      "say which one with --db",
+    );
+  }
+  const unknown =
+    pids === "all" ? [] : pids.filter((pid) => table.partitions.every((one) => one.pid !== pid));
+  if (unknown.length > 0) {
+    const known = table.partitions.map((one) => one.pid).sort((a, b) => a - b);
+    throw refused(
+      `${tableName(table)} has no partition ${unknown.join(", ")}`,
+      `it has ${known.length} partitions: ${pidText(known)}`,
+    );
+  }
+  const partitions = table.partitions.filter((one) => pids === "all" || pids.includes(one.pid));
+  return { table, views: viewPartitions({ ...state, tables: [{ ...table, partitions }] }) };
+}
+
+/** `db.table`, or the table's name alone if it has no database. */
+export function tableName({ db, table }: Pick<TableClaim, "db" | "table">): string {
+  return db === "" ? table : `${db}.${table}`;
+}
+
+/** Pids as `--pid` takes them, such as `0,2,5-7`, or `*`. @param pids In ascending order. */
+export function pidText(pids: PidList): string {
+  if (pids === "all") return "*";
+  const runs: [number, number][] = [];
+  for (const pid of pids) {
+    const last = runs.at(-1);
+    if (last?.[1] === pid - 1) last[1] = pid;
+    else runs.push([pid, pid]);
+  }
+  return runs
+    .flatMap(([from, to]) => (to - from < 2 ? rangeOf(from, to) : [`${from}-${to}`]))
+    .join(",");
+}
+
+function rangeOf(from: number, to: number): string[] {
+  return from === to ? [String(from)] : [String(from), String(to)];
+}
+
+/**
+ * Checks that the nameserver knows a tablet, counts it as healthy, and that it answers.
+ *
+ * @param role What the tablet is to the command, such as `destination`.
+ * @throws OpsError `refused` with the nearest known endpoint, or with why it cannot be used.
+ */
+export function assertUsable(state: ClusterState, endpoint: Endpoint, role: string): void {
+  const known = [...state.tablets.keys()].sort(compareText);
+  const view = state.tablets.get(endpoint);
+  if (view === undefined) throw unknownName("tablet", endpoint, known);
+  const { tablet, tabletDetail } = tabletHealth(view);
+  if (tablet === "ok") return;
+  throw refused(
+    `the ${role} ${endpoint} cannot be used: ${tabletDetail}`,
+    `start tablet ${endpoint}, or see what is wrong with it, and wait until the nameserver counts it as healthy`,
+  );
+}
+
+/** The replica of a partition at an endpoint; undefined if there is none. */
+export function replicaAt(view: PartitionView, endpoint: Endpoint): ReplicaView | undefined {
+  return view.replicas.find((one) => one.endpoint === endpoint);
+}
+
+/**
+ * What a plan about these partitions relies on, one fact a line: who has replicas, with which flags,
+ * and in which role their tablets run them. Offsets move by themselves and are left out.
+ */
+export function partitionFacts(views: readonly PartitionView[]): string[] {
+  return views.map((view) => {
+    const replicas = [...view.replicas]
+      .sort((a, b) => compareText(a.endpoint, b.endpoint))
+      .map(({ endpoint, claim, tablet, report }) => {
+        const flags = `${claim.isLeader ? "leader" : "follower"} ${claim.isAlive ? "alive" : "not alive"}`;
+        const runs = tablet === "ok" ? (report?.role ?? "not loaded") : `tablet ${tablet}`;
+        return `${endpoint} ${flags}, ${runs}`;
+      });
+    const { db, table, tid, pid } = view.id;
+    const term = view.terms.at(-1)?.term ?? 0n;
+    return `${tableName({ db, table })}:${pid} (tid ${tid}, term ${term}): ${replicas.join("; ")}`;
+  });
+}
+
+/** An error for a check that forbids the whole command. */
+export function refused(message: string, hint?: string, details: readonly string[] = []): OpsError {
+  return new OpsError({
+    code: "refused",
+    message,
+    details,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** Why one partition cannot be worked on, and what to do instead. */
+export interface Obstacle {
+  /** With the partition's name. */
+  readonly text: string;
+  readonly hint: string;
+}
+
+/**
+ * Refuses the whole command if any partition cannot be worked on: one of them alone in the message,
+ * several as details.
+ *
+ * @throws OpsError `refused`.
+ */
+export function assertNone(obstacles: readonly Obstacle[], wanted: string): void {
+  const [first, ...rest] = obstacles;
+  if (first === undefined) return;
+  if (rest.length === 0) throw refused(first.text, first.hint);
+  const hints = new Set(obstacles.map((one) => one.hint));
+  const isSame = hints.size === 1;
+  throw refused(
+    `${wanted}: ${obstacles.length} partitions stand in the way; nothing was changed`,
+    isSame ? first.hint : "see what each of them needs, or leave them out of --pid",
+    obstacles.map((one) => (isSame ? one.text : `${one.text}: ${one.hint}`)),
+  );
+}

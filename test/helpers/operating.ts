@@ -1,0 +1,109 @@
+import type { LowerBounds } from "../../src/model/evidence.js";
+import type { Operation } from "../../src/operations/operation.js";
+import { type OperationReport, runOperation } from "../../src/operations/run-operation.js";
+import { createGuard } from "../../src/recovery/guard.js";
+import type { Limits } from "../../src/recovery/step-context.js";
+import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
+import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
+
+/** More virtual time than any operation of a test takes, milliseconds. */
+const HOURS = 3 * 3_600_000;
+
+/** A command of this tool as it is shown, without connection flags. */
+export const commandLine = (words: readonly string[]): string => words.join(" ");
+
+/** Tablets a, b, c and d; db1.t0 with `partitions` of 30 rows and `replicas`, all healthy. */
+export async function servingTable(
+  wish: { partitions?: number; replicas?: number; autoFailover?: boolean } = {},
+): Promise<VirtualCluster> {
+  const { partitions = 1, replicas = 3, autoFailover = false } = wish;
+  const virtual = await startVirtualCluster({ tablets: 4, model: { autoFailover } });
+  virtual.model.createTable({ db: "db1", table: "t0", partitions, replicas });
+  virtual.model.put(30);
+  await virtual.pass(5_000);
+  return virtual;
+}
+
+/**
+ * Runs an operation to its end, as the engine of changing commands does.
+ *
+ * @param remembered What an earlier run left, by `replicaKey` of the partition.
+ */
+export function operateOn(
+  virtual: VirtualCluster,
+  operation: Operation,
+  limits: Partial<Limits> = {},
+  remembered: ReadonlyMap<string, LowerBounds> = new Map(),
+): Promise<OperationReport> {
+  const { cluster, clock, events } = virtual;
+  const onEvent = (event: (typeof events)[number]) => void events.push(event);
+  return clock.run(
+    runOperation(cluster, operation, {
+      limits: { ...LIMITS, ...limits },
+      signal: new AbortController().signal,
+      onEvent,
+      seen: {
+        read: () => Promise.resolve(remembered),
+        remember: () => Promise.resolve(),
+        forget: () => Promise.resolve(),
+      },
+      createGuard: (before) => Promise.resolve(createGuard({ cluster, before, onEvent })),
+      review: () => Promise.resolve(false),
+    }),
+    HOURS,
+  );
+}
+
+/** How each action ended: `verb tablet result: detail`. */
+export function resultsOf(report: OperationReport): string[] {
+  return report.results.map(({ action, outcome }) => {
+    const detail = "detail" in outcome && outcome.detail !== "" ? `: ${outcome.detail}` : "";
+    return `${action.verb} ${short(action.endpoint ?? "-")} ${outcome.result}${short(detail)}`;
+  });
+}
+
+/** Endpoints without their ports. */
+export function short(text: string): string {
+  return text.replaceAll(/\b([a-h]|n\d):\d{4}\b/g, "$1");
+}
+
+/** The record of a partition of db1.t0: `tablet leader|follower alive|dead`, sorted. */
+export function recordOf({ model }: VirtualCluster, pid = 0): string[] {
+  const table = model.tables.find("t0", "db1");
+  const metas = (table && partitionOf(table, pid))?.partitionMeta ?? [];
+  return metas
+    .map((one) => `${short(one.endpoint)} ${role(one.isLeader)} ${one.isAlive ? "alive" : "dead"}`)
+    .sort();
+}
+
+/** Who leads a partition of db1.t0 by the record; and its followers and outsiders, as tablets. */
+export function placesOf(virtual: VirtualCluster, pid = 0) {
+  const record = recordOf(virtual, pid).map((line) => line.split(" "));
+  const at = (wanted: string) =>
+    record.filter(([, is]) => is === wanted).map(([tablet]) => `${tablet}:9527`);
+  const held = record.map(([tablet]) => `${tablet}:9527`);
+  const all = [...virtual.model.tablets.keys()];
+  return {
+    leader: at("leader")[0] ?? "",
+    followers: at("follower"),
+    outsiders: all.filter((one) => !held.includes(one)),
+  };
+}
+
+function role(isLeader: boolean): string {
+  return isLeader ? "leader" : "follower";
+}
+
+/** Sets flags of the record behind everybody's back. */
+export function setFlags(
+  { model }: VirtualCluster,
+  endpoint: string,
+  flags: { readonly isLeader?: boolean; readonly isAlive?: boolean },
+  pid = 0,
+): void {
+  const table = model.tables.find("t0", "db1");
+  const meta = table && metaOf(partitionOf(table, pid), endpoint);
+  if (table === undefined || meta === undefined) throw new Error(`${endpoint} has no replica`);
+  Object.assign(meta, flags);
+  model.tables.save(table);
+}

@@ -1,0 +1,244 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it, test } from "vitest";
+import { createCluster } from "../src/cluster/connect.js";
+import { gatherFacts } from "../src/commands/inspect-facts.js";
+import { GRADES, gradePartition } from "../src/inspect/grade.js";
+import { inspectFacts } from "../src/inspect/inspection.js";
+import { RULES } from "../src/inspect/rules.js";
+import { inspectionText } from "../src/inspect/text-report.js";
+import { PROBLEM_CODES } from "../src/model/problem.js";
+import { changeLeaderOperation } from "../src/operations/change-leader.js";
+import { encode } from "../src/protection/owner.js";
+import { diagnose } from "../src/recovery/diagnose.js";
+import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
+import { readInvocation } from "../src/shell/invocation.js";
+import { OWNER, SERVER_FAULTS, seeded } from "./helpers/inspect-faults.js";
+import { PARTITION_FAULTS } from "./helpers/inspect-faults-partitions.js";
+import { command, factsOf, judgement, wellCluster } from "./helpers/inspected.js";
+import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
+import { partition } from "./helpers/view.js";
+
+const FAULTS = [...SERVER_FAULTS, ...PARTITION_FAULTS];
+const PLAIN = { hasColor: false, columns: Number.POSITIVE_INFINITY };
+
+describe("every seeded fault is judged exactly: nothing missed, nothing invented", () => {
+  it.each(FAULTS)("$name", async (fault) => {
+    expect(judgement(inspectFacts(await seeded(fault)))).toEqual(fault.sees);
+  });
+
+  it("there is one for every rule, and for every problem that one look can find", () => {
+    const seen = FAULTS.flatMap((fault) => fault.sees).join("\n");
+    const words = new Set(seen.split(/[\s:,]+/));
+    // What only shows when a recovery tries to load or to plan.
+    const later = ["load-failed", "diverged", "unread", "leader-unavailable", "not-as-planned"];
+    const codes = [...RULES.map((rule) => rule.code), ...PROBLEM_CODES];
+    expect(codes.filter((code) => !words.has(code) && !later.includes(code))).toEqual([]);
+    expect(GRADES.filter((grade) => !words.has(grade))).toEqual([]);
+    expect(FAULTS.length).toBeGreaterThanOrEqual(40);
+  });
+
+  it("each code is explained in docs/inspect.md", () => {
+    const page = readFileSync(new URL("../docs/inspect.md", import.meta.url), "utf8");
+    const codes = [...RULES.map((rule) => rule.code), ...PROBLEM_CODES, ...GRADES];
+    expect(codes.filter((code) => !page.includes(`\`${code}\``))).toEqual([]);
+  });
+
+  it("codes are unique", () => {
+    const codes = RULES.map((rule) => rule.code);
+    expect(new Set(codes).size).toBe(codes.length);
+  });
+
+  it.each(FAULTS)("$name: the partitions that are not healthy are recovery's", async (fault) => {
+    const facts = await seeded(fault);
+    const { partitions } = inspectFacts(facts);
+    const sick = facts.views.filter((view) => diagnose(view).length > 0).map((view) => view.id);
+    expect(new Set(partitions.map((one) => one.id))).toEqual(new Set(sick));
+  });
+});
+
+describe("what to type next", () => {
+  const nexts = async (name: string) => {
+    const fault = FAULTS.find((one) => one.name === name);
+    if (fault === undefined) throw new Error(`there is no fault ${name}`);
+    const { partitions, findings } = inspectFacts(await seeded(fault));
+    return [...partitions, ...findings].map((one) => one.next);
+  };
+
+  it.each([
+    [
+      "all tablets died and came back",
+      ["run: openmldb-ops --cmd=recoverdata", "run: openmldb-ops confset auto_failover true"],
+    ],
+    ["a follower is not loaded", ["run: openmldb-ops recovertable --db=db1 --table=t0 --pid=0"]],
+    [
+      "one tablet is dead, and nothing was done about it yet",
+      [
+        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, to go on without it: openmldb-ops changeleader --db=db1 --table=t0 --pid=1 --candidate=auto",
+        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata",
+      ],
+    ],
+    [
+      "a table without a database, after an outage",
+      ["run: openmldb-ops recovertable --table=t0 --pid=0"],
+    ],
+    ["a dead run's marker", ["run: openmldb-ops restore"]],
+    ["an op stands still", ["run: openmldb-ops cancelop --op_id="]],
+    [
+      "the leader does not feed a follower, and writes go on",
+      ["see whether it moves: openmldb-ops getfollower --endpoint=c:9527 --tid=2 --pid=0"],
+    ],
+    [
+      "a replica was taken off the record by hand",
+      ["run: openmldb-ops addreplica --db=db1 --table=t0 --pid=0 --endpoint=b:9527"],
+    ],
+  ])("%s", async (name, wanted) => {
+    const all = (await nexts(name)).join("\n");
+    for (const next of wanted) expect(all).toContain(next);
+  });
+});
+
+it("every command that is advised is one of this tool, with flags that it has", async () => {
+  const where = ["--zk_cluster=127.0.0.1:2181", "--zk_root_path=/openmldb"];
+  const advised = new Set<string>();
+  for (const fault of FAULTS) {
+    const { partitions, findings } = inspectFacts(await seeded(fault));
+    for (const { next } of [...partitions, ...findings]) {
+      for (const [, line = ""] of (next ?? "").matchAll(/openmldb-ops ([^;]+)/g)) advised.add(line);
+    }
+  }
+  expect(advised.size).toBeGreaterThan(8);
+  for (const line of advised) {
+    const asked = readInvocation([...line.split(" "), ...where]);
+    if (asked.kind !== "command") throw new Error(`${line} is no command`);
+    expect(asked.entry.prepare(asked.line, {}).flags.output).toBe("table");
+  }
+});
+
+it("a change of the leader that is advised is not refused when it is typed", async () => {
+  let advised = 0;
+  for (const fault of FAULTS) {
+    const facts = await seeded(fault);
+    for (const { id, next } of inspectFacts(facts).partitions) {
+      const line = /openmldb-ops changeleader [^;]+/.exec(next)?.[0];
+      if (line === undefined) continue;
+      const [, candidate] = /--candidate=(\S+)/.exec(line) ?? [];
+      const wish = { db: id.db, table: id.table, pid: id.pid, candidate };
+      const operation = changeLeaderOperation({ ...wish, recovers: true, acceptsLoss: false });
+      expect(operation.plan(facts.state).actions[0]?.verb, fault.name).toBe("change-leader");
+      advised += 1;
+    }
+  }
+  expect(advised).toBeGreaterThan(0);
+});
+
+describe("grades", () => {
+  it.each([
+    ["c leader,alive 9 leader,normal,9 feeds b=9\nb follower,alive 9 offline", "one-left"],
+    [
+      "c leader,alive 9 leader,normal,9 feeds b=9 a=9\nb follower,alive 9 offline\na follower,alive 9 follower,normal,9",
+      "degraded",
+    ],
+    [
+      "c leader,alive 9 leader,snapshot-paused,9 feeds b=9\nb follower,alive 9 follower,normal,9",
+      "untidy",
+    ],
+    ["c leader,alive 9 leader,normal,9\nb follower,dead 20 offline", "one-left"],
+    ["c leader,dead 9 leader,normal,9", "down"],
+  ])("%s", (replicas, grade) => {
+    const view = partition(replicas);
+    expect(gradePartition(view, diagnose(view)).grade).toBe(grade);
+  });
+
+  it.each(["load-failed", "diverged", "unread", "ahead", "rows-missing"] as const)(
+    "%s puts rows at risk, whatever else there is",
+    (code) => {
+      const view = partition("c leader,alive 9 leader,normal,9\nb follower,dead 9 -");
+      const problems = [...diagnose(view), { code, endpoint: "b", text: "x" }];
+      expect(gradePartition(view, problems).grade).toBe("at-risk");
+    },
+  );
+
+  it.each(["leader-unavailable", "not-as-planned"] as const)("%s is no more", (code) => {
+    const view = partition(
+      "c leader,alive 9 leader,normal,9 feeds b=9\nb follower,alive 9 follower,normal,9",
+    );
+    const problems = [{ code, endpoint: undefined, text: "x" }];
+    expect(gradePartition(view, problems).grade).toBe("degraded");
+  });
+});
+
+describe("recordings of a real cluster", () => {
+  const NOW = Date.parse("2026-10-07T12:00:00Z");
+
+  async function inspectRecording(name: string) {
+    const recording = readRecording(name);
+    const zk = replayZooKeeper(recording);
+    const clock = { now: () => NOW, sleep: () => Promise.resolve() };
+    const rootPath = recording.zk_root_path;
+    const parts = { zk, transport: replayTransport(recording), clock, rootPath };
+    const cluster = await createCluster({ ...parts, rpcTimeoutMs: 1_000 });
+    const facts = await gatherFacts({
+      cluster,
+      zk,
+      rootPath,
+      zkHosts: ["zk1:2181"],
+      db: undefined,
+      table: undefined,
+      maxLag: 10_000n,
+      seen: undefined,
+      signal: new AbortController().signal,
+      command,
+    });
+    // Ops of the recordings are days old or in the future by any clock: their ages are not shown.
+    return inspectFacts({ ...facts, nowMs: 0 });
+  }
+
+  test.each(RECORDINGS)("%s", async (name) => {
+    const inspection = await inspectRecording(name);
+    const lines = inspectionText(inspection, { tookMs: 0, calls: 0 }, PLAIN);
+    await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot(`golden/inspect-${name}.txt`);
+  });
+
+  test.each(["restart-1-healthy", "names-1-healthy"])("%s: nothing is invented", async (name) => {
+    const inspection = await inspectRecording(name);
+    const notes = inspection.findings.filter((one) => one.level === "note");
+    expect(
+      judgement({
+        ...inspection,
+        findings: inspection.findings.filter((one) => one.level !== "note"),
+      }),
+    ).toEqual(["healthy", "warning auto-failover-off cluster"]);
+    expect(
+      notes.every((one) => one.code.endsWith("single-replica") || one.code === "ops-failed"),
+    ).toBe(true);
+  });
+});
+
+it("a run that begins or ends between two reads has left nothing behind", async () => {
+  const virtual = await wellCluster();
+  const { tree } = virtual.model;
+  const path = "/openmldb/ops_tool";
+  tree.create(`${path}/auto_failover`, encode(OWNER, { original: true }), { parents: true });
+  tree.create(`${path}/lock`, encode(OWNER, {}));
+  const zk = treeZooKeeper(tree);
+  let asked = 0;
+  const facts = await factsOf(
+    virtual,
+    {},
+    {},
+    {
+      ...zk,
+      getData: (at) => {
+        // The lock is taken after the first read, and before the note is read.
+        if (at === `${path}/lock` && ++asked === 1) return Promise.resolve(undefined);
+        return zk.getData(at);
+      },
+    },
+  );
+  expect(asked).toBe(2);
+  expect(judgement(inspectFacts(facts))).toEqual([
+    "healthy",
+    "note auto-failover-held-off cluster",
+    "note lock-held cluster",
+  ]);
+});

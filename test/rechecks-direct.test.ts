@@ -1,0 +1,434 @@
+import { describe, expect, test } from "vitest";
+import { TableState } from "../src/gen/openmldb/api_pb.js";
+import {
+  at,
+  brokenTable,
+  expectNoRecoverTable,
+  expectWell,
+  type Meddler,
+  recoverMeddled,
+  setBackSoon,
+} from "./helpers/meddle.js";
+
+describe("load-follower", () => {
+  test("is stale when somebody loaded it as leader meanwhile (code 101)", async () => {
+    const table = await brokenTable();
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "load-follower",
+      tablet: "a",
+      act: () => table.load("a", "leader"),
+    });
+    expect(outcome).toEqual({ result: "stale", detail: "somebody loaded it as leader meanwhile" });
+    expectWell(table, result);
+  });
+
+  test("goes on with what somebody loaded as follower", async () => {
+    const table = await brokenTable();
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "load-follower",
+      tablet: "a",
+      act: () => table.load("a", "follower"),
+    });
+    expect(outcome).toMatchObject({ result: "done" });
+    expectWell(table, result);
+  });
+
+  test("does not load what is no replica any more", async () => {
+    const table = await brokenTable();
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "load-follower",
+      tablet: "c",
+      act: () => table.forget("b"),
+    });
+    expect(outcome.result).toBe("done");
+    expect(table.replica("b")).toBeUndefined();
+    expectWell(table, result);
+  });
+});
+
+describe("promote", () => {
+  test("is stale when another replica runs as leader; that one is seen to first", async () => {
+    const table = await brokenTable();
+    let leading: string[] = [];
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "promote",
+      act() {
+        table.unload("b");
+        table.load("b", "leader");
+      },
+      after: () => {
+        leading = ["a", "b", "c"].filter((one) => table.replica(one)?.role === "leader");
+      },
+    });
+    expect(outcome).toEqual({ result: "stale", detail: "b:9527 runs as leader now" });
+    expect(leading).toEqual(["b"]);
+    expectWell(table, result);
+  });
+
+  test("is stale when its offset is no longer what it was chosen for; the longest log leads", async () => {
+    const table = await brokenTable();
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "promote",
+      act() {
+        table.unload("c");
+        table.cut("c", 7);
+        table.load("c", "follower");
+      },
+    });
+    expect(outcome).toEqual({ result: "stale", detail: "it is at offset 23, no longer 30" });
+    expect(table.flags("c")).toBe("follower,alive");
+    expectWell(table, result);
+  });
+
+  test("is stale when it is not loaded any more, or a leadership began", async () => {
+    for (const act of [(of: Meddler) => of.unload("c"), (of: Meddler) => of.beginTerm(7n)]) {
+      const table = await brokenTable();
+      const { outcome } = await recoverMeddled(table, { before: "promote", act: () => act(table) });
+      expect(outcome.result).toBe("stale");
+      expect(table.virtual.model.healthy()).toEqual([]);
+      expect(table.replica("c")?.term).toBe(table.newestTerm());
+    }
+  });
+
+  test("of one that leads by now is done already", async () => {
+    const table = await brokenTable();
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "promote",
+      act() {
+        table.unload("c");
+        table.load("c", "leader");
+      },
+    });
+    expect(outcome.result).toBe("already-done");
+    expectWell(table, result);
+  });
+});
+
+/** The leader's disk lost rows, so that another replica is to lead. */
+async function leaderLostRows(): Promise<Meddler> {
+  const table = await brokenTable();
+  table.cut("c", 10);
+  return table;
+}
+
+describe("set-flags", () => {
+  test("is stale when the new leader does not run as leader: the record keeps the old one", async () => {
+    const table = await leaderLostRows();
+    let flags = "";
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "set-flags",
+      act: () => table.unload("a"),
+      after: () => {
+        flags = `${table.flags("c")} ${table.flags("a")}`;
+      },
+    });
+    expect(outcome).toEqual({ result: "stale", detail: "it does not run as leader now" });
+    expect(flags).toBe("leader,alive follower,alive");
+    expectWell(table, result);
+  });
+
+  test("keeps a mark that somebody made meanwhile", async () => {
+    const table = await leaderLostRows();
+    let flags = "";
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "set-flags",
+      act: () => table.flag("b", { alive: false }),
+      after: () => {
+        flags = table.flags("b");
+      },
+    });
+    expect(outcome).toEqual({ result: "stale", detail: "b:9527 was marked by somebody else" });
+    expect(flags).toBe("follower,dead");
+    expectWell(table, result);
+  });
+
+  test("is stale when another replica leads, and leaves the record to it", async () => {
+    const table = await leaderLostRows();
+    let flags = "";
+    const { outcome } = await recoverMeddled(table, {
+      before: "set-flags",
+      act() {
+        table.unload("b");
+        table.load("b", "leader");
+        table.flag("c", { leader: false });
+        table.flag("b", { leader: true });
+      },
+      after: () => {
+        flags = `${table.flags("a")} ${table.flags("b")}`;
+      },
+    });
+    expect(outcome).toEqual({ result: "stale", detail: "b:9527 leads the partition now" });
+    expect(flags).toBe("follower,alive leader,alive");
+    expect(table.virtual.model.rows()).toMatchObject([{ lost: 0 }]);
+  });
+
+  test("is done already when the record says so", async () => {
+    const table = await leaderLostRows();
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "set-flags",
+      act() {
+        table.flag("c", { leader: false, alive: false });
+        table.flag("a", { leader: true, alive: true });
+      },
+    });
+    expect(outcome.result).toBe("already-done");
+    expectWell(table, result);
+  });
+});
+
+describe("demote", () => {
+  test("spares a replica that leads by now", async () => {
+    const table = await leaderLostRows();
+    table.load("c", "leader");
+    table.flag("c", { alive: false });
+    let role: string | undefined;
+    const { outcome } = await recoverMeddled(table, {
+      before: "demote",
+      tablet: "c",
+      act: () => table.flag("c", { alive: true }),
+      after: () => {
+        role = table.replica("c")?.role;
+      },
+    });
+    expect(outcome).toEqual({ result: "stale", detail: "it leads the partition now" });
+    expect(role).toBe("leader");
+    expect(table.virtual.model.rows()).toMatchObject([{ lost: 0 }]);
+  });
+
+  test("of one that is no leader any more is done already, of one that is not loaded stale", async () => {
+    for (const left of ["already-done", "stale"] as const) {
+      const table = await leaderLostRows();
+      table.load("c", "leader");
+      table.flag("c", { alive: false });
+      const { outcome, result } = await recoverMeddled(table, {
+        before: "demote",
+        act() {
+          table.unload("c");
+          if (left === "already-done") table.load("c", "follower");
+        },
+      });
+      expect(outcome.result).toBe(left);
+      expectWell(table, result);
+    }
+  });
+});
+
+describe("change-leader", () => {
+  /** The leader's tablet is away, and a shall lead under --accept_data_loss. */
+  async function leaderAway(): Promise<Meddler> {
+    const table = await brokenTable();
+    table.virtual.model.kill(at("c"));
+    await table.virtual.pass(20_000);
+    return table;
+  }
+  const options = { accept: new Map([["db1.t0:0", at("a")]]) };
+
+  test("is stale when the candidate is not at the offset on which it was decided", async () => {
+    const table = await leaderAway();
+    let term = 0n;
+    const { outcome } = await recoverMeddled(table, {
+      before: "change-leader",
+      act() {
+        table.unload("a");
+        table.cut("a", 3);
+        table.load("a", "follower");
+      },
+      after: () => {
+        term = table.newestTerm();
+      },
+      options,
+    });
+    expect(outcome).toEqual({ result: "stale", detail: "it is at offset 27, no longer at 30" });
+    expect(term).toBe(1n);
+  });
+
+  test.each([
+    ["it is not loaded any more", (table: Meddler) => table.unload("a")],
+    ["it is marked dead now", (table: Meddler) => table.flag("a", { alive: false })],
+    [
+      "term 5 began since it was planned for term 1",
+      (table: Meddler) => {
+        table.beginTerm(5n);
+      },
+    ],
+  ])("is stale when %s", async (detail, act) => {
+    const table = await leaderAway();
+    let term = 0n;
+    const { outcome } = await recoverMeddled(table, {
+      before: "change-leader",
+      act: () => act(table),
+      after: () => {
+        term = table.newestTerm();
+      },
+      options,
+    });
+    expect(outcome).toEqual({ result: "stale", detail });
+    expect(term).toBe(detail.startsWith("term") ? 5n : 1n);
+  });
+});
+
+describe("mark-alive", () => {
+  /** c is marked dead, so that it has to be marked alive once it leads. */
+  async function leaderDead(): Promise<Meddler> {
+    const table = await brokenTable();
+    table.flag("c", { alive: false });
+    return table;
+  }
+
+  test("is stale while the replica loads, and clients are not sent there", async () => {
+    const table = await leaderDead();
+    let flags = "";
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "mark-alive",
+      tablet: "c",
+      act() {
+        const replica = table.replica("c");
+        if (replica !== undefined) replica.state = TableState.kTableLoading;
+        setBackSoon(table, "c");
+      },
+      after: () => {
+        flags = table.flags("c");
+      },
+    });
+    expect(outcome).toMatchObject({ result: "stale", detail: expect.stringContaining("loading") });
+    expect(flags).toBe("leader,dead");
+    expectWell(table, result);
+  });
+
+  test("is stale when it runs in another role", async () => {
+    const table = await leaderDead();
+    let flags = "";
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "mark-alive",
+      tablet: "c",
+      act() {
+        table.unload("c");
+        table.load("c", "follower");
+      },
+      after: () => {
+        flags = table.flags("c");
+      },
+    });
+    expect(outcome).toMatchObject({ result: "stale", detail: expect.stringContaining("follower") });
+    expect(flags).toBe("leader,dead");
+    expectWell(table, result);
+  });
+
+  test("of one that makes a snapshot goes on; of one that is alive it is done already", async () => {
+    for (const what of ["making a snapshot", "alive"]) {
+      const table = await leaderDead();
+      const { outcome, result } = await recoverMeddled(table, {
+        before: "mark-alive",
+        tablet: "c",
+        act() {
+          const replica = table.replica("c");
+          if (what === "alive") table.flag("c", { alive: true });
+          else if (replica !== undefined) replica.state = TableState.kMakingSnapshot;
+          setBackSoon(table, "c");
+        },
+      });
+      expect(outcome.result).toBe(what === "alive" ? "already-done" : "done");
+      await table.virtual.pass(2_000);
+      expectWell(table, result);
+    }
+  });
+});
+
+describe("feed", () => {
+  /** b has to be fed by a leader that serves. */
+  async function followerUnfed(): Promise<Meddler> {
+    const table = await brokenTable();
+    await table.virtual.recover();
+    table.unload("b");
+    return table;
+  }
+
+  test.each([
+    ["it is not loaded any more", (table: Meddler) => table.unload("b")],
+    [
+      "its tablet runs it as leader",
+      (table: Meddler) => {
+        table.unload("b");
+        table.load("b", "leader");
+      },
+    ],
+    [
+      "c:9527 is not flagged leader any more",
+      (table: Meddler) => {
+        table.flag("c", { leader: false });
+        table.flag("a", { leader: true });
+      },
+    ],
+    [
+      "its leader does not answer as leader",
+      (table: Meddler) => {
+        table.unload("c");
+        table.load("c", "follower");
+      },
+    ],
+  ])("is stale when %s; nobody's log is put aside", async (detail, act) => {
+    const table = await followerUnfed();
+    const { outcome, result } = await recoverMeddled(table, {
+      before: "feed",
+      tablet: "b",
+      act: () => act(table),
+    });
+    expect(outcome).toMatchObject({ result: "stale", detail: expect.stringContaining(detail) });
+    expectNoRecoverTable(table);
+    expectWell(table, result);
+  });
+
+  test("is stale when the follower is ahead of its leader: it is not fed over what it holds", async () => {
+    const table = await followerUnfed();
+    let fed: boolean | undefined;
+    const { outcome } = await recoverMeddled(table, {
+      before: "feed",
+      tablet: "b",
+      act() {
+        const leader = table.replica("c");
+        if (leader === undefined) throw new Error("c does not lead");
+        leader.dir.cutBinlog(4);
+        leader.offset = leader.dir.offset;
+      },
+      after: () => {
+        fed = table.replica("c")?.feeds.has(at("b"));
+      },
+    });
+    expect(outcome).toEqual({
+      result: "stale",
+      detail: "it is at offset 30, its leader c:9527 only at 26",
+    });
+    expect(fed).toBe(false);
+    expect(table.virtual.model.rows()).toMatchObject([{ lost: 0 }]);
+    expectNoRecoverTable(table);
+  });
+});
+
+test("a partition that is stale stops nobody else, and is planned again a bounded number of times", async () => {
+  const table = await brokenTable(3);
+  let acts = 0;
+  const act = () => {
+    acts += 1;
+    table.unload("c");
+  };
+  const result = await table.virtual.recover({
+    onEvent(event) {
+      if (event.kind === "step-started" && event.step.kind === "promote" && event.id.pid === 0) {
+        act();
+      }
+    },
+  });
+  expect(acts).toBeGreaterThan(1);
+  expect(acts).toBeLessThan(7);
+  const rows = table.virtual.model.rows();
+  expect(rows.map((one) => one.served)).toEqual([undefined, 30, 30]);
+  expect(result).toMatchObject({
+    report: {
+      partitions: [
+        { id: { pid: 0 }, status: "unhealthy" },
+        { status: "recovered" },
+        { status: "recovered" },
+      ],
+    },
+  });
+});

@@ -1,0 +1,77 @@
+import { TableState } from "../../src/gen/openmldb/api_pb.js";
+import type { RunEvent } from "../../src/model/outcome.js";
+import { subtract } from "../../src/sandbox/runs.js";
+import {
+  acceptsWrites,
+  dirAt,
+  findPart,
+  heldOf,
+  loadedAt,
+  type Part,
+  surviving,
+} from "./partitions.js";
+import type { World } from "./world.js";
+
+/** Steps that make a replica the leader. */
+const LEADING: readonly string[] = ["promote", "load-leader", "change-role"];
+
+/**
+ * Another operator, without a lock, who makes a leader by hand just before the n-th step of the tool
+ * that would make one, in the same partition: after the plan, before the step looks again.
+ *
+ * @param onDone Told what was done.
+ * @returns To be given every event of the run.
+ */
+export function leaderByHand(
+  world: World,
+  number: number | undefined,
+  onDone: (what: string) => void,
+): (event: RunEvent) => void {
+  let seen = 0;
+  return (event) => {
+    if (event.kind !== "step-started" || !LEADING.includes(event.step.kind)) return;
+    seen += 1;
+    if (seen !== number) return;
+    const of = findPart(world.model, event.id);
+    const endpoint = of && lead(world, of, event.step.endpoint);
+    if (endpoint === undefined) return;
+    world.note(`fault: somebody makes ${endpoint} leader of ${of?.name} by hand`);
+    onDone(`leader made by hand at ${event.step.kind}`);
+  };
+}
+
+/** @returns Who leads now; undefined if nobody but `planned` could without losing anything. */
+function lead({ model }: World, of: Part, planned: string | undefined): string | undefined {
+  const metas = of.part.partitionMeta;
+  if (metas.some((meta) => acceptsWrites(model, of, meta))) return undefined;
+  const all = surviving(of.part, heldOf(model, of));
+  const meta = metas.find(({ endpoint }) => {
+    const runs = dirAt(model, of, endpoint)?.runs ?? [];
+    const isWhole = subtract(all, runs).length === 0 && subtract(runs, all).length === 0;
+    return (
+      endpoint !== planned && isWhole && runs.length > 0 && model.process(endpoint).isAnswering
+    );
+  });
+  const tablet = meta && model.process(meta.endpoint).tablet;
+  if (meta === undefined || tablet === undefined) return undefined;
+  const old = loadedAt(model, of, meta.endpoint);
+  if (old !== undefined) tablet.unload(old);
+  tablet.loads.load({
+    ...of.id,
+    name: of.table.name,
+    db: of.table.db,
+    segCount: undefined,
+    mode: "leader",
+    term: of.part.termOffset.at(-1)?.term,
+    storageMode: of.table.storageMode,
+    replicas: [],
+  });
+  const loaded = loadedAt(model, of, meta.endpoint);
+  if (loaded === undefined) return undefined;
+  loaded.state = TableState.kTableNormal;
+  loaded.offset = loaded.dir.offset;
+  for (const one of metas) one.isLeader = one === meta;
+  meta.isAlive = true;
+  model.tables.save(of.table);
+  return meta.endpoint;
+}

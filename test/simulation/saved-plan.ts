@@ -1,0 +1,44 @@
+import { createHash } from "node:crypto";
+import { look } from "../../src/recovery/look.js";
+import type { Method } from "../../src/recovery/method.js";
+import { parsePlan, planDocument, savedPlan } from "../../src/recovery/plan-file.js";
+import { type RecoveryPlan, refusalOf } from "../../src/recovery/plan-recovery.js";
+import { jsonText } from "../../src/text.js";
+import { findPart } from "./partitions.js";
+import type { World } from "./world.js";
+
+const LOOK_LIMIT_MS = 600_000;
+
+/** Makes a plan in a process of its own, and reads it back as it would be in its file. */
+export async function savedPlanOf(world: World, method: Method | undefined): Promise<RecoveryPlan> {
+  const tool = await world.open();
+  const { signal } = new AbortController();
+  const work = look(tool.cluster, { method, signal });
+  const seen = await world.clock.run(work, LOOK_LIMIT_MS);
+  tool.exit();
+  const digest = (text: string) => createHash("sha256").update(text).digest("hex");
+  const saved = savedPlan(seen.plan, world.model.root, digest);
+  return parsePlan(jsonText(planDocument(saved)), digest).plan;
+}
+
+/**
+ * Marks a replica dead that a plan goes by being alive, as somebody else would between the plan and
+ * its execution.
+ *
+ * @returns Takes it back; undefined if there is no such replica.
+ */
+export function meddleWith({ model, note }: World, plan: RecoveryPlan): (() => void) | undefined {
+  for (const planned of plan.partitions) {
+    const of = findPart(model, planned.id);
+    const meta = of?.part.partitionMeta.find((one) => one.isAlive);
+    if (refusalOf(planned) !== undefined || of === undefined || meta === undefined) continue;
+    const mark = (isAlive: boolean) => {
+      meta.isAlive = isAlive;
+      model.tables.save(of.table);
+    };
+    note(`somebody marks ${of.name} at ${meta.endpoint} dead`);
+    mark(false);
+    return () => mark(true);
+  }
+  return undefined;
+}

@@ -1,0 +1,210 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import type { RunEvent } from "../src/model/outcome.js";
+import { loadWindow } from "../src/recovery/load-window.js";
+import { opsOfPartition } from "../src/recovery/ops-by-partition.js";
+import { sharedLook, sharedPoll } from "../src/recovery/shared-poll.js";
+import { VirtualClock } from "../src/sandbox/virtual-clock.js";
+import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+
+const STALL_MS = 5_000;
+
+/** How steps of a kind ended, as `endpoint result detail`. */
+function ended(events: readonly RunEvent[], kind: string): string[] {
+  return events.flatMap((event) =>
+    event.kind === "step-ended" && event.step.kind === kind
+      ? [
+          [
+            event.step.endpoint,
+            event.outcome.result,
+            "detail" in event.outcome ? event.outcome.detail : "",
+          ].join(" "),
+        ]
+      : [],
+  );
+}
+
+describe("a load of big partitions", () => {
+  let virtual: VirtualCluster;
+
+  /** Each row takes a second to load, and there are 20 in each partition. */
+  beforeEach(async () => {
+    virtual = await startVirtualCluster({ model: { loadRowMs: 1_000 } });
+    virtual.model.createTable({ db: "db1", table: "t1", partitions: 6, replicas: 3 });
+    virtual.model.put(20);
+    await virtual.pass(5_000);
+    virtual.model.outage();
+    await virtual.pass(30_000);
+  });
+
+  const recover = (more: Partial<typeof LIMITS> = {}) =>
+    virtual.recover({ limits: { ...LIMITS, stallTimeoutMs: STALL_MS, ...more } });
+
+  test.each([
+    ["side by side", 3],
+    ["queued behind others on its tablet", 6],
+  ])("that moves is never ended, %s, however long it takes", async (_name, loadsPerTablet) => {
+    const began = virtual.clock.now();
+    const result = await recover({ loadsPerTablet });
+    expect(virtual.clock.now() - began).toBeGreaterThan(40_000);
+    expect(ended(virtual.events, "load-follower")).toHaveLength(18);
+    expect(virtual.events.filter((one) => one.kind === "warning")).toEqual([]);
+    expect(result).toMatchObject({ report: { partitionCount: 6 } });
+    expect(virtual.model.healthy()).toEqual([]);
+  });
+
+  test("that stands still is reported with what it had loaded", async () => {
+    // It reads all rows, and then nothing happens for four minutes.
+    virtual.model.slowLoad("a:9527", 240_000);
+    await recover();
+    expect(ended(virtual.events, "load-follower")).toContain(
+      "a:9527 failed loading stands still at 19 rows for 5 s (look into the log of tablet a:9527, or give it longer with --stall_timeout)",
+    );
+  });
+
+  test("survives a tablet that is too busy to answer for a while", async () => {
+    virtual.clock.setTimer(8_000, () => virtual.model.loseAnswers("GetTableStatus", 1, "silence"));
+    const result = await recover({ stallTimeoutMs: 30_000 });
+    const failed = ended(virtual.events, "load-follower").filter((one) => !/ done /.test(one));
+    expect(failed).toEqual([]);
+    expect(result).toHaveProperty("report");
+    expect(virtual.model.healthy()).toEqual([]);
+  });
+});
+
+describe("the window of a tablet", () => {
+  /** Loads that end when they are told to; `open` holds those that run. */
+  function windowOf(least: number) {
+    const clock = new VirtualClock();
+    const window = loadWindow(clock, least);
+    const open: (() => void)[] = [];
+    const begun: number[] = [];
+    let asked = 0;
+    const ask = (count: number, mayQueue = true) => {
+      for (let index = 0; index < count; index += 1) {
+        const name = asked++;
+        void window.run(() => {
+          begun.push(name);
+          return new Promise<void>((end) => open.push(end));
+        }, mayQueue);
+      }
+    };
+    const settle = () => new Promise((resolve) => setImmediate(resolve));
+    return { clock, window, open, begun, ask, settle };
+  }
+
+  test("begins in order, grows where all was done at a tick, and shrinks where loads are slow", async () => {
+    const { clock, window, open, begun, ask, settle } = windowOf(3);
+    ask(80);
+    await settle();
+    expect(begun).toEqual([0, 1, 2]);
+    window.tick(3);
+    await settle();
+    expect(open).toHaveLength(3);
+    window.tick(0);
+    await settle();
+    expect(open).toHaveLength(12);
+    window.tick(2);
+    await settle();
+    expect(open).toHaveLength(32);
+    window.tick(0);
+    await settle();
+    expect(open).toHaveLength(32);
+    await clock.advance(2_000);
+    window.tick(32);
+    for (const end of open.splice(0, 30)) end();
+    await settle();
+    expect(open).toHaveLength(3);
+    expect(begun).toEqual([...begun.keys()]);
+  });
+
+  test("queues nothing behind a load that the tablet would not show", async () => {
+    const { window, open, ask, settle } = windowOf(3);
+    ask(2, false);
+    ask(40);
+    await settle();
+    window.tick(0);
+    window.tick(0);
+    await settle();
+    expect(open).toHaveLength(3);
+    for (const end of open.splice(0, 2)) end();
+    await settle();
+    expect(open.length).toBeGreaterThan(3);
+  });
+});
+
+describe("a question that many ask", () => {
+  test("is asked once for those who ask at the same time, and again for those who come later", async () => {
+    const clock = new VirtualClock();
+    let asked = 0;
+    const look = sharedLook(clock, async () => {
+      asked += 1;
+      const mine = asked;
+      await clock.sleep(10);
+      return mine;
+    });
+    const answers = await clock.run(
+      (async () => {
+        const first = look.now();
+        await clock.sleep(5);
+        // The first was asked before, and may not show what happened since.
+        return Promise.all([first, look.now(), look.now()]);
+      })(),
+      60_000,
+    );
+    expect(answers).toEqual([1, 2, 2]);
+  });
+
+  test("fails for those who asked, and is asked again", async () => {
+    const clock = new VirtualClock();
+    let asked = 0;
+    const look = sharedLook(clock, async () => {
+      asked += 1;
+      await clock.sleep(1);
+      if (asked === 1) throw new Error("busy");
+      return asked;
+    });
+    const ended = await clock.run(Promise.allSettled([look.now(), look.now()]), 60_000);
+    expect(ended.map((one) => one.status)).toEqual(["rejected", "fulfilled"]);
+  });
+
+  test("is polled less often the longer nothing moves, and says when something did", async () => {
+    const clock = new VirtualClock();
+    let value = 0;
+    const poll = sharedPoll(
+      clock,
+      async () => value,
+      (answer) => String(answer),
+    );
+    const tick = async () => {
+      const began = clock.now();
+      await clock.run(poll.next(), 60_000);
+      return clock.now() - began;
+    };
+    const ticks: number[] = [];
+    for (let index = 0; index < 7; index += 1) ticks.push(await tick());
+    expect(ticks).toEqual([50, 50, 100, 200, 400, 800, 1_000]);
+    const stood = poll.movedAt();
+    value = 1;
+    await tick();
+    expect(poll.movedAt()).toBeGreaterThan(stood);
+    expect(await tick()).toBe(50);
+  });
+});
+
+test("the ops of a partition are those of its database, table and pid", () => {
+  const op = (id: bigint, db: string, table: string, pid: number) => ({
+    id,
+    db,
+    table,
+    pid,
+    type: "kRecoverTableOP",
+    status: "doing" as const,
+    task: "-",
+    startTime: 0n,
+    endTime: 0n,
+  });
+  const all = [op(1n, "db1", "t1", 0), op(2n, "db1", "t1", 1), op(3n, "", "t1", 0)];
+  const of = (db: string, pid: number) =>
+    opsOfPartition(all, { db, table: "t1", tid: 7, pid }).map((one) => one.id);
+  expect([of("db1", 0), of("db1", 1), of("", 0), of("db2", 0)]).toEqual([[1n], [2n], [3n], []]);
+});
