@@ -45,6 +45,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number> {
   try {
+    if (argv[0] === "__complete") return await completeLine(argv.slice(1), io);
     const invocation = readInvocation(argv);
     switch (invocation.kind) {
       case "help":
@@ -64,6 +65,13 @@ async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number>
   } catch (error) {
     return fail(error, exitCodeOf(error), io, wantsJson(argv));
   }
+}
+
+/** Answers a shell that asks what can be typed next; see `completion`. */
+async function completeLine(argv: readonly string[], io: ProcessIo): Promise<number> {
+  const { complete } = await import("./shell/complete.js");
+  io.out(await complete(argv, process.env, () => import("./commands/cluster-names.js")));
+  return EXIT.ok;
 }
 
 function readVersion(): string {
@@ -124,7 +132,7 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
   const isOff = prepared.flags.noColor;
   try {
     const returned = await prepared.run({
-      stdout: { write: io.out },
+      stdout: { write: io.out, isClosed: io.isClosed },
       stderr: { write: io.err },
       // Touching process.stdin opens it: only a command that reads does.
       get stdin() {
@@ -133,6 +141,7 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
       isInteractiveStdin: isatty(0),
       log,
       isInteractiveStderr: process.stderr.isTTY === true,
+      isInteractiveStdout: isTerminal,
       hasColor: !isJson && allowsColor({ environment: process.env, isTerminal, isOff }),
       columns: process.stdout.columns ?? process.stderr.columns ?? 80,
       signal: watch.signal,

@@ -1,3 +1,5 @@
+import type { PidList } from "./flags-operate.js";
+
 /** How much the log tells, from least to most. */
 export type LogLevel = "error" | "warn" | "info" | "debug";
 
@@ -33,6 +35,8 @@ export interface CommonFlags extends GlobalFlags {
   readonly password: string;
   /** Deadline of one call to a nameserver or tablet. */
   readonly rpcTimeoutMs: number;
+  /** Calls to the nameserver in flight at once, 1..1000. */
+  readonly nsConcurrency: number;
 }
 
 /** Flags of every command that keeps or reads journals of runs. */
@@ -75,6 +79,8 @@ export interface RecoverDataFlags extends CommonFlags, StateFlags, LockFlags, Pl
   readonly db: string | undefined;
   /** Partitions worked on at the same time, 1..10000. */
   readonly concurrency: number;
+  /** File that the whole report is written to as JSON; undefined for none. */
+  readonly reportFile: string | undefined;
   /** Replicas that one tablet loads at the same time, 1..64. */
   readonly loadsPerTablet: number;
   /** Partitions, as `db.table:pid`, in which something may be given up. */
@@ -93,10 +99,30 @@ export interface RecoverDataFlags extends CommonFlags, StateFlags, LockFlags, Pl
   readonly timeoutMs: number;
 }
 
-/** Flags of `inspect`. */
-export interface InspectFlags extends CommonFlags {
+/** Flags of `recovertable`. */
+export interface RecoverTableFlags extends RecoverDataFlags {
+  readonly table: string;
+  readonly pids: PidList;
+  /** The only tablet whose replicas are recovered; undefined for all. */
+  readonly endpoint: string | undefined;
+  /** Whether healthy followers are marked dead and recovered too. */
+  readonly isForced: boolean;
+}
+
+/** Flags of `verify`. */
+export interface VerifyFlags extends CommonFlags {
   /** The only database to look at; undefined for all. */
   readonly db: string | undefined;
+  /** The only table to look at; undefined for all. */
+  readonly table: string | undefined;
+}
+
+/** Flags of `inspect`. */
+export interface InspectFlags extends VerifyFlags {
+  /** Pause between two looks; undefined to look once. */
+  readonly watchMs: number | undefined;
+  /** Log entries that a follower may lack before that is worth a warning of its own. */
+  readonly maxLag: number;
 }
 
 /** Flags of `confget`. */
@@ -106,13 +132,21 @@ export interface ConfGetFlags extends CommonFlags {
 }
 
 /** Flags of `confset`. */
-export interface ConfSetFlags extends CommonFlags, LockFlags {
+export interface ConfSetFlags
+  extends CommonFlags,
+    StateFlags,
+    LockFlags,
+    Pick<PlanFlags, "dryRun"> {
   readonly key: string;
   readonly value: string;
 }
 
 /** Flags of `restore`. */
-export interface RestoreFlags extends CommonFlags, LockFlags {}
+export interface RestoreFlags
+  extends CommonFlags,
+    StateFlags,
+    LockFlags,
+    Pick<PlanFlags, "dryRun"> {}
 
 /** Flags of `history`. */
 export interface HistoryFlags

@@ -47,6 +47,22 @@ function unitEscapes(char: string): string {
     .join("");
 }
 
+/**
+ * A word of a command line as a shell (bash, zsh) takes it: plain if it can be, quoted otherwise. What
+ * {@link safe} would escape is written as the shell's own escape, so that it can be shown and pasted.
+ */
+export function shellWord(word: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
+  if (word.search(UNSAFE) < 0) return `'${word.replaceAll("'", `'\\''`)}'`;
+  const escaped = word.replaceAll(/[\\']/g, "\\$&").replaceAll(UNSAFE, shellEscape);
+  return `$'${escaped}'`;
+}
+
+function shellEscape(char: string): string {
+  const code = char.codePointAt(0) ?? 0;
+  return NAMED[char] ?? `\\U${code.toString(16).padStart(8, "0")}`;
+}
+
 /** Ranges of characters that terminals show two columns wide (Unicode East Asian Width W and F). */
 const WIDE: readonly (readonly [number, number])[] = [
   [0x1100, 0x115f],

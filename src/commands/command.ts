@@ -5,6 +5,8 @@ import type { Log } from "../log.js";
 export interface TextOut {
   /** Writes `text` as it is; lines end with `\n` given by the caller. */
   write(text: string): unknown;
+  /** Whether nobody reads it any more; left out where that cannot happen. */
+  isClosed?(): boolean;
 }
 
 /** What a command may use of the process that runs it. */
@@ -20,6 +22,8 @@ export interface CommandIo {
   readonly log: Log;
   /** Whether stderr is a terminal, so that a line may be rewritten in place. */
   readonly isInteractiveStderr: boolean;
+  /** Whether stdout is a terminal, so that what stands there may be drawn anew. */
+  readonly isInteractiveStdout: boolean;
   /** Whether the result on stdout may carry colours (terminal, NO_COLOR, FORCE_COLOR, --no_color). */
   readonly hasColor: boolean;
   /** Width of the terminal in columns, 80 if there is none. */

@@ -6,8 +6,10 @@ import { readMarker, removeMarker } from "../protection/marker.js";
 import { ownerText } from "../protection/owner.js";
 import { lockCluster, markerAccess, type RunParts } from "../protection/take-over.js";
 import { jsonText, table } from "../text.js";
+import { changingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
+import { tellLeftover } from "./leftover.js";
 import { runParts } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
@@ -21,33 +23,56 @@ interface Change {
 /**
  * Sets one key of the nameserver's configuration, and reads it back. A key that has the value
  * already is left alone. What a run that was killed left to be put back is settled with that: the
- * operator has said what it shall be.
+ * operator has said what it shall be. The journal shows who it was.
  *
  * @returns 0 if the key has the value now; 1 if it was asked for and does not, or nobody can tell.
  * @throws OpsError if another run holds the lock or the cluster cannot be observed; nothing was
  *   changed then.
  */
 export async function run(flags: ConfSetFlags, io: CommandIo): Promise<number> {
-  const { key, value } = flags;
-  const { before, after } = await withCluster(flags, io, (_cluster, opened) => {
-    const words = ["confset", key, value];
-    return changeUnderLock(
-      runParts(opened, flags, io, { words, waitLockMs: flags.waitLockMs }),
-      flags,
-      io,
+  const { key, value, waitLockMs } = flags;
+  const words = ["confset", key, value];
+  if (flags.dryRun) return showOnly(flags, io);
+  const about = { command: "confset", words };
+  return changingRun({ ...flags, timeoutMs: 0 }, io, about, async ({ opened, ...of }) => {
+    const parts = runParts(opened, flags, io, { words, waitLockMs, ...of });
+    const { before, after } = await changeUnderLock(parts, flags, io);
+    const exitCode = after === value ? EXIT.ok : EXIT.failed;
+    io.stdout.write(
+      flags.output === "json"
+        ? `${jsonText({ schemaVersion: SCHEMA_VERSION, key, before, after, changed: before !== after, exitCode })}\n`
+        : table(
+            [{ title: "key" }, { title: "before" }, { title: "now" }],
+            [[key, before ?? "-", after ?? "unknown"]],
+            io.hasColor,
+          ),
     );
+    return exitCode;
   });
-  const exitCode = after === value ? EXIT.ok : EXIT.failed;
+}
+
+async function showOnly(flags: ConfSetFlags, io: CommandIo): Promise<number> {
+  const { key, value } = flags;
+  const options = { endsCallsOnSignal: true };
+  const before = await withCluster(
+    flags,
+    io,
+    async (cluster, opened) => {
+      await tellLeftover(opened, flags, io);
+      return (await cluster.confGet()).get(key);
+    },
+    options,
+  );
   io.stdout.write(
     flags.output === "json"
-      ? `${jsonText({ schemaVersion: SCHEMA_VERSION, key, before, after, changed: before !== after, exitCode })}\n`
+      ? `${jsonText({ schemaVersion: SCHEMA_VERSION, dryRun: true, key, before, wanted: value, exitCode: EXIT.ok })}\n`
       : table(
-          [{ title: "key" }, { title: "before" }, { title: "now" }],
-          [[key, before ?? "-", after ?? "unknown"]],
+          [{ title: "key" }, { title: "now" }, { title: "would be" }],
+          [[key, before ?? "-", value]],
           io.hasColor,
         ),
   );
-  return exitCode;
+  return EXIT.ok;
 }
 
 async function changeUnderLock(

@@ -51,6 +51,7 @@ async function open(flags: CommonFlags, io: CommandIo, endsCallsOnSignal: boolea
       },
       rootPath: flags.zkRootPath,
       rpcTimeoutMs: flags.rpcTimeoutMs,
+      nsConcurrency: flags.nsConcurrency,
       user: flags.user,
       password: flags.password,
       signal: endsCallsOnSignal ? io.signal : undefined,

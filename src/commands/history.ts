@@ -51,8 +51,9 @@ function newestFirst(a: RunLine, b: RunLine): number {
 }
 
 function keyOf({ run, id }: RunLine): string {
-  // Both begin with the time; the id alone is what a damaged journal has.
-  return run === undefined ? id : `${run.time.replaceAll(/[-:]/g, "").replace(/\.\d+/, "")}${id}`;
+  // Both begin with the time, an id without milliseconds; it is all that a damaged journal has.
+  const time = run?.time.replaceAll(/[-:Z]/g, "") ?? id.replace(/Z.*$/, ".000");
+  return `${time}${id}`;
 }
 
 async function journalIds(stateDir: string, io: CommandIo): Promise<string[]> {

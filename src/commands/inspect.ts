@@ -1,37 +1,129 @@
+import type { OpenedCluster } from "../cluster/open.js";
+import { realClock } from "../cluster/real-clock.js";
+import { messageOf, OpsError } from "../errors.js";
+import { EXIT, exitCodeOf } from "../exit-codes.js";
 import type { InspectFlags } from "../flags.js";
-import { inspectCluster } from "../recovery/inspect-cluster.js";
-import { isAllHealthy, reportJson, reportText } from "../recovery/report.js";
+import { INSPECT_SCHEMA_VERSION, inspectionJson } from "../inspect/json-report.js";
+import { inspectionText } from "../inspect/text-report.js";
+import { jsonText, safe } from "../text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
+import { inspectOnce, type Looked } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
-import { commandLine } from "./rerun.js";
 
-/** Exit codes of a look at the cluster; see the table in `exit-codes.ts`. */
-const HEALTHY = 0;
-const UNHEALTHY = 10;
+/** Clears a terminal and begins at its top. */
+const CLEAR = "\x1b[H\x1b[2J";
 
 /**
- * Looks at the cluster and says what is wrong with it. Changes nothing, except that it puts
- * auto_failover back if a run that was killed left it switched off.
+ * Looks at the cluster and tells everything that is wrong with it, and what to do. Changes nothing,
+ * except that it puts auto_failover back if a run that was killed left it switched off. With
+ * `--watch` it looks again and again, until a signal ends it; a look that fails is told, and the
+ * watch goes on.
  *
- * @returns 0 if everything is healthy, else 10; 9 if auto_failover could not be put back.
- * @throws OpsError if the cluster cannot be observed.
+ * @returns 0 if everything is healthy, else 10; 9 if auto_failover could not be put back. With
+ *   `--watch` only if nobody reads stdout any more, and of the first look.
+ * @throws OpsError if the (first) look fails, or if there is no such database or table; with
+ *   `--watch` the signal's reason.
  */
 export async function run(flags: InspectFlags, io: CommandIo): Promise<number> {
-  const { report, end } = await withCluster(flags, io, async (cluster, opened) => {
+  const { watchMs } = flags;
+  const first = await withCluster(flags, io, async (_cluster, opened) => {
     const end = await settleFirst(opened, flags, io, "inspect");
-    const report = await inspectCluster(cluster, {
-      db: flags.db,
-      signal: io.signal,
-      rerun: commandLine(["--cmd=recoverdata"], flags),
-    });
-    return { report, end };
+    const exitCode = end(show(await look(opened, flags, io), flags, io));
+    const isOver = watchMs === undefined || (await watch(opened, { ...flags, watchMs }, io));
+    return { exitCode, isOver };
   });
-  const exitCode = isAllHealthy(report) && report.sickTablets.length === 0 ? HEALTHY : UNHEALTHY;
-  io.stdout.write(
-    flags.output === "json"
-      ? `${reportJson(report, exitCode)}\n`
-      : `${reportText(report).join("\n")}\n`,
-  );
-  return end(exitCode);
+  if (watchMs !== undefined && !first.isOver) await rewatch({ ...flags, watchMs }, io);
+  return first.exitCode;
+}
+
+type WatchFlags = InspectFlags & { readonly watchMs: number };
+
+function look(opened: OpenedCluster, flags: InspectFlags, io: CommandIo): Promise<Looked> {
+  return inspectOnce(opened, flags, io, BigInt(flags.maxLag));
+}
+
+/**
+ * Looks on the same connections until a look fails, which it tells.
+ *
+ * @returns Whether the watch is over because nobody reads it any more.
+ */
+async function watch(opened: OpenedCluster, flags: WatchFlags, io: CommandIo): Promise<boolean> {
+  for (;;) {
+    await realClock.sleep(flags.watchMs, io.signal);
+    if (io.stdout.isClosed?.() === true) return true;
+    try {
+      show(await look(opened, flags, io), flags, io);
+    } catch (thrown) {
+      io.signal.throwIfAborted();
+      showFailure(thrown, flags, io);
+      return false;
+    }
+  }
+}
+
+/** After a failed look: new connections, and on. Ends by the signal, or when nobody reads any more. */
+async function rewatch(flags: WatchFlags, io: CommandIo): Promise<void> {
+  for (;;) {
+    try {
+      const isOver = await withCluster(flags, io, (_cluster, opened) => watch(opened, flags, io));
+      if (isOver) return;
+    } catch (thrown) {
+      io.signal.throwIfAborted();
+      if (io.stdout.isClosed?.() === true) return;
+      showFailure(thrown, flags, io);
+      await realClock.sleep(flags.watchMs, io.signal);
+    }
+  }
+}
+
+/** Prints one look, and returns the exit code that it means. */
+function show({ inspection, effort }: Looked, flags: InspectFlags, io: CommandIo): number {
+  const exitCode = inspection.isHealthy ? EXIT.ok : EXIT.unhealthy;
+  if (flags.output === "json") {
+    const indent = flags.watchMs === undefined ? 2 : 0;
+    io.stdout.write(`${jsonText(inspectionJson(inspection, effort, exitCode), indent)}\n`);
+  } else {
+    const lines = inspectionText(inspection, effort, {
+      hasColor: io.hasColor,
+      columns: io.isInteractiveStdout ? io.columns : Number.POSITIVE_INFINITY,
+    });
+    io.stdout.write(framed(lines, flags, io, inspection.facts.nowMs));
+  }
+  return exitCode;
+}
+
+function showFailure(thrown: unknown, flags: InspectFlags, io: CommandIo): void {
+  if (!(thrown instanceof OpsError)) throw thrown;
+  const { code, hint } = thrown;
+  const nowMs = realClock.now();
+  if (flags.output === "json") {
+    const document = {
+      schemaVersion: INSPECT_SCHEMA_VERSION,
+      command: "inspect",
+      time: new Date(nowMs).toISOString(),
+      exitCode: exitCodeOf(thrown),
+      error: { code, message: messageOf(thrown), hint: hint ?? null },
+    };
+    io.stdout.write(`${jsonText(document)}\n`);
+    return;
+  }
+  const lines = [
+    ...thrown.details.map(safe),
+    `inspect: this look failed: ${safe(messageOf(thrown))}${hint === undefined ? "" : ` (${safe(hint)})`}`,
+  ];
+  io.stdout.write(framed(lines, flags, io, nowMs));
+}
+
+/** With `--watch`: drawn anew on a terminal, else one block after the other, each with its time. */
+function framed(
+  lines: readonly string[],
+  { watchMs }: InspectFlags,
+  io: CommandIo,
+  nowMs: number,
+): string {
+  const text = `${lines.join("\n")}\n`;
+  if (watchMs === undefined) return text;
+  const stamp = `== ${new Date(nowMs).toISOString()}, every ${watchMs / 1000} s\n`;
+  return io.isInteractiveStdout ? `${CLEAR}${stamp}${text}` : `${stamp}${text}\n`;
 }

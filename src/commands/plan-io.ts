@@ -1,36 +1,39 @@
 import { createHash } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { createInterface } from "node:readline/promises";
-import { messageOf, OpsError } from "../errors.js";
+import { existsSync } from "node:fs";
+import { OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { PlanFlags, RecoverDataFlags } from "../flags.js";
+import type { RecoveryCommand } from "../model/report.js";
 import { assertAsPlanned, look } from "../recovery/look.js";
 import { parsePlan, planDocument, type SavedPlan, savedPlan } from "../recovery/plan-file.js";
-import { type RecoveryPlan, sizeOf } from "../recovery/plan-recovery.js";
+import { type RecoveryPlan, sizeOf, withAllRounds } from "../recovery/plan-recovery.js";
 import { planText, questionText } from "../recovery/plan-text.js";
 import type { RecoverOptions } from "../recovery/recover-data.js";
+import type { Selection } from "../recovery/selection.js";
 import { jsonText } from "../text.js";
+import { confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
+import { tellLeftover } from "./leftover.js";
+import { planExists, readPlanText, planUsage as usage, writeNewFile } from "./plan-store.js";
+import { seenStore, tell } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
 
 /** The flags that planning needs. */
 type PlanningFlags = Omit<
   RecoverDataFlags,
-  "concurrency" | "loadsPerTablet" | "opRetries" | "opTimeoutMs" | "stallTimeoutMs" | "timeoutMs"
+  | "db"
+  | "concurrency"
+  | "loadsPerTablet"
+  | "opRetries"
+  | "opTimeoutMs"
+  | "stallTimeoutMs"
+  | "timeoutMs"
 >;
 
 /** What of a recovery's options comes from the plan flags. */
-export type PlanOptions = Pick<RecoverOptions, "db" | "method" | "accept" | "planned" | "review">;
+export type PlanOptions = Pick<RecoverOptions, "method" | "accept" | "planned" | "review">;
 
 /**
  * Judges the plan flags together, and reads the plan to apply. Reaches nothing but files.
@@ -38,7 +41,10 @@ export type PlanOptions = Pick<RecoverOptions, "db" | "method" | "accept" | "pla
  * @returns The plan of `--apply`; undefined without it.
  * @throws OpsError `usage`.
  */
-export function readPlan(flags: PlanningFlags): SavedPlan | undefined {
+export function readPlan(
+  flags: PlanningFlags,
+  { command, only }: { readonly command: RecoveryCommand; readonly only: Selection },
+): SavedPlan | undefined {
   const { planOut, apply } = flags;
   if (flags.detailedExitcode && !isPlanOnly(flags)) {
     throw usage("--detailed_exitcode belongs to --dry_run", "give --dry_run too");
@@ -48,13 +54,14 @@ export function readPlan(flags: PlanningFlags): SavedPlan | undefined {
   }
   if (planOut !== undefined && existsSync(planOut)) throw planExists(planOut);
   if (apply === undefined) return undefined;
-  const saved = parseFile(apply);
-  const given = { db: flags.db, method: flags.method };
+  const saved = parseFile(apply, command);
+  const given = { ...only, method: flags.method };
+  const made: Readonly<Record<string, unknown>> = { ...saved.plan.only, method: saved.plan.method };
   for (const [name, value] of Object.entries(given)) {
-    if (value === undefined || value === saved.plan[name as "db" | "method"]) continue;
+    if (value === undefined || jsonText(value) === jsonText(made[name] ?? null)) continue;
     throw usage(
-      `--${name}=${value} is not what the plan in ${apply} was made with`,
-      `leave --${name} out: the plan says it`,
+      `${name} ${jsonText(value)} is not what the plan in ${apply} was made with`,
+      "leave it out, or give what the plan says",
     );
   }
   if (flags.acceptDataLoss.length > 0) {
@@ -73,13 +80,8 @@ function digest(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
-function parseFile(path: string): SavedPlan {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw usage(`cannot read the plan in ${path}: ${messageOf(error)}`);
-  }
+function parseFile(path: string, command: RecoveryCommand): SavedPlan {
+  const text = readPlanText(path, command);
   try {
     return parsePlan(text, digest);
   } catch (error) {
@@ -103,17 +105,27 @@ export function isPlanOnly(flags: PlanFlags): boolean {
 export async function showPlan(
   flags: PlanningFlags,
   io: CommandIo,
+  { command, only }: { readonly command: RecoveryCommand; readonly only: Selection },
   given: SavedPlan | undefined,
 ): Promise<number> {
   const saved = await withCluster(
     flags,
     io,
-    async (cluster) => {
-      const { db, method } = flags;
+    async (cluster, opened) => {
+      const { method } = flags;
       const accept = acceptOf(flags);
       const planned = given?.plan;
-      const seen = await look(cluster, { db, method, accept, planned, signal: io.signal });
+      const seen = await look(cluster, {
+        only,
+        method,
+        accept,
+        planned,
+        seen: seenStore(opened, (event) => tell(event, io)),
+        signal: io.signal,
+      });
       if (planned !== undefined) assertAsPlanned(planned, seen);
+      await tellLeftover(opened, flags, io);
+      await withAllRounds(seen.plan);
       return given ?? savedPlan(seen.plan, flags.zkRootPath, digest);
     },
     { endsCallsOnSignal: true },
@@ -121,43 +133,16 @@ export async function showPlan(
   const isSick = saved.plan.partitions.length > 0;
   const exitCode = flags.detailedExitcode && isSick ? EXIT.unhealthy : EXIT.ok;
   if (flags.planOut !== undefined) {
-    writePlan(flags.planOut, saved);
+    writeNewFile(flags.planOut, `${jsonText(planDocument(saved), 2)}\n`);
     io.log.info(`the plan is in ${flags.planOut}`);
   }
-  const head = { schemaVersion: SCHEMA_VERSION, command: "recoverdata", dryRun: true, exitCode };
+  const head = { schemaVersion: SCHEMA_VERSION, command, dryRun: true, exitCode };
   io.stdout.write(
     flags.output === "json"
       ? `${jsonText({ ...head, size: sizeOf(saved.plan), plan: planDocument(saved) }, 2)}\n`
       : `${planText(saved).join("\n")}\n`,
   );
   return exitCode;
-}
-
-/** Saves a plan in a file that did not exist, completely or not at all. */
-function writePlan(path: string, saved: SavedPlan): void {
-  let file: number;
-  try {
-    file = openSync(path, "wx", 0o640);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw planExists(path);
-    throw usage(`cannot save the plan in ${path}: ${messageOf(error)}`);
-  }
-  try {
-    writeFileSync(file, `${jsonText(planDocument(saved), 2)}\n`);
-    fsyncSync(file);
-  } catch (error) {
-    unlinkSync(path);
-    throw usage(`cannot save the plan in ${path}: ${messageOf(error)}`);
-  } finally {
-    closeSync(file);
-  }
-}
-
-function planExists(path: string): OpsError {
-  return usage(
-    `--plan_out=${path}: the file exists, and a plan never overwrites anything`,
-    "name a new file",
-  );
 }
 
 /** What the plan flags mean for a recovery. */
@@ -167,7 +152,6 @@ export function planOptions(
   given: SavedPlan | undefined,
 ): PlanOptions {
   return {
-    db: flags.db,
     method: flags.method,
     accept: acceptOf(flags),
     planned: given?.plan,
@@ -192,39 +176,8 @@ async function confirm(
   plan: RecoveryPlan,
   { flags, io, signal }: { flags: PlanningFlags; io: CommandIo; signal: AbortSignal },
 ): Promise<boolean> {
-  if (sizeOf(plan).changes === 0 || flags.yes || !io.isInteractiveStdin) return false;
-  const lines = questionText(plan, flags.zkRootPath);
-  if (flags.noInput) {
-    throw refused("--no_input forbids to ask before the first change; nothing was changed");
-  }
-  const answer = await ask(lines.join("\n"), io, signal);
-  if (/^\s*y(es)?\s*$/i.test(answer)) return true;
-  throw refused("the answer was not yes; nothing was changed");
-}
-
-/** @returns The line that was typed; empty at the end of the input. */
-async function ask(question: string, io: CommandIo, signal: AbortSignal): Promise<string> {
-  signal.throwIfAborted();
-  io.stderr.write(question);
-  const lines = createInterface({ input: io.stdin, terminal: false });
-  const leave = () => lines.close();
-  signal.addEventListener("abort", leave, { once: true });
-  try {
-    for await (const line of lines) return line;
-    io.stderr.write("\n");
-    signal.throwIfAborted();
-    return "";
-  } finally {
-    signal.removeEventListener("abort", leave);
-    lines.close();
-    io.stdin.destroy();
-  }
-}
-
-function refused(message: string): OpsError {
-  return new OpsError({ code: "refused", message, hint: "--yes goes on without asking" });
-}
-
-function usage(message: string, hint?: string): OpsError {
-  return new OpsError({ code: "usage", message, ...(hint === undefined ? {} : { hint }) });
+  if (flags.yes || !io.isInteractiveStdin) return false;
+  await withAllRounds(plan);
+  if (sizeOf(plan).changes === 0) return false;
+  return confirmed(questionText(plan, flags.zkRootPath).join("\n"), { flags, io, signal });
 }

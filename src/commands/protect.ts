@@ -2,8 +2,10 @@ import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { CommonFlags } from "../flags.js";
-import type { OnEvent } from "../model/outcome.js";
+import type { SeenStore } from "../model/evidence.js";
+import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { type RunOwner, thisProcess } from "../protection/owner.js";
+import { createSeenStore } from "../protection/seen-store.js";
 import { type Leftover, type RunParts, settleLeftover } from "../protection/take-over.js";
 import type { CommandIo } from "./command.js";
 import { eventLine } from "./progress.js";
@@ -40,13 +42,19 @@ export function runParts(
     keepsOff: options.keepsOff ?? false,
     signal: options.signal ?? io.signal,
     stopSignal: io.signal,
-    onEvent:
-      options.onEvent ??
-      ((event) => {
-        const line = eventLine(event);
-        if (line !== undefined) io.log[line.level](line.text);
-      }),
+    onEvent: options.onEvent ?? ((event) => tell(event, io)),
   };
+}
+
+/** Tells an event on stderr. */
+export function tell(event: RunEvent, io: CommandIo): void {
+  const line = eventLine(event);
+  if (line !== undefined) io.log[line.level](line.text);
+}
+
+/** What runs leave for later ones about partitions that lack rows. */
+export function seenStore({ cluster, zk, rootPath }: OpenedCluster, onEvent: OnEvent): SeenStore {
+  return createSeenStore({ zk, clock: cluster.clock, rootPath, onEvent });
 }
 
 /** The command that puts auto_failover back, for people. */

@@ -1,4 +1,5 @@
 import type { CommonFlags } from "../flags.js";
+import { shellWord } from "../text.js";
 
 /**
  * A command of this tool as it is to be typed, with the connection flags of this run. Secrets are
@@ -13,9 +14,5 @@ export function commandLine(words: readonly string[], flags: CommonFlags): strin
     ...(flags.zkCert === undefined ? [] : [`--zk_auth_schema=${flags.zkAuthSchema}`]),
     ...(flags.user === undefined ? [] : [`--user=${flags.user}`]),
   ];
-  return ["openmldb-ops", ...words, ...connection].map(quote).join(" ");
-}
-
-function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+  return ["openmldb-ops", ...words, ...connection].map(shellWord).join(" ");
 }

@@ -1,7 +1,10 @@
 import { EXIT } from "../exit-codes.js";
 import type { RestoreFlags } from "../flags.js";
-import { type Leftover, settleLeftover } from "../protection/take-over.js";
+import { readMarker } from "../protection/marker.js";
+import { ownerText } from "../protection/owner.js";
+import { type Leftover, markerAccess, settleLeftover } from "../protection/take-over.js";
 import { jsonText, safe } from "../text.js";
+import { changingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { runParts, tellNotRestored } from "./protect.js";
@@ -9,19 +12,56 @@ import { runParts, tellNotRestored } from "./protect.js";
 const SCHEMA_VERSION = 1;
 
 /**
- * Puts auto_failover back after a run that was killed, and does nothing else.
+ * Puts auto_failover back after a run that was killed, and does nothing else. The journal shows who
+ * did it.
  *
  * @returns 0 if it is back or nothing was left; 4 if nobody can tell what it was; 9 if it cannot
  *   be put back.
  * @throws OpsError `lock-held` while another run is at work, and what the cluster throws.
  */
 export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
-  const left = await withCluster(flags, io, (_cluster, opened) =>
-    settleLeftover(
-      runParts(opened, flags, io, { words: ["restore"], waitLockMs: flags.waitLockMs }),
-    ),
+  const { waitLockMs } = flags;
+  const words = ["restore"];
+  if (flags.dryRun) return showOnly(flags, io);
+  const about = { command: "restore", words };
+  return changingRun({ ...flags, timeoutMs: 0 }, io, about, async ({ opened, ...of }) => {
+    const parts = runParts(opened, flags, io, { words, waitLockMs, ...of });
+    const left = await settleLeftover(parts);
+    if (left.kind === "busy") throw left.error;
+    return tell(left, flags, io);
+  });
+}
+
+/** Says what would be put back. */
+async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
+  const left = await withCluster(
+    flags,
+    io,
+    (_cluster, opened) =>
+      readMarker(markerAccess(runParts(opened, flags, io, { words: ["restore"] }))),
+    { endsCallsOnSignal: true },
   );
-  if (left.kind === "busy") throw left.error;
+  const marker = left?.kind === "marker" ? left : undefined;
+  const text =
+    left === undefined
+      ? "nothing to put back: no run left auto_failover changed"
+      : marker === undefined
+        ? "the note of an earlier run in ZooKeeper cannot be read: nobody can tell what auto_failover was"
+        : `auto_failover would be put back to ${marker.original}: ${ownerText(marker.owner)} left it`;
+  const head = { schemaVersion: SCHEMA_VERSION, command: "restore", dryRun: true };
+  io.stdout.write(
+    flags.output === "json"
+      ? `${jsonText({ ...head, exitCode: EXIT.ok, wanted: marker?.original ?? null, leftBy: marker?.owner ?? null })}\n`
+      : `${safe(text)}\n`,
+  );
+  return EXIT.ok;
+}
+
+function tell(
+  left: Exclude<Leftover, { kind: "busy" }>,
+  flags: RestoreFlags,
+  io: CommandIo,
+): number {
   const { exitCode, text } = verdict(left);
   const owner = left.kind === "restored" || left.kind === "failed" ? left.owner : undefined;
   io.stdout.write(

@@ -1,3 +1,4 @@
+import type { Action } from "../model/action.js";
 import type { RunEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/plan.js";
@@ -38,6 +39,17 @@ export function eventRecord(event: RunEvent, time: string): EventRecord {
         detail: "detail" in event.outcome ? event.outcome.detail : "",
         tookMs: event.tookMs,
       };
+    case "action-started":
+      return { kind: "step-started", time, ...actionRecord(event.action) };
+    case "action-ended":
+      return {
+        kind: "step-ended",
+        time,
+        ...actionRecord(event.action),
+        result: event.outcome.result,
+        detail: "detail" in event.outcome ? event.outcome.detail : "",
+        tookMs: event.tookMs,
+      };
     case "partition-note":
       return {
         kind: "note",
@@ -52,6 +64,11 @@ export function eventRecord(event: RunEvent, time: string): EventRecord {
         failure: event.failure && `${event.failure.step}: ${event.failure.detail}`,
       };
   }
+}
+
+function actionRecord(action: Action): StepRecord & { readonly partition: string } {
+  const { id, verb, endpoint, why } = action;
+  return { partition: id === undefined ? "" : partitionName(id), step: verb, endpoint, why };
 }
 
 function stepRecord(step: Step): StepRecord {

@@ -1,4 +1,5 @@
 import { TableState } from "../gen/openmldb/api_pb.js";
+import { StorageMode } from "../gen/openmldb/common_pb.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { ReplicaDir } from "./disk.js";
 import { rowCount } from "./runs.js";
@@ -25,8 +26,12 @@ export interface LoadedReplica {
   extraRows: number;
   /** Replication list, by endpoint; empty for a follower. */
   readonly feeds: Map<Endpoint, Feed>;
+  /** Rows of its log that a load under way has read; the tablet counts them already. */
+  loadedRows: number;
   /** Identity of this leadership in the entries that it writes. */
   writer: number;
+  /** Bytes on disk when the tablet last measured them; 0 until then. */
+  diskUsed: bigint;
 }
 
 /** Outcome of something asked of a tablet: OpenMLDB's code and its words for it. */
@@ -45,5 +50,21 @@ export function isServing(replica: LoadedReplica): boolean {
 
 /** Rows in memory, as the tablet counts them. */
 export function recordCount(replica: LoadedReplica): number {
-  return isServing(replica) ? rowCount(replica.dir.runs) + replica.extraRows : replica.extraRows;
+  return isServing(replica)
+    ? rowCount(replica.dir.runs) + replica.extraRows
+    : replica.loadedRows + replica.extraRows;
+}
+
+/** Sizes of a row and its index entry, as recorded from small tables. */
+const ROW_BYTES = 102n;
+const ROW_INDEX_BYTES = 206n;
+
+/** Bytes in memory as the tablet counts them: none for tables on disk, whatever RocksDB holds. */
+export function memoryBytes(replica: LoadedReplica): {
+  readonly rows: bigint;
+  readonly index: bigint;
+} {
+  const isInMemory = replica.dir.meta.storageMode === StorageMode.kMemory;
+  const rows = isInMemory ? BigInt(recordCount(replica)) : 0n;
+  return { rows: rows * ROW_BYTES, index: rows * ROW_INDEX_BYTES };
 }

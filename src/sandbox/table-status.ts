@@ -1,11 +1,8 @@
 import type { PartitionMeta, TablePartition } from "../gen/openmldb/nameserver_pb.js";
 import type { Nameserver } from "./nameserver.js";
-import { recordCount } from "./replica.js";
+import { memoryBytes, recordCount } from "./replica.js";
 import { metaOf, partitionOf } from "./table-store.js";
 import type { Tablet } from "./tablet.js";
-
-/** Bytes of a row and its index entry, as recorded from small tables. */
-const ROW_BYTES = 308n;
 
 /**
  * Keeps offsets and counts of ShowTable up to date, from what the tablets have loaded. Replicas
@@ -30,6 +27,7 @@ export class TableStatus {
 
   refresh(): void {
     const tablets = this.#reporting();
+    for (const tablet of tablets) tablet.measureDisk();
     if (!tablets.some((tablet) => tablet.loadedCount > 0)) {
       this.invalidate();
       return;
@@ -81,11 +79,12 @@ function update(
   const rows = BigInt(recordCount(replica));
   meta.offset = replica.offset;
   meta.recordCnt = rows;
-  meta.recordByteSize = rows * ROW_BYTES;
-  meta.diskused = 0n;
+  const memory = memoryBytes(replica);
+  meta.recordByteSize = memory.rows + memory.index;
+  meta.diskused = replica.diskUsed;
   if (meta.isAlive && meta.isLeader) {
     part.recordCnt = rows;
-    part.recordByteSize = rows * ROW_BYTES;
-    part.diskused = 0n;
+    part.recordByteSize = meta.recordByteSize;
+    part.diskused = meta.diskused;
   }
 }

@@ -32,6 +32,8 @@ interface LoadJob {
 const ANY = "any";
 /** From LoadTable's answer to the moment a free thread takes the job. */
 const PICKUP_MS = 1;
+/** A load that takes longer shows this often how far it is. */
+const GROWTH_MS = 1_000;
 
 /**
  * The loads of one tablet: as many at a time as it has threads, the others wait in the state
@@ -123,8 +125,20 @@ export class LoadQueue {
     const replica = job.replica ?? this.#create(job, TableState.kTableLoading);
     replica.state = TableState.kTableLoading;
     this.#tablet.touch(replica);
+    this.#grow(replica, options.loadRowMs);
     const ms = options.loadBaseMs + rowCount(job.dir.runs) * options.loadRowMs + this.slowMs;
     this.#after(ms, () => this.#finish(job, replica));
+  }
+
+  /** Rows appear as they are read; what makes a load slow beside that comes behind them. */
+  #grow(replica: LoadedReplica, rowMs: number): void {
+    const rows = rowCount(replica.dir.runs);
+    for (let ms = GROWTH_MS; ms < rows * rowMs; ms += GROWTH_MS) {
+      this.#after(ms, () => {
+        replica.loadedRows = Math.floor(ms / rowMs);
+        this.#tablet.touch(replica);
+      });
+    }
   }
 
   #finish(job: LoadJob, replica: LoadedReplica): void {

@@ -9,7 +9,7 @@ import {
 } from "../gen/openmldb/api_pb.js";
 import { StorageMode } from "../gen/openmldb/common_pb.js";
 import type { Handlers } from "./handlers.js";
-import { type LoadedReplica, recordCount } from "./replica.js";
+import { type LoadedReplica, memoryBytes, recordCount } from "./replica.js";
 import type { Tablet } from "./tablet.js";
 import type { LoadWish } from "./tablet-load.js";
 import {
@@ -83,6 +83,7 @@ export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> 
 function statusOf(replica: LoadedReplica): MessageInitShape<typeof TableStatusSchema> {
   const { storageMode, name } = replica.dir.meta;
   const rows = BigInt(recordCount(replica));
+  const memory = memoryBytes(replica);
   const common = {
     tid: replica.tid,
     pid: replica.pid,
@@ -91,7 +92,7 @@ function statusOf(replica: LoadedReplica): MessageInitShape<typeof TableStatusSc
     state: replica.state,
     recordCnt: rows,
     name,
-    diskused: 0n,
+    diskused: replica.diskUsed,
     storageMode,
   };
   if (storageMode === StorageMode.kMemory) {
@@ -99,18 +100,14 @@ function statusOf(replica: LoadedReplica): MessageInitShape<typeof TableStatusSc
       ...common,
       isExpire: true,
       idxCnt: rows,
-      recordByteSize: rows * ROW_BYTES,
-      recordIdxByteSize: rows * ROW_INDEX_BYTES,
+      recordByteSize: memory.rows,
+      recordIdxByteSize: memory.index,
       recordPkCnt: rows,
     };
   }
   const dir = `/db_${StorageMode[storageMode].slice(1).toLowerCase()}/${replica.tid}_${replica.pid}`;
   return { ...common, snapshotPath: `${dir}/snapshot/`, binlogPath: `${dir}/binlog/` };
 }
-
-/** Sizes of a row and its index entry as recorded from small tables. */
-const ROW_BYTES = 102n;
-const ROW_INDEX_BYTES = 206n;
 
 function wishOf(request: LoadTableRequest): LoadWish {
   const meta = request.tableMeta;

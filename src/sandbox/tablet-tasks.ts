@@ -162,6 +162,8 @@ export function sendSnapshot(
   }
   const target = tablet.context.reachable(endpoint);
   if (target === undefined) return { ...OK, isDone: false };
+  // A tablet takes no files of a replica that it has loaded (OpenMLDB 0.9 tablet: SendData).
+  if (target.replica(id.tid, id.pid) !== undefined) return { ...OK, isDone: false };
   const dir = target.disk.writeMeta(id.tid, id.pid, leader.dir.meta);
   dir.receiveSnapshot(leader.dir);
   return { ...OK, isDone: true };

@@ -4,7 +4,7 @@ import { Disk } from "./disk.js";
 import type { ModelOptions } from "./model-types.js";
 import type { LoadedReplica } from "./replica.js";
 import { Replicator } from "./replication.js";
-import type { Run } from "./runs.js";
+import { type Run, rowCount } from "./runs.js";
 import { LoadQueue } from "./tablet-load.js";
 import type { SandboxClock } from "./virtual-clock.js";
 
@@ -17,6 +17,12 @@ export interface TabletContext {
   nextWriter(): number;
   log(what: string): void;
 }
+
+/** get_table_diskused_interval. */
+const MEASURE_MS = 600_000;
+/** Sizes of an empty replica's directory and of a row in its binlog, as OpenMLDB's documents show them. */
+const DIR_BYTES = 8_853n;
+const LOGGED_ROW_BYTES = 110n;
 
 /**
  * One tablet: the process (what is loaded; lost when it is killed) and its disk (which is not).
@@ -43,6 +49,8 @@ export class Tablet {
   /** Grows with each start, so that work of an earlier life can be told. */
   incarnation = 0;
   readonly #loaded = new Map<string, LoadedReplica>();
+  /** When the sizes on disk are measured next. */
+  #measuresAt: number;
 
   constructor(
     spec: { readonly endpoint: Endpoint; readonly address: string },
@@ -53,6 +61,7 @@ export class Tablet {
     this.context = context;
     this.replicator = new Replicator(this);
     this.loads = new LoadQueue(this);
+    this.#measuresAt = context.clock.now() + MEASURE_MS;
   }
 
   /** All that is loaded, by tid and pid. */
@@ -77,8 +86,10 @@ export class Tablet {
     const replica: LoadedReplica = {
       ...parts,
       extraRows: 0,
+      loadedRows: 0,
       feeds: new Map(),
       writer: parts.role === "leader" ? this.context.nextWriter() : 0,
+      diskUsed: 0n,
     };
     for (const endpoint of followers) replica.feeds.set(endpoint, { sent: 0n, isMatched: false });
     this.#loaded.set(replicaKey(replica), replica);
@@ -106,6 +117,22 @@ export class Tablet {
     this.opTasks.clear();
     this.replicator.reset();
     this.loads.reset();
+    this.#measuresAt = this.context.clock.now() + MEASURE_MS;
+  }
+
+  /**
+   * Measures what the loaded replicas take on disk, if it is time to.
+   *
+   * @see OpenMLDB 0.9 tablet: GetDiskused, every get_table_diskused_interval (10 min)
+   */
+  measureDisk(): void {
+    const now = this.context.clock.now();
+    if (now < this.#measuresAt) return;
+    this.#measuresAt = now + MEASURE_MS;
+    for (const replica of this.#loaded.values()) {
+      replica.diskUsed = DIR_BYTES + BigInt(rowCount(replica.dir.runs)) * LOGGED_ROW_BYTES;
+      this.touch(replica);
+    }
   }
 
   /** Writes entries to a loaded replica's log. */

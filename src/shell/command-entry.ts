@@ -81,7 +81,7 @@ export function certTexts({ zkCert = "" }: Pick<CommonFlags, "zkCert">): string[
 }
 
 /** @throws OpsError `usage` for a password without a user. */
-export function checkUser(flags: CommonFlags): void {
+function checkUser(flags: CommonFlags): void {
   if (flags.password === "" || flags.user !== undefined) return;
   throw new OpsError({
     code: "usage",

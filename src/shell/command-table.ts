@@ -11,24 +11,3 @@ export const COMMANDS: readonly CommandEntry[] = [
   ...OPERATE_COMMANDS,
   ...SCALE_COMMANDS,
 ];
-
-/**
- * Commands of `openmldb_ops.py` that this version does not have, and its flags that belong to them:
- * somebody who comes from there gets a better answer than "unknown".
- */
-export const OLD_COMMANDS: readonly string[] = [
-  "scaleout",
-  "scalein",
-  "pre-upgrade",
-  "post-upgrade",
-  "showopstatus",
-  "showtablestatus",
-];
-
-/** See {@link OLD_COMMANDS}. */
-export const OLD_FLAGS: readonly string[] = [
-  "endpoints",
-  "statfile",
-  "allow_single_replica",
-  "filter",
-];

@@ -8,10 +8,12 @@ import type {
   InspectFlags,
   LockFlags,
   RecoverDataFlags,
+  RecoverTableFlags,
   RestoreFlags,
-  SandboxFlags,
   StateFlags,
+  VerifyFlags,
 } from "../flags.js";
+import type { OperateFlags } from "../flags-operate.js";
 import {
   anyText,
   appendableFile,
@@ -21,12 +23,13 @@ import {
   integer,
   listOf,
   passwordInFile,
-  readableFile,
+  pidList,
   zkServers,
 } from "./flag-values.js";
 import { planSpecs } from "./plan-specs.js";
 import {
   needed,
+  noVariable,
   optional,
   type SpecsFor,
   toggle,
@@ -38,9 +41,9 @@ import {
 const HOUR = 3_600_000;
 /** The longest limit: the timers of Node.js cannot wait for longer than 24.8 days. */
 export const LONGEST = 24 * 24 * HOUR;
-const MAX_COUNT = 1_000_000;
 
-const globalSpecs: SpecsFor<GlobalFlags> = {
+/** Flags of every command. */
+export const globalSpecs: SpecsFor<GlobalFlags> = {
   output: withDefault(
     ["output", "FORMAT", "result on stdout as table or json"],
     choice("table", "json"),
@@ -106,6 +109,11 @@ export const commonSpecs: SpecsFor<CommonFlags> = {
     duration(100, HOUR),
     "10s",
   ),
+  nsConcurrency: withDefault(
+    ["ns_concurrency", "N", "calls to the nameserver in flight at once"],
+    integer(1, 1000),
+    "16",
+  ),
   ...globalSpecs,
 };
 
@@ -113,7 +121,7 @@ export const commonSpecs: SpecsFor<CommonFlags> = {
 export const onlyDb = optional(["db", "NAME", "this database only"], anyText);
 
 /** Flags of every command that keeps a journal. */
-export const stateSpecs: SpecsFor<StateFlags> = {
+const stateSpecs: SpecsFor<StateFlags> = {
   stateDir: {
     ...optional(["state_dir", "FOLDER", "where the journals of runs are kept"], anyText),
     defaultText: "~/.local/state/openmldb-ops",
@@ -121,7 +129,7 @@ export const stateSpecs: SpecsFor<StateFlags> = {
 };
 
 /** Flags of every command that changes a cluster. */
-export const lockSpecs: SpecsFor<LockFlags> = {
+const lockSpecs: SpecsFor<LockFlags> = {
   waitLockMs: withDefault(
     ["wait_lock", "TIME", "how long to wait for another run on this cluster to end"],
     duration(0, LONGEST),
@@ -129,47 +137,15 @@ export const lockSpecs: SpecsFor<LockFlags> = {
   ),
 };
 
-/** Flags of `recoverdata`. */
-export const recoverDataSpecs: SpecsFor<RecoverDataFlags> = {
-  ...commonSpecs,
-  ...planSpecs,
-  ...lockSpecs,
+/** Bounds of commands that change a cluster, and what they do about somebody else's changes. */
+const limitSpecs: Pick<
+  SpecsFor<RecoverDataFlags>,
+  "keepOff" | "opRetries" | "opTimeoutMs" | "cancelStuck" | "stallTimeoutMs" | "timeoutMs"
+> = {
   keepOff: toggle(
     "keep_off",
     "switch auto_failover off again if somebody switches it on in the middle",
   ),
-  ...stateSpecs,
-  resume: {
-    ...toggle("resume", "continue the last run of this cluster that did not end well"),
-    hasEnvironment: false,
-  },
-  db: onlyDb,
-  concurrency: withDefault(
-    ["concurrency", "N", "partitions worked on at the same time"],
-    integer(1, 10_000),
-    "32",
-  ),
-  loadsPerTablet: withDefault(
-    ["loads_per_tablet", "N", "replicas that one tablet loads at the same time"],
-    integer(1, 64),
-    "3",
-  ),
-  acceptDataLoss: {
-    ...withNone(
-      ["accept_data_loss", "DB.TABLE:PID", "give up what cannot be kept there (with --leader)"],
-      listOf(/^(\S+:\d+)$/, "a partition, such as db1.t1:0"),
-    ),
-    isList: true,
-    hasEnvironment: false,
-  },
-  leader: {
-    ...withNone(
-      ["leader", "ENDPOINT", "the replica that leads then; one for each --accept_data_loss"],
-      listOf(/^\S+$/, "an endpoint"),
-    ),
-    isList: true,
-    hasEnvironment: false,
-  },
   opRetries: withDefault(
     ["op_retries", "N", "how often a failed op of the nameserver is tried again"],
     integer(0, 20),
@@ -196,8 +172,98 @@ export const recoverDataSpecs: SpecsFor<RecoverDataFlags> = {
   ),
 };
 
+const { method: _method, ...actionPlanSpecs } = planSpecs;
+
+/** Flags of every command that changes the cluster by a plan of actions. */
+export const operateSpecs: SpecsFor<OperateFlags> = {
+  ...commonSpecs,
+  ...actionPlanSpecs,
+  ...lockSpecs,
+  ...stateSpecs,
+  ...limitSpecs,
+};
+
+/** Flags of `recoverdata`. */
+export const recoverDataSpecs: SpecsFor<RecoverDataFlags> = {
+  ...commonSpecs,
+  ...planSpecs,
+  ...lockSpecs,
+  ...stateSpecs,
+  resume: {
+    ...toggle("resume", "continue the last run of this cluster that did not end well"),
+    hasEnvironment: false,
+  },
+  db: onlyDb,
+  concurrency: withDefault(
+    ["concurrency", "N", "partitions worked on at the same time"],
+    integer(1, 10_000),
+    "32",
+  ),
+  loadsPerTablet: withDefault(
+    ["loads_per_tablet", "N", "loads on one tablet at the same time where loads are slow"],
+    integer(1, 64),
+    "3",
+  ),
+  reportFile: optional(
+    ["report_file", "FILE", "write the whole report there too, as JSON"],
+    appendableFile,
+  ),
+  acceptDataLoss: {
+    ...withNone(
+      ["accept_data_loss", "DB.TABLE:PID", "give up what cannot be kept there (with --leader)"],
+      listOf(/^(\S+:\d+)$/, "a partition, such as db1.t1:0"),
+    ),
+    isList: true,
+    hasEnvironment: false,
+  },
+  leader: {
+    ...withNone(
+      ["leader", "ENDPOINT", "the replica that leads then; one for each --accept_data_loss"],
+      listOf(/^\S+$/, "an endpoint"),
+    ),
+    isList: true,
+    hasEnvironment: false,
+  },
+  ...limitSpecs,
+};
+
+/** Flags of `recovertable`. */
+export const recoverTableSpecs: SpecsFor<RecoverTableFlags> = {
+  ...recoverDataSpecs,
+  db: optional(
+    ["db", "NAME", "the table's database; needed if several have such a table"],
+    anyText,
+  ),
+  table: noVariable(needed(["table", "NAME", "the table"], anyText, "--table=t1")),
+  pids: noVariable(
+    withDefault(["pid", "LIST", "these partitions only, such as 0,2,5-7; * for all"], pidList, "*"),
+  ),
+  endpoint: noVariable(
+    optional(["endpoint", "ENDPOINT", "the replicas on this tablet only"], anyText),
+  ),
+  isForced: noVariable(toggle("force", "mark healthy followers dead first, and recover them too")),
+};
+
+/** Flags of `verify`. */
+export const verifySpecs: SpecsFor<VerifyFlags> = {
+  ...commonSpecs,
+  db: onlyDb,
+  table: optional(["table", "NAME", "tables of this name only"], anyText),
+};
+
 /** Flags of `inspect`. */
-export const inspectSpecs: SpecsFor<InspectFlags> = { ...commonSpecs, db: onlyDb };
+export const inspectSpecs: SpecsFor<InspectFlags> = {
+  ...verifySpecs,
+  watchMs: optional(
+    ["watch", "TIME", "look again after that pause, until a signal comes"],
+    duration(100, LONGEST),
+  ),
+  maxLag: withDefault(
+    ["max_lag", "N", "log entries that a follower may lack before it gets a warning of its own"],
+    integer(0, 10 ** 15 - 1),
+    "10000",
+  ),
+};
 
 /** Flags of `confget`. */
 export const confGetSpecs: SpecsFor<ConfGetFlags> = {
@@ -205,9 +271,13 @@ export const confGetSpecs: SpecsFor<ConfGetFlags> = {
   key: wordOf(optional(["key", "KEY", "show this key only"], anyText)),
 };
 
+const { dryRun } = planSpecs;
+
 /** Flags of `confset`. */
 export const confSetSpecs: SpecsFor<ConfSetFlags> = {
   ...commonSpecs,
+  dryRun,
+  ...stateSpecs,
   ...lockSpecs,
   key: wordOf(
     needed(
@@ -226,7 +296,12 @@ export const confSetSpecs: SpecsFor<ConfSetFlags> = {
 };
 
 /** Flags of `restore`. */
-export const restoreSpecs: SpecsFor<RestoreFlags> = { ...commonSpecs, ...lockSpecs };
+export const restoreSpecs: SpecsFor<RestoreFlags> = {
+  ...commonSpecs,
+  dryRun,
+  ...stateSpecs,
+  ...lockSpecs,
+};
 
 /** Flags of `history`. */
 export const historySpecs: SpecsFor<HistoryFlags> = {
@@ -248,59 +323,5 @@ export const historySpecs: SpecsFor<HistoryFlags> = {
   zkCert: commonSpecs.zkCert,
   zkTimeoutMs: commonSpecs.zkTimeoutMs,
   zkSessionTimeoutMs: commonSpecs.zkSessionTimeoutMs,
-  ...globalSpecs,
-};
-
-/** Flags of `sandbox`. */
-export const sandboxSpecs: SpecsFor<SandboxFlags> = {
-  tablets: withDefault(["tablets", "N", "tablets"], integer(1, 100), "3"),
-  nameservers: withDefault(["nameservers", "N", "nameservers"], integer(1, 9), "2"),
-  tables: withDefault(["tables", "N", "tables"], integer(0, 1000), "4"),
-  partitions: withDefault(["partitions", "N", "partitions of each table"], integer(1, 1000), "4"),
-  replicas: withDefault(["replicas", "N", "replicas of each partition"], integer(1, 100), "3"),
-  rows: withDefault(["rows", "N", "rows in each partition"], integer(0, MAX_COUNT), "100"),
-  seed: withDefault(
-    ["seed", "N", "the same number gives the same cluster"],
-    integer(0, 2 ** 32 - 1),
-    "1",
-  ),
-  speed: withDefault(
-    ["speed", "N", "how many times faster than a real cluster"],
-    integer(1, 1000),
-    "1",
-  ),
-  from: optional(["from", "FILE", "boot from this recording of a cluster"], readableFile),
-  port: withDefault(
-    ["port", "PORT", "port of the embedded ZooKeeper; 0 for a free one"],
-    integer(0, 65_535),
-    "0",
-  ),
-  hddTables: withDefault(
-    ["hdd_tables", "N", "how many of the tables are stored on HDD"],
-    integer(0, 1000),
-    "0",
-  ),
-  singleReplicaTables: withDefault(
-    ["single_replica_tables", "N", "how many of the tables have one replica"],
-    integer(0, 1000),
-    "0",
-  ),
-  serverNames: toggle("server_names", "name the servers instead of using their addresses"),
-  autoFailover: toggle("auto_failover", "whether auto_failover is on; =false for off", true),
-  // Never from the environment: a variable that names a real cluster must not make the sandbox
-  // write its znodes there.
-  zkCluster: {
-    ...needed(
-      ["zk_cluster", "HOST:PORT,...", "use this ZooKeeper instead of the embedded one"],
-      zkServers,
-      "",
-    ),
-    absent: { value: [] },
-    hasEnvironment: false,
-  },
-  zkRootPath: {
-    ...withDefault(["zk_root_path", "PATH", "where its znodes go"], parseRootPath, "/openmldb"),
-    hasEnvironment: false,
-  },
   ...globalSpecs,
 };

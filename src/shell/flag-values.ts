@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
 import { messageOf, OpsError } from "../errors.js";
+import type { PidList } from "../flags-operate.js";
 import { safe } from "../text.js";
 
 /**
@@ -10,7 +11,11 @@ import { safe } from "../text.js";
  * @param where The flag or variable with its value, as the user would recognise it, made safe.
  * @throws OpsError `usage` with `where` in its message.
  */
-export type ValueParser<T> = (text: string, where: string) => T;
+export interface ValueParser<T> {
+  (text: string, where: string): T;
+  /** All values that there are, if only these are taken; for completion. */
+  readonly words?: readonly string[];
+}
 
 /** An OpsError `usage` that says where, what is wrong, and what to do. */
 export function badValue(where: string, reason: string, hint?: string): OpsError {
@@ -37,11 +42,12 @@ export function integer(min: number, max: number): ValueParser<number> {
 
 /** One of the words given. */
 export function choice<T extends string>(...words: readonly T[]): ValueParser<T> {
-  return (text, where) => {
+  const parse = (text: string, where: string): T => {
     const word = words.find((known) => known === text.toLowerCase());
     if (word === undefined) throw badValue(where, `not one of ${words.join(", ")}`);
     return word;
   };
+  return Object.assign(parse, { words });
 }
 
 /** `true` or `false`. */
@@ -91,6 +97,28 @@ export function listOf(form: RegExp, what: string): ValueParser<readonly string[
     throw badValue(source, `"${safe(bad)}" is not ${what}`);
   };
 }
+
+/** More partitions than any table has; keeps a mistyped range from filling the memory. */
+const PID_MAX = 999_999;
+
+/**
+ * Partitions of a table: numbers and ranges such as `0,2,5-7`, or `*` for all of them.
+ *
+ * @returns The numbers in ascending order, each once.
+ */
+export const pidList: ValueParser<PidList> = (text, where) => {
+  if (text === "*") return "all";
+  const pids = new Set<number>();
+  for (const part of text.split(",")) {
+    const [, first, last = first] = /^(\d{1,6})(?:-(\d{1,6}))?$/.exec(part) ?? [];
+    const [from, to] = [Number(first), Number(last)];
+    if (first === undefined || from > to || to > PID_MAX) {
+      throw badValue(where, `"${safe(part)}" is no partition`, "write it like 3, 0,2,5-7 or '*'");
+    }
+    for (let pid = from; pid <= to; pid += 1) pids.add(pid);
+  }
+  return [...pids].sort((a, b) => a - b);
+};
 
 /** ZooKeeper servers, each written as `host:port`. */
 export const zkServers: ValueParser<readonly string[]> = (text) =>

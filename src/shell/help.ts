@@ -1,6 +1,7 @@
 import { EXIT_MEANINGS } from "../exit-codes.js";
 import type { CommandEntry } from "./command-entry.js";
 import { COMMANDS } from "./command-table.js";
+import { commonSpecs } from "./flag-specs.js";
 import type { FlagSpec } from "./spec-makers.js";
 
 const NAME = "openmldb-ops";
@@ -32,6 +33,14 @@ const COMMON_TEXT: readonly string[] = [
   "and their defaults may come from the environment: OPENMLDB_OPS_ZK_CLUSTER for --zk_cluster.",
 ];
 
+/** Flags that say nothing about a command come after its own. */
+const COMMON = new Set(Object.values<FlagSpec<unknown>>(commonSpecs).map((spec) => spec.name));
+
+function flagLines(title: string, flags: readonly FlagSpec<unknown>[]): string[] {
+  if (flags.length === 0) return [];
+  return [title, ...columns(flags.map((spec) => [flagUsage(spec), flagText(spec)])), ""];
+}
+
 /** The help of one command. */
 export function commandHelp(entry: CommandEntry): string {
   const words = entry.specs.filter((spec) => spec.isWord === true);
@@ -48,9 +57,14 @@ export function commandHelp(entry: CommandEntry): string {
     `Usage: ${[NAME, entry.name, ...usage, "[FLAGS]"].join(" ")}`,
     ...columns(words.map((spec) => [spec.placeholder ?? spec.name, spec.help])),
     "",
-    "Flags:",
-    ...columns(flags.map((spec) => [flagUsage(spec), flagText(spec)])),
-    "",
+    ...flagLines(
+      "Flags:",
+      flags.filter((spec) => !COMMON.has(spec.name)),
+    ),
+    ...flagLines(
+      "Flags of all commands:",
+      flags.filter((spec) => COMMON.has(spec.name)),
+    ),
     ...COMMON_TEXT,
     "TIME is in seconds, or has a unit: 500ms, 30s, 5m, 1h.",
     "",

@@ -1,7 +1,8 @@
 import { OpsError } from "../errors.js";
+import { nearest } from "../names.js";
 import { safe } from "../text.js";
 import type { CommandEntry } from "./command-entry.js";
-import { COMMANDS, OLD_COMMANDS, OLD_FLAGS } from "./command-table.js";
+import { COMMANDS } from "./command-table.js";
 import {
   type CommandLine,
   type Environment,
@@ -9,7 +10,6 @@ import {
   VARIABLE_PREFIX,
   variableOf,
 } from "./flag-parse.js";
-import { nearest } from "./nearest.js";
 import type { FlagSpec } from "./spec-makers.js";
 
 /** What a command line asks for. */
@@ -21,17 +21,32 @@ export type Invocation =
   | { readonly kind: "command"; readonly entry: CommandEntry; readonly line: CommandLine };
 
 /** Flags that are no flags of a command. */
-const META_SWITCHES = ["help", "version"] as const;
+export const META_SWITCHES = ["help", "version"] as const;
 const META_FLAGS = [...META_SWITCHES, "cmd", "openmldb_bin_path"];
 /** Variables under this name belong to this project's own tests. */
 const TEST_PREFIX = `${VARIABLE_PREFIX}TEST_`;
 
-const SWITCHES: ReadonlySet<string> = new Set([
-  ...META_SWITCHES,
-  ...COMMANDS.flatMap(({ specs }) => specs)
-    .filter((spec) => spec.placeholder === undefined)
-    .map((spec) => spec.name),
-]);
+/** Names of the flags that need no value in any of these commands. */
+function switchesOf(entries: readonly CommandEntry[]): ReadonlySet<string> {
+  const specs = entries.flatMap((entry) => entry.specs);
+  const valued = new Set(
+    specs.filter((one) => one.placeholder !== undefined).map((one) => one.name),
+  );
+  const names = specs.map((one) => one.name).filter((name) => !valued.has(name));
+  return new Set([...META_SWITCHES, ...names]);
+}
+
+/**
+ * Names of the flags that need no value on this command line. One flag can need a value with one
+ * command and none with another, so the command is found out first.
+ */
+export function switchesFor(argv: readonly string[]): ReadonlySet<string> {
+  const everywhere = switchesOf(COMMANDS);
+  const line = splitCommandLine(argv, everywhere);
+  const name = line.flags.get("cmd")?.[0] ?? line.words[0];
+  const entry = COMMANDS.find((known) => known.name === name);
+  return entry === undefined ? everywhere : switchesOf([entry]);
+}
 
 /**
  * Finds out what a command line asks for, and whether its flags belong to that.
@@ -41,7 +56,7 @@ const SWITCHES: ReadonlySet<string> = new Set([
  */
 export function readInvocation(argv: readonly string[]): Invocation {
   if (argv.length === 0) return { kind: "nothing" };
-  const line = splitCommandLine(argv, SWITCHES);
+  const line = splitCommandLine(argv, switchesFor(argv));
   const { name, words } = commandName(line);
   if (name === "help") return { kind: "help", of: helpTopic(words[0]) };
   const entry = name === undefined ? undefined : findCommand(name);
@@ -53,6 +68,9 @@ export function readInvocation(argv: readonly string[]): Invocation {
   }
   return { kind: "command", entry, line: { words, flags: line.flags } };
 }
+
+/** More commands that know a flag are only counted. */
+const OWNERS_SHOWN = 3;
 
 const COMMAND_HINT = `commands: ${COMMANDS.map(({ name }) => name).join(", ")}, help`;
 
@@ -89,13 +107,6 @@ function helpTopic(word: string | undefined): CommandEntry | undefined {
 function findCommand(name: string): CommandEntry {
   const entry = COMMANDS.find((known) => known.name === name);
   if (entry !== undefined) return entry;
-  if (OLD_COMMANDS.includes(name)) {
-    throw new OpsError({
-      code: "usage",
-      message: `${name} is a command of openmldb_ops.py that openmldb-ops does not have`,
-      hint: COMMAND_HINT,
-    });
-  }
   const near = nearest(name, [...COMMANDS.map((known) => known.name), "help"]);
   throw unknown(`unknown command "${safe(name)}"`, near, COMMAND_HINT);
 }
@@ -121,12 +132,10 @@ function unknownFlag(
   const owners = COMMANDS.filter(({ specs }) => flagNames(specs).includes(name));
   const help = `see openmldb-ops help${entry === undefined ? "" : ` ${entry.name}`}`;
   if (owners.length > 0) {
-    const names = owners.map((owner) => owner.name).join(", ");
-    return unknown(`--${name} is a flag of ${names}, not of ${entry?.name}`, undefined, help);
-  }
-  if (OLD_FLAGS.includes(name)) {
-    const message = `--${name} belongs to commands of openmldb_ops.py that openmldb-ops does not have`;
-    return unknown(message, undefined, help);
+    const names = owners.slice(0, OWNERS_SHOWN).map((owner) => owner.name);
+    const more = owners.length > OWNERS_SHOWN ? ` and ${owners.length - OWNERS_SHOWN} more` : "";
+    const of = `${names.join(", ")}${more}`;
+    return unknown(`--${name} is a flag of ${of}, not of ${entry?.name}`, undefined, help);
   }
   const dashes = name.length === 1 ? "-" : "--";
   const near = dashes === "-" ? undefined : nearest(name, [...known, ...META_FLAGS]);

@@ -9,6 +9,8 @@ export interface ProcessIo {
   err(text: string): void;
   /** Whether anything was written to stdout. */
   hasWritten(): boolean;
+  /** Whether whoever read stdout has gone away, so that nobody sees what is written. */
+  isClosed(): boolean;
   /** Why the result did not get through, in words; undefined if it did or nobody reads it. */
   failure(): string | undefined;
 }
@@ -20,7 +22,9 @@ export interface ProcessIo {
 export function guardProcessIo(): ProcessIo {
   let hasWritten = false;
   let failure: string | undefined;
+  let isClosed = false;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    isClosed = true;
     if (error.code !== "EPIPE") failure ??= safe(messageOf(error));
   });
   process.stderr.on("error", () => {
@@ -35,6 +39,7 @@ export function guardProcessIo(): ProcessIo {
       process.stderr.write(text);
     },
     hasWritten: () => hasWritten,
+    isClosed: () => isClosed,
     failure: () => failure,
   };
 }

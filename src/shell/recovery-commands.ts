@@ -13,9 +13,11 @@ import {
   historySpecs,
   inspectSpecs,
   recoverDataSpecs,
+  recoverTableSpecs,
   restoreSpecs,
-  sandboxSpecs,
+  verifySpecs,
 } from "./flag-specs.js";
+import { sandboxSpecs } from "./sandbox-specs.js";
 
 function checkHistory(flags: HistoryFlags): void {
   if (flags.zkCluster.length === 0 || flags.zkRootPath !== undefined) return;
@@ -67,11 +69,29 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
     load: () => import("../commands/recoverdata.js"),
   }),
   clusterEntryOf({
+    name: "recovertable",
+    summary: "the same for one table, some of its partitions, or its replicas on one tablet",
+    examples: [
+      "recovertable --db=demo_db --table=t1",
+      "recovertable --db=demo_db --table=t1 --pid=0,2,5-7 --endpoint=127.0.0.1:10921",
+    ],
+    specs: recoverTableSpecs,
+    check: checkRecoverData,
+    load: () => import("../commands/recovertable.js"),
+  }),
+  clusterEntryOf({
     name: "inspect",
-    summary: "say what is wrong, partition by partition; changes nothing",
-    examples: ["inspect"],
+    summary: "the health report: servers, partitions, replication, and what to type next",
+    examples: ["inspect", "inspect --db=demo_db --watch=5"],
     specs: inspectSpecs,
     load: () => import("../commands/inspect.js"),
+  }),
+  clusterEntryOf({
+    name: "verify",
+    summary: "inspect's judgement alone, for scripts: one line, exit code 0 or 10",
+    examples: ["verify"],
+    specs: verifySpecs,
+    load: () => import("../commands/verify.js"),
   }),
   clusterEntryOf({
     name: "confget",

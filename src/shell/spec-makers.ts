@@ -73,6 +73,11 @@ export function toggle(name: string, help: string, isOn = false): FlagSpec<boole
   return isOn ? { ...spec, defaultText: "true" } : spec;
 }
 
+/** The same, without a default from the environment: what a command acts on is typed. */
+export function noVariable<T>(spec: FlagSpec<T>): FlagSpec<T> {
+  return { ...spec, hasEnvironment: false };
+}
+
 /** The same as a word after the command. */
 export function wordOf<T>(spec: FlagSpec<T>): FlagSpec<T> {
   return { ...spec, isWord: true, hasEnvironment: false };

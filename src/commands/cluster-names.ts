@@ -1,0 +1,80 @@
+import { type OpenedCluster, openCluster } from "../cluster/open.js";
+import type { ClusterNames, NameKind } from "../shell/complete.js";
+import { type CommandLine, type Environment, readFlags } from "../shell/flag-parse.js";
+import { commonSpecs } from "../shell/flag-specs.js";
+
+/** How long a person who pressed a key waits for a cluster, in all. */
+const LIMIT_MS = 300;
+
+// The other flags do not matter, and reading --log_file would create the file.
+const { output, logLevel, logFile, noColor, ...connectionSpecs } = commonSpecs;
+
+/**
+ * Names from the cluster that the line or the environment names. None after 300 ms, and none if
+ * anything goes wrong: completion has nobody to tell.
+ */
+export const namesOf: ClusterNames["namesOf"] = async (kind, line, environment) => {
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(), LIMIT_MS);
+  try {
+    const late = new Promise<readonly string[]>((resolve) => {
+      over.signal.addEventListener("abort", () => resolve([]), { once: true });
+    });
+    return await Promise.race([ask(kind, line, environment, over.signal), late]);
+  } catch {
+    return [];
+  } finally {
+    clearTimeout(timer);
+    over.abort();
+  }
+};
+
+async function ask(
+  kind: NameKind,
+  line: CommandLine,
+  environment: Environment,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const names: readonly string[] = Object.values(connectionSpecs).map((spec) => spec.name);
+  const given = new Map([...line.flags].filter(([name]) => names.includes(name)));
+  const flags = readFlags(connectionSpecs, { words: [], flags: given }, environment);
+  const opened = await openCluster({
+    zooKeeper: {
+      hosts: flags.zkCluster.join(","),
+      timeoutMs: LIMIT_MS,
+      sessionTimeoutMs: flags.zkSessionTimeoutMs,
+      authScheme: flags.zkAuthSchema,
+      authCert: flags.zkCert,
+      signal,
+    },
+    rootPath: flags.zkRootPath,
+    rpcTimeoutMs: LIMIT_MS,
+    leaderTimeoutMs: LIMIT_MS,
+    user: flags.user,
+    password: flags.password,
+    signal,
+  });
+  try {
+    return await askCluster(opened, kind, line.flags.get("db")?.[0]);
+  } finally {
+    opened.cluster.close().catch(() => undefined);
+  }
+}
+
+async function askCluster(
+  { cluster, zk, rootPath }: OpenedCluster,
+  kind: NameKind,
+  db: string | undefined,
+): Promise<readonly string[]> {
+  switch (kind) {
+    case "database":
+      // One call of ZooKeeper is quicker than finding the nameserver first.
+      return (await zk.getChildren(`${rootPath}/db`)) ?? [];
+    case "tablet":
+      return (await cluster.showTablet()).map((one) => one.endpoint);
+    case "table":
+      return (await cluster.showTable())
+        .filter((one) => db === undefined || one.db === db)
+        .map((one) => one.table);
+  }
+}

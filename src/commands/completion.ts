@@ -1,0 +1,36 @@
+import { EXIT } from "../exit-codes.js";
+import type { CompletionFlags } from "../flags-show.js";
+import type { CommandIo } from "./command.js";
+
+/**
+ * The function that completes, for bash, and for zsh through its bashcompinit: one function serves
+ * both. What is typed is passed on as text and never evaluated.
+ */
+const FUNCTION = `_openmldb_ops() {
+  local reply
+  COMPREPLY=()
+  while IFS= read -r reply; do
+    if [[ -n $reply ]]; then COMPREPLY+=("$reply"); fi
+  done <<< "$(command openmldb-ops __complete "\${COMP_LINE:0:$COMP_POINT}" "\${COMP_WORDBREAKS-}" 2> /dev/null)"
+}
+complete -o nospace -F _openmldb_ops openmldb-ops
+`;
+
+const HEADS = {
+  bash: `# Completes openmldb-ops in bash. Load it with: source <(openmldb-ops completion bash)
+`,
+  zsh: `# Completes openmldb-ops in zsh. Load it in ~/.zshrc with: source <(openmldb-ops completion zsh)
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+autoload -Uz bashcompinit && bashcompinit
+`,
+};
+
+/**
+ * Prints the completion script of a shell.
+ *
+ * @returns 0.
+ */
+export async function run(flags: CompletionFlags, io: CommandIo): Promise<number> {
+  io.stdout.write(HEADS[flags.shell] + FUNCTION);
+  return EXIT.ok;
+}

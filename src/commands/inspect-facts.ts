@@ -1,0 +1,136 @@
+import type { Cluster } from "../cluster/cluster.js";
+import {
+  countNameserverZnodes,
+  dialZooKeeper,
+  readStartups,
+  readStoredTables,
+} from "../cluster/registrations.js";
+import type { ZooKeeper } from "../cluster/zookeeper.js";
+import { messageOf } from "../errors.js";
+import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
+import type { SeenStore } from "../model/evidence.js";
+import { readMarker } from "../protection/marker.js";
+import { decode, opsPath } from "../protection/owner.js";
+import { inspectCluster, type JudgedCluster } from "../recovery/inspect-cluster.js";
+
+/** Tables whose record in ZooKeeper is read: those of the worst partitions. */
+const STORED_TABLES_MAX = 50;
+/** How long a server of ZooKeeper may take to accept a connection. */
+const DIAL_MS = 2_000;
+
+/** Where to look, and for what. */
+export interface LookOptions {
+  readonly cluster: Cluster;
+  readonly zk: ZooKeeper;
+  readonly rootPath: string;
+  /** Servers of ZooKeeper as `host:port`; more than one: each is tried. */
+  readonly zkHosts: readonly string[];
+  readonly db: string | undefined;
+  readonly table: string | undefined;
+  readonly maxLag: bigint;
+  readonly seen: SeenStore | undefined;
+  readonly signal: AbortSignal;
+  /** A command of this tool with the connection flags. */
+  readonly command: (...words: string[]) => string;
+}
+
+/**
+ * Observes everything that the rules of inspect look at. Changes nothing.
+ *
+ * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
+ */
+export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
+  const { cluster, db, table, maxLag, command, signal } = options;
+  const [judged, zooKeeper, ops] = await Promise.all([
+    inspectCluster(cluster, {
+      only: { db, table },
+      signal,
+      rerun: command("--cmd=recoverdata"),
+      seen: options.seen,
+    }),
+    askZooKeeper(options.zkHosts),
+    readOps(options),
+  ]);
+  const [nameservers, startups, stored] = await Promise.all([
+    askNameservers(options, judged),
+    readStartups(options.zk, options.rootPath, halfLoaded(judged)),
+    readStoredTables(options.zk, options.rootPath, sickTables(judged)),
+  ]);
+  signal.throwIfAborted();
+  return {
+    ...judged,
+    ...ops,
+    zooKeeper,
+    nameservers,
+    startups,
+    stored,
+    scope: { db, table },
+    maxLag,
+    nowMs: cluster.clock.now(),
+    command,
+  };
+}
+
+/** One server is the one that answers; of more, any may be down without anybody noticing. */
+async function askZooKeeper(hosts: readonly string[]): Promise<readonly ZooKeeperFact[]> {
+  if (hosts.length > 1) return dialZooKeeper(hosts, DIAL_MS);
+  return hosts.map((host) => ({ host, silence: undefined }));
+}
+
+/** What runs of this tool keep in ZooKeeper. A note without a lock is looked at twice: a run may just begin or end. */
+async function readOps(options: LookOptions): Promise<Pick<InspectFacts, "lock" | "marker">> {
+  const first = await readOpsOnce(options);
+  const isOdd = first.marker !== undefined && first.lock === undefined;
+  return isOdd ? readOpsOnce(options) : first;
+}
+
+async function readOpsOnce({ zk, cluster, rootPath }: LookOptions) {
+  const path = opsPath(rootPath, "auto_failover");
+  const lock = await zk.getData(opsPath(rootPath, "lock"));
+  const marker = await readMarker({ zk, clock: cluster.clock, path });
+  return { lock: lock && (decode(lock)?.owner ?? ("unknown" as const)), marker };
+}
+
+async function askNameservers(
+  { cluster, zk, rootPath }: LookOptions,
+  { state }: JudgedCluster,
+): Promise<readonly NameserverFact[]> {
+  const { leader, standbys } = state.topology;
+  const [znodes, silences] = await Promise.all([
+    countNameserverZnodes(zk, rootPath),
+    Promise.all(
+      standbys.map((endpoint) =>
+        cluster.askNameserver(endpoint).then(
+          () => undefined,
+          (thrown: unknown) => messageOf(thrown),
+        ),
+      ),
+    ),
+  ]);
+  const fact = (endpoint: string, isLeader: boolean, silence: string | undefined) => ({
+    endpoint,
+    isLeader,
+    silence,
+    znodes: znodes.get(endpoint) ?? 1,
+  });
+  return [
+    // The leader has answered everything else.
+    fact(leader, true, undefined),
+    ...standbys.map((endpoint, index) => fact(endpoint, false, silences[index])),
+  ];
+}
+
+/** Registered tablets that have not loaded all that is on record there. */
+function halfLoaded({ state, views }: JudgedCluster): string[] {
+  const short = new Set(
+    views.flatMap(({ replicas }) =>
+      replicas.filter((one) => one.report === undefined).map((one) => one.endpoint),
+    ),
+  );
+  return [...short].filter((endpoint) => state.tablets.get(endpoint)?.isRegistered === true);
+}
+
+function sickTables({ sick }: JudgedCluster) {
+  const tables = new Map(sick.map(({ id }) => [id.tid, id]));
+  return [...tables.values()].slice(0, STORED_TABLES_MAX);
+}

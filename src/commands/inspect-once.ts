@@ -1,0 +1,48 @@
+import type { OpenedCluster } from "../cluster/open.js";
+import type { VerifyFlags } from "../flags.js";
+import { type Inspection, inspectFacts } from "../inspect/inspection.js";
+import type { Effort } from "../inspect/text-report.js";
+import type { CommandIo } from "./command.js";
+import { gatherFacts } from "./inspect-facts.js";
+import { seenStore, tell } from "./protect.js";
+import { commandLine } from "./rerun.js";
+
+/** One look at the cluster, and what it took. */
+export interface Looked {
+  readonly inspection: Inspection;
+  readonly effort: Effort;
+}
+
+/**
+ * Looks at the cluster once and judges it, for `inspect` and `verify` alike.
+ *
+ * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
+ */
+export async function inspectOnce(
+  opened: OpenedCluster,
+  flags: VerifyFlags,
+  io: CommandIo,
+  maxLag: bigint,
+): Promise<Looked> {
+  const { cluster, zk, rootPath } = opened;
+  const began = cluster.clock.now();
+  const callsBefore = cluster.callCount();
+  const facts = await gatherFacts({
+    cluster,
+    zk,
+    rootPath,
+    zkHosts: flags.zkCluster,
+    db: flags.db,
+    table: flags.table,
+    maxLag,
+    seen: seenStore(opened, (event) => tell(event, io)),
+    signal: io.signal,
+    command: (...words) => commandLine(words, flags),
+  });
+  const inspection = inspectFacts(facts);
+  const effort = {
+    tookMs: cluster.clock.now() - began,
+    calls: cluster.callCount() - callsBefore,
+  };
+  return { inspection, effort };
+}

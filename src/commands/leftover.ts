@@ -1,0 +1,44 @@
+import type { OpenedCluster } from "../cluster/open.js";
+import { messageOf } from "../errors.js";
+import type { CommonFlags } from "../flags.js";
+import { readMarker } from "../protection/marker.js";
+import { isGone, opsPath, ownerText } from "../protection/owner.js";
+import { safe } from "../text.js";
+import type { CommandIo } from "./command.js";
+import { restoreCommand } from "./protect.js";
+
+/**
+ * For a dry run, which changes nothing at all: says who left auto_failover switched off, and what
+ * will put it back. A run that is at work has it off on purpose. Never throws.
+ */
+export async function tellLeftover(
+  { zk, cluster, rootPath }: OpenedCluster,
+  flags: CommonFlags,
+  io: CommandIo,
+): Promise<void> {
+  const path = opsPath(rootPath, "auto_failover");
+  try {
+    const left = await readMarker({ zk, clock: cluster.clock, path });
+    if (left === undefined) return;
+    if (left.kind === "unreadable") {
+      io.log.warn(
+        `an earlier run may have left auto_failover switched off: its note in ZooKeeper (${safe(path)}) cannot be read`,
+      );
+      return;
+    }
+    const who = safe(ownerText(left.owner));
+    const isLocked = (await zk.getData(opsPath(rootPath, "lock"))) !== undefined;
+    if (isLocked && !isGone(left.owner)) {
+      io.log.info(`auto_failover is switched off by ${who}, which is at work`);
+      return;
+    }
+    io.log.warn(
+      `${who} ended without putting auto_failover back to ${left.original}; a dry run changes nothing: the command itself puts it back at its end, and this does at once: ${restoreCommand(flags)}`,
+    );
+  } catch (thrown) {
+    io.signal.throwIfAborted();
+    io.log.warn(
+      `what an earlier run may have left of auto_failover could not be looked at: ${messageOf(thrown)}`,
+    );
+  }
+}

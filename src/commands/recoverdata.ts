@@ -1,0 +1,10 @@
+import type { RecoverDataFlags } from "../flags.js";
+import type { CommandIo } from "./command.js";
+import { recover } from "./recover.js";
+
+/** Brings every partition back, of one database or of all; see {@link recover}. */
+export function run(flags: RecoverDataFlags, io: CommandIo): Promise<number> {
+  const { db } = flags;
+  const words = ["--cmd=recoverdata", ...(db === undefined ? [] : [`--db=${db}`])];
+  return recover(flags, io, { command: "recoverdata", words, only: { db } });
+}

@@ -1,0 +1,17 @@
+import type { CommonFlags } from "../flags.js";
+import { databasesOf } from "../show/known.js";
+import { shownDatabases } from "../show/tables.js";
+import type { CommandIo } from "./command.js";
+import { show } from "./show.js";
+
+/**
+ * Shows the databases, system databases that hold tables included.
+ *
+ * @returns 0; see {@link show}.
+ */
+export function run(flags: CommonFlags, io: CommandIo): Promise<number> {
+  return show("showdb", flags, io, async (cluster) => {
+    const [listed, tables] = await Promise.all([cluster.showDatabase(), cluster.showTable()]);
+    return shownDatabases(databasesOf(listed, tables), tables);
+  });
+}

@@ -1,0 +1,107 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { messageOf, OpsError } from "../errors.js";
+import { EXIT } from "../exit-codes.js";
+import type { ShowOpStatusFlags } from "../flags-show.js";
+import { isOpActive, type Op } from "../model/cluster-state.js";
+import { within } from "../recovery/within.js";
+import { assertOpPlaces, type OpWish, selectOps, shownOps } from "../show/ops.js";
+import type { CommandIo } from "./command.js";
+import { type Answer, show } from "./show.js";
+
+/** The nameserver itself looks at its ops every 2 s. */
+const POLL_MS = 1_000;
+/** How often a wait says that it still waits. */
+const SIGN_OF_LIFE_MS = 10_000;
+
+/**
+ * Shows the nameserver's ops, and with `--wait` waits first until none of them is queued or running.
+ *
+ * @returns 0; with `--wait` 3 if an op that was waited for did not end well, 7 when time was up.
+ * @throws OpsError `refused` for a database, table, partition or op that is not known.
+ */
+export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
+  return show("showopstatus", flags, io, async (cluster) => {
+    const { db, table } = flags;
+    const wish: OpWish = { db, table, pids: flags.pid, words: flags.filter, ids: flags.opId };
+    const [ops, tables, databases] = await Promise.all([
+      cluster.showOpStatus(),
+      cluster.showTable(),
+      cluster.showDatabase(),
+    ]);
+    assertOpPlaces({ ops, tables, databases }, wish);
+    if (flags.wait) return waited(cluster, ops, wish, flags, io);
+    const isAny = ops.length === 0 ? "the nameserver lists no op" : "no op is as asked for";
+    return shownOps(selectOps(ops, wish), cluster.clock.now(), isAny);
+  });
+}
+
+/** Follows ops by their ids: one that has ended fits the wanted status no more. */
+async function waited(
+  cluster: Cluster,
+  first: readonly Op[],
+  wish: OpWish,
+  flags: ShowOpStatusFlags,
+  io: CommandIo,
+): Promise<Answer> {
+  const { clock } = cluster;
+  const end = flags.timeoutMs === 0 ? Number.POSITIVE_INFINITY : clock.now() + flags.timeoutMs;
+  const seen = new Map<bigint, Op>();
+  const named = new Set(wish.ids);
+  let ops = first;
+  let told = clock.now();
+  for (;;) {
+    for (const op of selectOps(ops, wish)) {
+      // Named ops count whatever became of them; others if they were seen before they ended.
+      if (isOpActive(op) || named.has(op.id)) seen.set(op.id, op);
+    }
+    for (const op of ops) if (seen.has(op.id)) seen.set(op.id, op);
+    const active = activeOf(seen, ops);
+    if (active.length === 0) return answer([...seen.values()], clock.now(), false);
+    if (clock.now() >= end) {
+      io.log.error(`time is up: ${active.length} of ${seen.size} ops are still queued or running`);
+      return answer([...seen.values()], clock.now(), true);
+    }
+    if (clock.now() - told >= SIGN_OF_LIFE_MS) {
+      told = clock.now();
+      io.log.info(`waiting for ${active.length} of ${seen.size} ops`);
+    }
+    await clock.sleep(Math.max(1, Math.min(POLL_MS, end - clock.now())), io.signal);
+    ops = await looked(cluster, ops, end, io);
+  }
+}
+
+/** Those that have not ended; an op that is not listed any more has been deleted, so it has. */
+function activeOf(seen: ReadonlyMap<bigint, Op>, ops: readonly Op[]): Op[] {
+  const listed = new Set(ops.map((op) => op.id));
+  return [...seen.values()].filter((op) => isOpActive(op) && listed.has(op.id));
+}
+
+/** The ops now, or as they were if the nameservers are just changing their leader. */
+async function looked(
+  cluster: Cluster,
+  before: readonly Op[],
+  end: number,
+  io: CommandIo,
+): Promise<readonly Op[]> {
+  try {
+    const call = cluster.showOpStatus();
+    if (end === Number.POSITIVE_INFINITY) return await call;
+    return await within(cluster.clock, end - cluster.clock.now(), "the nameserver", call);
+  } catch (thrown) {
+    io.signal.throwIfAborted();
+    if (!(thrown instanceof OpsError) || thrown.code === "rejected") throw thrown;
+    io.log.warn(`the ops cannot be read now: ${messageOf(thrown)}`);
+    return before;
+  }
+}
+
+function answer(ops: readonly Op[], now: number, isLate: boolean): Answer {
+  const shown = shownOps(
+    [...ops].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    now,
+    "no op is queued or running",
+  );
+  const isBad = ops.some((op) => !isOpActive(op) && op.status !== "done");
+  const ended = isBad ? EXIT.partly : EXIT.ok;
+  return { ...shown, exitCode: isLate ? EXIT.timeLimit : ended };
+}

@@ -1,0 +1,33 @@
+import type { ShowTableStatusFlags } from "../flags-show.js";
+import { unknownName } from "../names.js";
+import { observe } from "../recovery/observe.js";
+import { databasesOf, selectTables } from "../show/known.js";
+import { isLike, onlyName } from "../show/like.js";
+import { shownTableStatus, tableStatus } from "../show/table-status.js";
+import type { CommandIo } from "./command.js";
+import { show } from "./show.js";
+
+/**
+ * Sums tables up and says where nameserver and tablets do not agree, as SQL's SHOW TABLE STATUS does.
+ *
+ * @returns 0, warnings or not; see {@link show}.
+ * @throws OpsError `refused` if the pattern names one database, and there is no such database.
+ */
+export function run(flags: ShowTableStatusFlags, io: CommandIo): Promise<number> {
+  return show("showtablestatus", flags, io, async (cluster) => {
+    const [listed, state] = await Promise.all([
+      cluster.showDatabase(),
+      observe(cluster, { signal: io.signal }),
+    ]);
+    const databases = databasesOf(listed, state.tables);
+    const name = onlyName(flags.filter);
+    if (name !== undefined && !databases.includes(name)) {
+      throw unknownName("database", name, databases);
+    }
+    const statuses = selectTables(state.tables, listed, { db: undefined, table: undefined })
+      .filter((one) => isLike(one.db, flags.filter))
+      .map((one) => tableStatus(state, one));
+    const empty = `no table is in a database like ${JSON.stringify(flags.filter)}`;
+    return shownTableStatus(statuses, empty);
+  });
+}

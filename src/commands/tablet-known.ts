@@ -1,0 +1,48 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { messageOf, OpsError } from "../errors.js";
+import type { Endpoint, TableClaim, Topology } from "../model/cluster-state.js";
+import { compareText } from "../model/partition-view.js";
+import { unknownName } from "../names.js";
+import { within } from "../recovery/within.js";
+import type { CommandIo } from "./command.js";
+
+/** How long the nameserver may take to tell what a tablet's own answer does not need. */
+const SOON_MS = 2_000;
+
+/** All tables, to tell the names of what a tablet knows by number; none if no nameserver answers soon. */
+export async function tablesSoon(cluster: Cluster): Promise<readonly TableClaim[]> {
+  return within(cluster.clock, SOON_MS, "the nameserver", cluster.showTable()).catch(() => []);
+}
+
+/**
+ * Refuses an endpoint that is no tablet of the cluster. One that is registered in ZooKeeper is
+ * taken without asking a nameserver: a tablet can be asked while no nameserver leads.
+ *
+ * @throws OpsError `refused` with the nearest known endpoint, and what ZooKeeper and the nameserver throw.
+ */
+export async function assertTablet(
+  cluster: Cluster,
+  endpoint: Endpoint,
+  io: CommandIo,
+): Promise<void> {
+  const topology = await topologyIfLed(cluster, endpoint, io);
+  if (topology === undefined || topology.tablets.includes(endpoint)) return;
+  const claims = await cluster.showTablet();
+  if (claims.some((one) => one.endpoint === endpoint)) return;
+  const known = [...topology.tablets, ...claims.map((one) => one.endpoint)];
+  throw unknownName("tablet", endpoint, [...new Set(known)].sort(compareText));
+}
+
+async function topologyIfLed(
+  cluster: Cluster,
+  endpoint: Endpoint,
+  io: CommandIo,
+): Promise<Topology | undefined> {
+  try {
+    return await cluster.topology();
+  } catch (thrown) {
+    if (!(thrown instanceof OpsError) || thrown.code !== "no-leader") throw thrown;
+    io.log.warn(`${messageOf(thrown)}; ${endpoint} is asked all the same`);
+    return undefined;
+  }
+}

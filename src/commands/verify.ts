@@ -1,0 +1,44 @@
+import { EXIT } from "../exit-codes.js";
+import type { VerifyFlags } from "../flags.js";
+import { countsJson, INSPECT_SCHEMA_VERSION } from "../inspect/json-report.js";
+import { verdictText } from "../inspect/text-report.js";
+import { jsonText } from "../text.js";
+import type { CommandIo } from "./command.js";
+import { withCluster } from "./connect.js";
+import { inspectOnce } from "./inspect-once.js";
+import { settleFirst } from "./protect.js";
+
+/** The judgement does not depend on it: a lag of any size is a warning. */
+const NO_LAG_LIMIT = 10_000n;
+
+/**
+ * Judges the cluster as `inspect` does and says no more than that. Changes nothing, except that it
+ * puts auto_failover back if a run that was killed left it switched off.
+ *
+ * @returns 0 if it is healthy, else 10; 9 if auto_failover could not be put back.
+ * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
+ */
+export async function run(flags: VerifyFlags, io: CommandIo): Promise<number> {
+  return withCluster(flags, io, async (_cluster, opened) => {
+    const end = await settleFirst(opened, flags, io, "verify");
+    const { inspection } = await inspectOnce(opened, flags, io, NO_LAG_LIMIT);
+    const exitCode = end(inspection.isHealthy ? EXIT.ok : EXIT.unhealthy);
+    const codes = [...inspection.findings.filter((one) => one.level === "error")].map(
+      (one) => one.code,
+    );
+    io.stdout.write(
+      flags.output === "json"
+        ? `${jsonText({
+            schemaVersion: INSPECT_SCHEMA_VERSION,
+            command: "verify",
+            time: new Date(inspection.facts.nowMs).toISOString(),
+            exitCode,
+            healthy: inspection.isHealthy,
+            counts: countsJson(inspection),
+            errors: [...new Set(codes)],
+          })}\n`
+        : `verify: ${verdictText(inspection)}\n`,
+    );
+    return exitCode;
+  });
+}

@@ -1,0 +1,71 @@
+import type { Endpoint } from "../model/cluster-state.js";
+import { compareText, type TabletHealth, tabletHealth } from "../model/partition-view.js";
+import type { InspectFacts } from "./facts.js";
+
+/** What one tablet holds and does. */
+export interface TabletLoad {
+  readonly endpoint: Endpoint;
+  readonly health: TabletHealth;
+  /** Why it is not `ok`, in words; empty if it is. */
+  readonly detail: string;
+  /** The nameserver's own word, such as `kHealthy`; undefined if the nameserver does not know it. */
+  readonly state: string | undefined;
+  /** Milliseconds since that state began; undefined if the nameserver does not know it. */
+  readonly ageMs: bigint | undefined;
+  readonly isRegistered: boolean;
+  /** Whether its session is the first since its process started. */
+  readonly isStartup: boolean;
+  /** Replicas that the nameserver has on record there, and how many of them are flagged leader and alive. */
+  readonly replicas: number;
+  readonly leaders: number;
+  /** How many of `replicas` the tablet has loaded, in whatever state; undefined if it cannot be asked. */
+  readonly loaded: number | undefined;
+}
+
+interface Counts {
+  replicas: number;
+  leaders: number;
+  loaded: number;
+}
+
+/** What every tablet holds of the partitions in question, by endpoint. */
+export function tabletLoads(facts: InspectFacts): TabletLoad[] {
+  const counts = countReplicas(facts);
+  return [...facts.state.tablets.values()]
+    .sort((a, b) => compareText(a.endpoint, b.endpoint))
+    .map((view) => {
+      const { tablet, tabletDetail } = tabletHealth(view);
+      const own = counts.get(view.endpoint);
+      return {
+        endpoint: view.endpoint,
+        health: tablet,
+        detail: tabletDetail,
+        state: view.claim?.state,
+        ageMs: view.claim?.ageMs,
+        isRegistered: view.isRegistered,
+        isStartup: facts.startups.has(view.endpoint),
+        replicas: own?.replicas ?? 0,
+        leaders: own?.leaders ?? 0,
+        loaded: tablet === "ok" ? (own?.loaded ?? 0) : undefined,
+      };
+    });
+}
+
+function countReplicas({ views }: InspectFacts): Map<Endpoint, Counts> {
+  const counts = new Map<Endpoint, Counts>();
+  for (const { replicas } of views) {
+    for (const { endpoint, claim, report } of replicas) {
+      const own = counts.get(endpoint) ?? { replicas: 0, leaders: 0, loaded: 0 };
+      own.replicas += 1;
+      if (claim.isLeader && claim.isAlive) own.leaders += 1;
+      if (report !== undefined) own.loaded += 1;
+      counts.set(endpoint, own);
+    }
+  }
+  return counts;
+}
+
+/** Offline, not registered and without a replica on record: most likely taken away for good. */
+export function isRemoved({ health, state, replicas, isRegistered }: TabletLoad): boolean {
+  return health === "offline" && state !== undefined && replicas === 0 && !isRegistered;
+}

@@ -1,0 +1,53 @@
+import type { ClusterState, Endpoint, TableClaim } from "../model/cluster-state.js";
+import type { PartitionView } from "../model/partition-view.js";
+import type { PartitionResult } from "../model/report.js";
+import type { RunOwner } from "../protection/owner.js";
+
+/** One nameserver that ZooKeeper knows. */
+export interface NameserverFact {
+  readonly endpoint: Endpoint;
+  /** How many znodes it holds under `leader`; one if all is well. */
+  readonly znodes: number;
+  readonly isLeader: boolean;
+  /** Why it does not answer; undefined if it does. */
+  readonly silence: string | undefined;
+}
+
+/** One server of ZooKeeper, as `--zk_cluster` names it. */
+export interface ZooKeeperFact {
+  readonly host: string;
+  /** Why it cannot be reached; undefined if it can. */
+  readonly silence: string | undefined;
+}
+
+/** Everything that the rules of inspect look at: one observation, and what only inspect asks for. */
+export interface InspectFacts {
+  readonly state: ClusterState;
+  /** The views of the partitions in question: all, or those of `--db` and `--table`. */
+  readonly views: readonly PartitionView[];
+  /** Those of them that recovery's diagnose finds something wrong with, in the same order. */
+  readonly sick: readonly PartitionResult[];
+  readonly zooKeeper: readonly ZooKeeperFact[];
+  readonly nameservers: readonly NameserverFact[];
+  /** Tablets whose znode says `startup_`: their session is the first since the process started. */
+  readonly startups: ReadonlySet<Endpoint>;
+  /**
+   * The records that ZooKeeper keeps of tables with sick partitions, by tid; undefined as a value if
+   * there is none. Tables that were not asked for are absent.
+   */
+  readonly stored: ReadonlyMap<number, TableClaim | undefined>;
+  /** Who holds the lock of the cluster; `unknown` if it says nothing readable, undefined if nobody. */
+  readonly lock: RunOwner | "unknown" | undefined;
+  /** The note of a run that keeps auto_failover off; undefined if there is none. */
+  readonly marker:
+    | { readonly kind: "marker"; readonly owner: RunOwner; readonly original: boolean }
+    | { readonly kind: "unreadable" }
+    | undefined;
+  readonly scope: { readonly db: string | undefined; readonly table: string | undefined };
+  /** Entries that a follower may lack before that is worth a warning of its own. */
+  readonly maxLag: bigint;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+  /** A command of this tool as it is to be typed, with the connection flags. */
+  readonly command: (...words: string[]) => string;
+}

@@ -1,0 +1,136 @@
+import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
+import type { PartitionResult } from "../model/report.js";
+import { elect } from "../operations/elect.js";
+import type { InspectFacts } from "./facts.js";
+import { GRADES, type Grade, gradePartition } from "./grade.js";
+import { tableFlags } from "./rule.js";
+
+/** Failed ops of a partition that are shown, the newest. */
+const FAILED_OPS_MAX = 3;
+
+/** What ZooKeeper has of one replica. */
+export interface ZooKeeperSide {
+  /** Whether the replica's tablet holds its znode. */
+  readonly isRegistered: boolean;
+  /** The flags in ZooKeeper's record; undefined if it has none of the replica, or was not asked. */
+  readonly flags: { readonly isLeader: boolean; readonly isAlive: boolean } | undefined;
+}
+
+/** A replica of a sick partition as everybody sees it. */
+export interface ReplicaReportLine {
+  readonly view: ReplicaView;
+  readonly zooKeeper: ZooKeeperSide;
+  /** Whether ZooKeeper, nameserver and tablet tell different things of it. */
+  readonly disagrees: boolean;
+}
+
+/** A partition that is not healthy, with all that somebody needs to act. */
+export interface PartitionReport {
+  readonly id: PartitionId;
+  readonly grade: Grade;
+  readonly leader: Endpoint | undefined;
+  readonly problems: readonly Problem[];
+  readonly effect: string;
+  readonly replicas: readonly ReplicaReportLine[];
+  /** Ops of the partition that have not ended, and its last failed ones; oldest first. */
+  readonly ops: readonly Op[];
+  /** What to do next, with the exact command. */
+  readonly next: string;
+}
+
+/** Reports every partition that is not healthy, worst first, system databases first among equals. */
+export function reportPartitions(facts: InspectFacts): PartitionReport[] {
+  const views = new Map(facts.views.map((view) => [keyOf(view.id), view]));
+  const ops = opsByPartition(facts);
+  const reports = facts.sick.flatMap((result): PartitionReport[] => {
+    const view = views.get(keyOf(result.id));
+    return view === undefined ? [] : [reportOne(view, result, { facts, ops })];
+  });
+  return reports.sort((a, b) => GRADES.indexOf(a.grade) - GRADES.indexOf(b.grade));
+}
+
+interface Around {
+  readonly facts: InspectFacts;
+  readonly ops: ReadonlyMap<string, readonly Op[]>;
+}
+
+function reportOne(view: PartitionView, result: PartitionResult, around: Around): PartitionReport {
+  const { facts } = around;
+  const { id, problems, leader } = result;
+  return {
+    id,
+    ...gradePartition(view, problems),
+    leader,
+    problems,
+    replicas: replicaLines(view, facts),
+    ops: [...failedOps(around.ops.get(opKey(id)) ?? []), ...view.activeOps],
+    next: nextOf(view, result, facts),
+  };
+}
+
+function replicaLines(view: PartitionView, facts: InspectFacts): ReplicaReportLine[] {
+  const { tid, pid } = view.id;
+  const isAsked = facts.stored.has(tid);
+  const partition = facts.stored.get(tid)?.partitions.find((one) => one.pid === pid);
+  return view.replicas.map((replica) => {
+    const { endpoint, claim } = replica;
+    const tablet = facts.state.tablets.get(endpoint);
+    const flags = partition?.replicas.find((one) => one.endpoint === endpoint);
+    const isRegistered = tablet?.isRegistered === true;
+    const isSame = flags?.isLeader === claim.isLeader && flags.isAlive === claim.isAlive;
+    const isHealthy = tablet?.claim?.isHealthy === true;
+    return {
+      view: replica,
+      zooKeeper: { isRegistered, flags },
+      disagrees: (isAsked && !isSame) || isRegistered !== isHealthy,
+    };
+  });
+}
+
+/** What to do next: recovery's own advice, made exact where something smaller or quicker does. */
+function nextOf(view: PartitionView, result: PartitionResult, facts: InspectFacts): string {
+  const recover = `run: ${facts.command("--cmd=recoverdata")}`;
+  const { next } = result;
+  if (next === recover) {
+    return facts.sick.length > 1
+      ? next
+      : `run: ${facts.command("recovertable", ...tableFlags(view.id))}`;
+  }
+  if (!canElect(view, result)) return next;
+  // The nameserver may still count the leader as alive: without a candidate it refuses then (code 309).
+  const command = facts.command("changeleader", ...tableFlags(view.id), "--candidate=auto");
+  return `${next}; or, to go on without it: ${command}`;
+}
+
+/** Whether the leader's tablet is out of reach, and `changeleader` would let a follower lead instead. */
+function canElect(view: PartitionView, { leader }: PartitionResult): boolean {
+  if (leader !== undefined) return false;
+  const flagged = view.replicas.filter((one) => one.claim.isLeader);
+  const isAway = flagged.length > 0 && flagged.every((one) => one.tablet !== "ok");
+  return isAway && !("refusal" in elect(view, { candidate: "auto", acceptsLoss: false }));
+}
+
+function opsByPartition({ state }: InspectFacts): ReadonlyMap<string, readonly Op[]> {
+  const failed = new Map<string, Op[]>();
+  for (const op of state.ops) {
+    if (op.status !== "failed") continue;
+    const known = failed.get(opKey(op));
+    if (known === undefined) failed.set(opKey(op), [op]);
+    else known.push(op);
+  }
+  return failed;
+}
+
+function failedOps(ops: readonly Op[]): readonly Op[] {
+  return ops.slice(-FAILED_OPS_MAX);
+}
+
+function opKey(of: { readonly db: string; readonly table: string; readonly pid: number }): string {
+  return JSON.stringify([of.db, of.table, of.pid]);
+}
+
+function keyOf({ tid, pid }: PartitionId): string {
+  return `${tid}/${pid}`;
+}

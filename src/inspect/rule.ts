@@ -1,0 +1,91 @@
+import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import { partitionName } from "../model/partition-view.js";
+import type { InspectFacts } from "./facts.js";
+
+/**
+ * How bad it is. `error`: not healthy, exit code 10. `warning`: it works, and somebody should look.
+ * `note`: worth knowing.
+ */
+export type Level = "error" | "warning" | "note";
+
+/** What a finding is about. */
+export type Subject =
+  | { readonly kind: "cluster" }
+  | { readonly kind: "zookeeper"; readonly host: string }
+  | { readonly kind: "nameserver" | "tablet"; readonly endpoint: Endpoint }
+  | { readonly kind: "table"; readonly db: string; readonly table: string }
+  | ({ readonly kind: "partition" } & PartitionId);
+
+/** One case that a rule applies to. */
+export interface Case {
+  readonly subject: Subject;
+  /** What is the matter, in words with numbers. No final stop. */
+  readonly text: string;
+  /** The exact command, or what to do; undefined if there is nothing to do. */
+  readonly next?: string | undefined;
+}
+
+/** When an advice is to be followed, seen from the recovery of partitions. */
+export type Turn = "before" | "after";
+
+/** One thing that inspect looks for, beside what recovery's diagnose finds in partitions. */
+export interface Rule {
+  /** One word for programs; documented in docs/inspect.md. */
+  readonly code: string;
+  readonly level: Level;
+  /** What it does to reads, writes and safety, one sentence without final stop. */
+  readonly effect: string;
+  /**
+   * Whether what is to be typed comes before or after the recovery of partitions that are not
+   * healthy. Left out: errors come before, all else after.
+   */
+  readonly turn?: Turn;
+  /** Pure: looks at the facts and at nothing else. */
+  find(facts: InspectFacts): readonly Case[];
+}
+
+/** A case with what its rule says of it. */
+export interface Finding extends Case {
+  readonly code: string;
+  readonly level: Level;
+  readonly effect: string;
+  readonly turn: Turn;
+}
+
+/** The subject in one word or two, such as `tablet a:9527` or `db1.t1:0`. Not made safe. */
+export function subjectText(subject: Subject): string {
+  switch (subject.kind) {
+    case "cluster":
+      return "cluster";
+    case "zookeeper":
+      return `ZooKeeper ${subject.host}`;
+    case "nameserver":
+    case "tablet":
+      return `${subject.kind} ${subject.endpoint}`;
+    case "table":
+      return `${subject.db === "" ? "" : `${subject.db}.`}${subject.table}`;
+    case "partition":
+      return partitionName(subject);
+  }
+}
+
+/** The flags that name a table, and a partition of it, for a command. */
+export function tableFlags(of: {
+  readonly db: string;
+  readonly table: string;
+  readonly pid?: number;
+}): string[] {
+  return [
+    ...(of.db === "" ? [] : [`--db=${of.db}`]),
+    `--table=${of.table}`,
+    ...(of.pid === undefined ? [] : [`--pid=${of.pid}`]),
+  ];
+}
+
+/** How long something has lasted: `64 s`, `12 min`, `5 h`, `3 d`. */
+export function ageText(ms: number | bigint): string {
+  const seconds = BigInt(typeof ms === "bigint" ? ms : Math.max(0, Math.trunc(ms))) / 1000n;
+  if (seconds < 120n) return `${seconds} s`;
+  if (seconds < 7_200n) return `${seconds / 60n} min`;
+  return seconds < 172_800n ? `${seconds / 3_600n} h` : `${seconds / 86_400n} d`;
+}

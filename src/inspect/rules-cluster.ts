@@ -1,0 +1,146 @@
+import { isOpActive, type Op } from "../model/cluster-state.js";
+import { ownerText } from "../protection/owner.js";
+import type { InspectFacts } from "./facts.js";
+import { ageText, type Case, type Rule } from "./rule.js";
+
+/** An op in the same task for longer than this stands still (the default of `--op_timeout`). */
+const STUCK_MS = 600_000;
+const CLUSTER = { kind: "cluster" } as const;
+
+/** One op in a word: `kRecoverTableOP 17 of db1.t1:0`. */
+function opName(op: Op): string {
+  return `${op.type} ${op.id} of ${op.db === "" ? "" : `${op.db}.`}${op.table}:${op.pid}`;
+}
+
+/** Milliseconds since an op began; undefined if it has not begun or its clock is ahead. */
+export function opAgeMs(op: Op, nowMs: number): number | undefined {
+  const age = nowMs - Number(op.startTime) * 1000;
+  return op.startTime === 0n || age < 0 ? undefined : age;
+}
+
+/** Whether an op has been under way for so long that nobody expects it to end. */
+function isStuck(op: Op, nowMs: number): boolean {
+  return op.status === "doing" && (opAgeMs(op, nowMs) ?? 0) > STUCK_MS;
+}
+
+function one(isSo: boolean, text: () => string, next?: string): Case[] {
+  return isSo ? [{ subject: CLUSTER, text: text(), next }] : [];
+}
+
+/** The run whose note stands, if it is a run that still holds the lock. */
+function liveOwner({ marker, lock }: InspectFacts) {
+  return marker?.kind === "marker" && lock !== undefined ? marker.owner : undefined;
+}
+
+function byType(ops: readonly Op[]): string {
+  const counts = new Map<string, number>();
+  for (const { type } of ops) counts.set(type, (counts.get(type) ?? 0) + 1);
+  return [...counts].map(([type, count]) => `${count} ${type}`).join(", ");
+}
+
+/** Rules about auto_failover, other runs of this tool, and the ops of the nameserver. */
+export const CLUSTER_RULES: readonly Rule[] = [
+  {
+    code: "marker-left",
+    level: "error",
+    effect: "auto_failover stays off until somebody puts it back",
+    find: (facts) =>
+      facts.marker?.kind !== "marker" || facts.lock !== undefined
+        ? []
+        : [
+            {
+              subject: CLUSTER,
+              text: `${ownerText(facts.marker.owner)} ended without putting auto_failover back to ${facts.marker.original}`,
+              next: `run: ${facts.command("restore")}`,
+            },
+          ],
+  },
+  {
+    code: "marker-unreadable",
+    level: "error",
+    // Switched on before, it would fight the recovery.
+    turn: "after",
+    effect: "what auto_failover was before a run that died cannot be told",
+    find: (facts) =>
+      one(
+        facts.marker?.kind === "unreadable",
+        () => "the note in ZooKeeper about auto_failover cannot be read",
+        `decide and run: ${facts.command("confset", "auto_failover", "true")}`,
+      ),
+  },
+  {
+    code: "auto-failover-off",
+    level: "warning",
+    effect: "if a tablet fails, nobody takes over what it leads",
+    find: (facts) =>
+      one(
+        !facts.state.autoFailover && facts.marker === undefined,
+        () =>
+          facts.lock === undefined
+            ? "auto_failover is off; no run of this tool says that it switched it off"
+            : "auto_failover is off, and was before the run that is at work began, as far as its note tells",
+        `run: ${facts.command("confset", "auto_failover", "true")}`,
+      ),
+  },
+  {
+    code: "auto-failover-held-off",
+    level: "note",
+    effect: "a run keeps it off while it works and puts it back",
+    find: (facts) => {
+      const owner = liveOwner(facts);
+      return one(
+        owner !== undefined,
+        () => `auto_failover is kept off by run ${owner?.runId} since ${owner?.time}`,
+      );
+    },
+  },
+  {
+    code: "lock-held",
+    level: "note",
+    effect: "no other run can change the cluster meanwhile; what is seen may be half-way",
+    find: ({ lock }) =>
+      one(lock !== undefined, () =>
+        lock === undefined || lock === "unknown"
+          ? "the lock is held by a run that does not name itself"
+          : `the lock is held by ${ownerText(lock)}`,
+      ),
+  },
+  {
+    code: "op-stuck",
+    level: "warning",
+    // A recovery waits for ops that are under way.
+    turn: "before",
+    effect: "ops behind it in its queue wait for it",
+    find: ({ state, nowMs, command }) =>
+      state.ops
+        .filter((op) => isStuck(op, nowMs))
+        .map((op) => ({
+          subject: CLUSTER,
+          text: `${opName(op)} has been doing ${op.task} for ${ageText(opAgeMs(op, nowMs) ?? 0)}`,
+          next: `run: ${command("cancelop", `--op_id=${op.id}`)}`,
+        })),
+  },
+  {
+    code: "ops-running",
+    level: "note",
+    effect: "what is seen may be half-way",
+    find: ({ state, nowMs }) => {
+      const ops = state.ops.filter((op) => isOpActive(op) && !isStuck(op, nowMs));
+      return one(ops.length > 0, () => `ops that wait or run: ${byType(ops)}`);
+    },
+  },
+  {
+    code: "ops-failed",
+    level: "note",
+    effect: "none by itself: what they left undone shows in the partitions",
+    find: ({ state, command }) => {
+      const ops = state.ops.filter((op) => op.status === "failed");
+      const last = ops.at(-1);
+      return one(
+        last !== undefined,
+        () => `failed ops that are listed: ${ops.length}, the last is ${last && opName(last)}`,
+        `run: ${command("showopstatus", "--filter=kFailed")}`,
+      );
+    },
+  },
+];

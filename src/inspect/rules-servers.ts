@@ -1,0 +1,197 @@
+import { isRemoved, type TabletLoad, tabletLoads } from "./distribution.js";
+import type { InspectFacts } from "./facts.js";
+import { ageText, type Case, type Rule } from "./rule.js";
+
+/** A tablet that lacks some replicas counts as just restarted for this long; later they are missing. */
+const RECENT_MS = 600_000n;
+
+/** What is on record at a tablet, for a sentence. */
+function holds({ replicas, leaders }: TabletLoad): string {
+  return `${replicas} replicas on record there, ${leaders} of them leaders`;
+}
+
+/** One case for each tablet that `wants` a text. */
+function tabletCases(
+  facts: InspectFacts,
+  wants: (tablet: TabletLoad) => string | undefined,
+  next: (tablet: TabletLoad) => string | undefined,
+): Case[] {
+  return tabletLoads(facts).flatMap((tablet) => {
+    const text = wants(tablet);
+    const subject = { kind: "tablet" as const, endpoint: tablet.endpoint };
+    return text === undefined ? [] : [{ subject, text, next: next(tablet) }];
+  });
+}
+
+/** The nameserver knows it and does not count it as healthy. */
+const isOffline = (tablet: TabletLoad) => tablet.health === "offline" && tablet.state !== undefined;
+
+function startIt(facts: InspectFacts) {
+  return ({ endpoint }: TabletLoad) =>
+    `start tablet ${endpoint}, then run: ${facts.command("--cmd=recoverdata")}`;
+}
+
+/** Rules about ZooKeeper, nameservers and tablets. */
+export const SERVER_RULES: readonly Rule[] = [
+  {
+    code: "zookeeper-host-silent",
+    level: "error",
+    effect: "the cluster works as long as a majority of ZooKeeper's servers does",
+    find: ({ zooKeeper }) =>
+      zooKeeper.flatMap(({ host, silence }) =>
+        silence === undefined
+          ? []
+          : [
+              {
+                subject: { kind: "zookeeper", host },
+                text: `cannot be reached: ${silence}`,
+                next: `start ZooKeeper ${host}`,
+              },
+            ],
+      ),
+  },
+  {
+    code: "nameserver-silent",
+    level: "error",
+    effect: "it cannot take over if the leader fails",
+    find: ({ nameservers }) =>
+      nameservers.flatMap(({ endpoint, silence }) =>
+        silence === undefined
+          ? []
+          : [
+              {
+                subject: { kind: "nameserver", endpoint },
+                text: `registered in ZooKeeper, but does not answer: ${silence}`,
+                next: `look at nameserver ${endpoint}; restart it if it hangs`,
+              },
+            ],
+      ),
+  },
+  {
+    code: "nameserver-registered-twice",
+    level: "warning",
+    turn: "before",
+    effect: "none if it goes away within seconds: a reconnect leaves the old znode for a while",
+    find: ({ nameservers }) =>
+      nameservers.flatMap(({ endpoint, znodes }) =>
+        znodes < 2
+          ? []
+          : [
+              {
+                subject: { kind: "nameserver", endpoint },
+                text: `holds ${znodes} znodes under leader`,
+                next: `if it stays so, restart nameserver ${endpoint}`,
+              },
+            ],
+      ),
+  },
+  {
+    code: "no-standby",
+    level: "note",
+    effect: "if the nameserver fails, nothing is managed until it is back; what serves goes on",
+    find: ({ nameservers }) =>
+      nameservers.length === 1
+        ? [{ subject: { kind: "cluster" }, text: "one nameserver only, none stands by" }]
+        : [],
+  },
+  {
+    code: "tablet-offline",
+    level: "error",
+    effect: "its replicas serve nothing",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        (tablet) =>
+          isOffline(tablet) && !isRemoved(tablet)
+            ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}${tablet.loaded === undefined && facts.state.tablets.get(tablet.endpoint)?.reports !== undefined ? ", although it answers" : ""}; ${holds(tablet)}`
+            : undefined,
+        startIt(facts),
+      ),
+  },
+  {
+    code: "tablet-removed",
+    level: "warning",
+    effect: "none: nothing is on record there",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        (tablet) =>
+          isRemoved(tablet)
+            ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}, no replica on record there`
+            : undefined,
+        () => "start it, or forget it: nameservers list it until they restart",
+      ),
+  },
+  {
+    code: "tablet-silent",
+    level: "error",
+    effect: "what it leads serves nothing; what follows there falls behind",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        (tablet) => (tablet.health === "silent" ? `${tablet.detail}; ${holds(tablet)}` : undefined),
+        ({ endpoint }) => `look at tablet ${endpoint}; restart it if it hangs`,
+      ),
+  },
+  {
+    code: "tablet-unknown",
+    level: "error",
+    effect: "nothing can be placed or recovered there",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        (tablet) =>
+          tablet.state === undefined && tablet.isRegistered
+            ? `registered in ZooKeeper, but the nameserver does not know it; ${holds(tablet)}`
+            : undefined,
+        () => "wait some seconds if it has just started; else restart it",
+      ),
+  },
+  {
+    code: "tablet-gone",
+    level: "error",
+    effect: "the replicas on record there do not exist anywhere that can be reached",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        (tablet) =>
+          tablet.state === undefined && !tablet.isRegistered
+            ? `known to neither ZooKeeper nor the nameserver; ${holds(tablet)}`
+            : undefined,
+        startIt(facts),
+      ),
+  },
+  {
+    code: "tablet-not-registered",
+    level: "warning",
+    turn: "before",
+    effect: "the nameserver will take it offline within seconds",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        (tablet) =>
+          tablet.health === "ok" && !tablet.isRegistered
+            ? "answers and is healthy for the nameserver, but ZooKeeper does not hold its znode"
+            : undefined,
+        ({ endpoint }) => `look at the ZooKeeper session of tablet ${endpoint}`,
+      ),
+  },
+  {
+    code: "tablet-restarted",
+    level: "warning",
+    effect: "a restarted tablet loads nothing by itself",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        (tablet) => {
+          const { loaded, replicas } = tablet;
+          if (loaded === undefined || loaded >= replicas) return undefined;
+          const isRecent = tablet.isStartup && (tablet.ageMs ?? 0n) < RECENT_MS;
+          if (loaded > 0 && !isRecent) return undefined;
+          return `started again, healthy for ${ageText(tablet.ageMs ?? 0n)}: ${loaded} of ${replicas} replicas are loaded`;
+        },
+        // What to do stands beside its partitions.
+        () => undefined,
+      ),
+  },
+];

@@ -1,0 +1,334 @@
+import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
+import { isOpActive } from "../model/cluster-state.js";
+import {
+  compareText,
+  isSystemDatabase,
+  type PartitionView,
+  type ReplicaView,
+} from "../model/partition-view.js";
+import { servingLeader } from "../recovery/diagnose.js";
+import { isServing } from "../recovery/evidence.js";
+import { isRemoved, tabletLoads } from "./distribution.js";
+import type { InspectFacts } from "./facts.js";
+import { type Case, type Rule, type Subject, tableFlags } from "./rule.js";
+
+/** Tables that the look is about. */
+function tablesOf({ state, scope }: InspectFacts): TableClaim[] {
+  return state.tables
+    .filter((table) => isInScope(table, scope))
+    .sort((a, b) => compareText(a.db, b.db) || compareText(a.table, b.table));
+}
+
+function isInScope(
+  of: { readonly db: string; readonly table: string },
+  scope: InspectFacts["scope"],
+): boolean {
+  return (
+    (scope.db === undefined || scope.db === of.db) &&
+    (scope.table === undefined || scope.table === of.table)
+  );
+}
+
+/** Views of partitions with no op under way: what looks wrong in the others may be half-way. */
+function quiet({ views }: InspectFacts): PartitionView[] {
+  return views.filter((view) => view.activeOps.length === 0);
+}
+
+const partitionSubject = (id: PartitionId): Subject => ({ kind: "partition", ...id });
+const tableSubject = ({ db, table }: TableClaim): Subject => ({ kind: "table", db, table });
+
+/** How many entries of its leader a loaded follower lacks; undefined where that cannot be told. */
+function lagOf(replica: ReplicaView, leader: ReplicaView | undefined): bigint | undefined {
+  if (leader === undefined || leader === replica || !isServing(replica)) return undefined;
+  const own = replica.report?.offset ?? 0n;
+  const fed = leader.followers?.followers.get(replica.endpoint) ?? own;
+  const reached = own < fed ? own : fed;
+  const led = leader.followers?.offset ?? leader.report?.offset ?? 0n;
+  return led > reached ? led - reached : 0n;
+}
+
+function lagCases(facts: InspectFacts): Case[] {
+  return facts.views.flatMap((view) => {
+    const leader = servingLeader(view);
+    return view.replicas.flatMap((replica): Case[] => {
+      const lag = lagOf(replica, leader);
+      if (lag === undefined || lag <= facts.maxLag || leader === undefined) return [];
+      return [
+        {
+          subject: partitionSubject(view.id),
+          text: `${replica.endpoint} is ${lag} entries behind leader ${leader.endpoint} (limit ${facts.maxLag})`,
+          next: `see whether it moves: ${getFollower(facts, leader.endpoint, view.id)}`,
+        },
+      ];
+    });
+  });
+}
+
+function getFollower(facts: InspectFacts, endpoint: Endpoint, { tid, pid }: PartitionId): string {
+  return facts.command("getfollower", `--endpoint=${endpoint}`, `--tid=${tid}`, `--pid=${pid}`);
+}
+
+function strangerCases(facts: InspectFacts): Case[] {
+  return quiet(facts).flatMap((view) => {
+    const leader = servingLeader(view);
+    const known = new Set(view.replicas.map((one) => one.endpoint));
+    const strangers = [...(leader?.followers?.followers.keys() ?? [])].filter(
+      (endpoint) => !known.has(endpoint),
+    );
+    return strangers.map((endpoint) => ({
+      subject: partitionSubject(view.id),
+      text: `leader ${leader?.endpoint} feeds ${endpoint}, which is not on record as a replica (a replica cluster's tablet is not either)`,
+      next: `see the list: ${getFollower(facts, leader?.endpoint ?? "", view.id)}`,
+    }));
+  });
+}
+
+/** Offsets that the nameserver saw once and the loaded replica does not reach now. */
+function shrunkCases(facts: InspectFacts): Case[] {
+  const sick = new Set(facts.sick.map((one) => `${one.id.tid}/${one.id.pid}`));
+  return quiet(facts)
+    .filter(({ id }) => !sick.has(`${id.tid}/${id.pid}`))
+    .flatMap((view) =>
+      view.replicas.flatMap(({ endpoint, claim, report }): Case[] => {
+        const seen = claim.offset ?? 0n;
+        if (report === undefined || report.offset >= seen) return [];
+        return [
+          {
+            subject: partitionSubject(view.id),
+            text: `the nameserver saw offset ${seen} at ${endpoint}, its tablet has ${report.offset}`,
+            next: "find out what happened to the tablet's disk; compare with gettablestatus",
+          },
+        ];
+      }),
+    );
+}
+
+function fewReplicas(facts: InspectFacts): Case[] {
+  const wanted = new Map(facts.state.tables.map((table) => [table.tid, table.replicaCount]));
+  const loads = tabletLoads(facts)
+    .filter((one) => one.health === "ok")
+    .sort((a, b) => a.replicas - b.replicas);
+  return quiet(facts).flatMap((view): Case[] => {
+    const want = wanted.get(view.id.tid) ?? 0;
+    const have = view.replicas.length;
+    if (have >= want) return [];
+    const free = loads.find((one) => view.replicas.every((r) => r.endpoint !== one.endpoint));
+    const to = free?.endpoint;
+    return [
+      {
+        subject: partitionSubject(view.id),
+        text: `${have} of ${want} replicas are on record`,
+        next:
+          to === undefined
+            ? "start another tablet, then add a replica there with addreplica"
+            : `run: ${facts.command("addreplica", ...tableFlags(view.id), `--endpoint=${to}`)}`,
+      },
+    ];
+  });
+}
+
+function twiceOnOneTablet({ views }: InspectFacts): Case[] {
+  return views.flatMap(({ id, replicas }) => {
+    const endpoints = replicas.map((one) => one.endpoint);
+    const twice = endpoints.filter((one, index) => endpoints.indexOf(one) !== index);
+    return [...new Set(twice)].map((endpoint) => ({
+      subject: partitionSubject(id),
+      text: `two of its replicas are on record at tablet ${endpoint}`,
+      next: "the record is wrong: a tablet holds one of them at most; compare with gettablestatus",
+    }));
+  });
+}
+
+/**
+ * Replicas that a tablet has loaded and that are not on record. Tables that are newer than all on
+ * record have been created since the nameserver was asked (table ids only grow), so they are left out.
+ */
+function strayCases(facts: InspectFacts): Case[] {
+  const { state, scope } = facts;
+  const tables = new Map(state.tables.map((table) => [table.tid, table]));
+  const newest = Math.max(0, ...tables.keys());
+  const busy = new Set(
+    state.ops.filter(isOpActive).map((op) => JSON.stringify([op.db, op.table, op.pid])),
+  );
+  return [...state.tablets.values()].flatMap(({ endpoint, reports }) =>
+    [...(reports?.values() ?? [])].flatMap(({ tid, pid, role }): Case[] => {
+      const table = tables.get(tid);
+      if (tid > newest || !isInScope(table ?? { db: "", table: "" }, scope)) return [];
+      const partition = table?.partitions.find((one) => one.pid === pid);
+      if (partition?.replicas.some((one) => one.endpoint === endpoint)) return [];
+      if (table !== undefined && busy.has(JSON.stringify([table.db, table.table, pid]))) return [];
+      const what =
+        table === undefined
+          ? `tid ${tid} pid ${pid}, which is no table on record`
+          : `${table.db === "" ? "" : `${table.db}.`}${table.table}:${pid}, which is not on record there`;
+      return [
+        {
+          subject: { kind: "tablet", endpoint },
+          text: `has loaded ${what} (as ${role ?? "nothing known"})`,
+          next: `look at it: ${facts.command("gettablestatus", `--endpoint=${endpoint}`, `--tid=${tid}`, `--pid=${pid}`)}`,
+        },
+      ];
+    }),
+  );
+}
+
+/** Flags and replicas of sick partitions that ZooKeeper keeps otherwise than the nameserver tells. */
+function storedCases(facts: InspectFacts): Case[] {
+  const views = new Map(facts.views.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
+  return facts.sick.flatMap(({ id }): Case[] => {
+    const view = views.get(`${id.tid}/${id.pid}`);
+    if (view === undefined || view.activeOps.length > 0 || !facts.stored.has(id.tid)) return [];
+    const differences = storedDifferences(view, facts.stored.get(id.tid));
+    if (differences.length === 0) return [];
+    return [
+      {
+        subject: partitionSubject(id),
+        text: `ZooKeeper's record differs from the nameserver's: ${differences.join("; ")}`,
+        next: "a nameserver that restarts takes ZooKeeper's: recover the partition, which writes the record anew",
+      },
+    ];
+  });
+}
+
+const flags = (one: { readonly isLeader: boolean; readonly isAlive: boolean }) =>
+  `${one.isLeader ? "leader" : "follower"} ${one.isAlive ? "alive" : "dead"}`;
+
+/** How ZooKeeper's record of a partition differs from the nameserver's, in words. */
+function storedDifferences(view: PartitionView, stored: TableClaim | undefined): string[] {
+  if (stored === undefined) return ["it has none of the table"];
+  const partition = stored.partitions.find((one) => one.pid === view.id.pid);
+  const kept = new Map(partition?.replicas.map((one) => [one.endpoint, one]));
+  const missing = view.replicas.flatMap(({ endpoint, claim }) => {
+    const other = kept.get(endpoint);
+    if (other === undefined) return [`${endpoint} is not in it`];
+    return flags(other) === flags(claim)
+      ? []
+      : [`${endpoint} is ${flags(other)} there and ${flags(claim)} here`];
+  });
+  const known = new Set(view.replicas.map((one) => one.endpoint));
+  const more = [...kept.keys()].filter((endpoint) => !known.has(endpoint));
+  return [...missing, ...more.map((endpoint) => `${endpoint} is only there`)];
+}
+
+function singleReplicas(facts: InspectFacts, isSystem: boolean): Case[] {
+  return tablesOf(facts)
+    .filter((table) => isSystemDatabase(table.db) === isSystem)
+    .filter((table) => table.partitions.length > 0)
+    .filter((table) => table.partitions.every((one) => one.replicas.length === 1))
+    .filter((table) => table.replicaCount <= 1)
+    .map((table) => ({ subject: tableSubject(table), text: "has one replica only" }));
+}
+
+/** Tablets that hold more than twice the average, or nothing where the average is two or more. */
+function uneven(facts: InspectFacts, what: "replicas" | "leaders"): Case[] {
+  const next = `see what would move: ${facts.command("scaleout", "--dry_run")}`;
+  const loads = tabletLoads(facts).filter((one) => one.health === "ok");
+  const total = loads.reduce((sum, one) => sum + one[what], 0);
+  const mean = total / loads.length;
+  if (loads.length < 2 || mean < 2) return [];
+  return loads
+    .filter((one) => one[what] === 0 || one[what] > 2 * mean)
+    .map(({ endpoint, ...own }) => ({
+      subject: { kind: "tablet", endpoint },
+      text: `holds ${own[what]} of ${total} ${what}, the average of ${loads.length} tablets is ${mean.toFixed(1)}`,
+      next,
+    }));
+}
+
+/** Rules about replication, records, and how replicas are spread. */
+export const TABLE_RULES: readonly Rule[] = [
+  {
+    code: "record-shrunk",
+    level: "warning",
+    effect: "rows may be missing on that replica",
+    find: shrunkCases,
+  },
+  {
+    code: "replica-twice",
+    level: "warning",
+    effect: "one failure takes both replicas away",
+    find: twiceOnOneTablet,
+  },
+  {
+    code: "stored-record-differs",
+    level: "warning",
+    effect: "a restart of the nameserver changes who leads and who counts as alive",
+    find: storedCases,
+  },
+  {
+    code: "lag",
+    level: "warning",
+    effect: "what the follower lacks is lost if the leader's disk is lost",
+    find: lagCases,
+  },
+  {
+    code: "feeds-stranger",
+    level: "warning",
+    effect: "the leader keeps its binlog for a follower that nobody counts on",
+    find: strangerCases,
+  },
+  {
+    code: "stray-replica",
+    level: "warning",
+    effect: "it takes memory and serves nobody",
+    find: strayCases,
+  },
+  {
+    code: "storage-unknown",
+    level: "warning",
+    effect: "no tablet can load it: it cannot be recovered after a restart",
+    find: (facts) =>
+      tablesOf(facts)
+        .filter((table) => table.storageMode === "unknown")
+        .map((table) => ({
+          subject: tableSubject(table),
+          text: "its storage mode is one that this version does not know",
+          next: "use a version of this tool that knows this version of OpenMLDB",
+        })),
+  },
+  {
+    code: "replicas-few",
+    level: "warning",
+    effect: "one more failure costs more than the table was made for",
+    find: fewReplicas,
+  },
+  {
+    code: "too-few-tablets",
+    level: "warning",
+    effect: "its replicas cannot all be placed on tablets of their own",
+    find(facts) {
+      const count = tabletLoads(facts).filter((one) => !isRemoved(one)).length;
+      return tablesOf(facts)
+        .filter((table) => table.replicaCount > count)
+        .map((table) => ({
+          subject: tableSubject(table),
+          text: `wants ${table.replicaCount} replicas, and there are ${count} tablets`,
+          next: "start more tablets",
+        }));
+    },
+  },
+  {
+    code: "replicas-uneven",
+    level: "warning",
+    effect: "memory and load are spread unevenly",
+    find: (facts) => uneven(facts, "replicas"),
+  },
+  {
+    code: "leaders-uneven",
+    level: "warning",
+    effect: "writes and reads go to few tablets",
+    find: (facts) => uneven(facts, "leaders"),
+  },
+  {
+    code: "system-single-replica",
+    level: "note",
+    effect: "if its tablet fails, SQL fails as well",
+    find: (facts) => singleReplicas(facts, true),
+  },
+  {
+    code: "single-replica",
+    level: "note",
+    effect: "if its tablet fails, it is down until that tablet is back",
+    find: (facts) => singleReplicas(facts, false),
+  },
+];

@@ -1,0 +1,259 @@
+import { type Cell, type Color, paint, safe, table } from "../text.js";
+import type { TabletLoad } from "./distribution.js";
+import { countLevel, type Inspection } from "./inspection.js";
+import { ageText, type Finding, type Level, subjectText, type Turn } from "./rule.js";
+import { partitionLines } from "./text-partition.js";
+import { type Screen, wrapped } from "./wrap.js";
+
+/** Partitions and tablets that are shown, the worst; JSON has them all. */
+const PARTITIONS_MAX = 20;
+const TABLETS_MAX = 20;
+/** Findings of one code that are shown. */
+const FINDINGS_MAX = 5;
+const LABEL_WIDTH = 9;
+
+const COLORS: Readonly<Record<Level, Color>> = { error: "bad", warning: "doubtful", note: "faint" };
+
+/** What the verdict tells of the look itself. */
+export interface Effort {
+  readonly tookMs: number;
+  readonly calls: number;
+}
+
+/**
+ * The health report for a person: servers, sick partitions worst first, findings, what to type
+ * next, and the verdict as the last line.
+ *
+ * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ */
+export function inspectionText(inspection: Inspection, effort: Effort, screen: Screen): string[] {
+  return [
+    ...serverLines(inspection),
+    "",
+    ...tabletLines(inspection, screen.hasColor),
+    ...partitionBlocks(inspection, screen),
+    ...findingLines(inspection, screen),
+    ...spaced(nextLines(inspection)),
+    "",
+    verdictLine(inspection, effort, screen.hasColor),
+  ];
+}
+
+/** Lines with an empty one before them, if there are any. */
+function spaced(lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ["", ...lines];
+}
+
+function serverLines({ facts }: Inspection): string[] {
+  const { zooKeeper, nameservers, state } = facts;
+  return [
+    `ZooKeeper   ${zooKeeper.map(({ host, silence }) => `${safe(host)} ${silence === undefined ? "answers" : "DOES NOT ANSWER"}`).join(", ")}`,
+    `nameserver  ${nameservers.map(({ endpoint, isLeader, silence }) => `${safe(endpoint)} ${silence === undefined ? (isLeader ? "leads" : "stands by") : "DOES NOT ANSWER"}`).join(", ")}`,
+    `auto_failover is ${state.autoFailover ? "on" : "off"}`,
+  ];
+}
+
+function tabletLines({ tablets }: Inspection, hasColor: boolean): string[] {
+  const bad = tablets.filter((one) => one.health !== "ok" || one.loaded !== one.replicas);
+  const isLong = tablets.length > TABLETS_MAX;
+  const shown = (isLong ? bad : tablets).slice(0, TABLETS_MAX);
+  const rows = shown.map((one): Cell[] => [
+    one.endpoint,
+    { text: stateText(one), color: one.health === "ok" ? "good" : "bad" },
+    one.ageMs === undefined ? "-" : ageText(one.ageMs),
+    String(one.replicas),
+    one.loaded === undefined || one.loaded === one.replicas
+      ? String(one.loaded ?? "-")
+      : { text: String(one.loaded), color: "bad" },
+    String(one.leaders),
+  ]);
+  const text = table(
+    [
+      { title: "tablet" },
+      { title: "state" },
+      { title: "for", align: "right" },
+      { title: "replicas", align: "right" },
+      { title: "loaded", align: "right" },
+      { title: "leaders", align: "right" },
+    ],
+    rows,
+    hasColor,
+  );
+  return [
+    ...(rows.length === 0 ? [] : text.trimEnd().split("\n")),
+    ...(isLong ? [summary(tablets, bad.length, shown.length)] : []),
+  ];
+}
+
+function stateText({ health, state, isRegistered }: TabletLoad): string {
+  const word = state ?? "unknown";
+  if (health === "silent") return `${word}, SILENT`;
+  return isRegistered === (health === "ok")
+    ? word
+    : `${word}, ${isRegistered ? "registered" : "NOT REGISTERED"}`;
+}
+
+/** Many tablets in one line. */
+function summary(tablets: readonly TabletLoad[], bad: number, shown: number): string {
+  const well = tablets.filter((one) => one.health === "ok");
+  const range = (what: "replicas" | "leaders") => {
+    const counts = well.map((one) => one[what]);
+    return `${Math.min(...counts)} to ${Math.max(...counts)} ${what}`;
+  };
+  const spread =
+    well.length === 0 ? "" : `; each holds ${range("replicas")} and ${range("leaders")}`;
+  const rest = bad > shown ? `; ${bad - shown} more that need a look (--output=json)` : "";
+  return `${tablets.length} tablets, ${well.length} healthy and answering${spread}${rest}`;
+}
+
+function partitionBlocks({ partitions, facts }: Inspection, screen: Screen): string[] {
+  if (partitions.length === 0) return [];
+  const shown = partitions.slice(0, PARTITIONS_MAX);
+  const more = partitions.length - shown.length;
+  return [
+    ...shown.flatMap((one, index) => [
+      "",
+      ...partitionLines(one, index + 1, { nowMs: facts.nowMs, ...screen }),
+    ]),
+    ...(more > 0 ? ["", `and ${more} more partitions (--output=json shows all)`] : []),
+  ];
+}
+
+function findingLines({ findings }: Inspection, screen: Screen): string[] {
+  const byCode = new Map<string, Finding[]>();
+  for (const one of findings) {
+    const group = byCode.get(one.code);
+    if (group === undefined) byCode.set(one.code, [one]);
+    else group.push(one);
+  }
+  return spaced([...byCode.values()].flatMap((group) => findingGroup(group, screen)));
+}
+
+function findingGroup(group: readonly Finding[], screen: Screen): string[] {
+  const [first] = group;
+  if (first === undefined) return [];
+  const rest = " ".repeat(LABEL_WIDTH);
+  const level = first.level.padEnd(LABEL_WIDTH);
+  const more = group.length - FINDINGS_MAX;
+  const lines = group
+    .slice(0, FINDINGS_MAX)
+    .flatMap((one) =>
+      wrapped(
+        `${safe(subjectText(one.subject))}: ${safe(one.text)} [${one.code}]`,
+        { first: level, rest },
+        screen,
+      ),
+    );
+  return [
+    // Coloured after the breaking, which counts characters.
+    ...lines.map((line) =>
+      line.startsWith(level)
+        ? `${paint(level, COLORS[first.level], screen.hasColor)}${line.slice(LABEL_WIDTH)}`
+        : line,
+    ),
+    ...(more > 0 ? [`${rest}and ${more} more [${first.code}]`] : []),
+    ...wrapped(safe(first.effect), { first: `${rest}effect: `, rest }, screen),
+  ];
+}
+
+/** What partitions are to have done, and for some of them another way. */
+interface Advice {
+  readonly text: string;
+  readonly numbers: number[];
+  readonly ways: Map<string, number[]>;
+}
+
+/**
+ * What to do, each advice once, in the order in which to do it: servers first, then partitions (those
+ * of which they are numbered), then what would disturb a recovery or can wait.
+ */
+function nextLines({ partitions, findings }: Inspection): string[] {
+  const advice = [...adviceOf(partitions).values()].sort((a, b) => turnOf(a) - turnOf(b));
+  const known = new Set(partitions.map((one) => one.next));
+  const forFindings = (turn: Turn) => [
+    ...new Set(
+      findings.flatMap((one) =>
+        one.level === "note" || one.turn !== turn || one.next === undefined || known.has(one.next)
+          ? []
+          : [`next: ${safe(one.next)}`],
+      ),
+    ),
+  ];
+  return [
+    ...shortened(forFindings("before")),
+    ...shortened(advice.map(adviceLines)),
+    ...shortened(forFindings("after")),
+  ];
+}
+
+function adviceOf(partitions: Inspection["partitions"]): ReadonlyMap<string, Advice> {
+  const known = new Map<string, Advice>();
+  partitions.forEach((one, index) => {
+    const [text = "", ...others] = one.next.split("; or, ");
+    const advice: Advice = known.get(text) ?? { text, numbers: [], ways: new Map() };
+    known.set(text, advice);
+    advice.numbers.push(index + 1);
+    for (const way of others) advice.ways.set(way, [...(advice.ways.get(way) ?? []), index + 1]);
+  });
+  return known;
+}
+
+/** What can be typed at once comes before what needs a server, and that before what needs thought. */
+function turnOf({ text }: Advice): number {
+  if (text.startsWith("run:")) return 0;
+  return text.startsWith("start ") || text.startsWith("look ") ? 1 : 2;
+}
+
+/** A line for each way to go, so that its command can be copied. */
+function adviceLines({ text, numbers, ways }: Advice): string {
+  const others = [...ways].map(([way, own]) => {
+    const which = own.length === numbers.length ? "" : ` (${numbersText(own)})`;
+    return `  or${which}, ${safe(way)}`;
+  });
+  return [`next (${numbersText(numbers)}): ${safe(text)}`, ...others].join("\n");
+}
+
+/** The first ones, and how many more there are. */
+function shortened(lines: readonly string[]): string[] {
+  const more = lines.length - PARTITIONS_MAX;
+  const shown = lines.slice(0, PARTITIONS_MAX).flatMap((line) => line.split("\n"));
+  return more > 0 ? [...shown, `and ${more} more to do (--output=json shows all)`] : shown;
+}
+
+/** `1-3, 7`; of many only how many they are. */
+function numbersText(numbers: readonly number[]): string {
+  const runs: [number, number][] = [];
+  for (const one of numbers) {
+    const last = runs.at(-1);
+    if (last !== undefined && last[1] === one - 1) last[1] = one;
+    else runs.push([one, one]);
+  }
+  if (runs.length > 5) return `${numbers.length} partitions`;
+  return runs.map(([from, to]) => (from === to ? String(from) : `${from}-${to}`)).join(", ");
+}
+
+/** The judgement in one line. */
+export function verdictText(inspection: Inspection): string {
+  const { counts, findings, isHealthy } = inspection;
+  const size = `${counted(counts.partitions, "partition")}, ${counted(counts.replicas, "replica")}`;
+  const errors = countLevel(findings, "error");
+  const warnings = countLevel(findings, "warning");
+  const also = warnings === 0 ? "" : `, ${counted(warnings, "warning")}`;
+  if (isHealthy) return `all healthy${also} (${size})`;
+  const sick =
+    counts.unhealthy === 0
+      ? "partitions are healthy, but servers are NOT"
+      : `${counted(counts.unhealthy, "partition")} NOT healthy, ${counts.down} of them not serving`;
+  const servers = errors === 0 ? "" : `, ${counted(errors, "error")}`;
+  return `${sick}${servers}${also}; ${counts.partitions - counts.unhealthy} healthy (${size})`;
+}
+
+function verdictLine(inspection: Inspection, effort: Effort, hasColor: boolean): string {
+  const spent = `${(effort.tookMs / 1000).toFixed(1)} s, ${counted(effort.calls, "call")}`;
+  const text = `inspect: ${verdictText(inspection).replace(/\)$/, `; ${spent})`)}`;
+  return paint(text, inspection.isHealthy ? "good" : "bad", hasColor);
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,168 @@
+import { readdirSync } from "node:fs";
+import type { CommandEntry } from "./command-entry.js";
+import { COMMANDS } from "./command-table.js";
+import { type Candidate, shellReplies, typedWords } from "./complete-line.js";
+import { type CommandLine, type Environment, splitCommandLine } from "./flag-parse.js";
+import { META_SWITCHES, switchesFor } from "./invocation.js";
+import type { FlagSpec } from "./spec-makers.js";
+
+/** Names that only a live cluster can tell. */
+export type NameKind = "database" | "table" | "tablet";
+
+/** Asks a cluster for names; silent and quick whatever happens. */
+export interface ClusterNames {
+  /** @param line What is on the line so far: which cluster, which database. */
+  namesOf(kind: NameKind, line: CommandLine, environment: Environment): Promise<readonly string[]>;
+}
+
+/** What the values of flags are names of, by the flag. */
+const NAMED_BY: Readonly<Record<string, NameKind>> = {
+  db: "database",
+  table: "table",
+  endpoint: "tablet",
+  endpoints: "tablet",
+  src: "tablet",
+  des: "tablet",
+  candidate: "tablet",
+  leader: "tablet",
+};
+/** Flags that take several values with commas between them, besides those whose spec says so. */
+const LISTS: readonly string[] = ["endpoints"];
+/** Files listed at most. */
+const FILES_MAX = 1_000;
+
+/**
+ * What the shell can go on with.
+ *
+ * @param line The command line up to the cursor, as typed.
+ * @param breaks See `typedWords`.
+ * @param loadNames Loads what asks a cluster, only where that is needed.
+ * @returns One reply a line, ready for bash's COMPREPLY; empty if there is nothing to offer.
+ */
+export async function complete(
+  [line = "", breaks = ""]: readonly string[],
+  environment: Environment,
+  loadNames: () => Promise<ClusterNames>,
+): Promise<string> {
+  const words = typedWords(line, breaks);
+  const current = words.at(-1);
+  if (current === undefined || words.length < 2) return "";
+  const before = words.slice(1, -1).map((word) => word.text);
+  const candidates = await candidatesFor(before, current.text, environment, loadNames);
+  const replies = [...new Set(shellReplies(current, candidates))].sort();
+  return replies.map((reply) => `${reply}\n`).join("");
+}
+
+async function candidatesFor(
+  before: readonly string[],
+  current: string,
+  environment: Environment,
+  loadNames: () => Promise<ClusterNames>,
+): Promise<readonly Candidate[]> {
+  const switches = switchesFor(before);
+  const line = splitCommandLine(before, switches);
+  const name = line.flags.get("cmd")?.[0] ?? line.words[0];
+  const entry = COMMANDS.find((one) => one.name === name);
+  const specs = entry?.specs ?? COMMANDS.flatMap((one) => one.specs);
+  const [, given, typed] = /^--([^=]+)=([\s\S]*)$/.exec(current) ?? [];
+  const last = before.at(-1) ?? "";
+  const flag = given ?? (isWaiting(last, switches) ? last.slice(2) : undefined);
+  if (flag !== undefined) {
+    const head = given === undefined ? "" : `--${given}=`;
+    const value = { flag: flag.replaceAll("-", "_"), head, typed: typed ?? current };
+    return valueCandidates(value, specs, (kind) =>
+      loadNames().then((names) => names.namesOf(kind, line, environment)),
+    );
+  }
+  if (current.startsWith("-")) return flagCandidates(entry, specs, line, current);
+  return wordCandidates(name, entry, line);
+}
+
+/** Whether a word is a flag whose value is the next word. */
+function isWaiting(word: string, switches: ReadonlySet<string>): boolean {
+  return /^--[^=]+$/.test(word) && !switches.has(word.slice(2).replaceAll("-", "_"));
+}
+
+function flagCandidates(
+  entry: CommandEntry | undefined,
+  specs: readonly FlagSpec<unknown>[],
+  line: CommandLine,
+  current: string,
+): Candidate[] {
+  const offered = specs.filter(
+    (spec) => spec.isWord !== true && (spec.isList === true || !line.flags.has(spec.name)),
+  );
+  const all = [
+    ...offered.map((spec) => ({ name: spec.name, isSwitch: spec.placeholder === undefined })),
+    ...META_SWITCHES.map((name) => ({ name, isSwitch: true })),
+    ...(entry === undefined ? [{ name: "cmd", isSwitch: false }] : []),
+  ];
+  // Both spellings are right; the one that was begun goes on.
+  const hasHyphens = current.slice(2).includes("-");
+  return all.map(({ name, isSwitch }) => ({
+    text: `--${hasHyphens ? name.replaceAll("_", "-") : name}${isSwitch ? "" : "="}`,
+    isWhole: isSwitch,
+  }));
+}
+
+function wordCandidates(
+  name: string | undefined,
+  entry: CommandEntry | undefined,
+  line: CommandLine,
+): Candidate[] {
+  const commands = COMMANDS.map((one) => one.name);
+  if (name === undefined) return [...commands, "help"].map(whole);
+  if (name === "help" && line.words.length === 1) return commands.map(whole);
+  const taken = line.words.length - (line.flags.has("cmd") ? 0 : 1);
+  const spec = entry?.specs.filter((one) => one.isWord === true)[taken];
+  return (spec?.parse.words ?? []).map(whole);
+}
+
+function whole(text: string): Candidate {
+  return { text, isWhole: true };
+}
+
+/** A value that is being typed. */
+interface TypedValue {
+  /** Name of the flag. */
+  readonly flag: string;
+  /** What of the word stands before the value: `--db=`, or nothing. */
+  readonly head: string;
+  readonly typed: string;
+}
+
+async function valueCandidates(
+  { flag, head, typed }: TypedValue,
+  specs: readonly FlagSpec<unknown>[],
+  namesOf: (kind: NameKind) => Promise<readonly string[]>,
+): Promise<Candidate[]> {
+  if (flag === "cmd") return COMMANDS.map((one) => whole(head + one.name));
+  const spec = specs.find((one) => one.name === flag && one.isWord !== true);
+  if (spec === undefined) return [];
+  if (/^(FILE|FOLDER)$/.test(spec.placeholder ?? "")) return fileCandidates(head, typed);
+  const kind = NAMED_BY[flag];
+  const values = spec.parse.words ?? (kind === undefined ? [] : await namesOf(kind));
+  const isList = spec.isList === true || LISTS.includes(flag);
+  const done = isList ? typed.slice(0, typed.lastIndexOf(",") + 1) : "";
+  const used = done.split(",");
+  return values
+    .filter((value) => value !== "" && !used.includes(value))
+    .map((value) => ({ text: head + done + value, isWhole: !isList }));
+}
+
+/** Files and folders that go on with the path. */
+function fileCandidates(head: string, typed: string): Candidate[] {
+  const folder = typed.slice(0, typed.lastIndexOf("/") + 1);
+  const begin = typed.slice(folder.length);
+  try {
+    return readdirSync(folder === "" ? "." : folder, { withFileTypes: true })
+      .filter(({ name }) => name.startsWith(begin) && (begin !== "" || !name.startsWith(".")))
+      .slice(0, FILES_MAX)
+      .map((one) => ({
+        text: `${head}${folder}${one.name}${one.isDirectory() ? "/" : ""}`,
+        isWhole: !one.isDirectory(),
+      }));
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,56 @@
+import { type Endpoint, replicaKey, type TableClaim } from "../model/cluster-state.js";
+import { compareDatabases, compareText } from "../model/partition-view.js";
+import { unknownName } from "../names.js";
+
+/** Which tables are meant; undefined means any. */
+export interface TableWish {
+  readonly db: string | undefined;
+  readonly table: string | undefined;
+}
+
+/**
+ * The databases of a cluster: those that ShowDatabase lists, and those that tables live in, system
+ * databases first. Tables without a database add nothing.
+ */
+export function databasesOf(listed: readonly string[], tables: readonly TableClaim[]): string[] {
+  return [...new Set([...listed, ...tables.map((one) => one.db)])]
+    .filter((db) => db !== "")
+    .sort(compareDatabases);
+}
+
+/**
+ * The tables that are meant, system databases first, then by database and name.
+ *
+ * @param listed Databases as ShowDatabase lists them.
+ * @throws OpsError `refused` for a database or table that does not exist, with the nearest one.
+ */
+export function selectTables(
+  tables: readonly TableClaim[],
+  listed: readonly string[],
+  { db, table }: TableWish,
+): TableClaim[] {
+  const databases = databasesOf(listed, tables);
+  if (db !== undefined && !databases.includes(db)) throw unknownName("database", db, databases);
+  const inDatabase = tables.filter((one) => db === undefined || one.db === db);
+  const selected = inDatabase.filter((one) => table === undefined || one.table === table);
+  if (table !== undefined && selected.length === 0) {
+    const names = [...new Set(inDatabase.map((one) => one.table))].sort(compareText);
+    const place = db === undefined ? "" : ` in the database ${JSON.stringify(db)}`;
+    throw unknownName(`table${place} named`, table, names);
+  }
+  return selected.sort((a, b) => compareDatabases(a.db, b.db) || compareText(a.table, b.table));
+}
+
+/** Database and name of each replica's table by `replicaKey`, for lists that know tid and pid only. */
+export function tableNames(
+  tables: readonly TableClaim[],
+  on: Endpoint,
+): ReadonlyMap<string, { readonly db: string; readonly table: string }> {
+  return new Map(
+    tables.flatMap(({ db, table, tid, partitions }) =>
+      partitions
+        .filter(({ replicas }) => replicas.some((one) => one.endpoint === on))
+        .map(({ pid }) => [replicaKey({ tid, pid }), { db, table }] as const),
+    ),
+  );
+}

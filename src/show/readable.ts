@@ -1,0 +1,48 @@
+/**
+ * A moment as people and programs read it: ISO 8601 in UTC, such as `2026-01-02T03:04:05Z`.
+ *
+ * @param seconds Since the epoch; 0 means not yet (nameserver.proto, OPStatus).
+ * @returns Undefined for 0, and for what no calendar holds.
+ */
+export function timeText(seconds: bigint): string | undefined {
+  const date = new Date(Number(seconds) * 1000);
+  if (seconds === 0n || Number.isNaN(date.getTime())) return undefined;
+  return date.toISOString().replace(/\.\d+/, "");
+}
+
+const SPANS: readonly (readonly [unit: string, seconds: bigint])[] = [
+  ["d", 86_400n],
+  ["h", 3_600n],
+  ["m", 60n],
+  ["s", 1n],
+];
+
+/** A duration in its two largest units, rounded down: `3m20s`, `2d5h`, `1h`, `0s`. */
+export function durationText(ms: bigint): string {
+  const seconds = ms <= 0n ? 0n : ms / 1000n;
+  const first = SPANS.findIndex(([, size]) => seconds >= size);
+  if (first < 0) return "0s";
+  let rest = seconds;
+  return SPANS.slice(first, first + 2)
+    .map(([unit, size]) => {
+      const count = rest / size;
+      rest %= size;
+      return count === 0n ? "" : `${count}${unit}`;
+    })
+    .join("");
+}
+
+const SIZES = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] as const;
+
+/** A size with one decimal in the largest unit that leaves at least 1: `903 B`, `28.0 KiB`. */
+export function bytesText(bytes: bigint): string {
+  if (bytes < 1024n) return `${bytes} B`;
+  let value = Number(bytes) / 1024;
+  let unit = 0;
+  // 1023.96 would be rounded to "1024.0" of the smaller unit.
+  while (value >= 1023.95 && unit < SIZES.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value.toFixed(1)} ${SIZES[unit]}`;
+}
