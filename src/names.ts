@@ -1,3 +1,8 @@
+import { OpsError } from "./errors.js";
+
+/** Names that a hint lists at most. */
+const LISTED = 10;
+
 /**
  * The known word that a mistyped one was meant to be.
  *
@@ -43,4 +48,22 @@ function changes(a: string, b: string): number {
 
 function at(row: readonly number[], index: number): number {
   return row[index] ?? Number.POSITIVE_INFINITY;
+}
+
+/**
+ * The error for a name that the cluster does not have: a typo must not look like "nothing there".
+ *
+ * @param what What the name should be, such as `database`.
+ * @param known The names that there are, in the order in which they are listed.
+ */
+export function unknownName(what: string, name: string, known: readonly string[]): OpsError {
+  const near = nearest(name, known);
+  const listed = known.slice(0, LISTED).join(", ") || "none";
+  const more = known.length > LISTED ? ` and ${known.length - LISTED} more` : "";
+  const question = near === undefined ? "" : `did you mean ${near}? `;
+  return new OpsError({
+    code: "refused",
+    message: `the cluster has no ${what} ${/^\d+$/.test(name) ? name : JSON.stringify(name)}`,
+    hint: `${question}it has: ${listed}${more}`,
+  });
 }

@@ -1,3 +1,5 @@
+import type { LowerBounds } from "./evidence.js";
+
 /**
  * Name of a nameserver or tablet as the cluster knows it: `host:port`, or a server name in
  * clusters deployed with server names. Never dialled directly; see `Topology.realEndpoint`.
@@ -182,6 +184,13 @@ export interface ClusterState {
   readonly tables: readonly TableClaim[];
   /** Replication lists by `followerKey(endpoint, tid, pid)`; absent where it was not asked or not answered. */
   readonly followers: ReadonlyMap<string, FollowerList>;
+  /**
+   * Snapshots on disk of replicas that are not loaded, by `followerKey(endpoint, tid, pid)`: term and
+   * offset of the last entry, 0 and 0 without one. Absent where it was not asked or not answered.
+   */
+  readonly snapshots?: ReadonlyMap<string, TermStart> | undefined;
+  /** What earlier runs knew that a partition's replicas must hold, by {@link replicaKey}. */
+  readonly remembered?: ReadonlyMap<string, LowerBounds> | undefined;
   readonly ops: readonly Op[];
 }
 

@@ -1,13 +1,13 @@
-import type { Endpoint, PartitionId } from "./cluster-state.js";
+import type { Action } from "./action.js";
+import type { Endpoint, PartitionId, TermStart } from "./cluster-state.js";
+import type { PartitionEvidence } from "./evidence.js";
 import type { Lane, Step } from "./plan.js";
 import type { Problem } from "./problem.js";
 
 /** How one step ended. */
-export type StepOutcome =
-  /** It was done now. */
-  | { readonly result: "done"; readonly detail: string }
-  /** What it wanted was true already. */
-  | { readonly result: "already-done" }
+export type StepOutcome = (
+  | /** It was done now. */ { readonly result: "done"; readonly detail: string }
+  | /** What it wanted was true already. */ { readonly result: "already-done" }
   /** The cluster is not as the plan saw it; the partition is looked at afresh. */
   | { readonly result: "stale"; readonly detail: string }
   /** It was tried and did not work; the lane ends. */
@@ -16,7 +16,14 @@ export type StepOutcome =
       readonly detail: string;
       /** With a failed load: the tablet has no directory of the replica, so nothing can be lost there. */
       readonly isEmpty?: boolean;
-    };
+    }
+) & {
+  /**
+   * With a load: the snapshot that was on the replica's disk before, which loading must bring at
+   * least; undefined if it was not asked or not told.
+   */
+  readonly snapshot?: TermStart | undefined;
+};
 
 /** What happens during a run, for progress lines and logs. Carries no formatting. */
 export type RunEvent =
@@ -31,6 +38,15 @@ export type RunEvent =
       readonly step: Step;
       readonly outcome: StepOutcome;
       /** Milliseconds that the step took. */
+      readonly tookMs: number;
+    }
+  /** An action of an operator's command begins, and ends. */
+  | { readonly kind: "action-started"; readonly action: Action }
+  | {
+      readonly kind: "action-ended";
+      readonly action: Action;
+      readonly outcome: StepOutcome;
+      /** Milliseconds that the action took. */
       readonly tookMs: number;
     }
   /** Worth a line in the report: what was saved, or given up. */
@@ -52,6 +68,8 @@ export interface LaneFailure {
   readonly isEmpty?: boolean | undefined;
   /** The problem that the operator has to decide; undefined if there is nothing to decide. */
   readonly decision?: Problem | undefined;
+  /** With a decision: what is known of each replica's log. */
+  readonly evidence?: PartitionEvidence | undefined;
 }
 
 /** Receives the events of a run, in order. Must not throw. */

@@ -15,6 +15,7 @@ import {
   type TabletView,
   type TermStart,
 } from "./cluster-state.js";
+import type { PartitionEvidence } from "./evidence.js";
 import { mapInTurns } from "./in-turns.js";
 
 /** Whether a tablet can be worked with: `ok` means healthy for the nameserver and answering. */
@@ -31,6 +32,11 @@ export interface ReplicaView {
   readonly report: ReplicaReport | undefined;
   /** Its replication list, if it runs as leader and answered. */
   readonly followers: FollowerList | undefined;
+  /**
+   * The snapshot on its disk, if it is not loaded and its tablet told: the least that loading must
+   * bring. Term and offset are those of the last entry in it, 0 and 0 without one.
+   */
+  readonly snapshot?: TermStart | undefined;
 }
 
 /** Everything known of one partition at one moment: the input of diagnose and plan. */
@@ -43,22 +49,32 @@ export interface PartitionView {
   readonly replicas: readonly ReplicaView[];
   /** Ops of this partition that have not ended. */
   readonly activeOps: readonly Op[];
+  /** What was known of its logs before: earlier in this run, or by an earlier one. */
+  readonly known?: PartitionEvidence | undefined;
 }
 
 /** Databases that OpenMLDB keeps for itself; the SQL layer needs them, so they come first. */
 const SYSTEM_DATABASES: readonly string[] = ["__INTERNAL_DB", "__PRE_AGG_DB", "INFORMATION_SCHEMA"];
+
+/** Whether OpenMLDB keeps the database for itself. */
+export function isSystemDatabase(db: string): boolean {
+  return SYSTEM_DATABASES.includes(db);
+}
 
 /** `db.table:pid`, or `table:pid` for a table without a database. */
 export function partitionName(id: PartitionId): string {
   return `${id.db === "" ? "" : `${id.db}.`}${id.table}:${id.pid}`;
 }
 
+/** What is laid beside each other. */
+export type PartitionsState = Omit<ClusterState, "topology" | "autoFailover">;
+
 /**
  * Lays both sides of every partition beside each other.
  *
  * @returns System databases first (in the order of the documented recovery), then by db, table, pid.
  */
-export function viewPartitions(state: ClusterState): PartitionView[] {
+export function viewPartitions(state: PartitionsState): PartitionView[] {
   return [...state.tables].sort(compareTables).flatMap(viewerOf(state));
 }
 
@@ -69,7 +85,7 @@ export async function viewPartitionsInTurns(state: ClusterState): Promise<Partit
 }
 
 /** Makes the views of one table's partitions. */
-function viewerOf(state: ClusterState): (table: TableClaim) => PartitionView[] {
+function viewerOf(state: PartitionsState): (table: TableClaim) => PartitionView[] {
   const opsByPartition = new Map<string, Op[]>();
   for (const op of state.ops.filter(isOpActive)) {
     const key = opKey(op);
@@ -82,7 +98,7 @@ function viewerOf(state: ClusterState): (table: TableClaim) => PartitionView[] {
 }
 
 function viewPartition(
-  state: ClusterState,
+  state: PartitionsState,
   table: TableClaim,
   partition: PartitionClaim,
   opsByPartition: ReadonlyMap<string, Op[]>,
@@ -95,10 +111,16 @@ function viewPartition(
     terms: partition.terms,
     replicas: partition.replicas.map((claim) => viewReplica(state, id, claim)),
     activeOps: opsByPartition.get(opKey(id)) ?? [],
+    known: rememberedOf(state, id),
   };
 }
 
-function viewReplica(state: ClusterState, id: PartitionId, claim: ReplicaClaim): ReplicaView {
+function rememberedOf(state: PartitionsState, id: PartitionId): PartitionEvidence | undefined {
+  const bounds = state.remembered?.get(replicaKey(id));
+  return bounds && { bounds, replicas: new Map() };
+}
+
+function viewReplica(state: PartitionsState, id: PartitionId, claim: ReplicaClaim): ReplicaView {
   const { tablet, tabletDetail } = tabletHealth(state.tablets.get(claim.endpoint));
   const report =
     tablet === "ok" ? state.tablets.get(claim.endpoint)?.reports?.get(replicaKey(id)) : undefined;
@@ -109,6 +131,7 @@ function viewReplica(state: ClusterState, id: PartitionId, claim: ReplicaClaim):
     tabletDetail,
     report,
     followers: report && state.followers.get(followerKey(claim.endpoint, id)),
+    snapshot: state.snapshots?.get(followerKey(claim.endpoint, id)),
   };
 }
 
@@ -149,11 +172,13 @@ function opKey(of: { readonly db: string; readonly table: string; readonly pid: 
 }
 
 function compareTables(a: TableClaim, b: TableClaim): number {
-  const rank = (table: TableClaim) => {
-    const index = SYSTEM_DATABASES.indexOf(table.db);
-    return index < 0 ? SYSTEM_DATABASES.length : index;
-  };
-  return rank(a) - rank(b) || compareText(a.db, b.db) || compareText(a.table, b.table);
+  return compareDatabases(a.db, b.db) || compareText(a.table, b.table);
+}
+
+/** Order of databases: OpenMLDB's own first, in the order of the documented recovery, then by name. */
+export function compareDatabases(a: string, b: string): number {
+  const rank = (db: string) => SYSTEM_DATABASES.indexOf(db) + 1 || SYSTEM_DATABASES.length + 1;
+  return rank(a) - rank(b) || compareText(a, b);
 }
 
 /** Code-unit order: the same on every machine, whatever its locale. */

@@ -1,4 +1,5 @@
 import type { Endpoint, PartitionId, StorageMode, TermStart } from "./cluster-state.js";
+import type { PartitionEvidence } from "./evidence.js";
 import type { Problem, ProblemCode } from "./problem.js";
 
 /**
@@ -46,7 +47,7 @@ export interface Step {
   /** The replica it acts on; undefined for steps about the partition as a whole. */
   readonly endpoint: Endpoint | undefined;
   /** The problem that it answers. */
-  readonly why: ProblemCode | "op-in-flight";
+  readonly why: ProblemCode | "op-in-flight" | "forced";
   /** With `recover-table`: the replica was fed and does not catch up, so waiting again is no use. */
   readonly isForced?: boolean;
   /** With `promote`: the replicas that the new leader feeds from the start. */
@@ -69,8 +70,18 @@ export interface Lane {
    * history was seen there. Below it, rows are missing on its disk.
    */
   readonly leastOffset: bigint;
-  /** Where the nameserver last saw each replica; absent if it never stored an offset. */
+  /**
+   * The least that each replica is expected to come up with: where the nameserver last saw it, and
+   * the snapshot on its disk. Absent if neither is known.
+   */
   readonly lastSeen: ReadonlyMap<Endpoint, bigint>;
+  /** All that is known of the logs so far; the next round goes on with it. */
+  readonly evidence: PartitionEvidence;
+  /**
+   * Whether something is given up on the operator's word (`--accept_data_loss`). What was known
+   * before counts no more once the lane is through.
+   */
+  readonly givesUp: boolean;
   readonly steps: readonly Step[];
   /** What could have been lost and was not, or what is given up on the operator's word. */
   readonly notes: readonly string[];

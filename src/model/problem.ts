@@ -4,14 +4,16 @@ import type { Endpoint } from "./cluster-state.js";
 export const PROBLEM_CODES = [
   /** No replica of the partition is flagged leader, so nothing says whose data leads. */
   "no-leader-flagged",
-  /** The flagged leader cannot be loaded, so what its disk holds is not known. */
+  /** A replica cannot be loaded, so what its disk holds is not known. */
   "load-failed",
   /** Two or more replicas hold entries that only one of them can have had; nobody can say which. */
   "diverged",
   /** A replica holds more than the leader that serves. */
   "ahead",
-  /** The replica that would lead came up with fewer entries than were seen before. */
+  /** Who leads, or would lead, has fewer entries than were seen before. */
   "rows-missing",
+  /** A replica that may hold more than every loaded one cannot be asked. */
+  "unread",
   /** Every replica that may lead is on a tablet that is offline or silent. */
   "leader-unavailable",
   /** The nameserver does not count the replica's tablet as healthy. */

@@ -1,4 +1,5 @@
 import type { Endpoint, PartitionId } from "./cluster-state.js";
+import type { ReplicaEvidence } from "./evidence.js";
 import type { LaneFailure } from "./outcome.js";
 import type { Problem } from "./problem.js";
 
@@ -18,13 +19,18 @@ export interface PartitionResult {
   readonly failure: LaneFailure | undefined;
   /** What could have been lost and was not, and what was given up under which flag. */
   readonly notes: readonly string[];
+  /** What is known of each replica's log; empty unless there is something to decide. */
+  readonly evidence: readonly ReplicaEvidence[];
   /** What to do next, in words with the exact command; empty unless `unhealthy`. */
   readonly next: string;
 }
 
+/** The commands that recover. */
+export type RecoveryCommand = "recoverdata" | "recovertable";
+
 /** What a run found, did and left: the one screen at its end. */
 export interface RunReport {
-  readonly command: "recoverdata" | "inspect";
+  readonly command: RecoveryCommand;
   readonly leader: Endpoint;
   /** Every tablet that is not healthy or does not answer, with the reason. */
   readonly sickTablets: readonly { readonly endpoint: Endpoint; readonly reason: string }[];

@@ -19,7 +19,7 @@ export interface RunOwner {
 }
 
 /** What this project keeps in ZooKeeper, under the cluster's root path; OpenMLDB ignores it. */
-export function opsPath(rootPath: string, name: "auto_failover" | "lock"): string {
+export function opsPath(rootPath: string, name: "auto_failover" | "lock" | "seen"): string {
   return `${rootPath}/ops_tool/${name}`;
 }
 

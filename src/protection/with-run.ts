@@ -17,6 +17,8 @@ const SETTLE_MS = 120_000;
 export interface Attempt {
   /** Refuses every change after `signal`, and without the lock. */
   readonly cluster: Cluster;
+  /** The same, for taking back after a stop of the run what must not be left half-way. */
+  readonly tidying: Cluster;
   /** Aborted when the attempt is to end; more than the run's own signal. */
   readonly signal: AbortSignal;
   /** Makes the guard of auto_failover; to be called once, see {@link guardUnderLock}. */
@@ -51,6 +53,8 @@ export async function withRun<T>(
   try {
     for (;;) {
       number += 1;
+      // An attempt that was superseded has put nothing back.
+      hasGuard = false;
       current = new AbortController();
       const attempt = makeAttempt(parts, lock, current, () => {
         hasGuard = true;
@@ -107,15 +111,18 @@ function makeAttempt(
     const isRetaken = reason instanceof OpsError && reason.code === "lock-retaken";
     return isRetaken && !parts.signal.aborted;
   };
+  const protectedUntil = (end: AbortSignal) =>
+    protectCluster(parts.cluster, {
+      checkLock: () => lock.check(),
+      signal: end,
+      guard: () => guard,
+      onSwitchedOn: (error) => own.abort(error),
+    });
   return {
     signal,
     isSuperseded,
-    cluster: protectCluster(parts.cluster, {
-      checkLock: () => lock.check(),
-      signal,
-      guard: () => guard,
-      onSwitchedOn: (error) => own.abort(error),
-    }),
+    cluster: protectedUntil(signal),
+    tidying: protectedUntil(own.signal),
     async createGuard(observed) {
       const made = await unlessStopped(parts, guardUnderLock(parts, lock, observed));
       onGuard();
@@ -143,7 +150,12 @@ function unlessStopped<T>({ cluster, stopSignal }: RunParts, work: Promise<T>): 
 
 async function putBackQuietly(parts: RunParts, lock: RunLock): Promise<void> {
   try {
-    await unlessStopped(parts, putBackLeftover(parts, lock));
+    const left = await unlessStopped(parts, putBackLeftover(parts, lock));
+    if (left.kind !== "failed") return;
+    parts.onEvent({
+      kind: "warning",
+      text: `auto_failover could not be put back (${left.why}); the next command will do it`,
+    });
   } catch (thrown) {
     parts.onEvent({
       kind: "warning",

@@ -1,7 +1,14 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
-import { firstChange, isOfHistory, isServing } from "./diagnose.js";
+import {
+  firstChange,
+  isOfHistory,
+  isServing,
+  knownOffset,
+  leastOffset,
+  lowerBound,
+} from "./evidence.js";
 
 /**
  * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so
@@ -9,11 +16,9 @@ import { firstChange, isOfHistory, isServing } from "./diagnose.js";
  */
 export type CannotLoad = ReadonlyMap<Endpoint, "empty" | "failed">;
 
-/** What is known beside the view, from before and from trying. */
-export interface Evidence {
+/** What is known beside the view, from trying. */
+export interface Tried {
   readonly cannotLoad: CannotLoad;
-  /** Where the nameserver saw each replica when the run began. */
-  readonly lastSeen: ReadonlyMap<Endpoint, bigint>;
 }
 
 /** Who shall lead, by true offsets, or why that cannot be decided without losing something. */
@@ -50,11 +55,12 @@ export function trueOffset(replica: ReplicaView): bigint {
  * that ends before the second leadership began. Among equals the one flagged leader is preferred,
  * then one that runs as leader, then the smallest endpoint.
  *
- * Refused, with numbers: nobody flagged leader; the leader of the newest term out of reach; a
- * replica out of reach that was seen further; nothing left where something was; and several logs
- * that reach into the newest leadership while nothing tells which of them is its own.
+ * Refused, with numbers: nobody flagged leader; the leader of the newest term out of reach; fewer
+ * entries than were known to be there; a choice other than the leader of the newest term while a
+ * replica that may hold more cannot be asked; and several logs that reach into the newest
+ * leadership while nothing tells which of them is its own.
  */
-export function decideLeader(view: PartitionView, known: Evidence): Decision {
+export function decideLeader(view: PartitionView, known: Tried): Decision {
   const flagged = view.replicas.filter((one) => one.claim.isLeader);
   if (flagged.length === 0) {
     return block(
@@ -81,7 +87,8 @@ export function decideLeader(view: PartitionView, known: Evidence): Decision {
   const plain = loaded.filter((one) => !suspects.includes(one));
   const choice = chooseAmong(view, plain, suspects);
   if ("blocked" in choice) return choice;
-  const missing = missingEvidence(view, choice.leader, known);
+  const missing =
+    missingRows(view, choice.leader) ?? unreadReplica(view, choice.leader, { newest, ...known });
   if (missing !== undefined) return { blocked: missing };
   const joiners = loaded.filter(
     (one) => one !== choice.leader && mayJoin(view, one, choice.leader),
@@ -166,46 +173,59 @@ function nothingLoaded(view: PartitionView): { readonly blocked: Problem } {
   return block("not-loaded", undefined, `no replica can be loaded: ${why}`);
 }
 
-/** Lower bounds that the choice must reach: what was seen of replicas that cannot be asked now. */
-function missingEvidence(
-  view: PartitionView,
-  leader: ReplicaView,
-  known: Evidence,
-): Problem | undefined {
+/** Entries that were known to be there, and that the choice lacks. */
+function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefined {
   const offset = trueOffset(leader);
-  const seenAt = (one: ReplicaView) => {
-    const first = known.lastSeen.get(one.endpoint) ?? 0n;
-    return (one.claim.offset ?? 0n) > first ? (one.claim.offset ?? 0n) : first;
+  if (view.replicas.length === 1) return offset === 0n ? emptyHanded(view, leader) : undefined;
+  const least = leastOffset(view);
+  if (offset >= least) return undefined;
+  const holder = view.replicas.find((one) => one !== leader && knownOffset(view, one) === least);
+  const whose =
+    holder === undefined
+      ? "no replica has them now: look for its binlog in the recycle bins of the tablets"
+      : `${holder.endpoint} held them, and cannot be asked now`;
+  const text = `entries up to ${least} were known, and the best that is loaded, ${leader.endpoint}, holds ${offset}: ${least - offset} are missing; ${whose}`;
+  return {
+    ...problem("rows-missing", (holder ?? leader).endpoint, text),
+    candidate: leader.endpoint,
   };
-  const ahead = view.replicas
-    .filter((one) => one !== leader && !isServing(one) && seenAt(one) > offset)
-    .filter((one) => one.claim.isAlive || view.terms.length <= 1);
-  const first = ahead[0];
-  if (first !== undefined) {
-    return {
-      ...problem(
-        "rows-missing",
-        first.endpoint,
-        `it was seen at offset ${seenAt(first)} and cannot be asked now; the best that is loaded, ${leader.endpoint}, holds ${offset}`,
-      ),
-      candidate: leader.endpoint,
-    };
-  }
-  // The newest leadership began at an entry whose predecessors were there.
-  const begun = newestStart(view) - 1n;
-  let seen = begun;
-  for (const one of view.replicas) if (seenAt(one) > seen) seen = seenAt(one);
-  if (offset === 0n && seen > 0n) {
-    return {
-      ...problem(
-        "rows-missing",
-        leader.endpoint,
-        `every replica came up empty, but offset ${seen} was seen before: look into the recycle bins of its tablets`,
-      ),
-      candidate: leader.endpoint,
-    };
-  }
-  return undefined;
+}
+
+/** The only replica came up with nothing where something was. */
+function emptyHanded(view: PartitionView, only: ReplicaView): Problem | undefined {
+  const seen = lowerBound(view, only);
+  if (seen === 0n && newestStart(view) <= 1n) return undefined;
+  const text = `it came up empty, but offset ${seen} was seen before: look into the recycle bin of its tablet`;
+  return { ...problem("rows-missing", only.endpoint, text), candidate: only.endpoint };
+}
+
+/**
+ * A replica that cannot be asked and may hold acknowledged rows that the choice lacks. The leader of
+ * the newest term has acknowledged every row itself, so nobody is waited for where it leads on. Any
+ * other choice says that it lost rows, or that nobody knows who it was: then a replica that it may
+ * have fed until the end, or that may be it, counts.
+ */
+function unreadReplica(
+  view: PartitionView,
+  choice: ReplicaView,
+  known: Tried & { readonly newest: readonly ReplicaView[] },
+): Problem | undefined {
+  const { newest, cannotLoad } = known;
+  if (newest.length === 1 && newest[0] === choice) return undefined;
+  const isAnyAlive = view.replicas.some((one) => one.claim.isAlive);
+  const unread = view.replicas
+    .filter((one) => !isServing(one) && cannotLoad.get(one.endpoint) !== "empty")
+    .filter((one) => newest.includes(one) || one.claim.isAlive || !isAnyAlive);
+  const first = unread[0];
+  if (first === undefined) return undefined;
+  const who = unread
+    .map((one) => {
+      const why = one.tablet === "ok" ? "cannot be loaded" : one.tabletDetail;
+      return `${one.endpoint} (${why}; known to hold entries up to ${lowerBound(view, one)})`;
+    })
+    .join(", ");
+  const text = `${choice.endpoint} holds ${trueOffset(choice)}, and did not lead last for certain: nothing proves that it has all that ${who} may have`;
+  return { ...problem("unread", first.endpoint, text), candidate: choice.endpoint };
 }
 
 function longest(replicas: readonly ReplicaView[]): ReplicaView | undefined {

@@ -1,13 +1,6 @@
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
-
-/** States in which a replica serves (OpenMLDB tablet: TableState). */
-const SERVING: readonly string[] = ["normal", "making-snapshot", "snapshot-paused"];
-
-/** Whether a replica is loaded and serves in whatever role it has. */
-export function isServing(replica: ReplicaView): boolean {
-  return replica.report !== undefined && SERVING.includes(replica.report.state);
-}
+import { earlierOffset, isServing, knownOffset, leastOffset } from "./evidence.js";
 
 /**
  * The replica that leads the partition now: flagged leader, alive, and serving as leader on a
@@ -114,11 +107,27 @@ function diagnoseRole(
       text: `flagged ${wanted}, but its tablet runs it as ${runs}`,
     });
   }
-  const least = leastOffset(view);
-  if (claim.isLeader && leader === undefined && report.offset < least) {
+  const least = claim.isLeader && leader === undefined ? leastOffset(view) : undefined;
+  if (least !== undefined && report.offset < least) {
     findings.push({ code: "rows-missing", text: rowsMissing(report.offset, least) });
   }
-  return findings;
+  const short = leader === replica ? servesShort(view, replica) : undefined;
+  return short === undefined ? findings : [...findings, short];
+}
+
+/** A leader that serves with less than was known before: somebody took the decision, or nobody did. */
+function servesShort(view: PartitionView, leader: ReplicaView): Finding | undefined {
+  const held = leader.followers?.offset ?? leader.report?.offset ?? 0n;
+  const known = earlierOffset(view);
+  // Rows that another replica has are that one's to tell: it is ahead.
+  const isElsewhere = view.replicas.some(
+    (one) => one !== leader && knownOffset(view, one) >= known,
+  );
+  if (view.replicas.length === 1 || known <= held || isElsewhere) return undefined;
+  return {
+    code: "rows-missing",
+    text: `it leads at offset ${held}, but ${known} was known before: ${known - held} entries are missing, and each write makes their numbers used again`,
+  };
 }
 
 function diagnoseFlag({ claim }: ReplicaView): Finding | undefined {
@@ -149,51 +158,6 @@ function diagnoseLink(replica: ReplicaView, leader: ReplicaView | undefined): Fi
     };
   }
   return undefined;
-}
-
-/**
- * First entry of the oldest leadership but the first; 0 if there was only one. A replica that died
- * may have missed any leadership but the first, so below this entry every log is a prefix of the
- * same history, and from it on only logs of replicas that are known to have been there.
- */
-export function firstChange(view: PartitionView): bigint {
-  return view.terms[1]?.offset ?? 0n;
-}
-
-/**
- * Whether all of a replica's log is of the surviving history: it is marked alive, or there was one
- * leadership only, or it is the only one flagged leader (it led the newest term, or nobody has
- * since).
- */
-export function isOfHistory(view: PartitionView, replica: ReplicaView): boolean {
-  if (replica.claim.isAlive || firstChange(view) === 0n) return true;
-  return view.replicas.every((one) => one.claim.isLeader === (one === replica));
-}
-
-/**
- * How much of the surviving history a replica holds for certain: its offset, as its tablet reports
- * it or else as the nameserver last saw it, as far as its log can be trusted. 0 if nothing is known.
- */
-export function knownOffset(view: PartitionView, replica: ReplicaView): bigint {
-  const offset = isServing(replica) ? (replica.report?.offset ?? 0n) : (replica.claim.offset ?? 0n);
-  const trusted = firstChange(view) - 1n;
-  return isOfHistory(view, replica) || offset <= trusted ? offset : trusted;
-}
-
-/**
- * The least offset that a coming leader must have: what every replica is known to hold. A single
- * replica has nobody to be compared with: what it holds is all there is.
- */
-export function leastOffset(view: PartitionView): bigint {
-  let least = 0n;
-  if (view.replicas.length === 1) return least;
-  for (const one of view.replicas) {
-    const known = knownOffset(view, one);
-    const seen = one.claim.offset ?? 0n;
-    const own = isOfHistory(view, one) && seen > known ? seen : known;
-    if (own > least) least = own;
-  }
-  return least;
 }
 
 /** Why a leader that came up short is not followed by any RecoverTable. */

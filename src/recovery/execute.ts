@@ -1,15 +1,30 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
-import { type Endpoint, replicaKey, type TableClaim } from "../model/cluster-state.js";
+import {
+  type Endpoint,
+  type FollowerList,
+  followerKey,
+  type ReplicaReport,
+  replicaKey,
+  type TableClaim,
+} from "../model/cluster-state.js";
+import { mapInTurns } from "../model/in-turns.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
-import type { Lane } from "../model/plan.js";
+import type { Lane, Mark } from "../model/plan.js";
+import { isLoading } from "./evidence.js";
+import { loadWindow } from "./load-window.js";
+import type { Memory } from "./memory.js";
+import { activityOf } from "./ops-by-partition.js";
 import { batchMarks, markKey } from "./plan.js";
 import { NOTHING_LEARNED, type Planner } from "./plan-learned.js";
-import { recoverPartition } from "./recover-partition.js";
-import { sharedPoll } from "./shared-poll.js";
-import type { Limits, StepContext } from "./step-context.js";
+import { type Places, recoverPartition } from "./recover-partition.js";
+import { type SharedPoll, sharedLook, sharedPoll } from "./shared-poll.js";
+import type { Limits, StepContext, TableName } from "./step-context.js";
 import { untilAborted } from "./until-aborted.js";
+
+/** Tablets answer with all that they have loaded: those who look a moment later share the answer. */
+const GATHER_MS = 10;
 
 /** What a run needs beside the partitions. */
 export interface ExecuteOptions {
@@ -18,6 +33,7 @@ export interface ExecuteOptions {
   readonly signal: AbortSignal;
   readonly engageGuard: () => Promise<void>;
   readonly onEvent: OnEvent;
+  readonly memory: Memory;
 }
 
 /**
@@ -37,36 +53,54 @@ export async function execute(
   tables: readonly TableClaim[],
   options: ExecuteOptions,
 ): Promise<Map<string, LaneFailure>> {
-  const lanes = views.map((view) => options.planner(view, NOTHING_LEARNED));
-  const context = createContext(cluster, lanes, tables, options);
-  const places = {
-    leaders: pLimit(options.limits.concurrency),
-    followers: pLimit(options.limits.concurrency),
+  const { limits, signal, onEvent } = options;
+  const lanes = await mapInTurns(views, (view) => options.planner(view, NOTHING_LEARNED));
+  const marks = await batchMarks(lanes, tables);
+  const context = createContext(cluster, marks, options);
+  const places: Places = {
+    beginning: pLimit(limits.concurrency),
+    leaders: pLimit(limits.concurrency),
+    followers: pLimit(limits.concurrency),
   };
   const failures = new Map<string, LaneFailure>();
-  const work = lanes.map(async (lane) => {
+  const run = async (lane: Lane) => {
     const failure = await recoverPartition(context, lane, options, places);
     if (failure !== undefined) failures.set(replicaKey(lane.id), failure);
-    options.onEvent({ kind: "lane-ended", id: lane.id, failure });
+    onEvent({ kind: "lane-ended", id: lane.id, failure });
+  };
+  const begun = mapInTurns(lanes, (lane) => {
+    const work = run(lane);
+    // Who waits for all of them may not be listening yet.
+    work.catch(() => undefined);
+    return work;
   });
-  await untilAborted(Promise.all(work), options.signal);
+  await untilAborted(
+    begun.then((all) => Promise.all(all)),
+    signal,
+  );
   return failures;
 }
 
-function createContext(
+/**
+ * What steps work with.
+ *
+ * @param marks Marks of the first round, some of which share a call; see `batchMarks`.
+ */
+export function createContext(
   cluster: Cluster,
-  lanes: readonly Lane[],
-  tables: readonly TableClaim[],
-  options: ExecuteOptions,
+  marks: readonly Mark[],
+  options: Pick<ExecuteOptions, "limits" | "signal" | "engageGuard">,
 ): StepContext {
   const { clock } = cluster;
+  const { limits } = options;
+  const windowOf = memoize(() => loadWindow(clock, limits.loadsPerTablet));
   return {
     cluster,
-    limits: options.limits,
+    limits,
     signal: options.signal,
     engageGuard: options.engageGuard,
-    markDead: createMarker(cluster, lanes, tables),
-    withLoadSlot: createLoadSlots(options.limits.loadsPerTablet),
+    markDead: createMarker(cluster, marks),
+    withLoadSlot: (endpoint, work, mayQueue = false) => windowOf(endpoint).run(work, mayQueue),
     statusOf: memoize((endpoint: Endpoint) =>
       sharedPoll(
         clock,
@@ -74,16 +108,60 @@ function createContext(
           const reports = await cluster.getTableStatus(endpoint);
           return new Map(reports.map((one) => [replicaKey(one), one]));
         },
-        (reports) =>
-          [...reports.values()].map((one) => `${one.state}${one.role}${one.offset}`).join(),
+        motionOf,
+        {
+          onTick: (reports) =>
+            windowOf(endpoint).tick([...reports.values()].filter(isLoading).length),
+          gatherMs: GATHER_MS,
+        },
       ),
     ),
-    ops: sharedPoll(
-      clock,
-      () => cluster.showOpStatus(),
-      (ops) => ops.map((op) => `${op.id}${op.status}${op.task}`).join(),
-    ),
+    listOf: createLists(cluster),
+    recordOf: createRecords(cluster),
+    ops: sharedPoll(clock, () => cluster.showOpStatus(), activityOf),
+    tablets: sharedLook(clock, async () => {
+      const tablets = await cluster.showTablet();
+      return new Map(tablets.map((one) => [one.endpoint, one]));
+    }),
+    registered: sharedLook(clock, async () => new Set((await cluster.topology()).tablets)),
   };
+}
+
+/** Text that differs when something moves on a tablet: a load begins, grows or ends, a role changes. */
+function motionOf(reports: ReadonlyMap<string, ReplicaReport>): string {
+  let text = `${reports.size}`;
+  for (const one of reports.values()) {
+    text += `,${one.state}${one.role}${one.offset}`;
+    if (isLoading(one)) text += `/${one.recordCount}`;
+  }
+  return text;
+}
+
+function createLists(cluster: Cluster): StepContext["listOf"] {
+  const polls = new Map<string, SharedPoll<FollowerList>>();
+  return (leader, id) => {
+    const key = followerKey(leader, id);
+    const poll =
+      polls.get(key) ??
+      sharedPoll(
+        cluster.clock,
+        () => cluster.getTableFollower(leader, id),
+        (list) => `${list.offset} ${[...list.followers].join()}`,
+      );
+    polls.set(key, poll);
+    return poll;
+  };
+}
+
+function createRecords(cluster: Cluster): StepContext["recordOf"] {
+  const byKey = memoize((key) => {
+    const [db = "", table = ""] = JSON.parse(key) as string[];
+    return sharedLook(cluster.clock, async () => {
+      const tables = await cluster.showTable({ db, table });
+      return tables.find((one) => one.db === db && one.table === table);
+    });
+  });
+  return ({ db, table }: TableName) => byKey(JSON.stringify([db, table]));
 }
 
 function memoize<V>(make: (key: string) => V): (key: string) => V {
@@ -95,31 +173,20 @@ function memoize<V>(make: (key: string) => V): (key: string) => V {
   };
 }
 
-function createLoadSlots(loadsPerTablet: number): StepContext["withLoadSlot"] {
-  const slots = memoize(() => pLimit(loadsPerTablet));
-  return (endpoint, work) => slots(endpoint)(work);
-}
-
 /**
  * Marks replicas dead. The first round's marks of a table on an endpoint share one call where all
  * of them are affected; later rounds mark one replica at a time.
  */
-function createMarker(
-  cluster: Cluster,
-  lanes: readonly Lane[],
-  tables: readonly TableClaim[],
-): StepContext["markDead"] {
+function createMarker(cluster: Cluster, marks: readonly Mark[]): StepContext["markDead"] {
   const shared = new Map<string, Promise<void> | undefined>(
-    batchMarks(lanes, tables)
-      .filter((mark) => mark.pid === undefined)
-      .map((mark) => [markKey(mark), undefined]),
+    marks.filter((mark) => mark.pid === undefined).map((mark) => [markKey(mark), undefined]),
   );
   const used = new Set<string>();
-  return (id, endpoint) => {
+  return (id, endpoint, mayShare) => {
     const { db, table, pid } = id;
     const key = markKey({ db, table, endpoint, pid: undefined });
     const own = markKey({ db, table, endpoint, pid });
-    if (!shared.has(key) || used.has(own)) {
+    if (!(mayShare && shared.has(key)) || used.has(own)) {
       return cluster.updateTableAlive({ db, table, endpoint, pid }, false);
     }
     used.add(own);

@@ -1,41 +1,49 @@
 import type { Cluster } from "../cluster/cluster.js";
-import { viewPartitions } from "../model/partition-view.js";
-import type { RunReport } from "../model/report.js";
+import type { ClusterState } from "../model/cluster-state.js";
+import type { SeenStore } from "../model/evidence.js";
+import { type PartitionView, viewPartitionsInTurns } from "../model/partition-view.js";
+import type { PartitionResult } from "../model/report.js";
 import { judge } from "./judge.js";
-import { assertKnown, ofDatabase } from "./look.js";
 import { observe } from "./observe.js";
+import { assertKnown, type Selection, selected } from "./selection.js";
+
+/** A cluster as observed, and what recovery would find to do in it. */
+export interface JudgedCluster {
+  readonly state: ClusterState;
+  /** The partitions in question, healthy or not. */
+  readonly views: readonly PartitionView[];
+  /** Those that are not healthy, in the same order: the very ones that `recoverdata` would work on. */
+  readonly sick: readonly PartitionResult[];
+}
 
 /**
- * Observes and judges a cluster, changing nothing.
+ * Observes and judges a cluster with recovery's own eyes, changing nothing.
  *
- * @throws OpsError if it cannot be observed, or if no table lives in `db`.
+ * @param options `rerun` is the command that recovers, for advice; `seen` is what earlier runs knew,
+ *   as recovery takes it into account.
+ * @throws OpsError if it cannot be observed; `refused` if what is selected does not exist.
  */
 export async function inspectCluster(
   cluster: Cluster,
   options: {
-    readonly db: string | undefined;
+    readonly only: Selection;
     readonly signal: AbortSignal;
     readonly rerun: string;
+    readonly seen?: SeenStore | undefined;
   },
-): Promise<RunReport> {
-  const began = cluster.clock.now();
-  const state = await observe(cluster, { signal: options.signal });
-  const views = ofDatabase(viewPartitions(state), options.db);
-  if (options.db !== undefined) assertKnown(options.db, views, state);
-  const judged = judge({
+): Promise<JudgedCluster> {
+  const { only, signal, rerun, seen } = options;
+  const state = await observe(cluster, { signal, seen });
+  const all = await viewPartitionsInTurns(state);
+  assertKnown(all, only);
+  const views = selected(all, only);
+  const judged = await judge({
     state,
     views,
     sickBefore: new Set(),
     failures: new Map(),
     notes: new Map(),
-    rerun: options.rerun,
+    rerun,
   });
-  return {
-    command: "inspect",
-    ...judged,
-    autoFailover: { before: state.autoFailover, after: state.autoFailover, notRestored: undefined },
-    changes: 0,
-    calls: cluster.callCount(),
-    tookMs: cluster.clock.now() - began,
-  };
+  return { state, views, sick: judged.partitions };
 }

@@ -1,16 +1,20 @@
 import type { ClusterState } from "../model/cluster-state.js";
 import { replicaKey } from "../model/cluster-state.js";
+import { mapInTurns } from "../model/in-turns.js";
 import type { LaneFailure } from "../model/outcome.js";
 import { type PartitionView, partitionName, tabletHealth } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
-import { diagnose, servingLeader } from "./diagnose.js";
+import { servingLeader } from "./diagnose.js";
+import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
 /** What the judgement needs to know of the run beside the cluster as it is now. */
 export interface JudgeInput {
   readonly state: ClusterState;
   /** `viewPartitions(state)`, narrowed to what the run is about. */
   readonly views: readonly PartitionView[];
+  /** What the run is about; everything if undefined. */
+  readonly only?: Selection | undefined;
   /** Keys of the partitions that were not healthy when the run began. */
   readonly sickBefore: ReadonlySet<string>;
   /** What was tried in vain, by `replicaKey`. */
@@ -21,14 +25,16 @@ export interface JudgeInput {
   readonly rerun: string;
 }
 
-/** Judges a cluster from one fresh observation. */
-export function judge(
+/** Judges a cluster from one fresh observation. Lets other work run in between. */
+export async function judge(
   input: JudgeInput,
-): Pick<
-  RunReport,
-  "leader" | "sickTablets" | "tablets" | "tables" | "replicas" | "partitions" | "partitionCount"
+): Promise<
+  Pick<
+    RunReport,
+    "leader" | "sickTablets" | "tablets" | "tables" | "replicas" | "partitions" | "partitionCount"
+  >
 > {
-  const results = input.views.map((view) => judgePartition(view, input));
+  const results = await mapInTurns(input.views, (view) => judgePartition(view, input));
   return {
     leader: input.state.topology.leader,
     sickTablets: [...input.state.tablets.values()].flatMap((tablet) => {
@@ -45,7 +51,7 @@ export function judge(
 
 function judgePartition(view: PartitionView, input: JudgeInput): PartitionResult {
   const key = replicaKey(view.id);
-  const problems = diagnose(view);
+  const problems = problemsOf(view, input.only ?? EVERYTHING);
   const leader = servingLeader(view);
   const failure = input.failures.get(key);
   const decision = problems.length > 0 ? failure?.decision : undefined;
@@ -59,6 +65,7 @@ function judgePartition(view: PartitionView, input: JudgeInput): PartitionResult
     problems,
     failure: problems.length > 0 ? failure : undefined,
     notes: input.notes.get(key) ?? [],
+    evidence: decision === undefined ? [] : [...(failure?.evidence?.replicas.values() ?? [])],
     next: problems.length === 0 ? "" : nextStep(view, problems, decision, input.rerun),
   };
 }

@@ -1,24 +1,42 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
-import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
-import { diagnose } from "./diagnose.js";
+import type { SeenStore } from "../model/evidence.js";
+import { mapInTurns } from "../model/in-turns.js";
+import {
+  type PartitionView,
+  partitionName,
+  viewPartitionsInTurns,
+} from "../model/partition-view.js";
 import { type Method, plannerOf } from "./method.js";
 import { observe } from "./observe.js";
 import { boundPlanner, checkPlan, viewsOf } from "./plan-apply.js";
 import type { Planner } from "./plan-learned.js";
 import { makePlan, type RecoveryPlan } from "./plan-recovery.js";
+import {
+  assertKnown,
+  EVERYTHING,
+  forcedIn,
+  narrowed,
+  problemsOf,
+  type Selection,
+  selected,
+} from "./selection.js";
 
 /** What to look for and how to plan. */
 export interface LookOptions {
-  /** Only this database; undefined: all of them, system databases first. */
-  readonly db: string | undefined;
+  /** What it is about; everything if undefined, system databases first. */
+  readonly only?: Selection | undefined;
   /** `direct` if undefined. */
   readonly method?: Method | undefined;
   /** The replica that shall lead where something has to be given up, by `partitionName`. */
   readonly accept?: ReadonlyMap<string, Endpoint> | undefined;
   /** A plan to keep to; its database, method and choices count instead of those above. */
   readonly planned?: RecoveryPlan | undefined;
+  /** What earlier runs knew; undefined: nothing. */
+  readonly seen?: SeenStore | undefined;
+  /** See `Scope` of `observe`. */
+  readonly snapshotPartitions?: number | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -35,25 +53,37 @@ export interface Look {
 /**
  * Observes the cluster and plans. Changes nothing.
  *
- * @throws OpsError if the cluster cannot be observed, or if no table lives in `db`.
+ * @throws OpsError if the cluster cannot be observed, or if what is selected does not exist.
  */
 export async function look(cluster: Cluster, options: LookOptions): Promise<Look> {
   const { planned, signal } = options;
-  const { db, method = "direct", accept = new Map() } = planned ?? options;
-  const state = await observe(cluster, { signal });
-  const views = ofDatabase(viewPartitions(state), db);
-  if (db !== undefined) assertKnown(db, views, state);
+  const { only = EVERYTHING, method = "direct", accept = new Map() } = planned ?? options;
+  const state = await observe(cluster, {
+    signal,
+    seen: options.seen,
+    snapshotPartitions: options.snapshotPartitions,
+  });
+  const all = await viewPartitionsInTurns(state);
+  assertKnown(all, only);
+  const views = selected(all, only);
   assertPartitions(accept, views);
-  const sick = views.filter((view) => diagnose(view).length > 0);
-  const planner = plannerOf(method, accept);
+  const planner = narrowed(plannerOf(method, accept), only);
+  if (planned !== undefined) {
+    const isSick = await mapInTurns(views, (view) => isToDo(view, only));
+    const sick = viewsOf(
+      planned,
+      views.filter((_, index) => isSick[index] === true),
+    );
+    return { state, views, sick, planner: boundPlanner(planned, planner), plan: planned };
+  }
   const now = new Date(cluster.clock.now()).toISOString();
-  return {
-    state,
-    views,
-    sick: planned === undefined ? sick : viewsOf(planned, sick),
-    planner: planned === undefined ? planner : boundPlanner(planned, planner),
-    plan: planned ?? makePlan({ state, views, planner, method, db, accept, now }),
-  };
+  const plan = await makePlan({ state, views, planner, method, only, accept, now });
+  const sick = new Set(plan.partitions.map((one) => one.id));
+  return { state, views, sick: views.filter((view) => sick.has(view.id)), planner, plan };
+}
+
+function isToDo(view: PartitionView, only: Selection): boolean {
+  return problemsOf(view, only).length > 0 || forcedIn(view, only).length > 0;
 }
 
 /**
@@ -62,30 +92,7 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
  * @throws OpsError `plan-stale` or `usage`, see {@link checkPlan}.
  */
 export function assertAsPlanned(plan: RecoveryPlan, { state, views }: Look): void {
-  checkPlan(plan, state, views, plannerOf(plan.method, plan.accept));
-}
-
-/** The views of one database; of all with undefined. */
-export function ofDatabase(
-  views: readonly PartitionView[],
-  db: string | undefined,
-): PartitionView[] {
-  return views.filter((view) => db === undefined || view.id.db === db);
-}
-
-/** @throws OpsError `refused` if no table lives in `db`: a typo must not look like success. */
-export function assertKnown(
-  db: string,
-  views: readonly PartitionView[],
-  state: ClusterState,
-): void {
-  if (views.length > 0) return;
-  const known = [...new Set(state.tables.map((table) => table.db))].filter((name) => name !== "");
-  throw new OpsError({
-    code: "refused",
-    message: `no table lives in a database named ${JSON.stringify(db)}`,
-    hint: `the databases with tables are: ${known.join(", ") || "none"}`,
-  });
+  checkPlan(plan, state, views, narrowed(plannerOf(plan.method, plan.accept), plan.only));
 }
 
 /** @throws OpsError `refused` for a partition that does not exist, or a replica that is not one of it. */

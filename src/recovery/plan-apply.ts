@@ -39,7 +39,7 @@ function planDifferences(
     if (diagnose(view).length === 0 && view.id.tid === planned.id.tid) return [];
     const changed = differencesOf(where, planned.facts, factsOf(view));
     if (changed.length > 0) return changed;
-    const was = stepsText(planned.rounds[0].steps);
+    const was = stepsText(planned.first.steps);
     const is = stepsText(planner(view, NOTHING_LEARNED).steps);
     return was === is ? [] : [{ where, fact: "steps to be done first", was, is }];
   });
@@ -115,7 +115,7 @@ export function boundPlanner(plan: RecoveryPlan, planner: Planner): Planner {
 }
 
 function refused(view: PartitionView, text: string, of?: PlannedPartition): Lane {
-  const known = of?.rounds[0].blocked;
+  const known = of?.first.blocked;
   const blocked = known ?? { code: "not-as-planned" as const, endpoint: undefined, text };
   return laneOf(view, { leader: undefined, steps: [], blocked });
 }

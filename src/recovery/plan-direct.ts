@@ -4,8 +4,10 @@ import type { Lane, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { chooseLeader } from "./choose-leader.js";
 import { decideLeader, mayJoin, trueOffset } from "./decide-leader.js";
-import { diagnose, isServing, knownOffset, servingLeader } from "./diagnose.js";
+import { diagnose, servingLeader } from "./diagnose.js";
+import { isServing, lowerBound } from "./evidence.js";
 import { laneOf } from "./plan.js";
+import { givenUp, isGivenAwaySafely, unreadFollower } from "./plan-give-away.js";
 import { type Learned, NOTHING_LEARNED } from "./plan-learned.js";
 
 /**
@@ -96,7 +98,7 @@ function planPromotion(
     ...pauseSteps(view, problems),
     ...fed.flatMap((one) => feedSteps(one, "not-linked")),
   ];
-  const notes = savedRows(view, leader);
+  const notes = [...savedRows(view, leader), ...lostRows(view, leader)];
   return laneOf(view, { leader, steps, leastOffset: trueOffset(leader), notes });
 }
 
@@ -109,6 +111,15 @@ function savedRows(view: PartitionView, leader: ReplicaView): string[] {
   if (kept <= 0n) return [];
   return [
     `${leader.endpoint} leads instead of ${documented.endpoint}: it holds ${kept} entries that ${documented.endpoint} lost`,
+  ];
+}
+
+/** What the only replica of a partition lost: nobody else could have it, so it serves what there is. */
+function lostRows(view: PartitionView, leader: ReplicaView): string[] {
+  const lost = lowerBound(view, leader) - trueOffset(leader);
+  if (view.replicas.length > 1 || lost <= 0n) return [];
+  return [
+    `${leader.endpoint} is the only replica and lost ${lost} entries: it holds ${trueOffset(leader)}, and ${lowerBound(view, leader)} was seen before`,
   ];
 }
 
@@ -138,17 +149,16 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
           { ...step("set-flags", former, blocked.code), alive: [leader.endpoint] },
           step("change-leader", leader, blocked.code),
         ];
-  const beyond = others
-    .filter((one) => trueOffset(one) > trueOffset(leader) || !isServing(one))
-    .map((one) => `${one.endpoint} (${isServing(one) ? `at ${trueOffset(one)}` : "not loaded"})`);
-  const held =
-    beyond.length === 0
-      ? "nobody is known to hold more"
-      : `given up is whatever ${beyond.join(", ")} held beyond it`;
   const notes = [
-    `${leader.endpoint} leads from offset ${trueOffset(leader)} under --accept_data_loss; ${held}`,
+    `${leader.endpoint} leads from offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
   ];
-  return laneOf(view, { leader, steps, leastOffset: trueOffset(leader), notes });
+  return laneOf(view, {
+    leader,
+    steps,
+    leastOffset: trueOffset(leader),
+    notes,
+    givesUp: true,
+  });
 }
 
 /**
@@ -187,9 +197,12 @@ function planFollowers(
     if (codes.includes("state-unknown")) continue;
     steps.push(...followerSteps(view, replica, leader, { codes, learned }));
   }
-  const ahead = problems.find((one) => one.code === "ahead");
-  if (steps.length === 0 && pauseSteps(view, problems).length === 0 && ahead !== undefined) {
-    const blocked = { ...ahead, candidate: leader.endpoint };
+  const undecided =
+    problems.find((one) => one.code === "ahead") ??
+    unreadFollower(view, leader, learned) ??
+    problems.find((one) => one.code === "rows-missing" && one.endpoint === leader.endpoint);
+  if (steps.length === 0 && pauseSteps(view, problems).length === 0 && undecided !== undefined) {
+    const blocked = { ...undecided, candidate: leader.endpoint };
     if (accepted === leader.endpoint) return planGivenAway(view, leader, problems);
     if (accepted !== undefined) return planAccepted(view, accepted, blocked);
     return laneOf(view, { leader: undefined, steps, blocked });
@@ -235,25 +248,14 @@ function planGivenAway(
   const ahead = view.replicas
     .filter((one) => one.tablet === "ok" && one !== leader)
     .filter((one) => has(problems, one, "ahead") || has(problems, one, "not-loaded"));
-  const held = ahead.map((one) => `${one.endpoint} (at ${knownOffset(view, one)})`).join(", ");
   return laneOf(view, {
     leader,
     steps: ahead.map((one) => ({ ...step("recover-table", one, "ahead"), isForced: true })),
     notes: [
-      `given up under --accept_data_loss: whatever ${held} held beyond offset ${trueOffset(leader)} of ${leader.endpoint}`,
+      `${leader.endpoint} leads on at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
     ],
+    givesUp: true,
   });
-}
-
-/** Whether the leader is proven to hold at least what the replica has to give. */
-function isGivenAwaySafely(
-  view: PartitionView,
-  replica: ReplicaView,
-  leader: ReplicaView,
-  learned: Learned,
-): boolean {
-  if (learned.cannotLoad.get(replica.endpoint) === "empty") return true;
-  return knownOffset(view, replica) <= trueOffset(leader);
 }
 
 function pauseSteps(view: PartitionView, problems: readonly Problem[]): Step[] {

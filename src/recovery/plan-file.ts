@@ -1,6 +1,7 @@
 import { OpsError } from "../errors.js";
 import type { Problem } from "../model/problem.js";
 import type { PlannedPartition, PlannedRound, PlannedStep, RecoveryPlan } from "./plan-recovery.js";
+import type { Selection } from "./selection.js";
 
 /** Version of the file format. A reader refuses every other one. */
 const PLAN_FORMAT_VERSION = 1;
@@ -33,7 +34,13 @@ function contentOf(plan: RecoveryPlan, rootPath: string) {
   return {
     rootPath,
     method: plan.method,
-    db: plan.db ?? null,
+    only: {
+      db: plan.only.db ?? null,
+      table: plan.only.table ?? null,
+      pids: plan.only.pids ?? null,
+      endpoint: plan.only.endpoint ?? null,
+      isForced: plan.only.isForced === true,
+    },
     accept: [...plan.accept].map(([partition, leader]) => ({ partition, leader })),
     madeAt: plan.madeAt,
     basis: plan.basis,
@@ -99,7 +106,7 @@ function planOf(content: Record<string, unknown>): RecoveryPlan {
   if (method !== "direct" && method !== "documented") throw new Error(`method ${method}`);
   return {
     method,
-    db: wordOrNone(content["db"], "db"),
+    only: selectionOf(record(content["only"], "only")),
     accept: new Map(
       list(content["accept"], "accept").map((one) => {
         const { partition, leader } = record(one, "accept");
@@ -117,6 +124,17 @@ function planOf(content: Record<string, unknown>): RecoveryPlan {
   };
 }
 
+function selectionOf(only: Record<string, unknown>): Selection {
+  const pids = only["pids"];
+  return {
+    db: wordOrNone(only["db"], "db"),
+    table: wordOrNone(only["table"], "table"),
+    pids: pids === null ? undefined : list(pids, "pids").map((pid) => count(pid, "pid")),
+    endpoint: wordOrNone(only["endpoint"], "endpoint"),
+    isForced: only["isForced"] === true,
+  };
+}
+
 function partitionOf(data: unknown): PlannedPartition {
   const one = record(data, "partition");
   const id = record(one["id"], "id");
@@ -130,6 +148,7 @@ function partitionOf(data: unknown): PlannedPartition {
       pid: count(id["pid"], "pid"),
     },
     problems: list(one["problems"], "problems").map(problemOf),
+    first,
     rounds: [first, ...later],
     facts: Object.fromEntries(
       list(one["facts"], "facts").map((data) => {

@@ -1,6 +1,7 @@
 import type { Endpoint, FollowerList, ReplicaReport } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step } from "../model/plan.js";
+import { lowerBound } from "./evidence.js";
 import { NOTHING_LEARNED, type Planner } from "./plan-learned.js";
 
 /** As many rounds as a run makes at most; more would not be done. */
@@ -14,7 +15,7 @@ export interface ForeseenRound {
 
 /**
  * The rounds of a partition's recovery: the first as it is planned now, the later ones under the
- * assumption that every step works and that every replica holds what the nameserver last saw there.
+ * assumption that every step works and that every replica holds what was last seen there.
  * Nothing but the first round is certain.
  *
  * @returns Ends with a round that has no steps only if that round is blocked, or is the first.
@@ -22,15 +23,13 @@ export interface ForeseenRound {
 export function foresee(view: PartitionView, planner: Planner): ForeseenRound[] {
   const rounds: ForeseenRound[] = [];
   let current = view;
-  let learned = NOTHING_LEARNED;
   while (rounds.length < ROUNDS_MAX) {
-    const lane = planner(current, learned);
-    // What an execution remembers of the first round, see `recoverPartition`.
-    if (rounds.length === 0) learned = { ...NOTHING_LEARNED, lastSeen: lane.lastSeen };
+    const lane = planner(current, NOTHING_LEARNED);
     if (rounds.length > 0 && lane.steps.length === 0 && lane.blocked === undefined) break;
     rounds.push({ lane, view: current });
     if (lane.steps.length === 0) break;
-    current = lane.steps.reduce((seen, step) => assume(seen, lane, step), current);
+    const next = lane.steps.reduce((seen, step) => assume(seen, lane, step), current);
+    current = { ...next, known: lane.givesUp ? undefined : lane.evidence };
   }
   return rounds;
 }
@@ -99,7 +98,7 @@ function running(
   one: ReplicaView,
   parts: Partial<ReplicaReport>,
 ): ReplicaView {
-  const seen = one.claim.offset ?? 0n;
+  const seen = lowerBound(view, one);
   const now = one.report?.offset ?? 0n;
   const report: ReplicaReport = {
     tid: view.id.tid,

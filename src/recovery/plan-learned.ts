@@ -8,13 +8,10 @@ export interface Learned {
   readonly cannotLoad: CannotLoad;
   /** Replicas whose load failed once, for a reason that may pass: it is tried a second time. */
   readonly failedOnce: ReadonlySet<Endpoint>;
-  /**
-   * Where the nameserver saw each replica when the run began. Once a replica is loaded, the
-   * nameserver replaces what it knew by what the tablet reports, two seconds later.
-   */
-  readonly lastSeen: ReadonlyMap<Endpoint, bigint>;
   /** Followers that were fed and did not catch up: the leader's binlog lacks what they need. */
   readonly cannotSync: ReadonlySet<Endpoint>;
+  /** Healthy replicas that were recovered because the operator wants it. */
+  readonly forced: ReadonlySet<Endpoint>;
 }
 
 /** Turns what is known of a partition into the next round of its recovery. */
@@ -24,6 +21,6 @@ export type Planner = (view: PartitionView, learned: Learned) => Lane;
 export const NOTHING_LEARNED: Learned = {
   cannotLoad: new Map(),
   failedOnce: new Set(),
-  lastSeen: new Map(),
   cannotSync: new Set(),
+  forced: new Set(),
 };

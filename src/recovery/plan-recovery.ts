@@ -1,12 +1,13 @@
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
+import { mapInTurns } from "../model/in-turns.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { isMutating, type Lane, type Method, type Step } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
-import { diagnose } from "./diagnose.js";
 import { expectationOf } from "./plan-expectations.js";
 import { type Facts, factsOf } from "./plan-facts.js";
 import { type ForeseenRound, foresee } from "./plan-foresee.js";
-import type { Planner } from "./plan-learned.js";
+import { NOTHING_LEARNED, type Planner } from "./plan-learned.js";
+import { forcedIn, problemsOf, type Selection } from "./selection.js";
 
 /** A step, and what it expects to find just before it acts, in words. */
 export interface PlannedStep extends Step {
@@ -29,9 +30,11 @@ export interface PlannedPartition {
   readonly id: PartitionId;
   readonly facts: Facts;
   readonly problems: readonly Problem[];
+  /** The first round. */
+  readonly first: PlannedRound;
   /**
    * At least one. The first is planned on what was observed; the later ones are foreseen, under the
-   * assumption that every replica holds what was last seen there.
+   * assumption that every replica holds what was last seen there; see {@link withAllRounds}.
    */
   readonly rounds: readonly [PlannedRound, ...PlannedRound[]];
 }
@@ -39,8 +42,8 @@ export interface PlannedPartition {
 /** What a recovery would do, before anything is done. */
 export interface RecoveryPlan {
   readonly method: Method;
-  /** The only database that it is about; undefined: all. */
-  readonly db: string | undefined;
+  /** What it is about. */
+  readonly only: Selection;
   /** The replica that shall lead where something has to be given up, by `partitionName`. */
   readonly accept: ReadonlyMap<string, Endpoint>;
   /** When the cluster was observed, ISO 8601 in UTC. */
@@ -64,18 +67,19 @@ export interface PlanInput {
   readonly views: readonly PartitionView[];
   readonly planner: Planner;
   readonly method: Method;
-  readonly db: string | undefined;
+  readonly only: Selection;
   readonly accept: ReadonlyMap<string, Endpoint>;
   /** ISO 8601 in UTC. */
   readonly now: string;
 }
 
-/** Plans the recovery of everything that is not healthy. Pure. */
-export function makePlan(input: PlanInput): RecoveryPlan {
-  const { state, views, method, db, accept, planner } = input;
+/** Plans the recovery of everything that is not healthy. Pure; lets other work run in between. */
+export async function makePlan(input: PlanInput): Promise<RecoveryPlan> {
+  const { state, views, method, only, accept, planner } = input;
+  const planned = await mapInTurns(views, (view) => planOf(view, planner, only));
   return {
     method,
-    db,
+    only,
     accept,
     madeAt: input.now,
     basis: {
@@ -84,15 +88,33 @@ export function makePlan(input: PlanInput): RecoveryPlan {
       autoFailover: state.autoFailover,
       partitions: views.length,
     },
-    partitions: views.flatMap((view) => {
-      const problems = diagnose(view);
-      if (problems.length === 0) return [];
-      const [first, ...later] = foresee(view, planner);
-      if (first === undefined) return [];
-      const rounds: [PlannedRound, ...PlannedRound[]] = [plannedRound(first)];
-      rounds.push(...later.map(plannedRound));
-      return [{ id: view.id, facts: factsOf(view), problems, rounds }];
-    }),
+    partitions: planned.filter((one) => one !== undefined),
+  };
+}
+
+/** What is to be done for one partition; undefined if it is healthy. */
+function planOf(
+  view: PartitionView,
+  planner: Planner,
+  only: Selection,
+): PlannedPartition | undefined {
+  const problems = problemsOf(view, only);
+  if (problems.length === 0 && forcedIn(view, only).length === 0) return undefined;
+  const first = plannedRound({ lane: planner(view, NOTHING_LEARNED), view });
+  let rounds: PlannedPartition["rounds"] | undefined;
+  return {
+    id: view.id,
+    // Made when they are saved or compared: as long as they stay unused they cost most of the plan.
+    get facts() {
+      return factsOf(view);
+    },
+    problems,
+    first,
+    // The later ones are made when they are shown, for the same reason.
+    get rounds() {
+      rounds ??= [first, ...foresee(view, planner).slice(1).map(plannedRound)];
+      return rounds;
+    },
   };
 }
 
@@ -112,7 +134,7 @@ export function plannedLeader(planned: PlannedPartition): Endpoint | undefined {
 
 /** Why the plan leaves a partition alone at once; undefined if it does something to it. */
 export function refusalOf(planned: PlannedPartition): string | undefined {
-  const [first] = planned.rounds;
+  const { first } = planned;
   if (first.blocked !== undefined) return first.blocked.text;
   if (first.steps.length > 0) return undefined;
   const why = planned.problems.map((one) => `${one.endpoint ?? "partition"}: ${one.text}`);
@@ -137,22 +159,28 @@ export interface PlanSize {
 
 /** Measures a plan. */
 export function sizeOf(plan: RecoveryPlan): PlanSize {
-  const worked = plan.partitions.filter((one) => refusalOf(one) === undefined);
-  const steps = worked.flatMap((one) =>
-    one.rounds.flatMap((round) =>
-      round.steps.filter(isMutating).map((step) => ({ step, key: `${one.id.tid}/${one.id.pid}` })),
-    ),
-  );
-  const replicas = new Set(steps.map(({ step, key }) => `${key}@${step.endpoint}`));
-  const isKind = (kind: Step["kind"]) => steps.filter(({ step }) => step.kind === kind).length;
-  return {
-    partitions: worked.length,
-    refused: plan.partitions.length - worked.length,
-    replicas: replicas.size,
-    changes: steps.length,
-    recoverTables: isKind("recover-table"),
-    givenUp: isKind("change-leader"),
-  };
+  const size = { partitions: 0, refused: 0, replicas: 0, changes: 0, recoverTables: 0, givenUp: 0 };
+  for (const one of plan.partitions) {
+    if (refusalOf(one) !== undefined) {
+      size.refused += 1;
+      continue;
+    }
+    const steps = one.rounds.flatMap((round) => round.steps.filter(isMutating));
+    size.partitions += 1;
+    size.changes += steps.length;
+    size.replicas += new Set(steps.map((step) => step.endpoint)).size;
+    size.recoverTables += steps.filter((step) => step.kind === "recover-table").length;
+    size.givenUp += steps.filter((step) => step.kind === "change-leader").length;
+  }
+  return size;
+}
+
+/**
+ * Makes the later rounds of a plan that is about to be shown, measured or saved, and lets other work
+ * run in between: there can be a hundred thousand partitions.
+ */
+export async function withAllRounds(plan: RecoveryPlan): Promise<void> {
+  await mapInTurns(plan.partitions, (one) => one.rounds.length);
 }
 
 /** The steps of a lane as one line, to compare and to show. */

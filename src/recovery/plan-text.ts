@@ -32,6 +32,9 @@ const WORDS: Readonly<Record<StepKind, string>> = {
   "recover-table": "rebuild @ from the leader (RecoverTable)",
 };
 
+/** More partitions than this are counted on the screen, and listed in JSON and plan files only. */
+const SHOWN_MAX = 50;
+
 /**
  * A plan for a person.
  *
@@ -39,9 +42,13 @@ const WORDS: Readonly<Record<StepKind, string>> = {
  */
 export function planText(saved: SavedPlan): string[] {
   const { plan } = saved;
+  const more = plan.partitions.length - SHOWN_MAX;
   return [
     `plan ${safe(saved.id)} for the cluster at ${safe(saved.rootPath)}, method ${plan.method}, made ${safe(plan.madeAt)}`,
-    ...plan.partitions.flatMap((one) => partitionLines(plan, one)),
+    ...plan.partitions.slice(0, SHOWN_MAX).flatMap((one) => partitionLines(plan, one)),
+    ...(more > 0
+      ? [`and ${counted(more, "more partition")} (--output=json or --plan_out shows all)`]
+      : []),
     ...methodLines(plan),
     ...guardLines(plan),
     verdict(plan),
@@ -66,7 +73,7 @@ function partitionLines(plan: RecoveryPlan, one: PlannedPartition): string[] {
 function leaderWords(one: PlannedPartition): string {
   const leader = plannedLeader(one);
   if (leader === undefined) return "who leads cannot be told yet";
-  return one.rounds[0].leader === leader
+  return one.first.leader === leader
     ? `led by ${leader}`
     : `led by ${leader} if it holds what it is expected to`;
 }

@@ -1,9 +1,11 @@
 import type { Endpoint, TableClaim } from "../model/cluster-state.js";
+import { mapInTurns } from "../model/in-turns.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Mark, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { chooseLeader } from "./choose-leader.js";
-import { diagnose, isServing, leastOffset, servingLeader } from "./diagnose.js";
+import { diagnose, servingLeader } from "./diagnose.js";
+import { evidenceOf, isServing, leastOffset } from "./evidence.js";
 import { type Learned, NOTHING_LEARNED } from "./plan-learned.js";
 
 /**
@@ -62,6 +64,7 @@ export function laneOf(
     blocked?: Problem;
     leastOffset?: bigint;
     notes?: readonly string[];
+    givesUp?: boolean;
   },
 ): Lane {
   return {
@@ -72,10 +75,15 @@ export function laneOf(
     leader: parts.leader?.endpoint,
     leastOffset: parts.leastOffset ?? (parts.leader === undefined ? 0n : leastOffset(view)),
     lastSeen: new Map(
-      view.replicas.flatMap((one): [Endpoint, bigint][] =>
-        one.claim.offset === undefined ? [] : [[one.endpoint, one.claim.offset]],
-      ),
+      view.replicas.flatMap((one): [Endpoint, bigint][] => {
+        const seen = one.claim.offset;
+        const onDisk = one.snapshot?.offset;
+        if (seen === undefined) return onDisk === undefined ? [] : [[one.endpoint, onDisk]];
+        return [[one.endpoint, onDisk !== undefined && onDisk > seen ? onDisk : seen]];
+      }),
     ),
+    evidence: evidenceOf(view),
+    givesUp: parts.givesUp ?? false,
     steps: parts.steps,
     notes: parts.notes ?? [],
     blocked: parts.blocked,
@@ -155,39 +163,42 @@ function step(kind: StepKind, replica: ReplicaView, why: ProblemCode): Step {
 }
 
 /**
- * Joins the marks of all lanes: one call for a table on an endpoint where every replica of the
+ * Joins the marks of all lanes, letting other work run in between: one call for a table on an endpoint where every replica of the
  * table there is to be marked, else one call a replica.
  */
-export function batchMarks(lanes: readonly Lane[], tables: readonly TableClaim[]): Mark[] {
+export async function batchMarks(
+  lanes: readonly Lane[],
+  tables: readonly TableClaim[],
+): Promise<Mark[]> {
   const wanted = new Map<string, Lane[]>();
-  for (const one of lanes) {
+  await mapInTurns(lanes, (one) => {
     for (const mark of one.steps) {
       if (mark.kind !== "mark-dead" || mark.endpoint === undefined) continue;
       const key = JSON.stringify([one.id.db, one.id.table, mark.endpoint]);
       wanted.set(key, [...(wanted.get(key) ?? []), one]);
     }
-  }
-  const held = replicasByTableAndEndpoint(tables);
-  return [...wanted].flatMap(([key, of]): Mark[] => {
+  });
+  if (wanted.size === 0) return [];
+  const held = new Map<string, number>();
+  await mapInTurns(tables, (table) => countReplicas(table, held));
+  const marks = await mapInTurns([...wanted], ([key, of]): Mark[] => {
     const [db, table, endpoint] = JSON.parse(key) as [string, string, Endpoint];
     const all = held.get(key) === of.length && of.length > 1;
     return all
       ? [{ db, table, endpoint, pid: undefined }]
       : of.map((one) => ({ db, table, endpoint, pid: one.id.pid }));
   });
+  return marks.flat();
 }
 
-function replicasByTableAndEndpoint(tables: readonly TableClaim[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const table of tables) {
-    for (const partition of table.partitions) {
-      for (const replica of partition.replicas) {
-        const key = JSON.stringify([table.db, table.table, replica.endpoint]);
-        counts.set(key, (counts.get(key) ?? 0) + 1);
-      }
+/** Counts a table's replicas on each endpoint. */
+function countReplicas(table: TableClaim, counts: Map<string, number>): void {
+  for (const partition of table.partitions) {
+    for (const replica of partition.replicas) {
+      const key = JSON.stringify([table.db, table.table, replica.endpoint]);
+      counts.set(key, (counts.get(key) ?? 0) + 1);
     }
   }
-  return counts;
 }
 
 /** Key under which the executor finds the mark that covers a replica. */

@@ -1,24 +1,30 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { SeenStore } from "../model/evidence.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
-import { viewPartitions } from "../model/partition-view.js";
-import type { RunReport } from "../model/report.js";
+import { viewPartitionsInTurns } from "../model/partition-view.js";
+import type { RecoveryCommand, RunReport } from "../model/report.js";
 import { execute } from "./execute.js";
 import { createGuard, type Guard } from "./guard.js";
 import { judge } from "./judge.js";
-import { assertAsPlanned, type Look, look, ofDatabase } from "./look.js";
+import { assertAsPlanned, type Look, look } from "./look.js";
+import { createMemory } from "./memory.js";
 import type { Method } from "./method.js";
 import { observe } from "./observe.js";
 import type { RecoveryPlan } from "./plan-recovery.js";
 import { counted } from "./report.js";
+import { EVERYTHING, type Selection, selected } from "./selection.js";
 import type { Limits } from "./step-context.js";
+import { untilAborted } from "./until-aborted.js";
 
 export type { Method } from "./method.js";
 
 /** What a recovery is asked to do. */
 export interface RecoverOptions {
-  /** Only this database; undefined: all of them, system databases first. */
-  readonly db: string | undefined;
+  /** The command that asks for it, for the report; `recoverdata` if undefined. */
+  readonly command?: RecoveryCommand | undefined;
+  /** What it is about; everything if undefined, system databases first. */
+  readonly only?: Selection | undefined;
   /** `direct` if undefined. */
   readonly method?: Method | undefined;
   /** The replica that shall lead where something has to be given up, by `partitionName`. */
@@ -45,6 +51,8 @@ export interface RecoverOptions {
    * @returns Whether it took a while, so that the cluster has to be looked at again.
    */
   readonly review?: (plan: RecoveryPlan, signal: AbortSignal) => Promise<boolean>;
+  /** What outlives a run; left out: a later run knows nothing of what this one saw. */
+  readonly seen?: SeenStore | undefined;
   /** What attempts of the same run found and did before this one. */
   readonly earlier?: Progress | undefined;
 }
@@ -82,15 +90,20 @@ export async function recoverData(
   options: RecoverOptions,
 ): Promise<RecoverResult> {
   const { onEvent, signal } = options;
+  const { only = EVERYTHING } = options.planned ?? options;
   const began = cluster.clock.now();
   const { state, sick, planner } = await lookAndReview(cluster, options);
   const before = state.autoFailover;
   const guard = (await options.createGuard?.(before)) ?? createGuard({ cluster, before, onEvent });
   const notes = new Map<string, readonly string[]>();
   const changes = countChanges((event) => {
-    if (event.kind === "partition-note") notes.set(replicaKey(event.id), event.notes);
+    if (event.kind === "partition-note") {
+      const key = replicaKey(event.id);
+      notes.set(key, [...new Set([...(notes.get(key) ?? []), ...event.notes])]);
+    }
     onEvent(event);
   });
+  const memory = createMemory(options.seen, onEvent, state.remembered);
   let failures = new Map<string, LaneFailure>();
   let error: unknown;
   try {
@@ -100,6 +113,7 @@ export async function recoverData(
       signal,
       engageGuard: () => guard.engage(),
       onEvent: changes.onEvent,
+      memory,
     });
   } catch (thrown) {
     error = thrown;
@@ -120,9 +134,12 @@ export async function recoverData(
 
   try {
     const after = isTouched ? await observe(cluster, { signal }) : state;
-    const judged = judge({
+    const all = await viewPartitionsInTurns(after);
+    await untilAborted(memory.settle(all), signal);
+    const judged = await judge({
       state: after,
-      views: ofDatabase(viewPartitions(after), (options.planned ?? options).db),
+      views: memory.beside(selected(all, only)),
+      only,
       sickBefore: progress.sick,
       failures,
       notes,
@@ -130,7 +147,7 @@ export async function recoverData(
     });
     return {
       report: {
-        command: "recoverdata",
+        command: options.command ?? "recoverdata",
         ...judged,
         autoFailover: { before: guard.before, after: after.autoFailover, notRestored },
         changes: progress.changes,
@@ -149,16 +166,26 @@ export async function recoverData(
  */
 async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise<Look> {
   const { planned, review, earlier, signal, onEvent } = options;
-  const seen = await look(cluster, options);
+  // Each step that loads a replica asks for its snapshot. To be compared with, a plan that was made
+  // by a dry run has to be made once more from as much as that run knew.
+  const asked = { ...options, snapshotPartitions: planned === undefined ? 0 : undefined };
+  const seen = await look(cluster, asked);
   const { views, sick, state } = seen;
   onEvent({
     kind: "note",
     text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${sick.length} not healthy`,
   });
+  const healthy = views.length - sick.length;
+  if (options.command === "recovertable" && healthy > 0) {
+    onEvent({
+      kind: "note",
+      text: `${counted(healthy, "partition")} with nothing to recover left alone; --force recovers alive followers all the same`,
+    });
+  }
   if (earlier !== undefined) return seen;
   if (planned !== undefined) assertAsPlanned(planned, seen);
   if ((await review?.(seen.plan, signal)) !== true) return seen;
-  const again = await look(cluster, options);
+  const again = await look(cluster, asked);
   assertAsPlanned(seen.plan, again);
   return again;
 }

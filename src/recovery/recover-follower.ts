@@ -5,8 +5,9 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import { diagnose, servingLeader } from "./diagnose.js";
+import { opsOfPartition } from "./ops-by-partition.js";
 import { observePartition, problemsNow, type StepContext } from "./step-context.js";
-import { isOpOf, newestOf, opsEnded, waitForSync } from "./waits.js";
+import { newestOf, opsEnded, waitForSync } from "./waits.js";
 
 /** The first pause before an op is tried again; it doubles each time. */
 const BACKOFF_MS = 1_000;
@@ -22,7 +23,7 @@ const OP_APPEARS_MS = 5_000;
  */
 export async function recoverFollower(
   context: StepContext,
-  lane: Lane,
+  lane: Pick<Lane, "id">,
   step: Step,
 ): Promise<StepOutcome> {
   const { cluster, limits, signal } = context;
@@ -51,7 +52,7 @@ export async function recoverFollower(
  */
 async function lookBefore(
   context: StepContext,
-  lane: Lane,
+  lane: Pick<Lane, "id">,
   step: Step,
   attempt: number,
 ): Promise<StepOutcome | undefined> {
@@ -62,13 +63,14 @@ async function lookBefore(
     return { result: "stale", detail: "the replica is gone" };
   }
   const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
-  if (problems.length === 0) {
+  const isWanted = step.why === "forced" && attempt === 0;
+  if (problems.length === 0 && !isWanted) {
     return attempt === 0 ? { result: "already-done" } : { result: "done", detail: "" };
   }
   const refusal = refusalNow(view, replica, problems, step);
   if (refusal !== undefined) return { result: "stale", detail: refusal };
   const isForced = step.isForced === true && attempt === 0;
-  if (!isForced && problems.every((one) => one.code === "behind")) {
+  if (!isForced && !isWanted && problems.every((one) => one.code === "behind")) {
     return waitForSync(context, lane.id, endpoint);
   }
   if (replica.claim.isAlive)
@@ -86,6 +88,8 @@ function refusalNow(
   problems: readonly Problem[],
   step: Step,
 ): string | undefined {
+  // A single replica is loaded from its own disk: there is nothing that it could be compared with.
+  if (view.replicas.length === 1) return undefined;
   const leader = servingLeader(view);
   if (leader === undefined) return "nobody leads the partition now";
   if (leader === replica) return "it leads the partition now";
@@ -97,7 +101,11 @@ function refusalNow(
  * RecoverTable takes a follower out of the leader's replication list first, but not a replica that
  * is flagged leader: one that is fed already would fail its op at kAddReplica for ever.
  */
-async function unlistExLeader(context: StepContext, lane: Lane, endpoint: Endpoint): Promise<void> {
+async function unlistExLeader(
+  context: StepContext,
+  lane: Pick<Lane, "id">,
+  endpoint: Endpoint,
+): Promise<void> {
   const view = await observePartition(context, lane.id);
   const replica = view?.replicas.find((one) => one.endpoint === endpoint);
   const leader = view && servingLeader(view);
@@ -109,10 +117,10 @@ async function unlistExLeader(context: StepContext, lane: Lane, endpoint: Endpoi
 /** One RecoverTable and all that follows from it. */
 async function recoverOnce(
   context: StepContext,
-  lane: Lane,
+  lane: Pick<Lane, "id">,
   endpoint: Endpoint,
 ): Promise<StepOutcome> {
-  const after = newestOf(await context.ops.next());
+  const after = newestOf(await context.ops.now());
   try {
     await context.cluster.recoverTable(lane.id, endpoint);
   } catch (thrown) {
@@ -144,16 +152,17 @@ async function recoverOnce(
 /** The partition's ops above `after`, as soon as there is one; empty if none shows up in time. */
 async function appearedOps(
   context: StepContext,
-  lane: Lane,
+  lane: Pick<Lane, "id">,
   after: bigint,
 ): Promise<readonly Op[]> {
   const { clock } = context.cluster;
   const deadline = clock.now() + OP_APPEARS_MS;
+  let all = await context.ops.now();
   for (;;) {
     context.signal.throwIfAborted();
-    const all = await context.ops.next();
-    const own = all.filter((op) => op.id > after && isOpOf(op, lane.id));
+    const own = opsOfPartition(all, lane.id).filter((op) => op.id > after);
     if (own.length > 0 || clock.now() > deadline) return own;
+    all = await context.ops.next();
   }
 }
 

@@ -1,9 +1,12 @@
 import type { LimitFunction } from "p-limit";
 import { messageOf } from "../errors.js";
-import type { PartitionId } from "../model/cluster-state.js";
+import type { Endpoint, TermStart } from "../model/cluster-state.js";
 import type { LaneFailure, OnEvent, StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { isMutating, type Lane, type Step } from "../model/plan.js";
+import type { Problem } from "../model/problem.js";
+import { evidenceOf, isForgetting } from "./evidence.js";
+import type { Memory } from "./memory.js";
 import { type Learned, NOTHING_LEARNED, type Planner } from "./plan-learned.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { runStep } from "./steps.js";
@@ -11,14 +14,21 @@ import { runStep } from "./steps.js";
 /** How often a partition is looked at afresh and planned again before the run leaves it. */
 const ROUNDS_MAX = 6;
 
+const NO_SNAPSHOTS: ReadonlyMap<Endpoint, TermStart> = new Map();
+
 /** What is needed beside the context of the steps. */
 export interface RoundOptions {
   readonly planner: Planner;
   readonly onEvent: OnEvent;
+  readonly memory: Memory;
 }
 
-/** How many partitions may be at their leaders, and how many at their followers. */
+/**
+ * How many partitions may be at work side by side before their first loads, at their leaders, and at
+ * their followers. Loads have places of their own, on each tablet: while they run, nothing is held.
+ */
 export interface Places {
+  readonly beginning: LimitFunction;
   readonly leaders: LimitFunction;
   readonly followers: LimitFunction;
 }
@@ -29,6 +39,10 @@ export interface Places {
  * {@link ROUNDS_MAX} rounds. A failed load or feed is not for good: the planner learns of it and
  * takes another way.
  *
+ * The first plan does not know the snapshots of replicas that are not loaded. A follower is loaded
+ * whatever they say; where the leader is loaded as such, or nothing may be done, they count, and it is
+ * planned once more.
+ *
  * @returns What could not be done; undefined if nothing is left. Where a replica could not be
  *   loaded or fed and another way worked, nothing is left.
  */
@@ -38,28 +52,35 @@ export async function recoverPartition(
   options: RoundOptions,
   places: Places,
 ): Promise<LaneFailure | undefined> {
-  let lane = first;
-  let learned: Learned = { ...NOTHING_LEARNED, lastSeen: first.lastSeen };
+  const begun = await withSnapshots(context, first, options, places);
+  if (begun === undefined || "failure" in begun) return begun?.failure;
+  let { lane } = begun;
+  let learned = NOTHING_LEARNED;
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
     options.onEvent({ kind: "lane", lane, round });
-    if (lane.blocked !== undefined) {
-      const { endpoint, text, candidate } = lane.blocked;
-      const decision = candidate === undefined ? undefined : lane.blocked;
-      return { endpoint, step: "plan", detail: text, decision };
-    }
+    if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.memory);
+    const { failures, snapshots, isThrough } = await runLane(context, lane, options, {
+      places,
+      round,
+    });
+    const isDone = isThrough && (failures.length === 0 || !lane.givesUp);
+    if (isDone) await conclude(lane, options);
     if (lane.steps.length === 0) return undefined;
-    const failures = await runLane(context, lane, options, places);
     const final = failures.find((one) => !isLesson(one.step));
     if (final !== undefined) return final;
-    if (failures.length === 0 && lane.notes.length > 0) {
-      options.onEvent({ kind: "partition-note", id: lane.id, notes: lane.notes });
-    }
-    learned = learn(learned, failures);
-    const view = await observePartitionSafely(context, lane.id);
-    if (view === undefined) return undefined;
-    if ("failure" in view) return view.failure;
-    lane = options.planner(view, learned);
+    learned = learn(learned, failures, lane);
+    const next = await planAgain(context, lane, options, {
+      snapshots: isDone && lane.givesUp ? undefined : snapshots,
+      learned,
+    });
+    if (next === undefined || "failure" in next) return next?.failure;
+    lane = next.lane;
   }
+  return unfinished(lane);
+}
+
+/** Why a partition is left after the last round; undefined if nothing is planned for it any more. */
+function unfinished(lane: Lane): LaneFailure | undefined {
   if (lane.steps.length === 0 && lane.blocked === undefined) return undefined;
   return {
     endpoint: undefined,
@@ -68,11 +89,61 @@ export async function recoverPartition(
   };
 }
 
+/**
+ * The first plan, made once more on the snapshots of replicas that are not loaded where the leader is
+ * to be loaded as such, or somebody has to decide; undefined if the partition is gone.
+ */
+async function withSnapshots(
+  context: StepContext,
+  lane: Lane,
+  options: RoundOptions,
+  places: Places,
+): Promise<{ readonly lane: Lane } | { readonly failure: LaneFailure } | undefined> {
+  const isToDecide = lane.blocked !== undefined;
+  if (!isToDecide && !lane.steps.some((step) => step.kind === "load-leader")) return { lane };
+  return places.beginning(() =>
+    planAgain(context, lane, options, { snapshots: NO_SNAPSHOTS, learned: NOTHING_LEARNED }),
+  );
+}
+
+/** The next round of a partition, planned on a fresh look; undefined if the partition is gone. */
+async function planAgain(
+  context: StepContext,
+  lane: Lane,
+  { planner, memory }: RoundOptions,
+  known: {
+    readonly snapshots: ReadonlyMap<Endpoint, TermStart> | undefined;
+    readonly learned: Learned;
+  },
+): Promise<{ readonly lane: Lane } | { readonly failure: LaneFailure } | undefined> {
+  const view = await lookAgain(context, lane, known.snapshots);
+  if (view === undefined || "failure" in view) return view;
+  // The nameserver forgets within seconds what it saw of a replica before it was loaded.
+  if (isForgetting(view)) await memory.remember(lane.id, evidenceOf(view).bounds);
+  return { lane: planner(view, known.learned) };
+}
+
+/** Leaves a partition as it is. What speaks against the obvious choice is kept for later runs. */
+async function leave(lane: Lane, blocked: Problem, memory: Memory): Promise<LaneFailure> {
+  const { endpoint, text: detail, candidate, code } = blocked;
+  if (code === "ahead" || code === "rows-missing") {
+    await memory.remember(lane.id, lane.evidence.bounds);
+  }
+  if (candidate === undefined) return { endpoint, step: "plan", detail };
+  return { endpoint, step: "plan", detail, decision: blocked, evidence: lane.evidence };
+}
+
+/** Tells what a lane that is through has saved or given up. */
+async function conclude(lane: Lane, { memory, onEvent }: RoundOptions): Promise<void> {
+  if (lane.notes.length > 0) onEvent({ kind: "partition-note", id: lane.id, notes: lane.notes });
+  if (lane.givesUp) await memory.forget(lane.id);
+}
+
 function isLesson(step: LaneFailure["step"]): boolean {
   return step === "load-follower" || step === "feed" || step === "wait-sync";
 }
 
-function learn(learned: Learned, failures: readonly LaneFailure[]): Learned {
+function learn(learned: Learned, failures: readonly LaneFailure[], lane: Lane): Learned {
   const cannotLoad = new Map(learned.cannotLoad);
   const failedOnce = new Set(learned.failedOnce);
   const cannotSync = new Set(learned.cannotSync);
@@ -85,61 +156,117 @@ function learn(learned: Learned, failures: readonly LaneFailure[]): Learned {
     }
     if (step === "feed" || step === "wait-sync") cannotSync.add(endpoint);
   }
-  return { ...learned, cannotLoad, failedOnce, cannotSync };
+  const tried = lane.steps.flatMap((step) => (step.why === "forced" ? [step.endpoint ?? ""] : []));
+  const forced = new Set([...learned.forced, ...tried]);
+  return { ...learned, cannotLoad, failedOnce, cannotSync, forced };
 }
 
-async function observePartitionSafely(
+/**
+ * The partition now, with all that was known before.
+ *
+ * @param snapshots What was on disk before the loads of this round; undefined if the operator has
+ *   just decided the partition, so that nothing from before counts.
+ */
+async function lookAgain(
   context: StepContext,
-  id: PartitionId,
+  { id, evidence }: Lane,
+  snapshots: ReadonlyMap<Endpoint, TermStart> | undefined,
 ): Promise<PartitionView | { readonly failure: LaneFailure } | undefined> {
   try {
-    return await observePartition(context, id);
+    const view = await observePartition(context, id);
+    if (view === undefined || snapshots === undefined) return view && { ...view, known: undefined };
+    const replicas = view.replicas.map((one) => ({
+      ...one,
+      snapshot: one.snapshot ?? snapshots.get(one.endpoint),
+    }));
+    return { ...view, replicas, known: evidence };
   } catch (thrown) {
     context.signal.throwIfAborted();
     return { failure: { endpoint: undefined, step: "plan", detail: messageOf(thrown) } };
   }
 }
 
+/** What came of one round. */
+interface Round {
+  readonly failures: LaneFailure[];
+  /** Snapshots that were on disk before a load, by endpoint. */
+  readonly snapshots: Map<Endpoint, TermStart>;
+}
+
 /**
  * Runs a lane's steps. A stale step ends the round; a failed one ends the steps of its replica, and
  * the round if it was the leader's.
+ *
+ * @returns What failed and was found, and whether the round came to its end.
  */
 async function runLane(
   context: StepContext,
   lane: Lane,
   options: RoundOptions,
-  places: Places,
-): Promise<LaneFailure[]> {
-  const isFollowerStep = (step: Step) => step.kind === "recover-table" || step.kind === "wait-sync";
-  const split = lane.steps.findIndex(isFollowerStep);
-  const first = split < 0 ? lane.steps : lane.steps.slice(0, split);
-  const failures: LaneFailure[] = [];
-  const run = (steps: readonly Step[]) => runSteps(context, lane, steps, { options, failures });
-  const isThrough = await places.leaders(() => run(first));
-  if (isThrough && split >= 0) await places.followers(() => run(lane.steps.slice(split)));
-  return failures;
+  { places, round }: { readonly places: Places; readonly round: number },
+): Promise<Round & { readonly isThrough: boolean }> {
+  const found: Round = { failures: [], snapshots: new Map() };
+  for (const { place, steps } of stretches(lane.steps, round === 1)) {
+    const run = () => runSteps(context, lane, steps, { options, found });
+    const goesOn = await (place === undefined ? run() : places[place](run));
+    if (!goesOn) return { ...found, isThrough: false };
+  }
+  return { ...found, isThrough: true };
 }
+
+/** Steps in a row that run in the same place; undefined where they need none. */
+interface Stretch {
+  readonly place: keyof Places | undefined;
+  readonly steps: Step[];
+}
+
+/** Cuts a lane's steps where they change places. */
+function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
+  const made: Stretch[] = [];
+  let current: keyof Places = isFirstRound ? "beginning" : "leaders";
+  for (const step of steps) {
+    const isLoad = LOADS.includes(step.kind);
+    if (isLoad && current === "beginning") current = "leaders";
+    if (FOLLOWER_STEPS.includes(step.kind)) current = "followers";
+    const place = isLoad ? undefined : current;
+    const last = made.at(-1);
+    if (last !== undefined && last.place === place) last.steps.push(step);
+    else made.push({ place, steps: [step] });
+  }
+  return made;
+}
+
+/** Each waits for its tablet, which has places of its own. */
+const LOADS: readonly Step["kind"][] = ["load-follower", "load-leader", "wait-load"];
+/** The leader leads by now: what comes from here on can be slow, and nobody else's leader waits for it. */
+const FOLLOWER_STEPS: readonly Step["kind"][] = ["feed", "recover-table", "wait-sync"];
+/** Steps of different replicas that go side by side. */
+const SIDE_BY_SIDE: readonly Step["kind"][] = ["load-follower", "wait-load", "feed"];
 
 /** @returns Whether the round goes on. */
 async function runSteps(
   context: StepContext,
   lane: Lane,
   steps: readonly Step[],
-  round: { readonly options: RoundOptions; readonly failures: LaneFailure[] },
+  { options, found }: { readonly options: RoundOptions; readonly found: Round },
 ): Promise<boolean> {
   for (const group of sideBySide(steps)) {
-    const failed = new Set(round.failures.map((one) => one.endpoint));
+    const failed = new Set(found.failures.map((one) => one.endpoint));
     const open = group.filter((step) => step.endpoint === undefined || !failed.has(step.endpoint));
     const outcomes = await Promise.all(
       open.map(async (step) => ({
         step,
-        outcome: await runAndTell(context, lane, step, round.options.onEvent),
+        outcome: await runAndTell(context, lane, step, options.onEvent),
       })),
     );
     for (const { step, outcome } of outcomes) {
+      const { endpoint, kind } = step;
+      if (endpoint !== undefined && outcome.snapshot !== undefined) {
+        found.snapshots.set(endpoint, outcome.snapshot);
+      }
       if (outcome.result !== "failed") continue;
       const { detail, isEmpty } = outcome;
-      round.failures.push({ endpoint: step.endpoint, step: step.kind, detail, isEmpty });
+      found.failures.push({ endpoint, step: kind, detail, isEmpty });
     }
     const isOver = ({ step, outcome }: { step: Step; outcome: StepOutcome }) =>
       outcome.result === "stale" || (outcome.result === "failed" && isVital(lane, step));
@@ -155,13 +282,13 @@ function isVital(lane: Lane, step: Step): boolean {
   return isOfAll || step.endpoint === undefined || step.endpoint === lane.leader;
 }
 
-/** Loads of different replicas go side by side, everything else one after another. */
+/** Loads and feeds of different replicas go side by side, everything else one after another. */
 function sideBySide(steps: readonly Step[]): Step[][] {
   const groups: Step[][] = [];
   for (const step of steps) {
     const last = groups.at(-1);
-    const joins = step.kind === "load-follower" || step.kind === "wait-load";
-    if (joins && last?.every((one) => one.kind === step.kind)) last.push(step);
+    if (SIDE_BY_SIDE.includes(step.kind) && last?.every((one) => one.kind === step.kind))
+      last.push(step);
     else groups.push([step]);
   }
   return groups;

@@ -1,10 +1,17 @@
 import { messageOf, OpsError } from "../errors.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import type { ReplicaEvidence } from "../model/evidence.js";
 import { partitionName } from "../model/partition-view.js";
-import type { PartitionResult, RunReport } from "../model/report.js";
+import type { Problem } from "../model/problem.js";
+import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
 import { safe } from "../text.js";
+import { evidenceText } from "./evidence.js";
 
 /** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
 const SCHEMA_VERSION = 1;
+
+/** More partitions, tablets or notes than this are counted on the screen, and listed in JSON only. */
+const SHOWN_MAX = 50;
 
 /** Whether something is left to do about a partition. */
 function isSick(one: PartitionResult): boolean {
@@ -63,6 +70,7 @@ export function reportJson(report: RunReport, exitCode: number): string {
 
 /** The JSON document of a run that ended early, after it had changed something. */
 export function earlyEndJson(end: {
+  readonly command: RecoveryCommand;
   readonly error: unknown;
   readonly notRestored: string | undefined;
   readonly restoreCommand: string;
@@ -72,7 +80,7 @@ export function earlyEndJson(end: {
   return JSON.stringify(
     {
       schemaVersion: SCHEMA_VERSION,
-      command: "recoverdata",
+      command: end.command,
       exitCode: end.exitCode,
       healthy: false,
       error: {
@@ -99,7 +107,28 @@ function partitionJson(one: PartitionResult) {
     problems: one.problems.map((problem) => ({ ...problem, endpoint: problem.endpoint ?? null })),
     failure: failureJson(one),
     notes: one.notes,
+    evidence: one.evidence.map(evidenceJson),
     next: one.next === "" ? null : one.next,
+  };
+}
+
+function evidenceJson(one: ReplicaEvidence) {
+  const text = (value: bigint | undefined) => (value === undefined ? null : String(value));
+  const { snapshot } = one;
+  return {
+    endpoint: one.endpoint,
+    wasLeader: one.wasLeader,
+    wasAlive: one.wasAlive,
+    offset: {
+      loaded: text(one.loaded),
+      nameserver: text(one.seen),
+      earlierRun: text(one.remembered),
+    },
+    snapshot:
+      snapshot === undefined
+        ? null
+        : { term: String(snapshot.term), offset: String(snapshot.offset) },
+    records: { loaded: text(one.records.loaded), nameserver: text(one.records.claimed) },
   };
 }
 
@@ -111,37 +140,68 @@ function failureJson({ failure }: PartitionResult) {
 
 /**
  * The report for a person: sick tablets, sick partitions with cause and next command, and the
- * verdict as the last line.
+ * verdict as the last line. Where there are many, the worst are shown and the others counted.
  *
  * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
  */
 export function reportText(report: RunReport): string[] {
   const unhealthy = report.partitions.filter(isSick);
+  const sick = new Set(report.sickTablets.map((one) => one.endpoint));
+  const shown = unhealthy.length > SHOWN_MAX ? [...unhealthy].sort(worstFirst) : unhealthy;
   return [
-    ...report.sickTablets.map((one) => `tablet ${safe(one.endpoint)}: ${safe(one.reason)}`),
-    ...report.partitions.flatMap(noteLines),
-    ...unhealthy.flatMap(partitionLines),
-    ...nextLines(unhealthy),
+    ...first(report.sickTablets, "tablets that are not healthy").flatMap((one) =>
+      typeof one === "string" ? one : `tablet ${safe(one.endpoint)}: ${safe(one.reason)}`,
+    ),
+    ...first(report.partitions.flatMap(noteLines), "notes"),
+    ...first(shown, "partitions that are not healthy").flatMap((one) =>
+      typeof one === "string" ? one : partitionLines(one, sick),
+    ),
+    ...first(nextLines(unhealthy), "different things to do"),
     ...guardLines(report),
     verdict(report, unhealthy),
   ];
+}
+
+/** The first ones, and how many more there are. */
+function first<T>(all: readonly T[], what: string): (T | string)[] {
+  const more = all.length - SHOWN_MAX;
+  if (more <= 0) return [...all];
+  return [
+    ...all.slice(0, SHOWN_MAX),
+    `and ${more} more ${what} (--output=json and --report_file show all)`,
+  ];
+}
+
+/** What takes no writes comes first, and among that what somebody has to decide. */
+function worstFirst(a: PartitionResult, b: PartitionResult): number {
+  const rank = (one: PartitionResult) =>
+    (one.isServing ? 2 : 0) + (one.status === "needs-decision" ? 0 : 1);
+  return rank(a) - rank(b);
 }
 
 function noteLines(one: PartitionResult): string[] {
   return one.notes.map((note) => `${safe(partitionName(one.id))}  ${safe(note)}`);
 }
 
-function partitionLines(one: PartitionResult): string[] {
+function partitionLines(one: PartitionResult, sick: ReadonlySet<Endpoint>): string[] {
   const state = one.status === "needs-decision" ? "NEEDS A DECISION, not serving" : "NOT SERVING";
   const serving = one.isServing ? `led by ${one.leader}` : state;
   return [
     `${safe(partitionName(one.id))}  ${safe(serving)}`,
     ...one.problems.map((problem) => {
       const where = problem.endpoint === undefined ? "" : `${safe(problem.endpoint)}: `;
-      return `    ${where}${safe(problem.text)} [${problem.code}]`;
+      return `    ${where}${safe(problemText(problem, sick))} [${problem.code}]`;
     }),
     ...failureLines(one),
+    ...one.evidence.map((known) => `    ${safe(known.endpoint)}: ${safe(evidenceText(known))}`),
   ];
+}
+
+/** What is wrong with a tablet is told once, and not for each of its replicas again. */
+function problemText({ code, endpoint, text }: Problem, sick: ReadonlySet<Endpoint>): string {
+  if (endpoint === undefined || !sick.has(endpoint)) return text;
+  if (code === "tablet-offline") return "its tablet is offline, see above";
+  return code === "tablet-silent" ? "its tablet does not answer, see above" : text;
 }
 
 function failureLines({ failure }: PartitionResult): string[] {
@@ -163,9 +223,7 @@ function guardLines(report: RunReport): string[] {
   if (notRestored !== undefined) {
     return [`auto_failover COULD NOT BE PUT BACK to true: ${safe(notRestored)}`];
   }
-  return [
-    `auto_failover is ${before ? "on" : "off"}${report.command === "inspect" ? "" : ", as before"}`,
-  ];
+  return [`auto_failover is ${before ? "on" : "off"}, as before`];
 }
 
 function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): string {
@@ -174,12 +232,7 @@ function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): stri
   const size = `${counted(report.partitionCount, "partition")}, ${counted(report.replicas, "replica")}`;
   const effort = `${(report.tookMs / 1000).toFixed(1)} s, ${counted(report.calls, "call")}`;
   if (unhealthy.length === 0) {
-    const how =
-      report.command === "inspect"
-        ? ""
-        : recovered === 0
-          ? ", nothing had to be done"
-          : `, ${recovered} recovered`;
+    const how = recovered === 0 ? ", nothing had to be done" : `, ${recovered} recovered`;
     return `${report.command}: all healthy (${size}${how}; ${effort})`;
   }
   const down = unhealthy.filter((one) => !one.isServing).length;

@@ -4,10 +4,64 @@ import type { Clock } from "../model/clock.js";
 const TICK_MIN_MS = 50;
 const TICK_MAX_MS = 1_000;
 
-/** Asks for the next answer of a question that many wait for: one poll serves them all. */
-export interface SharedPoll<T> {
+/** Asks a question once for all who want to know at the same time. */
+export interface SharedLook<T> {
   /** An answer that was asked for after this call, so it shows every effect from before it. */
+  now(): Promise<T>;
+  /** The last answer, if it was asked for within so many milliseconds; else {@link SharedLook.now}. */
+  lately(ms: number): Promise<T>;
+}
+
+/** Asks for the next answer of a question that many wait for: one poll serves them all. */
+export interface SharedPoll<T> extends SharedLook<T> {
+  /** An answer that was asked for a while after this call, the same for all who wait. */
   next(): Promise<T>;
+  /** When an answer last differed from the one before, whoever asked; milliseconds of the clock. */
+  movedAt(): number;
+}
+
+/**
+ * Makes few calls out of many looks: one is under way at a time, and all that come meanwhile share
+ * the next one. Unlike {@link sharedPoll} nobody waits for a tick.
+ *
+ * @param gatherMs How long the next one waits for more to come, where answers are large.
+ */
+export function sharedLook<T>(clock: Clock, ask: () => Promise<T>, gatherMs = 0): SharedLook<T> {
+  let running: Promise<T> | undefined;
+  let next: Promise<T> | undefined;
+  let last: { readonly askedAt: number; readonly answer: T } | undefined;
+
+  function begin(): Promise<T> {
+    next = undefined;
+    const askedAt = clock.now();
+    running = ask()
+      .then((answer) => {
+        last = { askedAt, answer };
+        return answer;
+      })
+      .finally(() => {
+        running = undefined;
+      });
+    return running;
+  }
+
+  async function gather(): Promise<void> {
+    await running?.catch(() => undefined);
+    if (gatherMs > 0) await clock.sleep(gatherMs);
+  }
+
+  function now(): Promise<T> {
+    if (running === undefined && next === undefined) return begin();
+    next ??= gather().then(begin);
+    return next;
+  }
+
+  return {
+    now,
+    async lately(ms) {
+      return last !== undefined && clock.now() - last.askedAt <= ms ? last.answer : now();
+    },
+  };
 }
 
 /**
@@ -16,30 +70,51 @@ export interface SharedPoll<T> {
  *
  * @param ask The question. What it throws reaches everybody who waits for that answer.
  * @param fingerprint Text that differs when the answer shows progress.
+ * @param options `onTick` sees each answer that was waited for a tick, before those who wait for it;
+ *   `gatherMs`: see {@link sharedLook}.
  */
 export function sharedPoll<T>(
   clock: Clock,
   ask: () => Promise<T>,
   fingerprint: (answer: T) => string,
+  options: { readonly onTick?: (answer: T) => void; readonly gatherMs?: number } = {},
 ): SharedPoll<T> {
   let scheduled: Promise<T> | undefined;
   let tickMs = TICK_MIN_MS;
   let last = "";
+  let movedAt = clock.now();
+  let hasMoved = false;
+  const look = sharedLook(
+    clock,
+    async () => {
+      const answer = await ask();
+      const now = fingerprint(answer);
+      if (now !== last) {
+        movedAt = clock.now();
+        hasMoved = true;
+      }
+      last = now;
+      return answer;
+    },
+    options.gatherMs,
+  );
 
   async function askAfterTick(): Promise<T> {
     await clock.sleep(tickMs);
     scheduled = undefined;
-    const answer = await ask();
-    const now = fingerprint(answer);
-    tickMs = now === last ? Math.min(tickMs * 2, TICK_MAX_MS) : TICK_MIN_MS;
-    last = now;
+    const answer = await look.now();
+    tickMs = hasMoved ? TICK_MIN_MS : Math.min(tickMs * 2, TICK_MAX_MS);
+    hasMoved = false;
+    options.onTick?.(answer);
     return answer;
   }
 
   return {
+    ...look,
     next() {
       scheduled ??= askAfterTick();
       return scheduled;
     },
+    movedAt: () => movedAt,
   };
 }

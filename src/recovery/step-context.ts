@@ -1,23 +1,28 @@
 import type { Cluster } from "../cluster/cluster.js";
 import type {
   Endpoint,
+  FollowerList,
   Op,
-  PartitionClaim,
   PartitionId,
   ReplicaReport,
+  TableClaim,
+  TabletClaim,
 } from "../model/cluster-state.js";
-import { type PartitionView, viewPartitions } from "../model/partition-view.js";
-import type { Lane } from "../model/plan.js";
+import type { PartitionView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import { diagnose } from "./diagnose.js";
-import { observe } from "./observe.js";
-import type { SharedPoll } from "./shared-poll.js";
+import { lookAtPartition } from "./observe-partition.js";
+import type { SharedLook, SharedPoll } from "./shared-poll.js";
+import { untilAborted } from "./until-aborted.js";
 
 /** Bounds of a run. */
 export interface Limits {
   /** Partitions worked on side by side. */
   readonly concurrency: number;
-  /** Loads at a time on one tablet; a tablet loads with three threads (OpenMLDB: task_pool_size). */
+  /**
+   * Loads at a time on one tablet where loads are slow; a tablet loads with three threads (OpenMLDB:
+   * task_pool_size). See `loadWindow`.
+   */
   readonly loadsPerTablet: number;
   /** How often a failed op is tried again. */
   readonly opRetries: number;
@@ -29,31 +34,72 @@ export interface Limits {
   readonly stallTimeoutMs: number;
 }
 
+/** A table by its name. */
+export interface TableName {
+  readonly db: string;
+  readonly table: string;
+}
+
+/** Changes that are good only together with a later one, and must not be left so by a stop. */
+export interface Undo {
+  /**
+   * Notes how a change is taken back, before it is made.
+   *
+   * @param how Looks whether it is still needed; returns what it did, undefined for nothing.
+   * @returns Forgets it again, once the change is complete.
+   */
+  add(how: (context: StepContext) => Promise<string | undefined>): () => void;
+}
+
 /** What steps work with. */
 export interface StepContext {
+  /** What is taken back after a stop; undefined where nothing ever needs it. */
+  readonly undo?: Undo | undefined;
   readonly cluster: Cluster;
   readonly limits: Limits;
   /** Aborted when the run is to stop. */
   readonly signal: AbortSignal;
   /** Switches auto_failover off before the first change. */
   readonly engageGuard: () => Promise<void>;
-  /** Marks a replica dead, together with others of its table where the plan says so. */
-  readonly markDead: (id: PartitionId, endpoint: Endpoint) => Promise<void>;
-  /** Holds a loading slot of the tablet while `work` runs. */
-  readonly withLoadSlot: <T>(endpoint: Endpoint, work: () => Promise<T>) => Promise<T>;
-  /** What the tablet has loaded, by `replicaKey`, asked for after the call. */
+  /**
+   * Marks a replica dead, together with others of its table on that endpoint where the plan says so.
+   *
+   * @param mayShare Whether the others may still be marked; false: this replica only.
+   */
+  readonly markDead: (id: PartitionId, endpoint: Endpoint, mayShare: boolean) => Promise<void>;
+  /**
+   * Runs one load when the tablet has room for it.
+   *
+   * @param mayQueue Whether it may wait behind others on the tablet itself, see `LoadWindow`.
+   */
+  readonly withLoadSlot: <T>(
+    endpoint: Endpoint,
+    work: () => Promise<T>,
+    mayQueue?: boolean,
+  ) => Promise<T>;
+  /** What the tablet has loaded, by `replicaKey`: one call serves all partitions on it. */
   readonly statusOf: (endpoint: Endpoint) => SharedPoll<ReadonlyMap<string, ReplicaReport>>;
-  /** The nameserver's ops, asked for after the call. */
+  /** The replication list of a leader: one call serves all its followers. */
+  readonly listOf: (
+    leader: Endpoint,
+    id: { readonly tid: number; readonly pid: number },
+  ) => SharedPoll<FollowerList>;
+  /** The nameserver's record of a table; undefined if there is none of that name. */
+  readonly recordOf: (table: TableName) => SharedLook<TableClaim | undefined>;
+  /** The nameserver's ops. */
   readonly ops: SharedPoll<readonly Op[]>;
+  /** What the nameserver says of its tablets. */
+  readonly tablets: SharedLook<ReadonlyMap<Endpoint, TabletClaim>>;
+  /** The tablets that are registered in ZooKeeper. */
+  readonly registered: SharedLook<ReadonlySet<Endpoint>>;
 }
 
 /** The partition as it is now; undefined if the table is gone. */
-export async function observePartition(
+export function observePartition(
   context: StepContext,
   id: PartitionId,
 ): Promise<PartitionView | undefined> {
-  const state = await observe(context.cluster, { partition: id, signal: context.signal });
-  return viewPartitions(state)[0];
+  return untilAborted(lookAtPartition(context, id), context.signal);
 }
 
 /** What is wrong with one replica now; undefined if the replica is gone. */
@@ -66,25 +112,4 @@ export async function problemsNow(
   if (view === undefined || !view.replicas.some((one) => one.endpoint === endpoint))
     return undefined;
   return diagnose(view).filter((one) => one.endpoint === endpoint);
-}
-
-/** What the nameserver's record says of the partition now; undefined if the table is gone. */
-export async function claimNow(
-  context: StepContext,
-  id: PartitionId,
-): Promise<PartitionClaim | undefined> {
-  const tables = await context.cluster.showTable({ db: id.db, table: id.table });
-  const table = tables.find((one) => one.tid === id.tid);
-  return table?.partitions.find((one) => one.pid === id.pid);
-}
-
-/**
- * Why the plan of a lane does not fit the nameserver's record any more: a leadership began since,
- * or the table is gone. Undefined if it fits.
- */
-export function outdated(lane: Lane, claim: PartitionClaim | undefined): string | undefined {
-  if (claim === undefined) return "the table is gone";
-  const newest = claim.terms.at(-1)?.term ?? 0n;
-  if (newest === lane.newestTerm.term) return undefined;
-  return `term ${newest} began since it was planned for term ${lane.newestTerm.term}`;
 }

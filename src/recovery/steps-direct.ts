@@ -1,12 +1,12 @@
 import { messageOf, OpsError } from "../errors.js";
-import { type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { Endpoint, FollowerList, ReplicaReport, TermStart } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
-import type { Lane, Step } from "../model/plan.js";
-import { claimNow, outdated, type StepContext } from "./step-context.js";
-import { loaded, newestOf, opsEnded } from "./waits.js";
+import type { Lane } from "../model/plan.js";
+import { loadInTurn } from "./load-in-turn.js";
+import { claimNow, claimOf, outdated, replicaIn, reportNow, serves, stale } from "./recheck.js";
+import type { StepContext } from "./step-context.js";
+import { loaded } from "./waits.js";
 
-const DONE: StepOutcome = { result: "done", detail: "" };
-const ALREADY: StepOutcome = { result: "already-done" };
 /**
  * "create table failed": the tablet has no directory of the replica in that storage mode, so there
  * is nothing on its disk (OpenMLDB 0.9 tablet, memory tables).
@@ -15,8 +15,8 @@ const CREATE_TABLE_FAILED = 131;
 
 /** A follower that is fed moves within milliseconds; one that stands still this long is not fed. */
 const FEED_STALL_MS = 10_000;
-const FEED_POLL_MS = 50;
-const FEED_POLL_MAX_MS = 500;
+/** How old the record may be by which a replica is loaded: to load it as follower harms nothing. */
+const RECORD_AGE_MS = 1_000;
 
 /**
  * Loads a replica as follower with an empty replication list, so that its true offset shows.
@@ -27,9 +27,12 @@ export function loadFollower(
   lane: Lane,
   endpoint: Endpoint,
 ): Promise<StepOutcome> {
-  return context.withLoadSlot(endpoint, async () => {
-    context.signal.throwIfAborted();
-    await unlist(context, lane, endpoint);
+  return loadInTurn(context, lane, endpoint, async (snapshot) => {
+    const record = await context.recordOf(lane.id).lately(RECORD_AGE_MS);
+    const old = outdated(lane, claimOf(record, lane.id), endpoint);
+    if (old !== undefined) return stale(old);
+    const obstacle = await unlist(context, lane, endpoint);
+    if (obstacle !== undefined) return stale(obstacle);
     try {
       await context.cluster.loadTable(endpoint, {
         ...lane.id,
@@ -40,164 +43,177 @@ export function loadFollower(
         followers: [],
       });
     } catch (thrown) {
-      const isEmpty = thrown instanceof OpsError && thrown.responseCode === CREATE_TABLE_FAILED;
-      if (!isEmpty) {
-        // Out of reach for a moment is no reason to decide without it: the next round looks again.
-        const isPassing = thrown instanceof OpsError && thrown.retryable;
-        if (isPassing) return { result: "stale", detail: messageOf(thrown) };
-        throw thrown;
-      }
-      return { result: "failed", detail: messageOf(thrown), isEmpty };
+      return loadRefused(thrown);
     }
-    const report = await loaded(context, lane.id, endpoint, lane.lastSeen.get(endpoint) ?? 0n);
+    const report = await loaded(context, lane.id, endpoint, expected(lane, endpoint, snapshot));
     if (report === undefined) {
       return {
         result: "failed",
         detail: `tablet ${endpoint} could not load it (look into its log)`,
       };
     }
+    // "Loaded already" (101) counts as done: whoever was quicker may have had other plans.
+    if (report.role !== "follower") return stale(`somebody loaded it as ${report.role} meanwhile`);
     return { result: "done", detail: `${report.recordCount} rows, offset ${report.offset}` };
   });
+}
+
+/** What a replica must come up with, as far as is known. */
+function expected(lane: Lane, endpoint: Endpoint, snapshot: TermStart | undefined): bigint {
+  const seen = lane.lastSeen.get(endpoint) ?? 0n;
+  const onDisk = snapshot?.offset ?? 0n;
+  return onDisk > seen ? onDisk : seen;
+}
+
+function loadRefused(thrown: unknown): StepOutcome {
+  if (!(thrown instanceof OpsError)) throw thrown;
+  if (thrown.responseCode === CREATE_TABLE_FAILED) {
+    return { result: "failed", detail: messageOf(thrown), isEmpty: true };
+  }
+  // Out of reach for a moment is no reason to decide without it: the next round looks again.
+  if (thrown.retryable) return stale(messageOf(thrown));
+  throw thrown;
 }
 
 /**
  * Takes a replica that is to be loaded out of the replication list of the leader that serves. The
  * leader would go on from where it was with that replica before, whatever its disk kept, and feed
  * it while it loads (OpenMLDB 0.9: replication keeps its position across the follower's restart).
+ *
+ * @returns Why the leader could not be asked; undefined if the replica is not in its list now.
  */
-async function unlist(context: StepContext, lane: Lane, endpoint: Endpoint): Promise<void> {
-  const { cluster } = context;
-  if (lane.leader === undefined || lane.leader === endpoint) return;
-  const list = await cluster.getTableFollower(lane.leader, lane.id);
-  if (list.followers.has(endpoint)) await cluster.delReplica(lane.leader, lane.id, endpoint);
-}
-
-/** Takes the leader's role from a replica that shall not lead, before another one gets it. */
-export async function demote(
-  context: StepContext,
+async function unlist(
+  { cluster, signal }: StepContext,
   lane: Lane,
   endpoint: Endpoint,
-): Promise<StepOutcome> {
-  const before = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
-  if (before === undefined) return { result: "stale", detail: "it is not loaded any more" };
-  if (before.role === "follower") return ALREADY;
-  await context.cluster.changeRole(endpoint, {
-    ...lane.id,
-    role: "follower",
-    term: 0n,
-    followers: [],
-  });
-  const report = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
-  return report?.role === "leader" ? { result: "failed", detail: "it still runs as leader" } : DONE;
-}
-
-/**
- * Gives a loaded follower the leader's role with the newest term. Nothing is lost by the choice,
- * so no new term is begun: its log contains those of the followers that it feeds.
- */
-export async function promote(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {
-  const endpoint = step.endpoint ?? "";
-  const [claim, reports] = await Promise.all([
-    claimNow(context, lane.id),
-    context.statusOf(endpoint).next(),
-  ]);
-  const old = outdated(lane, claim);
-  if (old !== undefined) return { result: "stale", detail: old };
-  const before = reports.get(replicaKey(lane.id));
-  if (before === undefined) return { result: "stale", detail: "it is not loaded any more" };
-  if (before.role === "leader") return ALREADY;
-  if (before.offset < lane.leastOffset) {
-    return {
-      result: "stale",
-      detail: `it is at offset ${before.offset}, no longer ${lane.leastOffset}`,
-    };
+): Promise<string | undefined> {
+  if (lane.leader === undefined || lane.leader === endpoint) return undefined;
+  try {
+    const list = await cluster.getTableFollower(lane.leader, lane.id);
+    if (list.followers.has(endpoint)) await cluster.delReplica(lane.leader, lane.id, endpoint);
+    return undefined;
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return `its leader does not answer as leader: ${messageOf(thrown)}`;
   }
-  await context.cluster.changeRole(endpoint, {
-    ...lane.id,
-    role: "leader",
-    term: lane.newestTerm.term,
-    followers: step.followers ?? [],
-  });
-  const after = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
-  return after?.role === "leader"
-    ? { result: "done", detail: `leads term ${lane.newestTerm.term} from offset ${after.offset}` }
-    : { result: "failed", detail: "the tablet took the role and still does not run it as leader" };
-}
-
-/**
- * Makes a follower the leader of a new term through the nameserver, which fences the others and
- * appends to the term history.
- */
-export async function changeLeader(
-  context: StepContext,
-  lane: Lane,
-  endpoint: Endpoint,
-): Promise<StepOutcome> {
-  const after = newestOf(await context.ops.next());
-  const old = outdated(lane, await claimNow(context, lane.id));
-  if (old !== undefined) return { result: "stale", detail: old };
-  await context.cluster.changeLeader(lane.id, endpoint);
-  const ops = await opsEnded(context, lane.id, after);
-  const report = (await context.statusOf(endpoint).next()).get(replicaKey(lane.id));
-  if (report?.role === "leader") {
-    return { result: "done", detail: `leads a new term from offset ${report.offset}` };
-  }
-  const bad = ops.find((op) => op.status !== "done");
-  const why =
-    bad === undefined ? "no op did it" : `op ${bad.id} (${bad.type}) failed at ${bad.task}`;
-  return { result: "failed", detail: `it does not lead: ${why}` };
-}
-
-/** Makes the nameserver's record name the leader. */
-export async function setFlags(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {
-  const leader = step.endpoint ?? "";
-  const old = outdated(lane, await claimNow(context, lane.id));
-  if (old !== undefined) return { result: "stale", detail: old };
-  await context.cluster.setPartitionFlags(lane.id, { leader, alive: step.alive ?? [leader] });
-  return { result: "done", detail: `the record names ${leader} as leader` };
 }
 
 /**
  * Makes the leader feed a follower from the follower's own offset, and waits until it has what the
- * leader had when the wait began.
+ * leader had when the wait began. A leader that does not lead any more, or a follower that is not
+ * as it was, says nothing about whether the one can feed the other: the partition is looked at again.
  */
 export async function feed(
   context: StepContext,
   lane: Lane,
   endpoint: Endpoint,
 ): Promise<StepOutcome> {
-  const { cluster, signal } = context;
+  const { cluster } = context;
   const leader = lane.leader ?? "";
-  const before = await cluster.getTableFollower(leader, lane.id);
-  const own = async () => {
-    const [report] = await cluster.getTableStatus(endpoint, lane.id);
-    return report?.offset ?? -1n;
-  };
-  const listed = before.followers.get(endpoint);
-  // A list that says more than the follower has is from before it came back: begin anew.
-  const isWrong = listed !== undefined && (await own()) < listed;
-  if (isWrong) await cluster.delReplica(leader, lane.id, endpoint);
-  if (isWrong || listed === undefined) await cluster.addReplica(leader, lane.id, endpoint);
-  const began = cluster.clock.now();
-  const target = before.offset;
+  const ready = await lookBefore(context, lane, leader, endpoint);
+  if ("result" in ready) return ready;
+  const { own, list } = ready;
+  const listed = list.followers.get(endpoint);
+  if (listed !== undefined && listed >= list.offset && own.offset >= list.offset) {
+    return { result: "done", detail: `in sync at offset ${listed}` };
+  }
+  try {
+    const isWrong = await isListWrong(context, lane, { endpoint, listed, own });
+    if (isWrong) await cluster.delReplica(leader, lane.id, endpoint);
+    if (isWrong || listed === undefined) await cluster.addReplica(leader, lane.id, endpoint);
+    return await caughtUp(context, lane, endpoint, list.offset);
+  } catch (thrown) {
+    context.signal.throwIfAborted();
+    if (thrown instanceof OpsError && thrown.retryable) return stale(messageOf(thrown));
+    throw thrown;
+  }
+}
+
+/**
+ * Whether the leader's list says more than the follower has: it is from before the follower came
+ * back, and has to be begun anew. Under writes a report that is older than the list proves nothing.
+ */
+async function isListWrong(
+  context: StepContext,
+  lane: Lane,
+  seen: {
+    readonly endpoint: Endpoint;
+    readonly listed: bigint | undefined;
+    readonly own: ReplicaReport;
+  },
+): Promise<boolean> {
+  const { endpoint, listed, own } = seen;
+  if (listed === undefined || own.offset >= listed) return false;
+  const newer = await reportNow(context, lane.id, endpoint);
+  return (newer?.offset ?? -1n) < listed;
+}
+
+/** Whether the leader began to feed it a moment ago, by its promotion: it takes a while to be in sync. */
+function isJustFed({ steps }: Lane, endpoint: Endpoint): boolean {
+  return steps.some((one) => one.kind === "promote" && one.followers?.includes(endpoint) === true);
+}
+
+/** What the follower holds and whom its leader feeds; or why the one cannot be fed by the other. */
+async function lookBefore(
+  context: StepContext,
+  lane: Lane,
+  leader: Endpoint,
+  endpoint: Endpoint,
+): Promise<StepOutcome | { readonly own: ReplicaReport; readonly list: FollowerList }> {
+  const [claim, own] = await Promise.all([
+    claimNow(context, lane.id),
+    reportNow(context, lane.id, endpoint),
+  ]);
+  const old = outdated(lane, claim, leader, endpoint);
+  if (old !== undefined) return stale(old);
+  if (replicaIn(claim, leader)?.isLeader === false) {
+    return stale(`${leader} is not flagged leader any more`);
+  }
+  if (own === undefined) return stale("it is not loaded any more");
+  if (!serves(own, "follower")) {
+    return stale(`its tablet runs it as ${own.role ?? "nothing known"}, ${own.state}`);
+  }
+  let list: FollowerList;
+  try {
+    const poll = context.listOf(leader, lane.id);
+    list = await (isJustFed(lane, endpoint) ? poll.next() : poll.now());
+  } catch (thrown) {
+    context.signal.throwIfAborted();
+    return stale(`its leader does not answer as leader: ${messageOf(thrown)}`);
+  }
+  if (own.offset > list.offset) {
+    return stale(`it is at offset ${own.offset}, its leader ${leader} only at ${list.offset}`);
+  }
+  return { own, list };
+}
+
+async function caughtUp(
+  context: StepContext,
+  lane: Lane,
+  endpoint: Endpoint,
+  target: bigint,
+): Promise<StepOutcome> {
+  const { clock } = context.cluster;
+  const leader = lane.leader ?? "";
   let last = -1n;
-  let movedAt = began;
-  let pauseMs = FEED_POLL_MS;
+  let movedAt = clock.now();
   for (;;) {
-    const list = await cluster.getTableFollower(leader, lane.id);
+    context.signal.throwIfAborted();
+    const list = await context.listOf(leader, lane.id).next();
     const reached = list.followers.get(endpoint);
-    if (reached !== undefined && reached >= target && (await own()) >= target) {
-      return { result: "done", detail: `in sync at offset ${reached}` };
+    if (reached !== undefined && reached >= target) {
+      const own = await reportNow(context, lane.id, endpoint);
+      if ((own?.offset ?? -1n) >= target) {
+        return { result: "done", detail: `in sync at offset ${reached}` };
+      }
     }
-    if ((reached ?? -1n) !== last) movedAt = cluster.clock.now();
+    if ((reached ?? -1n) !== last) movedAt = clock.now();
     last = reached ?? -1n;
-    if (cluster.clock.now() - movedAt > FEED_STALL_MS) {
+    if (clock.now() - movedAt > FEED_STALL_MS) {
       return {
         result: "failed",
         detail: `it does not catch up: at ${reached ?? "no offset"}, ${leader} at ${list.offset}`,
       };
     }
-    await cluster.clock.sleep(pauseMs, signal);
-    pauseMs = Math.min(pauseMs * 2, FEED_POLL_MAX_MS);
   }
 }

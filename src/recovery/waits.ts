@@ -8,6 +8,8 @@ import {
   replicaKey,
 } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
+import { isLoading } from "./evidence.js";
+import { activityOf, opsOfPartition } from "./ops-by-partition.js";
 import { problemsNow, type StepContext } from "./step-context.js";
 
 /** A follower that is fed moves within milliseconds; one that stands still this long is not fed. */
@@ -44,15 +46,15 @@ export async function opsEnded(
   const cancelled = new Set<bigint>();
   let progressAt = clock.now();
   let last = "";
+  let all = await context.ops.now();
   for (;;) {
     context.signal.throwIfAborted();
-    const all = await context.ops.next();
-    const own = all.filter((op) => op.id > after && isOpOf(op, id));
+    const own = opsOfPartition(all, id).filter((op) => op.id > after);
     const active = own.filter(isOpActive);
     const first = active[0];
     if (first === undefined) return own;
-    const watched = active.some((op) => op.status === "doing") ? active : all.filter(isOpActive);
-    const now = watched.map((op) => `${op.id}${op.status}${op.task}`).join();
+    const isRunning = active.some((op) => op.status === "doing");
+    const now = isRunning ? activityOf(active) : activityOf(all);
     if (now !== last) progressAt = clock.now();
     last = now;
     if (clock.now() - progressAt > context.limits.opTimeoutMs) {
@@ -61,6 +63,7 @@ export async function opsEnded(
         await context.engageGuard();
         await context.cluster.cancelOp(first.id);
         progressAt = clock.now();
+        all = await context.ops.next();
         continue;
       }
       throw new OpsError({
@@ -69,6 +72,7 @@ export async function opsEnded(
         hint: "have it cancelled with --cancel_stuck, or give it longer with --op_timeout",
       });
     }
+    all = await context.ops.next();
   }
 }
 
@@ -76,12 +80,15 @@ export async function opsEnded(
 const OFFSET_APPEARS_MS = 2_000;
 
 /**
- * Waits until the replica serves.
+ * Waits until the replica serves. A load that moves is never ended: one that the tablet works on
+ * moves when its offset or record count grows; one that is queued there (state undefined) as long
+ * as anything moves on that tablet. A tablet too busy to answer is asked again.
  *
  * @param leastOffset What the replica is expected to come up with, at least.
  * @returns The report, or undefined if the replica vanished: that is how a tablet tells that a
  *   load failed.
- * @throws OpsError `deadline` if neither offset nor record count grows for `stallTimeoutMs`.
+ * @throws OpsError `deadline` if nothing moves for `stallTimeoutMs`; what asking the tablet throws,
+ *   if it is not that it did not answer in time.
  */
 export async function loaded(
   context: StepContext,
@@ -90,24 +97,41 @@ export async function loaded(
   leastOffset = 0n,
 ): Promise<ReplicaReport | undefined> {
   const { clock } = context.cluster;
+  const status = context.statusOf(endpoint);
+  const { stallTimeoutMs } = context.limits;
   let progressAt = clock.now();
   let last = "";
+  let rows = 0n;
   for (;;) {
     context.signal.throwIfAborted();
-    const report = (await context.statusOf(endpoint).next()).get(replicaKey(id));
-    if (report === undefined) return undefined;
-    const isLoading = report.state === "loading" || report.state === "undefined";
-    if (!isLoading) return settled(context, id, endpoint, { report, leastOffset });
-    const now = `${report.state} ${report.offset} ${report.recordCount}`;
-    if (now !== last) progressAt = clock.now();
-    last = now;
-    if (clock.now() - progressAt > context.limits.stallTimeoutMs) {
+    const reports = await unlessLate(status.next());
+    if (reports !== undefined) {
+      const report = reports.get(replicaKey(id));
+      if (report === undefined) return undefined;
+      if (!isLoading(report)) return settled(context, id, endpoint, { report, leastOffset });
+      const now = `${report.state} ${report.offset} ${report.recordCount}`;
+      if (now !== last) progressAt = clock.now();
+      else if (report.state === "undefined") progressAt = Math.max(progressAt, status.movedAt());
+      last = now;
+      rows = report.recordCount;
+    }
+    if (clock.now() - progressAt > stallTimeoutMs) {
       throw new OpsError({
         code: "deadline",
-        message: `loading stands still at ${report.recordCount} rows for ${context.limits.stallTimeoutMs / 1000} s`,
+        message: `loading stands still at ${rows} rows for ${stallTimeoutMs / 1000} s`,
         hint: `look into the log of tablet ${endpoint}, or give it longer with --stall_timeout`,
       });
     }
+  }
+}
+
+/** An answer; undefined if it did not come in time. */
+async function unlessLate<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (thrown) {
+    if (thrown instanceof OpsError && thrown.code === "deadline") return undefined;
+    throw thrown;
   }
 }
 

@@ -7,6 +7,7 @@ import type { Cluster } from "../cluster/cluster.js";
 type ReadingMethod =
   | "clock"
   | "topology"
+  | "askNameserver"
   | "showTablet"
   | "showTable"
   | "confGet"
@@ -75,6 +76,7 @@ function readingPart(cluster: Cluster): Pick<Cluster, ReadingMethod> {
   return {
     clock: cluster.clock,
     topology: () => cluster.topology(),
+    askNameserver: (endpoint) => cluster.askNameserver(endpoint),
     showTablet: () => cluster.showTablet(),
     showTable: (of) => cluster.showTable(of),
     confGet: () => cluster.confGet(),

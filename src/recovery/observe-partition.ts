@@ -1,0 +1,95 @@
+import { messageOf } from "../errors.js";
+import {
+  type Endpoint,
+  type FollowerList,
+  followerKey,
+  type PartitionId,
+  type TableClaim,
+  type TabletView,
+} from "../model/cluster-state.js";
+import { type PartitionView, viewPartitions } from "../model/partition-view.js";
+import { isRunningLeader, refreshReports, settledList } from "./observe-followers.js";
+import { observeSnapshots } from "./observe-snapshots.js";
+import { opsOfPartition } from "./ops-by-partition.js";
+import type { StepContext } from "./step-context.js";
+
+/**
+ * How old it may be who is registered and healthy. No step of a recovery changes that, and a tablet
+ * that is gone does not answer when it is asked.
+ */
+const MEMBERS_AGE_MS = 1_000;
+
+/**
+ * Looks at one partition as `observe` looks at all of them. What the nameserver and the tablets are
+ * asked is shared with all others who look at the same time; everything that a step can have changed
+ * was asked for after the call.
+ *
+ * Replicas that are not loaded are asked for their snapshots.
+ *
+ * @returns Undefined if the table or the partition is gone.
+ */
+export async function lookAtPartition(
+  context: StepContext,
+  id: PartitionId,
+): Promise<PartitionView | undefined> {
+  const [registered, claims, table, ops] = await Promise.all([
+    context.registered.lately(MEMBERS_AGE_MS),
+    context.tablets.lately(MEMBERS_AGE_MS),
+    context.recordOf(id).now(),
+    context.ops.now(),
+  ]);
+  const partitions = table?.partitions.filter((one) => one.pid === id.pid) ?? [];
+  if (table?.tid !== id.tid || partitions.length === 0) return undefined;
+  const scoped: TableClaim = { ...table, partitions };
+  const endpoints = partitions.flatMap((one) => one.replicas.map((replica) => replica.endpoint));
+  const views = await Promise.all(
+    endpoints.map(async (endpoint): Promise<[Endpoint, TabletView]> => {
+      const known = {
+        endpoint,
+        claim: claims.get(endpoint),
+        isRegistered: registered.has(endpoint),
+      };
+      if (!known.isRegistered && known.claim?.isHealthy !== true) {
+        return [endpoint, { ...known, reports: undefined, silence: "not registered in ZooKeeper" }];
+      }
+      try {
+        const reports = await context.statusOf(endpoint).now();
+        return [endpoint, { ...known, reports, silence: undefined }];
+      } catch (thrown) {
+        return [endpoint, { ...known, reports: undefined, silence: messageOf(thrown) }];
+      }
+    }),
+  );
+  const tablets = new Map(views);
+  const { cluster, signal } = context;
+  const [followers, snapshots] = await Promise.all([
+    followersOf(context, id, tablets),
+    observeSnapshots(cluster, [scoped], tablets, { signal }),
+  ]);
+  return viewPartitions({
+    tablets,
+    tables: [scoped],
+    followers,
+    snapshots,
+    ops: opsOfPartition(ops, id),
+  })[0];
+}
+
+async function followersOf(
+  { cluster, listOf, signal }: StepContext,
+  id: PartitionId,
+  tablets: Map<Endpoint, TabletView>,
+): Promise<ReadonlyMap<string, FollowerList>> {
+  const lists = new Map<string, FollowerList>();
+  await Promise.all(
+    [...tablets].map(async ([endpoint, tablet]) => {
+      if (!isRunningLeader(tablet, id)) return;
+      const ask = () => listOf(endpoint, id).now();
+      const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
+      if (list === undefined) return;
+      lists.set(followerKey(endpoint, id), list);
+      await refreshReports(cluster, tablets, id, list);
+    }),
+  );
+  return lists;
+}
