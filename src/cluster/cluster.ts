@@ -81,7 +81,8 @@ export interface Cluster {
   /** All ops that the nameserver lists, oldest first. */
   showOpStatus(): Promise<readonly Op[]>;
   /**
-   * Flags replicas alive or not. Safe to repeat.
+   * Flags replicas alive or not. Safe to repeat for one partition; NOT for a whole table that is
+   * flagged dead, whose partitions can have come back meanwhile.
    *
    * @param target Without `pid`: all replicas of the table on that endpoint.
    */

@@ -76,7 +76,9 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
         ...inDb(db),
         ...(pid === undefined ? {} : { pid }),
       };
-      await atLeader(NameServer.method.updateTableAliveStatus, request, "safe");
+      // Said again, a mark of a whole table would take partitions that came back meanwhile with it.
+      const repeat = pid === undefined && !isAlive ? "unsafe" : "safe";
+      await atLeader(NameServer.method.updateTableAliveStatus, request, repeat);
     },
 
     async deleteOp(which) {

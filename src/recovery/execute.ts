@@ -1,5 +1,6 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
+import { OpsError } from "../errors.js";
 import {
   type Endpoint,
   type FollowerList,
@@ -192,6 +193,10 @@ function createMarker(cluster: Cluster, marks: readonly Mark[]): StepContext["ma
     used.add(own);
     const call = shared.get(key) ?? cluster.updateTableAlive({ db, table, endpoint }, false);
     shared.set(key, call);
-    return call;
+    return call.catch((thrown: unknown) => {
+      if (!(thrown instanceof OpsError) || !thrown.retryable) throw thrown;
+      // The answer was lost: each partition makes sure of its own replica only.
+      return cluster.updateTableAlive({ db, table, endpoint, pid }, false);
+    });
   };
 }

@@ -112,12 +112,21 @@ function markSteps(view: PartitionView, leader: ReplicaView, problems: readonly 
     });
 }
 
-/** What needs no RecoverTable, and therefore no mark. */
+/**
+ * What needs no RecoverTable, and therefore no mark. A replica on a tablet that does not answer us may
+ * serve clients all the same.
+ */
 function isHealedWithoutMark(code: ProblemCode): boolean {
-  return (
-    code === "behind" || code === "loading" || code === "snapshot-paused" || code === "link-unknown"
-  );
+  return HEALED_WITHOUT_MARK.includes(code);
 }
+
+const HEALED_WITHOUT_MARK: readonly ProblemCode[] = [
+  "behind",
+  "loading",
+  "snapshot-paused",
+  "link-unknown",
+  "tablet-silent",
+];
 
 function leaderSteps(
   leader: ReplicaView,

@@ -56,6 +56,8 @@ export class Checks {
   /** What the tool asked the nameserver to queue, with the newest op id before that. */
   readonly #asked: { readonly key: string; readonly endpoint: string; readonly after: bigint }[] =
     [];
+  /** Partitions whose leader the operator named with --accept_data_loss. */
+  readonly #decided = new Set<string>();
   #checkedAt = 0;
   /** Rows that the protocol itself lost; see {@link Checks.checkRows}. */
   readonly isDocumented: boolean;
@@ -100,6 +102,7 @@ export class Checks {
    * it holds must stay.
    */
   accept(of: Part, endpoint: string): void {
+    this.#decided.add(of.name);
     const { model } = this.#world;
     const own = dirAt(model, of, endpoint)?.runs ?? [];
     this.#precious.set(of.name, intersect(this.#precious.get(of.name) ?? [], own));
@@ -295,6 +298,8 @@ export class Checks {
       this.complain("op-not-repeated", `${of.name}: RecoverTable of ${endpoint} while an op runs`);
     }
     if (isHarmless(mutation) || isFedAlready(this.#world, of, endpoint, mutation)) return;
+    // Where the operator named another leader, the one that serves has to go.
+    if (this.#decided.has(of.name)) return;
     if (isReplicaHealthy(this.#world, of, endpoint)) {
       this.complain("healthy-untouched", `${of.name} at ${endpoint}: ${describe(mutation)}`);
     }
