@@ -254,6 +254,39 @@ describe("evidence that outlives the run", () => {
     expect(node()).toBeUndefined();
   });
 
+  test("a follower of a disk table that cannot be loaded keeps its log until that is decided", async () => {
+    const hdd = await startVirtualCluster({ model: { autoFailover: false } });
+    const { model } = hdd;
+    model.createTable({ db: "db1", table: "t0", partitions: 1, replicas: 3, storageMode: "hdd" });
+    model.put(20);
+    await hdd.pass(5_000);
+    const record = await hdd.clock.run(hdd.cluster.showTable(), 60_000);
+    const replicas = record[0]?.partitions[0]?.replicas ?? [];
+    const leader = replicas.find((one) => one.isLeader)?.endpoint ?? "";
+    const follower = replicas.find((one) => !one.isLeader)?.endpoint ?? "";
+    // The nameserver restarts too, so nothing tells how far the follower came.
+    model.outage({ withNameservers: true });
+    model.kill(follower);
+    model.wipe(follower);
+    model.restart(follower);
+    await hdd.pass(60_000);
+    const left = await hdd.recover();
+    if ("error" in left) throw left.error;
+    expect(left.report.partitions[0]).toMatchObject({ status: "needs-decision", isServing: true });
+    expect(left.report.partitions[0]?.next).toContain(
+      `--accept_data_loss=db1.t0:0 --leader=${leader}`,
+    );
+    expect(hdd.events.some((one) => "step" in one && one.step.kind === "recover-table")).toBe(
+      false,
+    );
+
+    const decided = await hdd.recover({ accept: new Map([["db1.t0:0", leader]]) });
+    if ("error" in decided) throw decided.error;
+    expect(decided.report.partitions[0]).toMatchObject({ status: "recovered" });
+    expect(model.healthy()).toEqual([]);
+    expect(model.rows().map((one) => one.served)).toEqual([20]);
+  });
+
   test("64-bit numbers survive, and garbage is ignored with a warning", async () => {
     const zk = treeZooKeeper(virtual.model.tree);
     const events: RunEvent[] = [];

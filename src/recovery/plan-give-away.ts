@@ -66,12 +66,15 @@ export function isGivenAwaySafely(
 /**
  * Whether a replica that cannot be loaded has in all likelihood nothing: the tablet cannot say that
  * the disk of a disk table is wiped (OpenMLDB 0.9 tablet: LoadTable answers before it looks), but it
- * says that there is no snapshot. A leader that led last has acknowledged every row itself.
+ * says that there is no snapshot. A leader that led last has acknowledged every row itself, and can
+ * have lost the last ones with the power: so it must be known how far the replica came, and the
+ * leader must be there.
  */
 function isProbablyWiped(view: PartitionView, replica: ReplicaView, leader: ReplicaView): boolean {
   const { replicas } = evidenceOf(view);
   const led = replicas.get(leader.endpoint);
   const hasNoSnapshot = replicas.get(replica.endpoint)?.snapshot?.offset === 0n;
   const isOnDisk = view.storageMode === "hdd" || view.storageMode === "ssd";
-  return isOnDisk && hasNoSnapshot && led?.wasLeader === true && led.wasAlive;
+  const isKnown = knownOffset(view, replica) > 0n && trueOffset(leader) > 0n;
+  return isOnDisk && hasNoSnapshot && isKnown && led?.wasLeader === true && led.wasAlive;
 }

@@ -62,7 +62,9 @@ function replicaComplaint(
   if (leader === undefined || replica === leader) return undefined;
   const feed = leader.feeds.get(meta.endpoint);
   if (feed === undefined) return "is not fed by its leader";
-  if (!feed.isMatched || feed.sent < leader.offset) return "is behind its leader";
+  // Nobody is behind a leader that has nothing.
+  const isThere = feed.isMatched && feed.sent >= leader.offset;
+  if (!isThere && leader.offset > 0n) return "is behind its leader";
   return differs(replica, leader) ? "has other entries than its leader" : undefined;
 }
 

@@ -186,7 +186,7 @@ export class Checks {
       );
       const more = subtract(surviving(of.part, its), own);
       if (more.length === 0) continue;
-      if (!isAnswering(this.#world, meta.endpoint) && ledLast(of, endpoint)) {
+      if (!isReadable(this.#world, of, meta.endpoint) && ledLast(of, endpoint)) {
         this.unknowable.add(of.name);
         this.#world.note(
           `${of.name}: ${meta.endpoint}, out of reach, has more than the new leader`,
@@ -314,7 +314,18 @@ function ledLast(of: Part, endpoint: string): boolean {
   return entitled.length === 1 && entitled[0]?.endpoint === endpoint;
 }
 
-/** Whether a tablet answers, so that what its disk holds can be found out. */
+/**
+ * Whether it can be found out what a replica's disk holds: its tablet answers, and no load of it
+ * failed.
+ */
+function isReadable(world: World, of: Part, endpoint: string): boolean {
+  if (!isAnswering(world, endpoint)) return false;
+  if (loadedAt(world.model, of, endpoint) !== undefined) return true;
+  const failed = `${endpoint} load of ${of.table.tid}/${of.part.pid} failed`;
+  return !world.model.events.some(({ what }) => what === failed);
+}
+
+/** Whether a tablet answers. */
 function isAnswering(world: World, endpoint: string): boolean {
   return (
     world.model.process(endpoint).isAnswering && world.model.leader?.isHealthy(endpoint) === true

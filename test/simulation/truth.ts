@@ -1,3 +1,4 @@
+import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { isServing } from "../../src/sandbox/replica.js";
 import { lastOffset } from "../../src/sandbox/runs.js";
@@ -28,9 +29,18 @@ export function trueCauses(world: World, of: Part): string[] {
         (loadedAt(model, of, meta.endpoint) === undefined && (meta.offset ?? 0n) > own),
     );
     if (ahead.length > 0) causes.push(`ahead ${ahead.map((meta) => meta.endpoint).join()}`);
+    const empty = emptyDisks(world, of);
+    if (empty.length > 0) causes.push(`disk-empty ${empty.join()}`);
     return causes;
   }
 
+  return [...causes, ...leaderCauses(world, of)];
+}
+
+/** Why nobody can be made leader without a person. */
+function leaderCauses({ model }: World, of: Part): string[] {
+  const causes: string[] = [];
+  const metas = of.part.partitionMeta;
   const flagged = metas.filter((meta) => meta.isLeader);
   if (flagged.length === 0) causes.push("no-leader-flagged");
   const alive = flagged.filter((meta) => meta.isAlive);
@@ -49,6 +59,15 @@ export function trueCauses(world: World, of: Part): string[] {
     if (metas.some((one) => (one.offset ?? 0n) > offset)) causes.push("offset-seen-is-gone");
   }
   return causes;
+}
+
+/** Followers of a disk table on wiped disks: no call tells them from those that cannot be read. */
+function emptyDisks({ model }: World, of: Part): string[] {
+  if (of.table.storageMode === StorageMode.kMemory) return [];
+  return of.part.partitionMeta
+    .map((meta) => meta.endpoint)
+    .filter((endpoint) => loadedAt(model, of, endpoint) === undefined)
+    .filter((endpoint) => dirAt(model, of, endpoint)?.meta.hasSchema !== true);
 }
 
 /** Whether one problem that a report names is true of the model; undefined if it cannot be told. */

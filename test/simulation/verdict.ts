@@ -1,3 +1,4 @@
+import type { Problem } from "../../src/model/problem.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { type Checks, partitionComplaints } from "./checkers.js";
 import { acceptsWrites, loadedAt, type Part, partsOf } from "./partitions.js";
@@ -49,8 +50,12 @@ function judgePartition(
 ): string {
   const isSaidWell = told === undefined || told.status === "healthy" || told.status === "recovered";
   if (wrong.length === 0) {
-    if (!isSaidWell)
-      checks.complain("true-verdict", `${of.name} is well, but called ${told.status}`);
+    if (isSaidWell) return "healthy";
+    // All replicas agree, and none has what was known before: a person has to know of it.
+    const isShort =
+      told.problems.length > 0 && told.problems.every((one) => isShortOf(world, of, one));
+    if (isShort) return "agrees on fewer rows than were known";
+    checks.complain("true-verdict", `${of.name} is well, but called ${told.status}`);
     return "healthy";
   }
   if (checks.unknowable.has(of.name)) return "led by a log that nobody could know to be the lesser";
@@ -65,6 +70,14 @@ function judgePartition(
   return endOf(world, of, told);
 }
 
+/** Whether rows are said to be missing, and acknowledged rows are indeed on no replica. */
+function isShortOf(world: World, of: Part, { code }: Problem): boolean {
+  if (code !== "rows-missing") return false;
+  const { db, name: table } = of.table;
+  const rows = world.model.rows({ db, table }).find((one) => one.pid === of.part.pid);
+  return rows !== undefined && rows.lost > 0;
+}
+
 /** A partition that is not well needs a true reason, and nothing else of it may be left undone. */
 function judgeRest(
   world: World,
@@ -75,7 +88,7 @@ function judgeRest(
   const { of, wrong, told } = rest;
   const causes = trueCauses(world, of);
   const isServing = of.part.partitionMeta.some((meta) => acceptsWrites(world.model, of, meta));
-  const away = causes.filter((one) => /^(tablet-away|ahead) /.test(one)).join();
+  const away = causes.filter((one) => /^(tablet-away|ahead|disk-empty) /.test(one)).join();
   // A leader that lacks rows which are known is left alone with all its followers, for a decision.
   const isForPeople = !isServing || told.problems.some((one) => one.code === "rows-missing");
   const unexplained = isForPeople
