@@ -18,8 +18,6 @@ import type { StepContext } from "./step-context.js";
  * that is gone does not answer when it is asked.
  */
 const MEMBERS_AGE_MS = 1_000;
-/** How often a look that was held up is made again. */
-const TRIES_MAX = 3;
 
 /**
  * Looks at one partition as `observe` looks at all of them. What the nameserver and the tablets are
@@ -34,7 +32,13 @@ export async function lookAtPartition(
   context: StepContext,
   id: PartitionId,
 ): Promise<PartitionView | undefined> {
-  const { registered, claims, table, ops } = await askNameserver(context, id);
+  const [table, ops] = await Promise.all([context.recordOf(id).now(), context.ops.now()]);
+  // Not before: where the nameserver is held up, such as by a change of the leading one, a tablet that
+  // came back meanwhile would pass for one that is away.
+  const [registered, claims] = await Promise.all([
+    context.registered.lately(MEMBERS_AGE_MS),
+    context.tablets.lately(MEMBERS_AGE_MS),
+  ]);
   const partitions = table?.partitions.filter((one) => one.pid === id.pid) ?? [];
   if (table?.tid !== id.tid || partitions.length === 0) return undefined;
   const scoped: TableClaim = { ...table, partitions };
@@ -70,26 +74,6 @@ export async function lookAtPartition(
     snapshots,
     ops: opsOfPartition(ops, id),
   })[0];
-}
-
-/**
- * What nameserver and ZooKeeper know, all of it asked for at about the same time: where one answer was
- * held up, such as by a change of the leading nameserver, the others are old by then, and a tablet that
- * came back meanwhile would pass for one that is away.
- */
-async function askNameserver(context: StepContext, id: PartitionId) {
-  const { clock } = context.cluster;
-  for (let tries = 1; ; tries += 1) {
-    const began = clock.now();
-    const [registered, claims, table, ops] = await Promise.all([
-      context.registered.lately(MEMBERS_AGE_MS),
-      context.tablets.lately(MEMBERS_AGE_MS),
-      context.recordOf(id).now(),
-      context.ops.now(),
-    ]);
-    const isOfOneTime = clock.now() - began <= MEMBERS_AGE_MS;
-    if (isOfOneTime || tries >= TRIES_MAX) return { registered, claims, table, ops };
-  }
 }
 
 async function followersOf(
