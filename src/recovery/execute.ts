@@ -12,12 +12,13 @@ import {
 import { mapInTurns } from "../model/in-turns.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
-import type { Lane, Mark } from "../model/plan.js";
+import type { Mark } from "../model/plan.js";
 import { isLoading } from "./evidence.js";
 import { loadWindow } from "./load-window.js";
 import type { Memory } from "./memory.js";
 import { activityOf } from "./ops-by-partition.js";
 import { batchMarks, markKey } from "./plan.js";
+import type { ForeseenRound } from "./plan-foresee.js";
 import { NOTHING_LEARNED, type Planner } from "./plan-learned.js";
 import { type Places, recoverPartition } from "./recover-partition.js";
 import { type SharedPoll, sharedLook, sharedPoll } from "./shared-poll.js";
@@ -55,8 +56,14 @@ export async function execute(
   options: ExecuteOptions,
 ): Promise<Map<string, LaneFailure>> {
   const { limits, signal, onEvent } = options;
-  const lanes = await mapInTurns(views, (view) => options.planner(view, NOTHING_LEARNED));
-  const marks = await batchMarks(lanes, tables);
+  const rounds = await mapInTurns(views, (view) => ({
+    view,
+    lane: options.planner(view, NOTHING_LEARNED),
+  }));
+  const marks = await batchMarks(
+    rounds.map((one) => one.lane),
+    tables,
+  );
   const context = createContext(cluster, marks, options);
   const places: Places = {
     beginning: pLimit(limits.concurrency),
@@ -64,13 +71,14 @@ export async function execute(
     followers: pLimit(limits.concurrency),
   };
   const failures = new Map<string, LaneFailure>();
-  const run = async (lane: Lane) => {
-    const failure = await recoverPartition(context, lane, options, places);
-    if (failure !== undefined) failures.set(replicaKey(lane.id), failure);
-    onEvent({ kind: "lane-ended", id: lane.id, failure });
+  const run = async (first: ForeseenRound) => {
+    const { id } = first.lane;
+    const failure = await recoverPartition(context, first, options, places);
+    if (failure !== undefined) failures.set(replicaKey(id), failure);
+    onEvent({ kind: "lane-ended", id, failure });
   };
-  const begun = mapInTurns(lanes, (lane) => {
-    const work = run(lane);
+  const begun = mapInTurns(rounds, (first) => {
+    const work = run(first);
     // Who waits for all of them may not be listening yet.
     work.catch(() => undefined);
     return work;

@@ -4,6 +4,12 @@ import type { OnEvent } from "../model/outcome.js";
 import { within } from "./within.js";
 
 const KEY = "auto_failover";
+
+/** Whether auto_failover is on, by what ConfGet answers. */
+export function isOn(conf: ReadonlyMap<string, string>): boolean {
+  return conf.get(KEY) === "true";
+}
+
 /** How long putting the value back may take: a failover of the nameserver takes 8 to 20 s. */
 const PATIENCE_MS = 60_000;
 /** The same after a signal: a stopped run must be gone within 5 s, and has more to tidy up. */

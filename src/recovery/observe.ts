@@ -13,6 +13,7 @@ import {
 import type { SeenStore } from "../model/evidence.js";
 import { mapInTurns } from "../model/in-turns.js";
 import { compareText } from "../model/partition-view.js";
+import { isOn } from "./guard.js";
 import { observeFollowers } from "./observe-followers.js";
 import { observeSnapshots } from "./observe-snapshots.js";
 import { untilAborted } from "./until-aborted.js";
@@ -72,7 +73,7 @@ async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
   ]);
   return {
     topology,
-    autoFailover: conf.get("auto_failover") === "true",
+    autoFailover: isOn(conf),
     tablets,
     tables,
     followers,

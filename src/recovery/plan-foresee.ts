@@ -2,7 +2,7 @@ import type { Endpoint, FollowerList, ReplicaReport } from "../model/cluster-sta
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step } from "../model/plan.js";
 import { lowerBound } from "./evidence.js";
-import { NOTHING_LEARNED, type Planner } from "./plan-learned.js";
+import { type Learned, NOTHING_LEARNED, type Planner } from "./plan-learned.js";
 
 /** As many rounds as a run makes at most; more would not be done. */
 const ROUNDS_MAX = 6;
@@ -28,10 +28,30 @@ export function foresee(view: PartitionView, planner: Planner): ForeseenRound[] 
     if (rounds.length > 0 && lane.steps.length === 0 && lane.blocked === undefined) break;
     rounds.push({ lane, view: current });
     if (lane.steps.length === 0) break;
-    const next = lane.steps.reduce((seen, step) => assume(seen, lane, step), current);
-    current = { ...next, known: lane.givesUp ? undefined : lane.evidence };
+    current = afterLane(current, lane);
   }
   return rounds;
+}
+
+/**
+ * Whether nothing is left to plan for a partition once every step of a lane has worked, so that
+ * only the look at the whole cluster at the end has to show that it did.
+ *
+ * @param view The partition as the lane was planned on it.
+ */
+export function isLastRound(
+  { view, lane }: ForeseenRound,
+  planner: Planner,
+  learned: Learned,
+): boolean {
+  if (lane.steps.length === 0) return true;
+  const next = planner(afterLane(view, lane), learned);
+  return next.steps.length === 0 && next.blocked === undefined;
+}
+
+function afterLane(view: PartitionView, lane: Lane): PartitionView {
+  const after = lane.steps.reduce((seen, step) => assume(seen, lane, step), view);
+  return { ...after, known: lane.givesUp ? undefined : lane.evidence };
 }
 
 /** The partition after a step that worked. */

@@ -1,19 +1,21 @@
 import type { Cluster } from "../cluster/cluster.js";
-import { type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
+import { mapInTurns } from "../model/in-turns.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
-import { viewPartitionsInTurns } from "../model/partition-view.js";
+import { type PartitionView, viewPartitionsInTurns } from "../model/partition-view.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
 import { execute } from "./execute.js";
-import { createGuard, type Guard } from "./guard.js";
+import { createGuard, type Guard, isOn } from "./guard.js";
 import { judge } from "./judge.js";
 import { assertAsPlanned, type Look, look } from "./look.js";
-import { createMemory } from "./memory.js";
+import { createMemory, type RunMemory } from "./memory.js";
 import type { Method } from "./method.js";
 import { observe } from "./observe.js";
+import { NOTHING_LEARNED } from "./plan-learned.js";
 import type { RecoveryPlan } from "./plan-recovery.js";
 import { counted } from "./report.js";
-import { EVERYTHING, type Selection, selected } from "./selection.js";
+import { EVERYTHING, problemsOf, type Selection, selected } from "./selection.js";
 import type { Limits } from "./step-context.js";
 import { untilAborted } from "./until-aborted.js";
 
@@ -77,9 +79,12 @@ export type RecoverResult =
       readonly progress: Progress;
     };
 
+/** How often what is still not healthy at the end is worked on in one run. */
+const PASSES_MAX = 3;
+
 /**
- * Brings a cluster back: observe, diagnose, plan and execute partition by partition, put
- * auto_failover back, observe afresh and judge.
+ * Brings a cluster back: observe, diagnose, plan and execute partition by partition, observe afresh,
+ * go on with what is still not healthy, put auto_failover back and judge.
  *
  * On a healthy cluster nothing is changed, auto_failover included.
  *
@@ -92,37 +97,23 @@ export async function recoverData(
   const { onEvent, signal } = options;
   const { only = EVERYTHING } = options.planned ?? options;
   const began = cluster.clock.now();
-  const { state, sick, planner } = await lookAndReview(cluster, options);
+  const seen = await lookAndReview(cluster, options);
+  const { state, sick } = seen;
   const before = state.autoFailover;
   const guard = (await options.createGuard?.(before)) ?? createGuard({ cluster, before, onEvent });
-  const notes = new Map<string, readonly string[]>();
-  const changes = countChanges((event) => {
-    if (event.kind === "partition-note") {
-      const key = replicaKey(event.id);
-      notes.set(key, [...new Set([...(notes.get(key) ?? []), ...event.notes])]);
-    }
-    onEvent(event);
-  });
+  const told = keepTrack(onEvent);
   const memory = createMemory(options.seen, onEvent, state.remembered);
-  let failures = new Map<string, LaneFailure>();
+  let worked: Worked | undefined;
   let error: unknown;
   try {
-    failures = await execute(cluster, sick, state.tables, {
-      planner,
-      limits: options.limits,
-      signal,
-      engageGuard: () => guard.engage(),
-      onEvent: changes.onEvent,
-      memory,
-    });
+    worked = await workInPasses(cluster, seen, { options, only, guard, told, memory });
   } catch (thrown) {
     error = thrown;
   }
-  const isTouched = sick.length > 0 || guard.isEngaged();
   const notRestored = await guard.restore();
   const progress: Progress = {
     sick: new Set([...sick.map((view) => replicaKey(view.id)), ...(options.earlier?.sick ?? [])]),
-    changes: changes.count() + (options.earlier?.changes ?? 0),
+    changes: told.changes() + (options.earlier?.changes ?? 0),
   };
   const endEarly = (thrown: unknown): RecoverResult => ({
     error: thrown,
@@ -130,26 +121,25 @@ export async function recoverData(
     hasChanged: progress.changes > 0,
     progress,
   });
-  if (error !== undefined) return endEarly(error);
+  if (worked === undefined) return endEarly(error);
 
   try {
-    const after = isTouched ? await observe(cluster, { signal }) : state;
-    const all = await viewPartitionsInTurns(after);
-    await untilAborted(memory.settle(all), signal);
+    await untilAborted(memory.settle(worked.all), signal);
     const judged = await judge({
-      state: after,
-      views: memory.beside(selected(all, only)),
+      state: worked.state,
+      views: memory.beside(selected(worked.all, only)),
       only,
       sickBefore: progress.sick,
-      failures,
-      notes,
+      failures: worked.failures,
+      notes: told.notes,
       rerun: options.rerun,
     });
+    const after = worked.isTouched ? isOn(await untilAborted(cluster.confGet(), signal)) : before;
     return {
       report: {
         command: options.command ?? "recoverdata",
         ...judged,
-        autoFailover: { before: guard.before, after: after.autoFailover, notRestored },
+        autoFailover: { before: guard.before, after, notRestored },
         changes: progress.changes,
         calls: cluster.callCount(),
         tookMs: cluster.clock.now() - began,
@@ -157,6 +147,73 @@ export async function recoverData(
     };
   } catch (thrown) {
     return endEarly(thrown);
+  }
+}
+
+/** What came of the work. */
+interface Worked {
+  /** The cluster as it was seen last, after the last change but for auto_failover. */
+  readonly state: ClusterState;
+  /** All its partitions. */
+  readonly all: readonly PartitionView[];
+  /** What was tried in vain, by `replicaKey`. */
+  readonly failures: ReadonlyMap<string, LaneFailure>;
+  /** Whether the cluster was, or may have been, changed. */
+  readonly isTouched: boolean;
+}
+
+/** What the passes need beside the cluster. */
+interface Surroundings {
+  readonly options: RecoverOptions;
+  readonly only: Selection;
+  readonly guard: Guard;
+  readonly told: Told;
+  readonly memory: RunMemory;
+}
+
+/**
+ * Works on what is not healthy, looks at the whole cluster afresh, and goes on with those partitions
+ * that were thought to be through and are not, or can be helped by now (a tablet came back). It ends
+ * when there are none, when a pass changes nothing, or after {@link PASSES_MAX}.
+ */
+async function workInPasses(
+  cluster: Cluster,
+  seen: Look,
+  { options, only, guard, told, memory }: Surroundings,
+): Promise<Worked> {
+  const { limits, signal, onEvent } = options;
+  const { planner } = seen;
+  const failures = new Map<string, LaneFailure>();
+  const ours = new Set(seen.sick.map((view) => replicaKey(view.id)));
+  let { state, sick } = seen;
+  for (let pass = 1; ; pass += 1) {
+    const changes = told.changes();
+    const failed = await execute(cluster, sick, state.tables, {
+      planner,
+      limits,
+      signal,
+      engageGuard: () => guard.engage(),
+      onEvent: told.onEvent,
+      memory,
+    });
+    for (const [key, failure] of failed) failures.set(key, failure);
+    const isTouched = ours.size > 0 || guard.isEngaged();
+    if (isTouched) state = await observe(cluster, { signal });
+    const all = await viewPartitionsInTurns(state);
+    const isOpen = (view: PartitionView) =>
+      ours.has(replicaKey(view.id)) &&
+      !failures.has(replicaKey(view.id)) &&
+      problemsOf(view, only).length > 0 &&
+      planner(view, NOTHING_LEARNED).steps.length > 0;
+    const views = memory.beside(selected(all, only));
+    const open = await mapInTurns(views, isOpen);
+    sick = views.filter((_, index) => open[index] === true);
+    const isOver = sick.length === 0 || pass === PASSES_MAX || told.changes() === changes;
+    if (isOver) return { state, all, failures, isTouched };
+    onEvent({
+      kind: "note",
+      text: `${counted(sick.length, "partition")} not healthy yet: going on with them`,
+    });
   }
 }
 
@@ -190,15 +247,29 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
   return again;
 }
 
-/** Counts the changing steps that were done on their way to the listener. */
-function countChanges(onEvent: OnEvent): { onEvent: OnEvent; count: () => number } {
+/** What a run did and noted on its way to the listener. */
+interface Told {
+  readonly onEvent: OnEvent;
+  /** What was noted about each partition, by `replicaKey`. */
+  readonly notes: ReadonlyMap<string, readonly string[]>;
+  /** How many changing steps were done. */
+  changes(): number;
+}
+
+function keepTrack(onEvent: OnEvent): Told {
+  const notes = new Map<string, readonly string[]>();
   let changes = 0;
   return {
     onEvent(event) {
+      if (event.kind === "partition-note") {
+        const key = replicaKey(event.id);
+        notes.set(key, [...new Set([...(notes.get(key) ?? []), ...event.notes])]);
+      }
       const isDone = event.kind === "step-ended" && event.outcome.result === "done";
       if (isDone && !event.step.kind.startsWith("wait-")) changes += 1;
       onEvent(event);
     },
-    count: () => changes,
+    notes,
+    changes: () => changes,
   };
 }

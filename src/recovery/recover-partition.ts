@@ -7,6 +7,7 @@ import { isMutating, type Lane, type Step } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import { evidenceOf, isForgetting } from "./evidence.js";
 import type { Memory } from "./memory.js";
+import { type ForeseenRound, isLastRound } from "./plan-foresee.js";
 import { type Learned, NOTHING_LEARNED, type Planner } from "./plan-learned.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { runStep } from "./steps.js";
@@ -37,7 +38,8 @@ export interface Places {
  * Brings one partition back in rounds: plan what its problems ask for, do the steps in order, look
  * again. It is through when nothing is left to plan, when a step fails for good, or after
  * {@link ROUNDS_MAX} rounds. A failed load or feed is not for good: the planner learns of it and
- * takes another way.
+ * takes another way. Where all steps worked, each with its effect seen, and nothing can follow, it is
+ * not looked at again: the look at the whole cluster at the end is one more anyway.
  *
  * The first plan does not know the snapshots of replicas that are not loaded. A follower is loaded
  * whatever they say; where the leader is loaded as such, or nothing may be done, they count, and it is
@@ -48,15 +50,15 @@ export interface Places {
  */
 export async function recoverPartition(
   context: StepContext,
-  first: Lane,
+  first: ForeseenRound,
   options: RoundOptions,
   places: Places,
 ): Promise<LaneFailure | undefined> {
-  const begun = await withSnapshots(context, first, options, places);
-  if (begun === undefined || "failure" in begun) return begun?.failure;
-  let { lane } = begun;
+  let next = await withSnapshots(context, first, options, places);
   let learned = NOTHING_LEARNED;
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
+    if (next === undefined || "failure" in next) return next?.failure;
+    const { lane }: ForeseenRound = next;
     options.onEvent({ kind: "lane", lane, round });
     if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.memory);
     const { failures, snapshots, isThrough } = await runLane(context, lane, options, {
@@ -65,23 +67,27 @@ export async function recoverPartition(
     });
     const isDone = isThrough && (failures.length === 0 || !lane.givesUp);
     if (isDone) await conclude(lane, options);
-    if (lane.steps.length === 0) return undefined;
     const final = failures.find((one) => !isLesson(one.step));
     if (final !== undefined) return final;
+    const isClean = isThrough && failures.length === 0;
+    if (isClean && isLastRound(next, options.planner, learned)) return undefined;
     learned = learn(learned, failures, lane);
-    const next = await planAgain(context, lane, options, {
+    next = await planAgain(context, lane, options, {
       snapshots: isDone && lane.givesUp ? undefined : snapshots,
       learned,
     });
-    if (next === undefined || "failure" in next) return next?.failure;
-    lane = next.lane;
   }
-  return unfinished(lane);
+  return unfinished(next);
 }
 
+/** The next round, or why there is none; undefined if the partition is gone. */
+type NextRound = ForeseenRound | { readonly failure: LaneFailure } | undefined;
+
 /** Why a partition is left after the last round; undefined if nothing is planned for it any more. */
-function unfinished(lane: Lane): LaneFailure | undefined {
-  if (lane.steps.length === 0 && lane.blocked === undefined) return undefined;
+function unfinished(next: NextRound): LaneFailure | undefined {
+  if (next === undefined || "failure" in next) return next?.failure;
+  const { steps, blocked } = next.lane;
+  if (steps.length === 0 && blocked === undefined) return undefined;
   return {
     endpoint: undefined,
     step: "plan",
@@ -95,12 +101,13 @@ function unfinished(lane: Lane): LaneFailure | undefined {
  */
 async function withSnapshots(
   context: StepContext,
-  lane: Lane,
+  first: ForeseenRound,
   options: RoundOptions,
   places: Places,
-): Promise<{ readonly lane: Lane } | { readonly failure: LaneFailure } | undefined> {
+): Promise<NextRound> {
+  const { lane } = first;
   const isToDecide = lane.blocked !== undefined;
-  if (!isToDecide && !lane.steps.some((step) => step.kind === "load-leader")) return { lane };
+  if (!isToDecide && !lane.steps.some((step) => step.kind === "load-leader")) return first;
   return places.beginning(() =>
     planAgain(context, lane, options, { snapshots: NO_SNAPSHOTS, learned: NOTHING_LEARNED }),
   );
@@ -115,12 +122,12 @@ async function planAgain(
     readonly snapshots: ReadonlyMap<Endpoint, TermStart> | undefined;
     readonly learned: Learned;
   },
-): Promise<{ readonly lane: Lane } | { readonly failure: LaneFailure } | undefined> {
+): Promise<NextRound> {
   const view = await lookAgain(context, lane, known.snapshots);
   if (view === undefined || "failure" in view) return view;
   // The nameserver forgets within seconds what it saw of a replica before it was loaded.
   if (isForgetting(view)) await memory.remember(lane.id, evidenceOf(view).bounds);
-  return { lane: planner(view, known.learned) };
+  return { view, lane: planner(view, known.learned) };
 }
 
 /** Leaves a partition as it is. What speaks against the obvious choice is kept for later runs. */
