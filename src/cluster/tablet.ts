@@ -4,9 +4,10 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
+import pLimit, { type LimitFunction } from "p-limit";
 import { OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
-import type { StorageMode } from "../model/cluster-state.js";
+import type { Endpoint, StorageMode } from "../model/cluster-state.js";
 import type { Caller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
 import {
@@ -42,7 +43,8 @@ export type TabletClient = Pick<
  * - any call that never left this process is made again, one time, if the server name of the
  *   tablet stands for another address by now.
  *
- * Waiting for a tablet to come back is the caller's business.
+ * Waiting for a tablet to come back is the caller's business. Reads wait for their turn, so any number
+ * may be asked for at once.
  */
 export function createTabletClient(caller: Caller): TabletClient {
   const call = createTabletCall(caller);
@@ -128,12 +130,20 @@ function refuseUnknownMode(endpoint: string, method: string, mode: StorageMode):
 
 type TabletCall = ReturnType<typeof createTabletCall>;
 
+/** How a call to a tablet is made. */
+interface CallStyle {
+  /** Codes that are no failure, beside 0. */
+  readonly accepted?: readonly number[];
+  readonly isRead?: boolean;
+}
+
 function createTabletCall(caller: Caller) {
-  return async function call<I extends DescMessage, O extends DescMessage>(
-    endpoint: string,
+  const inTurn = createTurns();
+  async function callOnceOrTwice<I extends DescMessage, O extends DescMessage>(
+    endpoint: Endpoint,
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
-    { accepted = [], isRead = false }: { accepted?: readonly number[]; isRead?: boolean } = {},
+    { accepted = [], isRead = false }: CallStyle,
   ): Promise<MessageShape<O>> {
     const address = await caller.addressOf(endpoint);
     try {
@@ -149,6 +159,34 @@ function createTabletCall(caller: Caller) {
       }
       return caller.call(endpoint, method, request, accepted);
     }
+  }
+  return <I extends DescMessage, O extends DescMessage>(
+    endpoint: Endpoint,
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    style: CallStyle = {},
+  ): Promise<MessageShape<O>> => {
+    const work = () => callOnceOrTwice(endpoint, method, request, style);
+    return style.isRead === true ? inTurn(endpoint, work) : work();
+  };
+}
+
+/** Reads in flight at once at one tablet: one that does not answer holds no more of the places. */
+const readsPerTablet = 16;
+/** Reads in flight at once at all tablets. More would wait for this process, with deadlines running. */
+const readsInFlight = 256;
+
+/**
+ * Lets reads wait for their turn, each tablet's in order. Changes never wait: what they rest on was
+ * looked at right before.
+ */
+function createTurns(): <T>(endpoint: Endpoint, work: () => Promise<T>) => Promise<T> {
+  const all = pLimit(readsInFlight);
+  const perTablet = new Map<Endpoint, LimitFunction>();
+  return (endpoint, work) => {
+    const own = perTablet.get(endpoint) ?? pLimit(readsPerTablet);
+    perTablet.set(endpoint, own);
+    return own(() => all(work));
   };
 }
 

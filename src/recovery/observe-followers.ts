@@ -1,4 +1,3 @@
-import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
 import type { Clock } from "../model/clock.js";
 import {
@@ -11,8 +10,6 @@ import {
 } from "../model/cluster-state.js";
 import { mapInTurns } from "../model/in-turns.js";
 
-/** Calls to tablets in flight at once. One list call a leader is made, so large clusters need many. */
-const CALLS_IN_FLIGHT = 128;
 /** How long a follower that is a few entries behind under writes may take to reach the mark. */
 const LAG_PATIENCE_MS = 2_000;
 const LAG_POLL_MS = 200;
@@ -34,7 +31,6 @@ export async function observeFollowers(
   tablets: Map<Endpoint, TabletView>,
   signal: AbortSignal | undefined,
 ): Promise<Map<string, FollowerList>> {
-  const limit = pLimit(CALLS_IN_FLIGHT);
   const lists = new Map<string, FollowerList>();
   const leaders = await mapInTurns(tables, (table) =>
     table.partitions.flatMap((partition) =>
@@ -45,17 +41,14 @@ export async function observeFollowers(
         .map((replica) => ({ endpoint: replica.endpoint, tid: table.tid, pid: partition.pid })),
     ),
   );
-  await Promise.all(
-    leaders.flat().map((one) =>
-      limit(async () => {
-        const ask = () => cluster.getTableFollower(one.endpoint, one);
-        const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
-        if (list === undefined) return;
-        lists.set(followerKey(one.endpoint, one), list);
-        await refreshReports(cluster, tablets, one, list);
-      }),
-    ),
-  );
+  const looks = await mapInTurns(leaders.flat(), async (one) => {
+    const ask = () => cluster.getTableFollower(one.endpoint, one);
+    const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
+    if (list === undefined) return;
+    lists.set(followerKey(one.endpoint, one), list);
+    await refreshReports(cluster, tablets, one, list);
+  });
+  await Promise.all(looks);
   signal?.throwIfAborted();
   return lists;
 }

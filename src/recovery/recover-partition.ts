@@ -26,7 +26,8 @@ export interface RoundOptions {
 
 /**
  * How many partitions may be at work side by side before their first loads, at their leaders, and at
- * their followers. Loads have places of their own, on each tablet: while they run, nothing is held.
+ * their followers. Loads have places of their own, on each tablet: while they run, and while followers
+ * are fed, nothing is held.
  */
 export interface Places {
   readonly beginning: LimitFunction;
@@ -232,10 +233,9 @@ function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
   const made: Stretch[] = [];
   let current: keyof Places = isFirstRound ? "beginning" : "leaders";
   for (const step of steps) {
-    const isLoad = LOADS.includes(step.kind);
-    if (isLoad && current === "beginning") current = "leaders";
+    if (LOADS.includes(step.kind) && current === "beginning") current = "leaders";
     if (FOLLOWER_STEPS.includes(step.kind)) current = "followers";
-    const place = isLoad ? undefined : current;
+    const place = WAITS.includes(step.kind) ? undefined : current;
     const last = made.at(-1);
     if (last !== undefined && last.place === place) last.steps.push(step);
     else made.push({ place, steps: [step] });
@@ -245,6 +245,8 @@ function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
 
 /** Each waits for its tablet, which has places of its own. */
 const LOADS: readonly Step["kind"][] = ["load-follower", "load-leader", "wait-load"];
+/** What mostly waits for tablets: meanwhile no place is held. */
+const WAITS: readonly Step["kind"][] = [...LOADS, "feed", "wait-sync"];
 /** The leader leads by now: what comes from here on can be slow, and nobody else's leader waits for it. */
 const FOLLOWER_STEPS: readonly Step["kind"][] = ["feed", "recover-table", "wait-sync"];
 /** Steps of different replicas that go side by side. */

@@ -121,7 +121,7 @@ export async function feed(
     const isWrong = await isListWrong(context, lane, { endpoint, listed, own });
     if (isWrong) await cluster.delReplica(leader, lane.id, endpoint);
     if (isWrong || listed === undefined) await cluster.addReplica(leader, lane.id, endpoint);
-    return await caughtUp(context, lane, endpoint, list.offset);
+    return await caughtUp(context, lane, endpoint, { target: list.offset, own: own.offset });
   } catch (thrown) {
     context.signal.throwIfAborted();
     if (thrown instanceof OpsError && thrown.retryable) return stale(messageOf(thrown));
@@ -191,7 +191,7 @@ async function caughtUp(
   context: StepContext,
   lane: Lane,
   endpoint: Endpoint,
-  target: bigint,
+  { target, own }: { readonly target: bigint; readonly own: bigint },
 ): Promise<StepOutcome> {
   const { clock } = context.cluster;
   const leader = lane.leader ?? "";
@@ -202,8 +202,9 @@ async function caughtUp(
     const list = await context.listOf(leader, lane.id).next();
     const reached = list.followers.get(endpoint);
     if (reached !== undefined && reached >= target) {
-      const own = await reportNow(context, lane.id, endpoint);
-      if ((own?.offset ?? -1n) >= target) {
+      // One that had it all before only waited for the leader to find that out.
+      const held = own >= target ? own : (await reportNow(context, lane.id, endpoint))?.offset;
+      if (held !== undefined && held >= target) {
         return { result: "done", detail: `in sync at offset ${reached}` };
       }
     }
