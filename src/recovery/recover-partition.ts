@@ -15,6 +15,13 @@ import { runStep } from "./steps.js";
 /** How often a partition is looked at afresh and planned again before the run leaves it. */
 const ROUNDS_MAX = 6;
 
+/**
+ * How old the look may be on which a partition is planned right after its replicas were loaded. The
+ * tablets' answers that showed them loaded will do, for loading changes nothing else; every step that
+ * is planned on it looks again before it acts.
+ */
+const LOADED_AGE_MS = 200;
+
 const NO_SNAPSHOTS: ReadonlyMap<Endpoint, TermStart> = new Map();
 
 /** What is needed beside the context of the steps. */
@@ -62,23 +69,28 @@ export async function recoverPartition(
     const { lane }: ForeseenRound = next;
     options.onEvent({ kind: "lane", lane, round });
     if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.memory);
-    const { failures, snapshots, isThrough } = await runLane(context, lane, options, {
-      places,
-      round,
-    });
-    const isDone = isThrough && (failures.length === 0 || !lane.givesUp);
-    if (isDone) await conclude(lane, options);
-    const final = failures.find((one) => !isLesson(one.step));
+    const ran = await runLane(context, lane, options, { places, round });
+    await conclude(lane, ran, options);
+    const final = ran.failures.find((one) => !isLesson(one.step));
     if (final !== undefined) return final;
-    const isClean = isThrough && failures.length === 0;
-    if (isClean && isLastRound(next, options.planner, learned)) return undefined;
-    learned = learn(learned, failures, lane);
-    next = await planAgain(context, lane, options, {
-      snapshots: isDone && lane.givesUp ? undefined : snapshots,
-      learned,
-    });
+    if (isClean(ran) && isLastRound(next, options.planner, learned)) return undefined;
+    learned = learn(learned, ran.failures, lane);
+    next = await planAgain(context, lane, options, { learned, ...afterRound(lane, ran) });
   }
   return unfinished(next);
+}
+
+/** Whether all steps of a round were done, or what they wanted was true already. */
+function isClean({ isThrough, failures }: Ran): boolean {
+  return isThrough && failures.length === 0;
+}
+
+/** What the look after a round goes on with. */
+function afterRound(lane: Lane, ran: Ran): Omit<Known, "learned"> {
+  return {
+    snapshots: isClean(ran) && lane.givesUp ? undefined : ran.snapshots,
+    ageMs: isClean(ran) && lane.steps.every(isLoad) ? LOADED_AGE_MS : 0,
+  };
 }
 
 /** The next round, or why there is none; undefined if the partition is gone. */
@@ -110,8 +122,24 @@ async function withSnapshots(
   const isToDecide = lane.blocked !== undefined;
   if (!isToDecide && !lane.steps.some((step) => step.kind === "load-leader")) return first;
   return places.beginning(() =>
-    planAgain(context, lane, options, { snapshots: NO_SNAPSHOTS, learned: NOTHING_LEARNED }),
+    planAgain(context, lane, options, {
+      snapshots: NO_SNAPSHOTS,
+      learned: NOTHING_LEARNED,
+      ageMs: 0,
+    }),
   );
+}
+
+/** What is known when a partition is looked at again. */
+interface Known {
+  readonly learned: Learned;
+  /**
+   * What was on disk before the loads of the last round, by endpoint; undefined if the operator has
+   * just decided the partition, so that nothing from before counts.
+   */
+  readonly snapshots: ReadonlyMap<Endpoint, TermStart> | undefined;
+  /** How old the look may be, in milliseconds. */
+  readonly ageMs: number;
 }
 
 /** The next round of a partition, planned on a fresh look; undefined if the partition is gone. */
@@ -119,12 +147,9 @@ async function planAgain(
   context: StepContext,
   lane: Lane,
   { planner, memory }: RoundOptions,
-  known: {
-    readonly snapshots: ReadonlyMap<Endpoint, TermStart> | undefined;
-    readonly learned: Learned;
-  },
+  known: Known,
 ): Promise<NextRound> {
-  const view = await lookAgain(context, lane, known.snapshots);
+  const view = await lookAgain(context, lane, known);
   if (view === undefined || "failure" in view) return view;
   // The nameserver forgets within seconds what it saw of a replica before it was loaded.
   if (isForgetting(view)) await memory.remember(lane.id, evidenceOf(view).bounds);
@@ -142,7 +167,8 @@ async function leave(lane: Lane, blocked: Problem, memory: Memory): Promise<Lane
 }
 
 /** Tells what a lane that is through has saved or given up. */
-async function conclude(lane: Lane, { memory, onEvent }: RoundOptions): Promise<void> {
+async function conclude(lane: Lane, ran: Ran, { memory, onEvent }: RoundOptions): Promise<void> {
+  if (!ran.isThrough || (lane.givesUp && !isClean(ran))) return;
   if (lane.notes.length > 0) onEvent({ kind: "partition-note", id: lane.id, notes: lane.notes });
   if (lane.givesUp) await memory.forget(lane.id);
 }
@@ -169,19 +195,14 @@ function learn(learned: Learned, failures: readonly LaneFailure[], lane: Lane): 
   return { ...learned, cannotLoad, failedOnce, cannotSync, forced };
 }
 
-/**
- * The partition now, with all that was known before.
- *
- * @param snapshots What was on disk before the loads of this round; undefined if the operator has
- *   just decided the partition, so that nothing from before counts.
- */
+/** The partition now, with all that was known before. */
 async function lookAgain(
   context: StepContext,
   { id, evidence }: Lane,
-  snapshots: ReadonlyMap<Endpoint, TermStart> | undefined,
+  { snapshots, ageMs }: Known,
 ): Promise<PartitionView | { readonly failure: LaneFailure } | undefined> {
   try {
-    const view = await observePartition(context, id);
+    const view = await observePartition(context, id, ageMs);
     if (view === undefined || snapshots === undefined) return view && { ...view, known: undefined };
     const replicas = view.replicas.map((one) => ({
       ...one,
@@ -194,12 +215,15 @@ async function lookAgain(
   }
 }
 
-/** What came of one round. */
-interface Round {
+/** What steps have found so far in a round. */
+interface Found {
   readonly failures: LaneFailure[];
   /** Snapshots that were on disk before a load, by endpoint. */
   readonly snapshots: Map<Endpoint, TermStart>;
 }
+
+/** What came of one round, and whether it came to its end. */
+type Ran = Found & { readonly isThrough: boolean };
 
 /**
  * Runs a lane's steps. A stale step ends the round; a failed one ends the steps of its replica, and
@@ -212,8 +236,8 @@ async function runLane(
   lane: Lane,
   options: RoundOptions,
   { places, round }: { readonly places: Places; readonly round: number },
-): Promise<Round & { readonly isThrough: boolean }> {
-  const found: Round = { failures: [], snapshots: new Map() };
+): Promise<Ran> {
+  const found: Found = { failures: [], snapshots: new Map() };
   for (const { place, steps } of stretches(lane.steps, round === 1)) {
     const run = () => runSteps(context, lane, steps, { options, found });
     const goesOn = await (place === undefined ? run() : places[place](run));
@@ -233,7 +257,7 @@ function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
   const made: Stretch[] = [];
   let current: keyof Places = isFirstRound ? "beginning" : "leaders";
   for (const step of steps) {
-    if (LOADS.includes(step.kind) && current === "beginning") current = "leaders";
+    if (isLoad(step) && current === "beginning") current = "leaders";
     if (FOLLOWER_STEPS.includes(step.kind)) current = "followers";
     const place = WAITS.includes(step.kind) ? undefined : current;
     const last = made.at(-1);
@@ -241,6 +265,10 @@ function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
     else made.push({ place, steps: [step] });
   }
   return made;
+}
+
+function isLoad({ kind }: Step): boolean {
+  return LOADS.includes(kind);
 }
 
 /** Each waits for its tablet, which has places of its own. */
@@ -257,7 +285,7 @@ async function runSteps(
   context: StepContext,
   lane: Lane,
   steps: readonly Step[],
-  { options, found }: { readonly options: RoundOptions; readonly found: Round },
+  { options, found }: { readonly options: RoundOptions; readonly found: Found },
 ): Promise<boolean> {
   for (const group of sideBySide(steps)) {
     const failed = new Set(found.failures.map((one) => one.endpoint));
