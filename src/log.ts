@@ -15,12 +15,12 @@ export interface Log {
   /** What a person wants to read while it happens. */
   info(message: string, fields?: LogFields): void;
   debug(message: string, fields?: LogFields): void;
+  /** Writes a line to the file only: for what the terminal is told in another way. */
+  record(level: LogLevel, message: string, fields?: LogFields): void;
 }
 
 /** A log that belongs to whoever opened it. */
 export interface OpenLog extends Log {
-  /** Writes a line to the file only: for what the terminal is told in another way. */
-  record(level: LogLevel, message: string, fields?: LogFields): void;
   /** Ends the log, with every line written. */
   close(): Promise<void>;
 }

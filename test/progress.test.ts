@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { confirmed } from "../src/commands/ask.js";
 import type { CommandIo } from "../src/commands/command.js";
 import { startProgress } from "../src/commands/progress.js";
+import type { RunEvent } from "../src/model/outcome.js";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -15,6 +16,7 @@ afterEach(() => {
 function terminal() {
   const stdin = new PassThrough();
   const written: string[] = [];
+  const recorded: string[] = [];
   const log = (level: string) => (text: string) => written.push(`${level} ${text}`);
   const io = {
     stdin,
@@ -22,13 +24,19 @@ function terminal() {
     stderr: { write: (text: string) => written.push(text) },
     isInteractiveStdin: true,
     isInteractiveStderr: true,
-    log: { info: log("info"), warn: log("warn"), debug: log("debug"), error: log("error") },
+    log: {
+      info: log("info"),
+      warn: log("warn"),
+      debug: log("debug"),
+      error: log("error"),
+      record: (level: string, text: string) => recorded.push(`${level} ${text}`),
+    },
     hasColor: false,
     columns: 80,
     signal: new AbortController().signal,
     onSecondSignal: () => undefined,
   } as unknown as CommandIo;
-  return { io, stdin, written };
+  return { io, stdin, written, recorded };
 }
 
 test("a run that is silent shows that it lives; while a question is open nothing is written", async () => {
@@ -59,4 +67,47 @@ test("what was held back is told even if nothing comes after it", async () => {
   await expect(asked).rejects.toMatchObject({ code: "refused" });
   progress.stop();
   expect(written).toEqual(["go on? ", "warn the lock was lost"]);
+});
+
+/** The end of one step of the partition db1.t1:`pid`. */
+function stepEnded(pid: number, result: "done" | "failed"): RunEvent {
+  return {
+    kind: "step-ended",
+    id: { db: "db1", table: "t1", tid: 1, pid },
+    step: { kind: "load-follower", endpoint: "a:1", why: "not-loaded" },
+    outcome: { result, detail: "x" },
+    tookMs: 1,
+  };
+}
+
+test("with many partitions the screen counts them, and the log file has every step", async () => {
+  const { io, written, recorded } = terminal();
+  const progress = startProgress(io);
+  progress.onEvent({ kind: "note", text: "80,000 partitions", partitions: 80_000 });
+  for (let pid = 0; pid < 1_000; pid += 1) {
+    progress.onEvent(stepEnded(pid, pid < 900 ? "done" : "failed"));
+    const id = { db: "db1", table: "t1", tid: 1, pid };
+    const failure = { endpoint: "a:1", step: "load-follower", detail: "x" } as const;
+    progress.onEvent({ kind: "lane-ended", id, failure: pid < 900 ? undefined : failure });
+  }
+  expect(recorded).toHaveLength(900 + 50);
+  const warnings = written.filter((line) => line.startsWith("warn"));
+  expect(warnings).toHaveLength(50);
+  expect(warnings[0]).toContain("db1.t1:900: load-follower a:1: failed: x");
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(written.at(-1)).toMatch(
+    /^info still working: .*, 1000 of 80000 partitions through, 100 of them not recovered$/,
+  );
+  expect(written.filter((line) => line.startsWith("info"))).toHaveLength(2);
+  progress.stop();
+});
+
+test("with few partitions every step has its line", () => {
+  const { io, written, recorded } = terminal();
+  const progress = startProgress(io);
+  progress.onEvent({ kind: "note", text: "100 partitions", partitions: 100 });
+  for (let pid = 0; pid < 100; pid += 1) progress.onEvent(stepEnded(pid, "done"));
+  expect(written).toHaveLength(101);
+  expect(recorded).toHaveLength(0);
+  progress.stop();
 });

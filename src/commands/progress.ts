@@ -7,10 +7,17 @@ import type { CommandIo } from "./command.js";
 
 /** A run never says nothing for longer than this. */
 const SILENCE_MAX_MS = 10_000;
+/** How often a run that is counted tells how far it is, to somebody who watches. */
+const COUNT_MS = 2_000;
+/** With more partitions to work on, the screen counts them, and only the log file has every step. */
+const TOLD_PARTITIONS_MAX = 100;
+/** So many lines of what did not work are on the screen even then. */
+const TOLD_WARNINGS_MAX = 50;
 
 /**
- * Tells a run's events on stderr, one line each, and a sign of life when nothing happens. While
- * somebody is asked nothing is written; what happened meanwhile is told after the answer.
+ * Tells a run's events on stderr, one line each, and a sign of life when nothing happens; where there
+ * are many partitions, it tells how many are through instead. While somebody is asked nothing is
+ * written; what happened meanwhile is told after the answer.
  */
 export interface Progress {
   readonly onEvent: OnEvent;
@@ -20,8 +27,7 @@ export interface Progress {
 
 /** Starts telling. */
 export function startProgress(io: CommandIo): Progress {
-  let running = 0;
-  let ended = 0;
+  const count = createCount();
   let saidAt = performance.now();
   let held: Line[] = [];
   const say = (line: Line) => {
@@ -31,22 +37,66 @@ export function startProgress(io: CommandIo): Progress {
   };
   const timer = setInterval(() => {
     if (isAsking(io)) saidAt = performance.now();
-    if (performance.now() - saidAt < SILENCE_MAX_MS - 1_000) return;
-    const text = `still working: ${running} steps under way, ${ended} partitions through`;
-    say({ level: "info", text });
+    const isWatched = count.isLarge() && io.isInteractiveStderr;
+    // The timer comes once a second, so the next chance may be a second late.
+    const pauseMs = isWatched ? COUNT_MS : SILENCE_MAX_MS - 1_000;
+    if (performance.now() - saidAt < pauseMs) return;
+    say({ level: "info", text: count.text() });
   }, 1_000);
   return {
     onEvent(event) {
-      if (event.kind === "step-started") running += 1;
-      if (event.kind === "step-ended") running -= 1;
-      if (event.kind === "lane-ended") ended += 1;
+      count.add(event);
       const line = eventLine(event);
-      if (line !== undefined) say(line);
+      if (line === undefined) return;
+      if (count.isTold(event, line)) say(line);
+      else io.log.record(line.level, line.text);
     },
     stop() {
       clearInterval(timer);
       for (const one of held) io.log[one.level](one.text);
       held = [];
+    },
+  };
+}
+
+/** How far a run is. */
+interface Count {
+  add(event: RunEvent): void;
+  /** Whether there are too many partitions to tell every step. */
+  isLarge(): boolean;
+  /** Whether an event is worth its line on the screen. */
+  isTold(event: RunEvent, line: Line): boolean;
+  text(): string;
+}
+
+function createCount(): Count {
+  let partitions = 0;
+  let running = 0;
+  let through = 0;
+  let failed = 0;
+  let warnings = 0;
+  const isLarge = () => partitions > TOLD_PARTITIONS_MAX;
+  return {
+    add(event) {
+      if (event.kind === "note" && event.partitions !== undefined) {
+        [partitions, through, failed] = [event.partitions, 0, 0];
+      }
+      if (event.kind === "step-started") running += 1;
+      if (event.kind === "step-ended") running -= 1;
+      if (event.kind === "lane-ended") through += 1;
+      if (event.kind === "lane-ended" && event.failure !== undefined) failed += 1;
+    },
+    isLarge,
+    isTold(event, { level }) {
+      const isOfPartition = ["lane", "step-ended", "partition-note"].includes(event.kind);
+      if (!isOfPartition || !isLarge() || level === "debug") return true;
+      if (level !== "info") warnings += 1;
+      return level !== "info" && warnings <= TOLD_WARNINGS_MAX;
+    },
+    text() {
+      const of = partitions > 0 ? ` of ${partitions}` : "";
+      const not = failed > 0 ? `, ${failed} of them not recovered` : "";
+      return `still working: ${running} steps under way, ${through}${of} partitions through${not}`;
     },
   };
 }

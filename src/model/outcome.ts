@@ -27,7 +27,12 @@ export type StepOutcome = (
 
 /** What happens during a run, for progress lines and logs. Carries no formatting. */
 export type RunEvent =
-  | { readonly kind: "note"; readonly text: string }
+  | {
+      readonly kind: "note";
+      readonly text: string;
+      /** With a note that says what is about to be worked on: how many partitions. */
+      readonly partitions?: number;
+    }
   | { readonly kind: "warning"; readonly text: string }
   /** A lane was planned; `round` counts from 1. */
   | { readonly kind: "lane"; readonly lane: Lane; readonly round: number }

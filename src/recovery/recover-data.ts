@@ -213,6 +213,7 @@ async function workInPasses(
     onEvent({
       kind: "note",
       text: `${counted(sick.length, "partition")} not healthy yet: going on with them`,
+      partitions: sick.length,
     });
   }
 }
@@ -231,6 +232,7 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
   onEvent({
     kind: "note",
     text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${sick.length} not healthy`,
+    partitions: sick.length,
   });
   const healthy = views.length - sick.length;
   if (options.command === "recovertable" && healthy > 0) {

@@ -17,22 +17,27 @@ export async function within<T>(
   call: Promise<T>,
   hurry?: AbortSignal,
 ): Promise<T> {
-  const late = () => new OpsError({ code: "deadline", message: `${what} did not answer in time` });
   const over = new AbortController();
-  const limit = clock
-    .sleep(
-      Math.max(0, ms),
-      hurry === undefined ? over.signal : AbortSignal.any([over.signal, hurry]),
-    )
-    .then(
-      () => Promise.reject(late()),
-      () => Promise.reject(late()),
-    );
+  let isOver = false;
+  const end = () => over.abort(ENDED);
+  if (hurry?.aborted === true) end();
+  hurry?.addEventListener("abort", end, { once: true });
+  const late = () => {
+    // Errors cost a stack trace, and most calls are in time.
+    if (isOver) return undefined as never;
+    throw new OpsError({ code: "deadline", message: `${what} did not answer in time` });
+  };
+  const limit = clock.sleep(Math.max(0, ms), over.signal).then(late, late);
+  limit.catch(() => undefined);
+  call.catch(() => undefined);
   try {
     return await Promise.race([call, limit]);
   } finally {
-    over.abort();
-    limit.catch(() => undefined);
-    call.catch(() => undefined);
+    isOver = true;
+    hurry?.removeEventListener("abort", end);
+    end();
   }
 }
+
+/** Made once, for the same reason. */
+const ENDED = new OpsError({ code: "interrupted", message: "nobody waits any more" });
