@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { createCluster } from "../../src/cluster/connect.js";
 import type { RunEvent } from "../../src/model/outcome.js";
@@ -35,6 +36,13 @@ export interface VirtualCluster {
   recover(options?: Partial<RecoverOptions>): Promise<RecoverResult>;
   /** Lets virtual time pass. */
   pass(ms: number): Promise<void>;
+}
+
+/** A signal that never comes. Any number may listen to it, as to that of a real run. */
+function runSignal(): AbortSignal {
+  const { signal } = new AbortController();
+  setMaxListeners(0, signal);
+  return signal;
 }
 
 /** Starts a cluster of tablets named a, b, c, ... and nameservers n1, n2, ... */
@@ -83,7 +91,7 @@ export async function startVirtualCluster(
       clock.run(
         recoverData(cluster, {
           limits: LIMITS,
-          signal: new AbortController().signal,
+          signal: runSignal(),
           onEvent: (event) => events.push(event),
           rerun: "openmldb-ops --cmd=recoverdata",
           seen: createSeenStore({

@@ -1,0 +1,185 @@
+// Nothing waits for nothing, and nothing is asked twice: what a recovery costs in calls and in the
+// model's time. Everything here is on the virtual clock, so the numbers are the same on every machine.
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { createCluster } from "../src/cluster/connect.js";
+import type { Transport } from "../src/cluster/transport.js";
+import type { RunEvent } from "../src/model/outcome.js";
+import { viewPartitions } from "../src/model/partition-view.js";
+import type { PartitionResult, RunReport } from "../src/model/report.js";
+import { diagnose } from "../src/recovery/diagnose.js";
+import { observe } from "../src/recovery/observe.js";
+import { putZnode } from "../src/sandbox/table-store.js";
+import { treeZooKeeper, ZnodeTree } from "../src/sandbox/znode-tree.js";
+import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+
+/** A cluster of `tables` x 8 partitions x 3 replicas, all of whose tablets have just restarted. */
+async function afterOutage(
+  tables: number,
+  options: Parameters<typeof startVirtualCluster>[0] = {},
+): Promise<VirtualCluster> {
+  const virtual = await startVirtualCluster(options);
+  const { model } = virtual;
+  for (let index = 0; index < tables; index += 1) {
+    model.createTable({ db: "db1", table: `t${index}`, partitions: 8, replicas: 3 });
+  }
+  model.put(20);
+  await virtual.pass(5_000);
+  model.outage();
+  await virtual.pass(20_000);
+  return virtual;
+}
+
+/** The partitions that a report calls not healthy. */
+function unhealthy({ partitions }: RunReport): PartitionResult[] {
+  return partitions.filter((one) => one.problems.length > 0);
+}
+
+/** Recovers, and tells what that took. The cluster has to be healthy afterwards. */
+async function recovered(virtual: VirtualCluster, limits: Partial<typeof LIMITS> = {}) {
+  const began = virtual.clock.now();
+  const before = virtual.cluster.callCount();
+  const result = await virtual.recover({ limits: { ...LIMITS, ...limits } });
+  if ("error" in result) throw result.error;
+  expect(unhealthy(result.report)).toEqual([]);
+  return {
+    tookMs: virtual.clock.now() - began,
+    calls: virtual.cluster.callCount() - before,
+    replicas: result.report.replicas,
+  };
+}
+
+describe("the calls of a recovery", () => {
+  it("are fewer than five a replica, looks at the cluster before and after included", async () => {
+    const { calls, replicas } = await recovered(await afterOutage(40));
+    expect(replicas).toBe(960);
+    expect(calls / replicas).toBeLessThan(5);
+    // Each replica's snapshot is asked for, and each is loaded.
+    expect(calls / replicas).toBeGreaterThan(2);
+  });
+
+  it("grow in proportion to the cluster", async () => {
+    const small = await recovered(await afterOutage(10));
+    const large = await recovered(await afterOutage(40));
+    expect(large.calls / small.calls).toBeLessThan(5);
+  });
+});
+
+describe("nothing waits for nothing", () => {
+  it("holds no place while followers are fed: the slowest replication is waited for once", async () => {
+    const model = { replicationMs: 5_000 };
+    const one = await recovered(await afterOutage(1, { model }), { concurrency: 1 });
+    const many = await recovered(await afterOutage(10, { model }), { concurrency: 1 });
+    expect(many.tookMs / one.tookMs).toBeLessThan(2);
+  });
+});
+
+describe("a partition that was through and is not healthy at the end", () => {
+  /** The link of a follower is cut behind the tool's back, once its partition is through. */
+  async function cutLater(times: number) {
+    const virtual = await afterOutage(1);
+    const { model } = virtual;
+    let cuts = 0;
+    const events: RunEvent[] = [];
+    const result = await virtual.recover({
+      onEvent(event) {
+        events.push(event);
+        if (event.kind !== "lane-ended" || event.id.pid !== 3 || cuts >= times) return;
+        cuts += 1;
+        const leader = [...model.tablets.values()]
+          .map((tablet) => tablet.replica(event.id.tid, 3))
+          .find((replica) => replica?.role === "leader");
+        leader?.feeds.clear();
+      },
+    });
+    if ("error" in result) throw result.error;
+    const again = events.filter((event) => event.kind === "note" && /going on/.test(event.text));
+    return { virtual, report: result.report, cuts, again: again.length };
+  }
+
+  it("is worked on once more in the same run", async () => {
+    const { virtual, report, cuts, again } = await cutLater(1);
+    expect([cuts, again]).toEqual([1, 1]);
+    expect(unhealthy(report)).toEqual([]);
+    const seen = await virtual.clock.run(observe(virtual.cluster), 60_000);
+    expect(viewPartitions(seen).flatMap(diagnose)).toEqual([]);
+  });
+
+  it("is reported if it does not stay healthy: there are three passes at most", async () => {
+    const { report, cuts, again } = await cutLater(Number.POSITIVE_INFINITY);
+    expect([cuts, again]).toEqual([3, 2]);
+    expect(unhealthy(report).map(({ id, status }) => [id.pid, status])).toEqual([[3, "unhealthy"]]);
+    const codes = unhealthy(report).flatMap(({ problems }) => problems.map((one) => one.code));
+    expect(codes).toEqual(["not-linked", "not-linked"]);
+  });
+});
+
+describe("reads of tablets", () => {
+  const TABLETS = Array.from({ length: 40 }, (_, index) => `t${index}:1`);
+
+  /** A cluster whose tablets answer when they are told to. */
+  async function heldCluster() {
+    const flying = new Map<string, number>();
+    const most = { tablet: 0, all: 0 };
+    const held: (() => void)[] = [];
+    const transport: Transport = {
+      unary: (address, method) => {
+        const own = (flying.get(address) ?? 0) + 1;
+        flying.set(address, own);
+        const all = [...flying.values()].reduce((sum, one) => sum + one, 0);
+        if (method.name === "GetTableFollower") {
+          most.tablet = Math.max(most.tablet, own);
+          most.all = Math.max(most.all, all);
+        }
+        return new Promise((resolve) => {
+          held.push(() => {
+            flying.set(address, (flying.get(address) ?? 0) - 1);
+            const code = method.name === "GetTableFollower" ? 134 : 0;
+            resolve(create(method.output, { code } as never));
+          });
+        });
+      },
+      close: () => undefined,
+    };
+    const tree = new ZnodeTree(Date.now);
+    putZnode(tree, "/openmldb/leader/lock_request0000000000", "n:1");
+    const cluster = await createCluster({
+      zk: treeZooKeeper(tree),
+      transport,
+      clock: { now: Date.now, sleep: () => Promise.resolve() },
+      rootPath: "/openmldb",
+      rpcTimeoutMs: 1_000,
+    });
+    const settle = () => new Promise((resolve) => setImmediate(resolve));
+    const release = async () => {
+      for (const answer of held.splice(0)) answer();
+      await settle();
+    };
+    return { cluster, most, held, settle, release };
+  }
+
+  it("wait for their turn, at one tablet and at all of them; changes go out at once", async () => {
+    const { cluster, most, held, settle, release } = await heldCluster();
+    const reads = TABLETS.flatMap((endpoint) =>
+      Array.from({ length: 50 }, (_, pid) => cluster.getTableFollower(endpoint, { tid: 1, pid })),
+    );
+    await settle();
+    expect(held).toHaveLength(256);
+    expect(most).toEqual({ tablet: 16, all: 256 });
+    const change = cluster.changeRole(TABLETS[0] ?? "", {
+      tid: 1,
+      pid: 0,
+      role: "follower",
+      term: 0n,
+      followers: [],
+    });
+    await settle();
+    expect(held).toHaveLength(257);
+    for (let round = 0; held.length > 0; round += 1) {
+      expect(round).toBeLessThan(100);
+      await release();
+    }
+    await Promise.all([change, ...reads]);
+    expect(most).toEqual({ tablet: 16, all: 256 });
+  });
+});
