@@ -8,6 +8,8 @@ export const CLUSTERS = {
   27: { tables: 7, partitions: 1, replicas: 3, tablets: 3, hddTables: 1, singleReplicaTables: 2 },
   130: { tables: 10, partitions: 4, replicas: 3, tablets: 3 },
   1000: { tables: 33, partitions: 10, replicas: 3, tablets: 3 },
+  // What was recovered by hand on a real cluster.
+  2410: { tables: 100, partitions: 8, replicas: 3, tablets: 3 },
 };
 
 /** A cluster of about so many replicas for the virtual clock: larger ones have more tablets. */

@@ -2,10 +2,11 @@
 import { startSandbox } from "../dist/sandbox/start.js";
 
 const LIMIT_MS = 60_000;
-const { cluster } = JSON.parse(process.argv[2]);
+const { cluster, loadMs } = JSON.parse(process.argv[2]);
 const sandbox = await startSandbox({
   autoFailover: false,
   ...cluster,
+  ...(loadMs === undefined ? {} : { loadMs }),
   rows: 20,
   speed: 1,
   seed: 1,

@@ -11,9 +11,13 @@ import { leftOver, WAYS } from "./ways.js";
 const SANDBOX_LIMIT_MS = 120_000;
 const LIMIT_MS = 1_800_000;
 
-/** A sandbox of so many replicas (or `empty`) in another process, and how to bring it down. */
-export async function startWire(replicas) {
-  const child = start("wire-sandbox.js", { cluster: CLUSTERS[replicas] });
+/**
+ * A sandbox of so many replicas (or `empty`) in another process, and how to bring it down.
+ *
+ * @param loadMs How long a tablet takes to load a replica; the model's 20 ms if undefined.
+ */
+export async function startWire(replicas, loadMs) {
+  const child = start("wire-sandbox.js", { cluster: CLUSTERS[replicas], loadMs });
   const where = await messageOf(child, SANDBOX_LIMIT_MS);
   return {
     ...where,

@@ -8,13 +8,14 @@ import {
 } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { createCluster } from "../src/cluster/connect.js";
-import { toTableClaim } from "../src/cluster/convert.js";
-import { decodeInTurns } from "../src/cluster/decode.js";
+import { toReplicaReport, toTableClaim } from "../src/cluster/convert.js";
+import { decodeInTurns, type Repeats } from "../src/cluster/decode.js";
 import { realClock } from "../src/cluster/real-clock.js";
 import type { Transport } from "../src/cluster/transport.js";
 import {
   GetTableStatusResponseSchema,
   GetTermPairResponseSchema,
+  type TableStatus,
 } from "../src/gen/openmldb/api_pb.js";
 import {
   ConfGetResponseSchema,
@@ -23,6 +24,7 @@ import {
   ShowTableResponseSchema,
   ShowTabletResponseSchema,
   TableInfoSchema,
+  TablePartitionSchema,
 } from "../src/gen/openmldb/nameserver_pb.js";
 import { mapInTurns } from "../src/model/in-turns.js";
 import type { PartitionResult, RunReport } from "../src/model/report.js";
@@ -218,6 +220,61 @@ describe("an answer that is decoded in turns", () => {
     expect(await decodeInTurns(ShowTableResponseSchema, bytes.subarray(0, -6))).toEqual({
       missing: "code",
     });
+  });
+});
+
+describe("an answer that is mostly the one before", () => {
+  const answer = (offsets: readonly bigint[]) =>
+    toBinary(
+      GetTableStatusResponseSchema,
+      create(GetTableStatusResponseSchema, {
+        code: 0,
+        allTableStatus: offsets.map((offset, pid) => ({ tid: 1, pid, offset, name: "t1" })),
+      }),
+    );
+  const decode = async (bytes: Uint8Array, repeats: Repeats) => {
+    const decoded = await decodeInTurns(GetTableStatusResponseSchema, bytes, repeats);
+    if ("missing" in decoded) throw new Error(decoded.missing);
+    expect(decoded.message).toEqual(fromBinary(GetTableStatusResponseSchema, bytes));
+    return decoded.message.allTableStatus;
+  };
+
+  it("is the same message as without, and gives again what has not changed", async () => {
+    const repeats: Repeats = { last: new Map() };
+    const first = await decode(answer([1n, 2n, 3n]), repeats);
+    // A replica less in front: what is left is found again at another place.
+    const second = await decode(answer([1n, 5n, 3n, 4n]), repeats);
+    expect([0, 1, 2].map((pid) => second[pid] === first[pid])).toEqual([true, false, true]);
+    expect(toReplicaReport(second[0] as TableStatus)).toBe(
+      toReplicaReport(first[0] as TableStatus),
+    );
+    expect(toReplicaReport(second[1] as TableStatus).offset).toBe(5n);
+  });
+
+  it("remembers the last answer only, and is not disturbed by one about a single replica", async () => {
+    const repeats: Repeats = { last: new Map() };
+    const first = await decode(answer([1n, 2n]), repeats);
+    await decode(answer([7n]), repeats);
+    const again = await decode(answer([1n, 2n]), repeats);
+    expect(again[1]).toBe(first[1]);
+    await decode(answer([8n, 9n]), repeats);
+    expect(repeats.last.size).toBe(2);
+    const later = await decode(answer([1n, 2n]), repeats);
+    expect(later[1]).not.toBe(first[1]);
+  });
+
+  it("names what an element lacks, and does not keep it", async () => {
+    const repeats: Repeats = { last: new Map() };
+    const meta = toBinary(
+      PartitionMetaSchema,
+      create(PartitionMetaSchema, { endpoint: "a:1", isLeader: true }),
+    ).subarray(0, 5);
+    const element = [0x12, meta.length, ...meta];
+    const both = Buffer.from([0x08, 0x00, ...element, ...element]);
+    expect(await decodeInTurns(TablePartitionSchema, both, repeats)).toEqual({
+      missing: "partition_meta.is_leader",
+    });
+    expect(repeats.last.size).toBe(0);
   });
 });
 

@@ -190,8 +190,10 @@ export function toOp(status: OPStatus): Op {
  * outside the enumeration, and `offset` when the replica has no replicator: then it counts as 0.
  */
 export function toReplicaReport(status: TableStatus): ReplicaReport {
+  const known = reports.get(status);
+  if (known !== undefined) return known;
   const { mode, state } = TableStatusSchema.field;
-  return {
+  const report: ReplicaReport = {
     tid: status.tid,
     pid: status.pid,
     role: isFieldSet(status, mode)
@@ -206,7 +208,12 @@ export function toReplicaReport(status: TableStatus): ReplicaReport {
     indexBytes: status.recordIdxByteSize,
     diskBytes: status.diskused,
   };
+  reports.set(status, report);
+  return report;
 }
+
+/** A polled tablet's answers share the messages that have not changed; see `Repeats`. */
+const reports = new WeakMap<TableStatus, ReplicaReport>();
 
 /** A leader's replication list; empty where the answer is "no follower" (code 134). */
 export function toFollowerList(response: GetTableFollowerResponse): FollowerList {

@@ -16,30 +16,58 @@ interface Element {
 }
 
 /**
+ * The elements of the last of many answers that are mostly the same, by their bytes. What has not
+ * changed since is not decoded again: the message of then is given again, so nobody may change it.
+ */
+export interface Repeats {
+  last: ReadonlyMap<string, Message>;
+}
+
+/**
  * Decodes an answer. One of tens of megabytes (ShowTable of 100,000s of replicas) is taken apart
  * into the elements of its repeated fields, which are decoded in turns, so that other work runs in
  * between.
  *
+ * @param repeats Of earlier answers, and of this one afterwards; for messages with one repeated field.
  * @throws Error of the runtime if the bytes are not that message.
  */
 export async function decodeInTurns<O extends DescMessage>(
   desc: O,
   bytes: Uint8Array,
+  repeats?: Repeats,
 ): Promise<Decoded<O>> {
   const { elements, rest } = takeApart(desc, bytes);
   const shell = decodeAtOnce(desc, rest);
   if ("missing" in shell) return shell;
-  const decoded = await mapInTurns(
-    elements,
-    ({ field, bytes: own }) => ({ field, ...decodeAtOnce(field.message, own) }),
-    1,
-  );
+  const decoded = await mapInTurns(elements, decoderOf(repeats, elements.length), 1);
   for (const one of decoded) {
     if ("missing" in one) return { missing: `${one.field.name}.${one.missing}` };
     const lists = shell.message as unknown as Record<string, Message[]>;
     lists[one.field.localName]?.push(one.message);
   }
   return shell;
+}
+
+type DecodedElement = Decoded<DescMessage> & Pick<Element, "field">;
+
+function decoderOf(
+  repeats: Repeats | undefined,
+  count: number,
+): (element: Element) => DecodedElement {
+  // An answer about one thing says nothing about the others, and must not push them out.
+  if (repeats === undefined || count < 2) {
+    return ({ field, bytes }) => ({ field, ...decodeAtOnce(field.message, bytes) });
+  }
+  const before = repeats.last;
+  const now = new Map<string, Message>();
+  repeats.last = now;
+  return ({ field, bytes }) => {
+    const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+    const known = before.get(key);
+    const decoded = known === undefined ? decodeAtOnce(field.message, bytes) : { message: known };
+    if ("message" in decoded) now.set(key, decoded.message);
+    return { field, ...decoded };
+  };
 }
 
 function decodeAtOnce<O extends DescMessage>(desc: O, bytes: Uint8Array): Decoded<O> {

@@ -9,7 +9,8 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import type { ChannelOptions, ClientUnaryCall, ServiceError } from "@grpc/grpc-js";
 import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { messageOf, OpsError } from "../errors.js";
-import { decodeInTurns } from "./decode.js";
+import { TabletServer } from "../gen/openmldb/api_pb.js";
+import { decodeInTurns, type Repeats } from "./decode.js";
 import { failure, interruption } from "./failure.js";
 import { oneLine, percentDecode } from "./text.js";
 import type { CallOptions, Transport } from "./transport.js";
@@ -36,6 +37,9 @@ const channelOptions: ChannelOptions = {
   "grpc.service_config_disable_resolution": 1,
 };
 
+/** Asked again and again while loads run, with hundreds of replicas in each answer, mostly unchanged. */
+const polled: DescMethodUnary = TabletServer.method.getTableStatus;
+
 /** One call, for the texts of its errors. */
 interface CallName {
   readonly address: string;
@@ -59,6 +63,7 @@ interface CallName {
 export function createGrpcTransport(options: { readonly authorization: string }): Transport {
   const clients = new Map<string, Client>();
   const inFlight = new Set<ClientUnaryCall>();
+  const repeats = new Map<string, Repeats>();
   const metadata = new Metadata();
   metadata.set("authorization", options.authorization);
   let isClosed = false;
@@ -70,6 +75,13 @@ export function createGrpcTransport(options: { readonly authorization: string })
       clients.set(address, client);
     }
     return client;
+  }
+
+  function repeatsOf(address: string, method: DescMethodUnary): Repeats | undefined {
+    if (method !== polled) return undefined;
+    const known = repeats.get(address) ?? { last: new Map() };
+    repeats.set(address, known);
+    return known;
   }
 
   function send(
@@ -123,7 +135,7 @@ export function createGrpcTransport(options: { readonly authorization: string })
       const name = { address, method: method.name, timeoutMs };
       const body = encode(name, method.input, request);
       const answer = await send(name, `/${method.parent.typeName}/${method.name}`, body, signal);
-      return decode(name, method.output, answer);
+      return decode(name, method.output, answer, repeatsOf(address, method));
     },
     close(): void {
       isClosed = true;
@@ -134,6 +146,7 @@ export function createGrpcTransport(options: { readonly authorization: string })
         client.close();
       }
       clients.clear();
+      repeats.clear();
     },
   };
 }
@@ -160,9 +173,10 @@ async function decode<O extends DescMessage>(
   name: CallName,
   desc: O,
   answer: Uint8Array,
+  repeats: Repeats | undefined,
 ): Promise<MessageShape<O>> {
   const who = `${name.method} at ${name.address}`;
-  const decoded = await decodeInTurns(desc, answer).catch((error: unknown) => {
+  const decoded = await decodeInTurns(desc, answer, repeats).catch((error: unknown) => {
     throw new OpsError({
       code: "bad-answer",
       message: `${who}: the answer cannot be decoded: ${oneLine(messageOf(error))}`,
