@@ -1,8 +1,7 @@
-import { TableState } from "../gen/openmldb/api_pb.js";
+import { TableState, type TableStatus } from "../gen/openmldb/api_pb.js";
 import { StorageMode } from "../gen/openmldb/common_pb.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { ReplicaDir } from "./disk.js";
-import { rowCount } from "./runs.js";
 
 /** How far a leader has fed one follower. */
 export interface Feed {
@@ -32,6 +31,8 @@ export interface LoadedReplica {
   writer: number;
   /** Bytes on disk when the tablet last measured them; 0 until then. */
   diskUsed: bigint;
+  /** What GetTableStatus last answered about it. Frozen, as all answers share it while it is true. */
+  status: TableStatus | undefined;
 }
 
 /** Outcome of something asked of a tablet: OpenMLDB's code and its words for it. */
@@ -51,7 +52,7 @@ export function isServing(replica: LoadedReplica): boolean {
 /** Rows in memory, as the tablet counts them. */
 export function recordCount(replica: LoadedReplica): number {
   return isServing(replica)
-    ? rowCount(replica.dir.runs) + replica.extraRows
+    ? replica.dir.rowCount + replica.extraRows
     : replica.loadedRows + replica.extraRows;
 }
 
