@@ -43,12 +43,6 @@ export class ReplicaDir {
   binlogFrom = 1n;
   /** What is safe from a power loss: all entries up to here, and later ones once the time is over. */
   #flushed = { offset: 0n, at: Number.NEGATIVE_INFINITY };
-  /** Runs only grow at their end, and there each change makes a new one (see {@link append}). */
-  #counted: { runs: readonly Run[]; last: Run | undefined; rows: number } = {
-    runs: this.runs,
-    last: undefined,
-    rows: 0,
-  };
 
   constructor(meta: TableMetaFile) {
     this.meta = meta;
@@ -58,16 +52,6 @@ export class ReplicaDir {
   get offset(): bigint {
     const last = lastOffset(this.runs);
     return this.snapshot !== undefined && this.snapshot.offset > last ? this.snapshot.offset : last;
-  }
-
-  /** How many entries there are; counted only when they are other ones than before. */
-  get rowCount(): number {
-    const { runs } = this;
-    const last = runs.at(-1);
-    if (this.#counted.runs !== runs || this.#counted.last !== last) {
-      this.#counted = { runs, last, rows: rowCount(runs) };
-    }
-    return this.#counted.rows;
   }
 
   /** Writes entries to the binlog. */
@@ -82,7 +66,7 @@ export class ReplicaDir {
   unflushed(now: number, flushMs: number): number {
     if (now - this.#flushed.at >= flushMs) return 0;
     const kept = truncate(this.runs, this.#flushed.offset);
-    return this.rowCount - rowCount(kept);
+    return rowCount(this.runs) - rowCount(kept);
   }
 
   /** Makes a snapshot of everything; the binlog keeps its entries. */

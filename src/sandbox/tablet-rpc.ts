@@ -84,31 +84,9 @@ function wanted(tablet: Tablet, request: GetTableStatusRequest): readonly Loaded
   return tablet.loaded().filter((replica) => (byTid ? replica.tid === tid : replica.pid === pid));
 }
 
-/** The status last answered, if it is still true: a whole tablet is asked often, and little changes. */
 function statusOf(replica: LoadedReplica): TableStatus {
-  const { status } = replica;
-  if (status === undefined || !isTrue(status, replica)) {
-    replica.status = Object.freeze(create(TableStatusSchema, describe(replica)));
-  }
-  return replica.status as TableStatus;
-}
-
-/** Compares everything that {@link describe} looks at. */
-function isTrue(status: TableStatus, replica: LoadedReplica): boolean {
-  const { meta } = replica.dir;
-  return (
-    status.offset === replica.offset &&
-    status.mode === modeOf(replica) &&
-    status.state === replica.state &&
-    status.recordCnt === BigInt(recordCount(replica)) &&
-    status.name === meta.name &&
-    status.diskused === replica.diskUsed &&
-    status.storageMode === meta.storageMode
-  );
-}
-
-function modeOf(replica: LoadedReplica): TableMode {
-  return replica.role === "leader" ? TableMode.kTableLeader : TableMode.kTableFollower;
+  replica.status ??= Object.freeze(create(TableStatusSchema, describe(replica)));
+  return replica.status;
 }
 
 function describe(replica: LoadedReplica): MessageInitShape<typeof TableStatusSchema> {
@@ -119,7 +97,7 @@ function describe(replica: LoadedReplica): MessageInitShape<typeof TableStatusSc
     tid: replica.tid,
     pid: replica.pid,
     offset: replica.offset,
-    mode: modeOf(replica),
+    mode: replica.role === "leader" ? TableMode.kTableLeader : TableMode.kTableFollower,
     state: replica.state,
     recordCnt: rows,
     name,
