@@ -2,10 +2,11 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** Starts a file of this folder with its arguments. */
-export function start(name, args) {
+/** Starts a file of this folder with its arguments, and with flags of node. */
+export function start(name, args, execArgv = []) {
   const path = fileURLToPath(new URL(name, import.meta.url));
-  return fork(path, [JSON.stringify(args)], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const stdio = ["ignore", "inherit", "inherit", "ipc"];
+  return fork(path, [JSON.stringify(args)], { stdio, execArgv });
 }
 
 /**

@@ -2,10 +2,12 @@
 import { messageOf, start } from "./child.js";
 
 const LIMIT_MS = 900_000;
+/** What 240,000 replicas and the calls about them take; much room for the young makes collecting cheap. */
+const NODE_FLAGS = ["--max-old-space-size=6000", "--max-semi-space-size=64"];
 
 /** One recovery; `{ tooLong }` in milliseconds if this machine does not compute it in time. */
 export async function recoverVirtually(replicas, way) {
-  const child = start("virtual-run.js", { replicas, way });
+  const child = start("virtual-run.js", { replicas, way }, NODE_FLAGS);
   try {
     return await messageOf(child, LIMIT_MS);
   } catch (error) {

@@ -3,6 +3,7 @@ import { TableMode, TableState, TabletServer } from "../src/gen/openmldb/api_pb.
 import { StorageMode } from "../src/gen/openmldb/common_pb.js";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import { modelTransport } from "../src/sandbox/model-transport.js";
+import { seededRandom } from "../src/sandbox/random.js";
 import { VirtualClock } from "../src/sandbox/virtual-clock.js";
 import { afterOutage, load, modelCluster } from "./helpers/model-cluster.js";
 
@@ -445,5 +446,29 @@ describe("the virtual clock", () => {
     clock.setTimer(1_000, () => undefined);
     await expect(clock.run(never, 100)).rejects.toThrow("has not ended within 100 ms");
     expect(clock.now()).toBe(120);
+  });
+
+  it("takes cancelled timers out, and neither fires them nor loses the order of the others", async () => {
+    const clock = new VirtualClock(0);
+    const random = seededRandom(1);
+    const fired: number[] = [];
+    const kept: { readonly at: number; readonly number: number }[] = [];
+    const cancels: (() => void)[] = [];
+    for (let number = 0; number < 20_000; number += 1) {
+      const at = random.below(50);
+      const cancel = clock.setTimer(at, () => fired.push(number));
+      if (random.chance(0.1)) kept.push({ at, number });
+      else cancels.push(cancel);
+      // As calls do with their deadlines when they are answered.
+      if (cancels.length > 50) cancels.splice(random.below(50), 1)[0]?.();
+      expect(clock.timerCount).toBeLessThan(2 * (kept.length + 51) + 1_000);
+    }
+    for (const cancel of cancels) cancel();
+    await clock.advance(100);
+    const inOrder = [...kept].sort((a, b) => a.at - b.at || a.number - b.number);
+    expect(fired).toEqual(inOrder.map(({ number }) => number));
+    // Cancelled a second time, or after they fired, they do not count.
+    for (const cancel of cancels) cancel();
+    expect(clock.timerCount).toBe(0);
   });
 });

@@ -12,7 +12,7 @@ import { TabletServer } from "../src/gen/openmldb/api_pb.js";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import { runConsole, runConsoleLine } from "../src/sandbox/console.js";
 import { WireProcess } from "../src/sandbox/grpc-server.js";
-import { startSandbox } from "../src/sandbox/start.js";
+import { type SandboxOptions, startSandbox } from "../src/sandbox/start.js";
 import { type RealZookeeper, startRealZookeeper } from "./helpers/real-zookeeper.js";
 import { BIN } from "./helpers/run-bin.js";
 import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";
@@ -110,6 +110,13 @@ describe("calls over gRPC", () => {
     const answer = await callSandbox(wire.address, loadTable, { tableMeta: { name } });
     expect(answer.msg === name).toBe(true);
   });
+});
+
+test("loads take as long as it is told, or else as the model's own", async () => {
+  const loadBaseMs = async (options: SandboxOptions) =>
+    (await sandboxForTest(options)).model.options.loadBaseMs;
+  expect(await loadBaseMs({ loadMs: 1 })).toBe(1);
+  expect(await loadBaseMs({})).toBe(20);
 });
 
 describe("a process seen by a client", () => {

@@ -44,6 +44,8 @@ export class ModelCore {
   /** What happened so far, oldest first. */
   readonly events: ModelEvent[] = [];
   readonly #processes: SandboxProcess[] = [];
+  /** Those among them that are nameservers. */
+  readonly #electors: SandboxProcess[] = [];
   readonly #byAddress = new Map<string, SandboxProcess>();
   readonly #byName = new Map<string, SandboxProcess>();
   readonly #lostAnswers = new Map<string, { left: number; how: "reset" | "silence" }>();
@@ -115,6 +117,7 @@ export class ModelCore {
       log: (what) => this.log(what),
     });
     this.#processes.push(process);
+    if (process.nameserver !== undefined) this.#electors.push(process);
     this.#byAddress.set(process.address, process);
     for (const key of [process.address, process.endpoint, name]) this.#byName.set(key, process);
   }
@@ -164,7 +167,7 @@ export class ModelCore {
 
   /** The nameserver that leads and has taken over; undefined while there is none. */
   get leader(): Nameserver | undefined {
-    const process = this.#processes.find(
+    const process = this.#electors.find(
       (other) => other.isAnswering && other.nameserver?.isRunning && other.lock === this.#reigning,
     );
     return process?.nameserver;
@@ -181,7 +184,7 @@ export class ModelCore {
     this.clock.setTimer(WATCH_MS, () => {
       this.#watchPending = false;
       this.#elect(this.options.takeoverMs);
-      for (const process of this.#processes) {
+      for (const process of this.#electors) {
         const { nameserver } = process;
         if (nameserver === undefined || !process.isUp) continue;
         process.whenAnswering(() => nameserver.nodesChanged()).catch(() => undefined);
@@ -193,11 +196,11 @@ export class ModelCore {
   #elect(takeoverMs: number): void {
     const [first] = this.tree.children(`${this.root}/leader`) ?? [];
     if (first === this.#reigning) return;
-    for (const { lock, nameserver } of this.#processes) {
+    for (const { lock, nameserver } of this.#electors) {
       if (lock === this.#reigning) nameserver?.abdicate();
     }
     this.#reigning = first;
-    const winner = this.#processes.find((process) => process.isUp && process.lock === first);
+    const winner = this.#electors.find((process) => process.isUp && process.lock === first);
     winner?.nameserver?.takeOver(takeoverMs);
   }
 

@@ -16,14 +16,22 @@ import { ModelFailure } from "./model-types.js";
  * @returns A transport; `close` makes all calls in flight, and later ones, fail.
  */
 export function modelTransport(model: SandboxModel): Transport {
-  const closing = new AbortController();
-  // One listener per call in flight is meant, however many there are.
-  setMaxListeners(0, closing.signal);
+  // Not an AbortSignal, which looks through all its listeners for each that comes or goes.
+  const open: Connections = { isClosed: false, calls: new Set() };
   return {
     unary: (address, method, request, options) =>
-      call(model, { address, method, request, options, closing }),
-    close: () => closing.abort(),
+      call(model, { address, method, request, options, open }),
+    close: () => {
+      open.isClosed = true;
+      for (const end of open.calls) end();
+    },
   };
+}
+
+/** What ends the calls in flight of one transport. */
+interface Connections {
+  isClosed: boolean;
+  readonly calls: Set<() => void>;
 }
 
 interface Call<I extends DescMessage, O extends DescMessage> {
@@ -31,12 +39,12 @@ interface Call<I extends DescMessage, O extends DescMessage> {
   readonly method: DescMethodUnary<I, O>;
   readonly request: MessageInitShape<I>;
   readonly options: CallOptions;
-  readonly closing: AbortController;
+  readonly open: Connections;
 }
 
 function call<I extends DescMessage, O extends DescMessage>(
   model: SandboxModel,
-  { address, method, request, options, closing }: Call<I, O>,
+  { address, method, request, options, open }: Call<I, O>,
 ): Promise<MessageShape<O>> {
   const { timeoutMs, signal } = options;
   return new Promise((resolve, reject) => {
@@ -56,13 +64,13 @@ function call<I extends DescMessage, O extends DescMessage>(
     const release = () => {
       cancel();
       signal?.removeEventListener("abort", onAbort);
-      closing.signal.removeEventListener("abort", onClose);
+      open.calls.delete(onClose);
     };
     if (signal?.aborted) return onAbort();
-    if (closing.signal.aborted) return onClose();
+    if (open.isClosed) return onClose();
     if (signal !== undefined) setMaxListeners(0, signal);
     signal?.addEventListener("abort", onAbort, { once: true });
-    closing.signal.addEventListener("abort", onClose, { once: true });
+    open.calls.add(onClose);
     model.call(address, method, request).then(
       (answer) => {
         release();

@@ -6,6 +6,7 @@ import {
   OfflineEndpointRequestSchema,
   RecoverEndpointRequestSchema,
   ShowOPStatusRequestSchema,
+  type ShowTableRequest,
   ShowTableRequestSchema,
   type TableInfo,
   UpdateTableAliveRequestSchema,
@@ -25,7 +26,7 @@ import {
   setTablePartition,
 } from "./nameserver-rpc-more.js";
 import { OK, type Outcome } from "./replica.js";
-import { copyTable, metaOf, partitionOf, znodeText } from "./table-store.js";
+import { metaOf, partitionOf, znodeText } from "./table-store.js";
 
 const NO_TABLE: Outcome = { code: 100, msg: "table does not exist" };
 const NO_ENDPOINT: Outcome = { code: 302, msg: "endpoint does not exist" };
@@ -71,14 +72,11 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
     ...OK,
   }),
 
-  showTable: (server, request) => {
-    const byName = isFieldSet(request, ShowTableRequestSchema.field.name);
-    const isWanted = (table: TableInfo) =>
-      (!byName || table.name === request.name) &&
-      (table.db === "" || request.showAll || table.db === request.db);
+  showTable: (server, request) => ({
     // Copies: what was answered must not change with what the nameserver learns later.
-    return { tableInfo: server.tables.all().filter(isWanted).map(copyTable), ...OK };
-  },
+    tableInfo: wanted(server, request).map((table) => server.tables.copyOf(table)),
+    ...OK,
+  }),
 
   showDatabase: (server) => {
     const { tree, root } = server.context;
@@ -206,6 +204,15 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
   getTablePartition,
   setTablePartition,
 };
+
+function wanted(server: Nameserver, request: ShowTableRequest): readonly TableInfo[] {
+  const { name, db, showAll } = request;
+  const { tables } = server;
+  const byName = isFieldSet(request, ShowTableRequestSchema.field.name);
+  if (showAll) return tables.all().filter((table) => !byName || table.name === name);
+  if (!byName) return tables.all().filter((table) => table.db === "" || table.db === db);
+  return [...new Set(["", db])].flatMap((one) => tables.find(name, one) ?? []);
+}
 
 function realEndpoint(server: Nameserver, endpoint: string): string {
   const { tree, root } = server.context;

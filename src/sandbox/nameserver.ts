@@ -154,11 +154,11 @@ export class Nameserver {
     const { tree, root, clock } = this.context;
     const names = tree.children(`${root}/nodes`) ?? [];
     const registered = new Set(names.filter((name) => !name.startsWith("NLTABLET_")));
+    const unknown = [...registered].filter((endpoint) => !this.tablets.has(endpoint));
+    this.#addTablets(unknown, { isHealthy: true, since: clock.now() });
     for (const endpoint of registered) {
       const state = this.tablets.get(endpoint);
-      if (state === undefined) {
-        this.#addTablet(endpoint, { isHealthy: true, since: clock.now() });
-      } else if (!state.isHealthy) {
+      if (state?.isHealthy === false) {
         state.isHealthy = true;
         state.since = clock.now();
         this.log(`${endpoint} is online`);
@@ -174,8 +174,9 @@ export class Nameserver {
     }
   }
 
-  #addTablet(endpoint: Endpoint, state: TabletState): void {
-    this.tablets.set(endpoint, state);
+  #addTablets(endpoints: readonly Endpoint[], { isHealthy, since }: TabletState): void {
+    if (endpoints.length === 0) return;
+    for (const endpoint of endpoints) this.tablets.set(endpoint, { isHealthy, since });
     const sorted = [...this.tablets].sort(([a], [b]) => (a < b ? -1 : 1));
     this.tablets.clear();
     for (const [name, known] of sorted) this.tablets.set(name, known);
@@ -183,7 +184,7 @@ export class Nameserver {
 
   /** Makes it know a tablet in a state, for example one that died before a recording was made. */
   installTablet(endpoint: Endpoint, isHealthy: boolean, ageMs: number): void {
-    this.#addTablet(endpoint, { isHealthy, since: this.context.clock.now() - ageMs });
+    this.#addTablets([endpoint], { isHealthy, since: this.context.clock.now() - ageMs });
   }
 
   isHealthy(endpoint: Endpoint): boolean {

@@ -1,4 +1,4 @@
-import { TableState } from "../gen/openmldb/api_pb.js";
+import { TableState, type TableStatus } from "../gen/openmldb/api_pb.js";
 import { StorageMode } from "../gen/openmldb/common_pb.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { ReplicaDir } from "./disk.js";
@@ -12,26 +12,110 @@ export interface Feed {
   isMatched: boolean;
 }
 
-/** A replica in the memory of a tablet. */
-export interface LoadedReplica {
+/** What a replica is made of when a tablet takes it into memory. */
+export interface ReplicaParts {
   readonly tid: number;
   readonly pid: number;
   readonly dir: ReplicaDir;
-  role: "leader" | "follower";
-  state: TableState;
+  readonly role: "leader" | "follower";
+  readonly state: TableState;
+  readonly term: bigint;
+  readonly offset: bigint;
+}
+
+/**
+ * A replica in the memory of a tablet.
+ *
+ * A whole tablet is asked often for what GetTableStatus tells, and little of it changes in between:
+ * so the last answer is kept, and each setter forgets it.
+ */
+export class LoadedReplica {
+  readonly tid: number;
+  readonly pid: number;
+  readonly dir: ReplicaDir;
   /** The leadership that it leads or follows; 0 for a follower that no leader has spoken to. */
   term: bigint;
-  offset: bigint;
-  /** Rows in memory beyond those of the log: fed before the load began, then loaded once more. */
-  extraRows: number;
   /** Replication list, by endpoint; empty for a follower. */
-  readonly feeds: Map<Endpoint, Feed>;
-  /** Rows of its log that a load under way has read; the tablet counts them already. */
-  loadedRows: number;
+  readonly feeds = new Map<Endpoint, Feed>();
   /** Identity of this leadership in the entries that it writes. */
   writer: number;
+  /** What GetTableStatus last answered about it, if that is still true. Frozen, as answers share it. */
+  status: TableStatus | undefined;
+  #role: "leader" | "follower";
+  #state: TableState;
+  #offset: bigint;
+  #extraRows = 0;
+  #loadedRows = 0;
+  #diskUsed = 0n;
+
+  constructor(parts: ReplicaParts, writer: number) {
+    this.tid = parts.tid;
+    this.pid = parts.pid;
+    this.dir = parts.dir;
+    this.term = parts.term;
+    this.writer = writer;
+    this.#role = parts.role;
+    this.#state = parts.state;
+    this.#offset = parts.offset;
+  }
+
+  get role(): "leader" | "follower" {
+    return this.#role;
+  }
+
+  set role(role) {
+    this.#role = role;
+    this.status = undefined;
+  }
+
+  get state(): TableState {
+    return this.#state;
+  }
+
+  set state(state) {
+    this.#state = state;
+    this.status = undefined;
+  }
+
+  /** Last entry that it has. Whoever writes to its directory sets it, too. */
+  get offset(): bigint {
+    return this.#offset;
+  }
+
+  set offset(offset) {
+    this.#offset = offset;
+    this.status = undefined;
+  }
+
+  /** Rows in memory beyond those of the log: fed before the load began, then loaded once more. */
+  get extraRows(): number {
+    return this.#extraRows;
+  }
+
+  set extraRows(rows) {
+    this.#extraRows = rows;
+    this.status = undefined;
+  }
+
+  /** Rows of its log that a load under way has read; the tablet counts them already. */
+  get loadedRows(): number {
+    return this.#loadedRows;
+  }
+
+  set loadedRows(rows) {
+    this.#loadedRows = rows;
+    this.status = undefined;
+  }
+
   /** Bytes on disk when the tablet last measured them; 0 until then. */
-  diskUsed: bigint;
+  get diskUsed(): bigint {
+    return this.#diskUsed;
+  }
+
+  set diskUsed(bytes) {
+    this.#diskUsed = bytes;
+    this.status = undefined;
+  }
 }
 
 /** Outcome of something asked of a tablet: OpenMLDB's code and its words for it. */

@@ -4,7 +4,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { bootNewCluster, bootRecording, type NewCluster, waitFor } from "./boot.js";
 import { WireProcess } from "./grpc-server.js";
 import type { SandboxModel } from "./model.js";
-import type { ModelConfig, ProcessSpec } from "./model-types.js";
+import { MODEL_DEFAULTS, type ModelConfig, type ProcessSpec } from "./model-types.js";
 import { loadRecording } from "./recording.js";
 import { type Recording, recordedProcesses, renameAddresses } from "./recording-file.js";
 import { putZnode } from "./table-store.js";
@@ -26,6 +26,11 @@ export interface SandboxOptions extends Partial<NewCluster> {
   readonly autoFailover?: boolean;
   /** What is left to chance comes from it; 1. */
   readonly seed?: number;
+  /**
+   * How long a tablet takes to load a replica, before the time for its rows: milliseconds of the
+   * cluster; 20. Real tablets load small replicas in about 1.
+   */
+  readonly loadMs?: number;
   /** Seconds of the cluster per real second; 1. */
   readonly speed?: number;
   /** A recording to boot from instead of a new cluster: then everything above but `speed` is ignored. */
@@ -167,7 +172,10 @@ async function openCluster(options: SandboxOptions, wires: WireProcess[]): Promi
       tablets: specs("tablet", await open(options.tablets ?? 3)),
       nameservers: specs("nameserver", await open(options.nameservers ?? 2)),
       serverNames: options.serverNames === true,
-      options: { autoFailover: options.autoFailover ?? true },
+      options: {
+        autoFailover: options.autoFailover ?? true,
+        loadBaseMs: options.loadMs ?? MODEL_DEFAULTS.loadBaseMs,
+      },
     },
     wire,
   );

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   type PartitionMeta,
@@ -29,6 +30,7 @@ export class TableStore {
   readonly #root: string;
   readonly #byTid = new Map<number, TableInfo>();
   readonly #byName = new Map<string, TableInfo>();
+  readonly #copies = new Map<number, TableInfo>();
   #ordered: TableInfo[] | undefined;
 
   constructor(tree: ZnodeTree, root: string) {
@@ -74,6 +76,18 @@ export class TableStore {
     this.#ordered = undefined;
   }
 
+  /**
+   * A table as it is now. The copy is frozen, and the same one as before if nothing has changed since:
+   * a recovery asks for each table many times.
+   */
+  copyOf(table: TableInfo): TableInfo {
+    const known = this.#copies.get(table.tid);
+    if (known !== undefined && isDeepStrictEqual(known, table)) return known;
+    const copy = deepFreeze(copyTable(table));
+    this.#copies.set(table.tid, copy);
+    return copy;
+  }
+
   /** Writes a table as it is in memory, offsets and all, and tells the clients. */
   save(table: TableInfo): void {
     const table_ = `${this.#root}/table`;
@@ -109,6 +123,14 @@ export function aliveLeader(part: TablePartition | undefined): PartitionMeta | u
 /** A copy of a table info that shares nothing with the original and has all its fields. */
 export function copyTable(table: TableInfo): TableInfo {
   return fromBinary(TableInfoSchema, toBinary(TableInfoSchema, table));
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) {
+    // Bytes cannot be frozen.
+    if (typeof part === "object" && !ArrayBuffer.isView(part)) deepFreeze(part as object);
+  }
+  return Object.freeze(value);
 }
 
 /** An empty table info with the given fields. */

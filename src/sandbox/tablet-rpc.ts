@@ -1,10 +1,12 @@
-import { isFieldSet, type MessageInitShape } from "@bufbuild/protobuf";
-import * as api from "../gen/openmldb/api_pb.js";
+import { create, isFieldSet, type MessageInitShape } from "@bufbuild/protobuf";
 import {
+  type GetTableStatusRequest,
+  GetTableStatusRequestSchema,
   type LoadTableRequest,
   TableMetaSchema,
   TableMode,
-  type TableStatusSchema,
+  type TableStatus,
+  TableStatusSchema,
   type TabletServer,
 } from "../gen/openmldb/api_pb.js";
 import { StorageMode } from "../gen/openmldb/common_pb.js";
@@ -26,18 +28,7 @@ const NOT_LOADED = { code: 100, msg: "table does not exist" };
 /** What a tablet answers to each call. */
 export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> = {
   getTableStatus: (tablet, request) => ({
-    allTableStatus: tablet
-      .loaded()
-      .filter((replica) => {
-        const { getTableStatus } = api.TabletServer.method;
-        const wants = (field: "tid" | "pid") =>
-          isFieldSet(request, getTableStatus.input.field[field]);
-        return (
-          (!wants("tid") || replica.tid === request.tid) &&
-          (!wants("pid") || replica.pid === request.pid)
-        );
-      })
-      .map(statusOf),
+    allTableStatus: wanted(tablet, request).map(statusOf),
     code: 0,
   }),
 
@@ -80,7 +71,25 @@ export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> 
   recoverSnapshot: (tablet, request) => recoverSnapshot(tablet, request),
 };
 
-function statusOf(replica: LoadedReplica): MessageInitShape<typeof TableStatusSchema> {
+function wanted(tablet: Tablet, request: GetTableStatusRequest): readonly LoadedReplica[] {
+  const { tid, pid } = request;
+  const { field } = GetTableStatusRequestSchema;
+  const byTid = isFieldSet(request, field.tid);
+  const byPid = isFieldSet(request, field.pid);
+  if (byTid && byPid) {
+    const replica = tablet.replica(tid, pid);
+    return replica === undefined ? [] : [replica];
+  }
+  if (!byTid && !byPid) return tablet.loaded();
+  return tablet.loaded().filter((replica) => (byTid ? replica.tid === tid : replica.pid === pid));
+}
+
+function statusOf(replica: LoadedReplica): TableStatus {
+  replica.status ??= Object.freeze(create(TableStatusSchema, describe(replica)));
+  return replica.status;
+}
+
+function describe(replica: LoadedReplica): MessageInitShape<typeof TableStatusSchema> {
   const { storageMode, name } = replica.dir.meta;
   const rows = BigInt(recordCount(replica));
   const memory = memoryBytes(replica);

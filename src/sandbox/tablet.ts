@@ -2,7 +2,7 @@ import { StorageMode } from "../gen/openmldb/common_pb.js";
 import { type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { Disk } from "./disk.js";
 import type { ModelOptions } from "./model-types.js";
-import type { LoadedReplica } from "./replica.js";
+import { LoadedReplica, type ReplicaParts } from "./replica.js";
 import { Replicator } from "./replication.js";
 import { type Run, rowCount } from "./runs.js";
 import { LoadQueue } from "./tablet-load.js";
@@ -48,7 +48,8 @@ export class Tablet {
   readonly changed = new Set<string>();
   /** Grows with each start, so that work of an earlier life can be told. */
   incarnation = 0;
-  readonly #loaded = new Map<string, LoadedReplica>();
+  /** In the order of tid and pid. */
+  readonly #loaded: LoadedReplica[] = [];
   /** When the sizes on disk are measured next. */
   #measuresAt: number;
 
@@ -64,42 +65,48 @@ export class Tablet {
     this.#measuresAt = context.clock.now() + MEASURE_MS;
   }
 
-  /** All that is loaded, by tid and pid. */
-  loaded(): LoadedReplica[] {
-    return [...this.#loaded.values()].sort((a, b) => a.tid - b.tid || a.pid - b.pid);
+  /** All that is loaded, in the order of tid and pid: the list itself, which changes with the tablet. */
+  loaded(): readonly LoadedReplica[] {
+    return this.#loaded;
   }
 
   get loadedCount(): number {
-    return this.#loaded.size;
+    return this.#loaded.length;
   }
 
   /** One loaded replica. */
   replica(tid: number, pid: number): LoadedReplica | undefined {
-    return this.#loaded.get(replicaKey({ tid, pid }));
+    const found = this.#loaded[this.#placeOf(tid, pid)];
+    return found?.tid === tid && found.pid === pid ? found : undefined;
+  }
+
+  /** Index of a loaded replica, or of the first one behind where it would be. */
+  #placeOf(tid: number, pid: number): number {
+    let from = 0;
+    let to = this.#loaded.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      const other = this.#loaded[middle] as LoadedReplica;
+      if (other.tid < tid || (other.tid === tid && other.pid < pid)) from = middle + 1;
+      else to = middle;
+    }
+    return from;
   }
 
   /** Puts a replica into memory; a leader gets a writer of its own. */
-  add(
-    parts: Pick<LoadedReplica, "tid" | "pid" | "dir" | "role" | "state" | "term" | "offset">,
-    followers: readonly Endpoint[],
-  ): LoadedReplica {
-    const replica: LoadedReplica = {
-      ...parts,
-      extraRows: 0,
-      loadedRows: 0,
-      feeds: new Map(),
-      writer: parts.role === "leader" ? this.context.nextWriter() : 0,
-      diskUsed: 0n,
-    };
+  add(parts: ReplicaParts, followers: readonly Endpoint[]): LoadedReplica {
+    const { tid, pid, role } = parts;
+    const replica = new LoadedReplica(parts, role === "leader" ? this.context.nextWriter() : 0);
     for (const endpoint of followers) replica.feeds.set(endpoint, { sent: 0n, isMatched: false });
-    this.#loaded.set(replicaKey(replica), replica);
+    this.#loaded.splice(this.#placeOf(tid, pid), this.replica(tid, pid) ? 1 : 0, replica);
     this.touch(replica);
     return replica;
   }
 
   /** Removes a replica from memory. */
   unload(replica: LoadedReplica): void {
-    this.#loaded.delete(replicaKey(replica));
+    const { tid, pid } = replica;
+    if (this.replica(tid, pid)) this.#loaded.splice(this.#placeOf(tid, pid), 1);
     this.replicator.forget(replica);
     this.touch(replica);
   }
@@ -112,8 +119,8 @@ export class Tablet {
   /** The process is gone: memory is lost, the disk stays. */
   crash(): void {
     this.incarnation += 1;
-    for (const key of this.#loaded.keys()) this.changed.add(key);
-    this.#loaded.clear();
+    for (const replica of this.#loaded) this.touch(replica);
+    this.#loaded.length = 0;
     this.opTasks.clear();
     this.replicator.reset();
     this.loads.reset();
@@ -129,7 +136,7 @@ export class Tablet {
     const now = this.context.clock.now();
     if (now < this.#measuresAt) return;
     this.#measuresAt = now + MEASURE_MS;
-    for (const replica of this.#loaded.values()) {
+    for (const replica of this.#loaded) {
       replica.diskUsed = DIR_BYTES + BigInt(rowCount(replica.dir.runs)) * LOGGED_ROW_BYTES;
       this.touch(replica);
     }

@@ -47,6 +47,9 @@ function drainMicrotasks(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** With fewer cancelled timers than this, taking them out is not worth it. */
+const COMPACT_MIN = 1_000;
+
 /**
  * A clock that moves only when it is told to, so that hours pass in milliseconds and every run
  * with the same seed is the same run. Timers fire in the order (time, order of creation).
@@ -54,8 +57,10 @@ function drainMicrotasks(): Promise<void> {
 export class VirtualClock implements SandboxClock {
   #now: number;
   #sequence = 0;
-  /** Binary heap, the earliest timer first. Cancelled timers stay until they come up. */
-  readonly #heap: Timer[] = [];
+  /** Binary heap, the earliest timer first. Cancelled timers stay until they come up or are most of it. */
+  #heap: Timer[] = [];
+  /** How many timers in the heap are cancelled. */
+  #cancelled = 0;
 
   /** @param startMs Milliseconds since the epoch at which the clock starts. */
   constructor(startMs = 1_700_000_000_000) {
@@ -66,11 +71,19 @@ export class VirtualClock implements SandboxClock {
     return this.#now;
   }
 
+  /** How many timers it holds: those to come, and at most as many (or 1,000) cancelled ones. */
+  get timerCount(): number {
+    return this.#heap.length;
+  }
+
   setTimer(ms: number, fn: () => void): () => void {
     const timer: Timer = { at: this.#now + Math.max(0, ms), sequence: this.#sequence++, fn };
     this.#push(timer);
     return () => {
+      if (timer.fn === undefined) return;
       timer.fn = undefined;
+      this.#cancelled += 1;
+      this.#compact();
     };
   }
 
@@ -117,10 +130,23 @@ export class VirtualClock implements SandboxClock {
     await this.run(() => this.sleep(ms), ms);
   }
 
-  /** Fires `first` and every other timer of the same moment; they cannot depend on each other's promises. */
-  #fire(first: Timer): void {
-    this.#now = first.at;
-    first.fn?.();
+  /** Fires one timer. Others of the same moment come after the promise callbacks that it brings about. */
+  #fire(timer: Timer): void {
+    const { at, fn } = timer;
+    this.#now = at;
+    // Cancelling it means nothing from now on.
+    timer.fn = undefined;
+    fn?.();
+  }
+
+  /** Takes the cancelled timers out when they are most of the heap: each call leaves its deadline there. */
+  #compact(): void {
+    if (this.#cancelled < COMPACT_MIN || this.#cancelled * 2 < this.#heap.length) return;
+    // What is in order is a heap, too.
+    this.#heap = this.#heap
+      .filter((timer) => timer.fn !== undefined)
+      .sort((a, b) => (earlier(a, b) ? -1 : 1));
+    this.#cancelled = 0;
   }
 
   #push(timer: Timer): void {
@@ -146,6 +172,7 @@ export class VirtualClock implements SandboxClock {
       if (top === undefined || top.fn !== undefined) {
         return top;
       }
+      this.#cancelled -= 1;
     }
   }
 
