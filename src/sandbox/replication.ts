@@ -4,6 +4,9 @@ import { type Feed, isServing, type LoadedReplica } from "./replica.js";
 import { rowCount, slice } from "./runs.js";
 import type { Tablet } from "./tablet.js";
 
+/** A leader asks a new follower for its offset at once, and does not wait for something to send. */
+const MATCH_MS = 5;
+
 /**
  * Feeds the followers of all leaders on one tablet. It works only while a follower lacks
  * something: one timer per tablet, none when all is in sync.
@@ -25,7 +28,8 @@ export class Replicator {
   wake(replica: LoadedReplica): void {
     if (replica.role !== "leader" || replica.feeds.size === 0) return;
     this.#behind.add(replica);
-    this.#arm(this.#tablet.context.options.replicationMs);
+    const isNew = [...replica.feeds.values()].some((feed) => !feed.isMatched);
+    this.#arm(isNew ? MATCH_MS : this.#tablet.context.options.replicationMs);
   }
 
   forget(replica: LoadedReplica): void {
