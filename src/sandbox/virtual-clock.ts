@@ -1,4 +1,4 @@
-import { setMaxListeners } from "node:events";
+import { sleepOn } from "../cluster/real-clock.js";
 import type { Clock } from "../model/clock.js";
 
 /** A clock that can also call back; the sandbox's model knows no other source of time. */
@@ -19,27 +19,6 @@ interface Timer {
 
 function earlier(a: Timer, b: Timer): boolean {
   return a.at < b.at || (a.at === b.at && a.sequence < b.sequence);
-}
-
-/** Implements `sleep` on top of `setTimer`. */
-function sleepOn(clock: SandboxClock, ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(signal.reason as Error);
-      return;
-    }
-    const onAbort = () => {
-      cancel();
-      reject(signal?.reason as Error);
-    };
-    const cancel = clock.setTimer(ms, () => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    });
-    // One listener per sleeper is meant, however many sleep.
-    if (signal !== undefined) setMaxListeners(0, signal);
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
 }
 
 /** Lets everything run that is ready to run: promise callbacks and what they queue. */
@@ -88,7 +67,7 @@ export class VirtualClock implements SandboxClock {
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return sleepOn(this, ms, signal);
+    return sleepOn((after, fn) => this.setTimer(after, fn), ms, signal);
   }
 
   /**
@@ -220,7 +199,7 @@ export function scaledClock(speed: number): SandboxClock {
       timer.unref();
       return () => clearTimeout(timer);
     },
-    sleep: (ms, signal) => sleepOn(clock, ms, signal),
+    sleep: (ms, signal) => sleepOn(clock.setTimer, ms, signal),
   };
   return clock;
 }
