@@ -19,6 +19,7 @@ import type { Memory } from "./memory.js";
 import { activityOf } from "./ops-by-partition.js";
 import { batchMarks, markKey } from "./plan.js";
 import { NOTHING_LEARNED, type Planner } from "./plan-learned.js";
+import { createRecoverDesk, isSoonerTogether } from "./recover-desk.js";
 import { type Places, recoverPartition } from "./recover-partition.js";
 import { type SharedPoll, sharedLook, sharedPoll } from "./shared-poll.js";
 import type { Limits, StepContext, TableName } from "./step-context.js";
@@ -57,7 +58,7 @@ export async function execute(
   const { limits, signal, onEvent } = options;
   const lanes = await mapInTurns(views, (view) => options.planner(view, NOTHING_LEARNED));
   const marks = await batchMarks(lanes, tables);
-  const context = createContext(cluster, marks, options);
+  const context = withDesk(createContext(cluster, marks, options), views);
   const places: Places = {
     beginning: pLimit(limits.concurrency),
     leaders: pLimit(limits.concurrency),
@@ -80,6 +81,12 @@ export async function execute(
     signal,
   );
   return failures;
+}
+
+/** A desk for followers, where there can be enough of them that it pays to wait for each other. */
+function withDesk(context: StepContext, views: readonly PartitionView[]): StepContext {
+  const canPay = isSoonerTogether(views.map((view) => view.id.pid));
+  return canPay ? { ...context, desk: createRecoverDesk(context) } : context;
 }
 
 /**

@@ -8,6 +8,7 @@ import type { Problem } from "../model/problem.js";
 import { evidenceOf, isForgetting } from "./evidence.js";
 import type { Memory } from "./memory.js";
 import { type Learned, NOTHING_LEARNED, type Planner } from "./plan-learned.js";
+import { recoverFollowers } from "./recover-follower.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { runStep } from "./steps.js";
 
@@ -25,7 +26,8 @@ export interface RoundOptions {
 
 /**
  * How many partitions may be at work side by side before their first loads, at their leaders, and at
- * their followers. Loads have places of their own, on each tablet: while they run, nothing is held.
+ * their followers. Loads have places of their own, on each tablet: while they run, nothing is held. A
+ * follower that is recovered through the nameserver holds its place only while it is recovered by itself.
  */
 export interface Places {
   readonly beginning: LimitFunction;
@@ -207,7 +209,7 @@ async function runLane(
 ): Promise<Round & { readonly isThrough: boolean }> {
   const found: Round = { failures: [], snapshots: new Map() };
   for (const { place, steps } of stretches(lane.steps, round === 1)) {
-    const run = () => runSteps(context, lane, steps, { options, found });
+    const run = () => runSteps(context, lane, steps, { options, found, places });
     const goesOn = await (place === undefined ? run() : places[place](run));
     if (!goesOn) return { ...found, isThrough: false };
   }
@@ -228,7 +230,7 @@ function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
     const isLoad = LOADS.includes(step.kind);
     if (isLoad && current === "beginning") current = "leaders";
     if (FOLLOWER_STEPS.includes(step.kind)) current = "followers";
-    const place = isLoad ? undefined : current;
+    const place = isLoad || step.kind === "recover-table" ? undefined : current;
     const last = made.at(-1);
     if (last !== undefined && last.place === place) last.steps.push(step);
     else made.push({ place, steps: [step] });
@@ -236,27 +238,40 @@ function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
   return made;
 }
 
-/** Each waits for its tablet, which has places of its own. */
+/** Each waits for its tablet, which has places of its own; see `recoverFollowers` for recover-table. */
 const LOADS: readonly Step["kind"][] = ["load-follower", "load-leader", "wait-load"];
 /** The leader leads by now: what comes from here on can be slow, and nobody else's leader waits for it. */
 const FOLLOWER_STEPS: readonly Step["kind"][] = ["feed", "recover-table", "wait-sync"];
 /** Steps of different replicas that go side by side. */
-const SIDE_BY_SIDE: readonly Step["kind"][] = ["load-follower", "wait-load", "feed"];
+const SIDE_BY_SIDE: readonly Step["kind"][] = [
+  "load-follower",
+  "wait-load",
+  "feed",
+  "recover-table",
+];
 
 /** @returns Whether the round goes on. */
 async function runSteps(
   context: StepContext,
   lane: Lane,
   steps: readonly Step[],
-  { options, found }: { readonly options: RoundOptions; readonly found: Round },
+  {
+    options,
+    found,
+    places,
+  }: { readonly options: RoundOptions; readonly found: Round; readonly places: Places },
 ): Promise<boolean> {
   for (const group of sideBySide(steps)) {
     const failed = new Set(found.failures.map((one) => one.endpoint));
     const open = group.filter((step) => step.endpoint === undefined || !failed.has(step.endpoint));
+    const isRecovery = group[0]?.kind === "recover-table";
+    const act = isRecovery
+      ? recoverFollowers(context, lane, open, places.followers)
+      : (step: Step) => runStep(context, lane, step);
     const outcomes = await Promise.all(
       open.map(async (step) => ({
         step,
-        outcome: await runAndTell(context, lane, step, options.onEvent),
+        outcome: await runAndTell(context, lane, step, { onEvent: options.onEvent, act }),
       })),
     );
     for (const { step, outcome } of outcomes) {
@@ -282,7 +297,7 @@ function isVital(lane: Lane, step: Step): boolean {
   return isOfAll || step.endpoint === undefined || step.endpoint === lane.leader;
 }
 
-/** Loads and feeds of different replicas go side by side, everything else one after another. */
+/** What different replicas can do side by side is in one group, everything else goes one after another. */
 function sideBySide(steps: readonly Step[]): Step[][] {
   const groups: Step[][] = [];
   for (const step of steps) {
@@ -298,14 +313,17 @@ async function runAndTell(
   context: StepContext,
   lane: Lane,
   step: Step,
-  onEvent: OnEvent,
+  {
+    onEvent,
+    act,
+  }: { readonly onEvent: OnEvent; readonly act: (step: Step) => Promise<StepOutcome> },
 ): Promise<StepOutcome> {
   const { clock } = context.cluster;
   context.signal.throwIfAborted();
   const began = clock.now();
   onEvent({ kind: "step-started", id: lane.id, step });
   if (isMutating(step)) await context.engageGuard();
-  const outcome = await runStep(context, lane, step);
+  const outcome = await act(step);
   onEvent({ kind: "step-ended", id: lane.id, step, outcome, tookMs: clock.now() - began });
   return outcome;
 }
