@@ -59,14 +59,22 @@ export function recoverFollowers(
   place: LimitFunction,
 ): (step: Step) => Promise<StepOutcome> {
   const one = pLimit(1);
-  let together: Map<Step, Promise<StepOutcome | undefined>> | undefined;
+  const together = new Map<Step, Promise<StepOutcome | undefined>>();
+  let allThrough: Promise<unknown> | undefined;
+  const begin = () => {
+    for (const each of steps) {
+      together.set(
+        each,
+        outcomeOf(context, () => recoverTogether(context, lane, each)),
+      );
+    }
+    return Promise.allSettled(together.values());
+  };
   return async (step) => {
-    together ??= new Map(
-      steps.map((each) => [each, outcomeOf(context, () => recoverTogether(context, lane, each))]),
-    );
+    allThrough ??= begin();
     const outcome = await together.get(step);
     if (outcome !== undefined) return outcome;
-    await Promise.allSettled(together.values());
+    await allThrough;
     return one(() => place(() => outcomeOf(context, () => recoverFollower(context, lane, step))));
   };
 }
