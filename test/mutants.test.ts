@@ -98,6 +98,16 @@ const MUTANTS: readonly Mutant[] = [
     }),
   },
   {
+    name: "RecoverEndpoint is asked for, whatever else it recovers",
+    method: "documented",
+    caughtBy: ["op-not-repeated"],
+    spoil: (cluster) => ({
+      ...cluster,
+      recoverTable: (_id, endpoint) =>
+        cluster.recoverEndpoint(endpoint, { needRestore: false, concurrency: 8 }),
+    }),
+  },
+  {
     name: "RecoverTable is asked for again when its answer was lost",
     method: "documented",
     caughtBy: ["op-not-repeated"],

@@ -5,7 +5,7 @@ import type { StepOutcome } from "../model/outcome.js";
 import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
 import { diagnose, servingLeader } from "../recovery/diagnose.js";
 import { observe } from "../recovery/observe.js";
-import { stale } from "../recovery/recheck.js";
+import { mayHaveWorked, stale } from "../recovery/recheck.js";
 import { observePartition, type StepContext } from "../recovery/step-context.js";
 import { isOpOf, newestOf, opsEnded } from "../recovery/waits.js";
 import { elect } from "./elect.js";
@@ -168,9 +168,7 @@ async function allOps(
   try {
     await ask();
   } catch (thrown) {
-    const mayHaveWorked =
-      thrown instanceof OpsError && thrown.retryable && thrown.code !== "rejected";
-    if (!mayHaveWorked) throw thrown;
+    if (!mayHaveWorked(thrown)) throw thrown;
   }
   const deadline = clock.now() + OPS_APPEAR_MS;
   for (;;) {

@@ -1,6 +1,7 @@
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf } from "../errors.js";
 import type { Op, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
+import { mayHaveWorked } from "../recovery/recheck.js";
 import type { StepContext } from "../recovery/step-context.js";
 import { isOpOf, newestOf, opsEnded } from "../recovery/waits.js";
 
@@ -31,9 +32,7 @@ export async function followOp(
   try {
     await ask();
   } catch (thrown) {
-    const mayHaveWorked =
-      thrown instanceof OpsError && thrown.retryable && thrown.code !== "rejected";
-    if (!mayHaveWorked) throw thrown;
+    if (!mayHaveWorked(thrown)) throw thrown;
     lost = thrown;
   }
   if (!(await appears(context, id, after))) {

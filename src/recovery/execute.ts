@@ -20,7 +20,9 @@ import { activityOf } from "./ops-by-partition.js";
 import { batchMarks, markKey } from "./plan.js";
 import type { ForeseenRound } from "./plan-foresee.js";
 import { NOTHING_LEARNED, type Planner } from "./plan-learned.js";
-import { type Places, recoverPartition } from "./recover-partition.js";
+import { createRecoverDesk, isSoonerTogether } from "./recover-desk.js";
+import { recoverPartition } from "./recover-partition.js";
+import type { Places } from "./run-lane.js";
 import { type SharedPoll, sharedLook, sharedPoll } from "./shared-poll.js";
 import type { Limits, StepContext, TableName } from "./step-context.js";
 import { untilAborted } from "./until-aborted.js";
@@ -64,7 +66,7 @@ export async function execute(
     rounds.map((one) => one.lane),
     tables,
   );
-  const context = createContext(cluster, marks, options);
+  const context = withDesk(createContext(cluster, marks, options), views);
   const places: Places = {
     beginning: pLimit(limits.concurrency),
     leaders: pLimit(limits.concurrency),
@@ -88,6 +90,12 @@ export async function execute(
     signal,
   );
   return failures;
+}
+
+/** A desk for followers, where there can be enough of them that it pays to wait for each other. */
+function withDesk(context: StepContext, views: readonly PartitionView[]): StepContext {
+  const canPay = isSoonerTogether(views.map((view) => view.id.pid));
+  return canPay ? { ...context, desk: createRecoverDesk(context) } : context;
 }
 
 /**

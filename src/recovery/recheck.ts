@@ -49,6 +49,28 @@ export function stale(detail: string): StepOutcome {
   return { result: "stale", detail };
 }
 
+/** Whether a change that failed may have had its effect all the same: only its answer was lost. */
+export function mayHaveWorked(thrown: unknown): boolean {
+  return thrown instanceof OpsError && thrown.retryable && thrown.code !== "rejected";
+}
+
+/**
+ * The outcome of a step's work.
+ *
+ * @throws Only when the run is to stop; every other failure is an outcome.
+ */
+export async function outcomeOf<T>(
+  { signal }: Pick<StepContext, "signal">,
+  work: () => Promise<T>,
+): Promise<T | StepOutcome> {
+  try {
+    return await work();
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return failedBy(thrown);
+  }
+}
+
 /** The end of a step that something thrown has ended, with what to do about it. */
 export function failedBy(thrown: unknown): StepOutcome {
   const hint = thrown instanceof OpsError && thrown.hint !== undefined ? ` (${thrown.hint})` : "";

@@ -1,4 +1,5 @@
-import { messageOf, OpsError } from "../errors.js";
+import pLimit, { type LimitFunction } from "p-limit";
+import { messageOf } from "../errors.js";
 import type { Endpoint, Op } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
@@ -6,6 +7,7 @@ import type { Lane, Step } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import { diagnose, servingLeader } from "./diagnose.js";
 import { opsOfPartition } from "./ops-by-partition.js";
+import { mayHaveWorked, outcomeOf } from "./recheck.js";
 import { observePartition, problemsNow, type StepContext } from "./step-context.js";
 import { newestOf, opsEnded, waitForSync } from "./waits.js";
 
@@ -32,16 +34,95 @@ export async function recoverFollower(
   for (let attempt = 0; attempt <= limits.opRetries; attempt += 1) {
     if (attempt > 0) await cluster.clock.sleep(BACKOFF_MS * 2 ** (attempt - 1), signal);
     signal.throwIfAborted();
-    await opsEnded(context, lane.id, -1n);
-    const ready = await lookBefore(context, lane, step, attempt);
+    const ready = await prepare(context, lane, step, attempt);
     if (ready !== undefined) return ready;
-    await unlistExLeader(context, lane, endpoint);
     const round = await recoverOnce(context, lane, endpoint);
     if (round.result !== "failed") return round;
     why = round.detail;
   }
   const times = limits.opRetries + 1;
   return { result: "failed", detail: `RecoverTable failed ${times} times; the last time: ${why}` };
+}
+
+/**
+ * Recovers followers of one partition: each with others of its tablet where the desk finds that it is
+ * the same, and those that are left by themselves, one after another, since a partition must never
+ * have two ops that run side by side.
+ *
+ * @param place Holds the place in which a follower is recovered by itself.
+ * @returns Does one of the steps.
+ */
+export function recoverFollowers(
+  context: StepContext,
+  lane: Pick<Lane, "id">,
+  steps: readonly Step[],
+  place: LimitFunction,
+): (step: Step) => Promise<StepOutcome> {
+  const one = pLimit(1);
+  const together = new Map<Step, Promise<StepOutcome | undefined>>();
+  let allThrough: Promise<unknown> | undefined;
+  const begin = () => {
+    for (const each of steps) {
+      together.set(
+        each,
+        outcomeOf(context, () => recoverTogether(context, lane, each)),
+      );
+    }
+    return Promise.allSettled(together.values());
+  };
+  return async (step) => {
+    allThrough ??= begin();
+    const outcome = await together.get(step);
+    if (outcome !== undefined) return outcome;
+    await allThrough;
+    return one(() => place(() => outcomeOf(context, () => recoverFollower(context, lane, step))));
+  };
+}
+
+/**
+ * Recovers one follower with others of its tablet.
+ *
+ * @returns Undefined if that was not possible, or did not recover it.
+ */
+async function recoverTogether(
+  context: StepContext,
+  lane: Pick<Lane, "id">,
+  step: Step,
+): Promise<StepOutcome | undefined> {
+  const { desk } = context;
+  if (desk === undefined) return undefined;
+  const { id } = lane;
+  const endpoint = step.endpoint ?? "";
+  const ready = await prepare(context, lane, step, 0);
+  if (ready !== undefined) return ready;
+  return desk.recover({
+    id,
+    endpoint,
+    async mayBeAsked() {
+      const view = await observePartition(context, id);
+      const replica = view?.replicas.find((one) => one.endpoint === endpoint);
+      if (view === undefined || replica === undefined) return false;
+      const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+      return refusalNow(view, replica, problems, step) === undefined;
+    },
+    async follow(after) {
+      const outcome = await followOps(context, lane, endpoint, after);
+      return outcome.result === "failed" ? undefined : outcome;
+    },
+  });
+}
+
+/** Sees to it that RecoverTable may be asked for, see {@link lookBefore}. */
+async function prepare(
+  context: StepContext,
+  lane: Pick<Lane, "id">,
+  step: Step,
+  attempt: number,
+): Promise<StepOutcome | undefined> {
+  await opsEnded(context, lane.id, -1n);
+  const ready = await lookBefore(context, lane, step, attempt);
+  if (ready === undefined) await unlistExLeader(context, lane, step.endpoint ?? "");
+  return ready;
 }
 
 /**
@@ -125,12 +206,20 @@ async function recoverOnce(
     await context.cluster.recoverTable(lane.id, endpoint);
   } catch (thrown) {
     // A lost answer may have had its effect: the op, if there is one, is followed all the same.
-    const mayHaveWorked =
-      thrown instanceof OpsError && thrown.retryable && thrown.code !== "rejected";
-    if (!mayHaveWorked) throw thrown;
+    if (!mayHaveWorked(thrown)) throw thrown;
     const late = await appearedOps(context, lane, after);
     if (late.length === 0) return { result: "failed", detail: messageOf(thrown) };
   }
+  return followOps(context, lane, endpoint, after);
+}
+
+/** Follows the ops above `after` to their end, and looks at the replica. */
+async function followOps(
+  context: StepContext,
+  lane: Pick<Lane, "id">,
+  endpoint: Endpoint,
+  after: bigint,
+): Promise<StepOutcome> {
   if ((await appearedOps(context, lane, after)).length === 0) {
     return { result: "failed", detail: "the nameserver accepted it and queued no op" };
   }

@@ -1,16 +1,15 @@
-import type { LimitFunction } from "p-limit";
 import { messageOf } from "../errors.js";
 import type { Endpoint, TermStart } from "../model/cluster-state.js";
-import type { LaneFailure, OnEvent, StepOutcome } from "../model/outcome.js";
+import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
-import { isMutating, type Lane, type Step } from "../model/plan.js";
+import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import { evidenceOf, isForgetting } from "./evidence.js";
 import type { Memory } from "./memory.js";
 import { type ForeseenRound, isLastRound } from "./plan-foresee.js";
 import { type Learned, NOTHING_LEARNED, type Planner } from "./plan-learned.js";
+import { isLoad, type Places, type Ran, runLane } from "./run-lane.js";
 import { observePartition, type StepContext } from "./step-context.js";
-import { runStep } from "./steps.js";
 
 /** How often a partition is looked at afresh and planned again before the run leaves it. */
 const ROUNDS_MAX = 6;
@@ -29,17 +28,6 @@ export interface RoundOptions {
   readonly planner: Planner;
   readonly onEvent: OnEvent;
   readonly memory: Memory;
-}
-
-/**
- * How many partitions may be at work side by side before their first loads, at their leaders, and at
- * their followers. Loads have places of their own, on each tablet: while they run, and while followers
- * are fed, nothing is held.
- */
-export interface Places {
-  readonly beginning: LimitFunction;
-  readonly leaders: LimitFunction;
-  readonly followers: LimitFunction;
 }
 
 /**
@@ -69,7 +57,8 @@ export async function recoverPartition(
     const { lane }: ForeseenRound = next;
     options.onEvent({ kind: "lane", lane, round });
     if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.memory);
-    const ran = await runLane(context, lane, options, { places, round });
+    const isFirstRound = round === 1;
+    const ran = await runLane(context, lane, { onEvent: options.onEvent, places, isFirstRound });
     await conclude(lane, ran, options);
     const final = ran.failures.find((one) => !isLesson(one.step));
     if (final !== undefined) return final;
@@ -213,136 +202,4 @@ async function lookAgain(
     context.signal.throwIfAborted();
     return { failure: { endpoint: undefined, step: "plan", detail: messageOf(thrown) } };
   }
-}
-
-/** What steps have found so far in a round. */
-interface Found {
-  readonly failures: LaneFailure[];
-  /** Snapshots that were on disk before a load, by endpoint. */
-  readonly snapshots: Map<Endpoint, TermStart>;
-}
-
-/** What came of one round, and whether it came to its end. */
-type Ran = Found & { readonly isThrough: boolean };
-
-/**
- * Runs a lane's steps. A stale step ends the round; a failed one ends the steps of its replica, and
- * the round if it was the leader's.
- *
- * @returns What failed and was found, and whether the round came to its end.
- */
-async function runLane(
-  context: StepContext,
-  lane: Lane,
-  options: RoundOptions,
-  { places, round }: { readonly places: Places; readonly round: number },
-): Promise<Ran> {
-  const found: Found = { failures: [], snapshots: new Map() };
-  for (const { place, steps } of stretches(lane.steps, round === 1)) {
-    const run = () => runSteps(context, lane, steps, { options, found });
-    const goesOn = await (place === undefined ? run() : places[place](run));
-    if (!goesOn) return { ...found, isThrough: false };
-  }
-  return { ...found, isThrough: true };
-}
-
-/** Steps in a row that run in the same place; undefined where they need none. */
-interface Stretch {
-  readonly place: keyof Places | undefined;
-  readonly steps: Step[];
-}
-
-/** Cuts a lane's steps where they change places. */
-function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
-  const made: Stretch[] = [];
-  let current: keyof Places = isFirstRound ? "beginning" : "leaders";
-  for (const step of steps) {
-    if (isLoad(step) && current === "beginning") current = "leaders";
-    if (FOLLOWER_STEPS.includes(step.kind)) current = "followers";
-    const place = WAITS.includes(step.kind) ? undefined : current;
-    const last = made.at(-1);
-    if (last !== undefined && last.place === place) last.steps.push(step);
-    else made.push({ place, steps: [step] });
-  }
-  return made;
-}
-
-function isLoad({ kind }: Step): boolean {
-  return LOADS.includes(kind);
-}
-
-/** Each waits for its tablet, which has places of its own. */
-const LOADS: readonly Step["kind"][] = ["load-follower", "load-leader", "wait-load"];
-/** What mostly waits for tablets: meanwhile no place is held. */
-const WAITS: readonly Step["kind"][] = [...LOADS, "feed", "wait-sync"];
-/** The leader leads by now: what comes from here on can be slow, and nobody else's leader waits for it. */
-const FOLLOWER_STEPS: readonly Step["kind"][] = ["feed", "recover-table", "wait-sync"];
-/** Steps of different replicas that go side by side. */
-const SIDE_BY_SIDE: readonly Step["kind"][] = ["load-follower", "wait-load", "feed"];
-
-/** @returns Whether the round goes on. */
-async function runSteps(
-  context: StepContext,
-  lane: Lane,
-  steps: readonly Step[],
-  { options, found }: { readonly options: RoundOptions; readonly found: Found },
-): Promise<boolean> {
-  for (const group of sideBySide(steps)) {
-    const failed = new Set(found.failures.map((one) => one.endpoint));
-    const open = group.filter((step) => step.endpoint === undefined || !failed.has(step.endpoint));
-    const outcomes = await Promise.all(
-      open.map(async (step) => ({
-        step,
-        outcome: await runAndTell(context, lane, step, options.onEvent),
-      })),
-    );
-    for (const { step, outcome } of outcomes) {
-      const { endpoint, kind } = step;
-      if (endpoint !== undefined && outcome.snapshot !== undefined) {
-        found.snapshots.set(endpoint, outcome.snapshot);
-      }
-      if (outcome.result !== "failed") continue;
-      const { detail, isEmpty } = outcome;
-      found.failures.push({ endpoint, step: kind, detail, isEmpty });
-    }
-    const isOver = ({ step, outcome }: { step: Step; outcome: StepOutcome }) =>
-      outcome.result === "stale" || (outcome.result === "failed" && isVital(lane, step));
-    if (outcomes.some(isOver)) return false;
-  }
-  return true;
-}
-
-/** Whether nothing else of the lane makes sense without this step. */
-function isVital(lane: Lane, step: Step): boolean {
-  if (step.kind === "load-follower") return false;
-  const isOfAll = step.kind === "mark-dead" || step.kind === "set-flags" || step.kind === "demote";
-  return isOfAll || step.endpoint === undefined || step.endpoint === lane.leader;
-}
-
-/** Loads and feeds of different replicas go side by side, everything else one after another. */
-function sideBySide(steps: readonly Step[]): Step[][] {
-  const groups: Step[][] = [];
-  for (const step of steps) {
-    const last = groups.at(-1);
-    if (SIDE_BY_SIDE.includes(step.kind) && last?.every((one) => one.kind === step.kind))
-      last.push(step);
-    else groups.push([step]);
-  }
-  return groups;
-}
-
-async function runAndTell(
-  context: StepContext,
-  lane: Lane,
-  step: Step,
-  onEvent: OnEvent,
-): Promise<StepOutcome> {
-  const { clock } = context.cluster;
-  context.signal.throwIfAborted();
-  const began = clock.now();
-  onEvent({ kind: "step-started", id: lane.id, step });
-  if (isMutating(step)) await context.engageGuard();
-  const outcome = await runStep(context, lane, step);
-  onEvent({ kind: "step-ended", id: lane.id, step, outcome, tookMs: clock.now() - began });
-  return outcome;
 }

@@ -8,6 +8,7 @@ import type {
   TableClaim,
   TabletClaim,
 } from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import { diagnose } from "./diagnose.js";
@@ -51,10 +52,38 @@ export interface Undo {
   add(how: (context: StepContext) => Promise<string | undefined>): () => void;
 }
 
+/** A follower that is to be recovered through the nameserver, and passed its check. */
+export interface WaitingFollower {
+  readonly id: PartitionId;
+  readonly endpoint: Endpoint;
+  /** Looks whether it passes its check at this moment too. */
+  mayBeAsked(): Promise<boolean>;
+  /**
+   * Follows the op that was asked for, and its child ops, to the end, and looks at the replica.
+   *
+   * @param after The newest op before.
+   * @returns Undefined if that did not recover it.
+   */
+  follow(after: bigint): Promise<StepOutcome | undefined>;
+}
+
+/** Recovers followers of one tablet together, where that is the same as recovering each. */
+export interface RecoverDesk {
+  /**
+   * Waits for others at the same tablet, and for their turn.
+   *
+   * @returns What came of it; undefined if the follower is still to be recovered, by itself.
+   * @throws The signal's reason if the run is to stop; what `follow` throws.
+   */
+  recover(one: WaitingFollower): Promise<StepOutcome | undefined>;
+}
+
 /** What steps work with. */
 export interface StepContext {
   /** What is taken back after a stop; undefined where nothing ever needs it. */
   readonly undo?: Undo | undefined;
+  /** Where followers wait for each other; undefined where each is recovered by itself. */
+  readonly desk?: RecoverDesk | undefined;
   readonly cluster: Cluster;
   readonly limits: Limits;
   /** Aborted when the run is to stop. */

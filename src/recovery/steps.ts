@@ -2,7 +2,7 @@ import { type Endpoint, isOpActive, type PartitionId } from "../model/cluster-st
 import type { StepOutcome } from "../model/outcome.js";
 import type { Lane, Step } from "../model/plan.js";
 import { opsOfPartition } from "./ops-by-partition.js";
-import { failedBy, reportNow, stale } from "./recheck.js";
+import { outcomeOf, reportNow, stale } from "./recheck.js";
 import { recoverFollower } from "./recover-follower.js";
 import type { StepContext } from "./step-context.js";
 import { feed, loadFollower } from "./steps-direct.js";
@@ -19,12 +19,7 @@ const ALREADY: StepOutcome = { result: "already-done" };
  * @throws Only when the run is to stop; every other failure is an outcome.
  */
 export async function runStep(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {
-  try {
-    return await dispatch(context, lane, step);
-  } catch (thrown) {
-    context.signal.throwIfAborted();
-    return failedBy(thrown);
-  }
+  return outcomeOf(context, () => dispatch(context, lane, step));
 }
 
 function dispatch(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {

@@ -289,13 +289,15 @@ export class Checks {
       }
     }
     if (makesLeader) this.#judgeLeader(of, endpoint, mutation);
-    if (mutation.method === "RecoverTable" || mutation.method === "ChangeLeader") {
+    const recovers = mutation.method === "RecoverTable" || mutation.method === "RecoverEndpoint";
+    if (recovers || mutation.method === "ChangeLeader") {
       const key = `${of.table.db}.${of.table.name}:${of.part.pid}`;
       const after = model.leader?.ops.list().at(-1)?.info.opId ?? -1n;
       this.#asked.push({ key, endpoint, after });
     }
-    if (mutation.method === "RecoverTable" && hasActiveOp(this.#world, of)) {
-      this.complain("op-not-repeated", `${of.name}: RecoverTable of ${endpoint} while an op runs`);
+    if (recovers && hasActiveOp(this.#world, of)) {
+      const what = `${of.name}: ${mutation.method} of ${endpoint} while an op runs`;
+      this.complain("op-not-repeated", what);
     }
     if (isHarmless(mutation) || isFedAlready(this.#world, of, endpoint, mutation)) return;
     // Where the operator named another leader, the one that serves has to go.
@@ -377,6 +379,14 @@ function targetOf(
         table.name === field("name") &&
         (field("pid") === undefined || field("pid") === part.pid) &&
         part.partitionMeta.some((meta) => meta.endpoint === endpoint),
+    );
+    return { parts, endpoint };
+  }
+  if (method === "RecoverEndpoint") {
+    // An alive replica without others gets an op as well, which ends without doing anything.
+    const endpoint = String(field("endpoint"));
+    const parts = partsOf(model).filter(({ part }) =>
+      part.partitionMeta.some((meta) => meta.endpoint === endpoint && !meta.isAlive),
     );
     return { parts, endpoint };
   }
