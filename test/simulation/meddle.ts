@@ -56,20 +56,13 @@ function lead({ model }: World, of: Part, planned: string | undefined): string |
   if (meta === undefined || tablet === undefined) return undefined;
   const old = loadedAt(model, of, meta.endpoint);
   if (old !== undefined) tablet.unload(old);
-  tablet.loads.load({
-    ...of.id,
-    name: of.table.name,
-    db: of.table.db,
-    segCount: undefined,
-    mode: "leader",
-    term: of.part.termOffset.at(-1)?.term,
-    storageMode: of.table.storageMode,
-    replicas: [],
-  });
-  const loaded = loadedAt(model, of, meta.endpoint);
-  if (loaded === undefined) return undefined;
-  loaded.state = TableState.kTableNormal;
-  loaded.offset = loaded.dir.offset;
+  const dir = dirAt(model, of, meta.endpoint);
+  if (dir === undefined) return undefined;
+  const term = of.part.termOffset.at(-1)?.term ?? 0n;
+  dir.meta = { ...dir.meta, mode: "leader", term };
+  // It serves at once: a load would leave the tool the time to be first.
+  const state = TableState.kTableNormal;
+  tablet.add({ ...of.id, dir, role: "leader", state, term, offset: dir.offset }, []);
   for (const one of metas) one.isLeader = one === meta;
   meta.isAlive = true;
   model.tables.save(of.table);
