@@ -2,6 +2,7 @@ import { create, isFieldSet, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type GetTableStatusRequest,
   GetTableStatusRequestSchema,
+  GetTableStatusResponseSchema,
   type LoadTableRequest,
   TableMetaSchema,
   TableMode,
@@ -27,10 +28,12 @@ const NOT_LOADED = { code: 100, msg: "table does not exist" };
 
 /** What a tablet answers to each call. */
 export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> = {
-  getTableStatus: (tablet, request) => ({
-    allTableStatus: wanted(tablet, request).map(statusOf),
-    code: 0,
-  }),
+  getTableStatus: (tablet, request) => {
+    const answer = create(GetTableStatusResponseSchema, { code: 0 });
+    // Given to `create`, each status would be looked at.
+    answer.allTableStatus = wanted(tablet, request).map(statusOf);
+    return answer;
+  },
 
   loadTable: (tablet, request) => tablet.loads.load(wishOf(request)),
 
