@@ -20,6 +20,8 @@ interface Mutant {
   readonly replace?: (real: Record<string, unknown>) => Record<string, unknown>;
   /** Or clients that misbehave. */
   readonly spoil?: (cluster: Cluster) => Cluster;
+  /** The first seed to try, where it takes a rare fault; 1 if left out. */
+  readonly from?: number;
 }
 
 const SEEDS_MAX = 150;
@@ -186,6 +188,8 @@ const MUTANTS: readonly Mutant[] = [
     name: "a run that is told to stop waits for its calls",
     method: "direct",
     caughtBy: ["stops-in-time"],
+    // Calls are not made again after the signal, so only one that hangs holds the run up.
+    from: 560,
     module: "until-aborted",
     replace: (real) => ({ ...real, untilAborted: (work: Promise<unknown>) => work }),
   },
@@ -265,7 +269,8 @@ test.each(MUTANTS)("caught: $name", async (mutant) => {
   const { simulate } = await import("./simulation/simulate.js");
   const options: SimulationOptions = { method: mutant.method };
   const spoiled = mutant.spoil === undefined ? options : { ...options, spoil: mutant.spoil };
-  for (let seed = 1; seed <= SEEDS_MAX; seed += 1) {
+  const { from = 1 } = mutant;
+  for (let seed = from; seed < from + SEEDS_MAX; seed += 1) {
     const found = (await simulate(seed, spoiled)).violations.map((one) => one.checker);
     const by = found.find((checker) => mutant.caughtBy.includes(checker));
     // A seed that fails without the bug proves nothing.
@@ -274,5 +279,5 @@ test.each(MUTANTS)("caught: $name", async (mutant) => {
     expect(mutant.caughtBy).toContain(by);
     return;
   }
-  expect.fail(`none of ${SEEDS_MAX} seeds noticed: ${mutant.name}`);
+  expect.fail(`none of ${SEEDS_MAX} seeds from ${from} noticed: ${mutant.name}`);
 });

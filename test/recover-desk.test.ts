@@ -322,6 +322,7 @@ test.each([
       isFirst = false;
       return real.recoverEndpoint(...args);
     },
+    repeatingWhile: () => inner,
   };
   const guarded = protectCluster(inner, {
     checkLock: () => Promise.resolve(),

@@ -182,6 +182,12 @@ export interface Cluster {
     of: { readonly tid: number; readonly pid: number; readonly storageMode: StorageMode },
   ): Promise<void>;
 
+  /**
+   * The same cluster for one attempt of a run. A call to the nameserver that is to be made again, since
+   * its answer got lost or the leader is gone, is made only if `permit` does not throw: seconds have passed
+   * by then, and somebody else may be at work.
+   */
+  repeatingWhile(permit: () => Promise<void>): Cluster;
   /** Calls made so far, for reports and benchmarks. */
   callCount(): number;
   close(): Promise<void>;

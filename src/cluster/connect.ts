@@ -1,6 +1,6 @@
 import { NameServer } from "../gen/openmldb/nameserver_pb.js";
 import type { Clock } from "../model/clock.js";
-import { createCaller } from "./caller.js";
+import { type Caller, createCaller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
 import { interruption } from "./failure.js";
 import { createNameserverClient } from "./nameserver.js";
@@ -45,13 +45,22 @@ export interface ClusterParts {
  * @throws OpsError `usage` if the root path is malformed.
  */
 export async function createCluster(parts: ClusterParts): Promise<Cluster> {
-  const { zk, transport, clock, rpcTimeoutMs, signal } = parts;
+  const { zk, transport, rpcTimeoutMs, signal } = parts;
   const rootPath = parseRootPath(parts.rootPath);
   const caller = createCaller({
     transport,
     resolve: (endpoint) => resolveEndpoint(zk, rootPath, endpoint),
     callOptions: { timeoutMs: rpcTimeoutMs, signal },
   });
+  return clusterOf({ ...parts, rootPath }, caller, undefined);
+}
+
+function clusterOf(
+  parts: ClusterParts,
+  caller: Caller,
+  permit: (() => Promise<void>) | undefined,
+): Cluster {
+  const { zk, transport, clock, rootPath, signal } = parts;
   const nameserver = createNameserverClient({
     caller,
     readLeader: async () => (await readNameservers(zk, rootPath)).leader,
@@ -59,6 +68,7 @@ export async function createCluster(parts: ClusterParts): Promise<Cluster> {
     leaderTimeoutMs: parts.leaderTimeoutMs ?? defaultLeaderTimeoutMs,
     concurrency: parts.nsConcurrency ?? defaultNsConcurrency,
     signal,
+    permit,
   });
   return {
     clock,
@@ -75,6 +85,7 @@ export async function createCluster(parts: ClusterParts): Promise<Cluster> {
     },
     ...nameserver,
     ...createTabletClient(caller),
+    repeatingWhile: (asked) => clusterOf(parts, caller, asked),
     callCount: () => caller.callCount(),
     async close() {
       transport.close();

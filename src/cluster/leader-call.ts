@@ -27,6 +27,8 @@ export interface LeaderCallOptions {
    */
   readonly concurrency: number;
   readonly signal?: AbortSignal | undefined;
+  /** Asked before a call is made again; what it throws ends the call. */
+  readonly permit?: (() => Promise<void>) | undefined;
 }
 
 const pauseMinMs = 100;
@@ -65,6 +67,7 @@ export function createLeaderCall({
   leaderTimeoutMs,
   concurrency,
   signal,
+  permit,
 }: LeaderCallOptions): LeaderCall {
   const places = pLimit(concurrency);
   let leader: Promise<Endpoint> | undefined;
@@ -114,6 +117,7 @@ export function createLeaderCall({
           throw gaveUp(error, elapsedMs());
         }
         await pause(clock, pauseMs, signal);
+        await permit?.();
         return true;
       },
     });

@@ -34,19 +34,21 @@ export interface Protection {
 
 /**
  * A cluster that is changed only while the lock is held, and never after `signal`: steps that are
- * still on their way when a run ends, or starts afresh, do no harm.
+ * still on their way when a run ends, or starts afresh, do no harm, and neither does a call that is made
+ * again because its answer got lost.
  *
  * A change that the nameserver refuses because auto_failover is on (code 301) is tried again if the
  * guard has switched it off once more; otherwise the run is over.
  */
 export function protectCluster(cluster: Cluster, protection: Protection): Cluster {
   const { checkLock, signal } = protection;
-  const watched = watchMutations(cluster, {
-    async before() {
-      signal.throwIfAborted();
-      await checkLock();
-      signal.throwIfAborted();
-    },
+  const permit = async () => {
+    signal.throwIfAborted();
+    await checkLock();
+    signal.throwIfAborted();
+  };
+  const watched = watchMutations(cluster.repeatingWhile(permit), {
+    before: permit,
     after: () => Promise.resolve(),
   });
   const contested = <A extends readonly unknown[]>(call: (...args: A) => Promise<void>) =>

@@ -17,6 +17,7 @@ type ReadingMethod =
   | "getManifest"
   | "getTableStatus"
   | "getTableFollower"
+  | "repeatingWhile"
   | "callCount"
   | "close";
 
@@ -69,10 +70,14 @@ export interface MutationHooks {
 
 /** A cluster whose changing methods go through `hooks`; the others pass straight through. */
 export function watchMutations(cluster: Cluster, hooks: MutationHooks): Cluster {
-  return { ...readingPart(cluster), ...changingPart(cluster, hooks) };
+  return {
+    ...readingPart(cluster),
+    repeatingWhile: (permit) => watchMutations(cluster.repeatingWhile(permit), hooks),
+    ...changingPart(cluster, hooks),
+  };
 }
 
-function readingPart(cluster: Cluster): Pick<Cluster, ReadingMethod> {
+function readingPart(cluster: Cluster): Pick<Cluster, Exclude<ReadingMethod, "repeatingWhile">> {
   return {
     clock: cluster.clock,
     topology: () => cluster.topology(),

@@ -58,7 +58,7 @@ export async function runTool(
   };
   const rootPath = world.model.root;
   const parts = {
-    cluster: options.spoil?.(tool.cluster) ?? tool.cluster,
+    cluster: options.spoil === undefined ? tool.cluster : spoiled(tool.cluster, options.spoil),
     zk: tool.zk,
     rootPath,
     owner: ownerOf(tool),
@@ -90,6 +90,14 @@ export async function runTool(
   if (result !== undefined) tool.exit();
   world.note(`tool: ${endingOf(result, signal.aborted)}`);
   return result;
+}
+
+/** A cluster that misbehaves, whichever attempt uses it. */
+function spoiled(cluster: Cluster, spoil: (cluster: Cluster) => Cluster): Cluster {
+  return {
+    ...spoil(cluster),
+    repeatingWhile: (permit) => spoiled(cluster.repeatingWhile(permit), spoil),
+  };
 }
 
 /** A process of another machine each time: nobody can tell whether it is gone. */
