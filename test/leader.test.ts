@@ -114,6 +114,22 @@ describe("calls to the nameserver", () => {
     expect(next.seen.length).toBe(20);
   });
 
+  it("are made again only while they are permitted: not for a run that has lost its lock", async () => {
+    const server = await serve(() => notLeader);
+    const cluster = await clusterOn(zkWith(server.address));
+    let asked = 0;
+    const attempt = cluster.repeatingWhile(async () => {
+      asked += 1;
+      if (asked > 2) throw new OpsError({ code: "lock-lost", message: "the lock was lost" });
+    });
+    const mark = { ...partition, endpoint: "a:1" };
+    expect(await failureOf(attempt.updateTableAlive(mark, false))).toMatchObject({
+      code: "lock-lost",
+    });
+    // The first call, and the two that were permitted.
+    expect([asked, server.seen.length, cluster.callCount()]).toEqual([3, 3, 3]);
+  });
+
   it("fail within their bound when all nameservers are down", async () => {
     const server = await serve(() => conf);
     await server.kill();
