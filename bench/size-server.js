@@ -1,8 +1,11 @@
-// A nameserver and many tablets that answer with bytes made before, in a process of their own, so
-// that what is measured elsewhere is the tool alone. Started by size.js with fork().
+// A ZooKeeper, a nameserver and many tablets that answer with bytes made before, in a process of their
+// own, so that what is measured elsewhere is the tool alone. Started by size.js with fork().
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { TabletServer } from "../dist/gen/openmldb/api_pb.js";
 import { NameServer } from "../dist/gen/openmldb/nameserver_pb.js";
+import { putZnode } from "../dist/sandbox/table-store.js";
+import { startZkServer } from "../dist/sandbox/zk-server.js";
+import { ZnodeTree } from "../dist/sandbox/znode-tree.js";
 import {
   nameserverBytes,
   shapeOf,
@@ -54,12 +57,24 @@ for (const [name, bytes] of Object.entries(nameserverBytes(endpoints))) answers.
 answers.set("ShowTable", showTableBytes(tables, endpoints));
 const nothingLoaded = statusBytes();
 
-serve(NameServer, ["ShowTablet", "ShowTable", "ConfGet", "ShowOPStatus"], (name) =>
-  answers.get(name),
-);
+serve(NameServer, [...answers.keys()], (name) => answers.get(name));
 const snapshot = termPairBytes();
 serve(TabletServer, ["GetTableStatus", "GetTermPair"], (name) =>
   name === "GetTermPair" ? snapshot : nothingLoaded,
 );
-process.send({ nameserver, endpoints, bytes: answers.get("ShowTable").length });
+
+const rootPath = "/openmldb";
+const tree = new ZnodeTree(Date.now);
+putZnode(tree, `${rootPath}/leader/lock_request0000000000`, nameserver);
+for (const endpoint of endpoints) putZnode(tree, `${rootPath}/nodes/${endpoint}`, endpoint);
+putZnode(tree, `${rootPath}/config/auto_failover`, "true");
+const zk = await startZkServer({ tree });
+
+process.send({
+  zkCluster: `127.0.0.1:${zk.port}`,
+  rootPath,
+  nameserver,
+  endpoints,
+  bytes: answers.get("ShowTable").length,
+});
 process.on("disconnect", () => process.exit());
