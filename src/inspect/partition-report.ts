@@ -1,4 +1,5 @@
 import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
+import { eachInTurns } from "../model/in-turns.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
@@ -40,15 +41,20 @@ export interface PartitionReport {
   readonly next: string;
 }
 
-/** Reports every partition that is not healthy, worst first, system databases first among equals. */
-export function reportPartitions(facts: InspectFacts): PartitionReport[] {
-  const views = new Map(facts.views.map((view) => [keyOf(view.id), view]));
+/**
+ * Reports every partition that is not healthy, worst first, system databases first among equals.
+ * Lets other work run in between.
+ */
+export async function reportPartitions(facts: InspectFacts): Promise<PartitionReport[]> {
+  const views = new Map<string, PartitionView>();
+  await eachInTurns(facts.views, (view) => views.set(keyOf(view.id), view));
   const ops = opsByPartition(facts);
-  const reports = facts.sick.flatMap((result): PartitionReport[] => {
+  const reports: PartitionReport[] = [];
+  await eachInTurns(facts.sick, (result) => {
     const view = views.get(keyOf(result.id));
-    return view === undefined ? [] : [reportOne(view, result, { facts, ops })];
+    if (view !== undefined) reports.push(reportOne(view, result, { facts, ops }));
   });
-  return reports.sort((a, b) => GRADES.indexOf(a.grade) - GRADES.indexOf(b.grade));
+  return GRADES.flatMap((grade) => reports.filter((one) => one.grade === grade));
 }
 
 interface Around {

@@ -1,5 +1,6 @@
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
+import type { TabletLoad } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
 
 /**
@@ -41,7 +42,13 @@ export interface Rule {
    */
   readonly turn?: Turn;
   /** Pure: looks at the facts and at nothing else. */
-  find(facts: InspectFacts): readonly Case[];
+  find(facts: RuleFacts): readonly Case[];
+}
+
+/** What a rule looks at. */
+export interface RuleFacts extends InspectFacts {
+  /** What every tablet holds, see `tabletLoads`. */
+  readonly loads: readonly TabletLoad[];
 }
 
 /** A case with what its rule says of it. */

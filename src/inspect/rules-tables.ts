@@ -8,12 +8,11 @@ import {
 } from "../model/partition-view.js";
 import { servingLeader } from "../recovery/diagnose.js";
 import { isServing } from "../recovery/evidence.js";
-import { isRemoved, tabletLoads } from "./distribution.js";
-import type { InspectFacts } from "./facts.js";
-import { type Case, type Rule, type Subject, tableFlags } from "./rule.js";
+import { isRemoved } from "./distribution.js";
+import { type Case, type Rule, type RuleFacts, type Subject, tableFlags } from "./rule.js";
 
 /** Tables that the look is about. */
-function tablesOf({ state, scope }: InspectFacts): TableClaim[] {
+function tablesOf({ state, scope }: RuleFacts): TableClaim[] {
   return state.tables
     .filter((table) => isInScope(table, scope))
     .sort((a, b) => compareText(a.db, b.db) || compareText(a.table, b.table));
@@ -21,7 +20,7 @@ function tablesOf({ state, scope }: InspectFacts): TableClaim[] {
 
 function isInScope(
   of: { readonly db: string; readonly table: string },
-  scope: InspectFacts["scope"],
+  scope: RuleFacts["scope"],
 ): boolean {
   return (
     (scope.db === undefined || scope.db === of.db) &&
@@ -30,7 +29,7 @@ function isInScope(
 }
 
 /** Views of partitions with no op under way: what looks wrong in the others may be half-way. */
-function quiet({ views }: InspectFacts): PartitionView[] {
+function quiet({ views }: RuleFacts): PartitionView[] {
   return views.filter((view) => view.activeOps.length === 0);
 }
 
@@ -47,7 +46,7 @@ function lagOf(replica: ReplicaView, leader: ReplicaView | undefined): bigint | 
   return led > reached ? led - reached : 0n;
 }
 
-function lagCases(facts: InspectFacts): Case[] {
+function lagCases(facts: RuleFacts): Case[] {
   return facts.views.flatMap((view) => {
     const leader = servingLeader(view);
     return view.replicas.flatMap((replica): Case[] => {
@@ -64,11 +63,11 @@ function lagCases(facts: InspectFacts): Case[] {
   });
 }
 
-function getFollower(facts: InspectFacts, endpoint: Endpoint, { tid, pid }: PartitionId): string {
+function getFollower(facts: RuleFacts, endpoint: Endpoint, { tid, pid }: PartitionId): string {
   return facts.command("getfollower", `--endpoint=${endpoint}`, `--tid=${tid}`, `--pid=${pid}`);
 }
 
-function strangerCases(facts: InspectFacts): Case[] {
+function strangerCases(facts: RuleFacts): Case[] {
   return quiet(facts).flatMap((view) => {
     const leader = servingLeader(view);
     const known = new Set(view.replicas.map((one) => one.endpoint));
@@ -84,7 +83,7 @@ function strangerCases(facts: InspectFacts): Case[] {
 }
 
 /** Offsets that the nameserver saw once and the loaded replica does not reach now. */
-function shrunkCases(facts: InspectFacts): Case[] {
+function shrunkCases(facts: RuleFacts): Case[] {
   const sick = new Set(facts.sick.map((one) => `${one.id.tid}/${one.id.pid}`));
   return quiet(facts)
     .filter(({ id }) => !sick.has(`${id.tid}/${id.pid}`))
@@ -103,9 +102,9 @@ function shrunkCases(facts: InspectFacts): Case[] {
     );
 }
 
-function fewReplicas(facts: InspectFacts): Case[] {
+function fewReplicas(facts: RuleFacts): Case[] {
   const wanted = new Map(facts.state.tables.map((table) => [table.tid, table.replicaCount]));
-  const loads = tabletLoads(facts)
+  const loads = facts.loads
     .filter((one) => one.health === "ok")
     .sort((a, b) => a.replicas - b.replicas);
   return quiet(facts).flatMap((view): Case[] => {
@@ -127,7 +126,7 @@ function fewReplicas(facts: InspectFacts): Case[] {
   });
 }
 
-function twiceOnOneTablet({ views }: InspectFacts): Case[] {
+function twiceOnOneTablet({ views }: RuleFacts): Case[] {
   return views.flatMap(({ id, replicas }) => {
     const endpoints = replicas.map((one) => one.endpoint);
     const twice = endpoints.filter((one, index) => endpoints.indexOf(one) !== index);
@@ -143,7 +142,7 @@ function twiceOnOneTablet({ views }: InspectFacts): Case[] {
  * Replicas that a tablet has loaded and that are not on record. Tables that are newer than all on
  * record have been created since the nameserver was asked (table ids only grow), so they are left out.
  */
-function strayCases(facts: InspectFacts): Case[] {
+function strayCases(facts: RuleFacts): Case[] {
   const { state, scope } = facts;
   const tables = new Map(state.tables.map((table) => [table.tid, table]));
   const newest = Math.max(0, ...tables.keys());
@@ -173,7 +172,7 @@ function strayCases(facts: InspectFacts): Case[] {
 }
 
 /** Flags and replicas of sick partitions that ZooKeeper keeps otherwise than the nameserver tells. */
-function storedCases(facts: InspectFacts): Case[] {
+function storedCases(facts: RuleFacts): Case[] {
   const views = new Map(facts.views.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
   return facts.sick.flatMap(({ id }): Case[] => {
     const view = views.get(`${id.tid}/${id.pid}`);
@@ -210,7 +209,7 @@ function storedDifferences(view: PartitionView, stored: TableClaim | undefined):
   return [...missing, ...more.map((endpoint) => `${endpoint} is only there`)];
 }
 
-function singleReplicas(facts: InspectFacts, isSystem: boolean): Case[] {
+function singleReplicas(facts: RuleFacts, isSystem: boolean): Case[] {
   return tablesOf(facts)
     .filter((table) => isSystemDatabase(table.db) === isSystem)
     .filter((table) => table.partitions.length > 0)
@@ -220,9 +219,9 @@ function singleReplicas(facts: InspectFacts, isSystem: boolean): Case[] {
 }
 
 /** Tablets that hold more than twice the average, or nothing where the average is two or more. */
-function uneven(facts: InspectFacts, what: "replicas" | "leaders"): Case[] {
+function uneven(facts: RuleFacts, what: "replicas" | "leaders"): Case[] {
   const next = `see what would move: ${facts.command("scaleout", "--dry_run")}`;
-  const loads = tabletLoads(facts).filter((one) => one.health === "ok");
+  const loads = facts.loads.filter((one) => one.health === "ok");
   const total = loads.reduce((sum, one) => sum + one[what], 0);
   const mean = total / loads.length;
   if (loads.length < 2 || mean < 2) return [];
@@ -297,7 +296,7 @@ export const TABLE_RULES: readonly Rule[] = [
     level: "warning",
     effect: "its replicas cannot all be placed on tablets of their own",
     find(facts) {
-      const count = tabletLoads(facts).filter((one) => !isRemoved(one)).length;
+      const count = facts.loads.filter((one) => !isRemoved(one)).length;
       return tablesOf(facts)
         .filter((table) => table.replicaCount > count)
         .map((table) => ({

@@ -193,7 +193,11 @@ function adviceOf(partitions: Inspection["partitions"]): ReadonlyMap<string, Adv
     const advice: Advice = known.get(text) ?? { text, numbers: [], ways: new Map() };
     known.set(text, advice);
     advice.numbers.push(index + 1);
-    for (const way of others) advice.ways.set(way, [...(advice.ways.get(way) ?? []), index + 1]);
+    for (const way of others) {
+      const numbers = advice.ways.get(way);
+      if (numbers === undefined) advice.ways.set(way, [index + 1]);
+      else numbers.push(index + 1);
+    }
   });
   return known;
 }

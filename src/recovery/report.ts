@@ -4,7 +4,7 @@ import type { ReplicaEvidence } from "../model/evidence.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
-import { safe } from "../text.js";
+import { jsonPieces, jsonText, lazyList, safe } from "../text.js";
 import { evidenceText } from "./evidence.js";
 
 /** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
@@ -24,17 +24,17 @@ export function isAllHealthy(report: RunReport): boolean {
 }
 
 /**
- * The report as one JSON document. 64-bit values are decimal strings, times milliseconds.
+ * The report as one JSON document, in pieces. 64-bit values are decimal strings, times milliseconds.
  *
  * @param exitCode What the process will exit with.
  */
-export function reportJson(report: RunReport, exitCode: number): string {
+export function reportJson(report: RunReport, exitCode: number): Generator<string> {
   const count = (status: PartitionResult["status"]) =>
     report.partitions.filter((one) => one.status === status).length;
   const undecided = count("needs-decision");
   const unhealthy = count("unhealthy") + undecided;
   const recovered = count("recovered");
-  return JSON.stringify(
+  return jsonPieces(
     {
       schemaVersion: SCHEMA_VERSION,
       command: report.command,
@@ -61,9 +61,8 @@ export function reportJson(report: RunReport, exitCode: number): string {
       calls: report.calls,
       tookMs: report.tookMs,
       sickTablets: report.sickTablets,
-      partitions: report.partitions.map(partitionJson),
+      partitions: lazyList(report.partitions, partitionJson),
     },
-    undefined,
     2,
   );
 }
@@ -77,7 +76,7 @@ export function earlyEndJson(end: {
   readonly exitCode: number;
 }): string {
   const { error, notRestored } = end;
-  return JSON.stringify(
+  return jsonText(
     {
       schemaVersion: SCHEMA_VERSION,
       command: end.command,
@@ -93,7 +92,6 @@ export function earlyEndJson(end: {
         restoreCommand: notRestored === undefined ? null : end.restoreCommand,
       },
     },
-    undefined,
     2,
   );
 }
