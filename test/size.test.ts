@@ -149,7 +149,7 @@ describe("the screen at the end", () => {
 
   it("shows the worst of many and counts the others; JSON has them all", () => {
     const many = Array.from({ length: 1_000 }, (_, pid) => partitionAt(pid, pid < 990));
-    const lines = reportText(reportOf(many));
+    const lines = [...reportText(reportOf(many))];
     expect(lines.length).toBeLessThan(300);
     const named = lines.filter((line) => line.startsWith("db1.t1:") && !line.includes("note"));
     expect(named).toHaveLength(50);
@@ -165,7 +165,7 @@ describe("the screen at the end", () => {
 
   it("shows all of a few, in their own order", () => {
     const few = [partitionAt(0, true), partitionAt(1, false)];
-    const named = reportText(reportOf(few)).filter((line) => / {2}(led|NOT)/.test(line));
+    const named = [...reportText(reportOf(few))].filter((line) => / {2}(led|NOT)/.test(line));
     expect(named.map((line) => line.split(" ")[0])).toEqual(["db1.t1:0", "db1.t1:1"]);
   });
 });

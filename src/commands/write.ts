@@ -57,7 +57,7 @@ async function writePieces(
   pieces: Iterable<string>,
   write: (text: string) => Promise<boolean>,
 ): Promise<void> {
-  const turn = takeTurns();
+  const turn = takeTurns(1);
   let waiting: string[] = [];
   let length = 0;
   for (const piece of pieces) {

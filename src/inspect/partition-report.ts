@@ -49,16 +49,19 @@ export async function reportPartitions(facts: InspectFacts): Promise<PartitionRe
   const views = new Map<string, PartitionView>();
   await eachInTurns(facts.views, (view) => views.set(keyOf(view.id), view));
   const ops = opsByPartition(facts);
+  const recover = `run: ${facts.command("--cmd=recoverdata")}`;
   const reports: PartitionReport[] = [];
   await eachInTurns(facts.sick, (result) => {
     const view = views.get(keyOf(result.id));
-    if (view !== undefined) reports.push(reportOne(view, result, { facts, ops }));
+    if (view !== undefined) reports.push(reportOne(view, result, { facts, recover, ops }));
   });
   return GRADES.flatMap((grade) => reports.filter((one) => one.grade === grade));
 }
 
 interface Around {
   readonly facts: InspectFacts;
+  /** The advice to recover the whole cluster. */
+  readonly recover: string;
   readonly ops: ReadonlyMap<string, readonly Op[]>;
 }
 
@@ -72,7 +75,7 @@ function reportOne(view: PartitionView, result: PartitionResult, around: Around)
     problems,
     replicas: replicaLines(view, facts),
     ops: [...failedOps(around.ops.get(opKey(id)) ?? []), ...view.activeOps],
-    next: nextOf(view, result, facts),
+    next: nextOf(view, result, around),
   };
 }
 
@@ -96,12 +99,11 @@ function replicaLines(view: PartitionView, facts: InspectFacts): ReplicaReportLi
 }
 
 /** What to do next: recovery's own advice, made exact where something smaller or quicker does. */
-function nextOf(view: PartitionView, result: PartitionResult, facts: InspectFacts): string {
-  const recover = `run: ${facts.command("--cmd=recoverdata")}`;
+function nextOf(view: PartitionView, result: PartitionResult, { facts, recover }: Around): string {
   const { next } = result;
   if (next === recover) {
     return facts.sick.length > 1
-      ? next
+      ? recover
       : `run: ${facts.command("recovertable", ...tableFlags(view.id))}`;
   }
   if (!canElect(view, result)) return next;
