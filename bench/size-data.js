@@ -47,16 +47,16 @@ function holdersOf(tid, pid, endpoints) {
 
 /** ShowTable's answer: every replica flagged as it was before the outage. */
 export function showTableBytes(tables, endpoints) {
-  const parts = [];
-  const columns = columnBytes();
-  for (let tid = 1; tid <= tables; tid += 1) {
-    const table = toBinary(TableInfoSchema, create(TableInfoSchema, tableInfo(tid, endpoints)));
-    // Field 1 of ShowTableResponse: the tag, the length, the table.
-    parts.push(Buffer.from([0x0a]), varint(table.length + columns.length), table, columns);
-  }
-  // Field 2, code = 0; field 3, msg = ok.
-  parts.push(Buffer.from([0x10, 0x00, 0x1a, 0x02, 0x6f, 0x6b]));
-  return Buffer.concat(parts);
+  const infos = Array.from({ length: tables }, (_, index) => tableBytes(index + 1, endpoints));
+  // Field 1: the tables; field 2, code = 0; field 3, msg = ok.
+  const end = Buffer.from([0x10, 0x00, 0x1a, 0x02, 0x6f, 0x6b]);
+  return Buffer.concat([...infos.map((info) => field(1, info)), end]);
+}
+
+/** One table, as ZooKeeper keeps it too. */
+export function tableBytes(tid, endpoints) {
+  const info = toBinary(TableInfoSchema, create(TableInfoSchema, tableInfo(tid, endpoints)));
+  return Buffer.concat([info, columns]);
 }
 
 function tableInfo(tid, endpoints) {
@@ -94,8 +94,10 @@ function partition(tid, pid, endpoints) {
 }
 
 /** Columns with a name and a type, keys with a name, a column, a time column and a TTL. */
+const columns = columnBytes();
+
 function columnBytes() {
-  const columns = Array.from({ length: COLUMNS }, (_, index) =>
+  const described = Array.from({ length: COLUMNS }, (_, index) =>
     field(
       COLUMN_DESC,
       field(1, Buffer.from(`user_aggregated_feature_${100 + index}`)),
@@ -111,7 +113,7 @@ function columnBytes() {
       field(5, Buffer.from([0x08, 0x01, 0x10, 0x00])),
     ),
   );
-  return Buffer.concat([...columns, ...keys, Buffer.from([FORMAT_VERSION << 3, 0x01])]);
+  return Buffer.concat([...described, ...keys, Buffer.from([FORMAT_VERSION << 3, 0x01])]);
 }
 
 /** A field that is delimited by its length. */

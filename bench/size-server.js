@@ -11,6 +11,7 @@ import {
   shapeOf,
   showTableBytes,
   statusBytes,
+  tableBytes,
   termPairBytes,
 } from "./size-data.js";
 
@@ -67,6 +68,9 @@ const rootPath = "/openmldb";
 const tree = new ZnodeTree(Date.now);
 putZnode(tree, `${rootPath}/leader/lock_request0000000000`, nameserver);
 for (const endpoint of endpoints) putZnode(tree, `${rootPath}/nodes/${endpoint}`, endpoint);
+for (let tid = 1; tid <= tables; tid += 1) {
+  putZnode(tree, `${rootPath}/table/db_table_data/${tid}`, tableBytes(tid, endpoints));
+}
 putZnode(tree, `${rootPath}/config/auto_failover`, "true");
 const zk = await startZkServer({ tree });
 
