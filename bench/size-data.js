@@ -1,10 +1,14 @@
 // The answers of a cluster of a given size, as bytes, made message by message. ShowTable's carries the
 // fields that real answers do (test/recordings), with what grows in a cluster that is in use as large
 // as it is there: about 115 bytes a replica.
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
+  GetTableFollowerRequestSchema,
+  GetTableFollowerResponseSchema,
   GetTableStatusResponseSchema,
   GetTermPairResponseSchema,
+  TableMode,
+  TableState,
 } from "../dist/gen/openmldb/api_pb.js";
 import { StorageMode } from "../dist/gen/openmldb/common_pb.js";
 import {
@@ -157,6 +161,48 @@ export function nameserverBytes(endpoints) {
 /** GetTableStatus of a tablet that restarted: nothing is loaded. */
 export function statusBytes() {
   return toBinary(GetTableStatusResponseSchema, create(GetTableStatusResponseSchema, { code: 0 }));
+}
+
+/** GetTableStatus of every tablet, by endpoint, where all is loaded and in order. */
+export function loadedBytes(tables, endpoints) {
+  const statuses = new Map(endpoints.map((endpoint) => [endpoint, []]));
+  for (let tid = 1; tid <= tables; tid += 1) {
+    for (const { pid, partitionMeta, diskused } of tableInfo(tid, endpoints).tablePartition) {
+      for (const { endpoint, isLeader, offset, recordCnt, recordByteSize } of partitionMeta) {
+        statuses.get(endpoint).push({
+          ...{
+            tid,
+            pid,
+            offset,
+            recordCnt,
+            recordByteSize,
+            diskused,
+            name: `feature_table_${tid}`,
+          },
+          mode: isLeader ? TableMode.kTableLeader : TableMode.kTableFollower,
+          state: TableState.kTableNormal,
+          recordIdxByteSize: recordByteSize,
+          recordPkCnt: recordCnt,
+          storageMode: StorageMode.kMemory,
+        });
+      }
+    }
+  }
+  const encoded = (allTableStatus) =>
+    toBinary(
+      GetTableStatusResponseSchema,
+      create(GetTableStatusResponseSchema, { code: 0, allTableStatus }),
+    );
+  return new Map([...statuses].map(([endpoint, own]) => [endpoint, encoded(own)]));
+}
+
+/** GetTableFollower of a leader that feeds all others up to its own offset. */
+export function followerBytes(request, endpoints) {
+  const { tid, pid } = fromBinary(GetTableFollowerRequestSchema, request);
+  const [leader, ...others] = partition(tid, pid, endpoints).partitionMeta;
+  const followerInfo = others.map(({ endpoint, offset }) => ({ endpoint, offset }));
+  const answer = { code: 0, offset: leader.offset, followerInfo };
+  return toBinary(GetTableFollowerResponseSchema, create(GetTableFollowerResponseSchema, answer));
 }
 
 /** GetTermPair of a replica that is not loaded: the snapshot on its disk. */

@@ -7,6 +7,8 @@ import { putZnode } from "../dist/sandbox/table-store.js";
 import { startZkServer } from "../dist/sandbox/zk-server.js";
 import { ZnodeTree } from "../dist/sandbox/znode-tree.js";
 import {
+  followerBytes,
+  loadedBytes,
   nameserverBytes,
   shapeOf,
   showTableBytes,
@@ -15,7 +17,7 @@ import {
   termPairBytes,
 } from "./size-data.js";
 
-const { tables } = JSON.parse(process.argv[2]);
+const { tables, isLoaded } = JSON.parse(process.argv[2]);
 const pass = (bytes) => bytes;
 
 const server = new Server({ "grpc.max_send_message_length": -1 });
@@ -36,7 +38,7 @@ function serve(service, names, answerOf) {
   ]);
   const handlers = names.map((name) => [
     name,
-    (_, reply) => reply(null, Buffer.from(answerOf(name))),
+    (call, reply) => reply(null, Buffer.from(answerOf(name, call))),
   ]);
   server.addService(Object.fromEntries(definitions), Object.fromEntries(handlers));
 }
@@ -57,12 +59,15 @@ for (let index = 0; index < tablets; index += 1) endpoints.push(await bind());
 for (const [name, bytes] of Object.entries(nameserverBytes(endpoints))) answers.set(name, bytes);
 answers.set("ShowTable", showTableBytes(tables, endpoints));
 const nothingLoaded = statusBytes();
+const loaded = isLoaded ? loadedBytes(tables, endpoints) : new Map();
 
 serve(NameServer, [...answers.keys()], (name) => answers.get(name));
 const snapshot = termPairBytes();
-serve(TabletServer, ["GetTableStatus", "GetTermPair"], (name) =>
-  name === "GetTermPair" ? snapshot : nothingLoaded,
-);
+serve(TabletServer, ["GetTableStatus", "GetTermPair", "GetTableFollower"], (name, call) => {
+  if (name === "GetTermPair") return snapshot;
+  if (name === "GetTableFollower") return followerBytes(call.request, endpoints);
+  return loaded.get(call.getHost()) ?? nothingLoaded;
+});
 
 const rootPath = "/openmldb";
 const tree = new ZnodeTree(Date.now);

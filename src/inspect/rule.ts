@@ -41,8 +41,8 @@ export interface Rule {
    * healthy. Left out: errors come before, all else after.
    */
   readonly turn?: Turn;
-  /** Pure: looks at the facts and at nothing else. */
-  find(facts: RuleFacts): readonly Case[];
+  /** Pure: looks at the facts and at nothing else. What goes through all partitions takes turns. */
+  find(facts: RuleFacts): readonly Case[] | Promise<readonly Case[]>;
 }
 
 /** What a rule looks at. */

@@ -1,5 +1,6 @@
 import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
 import { isOpActive } from "../model/cluster-state.js";
+import { eachInTurns, flatMapInTurns } from "../model/in-turns.js";
 import {
   compareText,
   isSystemDatabase,
@@ -46,8 +47,8 @@ function lagOf(replica: ReplicaView, leader: ReplicaView | undefined): bigint | 
   return led > reached ? led - reached : 0n;
 }
 
-function lagCases(facts: RuleFacts): Case[] {
-  return facts.views.flatMap((view) => {
+function lagCases(facts: RuleFacts): Promise<Case[]> {
+  return flatMapInTurns(facts.views, (view) => {
     const leader = servingLeader(view);
     return view.replicas.flatMap((replica): Case[] => {
       const lag = lagOf(replica, leader);
@@ -67,47 +68,50 @@ function getFollower(facts: RuleFacts, endpoint: Endpoint, { tid, pid }: Partiti
   return facts.command("getfollower", `--endpoint=${endpoint}`, `--tid=${tid}`, `--pid=${pid}`);
 }
 
-function strangerCases(facts: RuleFacts): Case[] {
-  return quiet(facts).flatMap((view) => {
+function strangerCases(facts: RuleFacts): Promise<Case[]> {
+  return flatMapInTurns(quiet(facts), (view) => {
     const leader = servingLeader(view);
     const known = new Set(view.replicas.map((one) => one.endpoint));
     const strangers = [...(leader?.followers?.followers.keys() ?? [])].filter(
       (endpoint) => !known.has(endpoint),
     );
-    return strangers.map((endpoint) => ({
-      subject: partitionSubject(view.id),
-      text: `leader ${leader?.endpoint} feeds ${endpoint}, which is not on record as a replica (a replica cluster's tablet is not either)`,
-      next: `see the list: ${getFollower(facts, leader?.endpoint ?? "", view.id)}`,
-    }));
+    return strangers.map(
+      (endpoint): Case => ({
+        subject: partitionSubject(view.id),
+        text: `leader ${leader?.endpoint} feeds ${endpoint}, which is not on record as a replica (a replica cluster's tablet is not either)`,
+        next: `see the list: ${getFollower(facts, leader?.endpoint ?? "", view.id)}`,
+      }),
+    );
   });
 }
 
 /** Offsets that the nameserver saw once and the loaded replica does not reach now. */
-function shrunkCases(facts: RuleFacts): Case[] {
-  const sick = new Set(facts.sick.map((one) => `${one.id.tid}/${one.id.pid}`));
-  return quiet(facts)
-    .filter(({ id }) => !sick.has(`${id.tid}/${id.pid}`))
-    .flatMap((view) =>
-      view.replicas.flatMap(({ endpoint, claim, report }): Case[] => {
-        const seen = claim.offset ?? 0n;
-        if (report === undefined || report.offset >= seen) return [];
-        return [
-          {
-            subject: partitionSubject(view.id),
-            text: `the nameserver saw offset ${seen} at ${endpoint}, its tablet has ${report.offset}`,
-            next: "find out what happened to the tablet's disk; compare with gettablestatus",
-          },
-        ];
-      }),
-    );
+async function shrunkCases(facts: RuleFacts): Promise<Case[]> {
+  const sick = new Set<string>();
+  await eachInTurns(facts.sick, ({ id }) => sick.add(`${id.tid}/${id.pid}`));
+  return flatMapInTurns(quiet(facts), (view) =>
+    sick.has(`${view.id.tid}/${view.id.pid}`)
+      ? []
+      : view.replicas.flatMap(({ endpoint, claim, report }): Case[] => {
+          const seen = claim.offset ?? 0n;
+          if (report === undefined || report.offset >= seen) return [];
+          return [
+            {
+              subject: partitionSubject(view.id),
+              text: `the nameserver saw offset ${seen} at ${endpoint}, its tablet has ${report.offset}`,
+              next: "find out what happened to the tablet's disk; compare with gettablestatus",
+            },
+          ];
+        }),
+  );
 }
 
-function fewReplicas(facts: RuleFacts): Case[] {
+function fewReplicas(facts: RuleFacts): Promise<Case[]> {
   const wanted = new Map(facts.state.tables.map((table) => [table.tid, table.replicaCount]));
   const loads = facts.loads
     .filter((one) => one.health === "ok")
     .sort((a, b) => a.replicas - b.replicas);
-  return quiet(facts).flatMap((view): Case[] => {
+  return flatMapInTurns(quiet(facts), (view): Case[] => {
     const want = wanted.get(view.id.tid) ?? 0;
     const have = view.replicas.length;
     if (have >= want) return [];
@@ -126,15 +130,17 @@ function fewReplicas(facts: RuleFacts): Case[] {
   });
 }
 
-function twiceOnOneTablet({ views }: RuleFacts): Case[] {
-  return views.flatMap(({ id, replicas }) => {
+function twiceOnOneTablet({ views }: RuleFacts): Promise<Case[]> {
+  return flatMapInTurns(views, ({ id, replicas }) => {
     const endpoints = replicas.map((one) => one.endpoint);
     const twice = endpoints.filter((one, index) => endpoints.indexOf(one) !== index);
-    return [...new Set(twice)].map((endpoint) => ({
-      subject: partitionSubject(id),
-      text: `two of its replicas are on record at tablet ${endpoint}`,
-      next: "the record is wrong: a tablet holds one of them at most; compare with gettablestatus",
-    }));
+    return [...new Set(twice)].map(
+      (endpoint): Case => ({
+        subject: partitionSubject(id),
+        text: `two of its replicas are on record at tablet ${endpoint}`,
+        next: "the record is wrong: a tablet holds one of them at most; compare with gettablestatus",
+      }),
+    );
   });
 }
 
@@ -142,14 +148,14 @@ function twiceOnOneTablet({ views }: RuleFacts): Case[] {
  * Replicas that a tablet has loaded and that are not on record. Tables that are newer than all on
  * record have been created since the nameserver was asked (table ids only grow), so they are left out.
  */
-function strayCases(facts: RuleFacts): Case[] {
+function strayCases(facts: RuleFacts): Promise<Case[]> {
   const { state, scope } = facts;
   const tables = new Map(state.tables.map((table) => [table.tid, table]));
   const newest = Math.max(0, ...tables.keys());
   const busy = new Set(
     state.ops.filter(isOpActive).map((op) => JSON.stringify([op.db, op.table, op.pid])),
   );
-  return [...state.tablets.values()].flatMap(({ endpoint, reports }) =>
+  return flatMapInTurns(state.tablets.values(), ({ endpoint, reports }) =>
     [...(reports?.values() ?? [])].flatMap(({ tid, pid, role }): Case[] => {
       const table = tables.get(tid);
       if (tid > newest || !isInScope(table ?? { db: "", table: "" }, scope)) return [];
@@ -172,11 +178,14 @@ function strayCases(facts: RuleFacts): Case[] {
 }
 
 /** Flags and replicas of sick partitions that ZooKeeper keeps otherwise than the nameserver tells. */
-function storedCases(facts: RuleFacts): Case[] {
-  const views = new Map(facts.views.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
-  return facts.sick.flatMap(({ id }): Case[] => {
+async function storedCases(facts: RuleFacts): Promise<Case[]> {
+  // Few records are read, of many tables.
+  const asked = facts.views.filter((view) => facts.stored.has(view.id.tid));
+  const views = new Map(asked.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
+  return flatMapInTurns(facts.sick, ({ id }): Case[] => {
+    if (!facts.stored.has(id.tid)) return [];
     const view = views.get(`${id.tid}/${id.pid}`);
-    if (view === undefined || view.activeOps.length > 0 || !facts.stored.has(id.tid)) return [];
+    if (view === undefined || view.activeOps.length > 0) return [];
     const differences = storedDifferences(view, facts.stored.get(id.tid));
     if (differences.length === 0) return [];
     return [

@@ -1,4 +1,4 @@
-import { mapInTurns } from "../model/in-turns.js";
+import { takeTurns } from "../model/in-turns.js";
 import type { Finding, Level, Rule, RuleFacts } from "./rule.js";
 import { CLUSTER_RULES } from "./rules-cluster.js";
 import { SERVER_RULES } from "./rules-servers.js";
@@ -9,17 +9,22 @@ export const RULES: readonly Rule[] = [...SERVER_RULES, ...CLUSTER_RULES, ...TAB
 
 const RANK: Readonly<Record<Level, number>> = { error: 0, warning: 1, note: 2 };
 
-/** What the rules find: errors first, then warnings, then notes. Other work may run between rules. */
+/** What the rules find: errors first, then warnings, then notes. Lets other work run in between. */
 export async function findAll(facts: RuleFacts): Promise<Finding[]> {
-  const found = await mapInTurns(RULES, (rule) => findingsOf(rule, facts), 1);
-  return found.flat().sort((a, b) => RANK[a.level] - RANK[b.level]);
+  const found: Finding[] = [];
+  const turn = takeTurns(1);
+  for (const rule of RULES) {
+    await turn();
+    for (const one of await findingsOf(rule, facts)) found.push(one);
+  }
+  return found.sort((a, b) => RANK[a.level] - RANK[b.level]);
 }
 
-function findingsOf(
+async function findingsOf(
   { code, level, effect, turn, find }: Rule,
   facts: RuleFacts,
-): readonly Finding[] {
-  return find(facts).map((one) => ({
+): Promise<readonly Finding[]> {
+  return (await find(facts)).map((one) => ({
     ...one,
     code,
     level,

@@ -50,3 +50,15 @@ export async function mapInTurns<T, R>(
   await eachInTurns(items, (item) => results.push(map(item)), leastItems);
   return results;
 }
+
+/** Maps many items to any number of results each, in turns, see {@link takeTurns}. */
+export async function flatMapInTurns<T, R>(
+  items: Iterable<T>,
+  map: (item: T) => readonly R[],
+): Promise<R[]> {
+  const results: R[] = [];
+  await eachInTurns(items, (item) => {
+    for (const result of map(item)) results.push(result);
+  });
+  return results;
+}
