@@ -1,11 +1,19 @@
-// The answers of a cluster of a given size, as bytes, made message by message.
-import { create, toBinary } from "@bufbuild/protobuf";
+// The answers of a cluster of a given size, as bytes, made message by message. ShowTable's carries the
+// fields that real answers do (test/recordings), with what grows in a cluster that is in use as large
+// as it is there: about 115 bytes a replica.
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
+  GetTableFollowerRequestSchema,
+  GetTableFollowerResponseSchema,
   GetTableStatusResponseSchema,
   GetTermPairResponseSchema,
+  TableMode,
+  TableState,
 } from "../dist/gen/openmldb/api_pb.js";
+import { StorageMode } from "../dist/gen/openmldb/common_pb.js";
 import {
   ConfGetResponseSchema,
+  ShowDatabaseResponseSchema,
   ShowOPStatusResponseSchema,
   ShowTabletResponseSchema,
   TableInfoSchema,
@@ -13,9 +21,14 @@ import {
 
 const PARTITIONS = 8;
 const REPLICAS = 3;
-const COLUMNS = 12;
-/** Field 9 of TableInfo (column_desc), which the tool does not declare and every real answer holds. */
-const COLUMN_TAG = (9 << 3) | 2;
+const COLUMNS = 40;
+const KEYS = 3;
+/** Fields of TableInfo that the tool does not declare and every real answer holds. */
+const COLUMN_DESC = 9;
+const COLUMN_KEY = 10;
+const FORMAT_VERSION = 12;
+/** Every so many partitions one has changed its leader once. */
+const CHANGED_EVERY = 50;
 
 /** A cluster of `tables` tables, 8 partitions and 3 replicas each, about 240 replicas on a tablet. */
 export function shapeOf(tables) {
@@ -38,57 +51,79 @@ function holdersOf(tid, pid, endpoints) {
 
 /** ShowTable's answer: every replica flagged as it was before the outage. */
 export function showTableBytes(tables, endpoints) {
-  const parts = [];
-  const columns = columnBytes();
-  for (let tid = 1; tid <= tables; tid += 1) {
-    const table = toBinary(TableInfoSchema, create(TableInfoSchema, tableInfo(tid, endpoints)));
-    // Field 1 of ShowTableResponse: the tag, the length, the table.
-    parts.push(Buffer.from([0x0a]), varint(table.length + columns.length), table, columns);
-  }
-  // Field 2, code = 0; field 3, msg = ok.
-  parts.push(Buffer.from([0x10, 0x00, 0x1a, 0x02, 0x6f, 0x6b]));
-  return Buffer.concat(parts);
+  const infos = Array.from({ length: tables }, (_, index) => tableBytes(index + 1, endpoints));
+  // Field 1: the tables; field 2, code = 0; field 3, msg = ok.
+  const end = Buffer.from([0x10, 0x00, 0x1a, 0x02, 0x6f, 0x6b]);
+  return Buffer.concat([...infos.map((info) => field(1, info)), end]);
+}
+
+/** One table, as ZooKeeper keeps it too. */
+export function tableBytes(tid, endpoints) {
+  const info = toBinary(TableInfoSchema, create(TableInfoSchema, tableInfo(tid, endpoints)));
+  return Buffer.concat([info, columns]);
 }
 
 function tableInfo(tid, endpoints) {
   return {
-    name: `table_${tid}`,
-    db: `db${tid % 100}`,
+    name: `feature_table_${tid}`,
+    db: `database_${tid % 100}`,
     tid,
-    segCnt: 8,
     partitionNum: PARTITIONS,
     replicaNum: REPLICAS,
-    tablePartition: Array.from({ length: PARTITIONS }, (_, pid) => ({
-      pid,
-      recordCnt: 1000n,
-      recordByteSize: 100_000n,
-      partitionMeta: holdersOf(tid, pid, endpoints).map((endpoint, index) => ({
-        endpoint,
-        isLeader: index === 0,
-        isAlive: true,
-        offset: 1000n + BigInt(pid),
-        recordCnt: 1000n,
-        recordByteSize: 100_000n,
-        tabletHasPartition: true,
-        diskused: 0n,
-      })),
-      termOffset: [{ term: BigInt(tid), offset: 0n }],
-    })),
+    storageMode: StorageMode.kMemory,
+    tablePartition: Array.from({ length: PARTITIONS }, (_, pid) => partition(tid, pid, endpoints)),
   };
 }
 
+function partition(tid, pid, endpoints) {
+  const offset = 1_000_000n + BigInt(tid * PARTITIONS + pid);
+  const size = { recordCnt: offset, recordByteSize: offset * 230n, diskused: 0n };
+  const hasChanged = (tid * PARTITIONS + pid) % CHANGED_EVERY === 0;
+  return {
+    pid,
+    ...size,
+    partitionMeta: holdersOf(tid, pid, endpoints).map((endpoint, index) => ({
+      endpoint,
+      isLeader: index === 0,
+      isAlive: true,
+      offset,
+      ...size,
+      tabletHasPartition: true,
+    })),
+    termOffset: [
+      { term: 1n, offset: 0n },
+      ...(hasChanged ? [{ term: 2n, offset: offset / 2n }] : []),
+    ],
+  };
+}
+
+/** Columns with a name and a type, keys with a name, a column, a time column and a TTL. */
+const columns = columnBytes();
+
 function columnBytes() {
-  const columns = Array.from({ length: COLUMNS }, (_, index) => {
-    const name = Buffer.from(`column_number_${index}`);
-    const body = Buffer.concat([
-      Buffer.from([0x0a]),
-      varint(name.length),
-      name,
+  const described = Array.from({ length: COLUMNS }, (_, index) =>
+    field(
+      COLUMN_DESC,
+      field(1, Buffer.from(`user_aggregated_feature_${100 + index}`)),
       Buffer.from([0x10, 0x05]),
-    ]);
-    return Buffer.concat([varint(COLUMN_TAG), varint(body.length), body]);
-  });
-  return Buffer.concat(columns);
+    ),
+  );
+  const keys = Array.from({ length: KEYS }, (_, index) =>
+    field(
+      COLUMN_KEY,
+      field(1, Buffer.from(`index_${index}`)),
+      field(2, Buffer.from(`user_aggregated_feature_${100 + index}`)),
+      field(3, Buffer.from("event_time")),
+      field(5, Buffer.from([0x08, 0x01, 0x10, 0x00])),
+    ),
+  );
+  return Buffer.concat([...described, ...keys, Buffer.from([FORMAT_VERSION << 3, 0x01])]);
+}
+
+/** A field that is delimited by its length. */
+function field(number, ...parts) {
+  const body = Buffer.concat(parts);
+  return Buffer.concat([varint((number << 3) | 2), varint(body.length), body]);
 }
 
 function varint(value) {
@@ -116,12 +151,58 @@ export function nameserverBytes(endpoints) {
       ShowOPStatusResponseSchema,
       create(ShowOPStatusResponseSchema, { code: 0 }),
     ),
+    ShowDatabase: toBinary(
+      ShowDatabaseResponseSchema,
+      create(ShowDatabaseResponseSchema, { code: 0, db: ["database_0"] }),
+    ),
   };
 }
 
 /** GetTableStatus of a tablet that restarted: nothing is loaded. */
 export function statusBytes() {
   return toBinary(GetTableStatusResponseSchema, create(GetTableStatusResponseSchema, { code: 0 }));
+}
+
+/** GetTableStatus of every tablet, by endpoint, where all is loaded and in order. */
+export function loadedBytes(tables, endpoints) {
+  const statuses = new Map(endpoints.map((endpoint) => [endpoint, []]));
+  for (let tid = 1; tid <= tables; tid += 1) {
+    for (const { pid, partitionMeta, diskused } of tableInfo(tid, endpoints).tablePartition) {
+      for (const { endpoint, isLeader, offset, recordCnt, recordByteSize } of partitionMeta) {
+        statuses.get(endpoint).push({
+          ...{
+            tid,
+            pid,
+            offset,
+            recordCnt,
+            recordByteSize,
+            diskused,
+            name: `feature_table_${tid}`,
+          },
+          mode: isLeader ? TableMode.kTableLeader : TableMode.kTableFollower,
+          state: TableState.kTableNormal,
+          recordIdxByteSize: recordByteSize,
+          recordPkCnt: recordCnt,
+          storageMode: StorageMode.kMemory,
+        });
+      }
+    }
+  }
+  const encoded = (allTableStatus) =>
+    toBinary(
+      GetTableStatusResponseSchema,
+      create(GetTableStatusResponseSchema, { code: 0, allTableStatus }),
+    );
+  return new Map([...statuses].map(([endpoint, own]) => [endpoint, encoded(own)]));
+}
+
+/** GetTableFollower of a leader that feeds all others up to its own offset. */
+export function followerBytes(request, endpoints) {
+  const { tid, pid } = fromBinary(GetTableFollowerRequestSchema, request);
+  const [leader, ...others] = partition(tid, pid, endpoints).partitionMeta;
+  const followerInfo = others.map(({ endpoint, offset }) => ({ endpoint, offset }));
+  const answer = { code: 0, offset: leader.offset, followerInfo };
+  return toBinary(GetTableFollowerResponseSchema, create(GetTableFollowerResponseSchema, answer));
 }
 
 /** GetTermPair of a replica that is not loaded: the snapshot on its disk. */

@@ -1,12 +1,12 @@
 // Looks at the cluster of size-server.js once, as `recoverdata --dry_run` does: observe, diagnose,
 // plan. Tells the time, the memory and the longest block of the event loop. Started with fork().
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { createCluster } from "../dist/cluster/connect.js";
 import { createGrpcTransport } from "../dist/cluster/grpc-transport.js";
 import { realClock } from "../dist/cluster/real-clock.js";
 import { look } from "../dist/recovery/look.js";
 import { putZnode } from "../dist/sandbox/table-store.js";
 import { treeZooKeeper, ZnodeTree } from "../dist/sandbox/znode-tree.js";
+import { watchCost } from "./size-cost.js";
 
 const { nameserver, endpoints } = JSON.parse(process.argv[2]);
 const root = "/openmldb";
@@ -23,21 +23,13 @@ const cluster = await createCluster({
 });
 await new Promise((resolve) => setTimeout(resolve, 200));
 
-const delay = monitorEventLoopDelay({ resolution: 1 });
-delay.enable();
-const cpu = process.cpuUsage();
+const cost = watchCost();
 const began = performance.now();
 const seen = await look(cluster, { signal: new AbortController().signal });
 const tookMs = performance.now() - began;
-const { user, system } = process.cpuUsage(cpu);
-// The monitor sees a block only when the loop turns again.
-await new Promise((resolve) => setTimeout(resolve, 20));
-delay.disable();
 process.send({
   tookMs,
-  cpuMs: (user + system) / 1000,
-  blockMs: delay.max / 1e6,
-  rssMiB: process.resourceUsage().maxRSS / 1024,
+  ...cost(),
   planned: seen.plan.partitions.length,
   calls: cluster.callCount(),
 });

@@ -132,7 +132,7 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
   const isOff = prepared.flags.noColor;
   try {
     const returned = await prepared.run({
-      stdout: { write: io.out, isClosed: io.isClosed },
+      stdout: { write: io.print, isClosed: io.isClosed },
       stderr: { write: io.err },
       // Touching process.stdin opens it: only a command that reads does.
       get stdin() {

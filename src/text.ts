@@ -5,6 +5,10 @@
  */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}]/gu;
 
+/** Text in which there is nothing to escape, found out far quicker than by {@link UNSAFE}. */
+const PLAIN_LINE = /^[ -~]*$/;
+const PLAIN_LINES = /^[\n -~]*$/;
+
 const NAMED: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /**
@@ -13,6 +17,7 @@ const NAMED: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t"
  * `\x1b` or `\u202e`. Applying it twice changes nothing more.
  */
 export function safe(text: string): string {
+  if (PLAIN_LINE.test(text)) return text;
   return text.replaceAll(UNSAFE, (char) => NAMED[char] ?? escapeOf(char));
 }
 
@@ -28,16 +33,71 @@ function escapeOf(char: string): string {
  * escapes, which any parser turns back. bigint values become decimal strings, since JSON's numbers
  * would lose digits of 64-bit offsets and terms.
  *
+ * @param value Plain data; lists may be made lazily, see {@link lazyList}.
  * @param indent Spaces for each level; 0 for one line.
  */
 export function jsonText(value: unknown, indent = 0): string {
+  return [...jsonPieces(value, indent)].join("");
+}
+
+/**
+ * The text of {@link jsonText} in pieces, for documents that are too large to be held as one text.
+ * Each item of a list that stands in no other list is a piece of its own.
+ */
+export function* jsonPieces(value: unknown, indent = 0): Generator<string> {
+  for (const piece of rawPieces(value, " ".repeat(indent), "")) {
+    // With an indent the line breaks between the values are wanted; inside strings they are escaped.
+    yield PLAIN_LINES.test(piece)
+      ? piece
+      : piece.replaceAll(UNSAFE, (char) => (char === "\n" ? char : unitEscapes(char)));
+  }
+}
+
+/**
+ * A list for {@link jsonPieces} whose items are made when they are written, so that they are never
+ * there all at once. Must not stand inside of another list.
+ */
+export function lazyList<T>(items: Iterable<T>, make: (item: T) => unknown): Iterable<unknown> {
+  return {
+    *[Symbol.iterator]() {
+      for (const item of items) yield make(item);
+    },
+  };
+}
+
+function* rawPieces(value: unknown, indent: string, margin: string): Generator<string> {
+  if (typeof value !== "object" || value === null || "toJSON" in value) {
+    yield atOnce(value, indent, margin);
+    return;
+  }
+  const isList = Symbol.iterator in value;
+  const inner = margin + indent;
+  const space = indent === "" ? "" : "\n";
+  let before = isList ? "[" : "{";
+  const parts = isList ? (value as Iterable<unknown>) : Object.entries(value);
+  for (const part of parts) {
+    if (isList) yield `${before}${space}${inner}${atOnce(part, indent, inner)}`;
+    else {
+      const [name, held] = part as [string, unknown];
+      if (held === undefined) continue;
+      yield `${before}${space}${inner}${JSON.stringify(name)}:${indent === "" ? "" : " "}`;
+      yield* rawPieces(held, indent, inner);
+    }
+    before = ",";
+  }
+  const end = isList ? "]" : "}";
+  yield before === "," ? `${space}${margin}${end}` : `${before}${end}`;
+}
+
+/** A value as one piece, with the margin that its place in the document has. */
+function atOnce(value: unknown, indent: string, margin: string): string {
   const text = JSON.stringify(
     value,
     (_key, item: unknown) => (typeof item === "bigint" ? item.toString() : item),
     indent,
   );
-  // With an indent the line breaks between the values are wanted; inside strings they are escaped.
-  return text.replaceAll(UNSAFE, (char) => (char === "\n" ? char : unitEscapes(char)));
+  // Only the line breaks of the indent are left in it: inside strings they are escaped.
+  return margin === "" ? (text ?? "null") : (text ?? "null").replaceAll("\n", `\n${margin}`);
 }
 
 function unitEscapes(char: string): string {
@@ -83,6 +143,7 @@ const WIDE: readonly (readonly [number, number])[] = [
 
 /** Columns that a terminal needs for text that {@link safe} returned. */
 export function textWidth(text: string): number {
+  if (PLAIN_LINE.test(text)) return text.length;
   let width = 0;
   for (const char of text) {
     width += charWidth(char);
@@ -126,24 +187,41 @@ export interface Column {
  */
 export function table(
   columns: readonly Column[],
-  rows: readonly (readonly Cell[])[],
+  rows: Iterable<readonly Cell[]>,
   hasColor = false,
 ): string {
-  const lines: Cell[][] = [columns.map((column) => column.title), ...rows.map((row) => [...row])];
-  const safeLines = lines.map((line) => columns.map((_, index) => safeCell(line[index] ?? "")));
-  const widths = columns.map((_, index) =>
-    Math.max(...safeLines.map((line) => textWidth(line[index]?.text ?? ""))),
-  );
-  return safeLines
-    .map((line) => {
-      const cells = line.map((cell, index) => {
-        const padding = " ".repeat((widths[index] ?? 0) - textWidth(cell.text));
-        const text = paint(cell.text, cell.color, hasColor);
-        return columns[index]?.align === "right" ? padding + text : text + padding;
-      });
-      return `${cells.join("  ").trimEnd()}\n`;
-    })
-    .join("");
+  return [...tablePieces(columns, rows, hasColor)].join("");
+}
+
+/**
+ * The lines of {@link table}, made one by one.
+ *
+ * @param rows Gone through twice: each row yields an empty piece first, while the widths are found out.
+ */
+export function* tablePieces(
+  columns: readonly Column[],
+  rows: Iterable<readonly Cell[]>,
+  hasColor: boolean,
+): Generator<string> {
+  const titles = columns.map((column) => column.title);
+  const widths = titles.map((title) => textWidth(safe(title)));
+  for (const row of rows) {
+    for (const [index, width] of widths.entries()) {
+      widths[index] = Math.max(width, textWidth(safeCell(row[index] ?? "").text));
+    }
+    yield "";
+  }
+  const line = (row: readonly Cell[]) => {
+    const cells = columns.map(({ align }, index) => {
+      const cell = safeCell(row[index] ?? "");
+      const padding = " ".repeat((widths[index] ?? 0) - textWidth(cell.text));
+      const text = paint(cell.text, cell.color, hasColor);
+      return align === "right" ? padding + text : text + padding;
+    });
+    return `${cells.join("  ").trimEnd()}\n`;
+  };
+  yield line(titles);
+  for (const row of rows) yield line(row);
 }
 
 function safeCell(cell: Cell): { readonly text: string; readonly color: Color | undefined } {

@@ -205,10 +205,12 @@ describe("evidence that outlives the run", () => {
     expect(second.partitions[0]?.failure?.detail).toContain("holds 50: 70 are missing");
     const [leader] = second.partitions[0]?.evidence ?? [];
     expect(leader).toMatchObject({ remembered: 120n, seen: 50n, loaded: 50n });
-    expect(reportText(second).join("\n")).toContain("an earlier run knew of 120");
-    expect(JSON.parse(reportJson(second, 3)).partitions[0].evidence[0]).toMatchObject({
-      offset: { loaded: "50", nameserver: "50", earlierRun: "120" },
-    });
+    expect([...reportText(second)].join("\n")).toContain("an earlier run knew of 120");
+    expect(JSON.parse([...reportJson(second, 3)].join("")).partitions[0].evidence[0]).toMatchObject(
+      {
+        offset: { loaded: "50", nameserver: "50", earlierRun: "120" },
+      },
+    );
 
     const settled = await report(new Map([["db1.t1:0", leader?.endpoint ?? ""]]));
     expect(settled.partitions[0]).toMatchObject({ status: "recovered", isServing: true });

@@ -95,7 +95,7 @@ describe("a big cluster", () => {
     const outage = SERVER_FAULTS.find((one) => one.name === "all tablets died and came back");
     if (outage === undefined) throw new Error("no such fault");
     const facts = await enlarged(await seeded(outage), 3_000, 500);
-    const inspection = inspectFacts(facts);
+    const inspection = await inspectFacts(facts);
     const lines = text(inspection);
     expect(lines.length).toBeLessThan(300);
     expect(lines).toContain("and 2980 more partitions (--output=json shows all)");
@@ -118,7 +118,7 @@ describe("what is to be typed stands in the order in which to type it", () => {
       names.map(async (name) => {
         const fault = faults.find((one) => one.name === name);
         if (fault === undefined) throw new Error(`there is no fault ${name}`);
-        return inspectFacts(await seeded(fault));
+        return await inspectFacts(await seeded(fault));
       }),
     );
     const [first] = inspections;
@@ -164,7 +164,7 @@ describe("the screen", () => {
 
   it.each([80, 120])("sentences fit %i columns", async (columns) => {
     for (const fault of all) {
-      const lines = text(inspectFacts(await seeded(fault)), columns);
+      const lines = text(await inspectFacts(await seeded(fault)), columns);
       // Commands are never broken, so that they can be copied; nor are tables and titles.
       const sentences = lines.filter((line) =>
         /^( {4}(cause|effect|op) | {9}|error|warning|note)/.test(line),
@@ -182,11 +182,11 @@ describe("the screen", () => {
   it("colours only what the screen may colour", async () => {
     const facts = await seeded(SERVER_FAULTS[2] as (typeof SERVER_FAULTS)[number]);
     const screen = { hasColor: true, columns: 80 };
-    const coloured = inspectionText(inspectFacts(facts), EFFORT, screen).join("\n");
+    const coloured = inspectionText(await inspectFacts(facts), EFFORT, screen).join("\n");
     expect(coloured).toContain("\x1b[31mNOT SERVING\x1b[0m");
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
     const plain = coloured.replaceAll(/\x1b\[\d+m/g, "");
-    expect(plain).toBe(text(inspectFacts(facts), 80).join("\n"));
+    expect(plain).toBe(text(await inspectFacts(facts), 80).join("\n"));
   });
 
   it("tells of a healthy cluster in a few lines, the verdict last", async () => {
@@ -219,7 +219,7 @@ describe("JSON", () => {
   it("has the same fields for every fault, and offsets of any size as decimal strings", async () => {
     const virtual = await wellCluster();
     loadedOf(virtual, "b:9527").offset = 2n ** 64n - 1n;
-    const document = json(inspectFacts(await factsOf(virtual)));
+    const document = json(await inspectFacts(await factsOf(virtual)));
     const fields = Object.keys(document);
     expect(fields).toEqual([
       "schemaVersion",
@@ -250,7 +250,7 @@ describe("JSON", () => {
       disagrees: false,
     });
     for (const fault of [...SERVER_FAULTS, ...PARTITION_FAULTS]) {
-      expect(Object.keys(json(inspectFacts(await seeded(fault))))).toEqual(fields);
+      expect(Object.keys(json(await inspectFacts(await seeded(fault))))).toEqual(fields);
     }
   });
 
@@ -259,7 +259,7 @@ describe("JSON", () => {
       (one) => one.name === "a follower is marked dead in memory only",
     );
     if (fault === undefined) throw new Error("no such fault");
-    const inspection = inspectFacts(await seeded(fault));
+    const inspection = await inspectFacts(await seeded(fault));
     const [sick] = json(inspection).partitions;
     expect(sick.replicas.filter((one: { disagrees: boolean }) => one.disagrees)).toMatchObject([
       { endpoint: "b:9527", nameserver: { alive: false }, zooKeeper: { alive: true } },

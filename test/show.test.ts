@@ -24,8 +24,8 @@ import { assertOpPlaces, type OpWish, selectOps, shownOps } from "../src/show/op
 import { bytesText, durationText, timeText } from "../src/show/readable.js";
 import { shownFollowers, shownReplicas } from "../src/show/replicas.js";
 import { shownNameservers, shownTablets } from "../src/show/servers.js";
-import { shownText } from "../src/show/shown.js";
-import { shownTableStatus, tableStatus } from "../src/show/table-status.js";
+import { type Shown, shownText } from "../src/show/shown.js";
+import { shownTableStatus, tableStatuses } from "../src/show/table-status.js";
 import { shownDatabases, shownTables } from "../src/show/tables.js";
 import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
 
@@ -41,6 +41,10 @@ function replayed(name: string) {
     rootPath: recording.zk_root_path,
     rpcTimeoutMs: 1_000,
   });
+}
+
+function textOf(shown: Shown, hasColor: boolean): string {
+  return [...shownText(shown, hasColor)].join("");
 }
 
 /** Everything that the show commands would print of a recording. */
@@ -72,17 +76,11 @@ async function everythingOf(name: string): Promise<string> {
       "showopstatus",
       shownOps(selectOps(state.ops, ANY_OP), Math.max(0, ...times), "none"),
     ] as const,
-    [
-      "showtablestatus",
-      shownTableStatus(
-        tables.map((one) => tableStatus(state, one)),
-        "none",
-      ),
-    ] as const,
+    ["showtablestatus", shownTableStatus(await tableStatuses(state, tables), "none")] as const,
     ...tablets,
   ];
   await cluster.close();
-  return parts.map(([command, shown]) => `$ ${command}\n${shownText(shown, false)}`).join("\n");
+  return parts.map(([command, shown]) => `$ ${command}\n${textOf(shown, false)}`).join("\n");
 }
 
 test.each(RECORDINGS)("what is shown of the recording %s", async (name) => {
@@ -106,7 +104,7 @@ test.each(RECORDINGS)("%s: rows and sizes are those that the nameserver sums up"
     const table = state.tables.find((one) => one.tid === info.tid) as TableClaim;
     const sum = (of: (part: (typeof info.tablePartition)[number]) => bigint) =>
       info.tablePartition.reduce((total, part) => total + of(part), 0n);
-    expect(tableStatus(state, table)).toMatchObject({
+    expect((await tableStatuses(state, [table]))[0]).toMatchObject({
       rows: sum((part) => part.recordCnt),
       memoryBytes: sum((part) => part.recordByteSize),
       diskBytes: sum((part) => part.diskused),
@@ -246,8 +244,9 @@ describe("warnings of showtablestatus", () => {
       fed: ["b"],
       warnings: ["[pid=0][leader][a]: state is kTableUndefined"],
     },
-  ])("$what", ({ reports, fed, warnings }) => {
-    expect(tableStatus(stateOf(reports, fed), TABLE).warnings).toEqual(warnings);
+  ])("$what", async ({ reports, fed, warnings }) => {
+    const [status] = await tableStatuses(stateOf(reports, fed), [TABLE]);
+    expect(status?.warnings).toEqual(warnings);
   });
 });
 
@@ -368,7 +367,7 @@ describe("ops", () => {
   });
 
   it("show a running op's time so far, and nothing where there is nothing", () => {
-    const lines = shownText(shownOps(selectOps(ops, ANY_OP), 163_500, "none"), false).split("\n");
+    const lines = textOf(shownOps(selectOps(ops, ANY_OP), 163_500, "none"), false).split("\n");
     expect(lines[3]?.split(/ {2,}/)).toEqual([
       ...["", "9", "kMigrateOP", "db1", "t", "-", "kDoing"],
       ...["1970-01-01T00:01:40Z", "1m3s", "-", "kAddReplica"],
@@ -376,7 +375,7 @@ describe("ops", () => {
     expect(shownOps(ops, 0, "none").json).toMatchObject({
       ops: [{ opId: 12n, tookMs: 3000n }, {}, {}, { pid: null, endTime: null, tookMs: 0n }],
     });
-    expect(shownText(shownOps([], 0, "none"), false)).toBe("none\n");
+    expect(textOf(shownOps([], 0, "none"), false)).toBe("none\n");
   });
 
   it("can be filtered by every status and type that OpenMLDB has", () => {
@@ -396,7 +395,7 @@ it("followers are sorted, with what they lack", () => {
     ]),
   };
   const shown = shownFollowers({ endpoint: "x", tid: 7, pid: 1 }, list);
-  expect(shownText(shown, false)).toBe(
+  expect(textOf(shown, false)).toBe(
     [
       "tid  pid  leader_offset  follower  offset  lag",
       "  7    1              9  a              4    5",
@@ -410,7 +409,7 @@ it("followers are sorted, with what they lack", () => {
 it("tables without partitions, without replicas and without a database are shown", () => {
   const bare = { ...TABLE, db: "", table: "bare", partitions: [] };
   const empty = { ...TABLE, partitions: [{ pid: 3, terms: [], replicas: [] }] };
-  const rows = shownText(shownTables([bare, empty], "none"), false).split("\n");
+  const rows = textOf(shownTables([bare, empty], "none"), false).split("\n");
   expect(rows[1]?.trim().split(/ +/)).toEqual(["-", "bare", "7", ..."-".repeat(8)]);
   expect(rows[2]?.trim().split(/ +/)).toEqual(["db1", "t", "7", "3", ..."-".repeat(7)]);
 });

@@ -1,6 +1,5 @@
 import { setImmediate } from "node:timers/promises";
 import type { DescField, Message } from "@bufbuild/protobuf";
-import { isFieldSet } from "@bufbuild/protobuf";
 import { OpsError } from "../errors.js";
 import type {
   GetTableFollowerResponse,
@@ -34,6 +33,7 @@ import type {
   TableClaim,
   TabletClaim,
 } from "../model/cluster-state.js";
+import { isSet } from "./required-fields.js";
 
 // Messages are read field by field, never spread: a field's default value lives on the prototype of
 // the message, where `{...message}` does not find it.
@@ -109,9 +109,9 @@ function toReplicaClaim(meta: PartitionMeta): ReplicaClaim {
     endpoint: meta.endpoint,
     isLeader: meta.isLeader,
     isAlive: meta.isAlive,
-    offset: isFieldSet(meta, metaField.offset) ? meta.offset : undefined,
-    recordCount: isFieldSet(meta, metaField.recordCnt) ? meta.recordCnt : undefined,
-    memoryBytes: isFieldSet(meta, metaField.recordByteSize) ? meta.recordByteSize : undefined,
+    offset: isSet(meta, metaField.offset) ? meta.offset : undefined,
+    recordCount: isSet(meta, metaField.recordCnt) ? meta.recordCnt : undefined,
+    memoryBytes: isSet(meta, metaField.recordByteSize) ? meta.recordByteSize : undefined,
     diskBytes: meta.diskused,
   };
 }
@@ -196,12 +196,12 @@ export function toReplicaReport(status: TableStatus): ReplicaReport {
   const report: ReplicaReport = {
     tid: status.tid,
     pid: status.pid,
-    role: isFieldSet(status, mode)
+    role: isSet(status, mode)
       ? status.mode === TableMode.kTableLeader
         ? "leader"
         : "follower"
       : undefined,
-    state: isFieldSet(status, state) ? states[status.state] : "other",
+    state: isSet(status, state) ? states[status.state] : "other",
     offset: status.offset,
     recordCount: status.recordCnt,
     memoryBytes: status.recordByteSize,

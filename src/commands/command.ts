@@ -3,7 +3,10 @@ import type { Log } from "../log.js";
 
 /** Where a command writes text: a stream of the process, or a buffer in tests. */
 export interface TextOut {
-  /** Writes `text` as it is; lines end with `\n` given by the caller. */
+  /**
+   * Writes `text` as it is; lines end with `\n` given by the caller. Returns a promise where it takes
+   * time until it is through; whoever writes much waits for it, see `print`.
+   */
   write(text: string): unknown;
   /** Whether nobody reads it any more; left out where that cannot happen. */
   isClosed?(): boolean;

@@ -8,7 +8,9 @@ import {
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf } from "../errors.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
+import type { PartitionId } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
+import { eachInTurns } from "../model/in-turns.js";
 import { readMarker } from "../protection/marker.js";
 import { decode, opsPath } from "../protection/owner.js";
 import { inspectCluster, type JudgedCluster } from "../recovery/inspect-cluster.js";
@@ -51,9 +53,10 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     askZooKeeper(options.zkHosts),
     readOps(options),
   ]);
+  const restarted = await halfLoaded(judged);
   const [nameservers, startups, stored] = await Promise.all([
     askNameservers(options, judged),
-    readStartups(options.zk, options.rootPath, halfLoaded(judged)),
+    readStartups(options.zk, options.rootPath, restarted),
     readStoredTables(options.zk, options.rootPath, sickTables(judged)),
   ]);
   signal.throwIfAborted();
@@ -121,16 +124,19 @@ async function askNameservers(
 }
 
 /** Registered tablets that have not loaded all that is on record there. */
-function halfLoaded({ state, views }: JudgedCluster): string[] {
-  const short = new Set(
-    views.flatMap(({ replicas }) =>
-      replicas.filter((one) => one.report === undefined).map((one) => one.endpoint),
-    ),
-  );
+async function halfLoaded({ state, views }: JudgedCluster): Promise<string[]> {
+  const short = new Set<string>();
+  await eachInTurns(views, ({ replicas }) => {
+    for (const one of replicas) if (one.report === undefined) short.add(one.endpoint);
+  });
   return [...short].filter((endpoint) => state.tablets.get(endpoint)?.isRegistered === true);
 }
 
 function sickTables({ sick }: JudgedCluster) {
-  const tables = new Map(sick.map(({ id }) => [id.tid, id]));
-  return [...tables.values()].slice(0, STORED_TABLES_MAX);
+  const tables = new Map<number, PartitionId>();
+  for (const { id } of sick) {
+    if (tables.size >= STORED_TABLES_MAX) break;
+    tables.set(id.tid, id);
+  }
+  return [...tables.values()];
 }

@@ -39,7 +39,7 @@ export async function inspectOnce(
     signal: io.signal,
     command: (...words) => commandLine(words, flags),
   });
-  const inspection = inspectFacts(facts);
+  const inspection = await inspectFacts(facts);
   const effort = {
     tookMs: cluster.clock.now() - began,
     calls: cluster.callCount() - callsBefore,

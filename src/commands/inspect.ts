@@ -5,11 +5,12 @@ import { EXIT, exitCodeOf } from "../exit-codes.js";
 import type { InspectFlags } from "../flags.js";
 import { INSPECT_SCHEMA_VERSION, inspectionJson } from "../inspect/json-report.js";
 import { inspectionText } from "../inspect/text-report.js";
-import { jsonText, safe } from "../text.js";
+import { jsonPieces, jsonText, safe } from "../text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { inspectOnce, type Looked } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
+import { ended, print } from "./write.js";
 
 /** Clears a terminal and begins at its top. */
 const CLEAR = "\x1b[H\x1b[2J";
@@ -29,7 +30,7 @@ export async function run(flags: InspectFlags, io: CommandIo): Promise<number> {
   const { watchMs } = flags;
   const first = await withCluster(flags, io, async (_cluster, opened) => {
     const end = await settleFirst(opened, flags, io, "inspect");
-    const exitCode = end(show(await look(opened, flags, io), flags, io));
+    const exitCode = end(await show(await look(opened, flags, io), flags, io));
     const isOver = watchMs === undefined || (await watch(opened, { ...flags, watchMs }, io));
     return { exitCode, isOver };
   });
@@ -53,7 +54,7 @@ async function watch(opened: OpenedCluster, flags: WatchFlags, io: CommandIo): P
     await realClock.sleep(flags.watchMs, io.signal);
     if (io.stdout.isClosed?.() === true) return true;
     try {
-      show(await look(opened, flags, io), flags, io);
+      await show(await look(opened, flags, io), flags, io);
     } catch (thrown) {
       io.signal.throwIfAborted();
       showFailure(thrown, flags, io);
@@ -78,11 +79,15 @@ async function rewatch(flags: WatchFlags, io: CommandIo): Promise<void> {
 }
 
 /** Prints one look, and returns the exit code that it means. */
-function show({ inspection, effort }: Looked, flags: InspectFlags, io: CommandIo): number {
+async function show(
+  { inspection, effort }: Looked,
+  flags: InspectFlags,
+  io: CommandIo,
+): Promise<number> {
   const exitCode = inspection.isHealthy ? EXIT.ok : EXIT.unhealthy;
   if (flags.output === "json") {
     const indent = flags.watchMs === undefined ? 2 : 0;
-    io.stdout.write(`${jsonText(inspectionJson(inspection, effort, exitCode), indent)}\n`);
+    await print(io, ended(jsonPieces(inspectionJson(inspection, effort, exitCode), indent)));
   } else {
     const lines = inspectionText(inspection, effort, {
       hasColor: io.hasColor,

@@ -86,7 +86,7 @@ async function showOnly(
   const { command, words } = operation;
   const document = operationDocument({ command, words, plan }, flags.zkRootPath);
   if (flags.planOut !== undefined) {
-    writeNewFile(flags.planOut, `${jsonText(document, 2)}\n`);
+    await writeNewFile(flags.planOut, document);
     io.log.info(`the plan is in ${safe(flags.planOut)}`);
   }
   const head = { schemaVersion: SCHEMA_VERSION, command, dryRun: true, exitCode };

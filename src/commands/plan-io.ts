@@ -6,17 +6,18 @@ import type { PlanFlags, RecoverDataFlags } from "../flags.js";
 import type { RecoveryCommand } from "../model/report.js";
 import { assertAsPlanned, look } from "../recovery/look.js";
 import { parsePlan, planDocument, type SavedPlan, savedPlan } from "../recovery/plan-file.js";
-import { type RecoveryPlan, sizeOf, withAllRounds } from "../recovery/plan-recovery.js";
+import { type RecoveryPlan, sizeOf } from "../recovery/plan-recovery.js";
 import { planText, questionText } from "../recovery/plan-text.js";
 import type { RecoverOptions } from "../recovery/recover-data.js";
 import type { Selection } from "../recovery/selection.js";
-import { jsonText } from "../text.js";
+import { jsonPieces, jsonText } from "../text.js";
 import { confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
 import { planExists, readPlanText, planUsage as usage, writeNewFile } from "./plan-store.js";
 import { seenStore, tell } from "./protect.js";
+import { ended, lined, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -75,9 +76,8 @@ export function readPlan(
   return saved;
 }
 
-/** Sixteen digits of SHA-256: enough to notice a change, short enough to be named. */
-function digest(text: string): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+function digest() {
+  return createHash("sha256");
 }
 
 function parseFile(path: string, command: RecoveryCommand): SavedPlan {
@@ -108,7 +108,7 @@ export async function showPlan(
   { command, only }: { readonly command: RecoveryCommand; readonly only: Selection },
   given: SavedPlan | undefined,
 ): Promise<number> {
-  const saved = await withCluster(
+  const { saved, size } = await withCluster(
     flags,
     io,
     async (cluster, opened) => {
@@ -125,22 +125,23 @@ export async function showPlan(
       });
       if (planned !== undefined) assertAsPlanned(planned, seen);
       await tellLeftover(opened, flags, io);
-      await withAllRounds(seen.plan);
-      return given ?? savedPlan(seen.plan, flags.zkRootPath, digest);
+      const size = await sizeOf(given?.plan ?? seen.plan);
+      return { saved: given ?? (await savedPlan(seen.plan, flags.zkRootPath, digest)), size };
     },
     { endsCallsOnSignal: true },
   );
   const isSick = saved.plan.partitions.length > 0;
   const exitCode = flags.detailedExitcode && isSick ? EXIT.unhealthy : EXIT.ok;
   if (flags.planOut !== undefined) {
-    writeNewFile(flags.planOut, `${jsonText(planDocument(saved), 2)}\n`);
+    await writeNewFile(flags.planOut, planDocument(saved));
     io.log.info(`the plan is in ${flags.planOut}`);
   }
   const head = { schemaVersion: SCHEMA_VERSION, command, dryRun: true, exitCode };
-  io.stdout.write(
+  await print(
+    io,
     flags.output === "json"
-      ? `${jsonText({ ...head, size: sizeOf(saved.plan), plan: planDocument(saved) }, 2)}\n`
-      : `${planText(saved).join("\n")}\n`,
+      ? ended(jsonPieces({ ...head, size, plan: planDocument(saved) }, 2))
+      : lined(planText(saved, size)),
   );
   return exitCode;
 }
@@ -177,7 +178,7 @@ async function confirm(
   { flags, io, signal }: { flags: PlanningFlags; io: CommandIo; signal: AbortSignal },
 ): Promise<boolean> {
   if (flags.yes || !io.isInteractiveStdin) return false;
-  await withAllRounds(plan);
-  if (sizeOf(plan).changes === 0) return false;
-  return confirmed(questionText(plan, flags.zkRootPath).join("\n"), { flags, io, signal });
+  const size = await sizeOf(plan);
+  if (size.changes === 0) return false;
+  return confirmed(questionText(plan, size, flags.zkRootPath).join("\n"), { flags, io, signal });
 }

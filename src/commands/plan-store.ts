@@ -1,23 +1,25 @@
-import { closeSync, fsyncSync, openSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { open, unlink } from "node:fs/promises";
 import { messageOf, OpsError } from "../errors.js";
+import { jsonPieces } from "../text.js";
+import { ended, writeToDisk } from "./write.js";
 
-/** Saves a plan in a file that did not exist, completely or not at all. */
-export function writeNewFile(path: string, text: string): void {
-  let file: number;
-  try {
-    file = openSync(path, "wx", 0o640);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw planExists(path);
+/**
+ * Saves a plan in a file that did not exist, completely or not at all.
+ *
+ * @param document For `jsonPieces`.
+ * @throws OpsError `usage` if it cannot be saved.
+ */
+export async function writeNewFile(path: string, document: unknown): Promise<void> {
+  const file = await open(path, "wx", 0o640).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "EEXIST") throw planExists(path);
     throw planUsage(`cannot save the plan in ${path}: ${messageOf(error)}`);
-  }
+  });
   try {
-    writeFileSync(file, text);
-    fsyncSync(file);
+    await writeToDisk(file, ended(jsonPieces(document, 2)));
   } catch (error) {
-    unlinkSync(path);
+    await unlink(path);
     throw planUsage(`cannot save the plan in ${path}: ${messageOf(error)}`);
-  } finally {
-    closeSync(file);
   }
 }
 

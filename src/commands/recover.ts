@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { messageOf } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { RecoverDataFlags } from "../flags.js";
@@ -15,6 +15,7 @@ import type { CommandIo } from "./command.js";
 import { isPlanOnly, planOptions, readPlan, showPlan } from "./plan-io.js";
 import { restoreCommand, runParts, seenStore, tellNotRestored } from "./protect.js";
 import { commandLine } from "./rerun.js";
+import { ended, lined, print, writeToDisk } from "./write.js";
 
 /** Which recovery is asked for. */
 export interface Recovery {
@@ -96,25 +97,25 @@ async function underLock(
     : finish(result, flags, io);
 }
 
-function finish(
+async function finish(
   { report }: Extract<RecoverResult, { report: unknown }>,
   flags: RecoveryFlags,
   io: CommandIo,
-): number {
+): Promise<number> {
   const { notRestored } = report.autoFailover;
   const verdict = isAllHealthy(report) ? EXIT.ok : EXIT.partly;
   const exitCode = notRestored === undefined ? verdict : EXIT.notRestored;
-  const json = `${reportJson(report, exitCode)}\n`;
-  if (flags.reportFile !== undefined) saveReport(flags.reportFile, json, io);
-  io.stdout.write(flags.output === "json" ? json : `${reportText(report).join("\n")}\n`);
+  const json = () => ended(reportJson(report, exitCode));
+  if (flags.reportFile !== undefined) await saveReport(flags.reportFile, json(), io);
+  await print(io, flags.output === "json" ? json() : lined(reportText(report)));
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   return exitCode;
 }
 
 /** A report that cannot be saved does not make the recovery a failure. */
-function saveReport(path: string, json: string, io: CommandIo): void {
+async function saveReport(path: string, json: Iterable<string>, io: CommandIo): Promise<void> {
   try {
-    writeFileSync(path, json);
+    await writeToDisk(await open(path, "w"), json);
     io.log.info(`the whole report is in ${safe(path)}`);
   } catch (error) {
     io.log.error(`the report could not be saved in ${safe(path)}: ${messageOf(error)}`);

@@ -6,10 +6,11 @@ import type { CommonFlags } from "../flags.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { RealEndpoints } from "../show/servers.js";
 import { type Shown, shownText } from "../show/shown.js";
-import { jsonText } from "../text.js";
+import { jsonPieces } from "../text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { settleFirst } from "./protect.js";
+import { ended, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -39,9 +40,10 @@ export async function show(
     { endsCallsOnSignal: true },
   );
   const exitCode = end(answer.exitCode ?? EXIT.ok);
-  io.stdout.write(
+  await print(
+    io,
     flags.output === "json"
-      ? `${jsonText({ schemaVersion: SCHEMA_VERSION, command, exitCode, ...answer.json })}\n`
+      ? ended(jsonPieces({ schemaVersion: SCHEMA_VERSION, command, exitCode, ...answer.json }))
       : shownText(answer, io.hasColor),
   );
   return exitCode;

@@ -3,7 +3,7 @@ import { unknownName } from "../names.js";
 import { observe } from "../recovery/observe.js";
 import { databasesOf, selectTables } from "../show/known.js";
 import { isLike, onlyName } from "../show/like.js";
-import { shownTableStatus, tableStatus } from "../show/table-status.js";
+import { shownTableStatus, tableStatuses } from "../show/table-status.js";
 import type { CommandIo } from "./command.js";
 import { show } from "./show.js";
 
@@ -24,9 +24,11 @@ export function run(flags: ShowTableStatusFlags, io: CommandIo): Promise<number>
     if (name !== undefined && !databases.includes(name)) {
       throw unknownName("database", name, databases);
     }
-    const statuses = selectTables(state.tables, listed, { db: undefined, table: undefined })
-      .filter((one) => isLike(one.db, flags.filter))
-      .map((one) => tableStatus(state, one));
+    const tables = selectTables(state.tables, listed, { db: undefined, table: undefined });
+    const statuses = await tableStatuses(
+      state,
+      tables.filter((one) => isLike(one.db, flags.filter)),
+    );
     const empty = `no table is in a database like ${JSON.stringify(flags.filter)}`;
     return shownTableStatus(statuses, empty);
   });

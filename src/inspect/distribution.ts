@@ -1,4 +1,5 @@
 import type { Endpoint } from "../model/cluster-state.js";
+import { eachInTurns } from "../model/in-turns.js";
 import { compareText, type TabletHealth, tabletHealth } from "../model/partition-view.js";
 import type { InspectFacts } from "./facts.js";
 
@@ -28,9 +29,9 @@ interface Counts {
   loaded: number;
 }
 
-/** What every tablet holds of the partitions in question, by endpoint. */
-export function tabletLoads(facts: InspectFacts): TabletLoad[] {
-  const counts = countReplicas(facts);
+/** What every tablet holds of the partitions in question, by endpoint; lets other work run in between. */
+export async function tabletLoads(facts: InspectFacts): Promise<TabletLoad[]> {
+  const counts = await countReplicas(facts);
   return [...facts.state.tablets.values()]
     .sort((a, b) => compareText(a.endpoint, b.endpoint))
     .map((view) => {
@@ -51,9 +52,9 @@ export function tabletLoads(facts: InspectFacts): TabletLoad[] {
     });
 }
 
-function countReplicas({ views }: InspectFacts): Map<Endpoint, Counts> {
+async function countReplicas({ views }: InspectFacts): Promise<Map<Endpoint, Counts>> {
   const counts = new Map<Endpoint, Counts>();
-  for (const { replicas } of views) {
+  await eachInTurns(views, ({ replicas }) => {
     for (const { endpoint, claim, report } of replicas) {
       const own = counts.get(endpoint) ?? { replicas: 0, leaders: 0, loaded: 0 };
       own.replicas += 1;
@@ -61,7 +62,7 @@ function countReplicas({ views }: InspectFacts): Map<Endpoint, Counts> {
       if (report !== undefined) own.loaded += 1;
       counts.set(endpoint, own);
     }
-  }
+  });
   return counts;
 }
 

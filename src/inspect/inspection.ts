@@ -24,16 +24,17 @@ export interface Inspection {
   };
 }
 
-/** Judges what was observed. Pure. */
-export function inspectFacts(facts: InspectFacts): Inspection {
-  const partitions = reportPartitions(facts);
-  const findings = findAll(facts);
+/** Judges what was observed. Pure; lets other work run in between. */
+export async function inspectFacts(facts: InspectFacts): Promise<Inspection> {
+  const partitions = await reportPartitions(facts);
+  const loads = await tabletLoads(facts);
+  const findings = await findAll({ ...facts, loads });
   return {
     facts,
     isHealthy: partitions.length === 0 && countLevel(findings, "error") === 0,
     partitions,
     findings,
-    tablets: tabletLoads(facts),
+    tablets: loads,
     counts: {
       partitions: facts.views.length,
       replicas: facts.views.reduce((sum, view) => sum + view.replicas.length, 0),

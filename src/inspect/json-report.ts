@@ -1,4 +1,5 @@
 import type { Op } from "../model/cluster-state.js";
+import { lazyList } from "../text.js";
 import type { TabletLoad } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
 import { countLevel, type Inspection } from "./inspection.js";
@@ -26,7 +27,7 @@ export function countsJson({ facts, counts, findings }: Inspection) {
 }
 
 /**
- * The health report as a document of plain data; `jsonText` writes it. 64-bit values are bigint
+ * The health report as a document for `jsonPieces`. 64-bit values are bigint
  * here and decimal strings there, times are milliseconds.
  *
  * @param exitCode What the process will exit with, or would without `--watch`.
@@ -65,7 +66,7 @@ export function inspectionJson(inspection: Inspection, effort: Effort, exitCode:
       effect,
       next: next ?? null,
     })),
-    partitions: inspection.partitions.map(partitionJson),
+    partitions: lazyList(inspection.partitions, partitionJson),
     calls: effort.calls,
     tookMs: effort.tookMs,
   };

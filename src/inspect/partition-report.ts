@@ -1,4 +1,5 @@
 import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
+import { eachInTurns } from "../model/in-turns.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
@@ -40,19 +41,27 @@ export interface PartitionReport {
   readonly next: string;
 }
 
-/** Reports every partition that is not healthy, worst first, system databases first among equals. */
-export function reportPartitions(facts: InspectFacts): PartitionReport[] {
-  const views = new Map(facts.views.map((view) => [keyOf(view.id), view]));
+/**
+ * Reports every partition that is not healthy, worst first, system databases first among equals.
+ * Lets other work run in between.
+ */
+export async function reportPartitions(facts: InspectFacts): Promise<PartitionReport[]> {
+  const views = new Map<string, PartitionView>();
+  await eachInTurns(facts.views, (view) => views.set(keyOf(view.id), view));
   const ops = opsByPartition(facts);
-  const reports = facts.sick.flatMap((result): PartitionReport[] => {
+  const recover = `run: ${facts.command("--cmd=recoverdata")}`;
+  const reports: PartitionReport[] = [];
+  await eachInTurns(facts.sick, (result) => {
     const view = views.get(keyOf(result.id));
-    return view === undefined ? [] : [reportOne(view, result, { facts, ops })];
+    if (view !== undefined) reports.push(reportOne(view, result, { facts, recover, ops }));
   });
-  return reports.sort((a, b) => GRADES.indexOf(a.grade) - GRADES.indexOf(b.grade));
+  return GRADES.flatMap((grade) => reports.filter((one) => one.grade === grade));
 }
 
 interface Around {
   readonly facts: InspectFacts;
+  /** The advice to recover the whole cluster. */
+  readonly recover: string;
   readonly ops: ReadonlyMap<string, readonly Op[]>;
 }
 
@@ -66,7 +75,7 @@ function reportOne(view: PartitionView, result: PartitionResult, around: Around)
     problems,
     replicas: replicaLines(view, facts),
     ops: [...failedOps(around.ops.get(opKey(id)) ?? []), ...view.activeOps],
-    next: nextOf(view, result, facts),
+    next: nextOf(view, result, around),
   };
 }
 
@@ -90,12 +99,11 @@ function replicaLines(view: PartitionView, facts: InspectFacts): ReplicaReportLi
 }
 
 /** What to do next: recovery's own advice, made exact where something smaller or quicker does. */
-function nextOf(view: PartitionView, result: PartitionResult, facts: InspectFacts): string {
-  const recover = `run: ${facts.command("--cmd=recoverdata")}`;
+function nextOf(view: PartitionView, result: PartitionResult, { facts, recover }: Around): string {
   const { next } = result;
   if (next === recover) {
     return facts.sick.length > 1
-      ? next
+      ? recover
       : `run: ${facts.command("recovertable", ...tableFlags(view.id))}`;
   }
   if (!canElect(view, result)) return next;

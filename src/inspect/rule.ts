@@ -1,5 +1,6 @@
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
+import type { TabletLoad } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
 
 /**
@@ -40,8 +41,14 @@ export interface Rule {
    * healthy. Left out: errors come before, all else after.
    */
   readonly turn?: Turn;
-  /** Pure: looks at the facts and at nothing else. */
-  find(facts: InspectFacts): readonly Case[];
+  /** Pure: looks at the facts and at nothing else. What goes through all partitions takes turns. */
+  find(facts: RuleFacts): readonly Case[] | Promise<readonly Case[]>;
+}
+
+/** What a rule looks at. */
+export interface RuleFacts extends InspectFacts {
+  /** What every tablet holds, see `tabletLoads`. */
+  readonly loads: readonly TabletLoad[];
 }
 
 /** A case with what its rule says of it. */

@@ -1,6 +1,5 @@
-import { isRemoved, type TabletLoad, tabletLoads } from "./distribution.js";
-import type { InspectFacts } from "./facts.js";
-import { ageText, type Case, type Rule } from "./rule.js";
+import { isRemoved, type TabletLoad } from "./distribution.js";
+import { ageText, type Case, type Rule, type RuleFacts } from "./rule.js";
 
 /** A tablet that lacks some replicas counts as just restarted for this long; later they are missing. */
 const RECENT_MS = 600_000n;
@@ -12,11 +11,11 @@ function holds({ replicas, leaders }: TabletLoad): string {
 
 /** One case for each tablet that `wants` a text. */
 function tabletCases(
-  facts: InspectFacts,
+  facts: RuleFacts,
   wants: (tablet: TabletLoad) => string | undefined,
   next: (tablet: TabletLoad) => string | undefined,
 ): Case[] {
-  return tabletLoads(facts).flatMap((tablet) => {
+  return facts.loads.flatMap((tablet) => {
     const text = wants(tablet);
     const subject = { kind: "tablet" as const, endpoint: tablet.endpoint };
     return text === undefined ? [] : [{ subject, text, next: next(tablet) }];
@@ -26,7 +25,7 @@ function tabletCases(
 /** The nameserver knows it and does not count it as healthy. */
 const isOffline = (tablet: TabletLoad) => tablet.health === "offline" && tablet.state !== undefined;
 
-function startIt(facts: InspectFacts) {
+function startIt(facts: RuleFacts) {
   return ({ endpoint }: TabletLoad) =>
     `start tablet ${endpoint}, then run: ${facts.command("--cmd=recoverdata")}`;
 }

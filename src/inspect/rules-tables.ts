@@ -1,5 +1,6 @@
 import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
 import { isOpActive } from "../model/cluster-state.js";
+import { eachInTurns, flatMapInTurns } from "../model/in-turns.js";
 import {
   compareText,
   isSystemDatabase,
@@ -8,12 +9,11 @@ import {
 } from "../model/partition-view.js";
 import { servingLeader } from "../recovery/diagnose.js";
 import { isServing } from "../recovery/evidence.js";
-import { isRemoved, tabletLoads } from "./distribution.js";
-import type { InspectFacts } from "./facts.js";
-import { type Case, type Rule, type Subject, tableFlags } from "./rule.js";
+import { isRemoved } from "./distribution.js";
+import { type Case, type Rule, type RuleFacts, type Subject, tableFlags } from "./rule.js";
 
 /** Tables that the look is about. */
-function tablesOf({ state, scope }: InspectFacts): TableClaim[] {
+function tablesOf({ state, scope }: RuleFacts): TableClaim[] {
   return state.tables
     .filter((table) => isInScope(table, scope))
     .sort((a, b) => compareText(a.db, b.db) || compareText(a.table, b.table));
@@ -21,7 +21,7 @@ function tablesOf({ state, scope }: InspectFacts): TableClaim[] {
 
 function isInScope(
   of: { readonly db: string; readonly table: string },
-  scope: InspectFacts["scope"],
+  scope: RuleFacts["scope"],
 ): boolean {
   return (
     (scope.db === undefined || scope.db === of.db) &&
@@ -30,7 +30,7 @@ function isInScope(
 }
 
 /** Views of partitions with no op under way: what looks wrong in the others may be half-way. */
-function quiet({ views }: InspectFacts): PartitionView[] {
+function quiet({ views }: RuleFacts): PartitionView[] {
   return views.filter((view) => view.activeOps.length === 0);
 }
 
@@ -47,8 +47,8 @@ function lagOf(replica: ReplicaView, leader: ReplicaView | undefined): bigint | 
   return led > reached ? led - reached : 0n;
 }
 
-function lagCases(facts: InspectFacts): Case[] {
-  return facts.views.flatMap((view) => {
+function lagCases(facts: RuleFacts): Promise<Case[]> {
+  return flatMapInTurns(facts.views, (view) => {
     const leader = servingLeader(view);
     return view.replicas.flatMap((replica): Case[] => {
       const lag = lagOf(replica, leader);
@@ -64,51 +64,54 @@ function lagCases(facts: InspectFacts): Case[] {
   });
 }
 
-function getFollower(facts: InspectFacts, endpoint: Endpoint, { tid, pid }: PartitionId): string {
+function getFollower(facts: RuleFacts, endpoint: Endpoint, { tid, pid }: PartitionId): string {
   return facts.command("getfollower", `--endpoint=${endpoint}`, `--tid=${tid}`, `--pid=${pid}`);
 }
 
-function strangerCases(facts: InspectFacts): Case[] {
-  return quiet(facts).flatMap((view) => {
+function strangerCases(facts: RuleFacts): Promise<Case[]> {
+  return flatMapInTurns(quiet(facts), (view) => {
     const leader = servingLeader(view);
     const known = new Set(view.replicas.map((one) => one.endpoint));
     const strangers = [...(leader?.followers?.followers.keys() ?? [])].filter(
       (endpoint) => !known.has(endpoint),
     );
-    return strangers.map((endpoint) => ({
-      subject: partitionSubject(view.id),
-      text: `leader ${leader?.endpoint} feeds ${endpoint}, which is not on record as a replica (a replica cluster's tablet is not either)`,
-      next: `see the list: ${getFollower(facts, leader?.endpoint ?? "", view.id)}`,
-    }));
+    return strangers.map(
+      (endpoint): Case => ({
+        subject: partitionSubject(view.id),
+        text: `leader ${leader?.endpoint} feeds ${endpoint}, which is not on record as a replica (a replica cluster's tablet is not either)`,
+        next: `see the list: ${getFollower(facts, leader?.endpoint ?? "", view.id)}`,
+      }),
+    );
   });
 }
 
 /** Offsets that the nameserver saw once and the loaded replica does not reach now. */
-function shrunkCases(facts: InspectFacts): Case[] {
-  const sick = new Set(facts.sick.map((one) => `${one.id.tid}/${one.id.pid}`));
-  return quiet(facts)
-    .filter(({ id }) => !sick.has(`${id.tid}/${id.pid}`))
-    .flatMap((view) =>
-      view.replicas.flatMap(({ endpoint, claim, report }): Case[] => {
-        const seen = claim.offset ?? 0n;
-        if (report === undefined || report.offset >= seen) return [];
-        return [
-          {
-            subject: partitionSubject(view.id),
-            text: `the nameserver saw offset ${seen} at ${endpoint}, its tablet has ${report.offset}`,
-            next: "find out what happened to the tablet's disk; compare with gettablestatus",
-          },
-        ];
-      }),
-    );
+async function shrunkCases(facts: RuleFacts): Promise<Case[]> {
+  const sick = new Set<string>();
+  await eachInTurns(facts.sick, ({ id }) => sick.add(`${id.tid}/${id.pid}`));
+  return flatMapInTurns(quiet(facts), (view) =>
+    sick.has(`${view.id.tid}/${view.id.pid}`)
+      ? []
+      : view.replicas.flatMap(({ endpoint, claim, report }): Case[] => {
+          const seen = claim.offset ?? 0n;
+          if (report === undefined || report.offset >= seen) return [];
+          return [
+            {
+              subject: partitionSubject(view.id),
+              text: `the nameserver saw offset ${seen} at ${endpoint}, its tablet has ${report.offset}`,
+              next: "find out what happened to the tablet's disk; compare with gettablestatus",
+            },
+          ];
+        }),
+  );
 }
 
-function fewReplicas(facts: InspectFacts): Case[] {
+function fewReplicas(facts: RuleFacts): Promise<Case[]> {
   const wanted = new Map(facts.state.tables.map((table) => [table.tid, table.replicaCount]));
-  const loads = tabletLoads(facts)
+  const loads = facts.loads
     .filter((one) => one.health === "ok")
     .sort((a, b) => a.replicas - b.replicas);
-  return quiet(facts).flatMap((view): Case[] => {
+  return flatMapInTurns(quiet(facts), (view): Case[] => {
     const want = wanted.get(view.id.tid) ?? 0;
     const have = view.replicas.length;
     if (have >= want) return [];
@@ -127,15 +130,17 @@ function fewReplicas(facts: InspectFacts): Case[] {
   });
 }
 
-function twiceOnOneTablet({ views }: InspectFacts): Case[] {
-  return views.flatMap(({ id, replicas }) => {
+function twiceOnOneTablet({ views }: RuleFacts): Promise<Case[]> {
+  return flatMapInTurns(views, ({ id, replicas }) => {
     const endpoints = replicas.map((one) => one.endpoint);
     const twice = endpoints.filter((one, index) => endpoints.indexOf(one) !== index);
-    return [...new Set(twice)].map((endpoint) => ({
-      subject: partitionSubject(id),
-      text: `two of its replicas are on record at tablet ${endpoint}`,
-      next: "the record is wrong: a tablet holds one of them at most; compare with gettablestatus",
-    }));
+    return [...new Set(twice)].map(
+      (endpoint): Case => ({
+        subject: partitionSubject(id),
+        text: `two of its replicas are on record at tablet ${endpoint}`,
+        next: "the record is wrong: a tablet holds one of them at most; compare with gettablestatus",
+      }),
+    );
   });
 }
 
@@ -143,14 +148,14 @@ function twiceOnOneTablet({ views }: InspectFacts): Case[] {
  * Replicas that a tablet has loaded and that are not on record. Tables that are newer than all on
  * record have been created since the nameserver was asked (table ids only grow), so they are left out.
  */
-function strayCases(facts: InspectFacts): Case[] {
+function strayCases(facts: RuleFacts): Promise<Case[]> {
   const { state, scope } = facts;
   const tables = new Map(state.tables.map((table) => [table.tid, table]));
   const newest = Math.max(0, ...tables.keys());
   const busy = new Set(
     state.ops.filter(isOpActive).map((op) => JSON.stringify([op.db, op.table, op.pid])),
   );
-  return [...state.tablets.values()].flatMap(({ endpoint, reports }) =>
+  return flatMapInTurns(state.tablets.values(), ({ endpoint, reports }) =>
     [...(reports?.values() ?? [])].flatMap(({ tid, pid, role }): Case[] => {
       const table = tables.get(tid);
       if (tid > newest || !isInScope(table ?? { db: "", table: "" }, scope)) return [];
@@ -173,11 +178,14 @@ function strayCases(facts: InspectFacts): Case[] {
 }
 
 /** Flags and replicas of sick partitions that ZooKeeper keeps otherwise than the nameserver tells. */
-function storedCases(facts: InspectFacts): Case[] {
-  const views = new Map(facts.views.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
-  return facts.sick.flatMap(({ id }): Case[] => {
+async function storedCases(facts: RuleFacts): Promise<Case[]> {
+  // Few records are read, of many tables.
+  const asked = facts.views.filter((view) => facts.stored.has(view.id.tid));
+  const views = new Map(asked.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
+  return flatMapInTurns(facts.sick, ({ id }): Case[] => {
+    if (!facts.stored.has(id.tid)) return [];
     const view = views.get(`${id.tid}/${id.pid}`);
-    if (view === undefined || view.activeOps.length > 0 || !facts.stored.has(id.tid)) return [];
+    if (view === undefined || view.activeOps.length > 0) return [];
     const differences = storedDifferences(view, facts.stored.get(id.tid));
     if (differences.length === 0) return [];
     return [
@@ -210,7 +218,7 @@ function storedDifferences(view: PartitionView, stored: TableClaim | undefined):
   return [...missing, ...more.map((endpoint) => `${endpoint} is only there`)];
 }
 
-function singleReplicas(facts: InspectFacts, isSystem: boolean): Case[] {
+function singleReplicas(facts: RuleFacts, isSystem: boolean): Case[] {
   return tablesOf(facts)
     .filter((table) => isSystemDatabase(table.db) === isSystem)
     .filter((table) => table.partitions.length > 0)
@@ -220,9 +228,9 @@ function singleReplicas(facts: InspectFacts, isSystem: boolean): Case[] {
 }
 
 /** Tablets that hold more than twice the average, or nothing where the average is two or more. */
-function uneven(facts: InspectFacts, what: "replicas" | "leaders"): Case[] {
+function uneven(facts: RuleFacts, what: "replicas" | "leaders"): Case[] {
   const next = `see what would move: ${facts.command("scaleout", "--dry_run")}`;
-  const loads = tabletLoads(facts).filter((one) => one.health === "ok");
+  const loads = facts.loads.filter((one) => one.health === "ok");
   const total = loads.reduce((sum, one) => sum + one[what], 0);
   const mean = total / loads.length;
   if (loads.length < 2 || mean < 2) return [];
@@ -297,7 +305,7 @@ export const TABLE_RULES: readonly Rule[] = [
     level: "warning",
     effect: "its replicas cannot all be placed on tablets of their own",
     find(facts) {
-      const count = tabletLoads(facts).filter((one) => !isRemoved(one)).length;
+      const count = facts.loads.filter((one) => !isRemoved(one)).length;
       return tablesOf(facts)
         .filter((table) => table.replicaCount > count)
         .map((table) => ({

@@ -1,5 +1,5 @@
-import type { InspectFacts } from "./facts.js";
-import type { Finding, Level, Rule } from "./rule.js";
+import { takeTurns } from "../model/in-turns.js";
+import type { Finding, Level, Rule, RuleFacts } from "./rule.js";
 import { CLUSTER_RULES } from "./rules-cluster.js";
 import { SERVER_RULES } from "./rules-servers.js";
 import { TABLE_RULES } from "./rules-tables.js";
@@ -9,17 +9,26 @@ export const RULES: readonly Rule[] = [...SERVER_RULES, ...CLUSTER_RULES, ...TAB
 
 const RANK: Readonly<Record<Level, number>> = { error: 0, warning: 1, note: 2 };
 
-/** What the rules find: errors first, then warnings, then notes. */
-export function findAll(facts: InspectFacts): Finding[] {
-  return RULES.flatMap(({ code, level, effect, turn, find }) =>
-    find(facts).map(
-      (one): Finding => ({
-        ...one,
-        code,
-        level,
-        effect,
-        turn: turn ?? (level === "error" ? "before" : "after"),
-      }),
-    ),
-  ).sort((a, b) => RANK[a.level] - RANK[b.level]);
+/** What the rules find: errors first, then warnings, then notes. Lets other work run in between. */
+export async function findAll(facts: RuleFacts): Promise<Finding[]> {
+  const found: Finding[] = [];
+  const turn = takeTurns(1);
+  for (const rule of RULES) {
+    await turn();
+    for (const one of await findingsOf(rule, facts)) found.push(one);
+  }
+  return found.sort((a, b) => RANK[a.level] - RANK[b.level]);
+}
+
+async function findingsOf(
+  { code, level, effect, turn, find }: Rule,
+  facts: RuleFacts,
+): Promise<readonly Finding[]> {
+  return (await find(facts)).map((one) => ({
+    ...one,
+    code,
+    level,
+    effect,
+    turn: turn ?? (level === "error" ? "before" : "after"),
+  }));
 }

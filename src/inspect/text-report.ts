@@ -188,12 +188,20 @@ function nextLines({ partitions, findings }: Inspection): string[] {
 
 function adviceOf(partitions: Inspection["partitions"]): ReadonlyMap<string, Advice> {
   const known = new Map<string, Advice>();
-  partitions.forEach((one, index) => {
-    const [text = "", ...others] = one.next.split("; or, ");
+  // Many partitions, few advices: each is taken apart once.
+  const apart = new Map<string, string[]>();
+  partitions.forEach(({ next }, index) => {
+    const ways = apart.get(next) ?? next.split("; or, ");
+    apart.set(next, ways);
+    const [text = "", ...others] = ways;
     const advice: Advice = known.get(text) ?? { text, numbers: [], ways: new Map() };
     known.set(text, advice);
     advice.numbers.push(index + 1);
-    for (const way of others) advice.ways.set(way, [...(advice.ways.get(way) ?? []), index + 1]);
+    for (const way of others) {
+      const numbers = advice.ways.get(way);
+      if (numbers === undefined) advice.ways.set(way, [index + 1]);
+      else numbers.push(index + 1);
+    }
   });
   return known;
 }
@@ -206,11 +214,13 @@ function turnOf({ text }: Advice): number {
 
 /** A line for each way to go, so that its command can be copied. */
 function adviceLines({ text, numbers, ways }: Advice): string {
-  const others = [...ways].map(([way, own]) => {
+  const others = [...ways].slice(0, PARTITIONS_MAX).map(([way, own]) => {
     const which = own.length === numbers.length ? "" : ` (${numbersText(own)})`;
     return `  or${which}, ${safe(way)}`;
   });
-  return [`next (${numbersText(numbers)}): ${safe(text)}`, ...others].join("\n");
+  const more = ways.size - others.length;
+  const rest = more > 0 ? [`  and ${more} more ways to go (--output=json shows all)`] : [];
+  return [`next (${numbersText(numbers)}): ${safe(text)}`, ...others, ...rest].join("\n");
 }
 
 /** The first ones, and how many more there are. */

@@ -34,7 +34,13 @@ export async function judge(
     "leader" | "sickTablets" | "tablets" | "tables" | "replicas" | "partitions" | "partitionCount"
   >
 > {
-  const results = await mapInTurns(input.views, (view) => judgePartition(view, input));
+  const tables = new Set<number>();
+  let replicas = 0;
+  const results = await mapInTurns(input.views, (view) => {
+    tables.add(view.id.tid);
+    replicas += view.replicas.length;
+    return judgePartition(view, input);
+  });
   return {
     leader: input.state.topology.leader,
     sickTablets: [...input.state.tablets.values()].flatMap((tablet) => {
@@ -42,8 +48,8 @@ export async function judge(
       return health === "ok" ? [] : [{ endpoint: tablet.endpoint, reason: tabletDetail }];
     }),
     tablets: input.state.tablets.size,
-    tables: new Set(input.views.map((view) => view.id.tid)).size,
-    replicas: input.views.reduce((sum, view) => sum + view.replicas.length, 0),
+    tables: tables.size,
+    replicas,
     partitions: results.filter((one) => one.status !== "healthy"),
     partitionCount: results.length,
   };

@@ -1,5 +1,7 @@
 import { OpsError } from "../errors.js";
+import { eachInTurns } from "../model/in-turns.js";
 import type { Problem } from "../model/problem.js";
+import { jsonPieces, lazyList } from "../text.js";
 import type { PlannedPartition, PlannedRound, PlannedStep, RecoveryPlan } from "./plan-recovery.js";
 import type { Selection } from "./selection.js";
 
@@ -8,8 +10,15 @@ const PLAN_FORMAT_VERSION = 1;
 
 const KIND = "openmldb-ops plan";
 
-/** A digest of text: equal for equal text, and for no other in practice. */
-export type Digest = (text: string) => string;
+/** Begins a digest of text that comes in pieces: equal for equal text, and for no other in practice. */
+export type NewDigest = () => {
+  update(text: string): unknown;
+  /** Hexadecimal digits, sixteen at least. */
+  digest(encoding: "hex"): string;
+};
+
+/** Enough to notice a change, short enough to be named. */
+const ID_DIGITS = 16;
 
 /** A plan with what tells it from others. */
 export interface SavedPlan {
@@ -20,12 +29,18 @@ export interface SavedPlan {
   readonly plan: RecoveryPlan;
 }
 
-/** Names a plan. */
-export function savedPlan(plan: RecoveryPlan, rootPath: string, digest: Digest): SavedPlan {
-  return { id: digest(JSON.stringify(contentOf(plan, rootPath))), rootPath, plan };
+/** Names a plan; lets other work run in between. */
+export async function savedPlan(
+  plan: RecoveryPlan,
+  rootPath: string,
+  newDigest: NewDigest,
+): Promise<SavedPlan> {
+  const digest = newDigest();
+  await eachInTurns(jsonPieces(contentOf(plan, rootPath)), (piece) => digest.update(piece));
+  return { id: digest.digest("hex").slice(0, ID_DIGITS), rootPath, plan };
 }
 
-/** The plan as data for JSON. Times are ISO 8601 in UTC; what is undefined becomes null. */
+/** The plan as data for `jsonPieces`. Times are ISO 8601 in UTC; what is undefined becomes null. */
 export function planDocument({ plan, rootPath, id }: SavedPlan) {
   return { kind: KIND, formatVersion: PLAN_FORMAT_VERSION, id, ...contentOf(plan, rootPath) };
 }
@@ -44,7 +59,7 @@ function contentOf(plan: RecoveryPlan, rootPath: string) {
     accept: [...plan.accept].map(([partition, leader]) => ({ partition, leader })),
     madeAt: plan.madeAt,
     basis: plan.basis,
-    partitions: plan.partitions.map((one) => ({
+    partitions: lazyList(plan.partitions, (one) => ({
       id: one.id,
       problems: one.problems.map(problemData),
       rounds: one.rounds.map(roundData),
@@ -71,10 +86,10 @@ function problemData(problem: Problem) {
  * Reads a plan back.
  *
  * @param text The content of a file, of any origin.
- * @param digest The one that {@link savedPlan} was given.
+ * @param newDigest The one that {@link savedPlan} was given.
  * @throws OpsError `usage` if it is no plan, one of another version, or one that was edited.
  */
-export function parsePlan(text: string, digest: Digest): SavedPlan {
+export function parsePlan(text: string, newDigest: NewDigest): SavedPlan {
   const document = read(() => record(JSON.parse(text), "the file"));
   if (document["kind"] !== KIND) throw noPlan("it does not say that it is one");
   const version = document["formatVersion"];
@@ -86,7 +101,9 @@ export function parsePlan(text: string, digest: Digest): SavedPlan {
     });
   }
   const { kind: _kind, formatVersion: _version, id, ...content } = document;
-  if (id !== digest(JSON.stringify(content))) {
+  const digest = newDigest();
+  for (const piece of jsonPieces(content)) digest.update(piece);
+  if (id !== digest.digest("hex").slice(0, ID_DIGITS)) {
     throw new OpsError({
       code: "usage",
       message: "the plan was changed after it was made",

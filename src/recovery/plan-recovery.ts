@@ -1,5 +1,5 @@
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
-import { mapInTurns } from "../model/in-turns.js";
+import { eachInTurns, mapInTurns } from "../model/in-turns.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { isMutating, type Lane, type Method, type Step } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
@@ -34,7 +34,8 @@ export interface PlannedPartition {
   readonly first: PlannedRound;
   /**
    * At least one. The first is planned on what was observed; the later ones are foreseen, under the
-   * assumption that every replica holds what was last seen there; see {@link withAllRounds}.
+   * assumption that every replica holds what was last seen there. They are made when they are first
+   * asked for, which {@link sizeOf} does in turns.
    */
   readonly rounds: readonly [PlannedRound, ...PlannedRound[]];
 }
@@ -157,13 +158,13 @@ export interface PlanSize {
   readonly givenUp: number;
 }
 
-/** Measures a plan. */
-export function sizeOf(plan: RecoveryPlan): PlanSize {
+/** Measures a plan, all its rounds; lets other work run in between. */
+export async function sizeOf(plan: RecoveryPlan): Promise<PlanSize> {
   const size = { partitions: 0, refused: 0, replicas: 0, changes: 0, recoverTables: 0, givenUp: 0 };
-  for (const one of plan.partitions) {
+  await eachInTurns(plan.partitions, (one) => {
     if (refusalOf(one) !== undefined) {
       size.refused += 1;
-      continue;
+      return;
     }
     const steps = one.rounds.flatMap((round) => round.steps.filter(isMutating));
     size.partitions += 1;
@@ -171,16 +172,8 @@ export function sizeOf(plan: RecoveryPlan): PlanSize {
     size.replicas += new Set(steps.map((step) => step.endpoint)).size;
     size.recoverTables += steps.filter((step) => step.kind === "recover-table").length;
     size.givenUp += steps.filter((step) => step.kind === "change-leader").length;
-  }
+  });
   return size;
-}
-
-/**
- * Makes the later rounds of a plan that is about to be shown, measured or saved, and lets other work
- * run in between: there can be a hundred thousand partitions.
- */
-export async function withAllRounds(plan: RecoveryPlan): Promise<void> {
-  await mapInTurns(plan.partitions, (one) => one.rounds.length);
 }
 
 /** The steps of a lane as one line, to compare and to show. */

@@ -6,10 +6,10 @@ import {
   type PlannedPartition,
   type PlannedRound,
   type PlannedStep,
+  type PlanSize,
   plannedLeader,
   type RecoveryPlan,
   refusalOf,
-  sizeOf,
 } from "./plan-recovery.js";
 import { counted } from "./report.js";
 
@@ -38,9 +38,10 @@ const SHOWN_MAX = 50;
 /**
  * A plan for a person.
  *
+ * @param size That of the plan.
  * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
  */
-export function planText(saved: SavedPlan): string[] {
+export function planText(saved: SavedPlan, size: PlanSize): string[] {
   const { plan } = saved;
   const more = plan.partitions.length - SHOWN_MAX;
   return [
@@ -49,9 +50,9 @@ export function planText(saved: SavedPlan): string[] {
     ...(more > 0
       ? [`and ${counted(more, "more partition")} (--output=json or --plan_out shows all)`]
       : []),
-    ...methodLines(plan),
-    ...guardLines(plan),
-    verdict(plan),
+    ...methodLines(plan, size),
+    ...guardLines(plan, size),
+    verdict(plan, size),
   ];
 }
 
@@ -108,8 +109,8 @@ function stepWords(step: Step): string {
   return step.alive === undefined ? words : `${words}; alive: ${step.alive.join(", ")}`;
 }
 
-function methodLines(plan: RecoveryPlan): string[] {
-  if (sizeOf(plan).partitions === 0) return [];
+function methodLines(plan: RecoveryPlan, size: PlanSize): string[] {
+  if (size.partitions === 0) return [];
   if (plan.method === "documented") {
     return [
       "after round 1 each partition is looked at again; what is still wrong with it is done then",
@@ -123,17 +124,17 @@ function methodLines(plan: RecoveryPlan): string[] {
   ];
 }
 
-function guardLines(plan: RecoveryPlan): string[] {
+function guardLines(plan: RecoveryPlan, size: PlanSize): string[] {
   if (!plan.basis.autoFailover) return ["auto_failover is off and stays off"];
   return [
-    sizeOf(plan).changes === 0
+    size.changes === 0
       ? "auto_failover is on and stays on"
       : "auto_failover is on: it is switched off before the first change and back on at the end",
   ];
 }
 
-function verdict(plan: RecoveryPlan): string {
-  const { partitions, refused, replicas, changes } = sizeOf(plan);
+function verdict(plan: RecoveryPlan, size: PlanSize): string {
+  const { partitions, refused, replicas, changes } = size;
   if (plan.partitions.length === 0) {
     return `plan: all ${counted(plan.basis.partitions, "partition")} healthy, nothing to do`;
   }
@@ -143,10 +144,11 @@ function verdict(plan: RecoveryPlan): string {
 /**
  * What a person is asked before anything is changed: what, how many, and what can go wrong.
  *
+ * @param size That of the plan.
  * @returns Lines without line ends, the last one the question. Names are made safe.
  */
-export function questionText(plan: RecoveryPlan, rootPath: string): string[] {
-  const { partitions, refused, replicas, changes, recoverTables, givenUp } = sizeOf(plan);
+export function questionText(plan: RecoveryPlan, size: PlanSize, rootPath: string): string[] {
+  const { partitions, refused, replicas, changes, recoverTables, givenUp } = size;
   const risks = [
     plan.basis.autoFailover && "auto_failover is off until the end of the run",
     "clients of a partition may see errors while its leader changes",

@@ -184,7 +184,9 @@ export async function batchMarks(
     for (const mark of one.steps) {
       if (mark.kind !== "mark-dead" || mark.endpoint === undefined) continue;
       const key = JSON.stringify([one.id.db, one.id.table, mark.endpoint]);
-      wanted.set(key, [...(wanted.get(key) ?? []), one]);
+      const same = wanted.get(key);
+      if (same === undefined) wanted.set(key, [one]);
+      else same.push(one);
     }
   });
   if (wanted.size === 0) return [];

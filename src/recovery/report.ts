@@ -4,7 +4,7 @@ import type { ReplicaEvidence } from "../model/evidence.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
-import { safe } from "../text.js";
+import { jsonPieces, jsonText, lazyList, safe } from "../text.js";
 import { evidenceText } from "./evidence.js";
 
 /** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
@@ -24,17 +24,17 @@ export function isAllHealthy(report: RunReport): boolean {
 }
 
 /**
- * The report as one JSON document. 64-bit values are decimal strings, times milliseconds.
+ * The report as one JSON document, in pieces. 64-bit values are decimal strings, times milliseconds.
  *
  * @param exitCode What the process will exit with.
  */
-export function reportJson(report: RunReport, exitCode: number): string {
+export function reportJson(report: RunReport, exitCode: number): Generator<string> {
   const count = (status: PartitionResult["status"]) =>
     report.partitions.filter((one) => one.status === status).length;
   const undecided = count("needs-decision");
   const unhealthy = count("unhealthy") + undecided;
   const recovered = count("recovered");
-  return JSON.stringify(
+  return jsonPieces(
     {
       schemaVersion: SCHEMA_VERSION,
       command: report.command,
@@ -61,9 +61,8 @@ export function reportJson(report: RunReport, exitCode: number): string {
       calls: report.calls,
       tookMs: report.tookMs,
       sickTablets: report.sickTablets,
-      partitions: report.partitions.map(partitionJson),
+      partitions: lazyList(report.partitions, partitionJson),
     },
-    undefined,
     2,
   );
 }
@@ -77,7 +76,7 @@ export function earlyEndJson(end: {
   readonly exitCode: number;
 }): string {
   const { error, notRestored } = end;
-  return JSON.stringify(
+  return jsonText(
     {
       schemaVersion: SCHEMA_VERSION,
       command: end.command,
@@ -93,7 +92,6 @@ export function earlyEndJson(end: {
         restoreCommand: notRestored === undefined ? null : end.restoreCommand,
       },
     },
-    undefined,
     2,
   );
 }
@@ -142,45 +140,38 @@ function failureJson({ failure }: PartitionResult) {
  * The report for a person: sick tablets, sick partitions with cause and next command, and the
  * verdict as the last line. Where there are many, the worst are shown and the others counted.
  *
- * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ * @returns Lines without line ends, made one by one. Names from the cluster are made safe for a terminal.
  */
-export function reportText(report: RunReport): string[] {
+export function* reportText(report: RunReport): Generator<string> {
   const unhealthy = report.partitions.filter(isSick);
   const sick = new Set(report.sickTablets.map((one) => one.endpoint));
-  const shown = unhealthy.length > SHOWN_MAX ? [...unhealthy].sort(worstFirst) : unhealthy;
-  return [
-    ...first(report.sickTablets, "tablets that are not healthy").flatMap((one) =>
-      typeof one === "string" ? one : `tablet ${safe(one.endpoint)}: ${safe(one.reason)}`,
-    ),
-    ...first(report.partitions.flatMap(noteLines), "notes"),
-    ...first(shown, "partitions that are not healthy").flatMap((one) =>
-      typeof one === "string" ? one : partitionLines(one, sick),
-    ),
-    ...first(nextLines(unhealthy), "different things to do"),
-    ...guardLines(report),
-    verdict(report, unhealthy),
-  ];
+  yield* first(report.sickTablets, "tablets that are not healthy", (one) => [
+    `tablet ${safe(one.endpoint)}: ${safe(one.reason)}`,
+  ]);
+  const notes = report.partitions.flatMap(({ id, notes }) => notes.map((note) => ({ id, note })));
+  yield* first(notes, "notes", ({ id, note }) => [`${safe(partitionName(id))}  ${safe(note)}`]);
+  const shown = unhealthy.length > SHOWN_MAX ? worstFirst(unhealthy) : unhealthy;
+  yield* first(shown, "partitions that are not healthy", (one) => partitionLines(one, sick));
+  yield* first(countNext(unhealthy), "different things to do", ([next, count]) => [
+    `next (${counted(count, "partition")}): ${safe(next)}`,
+  ]);
+  yield* guardLines(report);
+  yield verdict(report, unhealthy);
 }
 
-/** The first ones, and how many more there are. */
-function first<T>(all: readonly T[], what: string): (T | string)[] {
+/** The lines of the first ones, and how many more there are. */
+function first<T>(all: readonly T[], what: string, linesOf: (one: T) => string[]): string[] {
+  const lines = all.slice(0, SHOWN_MAX).flatMap(linesOf);
   const more = all.length - SHOWN_MAX;
-  if (more <= 0) return [...all];
-  return [
-    ...all.slice(0, SHOWN_MAX),
-    `and ${more} more ${what} (--output=json and --report_file show all)`,
-  ];
+  if (more <= 0) return lines;
+  return [...lines, `and ${more} more ${what} (--output=json and --report_file show all)`];
 }
 
 /** What takes no writes comes first, and among that what somebody has to decide. */
-function worstFirst(a: PartitionResult, b: PartitionResult): number {
+function worstFirst(unhealthy: readonly PartitionResult[]): PartitionResult[] {
   const rank = (one: PartitionResult) =>
     (one.isServing ? 2 : 0) + (one.status === "needs-decision" ? 0 : 1);
-  return rank(a) - rank(b);
-}
-
-function noteLines(one: PartitionResult): string[] {
-  return one.notes.map((note) => `${safe(partitionName(one.id))}  ${safe(note)}`);
+  return [0, 1, 2, 3].flatMap((wanted) => unhealthy.filter((one) => rank(one) === wanted));
 }
 
 function partitionLines(one: PartitionResult, sick: ReadonlySet<Endpoint>): string[] {
@@ -212,10 +203,10 @@ function failureLines({ failure }: PartitionResult): string[] {
 }
 
 /** The same advice for many partitions is given once. */
-function nextLines(unhealthy: readonly PartitionResult[]): string[] {
+function countNext(unhealthy: readonly PartitionResult[]): [next: string, count: number][] {
   const counts = new Map<string, number>();
   for (const one of unhealthy) counts.set(one.next, (counts.get(one.next) ?? 0) + 1);
-  return [...counts].map(([next, count]) => `next (${counted(count, "partition")}): ${safe(next)}`);
+  return [...counts];
 }
 
 function guardLines(report: RunReport): string[] {

@@ -25,8 +25,12 @@ export interface Selection {
 export const EVERYTHING: Selection = {};
 
 /** The partitions that are selected, in their order. */
-export function selected(views: readonly PartitionView[], only: Selection): PartitionView[] {
+export function selected(
+  views: readonly PartitionView[],
+  only: Selection,
+): readonly PartitionView[] {
   const { db, table, pids, endpoint } = only;
+  if ([db, table, pids, endpoint].every((one) => one === undefined)) return views;
   return views.filter(
     ({ id, replicas }) =>
       (db === undefined || id.db === db) &&
@@ -54,8 +58,8 @@ export function assertKnown(all: readonly PartitionView[], only: Selection): voi
     const where = db === undefined ? "" : ` in the database ${JSON.stringify(db)}`;
     throw unknownName(`table${where} named`, table, distinct(inDb.map((view) => view.id.table)));
   }
-  const homes = distinct(inTable.map((view) => view.id.db));
-  if (table !== undefined && homes.length > 1) {
+  const homes = table === undefined ? [] : distinct(inTable.map((view) => view.id.db));
+  if (homes.length > 1) {
     throw refused(
       `several databases have a table named ${JSON.stringify(table)}`,
       `say which one with --db: ${homes.join(", ")}`,

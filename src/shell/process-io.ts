@@ -5,6 +5,8 @@ import { safe } from "../text.js";
 export interface ProcessIo {
   /** Writes to stdout; never throws. */
   out(text: string): void;
+  /** Writes to stdout, and resolves when that is through or nobody reads it; never rejects. */
+  print(text: string): Promise<void>;
   /** Writes to stderr; never throws. */
   err(text: string): void;
   /** Whether anything was written to stdout. */
@@ -34,6 +36,12 @@ export function guardProcessIo(): ProcessIo {
     out(text) {
       hasWritten = true;
       process.stdout.write(text);
+    },
+    print(text) {
+      hasWritten = true;
+      return new Promise((resolve) => {
+        process.stdout.write(text, () => resolve());
+      });
     },
     err(text) {
       process.stderr.write(text);

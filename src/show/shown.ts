@@ -1,22 +1,35 @@
-import { type Cell, type Column, safe, table } from "../text.js";
+import { type Cell, type Column, safe, tablePieces } from "../text.js";
 
 /** What a command that only shows has to tell, for people and for programs. */
 export interface Shown {
   readonly columns: readonly Column[];
-  /** One line of the table each, in the order of the columns. */
-  readonly rows: readonly (readonly Cell[])[];
+  /** One line of the table each, in the order of the columns. Can be gone through again and again. */
+  readonly rows: Iterable<readonly Cell[]>;
   /** What is said instead of a table without rows; one line, no final stop. */
   readonly empty: string;
-  /** Lines after the table, of any text. */
+  /** Lines after the table, of any text. Of many the first are shown, and the others counted. */
   readonly notes?: readonly string[];
   /** The fields of the JSON document; 64-bit numbers are bigint here. */
   readonly json: Readonly<Record<string, unknown>>;
 }
 
-/** The table for people, or one plain line where there is nothing to show. Lines end with `\n`. */
-export function shownText({ columns, rows, empty, notes = [] }: Shown, hasColor: boolean): string {
-  const body = rows.length === 0 ? `${safe(empty)}\n` : table(columns, rows, hasColor);
-  return body + notes.map((note) => `${safe(note)}\n`).join("");
+/** More notes than this are counted for people, and listed in JSON only. */
+const NOTES_MAX = 50;
+
+/**
+ * The table for people, or one plain line where there is nothing to show, piece by piece. Lines end
+ * with `\n`.
+ */
+export function* shownText(
+  { columns, rows, empty, notes = [] }: Shown,
+  hasColor: boolean,
+): Generator<string> {
+  const isEmpty = rows[Symbol.iterator]().next().done === true;
+  if (isEmpty) yield `${safe(empty)}\n`;
+  else yield* tablePieces(columns, rows, hasColor);
+  for (const note of notes.slice(0, NOTES_MAX)) yield `${safe(note)}\n`;
+  const more = notes.length - NOTES_MAX;
+  if (more > 0) yield `and ${more} more (--output=json shows all)\n`;
 }
 
 /** Columns by title; a `>` before a title puts the column to the right, as numbers are. */

@@ -8,6 +8,7 @@ import {
   replicaKey,
   type TableClaim,
 } from "../model/cluster-state.js";
+import { eachInTurns, mapInTurns } from "../model/in-turns.js";
 import { tabletHealth } from "../model/partition-view.js";
 import type { Cell } from "../text.js";
 import { bytesText } from "./readable.js";
@@ -26,12 +27,31 @@ export interface TableStatus {
   readonly warnings: readonly string[];
 }
 
+/** What tables are compared with. */
+interface Known {
+  readonly state: ClusterState;
+  /** How many tablets have loaded each partition, by `replicaKey`; absent means none. */
+  readonly loaded: ReadonlyMap<string, number>;
+}
+
 /**
- * Sums one table up and compares nameserver and tablets, as OpenMLDB's SQL client does.
+ * Sums tables up and compares nameserver and tablets, as OpenMLDB's SQL client does; lets other work
+ * run in between.
  *
  * @see OpenMLDB 0.9: ExecuteShowTableStatus and CheckTableStatus in sql_cluster_router.cc
  */
-export function tableStatus(state: ClusterState, table: TableClaim): TableStatus {
+export async function tableStatuses(
+  state: ClusterState,
+  tables: readonly TableClaim[],
+): Promise<TableStatus[]> {
+  const loaded = new Map<string, number>();
+  await eachInTurns(state.tablets.values(), ({ reports }) => {
+    for (const key of reports?.keys() ?? []) loaded.set(key, (loaded.get(key) ?? 0) + 1);
+  });
+  return mapInTurns(tables, (table) => tableStatus({ state, loaded }, table));
+}
+
+function tableStatus(known: Known, table: TableClaim): TableStatus {
   const leaders = table.partitions.flatMap((one) => counted(one) ?? []);
   const sum = (of: (one: ReplicaClaim) => bigint) =>
     leaders.reduce((total, one) => total + of(one), 0n);
@@ -43,7 +63,7 @@ export function tableStatus(state: ClusterState, table: TableClaim): TableStatus
     unalive: table.partitions.flatMap((one) => one.replicas).filter((one) => !one.isAlive).length,
     warnings: [...table.partitions]
       .sort((a, b) => a.pid - b.pid)
-      .flatMap((partition) => partitionWarnings(state, table, partition)),
+      .flatMap((partition) => partitionWarnings(known, table, partition)),
   };
 }
 
@@ -57,23 +77,23 @@ function aliveLeader(replicas: readonly ReplicaClaim[]): ReplicaClaim | undefine
 }
 
 function partitionWarnings(
-  state: ClusterState,
+  { state, loaded: counts }: Known,
   table: TableClaim,
   { pid, replicas }: PartitionClaim,
 ): string[] {
   const id = { tid: table.tid, pid };
   const key = replicaKey(id);
-  const loaded = [...state.tablets.values()].filter((one) => one.reports?.has(key) === true);
-  const mismatch = `[pid=${pid}]: real replica number ${loaded.length} does not match the configured replicanum ${replicas.length}`;
+  const loaded = counts.get(key) ?? 0;
+  const mismatch = `[pid=${pid}]: real replica number ${loaded} does not match the configured replicanum ${replicas.length}`;
   const own =
-    loaded.length === 0
+    loaded === 0
       ? []
       : replicas.flatMap((one) => {
           const report = state.tablets.get(one.endpoint)?.reports?.get(key);
           return replicaWarnings(state, pid, one, report);
         });
   return [
-    ...(loaded.length === replicas.length ? [] : [mismatch]),
+    ...(loaded === replicas.length ? [] : [mismatch]),
     ...own,
     ...linkWarnings(state, id, replicas),
   ];

@@ -1,6 +1,6 @@
 import type { PartitionClaim, ReplicaClaim, TableClaim } from "../model/cluster-state.js";
 import { isSystemDatabase } from "../model/partition-view.js";
-import type { Cell } from "../text.js";
+import { type Cell, lazyList } from "../text.js";
 import { bytesText } from "./readable.js";
 import { columns, NOTHING, orNothing, type Shown } from "./shown.js";
 
@@ -41,18 +41,25 @@ export function shownTables(tables: readonly TableClaim[], empty: string): Shown
       ...["db", "name", ">tid", ">pid", "endpoint", "role", "is_alive"],
       ...[">offset", ">record_cnt", ">memused", ">diskused"],
     ),
-    rows: tables.flatMap((one) =>
-      one.partitions.length === 0
-        ? [[orNothing(one.db), one.table, String(one.tid), ...NO_PARTITION]]
-        : inPidOrder(one).flatMap((partition) => partitionRows(one, partition)),
-    ),
+    // Made while they are written: there can be 100,000s.
+    rows: {
+      *[Symbol.iterator]() {
+        for (const one of tables) yield* tableRows(one);
+      },
+    },
     empty,
-    json: { tables: tables.map(tableJson) },
+    json: { tables: lazyList(tables, tableJson) },
   };
 }
 
 const NO_REPLICA: readonly Cell[] = Array.from({ length: 7 }, () => NOTHING);
 const NO_PARTITION: readonly Cell[] = [NOTHING, ...NO_REPLICA];
+
+function tableRows(one: TableClaim): Cell[][] {
+  return one.partitions.length === 0
+    ? [[orNothing(one.db), one.table, String(one.tid), ...NO_PARTITION]]
+    : inPidOrder(one).flatMap((partition) => partitionRows(one, partition));
+}
 
 function inPidOrder(table: TableClaim): PartitionClaim[] {
   return [...table.partitions].sort((a, b) => a.pid - b.pid);

@@ -344,7 +344,7 @@ async function recover(virtual: VirtualCluster, words: readonly string[]): Promi
   if (words.includes("timed"))
     lines.push(`took ${Math.round((virtual.clock.now() - began) / 1000)} s`);
   if ("error" in result) return [...lines, `ended early: ${String(result.error)}`];
-  const text = reportText(result.report).map((line) =>
+  const text = [...reportText(result.report)].map((line) =>
     short(line).replace(/; [\d.]+ s, \d+ calls/, ""),
   );
   return [...lines, ...text, `changes: ${result.report.changes}`];

@@ -16,8 +16,8 @@ export async function savedPlanOf(world: World, method: Method | undefined): Pro
   const work = look(tool.cluster, { method, signal });
   const seen = await world.clock.run(work, LOOK_LIMIT_MS);
   tool.exit();
-  const digest = (text: string) => createHash("sha256").update(text).digest("hex");
-  const saved = savedPlan(seen.plan, world.model.root, digest);
+  const digest = () => createHash("sha256");
+  const saved = await savedPlan(seen.plan, world.model.root, digest);
   return parsePlan(jsonText(planDocument(saved)), digest).plan;
 }
 
