@@ -30,8 +30,12 @@ export async function startWire(replicas, loadMs) {
   };
 }
 
-/** Outage and recovery in one way. The connections are new, as those of a new process. */
-export async function recoverOnWire(sandbox, way) {
+/**
+ * Outage and recovery in one way. The connections are new, as those of a new process.
+ *
+ * @param nsConcurrency Calls to the nameserver at once; the default if undefined.
+ */
+export async function recoverOnWire(sandbox, way, nsConcurrency) {
   await sandbox.outage();
   const zk = await connectZooKeeper({
     hosts: sandbox.zkCluster,
@@ -46,6 +50,7 @@ export async function recoverOnWire(sandbox, way) {
     clock: realClock,
     rootPath,
     rpcTimeoutMs: 60_000,
+    nsConcurrency,
   });
   const timer = setTimeout(() => transport.close(), LIMIT_MS);
   try {

@@ -1,0 +1,42 @@
+// The table that every group of recoveries is told in.
+import { table, time } from "./report.js";
+import { median } from "./startup.js";
+
+const HEADERS = [
+  "replicas",
+  "way",
+  "time",
+  "times the floor",
+  "calls",
+  "calls per replica",
+  "problems left",
+];
+
+/** The run in the middle of several. */
+export function middle(runs) {
+  const tookMs = median(runs.map((run) => run.tookMs));
+  return runs.find((run) => run.tookMs === tookMs);
+}
+
+/** Looks a time up by the number of replicas and the way. */
+export function finder(rows) {
+  return (replicas, way) => rows.find((row) => row.replicas === replicas && row.way === way).tookMs;
+}
+
+/** Rows of `{ replicas, way, tookMs, calls, left }` as a table, in the order of the sizes. */
+export function recoveryTable(rows, sizes) {
+  const of = finder(rows);
+  const sorted = sizes.flatMap((replicas) => rows.filter((row) => row.replicas === replicas));
+  return table(
+    HEADERS,
+    sorted.map(({ replicas, way, tookMs, calls, left, tooLong }) => [
+      replicas.toLocaleString("en-US"),
+      way,
+      tookMs === undefined ? `not computed within ${time(tooLong)}` : time(tookMs),
+      tookMs === undefined ? "" : (tookMs / of(replicas, "floor")).toFixed(2),
+      calls === undefined ? "" : calls.toLocaleString("en-US"),
+      calls === undefined ? "" : (calls / replicas).toFixed(1),
+      way === "floor" ? "not a recovery" : (left ?? ""),
+    ]),
+  );
+}
