@@ -26,7 +26,7 @@ const COMMANDS = [
 
 /** A cluster of so many tables, whose tablets have all restarted, is looked at. */
 export async function measureSize(tables) {
-  return withServer(tables, async (cluster) => {
+  return withServer({ tables }, async (cluster) => {
     const runs = [];
     for (let run = 0; run < RUNS; run += 1) {
       runs.push(await messageOf(start("size-look.js", cluster), LIMIT_MS));
@@ -36,10 +36,19 @@ export async function measureSize(tables) {
 }
 
 /** Commands as they are typed, on such a cluster; one result each. */
-export async function measureCommands(tables, tell) {
-  return withServer(tables, async (cluster) => {
+export function measureCommands(tables, tell) {
+  return measureAll({ tables }, COMMANDS, tell);
+}
+
+/** `verify`, on a cluster where all is loaded and in order. */
+export function measureHealthy(tables, tell) {
+  return measureAll({ tables, isLoaded: true }, [["verify"]], tell);
+}
+
+function measureAll(shape, commands, tell) {
+  return withServer(shape, async (cluster) => {
     const rows = [];
-    for (const words of COMMANDS) {
+    for (const words of commands) {
       const runs = [];
       for (let run = 0; run < RUNS; run += 1) runs.push(await measureCommand(cluster, words));
       rows.push(tell({ command: words.join(" ").replace("@/", ""), ...best(runs) }));
@@ -48,8 +57,8 @@ export async function measureCommands(tables, tell) {
   });
 }
 
-async function withServer(tables, use) {
-  const server = start("size-server.js", { tables });
+async function withServer(shape, use) {
+  const server = start("size-server.js", shape);
   try {
     return await use(await messageOf(server, LIMIT_MS));
   } finally {

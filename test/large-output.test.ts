@@ -38,7 +38,7 @@ describe("a JSON document in pieces", () => {
     expect(jsonText({ a: undefined }, 2)).toBe("{}");
   });
 
-  it("makes the items of a lazy list only when they are written, and writes them as any list", () => {
+  it("makes the items of a lazy list only when they are written, and writes them like other lists", () => {
     const made = { count: 0 };
     const pieces = jsonPieces(large(1_000, made), 2);
     for (let taken = 0; taken < 10; taken += 1) pieces.next();

@@ -10,6 +10,11 @@ import {
 } from "../model/cluster-state.js";
 import { mapInTurns } from "../model/in-turns.js";
 
+/**
+ * Leaders that are looked at side by side: more than reads may be in flight, so that one tablet that does
+ * not answer leaves room for the others, and far fewer than there are.
+ */
+const LEADERS_AT_ONCE = 512;
 /** How long a follower that is a few entries behind under writes may take to reach the mark. */
 const LAG_PATIENCE_MS = 2_000;
 const LAG_POLL_MS = 200;
@@ -41,14 +46,17 @@ export async function observeFollowers(
         .map((replica) => ({ endpoint: replica.endpoint, tid: table.tid, pid: partition.pid })),
     ),
   );
-  const looks = await mapInTurns(leaders.flat(), async (one) => {
-    const ask = () => cluster.getTableFollower(one.endpoint, one);
-    const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
-    if (list === undefined) return;
-    lists.set(followerKey(one.endpoint, one), list);
-    await refreshReports(cluster, tablets, one, list);
-  });
-  await Promise.all(looks);
+  const waiting = leaders.flat().values();
+  const askOneByOne = async () => {
+    for (const one of waiting) {
+      const ask = () => cluster.getTableFollower(one.endpoint, one);
+      const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
+      if (list === undefined) continue;
+      lists.set(followerKey(one.endpoint, one), list);
+      await refreshReports(cluster, tablets, one, list);
+    }
+  };
+  await Promise.all(Array.from({ length: LEADERS_AT_ONCE }, askOneByOne));
   signal?.throwIfAborted();
   return lists;
 }
