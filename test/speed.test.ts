@@ -176,8 +176,8 @@ describe("reads of tablets", () => {
       Array.from({ length: 50 }, (_, pid) => cluster.getTableFollower(endpoint, { tid: 1, pid })),
     );
     await settle();
-    expect(held).toHaveLength(256);
-    expect(most).toEqual({ tablet: 16, all: 256 });
+    expect(held).toHaveLength(128);
+    expect(most).toEqual({ tablet: 16, all: 128 });
     const change = cluster.changeRole(TABLETS[0] ?? "", {
       tid: 1,
       pid: 0,
@@ -186,12 +186,12 @@ describe("reads of tablets", () => {
       followers: [],
     });
     await settle();
-    expect(held).toHaveLength(257);
+    expect(held).toHaveLength(129);
     for (let round = 0; held.length > 0; round += 1) {
       expect(round).toBeLessThan(100);
       await release();
     }
     await Promise.all([change, ...reads]);
-    expect(most).toEqual({ tablet: 16, all: 256 });
+    expect(most).toEqual({ tablet: 16, all: 128 });
   });
 });

@@ -63,7 +63,7 @@ interface CallName {
 export function createGrpcTransport(options: { readonly authorization: string }): Transport {
   const clients = new Map<string, Client>();
   const inFlight = new Set<ClientUnaryCall>();
-  const repeats = new Map<string, Repeats>();
+  const repeats = polledAnswers();
   const metadata = new Metadata();
   metadata.set("authorization", options.authorization);
   let isClosed = false;
@@ -75,13 +75,6 @@ export function createGrpcTransport(options: { readonly authorization: string })
       clients.set(address, client);
     }
     return client;
-  }
-
-  function repeatsOf(address: string, method: DescMethodUnary): Repeats | undefined {
-    if (method !== polled) return undefined;
-    const known = repeats.get(address) ?? { last: new Map() };
-    repeats.set(address, known);
-    return known;
   }
 
   function send(
@@ -135,7 +128,7 @@ export function createGrpcTransport(options: { readonly authorization: string })
       const name = { address, method: method.name, timeoutMs };
       const body = encode(name, method.input, request);
       const answer = await send(name, `/${method.parent.typeName}/${method.name}`, body, signal);
-      return decode(name, method.output, answer, repeatsOf(address, method));
+      return decode(name, method.output, answer, repeats.of(address, method));
     },
     close(): void {
       isClosed = true;
@@ -148,6 +141,21 @@ export function createGrpcTransport(options: { readonly authorization: string })
       clients.clear();
       repeats.clear();
     },
+  };
+}
+
+/** What is remembered of answers that are polled, by address. */
+function polledAnswers() {
+  const byAddress = new Map<string, Repeats>();
+  return {
+    /** Undefined for an answer that is asked for the first time: it may be one of a thousand. */
+    of(address: string, method: DescMethodUnary): Repeats | undefined {
+      if (method !== polled) return undefined;
+      const known = byAddress.get(address);
+      if (known === undefined) byAddress.set(address, { last: new Map() });
+      return known;
+    },
+    clear: () => byAddress.clear(),
   };
 }
 

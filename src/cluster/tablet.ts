@@ -173,8 +173,11 @@ function createTabletCall(caller: Caller) {
 
 /** Reads in flight at once at one tablet: one that does not answer holds no more of the places. */
 const readsPerTablet = 16;
-/** Reads in flight at once at all tablets. More would wait for this process, with deadlines running. */
-const readsInFlight = 256;
+/**
+ * Reads in flight at once at all tablets. More would wait for this process, with deadlines running, and
+ * live long enough to make collecting garbage slow.
+ */
+const readsInFlight = 128;
 
 /**
  * Lets reads wait for their turn, each tablet's in order. Changes never wait: what they rest on was

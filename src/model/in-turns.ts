@@ -11,19 +11,28 @@ const TURN_MS = 15;
  * @returns To be called before each item: a rest to be waited for, or undefined to go on.
  */
 export function takeTurns(leastItems = 64): () => Promise<void> | undefined {
-  let began = performance.now();
   let done = 0;
   return () => {
     done += 1;
-    if (done <= leastItems || performance.now() - began <= TURN_MS) return undefined;
-    return new Promise((resolve) =>
-      setImmediate(() => {
-        began = performance.now();
-        done = 1;
-        resolve();
-      }),
-    );
+    if (done <= leastItems || spentMs() <= TURN_MS) return undefined;
+    done = 1;
+    return new Promise((resolve) => setImmediate(resolve));
   };
+}
+
+/** When the first of all that take turns began since the event loop last turned. */
+let turnBegan: number | undefined;
+
+/** How long this turn of the event loop has taken, for all that take turns together. */
+function spentMs(): number {
+  const now = performance.now();
+  if (turnBegan === undefined) {
+    turnBegan = now;
+    setImmediate(() => {
+      turnBegan = undefined;
+    });
+  }
+  return now - turnBegan;
 }
 
 /** Works on many items in turns, see {@link takeTurns}. */

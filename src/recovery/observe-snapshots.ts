@@ -9,6 +9,7 @@ import {
   type TabletView,
   type TermStart,
 } from "../model/cluster-state.js";
+import { flatMapInTurns } from "../model/in-turns.js";
 
 /** Calls in flight at once, over all tablets. */
 const CALLS_IN_FLIGHT = 64;
@@ -39,8 +40,9 @@ export async function observeSnapshots(
   const limit = pLimit(CALLS_IN_FLIGHT);
   const silent = new Set<Endpoint>();
   const found = new Map<string, TermStart>();
+  const asked = await unloaded(tables, tablets, partitions);
   await Promise.all(
-    unloaded(tables, tablets, partitions).map(({ endpoint, of }) =>
+    asked.map(({ endpoint, of }) =>
       limit(async () => {
         if (silent.has(endpoint) || signal?.aborted === true) return;
         try {
@@ -60,22 +62,19 @@ function unloaded(
   tables: readonly TableClaim[],
   tablets: ReadonlyMap<Endpoint, TabletView>,
   partitionsMax: number,
-): { readonly endpoint: Endpoint; readonly of: OnDisk }[] {
-  const asked: { endpoint: Endpoint; of: OnDisk }[] = [];
+): Promise<{ readonly endpoint: Endpoint; readonly of: OnDisk }[]> {
   let found = 0;
-  for (const { tid, storageMode, partitions } of tables) {
-    if (storageMode === "unknown") continue;
-    for (const { pid, replicas } of partitions) {
-      if (found >= partitionsMax) return asked;
-      const before = asked.length;
-      for (const { endpoint } of replicas) {
+  return flatMapInTurns(tables, ({ tid, storageMode, partitions }) => {
+    if (storageMode === "unknown") return [];
+    return partitions.flatMap(({ pid, replicas }) => {
+      if (found >= partitionsMax) return [];
+      const own = replicas.filter(({ endpoint }) => {
         const tablet = tablets.get(endpoint);
         const isAnswering = tablet?.claim?.isHealthy === true && tablet.reports !== undefined;
-        if (!isAnswering || tablet.reports?.has(replicaKey({ tid, pid })) !== false) continue;
-        asked.push({ endpoint, of: { tid, pid, storageMode } });
-      }
-      if (asked.length > before) found += 1;
-    }
-  }
-  return asked;
+        return isAnswering && tablet.reports?.has(replicaKey({ tid, pid })) === false;
+      });
+      if (own.length > 0) found += 1;
+      return own.map(({ endpoint }) => ({ endpoint, of: { tid, pid, storageMode } }));
+    });
+  });
 }
