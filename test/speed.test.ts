@@ -195,3 +195,39 @@ describe("reads of tablets", () => {
     expect(most).toEqual({ tablet: 16, all: 128 });
   });
 });
+
+describe("speed that would cost rows", () => {
+  it("is not taken: who leads is decided on offsets asked for after the loads were seen", async () => {
+    const virtual = await startVirtualCluster();
+    const { model, cluster } = virtual;
+    model.createTable({ db: "db1", table: "t1", partitions: 1, replicas: 3 });
+    model.put(30);
+    await virtual.pass(5_000);
+    // Only the leader gets the last rows, and with the nameservers' restart nobody remembers them.
+    const leader = model.rows({ db: "db1" })[0]?.leader ?? "";
+    for (const { endpoint } of model.tablets.values())
+      if (endpoint !== leader) model.kill(endpoint);
+    model.put(30);
+    model.outage({ withNameservers: true });
+    await virtual.pass(40_000);
+    // A tablet says "normal" an instant before it sets the offset: the first answer is from then.
+    const { getTableStatus } = cluster;
+    const seen = new Set<string>();
+    Object.assign(cluster, {
+      async getTableStatus(...args: Parameters<typeof getTableStatus>) {
+        const reports = await getTableStatus(...args);
+        return reports.map((one) => {
+          const key = `${args[0]} ${one.tid}/${one.pid}`;
+          if (args[0] !== leader || one.state !== "normal" || seen.has(key)) return one;
+          seen.add(key);
+          return { ...one, offset: 0n };
+        });
+      },
+    });
+    const result = await virtual.recover({ only: { db: "db1" } });
+    if ("error" in result) throw result.error;
+    expect(unhealthy(result.report)).toEqual([]);
+    const [rows] = model.rows({ db: "db1" });
+    expect([rows?.leader, rows?.served, rows?.lost]).toEqual([leader, 60, 0]);
+  });
+});

@@ -11,7 +11,6 @@ import { type PartitionView, viewPartitions } from "../model/partition-view.js";
 import { isRunningLeader, refreshReports, settledList } from "./observe-followers.js";
 import { observeSnapshots } from "./observe-snapshots.js";
 import { opsOfPartition } from "./ops-by-partition.js";
-import type { SharedLook } from "./shared-poll.js";
 import type { StepContext } from "./step-context.js";
 
 /**
@@ -27,17 +26,20 @@ const MEMBERS_AGE_MS = 1_000;
  *
  * Replicas that are not loaded are asked for their snapshots.
  *
- * @param ageMs How old the nameserver's record and what the tablets have loaded may be; 0: both are
- *   asked for now. For a plan whose steps look again before they act.
+ * @param recordAgeMs How old the nameserver's record may be; 0: it is asked for now. For a plan whose
+ *   steps look again before they act. What the tablets have loaded is always asked for now.
  * @returns Undefined if the table or the partition is gone.
  */
 export async function lookAtPartition(
   context: StepContext,
   id: PartitionId,
-  ageMs: number,
+  recordAgeMs: number,
 ): Promise<PartitionView | undefined> {
-  const fresh = <T>(of: SharedLook<T>) => (ageMs > 0 ? of.lately(ageMs) : of.now());
-  const [table, ops] = await Promise.all([fresh(context.recordOf(id)), context.ops.now()]);
+  const record = context.recordOf(id);
+  const [table, ops] = await Promise.all([
+    recordAgeMs > 0 ? record.lately(recordAgeMs) : record.now(),
+    context.ops.now(),
+  ]);
   // Not before: where the nameserver is held up, such as by a change of the leading one, a tablet that
   // came back meanwhile would pass for one that is away.
   const [registered, claims] = await Promise.all([
@@ -59,7 +61,7 @@ export async function lookAtPartition(
         return [endpoint, { ...known, reports: undefined, silence: "not registered in ZooKeeper" }];
       }
       try {
-        const reports = await fresh(context.statusOf(endpoint));
+        const reports = await context.statusOf(endpoint).now();
         return [endpoint, { ...known, reports, silence: undefined }];
       } catch (thrown) {
         return [endpoint, { ...known, reports: undefined, silence: messageOf(thrown) }];

@@ -15,11 +15,12 @@ import { observePartition, type StepContext } from "./step-context.js";
 const ROUNDS_MAX = 6;
 
 /**
- * How old the look may be on which a partition is planned right after its replicas were loaded. The
- * tablets' answers that showed them loaded will do, for loading changes nothing else; every step that
- * is planned on it looks again before it acts.
+ * How old the nameserver's record may be by which a partition is planned right after its replicas were
+ * loaded: loading does not change it, and every step that is planned looks again before it acts. What the
+ * tablets have loaded is asked for once more: a tablet says that a replica is normal an instant before
+ * it sets its offset (OpenMLDB 0.9 tablet: LoadTableInternal).
  */
-const LOADED_AGE_MS = 200;
+const LOADED_RECORD_AGE_MS = 1_000;
 
 const NO_SNAPSHOTS: ReadonlyMap<Endpoint, TermStart> = new Map();
 
@@ -78,7 +79,7 @@ function isClean({ isThrough, failures }: Ran): boolean {
 function afterRound(lane: Lane, ran: Ran): Omit<Known, "learned"> {
   return {
     snapshots: isClean(ran) && lane.givesUp ? undefined : ran.snapshots,
-    ageMs: isClean(ran) && lane.steps.every(isLoad) ? LOADED_AGE_MS : 0,
+    recordAgeMs: isClean(ran) && lane.steps.every(isLoad) ? LOADED_RECORD_AGE_MS : 0,
   };
 }
 
@@ -114,7 +115,7 @@ async function withSnapshots(
     planAgain(context, lane, options, {
       snapshots: NO_SNAPSHOTS,
       learned: NOTHING_LEARNED,
-      ageMs: 0,
+      recordAgeMs: 0,
     }),
   );
 }
@@ -127,8 +128,8 @@ interface Known {
    * just decided the partition, so that nothing from before counts.
    */
   readonly snapshots: ReadonlyMap<Endpoint, TermStart> | undefined;
-  /** How old the look may be, in milliseconds. */
-  readonly ageMs: number;
+  /** How old the nameserver's record may be, in milliseconds. */
+  readonly recordAgeMs: number;
 }
 
 /** The next round of a partition, planned on a fresh look; undefined if the partition is gone. */
@@ -188,10 +189,10 @@ function learn(learned: Learned, failures: readonly LaneFailure[], lane: Lane): 
 async function lookAgain(
   context: StepContext,
   { id, evidence }: Lane,
-  { snapshots, ageMs }: Known,
+  { snapshots, recordAgeMs }: Known,
 ): Promise<PartitionView | { readonly failure: LaneFailure } | undefined> {
   try {
-    const view = await observePartition(context, id, ageMs);
+    const view = await observePartition(context, id, recordAgeMs);
     if (view === undefined || snapshots === undefined) return view && { ...view, known: undefined };
     const replicas = view.replicas.map((one) => ({
       ...one,

@@ -123,13 +123,13 @@ export interface StepContext {
   readonly registered: SharedLook<ReadonlySet<Endpoint>>;
 }
 
-/** The partition as it is now, or was so many milliseconds ago; undefined if the table is gone. */
+/** The partition as it is now, see {@link lookAtPartition}; undefined if the table is gone. */
 export function observePartition(
   context: StepContext,
   id: PartitionId,
-  ageMs = 0,
+  recordAgeMs = 0,
 ): Promise<PartitionView | undefined> {
-  return untilAborted(lookAtPartition(context, id, ageMs), context.signal);
+  return untilAborted(lookAtPartition(context, id, recordAgeMs), context.signal);
 }
 
 /** What is wrong with one replica now; undefined if the replica is gone. */
