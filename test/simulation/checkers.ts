@@ -254,16 +254,23 @@ export class Checks {
   /** Names as the model's complaints give them; see {@link Checks.noteSpoiled}. */
   readonly spoiled = new Set<string>();
 
-  /** What forked before the tool ever ran is not its doing. */
+  /**
+   * What forked before the tool ever ran is not its doing, nor what forks when clients write to a leader
+   * that it did not make: somebody loaded one by hand that holds less than others.
+   */
   noteForks(): void {
     const { model } = this.#world;
     for (const of of partsOf(model)) {
+      if (this.#led.has(of.name)) continue;
       const logs = of.part.partitionMeta.map((m) => dirAt(model, of, m.endpoint)?.runs ?? []);
       if (logs.some((one) => logs.some((other) => one !== other && isForked(one, other)))) {
         this.#forkedBefore.add(of.name);
       }
     }
   }
+
+  /** Partitions in which the tool made a leader. */
+  readonly #led = new Set<string>();
 
   /** Judges a call of the tool at the moment when it leaves. */
   beforeMutation(mutation: Mutation): void {
@@ -288,7 +295,10 @@ export class Checks {
         );
       }
     }
-    if (makesLeader) this.#judgeLeader(of, endpoint, mutation);
+    if (makesLeader) {
+      this.#led.add(of.name);
+      this.#judgeLeader(of, endpoint, mutation);
+    }
     const recovers = mutation.method === "RecoverTable" || mutation.method === "RecoverEndpoint";
     if (recovers || mutation.method === "ChangeLeader") {
       const key = `${of.table.db}.${of.table.name}:${of.part.pid}`;

@@ -136,7 +136,10 @@ class Play {
       away: outage.away,
       listener: {
         beforeDamage: () => checks.checkRows(),
-        afterDamage: () => checks.value(),
+        afterDamage() {
+          checks.value();
+          checks.noteForks();
+        },
         onSwitchedOn: () => {
           this.#autoFailover = true;
         },

@@ -51,6 +51,13 @@ function leaderCauses({ model }: World, of: Part): string[] {
   }));
   const begun = (of.part.termOffset.at(-1)?.offset ?? 1n) - 1n;
   if (offsets.every(({ offset }) => offset < begun)) causes.push("history-says-more");
+  // Several led, all are marked dead, and no call tells whose entries are of the newest term.
+  const change = of.part.termOffset[1]?.offset;
+  const reaching = offsets.filter(({ offset }) => change !== undefined && offset >= change);
+  const isKnown = reaching.some(({ meta }) => meta.isAlive);
+  if (alive.length === 0 && flagged.length > 1 && reaching.length > 1 && !isKnown) {
+    causes.push("leaderships-parted");
+  }
   for (const { meta, offset } of offsets) {
     if (!entitled.includes(meta)) continue;
     if (dirAt(model, of, meta.endpoint)?.meta.hasSchema !== true) causes.push("leader-disk-empty");
