@@ -40,23 +40,14 @@ export async function lookAtPartition(
     recordAgeMs > 0 ? record.lately(recordAgeMs) : record.now(),
     context.ops.now(),
   ]);
-  // Not before: where the nameserver is held up, such as by a change of the leading one, a tablet that
-  // came back meanwhile would pass for one that is away.
-  const [registered, claims] = await Promise.all([
-    context.registered.lately(MEMBERS_AGE_MS),
-    context.tablets.lately(MEMBERS_AGE_MS),
-  ]);
   const partitions = table?.partitions.filter((one) => one.pid === id.pid) ?? [];
   if (table?.tid !== id.tid || partitions.length === 0) return undefined;
   const scoped: TableClaim = { ...table, partitions };
   const endpoints = partitions.flatMap((one) => one.replicas.map((replica) => replica.endpoint));
+  const members = await membersOf(context, endpoints);
   const views = await Promise.all(
-    endpoints.map(async (endpoint): Promise<[Endpoint, TabletView]> => {
-      const known = {
-        endpoint,
-        claim: claims.get(endpoint),
-        isRegistered: registered.has(endpoint),
-      };
+    members.map(async (known): Promise<[Endpoint, TabletView]> => {
+      const { endpoint } = known;
       if (!known.isRegistered && known.claim?.isHealthy !== true) {
         return [endpoint, { ...known, reports: undefined, silence: "not registered in ZooKeeper" }];
       }
@@ -81,6 +72,35 @@ export async function lookAtPartition(
     snapshots,
     ops: opsOfPartition(ops, id),
   })[0];
+}
+
+/** What is known of a tablet before it is asked. */
+type Member = Pick<TabletView, "endpoint" | "claim" | "isRegistered">;
+
+/**
+ * Who of these is registered and healthy. Not asked before the record and the ops have come: where the
+ * nameserver is held up, such as by a change of the leading one, a tablet that came back meanwhile would
+ * pass for one that is away. For the same reason who seems to be away is asked for now.
+ */
+async function membersOf(
+  { registered, tablets }: StepContext,
+  endpoints: readonly Endpoint[],
+): Promise<Member[]> {
+  const look = async (ageMs: number) => {
+    const [names, claims] = await Promise.all(
+      ageMs > 0
+        ? [registered.lately(ageMs), tablets.lately(ageMs)]
+        : [registered.now(), tablets.now()],
+    );
+    return endpoints.map((endpoint) => ({
+      endpoint,
+      claim: claims.get(endpoint),
+      isRegistered: names.has(endpoint),
+    }));
+  };
+  const known = await look(MEMBERS_AGE_MS);
+  const isThere = ({ claim, isRegistered }: Member) => isRegistered && claim?.isHealthy === true;
+  return known.every(isThere) ? known : look(0);
 }
 
 async function followersOf(
