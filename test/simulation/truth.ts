@@ -54,7 +54,9 @@ function leaderCauses({ model }: World, of: Part): string[] {
   // Several led, all are marked dead, and no call tells whose entries are of the newest term.
   const change = of.part.termOffset[1]?.offset;
   const reaching = offsets.filter(({ offset }) => change !== undefined && offset >= change);
-  const isKnown = reaching.some(({ meta }) => meta.isAlive);
+  const isKnown = reaching.some(
+    ({ meta, offset }) => meta.isAlive && reaching.every((other) => other.offset <= offset),
+  );
   if (alive.length === 0 && flagged.length > 1 && reaching.length > 1 && !isKnown) {
     causes.push("leaderships-parted");
   }
