@@ -20,13 +20,15 @@ export function messageOf(child, limitMs) {
       child.kill("SIGKILL");
       reject(new Error(`no result within ${limitMs / 1000} s`));
     }, limitMs);
-    child.once("message", (value) => {
-      clearTimeout(timer);
-      resolve(value);
-    });
-    child.once("exit", (code) => {
+    const onExit = (code) => {
       clearTimeout(timer);
       reject(new Error(`the child ended with ${code} and no result`));
+    };
+    child.once("message", (value) => {
+      clearTimeout(timer);
+      child.off("exit", onExit);
+      resolve(value);
     });
+    child.once("exit", onExit);
   });
 }
