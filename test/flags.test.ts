@@ -80,7 +80,7 @@ describe("right command lines", () => {
       logFile: undefined,
       noColor: false,
       db: undefined,
-      concurrency: 32,
+      concurrency: 128,
       reportFile: undefined,
       loadsPerTablet: 3,
       opRetries: 3,

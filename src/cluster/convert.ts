@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import type { DescField, Message } from "@bufbuild/protobuf";
 import { OpsError } from "../errors.js";
 import type {
@@ -33,6 +32,7 @@ import type {
   TableClaim,
   TabletClaim,
 } from "../model/cluster-state.js";
+import { takeTurns } from "../model/in-turns.js";
 import { isSet } from "./required-fields.js";
 
 // Messages are read field by field, never spread: a field's default value lives on the prototype of
@@ -144,17 +144,13 @@ export function toTableClaim(info: TableInfo): TableClaim {
 /** Many tables, in their order; lets other work run in between, so that no turn takes long. */
 export async function toTableClaims(infos: readonly TableInfo[]): Promise<TableClaim[]> {
   const tables: TableClaim[] = [];
-  let replicas = 0;
+  const turn = takeTurns(replicasPerTurn);
   for (const info of infos) {
     const table = toTableClaim(info);
     tables.push(table);
-    for (const partition of table.partitions) {
-      replicas += partition.replicas.length;
-    }
-    if (replicas > replicasPerTurn) {
-      replicas = 0;
-      await setImmediate();
-    }
+    let rest: Promise<void> | undefined;
+    for (const { replicas } of table.partitions) for (const _ of replicas) rest = turn() ?? rest;
+    if (rest !== undefined) await rest;
   }
   return tables;
 }

@@ -197,7 +197,7 @@ export const recoverDataSpecs: SpecsFor<RecoverDataFlags> = {
   concurrency: withDefault(
     ["concurrency", "N", "partitions worked on at the same time"],
     integer(1, 10_000),
-    "32",
+    "128",
   ),
   loadsPerTablet: withDefault(
     ["loads_per_tablet", "N", "loads on one tablet at the same time where loads are slow"],

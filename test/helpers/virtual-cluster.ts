@@ -17,7 +17,7 @@ import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
 
 /** The limits that the command line has by default. */
 export const LIMITS: Limits = {
-  concurrency: 32,
+  concurrency: 128,
   loadsPerTablet: 3,
   opRetries: 3,
   opTimeoutMs: 600_000,

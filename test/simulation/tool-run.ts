@@ -14,7 +14,7 @@ import { TOOL_SESSION_MS, type ToolProcess, type World } from "./world.js";
 
 /** The limits that the command line has by default. */
 const LIMITS: Limits = {
-  concurrency: 32,
+  concurrency: 128,
   loadsPerTablet: 3,
   opRetries: 3,
   opTimeoutMs: 600_000,
