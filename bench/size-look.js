@@ -3,7 +3,7 @@
 import { createCluster } from "../dist/cluster/connect.js";
 import { createGrpcTransport } from "../dist/cluster/grpc-transport.js";
 import { realClock } from "../dist/cluster/real-clock.js";
-import { look } from "../dist/recovery/look.js";
+import { look } from "../dist/execution/look.js";
 import { putZnode } from "../dist/sandbox/table-store.js";
 import { treeZooKeeper, ZnodeTree } from "../dist/sandbox/znode-tree.js";
 import { watchCost } from "./size-cost.js";

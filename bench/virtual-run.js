@@ -1,9 +1,9 @@
 // One recovery of a cluster of any size on the virtual clock, in a process of its own. Started with
 // fork(). Time is the model's: loading and waiting cost what they cost there, computing costs nothing.
 import { createCluster } from "../dist/cluster/connect.js";
-import { SandboxModel } from "../dist/sandbox/model.js";
-import { modelTransport } from "../dist/sandbox/model-transport.js";
-import { VirtualClock } from "../dist/sandbox/virtual-clock.js";
+import { SandboxModel } from "../dist/sandbox/model/model.js";
+import { modelTransport } from "../dist/sandbox/model/model-transport.js";
+import { VirtualClock } from "../dist/sandbox/model/virtual-clock.js";
 import { treeZooKeeper, ZnodeTree } from "../dist/sandbox/znode-tree.js";
 import { clusterOf } from "./clusters.js";
 import { leftOver, WAYS } from "./ways.js";

@@ -1,10 +1,10 @@
 // One recovery in one of the ways that are compared, on any clock.
 import { setMaxListeners } from "node:events";
+import { COMMANDS } from "../dist/cli/command-table.js";
+import { diagnose } from "../dist/diagnosis/diagnose.js";
+import { recoverData } from "../dist/execution/recover.js";
 import { viewPartitions } from "../dist/model/partition-view.js";
-import { diagnose } from "../dist/recovery/diagnose.js";
-import { observe } from "../dist/recovery/observe.js";
-import { recoverData } from "../dist/recovery/recover-data.js";
-import { COMMANDS } from "../dist/shell/command-table.js";
+import { observe } from "../dist/observe/cluster.js";
 import { recoverAsPython } from "./driver.js";
 import { loadAllAtOnce } from "./floor.js";
 

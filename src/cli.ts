@@ -1,21 +1,21 @@
 import { readFileSync } from "node:fs";
 import { isatty } from "node:tty";
-import { EXIT, EXIT_MEANINGS, exitCodeOf, signalExitCode } from "./exit-codes.js";
-import type { OpenLog } from "./log.js";
-import type { CommandEntry, Prepared } from "./shell/command-entry.js";
-import { type CommandLine, variableOf } from "./shell/flag-parse.js";
-import { commandHelp, mainHelp } from "./shell/help.js";
-import { notesOn, readInvocation } from "./shell/invocation.js";
-import { guardProcessIo, type ProcessIo, stdoutDrained } from "./shell/process-io.js";
+import type { CommandEntry, Prepared } from "./cli/command-entry.js";
+import { type CommandLine, variableOf } from "./cli/flag-parse.js";
+import { commandHelp, mainHelp } from "./cli/help.js";
+import { notesOn, readInvocation } from "./cli/invocation.js";
+import { guardProcessIo, type ProcessIo, stdoutDrained } from "./cli/process-io.js";
 import {
   detailLines,
   errorDocument,
   errorText,
   stackLines,
   unexpectedHint,
-} from "./shell/show-error.js";
-import { type SignalWatch, watchSignals } from "./shell/signals.js";
-import { allowsColor } from "./text.js";
+} from "./cli/show-error.js";
+import { type SignalWatch, watchSignals } from "./cli/signals.js";
+import { EXIT, EXIT_MEANINGS, exitCodeOf, signalExitCode } from "./exit-codes.js";
+import type { OpenLog } from "./log.js";
+import { allowsColor } from "./util/text.js";
 
 /** How long what is written to stdout may take to get through at the end. */
 const DRAIN_MS = 5_000;
@@ -69,7 +69,7 @@ async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number>
 
 /** Answers a shell that asks what can be typed next; see `completion`. */
 async function completeLine(argv: readonly string[], io: ProcessIo): Promise<number> {
-  const { complete } = await import("./shell/complete.js");
+  const { complete } = await import("./cli/complete.js");
   io.out(await complete(argv, process.env, () => import("./commands/cluster-names.js")));
   return EXIT.ok;
 }

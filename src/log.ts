@@ -1,9 +1,9 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
 import { createLogger, format, transports } from "winston";
+import type { LogLevel } from "./cli/flags.js";
 import { messageOf } from "./errors.js";
-import type { LogLevel } from "./flags.js";
-import { jsonText, safe } from "./text.js";
+import { jsonText, safe } from "./util/text.js";
 
 /** Values that go with a log line; secrets in them are masked by the log itself. */
 export type LogFields = Readonly<Record<string, unknown>>;

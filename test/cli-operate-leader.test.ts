@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { changeLeaderSpecs, offlineEndpointSpecs } from "../src/cli/leader-commands.js";
 import type { Sandbox } from "../src/sandbox/start.js";
 import { aliveLeader, partitionOf } from "../src/sandbox/table-store.js";
-import { changeLeaderSpecs, offlineEndpointSpecs } from "../src/shell/leader-commands.js";
 import { type RunResult, runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 

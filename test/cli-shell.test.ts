@@ -266,7 +266,7 @@ describe.concurrent("signals", () => {
   });
 
   it("a second one does what the command registered and leaves at once", async () => {
-    const module = JSON.stringify(new URL("../dist/shell/signals.js", import.meta.url).href);
+    const module = JSON.stringify(new URL("../dist/cli/signals.js", import.meta.url).href);
     const script = `
       const { watchSignals } = await import(${module});
       const watch = watchSignals((line) => process.stderr.write(line + "\\n"));

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
-import { encode } from "../src/protection/owner.js";
+import { encode } from "../src/run/owner.js";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { type RunOptions, type RunResult, runBin } from "./helpers/run-bin.js";
 import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";

@@ -4,8 +4,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { shellReplies, typedWords } from "../src/cli/complete-line.js";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
-import { shellReplies, typedWords } from "../src/shell/complete-line.js";
 import { BIN, runBin } from "./helpers/run-bin.js";
 import { closedPort } from "./helpers/tcp.js";
 

@@ -2,19 +2,16 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { OpsError } from "../src/errors.js";
-import { exitCodeOf, interruptedBy } from "../src/exit-codes.js";
-import type { RecoverDataFlags } from "../src/flags.js";
-import { nearest } from "../src/names.js";
-import { type Environment, readFlags } from "../src/shell/flag-parse.js";
+import { type Environment, readFlags } from "../src/cli/flag-parse.js";
 import {
   confGetSpecs,
   confSetSpecs,
   inspectSpecs,
   recoverDataSpecs,
-} from "../src/shell/flag-specs.js";
-import { duration, durationText, pidList } from "../src/shell/flag-values.js";
-import { notesOn, readInvocation } from "../src/shell/invocation.js";
+} from "../src/cli/flag-specs.js";
+import { duration, durationText, pidList } from "../src/cli/flag-values.js";
+import type { RecoverDataFlags } from "../src/cli/flags.js";
+import { notesOn, readInvocation } from "../src/cli/invocation.js";
 import {
   cancelOpSpecs,
   deleteOpSpecs,
@@ -22,9 +19,12 @@ import {
   migrateSpecs,
   replicaSpecs,
   tableAliveSpecs,
-} from "../src/shell/replica-commands.js";
-import { sandboxSpecs } from "../src/shell/sandbox-specs.js";
-import type { SpecsFor } from "../src/shell/spec-makers.js";
+} from "../src/cli/replica-commands.js";
+import { sandboxSpecs } from "../src/cli/sandbox-specs.js";
+import type { SpecsFor } from "../src/cli/spec-makers.js";
+import { OpsError } from "../src/errors.js";
+import { exitCodeOf, interruptedBy } from "../src/exit-codes.js";
+import { nearest } from "../src/util/nearest.js";
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-flags-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

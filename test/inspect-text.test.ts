@@ -1,6 +1,7 @@
 import { createServer } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { dialZooKeeper } from "../src/cluster/registrations.js";
+import { judge } from "../src/diagnosis/verdict.js";
 import type { InspectFacts } from "../src/inspect/facts.js";
 import { type Inspection, inspectFacts } from "../src/inspect/inspection.js";
 import { inspectionJson } from "../src/inspect/json-report.js";
@@ -8,8 +9,7 @@ import { ageText } from "../src/inspect/rule.js";
 import { inspectionText, verdictText } from "../src/inspect/text-report.js";
 import { wrapped } from "../src/inspect/wrap.js";
 import { viewPartitions } from "../src/model/partition-view.js";
-import { judge } from "../src/recovery/judge.js";
-import { jsonText, textWidth } from "../src/text.js";
+import { jsonText, textWidth } from "../src/util/text.js";
 import { OWNER, SERVER_FAULTS, seeded } from "./helpers/inspect-faults.js";
 import { PARTITION_FAULTS } from "./helpers/inspect-faults-partitions.js";
 import { command, factsOf, inspectionOf, loadedOf, wellCluster } from "./helpers/inspected.js";

@@ -11,13 +11,13 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
+import { type RecoverResult, recoverData } from "../src/execution/recover.js";
 import { OPType } from "../src/gen/openmldb/api_pb.js";
 import type { AppendFile } from "../src/journal/durable-log.js";
 import { type Journal, openJournal } from "../src/journal/journal.js";
 import { type CallStory, callsOf, readRun } from "../src/journal/read-runs.js";
-import type { Method } from "../src/recovery/method.js";
-import { type RecoverResult, recoverData } from "../src/recovery/recover-data.js";
-import { type MutationCall, watchMutations } from "../src/recovery/watch-mutations.js";
+import type { Method } from "../src/planning/method.js";
+import { type MutationCall, watchMutations } from "../src/run/watch-mutations.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const base = mkdtempSync(join(tmpdir(), "openmldb-ops-journal-run-"));

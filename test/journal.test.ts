@@ -18,7 +18,7 @@ import { callsOf, listRunIds, readRun } from "../src/journal/read-runs.js";
 import type { JournalRecord, RunRecord } from "../src/journal/record.js";
 import { defaultStateDir } from "../src/journal/who.js";
 import { readRunsInShort } from "../src/journal/zk-history.js";
-import { type MutationCall, watchMutations } from "../src/recovery/watch-mutations.js";
+import { type MutationCall, watchMutations } from "../src/run/watch-mutations.js";
 import { memoryZooKeeper } from "./helpers/memory-zookeeper.js";
 
 const base = mkdtempSync(join(tmpdir(), "openmldb-ops-journal-"));

@@ -9,7 +9,7 @@ import { OpsError } from "../src/errors.js";
 import type { ReplicaReport, TableClaim } from "../src/model/cluster-state.js";
 import { shownText } from "../src/show/shown.js";
 import { tableStatuses } from "../src/show/table-status.js";
-import { jsonPieces, jsonText, lazyList, table } from "../src/text.js";
+import { jsonPieces, jsonText, lazyList, table } from "../src/util/text.js";
 
 /** A document of some megabytes, whose items are made one by one. */
 const large = (items: number, made = { count: 0 }) => ({

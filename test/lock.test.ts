@@ -2,9 +2,9 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { realClock } from "../src/cluster/real-clock.js";
 import { connectZooKeeper } from "../src/cluster/zookeeper-client.js";
 import { OpsError } from "../src/errors.js";
-import { takeLock } from "../src/protection/lock.js";
-import { thisProcess } from "../src/protection/owner.js";
-import type { RecoverResult } from "../src/recovery/recover-data.js";
+import type { RecoverResult } from "../src/execution/recover.js";
+import { takeLock } from "../src/run/lock.js";
+import { thisProcess } from "../src/run/owner.js";
 import { startZkServer } from "../src/sandbox/zk-server.js";
 import { ZnodeTree } from "../src/sandbox/znode-tree.js";
 import {

@@ -14,11 +14,11 @@ import {
   type ShowTableResponse,
   ShowTableResponseSchema,
 } from "../src/gen/openmldb/nameserver_pb.js";
-import { dispatch } from "../src/sandbox/handlers.js";
-import { NAMESERVER_HANDLERS } from "../src/sandbox/nameserver-rpc.js";
+import { dispatch } from "../src/sandbox/model/handlers.js";
+import { NAMESERVER_HANDLERS } from "../src/sandbox/nameserver/nameserver-rpc.js";
 import { copyTable, partitionOf } from "../src/sandbox/table-store.js";
-import type { Tablet } from "../src/sandbox/tablet.js";
-import { TABLET_HANDLERS } from "../src/sandbox/tablet-rpc.js";
+import type { Tablet } from "../src/sandbox/tablet/tablet.js";
+import { TABLET_HANDLERS } from "../src/sandbox/tablet/tablet-rpc.js";
 import { type ModelCluster, modelCluster } from "./helpers/model-cluster.js";
 
 // Answers of GetTableStatus and ShowTable share what has not changed since the last one. Whatever

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { StorageMode } from "../src/gen/openmldb/common_pb.js";
-import { Disk, type ReplicaDir } from "../src/sandbox/disk.js";
+import { Disk, type ReplicaDir } from "../src/sandbox/model/disk.js";
 
 function dir(entries: bigint, writer: number): ReplicaDir {
   const meta = {

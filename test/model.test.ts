@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { TableMode, TableState, TabletServer } from "../src/gen/openmldb/api_pb.js";
 import { StorageMode } from "../src/gen/openmldb/common_pb.js";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
-import { modelTransport } from "../src/sandbox/model-transport.js";
-import { seededRandom } from "../src/sandbox/random.js";
-import { VirtualClock } from "../src/sandbox/virtual-clock.js";
+import { modelTransport } from "../src/sandbox/model/model-transport.js";
+import { seededRandom } from "../src/sandbox/model/random.js";
+import { VirtualClock } from "../src/sandbox/model/virtual-clock.js";
 import { afterOutage, load, modelCluster } from "./helpers/model-cluster.js";
 
 const tablet = TabletServer.method;

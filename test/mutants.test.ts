@@ -3,9 +3,9 @@ import type { Cluster } from "../src/cluster/cluster.js";
 import type { PartitionId } from "../src/model/cluster-state.js";
 import type { PartitionView } from "../src/model/partition-view.js";
 import type { Lane, Step } from "../src/model/plan.js";
-import type { Decision } from "../src/recovery/decide-leader.js";
-import type { Guard } from "../src/recovery/guard.js";
-import type { Method } from "../src/recovery/method.js";
+import type { Method } from "../src/planning/method.js";
+import type { Decision } from "../src/policy/who-may-lead.js";
+import type { Guard } from "../src/run/guard.js";
 import type { Checker } from "./simulation/checkers.js";
 import type { SimulationOptions } from "./simulation/simulate.js";
 
@@ -15,7 +15,7 @@ interface Mutant {
   readonly method: Method;
   /** Any of these may be the first to notice. */
   readonly caughtBy: readonly Checker[];
-  /** A module of src/recovery that is replaced, with what replaces some of its exports. */
+  /** A module of src that is replaced, with what replaces some of its exports. */
   readonly module?: string;
   readonly replace?: (real: Record<string, unknown>) => Record<string, unknown>;
   /** Or clients that misbehave. */
@@ -31,14 +31,14 @@ const MUTANTS: readonly Mutant[] = [
     name: "the last replica flagged leader leads, whatever it holds (direct)",
     method: "direct",
     caughtBy: ["best-log-leads", "no-row-lost", "one-history"],
-    module: "decide-leader",
+    module: "policy/who-may-lead",
     replace: (real) => ({ ...real, decideLeader: lastFlagged }),
   },
   {
     name: "the leader is chosen from the offsets that the nameserver remembers",
     method: "direct",
     caughtBy: ["best-log-leads", "no-row-lost", "one-history", "same-entries"],
-    module: "decide-leader",
+    module: "policy/who-may-lead",
     replace: (real) => ({
       ...real,
       decideLeader: (view: PartitionView, known: unknown) =>
@@ -52,14 +52,14 @@ const MUTANTS: readonly Mutant[] = [
     name: "an op that is running is not looked for",
     method: "documented",
     caughtBy: ["op-not-repeated"],
-    module: "waits",
+    module: "steps/waits",
     replace: (real) => ({ ...real, opsEnded: async () => [] }),
   },
   {
     name: "auto_failover is not put back",
     method: "direct",
     caughtBy: ["auto-failover-kept"],
-    module: "guard",
+    module: "run/guard",
     replace: (real) => ({
       ...real,
       createGuard: (options: unknown): Guard => {
@@ -78,7 +78,7 @@ const MUTANTS: readonly Mutant[] = [
     name: "whatever is left is called well",
     method: "direct",
     caughtBy: ["true-verdict"],
-    module: "judge",
+    module: "diagnosis/verdict",
     replace: (real) => ({
       ...real,
       judge: (input: unknown) => ({
@@ -146,14 +146,14 @@ const MUTANTS: readonly Mutant[] = [
     name: "the shortest log leads, and the others are given to RecoverTable",
     method: "direct",
     caughtBy: ["no-row-lost"],
-    module: "decide-leader",
+    module: "policy/who-may-lead",
     replace: (real) => ({ ...real, decideLeader: shortest, isSuspect: () => true }),
   },
   {
     name: "no step looks again whether the plan still fits",
     method: "direct",
     caughtBy: ["one-leader-made", "one-writer"],
-    module: "recheck",
+    module: "steps/step-preconditions",
     replace: (real) => ({
       ...real,
       outdated: () => undefined,
@@ -190,14 +190,14 @@ const MUTANTS: readonly Mutant[] = [
     caughtBy: ["stops-in-time"],
     // Calls are not made again after the signal, so only one that hangs holds the run up.
     from: 560,
-    module: "until-aborted",
+    module: "util/until-aborted",
     replace: (real) => ({ ...real, untilAborted: (work: Promise<unknown>) => work }),
   },
   {
     name: "followers are left to others",
     method: "direct",
     caughtBy: ["converges"],
-    module: "plan-direct",
+    module: "planning/direct",
     replace: (real) => ({
       ...real,
       planDirect: (...args: readonly unknown[]) => {
@@ -211,7 +211,7 @@ const MUTANTS: readonly Mutant[] = [
     name: "a plan is executed on whatever cluster there is",
     method: "direct",
     caughtBy: ["plan-kept"],
-    module: "plan-apply",
+    module: "planning/check-saved-plan",
     replace: (real) => ({ ...real, checkPlan: () => undefined }),
   },
 ];
@@ -254,7 +254,7 @@ function withStaleOffsets(view: PartitionView): PartitionView {
 
 afterEach(() => {
   for (const { module } of MUTANTS) {
-    if (module !== undefined) vi.doUnmock(`../src/recovery/${module}.js`);
+    if (module !== undefined) vi.doUnmock(`../src/${module}.js`);
   }
   vi.resetModules();
 });
@@ -264,7 +264,7 @@ test.each(MUTANTS)("caught: $name", async (mutant) => {
   const { module, replace } = mutant;
   if (module !== undefined && replace !== undefined) {
     vi.resetModules();
-    vi.doMock(`../src/recovery/${module}.js`, async (real) => replace(await real()));
+    vi.doMock(`../src/${module}.js`, async (real) => replace(await real()));
   }
   const { simulate } = await import("./simulation/simulate.js");
   const options: SimulationOptions = { method: mutant.method };

@@ -1,27 +1,27 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { servingLeader } from "../src/diagnosis/diagnose.js";
 import { OpsError } from "../src/errors.js";
+import { look } from "../src/execution/look.js";
 import type { Op } from "../src/model/cluster-state.js";
 import { type PartitionView, viewPartitions } from "../src/model/partition-view.js";
 import { PROBLEM_CODES } from "../src/model/problem.js";
-import { servingLeader } from "../src/recovery/diagnose.js";
-import { look } from "../src/recovery/look.js";
-import { observe } from "../src/recovery/observe.js";
-import { boundPlanner } from "../src/recovery/plan-apply.js";
-import { planDirect } from "../src/recovery/plan-direct.js";
-import { differencesOf, factsOf } from "../src/recovery/plan-facts.js";
-import { parsePlan, planDocument, type SavedPlan, savedPlan } from "../src/recovery/plan-file.js";
-import { NOTHING_LEARNED } from "../src/recovery/plan-learned.js";
+import { observe } from "../src/observe/cluster.js";
+import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
+import { boundPlanner } from "../src/planning/check-saved-plan.js";
+import { planDirect } from "../src/planning/direct.js";
+import { differencesOf, factsOf } from "../src/planning/plan-facts.js";
+import { planText, questionText } from "../src/planning/plan-text.js";
 import {
   type PlannedPartition,
   type PlannedRound,
   plannedLeader,
   type RecoveryPlan,
   sizeOf,
-} from "../src/recovery/plan-recovery.js";
-import { planText, questionText } from "../src/recovery/plan-text.js";
-import { jsonText } from "../src/text.js";
+} from "../src/planning/recovery-plan.js";
+import { parsePlan, planDocument, type SavedPlan, savedPlan } from "../src/planning/saved-plan.js";
+import { jsonText } from "../src/util/text.js";
 import { partition } from "./helpers/view.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { diagnose, servingLeader } from "../src/diagnosis/diagnose.js";
 import type { PartitionView, ReplicaView } from "../src/model/partition-view.js";
-import { chooseLeader } from "../src/recovery/choose-leader.js";
-import { diagnose, servingLeader } from "../src/recovery/diagnose.js";
-import { batchMarks, planPartition } from "../src/recovery/plan.js";
+import { batchMarks, planPartition } from "../src/planning/documented.js";
+import { chooseLeader } from "../src/policy/flagged-leader.js";
 import { partition } from "./helpers/view.js";
 
 const codes = (view: PartitionView) =>

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { OpsError } from "../src/errors.js";
-import { encode } from "../src/protection/owner.js";
-import { settleLeftover } from "../src/protection/take-over.js";
+import { encode } from "../src/run/owner.js";
+import { settleLeftover } from "../src/run/take-over.js";
 import {
   brokenCluster,
   errorOf,

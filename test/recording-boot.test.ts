@@ -3,14 +3,14 @@ import { create, toJson } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { TabletServer } from "../src/gen/openmldb/api_pb.js";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
-import { loadRecording } from "../src/sandbox/recording.js";
+import { loadRecording } from "../src/sandbox/model/recording.js";
 import {
   parseRecording,
   type Recording,
   readRecording,
   recordedAnswers,
   renameAddresses,
-} from "../src/sandbox/recording-file.js";
+} from "../src/sandbox/model/recording-file.js";
 import { readRecordings } from "./helpers/recorded.js";
 import { callSandbox, recordingPath, sandboxFromRecording } from "./helpers/sandbox.js";
 

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { createCluster } from "../src/cluster/connect.js";
 import { realClock } from "../src/cluster/real-clock.js";
+import { diagnose, servingLeader } from "../src/diagnosis/diagnose.js";
 import { partitionName, viewPartitions } from "../src/model/partition-view.js";
-import { diagnose, servingLeader } from "../src/recovery/diagnose.js";
-import { observe } from "../src/recovery/observe.js";
-import { planPartition } from "../src/recovery/plan.js";
+import { observe } from "../src/observe/cluster.js";
+import { planPartition } from "../src/planning/documented.js";
 import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
 
 /** Observes a recording through the real clients and judges it: one line a partition. */

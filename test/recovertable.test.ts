@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Selection } from "../src/recovery/selection.js";
+import type { Selection } from "../src/diagnosis/selection.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
 /** Two tables of three partitions with three replicas each, all tablets killed and restarted. */

@@ -1,5 +1,14 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { describe, expect, it, test } from "vitest";
+import { readFlags } from "../src/cli/flag-parse.js";
+import { readInvocation } from "../src/cli/invocation.js";
+import {
+  getTableStatusSpecs,
+  showOpStatusSpecs,
+  showTableSpecs,
+  showTableStatusSpecs,
+} from "../src/cli/show-specs.js";
+import type { SpecsFor } from "../src/cli/spec-makers.js";
 import { createCluster } from "../src/cluster/connect.js";
 import { realClock } from "../src/cluster/real-clock.js";
 import { OpsError } from "../src/errors.js";
@@ -7,16 +16,7 @@ import { OPType, TaskStatus } from "../src/gen/openmldb/api_pb.js";
 import { NameServer, ShowTableResponseSchema } from "../src/gen/openmldb/nameserver_pb.js";
 import type { ClusterState, Op, ReplicaReport, TableClaim } from "../src/model/cluster-state.js";
 import { replicaKey } from "../src/model/cluster-state.js";
-import { observe } from "../src/recovery/observe.js";
-import { readFlags } from "../src/shell/flag-parse.js";
-import { readInvocation } from "../src/shell/invocation.js";
-import {
-  getTableStatusSpecs,
-  showOpStatusSpecs,
-  showTableSpecs,
-  showTableStatusSpecs,
-} from "../src/shell/show-specs.js";
-import type { SpecsFor } from "../src/shell/spec-makers.js";
+import { observe } from "../src/observe/cluster.js";
 import { databasesOf, selectTables, tableNames } from "../src/show/known.js";
 import { isLike, onlyName } from "../src/show/like.js";
 import { OP_WORDS } from "../src/show/op-words.js";

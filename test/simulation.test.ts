@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import type { Method } from "../src/recovery/method.js";
+import type { Method } from "../src/planning/method.js";
 import { CHECKERS } from "./simulation/checkers.js";
 import { type SimulationResult, simulate } from "./simulation/simulate.js";
 import { Stats } from "./simulation/stats.js";

@@ -14,6 +14,8 @@ import { decodeInTurns, type Repeats } from "../src/cluster/decode.js";
 import { realClock } from "../src/cluster/real-clock.js";
 import type { Transport } from "../src/cluster/transport.js";
 import { lined, print } from "../src/commands/write.js";
+import { judge } from "../src/diagnosis/verdict.js";
+import { type Look, look } from "../src/execution/look.js";
 import {
   GetTableStatusResponseSchema,
   GetTermPairResponseSchema,
@@ -31,17 +33,15 @@ import {
 import { inspectFacts } from "../src/inspect/inspection.js";
 import { inspectionJson } from "../src/inspect/json-report.js";
 import { inspectionText } from "../src/inspect/text-report.js";
-import { mapInTurns } from "../src/model/in-turns.js";
 import type { PartitionResult, RunReport } from "../src/model/report.js";
-import { judge } from "../src/recovery/judge.js";
-import { type Look, look } from "../src/recovery/look.js";
-import { planDocument, savedPlan } from "../src/recovery/plan-file.js";
-import { sizeOf } from "../src/recovery/plan-recovery.js";
-import { planText } from "../src/recovery/plan-text.js";
-import { reportJson, reportText } from "../src/recovery/report.js";
+import { planText } from "../src/planning/plan-text.js";
+import { sizeOf } from "../src/planning/recovery-plan.js";
+import { planDocument, savedPlan } from "../src/planning/saved-plan.js";
+import { reportJson, reportText } from "../src/report/recovery-report.js";
 import { putZnode } from "../src/sandbox/table-store.js";
 import { treeZooKeeper, ZnodeTree } from "../src/sandbox/znode-tree.js";
-import { jsonPieces } from "../src/text.js";
+import { jsonPieces } from "../src/util/text.js";
+import { mapInTurns } from "../src/util/yielding.js";
 
 const TABLETS = ["a:1", "b:1", "c:1"];
 const NAMESERVER = "n:1";

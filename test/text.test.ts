@@ -1,7 +1,15 @@
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
-import { allowsColor, jsonText, paint, safe, shellWord, table, textWidth } from "../src/text.js";
+import {
+  allowsColor,
+  jsonText,
+  paint,
+  safe,
+  shellWord,
+  table,
+  textWidth,
+} from "../src/util/text.js";
 
 /** What no line may hold: checked here with ranges of its own, not with the code's pattern. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { opsOfPartition } from "../src/model/ops-of-partition.js";
 import type { RunEvent } from "../src/model/outcome.js";
-import { loadWindow } from "../src/recovery/load-window.js";
-import { opsOfPartition } from "../src/recovery/ops-by-partition.js";
-import { sharedLook, sharedPoll } from "../src/recovery/shared-poll.js";
-import { VirtualClock } from "../src/sandbox/virtual-clock.js";
+import { sharedLook, sharedPoll } from "../src/observe/coalesced-calls.js";
+import { VirtualClock } from "../src/sandbox/model/virtual-clock.js";
+import { loadWindow } from "../src/steps/adaptive-load-limit.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const STALL_MS = 5_000;

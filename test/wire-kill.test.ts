@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ZooKeeper } from "../src/cluster/zookeeper.js";
 import { connectZooKeeper } from "../src/cluster/zookeeper-client.js";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
-import { type Random, seededRandom } from "../src/sandbox/random.js";
+import { type Random, seededRandom } from "../src/sandbox/model/random.js";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { type RealZookeeper, startRealZookeeper } from "./helpers/real-zookeeper.js";
 import { type RunOptions, type RunResult, runBin } from "./helpers/run-bin.js";

@@ -32,7 +32,7 @@ import type {
   TableClaim,
   TabletClaim,
 } from "../model/cluster-state.js";
-import { takeTurns } from "../model/in-turns.js";
+import { takeTurns } from "../util/yielding.js";
 import { isSet } from "./required-fields.js";
 
 // Messages are read field by field, never spread: a field's default value lives on the prototype of

@@ -1,7 +1,7 @@
 import type { DescField, DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
 import { create, mergeFromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { mapInTurns } from "../model/in-turns.js";
+import { mapInTurns } from "../util/yielding.js";
 import { missingRequired } from "./required-fields.js";
 
 /** An answer, or the first required field that it lacks. */

@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline/promises";
+import type { PlanFlags } from "../cli/flags.js";
 import { OpsError } from "../errors.js";
-import type { PlanFlags } from "../flags.js";
 import type { CommandIo } from "./command.js";
 
 /**

@@ -1,12 +1,12 @@
 import { setMaxListeners } from "node:events";
+import type { CommonFlags, StateFlags } from "../cli/flags.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type ErrorCode, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
-import type { CommonFlags, StateFlags } from "../flags.js";
 import type { OnEvent } from "../model/outcome.js";
-import { type RunOwner, thisProcess } from "../protection/owner.js";
-import { watchMutations } from "../recovery/watch-mutations.js";
-import { within } from "../recovery/within.js";
+import { type RunOwner, thisProcess } from "../run/owner.js";
+import { watchMutations } from "../run/watch-mutations.js";
+import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { keepJournal } from "./keep-journal.js";

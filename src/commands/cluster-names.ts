@@ -1,7 +1,7 @@
+import type { ClusterNames, NameKind } from "../cli/complete.js";
+import { type CommandLine, type Environment, readFlags } from "../cli/flag-parse.js";
+import { commonSpecs } from "../cli/flag-specs.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
-import type { ClusterNames, NameKind } from "../shell/complete.js";
-import { type CommandLine, type Environment, readFlags } from "../shell/flag-parse.js";
-import { commonSpecs } from "../shell/flag-specs.js";
 
 /** How long a person who pressed a key waits for a cluster, in all. */
 const LIMIT_MS = 300;

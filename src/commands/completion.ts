@@ -1,5 +1,5 @@
+import type { CompletionFlags } from "../cli/flags-show.js";
 import { EXIT } from "../exit-codes.js";
-import type { CompletionFlags } from "../flags-show.js";
 import type { CommandIo } from "./command.js";
 
 /**

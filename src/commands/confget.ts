@@ -1,7 +1,7 @@
+import type { ConfGetFlags } from "../cli/flags.js";
 import { OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
-import type { ConfGetFlags } from "../flags.js";
-import { jsonText, safe, table } from "../text.js";
+import { jsonText, safe, table } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { settleFirst } from "./protect.js";

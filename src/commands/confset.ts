@@ -1,11 +1,11 @@
+import type { ConfSetFlags } from "../cli/flags.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
-import type { ConfSetFlags } from "../flags.js";
-import { readMarker, removeMarker } from "../protection/marker.js";
-import { ownerText } from "../protection/owner.js";
-import { lockCluster, markerAccess, type RunParts } from "../protection/take-over.js";
-import { jsonText, table } from "../text.js";
+import { readMarker, removeMarker } from "../run/marker.js";
+import { ownerText } from "../run/owner.js";
+import { lockCluster, markerAccess, type RunParts } from "../run/take-over.js";
+import { jsonText, table } from "../util/text.js";
 import { changingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";

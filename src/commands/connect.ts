@@ -1,6 +1,6 @@
+import type { CommonFlags } from "../cli/flags.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
-import type { CommonFlags } from "../flags.js";
 import type { CommandIo } from "./command.js";
 
 /** How a cluster is used. */

@@ -1,5 +1,5 @@
+import type { DeleteOpFlags } from "../cli/flags-operate.js";
 import { OpsError } from "../errors.js";
-import type { DeleteOpFlags } from "../flags-operate.js";
 import { deleteOpOperation } from "../operations/delete-op.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

@@ -1,6 +1,6 @@
+import type { GetFollowerFlags } from "../cli/flags-show.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
-import type { GetFollowerFlags } from "../flags-show.js";
 import type { FollowerList } from "../model/cluster-state.js";
 import { shownFollowers } from "../show/replicas.js";
 import type { CommandIo } from "./command.js";

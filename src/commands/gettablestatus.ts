@@ -1,5 +1,5 @@
+import type { GetTableStatusFlags } from "../cli/flags-show.js";
 import { OpsError } from "../errors.js";
-import type { GetTableStatusFlags } from "../flags-show.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { tableNames } from "../show/known.js";
 import { shownReplicas } from "../show/replicas.js";

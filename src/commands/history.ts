@@ -1,7 +1,7 @@
+import type { HistoryFlags } from "../cli/flags.js";
 import { connectZooKeeper } from "../cluster/zookeeper-client.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
-import type { HistoryFlags } from "../flags.js";
 import {
   durationOf,
   listText,
@@ -15,7 +15,7 @@ import {
 import { callsOf, listRunIds, type ReadRun, readRun } from "../journal/read-runs.js";
 import { defaultStateDir } from "../journal/who.js";
 import { readRunsInShort } from "../journal/zk-history.js";
-import { jsonText, safe } from "../text.js";
+import { jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
 const SCHEMA_VERSION = 1;

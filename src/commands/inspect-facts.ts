@@ -10,10 +10,10 @@ import { messageOf } from "../errors.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
 import type { PartitionId } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
-import { eachInTurns } from "../model/in-turns.js";
-import { readMarker } from "../protection/marker.js";
-import { decode, opsPath } from "../protection/owner.js";
-import { inspectCluster, type JudgedCluster } from "../recovery/inspect-cluster.js";
+import { inspectCluster, type JudgedCluster } from "../observe/judged-cluster.js";
+import { readMarker } from "../run/marker.js";
+import { decode, opsPath } from "../run/owner.js";
+import { eachInTurns } from "../util/yielding.js";
 
 /** Tables whose record in ZooKeeper is read: those of the worst partitions. */
 const STORED_TABLES_MAX = 50;

@@ -1,5 +1,5 @@
+import type { VerifyFlags } from "../cli/flags.js";
 import type { OpenedCluster } from "../cluster/open.js";
-import type { VerifyFlags } from "../flags.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
 import type { Effort } from "../inspect/text-report.js";
 import type { CommandIo } from "./command.js";

@@ -1,11 +1,11 @@
+import type { InspectFlags } from "../cli/flags.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { realClock } from "../cluster/real-clock.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT, exitCodeOf } from "../exit-codes.js";
-import type { InspectFlags } from "../flags.js";
 import { INSPECT_SCHEMA_VERSION, inspectionJson } from "../inspect/json-report.js";
 import { inspectionText } from "../inspect/text-report.js";
-import { jsonPieces, jsonText, safe } from "../text.js";
+import { jsonPieces, jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { inspectOnce, type Looked } from "./inspect-once.js";

@@ -1,8 +1,8 @@
+import type { CommonFlags, StateFlags } from "../cli/flags.js";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
-import type { CommonFlags, StateFlags } from "../flags.js";
 import { type Journal, openJournal } from "../journal/journal.js";
 import { defaultStateDir } from "../journal/who.js";
-import { safe } from "../text.js";
+import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
 /** What is known of a run beside its flags. */

@@ -1,9 +1,9 @@
+import type { CommonFlags } from "../cli/flags.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf } from "../errors.js";
-import type { CommonFlags } from "../flags.js";
-import { readMarker } from "../protection/marker.js";
-import { isGone, opsPath, ownerText } from "../protection/owner.js";
-import { safe } from "../text.js";
+import { readMarker } from "../run/marker.js";
+import { isGone, opsPath, ownerText } from "../run/owner.js";
+import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { restoreCommand } from "./protect.js";
 

@@ -1,23 +1,23 @@
 import { existsSync } from "node:fs";
+import type { OperateFlags } from "../cli/flags-operate.js";
 import { messageOf } from "../errors.js";
+import { type OperationReport, runOperation } from "../execution/run-operation.js";
 import { EXIT } from "../exit-codes.js";
-import type { OperateFlags } from "../flags-operate.js";
 import { type Action, actionText } from "../model/action.js";
+import { observe } from "../observe/cluster.js";
 import type { Operation, OperationPlan } from "../operations/operation.js";
-import { type OperationReport, runOperation } from "../operations/run-operation.js";
 import {
   assertSameCommand,
   assertSamePlan,
   operationDocument,
   parseOperation,
   type SavedOperation,
-} from "../operations/saved-operation.js";
-import { withRun } from "../protection/with-run.js";
-import type { Guard } from "../recovery/guard.js";
-import { observe } from "../recovery/observe.js";
-import { counted } from "../recovery/report.js";
-import type { Limits } from "../recovery/step-context.js";
-import { jsonText, safe, table } from "../text.js";
+} from "../planning/saved-operation.js";
+import { counted } from "../report/recovery-report.js";
+import type { Guard } from "../run/guard.js";
+import { withRun } from "../run/with-run.js";
+import type { Limits } from "../steps/step-context.js";
+import { jsonText, safe, table } from "../util/text.js";
 import { confirmed } from "./ask.js";
 import { type ChangingRun, changingRun, isStop } from "./changing-run.js";
 import type { CommandIo } from "./command.js";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { open, unlink } from "node:fs/promises";
 import { messageOf, OpsError } from "../errors.js";
-import { jsonPieces } from "../text.js";
+import { jsonPieces } from "../util/text.js";
 import { ended, writeToDisk } from "./write.js";
 
 /**

@@ -1,7 +1,7 @@
 import { actionText } from "../model/action.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
-import { safe } from "../text.js";
+import { safe } from "../util/text.js";
 import { isAsking } from "./ask.js";
 import type { CommandIo } from "./command.js";
 

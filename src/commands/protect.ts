@@ -1,12 +1,12 @@
+import type { CommonFlags } from "../cli/flags.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
-import type { CommonFlags } from "../flags.js";
 import type { SeenStore } from "../model/evidence.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
-import { type RunOwner, thisProcess } from "../protection/owner.js";
-import { createSeenStore } from "../protection/seen-store.js";
-import { type Leftover, type RunParts, settleLeftover } from "../protection/take-over.js";
+import { createSeenStore } from "../run/known-offsets-store.js";
+import { type RunOwner, thisProcess } from "../run/owner.js";
+import { type Leftover, type RunParts, settleLeftover } from "../run/take-over.js";
 import type { CommandIo } from "./command.js";
 import { eventLine } from "./progress.js";
 import { commandLine } from "./rerun.js";

@@ -1,5 +1,5 @@
-import type { CommonFlags } from "../flags.js";
-import { shellWord } from "../text.js";
+import type { CommonFlags } from "../cli/flags.js";
+import { shellWord } from "../util/text.js";
 
 /**
  * A command of this tool as it is to be typed, with the connection flags of this run. Secrets are

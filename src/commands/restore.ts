@@ -1,9 +1,9 @@
+import type { RestoreFlags } from "../cli/flags.js";
 import { EXIT } from "../exit-codes.js";
-import type { RestoreFlags } from "../flags.js";
-import { readMarker } from "../protection/marker.js";
-import { ownerText } from "../protection/owner.js";
-import { type Leftover, markerAccess, settleLeftover } from "../protection/take-over.js";
-import { jsonText, safe } from "../text.js";
+import { readMarker } from "../run/marker.js";
+import { ownerText } from "../run/owner.js";
+import { type Leftover, markerAccess, settleLeftover } from "../run/take-over.js";
+import { jsonText, safe } from "../util/text.js";
 import { changingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";

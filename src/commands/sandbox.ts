@@ -1,6 +1,6 @@
-import type { SandboxFlags } from "../flags.js";
-import { runConsole } from "../sandbox/console.js";
-import { readRecording } from "../sandbox/recording-file.js";
+import type { SandboxFlags } from "../cli/flags.js";
+import { readRecording } from "../sandbox/model/recording-file.js";
+import { runConsole } from "../sandbox/serve/console.js";
 import { type Sandbox, startSandbox } from "../sandbox/start.js";
 import type { CommandIo } from "./command.js";
 

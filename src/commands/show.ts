@@ -1,12 +1,12 @@
+import type { CommonFlags } from "../cli/flags.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { resolveEndpoint } from "../cluster/topology.js";
 import { EXIT } from "../exit-codes.js";
-import type { CommonFlags } from "../flags.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { RealEndpoints } from "../show/servers.js";
 import { type Shown, shownText } from "../show/shown.js";
-import { jsonPieces } from "../text.js";
+import { jsonPieces } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { settleFirst } from "./protect.js";

@@ -1,10 +1,10 @@
+import type { ShowOpStatusFlags } from "../cli/flags-show.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
-import type { ShowOpStatusFlags } from "../flags-show.js";
 import { isOpActive, type Op } from "../model/cluster-state.js";
-import { within } from "../recovery/within.js";
 import { assertOpPlaces, type OpWish, selectOps, shownOps } from "../show/ops.js";
+import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 import { type Answer, show } from "./show.js";
 

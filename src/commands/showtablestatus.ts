@@ -1,9 +1,9 @@
-import type { ShowTableStatusFlags } from "../flags-show.js";
-import { unknownName } from "../names.js";
-import { observe } from "../recovery/observe.js";
+import type { ShowTableStatusFlags } from "../cli/flags-show.js";
+import { observe } from "../observe/cluster.js";
 import { databasesOf, selectTables } from "../show/known.js";
 import { isLike, onlyName } from "../show/like.js";
 import { shownTableStatus, tableStatuses } from "../show/table-status.js";
+import { unknownName } from "../util/nearest.js";
 import type { CommandIo } from "./command.js";
 import { show } from "./show.js";
 

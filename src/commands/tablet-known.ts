@@ -2,8 +2,8 @@ import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import type { Endpoint, TableClaim, Topology } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
-import { unknownName } from "../names.js";
-import { within } from "../recovery/within.js";
+import { unknownName } from "../util/nearest.js";
+import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 
 /** How long the nameserver may take to tell what a tablet's own answer does not need. */

@@ -1,8 +1,8 @@
+import type { VerifyFlags } from "../cli/flags.js";
 import { EXIT } from "../exit-codes.js";
-import type { VerifyFlags } from "../flags.js";
 import { countsJson, INSPECT_SCHEMA_VERSION } from "../inspect/json-report.js";
 import { verdictText } from "../inspect/text-report.js";
-import { jsonText } from "../text.js";
+import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { inspectOnce } from "./inspect-once.js";

@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
-import { takeTurns } from "../model/in-turns.js";
-import { untilAborted } from "../recovery/until-aborted.js";
+import { untilAborted } from "../util/until-aborted.js";
+import { takeTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 
 /** Characters that are written at once. */

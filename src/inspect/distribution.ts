@@ -1,6 +1,6 @@
 import type { Endpoint } from "../model/cluster-state.js";
-import { eachInTurns } from "../model/in-turns.js";
 import { compareText, type TabletHealth, tabletHealth } from "../model/partition-view.js";
+import { eachInTurns } from "../util/yielding.js";
 import type { InspectFacts } from "./facts.js";
 
 /** What one tablet holds and does. */

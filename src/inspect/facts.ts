@@ -1,7 +1,7 @@
 import type { ClusterState, Endpoint, TableClaim } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
-import type { RunOwner } from "../protection/owner.js";
+import type { RunOwner } from "../run/owner.js";
 
 /** One nameserver that ZooKeeper knows. */
 export interface NameserverFact {

@@ -1,5 +1,5 @@
 import type { Op } from "../model/cluster-state.js";
-import { lazyList } from "../text.js";
+import { lazyList } from "../util/text.js";
 import type { TabletLoad } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
 import { countLevel, type Inspection } from "./inspection.js";

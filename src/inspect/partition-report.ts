@@ -1,9 +1,9 @@
 import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
-import { eachInTurns } from "../model/in-turns.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
-import { elect } from "../operations/elect.js";
+import { elect } from "../policy/check-leader-change.js";
+import { eachInTurns } from "../util/yielding.js";
 import type { InspectFacts } from "./facts.js";
 import { GRADES, type Grade, gradePartition } from "./grade.js";
 import { tableFlags } from "./rule.js";

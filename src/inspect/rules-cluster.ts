@@ -1,5 +1,5 @@
 import { isOpActive, type Op } from "../model/cluster-state.js";
-import { ownerText } from "../protection/owner.js";
+import { ownerText } from "../run/owner.js";
 import type { InspectFacts } from "./facts.js";
 import { ageText, type Case, type Rule } from "./rule.js";
 

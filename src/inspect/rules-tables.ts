@@ -1,14 +1,14 @@
+import { servingLeader } from "../diagnosis/diagnose.js";
 import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
 import { isOpActive } from "../model/cluster-state.js";
-import { eachInTurns, flatMapInTurns } from "../model/in-turns.js";
 import {
   compareText,
   isSystemDatabase,
   type PartitionView,
   type ReplicaView,
 } from "../model/partition-view.js";
-import { servingLeader } from "../recovery/diagnose.js";
-import { isServing } from "../recovery/evidence.js";
+import { isServing } from "../policy/what-it-holds.js";
+import { eachInTurns, flatMapInTurns } from "../util/yielding.js";
 import { isRemoved } from "./distribution.js";
 import { type Case, type Rule, type RuleFacts, type Subject, tableFlags } from "./rule.js";
 

@@ -1,4 +1,4 @@
-import { takeTurns } from "../model/in-turns.js";
+import { takeTurns } from "../util/yielding.js";
 import type { Finding, Level, Rule, RuleFacts } from "./rule.js";
 import { CLUSTER_RULES } from "./rules-cluster.js";
 import { SERVER_RULES } from "./rules-servers.js";

@@ -1,6 +1,6 @@
 import type { Op } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
-import { type Color, paint, safe, table } from "../text.js";
+import { type Color, paint, safe, table } from "../util/text.js";
 import type { Grade } from "./grade.js";
 import type { PartitionReport, ReplicaReportLine } from "./partition-report.js";
 import { ageText } from "./rule.js";

@@ -1,4 +1,4 @@
-import { type Cell, type Color, paint, safe, table } from "../text.js";
+import { type Cell, type Color, paint, safe, table } from "../util/text.js";
 import type { TabletLoad } from "./distribution.js";
 import { countLevel, type Inspection } from "./inspection.js";
 import { ageText, type Finding, type Level, subjectText, type Turn } from "./rule.js";

@@ -1,4 +1,4 @@
-import { textWidth } from "../text.js";
+import { textWidth } from "../util/text.js";
 
 /** What the text is shown on. */
 export interface Screen {

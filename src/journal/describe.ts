@@ -1,4 +1,4 @@
-import { type Cell, type Column, safe, table } from "../text.js";
+import { type Cell, type Column, safe, table } from "../util/text.js";
 import { type CallStory, callsOf, countCalls, isRunning, type ReadRun } from "./read-runs.js";
 import type { CallCounts, EndRecord, EventRecord, RunRecord } from "./record.js";
 import { targetText } from "./resume.js";

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf } from "../errors.js";
 import type { OnEvent } from "../model/outcome.js";
-import type { MutationCall, MutationHooks } from "../recovery/watch-mutations.js";
+import type { MutationCall, MutationHooks } from "../run/watch-mutations.js";
 import { type AppendFile, createAppendFile, type DurableLog, durableLog } from "./durable-log.js";
 import { eventRecord } from "./event-record.js";
 import { journalPath, listRunIds } from "./read-runs.js";

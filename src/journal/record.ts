@@ -1,4 +1,4 @@
-import type { MutationCall } from "../recovery/watch-mutations.js";
+import type { MutationCall } from "../run/watch-mutations.js";
 
 /** Version of the journal's lines; a reader skips kinds of lines that it does not know. */
 export const JOURNAL_VERSION = 1;

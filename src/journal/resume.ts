@@ -1,4 +1,4 @@
-import type { MutationTarget } from "../recovery/watch-mutations.js";
+import type { MutationTarget } from "../run/watch-mutations.js";
 import { callsOf, isSameCluster, listRunIds, type ReadRun, readRun } from "./read-runs.js";
 import type { ClusterName, IntentRecord, RunRecord } from "./record.js";
 

@@ -1,3 +1,4 @@
+import { mapInTurns } from "../util/yielding.js";
 import {
   type ClusterState,
   type Endpoint,
@@ -16,7 +17,6 @@ import {
   type TermStart,
 } from "./cluster-state.js";
 import type { PartitionEvidence } from "./evidence.js";
-import { mapInTurns } from "./in-turns.js";
 
 /** Whether a tablet can be worked with: `ok` means healthy for the nameserver and answering. */
 export type TabletHealth = "ok" | "offline" | "silent";

@@ -1,3 +1,4 @@
+import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import {
@@ -6,11 +7,15 @@ import {
   type ReplicaView,
   viewPartitions,
 } from "../model/partition-view.js";
-import { diagnose, servingLeader } from "../recovery/diagnose.js";
-import { shellWord } from "../text.js";
-import { ACCEPT, SINCE } from "./acts-leader.js";
-import { type Election, elect, leadCounts, type NoElection } from "./elect.js";
-import { ledText } from "./elect-leader.js";
+import {
+  type Election,
+  elect,
+  leadCounts,
+  type NoElection,
+} from "../policy/check-leader-change.js";
+import { ACCEPT, SINCE } from "../steps/acts-leader.js";
+import { ledText } from "../steps/elect-leader.js";
+import { shellWord } from "../util/text.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { findPartitions, partitionFacts, refused, replicaAt, tableName } from "./targets.js";
 

@@ -1,10 +1,10 @@
+import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
 import type { ProblemCode } from "../model/problem.js";
-import { diagnose, servingLeader } from "../recovery/diagnose.js";
-import { isServing } from "../recovery/evidence.js";
-import { SINCE } from "./acts-leader.js";
+import { isServing } from "../policy/what-it-holds.js";
+import { SINCE } from "../steps/acts-leader.js";
 
 /**
  * Whether a partition's replicas can be moved: `well`; `half-done` if only what an interrupted

@@ -1,6 +1,6 @@
 import type { Action } from "../model/action.js";
 import { type ClusterState, isOpActive, type Op, type OpStatus } from "../model/cluster-state.js";
-import { newestOf } from "../recovery/waits.js";
+import { newestOf } from "../steps/waits.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { refused } from "./targets.js";
 

@@ -1,6 +1,6 @@
+import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { compareText, type PartitionView, partitionName } from "../model/partition-view.js";
-import { diagnose, servingLeader } from "../recovery/diagnose.js";
 import type { Obstacle } from "./targets.js";
 
 /** The flags that name one partition. */

@@ -12,7 +12,7 @@ import {
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
-import { SINCE } from "./acts-leader.js";
+import { SINCE } from "../steps/acts-leader.js";
 import { type Condition, conditionOf } from "./condition.js";
 import type { OperationPlan } from "./operation.js";
 import type { PlacedPartition, Placement } from "./placement.js";

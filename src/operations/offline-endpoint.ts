@@ -1,3 +1,4 @@
+import { servingLeader } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import {
@@ -6,14 +7,13 @@ import {
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
-import { unknownName } from "../names.js";
-import { servingLeader } from "../recovery/diagnose.js";
-import { isServing } from "../recovery/evidence.js";
-import { counted } from "../recovery/report.js";
-import { ACCEPT, CONCURRENCY } from "./acts-leader.js";
+import { elect, leadCounts } from "../policy/check-leader-change.js";
+import { isServing } from "../policy/what-it-holds.js";
+import { counted } from "../report/recovery-report.js";
+import { ACCEPT, CONCURRENCY } from "../steps/acts-leader.js";
+import { ledText } from "../steps/elect-leader.js";
+import { unknownName } from "../util/nearest.js";
 import { hintFor } from "./change-leader.js";
-import { elect, leadCounts } from "./elect.js";
-import { ledText } from "./elect-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, type Obstacle, partitionFacts, refused, replicaAt } from "./targets.js";
 

@@ -1,6 +1,6 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
-import { compareScores, level, type Way } from "./level.js";
+import { compareScores, level, type Way } from "./rebalance.js";
 
 /** One partition as placement sees it. */
 export interface PlacedPartition {

@@ -1,6 +1,6 @@
+import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
-import { diagnose, servingLeader } from "../recovery/diagnose.js";
 import { recoverAction } from "./condition.js";
 import { leaderActions, opsNotes, type Surveyed, stillToDo, survey } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";

@@ -1,8 +1,8 @@
 import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { compareText, partitionName } from "../model/partition-view.js";
+import { elect } from "../policy/check-leader-change.js";
 import { isFit } from "./condition.js";
-import { elect } from "./elect.js";
 import {
   leaderActions,
   opsNotes,

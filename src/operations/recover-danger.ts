@@ -1,6 +1,6 @@
+import { servingLeader } from "../diagnosis/diagnose.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import { servingLeader } from "../recovery/diagnose.js";
-import { isServing } from "../recovery/evidence.js";
+import { isServing } from "../policy/what-it-holds.js";
 
 /**
  * Why RecoverTable of a replica must not be asked for: it makes the replica a copy of the leader, and

@@ -1,11 +1,11 @@
+import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
-import { diagnose, servingLeader } from "../recovery/diagnose.js";
-import { shellWord } from "../text.js";
-import { ACCEPT, CONCURRENCY, SINCE } from "./acts-leader.js";
-import { ledText } from "./elect-leader.js";
-import { isToRecover } from "./endpoint-work.js";
+import { ACCEPT, CONCURRENCY, SINCE } from "../steps/acts-leader.js";
+import { ledText } from "../steps/elect-leader.js";
+import { isToRecover } from "../steps/endpoint-work.js";
+import { shellWord } from "../util/text.js";
 import { assertNamed, viewsAt } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { recoverDanger } from "./recover-danger.js";

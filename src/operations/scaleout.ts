@@ -1,6 +1,6 @@
+import { diagnose } from "../diagnosis/diagnose.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { isSystemDatabase, viewPartitions } from "../model/partition-view.js";
-import { diagnose } from "../recovery/diagnose.js";
 import { sickLines } from "./condition.js";
 import {
   actionsOf,

@@ -1,5 +1,5 @@
+import type { PidList } from "../cli/flags-operate.js";
 import { OpsError } from "../errors.js";
-import type { PidList } from "../flags-operate.js";
 import type { ClusterState, Endpoint, TableClaim } from "../model/cluster-state.js";
 import {
   compareText,
@@ -8,8 +8,8 @@ import {
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
-import { unknownName } from "../names.js";
 import { selectTables } from "../show/known.js";
+import { unknownName } from "../util/nearest.js";
 
 /** Which partitions of one table an operator means. */
 export interface PartitionsWish {

@@ -1,18 +1,18 @@
 import { connectZooKeeper } from "../cluster/zookeeper-client.js";
 import { messageOf, OpsError } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
-import { bootNewCluster, bootRecording, type NewCluster, waitFor } from "./boot.js";
-import { WireProcess } from "./grpc-server.js";
-import type { SandboxModel } from "./model.js";
-import { MODEL_DEFAULTS, type ModelConfig, type ProcessSpec } from "./model-types.js";
-import { loadRecording } from "./recording.js";
-import { type Recording, recordedProcesses, renameAddresses } from "./recording-file.js";
+import { bootNewCluster, bootRecording, type NewCluster, waitFor } from "./model/boot.js";
+import type { SandboxModel } from "./model/model.js";
+import { MODEL_DEFAULTS, type ModelConfig, type ProcessSpec } from "./model/model-types.js";
+import { loadRecording } from "./model/recording.js";
+import { type Recording, recordedProcesses, renameAddresses } from "./model/recording-file.js";
+import { scaledClock } from "./model/virtual-clock.js";
+import { WireProcess } from "./serve/grpc-server.js";
+import { WiredModel, WireFace } from "./serve/wire-face.js";
 import { putZnode } from "./table-store.js";
-import { scaledClock } from "./virtual-clock.js";
-import { WiredModel, WireFace } from "./wire-face.js";
-import { mirrorTree, type ZkMirror } from "./zk-mirror.js";
 import { startZkServer } from "./zk-server.js";
 import { ZnodeTree } from "./znode-tree.js";
+import { mirrorTree, type ZkMirror } from "./zookeeper/zk-mirror.js";
 
 /** How to make a sandbox; what is left out has the default named here. */
 export interface SandboxOptions extends Partial<NewCluster> {

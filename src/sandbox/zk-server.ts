@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
-import { JuteError, JuteReader, JuteWriter } from "./jute.js";
-import { OP, replyFrame, type ZkPeer, ZkRequests } from "./zk-requests.js";
 import type { ZnodeTree } from "./znode-tree.js";
+import { JuteError, JuteReader, JuteWriter } from "./zookeeper/jute.js";
+import { OP, replyFrame, type ZkPeer, ZkRequests } from "./zookeeper/zk-requests.js";
 
 /** How a server is started. */
 export interface ZkServerOptions {

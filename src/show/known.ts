@@ -1,6 +1,6 @@
 import { type Endpoint, replicaKey, type TableClaim } from "../model/cluster-state.js";
 import { compareDatabases, compareText } from "../model/partition-view.js";
-import { unknownName } from "../names.js";
+import { unknownName } from "../util/nearest.js";
 
 /** Which tables are meant; undefined means any. */
 export interface TableWish {

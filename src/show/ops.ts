@@ -1,7 +1,7 @@
 import { isOpActive, type Op, type TableClaim } from "../model/cluster-state.js";
 import { compareDatabases, compareText } from "../model/partition-view.js";
-import { unknownName } from "../names.js";
-import type { Cell } from "../text.js";
+import { unknownName } from "../util/nearest.js";
+import type { Cell } from "../util/text.js";
 import { databasesOf } from "./known.js";
 import { STATUS_WORDS } from "./op-words.js";
 import { durationText, timeText } from "./readable.js";

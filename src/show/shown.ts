@@ -1,4 +1,4 @@
-import { type Cell, type Column, safe, tablePieces } from "../text.js";
+import { type Cell, type Column, safe, tablePieces } from "../util/text.js";
 
 /** What a command that only shows has to tell, for people and for programs. */
 export interface Shown {

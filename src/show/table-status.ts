@@ -8,9 +8,9 @@ import {
   replicaKey,
   type TableClaim,
 } from "../model/cluster-state.js";
-import { eachInTurns, mapInTurns } from "../model/in-turns.js";
 import { tabletHealth } from "../model/partition-view.js";
-import type { Cell } from "../text.js";
+import type { Cell } from "../util/text.js";
+import { eachInTurns, mapInTurns } from "../util/yielding.js";
 import { bytesText } from "./readable.js";
 import { STATE_WORDS } from "./replicas.js";
 import { columns, orNothing, type Shown } from "./shown.js";

@@ -1,6 +1,6 @@
 import type { PartitionClaim, ReplicaClaim, TableClaim } from "../model/cluster-state.js";
 import { isSystemDatabase } from "../model/partition-view.js";
-import { type Cell, lazyList } from "../text.js";
+import { type Cell, lazyList } from "../util/text.js";
 import { bytesText } from "./readable.js";
 import { columns, NOTHING, orNothing, type Shown } from "./shown.js";
 

@@ -3,7 +3,7 @@ import { OpsError } from "../../src/errors.js";
 import { TableState } from "../../src/gen/openmldb/api_pb.js";
 import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import { PartitionMetaSchema } from "../../src/gen/openmldb/nameserver_pb.js";
-import { installDisk, installLoaded } from "../../src/sandbox/model-install.js";
+import { installDisk, installLoaded } from "../../src/sandbox/model/model-install.js";
 import { partitionOf } from "../../src/sandbox/table-store.js";
 import { A, B, C, type Fault, MINUTE, P0, run, start, table } from "./inspect-faults.js";
 import { loadedOf, recordOf, save, tableOf } from "./inspected.js";

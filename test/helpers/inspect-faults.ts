@@ -1,7 +1,7 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import type { InspectFacts } from "../../src/inspect/facts.js";
 import type { TabletView } from "../../src/model/cluster-state.js";
-import { encode, type RunOwner } from "../../src/protection/owner.js";
+import { encode, type RunOwner } from "../../src/run/owner.js";
 import { factsOf, type LookChoice, recordOf, save, wellCluster } from "./inspected.js";
 import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 

@@ -6,10 +6,10 @@ import type {
 } from "@bufbuild/protobuf";
 import { TableMode, TabletServer } from "../../src/gen/openmldb/api_pb.js";
 import { NameServer } from "../../src/gen/openmldb/nameserver_pb.js";
-import { SandboxModel } from "../../src/sandbox/model.js";
-import type { ModelOptions, TableSpec } from "../../src/sandbox/model-types.js";
+import { SandboxModel } from "../../src/sandbox/model/model.js";
+import type { ModelOptions, TableSpec } from "../../src/sandbox/model/model-types.js";
+import { VirtualClock } from "../../src/sandbox/model/virtual-clock.js";
 import { aliveLeader, partitionOf } from "../../src/sandbox/table-store.js";
-import { VirtualClock } from "../../src/sandbox/virtual-clock.js";
 import { ZnodeTree } from "../../src/sandbox/znode-tree.js";
 
 type Call = <I extends DescMessage, O extends DescMessage>(

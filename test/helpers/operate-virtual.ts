@@ -1,8 +1,8 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { OpsError } from "../../src/errors.js";
+import { type OperationReport, runOperation } from "../../src/execution/run-operation.js";
 import type { Operation } from "../../src/operations/operation.js";
-import { type OperationReport, runOperation } from "../../src/operations/run-operation.js";
-import { createGuard } from "../../src/recovery/guard.js";
+import { createGuard } from "../../src/run/guard.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 

@@ -1,9 +1,9 @@
+import { type OperationReport, runOperation } from "../../src/execution/run-operation.js";
 import type { LowerBounds } from "../../src/model/evidence.js";
 import type { Operation } from "../../src/operations/operation.js";
-import { type OperationReport, runOperation } from "../../src/operations/run-operation.js";
-import { createGuard } from "../../src/recovery/guard.js";
-import type { Limits } from "../../src/recovery/step-context.js";
+import { createGuard } from "../../src/run/guard.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
+import type { Limits } from "../../src/steps/step-context.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
 /** More virtual time than any operation of a test takes, milliseconds. */

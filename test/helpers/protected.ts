@@ -1,7 +1,7 @@
 import { expect } from "vitest";
-import { opsPath } from "../../src/protection/owner.js";
-import { type Leftover, settleLeftover } from "../../src/protection/take-over.js";
-import type { RecoverResult } from "../../src/recovery/recover-data.js";
+import type { RecoverResult } from "../../src/execution/recover.js";
+import { opsPath } from "../../src/run/owner.js";
+import { type Leftover, settleLeftover } from "../../src/run/take-over.js";
 import type { ToolProcess } from "./tool-process.js";
 import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 

@@ -7,7 +7,7 @@ import type {
 } from "@bufbuild/protobuf";
 import { onTestFinished } from "vitest";
 import { createGrpcTransport } from "../../src/cluster/grpc-transport.js";
-import { readRecording } from "../../src/sandbox/recording-file.js";
+import { readRecording } from "../../src/sandbox/model/recording-file.js";
 import { type Sandbox, type SandboxOptions, startSandbox } from "../../src/sandbox/start.js";
 
 /** Path of a recording of the repository. */

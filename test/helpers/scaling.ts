@@ -1,11 +1,11 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
+import { type OperationReport, runOperation } from "../../src/execution/run-operation.js";
 import type { Endpoint } from "../../src/model/cluster-state.js";
 import { isSystemDatabase } from "../../src/model/partition-view.js";
 import type { Operation } from "../../src/operations/operation.js";
-import { type OperationReport, runOperation } from "../../src/operations/run-operation.js";
 import type { StatLine, StatStore } from "../../src/operations/statfile.js";
-import { createGuard } from "../../src/recovery/guard.js";
-import type { SandboxModel } from "../../src/sandbox/model.js";
+import { createGuard } from "../../src/run/guard.js";
+import type { SandboxModel } from "../../src/sandbox/model/model.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
 /** More virtual time than any run of a test takes, milliseconds. */

@@ -1,21 +1,21 @@
 import { create } from "@bufbuild/protobuf";
 import type { Cluster } from "../../src/cluster/cluster.js";
+import { diagnose } from "../../src/diagnosis/diagnose.js";
 import { TableState } from "../../src/gen/openmldb/api_pb.js";
 import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import { TableInfoSchema } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { PartitionId } from "../../src/model/cluster-state.js";
 import { partitionName, viewPartitions } from "../../src/model/partition-view.js";
-import { diagnose } from "../../src/recovery/diagnose.js";
-import { observe } from "../../src/recovery/observe.js";
-import { planPartition } from "../../src/recovery/plan.js";
-import { reportText } from "../../src/recovery/report.js";
+import { observe } from "../../src/observe/cluster.js";
+import { planPartition } from "../../src/planning/documented.js";
+import { reportText } from "../../src/report/recovery-report.js";
 import {
   installAcknowledged,
   installDisk,
   installLoaded,
   installTable,
-} from "../../src/sandbox/model-install.js";
-import type { Run } from "../../src/sandbox/runs.js";
+} from "../../src/sandbox/model/model-install.js";
+import type { Run } from "../../src/sandbox/model/runs.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
 /** One line of a scenario's table: a replica as nameserver, disk and tablet have it. */

@@ -2,11 +2,11 @@ import type { Cluster } from "../../src/cluster/cluster.js";
 import { createCluster } from "../../src/cluster/connect.js";
 import type { Transport } from "../../src/cluster/transport.js";
 import type { ZooKeeper } from "../../src/cluster/zookeeper.js";
+import { type RecoverResult, recoverData } from "../../src/execution/recover.js";
 import type { RunEvent } from "../../src/model/outcome.js";
-import type { RunParts } from "../../src/protection/take-over.js";
-import { withRun } from "../../src/protection/with-run.js";
-import { type RecoverResult, recoverData } from "../../src/recovery/recover-data.js";
-import { modelTransport } from "../../src/sandbox/model-transport.js";
+import type { RunParts } from "../../src/run/take-over.js";
+import { withRun } from "../../src/run/with-run.js";
+import { modelTransport } from "../../src/sandbox/model/model-transport.js";
 import { treeZooKeeper } from "../../src/sandbox/znode-tree.js";
 import { LIMITS, type VirtualCluster } from "./virtual-cluster.js";
 

@@ -1,19 +1,19 @@
 import { setMaxListeners } from "node:events";
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { createCluster } from "../../src/cluster/connect.js";
-import type { RunEvent } from "../../src/model/outcome.js";
-import { createSeenStore } from "../../src/protection/seen-store.js";
 import {
   type RecoverOptions,
   type RecoverResult,
   recoverData,
-} from "../../src/recovery/recover-data.js";
-import type { Limits } from "../../src/recovery/step-context.js";
-import { SandboxModel } from "../../src/sandbox/model.js";
-import { modelTransport } from "../../src/sandbox/model-transport.js";
-import type { ModelOptions } from "../../src/sandbox/model-types.js";
-import { VirtualClock } from "../../src/sandbox/virtual-clock.js";
+} from "../../src/execution/recover.js";
+import type { RunEvent } from "../../src/model/outcome.js";
+import { createSeenStore } from "../../src/run/known-offsets-store.js";
+import { SandboxModel } from "../../src/sandbox/model/model.js";
+import { modelTransport } from "../../src/sandbox/model/model-transport.js";
+import type { ModelOptions } from "../../src/sandbox/model/model-types.js";
+import { VirtualClock } from "../../src/sandbox/model/virtual-clock.js";
 import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
+import type { Limits } from "../../src/steps/step-context.js";
 
 /** The limits that the command line has by default. */
 export const LIMITS: Limits = {

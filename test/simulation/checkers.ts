@@ -1,9 +1,9 @@
 import { type OPInfo, OPType, TaskStatus } from "../../src/gen/openmldb/api_pb.js";
 import type { TablePartition } from "../../src/gen/openmldb/nameserver_pb.js";
-import { complaints } from "../../src/sandbox/model-health.js";
-import type { QueuedOp } from "../../src/sandbox/ops.js";
-import { isServing } from "../../src/sandbox/replica.js";
-import { lastOffset, type Run, rowCount, subtract } from "../../src/sandbox/runs.js";
+import { complaints } from "../../src/sandbox/model/model-health.js";
+import { isServing } from "../../src/sandbox/model/replica.js";
+import { lastOffset, type Run, rowCount, subtract } from "../../src/sandbox/model/runs.js";
+import type { QueuedOp } from "../../src/sandbox/nameserver/ops.js";
 import {
   acceptsWrites,
   dirAt,

@@ -1,7 +1,7 @@
 import { TaskType } from "../../src/gen/openmldb/api_pb.js";
-import { encode, opsPath, type RunOwner } from "../../src/protection/owner.js";
-import type { QueuedOp } from "../../src/sandbox/ops.js";
-import type { Random } from "../../src/sandbox/random.js";
+import { encode, opsPath, type RunOwner } from "../../src/run/owner.js";
+import type { Random } from "../../src/sandbox/model/random.js";
+import type { QueuedOp } from "../../src/sandbox/nameserver/ops.js";
 import { treeZooKeeper } from "../../src/sandbox/znode-tree.js";
 import { write } from "./history.js";
 import { pick, type Shape, spread, streamOf } from "./shape.js";

@@ -4,7 +4,7 @@ import {
   NameServer,
   RecoverTableRequestSchema,
 } from "../../src/gen/openmldb/nameserver_pb.js";
-import type { Random } from "../../src/sandbox/random.js";
+import type { Random } from "../../src/sandbox/model/random.js";
 import { loadedAt, type Part, partsOf } from "./partitions.js";
 import { pick, type Shape, some, spread, streamOf } from "./shape.js";
 import type { World } from "./world.js";

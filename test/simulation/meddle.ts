@@ -1,6 +1,6 @@
 import { TableState } from "../../src/gen/openmldb/api_pb.js";
 import type { RunEvent } from "../../src/model/outcome.js";
-import { subtract } from "../../src/sandbox/runs.js";
+import { subtract } from "../../src/sandbox/model/runs.js";
 import {
   acceptsWrites,
   dirAt,

@@ -1,4 +1,4 @@
-import type { Random } from "../../src/sandbox/random.js";
+import type { Random } from "../../src/sandbox/model/random.js";
 import { write } from "./history.js";
 import { dirAt, loadedAt, partsOf } from "./partitions.js";
 import { pick, type Shape, some, spread, streamOf } from "./shape.js";

@@ -3,10 +3,10 @@ import type {
   TableInfo,
   TablePartition,
 } from "../../src/gen/openmldb/nameserver_pb.js";
-import type { ReplicaDir } from "../../src/sandbox/disk.js";
-import type { SandboxModel } from "../../src/sandbox/model.js";
-import { isServing, type LoadedReplica } from "../../src/sandbox/replica.js";
-import { append, type Run, subtract } from "../../src/sandbox/runs.js";
+import type { ReplicaDir } from "../../src/sandbox/model/disk.js";
+import type { SandboxModel } from "../../src/sandbox/model/model.js";
+import { isServing, type LoadedReplica } from "../../src/sandbox/model/replica.js";
+import { append, type Run, subtract } from "../../src/sandbox/model/runs.js";
 
 /** One partition as the model has it. */
 export interface Part {

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { look } from "../../src/recovery/look.js";
-import type { Method } from "../../src/recovery/method.js";
-import { parsePlan, planDocument, savedPlan } from "../../src/recovery/plan-file.js";
-import { type RecoveryPlan, refusalOf } from "../../src/recovery/plan-recovery.js";
-import { jsonText } from "../../src/text.js";
+import { look } from "../../src/execution/look.js";
+import type { Method } from "../../src/planning/method.js";
+import { type RecoveryPlan, refusalOf } from "../../src/planning/recovery-plan.js";
+import { parsePlan, planDocument, savedPlan } from "../../src/planning/saved-plan.js";
+import { jsonText } from "../../src/util/text.js";
 import { findPart } from "./partitions.js";
 import type { World } from "./world.js";
 

@@ -1,5 +1,5 @@
-import type { ModelOptions, TableSpec } from "../../src/sandbox/model-types.js";
-import { type Random, seededRandom } from "../../src/sandbox/random.js";
+import type { ModelOptions, TableSpec } from "../../src/sandbox/model/model-types.js";
+import { type Random, seededRandom } from "../../src/sandbox/model/random.js";
 
 /** What a cluster is made of, before anything happens to it. */
 export interface Shape {

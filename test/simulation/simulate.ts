@@ -1,9 +1,9 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { messageOf } from "../../src/errors.js";
 import { partitionName } from "../../src/model/partition-view.js";
-import { opsPath } from "../../src/protection/owner.js";
-import type { Method } from "../../src/recovery/method.js";
-import type { Random } from "../../src/sandbox/random.js";
+import type { Method } from "../../src/planning/method.js";
+import { opsPath } from "../../src/run/owner.js";
+import type { Random } from "../../src/sandbox/model/random.js";
 import { Checks, type Violation } from "./checkers.js";
 import { armFaults, type FaultPlan, faultPlans, heal, revive } from "./faults.js";
 import { live } from "./history.js";

@@ -1,5 +1,5 @@
-import { isServing } from "../../src/sandbox/replica.js";
-import { lastOffset, subtract } from "../../src/sandbox/runs.js";
+import { isServing } from "../../src/sandbox/model/replica.js";
+import { lastOffset, subtract } from "../../src/sandbox/model/runs.js";
 import { dirAt, loadedAt, type Part, partsOf, surviving } from "./partitions.js";
 import type { World } from "./world.js";
 

@@ -1,15 +1,15 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { messageOf } from "../../src/errors.js";
+import { type Progress, type RecoverResult, recoverData } from "../../src/execution/recover.js";
 import type { OnEvent, RunEvent } from "../../src/model/outcome.js";
 import { partitionName } from "../../src/model/partition-view.js";
-import type { RunOwner } from "../../src/protection/owner.js";
-import { createSeenStore } from "../../src/protection/seen-store.js";
-import { withRun } from "../../src/protection/with-run.js";
-import type { Method } from "../../src/recovery/method.js";
-import type { RecoveryPlan } from "../../src/recovery/plan-recovery.js";
-import { type Progress, type RecoverResult, recoverData } from "../../src/recovery/recover-data.js";
-import type { Limits } from "../../src/recovery/step-context.js";
+import type { Method } from "../../src/planning/method.js";
+import type { RecoveryPlan } from "../../src/planning/recovery-plan.js";
+import { createSeenStore } from "../../src/run/known-offsets-store.js";
+import type { RunOwner } from "../../src/run/owner.js";
+import { withRun } from "../../src/run/with-run.js";
 import { znodeText } from "../../src/sandbox/table-store.js";
+import type { Limits } from "../../src/steps/step-context.js";
 import { TOOL_SESSION_MS, type ToolProcess, type World } from "./world.js";
 
 /** The limits that the command line has by default. */

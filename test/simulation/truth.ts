@@ -1,7 +1,7 @@
 import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import type { PartitionResult } from "../../src/model/report.js";
-import { isServing } from "../../src/sandbox/replica.js";
-import { lastOffset } from "../../src/sandbox/runs.js";
+import { isServing } from "../../src/sandbox/model/replica.js";
+import { lastOffset } from "../../src/sandbox/model/runs.js";
 import { acceptsWrites, dirAt, heldOf, loadedAt, type Part, surviving } from "./partitions.js";
 import type { World } from "./world.js";
 

@@ -5,10 +5,10 @@ import type { Transport } from "../../src/cluster/transport.js";
 import type { ZooKeeper } from "../../src/cluster/zookeeper.js";
 import { OpsError } from "../../src/errors.js";
 import type { Clock } from "../../src/model/clock.js";
-import { SandboxModel } from "../../src/sandbox/model.js";
-import { modelTransport } from "../../src/sandbox/model-transport.js";
-import type { ModelOptions } from "../../src/sandbox/model-types.js";
-import { VirtualClock } from "../../src/sandbox/virtual-clock.js";
+import { SandboxModel } from "../../src/sandbox/model/model.js";
+import { modelTransport } from "../../src/sandbox/model/model-transport.js";
+import type { ModelOptions } from "../../src/sandbox/model/model-types.js";
+import { VirtualClock } from "../../src/sandbox/model/virtual-clock.js";
 import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
 
 /** Calls that change the cluster, by their name on the wire. */

@@ -1,0 +1,112 @@
+import type { Command, CommandIo } from "../commands/command.js";
+import { OpsError } from "../errors.js";
+import { safe } from "../util/text.js";
+import { type CommandLine, type Environment, readFlags } from "./flag-parse.js";
+import type { CommonFlags, GlobalFlags } from "./flags.js";
+import type { FlagSpec, SpecsFor } from "./spec-makers.js";
+
+/** A command line that was found right, ready to run. */
+export interface Prepared {
+  readonly flags: GlobalFlags;
+  /** Texts that must not reach a log. */
+  readonly secrets: readonly string[];
+  /** What is about to happen, said before anything slow. */
+  readonly announcement: string;
+  run(io: CommandIo): Promise<number>;
+}
+
+/** One command: what help tells of it, and how it is run. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  /** Command lines without `openmldb-ops`. */
+  readonly examples: readonly string[];
+  readonly specs: readonly FlagSpec<unknown>[];
+  /**
+   * Judges a command line. Loads nothing and reaches nothing but files that the flags name.
+   *
+   * @throws OpsError `usage`.
+   */
+  prepare(line: CommandLine, environment: Environment): Prepared;
+}
+
+/** What an entry is made of. */
+export interface CommandParts<F extends GlobalFlags> {
+  readonly name: string;
+  readonly summary: string;
+  readonly examples: readonly string[];
+  readonly specs: SpecsFor<F>;
+  readonly secrets?: (flags: F) => readonly string[];
+  readonly announcement: (flags: F) => string;
+  /** Judges the flags together; throws OpsError `usage`. */
+  readonly check?: (flags: F) => void;
+  readonly load: () => Promise<Command<F>>;
+}
+
+/** Makes the entry of a command of any kind. */
+export function entryOf<F extends GlobalFlags>(parts: CommandParts<F>): CommandEntry {
+  const { name, summary, examples } = parts;
+  return {
+    name,
+    summary,
+    examples,
+    specs: Object.values<FlagSpec<unknown>>(parts.specs),
+    prepare(line, environment) {
+      const flags = readFlags(parts.specs, line, environment);
+      parts.check?.(flags);
+      return {
+        flags,
+        secrets: parts.secrets?.(flags) ?? [],
+        announcement: parts.announcement(flags),
+        run: async (io) => (await parts.load()).run(flags, io),
+      };
+    },
+  };
+}
+
+/** The connection flags of examples. */
+export const EXAMPLE_CLUSTER = "--zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb";
+
+function connecting(flags: CommonFlags): string {
+  return `connecting to ZooKeeper ${flags.zkCluster.join(",")} (root path ${safe(flags.zkRootPath)}) ...`;
+}
+
+function secretsOf(flags: CommonFlags): string[] {
+  return [...certTexts(flags), flags.password];
+}
+
+/** What of a ZooKeeper certificate must not reach a log. */
+export function certTexts({ zkCert = "" }: Pick<CommonFlags, "zkCert">): string[] {
+  return [zkCert, zkCert.slice(zkCert.indexOf(":") + 1)];
+}
+
+/** @throws OpsError `usage` for a password without a user. */
+function checkUser(flags: CommonFlags): void {
+  if (flags.password === "" || flags.user !== undefined) return;
+  throw new OpsError({
+    code: "usage",
+    message: "there is a password, but no user",
+    hint: "give the user with --user",
+  });
+}
+
+/** What is particular about a command that talks to a cluster. */
+export interface ClusterCommandParts<F extends CommonFlags>
+  extends Pick<CommandParts<F>, "name" | "summary" | "specs" | "check" | "load"> {
+  /** Examples without the connection flags, which are added to each. */
+  readonly examples: readonly string[];
+}
+
+/** The entry of a command that talks to a cluster. */
+export function clusterEntryOf<F extends CommonFlags>(parts: ClusterCommandParts<F>): CommandEntry {
+  return entryOf<F>({
+    ...parts,
+    examples: parts.examples.map((example) => `${example} ${EXAMPLE_CLUSTER}`),
+    secrets: secretsOf,
+    announcement: connecting,
+    check(flags) {
+      checkUser(flags);
+      parts.check?.(flags);
+    },
+  });
+}

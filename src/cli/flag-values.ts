@@ -1,0 +1,189 @@
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
+import { messageOf, OpsError } from "../errors.js";
+import { safe } from "../util/text.js";
+import type { PidList } from "./flags-operate.js";
+
+/**
+ * Reads the value of a flag.
+ *
+ * @param text What the user gave, never empty.
+ * @param where The flag or variable with its value, as the user would recognise it, made safe.
+ * @throws OpsError `usage` with `where` in its message.
+ */
+export interface ValueParser<T> {
+  (text: string, where: string): T;
+  /** All values that there are, if only these are taken; for completion. */
+  readonly words?: readonly string[];
+}
+
+/** An OpsError `usage` that says where, what is wrong, and what to do. */
+export function badValue(where: string, reason: string, hint?: string): OpsError {
+  return new OpsError({
+    code: "usage",
+    message: `${where}: ${reason}`,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** Any text. */
+export const anyText: ValueParser<string> = (text) => text;
+
+/** A whole number in decimal digits from `min` to `max`, both included. */
+export function integer(min: number, max: number): ValueParser<number> {
+  return (text, where) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) {
+      throw badValue(where, `not a whole number from ${min} to ${max}`);
+    }
+    return value;
+  };
+}
+
+/** One of the words given. */
+export function choice<T extends string>(...words: readonly T[]): ValueParser<T> {
+  const parse = (text: string, where: string): T => {
+    const word = words.find((known) => known === text.toLowerCase());
+    if (word === undefined) throw badValue(where, `not one of ${words.join(", ")}`);
+    return word;
+  };
+  return Object.assign(parse, { words });
+}
+
+/** `true` or `false`. */
+export const trueOrFalse: ValueParser<boolean> = (text, where) =>
+  choice("true", "false")(text, where) === "true";
+
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/**
+ * A time: a whole number with the unit `ms`, `s`, `m` or `h`, in seconds without one.
+ *
+ * @param maxMs At most 24 days: the timers of Node.js can wait no longer.
+ * @returns Milliseconds.
+ */
+export function duration(minMs: number, maxMs: number): ValueParser<number> {
+  return (text, where) => {
+    const [, digits, unit = "s"] = /^(\d{1,12})(ms|s|m|h)?$/.exec(text) ?? [];
+    if (digits === undefined) {
+      throw badValue(where, "not a time", "write it like 30, 30s, 500ms, 5m or 1h");
+    }
+    const ms = Number(digits) * (UNIT_MS[unit] ?? 1000);
+    if (ms < minMs || ms > maxMs) {
+      throw badValue(where, `not between ${durationText(minMs)} and ${durationText(maxMs)}`);
+    }
+    return ms;
+  };
+}
+
+/** A time as {@link duration} reads it, in the largest unit that needs no fraction. */
+export function durationText(ms: number): string {
+  if (ms === 0) return "0";
+  const unit = (["h", "m", "s"] as const).find((name) => ms % (UNIT_MS[name] ?? 1) === 0) ?? "ms";
+  return `${ms / (UNIT_MS[unit] ?? 1)}${unit}`;
+}
+
+/** Values separated by commas, each of a form that `what` names. */
+export function listOf(form: RegExp, what: string): ValueParser<readonly string[]> {
+  return (text, source) => {
+    const values = text.split(",");
+    const bad = values.find((value) => !form.test(value));
+    if (bad === undefined) return values;
+    throw badValue(source, `"${safe(bad)}" is not ${what}`);
+  };
+}
+
+/** More partitions than any table has; keeps a mistyped range from filling the memory. */
+const PID_MAX = 999_999;
+
+/**
+ * Partitions of a table: numbers and ranges such as `0,2,5-7`, or `*` for all of them.
+ *
+ * @returns The numbers in ascending order, each once.
+ */
+export const pidList: ValueParser<PidList> = (text, where) => {
+  if (text === "*") return "all";
+  const pids = new Set<number>();
+  for (const part of text.split(",")) {
+    const [, first, last = first] = /^(\d{1,6})(?:-(\d{1,6}))?$/.exec(part) ?? [];
+    const [from, to] = [Number(first), Number(last)];
+    if (first === undefined || from > to || to > PID_MAX) {
+      throw badValue(where, `"${safe(part)}" is no partition`, "write it like 3, 0,2,5-7 or '*'");
+    }
+    for (let pid = from; pid <= to; pid += 1) pids.add(pid);
+  }
+  return [...pids].sort((a, b) => a - b);
+};
+
+/** ZooKeeper servers, each written as `host:port`. */
+export const zkServers: ValueParser<readonly string[]> = (text) =>
+  parseZkHosts(text).map(hostPortText);
+
+const FILE_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file or folder",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EISDIR: "it is a folder",
+  ENOTDIR: "a part of the path is no folder",
+  EROFS: "the file system is read-only",
+  ENOSPC: "no space left",
+};
+
+/** What is wrong with a file, in words. */
+function fileProblem(thrown: unknown): string {
+  const code =
+    thrown instanceof Error && "code" in thrown && typeof thrown.code === "string"
+      ? thrown.code
+      : "";
+  return FILE_PROBLEMS[code] ?? safe(messageOf(thrown));
+}
+
+/** Longest password that is believed to be one. */
+const PASSWORD_BYTES_MAX = 4096;
+
+/** The one line that the named file holds, without its line break. */
+export const passwordInFile: ValueParser<string> = (path, where) => {
+  const text = readPasswordFile(path, where);
+  if (text.length > PASSWORD_BYTES_MAX || /[\r\n]/.test(text)) {
+    throw badValue(where, "the file does not hold one line", "put the password alone in it");
+  }
+  return text;
+};
+
+function readPasswordFile(path: string, where: string): string {
+  try {
+    return readFileSync(path, "utf8").replace(/\r?\n$/, "");
+  } catch (error) {
+    throw badValue(where, `cannot read the password: ${fileProblem(error)}`);
+  }
+}
+
+/** The path of a file that can be appended to. It is created if it is not there. */
+export const appendableFile: ValueParser<string> = (path, where) => {
+  try {
+    closeSync(openSync(path, "a", 0o640));
+  } catch (error) {
+    throw badValue(
+      where,
+      `cannot write the log there: ${fileProblem(error)}`,
+      "name a file in a folder that exists and may be written",
+    );
+  }
+  return path;
+};
+
+/** The path of a file that can be read. */
+export const readableFile: ValueParser<string> = (path, where) => {
+  try {
+    const file = openSync(path, "r");
+    closeSync(file);
+  } catch (error) {
+    throw badValue(where, `cannot read it: ${fileProblem(error)}`);
+  }
+  return path;
+};

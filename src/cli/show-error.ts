@@ -1,0 +1,45 @@
+import { messageOf, OpsError } from "../errors.js";
+import { jsonText, safe } from "../util/text.js";
+
+const SCHEMA_VERSION = 1;
+
+/** What to do about an error that is none of the expected ones. */
+export const unexpectedHint = "this is a bug; run again with --log_level=debug and report the log";
+
+/** An error for people, on one line: what happened, and in brackets what to do. */
+export function errorText(thrown: unknown): string {
+  const hint = hintOf(thrown);
+  return safe(messageOf(thrown)) + (hint === undefined ? "" : ` (${safe(hint)})`);
+}
+
+function hintOf(thrown: unknown): string | undefined {
+  return thrown instanceof OpsError ? thrown.hint : unexpectedHint;
+}
+
+/** The lines that come before {@link errorText}: what it sums up. Empty for most errors. */
+export function detailLines(thrown: unknown): string[] {
+  return detailsOf(thrown).map(safe);
+}
+
+function detailsOf(thrown: unknown): readonly string[] {
+  return thrown instanceof OpsError ? thrown.details : [];
+}
+
+/** An error for programs: one JSON document with its line break. */
+export function errorDocument(thrown: unknown, exitCode: number): string {
+  const code = thrown instanceof OpsError ? thrown.code : "unexpected";
+  const details = detailsOf(thrown);
+  const error = {
+    code,
+    message: messageOf(thrown),
+    hint: hintOf(thrown),
+    ...(details.length === 0 ? {} : { details }),
+  };
+  return `${jsonText({ schemaVersion: SCHEMA_VERSION, error, exitCode })}\n`;
+}
+
+/** Where an error that is no OpsError comes from; of an OpsError, where its cause comes from. */
+export function stackLines(thrown: unknown): string[] {
+  const root = thrown instanceof OpsError ? (thrown.cause ?? thrown) : thrown;
+  return root instanceof Error ? (root.stack ?? "").split("\n") : [];
+}

@@ -1,0 +1,190 @@
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
+import { earlierOffset, isServing, knownOffset, leastOffset } from "../policy/what-it-holds.js";
+
+/**
+ * The replica that leads the partition now: flagged leader, alive, and serving as leader on a
+ * healthy tablet. Where several do, the one with the highest offset.
+ *
+ * @returns Undefined if nobody leads, so that the partition takes no writes.
+ */
+export function servingLeader(view: PartitionView): ReplicaView | undefined {
+  return view.replicas
+    .filter((replica) => replica.claim.isLeader && replica.claim.isAlive)
+    .filter((replica) => isServing(replica) && replica.report?.role === "leader")
+    .reduce<ReplicaView | undefined>(
+      (best, next) => (best === undefined || offsetOf(next) > offsetOf(best) ? next : best),
+      undefined,
+    );
+}
+
+/**
+ * Says what is wrong with a partition.
+ *
+ * A replica is healthy only when nameserver and tablet agree (flag, role, state, alive, tablet
+ * healthy) and, for a follower, the leader feeds it up to its own offset: the flags alone hide
+ * followers that nobody feeds.
+ *
+ * @returns Empty if the partition is healthy; else by replica, in the order of the view.
+ */
+export function diagnose(view: PartitionView): Problem[] {
+  const leader = servingLeader(view);
+  const problems: Problem[] = [];
+  if (!view.replicas.some((replica) => replica.claim.isLeader)) {
+    problems.push({
+      code: "no-leader-flagged",
+      endpoint: undefined,
+      text: "no replica is flagged leader, so nothing says whose data leads",
+    });
+  }
+  return problems.concat(
+    view.replicas.flatMap((replica) => diagnoseReplica(view, replica, leader)),
+  );
+}
+
+/** A finding about one replica, before it is known whose. */
+type Finding = Pick<Problem, "code" | "text">;
+
+function diagnoseReplica(
+  view: PartitionView,
+  replica: ReplicaView,
+  leader: ReplicaView | undefined,
+): Problem[] {
+  const findings =
+    replica.tablet === "ok"
+      ? [
+          diagnoseLoad(replica),
+          ...diagnoseRole(view, replica, leader),
+          diagnoseFlag(replica),
+          diagnosePause(view, replica),
+          diagnoseLink(replica, leader),
+          diagnoseAhead(view, replica, leader),
+        ]
+      : [diagnoseTablet(replica)];
+  return findings
+    .filter((one) => one !== undefined)
+    .map((one) => ({ code: one.code, endpoint: replica.endpoint, text: one.text }));
+}
+
+function diagnoseTablet(replica: ReplicaView): Finding {
+  return {
+    code: replica.tablet === "offline" ? "tablet-offline" : "tablet-silent",
+    text: `tablet ${replica.tabletDetail}`,
+  };
+}
+
+function diagnoseLoad({ report }: ReplicaView): Finding | undefined {
+  if (report === undefined) return { code: "not-loaded", text: "not loaded on its tablet" };
+  if (report.state === "loading" || report.state === "undefined") {
+    return {
+      code: "loading",
+      text: `its tablet is loading it (${report.recordCount} rows so far)`,
+    };
+  }
+  if (report.state !== "other") return undefined;
+  return {
+    code: "state-unknown",
+    text: "its tablet reports a state that this version does not know",
+  };
+}
+
+function diagnoseRole(
+  view: PartitionView,
+  replica: ReplicaView,
+  leader: ReplicaView | undefined,
+): Finding[] {
+  const { claim, report } = replica;
+  if (claim.isLeader && leader !== undefined && leader !== replica) {
+    return [{ code: "extra-leader", text: `still flagged leader beside ${leader.endpoint}` }];
+  }
+  if (report === undefined || !isServing(replica)) return [];
+  const findings: Finding[] = [];
+  const wanted = claim.isLeader ? "leader" : "follower";
+  if (report.role !== wanted) {
+    const runs = report.role ?? "nothing known";
+    findings.push({
+      code: "wrong-role",
+      text: `flagged ${wanted}, but its tablet runs it as ${runs}`,
+    });
+  }
+  const least = claim.isLeader && leader === undefined ? leastOffset(view) : undefined;
+  if (least !== undefined && report.offset < least) {
+    findings.push({ code: "rows-missing", text: rowsMissing(report.offset, least) });
+  }
+  const short = leader === replica ? servesShort(view, replica) : undefined;
+  return short === undefined ? findings : [...findings, short];
+}
+
+/** A leader that serves with less than was known before: somebody took the decision, or nobody did. */
+function servesShort(view: PartitionView, leader: ReplicaView): Finding | undefined {
+  const held = leader.followers?.offset ?? leader.report?.offset ?? 0n;
+  const known = earlierOffset(view);
+  // Rows that another replica has are that one's to tell: it is ahead.
+  const isElsewhere = view.replicas.some(
+    (one) => one !== leader && knownOffset(view, one) >= known,
+  );
+  if (view.replicas.length === 1 || known <= held || isElsewhere) return undefined;
+  return {
+    code: "rows-missing",
+    text: `it leads at offset ${held}, but ${known} was known before: ${known - held} entries are missing, and each write makes their numbers used again`,
+  };
+}
+
+function diagnoseFlag({ claim }: ReplicaView): Finding | undefined {
+  return claim.isAlive ? undefined : { code: "marked-dead", text: "marked not alive" };
+}
+
+function diagnosePause(view: PartitionView, { report }: ReplicaView): Finding | undefined {
+  if (report?.state !== "snapshot-paused" || view.activeOps.length > 0) return undefined;
+  return { code: "snapshot-paused", text: "left in kSnapshotPaused with no op running" };
+}
+
+function diagnoseLink(replica: ReplicaView, leader: ReplicaView | undefined): Finding | undefined {
+  if (leader === undefined || leader === replica || !isServing(replica)) return undefined;
+  if (leader.followers === undefined) {
+    return { code: "link-unknown", text: `leader ${leader.endpoint} does not say whom it feeds` };
+  }
+  const fed = leader.followers.followers.get(replica.endpoint);
+  if (fed === undefined) {
+    return { code: "not-linked", text: `leader ${leader.endpoint} does not feed it` };
+  }
+  // The leader's list can be wrong: it outlives a follower that came back with less on its disk.
+  const own = replica.report?.offset ?? 0n;
+  const reached = own < fed ? own : fed;
+  if (reached < leader.followers.offset) {
+    return {
+      code: "behind",
+      text: `at offset ${reached}, leader ${leader.endpoint} at ${leader.followers.offset}`,
+    };
+  }
+  return undefined;
+}
+
+/** Why a leader that came up short is not followed by any RecoverTable. */
+export function rowsMissing(offset: bigint, least: bigint): string {
+  return `at offset ${offset}, but ${least} was seen before: rows are missing on its disk, and RecoverTable would delete the logs of followers that may have them`;
+}
+
+/**
+ * A replica that is known to hold more than the leader which serves. One that is fed is compared
+ * with the leader's list, which was made after its own report.
+ */
+function diagnoseAhead(
+  view: PartitionView,
+  replica: ReplicaView,
+  leader: ReplicaView | undefined,
+): Finding | undefined {
+  if (leader?.followers === undefined || leader === replica) return undefined;
+  const isFed = leader.followers.followers.has(replica.endpoint) && isServing(replica);
+  const known = knownOffset(view, replica);
+  const held = isFed ? leader.followers.offset : (leader.report?.offset ?? 0n);
+  if (known <= held) return undefined;
+  return {
+    code: "ahead",
+    text: `known to hold entries up to ${known}, leader ${leader.endpoint} only up to ${held}: RecoverTable would delete them`,
+  };
+}
+
+function offsetOf(replica: ReplicaView): bigint {
+  return replica.report?.offset ?? -1n;
+}

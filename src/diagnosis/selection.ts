@@ -1,0 +1,148 @@
+import { OpsError } from "../errors.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import { type PartitionView, partitionName } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
+import type { Planner } from "../planning/attempt-history.js";
+import { laneOf } from "../planning/documented.js";
+import { unknownName } from "../util/nearest.js";
+import { diagnose, servingLeader } from "./diagnose.js";
+
+/** What a recovery is about; what is left out is not narrowed. */
+export interface Selection {
+  /** Only this database; system databases count too. */
+  readonly db?: string | undefined;
+  /** Only this table. */
+  readonly table?: string | undefined;
+  /** Only these partitions. */
+  readonly pids?: readonly number[] | undefined;
+  /** Only replicas on this tablet; whoever leads is needed and left as it is. */
+  readonly endpoint?: Endpoint | undefined;
+  /** Whether healthy followers that are selected are recovered as well. */
+  readonly isForced?: boolean | undefined;
+}
+
+/** A whole cluster. */
+export const EVERYTHING: Selection = {};
+
+/** The partitions that are selected, in their order. */
+export function selected(
+  views: readonly PartitionView[],
+  only: Selection,
+): readonly PartitionView[] {
+  const { db, table, pids, endpoint } = only;
+  if ([db, table, pids, endpoint].every((one) => one === undefined)) return views;
+  return views.filter(
+    ({ id, replicas }) =>
+      (db === undefined || id.db === db) &&
+      (table === undefined || id.table === table) &&
+      (pids === undefined || pids.includes(id.pid)) &&
+      (endpoint === undefined || replicas.some((one) => one.endpoint === endpoint)),
+  );
+}
+
+/**
+ * A typo must not look like success.
+ *
+ * @param all All partitions of the cluster.
+ * @throws OpsError `refused` if a database, table, partition or tablet that is named has nothing to
+ *   do with this cluster.
+ */
+export function assertKnown(all: readonly PartitionView[], only: Selection): void {
+  const { db, table, pids, endpoint } = only;
+  const inDb = selected(all, { db });
+  if (db !== undefined && inDb.length === 0) {
+    throw unknownName("table in a database named", db, distinct(all.map((view) => view.id.db)));
+  }
+  const inTable = selected(inDb, { table });
+  if (table !== undefined && inTable.length === 0) {
+    const where = db === undefined ? "" : ` in the database ${JSON.stringify(db)}`;
+    throw unknownName(`table${where} named`, table, distinct(inDb.map((view) => view.id.table)));
+  }
+  const homes = table === undefined ? [] : distinct(inTable.map((view) => view.id.db));
+  if (homes.length > 1) {
+    throw refused(
+      `several databases have a table named ${JSON.stringify(table)}`,
+      `say which one with --db: ${homes.join(", ")}`,
+    );
+  }
+  const missing = pids?.find((pid) => !inTable.some((view) => view.id.pid === pid));
+  if (missing !== undefined) {
+    const known = distinct(inTable.map((view) => String(view.id.pid)));
+    throw refused(
+      `${table ?? "any table"} has no partition ${missing}`,
+      `it has: ${known.join(", ")}`,
+    );
+  }
+  const chosen = selected(inTable, { pids });
+  if (endpoint !== undefined && selected(chosen, { endpoint }).length === 0) {
+    const known = distinct(chosen.flatMap((view) => view.replicas.map((one) => one.endpoint)));
+    throw unknownName("replica of what is selected at", endpoint, known);
+  }
+}
+
+function refused(message: string, hint: string): OpsError {
+  return new OpsError({ code: "refused", message, hint });
+}
+
+function distinct(names: readonly string[]): string[] {
+  return [...new Set(names)].filter((name) => name !== "");
+}
+
+/** What is wrong with what is selected of a partition. */
+export function problemsOf(view: PartitionView, { endpoint }: Selection): readonly Problem[] {
+  const problems = diagnose(view);
+  if (endpoint === undefined) return problems;
+  return problems.filter((one) => one.endpoint === undefined || one.endpoint === endpoint);
+}
+
+/** Healthy followers that are to be recovered all the same. */
+export function forcedIn(view: PartitionView, only: Selection): Endpoint[] {
+  if (only.isForced !== true) return [];
+  const leader = servingLeader(view);
+  if (leader === undefined) return [];
+  const sick = new Set(diagnose(view).map((one) => one.endpoint));
+  return view.replicas
+    .filter((one) => one !== leader && !sick.has(one.endpoint))
+    .map((one) => one.endpoint)
+    .filter((endpoint) => only.endpoint === undefined || endpoint === only.endpoint);
+}
+
+/**
+ * A planner that keeps to what is selected: steps of other replicas are left out, and forced
+ * replicas are recovered once.
+ */
+export function narrowed(planner: Planner, only: Selection): Planner {
+  if (only.endpoint === undefined && only.isForced !== true) return planner;
+  return (view, learned) => {
+    const lane = planner(view, learned);
+    const forced = forcedIn(view, only).filter((endpoint) => !learned.forced.has(endpoint));
+    const steps = lane.steps.filter(
+      (step) =>
+        only.endpoint === undefined ||
+        step.endpoint === undefined ||
+        step.endpoint === only.endpoint,
+    );
+    const needsOthers = steps.length < lane.steps.length && servingLeader(view) === undefined;
+    if (needsOthers) {
+      const text = `nobody leads ${partitionName(view.id)} now, so its other replicas are needed: recover it without --endpoint`;
+      return laneOf(view, {
+        leader: undefined,
+        steps: [],
+        blocked: { code: "not-as-planned", endpoint: undefined, text },
+      });
+    }
+    if (lane.blocked !== undefined || steps.length > 0 || forced.length === 0) {
+      return { ...lane, steps };
+    }
+    return {
+      ...lane,
+      leader: servingLeader(view)?.endpoint,
+      steps: forced.map((endpoint) => ({
+        kind: "recover-table",
+        endpoint,
+        why: "forced",
+        isForced: true,
+      })),
+    };
+  };
+}

@@ -1,0 +1,103 @@
+import type { ClusterState } from "../model/cluster-state.js";
+import { replicaKey } from "../model/cluster-state.js";
+import type { LaneFailure } from "../model/outcome.js";
+import { type PartitionView, partitionName, tabletHealth } from "../model/partition-view.js";
+import type { Problem, ProblemCode } from "../model/problem.js";
+import type { PartitionResult, RunReport } from "../model/report.js";
+import { mapInTurns } from "../util/yielding.js";
+import { servingLeader } from "./diagnose.js";
+import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
+
+/** What the judgement needs to know of the run beside the cluster as it is now. */
+export interface JudgeInput {
+  readonly state: ClusterState;
+  /** `viewPartitions(state)`, narrowed to what the run is about. */
+  readonly views: readonly PartitionView[];
+  /** What the run is about; everything if undefined. */
+  readonly only?: Selection | undefined;
+  /** Keys of the partitions that were not healthy when the run began. */
+  readonly sickBefore: ReadonlySet<string>;
+  /** What was tried in vain, by `replicaKey`. */
+  readonly failures: ReadonlyMap<string, LaneFailure>;
+  /** What the run noted about each partition, by `replicaKey`. */
+  readonly notes: ReadonlyMap<string, readonly string[]>;
+  /** The command that runs the recovery again, with the connection flags of this run. */
+  readonly rerun: string;
+}
+
+/** Judges a cluster from one fresh observation. Lets other work run in between. */
+export async function judge(
+  input: JudgeInput,
+): Promise<
+  Pick<
+    RunReport,
+    "leader" | "sickTablets" | "tablets" | "tables" | "replicas" | "partitions" | "partitionCount"
+  >
+> {
+  const tables = new Set<number>();
+  let replicas = 0;
+  const results = await mapInTurns(input.views, (view) => {
+    tables.add(view.id.tid);
+    replicas += view.replicas.length;
+    return judgePartition(view, input);
+  });
+  return {
+    leader: input.state.topology.leader,
+    sickTablets: [...input.state.tablets.values()].flatMap((tablet) => {
+      const { tablet: health, tabletDetail } = tabletHealth(tablet);
+      return health === "ok" ? [] : [{ endpoint: tablet.endpoint, reason: tabletDetail }];
+    }),
+    tablets: input.state.tablets.size,
+    tables: tables.size,
+    replicas,
+    partitions: results.filter((one) => one.status !== "healthy"),
+    partitionCount: results.length,
+  };
+}
+
+function judgePartition(view: PartitionView, input: JudgeInput): PartitionResult {
+  const key = replicaKey(view.id);
+  const problems = problemsOf(view, input.only ?? EVERYTHING);
+  const leader = servingLeader(view);
+  const failure = input.failures.get(key);
+  const decision = problems.length > 0 ? failure?.decision : undefined;
+  const sick = decision === undefined ? "unhealthy" : "needs-decision";
+  const healthy = input.sickBefore.has(key) ? "recovered" : "healthy";
+  return {
+    id: view.id,
+    status: problems.length > 0 ? sick : healthy,
+    leader: leader?.endpoint,
+    isServing: leader !== undefined,
+    problems,
+    failure: problems.length > 0 ? failure : undefined,
+    notes: input.notes.get(key) ?? [],
+    evidence: decision === undefined ? [] : [...(failure?.evidence?.replicas.values() ?? [])],
+    next: problems.length === 0 ? "" : nextStep(view, problems, decision, input.rerun),
+  };
+}
+
+/** What heals each kind of problem that a recovery cannot heal by itself. */
+function nextStep(
+  view: PartitionView,
+  problems: readonly Problem[],
+  decision: Problem | undefined,
+  rerun: string,
+): string {
+  const has = (...codes: ProblemCode[]) => problems.find((one) => codes.includes(one.code));
+  const tablet = has("tablet-offline", "tablet-silent");
+  const accept = `${rerun} --accept_data_loss=${partitionName(view.id)} --leader=${decision?.candidate}`;
+  if (tablet !== undefined && decision !== undefined) {
+    return `start tablet ${tablet.endpoint}, then run: ${rerun}; or, giving up what only it holds: ${accept}`;
+  }
+  if (decision !== undefined) return `decide; to give up what others hold beyond it: ${accept}`;
+  if (tablet !== undefined) return `start tablet ${tablet.endpoint}, then run: ${rerun}`;
+  if (has("no-leader-flagged") !== undefined) {
+    return "choose the replica to lead by its data and set the leader by hand (the tool does not guess)";
+  }
+  if (has("rows-missing") !== undefined) {
+    return "compare the replicas' offsets (load the followers by hand) and decide which one is to lead; nothing was given up";
+  }
+  const unknown = has("state-unknown");
+  if (unknown !== undefined) return `look at tablet ${unknown.endpoint}, then run: ${rerun}`;
+  return `run: ${rerun}`;
+}

@@ -1,0 +1,277 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { EVERYTHING, problemsOf, type Selection, selected } from "../diagnosis/selection.js";
+import { judge } from "../diagnosis/verdict.js";
+import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { SeenStore } from "../model/evidence.js";
+import type { LaneFailure, OnEvent } from "../model/outcome.js";
+import { type PartitionView, viewPartitionsInTurns } from "../model/partition-view.js";
+import type { RecoveryCommand, RunReport } from "../model/report.js";
+import { observe } from "../observe/cluster.js";
+import { NOTHING_LEARNED } from "../planning/attempt-history.js";
+import type { Method } from "../planning/method.js";
+import type { RecoveryPlan } from "../planning/recovery-plan.js";
+import { counted } from "../report/recovery-report.js";
+import { createGuard, type Guard, isOn } from "../run/guard.js";
+import type { Limits } from "../steps/step-context.js";
+import { untilAborted } from "../util/until-aborted.js";
+import { mapInTurns } from "../util/yielding.js";
+import { execute } from "./execute.js";
+import { createMemory, type RunMemory } from "./known-offsets.js";
+import { assertAsPlanned, type Look, look } from "./look.js";
+
+export type { Method } from "../planning/method.js";
+
+/** What a recovery is asked to do. */
+export interface RecoverOptions {
+  /** The command that asks for it, for the report; `recoverdata` if undefined. */
+  readonly command?: RecoveryCommand | undefined;
+  /** What it is about; everything if undefined, system databases first. */
+  readonly only?: Selection | undefined;
+  /** `direct` if undefined. */
+  readonly method?: Method | undefined;
+  /** The replica that shall lead where something has to be given up, by `partitionName`. */
+  readonly accept?: ReadonlyMap<string, Endpoint> | undefined;
+  readonly limits: Limits;
+  readonly signal: AbortSignal;
+  readonly onEvent: OnEvent;
+  /** The command that runs the recovery again, for the report. */
+  readonly rerun: string;
+  /**
+   * Makes the guard of auto_failover, given the observed value; left out: a guard whose value
+   * nobody but this process remembers.
+   */
+  readonly createGuard?: (observed: boolean) => Promise<Guard>;
+  /**
+   * A plan to execute, and nothing else: its database, method and choices count. It is compared
+   * with the cluster before anything is done.
+   */
+  readonly planned?: RecoveryPlan | undefined;
+  /**
+   * Sees the plan before the first change. What it throws ends the run with nothing changed.
+   *
+   * @param signal Ends the review with its reason.
+   * @returns Whether it took a while, so that the cluster has to be looked at again.
+   */
+  readonly review?: (plan: RecoveryPlan, signal: AbortSignal) => Promise<boolean>;
+  /** What outlives a run; left out: a later run knows nothing of what this one saw. */
+  readonly seen?: SeenStore | undefined;
+  /** What attempts of the same run found and did before this one. */
+  readonly earlier?: Progress | undefined;
+}
+
+/** What a run that ended early had found and done until then. */
+export interface Progress {
+  /** The partitions that were not healthy, by `replicaKey`. */
+  readonly sick: ReadonlySet<string>;
+  /** Changes made. */
+  readonly changes: number;
+}
+
+/** How a recovery ended: with a report, or early, with the reason and the state of the guard. */
+export type RecoverResult =
+  | { readonly report: RunReport }
+  | {
+      readonly error: unknown;
+      /** Why auto_failover could not be put back; undefined if it is as it was. */
+      readonly notRestored: string | undefined;
+      /** Whether anything was changed before the run ended. */
+      readonly hasChanged: boolean;
+      readonly progress: Progress;
+    };
+
+/** How often what is still not healthy at the end is worked on in one run. */
+const PASSES_MAX = 3;
+
+/**
+ * Brings a cluster back: observe, diagnose, plan and execute partition by partition, observe afresh,
+ * go on with what is still not healthy, put auto_failover back and judge.
+ *
+ * On a healthy cluster nothing is changed, auto_failover included.
+ *
+ * @throws OpsError if the cluster cannot be observed at all; nothing has been changed then.
+ */
+export async function recoverData(
+  cluster: Cluster,
+  options: RecoverOptions,
+): Promise<RecoverResult> {
+  const { onEvent, signal } = options;
+  const { only = EVERYTHING } = options.planned ?? options;
+  const began = cluster.clock.now();
+  const seen = await lookAndReview(cluster, options);
+  const { state, sick } = seen;
+  const before = state.autoFailover;
+  const guard = (await options.createGuard?.(before)) ?? createGuard({ cluster, before, onEvent });
+  const told = keepTrack(onEvent);
+  const memory = createMemory(options.seen, onEvent, state.remembered);
+  let worked: Worked | undefined;
+  let error: unknown;
+  try {
+    worked = await workInPasses(cluster, seen, { options, only, guard, told, memory });
+  } catch (thrown) {
+    error = thrown;
+  }
+  const notRestored = await guard.restore();
+  const progress: Progress = {
+    sick: new Set([...sick.map((view) => replicaKey(view.id)), ...(options.earlier?.sick ?? [])]),
+    changes: told.changes() + (options.earlier?.changes ?? 0),
+  };
+  const endEarly = (thrown: unknown): RecoverResult => ({
+    error: thrown,
+    notRestored,
+    hasChanged: progress.changes > 0,
+    progress,
+  });
+  if (worked === undefined) return endEarly(error);
+
+  try {
+    await untilAborted(memory.settle(worked.all), signal);
+    const judged = await judge({
+      state: worked.state,
+      views: memory.beside(selected(worked.all, only)),
+      only,
+      sickBefore: progress.sick,
+      failures: worked.failures,
+      notes: told.notes,
+      rerun: options.rerun,
+    });
+    const after = worked.isTouched ? isOn(await untilAborted(cluster.confGet(), signal)) : before;
+    return {
+      report: {
+        command: options.command ?? "recoverdata",
+        ...judged,
+        autoFailover: { before: guard.before, after, notRestored },
+        changes: progress.changes,
+        calls: cluster.callCount(),
+        tookMs: cluster.clock.now() - began,
+      },
+    };
+  } catch (thrown) {
+    return endEarly(thrown);
+  }
+}
+
+/** What came of the work. */
+interface Worked {
+  /** The cluster as it was seen last, after the last change but for auto_failover. */
+  readonly state: ClusterState;
+  /** All its partitions. */
+  readonly all: readonly PartitionView[];
+  /** What was tried in vain, by `replicaKey`. */
+  readonly failures: ReadonlyMap<string, LaneFailure>;
+  /** Whether the cluster was, or may have been, changed. */
+  readonly isTouched: boolean;
+}
+
+/** What the passes need beside the cluster. */
+interface Surroundings {
+  readonly options: RecoverOptions;
+  readonly only: Selection;
+  readonly guard: Guard;
+  readonly told: Told;
+  readonly memory: RunMemory;
+}
+
+/**
+ * Works on what is not healthy, looks at the whole cluster afresh, and goes on with those partitions
+ * that were thought to be through and are not, or can be helped by now (a tablet came back). It ends
+ * when there are none, when a pass changes nothing, or after {@link PASSES_MAX}.
+ */
+async function workInPasses(
+  cluster: Cluster,
+  seen: Look,
+  { options, only, guard, told, memory }: Surroundings,
+): Promise<Worked> {
+  const { limits, signal, onEvent } = options;
+  const { planner } = seen;
+  const failures = new Map<string, LaneFailure>();
+  const ours = new Set(seen.sick.map((view) => replicaKey(view.id)));
+  let { state, sick } = seen;
+  for (let pass = 1; ; pass += 1) {
+    const changes = told.changes();
+    const failed = await execute(cluster, sick, state.tables, {
+      planner,
+      limits,
+      signal,
+      engageGuard: () => guard.engage(),
+      onEvent: told.onEvent,
+      memory,
+    });
+    for (const [key, failure] of failed) failures.set(key, failure);
+    const isTouched = ours.size > 0 || guard.isEngaged();
+    if (isTouched) state = await observe(cluster, { signal });
+    const all = await viewPartitionsInTurns(state);
+    const isOpen = (view: PartitionView) =>
+      ours.has(replicaKey(view.id)) &&
+      !failures.has(replicaKey(view.id)) &&
+      problemsOf(view, only).length > 0 &&
+      planner(view, NOTHING_LEARNED).steps.length > 0;
+    const views = memory.beside(selected(all, only));
+    const open = await mapInTurns(views, isOpen);
+    sick = views.filter((_, index) => open[index] === true);
+    const isOver = sick.length === 0 || pass === PASSES_MAX || told.changes() === changes;
+    if (isOver) return { state, all, failures, isTouched };
+    onEvent({
+      kind: "note",
+      text: `${counted(sick.length, "partition")} not healthy yet: going on with them`,
+      partitions: sick.length,
+    });
+  }
+}
+
+/**
+ * Looks at the cluster, and lets the plan be reviewed. A later attempt of the same run goes on with
+ * what was reviewed: what the first one did has made the cluster different.
+ */
+async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise<Look> {
+  const { planned, review, earlier, signal, onEvent } = options;
+  // Each step that loads a replica asks for its snapshot. To be compared with, a plan that was made
+  // by a dry run has to be made once more from as much as that run knew.
+  const asked = { ...options, snapshotPartitions: planned === undefined ? 0 : undefined };
+  const seen = await look(cluster, asked);
+  const { views, sick, state } = seen;
+  onEvent({
+    kind: "note",
+    text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${sick.length} not healthy`,
+    partitions: sick.length,
+  });
+  const healthy = views.length - sick.length;
+  if (options.command === "recovertable" && healthy > 0) {
+    onEvent({
+      kind: "note",
+      text: `${counted(healthy, "partition")} with nothing to recover left alone; --force recovers alive followers all the same`,
+    });
+  }
+  if (earlier !== undefined) return seen;
+  if (planned !== undefined) assertAsPlanned(planned, seen);
+  if ((await review?.(seen.plan, signal)) !== true) return seen;
+  const again = await look(cluster, asked);
+  assertAsPlanned(seen.plan, again);
+  return again;
+}
+
+/** What a run did and noted on its way to the listener. */
+interface Told {
+  readonly onEvent: OnEvent;
+  /** What was noted about each partition, by `replicaKey`. */
+  readonly notes: ReadonlyMap<string, readonly string[]>;
+  /** How many changing steps were done. */
+  changes(): number;
+}
+
+function keepTrack(onEvent: OnEvent): Told {
+  const notes = new Map<string, readonly string[]>();
+  let changes = 0;
+  return {
+    onEvent(event) {
+      if (event.kind === "partition-note") {
+        const key = replicaKey(event.id);
+        notes.set(key, [...new Set([...(notes.get(key) ?? []), ...event.notes])]);
+      }
+      const isDone = event.kind === "step-ended" && event.outcome.result === "done";
+      if (isDone && !event.step.kind.startsWith("wait-")) changes += 1;
+      onEvent(event);
+    },
+    notes,
+    changes: () => changes,
+  };
+}

@@ -1,0 +1,206 @@
+import { messageOf } from "../errors.js";
+import type { Endpoint, TermStart } from "../model/cluster-state.js";
+import type { LaneFailure, OnEvent } from "../model/outcome.js";
+import type { PartitionView } from "../model/partition-view.js";
+import type { Lane } from "../model/plan.js";
+import type { Problem } from "../model/problem.js";
+import { type Learned, NOTHING_LEARNED, type Planner } from "../planning/attempt-history.js";
+import { type ForeseenRound, isLastRound } from "../planning/predict-rounds.js";
+import { evidenceOf, isForgetting } from "../policy/what-it-holds.js";
+import { observePartition, type StepContext } from "../steps/step-context.js";
+import type { Memory } from "./known-offsets.js";
+import { isLoad, type Places, type Ran, runLane } from "./run-lane.js";
+
+/** How often a partition is looked at afresh and planned again before the run leaves it. */
+const ROUNDS_MAX = 6;
+
+/**
+ * How old the nameserver's record may be by which a partition is planned right after its replicas were
+ * loaded: loading does not change it, and every step that is planned looks again before it acts. What the
+ * tablets have loaded is asked for once more: a tablet says that a replica is normal an instant before
+ * it sets its offset (OpenMLDB 0.9 tablet: LoadTableInternal).
+ */
+const LOADED_RECORD_AGE_MS = 1_000;
+
+const NO_SNAPSHOTS: ReadonlyMap<Endpoint, TermStart> = new Map();
+
+/** What is needed beside the context of the steps. */
+export interface RoundOptions {
+  readonly planner: Planner;
+  readonly onEvent: OnEvent;
+  readonly memory: Memory;
+}
+
+/**
+ * Brings one partition back in rounds: plan what its problems ask for, do the steps in order, look
+ * again. It is through when nothing is left to plan, when a step fails for good, or after
+ * {@link ROUNDS_MAX} rounds. A failed load or feed is not for good: the planner learns of it and
+ * takes another way. Where all steps worked, each with its effect seen, and nothing can follow, it is
+ * not looked at again: the look at the whole cluster at the end is one more anyway.
+ *
+ * The first plan does not know the snapshots of replicas that are not loaded. A follower is loaded
+ * whatever they say; where the leader is loaded as such, or nothing may be done, they count, and it is
+ * planned once more.
+ *
+ * @returns What could not be done; undefined if nothing is left. Where a replica could not be
+ *   loaded or fed and another way worked, nothing is left.
+ */
+export async function recoverPartition(
+  context: StepContext,
+  first: ForeseenRound,
+  options: RoundOptions,
+  places: Places,
+): Promise<LaneFailure | undefined> {
+  let next = await withSnapshots(context, first, options, places);
+  let learned = NOTHING_LEARNED;
+  for (let round = 1; round <= ROUNDS_MAX; round += 1) {
+    if (next === undefined || "failure" in next) return next?.failure;
+    const { lane }: ForeseenRound = next;
+    options.onEvent({ kind: "lane", lane, round });
+    if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.memory);
+    const isFirstRound = round === 1;
+    const ran = await runLane(context, lane, { onEvent: options.onEvent, places, isFirstRound });
+    await conclude(lane, ran, options);
+    const final = ran.failures.find((one) => !isLesson(one.step));
+    if (final !== undefined) return final;
+    if (isClean(ran) && isLastRound(next, options.planner, learned)) return undefined;
+    learned = learn(learned, ran.failures, lane);
+    next = await planAgain(context, lane, options, { learned, ...afterRound(lane, ran) });
+  }
+  return unfinished(next);
+}
+
+/** Whether all steps of a round were done, or what they wanted was true already. */
+function isClean({ isThrough, failures }: Ran): boolean {
+  return isThrough && failures.length === 0;
+}
+
+/** What the look after a round goes on with. */
+function afterRound(lane: Lane, ran: Ran): Omit<Known, "learned"> {
+  return {
+    snapshots: isClean(ran) && lane.givesUp ? undefined : ran.snapshots,
+    recordAgeMs: isClean(ran) && lane.steps.every(isLoad) ? LOADED_RECORD_AGE_MS : 0,
+  };
+}
+
+/** The next round, or why there is none; undefined if the partition is gone. */
+type NextRound = ForeseenRound | { readonly failure: LaneFailure } | undefined;
+
+/** Why a partition is left after the last round; undefined if nothing is planned for it any more. */
+function unfinished(next: NextRound): LaneFailure | undefined {
+  if (next === undefined || "failure" in next) return next?.failure;
+  const { steps, blocked } = next.lane;
+  if (steps.length === 0 && blocked === undefined) return undefined;
+  return {
+    endpoint: undefined,
+    step: "plan",
+    detail: `still not healthy after ${ROUNDS_MAX} rounds; somebody else may be changing it`,
+  };
+}
+
+/**
+ * The first plan, made once more on the snapshots of replicas that are not loaded where the leader is
+ * to be loaded as such, or somebody has to decide; undefined if the partition is gone.
+ */
+async function withSnapshots(
+  context: StepContext,
+  first: ForeseenRound,
+  options: RoundOptions,
+  places: Places,
+): Promise<NextRound> {
+  const { lane } = first;
+  const isToDecide = lane.blocked !== undefined;
+  if (!isToDecide && !lane.steps.some((step) => step.kind === "load-leader")) return first;
+  return places.beginning(() =>
+    planAgain(context, lane, options, {
+      snapshots: NO_SNAPSHOTS,
+      learned: NOTHING_LEARNED,
+      recordAgeMs: 0,
+    }),
+  );
+}
+
+/** What is known when a partition is looked at again. */
+interface Known {
+  readonly learned: Learned;
+  /**
+   * What was on disk before the loads of the last round, by endpoint; undefined if the operator has
+   * just decided the partition, so that nothing from before counts.
+   */
+  readonly snapshots: ReadonlyMap<Endpoint, TermStart> | undefined;
+  /** How old the nameserver's record may be, in milliseconds. */
+  readonly recordAgeMs: number;
+}
+
+/** The next round of a partition, planned on a fresh look; undefined if the partition is gone. */
+async function planAgain(
+  context: StepContext,
+  lane: Lane,
+  { planner, memory }: RoundOptions,
+  known: Known,
+): Promise<NextRound> {
+  const view = await lookAgain(context, lane, known);
+  if (view === undefined || "failure" in view) return view;
+  // The nameserver forgets within seconds what it saw of a replica before it was loaded.
+  if (isForgetting(view)) await memory.remember(lane.id, evidenceOf(view).bounds);
+  return { view, lane: planner(view, known.learned) };
+}
+
+/** Leaves a partition as it is. What speaks against the obvious choice is kept for later runs. */
+async function leave(lane: Lane, blocked: Problem, memory: Memory): Promise<LaneFailure> {
+  const { endpoint, text: detail, candidate, code } = blocked;
+  if (code === "ahead" || code === "rows-missing") {
+    await memory.remember(lane.id, lane.evidence.bounds);
+  }
+  if (candidate === undefined) return { endpoint, step: "plan", detail };
+  return { endpoint, step: "plan", detail, decision: blocked, evidence: lane.evidence };
+}
+
+/** Tells what a lane that is through has saved or given up. */
+async function conclude(lane: Lane, ran: Ran, { memory, onEvent }: RoundOptions): Promise<void> {
+  if (!ran.isThrough || (lane.givesUp && !isClean(ran))) return;
+  if (lane.notes.length > 0) onEvent({ kind: "partition-note", id: lane.id, notes: lane.notes });
+  if (lane.givesUp) await memory.forget(lane.id);
+}
+
+function isLesson(step: LaneFailure["step"]): boolean {
+  return step === "load-follower" || step === "feed" || step === "wait-sync";
+}
+
+function learn(learned: Learned, failures: readonly LaneFailure[], lane: Lane): Learned {
+  const cannotLoad = new Map(learned.cannotLoad);
+  const failedOnce = new Set(learned.failedOnce);
+  const cannotSync = new Set(learned.cannotSync);
+  for (const { step, endpoint, isEmpty } of failures) {
+    if (endpoint === undefined) continue;
+    if (step === "load-follower") {
+      if (isEmpty === true) cannotLoad.set(endpoint, "empty");
+      else if (failedOnce.has(endpoint)) cannotLoad.set(endpoint, "failed");
+      failedOnce.add(endpoint);
+    }
+    if (step === "feed" || step === "wait-sync") cannotSync.add(endpoint);
+  }
+  const tried = lane.steps.flatMap((step) => (step.why === "forced" ? [step.endpoint ?? ""] : []));
+  const forced = new Set([...learned.forced, ...tried]);
+  return { ...learned, cannotLoad, failedOnce, cannotSync, forced };
+}
+
+/** The partition now, with all that was known before. */
+async function lookAgain(
+  context: StepContext,
+  { id, evidence }: Lane,
+  { snapshots, recordAgeMs }: Known,
+): Promise<PartitionView | { readonly failure: LaneFailure } | undefined> {
+  try {
+    const view = await observePartition(context, id, recordAgeMs);
+    if (view === undefined || snapshots === undefined) return view && { ...view, known: undefined };
+    const replicas = view.replicas.map((one) => ({
+      ...one,
+      snapshot: one.snapshot ?? snapshots.get(one.endpoint),
+    }));
+    return { ...view, replicas, known: evidence };
+  } catch (thrown) {
+    context.signal.throwIfAborted();
+    return { failure: { endpoint: undefined, step: "plan", detail: messageOf(thrown) } };
+  }
+}

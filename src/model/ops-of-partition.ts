@@ -1,0 +1,41 @@
+import { isOpActive, type Op, type PartitionId } from "./cluster-state.js";
+
+/** What many waits want to know of one answer of ShowOPStatus, computed once. */
+interface OpsIndex {
+  readonly byPartition: ReadonlyMap<string, readonly Op[]>;
+  /** Text that differs when any op that has not ended moves. */
+  readonly activity: string;
+}
+
+const indexes = new WeakMap<readonly Op[], OpsIndex>();
+
+/** The ops of one partition in an answer, in its order. */
+export function opsOfPartition(all: readonly Op[], id: PartitionId): readonly Op[] {
+  return indexOf(all).byPartition.get(keyOf(id)) ?? [];
+}
+
+/** Text that differs when any op that has not ended moves, begins or ends. */
+export function activityOf(all: readonly Op[]): string {
+  return indexOf(all).activity;
+}
+
+function indexOf(all: readonly Op[]): OpsIndex {
+  const known = indexes.get(all);
+  if (known !== undefined) return known;
+  const byPartition = new Map<string, Op[]>();
+  const active: string[] = [];
+  for (const op of all) {
+    const key = keyOf(op);
+    const own = byPartition.get(key);
+    if (own === undefined) byPartition.set(key, [op]);
+    else own.push(op);
+    if (isOpActive(op)) active.push(`${op.id}${op.status}${op.task}`);
+  }
+  const made = { byPartition, activity: active.join() };
+  indexes.set(all, made);
+  return made;
+}
+
+function keyOf(of: { readonly db: string; readonly table: string; readonly pid: number }): string {
+  return JSON.stringify([of.db, of.table, of.pid]);
+}

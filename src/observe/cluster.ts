@@ -1,0 +1,134 @@
+import pLimit from "p-limit";
+import type { Cluster } from "../cluster/cluster.js";
+import { messageOf } from "../errors.js";
+import {
+  type ClusterState,
+  type Endpoint,
+  type ReplicaReport,
+  replicaKey,
+  type TableClaim,
+  type TabletClaim,
+  type TabletView,
+} from "../model/cluster-state.js";
+import type { SeenStore } from "../model/evidence.js";
+import { compareText } from "../model/partition-view.js";
+import { isOn } from "../run/guard.js";
+import { untilAborted } from "../util/until-aborted.js";
+import { mapInTurns } from "../util/yielding.js";
+import { observeFollowers } from "./replication.js";
+import { observeSnapshots } from "./snapshots.js";
+
+/** The first call to a tablet opens its connection, which costs more than the call: fewer at once. */
+const TABLETS_AT_ONCE = 48;
+/**
+ * Partitions with replicas that are not loaded whose snapshots a look at everything asks for, unless
+ * told otherwise. Who loads one asks for it in any case.
+ */
+const SNAPSHOT_PARTITIONS = 200;
+
+/** What to look at. */
+export interface Scope {
+  /** What earlier runs knew; absent: nothing is laid beside what is seen now. */
+  readonly seen?: SeenStore | undefined;
+  /** How many partitions are asked for snapshots of replicas that are not loaded; 200 if undefined. */
+  readonly snapshotPartitions?: number | undefined;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Looks at the cluster once. Silent tablets are recorded, not thrown.
+ *
+ * Leaders are asked for their replication lists, see `observeFollowers`; replicas that are not loaded
+ * for their snapshots, in a bounded number of partitions, see {@link observeSnapshots}.
+ *
+ * @throws OpsError if ZooKeeper or the leading nameserver cannot be observed, or on abort.
+ */
+export async function observe(cluster: Cluster, scope: Scope = {}): Promise<ClusterState> {
+  const work = look(cluster, scope);
+  return scope.signal === undefined ? work : untilAborted(work, scope.signal);
+}
+
+async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
+  const [topology, claims, conf, tables, ops, remembered] = await Promise.all([
+    cluster.topology(),
+    cluster.showTablet(),
+    cluster.confGet(),
+    cluster.showTable(),
+    cluster.showOpStatus(),
+    scope.seen?.read(),
+  ]);
+  scope.signal?.throwIfAborted();
+  const registered = new Set(topology.tablets);
+  const wanted = await endpointsOf(tables);
+  for (const endpoint of [...registered, ...claims.map((one) => one.endpoint)])
+    wanted.add(endpoint);
+  const tablets = await observeTablets(cluster, { wanted, claims, registered });
+  scope.signal?.throwIfAborted();
+  const [followers, snapshots] = await Promise.all([
+    observeFollowers(cluster, tables, tablets, scope.signal),
+    observeSnapshots(cluster, tables, tablets, {
+      partitions: scope.snapshotPartitions ?? SNAPSHOT_PARTITIONS,
+      signal: scope.signal,
+    }),
+  ]);
+  return {
+    topology,
+    autoFailover: isOn(conf),
+    tablets,
+    tables,
+    followers,
+    snapshots,
+    remembered,
+    ops,
+  };
+}
+
+async function endpointsOf(tables: readonly TableClaim[]): Promise<Set<Endpoint>> {
+  const endpoints = new Set<Endpoint>();
+  await mapInTurns(tables, ({ partitions }) => {
+    for (const partition of partitions) {
+      for (const replica of partition.replicas) endpoints.add(replica.endpoint);
+    }
+  });
+  return endpoints;
+}
+
+interface TabletQuestion {
+  readonly wanted: ReadonlySet<Endpoint>;
+  readonly claims: readonly TabletClaim[];
+  readonly registered: ReadonlySet<Endpoint>;
+}
+
+async function observeTablets(
+  cluster: Cluster,
+  question: TabletQuestion,
+): Promise<Map<Endpoint, TabletView>> {
+  const limit = pLimit(TABLETS_AT_ONCE);
+  const claims = new Map(question.claims.map((one) => [one.endpoint, one]));
+  const views = await Promise.all(
+    [...question.wanted].sort(compareText).map((endpoint) =>
+      limit(async (): Promise<TabletView> => {
+        const known = {
+          endpoint,
+          claim: claims.get(endpoint),
+          isRegistered: question.registered.has(endpoint),
+        };
+        // A machine that is gone would cost the whole deadline of a call, and tell nothing.
+        if (!known.isRegistered && known.claim?.isHealthy !== true) {
+          return { ...known, reports: undefined, silence: "not registered in ZooKeeper" };
+        }
+        try {
+          const reports = await cluster.getTableStatus(endpoint);
+          return { ...known, reports: indexReports(reports), silence: undefined };
+        } catch (thrown) {
+          return { ...known, reports: undefined, silence: messageOf(thrown) };
+        }
+      }),
+    ),
+  );
+  return new Map(views.map((view) => [view.endpoint, view]));
+}
+
+function indexReports(reports: readonly ReplicaReport[]): Map<string, ReplicaReport> {
+  return new Map(reports.map((one) => [replicaKey(one), one]));
+}

@@ -1,0 +1,49 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { assertKnown, type Selection, selected } from "../diagnosis/selection.js";
+import { judge } from "../diagnosis/verdict.js";
+import type { ClusterState } from "../model/cluster-state.js";
+import type { SeenStore } from "../model/evidence.js";
+import { type PartitionView, viewPartitionsInTurns } from "../model/partition-view.js";
+import type { PartitionResult } from "../model/report.js";
+import { observe } from "./cluster.js";
+
+/** A cluster as observed, and what recovery would find to do in it. */
+export interface JudgedCluster {
+  readonly state: ClusterState;
+  /** The partitions in question, healthy or not. */
+  readonly views: readonly PartitionView[];
+  /** Those that are not healthy, in the same order: the very ones that `recoverdata` would work on. */
+  readonly sick: readonly PartitionResult[];
+}
+
+/**
+ * Observes and judges a cluster with recovery's own eyes, changing nothing.
+ *
+ * @param options `rerun` is the command that recovers, for advice; `seen` is what earlier runs knew,
+ *   as recovery takes it into account.
+ * @throws OpsError if it cannot be observed; `refused` if what is selected does not exist.
+ */
+export async function inspectCluster(
+  cluster: Cluster,
+  options: {
+    readonly only: Selection;
+    readonly signal: AbortSignal;
+    readonly rerun: string;
+    readonly seen?: SeenStore | undefined;
+  },
+): Promise<JudgedCluster> {
+  const { only, signal, rerun, seen } = options;
+  const state = await observe(cluster, { signal, seen });
+  const all = await viewPartitionsInTurns(state);
+  assertKnown(all, only);
+  const views = selected(all, only);
+  const judged = await judge({
+    state,
+    views,
+    sickBefore: new Set(),
+    failures: new Map(),
+    notes: new Map(),
+    rerun,
+  });
+  return { state, views, sick: judged.partitions };
+}

@@ -1,0 +1,123 @@
+import { messageOf } from "../errors.js";
+import {
+  type Endpoint,
+  type FollowerList,
+  followerKey,
+  type PartitionId,
+  type TableClaim,
+  type TabletView,
+} from "../model/cluster-state.js";
+import { opsOfPartition } from "../model/ops-of-partition.js";
+import { type PartitionView, viewPartitions } from "../model/partition-view.js";
+import type { StepContext } from "../steps/step-context.js";
+import { isRunningLeader, refreshReports, settledList } from "./replication.js";
+import { observeSnapshots } from "./snapshots.js";
+
+/**
+ * How old it may be who is registered and healthy. No step of a recovery changes that, and a tablet
+ * that is gone does not answer when it is asked.
+ */
+const MEMBERS_AGE_MS = 1_000;
+
+/**
+ * Looks at one partition as `observe` looks at all of them. What the nameserver and the tablets are
+ * asked is shared with all others who look at the same time; everything that a step can have changed
+ * was asked for after the call.
+ *
+ * Replicas that are not loaded are asked for their snapshots.
+ *
+ * @param recordAgeMs How old the nameserver's record may be; 0: it is asked for now. For a plan whose
+ *   steps look again before they act. What the tablets have loaded is always asked for now.
+ * @returns Undefined if the table or the partition is gone.
+ */
+export async function lookAtPartition(
+  context: StepContext,
+  id: PartitionId,
+  recordAgeMs: number,
+): Promise<PartitionView | undefined> {
+  const record = context.recordOf(id);
+  const [table, ops] = await Promise.all([
+    recordAgeMs > 0 ? record.lately(recordAgeMs) : record.now(),
+    context.ops.now(),
+  ]);
+  const partitions = table?.partitions.filter((one) => one.pid === id.pid) ?? [];
+  if (table?.tid !== id.tid || partitions.length === 0) return undefined;
+  const scoped: TableClaim = { ...table, partitions };
+  const endpoints = partitions.flatMap((one) => one.replicas.map((replica) => replica.endpoint));
+  const members = await membersOf(context, endpoints);
+  const views = await Promise.all(
+    members.map(async (known): Promise<[Endpoint, TabletView]> => {
+      const { endpoint } = known;
+      if (!known.isRegistered && known.claim?.isHealthy !== true) {
+        return [endpoint, { ...known, reports: undefined, silence: "not registered in ZooKeeper" }];
+      }
+      try {
+        const reports = await context.statusOf(endpoint).now();
+        return [endpoint, { ...known, reports, silence: undefined }];
+      } catch (thrown) {
+        return [endpoint, { ...known, reports: undefined, silence: messageOf(thrown) }];
+      }
+    }),
+  );
+  const tablets = new Map(views);
+  const { cluster, signal } = context;
+  const [followers, snapshots] = await Promise.all([
+    followersOf(context, id, tablets),
+    observeSnapshots(cluster, [scoped], tablets, { signal }),
+  ]);
+  return viewPartitions({
+    tablets,
+    tables: [scoped],
+    followers,
+    snapshots,
+    ops: opsOfPartition(ops, id),
+  })[0];
+}
+
+/** What is known of a tablet before it is asked. */
+type Member = Pick<TabletView, "endpoint" | "claim" | "isRegistered">;
+
+/**
+ * Who of these is registered and healthy. Not asked before the record and the ops have come: where the
+ * nameserver is held up, such as by a change of the leading one, a tablet that came back meanwhile would
+ * pass for one that is away. For the same reason who seems to be away is asked for now.
+ */
+async function membersOf(
+  { registered, tablets }: StepContext,
+  endpoints: readonly Endpoint[],
+): Promise<Member[]> {
+  const look = async (ageMs: number) => {
+    const [names, claims] = await Promise.all(
+      ageMs > 0
+        ? [registered.lately(ageMs), tablets.lately(ageMs)]
+        : [registered.now(), tablets.now()],
+    );
+    return endpoints.map((endpoint) => ({
+      endpoint,
+      claim: claims.get(endpoint),
+      isRegistered: names.has(endpoint),
+    }));
+  };
+  const known = await look(MEMBERS_AGE_MS);
+  const isThere = ({ claim, isRegistered }: Member) => isRegistered && claim?.isHealthy === true;
+  return known.every(isThere) ? known : look(0);
+}
+
+async function followersOf(
+  { cluster, listOf, signal }: StepContext,
+  id: PartitionId,
+  tablets: Map<Endpoint, TabletView>,
+): Promise<ReadonlyMap<string, FollowerList>> {
+  const lists = new Map<string, FollowerList>();
+  await Promise.all(
+    [...tablets].map(async ([endpoint, tablet]) => {
+      if (!isRunningLeader(tablet, id)) return;
+      const ask = () => listOf(endpoint, id).now();
+      const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
+      if (list === undefined) return;
+      lists.set(followerKey(endpoint, id), list);
+      await refreshReports(cluster, tablets, id, list);
+    }),
+  );
+  return lists;
+}

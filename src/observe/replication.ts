@@ -1,0 +1,111 @@
+import type { Cluster } from "../cluster/cluster.js";
+import type { Clock } from "../model/clock.js";
+import {
+  type Endpoint,
+  type FollowerList,
+  followerKey,
+  replicaKey,
+  type TableClaim,
+  type TabletView,
+} from "../model/cluster-state.js";
+import { mapInTurns } from "../util/yielding.js";
+
+/**
+ * Leaders that are looked at side by side: more than reads may be in flight, so that one tablet that does
+ * not answer leaves room for the others, and far fewer than there are.
+ */
+const LEADERS_AT_ONCE = 512;
+/** How long a follower that is a few entries behind under writes may take to reach the mark. */
+const LAG_PATIENCE_MS = 2_000;
+const LAG_POLL_MS = 200;
+
+/** Which replica of which partition. */
+type Key = { readonly tid: number; readonly pid: number };
+
+/**
+ * Asks every replica that runs as leader whom it feeds; those that do not answer are left out.
+ *
+ * A follower's offset is compared with what the leader had **before**: under writes a follower is
+ * always a few entries behind, so those that are get {@link LAG_PATIENCE_MS} to reach that mark.
+ *
+ * @param tablets Reports that are older than a list, and look behind, are replaced by newer ones.
+ */
+export async function observeFollowers(
+  cluster: Cluster,
+  tables: readonly TableClaim[],
+  tablets: Map<Endpoint, TabletView>,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, FollowerList>> {
+  const lists = new Map<string, FollowerList>();
+  const leaders = await mapInTurns(tables, (table) =>
+    table.partitions.flatMap((partition) =>
+      partition.replicas
+        .filter((replica) =>
+          isRunningLeader(tablets.get(replica.endpoint), { tid: table.tid, pid: partition.pid }),
+        )
+        .map((replica) => ({ endpoint: replica.endpoint, tid: table.tid, pid: partition.pid })),
+    ),
+  );
+  const waiting = leaders.flat().values();
+  const askOneByOne = async () => {
+    for (const one of waiting) {
+      const ask = () => cluster.getTableFollower(one.endpoint, one);
+      const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
+      if (list === undefined) continue;
+      lists.set(followerKey(one.endpoint, one), list);
+      await refreshReports(cluster, tablets, one, list);
+    }
+  };
+  await Promise.all(Array.from({ length: LEADERS_AT_ONCE }, askOneByOne));
+  signal?.throwIfAborted();
+  return lists;
+}
+
+/** Whether the tablet runs the replica as leader. */
+export function isRunningLeader(tablet: TabletView | undefined, id: Key): boolean {
+  return tablet?.reports?.get(replicaKey(id))?.role === "leader";
+}
+
+/**
+ * Followers were asked before their leader's list, so under writes their reports are older than it.
+ * Those that look behind are asked again: only then does a lower offset mean anything.
+ */
+export async function refreshReports(
+  cluster: Cluster,
+  tablets: Map<Endpoint, TabletView>,
+  id: Key,
+  list: FollowerList,
+): Promise<void> {
+  for (const endpoint of list.followers.keys()) {
+    const view = tablets.get(endpoint);
+    const report = view?.reports?.get(replicaKey(id));
+    if (view?.reports === undefined || report === undefined || report.offset >= list.offset)
+      continue;
+    const again = await cluster.getTableStatus(endpoint, id).catch(() => []);
+    const newer = again.find((one) => one.tid === id.tid && one.pid === id.pid);
+    if (newer === undefined) continue;
+    // What came in since the list was made says nothing about the follower being ahead of it.
+    const isLater = newer.offset > list.offset;
+    const settled = isLater ? { ...newer, offset: list.offset } : newer;
+    // Other partitions of the tablet may have been asked again meanwhile.
+    const latest = tablets.get(endpoint)?.reports ?? view.reports;
+    tablets.set(endpoint, { ...view, reports: new Map(latest).set(replicaKey(id), settled) });
+  }
+}
+
+/** The list as first seen, with each follower's newest offset once all have reached it or time is up. */
+export async function settledList(
+  clock: Clock,
+  ask: () => Promise<FollowerList>,
+  signal: AbortSignal | undefined,
+): Promise<FollowerList> {
+  const first = await ask();
+  let list = first;
+  for (let waited = 0; waited < LAG_PATIENCE_MS; waited += LAG_POLL_MS) {
+    if ([...list.followers.values()].every((offset) => offset >= first.offset)) break;
+    await clock.sleep(LAG_POLL_MS, signal);
+    const next = await ask();
+    list = { offset: first.offset, followers: next.followers };
+  }
+  return list;
+}

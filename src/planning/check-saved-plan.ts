@@ -1,0 +1,121 @@
+import { diagnose } from "../diagnosis/diagnose.js";
+import { OpsError } from "../errors.js";
+import { type ClusterState, replicaKey } from "../model/cluster-state.js";
+import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { isMutating, type Lane } from "../model/plan.js";
+import { counted } from "../report/recovery-report.js";
+import { NOTHING_LEARNED, type Planner } from "./attempt-history.js";
+import { laneOf } from "./documented.js";
+import { type Difference, differencesOf, differenceText, factsOf } from "./plan-facts.js";
+import {
+  type PlannedPartition,
+  plannedLeader,
+  type RecoveryPlan,
+  refusalOf,
+  stepsText,
+} from "./recovery-plan.js";
+
+/**
+ * What is no longer as a plan saw it. Only partitions that the plan does something to are compared;
+ * one that is healthy by now counts as done. The planner must come to the same first steps.
+ *
+ * @param views All partitions of the cluster.
+ * @returns Empty if the plan can be executed.
+ */
+function planDifferences(
+  plan: RecoveryPlan,
+  state: ClusterState,
+  views: readonly PartitionView[],
+  planner: Planner,
+): Difference[] {
+  const byName = new Map(views.map((view) => [partitionName(view.id), view]));
+  const open = plan.partitions.filter((one) => refusalOf(one) === undefined);
+  const differences = open.flatMap((planned) => {
+    const where = partitionName(planned.id);
+    const view = byName.get(where);
+    if (view === undefined) {
+      return [{ where, fact: "the partition", was: "there", is: undefined }];
+    }
+    if (diagnose(view).length === 0 && view.id.tid === planned.id.tid) return [];
+    const changed = differencesOf(where, planned.facts, factsOf(view));
+    if (changed.length > 0) return changed;
+    const was = stepsText(planned.first.steps);
+    const is = stepsText(planner(view, NOTHING_LEARNED).steps);
+    return was === is ? [] : [{ where, fact: "steps to be done first", was, is }];
+  });
+  const was = onOff(plan.basis.autoFailover);
+  const is = onOff(state.autoFailover);
+  const isOpen = open.length > 0 && was !== is;
+  return isOpen
+    ? [{ where: "cluster", fact: "auto_failover", was, is }, ...differences]
+    : differences;
+}
+
+function onOff(isOn: boolean): string {
+  return isOn ? "on" : "off";
+}
+
+/**
+ * Checks that the cluster still is as the plan saw it.
+ *
+ * @throws OpsError `usage` if the plan is one of another cluster, and `plan-stale` with the
+ *   differences as details.
+ */
+export function checkPlan(
+  plan: RecoveryPlan,
+  state: ClusterState,
+  views: readonly PartitionView[],
+  planner: Planner,
+): void {
+  const { tablets } = plan.basis;
+  if (tablets.length > 0 && !tablets.some((one) => state.tablets.has(one))) {
+    throw new OpsError({
+      code: "usage",
+      message: `the plan was made for another cluster: it knows ${tablets[0]}, and no tablet of this one`,
+    });
+  }
+  const differences = planDifferences(plan, state, views, planner);
+  if (differences.length === 0) return;
+  const places = new Set(differences.map((one) => one.where)).size;
+  throw new OpsError({
+    code: "plan-stale",
+    message: `the cluster is not as the plan saw it: ${counted(differences.length, "difference")} in ${counted(places, "place")}; nothing was changed`,
+    hint: "make a new plan",
+    details: differences.map(differenceText),
+  });
+}
+
+/** The views of the partitions that a plan is about, in the order of the views. */
+export function viewsOf(plan: RecoveryPlan, views: readonly PartitionView[]): PartitionView[] {
+  const keys = new Set(plan.partitions.map((one) => replicaKey(one.id)));
+  return views.filter((view) => keys.has(replicaKey(view.id)));
+}
+
+/**
+ * A planner that keeps to a plan: what the plan refuses stays refused, and no replica leads that the
+ * plan does not name. What is decided on evidence may come out differently than foreseen; the
+ * partition is left as it is then, with everything loaded, for a new plan on the true offsets.
+ */
+export function boundPlanner(plan: RecoveryPlan, planner: Planner): Planner {
+  const planned = new Map(plan.partitions.map((one) => [replicaKey(one.id), one]));
+  return (view, learned) => {
+    const of = planned.get(replicaKey(view.id));
+    if (of === undefined) return refused(view, "the plan does not name this partition");
+    const refusal = refusalOf(of);
+    if (refusal !== undefined) return refused(view, refusal, of);
+    const lane = planner(view, learned);
+    const expected = plannedLeader(of);
+    const isOther = lane.leader !== undefined && lane.leader !== expected;
+    if (!isOther || !lane.steps.some(isMutating)) return lane;
+    return refused(
+      view,
+      `the plan names ${expected ?? "nobody"} to lead, and what is known now says ${lane.leader}; make a new plan`,
+    );
+  };
+}
+
+function refused(view: PartitionView, text: string, of?: PlannedPartition): Lane {
+  const known = of?.first.blocked;
+  const blocked = known ?? { code: "not-as-planned" as const, endpoint: undefined, text };
+  return laneOf(view, { leader: undefined, steps: [], blocked });
+}

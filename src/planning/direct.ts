@@ -1,0 +1,280 @@
+import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import type { Lane, Step, StepKind } from "../model/plan.js";
+import type { Problem, ProblemCode } from "../model/problem.js";
+import { chooseLeader } from "../policy/flagged-leader.js";
+import { isServing, lowerBound } from "../policy/what-it-holds.js";
+import { givenUp, isGivenAwaySafely, unreadFollower } from "../policy/what-may-be-overwritten.js";
+import { decideLeader, mayJoin, trueOffset } from "../policy/who-may-lead.js";
+import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
+import { laneOf } from "./documented.js";
+
+/**
+ * Plans the next round of the direct recovery of a partition, which decides on evidence:
+ *
+ * 1. every replica that is not loaded is loaded as follower with an empty replication list, which
+ *    changes nobody's data and shows true offsets;
+ * 2. the longest log of the surviving history leads; the nameserver's record is brought to agree;
+ * 3. the others are fed from their own data. Who cannot be (a diverged tail, a trimmed binlog, a
+ *    failed load) takes RecoverTable, after the leader is proven to hold what that replica has.
+ *
+ * Each prefix of it is safe to be interrupted: until the record names a new leader nobody writes,
+ * and the next run finds the same offsets and flags and decides the same.
+ *
+ * @param accepted The replica that the operator chose to lead, should it come to a decision that
+ *   gives something up (`--accept_data_loss` with `--leader`).
+ */
+export function planDirect(
+  view: PartitionView,
+  learned: Learned = NOTHING_LEARNED,
+  accepted?: Endpoint,
+): Lane {
+  const problems = diagnose(view);
+  const serving = servingLeader(view);
+  if (problems.length === 0) return laneOf(view, { leader: serving, steps: [] });
+  if (view.activeOps.length > 0) {
+    return laneOf(view, {
+      leader: serving,
+      steps: [{ kind: "wait-ops", endpoint: undefined, why: "op-in-flight" }],
+    });
+  }
+  const evidence = evidenceSteps(view, problems, learned);
+  if (evidence.length > 0) return laneOf(view, { leader: serving, steps: evidence });
+  const unknown = problems.find((one) => one.code === "state-unknown");
+  if (unknown !== undefined && serving === undefined) {
+    return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
+  }
+  return serving === undefined
+    ? planPromotion(view, problems, learned, accepted)
+    : planFollowers(view, serving, problems, { learned, accepted });
+}
+
+/** Loads what is not loaded, and waits for loads of others. */
+function evidenceSteps(
+  view: PartitionView,
+  problems: readonly Problem[],
+  learned: Learned,
+): Step[] {
+  const of = (code: ProblemCode) =>
+    view.replicas.filter((one) => has(problems, one, code) && one.tablet === "ok");
+  const loads = of("not-loaded").filter((one) => !learned.cannotLoad.has(one.endpoint));
+  // An ex-leader that still runs would feed what is loaded: a fresh follower refuses no term.
+  const serving = servingLeader(view);
+  const others = view.replicas.filter(
+    (one) => one !== serving && isServing(one) && one.report?.role === "leader",
+  );
+  return [
+    ...(loads.length === 0 ? [] : others).map((one) => step("demote", one, "extra-leader")),
+    ...loads.map((one) => step("load-follower", one, "not-loaded")),
+    ...of("loading").map((one) => step("wait-load", one, "loading")),
+  ];
+}
+
+function planPromotion(
+  view: PartitionView,
+  problems: readonly Problem[],
+  learned: Learned,
+  accepted: Endpoint | undefined,
+): Lane {
+  const decision = decideLeader(view, learned);
+  if ("blocked" in decision) {
+    if (accepted !== undefined) return planAccepted(view, accepted, decision.blocked);
+    return laneOf(view, { leader: undefined, steps: [], blocked: decision.blocked });
+  }
+  const { leader, joiners } = decision;
+  const fed = joiners.filter((one) => !learned.cannotSync.has(one.endpoint));
+  const demoted = view.replicas.filter(
+    (one) => one !== leader && isServing(one) && one.report?.role === "leader",
+  );
+  const runsAsLeader = leader.report?.role === "leader";
+  const promote: Step[] = runsAsLeader
+    ? []
+    : [{ ...step("promote", leader, "wrong-role"), followers: fed.map((one) => one.endpoint) }];
+  const steps = [
+    ...demoted.map((one) => step("demote", one, "extra-leader")),
+    ...promote,
+    ...recordSteps(view, leader),
+    ...pauseSteps(view, problems),
+    ...fed.flatMap((one) => feedSteps(one, "not-linked")),
+  ];
+  const notes = [...savedRows(view, leader), ...lostRows(view, leader)];
+  return laneOf(view, { leader, steps, leastOffset: trueOffset(leader), notes });
+}
+
+/** What the documented choice (flagged leader, highest offset known) would have lost. */
+function savedRows(view: PartitionView, leader: ReplicaView): string[] {
+  const choice = chooseLeader(view);
+  if ("blocked" in choice || choice.leader === leader) return [];
+  const documented = choice.leader;
+  const kept = trueOffset(leader) - (trueOffset(documented) < 0n ? 0n : trueOffset(documented));
+  if (kept <= 0n) return [];
+  return [
+    `${leader.endpoint} leads instead of ${documented.endpoint}: it holds ${kept} entries that ${documented.endpoint} lost`,
+  ];
+}
+
+/** What the only replica of a partition lost: nobody else could have it, so it serves what there is. */
+function lostRows(view: PartitionView, leader: ReplicaView): string[] {
+  const lost = lowerBound(view, leader) - trueOffset(leader);
+  if (view.replicas.length > 1 || lost <= 0n) return [];
+  return [
+    `${leader.endpoint} is the only replica and lost ${lost} entries: it holds ${trueOffset(leader)}, and ${lowerBound(view, leader)} was seen before`,
+  ];
+}
+
+/**
+ * Gives up what cannot be kept, on the operator's word: the chosen replica becomes leader of a new
+ * term, so that nobody takes the discarded entries for part of the history later. The record is
+ * first made such that the nameserver's ChangeLeader accepts the choice; until that op is through
+ * nobody leads, and the next run finds the same situation.
+ */
+function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem): Lane {
+  const leader = view.replicas.find((one) => one.endpoint === accepted);
+  if (leader === undefined || !isServing(leader)) {
+    const text = `${accepted} was chosen to lead and cannot: it is not loaded there (${blocked.text})`;
+    return laneOf(view, { leader: undefined, steps: [], blocked: { ...blocked, text } });
+  }
+  const others = view.replicas.filter((one) => one !== leader);
+  const demoted = view.replicas.filter((one) => isServing(one) && one.report?.role === "leader");
+  const former = others.find((one) => one.claim.isLeader) ?? others[0];
+  const steps: Step[] =
+    former === undefined
+      ? [
+          { ...step("promote", leader, blocked.code), followers: [] },
+          step("mark-alive", leader, blocked.code),
+        ]
+      : [
+          ...demoted.map((one) => step("demote", one, blocked.code)),
+          { ...step("set-flags", former, blocked.code), alive: [leader.endpoint] },
+          step("change-leader", leader, blocked.code),
+        ];
+  const notes = [
+    `${leader.endpoint} leads from offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
+  ];
+  return laneOf(view, {
+    leader,
+    steps,
+    leastOffset: trueOffset(leader),
+    notes,
+    givesUp: true,
+  });
+}
+
+/**
+ * Makes the nameserver's record agree with who leads. Only flags of the leader and of ex-leaders
+ * change here; followers are marked alive when they are in sync.
+ */
+function recordSteps(view: PartitionView, leader: ReplicaView): Step[] {
+  const wrong = view.replicas.filter((one) => one.claim.isLeader !== (one === leader));
+  if (wrong.length === 0) {
+    return leader.claim.isAlive ? [] : [step("mark-alive", leader, "marked-dead")];
+  }
+  const alive = view.replicas.filter(
+    (one) => one === leader || (one.claim.isAlive && !one.claim.isLeader),
+  );
+  const rewritten: Step = {
+    ...step("set-flags", leader, "wrong-role"),
+    alive: alive.map((one) => one.endpoint),
+  };
+  return [rewritten];
+}
+
+function planFollowers(
+  view: PartitionView,
+  leader: ReplicaView,
+  problems: readonly Problem[],
+  known: { readonly learned: Learned; readonly accepted: Endpoint | undefined },
+): Lane {
+  const { learned, accepted } = known;
+  const steps: Step[] = [];
+  for (const replica of view.replicas) {
+    if (replica === leader || replica.tablet !== "ok") continue;
+    const codes = problems
+      .filter((one) => one.endpoint === replica.endpoint)
+      .map((one) => one.code);
+    if (codes.length === 0 || codes.every((code) => code === "snapshot-paused")) continue;
+    if (codes.includes("state-unknown")) continue;
+    steps.push(...followerSteps(view, replica, leader, { codes, learned }));
+  }
+  const undecided =
+    problems.find((one) => one.code === "ahead") ??
+    unreadFollower(view, leader, learned) ??
+    problems.find((one) => one.code === "rows-missing" && one.endpoint === leader.endpoint);
+  if (steps.length === 0 && pauseSteps(view, problems).length === 0 && undecided !== undefined) {
+    const blocked = { ...undecided, candidate: leader.endpoint };
+    if (accepted === leader.endpoint) return planGivenAway(view, leader, problems);
+    if (accepted !== undefined) return planAccepted(view, accepted, blocked);
+    return laneOf(view, { leader: undefined, steps, blocked });
+  }
+  // The record comes first: it is written as a whole, and would undo later marks.
+  const joining = steps.filter((one) => one.kind === "feed").map((one) => one.endpoint);
+  const isExLeaderJoining = view.replicas.some(
+    (one) => one !== leader && one.claim.isLeader && joining.includes(one.endpoint),
+  );
+  const record = isExLeaderJoining ? recordSteps(view, leader) : [];
+  return laneOf(view, { leader, steps: [...pauseSteps(view, problems), ...record, ...steps] });
+}
+
+function followerSteps(
+  view: PartitionView,
+  replica: ReplicaView,
+  leader: ReplicaView,
+  known: { readonly codes: readonly ProblemCode[]; readonly learned: Learned },
+): Step[] {
+  const why = known.codes[0] ?? "not-linked";
+  const { endpoint } = replica;
+  if (
+    isServing(replica) &&
+    mayJoin(view, replica, leader) &&
+    !known.learned.cannotSync.has(endpoint)
+  ) {
+    const demote = replica.report?.role === "leader" ? [step("demote", replica, why)] : [];
+    return [...demote, ...feedSteps(replica, why)];
+  }
+  // A replica that holds more than the leader, or was seen there, and is of the same history is
+  // never given away: RecoverTable would delete what it holds.
+  return isGivenAwaySafely(view, replica, leader, known.learned)
+    ? [{ ...step("recover-table", replica, why), isForced: known.learned.cannotSync.has(endpoint) }]
+    : [];
+}
+
+/** The leader that serves stays, on the operator's word: what others hold beyond it is dropped. */
+function planGivenAway(
+  view: PartitionView,
+  leader: ReplicaView,
+  problems: readonly Problem[],
+): Lane {
+  const ahead = view.replicas
+    .filter((one) => one.tablet === "ok" && one !== leader)
+    .filter((one) => has(problems, one, "ahead") || has(problems, one, "not-loaded"));
+  return laneOf(view, {
+    leader,
+    steps: ahead.map((one) => ({ ...step("recover-table", one, "ahead"), isForced: true })),
+    notes: [
+      `${leader.endpoint} leads on at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
+    ],
+    givesUp: true,
+  });
+}
+
+function pauseSteps(view: PartitionView, problems: readonly Problem[]): Step[] {
+  return view.replicas
+    .filter((one) => has(problems, one, "snapshot-paused"))
+    .map((one) => step("recover-snapshot", one, "snapshot-paused"));
+}
+
+function feedSteps(replica: ReplicaView, why: ProblemCode): Step[] {
+  const feed = step("feed", replica, why);
+  return replica.claim.isAlive && !replica.claim.isLeader
+    ? [feed]
+    : [feed, step("mark-alive", replica, "marked-dead")];
+}
+
+function has(problems: readonly Problem[], replica: ReplicaView, code: ProblemCode): boolean {
+  return problems.some((one) => one.endpoint === replica.endpoint && one.code === code);
+}
+
+function step(kind: StepKind, replica: ReplicaView, why: ProblemCode): Step {
+  return { kind, endpoint: replica.endpoint, why };
+}

@@ -1,0 +1,223 @@
+import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import type { Endpoint, TableClaim } from "../model/cluster-state.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import type { Lane, Mark, Step, StepKind } from "../model/plan.js";
+import type { Problem, ProblemCode } from "../model/problem.js";
+import { chooseLeader } from "../policy/flagged-leader.js";
+import { evidenceOf, isServing, leastOffset } from "../policy/what-it-holds.js";
+import { mapInTurns } from "../util/yielding.js";
+import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
+
+/**
+ * Plans the documented recovery of one partition: mark replicas dead, load the leader, mark it
+ * alive, RecoverTable the followers. Only what its problems ask for is planned; a healthy
+ * partition gets no steps. Planning again after each round is what makes a lane safe to interrupt.
+ */
+export function planPartition(view: PartitionView, learned: Learned = NOTHING_LEARNED): Lane {
+  const problems = diagnose(view);
+  if (problems.length === 0) return laneOf(view, { leader: servingLeader(view), steps: [] });
+  if (view.activeOps.length > 0) {
+    const wait: Step = { kind: "wait-ops", endpoint: undefined, why: "op-in-flight" };
+    return laneOf(view, { leader: servingLeader(view), steps: [wait] });
+  }
+  const serving = servingLeader(view);
+  const choice = serving === undefined ? chooseLeader(view) : { leader: serving };
+  if ("blocked" in choice)
+    return laneOf(view, { leader: undefined, steps: [], blocked: choice.blocked });
+
+  const leader = choice.leader;
+  const unsettled = problems.find(
+    (one) =>
+      one.endpoint === leader.endpoint &&
+      (one.code === "loading" || one.code === "state-unknown" || one.code === "rows-missing"),
+  );
+  if (unsettled !== undefined && unsettled.code !== "loading") {
+    return laneOf(view, { leader: undefined, steps: [], blocked: unsettled });
+  }
+  if (unsettled !== undefined) {
+    return laneOf(view, { leader, steps: [step("wait-load", leader, "loading")] });
+  }
+  const followers = view.replicas.filter((replica) => replica !== leader);
+  const marks = markSteps(view, leader, problems);
+  const isMarked = marks.some((one) => one.endpoint === leader.endpoint);
+  const work = [
+    ...leaderSteps(leader, problemsOf(problems, leader), isMarked || !leader.claim.isAlive),
+    ...followers.flatMap((replica) =>
+      followerSteps(replica, problemsOf(problems, replica), { serving, learned }),
+    ),
+  ];
+  const ahead = problems.find((one) => one.code === "ahead");
+  if (work.length === 0 && ahead !== undefined) {
+    const blocked = { ...ahead, candidate: leader.endpoint };
+    return laneOf(view, { leader: undefined, steps: [], blocked });
+  }
+  const steps = work.length === 0 ? [] : [...marks, ...work];
+  return laneOf(view, { leader, steps });
+}
+
+/** A lane of a partition, with what its steps need to know beside themselves. */
+export function laneOf(
+  view: PartitionView,
+  parts: {
+    leader: ReplicaView | undefined;
+    steps: readonly Step[];
+    blocked?: Problem;
+    leastOffset?: bigint;
+    notes?: readonly string[];
+    givesUp?: boolean;
+  },
+): Lane {
+  return {
+    id: view.id,
+    segCount: view.segCount,
+    storageMode: view.storageMode,
+    newestTerm: view.terms.at(-1) ?? { term: 0n, offset: 0n },
+    leader: parts.leader?.endpoint,
+    leastOffset: parts.leastOffset ?? (parts.leader === undefined ? 0n : leastOffset(view)),
+    lastSeen: new Map(
+      view.replicas.flatMap((one): [Endpoint, bigint][] => {
+        const seen = one.claim.offset;
+        const onDisk = one.snapshot?.offset;
+        if (seen === undefined) return onDisk === undefined ? [] : [[one.endpoint, onDisk]];
+        return [[one.endpoint, onDisk !== undefined && onDisk > seen ? onDisk : seen]];
+      }),
+    ),
+    evidence: evidenceOf(view),
+    givesUp: parts.givesUp ?? false,
+    steps: parts.steps,
+    notes: parts.notes ?? [],
+    blocked: parts.blocked,
+  };
+}
+
+function problemsOf(problems: readonly Problem[], replica: ReplicaView): ProblemCode[] {
+  return problems.filter((one) => one.endpoint === replica.endpoint).map((one) => one.code);
+}
+
+/**
+ * Unhealthy replicas are marked dead first, so that clients stop using them and RecoverTable takes
+ * them. The coming leader is marked too, unless it serves as leader already, or unless its alive
+ * flag is the only thing that tells it from an ex-leader: a run that is killed after the mark must
+ * find the same leader again.
+ */
+function markSteps(view: PartitionView, leader: ReplicaView, problems: readonly Problem[]): Step[] {
+  const isOnlyProof = view.replicas.some((one) => one !== leader && one.claim.isLeader);
+  const servesAsLeader = isServing(leader) && leader.report?.role === "leader";
+  return view.replicas
+    .filter((replica) => replica.claim.isAlive)
+    .filter((replica) => replica !== leader || !(servesAsLeader || isOnlyProof))
+    .flatMap((replica) => {
+      const why = problemsOf(problems, replica).find((code) => !isHealedWithoutMark(code));
+      return why === undefined ? [] : [step("mark-dead", replica, why)];
+    });
+}
+
+/**
+ * What needs no RecoverTable, and therefore no mark. A replica on a tablet that does not answer us may
+ * serve clients all the same.
+ */
+function isHealedWithoutMark(code: ProblemCode): boolean {
+  return HEALED_WITHOUT_MARK.includes(code);
+}
+
+const HEALED_WITHOUT_MARK: readonly ProblemCode[] = [
+  "behind",
+  "loading",
+  "snapshot-paused",
+  "link-unknown",
+  "tablet-silent",
+];
+
+function leaderSteps(
+  leader: ReplicaView,
+  problems: readonly ProblemCode[],
+  isDead: boolean,
+): Step[] {
+  const steps: Step[] = [];
+  if (problems.includes("not-loaded")) steps.push(step("load-leader", leader, "not-loaded"));
+  if (problems.includes("wrong-role")) steps.push(step("change-role", leader, "wrong-role"));
+  if (isDead) steps.push(step("mark-alive", leader, "marked-dead"));
+  if (problems.includes("snapshot-paused")) {
+    steps.push(step("recover-snapshot", leader, "snapshot-paused"));
+  }
+  return steps;
+}
+
+function followerSteps(
+  replica: ReplicaView,
+  problems: readonly ProblemCode[],
+  known: { readonly serving: ReplicaView | undefined; readonly learned: Learned },
+): Step[] {
+  // Without a serving leader a follower that runs well has nobody to be linked to yet:
+  // it is judged again, and recovered if need be, in the round after the leader's.
+  if (problems.length === 0 || replica.tablet !== "ok") return [];
+  // What only this replica holds would be deleted.
+  if (problems.includes("ahead") || problems.includes("state-unknown")) return [];
+  const first = problems[0] as ProblemCode;
+  if (problems.includes("loading")) return [step("wait-load", replica, "loading")];
+  if (problems.every((code) => code === "snapshot-paused")) {
+    return [step("recover-snapshot", replica, first)];
+  }
+  if (problems.every((code) => code === "behind" || code === "link-unknown")) {
+    if (known.serving === undefined) return [];
+    return known.learned.cannotSync.has(replica.endpoint)
+      ? [{ ...step("recover-table", replica, first), isForced: true }]
+      : [step("wait-sync", replica, first)];
+  }
+  return [step("recover-table", replica, first)];
+}
+
+function step(kind: StepKind, replica: ReplicaView, why: ProblemCode): Step {
+  return { kind, endpoint: replica.endpoint, why };
+}
+
+/**
+ * Joins the marks of all lanes, letting other work run in between: one call for a table on an endpoint where every replica of the
+ * table there is to be marked, else one call a replica.
+ */
+export async function batchMarks(
+  lanes: readonly Lane[],
+  tables: readonly TableClaim[],
+): Promise<Mark[]> {
+  const wanted = new Map<string, Lane[]>();
+  await mapInTurns(lanes, (one) => {
+    for (const mark of one.steps) {
+      if (mark.kind !== "mark-dead" || mark.endpoint === undefined) continue;
+      const key = JSON.stringify([one.id.db, one.id.table, mark.endpoint]);
+      const same = wanted.get(key);
+      if (same === undefined) wanted.set(key, [one]);
+      else same.push(one);
+    }
+  });
+  if (wanted.size === 0) return [];
+  const held = new Map<string, number>();
+  await mapInTurns(tables, (table) => countReplicas(table, held));
+  const marks = await mapInTurns([...wanted], ([key, of]): Mark[] => {
+    const [db, table, endpoint] = JSON.parse(key) as [string, string, Endpoint];
+    const all = held.get(key) === of.length && of.length > 1;
+    return all
+      ? [{ db, table, endpoint, pid: undefined }]
+      : of.map((one) => ({ db, table, endpoint, pid: one.id.pid }));
+  });
+  return marks.flat();
+}
+
+/** Counts a table's replicas on each endpoint. */
+function countReplicas(table: TableClaim, counts: Map<string, number>): void {
+  for (const partition of table.partitions) {
+    for (const replica of partition.replicas) {
+      const key = JSON.stringify([table.db, table.table, replica.endpoint]);
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+  }
+}
+
+/** Key under which the executor finds the mark that covers a replica. */
+export function markKey(of: {
+  db: string;
+  table: string;
+  endpoint: Endpoint;
+  pid: number | undefined;
+}): string {
+  return JSON.stringify([of.db, of.table, of.endpoint, of.pid ?? "all"]);
+}

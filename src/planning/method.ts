@@ -1,0 +1,18 @@
+import type { Endpoint } from "../model/cluster-state.js";
+import { partitionName } from "../model/partition-view.js";
+import type { Method } from "../model/plan.js";
+import type { Planner } from "./attempt-history.js";
+import { planDirect } from "./direct.js";
+import { planPartition } from "./documented.js";
+
+export type { Method } from "../model/plan.js";
+
+/**
+ * The planner of a method.
+ *
+ * @param accept The replica that shall lead where something has to be given up, by `partitionName`.
+ */
+export function plannerOf(method: Method, accept: ReadonlyMap<string, Endpoint>): Planner {
+  if (method === "documented") return planPartition;
+  return (view, learned) => planDirect(view, learned, accept.get(partitionName(view.id)));
+}

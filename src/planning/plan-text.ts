@@ -1,0 +1,166 @@
+import { partitionName } from "../model/partition-view.js";
+import type { Step, StepKind } from "../model/plan.js";
+import { counted } from "../report/recovery-report.js";
+import { safe } from "../util/text.js";
+import {
+  type PlannedPartition,
+  type PlannedRound,
+  type PlannedStep,
+  type PlanSize,
+  plannedLeader,
+  type RecoveryPlan,
+  refusalOf,
+} from "./recovery-plan.js";
+import type { SavedPlan } from "./saved-plan.js";
+
+/** What each step does, in words, with `@` for its replica. */
+const WORDS: Readonly<Record<StepKind, string>> = {
+  "wait-ops": "wait until its ops have ended",
+  "wait-load": "wait until @ is loaded",
+  "wait-sync": "wait until @ has caught up",
+  "mark-dead": "mark @ not alive",
+  "load-follower": "load @ as follower, fed by nobody",
+  demote: "make @ a follower",
+  promote: "make @ the leader",
+  "set-flags": "record @ as the only leader",
+  "change-leader": "make @ the leader of a new term (ChangeLeader)",
+  feed: "feed @ from the leader and wait until it has everything",
+  "load-leader": "load @ as leader",
+  "change-role": "make @ the leader",
+  "mark-alive": "mark @ alive",
+  "recover-snapshot": "let @ make snapshots again (RecoverSnapshot)",
+  "recover-table": "rebuild @ from the leader (RecoverTable)",
+};
+
+/** More partitions than this are counted on the screen, and listed in JSON and plan files only. */
+const SHOWN_MAX = 50;
+
+/**
+ * A plan for a person.
+ *
+ * @param size That of the plan.
+ * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ */
+export function planText(saved: SavedPlan, size: PlanSize): string[] {
+  const { plan } = saved;
+  const more = plan.partitions.length - SHOWN_MAX;
+  return [
+    `plan ${safe(saved.id)} for the cluster at ${safe(saved.rootPath)}, method ${plan.method}, made ${safe(plan.madeAt)}`,
+    ...plan.partitions.slice(0, SHOWN_MAX).flatMap((one) => partitionLines(plan, one)),
+    ...(more > 0
+      ? [`and ${counted(more, "more partition")} (--output=json or --plan_out shows all)`]
+      : []),
+    ...methodLines(plan, size),
+    ...guardLines(plan, size),
+    verdict(plan, size),
+  ];
+}
+
+function partitionLines(plan: RecoveryPlan, one: PlannedPartition): string[] {
+  const refusal = refusalOf(one);
+  const heading = `${partitionName(one.id)}: ${refusal === undefined ? leaderWords(one) : "REFUSED"}`;
+  return [
+    safe(heading),
+    ...one.problems.map((problem) => {
+      const where = problem.endpoint === undefined ? "" : `${safe(problem.endpoint)}: `;
+      return `    ${where}${safe(problem.text)} [${problem.code}]`;
+    }),
+    ...(refusal === undefined
+      ? one.rounds.flatMap((round, index) => roundLines(plan, round, index))
+      : [`    left alone: ${safe(refusal)}`]),
+  ];
+}
+
+function leaderWords(one: PlannedPartition): string {
+  const leader = plannedLeader(one);
+  if (leader === undefined) return "who leads cannot be told yet";
+  return one.first.leader === leader
+    ? `led by ${leader}`
+    : `led by ${leader} if it holds what it is expected to`;
+}
+
+function roundLines(plan: RecoveryPlan, round: PlannedRound, index: number): string[] {
+  return [
+    `  round ${index + 1}, ${roundWords(plan, round, index)}`,
+    ...round.steps.map((step, position) => stepLine(step, position)),
+    ...round.notes.map((note) => `    note: ${safe(note)}`),
+    ...(round.blocked === undefined ? [] : [`    stops there: ${safe(round.blocked.text)}`]),
+  ];
+}
+
+function roundWords(plan: RecoveryPlan, round: PlannedRound, index: number): string {
+  if (index > 0) return "if the offsets are as last seen, and every step works:";
+  const isEvidence =
+    plan.method === "direct" && round.steps.every((step) => EVIDENCE.includes(step.kind));
+  return isEvidence ? "to gather evidence:" : "now:";
+}
+
+const EVIDENCE: readonly StepKind[] = ["load-follower", "wait-load", "wait-ops"];
+
+function stepLine(step: PlannedStep, position: number): string {
+  return `    ${position + 1}. ${safe(stepWords(step))} [${step.why}]; expects: ${safe(step.expects)}`;
+}
+
+function stepWords(step: Step): string {
+  const words = WORDS[step.kind].replace("@", step.endpoint ?? "");
+  if (step.followers !== undefined) {
+    return `${words}, feeding ${step.followers.join(", ") || "nobody"}`;
+  }
+  return step.alive === undefined ? words : `${words}; alive: ${step.alive.join(", ")}`;
+}
+
+function methodLines(plan: RecoveryPlan, size: PlanSize): string[] {
+  if (size.partitions === 0) return [];
+  if (plan.method === "documented") {
+    return [
+      "after round 1 each partition is looked at again; what is still wrong with it is done then",
+    ];
+  }
+  return [
+    "after each round a partition is looked at again, and the next one is decided on true offsets:",
+    "  the longest log of the surviving history leads; followers are fed from their own data;",
+    "  one that cannot be fed is rebuilt (RecoverTable) only if the leader holds what it has;",
+    "  what cannot be decided without giving something up is left alone",
+  ];
+}
+
+function guardLines(plan: RecoveryPlan, size: PlanSize): string[] {
+  if (!plan.basis.autoFailover) return ["auto_failover is off and stays off"];
+  return [
+    size.changes === 0
+      ? "auto_failover is on and stays on"
+      : "auto_failover is on: it is switched off before the first change and back on at the end",
+  ];
+}
+
+function verdict(plan: RecoveryPlan, size: PlanSize): string {
+  const { partitions, refused, replicas, changes } = size;
+  if (plan.partitions.length === 0) {
+    return `plan: all ${counted(plan.basis.partitions, "partition")} healthy, nothing to do`;
+  }
+  return `plan: ${plan.partitions.length} of ${counted(plan.basis.partitions, "partition")} not healthy; ${counted(changes, "change")} to ${counted(replicas, "replica")} of ${counted(partitions, "partition")}; ${refused} left alone`;
+}
+
+/**
+ * What a person is asked before anything is changed: what, how many, and what can go wrong.
+ *
+ * @param size That of the plan.
+ * @returns Lines without line ends, the last one the question. Names are made safe.
+ */
+export function questionText(plan: RecoveryPlan, size: PlanSize, rootPath: string): string[] {
+  const { partitions, refused, replicas, changes, recoverTables, givenUp } = size;
+  const risks = [
+    plan.basis.autoFailover && "auto_failover is off until the end of the run",
+    "clients of a partition may see errors while its leader changes",
+    recoverTables > 0 &&
+      `${counted(recoverTables, "replica")} to be rebuilt: RecoverTable moves its log away first`,
+    givenUp > 0 &&
+      `${counted(givenUp, "partition")} where rows are given up, as --accept_data_loss says`,
+    refused > 0 && `${counted(refused, "partition")} left alone and not healthy afterwards`,
+  ].filter((risk) => risk !== false);
+  return [
+    `recover the cluster at ${safe(rootPath)} with method ${plan.method}: ${counted(partitions, "partition")}, ${counted(replicas, "replica")}, about ${counted(changes, "change")}`,
+    ...risks.map((risk) => `  - ${risk}`),
+    "see it all with --dry_run; go on? [y/N] ",
+  ];
+}

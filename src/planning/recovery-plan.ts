@@ -1,0 +1,188 @@
+import { forcedIn, problemsOf, type Selection } from "../diagnosis/selection.js";
+import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { PartitionView } from "../model/partition-view.js";
+import { isMutating, type Lane, type Method, type Step } from "../model/plan.js";
+import type { Problem } from "../model/problem.js";
+import { eachInTurns, mapInTurns } from "../util/yielding.js";
+import { NOTHING_LEARNED, type Planner } from "./attempt-history.js";
+import { expectationOf } from "./expectations.js";
+import { type Facts, factsOf } from "./plan-facts.js";
+import { type ForeseenRound, foresee } from "./predict-rounds.js";
+
+/** A step, and what it expects to find just before it acts, in words. */
+export interface PlannedStep extends Step {
+  readonly expects: string;
+}
+
+/** One round of a partition's recovery. */
+export interface PlannedRound {
+  /** The replica that leads or will lead in this round; undefined if nobody does yet. */
+  readonly leader: Endpoint | undefined;
+  readonly steps: readonly PlannedStep[];
+  /** What could have been lost and is not, or what is given up. */
+  readonly notes: readonly string[];
+  /** Why nothing may be done to the partition; undefined if something may. */
+  readonly blocked: Problem | undefined;
+}
+
+/** What is to be done for one partition that is not healthy. */
+export interface PlannedPartition {
+  readonly id: PartitionId;
+  readonly facts: Facts;
+  readonly problems: readonly Problem[];
+  /** The first round. */
+  readonly first: PlannedRound;
+  /**
+   * At least one. The first is planned on what was observed; the later ones are foreseen, under the
+   * assumption that every replica holds what was last seen there. They are made when they are first
+   * asked for, which {@link sizeOf} does in turns.
+   */
+  readonly rounds: readonly [PlannedRound, ...PlannedRound[]];
+}
+
+/** What a recovery would do, before anything is done. */
+export interface RecoveryPlan {
+  readonly method: Method;
+  /** What it is about. */
+  readonly only: Selection;
+  /** The replica that shall lead where something has to be given up, by `partitionName`. */
+  readonly accept: ReadonlyMap<string, Endpoint>;
+  /** When the cluster was observed, ISO 8601 in UTC. */
+  readonly madeAt: string;
+  /** What it is based on, beside the facts of each partition. */
+  readonly basis: {
+    readonly nameserver: Endpoint;
+    readonly tablets: readonly Endpoint[];
+    readonly autoFailover: boolean;
+    /** How many partitions were looked at. */
+    readonly partitions: number;
+  };
+  /** The partitions that are not healthy, in the order in which they are begun. */
+  readonly partitions: readonly PlannedPartition[];
+}
+
+/** What a plan is made from. */
+export interface PlanInput {
+  readonly state: ClusterState;
+  /** `viewPartitions(state)`, narrowed to what the run is about. */
+  readonly views: readonly PartitionView[];
+  readonly planner: Planner;
+  readonly method: Method;
+  readonly only: Selection;
+  readonly accept: ReadonlyMap<string, Endpoint>;
+  /** ISO 8601 in UTC. */
+  readonly now: string;
+}
+
+/** Plans the recovery of everything that is not healthy. Pure; lets other work run in between. */
+export async function makePlan(input: PlanInput): Promise<RecoveryPlan> {
+  const { state, views, method, only, accept, planner } = input;
+  const planned = await mapInTurns(views, (view) => planOf(view, planner, only));
+  return {
+    method,
+    only,
+    accept,
+    madeAt: input.now,
+    basis: {
+      nameserver: state.topology.leader,
+      tablets: [...state.tablets.keys()].sort(),
+      autoFailover: state.autoFailover,
+      partitions: views.length,
+    },
+    partitions: planned.filter((one) => one !== undefined),
+  };
+}
+
+/** What is to be done for one partition; undefined if it is healthy. */
+function planOf(
+  view: PartitionView,
+  planner: Planner,
+  only: Selection,
+): PlannedPartition | undefined {
+  const problems = problemsOf(view, only);
+  if (problems.length === 0 && forcedIn(view, only).length === 0) return undefined;
+  const first = plannedRound({ lane: planner(view, NOTHING_LEARNED), view });
+  let rounds: PlannedPartition["rounds"] | undefined;
+  return {
+    id: view.id,
+    // Made when they are saved or compared: as long as they stay unused they cost most of the plan.
+    get facts() {
+      return factsOf(view);
+    },
+    problems,
+    first,
+    // The later ones are made when they are shown, for the same reason.
+    get rounds() {
+      rounds ??= [first, ...foresee(view, planner).slice(1).map(plannedRound)];
+      return rounds;
+    },
+  };
+}
+
+function plannedRound({ lane, view }: ForeseenRound): PlannedRound {
+  return {
+    leader: lane.leader,
+    steps: lane.steps.map((step) => ({ ...step, expects: expectationOf(view, lane, step) })),
+    notes: lane.notes,
+    blocked: lane.blocked,
+  };
+}
+
+/** The replica that a plan names as leader at the end; undefined if it names none. */
+export function plannedLeader(planned: PlannedPartition): Endpoint | undefined {
+  return planned.rounds.findLast((round) => round.leader !== undefined)?.leader;
+}
+
+/** Why the plan leaves a partition alone at once; undefined if it does something to it. */
+export function refusalOf(planned: PlannedPartition): string | undefined {
+  const { first } = planned;
+  if (first.blocked !== undefined) return first.blocked.text;
+  if (first.steps.length > 0) return undefined;
+  const why = planned.problems.map((one) => `${one.endpoint ?? "partition"}: ${one.text}`);
+  return `nothing can be done now: ${why.join(", ")}`;
+}
+
+/** How much a plan does. */
+export interface PlanSize {
+  /** Partitions that something is done to. */
+  readonly partitions: number;
+  /** Partitions that are left alone. */
+  readonly refused: number;
+  /** Replicas that a changing step acts on, in any round. */
+  readonly replicas: number;
+  /** Changing steps, the foreseen ones included. */
+  readonly changes: number;
+  /** Replicas whose log the nameserver moves away (RecoverTable), as far as foreseen. */
+  readonly recoverTables: number;
+  /** Partitions where something is given up on the operator's word. */
+  readonly givenUp: number;
+}
+
+/** Measures a plan, all its rounds; lets other work run in between. */
+export async function sizeOf(plan: RecoveryPlan): Promise<PlanSize> {
+  const size = { partitions: 0, refused: 0, replicas: 0, changes: 0, recoverTables: 0, givenUp: 0 };
+  await eachInTurns(plan.partitions, (one) => {
+    if (refusalOf(one) !== undefined) {
+      size.refused += 1;
+      return;
+    }
+    const steps = one.rounds.flatMap((round) => round.steps.filter(isMutating));
+    size.partitions += 1;
+    size.changes += steps.length;
+    size.replicas += new Set(steps.map((step) => step.endpoint)).size;
+    size.recoverTables += steps.filter((step) => step.kind === "recover-table").length;
+    size.givenUp += steps.filter((step) => step.kind === "change-leader").length;
+  });
+  return size;
+}
+
+/** The steps of a lane as one line, to compare and to show. */
+export function stepsText(steps: Lane["steps"]): string {
+  const text = steps.map((one) =>
+    [one.kind, one.endpoint, one.followers && `feeding ${one.followers.join(" ") || "nobody"}`]
+      .concat(one.alive && `alive ${one.alive.join(" ")}`, one.isForced ? "forced" : undefined)
+      .filter((part) => part !== undefined)
+      .join(" "),
+  );
+  return text.join(", ") || "none";
+}

@@ -1,0 +1,263 @@
+import type { Endpoint } from "../model/cluster-state.js";
+import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
+import type { Problem, ProblemCode } from "../model/problem.js";
+import {
+  firstChange,
+  isOfHistory,
+  isServing,
+  knownOffset,
+  leastOffset,
+  lowerBound,
+} from "./what-it-holds.js";
+
+/**
+ * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so
+ * that nothing can be lost there; `failed` if what its disk holds is not known.
+ */
+export type CannotLoad = ReadonlyMap<Endpoint, "empty" | "failed">;
+
+/** What is known beside the view, from trying. */
+export interface Tried {
+  readonly cannotLoad: CannotLoad;
+}
+
+/** Who shall lead, by true offsets, or why that cannot be decided without losing something. */
+export type Decision =
+  | { readonly leader: ReplicaView; readonly joiners: readonly ReplicaView[] }
+  | { readonly blocked: Problem };
+
+/**
+ * First entry of the newest leadership; 0 if there was only one, so that every log is a prefix of
+ * the same history.
+ */
+function newestStart(view: PartitionView): bigint {
+  return view.terms.length > 1 ? (view.terms.at(-1)?.offset ?? 0n) : 0n;
+}
+
+/**
+ * Whether a replica may hold entries that were never part of the surviving history: nothing says
+ * that its log is of it, and it reaches beyond the point where leaderships may have parted.
+ */
+export function isSuspect(view: PartitionView, replica: ReplicaView): boolean {
+  return !isOfHistory(view, replica) && trueOffset(replica) >= firstChange(view);
+}
+
+/** What a loaded replica holds; -1 if it is not loaded. */
+export function trueOffset(replica: ReplicaView): bigint {
+  return isServing(replica) ? (replica.report?.offset ?? -1n) : -1n;
+}
+
+/**
+ * Decides on true offsets. To be asked when every replica that can be loaded is.
+ *
+ * The rule: the longest log of the surviving history leads, so that nothing which a disk holds is
+ * given up. Replicas marked alive when the outage came are of that history, and so is every log
+ * that ends before the second leadership began. Among equals the one flagged leader is preferred,
+ * then one that runs as leader, then the smallest endpoint.
+ *
+ * Refused, with numbers: nobody flagged leader; the leader of the newest term out of reach; fewer
+ * entries than were known to be there; a choice other than the leader of the newest term while a
+ * replica that may hold more cannot be asked; and several logs that reach into the newest
+ * leadership while nothing tells which of them is its own.
+ */
+export function decideLeader(view: PartitionView, known: Tried): Decision {
+  const flagged = view.replicas.filter((one) => one.claim.isLeader);
+  if (flagged.length === 0) {
+    return block(
+      "no-leader-flagged",
+      undefined,
+      "no replica is flagged leader, so nothing says whose data leads",
+    );
+  }
+  const entitled = flagged.filter((one) => one.claim.isAlive);
+  const newest = entitled.length > 0 ? entitled : flagged;
+  if (!newest.some((one) => one.tablet === "ok")) {
+    const where = newest.map((one) => `${one.endpoint} (${one.tabletDetail})`).join(", ");
+    const best = longest(view.replicas.filter(isServing))?.endpoint;
+    const text = `its leader is out of reach: ${where}`;
+    const blocked = problem("leader-unavailable", newest[0]?.endpoint, text);
+    return { blocked: { ...blocked, candidate: best } };
+  }
+  const unread = newest.find((one) => known.cannotLoad.get(one.endpoint) === "failed");
+  if (unread !== undefined) {
+    return { blocked: unreadLeader(view, unread) };
+  }
+  const loaded = view.replicas.filter(isServing);
+  const suspects = loaded.filter((one) => isSuspect(view, one));
+  const plain = loaded.filter((one) => !suspects.includes(one));
+  const choice = chooseAmong(view, plain, suspects);
+  if ("blocked" in choice) return choice;
+  const missing =
+    missingRows(view, choice.leader) ?? unreadReplica(view, choice.leader, { newest, ...known });
+  if (missing !== undefined) return { blocked: missing };
+  const joiners = loaded.filter(
+    (one) => one !== choice.leader && mayJoin(view, one, choice.leader),
+  );
+  return { leader: choice.leader, joiners };
+}
+
+/**
+ * Whether a loaded follower may be fed by a leader as it is: its log is of the surviving history
+ * and not longer than the leader's.
+ */
+export function mayJoin(view: PartitionView, replica: ReplicaView, leader: ReplicaView): boolean {
+  return !isSuspect(view, replica) && trueOffset(replica) <= trueOffset(leader);
+}
+
+function chooseAmong(
+  view: PartitionView,
+  plain: readonly ReplicaView[],
+  suspects: readonly ReplicaView[],
+): { readonly leader: ReplicaView } | { readonly blocked: Problem } {
+  const best = longest(plain);
+  const furthest = longest(suspects);
+  if (furthest === undefined) {
+    return best === undefined ? nothingLoaded(view) : { leader: best };
+  }
+  const isProven = view.replicas.some((one) => one.claim.isLeader && isOfHistory(view, one));
+  const reachesOn = best !== undefined && trueOffset(best) >= firstChange(view);
+  if (
+    best !== undefined &&
+    (isProven || reachesOn) &&
+    !isOutdone(view, best, { suspects, isProven })
+  ) {
+    return { leader: best };
+  }
+  // Nobody knows who led, but everybody else ends before the leaderships parted: one log has it all.
+  if (!isProven && !reachesOn && suspects.length === 1) return { leader: furthest };
+  const numbers = [...plain, ...suspects].map((one) => `${one.endpoint} at ${trueOffset(one)}`);
+  return blockWith(
+    "diverged",
+    (isProven || reachesOn ? best : longest([...plain, ...suspects]))?.endpoint,
+    `leaderships parted at ${firstChange(view)}, and nothing tells whose entries from there on belong to the newest: ${numbers.join(", ")}`,
+  );
+}
+
+/**
+ * Whether a suspect holds more than the best log and may have a right to it: any replica may, but
+ * for an ex-leader beyond the start of a leadership whose own leader is known and has written since.
+ * Its tail lost the election.
+ */
+function isOutdone(
+  view: PartitionView,
+  best: ReplicaView,
+  { suspects, isProven }: { suspects: readonly ReplicaView[]; isProven: boolean },
+): boolean {
+  const hasLost = (one: ReplicaView) =>
+    isProven && one.claim.isLeader && trueOffset(best) >= newestStart(view);
+  return suspects.some((one) => trueOffset(one) > trueOffset(best) && !hasLost(one));
+}
+
+function unreadLeader(view: PartitionView, leader: ReplicaView): Problem {
+  const best = longest(view.replicas.filter(isServing));
+  const rest =
+    best === undefined
+      ? "nothing else is loaded"
+      : `${best.endpoint} is loaded at ${trueOffset(best)}`;
+  return {
+    ...problem(
+      "load-failed",
+      leader.endpoint,
+      `it led last and cannot be loaded, so what its disk holds is not known (last seen at ${leader.claim.offset ?? "no offset"}); ${rest}`,
+    ),
+    candidate: best?.endpoint,
+  };
+}
+
+function nothingLoaded(view: PartitionView): { readonly blocked: Problem } {
+  const why = view.replicas
+    .map(
+      (one) => `${one.endpoint} (${one.tablet === "ok" ? "cannot be loaded" : one.tabletDetail})`,
+    )
+    .join(", ");
+  return block("not-loaded", undefined, `no replica can be loaded: ${why}`);
+}
+
+/** Entries that were known to be there, and that the choice lacks. */
+function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefined {
+  const offset = trueOffset(leader);
+  if (view.replicas.length === 1) return offset === 0n ? emptyHanded(view, leader) : undefined;
+  const least = leastOffset(view);
+  if (offset >= least) return undefined;
+  const holder = view.replicas.find((one) => one !== leader && knownOffset(view, one) === least);
+  const whose =
+    holder === undefined
+      ? "no replica has them now: look for its binlog in the recycle bins of the tablets"
+      : `${holder.endpoint} held them, and cannot be asked now`;
+  const text = `entries up to ${least} were known, and the best that is loaded, ${leader.endpoint}, holds ${offset}: ${least - offset} are missing; ${whose}`;
+  return {
+    ...problem("rows-missing", (holder ?? leader).endpoint, text),
+    candidate: leader.endpoint,
+  };
+}
+
+/** The only replica came up with nothing where something was. */
+function emptyHanded(view: PartitionView, only: ReplicaView): Problem | undefined {
+  const seen = lowerBound(view, only);
+  if (seen === 0n && newestStart(view) <= 1n) return undefined;
+  const text = `it came up empty, but offset ${seen} was seen before: look into the recycle bin of its tablet`;
+  return { ...problem("rows-missing", only.endpoint, text), candidate: only.endpoint };
+}
+
+/**
+ * A replica that cannot be asked and may hold acknowledged rows that the choice lacks. The leader of
+ * the newest term has acknowledged every row itself, so nobody is waited for where it leads on. Any
+ * other choice says that it lost rows, or that nobody knows who it was: then a replica that it may
+ * have fed until the end, or that may be it, counts.
+ */
+function unreadReplica(
+  view: PartitionView,
+  choice: ReplicaView,
+  known: Tried & { readonly newest: readonly ReplicaView[] },
+): Problem | undefined {
+  const { newest, cannotLoad } = known;
+  if (newest.length === 1 && newest[0] === choice) return undefined;
+  const isAnyAlive = view.replicas.some((one) => one.claim.isAlive);
+  const unread = view.replicas
+    .filter((one) => !isServing(one) && cannotLoad.get(one.endpoint) !== "empty")
+    .filter((one) => newest.includes(one) || one.claim.isAlive || !isAnyAlive);
+  const first = unread[0];
+  if (first === undefined) return undefined;
+  const who = unread
+    .map((one) => {
+      const why = one.tablet === "ok" ? "cannot be loaded" : one.tabletDetail;
+      return `${one.endpoint} (${why}; known to hold entries up to ${lowerBound(view, one)})`;
+    })
+    .join(", ");
+  const text = `${choice.endpoint} holds ${trueOffset(choice)}, and did not lead last for certain: nothing proves that it has all that ${who} may have`;
+  return { ...problem("unread", first.endpoint, text), candidate: choice.endpoint };
+}
+
+function longest(replicas: readonly ReplicaView[]): ReplicaView | undefined {
+  return [...replicas].sort(byLog)[0];
+}
+
+function byLog(a: ReplicaView, b: ReplicaView): number {
+  if (trueOffset(a) !== trueOffset(b)) return trueOffset(a) > trueOffset(b) ? -1 : 1;
+  return (
+    Number(b.claim.isLeader && b.claim.isAlive) - Number(a.claim.isLeader && a.claim.isAlive) ||
+    Number(b.claim.isLeader) - Number(a.claim.isLeader) ||
+    Number(b.report?.role === "leader") - Number(a.report?.role === "leader") ||
+    compareText(a.endpoint, b.endpoint)
+  );
+}
+
+function block(
+  code: ProblemCode,
+  endpoint: Endpoint | undefined,
+  text: string,
+): { blocked: Problem } {
+  return { blocked: problem(code, endpoint, text) };
+}
+
+function blockWith(
+  code: ProblemCode,
+  candidate: Endpoint | undefined,
+  text: string,
+): { blocked: Problem } {
+  return { blocked: { ...problem(code, undefined, text), candidate } };
+}
+
+function problem(code: ProblemCode, endpoint: Endpoint | undefined, text: string): Problem {
+  return { code, endpoint, text };
+}

@@ -1,0 +1,236 @@
+import { messageOf, OpsError } from "../errors.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import type { ReplicaEvidence } from "../model/evidence.js";
+import { partitionName } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
+import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
+import { evidenceText } from "../policy/what-it-holds.js";
+import { jsonPieces, jsonText, lazyList, safe } from "../util/text.js";
+
+/** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
+const SCHEMA_VERSION = 1;
+
+/** More partitions, tablets or notes than this are counted on the screen, and listed in JSON only. */
+const SHOWN_MAX = 50;
+
+/** Whether something is left to do about a partition. */
+function isSick(one: PartitionResult): boolean {
+  return one.status === "unhealthy" || one.status === "needs-decision";
+}
+
+/** Whether everything that the report is about is healthy and as it was. */
+export function isAllHealthy(report: RunReport): boolean {
+  return !report.partitions.some(isSick);
+}
+
+/**
+ * The report as one JSON document, in pieces. 64-bit values are decimal strings, times milliseconds.
+ *
+ * @param exitCode What the process will exit with.
+ */
+export function reportJson(report: RunReport, exitCode: number): Generator<string> {
+  const count = (status: PartitionResult["status"]) =>
+    report.partitions.filter((one) => one.status === status).length;
+  const undecided = count("needs-decision");
+  const unhealthy = count("unhealthy") + undecided;
+  const recovered = count("recovered");
+  return jsonPieces(
+    {
+      schemaVersion: SCHEMA_VERSION,
+      command: report.command,
+      exitCode,
+      healthy: isAllHealthy(report),
+      nameserver: report.leader,
+      counts: {
+        tablets: report.tablets,
+        tables: report.tables,
+        partitions: report.partitionCount,
+        replicas: report.replicas,
+        healthy: report.partitionCount - unhealthy - recovered,
+        recovered,
+        unhealthy,
+        needsDecision: undecided,
+        serving: report.partitionCount - report.partitions.filter((one) => !one.isServing).length,
+      },
+      autoFailover: {
+        before: report.autoFailover.before,
+        after: report.autoFailover.after ?? null,
+        notRestored: report.autoFailover.notRestored ?? null,
+      },
+      changes: report.changes,
+      calls: report.calls,
+      tookMs: report.tookMs,
+      sickTablets: report.sickTablets,
+      partitions: lazyList(report.partitions, partitionJson),
+    },
+    2,
+  );
+}
+
+/** The JSON document of a run that ended early, after it had changed something. */
+export function earlyEndJson(end: {
+  readonly command: RecoveryCommand;
+  readonly error: unknown;
+  readonly notRestored: string | undefined;
+  readonly restoreCommand: string;
+  readonly exitCode: number;
+}): string {
+  const { error, notRestored } = end;
+  return jsonText(
+    {
+      schemaVersion: SCHEMA_VERSION,
+      command: end.command,
+      exitCode: end.exitCode,
+      healthy: false,
+      error: {
+        code: error instanceof OpsError ? error.code : "unexpected",
+        message: messageOf(error),
+        hint: "run the same command again to go on",
+      },
+      autoFailover: {
+        notRestored: notRestored ?? null,
+        restoreCommand: notRestored === undefined ? null : end.restoreCommand,
+      },
+    },
+    2,
+  );
+}
+
+function partitionJson(one: PartitionResult) {
+  return {
+    ...one.id,
+    status: one.status,
+    serving: one.isServing,
+    leader: one.leader ?? null,
+    problems: one.problems.map((problem) => ({ ...problem, endpoint: problem.endpoint ?? null })),
+    failure: failureJson(one),
+    notes: one.notes,
+    evidence: one.evidence.map(evidenceJson),
+    next: one.next === "" ? null : one.next,
+  };
+}
+
+function evidenceJson(one: ReplicaEvidence) {
+  const text = (value: bigint | undefined) => (value === undefined ? null : String(value));
+  const { snapshot } = one;
+  return {
+    endpoint: one.endpoint,
+    wasLeader: one.wasLeader,
+    wasAlive: one.wasAlive,
+    offset: {
+      loaded: text(one.loaded),
+      nameserver: text(one.seen),
+      earlierRun: text(one.remembered),
+    },
+    snapshot:
+      snapshot === undefined
+        ? null
+        : { term: String(snapshot.term), offset: String(snapshot.offset) },
+    records: { loaded: text(one.records.loaded), nameserver: text(one.records.claimed) },
+  };
+}
+
+function failureJson({ failure }: PartitionResult) {
+  if (failure === undefined) return null;
+  const { step, endpoint, detail } = failure;
+  return { step, endpoint: endpoint ?? null, detail };
+}
+
+/**
+ * The report for a person: sick tablets, sick partitions with cause and next command, and the
+ * verdict as the last line. Where there are many, the worst are shown and the others counted.
+ *
+ * @returns Lines without line ends, made one by one. Names from the cluster are made safe for a terminal.
+ */
+export function* reportText(report: RunReport): Generator<string> {
+  const unhealthy = report.partitions.filter(isSick);
+  const sick = new Set(report.sickTablets.map((one) => one.endpoint));
+  yield* first(report.sickTablets, "tablets that are not healthy", (one) => [
+    `tablet ${safe(one.endpoint)}: ${safe(one.reason)}`,
+  ]);
+  const notes = report.partitions.flatMap(({ id, notes }) => notes.map((note) => ({ id, note })));
+  yield* first(notes, "notes", ({ id, note }) => [`${safe(partitionName(id))}  ${safe(note)}`]);
+  const shown = unhealthy.length > SHOWN_MAX ? worstFirst(unhealthy) : unhealthy;
+  yield* first(shown, "partitions that are not healthy", (one) => partitionLines(one, sick));
+  yield* first(countNext(unhealthy), "different things to do", ([next, count]) => [
+    `next (${counted(count, "partition")}): ${safe(next)}`,
+  ]);
+  yield* guardLines(report);
+  yield verdict(report, unhealthy);
+}
+
+/** The lines of the first ones, and how many more there are. */
+function first<T>(all: readonly T[], what: string, linesOf: (one: T) => string[]): string[] {
+  const lines = all.slice(0, SHOWN_MAX).flatMap(linesOf);
+  const more = all.length - SHOWN_MAX;
+  if (more <= 0) return lines;
+  return [...lines, `and ${more} more ${what} (--output=json and --report_file show all)`];
+}
+
+/** What takes no writes comes first, and among that what somebody has to decide. */
+function worstFirst(unhealthy: readonly PartitionResult[]): PartitionResult[] {
+  const rank = (one: PartitionResult) =>
+    (one.isServing ? 2 : 0) + (one.status === "needs-decision" ? 0 : 1);
+  return [0, 1, 2, 3].flatMap((wanted) => unhealthy.filter((one) => rank(one) === wanted));
+}
+
+function partitionLines(one: PartitionResult, sick: ReadonlySet<Endpoint>): string[] {
+  const state = one.status === "needs-decision" ? "NEEDS A DECISION, not serving" : "NOT SERVING";
+  const serving = one.isServing ? `led by ${one.leader}` : state;
+  return [
+    `${safe(partitionName(one.id))}  ${safe(serving)}`,
+    ...one.problems.map((problem) => {
+      const where = problem.endpoint === undefined ? "" : `${safe(problem.endpoint)}: `;
+      return `    ${where}${safe(problemText(problem, sick))} [${problem.code}]`;
+    }),
+    ...failureLines(one),
+    ...one.evidence.map((known) => `    ${safe(known.endpoint)}: ${safe(evidenceText(known))}`),
+  ];
+}
+
+/** What is wrong with a tablet is told once, and not for each of its replicas again. */
+function problemText({ code, endpoint, text }: Problem, sick: ReadonlySet<Endpoint>): string {
+  if (endpoint === undefined || !sick.has(endpoint)) return text;
+  if (code === "tablet-offline") return "its tablet is offline, see above";
+  return code === "tablet-silent" ? "its tablet does not answer, see above" : text;
+}
+
+function failureLines({ failure }: PartitionResult): string[] {
+  if (failure === undefined) return [];
+  const { step, endpoint, detail } = failure;
+  if (step === "plan") return [`    left alone: ${safe(detail)}`];
+  return [`    tried in vain: ${safe(`${step} ${endpoint ?? ""}`.trim())}: ${safe(detail)}`];
+}
+
+/** The same advice for many partitions is given once. */
+function countNext(unhealthy: readonly PartitionResult[]): [next: string, count: number][] {
+  const counts = new Map<string, number>();
+  for (const one of unhealthy) counts.set(one.next, (counts.get(one.next) ?? 0) + 1);
+  return [...counts];
+}
+
+function guardLines(report: RunReport): string[] {
+  const { before, notRestored } = report.autoFailover;
+  if (notRestored !== undefined) {
+    return [`auto_failover COULD NOT BE PUT BACK to true: ${safe(notRestored)}`];
+  }
+  return [`auto_failover is ${before ? "on" : "off"}, as before`];
+}
+
+function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): string {
+  const recovered = report.partitions.filter((one) => one.status === "recovered").length;
+  const well = report.partitionCount - unhealthy.length;
+  const size = `${counted(report.partitionCount, "partition")}, ${counted(report.replicas, "replica")}`;
+  const effort = `${(report.tookMs / 1000).toFixed(1)} s, ${counted(report.calls, "call")}`;
+  if (unhealthy.length === 0) {
+    const how = recovered === 0 ? ", nothing had to be done" : `, ${recovered} recovered`;
+    return `${report.command}: all healthy (${size}${how}; ${effort})`;
+  }
+  const down = unhealthy.filter((one) => !one.isServing).length;
+  return `${report.command}: ${counted(unhealthy.length, "partition")} NOT healthy, ${down} of them not serving; ${well} healthy, ${recovered} of them recovered (${size}; ${effort})`;
+}
+
+/** A number with its noun: `1 partition`, `2 partitions`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}

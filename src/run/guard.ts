@@ -1,0 +1,274 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { messageOf, OpsError } from "../errors.js";
+import type { OnEvent } from "../model/outcome.js";
+import { within } from "../util/within.js";
+
+const KEY = "auto_failover";
+
+/** Whether auto_failover is on, by what ConfGet answers. */
+export function isOn(conf: ReadonlyMap<string, string>): boolean {
+  return conf.get(KEY) === "true";
+}
+
+/** How long putting the value back may take: a failover of the nameserver takes 8 to 20 s. */
+const PATIENCE_MS = 60_000;
+/** The same after a signal: a stopped run must be gone within 5 s, and has more to tidy up. */
+const STOPPED_PATIENCE_MS = 3_000;
+const PAUSE_MS = 200;
+/** How often a value that somebody else switches on is switched off again, if that is wanted. */
+const OFF_AGAIN_MAX = 3;
+
+/** The note, kept outside of this process, that says what has to be put back if it dies. */
+export interface GuardMarker {
+  /** Writes the note; safe to repeat. */
+  write(): Promise<void>;
+  /** Removes it; nothing happens if it is not there. */
+  remove(): Promise<void>;
+}
+
+/** What a guard is made of. */
+export interface GuardOptions {
+  readonly cluster: Cluster;
+  /** The value to put back. */
+  readonly before: boolean;
+  readonly onEvent: OnEvent;
+  /** Left out: nothing but this process remembers the value. */
+  readonly marker?: GuardMarker;
+  /**
+   * An earlier run that died may have left the value switched off, and this one has taken its
+   * marker over: the value is put back even if this run changes nothing.
+   */
+  readonly isTakenOver?: boolean;
+  /**
+   * Called before each change of the value. Throws OpsError `lock-lost` if another run is at work
+   * now, which has taken the marker over: the value is its business then.
+   */
+  readonly permit?: () => Promise<void>;
+  /** A value that somebody else switches on is switched off again, three times at most. */
+  readonly keepsOff?: boolean;
+  /** Aborted when the process has been told to leave: putting back hurries from then on. */
+  readonly stopSignal?: AbortSignal;
+}
+
+/** Keeps auto_failover off while the cluster is being changed. */
+export interface Guard {
+  /** The value that is put back at the end. */
+  readonly before: boolean;
+  /**
+   * Switches it off, once, if it is to be on; the marker is written first. Call before every change.
+   *
+   * @throws OpsError `interrupted` after {@link Guard.close}, and what the cluster throws.
+   */
+  engage(): Promise<void>;
+  /** Whether the value is, or may be, off now because of this run or the one it took over from. */
+  isEngaged(): boolean;
+  /**
+   * To be asked when the nameserver refused a change because the value is on (code 301).
+   *
+   * @returns `off`: it is off now, the change can be tried again. `theirs`: somebody else switched it
+   *   on; this run leaves it so from now on, and must not change anything more.
+   */
+  contested(): Promise<"off" | "theirs">;
+  /** Refuses {@link Guard.engage} from now on, and waits for one under way. Puts nothing back. */
+  close(): Promise<void>;
+  /**
+   * Puts the value back if this run changed it, reads it back and removes the marker.
+   *
+   * @returns Undefined if it is as it was, or another's business now; else why it could not be put back.
+   */
+  restore(): Promise<string | undefined>;
+}
+
+/**
+ * Makes a guard. Nothing is changed before {@link Guard.engage}.
+ *
+ * The nameserver refuses UpdateTableAliveStatus and RecoverTable with code 301 while auto_failover
+ * is on, and would fight the recovery. The value goes through ConfSet: the znode alone is read
+ * only when a nameserver takes over.
+ */
+export function createGuard(options: GuardOptions): Guard {
+  return new ValueGuard(options);
+}
+
+class ValueGuard implements Guard {
+  readonly before: boolean;
+  readonly #options: GuardOptions;
+  #engaging: Promise<void> | undefined;
+  #contesting: Promise<"off" | "theirs"> | undefined;
+  #mayBeOff: boolean;
+  #isTheirs = false;
+  #isClosed = false;
+  #offAgain = 0;
+
+  constructor(options: GuardOptions) {
+    this.before = options.before;
+    this.#options = options;
+    this.#mayBeOff = options.isTakenOver === true;
+  }
+
+  engage(): Promise<void> {
+    if (this.#isClosed) {
+      return Promise.reject(
+        new OpsError({
+          code: "interrupted",
+          message: "the run is ending: nothing more is changed",
+        }),
+      );
+    }
+    if (!this.before) return Promise.resolve();
+    this.#engaging ??= this.#switchOff();
+    return this.#engaging;
+  }
+
+  isEngaged(): boolean {
+    return this.#mayBeOff && !this.#isTheirs;
+  }
+
+  contested(): Promise<"off" | "theirs"> {
+    if (this.#isTheirs) return Promise.resolve("theirs");
+    this.#contesting ??= this.#contest().finally(() => {
+      this.#contesting = undefined;
+    });
+    return this.#contesting;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    // Whatever became of them: the value is written again only after these calls are through.
+    await this.#engaging?.catch(() => undefined);
+    await this.#contesting?.catch(() => undefined);
+  }
+
+  async restore(): Promise<string | undefined> {
+    this.#isClosed = true;
+    if (!this.#mayBeOff && this.#engaging === undefined) return undefined;
+    const { onEvent } = this.#options;
+    const patience = startPatience(this.#options);
+    try {
+      await patience.within("the nameserver, asked to switch it off,", this.close());
+      if (!this.#mayBeOff) return undefined;
+      const why = this.#isTheirs ? undefined : await this.#putBack(patience);
+      if (why !== undefined) return why;
+      await this.#removeMarker(patience);
+      if (!this.#isTheirs)
+        onEvent({ kind: "note", text: `auto_failover is ${this.#word()} again` });
+      this.#mayBeOff = false;
+      return undefined;
+    } catch (thrown) {
+      if (!isLockLost(thrown)) return messageOf(thrown);
+      this.#mayBeOff = false;
+      onEvent({ kind: "warning", text: `auto_failover is left to it: ${messageOf(thrown)}` });
+      return undefined;
+    } finally {
+      patience.stop();
+    }
+  }
+
+  async #switchOff(): Promise<void> {
+    const { cluster, onEvent, permit, marker } = this.#options;
+    await permit?.();
+    // From here on there may be something to clean up.
+    this.#mayBeOff = true;
+    await marker?.write();
+    onEvent({ kind: "note", text: "switching auto_failover off" });
+    await cluster.confSet(KEY, "false");
+  }
+
+  async #contest(): Promise<"off" | "theirs"> {
+    const { cluster, onEvent, permit, keepsOff = false } = this.#options;
+    // It may have been another run that ended: then the lock is not this one's any more.
+    await permit?.();
+    // Many changes are refused at once: for all but the first it may be off again already.
+    if ((await cluster.confGet()).get(KEY) !== "true") return "off";
+    if (!keepsOff || this.#offAgain >= OFF_AGAIN_MAX || this.#isClosed) {
+      this.#isTheirs = true;
+      const often = this.#offAgain > 0 ? ` for the ${this.#offAgain + 1}th time` : "";
+      onEvent({
+        kind: "warning",
+        text: `somebody else switched auto_failover on${often}; it is left on, and nothing more is changed`,
+      });
+      return "theirs";
+    }
+    this.#offAgain += 1;
+    onEvent({
+      kind: "warning",
+      text: `somebody else switched auto_failover on; switching it off again (${this.#offAgain} of ${OFF_AGAIN_MAX} times)`,
+    });
+    await cluster.confSet(KEY, "false");
+    return "off";
+  }
+
+  async #putBack(patience: Patience): Promise<string | undefined> {
+    const { cluster, permit } = this.#options;
+    const wanted = String(this.before);
+    let why = "no time was left";
+    while (patience.left() > 0) {
+      try {
+        if (permit !== undefined) await patience.within("the lock", permit());
+        await patience.within("the nameserver", cluster.confSet(KEY, wanted));
+        const conf = await patience.within("the nameserver", cluster.confGet());
+        if (conf.get(KEY) === wanted) return undefined;
+        why = `the nameserver still says ${conf.get(KEY) ?? "nothing"}`;
+      } catch (thrown) {
+        if (isLockLost(thrown)) throw thrown;
+        why = messageOf(thrown);
+      }
+      await cluster.clock.sleep(PAUSE_MS);
+    }
+    return why;
+  }
+
+  /** The value is back: a marker that cannot be removed does no harm, the next command removes it. */
+  async #removeMarker(patience: Patience): Promise<void> {
+    const { marker, onEvent } = this.#options;
+    if (marker === undefined) return;
+    try {
+      await patience.within("ZooKeeper", marker.remove());
+    } catch (thrown) {
+      onEvent({
+        kind: "warning",
+        text: `the note about auto_failover could not be removed from ZooKeeper; the next command will do it (${messageOf(thrown)})`,
+      });
+    }
+  }
+
+  #word(): string {
+    return this.before ? "on" : "off";
+  }
+}
+
+function isLockLost(thrown: unknown): boolean {
+  return thrown instanceof OpsError && thrown.code === "lock-lost";
+}
+
+/** The time that is left for putting back: shorter as soon as the process was told to leave. */
+interface Patience {
+  left(): number;
+  /** @throws OpsError `deadline` when the time is up. */
+  within<T>(what: string, call: Promise<T>): Promise<T>;
+  stop(): void;
+}
+
+function startPatience({ cluster, stopSignal }: GuardOptions): Patience {
+  const { clock } = cluster;
+  let deadline = clock.now() + (stopSignal?.aborted ? STOPPED_PATIENCE_MS : PATIENCE_MS);
+  const timeIsUp = new AbortController();
+  const ended = new AbortController();
+  const onStop = () => {
+    deadline = Math.min(deadline, clock.now() + STOPPED_PATIENCE_MS);
+    clock.sleep(STOPPED_PATIENCE_MS, ended.signal).then(
+      () => timeIsUp.abort(),
+      () => undefined,
+    );
+  };
+  if (stopSignal?.aborted === false) stopSignal.addEventListener("abort", onStop, { once: true });
+  const left = () => deadline - clock.now();
+  return {
+    left,
+    within: (what, call) => within(clock, left(), what, call, timeIsUp.signal),
+    stop() {
+      ended.abort();
+      stopSignal?.removeEventListener("abort", onStop);
+    },
+  };
+}

@@ -1,0 +1,303 @@
+import { messageOf, OpsError } from "../errors.js";
+import type { Clock } from "../model/clock.js";
+import type { OnEvent } from "../model/outcome.js";
+import { within } from "../util/within.js";
+import { decode, encode, isGone, type OpsZooKeeper, ownerText, type RunOwner } from "./owner.js";
+
+/** A change is made only if the lock was seen to be held within this time. */
+const FRESH_MS = 1_000;
+/** How often the lock is looked at while a run is active. */
+const HEARTBEAT_MS = 500;
+const POLL_MS = 250;
+/** The end of the session does the same a moment later. */
+const RELEASE_MS = 300;
+/** The client's own bound for an operation is shorter. */
+const ANSWER_MS = 30_000;
+/**
+ * ZooKeeper ends sessions in rounds of its tick (2 s by default), so that a session may outlive its
+ * timeout by that.
+ */
+const EXPIRY_SLACK_MS = 3_000;
+/** The shortest session timeout that a ZooKeeper with default settings gives. */
+const SESSION_MIN_MS = 4_000;
+
+/** How a lock is taken and kept. */
+export interface LockOptions {
+  readonly zk: OpsZooKeeper;
+  readonly clock: Clock;
+  readonly path: string;
+  readonly owner: RunOwner;
+  /** The session timeout that ZooKeeper was asked for, milliseconds: also the bound of {@link RunLock.check}. */
+  readonly sessionTimeoutMs: number;
+  /** How long to wait for a lock that is held, milliseconds; 0: not at all. */
+  readonly waitMs: number;
+  /** Ends waiting, with its own reason. */
+  readonly signal: AbortSignal;
+  readonly onEvent: OnEvent;
+  /** Whether the owner's process is gone; left out: as far as this machine can tell. */
+  readonly isGone?: (owner: RunOwner) => boolean;
+  /** The session was lost, and with it the lock for a while; it is held again now. */
+  readonly onRetaken: () => void;
+  /** Another run holds the lock now. Called once. */
+  readonly onLost: (error: OpsError) => void;
+}
+
+/** A lock that is held, as far as anybody can know. */
+export interface RunLock {
+  /**
+   * Returns if ZooKeeper has confirmed lately that the lock is held. Otherwise asks it, and waits
+   * for an answer for as long as the session lasts.
+   *
+   * @param lately How old the confirmation may be, milliseconds; 1000 if left out, 0: ask in any case.
+   * @throws OpsError `lock-lost` if another run holds it, `zookeeper-failed` if nobody answers.
+   */
+  check(lately?: number): Promise<void>;
+  /** Lets go of the lock and ends the heartbeat. Never throws; the end of the session does the rest. */
+  release(): Promise<void>;
+}
+
+/**
+ * Takes the lock of a cluster: an ephemeral znode with the owner's data.
+ *
+ * The lock of a process that was killed stays until its session ends. If that process ran on this
+ * machine and is gone, its end is waited for, even with `waitMs` 0.
+ *
+ * @throws OpsError `lock-held` with the owner's data; what ZooKeeper throws; the signal's reason.
+ */
+export async function takeLock(options: LockOptions): Promise<RunLock> {
+  const { zk, clock, path, signal, owner } = options;
+  const data = lockData(options);
+  const patience = startPatience(options);
+  for (;;) {
+    signal.throwIfAborted();
+    const askedAt = clock.now();
+    const created = await answered(options, zk.create(path, data, "ephemeral"));
+    if (created !== undefined) return keep(options, askedAt);
+    const holder = await answered(options, readHolder(zk, path));
+    if (holder === "none") continue;
+    // The answer to an earlier request may have been lost.
+    if (isOf(holder, owner)) return keep(options, askedAt);
+    const leftMs = patience(holder);
+    if (leftMs <= 0) throw heldBy(holder, path);
+    await clock.sleep(Math.min(POLL_MS, leftMs), signal);
+  }
+}
+
+/** Waits for ZooKeeper until the run is to end. */
+async function answered<T>({ clock, signal }: LockOptions, call: Promise<T>): Promise<T> {
+  try {
+    return await within(clock, ANSWER_MS, "ZooKeeper", call, signal);
+  } catch (thrown) {
+    signal.throwIfAborted();
+    throw thrown;
+  }
+}
+
+/** How long to wait for a holder, told once for each of them. */
+function startPatience(options: LockOptions): (holder: Holder | "unknown") => number {
+  const { clock, waitMs, onEvent } = options;
+  const waitUntil = clock.now() + waitMs;
+  let deadline = waitUntil;
+  let known: string | undefined;
+  return (holder) => {
+    const runId = holder === "unknown" ? "" : holder.owner.runId;
+    if (runId === known) return deadline - clock.now();
+    known = runId;
+    const hasDied = holder !== "unknown" && (options.isGone ?? isGone)(holder.owner);
+    const expiryMs = hasDied ? holder.sessionTimeoutMs + EXPIRY_SLACK_MS : 0;
+    // More patience with the dead is none with whoever takes the lock after them.
+    deadline = Math.max(waitUntil, clock.now() + expiryMs);
+    const left = deadline - clock.now();
+    const why = hasDied
+      ? "its process is gone; waiting for ZooKeeper to end its session,"
+      : "waiting for it to end,";
+    if (left > 0) {
+      const text = `the lock is held by ${holderText(holder)}: ${why} up to ${Math.ceil(left / 1000)} s`;
+      onEvent({ kind: "warning", text });
+    }
+    return left;
+  };
+}
+
+interface Holder {
+  readonly owner: RunOwner;
+  readonly sessionTimeoutMs: number;
+}
+
+function lockData({ owner, sessionTimeoutMs }: LockOptions): Buffer {
+  return encode(owner, { sessionTimeoutMs });
+}
+
+async function readHolder(zk: OpsZooKeeper, path: string): Promise<Holder | "none" | "unknown"> {
+  const data = await zk.getData(path);
+  if (data === undefined) return "none";
+  const content = decode(data);
+  if (content === undefined) return "unknown";
+  const timeout = content.fields["sessionTimeoutMs"];
+  return {
+    owner: content.owner,
+    sessionTimeoutMs: Math.max(SESSION_MIN_MS, typeof timeout === "number" ? timeout : 0),
+  };
+}
+
+function isOf(holder: Holder | "none" | "unknown", { runId }: RunOwner): boolean {
+  return typeof holder === "object" && holder.owner.runId === runId;
+}
+
+function holderText(holder: Holder | "unknown"): string {
+  return holder === "unknown"
+    ? "another run (its lock node names no owner that this version can read)"
+    : ownerText(holder.owner);
+}
+
+function heldBy(holder: Holder | "unknown", path: string): OpsError {
+  return new OpsError({
+    code: "lock-held",
+    message: `another run is at work on this cluster: ${holderText(holder)}; its lock is ${path}`,
+    hint: "nothing was changed; wait for it with --wait_lock=SECONDS, or end it first",
+  });
+}
+
+function released(): OpsError {
+  return new OpsError({ code: "interrupted", message: "the run has ended, and its lock with it" });
+}
+
+/** Keeps a lock that was taken at `takenAt`. */
+function keep(options: LockOptions, takenAt: number): RunLock {
+  const kept = new KeptLock(options, takenAt);
+  kept.start();
+  return kept;
+}
+
+class KeptLock implements RunLock {
+  readonly #options: LockOptions;
+  readonly #ended = new AbortController();
+  /** When a question was asked whose answer said that the lock is held. */
+  #confirmedAt: number;
+  #asking: Promise<void> | undefined;
+  #lost: OpsError | undefined;
+  #why = "";
+  #isSilent = false;
+
+  constructor(options: LockOptions, takenAt: number) {
+    this.#options = options;
+    this.#confirmedAt = takenAt;
+  }
+
+  start(): void {
+    const { clock } = this.#options;
+    const beat = async () => {
+      while (!this.#ended.signal.aborted && this.#lost === undefined) {
+        await clock.sleep(HEARTBEAT_MS, this.#ended.signal);
+        void this.#ask();
+        this.#tellSilence();
+      }
+    };
+    // Sleeping ends with an error when the lock is let go of.
+    beat().catch(() => undefined);
+  }
+
+  async check(lately = FRESH_MS): Promise<void> {
+    const { clock, sessionTimeoutMs } = this.#options;
+    const began = clock.now();
+    const deadline = began + sessionTimeoutMs;
+    // Waiting makes a confirmation older: what came since the question was put is good enough.
+    const isGood = () => this.#confirmedAt >= Math.max(began, clock.now() - FRESH_MS);
+    const mayBeHeld = this.#lost === undefined && !this.#ended.signal.aborted;
+    if (mayBeHeld && clock.now() - this.#confirmedAt < lately) return;
+    for (;;) {
+      await within(clock, deadline - clock.now(), "ZooKeeper", this.#ask()).catch(() => undefined);
+      if (this.#lost !== undefined) throw this.#lost;
+      if (this.#ended.signal.aborted) throw released();
+      if (isGood()) return;
+      const left = deadline - clock.now();
+      if (left <= 0) throw this.#unconfirmed();
+      // A question put before is answered by the next one.
+      if (this.#why !== "") await clock.sleep(Math.min(POLL_MS, left));
+    }
+  }
+
+  async release(): Promise<void> {
+    const { zk, clock, path, owner } = this.#options;
+    this.#ended.abort();
+    if (this.#lost !== undefined) return;
+    const remove = async () => {
+      // A question under way may be about to take the lock again.
+      await this.#asking;
+      const holder = await readHolder(zk, path);
+      // Never the lock of somebody else.
+      if (isOf(holder, owner)) await zk.remove(path);
+    };
+    await within(clock, RELEASE_MS, "ZooKeeper", remove()).catch(() => undefined);
+  }
+
+  #isFresh(): boolean {
+    return this.#options.clock.now() - this.#confirmedAt <= FRESH_MS;
+  }
+
+  /** One question at a time, whoever wants to know. Never throws. */
+  #ask(): Promise<void> {
+    this.#asking ??= this.#confirm()
+      .catch((thrown: unknown) => {
+        this.#why = messageOf(thrown);
+      })
+      .finally(() => {
+        this.#asking = undefined;
+      });
+    return this.#asking;
+  }
+
+  async #confirm(): Promise<void> {
+    this.#why = "";
+    const { zk, clock, path, owner, onRetaken, onLost, onEvent } = this.#options;
+    const askedAt = clock.now();
+    const holder = await readHolder(zk, path);
+    if (this.#ended.signal.aborted) return;
+    if (holder === "none") {
+      const created = await zk.create(path, lockData(this.#options), "ephemeral");
+      // Somebody was quicker: the next question shows who.
+      if (created === undefined) return;
+      onEvent({
+        kind: "warning",
+        text: "the lock was lost with the ZooKeeper session, and is taken again",
+      });
+      // First the news, then the permission: nobody acts on what was seen before.
+      onRetaken();
+      this.#confirmed(askedAt);
+    } else if (isOf(holder, owner)) {
+      this.#confirmed(askedAt);
+    } else {
+      this.#lost = new OpsError({
+        code: "lock-lost",
+        message: `the lock was lost with the ZooKeeper session, and is held by ${holderText(holder)} now`,
+        hint: "what was begun goes on by itself; run the same command again when the other run has ended",
+      });
+      onLost(this.#lost);
+    }
+  }
+
+  #confirmed(askedAt: number): void {
+    this.#confirmedAt = Math.max(this.#confirmedAt, askedAt);
+    if (this.#isSilent && this.#isFresh()) {
+      this.#isSilent = false;
+      this.#options.onEvent({ kind: "note", text: "ZooKeeper answers again; going on" });
+    }
+  }
+
+  #tellSilence(): void {
+    if (this.#isSilent || this.#isFresh()) return;
+    this.#isSilent = true;
+    this.#options.onEvent({
+      kind: "warning",
+      text: "ZooKeeper does not answer: nothing is changed until the lock is seen again",
+    });
+  }
+
+  #unconfirmed(): OpsError {
+    const detail = this.#why === "" ? "" : ` (${this.#why})`;
+    return new OpsError({
+      code: "zookeeper-failed",
+      message: `nothing is changed: ZooKeeper does not say whether this run still holds its lock${detail}`,
+    });
+  }
+}

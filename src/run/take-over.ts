@@ -1,0 +1,182 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { OpsError } from "../errors.js";
+import type { OnEvent, RunEvent } from "../model/outcome.js";
+import { createGuard, type Guard } from "./guard.js";
+import { type RunLock, takeLock } from "./lock.js";
+import { type MarkerAccess, markerOf, readMarker } from "./marker.js";
+import { type OpsZooKeeper, opsPath, ownerText, type RunOwner } from "./owner.js";
+
+/** What a run that changes the cluster needs for its protection. */
+export interface RunParts {
+  readonly cluster: Cluster;
+  readonly zk: OpsZooKeeper;
+  /** The cluster's root path in ZooKeeper. */
+  readonly rootPath: string;
+  readonly owner: RunOwner;
+  /** The session timeout that ZooKeeper was asked for, milliseconds. */
+  readonly sessionTimeoutMs: number;
+  /** How long to wait for another run to end, milliseconds; 0: not at all. */
+  readonly waitLockMs: number;
+  /** Switches auto_failover off again if somebody switches it on in the middle. */
+  readonly keepsOff: boolean;
+  /** Ends the run: a signal of the process, or its time limit. */
+  readonly signal: AbortSignal;
+  /** Aborted when the process has been told to leave: it must be gone within 5 s then. */
+  readonly stopSignal: AbortSignal;
+  readonly onEvent: OnEvent;
+}
+
+/** Where a cluster's note about auto_failover is. */
+export function markerAccess({ zk, cluster, rootPath }: RunParts): MarkerAccess {
+  return { zk, clock: cluster.clock, path: opsPath(rootPath, "auto_failover") };
+}
+
+/**
+ * Nothing is written, or found missing, under a path that is no cluster's.
+ *
+ * @throws OpsError `no-cluster`. A cluster without nameserver is one all the same.
+ */
+async function assertCluster({ cluster }: RunParts): Promise<void> {
+  try {
+    await cluster.topology();
+  } catch (thrown) {
+    if (thrown instanceof OpsError && thrown.code === "no-cluster") throw thrown;
+  }
+}
+
+/**
+ * Takes the cluster's lock; see {@link takeLock}.
+ *
+ * @throws OpsError `no-cluster`, `lock-held`, and what ZooKeeper throws.
+ */
+export async function lockCluster(
+  parts: RunParts,
+  on: { readonly onRetaken: () => void; readonly onLost: (error: OpsError) => void },
+): Promise<RunLock> {
+  const { zk, cluster, rootPath, owner, sessionTimeoutMs, waitLockMs, signal, onEvent } = parts;
+  await assertCluster(parts);
+  return takeLock({
+    zk,
+    clock: cluster.clock,
+    path: opsPath(rootPath, "lock"),
+    owner,
+    sessionTimeoutMs,
+    waitMs: waitLockMs,
+    signal,
+    onEvent,
+    ...on,
+  });
+}
+
+/**
+ * Makes the guard of a run that holds the lock, and takes a dead run's marker over: its original
+ * value counts as the value before, and the marker carries this run's name from then on.
+ *
+ * @param observed The value of auto_failover as the cluster has it.
+ * @throws OpsError of ZooKeeper, and `lock-lost`.
+ */
+export async function guardUnderLock(
+  parts: RunParts,
+  lock: RunLock,
+  observed: boolean,
+): Promise<Guard> {
+  const { cluster, owner, onEvent, keepsOff, stopSignal } = parts;
+  const access = markerAccess(parts);
+  const left = await readMarker(access);
+  const isTakenOver = left?.kind === "marker";
+  const before = isTakenOver ? left.original : observed;
+  const marker = markerOf(access, owner, before);
+  if (left?.kind === "unreadable") onEvent(unreadable(access.path));
+  if (isTakenOver && left.owner.runId !== owner.runId) {
+    onEvent(leftBehind(left.owner, before));
+    await lock.check(0);
+    await marker.write();
+  }
+  return createGuard({
+    cluster,
+    before,
+    onEvent,
+    marker,
+    isTakenOver,
+    permit: () => lock.check(0),
+    keepsOff,
+    stopSignal,
+  });
+}
+
+/** What became of a dead run's marker. */
+export type Leftover =
+  | { readonly kind: "none" }
+  | { readonly kind: "restored"; readonly owner: RunOwner; readonly value: boolean }
+  | { readonly kind: "unreadable"; readonly path: string }
+  /** Another run is at work, named by `error`: what it needs switched off stays off. */
+  | { readonly kind: "busy"; readonly error: OpsError }
+  | {
+      readonly kind: "failed";
+      readonly owner: RunOwner;
+      readonly value: boolean;
+      readonly why: string;
+    };
+
+/**
+ * Puts back what a run that died left of auto_failover, and says who it was. Looks first: without
+ * a marker nothing is written, not even the lock.
+ *
+ * @throws OpsError `no-cluster`, what ZooKeeper throws, and the signal's reason.
+ */
+export async function settleLeftover(parts: RunParts): Promise<Leftover> {
+  const found = await readMarker(markerAccess(parts));
+  if (found === undefined) {
+    await assertCluster(parts);
+    return { kind: "none" };
+  }
+  if (found.kind === "unreadable") {
+    const { path } = markerAccess(parts);
+    parts.onEvent(unreadable(path));
+    return { kind: "unreadable", path };
+  }
+  let lock: RunLock;
+  try {
+    // What is to be put back does not depend on anything that was seen before the lock was lost.
+    lock = await lockCluster(parts, { onRetaken: () => {}, onLost: () => {} });
+  } catch (thrown) {
+    if (!(thrown instanceof OpsError) || thrown.code !== "lock-held") throw thrown;
+    return { kind: "busy", error: thrown };
+  }
+  try {
+    return await putBackLeftover(parts, lock);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** The same for who holds the lock already. */
+export async function putBackLeftover(parts: RunParts, lock: RunLock): Promise<Leftover> {
+  const left = await readMarker(markerAccess(parts));
+  if (left === undefined) return { kind: "none" };
+  if (left.kind === "unreadable") {
+    const { path } = markerAccess(parts);
+    parts.onEvent(unreadable(path));
+    return { kind: "unreadable", path };
+  }
+  const { owner, original: value } = left;
+  const guard = await guardUnderLock(parts, lock, value);
+  const why = await guard.restore();
+  return why === undefined
+    ? { kind: "restored", owner, value }
+    : { kind: "failed", owner, value, why };
+}
+
+function unreadable(path: string): RunEvent {
+  return {
+    kind: "warning",
+    text: `an earlier run may have left auto_failover switched off, but its note in ZooKeeper (${path}) cannot be read: the value is left as it is; look at it with confget, and set it with: openmldb-ops confset auto_failover true|false, which also removes the note`,
+  };
+}
+
+function leftBehind(owner: RunOwner, value: boolean): RunEvent {
+  return {
+    kind: "warning",
+    text: `${ownerText(owner)} ended without putting auto_failover back; it will be put back to ${value}`,
+  };
+}

@@ -1,0 +1,165 @@
+import { setMaxListeners } from "node:events";
+import type { Cluster } from "../cluster/cluster.js";
+import { messageOf, OpsError } from "../errors.js";
+import { within } from "../util/within.js";
+import type { Guard } from "./guard.js";
+import type { RunLock } from "./lock.js";
+import { protectCluster } from "./protected-cluster.js";
+import { guardUnderLock, lockCluster, putBackLeftover, type RunParts } from "./take-over.js";
+
+/** How often a run starts afresh after it lost its lock for a while. */
+const ATTEMPTS_MAX = 5;
+
+/** Bounds what has bounds of its own, which a process that is told to leave does not wait for. */
+const SETTLE_MS = 120_000;
+
+/** What one attempt of a run works with. */
+export interface Attempt {
+  /** Refuses every change after `signal`, and without the lock. */
+  readonly cluster: Cluster;
+  /** The same, for taking back after a stop of the run what must not be left half-way. */
+  readonly tidying: Cluster;
+  /** Aborted when the attempt is to end; more than the run's own signal. */
+  readonly signal: AbortSignal;
+  /** Makes the guard of auto_failover; to be called once, see {@link guardUnderLock}. */
+  createGuard(observed: boolean): Promise<Guard>;
+}
+
+/**
+ * Takes the lock, lends an attempt to `use`, and lets go of the lock whatever happens.
+ *
+ * If the lock is lost and can be taken again, `use` is called again with a new attempt: what was
+ * observed before counts no more. auto_failover stays off between the two, and what was on its way
+ * in the old attempt cannot change anything more.
+ *
+ * If `use` ends before it made a guard, what a dead run left of auto_failover is put back here.
+ *
+ * @returns What the last call of `use` returned.
+ * @throws OpsError `lock-held`, and what `use` throws.
+ */
+export async function withRun<T>(
+  parts: RunParts,
+  use: (attempt: Attempt) => Promise<T>,
+): Promise<T> {
+  let current = new AbortController();
+  let number = 0;
+  let hasGuard = false;
+  // A wrong root path must be found out before anything is written there.
+  await unlessStopped(parts, parts.cluster.topology());
+  const lock = await lockCluster(parts, {
+    onRetaken: () => current.abort(retaken(number >= ATTEMPTS_MAX)),
+    onLost: (error) => current.abort(error),
+  });
+  try {
+    for (;;) {
+      number += 1;
+      // An attempt that was superseded has put nothing back.
+      hasGuard = false;
+      current = new AbortController();
+      const attempt = makeAttempt(parts, lock, current, () => {
+        hasGuard = true;
+      });
+      const ended = await settled(use(attempt));
+      const isSuperseded = attempt.isSuperseded();
+      // What may still be on its way changes nothing more.
+      current.abort(new OpsError({ code: "interrupted", message: "the run has ended" }));
+      if (!isSuperseded) {
+        if ("error" in ended) throw ended.error;
+        return ended.value;
+      }
+      parts.onEvent({ kind: "note", text: "looking at the cluster afresh" });
+    }
+  } finally {
+    if (!hasGuard) await putBackQuietly(parts, lock);
+    await lock.release();
+  }
+}
+
+function retaken(isLast: boolean): OpsError {
+  return new OpsError({
+    code: isLast ? "lock-lost" : "lock-retaken",
+    message: isLast
+      ? `the ZooKeeper session, and with it the lock, was lost ${ATTEMPTS_MAX} times`
+      : "the lock was lost for a while",
+    hint: "run the same command again to go on",
+  });
+}
+
+async function settled<T>(
+  work: Promise<T>,
+): Promise<{ readonly value: T } | { readonly error: unknown }> {
+  try {
+    return { value: await work };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function makeAttempt(
+  parts: RunParts,
+  lock: RunLock,
+  own: AbortController,
+  onGuard: () => void,
+): Attempt & { isSuperseded(): boolean } {
+  const signal = AbortSignal.any([parts.signal, own.signal]);
+  // Every partition listens to it.
+  setMaxListeners(0, signal);
+  let guard: Guard | undefined;
+  // What ends the run for good wins over starting afresh, whichever came first.
+  const isSuperseded = () => {
+    const reason: unknown = own.signal.reason;
+    const isRetaken = reason instanceof OpsError && reason.code === "lock-retaken";
+    return isRetaken && !parts.signal.aborted;
+  };
+  const protectedUntil = (end: AbortSignal) =>
+    protectCluster(parts.cluster, {
+      checkLock: () => lock.check(),
+      signal: end,
+      guard: () => guard,
+      onSwitchedOn: (error) => own.abort(error),
+    });
+  return {
+    signal,
+    isSuperseded,
+    cluster: protectedUntil(signal),
+    tidying: protectedUntil(own.signal),
+    async createGuard(observed) {
+      const made = await unlessStopped(parts, guardUnderLock(parts, lock, observed));
+      onGuard();
+      guard = made;
+      return {
+        before: made.before,
+        engage: () => made.engage(),
+        isEngaged: () => made.isEngaged(),
+        contested: () => made.contested(),
+        close: () => made.close(),
+        async restore() {
+          if (!isSuperseded()) return made.restore();
+          // The next attempt finds the marker and goes on with it.
+          await unlessStopped(parts, made.close()).catch(() => undefined);
+          return undefined;
+        },
+      };
+    },
+  };
+}
+
+function unlessStopped<T>({ cluster, stopSignal }: RunParts, work: Promise<T>): Promise<T> {
+  return within(cluster.clock, SETTLE_MS, "ZooKeeper", work, stopSignal);
+}
+
+async function putBackQuietly(parts: RunParts, lock: RunLock): Promise<void> {
+  try {
+    const left = await unlessStopped(parts, putBackLeftover(parts, lock));
+    if (left.kind !== "failed") return;
+    parts.onEvent({
+      kind: "warning",
+      text: `auto_failover could not be put back (${left.why}); the next command will do it`,
+    });
+  } catch (thrown) {
+    parts.onEvent({
+      kind: "warning",
+      text: `what an earlier run may have left of auto_failover could not be looked at: ${messageOf(thrown)}`,
+    });
+  }
+}

@@ -1,0 +1,164 @@
+import type { StorageMode } from "../../gen/openmldb/common_pb.js";
+import { append, lastOffset, type Run, rowCount, slice, truncate } from "./runs.js";
+
+/** The `table_meta.txt` of a replica's directory, as far as recovery depends on it. */
+export interface TableMetaFile {
+  readonly name: string;
+  readonly db: string;
+  readonly mode: "leader" | "follower";
+  readonly term: bigint;
+  readonly storageMode: StorageMode;
+  readonly segCount: number;
+  /** Whether it has columns and keys; LoadTable cannot bring them, so without them no table starts. */
+  readonly hasSchema: boolean;
+}
+
+/** The MANIFEST of a snapshot: it holds the entries up to `offset`, made by the leadership `term`. */
+export interface SnapshotFile {
+  readonly offset: bigint;
+  readonly term: bigint;
+  readonly name: string;
+}
+
+/** Everything that a disk can be given for one replica; what is left out is absent. */
+export interface DiskContent {
+  readonly tid: number;
+  readonly pid: number;
+  readonly meta: TableMetaFile;
+  readonly snapshot?: SnapshotFile;
+  /** Entries of snapshot and binlog together. */
+  readonly runs: readonly Run[];
+  /** First entry that the binlog still has; default 1. */
+  readonly binlogFrom?: bigint;
+}
+
+/**
+ * The directory of one replica on a tablet's disk. Snapshot and binlog are one list of entries:
+ * the snapshot holds those up to its offset, the binlog those from `binlogFrom` on.
+ */
+export class ReplicaDir {
+  meta: TableMetaFile;
+  snapshot: SnapshotFile | undefined;
+  runs: Run[] = [];
+  binlogFrom = 1n;
+  /** What is safe from a power loss: all entries up to here, and later ones once the time is over. */
+  #flushed = { offset: 0n, at: Number.NEGATIVE_INFINITY };
+
+  constructor(meta: TableMetaFile) {
+    this.meta = meta;
+  }
+
+  /** Last entry that a load will find. */
+  get offset(): bigint {
+    const last = lastOffset(this.runs);
+    return this.snapshot !== undefined && this.snapshot.offset > last ? this.snapshot.offset : last;
+  }
+
+  /** Writes entries to the binlog. */
+  write(entries: readonly Run[], now: number, flushMs: number): void {
+    if (now - this.#flushed.at >= flushMs) {
+      this.#flushed = { offset: lastOffset(this.runs), at: now };
+    }
+    for (const run of entries) append(this.runs, run);
+  }
+
+  /** Entries at the end that a power loss at `now` may take. */
+  unflushed(now: number, flushMs: number): number {
+    if (now - this.#flushed.at >= flushMs) return 0;
+    const kept = truncate(this.runs, this.#flushed.offset);
+    return rowCount(this.runs) - rowCount(kept);
+  }
+
+  /** Makes a snapshot of everything; the binlog keeps its entries. */
+  makeSnapshot(term: bigint): void {
+    this.snapshot = { offset: this.offset, term, name: `${this.offset}.sdb` };
+  }
+
+  /** Deletes the binlog up to the snapshot, as OpenMLDB does with whole old files. */
+  trimBinlog(): void {
+    if (this.snapshot !== undefined) this.binlogFrom = this.snapshot.offset + 1n;
+  }
+
+  /** Takes the binlog away: what is left is the snapshot. */
+  dropBinlog(): void {
+    const kept = this.snapshot?.offset ?? 0n;
+    this.runs = truncate(this.runs, kept);
+    this.binlogFrom = kept + 1n;
+  }
+
+  /** Cuts the last `entries` entries off the binlog; what the snapshot holds stays. */
+  cutBinlog(entries: number): void {
+    const wanted = this.offset - BigInt(entries);
+    const kept = this.snapshot?.offset ?? 0n;
+    this.runs = truncate(this.runs, wanted > kept ? wanted : kept);
+  }
+
+  /**
+   * Replaces the snapshot by a copy of another directory's. The own binlog stays; what only the
+   * replaced snapshot held is gone.
+   */
+  receiveSnapshot(from: ReplicaDir): void {
+    if (from.snapshot === undefined) return;
+    const snapshot = from.snapshot;
+    const begin = this.binlogFrom - 1n > snapshot.offset ? this.binlogFrom - 1n : snapshot.offset;
+    const tail = slice(this.runs, begin, this.offset);
+    this.snapshot = snapshot;
+    this.runs = truncate(from.runs, snapshot.offset);
+    for (const run of tail) append(this.runs, run);
+    if (tail.length === 0) this.binlogFrom = snapshot.offset + 1n;
+  }
+}
+
+/** The disk of one tablet: it survives the process. One directory per storage mode, tid and pid. */
+export class Disk {
+  readonly #dirs = new Map<string, ReplicaDir>();
+  /** What was moved to the recycle bin so far, oldest first, such as `7_0_binlog`. */
+  readonly recycled: string[] = [];
+
+  /** The directory of a replica; undefined if there is none in that storage mode. */
+  dir(mode: StorageMode, tid: number, pid: number): ReplicaDir | undefined {
+    return this.#dirs.get(`${mode}/${tid}_${pid}`);
+  }
+
+  /** Writes `table_meta.txt`, making the directory if there is none. */
+  writeMeta(tid: number, pid: number, meta: TableMetaFile): ReplicaDir {
+    const existing = this.dir(meta.storageMode, tid, pid);
+    const dir = existing ?? new ReplicaDir(meta);
+    dir.meta = meta;
+    if (existing === undefined) this.#dirs.set(`${meta.storageMode}/${tid}_${pid}`, dir);
+    return dir;
+  }
+
+  /** Puts a whole directory there, replacing what was. */
+  install(content: DiskContent): ReplicaDir {
+    const dir = new ReplicaDir(content.meta);
+    dir.snapshot = content.snapshot;
+    dir.runs = [...content.runs];
+    dir.binlogFrom = content.binlogFrom ?? 1n;
+    this.#dirs.set(`${content.meta.storageMode}/${content.tid}_${content.pid}`, dir);
+    return dir;
+  }
+
+  /** Moves the whole directory to the recycle bin. */
+  recycle(mode: StorageMode, tid: number, pid: number): void {
+    if (this.#dirs.delete(`${mode}/${tid}_${pid}`)) this.recycled.push(`${tid}_${pid}`);
+  }
+
+  /** Moves the binlog of a replica to the recycle bin; nothing happens if there is no directory. */
+  recycleBinlog(mode: StorageMode, tid: number, pid: number): void {
+    const dir = this.dir(mode, tid, pid);
+    if (dir === undefined) return;
+    dir.dropBinlog();
+    this.recycled.push(`${tid}_${pid}_binlog`);
+  }
+
+  /** All directories. */
+  dirs(): Iterable<ReplicaDir> {
+    return this.#dirs.values();
+  }
+
+  /** An empty new disk is put in. */
+  wipe(): void {
+    this.#dirs.clear();
+  }
+}

@@ -1,0 +1,94 @@
+import { setMaxListeners } from "node:events";
+import type {
+  DescMessage,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import type { CallOptions, Transport } from "../../cluster/transport.js";
+import { OpsError } from "../../errors.js";
+import type { SandboxModel } from "./model.js";
+import { ModelFailure } from "./model-types.js";
+
+/**
+ * Calls straight into a model, on the model's clock: no sockets, no bytes.
+ *
+ * @returns A transport; `close` makes all calls in flight, and later ones, fail.
+ */
+export function modelTransport(model: SandboxModel): Transport {
+  // Not an AbortSignal, which looks through all its listeners for each that comes or goes.
+  const open: Connections = { isClosed: false, calls: new Set() };
+  return {
+    unary: (address, method, request, options) =>
+      call(model, { address, method, request, options, open }),
+    close: () => {
+      open.isClosed = true;
+      for (const end of open.calls) end();
+    },
+  };
+}
+
+/** What ends the calls in flight of one transport. */
+interface Connections {
+  isClosed: boolean;
+  readonly calls: Set<() => void>;
+}
+
+interface Call<I extends DescMessage, O extends DescMessage> {
+  readonly address: string;
+  readonly method: DescMethodUnary<I, O>;
+  readonly request: MessageInitShape<I>;
+  readonly options: CallOptions;
+  readonly open: Connections;
+}
+
+function call<I extends DescMessage, O extends DescMessage>(
+  model: SandboxModel,
+  { address, method, request, options, open }: Call<I, O>,
+): Promise<MessageShape<O>> {
+  const { timeoutMs, signal } = options;
+  return new Promise((resolve, reject) => {
+    const fail = (parts: ConstructorParameters<typeof OpsError>[0]) => {
+      release();
+      reject(new OpsError(parts));
+    };
+    const onAbort = () => fail({ code: "interrupted", message: `${method.name} was interrupted` });
+    const onClose = () => fail({ code: "unreachable", message: "the connection was closed" });
+    const deadline = () =>
+      fail({
+        code: "deadline",
+        message: `${address} did not answer ${method.name} in ${timeoutMs} ms`,
+        retryable: true,
+      });
+    const cancel = model.clock.setTimer(timeoutMs, deadline);
+    const release = () => {
+      cancel();
+      signal?.removeEventListener("abort", onAbort);
+      open.calls.delete(onClose);
+    };
+    if (signal?.aborted) return onAbort();
+    if (open.isClosed) return onClose();
+    if (signal !== undefined) setMaxListeners(0, signal);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    open.calls.add(onClose);
+    model.call(address, method, request).then(
+      (answer) => {
+        release();
+        resolve(answer as MessageShape<O>);
+      },
+      (thrown: unknown) => fail(partsOf(thrown, address, method.name)),
+    );
+  });
+}
+
+function partsOf(
+  thrown: unknown,
+  address: string,
+  method: string,
+): ConstructorParameters<typeof OpsError>[0] {
+  if (thrown instanceof ModelFailure && thrown.kind !== "unimplemented") {
+    const message = `${address} could not be reached for ${method}: connection ${thrown.kind}`;
+    return { code: "unreachable", message, retryable: true, cause: thrown };
+  }
+  return { code: "bad-answer", message: `${address} failed at ${method}`, cause: thrown };
+}

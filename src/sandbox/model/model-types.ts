@@ -1,0 +1,188 @@
+import type { Endpoint } from "../../model/cluster-state.js";
+import type { ZnodeTree } from "../znode-tree.js";
+import type { SandboxClock } from "./virtual-clock.js";
+
+/** One process of the model: what the cluster calls it, and where it listens. */
+export interface ProcessSpec {
+  /** `host:port`, or a server name in a cluster with server names. */
+  readonly endpoint: Endpoint;
+  /** What callers dial; the same as `endpoint` without server names. */
+  readonly address: string;
+}
+
+/**
+ * Times in milliseconds of the model's clock. The defaults are OpenMLDB's own (0.9, shipped
+ * configuration) where it has a flag for it, else what was seen on a real cluster.
+ */
+export interface ModelOptions {
+  /** From a call to its answer. */
+  readonly latencyMs: number;
+  /** How long ZooKeeper keeps the nodes of a killed process (zk_session_timeout). */
+  readonly sessionTimeoutMs: number;
+  /** The same for nameservers; with the take-over it makes the 8 s seen. */
+  readonly nameserverSessionMs: number;
+  /** From getting the lock to answering as leader. */
+  readonly takeoverMs: number;
+  /** A supervisor tries this often to start a tablet whose old node is still there. */
+  readonly supervisorMs: number;
+  /** get_task_status_interval: when the nameserver notices what tablets did for an op. */
+  readonly taskPollMs: number;
+  /** get_table_status_interval: refresh of offsets in ShowTable. */
+  readonly tableStatusMs: number;
+  /** One step of an op that the nameserver does by itself. */
+  readonly opStepMs: number;
+  /** Time a replica spends in kTableLoading: `loadBaseMs` + rows * `loadRowMs`. */
+  readonly loadBaseMs: number;
+  readonly loadRowMs: number;
+  /** task_pool_size: loads that one tablet does at a time. */
+  readonly loadThreads: number;
+  /** A leader with something to send sends it this often. */
+  readonly replicationMs: number;
+  /** A leader whose follower does not answer tries again this often. */
+  readonly replicationRetryMs: number;
+  /** tablet_heartbeat_timeout: auto_failover acts on a tablet gone for this long. */
+  readonly heartbeatTimeoutMs: number;
+  /** tablet_offline_check_interval. */
+  readonly offlineCheckMs: number;
+  /** name_server_task_concurrency: default number of op queues in use. */
+  readonly taskConcurrency: number;
+  /** name_server_task_max_concurrency: number of op queues. */
+  readonly taskConcurrencyMax: number;
+  /** make_snapshot_threshold_offset: fewer new entries than this make no snapshot. */
+  readonly snapshotThreshold: bigint;
+  /** binlog_sync_to_disk_interval: entries written in the last such time can be lost with the power. */
+  readonly binlogFlushMs: number;
+  /** Probability (0 to 1) that a kRecoverTableOP ends kFailed at kDelReplica, as it does under load. */
+  readonly recoverFailure: number;
+  /** Whether auto_failover is on in a new cluster. */
+  readonly autoFailover: boolean;
+}
+
+/** See {@link ModelOptions}. */
+export const MODEL_DEFAULTS: ModelOptions = {
+  latencyMs: 1,
+  sessionTimeoutMs: 10_000,
+  nameserverSessionMs: 6_000,
+  takeoverMs: 2_000,
+  supervisorMs: 1_000,
+  taskPollMs: 2_000,
+  tableStatusMs: 2_000,
+  opStepMs: 5,
+  loadBaseMs: 20,
+  loadRowMs: 0.01,
+  loadThreads: 3,
+  replicationMs: 100,
+  replicationRetryMs: 1_000,
+  heartbeatTimeoutMs: 60_000,
+  offlineCheckMs: 1_000,
+  taskConcurrency: 2,
+  taskConcurrencyMax: 8,
+  snapshotThreshold: 100_000n,
+  binlogFlushMs: 20_000,
+  recoverFailure: 0,
+  autoFailover: false,
+};
+
+/** What a model is made of. */
+export interface ModelConfig {
+  readonly clock: SandboxClock;
+  /** Everything that is left to chance comes from it. */
+  readonly seed: number;
+  /** The znodes. May hold a cluster already: then the nameservers rebuild it from there. */
+  readonly tree: ZnodeTree;
+  /** `zk_root_path`; default `/openmldb`. */
+  readonly root?: string;
+  readonly tablets: readonly ProcessSpec[];
+  readonly nameservers: readonly ProcessSpec[];
+  /** Whether endpoints are server names, to be looked up in `map/names`. */
+  readonly serverNames?: boolean;
+  readonly options?: Partial<ModelOptions>;
+}
+
+/** What {@link SandboxModel.createTable} needs to know. */
+export interface TableSpec {
+  /** Database, or the empty string for a table without one. */
+  readonly db: string;
+  readonly table: string;
+  readonly partitions: number;
+  /** Leader included; at most the number of tablets. */
+  readonly replicas: number;
+  /** Default memory. */
+  readonly storageMode?: "memory" | "ssd" | "hdd";
+}
+
+/**
+ * Which partitions a put or a count is about; what is left out matches all. Where no filter at all
+ * is given, system databases are skipped.
+ */
+export interface PartitionFilter {
+  readonly db?: string;
+  readonly table?: string;
+  readonly pid?: number;
+}
+
+/** What one partition said to a put. */
+export interface PutResult {
+  readonly db: string;
+  readonly table: string;
+  readonly pid: number;
+  /** Rows acknowledged; 0 if refused. */
+  readonly accepted: number;
+  /** The tablet that took them, or why none did. */
+  readonly leader: Endpoint | undefined;
+  readonly refused: string | undefined;
+}
+
+/** Rows of one replica. */
+export interface ReplicaRows {
+  readonly endpoint: Endpoint;
+  /** Whether its tablet runs and has it loaded and serving. */
+  readonly isLoaded: boolean;
+  /** Role it is loaded in. */
+  readonly role: "leader" | "follower" | undefined;
+  /** Rows in its log (snapshot and binlog), loaded or not. */
+  readonly held: number;
+  /** Acknowledged rows among them. */
+  readonly acknowledged: number;
+  /** Rows in memory as its tablet counts them; more than `held` after the double feeding. */
+  readonly counted: number | undefined;
+}
+
+/** The exact account of one partition. */
+export interface PartitionRows {
+  readonly db: string;
+  readonly table: string;
+  readonly tid: number;
+  readonly pid: number;
+  /** Rows that a leader ever acknowledged to a client. */
+  readonly acknowledged: number;
+  /** The tablet that serves the partition now: flagged leader and alive, and loaded as leader. */
+  readonly leader: Endpoint | undefined;
+  /** Acknowledged rows that the serving leader holds; undefined without one. */
+  readonly served: number | undefined;
+  /** Acknowledged rows that no log of any replica holds. */
+  readonly lost: number;
+  readonly replicas: readonly ReplicaRows[];
+}
+
+/** One line of the model's diary, for comparing runs and for reading. */
+export interface ModelEvent {
+  /** Milliseconds since the epoch of the model's clock. */
+  readonly at: number;
+  readonly what: string;
+}
+
+/** A call that got no answer. */
+export class ModelFailure extends Error {
+  /**
+   * `refused`: nothing listens there; `reset`: the connection broke, and whether the call had its
+   * effect is not known; `unimplemented`: the process knows no such method.
+   */
+  readonly kind: "refused" | "reset" | "unimplemented";
+
+  constructor(kind: "refused" | "reset" | "unimplemented", address: string) {
+    super(`${kind}: ${address}`);
+    this.name = "ModelFailure";
+    this.kind = kind;
+  }
+}

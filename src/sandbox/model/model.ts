@@ -1,0 +1,160 @@
+import { TaskType } from "../../gen/openmldb/api_pb.js";
+import type { Tablet } from "../tablet/tablet.js";
+import { ModelCore } from "./model-core.js";
+import { complaints } from "./model-health.js";
+import { countRows, putRows } from "./model-rows.js";
+import { createSystemTables, createTable } from "./model-tables.js";
+import type { PartitionFilter, PartitionRows, PutResult, TableSpec } from "./model-types.js";
+
+/**
+ * An OpenMLDB cluster in memory: tablets with disks, nameservers, and the znodes that they share,
+ * on any clock. The same configuration and the same calls at the same times give the same cluster.
+ * This class adds to {@link ModelCore} what people and tests do to a cluster.
+ */
+export class SandboxModel extends ModelCore {
+  /** Kills a process; it stays down. */
+  kill(name: string): void {
+    this.process(name).kill();
+  }
+
+  /** Starts a process, killing it first if it runs. */
+  restart(name: string): void {
+    const process = this.process(name);
+    process.kill();
+    process.start();
+  }
+
+  /** Stops a process without killing it: it accepts calls and does not answer. */
+  hang(name: string): void {
+    this.process(name).hang();
+  }
+
+  /** Ends {@link hang}. */
+  resume(name: string): void {
+    this.process(name).resume();
+  }
+
+  /** Kills all tablets at once, nameservers too if wanted, and starts them again. */
+  outage(options: { readonly withNameservers?: boolean } = {}): void {
+    const hit = this.processes.filter(
+      (process) => process.tablet !== undefined || options.withNameservers === true,
+    );
+    for (const process of hit) process.kill();
+    for (const process of hit) process.start();
+  }
+
+  /** Puts an empty disk into a tablet. @throws Error while its process runs. */
+  wipe(name: string): void {
+    this.#stopped(name).disk.wipe();
+    this.log(`${name} is wiped`);
+  }
+
+  #stopped(name: string): Tablet {
+    if (this.process(name).isUp) throw new Error(`${name} is running; kill it first`);
+    return this.tablet(name);
+  }
+
+  /**
+   * Cuts entries off the end of a binlog, as a power loss does.
+   *
+   * @param entries How many, or `all` for the whole binlog, as when it went to the recycle bin.
+   * @throws Error if there is no such replica on the disk, or if it is loaded.
+   */
+  cutBinlog(
+    name: string,
+    of: { readonly db: string; readonly table: string; readonly pid: number },
+    entries: number | "all",
+  ): void {
+    const tablet = this.tablet(name);
+    const table = this.tables.find(of.table, of.db);
+    const dir = table && tablet.disk.dir(table.storageMode, table.tid, of.pid);
+    if (table === undefined || dir === undefined) throw new Error(`${name} has no such replica`);
+    if (tablet.replica(table.tid, of.pid) !== undefined) throw new Error("the replica is loaded");
+    if (entries === "all") dir.dropBinlog();
+    else dir.cutBinlog(entries);
+    this.log(`${name} lost ${entries} entries of ${table.tid}/${of.pid}`);
+  }
+
+  /** Kills a tablet and takes, by chance, some of what its binlogs had not flushed yet. */
+  powerLoss(name: string): void {
+    this.kill(name);
+    const { binlogFlushMs } = this.options;
+    for (const dir of this.tablet(name).disk.dirs()) {
+      const unflushed = dir.unflushed(this.clock.now(), binlogFlushMs);
+      if (unflushed > 0) dir.cutBinlog(this.random.below(unflushed + 1));
+    }
+  }
+
+  /** The next loads on a tablet fail: of one replica, or of any. */
+  failLoad(name: string, times: number, id?: { readonly tid: number; readonly pid: number }): void {
+    this.tablet(name).loads.fail(times, id);
+  }
+
+  /** Every load on a tablet takes that much longer. */
+  slowLoad(name: string, ms: number): void {
+    this.tablet(name).loads.slowMs = ms;
+  }
+
+  /**
+   * The next steps of a type fail, such as `kDelReplica`, whoever leads then.
+   *
+   * @throws Error if there is no such type.
+   */
+  failOp(task: string, times: number): void {
+    for (const server of this.nameservers.values()) server.faults.failNext(taskTypeOf(task), times);
+  }
+
+  /** The next steps of a type begin and never end, until {@link unstickOps}. */
+  stickOp(task: string, times: number): void {
+    for (const server of this.nameservers.values())
+      server.faults.stickNext(taskTypeOf(task), times);
+  }
+
+  unstickOps(): void {
+    this.leader?.ops.unstick();
+  }
+
+  /** Creates a table, loaded and empty, through the leading nameserver. */
+  createTable(spec: TableSpec): number {
+    return createTable(this, spec);
+  }
+
+  /** Creates the system databases and their tables, with 2 replicas if there are 2 tablets. */
+  createSystemTables(): void {
+    createSystemTables(this);
+  }
+
+  /** Puts rows into every partition that the filter matches (without one: all user tables). */
+  put(rows: number, filter?: PartitionFilter): PutResult[] {
+    return putRows(this, rows, filter);
+  }
+
+  /** The exact account of every partition that the filter matches (without one: all user tables). */
+  rows(filter?: PartitionFilter): PartitionRows[] {
+    return countRows(this, filter);
+  }
+
+  /** Everything that is wrong, one line each; empty if the whole cluster is well. */
+  healthy(): string[] {
+    return complaints(this);
+  }
+
+  /**
+   * Waits until something holds.
+   *
+   * @throws Error when it does not within `limitMs` of the model's clock.
+   */
+  async until(holds: () => boolean, limitMs: number, everyMs = 100): Promise<void> {
+    const end = this.clock.now() + limitMs;
+    while (!holds()) {
+      if (this.clock.now() >= end) throw new Error(`it did not come true within ${limitMs} ms`);
+      await this.clock.sleep(everyMs);
+    }
+  }
+}
+
+function taskTypeOf(name: string): TaskType {
+  const type: unknown = (TaskType as Readonly<Record<string, unknown>>)[name];
+  if (typeof type !== "number") throw new Error(`there is no task type ${name}`);
+  return type;
+}

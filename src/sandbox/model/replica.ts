@@ -1,0 +1,154 @@
+import { TableState, type TableStatus } from "../../gen/openmldb/api_pb.js";
+import { StorageMode } from "../../gen/openmldb/common_pb.js";
+import type { Endpoint } from "../../model/cluster-state.js";
+import type { ReplicaDir } from "./disk.js";
+import { rowCount } from "./runs.js";
+
+/** How far a leader has fed one follower. */
+export interface Feed {
+  /** Last entry that the follower has acknowledged; 0 until it first answered. */
+  sent: bigint;
+  /** Whether the follower has told its offset, which is where the leader starts. */
+  isMatched: boolean;
+}
+
+/** What a replica is made of when a tablet takes it into memory. */
+export interface ReplicaParts {
+  readonly tid: number;
+  readonly pid: number;
+  readonly dir: ReplicaDir;
+  readonly role: "leader" | "follower";
+  readonly state: TableState;
+  readonly term: bigint;
+  readonly offset: bigint;
+}
+
+/**
+ * A replica in the memory of a tablet.
+ *
+ * A whole tablet is asked often for what GetTableStatus tells, and little of it changes in between:
+ * so the last answer is kept, and each setter forgets it.
+ */
+export class LoadedReplica {
+  readonly tid: number;
+  readonly pid: number;
+  readonly dir: ReplicaDir;
+  /** The leadership that it leads or follows; 0 for a follower that no leader has spoken to. */
+  term: bigint;
+  /** Replication list, by endpoint; empty for a follower. */
+  readonly feeds = new Map<Endpoint, Feed>();
+  /** Identity of this leadership in the entries that it writes. */
+  writer: number;
+  /** What GetTableStatus last answered about it, if that is still true. Frozen, as answers share it. */
+  status: TableStatus | undefined;
+  #role: "leader" | "follower";
+  #state: TableState;
+  #offset: bigint;
+  #extraRows = 0;
+  #loadedRows = 0;
+  #diskUsed = 0n;
+
+  constructor(parts: ReplicaParts, writer: number) {
+    this.tid = parts.tid;
+    this.pid = parts.pid;
+    this.dir = parts.dir;
+    this.term = parts.term;
+    this.writer = writer;
+    this.#role = parts.role;
+    this.#state = parts.state;
+    this.#offset = parts.offset;
+  }
+
+  get role(): "leader" | "follower" {
+    return this.#role;
+  }
+
+  set role(role) {
+    this.#role = role;
+    this.status = undefined;
+  }
+
+  get state(): TableState {
+    return this.#state;
+  }
+
+  set state(state) {
+    this.#state = state;
+    this.status = undefined;
+  }
+
+  /** Last entry that it has. Whoever writes to its directory sets it, too. */
+  get offset(): bigint {
+    return this.#offset;
+  }
+
+  set offset(offset) {
+    this.#offset = offset;
+    this.status = undefined;
+  }
+
+  /** Rows in memory beyond those of the log: fed before the load began, then loaded once more. */
+  get extraRows(): number {
+    return this.#extraRows;
+  }
+
+  set extraRows(rows) {
+    this.#extraRows = rows;
+    this.status = undefined;
+  }
+
+  /** Rows of its log that a load under way has read; the tablet counts them already. */
+  get loadedRows(): number {
+    return this.#loadedRows;
+  }
+
+  set loadedRows(rows) {
+    this.#loadedRows = rows;
+    this.status = undefined;
+  }
+
+  /** Bytes on disk when the tablet last measured them; 0 until then. */
+  get diskUsed(): bigint {
+    return this.#diskUsed;
+  }
+
+  set diskUsed(bytes) {
+    this.#diskUsed = bytes;
+    this.status = undefined;
+  }
+}
+
+/** Outcome of something asked of a tablet: OpenMLDB's code and its words for it. */
+export interface Outcome {
+  readonly code: number;
+  readonly msg: string;
+}
+
+/** The outcome of everything that went well. */
+export const OK: Outcome = { code: 0, msg: "ok" };
+
+/** Whether a loaded replica answers reads and writes (making snapshots or having them paused included). */
+export function isServing(replica: LoadedReplica): boolean {
+  return replica.state !== TableState.kTableUndefined && replica.state !== TableState.kTableLoading;
+}
+
+/** Rows in memory, as the tablet counts them. */
+export function recordCount(replica: LoadedReplica): number {
+  return isServing(replica)
+    ? rowCount(replica.dir.runs) + replica.extraRows
+    : replica.loadedRows + replica.extraRows;
+}
+
+/** Sizes of a row and its index entry, as recorded from small tables. */
+const ROW_BYTES = 102n;
+const ROW_INDEX_BYTES = 206n;
+
+/** Bytes in memory as the tablet counts them: none for tables on disk, whatever RocksDB holds. */
+export function memoryBytes(replica: LoadedReplica): {
+  readonly rows: bigint;
+  readonly index: bigint;
+} {
+  const isInMemory = replica.dir.meta.storageMode === StorageMode.kMemory;
+  const rows = isInMemory ? BigInt(recordCount(replica)) : 0n;
+  return { rows: rows * ROW_BYTES, index: rows * ROW_INDEX_BYTES };
+}

@@ -1,0 +1,226 @@
+import type { Endpoint } from "../../model/cluster-state.js";
+import { Faults } from "../model/faults.js";
+import type { ModelOptions } from "../model/model-types.js";
+import type { Random } from "../model/random.js";
+import type { SandboxClock } from "../model/virtual-clock.js";
+import { putZnode, TableStore, znodeText } from "../table-store.js";
+import type { Tablet } from "../tablet/tablet.js";
+import type { ZnodeTree } from "../znode-tree.js";
+import { AutoFailover } from "./auto-failover.js";
+import { OpQueues } from "./nameserver-ops.js";
+import { TableStatus } from "./table-status.js";
+
+/** What a nameserver needs from the model around it. */
+export interface NameserverContext {
+  readonly clock: SandboxClock;
+  readonly options: ModelOptions;
+  readonly random: Random;
+  readonly tree: ZnodeTree;
+  /** `zk_root_path`. */
+  readonly root: string;
+  readonly hasServerNames: boolean;
+  /** Names of all tablets that the model has. */
+  readonly endpoints: readonly Endpoint[];
+  /** The tablet of that name, if its process runs and answers. */
+  reachable(endpoint: Endpoint): Tablet | undefined;
+  log(what: string): void;
+}
+
+/** A tablet as a nameserver sees it. */
+export interface TabletState {
+  isHealthy: boolean;
+  /** When that began, milliseconds since the epoch. */
+  since: number;
+}
+
+/**
+ * One nameserver: a standby until it holds the lock, then, after taking over, the leader. What it
+ * knows as leader comes from the znodes; offsets that were only in its predecessor's memory are lost.
+ *
+ * @see OpenMLDB 0.9 nameserver: name_server_impl.cc, OnLocked, Recover
+ */
+export class Nameserver {
+  readonly endpoint: Endpoint;
+  readonly address: string;
+  readonly context: NameserverContext;
+  readonly faults: Faults;
+  /** What it ever saw registered, in the order of names. */
+  readonly tablets = new Map<Endpoint, TabletState>();
+  readonly failover: AutoFailover;
+  readonly #isAnswering: () => boolean;
+  tables: TableStore;
+  ops: OpQueues;
+  status: TableStatus;
+  /** Whether it leads and answers. */
+  isRunning = false;
+  autoFailover = false;
+  /** Grows with each change of leadership, so that timers of an earlier one can be told. */
+  #reign = 0;
+  /** Work that came due while the process was stopped. */
+  #deferred: (() => void)[] = [];
+
+  /** @param isAnswering Whether the process runs and is not stopped. */
+  constructor(
+    spec: { readonly endpoint: Endpoint; readonly address: string },
+    context: NameserverContext,
+    isAnswering: () => boolean,
+  ) {
+    this.endpoint = spec.endpoint;
+    this.address = spec.address;
+    this.context = context;
+    this.#isAnswering = isAnswering;
+    this.faults = new Faults(context.random, context.options.recoverFailure);
+    this.failover = new AutoFailover(this);
+    this.tables = new TableStore(context.tree, context.root);
+    this.ops = new OpQueues(this);
+    this.status = new TableStatus(this);
+  }
+
+  log(what: string): void {
+    this.context.log(`${this.endpoint} ${what}`);
+  }
+
+  /** Seconds since the epoch, as ops carry them. */
+  seconds(): bigint {
+    return BigInt(Math.floor(this.context.clock.now() / 1000));
+  }
+
+  /** Calls `fn` later, if this leadership still lasts; a stopped process does it when it goes on. */
+  after(ms: number, fn: () => void): void {
+    const reign = this.#reign;
+    const due = () => {
+      if (this.#reign !== reign) return;
+      if (this.#isAnswering()) fn();
+      else this.#deferred.push(due);
+    };
+    this.context.clock.setTimer(ms, due);
+  }
+
+  /** The process goes on after it was stopped. */
+  wake(): void {
+    const due = this.#deferred;
+    this.#deferred = [];
+    for (const fn of due) fn();
+  }
+
+  /** The process is gone, or lost the lock: nothing of its leadership goes on. */
+  abdicate(): void {
+    this.#reign += 1;
+    this.#deferred = [];
+    if (this.isRunning) this.log("leads no more");
+    this.isRunning = false;
+  }
+
+  /** The process starts: it knows nothing yet. */
+  reset(): void {
+    this.abdicate();
+    this.tablets.clear();
+  }
+
+  /** It got the lock: after the take-over it leads. */
+  takeOver(ms: number): void {
+    this.#reign += 1;
+    if (ms === 0) this.#lead();
+    else this.after(ms, () => this.#lead());
+  }
+
+  #lead(): void {
+    const { tree, root, options } = this.context;
+    const path = `${root}/config/auto_failover`;
+    if (tree.get(path) === undefined) putZnode(tree, path, String(options.autoFailover));
+    this.autoFailover = znodeText(tree, path) === "true";
+    this.tables = new TableStore(tree, root);
+    this.ops = new OpQueues(this);
+    this.status = new TableStatus(this);
+    this.nodesChanged();
+    this.isRunning = true;
+    this.log("leads");
+    this.status.refresh();
+    this.ops.recover();
+    this.failover.recover();
+    this.#every(options.taskPollMs, () => this.ops.poll());
+    this.#every(options.tableStatusMs, () => this.status.refresh());
+  }
+
+  #every(ms: number, fn: () => void): void {
+    this.after(ms, () => {
+      fn();
+      this.#every(ms, fn);
+    });
+  }
+
+  /** Compares the registered tablets with the known ones (also standbys do). */
+  nodesChanged(): void {
+    const { tree, root, clock } = this.context;
+    const names = tree.children(`${root}/nodes`) ?? [];
+    const registered = new Set(names.filter((name) => !name.startsWith("NLTABLET_")));
+    const unknown = [...registered].filter((endpoint) => !this.tablets.has(endpoint));
+    this.#addTablets(unknown, { isHealthy: true, since: clock.now() });
+    for (const endpoint of registered) {
+      const state = this.tablets.get(endpoint);
+      if (state?.isHealthy === false) {
+        state.isHealthy = true;
+        state.since = clock.now();
+        this.log(`${endpoint} is online`);
+        this.failover.online(endpoint);
+      }
+    }
+    for (const [endpoint, state] of this.tablets) {
+      if (!state.isHealthy || registered.has(endpoint)) continue;
+      state.isHealthy = false;
+      state.since = clock.now();
+      this.log(`${endpoint} is offline`);
+      this.failover.offline(endpoint);
+    }
+  }
+
+  #addTablets(endpoints: readonly Endpoint[], { isHealthy, since }: TabletState): void {
+    if (endpoints.length === 0) return;
+    for (const endpoint of endpoints) this.tablets.set(endpoint, { isHealthy, since });
+    const sorted = [...this.tablets].sort(([a], [b]) => (a < b ? -1 : 1));
+    this.tablets.clear();
+    for (const [name, known] of sorted) this.tablets.set(name, known);
+  }
+
+  /** Makes it know a tablet in a state, for example one that died before a recording was made. */
+  installTablet(endpoint: Endpoint, isHealthy: boolean, ageMs: number): void {
+    this.#addTablets([endpoint], { isHealthy, since: this.context.clock.now() - ageMs });
+  }
+
+  isHealthy(endpoint: Endpoint): boolean {
+    return this.tablets.get(endpoint)?.isHealthy === true;
+  }
+
+  setAutoFailover(isOn: boolean): void {
+    this.autoFailover = isOn;
+    putZnode(this.context.tree, `${this.context.root}/config/auto_failover`, String(isOn));
+    this.log(`auto_failover ${isOn}`);
+  }
+
+  /** The next op id. */
+  nextOpId(): bigint {
+    return this.#raise("op/op_index", 0n, 1n) + 1n;
+  }
+
+  /** Two new terms: one to fence followers with, one more for the new leader. @returns The first. */
+  nextTerms(): bigint {
+    return this.#raise("table/term", 1n, 2n) + 1n;
+  }
+
+  /** The next table id. */
+  nextTableId(): number {
+    return Number(this.#raise("table/table_index", 1n, 1n) + 1n);
+  }
+
+  /** The term that a new table's leaders begin with. */
+  currentTerm(): bigint {
+    return this.#raise("table/term", 1n, 0n);
+  }
+
+  #raise(counter: string, initial: bigint, by: bigint): bigint {
+    const { tree, root } = this.context;
+    const value = BigInt(znodeText(tree, `${root}/${counter}`) ?? initial);
+    putZnode(tree, `${root}/${counter}`, String(value + by));
+    return value;
+  }
+}

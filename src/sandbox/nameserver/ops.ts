@@ -1,0 +1,118 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  type OPInfo,
+  OPInfoSchema,
+  OPType,
+  TaskStatus,
+  type TaskType,
+} from "../../gen/openmldb/api_pb.js";
+import type { Endpoint } from "../../model/cluster-state.js";
+import type { Outcome } from "../model/replica.js";
+import type { Tablet } from "../tablet/tablet.js";
+
+/** What an op is about, beyond table and pid. Kept as JSON in `OPInfo.data` (OpenMLDB: protobuf). */
+export interface OpData {
+  readonly endpoint: Endpoint;
+  /** kRecoverTableOP: the replica is flagged leader. kUpdatePartitionStatusOP: flags to set. */
+  readonly isLeader?: boolean;
+  readonly isAlive?: boolean;
+  /** Number of queues in use for the child op. */
+  readonly concurrency?: number;
+  /** kMigrateOP: where the replica goes. */
+  readonly target?: Endpoint;
+  /** kChangeLeaderOP. */
+  readonly followers?: readonly Endpoint[];
+  readonly candidate?: Endpoint;
+  /** kChangeLeaderOP, once the leader is selected. */
+  readonly chosen?: { readonly leader: Endpoint; readonly offset: string; readonly term: string };
+}
+
+/** A step that the nameserver does itself. `wait`: not yet, look again at the next refresh. */
+export interface LocalTask {
+  readonly type: TaskType;
+  readonly run: () => "done" | "failed" | "wait";
+}
+
+/** A step that a tablet does; the nameserver notices the end when it polls. */
+export interface TabletTask {
+  readonly type: TaskType;
+  readonly endpoint: Endpoint;
+  /**
+   * Starts it on the tablet.
+   *
+   * @param end Says how it ended, at once or later.
+   * @returns The tablet's answer; a code other than 0 fails the step at once.
+   */
+  readonly start: (tablet: Tablet, end: (isDone: boolean) => void) => Outcome;
+}
+
+/** One step of an op. */
+export type OpTask = LocalTask | TabletTask;
+
+/** An op in a queue, or ended. */
+export interface QueuedOp {
+  readonly info: OPInfo;
+  data: OpData;
+  /** Steps still to do, the current one first. */
+  readonly tasks: OpTask[];
+  /** State of the current step. */
+  step: "inited" | "doing" | "failed";
+}
+
+/** A new op, nothing of it written yet. */
+export function newOp(
+  parts: {
+    readonly id: bigint;
+    readonly type: OPType;
+    readonly name: string;
+    readonly db: string;
+    readonly pid: number;
+    readonly parentId: bigint;
+  },
+  data: OpData,
+): QueuedOp {
+  const info = create(OPInfoSchema, {
+    opId: parts.id,
+    opType: parts.type,
+    taskIndex: 0,
+    data: Buffer.from(JSON.stringify(data)),
+    taskStatus: TaskStatus.kInited,
+    name: parts.name,
+    db: parts.db,
+    pid: parts.pid,
+    parentId: parts.parentId,
+  });
+  return { info, data, tasks: [], step: "inited" };
+}
+
+/** The op's znode. */
+export function opBytes(op: QueuedOp): Buffer {
+  op.info.data = Buffer.from(JSON.stringify(op.data));
+  return Buffer.from(toBinary(OPInfoSchema, op.info));
+}
+
+/** An op from its znode, of this model or of a real cluster. */
+export function readOp(bytes: Uint8Array, endpoints: readonly Endpoint[]): QueuedOp {
+  const info = fromBinary(OPInfoSchema, bytes);
+  return {
+    info,
+    data: readData(Buffer.from(info.data).toString("latin1"), endpoints),
+    tasks: [],
+    step: "inited",
+  };
+}
+
+/** OpenMLDB's data is another protobuf; the endpoint in it can be read, the rest follows from the tables. */
+function readData(text: string, endpoints: readonly Endpoint[]): OpData {
+  try {
+    return JSON.parse(text) as OpData;
+  } catch {
+    return { endpoint: endpoints.find((endpoint) => text.includes(endpoint)) ?? "" };
+  }
+}
+
+/** Name of an op for the diary. */
+export function opName(op: QueuedOp): string {
+  const { opId, opType, db, name, pid } = op.info;
+  return `op ${opId} ${OPType[opType]} ${db}.${name}/${pid}`;
+}

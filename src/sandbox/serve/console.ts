@@ -1,0 +1,228 @@
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { messageOf } from "../../errors.js";
+import type { PartitionRows } from "../model/model-types.js";
+import type { Sandbox } from "../start.js";
+
+/** What a command answers: one JSON object. A command that failed answers `{"error": ...}`. */
+export type ConsoleAnswer = Readonly<Record<string, unknown>>;
+
+interface Command {
+  /** Names of the arguments, for the help; a name in brackets is optional. */
+  readonly usage: string;
+  readonly help: string;
+  run(sandbox: Sandbox, args: readonly string[]): ConsoleAnswer | Promise<ConsoleAnswer>;
+}
+
+const DONE: ConsoleAnswer = { ok: true };
+
+/** NAME is `tablet1`, `nameserver2` and so on, or an endpoint. */
+const COMMANDS: Readonly<Record<string, Command>> = {
+  kill: {
+    usage: "NAME",
+    help: "kill a tablet or nameserver at once",
+    async run(sandbox, [name]) {
+      sandbox.model.kill(given(name, "NAME"));
+      await sandbox.settled();
+      return DONE;
+    },
+  },
+  restart: {
+    usage: "NAME",
+    help: "start a killed process again; a tablet registers when its old session is over",
+    async run(sandbox, [name]) {
+      await sandbox.restart(given(name, "NAME"));
+      return DONE;
+    },
+  },
+  hang: {
+    usage: "NAME",
+    help: "make a process accept calls and never answer them",
+    run(sandbox, [name]) {
+      sandbox.model.hang(given(name, "NAME"));
+      return DONE;
+    },
+  },
+  resume: {
+    usage: "NAME",
+    help: "end hang",
+    run(sandbox, [name]) {
+      sandbox.model.resume(given(name, "NAME"));
+      return DONE;
+    },
+  },
+  wipe: {
+    usage: "TABLET",
+    help: "put an empty disk into a killed tablet",
+    run(sandbox, [name]) {
+      sandbox.model.wipe(given(name, "TABLET"));
+      return DONE;
+    },
+  },
+  outage: {
+    usage: "[with-ns]",
+    help: "kill all tablets (and nameservers) and start them again; answers when all are registered",
+    async run(sandbox, [what]) {
+      if (what !== undefined && what !== "with-ns") {
+        throw new TypeError(`"${what}" is not with-ns`);
+      }
+      await sandbox.outage({ withNameservers: what !== undefined });
+      return DONE;
+    },
+  },
+  put: {
+    usage: "N",
+    help: "put N rows into every partition of the user tables",
+    run(sandbox, [rows]) {
+      const results = sandbox.model.put(numberOf(rows, "number of rows"));
+      return {
+        accepted: results.reduce((sum, result) => sum + result.accepted, 0),
+        refused: results.filter((result) => result.refused !== undefined),
+      };
+    },
+  },
+  rows: {
+    usage: "",
+    help: "count the rows of the user tables",
+    run: (sandbox) => rowsAnswer(sandbox.model.rows()),
+  },
+  cut: {
+    usage: "TABLET DB.TABLE PID N",
+    help: "cut the last N entries off the binlog of a killed tablet",
+    run(sandbox, [name, table, pid, entries]) {
+      const [db, ...rest] = (table ?? "").split(".");
+      const id = { db: db ?? "", table: rest.join("."), pid: numberOf(pid, "PID") };
+      sandbox.model.cutBinlog(given(name, "TABLET"), id, numberOf(entries, "number of entries"));
+      return DONE;
+    },
+  },
+  "fail-op": {
+    usage: "TASK [N]",
+    help: "make the next N (1) tasks of that type fail, such as kDelReplica",
+    run(sandbox, [task, times]) {
+      sandbox.model.failOp(given(task, "TASK"), times === undefined ? 1 : numberOf(times, "N"));
+      return DONE;
+    },
+  },
+  "fail-load": {
+    usage: "TABLET [N]",
+    help: "make the next N (1) loads on that tablet fail",
+    run(sandbox, [name, times]) {
+      sandbox.model.failLoad(given(name, "TABLET"), times === undefined ? 1 : numberOf(times, "N"));
+      return DONE;
+    },
+  },
+  "slow-load": {
+    usage: "TABLET MS",
+    help: "make every load on that tablet take MS milliseconds longer",
+    run(sandbox, [name, ms]) {
+      sandbox.model.slowLoad(given(name, "TABLET"), numberOf(ms, "MS"));
+      return DONE;
+    },
+  },
+  healthy: {
+    usage: "",
+    help: "say whether everything is well, and else what is not",
+    run(sandbox) {
+      const complaints = sandbox.model.healthy();
+      return { healthy: complaints.length === 0, complaints };
+    },
+  },
+  help: {
+    usage: "",
+    help: "list the commands",
+    run: () => ({
+      commands: [
+        ...Object.entries(COMMANDS).map(([name, { usage, help }]) =>
+          `${name} ${usage}`.trimEnd().concat(`: ${help}`),
+        ),
+        "quit: stop the sandbox",
+      ],
+    }),
+  },
+};
+
+/**
+ * Runs one line of the console.
+ *
+ * @returns The answer; `{"error": ...}` for a line that is wrong or cannot be done.
+ */
+export async function runConsoleLine(sandbox: Sandbox, line: string): Promise<ConsoleAnswer> {
+  const [name = "", ...args] = line.trim().split(/\s+/);
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    return { error: `unknown command "${name}"; "help" lists the commands` };
+  }
+  const wanted = command.usage === "" ? 0 : command.usage.split(" ").length;
+  const usage = `usage: ${name} ${command.usage}`.trimEnd();
+  if (args.length > wanted) {
+    return { error: `too many words; ${usage}` };
+  }
+  try {
+    return await command.run(sandbox, args);
+  } catch (error) {
+    return {
+      error: error instanceof TypeError ? `${messageOf(error)}; ${usage}` : messageOf(error),
+    };
+  }
+}
+
+/**
+ * Runs the lines of `input` one after the other and writes one line of JSON for each; empty lines
+ * are skipped. The end of the input ends nothing.
+ *
+ * @returns A promise that resolves when a line says `quit` or `signal` is aborted.
+ */
+export function runConsole(
+  sandbox: Sandbox,
+  input: Readable,
+  write: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const lines = createInterface({ input, terminal: false });
+  let queue = Promise.resolve();
+  return new Promise((resolve) => {
+    const end = () => {
+      lines.close();
+      resolve();
+    };
+    if (signal.aborted) {
+      end();
+    }
+    signal.addEventListener("abort", end, { once: true });
+    lines.on("line", (line) => {
+      if (line.trim() === "quit") {
+        void queue.then(end);
+      } else if (line.trim() !== "") {
+        queue = queue.then(async () => {
+          write(`${JSON.stringify(await runConsoleLine(sandbox, line))}\n`);
+        });
+      }
+    });
+  });
+}
+
+function rowsAnswer(partitions: readonly PartitionRows[]): ConsoleAnswer {
+  const total = (count: (partition: PartitionRows) => number) =>
+    partitions.reduce((sum, partition) => sum + count(partition), 0);
+  return {
+    acknowledged: total((partition) => partition.acknowledged),
+    served: total((partition) => partition.served ?? 0),
+    lost: total((partition) => partition.lost),
+    partitions: partitions.map((partition) => ({ ...partition })),
+  };
+}
+
+function given(text: string | undefined, what: string): string {
+  if (text === undefined) {
+    throw new TypeError(`${what} is missing`);
+  }
+  return text;
+}
+
+function numberOf(text: string | undefined, what: string): number {
+  if (!/^\d{1,9}$/.test(given(text, what))) {
+    throw new TypeError(`${what} is "${text}", which is no number`);
+  }
+  return Number(text);
+}

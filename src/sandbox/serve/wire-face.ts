@@ -1,0 +1,92 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { authorizationFor } from "../../cluster/authorization.js";
+import { TabletServer } from "../../gen/openmldb/api_pb.js";
+import { NameServer } from "../../gen/openmldb/nameserver_pb.js";
+import { SandboxModel } from "../model/model.js";
+import type { ModelConfig } from "../model/model-types.js";
+import type { WireProcess } from "./grpc-server.js";
+
+/** The ports of a model's processes. */
+export class WireFace {
+  readonly #wires: readonly WireProcess[];
+  readonly #credentials: ReadonlySet<string> | undefined;
+  /** By address: settles when the process listens. */
+  readonly #restarts = new Map<string, Promise<void>>();
+
+  /**
+   * @param wires One for each process of the model to come; told apart by their addresses.
+   * @param auth If given, calls must carry the service token or this user's credentials.
+   */
+  constructor(
+    wires: readonly WireProcess[],
+    auth: { readonly user: string; readonly password: string } | undefined,
+  ) {
+    this.#wires = wires;
+    this.#credentials = auth && new Set([authorizationFor({}), authorizationFor(auth)]);
+  }
+
+  /** Starts to answer for all processes of a model, with what the model says. */
+  serve(model: SandboxModel): void {
+    for (const { address, tablet } of model.processes) {
+      const service: DescService = tablet === undefined ? NameServer : TabletServer;
+      this.#wire(address)?.serve({
+        service,
+        answer: (method, request) => model.call(address, method, request),
+        credentials: this.#credentials,
+      });
+    }
+    this.sync(model);
+  }
+
+  /** Opens and closes ports, so that they are as the processes are. */
+  sync(model: SandboxModel): void {
+    for (const { address, isUp, isHung } of model.processes) {
+      const wire = this.#wire(address);
+      if (wire === undefined) continue;
+      if (!isUp) {
+        wire.kill();
+        continue;
+      }
+      const listening = wire.restart();
+      // Whoever waits for it in `settled` gets the error.
+      listening.catch(() => undefined);
+      this.#restarts.set(address, listening);
+      if (isHung) wire.hang();
+      else wire.resume();
+    }
+  }
+
+  /**
+   * Resolves when all ports are as the processes are.
+   *
+   * @throws Error of the system if a port was lost.
+   */
+  async settled(): Promise<void> {
+    await Promise.all(this.#restarts.values());
+  }
+
+  #wire(address: string): WireProcess | undefined {
+    return this.#wires.find((wire) => wire.address === address);
+  }
+}
+
+/**
+ * A model that keeps its ports as its processes are. Every change of a process goes through the
+ * diary, so that is where it listens.
+ */
+export class WiredModel extends SandboxModel {
+  readonly #wire: WireFace;
+
+  /** @param wire Has a port for each process; starts to serve the model. */
+  constructor(config: ModelConfig, wire: WireFace) {
+    super(config);
+    this.#wire = wire;
+    wire.serve(this);
+  }
+
+  /** Writes a line into the diary, and brings the ports up to date. */
+  override log(what: string): void {
+    super.log(what);
+    this.#wire.sync(this);
+  }
+}

@@ -1,0 +1,114 @@
+import { TableState } from "../../gen/openmldb/api_pb.js";
+import type { Endpoint } from "../../model/cluster-state.js";
+import { type Feed, isServing, type LoadedReplica } from "../model/replica.js";
+import { rowCount, slice } from "../model/runs.js";
+import type { Tablet } from "./tablet.js";
+
+/** A leader asks a new follower for its offset at once, and does not wait for something to send. */
+const MATCH_MS = 5;
+
+/**
+ * Feeds the followers of all leaders on one tablet. It works only while a follower lacks
+ * something: one timer per tablet, none when all is in sync.
+ *
+ * @see OpenMLDB 0.9: replicate_node.cc, and AppendEntries in tablet_impl.cc
+ */
+export class Replicator {
+  readonly #tablet: Tablet;
+  /** Leaders with a follower that lacks something. */
+  readonly #behind = new Set<LoadedReplica>();
+  #cancel: (() => void) | undefined;
+  #dueAt = 0;
+
+  constructor(tablet: Tablet) {
+    this.#tablet = tablet;
+  }
+
+  /** A leader has something new to send, or somebody new to send to. */
+  wake(replica: LoadedReplica): void {
+    if (replica.role !== "leader" || replica.feeds.size === 0) return;
+    this.#behind.add(replica);
+    const isNew = [...replica.feeds.values()].some((feed) => !feed.isMatched);
+    this.#arm(isNew ? MATCH_MS : this.#tablet.context.options.replicationMs);
+  }
+
+  forget(replica: LoadedReplica): void {
+    this.#behind.delete(replica);
+  }
+
+  reset(): void {
+    this.#behind.clear();
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  #arm(ms: number): void {
+    const { clock } = this.#tablet.context;
+    const at = clock.now() + ms;
+    if (this.#cancel !== undefined && this.#dueAt <= at) return;
+    this.#cancel?.();
+    this.#dueAt = at;
+    this.#cancel = clock.setTimer(ms, () => {
+      this.#cancel = undefined;
+      this.#tick();
+    });
+  }
+
+  #tick(): void {
+    const { reachable, options } = this.#tablet.context;
+    // A stopped process sends nothing; it goes on when it is continued.
+    const isRunning = reachable(this.#tablet.endpoint) !== undefined;
+    for (const leader of isRunning ? [...this.#behind] : []) {
+      if (leader.role !== "leader" || this.#feedAll(leader)) this.#behind.delete(leader);
+    }
+    if (this.#behind.size > 0) this.#arm(options.replicationRetryMs);
+  }
+
+  /** @returns Whether every follower has everything. */
+  #feedAll(leader: LoadedReplica): boolean {
+    if (!isServing(leader)) return false;
+    let isComplete = true;
+    for (const [endpoint, feed] of leader.feeds) {
+      if (!this.#feed(leader, endpoint, feed)) isComplete = false;
+    }
+    return isComplete;
+  }
+
+  #feed(leader: LoadedReplica, endpoint: Endpoint, feed: Feed): boolean {
+    const tablet = this.#tablet.context.reachable(endpoint);
+    const follower = tablet?.replica(leader.tid, leader.pid);
+    if (tablet === undefined || follower === undefined) return false;
+    // The refusals of AppendEntries: loading, itself a leader, a leadership older than one it knows.
+    if (follower.state === TableState.kTableLoading || follower.role === "leader") return false;
+    if (leader.term < follower.term) return false;
+    if (!feed.isMatched) {
+      follower.term = leader.term;
+      feed.sent = follower.offset;
+      feed.isMatched = true;
+    }
+    if (feed.sent >= leader.offset) return true;
+    const entries = slice(leader.dir.runs, feed.sent, leader.offset);
+    const hasNext = leader.dir.binlogFrom <= feed.sent + 1n && entries[0]?.from === feed.sent + 1n;
+    // The leader's binlog begins later: nothing is sent, for ever.
+    if (!hasNext) return false;
+    receive(tablet, follower, slice(entries, follower.offset, leader.offset));
+    feed.sent = leader.offset;
+    return true;
+  }
+}
+
+/**
+ * A follower takes entries. Before its load has begun (state undefined) it starts from nothing:
+ * memory gets rows that the load then brings again, which is how rows come to be there twice.
+ */
+function receive(tablet: Tablet, follower: LoadedReplica, entries: ReturnType<typeof slice>): void {
+  if (follower.state === TableState.kTableUndefined) {
+    follower.extraRows += rowCount(entries);
+    const last = entries.at(-1)?.to ?? follower.offset;
+    tablet.write(follower, slice(entries, follower.dir.offset, last));
+    follower.offset = last;
+    tablet.touch(follower);
+    return;
+  }
+  tablet.write(follower, entries);
+}

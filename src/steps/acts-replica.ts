@@ -1,0 +1,267 @@
+import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { messageOf } from "../errors.js";
+import type { Action } from "../model/action.js";
+import type { Endpoint, PartitionId, Role } from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
+import type { PartitionView } from "../model/partition-view.js";
+import { describeOps, type Followed, followOp, retried, type Try } from "./follow-op.js";
+import { observePartition, type StepContext } from "./step-context.js";
+import { claimNow, patiently, replicaIn, reportNow, stale } from "./step-preconditions.js";
+import { waitForSync } from "./waits.js";
+
+const ALREADY: StepOutcome = { result: "already-done" };
+
+/**
+ * Makes a new follower: AddReplicaNS, its op to the end, then looks whether the follower is alive,
+ * loaded, and fed up to its leader's offset. What a failed op left half-way is cleared before it is
+ * tried again.
+ */
+export function addReplica(context: StepContext, action: Action): Promise<StepOutcome> {
+  const { id, endpoint } = subjectOf(action);
+  let isOurs = false;
+  return retried(context, id, async (before) => {
+    const view = await observePartition(context, id);
+    if (view === undefined) return stale("the table is gone");
+    if (holds(view, endpoint)) {
+      const why = await whyNotFollowing(context, id, endpoint);
+      if (why === undefined) return before === 0 ? ALREADY : { result: "done", detail: "" };
+      if (!isOurs) return stale(`a replica is there already: ${why}`);
+      await clearHalf(context, view, endpoint);
+    }
+    const obstacle = await strayAt(context, id, endpoint);
+    if (obstacle !== undefined) return isOurs ? failed(obstacle) : stale(obstacle);
+    await unlist(context, view, endpoint);
+    isOurs = true;
+    const followed = await followOp(context, id, () => context.cluster.addReplicaNS(id, endpoint));
+    await resumeSnapshots(context, id, followed);
+    return judged(followed, await whyNotFollowing(context, id, endpoint));
+  });
+}
+
+/**
+ * Deletes a follower: DelReplicaNS, its op to the end, then looks whether it is gone from the record,
+ * from its leader's replication list and from its tablet.
+ */
+export function delReplica(context: StepContext, action: Action): Promise<StepOutcome> {
+  const { id, endpoint } = subjectOf(action);
+  return retried(context, id, async (before) => {
+    const view = await observePartition(context, id);
+    if (view === undefined) return stale("the table is gone");
+    if (!holds(view, endpoint)) {
+      const rest = await tracesOf(context, id, endpoint);
+      if (rest !== undefined) return failed(rest);
+      return before === 0 ? ALREADY : { result: "done", detail: "" };
+    }
+    const refusal = whyNotDelete(view, endpoint);
+    if (refusal !== undefined) return stale(refusal);
+    const followed = await followOp(context, id, () => context.cluster.delReplicaNS(id, endpoint));
+    const ended = judged(followed, await tracesOf(context, id, endpoint));
+    // Gone from the record, the nameserver cannot be asked again.
+    const isGone = replicaIn(await claimNow(context, id), endpoint) === undefined;
+    return "again" in ended && isGone ? failed(ended.again) : ended;
+  });
+}
+
+/**
+ * Moves a follower to another tablet: Migrate, its op to the end, then looks at both ends: the new
+ * follower follows, and nothing is left of the old one.
+ */
+export function migrate(context: StepContext, action: Action): Promise<StepOutcome> {
+  const { id, endpoint: from } = subjectOf(action);
+  const to = action.to ?? "";
+  let isOurs = false;
+  return retried(context, id, async (before) => {
+    const view = await observePartition(context, id);
+    if (view === undefined) return stale("the table is gone");
+    if (!holds(view, from)) return endedMove(context, view, { from, to, before });
+    const refusal = whyNotDelete(view, from);
+    if (refusal !== undefined) return stale(refusal);
+    if (holds(view, to)) {
+      if (!isOurs) return stale(`${to} has a replica of it now`);
+      await clearHalf(context, view, to);
+      await feedAgain(context, id, from);
+    }
+    const obstacle = await strayAt(context, id, to);
+    if (obstacle !== undefined) return isOurs ? failed(obstacle) : stale(obstacle);
+    await unlist(context, view, to);
+    isOurs = true;
+    const table = { db: id.db, table: id.table, pids: [id.pid] };
+    const followed = await followOp(context, id, () => context.cluster.migrate(from, table, to));
+    await resumeSnapshots(context, id, followed);
+    return judged(followed, await whyNotMoved(context, id, from, to));
+  });
+}
+
+/** A migration whose source is gone from the record: through, or never to be asked for again. */
+async function endedMove(
+  context: StepContext,
+  view: PartitionView,
+  { from, to, before }: { readonly from: Endpoint; readonly to: Endpoint; readonly before: number },
+): Promise<StepOutcome> {
+  if (!holds(view, to)) return stale(`neither ${from} nor ${to} has a replica of it now`);
+  const why = await whyNotMoved(context, view.id, from, to);
+  if (why !== undefined) return failed(why);
+  return before === 0 ? ALREADY : { result: "done", detail: "" };
+}
+
+/** Judges by the effect, and takes the ops for the story. */
+function judged(followed: Followed, complaint: string | undefined): Try {
+  const story = "failed" in followed ? followed.failed : describeOps(followed.ops);
+  if (complaint === undefined) return { result: "done", detail: story };
+  return { again: `${story}: ${complaint}` };
+}
+
+/** Why a replica is no follower in sync; undefined if it is one. Waits while it catches up. */
+async function whyNotFollowing(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<string | undefined> {
+  const now = await observePartition(context, id);
+  if (now === undefined || !holds(now, endpoint)) return `the record has no replica at ${endpoint}`;
+  const outcome = await waitForSync(context, id, endpoint);
+  if (outcome.result !== "done") return "detail" in outcome ? outcome.detail : "";
+  const view = await observePartition(context, id);
+  return view === undefined || servingLeader(view) === undefined
+    ? "nobody leads the partition now"
+    : undefined;
+}
+
+async function whyNotMoved(
+  context: StepContext,
+  id: PartitionId,
+  from: Endpoint,
+  to: Endpoint,
+): Promise<string | undefined> {
+  const why = await whyNotFollowing(context, id, to);
+  if (why !== undefined) return `${to}: ${why}`;
+  return tracesOf(context, id, from);
+}
+
+/** Why a replica must not be deleted now: it leads, or it holds what its leader lacks. */
+function whyNotDelete(view: PartitionView, endpoint: Endpoint): string | undefined {
+  const leader = servingLeader(view);
+  if (leader === undefined) return "nobody leads the partition now";
+  if (view.replicas.some((one) => one.endpoint === endpoint && one.claim.isLeader)) {
+    return `${endpoint} is flagged leader now`;
+  }
+  return diagnose(view).find((one) => one.endpoint === endpoint && one.code === "ahead")?.text;
+}
+
+/** What is left of a replica that is to be gone; undefined if nothing is. */
+async function tracesOf(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<string | undefined> {
+  const claim = await claimNow(context, id);
+  if (replicaIn(claim, endpoint) !== undefined) return `the record still has ${endpoint}`;
+  const stray = await strayAt(context, id, endpoint);
+  if (stray !== undefined) return stray;
+  const leader = claim?.replicas.find((one) => one.isLeader && one.isAlive)?.endpoint;
+  if (leader === undefined) return undefined;
+  const list = await context.cluster.getTableFollower(leader, id);
+  return list.followers.has(endpoint) ? `leader ${leader} still feeds ${endpoint}` : undefined;
+}
+
+/**
+ * Says so if a tablet has loaded a replica that the record does not have. The nameserver can
+ * neither use it nor drop it, and no other is sent there while it is loaded (OpenMLDB 0.9 tablet:
+ * SendData).
+ */
+async function strayAt(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<string | undefined> {
+  const report = await patiently(context, reportNow(context, id, endpoint));
+  return report === undefined ? undefined : strayText(id, endpoint, report.role);
+}
+
+/** What is to be said of a replica that a tablet has loaded and the record does not have. */
+export function strayText(
+  id: { readonly tid: number; readonly pid: number },
+  endpoint: Endpoint,
+  role: Role | undefined,
+): string {
+  return `tablet ${endpoint} has it loaded as ${role ?? "nothing known"}, although the record has no replica there; restart that tablet to unload it (tid ${id.tid}, pid ${id.pid})`;
+}
+
+/**
+ * Deletes the replica that a failed op of ours left in the record, marked dead. It was made a moment
+ * ago from the leader's data and never was alive, so nothing is lost.
+ */
+async function clearHalf(
+  context: StepContext,
+  { id, replicas }: PartitionView,
+  endpoint: Endpoint,
+): Promise<void> {
+  const half = replicas.find((one) => one.endpoint === endpoint);
+  if (half === undefined || half.claim.isAlive || half.claim.isLeader) return;
+  await followOp(context, id, () => context.cluster.delReplicaNS(id, endpoint));
+}
+
+/**
+ * Takes an endpoint that an op left half-way in the leader's replication list out of it again: a new
+ * op would fail at adding it there once more (code 119, OpenMLDB 0.9 tablet).
+ */
+async function unlist(
+  { cluster }: StepContext,
+  view: PartitionView,
+  endpoint: Endpoint,
+): Promise<void> {
+  const leader = servingLeader(view);
+  if (leader?.followers?.followers.has(endpoint) !== true) return;
+  await cluster.delReplica(leader.endpoint, view.id, endpoint);
+}
+
+/** A migration that failed late has taken its source out of the leader's replication list. */
+async function feedAgain(context: StepContext, id: PartitionId, endpoint: Endpoint): Promise<void> {
+  const view = await observePartition(context, id);
+  const leader = view && servingLeader(view);
+  const own = view?.replicas.find((one) => one.endpoint === endpoint)?.report;
+  if (leader?.followers === undefined || own?.role !== "follower") return;
+  if (leader.followers.followers.has(endpoint) || own.offset > leader.followers.offset) return;
+  await context.cluster.addReplica(leader.endpoint, id, endpoint);
+}
+
+/**
+ * An op that failed half-way leaves the leader in kSnapshotPaused: it would make no more snapshots,
+ * and its binlog would grow for ever.
+ */
+async function resumeSnapshots(
+  context: StepContext,
+  id: PartitionId,
+  followed: Followed,
+): Promise<void> {
+  if ("failed" in followed || followed.ops.every((op) => op.status === "done")) return;
+  const view = await observePartition(context, id);
+  const leader = view && servingLeader(view);
+  if (view === undefined || view.activeOps.length > 0) return;
+  if (leader?.report?.state !== "snapshot-paused") return;
+  try {
+    await context.cluster.recoverSnapshot(leader.endpoint, {
+      ...id,
+      storageMode: view.storageMode,
+    });
+  } catch (thrown) {
+    context.signal.throwIfAborted();
+    throw new Error(
+      `the op failed, and its leader is left in kSnapshotPaused: ${messageOf(thrown)}`,
+    );
+  }
+}
+
+function holds(view: PartitionView, endpoint: Endpoint): boolean {
+  return view.replicas.some((one) => one.endpoint === endpoint);
+}
+
+function failed(detail: string): StepOutcome {
+  return { result: "failed", detail };
+}
+
+/** The partition and the replica of an action that must have both. */
+export function subjectOf({ id, endpoint, verb }: Action): { id: PartitionId; endpoint: Endpoint } {
+  if (id === undefined || endpoint === undefined) throw new TypeError(`${verb} needs a replica`);
+  return { id, endpoint };
+}

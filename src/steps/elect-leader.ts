@@ -1,0 +1,194 @@
+import { servingLeader } from "../diagnosis/diagnose.js";
+import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
+import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { replicaAt } from "../operations/targets.js";
+import { elect } from "../policy/check-leader-change.js";
+import { describeOps, followOp, retried, type Try } from "./follow-op.js";
+import { noOps } from "./no-ops.js";
+import { observePartition, type StepContext } from "./step-context.js";
+import { stale } from "./step-preconditions.js";
+import { waitForSync } from "./waits.js";
+
+const ALREADY: StepOutcome = { result: "already-done" };
+/** How long the old leader must have taken nothing from clients before the leader is changed. */
+const QUIET_MS = 500;
+const QUIET_POLL_MS = 100;
+/** How long the followers may take to get everything, and clients to hear that they must not write. */
+const DRAIN_MS = 20_000;
+/** How long the op of a change that was stopped may take; one takes less than a second. */
+const OP_ENDS_MS = 1_000;
+
+/**
+ * Makes `to` the leader of a new term: ChangeLeader with that candidate, its op to the end, then the
+ * replica itself and its followers.
+ *
+ * ChangeLeader cuts the followers off from the old leader, which goes on taking rows until clients
+ * hear of the new one (OpenMLDB 0.9 nameserver: SelectLeader, tablet: FollowOfNoOne): these rows are
+ * lost. So a leader that serves is marked not alive first, which tells clients to leave it alone
+ * (OpenMLDB 0.9 SDK: TableClientManager), and its candidate gets what it has. If the leader then
+ * cannot be changed, it is marked alive again.
+ *
+ * @returns `stale` with the reason where the change is forbidden by what is known by then.
+ */
+export async function electLeader(
+  context: StepContext,
+  id: PartitionId,
+  to: Endpoint,
+  acceptsLoss: boolean,
+): Promise<StepOutcome> {
+  const marked: Endpoint[] = [];
+  const forget = context.undo?.add((later) => putBack(later, id, marked, true));
+  try {
+    const outcome = await retried(context, id, (attempt) =>
+      electOnce(context, { id, to, acceptsLoss, attempt, marked }),
+    );
+    if (outcome.result !== "done") await putBack(context, id, marked);
+    forget?.();
+    return outcome.result === "done" ? await followed(context, id, outcome.detail) : outcome;
+  } catch (thrown) {
+    // After a stop it is taken back by the run, within the time that is left to it.
+    context.signal.throwIfAborted();
+    await putBack(context, id, marked).catch(() => undefined);
+    forget?.();
+    throw thrown;
+  }
+}
+
+async function electOnce(
+  context: StepContext,
+  of: {
+    readonly id: PartitionId;
+    readonly to: Endpoint;
+    readonly acceptsLoss: boolean;
+    readonly attempt: number;
+    /** Replicas that were marked not alive here. */
+    readonly marked: Endpoint[];
+  },
+): Promise<Try> {
+  const { id, to, acceptsLoss, attempt, marked } = of;
+  const view = await observePartition(context, id);
+  if (view === undefined) return stale("the table is gone");
+  if (servingLeader(view)?.endpoint === to) {
+    return attempt === 0 ? ALREADY : { result: "done", detail: ledText(view, to) };
+  }
+  const election = elect(view, { candidate: to, acceptsLoss });
+  if ("refusal" in election) return stale(election.refusal);
+  const old = servingLeader(view);
+  if (old !== undefined) {
+    // Its op would wait behind others in the nameserver's queues, and nobody could write meanwhile.
+    await noOps(context.cluster, context);
+    await markDead(context, id, old.endpoint, marked);
+    const why = acceptsLoss ? undefined : await drained(context, id, old.endpoint, to);
+    if (why !== undefined) return stale(why);
+  }
+  for (const endpoint of election.dropped) await markDead(context, id, endpoint, marked);
+  const result = await followOp(context, id, () => context.cluster.changeLeader(id, to));
+  if ("failed" in result) return { again: result.failed };
+  const after = await observePartition(context, id);
+  if (after === undefined) return stale("the table is gone");
+  return servingLeader(after)?.endpoint === to
+    ? { result: "done", detail: ledText(after, to) }
+    : { again: `${describeOps(result.ops)}: it does not lead` };
+}
+
+async function markDead(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+  marked: Endpoint[],
+): Promise<void> {
+  // Noted first: a call that fails may have had its effect.
+  marked.push(endpoint);
+  await context.cluster.updateTableAlive({ ...id, endpoint }, false);
+}
+
+/**
+ * Marks alive again what was marked for an election that came to nothing.
+ *
+ * @param isStopped Whether an op that still is under way is left to go on by itself.
+ * @returns What was marked, in words; undefined if nothing was.
+ */
+async function putBack(
+  context: StepContext,
+  id: PartitionId,
+  marked: readonly Endpoint[],
+  isStopped = false,
+): Promise<string | undefined> {
+  if (marked.length === 0) return undefined;
+  const { clock } = context.cluster;
+  const deadline = clock.now() + OP_ENDS_MS;
+  for (;;) {
+    const view = await observePartition(context, id);
+    if (view === undefined || servingLeader(view) !== undefined) return undefined;
+    if (view.activeOps.length === 0) break;
+    if (clock.now() > deadline) {
+      if (isStopped) return `${partitionName(id)}: the change of its leader goes on by itself`;
+      break;
+    }
+    await clock.sleep(QUIET_POLL_MS, context.signal);
+  }
+  for (const endpoint of marked) await context.cluster.updateTableAlive({ ...id, endpoint }, true);
+  return `${partitionName(id)}: ${marked.join(", ")} marked alive again, the leader is not changed`;
+}
+
+/**
+ * Waits until a leader that is marked not alive takes nothing more and the candidate has all of it.
+ *
+ * @returns Why it does not come to that; undefined if it did.
+ */
+async function drained(
+  context: StepContext,
+  id: PartitionId,
+  leader: Endpoint,
+  to: Endpoint,
+): Promise<string | undefined> {
+  const { clock } = context.cluster;
+  const deadline = clock.now() + DRAIN_MS;
+  let last: bigint | undefined;
+  let quietSince = clock.now();
+  for (;;) {
+    const list = await context.cluster.getTableFollower(leader, id);
+    const has = list.followers.get(to);
+    if (has === undefined) return `leader ${leader} does not feed ${to}`;
+    if (list.offset !== last) quietSince = clock.now();
+    last = list.offset;
+    const isQuiet = clock.now() - quietSince >= QUIET_MS;
+    if (isQuiet && has >= list.offset) return undefined;
+    if (clock.now() > deadline) {
+      return isQuiet
+        ? `${to} stays at entry ${has} of ${list.offset} that leader ${leader} holds`
+        : `clients still write to ${leader} although it is marked not alive`;
+    }
+    await clock.sleep(QUIET_POLL_MS, context.signal);
+  }
+}
+
+/** Waits until the followers of the new leader have what it has; what does not is told, no failure. */
+async function followed(
+  context: StepContext,
+  id: PartitionId,
+  detail: string,
+): Promise<StepOutcome> {
+  const view = await observePartition(context, id);
+  const followers = view?.replicas.filter(
+    (one) => one.claim.isAlive && !one.claim.isLeader && one.tablet === "ok",
+  );
+  const waits = (followers ?? []).map(async ({ endpoint }) => {
+    const outcome = await waitForSync(context, id, endpoint);
+    return outcome.result === "done" ? [] : [`${endpoint} does not follow: ${textOf(outcome)}`];
+  });
+  const lines = (await Promise.all(waits)).flat();
+  return { result: "done", detail: [detail, ...lines].join("; ") };
+}
+
+function textOf(outcome: StepOutcome): string {
+  return "detail" in outcome ? outcome.detail : "";
+}
+
+/** Which leadership a replica leads and what it holds, such as `leads term 3 from offset 110`. */
+export function ledText(view: PartitionView, leader: Endpoint): string {
+  const offset = replicaAt(view, leader)?.report?.offset ?? 0n;
+  const term = view.terms.at(-1);
+  return `leads term ${term?.term ?? 0n}, which begins with entry ${term?.offset ?? 0n}; at offset ${offset}`;
+}

@@ -1,0 +1,226 @@
+import pLimit from "p-limit";
+import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { OpsError } from "../errors.js";
+import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
+import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
+import { observe } from "../observe/cluster.js";
+import { recoverDanger } from "../operations/recover-danger.js";
+import { replicaAt } from "../operations/targets.js";
+import { elect } from "../policy/check-leader-change.js";
+import { electLeader } from "./elect-leader.js";
+import { recoverReplica } from "./recover-replica.js";
+import { observePartition, type StepContext } from "./step-context.js";
+import { mayHaveWorked, stale } from "./step-preconditions.js";
+import { isOpOf, newestOf, opsEnded } from "./waits.js";
+
+const ALREADY: StepOutcome = { result: "already-done" };
+const DONE: StepOutcome = { result: "done", detail: "" };
+/** How long ops that were asked for may take to show up in the nameserver's list. */
+const OPS_APPEAR_MS = 5_000;
+/** Partitions that are tried again side by side; the nameserver's queues are two by default. */
+const AGAIN_AT_ONCE = 8;
+/** Failures that are named one by one. */
+const NAMED_MAX = 10;
+
+/**
+ * Takes a tablet that does not serve out of service with OfflineEndpoint, follows all ops that it
+ * queued, and does what is left partition by partition: an op that fails is not tried again by the
+ * nameserver, and one that cannot be made is not told.
+ *
+ * @param concurrency The nameserver's queues to use; undefined for its default.
+ */
+export async function offlineWhole(
+  context: StepContext,
+  endpoint: Endpoint,
+  concurrency: number | undefined,
+): Promise<StepOutcome> {
+  const before = await partitionsAt(context, endpoint);
+  if (before.every((view) => isOffline(view, endpoint))) return ALREADY;
+  const risky = before.find((view) => wouldLose(view, endpoint));
+  if (risky !== undefined) return stale(`${partitionName(risky.id)} would give rows up by now`);
+  const ids = before.map((view) => view.id);
+  const count = await allOps(context, ids, () =>
+    context.cluster.offlineEndpoint(endpoint, concurrency),
+  );
+  return finishEach(context, endpoint, `${count} ops`, {
+    isLeft: (view) => !isOffline(view, endpoint),
+    finish: (view) => offlineOne(context, view, endpoint),
+  });
+}
+
+/** Whether a replica takes no part any more, and the partition, if it has others, has a leader. */
+function isOffline(view: PartitionView, endpoint: Endpoint): boolean {
+  const isAlive = replicaAt(view, endpoint)?.claim.isAlive === true;
+  if (view.replicas.length === 1) return !isAlive;
+  return servingLeader(view) !== undefined && !isAlive;
+}
+
+function wouldLose(view: PartitionView, endpoint: Endpoint): boolean {
+  if (servingLeader(view) !== undefined && servingLeader(view)?.endpoint !== endpoint) return false;
+  const election = elect(view, { candidate: "auto", acceptsLoss: false });
+  return "refusal" in election && election.remedy === "accept-loss";
+}
+
+async function offlineOne(
+  context: StepContext,
+  view: PartitionView,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  if (view.replicas.length === 1 || servingLeader(view) !== undefined) {
+    return offlineReplica(context, view.id, endpoint);
+  }
+  const election = elect(view, { candidate: "auto", acceptsLoss: false });
+  if ("refusal" in election) return stale(election.refusal);
+  return electLeader(context, view.id, election.to, false);
+}
+
+/**
+ * Takes one replica that does not lead out of service, as the nameserver's kOfflineReplicaOP does:
+ * marked not alive, and off its leader's list. A single replica is marked only.
+ */
+export async function offlineReplica(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<StepOutcome> {
+  await opsEnded(context, id, -1n);
+  const view = await observePartition(context, id);
+  const replica = view && replicaAt(view, endpoint);
+  if (view === undefined || replica === undefined) return stale("the replica is gone");
+  const leader = servingLeader(view);
+  if (view.replicas.length > 1) {
+    if (leader === undefined) return stale("nobody leads the partition");
+    if (leader === replica) return stale("it leads the partition");
+  }
+  if (!replica.claim.isAlive) return ALREADY;
+  // Readers first: a replica that nobody feeds any more would show them old rows.
+  await context.cluster.updateTableAlive({ ...id, endpoint }, false);
+  if (leader?.followers?.followers.has(endpoint) === true && leader !== replica) {
+    await context.cluster.delReplica(leader.endpoint, id, endpoint);
+  }
+  return DONE;
+}
+
+/**
+ * Brings all replicas of a tablet back that are marked not alive, with RecoverEndpoint, follows all
+ * ops that it queued, and tries again partition by partition what did not come back.
+ *
+ * @param concurrency The nameserver's queues to use; undefined for its default.
+ */
+export async function recoverWhole(
+  context: StepContext,
+  endpoint: Endpoint,
+  concurrency: number | undefined,
+): Promise<StepOutcome> {
+  const before = await partitionsAt(context, endpoint);
+  const todo = before.filter((view) => isToRecover(view, endpoint));
+  if (todo.length === 0) return ALREADY;
+  for (const view of todo) {
+    const replica = replicaAt(view, endpoint);
+    const danger = replica && recoverDanger(view, replica);
+    if (danger !== undefined) return stale(`${partitionName(view.id)}: ${danger.text}`);
+  }
+  const ids = todo.map((view) => view.id);
+  const count = await allOps(context, ids, () =>
+    context.cluster.recoverEndpoint(endpoint, { needRestore: false, concurrency }),
+  );
+  const wanted = new Set(ids.map(partitionName));
+  return finishEach(context, endpoint, `${count} ops, ${todo.length} replicas`, {
+    isLeft: (view) => wanted.has(partitionName(view.id)) && isSick(view, endpoint),
+    finish: (view) => recoverReplica(context, view.id, endpoint, { acceptsLoss: false }),
+  });
+}
+
+/** Whether RecoverEndpoint is about the replica: marked not alive, or a single one that is sick. */
+export function isToRecover(view: PartitionView, endpoint: Endpoint): boolean {
+  const replica = replicaAt(view, endpoint);
+  if (replica === undefined) return false;
+  return !replica.claim.isAlive || (view.replicas.length === 1 && isSick(view, endpoint));
+}
+
+function isSick(view: PartitionView, endpoint: Endpoint): boolean {
+  return diagnose(view).some((one) => one.endpoint === endpoint);
+}
+
+async function partitionsAt(
+  context: StepContext,
+  endpoint: Endpoint,
+): Promise<readonly PartitionView[]> {
+  const state = await observe(context.cluster, { signal: context.signal });
+  return viewPartitions(state).filter((view) => replicaAt(view, endpoint) !== undefined);
+}
+
+/**
+ * Asks once for ops of many partitions and follows them to their end. What became of an answer that
+ * was lost is seen by the ops; if there are none, the partitions are seen to one by one anyway.
+ *
+ * @returns How many ops there were.
+ */
+async function allOps(
+  context: StepContext,
+  ids: readonly PartitionId[],
+  ask: () => Promise<void>,
+): Promise<number> {
+  const { clock } = context.cluster;
+  await Promise.all(ids.map((id) => opsEnded(context, id, -1n)));
+  const after = newestOf(await context.ops.next());
+  try {
+    await ask();
+  } catch (thrown) {
+    if (!mayHaveWorked(thrown)) throw thrown;
+  }
+  const deadline = clock.now() + OPS_APPEAR_MS;
+  for (;;) {
+    context.signal.throwIfAborted();
+    const all = await context.ops.next();
+    const isThere = all.some((op) => op.id > after && ids.some((id) => isOpOf(op, id)));
+    if (isThere || clock.now() > deadline) break;
+  }
+  const ended = await Promise.all(ids.map((id) => opsEnded(context, id, after)));
+  return ended.flat().length;
+}
+
+/** Looks again, does what is left one by one, and says what became of it. */
+async function finishEach(
+  context: StepContext,
+  endpoint: Endpoint,
+  detail: string,
+  how: {
+    readonly isLeft: (view: PartitionView) => boolean;
+    readonly finish: (view: PartitionView) => Promise<StepOutcome>;
+  },
+): Promise<StepOutcome> {
+  const left = (await partitionsAt(context, endpoint)).filter(how.isLeft);
+  if (left.length === 0) return { result: "done", detail };
+  const places = pLimit(AGAIN_AT_ONCE);
+  const lines = await Promise.all(
+    left.map((view) =>
+      places(async () => {
+        const outcome = await attempt(context, () => how.finish(view));
+        return outcome === undefined ? [] : [`${partitionName(view.id)}: ${outcome}`];
+      }),
+    ),
+  );
+  const bad = lines.flat();
+  const again = `${detail}, ${left.length} partitions again one by one`;
+  if (bad.length === 0) return { result: "done", detail: again };
+  const more = bad.length > NAMED_MAX ? `; and ${bad.length - NAMED_MAX} more` : "";
+  return { result: "failed", detail: `${again}: ${bad.slice(0, NAMED_MAX).join("; ")}${more}` };
+}
+
+/** @returns Why it did not end well; undefined if it did. One partition never stops another. */
+async function attempt(
+  context: StepContext,
+  work: () => Promise<StepOutcome>,
+): Promise<string | undefined> {
+  try {
+    const outcome = await work();
+    const isWell = outcome.result === "done" || outcome.result === "already-done";
+    return isWell ? undefined : outcome.detail;
+  } catch (thrown) {
+    context.signal.throwIfAborted();
+    if (thrown instanceof OpsError) return thrown.message;
+    throw thrown;
+  }
+}

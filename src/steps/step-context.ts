@@ -1,0 +1,145 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { diagnose } from "../diagnosis/diagnose.js";
+import type {
+  Endpoint,
+  FollowerList,
+  Op,
+  PartitionId,
+  ReplicaReport,
+  TableClaim,
+  TabletClaim,
+} from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
+import type { PartitionView } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
+import type { SharedLook, SharedPoll } from "../observe/coalesced-calls.js";
+import { lookAtPartition } from "../observe/partition.js";
+import { untilAborted } from "../util/until-aborted.js";
+
+/** Bounds of a run. */
+export interface Limits {
+  /** Partitions worked on side by side. */
+  readonly concurrency: number;
+  /**
+   * Loads at a time on one tablet where loads are slow; a tablet loads with three threads (OpenMLDB:
+   * task_pool_size). See `loadWindow`.
+   */
+  readonly loadsPerTablet: number;
+  /** How often a failed op is tried again. */
+  readonly opRetries: number;
+  /** How long an op may stand still before it counts as stuck. */
+  readonly opTimeoutMs: number;
+  /** Whether an op that stands still for that long is cancelled. */
+  readonly cancelStuck: boolean;
+  /** How long a load or a follower may stand still before it counts as stalled. */
+  readonly stallTimeoutMs: number;
+}
+
+/** A table by its name. */
+export interface TableName {
+  readonly db: string;
+  readonly table: string;
+}
+
+/** Changes that are good only together with a later one, and must not be left so by a stop. */
+export interface Undo {
+  /**
+   * Notes how a change is taken back, before it is made.
+   *
+   * @param how Looks whether it is still needed; returns what it did, undefined for nothing.
+   * @returns Forgets it again, once the change is complete.
+   */
+  add(how: (context: StepContext) => Promise<string | undefined>): () => void;
+}
+
+/** A follower that is to be recovered through the nameserver, and passed its check. */
+export interface WaitingFollower {
+  readonly id: PartitionId;
+  readonly endpoint: Endpoint;
+  /** Looks whether it passes its check at this moment too. */
+  mayBeAsked(): Promise<boolean>;
+  /**
+   * Follows the op that was asked for, and its child ops, to the end, and looks at the replica.
+   *
+   * @param after The newest op before.
+   * @returns Undefined if that did not recover it.
+   */
+  follow(after: bigint): Promise<StepOutcome | undefined>;
+}
+
+/** Recovers followers of one tablet together, where that is the same as recovering each. */
+export interface RecoverDesk {
+  /**
+   * Waits for others at the same tablet, and for their turn.
+   *
+   * @returns What came of it; undefined if the follower is still to be recovered, by itself.
+   * @throws The signal's reason if the run is to stop; what `follow` throws.
+   */
+  recover(one: WaitingFollower): Promise<StepOutcome | undefined>;
+}
+
+/** What steps work with. */
+export interface StepContext {
+  /** What is taken back after a stop; undefined where nothing ever needs it. */
+  readonly undo?: Undo | undefined;
+  /** Where followers wait for each other; undefined where each is recovered by itself. */
+  readonly desk?: RecoverDesk | undefined;
+  readonly cluster: Cluster;
+  readonly limits: Limits;
+  /** Aborted when the run is to stop. */
+  readonly signal: AbortSignal;
+  /** Switches auto_failover off before the first change. */
+  readonly engageGuard: () => Promise<void>;
+  /**
+   * Marks a replica dead, together with others of its table on that endpoint where the plan says so.
+   *
+   * @param mayShare Whether the others may still be marked; false: this replica only.
+   */
+  readonly markDead: (id: PartitionId, endpoint: Endpoint, mayShare: boolean) => Promise<void>;
+  /**
+   * Runs one load when the tablet has room for it.
+   *
+   * @param mayQueue Whether it may wait behind others on the tablet itself, see `LoadWindow`.
+   */
+  readonly withLoadSlot: <T>(
+    endpoint: Endpoint,
+    work: () => Promise<T>,
+    mayQueue?: boolean,
+  ) => Promise<T>;
+  /** What the tablet has loaded, by `replicaKey`: one call serves all partitions on it. */
+  readonly statusOf: (endpoint: Endpoint) => SharedPoll<ReadonlyMap<string, ReplicaReport>>;
+  /** The replication list of a leader: one call serves all its followers. */
+  readonly listOf: (
+    leader: Endpoint,
+    id: { readonly tid: number; readonly pid: number },
+  ) => SharedPoll<FollowerList>;
+  /** The nameserver's record of a table; undefined if there is none of that name. */
+  readonly recordOf: (table: TableName) => SharedLook<TableClaim | undefined>;
+  /** The nameserver's ops. */
+  readonly ops: SharedPoll<readonly Op[]>;
+  /** What the nameserver says of its tablets. */
+  readonly tablets: SharedLook<ReadonlyMap<Endpoint, TabletClaim>>;
+  /** The tablets that are registered in ZooKeeper. */
+  readonly registered: SharedLook<ReadonlySet<Endpoint>>;
+}
+
+/** The partition as it is now, see {@link lookAtPartition}; undefined if the table is gone. */
+export function observePartition(
+  context: StepContext,
+  id: PartitionId,
+  recordAgeMs = 0,
+): Promise<PartitionView | undefined> {
+  return untilAborted(lookAtPartition(context, id, recordAgeMs), context.signal);
+}
+
+/** What is wrong with one replica now; undefined if the replica is gone. */
+export async function problemsNow(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<readonly Problem[] | undefined> {
+  const view = await observePartition(context, id);
+  if (view === undefined || !view.replicas.some((one) => one.endpoint === endpoint))
+    return undefined;
+  return diagnose(view).filter((one) => one.endpoint === endpoint);
+}

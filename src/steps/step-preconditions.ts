@@ -1,0 +1,148 @@
+import { messageOf, OpsError } from "../errors.js";
+import {
+  type Endpoint,
+  type PartitionClaim,
+  type PartitionId,
+  type ReplicaClaim,
+  type ReplicaReport,
+  replicaKey,
+  type TableClaim,
+} from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
+import type { Lane } from "../model/plan.js";
+import { isLoading, isServing } from "../policy/what-it-holds.js";
+import { within } from "../util/within.js";
+import type { StepContext } from "./step-context.js";
+
+/**
+ * How long a step waits for a tablet that it asks only whether it stands in the way. Longer than
+ * two shared looks take; a tablet that stays silent does not lead anything now.
+ */
+const ANSWER_MS = 3_000;
+
+/** What the nameserver's record says of the partition now; undefined if the table is gone. */
+export async function claimNow(
+  context: StepContext,
+  id: PartitionId,
+): Promise<PartitionClaim | undefined> {
+  return claimOf(await context.recordOf(id).now(), id);
+}
+
+/** The partition in a table's record; undefined if it, or that very table, is not there. */
+export function claimOf(
+  table: TableClaim | undefined,
+  id: PartitionId,
+): PartitionClaim | undefined {
+  return table?.tid === id.tid ? table.partitions.find((one) => one.pid === id.pid) : undefined;
+}
+
+/** One replica in the record of a partition. */
+export function replicaIn(
+  claim: PartitionClaim | undefined,
+  endpoint: Endpoint,
+): ReplicaClaim | undefined {
+  return claim?.replicas.find((one) => one.endpoint === endpoint);
+}
+
+/** The end of a step that finds the cluster not as the plan saw it. */
+export function stale(detail: string): StepOutcome {
+  return { result: "stale", detail };
+}
+
+/** Whether a change that failed may have had its effect all the same: only its answer was lost. */
+export function mayHaveWorked(thrown: unknown): boolean {
+  return thrown instanceof OpsError && thrown.retryable && thrown.code !== "rejected";
+}
+
+/**
+ * The outcome of a step's work.
+ *
+ * @throws Only when the run is to stop; every other failure is an outcome.
+ */
+export async function outcomeOf<T>(
+  { signal }: Pick<StepContext, "signal">,
+  work: () => Promise<T>,
+): Promise<T | StepOutcome> {
+  try {
+    return await work();
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return failedBy(thrown);
+  }
+}
+
+/** The end of a step that something thrown has ended, with what to do about it. */
+export function failedBy(thrown: unknown): StepOutcome {
+  const hint = thrown instanceof OpsError && thrown.hint !== undefined ? ` (${thrown.hint})` : "";
+  return { result: "failed", detail: `${messageOf(thrown)}${hint}` };
+}
+
+/**
+ * Why the plan of a lane does not fit the nameserver's record any more: a leadership began since,
+ * or the table or one of the replicas that the step is about is gone. Undefined if it fits.
+ */
+export function outdated(
+  lane: Lane,
+  claim: PartitionClaim | undefined,
+  ...endpoints: readonly Endpoint[]
+): string | undefined {
+  if (claim === undefined) return "the table is gone";
+  const gone = endpoints.find((one) => replicaIn(claim, one) === undefined);
+  if (gone !== undefined) return `the partition has no replica at ${gone} any more`;
+  const newest = claim.terms.at(-1)?.term ?? 0n;
+  if (newest === lane.newestTerm.term) return undefined;
+  return `term ${newest} began since it was planned for term ${lane.newestTerm.term}`;
+}
+
+/** What a tablet reports of a replica now; undefined if it has not loaded it. */
+export async function reportNow(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<ReplicaReport | undefined> {
+  return (await context.statusOf(endpoint).now()).get(replicaKey(id));
+}
+
+/** Whether a replica is loaded and serves, and in that role if one is named. */
+export function serves(report: ReplicaReport | undefined, role?: ReplicaReport["role"]): boolean {
+  return isServing({ report }) && (role === undefined || report?.role === role);
+}
+
+/**
+ * The replica that serves as leader now, or is being loaded as one, beside `endpoint`; undefined if there is none. One on a
+ * tablet that does not answer does not lead.
+ *
+ * @param which `flagged`: only a replica that clients write to, flagged leader and alive; `any`:
+ *   every replica that its tablet runs as leader.
+ */
+export async function otherLeader(
+  context: StepContext,
+  { id }: Lane,
+  claim: PartitionClaim | undefined,
+  { endpoint, which }: { readonly endpoint: Endpoint; readonly which: "flagged" | "any" },
+): Promise<Endpoint | undefined> {
+  const others = (claim?.replicas ?? [])
+    .filter((one) => one.endpoint !== endpoint)
+    .filter((one) => which === "any" || (one.isLeader && one.isAlive));
+  const leads = await Promise.all(
+    others.map(async (one) => {
+      const report = await patiently(context, reportNow(context, id, one.endpoint));
+      // One that is being loaded as leader, by somebody else, leads in a moment.
+      return report?.role === "leader" && (serves(report) || isLoading(report));
+    }),
+  );
+  return others.find((_one, index) => leads[index])?.endpoint;
+}
+
+/** What a tablet reports, or undefined where it does not answer soon. */
+export async function patiently<T>(
+  { cluster, signal }: StepContext,
+  asked: Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await within(cluster.clock, ANSWER_MS, "the tablet", asked, signal);
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
+}
