@@ -1,7 +1,7 @@
-import { closeSync, openSync, readFileSync } from "node:fs";
 import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
-import { messageOf, OpsError } from "../errors.js";
+import { OpsError } from "../errors.js";
 import { safe } from "../util/text.js";
+import { assertAppendable, assertUserFile, readUserFile } from "../util/user-file.js";
 import type { PidList } from "./flags-operate.js";
 
 /**
@@ -124,66 +124,26 @@ export const pidList: ValueParser<PidList> = (text, where) => {
 export const zkServers: ValueParser<readonly string[]> = (text) =>
   parseZkHosts(text).map(hostPortText);
 
-const FILE_PROBLEMS: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file or folder",
-  EACCES: "permission denied",
-  EPERM: "permission denied",
-  EISDIR: "it is a folder",
-  ENOTDIR: "a part of the path is no folder",
-  EROFS: "the file system is read-only",
-  ENOSPC: "no space left",
-};
-
-/** What is wrong with a file, in words. */
-function fileProblem(thrown: unknown): string {
-  const code =
-    thrown instanceof Error && "code" in thrown && typeof thrown.code === "string"
-      ? thrown.code
-      : "";
-  return FILE_PROBLEMS[code] ?? safe(messageOf(thrown));
-}
-
 /** Longest password that is believed to be one. */
 const PASSWORD_BYTES_MAX = 4096;
 
 /** The one line that the named file holds, without its line break. */
 export const passwordInFile: ValueParser<string> = (path, where) => {
-  const text = readPasswordFile(path, where);
-  if (text.length > PASSWORD_BYTES_MAX || /[\r\n]/.test(text)) {
+  const text = readUserFile(path, { where, maxBytes: PASSWORD_BYTES_MAX }).replace(/\r?\n$/, "");
+  if (/[\r\n]/.test(text)) {
     throw badValue(where, "the file does not hold one line", "put the password alone in it");
   }
   return text;
 };
 
-function readPasswordFile(path: string, where: string): string {
-  try {
-    return readFileSync(path, "utf8").replace(/\r?\n$/, "");
-  } catch (error) {
-    throw badValue(where, `cannot read the password: ${fileProblem(error)}`);
-  }
-}
-
 /** The path of a file that can be appended to. It is created if it is not there. */
 export const appendableFile: ValueParser<string> = (path, where) => {
-  try {
-    closeSync(openSync(path, "a", 0o640));
-  } catch (error) {
-    throw badValue(
-      where,
-      `cannot write the log there: ${fileProblem(error)}`,
-      "name a file in a folder that exists and may be written",
-    );
-  }
+  assertAppendable(path, where);
   return path;
 };
 
 /** The path of a file that can be read. */
 export const readableFile: ValueParser<string> = (path, where) => {
-  try {
-    const file = openSync(path, "r");
-    closeSync(file);
-  } catch (error) {
-    throw badValue(where, `cannot read it: ${fileProblem(error)}`);
-  }
+  assertUserFile(path, where);
   return path;
 };

@@ -1,8 +1,11 @@
-import { readFileSync } from "node:fs";
 import { open, unlink } from "node:fs/promises";
 import { messageOf, OpsError } from "../errors.js";
-import { jsonPieces } from "../util/text.js";
+import { jsonPieces, safe } from "../util/text.js";
+import { readUserFile } from "../util/user-file.js";
 import { ended, writeToDisk } from "./write.js";
+
+/** Far more than the plan of a cluster with 240,000 replicas. */
+const PLAN_BYTES_MAX = 256 * 2 ** 20;
 
 /**
  * Saves a plan in a file that did not exist, completely or not at all.
@@ -38,12 +41,7 @@ export function planExists(path: string): OpsError {
  * @throws OpsError `usage` if the file cannot be read, or says that another command made it.
  */
 export function readPlanText(path: string, command: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw planUsage(`cannot read the plan in ${path}: ${messageOf(error)}`);
-  }
+  const text = readUserFile(path, { where: `--apply=${safe(path)}`, maxBytes: PLAN_BYTES_MAX });
   const maker = commandOfPlan(text);
   if (maker === undefined || maker === command) return text;
   throw planUsage(

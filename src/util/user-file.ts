@@ -1,0 +1,154 @@
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  type Stats,
+  statSync,
+} from "node:fs";
+import { messageOf, OpsError } from "../errors.js";
+import { safe } from "./text.js";
+
+/** How long a pipe may go without a writer before nothing is expected from it. */
+const PIPE_OPEN_MS = 1_000;
+/** How long the writer of a pipe may take in all. */
+const PIPE_READ_MS = 10_000;
+const PIPE_POLL_MS = 10;
+const CHUNK_BYTES = 65_536;
+
+/** How a file that the user named is read. */
+export interface ReadOptions {
+  /** The flag with its value, as the user would recognise it, made safe; begins every message. */
+  readonly where: string;
+  /** A longer file is refused, without being read to its end. */
+  readonly maxBytes: number;
+}
+
+/**
+ * Reads a file that the user named, as UTF-8. Takes regular files and pipes with a writer (such as
+ * a shell's `<(command)`); refuses devices, sockets and folders, and whatever has no end.
+ *
+ * @throws OpsError `usage` if the file cannot be read, is too large, or is of another kind.
+ */
+export function readUserFile(path: string, { where, maxBytes }: ReadOptions): string {
+  return guarded(where, () => {
+    assertInputKind(statSync(path));
+    // Without O_NONBLOCK, opening a pipe that nothing writes to would wait forever.
+    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stats = fstatSync(file);
+      assertInputKind(stats);
+      if (stats.isFile() && stats.size > maxBytes) throw tooLarge(maxBytes);
+      return readToEnd(file, { maxBytes, isPipe: stats.isFIFO() });
+    } finally {
+      closeSync(file);
+    }
+  });
+}
+
+/**
+ * Checks that {@link readUserFile} can read a file, without opening it.
+ *
+ * @throws OpsError `usage`.
+ */
+export function assertUserFile(path: string, where: string): void {
+  guarded(where, () => {
+    assertInputKind(statSync(path));
+    accessSync(path, constants.R_OK);
+  });
+}
+
+/**
+ * Checks that a file can be appended to, and creates it if it is not there. Refuses a pipe that
+ * nothing reads from: opening it later would wait forever.
+ *
+ * @throws OpsError `usage`.
+ */
+export function assertAppendable(path: string, where: string): void {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+  guarded(where, () =>
+    closeSync(openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640)),
+  );
+}
+
+function assertInputKind(stats: Stats): void {
+  if (stats.isFile() || stats.isFIFO()) return;
+  throw new Error(stats.isDirectory() ? "it is a folder" : "it is no regular file");
+}
+
+function tooLarge(maxBytes: number): Error {
+  return new Error(`it is larger than ${maxBytes} bytes`);
+}
+
+function readToEnd(
+  file: number,
+  { maxBytes, isPipe }: { readonly maxBytes: number; readonly isPipe: boolean },
+): string {
+  const began = performance.now();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const read = readSome(file, chunk);
+    if (read !== undefined && read > 0) {
+      chunks.push(chunk.subarray(0, read));
+      length += read;
+      if (length > maxBytes) throw tooLarge(maxBytes);
+      continue;
+    }
+    const waitedMs = performance.now() - began;
+    if (read === 0 && (!isPipe || length > 0)) break;
+    if (read === 0 && waitedMs > PIPE_OPEN_MS) throw new Error("nothing is written to this pipe");
+    if (waitedMs > PIPE_READ_MS) throw new Error("what is written to this pipe does not end");
+    pause(PIPE_POLL_MS);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** @returns Bytes read; 0 at the end, and of a pipe without a writer; undefined if none came yet. */
+function readSome(file: number, chunk: Buffer): number | undefined {
+  try {
+    return readSync(file, chunk);
+  } catch (error) {
+    if (codeOf(error) === "EAGAIN") return undefined;
+    throw error;
+  }
+}
+
+/** Flags are read before anything else runs, so nothing is held up by this. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+const PROBLEMS: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "there is no such file or folder"],
+  ["EACCES", "permission denied"],
+  ["EPERM", "permission denied"],
+  ["EISDIR", "it is a folder"],
+  ["ENOTDIR", "a part of the path is no folder"],
+  ["EROFS", "the file system is read-only"],
+  ["ENOSPC", "no space left"],
+  ["ENXIO", "it is a pipe or socket that nothing reads from"],
+  ["ENAMETOOLONG", "the path is too long"],
+  ["ELOOP", "its symbolic links form a circle"],
+]);
+
+/** What is wrong with a file, in words. */
+function fileProblem(thrown: unknown): string {
+  return PROBLEMS.get(codeOf(thrown)) ?? messageOf(thrown);
+}
+
+function codeOf(thrown: unknown): string {
+  const hasCode = thrown instanceof Error && "code" in thrown && typeof thrown.code === "string";
+  return hasCode ? String(thrown.code) : "";
+}
+
+function guarded<T>(where: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new OpsError({ code: "usage", message: `${where}: ${safe(fileProblem(error))}` });
+  }
+}

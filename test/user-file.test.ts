@@ -1,0 +1,118 @@
+import { execFileSync, spawn } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { OpsError } from "../src/errors.js";
+import { assertAppendable, assertUserFile, readUserFile } from "../src/util/user-file.js";
+
+const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-user-file-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const at = (name: string) => join(folder, name);
+const read = (path: string, maxBytes = 100) => readUserFile(path, { where: "--x", maxBytes });
+
+/** The message of the usage error that `work` ends with. */
+function usageError(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    expect(error).toBeInstanceOf(OpsError);
+    expect((error as OpsError).code).toBe("usage");
+    return (error as OpsError).message;
+  }
+  throw new Error("nothing was thrown");
+}
+
+writeFileSync(at("text"), "数据\n");
+symlinkSync(at("text"), at("link"));
+mkdirSync(at("folder"));
+execFileSync("sh", ["-c", `mkfifo ${at("pipe")}`]);
+
+describe("a file that the user named", () => {
+  it("is read as UTF-8, through a symbolic link too", () => {
+    expect(read(at("text"))).toBe("数据\n");
+    expect(read(at("link"))).toBe("数据\n");
+  });
+
+  it("may be as long as its ceiling, and no longer", () => {
+    writeFileSync(at("long"), "x".repeat(100));
+    expect(read(at("long"))).toHaveLength(100);
+    expect(usageError(() => read(at("long"), 99))).toBe("--x: it is larger than 99 bytes");
+  });
+
+  it("that is far too long is not read", () => {
+    writeFileSync(at("sparse"), "");
+    truncateSync(at("sparse"), 2 ** 40);
+    expect(usageError(() => read(at("sparse")))).toBe("--x: it is larger than 100 bytes");
+  });
+
+  it.each([
+    { path: "/dev/zero", error: "it is no regular file" },
+    { path: "/dev/null", error: "it is no regular file" },
+    { path: at("folder"), error: "it is a folder" },
+    { path: at("none"), error: "there is no such file or folder" },
+    { path: join(at("text"), "x"), error: "a part of the path is no folder" },
+    { path: `/${"x".repeat(5_000)}`, error: "the path is too long" },
+  ])("$error: $path", ({ path, error }) => {
+    expect(usageError(() => read(path))).toBe(`--x: ${error}`);
+    expect(usageError(() => assertUserFile(path, "--x"))).toBe(`--x: ${error}`);
+  });
+
+  it("may not be a socket", async () => {
+    const server = createServer().listen(at("socket"));
+    await new Promise((resolve) => server.once("listening", resolve));
+    expect(usageError(() => read(at("socket")))).toBe("--x: it is no regular file");
+    server.close();
+  });
+
+  it("may be a pipe that is written to, but not one that is not", () => {
+    const kept = openSync(at("pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
+    execFileSync("sh", ["-c", `printf hello > ${at("pipe")}`]);
+    expect(read(at("pipe"))).toBe("hello");
+    closeSync(kept);
+    expect(usageError(() => read(at("pipe")))).toBe("--x: nothing is written to this pipe");
+  });
+
+  it("may be a pipe of any length up to its ceiling", () => {
+    const kept = openSync(at("pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
+    const writer = spawn("sh", ["-c", `exec cat /dev/zero > ${at("pipe")}`]);
+    expect(usageError(() => read(at("pipe"), 1_000_000))).toBe(
+      "--x: it is larger than 1000000 bytes",
+    );
+    writer.kill();
+    closeSync(kept);
+  });
+});
+
+describe("a file to be appended to", () => {
+  it("is created if it is not there, and kept if it is", () => {
+    assertAppendable(at("new"), "--x");
+    expect(statSync(at("new")).size).toBe(0);
+    writeFileSync(at("new"), "kept");
+    assertAppendable(at("new"), "--x");
+    expect(readFileSync(at("new"), "utf8")).toBe("kept");
+  });
+
+  it("may be a device", () => {
+    assertAppendable("/dev/null", "--x");
+  });
+
+  it("may not be a pipe that nothing reads, or a folder", () => {
+    expect(usageError(() => assertAppendable(at("pipe"), "--x"))).toContain("nothing reads from");
+    expect(usageError(() => assertAppendable(at("folder"), "--x"))).toBe("--x: it is a folder");
+  });
+});
