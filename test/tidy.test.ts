@@ -6,8 +6,8 @@ import { PROBLEM_CODES } from "../src/model/problem.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Neither written here nor shipped: dependencies, build output, git's own files. */
-const SKIPPED_FOLDERS = new Set([".git", ".vitest", "coverage", "dist", "node_modules"]);
+/** Neither written here nor shipped: dependencies, build output, git's own files (in a worktree `.git` is a file). */
+const SKIPPED = new Set([".git", ".vitest", "coverage", "dist", "node_modules"]);
 /** Text that somebody or something else wrote. */
 const FOREIGN = /^(src\/gen\/|test\/recordings\/|LICENSE$|package-lock\.json$)/;
 /** This file has to name what it forbids. */
@@ -29,7 +29,8 @@ function filesBelow(folder: string): TextFile[] {
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) => {
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-      if (entry.isDirectory()) return SKIPPED_FOLDERS.has(entry.name) ? [] : filesBelow(path);
+      if (SKIPPED.has(entry.name)) return [];
+      if (entry.isDirectory()) return filesBelow(path);
       if (!entry.isFile() || path.endsWith(".log")) return [];
       const text = readFileSync(join(root, path), "utf8");
       return text.includes("\0") ? [] : [{ path, text }];
