@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { StorageMode } from "../src/gen/openmldb/common_pb.js";
-import { Disk, type ReplicaDir } from "../src/sandbox/model/disk.js";
+import { Disk, type ReplicaDir, SANDBOX_SCHEMA } from "../src/sandbox/model/disk.js";
 
 function dir(entries: bigint, writer: number): ReplicaDir {
   const meta = {
@@ -10,7 +10,7 @@ function dir(entries: bigint, writer: number): ReplicaDir {
     term: 1n,
     storageMode: StorageMode.kMemory,
     segCount: 8,
-    hasSchema: true,
+    schema: SANDBOX_SCHEMA,
   } as const;
   const runs = [{ from: 1n, to: entries, term: 1n, writer }];
   return new Disk().install({ tid: 1, pid: 0, meta, runs });

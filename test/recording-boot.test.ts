@@ -112,6 +112,14 @@ const ROWS: Readonly<Record<string, string>> = {
   "autofailover-4-after-the-old-tool": autofailoverRows("120 120 120", "50 50 50"),
   "names-1-healthy": "db1.t0/0 50 50 50\ndb1.t0/1 50 50 50",
   "names-2-after-tablets-killed": "db1.t0/0 50 50 50\ndb1.t0/1 50 50 50",
+  "rows-1-healthy": threeTablets(40),
+  "lost-1-one-tablet-stays-away": threeTablets(40),
+  "lost-2-taken-off-the-record": threeTablets(40),
+  "lost-3-back-with-its-old-disk": threeTablets(40),
+  // 13923 is gone, and 13924 has the same directories.
+  "moved-1-back-under-another-port": threeTablets(40).replaceAll("40 40 40", "40 40 40 40"),
+  "moved-2-record-names-the-new-one": threeTablets(40),
+  "oldrecord-1-everything-restarted": threeTablets(60),
 };
 
 function restartRows(n: number): string {
@@ -127,6 +135,17 @@ function restartRows(n: number): string {
   ].join("\n");
 }
 
+function threeTablets(n: number): string {
+  const three = `${n} ${n} ${n}`;
+  return [
+    `db1.single0/0 ${n}`,
+    `db1.t0/0 ${three}`,
+    `db1.t0/1 ${three}`,
+    `db1.t0/2 ${three}`,
+    `db2.disk0/0 ${n} ${n}`,
+  ].join("\n");
+}
+
 function autofailoverRows(most: string, pid1: string): string {
   return [
     "db1.single0/0 50",
@@ -136,6 +155,15 @@ function autofailoverRows(most: string, pid1: string): string {
     `db1.t0/3 ${most}`,
   ].join("\n");
 }
+
+test("rows-1: GetTableSchema answers as the recorded cluster did", async () => {
+  const name = "rows-1-healthy";
+  const sandbox = await sandboxFromRecording(name);
+  const recording = renameAddresses(await readRecording(recordingPath(name)), sandbox.addresses);
+  const answers = await compare(recording, TabletServer.method.getTableSchema);
+  expect(answers).toHaveLength(6);
+  expect(answers.map((pair) => pair.sandbox)).toEqual(answers.map((pair) => pair.recorded));
+});
 
 test("entries carry the terms of the history, and a dead ex-leader's those before the newest", async () => {
   const { tablets } = loadRecording(

@@ -45,7 +45,8 @@ export class TableStore {
       const data = this.#tree.get(`${parent}/${name}`)?.data;
       if (data === undefined) continue;
       try {
-        this.set(fromBinary(TableInfoSchema, data));
+        // Not the Buffer itself: the bytes of columns would be Buffers too, and equal to no copy.
+        this.set(fromBinary(TableInfoSchema, new Uint8Array(data)));
       } catch {
         // OpenMLDB skips what it cannot parse, and so does its model.
       }

@@ -3,6 +3,7 @@ import { OpsError } from "../../src/errors.js";
 import { TableState } from "../../src/gen/openmldb/api_pb.js";
 import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import { PartitionMetaSchema } from "../../src/gen/openmldb/nameserver_pb.js";
+import { SANDBOX_SCHEMA } from "../../src/sandbox/model/disk.js";
 import { installDisk, installLoaded } from "../../src/sandbox/model/model-install.js";
 import { partitionOf } from "../../src/sandbox/table-store.js";
 import { A, B, C, type Fault, MINUTE, P0, run, start, table } from "./inspect-faults.js";
@@ -208,7 +209,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
         term: 1n,
         storageMode: StorageMode.kMemory,
         segCount: 8,
-        hasSchema: true,
+        schema: SANDBOX_SCHEMA,
       };
       const of = { tid: 1, pid: 3, storageMode: StorageMode.kMemory };
       installDisk(model, B, { ...of, meta, runs: [] });

@@ -9,6 +9,7 @@ import { partitionName, viewPartitions } from "../../src/model/partition-view.js
 import { observe } from "../../src/observe/cluster.js";
 import { planPartition } from "../../src/planning/documented.js";
 import { reportText } from "../../src/report/recovery-report.js";
+import { SANDBOX_SCHEMA } from "../../src/sandbox/model/disk.js";
 import {
   installAcknowledged,
   installDisk,
@@ -156,7 +157,7 @@ function installReplicas(virtual: VirtualCluster, tid: number, rows: readonly Ro
       term: row.history[0]?.term ?? 0n,
       storageMode: STORAGE[row.storage],
       segCount: 8,
-      hasSchema: true,
+      schema: SANDBOX_SCHEMA,
     };
     installDisk(model, row.endpoint, {
       tid,

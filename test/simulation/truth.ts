@@ -62,7 +62,8 @@ function leaderCauses({ model }: World, of: Part): string[] {
   }
   for (const { meta, offset } of offsets) {
     if (!entitled.includes(meta)) continue;
-    if (dirAt(model, of, meta.endpoint)?.meta.hasSchema !== true) causes.push("leader-disk-empty");
+    if (dirAt(model, of, meta.endpoint)?.meta.schema === undefined)
+      causes.push("leader-disk-empty");
     const ahead = offsets.filter((one) => one.meta !== meta && one.offset > offset);
     if (ahead.length > 0) causes.push("leader-behind");
     if (metas.some((one) => (one.offset ?? 0n) > offset)) causes.push("offset-seen-is-gone");
@@ -76,7 +77,7 @@ function emptyDisks({ model }: World, of: Part): string[] {
   return of.part.partitionMeta
     .map((meta) => meta.endpoint)
     .filter((endpoint) => loadedAt(model, of, endpoint) === undefined)
-    .filter((endpoint) => dirAt(model, of, endpoint)?.meta.hasSchema !== true);
+    .filter((endpoint) => dirAt(model, of, endpoint)?.meta.schema === undefined);
 }
 
 /** Whether one problem that a report names is true of the model; undefined if it cannot be told. */

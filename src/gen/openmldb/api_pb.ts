@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file openmldb/api.proto.
  */
 export const file_openmldb_api: GenFile = /*@__PURE__*/
-  fileDesc("ChJvcGVubWxkYi9hcGkucHJvdG8SDG9wZW5tbGRiLmFwaSIsCg9HZW5lcmFsUmVzcG9uc2USDAoEY29kZRgBIAEoBRILCgNtc2cYAiABKAkijgMKC1RhYmxlU3RhdHVzEgsKA3RpZBgBIAEoDRILCgNwaWQYAiABKA0SDgoGb2Zmc2V0GAMgASgEEiUKBG1vZGUYBCABKA4yFy5vcGVubWxkYi5hcGkuVGFibGVNb2RlEicKBXN0YXRlGAUgASgOMhgub3Blbm1sZGIuYXBpLlRhYmxlU3RhdGUSEQoJaXNfZXhwaXJlGAcgASgIEhIKCnJlY29yZF9jbnQYCSABKAQSDwoHaWR4X2NudBgKIAEoBBIMCgRuYW1lGAwgASgJEhgKEHJlY29yZF9ieXRlX3NpemUYDSABKAQSHAoUcmVjb3JkX2lkeF9ieXRlX3NpemUYDiABKAQSFQoNcmVjb3JkX3BrX2NudBgPIAEoBBIQCghkaXNrdXNlZBgTIAEoBBIyCgxzdG9yYWdlX21vZGUYFCABKA4yHC5vcGVubWxkYi5jb21tb24uU3RvcmFnZU1vZGUSFQoNc25hcHNob3RfcGF0aBgVIAEoCRITCgtiaW5sb2dfcGF0aBgWIAEoCSJGChVHZXRUYWJsZVN0YXR1c1JlcXVlc3QSCwoDdGlkGAEgASgNEgsKA3BpZBgCIAEoDRITCgtuZWVkX3NjaGVtYRgDIAEoCCJoChZHZXRUYWJsZVN0YXR1c1Jlc3BvbnNlEjMKEGFsbF90YWJsZV9zdGF0dXMYASADKAsyGS5vcGVubWxkYi5hcGkuVGFibGVTdGF0dXMSDAoEY29kZRgCIAEoBRILCgNtc2cYAyABKAkiiwIKCVRhYmxlTWV0YRILCgN0aWQYASABKAUSDAoEbmFtZRgCIAEoCRILCgNwaWQYAyABKAUSDwoHc2VnX2NudBgEIAEoBRIQCghyZXBsaWNhcxgFIAMoCRIlCgRtb2RlGAYgASgOMhcub3Blbm1sZGIuYXBpLlRhYmxlTW9kZRIPCgR0ZXJtGAcgASgEOgEwEjIKDWNvbXByZXNzX3R5cGUYCCABKA4yGy5vcGVubWxkYi50eXBlLkNvbXByZXNzVHlwZRIKCgJkYhgOIAEoCRI7CgxzdG9yYWdlX21vZGUYESABKA4yHC5vcGVubWxkYi5jb21tb24uU3RvcmFnZU1vZGU6B2tNZW1vcnkiPwoQTG9hZFRhYmxlUmVxdWVzdBIrCgp0YWJsZV9tZXRhGAEgASgLMhcub3Blbm1sZGIuYXBpLlRhYmxlTWV0YSJrChJHZXRUZXJtUGFpclJlcXVlc3QSCwoDdGlkGAEgASgNEgsKA3BpZBgCIAEoDRI7CgxzdG9yYWdlX21vZGUYAyABKA4yHC5vcGVubWxkYi5jb21tb24uU3RvcmFnZU1vZGU6B2tNZW1vcnkidAoTR2V0VGVybVBhaXJSZXNwb25zZRIMCgRjb2RlGAEgASgFEgsKA21zZxgCIAEoCRIMCgR0ZXJtGAMgASgEEg4KBm9mZnNldBgEIAEoBBIRCgloYXNfdGFibGUYBSABKAgSEQoJaXNfbGVhZGVyGAYgASgIImsKEkdldE1hbmlmZXN0UmVxdWVzdBILCgN0aWQYASABKA0SCwoDcGlkGAIgASgNEjsKDHN0b3JhZ2VfbW9kZRgDIAEoDjIcLm9wZW5tbGRiLmNvbW1vbi5TdG9yYWdlTW9kZToHa01lbW9yeSJFCghNYW5pZmVzdBIOCgZvZmZzZXQYASABKAQSDAoEbmFtZRgCIAEoCRINCgVjb3VudBgDIAEoBBIMCgR0ZXJtGAQgASgEIloKE0dldE1hbmlmZXN0UmVzcG9uc2USDAoEY29kZRgBIAEoBRILCgNtc2cYAiABKAkSKAoIbWFuaWZlc3QYAyABKAsyFi5vcGVubWxkYi5hcGkuTWFuaWZlc3QiMAoMRm9sbG93ZXJJbmZvEhAKCGVuZHBvaW50GAEgASgJEg4KBm9mZnNldBgCIAEoBCIzChdHZXRUYWJsZUZvbGxvd2VyUmVxdWVzdBILCgN0aWQYASABKA0SCwoDcGlkGAIgASgNIngKGEdldFRhYmxlRm9sbG93ZXJSZXNwb25zZRIMCgRjb2RlGAEgASgFEgsKA21zZxgCIAEoCRIOCgZvZmZzZXQYAyABKAQSMQoNZm9sbG93ZXJfaW5mbxgEIAMoCzIaLm9wZW5tbGRiLmFwaS5Gb2xsb3dlckluZm8idAoRQ2hhbmdlUm9sZVJlcXVlc3QSCwoDdGlkGAEgASgNEgsKA3BpZBgCIAEoDRIMCgR0ZXJtGAMgASgEEiUKBG1vZGUYBCABKA4yFy5vcGVubWxkYi5hcGkuVGFibGVNb2RlEhAKCHJlcGxpY2FzGAUgAygJIi8KEkNoYW5nZVJvbGVSZXNwb25zZRIMCgRjb2RlGAEgASgFEgsKA21zZxgCIAEoCSI8Cg5SZXBsaWNhUmVxdWVzdBILCgN0aWQYASABKA0SCwoDcGlkGAIgASgNEhAKCGVuZHBvaW50GAMgASgJIi8KEkFkZFJlcGxpY2FSZXNwb25zZRIMCgRjb2RlGAEgASgFEgsKA21zZxgCIAEoCSJnCg5HZW5lcmFsUmVxdWVzdBILCgN0aWQYASACKAUSCwoDcGlkGAIgAigFEjsKDHN0b3JhZ2VfbW9kZRgFIAEoDjIcLm9wZW5tbGRiLmNvbW1vbi5TdG9yYWdlTW9kZToHa01lbW9yeSKmAgoGT1BJbmZvEg0KBW9wX2lkGAEgAigEEiUKB29wX3R5cGUYAiACKA4yFC5vcGVubWxkYi5hcGkuT1BUeXBlEhIKCnRhc2tfaW5kZXgYAyACKA0SDAoEZGF0YRgEIAIoDBItCgt0YXNrX3N0YXR1cxgFIAEoDjIYLm9wZW5tbGRiLmFwaS5UYXNrU3RhdHVzEhUKCnN0YXJ0X3RpbWUYBiABKAQ6ATASEwoIZW5kX3RpbWUYByABKAQ6ATASDAoEbmFtZRgIIAEoCRILCgNwaWQYCSABKA0SEQoJcGFyZW50X2lkGAogASgEEg8KB3ZlY19pZHgYCyABKA0SHgoTZm9yX3JlcGxpY2FfY2x1c3RlchgNIAEoBToBMBIKCgJkYhgOIAEoCSoxCglUYWJsZU1vZGUSEAoMa1RhYmxlTGVhZGVyEAESEgoOa1RhYmxlRm9sbG93ZXIQAipwCgpUYWJsZVN0YXRlEhMKD2tUYWJsZVVuZGVmaW5lZBAAEhAKDGtUYWJsZU5vcm1hbBABEhEKDWtUYWJsZUxvYWRpbmcQAhITCg9rTWFraW5nU25hcHNob3QQAxITCg9rU25hcHNob3RQYXVzZWQQBCpMCgpUYXNrU3RhdHVzEgsKB2tJbml0ZWQQARIKCgZrRG9pbmcQAhIJCgVrRG9uZRADEgsKB2tGYWlsZWQQBBINCglrQ2FuY2VsZWQQBSrsAwoGT1BUeXBlEhMKD2tNYWtlU25hcHNob3RPUBABEhEKDWtBZGRSZXBsaWNhT1AQAhIRCg1rRGVsUmVwbGljYU9QEAMSEwoPa0NoYW5nZUxlYWRlck9QEAQSFQoRa09mZmxpbmVSZXBsaWNhT1AQBRITCg9rUmVBZGRSZXBsaWNhT1AQBhIZChVrUmVBZGRSZXBsaWNhTm9TZW5kT1AQBxIbChdrUmVBZGRSZXBsaWNhV2l0aERyb3BPUBAIEhsKF2tSZUFkZFJlcGxpY2FTaW1wbGlmeU9QEAkSFwoTa1VwZGF0ZVRhYmxlQWxpdmVPUBAKEg4KCmtNaWdyYXRlT1AQCxISCg5rUmVMb2FkVGFibGVPUBAMEhwKGGtVcGRhdGVQYXJ0aXRpb25TdGF0dXNPUBANEhMKD2tSZWNvdmVyVGFibGVPUBAOEhgKFGtDcmVhdGVUYWJsZVJlbW90ZU9QEA8SFgoSa0Ryb3BUYWJsZVJlbW90ZU9QEBASHQoZa0FkZFJlcGxpY2FTaW1wbHlSZW1vdGVPUBAREhcKE2tEZWxSZXBsaWNhUmVtb3RlT1AQEhIXChNrQWRkUmVwbGljYVJlbW90ZU9QEBMSDwoLa0FkZEluZGV4T1AQFBINCglrRGVwbG95T1AQFSr5AgoIVGFza1R5cGUSEQoNa01ha2VTbmFwc2hvdBABEhIKDmtQYXVzZVNuYXBzaG90EAISFAoQa1JlY292ZXJTbmFwc2hvdBADEhEKDWtTZW5kU25hcHNob3QQBBIOCgprTG9hZFRhYmxlEAUSDwoLa0FkZFJlcGxpY2EQBhIRCg1rQWRkVGFibGVJbmZvEAcSDwoLa0RlbFJlcGxpY2EQCBIRCg1rRGVsVGFibGVJbmZvEAkSEQoNa0NoYW5nZUxlYWRlchAKEhoKFmtVcGRhdGVQYXJ0aXRpb25TdGF0dXMQCxIOCgprRHJvcFRhYmxlEAwSFQoRa1VwZGF0ZVRhYmxlQWxpdmUQDRIUChBrVXBkYXRlVGFibGVJbmZvEA4SEQoNa1NlbGVjdExlYWRlchAPEhUKEWtVcGRhdGVMZWFkZXJJbmZvEBASEQoNa1JlY292ZXJUYWJsZRAREhwKGGtDaGVja0JpbmxvZ1N5bmNQcm9ncmVzcxASMvwFCgxUYWJsZXRTZXJ2ZXISWwoOR2V0VGFibGVTdGF0dXMSIy5vcGVubWxkYi5hcGkuR2V0VGFibGVTdGF0dXNSZXF1ZXN0GiQub3Blbm1sZGIuYXBpLkdldFRhYmxlU3RhdHVzUmVzcG9uc2USSgoJTG9hZFRhYmxlEh4ub3Blbm1sZGIuYXBpLkxvYWRUYWJsZVJlcXVlc3QaHS5vcGVubWxkYi5hcGkuR2VuZXJhbFJlc3BvbnNlElIKC0dldFRlcm1QYWlyEiAub3Blbm1sZGIuYXBpLkdldFRlcm1QYWlyUmVxdWVzdBohLm9wZW5tbGRiLmFwaS5HZXRUZXJtUGFpclJlc3BvbnNlElIKC0dldE1hbmlmZXN0EiAub3Blbm1sZGIuYXBpLkdldE1hbmlmZXN0UmVxdWVzdBohLm9wZW5tbGRiLmFwaS5HZXRNYW5pZmVzdFJlc3BvbnNlEmEKEEdldFRhYmxlRm9sbG93ZXISJS5vcGVubWxkYi5hcGkuR2V0VGFibGVGb2xsb3dlclJlcXVlc3QaJi5vcGVubWxkYi5hcGkuR2V0VGFibGVGb2xsb3dlclJlc3BvbnNlEk8KCkNoYW5nZVJvbGUSHy5vcGVubWxkYi5hcGkuQ2hhbmdlUm9sZVJlcXVlc3QaIC5vcGVubWxkYi5hcGkuQ2hhbmdlUm9sZVJlc3BvbnNlEkwKCkFkZFJlcGxpY2ESHC5vcGVubWxkYi5hcGkuUmVwbGljYVJlcXVlc3QaIC5vcGVubWxkYi5hcGkuQWRkUmVwbGljYVJlc3BvbnNlEkkKCkRlbFJlcGxpY2ESHC5vcGVubWxkYi5hcGkuUmVwbGljYVJlcXVlc3QaHS5vcGVubWxkYi5hcGkuR2VuZXJhbFJlc3BvbnNlEk4KD1JlY292ZXJTbmFwc2hvdBIcLm9wZW5tbGRiLmFwaS5HZW5lcmFsUmVxdWVzdBodLm9wZW5tbGRiLmFwaS5HZW5lcmFsUmVzcG9uc2U", [file_openmldb_common, file_openmldb_type]);
+  fileDesc("ChJvcGVubWxkYi9hcGkucHJvdG8SDG9wZW5tbGRiLmFwaSIsCg9HZW5lcmFsUmVzcG9uc2USDAoEY29kZRgBIAEoBRILCgNtc2cYAiABKAkijgMKC1RhYmxlU3RhdHVzEgsKA3RpZBgBIAEoDRILCgNwaWQYAiABKA0SDgoGb2Zmc2V0GAMgASgEEiUKBG1vZGUYBCABKA4yFy5vcGVubWxkYi5hcGkuVGFibGVNb2RlEicKBXN0YXRlGAUgASgOMhgub3Blbm1sZGIuYXBpLlRhYmxlU3RhdGUSEQoJaXNfZXhwaXJlGAcgASgIEhIKCnJlY29yZF9jbnQYCSABKAQSDwoHaWR4X2NudBgKIAEoBBIMCgRuYW1lGAwgASgJEhgKEHJlY29yZF9ieXRlX3NpemUYDSABKAQSHAoUcmVjb3JkX2lkeF9ieXRlX3NpemUYDiABKAQSFQoNcmVjb3JkX3BrX2NudBgPIAEoBBIQCghkaXNrdXNlZBgTIAEoBBIyCgxzdG9yYWdlX21vZGUYFCABKA4yHC5vcGVubWxkYi5jb21tb24uU3RvcmFnZU1vZGUSFQoNc25hcHNob3RfcGF0aBgVIAEoCRITCgtiaW5sb2dfcGF0aBgWIAEoCSJGChVHZXRUYWJsZVN0YXR1c1JlcXVlc3QSCwoDdGlkGAEgASgNEgsKA3BpZBgCIAEoDRITCgtuZWVkX3NjaGVtYRgDIAEoCCJoChZHZXRUYWJsZVN0YXR1c1Jlc3BvbnNlEjMKEGFsbF90YWJsZV9zdGF0dXMYASADKAsyGS5vcGVubWxkYi5hcGkuVGFibGVTdGF0dXMSDAoEY29kZRgCIAEoBRILCgNtc2cYAyABKAkitAIKCVRhYmxlTWV0YRILCgN0aWQYASABKAUSDAoEbmFtZRgCIAEoCRILCgNwaWQYAyABKAUSDwoHc2VnX2NudBgEIAEoBRIQCghyZXBsaWNhcxgFIAMoCRIlCgRtb2RlGAYgASgOMhcub3Blbm1sZGIuYXBpLlRhYmxlTW9kZRIPCgR0ZXJtGAcgASgEOgEwEjIKDWNvbXByZXNzX3R5cGUYCCABKA4yGy5vcGVubWxkYi50eXBlLkNvbXByZXNzVHlwZRITCgtjb2x1bW5fZGVzYxgKIAMoDBISCgpjb2x1bW5fa2V5GAsgAygMEgoKAmRiGA4gASgJEjsKDHN0b3JhZ2VfbW9kZRgRIAEoDjIcLm9wZW5tbGRiLmNvbW1vbi5TdG9yYWdlTW9kZToHa01lbW9yeSI/ChBMb2FkVGFibGVSZXF1ZXN0EisKCnRhYmxlX21ldGEYASABKAsyFy5vcGVubWxkYi5hcGkuVGFibGVNZXRhImsKEkdldFRlcm1QYWlyUmVxdWVzdBILCgN0aWQYASABKA0SCwoDcGlkGAIgASgNEjsKDHN0b3JhZ2VfbW9kZRgDIAEoDjIcLm9wZW5tbGRiLmNvbW1vbi5TdG9yYWdlTW9kZToHa01lbW9yeSJ0ChNHZXRUZXJtUGFpclJlc3BvbnNlEgwKBGNvZGUYASABKAUSCwoDbXNnGAIgASgJEgwKBHRlcm0YAyABKAQSDgoGb2Zmc2V0GAQgASgEEhEKCWhhc190YWJsZRgFIAEoCBIRCglpc19sZWFkZXIYBiABKAgiawoSR2V0TWFuaWZlc3RSZXF1ZXN0EgsKA3RpZBgBIAEoDRILCgNwaWQYAiABKA0SOwoMc3RvcmFnZV9tb2RlGAMgASgOMhwub3Blbm1sZGIuY29tbW9uLlN0b3JhZ2VNb2RlOgdrTWVtb3J5IkUKCE1hbmlmZXN0Eg4KBm9mZnNldBgBIAEoBBIMCgRuYW1lGAIgASgJEg0KBWNvdW50GAMgASgEEgwKBHRlcm0YBCABKAQiWgoTR2V0TWFuaWZlc3RSZXNwb25zZRIMCgRjb2RlGAEgASgFEgsKA21zZxgCIAEoCRIoCghtYW5pZmVzdBgDIAEoCzIWLm9wZW5tbGRiLmFwaS5NYW5pZmVzdCIwCgxGb2xsb3dlckluZm8SEAoIZW5kcG9pbnQYASABKAkSDgoGb2Zmc2V0GAIgASgEIjMKF0dldFRhYmxlRm9sbG93ZXJSZXF1ZXN0EgsKA3RpZBgBIAEoDRILCgNwaWQYAiABKA0ieAoYR2V0VGFibGVGb2xsb3dlclJlc3BvbnNlEgwKBGNvZGUYASABKAUSCwoDbXNnGAIgASgJEg4KBm9mZnNldBgDIAEoBBIxCg1mb2xsb3dlcl9pbmZvGAQgAygLMhoub3Blbm1sZGIuYXBpLkZvbGxvd2VySW5mbyJ0ChFDaGFuZ2VSb2xlUmVxdWVzdBILCgN0aWQYASABKA0SCwoDcGlkGAIgASgNEgwKBHRlcm0YAyABKAQSJQoEbW9kZRgEIAEoDjIXLm9wZW5tbGRiLmFwaS5UYWJsZU1vZGUSEAoIcmVwbGljYXMYBSADKAkiLwoSQ2hhbmdlUm9sZVJlc3BvbnNlEgwKBGNvZGUYASABKAUSCwoDbXNnGAIgASgJIjwKDlJlcGxpY2FSZXF1ZXN0EgsKA3RpZBgBIAEoDRILCgNwaWQYAiABKA0SEAoIZW5kcG9pbnQYAyABKAkiLwoSQWRkUmVwbGljYVJlc3BvbnNlEgwKBGNvZGUYASABKAUSCwoDbXNnGAIgASgJImcKDkdlbmVyYWxSZXF1ZXN0EgsKA3RpZBgBIAIoBRILCgNwaWQYAiACKAUSOwoMc3RvcmFnZV9tb2RlGAUgASgOMhwub3Blbm1sZGIuY29tbW9uLlN0b3JhZ2VNb2RlOgdrTWVtb3J5IjEKFUdldFRhYmxlU2NoZW1hUmVxdWVzdBILCgN0aWQYASABKAUSCwoDcGlkGAIgASgFImAKFkdldFRhYmxlU2NoZW1hUmVzcG9uc2USDAoEY29kZRgBIAEoBRILCgNtc2cYAiABKAkSKwoKdGFibGVfbWV0YRgDIAEoCzIXLm9wZW5tbGRiLmFwaS5UYWJsZU1ldGEiuwEKD1RyYXZlcnNlUmVxdWVzdBILCgN0aWQYASABKA0SCwoDcGlkGAIgASgNEhAKCGlkeF9uYW1lGAMgASgJEhIKBWxpbWl0GAQgASgNOgMxMDASCgoCcGsYBSABKAkSCgoCdHMYBiABKAQSJwofZW5hYmxlX3JlbW92ZV9kdXBsaWNhdGVkX3JlY29yZBgHIAEoCBIXCg9za2lwX2N1cnJlbnRfcGsYCCABKAgSDgoGdHNfcG9zGAkgASgNIpsBChBUcmF2ZXJzZVJlc3BvbnNlEg0KBXBhaXJzGAEgASgMEgsKA21zZxgCIAEoCRIMCgRjb2RlGAMgASgFEg0KBWNvdW50GAQgASgNEgoKAnBrGAUgASgJEgoKAnRzGAYgASgEEhEKCWlzX2ZpbmlzaBgHIAEoCBITCgtzbmFwc2hvdF9pZBgIIAEoBBIOCgZ0c19wb3MYCSABKA0ipgIKBk9QSW5mbxINCgVvcF9pZBgBIAIoBBIlCgdvcF90eXBlGAIgAigOMhQub3Blbm1sZGIuYXBpLk9QVHlwZRISCgp0YXNrX2luZGV4GAMgAigNEgwKBGRhdGEYBCACKAwSLQoLdGFza19zdGF0dXMYBSABKA4yGC5vcGVubWxkYi5hcGkuVGFza1N0YXR1cxIVCgpzdGFydF90aW1lGAYgASgEOgEwEhMKCGVuZF90aW1lGAcgASgEOgEwEgwKBG5hbWUYCCABKAkSCwoDcGlkGAkgASgNEhEKCXBhcmVudF9pZBgKIAEoBBIPCgd2ZWNfaWR4GAsgASgNEh4KE2Zvcl9yZXBsaWNhX2NsdXN0ZXIYDSABKAU6ATASCgoCZGIYDiABKAkqMQoJVGFibGVNb2RlEhAKDGtUYWJsZUxlYWRlchABEhIKDmtUYWJsZUZvbGxvd2VyEAIqcAoKVGFibGVTdGF0ZRITCg9rVGFibGVVbmRlZmluZWQQABIQCgxrVGFibGVOb3JtYWwQARIRCg1rVGFibGVMb2FkaW5nEAISEwoPa01ha2luZ1NuYXBzaG90EAMSEwoPa1NuYXBzaG90UGF1c2VkEAQqTAoKVGFza1N0YXR1cxILCgdrSW5pdGVkEAESCgoGa0RvaW5nEAISCQoFa0RvbmUQAxILCgdrRmFpbGVkEAQSDQoJa0NhbmNlbGVkEAUq7AMKBk9QVHlwZRITCg9rTWFrZVNuYXBzaG90T1AQARIRCg1rQWRkUmVwbGljYU9QEAISEQoNa0RlbFJlcGxpY2FPUBADEhMKD2tDaGFuZ2VMZWFkZXJPUBAEEhUKEWtPZmZsaW5lUmVwbGljYU9QEAUSEwoPa1JlQWRkUmVwbGljYU9QEAYSGQoVa1JlQWRkUmVwbGljYU5vU2VuZE9QEAcSGwoXa1JlQWRkUmVwbGljYVdpdGhEcm9wT1AQCBIbChdrUmVBZGRSZXBsaWNhU2ltcGxpZnlPUBAJEhcKE2tVcGRhdGVUYWJsZUFsaXZlT1AQChIOCgprTWlncmF0ZU9QEAsSEgoOa1JlTG9hZFRhYmxlT1AQDBIcChhrVXBkYXRlUGFydGl0aW9uU3RhdHVzT1AQDRITCg9rUmVjb3ZlclRhYmxlT1AQDhIYChRrQ3JlYXRlVGFibGVSZW1vdGVPUBAPEhYKEmtEcm9wVGFibGVSZW1vdGVPUBAQEh0KGWtBZGRSZXBsaWNhU2ltcGx5UmVtb3RlT1AQERIXChNrRGVsUmVwbGljYVJlbW90ZU9QEBISFwoTa0FkZFJlcGxpY2FSZW1vdGVPUBATEg8KC2tBZGRJbmRleE9QEBQSDQoJa0RlcGxveU9QEBUq+QIKCFRhc2tUeXBlEhEKDWtNYWtlU25hcHNob3QQARISCg5rUGF1c2VTbmFwc2hvdBACEhQKEGtSZWNvdmVyU25hcHNob3QQAxIRCg1rU2VuZFNuYXBzaG90EAQSDgoKa0xvYWRUYWJsZRAFEg8KC2tBZGRSZXBsaWNhEAYSEQoNa0FkZFRhYmxlSW5mbxAHEg8KC2tEZWxSZXBsaWNhEAgSEQoNa0RlbFRhYmxlSW5mbxAJEhEKDWtDaGFuZ2VMZWFkZXIQChIaChZrVXBkYXRlUGFydGl0aW9uU3RhdHVzEAsSDgoKa0Ryb3BUYWJsZRAMEhUKEWtVcGRhdGVUYWJsZUFsaXZlEA0SFAoQa1VwZGF0ZVRhYmxlSW5mbxAOEhEKDWtTZWxlY3RMZWFkZXIQDxIVChFrVXBkYXRlTGVhZGVySW5mbxAQEhEKDWtSZWNvdmVyVGFibGUQERIcChhrQ2hlY2tCaW5sb2dTeW5jUHJvZ3Jlc3MQEjKkBwoMVGFibGV0U2VydmVyElsKDkdldFRhYmxlU3RhdHVzEiMub3Blbm1sZGIuYXBpLkdldFRhYmxlU3RhdHVzUmVxdWVzdBokLm9wZW5tbGRiLmFwaS5HZXRUYWJsZVN0YXR1c1Jlc3BvbnNlEkoKCUxvYWRUYWJsZRIeLm9wZW5tbGRiLmFwaS5Mb2FkVGFibGVSZXF1ZXN0Gh0ub3Blbm1sZGIuYXBpLkdlbmVyYWxSZXNwb25zZRJSCgtHZXRUZXJtUGFpchIgLm9wZW5tbGRiLmFwaS5HZXRUZXJtUGFpclJlcXVlc3QaIS5vcGVubWxkYi5hcGkuR2V0VGVybVBhaXJSZXNwb25zZRJSCgtHZXRNYW5pZmVzdBIgLm9wZW5tbGRiLmFwaS5HZXRNYW5pZmVzdFJlcXVlc3QaIS5vcGVubWxkYi5hcGkuR2V0TWFuaWZlc3RSZXNwb25zZRJhChBHZXRUYWJsZUZvbGxvd2VyEiUub3Blbm1sZGIuYXBpLkdldFRhYmxlRm9sbG93ZXJSZXF1ZXN0GiYub3Blbm1sZGIuYXBpLkdldFRhYmxlRm9sbG93ZXJSZXNwb25zZRJPCgpDaGFuZ2VSb2xlEh8ub3Blbm1sZGIuYXBpLkNoYW5nZVJvbGVSZXF1ZXN0GiAub3Blbm1sZGIuYXBpLkNoYW5nZVJvbGVSZXNwb25zZRJMCgpBZGRSZXBsaWNhEhwub3Blbm1sZGIuYXBpLlJlcGxpY2FSZXF1ZXN0GiAub3Blbm1sZGIuYXBpLkFkZFJlcGxpY2FSZXNwb25zZRJJCgpEZWxSZXBsaWNhEhwub3Blbm1sZGIuYXBpLlJlcGxpY2FSZXF1ZXN0Gh0ub3Blbm1sZGIuYXBpLkdlbmVyYWxSZXNwb25zZRJOCg9SZWNvdmVyU25hcHNob3QSHC5vcGVubWxkYi5hcGkuR2VuZXJhbFJlcXVlc3QaHS5vcGVubWxkYi5hcGkuR2VuZXJhbFJlc3BvbnNlElsKDkdldFRhYmxlU2NoZW1hEiMub3Blbm1sZGIuYXBpLkdldFRhYmxlU2NoZW1hUmVxdWVzdBokLm9wZW5tbGRiLmFwaS5HZXRUYWJsZVNjaGVtYVJlc3BvbnNlEkkKCFRyYXZlcnNlEh0ub3Blbm1sZGIuYXBpLlRyYXZlcnNlUmVxdWVzdBoeLm9wZW5tbGRiLmFwaS5UcmF2ZXJzZVJlc3BvbnNl", [file_openmldb_common, file_openmldb_type]);
 
 /**
  * @generated from message openmldb.api.GeneralResponse
@@ -229,6 +229,18 @@ export type TableMeta = Message<"openmldb.api.TableMeta"> & {
    * @generated from field: optional openmldb.type.CompressType compress_type = 8;
    */
   compressType: CompressType;
+
+  /**
+   * Columns and keys are messages of openmldb.common, kept as bytes: they are compared, never read.
+   *
+   * @generated from field: repeated bytes column_desc = 10;
+   */
+  columnDesc: Uint8Array[];
+
+  /**
+   * @generated from field: repeated bytes column_key = 11;
+   */
+  columnKey: Uint8Array[];
 
   /**
    * @generated from field: optional string db = 14;
@@ -632,6 +644,178 @@ export const GeneralRequestSchema: GenMessage<GeneralRequest> = /*@__PURE__*/
   messageDesc(file_openmldb_api, 18);
 
 /**
+ * @generated from message openmldb.api.GetTableSchemaRequest
+ */
+export type GetTableSchemaRequest = Message<"openmldb.api.GetTableSchemaRequest"> & {
+  /**
+   * @generated from field: optional int32 tid = 1;
+   */
+  tid: number;
+
+  /**
+   * @generated from field: optional int32 pid = 2;
+   */
+  pid: number;
+};
+
+/**
+ * Describes the message openmldb.api.GetTableSchemaRequest.
+ * Use `create(GetTableSchemaRequestSchema)` to create a new message.
+ */
+export const GetTableSchemaRequestSchema: GenMessage<GetTableSchemaRequest> = /*@__PURE__*/
+  messageDesc(file_openmldb_api, 19);
+
+/**
+ * @generated from message openmldb.api.GetTableSchemaResponse
+ */
+export type GetTableSchemaResponse = Message<"openmldb.api.GetTableSchemaResponse"> & {
+  /**
+   * @generated from field: optional int32 code = 1;
+   */
+  code: number;
+
+  /**
+   * @generated from field: optional string msg = 2;
+   */
+  msg: string;
+
+  /**
+   * @generated from field: optional openmldb.api.TableMeta table_meta = 3;
+   */
+  tableMeta?: TableMeta | undefined;
+};
+
+/**
+ * Describes the message openmldb.api.GetTableSchemaResponse.
+ * Use `create(GetTableSchemaResponseSchema)` to create a new message.
+ */
+export const GetTableSchemaResponseSchema: GenMessage<GetTableSchemaResponse> = /*@__PURE__*/
+  messageDesc(file_openmldb_api, 20);
+
+/**
+ * Walks the rows of one loaded replica, in the order of its first index or of the one named.
+ *
+ * @generated from message openmldb.api.TraverseRequest
+ */
+export type TraverseRequest = Message<"openmldb.api.TraverseRequest"> & {
+  /**
+   * @generated from field: optional uint32 tid = 1;
+   */
+  tid: number;
+
+  /**
+   * @generated from field: optional uint32 pid = 2;
+   */
+  pid: number;
+
+  /**
+   * @generated from field: optional string idx_name = 3;
+   */
+  idxName: string;
+
+  /**
+   * @generated from field: optional uint32 limit = 4 [default = 100];
+   */
+  limit: number;
+
+  /**
+   * Where to go on: pk, ts and ts_pos of the answer before.
+   *
+   * @generated from field: optional string pk = 5;
+   */
+  pk: string;
+
+  /**
+   * @generated from field: optional uint64 ts = 6;
+   */
+  ts: bigint;
+
+  /**
+   * @generated from field: optional bool enable_remove_duplicated_record = 7;
+   */
+  enableRemoveDuplicatedRecord: boolean;
+
+  /**
+   * @generated from field: optional bool skip_current_pk = 8;
+   */
+  skipCurrentPk: boolean;
+
+  /**
+   * How many rows of this pk and ts were given already.
+   *
+   * @generated from field: optional uint32 ts_pos = 9;
+   */
+  tsPos: number;
+};
+
+/**
+ * Describes the message openmldb.api.TraverseRequest.
+ * Use `create(TraverseRequestSchema)` to create a new message.
+ */
+export const TraverseRequestSchema: GenMessage<TraverseRequest> = /*@__PURE__*/
+  messageDesc(file_openmldb_api, 21);
+
+/**
+ * @generated from message openmldb.api.TraverseResponse
+ */
+export type TraverseResponse = Message<"openmldb.api.TraverseResponse"> & {
+  /**
+   * Records, one after the other: uint32 total, uint32 length of pk, uint64 ts (all little-endian), pk, row.
+   * total counts ts, pk and row: a record takes 8 + total bytes.
+   *
+   * @generated from field: optional bytes pairs = 1;
+   */
+  pairs: Uint8Array;
+
+  /**
+   * @generated from field: optional string msg = 2;
+   */
+  msg: string;
+
+  /**
+   * @generated from field: optional int32 code = 3;
+   */
+  code: number;
+
+  /**
+   * @generated from field: optional uint32 count = 4;
+   */
+  count: number;
+
+  /**
+   * @generated from field: optional string pk = 5;
+   */
+  pk: string;
+
+  /**
+   * @generated from field: optional uint64 ts = 6;
+   */
+  ts: bigint;
+
+  /**
+   * @generated from field: optional bool is_finish = 7;
+   */
+  isFinish: boolean;
+
+  /**
+   * @generated from field: optional uint64 snapshot_id = 8;
+   */
+  snapshotId: bigint;
+
+  /**
+   * @generated from field: optional uint32 ts_pos = 9;
+   */
+  tsPos: number;
+};
+
+/**
+ * Describes the message openmldb.api.TraverseResponse.
+ * Use `create(TraverseResponseSchema)` to create a new message.
+ */
+export const TraverseResponseSchema: GenMessage<TraverseResponse> = /*@__PURE__*/
+  messageDesc(file_openmldb_api, 22);
+
+/**
  * An op as the nameserver keeps it in ZooKeeper under op/op_data/<op id>.
  *
  * @generated from message openmldb.api.OPInfo
@@ -710,7 +894,7 @@ export type OPInfo = Message<"openmldb.api.OPInfo"> & {
  * Use `create(OPInfoSchema)` to create a new message.
  */
 export const OPInfoSchema: GenMessage<OPInfo> = /*@__PURE__*/
-  messageDesc(file_openmldb_api, 19);
+  messageDesc(file_openmldb_api, 23);
 
 /**
  * @generated from enum openmldb.api.TableMode
@@ -1097,6 +1281,22 @@ export const TabletServer: GenService<{
     methodKind: "unary";
     input: typeof GeneralRequestSchema;
     output: typeof GeneralResponseSchema;
+  },
+  /**
+   * @generated from rpc openmldb.api.TabletServer.GetTableSchema
+   */
+  getTableSchema: {
+    methodKind: "unary";
+    input: typeof GetTableSchemaRequestSchema;
+    output: typeof GetTableSchemaResponseSchema;
+  },
+  /**
+   * @generated from rpc openmldb.api.TabletServer.Traverse
+   */
+  traverse: {
+    methodKind: "unary";
+    input: typeof TraverseRequestSchema;
+    output: typeof TraverseResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_openmldb_api, 0);

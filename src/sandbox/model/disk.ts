@@ -9,8 +9,28 @@ export interface TableMetaFile {
   readonly term: bigint;
   readonly storageMode: StorageMode;
   readonly segCount: number;
-  /** Whether it has columns and keys; LoadTable cannot bring them, so without them no table starts. */
-  readonly hasSchema: boolean;
+  /** Columns and keys; LoadTable cannot bring them, so without them no table starts. */
+  readonly schema: TableSchema | undefined;
+}
+
+/** Columns and keys of a table, as serialized messages of openmldb.common. */
+export interface TableSchema {
+  readonly columnDesc: readonly Uint8Array[];
+  readonly columnKey: readonly Uint8Array[];
+}
+
+/**
+ * The schema of every table that the sandbox creates: a string `k`, a timestamp `ts` and a string
+ * `v`, with an index over `k` and `ts` whose rows never expire (bytes as recorded from OpenMLDB 0.9.3).
+ */
+export const SANDBOX_SCHEMA: TableSchema = {
+  columnDesc: ["0a016b100e", "0a0274731008", "0a0176100e"].map(bytesOf),
+  columnKey: ["0a0369647812016b1a0274732a0408011000"].map(bytesOf),
+};
+
+/** Not a Buffer: that is what messages hold, and what they are compared with. */
+function bytesOf(hex: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(hex, "hex"));
 }
 
 /** The MANIFEST of a snapshot: it holds the entries up to `offset`, made by the leadership `term`. */

@@ -77,7 +77,7 @@ export class ModelCore {
       clock: this.clock,
       options: this.options,
       reachable: (endpoint) => this.#reachable(endpoint),
-      nextWriter: () => ++this.#writers,
+      nextWriter: () => this.nextWriter(),
       log: (what) => this.log(what),
     });
     this.tablets.set(spec.endpoint, tablet);
@@ -125,6 +125,12 @@ export class ModelCore {
   #reachable(endpoint: Endpoint): Tablet | undefined {
     const tablet = this.tablets.get(endpoint);
     return tablet && this.#byAddress.get(tablet.address)?.isAnswering ? tablet : undefined;
+  }
+
+  /** A new identity for a leader's entries. */
+  nextWriter(): number {
+    this.#writers += 1;
+    return this.#writers;
   }
 
   /** Writes a line into the diary. */

@@ -5,6 +5,7 @@ import type { Endpoint } from "../../model/cluster-state.js";
 import type { Nameserver } from "../nameserver/nameserver.js";
 import { SYSTEM_DATABASES } from "../nameserver/nameserver-rpc.js";
 import { newTable, putZnode } from "../table-store.js";
+import { SANDBOX_SCHEMA } from "./disk.js";
 import type { SandboxModel } from "./model.js";
 import type { TableSpec } from "./model-types.js";
 
@@ -74,6 +75,8 @@ function describe(
     partitionNum: partitions,
     replicaNum: replicas,
     storageMode: STORAGE_MODES[spec.storageMode ?? "memory"],
+    columnDesc: [...SANDBOX_SCHEMA.columnDesc],
+    columnKey: [...SANDBOX_SCHEMA.columnKey],
     tablePartition,
   });
 }
@@ -91,7 +94,7 @@ function createPartition(model: SandboxModel, table: TableInfo, pid: number, ter
       term: isLeader ? term : 0n,
       storageMode: table.storageMode,
       segCount: table.segCnt,
-      hasSchema: true,
+      schema: SANDBOX_SCHEMA,
     });
     const replica = tablet.add(
       {

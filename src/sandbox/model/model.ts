@@ -2,6 +2,7 @@ import { TaskType } from "../../gen/openmldb/api_pb.js";
 import type { Tablet } from "../tablet/tablet.js";
 import { ModelCore } from "./model-core.js";
 import { complaints } from "./model-health.js";
+import { expireRows, plantRow, type ReplicaPlace } from "./model-plant.js";
 import { countRows, putRows } from "./model-rows.js";
 import { createSystemTables, createTable } from "./model-tables.js";
 import type { PartitionFilter, PartitionRows, PutResult, TableSpec } from "./model-types.js";
@@ -132,6 +133,16 @@ export class SandboxModel extends ModelCore {
   /** The exact account of every partition that the filter matches (without one: all user tables). */
   rows(filter?: PartitionFilter): PartitionRows[] {
     return countRows(this, filter);
+  }
+
+  /** Makes one replica differ from the others; see {@link plantRow}. */
+  plantRow(at: ReplicaPlace, number: bigint, how: "lost" | "other" | "doubled"): void {
+    plantRow(this, at, number, how);
+  }
+
+  /** Rows up to `number` expire on one replica; see {@link expireRows}. */
+  expireRows(at: ReplicaPlace, number: bigint): void {
+    expireRows(this, at, number);
   }
 
   /** Everything that is wrong, one line each; empty if the whole cluster is well. */

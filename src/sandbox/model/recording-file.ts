@@ -41,7 +41,8 @@ export interface Recording {
   readonly calls: readonly RecordedCall[];
   /**
    * Rows on disks where the recording itself cannot tell, by `DB.TABLE/PID@ENDPOINT`,
-   * `DB.TABLE@ENDPOINT`, `DB.TABLE/PID` or `DB.TABLE`. See {@link readRecording}.
+   * `DB.TABLE@ENDPOINT`, `DB.TABLE/PID` or `DB.TABLE`. With PID and ENDPOINT also of replicas that are on
+   * no record. See {@link readRecording}.
    */
   readonly rows: ReadonlyMap<string, number>;
 }

@@ -1,3 +1,4 @@
+import { create } from "@bufbuild/protobuf";
 import type { TableStatus } from "../../gen/openmldb/api_pb.js";
 import { TableMode, TabletServer } from "../../gen/openmldb/api_pb.js";
 import type {
@@ -7,7 +8,7 @@ import type {
   TablePartition,
   TabletStatus,
 } from "../../gen/openmldb/nameserver_pb.js";
-import { NameServer } from "../../gen/openmldb/nameserver_pb.js";
+import { NameServer, PartitionMetaSchema } from "../../gen/openmldb/nameserver_pb.js";
 import { type Endpoint, followerKey } from "../../model/cluster-state.js";
 import type { DiskContent, SnapshotFile } from "./disk.js";
 import {
@@ -56,7 +57,8 @@ export interface RecordedCluster {
 /**
  * Makes a cluster of a recording. What no call can tell is filled in like this:
  * - Rows on disk: a loaded replica holds what its tablet reports. Any other holds what
- *   `recording.rows` says, else the offset that the nameserver last saw, else none.
+ *   `recording.rows` says, else the offset that the nameserver last saw, else none. A tablet that is on
+ *   no record of a partition has its directory only if `recording.rows` says so.
  * - Entries carry the terms of the partition's history; those of a dead ex-leader carry the terms
  *   before the newest one, which it did not take part in.
  * - `table_meta.txt` says leader for the replica that led first, follower for all others, also for
@@ -163,10 +165,23 @@ function diskOf(
 ): readonly DiskContent[] {
   return tables.flatMap((table) =>
     table.tablePartition.flatMap((partition) => {
-      const claim = partition.partitionMeta.find((meta) => meta.endpoint === endpoint);
+      const claim =
+        partition.partitionMeta.find((meta) => meta.endpoint === endpoint) ??
+        leftover(table, partition.pid, endpoint, evidence);
       return claim === undefined ? [] : [directoryOf(table, partition, claim, evidence)];
     }),
   );
+}
+
+/** A replica on the disk of a tablet that the record does not name. */
+function leftover(
+  table: TableInfo,
+  pid: number,
+  endpoint: Endpoint,
+  evidence: Evidence,
+): PartitionMeta | undefined {
+  if (!evidence.rows.has(`${table.db}.${table.name}/${pid}@${endpoint}`)) return undefined;
+  return create(PartitionMetaSchema, { endpoint, isLeader: false, isAlive: false });
 }
 
 function directoryOf(
@@ -199,7 +214,7 @@ function directoryOf(
       term: mode === "leader" ? (partition.termOffset[0]?.term ?? 0n) : 0n,
       storageMode: table.storageMode,
       segCount: table.segCnt,
-      hasSchema: true,
+      schema: { columnDesc: table.columnDesc, columnKey: table.columnKey },
     },
     ...(manifest === undefined ? {} : { snapshot: snapshotOf(manifest) }),
     runs: runsOf(isExLeader ? partition.termOffset.slice(0, -1) : partition.termOffset, rows),

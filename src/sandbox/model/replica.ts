@@ -2,7 +2,7 @@ import { TableState, type TableStatus } from "../../gen/openmldb/api_pb.js";
 import { StorageMode } from "../../gen/openmldb/common_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import type { ReplicaDir } from "./disk.js";
-import { rowCount } from "./runs.js";
+import { lastOffset, rowCount, slice } from "./runs.js";
 
 /** How far a leader has fed one follower. */
 export interface Feed {
@@ -10,6 +10,15 @@ export interface Feed {
   sent: bigint;
   /** Whether the follower has told its offset, which is where the leader starts. */
   isMatched: boolean;
+}
+
+/** One row in the memory of a tablet. */
+export interface StoredRow {
+  /** Which part of a memory table it is in; 0 for tables on disk. */
+  readonly segment: number;
+  readonly pk: string;
+  readonly ts: bigint;
+  readonly row: Buffer;
 }
 
 /** What a replica is made of when a tablet takes it into memory. */
@@ -41,10 +50,13 @@ export class LoadedReplica {
   writer: number;
   /** What GetTableStatus last answered about it, if that is still true. Frozen, as answers share it. */
   status: TableStatus | undefined;
+  /** The rows as Traverse last walked them, if they are still the same. */
+  rows: readonly StoredRow[] | undefined;
   #role: "leader" | "follower";
   #state: TableState;
   #offset: bigint;
   #extraRows = 0;
+  #expiredTo = 0n;
   #loadedRows = 0;
   #diskUsed = 0n;
 
@@ -84,7 +96,7 @@ export class LoadedReplica {
 
   set offset(offset) {
     this.#offset = offset;
-    this.status = undefined;
+    this.forgetAnswers();
   }
 
   /** Rows in memory beyond those of the log: fed before the load began, then loaded once more. */
@@ -94,7 +106,23 @@ export class LoadedReplica {
 
   set extraRows(rows) {
     this.#extraRows = rows;
+    this.forgetAnswers();
+  }
+
+  /** Rows with this number and smaller ones are expired: the tablet has thrown them away (TTL). */
+  get expiredTo(): bigint {
+    return this.#expiredTo;
+  }
+
+  set expiredTo(offset) {
+    this.#expiredTo = offset;
+    this.forgetAnswers();
+  }
+
+  /** What was answered about it is no longer true. */
+  forgetAnswers(): void {
     this.status = undefined;
+    this.rows = undefined;
   }
 
   /** Rows of its log that a load under way has read; the tablet counts them already. */
@@ -134,9 +162,10 @@ export function isServing(replica: LoadedReplica): boolean {
 
 /** Rows in memory, as the tablet counts them. */
 export function recordCount(replica: LoadedReplica): number {
-  return isServing(replica)
-    ? rowCount(replica.dir.runs) + replica.extraRows
-    : replica.loadedRows + replica.extraRows;
+  if (!isServing(replica)) return replica.loadedRows + replica.extraRows;
+  const { dir, expiredTo, extraRows } = replica;
+  const kept = expiredTo === 0n ? dir.runs : slice(dir.runs, expiredTo, lastOffset(dir.runs));
+  return rowCount(kept) + extraRows;
 }
 
 /** Sizes of a row and its index entry, as recorded from small tables. */

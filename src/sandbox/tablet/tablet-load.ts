@@ -87,7 +87,7 @@ export class LoadQueue {
     const dir = tablet.disk.writeMeta(tid, pid, meta);
     const job: LoadJob = { tid, pid, dir, followers: wish.replicas, replica: undefined, onEnd };
     if (storageMode === StorageMode.kMemory) {
-      if (!meta.hasSchema) return { code: 131, msg: "fail to init table" };
+      if (meta.schema === undefined) return { code: 131, msg: "fail to init table" };
       job.replica = this.#create(job, TableState.kTableUndefined);
     }
     this.#waiting.push(job);
@@ -116,7 +116,7 @@ export class LoadQueue {
   #run(job: LoadJob): void {
     const { options } = this.#tablet.context;
     const exists = this.#tablet.replica(job.tid, job.pid) !== undefined;
-    if (job.replica === undefined && (exists || !job.dir.meta.hasSchema)) {
+    if (job.replica === undefined && (exists || job.dir.meta.schema === undefined)) {
       // A disk table learns only here what a memory table is told at once; nothing ever shows.
       job.onEnd(false);
       return;
@@ -181,15 +181,18 @@ export class LoadQueue {
   }
 }
 
-/** What the request leaves out comes from the file on disk; a new file has no schema. */
+/**
+ * What the request leaves out comes from the file on disk; a new file has no schema. The name is
+ * whatever the request says, and replaces the one on disk; the database stays (seen with OpenMLDB 0.9.3).
+ */
 function mergeMeta(wish: LoadWish, old: TableMetaFile | undefined): TableMetaFile {
   return {
     name: wish.name,
-    db: wish.db ?? old?.db ?? "",
+    db: old?.db ?? wish.db ?? "",
     mode: wish.mode ?? old?.mode ?? "follower",
     term: wish.term ?? old?.term ?? 0n,
     storageMode: wish.storageMode,
     segCount: wish.segCount ?? old?.segCount ?? 8,
-    hasSchema: old?.hasSchema ?? false,
+    schema: old?.schema,
   };
 }

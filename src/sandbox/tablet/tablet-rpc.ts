@@ -11,6 +11,7 @@ import {
   type TabletServer,
 } from "../../gen/openmldb/api_pb.js";
 import { StorageMode } from "../../gen/openmldb/common_pb.js";
+import { CompressType } from "../../gen/openmldb/type_pb.js";
 import type { Handlers } from "../model/handlers.js";
 import { type LoadedReplica, memoryBytes, recordCount } from "../model/replica.js";
 import type { Tablet } from "./tablet.js";
@@ -23,6 +24,7 @@ import {
   recoverSnapshot,
   termPair,
 } from "./tablet-tasks.js";
+import { traverse } from "./traverse.js";
 
 const NOT_LOADED = { code: 100, msg: "table does not exist" };
 
@@ -72,6 +74,13 @@ export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> 
   delReplica: (tablet, request) => delReplica(tablet, request, request.endpoint),
 
   recoverSnapshot: (tablet, request) => recoverSnapshot(tablet, request),
+
+  getTableSchema: (tablet, request) => {
+    const replica = tablet.replica(request.tid, request.pid);
+    return replica === undefined ? NOT_LOADED : { code: 0, msg: "ok", tableMeta: metaOf(replica) };
+  },
+
+  traverse: (tablet, request) => traverse(tablet.replica(request.tid, request.pid), request),
 };
 
 function wanted(tablet: Tablet, request: GetTableStatusRequest): readonly LoadedReplica[] {
@@ -119,6 +128,26 @@ function describe(replica: LoadedReplica): MessageInitShape<typeof TableStatusSc
   }
   const dir = `/db_${StorageMode[storageMode].slice(1).toLowerCase()}/${replica.tid}_${replica.pid}`;
   return { ...common, snapshotPath: `${dir}/snapshot/`, binlogPath: `${dir}/binlog/` };
+}
+
+/** `table_meta.txt` as the tablet has it; the mode is that of the moment. */
+function metaOf(replica: LoadedReplica): MessageInitShape<typeof TableMetaSchema> {
+  const { name, db, storageMode, segCount, schema } = replica.dir.meta;
+  const isLeader = replica.role === "leader";
+  return {
+    tid: replica.tid,
+    name,
+    pid: replica.pid,
+    segCnt: segCount,
+    replicas: [...replica.feeds.keys()],
+    mode: isLeader ? TableMode.kTableLeader : TableMode.kTableFollower,
+    ...(isLeader ? { term: replica.term } : {}),
+    compressType: CompressType.kNoCompress,
+    columnDesc: [...(schema?.columnDesc ?? [])],
+    columnKey: [...(schema?.columnKey ?? [])],
+    db,
+    storageMode,
+  };
 }
 
 function wishOf(request: LoadTableRequest): LoadWish {
