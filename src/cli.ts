@@ -21,7 +21,7 @@ import { allowsColor } from "./util/text.js";
 const DRAIN_MS = 5_000;
 /** How long connections that did not close may keep the process after the end of the command. */
 const LINGER_MS = 1_000;
-/** How long a run may clean up after an error that nobody caught. */
+/** How long a run may clean up after an uncaught error: as long as after a signal. */
 const CLEAN_UP_MS = 5_000;
 
 /**
@@ -122,7 +122,7 @@ interface Running {
   readonly io: ProcessIo;
   readonly log: OpenLog;
   readonly watch: SignalWatch;
-  readonly uncaught: { readonly error: unknown };
+  readonly uncaught: Uncaught;
   readonly isJson: boolean;
 }
 
@@ -152,14 +152,14 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
     log.record("error", errorText(error));
     for (const line of stackLines(error)) log.debug(line);
     const exitCode = finalCode(exitCodeOf(error), running);
-    // An error that nobody caught has been told when it came.
+    // An uncaught error has been printed when it came.
     return error === running.uncaught.error ? exitCode : fail(error, exitCode, io, isJson);
   }
 }
 
 /**
- * The exit code of a run that gave `code`: auto_failover left off beats everything, then an error
- * nobody caught, then the signal. A run that came to a good end all the same was not ended by it.
+ * The exit code of a run that gave `code`: auto_failover left off beats everything, then an uncaught
+ * error, then the signal. A run that came to a good end all the same was not ended by it.
  */
 function finalCode(code: number, { uncaught, watch }: Running): number {
   if (code === EXIT.notRestored) return code;
@@ -174,18 +174,28 @@ function silentDocument(exitCode: number): string {
   return errorDocument(new Error(meaning ?? "stopped"), exitCode);
 }
 
+/** What is known of errors that no code caught. */
+interface Uncaught {
+  /** The first one; undefined if there was none. */
+  readonly error: unknown;
+  stop(): void;
+}
+
+/** After so many uncaught errors, further ones are not printed. */
+const UNCAUGHT_TOLD_MAX = 5;
+
 /**
- * Errors that nobody caught stop the run like a signal, so that what was switched is put back; a
- * second one, or a run that does not end then, leaves at once.
+ * Errors that no code caught stop the run like a signal, so that auto_failover is put back. However many
+ * there are, the run keeps the time that a signal leaves it; after that the process exits, with exit code
+ * 9 if auto_failover may still be off.
  */
-function catchUncaught(
-  watch: SignalWatch,
-  io: ProcessIo,
-): { readonly error: unknown; stop(): void } {
+function catchUncaught(watch: SignalWatch, io: ProcessIo): Uncaught {
   const caught: { error: unknown; stop(): void } = { error: undefined, stop: () => {} };
+  let count = 0;
   const onUncaught = (error: unknown): void => {
-    io.err(`openmldb-ops: ${errorText(error)}\n`);
-    if (watch.signal.aborted) watch.leave(EXIT.failed);
+    count += 1;
+    if (count <= UNCAUGHT_TOLD_MAX) io.err(`openmldb-ops: ${errorText(error)}\n`);
+    if (count > 1) return;
     caught.error = error ?? unexpectedHint;
     watch.abort(error);
     setTimeout(() => watch.leave(EXIT.failed), CLEAN_UP_MS).unref();

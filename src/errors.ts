@@ -82,6 +82,14 @@ export class OpsError extends Error {
  * @param thrown Whatever a `catch` received.
  */
 export function messageOf(thrown: unknown): string {
-  const text = thrown instanceof Error ? thrown.message : String(thrown);
-  return text.replaceAll(/\s*\n\s*/g, " ");
+  return textOf(thrown).replaceAll(/\s*\n\s*/g, " ");
+}
+
+/** Libraries throw anything: an object that cannot become a text must not cause another error. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown);
+  } catch {
+    return "a value that is no error was thrown";
+  }
 }

@@ -270,7 +270,7 @@ describe.concurrent("signals", () => {
     const script = `
       const { watchSignals } = await import(${module});
       const watch = watchSignals((line) => process.stderr.write(line + "\\n"));
-      watch.onSecond(() => process.stderr.write("put it back by hand\\n"));
+      watch.onSecond(() => { process.stderr.write("put it back by hand\\n"); return true; });
       process.stderr.write("watching\\n");
       setInterval(() => {}, 1000);
     `;

@@ -1,4 +1,10 @@
-import { interruptedBy, STOP_SIGNALS, type StopSignal, signalExitCode } from "../exit-codes.js";
+import {
+  EXIT,
+  interruptedBy,
+  STOP_SIGNALS,
+  type StopSignal,
+  signalExitCode,
+} from "../exit-codes.js";
 
 /** Watches for the signals that end a run. */
 export interface SignalWatch {
@@ -6,11 +12,17 @@ export interface SignalWatch {
   readonly signal: AbortSignal;
   /** The first signal that came; undefined if none did. */
   received(): StopSignal | undefined;
-  /** What is done before a second signal ends the process. The last registration wins. */
-  onSecond(handler: () => void): void;
+  /**
+   * What is done before the process exits at once. The handler returns whether auto_failover may be
+   * off. The last registration wins.
+   */
+  onSecond(handler: () => boolean): void;
   /** Stops the run for another reason than a signal. */
   abort(reason: unknown): void;
-  /** Does what the second signal does, with an exit code of its own. */
+  /**
+   * Exits the process at once, after the handler of {@link SignalWatch.onSecond}; with exit code 9
+   * if auto_failover may be off.
+   */
   leave(exitCode: number): never;
   /** Ends watching: signals do what they do by default again. */
   stop(): void;
@@ -25,17 +37,23 @@ export interface SignalWatch {
 export function watchSignals(say: (line: string) => void): SignalWatch {
   const controller = new AbortController();
   let first: StopSignal | undefined;
-  let handler = () => {};
-  const leave = (exitCode: number): never => {
+  let handler = () => false;
+  const mayBeOff = (): boolean => {
     try {
-      handler();
-    } finally {
-      process.exit(exitCode);
+      return handler();
+    } catch {
+      // The exit comes first: the line that the handler prints is all that is lost.
+      return false;
     }
   };
+  const leave = (exitCode: number): never => process.exit(mayBeOff() ? EXIT.notRestored : exitCode);
   const onSignal = (name: StopSignal): void => {
-    if (controller.signal.aborted) leave(signalExitCode(name));
+    if (first !== undefined) {
+      mayBeOff();
+      process.exit(signalExitCode(name));
+    }
     first = name;
+    if (controller.signal.aborted) return;
     say(`${name}: stopping, putting things back (again to leave at once)`);
     controller.abort(interruptedBy(name));
   };

@@ -6,13 +6,14 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { ChannelOptions, ClientUnaryCall, ServiceError } from "@grpc/grpc-js";
-import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
+import type { ChannelOptions } from "@grpc/grpc-js";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { messageOf, OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
 import { decodeInTurns, type Repeats } from "./decode.js";
 import { failure, interruption } from "./failure.js";
-import { oneLine, percentDecode } from "./text.js";
+import { type CallName, fromStatus, tooLate } from "./grpc-status.js";
+import { oneLine } from "./text.js";
 import type { CallOptions, Transport } from "./transport.js";
 
 /**
@@ -40,13 +41,6 @@ const channelOptions: ChannelOptions = {
 /** Asked again and again while loads run, with hundreds of replicas in each answer, mostly unchanged. */
 const polled: DescMethodUnary = TabletServer.method.getTableStatus;
 
-/** One call, for the texts of its errors. */
-interface CallName {
-  readonly address: string;
-  readonly method: string;
-  readonly timeoutMs: number;
-}
-
 /**
  * Calls over gRPC on plaintext HTTP/2, as brpc speaks it: one channel for each address, opened
  * with its first call.
@@ -61,58 +55,21 @@ interface CallName {
  * @param options `authorization` is the metadata that every call carries; see `authorizationFor`.
  */
 export function createGrpcTransport(options: { readonly authorization: string }): Transport {
-  const clients = new Map<string, Client>();
-  const inFlight = new Set<ClientUnaryCall>();
+  const connections = new Map<string, Connection>();
+  const inFlight = new Set<() => void>();
   const repeats = polledAnswers();
   const metadata = new Metadata();
   metadata.set("authorization", options.authorization);
   let isClosed = false;
 
-  function clientOf(address: string): Client {
-    let client = clients.get(address);
-    if (client === undefined) {
-      client = new Client(`dns:${address}`, credentials.createInsecure(), channelOptions);
-      clients.set(address, client);
+  function connectionOf(address: string): Connection {
+    let connection = connections.get(address);
+    if (connection === undefined) {
+      const client = new Client(`dns:${address}`, credentials.createInsecure(), channelOptions);
+      connection = { client, hasAnswered: false };
+      connections.set(address, connection);
     }
-    return client;
-  }
-
-  function send(
-    name: CallName,
-    path: string,
-    body: Uint8Array,
-    signal: AbortSignal | undefined,
-  ): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      const call = clientOf(name.address).makeUnaryRequest(
-        path,
-        (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-        (bytes: Buffer) => bytes,
-        body,
-        metadata.clone(),
-        { deadline: Date.now() + name.timeoutMs },
-        (error, answer) => {
-          inFlight.delete(call);
-          signal?.removeEventListener("abort", cancel);
-          if (error === null) {
-            resolve(answer ?? Buffer.alloc(0));
-          } else {
-            reject(
-              signal?.aborted === true || isClosed ? interruption(signal) : fromStatus(name, error),
-            );
-          }
-        },
-      );
-      function cancel(): void {
-        call.cancel();
-      }
-      inFlight.add(call);
-      if (signal !== undefined) {
-        // Any number of calls share the signal of a run: more than ten listeners are no leak here.
-        setMaxListeners(0, signal);
-      }
-      signal?.addEventListener("abort", cancel, { once: true });
-    });
+    return connection;
   }
 
   return {
@@ -127,21 +84,83 @@ export function createGrpcTransport(options: { readonly authorization: string })
       }
       const name = { address, method: method.name, timeoutMs };
       const body = encode(name, method.input, request);
-      const answer = await send(name, `/${method.parent.typeName}/${method.name}`, body, signal);
+      const path = `/${method.parent.typeName}/${method.name}`;
+      const call = { name, path, body, metadata: metadata.clone(), signal, inFlight };
+      const connection = connectionOf(address);
+      const answer = await send(connection, call);
+      connection.hasAnswered = true;
       return decode(name, method.output, answer, repeats.of(address, method));
     },
     close(): void {
       isClosed = true;
-      for (const call of [...inFlight]) {
-        call.cancel();
+      for (const end of [...inFlight]) {
+        end();
       }
-      for (const client of clients.values()) {
+      for (const { client } of connections.values()) {
         client.close();
       }
-      clients.clear();
+      connections.clear();
       repeats.clear();
     },
   };
+}
+
+/** One address, and what is known of it. */
+interface Connection {
+  readonly client: Client;
+  /** Whether it has answered a call, and so accepts the authorization. */
+  hasAnswered: boolean;
+}
+
+/** One call, encoded. */
+interface RawCall {
+  readonly name: CallName;
+  readonly path: string;
+  readonly body: Uint8Array;
+  readonly metadata: Metadata;
+  readonly signal: AbortSignal | undefined;
+  /** Ends each call that waits for its answer. */
+  readonly inFlight: Set<() => void>;
+}
+
+/** Makes one call and waits for its answer, its deadline or its signal, whatever the library makes of it. */
+async function send(connection: Connection, call: RawCall): Promise<Buffer> {
+  const { name, signal, inFlight } = call;
+  let end = () => {};
+  try {
+    return await new Promise<Buffer>((resolve, reject) => {
+      const running = connection.client.makeUnaryRequest(
+        call.path,
+        (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+        (bytes: Buffer) => bytes,
+        call.body,
+        call.metadata,
+        // The library measures deadlines on the wall clock, which can be set: see the timer below.
+        { deadline: Number.POSITIVE_INFINITY },
+        (error, answer) => (error ? reject(error) : resolve(answer ?? Buffer.alloc(0))),
+      );
+      const giveUp = (error: OpsError) => {
+        reject(error);
+        running.cancel();
+      };
+      const onAbort = () => giveUp(interruption(signal));
+      const timer = setTimeout(() => giveUp(tooLate(name)), name.timeoutMs);
+      end = () => {
+        clearTimeout(timer);
+        inFlight.delete(onAbort);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      inFlight.add(onAbort);
+      // Any number of calls share the signal of a run: more than ten listeners are no leak here.
+      if (signal !== undefined) setMaxListeners(0, signal);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  } catch (error) {
+    // The library calls back with errors, and throws some.
+    throw error instanceof OpsError ? error : fromStatus(name, error, connection.hasAnswered);
+  } finally {
+    end();
+  }
 }
 
 /** What is remembered of answers that are polled, by address. */
@@ -198,84 +217,4 @@ async function decode<O extends DescMessage>(
     message: `${who}: the answer lacks the required field ${decoded.missing}`,
     endpoint: name.address,
   });
-}
-
-const credentialsHint =
-  "a wrong or missing user or password looks like this: check --user and --password_file";
-
-/** One error for every gRPC status but OK. The texts of `details` are those of grpc-js 1.14. */
-function fromStatus(name: CallName, error: ServiceError): OpsError {
-  const who = `${name.method} at ${name.address}`;
-  const details = oneLine(percentDecode(error.details));
-  const parts = { endpoint: name.address, cause: error };
-  switch (error.code) {
-    case status.UNAVAILABLE:
-      return unavailable(name, error, details);
-    case status.CANCELLED:
-      // Not by this side, which never gets here: the peer gave the call up.
-      return failure("unclear", {
-        ...parts,
-        code: "unreachable",
-        message: `${who}: the peer gave the call up`,
-        retryable: true,
-      });
-    case status.DEADLINE_EXCEEDED:
-      return failure("unclear", {
-        ...parts,
-        code: "deadline",
-        message: `${who}: no answer within ${name.timeoutMs} ms`,
-        retryable: true,
-      });
-    case status.UNIMPLEMENTED:
-      return new OpsError({
-        ...parts,
-        code: "bad-answer",
-        message: `${who}: the peer does not know this method (${details})`,
-        hint: "it may be an older OpenMLDB, or no OpenMLDB nameserver or tablet at all",
-      });
-    case status.UNAUTHENTICATED:
-    case status.PERMISSION_DENIED:
-      return new OpsError({
-        ...parts,
-        code: "bad-answer",
-        message: `${who}: ${details}`,
-        hint: credentialsHint,
-      });
-    default:
-      return new OpsError({
-        ...parts,
-        code: "bad-answer",
-        message: `${who}: gRPC status ${error.code} ${status[error.code] ?? ""}: ${details}`,
-      });
-  }
-}
-
-function unavailable(name: CallName, error: ServiceError, details: string): OpsError {
-  const isUnsent = /^(No connection established|Name resolution failed|Channel closed)/.test(
-    details,
-  );
-  const isDropped = !isUnsent && details.startsWith("Connection dropped");
-  return failure(isUnsent ? "unsent" : isDropped ? "dropped" : "unclear", {
-    code: "unreachable",
-    message: `${name.method} at ${name.address}: ${unavailableInWords(details)}`,
-    ...(isDropped ? { hint: credentialsHint } : {}),
-    retryable: true,
-    endpoint: name.address,
-    cause: error,
-  });
-}
-
-function unavailableInWords(details: string): string {
-  if (details.includes("ECONNREFUSED")) {
-    return "connection refused, nothing listens there";
-  }
-  if (/ENOTFOUND|EAI_AGAIN|Name resolution failed/.test(details)) {
-    return "the host name cannot be resolved";
-  }
-  if (details.includes("ECONNRESET")) {
-    return "the connection was reset";
-  }
-  return details.startsWith("Connection dropped")
-    ? "the connection was dropped by the peer"
-    : details;
 }

@@ -37,10 +37,11 @@ export interface CommandIo {
    */
   readonly signal: AbortSignal;
   /**
-   * Registers what is done, synchronously, when a second signal ends the process at once, such
-   * as printing the command that puts auto_failover back. The last registration wins.
+   * Registers what is done, synchronously, before the process exits at once (a second signal, an
+   * uncaught error), such as printing the command that puts auto_failover back. The handler returns
+   * whether auto_failover may be off. The last registration wins.
    */
-  onSecondSignal(handler: () => void): void;
+  onSecondSignal(handler: () => boolean): void;
 }
 
 /** What every module of `src/commands` that implements a command exports. */

@@ -61,8 +61,9 @@ async function underLock(
 ): Promise<number> {
   let guard: Guard | undefined;
   io.onSecondSignal(() => {
-    if (guard?.isEngaged() !== true) return;
+    if (guard?.isEngaged() !== true) return false;
     io.stderr.write(`auto_failover may be off now; put it back with: ${restoreCommand(flags)}\n`);
+    return true;
   });
   const parts = runParts(opened, flags, io, {
     words: recovery.words,

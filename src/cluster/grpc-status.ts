@@ -1,0 +1,140 @@
+import { status } from "@grpc/grpc-js";
+import { OpsError } from "../errors.js";
+import { failure } from "./failure.js";
+import { oneLine, percentDecode } from "./text.js";
+
+/** One call, for the texts of its errors. */
+export interface CallName {
+  /** `host:port` that was dialled. */
+  readonly address: string;
+  /** Such as `GetTableStatus`. */
+  readonly method: string;
+  /** How long an answer is waited for, milliseconds. */
+  readonly timeoutMs: number;
+}
+
+const credentialsHint =
+  "a wrong or missing user or password looks like this: check --user and --password_file";
+
+/** What a failed call of grpc-js says, checked: the types promise more than the library keeps. */
+interface CheckedStatus {
+  /** Undefined if the library gave no status code. */
+  readonly code: number | undefined;
+  /** One line of bounded length; may be empty. */
+  readonly details: string;
+}
+
+/**
+ * grpc-js 1.14 calls back with errors that lack `code` and `details` where one of its filters throws (an
+ * answer marked as compressed without `grpc-encoding`), and with `code` NaN where a peer sends a
+ * `grpc-status` that is no number.
+ */
+function checked(error: unknown): CheckedStatus {
+  const { code, details, message } = Object(error) as Record<string, unknown>;
+  const text = [details, message].find((one) => typeof one === "string" && one !== "");
+  return {
+    code: typeof code === "number" && Number.isInteger(code) ? code : undefined,
+    details: oneLine(percentDecode(String(text ?? ""))),
+  };
+}
+
+/** The error of a call that was given up because no answer came in time. */
+export function tooLate({ address, method, timeoutMs }: CallName): OpsError {
+  return failure("unclear", {
+    code: "deadline",
+    message: `${method} at ${address}: no answer within ${timeoutMs} ms`,
+    retryable: true,
+    endpoint: address,
+  });
+}
+
+/**
+ * One error for every way in which a call over gRPC fails.
+ *
+ * @param error What grpc-js called back with or threw; nothing about it is taken for granted.
+ * @param hasAnswered Whether this address has answered a call before: it accepts the authorization then,
+ *   and a dropped connection has another cause.
+ * @returns `unreachable` and `deadline` are retryable, `bad-answer` is not.
+ * @see grpc-js 1.14, subchannel-call and resolving-call, for the texts of `details`.
+ */
+export function fromStatus(name: CallName, error: unknown, hasAnswered: boolean): OpsError {
+  const who = `${name.method} at ${name.address}`;
+  const { code, details } = checked(error);
+  const parts = { endpoint: name.address, cause: error };
+  switch (code) {
+    case status.UNAVAILABLE:
+      return unavailable(name, error, details, hasAnswered);
+    case status.CANCELLED:
+      // Not by this side, which never gets here: the peer gave the call up.
+      return failure("unclear", {
+        ...parts,
+        code: "unreachable",
+        message: `${who}: the peer gave the call up`,
+        retryable: true,
+      });
+    case status.DEADLINE_EXCEEDED:
+      return tooLate(name);
+    case status.UNIMPLEMENTED:
+      return new OpsError({
+        ...parts,
+        code: "bad-answer",
+        message: `${who}: the peer does not know this method (${details})`,
+        hint: "it may be an older OpenMLDB, or no OpenMLDB nameserver or tablet at all",
+      });
+    case status.UNAUTHENTICATED:
+    case status.PERMISSION_DENIED:
+      return new OpsError({
+        ...parts,
+        code: "bad-answer",
+        message: `${who}: ${details}`,
+        hint: credentialsHint,
+      });
+    default:
+      return new OpsError({
+        ...parts,
+        code: "bad-answer",
+        message: [who, statusInWords(code), details].filter((text) => text !== "").join(": "),
+      });
+  }
+}
+
+function statusInWords(code: number | undefined): string {
+  if (code === undefined) return "the answer is no gRPC answer";
+  return code in status ? `gRPC status ${code} ${status[code]}` : `unknown gRPC status ${code}`;
+}
+
+function unavailable(
+  name: CallName,
+  error: unknown,
+  details: string,
+  hasAnswered: boolean,
+): OpsError {
+  const isUnsent = /^(No connection established|Name resolution failed|Channel closed)/.test(
+    details,
+  );
+  // brpc drops the connection of a call whose authorization is wrong.
+  const isRefusal = details.startsWith("Connection dropped") && !hasAnswered;
+  return failure(isUnsent ? "unsent" : isRefusal ? "dropped" : "unclear", {
+    code: "unreachable",
+    message: `${name.method} at ${name.address}: ${unavailableInWords(details)}`,
+    ...(isRefusal ? { hint: credentialsHint } : {}),
+    retryable: true,
+    endpoint: name.address,
+    cause: error,
+  });
+}
+
+function unavailableInWords(details: string): string {
+  if (details.includes("ECONNREFUSED")) {
+    return "connection refused, nothing listens there";
+  }
+  if (/ENOTFOUND|EAI_AGAIN|Name resolution failed/.test(details)) {
+    return "the host name cannot be resolved";
+  }
+  if (details.includes("ECONNRESET")) {
+    return "the connection was reset";
+  }
+  return details.startsWith("Connection dropped")
+    ? "the connection was dropped by the peer"
+    : details;
+}
