@@ -17,7 +17,7 @@ const { values } = parseArgs({
 const seeds = Number(values.seeds);
 const jobs = Math.max(1, Math.min(Number(values.jobs), seeds));
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-sim-"));
-const began = Date.now();
+const began = performance.now();
 
 const shares = Array.from({ length: jobs }, (_, job) => {
   const first = Math.floor((seeds * job) / jobs);
@@ -65,7 +65,9 @@ for (const { out, base } of shares) {
 }
 rmSync(folder, { recursive: true, force: true });
 
-console.log(`${seeds} seeds from ${values.base} in ${Math.round((Date.now() - began) / 1000)} s`);
+console.log(
+  `${seeds} seeds from ${values.base} in ${Math.round((performance.now() - began) / 1000)} s`,
+);
 for (const [group, counts] of Object.entries(sum)) {
   const total = Object.values(counts).reduce((all, times) => all + times, 0);
   console.log(`${group}: ${Object.keys(counts).length} distinct of ${total}`);

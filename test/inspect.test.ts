@@ -173,7 +173,7 @@ describe("recordings of a real cluster", () => {
   async function inspectRecording(name: string) {
     const recording = readRecording(name);
     const zk = replayZooKeeper(recording);
-    const clock = { now: () => NOW, sleep: () => Promise.resolve() };
+    const clock = { now: () => NOW, wallTime: () => NOW, sleep: () => Promise.resolve() };
     const rootPath = recording.zk_root_path;
     const parts = { zk, transport: replayTransport(recording), clock, rootPath };
     const cluster = await createCluster({ ...parts, rpcTimeoutMs: 1_000 });

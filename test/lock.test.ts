@@ -3,8 +3,10 @@ import { realClock } from "../src/cluster/real-clock.js";
 import { connectZooKeeper } from "../src/cluster/zookeeper-client.js";
 import { OpsError } from "../src/errors.js";
 import type { RecoverResult } from "../src/execution/recover.js";
+import type { Clock } from "../src/model/clock.js";
 import { takeLock } from "../src/run/lock.js";
 import { thisProcess } from "../src/run/owner.js";
+import type { VirtualClock } from "../src/sandbox/model/virtual-clock.js";
 import { startZkServer } from "../src/sandbox/zk-server.js";
 import { ZnodeTree } from "../src/sandbox/znode-tree.js";
 import {
@@ -22,6 +24,7 @@ import {
   untilWorking,
 } from "./helpers/protected.js";
 import { startTool, type ToolProcess } from "./helpers/tool-process.js";
+import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
 function lockOptions({ parts }: ToolProcess): Parameters<typeof takeLock>[0] {
   const { zk, cluster, owner, sessionTimeoutMs, signal, onEvent } = parts;
@@ -302,6 +305,40 @@ describe("on the wire", () => {
     expect(performance.now() - began).toBeLessThan(3_000);
     server.resume();
     await lock.check();
+  });
+});
+
+/** Changes that a run made after another one took the lock, while its ZooKeeper was silent. */
+async function changesAfterLoss(virtual: VirtualCluster, clock: Clock): Promise<unknown[]> {
+  const tool = await startTool({ ...virtual, clock: clock as VirtualClock }, "one");
+  const run = tool.recover();
+  await untilWorking(virtual, tool);
+  tool.silence();
+  virtual.clock.stepWallTime(-60_000);
+  await virtual.pass(1_500);
+  await tool.endSession();
+  const heir = await startTool(virtual, "heir");
+  await virtual.clock.run(takeLock(lockOptions(heir)), 1_000);
+  const takenAt = clock.now();
+  await virtual.clock.run(run, HOUR);
+  return tool.changes.filter(({ at }) => at > takenAt);
+}
+
+describe("a clock that is set back while ZooKeeper is silent", () => {
+  test("changes nothing: without a confirmation no call is made after another run has the lock", async () => {
+    const virtual = await brokenCluster(5_000);
+    expect(await changesAfterLoss(virtual, virtual.clock)).toEqual([]);
+  });
+
+  test("would let calls through if time were measured by it", async () => {
+    const virtual = await brokenCluster(5_000);
+    const { clock } = virtual;
+    const wrong: Clock = {
+      now: () => clock.wallTime(),
+      wallTime: () => clock.wallTime(),
+      sleep: (ms, signal) => clock.sleep(ms, signal),
+    };
+    expect((await changesAfterLoss(virtual, wrong)).length).toBeGreaterThan(0);
   });
 });
 

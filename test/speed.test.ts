@@ -158,7 +158,7 @@ describe("reads of tablets", () => {
     const cluster = await createCluster({
       zk: treeZooKeeper(tree),
       transport,
-      clock: { now: Date.now, sleep: () => Promise.resolve() },
+      clock: { now: () => performance.now(), wallTime: Date.now, sleep: () => Promise.resolve() },
       rootPath: "/openmldb",
       rpcTimeoutMs: 1_000,
     });

@@ -106,6 +106,18 @@ describe("code", () => {
     expect(linesThatMatch(typescript, switches)).toEqual([]);
   });
 
+  it("measures no time on a clock that can be set: the wall clock is for people and records", () => {
+    const mayReadIt = [
+      "src/cluster/real-clock.ts",
+      "src/journal/journal.ts",
+      "src/log.ts",
+      "src/run/owner.ts",
+      "src/sandbox/model/virtual-clock.ts",
+    ];
+    const others = source.filter(({ path }) => !mayReadIt.includes(path)).map(withoutComments);
+    expect(linesThatMatch(others, /\bDate\.now\b|\bnew Date\(\)/)).toEqual([]);
+  });
+
   it("explains every exported symbol of src in a docstring directly above it", () => {
     const bare = source.flatMap(({ path, text }) => {
       const lines = text.split("\n");

@@ -284,7 +284,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     const zk = await client(port, { hosts: `127.0.0.1:${dead},127.0.0.1:${port}` });
     expect(Date.now() - started).toBeLessThan(1500);
     expect(await zk.getChildren("/")).toBeDefined();
-    expect(Date.now() - zk.lastProofOfLifeMs()).toBeLessThan(1000);
+    expect(performance.now() - zk.lastProofOfLifeMs()).toBeLessThan(1000);
   });
 
   test("bad paths and too much data are refused before they are sent", async () => {

@@ -36,7 +36,8 @@ export function sleepOn(
 
 /** The machine's clock. */
 export const realClock: Clock = {
-  now: () => Date.now(),
+  now: () => performance.now(),
+  wallTime: () => Date.now(),
   sleep: (ms, signal) => sleepOn(setTimer, ms, signal),
 };
 

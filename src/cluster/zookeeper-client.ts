@@ -34,7 +34,7 @@ export interface ZooKeeperOptions {
 
 /** A client with a connection of its own. */
 export interface ZooKeeperClient extends ZooKeeper {
-  /** When ZooKeeper last answered anything, milliseconds since the epoch. */
+  /** When ZooKeeper last answered anything, milliseconds of `performance.now()`. */
   lastProofOfLifeMs(): number;
 }
 
@@ -127,12 +127,12 @@ class Access {
   }
 
   async read<T>(what: string, call: Call<T>): Promise<T> {
-    const deadline = Date.now() + this.#timeoutMs;
-    return pRetry(() => this.#once(what, deadline - Date.now(), call), {
+    const deadline = performance.now() + this.#timeoutMs;
+    return pRetry(() => this.#once(what, deadline - performance.now(), call), {
       retries: READ_RETRIES,
       minTimeout: 50,
       shouldRetry: ({ error }) =>
-        error instanceof OpsError && error.retryable && Date.now() < deadline,
+        error instanceof OpsError && error.retryable && performance.now() < deadline,
     });
   }
 

@@ -103,7 +103,7 @@ export class ZkSession {
     return this.#status === "connecting" || this.#status === "connected";
   }
 
-  /** Time of the last bytes that were ZooKeeper's, milliseconds since the epoch; 0: never. */
+  /** Time of the last bytes that were ZooKeeper's, milliseconds of `performance.now()`; 0: never. */
   get lastAnswerMs(): number {
     return this.#lastAnswerMs;
   }
@@ -122,10 +122,10 @@ export class ZkSession {
    * @throws ZkLoss `timeout` after `timeoutMs`, or the reason why it will never be.
    */
   async connected(timeoutMs: number, signal?: AbortSignal): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     while (this.#status !== "connected") {
       if (!this.#alive) throw new ZkLoss(this.#status as ZkLossReason);
-      const left = deadline - Date.now();
+      const left = deadline - performance.now();
       signal?.throwIfAborted();
       if (left <= 0) throw new ZkLoss("timeout");
       await this.#statusChange(left, signal);
@@ -142,7 +142,7 @@ export class ZkSession {
     timeoutMs: number,
     call: (client: Client, done: (error: unknown, value: T) => void) => void,
   ): Promise<T> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     await this.connected(timeoutMs);
     return new Promise<T>((resolve, reject) => {
       const finish = (settle: () => void) => {
@@ -151,7 +151,7 @@ export class ZkSession {
         settle();
       };
       const lose = (loss: ZkLoss) => finish(() => reject(loss));
-      const timer = setTimeout(() => lose(new ZkLoss("timeout")), deadline - Date.now());
+      const timer = setTimeout(() => lose(new ZkLoss("timeout")), deadline - performance.now());
       this.#running.add(lose);
       try {
         call(this.#client, (error, value) =>
@@ -197,7 +197,7 @@ export class ZkSession {
     clearTimeout(this.#manager.connectTimeoutHandler ?? undefined);
     const socket = this.#manager.socket;
     if (socket === undefined) return;
-    const startedMs = Date.now();
+    const startedMs = performance.now();
     this.#dialled = hostPortText(host);
     this.#isNoted = false;
     clearTimeout(this.#attemptTimer);
@@ -228,7 +228,7 @@ export class ZkSession {
         const frame = nextFrame(this.#unread, this.#status === "connecting");
         if (frame === undefined) return;
         this.#unread = this.#unread.subarray(frame.length);
-        this.#lastAnswerMs = Date.now();
+        this.#lastAnswerMs = performance.now();
         handleFrame(frame);
       }
     } catch {
@@ -245,7 +245,8 @@ export class ZkSession {
     // means a dead connection, which the library would keep.
     const timeoutMs = this.#client.getSessionTimeout();
     this.#watchdog = setInterval(() => {
-      if (Date.now() - this.#lastAnswerMs > (timeoutMs * 2) / 3) this.#manager.socket?.destroy();
+      if (performance.now() - this.#lastAnswerMs > (timeoutMs * 2) / 3)
+        this.#manager.socket?.destroy();
     }, timeoutMs / 6);
     this.#watchdog.unref();
     this.#wake();

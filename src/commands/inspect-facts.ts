@@ -69,7 +69,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     stored,
     scope: { db, table },
     maxLag,
-    nowMs: cluster.clock.now(),
+    nowMs: cluster.clock.wallTime(),
     command,
   };
 }

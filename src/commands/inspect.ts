@@ -101,7 +101,7 @@ async function show(
 function showFailure(thrown: unknown, flags: InspectFlags, io: CommandIo): void {
   if (!(thrown instanceof OpsError)) throw thrown;
   const { code, hint } = thrown;
-  const nowMs = realClock.now();
+  const nowMs = realClock.wallTime();
   if (flags.output === "json") {
     const document = {
       schemaVersion: INSPECT_SCHEMA_VERSION,

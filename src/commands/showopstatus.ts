@@ -31,7 +31,7 @@ export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
     assertOpPlaces({ ops, tables, databases }, wish);
     if (flags.wait) return waited(cluster, ops, wish, flags, io);
     const isAny = ops.length === 0 ? "the nameserver lists no op" : "no op is as asked for";
-    return shownOps(selectOps(ops, wish), cluster.clock.now(), isAny);
+    return shownOps(selectOps(ops, wish), cluster.clock.wallTime(), isAny);
   });
 }
 
@@ -56,10 +56,10 @@ async function waited(
     }
     for (const op of ops) if (seen.has(op.id)) seen.set(op.id, op);
     const active = activeOf(seen, ops);
-    if (active.length === 0) return answer([...seen.values()], clock.now(), false);
+    if (active.length === 0) return answer([...seen.values()], clock.wallTime(), false);
     if (clock.now() >= end) {
       io.log.error(`time is up: ${active.length} of ${seen.size} ops are still queued or running`);
-      return answer([...seen.values()], clock.now(), true);
+      return answer([...seen.values()], clock.wallTime(), true);
     }
     if (clock.now() - told >= SIGN_OF_LIFE_MS) {
       told = clock.now();

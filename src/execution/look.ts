@@ -76,7 +76,7 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
     );
     return { state, views, sick, planner: boundPlanner(planned, planner), plan: planned };
   }
-  const now = new Date(cluster.clock.now()).toISOString();
+  const now = new Date(cluster.clock.wallTime()).toISOString();
   const plan = await makePlan({ state, views, planner, method, only, accept, now });
   const sick = new Set(plan.partitions.map((one) => one.id));
   return { state, views, sick: views.filter((view) => sick.has(view.id)), planner, plan };

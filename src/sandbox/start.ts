@@ -153,7 +153,7 @@ async function openCluster(options: SandboxOptions, wires: WireProcess[]): Promi
     return opened.map((wire) => wire.address).sort();
   };
   const common = { clock: scaledClock(options.speed ?? 1), seed: options.seed ?? 1 };
-  const tree = new ZnodeTree(() => common.clock.now());
+  const tree = new ZnodeTree(() => common.clock.wallTime());
   if (options.recording !== undefined) {
     return openRecording(options, { ...common, tree }, options.recording, { open, wires });
   }

@@ -58,7 +58,7 @@ export function modelCluster(wish: ModelClusterOptions = {}): ModelCluster {
   const model = new SandboxModel({
     clock,
     seed: wish.seed ?? 1,
-    tree: new ZnodeTree(() => clock.now()),
+    tree: new ZnodeTree(() => clock.wallTime()),
     tablets: specs("t", wish.tablets ?? 3),
     nameservers: specs("n", wish.nameservers ?? 2),
     options: wish.options ?? {},

@@ -120,7 +120,7 @@ export async function startTool(
       pid: 4711,
       user: `user-${name}`,
       command: `openmldb-ops ${name}`,
-      time: new Date(clock.now()).toISOString(),
+      time: new Date(clock.wallTime()).toISOString(),
     },
     sessionTimeoutMs: 10_000,
     waitLockMs: 0,

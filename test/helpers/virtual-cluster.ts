@@ -55,7 +55,7 @@ export async function startVirtualCluster(
   } = {},
 ): Promise<VirtualCluster> {
   const clock = new VirtualClock();
-  const tree = new ZnodeTree(() => clock.now());
+  const tree = new ZnodeTree(() => clock.wallTime());
   const process = (name: string, port: number) => ({
     endpoint: `${name}:${port}`,
     address: `${name}:${port}`,

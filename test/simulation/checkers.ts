@@ -136,7 +136,9 @@ export class Checks {
       ({ info }) =>
         isOpOf(info, of) &&
         !(own.has(info.opId) || own.has(info.parentId)) &&
-        (isActive(info) || Number(info.endTime) * 1000 >= this.#checkedAt - 1_000),
+        (isActive(info) ||
+          this.#world.hasSetNameserverClock ||
+          Number(info.endTime) * 1000 >= this.#checkedAt - 1_000),
     );
   }
 

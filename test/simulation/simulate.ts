@@ -5,6 +5,7 @@ import type { Method } from "../../src/planning/method.js";
 import { opsPath } from "../../src/run/owner.js";
 import type { Random } from "../../src/sandbox/model/random.js";
 import { Checks, type Violation } from "./checkers.js";
+import { armClockSteps } from "./clocks.js";
 import { armFaults, type FaultPlan, faultPlans, heal, revive } from "./faults.js";
 import { live } from "./history.js";
 import { leaderByHand } from "./meddle.js";
@@ -132,6 +133,9 @@ class Play {
   async faultyRun(plan: FaultPlan, outage: Outage): Promise<void> {
     const world = this.#world;
     const checks = this.#checks;
+    armClockSteps(world, this.#seed, (who) =>
+      this.#options.stats?.add("faults", `clock of ${who}`),
+    );
     const driver = armFaults(world, plan, {
       away: outage.away,
       listener: {

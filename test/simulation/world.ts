@@ -110,6 +110,10 @@ export interface World {
   tool: ToolProcess | undefined;
   /** Whether ZooKeeper does not answer the tool. */
   isZooKeeperDown: boolean;
+  /** How far the clock of the tool's machine was set. */
+  toolClockMs: number;
+  /** Whether the clock of a nameserver was set: its times cannot be compared with earlier ones. */
+  hasSetNameserverClock: boolean;
   note(what: string): void;
   /** Starts a process of the tool. */
   open(options?: ToolOptions): Promise<ToolProcess>;
@@ -128,7 +132,7 @@ export async function startWorld(shape: {
   readonly options: Partial<ModelOptions>;
 }): Promise<World> {
   const clock = new WatchedClock();
-  const tree = new ZnodeTree(() => clock.now());
+  const tree = new ZnodeTree(() => clock.wallTime());
   const spec = (name: string, port: number) => ({
     endpoint: `${name}:${port}`,
     address: `${name}:${port}`,
@@ -150,6 +154,8 @@ export async function startWorld(shape: {
     processes: 0,
     tool: undefined,
     isZooKeeperDown: false,
+    toolClockMs: 0,
+    hasSetNameserverClock: false,
     note: (what) => diary.push({ at: clock.now(), what }),
     open: (options = {}) => openTool(world, options),
   };
@@ -176,7 +182,7 @@ async function openTool(world: World, { watcher = {}, signal }: ToolOptions): Pr
   const cluster = await createCluster({
     zk,
     transport: mortalTransport(world, watcher, life),
-    clock: mortalClock(world.clock, life),
+    clock: mortalClock(world, life),
     rootPath: world.model.root,
     rpcTimeoutMs: RPC_TIMEOUT_MS,
     signal,
@@ -213,9 +219,13 @@ function unless<T>(life: Life, work: Promise<T>): Promise<T> {
   );
 }
 
-function mortalClock(clock: WatchedClock, life: Life): Clock {
+/** Each process measures time from its own start; the wall clock is the machine's. */
+function mortalClock(world: World, life: Life): Clock {
+  const { clock } = world;
+  const bornAt = clock.now();
   return {
-    now: () => clock.now(),
+    now: () => clock.now() - bornAt,
+    wallTime: () => clock.wallTime() + world.toolClockMs,
     sleep: (ms, signal) => (life.isKilled ? never() : unless(life, clock.sleep(ms, signal))),
   };
 }

@@ -167,7 +167,7 @@ export interface PartitionRows {
 
 /** One line of the model's diary, for comparing runs and for reading. */
 export interface ModelEvent {
-  /** Milliseconds since the epoch of the model's clock. */
+  /** Milliseconds of the model's clock. */
   readonly at: number;
   readonly what: string;
 }

@@ -35,19 +35,30 @@ const COMPACT_MIN = 1_000;
  */
 export class VirtualClock implements SandboxClock {
   #now: number;
+  /** How far the wall clock was set from {@link VirtualClock.now}. */
+  #stepped = 0;
   #sequence = 0;
   /** Binary heap, the earliest timer first. Cancelled timers stay until they come up or are most of it. */
   #heap: Timer[] = [];
   /** How many timers in the heap are cancelled. */
   #cancelled = 0;
 
-  /** @param startMs Milliseconds since the epoch at which the clock starts. */
+  /** @param startMs Milliseconds since the epoch at which the clock starts; `now` starts there, too. */
   constructor(startMs = 1_700_000_000_000) {
     this.#now = startMs;
   }
 
   now(): number {
     return this.#now;
+  }
+
+  wallTime(): number {
+    return this.#now + this.#stepped;
+  }
+
+  /** Sets the wall clock forward, or back with a negative number; timers do not notice. */
+  stepWallTime(ms: number): void {
+    this.#stepped += ms;
   }
 
   /** How many timers it holds: those to come, and at most as many (or 1,000) cancelled ones. */
@@ -192,8 +203,10 @@ export class VirtualClock implements SandboxClock {
 export function scaledClock(speed: number): SandboxClock {
   const startMs = Date.now();
   const startTick = performance.now();
+  const elapsed = () => (performance.now() - startTick) * speed;
   const clock: SandboxClock = {
-    now: () => startMs + (performance.now() - startTick) * speed,
+    now: elapsed,
+    wallTime: () => startMs + elapsed(),
     setTimer(ms, fn) {
       const timer = setTimeout(fn, Math.max(0, ms) / speed);
       timer.unref();

@@ -32,7 +32,7 @@ export class AutoFailover {
   /** A tablet's node went away. */
   offline(endpoint: Endpoint): void {
     const isNew = !this.#gone.has(endpoint);
-    this.#gone.set(endpoint, this.#server.context.clock.now());
+    this.#gone.set(endpoint, this.#server.wallTime());
     if (isNew && this.#server.isRunning) this.#checkLater(endpoint);
   }
 
@@ -42,10 +42,10 @@ export class AutoFailover {
   }
 
   #check(endpoint: Endpoint): void {
-    const { clock, options } = this.#server.context;
+    const { options } = this.#server.context;
     const since = this.#gone.get(endpoint);
     if (since === undefined || this.#server.isHealthy(endpoint)) return;
-    if (clock.now() < since + options.heartbeatTimeoutMs) {
+    if (this.#server.wallTime() < since + options.heartbeatTimeoutMs) {
       this.#checkLater(endpoint);
       return;
     }
@@ -68,14 +68,14 @@ export class AutoFailover {
 
   #welcome(endpoint: Endpoint): void {
     const server = this.#server;
-    const { clock, options, tree, root, reachable } = server.context;
+    const { options, tree, root, reachable } = server.context;
     const since = this.#gone.get(endpoint);
     this.#gone.delete(endpoint);
     if (!server.autoFailover || since === undefined) return;
     const hasRestarted = znodeText(tree, `${root}/nodes/${endpoint}`)?.startsWith("startup_");
     if (hasRestarted === undefined || reachable(endpoint) === undefined) return;
     // A session that was lost for a while is no reason to reload anything.
-    if (!hasRestarted && clock.now() < since + options.heartbeatTimeoutMs) return;
+    if (!hasRestarted && server.wallTime() < since + options.heartbeatTimeoutMs) return;
     if (hasRestarted) this.#giveUp(endpoint);
     server.log(`auto_failover recovers ${endpoint}`);
     recoverEndpoint(server, endpoint, false, options.taskConcurrency);

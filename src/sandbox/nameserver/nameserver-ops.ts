@@ -130,7 +130,7 @@ export class OpQueues {
     const isGone =
       state !== undefined &&
       !state.isHealthy &&
-      context.clock.now() - state.since >= context.options.heartbeatTimeoutMs;
+      this.#server.wallTime() - state.since >= context.options.heartbeatTimeoutMs;
     return isGone ? "failed" : "doing";
   }
 

@@ -66,7 +66,7 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
     tablets: [...server.tablets].map(([endpoint, state]) => ({
       endpoint,
       state: state.isHealthy ? "kHealthy" : "kOffline",
-      age: BigInt(Math.max(0, Math.floor(server.context.clock.now() - state.since))),
+      age: BigInt(Math.max(0, Math.floor(server.wallTime() - state.since))),
       ...(server.context.hasServerNames ? { realEndpoint: realEndpoint(server, endpoint) } : {}),
     })),
     ...OK,

@@ -55,6 +55,8 @@ export class Nameserver {
   isRunning = false;
   autoFailover = false;
   /** Grows with each change of leadership, so that timers of an earlier one can be told. */
+  /** How far the clock of its machine was set. */
+  #steppedMs = 0;
   #reign = 0;
   /** Work that came due while the process was stopped. */
   #deferred: (() => void)[] = [];
@@ -82,7 +84,21 @@ export class Nameserver {
 
   /** Seconds since the epoch, as ops carry them. */
   seconds(): bigint {
-    return BigInt(Math.floor(this.context.clock.now() / 1000));
+    return BigInt(Math.floor(this.wallTime() / 1000));
+  }
+
+  /**
+   * The clock of its machine, milliseconds since the epoch: it measures the ages of tablets with it.
+   *
+   * @see OpenMLDB 0.9 nameserver: TabletInfo::ctime_, which get_micros() is compared with
+   */
+  wallTime(): number {
+    return this.context.clock.wallTime() + this.#steppedMs;
+  }
+
+  /** The clock of its machine is set forward, or back with a negative number. */
+  stepClock(ms: number): void {
+    this.#steppedMs += ms;
   }
 
   /** Calls `fn` later, if this leadership still lasts; a stopped process does it when it goes on. */
@@ -151,16 +167,16 @@ export class Nameserver {
 
   /** Compares the registered tablets with the known ones (also standbys do). */
   nodesChanged(): void {
-    const { tree, root, clock } = this.context;
+    const { tree, root } = this.context;
     const names = tree.children(`${root}/nodes`) ?? [];
     const registered = new Set(names.filter((name) => !name.startsWith("NLTABLET_")));
     const unknown = [...registered].filter((endpoint) => !this.tablets.has(endpoint));
-    this.#addTablets(unknown, { isHealthy: true, since: clock.now() });
+    this.#addTablets(unknown, { isHealthy: true, since: this.wallTime() });
     for (const endpoint of registered) {
       const state = this.tablets.get(endpoint);
       if (state?.isHealthy === false) {
         state.isHealthy = true;
-        state.since = clock.now();
+        state.since = this.wallTime();
         this.log(`${endpoint} is online`);
         this.failover.online(endpoint);
       }
@@ -168,7 +184,7 @@ export class Nameserver {
     for (const [endpoint, state] of this.tablets) {
       if (!state.isHealthy || registered.has(endpoint)) continue;
       state.isHealthy = false;
-      state.since = clock.now();
+      state.since = this.wallTime();
       this.log(`${endpoint} is offline`);
       this.failover.offline(endpoint);
     }
@@ -184,7 +200,7 @@ export class Nameserver {
 
   /** Makes it know a tablet in a state, for example one that died before a recording was made. */
   installTablet(endpoint: Endpoint, isHealthy: boolean, ageMs: number): void {
-    this.#addTablets([endpoint], { isHealthy, since: this.context.clock.now() - ageMs });
+    this.#addTablets([endpoint], { isHealthy, since: this.wallTime() - ageMs });
   }
 
   isHealthy(endpoint: Endpoint): boolean {

@@ -303,10 +303,10 @@ function listen(port: number): Promise<NetServer> {
 }
 
 async function listenPatiently(port: number): Promise<NetServer> {
-  const deadline = Date.now() + LISTEN_LIMIT_MS;
+  const deadline = performance.now() + LISTEN_LIMIT_MS;
   for (;;) {
     const listener = await listen(port).catch((error: unknown) => {
-      if (Date.now() > deadline) {
+      if (performance.now() > deadline) {
         throw error;
       }
       return ignorePortTaken(error);

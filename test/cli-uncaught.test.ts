@@ -1,0 +1,88 @@
+import { createRequire } from "node:module";
+import { describe, expect, test } from "vitest";
+import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
+import type { Sandbox } from "../src/sandbox/start.js";
+import { type RunResult, runBin } from "./helpers/run-bin.js";
+import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";
+
+const GRPC = JSON.stringify(createRequire(import.meta.url).resolve("@grpc/grpc-js"));
+
+/** A planted bug: what the library calls back with throws, for every call of some methods. */
+function throwsInCallback(methods: RegExp): string {
+  const code = `
+    import { createRequire } from "node:module";
+    const { Client } = createRequire(${GRPC})(${GRPC});
+    const make = Client.prototype.makeUnaryRequest;
+    Client.prototype.makeUnaryRequest = function (path, ...rest) {
+      const callback = rest.pop();
+      return make.call(this, path, ...rest, (error, answer) => {
+        if (${methods}.test(path)) throw new TypeError("planted: thrown in a callback");
+        callback(error, answer);
+      });
+    };`;
+  return `data:text/javascript,${encodeURIComponent(code)}`;
+}
+
+async function autoFailover({ model, addressOf }: Sandbox): Promise<string | undefined> {
+  const address = addressOf(model.leader?.endpoint ?? "");
+  const { conf } = await callSandbox(address, NameServer.method.confGet, {});
+  return conf.find((one) => one.key === "auto_failover")?.value;
+}
+
+/** A recovery with a planted bug; at the first sign of it `atFirst` is done. */
+async function recoverWith(
+  methods: RegExp,
+  atFirst: (sandbox: Sandbox) => void = () => undefined,
+): Promise<RunResult & { readonly sandbox: Sandbox; readonly endedAfterMs: number }> {
+  const sandbox = await sandboxForTest({ speed: 1, tables: 2, partitions: 8, rows: 20 });
+  await sandbox.outage({ withNameservers: false });
+  let firstAt: number | undefined;
+  const result = await runBin(
+    [
+      "recoverdata",
+      "--method=documented",
+      `--zk_cluster=${sandbox.zkCluster}`,
+      `--zk_root_path=${sandbox.zkRootPath}`,
+    ],
+    {
+      nodeArgs: ["--import", throwsInCallback(methods)],
+      onStderr(text) {
+        if (firstAt !== undefined || !text.includes("planted")) return;
+        firstAt = performance.now();
+        atFirst(sandbox);
+      },
+    },
+  );
+  return { ...result, sandbox, endedAfterMs: performance.now() - (firstAt ?? Number.NaN) };
+}
+
+describe("errors that no code caught, many of them", () => {
+  test("end the run, and auto_failover is on again", async () => {
+    const { code, stderr, sandbox, endedAfterMs } = await recoverWith(/UpdateTableAliveStatus/);
+    expect(code, stderr).toBe(1);
+    expect(stderr).toContain("switching auto_failover off");
+    expect(stderr).toContain("auto_failover is on again");
+    expect(endedAfterMs).toBeLessThan(8_000);
+    expect(stderr.match(/planted/g)?.length).toBeLessThanOrEqual(5);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(await autoFailover(sandbox)).toBe("true");
+  });
+
+  test("exit 9 with the command to type if it cannot be put back", async () => {
+    const { code, stderr, endedAfterMs } = await recoverWith(
+      /UpdateTableAliveStatus/,
+      ({ nameservers, model }) => {
+        for (const one of nameservers) model.hang(one);
+      },
+    );
+    expect(code, stderr).toBe(9);
+    expect(endedAfterMs).toBeLessThan(8_000);
+    expect(stderr).toMatch(/openmldb-ops restore --zk_cluster=/);
+  });
+
+  test("exit 9 as well if the answer of ConfSet itself is what throws", async () => {
+    const { code, stderr } = await recoverWith(/UpdateTableAliveStatus|ConfSet/);
+    expect(code, stderr).toBe(9);
+    expect(stderr).toMatch(/openmldb-ops restore --zk_cluster=/);
+  });
+});
