@@ -118,6 +118,21 @@ describe("code", () => {
     expect(linesThatMatch(others, /\bDate\.now\b|\bnew Date\(\)/)).toEqual([]);
   });
 
+  it("spreads no list into a call: a long one overflows the stack", () => {
+    // Rest parameters that are passed on and lists that are written out are as long as the code says.
+    const own = ["args", "words", "parts", "rest", "more", "tableFlags\\(", "\\["];
+    const spread = new RegExp(
+      `\\b(?!(?:if|for|while|switch|return)\\b)[\\w#\\])]+\\((?:[^()[\\]{}]|\\([^()]*\\))*?\\.\\.\\.(?!${own.join("|")})`,
+    );
+    const code = source.map(withoutComments).map(({ path, text }) => ({
+      path,
+      // Parameters are declared after "function", "constructor" or a name with types.
+      text: text.replaceAll(/\.\.\.\w+\??:/g, "").replaceAll(/\(\s*\n\s*\.\.\./g, "(..."),
+    }));
+    expect(linesThatMatch(code, spread)).toEqual([]);
+    expect(linesThatMatch(code, /\.apply\(/)).toEqual([]);
+  });
+
   it("explains every exported symbol of src in a docstring directly above it", () => {
     const bare = source.flatMap(({ path, text }) => {
       const lines = text.split("\n");

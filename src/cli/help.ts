@@ -1,4 +1,5 @@
 import { EXIT_MEANINGS } from "../exit-codes.js";
+import { maxOf } from "../util/extremes.js";
 import type { CommandEntry } from "./command-entry.js";
 import { COMMANDS } from "./command-table.js";
 import { commonSpecs } from "./flag-specs.js";
@@ -89,7 +90,7 @@ function flagText(spec: FlagSpec<unknown>): string {
 
 /** Two columns, the second one wrapped. */
 function columns(rows: readonly (readonly [string, string])[]): string[] {
-  const left = Math.max(0, ...rows.map(([name]) => name.length));
+  const left = maxOf(rows.map(([name]) => name.length));
   return rows.flatMap(([name, text]) =>
     wrap(text, WIDTH - left - 4).map(
       (line, index) => `  ${(index === 0 ? name : "").padEnd(left)}  ${line}`,

@@ -170,16 +170,16 @@ async function findClusters(zk: ZooKeeper): Promise<readonly string[]> {
   let looked = 0;
   for (let depth = 0; depth <= 2; depth += 1) {
     const next: string[] = [];
-    for (const path of level) {
-      if (looked >= searchMax) {
-        break;
-      }
+    for (const path of level.slice(0, searchMax - looked)) {
       looked += 1;
       const children = await childrenIfAllowed(zk, path === "" ? "/" : path);
+      if (children === undefined) return found.sort();
       if (["leader", "nodes", "table"].every((name) => children.includes(name))) {
         found.push(oneLine(path));
       } else if (depth < 2) {
-        next.push(...[...children].sort().map((name) => `${path}/${name}`));
+        // There may be any number of children in a ZooKeeper that others use, too.
+        const firsts = [...children].sort().slice(0, searchMax);
+        for (const name of firsts) next.push(`${path}/${name}`);
       }
     }
     level = next;
@@ -187,14 +187,18 @@ async function findClusters(zk: ZooKeeper): Promise<readonly string[]> {
   return found.sort();
 }
 
-/** The search must not fail on a znode that somebody else has protected. */
-async function childrenIfAllowed(zk: ZooKeeper, path: string): Promise<readonly string[]> {
+/**
+ * The search must not fail on a znode that is protected.
+ *
+ * @returns Undefined if ZooKeeper does not answer: the search ends then.
+ */
+async function childrenIfAllowed(
+  zk: ZooKeeper,
+  path: string,
+): Promise<readonly string[] | undefined> {
   try {
     return (await zk.getChildren(path)) ?? [];
   } catch (error) {
-    if (error instanceof OpsError && error.code === "zookeeper-unreachable") {
-      throw error;
-    }
-    return [];
+    return error instanceof OpsError && error.retryable ? undefined : [];
   }
 }

@@ -8,6 +8,7 @@ import {
   type ReplicaView,
 } from "../model/partition-view.js";
 import { isServing } from "../policy/what-it-holds.js";
+import { maxOf } from "../util/extremes.js";
 import { eachInTurns, flatMapInTurns } from "../util/yielding.js";
 import { isRemoved } from "./distribution.js";
 import { type Case, type Rule, type RuleFacts, type Subject, tableFlags } from "./rule.js";
@@ -151,7 +152,7 @@ function twiceOnOneTablet({ views }: RuleFacts): Promise<Case[]> {
 function strayCases(facts: RuleFacts): Promise<Case[]> {
   const { state, scope } = facts;
   const tables = new Map(state.tables.map((table) => [table.tid, table]));
-  const newest = Math.max(0, ...tables.keys());
+  const newest = maxOf(tables.keys());
   const busy = new Set(
     state.ops.filter(isOpActive).map((op) => JSON.stringify([op.db, op.table, op.pid])),
   );

@@ -1,3 +1,4 @@
+import { maxOf, minOf } from "../util/extremes.js";
 import { type Cell, type Color, paint, safe, table } from "../util/text.js";
 import type { TabletLoad } from "./distribution.js";
 import { countLevel, type Inspection } from "./inspection.js";
@@ -98,7 +99,7 @@ function summary(tablets: readonly TabletLoad[], bad: number, shown: number): st
   const well = tablets.filter((one) => one.health === "ok");
   const range = (what: "replicas" | "leaders") => {
     const counts = well.map((one) => one[what]);
-    return `${Math.min(...counts)} to ${Math.max(...counts)} ${what}`;
+    return `${minOf(counts)} to ${maxOf(counts)} ${what}`;
   };
   const spread =
     well.length === 0 ? "" : `; each holds ${range("replicas")} and ${range("leaders")}`;

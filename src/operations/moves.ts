@@ -129,7 +129,7 @@ export function actionsOf(change: Change): Action[] {
   if (one.condition.kind === "sick") return [];
   const { view, condition } = one;
   const lane = new LaneActions(view, condition.leader);
-  if (condition.kind === "half-done") lane.actions.push(...condition.heal);
+  if (condition.kind === "half-done") for (const one of condition.heal) lane.actions.push(one);
   const last = moves.find((move) => move.from === condition.leader);
   for (const move of moves) if (move !== last) lane.migrate(move);
   if (last !== undefined && view.replicas.length === 1) {
@@ -185,7 +185,8 @@ class LaneActions {
     const old = this.#leader;
     if (endpoint === old) return;
     const isFirst = old === this.#first;
-    this.actions.push(...leaderActions(this.#view, { from: old, to: endpoint, why, isFirst }));
+    const actions = leaderActions(this.#view, { from: old, to: endpoint, why, isFirst });
+    for (const one of actions) this.actions.push(one);
     this.#leader = endpoint;
   }
 }

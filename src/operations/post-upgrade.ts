@@ -88,7 +88,7 @@ function lane(one: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): Ac
   const { view, condition } = one;
   const line = lines.find((text) => isLineOf(text, view.id));
   const actions: Action[] = [];
-  if (condition.kind === "half-done") actions.push(...condition.heal);
+  if (condition.kind === "half-done") for (const one of condition.heal) actions.push(one);
   else if (isSick(one, endpoint)) {
     actions.push(recoverAction(view, endpoint, "not loaded after the restart"));
   }
@@ -96,7 +96,8 @@ function lane(one: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): Ac
   const leader = condition.kind === "sick" ? servingLeader(view)?.endpoint : condition.leader;
   if (leader !== undefined && leader !== endpoint) {
     const why = "it led before the upgrade";
-    actions.push(...leaderActions(view, { from: leader, to: endpoint, why, isFirst: true }));
+    const back = leaderActions(view, { from: leader, to: endpoint, why, isFirst: true });
+    for (const one of back) actions.push(one);
   }
   for (const added of addedOf(one, lines, endpoint)) {
     actions.push({

@@ -1,5 +1,6 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
+import { minOf } from "../util/extremes.js";
 
 /** How one unit can go from one tablet to another; the lower score is preferred. */
 export interface Way {
@@ -20,7 +21,7 @@ export type WaysFrom = (from: Endpoint, to: readonly Endpoint[]) => ReadonlyMap<
  */
 export function level(counts: Map<Endpoint, number>, waysFrom: WaysFrom): void {
   for (;;) {
-    const least = Math.min(...counts.values());
+    const least = minOf(counts.values());
     const full = [...counts]
       .filter(([, count]) => count >= least + 2)
       .sort((a, b) => b[1] - a[1] || compareText(a[0], b[0]));
@@ -47,7 +48,7 @@ function chainFrom(
   counts: ReadonlyMap<Endpoint, number>,
   waysFrom: WaysFrom,
 ): Chain | undefined {
-  const least = Math.min(...counts.values());
+  const least = minOf(counts.values());
   // Nearly always there is a direct way; looking for it alone is much quicker.
   for (const [to] of [...counts].filter(([, count]) => count === least)) {
     const way = waysFrom(from, [to]).get(to);
@@ -61,7 +62,7 @@ function chainOver(
   counts: ReadonlyMap<Endpoint, number>,
   waysFrom: WaysFrom,
 ): Chain | undefined {
-  const least = Math.min(...counts.values());
+  const least = minOf(counts.values());
   const limit = (counts.get(from) ?? 0) - 2;
   const all = [...counts.keys()];
   const reached = new Map<Endpoint, readonly Way[]>([[from, []]]);

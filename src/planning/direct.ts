@@ -195,7 +195,8 @@ function planFollowers(
       .map((one) => one.code);
     if (codes.length === 0 || codes.every((code) => code === "snapshot-paused")) continue;
     if (codes.includes("state-unknown")) continue;
-    steps.push(...followerSteps(view, replica, leader, { codes, learned }));
+    const more = followerSteps(view, replica, leader, { codes, learned });
+    for (const step of more) steps.push(step);
   }
   const undecided =
     problems.find((one) => one.code === "ahead") ??

@@ -148,7 +148,7 @@ async function openCluster(options: SandboxOptions, wires: WireProcess[]): Promi
     for (let index = 0; index < count; index += 1) {
       opened.push(await WireProcess.open(undefined));
     }
-    wires.push(...opened);
+    for (const wire of opened) wires.push(wire);
     // In order, so that whatever sorts endpoints meets tablet1 first, or the recorded order.
     return opened.map((wire) => wire.address).sort();
   };

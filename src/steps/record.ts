@@ -106,8 +106,10 @@ export async function setFlags(context: StepContext, lane: Lane, step: Step): Pr
   const leader = step.endpoint ?? "";
   const alive = step.alive ?? [leader];
   const claim = await claimNow(context, lane.id);
-  const old = outdated(lane, claim, leader, ...alive);
-  if (old !== undefined) return stale(old);
+  for (const endpoint of [leader, ...alive]) {
+    const old = outdated(lane, claim, endpoint);
+    if (old !== undefined) return stale(old);
+  }
   if (isRecorded(claim, leader, alive)) return ALREADY;
   const [report, other] = await Promise.all([
     alive.includes(leader) ? reportNow(context, lane.id, leader) : undefined,

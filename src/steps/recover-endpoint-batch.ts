@@ -8,6 +8,7 @@ import {
 } from "../model/cluster-state.js";
 import { opsOfPartition } from "../model/ops-of-partition.js";
 import { isServing } from "../policy/what-it-holds.js";
+import { maxOf } from "../util/extremes.js";
 import { untilAborted } from "../util/until-aborted.js";
 import type { RecoverDesk, StepContext, WaitingFollower } from "./step-context.js";
 import { mayHaveWorked } from "./step-preconditions.js";
@@ -34,7 +35,7 @@ export function isSoonerTogether(pids: readonly number[]): boolean {
   const longest = (queues: number) => {
     const lengths = new Array<number>(queues).fill(0);
     for (const pid of pids) lengths[pid % queues] = (lengths[pid % queues] ?? 0) + 1;
-    return Math.max(...lengths);
+    return maxOf(lengths);
   };
   return longest(QUEUES_OF_RECOVER_ENDPOINT) < longest(QUEUES_OF_RECOVER_TABLE);
 }

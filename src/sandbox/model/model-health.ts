@@ -23,7 +23,9 @@ export function complaints(model: SandboxModel): string[] {
     }
   }
   for (const table of model.tables.all()) {
-    for (const part of table.tablePartition) found.push(...partitionComplaints(model, table, part));
+    for (const part of table.tablePartition) {
+      for (const one of partitionComplaints(model, table, part)) found.push(one);
+    }
   }
   return found;
 }

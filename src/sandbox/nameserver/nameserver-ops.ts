@@ -55,7 +55,7 @@ export class OpQueues {
       this.#server.log(`${opName(op)} not created`);
       return false;
     }
-    op.tasks.push(...tasks);
+    for (const task of tasks) op.tasks.push(task);
     const size = this.#queues.length;
     const index = concurrency > 0 && concurrency < size ? of.pid % concurrency : of.pid % size;
     op.info.vecIdx = index;
@@ -95,7 +95,8 @@ export class OpQueues {
     if (taskStatus === TaskStatus.kDone || taskStatus === TaskStatus.kCanceled) return;
     const tasks = buildTasks(this.#server, op);
     if (tasks === undefined || taskIndex >= tasks.length) return;
-    op.tasks.push(...tasks.slice(taskStatus === TaskStatus.kInited ? 0 : taskIndex));
+    const from = taskStatus === TaskStatus.kInited ? 0 : taskIndex;
+    for (const task of tasks.slice(from)) op.tasks.push(task);
     if (taskStatus === TaskStatus.kFailed) {
       this.#ended.push(op);
       return;
