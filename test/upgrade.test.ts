@@ -1,13 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
-import { statStore } from "../src/commands/stat-store.js";
+import { describe, expect, test } from "vitest";
 import { OpsError } from "../src/errors.js";
 import type { Operation } from "../src/operations/operation.js";
 import { postUpgradeOperation } from "../src/operations/post-upgrade.js";
 import { preUpgradeOperation } from "../src/operations/pre-upgrade.js";
-import { parseStatLine, type StatStore, statText } from "../src/operations/statfile.js";
+import type { StatLine, StatStore } from "../src/operations/statfile.js";
 import {
   A,
   commandLine,
@@ -22,9 +18,6 @@ import {
   watch,
 } from "./helpers/scaling.js";
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
-
-const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-stat-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const pre = (store: StatStore, allowsSingle = false, endpoint = A) =>
   preUpgradeOperation({ endpoint, store, allowsSingle, concurrency: 4, commandLine });
@@ -252,6 +245,36 @@ describe("post-upgrade", () => {
   });
 });
 
+describe("a statfile is not believed", () => {
+  /** A line of tablet a about db1.t0:0, or what `wrong` says instead. */
+  async function cluster(replicas: number, wrong: Partial<StatLine>) {
+    const virtual = await scaledCluster({ replicas, partitions: 1, rows: 20 });
+    const table = virtual.model.tables.find("t0", "db1");
+    const store = memoryStore([
+      { endpoint: A, db: "db1", table: "t0", tid: table?.tid ?? 0, pid: 0, added: "", ...wrong },
+    ]);
+    return { virtual, store };
+  }
+
+  test.each([{ db: "otherdb" }, { table: "othertable" }])(
+    "a line that calls the partition by another name is refused, and nothing is touched: %o",
+    async (wrong) => {
+      const { virtual, store } = await cluster(2, { ...wrong, added: "b:9527" });
+      const text = await refusal(virtual, post(store));
+      expect(text).toMatch(/\.stat says ".*", and partition 0 of table id \d+ is db1\.t0:0 here/);
+      expect(replicaCounts(virtual)).toEqual([2]);
+      expect(store.lines()).toHaveLength(1);
+    },
+  );
+
+  test("a replica that the table wants is never taken away, whoever is said to have added it", async () => {
+    const { virtual, store } = await cluster(3, { added: "b:9527" });
+    const text = await refusal(virtual, post(store));
+    expect(text).toContain("without it 2 replicas are left of the 3 that the table wants");
+    expect(replicaCounts(virtual)).toEqual([3]);
+  });
+});
+
 describe("a run that is killed at any change is finished by the next one", () => {
   test.each([{ replicas: 1 }, { replicas: 2 }])(
     "$replicas replicas",
@@ -298,44 +321,5 @@ describe("recoverdata after everything was stopped and started", () => {
     expect(virtual.model.healthy()).toEqual([]);
     expect(rowsOf(virtual.model)).toBe(50_000);
     expect(unserved(virtual.model)).toBe(0);
-  });
-});
-
-describe("the statfile", () => {
-  const line = { endpoint: A, db: "db1", table: "t0", tid: 7, pid: 3, added: "" };
-
-  test("has the format of openmldb_ops.py", () => {
-    expect(statText(line)).toBe("a:9527,db1,t0,7,3,");
-    expect(statText({ ...line, added: "b:9527" })).toBe("a:9527,db1,t0,7,3,b:9527");
-    expect(parseStatLine("a:9527, db1,t0,7,3,b:9527\r")).toEqual({ ...line, added: "b:9527" });
-    expect(parseStatLine("a:9527,db1,t,0,7,3,")).toEqual({ ...line, table: "t,0" });
-    for (const bad of ["", "x", "a,b,c,d,e,f", ",db1,t0,7,3,", "a:9527,db1,t0,7,-1,"]) {
-      expect(parseStatLine(bad), bad).toBeUndefined();
-    }
-  });
-
-  test("on the disk: appended line by line, rewritten without a line, gone with the last one", () => {
-    const path = join(folder, "one");
-    const store = statStore(path);
-    expect(store.read()).toBeUndefined();
-    store.touch();
-    expect(store.read()).toEqual([]);
-    store.append(line);
-    store.append({ ...line, pid: 4 });
-    expect(readFileSync(path, "utf8")).toBe("a:9527,db1,t0,7,3,\na:9527,db1,t0,7,4,\n");
-    store.remove(({ pid }) => pid === 3);
-    expect(store.read()).toEqual([{ ...line, pid: 4 }]);
-    store.remove(() => true);
-    expect(store.read()).toBeUndefined();
-  });
-
-  test("a last line that was cut off is told by its number, and never runs into the next one", () => {
-    const path = join(folder, "cut");
-    writeFileSync(path, "a:9527,db1,t0,7,3,");
-    statStore(path).append({ ...line, pid: 4 });
-    expect(statStore(path).read()).toHaveLength(2);
-    writeFileSync(path, "a:9527,db1,t0,7,3,\na:9527,db");
-    expect(() => statStore(path).read()).toThrow(/line 2 is not of the form endpoint,db,name/);
-    expect(() => statStore(join(folder, "no", "where")).touch()).toThrow(OpsError);
   });
 });

@@ -10,7 +10,7 @@ export async function run(flags: PostUpgradeFlags, io: CommandIo): Promise<numbe
   assertWritable(flags.statfile);
   const operation = postUpgradeOperation({
     endpoint: flags.endpoints[0] ?? "",
-    store: statStore(flags.statfile),
+    store: statStore(flags.statfile, flags),
     concurrency: flags.concurrency,
     commandLine: (words) => commandLine(words, flags),
   });

@@ -10,7 +10,7 @@ export async function run(flags: PreUpgradeFlags, io: CommandIo): Promise<number
   assertWritable(flags.statfile);
   const operation = preUpgradeOperation({
     endpoint: flags.endpoints[0] ?? "",
-    store: statStore(flags.statfile),
+    store: statStore(flags.statfile, flags),
     allowsSingle: flags.allowSingleReplica,
     concurrency: flags.concurrency,
     commandLine: (words) => commandLine(words, flags),

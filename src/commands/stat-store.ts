@@ -3,43 +3,82 @@ import {
   closeSync,
   constants,
   existsSync,
+  fstatSync,
   fsyncSync,
+  lstatSync,
   openSync,
   readFileSync,
-  renameSync,
+  readSync,
   rmSync,
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf, OpsError } from "../errors.js";
-import { parseStatLine, type StatLine, type StatStore, statText } from "../operations/statfile.js";
+import { isSameCluster } from "../journal/read-runs.js";
+import type { ClusterName } from "../journal/record.js";
+import { type StatLine, type StatStore, statText } from "../operations/statfile.js";
+import { checkValue, type DocumentKind } from "../util/document.js";
+import { replaceFile, syncFolder } from "../util/replace-file.js";
+import { safe } from "../util/text.js";
+
+/** Stands where other lines name a tablet: the line says which cluster the file belongs to. */
+const CLUSTER_LINE = "#cluster";
+const ID_MAX = 2 ** 32 - 1;
+
+/** Far more lines than a cluster has partitions. */
+const STATFILE: DocumentKind<StatLine[]> = {
+  maxBytes: 64 * 2 ** 20,
+  maxDepth: 0,
+  schema: (z) => {
+    const word = z.string().max(1_000);
+    const id = z
+      .string()
+      .regex(/^\d{1,10}$/, "expected a number")
+      .transform(Number)
+      .pipe(z.number().max(ID_MAX));
+    return z.array(
+      z.object({
+        endpoint: word.regex(/\S/, "expected a tablet"),
+        db: word,
+        table: word.min(1),
+        tid: id,
+        pid: id,
+        added: word,
+      }),
+    );
+  },
+};
 
 /**
- * A statfile on the disk. Lines are appended and synced one by one; it is rewritten as a whole beside
- * the old one and then put in its place, so that it is complete at any moment.
+ * A statfile on the disk. Lines are appended and synced one by one; it is rewritten as a whole, so that
+ * it is complete at any moment. Its first line names the cluster; one of another cluster is not read.
+ * A file that openmldb_ops.py wrote names none, and is taken.
  */
-export function statStore(path: string): StatStore {
+export function statStore(path: string, cluster: ClusterName): StatStore {
+  const load = () => (existsSync(path) ? guarded(path, () => linesOf(path)) : undefined);
   const read = () => {
-    if (!existsSync(path)) return undefined;
-    return linesOf(path, () => readFileSync(path, "utf8"));
+    const lines = load();
+    if (lines !== undefined) assertSameCluster(path, lines, cluster);
+    return lines?.filter((line) => line.endpoint !== CLUSTER_LINE);
   };
+  const begin = () => (existsSync(path) ? "" : `${statText(clusterLine(cluster))}\n`);
   return {
     path,
     read,
-    append: (line) =>
-      guarded(path, () => write(path, "a", `${missingBreak(path)}${statText(line)}\n`)),
-    touch: () => guarded(path, () => write(path, "a", "")),
+    append: (line) => guarded(path, () => append(path, begin(), `${statText(line)}\n`)),
+    touch: () => guarded(path, () => append(path, begin(), "")),
     remove(matches) {
-      const lines = read() ?? [];
-      const left = lines.filter((line) => !matches(line));
-      if (left.length === lines.length && left.length > 0) return;
+      const lines = load() ?? [];
+      const left = lines.filter((line) => line.endpoint === CLUSTER_LINE || !matches(line));
+      const isEmpty = left.every((line) => line.endpoint === CLUSTER_LINE);
+      if (left.length === lines.length && !isEmpty) return;
       guarded(path, () => {
-        if (left.length === 0) rmSync(path, { force: true });
-        else {
-          write(`${path}.new`, "w", left.map((line) => `${statText(line)}\n`).join(""));
-          renameSync(`${path}.new`, path);
+        if (!isEmpty) {
+          replaceFile(path, left.map((line) => `${statText(line)}\n`).join(""));
+          return;
         }
-        syncFolder(path);
+        rmSync(path, { force: true });
+        syncFolder(dirname(path));
       });
     },
   };
@@ -51,50 +90,105 @@ export function statStore(path: string): StatStore {
  * @throws OpsError `usage` if it cannot.
  */
 export function assertWritable(path: string): void {
-  guarded(path, () => accessSync(existsSync(path) ? path : dirname(path), constants.W_OK));
-}
-
-function linesOf(path: string, load: () => string): StatLine[] {
-  const lines = guarded(path, load)
-    .split("\n")
-    .filter((text) => text.trim() !== "");
-  return lines.map((text, index) => {
-    const line = parseStatLine(text);
-    if (line !== undefined) return line;
-    throw new OpsError({
-      code: "usage",
-      message: `--statfile=${path}: line ${index + 1} is not of the form endpoint,db,name,tid,pid,added endpoint`,
-      hint: "name the statfile that pre-upgrade wrote",
-    });
+  guarded(path, () => {
+    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) closeSync(openStatfile(path));
+    accessSync(existsSync(path) ? path : dirname(path), constants.W_OK);
   });
 }
 
-/** A line that was cut off must not run into the next one. */
-function missingBreak(path: string): string {
-  if (!existsSync(path)) return "";
-  const text = readFileSync(path, "utf8");
-  return text === "" || text.endsWith("\n") ? "" : "\n";
+/** The cluster in the six fields of every line, so that openmldb_ops.py passes it over. */
+function clusterLine({ zkCluster, zkRootPath }: ClusterName): StatLine {
+  return {
+    endpoint: CLUSTER_LINE,
+    db: zkCluster.join(" "),
+    table: zkRootPath,
+    tid: 0,
+    pid: 0,
+    added: "",
+  };
 }
 
-function write(path: string, flag: "a" | "w", text: string): void {
-  const isNew = !existsSync(path);
-  const file = openSync(path, flag, 0o640);
+function assertSameCluster(path: string, lines: readonly StatLine[], cluster: ClusterName): void {
+  for (const { endpoint, db, table } of lines) {
+    if (endpoint !== CLUSTER_LINE) continue;
+    if (isSameCluster({ zkCluster: db.split(" "), zkRootPath: table }, cluster)) continue;
+    const [theirs, ours] = [
+      `${db} ${table}`,
+      `${cluster.zkCluster.join(" ")} ${cluster.zkRootPath}`,
+    ];
+    throw new OpsError({
+      code: "usage",
+      message: `--statfile=${safe(path)} belongs to the cluster at ${safe(theirs)}, not to the one at ${safe(ours)}`,
+      hint: "name another file with --statfile, or connect as pre-upgrade did",
+    });
+  }
+}
+
+/** Opens the file itself, for reading: no device, and nothing that a symbolic link leads to. */
+function openStatfile(path: string): number {
+  if (lstatSync(path).isSymbolicLink())
+    throw new Error("it is a symbolic link: name the file itself");
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const stats = fstatSync(file);
+  if (stats.isFile() && stats.size <= STATFILE.maxBytes) return file;
+  closeSync(file);
+  throw new Error(
+    stats.isFile() ? `it is longer than ${STATFILE.maxBytes} bytes` : "it is no regular file",
+  );
+}
+
+function linesOf(path: string): StatLine[] {
+  const file = openStatfile(path);
+  let text: string;
   try {
-    if (text !== "") writeSync(file, text);
+    text = readFileSync(file, "utf8");
+  } finally {
+    closeSync(file);
+  }
+  const rows = text.split("\n").map((row) => row.trim());
+  const numbers = rows.flatMap((row, index) => (row === "" ? [] : [index]));
+  const checked = checkValue(
+    STATFILE,
+    numbers.map((index) => fieldsOf(rows[index] ?? "")),
+  );
+  if ("value" in checked) return checked.value;
+  const at = numbers[Number(checked.path[0])] ?? 0;
+  throw new OpsError({
+    code: "usage",
+    message: `--statfile=${safe(path)}: line ${at + 1} is not of the form endpoint,db,name,tid,pid,added endpoint: ${safe(checked.problem.replace(/^\[\d+\]\.?/, ""))}`,
+    hint: "name the statfile that pre-upgrade wrote",
+  });
+}
+
+/** A table name may hold commas: the two fields before it and the three behind it cannot. */
+function fieldsOf(row: string): Record<string, string> {
+  const fields = row.split(",").map((field) => field.trim());
+  const [endpoint = "", db = ""] = fields;
+  const [tid = "", pid = "", added = ""] = fields.slice(-3);
+  return { endpoint, db, table: fields.slice(2, -3).join(","), tid, pid, added };
+}
+
+/** @param first What a new file begins with. */
+function append(path: string, first: string, text: string): void {
+  const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0o640);
+  try {
+    const stats = fstatSync(file);
+    if (!stats.isFile()) throw new Error("it is no regular file");
+    const all = `${missingBreak(file, stats.size)}${first}${text}`;
+    if (all !== "") writeSync(file, all);
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
-  if (isNew) syncFolder(path);
+  if (first !== "") syncFolder(dirname(path));
 }
 
-function syncFolder(path: string): void {
-  const folder = openSync(dirname(path), "r");
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
+/** A line that was cut off must not run into the next one. */
+function missingBreak(file: number, size: number): string {
+  const last = Buffer.alloc(1);
+  return size > 0 && readSync(file, last, 0, 1, size - 1) === 1 && last[0] !== 10 ? "\n" : "";
 }
 
 function guarded<T>(path: string, work: () => T): T {
@@ -104,7 +198,7 @@ function guarded<T>(path: string, work: () => T): T {
     if (error instanceof OpsError) throw error;
     throw new OpsError({
       code: "usage",
-      message: `--statfile=${path}: ${messageOf(error)}`,
+      message: `--statfile=${safe(path)}: ${messageOf(error)}`,
       hint: "name a file in a folder that exists and may be written",
     });
   }

@@ -1,12 +1,13 @@
 import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { partitionName } from "../model/partition-view.js";
 import { recoverAction } from "./condition.js";
 import { leaderActions, opsNotes, type Surveyed, stillToDo, survey } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { leads, type UpgradeWish, upgradeWords } from "./pre-upgrade.js";
 import { shortList, touchedProblems } from "./scaleout.js";
-import { isLineOf, type StatLine, statText } from "./statfile.js";
+import { contradicts, isLineOf, type StatLine, statText } from "./statfile.js";
 import {
   assertNone,
   assertUsable,
@@ -42,7 +43,8 @@ export function postUpgradeOperation(wish: UpgradeWish): Operation {
     ],
     conclude(after) {
       const all = survey(after, true);
-      store.remove((line) => line.endpoint === endpoint && isDone(line, all));
+      const byKey = new Map(all.map((one) => [one.key, one]));
+      store.remove((line) => line.endpoint === endpoint && isDone(line, byKey));
       const left = (store.read() ?? []).filter((line) => line.endpoint === endpoint).length;
       const led = all.filter((one) => leads(one, endpoint)).length;
       return [
@@ -63,15 +65,26 @@ function planPostUpgrade(state: ClusterState, wish: UpgradeWish): OperationPlan 
   }
   assertUsable(state, endpoint, "tablet");
   const own = lines.filter((line) => line.endpoint === endpoint);
+  const byKey = byPartition(own);
+  const linesOf = (one: Surveyed) => byKey.get(one.key) ?? [];
   const all = survey(state, true);
   const here = all.filter((one) => replicaAt(one.view, endpoint) !== undefined);
+  const counts = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
   assertNone(
-    here.flatMap((one) => obstacleTo(one, own, wish) ?? []),
+    [
+      ...all.flatMap((one) => contradictions(one, linesOf(one), wish)),
+      ...here.flatMap((one) => withoutLeader(one, linesOf(one), wish)),
+      ...here.flatMap((one) => {
+        const wanted = counts.get(one.view.id.tid) ?? 0;
+        return shortages(one, linesOf(one), { wish, wanted });
+      }),
+    ],
     `post-upgrade of ${endpoint}`,
   );
-  const actions = here.flatMap((one) => lane(one, own, endpoint));
+  const actions = here.flatMap((one) => lane(one, linesOf(one), endpoint));
   const touched = new Set(actions.map((action) => action.id));
-  const gone = own.filter((line) => !here.some((one) => isLineOf(line, one.view.id)));
+  const known = new Set(here.flatMap((one) => linesOf(one)));
+  const gone = own.filter((line) => !known.has(line));
   return {
     actions,
     notes: [
@@ -83,23 +96,37 @@ function planPostUpgrade(state: ClusterState, wish: UpgradeWish): OperationPlan 
   };
 }
 
-/** What brings one partition back to what it was before `pre-upgrade`. */
+/** The lines by the numbers of their partition, in the form of {@link Surveyed.key}. */
+function byPartition(lines: readonly StatLine[]): ReadonlyMap<string, readonly StatLine[]> {
+  const groups = new Map<string, StatLine[]>();
+  for (const line of lines) {
+    const group = groups.get(replicaKey(line));
+    if (group === undefined) groups.set(replicaKey(line), [line]);
+    else group.push(line);
+  }
+  return groups;
+}
+
+/**
+ * What brings one partition back to what it was before `pre-upgrade`.
+ *
+ * @param lines Those of the partition, of one tablet.
+ */
 function lane(one: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): Action[] {
   const { view, condition } = one;
-  const line = lines.find((text) => isLineOf(text, view.id));
   const actions: Action[] = [];
   if (condition.kind === "half-done") for (const one of condition.heal) actions.push(one);
   else if (isSick(one, endpoint)) {
     actions.push(recoverAction(view, endpoint, "not loaded after the restart"));
   }
-  if (line === undefined) return actions;
+  if (lines.length === 0) return actions;
   const leader = condition.kind === "sick" ? servingLeader(view)?.endpoint : condition.leader;
   if (leader !== undefined && leader !== endpoint) {
     const why = "it led before the upgrade";
     const back = leaderActions(view, { from: leader, to: endpoint, why, isFirst: true });
     for (const one of back) actions.push(one);
   }
-  for (const added of addedOf(one, lines, endpoint)) {
+  for (const added of addedOf(one, lines)) {
     actions.push({
       verb: "del-replica",
       id: view.id,
@@ -115,33 +142,65 @@ function isSick({ view }: Surveyed, endpoint: Endpoint): boolean {
 }
 
 /** Replicas that were added for the upgrade and are still there. */
-function addedOf({ view }: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): Endpoint[] {
-  const named = lines.filter((line) => isLineOf(line, view.id)).map((line) => line.added);
-  return [...new Set(named)].filter(
-    (added) => added !== endpoint && replicaAt(view, added) !== undefined,
+function addedOf({ view }: Surveyed, lines: readonly StatLine[]): Endpoint[] {
+  return [...new Set(lines.map((line) => line.added))].filter(
+    (added) =>
+      replicaAt(view, added) !== undefined && !lines.some((line) => line.endpoint === added),
   );
 }
 
-/** Why a partition that the statfile names cannot be given back now. */
-function obstacleTo(
+/** Lines that call a partition by another name than the cluster does: they were written for another cluster. */
+function contradictions(
+  { view }: Surveyed,
+  lines: readonly StatLine[],
+  { store }: UpgradeWish,
+): Obstacle[] {
+  return lines
+    .filter((line) => contradicts(line, view.id))
+    .map((line) => ({
+      text: `${store.path} says "${statText(line)}", and partition ${line.pid} of table id ${line.tid} is ${partitionName(view.id)} here`,
+      hint: "name the statfile that pre-upgrade wrote for this cluster with --statfile",
+    }));
+}
+
+/** Replicas that the statfile calls added, and that the table cannot spare. */
+function shortages(
   one: Surveyed,
   lines: readonly StatLine[],
+  { wish, wanted }: { readonly wish: UpgradeWish; readonly wanted: number },
+): Obstacle[] {
+  const { id, replicas } = one.view;
+  const added = addedOf(one, lines);
+  const left = replicas.length - added.length;
+  if (added.length === 0 || left >= wanted) return [];
+  return [
+    {
+      text: `${partitionName(id)}: ${wish.store.path} says that the replica at ${added.join(" and ")} was added for the upgrade, but without it ${left} replicas are left of the ${wanted} that the table wants`,
+      hint: "find out why; to keep the replica, take its endpoint out of the line in the statfile",
+    },
+  ];
+}
+
+/** Why a partition that the statfile names cannot be given back now. */
+function withoutLeader(
+  { view, condition }: Surveyed,
+  lines: readonly StatLine[],
   { commandLine }: UpgradeWish,
-): Obstacle | undefined {
-  const { view, condition } = one;
-  const isNamed = lines.some((line) => isLineOf(line, view.id));
-  if (!isNamed || condition.kind !== "sick") return undefined;
-  if (servingLeader(view) !== undefined || view.replicas.length === 1) return undefined;
-  return {
-    text: `${view.id.db}.${view.id.table}:${view.id.pid}: nobody leads it: ${condition.why}`,
-    hint: `bring it back first with: ${commandLine(["recoverdata"])}`,
-  };
+): Obstacle[] {
+  if (lines.length === 0 || condition.kind !== "sick") return [];
+  if (servingLeader(view) !== undefined || view.replicas.length === 1) return [];
+  return [
+    {
+      text: `${partitionName(view.id)}: it has no leader: ${condition.why}`,
+      hint: `bring it back first with: ${commandLine(["recoverdata"])}`,
+    },
+  ];
 }
 
 /** Whether a line has nothing left to be done; a partition that is gone from the tablet has not. */
-function isDone(line: StatLine, all: readonly Surveyed[]): boolean {
-  const key = replicaKey(line);
-  const one = all.find((each) => each.key === key);
+function isDone(line: StatLine, all: ReadonlyMap<string, Surveyed>): boolean {
+  const one = all.get(replicaKey(line));
   if (one === undefined || replicaAt(one.view, line.endpoint) === undefined) return true;
-  return leads(one, line.endpoint) && addedOf(one, [line], line.endpoint).length === 0;
+  if (contradicts(line, one.view.id)) return false;
+  return leads(one, line.endpoint) && addedOf(one, [line]).length === 0;
 }

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../model/cluster-state.js";
+import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 
 /**
  * One line of a statfile: a partition whose leader `pre-upgrade` took off a tablet. The format is that
@@ -20,28 +20,11 @@ export function statText({ endpoint, db, table, tid, pid, added }: StatLine): st
   return [endpoint, db, table, tid, pid, added].join(",");
 }
 
-/**
- * Reads one line. A table name may hold commas: the two fields before it and the three behind it
- * cannot.
- *
- * @returns Undefined if it is no line of a statfile.
- */
-export function parseStatLine(text: string): StatLine | undefined {
-  const fields = text.split(",").map((field) => field.trim());
-  if (fields.length < 6) return undefined;
-  const [endpoint = "", db = ""] = fields;
-  const [tid = "", pid = "", added = ""] = fields.slice(-3);
-  const table = fields.slice(2, -3).join(",");
-  const isNumber = (digits: string) => /^\d{1,10}$/.test(digits);
-  if (endpoint === "" || table === "" || !isNumber(tid) || !isNumber(pid)) return undefined;
-  return { endpoint, db, table, tid: Number(tid), pid: Number(pid), added };
-}
-
 /** The lines of a statfile in memory or on a disk. */
 export interface StatStore {
   /** Where it is, for messages. */
   readonly path: string;
-  /** The lines as they are now; undefined if there is no statfile. @throws OpsError `usage` if it cannot be read. */
+  /** The lines as they are now; undefined if there is no statfile. @throws OpsError `usage` if it cannot be read, or is no statfile of this cluster. */
   read(): readonly StatLine[] | undefined;
   /** Adds a line; it is on the disk when this returns. */
   append(line: StatLine): void;
@@ -51,10 +34,19 @@ export interface StatStore {
   remove(matches: (line: StatLine) => boolean): void;
 }
 
-/** Whether a line is about a partition. */
-export function isLineOf(
-  line: StatLine,
-  id: { readonly tid: number; readonly pid: number },
-): boolean {
+/**
+ * Whether a line is about a partition: all of its name has to agree. Table ids alone are counted from 1 in
+ * every cluster, so that a line of another cluster would fit.
+ */
+export function isLineOf(line: StatLine, id: PartitionId): boolean {
+  return hasNumbersOf(line, id) && line.db === id.db && line.table === id.table;
+}
+
+/** Whether a line has the numbers of a partition, and another database or table. */
+export function contradicts(line: StatLine, id: PartitionId): boolean {
+  return hasNumbersOf(line, id) && !isLineOf(line, id);
+}
+
+function hasNumbersOf(line: StatLine, id: PartitionId): boolean {
   return line.tid === id.tid && line.pid === id.pid;
 }

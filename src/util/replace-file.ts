@@ -1,0 +1,63 @@
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+/** The mode of a new file, less what the umask takes away. */
+const NEW_FILE_MODE = 0o640;
+const PERMISSION_BITS = 0o777;
+
+/**
+ * Replaces a file as a whole: at any moment, also after a power loss, there is the old content or the
+ * new one. The new content is written to a file beside it with a name that nobody can foresee, opened
+ * so that nothing that exists is used, with the mode of the old file. A symbolic link at `path` is
+ * replaced itself; what it leads to is never written.
+ *
+ * @throws What the file system throws; the old file is left as it was then.
+ */
+export function replaceFile(path: string, content: string): void {
+  const folder = dirname(path);
+  const beside = join(folder, `.${basename(path)}.${randomBytes(8).toString("hex")}.tmp`);
+  const mode = modeOf(path);
+  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+  const file = openSync(beside, O_WRONLY | O_CREAT | O_EXCL, mode ?? NEW_FILE_MODE);
+  try {
+    try {
+      if (mode !== undefined) fchmodSync(file, mode);
+      writeFileSync(file, content);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(beside, path);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
+  syncFolder(folder);
+}
+
+/** The name of a file is part of its folder: a power loss may take a change away without this. */
+export function syncFolder(path: string): void {
+  const folder = openSync(path, "r");
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+/** Permission bits of a regular file; undefined if there is none at `path`. */
+function modeOf(path: string): number | undefined {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats?.isFile() ? stats.mode & PERMISSION_BITS : undefined;
+}
