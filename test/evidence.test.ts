@@ -5,7 +5,13 @@ import type { PartitionView } from "../src/model/partition-view.js";
 import type { RunReport } from "../src/model/report.js";
 import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
-import { evidenceOf, isForgetting, leastOffset, lowerBound } from "../src/policy/what-it-holds.js";
+import {
+  evidenceOf,
+  isForgetting,
+  leastOffset,
+  lowerBound,
+  withBounds,
+} from "../src/policy/what-it-holds.js";
 import { decideLeader } from "../src/policy/who-may-lead.js";
 import { reportJson, reportText } from "../src/report/recovery-report.js";
 import { createSeenStore } from "../src/run/known-offsets-store.js";
@@ -289,6 +295,15 @@ describe("evidence that outlives the run", () => {
     expect(model.rows().map((one) => one.served)).toEqual([20]);
   });
 
+  test("what was kept of another table with the same number says nothing of this one", () => {
+    const view = partition("a:9527 leader,alive 5 -");
+    const bounds = { term: 1n, offsets: new Map([["a:9527", 9n]]) };
+    const { db, table, pid } = view.id;
+    const own = withBounds(view, { ...bounds, partition: `${db}.${table}:${pid}` });
+    expect(own.known?.bounds.offsets.get("a:9527")).toBe(9n);
+    expect(withBounds(view, { ...bounds, partition: `${db}.older:${pid}` }).known).toBeUndefined();
+  });
+
   test("64-bit numbers survive, and garbage is ignored with a warning", async () => {
     const zk = treeZooKeeper(virtual.model.tree);
     const events: RunEvent[] = [];
@@ -304,7 +319,7 @@ describe("evidence that outlives the run", () => {
       offsets: new Map([["a:9527", 9007199254740993n]]),
     };
     await store.remember({ db: "db1", table: "t1", tid: 7, pid: 0 }, bounds);
-    expect(await store.read()).toEqual(new Map([["7/0", bounds]]));
+    expect(await store.read()).toEqual(new Map([["7/0", { ...bounds, partition: "db1.t1:0" }]]));
     expect(events).toEqual([]);
 
     const garbage = [
@@ -316,6 +331,9 @@ describe("evidence that outlives the run", () => {
       '{"version":1,"term":"1","offsets":{"a":"-5"}}',
       '{"version":1,"term":"1","offsets":{"a":7}}',
       '{"version":1,"term":"1","offsets":[]}',
+      '{"version":1,"partition":"db1.t1:0","term":"18446744073709551616","offsets":{}}',
+      `{"version":1,"partition":"db1.t1:0","term":"1","offsets":{},"x":${"[".repeat(9_000)}`,
+      JSON.stringify({ version: 1, partition: "x".repeat(900_000), term: "1", offsets: {} }),
     ];
     for (const text of garbage) {
       events.length = 0;
@@ -323,6 +341,9 @@ describe("evidence that outlives the run", () => {
       expect(await store.read()).toEqual(new Map());
       expect(events).toMatchObject([{ kind: "warning" }]);
     }
+    await zk.create(`${SEEN}/99999999999999999999_1`, Buffer.from("{}"), "persistent");
+    expect(await store.read()).toEqual(new Map());
+    await zk.remove(`${SEEN}/99999999999999999999_1`);
     await zk.create(`${SEEN}/lost+found`, Buffer.from("{}"), "persistent");
     await store.forget({ tid: 7, pid: 0 });
     events.length = 0;

@@ -5,7 +5,7 @@ import { OpsError } from "../src/errors.js";
 import type { RecoverResult } from "../src/execution/recover.js";
 import type { Clock } from "../src/model/clock.js";
 import { takeLock } from "../src/run/lock.js";
-import { thisProcess } from "../src/run/owner.js";
+import { encode, thisProcess } from "../src/run/owner.js";
 import type { VirtualClock } from "../src/sandbox/model/virtual-clock.js";
 import { startZkServer } from "../src/sandbox/zk-server.js";
 import { ZnodeTree } from "../src/sandbox/znode-tree.js";
@@ -75,6 +75,41 @@ describe("two runs", () => {
     await expect(virtual.clock.run(taking, HOUR)).rejects.toMatchObject({
       code: "lock-held",
       message: expect.stringContaining("run-quicker"),
+    });
+    expect(virtual.clock.now() - began).toBeLessThan(1_000);
+  });
+
+  test.each([
+    ["a session timeout that ZooKeeper never gives", { sessionTimeoutMs: 1e15 }, 1_000],
+    ["a session timeout that is no number", { sessionTimeoutMs: "long" }, 1_000],
+    ["a process id that means every process", { pid: -1 }, 1_000],
+    ["the longest session timeout that can be asked for", { sessionTimeoutMs: 3_600_000 }, 44_000],
+    ["more data than a lock has", { command: 7, host: "x".repeat(900_000) }, 1_000],
+  ])("a lock that claims %s is no reason to wait longer", async (_what, fields, limitMs) => {
+    const virtual = await brokenCluster();
+    const other = await startTool(virtual, "other");
+    const data = JSON.parse(String(encode(other.parts.owner, {})));
+    const lie = Buffer.from(JSON.stringify({ ...data, ...fields }));
+    await other.parts.zk.create(LOCK, lie, "ephemeral");
+    const heir = await startTool(virtual, "heir");
+    const began = virtual.clock.now();
+    const taking = takeLock({ ...lockOptions(heir), isGone: () => true });
+    await expect(virtual.clock.run(taking, HOUR)).rejects.toMatchObject({ code: "lock-held" });
+    expect(virtual.clock.now() - began).toBeLessThan(limitMs);
+    expect(has(virtual, LOCK)).toBe(true);
+  });
+
+  test("a lock that no session holds is not waited for, and what to do is said", async () => {
+    const virtual = await brokenCluster();
+    const heir = await startTool(virtual, "heir");
+    await heir.parts.zk.create(LOCK, encode(heir.parts.owner, {}), "persistent");
+    const other = await startTool(virtual, "other");
+    const began = virtual.clock.now();
+    const taking = takeLock({ ...lockOptions(other), isGone: () => true });
+    await expect(virtual.clock.run(taking, HOUR)).rejects.toMatchObject({
+      code: "lock-held",
+      message: expect.stringContaining("no ZooKeeper session holds it"),
+      hint: expect.stringContaining("remove the znode"),
     });
     expect(virtual.clock.now() - began).toBeLessThan(1_000);
   });

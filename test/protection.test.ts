@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { OpsError } from "../src/errors.js";
-import { encode } from "../src/run/owner.js";
+import { encode, type RunOwner } from "../src/run/owner.js";
 import { settleLeftover } from "../src/run/take-over.js";
 import {
   brokenCluster,
@@ -18,6 +18,15 @@ import {
   untilWorking,
 } from "./helpers/protected.js";
 import { startTool } from "./helpers/tool-process.js";
+
+const OWNER: RunOwner = {
+  runId: "run-x",
+  host: "elsewhere",
+  pid: 1,
+  user: "u",
+  command: "c",
+  time: "2026-01-01T00:00:00.000Z",
+};
 
 describe("a run", () => {
   test("keeps the value off while it works, and leaves neither lock nor marker", async () => {
@@ -139,9 +148,22 @@ describe("a run that is killed", () => {
   });
 });
 
-describe("a marker that cannot be read", () => {
-  test.each(["", "not json", '{"version":2,"original":true}', '{"version":1,"original":"true"}'])(
-    "%j: the value is left as it is, with one warning that names the znode and the command",
+/** A marker as a run writes it, with other fields in place of its own. */
+const markerWith = (fields: object) => String(encode(OWNER, { original: true, ...fields }));
+
+describe("a marker that no run wrote", () => {
+  test.each([
+    "",
+    "not json",
+    '{"version":2,"original":true}',
+    '{"version":1,"original":"true"}',
+    markerWith({ pid: -1 }),
+    markerWith({ pid: 1e15 }),
+    markerWith({ host: "x".repeat(100_000) }),
+    markerWith({ time: { $gt: "" } }),
+    `{"x":${"[".repeat(20_000)}`,
+  ])(
+    "%#: the value is left as it is, with one warning that names the znode and the command",
     async (data) => {
       const virtual = await healthyCluster();
       const admin = await startTool(virtual, "admin");
@@ -158,6 +180,30 @@ describe("a marker that cannot be read", () => {
       expect(tool.changes).toEqual([]);
     },
   );
+});
+
+describe("a marker that asks for auto_failover off", () => {
+  test("switches nothing off, whoever finds it, and is named", async () => {
+    const virtual = await healthyCluster();
+    const data = encode(OWNER, { original: false });
+    virtual.model.tree.create(MARKER, data, { parents: true });
+    const tool = await startTool(virtual, "one");
+    expect(await settle(virtual, tool)).toEqual({ kind: "unreadable", path: MARKER });
+    expect(texts(tool)).toContain(MARKER);
+    expect(await recover(virtual, tool)).toHaveProperty("report.autoFailover.after", true);
+    expect(tool.changes).toEqual([]);
+    expect(isOn(virtual)).toBe(true);
+  });
+
+  test("a run that has work to do puts back what the nameserver said, not what the marker says", async () => {
+    const virtual = await brokenCluster();
+    const data = encode(OWNER, { original: false });
+    virtual.model.tree.create(MARKER, data, { parents: true });
+    const tool = await startTool(virtual, "one");
+    expect(await recover(virtual, tool)).toHaveProperty("report.autoFailover.after", true);
+    expect(tool.changes.length).toBeGreaterThan(0);
+    expect(isOn(virtual)).toBe(true);
+  });
 });
 
 describe("somebody else switches auto_failover on in the middle", () => {

@@ -5,6 +5,7 @@ import {
   Id,
   CreateMode as LibraryMode,
   Permission,
+  type Stat,
 } from "node-zookeeper-client";
 import pRetry from "p-retry";
 import { messageOf, OpsError } from "../errors.js";
@@ -186,6 +187,12 @@ function clientOf(access: Access): ZooKeeperClient {
         // A node may have no data at all, which is not the same as empty data for ZooKeeper.
         return (await read) ?? Buffer.alloc(0);
       }),
+    isEphemeral: async (path) => {
+      const stat = await access.read<Stat | null | undefined>(`look at ${path}`, (client, done) =>
+        client.exists(path, done),
+      );
+      return stat?.ephemeralOwner.some((byte) => byte !== 0);
+    },
     create: (path, data, mode) =>
       unless(Exception.NODE_EXISTS, undefined, () => createDeep(path, data, mode)),
     setData: (path, data) =>

@@ -9,6 +9,11 @@ export interface ZooKeeper {
   /** The data of a node; undefined if the path does not exist. */
   getData(path: string): Promise<Buffer | undefined>;
   /**
+   * Whether a node belongs to a session, and goes away with it; undefined if the path does not exist.
+   * ZooKeeper knows this by itself, whatever the node's data says.
+   */
+  isEphemeral(path: string): Promise<boolean | undefined>;
+  /**
    * Creates a node and, if needed, its parents (persistent, empty).
    *
    * @returns The path created (differs from `path` if sequential), or undefined if it existed already.

@@ -11,8 +11,9 @@ import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/fac
 import type { PartitionId } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import { inspectCluster, type JudgedCluster } from "../observe/judged-cluster.js";
+import { lockOwnerIn } from "../run/lock.js";
 import { readMarker } from "../run/marker.js";
-import { decode, opsPath } from "../run/owner.js";
+import { opsPath } from "../run/owner.js";
 import { eachInTurns } from "../util/yielding.js";
 
 /** Tables whose record in ZooKeeper is read: those of the worst partitions. */
@@ -91,7 +92,7 @@ async function readOpsOnce({ zk, cluster, rootPath }: LookOptions) {
   const path = opsPath(rootPath, "auto_failover");
   const lock = await zk.getData(opsPath(rootPath, "lock"));
   const marker = await readMarker({ zk, clock: cluster.clock, path });
-  return { lock: lock && (decode(lock)?.owner ?? ("unknown" as const)), marker };
+  return { lock: lock && lockOwnerIn(lock), marker };
 }
 
 async function askNameservers(

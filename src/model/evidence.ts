@@ -32,6 +32,13 @@ export interface LowerBounds {
   /** The newest leadership when they were taken; 0 if the partition had no history. */
   readonly term: bigint;
   readonly offsets: ReadonlyMap<Endpoint, bigint>;
+  /** {@link keptName} of the partition when they were kept; undefined if they are of this run. */
+  readonly partition?: string;
+}
+
+/** A partition as lower bounds that are kept name it: table ids alone may mean another table one day. */
+export function keptName({ db, table, pid }: PartitionId): string {
+  return `${db}.${table}:${pid}`;
 }
 
 /** Everything known of a partition's logs. */

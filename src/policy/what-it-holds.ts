@@ -1,5 +1,10 @@
 import type { Endpoint, ReplicaReport, TermStart } from "../model/cluster-state.js";
-import type { LowerBounds, PartitionEvidence, ReplicaEvidence } from "../model/evidence.js";
+import {
+  keptName,
+  type LowerBounds,
+  type PartitionEvidence,
+  type ReplicaEvidence,
+} from "../model/evidence.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 
 /** States in which a replica serves (OpenMLDB tablet: TableState). */
@@ -148,9 +153,13 @@ function replicaEvidence(view: PartitionView, replica: ReplicaView): ReplicaEvid
   };
 }
 
-/** A view with an earlier run's lower bounds, and nothing else from before; undefined: with none. */
+/**
+ * A view with an earlier run's lower bounds, and nothing else from before; undefined: with none. Bounds
+ * that were kept of another partition say nothing of this one.
+ */
 export function withBounds(view: PartitionView, bounds: LowerBounds | undefined): PartitionView {
-  return { ...view, known: bounds && { bounds, replicas: new Map() } };
+  const isOther = bounds?.partition !== undefined && bounds.partition !== keptName(view.id);
+  return { ...view, known: isOther ? undefined : bounds && { bounds, replicas: new Map() } };
 }
 
 /**

@@ -2,8 +2,9 @@ import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 import { replicaKey } from "../model/cluster-state.js";
-import type { LowerBounds, SeenStore } from "../model/evidence.js";
+import { keptName, type LowerBounds, type SeenStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
+import { checkDocument, type DocumentKind } from "../util/document.js";
 import { opsPath } from "./owner.js";
 
 /** Version of what is written; a reader understands its own version only. */
@@ -12,8 +13,29 @@ const VERSION = 1;
 const WRITE_MS = 5_000;
 const PAUSE_MS = 200;
 
-const NAME = /^(\d+)_(\d+)$/;
-const NUMBER = /^\d{1,20}$/;
+const NAME = /^(\d{1,10})_(\d{1,10})$/;
+/** OpenMLDB counts offsets and terms in 64 bits without a sign. */
+const NUMBER_MAX = 2n ** 64n - 1n;
+
+const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
+  maxBytes: 64 * 1024,
+  maxDepth: 3,
+  schema: (z) => {
+    const number = z
+      .string()
+      .regex(/^\d{1,20}$/, "expected a number in decimal digits")
+      .transform(BigInt)
+      .refine((value) => value <= NUMBER_MAX, "expected a number of 64 bits");
+    const offsets = z.record(z.string().max(1_000), number);
+    return z
+      .object({ version: z.literal(VERSION), partition: z.string(), term: number, offsets })
+      .transform((one) => ({
+        term: one.term,
+        offsets: new Map(Object.entries(one.offsets)),
+        partition: one.partition,
+      }));
+  },
+};
 
 /** Where lower bounds are kept, and how to tell what cannot be read. */
 export interface SeenAccess {
@@ -26,7 +48,7 @@ export interface SeenAccess {
 
 /**
  * Keeps lower bounds under `<zk_root>/ops_tool/seen/<tid>_<pid>` in ZooKeeper, as JSON with 64-bit
- * numbers as decimal strings. OpenMLDB ignores it. To be written by who holds the lock only.
+ * numbers as decimal strings. OpenMLDB ignores it. Only to be written by the run that holds the lock.
  *
  * Reading costs one call where nothing is kept. What is garbage, or of another version, is ignored
  * with a warning.
@@ -42,19 +64,22 @@ export function createSeenStore(access: SeenAccess): SeenStore {
         const [, tid, pid] = NAME.exec(name) ?? [];
         const data = await zk.getData(`${folder}/${name}`);
         if (data === undefined) continue;
-        const bounds = tid === undefined ? undefined : decode(data);
-        if (bounds === undefined) {
-          const text = `what an earlier run left in ZooKeeper at ${folder}/${name} cannot be understood, and is ignored`;
+        const checked =
+          tid === undefined
+            ? { problem: "its name is not of the form TID_PID" }
+            : checkDocument(KNOWN_OFFSETS, data);
+        if ("problem" in checked) {
+          const text = `what an earlier run left in ZooKeeper at ${folder}/${name} cannot be understood, and is ignored: ${checked.problem}`;
           onEvent({ kind: "warning", text });
           continue;
         }
-        found.set(replicaKey({ tid: Number(tid), pid: Number(pid) }), bounds);
+        found.set(replicaKey({ tid: Number(tid), pid: Number(pid) }), checked.value);
       }
       return found;
     },
     remember: (id, bounds) =>
       repeated(access.clock, async () => {
-        const data = encode(bounds, `${id.db}.${id.table}:${id.pid}`);
+        const data = encode(bounds, keptName(id));
         if (await zk.setData(pathOf(id), data)) return;
         await zk.create(pathOf(id), data, "persistent");
       }),
@@ -65,33 +90,10 @@ export function createSeenStore(access: SeenAccess): SeenStore {
   };
 }
 
-/** @param partition For people who look into ZooKeeper; not read back. */
 function encode({ term, offsets }: LowerBounds, partition: string): Buffer {
   const plain = Object.fromEntries([...offsets].map(([endpoint, to]) => [endpoint, String(to)]));
   const content = { version: VERSION, partition, term: String(term), offsets: plain };
   return Buffer.from(JSON.stringify(content), "utf8");
-}
-
-/** Undefined if the bytes are not what {@link encode} writes. */
-function decode(data: Buffer): LowerBounds | undefined {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(data.toString("utf8"));
-  } catch {
-    return undefined;
-  }
-  if (typeof parsed !== "object" || parsed === null) return undefined;
-  const { version, term, offsets } = parsed as Readonly<Record<string, unknown>>;
-  if (version !== VERSION || !isNumber(term)) return undefined;
-  if (typeof offsets !== "object" || offsets === null || Array.isArray(offsets)) return undefined;
-  const pairs = Object.entries(offsets as Readonly<Record<string, unknown>>);
-  const numbers = pairs.filter((pair): pair is [string, string] => isNumber(pair[1]));
-  if (numbers.length !== pairs.length) return undefined;
-  return { term: BigInt(term), offsets: new Map(numbers.map(([at, to]) => [at, BigInt(to)])) };
-}
-
-function isNumber(value: unknown): value is string {
-  return typeof value === "string" && NUMBER.test(value);
 }
 
 /** All of this may be repeated: a second time it changes nothing. */

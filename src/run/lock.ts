@@ -1,8 +1,17 @@
 import { messageOf, OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 import type { OnEvent } from "../model/outcome.js";
+import { checkDocument, type Zod } from "../util/document.js";
 import { within } from "../util/within.js";
-import { decode, encode, isGone, type OpsZooKeeper, ownerText, type RunOwner } from "./owner.js";
+import {
+  encode,
+  isGone,
+  type OpsZooKeeper,
+  OWNER_BOUNDS,
+  ownerFields,
+  ownerText,
+  type RunOwner,
+} from "./owner.js";
 
 /** A change is made only if the lock was seen to be held within this time. */
 const FRESH_MS = 1_000;
@@ -18,8 +27,19 @@ const ANSWER_MS = 30_000;
  * timeout by that.
  */
 const EXPIRY_SLACK_MS = 3_000;
-/** The shortest session timeout that a ZooKeeper with default settings gives. */
+/** The shortest and the longest session timeout that a ZooKeeper with default settings gives. */
 const SESSION_MIN_MS = 4_000;
+const SESSION_MAX_MS = 40_000;
+/** The longest that --zk_session_timeout takes. */
+const SESSION_ASKED_MAX_MS = 3_600_000;
+
+const LOCK = {
+  ...OWNER_BOUNDS,
+  schema: (z: Zod) => {
+    const sessionTimeoutMs = z.number().min(1).max(SESSION_ASKED_MAX_MS).optional();
+    return z.object({ ...ownerFields(z), sessionTimeoutMs });
+  },
+};
 
 /** How a lock is taken and kept. */
 export interface LockOptions {
@@ -73,12 +93,14 @@ export async function takeLock(options: LockOptions): Promise<RunLock> {
     const askedAt = clock.now();
     const created = await answered(options, zk.create(path, data, "ephemeral"));
     if (created !== undefined) return keep(options, askedAt);
-    const holder = await answered(options, readHolder(zk, path));
+    const holder = await answered(options, readHolder(zk, path, options));
     if (holder === "none") continue;
     // The answer to an earlier request may have been lost.
     if (isOf(holder, owner)) return keep(options, askedAt);
-    const leftMs = patience(holder);
-    if (leftMs <= 0) throw heldBy(holder, path);
+    const isEphemeral = await answered(options, zk.isEphemeral(path));
+    if (isEphemeral === undefined) continue;
+    const leftMs = patience(holder, isEphemeral);
+    if (leftMs <= 0) throw heldBy(holder, path, isEphemeral);
     await clock.sleep(Math.min(POLL_MS, leftMs), signal);
   }
 }
@@ -94,18 +116,19 @@ async function answered<T>({ clock, signal }: LockOptions, call: Promise<T>): Pr
 }
 
 /** How long to wait for a holder, told once for each of them. */
-function startPatience(options: LockOptions): (holder: Holder | "unknown") => number {
+function startPatience(options: LockOptions): (holder: Holder, isEphemeral: boolean) => number {
   const { clock, waitMs, onEvent } = options;
   const waitUntil = clock.now() + waitMs;
   let deadline = waitUntil;
   let known: string | undefined;
-  return (holder) => {
-    const runId = holder === "unknown" ? "" : holder.owner.runId;
+  return (holder, isEphemeral) => {
+    const { owner, sessionTimeoutMs } = holder;
+    const runId = owner?.runId ?? "";
     if (runId === known) return deadline - clock.now();
     known = runId;
-    const hasDied = holder !== "unknown" && (options.isGone ?? isGone)(holder.owner);
-    const expiryMs = hasDied ? holder.sessionTimeoutMs + EXPIRY_SLACK_MS : 0;
-    // More patience with the dead is none with whoever takes the lock after them.
+    const hasDied = isEphemeral && owner !== undefined && (options.isGone ?? isGone)(owner);
+    const expiryMs = hasDied ? sessionTimeoutMs + EXPIRY_SLACK_MS : 0;
+    // Waiting for a session to end is for its own owner only: the next one gets what --wait_lock says.
     deadline = Math.max(waitUntil, clock.now() + expiryMs);
     const left = deadline - clock.now();
     const why = hasDied
@@ -119,8 +142,11 @@ function startPatience(options: LockOptions): (holder: Holder | "unknown") => nu
   };
 }
 
+/** A lock that is held, as far as its znode says. */
 interface Holder {
-  readonly owner: RunOwner;
+  /** Undefined if the znode holds no owner data that this version reads. */
+  readonly owner: RunOwner | undefined;
+  /** How long its session may live on after the process is gone, milliseconds. */
   readonly sessionTimeoutMs: number;
 }
 
@@ -128,29 +154,50 @@ function lockData({ owner, sessionTimeoutMs }: LockOptions): Buffer {
   return encode(owner, { sessionTimeoutMs });
 }
 
-async function readHolder(zk: OpsZooKeeper, path: string): Promise<Holder | "none" | "unknown"> {
+async function readHolder(
+  zk: OpsZooKeeper,
+  path: string,
+  own: { readonly sessionTimeoutMs: number },
+): Promise<Holder | "none"> {
   const data = await zk.getData(path);
-  if (data === undefined) return "none";
-  const content = decode(data);
-  if (content === undefined) return "unknown";
-  const timeout = content.fields["sessionTimeoutMs"];
-  return {
-    owner: content.owner,
-    sessionTimeoutMs: Math.max(SESSION_MIN_MS, typeof timeout === "number" ? timeout : 0),
-  };
+  return data === undefined ? "none" : holderIn(data, own);
 }
 
-function isOf(holder: Holder | "none" | "unknown", { runId }: RunOwner): boolean {
-  return typeof holder === "object" && holder.owner.runId === runId;
+/**
+ * What a lock znode says. Anybody may have written it, so that it never makes a run wait longer than
+ * sessions of this ZooKeeper last: as long as a default one gives, or as this run asked for.
+ */
+function holderIn(data: Buffer, own: { readonly sessionTimeoutMs: number }): Holder {
+  const checked = checkDocument(LOCK, data);
+  if ("problem" in checked) return { owner: undefined, sessionTimeoutMs: 0 };
+  const { version: _, sessionTimeoutMs: said = 0, ...owner } = checked.value;
+  const longest = Math.max(SESSION_MAX_MS, own.sessionTimeoutMs);
+  return { owner, sessionTimeoutMs: Math.min(longest, Math.max(SESSION_MIN_MS, said)) };
 }
 
-function holderText(holder: Holder | "unknown"): string {
-  return holder === "unknown"
+/** The owner of a lock by the data of its znode; `unknown` if the data does not say. */
+export function lockOwnerIn(data: Buffer): RunOwner | "unknown" {
+  return holderIn(data, { sessionTimeoutMs: 0 }).owner ?? "unknown";
+}
+
+function isOf(holder: Holder | "none", { runId }: RunOwner): boolean {
+  return holder !== "none" && holder.owner?.runId === runId;
+}
+
+function holderText({ owner }: Holder): string {
+  return owner === undefined
     ? "another run (its lock node names no owner that this version can read)"
-    : ownerText(holder.owner);
+    : ownerText(owner);
 }
 
-function heldBy(holder: Holder | "unknown", path: string): OpsError {
+function heldBy(holder: Holder, path: string, isEphemeral: boolean): OpsError {
+  if (!isEphemeral) {
+    return new OpsError({
+      code: "lock-held",
+      message: `the znode ${path}, the lock of a run, is there, but no ZooKeeper session holds it: no run of this tool makes such a znode (it says: ${holderText(holder)})`,
+      hint: "nothing was changed; if no run is at work, remove the znode with ZooKeeper's own client",
+    });
+  }
   return new OpsError({
     code: "lock-held",
     message: `another run is at work on this cluster: ${holderText(holder)}; its lock is ${path}`,
@@ -224,7 +271,7 @@ class KeptLock implements RunLock {
     const remove = async () => {
       // A question under way may be about to take the lock again.
       await this.#asking;
-      const holder = await readHolder(zk, path);
+      const holder = await readHolder(zk, path, this.#options);
       // Never the lock of somebody else.
       if (isOf(holder, owner)) await zk.remove(path);
     };
@@ -251,7 +298,7 @@ class KeptLock implements RunLock {
     this.#why = "";
     const { zk, clock, path, owner, onRetaken, onLost, onEvent } = this.#options;
     const askedAt = clock.now();
-    const holder = await readHolder(zk, path);
+    const holder = await readHolder(zk, path, this.#options);
     if (this.#ended.signal.aborted) return;
     if (holder === "none") {
       const created = await zk.create(path, lockData(this.#options), "ephemeral");

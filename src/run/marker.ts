@@ -1,7 +1,8 @@
 import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
+import { checkDocument, type Zod } from "../util/document.js";
 import type { GuardMarker } from "./guard.js";
-import { decode, encode, type OpsZooKeeper, type RunOwner } from "./owner.js";
+import { encode, type OpsZooKeeper, OWNER_BOUNDS, ownerFields, type RunOwner } from "./owner.js";
 
 /** How long writing may go on when connections break; the client's own bound holds for each try. */
 const WRITE_MS = 5_000;
@@ -9,10 +10,19 @@ const PAUSE_MS = 200;
 
 /** What the persistent note about auto_failover says. */
 export type MarkerContent =
-  /** `original` is the value that has to be put back; `owner` is who switched it off. */
-  | { readonly kind: "marker"; readonly owner: RunOwner; readonly original: boolean }
-  /** There is something, but it does not say what has to be put back. */
-  | { readonly kind: "unreadable" };
+  /** `owner` is the run that switched it off, so that it has to be switched on again. */
+  | { readonly kind: "marker"; readonly owner: RunOwner; readonly original: true }
+  /** There is something that no run of this tool writes: `problem` says why, one line. */
+  | { readonly kind: "unreadable"; readonly problem: string };
+
+/**
+ * A run switches off only what was on, so that `true` is all that a note can ask for. One that asks for
+ * `false` was written by hand, and must not make any command switch auto_failover off.
+ */
+const MARKER = {
+  ...OWNER_BOUNDS,
+  schema: (z: Zod) => z.object({ ...ownerFields(z), original: z.literal(true) }),
+};
 
 /** Where the note is, and how to write it. */
 export interface MarkerAccess {
@@ -30,21 +40,16 @@ export interface MarkerAccess {
 export async function readMarker({ zk, path }: MarkerAccess): Promise<MarkerContent | undefined> {
   const data = await zk.getData(path);
   if (data === undefined) return undefined;
-  const content = decode(data);
-  const original = content?.fields["original"];
-  return content === undefined || typeof original !== "boolean"
-    ? { kind: "unreadable" }
-    : { kind: "marker", owner: content.owner, original };
+  const checked = checkDocument(MARKER, data);
+  if ("problem" in checked) return { kind: "unreadable", problem: checked.problem };
+  const { version: _, original, ...owner } = checked.value;
+  return { kind: "marker", owner, original };
 }
 
-/**
- * The note of one run, for its guard. To be used by who holds the lock only.
- *
- * @param original The value that has to be put back.
- */
-export function markerOf(access: MarkerAccess, owner: RunOwner, original: boolean): GuardMarker {
+/** The note of one run, for its guard. Only to be used while the run holds the lock. */
+export function markerOf(access: MarkerAccess, owner: RunOwner): GuardMarker {
   const { zk, path } = access;
-  const data = encode(owner, { original });
+  const data = encode(owner, { original: true });
   return {
     write: () =>
       repeated(access, async () => {

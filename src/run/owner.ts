@@ -1,9 +1,14 @@
 import { hostname } from "node:os";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { isProcessAlive, newRunId, whoami } from "../journal/who.js";
+import type { Zod } from "../util/document.js";
 
 /** Version of what is written to ZooKeeper; a reader understands its own version only. */
 const VERSION = 1;
+/** What a message shows of a command line; the journal has all of it. */
+const COMMAND_CHARS_MAX = 4_000;
+/** The largest process id of any system that Node.js runs on. */
+const PID_MAX = 2 ** 31 - 1;
 
 /** Who runs, or ran: enough to find the process and the person. */
 export interface RunOwner {
@@ -43,33 +48,34 @@ export function ownerText({ runId, user, host, pid, time, command }: RunOwner): 
   return `run ${runId} (user ${user} on host ${host}, pid ${pid}, since ${time}: ${command})`;
 }
 
-/** Owner data with more fields, as the bytes of a znode. */
+/**
+ * Owner data with more fields, as the bytes of a znode: small enough to be read back, whatever the
+ * command line was.
+ */
 export function encode(owner: RunOwner, more: Readonly<Record<string, unknown>>): Buffer {
-  return Buffer.from(JSON.stringify({ version: VERSION, ...owner, ...more }), "utf8");
+  const command = owner.command.slice(0, COMMAND_CHARS_MAX);
+  return Buffer.from(JSON.stringify({ version: VERSION, ...owner, command, ...more }), "utf8");
 }
 
-/** What a znode says: the owner and all fields; undefined if it is not of this version or broken. */
-export function decode(
-  data: Buffer,
-): { readonly owner: RunOwner; readonly fields: Readonly<Record<string, unknown>> } | undefined {
-  let fields: Record<string, unknown>;
-  try {
-    const parsed: unknown = JSON.parse(data.toString("utf8"));
-    if (typeof parsed !== "object" || parsed === null) return undefined;
-    fields = parsed as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
-  const { version, runId, host, pid, user, command, time } = fields;
-  if (version !== VERSION || typeof pid !== "number") return undefined;
-  const texts = [runId, host, user, command, time];
-  if (!texts.every((text) => typeof text === "string")) return undefined;
-  const [id, onHost, byUser, line, since] = texts as [string, string, string, string, string];
+/** Bounds for a znode with owner data; ZooKeeper itself would take 1 MB. */
+export const OWNER_BOUNDS = { maxBytes: 64 * 1024, maxDepth: 4 };
+
+/** The fields that {@link encode} writes, for the schema of a znode. */
+export function ownerFields(z: Zod) {
+  const text = z.string().max(1_000);
   return {
-    owner: { runId: id, host: onHost, pid, user: byUser, command: line, time: since },
-    fields,
+    version: z.literal(VERSION),
+    runId: text.min(1),
+    host: text,
+    pid: z.int().min(1).max(PID_MAX),
+    user: text,
+    command: z.string(),
+    time: text,
   };
 }
 
 /** The operations on znodes that protecting a run needs. */
-export type OpsZooKeeper = Pick<ZooKeeper, "getData" | "create" | "setData" | "remove">;
+export type OpsZooKeeper = Pick<
+  ZooKeeper,
+  "getData" | "isEphemeral" | "create" | "setData" | "remove"
+>;

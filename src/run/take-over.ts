@@ -85,10 +85,10 @@ export async function guardUnderLock(
   const left = await readMarker(access);
   const isTakenOver = left?.kind === "marker";
   const before = isTakenOver ? left.original : observed;
-  const marker = markerOf(access, owner, before);
-  if (left?.kind === "unreadable") onEvent(unreadable(access.path));
+  const marker = markerOf(access, owner);
+  if (left?.kind === "unreadable") onEvent(unreadable(access.path, left.problem));
   if (isTakenOver && left.owner.runId !== owner.runId) {
-    onEvent(leftBehind(left.owner, before));
+    onEvent(leftBehind(left.owner));
     await lock.check(0);
     await marker.write();
   }
@@ -132,7 +132,7 @@ export async function settleLeftover(parts: RunParts): Promise<Leftover> {
   }
   if (found.kind === "unreadable") {
     const { path } = markerAccess(parts);
-    parts.onEvent(unreadable(path));
+    parts.onEvent(unreadable(path, found.problem));
     return { kind: "unreadable", path };
   }
   let lock: RunLock;
@@ -156,7 +156,7 @@ export async function putBackLeftover(parts: RunParts, lock: RunLock): Promise<L
   if (left === undefined) return { kind: "none" };
   if (left.kind === "unreadable") {
     const { path } = markerAccess(parts);
-    parts.onEvent(unreadable(path));
+    parts.onEvent(unreadable(path, left.problem));
     return { kind: "unreadable", path };
   }
   const { owner, original: value } = left;
@@ -167,16 +167,16 @@ export async function putBackLeftover(parts: RunParts, lock: RunLock): Promise<L
     : { kind: "failed", owner, value, why };
 }
 
-function unreadable(path: string): RunEvent {
+function unreadable(path: string, problem: string): RunEvent {
   return {
     kind: "warning",
-    text: `an earlier run may have left auto_failover switched off, but its note in ZooKeeper (${path}) cannot be read: the value is left as it is; look at it with confget, and set it with: openmldb-ops confset auto_failover true|false, which also removes the note`,
+    text: `the note in ZooKeeper (${path}) that says who switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is: look at it with confget, and set it with: openmldb-ops confset auto_failover true|false, which also removes the note`,
   };
 }
 
-function leftBehind(owner: RunOwner, value: boolean): RunEvent {
+function leftBehind(owner: RunOwner): RunEvent {
   return {
     kind: "warning",
-    text: `${ownerText(owner)} ended without putting auto_failover back; it will be put back to ${value}`,
+    text: `${ownerText(owner)} ended without putting auto_failover back; it will be put back to true`,
   };
 }

@@ -305,6 +305,10 @@ export function treeZooKeeper(tree: ZnodeTree): ZooKeeper {
       const node = tree.get(path);
       return node && Buffer.from(node.data);
     },
+    isEphemeral: async (path) => {
+      const node = tree.get(path);
+      return node && node.stat.ephemeralOwner !== 0n;
+    },
     create: async (path, data, mode) =>
       unless("node-exists", undefined, () => tree.create(path, data, createOptions(mode, session))),
     setData: async (path, data) =>

@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
 import type { ZodType } from "zod";
 
-type Zod = typeof import("zod");
+/** The library that schemas are made with. */
+export type Zod = typeof import("zod");
 
 /** A kind of document that is read from a file or a znode, whoever wrote it. */
 export interface DocumentKind<T> {

@@ -22,6 +22,7 @@ export function memoryZooKeeper(nodes: Readonly<Record<string, string | Buffer>>
         : undefined;
     },
     getData: async (path) => map.get(path),
+    isEphemeral: async (path) => (map.has(path) ? true : undefined),
     async create(path, data) {
       map.set(path, data);
       return path;

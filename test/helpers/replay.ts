@@ -90,6 +90,7 @@ export function replayZooKeeper(recording: Recording): ZooKeeper {
       const node = recording.znodes[path];
       return node && Buffer.from(node.data_base64, "base64");
     },
+    isEphemeral: async (path) => (recording.znodes[path] === undefined ? undefined : false),
     create: () => Promise.reject(new Error("a recording cannot be written")),
     setData: () => Promise.reject(new Error("a recording cannot be written")),
     remove: () => Promise.reject(new Error("a recording cannot be written")),

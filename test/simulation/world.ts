@@ -258,6 +258,7 @@ function mortalZooKeeper(world: World, session: { zk: ZooKeeper }, life: Life): 
   return {
     getChildren: (path) => act((zk) => zk.getChildren(path)),
     getData: (path) => act((zk) => zk.getData(path)),
+    isEphemeral: (path) => act((zk) => zk.isEphemeral(path)),
     create: (path, data, mode) => act((zk) => zk.create(path, data, mode)),
     setData: (path, data) => act((zk) => zk.setData(path, data)),
     remove: (path) => act((zk) => zk.remove(path)),
