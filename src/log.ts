@@ -1,7 +1,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
 import { createLogger, format, transports } from "winston";
-import type { LogLevel } from "./cli/flags.js";
+import type { LogLevel } from "./cli/common-specs.js";
 import { messageOf } from "./errors.js";
 import { jsonText, safe } from "./util/text.js";
 

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import type { LogLevel } from "../src/cli/flags.js";
+import type { LogLevel } from "../src/cli/common-specs.js";
 import { openLog } from "../src/log.js";
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-log-"));

@@ -1,14 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { describe, expect, it, test } from "vitest";
-import { readFlags } from "../src/cli/flag-parse.js";
-import { readInvocation } from "../src/cli/invocation.js";
-import {
-  getTableStatusSpecs,
-  showOpStatusSpecs,
-  showTableSpecs,
-  showTableStatusSpecs,
-} from "../src/cli/show-specs.js";
-import type { SpecsFor } from "../src/cli/spec-makers.js";
 import { createCluster } from "../src/cluster/connect.js";
 import { realClock } from "../src/cluster/real-clock.js";
 import { OpsError } from "../src/errors.js";
@@ -27,6 +18,7 @@ import { shownNameservers, shownTablets } from "../src/show/servers.js";
 import { type Shown, shownText } from "../src/show/shown.js";
 import { shownTableStatus, tableStatuses } from "../src/show/table-status.js";
 import { shownDatabases, shownTables } from "../src/show/tables.js";
+import { flagsOf } from "./helpers/flags-of.js";
 import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
 
 const ANY = { db: undefined, table: undefined } as const;
@@ -417,20 +409,14 @@ it("tables without partitions, without replicas and without a database are shown
 describe("flags", () => {
   const NEEDED = ["--zk_cluster=127.0.0.1:2181", "--zk_root_path=/openmldb"];
 
-  function flagsOf<F>(specs: SpecsFor<F>, argv: readonly string[]): F {
-    const invocation = readInvocation([...argv, ...NEEDED]);
-    if (invocation.kind !== "command") throw new Error(`no command but ${invocation.kind}`);
-    return readFlags(specs, invocation.line, {});
-  }
-
   it("have the defaults that help shows", () => {
-    expect(flagsOf(showTableSpecs, ["showtable"])).toMatchObject(ANY);
-    expect(flagsOf(showTableStatusSpecs, ["showtablestatus"])).toMatchObject({ filter: "%" });
-    expect(flagsOf(showOpStatusSpecs, ["showopstatus"])).toMatchObject({
-      ...{ ...ANY, pid: [], filter: [], opId: [], wait: false },
+    expect(flagsOf(["showtable", ...NEEDED])).toMatchObject(ANY);
+    expect(flagsOf(["showtablestatus", ...NEEDED])).toMatchObject({ filter: "%" });
+    expect(flagsOf(["showopstatus", ...NEEDED])).toMatchObject({
+      ...{ ...ANY, pid: "all", filter: [], opId: [], wait: false },
       timeoutMs: 3_600_000,
     });
-    expect(flagsOf(getTableStatusSpecs, ["gettablestatus", "--endpoint=a:1"])).toMatchObject({
+    expect(flagsOf(["gettablestatus", "--endpoint=a:1", ...NEEDED])).toMatchObject({
       ...{ endpoint: "a:1", tid: undefined, pid: undefined },
     });
   });
@@ -442,7 +428,7 @@ describe("flags", () => {
       "--filter=failed,KMIGRATEOP",
       "--op_id=1,18446744073709551615",
     ];
-    expect(flagsOf(showOpStatusSpecs, ["showopstatus", ...argv])).toMatchObject({
+    expect(flagsOf(["showopstatus", ...argv, ...NEEDED])).toMatchObject({
       pid: [0, 2, 5, 6, 7],
       filter: ["kFailed", "kMigrateOP"],
       opId: [1n, 2n ** 64n - 1n],

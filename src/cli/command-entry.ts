@@ -1,9 +1,9 @@
 import type { Command, CommandIo } from "../commands/command.js";
 import { OpsError } from "../errors.js";
 import { safe } from "../util/text.js";
+import type { CommonFlags, commonSpecs, GlobalFlags, globalSpecs } from "./common-specs.js";
 import { type CommandLine, type Environment, readFlags } from "./flag-parse.js";
-import type { CommonFlags, GlobalFlags } from "./flags.js";
-import type { FlagSpec, SpecsFor } from "./spec-makers.js";
+import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
 
 /** A command line that was found right, ready to run. */
 export interface Prepared {
@@ -22,6 +22,8 @@ export interface CommandEntry {
   /** Command lines without `openmldb-ops`. */
   readonly examples: readonly string[];
   readonly specs: readonly FlagSpec<unknown>[];
+  /** Those of `specs` that words after the command stand for, in order, as in OpenMLDB's clients. */
+  readonly words: readonly FlagSpec<unknown>[];
   /**
    * Judges a command line. Loads nothing and reaches nothing but files that the flags name.
    *
@@ -31,28 +33,33 @@ export interface CommandEntry {
 }
 
 /** What an entry is made of. */
-export interface CommandParts<F extends GlobalFlags> {
+interface CommandParts<S extends Specs> {
   readonly name: string;
   readonly summary: string;
   readonly examples: readonly string[];
-  readonly specs: SpecsFor<F>;
-  readonly secrets?: (flags: F) => readonly string[];
-  readonly announcement: (flags: F) => string;
+  readonly specs: S;
+  /** Flags that words after the command stand for, in order. */
+  readonly words?: readonly (keyof S & string)[];
+  readonly secrets?: (flags: FlagsOf<S>) => readonly string[];
+  readonly announcement: (flags: FlagsOf<S>) => string;
   /** Judges the flags together; throws OpsError `usage`. */
-  readonly check?: (flags: F) => void;
-  readonly load: () => Promise<Command<F>>;
+  readonly check?: (flags: FlagsOf<S>) => void;
+  readonly load: () => Promise<Command<FlagsOf<S>>>;
 }
 
 /** Makes the entry of a command of any kind. */
-export function entryOf<F extends GlobalFlags>(parts: CommandParts<F>): CommandEntry {
-  const { name, summary, examples } = parts;
+export function entryOf<S extends Specs & typeof globalSpecs>(
+  parts: CommandParts<S>,
+): CommandEntry {
+  const { name, summary, examples, specs, words = [] } = parts;
   return {
     name,
     summary,
     examples,
-    specs: Object.values<FlagSpec<unknown>>(parts.specs),
+    specs: Object.values(specs),
+    words: words.map((key) => specs[key] as FlagSpec<unknown>),
     prepare(line, environment) {
-      const flags = readFlags(parts.specs, line, environment);
+      const flags = readFlags(specs, line, environment, words);
       parts.check?.(flags);
       return {
         flags,
@@ -90,16 +97,11 @@ function checkUser(flags: CommonFlags): void {
   });
 }
 
-/** What is particular about a command that talks to a cluster. */
-export interface ClusterCommandParts<F extends CommonFlags>
-  extends Pick<CommandParts<F>, "name" | "summary" | "specs" | "check" | "load"> {
-  /** Examples without the connection flags, which are added to each. */
-  readonly examples: readonly string[];
-}
-
-/** The entry of a command that talks to a cluster. */
-export function clusterEntryOf<F extends CommonFlags>(parts: ClusterCommandParts<F>): CommandEntry {
-  return entryOf<F>({
+/** The entry of a command that talks to a cluster. Its examples get the connection flags here. */
+export function clusterEntryOf<S extends Specs & typeof commonSpecs>(
+  parts: Omit<CommandParts<S>, "announcement" | "secrets">,
+): CommandEntry {
+  return entryOf<S>({
     ...parts,
     examples: parts.examples.map((example) => `${example} ${EXAMPLE_CLUSTER}`),
     secrets: secretsOf,

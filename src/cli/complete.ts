@@ -4,7 +4,7 @@ import { COMMANDS } from "./command-table.js";
 import { type Candidate, shellReplies, typedWords } from "./complete-line.js";
 import { type CommandLine, type Environment, splitCommandLine } from "./flag-parse.js";
 import { META_SWITCHES, switchesFor } from "./invocation.js";
-import type { FlagSpec } from "./spec-makers.js";
+import type { FlagSpec } from "./spec.js";
 
 /** Names that only a live cluster can tell. */
 export type NameKind = "database" | "table" | "tablet";
@@ -16,18 +16,16 @@ export interface ClusterNames {
 }
 
 /** What the values of flags are names of, by the flag. */
-const NAMED_BY: Readonly<Record<string, NameKind>> = {
-  db: "database",
-  table: "table",
-  endpoint: "tablet",
-  endpoints: "tablet",
-  src: "tablet",
-  des: "tablet",
-  candidate: "tablet",
-  leader: "tablet",
-};
-/** Flags that take several values with commas between them, besides those whose spec says so. */
-const LISTS: readonly string[] = ["endpoints"];
+const NAMED_BY: ReadonlyMap<string, NameKind> = new Map([
+  ["db", "database"],
+  ["table", "table"],
+  ["endpoint", "tablet"],
+  ["endpoints", "tablet"],
+  ["src", "tablet"],
+  ["des", "tablet"],
+  ["candidate", "tablet"],
+  ["leader", "tablet"],
+]);
 /** Files listed at most. */
 const FILES_MAX = 1_000;
 
@@ -67,15 +65,22 @@ async function candidatesFor(
   const [, given, typed] = /^--([^=]+)=([\s\S]*)$/.exec(current) ?? [];
   const last = before.at(-1) ?? "";
   const flag = given ?? (isWaiting(last, switches) ? last.slice(2) : undefined);
+  const ask = (kind: NameKind) =>
+    loadNames().then((names) => names.namesOf(kind, line, environment));
   if (flag !== undefined) {
     const head = given === undefined ? "" : `--${given}=`;
-    const value = { flag: flag.replaceAll("-", "_"), head, typed: typed ?? current };
-    return valueCandidates(value, specs, (kind) =>
-      loadNames().then((names) => names.namesOf(kind, line, environment)),
-    );
+    const name = flag.replaceAll("-", "_");
+    if (name === "cmd") return COMMANDS.map((one) => whole(head + one.name));
+    const spec = specs.find((one) => one.name === name);
+    return spec === undefined ? [] : valueCandidates(spec, { head, typed: typed ?? current }, ask);
   }
   if (current.startsWith("-")) return flagCandidates(entry, specs, line, current);
-  return wordCandidates(name, entry, line);
+  const commands = COMMANDS.map((one) => one.name);
+  if (name === undefined) return [...commands, "help"].map(whole);
+  if (name === "help" && line.words.length === 1) return commands.map(whole);
+  const taken = line.words.length - (line.flags.has("cmd") ? 0 : 1);
+  const spec = entry?.words[taken];
+  return spec === undefined ? [] : valueCandidates(spec, { head: "", typed: current }, ask);
 }
 
 /** Whether a word is a flag whose value is the next word. */
@@ -89,9 +94,7 @@ function flagCandidates(
   line: CommandLine,
   current: string,
 ): Candidate[] {
-  const offered = specs.filter(
-    (spec) => spec.isWord !== true && (spec.isList === true || !line.flags.has(spec.name)),
-  );
+  const offered = specs.filter((spec) => spec.isList === true || !line.flags.has(spec.name));
   const all = [
     ...offered.map((spec) => ({ name: spec.name, isSwitch: spec.placeholder === undefined })),
     ...META_SWITCHES.map((name) => ({ name, isSwitch: true })),
@@ -105,48 +108,30 @@ function flagCandidates(
   }));
 }
 
-function wordCandidates(
-  name: string | undefined,
-  entry: CommandEntry | undefined,
-  line: CommandLine,
-): Candidate[] {
-  const commands = COMMANDS.map((one) => one.name);
-  if (name === undefined) return [...commands, "help"].map(whole);
-  if (name === "help" && line.words.length === 1) return commands.map(whole);
-  const taken = line.words.length - (line.flags.has("cmd") ? 0 : 1);
-  const spec = entry?.specs.filter((one) => one.isWord === true)[taken];
-  return (spec?.parse.words ?? []).map(whole);
-}
-
 function whole(text: string): Candidate {
   return { text, isWhole: true };
 }
 
 /** A value that is being typed. */
 interface TypedValue {
-  /** Name of the flag. */
-  readonly flag: string;
   /** What of the word stands before the value: `--db=`, or nothing. */
   readonly head: string;
   readonly typed: string;
 }
 
 async function valueCandidates(
-  { flag, head, typed }: TypedValue,
-  specs: readonly FlagSpec<unknown>[],
+  spec: FlagSpec<unknown>,
+  { head, typed }: TypedValue,
   namesOf: (kind: NameKind) => Promise<readonly string[]>,
 ): Promise<Candidate[]> {
-  if (flag === "cmd") return COMMANDS.map((one) => whole(head + one.name));
-  const spec = specs.find((one) => one.name === flag && one.isWord !== true);
-  if (spec === undefined) return [];
   if (/^(FILE|FOLDER)$/.test(spec.placeholder ?? "")) return fileCandidates(head, typed);
-  const kind = NAMED_BY[flag];
+  const kind = NAMED_BY.get(spec.name);
   const values = spec.parse.words ?? (kind === undefined ? [] : await namesOf(kind));
-  const isList = spec.isList === true || LISTS.includes(flag);
+  const isList = spec.isList === true;
   const done = isList ? typed.slice(0, typed.lastIndexOf(",") + 1) : "";
-  const used = done.split(",");
+  const used = new Set(done.split(","));
   return values
-    .filter((value) => value !== "" && !used.includes(value))
+    .filter((value) => value !== "" && !used.has(value))
     .map((value) => ({ text: head + done + value, isWhole: !isList }));
 }
 

@@ -1,8 +1,8 @@
+import { existsSync } from "node:fs";
 import { Parser } from "yargs/helpers";
 import { OpsError } from "../errors.js";
-import { safe } from "../util/text.js";
-import { badValue } from "./flag-values.js";
-import type { FlagSpec, SpecsFor } from "./spec-makers.js";
+import { badValue, pidList, shown } from "./flag-values.js";
+import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
 
 /** Variables of the environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -18,7 +18,10 @@ export interface CommandLine {
 /** What variables of this tool begin with. */
 export const VARIABLE_PREFIX = "OPENMLDB_OPS_";
 
-const SHORT: Readonly<Record<string, string>> = { "-h": "--help=true", "-V": "--version=true" };
+const SHORT: ReadonlyMap<string, string> = new Map([
+  ["-h", "--help=true"],
+  ["-V", "--version=true"],
+]);
 
 /**
  * Takes a command line apart. Hyphens in flag names become underscores, `--flag value` is
@@ -67,7 +70,7 @@ function normalized(argv: readonly string[], switches: ReadonlySet<string>): str
   const flagged = end === -1 ? argv : argv.slice(0, end);
   const args = flagged.map((arg) => {
     const [, dashedName, value] = /^--([^=]+)(=[\s\S]*)?$/.exec(arg) ?? [];
-    if (dashedName === undefined) return SHORT[arg] ?? arg;
+    if (dashedName === undefined) return SHORT.get(arg) ?? arg;
     const name = dashedName.replaceAll("-", "_");
     if (value !== undefined) return `--${name}=${keepQuotes(value.slice(1))}`;
     return switches.has(name) ? `--${name}=true` : `--${name}`;
@@ -87,55 +90,72 @@ export function variableOf(flagName: string): string {
 }
 
 /**
- * Reads the flags of one command: from the command line, else from the environment, else the
- * defaults. An empty variable counts as not set.
+ * Reads the flags of one command: from the words after it, from the command line, else from the
+ * environment, else the defaults. An empty variable counts as not set.
  *
  * @param line Holds only flags that the command knows, and no command word any more.
+ * @param words The flags that words stand for, in order.
  * @throws OpsError `usage` for the first thing that is wrong.
  */
-export function readFlags<F>(specs: SpecsFor<F>, line: CommandLine, environment: Environment): F {
-  const entries: [string, FlagSpec<unknown>][] = Object.entries(specs);
-  checkWords(entries, line.words);
-  checkNeeded(entries, line, environment);
-  let position = 0;
-  const values = entries.map(([key, spec]): [string, unknown] => {
-    if (spec.isWord !== true) return [key, flagValue(spec, line, environment)];
-    const word = line.words[position++];
-    return [key, word === undefined ? absentValue(spec) : spec.parse(word, `"${safe(word)}"`)];
+export function readFlags<S extends Specs>(
+  specs: S,
+  line: CommandLine,
+  environment: Environment,
+  words: readonly (keyof S & string)[] = [],
+): FlagsOf<S> {
+  checkWordCount(specs, line.words, words);
+  const given = new Map<string, Given>();
+  for (const [key, spec] of Object.entries(specs)) {
+    const found = givenValue(spec, line, environment, line.words[words.indexOf(key)]);
+    if (found !== undefined) given.set(key, found);
+  }
+  checkNeeded(specs, given);
+  const values = Object.entries(specs).map(([key, spec]): [string, unknown] => {
+    const found = given.get(key);
+    return [
+      key,
+      found === undefined ? absentValue(spec, environment) : spec.parse(found.text, found.where),
+    ];
   });
-  // SpecsFor has a spec of the right type for each field of F, and nothing else.
-  return Object.fromEntries(values) as F;
+  // One value of the right type for each spec of S, and nothing else.
+  return Object.fromEntries(values) as FlagsOf<S>;
 }
 
-function checkWords(
-  entries: readonly (readonly [string, FlagSpec<unknown>])[],
-  words: readonly string[],
-): void {
-  const count = entries.filter(([, spec]) => spec.isWord === true).length;
-  const extra = words[count];
-  if (extra !== undefined) {
-    throw badValue(`unexpected word "${safe(extra)}"`, "flags begin with --");
+/** A value as it was given, and where. */
+interface Given {
+  readonly text: string;
+  /** The flag, variable or word with its value, as the user would recognise it. */
+  readonly where: string;
+}
+
+/** What a flag is called where it stands as a word. */
+function wordName({ name }: FlagSpec<unknown>): string {
+  return name.toUpperCase();
+}
+
+function checkWordCount(specs: Specs, given: readonly string[], words: readonly string[]): void {
+  const extra = given[words.length];
+  if (extra === undefined) return;
+  const star = words.findIndex((key) => specs[key]?.parse === pidList);
+  if (star >= 0 && existsSync(given[star] ?? "")) {
+    throw badValue(
+      `"${shown(given[star] ?? "")}" and what follows are files of this folder`,
+      "the shell has put their names in place of a *",
+      "quote it: '*'",
+    );
   }
+  throw badValue(`unexpected word "${shown(extra)}"`, "flags begin with --");
 }
 
 /** Names everything that is missing at once. */
-function checkNeeded(
-  entries: readonly (readonly [string, FlagSpec<unknown>])[],
-  line: CommandLine,
-  environment: Environment,
-): void {
-  let position = 0;
-  const missing = entries.flatMap(([, spec]) => {
-    const isGiven =
-      spec.isWord === true
-        ? line.words[position++] !== undefined
-        : line.flags.has(spec.name) || variableValue(spec, environment) !== undefined;
-    return isGiven || "value" in spec.absent ? [] : [{ spec, example: spec.absent.example }];
+function checkNeeded(specs: Specs, given: ReadonlyMap<string, Given>): void {
+  const missing = Object.entries(specs).flatMap(([key, spec]) => {
+    if (given.has(key) || "value" in spec.absent) return [];
+    const { example } = spec.absent;
+    return [{ name: example.startsWith("--") ? `--${spec.name}` : wordName(spec), example }];
   });
   if (missing.length === 0) return;
-  const names = missing.map(({ spec }) =>
-    spec.isWord === true ? (spec.placeholder ?? spec.name) : `--${spec.name}`,
-  );
+  const names = missing.map((one) => one.name);
   const examples = [...new Set(missing.map(({ example }) => example))];
   throw new OpsError({
     code: "usage",
@@ -144,18 +164,31 @@ function checkNeeded(
   });
 }
 
-function flagValue(spec: FlagSpec<unknown>, line: CommandLine, environment: Environment): unknown {
-  const given = line.flags.get(spec.name);
-  if (given !== undefined) {
-    return spec.parse(onlyValue(spec, given), shown(`--${spec.name}`, given[0] ?? "", spec));
+/** What was given for a flag; undefined if nothing was. */
+function givenValue(
+  spec: FlagSpec<unknown>,
+  line: CommandLine,
+  environment: Environment,
+  word: string | undefined,
+): Given | undefined {
+  const flags = line.flags.get(spec.name);
+  if (word !== undefined) {
+    if (flags === undefined) return { text: word, where: `${wordName(spec)} "${shown(word)}"` };
+    throw badValue(
+      `--${spec.name}`,
+      `given twice, as the word "${shown(word)}" too`,
+      "give the word or the flag",
+    );
   }
-  const variable = variableValue(spec, environment);
-  if (variable !== undefined) {
-    return spec.parse(variable, shown(variableOf(spec.name), variable, spec));
+  const where = (source: string, text: string) =>
+    spec.isSecret === true ? source : `${source}=${shown(text)}`;
+  if (flags !== undefined) {
+    const text = onlyValue(spec, flags);
+    return { text, where: where(`--${spec.name}`, text) };
   }
-  const { verbatimVariable } = spec;
-  const verbatim = verbatimVariable && environment[verbatimVariable.name];
-  return verbatim === undefined ? absentValue(spec) : verbatimVariable?.value(verbatim);
+  const name = variableOf(spec.name);
+  const text = spec.hasEnvironment === false ? "" : (environment[name] ?? "");
+  return text === "" ? undefined : { text, where: where(name, text) };
 }
 
 function onlyValue(spec: FlagSpec<unknown>, given: readonly string[]): string {
@@ -173,16 +206,9 @@ function onlyValue(spec: FlagSpec<unknown>, given: readonly string[]): string {
   return value;
 }
 
-function shown(source: string, value: string, spec: FlagSpec<unknown>): string {
-  return spec.isSecret === true ? source : `${source}=${safe(value)}`;
-}
-
-function absentValue(spec: FlagSpec<unknown>): unknown {
-  return "value" in spec.absent ? spec.absent.value : undefined;
-}
-
-function variableValue(spec: FlagSpec<unknown>, environment: Environment): string | undefined {
-  if (spec.hasEnvironment === false) return undefined;
-  const value = environment[variableOf(spec.name)];
-  return value === "" ? undefined : value;
+function absentValue(spec: FlagSpec<unknown>, environment: Environment): unknown {
+  const { absent, verbatimVariable } = spec;
+  const verbatim = verbatimVariable && environment[verbatimVariable.name];
+  if (verbatim !== undefined) return verbatimVariable?.value(verbatim);
+  return "value" in absent ? absent.value : undefined;
 }

@@ -2,7 +2,6 @@ import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
 import { OpsError } from "../errors.js";
 import { safe } from "../util/text.js";
 import { assertAppendable, assertUserFile, readUserFile } from "../util/user-file.js";
-import type { PidList } from "./flags-operate.js";
 
 /**
  * Reads the value of a flag.
@@ -15,6 +14,15 @@ export interface ValueParser<T> {
   (text: string, where: string): T;
   /** All values that there are, if only these are taken; for completion. */
   readonly words?: readonly string[];
+}
+
+/** Characters of a given value that a message repeats. */
+const SHOWN_MAX = 200;
+
+/** A given value as a message repeats it: made safe, and no longer than a line can bear. */
+export function shown(text: string): string {
+  if (text.length <= SHOWN_MAX) return safe(text);
+  return `${safe(text.slice(0, SHOWN_MAX))}... (${text.length} characters)`;
 }
 
 /** An OpsError `usage` that says where, what is wrong, and what to do. */
@@ -54,12 +62,12 @@ export function choice<T extends string>(...words: readonly T[]): ValueParser<T>
 export const trueOrFalse: ValueParser<boolean> = (text, where) =>
   choice("true", "false")(text, where) === "true";
 
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
+const UNIT_MS = new Map([
+  ["ms", 1],
+  ["s", 1000],
+  ["m", 60_000],
+  ["h", 3_600_000],
+]);
 
 /**
  * A time: a whole number with the unit `ms`, `s`, `m` or `h`, in seconds without one.
@@ -73,7 +81,7 @@ export function duration(minMs: number, maxMs: number): ValueParser<number> {
     if (digits === undefined) {
       throw badValue(where, "not a time", "write it like 30, 30s, 500ms, 5m or 1h");
     }
-    const ms = Number(digits) * (UNIT_MS[unit] ?? 1000);
+    const ms = Number(digits) * (UNIT_MS.get(unit) ?? 1000);
     if (ms < minMs || ms > maxMs) {
       throw badValue(where, `not between ${durationText(minMs)} and ${durationText(maxMs)}`);
     }
@@ -84,8 +92,9 @@ export function duration(minMs: number, maxMs: number): ValueParser<number> {
 /** A time as {@link duration} reads it, in the largest unit that needs no fraction. */
 export function durationText(ms: number): string {
   if (ms === 0) return "0";
-  const unit = (["h", "m", "s"] as const).find((name) => ms % (UNIT_MS[name] ?? 1) === 0) ?? "ms";
-  return `${ms / (UNIT_MS[unit] ?? 1)}${unit}`;
+  const unit =
+    (["h", "m", "s"] as const).find((name) => ms % (UNIT_MS.get(name) ?? 1) === 0) ?? "ms";
+  return `${ms / (UNIT_MS.get(unit) ?? 1)}${unit}`;
 }
 
 /** Values separated by commas, each of a form that `what` names. */
@@ -94,9 +103,12 @@ export function listOf(form: RegExp, what: string): ValueParser<readonly string[
     const values = text.split(",");
     const bad = values.find((value) => !form.test(value));
     if (bad === undefined) return values;
-    throw badValue(source, `"${safe(bad)}" is not ${what}`);
+    throw badValue(source, `"${shown(bad)}" is not ${what}`);
   };
 }
+
+/** Partitions of a table by number, in ascending order and each once; `all` for all of them. */
+export type PidList = readonly number[] | "all";
 
 /** More partitions than any table has; keeps a mistyped range from filling the memory. */
 const PID_MAX = 999_999;
@@ -108,17 +120,42 @@ const PID_MAX = 999_999;
  */
 export const pidList: ValueParser<PidList> = (text, where) => {
   if (text === "*") return "all";
-  const pids = new Set<number>();
-  for (const part of text.split(",")) {
+  const ranges = text.split(",").map((part) => {
     const [, first, last = first] = /^(\d{1,6})(?:-(\d{1,6}))?$/.exec(part) ?? [];
     const [from, to] = [Number(first), Number(last)];
     if (first === undefined || from > to || to > PID_MAX) {
-      throw badValue(where, `"${safe(part)}" is no partition`, "write it like 3, 0,2,5-7 or '*'");
+      throw badValue(where, `"${shown(part)}" is no partition`, "write it like 3, 0,2,5-7 or '*'");
     }
-    for (let pid = from; pid <= to; pid += 1) pids.add(pid);
+    return { from, to };
+  });
+  const pids: number[] = [];
+  // In ascending order, so that a range adds only what no range before it had.
+  for (const { from, to } of ranges.sort((a, b) => a.from - b.from)) {
+    const next = Math.max(from, (pids.at(-1) ?? -1) + 1);
+    for (let pid = next; pid <= to; pid += 1) pids.push(pid);
   }
-  return [...pids].sort((a, b) => a - b);
+  return pids;
 };
+
+/** The endpoint or server name of one tablet. */
+export const oneEndpoint: ValueParser<string> = (text, where) => {
+  if (!text.includes(",")) return text;
+  throw badValue(where, "it takes one tablet", "run the command again for the next one");
+};
+
+/** The largest op id: unsigned 64 bits on the wire. */
+const OP_ID_MAX = 2n ** 64n - 1n;
+
+/** The id of an op. */
+export const opId: ValueParser<bigint> = (text, where) => {
+  const value = /^\d{1,20}$/.test(text) ? BigInt(text) : undefined;
+  if (value === undefined || value > OP_ID_MAX) throw badValue(where, "not the id of an op");
+  return value;
+};
+
+/** Ids of ops: `12,13`. */
+export const opIdList: ValueParser<readonly bigint[]> = (text, where) =>
+  text.split(",").map((part) => opId(part, where));
 
 /** ZooKeeper servers, each written as `host:port`. */
 export const zkServers: ValueParser<readonly string[]> = (text) =>

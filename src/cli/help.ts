@@ -2,8 +2,8 @@ import { EXIT_MEANINGS } from "../exit-codes.js";
 import { maxOf } from "../util/extremes.js";
 import type { CommandEntry } from "./command-entry.js";
 import { COMMANDS } from "./command-table.js";
-import { commonSpecs } from "./flag-specs.js";
-import type { FlagSpec } from "./spec-makers.js";
+import { commonSpecs } from "./common-specs.js";
+import type { FlagSpec } from "./spec.js";
 
 const NAME = "openmldb-ops";
 const WIDTH = 100;
@@ -44,11 +44,8 @@ function flagLines(title: string, flags: readonly FlagSpec<unknown>[]): string[]
 
 /** The help of one command. */
 export function commandHelp(entry: CommandEntry): string {
-  const words = entry.specs.filter((spec) => spec.isWord === true);
-  const flags = entry.specs.filter((spec) => spec.isWord !== true);
-  const usage = words.map((spec) =>
-    "value" in spec.absent ? `[${spec.placeholder}]` : spec.placeholder,
-  );
+  const { specs: flags } = entry;
+  const usage = entry.words.map((spec) => `[${spec.name.toUpperCase()}]`);
   return [
     `${NAME} ${entry.name}: ${entry.summary}`,
     "",
@@ -56,7 +53,6 @@ export function commandHelp(entry: CommandEntry): string {
     ...examples(entry.examples),
     "",
     `Usage: ${[NAME, entry.name, ...usage, "[FLAGS]"].join(" ")}`,
-    ...columns(words.map((spec) => [spec.placeholder ?? spec.name, spec.help])),
     "",
     ...flagLines(
       "Flags:",

@@ -10,7 +10,7 @@ import {
   VARIABLE_PREFIX,
   variableOf,
 } from "./flag-parse.js";
-import type { FlagSpec } from "./spec-makers.js";
+import type { FlagSpec } from "./spec.js";
 
 /** What a command line asks for. */
 export type Invocation =
@@ -121,7 +121,7 @@ function checkFlags(line: CommandLine, entry: CommandEntry | undefined): void {
 }
 
 function flagNames(specs: readonly FlagSpec<unknown>[]): string[] {
-  return specs.filter((spec) => spec.isWord !== true).map((spec) => spec.name);
+  return specs.map((spec) => spec.name);
 }
 
 function unknownFlag(
@@ -158,7 +158,7 @@ export function notesOn(line: CommandLine, environment: Environment): string[] {
     : [];
   const specs = COMMANDS.flatMap((entry) => entry.specs);
   const known = specs.flatMap((spec) => [
-    ...(spec.isWord === true || spec.hasEnvironment === false ? [] : [variableOf(spec.name)]),
+    ...(spec.hasEnvironment === false ? [] : [variableOf(spec.name)]),
     ...(spec.verbatimVariable === undefined ? [] : [spec.verbatimVariable.name]),
   ]);
   for (const name of Object.keys(environment)) {

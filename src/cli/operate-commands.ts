@@ -1,6 +1,253 @@
-import type { CommandEntry } from "./command-entry.js";
-import { LEADER_COMMANDS } from "./leader-commands.js";
-import { REPLICA_COMMANDS } from "./replica-commands.js";
+import { OpsError } from "../errors.js";
+import { type CommandEntry, clusterEntryOf } from "./command-entry.js";
+import { acceptDataLoss, dbOfTable, oneTable, oneTablet, operateSpecs } from "./common-specs.js";
+import { choice, integer, oneEndpoint, opId, pidList, type ValueParser } from "./flag-values.js";
+import { type FlagsOf, needed, noVariable, optional, toggle } from "./spec.js";
+
+const yesOrNo: ValueParser<boolean> = Object.assign(
+  (text: string, where: string) => choice("yes", "no")(text, where) === "yes",
+  { words: ["yes", "no"] },
+);
+
+/** The status of ended ops, also as OpenMLDB's clients write it (`kFailed`). */
+const endedStatus: ValueParser<"done" | "failed" | "canceled"> = (text, where) =>
+  choice("done", "failed", "canceled")(text.replace(/^k(?=[A-Z])/, ""), where);
+
+const changeLeaderSpecs = {
+  ...operateSpecs,
+  db: dbOfTable,
+  table: oneTable,
+  pid: noVariable(needed(["pid", "N", "the partition"], integer(0, 1_000_000), "--pid=0")),
+  /** An endpoint, or `auto`; undefined: only if no leader is alive. */
+  candidate: noVariable(
+    optional(
+      ["candidate", "ENDPOINT", "the follower that shall lead; auto: the one that holds most"],
+      oneEndpoint,
+    ),
+  ),
+  noRecover: toggle("no_recover", "leave the old leader marked not alive"),
+  /** Whether entries of this partition may be given up. */
+  acceptDataLoss: noVariable(
+    toggle("accept_data_loss", "give up entries that the new leader does not hold"),
+  ),
+};
+
+/** Flags of `changeleader`. */
+export type ChangeLeaderFlags = FlagsOf<typeof changeLeaderSpecs>;
+
+const endpointSpecs = {
+  endpoint: oneTablet,
+  /** 1..8; undefined: the nameserver's default. */
+  concurrency: optional(
+    ["concurrency", "N", "queues of the nameserver to use, 1 to 8"],
+    integer(1, 8),
+  ),
+  acceptDataLoss,
+};
+
+const offlineEndpointSpecs = {
+  ...operateSpecs,
+  ...endpointSpecs,
+  allowSingleReplica: toggle(
+    "allow_single_replica",
+    "let partitions that have their only replica there go out of service",
+  ),
+};
+
+/** Flags of `offlineendpoint`. */
+export type OfflineEndpointFlags = FlagsOf<typeof offlineEndpointSpecs>;
+
+const recoverEndpointSpecs = {
+  ...operateSpecs,
+  ...endpointSpecs,
+  needRestore: toggle("need_restore", "make it lead again what it led before it went"),
+};
+
+/** Flags of `recoverendpoint`. */
+export type RecoverEndpointFlags = FlagsOf<typeof recoverEndpointSpecs>;
+
+const tableSpecs = {
+  db: dbOfTable,
+  table: oneTable,
+  pid: noVariable(
+    needed(["pid", "LIST", "its partitions, such as 0,2,5-7; * for all"], pidList, "--pid=0"),
+  ),
+};
+
+/** Flags of `addreplica` and `delreplica`. */
+export const replicaSpecs = { ...tableSpecs, endpoint: oneTablet, ...operateSpecs };
+
+/** Flags of `addreplica` and `delreplica`. */
+export type ReplicaFlags = FlagsOf<typeof replicaSpecs>;
+
+/** Flags of `migrate`. */
+export const migrateSpecs = {
+  src: noVariable(
+    needed(
+      ["src", "ENDPOINT", "the tablet that the followers leave"],
+      oneEndpoint,
+      "--src=HOST:PORT",
+    ),
+  ),
+  des: noVariable(
+    needed(["des", "ENDPOINT", "the tablet that they go to"], oneEndpoint, "--des=HOST:PORT"),
+  ),
+  ...tableSpecs,
+  ...operateSpecs,
+};
+
+/** Flags of `migrate`. */
+export type MigrateFlags = FlagsOf<typeof migrateSpecs>;
+
+/** Flags of `cancelop`. */
+export const cancelOpSpecs = {
+  opId: noVariable(needed(["op_id", "N", "the op, see showopstatus"], opId, "--op_id=42")),
+  ...operateSpecs,
+};
+
+/** Flags of `cancelop`. */
+export type CancelOpFlags = FlagsOf<typeof cancelOpSpecs>;
+
+/** Flags of `deleteop`: one of the two is given. */
+export const deleteOpSpecs = {
+  opId: noVariable(optional(["op_id", "N", "this op, see showopstatus"], opId)),
+  status: noVariable(
+    optional(["status", "STATUS", "all ops that ended so: done, failed, canceled"], endedStatus),
+  ),
+  ...operateSpecs,
+};
+
+/** Flags of `deleteop`: one of the two is given. */
+export type DeleteOpFlags = FlagsOf<typeof deleteOpSpecs>;
+
+/** Flags of `updatetablealive`. */
+export const tableAliveSpecs = {
+  ...replicaSpecs,
+  alive: noVariable(needed(["alive", "yes|no", "how they are marked"], yesOrNo, "--alive=no")),
+  force: noVariable(toggle("force", "mark them against what their tablets show too")),
+};
+
+/** Flags of `updatetablealive`. */
+export type TableAliveFlags = FlagsOf<typeof tableAliveSpecs>;
+
+/** Flags of `loadtable`: at most one of the two roles is given. */
+export const loadTableSpecs = {
+  ...replicaSpecs,
+  leader: noVariable(toggle("leader", "load as leader; as the nameserver flags it if left out")),
+  follower: noVariable(toggle("follower", "load as follower")),
+};
+
+/** Flags of `loadtable`: at most one of the two roles is given. */
+export type LoadTableFlags = FlagsOf<typeof loadTableSpecs>;
+
+function checkDeleteOp({ opId: id, status }: DeleteOpFlags): void {
+  if ((id === undefined) !== (status === undefined)) return;
+  throw new OpsError({
+    code: "usage",
+    message:
+      id === undefined
+        ? "neither --op_id nor --status is given"
+        : "--op_id and --status exclude each other",
+    hint: "give one of them, such as --op_id=42 or --status=failed",
+  });
+}
+
+function checkLoadTable({ leader, follower }: LoadTableFlags): void {
+  if (!leader || !follower) return;
+  throw new OpsError({
+    code: "usage",
+    message: "--leader and --follower exclude each other",
+    hint: "give one of them, or neither for what the nameserver says",
+  });
+}
 
 /** Commands that change single partitions, replicas or tablets. */
-export const OPERATE_COMMANDS: readonly CommandEntry[] = [...LEADER_COMMANDS, ...REPLICA_COMMANDS];
+export const OPERATE_COMMANDS: readonly CommandEntry[] = [
+  clusterEntryOf({
+    name: "changeleader",
+    summary: "give a partition another leader, without losing a row",
+    examples: [
+      "changeleader --db=db1 --table=t1 --pid=0 --candidate=auto",
+      "changeleader --db=db1 --table=t1 --pid=0",
+    ],
+    specs: changeLeaderSpecs,
+    words: ["table", "pid", "candidate"],
+    load: () => import("../commands/changeleader.js"),
+  }),
+  clusterEntryOf({
+    name: "offlineendpoint",
+    summary: "take a tablet out of service: others lead what it led",
+    examples: ["offlineendpoint --endpoint=10.0.0.1:9527"],
+    specs: offlineEndpointSpecs,
+    words: ["endpoint", "concurrency"],
+    load: () => import("../commands/offlineendpoint.js"),
+  }),
+  clusterEntryOf({
+    name: "recoverendpoint",
+    summary: "bring the replicas of a tablet back that are marked not alive",
+    examples: ["recoverendpoint --endpoint=10.0.0.1:9527 --need_restore"],
+    specs: recoverEndpointSpecs,
+    words: ["endpoint", "needRestore", "concurrency"],
+    load: () => import("../commands/recoverendpoint.js"),
+  }),
+  clusterEntryOf({
+    name: "addreplica",
+    summary: "make new followers of partitions on a tablet",
+    examples: ["addreplica --db=demo_db --table=t1 --pid=0,2,5-7 --endpoint=127.0.0.1:10921"],
+    specs: replicaSpecs,
+    words: ["table", "pid", "endpoint"],
+    load: () => import("../commands/addreplica.js"),
+  }),
+  clusterEntryOf({
+    name: "delreplica",
+    summary: "delete followers of partitions from a tablet",
+    examples: ["delreplica --db=demo_db --table=t1 --pid=0 --endpoint=127.0.0.1:10921"],
+    specs: replicaSpecs,
+    words: ["table", "pid", "endpoint"],
+    load: () => import("../commands/delreplica.js"),
+  }),
+  clusterEntryOf({
+    name: "migrate",
+    summary: "move followers from one tablet to another",
+    examples: [
+      "migrate --src=127.0.0.1:10921 --des=127.0.0.1:10922 --db=demo_db --table=t1 --pid=0",
+    ],
+    specs: migrateSpecs,
+    words: ["src", "table", "pid", "des"],
+    load: () => import("../commands/migrate.js"),
+  }),
+  clusterEntryOf({
+    name: "updatetablealive",
+    summary: "mark replicas alive or not in the nameserver's record",
+    examples: [
+      "updatetablealive --db=demo_db --table=t1 --pid='*' --endpoint=127.0.0.1:10921 --alive=no",
+    ],
+    specs: tableAliveSpecs,
+    words: ["table", "pid", "endpoint", "alive"],
+    load: () => import("../commands/updatetablealive.js"),
+  }),
+  clusterEntryOf({
+    name: "loadtable",
+    summary: "load replicas from a tablet's own disk",
+    examples: ["loadtable --endpoint=127.0.0.1:10921 --db=demo_db --table=t1 --pid=0"],
+    specs: loadTableSpecs,
+    check: checkLoadTable,
+    load: () => import("../commands/loadtable.js"),
+  }),
+  clusterEntryOf({
+    name: "cancelop",
+    summary: "end an op of the nameserver that is queued or running",
+    examples: ["cancelop --op_id=42"],
+    specs: cancelOpSpecs,
+    words: ["opId"],
+    load: () => import("../commands/cancelop.js"),
+  }),
+  clusterEntryOf({
+    name: "deleteop",
+    summary: "take ended ops off the nameserver's list (OpenMLDB 0.8 and later)",
+    examples: ["deleteop --op_id=42", "deleteop --status=failed"],
+    specs: deleteOpSpecs,
+    check: checkDeleteOp,
+    load: () => import("../commands/deleteop.js"),
+  }),
+];

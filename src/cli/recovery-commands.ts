@@ -1,64 +1,125 @@
 import { OpsError } from "../errors.js";
+import { type CommandEntry, clusterEntryOf } from "./command-entry.js";
 import {
-  type CommandEntry,
-  certTexts,
-  clusterEntryOf,
-  EXAMPLE_CLUSTER,
-  entryOf,
-} from "./command-entry.js";
+  acceptDataLoss,
+  commonSpecs,
+  dbOfTable,
+  LONGEST,
+  limitSpecs,
+  lockSpecs,
+  oneTable,
+  onlyDb,
+  planSpecs,
+  stateSpecs,
+} from "./common-specs.js";
 import {
-  confGetSpecs,
-  confSetSpecs,
-  historySpecs,
-  inspectSpecs,
-  recoverDataSpecs,
-  recoverTableSpecs,
-  restoreSpecs,
-  verifySpecs,
-} from "./flag-specs.js";
-import type { HistoryFlags, RecoverDataFlags, SandboxFlags } from "./flags.js";
-import { sandboxSpecs } from "./sandbox-specs.js";
+  anyText,
+  appendableFile,
+  duration,
+  integer,
+  listOf,
+  oneEndpoint,
+  pidList,
+} from "./flag-values.js";
+import { type FlagsOf, many, noVariable, optional, toggle, withDefault } from "./spec.js";
 
-function checkHistory(flags: HistoryFlags): void {
-  if (flags.zkCluster.length === 0 || flags.zkRootPath !== undefined) return;
+/** Flags of `recoverdata`. */
+export const recoverDataSpecs = {
+  ...commonSpecs,
+  ...planSpecs,
+  ...lockSpecs,
+  ...stateSpecs,
+  resume: noVariable(
+    toggle("resume", "continue the last run of this cluster that did not end well"),
+  ),
+  db: onlyDb,
+  concurrency: withDefault(
+    ["concurrency", "N", "partitions worked on at the same time"],
+    integer(1, 10_000),
+    "128",
+  ),
+  loadsPerTablet: withDefault(
+    ["loads_per_tablet", "N", "loads on one tablet at the same time where loads are slow"],
+    integer(1, 64),
+    "3",
+  ),
+  /** File that the whole report is written to as JSON. */
+  reportFile: optional(
+    ["report_file", "FILE", "write the whole report there too, as JSON"],
+    appendableFile,
+  ),
+  /** Partitions, as `db.table:pid`, in which something may be given up. */
+  acceptDataLoss: {
+    ...acceptDataLoss,
+    help: "give up what cannot be kept there (with --leader)",
+  },
+  /** The replica that leads then, one for each of `acceptDataLoss`, in the same order. */
+  leader: noVariable(
+    many(
+      ["leader", "ENDPOINT", "the replica that leads then; one for each --accept_data_loss"],
+      listOf(/^\S+$/, "an endpoint"),
+    ),
+  ),
+  ...limitSpecs,
+};
+
+/** Flags of `recoverdata`. */
+export type RecoverDataFlags = FlagsOf<typeof recoverDataSpecs>;
+
+const recoverTableSpecs = {
+  ...recoverDataSpecs,
+  db: dbOfTable,
+  table: oneTable,
+  pids: noVariable(
+    withDefault(["pid", "LIST", "these partitions only, such as 0,2,5-7; * for all"], pidList, "*"),
+  ),
+  /** The only tablet whose replicas are recovered; undefined for all. */
+  endpoint: noVariable(
+    optional(["endpoint", "ENDPOINT", "the replicas on this tablet only"], oneEndpoint),
+  ),
+  isForced: noVariable(toggle("force", "mark healthy followers dead first, and recover them too")),
+};
+
+/** Flags of `recovertable`. */
+export type RecoverTableFlags = FlagsOf<typeof recoverTableSpecs>;
+
+const verifySpecs = {
+  ...commonSpecs,
+  db: onlyDb,
+  table: optional(["table", "NAME", "tables of this name only"], anyText),
+};
+
+/** Flags of `verify`. */
+export type VerifyFlags = FlagsOf<typeof verifySpecs>;
+
+/** Flags of `inspect`. */
+export const inspectSpecs = {
+  ...verifySpecs,
+  /** Pause between two looks; undefined to look once. */
+  watchMs: optional(
+    ["watch", "TIME", "look again after that pause, until a signal comes"],
+    duration(100, LONGEST),
+  ),
+  maxLag: withDefault(
+    ["max_lag", "N", "log entries that a follower may lack before it gets a warning of its own"],
+    integer(0, 10 ** 15 - 1),
+    "10000",
+  ),
+};
+
+/** Flags of `inspect`. */
+export type InspectFlags = FlagsOf<typeof inspectSpecs>;
+
+function checkRecoverData({ acceptDataLoss: named, leader }: RecoverDataFlags): void {
+  if (named.length === leader.length) return;
   throw new OpsError({
     code: "usage",
-    message: "there is --zk_cluster, but no --zk_root_path",
-    hint: "such as --zk_root_path=/openmldb",
-  });
-}
-
-function checkRecoverData(flags: RecoverDataFlags): void {
-  const { acceptDataLoss, leader } = flags;
-  if (acceptDataLoss.length === leader.length) return;
-  throw new OpsError({
-    code: "usage",
-    message: `--accept_data_loss names ${acceptDataLoss.length} partitions and --leader ${leader.length} replicas`,
+    message: `--accept_data_loss names ${named.length} partitions and --leader ${leader.length} replicas`,
     hint: "give one --leader for each --accept_data_loss, in the same order",
   });
 }
 
-function checkSandbox(flags: SandboxFlags): void {
-  const { tablets, replicas, tables, hddTables, singleReplicaTables } = flags;
-  if (flags.from === undefined && replicas > tablets) {
-    throw new OpsError({
-      code: "usage",
-      message: `--replicas=${replicas} needs as many tablets, and there are ${tablets}`,
-      hint: `give --replicas=${tablets}, or more --tablets`,
-    });
-  }
-  const special = { hdd_tables: hddTables, single_replica_tables: singleReplicaTables };
-  for (const [name, count] of Object.entries(special)) {
-    if (count <= tables) continue;
-    throw new OpsError({
-      code: "usage",
-      message: `--${name}=${count} is more than all tables (${tables})`,
-      hint: "give more --tables",
-    });
-  }
-}
-
-/** The commands of recovery itself, and those around it, in the order in which help lists them. */
+/** Recovery itself, and what tells whether it is needed. */
 export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "recoverdata",
@@ -76,6 +137,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
       "recovertable --db=demo_db --table=t1 --pid=0,2,5-7 --endpoint=127.0.0.1:10921",
     ],
     specs: recoverTableSpecs,
+    words: ["table", "pids", "endpoint"],
     check: checkRecoverData,
     load: () => import("../commands/recovertable.js"),
   }),
@@ -92,46 +154,5 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
     examples: ["verify"],
     specs: verifySpecs,
     load: () => import("../commands/verify.js"),
-  }),
-  clusterEntryOf({
-    name: "confget",
-    summary: "show the nameserver's configuration, or one KEY of it",
-    examples: ["confget", "confget auto_failover"],
-    specs: confGetSpecs,
-    load: () => import("../commands/confget.js"),
-  }),
-  clusterEntryOf({
-    name: "confset",
-    summary: "set a KEY of the nameserver's configuration: auto_failover to true or false",
-    examples: ["confset auto_failover true"],
-    specs: confSetSpecs,
-    load: () => import("../commands/confset.js"),
-  }),
-  clusterEntryOf({
-    name: "restore",
-    summary: "put auto_failover back after a run that was killed; does nothing else",
-    examples: ["restore"],
-    specs: restoreSpecs,
-    load: () => import("../commands/restore.js"),
-  }),
-  entryOf({
-    name: "history",
-    summary: "list the runs of this tool, or show the one with --id",
-    examples: ["history", "history --id=20260102T030405Z-1a2b3c4d", `history ${EXAMPLE_CLUSTER}`],
-    specs: historySpecs,
-    secrets: certTexts,
-    announcement: (flags) =>
-      flags.zkCluster.length === 0 ? "reading journals" : "reading journals and ZooKeeper ...",
-    check: checkHistory,
-    load: () => import("../commands/history.js"),
-  }),
-  entryOf({
-    name: "sandbox",
-    summary: "run a small OpenMLDB cluster model on this machine, to try things on",
-    examples: ["sandbox", "sandbox --tablets=3 --tables=2 --rows=1000 --speed=10"],
-    specs: sandboxSpecs,
-    announcement: () => "starting a sandbox cluster ...",
-    check: checkSandbox,
-    load: () => import("../commands/sandbox.js"),
   }),
 ];

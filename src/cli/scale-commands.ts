@@ -1,14 +1,8 @@
 import { OpsError } from "../errors.js";
 import { type CommandEntry, clusterEntryOf } from "./command-entry.js";
-import { operateSpecs } from "./flag-specs.js";
+import { operateSpecs } from "./common-specs.js";
 import { anyText, integer, listOf } from "./flag-values.js";
-import type {
-  PostUpgradeFlags,
-  PreUpgradeFlags,
-  ScaleInFlags,
-  ScaleOutFlags,
-} from "./flags-scale.js";
-import { needed, type SpecsFor, toggle, withDefault } from "./spec-makers.js";
+import { type FlagsOf, needed, noVariable, toggle, withDefault } from "./spec.js";
 
 const endpointList = listOf(/^\S+$/, "an endpoint");
 
@@ -18,7 +12,8 @@ const concurrency = withDefault(
   "4",
 );
 
-const scaleOutSpecs: SpecsFor<ScaleOutFlags> = {
+const scaleOutSpecs = {
+  /** Whether partitions with more replicas than their table asks for keep them. */
   keepSurplus: toggle(
     "keep_surplus",
     "keep replicas beyond the table's number; they are taken for left-overs of a run otherwise",
@@ -27,27 +22,35 @@ const scaleOutSpecs: SpecsFor<ScaleOutFlags> = {
   ...operateSpecs,
 };
 
-const scaleInSpecs: SpecsFor<ScaleInFlags> = {
-  endpoints: {
+/** Flags of `scaleout`. */
+export type ScaleOutFlags = FlagsOf<typeof scaleOutSpecs>;
+
+const scaleInSpecs = {
+  /** The tablets to be emptied; at least one, each once. */
+  endpoints: noVariable({
     ...needed(
       ["endpoints", "ENDPOINT,...", "the tablets to be emptied"],
       endpointList,
       "--endpoints=127.0.0.1:10921",
     ),
-    hasEnvironment: false,
-  },
+    isList: true,
+  }),
   ...scaleOutSpecs,
 };
 
-const postUpgradeSpecs: SpecsFor<PostUpgradeFlags> = {
-  endpoints: {
-    ...needed(
+/** Flags of `scalein`. */
+export type ScaleInFlags = FlagsOf<typeof scaleInSpecs>;
+
+const postUpgradeSpecs = {
+  /** The one tablet that is upgraded. */
+  endpoints: noVariable(
+    needed(
       ["endpoints", "ENDPOINT", "the tablet that is upgraded, one at a time"],
       endpointList,
       "--endpoints=127.0.0.1:10921",
     ),
-    hasEnvironment: false,
-  },
+  ),
+  /** Path of the file that remembers which leaders were taken away. */
   statfile: withDefault(
     ["statfile", "FILE", "remembers which leaders were taken off the tablet"],
     anyText,
@@ -57,13 +60,20 @@ const postUpgradeSpecs: SpecsFor<PostUpgradeFlags> = {
   ...operateSpecs,
 };
 
-const preUpgradeSpecs: SpecsFor<PreUpgradeFlags> = {
+/** Flags of `post-upgrade`. */
+export type PostUpgradeFlags = FlagsOf<typeof postUpgradeSpecs>;
+
+const preUpgradeSpecs = {
   ...postUpgradeSpecs,
+  /** Whether partitions with one replica stay on the tablet, out of service meanwhile. */
   allowSingleReplica: toggle(
     "allow_single_replica",
     "leave partitions with one replica there, out of service while the tablet is down",
   ),
 };
+
+/** Flags of `pre-upgrade`. */
+export type PreUpgradeFlags = FlagsOf<typeof preUpgradeSpecs>;
 
 /** @throws OpsError `usage` unless exactly one endpoint is given. */
 function checkOne({ endpoints }: Pick<PostUpgradeFlags, "endpoints">): void {
@@ -88,14 +98,14 @@ function checkDistinct({ endpoints }: Pick<ScaleInFlags, "endpoints">): void {
 
 /** Commands that move whole tablets' replicas: scaling and upgrades. */
 export const SCALE_COMMANDS: readonly CommandEntry[] = [
-  clusterEntryOf<ScaleOutFlags>({
+  clusterEntryOf({
     name: "scaleout",
     summary: "spread replicas and leaders over all healthy tablets",
     examples: ["scaleout --dry_run", "scaleout"],
     specs: scaleOutSpecs,
     load: () => import("../commands/scaleout.js"),
   }),
-  clusterEntryOf<ScaleInFlags>({
+  clusterEntryOf({
     name: "scalein",
     summary: "move every replica off some tablets",
     examples: ["scalein --endpoints=127.0.0.1:10921"],
@@ -103,7 +113,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     check: checkDistinct,
     load: () => import("../commands/scalein.js"),
   }),
-  clusterEntryOf<PreUpgradeFlags>({
+  clusterEntryOf({
     name: "pre-upgrade",
     summary: "take the leaders off a tablet that is about to be stopped",
     examples: ["pre-upgrade --endpoints=127.0.0.1:10921"],
@@ -111,7 +121,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     check: checkOne,
     load: () => import("../commands/pre-upgrade.js"),
   }),
-  clusterEntryOf<PostUpgradeFlags>({
+  clusterEntryOf({
     name: "post-upgrade",
     summary: "give a tablet its leaders back after its upgrade",
     examples: ["post-upgrade --endpoints=127.0.0.1:10921"],

@@ -1,15 +1,126 @@
 import { OpsError } from "../errors.js";
-import { type CommandEntry, clusterEntryOf, entryOf } from "./command-entry.js";
-import type { GetTableStatusFlags } from "./flags-show.js";
+import { OP_WORDS } from "../show/op-words.js";
+import { nearest } from "../util/nearest.js";
+import { type CommandEntry, clusterEntryOf } from "./command-entry.js";
+import { commonSpecs, LONGEST, onlyDb } from "./common-specs.js";
 import {
-  completionSpecs,
-  getFollowerSpecs,
-  getTableStatusSpecs,
-  showOpStatusSpecs,
-  showSpecs,
-  showTableSpecs,
-  showTableStatusSpecs,
-} from "./show-specs.js";
+  anyText,
+  badValue,
+  duration,
+  integer,
+  oneEndpoint,
+  opIdList,
+  pidList,
+  type ValueParser,
+} from "./flag-values.js";
+import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+
+/** The largest number that tids and pids can be: unsigned 32 bits on the wire. */
+const MAX_UINT32 = 4_294_967_295;
+
+/** Statuses and types of ops, in OpenMLDB's words; upper and lower case and the `k` do not matter. */
+const opWords: ValueParser<readonly string[]> = Object.assign(
+  (text: string, where: string) =>
+    text.split(",").map((part) => {
+      const wanted = part.toLowerCase().replace(/^k/, "");
+      const word = OP_WORDS.find((known) => known.slice(1).toLowerCase() === wanted);
+      if (word !== undefined) return word;
+      const near = nearest(part, OP_WORDS);
+      throw badValue(
+        where,
+        "not a status or type of ops",
+        near === undefined ? `such as ${OP_WORDS.slice(0, 6).join(", ")}` : `did you mean ${near}?`,
+      );
+    }),
+  { words: OP_WORDS },
+);
+
+const showTableSpecs = {
+  ...commonSpecs,
+  db: onlyDb,
+  table: optional(["table", "NAME", "this table only, in whatever database"], anyText),
+};
+
+/** Flags of `showtable`. */
+export type ShowTableFlags = FlagsOf<typeof showTableSpecs>;
+
+/** Flags of `showopstatus`. */
+export const showOpStatusSpecs = {
+  ...showTableSpecs,
+  /** Partitions by number. */
+  pid: noVariable({
+    ...withDefault(
+      ["pid", "LIST", "these partitions only, such as 0,2,5-7; * for all"],
+      pidList,
+      "*",
+    ),
+    isList: true,
+  }),
+  /** Statuses and op types in OpenMLDB's words; empty for all. */
+  filter: noVariable(
+    many(
+      ["filter", "WORD,...", "ops of this status or type only, such as kFailed or kMigrateOP"],
+      opWords,
+    ),
+  ),
+  /** Ids of ops; empty for all. */
+  opId: noVariable(many(["op_id", "ID,...", "these ops only"], opIdList)),
+  wait: noVariable(
+    toggle("wait", "wait until no such op is queued or running; exit 3 if one did not end well"),
+  ),
+  timeoutMs: withDefault(
+    ["timeout", "TIME", "how long --wait may take; 0 for no limit"],
+    duration(0, LONGEST),
+    "1h",
+  ),
+};
+
+/** Flags of `showopstatus`. */
+export type ShowOpStatusFlags = FlagsOf<typeof showOpStatusSpecs>;
+
+const showTableStatusSpecs = {
+  ...commonSpecs,
+  /** SQL LIKE on the name of the database. */
+  filter: noVariable(
+    withDefault(
+      ["filter", "PATTERN", "databases like this: % is any text, _ one character, \\ escapes"],
+      anyText,
+      "%",
+    ),
+  ),
+};
+
+/** Flags of `showtablestatus`. */
+export type ShowTableStatusFlags = FlagsOf<typeof showTableStatusSpecs>;
+
+const tabletEndpoint = needed(
+  ["endpoint", "ENDPOINT", "the tablet that is asked, by its endpoint or server name"],
+  oneEndpoint,
+  "--endpoint=127.0.0.1:10921",
+);
+const tid = ["tid", "TID", "id of the table (showtable tells it)"] as const;
+const pid = ["pid", "PID", "number of the partition"] as const;
+
+const getTableStatusSpecs = {
+  ...commonSpecs,
+  endpoint: tabletEndpoint,
+  tid: optional(tid, integer(0, MAX_UINT32)),
+  pid: optional(pid, integer(0, MAX_UINT32)),
+};
+
+/** Flags of `gettablestatus`. */
+export type GetTableStatusFlags = FlagsOf<typeof getTableStatusSpecs>;
+
+const getFollowerSpecs = {
+  ...commonSpecs,
+  /** The tablet that is asked, which must run the leader. */
+  endpoint: tabletEndpoint,
+  tid: needed(tid, integer(0, MAX_UINT32), "--tid=7"),
+  pid: needed(pid, integer(0, MAX_UINT32), "--pid=0"),
+};
+
+/** Flags of `getfollower`. */
+export type GetFollowerFlags = FlagsOf<typeof getFollowerSpecs>;
 
 function checkReplica({ tid, pid }: GetTableStatusFlags): void {
   if (pid === undefined || tid !== undefined) return;
@@ -26,21 +137,21 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     name: "showns",
     summary: "show the nameservers, and which of them leads",
     examples: ["showns"],
-    specs: showSpecs,
+    specs: commonSpecs,
     load: () => import("../commands/showns.js"),
   }),
   clusterEntryOf({
     name: "showtablet",
     summary: "show the tablets, their state, and since when",
     examples: ["showtablet"],
-    specs: showSpecs,
+    specs: commonSpecs,
     load: () => import("../commands/showtablet.js"),
   }),
   clusterEntryOf({
     name: "showdb",
     summary: "show the databases, OpenMLDB's own included",
     examples: ["showdb"],
-    specs: showSpecs,
+    specs: commonSpecs,
     load: () => import("../commands/showdb.js"),
   }),
   clusterEntryOf({
@@ -48,6 +159,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     summary: "show tables replica by replica, as the nameserver keeps them",
     examples: ["showtable", "showtable --db=demo_db --table=t1"],
     specs: showTableSpecs,
+    words: ["table"],
     load: () => import("../commands/showtable.js"),
   }),
   clusterEntryOf({
@@ -62,6 +174,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     summary: "show the nameserver's ops, or wait until they have ended",
     examples: ["showopstatus", "showopstatus --filter=kFailed", "showopstatus --op_id=12 --wait"],
     specs: showOpStatusSpecs,
+    words: ["table", "pid"],
     load: () => import("../commands/showopstatus.js"),
   }),
   clusterEntryOf({
@@ -72,6 +185,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
       "gettablestatus --endpoint=127.0.0.1:10921 --tid=7 --pid=0",
     ],
     specs: getTableStatusSpecs,
+    words: ["tid", "pid"],
     check: checkReplica,
     load: () => import("../commands/gettablestatus.js"),
   }),
@@ -80,14 +194,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     summary: "show whom a leader feeds, and how far each follower is",
     examples: ["getfollower --endpoint=127.0.0.1:10921 --tid=7 --pid=0"],
     specs: getFollowerSpecs,
+    words: ["tid", "pid"],
     load: () => import("../commands/getfollower.js"),
-  }),
-  entryOf({
-    name: "completion",
-    summary: "print the script that completes commands, flags and names in SHELL",
-    examples: ['completion bash > "$HOME/.local/share/bash-completion/completions/openmldb-ops"'],
-    specs: completionSpecs,
-    announcement: (flags) => `the script for ${flags.shell} follows on stdout`,
-    load: () => import("../commands/completion.js"),
   }),
 ];

@@ -1,4 +1,4 @@
-import type { ReplicaFlags } from "../cli/flags-operate.js";
+import type { ReplicaFlags } from "../cli/operate-commands.js";
 import { addReplicaOperation } from "../operations/add-replica.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

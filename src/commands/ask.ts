@@ -1,5 +1,5 @@
 import { createInterface } from "node:readline/promises";
-import type { PlanFlags } from "../cli/flags.js";
+import type { PlanFlags } from "../cli/common-specs.js";
 import { OpsError } from "../errors.js";
 import type { CommandIo } from "./command.js";
 

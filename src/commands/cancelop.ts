@@ -1,4 +1,4 @@
-import type { CancelOpFlags } from "../cli/flags-operate.js";
+import type { CancelOpFlags } from "../cli/operate-commands.js";
 import { cancelOpOperation } from "../operations/cancel-op.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

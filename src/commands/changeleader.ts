@@ -1,4 +1,4 @@
-import type { ChangeLeaderFlags } from "../cli/flags-operate.js";
+import type { ChangeLeaderFlags } from "../cli/operate-commands.js";
 import { changeLeaderOperation } from "../operations/change-leader.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import type { CommonFlags, StateFlags } from "../cli/flags.js";
+import type { CommonFlags, StateFlags } from "../cli/common-specs.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type ErrorCode, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";

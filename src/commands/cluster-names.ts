@@ -1,6 +1,6 @@
+import { commonSpecs } from "../cli/common-specs.js";
 import type { ClusterNames, NameKind } from "../cli/complete.js";
 import { type CommandLine, type Environment, readFlags } from "../cli/flag-parse.js";
-import { commonSpecs } from "../cli/flag-specs.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
 
 /** How long a person who pressed a key waits for a cluster, in all. */

@@ -1,4 +1,4 @@
-import type { ConfGetFlags } from "../cli/flags.js";
+import type { ConfGetFlags } from "../cli/tool-commands.js";
 import { OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import { jsonText, safe, table } from "../util/text.js";

@@ -1,4 +1,4 @@
-import type { CommonFlags } from "../cli/flags.js";
+import type { CommonFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
 import type { CommandIo } from "./command.js";

@@ -1,4 +1,4 @@
-import type { DeleteOpFlags } from "../cli/flags-operate.js";
+import type { DeleteOpFlags } from "../cli/operate-commands.js";
 import { OpsError } from "../errors.js";
 import { deleteOpOperation } from "../operations/delete-op.js";
 import type { CommandIo } from "./command.js";

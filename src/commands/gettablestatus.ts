@@ -1,4 +1,4 @@
-import type { GetTableStatusFlags } from "../cli/flags-show.js";
+import type { GetTableStatusFlags } from "../cli/show-commands.js";
 import { OpsError } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { tableNames } from "../show/known.js";

@@ -1,4 +1,4 @@
-import type { HistoryFlags } from "../cli/flags.js";
+import type { HistoryFlags } from "../cli/tool-commands.js";
 import { connectZooKeeper } from "../cluster/zookeeper-client.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";

@@ -1,4 +1,4 @@
-import type { VerifyFlags } from "../cli/flags.js";
+import type { VerifyFlags } from "../cli/recovery-commands.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
 import type { Effort } from "../inspect/text-report.js";

@@ -1,4 +1,4 @@
-import type { InspectFlags } from "../cli/flags.js";
+import type { InspectFlags } from "../cli/recovery-commands.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { realClock } from "../cluster/real-clock.js";
 import { messageOf, OpsError } from "../errors.js";

@@ -1,4 +1,4 @@
-import type { CommonFlags, StateFlags } from "../cli/flags.js";
+import type { CommonFlags, StateFlags } from "../cli/common-specs.js";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { type Journal, openJournal } from "../journal/journal.js";
 import { defaultStateDir } from "../journal/who.js";

@@ -1,4 +1,4 @@
-import type { CommonFlags } from "../cli/flags.js";
+import type { CommonFlags } from "../cli/common-specs.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf } from "../errors.js";
 import { readMarker } from "../run/marker.js";

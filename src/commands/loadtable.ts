@@ -1,4 +1,4 @@
-import type { LoadTableFlags } from "../cli/flags-operate.js";
+import type { LoadTableFlags } from "../cli/operate-commands.js";
 import { loadTableOperation } from "../operations/load-table.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

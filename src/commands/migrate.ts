@@ -1,4 +1,4 @@
-import type { MigrateFlags } from "../cli/flags-operate.js";
+import type { MigrateFlags } from "../cli/operate-commands.js";
 import { migrateOperation } from "../operations/migrate.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

@@ -1,4 +1,4 @@
-import type { OfflineEndpointFlags } from "../cli/flags-operate.js";
+import type { OfflineEndpointFlags } from "../cli/operate-commands.js";
 import { offlineEndpointOperation } from "../operations/offline-endpoint.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

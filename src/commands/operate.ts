@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import type { OperateFlags } from "../cli/flags-operate.js";
+import type { OperateFlags } from "../cli/common-specs.js";
 import { messageOf } from "../errors.js";
 import { type OperationReport, runOperation } from "../execution/run-operation.js";
 import { EXIT } from "../exit-codes.js";

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import type { PlanFlags, RecoverDataFlags } from "../cli/flags.js";
+import type { PlanFlags } from "../cli/common-specs.js";
+import type { RecoverDataFlags } from "../cli/recovery-commands.js";
 import type { Selection } from "../diagnosis/selection.js";
 import { OpsError } from "../errors.js";
 import { assertAsPlanned, look } from "../execution/look.js";

@@ -1,4 +1,4 @@
-import type { PostUpgradeFlags } from "../cli/flags-scale.js";
+import type { PostUpgradeFlags } from "../cli/scale-commands.js";
 import { postUpgradeOperation } from "../operations/post-upgrade.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

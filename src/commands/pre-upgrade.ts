@@ -1,4 +1,4 @@
-import type { PreUpgradeFlags } from "../cli/flags-scale.js";
+import type { PreUpgradeFlags } from "../cli/scale-commands.js";
 import { preUpgradeOperation } from "../operations/pre-upgrade.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

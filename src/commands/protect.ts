@@ -1,4 +1,4 @@
-import type { CommonFlags } from "../cli/flags.js";
+import type { CommonFlags } from "../cli/common-specs.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";

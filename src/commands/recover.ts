@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import type { RecoverDataFlags } from "../cli/flags.js";
+import type { RecoverDataFlags } from "../cli/recovery-commands.js";
 import type { Selection } from "../diagnosis/selection.js";
 import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";

@@ -1,4 +1,4 @@
-import type { RecoverEndpointFlags } from "../cli/flags-operate.js";
+import type { RecoverEndpointFlags } from "../cli/operate-commands.js";
 import { recoverEndpointOperation } from "../operations/recover-endpoint.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

@@ -1,4 +1,4 @@
-import type { CommonFlags } from "../cli/flags.js";
+import type { CommonFlags } from "../cli/common-specs.js";
 import { shellWord } from "../util/text.js";
 
 /**

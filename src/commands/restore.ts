@@ -1,4 +1,4 @@
-import type { RestoreFlags } from "../cli/flags.js";
+import type { RestoreFlags } from "../cli/tool-commands.js";
 import { EXIT } from "../exit-codes.js";
 import { readMarker } from "../run/marker.js";
 import { ownerText } from "../run/owner.js";

@@ -1,4 +1,4 @@
-import type { ScaleInFlags } from "../cli/flags-scale.js";
+import type { ScaleInFlags } from "../cli/scale-commands.js";
 import { scaleInOperation } from "../operations/scalein.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

@@ -1,4 +1,4 @@
-import type { ScaleOutFlags } from "../cli/flags-scale.js";
+import type { ScaleOutFlags } from "../cli/scale-commands.js";
 import { scaleOutOperation } from "../operations/scaleout.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

@@ -1,4 +1,4 @@
-import type { CommonFlags } from "../cli/flags.js";
+import type { CommonFlags } from "../cli/common-specs.js";
 import { databasesOf } from "../show/known.js";
 import { shownDatabases } from "../show/tables.js";
 import type { CommandIo } from "./command.js";

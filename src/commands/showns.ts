@@ -1,4 +1,4 @@
-import type { CommonFlags } from "../cli/flags.js";
+import type { CommonFlags } from "../cli/common-specs.js";
 import { shownNameservers } from "../show/servers.js";
 import type { CommandIo } from "./command.js";
 import { realEndpoints, show } from "./show.js";

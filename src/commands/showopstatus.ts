@@ -1,4 +1,4 @@
-import type { ShowOpStatusFlags } from "../cli/flags-show.js";
+import type { ShowOpStatusFlags } from "../cli/show-commands.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
@@ -22,7 +22,8 @@ const SIGN_OF_LIFE_MS = 10_000;
 export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
   return show("showopstatus", flags, io, async (cluster) => {
     const { db, table } = flags;
-    const wish: OpWish = { db, table, pids: flags.pid, words: flags.filter, ids: flags.opId };
+    const pids = flags.pid === "all" ? [] : flags.pid;
+    const wish: OpWish = { db, table, pids, words: flags.filter, ids: flags.opId };
     const [ops, tables, databases] = await Promise.all([
       cluster.showOpStatus(),
       cluster.showTable(),

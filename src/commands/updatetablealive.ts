@@ -1,4 +1,4 @@
-import type { TableAliveFlags } from "../cli/flags-operate.js";
+import type { TableAliveFlags } from "../cli/operate-commands.js";
 import { tableAliveOperation } from "../operations/table-alive.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

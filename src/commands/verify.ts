@@ -1,4 +1,4 @@
-import type { VerifyFlags } from "../cli/flags.js";
+import type { VerifyFlags } from "../cli/recovery-commands.js";
 import { EXIT } from "../exit-codes.js";
 import { countsJson, INSPECT_SCHEMA_VERSION } from "../inspect/json-report.js";
 import { verdictText } from "../inspect/text-report.js";

@@ -1,4 +1,4 @@
-import type { PidList } from "../cli/flags-operate.js";
+import type { PidList } from "../cli/flag-values.js";
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint, TableClaim } from "../model/cluster-state.js";
 import {

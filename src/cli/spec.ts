@@ -1,6 +1,6 @@
 import { trueOrFalse, type ValueParser } from "./flag-values.js";
 
-/** One flag (or word) of a command: its spelling, what it means, and how its value is read. */
+/** One flag of a command: its spelling, what it means, and how its value is read. */
 export interface FlagSpec<T> {
   /** With underscores and without dashes, such as `zk_cluster`. */
   readonly name: string;
@@ -14,8 +14,6 @@ export interface FlagSpec<T> {
   readonly defaultText?: string;
   /** A value that is never shown or logged. */
   readonly isSecret?: boolean;
-  /** A word after the command instead of a flag; in the order of the specs. */
-  readonly isWord?: boolean;
   /** May be given more than once; the values are joined by commas. */
   readonly isList?: boolean;
   /** Whether `OPENMLDB_OPS_<NAME>` gives the default; true if left out. */
@@ -24,31 +22,40 @@ export interface FlagSpec<T> {
   readonly verbatimVariable?: { readonly name: string; readonly value: (text: string) => T };
 }
 
-/** A spec for every field of a command's flags. */
-export type SpecsFor<F> = { readonly [K in keyof F]: FlagSpec<F[K]> };
+/** The flags of a command, by the name under which the command gets the value. */
+export type Specs = Readonly<Record<string, FlagSpec<unknown>>>;
+
+/** The values of flags, derived from their specs: a flag is added by adding its spec. */
+export type FlagsOf<S extends Specs> = {
+  readonly [K in keyof S]: S[K] extends FlagSpec<infer T> ? T : never;
+};
 
 /** Name, placeholder and explanation of a flag. */
-export type Naming = readonly [name: string, placeholder: string, help: string];
+type Naming = readonly [name: string, placeholder: string, help: string];
 
 /** A flag that must be given. */
 export function needed<T>(
   [name, placeholder, help]: Naming,
   parse: ValueParser<T>,
   example: string,
-) {
+): FlagSpec<T> {
   return { name, placeholder, help, parse, absent: { example } };
 }
 
 /** A flag whose value is undefined if it is not given. */
-export function optional<T>([name, placeholder, help]: Naming, parse: ValueParser<T>) {
-  const absent: { readonly value: T | undefined } = { value: undefined };
-  return { name, placeholder, help, parse, absent };
+export function optional<T>(
+  [name, placeholder, help]: Naming,
+  parse: ValueParser<T>,
+): FlagSpec<T | undefined> {
+  return { name, placeholder, help, parse, absent: { value: undefined } };
 }
 
-/** A flag whose value is an empty list if it is not given. */
-export function withNone([name, placeholder, help]: Naming, parse: ValueParser<readonly string[]>) {
-  const absent: { readonly value: readonly string[] } = { value: [] };
-  return { name, placeholder, help, parse, absent };
+/** A flag that may be given more than once, or with commas between its values; none by default. */
+export function many<T>(
+  [name, placeholder, help]: Naming,
+  parse: ValueParser<readonly T[]>,
+): FlagSpec<readonly T[]> {
+  return { name, placeholder, help, parse, absent: { value: [] }, isList: true };
 }
 
 /** A flag with a default, written as a user would write it. */
@@ -56,15 +63,9 @@ export function withDefault<T>(
   [name, placeholder, help]: Naming,
   parse: ValueParser<T>,
   text: string,
-) {
-  return {
-    name,
-    placeholder,
-    help,
-    parse,
-    absent: { value: parse(text, name) },
-    defaultText: text,
-  };
+): FlagSpec<T> {
+  const absent = { value: parse(text, name) };
+  return { name, placeholder, help, parse, absent, defaultText: text };
 }
 
 /** A switch, off unless `isOn`. */
@@ -76,9 +77,4 @@ export function toggle(name: string, help: string, isOn = false): FlagSpec<boole
 /** The same, without a default from the environment: what a command acts on is typed. */
 export function noVariable<T>(spec: FlagSpec<T>): FlagSpec<T> {
   return { ...spec, hasEnvironment: false };
-}
-
-/** The same as a word after the command. */
-export function wordOf<T>(spec: FlagSpec<T>): FlagSpec<T> {
-  return { ...spec, isWord: true, hasEnvironment: false };
 }

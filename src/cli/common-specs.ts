@@ -1,0 +1,251 @@
+import { parseRootPath } from "../cluster/topology.js";
+import {
+  anyText,
+  appendableFile,
+  choice,
+  duration,
+  integer,
+  listOf,
+  oneEndpoint,
+  passwordInFile,
+  readableFile,
+  zkServers,
+} from "./flag-values.js";
+import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+
+const HOUR = 3_600_000;
+/** The longest limit, in milliseconds: the timers of Node.js cannot wait for longer than 24.8 days. */
+export const LONGEST = 24 * 24 * HOUR;
+
+/** Flags of every command. */
+export const globalSpecs = {
+  /** How the result is printed. */
+  output: withDefault(
+    ["output", "FORMAT", "result on stdout as table or json"],
+    choice("table", "json"),
+    "table",
+  ),
+  /** How much the log tells, from least to most. */
+  logLevel: withDefault(
+    ["log_level", "LEVEL", "what stderr tells: error, warn, info or debug"],
+    choice("error", "warn", "info", "debug"),
+    "info",
+  ),
+  /** Path of the file that log lines are appended to. */
+  logFile: optional(
+    ["log_file", "FILE", "append the log to this file too, as JSON lines"],
+    appendableFile,
+  ),
+  noColor: toggle("no_color", "no colours (also: NO_COLOR in the environment)"),
+};
+
+/** Flags that every command knows. */
+export type GlobalFlags = FlagsOf<typeof globalSpecs>;
+
+/** How much the log tells, from least to most. */
+export type LogLevel = GlobalFlags["logLevel"];
+
+/** Flags of every command that talks to a cluster. */
+export const commonSpecs = {
+  /** ZooKeeper servers as `host:port`, at least one. */
+  zkCluster: needed(
+    ["zk_cluster", "HOST:PORT,...", "ZooKeeper servers of the cluster"],
+    zkServers,
+    "--zk_cluster=127.0.0.1:2181",
+  ),
+  /** Starts with `/` and does not end with it. */
+  zkRootPath: needed(
+    ["zk_root_path", "PATH", "zk_root_path of the cluster's own configuration"],
+    parseRootPath,
+    "--zk_root_path=/openmldb",
+  ),
+  /** ZooKeeper auth scheme; used only with `zkCert`. */
+  zkAuthSchema: withDefault(
+    ["zk_auth_schema", "SCHEME", "ZooKeeper auth scheme of zk_cert"],
+    anyText,
+    "digest",
+  ),
+  /** `user:password` for ZooKeeper. Never logged. */
+  zkCert: {
+    ...optional(
+      ["zk_cert", "USER:PASSWORD", "ZooKeeper credentials; better as OPENMLDB_OPS_ZK_CERT"],
+      anyText,
+    ),
+    isSecret: true,
+  },
+  zkTimeoutMs: withDefault(
+    ["zk_timeout", "TIME", "how long connecting to ZooKeeper may take"],
+    duration(100, HOUR),
+    "10s",
+  ),
+  zkSessionTimeoutMs: withDefault(
+    ["zk_session_timeout", "TIME", "ZooKeeper session timeout to ask for"],
+    duration(1000, HOUR),
+    "10s",
+  ),
+  /** OpenMLDB user; undefined for the service token. */
+  user: optional(["user", "NAME", "OpenMLDB user, if the servers check users"], anyText),
+  /** Password of `user`, from the file or the environment; "" if none was given. */
+  password: {
+    name: "password_file",
+    placeholder: "FILE",
+    help: "file with the user's password (or put it in OPENMLDB_OPS_PASSWORD)",
+    parse: passwordInFile,
+    absent: { value: "" },
+    verbatimVariable: { name: "OPENMLDB_OPS_PASSWORD", value: (text: string) => text },
+  },
+  rpcTimeoutMs: withDefault(
+    ["rpc_timeout", "TIME", "how long one call to a nameserver or tablet may take"],
+    duration(100, HOUR),
+    "10s",
+  ),
+  nsConcurrency: withDefault(
+    ["ns_concurrency", "N", "calls to the nameserver in flight at once"],
+    integer(1, 1000),
+    "16",
+  ),
+  ...globalSpecs,
+};
+
+/** Flags of every command that talks to a cluster. */
+export type CommonFlags = FlagsOf<typeof commonSpecs>;
+
+/** `--db`, where all databases are meant without it. */
+export const onlyDb = optional(["db", "NAME", "this database only"], anyText);
+
+/** `--db`, where it is needed only if several databases have a table of that name. */
+export const dbOfTable = noVariable(
+  optional(["db", "NAME", "the table's database; needed if several have such a table"], anyText),
+);
+
+/** `--table` of commands that act on one table. */
+export const oneTable = noVariable(needed(["table", "NAME", "the table"], anyText, "--table=t1"));
+
+/** `--endpoint` of commands that act on one tablet. */
+export const oneTablet = noVariable(
+  needed(["endpoint", "ENDPOINT", "the tablet"], oneEndpoint, "--endpoint=127.0.0.1:10921"),
+);
+
+/** Partitions by full name, such as `db1.t1:0`. */
+const partitionNames = listOf(/^(\S+:\d+)$/, "a partition, such as db1.t1:0");
+
+/** Flags of every command that keeps or reads journals of runs. */
+export const stateSpecs = {
+  /** Folder of the journals; undefined for the default, see `defaultStateDir`. */
+  stateDir: {
+    ...optional(["state_dir", "FOLDER", "where the journals of runs are kept"], anyText),
+    defaultText: "~/.local/state/openmldb-ops",
+  },
+};
+
+/** Flags of every command that keeps or reads journals of runs. */
+export type StateFlags = FlagsOf<typeof stateSpecs>;
+
+/** Flags of every command that changes a cluster. */
+export const lockSpecs = {
+  /** How long to wait until another run has ended; 0: not at all. */
+  waitLockMs: withDefault(
+    ["wait_lock", "TIME", "how long to wait for another run on this cluster to end"],
+    duration(0, LONGEST),
+    "0",
+  ),
+};
+
+/**
+ * Flags of every command that plans before it changes anything. None of them comes from the
+ * environment: they decide whether anything is changed at all.
+ */
+const planOnlySpecs = {
+  /** Whether the plan is only shown. */
+  dryRun: noVariable(toggle("dry_run", "show the plan and change nothing")),
+  /** With `dryRun`: whether the exit code tells that something is to be done. */
+  detailedExitcode: noVariable(
+    toggle("detailed_exitcode", "with --dry_run: exit 10 if something is not healthy"),
+  ),
+  /** File that the plan is saved in, which must not exist; nothing is changed then. */
+  planOut: noVariable(
+    optional(["plan_out", "FILE", "save the plan in a new file and change nothing"], anyText),
+  ),
+  /** File of the plan to execute. */
+  apply: noVariable(
+    optional(
+      ["apply", "FILE", "execute this plan, if the cluster still is as it says"],
+      readableFile,
+    ),
+  ),
+  /** Whether the question before the first change is taken as answered. */
+  yes: noVariable(toggle("yes", "do not ask before the first change")),
+  /** Whether the question is an error. */
+  noInput: noVariable(toggle("no_input", "fail instead of asking")),
+};
+
+/** The plan flags of a recovery. */
+export const planSpecs = {
+  /** How partitions are brought back; undefined for the default, or for that of the plan. */
+  method: noVariable({
+    ...optional(
+      ["method", "METHOD", "how: direct (by true offsets) or documented (OpenMLDB's manual)"],
+      choice("direct", "documented"),
+    ),
+    defaultText: "direct",
+  }),
+  ...planOnlySpecs,
+};
+
+/** The plan flags of a recovery. */
+export type PlanFlags = FlagsOf<typeof planSpecs>;
+
+/** Bounds of commands that change a cluster, and what they do about changes from elsewhere. */
+export const limitSpecs = {
+  keepOff: toggle(
+    "keep_off",
+    "switch auto_failover off again if it is switched on from elsewhere during the run",
+  ),
+  opRetries: withDefault(
+    ["op_retries", "N", "how often a failed op of the nameserver is tried again"],
+    integer(0, 20),
+    "3",
+  ),
+  /** How long one op of the nameserver may stay in the same task. */
+  opTimeoutMs: withDefault(
+    ["op_timeout", "TIME", "how long an op of the nameserver may stand still"],
+    duration(1000, LONGEST),
+    "10m",
+  ),
+  cancelStuck: toggle(
+    "cancel_stuck",
+    "cancel an op that stands still for longer than --op_timeout",
+  ),
+  /** How long a loading replica may show no change. */
+  stallTimeoutMs: withDefault(
+    ["stall_timeout", "TIME", "how long a load may stand still"],
+    duration(1000, LONGEST),
+    "10m",
+  ),
+  /** How long the whole run may take; 0 for no limit. */
+  timeoutMs: withDefault(
+    ["timeout", "TIME", "how long the whole run may take; 0 for no limit"],
+    duration(0, LONGEST),
+    "0",
+  ),
+};
+
+/** Flags of every command that changes the cluster by a plan of actions. */
+export const operateSpecs = {
+  ...commonSpecs,
+  ...planOnlySpecs,
+  ...lockSpecs,
+  ...stateSpecs,
+  ...limitSpecs,
+};
+
+/** Flags of every command that changes the cluster by a plan of actions. */
+export type OperateFlags = FlagsOf<typeof operateSpecs>;
+
+/** Partitions, as `db.table:pid`, in which entries may be given up. */
+export const acceptDataLoss = noVariable(
+  many(
+    ["accept_data_loss", "DB.TABLE:PID", "give up entries there; only what is named"],
+    partitionNames,
+  ),
+);
