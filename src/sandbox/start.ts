@@ -22,6 +22,11 @@ export interface SandboxOptions extends Partial<NewCluster> {
   readonly nameservers?: number;
   /** Whether processes have server names instead of addresses as endpoints; false. */
   readonly serverNames?: boolean;
+  /**
+   * Whether the cluster knows server names, and each of them is an address with an empty value in
+   * `map/names`, as of servers that got `--endpoint`; false.
+   */
+  readonly emptyNames?: boolean;
   /** auto_failover at the start; true, as in OpenMLDB's shipped configuration. */
   readonly autoFailover?: boolean;
   /** What is left to chance comes from it; 1. */
@@ -66,6 +71,13 @@ export interface Sandbox {
    * Resolves when everything is registered and a nameserver leads.
    */
   outage(options: { readonly withNameservers: boolean }): Promise<void>;
+  /**
+   * A tablet comes back under another address with its disk: without server names as another endpoint,
+   * with server names as the same one, whose entry in `map/names` is updated. Resolves when it runs.
+   *
+   * @returns The new address.
+   */
+  move(name: string): Promise<string>;
   /** Resolves when the ports and the ZooKeeper show what the model is now. */
   settled(): Promise<void>;
   /** Ends everything, at the latest after 2 seconds. */
@@ -120,6 +132,11 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
         await waitFor(model, `${name} is up`, () => process.isUp);
         await settled();
       },
+      async move(name) {
+        const address = await moveTablet(cluster, wires, name);
+        await settled();
+        return address;
+      },
       async outage({ withNameservers }) {
         await restartAll(model, withNameservers);
         await settled();
@@ -171,7 +188,7 @@ async function openCluster(options: SandboxOptions, wires: WireProcess[]): Promi
       root,
       tablets: specs("tablet", await open(options.tablets ?? 3)),
       nameservers: specs("nameserver", await open(options.nameservers ?? 2)),
-      serverNames: options.serverNames === true,
+      serverNames: options.serverNames === true || options.emptyNames === true,
       options: {
         autoFailover: options.autoFailover ?? true,
         loadBaseMs: options.loadMs ?? MODEL_DEFAULTS.loadBaseMs,
@@ -253,6 +270,22 @@ async function openZooKeeper(
   });
   mirror = await mirrorTree(model.tree, zkRootPath, zookeeper);
   return { address: hosts, mirror };
+}
+
+async function moveTablet(
+  { model, wire }: OpenedCluster,
+  wires: WireProcess[],
+  name: string,
+): Promise<string> {
+  const opened = await WireProcess.open(undefined);
+  const { endpoint, address: old } = model.process(name);
+  const { address } = opened;
+  const to = endpoint === old ? address : endpoint;
+  wires.push(opened);
+  model.move(name, { endpoint: to, address });
+  wire.move(model, old, address);
+  await waitFor(model, `${to} is up`, () => model.process(to).isUp);
+  return address;
 }
 
 /**

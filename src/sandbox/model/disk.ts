@@ -129,15 +129,22 @@ export class ReplicaDir {
   }
 }
 
+/** A directory and the replica that it is of. */
+export interface PlacedDir {
+  readonly tid: number;
+  readonly pid: number;
+  readonly dir: ReplicaDir;
+}
+
 /** The disk of one tablet: it survives the process. One directory per storage mode, tid and pid. */
 export class Disk {
-  readonly #dirs = new Map<string, ReplicaDir>();
+  readonly #dirs = new Map<string, PlacedDir>();
   /** What was moved to the recycle bin so far, oldest first, such as `7_0_binlog`. */
   readonly recycled: string[] = [];
 
   /** The directory of a replica; undefined if there is none in that storage mode. */
   dir(mode: StorageMode, tid: number, pid: number): ReplicaDir | undefined {
-    return this.#dirs.get(`${mode}/${tid}_${pid}`);
+    return this.#dirs.get(`${mode}/${tid}_${pid}`)?.dir;
   }
 
   /** Writes `table_meta.txt`, making the directory if there is none. */
@@ -145,7 +152,7 @@ export class Disk {
     const existing = this.dir(meta.storageMode, tid, pid);
     const dir = existing ?? new ReplicaDir(meta);
     dir.meta = meta;
-    if (existing === undefined) this.#dirs.set(`${meta.storageMode}/${tid}_${pid}`, dir);
+    if (existing === undefined) this.#put(tid, pid, dir);
     return dir;
   }
 
@@ -155,8 +162,12 @@ export class Disk {
     dir.snapshot = content.snapshot;
     dir.runs = [...content.runs];
     dir.binlogFrom = content.binlogFrom ?? 1n;
-    this.#dirs.set(`${content.meta.storageMode}/${content.tid}_${content.pid}`, dir);
+    this.#put(content.tid, content.pid, dir);
     return dir;
+  }
+
+  #put(tid: number, pid: number, dir: ReplicaDir): void {
+    this.#dirs.set(`${dir.meta.storageMode}/${tid}_${pid}`, { tid, pid, dir });
   }
 
   /** Moves the whole directory to the recycle bin. */
@@ -173,7 +184,7 @@ export class Disk {
   }
 
   /** All directories. */
-  dirs(): Iterable<ReplicaDir> {
+  dirs(): Iterable<PlacedDir> {
     return this.#dirs.values();
   }
 

@@ -9,7 +9,7 @@ import {
   NAMESERVER_HANDLERS,
   NOT_LEADER,
 } from "../nameserver/nameserver-rpc.js";
-import { putZnode, TableStore } from "../table-store.js";
+import { putZnode, TableStore, znodeText } from "../table-store.js";
 import { Tablet } from "../tablet/tablet.js";
 import { TABLET_HANDLERS } from "../tablet/tablet-rpc.js";
 import type { ZnodeTree } from "../znode-tree.js";
@@ -43,11 +43,13 @@ export class ModelCore {
   readonly nameservers = new Map<Endpoint, Nameserver>();
   /** What happened so far, oldest first. */
   readonly events: ModelEvent[] = [];
+  readonly #hasServerNames: boolean;
   readonly #processes: SandboxProcess[] = [];
   /** Those among them that are nameservers. */
   readonly #electors: SandboxProcess[] = [];
   readonly #byAddress = new Map<string, SandboxProcess>();
   readonly #byName = new Map<string, SandboxProcess>();
+  #blipUntil = Number.NEGATIVE_INFINITY;
   readonly #lostAnswers = new Map<string, { left: number; how: "reset" | "silence" }>();
   #writers = 0;
   #watchPending = false;
@@ -59,11 +61,14 @@ export class ModelCore {
     this.root = config.root ?? "/openmldb";
     this.options = { ...MODEL_DEFAULTS, ...config.options };
     this.random = seededRandom(config.seed);
-    for (const spec of config.tablets) this.#addTablet(spec);
+    this.#hasServerNames = config.serverNames === true;
+    for (const spec of config.tablets) this.addTablet(spec);
     for (const spec of config.nameservers) this.#addNameserver(spec, config);
     if (config.serverNames) {
       for (const { endpoint, address } of [...config.tablets, ...config.nameservers]) {
-        putZnode(this.tree, `${this.root}/map/names/${endpoint}`, address);
+        // Servers that got an address instead of a name leave the value empty (OpenMLDB 0.9.3).
+        const value = endpoint === address ? "" : address;
+        putZnode(this.tree, `${this.root}/map/names/${endpoint}`, value);
       }
     }
     const watched = new Set([`${this.root}/nodes`, `${this.root}/leader`]);
@@ -72,16 +77,19 @@ export class ModelCore {
     });
   }
 
-  #addTablet(spec: ProcessSpec): void {
+  /** Adds a tablet that was not there before, not started yet. */
+  addTablet(spec: ProcessSpec): Tablet {
     const tablet = new Tablet(spec, {
       clock: this.clock,
       options: this.options,
       reachable: (endpoint) => this.#reachable(endpoint),
+      isRunning: () => this.#byAddress.get(tablet.address)?.isAnswering === true,
       nextWriter: () => this.nextWriter(),
       log: (what) => this.log(what),
     });
     this.tablets.set(spec.endpoint, tablet);
     this.#addProcess(`tablet${this.tablets.size}`, { tablet }, this.options.sessionTimeoutMs);
+    return tablet;
   }
 
   #addNameserver(spec: ProcessSpec, config: ModelConfig): void {
@@ -92,7 +100,7 @@ export class ModelCore {
       tree: this.tree,
       root: this.root,
       hasServerNames: config.serverNames === true,
-      endpoints: config.tablets.map((tablet) => tablet.endpoint),
+      endpoints: () => [...this.tablets.keys()],
       reachable: (endpoint: Endpoint) => this.#reachable(endpoint),
       log: (what: string) => this.log(what),
     };
@@ -122,9 +130,27 @@ export class ModelCore {
     for (const key of [process.address, process.endpoint, name]) this.#byName.set(key, process);
   }
 
+  /** The tablet that answers at the address of that name, whatever its own name is. */
   #reachable(endpoint: Endpoint): Tablet | undefined {
-    const tablet = this.tablets.get(endpoint);
-    return tablet && this.#byAddress.get(tablet.address)?.isAnswering ? tablet : undefined;
+    const process = this.#byAddress.get(this.#addressOf(endpoint));
+    return process?.isAnswering ? process.tablet : undefined;
+  }
+
+  /** What the other processes dial for an endpoint: the entry in `map/names`, if it is not empty. */
+  #addressOf(endpoint: Endpoint): string {
+    if (!this.#hasServerNames) return endpoint;
+    const named = znodeText(this.tree, `${this.root}/map/names/${endpoint}`);
+    return named || endpoint;
+  }
+
+  /** Gives a tablet another address (clusters with server names); `map/names` stays as it is. */
+  changeAddress(name: string, address: string): void {
+    const process = this.process(name);
+    this.#byAddress.delete(process.address);
+    this.#byName.delete(process.address);
+    this.tablet(name).address = address;
+    this.#byAddress.set(address, process);
+    this.#byName.set(address, process);
   }
 
   /** A new identity for a leader's entries. */
@@ -159,9 +185,14 @@ export class ModelCore {
    * @throws Error if there is none.
    */
   process(name: string): SandboxProcess {
-    const found = this.#byName.get(name.replace(/^ns(\d+)$/, "nameserver$1"));
+    const found = this.findProcess(name);
     if (found === undefined) throw new Error(`the sandbox has no process ${name}`);
     return found;
+  }
+
+  /** The same; undefined if there is none, as of an endpoint that is only on record. */
+  findProcess(name: string): SandboxProcess | undefined {
+    return this.#byName.get(name.replace(/^ns(\d+)$/, "nameserver$1"));
   }
 
   /** A tablet by any name of its process. @throws Error if there is none. */
@@ -224,16 +255,17 @@ export class ModelCore {
   ): Promise<Message> {
     const process = this.#byAddress.get(address);
     return new Promise((resolve, reject) => {
+      const isGone = this.#isBlip();
       const unwatch = process?.isUp ? process.watchKill(reject) : undefined;
       this.clock.setTimer(this.options.latencyMs, () => {
         unwatch?.();
-        if (process === undefined || unwatch === undefined) {
+        if (process === undefined || unwatch === undefined || isGone) {
           reject(new ModelFailure("refused", address));
           return;
         }
         const answer = process.whenAnswering(() => this.#answer(process, method, request));
         answer.then((message) => {
-          const lost = this.#takeLost(method.localName);
+          const lost = this.#isBlip() ? "reset" : this.#takeLost(method.localName);
           if (lost === "reset") reject(new ModelFailure("reset", address));
           else if (lost === undefined) resolve(message);
         }, reject);
@@ -265,6 +297,16 @@ export class ModelCore {
     const handlers =
       refusal === undefined ? NAMESERVER_HANDLERS : { [method.localName]: () => refusal };
     return dispatch(handlers, nameserver, method, request);
+  }
+
+  /** For so long no call gets through; one that has had its effect already loses its answer. */
+  blip(ms: number): void {
+    this.#blipUntil = this.clock.now() + ms;
+    this.log(`the network is gone for ${ms} ms`);
+  }
+
+  #isBlip(): boolean {
+    return this.clock.now() < this.#blipUntil;
   }
 
   /**

@@ -55,8 +55,8 @@ function replicaComplaint(
   leader: LoadedReplica | undefined,
 ): string | undefined {
   if (!meta.isAlive) return "is flagged not alive";
-  const process = model.process(meta.endpoint);
-  const replica = process.isAnswering ? process.tablet?.replica(id.tid, id.pid) : undefined;
+  const process = model.findProcess(meta.endpoint);
+  const replica = process?.isAnswering ? process.tablet?.replica(id.tid, id.pid) : undefined;
   if (replica === undefined) return "is not loaded";
   if (replica.state !== TableState.kTableNormal) return `is in state ${TableState[replica.state]}`;
   if ((replica.role === "leader") !== meta.isLeader) return `is loaded as ${replica.role}`;

@@ -47,8 +47,8 @@ function putInto(
   rows: number,
 ): string | undefined {
   if (endpoint === undefined) return "no alive leader";
-  const process = model.process(endpoint);
-  if (process.tablet === undefined || !process.isAnswering)
+  const process = model.findProcess(endpoint);
+  if (process?.tablet === undefined || !process.isAnswering)
     return "the leader's tablet does not answer";
   const replica = process.tablet.replica(id.tid, id.pid);
   if (replica === undefined) return "the leader is not loaded";
@@ -67,7 +67,8 @@ export function countRows(model: SandboxModel, filter?: PartitionFilter): Partit
     const leaderRuns = leader?.replica(id.tid, id.pid)?.dir.runs;
     let lost: readonly Run[] = acknowledged;
     const replicas = part.partitionMeta.map(({ endpoint }): ReplicaRows => {
-      const runs = model.tablet(endpoint).disk.dir(table.storageMode, id.tid, id.pid)?.runs ?? [];
+      const runs =
+        model.tablets.get(endpoint)?.disk.dir(table.storageMode, id.tid, id.pid)?.runs ?? [];
       lost = subtract(lost, runs);
       return replicaRows(model, endpoint, id, { runs, acknowledged });
     });
@@ -91,7 +92,7 @@ export function servingLeader(
   part: TablePartition,
 ): Tablet | undefined {
   const endpoint = aliveLeader(part)?.endpoint;
-  const process = endpoint === undefined ? undefined : model.process(endpoint);
+  const process = endpoint === undefined ? undefined : model.findProcess(endpoint);
   const replica = process?.isAnswering ? process.tablet?.replica(id.tid, id.pid) : undefined;
   return replica?.role === "leader" && isServing(replica) ? process?.tablet : undefined;
 }
@@ -106,8 +107,8 @@ function replicaRows(
   id: { readonly tid: number; readonly pid: number },
   log: { readonly runs: readonly Run[]; readonly acknowledged: readonly Run[] },
 ): ReplicaRows {
-  const process = model.process(endpoint);
-  const replica = process.isUp ? process.tablet?.replica(id.tid, id.pid) : undefined;
+  const process = model.findProcess(endpoint);
+  const replica = process?.isUp ? process.tablet?.replica(id.tid, id.pid) : undefined;
   return {
     endpoint,
     isLoaded: replica !== undefined && isServing(replica),

@@ -1,11 +1,25 @@
 import { TaskType } from "../../gen/openmldb/api_pb.js";
 import type { Tablet } from "../tablet/tablet.js";
+import {
+  copyZooKeeper,
+  moveTablet,
+  putStranger,
+  removeStranger,
+  restoreZooKeeper,
+  type ZooKeeperCopy,
+} from "./model-absence.js";
 import { ModelCore } from "./model-core.js";
 import { complaints } from "./model-health.js";
 import { expireRows, plantRow, type ReplicaPlace } from "./model-plant.js";
 import { countRows, putRows } from "./model-rows.js";
 import { createSystemTables, createTable } from "./model-tables.js";
-import type { PartitionFilter, PartitionRows, PutResult, TableSpec } from "./model-types.js";
+import type {
+  PartitionFilter,
+  PartitionRows,
+  ProcessSpec,
+  PutResult,
+  TableSpec,
+} from "./model-types.js";
 
 /**
  * An OpenMLDB cluster in memory: tablets with disks, nameservers, and the znodes that they share,
@@ -13,14 +27,58 @@ import type { PartitionFilter, PartitionRows, PutResult, TableSpec } from "./mod
  * This class adds to {@link ModelCore} what people and tests do to a cluster.
  */
 export class SandboxModel extends ModelCore {
-  /** Kills a process; it stays down. */
-  kill(name: string): void {
-    this.process(name).kill();
+  /**
+   * Kills a process; it stays down.
+   *
+   * @param options `leavesNodes`: its session never ends, so that its nodes stay in ZooKeeper, and the
+   *   nameserver goes on calling it healthy, until {@link endSession}.
+   */
+  kill(name: string, options: { readonly leavesNodes?: boolean } = {}): void {
+    this.process(name).kill(options.leavesNodes);
   }
 
-  /** Starts a process, killing it first if it runs. */
+  /** Ends the session of a killed process at once, and removes its nodes. */
+  endSession(name: string): void {
+    this.process(name).endSession();
+  }
+
+  /** A tablet comes back under another address with its disk; see {@link moveTablet}. */
+  move(name: string, to: ProcessSpec, options: { readonly isStale?: boolean } = {}): void {
+    moveTablet(this, name, to, options);
+  }
+
+  /** A tablet of another cluster answers at a tablet's address; see {@link putStranger}. */
+  putStranger(name: string, options: { readonly hasLoaded?: boolean } = {}): void {
+    putStranger(this, name, options);
+  }
+
+  /** Ends {@link putStranger}; the tablet itself is not started. */
+  removeStranger(name: string): void {
+    removeStranger(this, name);
+  }
+
+  /** The persistent znodes of the cluster, as a backup keeps them. */
+  copyZooKeeper(): ZooKeeperCopy {
+    return copyZooKeeper(this);
+  }
+
+  /** Makes the persistent znodes what they were when a copy was made. @throws Error while a nameserver runs. */
+  restoreZooKeeper(copy: ZooKeeperCopy): void {
+    restoreZooKeeper(this, copy);
+  }
+
+  /** Sets the clock of a nameserver's machine forward, or back with a negative number. */
+  stepClock(name: string, ms: number): void {
+    const { nameserver } = this.process(name);
+    if (nameserver === undefined) throw new Error(`${name} is not a nameserver`);
+    nameserver.stepClock(ms);
+    this.log(`the clock of ${name} is set by ${ms} ms`);
+  }
+
+  /** Starts a process, killing it first if it runs; a stranger at its address is gone then. */
   restart(name: string): void {
     const process = this.process(name);
+    if (process.tablet?.ownDisk !== undefined) removeStranger(this, name);
     process.kill();
     process.start();
   }
@@ -80,7 +138,7 @@ export class SandboxModel extends ModelCore {
   powerLoss(name: string): void {
     this.kill(name);
     const { binlogFlushMs } = this.options;
-    for (const dir of this.tablet(name).disk.dirs()) {
+    for (const { dir } of this.tablet(name).disk.dirs()) {
       const unflushed = dir.unflushed(this.clock.now(), binlogFlushMs);
       if (unflushed > 0) dir.cutBinlog(this.random.below(unflushed + 1));
     }

@@ -3,7 +3,7 @@ import type { Nameserver } from "../nameserver/nameserver.js";
 import { putZnode } from "../table-store.js";
 import type { Tablet } from "../tablet/tablet.js";
 import type { ZnodeTree } from "../znode-tree.js";
-import { ModelFailure } from "./model-types.js";
+import { ModelFailure, type ProcessSpec } from "./model-types.js";
 import type { Random } from "./random.js";
 import type { SandboxClock } from "./virtual-clock.js";
 
@@ -26,10 +26,9 @@ type Waiter = { readonly resume: () => void; readonly reset: (why: ModelFailure)
 export class SandboxProcess {
   /** Short name for people: `tablet1`, `nameserver1`. */
   readonly name: string;
-  readonly endpoint: Endpoint;
-  readonly address: string;
   readonly tablet: Tablet | undefined;
   readonly nameserver: Nameserver | undefined;
+  readonly #spec: ProcessSpec;
   readonly #context: ProcessContext;
   readonly #sessionMs: number;
   readonly #waiters = new Set<Waiter>();
@@ -51,11 +50,18 @@ export class SandboxProcess {
     this.name = name;
     this.tablet = "tablet" in server ? server.tablet : undefined;
     this.nameserver = "nameserver" in server ? server.nameserver : undefined;
-    const { endpoint, address } = "tablet" in server ? server.tablet : server.nameserver;
-    this.endpoint = endpoint;
-    this.address = address;
+    this.#spec = "tablet" in server ? server.tablet : server.nameserver;
     this.#sessionMs = sessionMs;
     this.#context = context;
+  }
+
+  get endpoint(): Endpoint {
+    return this.#spec.endpoint;
+  }
+
+  /** Where it listens; another one after a move (clusters with server names). */
+  get address(): string {
+    return this.#spec.address;
   }
 
   get isAnswering(): boolean {
@@ -111,8 +117,13 @@ export class SandboxProcess {
     this.#lock = path.slice(path.lastIndexOf("/") + 1);
   }
 
-  /** Kills it: memory is lost, callers see a reset, its nodes stay until the session ends. */
-  kill(): void {
+  /**
+   * Kills it: memory is lost, callers see a reset, its nodes stay until the session ends.
+   *
+   * @param leavesNodes Its session never ends, as if somebody kept it up: its nodes stay until
+   *   {@link endSession}.
+   */
+  kill(leavesNodes = false): void {
     this.#life += 1;
     if (!this.isUp) return;
     this.isUp = false;
@@ -121,7 +132,12 @@ export class SandboxProcess {
     this.nameserver?.abdicate();
     this.#context.log(`${this.name} is killed`);
     this.#drop("reset");
-    this.#expireLater(undefined);
+    if (!leavesNodes) this.#expireLater(undefined);
+  }
+
+  /** Ends its session at once, and with it its nodes; nothing happens if it has none. */
+  endSession(): void {
+    if (this.session !== undefined) this.#context.tree.closeSession(this.session);
   }
 
   /** Stops it without killing it. Its session ends as well, once the timeout is over. */

@@ -82,7 +82,7 @@ export class OpQueues {
     );
     for (const name of names) {
       const bytes = tree.get(`${parent}/${name}`)?.data;
-      if (bytes !== undefined) this.#restore(readOp(bytes, endpoints));
+      if (bytes !== undefined) this.#restore(readOp(bytes, endpoints()));
     }
     for (const queue of this.#queues) {
       queue.sort((a, b) => compareOps(a, b));

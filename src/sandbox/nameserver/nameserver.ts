@@ -20,7 +20,7 @@ export interface NameserverContext {
   readonly root: string;
   readonly hasServerNames: boolean;
   /** Names of all tablets that the model has. */
-  readonly endpoints: readonly Endpoint[];
+  endpoints(): readonly Endpoint[];
   /** The tablet of that name, if its process runs and answers. */
   reachable(endpoint: Endpoint): Tablet | undefined;
   log(what: string): void;
@@ -29,7 +29,7 @@ export interface NameserverContext {
 /** A tablet as a nameserver sees it. */
 export interface TabletState {
   isHealthy: boolean;
-  /** When that began, milliseconds since the epoch. */
+  /** When that began, milliseconds since the epoch of the nameserver's wall clock. */
   since: number;
 }
 
@@ -54,9 +54,9 @@ export class Nameserver {
   /** Whether it leads and answers. */
   isRunning = false;
   autoFailover = false;
-  /** Grows with each change of leadership, so that timers of an earlier one can be told. */
   /** How far the clock of its machine was set. */
   #steppedMs = 0;
+  /** Grows with each change of leadership, so that timers of an earlier one can be told. */
   #reign = 0;
   /** Work that came due while the process was stopped. */
   #deferred: (() => void)[] = [];

@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { messageOf } from "../../errors.js";
+import type { ZooKeeperCopy } from "../model/model-absence.js";
 import type { PartitionRows } from "../model/model-types.js";
 import type { Sandbox } from "../start.js";
 
@@ -15,6 +16,9 @@ interface Command {
 }
 
 const DONE: ConsoleAnswer = { ok: true };
+
+/** What `old-record copy` kept, by sandbox. */
+const copies = new WeakMap<Sandbox, ZooKeeperCopy>();
 
 /** NAME is `tablet1`, `nameserver2` and so on, or an endpoint. */
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -70,6 +74,74 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return DONE;
     },
   },
+  move: {
+    usage: "TABLET",
+    help: "start a tablet again under another address, with its disk",
+    async run(sandbox, [name]) {
+      return { ok: true, address: await sandbox.move(given(name, "TABLET")) };
+    },
+  },
+  foreign: {
+    usage: "TABLET",
+    help: "let a tablet of another cluster answer at that tablet's address; kill and restart it ends that",
+    async run(sandbox, [name]) {
+      sandbox.model.putStranger(given(name, "TABLET"));
+      await sandbox.settled();
+      return DONE;
+    },
+  },
+  "leave-nodes": {
+    usage: "NAME",
+    help: "kill a tablet or nameserver whose nodes then stay in ZooKeeper",
+    async run(sandbox, [name]) {
+      sandbox.model.kill(given(name, "NAME"), { leavesNodes: true });
+      await sandbox.settled();
+      return DONE;
+    },
+  },
+  "end-session": {
+    usage: "NAME",
+    help: "remove the nodes of a killed tablet or nameserver at once",
+    async run(sandbox, [name]) {
+      sandbox.model.endSession(given(name, "NAME"));
+      await sandbox.settled();
+      return DONE;
+    },
+  },
+  "old-record": {
+    usage: "copy|restore",
+    help: "copy what ZooKeeper holds, or put the last copy back (kill the nameservers first)",
+    async run(sandbox, [what]) {
+      if (what === "copy") {
+        copies.set(sandbox, sandbox.model.copyZooKeeper());
+        return DONE;
+      }
+      const copy = copies.get(sandbox);
+      if (what !== "restore") throw new TypeError(`"${what ?? ""}" is neither copy nor restore`);
+      if (copy === undefined) throw new Error("there is no copy yet");
+      sandbox.model.restoreZooKeeper(copy);
+      await sandbox.settled();
+      return DONE;
+    },
+  },
+  "step-clock": {
+    usage: "NAMESERVER SECONDS",
+    help: "set a nameserver's clock forward by so many seconds, or back with a minus",
+    run(sandbox, [name, seconds]) {
+      const text = given(seconds, "SECONDS");
+      const ms = numberOf(text.replace(/^-/, ""), "SECONDS") * 1000;
+      sandbox.model.stepClock(given(name, "NAMESERVER"), text.startsWith("-") ? -ms : ms);
+      return DONE;
+    },
+  },
+  blip: {
+    usage: "MS",
+    help: "let no call through for so many milliseconds",
+    run(sandbox, [ms]) {
+      sandbox.model.blip(numberOf(ms, "MS"));
+      return DONE;
+    },
+  },
   put: {
     usage: "N",
     help: "put N rows into every partition of the user tables",
@@ -90,9 +162,29 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: "TABLET DB.TABLE PID N",
     help: "cut the last N entries off the binlog of a killed tablet",
     run(sandbox, [name, table, pid, entries]) {
-      const [db, ...rest] = (table ?? "").split(".");
-      const id = { db: db ?? "", table: rest.join("."), pid: numberOf(pid, "PID") };
+      const id = partitionOf(table, pid);
       sandbox.model.cutBinlog(given(name, "TABLET"), id, numberOf(entries, "number of entries"));
+      return DONE;
+    },
+  },
+  "plant-row": {
+    usage: "TABLET DB.TABLE PID N lost|other|doubled",
+    help: "make entry N of a loaded replica differ from the others where no offset shows it",
+    run(sandbox, [name, table, pid, entry, how]) {
+      if (how !== "lost" && how !== "other" && how !== "doubled") {
+        throw new TypeError(`"${how ?? ""}" is none of lost, other, doubled`);
+      }
+      const at = { tablet: given(name, "TABLET"), ...partitionOf(table, pid) };
+      sandbox.model.plantRow(at, BigInt(numberOf(entry, "N")), how);
+      return DONE;
+    },
+  },
+  expire: {
+    usage: "TABLET DB.TABLE PID N",
+    help: "let the first N rows of a loaded replica expire there, and nowhere else",
+    run(sandbox, [name, table, pid, entries]) {
+      const at = { tablet: given(name, "TABLET"), ...partitionOf(table, pid) };
+      sandbox.model.expireRows(at, BigInt(numberOf(entries, "N")));
       return DONE;
     },
   },
@@ -211,6 +303,15 @@ function rowsAnswer(partitions: readonly PartitionRows[]): ConsoleAnswer {
     lost: total((partition) => partition.lost),
     partitions: partitions.map((partition) => ({ ...partition })),
   };
+}
+
+/** The partition that `DB.TABLE` and `PID` name. */
+function partitionOf(
+  table: string | undefined,
+  pid: string | undefined,
+): { readonly db: string; readonly table: string; readonly pid: number } {
+  const [db = "", ...rest] = (table ?? "").split(".");
+  return { db, table: rest.join("."), pid: numberOf(pid, "PID") };
 }
 
 function given(text: string | undefined, what: string): string {

@@ -4,6 +4,7 @@ import { TabletServer } from "../../gen/openmldb/api_pb.js";
 import { NameServer } from "../../gen/openmldb/nameserver_pb.js";
 import { SandboxModel } from "../model/model.js";
 import type { ModelConfig } from "../model/model-types.js";
+import type { SandboxProcess } from "../model/process.js";
 import type { WireProcess } from "./grpc-server.js";
 
 /** The ports of a model's processes. */
@@ -27,15 +28,28 @@ export class WireFace {
 
   /** Starts to answer for all processes of a model, with what the model says. */
   serve(model: SandboxModel): void {
-    for (const { address, tablet } of model.processes) {
-      const service: DescService = tablet === undefined ? NameServer : TabletServer;
-      this.#wire(address)?.serve({
-        service,
-        answer: (method, request) => model.call(address, method, request),
-        credentials: this.#credentials,
-      });
-    }
+    for (const process of model.processes) this.#serveProcess(model, process);
     this.sync(model);
+  }
+
+  /**
+   * A process has moved: answers at its new address, which has got a port, and no longer at the old one.
+   *
+   * @throws Error if the model has no process at `address`.
+   */
+  move(model: SandboxModel, old: string, address: string): void {
+    this.#wire(old)?.kill();
+    this.#serveProcess(model, model.process(address));
+    this.sync(model);
+  }
+
+  #serveProcess(model: SandboxModel, { address, tablet }: SandboxProcess): void {
+    const service: DescService = tablet === undefined ? NameServer : TabletServer;
+    this.#wire(address)?.serve({
+      service,
+      answer: (method, request) => model.call(address, method, request),
+      credentials: this.#credentials,
+    });
   }
 
   /** Opens and closes ports, so that they are as the processes are. */

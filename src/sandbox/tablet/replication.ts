@@ -55,10 +55,9 @@ export class Replicator {
   }
 
   #tick(): void {
-    const { reachable, options } = this.#tablet.context;
+    const { isRunning, options } = this.#tablet.context;
     // A stopped process sends nothing; it goes on when it is continued.
-    const isRunning = reachable(this.#tablet.endpoint) !== undefined;
-    for (const leader of isRunning ? [...this.#behind] : []) {
+    for (const leader of isRunning() ? [...this.#behind] : []) {
       if (leader.role !== "leader" || this.#feedAll(leader)) this.#behind.delete(leader);
     }
     if (this.#behind.size > 0) this.#arm(options.replicationRetryMs);

@@ -1,3 +1,4 @@
+import { TableState } from "../../gen/openmldb/api_pb.js";
 import { StorageMode } from "../../gen/openmldb/common_pb.js";
 import { type Endpoint, replicaKey } from "../../model/cluster-state.js";
 import { Disk } from "../model/disk.js";
@@ -14,6 +15,8 @@ export interface TabletContext {
   readonly options: ModelOptions;
   /** The tablet of that name, if its process runs and answers. */
   reachable(endpoint: Endpoint): Tablet | undefined;
+  /** Whether the process of this tablet runs and answers. */
+  isRunning(): boolean;
   nextWriter(): number;
   log(what: string): void;
 }
@@ -31,8 +34,11 @@ const LOGGED_ROW_BYTES = 110n;
  */
 export class Tablet {
   readonly endpoint: Endpoint;
-  readonly address: string;
-  readonly disk = new Disk();
+  /** Where it listens; another one after a move (clusters with server names). */
+  address: string;
+  disk = new Disk();
+  /** Its own disk while a tablet of another cluster answers at its address; `disk` is that one's then. */
+  ownDisk: Disk | undefined;
   readonly context: TabletContext;
   readonly replicator: Replicator;
   readonly loads: LoadQueue;
@@ -101,6 +107,12 @@ export class Tablet {
     this.#loaded.splice(this.#placeOf(tid, pid), this.replica(tid, pid) ? 1 : 0, replica);
     this.touch(replica);
     return replica;
+  }
+
+  /** Puts a replica into memory as if it had been loaded before: normal, with all that its directory holds. */
+  addLoaded(parts: Omit<ReplicaParts, "state" | "offset">): LoadedReplica {
+    const { offset } = parts.dir;
+    return this.add({ ...parts, state: TableState.kTableNormal, offset }, []);
   }
 
   /** Removes a replica from memory. */

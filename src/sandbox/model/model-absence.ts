@@ -1,0 +1,124 @@
+import { putZnode } from "../table-store.js";
+import { Disk } from "./disk.js";
+import type { SandboxModel } from "./model.js";
+import type { ProcessSpec } from "./model-types.js";
+
+/**
+ * A tablet comes back under another address, with its disk.
+ *
+ * Without server names the new address is a new endpoint: the old one stays on record and never comes
+ * back. With server names the endpoint stays, and `map/names` leads to the new address.
+ *
+ * @param to The new address; with server names its endpoint is the old one.
+ * @param options `isStale`: `map/names` keeps the old address (clusters with server names).
+ */
+export function moveTablet(
+  model: SandboxModel,
+  name: string,
+  to: ProcessSpec,
+  { isStale = false }: { readonly isStale?: boolean },
+): void {
+  const process = model.process(name);
+  const tablet = model.tablet(name);
+  process.kill();
+  model.log(`${name} moves to ${to.address}`);
+  if (to.endpoint === tablet.endpoint) {
+    process.endSession();
+    model.changeAddress(name, to.address);
+    if (!isStale) putZnode(model.tree, `${model.root}/map/names/${to.endpoint}`, to.address);
+    process.start();
+    return;
+  }
+  const moved = model.addTablet(to);
+  moved.disk = tablet.disk;
+  tablet.disk = new Disk();
+  model.process(to.endpoint).start();
+}
+
+/** Writer of all entries on a stranger's disk; no leader of the model has it. */
+const STRANGER = -1_000_000;
+
+/**
+ * The address of a tablet is given to a tablet of another cluster, which answers from now on: it has
+ * replicas with the same tid and pid, of tables with other names. For the nameserver it is registered
+ * and healthy, as it is where a registration outlived its machine or a server name leads there.
+ *
+ * @param options `hasLoaded`: its tables are loaded (default), so that GetTableStatus shows their names.
+ */
+export function putStranger(
+  model: SandboxModel,
+  name: string,
+  { hasLoaded = true }: { readonly hasLoaded?: boolean },
+): void {
+  const process = model.process(name);
+  const tablet = model.tablet(name);
+  process.kill();
+  process.endSession();
+  const disk = new Disk();
+  for (const { tid, pid, dir } of tablet.disk.dirs()) {
+    const to = dir.offset > 0n ? dir.offset : 1n;
+    disk.install({
+      tid,
+      pid,
+      meta: { ...dir.meta, name: `foreign_${tid}`, db: "foreign_db" },
+      runs: [{ from: 1n, to, term: 1n, writer: STRANGER }],
+    });
+  }
+  tablet.ownDisk = tablet.disk;
+  tablet.disk = disk;
+  model.log(`a stranger answers for ${name}`);
+  process.start();
+  for (const { tid, pid, dir } of hasLoaded ? disk.dirs() : []) {
+    const { mode, term } = dir.meta;
+    tablet.addLoaded({ tid, pid, dir, role: mode, term });
+  }
+}
+
+/**
+ * The stranger is gone, and the tablet has its own disk again.
+ *
+ * @throws Error if there is no stranger.
+ */
+export function removeStranger(model: SandboxModel, name: string): void {
+  const tablet = model.tablet(name);
+  if (tablet.ownDisk === undefined) throw new Error(`no stranger answers for ${name}`);
+  model.process(name).kill();
+  model.process(name).endSession();
+  tablet.disk = tablet.ownDisk;
+  tablet.ownDisk = undefined;
+  model.log(`the stranger at ${name} is gone`);
+}
+
+/** Persistent znodes of a cluster: data by path. */
+export type ZooKeeperCopy = ReadonlyMap<string, Buffer>;
+
+/** Copies everything below the root path that no session owns. */
+export function copyZooKeeper(model: SandboxModel): ZooKeeperCopy {
+  const copy = new Map<string, Buffer>();
+  for (const path of persistentPaths(model)) {
+    copy.set(path, model.tree.get(path)?.data ?? Buffer.alloc(0));
+  }
+  return copy;
+}
+
+/**
+ * Makes the persistent znodes what they were when the copy was made: the record of all partitions,
+ * the counters of terms, ops and tables.
+ *
+ * @throws Error while a nameserver runs, which would write its own record over it.
+ */
+export function restoreZooKeeper(model: SandboxModel, copy: ZooKeeperCopy): void {
+  const running = model.processes.find((one) => one.nameserver !== undefined && one.isUp);
+  if (running !== undefined) throw new Error(`${running.name} is running; kill it first`);
+  const newer = persistentPaths(model).filter((path) => !copy.has(path));
+  // Children before their parents.
+  for (const path of newer.reverse()) model.tree.remove(path);
+  for (const [path, data] of copy) putZnode(model.tree, path, data);
+  model.log("ZooKeeper is restored from an old copy");
+}
+
+function persistentPaths({ tree, root }: SandboxModel): string[] {
+  const isOwn = (path: string) => path.startsWith(`${root}/`);
+  const paths = tree.paths().filter((path) => isOwn(path));
+  return paths.filter((path) => tree.get(path)?.stat.ephemeralOwner === 0n).sort();
+}
