@@ -1,25 +1,25 @@
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
-import type { PartitionId } from "../src/model/cluster-state.js";
+import { RULES } from "../src/execution/rules.js";
+import { type PartitionId, type Role, replicaKey } from "../src/model/cluster-state.js";
 import type { PartitionView } from "../src/model/partition-view.js";
-import type { Lane, Step } from "../src/model/plan.js";
+import type { Step } from "../src/model/plan.js";
 import type { Method } from "../src/planning/method.js";
 import type { Decision } from "../src/policy/who-may-lead.js";
-import type { Guard } from "../src/run/guard.js";
 import type { Checker } from "./simulation/checkers.js";
-import type { SimulationOptions } from "./simulation/simulate.js";
+import { simulate } from "./simulation/simulate.js";
+import type { Planted } from "./simulation/tool-run.js";
 
-/** A bug that somebody could write, and what must notice it. */
+/**
+ * A bug that somebody could write, and what must notice it. It is planted through the seams of
+ * {@link Planted}: decisions that are replaced, or what a run takes for its cluster, guard and signal.
+ */
 interface Mutant {
   readonly name: string;
   readonly method: Method;
   /** Any of these may be the first to notice. */
   readonly caughtBy: readonly Checker[];
-  /** A module of src that is replaced, with what replaces some of its exports. */
-  readonly module?: string;
-  readonly replace?: (real: Record<string, unknown>) => Record<string, unknown>;
-  /** Or clients that misbehave. */
-  readonly spoil?: (cluster: Cluster) => Cluster;
+  readonly plant: Planted;
   /** The first seed to try, where it takes a rare fault; 1 if left out. */
   readonly from?: number;
 }
@@ -31,158 +31,135 @@ const MUTANTS: readonly Mutant[] = [
     name: "the last replica flagged leader leads, whatever it holds (direct)",
     method: "direct",
     caughtBy: ["best-log-leads", "no-row-lost", "one-history"],
-    module: "policy/who-may-lead",
-    replace: (real) => ({ ...real, decideLeader: lastFlagged }),
+    plant: { rules: { decideLeader: lastFlagged } },
   },
   {
     name: "the leader is chosen from the offsets that the nameserver remembers",
     method: "direct",
     caughtBy: ["best-log-leads", "no-row-lost", "one-history", "same-entries"],
-    module: "policy/who-may-lead",
-    replace: (real) => ({
-      ...real,
-      decideLeader: (view: PartitionView, known: unknown) =>
-        (real["decideLeader"] as (view: PartitionView, known: unknown) => Decision)(
-          withStaleOffsets(view),
-          known,
-        ),
-    }),
+    plant: {
+      rules: {
+        decideLeader: (view, known) => RULES.decideLeader(withStaleOffsets(view), known),
+      },
+    },
   },
   {
     name: "an op that is running is not looked for",
     method: "documented",
     caughtBy: ["op-not-repeated"],
-    module: "steps/waits",
-    replace: (real) => ({ ...real, opsEnded: async () => [] }),
+    plant: { cluster: (cluster) => ({ ...cluster, showOpStatus: async () => [] }) },
   },
   {
     name: "auto_failover is not put back",
     method: "direct",
     caughtBy: ["auto-failover-kept"],
-    module: "run/guard",
-    replace: (real) => ({
-      ...real,
-      createGuard: (options: unknown): Guard => {
-        const guard = (real["createGuard"] as (options: unknown) => Guard)(options);
-        return new Proxy(guard, {
-          get(target, name) {
-            if (name === "restore") return async () => undefined;
-            const value: unknown = Reflect.get(target, name, target);
-            return typeof value === "function" ? value.bind(target) : value;
-          },
-        });
-      },
-    }),
+    plant: { guard: (guard) => wrapped(guard, { restore: async () => undefined }) },
   },
   {
     name: "whatever is left is called well",
     method: "direct",
     caughtBy: ["true-verdict"],
-    module: "diagnosis/verdict",
-    replace: (real) => ({
-      ...real,
-      judge: (input: unknown) => ({
-        ...(real["judge"] as (input: unknown) => object)(input),
-        partitions: [],
-      }),
-    }),
+    plant: {
+      rules: { judge: async (input) => ({ ...(await RULES.judge(input)), partitions: [] }) },
+    },
   },
   {
     name: "RecoverTable is asked for twice",
     method: "documented",
     caughtBy: ["op-not-repeated"],
-    spoil: (cluster) => ({
-      ...cluster,
-      async recoverTable(id, endpoint) {
-        await cluster.recoverTable(id, endpoint);
-        await cluster.recoverTable(id, endpoint);
-      },
-    }),
+    plant: {
+      cluster: (cluster) => ({
+        ...cluster,
+        async recoverTable(id, endpoint) {
+          await cluster.recoverTable(id, endpoint);
+          await cluster.recoverTable(id, endpoint);
+        },
+      }),
+    },
   },
   {
     name: "RecoverEndpoint is asked for, whatever else it recovers",
     method: "documented",
     caughtBy: ["op-not-repeated"],
-    spoil: (cluster) => ({
-      ...cluster,
-      recoverTable: (_id, endpoint) =>
-        cluster.recoverEndpoint(endpoint, { needRestore: false, concurrency: 8 }),
-    }),
+    plant: {
+      cluster: (cluster) => ({
+        ...cluster,
+        recoverTable: (_id, endpoint) =>
+          cluster.recoverEndpoint(endpoint, { needRestore: false, concurrency: 8 }),
+      }),
+    },
   },
   {
     name: "RecoverTable is asked for again when its answer was lost",
     method: "documented",
     caughtBy: ["op-not-repeated"],
-    spoil: (cluster) => ({
-      ...cluster,
-      recoverTable: (id, endpoint) =>
-        cluster.recoverTable(id, endpoint).catch(() => cluster.recoverTable(id, endpoint)),
-    }),
+    plant: {
+      cluster: (cluster) => ({
+        ...cluster,
+        recoverTable: (id, endpoint) =>
+          cluster.recoverTable(id, endpoint).catch(() => cluster.recoverTable(id, endpoint)),
+      }),
+    },
   },
   {
     name: "a healthy replica is marked dead for a moment",
     method: "direct",
     caughtBy: ["healthy-untouched"],
-    spoil: (cluster) => ({
-      ...cluster,
-      async updateTableAlive(target, isAlive) {
-        await cluster.updateTableAlive(target, isAlive);
-        if (!isAlive) return;
-        await cluster.updateTableAlive(target, false);
-        await cluster.updateTableAlive(target, true);
-      },
-    }),
+    plant: {
+      cluster: (cluster) => ({
+        ...cluster,
+        async updateTableAlive(target, isAlive) {
+          await cluster.updateTableAlive(target, isAlive);
+          if (!isAlive) return;
+          await cluster.updateTableAlive(target, false);
+          await cluster.updateTableAlive(target, true);
+        },
+      }),
+    },
   },
   {
     name: "every replica is loaded as leader",
     method: "direct",
     caughtBy: ["one-writer", "one-leader-made", "best-log-leads", "one-history"],
-    spoil: (cluster) => ({
-      ...cluster,
-      loadTable: (endpoint, request) => cluster.loadTable(endpoint, { ...request, role: "leader" }),
-    }),
+    plant: { cluster: loadingLeaders },
   },
   {
     name: "the shortest log leads, and the others are given to RecoverTable",
     method: "direct",
     caughtBy: ["no-row-lost"],
-    module: "policy/who-may-lead",
-    replace: (real) => ({ ...real, decideLeader: shortest, isSuspect: () => true }),
+    plant: { rules: { decideLeader: shortest } },
   },
   {
-    name: "no step looks again whether the plan still fits",
+    name: "no step sees a leader that was made since the first look",
     method: "direct",
     caughtBy: ["one-leader-made", "one-writer"],
-    module: "steps/step-preconditions",
-    replace: (real) => ({
-      ...real,
-      outdated: () => undefined,
-      otherLeader: async () => undefined,
-      serves: () => true,
-    }),
+    plant: { cluster: rememberingRoles },
   },
   {
-    name: "whoever is flagged leader is loaded as leader and marked alive",
+    name: "whichever replica is flagged leader is loaded as leader and marked alive",
     method: "direct",
     caughtBy: ["one-writer"],
-    spoil: (cluster) => ({
-      ...cluster,
-      loadTable: (endpoint, request) => cluster.loadTable(endpoint, { ...request, role: "leader" }),
-      changeRole: async (endpoint, request) => {
-        if (request.role === "leader") await cluster.changeRole(endpoint, request);
-      },
-      setPartitionFlags: (id) => markLeadersAlive(cluster, id),
-    }),
+    plant: {
+      cluster: (cluster) => ({
+        ...loadingLeaders(cluster),
+        changeRole: async (endpoint, request) => {
+          if (request.role === "leader") await cluster.changeRole(endpoint, request);
+        },
+        setPartitionFlags: (id) => markLeadersAlive(cluster, id),
+      }),
+    },
   },
   {
     name: "a load that fails is waited for without end",
     method: "direct",
     caughtBy: ["bounded"],
-    spoil: (cluster) => ({
-      ...cluster,
-      loadTable: (endpoint, request) =>
-        cluster.loadTable(endpoint, request).catch(() => new Promise<never>(() => undefined)),
-    }),
+    plant: {
+      cluster: (cluster) => ({
+        ...cluster,
+        loadTable: (endpoint, request) =>
+          cluster.loadTable(endpoint, request).catch(() => new Promise<never>(() => undefined)),
+      }),
+    },
   },
   {
     name: "a run that is told to stop waits for its calls",
@@ -190,31 +167,77 @@ const MUTANTS: readonly Mutant[] = [
     caughtBy: ["stops-in-time"],
     // Calls are not made again after the signal, so only one that hangs holds the run up.
     from: 560,
-    module: "util/until-aborted",
-    replace: (real) => ({ ...real, untilAborted: (work: Promise<unknown>) => work }),
+    plant: { signal: wakingNothing },
   },
   {
     name: "followers are left to others",
     method: "direct",
     caughtBy: ["converges"],
-    module: "planning/direct",
-    replace: (real) => ({
-      ...real,
-      planDirect: (...args: readonly unknown[]) => {
-        const lane = (real["planDirect"] as (...all: readonly unknown[]) => Lane)(...args);
-        const isKept = ({ kind }: Step) => kind !== "feed" && kind !== "recover-table";
-        return { ...lane, steps: lane.steps.filter(isKept) };
+    plant: {
+      rules: {
+        plannerOf: (...args) => {
+          const planner = RULES.plannerOf(...args);
+          const isKept = ({ kind }: Step) => kind !== "feed" && kind !== "recover-table";
+          return (view, learned) => {
+            const lane = planner(view, learned);
+            return { ...lane, steps: lane.steps.filter(isKept) };
+          };
+        },
       },
-    }),
+    },
   },
   {
     name: "a plan is executed on whatever cluster there is",
     method: "direct",
     caughtBy: ["plan-kept"],
-    module: "planning/check-saved-plan",
-    replace: (real) => ({ ...real, checkPlan: () => undefined }),
+    plant: { rules: { checkPlan: () => undefined } },
   },
 ];
+
+/** An object whose other methods are those of `real`. */
+function wrapped<T extends object>(real: T, changed: Partial<T>): T {
+  return new Proxy(real, {
+    get(target, name) {
+      if (Object.hasOwn(changed, name)) return Reflect.get(changed, name);
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+/** A signal that is aborted with `signal`, and tells nobody. */
+function wakingNothing(signal: AbortSignal): AbortSignal {
+  const mute = new AbortController().signal;
+  return Object.defineProperties(mute, {
+    aborted: { get: () => signal.aborted },
+    reason: { get: () => signal.reason },
+    throwIfAborted: { value: () => signal.throwIfAborted() },
+  });
+}
+
+function loadingLeaders(cluster: Cluster): Cluster {
+  return {
+    ...cluster,
+    loadTable: (endpoint, request) => cluster.loadTable(endpoint, { ...request, role: "leader" }),
+  };
+}
+
+/** Each replica keeps the role in which it was first seen. */
+function rememberingRoles(cluster: Cluster): Cluster {
+  const seen = new Map<string, Role | undefined>();
+  return {
+    ...cluster,
+    async getTableStatus(endpoint, of) {
+      const reports = await cluster.getTableStatus(endpoint, of);
+      return reports.map((report) => {
+        const key = `${endpoint} ${replicaKey(report)}`;
+        const role = seen.get(key) ?? report.role;
+        seen.set(key, role);
+        return { ...report, role };
+      });
+    },
+  };
+}
 
 async function markLeadersAlive(cluster: Cluster, id: PartitionId): Promise<void> {
   const [table] = await cluster.showTable(id);
@@ -252,32 +275,15 @@ function withStaleOffsets(view: PartitionView): PartitionView {
   return { ...view, replicas };
 }
 
-afterEach(() => {
-  for (const { module } of MUTANTS) {
-    if (module !== undefined) vi.doUnmock(`../src/${module}.js`);
-  }
-  vi.resetModules();
-});
-
-test.each(MUTANTS)("caught: $name", async (mutant) => {
-  const sound = (await import("./simulation/simulate.js")).simulate;
-  const { module, replace } = mutant;
-  if (module !== undefined && replace !== undefined) {
-    vi.resetModules();
-    vi.doMock(`../src/${module}.js`, async (real) => replace(await real()));
-  }
-  const { simulate } = await import("./simulation/simulate.js");
-  const options: SimulationOptions = { method: mutant.method };
-  const spoiled = mutant.spoil === undefined ? options : { ...options, spoil: mutant.spoil };
-  const { from = 1 } = mutant;
+test.each(MUTANTS)("caught: $name", async ({ name, method, plant, caughtBy, from = 1 }) => {
   for (let seed = from; seed < from + SEEDS_MAX; seed += 1) {
-    const found = (await simulate(seed, spoiled)).violations.map((one) => one.checker);
-    const by = found.find((checker) => mutant.caughtBy.includes(checker));
+    const found = (await simulate(seed, { method, plant })).violations.map((one) => one.checker);
+    const by = found.find((checker) => caughtBy.includes(checker));
     // A seed that fails without the bug proves nothing.
-    if (by === undefined || (await sound(seed, options)).violations.length > 0) continue;
-    process.stdout.write(`caught by ${by}, seed ${seed}: ${mutant.name}\n`);
-    expect(mutant.caughtBy).toContain(by);
+    if (by === undefined || (await simulate(seed, { method })).violations.length > 0) continue;
+    process.stdout.write(`caught by ${by}, seed ${seed}: ${name}\n`);
+    expect(caughtBy).toContain(by);
     return;
   }
-  expect.fail(`none of ${SEEDS_MAX} seeds from ${from} noticed: ${mutant.name}`);
+  expect.fail(`none of ${SEEDS_MAX} seeds from ${from} noticed: ${name}`);
 });

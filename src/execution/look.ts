@@ -18,10 +18,11 @@ import {
 } from "../model/partition-view.js";
 import { observe } from "../observe/cluster.js";
 import type { Planner } from "../planning/attempt-history.js";
-import { boundPlanner, checkPlan, viewsOf } from "../planning/check-saved-plan.js";
-import { type Method, plannerOf } from "../planning/method.js";
+import { boundPlanner, viewsOf } from "../planning/check-saved-plan.js";
+import type { Method } from "../planning/method.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
 import { mapInTurns } from "../util/yielding.js";
+import { RULES, type Rules } from "./rules.js";
 
 /** What to look for and how to plan. */
 export interface LookOptions {
@@ -37,6 +38,8 @@ export interface LookOptions {
   readonly seen?: SeenStore | undefined;
   /** See `Scope` of `observe`. */
   readonly snapshotPartitions?: number | undefined;
+  /** Rules other than {@link RULES}; see {@link Rules}. */
+  readonly rules?: Partial<Rules> | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -67,7 +70,8 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
   assertKnown(all, only);
   const views = selected(all, only);
   assertPartitions(accept, views);
-  const planner = narrowed(plannerOf(method, accept), only);
+  const rules = { ...RULES, ...options.rules };
+  const planner = narrowed(rules.plannerOf(method, accept, rules.decideLeader), only);
   if (planned !== undefined) {
     const isSick = await mapInTurns(views, (view) => isToDo(view, only));
     const sick = viewsOf(
@@ -89,10 +93,17 @@ function isToDo(view: PartitionView, only: Selection): boolean {
 /**
  * Checks that a look at the cluster is still as the plan saw it.
  *
- * @throws OpsError `plan-stale` or `usage`, see {@link checkPlan}.
+ * @param given Rules other than the usual ones.
+ * @throws OpsError `plan-stale` or `usage`, see `checkPlan`.
  */
-export function assertAsPlanned(plan: RecoveryPlan, { state, views }: Look): void {
-  checkPlan(plan, state, views, narrowed(plannerOf(plan.method, plan.accept), plan.only));
+export function assertAsPlanned(
+  plan: RecoveryPlan,
+  { state, views }: Look,
+  given?: Partial<Rules>,
+): void {
+  const rules = { ...RULES, ...given };
+  const planner = rules.plannerOf(plan.method, plan.accept, rules.decideLeader);
+  rules.checkPlan(plan, state, views, narrowed(planner, plan.only));
 }
 
 /** @throws OpsError `refused` for a partition that does not exist, or a replica that is not one of it. */

@@ -1,6 +1,5 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { EVERYTHING, problemsOf, type Selection, selected } from "../diagnosis/selection.js";
-import { judge } from "../diagnosis/verdict.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
@@ -18,6 +17,7 @@ import { mapInTurns } from "../util/yielding.js";
 import { execute } from "./execute.js";
 import { createMemory, type RunMemory } from "./known-offsets.js";
 import { assertAsPlanned, type Look, look } from "./look.js";
+import { RULES, type Rules } from "./rules.js";
 
 export type { Method } from "../planning/method.js";
 
@@ -57,6 +57,8 @@ export interface RecoverOptions {
   readonly seen?: SeenStore | undefined;
   /** What attempts of the same run found and did before this one. */
   readonly earlier?: Progress | undefined;
+  /** Rules other than those of every command; see {@link Rules}. */
+  readonly rules?: Partial<Rules> | undefined;
 }
 
 /** What a run that ended early had found and done until then. */
@@ -125,7 +127,7 @@ export async function recoverData(
 
   try {
     await untilAborted(memory.settle(worked.all), signal);
-    const judged = await judge({
+    const judged = await (options.rules?.judge ?? RULES.judge)({
       state: worked.state,
       views: memory.beside(selected(worked.all, only)),
       only,
@@ -242,10 +244,10 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
     });
   }
   if (earlier !== undefined) return seen;
-  if (planned !== undefined) assertAsPlanned(planned, seen);
+  if (planned !== undefined) assertAsPlanned(planned, seen, options.rules);
   if ((await review?.(seen.plan, signal)) !== true) return seen;
   const again = await look(cluster, asked);
-  assertAsPlanned(seen.plan, again);
+  assertAsPlanned(seen.plan, again, options.rules);
   return again;
 }
 

@@ -6,7 +6,7 @@ import type { Problem, ProblemCode } from "../model/problem.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
 import { isServing, lowerBound } from "../policy/what-it-holds.js";
 import { givenUp, isGivenAwaySafely, unreadFollower } from "../policy/what-may-be-overwritten.js";
-import { decideLeader, mayJoin, trueOffset } from "../policy/who-may-lead.js";
+import { type Decision, decideLeader, mayJoin, trueOffset } from "../policy/who-may-lead.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
 import { laneOf } from "./documented.js";
 
@@ -24,11 +24,13 @@ import { laneOf } from "./documented.js";
  *
  * @param accepted The replica that the operator chose to lead, should it come to a decision that
  *   gives something up (`--accept_data_loss` with `--leader`).
+ * @param decide The rule by which the leader is chosen.
  */
 export function planDirect(
   view: PartitionView,
   learned: Learned = NOTHING_LEARNED,
   accepted?: Endpoint,
+  decide: typeof decideLeader = decideLeader,
 ): Lane {
   const problems = diagnose(view);
   const serving = servingLeader(view);
@@ -46,7 +48,7 @@ export function planDirect(
     return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
   }
   return serving === undefined
-    ? planPromotion(view, problems, learned, accepted)
+    ? planPromotion(view, problems, decide(view, learned), { learned, accepted })
     : planFollowers(view, serving, problems, { learned, accepted });
 }
 
@@ -74,10 +76,9 @@ function evidenceSteps(
 function planPromotion(
   view: PartitionView,
   problems: readonly Problem[],
-  learned: Learned,
-  accepted: Endpoint | undefined,
+  decision: Decision,
+  { learned, accepted }: { readonly learned: Learned; readonly accepted: Endpoint | undefined },
 ): Lane {
-  const decision = decideLeader(view, learned);
   if ("blocked" in decision) {
     if (accepted !== undefined) return planAccepted(view, accepted, decision.blocked);
     return laneOf(view, { leader: undefined, steps: [], blocked: decision.blocked });

@@ -1,6 +1,7 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Method } from "../model/plan.js";
+import { decideLeader } from "../policy/who-may-lead.js";
 import type { Planner } from "./attempt-history.js";
 import { planDirect } from "./direct.js";
 import { planPartition } from "./documented.js";
@@ -11,8 +12,13 @@ export type { Method } from "../model/plan.js";
  * The planner of a method.
  *
  * @param accept The replica that shall lead where something has to be given up, by `partitionName`.
+ * @param decide The rule by which the direct method chooses a leader.
  */
-export function plannerOf(method: Method, accept: ReadonlyMap<string, Endpoint>): Planner {
+export function plannerOf(
+  method: Method,
+  accept: ReadonlyMap<string, Endpoint>,
+  decide: typeof decideLeader = decideLeader,
+): Planner {
   if (method === "documented") return planPartition;
-  return (view, learned) => planDirect(view, learned, accept.get(partitionName(view.id)));
+  return (view, learned) => planDirect(view, learned, accept.get(partitionName(view.id)), decide);
 }

@@ -1,4 +1,3 @@
-import type { Cluster } from "../../src/cluster/cluster.js";
 import { messageOf } from "../../src/errors.js";
 import { partitionName } from "../../src/model/partition-view.js";
 import type { Method } from "../../src/planning/method.js";
@@ -19,6 +18,7 @@ import {
   codeOfEnd,
   endingOf,
   notRestoredOf,
+  type Planted,
   type RunResult,
   runTool,
 } from "./tool-run.js";
@@ -46,8 +46,8 @@ export interface SimulationOptions {
    * OpenMLDB's own RecoverTable takes away are counted instead of complained about.
    */
   readonly method?: Method;
-  /** Makes the tool misbehave, to see whether a checker notices. */
-  readonly spoil?: (cluster: Cluster) => Cluster;
+  /** A bug in the tool, to see whether a checker notices. */
+  readonly plant?: Planted;
   /** Receives what was reached. */
   readonly stats?: Stats;
 }
@@ -201,7 +201,7 @@ class Play {
     return runTool(this.#world, tool, {
       ...options,
       method: this.#options.method,
-      spoil: this.#options.spoil,
+      plant: this.#options.plant,
       onEvent: (event) => {
         options.onEvent?.(event);
         if (event.kind === "warning" && LEFT.test(event.text)) {

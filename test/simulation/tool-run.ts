@@ -1,10 +1,12 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { messageOf } from "../../src/errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../../src/execution/recover.js";
+import type { Rules } from "../../src/execution/rules.js";
 import type { OnEvent, RunEvent } from "../../src/model/outcome.js";
 import { partitionName } from "../../src/model/partition-view.js";
 import type { Method } from "../../src/planning/method.js";
 import type { RecoveryPlan } from "../../src/planning/recovery-plan.js";
+import type { Guard } from "../../src/run/guard.js";
 import { createSeenStore } from "../../src/run/known-offsets-store.js";
 import type { RunOwner } from "../../src/run/owner.js";
 import { withRun } from "../../src/run/with-run.js";
@@ -29,6 +31,18 @@ const LOCK_WAIT_MS = 60_000;
 /** How a run ended; undefined if its process was killed. */
 export type RunResult = RecoverResult | { readonly thrown: unknown } | undefined;
 
+/** A bug that is planted in a run, to see whether a checker notices it. What is left out is sound. */
+export interface Planted {
+  /** Decisions that are replaced. */
+  readonly rules?: Partial<Rules>;
+  /** What the run takes for the cluster. */
+  readonly cluster?: (cluster: Cluster) => Cluster;
+  /** What the run takes for its guard of auto_failover. */
+  readonly guard?: (guard: Guard) => Guard;
+  /** What the run takes for the signal that stops it. */
+  readonly signal?: (signal: AbortSignal) => AbortSignal;
+}
+
 /** Runs `recoverdata` in a process of the tool as the command does: lock, marker, recovery. */
 export async function runTool(
   world: World,
@@ -42,11 +56,12 @@ export async function runTool(
     readonly keepsOff?: boolean | undefined;
     readonly signal?: AbortSignal | undefined;
     readonly onEvent?: OnEvent;
-    /** Makes the tool misbehave, to see whether that is noticed. */
-    readonly spoil?: ((cluster: Cluster) => Cluster) | undefined;
+    readonly plant?: Planted | undefined;
   } = {},
 ): Promise<RunResult> {
-  const { method, accept, planned, signal = new AbortController().signal } = options;
+  const { method, accept, planned, plant = {} } = options;
+  const stopSignal = options.signal ?? new AbortController().signal;
+  const signal = plant.signal?.(stopSignal) ?? stopSignal;
   world.note("tool: a run begins");
   const killed = (async () => {
     while (!tool.isKilled()) await world.clock.sleep(500);
@@ -58,7 +73,7 @@ export async function runTool(
   };
   const rootPath = world.model.root;
   const parts = {
-    cluster: options.spoil === undefined ? tool.cluster : spoiled(tool.cluster, options.spoil),
+    cluster: plant.cluster === undefined ? tool.cluster : spoiled(tool.cluster, plant.cluster),
     zk: tool.zk,
     rootPath,
     owner: ownerOf(tool),
@@ -66,21 +81,25 @@ export async function runTool(
     waitLockMs: LOCK_WAIT_MS,
     keepsOff: options.keepsOff ?? false,
     signal,
-    stopSignal: signal,
+    stopSignal,
     onEvent,
   };
   let earlier: Progress | undefined;
   const work = withRun(parts, async (attempt) => {
     const ended = await recoverData(attempt.cluster, {
       limits: LIMITS,
-      signal: attempt.signal,
+      signal: plant.signal?.(attempt.signal) ?? attempt.signal,
       onEvent,
       rerun: "openmldb-ops --cmd=recoverdata",
       method,
       accept,
       planned,
-      createGuard: (observed) => attempt.createGuard(observed),
+      async createGuard(observed) {
+        const guard = await attempt.createGuard(observed);
+        return plant.guard?.(guard) ?? guard;
+      },
       earlier,
+      rules: plant.rules,
       seen: createSeenStore({ zk: tool.zk, clock: tool.cluster.clock, rootPath, onEvent }),
     });
     if ("error" in ended) earlier = ended.progress;
@@ -88,7 +107,7 @@ export async function runTool(
   }).catch((thrown: unknown) => ({ thrown }));
   const result = await world.clock.run(Promise.race([work, killed]), RUN_LIMIT_MS);
   if (result !== undefined) tool.exit();
-  world.note(`tool: ${endingOf(result, signal.aborted)}`);
+  world.note(`tool: ${endingOf(result, stopSignal.aborted)}`);
   return result;
 }
 

@@ -1,0 +1,22 @@
+import { judge } from "../diagnosis/verdict.js";
+import { checkPlan } from "../planning/check-saved-plan.js";
+import { plannerOf } from "../planning/method.js";
+import { decideLeader } from "../policy/who-may-lead.js";
+
+/**
+ * The decisions that a recovery rests on. Commands never give others than {@link RULES}; the simulation
+ * replaces single ones by wrong ones, to see whether its checkers notice (test/mutants.test.ts).
+ */
+export interface Rules {
+  /** Who shall lead, on true offsets. */
+  readonly decideLeader: typeof decideLeader;
+  /** What to do next about a partition, by the method. */
+  readonly plannerOf: typeof plannerOf;
+  /** Whether a saved plan still fits. */
+  readonly checkPlan: typeof checkPlan;
+  /** What has become of each partition. */
+  readonly judge: typeof judge;
+}
+
+/** The rules of every command. */
+export const RULES: Rules = { decideLeader, plannerOf, checkPlan, judge };
