@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { servingLeader } from "../src/diagnosis/diagnose.js";
 import type { PartitionView } from "../src/model/partition-view.js";
 import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
-import { isServing } from "../src/policy/what-it-holds.js";
-import { decideLeader, isSuspect, trueOffset } from "../src/policy/who-may-lead.js";
+import { isServing, servingLeader, trueOffset } from "../src/policy/what-it-holds.js";
+import { decideLeader, isSuspect } from "../src/policy/who-may-lead.js";
 import { partition } from "./helpers/view.js";
 
 const ONE = [{ term: 1n, offset: 0n }];

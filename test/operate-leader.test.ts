@@ -114,7 +114,9 @@ describe("changeleader", () => {
     const virtual = await clusterWith();
     await loseTail(virtual, 5);
     const text = await refusalOf(virtual, change());
-    expect(text).toContain("a:9527 holds entries up to 30, and 35 is known: 5 would be given up");
+    expect(text).toContain(
+      "a:9527 holds entries up to 30, and 35 is known (a:9527 30, b:9527 30, c:9527 not loaded, seen at 35): 5 entries would be given up",
+    );
     expect(text).toContain("--accept_data_loss");
     expect(flagsOf(virtual)).toContain("c leader alive");
     const report = await operateOn(virtual, change({ acceptsLoss: true }));

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { servingLeader } from "../src/diagnosis/diagnose.js";
 import { OpsError } from "../src/errors.js";
 import { look } from "../src/execution/look.js";
 import type { Op } from "../src/model/cluster-state.js";
@@ -21,6 +20,7 @@ import {
   sizeOf,
 } from "../src/planning/recovery-plan.js";
 import { parsePlan, planDocument, type SavedPlan, savedPlan } from "../src/planning/saved-plan.js";
+import { servingLeader } from "../src/policy/what-it-holds.js";
 import { jsonText } from "../src/util/text.js";
 import { partition } from "./helpers/view.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { diagnose, servingLeader } from "../src/diagnosis/diagnose.js";
+import { diagnose } from "../src/diagnosis/diagnose.js";
 import type { PartitionView, ReplicaView } from "../src/model/partition-view.js";
 import { batchMarks, planPartition } from "../src/planning/documented.js";
 import { chooseLeader } from "../src/policy/flagged-leader.js";
+import { servingLeader } from "../src/policy/what-it-holds.js";
 import { partition } from "./helpers/view.js";
 
 const codes = (view: PartitionView) =>

@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import { createCluster } from "../src/cluster/connect.js";
 import { realClock } from "../src/cluster/real-clock.js";
-import { diagnose, servingLeader } from "../src/diagnosis/diagnose.js";
+import { diagnose } from "../src/diagnosis/diagnose.js";
 import { partitionName, viewPartitions } from "../src/model/partition-view.js";
 import { observe } from "../src/observe/cluster.js";
 import { planPartition } from "../src/planning/documented.js";
+import { servingLeader } from "../src/policy/what-it-holds.js";
 import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
 
 /** Observes a recording through the real clients and judges it: one line a partition. */

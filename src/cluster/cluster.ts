@@ -70,6 +70,15 @@ export interface Cluster {
   topology(): Promise<Topology>;
   /** Asks one nameserver itself, leader or not, whether it leads; it answers either way if it is well. */
   askNameserver(endpoint: Endpoint): Promise<"leads" | "stands-by">;
+  /**
+   * Reads ZooKeeper: the records of some tables as they were last written there. The nameserver keeps
+   * newer offsets in its memory only.
+   *
+   * @returns By tid; undefined as a value where there is no record, or none that can be read.
+   */
+  storedTables(
+    tables: readonly { readonly db: string; readonly table: string; readonly tid: number }[],
+  ): Promise<ReadonlyMap<number, TableClaim | undefined>>;
   showTablet(): Promise<readonly TabletClaim[]>;
   /** All tables, or with `of` the one table. */
   showTable(of?: { readonly db: string; readonly table: string }): Promise<readonly TableClaim[]>;

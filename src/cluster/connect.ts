@@ -4,6 +4,7 @@ import { type Caller, createCaller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
 import { interruption } from "./failure.js";
 import { createNameserverClient } from "./nameserver.js";
+import { readStoredTables } from "./registrations.js";
 import { codes } from "./response-codes.js";
 import { createTabletClient } from "./tablet.js";
 import { parseRootPath, readNameservers, readTopology, resolveEndpoint } from "./topology.js";
@@ -77,6 +78,12 @@ function clusterOf(
         throw interruption(signal);
       }
       return readTopology(zk, rootPath);
+    },
+    async storedTables(tables) {
+      if (signal?.aborted === true) {
+        throw interruption(signal);
+      }
+      return readStoredTables(zk, rootPath, tables);
     },
     async askNameserver(endpoint) {
       const method = NameServer.method.confGet;

@@ -1,22 +1,14 @@
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
-import { earlierOffset, isServing, knownOffset, leastOffset } from "../policy/what-it-holds.js";
-
-/**
- * The replica that leads the partition now: flagged leader, alive, and serving as leader on a
- * healthy tablet. Where several do, the one with the highest offset.
- *
- * @returns Undefined if nobody leads, so that the partition takes no writes.
- */
-export function servingLeader(view: PartitionView): ReplicaView | undefined {
-  return view.replicas
-    .filter((replica) => replica.claim.isLeader && replica.claim.isAlive)
-    .filter((replica) => isServing(replica) && replica.report?.role === "leader")
-    .reduce<ReplicaView | undefined>(
-      (best, next) => (best === undefined || offsetOf(next) > offsetOf(best) ? next : best),
-      undefined,
-    );
-}
+import {
+  earlierOffset,
+  isServing,
+  knownOffset,
+  leastOffset,
+  replicatedOffset,
+  servingLeader,
+} from "../policy/what-it-holds.js";
+import { surplusOver } from "../policy/what-may-be-overwritten.js";
 
 /**
  * Says what is wrong with a partition.
@@ -144,13 +136,10 @@ function diagnoseLink(replica: ReplicaView, leader: ReplicaView | undefined): Fi
   if (leader.followers === undefined) {
     return { code: "link-unknown", text: `leader ${leader.endpoint} does not say whom it feeds` };
   }
-  const fed = leader.followers.followers.get(replica.endpoint);
-  if (fed === undefined) {
+  const reached = replicatedOffset(replica, leader);
+  if (reached === undefined) {
     return { code: "not-linked", text: `leader ${leader.endpoint} does not feed it` };
   }
-  // The leader's list can be wrong: it outlives a follower that came back with less on its disk.
-  const own = replica.report?.offset ?? 0n;
-  const reached = own < fed ? own : fed;
   if (reached < leader.followers.offset) {
     return {
       code: "behind",
@@ -165,26 +154,15 @@ export function rowsMissing(offset: bigint, least: bigint): string {
   return `at offset ${offset}, but ${least} was seen before: rows are missing on its disk, and RecoverTable would delete the logs of followers that may have them`;
 }
 
-/**
- * A replica that is known to hold more than the leader which serves. One that is fed is compared
- * with the leader's list, which was made after its own report.
- */
 function diagnoseAhead(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView | undefined,
 ): Finding | undefined {
-  if (leader?.followers === undefined || leader === replica) return undefined;
-  const isFed = leader.followers.followers.has(replica.endpoint) && isServing(replica);
-  const known = knownOffset(view, replica);
-  const held = isFed ? leader.followers.offset : (leader.report?.offset ?? 0n);
-  if (known <= held) return undefined;
+  const surplus = leader && surplusOver(view, replica, leader);
+  if (leader === undefined || surplus === undefined) return undefined;
   return {
     code: "ahead",
-    text: `known to hold entries up to ${known}, leader ${leader.endpoint} only up to ${held}: RecoverTable would delete them`,
+    text: `known to hold entries up to ${surplus.known}, leader ${leader.endpoint} only up to ${surplus.held}: RecoverTable would delete them`,
   };
-}
-
-function offsetOf(replica: ReplicaView): bigint {
-  return replica.report?.offset ?? -1n;
 }

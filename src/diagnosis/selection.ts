@@ -4,8 +4,9 @@ import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { Planner } from "../planning/attempt-history.js";
 import { laneOf } from "../planning/documented.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
-import { diagnose, servingLeader } from "./diagnose.js";
+import { diagnose } from "./diagnose.js";
 
 /** What a recovery is about; what is left out is not narrowed. */
 export interface Selection {

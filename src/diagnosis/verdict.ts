@@ -4,8 +4,8 @@ import type { LaneFailure } from "../model/outcome.js";
 import { type PartitionView, partitionName, tabletHealth } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { mapInTurns } from "../util/yielding.js";
-import { servingLeader } from "./diagnose.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
 /** What the judgement needs to know of the run beside the cluster as it is now. */

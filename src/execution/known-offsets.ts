@@ -1,10 +1,9 @@
-import { servingLeader } from "../diagnosis/diagnose.js";
 import { messageOf } from "../errors.js";
 import { type PartitionId, replicaKey } from "../model/cluster-state.js";
 import type { LowerBounds, SeenStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
-import { earlierOffset, withBounds } from "../policy/what-it-holds.js";
+import { earlierOffset, servingLeader, withBounds } from "../policy/what-it-holds.js";
 
 /** What outlives a run, for the partitions that it works on. Its methods do not fail: they tell. */
 export interface Memory {

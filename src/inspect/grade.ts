@@ -1,6 +1,6 @@
-import { servingLeader } from "../diagnosis/diagnose.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 
 /** How badly off a partition that is not healthy is, worst first. */
 export const GRADES = ["down", "at-risk", "one-left", "degraded", "untidy"] as const;

@@ -2,7 +2,7 @@ import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
-import { elect } from "../policy/check-leader-change.js";
+import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { eachInTurns } from "../util/yielding.js";
 import type { InspectFacts } from "./facts.js";
 import { GRADES, type Grade, gradePartition } from "./grade.js";
@@ -117,7 +117,9 @@ function canElect(view: PartitionView, { leader }: PartitionResult): boolean {
   if (leader !== undefined) return false;
   const flagged = view.replicas.filter((one) => one.claim.isLeader);
   const isAway = flagged.length > 0 && flagged.every((one) => one.tablet !== "ok");
-  return isAway && !("refusal" in elect(view, { candidate: "auto", acceptsLoss: false }));
+  return (
+    isAway && !("refusal" in checkLeaderChange(view, { candidate: "auto", acceptsLoss: false }))
+  );
 }
 
 function opsByPartition({ state }: InspectFacts): ReadonlyMap<string, readonly Op[]> {

@@ -1,4 +1,5 @@
 import { isOpActive, type Op } from "../model/cluster-state.js";
+import { tabletHealth } from "../model/partition-view.js";
 import { ownerText } from "../run/owner.js";
 import type { InspectFacts } from "./facts.js";
 import { ageText, type Case, type Rule } from "./rule.js";
@@ -30,6 +31,18 @@ function one(isSo: boolean, text: () => string, next?: string): Case[] {
 /** The run whose note stands, if it is a run that still holds the lock. */
 function liveOwner({ marker, lock }: InspectFacts) {
   return marker?.kind === "marker" && lock !== undefined ? marker.owner : undefined;
+}
+
+/**
+ * The advice to switch auto_failover on, if it can cost no rows: switched on, the nameserver elects
+ * leaders without asking whether a tablet that is away holds more, and rebuilds the replicas of one that
+ * comes back (OpenMLDB 0.9 nameserver: OfflineEndpointDBInternal, OnTabletOnline).
+ */
+function switchOn({ sick, state, command }: InspectFacts, words: string): string | undefined {
+  const isAllWell =
+    sick.length === 0 &&
+    [...state.tablets.values()].every((tablet) => tabletHealth(tablet).tablet === "ok");
+  return isAllWell ? `${words}: ${command("confset", "auto_failover", "true")}` : undefined;
 }
 
 function byType(ops: readonly Op[]): string {
@@ -65,7 +78,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
       one(
         facts.marker?.kind === "unreadable",
         () => "the note in ZooKeeper about auto_failover cannot be read",
-        `decide and run: ${facts.command("confset", "auto_failover", "true")}`,
+        switchOn(facts, "decide and run"),
       ),
   },
   {
@@ -79,7 +92,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
           facts.lock === undefined
             ? "auto_failover is off; no run of this tool says that it switched it off"
             : "auto_failover is off, and was before the run that is at work began, as far as its note tells",
-        `run: ${facts.command("confset", "auto_failover", "true")}`,
+        switchOn(facts, "run"),
       ),
   },
   {

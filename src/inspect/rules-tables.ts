@@ -1,4 +1,3 @@
-import { servingLeader } from "../diagnosis/diagnose.js";
 import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
 import { isOpActive } from "../model/cluster-state.js";
 import {
@@ -7,7 +6,7 @@ import {
   type PartitionView,
   type ReplicaView,
 } from "../model/partition-view.js";
-import { isServing } from "../policy/what-it-holds.js";
+import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { maxOf } from "../util/extremes.js";
 import { eachInTurns, flatMapInTurns } from "../util/yielding.js";
 import { isRemoved } from "./distribution.js";

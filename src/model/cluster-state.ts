@@ -189,6 +189,11 @@ export interface ClusterState {
    * offset of the last entry, 0 and 0 without one. Absent where it was not asked or not answered.
    */
   readonly snapshots?: ReadonlyMap<string, TermStart> | undefined;
+  /**
+   * Records in ZooKeeper, by tid, of tables with a leader that cannot be asked; undefined as a value
+   * if there is none that can be read. Other tables are absent.
+   */
+  readonly stored?: ReadonlyMap<number, TableClaim | undefined> | undefined;
   /** What earlier runs knew that a partition's replicas must hold, by {@link replicaKey}. */
   readonly remembered?: ReadonlyMap<string, LowerBounds> | undefined;
   readonly ops: readonly Op[];

@@ -37,6 +37,14 @@ export interface ReplicaView {
    * bring. Term and offset are those of the last entry in it, 0 and 0 without one.
    */
   readonly snapshot?: TermStart | undefined;
+  /**
+   * Whether the nameserver's offset is fresh: the nameserver that leads now saw the replica loaded, so
+   * the replica held that much up to two seconds before its tablet went away. Proven if the offset is
+   * another one than ZooKeeper's record has: a nameserver begins with the record, and keeps what it
+   * sees later in its memory (OpenMLDB 0.9 nameserver: RecoverTableInfo, UpdateTableStatus). Undefined
+   * if that was not looked up.
+   */
+  readonly isOffsetFresh?: boolean | undefined;
 }
 
 /** Everything known of one partition at one moment: the input of diagnose and plan. */
@@ -124,6 +132,10 @@ function viewReplica(state: PartitionsState, id: PartitionId, claim: ReplicaClai
   const { tablet, tabletDetail } = tabletHealth(state.tablets.get(claim.endpoint));
   const report =
     tablet === "ok" ? state.tablets.get(claim.endpoint)?.reports?.get(replicaKey(id)) : undefined;
+  const stored = state.stored
+    ?.get(id.tid)
+    ?.partitions.find((one) => one.pid === id.pid)
+    ?.replicas.find((one) => one.endpoint === claim.endpoint);
   return {
     endpoint: claim.endpoint,
     claim,
@@ -132,6 +144,7 @@ function viewReplica(state: PartitionsState, id: PartitionId, claim: ReplicaClai
     report,
     followers: report && state.followers.get(followerKey(claim.endpoint, id)),
     snapshot: state.snapshots?.get(followerKey(claim.endpoint, id)),
+    isOffsetFresh: stored && stored.offset !== claim.offset,
   };
 }
 

@@ -17,6 +17,7 @@ import { untilAborted } from "../util/until-aborted.js";
 import { mapInTurns } from "../util/yielding.js";
 import { observeFollowers } from "./replication.js";
 import { observeSnapshots } from "./snapshots.js";
+import { observeStored } from "./stored-records.js";
 
 /** The first call to a tablet opens its connection, which costs more than the call: fewer at once. */
 const TABLETS_AT_ONCE = 48;
@@ -39,7 +40,8 @@ export interface Scope {
  * Looks at the cluster once. Silent tablets are recorded, not thrown.
  *
  * Leaders are asked for their replication lists, see `observeFollowers`; replicas that are not loaded
- * for their snapshots, in a bounded number of partitions, see {@link observeSnapshots}.
+ * for their snapshots, in a bounded number of partitions, see {@link observeSnapshots}. Records of
+ * tables with a leader that cannot be asked are read from ZooKeeper, see {@link observeStored}.
  *
  * @throws OpsError if ZooKeeper or the leading nameserver cannot be observed, or on abort.
  */
@@ -64,8 +66,9 @@ async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
     wanted.add(endpoint);
   const tablets = await observeTablets(cluster, { wanted, claims, registered });
   scope.signal?.throwIfAborted();
-  const [followers, snapshots] = await Promise.all([
+  const [followers, stored, snapshots] = await Promise.all([
     observeFollowers(cluster, tables, tablets, scope.signal),
+    observeStored(cluster, tables, tablets),
     observeSnapshots(cluster, tables, tablets, {
       partitions: scope.snapshotPartitions ?? SNAPSHOT_PARTITIONS,
       signal: scope.signal,
@@ -78,6 +81,7 @@ async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
     tables,
     followers,
     snapshots,
+    stored,
     remembered,
     ops,
   };

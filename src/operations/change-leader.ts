@@ -1,4 +1,4 @@
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import {
@@ -8,12 +8,14 @@ import {
   viewPartitions,
 } from "../model/partition-view.js";
 import {
-  type Election,
-  elect,
+  checkLeaderChange,
+  type LeaderChange,
+  type LeaderChangeRefusal,
   leadCounts,
-  type NoElection,
 } from "../policy/check-leader-change.js";
-import { ACCEPT, SINCE } from "../steps/acts-leader.js";
+import { givenUpCount, mayGiveUp } from "../policy/what-is-given-up.js";
+import { servingLeader } from "../policy/what-it-holds.js";
+import { ACCEPT, SINCE, seenWord } from "../steps/acts-leader.js";
 import { ledText } from "../steps/elect-leader.js";
 import { shellWord } from "../util/text.js";
 import type { Operation, OperationPlan } from "./operation.js";
@@ -93,17 +95,17 @@ function planOf(state: ClusterState, wish: ChangeLeaderWish): OperationPlan {
   }
   const { candidate, acceptsLoss } = wish;
   const leads = leadCounts(viewPartitions(state));
-  const election = elect(view, { candidate, acceptsLoss, leads });
-  if ("refusal" in election) throw refusal(name, view.id, election);
+  const change = checkLeaderChange(view, { candidate, acceptsLoss, leads });
+  if ("refusal" in change) throw refusal(name, view.id, change);
   const since = { [SINCE]: String(view.terms.at(-1)?.term ?? 0n) };
   const accept: Record<string, string> = acceptsLoss ? { [ACCEPT]: "true" } : {};
-  const old = exLeaders(view, election.to);
-  const dropped = view.replicas.filter((one) => election.dropped.includes(one.endpoint));
+  const old = exLeaders(view, change.to);
+  const dropped = view.replicas.filter((one) => change.dropped.includes(one.endpoint));
   const wanted = [...(wish.recovers ? old : []), ...dropped];
   const back = comeBack(view, wanted, { ...since, ...accept });
   return {
-    actions: [changeAction(view, election, accept), ...back.actions],
-    notes: [...lossNotes(name, election), ...back.notes, ...leftNotes(wish, old)],
+    actions: [changeAction(view, change, accept), ...back.actions],
+    notes: [...lossNotes(view, change), ...back.notes, ...leftNotes(wish, old)],
     facts: partitionFacts([view]),
   };
 }
@@ -112,7 +114,7 @@ const NOTHING: Pick<OperationPlan, "actions" | "notes"> = { actions: [], notes: 
 
 function changeAction(
   view: PartitionView,
-  { from, to, offset }: Election,
+  { from, to, offset, lastSeen }: LeaderChange,
   accept: Readonly<Record<string, string>>,
 ): Action {
   const old = from === undefined ? "no leader is alive" : `takes over from ${from}`;
@@ -120,7 +122,7 @@ function changeAction(
     verb: "change-leader",
     id: view.id,
     endpoint: to,
-    with: { ...(from === undefined ? {} : { from }), ...accept },
+    with: { ...(from === undefined ? {} : { from }), ...seenWord(lastSeen), ...accept },
     why: `${old}; holds entries up to ${offset}`,
   };
 }
@@ -155,10 +157,11 @@ function comeBack(
   };
 }
 
-function lossNotes(name: string, { to, offset, givesUp }: Election): string[] {
-  if (givesUp === 0n) return [];
+/** What a change of leader gives up, on the operator's word, with numbers. */
+export function lossNotes(view: PartitionView, { to, offset, givesUp }: LeaderChange): string[] {
+  if (!mayGiveUp(givesUp)) return [];
   return [
-    `--accept_data_loss: ${givesUp} entries of ${name} behind ${offset} of ${to} are given up`,
+    `--accept_data_loss: ${givenUpCount(givesUp)} of ${partitionName(view.id)} behind ${offset} of ${to} are given up: ${givesUp.why}`,
   ];
 }
 
@@ -167,18 +170,15 @@ function leftNotes({ recovers }: ChangeLeaderWish, old: readonly ReplicaView[]):
   return old.map((one) => `--no_recover: ${one.endpoint} stays marked not alive`);
 }
 
-function refusal(name: string, id: PartitionId, election: NoElection) {
-  return refused(
-    `the leader of ${name} is not changed: ${election.refusal}`,
-    hintFor(id, election),
-  );
+function refusal(name: string, id: PartitionId, change: LeaderChangeRefusal) {
+  return refused(`the leader of ${name} is not changed: ${change.refusal}`, hintFor(id, change));
 }
 
 /** What to do instead, with the exact command. */
-export function hintFor(id: PartitionId, { remedy }: NoElection): string {
+export function hintFor(id: PartitionId, { remedy }: LeaderChangeRefusal): string {
   const db = id.db === "" ? "" : ` ${shellWord(`--db=${id.db}`)}`;
   const partition = `${db} ${shellWord(`--table=${id.table}`)} --pid=${id.pid}`;
-  const hints: Readonly<Record<NoElection["remedy"], string>> = {
+  const hints: Readonly<Record<LeaderChangeRefusal["remedy"], string>> = {
     auto: "--candidate=auto changes it all the same: the follower that holds most will lead; --candidate=ENDPOINT names one",
     "accept-loss":
       "bring the replica that holds more back first (openmldb-ops recoverdata), name another candidate, or give the entries up with --accept_data_loss",

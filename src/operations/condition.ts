@@ -1,9 +1,9 @@
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
 import type { ProblemCode } from "../model/problem.js";
-import { isServing } from "../policy/what-it-holds.js";
+import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { SINCE } from "../steps/acts-leader.js";
 
 /**

@@ -1,7 +1,8 @@
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { noLeader, type ReplicaWish, replicaWords } from "./add-replica.js";
 import { leadElsewhere, partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";

@@ -1,6 +1,7 @@
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { compareText, type PartitionView, partitionName } from "../model/partition-view.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import type { Obstacle } from "./targets.js";
 
 /** The flags that name one partition. */

@@ -1,8 +1,13 @@
-import { servingLeader } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint, Role } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
-import { isServing, knownOffset, leastOffset, lowerBound } from "../policy/what-it-holds.js";
+import {
+  isServing,
+  knownOffset,
+  leastOffset,
+  lowerBound,
+  servingLeader,
+} from "../policy/what-it-holds.js";
 import { type ReplicaWish, replicaWords } from "./add-replica.js";
 import { partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";

@@ -1,19 +1,19 @@
-import { servingLeader } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
-import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import {
   type PartitionView,
   partitionName,
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
-import { elect, leadCounts } from "../policy/check-leader-change.js";
-import { isServing } from "../policy/what-it-holds.js";
+import { checkLeaderChange, type LeaderChange, leadCounts } from "../policy/check-leader-change.js";
+import { mayGiveUp } from "../policy/what-is-given-up.js";
+import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { counted } from "../report/recovery-report.js";
-import { ACCEPT, CONCURRENCY } from "../steps/acts-leader.js";
+import { ACCEPT, CONCURRENCY, seenWord } from "../steps/acts-leader.js";
 import { ledText } from "../steps/elect-leader.js";
 import { unknownName } from "../util/nearest.js";
-import { hintFor } from "./change-leader.js";
+import { hintFor, lossNotes } from "./change-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, type Obstacle, partitionFacts, refused, replicaAt } from "./targets.js";
 
@@ -37,12 +37,9 @@ type Fate =
   | { readonly kind: "out-of-service"; readonly view: PartitionView }
   | { readonly kind: "replica"; readonly view: PartitionView }
   | {
-      readonly kind: "elect";
+      readonly kind: "change-leader";
       readonly view: PartitionView;
-      readonly to: Endpoint;
-      readonly offset: bigint;
-      readonly from: Endpoint | undefined;
-      readonly givesUp: bigint;
+      readonly change: LeaderChange;
     }
   | { readonly kind: "blocked"; readonly view: PartitionView; readonly obstacle: Obstacle };
 
@@ -139,7 +136,8 @@ function planOf(
     ...blocked.map((one) => `left alone: ${one.obstacle.text}; ${one.obstacle.hint}`),
   ];
   const isPlain = fates.every(
-    (one) => one.kind !== "blocked" && !(one.kind === "elect" && one.givesUp > 0n),
+    (one) =>
+      one.kind !== "blocked" && !(one.kind === "change-leader" && mayGiveUp(one.change.givesUp)),
   );
   if (work.length === 0 || isServingTablet || !isPlain) return { actions: work, notes, facts };
   return { actions: [wholeAction(wish, work.length)], notes, facts };
@@ -159,7 +157,7 @@ function fatesOf(state: ClusterState, views: readonly PartitionView[], wish: Off
   const leads = leadCounts(viewPartitions(state));
   return views.map((view) => {
     const fate = fateOf(view, wish, leads);
-    if (fate.kind === "elect") leads.add(fate.to);
+    if (fate.kind === "change-leader") leads.add(fate.change.to);
     return fate;
   });
 }
@@ -173,23 +171,20 @@ function fateOf(view: PartitionView, wish: OfflineWish, leads: (one: Endpoint) =
     return { kind: isAlive ? "replica" : "off", view };
   const acceptsLoss = wish.acceptDataLoss.includes(partitionName(view.id));
   const others = { ...view, replicas: view.replicas.map((one) => asGone(one, wish.endpoint)) };
-  const election = elect(leader === undefined ? others : view, {
+  const change = checkLeaderChange(leader === undefined ? others : view, {
     candidate: "auto",
     acceptsLoss,
     leads,
   });
-  if (!("refusal" in election)) {
-    const { to, offset, from, givesUp } = election;
-    return { kind: "elect", view, to, offset, from, givesUp };
-  }
-  const hint = hintFor(view.id, election).replace(
+  if (!("refusal" in change)) return { kind: "change-leader", view, change };
+  const hint = hintFor(view.id, change).replace(
     /--accept_data_loss$/,
     `--accept_data_loss=${partitionName(view.id)}`,
   );
   return {
     kind: "blocked",
     view,
-    obstacle: { text: `${partitionName(view.id)}: ${election.refusal}`, hint },
+    obstacle: { text: `${partitionName(view.id)}: ${change.refusal}`, hint },
   };
 }
 
@@ -218,12 +213,7 @@ function noteOn(fate: Fate): string[] {
   const name = partitionName(fate.view.id);
   if (fate.kind === "out-of-service")
     return [`${name} goes out of service: it has no other replica`];
-  if (fate.kind === "elect" && fate.givesUp > 0n) {
-    return [
-      `--accept_data_loss: ${fate.givesUp} entries of ${name} behind ${fate.offset} of ${fate.to} are given up`,
-    ];
-  }
-  return [];
+  return fate.kind === "change-leader" ? lossNotes(fate.view, fate.change) : [];
 }
 
 function actionOf(fate: Fate, endpoint: Endpoint): Action[] {
@@ -232,24 +222,33 @@ function actionOf(fate: Fate, endpoint: Endpoint): Action[] {
     case "off":
     case "blocked":
       return [];
-    case "elect":
+    case "change-leader":
       return [
-        {
-          verb: "change-leader",
-          id,
-          endpoint: fate.to,
-          with: {
-            ...(fate.from === undefined ? {} : { from: fate.from }),
-            ...(fate.givesUp > 0n ? { [ACCEPT]: "true" } : {}),
-          },
-          why: `${endpoint} goes; holds entries up to ${fate.offset}`,
-        },
-        ...(fate.from === endpoint ? [] : [replicaAction(fate.view, endpoint)]),
+        leaderAction(id, fate.change, endpoint),
+        ...(fate.change.from === endpoint ? [] : [replicaAction(fate.view, endpoint)]),
       ];
     case "out-of-service":
     case "replica":
       return [replicaAction(fate.view, endpoint)];
   }
+}
+
+function leaderAction(
+  id: PartitionId,
+  { from, to, offset, givesUp, lastSeen }: LeaderChange,
+  endpoint: Endpoint,
+): Action {
+  return {
+    verb: "change-leader",
+    id,
+    endpoint: to,
+    with: {
+      ...(from === undefined ? {} : { from }),
+      ...seenWord(lastSeen),
+      ...(mayGiveUp(givesUp) ? { [ACCEPT]: "true" } : {}),
+    },
+    why: `${endpoint} goes; holds entries up to ${offset}`,
+  };
 }
 
 function replicaAction({ id }: PartitionView, endpoint: Endpoint): Action {

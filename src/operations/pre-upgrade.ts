@@ -1,7 +1,7 @@
 import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { compareText, partitionName } from "../model/partition-view.js";
-import { elect } from "../policy/check-leader-change.js";
+import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { isFit } from "./condition.js";
 import {
   leaderActions,
@@ -150,9 +150,9 @@ function obstacleTo(
   }
   const heir = view.replicas.find((one) => one.endpoint !== endpoint && isFit(view, one));
   if (condition.kind === "half-done") return undefined;
-  const election = heir && elect(view, { candidate: heir.endpoint, acceptsLoss: false });
-  if (election !== undefined && !("refusal" in election)) return undefined;
-  const why = election?.refusal ?? (condition.kind === "sick" ? condition.why : "none follows");
+  const change = heir && checkLeaderChange(view, { candidate: heir.endpoint, acceptsLoss: false });
+  if (change !== undefined && !("refusal" in change)) return undefined;
+  const why = change?.refusal ?? (condition.kind === "sick" ? condition.why : "none follows");
   return {
     text: `${name}: no follower can lead instead of ${endpoint}: ${why}`,
     hint: `bring its followers back first with: ${commandLine(["recoverdata"])}`,

@@ -1,6 +1,5 @@
-import { servingLeader } from "../diagnosis/diagnose.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import { isServing } from "../policy/what-it-holds.js";
+import { isServing, servingLeader } from "../policy/what-it-holds.js";
 
 /**
  * Why RecoverTable of a replica must not be asked for: it makes the replica a copy of the leader, and

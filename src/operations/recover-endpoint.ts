@@ -1,7 +1,8 @@
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { ACCEPT, CONCURRENCY, SINCE } from "../steps/acts-leader.js";
 import { ledText } from "../steps/elect-leader.js";
 import { isToRecover } from "../steps/endpoint-work.js";

@@ -1,12 +1,12 @@
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
-import { isServing, lowerBound } from "../policy/what-it-holds.js";
+import { isServing, lowerBound, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import { givenUp, isGivenAwaySafely, unreadFollower } from "../policy/what-may-be-overwritten.js";
-import { type Decision, decideLeader, mayJoin, trueOffset } from "../policy/who-may-lead.js";
+import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
 import { laneOf } from "./documented.js";
 

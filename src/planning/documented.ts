@@ -1,10 +1,10 @@
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import type { Endpoint, TableClaim } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Mark, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
-import { evidenceOf, isServing, leastOffset } from "../policy/what-it-holds.js";
+import { evidenceOf, isServing, leastOffset, servingLeader } from "../policy/what-it-holds.js";
 import { mapInTurns } from "../util/yielding.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
 

@@ -1,16 +1,19 @@
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
-import { isServing, knownOffset, leastOffset } from "./what-it-holds.js";
+import { type GivenUp, givenUpCount, givenUpIfLeads, mayGiveUp } from "./what-is-given-up.js";
+import { isInSync, isServing, servingLeader, trueOffset } from "./what-it-holds.js";
+import { isAhead } from "./what-may-be-overwritten.js";
 
-/** Who is wanted as leader of a partition, and at what price. */
-export interface Wish {
+/** Which replica is wanted as leader of a partition, and at what price. */
+export interface LeaderChangeOptions {
   /** The follower that shall lead; `auto`: the best one; undefined: the same, if no leader is alive. */
   readonly candidate: Endpoint | "auto" | undefined;
-  /** Whether rows may be given up that another replica is known to hold. */
+  /** Whether rows may be given up that another replica holds, or may hold. */
   readonly acceptsLoss: boolean;
   /** How many partitions a tablet leads, to choose among equals; all the same if left out. */
   readonly leads?: ((endpoint: Endpoint) => number) | undefined;
+  /** See `KnownBeside.lastSeen`: what the plan proved of the leader that cannot be asked. */
+  readonly lastSeen?: bigint | undefined;
 }
 
 /** See {@link leadCounts}. */
@@ -21,31 +24,36 @@ export interface LeadCounts {
 }
 
 /** What a change of the leader would be. */
-export interface Election {
+export interface LeaderChange {
   /** The replica flagged leader and alive; undefined if there is none. */
   readonly from: Endpoint | undefined;
   readonly to: Endpoint;
   /** The last entry that the new leader holds now. */
   readonly offset: bigint;
-  /** Entries known of other replicas that would be given up; 0 unless the wish accepts that. */
-  readonly givesUp: bigint;
+  /** What is given up; nothing unless the options accept that. */
+  readonly givesUp: GivenUp;
   /** Alive followers with more than the new leader: they must not take part in the election. */
   readonly dropped: readonly Endpoint[];
+  /** The fresh offset of the leader that cannot be asked; undefined if there is none, or it is not fresh. */
+  readonly lastSeen: bigint | undefined;
 }
 
 /** Why the leader cannot, or must not, be changed so. */
-export interface NoElection {
+export interface LeaderChangeRefusal {
   readonly refusal: string;
   /** What to do instead: `auto` and `accept-loss` name the flag, the others a command. */
   readonly remedy: "auto" | "accept-loss" | "recover" | "add-replica" | "other-candidate";
 }
 
 /**
- * Judges a change of the leader before it is asked for, by the rules of the nameserver's ChangeLeader
+ * Checks a change of the leader before it is asked for, by the rules of the nameserver's ChangeLeader
  * (OpenMLDB 0.9 nameserver: ChangeLeader, CreateChangeLeaderOP, SelectLeader) and by what is known of
- * the logs: ChangeLeader itself compares alive followers only, and a candidate with nobody.
+ * the logs: ChangeLeader itself compares alive followers only, and a named candidate with none.
  */
-export function elect(view: PartitionView, wish: Wish): Election | NoElection {
+export function checkLeaderChange(
+  view: PartitionView,
+  options: LeaderChangeOptions,
+): LeaderChange | LeaderChangeRefusal {
   if (view.replicas.length === 1) {
     return no(
       "add-replica",
@@ -53,7 +61,7 @@ export function elect(view: PartitionView, wish: Wish): Election | NoElection {
     );
   }
   const flagged = view.replicas.find((one) => one.claim.isLeader && one.claim.isAlive);
-  if (flagged !== undefined && wish.candidate === undefined) {
+  if (flagged !== undefined && options.candidate === undefined) {
     return no(
       "auto",
       `${flagged.endpoint} leads it and is marked alive: without a candidate the nameserver changes a leader only if none is alive (code 309)`,
@@ -69,16 +77,30 @@ export function elect(view: PartitionView, wish: Wish): Election | NoElection {
     return no("recover", `follower ${unable.endpoint} is marked alive, but ${whyNot(unable)}`);
   }
   const able = followers.filter((one) => one.tablet === "ok");
-  const chosen = choose(view, able, wish);
+  const chosen = choose(view, able, options);
   if ("refusal" in chosen) return chosen;
-  return price(view, chosen, { from: flagged?.endpoint, able, wish });
+  const givesUp = givenUp(view, chosen, options.lastSeen);
+  if (mayGiveUp(givesUp) && !options.acceptsLoss) {
+    return no("accept-loss", `${givesUp.why}: ${givenUpCount(givesUp)} would be given up`);
+  }
+  const offset = trueOffset(chosen);
+  return {
+    from: flagged?.endpoint,
+    to: chosen.endpoint,
+    offset,
+    givesUp,
+    dropped: mayGiveUp(givesUp)
+      ? able.filter((one) => trueOffset(one) > offset).map((one) => one.endpoint)
+      : [],
+    lastSeen: lastSeenLeader(view) ?? options.lastSeen,
+  };
 }
 
 function choose(
   view: PartitionView,
   able: readonly ReplicaView[],
-  { candidate, leads = () => 0 }: Wish,
-): ReplicaView | NoElection {
+  { candidate, leads = () => 0 }: LeaderChangeOptions,
+): ReplicaView | LeaderChangeRefusal {
   if (candidate !== undefined && candidate !== "auto") {
     const named = view.replicas.find((one) => one.endpoint === candidate);
     if (named === undefined) {
@@ -92,57 +114,26 @@ function choose(
   }
   const [best] = [...able].sort(
     (a, b) =>
-      Number(offsetOf(b) - offsetOf(a)) ||
+      Number(trueOffset(b) - trueOffset(a)) ||
       leads(a.endpoint) - leads(b.endpoint) ||
       compareText(a.endpoint, b.endpoint),
   );
   return best ?? no("recover", "the tablet of every follower that is marked alive is offline");
 }
 
-function price(
-  view: PartitionView,
-  chosen: ReplicaView,
-  of: {
-    readonly from: Endpoint | undefined;
-    readonly able: readonly ReplicaView[];
-    readonly wish: Wish;
-  },
-): Election | NoElection {
-  const offset = offsetOf(chosen);
-  const least = leastOf(view, chosen);
-  const givesUp = least > offset ? least - offset : 0n;
-  if (givesUp > 0n && !of.wish.acceptsLoss) {
-    const known = view.replicas.map((one) => `${one.endpoint} ${knownText(view, one)}`).join(", ");
-    return no(
-      "accept-loss",
-      `${chosen.endpoint} holds entries up to ${offset}, and ${least} is known: ${givesUp} would be given up (${known})`,
-    );
-  }
-  return {
-    from: of.from,
-    to: chosen.endpoint,
-    offset,
-    givesUp,
-    dropped: of.able
-      .filter((one) => offsetOf(one) > offset && givesUp > 0n)
-      .map((one) => one.endpoint),
-  };
-}
-
 /**
- * What the new leader must hold. A follower in which nothing is wrong reached what its leader had:
- * under writes there is always more a moment later, and that is waited for when the leader is changed.
+ * A planned change: the leader serves, and the candidate is in sync. Nothing is given up then: under
+ * writes there is always more a moment later, and that is waited for when the leader is changed.
  */
-function leastOf(view: PartitionView, chosen: ReplicaView): bigint {
-  const isInSync =
-    servingLeader(view) !== undefined &&
-    !diagnose(view).some((one) => one.endpoint === chosen.endpoint || one.code === "ahead");
-  return isInSync ? offsetOf(chosen) : leastOffset(view);
-}
-
-function knownText(view: PartitionView, replica: ReplicaView): string {
-  if (isServing(replica)) return `${offsetOf(replica)}`;
-  return `not loaded, seen at ${knownOffset(view, replica)}`;
+function givenUp(view: PartitionView, chosen: ReplicaView, lastSeen: bigint | undefined): GivenUp {
+  const leader = servingLeader(view);
+  const isPlanned =
+    leader !== undefined &&
+    isInSync(chosen, leader) &&
+    !view.replicas.some((one) => isAhead(view, one, leader));
+  return isPlanned
+    ? { atLeast: 0n, atMost: 0n, why: "" }
+    : givenUpIfLeads(view, chosen, { lastSeen });
 }
 
 function whyNot(replica: ReplicaView): string {
@@ -152,12 +143,14 @@ function whyNot(replica: ReplicaView): string {
   return isServing(replica) ? "nothing known" : "it is not loaded and serving there";
 }
 
-function offsetOf(replica: ReplicaView): bigint {
-  return replica.report?.offset ?? 0n;
+function no(remedy: LeaderChangeRefusal["remedy"], refusal: string): LeaderChangeRefusal {
+  return { refusal, remedy };
 }
 
-function no(remedy: NoElection["remedy"], refusal: string): NoElection {
-  return { refusal, remedy };
+/** The fresh offset of the replica flagged leader and alive; undefined if that is not proven. */
+export function lastSeenLeader(view: PartitionView): bigint | undefined {
+  const leader = view.replicas.find((one) => one.claim.isLeader && one.claim.isAlive);
+  return leader?.isOffsetFresh === true ? leader.claim.offset : undefined;
 }
 
 /** How many partitions each tablet leads now; counts what is added later too. */

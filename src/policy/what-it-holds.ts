@@ -20,6 +20,51 @@ export function isLoading({ state }: ReplicaReport): boolean {
   return state === "loading" || state === "undefined";
 }
 
+/** What a loaded replica holds; -1 if it is not loaded. */
+export function trueOffset(replica: ReplicaView): bigint {
+  return isServing(replica) ? (replica.report?.offset ?? -1n) : -1n;
+}
+
+/**
+ * The replica that leads the partition now: flagged leader, alive, and serving as leader on a
+ * healthy tablet. Where several do, the one with the highest offset.
+ *
+ * @returns Undefined if none does, so that the partition takes no writes.
+ */
+export function servingLeader(view: PartitionView): ReplicaView | undefined {
+  return view.replicas
+    .filter((replica) => replica.claim.isLeader && replica.claim.isAlive)
+    .filter((replica) => isServing(replica) && replica.report?.role === "leader")
+    .reduce<ReplicaView | undefined>(
+      (best, next) => (best === undefined || trueOffset(next) > trueOffset(best) ? next : best),
+      undefined,
+    );
+}
+
+/**
+ * The last entry that a follower has of its leader, as the leader's replication list and the follower
+ * itself say: the list can be wrong, it outlives a follower that came back with less on its disk.
+ *
+ * @returns Undefined if the leader does not replicate to it, or did not tell.
+ */
+export function replicatedOffset(follower: ReplicaView, leader: ReplicaView): bigint | undefined {
+  const listed = leader.followers?.followers.get(follower.endpoint);
+  if (listed === undefined || !isServing(follower)) return undefined;
+  const own = trueOffset(follower);
+  return own < listed ? own : listed;
+}
+
+/** Whether an alive follower has everything that its leader had a moment ago. */
+export function isInSync(follower: ReplicaView, leader: ReplicaView): boolean {
+  const reached = replicatedOffset(follower, leader);
+  return (
+    follower.claim.isAlive &&
+    follower.report?.role === "follower" &&
+    reached !== undefined &&
+    reached >= (leader.followers?.offset ?? 0n)
+  );
+}
+
 /**
  * First entry of the oldest leadership but the first; 0 if there was only one. A replica that died
  * may have missed any leadership but the first, so below this entry every log is a prefix of the

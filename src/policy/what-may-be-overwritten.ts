@@ -1,8 +1,38 @@
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { Learned } from "../planning/attempt-history.js";
-import { evidenceOf, isServing, knownOffset, leastOffset, lowerBound } from "./what-it-holds.js";
-import { trueOffset } from "./who-may-lead.js";
+import {
+  evidenceOf,
+  isServing,
+  knownOffset,
+  leastOffset,
+  lowerBound,
+  trueOffset,
+} from "./what-it-holds.js";
+
+/**
+ * What a replica is known to hold of the surviving history beyond the leader that serves.
+ *
+ * One that is replicated to is compared with the leader's list, which was made after its own report.
+ *
+ * @returns Undefined if nothing is known of, or if the leader did not tell what it has.
+ */
+export function surplusOver(
+  view: PartitionView,
+  replica: ReplicaView,
+  leader: ReplicaView,
+): { readonly known: bigint; readonly held: bigint } | undefined {
+  if (leader.followers === undefined || leader === replica) return undefined;
+  const isListed = leader.followers.followers.has(replica.endpoint) && isServing(replica);
+  const known = knownOffset(view, replica);
+  const held = isListed ? leader.followers.offset : (leader.report?.offset ?? 0n);
+  return known > held ? { known, held } : undefined;
+}
+
+/** Whether a replica is known to hold more than the leader that serves, see {@link surplusOver}. */
+export function isAhead(view: PartitionView, replica: ReplicaView, leader: ReplicaView): boolean {
+  return surplusOver(view, replica, leader) !== undefined;
+}
 
 /** What is given up where this replica leads, in words with numbers. */
 export function givenUp(view: PartitionView, leader: ReplicaView): string {

@@ -8,6 +8,7 @@ import {
   knownOffset,
   leastOffset,
   lowerBound,
+  trueOffset,
 } from "./what-it-holds.js";
 
 /**
@@ -40,11 +41,6 @@ function newestStart(view: PartitionView): bigint {
  */
 export function isSuspect(view: PartitionView, replica: ReplicaView): boolean {
   return !isOfHistory(view, replica) && trueOffset(replica) >= firstChange(view);
-}
-
-/** What a loaded replica holds; -1 if it is not loaded. */
-export function trueOffset(replica: ReplicaView): bigint {
-  return isServing(replica) ? (replica.report?.offset ?? -1n) : -1n;
 }
 
 /**

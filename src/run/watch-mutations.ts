@@ -7,6 +7,7 @@ import type { Cluster } from "../cluster/cluster.js";
 type ReadingMethod =
   | "clock"
   | "topology"
+  | "storedTables"
   | "askNameserver"
   | "showTablet"
   | "showTable"
@@ -81,6 +82,7 @@ function readingPart(cluster: Cluster): Pick<Cluster, Exclude<ReadingMethod, "re
   return {
     clock: cluster.clock,
     topology: () => cluster.topology(),
+    storedTables: (tables) => cluster.storedTables(tables),
     askNameserver: (endpoint) => cluster.askNameserver(endpoint),
     showTablet: () => cluster.showTablet(),
     showTable: (of) => cluster.showTable(of),

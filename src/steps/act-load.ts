@@ -1,10 +1,10 @@
-import { servingLeader } from "../diagnosis/diagnose.js";
 import type { Action } from "../model/action.js";
 import { type Endpoint, type ReplicaReport, replicaKey } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { greatest, leastToLead, whyNotLead } from "../operations/load-table.js";
 import { replicaAt } from "../operations/targets.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { subjectOf } from "./acts-replica.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { reportNow, serves, stale } from "./step-preconditions.js";

@@ -8,15 +8,26 @@ import type { StepContext } from "./step-context.js";
 
 /** In `Action.with`: rows may be given up, on the operator's word. */
 export const ACCEPT = "accept_data_loss";
+/** In `Action.with` of change-leader: the fresh offset of a leader that cannot be asked. */
+const SEEN = "last_seen";
 /** In `Action.with` of recover-table: the newest term before the leader was changed. */
 export const SINCE = "since_term";
 /** In `Action.with` of actions on a whole tablet: the nameserver's queues to use. */
 export const CONCURRENCY = "concurrency";
 
+/** The word of `Action.with` for what the plan proved of a leader that cannot be asked. */
+export function seenWord(lastSeen: bigint | undefined): Record<string, string> {
+  return lastSeen === undefined ? {} : { [SEEN]: String(lastSeen) };
+}
+
 /** Makes `action.endpoint` the leader of a new term; see {@link electLeader}. */
 export function changeLeader(context: StepContext, action: Action): Promise<StepOutcome> {
   const { id, endpoint } = subject(action);
-  return electLeader(context, id, endpoint, accepts(action));
+  const lastSeen = action.with?.[SEEN];
+  return electLeader(context, id, endpoint, {
+    acceptsLoss: accepts(action),
+    lastSeen: lastSeen === undefined ? undefined : BigInt(lastSeen),
+  });
 }
 
 /** Brings one replica back; see {@link recoverReplica}. */

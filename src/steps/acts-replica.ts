@@ -1,9 +1,10 @@
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import { messageOf } from "../errors.js";
 import type { Action } from "../model/action.js";
 import type { Endpoint, PartitionId, Role } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { describeOps, type Followed, followOp, retried, type Try } from "./follow-op.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { claimNow, patiently, replicaIn, reportNow, stale } from "./step-preconditions.js";

@@ -1,9 +1,9 @@
-import { servingLeader } from "../diagnosis/diagnose.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import { replicaAt } from "../operations/targets.js";
-import { elect } from "../policy/check-leader-change.js";
+import { checkLeaderChange, type LeaderChangeOptions } from "../policy/check-leader-change.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { describeOps, followOp, retried, type Try } from "./follow-op.js";
 import { noOps } from "./no-ops.js";
 import { observePartition, type StepContext } from "./step-context.js";
@@ -35,13 +35,13 @@ export async function electLeader(
   context: StepContext,
   id: PartitionId,
   to: Endpoint,
-  acceptsLoss: boolean,
+  on: Pick<LeaderChangeOptions, "acceptsLoss" | "lastSeen">,
 ): Promise<StepOutcome> {
   const marked: Endpoint[] = [];
   const forget = context.undo?.add((later) => putBack(later, id, marked, true));
   try {
     const outcome = await retried(context, id, (attempt) =>
-      electOnce(context, { id, to, acceptsLoss, attempt, marked }),
+      electOnce(context, { id, to, on, attempt, marked }),
     );
     if (outcome.result !== "done") await putBack(context, id, marked);
     forget?.();
@@ -60,29 +60,29 @@ async function electOnce(
   of: {
     readonly id: PartitionId;
     readonly to: Endpoint;
-    readonly acceptsLoss: boolean;
+    readonly on: Pick<LeaderChangeOptions, "acceptsLoss" | "lastSeen">;
     readonly attempt: number;
     /** Replicas that were marked not alive here. */
     readonly marked: Endpoint[];
   },
 ): Promise<Try> {
-  const { id, to, acceptsLoss, attempt, marked } = of;
+  const { id, to, on, attempt, marked } = of;
   const view = await observePartition(context, id);
   if (view === undefined) return stale("the table is gone");
   if (servingLeader(view)?.endpoint === to) {
     return attempt === 0 ? ALREADY : { result: "done", detail: ledText(view, to) };
   }
-  const election = elect(view, { candidate: to, acceptsLoss });
-  if ("refusal" in election) return stale(election.refusal);
+  const change = checkLeaderChange(view, { candidate: to, ...on });
+  if ("refusal" in change) return stale(change.refusal);
   const old = servingLeader(view);
   if (old !== undefined) {
     // Its op would wait behind others in the nameserver's queues, and nobody could write meanwhile.
     await noOps(context.cluster, context);
     await markDead(context, id, old.endpoint, marked);
-    const why = acceptsLoss ? undefined : await drained(context, id, old.endpoint, to);
+    const why = on.acceptsLoss ? undefined : await drained(context, id, old.endpoint, to);
     if (why !== undefined) return stale(why);
   }
-  for (const endpoint of election.dropped) await markDead(context, id, endpoint, marked);
+  for (const endpoint of change.dropped) await markDead(context, id, endpoint, marked);
   const result = await followOp(context, id, () => context.cluster.changeLeader(id, to));
   if ("failed" in result) return { again: result.failed };
   const after = await observePartition(context, id);

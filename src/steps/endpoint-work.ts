@@ -1,5 +1,5 @@
 import pLimit from "p-limit";
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
@@ -7,7 +7,8 @@ import { type PartitionView, partitionName, viewPartitions } from "../model/part
 import { observe } from "../observe/cluster.js";
 import { recoverDanger } from "../operations/recover-danger.js";
 import { replicaAt } from "../operations/targets.js";
-import { elect } from "../policy/check-leader-change.js";
+import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { electLeader } from "./elect-leader.js";
 import { recoverReplica } from "./recover-replica.js";
 import { observePartition, type StepContext } from "./step-context.js";
@@ -39,13 +40,15 @@ export async function offlineWhole(
   if (before.every((view) => isOffline(view, endpoint))) return ALREADY;
   const risky = before.find((view) => wouldLose(view, endpoint));
   if (risky !== undefined) return stale(`${partitionName(risky.id)} would give rows up by now`);
+  // Its ops write the record, which hides that an offset was fresh.
+  const lastSeen = new Map(before.map((view) => [partitionName(view.id), lastSeenLeader(view)]));
   const ids = before.map((view) => view.id);
   const count = await allOps(context, ids, () =>
     context.cluster.offlineEndpoint(endpoint, concurrency),
   );
   return finishEach(context, endpoint, `${count} ops`, {
     isLeft: (view) => !isOffline(view, endpoint),
-    finish: (view) => offlineOne(context, view, endpoint),
+    finish: (view) => offlineOne(context, view, endpoint, lastSeen.get(partitionName(view.id))),
   });
 }
 
@@ -58,21 +61,23 @@ function isOffline(view: PartitionView, endpoint: Endpoint): boolean {
 
 function wouldLose(view: PartitionView, endpoint: Endpoint): boolean {
   if (servingLeader(view) !== undefined && servingLeader(view)?.endpoint !== endpoint) return false;
-  const election = elect(view, { candidate: "auto", acceptsLoss: false });
-  return "refusal" in election && election.remedy === "accept-loss";
+  const change = checkLeaderChange(view, { candidate: "auto", acceptsLoss: false });
+  return "refusal" in change && change.remedy === "accept-loss";
 }
 
 async function offlineOne(
   context: StepContext,
   view: PartitionView,
   endpoint: Endpoint,
+  lastSeen: bigint | undefined,
 ): Promise<StepOutcome> {
   if (view.replicas.length === 1 || servingLeader(view) !== undefined) {
     return offlineReplica(context, view.id, endpoint);
   }
-  const election = elect(view, { candidate: "auto", acceptsLoss: false });
-  if ("refusal" in election) return stale(election.refusal);
-  return electLeader(context, view.id, election.to, false);
+  const on = { acceptsLoss: false, lastSeen };
+  const change = checkLeaderChange(view, { candidate: "auto", ...on });
+  if ("refusal" in change) return stale(change.refusal);
+  return electLeader(context, view.id, change.to, on);
 }
 
 /**

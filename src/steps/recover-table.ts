@@ -1,5 +1,5 @@
 import pLimit, { type LimitFunction } from "p-limit";
-import { diagnose, servingLeader } from "../diagnosis/diagnose.js";
+import { diagnose } from "../diagnosis/diagnose.js";
 import { messageOf } from "../errors.js";
 import type { Endpoint, Op } from "../model/cluster-state.js";
 import { opsOfPartition } from "../model/ops-of-partition.js";
@@ -7,6 +7,7 @@ import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { observePartition, problemsNow, type StepContext } from "./step-context.js";
 import { mayHaveWorked, outcomeOf } from "./step-preconditions.js";
 import { newestOf, opsEnded, waitForSync } from "./waits.js";

@@ -1,0 +1,140 @@
+import type { Endpoint } from "../model/cluster-state.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import {
+  isServing,
+  knownOffset,
+  leastOffset,
+  lowerBound,
+  servingLeader,
+  trueOffset,
+} from "./what-it-holds.js";
+
+/**
+ * How many acknowledged entries are given up where a replica leads: at least, and at most.
+ *
+ * A fresh offset of a replica that cannot be asked counts as what it holds: it is two seconds old at
+ * most, see `ReplicaView.isOffsetFresh`.
+ */
+export interface GivenUp {
+  /** Entries that are known of, and that the leader does not hold. */
+  readonly atLeast: bigint;
+  /** Undefined: not known, since a replica that may hold more cannot be asked. */
+  readonly atMost: bigint | undefined;
+  /** What it follows from, in words with numbers; empty if nothing is given up. No final stop. */
+  readonly why: string;
+}
+
+/** What is known of a partition's replicas beside the view. */
+export interface KnownBeside {
+  /** Replicas that have nothing to be lost: their tablet has no directory of them (code 131). */
+  readonly isEmpty?: ((endpoint: Endpoint) => boolean) | undefined;
+  /**
+   * The offset at which a leader that cannot be asked was seen last, where an earlier look proved it
+   * fresh. It counts as long as the record says the same: a record that was written since hides it.
+   */
+  readonly lastSeen?: bigint | undefined;
+}
+
+/** Whether entries may be given up: some are known, or a replica that may hold more cannot be asked. */
+export function mayGiveUp({ atLeast, atMost }: GivenUp): boolean {
+  return atLeast > 0n || atMost !== 0n;
+}
+
+/**
+ * The replicas that led the newest term, as far as the flags tell: those flagged leader and alive; if
+ * there are none, all that are flagged leader. ChangeLeader leaves the ex-leader flagged and marks it
+ * not alive (OpenMLDB 0.9 nameserver: ChangeLeaderOP), so one that is alive led last.
+ */
+export function newestLeaders(view: PartitionView): readonly ReplicaView[] {
+  const flagged = view.replicas.filter((one) => one.claim.isLeader);
+  const alive = flagged.filter((one) => one.claim.isAlive);
+  return alive.length > 0 ? alive : flagged;
+}
+
+/**
+ * Replicas that cannot be asked and may hold acknowledged rows that a choice lacks.
+ *
+ * The leader of the newest term acknowledged every row itself: where it leads on, no other replica
+ * can hold more. Any other choice may lack what the newest leaders hold, and what they replicated
+ * until the end: to replicas marked alive, or to any if none is.
+ */
+export function unasked(
+  view: PartitionView,
+  choice: ReplicaView,
+  isEmpty: (endpoint: Endpoint) => boolean,
+): readonly ReplicaView[] {
+  const newest = newestLeaders(view);
+  if (newest.length === 1 && newest[0] === choice) return [];
+  const isAnyAlive = view.replicas.some((one) => one.claim.isAlive);
+  return view.replicas
+    .filter((one) => one !== choice && !isServing(one) && !isEmpty(one.endpoint))
+    .filter((one) => newest.includes(one) || one.claim.isAlive || !isAnyAlive);
+}
+
+/**
+ * What is given up where a replica becomes leader now.
+ *
+ * Nothing known is given up by passing over a leader that cannot be asked if the nameserver saw it,
+ * while it was loaded, no further than the choice is now. Followers that cannot be asked are prefixes
+ * of their leader's log.
+ */
+export function givenUpIfLeads(
+  view: PartitionView,
+  choice: ReplicaView,
+  beside: KnownBeside = {},
+): GivenUp {
+  const held = trueOffset(choice) < 0n ? 0n : trueOffset(choice);
+  const least = leastOffset(view);
+  const atLeast = least > held ? least - held : 0n;
+  const newest = newestLeaders(view);
+  // A leader that serves acknowledged everything itself.
+  const isLed = servingLeader(view) !== undefined;
+  const away = isLed ? [] : unasked(view, choice, beside.isEmpty ?? (() => false));
+  const leaders = away.filter((one) => newest.includes(one));
+  // Followers hold no more than the leader that replicated to them.
+  const doubtful = (leaders.length > 0 ? leaders : away).filter(
+    (one) => !isFresh(one, beside.lastSeen),
+  );
+  if (doubtful.length > 0) {
+    return { atLeast, atMost: undefined, why: unknownText(view, choice, doubtful) };
+  }
+  if (atLeast === 0n) return { atLeast, atMost: 0n, why: "" };
+  const why = `${choice.endpoint} holds entries up to ${held}, and ${least} is known (${knownText(view)})`;
+  return { atLeast, atMost: atLeast, why };
+}
+
+/** Whether the nameserver's offset of a replica that cannot be asked is fresh, now or earlier. */
+function isFresh({ claim, isOffsetFresh }: ReplicaView, lastSeen: bigint | undefined): boolean {
+  if (claim.offset === undefined) return false;
+  return isOffsetFresh === true || lastSeen === claim.offset;
+}
+
+function unknownText(
+  view: PartitionView,
+  choice: ReplicaView,
+  doubtful: readonly ReplicaView[],
+): string {
+  const who = doubtful
+    .map((one) => {
+      const why = one.tablet === "ok" ? "is not loaded" : `its tablet ${one.tabletDetail}`;
+      return `${one.endpoint} (${why}; known to hold entries up to ${lowerBound(view, one)}, and what it holds beyond is not known)`;
+    })
+    .join(", ");
+  return `${choice.endpoint} holds entries up to ${trueOffset(choice)}, and nothing proves that it has all of ${who}`;
+}
+
+function knownText(view: PartitionView): string {
+  return view.replicas
+    .map((one) =>
+      isServing(one)
+        ? `${one.endpoint} ${trueOffset(one)}`
+        : `${one.endpoint} not loaded, seen at ${knownOffset(view, one)}`,
+    )
+    .join(", ");
+}
+
+/** The numbers in words, such as `at least 5 entries, how many at most is not known`. */
+export function givenUpCount({ atLeast, atMost }: GivenUp): string {
+  if (atMost === undefined) return `at least ${atLeast} entries, how many at most is not known`;
+  return atMost === atLeast ? `${atLeast} entries` : `${atLeast} to ${atMost} entries`;
+}

@@ -1,0 +1,151 @@
+import { describe, expect, test } from "vitest";
+import { changeLeaderOperation } from "../src/operations/change-leader.js";
+import { givenUpIfLeads, mayGiveUp } from "../src/policy/what-is-given-up.js";
+import {
+  clusterWith,
+  flagsOf,
+  operateOn,
+  refusalOf,
+  unfeed,
+  withC,
+  withoutC,
+} from "./helpers/operate-virtual.js";
+import { partition } from "./helpers/view.js";
+
+const givenUp = (table: string, more: { fresh?: boolean; lastSeen?: bigint } = {}) => {
+  const view = partition(table);
+  const replicas = view.replicas.map((one) =>
+    one.tablet === "ok" ? one : { ...one, isOffsetFresh: more.fresh },
+  );
+  const seen = { ...view, replicas };
+  const choice = replicas.find((one) => one.endpoint === "a");
+  if (choice === undefined) throw new Error("no replica a");
+  const { atLeast, atMost } = givenUpIfLeads(seen, choice, { lastSeen: more.lastSeen });
+  return `${atLeast}..${atMost ?? "?"}`;
+};
+
+describe("what is given up where replica a leads", () => {
+  test.each([
+    [
+      "the leader of the newest term itself: nothing, although a follower is away",
+      "a leader,alive 9 follower,normal,9\n b follower,alive 9 offline",
+      {},
+      "0..0",
+    ],
+    [
+      "the leader is away, and its offset may be old: not known",
+      "a follower,alive 9 follower,normal,9\n l leader,alive 9 offline",
+      {},
+      "0..?",
+    ],
+    [
+      "the leader is away, and the nameserver saw it no further: nothing known",
+      "a follower,alive 9 follower,normal,9\n l leader,alive 9 offline",
+      { fresh: true },
+      "0..0",
+    ],
+    [
+      "the same, proven by an earlier look",
+      "a follower,alive 9 follower,normal,9\n l leader,alive 9 offline",
+      { lastSeen: 9n },
+      "0..0",
+    ],
+    [
+      "what an earlier look proved is of another offset: not known",
+      "a follower,alive 9 follower,normal,9\n l leader,alive 9 offline",
+      { lastSeen: 8n },
+      "0..?",
+    ],
+    [
+      "the leader is away and was seen further",
+      "a follower,alive 9 follower,normal,9\n l leader,alive 12 offline",
+      { fresh: true },
+      "3..3",
+    ],
+    [
+      "the leader is away, was seen further once, and that may be old",
+      "a follower,alive 9 follower,normal,9\n l leader,alive 12 offline",
+      {},
+      "3..?",
+    ],
+    [
+      "a dead ex-leader is away, and the leader answers",
+      "a leader,alive 9 follower,normal,9\n l leader,dead 9 offline",
+      {},
+      "0..0",
+    ],
+    [
+      "another replica holds more",
+      "a follower,alive 9 follower,normal,9\n b follower,alive 9 follower,normal,14\n l leader,alive 9 follower,normal,9",
+      {},
+      "5..5",
+    ],
+    [
+      "a leader that lost rows answers, and a follower that may have them is away: not known",
+      "a follower,alive 9 follower,normal,9\n b follower,alive 9 offline\n l leader,alive 9 follower,normal,4",
+      {},
+      "0..?",
+    ],
+    [
+      "a leader that serves holds everything",
+      "a follower,alive 9 follower,normal,9\n b follower,alive 9 offline\n l leader,alive 9 leader,normal,9 feeds",
+      {},
+      "0..0",
+    ],
+  ])("%s", (_name, table, more, wanted) => {
+    expect(givenUp(table, more)).toBe(wanted);
+  });
+
+  test("entries may be given up unless both bounds say none", () => {
+    expect(mayGiveUp({ atLeast: 0n, atMost: 0n, why: "" })).toBe(false);
+    expect(mayGiveUp({ atLeast: 0n, atMost: undefined, why: "" })).toBe(true);
+    expect(mayGiveUp({ atLeast: 2n, atMost: 2n, why: "" })).toBe(true);
+  });
+});
+
+describe("the leader holds rows that no follower has, everything restarts, and its tablet stays away", () => {
+  const change = (acceptsLoss: boolean) =>
+    changeLeaderOperation({
+      db: "db1",
+      table: "t0",
+      pid: 0,
+      candidate: "auto",
+      recovers: true,
+      acceptsLoss,
+    });
+
+  async function leaderAway() {
+    const virtual = await clusterWith();
+    await unfeed(virtual, "a:9527");
+    await unfeed(virtual, "b:9527");
+    virtual.model.put(20);
+    await virtual.pass(500);
+    await withoutC(virtual);
+    // A nameserver that restarts knows the offsets of ZooKeeper's record only.
+    const nameservers = virtual.model.processes.filter((one) => one.tablet === undefined);
+    for (const one of nameservers) one.kill();
+    for (const one of nameservers) one.start();
+    await virtual.pass(30_000);
+    return virtual;
+  }
+
+  test("a change of leader is refused, and says that what the leader holds is not known", async () => {
+    const virtual = await leaderAway();
+    const text = await refusalOf(virtual, change(false));
+    expect(text).toContain("nothing proves that it has all of c:9527");
+    expect(text).toContain("at least 0 entries, how many at most is not known");
+    expect(text).toContain("--accept_data_loss");
+    expect(flagsOf(virtual)).toContain("c leader alive");
+  });
+
+  test("accepted, it is done, and the plan names what may be given up", async () => {
+    const virtual = await leaderAway();
+    const report = await operateOn(virtual, change(true));
+    expect(report.complaints).toEqual([]);
+    expect(report.plan.notes.join()).toContain(
+      "--accept_data_loss: at least 0 entries, how many at most is not known of db1.t0:0",
+    );
+    expect(flagsOf(virtual)).toContain("a leader alive");
+    await withC(virtual);
+  });
+});
