@@ -133,8 +133,8 @@ function knownText(view: PartitionView): string {
     .join(", ");
 }
 
-/** The numbers in words, such as `at least 5 entries, how many at most is not known`. */
+/** The numbers in words, such as `at least 5 entries (how many at most is not known)`. */
 export function givenUpCount({ atLeast, atMost }: GivenUp): string {
-  if (atMost === undefined) return `at least ${atLeast} entries, how many at most is not known`;
+  if (atMost === undefined) return `at least ${atLeast} entries (how many at most is not known)`;
   return atMost === atLeast ? `${atLeast} entries` : `${atLeast} to ${atMost} entries`;
 }

@@ -50,8 +50,7 @@ export function servingLeader(view: PartitionView): ReplicaView | undefined {
 export function replicatedOffset(follower: ReplicaView, leader: ReplicaView): bigint | undefined {
   const listed = leader.followers?.followers.get(follower.endpoint);
   if (listed === undefined || !isServing(follower)) return undefined;
-  const own = trueOffset(follower);
-  return own < listed ? own : listed;
+  return least([trueOffset(follower), listed]);
 }
 
 /** Whether an alive follower has everything that its leader had a moment ago. */

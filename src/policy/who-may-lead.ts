@@ -1,6 +1,7 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
+import { givenUpCount, givenUpIfLeads, newestLeaders, unasked } from "./what-is-given-up.js";
 import {
   firstChange,
   isOfHistory,
@@ -65,14 +66,16 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
       "no replica is flagged leader, so nothing says whose data leads",
     );
   }
-  const entitled = flagged.filter((one) => one.claim.isAlive);
-  const newest = entitled.length > 0 ? entitled : flagged;
+  const newest = newestLeaders(view);
   if (!newest.some((one) => one.tablet === "ok")) {
     const where = newest.map((one) => `${one.endpoint} (${one.tabletDetail})`).join(", ");
-    const best = longest(view.replicas.filter(isServing))?.endpoint;
-    const text = `its leader is out of reach: ${where}`;
+    const best = longest(view.replicas.filter(isServing));
+    const gives = best && givenUpIfLeads(view, best);
+    const price =
+      gives && `; where ${best.endpoint} leads, ${givenUpCount(gives)} would be given up`;
+    const text = `its leader is out of reach: ${where}${price ?? ""}`;
     const blocked = problem("leader-unavailable", newest[0]?.endpoint, text);
-    return { blocked: { ...blocked, candidate: best } };
+    return { blocked: { ...blocked, candidate: best?.endpoint } };
   }
   const unread = newest.find((one) => known.cannotLoad.get(one.endpoint) === "failed");
   if (unread !== undefined) {
@@ -84,7 +87,7 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
   const choice = chooseAmong(view, plain, suspects);
   if ("blocked" in choice) return choice;
   const missing =
-    missingRows(view, choice.leader) ?? unreadReplica(view, choice.leader, { newest, ...known });
+    missingRows(view, choice.leader) ?? unreadReplica(view, choice.leader, known.cannotLoad);
   if (missing !== undefined) return { blocked: missing };
   const joiners = loaded.filter(
     (one) => one !== choice.leader && mayJoin(view, one, choice.leader),
@@ -195,23 +198,13 @@ function emptyHanded(view: PartitionView, only: ReplicaView): Problem | undefine
   return { ...problem("rows-missing", only.endpoint, text), candidate: only.endpoint };
 }
 
-/**
- * A replica that cannot be asked and may hold acknowledged rows that the choice lacks. The leader of
- * the newest term has acknowledged every row itself, so nobody is waited for where it leads on. Any
- * other choice says that it lost rows, or that nobody knows who it was: then a replica that it may
- * have fed until the end, or that may be it, counts.
- */
+/** A replica that cannot be asked and may hold acknowledged rows that the choice lacks, see {@link unasked}. */
 function unreadReplica(
   view: PartitionView,
   choice: ReplicaView,
-  known: Tried & { readonly newest: readonly ReplicaView[] },
+  cannotLoad: CannotLoad,
 ): Problem | undefined {
-  const { newest, cannotLoad } = known;
-  if (newest.length === 1 && newest[0] === choice) return undefined;
-  const isAnyAlive = view.replicas.some((one) => one.claim.isAlive);
-  const unread = view.replicas
-    .filter((one) => !isServing(one) && cannotLoad.get(one.endpoint) !== "empty")
-    .filter((one) => newest.includes(one) || one.claim.isAlive || !isAnyAlive);
+  const unread = unasked(view, choice, (endpoint) => cannotLoad.get(endpoint) === "empty");
   const first = unread[0];
   if (first === undefined) return undefined;
   const who = unread
