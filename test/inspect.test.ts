@@ -65,10 +65,8 @@ describe("what to type next", () => {
   };
 
   it.each([
-    [
-      "all tablets died and came back",
-      ["run: openmldb-ops --cmd=recoverdata", "run: openmldb-ops confset auto_failover true"],
-    ],
+    ["all tablets died and came back", ["run: openmldb-ops --cmd=recoverdata"]],
+    ["auto_failover is off", ["run: openmldb-ops confset auto_failover true"]],
     ["a follower is not loaded", ["run: openmldb-ops recovertable --db=db1 --table=t0 --pid=0"]],
     [
       "one tablet is dead, and nothing was done about it yet",
