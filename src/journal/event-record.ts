@@ -11,7 +11,7 @@ export function eventRecord(event: RunEvent, time: string): EventRecord {
     case "warning":
       return { kind: event.kind, time, text: event.text };
     case "lane": {
-      const { id, leader, steps, blocked } = event.lane;
+      const { id, leader, steps, blocked, notes, givesUp } = event.lane;
       return {
         kind: "plan",
         time,
@@ -20,6 +20,8 @@ export function eventRecord(event: RunEvent, time: string): EventRecord {
         leader,
         steps: steps.map(stepRecord),
         blocked: blocked?.text,
+        notes: notes.length > 0 ? notes : undefined,
+        givesUp: givesUp ? true : undefined,
       };
     }
     case "step-started":

@@ -74,6 +74,10 @@ export type EventRecord =
       readonly steps: readonly StepRecord[];
       /** Why nothing may be done to the partition. */
       readonly blocked?: string | undefined;
+      /** What could have been lost and was not, or what is given up; absent in old journals. */
+      readonly notes?: readonly string[] | undefined;
+      /** Whether something is given up under `--accept_data_loss`; absent if not. */
+      readonly givesUp?: true | undefined;
     }
   | ({
       readonly kind: "step-started";

@@ -1,0 +1,132 @@
+import type { EventRecord } from "../journal/record.js";
+import type { LogLine, PartitionText } from "./document.js";
+import type { TimedEvent } from "./timeline.js";
+
+/** What a run did to one partition, or to a tablet as a whole. */
+export interface PartitionActivity {
+  /** Problem codes that its first plan answers, with their numbers, such as `not-loaded x3`. */
+  readonly was: readonly string[];
+  /** What was done, such as `load-follower x3`. Waiting is left out. */
+  readonly done: readonly string[];
+  /** Milliseconds from its first step to the end of its last one; null if nothing was done. */
+  readonly tookMs: number | null;
+  /** The leader that its last plan names; null if none does. */
+  readonly leader: string | null;
+  /** What went wrong last; null if nothing did. */
+  readonly failure: string | null;
+  readonly notes: readonly string[];
+}
+
+/** Everything that the events of a run tell beside their order. */
+export interface RunActivity {
+  readonly partitions: ReadonlyMap<string, PartitionActivity>;
+  readonly givenUp: readonly PartitionText[];
+  readonly rebuilt: readonly PartitionText[];
+  readonly log: readonly LogLine[];
+}
+
+/** Steps after which a replica holds what the leader had, whatever it held before. */
+const REBUILDING: readonly string[] = ["recover-table"];
+/** Codes that say what a step needs rather than what was wrong when the run began. */
+const NO_PROBLEM: readonly string[] = ["forced", "op-in-flight"];
+
+interface Gathered {
+  was: Map<string, number>;
+  done: Map<string, number>;
+  fromMs: number | undefined;
+  toMs: number;
+  leader: string | null;
+  failure: string | null;
+  notes: Set<string>;
+  givesUp: boolean;
+}
+
+/** Sums the events of a run up by partition. */
+export function activityOf(events: readonly TimedEvent[]): RunActivity {
+  const gathered = new Map<string, Gathered>();
+  const rebuilt: PartitionText[] = [];
+  const log: LogLine[] = [];
+  const of = (partition: string): Gathered => {
+    const known = gathered.get(partition);
+    if (known !== undefined) return known;
+    const made = newGathered();
+    gathered.set(partition, made);
+    return made;
+  };
+  for (const { atMs, event } of events) {
+    if (event.kind === "note" || event.kind === "warning") {
+      log.push({ atMs, level: event.kind, text: event.text });
+    } else if (event.kind === "plan") addPlan(of(event.partition), event);
+    else if (event.kind === "step-ended") {
+      addStep(of(event.partition), event, atMs);
+      if (REBUILDING.includes(event.step) && event.result === "done")
+        rebuilt.push(rebuiltText(event));
+    } else if (event.kind === "partition-ended") {
+      of(event.partition).failure = event.failure ?? null;
+    }
+  }
+  const givenUp = [...gathered].flatMap(([partition, { givesUp, notes, done }]) =>
+    givesUp && done.size > 0 ? [...notes].map((text) => ({ partition, text })) : [],
+  );
+  const partitions = new Map([...gathered].map(([name, one]) => [name, finished(one)]));
+  return { partitions, givenUp, rebuilt, log };
+}
+
+function newGathered(): Gathered {
+  return {
+    was: new Map(),
+    done: new Map(),
+    fromMs: undefined,
+    toMs: 0,
+    leader: null,
+    failure: null,
+    notes: new Set(),
+    givesUp: false,
+  };
+}
+
+function addPlan(own: Gathered, plan: Extract<EventRecord, { kind: "plan" }>): void {
+  if (plan.round === 1 && own.was.size === 0) {
+    for (const { why } of plan.steps) if (!NO_PROBLEM.includes(why)) add(own.was, why);
+  }
+  own.leader = plan.leader ?? own.leader;
+  own.failure = plan.blocked ?? own.failure;
+  for (const note of plan.notes ?? []) own.notes.add(note);
+  if (plan.givesUp === true) own.givesUp = true;
+}
+
+function addStep(
+  own: Gathered,
+  step: Extract<EventRecord, { kind: "step-ended" }>,
+  atMs: number,
+): void {
+  own.fromMs = Math.min(own.fromMs ?? Number.POSITIVE_INFINITY, atMs - step.tookMs);
+  own.toMs = Math.max(own.toMs, atMs);
+  if (step.result === "failed") own.failure = `${step.step} ${step.endpoint ?? ""}: ${step.detail}`;
+  if (step.result === "done" && !step.step.startsWith("wait-")) add(own.done, step.step);
+}
+
+function rebuiltText(event: Extract<EventRecord, { kind: "step-ended" }>): PartitionText {
+  const { partition, endpoint = "a replica", detail } = event;
+  const how = detail === "" ? "" : ` (${detail})`;
+  return { partition, text: `${endpoint} was sent the leader's data${how}` };
+}
+
+function finished(own: Gathered): PartitionActivity {
+  return {
+    was: texts(own.was),
+    done: texts(own.done),
+    tookMs: own.fromMs === undefined ? null : Math.max(0, own.toMs - own.fromMs),
+    leader: own.leader,
+    failure: own.failure,
+    notes: [...own.notes],
+  };
+}
+
+function add(counts: Map<string, number>, what: string): void {
+  counts.set(what, (counts.get(what) ?? 0) + 1);
+}
+
+function texts(counts: ReadonlyMap<string, number>): string[] {
+  return [...counts].map(([what, count]) => (count === 1 ? what : `${what} x${count}`));
+}

@@ -1,0 +1,127 @@
+import { compareText } from "../model/partition-view.js";
+import { activityOf, type PartitionActivity } from "./activity.js";
+import {
+  type AutoFailoverFacts,
+  type FindingRow,
+  isOpen,
+  type Parameter,
+  type PartitionRow,
+  type PartitionText,
+  REPORT_SCHEMA_VERSION,
+  type ReportCounts,
+  type ReportDocument,
+  type RunFacts,
+  type TabletRow,
+  type Todo,
+  type Verdict,
+} from "./document.js";
+import { type TimedEvent, timelineOf } from "./timeline.js";
+
+/** What a report is made of: the result of a command, and the events on its way. */
+export interface ReportParts {
+  readonly command: string;
+  readonly verdict: Verdict;
+  readonly run: RunFacts;
+  readonly counts: ReportCounts | null;
+  readonly autoFailover: AutoFailoverFacts | null;
+  /** Advice that is about no partition, in the order in which to follow it. */
+  readonly advice: readonly string[];
+  /** The partitions of the result; what the events tell of them is added here. */
+  readonly partitions: readonly PartitionRow[];
+  readonly tablets: readonly TabletRow[];
+  readonly findings: readonly FindingRow[];
+  /** In the order in which they happened; empty for a command that only looks. */
+  readonly events: readonly TimedEvent[];
+  /** Milliseconds since the epoch. */
+  readonly beganMs: number;
+  readonly parameters: readonly Parameter[];
+}
+
+/** Problem codes that mean that rows of some replica are missing where it is led, or may be. */
+const AT_RISK: readonly string[] = [
+  "rows-missing",
+  "ahead",
+  "diverged",
+  "unread",
+  "load-failed",
+  "no-leader-flagged",
+];
+
+/** Puts a report together. Pure: equal parts give equal reports. */
+export function buildReport(parts: ReportParts): ReportDocument {
+  const { command, verdict, run, counts, autoFailover, findings, tablets, parameters } = parts;
+  const activity = activityOf(parts.events);
+  const named = new Set(parts.partitions.map((one) => one.partition));
+  const rows = [
+    ...parts.partitions.map((one) => withActivity(one, activity.partitions.get(one.partition))),
+    ...[...activity.partitions].flatMap(([name, one]) =>
+      named.has(name) || name === "" ? [] : [rowOf(name, one)],
+    ),
+  ];
+  return {
+    schemaVersion: REPORT_SCHEMA_VERSION,
+    kind: "report",
+    command,
+    verdict,
+    run,
+    counts,
+    autoFailover,
+    left: [...todos(rows), ...parts.advice.map((text) => ({ ...todoOf(text), partitions: 0 }))],
+    givenUp: activity.givenUp,
+    rebuilt: activity.rebuilt,
+    atRisk: rows.flatMap(atRiskText),
+    tablets: [...tablets].sort((a, b) => compareText(a.endpoint, b.endpoint)),
+    partitions: [...rows.filter(isOpen), ...rows.filter((row) => !isOpen(row))],
+    findings,
+    timeline: timelineOf(parts.events, parts.beganMs),
+    log: activity.log,
+    parameters,
+  };
+}
+
+function withActivity(row: PartitionRow, own: PartitionActivity | undefined): PartitionRow {
+  if (own === undefined) return row;
+  const { was, done, tookMs } = own;
+  const notes = [...new Set([...row.notes, ...own.notes])];
+  return { ...row, was, done, tookMs, notes, leader: row.leader ?? own.leader };
+}
+
+/** A partition that only the events tell of: the run ended before it was looked at again. */
+function rowOf(partition: string, own: PartitionActivity): PartitionRow {
+  return {
+    ...own,
+    partition,
+    status: own.failure === null ? "done" : "unhealthy",
+    serving: null,
+    problems: [],
+    evidence: [],
+    next: null,
+  };
+}
+
+function atRiskText({ partition, problems, status }: PartitionRow): PartitionText[] {
+  if (status === "recovered" || status === "healthy") return [];
+  return problems
+    .filter((one) => AT_RISK.includes(one.code))
+    .map(({ endpoint, text }) => ({
+      partition,
+      text: endpoint === null ? text : `${endpoint}: ${text}`,
+    }));
+}
+
+/** The same advice for many partitions is given once. */
+function todos(rows: readonly PartitionRow[]): Todo[] {
+  const counts = new Map<string, number>();
+  for (const { next } of rows) if (next !== null) counts.set(next, (counts.get(next) ?? 0) + 1);
+  return [...counts].map(([text, partitions]) => ({ ...todoOf(text), partitions }));
+}
+
+/** An advice taken apart: `A, then run: COMMAND; or, B: COMMAND`. */
+function todoOf(text: string): Pick<Todo, "text" | "ways"> {
+  const ways = text.split("; or, ").map((way) => {
+    const at = way.search(/\bopenmldb-ops /);
+    if (at < 0) return { what: way, command: null };
+    return { what: way.slice(0, at).trim().replace(/:$/, ""), command: way.slice(at) };
+  });
+  return { text, ways };
+}

@@ -1,0 +1,62 @@
+import { safe } from "../util/text.js";
+import type { PartitionRow } from "./document.js";
+import { scriptJson } from "./html-text.js";
+
+/** Partitions whose problems, evidence and advice can be unfolded in the page. */
+const DETAILS_MAX = 300;
+
+/**
+ * The rows of the page's table as data for its script: each text once, rows as numbers, so that ten
+ * thousand partitions fit.
+ *
+ * @returns JSON `{ texts, rows, details }`; a row is `[partition, status, leader, was, done, tookMs]`, all but the last as
+ *   indexes of `texts`, `tookMs` -1 if nothing was done. `details` are indexes of lines, by row.
+ */
+export function tableJson(partitions: readonly PartitionRow[]): string {
+  const texts: string[] = [];
+  const known = new Map<string, number>();
+  const index = (text: string): number => {
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    known.set(text, texts.length);
+    texts.push(safe(text));
+    return texts.length - 1;
+  };
+  const details: Record<number, number[]> = {};
+  const rows = partitions.map((row, number) => {
+    const lines = Object.keys(details).length < DETAILS_MAX ? detailLines(row) : [];
+    if (lines.length > 0) details[number] = lines.map(index);
+    return [
+      index(row.partition),
+      index(statusText(row)),
+      index(row.leader ?? "-"),
+      index(row.was.length > 0 ? row.was.join(", ") : problemsText(row)),
+      index(row.done.join(", ") || "-"),
+      row.tookMs ?? -1,
+    ];
+  });
+  return scriptJson({ texts, rows, details });
+}
+
+/** How a partition stands, in words. */
+export function statusText({ status, serving }: PartitionRow): string {
+  if (status === "needs-decision") return "needs a decision";
+  if (status === "unhealthy") return serving === true ? "serving, not healthy" : "not serving";
+  return status.replace("-", " ");
+}
+
+function problemsText({ problems }: PartitionRow): string {
+  const counts = new Map<string, number>();
+  for (const { code } of problems) counts.set(code, (counts.get(code) ?? 0) + 1);
+  return [...counts].map(([code, count]) => (count > 1 ? `${code} x${count}` : code)).join(", ");
+}
+
+function detailLines({ problems, failure, notes, evidence, next }: PartitionRow): string[] {
+  return [
+    ...problems.map(({ code, endpoint, text }) => `${endpoint ?? "partition"}: ${text} [${code}]`),
+    ...(failure === null ? [] : [`tried in vain: ${failure}`]),
+    ...notes.map((note) => `note: ${note}`),
+    ...evidence,
+    ...(next === null ? [] : [`next: ${next}`]),
+  ];
+}

@@ -1,0 +1,306 @@
+import {
+  type AutoFailoverFacts,
+  isOpen,
+  type PartitionText,
+  type ReportCounts,
+  type ReportDocument,
+  type TabletCounts,
+  type TabletRow,
+  type Todo,
+} from "./document.js";
+import { tableJson } from "./html-table.js";
+import { html, numberText, tookText } from "./html-text.js";
+import { timelineHtml } from "./html-timeline.js";
+
+/** More advices, partitions or log lines than this are counted; the JSON report has them all. */
+const SHOWN_MAX = 50;
+const LOG_MAX = 200;
+
+/** The parts of the page that are the same in every report. */
+export interface PageAssets {
+  readonly css: string;
+  readonly script: string;
+  /** The SHA-256 of a text in base64, for the policy that lets nothing else run. */
+  readonly sha256: (text: string) => string;
+}
+
+/**
+ * A report as one HTML page that needs nothing else: no network, no other file. Whatever came from
+ * the cluster is escaped, and the page's policy runs no script but its own.
+ */
+export function reportHtml(report: ReportDocument, assets: PageAssets): string {
+  const { css, script, sha256 } = assets;
+  const policy = [
+    "default-src 'none'",
+    `style-src 'sha256-${sha256(css)}'`,
+    `script-src 'sha256-${sha256(script)}'`,
+    "img-src data:",
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>${html(`${report.command}: ${report.verdict.headline}`)}</title>
+<style>${css}</style>
+</head>
+<body>
+<main>
+${pageParts(report).join("\n")}
+</main>
+<script type="application/json" id="data">${tableJson(report.partitions)}</script>
+<script>${script}</script>
+</body>
+</html>
+`;
+}
+
+function pageParts(report: ReportDocument): string[] {
+  return [
+    headerHtml(report),
+    tilesHtml(report),
+    ...leftSection(report),
+    ...textsSection("Given up", "given-up", report.givenUp),
+    ...textsSection("Rows at risk", "at-risk", report.atRisk),
+    ...textsSection("Rebuilt from the leader", "rebuilt", report.rebuilt),
+    ...findingsSection(report),
+    ...section("Timeline", "timeline", timelineHtml(report.timeline)),
+    ...section("Tablets", "tablets", tabletsHtml(report.tablets)),
+    ...partitionsSection(report),
+    ...logSection(report),
+    parametersHtml(report),
+    footerHtml(report),
+  ];
+}
+
+function section(title: string, id: string, body: string): string[] {
+  if (body === "") return [];
+  return [`<section id="${id}"><h2>${title}</h2>\n${body}</section>`];
+}
+
+const ICONS = {
+  ok: '<path d="M5 12.5l4.5 4.5L19 7.5"/>',
+  left: '<path d="M12 6v7"/><path d="M12 17v.5"/>',
+  failed: '<path d="M7 7l10 10"/><path d="M17 7L7 17"/>',
+} as const;
+
+function headerHtml({ command, verdict, run }: ReportDocument): string {
+  const facts = [
+    ["cluster", run.cluster],
+    ["began", `${run.beganLocal} (${run.timeZone})`],
+    ...(run.tookMs === null ? [] : [["took", tookText(run.tookMs)]]),
+    ...(verdict.exitCode === null ? [] : [["exit code", `${verdict.exitCode}`]]),
+    ["by", `${run.user} on ${run.host}`],
+  ];
+  return [
+    `<header class="${verdict.result}">`,
+    `<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">${ICONS[verdict.result]}</svg>`,
+    `<div><p class="command">openmldb-ops ${html(command)}</p>`,
+    `<h1>${html(capital(verdict.headline))}</h1>`,
+    verdict.detail === "" ? "" : `<p class="detail">${html(verdict.detail)}</p>`,
+    `<dl class="facts">${facts.map(([name, value]) => `<div><dt>${name}</dt><dd>${html(value ?? "")}</dd></div>`).join("")}</dl>`,
+    "</div></header>",
+  ].join("");
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function tilesHtml({ counts, autoFailover, run }: ReportDocument): string {
+  const tiles = [
+    ...(counts === null ? [] : countTiles(counts)),
+    ...(run.changes === null ? [] : [tile(numberText(run.changes), "changes made")]),
+    ...(autoFailover === null ? [] : [autoFailoverTile(autoFailover)]),
+  ];
+  return tiles.length === 0 ? "" : `<dl class="tiles">${tiles.join("")}</dl>`;
+}
+
+function tile(value: string, label: string, kind = ""): string {
+  return `<div class="tile ${kind}"><dd>${value}</dd><dt>${label}</dt></div>`;
+}
+
+function countTiles(counts: ReportCounts): string[] {
+  const { partitions, healthy, recovered, unhealthy, needsDecision, serving, tablets } = counts;
+  const bad = (count: number, label: string) =>
+    tile(numberText(count), label, count > 0 ? "bad" : "");
+  return [
+    tile(numberText(partitions), "partitions"),
+    tile(numberText(healthy), recovered > 0 ? "healthy before" : "healthy", "good"),
+    ...(recovered > 0 ? [tile(numberText(recovered), "recovered", "good")] : []),
+    bad(unhealthy, "not healthy"),
+    bad(partitions - serving, "not serving"),
+    ...(needsDecision > 0 ? [bad(needsDecision, "need a decision")] : []),
+    tile(numberText(tablets), "tablets"),
+  ];
+}
+
+function autoFailoverTile({ before, after, notRestored }: AutoFailoverFacts): string {
+  if (notRestored !== null) return tile("off", "auto_failover, NOT put back", "bad");
+  return tile((after ?? before) ? "on" : "off", "auto_failover");
+}
+
+function leftSection({ left, autoFailover }: ReportDocument): string[] {
+  const restore = autoFailover?.restoreCommand ?? null;
+  const first: Todo[] =
+    restore === null
+      ? []
+      : [
+          {
+            text: "",
+            ways: [{ what: "put auto_failover back", command: restore }],
+            partitions: 0,
+          },
+        ];
+  const all = [...first, ...left];
+  if (all.length === 0) return [];
+  const items = all.slice(0, SHOWN_MAX).map(todoHtml);
+  const more = all.length - items.length;
+  return section(
+    "What to do next",
+    "left",
+    `<ol class="todo">${items.join("")}</ol>${more > 0 ? `<p class="faint">and ${numberText(more)} more; the JSON report has them all</p>` : ""}`,
+  );
+}
+
+function todoHtml({ ways, partitions }: Todo): string {
+  const count =
+    partitions === 0
+      ? ""
+      : `<span class="count">${numberText(partitions)} partition${partitions === 1 ? "" : "s"}</span>`;
+  const lines = ways.map(({ what, command }, index) => {
+    const text = html(capital(what === "run" || what === "" ? "run" : what));
+    const block =
+      command === null
+        ? ""
+        : `<div class="copy"><pre><code>${html(command)}</code></pre><button type="button" class="copy-button">Copy</button></div>`;
+    return `<p>${index === 0 ? "" : "Or: "}${text}${index === 0 ? count : ""}</p>${block}`;
+  });
+  return `<li>${lines.join("")}</li>`;
+}
+
+function textsSection(title: string, id: string, texts: readonly PartitionText[]): string[] {
+  if (texts.length === 0) return [];
+  const rows = texts
+    .slice(0, SHOWN_MAX)
+    .map(
+      ({ partition, text }) =>
+        `<tr><th scope="row">${html(partition)}</th><td>${html(text)}</td></tr>`,
+    );
+  const more = texts.length - rows.length;
+  const rest =
+    more > 0
+      ? `<p class="faint">and ${numberText(more)} more; the JSON report has them all</p>`
+      : "";
+  return section(
+    `${title} <span class="count">${numberText(texts.length)}</span>`,
+    id,
+    `<table class="plain"><tbody>${rows.join("")}</tbody></table>${rest}`,
+  );
+}
+
+function findingsSection({ findings }: ReportDocument): string[] {
+  const items = findings
+    .slice(0, SHOWN_MAX)
+    .map(
+      ({ level, code, subject, text, effect }) =>
+        `<li class="${html(level)}"><span class="badge">${html(level)}</span> <strong>${html(subject)}</strong>: ${html(text)} <code>${html(code)}</code><br><span class="faint">${html(effect)}</span></li>`,
+    );
+  const more = findings.length - items.length;
+  if (items.length === 0) return [];
+  return section(
+    `Findings <span class="count">${numberText(findings.length)}</span>`,
+    "findings",
+    `<ul class="findings">${items.join("")}</ul>${more > 0 ? `<p class="faint">and ${numberText(more)} more</p>` : ""}`,
+  );
+}
+
+function tabletsHtml(tablets: readonly TabletRow[]): string {
+  if (tablets.length === 0) return "";
+  const hasBefore = tablets.some((one) => one.before !== null);
+  const hasAfter = tablets.some((one) => one.after !== null);
+  const cell = (of: TabletRow, key: keyof TabletCounts) => {
+    const [before, after] = [of.before?.[key] ?? "-", of.after?.[key] ?? "-"];
+    if (!hasBefore || !hasAfter) return `<td class="number">${hasAfter ? after : before}</td>`;
+    const change = before === after ? "same" : "changed";
+    return `<td class="number"><span class="before">${before}</span><span class="arrow" aria-label="then">→</span><span class="${change}">${after}</span></td>`;
+  };
+  const rows = tablets.map(
+    (one) =>
+      `<tr><th scope="row">${html(one.endpoint)}</th><td><span class="dot ${html(one.health)}"></span>${html(one.health)}${one.detail === "" ? "" : `<span class="faint"> ${html(one.detail)}</span>`}</td>${(["replicas", "loaded", "alive", "leaders"] as const).map((key) => cell(one, key)).join("")}</tr>`,
+  );
+  const caption = hasBefore && hasAfter ? '<p class="faint">Before the run → after it.</p>' : "";
+  return `${caption}<div class="scroll"><table class="tablets"><thead><tr><th>tablet</th><th>state</th><th class="number">replicas</th><th class="number">loaded</th><th class="number">alive</th><th class="number">leaders</th></tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
+}
+
+function partitionsSection({ partitions, counts }: ReportDocument): string[] {
+  if (partitions.length === 0) return [];
+  const open = partitions.filter(isOpen).length;
+  const healthy =
+    counts === null || counts.healthy === 0
+      ? ""
+      : `; the ${numberText(counts.healthy)} others were healthy all along`;
+  const body = [
+    `<p class="faint">${numberText(partitions.length)} listed, ${numberText(open)} with something left to do${healthy}.</p>`,
+    '<div class="controls"><input type="search" id="search" placeholder="Search: table, endpoint, problem ..." aria-label="Search partitions">',
+    '<select id="status" aria-label="Show"></select><span id="found" role="status"></span></div>',
+    '<table id="list"><thead><tr></tr></thead><tbody></tbody></table>',
+    '<button type="button" id="more" hidden></button>',
+    "<noscript><p>The list needs JavaScript; the Markdown and JSON reports have it too.</p></noscript>",
+  ];
+  return section("Partitions", "partitions", body.join("\n"));
+}
+
+function logSection({ log, timeline }: ReportDocument): string[] {
+  if (log.length === 0) return [];
+  const beganMs = log[0]?.atMs ?? 0;
+  const lines = log
+    .slice(0, LOG_MAX)
+    .map(
+      ({ atMs, level, text }) =>
+        `<li class="${level}"><time>+${tookText(atMs - beganMs)}</time> ${html(text)}</li>`,
+    );
+  const more = log.length - lines.length;
+  const rest = more > 0 ? `<p class="faint">and ${numberText(more)} more lines</p>` : "";
+  const isOpenAtOnce = timeline.marks.length === 0 || log.length <= 12;
+  return [
+    `<section id="log"><details${isOpenAtOnce ? " open" : ""}><summary><h2>Log <span class="count">${numberText(log.length)}</span></h2></summary><ol class="log">${lines.join("")}</ol>${rest}</details></section>`,
+  ];
+}
+
+function parametersHtml({ parameters, run }: ReportDocument): string {
+  const rows = [
+    ["command line", run.commandLine],
+    ...(run.id === null ? [] : [["run", run.id]]),
+    ["began (UTC)", run.began],
+    ...(run.ended === null ? [] : [["ended (UTC)", run.ended]]),
+    ...nameserverRows(run.nameserver),
+    ...(run.calls === null ? [] : [["calls to the cluster", numberText(run.calls)]]),
+    ["openmldb-ops", run.version],
+    ...parameters.map(({ name, value }) => [name, value]),
+  ];
+  const body = rows
+    .map(
+      ([name, value]) =>
+        `<tr><th scope="row">${html(name ?? "")}</th><td>${html(value ?? "")}</td></tr>`,
+    )
+    .join("");
+  return `<section id="parameters"><details><summary><h2>Run</h2></summary><table class="plain"><tbody>${body}</tbody></table></details></section>`;
+}
+
+function nameserverRows({ before, after }: ReportDocument["run"]["nameserver"]): string[][] {
+  const one = after ?? before;
+  if (one === null) return [];
+  const changed = before !== null && after !== null && before !== after;
+  return [["leader of the nameservers", changed ? `${before}, then ${after}` : one]];
+}
+
+function footerHtml({ run }: ReportDocument): string {
+  return `<footer>Written by openmldb-ops ${html(run.version)} on ${html(run.host)}. Times are relative to the begin of the run, ${html(run.began)}. Nothing in this page is loaded from elsewhere.</footer>`;
+}
