@@ -19,6 +19,8 @@ export interface TabletLoad {
   /** Replicas that the nameserver has on record there, and how many of them are flagged leader and alive. */
   readonly replicas: number;
   readonly leaders: number;
+  /** How many of `replicas` are flagged alive. */
+  readonly alive: number;
   /** How many of `replicas` the tablet has loaded, in whatever state; undefined if it cannot be asked. */
   readonly loaded: number | undefined;
 }
@@ -26,6 +28,7 @@ export interface TabletLoad {
 interface Counts {
   replicas: number;
   leaders: number;
+  alive: number;
   loaded: number;
 }
 
@@ -47,6 +50,7 @@ export async function tabletLoads(facts: InspectFacts): Promise<TabletLoad[]> {
         isStartup: facts.startups.has(view.endpoint),
         replicas: own?.replicas ?? 0,
         leaders: own?.leaders ?? 0,
+        alive: own?.alive ?? 0,
         loaded: tablet === "ok" ? (own?.loaded ?? 0) : undefined,
       };
     });
@@ -56,8 +60,9 @@ async function countReplicas({ views }: InspectFacts): Promise<Map<Endpoint, Cou
   const counts = new Map<Endpoint, Counts>();
   await eachInTurns(views, ({ replicas }) => {
     for (const { endpoint, claim, report } of replicas) {
-      const own = counts.get(endpoint) ?? { replicas: 0, leaders: 0, loaded: 0 };
+      const own = counts.get(endpoint) ?? { replicas: 0, leaders: 0, alive: 0, loaded: 0 };
       own.replicas += 1;
+      if (claim.isAlive) own.alive += 1;
       if (claim.isLeader && claim.isAlive) own.leaders += 1;
       if (report !== undefined) own.loaded += 1;
       counts.set(endpoint, own);

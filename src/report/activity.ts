@@ -87,7 +87,10 @@ function newGathered(): Gathered {
 
 function addPlan(own: Gathered, plan: Extract<EventRecord, { kind: "plan" }>): void {
   if (plan.round === 1 && own.was.size === 0) {
-    for (const { why } of plan.steps) if (!NO_PROBLEM.includes(why)) add(own.was, why);
+    const problems = new Map(
+      plan.steps.map(({ why, endpoint = "" }) => [JSON.stringify([why, endpoint]), why]),
+    );
+    for (const why of problems.values()) if (!NO_PROBLEM.includes(why)) add(own.was, why);
   }
   own.leader = plan.leader ?? own.leader;
   own.failure = plan.blocked ?? own.failure;

@@ -14,6 +14,7 @@ import {
   type TabletRow,
   type Todo,
   type Verdict,
+  type Way,
 } from "./document.js";
 import { type TimedEvent, timelineOf } from "./timeline.js";
 
@@ -66,7 +67,13 @@ export function buildReport(parts: ReportParts): ReportDocument {
     run,
     counts,
     autoFailover,
-    left: [...todos(rows), ...parts.advice.map((text) => ({ ...todoOf(text), partitions: 0 }))],
+    left: [
+      ...todosOf(
+        rows.flatMap(({ next }) => next ?? []),
+        true,
+      ),
+      ...todosOf(parts.advice, false),
+    ],
     givenUp: activity.givenUp,
     rebuilt: activity.rebuilt,
     atRisk: rows.flatMap(atRiskText),
@@ -109,19 +116,26 @@ function atRiskText({ partition, problems, status }: PartitionRow): PartitionTex
     }));
 }
 
-/** The same advice for many partitions is given once. */
-function todos(rows: readonly PartitionRow[]): Todo[] {
-  const counts = new Map<string, number>();
-  for (const { next } of rows) if (next !== null) counts.set(next, (counts.get(next) ?? 0) + 1);
-  return [...counts].map(([text, partitions]) => ({ ...todoOf(text), partitions }));
+/**
+ * What is advised, each advice once. An advice is `A, then run: COMMAND; or, B: COMMAND`: those that
+ * begin in the same way are one, with the other ways after it.
+ */
+function todosOf(texts: readonly string[], isOfPartition: boolean): Todo[] {
+  const todos = new Map<string, Map<string, number>>();
+  for (const text of texts) {
+    const [first = "", ...others] = text.split("; or, ");
+    const ways = todos.get(first) ?? new Map<string, number>();
+    todos.set(first, ways);
+    for (const way of [first, ...others]) ways.set(way, (ways.get(way) ?? 0) + 1);
+  }
+  return [...todos.values()].map((ways) => ({
+    ways: [...ways].map(([way, count]) => wayOf(way, isOfPartition ? count : 0)),
+  }));
 }
 
-/** An advice taken apart: `A, then run: COMMAND; or, B: COMMAND`. */
-function todoOf(text: string): Pick<Todo, "text" | "ways"> {
-  const ways = text.split("; or, ").map((way) => {
-    const at = way.search(/\bopenmldb-ops /);
-    if (at < 0) return { what: way, command: null };
-    return { what: way.slice(0, at).trim().replace(/:$/, ""), command: way.slice(at) };
-  });
-  return { text, ways };
+function wayOf(way: string, partitions: number): Way {
+  const at = way.search(/\bopenmldb-ops /);
+  if (at < 0) return { what: way, command: null, partitions };
+  const what = way.slice(0, at).trim().replace(/:$/, "");
+  return { what, command: way.slice(at), partitions };
 }

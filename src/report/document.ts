@@ -39,9 +39,12 @@ export interface ReportDocument {
 
 /** How it ended. */
 export interface Verdict {
-  /** `ok`: nothing is left to do. `left`: something is. `failed`: the run ended early. */
+  /**
+   * `ok`: nothing is left to do. `left`: something is, and every partition serves. `failed`: partitions
+   * do not serve, or the run ended early.
+   */
   readonly result: "ok" | "left" | "failed";
-  /** A word for the exit code, such as `partly`; undefined in a run that has not ended. */
+  /** A word for the exit code, such as `partly`, or how a run without one stands. */
   readonly word: string;
   readonly exitCode: number | null;
   /** One sentence without final stop. */
@@ -100,14 +103,20 @@ export interface AutoFailoverFacts {
   readonly restoreCommand: string | null;
 }
 
-/** One thing to do. */
-export interface Todo {
-  /** In words, the commands included. */
-  readonly text: string;
-  /** The same, a way each, with the command apart so that it can be copied; null if there is none. */
-  readonly ways: readonly { readonly what: string; readonly command: string | null }[];
+/** One way to do something. */
+export interface Way {
+  /** In words, such as `start tablet 10.0.0.1:9527, then run`. */
+  readonly what: string;
+  /** The command to type; null if there is none. */
+  readonly command: string | null;
   /** For how many partitions; 0 if it is about something else. */
   readonly partitions: number;
+}
+
+/** One thing to do. */
+export interface Todo {
+  /** What is advised first, then what would do too, for all of its partitions or for some. */
+  readonly ways: readonly Way[];
 }
 
 /** A partition, such as `db1.t1:0`, and what is to be said of it. */

@@ -23,9 +23,13 @@ export function tableJson(partitions: readonly PartitionRow[]): string {
     return texts.length - 1;
   };
   const details: Record<number, number[]> = {};
+  let detailed = 0;
   const rows = partitions.map((row, number) => {
-    const lines = Object.keys(details).length < DETAILS_MAX ? detailLines(row) : [];
-    if (lines.length > 0) details[number] = lines.map(index);
+    const lines = detailed < DETAILS_MAX ? detailLines(row) : [];
+    if (lines.length > 0) {
+      details[number] = lines.map(index);
+      detailed += 1;
+    }
     return [
       index(row.partition),
       index(statusText(row)),

@@ -15,6 +15,8 @@ import { timelineHtml } from "./html-timeline.js";
 /** More advices, partitions or log lines than this are counted; the JSON report has them all. */
 const SHOWN_MAX = 50;
 const LOG_MAX = 200;
+/** Longer lists of what is good to know are folded at first. */
+const UNFOLDED_MAX = 8;
 
 /** The parts of the page that are the same in every report. */
 export interface PageAssets {
@@ -74,7 +76,7 @@ function pageParts(report: ReportDocument): string[] {
     ...section("Tablets", "tablets", tabletsHtml(report.tablets)),
     ...partitionsSection(report),
     ...logSection(report),
-    parametersHtml(report),
+    ...parametersSection(report),
     footerHtml(report),
   ];
 }
@@ -127,7 +129,7 @@ function tile(value: string, label: string, kind = ""): string {
 }
 
 function countTiles(counts: ReportCounts): string[] {
-  const { partitions, healthy, recovered, unhealthy, needsDecision, serving, tablets } = counts;
+  const { partitions, healthy, recovered, unhealthy, needsDecision, serving } = counts;
   const bad = (count: number, label: string) =>
     tile(numberText(count), label, count > 0 ? "bad" : "");
   return [
@@ -137,7 +139,6 @@ function countTiles(counts: ReportCounts): string[] {
     bad(unhealthy, "not healthy"),
     bad(partitions - serving, "not serving"),
     ...(needsDecision > 0 ? [bad(needsDecision, "need a decision")] : []),
-    tile(numberText(tablets), "tablets"),
   ];
 }
 
@@ -153,9 +154,7 @@ function leftSection({ left, autoFailover }: ReportDocument): string[] {
       ? []
       : [
           {
-            text: "",
-            ways: [{ what: "put auto_failover back", command: restore }],
-            partitions: 0,
+            ways: [{ what: "put auto_failover back", command: restore, partitions: 0 }],
           },
         ];
   const all = [...first, ...left];
@@ -169,20 +168,29 @@ function leftSection({ left, autoFailover }: ReportDocument): string[] {
   );
 }
 
-function todoHtml({ ways, partitions }: Todo): string {
-  const count =
-    partitions === 0
-      ? ""
-      : `<span class="count">${numberText(partitions)} partition${partitions === 1 ? "" : "s"}</span>`;
-  const lines = ways.map(({ what, command }, index) => {
-    const text = html(capital(what === "run" || what === "" ? "run" : what));
+function todoHtml({ ways }: Todo): string {
+  const lines = ways.map(({ what, command, partitions }, index) => {
+    const words = what === "" ? "run" : what;
+    const text = index === 0 ? capital(words) : `Or: ${words}`;
+    const count =
+      partitions === 0
+        ? ""
+        : ` <span class="count">${numberText(partitions)} partition${partitions === 1 ? "" : "s"}</span>`;
     const block =
       command === null
         ? ""
-        : `<div class="copy"><pre><code>${html(command)}</code></pre><button type="button" class="copy-button">Copy</button></div>`;
-    return `<p>${index === 0 ? "" : "Or: "}${text}${index === 0 ? count : ""}</p>${block}`;
+        : `<div class="copy"><pre><code>${commandHtml(command)}</code></pre><button type="button" class="copy-button">Copy</button></div>`;
+    return `<p>${html(text)}${count}</p>${block}`;
   });
   return `<li>${lines.join("")}</li>`;
+}
+
+/** A command that is broken between its words only, if that is possible. */
+function commandHtml(command: string): string {
+  return html(command)
+    .split(" ")
+    .map((word) => `<span>${word}</span>`)
+    .join(" ");
 }
 
 function textsSection(title: string, id: string, texts: readonly PartitionText[]): string[] {
@@ -198,11 +206,21 @@ function textsSection(title: string, id: string, texts: readonly PartitionText[]
     more > 0
       ? `<p class="faint">and ${numberText(more)} more; the JSON report has them all</p>`
       : "";
-  return section(
+  const isShort = texts.length <= UNFOLDED_MAX;
+  return folded(
     `${title} <span class="count">${numberText(texts.length)}</span>`,
     id,
     `<table class="plain"><tbody>${rows.join("")}</tbody></table>${rest}`,
+    isShort,
   );
+}
+
+/** A section that can be folded. */
+function folded(title: string, id: string, body: string, isUnfolded: boolean): string[] {
+  const open = isUnfolded ? " open" : "";
+  return [
+    `<section id="${id}"><details${open}><summary><h2>${title}</h2></summary>${body}</details></section>`,
+  ];
 }
 
 function findingsSection({ findings }: ReportDocument): string[] {
@@ -257,7 +275,7 @@ function partitionsSection({ partitions, counts }: ReportDocument): string[] {
   return section("Partitions", "partitions", body.join("\n"));
 }
 
-function logSection({ log, timeline }: ReportDocument): string[] {
+function logSection({ log }: ReportDocument): string[] {
   if (log.length === 0) return [];
   const beganMs = log[0]?.atMs ?? 0;
   const lines = log
@@ -268,13 +286,16 @@ function logSection({ log, timeline }: ReportDocument): string[] {
     );
   const more = log.length - lines.length;
   const rest = more > 0 ? `<p class="faint">and ${numberText(more)} more lines</p>` : "";
-  const isOpenAtOnce = timeline.marks.length === 0 || log.length <= 12;
-  return [
-    `<section id="log"><details${isOpenAtOnce ? " open" : ""}><summary><h2>Log <span class="count">${numberText(log.length)}</span></h2></summary><ol class="log">${lines.join("")}</ol>${rest}</details></section>`,
-  ];
+  const isShort = log.length <= UNFOLDED_MAX;
+  return folded(
+    `Log <span class="count">${numberText(log.length)}</span>`,
+    "log",
+    `<ol class="log">${lines.join("")}</ol>${rest}`,
+    isShort,
+  );
 }
 
-function parametersHtml({ parameters, run }: ReportDocument): string {
+function parametersSection({ parameters, run }: ReportDocument): string[] {
   const rows = [
     ["command line", run.commandLine],
     ...(run.id === null ? [] : [["run", run.id]]),
@@ -291,7 +312,7 @@ function parametersHtml({ parameters, run }: ReportDocument): string {
         `<tr><th scope="row">${html(name ?? "")}</th><td>${html(value ?? "")}</td></tr>`,
     )
     .join("");
-  return `<section id="parameters"><details><summary><h2>Run</h2></summary><table class="plain"><tbody>${body}</tbody></table></details></section>`;
+  return folded("Run", "parameters", `<table class="plain"><tbody>${body}</tbody></table>`, false);
 }
 
 function nameserverRows({ before, after }: ReportDocument["run"]["nameserver"]): string[][] {

@@ -95,13 +95,14 @@ function leftLines({ left, autoFailover }: ReportDocument): string[] {
   return ["## What to do next", ...items, ...(more > 0 ? [`and ${numberText(more)} more`] : [])];
 }
 
-function todoText({ ways, partitions }: Todo): string {
-  const count =
-    partitions === 0 ? "" : ` (${numberText(partitions)} partition${partitions === 1 ? "" : "s"})`;
+function todoText({ ways }: Todo): string {
   return ways
-    .map(({ what, command }, index) => {
-      const words = what === "" ? "run" : what;
-      const line = `${index === 0 ? "- " : "- or "}${text(words)}${index === 0 ? count : ""}`;
+    .map(({ what, command, partitions }, index) => {
+      const count =
+        partitions === 0
+          ? ""
+          : ` (${numberText(partitions)} partition${partitions === 1 ? "" : "s"})`;
+      const line = `${index === 0 ? "- " : "- or "}${text(what === "" ? "run" : what)}${count}`;
       return command === null ? line : `${line}:\n\n${code(command)}`;
     })
     .join("\n\n");

@@ -1,6 +1,4 @@
 import type { EventRecord } from "../journal/record.js";
-import type { ActionVerb } from "../model/action.js";
-import type { StepKind } from "../model/plan.js";
 
 /** What a mark of the timeline shows: the colours of its legend, in this order. */
 export const MARK_KINDS = [
@@ -40,31 +38,23 @@ export interface Timeline {
 /** The lane of what is done at, or said of, the nameserver and the cluster as a whole. */
 export const NAMESERVER_LANE = "nameserver";
 
-const KIND_OF: Readonly<Record<StepKind | ActionVerb, MarkKind>> = {
-  "load-follower": "load",
-  "load-leader": "load",
-  "load-table": "load",
-  "wait-load": "load",
-  feed: "replication",
-  "wait-sync": "replication",
-  promote: "leader",
-  demote: "leader",
-  "change-role": "leader",
-  "change-leader": "leader",
-  "mark-alive": "mark",
-  "mark-dead": "mark",
-  "set-flags": "mark",
-  "recover-snapshot": "op",
-  "wait-ops": "op",
-  "recover-table": "op",
-  "recover-endpoint": "op",
-  "offline-endpoint": "op",
-  "add-replica": "op",
-  "del-replica": "op",
-  migrate: "op",
-  "cancel-op": "op",
-  "delete-op": "op",
-};
+/** Kinds of steps by the word that the journal has for them, those of earlier versions included. */
+const KIND_OF: ReadonlyMap<string, MarkKind> = new Map([
+  ["load-follower", "load"],
+  ["load-leader", "load"],
+  ["load-table", "load"],
+  ["wait-load", "load"],
+  ["feed", "replication"],
+  ["replicate", "replication"],
+  ["wait-sync", "replication"],
+  ["promote", "leader"],
+  ["demote", "leader"],
+  ["change-role", "leader"],
+  ["change-leader", "leader"],
+  ["mark-alive", "mark"],
+  ["mark-dead", "mark"],
+  ["set-flags", "mark"],
+]);
 
 /** An event of a run with its time, in milliseconds since the epoch. */
 export interface TimedEvent {
@@ -95,16 +85,12 @@ function markOf(event: EventRecord, atMs: number): Mark[] {
   return [
     {
       lane: endpoint === "" ? NAMESERVER_LANE : endpoint,
-      kind: kindOf(step),
+      // All other steps are ops of the nameserver.
+      kind: KIND_OF.get(step) ?? "op",
       fromMs: Math.max(0, atMs - tookMs),
       toMs: atMs,
       isFailed: result === "failed",
       text: `${partition} ${step} ${result}${more}`.trimStart(),
     },
   ];
-}
-
-/** The kind of a step; what this version of the tool does not know counts as op. */
-function kindOf(step: string): MarkKind {
-  return (KIND_OF as Readonly<Record<string, MarkKind>>)[step] ?? "op";
 }

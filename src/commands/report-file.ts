@@ -1,0 +1,102 @@
+import { extname } from "node:path";
+import { messageOf } from "../errors.js";
+import { redactArgs, redactedLine, redactFlags, secretsIn } from "../journal/redact.js";
+import { whoami } from "../journal/who.js";
+import { buildReport, type ReportParts } from "../report/build.js";
+import type { Parameter, ReportDocument, RunFacts } from "../report/document.js";
+import { reportHtml } from "../report/html.js";
+import { reportMarkdown } from "../report/markdown.js";
+import { replaceFile } from "../util/replace-file.js";
+import { jsonText, safe, shellWord } from "../util/text.js";
+import type { CommandIo } from "./command.js";
+import { reportAssets } from "./report-assets.js";
+
+/** The parts of a report that a command does not know better than this file. */
+type Known = "run" | "parameters" | "beganMs";
+
+/** What a command brings into its report. */
+export interface ReportInput extends Omit<ReportParts, Known> {
+  readonly beganMs: number;
+  readonly endedMs: number | null;
+  readonly run: Pick<RunFacts, "id" | "cluster" | "nameserver" | "calls" | "changes"> &
+    Partial<Pick<RunFacts, "host" | "user" | "version" | "commandLine">>;
+  /** The flags of the run; those of this process if left out. */
+  readonly ranWith?: object | undefined;
+}
+
+/**
+ * Writes the report of `--report`, if there is to be one, in the face that the file's name asks for.
+ * A report that cannot be written is told, and changes nothing else.
+ *
+ * @param flags The flags of this process: what is secret in them is in no report.
+ */
+export function writeReport(
+  path: string | undefined,
+  flags: object,
+  io: Pick<CommandIo, "log">,
+  input: () => ReportInput,
+): void {
+  if (path === undefined) return;
+  try {
+    const report = withoutSecrets(buildReport(partsOf(input(), flags)), flags);
+    replaceFile(path, faceOf(report, path));
+    io.log.info(`the report is in ${safe(path)}`);
+  } catch (error) {
+    io.log.error(`the report could not be written to ${safe(path)}: ${messageOf(error)}`);
+  }
+}
+
+function faceOf(report: ReportDocument, path: string): string {
+  switch (extname(path)) {
+    case ".html":
+      return reportHtml(report, reportAssets());
+    case ".md":
+      return reportMarkdown(report);
+    default:
+      return `${jsonText(report, 2)}\n`;
+  }
+}
+
+/** A secret can stand in the message of a peer too. */
+function withoutSecrets(report: ReportDocument, flags: object): ReportDocument {
+  return JSON.parse(redactedLine(report, secretsIn(flags))) as ReportDocument;
+}
+
+function partsOf(
+  { beganMs, endedMs, run, ranWith, ...rest }: ReportInput,
+  flags: object,
+): ReportParts {
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  return {
+    ...rest,
+    beganMs,
+    run: {
+      began: new Date(beganMs).toISOString(),
+      ended: endedMs === null ? null : new Date(endedMs).toISOString(),
+      tookMs: endedMs === null ? null : Math.max(0, endedMs - beganMs),
+      timeZone,
+      // Swedish writes times as ISO 8601 does.
+      beganLocal: new Date(beganMs).toLocaleString("sv-SE"),
+      ...ownFacts(),
+      ...run,
+    },
+    parameters: parametersOf(ranWith ?? redactFlags(flags)),
+  };
+}
+
+function ownFacts(): Pick<RunFacts, "host" | "user" | "version" | "commandLine"> {
+  const { host, user, version } = whoami();
+  const words = redactArgs(process.argv.slice(2));
+  return { host, user, version, commandLine: ["openmldb-ops", ...words].map(shellWord).join(" ") };
+}
+
+/** Flags with a value, in the order of the alphabet. */
+function parametersOf(flags: object): Parameter[] {
+  return Object.entries(flags)
+    .flatMap(([name, value]: [string, unknown]) => {
+      const isNone = value === undefined || value === null || value === "";
+      if (isNone || (Array.isArray(value) && value.length === 0)) return [];
+      return [{ name, value: typeof value === "string" ? value : JSON.stringify(value) }];
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}

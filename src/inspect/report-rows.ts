@@ -1,0 +1,101 @@
+import { partitionName } from "../model/partition-view.js";
+import type {
+  AutoFailoverFacts,
+  FindingRow,
+  PartitionRow,
+  ReportCounts,
+  TabletRow,
+  Verdict,
+} from "../report/document.js";
+import type { Inspection } from "./inspection.js";
+import { subjectText } from "./rule.js";
+import { verdictText } from "./text-report.js";
+
+/** What one look at a cluster brings into a report. */
+export interface InspectionRows {
+  readonly verdict: Verdict;
+  readonly counts: ReportCounts;
+  readonly autoFailover: AutoFailoverFacts;
+  readonly partitions: readonly PartitionRow[];
+  readonly tablets: readonly TabletRow[];
+  readonly findings: readonly FindingRow[];
+  /** What findings advise, errors first. */
+  readonly advice: readonly string[];
+}
+
+/**
+ * An inspection as rows of a report.
+ *
+ * @param exitCode What the process will exit with.
+ */
+export function inspectionRows(inspection: Inspection, exitCode: number): InspectionRows {
+  const { counts, partitions, findings, tablets, facts } = inspection;
+  const { autoFailover } = facts.state;
+  const known = new Set(partitions.map((one) => one.next));
+  const advice = findings.flatMap(({ next }) =>
+    next === undefined || known.has(next) ? [] : [next],
+  );
+  return {
+    verdict: {
+      result: inspection.isHealthy ? "ok" : counts.down > 0 ? "failed" : "left",
+      word: inspection.isHealthy ? "ok" : "unhealthy",
+      exitCode,
+      headline: verdictText(inspection),
+      detail: "",
+    },
+    counts: {
+      tablets: facts.state.tablets.size,
+      tables: counts.tables,
+      partitions: counts.partitions,
+      replicas: counts.replicas,
+      healthy: counts.partitions - counts.unhealthy,
+      recovered: 0,
+      unhealthy: counts.unhealthy,
+      needsDecision: 0,
+      serving: counts.partitions - counts.down,
+    },
+    autoFailover: {
+      before: autoFailover,
+      after: autoFailover,
+      notRestored: null,
+      restoreCommand: null,
+    },
+    partitions: partitions.map(partitionRow),
+    tablets: tablets.map(tabletRow),
+    findings: findings.map(({ level, code, subject, text, effect }) => ({
+      level,
+      code,
+      subject: subjectText(subject),
+      text,
+      effect,
+    })),
+    advice: [...new Set(advice)],
+  };
+}
+
+function partitionRow(one: Inspection["partitions"][number]): PartitionRow {
+  return {
+    partition: partitionName(one.id),
+    status: "unhealthy",
+    serving: one.grade !== "down",
+    leader: one.leader ?? null,
+    was: [],
+    done: [],
+    tookMs: null,
+    problems: one.problems.map(({ code, endpoint, text }) => ({
+      code,
+      endpoint: endpoint ?? null,
+      text,
+    })),
+    failure: null,
+    notes: [`effect: ${one.effect}`],
+    evidence: [],
+    next: one.next,
+  };
+}
+
+function tabletRow(one: Inspection["tablets"][number]): TabletRow {
+  const { endpoint, health, detail, replicas, leaders, alive, loaded } = one;
+  const after = { replicas, leaders, alive, loaded: loaded ?? null };
+  return { endpoint, health, detail, before: null, after };
+}

@@ -1,0 +1,71 @@
+import type { Verdict } from "../report/document.js";
+import type { TimedEvent } from "../report/timeline.js";
+import { type RunLine, statusOf } from "./describe.js";
+import { callsOf, countCalls, type ReadRun } from "./read-runs.js";
+
+/** What a journal brings into a report. */
+export interface JournalRows {
+  readonly verdict: Verdict;
+  readonly events: readonly TimedEvent[];
+  /** Milliseconds since the epoch. */
+  readonly beganMs: number;
+  readonly endedMs: number | null;
+  /** Calls that changed something and succeeded; null if it is not known. */
+  readonly changes: number | null;
+}
+
+/** A run of the past as rows of a report; what the cluster was like before and after is not in a journal. */
+export function journalRows(line: RunLine, read: ReadRun | undefined): JournalRows {
+  const { run, end } = line;
+  const events = eventsOf(read);
+  const counts = end?.counts ?? line.counts;
+  const endedMs = end === undefined ? null : Date.parse(end.time);
+  return {
+    verdict: {
+      result: resultOf(end?.exitCode),
+      word: statusOf(line),
+      exitCode: end?.exitCode ?? null,
+      headline: headlineOf(line, read),
+      detail: [...(end?.detail === undefined ? [] : [end.detail]), ...line.notes].join("; "),
+    },
+    events,
+    beganMs: run === undefined ? (events[0]?.atMs ?? 0) : Date.parse(run.time),
+    endedMs,
+    changes: counts?.done ?? null,
+  };
+}
+
+function resultOf(exitCode: number | undefined): Verdict["result"] {
+  if (exitCode === 0) return "ok";
+  return exitCode === 3 ? "left" : "failed";
+}
+
+function headlineOf(line: RunLine, read: ReadRun | undefined): string {
+  const status = statusOf(line);
+  if (line.end === undefined) {
+    const open = read === undefined ? 0 : unknownCalls(read);
+    const more = open === 0 ? "" : `; of ${open} changes it is not known whether they took effect`;
+    return status === "running"
+      ? "this run goes on at this moment"
+      : `this run did not come to its end${more}`;
+  }
+  const { done, failed } = line.end.counts;
+  const also = failed === 0 ? "" : `, ${failed} failed`;
+  return `ended ${status === "ok" ? "well" : `as ${status}`}: ${done} changes made${also}`;
+}
+
+function unknownCalls(read: ReadRun): number {
+  const { intents, done, failed } = countCalls(callsOf(read));
+  return intents - done - failed;
+}
+
+function eventsOf(read: ReadRun | undefined): TimedEvent[] {
+  return (read?.records ?? []).flatMap((record) => {
+    const isEvent =
+      record.kind !== "run" &&
+      record.kind !== "intent" &&
+      record.kind !== "outcome" &&
+      record.kind !== "end";
+    return isEvent ? [{ atMs: Date.parse(record.time), event: record }] : [];
+  });
+}
