@@ -1,16 +1,32 @@
-// Installs what a fresh clone needs: the packages of package-lock.json and, with
-// --with-zookeeper, a real ZooKeeper for the tests. Does nothing, silently, when all is there.
+// Installs what a fresh clone needs: the packages of package-lock.json and, for the tests, a real
+// ZooKeeper (--with-zookeeper) and a browser (--with-chromium). Does nothing, silently, when all is there.
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { CHROMIUM_MISSING, findChromium } from "./chromium-path.js";
 import { findZookeeperClasspath, ZOOKEEPER_MISSING } from "./zookeeper-home.js";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const APT_TIMEOUT_MS = 300_000;
 
 installPackages();
-if (process.argv.includes("--with-zookeeper")) installZookeeper();
+if (process.argv.includes("--with-zookeeper")) {
+  install({
+    name: "zookeeper",
+    isThere: () => findZookeeperClasspath() !== undefined,
+    ownPath: process.env.OPENMLDB_OPS_TEST_ZOOKEEPER,
+    missing: ZOOKEEPER_MISSING,
+  });
+}
+if (process.argv.includes("--with-chromium")) {
+  install({
+    name: "chromium",
+    isThere: () => findChromium() !== undefined,
+    ownPath: process.env.OPENMLDB_OPS_TEST_CHROMIUM,
+    missing: CHROMIUM_MISSING,
+  });
+}
 
 function installPackages() {
   const lock = join(root, "package-lock.json");
@@ -33,21 +49,19 @@ function installPackages() {
   }
 }
 
-function installZookeeper() {
-  if (findZookeeperClasspath()) return;
-  // A folder that was asked for but holds no ZooKeeper is for the user to mend.
-  const mayInstall =
-    !process.env.OPENMLDB_OPS_TEST_ZOOKEEPER &&
-    process.getuid?.() === 0 &&
-    existsSync("/usr/bin/apt-get");
+/** Installs Debian's package of a program that tests use, where that is allowed. */
+function install({ name, isThere, ownPath, missing }) {
+  if (isThere()) return;
+  // A path that was asked for but holds nothing is for the user to mend.
+  const mayInstall = !ownPath && process.getuid?.() === 0 && existsSync("/usr/bin/apt-get");
   if (mayInstall) {
-    console.log("setup: apt-get install zookeeper");
+    console.log(`setup: apt-get install ${name}`);
     apt("update");
     // Recommended packages would bring a daemon that starts itself.
-    apt("install", "--yes", "--no-install-recommends", "zookeeper");
+    apt("install", "--yes", "--no-install-recommends", name);
   }
   // Not an error of the set-up: the other tests can run, those that need it say the same line.
-  if (!findZookeeperClasspath()) console.error(`setup: ${ZOOKEEPER_MISSING}`);
+  if (!isThere()) console.error(`setup: ${missing}`);
 }
 
 function apt(...args) {
