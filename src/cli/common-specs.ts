@@ -9,6 +9,7 @@ import {
   oneEndpoint,
   passwordInFile,
   readableFile,
+  replaceableFile,
   zkServers,
 } from "./flag-values.js";
 import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
@@ -229,6 +230,37 @@ export const limitSpecs = {
     "0",
   ),
 };
+
+/** The report of a run, or of one look at a cluster. */
+export const reportSpecs = {
+  /** File that the report is written to: `.html`, `.md` or `.json`. */
+  report: noVariable(
+    optional(
+      ["report", "FILE", "write a report there too: FILE.html, FILE.md or FILE.json"],
+      replaceableFile(".html", ".md", ".json"),
+    ),
+  ),
+};
+
+/** What a run leaves for others when it has ended. */
+export const outputSpecs = {
+  ...reportSpecs,
+  /** File for the textfile collector of node_exporter. */
+  textfile: optional(
+    ["textfile", "FILE.prom", "write metrics there for node_exporter's textfile collector"],
+    replaceableFile(".prom"),
+  ),
+  /** Command line for the shell. */
+  postHook: noVariable(
+    optional(
+      ["post_hook", "COMMAND", "run this at the end, with the run's facts as JSON on stdin"],
+      anyText,
+    ),
+  ),
+};
+
+/** What a run leaves for others when it has ended. */
+export type OutputFlags = FlagsOf<typeof outputSpecs>;
 
 /** Flags of every command that changes the cluster by a plan of actions. */
 export const operateSpecs = {

@@ -1,7 +1,12 @@
 import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
 import { OpsError } from "../errors.js";
 import { safe } from "../util/text.js";
-import { assertAppendable, assertUserFile, readUserFile } from "../util/user-file.js";
+import {
+  assertAppendable,
+  assertReplaceable,
+  assertUserFile,
+  readUserFile,
+} from "../util/user-file.js";
 
 /**
  * Reads the value of a flag.
@@ -184,3 +189,17 @@ export const readableFile: ValueParser<string> = (path, where) => {
   assertUserFile(path, where);
   return path;
 };
+
+/**
+ * The path of a file that is written as a whole at the end of a run. Its name ends as one of
+ * `endings`, which say what is written.
+ */
+export function replaceableFile(...endings: readonly string[]): ValueParser<string> {
+  return (path, where) => {
+    if (!endings.some((ending) => path.endsWith(ending))) {
+      throw badValue(where, `the name does not end with ${endings.join(" or ")}`);
+    }
+    assertReplaceable(path, where);
+    return path;
+  };
+}

@@ -23,8 +23,8 @@ export type Invocation =
 /** Flags that are no flags of a command. */
 export const META_SWITCHES = ["help", "version"] as const;
 const META_FLAGS = [...META_SWITCHES, "cmd", "openmldb_bin_path"];
-/** Variables under this name belong to this project's own tests. */
-const TEST_PREFIX = `${VARIABLE_PREFIX}TEST_`;
+/** Variables that are no flags: of this tool's tests, and what it tells its `--post_hook`. */
+const FOREIGN_PREFIXES = ["OPENMLDB_OPS_TEST_", "OPENMLDB_OPS_RUN_"];
 
 /** Names of the flags that need no value in any of these commands. */
 function switchesOf(entries: readonly CommandEntry[]): ReadonlySet<string> {
@@ -162,7 +162,11 @@ export function notesOn(line: CommandLine, environment: Environment): string[] {
     ...(spec.verbatimVariable === undefined ? [] : [spec.verbatimVariable.name]),
   ]);
   for (const name of Object.keys(environment)) {
-    if (!name.startsWith(VARIABLE_PREFIX) || name.startsWith(TEST_PREFIX)) continue;
+    if (
+      !name.startsWith(VARIABLE_PREFIX) ||
+      FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix))
+    )
+      continue;
     if (known.includes(name)) continue;
     const near = nearestVariable(name, known);
     const question = near === undefined ? "" : `; did you mean ${near}?`;

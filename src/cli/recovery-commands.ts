@@ -9,6 +9,7 @@ import {
   lockSpecs,
   oneTable,
   onlyDb,
+  outputSpecs,
   planSpecs,
   stateSpecs,
 } from "./common-specs.js";
@@ -45,7 +46,7 @@ export const recoverDataSpecs = {
   ),
   /** File that the whole report is written to as JSON. */
   reportFile: optional(
-    ["report_file", "FILE", "write the whole report there too, as JSON"],
+    ["report_file", "FILE", "write the result there too, as --output=json prints it"],
     appendableFile,
   ),
   /** Partitions, as `db.table:pid`, in which something may be given up. */
@@ -85,6 +86,7 @@ export type RecoverTableFlags = FlagsOf<typeof recoverTableSpecs>;
 
 const verifySpecs = {
   ...commonSpecs,
+  ...outputSpecs,
   db: onlyDb,
   table: optional(["table", "NAME", "tables of this name only"], anyText),
 };

@@ -7,7 +7,14 @@ import {
   EXAMPLE_CLUSTER,
   entryOf,
 } from "./command-entry.js";
-import { commonSpecs, globalSpecs, lockSpecs, planSpecs, stateSpecs } from "./common-specs.js";
+import {
+  commonSpecs,
+  globalSpecs,
+  lockSpecs,
+  planSpecs,
+  reportSpecs,
+  stateSpecs,
+} from "./common-specs.js";
 import { anyText, choice, integer, readableFile, zkServers } from "./flag-values.js";
 import { type FlagsOf, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
 
@@ -48,6 +55,7 @@ const historySpecs = {
   id: noVariable(
     optional(["id", "ID", "show this run; its beginning is enough if it is the only one"], anyText),
   ),
+  ...reportSpecs,
   ...stateSpecs,
   /** ZooKeeper servers whose runs are shown too; empty for none. */
   zkCluster: {
@@ -138,6 +146,13 @@ const completionSpecs = {
 export type CompletionFlags = FlagsOf<typeof completionSpecs>;
 
 function checkHistory(flags: HistoryFlags): void {
+  if (flags.report !== undefined && flags.id === undefined) {
+    throw new OpsError({
+      code: "usage",
+      message: "--report is about one run",
+      hint: "give its --id too; openmldb-ops history lists the runs",
+    });
+  }
   if (flags.zkCluster.length === 0 || flags.zkRootPath !== undefined) return;
   throw new OpsError({
     code: "usage",

@@ -3,6 +3,7 @@ import { connectZooKeeper } from "../cluster/zookeeper-client.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import {
+  clusterText,
   durationOf,
   listText,
   plansOf,
@@ -13,10 +14,12 @@ import {
   stepsOf,
 } from "../journal/describe.js";
 import { callsOf, listRunIds, type ReadRun, readRun } from "../journal/read-runs.js";
+import { journalRows } from "../journal/report-rows.js";
 import { defaultStateDir } from "../journal/who.js";
 import { readRunsInShort } from "../journal/zk-history.js";
-import { jsonText, safe } from "../util/text.js";
+import { jsonText, safe, shellWord } from "../util/text.js";
 import type { CommandIo } from "./command.js";
+import { makeReport, type ReportInput, writeReport } from "./report-file.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -112,11 +115,42 @@ async function showOne(wanted: string, known: Known): Promise<void> {
   const read = ids.includes(id) ? await readRun(stateDir, id) : undefined;
   const line = read === undefined ? fromZooKeeper.find((one) => one.id === id) : runLine(read);
   if (line === undefined) return;
+  if (flags.report !== undefined) {
+    writeReport(flags.report, makeReport(flags, inputOf(line, read)), io);
+  }
   io.stdout.write(
     flags.output === "json"
       ? `${jsonText({ schemaVersion: SCHEMA_VERSION, run: runJson(line, read) })}\n`
       : runText(line, read, io.hasColor),
   );
+}
+
+/** A run of the past as its report has it; what the cluster was like is not in a journal. */
+function inputOf(line: RunLine, read: ReadRun | undefined): ReportInput {
+  const { changes, ...rows } = journalRows(line, read);
+  const { run, id } = line;
+  return {
+    ...rows,
+    command: run?.command ?? "unknown",
+    counts: null,
+    autoFailover: null,
+    advice: [],
+    partitions: [],
+    tablets: [],
+    findings: [],
+    run: {
+      id,
+      cluster: run === undefined ? "unknown" : clusterText(run),
+      nameserver: { before: null, after: null },
+      calls: null,
+      changes,
+      host: run?.host ?? "unknown",
+      user: run?.user ?? "unknown",
+      version: run?.version ?? "unknown",
+      commandLine: ["openmldb-ops", ...(run?.commandLine ?? [])].map(shellWord).join(" "),
+    },
+    ranWith: run?.flags ?? {},
+  };
 }
 
 /** @throws OpsError `usage` unless exactly one id is, or begins with, what is wanted. */

@@ -1,11 +1,13 @@
 import type { VerifyFlags } from "../cli/recovery-commands.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
+import { inspectionRows } from "../inspect/report-rows.js";
 import type { Effort } from "../inspect/text-report.js";
 import type { CommandIo } from "./command.js";
 import { gatherFacts } from "./inspect-facts.js";
 import { seenStore, tell } from "./protect.js";
 import { commandLine } from "./rerun.js";
+import type { RunResult } from "./run-outputs.js";
 
 /** One look at the cluster, and what it took. */
 export interface Looked {
@@ -45,4 +47,15 @@ export async function inspectOnce(
     calls: cluster.callCount() - callsBefore,
   };
   return { inspection, effort };
+}
+
+/** A look as the result of its command, for reports, metrics and hooks. */
+export function inspectionResult({ inspection, effort }: Looked): RunResult {
+  const { leader } = inspection.facts.state.topology;
+  return {
+    ...inspectionRows(inspection),
+    nameserver: { before: null, after: leader },
+    calls: effort.calls,
+    changes: null,
+  };
 }

@@ -8,8 +8,9 @@ import { inspectionText } from "../inspect/text-report.js";
 import { jsonPieces, jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
-import { inspectOnce, type Looked } from "./inspect-once.js";
+import { inspectionResult, inspectOnce, type Looked } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
+import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { ended, print } from "./write.js";
 
 /** Clears a terminal and begins at its top. */
@@ -26,22 +27,39 @@ const CLEAR = "\x1b[H\x1b[2J";
  * @throws OpsError if the (first) look fails, or if there is no such database or table; with
  *   `--watch` the signal's reason.
  */
-export async function run(flags: InspectFlags, io: CommandIo): Promise<number> {
+export function run(flags: InspectFlags, io: CommandIo): Promise<number> {
+  return withOutputs(flags, io, "inspect", (outputs) => inspect(flags, io, outputs));
+}
+
+async function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promise<number> {
   const { watchMs } = flags;
   const first = await withCluster(flags, io, async (_cluster, opened) => {
     const end = await settleFirst(opened, flags, io, "inspect");
-    const exitCode = end(await show(await look(opened, flags, io), flags, io));
-    const isOver = watchMs === undefined || (await watch(opened, { ...flags, watchMs }, io));
+    const exitCode = end(await show(await look(opened, flags, io, outputs), flags, io));
+    const isOver =
+      watchMs === undefined || (await watch(opened, { ...flags, watchMs }, io, outputs));
     return { exitCode, isOver };
   });
-  if (watchMs !== undefined && !first.isOver) await rewatch({ ...flags, watchMs }, io);
+  if (watchMs !== undefined && !first.isOver) await rewatch({ ...flags, watchMs }, io, outputs);
   return first.exitCode;
 }
 
 type WatchFlags = InspectFlags & { readonly watchMs: number };
 
-function look(opened: OpenedCluster, flags: InspectFlags, io: CommandIo): Promise<Looked> {
-  return inspectOnce(opened, flags, io, BigInt(flags.maxLag));
+async function look(
+  opened: OpenedCluster,
+  flags: InspectFlags,
+  io: CommandIo,
+  outputs: RunOutputs,
+): Promise<Looked> {
+  const looked = await inspectOnce(opened, flags, io, BigInt(flags.maxLag));
+  outputs.ended(inspectionResult(looked));
+  if (flags.watchMs !== undefined) outputs.write(exitCodeFor(looked));
+  return looked;
+}
+
+function exitCodeFor({ inspection }: Looked): number {
+  return inspection.isHealthy ? EXIT.ok : EXIT.unhealthy;
 }
 
 /**
@@ -49,12 +67,17 @@ function look(opened: OpenedCluster, flags: InspectFlags, io: CommandIo): Promis
  *
  * @returns Whether the watch is over because nobody reads it any more.
  */
-async function watch(opened: OpenedCluster, flags: WatchFlags, io: CommandIo): Promise<boolean> {
+async function watch(
+  opened: OpenedCluster,
+  flags: WatchFlags,
+  io: CommandIo,
+  outputs: RunOutputs,
+): Promise<boolean> {
   for (;;) {
     await realClock.sleep(flags.watchMs, io.signal);
     if (io.stdout.isClosed?.() === true) return true;
     try {
-      await show(await look(opened, flags, io), flags, io);
+      await show(await look(opened, flags, io, outputs), flags, io);
     } catch (thrown) {
       io.signal.throwIfAborted();
       showFailure(thrown, flags, io);
@@ -64,10 +87,12 @@ async function watch(opened: OpenedCluster, flags: WatchFlags, io: CommandIo): P
 }
 
 /** After a failed look: new connections, and on. Ends by the signal, or when nobody reads any more. */
-async function rewatch(flags: WatchFlags, io: CommandIo): Promise<void> {
+async function rewatch(flags: WatchFlags, io: CommandIo, outputs: RunOutputs): Promise<void> {
   for (;;) {
     try {
-      const isOver = await withCluster(flags, io, (_cluster, opened) => watch(opened, flags, io));
+      const isOver = await withCluster(flags, io, (_cluster, opened) =>
+        watch(opened, flags, io, outputs),
+      );
       if (isOver) return;
     } catch (thrown) {
       io.signal.throwIfAborted();
@@ -79,12 +104,9 @@ async function rewatch(flags: WatchFlags, io: CommandIo): Promise<void> {
 }
 
 /** Prints one look, and returns the exit code that it means. */
-async function show(
-  { inspection, effort }: Looked,
-  flags: InspectFlags,
-  io: CommandIo,
-): Promise<number> {
-  const exitCode = inspection.isHealthy ? EXIT.ok : EXIT.unhealthy;
+async function show(looked: Looked, flags: InspectFlags, io: CommandIo): Promise<number> {
+  const { inspection, effort } = looked;
+  const exitCode = exitCodeFor(looked);
   if (flags.output === "json") {
     const indent = flags.watchMs === undefined ? 2 : 0;
     await print(io, ended(jsonPieces(inspectionJson(inspection, effort, exitCode), indent)));

@@ -25,20 +25,26 @@ export interface ReportInput extends Omit<ReportParts, Known> {
 }
 
 /**
- * Writes the report of `--report`, if there is to be one, in the face that the file's name asks for.
- * A report that cannot be written is told, and changes nothing else.
+ * Makes the report of a run of this process, or of one that it tells of.
  *
  * @param flags The flags of this process: what is secret in them is in no report.
  */
+export function makeReport(flags: object, input: ReportInput): ReportDocument {
+  const report = buildReport(partsOf(input, flags));
+  // A secret can stand in the message of a peer too.
+  return JSON.parse(redactedLine(report, secretsIn(flags))) as ReportDocument;
+}
+
+/**
+ * Writes a report in the face that the file's name asks for. A report that cannot be written is told,
+ * and changes nothing else.
+ */
 export function writeReport(
-  path: string | undefined,
-  flags: object,
+  path: string,
+  report: ReportDocument,
   io: Pick<CommandIo, "log">,
-  input: () => ReportInput,
 ): void {
-  if (path === undefined) return;
   try {
-    const report = withoutSecrets(buildReport(partsOf(input(), flags)), flags);
     replaceFile(path, faceOf(report, path));
     io.log.info(`the report is in ${safe(path)}`);
   } catch (error) {
@@ -55,11 +61,6 @@ function faceOf(report: ReportDocument, path: string): string {
     default:
       return `${jsonText(report, 2)}\n`;
   }
-}
-
-/** A secret can stand in the message of a peer too. */
-function withoutSecrets(report: ReportDocument, flags: object): ReportDocument {
-  return JSON.parse(redactedLine(report, secretsIn(flags))) as ReportDocument;
 }
 
 function partsOf(

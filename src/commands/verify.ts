@@ -5,8 +5,9 @@ import { verdictText } from "../inspect/text-report.js";
 import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
-import { inspectOnce } from "./inspect-once.js";
+import { inspectionResult, inspectOnce } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
+import { type RunOutputs, withOutputs } from "./run-outputs.js";
 
 /** The judgement does not depend on it: a lag of any size is a warning. */
 const NO_LAG_LIMIT = 10_000n;
@@ -18,10 +19,16 @@ const NO_LAG_LIMIT = 10_000n;
  * @returns 0 if it is healthy, else 10; 9 if auto_failover could not be put back.
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
-export async function run(flags: VerifyFlags, io: CommandIo): Promise<number> {
+export function run(flags: VerifyFlags, io: CommandIo): Promise<number> {
+  return withOutputs(flags, io, "verify", (outputs) => verify(flags, io, outputs));
+}
+
+function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise<number> {
   return withCluster(flags, io, async (_cluster, opened) => {
     const end = await settleFirst(opened, flags, io, "verify");
-    const { inspection } = await inspectOnce(opened, flags, io, NO_LAG_LIMIT);
+    const looked = await inspectOnce(opened, flags, io, NO_LAG_LIMIT);
+    const { inspection } = looked;
+    outputs.ended(inspectionResult(looked));
     const exitCode = end(inspection.isHealthy ? EXIT.ok : EXIT.unhealthy);
     const codes = [...inspection.findings.filter((one) => one.level === "error")].map(
       (one) => one.code,

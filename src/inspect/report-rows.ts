@@ -13,7 +13,7 @@ import { verdictText } from "./text-report.js";
 
 /** What one look at a cluster brings into a report. */
 export interface InspectionRows {
-  readonly verdict: Verdict;
+  readonly verdict: Omit<Verdict, "exitCode" | "word">;
   readonly counts: ReportCounts;
   readonly autoFailover: AutoFailoverFacts;
   readonly partitions: readonly PartitionRow[];
@@ -23,12 +23,8 @@ export interface InspectionRows {
   readonly advice: readonly string[];
 }
 
-/**
- * An inspection as rows of a report.
- *
- * @param exitCode What the process will exit with.
- */
-export function inspectionRows(inspection: Inspection, exitCode: number): InspectionRows {
+/** An inspection as rows of a report. */
+export function inspectionRows(inspection: Inspection): InspectionRows {
   const { counts, partitions, findings, tablets, facts } = inspection;
   const { autoFailover } = facts.state;
   const known = new Set(partitions.map((one) => one.next));
@@ -38,8 +34,6 @@ export function inspectionRows(inspection: Inspection, exitCode: number): Inspec
   return {
     verdict: {
       result: inspection.isHealthy ? "ok" : counts.down > 0 ? "failed" : "left",
-      word: inspection.isHealthy ? "ok" : "unhealthy",
-      exitCode,
       headline: verdictText(inspection),
       detail: "",
     },

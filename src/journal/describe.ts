@@ -77,7 +77,8 @@ function durationText(ms: number | undefined): string {
   return ms === undefined ? "-" : `${(ms / 1000).toFixed(1)} s`;
 }
 
-function clusterText({ cluster }: RunRecord): string {
+/** A cluster as one text: ZooKeeper servers and root path. */
+export function clusterText({ cluster }: RunRecord): string {
   return `${cluster.zkCluster.join(",")}${cluster.zkRootPath}`;
 }
 

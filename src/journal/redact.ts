@@ -1,6 +1,8 @@
 /** What stands in for a secret. */
 const MASK = "***";
 const SECRET_NAME = /cert|password|passwd|secret|token|credential/i;
+/** Values that may contain one: a command can carry the token of a chat or a ticket system. */
+const HIDDEN_NAME = /cert|password|passwd|secret|token|credential|hook/i;
 /** Shorter secrets are not searched for in text: masking them would garble everything. */
 const SECRET_MIN = 4;
 
@@ -11,9 +13,9 @@ const SECRET_MIN = 4;
 export function redactArgs(argv: readonly string[]): string[] {
   return argv.map((arg, index) => {
     const [, name = "", value] = /^--?([^=]+)(=[\s\S]*)?$/.exec(arg) ?? [];
-    if (SECRET_NAME.test(name)) return value === undefined ? arg : `--${name}=${MASK}`;
+    if (HIDDEN_NAME.test(name)) return value === undefined ? arg : `--${name}=${MASK}`;
     const before = argv[index - 1] ?? "";
-    const isValueOfSecret = /^--?[^=]+$/.test(before) && SECRET_NAME.test(before);
+    const isValueOfSecret = /^--?[^=]+$/.test(before) && HIDDEN_NAME.test(before);
     return isValueOfSecret && !arg.startsWith("--") ? MASK : arg;
   });
 }
@@ -23,7 +25,7 @@ export function redactFlags(flags: object): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(flags)
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, SECRET_NAME.test(name) && value !== "" ? MASK : value]),
+      .map(([name, value]) => [name, HIDDEN_NAME.test(name) && value !== "" ? MASK : value]),
   );
 }
 

@@ -137,7 +137,7 @@ interface Stretch {
 
 function rowSvg({ kind, marks }: Row, scale: Scale, y: number): string[] {
   const stretches = stretchesOf(marks, scale);
-  const most = Math.max(...stretches.map((one) => one.marks.length));
+  const most = stretches.reduce((max, one) => Math.max(max, one.marks.length), 1);
   const bars = stretches.map((one) => {
     const height = most === 1 ? 10 : THIN + ((ROW - THIN) * one.marks.length) / most;
     const top = (y + ROW - height).toFixed(1);

@@ -147,11 +147,13 @@ function doneLines(rows: readonly PartitionRow[]): string[] {
   const groups = new Map<string, PartitionRow[]>();
   for (const row of rows) {
     const key = JSON.stringify([row.partition.replace(/:\d+$/, ""), row.status, row.was, row.done]);
-    groups.set(key, [...(groups.get(key) ?? []), row]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [row]);
+    else group.push(row);
   }
   const cells = [...groups.values()].map((group) => {
     const [first] = group;
-    const slowest = Math.max(...group.map((one) => one.tookMs ?? 0));
+    const slowest = group.reduce((max, one) => Math.max(max, one.tookMs ?? 0), 0);
     return [
       text((first?.partition ?? "").replace(/:\d+$/, "")),
       numberText(group.length),

@@ -22,14 +22,15 @@ const PERMISSION_BITS = 0o777;
  * so that nothing that exists is used, with the mode of the old file. A symbolic link at `path` is
  * replaced itself; what it leads to is never written.
  *
+ * @param newMode The mode of a file that is not there yet, less what the umask takes away.
  * @throws What the file system throws; the old file is left as it was then.
  */
-export function replaceFile(path: string, content: string): void {
+export function replaceFile(path: string, content: string, newMode = NEW_FILE_MODE): void {
   const folder = dirname(path);
   const beside = join(folder, `.${basename(path)}.${randomBytes(8).toString("hex")}.tmp`);
   const mode = modeOf(path);
   const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-  const file = openSync(beside, O_WRONLY | O_CREAT | O_EXCL, mode ?? NEW_FILE_MODE);
+  const file = openSync(beside, O_WRONLY | O_CREAT | O_EXCL, mode ?? newMode);
   try {
     try {
       if (mode !== undefined) fchmodSync(file, mode);

@@ -8,6 +8,7 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
+import { dirname } from "node:path";
 import { messageOf, OpsError } from "../errors.js";
 import { safe } from "./text.js";
 
@@ -71,6 +72,20 @@ export function assertAppendable(path: string, where: string): void {
   guarded(where, () =>
     closeSync(openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640)),
   );
+}
+
+/**
+ * Checks that a file can be replaced as a whole: its folder is there and can be written to, and
+ * what it replaces is a file. Creates nothing.
+ *
+ * @throws OpsError `usage`.
+ */
+export function assertReplaceable(path: string, where: string): void {
+  guarded(where, () => {
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats !== undefined && !stats.isFile()) throw new Error("it is no regular file");
+  });
 }
 
 function assertInputKind(stats: Stats): void {

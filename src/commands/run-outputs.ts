@@ -1,0 +1,221 @@
+import { existsSync } from "node:fs";
+import type { CommonFlags, OutputFlags } from "../cli/common-specs.js";
+import { realClock } from "../cluster/real-clock.js";
+import { messageOf } from "../errors.js";
+import { EXIT, exitCodeOf } from "../exit-codes.js";
+import { eventRecord } from "../journal/event-record.js";
+import { resultOf } from "../journal/record.js";
+import type { OnEvent } from "../model/outcome.js";
+import type { ReportParts } from "../report/build.js";
+import type { ReportDocument, RunFacts, Verdict } from "../report/document.js";
+import { lastSuccessIn, metricsText } from "../report/metrics.js";
+import type { TimedEvent } from "../report/timeline.js";
+import { replaceFile } from "../util/replace-file.js";
+import { jsonText, safe } from "../util/text.js";
+import { readUserFile } from "../util/user-file.js";
+import type { CommandIo } from "./command.js";
+import { runPostHook } from "./post-hook.js";
+import { makeReport, writeReport } from "./report-file.js";
+
+/** Larger files than this were not written by this tool. */
+const METRICS_BYTES_MAX = 1_000_000;
+/** node_exporter runs as another user. */
+const METRICS_MODE = 0o644;
+/** Advices that a hook is told. */
+const HOOK_TODOS_MAX = 20;
+
+/** What a command knows of its result when it ends. */
+export interface RunResult
+  extends Pick<
+      ReportParts,
+      "counts" | "autoFailover" | "advice" | "partitions" | "tablets" | "findings"
+    >,
+    Pick<RunFacts, "nameserver" | "calls" | "changes"> {
+  /** The exit code and its word are those that the command returns. */
+  readonly verdict: Omit<Verdict, "exitCode" | "word">;
+}
+
+/** Where a command tells what it does and how it ends. */
+export interface RunOutputs {
+  readonly onEvent: OnEvent;
+  /** Id of the run in the history. */
+  began(id: string): void;
+  /** The result; the last one counts. */
+  ended(result: RunResult): void;
+  /** Writes report and metrics at once, for a command that looks again and again. */
+  write(exitCode: number): void;
+}
+
+/**
+ * Runs a command, then writes its report and metrics and runs its hook, as the flags want it, also if
+ * the command throws. All this comes after everything else: the cluster is as the run left it,
+ * auto_failover put back and the lock released. None of it changes the exit code.
+ *
+ * @returns What `work` returned.
+ * @throws What `work` threw.
+ */
+export async function withOutputs(
+  flags: OutputFlags & Pick<CommonFlags, "zkCluster" | "zkRootPath">,
+  io: CommandIo,
+  command: string,
+  work: (outputs: RunOutputs) => Promise<number>,
+): Promise<number> {
+  const gathering = gather(flags, io, command);
+  try {
+    const exitCode = await work(gathering.outputs);
+    await gathering.finish(exitCode, undefined);
+    return exitCode;
+  } catch (thrown) {
+    await gathering.finish(exitCodeOf(thrown), thrown);
+    throw thrown;
+  }
+}
+
+function gather(
+  flags: OutputFlags & Pick<CommonFlags, "zkCluster" | "zkRootPath">,
+  io: CommandIo,
+  command: string,
+) {
+  const { report: path, textfile, postHook } = flags;
+  const isWanted = path !== undefined || textfile !== undefined || postHook !== undefined;
+  const beganMs = realClock.wallTime();
+  const began = realClock.now();
+  // The wall clock can be set while the run goes on.
+  const nowMs = () => beganMs + Math.round(realClock.now() - began);
+  const events: TimedEvent[] = [];
+  let id: string | null = null;
+  let result: RunResult | undefined;
+  let isWritten = false;
+  const reportOf = (exitCode: number, thrown: unknown): ReportDocument => {
+    const { verdict, nameserver, calls, changes, ...rows } = result ?? nothingKnown(thrown);
+    const ended = thrown === undefined ? verdict : failed(thrown);
+    return makeReport(flags, {
+      ...rows,
+      command,
+      verdict: { ...ended, exitCode, word: wordOf(exitCode) },
+      events,
+      beganMs,
+      endedMs: nowMs(),
+      run: {
+        id,
+        cluster: `${flags.zkCluster.join(",")}${flags.zkRootPath}`,
+        nameserver,
+        calls,
+        changes,
+      },
+    });
+  };
+  const write = (report: ReportDocument) => {
+    isWritten = true;
+    if (path !== undefined) writeReport(path, report, io);
+    if (textfile !== undefined) writeMetrics(textfile, report, io);
+  };
+  const outputs: RunOutputs = {
+    onEvent(event) {
+      if (!isWanted) return;
+      const atMs = nowMs();
+      events.push({ atMs, event: eventRecord(event, new Date(atMs).toISOString()) });
+    },
+    began(runId) {
+      id = runId;
+    },
+    ended(ending) {
+      result = ending;
+    },
+    write(exitCode) {
+      if (isWanted) write(reportOf(exitCode, undefined));
+    },
+  };
+  return {
+    outputs,
+    async finish(exitCode: number, thrown: unknown) {
+      if (!isWanted) return;
+      const report = reportOf(exitCode, thrown);
+      // A watch that a signal ends has nothing new to say.
+      if (!(isWritten && io.signal.aborted)) write(report);
+      if (postHook !== undefined) await runPostHook(postHook, hookFacts(report, path), io);
+    },
+  };
+}
+
+function wordOf(exitCode: number): string {
+  return exitCode === EXIT.unhealthy ? "unhealthy" : resultOf(exitCode);
+}
+
+function failed(thrown: unknown): RunResult["verdict"] {
+  return { result: "failed", headline: `ended early: ${messageOf(thrown)}`, detail: "" };
+}
+
+/** The result of a command that ended before it had one. */
+function nothingKnown(thrown: unknown): RunResult {
+  return {
+    verdict:
+      thrown === undefined
+        ? { result: "ok", headline: "nothing was changed", detail: "" }
+        : failed(thrown),
+    counts: null,
+    autoFailover: null,
+    advice: [],
+    partitions: [],
+    tablets: [],
+    findings: [],
+    nameserver: { before: null, after: null },
+    calls: null,
+    changes: null,
+  };
+}
+
+function writeMetrics(path: string, report: ReportDocument, io: Pick<CommandIo, "log">): void {
+  try {
+    const lastSuccessSeconds = existsSync(path)
+      ? lastSuccessIn(readMetrics(path), report)
+      : undefined;
+    const nowSeconds = Math.floor(realClock.wallTime() / 1_000);
+    replaceFile(path, metricsText(report, { nowSeconds, lastSuccessSeconds }), METRICS_MODE);
+  } catch (error) {
+    io.log.error(`the metrics could not be written to ${safe(path)}: ${messageOf(error)}`);
+  }
+}
+
+function readMetrics(path: string): string {
+  try {
+    return readUserFile(path, { where: safe(path), maxBytes: METRICS_BYTES_MAX });
+  } catch {
+    return "";
+  }
+}
+
+/** What a hook is told: the verdict and the counts, not every partition. */
+function hookFacts(report: ReportDocument, path: string | undefined) {
+  const { schemaVersion, command, verdict, run, counts, autoFailover, left } = report;
+  const document = {
+    schemaVersion,
+    kind: "run-ended",
+    command,
+    verdict,
+    run,
+    counts,
+    autoFailover,
+    left: left.slice(0, HOOK_TODOS_MAX),
+    givenUp: report.givenUp.length,
+    atRisk: report.atRisk.length,
+    report: path ?? null,
+  };
+  const number = (value: number | undefined) => (value === undefined ? "" : String(value));
+  return {
+    document: `${jsonText(document, 2)}\n`,
+    variables: {
+      OPENMLDB_OPS_RUN_COMMAND: command,
+      OPENMLDB_OPS_RUN_RESULT: verdict.word,
+      OPENMLDB_OPS_RUN_EXIT_CODE: number(verdict.exitCode ?? undefined),
+      OPENMLDB_OPS_RUN_HEADLINE: safe(verdict.headline),
+      OPENMLDB_OPS_RUN_CLUSTER: safe(run.cluster),
+      OPENMLDB_OPS_RUN_ID: run.id ?? "",
+      OPENMLDB_OPS_RUN_DURATION_MS: number(run.tookMs ?? undefined),
+      OPENMLDB_OPS_RUN_RECOVERED: number(counts?.recovered),
+      OPENMLDB_OPS_RUN_UNHEALTHY: number(counts?.unhealthy),
+      OPENMLDB_OPS_RUN_NOT_SERVING: number(counts ? counts.partitions - counts.serving : undefined),
+      OPENMLDB_OPS_RUN_REPORT: path ?? "",
+    },
+  };
+}

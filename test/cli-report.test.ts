@@ -1,0 +1,166 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import type { Sandbox } from "../src/sandbox/start.js";
+import { runBin } from "./helpers/run-bin.js";
+import { sandboxForTest } from "./helpers/sandbox.js";
+
+function folderForTest(): string {
+  const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-report-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function ops(sandbox: Sandbox, words: readonly string[]) {
+  const where = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
+  return runBin([...words, ...where]);
+}
+
+test("inspect writes one report with three faces", async () => {
+  const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
+  await sandbox.outage({ withNameservers: false });
+  const folder = folderForTest();
+  const faces = ["html", "md", "json"];
+  const ended = await Promise.all(
+    faces.map((face) => ops(sandbox, ["inspect", `--report=${join(folder, `r.${face}`)}`])),
+  );
+  expect(ended.map(({ code }) => code)).toEqual([10, 10, 10]);
+  // Nothing is left beside them.
+  expect(readdirSync(folder).sort()).toEqual(["r.html", "r.json", "r.md"]);
+  const [page, markdown, json] = faces.map((face) =>
+    readFileSync(join(folder, `r.${face}`), "utf8"),
+  );
+  const report = JSON.parse(json ?? "");
+  expect(report).toMatchObject({
+    schemaVersion: 1,
+    kind: "report",
+    command: "inspect",
+    verdict: { result: "failed", exitCode: 10, word: "unhealthy" },
+    run: { id: null, cluster: `${sandbox.zkCluster}${sandbox.zkRootPath}`, changes: null },
+    counts: { partitions: 7, unhealthy: 7, serving: 0 },
+    autoFailover: { before: false, after: false },
+  });
+  expect(report.left[0].ways[0]).toEqual({
+    what: "run",
+    command: `openmldb-ops --cmd=recoverdata --zk_cluster=${sandbox.zkCluster} --zk_root_path=${sandbox.zkRootPath}`,
+    partitions: 7,
+  });
+  expect(report.tablets.map((one: { after: { loaded: number } }) => one.after.loaded)).toEqual([
+    0, 0, 0,
+  ]);
+  expect(page).toMatch(/^<!doctype html>/);
+  expect(markdown).toMatch(/^# ❌ inspect: 7 partitions NOT healthy/);
+});
+
+test("verify writes metrics that remember the last success, and tells its hook", async () => {
+  const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
+  const folder = folderForTest();
+  const [metrics, told] = [join(folder, "ops.prom"), join(folder, "told")];
+  const hook = `cat > '${told}'; echo "$OPENMLDB_OPS_RUN_COMMAND $OPENMLDB_OPS_RUN_EXIT_CODE"; exit 3`;
+  const flags = ["verify", `--textfile=${metrics}`, `--post_hook=${hook}`];
+  const good = await ops(sandbox, flags);
+  expect(good.code, good.stderr).toBe(0);
+  const metric = (name: string) =>
+    new RegExp(`^openmldb_ops_${name}\\{command="verify",[^ ]+ (\\S+)$`, "m").exec(
+      readFileSync(metrics, "utf8"),
+    )?.[1];
+  expect(metric("run_exit_code")).toBe("0");
+  const last = metric("last_success_timestamp_seconds");
+  expect(Number(last)).toBeGreaterThan(1_700_000_000);
+  // The hook's output goes to stderr, and its failure is told and changes nothing.
+  expect(good.stdout).toMatch(/^verify: all healthy[^\n]*\n$/);
+  expect(good.stderr).toContain("verify 0\n");
+  expect(good.stderr).toContain("--post_hook: it ended with exit code 3");
+  expect(JSON.parse(readFileSync(told, "utf8"))).toMatchObject({
+    kind: "run-ended",
+    command: "verify",
+    verdict: { exitCode: 0 },
+    counts: { partitions: 7, unhealthy: 0 },
+  });
+  await sandbox.outage({ withNameservers: false });
+  const bad = await ops(sandbox, flags);
+  expect(bad.code, bad.stderr).toBe(10);
+  expect(metric("run_exit_code")).toBe("10");
+  expect(metric("last_success_timestamp_seconds")).toBe(last);
+});
+
+test("a run that fails leaves its report, metrics and hook all the same", async () => {
+  const folder = folderForTest();
+  const report = join(folder, "r.json");
+  const { code, stderr } = await runBin([
+    "verify",
+    "--zk_cluster=127.0.0.1:1",
+    "--zk_root_path=/openmldb",
+    "--zk_timeout=300ms",
+    `--report=${report}`,
+    "--post_hook=echo hooked",
+  ]);
+  expect(code).toBe(4);
+  expect(stderr).toContain("hooked");
+  expect(JSON.parse(readFileSync(report, "utf8"))).toMatchObject({
+    verdict: { result: "failed", exitCode: 4, headline: expect.stringContaining("ended early") },
+    counts: null,
+  });
+});
+
+test("a report can be written of a run of the past", async () => {
+  const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
+  await sandbox.outage({ withNameservers: false });
+  const folder = folderForTest();
+  const state = `--state_dir=${folder}`;
+  const done = await ops(sandbox, ["recoverdata", state]);
+  expect(done.code, done.stderr).toBe(0);
+  const [id = ""] = readdirSync(join(folder, "runs")).map((name) => name.replace(/\.jsonl$/, ""));
+  const path = join(folder, "past.json");
+  const past = await runBin(["history", `--id=${id}`, state, `--report=${path}`]);
+  expect(past.code, past.stderr).toBe(0);
+  const report = JSON.parse(readFileSync(path, "utf8"));
+  expect(report).toMatchObject({
+    command: "recoverdata",
+    verdict: { result: "ok", exitCode: 0 },
+    run: { id, cluster: `${sandbox.zkCluster}${sandbox.zkRootPath}` },
+  });
+  expect(report.partitions).toHaveLength(7);
+  expect(report.partitions[0].done).toContain("promote");
+  expect(new Set(report.timeline.marks.map((one: { lane: string }) => one.lane))).toEqual(
+    new Set(["nameserver", ...sandbox.tablets]),
+  );
+});
+
+test("no secret is in a report", async () => {
+  const folder = folderForTest();
+  const path = join(folder, "r.json");
+  await runBin([
+    "verify",
+    "--zk_cluster=127.0.0.1:1",
+    "--zk_root_path=/openmldb",
+    "--zk_timeout=200ms",
+    "--zk_cert=ops:verysecret",
+    `--report=${path}`,
+    "--post_hook=true # token-1234",
+  ]);
+  const text = readFileSync(path, "utf8");
+  expect(text).not.toMatch(/verysecret|token-1234/);
+  expect(text).toContain('"name": "zkCert"');
+});
+
+test("a file that cannot be written is refused before anything is done", async () => {
+  const folder = folderForTest();
+  writeFileSync(join(folder, "file"), "");
+  const where = ["--zk_cluster=127.0.0.1:1", "--zk_root_path=/openmldb"];
+  for (const [flag, words] of [
+    [`--report=${folder}/r.pdf`, "the name does not end with .html or .md or .json"],
+    [`--report=${folder}/none/r.md`, "there is no such file or folder"],
+    [`--textfile=${folder}/file/m.prom`, "permission denied"],
+  ] as const) {
+    const { code, stderr } = await runBin(["verify", ...where, flag]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(words);
+  }
+  const { code, stderr } = await runBin(["history", `--report=${folder}/r.md`]);
+  expect([code, stderr.trim().split("\n").at(-1)]).toEqual([
+    2,
+    expect.stringContaining("--report is about one run"),
+  ]);
+});
