@@ -18,6 +18,8 @@ export type ErrorCode =
   | "deadline"
   /** The peer answered with a code other than 0; see `responseCode`. */
   | "rejected"
+  /** The tablet that answers is not the one of that name; nothing more is sent to it in this run. */
+  | "wrong-tablet"
   /** The peer answered something that is not the protocol. */
   | "bad-answer"
   /** The run was told to stop (a signal). */

@@ -74,6 +74,7 @@ const CODES: Readonly<Record<ErrorCode, number>> = {
   deadline: EXIT.refused,
   rejected: EXIT.refused,
   "bad-answer": EXIT.refused,
+  "wrong-tablet": EXIT.refused,
 };
 
 /**

@@ -419,7 +419,8 @@ test("a partition that is stale stops nobody else, and is planned again a bounde
     },
   });
   expect(acts).toBeGreaterThan(1);
-  expect(acts).toBeLessThan(7);
+  // Six rounds in each of three passes.
+  expect(acts).toBeLessThan(19);
   const rows = table.virtual.model.rows();
   expect(rows.map((one) => one.served)).toEqual([undefined, 30, 30]);
   expect(result).toMatchObject({

@@ -109,6 +109,7 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
       sick,
       zooKeeper: [],
       nameservers: [],
+      rootPath: "/openmldb",
       startups: new Set(),
       stored: new Map(),
     },
@@ -185,7 +186,11 @@ describe("the screen at the end", () => {
   const reportOf = (partitions: readonly PartitionResult[]): RunReport => ({
     command: "recoverdata",
     leader: NAMESERVER,
-    sickTablets: partitions.map(({ id }) => ({ endpoint: `t${id.pid}:1`, reason: "offline" })),
+    sickTablets: partitions.map(({ id }) => ({
+      endpoint: `t${id.pid}:1`,
+      reason: "offline",
+      absence: { kind: "unknown-to-nameserver" } as const,
+    })),
     tablets: partitions.length,
     tables: 1,
     replicas: partitions.length,

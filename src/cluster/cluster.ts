@@ -8,6 +8,7 @@ import type {
   PartitionId,
   ReplicaReport,
   Role,
+  SchemaClaim,
   SnapshotClaim,
   StorageMode,
   TableClaim,
@@ -68,6 +69,13 @@ export interface Cluster {
 
   /** Reads ZooKeeper: who leads, who stands by, which tablets are registered. */
   topology(): Promise<Topology>;
+  /**
+   * Where an endpoint leads: the address that is dialled (its entry in `map/names`, or the endpoint
+   * itself), and the same with its host name looked up, where that is possible.
+   *
+   * @throws OpsError if there is no address for it.
+   */
+  addressOf(endpoint: Endpoint): Promise<{ readonly dialled: string; readonly located: string }>;
   /** Asks one nameserver itself, leader or not, whether it leads; it answers either way if it is well. */
   askNameserver(endpoint: Endpoint): Promise<"leads" | "stands-by">;
   /**
@@ -169,6 +177,11 @@ export interface Cluster {
   getTermPair(endpoint: Endpoint, of: OnDisk): Promise<DiskClaim>;
   /** The newest snapshot on the disk of a loaded replica; undefined if it has none. */
   getManifest(endpoint: Endpoint, of: OnDisk): Promise<SnapshotClaim | undefined>;
+  /** Name, database and columns of a loaded replica, as its tablet has them. */
+  getTableSchema(
+    endpoint: Endpoint,
+    id: { readonly tid: number; readonly pid: number },
+  ): Promise<SchemaClaim>;
   /** Starts loading; "loaded already" (code 101) counts as done. Safe to repeat. */
   loadTable(endpoint: Endpoint, request: LoadRequest): Promise<void>;
   /** Changes the role of a loaded replica; "is that already" (102, 103) counts as done. Safe to repeat. */

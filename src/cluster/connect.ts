@@ -34,6 +34,11 @@ export interface ClusterParts {
   /** Calls to the nameserver in flight at once, 16 if undefined. */
   readonly nsConcurrency?: number | undefined;
   /**
+   * Looks the host of an address up, so that two names of one host are known to be the same; returns the
+   * address as it is where it cannot. Undefined: addresses are compared as they are written.
+   */
+  readonly locate?: ((address: string) => Promise<string>) | undefined;
+  /**
    * Ends every call in flight and refuses every later one. What has to be put back after that
    * (auto_failover) needs a second cluster made of the same parts without this signal.
    */
@@ -84,6 +89,10 @@ function clusterOf(
         throw interruption(signal);
       }
       return readStoredTables(zk, rootPath, tables);
+    },
+    async addressOf(endpoint) {
+      const dialled = await caller.addressOf(endpoint);
+      return { dialled, located: (await parts.locate?.(dialled)) ?? dialled };
     },
     async askNameserver(endpoint) {
       const method = NameServer.method.confGet;

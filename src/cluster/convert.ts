@@ -4,6 +4,7 @@ import type {
   GetTableFollowerResponse,
   GetTermPairResponse,
   Manifest,
+  TableMeta,
   TableStatus,
 } from "../gen/openmldb/api_pb.js";
 import { TableMode, TableState, TableStatusSchema, TaskStatus } from "../gen/openmldb/api_pb.js";
@@ -27,6 +28,7 @@ import type {
   ReplicaReport,
   ReplicaState,
   Role,
+  SchemaClaim,
   SnapshotClaim,
   StorageMode,
   TableClaim,
@@ -137,6 +139,7 @@ export function toTableClaim(info: TableInfo): TableClaim {
     storageMode: toStorageMode(info),
     replicaCount: info.replicaNum,
     compressType: CompressType[info.compressType] ?? String(info.compressType),
+    ...(info.columnDesc.length === 0 ? {} : { columns: info.columnDesc }),
     partitions: info.tablePartition.map(toPartitionClaim),
   };
 }
@@ -203,6 +206,7 @@ export function toReplicaReport(status: TableStatus): ReplicaReport {
     memoryBytes: status.recordByteSize,
     indexBytes: status.recordIdxByteSize,
     diskBytes: status.diskused,
+    ...(status.name === "" ? {} : { table: status.name }),
   };
   reports.set(status, report);
   return report;
@@ -227,6 +231,11 @@ export function toDiskClaim(response: GetTermPairResponse): DiskClaim {
     term: response.term,
     offset: response.offset,
   };
+}
+
+/** What a tablet has as a table's schema; a tablet that sends none says nothing (api.proto, TableMeta). */
+export function toSchemaClaim(meta: TableMeta | undefined): SchemaClaim {
+  return { table: meta?.name ?? "", db: meta?.db ?? "", columns: meta?.columnDesc ?? [] };
 }
 
 /** A snapshot on disk (api.proto, Manifest). */

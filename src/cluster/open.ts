@@ -3,6 +3,7 @@ import { authorizationFor } from "./authorization.js";
 import type { Cluster } from "./cluster.js";
 import { createCluster } from "./connect.js";
 import { createGrpcTransport } from "./grpc-transport.js";
+import { createLocate } from "./locate.js";
 import { realClock } from "./real-clock.js";
 import { parseRootPath } from "./topology.js";
 import type { ZooKeeper } from "./zookeeper.js";
@@ -49,6 +50,7 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
     rpcTimeoutMs,
     leaderTimeoutMs,
     nsConcurrency,
+    locate: createLocate(),
     signal,
   });
   return { cluster, zk, rootPath };

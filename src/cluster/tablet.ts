@@ -14,6 +14,7 @@ import {
   toDiskClaim,
   toFollowerList,
   toReplicaReport,
+  toSchemaClaim,
   toSnapshotClaim,
   toWireRole,
   toWireStorageMode,
@@ -28,6 +29,7 @@ export type TabletClient = Pick<
   | "getTableFollower"
   | "getTermPair"
   | "getManifest"
+  | "getTableSchema"
   | "loadTable"
   | "changeRole"
   | "addReplica"
@@ -193,9 +195,17 @@ function createTurns(): <T>(endpoint: Endpoint, work: () => Promise<T>) => Promi
   };
 }
 
-/** What a tablet tells of the disk. */
-function createDiskCalls(call: TabletCall): Pick<Cluster, "getTermPair" | "getManifest"> {
+/** What a tablet tells of one replica, most of it from the disk. */
+function createDiskCalls(
+  call: TabletCall,
+): Pick<Cluster, "getTermPair" | "getManifest" | "getTableSchema"> {
   return {
+    async getTableSchema(endpoint, { tid, pid }) {
+      const method = TabletServer.method.getTableSchema;
+      const { tableMeta } = await call(endpoint, method, { tid, pid }, { isRead: true });
+      return toSchemaClaim(tableMeta);
+    },
+
     async getTermPair(endpoint, { tid, pid, storageMode }) {
       refuseUnknownMode(endpoint, "GetTermPair", storageMode);
       const request = { tid, pid, storageMode: toWireStorageMode(storageMode) };

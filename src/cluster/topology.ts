@@ -100,7 +100,8 @@ export async function readNameservers(
 
 /**
  * The address to dial for an endpoint: its entry in `map/names` if it is a server name, else the
- * endpoint itself.
+ * endpoint itself. An empty entry means that the name is the address: servers that were started with
+ * `use_name` and `--endpoint` register so (OpenMLDB 0.9).
  *
  * @throws OpsError `unreachable` (not retryable) if it is neither a known server name nor
  *   `host:port`, `bad-answer` if the entry is no address.
@@ -115,13 +116,14 @@ export async function resolveEndpoint(
     endpoint !== "" && endpoint !== "." && endpoint !== ".." && !/[/\p{Cc}]/u.test(endpoint);
   const path = `${rootPath}/map/names/${endpoint}`;
   const data = isName ? await zk.getData(path) : undefined;
-  if (data === undefined) {
+  if (data === undefined || data.length === 0) {
     if (isAddress(endpoint)) {
       return endpoint;
     }
+    const what = data === undefined ? "nor a server name" : "nor a server name with an address";
     throw new OpsError({
       code: "unreachable",
-      message: `"${oneLine(endpoint)}" is neither host:port nor a server name under ${rootPath}/map/names`,
+      message: `"${oneLine(endpoint)}" is neither host:port ${what} under ${rootPath}/map/names`,
       endpoint,
     });
   }

@@ -10,6 +10,7 @@ import { messageOf } from "../errors.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
 import type { PartitionId } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
+import { identifiedCluster } from "../observe/identified-cluster.js";
 import { inspectCluster, type JudgedCluster } from "../observe/judged-cluster.js";
 import { lockOwnerIn } from "../run/lock.js";
 import { readMarker } from "../run/marker.js";
@@ -43,7 +44,8 @@ export interface LookOptions {
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
 export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
-  const { cluster, db, table, maxLag, command, signal } = options;
+  const { db, table, maxLag, command, signal } = options;
+  const cluster = identifiedCluster(options.cluster);
   const [judged, zooKeeper, ops] = await Promise.all([
     inspectCluster(cluster, {
       only: { db, table },
@@ -68,6 +70,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     nameservers,
     startups,
     stored,
+    rootPath: options.rootPath,
     scope: { db, table },
     maxLag,
     nowMs: cluster.clock.wallTime(),

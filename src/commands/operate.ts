@@ -5,6 +5,7 @@ import { type OperationReport, runOperation } from "../execution/run-operation.j
 import { EXIT } from "../exit-codes.js";
 import { type Action, actionText } from "../model/action.js";
 import { observe } from "../observe/cluster.js";
+import { identifiedCluster } from "../observe/identified-cluster.js";
 import type { Operation, OperationPlan } from "../operations/operation.js";
 import {
   assertSameCommand,
@@ -77,7 +78,7 @@ async function showOnly(
     async (cluster, opened) => {
       await tellLeftover(opened, flags, io);
       const seen = seenStore(opened, (event) => tell(event, io));
-      return operation.plan(await observe(cluster, { signal: io.signal, seen }));
+      return operation.plan(await observe(identifiedCluster(cluster), { signal: io.signal, seen }));
     },
     { endsCallsOnSignal: true },
   );

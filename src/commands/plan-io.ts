@@ -8,6 +8,7 @@ import { assertAsPlanned, look } from "../execution/look.js";
 import type { RecoverOptions } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
 import type { RecoveryCommand } from "../model/report.js";
+import { identifiedCluster } from "../observe/identified-cluster.js";
 import { planText, questionText } from "../planning/plan-text.js";
 import { type RecoveryPlan, sizeOf } from "../planning/recovery-plan.js";
 import { parsePlan, planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
@@ -116,7 +117,7 @@ export async function showPlan(
       const { method } = flags;
       const accept = acceptOf(flags);
       const planned = given?.plan;
-      const seen = await look(cluster, {
+      const seen = await look(identifiedCluster(cluster), {
         only,
         method,
         accept,

@@ -5,6 +5,7 @@ import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
 import type { RecoveryCommand } from "../model/report.js";
+import { newIdentities } from "../observe/identified-cluster.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
 import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../report/recovery-report.js";
 import type { Guard } from "../run/guard.js";
@@ -74,6 +75,7 @@ async function underLock(
     owner,
   });
   let earlier: Progress | undefined;
+  const identities = newIdentities();
   const result = await withRun(parts, async (attempt) => {
     const ended = await recoverData(attempt.cluster, {
       ...planOptions(flags, io, given),
@@ -88,6 +90,7 @@ async function underLock(
         return guard;
       },
       earlier,
+      identities,
       seen: seenStore(opened, onEvent),
     });
     if ("error" in ended) earlier = ended.progress;

@@ -59,6 +59,9 @@ function diagnoseReplica(
 }
 
 function diagnoseTablet(replica: ReplicaView): Finding {
+  if (replica.absence?.kind === "not-what-it-says") {
+    return { code: "tablet-foreign", text: replica.tabletDetail };
+  }
   return {
     code: replica.tablet === "offline" ? "tablet-offline" : "tablet-silent",
     text: `tablet ${replica.tabletDetail}`,

@@ -1,3 +1,4 @@
+import { mayBeGivenUp } from "../model/absence.js";
 import type { ClusterState } from "../model/cluster-state.js";
 import { replicaKey } from "../model/cluster-state.js";
 import type { LaneFailure } from "../model/outcome.js";
@@ -6,6 +7,7 @@ import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { mapInTurns } from "../util/yielding.js";
+import { absenceAdvice, firstAbsence } from "./absence-advice.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
 /** What the judgement needs to know of the run beside the cluster as it is now. */
@@ -44,8 +46,10 @@ export async function judge(
   return {
     leader: input.state.topology.leader,
     sickTablets: [...input.state.tablets.values()].flatMap((tablet) => {
-      const { tablet: health, tabletDetail } = tabletHealth(tablet);
-      return health === "ok" ? [] : [{ endpoint: tablet.endpoint, reason: tabletDetail }];
+      const { tabletDetail, absence } = tabletHealth(tablet);
+      return absence === undefined
+        ? []
+        : [{ endpoint: tablet.endpoint, reason: tabletDetail, absence }];
     }),
     tablets: input.state.tablets.size,
     tables: tables.size,
@@ -84,13 +88,16 @@ function nextStep(
   rerun: string,
 ): string {
   const has = (...codes: ProblemCode[]) => problems.find((one) => codes.includes(one.code));
-  const tablet = has("tablet-offline", "tablet-silent");
+  const away = firstAbsence(view);
   const accept = `${rerun} --accept_data_loss=${partitionName(view.id)} --leader=${decision?.candidate}`;
-  if (tablet !== undefined && decision !== undefined) {
-    return `start tablet ${tablet.endpoint}, then run: ${rerun}; or, giving up what only it holds: ${accept}`;
+  if (away !== undefined) {
+    const first = `${absenceAdvice(away.endpoint, away.absence)}, then run: ${rerun}`;
+    if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
+    const ifNotMoved =
+      away.absence.kind === "moved" ? ", once it is certain that it is at no other address" : "";
+    return `${first}; or, giving up what only it holds${ifNotMoved}: ${accept}`;
   }
   if (decision !== undefined) return `decide; to give up what others hold beyond it: ${accept}`;
-  if (tablet !== undefined) return `start tablet ${tablet.endpoint}, then run: ${rerun}`;
   if (has("no-leader-flagged") !== undefined) {
     return "choose the replica to lead by its data and set the leader by hand (the tool does not guess)";
   }

@@ -6,6 +6,8 @@ import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import { type PartitionView, viewPartitionsInTurns } from "../model/partition-view.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
 import { observe } from "../observe/cluster.js";
+import { type Identities, identifiedCluster } from "../observe/identified-cluster.js";
+import { awaitReturning } from "../observe/returning-tablets.js";
 import { NOTHING_LEARNED } from "../planning/attempt-history.js";
 import type { Method } from "../planning/method.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
@@ -55,6 +57,8 @@ export interface RecoverOptions {
   readonly review?: (plan: RecoveryPlan, signal: AbortSignal) => Promise<boolean>;
   /** What outlives a run; left out: a later run knows nothing of what this one saw. */
   readonly seen?: SeenStore | undefined;
+  /** What attempts of the same run found out about tablets; undefined: nothing. */
+  readonly identities?: Identities | undefined;
   /** What attempts of the same run found and did before this one. */
   readonly earlier?: Progress | undefined;
   /** Rules other than those of every command; see {@link Rules}. */
@@ -93,9 +97,10 @@ const PASSES_MAX = 3;
  * @throws OpsError if the cluster cannot be observed at all; nothing has been changed then.
  */
 export async function recoverData(
-  cluster: Cluster,
+  unchecked: Cluster,
   options: RecoverOptions,
 ): Promise<RecoverResult> {
+  const cluster = identifiedCluster(unchecked, options.identities);
   const { onEvent, signal } = options;
   const { only = EVERYTHING } = options.planned ?? options;
   const began = cluster.clock.now();
@@ -187,6 +192,7 @@ async function workInPasses(
   const { planner } = seen;
   const failures = new Map<string, LaneFailure>();
   const ours = new Set(seen.sick.map((view) => replicaKey(view.id)));
+  const needed = new Set(seen.sick.flatMap(({ replicas }) => replicas.map((one) => one.endpoint)));
   let { state, sick } = seen;
   for (let pass = 1; ; pass += 1) {
     const changes = told.changes();
@@ -201,17 +207,26 @@ async function workInPasses(
     for (const [key, failure] of failed) failures.set(key, failure);
     const isTouched = ours.size > 0 || guard.isEngaged();
     if (isTouched) state = await observe(cluster, { signal });
+    const changed = await awaitReturning(cluster, state, needed, { signal, onEvent });
+    if (changed.size > 0) state = await observe(cluster, { signal });
     const all = await viewPartitionsInTurns(state);
-    const isOpen = (view: PartitionView) =>
-      ours.has(replicaKey(view.id)) &&
-      !failures.has(replicaKey(view.id)) &&
-      problemsOf(view, only).length > 0 &&
-      planner(view, NOTHING_LEARNED).steps.length > 0;
+    const isOpen = (view: PartitionView) => {
+      const key = replicaKey(view.id);
+      if (!ours.has(key) || problemsOf(view, only).length === 0) return false;
+      const failure = failures.get(key);
+      if (failure !== undefined && failure.step !== "plan") return false;
+      // What kept it from being planned may be another reason by now.
+      const isOutdated = view.replicas.some((one) => changed.has(one.endpoint));
+      return isOutdated || planner(view, NOTHING_LEARNED).steps.length > 0;
+    };
     const views = memory.beside(selected(all, only));
     const open = await mapInTurns(views, isOpen);
     sick = views.filter((_, index) => open[index] === true);
-    const isOver = sick.length === 0 || pass === PASSES_MAX || told.changes() === changes;
-    if (isOver) return { state, all, failures, isTouched };
+    const isIdle = told.changes() === changes && changed.size === 0;
+    if (sick.length === 0 || pass === PASSES_MAX || isIdle) {
+      return { state, all, failures, isTouched };
+    }
+    for (const { id } of sick) failures.delete(replicaKey(id));
     onEvent({
       kind: "note",
       text: `${counted(sick.length, "partition")} not healthy yet: going on with them`,

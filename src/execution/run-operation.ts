@@ -6,6 +6,7 @@ import { replicaKey } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import type { OnEvent, StepOutcome } from "../model/outcome.js";
 import { observe } from "../observe/cluster.js";
+import { identifiedCluster, newIdentities } from "../observe/identified-cluster.js";
 import type { ActionResult, Operation, OperationPlan } from "../operations/operation.js";
 import { assertSamePlan, type SavedOperation } from "../planning/saved-operation.js";
 import type { Guard } from "../run/guard.js";
@@ -62,10 +63,14 @@ export interface OperationReport {
  *   or stale, or the review ended it.
  */
 export async function runOperation(
-  cluster: Cluster,
+  unchecked: Cluster,
   operation: Operation,
-  options: RunOperationOptions,
+  asked: RunOperationOptions,
 ): Promise<OperationReport> {
+  const identities = newIdentities();
+  const cluster = identifiedCluster(unchecked, identities);
+  const tidying = asked.tidying && identifiedCluster(asked.tidying, identities);
+  const options = { ...asked, tidying };
   const { given, review, signal } = options;
   const look = () => observe(cluster, { signal, seen: options.seen });
   if (operation.waitsForOps === true) await noOps(cluster, options);

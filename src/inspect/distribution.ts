@@ -1,3 +1,4 @@
+import type { Absence } from "../model/absence.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type TabletHealth, tabletHealth } from "../model/partition-view.js";
 import { eachInTurns } from "../util/yielding.js";
@@ -9,6 +10,8 @@ export interface TabletLoad {
   readonly health: TabletHealth;
   /** Why it is not `ok`, in words; empty if it is. */
   readonly detail: string;
+  /** In which state of absence it is; undefined if it is `ok`. */
+  readonly absence: Absence | undefined;
   /** The nameserver's own word, such as `kHealthy`; undefined if the nameserver does not know it. */
   readonly state: string | undefined;
   /** Milliseconds since that state began; undefined if the nameserver does not know it. */
@@ -38,12 +41,13 @@ export async function tabletLoads(facts: InspectFacts): Promise<TabletLoad[]> {
   return [...facts.state.tablets.values()]
     .sort((a, b) => compareText(a.endpoint, b.endpoint))
     .map((view) => {
-      const { tablet, tabletDetail } = tabletHealth(view);
+      const { tablet, tabletDetail, absence } = tabletHealth(view);
       const own = counts.get(view.endpoint);
       return {
         endpoint: view.endpoint,
         health: tablet,
         detail: tabletDetail,
+        absence,
         state: view.claim?.state,
         ageMs: view.claim?.ageMs,
         isRegistered: view.isRegistered,

@@ -43,6 +43,8 @@ export interface InspectFacts {
     | { readonly kind: "marker"; readonly owner: RunOwner; readonly original: boolean }
     | { readonly kind: "unreadable" }
     | undefined;
+  /** The cluster's root path in ZooKeeper. */
+  readonly rootPath: string;
   readonly scope: { readonly db: string | undefined; readonly table: string | undefined };
   /** Entries that a follower may lack before that is worth a warning of its own. */
   readonly maxLag: bigint;

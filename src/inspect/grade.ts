@@ -19,6 +19,7 @@ const GRADE_OF: Readonly<Record<ProblemCode, Exclude<Grade, "down" | "one-left">
   "leader-unavailable": "degraded",
   "tablet-offline": "degraded",
   "tablet-silent": "degraded",
+  "tablet-foreign": "degraded",
   "not-loaded": "degraded",
   loading: "degraded",
   "state-unknown": "degraded",

@@ -1,3 +1,4 @@
+import { absenceDocument } from "../diagnosis/absence-advice.js";
 import type { Op } from "../model/cluster-state.js";
 import { lazyList } from "../util/text.js";
 import type { TabletLoad } from "./distribution.js";
@@ -73,11 +74,12 @@ export function inspectionJson(inspection: Inspection, effort: Effort, exitCode:
 }
 
 function tabletJson(one: TabletLoad) {
-  const { endpoint, health, detail, state, ageMs, isRegistered, isStartup } = one;
+  const { endpoint, health, detail, absence, state, ageMs, isRegistered, isStartup } = one;
   return {
     endpoint,
     health,
     detail: detail === "" ? null : detail,
+    absence: absence === undefined ? null : absenceDocument(absence),
     state: state ?? null,
     ageMs: ageMs ?? null,
     registered: isRegistered,
@@ -131,6 +133,7 @@ function replicaJson({ view, zooKeeper, disagrees }: ReplicaReportLine) {
     tablet: {
       health: tablet,
       detail: tabletDetail === "" ? null : tabletDetail,
+      absence: view.absence === undefined ? null : absenceDocument(view.absence),
       loaded: report !== undefined,
       role: report?.role ?? null,
       state: report?.state ?? null,

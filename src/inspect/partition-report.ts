@@ -1,3 +1,4 @@
+import { mayBeGivenUp } from "../model/absence.js";
 import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
@@ -116,7 +117,8 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts, recover }
 function canElect(view: PartitionView, { leader }: PartitionResult): boolean {
   if (leader !== undefined) return false;
   const flagged = view.replicas.filter((one) => one.claim.isLeader);
-  const isAway = flagged.length > 0 && flagged.every((one) => one.tablet !== "ok");
+  const isAway =
+    flagged.length > 0 && flagged.every((one) => one.tablet !== "ok" && mayBeGivenUp(one.absence));
   return (
     isAway && !("refusal" in checkLeaderChange(view, { candidate: "auto", acceptsLoss: false }))
   );

@@ -1,3 +1,5 @@
+import { absenceAdvice } from "../diagnosis/absence-advice.js";
+import { isOpActive } from "../model/cluster-state.js";
 import { isRemoved, type TabletLoad } from "./distribution.js";
 import { ageText, type Case, type Rule, type RuleFacts } from "./rule.js";
 
@@ -25,9 +27,29 @@ function tabletCases(
 /** The nameserver knows it and does not count it as healthy. */
 const isOffline = (tablet: TabletLoad) => tablet.health === "offline" && tablet.state !== undefined;
 
-function startIt(facts: RuleFacts) {
-  return ({ endpoint }: TabletLoad) =>
-    `start tablet ${endpoint}, then run: ${facts.command("--cmd=recoverdata")}`;
+/** What to do about an absent tablet, and then. */
+function seeTo(facts: RuleFacts) {
+  return ({ endpoint, absence }: TabletLoad) =>
+    absence &&
+    `${absenceAdvice(endpoint, absence)}, then run: ${facts.command("--cmd=recoverdata")}`;
+}
+
+/** The znode with which a tablet is registered. */
+function znodeOf({ rootPath }: RuleFacts, { endpoint }: TabletLoad): string {
+  return `${rootPath}/nodes/${endpoint}`;
+}
+
+/** What to do about a tablet that is registered and does not answer. */
+function silentAdvice(facts: RuleFacts) {
+  return (tablet: TabletLoad) =>
+    tablet.replicas > 0
+      ? seeTo(facts)(tablet)
+      : `no replica is on record at ${tablet.endpoint}: if no tablet runs there, delete the znode that was left behind: ${znodeOf(facts, tablet)}`;
+}
+
+/** Ops that have not ended, for a tablet whose answer they may wait for. */
+function waitingOps({ state }: RuleFacts): number {
+  return state.ops.filter(isOpActive).length;
 }
 
 /** Rules about ZooKeeper, nameservers and tablets. */
@@ -104,7 +126,7 @@ export const SERVER_RULES: readonly Rule[] = [
           isOffline(tablet) && !isRemoved(tablet)
             ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}${tablet.loaded === undefined && facts.state.tablets.get(tablet.endpoint)?.reports !== undefined ? ", although it answers" : ""}; ${holds(tablet)}`
             : undefined,
-        startIt(facts),
+        seeTo(facts),
       ),
   },
   {
@@ -124,12 +146,44 @@ export const SERVER_RULES: readonly Rule[] = [
   {
     code: "tablet-silent",
     level: "error",
-    effect: "what it leads serves nothing; what follows there falls behind",
+    effect:
+      "it may be serving clients that reach it; nothing of its partitions is changed from here meanwhile",
     find: (facts) =>
       tabletCases(
         facts,
-        (tablet) => (tablet.health === "silent" ? `${tablet.detail}; ${holds(tablet)}` : undefined),
-        ({ endpoint }) => `look at tablet ${endpoint}; restart it if it hangs`,
+        (tablet) =>
+          tablet.health === "silent" && tablet.absence?.kind !== "not-what-it-says"
+            ? `${tablet.detail}; ${holds(tablet)}`
+            : undefined,
+        silentAdvice(facts),
+      ),
+  },
+  {
+    code: "tablet-foreign",
+    level: "error",
+    effect: "nothing is sent to it; the tablet of that name may be serving at another address",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        ({ absence, ...tablet }) =>
+          absence?.kind === "not-what-it-says"
+            ? `${absence.mismatch}; ${holds({ absence, ...tablet })}`
+            : undefined,
+        seeTo(facts),
+      ),
+  },
+  {
+    code: "ops-blocked",
+    level: "error",
+    effect: "an op ends only when every tablet that the nameserver counts as healthy has answered",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        (tablet) =>
+          tablet.absence?.kind === "unreachable" && waitingOps(facts) > 0
+            ? `${waitingOps(facts)} ops do not end while it is registered as ${znodeOf(facts, tablet)} and does not answer`
+            : undefined,
+        silentAdvice(facts),
       ),
   },
   {
@@ -157,7 +211,7 @@ export const SERVER_RULES: readonly Rule[] = [
           tablet.state === undefined && !tablet.isRegistered
             ? `known to neither ZooKeeper nor the nameserver; ${holds(tablet)}`
             : undefined,
-        startIt(facts),
+        seeTo(facts),
       ),
   },
   {

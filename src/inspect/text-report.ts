@@ -207,10 +207,13 @@ function adviceOf(partitions: Inspection["partitions"]): ReadonlyMap<string, Adv
   return known;
 }
 
+/** How an advice begins that is about a server. */
+const NEEDS_A_SERVER = /^(?:start|look|wait|make|find|correct) /;
+
 /** What can be typed at once comes before what needs a server, and that before what needs thought. */
 function turnOf({ text }: Advice): number {
   if (text.startsWith("run:")) return 0;
-  return text.startsWith("start ") || text.startsWith("look ") ? 1 : 2;
+  return NEEDS_A_SERVER.test(text) ? 1 : 2;
 }
 
 /** A line for each way to go, so that its command can be copied. */

@@ -75,6 +75,8 @@ export interface TableClaim {
   readonly replicaCount: number;
   /** How rows are compressed, in OpenMLDB's word, such as `kNoCompress`. */
   readonly compressType: string;
+  /** The columns, each as the bytes of openmldb.common's ColumnDesc; absent if the record has none. */
+  readonly columns?: readonly Uint8Array[] | undefined;
   readonly partitions: readonly PartitionClaim[];
 }
 
@@ -93,6 +95,17 @@ export interface ReplicaReport {
   readonly indexBytes: bigint;
   /** Bytes on disk. */
   readonly diskBytes: bigint;
+  /** The table's name as the tablet has it; absent if it sent none. */
+  readonly table?: string | undefined;
+}
+
+/** The schema of a loaded replica as its tablet has it (api.proto, GetTableSchemaResponse). */
+export interface SchemaClaim {
+  readonly table: string;
+  /** Database, or the empty string for a table without one. */
+  readonly db: string;
+  /** The columns, each as the bytes of openmldb.common's ColumnDesc. */
+  readonly columns: readonly Uint8Array[];
 }
 
 /**
@@ -139,6 +152,15 @@ export interface TabletView {
   readonly reports: ReadonlyMap<string, ReplicaReport> | undefined;
   /** Why it did not answer; undefined if it did. */
   readonly silence: string | undefined;
+  /** How it was found out that it is not the tablet of that name; absent if nothing speaks against it. */
+  readonly mismatch?: string | undefined;
+  /** What is dialled for it, as `map/names` says; absent if it was not looked up. */
+  readonly address?: string | undefined;
+  /**
+   * With a tablet that is not registered and has replicas on record: registered tablets that may be
+   * the same one at another address. See `moveCandidates`.
+   */
+  readonly mayBeAt?: readonly Endpoint[] | undefined;
 }
 
 /** A leader's replication list (api.proto, GetTableFollowerResponse). */

@@ -1,4 +1,5 @@
 import { mapInTurns } from "../util/yielding.js";
+import { type Absence, absenceOf, mayBeServing } from "./absence.js";
 import {
   type ClusterState,
   type Endpoint,
@@ -18,7 +19,10 @@ import {
 } from "./cluster-state.js";
 import type { PartitionEvidence } from "./evidence.js";
 
-/** Whether a tablet can be worked with: `ok` means healthy for the nameserver and answering. */
+/**
+ * Whether a tablet can be worked with: `ok` means healthy for the nameserver, answering, and the one
+ * that its name says. `silent`: healthy for the nameserver, and not `ok`. Why: see `Absence`.
+ */
 export type TabletHealth = "ok" | "offline" | "silent";
 
 /** One replica, both sides by side: what the nameserver claims and what the tablet reports. */
@@ -28,6 +32,8 @@ export interface ReplicaView {
   readonly tablet: TabletHealth;
   /** Why the tablet is not `ok`, in words; empty if it is. */
   readonly tabletDetail: string;
+  /** In which state of absence the tablet is; absent if it is `ok`. */
+  readonly absence?: Absence | undefined;
   /** Undefined if the tablet is not `ok` or has not loaded the replica. */
   readonly report: ReplicaReport | undefined;
   /** Its replication list, if it runs as leader and answered. */
@@ -129,7 +135,7 @@ function rememberedOf(state: PartitionsState, id: PartitionId): PartitionEvidenc
 }
 
 function viewReplica(state: PartitionsState, id: PartitionId, claim: ReplicaClaim): ReplicaView {
-  const { tablet, tabletDetail } = tabletHealth(state.tablets.get(claim.endpoint));
+  const { tablet, tabletDetail, absence } = tabletHealth(state.tablets.get(claim.endpoint));
   const report =
     tablet === "ok" ? state.tablets.get(claim.endpoint)?.reports?.get(replicaKey(id)) : undefined;
   const stored = state.stored
@@ -141,6 +147,7 @@ function viewReplica(state: PartitionsState, id: PartitionId, claim: ReplicaClai
     claim,
     tablet,
     tabletDetail,
+    absence,
     report,
     followers: report && state.followers.get(followerKey(claim.endpoint, id)),
     snapshot: state.snapshots?.get(followerKey(claim.endpoint, id)),
@@ -149,35 +156,41 @@ function viewReplica(state: PartitionsState, id: PartitionId, claim: ReplicaClai
 }
 
 /**
- * Judges one tablet.
+ * Judges one tablet: whether it can be worked with, and if not, in which state of absence it is.
  *
- * @param view Undefined for a tablet that nobody knows (a replica can name one that never came back).
+ * @param view Undefined for a tablet that was not observed (a replica can name one that never came back).
+ * @returns `tabletDetail` says what was seen, for a sentence that begins with the tablet's name.
  */
 export function tabletHealth(view: TabletView | undefined): {
   tablet: TabletHealth;
   tabletDetail: string;
+  absence: Absence | undefined;
 } {
-  if (view?.claim === undefined) {
-    const registered = view?.isRegistered === true;
-    return {
-      tablet: "offline",
-      tabletDetail: registered
-        ? "registered in ZooKeeper, but the nameserver does not know it yet"
-        : "not registered in ZooKeeper and unknown to the nameserver",
-    };
+  if (view === undefined) {
+    const absence: Absence = { kind: "unknown-to-nameserver" };
+    return { tablet: "offline", tabletDetail: UNKNOWN, absence };
   }
-  if (!view.claim.isHealthy) {
-    const seconds = view.claim.ageMs / 1000n;
-    const answers = view.reports === undefined ? "" : ", although it answers";
-    return { tablet: "offline", tabletDetail: `${view.claim.state} for ${seconds} s${answers}` };
+  const absence = absenceOf(view);
+  if (absence === undefined) return { tablet: "ok", tabletDetail: "", absence };
+  return { tablet: healthOf(absence, view), tabletDetail: detailOf(absence, view), absence };
+}
+
+const UNKNOWN = "not registered in ZooKeeper and unknown to the nameserver";
+
+function healthOf(absence: Absence, { claim }: TabletView): TabletHealth {
+  return mayBeServing(absence) || claim?.isHealthy === true ? "silent" : "offline";
+}
+
+function detailOf(absence: Absence, { claim, reports, silence }: TabletView): string {
+  if (absence.kind === "not-what-it-says") return absence.mismatch;
+  if (claim === undefined) {
+    return absence.kind === "restarting"
+      ? "registered in ZooKeeper, but the nameserver does not know it yet"
+      : UNKNOWN;
   }
-  if (view.reports === undefined) {
-    return {
-      tablet: "silent",
-      tabletDetail: `does not answer: ${view.silence ?? "no reason known"}`,
-    };
-  }
-  return { tablet: "ok", tabletDetail: "" };
+  if (claim.isHealthy) return `does not answer: ${silence ?? "no reason known"}`;
+  const answers = reports === undefined ? "" : ", although it answers";
+  return `${claim.state} for ${claim.ageMs / 1000n} s${answers}`;
 }
 
 function opKey(of: { readonly db: string; readonly table: string; readonly pid: number }): string {

@@ -20,6 +20,8 @@ export const PROBLEM_CODES = [
   "tablet-offline",
   /** The nameserver counts the tablet as healthy, but it does not answer. */
   "tablet-silent",
+  /** What answers under the tablet's name is another tablet. */
+  "tablet-foreign",
   /** The tablet answers and has not loaded the replica: what every replica is after a restart. */
   "not-loaded",
   /** The tablet is loading the replica. */

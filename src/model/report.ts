@@ -1,3 +1,4 @@
+import type { Absence } from "./absence.js";
 import type { Endpoint, PartitionId } from "./cluster-state.js";
 import type { ReplicaEvidence } from "./evidence.js";
 import type { LaneFailure } from "./outcome.js";
@@ -25,6 +26,14 @@ export interface PartitionResult {
   readonly next: string;
 }
 
+/** A tablet that cannot be worked with. */
+export interface AbsentTablet {
+  readonly endpoint: Endpoint;
+  /** What was seen, for a sentence that begins with the tablet's name. */
+  readonly reason: string;
+  readonly absence: Absence;
+}
+
 /** The commands that recover. */
 export type RecoveryCommand = "recoverdata" | "recovertable";
 
@@ -33,7 +42,7 @@ export interface RunReport {
   readonly command: RecoveryCommand;
   readonly leader: Endpoint;
   /** Every tablet that is not healthy or does not answer, with the reason. */
-  readonly sickTablets: readonly { readonly endpoint: Endpoint; readonly reason: string }[];
+  readonly sickTablets: readonly AbsentTablet[];
   readonly tablets: number;
   readonly tables: number;
   readonly replicas: number;

@@ -1,6 +1,5 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
-import { messageOf } from "../errors.js";
 import {
   type ClusterState,
   type Endpoint,
@@ -12,9 +11,11 @@ import {
 } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import { compareText } from "../model/partition-view.js";
+import { moveCandidates } from "../policy/move-candidates.js";
 import { isOn } from "../run/guard.js";
 import { untilAborted } from "../util/until-aborted.js";
 import { mapInTurns } from "../util/yielding.js";
+import { askTablet } from "./ask-tablet.js";
 import { observeFollowers } from "./replication.js";
 import { observeSnapshots } from "./snapshots.js";
 import { observeStored } from "./stored-records.js";
@@ -61,10 +62,11 @@ async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
   ]);
   scope.signal?.throwIfAborted();
   const registered = new Set(topology.tablets);
-  const wanted = await endpointsOf(tables);
+  const recorded = await endpointsOf(tables);
+  const wanted = new Set(recorded);
   for (const endpoint of [...registered, ...claims.map((one) => one.endpoint)])
     wanted.add(endpoint);
-  const tablets = await observeTablets(cluster, { wanted, claims, registered });
+  const tablets = await observeTablets(cluster, { wanted, recorded, claims, registered });
   scope.signal?.throwIfAborted();
   const [followers, stored, snapshots] = await Promise.all([
     observeFollowers(cluster, tables, tablets, scope.signal),
@@ -99,6 +101,8 @@ async function endpointsOf(tables: readonly TableClaim[]): Promise<Set<Endpoint>
 
 interface TabletQuestion {
   readonly wanted: ReadonlySet<Endpoint>;
+  /** Tablets with a replica on record. */
+  readonly recorded: ReadonlySet<Endpoint>;
   readonly claims: readonly TabletClaim[];
   readonly registered: ReadonlySet<Endpoint>;
 }
@@ -117,20 +121,18 @@ async function observeTablets(
           claim: claims.get(endpoint),
           isRegistered: question.registered.has(endpoint),
         };
-        // A machine that is gone would cost the whole deadline of a call, and tell nothing.
-        if (!known.isRegistered && known.claim?.isHealthy !== true) {
-          return { ...known, reports: undefined, silence: "not registered in ZooKeeper" };
-        }
-        try {
-          const reports = await cluster.getTableStatus(endpoint);
-          return { ...known, reports: indexReports(reports), silence: undefined };
-        } catch (thrown) {
-          return { ...known, reports: undefined, silence: messageOf(thrown) };
-        }
+        return askTablet(cluster, known, async () =>
+          indexReports(await cluster.getTableStatus(endpoint)),
+        );
       }),
     ),
   );
-  return new Map(views.map((view) => [view.endpoint, view]));
+  const tablets = new Map(views.map((view) => [view.endpoint, view]));
+  for (const [endpoint, mayBeAt] of moveCandidates(tablets, question.recorded)) {
+    const view = tablets.get(endpoint);
+    if (view !== undefined) tablets.set(endpoint, { ...view, mayBeAt });
+  }
+  return tablets;
 }
 
 function indexReports(reports: readonly ReplicaReport[]): Map<string, ReplicaReport> {

@@ -1,4 +1,3 @@
-import { messageOf } from "../errors.js";
 import {
   type Endpoint,
   type FollowerList,
@@ -10,6 +9,7 @@ import {
 import { opsOfPartition } from "../model/ops-of-partition.js";
 import { type PartitionView, viewPartitions } from "../model/partition-view.js";
 import type { StepContext } from "../steps/step-context.js";
+import { askTablet, type KnownTablet } from "./ask-tablet.js";
 import { isRunningLeader, refreshReports, settledList } from "./replication.js";
 import { observeSnapshots } from "./snapshots.js";
 
@@ -48,15 +48,10 @@ export async function lookAtPartition(
   const views = await Promise.all(
     members.map(async (known): Promise<[Endpoint, TabletView]> => {
       const { endpoint } = known;
-      if (!known.isRegistered && known.claim?.isHealthy !== true) {
-        return [endpoint, { ...known, reports: undefined, silence: "not registered in ZooKeeper" }];
-      }
-      try {
-        const reports = await context.statusOf(endpoint).now();
-        return [endpoint, { ...known, reports, silence: undefined }];
-      } catch (thrown) {
-        return [endpoint, { ...known, reports: undefined, silence: messageOf(thrown) }];
-      }
+      return [
+        endpoint,
+        await askTablet(context.cluster, known, () => context.statusOf(endpoint).now()),
+      ];
     }),
   );
   const tablets = new Map(views);
@@ -74,9 +69,6 @@ export async function lookAtPartition(
   })[0];
 }
 
-/** What is known of a tablet before it is asked. */
-type Member = Pick<TabletView, "endpoint" | "claim" | "isRegistered">;
-
 /**
  * Who of these is registered and healthy. Not asked before the record and the ops have come: where the
  * nameserver is held up, such as by a change of the leading one, a tablet that came back meanwhile would
@@ -85,7 +77,7 @@ type Member = Pick<TabletView, "endpoint" | "claim" | "isRegistered">;
 async function membersOf(
   { registered, tablets }: StepContext,
   endpoints: readonly Endpoint[],
-): Promise<Member[]> {
+): Promise<KnownTablet[]> {
   const look = async (ageMs: number) => {
     const [names, claims] = await Promise.all(
       ageMs > 0
@@ -99,7 +91,8 @@ async function membersOf(
     }));
   };
   const known = await look(MEMBERS_AGE_MS);
-  const isThere = ({ claim, isRegistered }: Member) => isRegistered && claim?.isHealthy === true;
+  const isThere = ({ claim, isRegistered }: KnownTablet) =>
+    isRegistered && claim?.isHealthy === true;
   return known.every(isThere) ? known : look(0);
 }
 

@@ -3,6 +3,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
+import { isPartlyOutOfSight, leaderOutOfSight, offered } from "../policy/absent-replicas.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
 import { isServing, lowerBound, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import { givenUp, isGivenAwaySafely, unreadFollower } from "../policy/what-may-be-overwritten.js";
@@ -35,6 +36,8 @@ export function planDirect(
   const problems = diagnose(view);
   const serving = servingLeader(view);
   if (problems.length === 0) return laneOf(view, { leader: serving, steps: [] });
+  const hidden = serving === undefined ? leaderOutOfSight(view) : undefined;
+  if (hidden !== undefined) return laneOf(view, { leader: undefined, steps: [], blocked: hidden });
   if (view.activeOps.length > 0) {
     return laneOf(view, {
       leader: serving,
@@ -80,8 +83,14 @@ function planPromotion(
   { learned, accepted }: { readonly learned: Learned; readonly accepted: Endpoint | undefined },
 ): Lane {
   if ("blocked" in decision) {
-    if (accepted !== undefined) return planAccepted(view, accepted, decision.blocked);
-    return laneOf(view, { leader: undefined, steps: [], blocked: decision.blocked });
+    if (accepted !== undefined && !isPartlyOutOfSight(view)) {
+      return planAccepted(view, accepted, decision.blocked);
+    }
+    return laneOf(view, {
+      leader: undefined,
+      steps: [],
+      blocked: offered(view, decision.blocked),
+    });
   }
   const { leader, joiners } = decision;
   const fed = joiners.filter((one) => !learned.cannotSync.has(one.endpoint));
@@ -205,9 +214,12 @@ function planFollowers(
     problems.find((one) => one.code === "rows-missing" && one.endpoint === leader.endpoint);
   if (steps.length === 0 && pauseSteps(view, problems).length === 0 && undecided !== undefined) {
     const blocked = { ...undecided, candidate: leader.endpoint };
-    if (accepted === leader.endpoint) return planGivenAway(view, leader, problems);
-    if (accepted !== undefined) return planAccepted(view, accepted, blocked);
-    return laneOf(view, { leader: undefined, steps, blocked });
+    if (accepted === undefined || isPartlyOutOfSight(view)) {
+      return laneOf(view, { leader: undefined, steps, blocked: offered(view, blocked) });
+    }
+    return accepted === leader.endpoint
+      ? planGivenAway(view, leader, problems)
+      : planAccepted(view, accepted, blocked);
   }
   // The record comes first: it is written as a whole, and would undo later marks.
   const joining = steps.filter((one) => one.kind === "feed").map((one) => one.endpoint);

@@ -3,6 +3,7 @@ import type { Endpoint, TableClaim } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Mark, Step, StepKind } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
+import { leaderOutOfSight, offered } from "../policy/absent-replicas.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
 import { evidenceOf, isServing, leastOffset, servingLeader } from "../policy/what-it-holds.js";
 import { mapInTurns } from "../util/yielding.js";
@@ -21,6 +22,8 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
     return laneOf(view, { leader: servingLeader(view), steps: [wait] });
   }
   const serving = servingLeader(view);
+  const hidden = serving === undefined ? leaderOutOfSight(view) : undefined;
+  if (hidden !== undefined) return laneOf(view, { leader: undefined, steps: [], blocked: hidden });
   const choice = serving === undefined ? chooseLeader(view) : { leader: serving };
   if ("blocked" in choice)
     return laneOf(view, { leader: undefined, steps: [], blocked: choice.blocked });
@@ -48,7 +51,7 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
   ];
   const ahead = problems.find((one) => one.code === "ahead");
   if (work.length === 0 && ahead !== undefined) {
-    const blocked = { ...ahead, candidate: leader.endpoint };
+    const blocked = offered(view, { ...ahead, candidate: leader.endpoint });
     return laneOf(view, { leader: undefined, steps: [], blocked });
   }
   const steps = work.length === 0 ? [] : [...marks, ...work];
@@ -126,6 +129,7 @@ const HEALED_WITHOUT_MARK: readonly ProblemCode[] = [
   "snapshot-paused",
   "link-unknown",
   "tablet-silent",
+  "tablet-foreign",
 ];
 
 function leaderSteps(

@@ -1,3 +1,4 @@
+import { absenceDocument, absenceText } from "../diagnosis/absence-advice.js";
 import { messageOf, OpsError } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { ReplicaEvidence } from "../model/evidence.js";
@@ -60,7 +61,11 @@ export function reportJson(report: RunReport, exitCode: number): Generator<strin
       changes: report.changes,
       calls: report.calls,
       tookMs: report.tookMs,
-      sickTablets: report.sickTablets,
+      sickTablets: report.sickTablets.map(({ endpoint, reason, absence }) => ({
+        endpoint,
+        reason,
+        absence: absenceDocument(absence),
+      })),
       partitions: lazyList(report.partitions, partitionJson),
     },
     2,
@@ -146,7 +151,7 @@ export function* reportText(report: RunReport): Generator<string> {
   const unhealthy = report.partitions.filter(isSick);
   const sick = new Set(report.sickTablets.map((one) => one.endpoint));
   yield* first(report.sickTablets, "tablets that are not healthy", (one) => [
-    `tablet ${safe(one.endpoint)}: ${safe(one.reason)}`,
+    `tablet ${safe(one.endpoint)} is ${safe(absenceText(one.absence, one.reason))}`,
   ]);
   const notes = report.partitions.flatMap(({ id, notes }) => notes.map((note) => ({ id, note })));
   yield* first(notes, "notes", ({ id, note }) => [`${safe(partitionName(id))}  ${safe(note)}`]);
@@ -192,6 +197,7 @@ function partitionLines(one: PartitionResult, sick: ReadonlySet<Endpoint>): stri
 function problemText({ code, endpoint, text }: Problem, sick: ReadonlySet<Endpoint>): string {
   if (endpoint === undefined || !sick.has(endpoint)) return text;
   if (code === "tablet-offline") return "its tablet is offline, see above";
+  if (code === "tablet-foreign") return "its tablet is not what it says, see above";
   return code === "tablet-silent" ? "its tablet does not answer, see above" : text;
 }
 

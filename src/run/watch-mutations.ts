@@ -8,6 +8,7 @@ type ReadingMethod =
   | "clock"
   | "topology"
   | "storedTables"
+  | "addressOf"
   | "askNameserver"
   | "showTablet"
   | "showTable"
@@ -16,6 +17,7 @@ type ReadingMethod =
   | "showDatabase"
   | "getTermPair"
   | "getManifest"
+  | "getTableSchema"
   | "getTableStatus"
   | "getTableFollower"
   | "repeatingWhile"
@@ -83,6 +85,7 @@ function readingPart(cluster: Cluster): Pick<Cluster, Exclude<ReadingMethod, "re
     clock: cluster.clock,
     topology: () => cluster.topology(),
     storedTables: (tables) => cluster.storedTables(tables),
+    addressOf: (endpoint) => cluster.addressOf(endpoint),
     askNameserver: (endpoint) => cluster.askNameserver(endpoint),
     showTablet: () => cluster.showTablet(),
     showTable: (of) => cluster.showTable(of),
@@ -91,6 +94,7 @@ function readingPart(cluster: Cluster): Pick<Cluster, Exclude<ReadingMethod, "re
     showDatabase: () => cluster.showDatabase(),
     getTermPair: (endpoint, of) => cluster.getTermPair(endpoint, of),
     getManifest: (endpoint, of) => cluster.getManifest(endpoint, of),
+    getTableSchema: (endpoint, id) => cluster.getTableSchema(endpoint, id),
     getTableStatus: (endpoint, of) => cluster.getTableStatus(endpoint, of),
     getTableFollower: (endpoint, id) => cluster.getTableFollower(endpoint, id),
     callCount: () => cluster.callCount(),

@@ -148,7 +148,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     name: "one tablet is dead, and nothing was done about it yet",
     seed: async ({ model, pass }) => {
       model.kill(A);
-      await pass(20_000);
+      await pass(30_000);
     },
     sees: [
       "NOT healthy",
@@ -226,6 +226,38 @@ export const SERVER_FAULTS: readonly Fault[] = [
       "error tablet-gone tablet z:9527",
       "warning feeds-stranger db1.t0:0",
       "warning stray-replica tablet b:9527",
+    ],
+  },
+  {
+    name: "a tablet of another cluster answers under a tablet's name",
+    answers: (cluster) => ({
+      getTableStatus: async (endpoint, of) => {
+        const reports = await cluster.getTableStatus(endpoint, of);
+        return endpoint === A ? reports.map((one) => ({ ...one, table: "other" })) : reports;
+      },
+    }),
+    sees: [
+      "NOT healthy",
+      "down db1.t0:1: tablet-foreign a:9527",
+      "degraded db1.t0:0: tablet-foreign a:9527",
+      "error tablet-foreign tablet a:9527",
+    ],
+  },
+  {
+    name: "a registration without a tablet stops the ops",
+    seed: async (virtual) => {
+      virtual.model.tree.create("/openmldb/nodes/x:9527", Buffer.from("x:9527"));
+      await virtual.pass(3_000);
+      await deadFollower(virtual);
+      await askRecover(virtual, 5_000);
+    },
+    sees: [
+      "NOT healthy",
+      "degraded db1.t0:0: marked-dead b:9527, not-linked b:9527",
+      "error tablet-silent tablet x:9527",
+      "error ops-blocked tablet x:9527",
+      "warning auto-failover-off cluster",
+      "note ops-running cluster",
     ],
   },
   {

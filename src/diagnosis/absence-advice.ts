@@ -1,0 +1,87 @@
+import type { Absence, AbsenceKind } from "../model/absence.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import type { PartitionView } from "../model/partition-view.js";
+
+/** What has to be settled first comes first. */
+const ORDER: readonly AbsenceKind[] = [
+  "not-what-it-says",
+  "unreachable",
+  "restarting",
+  "moved",
+  "down",
+  "unknown-to-nameserver",
+  "lost",
+];
+
+/** The name of each state in a sentence: `tablet a:9527 is down: ...`. */
+const WORDS: Readonly<Record<AbsenceKind, string>> = {
+  unreachable: "unreachable from this machine",
+  restarting: "restarting",
+  down: "down",
+  "unknown-to-nameserver": "down",
+  moved: "down, or moved to another address",
+  lost: "lost for good",
+  "not-what-it-says": "not what it says",
+};
+
+/**
+ * The state and what proves it, for a sentence that begins with the tablet's name and `is`.
+ *
+ * @param detail What was seen, see `tabletHealth`.
+ */
+export function absenceText(absence: Absence, detail: string): string {
+  const text = `${WORDS[absence.kind]}: ${detail}`;
+  return absence.kind === "moved" ? `${text}; ${candidatesText(absence.candidates)}` : text;
+}
+
+/**
+ * What to do about an absent tablet.
+ *
+ * @returns An imperative sentence, to be followed by `, then ...`.
+ */
+export function absenceAdvice(endpoint: Endpoint, absence: Absence): string {
+  switch (absence.kind) {
+    case "unreachable": {
+      const { nameserverAddress: other, silence } = absence;
+      const entry =
+        other === undefined
+          ? ""
+          : `; the nameserver reaches it at ${other}, map/names holds another address`;
+      return `make tablet ${endpoint} reachable from this machine (${silence}${entry})`;
+    }
+    case "restarting":
+      return `wait some seconds for tablet ${endpoint}, or start it`;
+    case "moved":
+      // The one place where the command that gives replicas another address belongs.
+      return `find out whether tablet ${endpoint} is back at another address (${candidatesText(absence.candidates)}); if not, start tablet ${endpoint}`;
+    case "not-what-it-says":
+      return `correct the address of tablet ${endpoint} (${absence.mismatch})`;
+    case "down":
+    case "unknown-to-nameserver":
+    case "lost":
+      return `start tablet ${endpoint}`;
+  }
+}
+
+function candidatesText(candidates: readonly Endpoint[]): string {
+  const [first, ...others] = candidates;
+  return others.length === 0
+    ? `${first} is registered and has no replica on record`
+    : `${candidates.join(", ")} are registered and have no replica on record`;
+}
+
+/** The absent tablet of a partition that has to be seen to first; undefined if all are there. */
+export function firstAbsence(
+  view: PartitionView,
+): { readonly endpoint: Endpoint; readonly absence: Absence } | undefined {
+  const away = view.replicas.flatMap(({ endpoint, absence }) =>
+    absence === undefined ? [] : [{ endpoint, absence }],
+  );
+  return ORDER.flatMap((kind) => away.filter(({ absence }) => absence.kind === kind))[0];
+}
+
+/** The state with the facts that prove it, for JSON. Durations are milliseconds. */
+export function absenceDocument(absence: Absence) {
+  const { kind: state, ...facts } = absence;
+  return { state, ...facts };
+}

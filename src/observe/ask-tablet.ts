@@ -1,0 +1,34 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { messageOf, OpsError } from "../errors.js";
+import type { ReplicaReport, TabletView } from "../model/cluster-state.js";
+
+/** What is known of a tablet before it is asked. */
+export type KnownTablet = Pick<TabletView, "endpoint" | "claim" | "isRegistered">;
+
+/**
+ * Asks a tablet what it has loaded. That it does not answer, or is not the tablet of that name, is
+ * recorded, not thrown.
+ */
+export async function askTablet(
+  cluster: Cluster,
+  known: KnownTablet,
+  ask: () => Promise<ReadonlyMap<string, ReplicaReport>>,
+): Promise<TabletView> {
+  // A machine that is gone would cost the whole deadline of a call, and tell nothing.
+  if (!known.isRegistered && known.claim?.isHealthy !== true) {
+    return { ...known, reports: undefined, silence: "not registered in ZooKeeper" };
+  }
+  try {
+    return { ...known, reports: await ask(), silence: undefined };
+  } catch (thrown) {
+    const silence = messageOf(thrown);
+    if (thrown instanceof OpsError && thrown.code === "wrong-tablet") {
+      return { ...known, reports: undefined, silence, mismatch: messageOf(thrown.cause) };
+    }
+    const address = await cluster.addressOf(known.endpoint).then(
+      ({ dialled }) => dialled,
+      () => undefined,
+    );
+    return { ...known, reports: undefined, silence, address };
+  }
+}

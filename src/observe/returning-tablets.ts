@@ -1,0 +1,88 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { absenceOf, mayBeGivenUp, mayBeReturning } from "../model/absence.js";
+import {
+  type ClusterState,
+  type Endpoint,
+  replicaKey,
+  type TabletView,
+} from "../model/cluster-state.js";
+import type { OnEvent } from "../model/outcome.js";
+import { tabletHealth } from "../model/partition-view.js";
+import { askTablet } from "./ask-tablet.js";
+
+/**
+ * How long a run waits for tablets that may be back in a moment. A tablet that has died is unreachable
+ * until its ZooKeeper session ends (10 s in shipped configurations), and then counts as restarting for
+ * another 15 s.
+ */
+const RESTARTING_MAX_MS = 30_000;
+const UNREACHABLE_MAX_MS = 12_000;
+const LOOK_AGAIN_MS = 1_000;
+
+/**
+ * Waits for tablets that are restarting, or cannot be reached and may have just died, until each is back,
+ * is down for certain, or has used up its time.
+ *
+ * @param endpoints The tablets that the run needs; those that were waited for are taken out.
+ * @returns Those that are in another state than before.
+ * @throws OpsError if ZooKeeper or the nameserver cannot be asked, or on abort.
+ */
+export async function awaitReturning(
+  cluster: Cluster,
+  state: ClusterState,
+  endpoints: Set<Endpoint>,
+  { signal, onEvent }: { readonly signal: AbortSignal; readonly onEvent: OnEvent },
+): Promise<ReadonlySet<Endpoint>> {
+  const { clock } = cluster;
+  const first = [...state.tablets.values()].filter((one) => endpoints.has(one.endpoint));
+  const before = new Map(first.map((one) => [one.endpoint, stateOf(one)]));
+  let waiting = first.filter(mayReturn);
+  if (waiting.length === 0) return new Set();
+  for (const { endpoint } of waiting) endpoints.delete(endpoint);
+  const names = waiting.map((one) => `${one.endpoint} (${tabletHealth(one).tabletDetail})`);
+  onEvent({ kind: "note", text: `waiting a moment for ${names.join(", ")}` });
+  const began = clock.now();
+  const now = new Map(before);
+  while (waiting.length > 0) {
+    await clock.sleep(LOOK_AGAIN_MS, signal);
+    const waited = clock.now() - began;
+    const views = await lookAgain(cluster, waiting);
+    for (const one of views) now.set(one.endpoint, stateOf(one));
+    waiting = views.filter(
+      (one) =>
+        mayReturn(one) &&
+        waited < (mayBeReturning(absenceOf(one)) ? RESTARTING_MAX_MS : UNREACHABLE_MAX_MS),
+    );
+  }
+  const changed = [...now].filter(([endpoint, state]) => state !== before.get(endpoint));
+  return new Set(changed.map(([endpoint]) => endpoint));
+}
+
+/** Text that differs when something else may be done about the tablet. */
+function stateOf(view: TabletView): string {
+  const absence = absenceOf(view);
+  return `${absence?.kind} ${mayBeGivenUp(absence)}`;
+}
+
+function mayReturn(view: TabletView): boolean {
+  const absence = absenceOf(view);
+  return absence?.kind === "unreachable" || mayBeReturning(absence);
+}
+
+async function lookAgain(
+  cluster: Cluster,
+  tablets: readonly TabletView[],
+): Promise<readonly TabletView[]> {
+  const [topology, claims] = await Promise.all([cluster.topology(), cluster.showTablet()]);
+  return Promise.all(
+    tablets.map(async ({ endpoint, mayBeAt }) => {
+      const claim = claims.find((one) => one.endpoint === endpoint);
+      const isRegistered = topology.tablets.includes(endpoint);
+      const view = await askTablet(cluster, { endpoint, claim, isRegistered }, async () => {
+        const reports = await cluster.getTableStatus(endpoint);
+        return new Map(reports.map((one) => [replicaKey(one), one]));
+      });
+      return { ...view, mayBeAt };
+    }),
+  );
+}

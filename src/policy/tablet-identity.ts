@@ -1,0 +1,88 @@
+import type { Endpoint, ReplicaReport, SchemaClaim, TableClaim } from "../model/cluster-state.js";
+
+/** What is known of tables and of where their replicas are on record. */
+export interface RecordedTables {
+  readonly tables: ReadonlyMap<number, TableClaim>;
+  /** Tablets with a replica on record. */
+  readonly endpoints: ReadonlySet<Endpoint>;
+}
+
+/** Arranges the nameserver's record to be compared with what tablets have loaded. */
+export function recordedTables(tables: readonly TableClaim[]): RecordedTables {
+  const endpoints = new Set<Endpoint>();
+  for (const { partitions } of tables) {
+    for (const { replicas } of partitions) for (const one of replicas) endpoints.add(one.endpoint);
+  }
+  return { tables: new Map(tables.map((one) => [one.tid, one])), endpoints };
+}
+
+/**
+ * Compares what a tablet has loaded with the record, to find out a tablet of another cluster behind
+ * a recycled address or an old entry of `map/names`.
+ *
+ * A table id always stands for the same table name: ids are never used again and OpenMLDB renames no
+ * table. So another name under a known id is proof. Ids that are not on record can be those of
+ * tables created a moment ago or of leftovers; they count where the tablet has replicas on record
+ * and none of what it has loaded is one of them.
+ *
+ * @returns What contradicts the record, in words, and whether it is proof; undefined if nothing does.
+ */
+export function foreignTables(
+  endpoint: Endpoint,
+  reports: readonly ReplicaReport[],
+  { tables, endpoints }: RecordedTables,
+): { readonly text: string; readonly isProof: boolean } | undefined {
+  let unknown: ReplicaReport | undefined;
+  let isOurs = false;
+  for (const report of reports) {
+    const table = tables.get(report.tid);
+    if (table === undefined) unknown ??= report;
+    else if (report.table !== undefined && report.table !== table.table) {
+      const names = [report.table, table.table].map((name) => JSON.stringify(name));
+      const text = `it has loaded table ${names[0]} as tid ${report.tid}, which is ${names[1]} here`;
+      return { text, isProof: true };
+    } else isOurs ||= isOnRecord(endpoint, report, table);
+  }
+  if (isOurs || unknown === undefined || !endpoints.has(endpoint)) return undefined;
+  const name = unknown.table === undefined ? "a table" : `table ${JSON.stringify(unknown.table)}`;
+  return {
+    text: `it has loaded ${name} with tid ${unknown.tid}, which is no table on record here, and nothing that is on record there`,
+    isProof: false,
+  };
+}
+
+function isOnRecord(endpoint: Endpoint, { pid }: ReplicaReport, table: TableClaim): boolean {
+  const partition = table.partitions.find((one) => one.pid === pid);
+  return partition?.replicas.some((one) => one.endpoint === endpoint) === true;
+}
+
+/**
+ * Compares the schema of a loaded replica with the record. LoadTable gives a replica whatever name it is
+ * asked for, while database and columns stay as they are on the disk (OpenMLDB 0.9 tablet: LoadTable).
+ *
+ * @returns What differs, in words; undefined if nothing does. What either side does not say is no
+ *   difference.
+ */
+export function foreignSchema(record: TableClaim, schema: SchemaClaim): string | undefined {
+  const { tid, columns = [] } = record;
+  const what = `its replica of tid ${tid}, which is ${tableName(record)} here,`;
+  if (schema.table !== "" && schema.table !== record.table) {
+    return `${what} is of table ${tableName(schema)}`;
+  }
+  if (schema.db !== "" && schema.db !== record.db) {
+    return `${what} is of ${tableName(schema)}`;
+  }
+  if (schema.columns.length === 0 || columns.length === 0) return undefined;
+  const isSame =
+    schema.columns.length === columns.length &&
+    columns.every((column, index) => isEqual(column, schema.columns[index]));
+  return isSame ? undefined : `${what} has other columns than the record`;
+}
+
+function tableName({ db, table }: { readonly db: string; readonly table: string }): string {
+  return JSON.stringify(db === "" ? table : `${db}.${table}`);
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array | undefined): boolean {
+  return b?.length === a.length && a.every((byte, index) => byte === b[index]);
+}
