@@ -40,6 +40,17 @@ const isReplay = OPS_SEED !== undefined;
   expect(result.violations, explain([result])).toEqual([]);
 });
 
+test("seed 101767, documented: a follower that was fenced with a newer term refuses its leader, and is named", async () => {
+  // auto_failover elected c in term 3, b went on in term 1 (somebody had loaded it as leader), and both are
+  // flagged leader and dead, at one offset: the documented choice takes b. c's log fits, so RecoverTable
+  // never reloads it, and a leader of term 1 is refused by a replica that has seen term 3.
+  const stats = new Stats();
+  const { violations, diary } = await simulate(101_767, { method: "documented", stats });
+  expect(violations).toEqual([]);
+  expect(stats.toJson()["fenced followers"]).toEqual({ "of db2.t3:1": 1 });
+  expect(diary().join("\n")).toContain("c:9527 failed it does not catch up");
+});
+
 /** Every fifth seed takes the documented way. */
 function methodOf(seed: number): Method {
   if (OPS_METHOD === "direct" || OPS_METHOD === "documented") return OPS_METHOD;

@@ -71,6 +71,20 @@ function leaderCauses({ model }: World, of: Part): string[] {
   return causes;
 }
 
+/**
+ * Followers that refuse their leader for ever: an election fenced them with a newer term than the one
+ * it leads. Their logs fit, so that RecoverTable takes the way that reloads nothing (OpenMLDB 0.9:
+ * kReAddReplicaSimplifyOP), and the documented method knows no other; the direct one loads them anew.
+ */
+export function fencedFollowers({ model }: World, of: Part): string[] {
+  const leader = of.part.partitionMeta.find((meta) => acceptsWrites(model, of, meta));
+  const led = leader && loadedAt(model, of, leader.endpoint)?.term;
+  const endpoints = of.part.partitionMeta.map((meta) => meta.endpoint);
+  return led === undefined
+    ? []
+    : endpoints.filter((endpoint) => (loadedAt(model, of, endpoint)?.term ?? 0n) > led);
+}
+
 /** Followers of a disk table on wiped disks: no call tells them from those that cannot be read. */
 function emptyDisks({ model }: World, of: Part): string[] {
   if (of.table.storageMode === StorageMode.kMemory) return [];

@@ -4,7 +4,7 @@ import { type Checks, partitionComplaints } from "./checkers.js";
 import { acceptsWrites, loadedAt, type Part, partsOf } from "./partitions.js";
 import type { Stats } from "./stats.js";
 import type { RunResult } from "./tool-run.js";
-import { isTrueProblem, trueCauses } from "./truth.js";
+import { fencedFollowers, isTrueProblem, trueCauses } from "./truth.js";
 import type { World } from "./world.js";
 
 /** Compares what the last run says with what is: nothing may be wrong that it calls well. */
@@ -86,9 +86,11 @@ function judgeRest(
   stats: Stats | undefined,
 ): void {
   const { of, wrong, told } = rest;
-  const causes = trueCauses(world, of);
+  const fenced = checks.isDocumented ? fencedFollowers(world, of) : [];
+  const causes = [...trueCauses(world, of), ...fenced.map((endpoint) => `fenced ${endpoint}`)];
+  if (fenced.length > 0) stats?.add("fenced followers", `of ${of.name}`);
   const isServing = of.part.partitionMeta.some((meta) => acceptsWrites(world.model, of, meta));
-  const away = causes.filter((one) => /^(tablet-away|ahead|disk-empty) /.test(one)).join();
+  const away = causes.filter((one) => /^(tablet-away|ahead|disk-empty|fenced) /.test(one)).join();
   // A leader that lacks rows which are known is left alone with all its followers, for a decision.
   const isForPeople = !isServing || told.problems.some((one) => one.code === "rows-missing");
   const unexplained = isForPeople
