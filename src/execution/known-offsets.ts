@@ -1,6 +1,6 @@
 import { messageOf } from "../errors.js";
-import { type PartitionId, replicaKey } from "../model/cluster-state.js";
-import type { LowerBounds, SeenStore } from "../model/evidence.js";
+import { type LowerBounds, type PartitionId, replicaKey } from "../model/cluster-state.js";
+import type { SeenStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import { earlierOffset, servingLeader, withBounds } from "../policy/what-it-holds.js";

@@ -1,5 +1,3 @@
-import type { LowerBounds } from "./evidence.js";
-
 /**
  * Name of a nameserver or tablet as the cluster knows it: `host:port`, or a server name in
  * clusters deployed with server names. Never dialled directly; see `Topology.realEndpoint`.
@@ -237,4 +235,16 @@ export function followerKey(
 /** An op that has not ended. */
 export function isOpActive(op: Op): boolean {
   return op.status === "inited" || op.status === "doing";
+}
+
+/**
+ * Log entries that were seen once and are part of the surviving history, by replica. They hold until
+ * a leadership newer than `term` begins: an election gives up what it gives up.
+ */
+export interface LowerBounds {
+  /** The newest leadership when they were taken; 0 if the partition had no history. */
+  readonly term: bigint;
+  readonly offsets: ReadonlyMap<Endpoint, bigint>;
+  /** `keptName` of the partition when they were kept; undefined if they are of this run. */
+  readonly partition?: string;
 }

@@ -1,4 +1,4 @@
-import type { Endpoint, PartitionId, TermStart } from "./cluster-state.js";
+import type { Endpoint, LowerBounds, PartitionId, TermStart } from "./cluster-state.js";
 
 /** What is known of one replica's log, and how well. */
 export interface ReplicaEvidence {
@@ -22,18 +22,6 @@ export interface ReplicaEvidence {
   /** Its flags when the run began. */
   readonly wasAlive: boolean;
   readonly wasLeader: boolean;
-}
-
-/**
- * Log entries that were seen once and are part of the surviving history, by replica. They hold until
- * a leadership newer than `term` begins: an election gives up what it gives up.
- */
-export interface LowerBounds {
-  /** The newest leadership when they were taken; 0 if the partition had no history. */
-  readonly term: bigint;
-  readonly offsets: ReadonlyMap<Endpoint, bigint>;
-  /** {@link keptName} of the partition when they were kept; undefined if they are of this run. */
-  readonly partition?: string;
 }
 
 /** A partition as lower bounds that are kept name it: table ids alone may mean another table one day. */

@@ -1,10 +1,5 @@
-import type { Endpoint, ReplicaReport, TermStart } from "../model/cluster-state.js";
-import {
-  keptName,
-  type LowerBounds,
-  type PartitionEvidence,
-  type ReplicaEvidence,
-} from "../model/evidence.js";
+import type { Endpoint, LowerBounds, ReplicaReport, TermStart } from "../model/cluster-state.js";
+import { keptName, type PartitionEvidence, type ReplicaEvidence } from "../model/evidence.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 
 /** States in which a replica serves (OpenMLDB tablet: TableState). */

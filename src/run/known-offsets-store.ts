@@ -1,8 +1,9 @@
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
+import type { LowerBounds } from "../model/cluster-state.js";
 import { replicaKey } from "../model/cluster-state.js";
-import { keptName, type LowerBounds, type SeenStore } from "../model/evidence.js";
+import { keptName, type SeenStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { checkDocument, type DocumentKind } from "../util/document.js";
 import { opsPath } from "./owner.js";

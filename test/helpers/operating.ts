@@ -1,5 +1,5 @@
 import { type OperationReport, runOperation } from "../../src/execution/run-operation.js";
-import type { LowerBounds } from "../../src/model/evidence.js";
+import type { LowerBounds } from "../../src/model/cluster-state.js";
 import type { Operation } from "../../src/operations/operation.js";
 import { createGuard } from "../../src/run/guard.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";

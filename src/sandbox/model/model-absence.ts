@@ -1,6 +1,6 @@
 import { putZnode } from "../table-store.js";
 import { Disk } from "./disk.js";
-import type { SandboxModel } from "./model.js";
+import type { ModelCore } from "./model-core.js";
 import type { ProcessSpec } from "./model-types.js";
 
 /**
@@ -13,7 +13,7 @@ import type { ProcessSpec } from "./model-types.js";
  * @param options `isStale`: `map/names` keeps the old address (clusters with server names).
  */
 export function moveTablet(
-  model: SandboxModel,
+  model: ModelCore,
   name: string,
   to: ProcessSpec,
   { isStale = false }: { readonly isStale?: boolean },
@@ -46,7 +46,7 @@ const STRANGER = -1_000_000;
  * @param options `hasLoaded`: its tables are loaded (default), so that GetTableStatus shows their names.
  */
 export function putStranger(
-  model: SandboxModel,
+  model: ModelCore,
   name: string,
   { hasLoaded = true }: { readonly hasLoaded?: boolean },
 ): void {
@@ -79,7 +79,7 @@ export function putStranger(
  *
  * @throws Error if there is no stranger.
  */
-export function removeStranger(model: SandboxModel, name: string): void {
+export function removeStranger(model: ModelCore, name: string): void {
   const tablet = model.tablet(name);
   if (tablet.ownDisk === undefined) throw new Error(`no stranger answers for ${name}`);
   model.process(name).kill();
@@ -93,7 +93,7 @@ export function removeStranger(model: SandboxModel, name: string): void {
 export type ZooKeeperCopy = ReadonlyMap<string, Buffer>;
 
 /** Copies everything below the root path that no session owns. */
-export function copyZooKeeper(model: SandboxModel): ZooKeeperCopy {
+export function copyZooKeeper(model: ModelCore): ZooKeeperCopy {
   const copy = new Map<string, Buffer>();
   for (const path of persistentPaths(model)) {
     copy.set(path, model.tree.get(path)?.data ?? Buffer.alloc(0));
@@ -107,7 +107,7 @@ export function copyZooKeeper(model: SandboxModel): ZooKeeperCopy {
  *
  * @throws Error while a nameserver runs, which would write its own record over it.
  */
-export function restoreZooKeeper(model: SandboxModel, copy: ZooKeeperCopy): void {
+export function restoreZooKeeper(model: ModelCore, copy: ZooKeeperCopy): void {
   const running = model.processes.find((one) => one.nameserver !== undefined && one.isUp);
   if (running !== undefined) throw new Error(`${running.name} is running; kill it first`);
   const newer = persistentPaths(model).filter((path) => !copy.has(path));
@@ -117,7 +117,7 @@ export function restoreZooKeeper(model: SandboxModel, copy: ZooKeeperCopy): void
   model.log("ZooKeeper is restored from an old copy");
 }
 
-function persistentPaths({ tree, root }: SandboxModel): string[] {
+function persistentPaths({ tree, root }: ModelCore): string[] {
   const isOwn = (path: string) => path.startsWith(`${root}/`);
   const paths = tree.paths().filter((path) => isOwn(path));
   return paths.filter((path) => tree.get(path)?.stat.ephemeralOwner === 0n).sort();

@@ -1,6 +1,6 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import type { PartitionMeta, TableInfo, TablePartition } from "../../gen/openmldb/nameserver_pb.js";
-import type { SandboxModel } from "./model.js";
+import type { ModelCore } from "./model-core.js";
 import { servingLeader } from "./model-rows.js";
 import type { LoadedReplica } from "./replica.js";
 import { rowCount, subtract } from "./runs.js";
@@ -11,7 +11,7 @@ import { rowCount, subtract } from "./runs.js";
  * @returns One line for everything that is wrong. Empty: every replica is flagged alive, loaded,
  *   normal, in the role of its flags, fed by its leader, and has the same entries as its leader.
  */
-export function complaints(model: SandboxModel): string[] {
+export function complaints(model: ModelCore): string[] {
   const found: string[] = [];
   const server = model.leader;
   if (server === undefined) found.push("no nameserver leads");
@@ -30,11 +30,7 @@ export function complaints(model: SandboxModel): string[] {
   return found;
 }
 
-function partitionComplaints(
-  model: SandboxModel,
-  table: TableInfo,
-  part: TablePartition,
-): string[] {
+function partitionComplaints(model: ModelCore, table: TableInfo, part: TablePartition): string[] {
   const id = { tid: table.tid, pid: part.pid };
   const found: string[] = [];
   const flagged = part.partitionMeta.filter((meta) => meta.isLeader).length;
@@ -49,7 +45,7 @@ function partitionComplaints(
 }
 
 function replicaComplaint(
-  model: SandboxModel,
+  model: ModelCore,
   id: { readonly tid: number; readonly pid: number },
   meta: PartitionMeta,
   leader: LoadedReplica | undefined,

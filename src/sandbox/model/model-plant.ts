@@ -1,4 +1,4 @@
-import type { SandboxModel } from "./model.js";
+import type { ModelCore } from "./model-core.js";
 import type { LoadedReplica } from "./replica.js";
 import { append, lastOffset, type Run, slice } from "./runs.js";
 
@@ -16,7 +16,7 @@ export interface ReplicaPlace {
  *
  * @throws Error if there is no such table or the tablet has not loaded the replica.
  */
-function loadedAt(model: SandboxModel, { tablet, db, table, pid }: ReplicaPlace): LoadedReplica {
+function loadedAt(model: ModelCore, { tablet, db, table, pid }: ReplicaPlace): LoadedReplica {
   const tid = model.tables.find(table, db)?.tid;
   const replica = tid === undefined ? undefined : model.tablet(tablet).replica(tid, pid);
   if (replica === undefined) throw new Error(`${tablet} has not loaded ${db}.${table}/${pid}`);
@@ -30,7 +30,7 @@ function loadedAt(model: SandboxModel, { tablet, db, table, pid }: ReplicaPlace)
  * @throws Error if it is not loaded or has no such entry.
  */
 export function plantRow(
-  model: SandboxModel,
+  model: ModelCore,
   at: ReplicaPlace,
   number: bigint,
   how: "lost" | "other" | "doubled",
@@ -58,7 +58,7 @@ export function plantRow(
  *
  * @throws Error if it is not loaded.
  */
-export function expireRows(model: SandboxModel, at: ReplicaPlace, number: bigint): void {
+export function expireRows(model: ModelCore, at: ReplicaPlace, number: bigint): void {
   const replica = loadedAt(model, at);
   replica.expiredTo = number;
   model.tablet(at.tablet).touch(replica);

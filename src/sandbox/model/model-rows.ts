@@ -2,13 +2,13 @@ import type { TableInfo, TablePartition } from "../../gen/openmldb/nameserver_pb
 import { SYSTEM_DATABASES } from "../nameserver/nameserver-rpc.js";
 import { aliveLeader } from "../table-store.js";
 import type { Tablet } from "../tablet/tablet.js";
-import type { SandboxModel } from "./model.js";
+import type { ModelCore } from "./model-core.js";
 import type { PartitionFilter, PartitionRows, PutResult, ReplicaRows } from "./model-types.js";
 import { isServing, recordCount } from "./replica.js";
 import { type Run, rowCount, subtract } from "./runs.js";
 
 function* partitions(
-  model: SandboxModel,
+  model: ModelCore,
   filter: PartitionFilter | undefined,
 ): Generator<[TableInfo, TablePartition]> {
   for (const table of model.tables.all()) {
@@ -22,7 +22,7 @@ function* partitions(
 }
 
 /** Puts as many rows into each partition, as a client does: to the replica flagged leader and alive. */
-export function putRows(model: SandboxModel, rows: number, filter?: PartitionFilter): PutResult[] {
+export function putRows(model: ModelCore, rows: number, filter?: PartitionFilter): PutResult[] {
   const results: PutResult[] = [];
   for (const [table, part] of partitions(model, filter)) {
     const endpoint = aliveLeader(part)?.endpoint;
@@ -41,7 +41,7 @@ export function putRows(model: SandboxModel, rows: number, filter?: PartitionFil
 
 /** @returns Why not, or undefined. */
 function putInto(
-  model: SandboxModel,
+  model: ModelCore,
   id: { readonly tid: number; readonly pid: number },
   endpoint: string | undefined,
   rows: number,
@@ -59,7 +59,7 @@ function putInto(
 }
 
 /** Counts rows, acknowledged rows and lost rows of each partition. */
-export function countRows(model: SandboxModel, filter?: PartitionFilter): PartitionRows[] {
+export function countRows(model: ModelCore, filter?: PartitionFilter): PartitionRows[] {
   return [...partitions(model, filter)].map(([table, part]) => {
     const id = { tid: table.tid, pid: part.pid };
     const acknowledged = model.ledger.of(id);
@@ -87,7 +87,7 @@ export function countRows(model: SandboxModel, filter?: PartitionFilter): Partit
 
 /** The tablet that serves a partition now. */
 export function servingLeader(
-  model: SandboxModel,
+  model: ModelCore,
   id: { readonly tid: number; readonly pid: number },
   part: TablePartition,
 ): Tablet | undefined {
@@ -102,7 +102,7 @@ function heldOf(acknowledged: readonly Run[], runs: readonly Run[]): number {
 }
 
 function replicaRows(
-  model: SandboxModel,
+  model: ModelCore,
   endpoint: string,
   id: { readonly tid: number; readonly pid: number },
   log: { readonly runs: readonly Run[]; readonly acknowledged: readonly Run[] },

@@ -6,7 +6,8 @@ import type { Nameserver } from "../nameserver/nameserver.js";
 import { SYSTEM_DATABASES } from "../nameserver/nameserver-rpc.js";
 import { newTable, putZnode } from "../table-store.js";
 import { SANDBOX_SCHEMA } from "./disk.js";
-import type { SandboxModel } from "./model.js";
+import type { ModelCore } from "./model-core.js";
+import { putRows } from "./model-rows.js";
 import type { TableSpec } from "./model-types.js";
 
 const STORAGE_MODES = {
@@ -31,7 +32,7 @@ const SYSTEM_TABLES = [
  * @throws Error without a leading nameserver, with fewer healthy tablets than replicas, or if the
  *   table exists.
  */
-export function createTable(model: SandboxModel, spec: TableSpec): number {
+export function createTable(model: ModelCore, spec: TableSpec): number {
   const server = model.leader;
   if (server === undefined) throw new Error("no nameserver leads");
   if (server.tables.find(spec.table, spec.db) !== undefined) throw new Error("the table exists");
@@ -49,7 +50,7 @@ export function createTable(model: SandboxModel, spec: TableSpec): number {
 }
 
 function describe(
-  model: SandboxModel,
+  model: ModelCore,
   server: Nameserver,
   spec: TableSpec & { readonly tid: number; readonly tablets: readonly Endpoint[] },
 ): TableInfo {
@@ -81,7 +82,7 @@ function describe(
   });
 }
 
-function createPartition(model: SandboxModel, table: TableInfo, pid: number, term: bigint): void {
+function createPartition(model: ModelCore, table: TableInfo, pid: number, term: bigint): void {
   const metas = table.tablePartition.find((part) => part.pid === pid)?.partitionMeta ?? [];
   const followers = metas.filter((meta) => !meta.isLeader).map((meta) => meta.endpoint);
   for (const { endpoint, isLeader } of metas) {
@@ -113,11 +114,11 @@ function createPartition(model: SandboxModel, table: TableInfo, pid: number, ter
 }
 
 /** Creates the system databases and their tables (system_table_replica_num 2, if there are tablets for it). */
-export function createSystemTables(model: SandboxModel): void {
+export function createSystemTables(model: ModelCore): void {
   for (const db of SYSTEM_DATABASES) putZnode(model.tree, `${model.root}/db/${db}`, "");
   const replicas = Math.min(2, model.tablets.size);
   for (const { db, table, rows } of SYSTEM_TABLES) {
-    model.createTable({ db, table, partitions: 1, replicas });
-    if (rows > 0) model.put(rows, { db, table });
+    createTable(model, { db, table, partitions: 1, replicas });
+    if (rows > 0) putRows(model, rows, { db, table });
   }
 }

@@ -2,7 +2,7 @@ import { OPType } from "../../gen/openmldb/api_pb.js";
 import type { TableInfo, TablePartition } from "../../gen/openmldb/nameserver_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import { aliveLeader, metaOf, znodeText } from "../table-store.js";
-import type { Nameserver } from "./nameserver.js";
+import type { NameserverState } from "./nameserver-state.js";
 import { OFFLINE_LEADER } from "./op-recover-table.js";
 
 /**
@@ -11,11 +11,11 @@ import { OFFLINE_LEADER } from "./op-recover-table.js";
  * @see OpenMLDB 0.9 nameserver: OnTabletOffline, OnTabletOnline, UpdateEndpointTableAlive
  */
 export class AutoFailover {
-  readonly #server: Nameserver;
+  readonly #server: NameserverState;
   /** When tablets went that nothing was done about yet, or that did not come back. */
   readonly #gone = new Map<Endpoint, number>();
 
-  constructor(server: Nameserver) {
+  constructor(server: NameserverState) {
     this.#server = server;
   }
 
@@ -83,7 +83,7 @@ export class AutoFailover {
 }
 
 /** Flags all replicas of a tablet not alive, but never the last alive one of a partition. */
-function markDead(server: Nameserver, endpoint: Endpoint): void {
+function markDead(server: NameserverState, endpoint: Endpoint): void {
   for (const table of server.tables.all()) {
     let isChanged = false;
     for (const part of table.tablePartition) {
@@ -97,7 +97,7 @@ function markDead(server: Nameserver, endpoint: Endpoint): void {
   }
 }
 
-function partitionsOn(server: Nameserver, endpoint: Endpoint): [TableInfo, TablePartition][] {
+function partitionsOn(server: NameserverState, endpoint: Endpoint): [TableInfo, TablePartition][] {
   return server.tables.all().flatMap((table) => {
     const parts = table.tablePartition.filter((part) => metaOf(part, endpoint) !== undefined);
     return parts.map((part): [TableInfo, TablePartition] => [table, part]);
@@ -110,7 +110,11 @@ function partitionsOn(server: Nameserver, endpoint: Endpoint): [TableInfo, Table
  *
  * @see OpenMLDB 0.9 nameserver: OfflineEndpointDBInternal
  */
-export function offlineEndpoint(server: Nameserver, endpoint: Endpoint, concurrency: number): void {
+export function offlineEndpoint(
+  server: NameserverState,
+  endpoint: Endpoint,
+  concurrency: number,
+): void {
   for (const [table, part] of partitionsOn(server, endpoint)) {
     const of = { name: table.name, db: table.db, pid: part.pid };
     if (part.partitionMeta.length === 1) {
@@ -135,7 +139,7 @@ export function offlineEndpoint(server: Nameserver, endpoint: Endpoint, concurre
  * @see OpenMLDB 0.9 nameserver: RecoverEndpointDBInternal
  */
 export function recoverEndpoint(
-  server: Nameserver,
+  server: NameserverState,
   endpoint: Endpoint,
   isRestoring: boolean,
   concurrency: number,
@@ -165,7 +169,7 @@ export function recoverEndpoint(
  * @see OpenMLDB 0.9 nameserver: CreateChangeLeaderOP
  */
 export function createChangeLeader(
-  server: Nameserver,
+  server: NameserverState,
   of: { readonly name: string; readonly db: string; readonly pid: number },
   part: TablePartition,
   how: {

@@ -1,6 +1,6 @@
 import { OPType, TaskStatus, TaskType } from "../../gen/openmldb/api_pb.js";
 import { putZnode } from "../table-store.js";
-import type { Nameserver } from "./nameserver.js";
+import type { NameserverState } from "./nameserver-state.js";
 import { buildTasks } from "./op-tasks.js";
 import { newOp, type OpData, type OpTask, opBytes, opName, type QueuedOp, readOp } from "./ops.js";
 
@@ -18,11 +18,11 @@ const ENDED_MAX = 10_000;
  * @see OpenMLDB 0.9 nameserver: ProcessTask, UpdateTaskStatus, AddOPData, DeleteTask
  */
 export class OpQueues {
-  readonly #server: Nameserver;
+  readonly #server: NameserverState;
   readonly #queues: QueuedOp[][];
   readonly #ended: QueuedOp[] = [];
 
-  constructor(server: Nameserver) {
+  constructor(server: NameserverState) {
     this.#server = server;
     const { taskConcurrencyMax } = server.context.options;
     this.#queues = Array.from({ length: taskConcurrencyMax }, () => []);

@@ -1,37 +1,10 @@
 import type { Endpoint } from "../../model/cluster-state.js";
 import { Faults } from "../model/faults.js";
-import type { ModelOptions } from "../model/model-types.js";
-import type { Random } from "../model/random.js";
-import type { SandboxClock } from "../model/virtual-clock.js";
 import { putZnode, TableStore, znodeText } from "../table-store.js";
-import type { Tablet } from "../tablet/tablet.js";
-import type { ZnodeTree } from "../znode-tree.js";
 import { AutoFailover } from "./auto-failover.js";
 import { OpQueues } from "./nameserver-ops.js";
+import type { NameserverContext, TabletState } from "./nameserver-state.js";
 import { TableStatus } from "./table-status.js";
-
-/** What a nameserver needs from the model around it. */
-export interface NameserverContext {
-  readonly clock: SandboxClock;
-  readonly options: ModelOptions;
-  readonly random: Random;
-  readonly tree: ZnodeTree;
-  /** `zk_root_path`. */
-  readonly root: string;
-  readonly hasServerNames: boolean;
-  /** Names of all tablets that the model has. */
-  endpoints(): readonly Endpoint[];
-  /** The tablet of that name, if its process runs and answers. */
-  reachable(endpoint: Endpoint): Tablet | undefined;
-  log(what: string): void;
-}
-
-/** A tablet as a nameserver sees it. */
-export interface TabletState {
-  isHealthy: boolean;
-  /** When that began, milliseconds since the epoch of the nameserver's wall clock. */
-  since: number;
-}
 
 /**
  * One nameserver: a standby until it holds the lock, then, after taking over, the leader. What it

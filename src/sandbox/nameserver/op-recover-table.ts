@@ -10,7 +10,7 @@ import {
   type TermPairAnswer,
   termPair,
 } from "../tablet/tablet-tasks.js";
-import type { OpScope } from "./op-tasks.js";
+import type { OpScope } from "./op-scope.js";
 import type { LocalTask } from "./ops.js";
 
 /** Stands for "whichever ex-leader is not alive" in the op that gives leadership back. */

@@ -3,7 +3,7 @@ import { TaskType } from "../../gen/openmldb/api_pb.js";
 import { PartitionMetaSchema } from "../../gen/openmldb/nameserver_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import { metaOf, partitionOf } from "../table-store.js";
-import type { OpScope } from "./op-tasks.js";
+import type { OpScope } from "./op-scope.js";
 import type { LocalTask } from "./ops.js";
 
 /** check_binlog_sync_progress_delta: a follower this close to its leader counts as in sync. */

@@ -1,5 +1,4 @@
 import { OPType, TaskType } from "../../gen/openmldb/api_pb.js";
-import type { TableInfo } from "../../gen/openmldb/nameserver_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import type { Outcome } from "../model/replica.js";
 import { aliveLeader, metaOf, partitionOf } from "../table-store.js";
@@ -13,9 +12,10 @@ import {
   recoverSnapshot,
   sendSnapshot,
 } from "../tablet/tablet-tasks.js";
-import type { Nameserver } from "./nameserver.js";
+import type { NameserverState } from "./nameserver-state.js";
 import { changeLeader, selectLeader, updateLeaderInfo } from "./op-change-leader.js";
 import { recoverTable } from "./op-recover-table.js";
+import type { OpScope } from "./op-scope.js";
 import {
   addTableInfo,
   checkSync,
@@ -25,15 +25,6 @@ import {
 } from "./op-table-info.js";
 import type { OpTask, QueuedOp } from "./ops.js";
 
-/** What the steps of one op are about. */
-export interface OpScope {
-  readonly server: Nameserver;
-  readonly op: QueuedOp;
-  readonly table: TableInfo;
-  readonly tid: number;
-  readonly pid: number;
-}
-
 /**
  * The steps of an op.
  *
@@ -41,7 +32,7 @@ export interface OpScope {
  *   needed, or a tablet that is to do a step is not healthy.
  * @see OpenMLDB 0.9 nameserver: the Create...Task functions
  */
-export function buildTasks(server: Nameserver, op: QueuedOp): readonly OpTask[] | undefined {
+export function buildTasks(server: NameserverState, op: QueuedOp): readonly OpTask[] | undefined {
   const { name, db, pid } = op.info;
   const table = server.tables.find(name, db);
   if (table === undefined) return undefined;

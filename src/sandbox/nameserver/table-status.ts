@@ -2,7 +2,7 @@ import type { PartitionMeta, TablePartition } from "../../gen/openmldb/nameserve
 import { memoryBytes, recordCount } from "../model/replica.js";
 import { metaOf, partitionOf } from "../table-store.js";
 import type { Tablet } from "../tablet/tablet.js";
-import type { Nameserver } from "./nameserver.js";
+import type { NameserverState } from "./nameserver-state.js";
 
 /**
  * Keeps offsets and counts of ShowTable up to date, from what the tablets have loaded. Replicas
@@ -12,11 +12,11 @@ import type { Nameserver } from "./nameserver.js";
  * @see OpenMLDB 0.9 nameserver: UpdateTableStatus
  */
 export class TableStatus {
-  readonly #server: Nameserver;
+  readonly #server: NameserverState;
   /** Who reported last time, and in which life. */
   #reporters = "";
 
-  constructor(server: Nameserver) {
+  constructor(server: NameserverState) {
     this.#server = server;
   }
 

@@ -1,8 +1,22 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
+import type { ModelOptions } from "../model/model-types.js";
 import { type Feed, isServing, type LoadedReplica } from "../model/replica.js";
-import { rowCount, slice } from "../model/runs.js";
-import type { Tablet } from "./tablet.js";
+import { type Run, rowCount, slice } from "../model/runs.js";
+import type { SandboxClock } from "../model/virtual-clock.js";
+
+/** What replication needs of a tablet, and of the tablets that it reaches. */
+export interface ReplicatingTablet {
+  readonly context: {
+    readonly clock: SandboxClock;
+    readonly options: ModelOptions;
+    reachable(endpoint: Endpoint): ReplicatingTablet | undefined;
+    isRunning(): boolean;
+  };
+  replica(tid: number, pid: number): LoadedReplica | undefined;
+  write(replica: LoadedReplica, entries: readonly Run[]): void;
+  touch(replica: LoadedReplica): void;
+}
 
 /** A leader asks a new follower for its offset at once, and does not wait for something to send. */
 const MATCH_MS = 5;
@@ -14,13 +28,13 @@ const MATCH_MS = 5;
  * @see OpenMLDB 0.9: replicate_node.cc, and AppendEntries in tablet_impl.cc
  */
 export class Replicator {
-  readonly #tablet: Tablet;
+  readonly #tablet: ReplicatingTablet;
   /** Leaders with a follower that lacks something. */
   readonly #behind = new Set<LoadedReplica>();
   #cancel: (() => void) | undefined;
   #dueAt = 0;
 
-  constructor(tablet: Tablet) {
+  constructor(tablet: ReplicatingTablet) {
     this.#tablet = tablet;
   }
 
@@ -100,7 +114,11 @@ export class Replicator {
  * A follower takes entries. Before its load has begun (state undefined) it starts from nothing:
  * memory gets rows that the load then brings again, which is how rows come to be there twice.
  */
-function receive(tablet: Tablet, follower: LoadedReplica, entries: ReturnType<typeof slice>): void {
+function receive(
+  tablet: ReplicatingTablet,
+  follower: LoadedReplica,
+  entries: ReturnType<typeof slice>,
+): void {
   if (follower.state === TableState.kTableUndefined) {
     follower.extraRows += rowCount(entries);
     const last = entries.at(-1)?.to ?? follower.offset;

@@ -1,10 +1,28 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import { StorageMode } from "../../gen/openmldb/common_pb.js";
 import { type Endpoint, replicaKey } from "../../model/cluster-state.js";
-import type { ReplicaDir, TableMetaFile } from "../model/disk.js";
-import { type LoadedReplica, OK, type Outcome } from "../model/replica.js";
+import type { Disk, ReplicaDir, TableMetaFile } from "../model/disk.js";
+import type { ModelOptions } from "../model/model-types.js";
+import { type LoadedReplica, OK, type Outcome, type ReplicaParts } from "../model/replica.js";
 import { rowCount } from "../model/runs.js";
-import type { Tablet } from "./tablet.js";
+import type { SandboxClock } from "../model/virtual-clock.js";
+
+/** What loads need of a tablet. */
+export interface LoadingTablet {
+  readonly endpoint: Endpoint;
+  readonly context: {
+    readonly clock: SandboxClock;
+    readonly options: ModelOptions;
+    log(what: string): void;
+  };
+  readonly disk: Disk;
+  readonly storageModes: ReadonlySet<StorageMode>;
+  readonly replicator: { wake(replica: LoadedReplica): void };
+  replica(tid: number, pid: number): LoadedReplica | undefined;
+  add(parts: ReplicaParts, followers: readonly Endpoint[]): LoadedReplica;
+  unload(replica: LoadedReplica): void;
+  touch(replica: LoadedReplica): void;
+}
 
 /** What LoadTable was asked; undefined means that the request left it out. */
 export interface LoadWish {
@@ -42,7 +60,7 @@ const GROWTH_MS = 1_000;
  * @see OpenMLDB 0.9 tablet: LoadTable, LoadTableInternal, LoadDiskTableInternal
  */
 export class LoadQueue {
-  readonly #tablet: Tablet;
+  readonly #tablet: LoadingTablet;
   readonly #waiting: LoadJob[] = [];
   #running = 0;
   #cancels = new Set<() => void>();
@@ -51,7 +69,7 @@ export class LoadQueue {
   /** Extra milliseconds that every load takes. */
   slowMs = 0;
 
-  constructor(tablet: Tablet) {
+  constructor(tablet: LoadingTablet) {
     this.#tablet = tablet;
   }
 
