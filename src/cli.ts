@@ -13,6 +13,7 @@ import {
   unexpectedHint,
 } from "./cli/show-error.js";
 import { type SignalWatch, watchSignals } from "./cli/signals.js";
+import { type StreamIo, streamIo } from "./cli/stream-io.js";
 import { EXIT, EXIT_MEANINGS, exitCodeOf, signalExitCode } from "./exit-codes.js";
 import type { OpenLog } from "./log.js";
 import { allowsColor } from "./util/text.js";
@@ -63,7 +64,9 @@ async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number>
         return await runCommand(invocation.entry, invocation.line, io);
     }
   } catch (error) {
-    return fail(error, exitCodeOf(error), io, wantsJson(argv));
+    const output = wantedOutput(argv);
+    const end = output === "ndjson" ? streamIo(io) : io;
+    return fail(error, exitCodeOf(error), end, output !== "table");
   }
 }
 
@@ -79,12 +82,13 @@ function readVersion(): string {
   return (JSON.parse(text) as { readonly version: string }).version;
 }
 
-/** Whether JSON was asked for, found out even if the rest of the command line is wrong. */
-function wantsJson(argv: readonly string[]): boolean {
+/** What stdout is to be, found out even if the rest of the command line is wrong. */
+function wantedOutput(argv: readonly string[]): "table" | "json" | "ndjson" {
   const given = argv.findLast(
     (arg, index) => arg.startsWith("--output=") || argv[index - 1] === "--output",
   );
-  return (given ?? process.env[variableOf("output")])?.replace(/^--output=/, "") === "json";
+  const word = (given ?? process.env[variableOf("output")])?.replace(/^--output=/, "");
+  return word === "json" || word === "ndjson" ? word : "table";
 }
 
 /** Tells an error, and returns its exit code. */
@@ -95,8 +99,13 @@ function fail(error: unknown, exitCode: number, io: ProcessIo, isJson: boolean):
   return exitCode;
 }
 
-async function runCommand(entry: CommandEntry, line: CommandLine, io: ProcessIo): Promise<number> {
+async function runCommand(
+  entry: CommandEntry,
+  line: CommandLine,
+  processIo: ProcessIo,
+): Promise<number> {
   const prepared = entry.prepare(line, process.env);
+  const io: ProcessIo | StreamIo = prepared.isStream ? streamIo(processIo) : processIo;
   for (const note of notesOn(line, process.env)) io.err(`openmldb-ops: note: ${note}\n`);
   io.err(`openmldb-ops ${entry.name}: ${prepared.announcement}\n`);
   const watch = watchSignals((text) => io.err(`${text}\n`));
@@ -119,7 +128,7 @@ async function runCommand(entry: CommandEntry, line: CommandLine, io: ProcessIo)
 }
 
 interface Running {
-  readonly io: ProcessIo;
+  readonly io: ProcessIo | StreamIo;
   readonly log: OpenLog;
   readonly watch: SignalWatch;
   readonly uncaught: Uncaught;
@@ -132,7 +141,11 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
   const isOff = prepared.flags.noColor;
   try {
     const returned = await prepared.run({
-      stdout: { write: io.print, isClosed: io.isClosed },
+      stdout: {
+        write: io.print,
+        isClosed: io.isClosed,
+        ...("event" in io ? { event: io.event } : {}),
+      },
       stderr: { write: io.err },
       // Touching process.stdin opens it: only a command that reads does.
       get stdin() {

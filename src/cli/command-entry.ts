@@ -8,6 +8,8 @@ import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
 /** A command line that was found right, ready to run. */
 export interface Prepared {
   readonly flags: GlobalFlags;
+  /** Whether the result goes through `streamIo`; the command itself writes JSON then. */
+  readonly isStream: boolean;
   /** Texts that must not reach a log. */
   readonly secrets: readonly string[];
   /** What is about to happen, said before anything slow. */
@@ -59,10 +61,13 @@ export function entryOf<S extends Specs & typeof globalSpecs>(
     specs: Object.values(specs),
     words: words.map((key) => specs[key] as FlagSpec<unknown>),
     prepare(line, environment) {
-      const flags = readFlags(specs, line, environment, words);
+      const given = readFlags(specs, line, environment, words);
+      const isStream = given.output === "ndjson";
+      const flags = isStream ? { ...given, output: "json" as const } : given;
       parts.check?.(flags);
       return {
         flags,
+        isStream,
         secrets: parts.secrets?.(flags) ?? [],
         announcement: parts.announcement(flags),
         run: async (io) => (await parts.load()).run(flags, io),

@@ -22,8 +22,8 @@ export const LONGEST = 24 * 24 * HOUR;
 export const globalSpecs = {
   /** How the result is printed. */
   output: withDefault(
-    ["output", "FORMAT", "result on stdout as table or json"],
-    choice("table", "json"),
+    ["output", "FORMAT", "stdout: table, json, or ndjson (events, then the result)"],
+    choice("table", "json", "ndjson"),
     "table",
   ),
   /** How much the log tells, from least to most. */

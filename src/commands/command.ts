@@ -10,6 +10,8 @@ export interface TextOut {
   write(text: string): unknown;
   /** Whether nobody reads it any more; left out where that cannot happen. */
   isClosed?(): boolean;
+  /** Takes an event of the run, an object with a `kind`; left out where no events are wanted. */
+  event?(record: object): void;
 }
 
 /** What a command may use of the process that runs it. */

@@ -1,3 +1,5 @@
+import { realClock } from "../cluster/real-clock.js";
+import { eventRecord } from "../journal/event-record.js";
 import { actionText } from "../model/action.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
@@ -46,6 +48,7 @@ export function startProgress(io: CommandIo): Progress {
   return {
     onEvent(event) {
       count.add(event);
+      io.stdout.event?.(eventRecord(event, new Date(realClock.wallTime()).toISOString()));
       const line = eventLine(event);
       if (line === undefined) return;
       if (count.isTold(event, line)) say(line);
