@@ -229,11 +229,11 @@ describe("an answer that is decoded in turns", () => {
   const bytes = showTable(200);
 
   it("is the message that decoding at once gives, unknown fields included", async () => {
-    // Field 9 (columns) is not declared.
+    // Field 30 is not declared.
     const table = create(TableInfoSchema, { name: "odd", tid: 9 });
     const odd = Buffer.concat([
       toBinary(TableInfoSchema, table),
-      Buffer.from([0x4a, 0x02, 0x0a, 0x00]),
+      Buffer.from([0xf2, 0x01, 0x02, 0x0a, 0x00]),
     ]);
     const all = Buffer.concat([bytes, Buffer.from([0x0a, odd.length]), odd]);
     const decoded = await decodeInTurns(ShowTableResponseSchema, all);

@@ -2,6 +2,7 @@ import { parseRootPath } from "../cluster/topology.js";
 import {
   anyText,
   appendableFile,
+  byteSize,
   choice,
   duration,
   integer,
@@ -99,6 +100,12 @@ export const commonSpecs = {
     ["rpc_timeout", "TIME", "how long one call to a nameserver or tablet may take"],
     duration(100, HOUR),
     "10s",
+  ),
+  /** The largest answer of a nameserver or tablet that is taken, bytes. */
+  maxAnswerBytes: withDefault(
+    ["max_answer", "SIZE", "largest answer of a nameserver or tablet that is taken"],
+    byteSize(1024 ** 2, 1024 ** 3),
+    "128M",
   ),
   nsConcurrency: withDefault(
     ["ns_concurrency", "N", "calls to the nameserver in flight at once"],

@@ -2,6 +2,7 @@ import type { DescField, DescMessage, Message, MessageShape } from "@bufbuild/pr
 import { create, mergeFromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { mapInTurns } from "../util/yielding.js";
+import { type ElementBudget, elementBudget, MAX_ANSWER_BYTES } from "./answer-size.js";
 import { missingRequired } from "./required-fields.js";
 
 /** An answer, or the first required field that it lacks. */
@@ -29,17 +30,21 @@ export interface Repeats {
  * between.
  *
  * @param repeats Of earlier answers, and of this one afterwards; for messages with one repeated field.
- * @throws Error of the runtime if the bytes are not that message.
+ * @param maxAnswerBytes The largest answer that is taken, which bounds its elements too.
+ * @throws Error of the runtime if the bytes are not that message; Error if it has too many elements.
  */
 export async function decodeInTurns<O extends DescMessage>(
   desc: O,
   bytes: Uint8Array,
   repeats?: Repeats,
+  maxAnswerBytes = MAX_ANSWER_BYTES,
 ): Promise<Decoded<O>> {
-  const { elements, rest } = takeApart(desc, bytes);
+  const budget = elementBudget(bytes.length, maxAnswerBytes);
+  const { elements, rest } = takeApart(desc, bytes, budget);
+  budget.spendFor(desc, rest);
   const shell = decodeAtOnce(desc, rest);
   if ("missing" in shell) return shell;
-  const decoded = await mapInTurns(elements, decoderOf(repeats, elements.length), 1);
+  const decoded = await mapInTurns(elements, decoderOf(repeats, elements.length, budget), 1);
   for (const one of decoded) {
     if ("missing" in one) return { missing: `${one.field.name}.${one.missing}` };
     const lists = shell.message as unknown as Record<string, Message[]>;
@@ -53,10 +58,14 @@ type DecodedElement = Decoded<DescMessage> & Pick<Element, "field">;
 function decoderOf(
   repeats: Repeats | undefined,
   count: number,
+  budget: ElementBudget,
 ): (element: Element) => DecodedElement {
   // An answer about one thing says nothing about the others, and must not push them out.
   if (repeats === undefined || count < 2) {
-    return ({ field, bytes }) => ({ field, ...decodeAtOnce(field.message, bytes) });
+    return ({ field, bytes }) => {
+      budget.spendFor(field.message, bytes);
+      return { field, ...decodeAtOnce(field.message, bytes) };
+    };
   }
   const before = repeats.last;
   const now = new Map<string, Message>();
@@ -64,6 +73,7 @@ function decoderOf(
   return ({ field, bytes }) => {
     const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
     const known = before.get(key);
+    if (known === undefined) budget.spendFor(field.message, bytes);
     const decoded = known === undefined ? decodeAtOnce(field.message, bytes) : { message: known };
     if ("message" in decoded) now.set(key, decoded.message);
     return { field, ...decoded };
@@ -86,6 +96,7 @@ function decodeAtOnce<O extends DescMessage>(desc: O, bytes: Uint8Array): Decode
 function takeApart(
   desc: DescMessage,
   bytes: Uint8Array,
+  budget: ElementBudget,
 ): { readonly elements: Element[]; readonly rest: Uint8Array } {
   const fields = new Map(
     desc.fields.flatMap((field) => (isList(field) ? [[field.number, field]] : [])),
@@ -93,17 +104,22 @@ function takeApart(
   const reader = new BinaryReader(bytes);
   const elements: Element[] = [];
   const rest: Uint8Array[] = [];
+  // Where the current run of other fields begins.
+  let from = 0;
   while (reader.pos < reader.len) {
     const start = reader.pos;
     const [number, wireType] = reader.tag();
     const field = wireType === WireType.LengthDelimited ? fields.get(number) : undefined;
     if (field === undefined) {
       reader.skip(wireType, number);
-      rest.push(bytes.subarray(start, reader.pos));
     } else {
+      if (start > from) rest.push(bytes.subarray(from, start));
       elements.push({ field, bytes: reader.bytes() });
+      budget.assertUpTo(elements.length);
+      from = reader.pos;
     }
   }
+  if (from < bytes.length) rest.push(bytes.subarray(from));
   return { elements, rest: Buffer.concat(rest) };
 }
 

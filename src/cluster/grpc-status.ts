@@ -11,6 +11,8 @@ export interface CallName {
   readonly method: string;
   /** How long an answer is waited for, milliseconds. */
   readonly timeoutMs: number;
+  /** The largest answer that is taken. */
+  readonly maxAnswerBytes: number;
 }
 
 const credentialsHint =
@@ -89,13 +91,34 @@ export function fromStatus(name: CallName, error: unknown, hasAnswered: boolean)
         message: `${who}: ${details}`,
         hint: credentialsHint,
       });
+    case status.RESOURCE_EXHAUSTED:
+      return exhausted(name, error, details);
     default:
       return new OpsError({
         ...parts,
         code: "bad-answer",
-        message: [who, statusInWords(code), details].filter((text) => text !== "").join(": "),
+        message: withDetails(name, statusInWords(code), details),
       });
   }
+}
+
+/** Too large an answer, as grpc-js says it, or what a server means by this status. */
+function exhausted(name: CallName, error: unknown, details: string): OpsError {
+  const isTooLarge = /^Received message (larger than max|that decompresses)/.test(details);
+  const size = `${Math.round(name.maxAnswerBytes / 1024 / 1024)} MiB`;
+  return new OpsError({
+    code: "bad-answer",
+    message: isTooLarge
+      ? `${name.method} at ${name.address}: the answer is larger than ${size}`
+      : withDetails(name, statusInWords(status.RESOURCE_EXHAUSTED), details),
+    ...(isTooLarge ? { hint: "a larger one is taken with --max_answer" } : {}),
+    endpoint: name.address,
+    cause: error,
+  });
+}
+
+function withDetails({ method, address }: CallName, status: string, details: string): string {
+  return [`${method} at ${address}`, status, details].filter((text) => text !== "").join(": ");
 }
 
 function statusInWords(code: number | undefined): string {

@@ -10,6 +10,7 @@ import type { ChannelOptions } from "@grpc/grpc-js";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { messageOf, OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
+import { MAX_ANSWER_BYTES } from "./answer-size.js";
 import { decodeInTurns, type Repeats } from "./decode.js";
 import { failure, interruption } from "./failure.js";
 import { type CallName, fromStatus, tooLate } from "./grpc-status.js";
@@ -25,7 +26,6 @@ const flowControlWindow = 2 ** 31 - 1;
 
 const channelOptions: ChannelOptions = {
   "grpc-node.flow_control_window": flowControlWindow,
-  "grpc.max_receive_message_length": -1,
   // A restarted peer must be reachable at once; the pause grows from 50 to 150 ms (+- 20 %).
   "grpc.initial_reconnect_backoff_ms": 50,
   "grpc.max_reconnect_backoff_ms": 150,
@@ -52,9 +52,15 @@ const polled: DescMethodUnary = TabletServer.method.getTableStatus;
  * Undecodable answers and answers that lack a required field fail with `bad-answer`. An answer of
  * tens of megabytes is decoded in turns and never blocks the event loop for long.
  *
- * @param options `authorization` is the metadata that every call carries; see `authorizationFor`.
+ * @param options `authorization` is the metadata that every call carries; see `authorizationFor`. An
+ *   answer of more than `maxAnswerBytes` (128 MiB if left out), as received or unpacked, is not read to
+ *   its end and fails with `bad-answer`.
  */
-export function createGrpcTransport(options: { readonly authorization: string }): Transport {
+export function createGrpcTransport(options: {
+  readonly authorization: string;
+  readonly maxAnswerBytes?: number | undefined;
+}): Transport {
+  const { maxAnswerBytes = MAX_ANSWER_BYTES } = options;
   const connections = new Map<string, Connection>();
   const inFlight = new Set<() => void>();
   const repeats = polledAnswers();
@@ -65,7 +71,11 @@ export function createGrpcTransport(options: { readonly authorization: string })
   function connectionOf(address: string): Connection {
     let connection = connections.get(address);
     if (connection === undefined) {
-      const client = new Client(`dns:${address}`, credentials.createInsecure(), channelOptions);
+      const client = new Client(`dns:${address}`, credentials.createInsecure(), {
+        ...channelOptions,
+        // Holds for what a compressed answer unpacks to as well (grpc-js 1.14: compression-filter).
+        "grpc.max_receive_message_length": maxAnswerBytes,
+      });
       connection = { client, hasAnswered: false };
       connections.set(address, connection);
     }
@@ -82,7 +92,7 @@ export function createGrpcTransport(options: { readonly authorization: string })
       if (signal?.aborted === true || isClosed) {
         throw interruption(signal);
       }
-      const name = { address, method: method.name, timeoutMs };
+      const name = { address, method: method.name, timeoutMs, maxAnswerBytes };
       const body = encode(name, method.input, request);
       const path = `/${method.parent.typeName}/${method.name}`;
       const call = { name, path, body, metadata: metadata.clone(), signal, inFlight };
@@ -203,14 +213,16 @@ async function decode<O extends DescMessage>(
   repeats: Repeats | undefined,
 ): Promise<MessageShape<O>> {
   const who = `${name.method} at ${name.address}`;
-  const decoded = await decodeInTurns(desc, answer, repeats).catch((error: unknown) => {
-    throw new OpsError({
-      code: "bad-answer",
-      message: `${who}: the answer cannot be decoded: ${oneLine(messageOf(error))}`,
-      endpoint: name.address,
-      cause: error,
-    });
-  });
+  const decoded = await decodeInTurns(desc, answer, repeats, name.maxAnswerBytes).catch(
+    (error: unknown) => {
+      throw new OpsError({
+        code: "bad-answer",
+        message: `${who}: the answer cannot be decoded: ${oneLine(messageOf(error))}`,
+        endpoint: name.address,
+        cause: error,
+      });
+    },
+  );
   if ("message" in decoded) return decoded.message;
   throw new OpsError({
     code: "bad-answer",

@@ -15,6 +15,8 @@ export interface OpenOptions extends Credentials {
   readonly zooKeeper: Parameters<typeof connectZooKeeper>[0];
   readonly rootPath: string;
   readonly rpcTimeoutMs: number;
+  /** The largest answer of a nameserver or tablet that is taken; 128 MiB if undefined. */
+  readonly maxAnswerBytes?: number | undefined;
   readonly leaderTimeoutMs?: number | undefined;
   /** Calls to the nameserver in flight at once, 16 if undefined. */
   readonly nsConcurrency?: number | undefined;
@@ -41,7 +43,7 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
   const authorization = authorizationFor(options);
   const zk = await connectZooKeeper(options.zooKeeper);
   const { rpcTimeoutMs, leaderTimeoutMs, nsConcurrency, signal } = options;
-  const transport = createGrpcTransport({ authorization });
+  const transport = createGrpcTransport({ authorization, maxAnswerBytes: options.maxAnswerBytes });
   const cluster = await createCluster({
     zk,
     transport,

@@ -51,6 +51,7 @@ async function open(flags: CommonFlags, io: CommandIo, endsCallsOnSignal: boolea
       },
       rootPath: flags.zkRootPath,
       rpcTimeoutMs: flags.rpcTimeoutMs,
+      maxAnswerBytes: flags.maxAnswerBytes,
       nsConcurrency: flags.nsConcurrency,
       user: flags.user,
       password: flags.password,

@@ -1,4 +1,5 @@
 import type { CommonFlags } from "../cli/common-specs.js";
+import { MAX_ANSWER_BYTES } from "../cluster/answer-size.js";
 import { shellWord } from "../util/text.js";
 
 /**
@@ -13,6 +14,9 @@ export function commandLine(words: readonly string[], flags: CommonFlags): strin
     `--zk_root_path=${flags.zkRootPath}`,
     ...(flags.zkCert === undefined ? [] : [`--zk_auth_schema=${flags.zkAuthSchema}`]),
     ...(flags.user === undefined ? [] : [`--user=${flags.user}`]),
+    ...(flags.maxAnswerBytes === MAX_ANSWER_BYTES
+      ? []
+      : [`--max_answer=${Math.round(flags.maxAnswerBytes / 1024)}K`]),
   ];
   return ["openmldb-ops", ...words, ...connection].map(shellWord).join(" ");
 }
