@@ -1,5 +1,5 @@
 import type { AddressInfo } from "node:net";
-import { createServer as createTcpServer } from "node:net";
+import { connect, createServer as createTcpServer } from "node:net";
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
@@ -17,6 +17,7 @@ import {
 } from "../src/gen/openmldb/nameserver_pb.js";
 import type { BrpcLike, Reply } from "./helpers/brpc-like.js";
 import { startBrpcLike } from "./helpers/brpc-like.js";
+import { startTcp } from "./helpers/tcp.js";
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -371,6 +372,32 @@ describe("a server that restarts", () => {
     await serve(() => showTablet(2), { port: first.port });
     await realClock.sleep(30);
     expect((await transport.unary(first.address, method, {}, options)).msg).toBe("xx");
+  });
+});
+
+describe("a connection that goes silent", () => {
+  it("costs one deadline: the next call dials anew", async () => {
+    const server = await serve(() => showTablet(1));
+    let isSilent = false;
+    const proxy = await startTcp((inner) => {
+      const outer = connect(server.port, "127.0.0.1");
+      outer.on("error", () => inner.destroy());
+      inner.on("close", () => outer.destroy());
+      const isOld = !isSilent;
+      inner.on("data", (bytes) => (isOld && isSilent ? undefined : outer.write(bytes)));
+      outer.on("data", (bytes) => (isOld && isSilent ? undefined : inner.write(bytes)));
+    });
+    cleanups.push(() => proxy.close());
+    const transport = transportWith();
+    const call = () =>
+      transport.unary(`127.0.0.1:${proxy.port}`, method, {}, { timeoutMs: 400 }).then(
+        () => "answer",
+        (error: OpsError) => error.code,
+      );
+    expect(await call()).toBe("answer");
+    isSilent = true;
+    expect(await Promise.all([call(), call()])).toEqual(["deadline", "deadline"]);
+    expect(await call()).toBe("answer");
   });
 });
 

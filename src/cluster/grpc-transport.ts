@@ -76,10 +76,20 @@ export function createGrpcTransport(options: {
         // Holds for what a compressed answer unpacks to as well (grpc-js 1.14: compression-filter).
         "grpc.max_receive_message_length": maxAnswerBytes,
       });
-      connection = { client, hasAnswered: false };
+      connection = { client, hasAnswered: false, heardAt: Number.NEGATIVE_INFINITY };
       connections.set(address, connection);
     }
     return connection;
+  }
+
+  /**
+   * A peer that is gone without a word leaves a connection that never ends: the next call dials anew.
+   */
+  function forget(address: string, connection: Connection, silentSince: number): void {
+    if (connection.heardAt > silentSince || connections.get(address) !== connection) return;
+    connections.delete(address);
+    // Calls in flight keep their deadlines.
+    connection.client.close();
   }
 
   return {
@@ -97,8 +107,9 @@ export function createGrpcTransport(options: {
       const path = `/${method.parent.typeName}/${method.name}`;
       const call = { name, path, body, metadata: metadata.clone(), signal, inFlight };
       const connection = connectionOf(address);
-      const answer = await send(connection, call);
+      const answer = await send(connection, call, (since) => forget(address, connection, since));
       connection.hasAnswered = true;
+      connection.heardAt = performance.now();
       return decode(name, method.output, answer, repeats.of(address, method));
     },
     close(): void {
@@ -120,6 +131,8 @@ interface Connection {
   readonly client: Client;
   /** Whether it has answered a call, and so accepts the authorization. */
   hasAnswered: boolean;
+  /** When it answered last, milliseconds of `performance.now()`. */
+  heardAt: number;
 }
 
 /** One call, encoded. */
@@ -134,8 +147,13 @@ interface RawCall {
 }
 
 /** Makes one call and waits for its answer, its deadline or its signal, whatever the library makes of it. */
-async function send(connection: Connection, call: RawCall): Promise<Buffer> {
+async function send(
+  connection: Connection,
+  call: RawCall,
+  onSilence: (since: number) => void,
+): Promise<Buffer> {
   const { name, signal, inFlight } = call;
+  const began = performance.now();
   let end = () => {};
   try {
     return await new Promise<Buffer>((resolve, reject) => {
@@ -154,7 +172,11 @@ async function send(connection: Connection, call: RawCall): Promise<Buffer> {
         running.cancel();
       };
       const onAbort = () => giveUp(interruption(signal));
-      const timer = setTimeout(() => giveUp(tooLate(name)), name.timeoutMs);
+      const onDeadline = () => {
+        giveUp(tooLate(name));
+        onSilence(began);
+      };
+      const timer = setTimeout(onDeadline, name.timeoutMs);
       end = () => {
         clearTimeout(timer);
         inFlight.delete(onAbort);

@@ -36,7 +36,7 @@ export function sleepOn(
 
 /** The machine's clock. */
 export const realClock: Clock = {
-  now: () => performance.now(),
+  now: () => Math.floor(performance.now()),
   wallTime: () => Date.now(),
   sleep: (ms, signal) => sleepOn(setTimer, ms, signal),
 };

@@ -1,0 +1,35 @@
+import { writeFileSync } from "node:fs";
+import pLimit from "p-limit";
+import { expect, test } from "vitest";
+import { playTcpSeed, type TcpSeedResult } from "./fuzz/tcp-seed.js";
+
+const { OPS_SEED, OPS_FUZZ_SEEDS, OPS_FUZZ_BASE, OPS_FUZZ_OUT } = process.env;
+const DAY = Math.floor(Date.now() / 86_400_000);
+const BASE = Number(OPS_SEED ?? OPS_FUZZ_BASE ?? DAY * 100);
+const COUNT = OPS_SEED === undefined ? Number(OPS_FUZZ_SEEDS ?? 3) : 1;
+/** Most of the time of a seed is spent in waiting. */
+const AT_ONCE = 5;
+
+test(
+  `${COUNT} seeds from ${BASE}: recoveries through connections that flip, cut, stall, duplicate and delay`,
+  async () => {
+    const limit = pLimit(AT_ONCE);
+    const results = await Promise.all(
+      Array.from({ length: COUNT }, (_, index) => limit(() => playTcpSeed(BASE + index))),
+    );
+    if (OPS_FUZZ_OUT !== undefined) writeFileSync(OPS_FUZZ_OUT, JSON.stringify(results));
+    if (OPS_SEED !== undefined) process.stdout.write(`${results[0]?.said}\n`);
+    const failed = results.filter((one) => one.violations.length > 0);
+    expect(failed.length, explain(failed)).toBe(0);
+  },
+  60_000 + COUNT * 60_000,
+);
+
+function explain(failed: readonly TcpSeedResult[]): string {
+  return failed
+    .map(
+      ({ seed, violations }) =>
+        `OPS_SEED=${seed} npx vitest run test/fuzz-tcp.test.ts\n  ${violations.join("\n  ")}`,
+    )
+    .join("\n");
+}

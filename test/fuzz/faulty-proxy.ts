@@ -1,0 +1,96 @@
+import { connect, type Socket } from "node:net";
+import type { Random } from "../../src/sandbox/model/random.js";
+import { startTcp, type TcpServer } from "../helpers/tcp.js";
+
+/** What a proxy does to bytes on their way. */
+export const TCP_FAULTS = ["flip", "cut", "stall", "duplicate", "delay"] as const;
+
+/** One of {@link TCP_FAULTS}. */
+export type TcpFault = (typeof TCP_FAULTS)[number];
+
+/** A forwarder that damages what it carries until it is told to stop. */
+export interface FaultyProxy extends TcpServer {
+  /** From now on it carries everything as it is; connections that stall are cut. */
+  mend(): void;
+}
+
+/** How likely a fault is and what it may be. */
+export interface FaultyOptions {
+  readonly random: Random;
+  readonly faults: readonly TcpFault[];
+  /** Probability for each chunk that something happens to it. */
+  readonly rate: number;
+}
+
+/**
+ * Starts a proxy before a port of 127.0.0.1. Bits are flipped in answers only: a flipped request could do
+ * harm that no caller can prevent.
+ */
+export async function startFaultyProxy(
+  target: number,
+  options: FaultyOptions,
+): Promise<FaultyProxy> {
+  let isMended = false;
+  const stalled = new Set<Socket>();
+  const server = await startTcp((inner) => {
+    const outer = connect(target, "127.0.0.1");
+    inner.setNoDelay();
+    outer.setNoDelay();
+    const end = () => {
+      inner.destroy();
+      outer.destroy();
+    };
+    for (const socket of [inner, outer]) {
+      socket.on("error", end);
+      socket.on("close", end);
+    }
+    const forward = (from: Socket, to: Socket, isAnswer: boolean) => {
+      // Bytes stay in order, also behind those that are delayed.
+      let turn = Promise.resolve();
+      from.on("data", (bytes) => {
+        turn = turn.then(() => carry(bytes, to, isAnswer));
+      });
+    };
+    const carry = async (bytes: Buffer, to: Socket, isAnswer: boolean): Promise<void> => {
+      if (stalled.has(inner) || to.destroyed) return;
+      const fault = isMended ? undefined : pickFault(options, isAnswer);
+      switch (fault) {
+        case "cut":
+          end();
+          return;
+        case "stall":
+          stalled.add(inner);
+          return;
+        case "delay":
+          await new Promise((resolve) => setTimeout(resolve, options.random.below(400)));
+          break;
+        case "flip": {
+          const at = options.random.below(bytes.length);
+          bytes[at] = (bytes[at] ?? 0) ^ (1 << options.random.below(8));
+          break;
+        }
+        case "duplicate":
+          to.write(bytes);
+          break;
+        default:
+      }
+      if (!to.destroyed) to.write(bytes);
+    };
+    forward(inner, outer, false);
+    forward(outer, inner, true);
+  });
+  return {
+    ...server,
+    mend() {
+      isMended = true;
+      for (const socket of stalled) socket.destroy();
+      stalled.clear();
+    },
+  };
+}
+
+function pickFault({ random, faults, rate }: FaultyOptions, isAnswer: boolean) {
+  if (!random.chance(rate)) return undefined;
+  const fault = faults[random.below(faults.length)];
+  return fault === "flip" && !isAnswer ? undefined : fault;
+}
