@@ -122,7 +122,7 @@ it("a change of the leader that is advised is not refused when it is typed", asy
       const [, candidate] = /--candidate=(\S+)/.exec(line) ?? [];
       const wish = { db: id.db, table: id.table, pid: id.pid, candidate };
       const operation = changeLeaderOperation({ ...wish, recovers: true, acceptsLoss: false });
-      expect(operation.plan(facts.state).actions[0]?.verb, fault.name).toBe("change-leader");
+      expect(operation.plan(facts.state).steps[0]?.kind, fault.name).toBe("change-leader");
       advised += 1;
     }
   }

@@ -3,7 +3,7 @@ import type { Cluster } from "../src/cluster/cluster.js";
 import { RULES } from "../src/execution/rules.js";
 import { type PartitionId, type Role, replicaKey } from "../src/model/cluster-state.js";
 import type { PartitionView } from "../src/model/partition-view.js";
-import type { Step } from "../src/model/plan.js";
+import type { Step } from "../src/model/step.js";
 import type { Method } from "../src/planning/method.js";
 import type { Decision } from "../src/policy/who-may-lead.js";
 import type { Checker } from "./simulation/checkers.js";
@@ -177,7 +177,7 @@ const MUTANTS: readonly Mutant[] = [
       rules: {
         plannerOf: (...args) => {
           const planner = RULES.plannerOf(...args);
-          const isKept = ({ kind }: Step) => kind !== "feed" && kind !== "recover-table";
+          const isKept = ({ kind }: Step) => kind !== "replicate" && kind !== "recover-table";
           return (view, learned) => {
             const lane = planner(view, learned);
             return { ...lane, steps: lane.steps.filter(isKept) };

@@ -68,7 +68,7 @@ describe("offlineendpoint", () => {
     expect(report.conclusions).toHaveLength(2);
     expect(virtual.model.put(1).every((one) => one.accepted === 1)).toBe(true);
     const again = await operateOn(virtual, offline());
-    expect(again.plan.actions).toEqual([]);
+    expect(again.plan.steps).toEqual([]);
   });
 
   test.each(["kSelectLeader", "kDelReplica"])(
@@ -167,7 +167,7 @@ describe("recoverendpoint", () => {
     expect(resultsOf(report)).toEqual([`recover-endpoint ${C} done`]);
     expect(virtual.model.healthy()).toEqual([]);
     expect(lost(virtual)).toBe(0);
-    expect((await operateOn(virtual, recover())).plan.actions).toEqual([]);
+    expect((await operateOn(virtual, recover())).plan.steps).toEqual([]);
   });
 
   test("before any offlineendpoint it is refused, with what to run", async () => {

@@ -144,7 +144,7 @@ describe("changeleader", () => {
     other.model.put(4);
     await other.pass(5_000);
     await withoutC(other);
-    expect((await operateOn(other, change())).plan.actions[0]?.endpoint).toBe(A);
+    expect((await operateOn(other, change())).plan.steps[0]?.endpoint).toBe(A);
     expect(lost(other)).toBe(0);
   });
 

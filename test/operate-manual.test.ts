@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { OpsError } from "../src/errors.js";
 import { replicaKey } from "../src/model/cluster-state.js";
+import { detailsOf } from "../src/model/step.js";
 import { cancelOpOperation } from "../src/operations/cancel-op.js";
 import { type DeleteWish, deleteOpOperation } from "../src/operations/delete-op.js";
 import { loadTableOperation } from "../src/operations/load-table.js";
@@ -84,7 +85,7 @@ describe("updatetablealive", () => {
     expect(virtual.model.healthy()).toEqual([]);
     const again = await operateOn(virtual, marking(endpoint, true));
     expect(again.plan).toMatchObject({
-      actions: [],
+      steps: [],
       notes: [`db1.t0:0: ${endpoint} is marked alive already`],
     });
   });
@@ -105,7 +106,7 @@ describe("updatetablealive", () => {
     };
     const operation = marking(endpoint, false, { pids: "all", isForced: true });
     const report = await operateOn(counting, operation);
-    expect(report.plan.actions.map((one) => one.with?.["pids"])).toEqual(["0-2"]);
+    expect(report.plan.steps.map((one) => detailsOf(one)["pids"])).toEqual(["0-2"]);
     expect(resultsOf(report)).toEqual(["mark-dead d done"]);
     expect(calls).toEqual([[{ db: "db1", table: "t0", endpoint }, false]]);
     for (const pid of [0, 1, 2]) expect(recordOf(virtual, pid)[3]).toMatch(/^d \w+ dead$/);
@@ -173,7 +174,7 @@ describe("loadtable", () => {
     expect(replicaOf(virtual, follower)?.role).toBe("follower");
     const third = await operateOn(virtual, loading(leader));
     expect(third.plan).toMatchObject({
-      actions: [],
+      steps: [],
       notes: [`db1.t0:0: ${leader} serves it already`],
     });
     expect(virtual.model.rows().map((one) => one.served)).toEqual([30]);
@@ -263,7 +264,7 @@ describe("loadtable", () => {
     expect(resultsOf(unaware)).toEqual([expect.stringContaining("leads term 1 from offset 20")]);
   });
 
-  test("a follower that its leader still lists is loaded unfed, then fed from its own offset", async () => {
+  test("a follower that its leader still lists is loaded off the list, then replicated to from its own offset", async () => {
     const virtual = await servingTable();
     const { leader, followers } = placesOf(virtual);
     const [follower = ""] = followers;
@@ -272,7 +273,7 @@ describe("loadtable", () => {
     virtual.model.put(5);
     const report = await operateOn(virtual, loading(follower));
     expect(resultsOf(report)).toEqual([
-      `load-table ${short(follower)} done: 30 rows, offset 30, fed by ${short(leader)} again`,
+      `load-table ${short(follower)} done: 30 rows, offset 30, ${short(leader)} replicates to it again`,
     ]);
     await virtual.pass(5_000);
     expect(virtual.model.healthy()).toEqual([]);
@@ -291,7 +292,7 @@ describe("loadtable", () => {
     const { leader } = placesOf(virtual);
     virtual.model.failLoad(leader, 1);
     const failed = await operateOn(virtual, loading(leader));
-    expect(resultsOf(failed)).toEqual([expect.stringContaining("could not load 2/0")]);
+    expect(resultsOf(failed)).toEqual([expect.stringContaining("could not load it")]);
     virtual.model.slowLoad(leader, 3_600_000);
     const slow = await operateOn(virtual, loading(leader), { stallTimeoutMs: 5_000 });
     expect(resultsOf(slow)).toEqual([expect.stringContaining("loading stands still at")]);
@@ -340,7 +341,7 @@ describe("cancelop", () => {
     ]);
     expect(virtual.model.leader?.autoFailover).toBe(true);
     const again = await operateOn(virtual, cancelling(id));
-    expect(again.plan.actions).toEqual([]);
+    expect(again.plan.steps).toEqual([]);
     expect(again.plan.notes[0]).toContain("it has ended: op");
   });
 
@@ -381,7 +382,7 @@ describe("deleteop", () => {
     await operateOn(virtual, deleting({ op: left?.id ?? 0n }));
     expect(await clock.run(cluster.showOpStatus(), 60_000)).toEqual([]);
     const none = await operateOn(virtual, deleting({ status: "failed" }));
-    expect(none.plan).toMatchObject({ actions: [], notes: ["no op is listed as failed"] });
+    expect(none.plan).toMatchObject({ steps: [], notes: ["no op is listed as failed"] });
   });
 
   test("refuses an op that runs, and one that is not listed", async () => {

@@ -80,8 +80,8 @@ describe("addreplica", () => {
     expect([0, 1, 2, 3].filter(wanted)).toEqual([]);
     expect(virtual.model.healthy()).toEqual([]);
     const again = await operateOn(virtual, adding("d:9527", "all"));
-    expect({ actions: again.plan.actions, changed: again.hasChanged }).toEqual({
-      actions: [],
+    expect({ steps: again.plan.steps, changed: again.hasChanged }).toEqual({
+      steps: [],
       changed: false,
     });
   });
@@ -106,7 +106,7 @@ describe("addreplica", () => {
     const report = await operateOn(virtual, adding(to), { opRetries: 2 });
     expect(resultsOf(report)).toEqual([
       expect.stringMatching(
-        /failed: tried 3 times, the last time: op \d+ \(kAddReplicaOP\) ended failed at kLoadTable: /,
+        /failed: tried 3 times; the last time: op \d+ \(kAddReplicaOP\) ended failed at kLoadTable: /,
       ),
     ]);
     expect(report.complaints).not.toEqual([]);
@@ -201,7 +201,7 @@ describe("delreplica", () => {
     expect(virtual.model.healthy()).toEqual([]);
     const again = await operateOn(virtual, deleting(from));
     expect(again.plan).toMatchObject({
-      actions: [],
+      steps: [],
       notes: [`db1.t0:0: ${from} has no replica of it`],
     });
   });

@@ -54,7 +54,7 @@ const round: fc.Arbitrary<PlannedRound> = fc.record({
   steps: fc.array(step, { maxLength: 4 }),
   notes: fc.array(text, { maxLength: 2 }),
   blocked: perhaps(problem),
-}) as fc.Arbitrary<PlannedRound>;
+}) as unknown as fc.Arbitrary<PlannedRound>;
 
 const plannedPartition: fc.Arbitrary<PlannedPartition> = (
   fc.record({
@@ -264,7 +264,7 @@ describe("planning and applying", () => {
     await virtual.recover({ planned: made });
     const done = virtual.events.flatMap((event) =>
       event.kind === "step-ended"
-        ? [`${event.id.pid} ${event.step.kind} ${event.step.endpoint}`]
+        ? [`${event.step.id?.pid} ${event.step.kind} ${event.step.endpoint}`]
         : [],
     );
     expect([...done].sort()).toEqual([...foreseen].sort());
@@ -302,7 +302,7 @@ describe("planning and applying", () => {
     expect(virtual.model.healthy()).toEqual([]);
     const touched = virtual.events
       .slice(seen)
-      .flatMap((event) => (event.kind === "step-ended" ? [event.id.pid] : []));
+      .flatMap((event) => (event.kind === "step-ended" ? [event.step.id?.pid] : []));
     expect(new Set(touched)).toEqual(new Set([1]));
   });
 
@@ -374,7 +374,7 @@ describe("a plan for people", () => {
     const lines = planText(await savedPlan(made, "/openmldb", digest), size);
     const shown = lines.join("\n");
     expect(shown).toMatch(
-      /round 1, to gather evidence:\n {4}1\. load b:9527 as follower, fed by nobody \[not-loaded\]; expects: not loaded, last seen at offset 50/,
+      /round 1, to gather evidence:\n {4}1\. load b:9527 as follower, no leader replicates to it \[not-loaded\]; expects: not loaded, last seen at offset 50/,
     );
     expect(shown).toContain("if the offsets are as last seen");
     expect(shown).toMatch(/stops there: its leader is out of reach: a:9527/);

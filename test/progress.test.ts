@@ -73,8 +73,13 @@ test("what was held back is told even if nothing comes after it", async () => {
 function stepEnded(pid: number, result: "done" | "failed"): RunEvent {
   return {
     kind: "step-ended",
-    id: { db: "db1", table: "t1", tid: 1, pid },
-    step: { kind: "load-follower", endpoint: "a:1", why: "not-loaded" },
+    step: {
+      kind: "load-follower",
+      id: { db: "db1", table: "t1", tid: 1, pid },
+      endpoint: "a:1",
+      why: "not-loaded",
+    },
+    mode: "round",
     outcome: { result, detail: "x" },
     tookMs: 1,
   };

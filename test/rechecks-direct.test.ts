@@ -11,14 +11,17 @@ import {
 } from "./helpers/meddle.js";
 
 describe("load-follower", () => {
-  test("is stale when somebody loaded it as leader meanwhile (code 101)", async () => {
+  test("is stale when another client loaded it as leader meanwhile (code 101)", async () => {
     const table = await brokenTable();
     const { outcome, result } = await recoverMeddled(table, {
       before: "load-follower",
       tablet: "a",
       act: () => table.load("a", "leader"),
     });
-    expect(outcome).toEqual({ result: "stale", detail: "somebody loaded it as leader meanwhile" });
+    expect(outcome).toEqual({
+      result: "stale",
+      detail: "another client loaded it as leader meanwhile",
+    });
     expectWell(table, result);
   });
 
@@ -137,7 +140,7 @@ describe("set-flags", () => {
         flags = table.flags("b");
       },
     });
-    expect(outcome).toEqual({ result: "stale", detail: "b:9527 was marked by somebody else" });
+    expect(outcome).toEqual({ result: "stale", detail: "b:9527 was marked by another client" });
     expect(flags).toBe("follower,dead");
     expectWell(table, result);
   });
@@ -243,8 +246,14 @@ describe("change-leader", () => {
   });
 
   test.each([
-    ["it is not loaded any more", (table: Meddler) => table.unload("a")],
-    ["it is marked dead now", (table: Meddler) => table.flag("a", { alive: false })],
+    [
+      "follower a:9527 is marked alive, but it is not loaded and serving there",
+      (table: Meddler) => table.unload("a"),
+    ],
+    [
+      "no follower is marked alive, so none can lead (code 310)",
+      (table: Meddler) => table.flag("a", { alive: false }),
+    ],
     [
       "term 5 began since it was planned for term 1",
       (table: Meddler) => {
@@ -334,7 +343,7 @@ describe("mark-alive", () => {
   });
 });
 
-describe("feed", () => {
+describe("replicate", () => {
   /** b has to be fed by a leader that serves. */
   async function followerUnfed(): Promise<Meddler> {
     const table = await brokenTable();
@@ -369,7 +378,7 @@ describe("feed", () => {
   ])("is stale when %s; nobody's log is put aside", async (detail, act) => {
     const table = await followerUnfed();
     const { outcome, result } = await recoverMeddled(table, {
-      before: "feed",
+      before: "replicate",
       tablet: "b",
       act: () => act(table),
     });
@@ -382,7 +391,7 @@ describe("feed", () => {
     const table = await followerUnfed();
     let fed: boolean | undefined;
     const { outcome } = await recoverMeddled(table, {
-      before: "feed",
+      before: "replicate",
       tablet: "b",
       act() {
         const leader = table.replica("c");
@@ -413,7 +422,11 @@ test("a partition that is stale stops nobody else, and is planned again a bounde
   };
   const result = await table.virtual.recover({
     onEvent(event) {
-      if (event.kind === "step-started" && event.step.kind === "promote" && event.id.pid === 0) {
+      if (
+        event.kind === "step-started" &&
+        event.step.kind === "promote" &&
+        event.step.id.pid === 0
+      ) {
         act();
       }
     },

@@ -168,7 +168,7 @@ describe("change-role", () => {
       },
     ],
     [
-      "a:9527 runs as leader now",
+      "a:9527 leads the partition now",
       (table: Meddler) => {
         table.load("a", "leader");
         table.flag("c", { leader: false, alive: false });

@@ -39,7 +39,9 @@ async function loaded(virtual: VirtualCluster): Promise<string[]> {
 function recoverTables(virtual: VirtualCluster): string[] {
   return virtual.events.flatMap((event) =>
     event.kind === "step-ended" && event.step.kind === "recover-table"
-      ? [`${event.id.table}:${event.id.pid}@${event.step.endpoint?.[0]} ${event.outcome.result}`]
+      ? [
+          `${event.step.id.table}:${event.step.id.pid}@${event.step.endpoint[0]} ${event.outcome.result}`,
+        ]
       : [],
   );
 }

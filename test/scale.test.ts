@@ -64,7 +64,7 @@ describe("scaleout", () => {
       expect(unserved(virtual.model)).toBe(0);
       expect(looked.gaps).toEqual([]);
       expect(looked.longestWithoutLeader()).toBeLessThan(3_000);
-      expect((await scale(virtual, scaleOut()))?.plan.actions).toEqual([]);
+      expect((await scale(virtual, scaleOut()))?.plan.steps).toEqual([]);
     },
   );
 
@@ -79,7 +79,7 @@ describe("scaleout", () => {
   test("the plan has the fewest moves, and says why each action is done", async () => {
     const virtual = await scaledCluster({ replicas: 2, partitions: 9, rows: 90, isNew: true });
     const report = await scale(virtual, scaleOut());
-    const moves = report?.plan.actions.filter((action) => action.verb === "migrate") ?? [];
+    const moves = report?.plan.steps.filter((step) => step.kind === "migrate") ?? [];
     expect(moves).toHaveLength(6);
     expect(moves.every((action) => action.to === A && action.why !== "")).toBe(true);
   });
@@ -102,7 +102,7 @@ describe("scaleout", () => {
       text: "waiting for 1 ops of the nameserver that are under way",
     });
     expect(report?.complaints).toEqual([]);
-    expect(report?.plan.actions.some(({ id, verb }) => id?.pid === 0 && verb === "migrate")).toBe(
+    expect(report?.plan.steps.some(({ id, kind }) => id?.pid === 0 && kind === "migrate")).toBe(
       false,
     );
     expect(differ(spread(virtual).replicas)).toBeLessThanOrEqual(1);
@@ -159,7 +159,7 @@ describe("scaleout", () => {
     virtual.model.restart("tablet3");
     await virtual.pass(15_000);
     const report = await scale(virtual, scaleOut());
-    expect(report?.plan.actions).toEqual([]);
+    expect(report?.plan.steps).toEqual([]);
     expect(report?.plan.notes.join("\n")).toContain(
       "left alone, not healthy: db1.t0:0: c:9527: not loaded",
     );
@@ -175,7 +175,7 @@ describe("scaleout", () => {
     await virtual.clock.run(virtual.cluster.addReplicaNS(id, other), 10_000);
     await virtual.pass(60_000);
     const kept = await scale(virtual, scaleOut(true));
-    expect(kept?.plan.actions.filter((action) => action.verb === "del-replica")).toEqual([]);
+    expect(kept?.plan.steps.filter((step) => step.kind === "del-replica")).toEqual([]);
     const report = await scale(virtual, scaleOut());
     expect(report?.complaints).toEqual([]);
     expect(Object.values(spread(virtual).replicas)).toEqual([1, 1, 1]);
@@ -196,8 +196,8 @@ describe("scalein", () => {
       expect(report?.complaints).toEqual([]);
       expect(replicasOn(virtual, A)).toEqual([]);
       expect(virtual.model.tablet(A).loadedCount).toBe(0);
-      const arrivals = report?.plan.actions.filter(
-        (one) => one.verb === "migrate" || one.verb === "add-replica",
+      const arrivals = report?.plan.steps.filter(
+        (one) => one.kind === "migrate" || one.kind === "add-replica",
       );
       expect(arrivals).toHaveLength(before);
       await virtual.pass(5_000);

@@ -125,7 +125,7 @@ describe("pre-upgrade", () => {
     const report = await scale(virtual, pre(store, true));
     expect(report?.complaints).toEqual([]);
     expect(ledBy(virtual, A)).toBe(own);
-    expect(report?.plan.actions.some((action) => action.verb === "add-replica")).toBe(false);
+    expect(report?.plan.steps.some((step) => step.kind === "add-replica")).toBe(false);
     expect(report?.plan.notes.filter((note) => note.includes("out of service"))).toHaveLength(own);
     await virtual.clock.run(virtual.cluster.confSet("auto_failover", "false"), 10_000);
     await restart(virtual);
@@ -154,7 +154,7 @@ describe("pre-upgrade", () => {
     await scale(virtual, pre(store));
     const lines = store.lines();
     const report = await scale(virtual, pre(store));
-    expect(report?.plan.actions).toEqual([]);
+    expect(report?.plan.steps).toEqual([]);
     expect(report?.plan.notes.join()).toMatch(/\.stat has \d lines of a:9527 from before/);
     expect(store.lines()).toEqual(lines);
   });

@@ -3,7 +3,7 @@ import { opsOfPartition } from "../src/model/ops-of-partition.js";
 import type { RunEvent } from "../src/model/outcome.js";
 import { sharedLook, sharedPoll } from "../src/observe/coalesced-calls.js";
 import { VirtualClock } from "../src/sandbox/model/virtual-clock.js";
-import { loadWindow } from "../src/steps/adaptive-load-limit.js";
+import { adaptiveLoadLimit } from "../src/steps/adaptive-load-limit.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const STALL_MS = 5_000;
@@ -75,7 +75,7 @@ describe("the window of a tablet", () => {
   /** Loads that end when they are told to; `open` holds those that run. */
   function windowOf(least: number) {
     const clock = new VirtualClock();
-    const window = loadWindow(clock, least);
+    const window = adaptiveLoadLimit(clock, least);
     const open: (() => void)[] = [];
     const begun: number[] = [];
     let asked = 0;

@@ -3,7 +3,7 @@ import type { OperateFlags } from "../cli/common-specs.js";
 import { messageOf } from "../errors.js";
 import { type OperationReport, runOperation } from "../execution/run-operation.js";
 import { EXIT } from "../exit-codes.js";
-import { type Action, actionText } from "../model/action.js";
+import { stepText } from "../model/step.js";
 import { observe } from "../observe/cluster.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import type { Operation, OperationPlan } from "../operations/operation.js";
@@ -13,6 +13,7 @@ import {
   operationDocument,
   parseOperation,
   type SavedOperation,
+  stepData,
 } from "../planning/saved-operation.js";
 import { counted } from "../report/recovery-report.js";
 import type { Guard } from "../run/guard.js";
@@ -83,9 +84,9 @@ async function showOnly(
     { endsCallsOnSignal: true },
   );
   if (given !== undefined) assertSamePlan(given, operation, plan);
-  const exitCode = flags.detailedExitcode && plan.actions.length > 0 ? EXIT.unhealthy : EXIT.ok;
+  const exitCode = flags.detailedExitcode && plan.steps.length > 0 ? EXIT.unhealthy : EXIT.ok;
   const { command, words } = operation;
-  const document = operationDocument({ command, words, plan }, flags.zkRootPath);
+  const document = operationDocument({ command, words }, plan, flags.zkRootPath);
   if (flags.planOut !== undefined) {
     await writeNewFile(flags.planOut, document);
     io.log.info(`the plan is in ${safe(flags.planOut)}`);
@@ -100,17 +101,13 @@ async function showOnly(
 }
 
 function planLines(plan: OperationPlan): string[] {
-  if (plan.actions.length === 0) return [...plan.notes.map(safe), "nothing to do"];
-  const rows = plan.actions.map((action, index) => [
-    String(index + 1),
-    actionText(action),
-    action.why,
-  ]);
+  if (plan.steps.length === 0) return [...plan.notes.map(safe), "nothing to do"];
+  const rows = plan.steps.map((step, index) => [String(index + 1), stepText(step), step.why]);
   const columns = [{ title: "#", align: "right" as const }, { title: "action" }, { title: "why" }];
   return [
     table(columns, rows).trimEnd(),
     ...plan.notes.map((note) => `note: ${safe(note)}`),
-    `${counted(plan.actions.length, "action")} planned, nothing changed`,
+    `${counted(plan.steps.length, "action")} planned, nothing changed`,
   ];
 }
 
@@ -183,7 +180,7 @@ function limitsOf(flags: OperateFlags, operation: Operation): Limits {
 function questionText(plan: OperationPlan, flags: OperateFlags): string {
   return [
     `On the cluster at ${safe(flags.zkRootPath)}:`,
-    ...plan.actions.map((action) => `  ${safe(actionText(action))}  (${safe(action.why)})`),
+    ...plan.steps.map((step) => `  ${safe(stepText(step))}  (${safe(step.why)})`),
     ...plan.notes.map((note) => `note: ${safe(note)}`),
     "Go on? [y/N] ",
   ].join("\n");
@@ -197,7 +194,7 @@ function finish(
 ): number {
   const { error, notRestored, results, complaints, plan } = report;
   if (error !== undefined && notRestored === undefined && (isStop(error) || !report.hasChanged)) {
-    if (plan.actions.length > 0) io.log.info(stoppedText(report, flags, operation));
+    if (plan.steps.length > 0) io.log.info(stoppedText(report, flags, operation));
     throw error;
   }
   const isWell =
@@ -223,7 +220,7 @@ function stoppedText(
 ): string {
   const done = results.filter(({ outcome }) => isGood(outcome.result)).length;
   return safe(
-    `${done} of ${counted(plan.actions.length, "action")} done; to see what is left: ${commandLine(["inspect"], flags)}; to go on: ${commandLine(goOn?.(results) ?? words, flags)}`,
+    `${done} of ${counted(plan.steps.length, "action")} done; to see what is left: ${commandLine(["inspect"], flags)}; to go on: ${commandLine(goOn?.(results) ?? words, flags)}`,
   );
 }
 
@@ -237,22 +234,18 @@ function reportDocument(report: OperationReport, operation: Operation, exitCode:
     schemaVersion: SCHEMA_VERSION,
     command: operation.command,
     exitCode,
-    actions: results.map(({ action, outcome }) => ({
-      ...plainAction(action),
+    actions: results.map(({ step, outcome }) => ({
+      ...stepData(step),
       result: outcome.result,
       detail: "detail" in outcome ? outcome.detail : "",
     })),
-    planned: plan.actions.length,
+    planned: plan.steps.length,
     notes: plan.notes,
     conclusions,
     complaints,
     autoFailoverNotRestored: notRestored ?? null,
     error: error === undefined ? null : messageOf(error),
   };
-}
-
-function plainAction({ verb, id, endpoint, to, with: more, why }: Action) {
-  return { verb, ...(id ?? {}), endpoint, to, ...(more ?? {}), why };
 }
 
 function reportLines(
@@ -262,8 +255,8 @@ function reportLines(
   isWell: boolean,
 ): string[] {
   const { plan, results, complaints, conclusions, error } = report;
-  const rows = results.map(({ action, outcome }) => [
-    actionText(action),
+  const rows = results.map(({ step, outcome }) => [
+    stepText(step),
     outcome.result,
     "detail" in outcome ? outcome.detail : "",
   ]);
@@ -277,8 +270,8 @@ function reportLines(
     ...complaints.map((line) => `not well: ${safe(line)}`),
     ...(error === undefined ? [] : [`ended early: ${safe(messageOf(error))}`]),
     ...(isWell || rows.length === 0 ? [] : [`to go on: ${safe(again)}`]),
-    plan.actions.length === 0
+    plan.steps.length === 0
       ? "nothing to do"
-      : `${done} of ${counted(plan.actions.length, "action")} done${isWell ? "" : "; NOT all is well"}`,
+      : `${done} of ${counted(plan.steps.length, "action")} done${isWell ? "" : "; NOT all is well"}`,
   ];
 }

@@ -1,8 +1,8 @@
 import { realClock } from "../cluster/real-clock.js";
 import { eventRecord } from "../journal/event-record.js";
-import { actionText } from "../model/action.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
+import { stepText } from "../model/step.js";
 import { safe } from "../util/text.js";
 import { isAsking } from "./ask.js";
 import type { CommandIo } from "./command.js";
@@ -132,20 +132,15 @@ export function eventLine(event: RunEvent): Line | undefined {
       };
     }
     case "step-started":
-      return { level: "debug", text: `${subject(event)}: begins` };
+      return {
+        level: event.mode === "round" ? "debug" : "info",
+        text: `${subject(event)}: begins`,
+      };
     case "step-ended": {
-      const detail =
-        "detail" in event.outcome && event.outcome.detail !== "" ? `: ${event.outcome.detail}` : "";
-      const text = `${subject(event)}: ${event.outcome.result}${safe(detail)} (${event.tookMs} ms)`;
-      return { level: event.outcome.result === "failed" ? "warn" : "info", text };
-    }
-    case "action-started":
-      return { level: "info", text: `${safe(actionText(event.action))}: begins` };
-    case "action-ended": {
       const { outcome } = event;
       const detail =
         "detail" in outcome && outcome.detail !== "" ? `: ${safe(outcome.detail)}` : "";
-      const text = `${safe(actionText(event.action))}: ${outcome.result}${detail} (${event.tookMs} ms)`;
+      const text = `${subject(event)}: ${outcome.result}${detail} (${event.tookMs} ms)`;
       return { level: outcome.result === "failed" ? "warn" : "info", text };
     }
     case "partition-note":
@@ -158,6 +153,11 @@ export function eventLine(event: RunEvent): Line | undefined {
   }
 }
 
-function subject(event: Extract<RunEvent, { kind: "step-started" | "step-ended" }>): string {
-  return `${safe(partitionName(event.id))}: ${event.step.kind} ${safe(event.step.endpoint ?? "")}`.trimEnd();
+/** What a step is about; a step of a planned list has all that it needs on its line. */
+function subject({
+  step,
+  mode,
+}: Extract<RunEvent, { kind: "step-started" | "step-ended" }>): string {
+  if (mode === "list" || step.id === undefined) return safe(stepText(step));
+  return `${safe(partitionName(step.id))}: ${step.kind} ${safe(step.endpoint ?? "")}`.trimEnd();
 }

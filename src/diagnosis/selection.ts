@@ -3,7 +3,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { Planner } from "../planning/attempt-history.js";
-import { laneOf } from "../planning/documented.js";
+import { laneOf } from "../planning/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { diagnose } from "./diagnose.js";
@@ -140,9 +140,12 @@ export function narrowed(planner: Planner, only: Selection): Planner {
       leader: servingLeader(view)?.endpoint,
       steps: forced.map((endpoint) => ({
         kind: "recover-table",
+        id: view.id,
         endpoint,
         why: "forced",
+        keeps: "history",
         isForced: true,
+        isWanted: true,
       })),
     };
   };

@@ -1,48 +1,74 @@
-import type { Action } from "../model/action.js";
+import type { Step } from "../model/step.js";
 
-/** Kinds of actions that must not run at the same time. */
-export type Room = "leaders" | "copies";
+/** Sides of which only one is at work at a time. */
+type Side = "leaders" | "copies";
 
 /**
- * Changes of leaders on one side, everything that copies data on the other. While a leader is changed
- * its partition takes no writes, and its op waits in the nameserver's queues: behind a copy it would
- * wait for minutes. What brings the old leader back belongs to the change.
+ * Keeps changes of leaders and everything that copies data apart. While a leader is changed its
+ * partition takes no writes, and its op waits in the nameserver's queues: behind a copy it would wait
+ * for minutes. What brings the old leader back belongs to the change.
  */
-export function roomOf(action: Action, before: Action | undefined): Room {
-  if (action.verb === "change-leader") return "leaders";
-  return action.verb === "recover-table" && before?.verb === "change-leader" ? "leaders" : "copies";
+export interface LeaderCopyExclusion {
+  /** What one lane holds; the lane leaves at its end. */
+  newPass(): Pass;
 }
 
-/** Lets any number in that want the same room, and nobody while the other one is in use. */
-export interface Rooms {
-  /** Waits until the room is free. Each entry is followed by one `leave`. */
-  enter(room: Room): Promise<void>;
+/** The place of one lane on one of the sides. */
+export interface Pass {
+  /**
+   * Waits until the side of a step is free.
+   *
+   * @param before The step before it in the same lane.
+   */
+  enter(step: Step, before: Step | undefined): Promise<void>;
   leave(): void;
 }
 
-/** Makes a pair of rooms. Who waits for one room keeps others from entering the one in use. */
-export function createRooms(): Rooms {
-  let open: Room | undefined;
+/** Lets any number of lanes in on one side; a lane that waits for the other keeps more from entering. */
+export function createLeaderCopyExclusion(): LeaderCopyExclusion {
+  let open: Side | undefined;
   let inside = 0;
-  const waiting: { readonly room: Room; readonly start: () => void }[] = [];
+  const waiting: { readonly side: Side; readonly start: () => void }[] = [];
   const admit = () => {
-    open = waiting[0]?.room;
-    for (const one of waiting.filter((each) => each.room === open)) {
+    open = waiting[0]?.side;
+    for (const one of waiting.filter((each) => each.side === open)) {
       waiting.splice(waiting.indexOf(one), 1);
       inside += 1;
       one.start();
     }
   };
-  return {
-    enter: (room) =>
-      new Promise((resolve) => {
-        waiting.push({ room, start: resolve });
-        if (inside === 0) admit();
-        else if (open === room && waiting.every((one) => one.room === room)) admit();
-      }),
-    leave() {
-      inside -= 1;
+  const enter = (side: Side) =>
+    new Promise<void>((resolve) => {
+      waiting.push({ side, start: resolve });
       if (inside === 0) admit();
+      else if (open === side && waiting.every((one) => one.side === side)) admit();
+    });
+  const leave = () => {
+    inside -= 1;
+    if (inside === 0) admit();
+  };
+  return {
+    newPass() {
+      let held: Side | undefined;
+      const giveUp = () => {
+        if (held !== undefined) leave();
+        held = undefined;
+      };
+      return {
+        async enter(step, before) {
+          const side = sideOf(step, before);
+          if (side === held) return;
+          giveUp();
+          await enter(side);
+          held = side;
+        },
+        leave: giveUp,
+      };
     },
   };
+}
+
+function sideOf(step: Step, before: Step | undefined): Side {
+  if (step.kind === "change-leader") return "leaders";
+  return step.kind === "recover-table" && before?.kind === "change-leader" ? "leaders" : "copies";
 }

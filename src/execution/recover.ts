@@ -13,6 +13,7 @@ import type { Method } from "../planning/method.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
 import { counted } from "../report/recovery-report.js";
 import { createGuard, type Guard, isOn } from "../run/guard.js";
+import { rowOf } from "../steps/run-step.js";
 import type { Limits } from "../steps/step-context.js";
 import { untilAborted } from "../util/until-aborted.js";
 import { mapInTurns } from "../util/yielding.js";
@@ -285,7 +286,7 @@ function keepTrack(onEvent: OnEvent): Told {
         notes.set(key, [...new Set([...(notes.get(key) ?? []), ...event.notes])]);
       }
       const isDone = event.kind === "step-ended" && event.outcome.result === "done";
-      if (isDone && !event.step.kind.startsWith("wait-")) changes += 1;
+      if (isDone && rowOf(event.step).changes) changes += 1;
       onEvent(event);
     },
     notes,

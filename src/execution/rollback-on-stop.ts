@@ -1,56 +1,82 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf } from "../errors.js";
 import type { OnEvent } from "../model/outcome.js";
-import type { StepContext, Undo } from "../steps/step-context.js";
+import type { Mark } from "../model/plan.js";
+import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
+import { untilAborted } from "../util/until-aborted.js";
 import { within } from "../util/within.js";
+import { createContext } from "./create-context.js";
 
 /** How long calls that are under way may take to come to their end; a stopped run is gone within 5 s. */
 const SETTLE_MS = 500;
 /** How long taking back may take, all together. */
-const UNDO_MS = 1_500;
+const ROLLBACK_MS = 1_500;
 
-/** Changes to be taken back if the run is stopped; see {@link Undo}. */
-export interface UndoList extends Undo {
-  /**
-   * Takes back what is noted, after a stop. Never throws; what could not be taken back is told.
-   *
-   * @param lanes What may still be on its way to the cluster.
-   * @param contextOf Makes what to work with, given a signal that ends it.
-   */
-  run(
-    cluster: Cluster,
-    lanes: Promise<unknown>,
-    contextOf: (signal: AbortSignal) => StepContext,
-    onEvent: OnEvent,
-  ): Promise<void>;
+/** What a run that can be stopped needs. */
+export interface StoppableOptions {
+  readonly limits: Limits;
+  readonly signal: AbortSignal;
+  readonly onEvent: OnEvent;
+  readonly engageGuard: () => Promise<void>;
+  /** The cluster as it may be changed after `signal`, to take something back; absent: as ever. */
+  readonly tidying?: Cluster | undefined;
+  /** See `ContextOptions`. */
+  readonly marks?: readonly Mark[];
 }
 
-/** Makes an empty list. */
-export function createUndo(): UndoList {
-  const list = new Set<Parameters<Undo["add"]>[0]>();
-  return {
+/**
+ * Does the work of a run. When the run is to stop, takes back what is good only together with a later
+ * change that will not come; what could not be taken back is told.
+ *
+ * @param work Given what steps work with.
+ * @throws The signal's reason if the run is to stop; what `work` throws.
+ */
+export async function rollingBackOnStop(
+  cluster: Cluster,
+  options: StoppableOptions,
+  work: (context: StepContext) => Promise<void>,
+): Promise<void> {
+  const { signal, tidying = cluster } = options;
+  const pending = new Set<Parameters<Rollback["add"]>[0]>();
+  const rollback: Rollback = {
     add(how) {
-      list.add(how);
-      return () => list.delete(how);
-    },
-    async run({ clock }, lanes, contextOf, onEvent) {
-      if (list.size === 0) return;
-      await within(clock, SETTLE_MS, "the cluster", lanes).catch(() => undefined);
-      const over = new AbortController();
-      const context = contextOf(over.signal);
-      const undone = [...list].map(async (how) => {
-        try {
-          const text = await how(context);
-          if (text !== undefined) onEvent({ kind: "note", text });
-        } catch (thrown) {
-          const text = `what was begun could not be taken back: ${messageOf(thrown)}; see inspect`;
-          onEvent({ kind: "warning", text });
-        }
-      });
-      await within(clock, UNDO_MS, "the cluster", Promise.all(undone)).catch((thrown: unknown) =>
-        onEvent({ kind: "warning", text: `${messageOf(thrown)}; see inspect for what is left` }),
-      );
-      over.abort();
+      pending.add(how);
+      return () => pending.delete(how);
     },
   };
+  const all = work(createContext(cluster, { ...options, rollback }));
+  try {
+    await untilAborted(all, signal);
+  } catch (thrown) {
+    if (pending.size > 0) {
+      await within(tidying.clock, SETTLE_MS, "the cluster", all).catch(() => undefined);
+      await takeBack(tidying, options, pending, rollback);
+    }
+    throw thrown;
+  }
+}
+
+async function takeBack(
+  cluster: Cluster,
+  { limits, onEvent }: StoppableOptions,
+  pending: ReadonlySet<Parameters<Rollback["add"]>[0]>,
+  rollback: Rollback,
+): Promise<void> {
+  const over = new AbortController();
+  const engageGuard = () => Promise.resolve();
+  const context = createContext(cluster, { limits, signal: over.signal, engageGuard, rollback });
+  const taken = [...pending].map(async (how) => {
+    try {
+      const text = await how(context);
+      if (text !== undefined) onEvent({ kind: "note", text });
+    } catch (thrown) {
+      const text = `what was begun could not be taken back: ${messageOf(thrown)}; see inspect`;
+      onEvent({ kind: "warning", text });
+    }
+  });
+  const all = Promise.all(taken);
+  await within(cluster.clock, ROLLBACK_MS, "the cluster", all).catch((thrown: unknown) =>
+    onEvent({ kind: "warning", text: `${messageOf(thrown)}; see inspect for what is left` }),
+  );
+  over.abort();
 }

@@ -1,170 +1,203 @@
 import type { LimitFunction } from "p-limit";
-import type { Endpoint, TermStart } from "../model/cluster-state.js";
-import type { LaneFailure, OnEvent, StepOutcome } from "../model/outcome.js";
-import { isMutating, type Lane, type Step } from "../model/plan.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import type { OnEvent, StepOutcome, StepResult } from "../model/outcome.js";
+import type { Lane } from "../model/plan.js";
+import type { Step } from "../model/step.js";
 import { recoverFollowers } from "../steps/recover-table.js";
-import { runStep } from "../steps/run-step.js";
-import type { StepContext } from "../steps/step-context.js";
+import { rowOf, runStep, taskOf } from "../steps/run-step.js";
+import type { StepContext, Task } from "../steps/step-context.js";
+import { outcomeOf } from "../steps/step-preconditions.js";
+import type { Pass } from "./leader-copy-exclusion.js";
 
 /**
  * How many partitions may be at work side by side before their first loads, at their leaders, and at
- * their followers. Loads have places of their own, on each tablet: while they run, while followers are
- * fed, and while one waits for RecoverEndpoint, nothing is held.
+ * their followers. Loads are limited on each tablet instead; waiting for loads, for replication or for
+ * RecoverEndpoint does not count.
  */
-export interface Places {
+export interface PartitionLimits {
   readonly beginning: LimitFunction;
   readonly leaders: LimitFunction;
   readonly followers: LimitFunction;
 }
 
-/** What steps have found so far in a round. */
-interface Found {
-  readonly failures: LaneFailure[];
-  /** Snapshots that were on disk before a load, by endpoint. */
-  readonly snapshots: Map<Endpoint, TermStart>;
+/** The steps of one partition, of one whole tablet, or about ops, in order. */
+export interface LaneWork {
+  /** Undefined unless they are about a partition. */
+  readonly lane: Lane | undefined;
+  readonly steps: readonly Step[];
 }
 
-/** What came of one round, and whether it came to its end. */
-export type Ran = Found & { readonly isThrough: boolean };
+/** How a lane is run. */
+export type LaneOptions =
+  | {
+      /** One round of a recovery: a failure ends what cannot do without the step; see `failureEnds`. */
+      readonly mode: "round";
+      readonly onEvent: OnEvent;
+      readonly limits: PartitionLimits;
+      /** Whether steps before the first load are limited apart. */
+      readonly isFirstRound: boolean;
+    }
+  | {
+      /** A planned list: one after another, and the first step that does not end well is the last. */
+      readonly mode: "list";
+      readonly onEvent: OnEvent;
+      readonly pass: Pass;
+      /** Runs right before each step; what it throws fails the step. */
+      readonly before?: ((step: Step) => Promise<void>) | undefined;
+      /** Filled as steps end, so that a run that is stopped can tell how far it came. */
+      readonly results: StepResult[];
+    };
 
-/** What is needed beside the context of the steps. */
-export interface LaneOptions {
-  readonly onEvent: OnEvent;
-  readonly places: Places;
-  /** Whether steps before the first load take places of their own. */
-  readonly isFirstRound: boolean;
+/** What came of a lane, and whether it came to its end. */
+export interface Ran {
+  readonly results: readonly StepResult[];
+  readonly isThrough: boolean;
 }
 
-/**
- * Runs a lane's steps. A stale step ends the round; a failed one ends the steps of its replica, and
- * the round if it was the leader's.
- *
- * @returns What failed and was found, and whether the round came to its end.
- */
+/** A lane while it runs. */
+interface Running {
+  readonly context: StepContext;
+  readonly work: LaneWork;
+  readonly options: LaneOptions;
+  readonly results: StepResult[];
+}
+
+/** Runs the steps of a lane. A step that finds the cluster not as it was planned ends it. */
 export async function runLane(
   context: StepContext,
-  lane: Lane,
+  work: LaneWork,
   options: LaneOptions,
 ): Promise<Ran> {
-  const found: Found = { failures: [], snapshots: new Map() };
-  for (const { place, steps } of stretches(lane.steps, options.isFirstRound)) {
-    const run = () => runSteps(context, lane, steps, { options, found });
-    const goesOn = await (place === undefined ? run() : options.places[place](run));
-    if (!goesOn) return { ...found, isThrough: false };
-  }
-  return { ...found, isThrough: true };
-}
-
-/** Steps in a row that run in the same place; undefined where they need none. */
-interface Stretch {
-  readonly place: keyof Places | undefined;
-  readonly steps: Step[];
-}
-
-/** Cuts a lane's steps where they change places. */
-function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
-  const made: Stretch[] = [];
-  let current: keyof Places = isFirstRound ? "beginning" : "leaders";
-  for (const step of steps) {
-    if (isLoad(step) && current === "beginning") current = "leaders";
-    if (FOLLOWER_STEPS.includes(step.kind)) current = "followers";
-    const place = WAITS.includes(step.kind) ? undefined : current;
-    const last = made.at(-1);
-    if (last !== undefined && last.place === place) last.steps.push(step);
-    else made.push({ place, steps: [step] });
-  }
-  return made;
-}
-
-/** Whether a step loads a replica, or waits for that, and changes nothing else. */
-export function isLoad({ kind }: Step): boolean {
-  return LOADS.includes(kind);
-}
-
-/** Each waits for its tablet, which has places of its own. */
-const LOADS: readonly Step["kind"][] = ["load-follower", "load-leader", "wait-load"];
-/** What mostly waits: meanwhile no place is held. `recoverFollowers` takes one when it needs it. */
-const WAITS: readonly Step["kind"][] = [...LOADS, "feed", "wait-sync", "recover-table"];
-/** The leader leads by now: what comes from here on can be slow, and nobody else's leader waits for it. */
-const FOLLOWER_STEPS: readonly Step["kind"][] = ["feed", "recover-table", "wait-sync"];
-/** Steps of different replicas that go side by side. */
-const SIDE_BY_SIDE: readonly Step["kind"][] = [
-  "load-follower",
-  "wait-load",
-  "feed",
-  "recover-table",
-];
-
-/** @returns Whether the round goes on. */
-async function runSteps(
-  context: StepContext,
-  lane: Lane,
-  steps: readonly Step[],
-  { options, found }: { readonly options: LaneOptions; readonly found: Found },
-): Promise<boolean> {
-  for (const group of sideBySide(steps)) {
-    const failed = new Set(found.failures.map((one) => one.endpoint));
-    const open = group.filter((step) => step.endpoint === undefined || !failed.has(step.endpoint));
-    const isRecovery = group[0]?.kind === "recover-table";
-    const act = isRecovery
-      ? recoverFollowers(context, lane, open, options.places.followers)
-      : (step: Step) => runStep(context, lane, step);
-    const outcomes = await Promise.all(
-      open.map(async (step) => ({
-        step,
-        outcome: await runAndTell(context, lane, step, { onEvent: options.onEvent, act }),
-      })),
-    );
-    for (const { step, outcome } of outcomes) {
-      const { endpoint, kind } = step;
-      if (endpoint !== undefined && outcome.snapshot !== undefined) {
-        found.snapshots.set(endpoint, outcome.snapshot);
-      }
-      if (outcome.result !== "failed") continue;
-      const { detail, isEmpty } = outcome;
-      found.failures.push({ endpoint, step: kind, detail, isEmpty });
+  const running: Running = { context, work, options, results: [] };
+  const isThrough = await runAll(running);
+  const { results } = running;
+  if (options.mode === "list") {
+    for (const step of work.steps.slice(results.length)) {
+      options.results.push({ step, outcome: { result: "not-done" } });
     }
-    const isOver = ({ step, outcome }: { step: Step; outcome: StepOutcome }) =>
-      outcome.result === "stale" || (outcome.result === "failed" && isVital(lane, step));
-    if (outcomes.some(isOver)) return false;
+  }
+  return { results, isThrough };
+}
+
+async function runAll(running: Running): Promise<boolean> {
+  const { options, work } = running;
+  if (options.mode === "list") {
+    try {
+      return await runGroups(
+        running,
+        work.steps.map((step) => [step]),
+      );
+    } finally {
+      options.pass.leave();
+    }
+  }
+  for (const { limit, steps } of stretches(work.steps, options.isFirstRound)) {
+    const run = () => runGroups(running, parallelGroups(steps));
+    if (!(await (limit === undefined ? run() : options.limits[limit](run)))) return false;
   }
   return true;
 }
 
-/** Whether nothing else of the lane makes sense without this step. */
-function isVital(lane: Lane, step: Step): boolean {
-  if (step.kind === "load-follower") return false;
-  const isOfAll = step.kind === "mark-dead" || step.kind === "set-flags" || step.kind === "demote";
-  return isOfAll || step.endpoint === undefined || step.endpoint === lane.leader;
+/** Steps in a row under the same limit; undefined where they need none. */
+interface Stretch {
+  readonly limit: keyof PartitionLimits | undefined;
+  readonly steps: Step[];
 }
 
-/** What different replicas can do side by side is in one group, everything else goes one after another. */
-function sideBySide(steps: readonly Step[]): Step[][] {
+/** Cuts steps where their limit changes. */
+function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
+  const made: Stretch[] = [];
+  let current: keyof PartitionLimits = isFirstRound ? "beginning" : "leaders";
+  for (const step of steps) {
+    const row = rowOf(step);
+    if (row.limit === "loads" && current === "beginning") current = "leaders";
+    // The leader leads by now: what comes from here on can be slow, and no other leader waits for it.
+    if (row.turn === "follower") current = "followers";
+    const limit = row.limit === "partitions" ? current : undefined;
+    const last = made.at(-1);
+    if (last !== undefined && last.limit === limit) last.steps.push(step);
+    else made.push({ limit, steps: [step] });
+  }
+  return made;
+}
+
+/** What different replicas can do side by side is in one group; the rest goes one after another. */
+function parallelGroups(steps: readonly Step[]): Step[][] {
   const groups: Step[][] = [];
   for (const step of steps) {
     const last = groups.at(-1);
-    if (SIDE_BY_SIDE.includes(step.kind) && last?.every((one) => one.kind === step.kind))
-      last.push(step);
+    if (rowOf(step).isParallel && last?.every((one) => one.kind === step.kind)) last.push(step);
     else groups.push([step]);
   }
   return groups;
 }
 
+/** @returns Whether the lane goes on. */
+async function runGroups(running: Running, groups: readonly Step[][]): Promise<boolean> {
+  const { results } = running;
+  for (const group of groups) {
+    const failed = new Set<Endpoint | undefined>();
+    for (const { step, outcome } of results) {
+      if (outcome.result === "failed") failed.add(step.endpoint);
+    }
+    const open = group.filter((step) => step.endpoint === undefined || !failed.has(step.endpoint));
+    const act = actOf(running, open);
+    const ended = await Promise.all(
+      open.map(async (step) => ({ step, outcome: await runAndTell(running, step, act) })),
+    );
+    for (const one of ended) {
+      results.push(one);
+      if (running.options.mode === "list") running.options.results.push(one);
+    }
+    if (ended.some((one) => endsLane(running, one))) return false;
+  }
+  return true;
+}
+
+function endsLane(
+  { options, work }: Running,
+  { step, outcome }: { readonly step: Step; readonly outcome: StepOutcome },
+): boolean {
+  const isWell = outcome.result === "done" || outcome.result === "already-done";
+  if (isWell) return false;
+  if (options.mode === "list" || outcome.result === "stale") return true;
+  const { failureEnds } = rowOf(step);
+  return failureEnds === "leader" ? step.endpoint === work.lane?.leader : failureEnds === "lane";
+}
+
+/** How a group of steps is done: followers that RecoverTable rebuilds may be done together. */
+function actOf(
+  { context, work: { lane }, options }: Running,
+  steps: readonly Step[],
+): (step: Step) => Promise<StepOutcome> {
+  const rebuilds = steps.filter((step) => step.kind === "recover-table");
+  if (options.mode === "list" || rebuilds.length === 0) {
+    return (step) => outcomeOf(context, () => runStep(context, step, lane));
+  }
+  const tasks = new Map(
+    rebuilds.map((step) => [step as Step, taskOf(step, lane) as Task<"recover-table">]),
+  );
+  const recover = recoverFollowers(context, [...tasks.values()], options.limits.followers);
+  return (step) => recover(tasks.get(step) as Task<"recover-table">);
+}
+
 async function runAndTell(
-  context: StepContext,
-  lane: Lane,
+  { context, options, work }: Running,
   step: Step,
-  {
-    onEvent,
-    act,
-  }: { readonly onEvent: OnEvent; readonly act: (step: Step) => Promise<StepOutcome> },
+  act: (step: Step) => Promise<StepOutcome>,
 ): Promise<StepOutcome> {
   const { clock } = context.cluster;
+  const { onEvent, mode } = options;
+  if (mode === "list") {
+    await options.pass.enter(step, work.steps[work.steps.indexOf(step) - 1]);
+  }
   context.signal.throwIfAborted();
   const began = clock.now();
-  onEvent({ kind: "step-started", id: lane.id, step });
-  if (isMutating(step)) await context.engageGuard();
-  const outcome = await act(step);
-  onEvent({ kind: "step-ended", id: lane.id, step, outcome, tookMs: clock.now() - began });
+  onEvent({ kind: "step-started", step, mode });
+  const prepared =
+    mode === "list" && (await outcomeOf(context, async () => options.before?.(step)));
+  if (rowOf(step).changes) await context.engageGuard();
+  const outcome = prepared || (await act(step));
+  onEvent({ kind: "step-ended", step, mode, outcome, tookMs: clock.now() - began });
   return outcome;
 }

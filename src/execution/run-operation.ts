@@ -1,30 +1,25 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
-import { messageOf, OpsError } from "../errors.js";
-import type { Action } from "../model/action.js";
-import { replicaKey } from "../model/cluster-state.js";
+
+import { type ClusterState, isOpActive, replicaKey } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
-import type { OnEvent, StepOutcome } from "../model/outcome.js";
+import type { StepResult } from "../model/outcome.js";
+import { viewPartitions } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { observe } from "../observe/cluster.js";
 import { identifiedCluster, newIdentities } from "../observe/identified-cluster.js";
-import type { ActionResult, Operation, OperationPlan } from "../operations/operation.js";
-import { assertSamePlan, type SavedOperation } from "../planning/saved-operation.js";
+import type { Operation, OperationPlan } from "../operations/operation.js";
+import { laneOf } from "../planning/lane-of.js";
+import { assertSamePlan, linesOf, type SavedOperation } from "../planning/saved-operation.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import type { Guard } from "../run/guard.js";
-import { ACTS } from "../steps/acts.js";
-import { noOps } from "../steps/no-ops.js";
-import type { Limits, StepContext } from "../steps/step-context.js";
-import { untilAborted } from "../util/until-aborted.js";
-import { createContext } from "./execute.js";
-import { createRooms, type Room, type Rooms, roomOf } from "./leader-copy-exclusion.js";
-import { createUndo } from "./rollback-on-stop.js";
+import { allOpsEnded } from "../steps/waits.js";
+import { createLeaderCopyExclusion } from "./leader-copy-exclusion.js";
+import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js";
+import { type LaneWork, runLane } from "./run-lane.js";
 
 /** What running an operation needs. */
-export interface RunOperationOptions {
-  readonly limits: Limits;
-  readonly signal: AbortSignal;
-  readonly onEvent: OnEvent;
-  /** The cluster as it may be changed after `signal`, to take something back; absent: as ever. */
-  readonly tidying?: Cluster | undefined;
+export interface RunOperationOptions extends Omit<StoppableOptions, "engageGuard"> {
   /** Makes the guard of auto_failover, given the observed value; see `Attempt.createGuard`. */
   readonly createGuard: (observed: boolean) => Promise<Guard>;
   /** What earlier runs knew of partitions that lack rows; absent: nothing is laid beside. */
@@ -42,7 +37,7 @@ export interface RunOperationOptions {
 /** How an operation ended. */
 export interface OperationReport {
   readonly plan: OperationPlan;
-  readonly results: readonly ActionResult[];
+  readonly results: readonly StepResult[];
   /** What is not as it should be, one line each. */
   readonly complaints: readonly string[];
   /** What is worth telling. */
@@ -73,32 +68,51 @@ export async function runOperation(
   const options = { ...asked, tidying };
   const { given, review, signal } = options;
   const look = () => observe(cluster, { signal, seen: options.seen });
-  if (operation.waitsForOps === true) await noOps(cluster, options);
   let state = await look();
-  let plan = operation.plan(state);
-  if (given !== undefined) assertSamePlan(given, operation, plan);
-  if (plan.actions.length > 0 && (await review(plan))) {
-    const seen = { command: operation.command, words: operation.words, plan };
-    state = await look();
-    plan = operation.plan(state);
-    assertSamePlan(seen, operation, plan);
-  }
   const guard = await options.createGuard(state.autoFailover);
-  const results: ActionResult[] = [];
+  const stoppable = {
+    ...options,
+    engageGuard: () => (operation.needsOff ? guard.engage() : Promise.resolve()),
+  };
+  let plan: OperationPlan | undefined;
+  const results: StepResult[] = [];
   let error: unknown;
-  if (plan.actions.length > 0) {
-    try {
-      await execute(cluster, operation, plan, { ...options, guard, results });
-    } catch (thrown) {
-      error = thrown;
+  let hasBegun = false;
+  try {
+    const active = state.ops.filter(isOpActive).length;
+    if (operation.waitsForOps === true && active > 0) {
+      const text = `waiting for ${active} ops of the nameserver that are under way`;
+      options.onEvent({ kind: "note", text });
+      await rollingBackOnStop(cluster, stoppable, allOpsEnded);
+      state = await look();
     }
+    plan = operation.plan(state);
+    if (given !== undefined) assertSamePlan(given, operation, plan);
+    if (plan.steps.length > 0 && (await review(plan))) {
+      const seen = { ...operation, plan: linesOf(plan) };
+      state = await look();
+      plan = operation.plan(state);
+      assertSamePlan(seen, operation, plan);
+    }
+    hasBegun = true;
+    const lanes = lanesOf(plan.steps, state);
+    if (plan.steps.length > 0) await runLanes(cluster, operation, lanes, stoppable, results);
+  } catch (thrown) {
+    error = thrown;
   }
   const notRestored = await guard.restore();
+  if (plan === undefined || !hasBegun) {
+    if (notRestored !== undefined) {
+      const text = `auto_failover could not be put back (${notRestored}); the next command will do it`;
+      options.onEvent({ kind: "warning", text });
+    }
+    throw error;
+  }
   const ended = { plan, results, notRestored, hasChanged: results.some(isChange) };
   if (error !== undefined) return { ...ended, complaints: [], conclusions: [], error };
   try {
-    const after = plan.actions.length > 0 ? await look() : state;
-    const complaints = plan.actions.length > 0 ? operation.verify(after, results) : [];
+    const after = plan.steps.length > 0 ? await look() : state;
+    const complaints = plan.steps.length > 0 ? operation.verify(after, results) : [];
     const conclusions = operation.conclude?.(after, results) ?? [];
     return { ...ended, complaints, conclusions, error: undefined };
   } catch (thrown) {
@@ -106,61 +120,35 @@ export async function runOperation(
   }
 }
 
-function isChange({ outcome }: ActionResult): boolean {
+function isChange({ outcome }: StepResult): boolean {
   // A failed call may have had its effect.
   return outcome.result === "done" || outcome.result === "failed";
 }
 
-interface Execution extends RunOperationOptions {
-  readonly guard: Guard;
-  /** Filled as actions end. */
-  readonly results: ActionResult[];
-}
-
-async function execute(
+/** @param results Filled as lanes end. */
+async function runLanes(
   cluster: Cluster,
   operation: Operation,
-  plan: OperationPlan,
-  execution: Execution,
+  lanes: readonly LaneWork[],
+  options: StoppableOptions,
+  results: StepResult[],
 ): Promise<void> {
-  const { limits, signal, guard, results } = execution;
-  const undo = createUndo();
-  const context: StepContext = {
-    ...createContext(cluster, [], {
-      limits,
-      signal,
-      engageGuard: () => (operation.needsOff ? guard.engage() : Promise.resolve()),
-    }),
-    undo,
-  };
-  const places = pLimit(operation.concurrency);
-  const rooms = createRooms();
-  const work = [...lanesOf(plan.actions)].map((lane) =>
-    places(async () => {
-      const isWell = await runLane(lane, rooms, async (action, isReached) => {
-        const outcome: ActionResult["outcome"] = isReached
-          ? await perform(context, operation, action, execution.onEvent)
-          : { result: "not-done" };
-        results.push({ action, outcome });
-        return outcome.result === "done" || outcome.result === "already-done";
-      });
-      if (isWell) await operation.afterLane?.(lane);
-    }),
+  const limit = pLimit(operation.concurrency);
+  const exclusion = createLeaderCopyExclusion();
+  const { onEvent } = options;
+  await rollingBackOnStop(cluster, options, (context) =>
+    allEnded(
+      lanes.map((work) =>
+        limit(async () => {
+          const pass = exclusion.newPass();
+          const { before } = operation;
+          const of = { mode: "list" as const, onEvent, pass, before, results };
+          const { isThrough } = await runLane(context, work, of);
+          if (isThrough) await operation.afterLane?.(work.steps);
+        }),
+      ),
+    ),
   );
-  const lanes = allEnded(work);
-  try {
-    await untilAborted(lanes, signal);
-  } catch (thrown) {
-    const { tidying = cluster, onEvent } = execution;
-    const engageGuard = () => Promise.resolve();
-    await undo.run(
-      tidying,
-      lanes,
-      (end) => createContext(tidying, [], { limits, signal: end, engageGuard }),
-      onEvent,
-    );
-    throw thrown;
-  }
 }
 
 /** Waits for all, also if one throws: nothing may be under way when auto_failover is put back. */
@@ -170,79 +158,19 @@ async function allEnded(work: readonly Promise<void>[]): Promise<void> {
   if (bad !== undefined) throw bad.reason;
 }
 
-/**
- * Runs the actions of one lane in order, each in its room.
- *
- * @param run Does one action, or only notes it if one before it did not end well; whether it is well.
- * @returns Whether all ended well.
- */
-async function runLane(
-  lane: readonly Action[],
-  rooms: Rooms,
-  run: (action: Action, isReached: boolean) => Promise<boolean>,
-): Promise<boolean> {
-  let isWell = true;
-  let room: Room | undefined;
-  try {
-    for (const [index, action] of lane.entries()) {
-      const wanted = roomOf(action, lane[index - 1]);
-      if (isWell && wanted !== room) {
-        if (room !== undefined) rooms.leave();
-        room = undefined;
-        await rooms.enter(wanted);
-        room = wanted;
-      }
-      isWell = (await run(action, isWell)) && isWell;
-    }
-  } finally {
-    if (room !== undefined) rooms.leave();
+/** Steps by what they are about: the partition, else the tablet, else all together. */
+function lanesOf(steps: readonly Step[], state: ClusterState): LaneWork[] {
+  const byKey = new Map<string, Step[]>();
+  for (const step of steps) {
+    const key = step.id === undefined ? `@${step.endpoint ?? ""}` : replicaKey(step.id);
+    const own = byKey.get(key);
+    if (own === undefined) byKey.set(key, [step]);
+    else own.push(step);
   }
-  return isWell;
-}
-
-/** Actions by what they are about: the partition, else the tablet, else all together. */
-function lanesOf(actions: readonly Action[]): Iterable<readonly Action[]> {
-  const lanes = new Map<string, Action[]>();
-  for (const action of actions) {
-    const key = action.id === undefined ? `@${action.endpoint ?? ""}` : replicaKey(action.id);
-    const lane = lanes.get(key) ?? [];
-    lane.push(action);
-    lanes.set(key, lane);
-  }
-  return lanes.values();
-}
-
-async function perform(
-  context: StepContext,
-  operation: Operation,
-  action: Action,
-  onEvent: OnEvent,
-): Promise<StepOutcome> {
-  context.signal.throwIfAborted();
-  const began = context.cluster.clock.now();
-  onEvent({ kind: "action-started", action });
-  const outcome = await attempt(context, operation, action);
-  onEvent({
-    kind: "action-ended",
-    action,
-    outcome,
-    tookMs: context.cluster.clock.now() - began,
+  const views = new Map(viewPartitions(state).map((view) => [replicaKey(view.id), view]));
+  return [...byKey].map(([key, own]) => {
+    const view = views.get(key);
+    const lane = view && laneOf(view, { leader: servingLeader(view), steps: own });
+    return { lane, steps: own };
   });
-  return outcome;
-}
-
-async function attempt(
-  context: StepContext,
-  operation: Operation,
-  action: Action,
-): Promise<StepOutcome> {
-  try {
-    await operation.before?.(action);
-    await context.engageGuard();
-    return await ACTS[action.verb](context, action);
-  } catch (thrown) {
-    context.signal.throwIfAborted();
-    const hint = thrown instanceof OpsError && thrown.hint !== undefined ? ` (${thrown.hint})` : "";
-    return { result: "failed", detail: `${messageOf(thrown)}${hint}` };
-  }
 }

@@ -5,11 +5,12 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import { type Learned, NOTHING_LEARNED, type Planner } from "../planning/attempt-history.js";
-import { type ForeseenRound, isLastRound } from "../planning/predict-rounds.js";
+import { isLastRound, type PredictedRound } from "../planning/predict-rounds.js";
 import { evidenceOf, isForgetting } from "../policy/what-it-holds.js";
+import { rowOf } from "../steps/run-step.js";
 import { observePartition, type StepContext } from "../steps/step-context.js";
 import type { Memory } from "./known-offsets.js";
-import { isLoad, type Places, type Ran, runLane } from "./run-lane.js";
+import { type PartitionLimits, type Ran, runLane } from "./run-lane.js";
 
 /** How often a partition is looked at afresh and planned again before the run leaves it. */
 const ROUNDS_MAX = 6;
@@ -34,7 +35,7 @@ export interface RoundOptions {
 /**
  * Brings one partition back in rounds: plan what its problems ask for, do the steps in order, look
  * again. It is through when nothing is left to plan, when a step fails for good, or after
- * {@link ROUNDS_MAX} rounds. A failed load or feed is not for good: the planner learns of it and
+ * {@link ROUNDS_MAX} rounds. A failed load or replication is not for good: the planner learns of it and
  * takes another way. Where all steps worked, each with its effect seen, and nothing can follow, it is
  * not looked at again: the look at the whole cluster at the end is one more anyway.
  *
@@ -43,48 +44,71 @@ export interface RoundOptions {
  * planned once more.
  *
  * @returns What could not be done; undefined if nothing is left. Where a replica could not be
- *   loaded or fed and another way worked, nothing is left.
+ *   loaded or replicated to and another way worked, nothing is left.
  */
 export async function recoverPartition(
   context: StepContext,
-  first: ForeseenRound,
+  first: PredictedRound,
   options: RoundOptions,
-  places: Places,
+  limits: PartitionLimits,
 ): Promise<LaneFailure | undefined> {
-  let next = await withSnapshots(context, first, options, places);
+  let next = await withSnapshots(context, first, options, limits);
   let learned = NOTHING_LEARNED;
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
     if (next === undefined || "failure" in next) return next?.failure;
-    const { lane }: ForeseenRound = next;
+    const { lane }: PredictedRound = next;
     options.onEvent({ kind: "lane", lane, round });
     if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.memory);
     const isFirstRound = round === 1;
-    const ran = await runLane(context, lane, { onEvent: options.onEvent, places, isFirstRound });
+    const { onEvent } = options;
+    const of = { mode: "round" as const, onEvent, limits, isFirstRound };
+    const ran = await runLane(context, { lane, steps: lane.steps }, of);
     await conclude(lane, ran, options);
-    const final = ran.failures.find((one) => !isLesson(one.step));
+    const failures = failuresOf(ran);
+    const final = failures.find((one) => !isLesson(one.step));
     if (final !== undefined) return final;
     if (isClean(ran) && isLastRound(next, options.planner, learned)) return undefined;
-    learned = learn(learned, ran.failures, lane);
+    learned = learn(learned, failures, lane);
     next = await planAgain(context, lane, options, { learned, ...afterRound(lane, ran) });
   }
   return unfinished(next);
 }
 
 /** Whether all steps of a round were done, or what they wanted was true already. */
-function isClean({ isThrough, failures }: Ran): boolean {
-  return isThrough && failures.length === 0;
+function isClean(ran: Ran): boolean {
+  return ran.isThrough && failuresOf(ran).length === 0;
+}
+
+function failuresOf({ results }: Ran): LaneFailure[] {
+  return results.flatMap(({ step: { endpoint, kind }, outcome }) => {
+    if (outcome.result !== "failed") return [];
+    return [{ endpoint, step: kind, detail: outcome.detail, isEmpty: outcome.isEmpty }];
+  });
+}
+
+/** Snapshots that were on disk before a load, by endpoint. */
+function snapshotsOf({ results }: Ran): Map<Endpoint, TermStart> {
+  const snapshots = new Map<Endpoint, TermStart>();
+  for (const { step, outcome } of results) {
+    const snapshot = "snapshot" in outcome ? outcome.snapshot : undefined;
+    if (step.endpoint !== undefined && snapshot !== undefined) {
+      snapshots.set(step.endpoint, snapshot);
+    }
+  }
+  return snapshots;
 }
 
 /** What the look after a round goes on with. */
 function afterRound(lane: Lane, ran: Ran): Omit<Known, "learned"> {
+  const onlyLoads = lane.steps.every((step) => rowOf(step).limit === "loads");
   return {
-    snapshots: isClean(ran) && lane.givesUp ? undefined : ran.snapshots,
-    recordAgeMs: isClean(ran) && lane.steps.every(isLoad) ? LOADED_RECORD_AGE_MS : 0,
+    snapshots: isClean(ran) && lane.givesUp ? undefined : snapshotsOf(ran),
+    recordAgeMs: isClean(ran) && onlyLoads ? LOADED_RECORD_AGE_MS : 0,
   };
 }
 
 /** The next round, or why there is none; undefined if the partition is gone. */
-type NextRound = ForeseenRound | { readonly failure: LaneFailure } | undefined;
+type NextRound = PredictedRound | { readonly failure: LaneFailure } | undefined;
 
 /** Why a partition is left after the last round; undefined if nothing is planned for it any more. */
 function unfinished(next: NextRound): LaneFailure | undefined {
@@ -94,24 +118,24 @@ function unfinished(next: NextRound): LaneFailure | undefined {
   return {
     endpoint: undefined,
     step: "plan",
-    detail: `still not healthy after ${ROUNDS_MAX} rounds; somebody else may be changing it`,
+    detail: `still not healthy after ${ROUNDS_MAX} rounds; another client may be changing it`,
   };
 }
 
 /**
  * The first plan, made once more on the snapshots of replicas that are not loaded where the leader is
- * to be loaded as such, or somebody has to decide; undefined if the partition is gone.
+ * to be loaded as such, or the operator has to decide; undefined if the partition is gone.
  */
 async function withSnapshots(
   context: StepContext,
-  first: ForeseenRound,
+  first: PredictedRound,
   options: RoundOptions,
-  places: Places,
+  limits: PartitionLimits,
 ): Promise<NextRound> {
   const { lane } = first;
   const isToDecide = lane.blocked !== undefined;
   if (!isToDecide && !lane.steps.some((step) => step.kind === "load-leader")) return first;
-  return places.beginning(() =>
+  return limits.beginning(() =>
     planAgain(context, lane, options, {
       snapshots: NO_SNAPSHOTS,
       learned: NOTHING_LEARNED,
@@ -164,7 +188,7 @@ async function conclude(lane: Lane, ran: Ran, { memory, onEvent }: RoundOptions)
 }
 
 function isLesson(step: LaneFailure["step"]): boolean {
-  return step === "load-follower" || step === "feed" || step === "wait-sync";
+  return step === "load-follower" || step === "replicate" || step === "wait-sync";
 }
 
 function learn(learned: Learned, failures: readonly LaneFailure[], lane: Lane): Learned {
@@ -178,9 +202,11 @@ function learn(learned: Learned, failures: readonly LaneFailure[], lane: Lane): 
       else if (failedOnce.has(endpoint)) cannotLoad.set(endpoint, "failed");
       failedOnce.add(endpoint);
     }
-    if (step === "feed" || step === "wait-sync") cannotSync.add(endpoint);
+    if (step === "replicate" || step === "wait-sync") cannotSync.add(endpoint);
   }
-  const tried = lane.steps.flatMap((step) => (step.why === "forced" ? [step.endpoint ?? ""] : []));
+  const tried = lane.steps.flatMap((step) =>
+    step.kind === "recover-table" && step.isWanted === true ? [step.endpoint] : [],
+  );
   const forced = new Set([...learned.forced, ...tried]);
   return { ...learned, cannotLoad, failedOnce, cannotSync, forced };
 }

@@ -1,7 +1,6 @@
-import type { Action } from "../model/action.js";
 import type { RunEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
-import type { Step } from "../model/plan.js";
+import { type Step, verbOf } from "../model/step.js";
 import type { EventRecord, StepRecord } from "./record.js";
 
 /** An event of a run as the journal keeps it. */
@@ -25,29 +24,12 @@ export function eventRecord(event: RunEvent, time: string): EventRecord {
       };
     }
     case "step-started":
-      return {
-        kind: "step-started",
-        time,
-        partition: partitionName(event.id),
-        ...stepRecord(event.step),
-      };
+      return { kind: "step-started", time, ...ofPartition(event.step) };
     case "step-ended":
       return {
         kind: "step-ended",
         time,
-        partition: partitionName(event.id),
-        ...stepRecord(event.step),
-        result: event.outcome.result,
-        detail: "detail" in event.outcome ? event.outcome.detail : "",
-        tookMs: event.tookMs,
-      };
-    case "action-started":
-      return { kind: "step-started", time, ...actionRecord(event.action) };
-    case "action-ended":
-      return {
-        kind: "step-ended",
-        time,
-        ...actionRecord(event.action),
+        ...ofPartition(event.step),
         result: event.outcome.result,
         detail: "detail" in event.outcome ? event.outcome.detail : "",
         tookMs: event.tookMs,
@@ -68,11 +50,12 @@ export function eventRecord(event: RunEvent, time: string): EventRecord {
   }
 }
 
-function actionRecord(action: Action): StepRecord & { readonly partition: string } {
-  const { id, verb, endpoint, why } = action;
-  return { partition: id === undefined ? "" : partitionName(id), step: verb, endpoint, why };
+/** @returns With the empty text for the partition of a step that is about none. */
+function ofPartition(step: Step): StepRecord & { readonly partition: string } {
+  const { id } = step;
+  return { partition: id === undefined ? "" : partitionName(id), ...stepRecord(step) };
 }
 
 function stepRecord(step: Step): StepRecord {
-  return { step: step.kind, endpoint: step.endpoint, why: step.why };
+  return { step: verbOf(step), endpoint: step.endpoint, why: step.why };
 }

@@ -19,6 +19,13 @@ export function activityOf(all: readonly Op[]): string {
   return indexOf(all).activity;
 }
 
+/** The id of the newest op; -1 if there is none. */
+export function newestOf(ops: readonly Op[]): bigint {
+  let newest = -1n;
+  for (const op of ops) if (op.id > newest) newest = op.id;
+  return newest;
+}
+
 function indexOf(all: readonly Op[]): OpsIndex {
   const known = indexes.get(all);
   if (known !== undefined) return known;

@@ -1,8 +1,8 @@
-import type { Action } from "./action.js";
 import type { Endpoint, PartitionId, TermStart } from "./cluster-state.js";
 import type { PartitionEvidence } from "./evidence.js";
-import type { Lane, Step } from "./plan.js";
+import type { Lane } from "./plan.js";
 import type { Problem } from "./problem.js";
+import type { Step, StepKind } from "./step.js";
 
 /** How one step ended. */
 export type StepOutcome = (
@@ -25,6 +25,13 @@ export type StepOutcome = (
   readonly snapshot?: TermStart | undefined;
 };
 
+/** One step of a planned operation and how it ended. */
+export interface StepResult {
+  readonly step: Step;
+  /** `not-done`: a step before it in the same lane did not end well. */
+  readonly outcome: StepOutcome | { readonly result: "not-done" };
+}
+
 /** What happens during a run, for progress lines and logs. Carries no formatting. */
 export type RunEvent =
   | {
@@ -36,22 +43,18 @@ export type RunEvent =
   | { readonly kind: "warning"; readonly text: string }
   /** A lane was planned; `round` counts from 1. */
   | { readonly kind: "lane"; readonly lane: Lane; readonly round: number }
-  | { readonly kind: "step-started"; readonly id: PartitionId; readonly step: Step }
+  | {
+      readonly kind: "step-started";
+      readonly step: Step;
+      /** Whether it is of a round of a recovery, or of a planned list. */
+      readonly mode: "round" | "list";
+    }
   | {
       readonly kind: "step-ended";
-      readonly id: PartitionId;
       readonly step: Step;
+      readonly mode: "round" | "list";
       readonly outcome: StepOutcome;
       /** Milliseconds that the step took. */
-      readonly tookMs: number;
-    }
-  /** An action of an operator's command begins, and ends. */
-  | { readonly kind: "action-started"; readonly action: Action }
-  | {
-      readonly kind: "action-ended";
-      readonly action: Action;
-      readonly outcome: StepOutcome;
-      /** Milliseconds that the action took. */
       readonly tookMs: number;
     }
   /** Worth a line in the report: what was saved, or given up. */
@@ -67,7 +70,7 @@ export type RunEvent =
 export interface LaneFailure {
   readonly endpoint: Endpoint | undefined;
   /** What was tried. */
-  readonly step: Step["kind"] | "plan";
+  readonly step: StepKind | "plan";
   readonly detail: string;
   /** See {@link StepOutcome}. */
   readonly isEmpty?: boolean | undefined;

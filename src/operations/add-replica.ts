@@ -1,9 +1,8 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Action } from "../model/action.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { strayText } from "../steps/acts-replica.js";
 import { partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import {
@@ -15,6 +14,7 @@ import {
   partitionFacts,
   pidText,
   replicaAt,
+  strayText,
   type Target,
 } from "./targets.js";
 
@@ -66,10 +66,10 @@ function planAdding(state: ClusterState, wish: ReplicaWish): OperationPlan {
   const obstacles = wanted.flatMap((view) => obstacleTo(state, view, wish) ?? []);
   assertNone(obstacles, `addreplica to ${endpoint}`);
   return {
-    actions: wanted.map((view): Action => {
+    steps: wanted.map((view): Step => {
       const leader = servingLeader(view);
       return {
-        verb: "add-replica",
+        kind: "add-replica",
         id: view.id,
         endpoint,
         why: `a new follower of ${leader?.endpoint ?? "its leader"} (offset ${leader?.report?.offset ?? 0n})`,

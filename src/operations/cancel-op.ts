@@ -41,15 +41,13 @@ function planCancel(state: ClusterState, id: bigint): OperationPlan {
     );
   }
   if (!isOpActive(op)) {
-    return { actions: [], notes: [`it has ended: ${opText(op)}`], facts: [] };
+    return { steps: [], notes: [`it has ended: ${opText(op)}`], facts: [] };
   }
   return {
-    actions: [
+    steps: [
       {
-        verb: "cancel-op",
-        id: undefined,
-        endpoint: undefined,
-        with: { op: String(id) },
+        kind: "cancel-op",
+        op: id,
         why: `${opText(op)} is ended where it is; what it did so far stays`,
       },
     ],

@@ -1,5 +1,4 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import {
   type PartitionView,
@@ -7,6 +6,7 @@ import {
   type ReplicaView,
   viewPartitions,
 } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import {
   checkLeaderChange,
   type LeaderChange,
@@ -15,11 +15,16 @@ import {
 } from "../policy/check-leader-change.js";
 import { givenUpCount, mayGiveUp } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { ACCEPT, SINCE, seenWord } from "../steps/acts-leader.js";
-import { ledText } from "../steps/elect-leader.js";
 import { shellWord } from "../util/text.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { findPartitions, partitionFacts, refused, replicaAt, tableName } from "./targets.js";
+import {
+  findPartitions,
+  ledText,
+  partitionFacts,
+  refused,
+  replicaAt,
+  tableName,
+} from "./targets.js";
 
 /** What `changeleader` was asked for. */
 export interface ChangeLeaderWish {
@@ -43,24 +48,24 @@ export function changeLeaderOperation(wish: ChangeLeaderWish): Operation {
     goOn(results) {
       // Chosen anew, yet another replica would lead.
       const won = results.find(
-        ({ action, outcome }) => action.verb === "change-leader" && outcome.result === "done",
+        ({ step, outcome }) => step.kind === "change-leader" && outcome.result === "done",
       );
-      return wordsOf({ ...wish, candidate: won?.action.endpoint ?? wish.candidate });
+      return wordsOf({ ...wish, candidate: won?.step.endpoint ?? wish.candidate });
     },
     needsOff: true,
     concurrency: 1,
     plan: (state) => planOf(state, wish),
     verify(after, results) {
-      const to = results.find(({ action }) => action.verb === "change-leader")?.action.endpoint;
+      const to = results.find(({ step }) => step.kind === "change-leader")?.step.endpoint;
       return complaintsAbout(
         viewOf(after, wish),
         to,
-        results.map(({ action }) => action),
+        results.map(({ step }) => step),
       );
     },
     conclude(after, results) {
-      const action = results.find(({ action: one }) => one.verb === "change-leader")?.action;
-      return conclusion(viewOf(after, wish), action?.with?.["from"]);
+      const change = results.map(({ step }) => step).find((one) => one.kind === "change-leader");
+      return conclusion(viewOf(after, wish), change?.from);
     },
   };
 }
@@ -91,38 +96,39 @@ function planOf(state: ClusterState, wish: ChangeLeaderWish): OperationPlan {
   if (leader !== undefined && leader.endpoint === wish.candidate) {
     const back = wish.recovers ? comeBack(view, exLeaders(view, leader.endpoint), {}) : NOTHING;
     const notes = [`${leader.endpoint} leads ${name} already`, ...back.notes];
-    return { actions: back.actions, notes, facts: partitionFacts([view]) };
+    return { steps: back.steps, notes, facts: partitionFacts([view]) };
   }
   const { candidate, acceptsLoss } = wish;
   const leads = leadCounts(viewPartitions(state));
   const change = checkLeaderChange(view, { candidate, acceptsLoss, leads });
   if ("refusal" in change) throw refusal(name, view.id, change);
-  const since = { [SINCE]: String(view.terms.at(-1)?.term ?? 0n) };
-  const accept: Record<string, string> = acceptsLoss ? { [ACCEPT]: "true" } : {};
+  const since = view.terms.at(-1)?.term ?? 0n;
   const old = exLeaders(view, change.to);
   const dropped = view.replicas.filter((one) => change.dropped.includes(one.endpoint));
   const wanted = [...(wish.recovers ? old : []), ...dropped];
-  const back = comeBack(view, wanted, { ...since, ...accept });
+  const back = comeBack(view, wanted, { since, acceptsLoss });
   return {
-    actions: [changeAction(view, change, accept), ...back.actions],
+    steps: [changeStep(view, change, acceptsLoss), ...back.steps],
     notes: [...lossNotes(view, change), ...back.notes, ...leftNotes(wish, old)],
     facts: partitionFacts([view]),
   };
 }
 
-const NOTHING: Pick<OperationPlan, "actions" | "notes"> = { actions: [], notes: [] };
+const NOTHING: Pick<OperationPlan, "steps" | "notes"> = { steps: [], notes: [] };
 
-function changeAction(
+function changeStep(
   view: PartitionView,
   { from, to, offset, lastSeen }: LeaderChange,
-  accept: Readonly<Record<string, string>>,
-): Action {
+  acceptsLoss: boolean,
+): Step {
   const old = from === undefined ? "no leader is alive" : `takes over from ${from}`;
   return {
-    verb: "change-leader",
+    kind: "change-leader",
     id: view.id,
     endpoint: to,
-    with: { ...(from === undefined ? {} : { from }), ...seenWord(lastSeen), ...accept },
+    from,
+    lastSeen,
+    acceptsLoss,
     why: `${old}; holds entries up to ${offset}`,
   };
 }
@@ -136,18 +142,19 @@ function exLeaders(view: PartitionView, to: Endpoint): ReplicaView[] {
 function comeBack(
   view: PartitionView,
   replicas: readonly ReplicaView[],
-  how: Readonly<Record<string, string>>,
-): Pick<OperationPlan, "actions" | "notes"> {
+  how: Partial<Pick<Step<"recover-table">, "since" | "acceptsLoss">>,
+): Pick<OperationPlan, "steps" | "notes"> {
   const [ready, away] = [
     replicas.filter((one) => one.tablet === "ok"),
     replicas.filter((one) => one.tablet !== "ok"),
   ];
   return {
-    actions: ready.map(({ endpoint }) => ({
-      verb: "recover-table",
+    steps: ready.map(({ endpoint }) => ({
+      kind: "recover-table",
       id: view.id,
       endpoint,
-      with: how,
+      keeps: "everything",
+      ...how,
       why: "it follows the new leader from then on",
     })),
     notes: away.map(
@@ -192,12 +199,12 @@ export function hintFor(id: PartitionId, { remedy }: LeaderChangeRefusal): strin
 function complaintsAbout(
   view: PartitionView,
   to: Endpoint | undefined,
-  actions: readonly Action[],
+  steps: readonly Step[],
 ): string[] {
   const name = partitionName(view.id);
   const leader = servingLeader(view)?.endpoint;
   const wrong = to !== undefined && leader !== to;
-  const asked = new Set(actions.map((one) => one.endpoint));
+  const asked = new Set(steps.map((one) => one.endpoint));
   const isOfConcern = (endpoint: Endpoint) => {
     const replica = replicaAt(view, endpoint);
     // One that is left out of service, or whose tablet is away, is none of this command's business.

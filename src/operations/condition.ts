@@ -1,10 +1,9 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Action } from "../model/action.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
 import type { ProblemCode } from "../model/problem.js";
+import type { Step } from "../model/step.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
-import { SINCE } from "../steps/acts-leader.js";
 
 /**
  * Whether a partition's replicas can be moved: `well`; `half-done` if only what an interrupted
@@ -16,7 +15,7 @@ export type Condition =
       readonly kind: "half-done";
       readonly leader: Endpoint;
       /** What puts it right, in order. */
-      readonly heal: readonly Action[];
+      readonly heal: readonly Step[];
     }
   | { readonly kind: "sick"; readonly why: string };
 
@@ -46,7 +45,7 @@ export function conditionOf(view: PartitionView): Condition {
   return {
     kind: "half-done",
     leader: leader.endpoint,
-    heal: endpoints.map((endpoint) => recoverAction(view, endpoint, "left by an interrupted run")),
+    heal: endpoints.map((endpoint) => recoverStep(view, endpoint, "left by an interrupted run")),
   };
 }
 
@@ -73,8 +72,8 @@ function withoutLeader(view: PartitionView): Condition {
     kind: "half-done",
     leader: endpoint,
     heal: [
-      { verb: "mark-alive", id: view.id, endpoint, why },
-      ...others.map((one) => recoverAction(view, one, "left by an interrupted run")),
+      { kind: "mark-alive", id: view.id, endpoint, role: "leader", checks: "health", why },
+      ...others.map((one) => recoverStep(view, one, "left by an interrupted run")),
     ],
   };
 }
@@ -90,14 +89,15 @@ function sick(view: PartitionView): Condition {
  * RecoverTable of a replica. For an ex-leader the term before the newest is named, so that rows which
  * only it took in the moment of the change are not deleted unseen.
  */
-export function recoverAction(view: PartitionView, endpoint: Endpoint, why: string): Action {
+export function recoverStep(view: PartitionView, endpoint: Endpoint, why: string): Step {
   const isFlagged = view.replicas.some((one) => one.endpoint === endpoint && one.claim.isLeader);
   const since = view.terms.at(-2)?.term ?? 0n;
   return {
-    verb: "recover-table",
+    kind: "recover-table",
     id: view.id,
     endpoint,
-    ...(isFlagged && view.terms.length > 0 ? { with: { [SINCE]: String(since) } } : {}),
+    keeps: "everything",
+    ...(isFlagged && view.terms.length > 0 ? { since } : {}),
     why,
   };
 }

@@ -1,7 +1,7 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Action } from "../model/action.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { noLeader, type ReplicaWish, replicaWords } from "./add-replica.js";
 import { leadElsewhere, partitionWords } from "./lead-elsewhere.js";
@@ -50,9 +50,9 @@ function planDeleting(state: ClusterState, wish: ReplicaWish): OperationPlan {
     `delreplica from ${endpoint}`,
   );
   return {
-    actions: held.map((view): Action => {
+    steps: held.map((view): Step => {
       const rest = view.replicas.length - 1;
-      return { verb: "del-replica", id: view.id, endpoint, why: `${rest} replicas stay` };
+      return { kind: "del-replica", id: view.id, endpoint, why: `${rest} replicas stay` };
     }),
     notes: [
       ...(wish.pids === "all" && held.length > 0 ? [] : gone).map(

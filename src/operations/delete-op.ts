@@ -1,6 +1,6 @@
-import type { Action } from "../model/action.js";
 import { type ClusterState, isOpActive, type Op, type OpStatus } from "../model/cluster-state.js";
-import { newestOf } from "../steps/waits.js";
+import { newestOf } from "../model/ops-of-partition.js";
+import type { DeletedOps } from "../model/step.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { refused } from "./targets.js";
 
@@ -26,7 +26,7 @@ export function deleteOpOperation(
     plan: (state) => planDelete(state, wish, commandLine),
     verify: (after, results) =>
       results
-        .flatMap(({ action }) => deletedBy(action, after.ops))
+        .flatMap(({ step }) => (step.kind === "delete-op" ? deletedBy(step, after.ops) : []))
         .map((op) => `op ${op.id} (${op.type}) is still listed`),
   };
 }
@@ -35,11 +35,10 @@ function meant(state: ClusterState, wish: DeleteWish): Op[] {
   return state.ops.filter((op) => ("op" in wish ? op.id === wish.op : op.status === wish.status));
 }
 
-/** The listed ops that an action of this command is about: later ones of that status are not. */
-export function deletedBy({ with: about = {} }: Action, ops: readonly Op[]): Op[] {
-  const { op, status, up_to: upTo = "-1" } = about;
-  return ops.filter((one) =>
-    op === undefined ? one.status === status && one.id <= BigInt(upTo) : String(one.id) === op,
+/** The listed ops that a step of this command is about: later ones of that status are not. */
+export function deletedBy({ ops }: { readonly ops: DeletedOps }, all: readonly Op[]): Op[] {
+  return all.filter((one) =>
+    "op" in ops ? one.id === ops.op : one.status === ops.status && one.id <= ops.upTo,
   );
 }
 
@@ -58,16 +57,14 @@ function planDelete(
   }
   if (ops.length === 0) {
     if ("op" in wish) throw refused(`the nameserver lists no op ${wish.op}`, "see showopstatus");
-    return { actions: [], notes: [`no op is listed as ${wish.status}`], facts: [] };
+    return { steps: [], notes: [`no op is listed as ${wish.status}`], facts: [] };
   }
-  const upTo = String(newestOf(ops));
+  const upTo = newestOf(ops);
   return {
-    actions: [
+    steps: [
       {
-        verb: "delete-op",
-        id: undefined,
-        endpoint: undefined,
-        with: "op" in wish ? { op: String(wish.op) } : { status: wish.status, up_to: upTo },
+        kind: "delete-op",
+        ops: "op" in wish ? { op: wish.op } : { status: wish.status, upTo },
         why:
           ops.length === 1 ? "an ended op is forgotten" : `${ops.length} ended ops are forgotten`,
       },

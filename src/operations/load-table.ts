@@ -1,6 +1,6 @@
-import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint, Role } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import {
   isServing,
   knownOffset,
@@ -71,7 +71,7 @@ function planLoads(state: ClusterState, wish: LoadWish): OperationPlan {
     `loadtable on ${endpoint}`,
   );
   return {
-    actions: wanted.map((view) => actionFor(view, wish)),
+    steps: wanted.map((view) => stepFor(view, wish)),
     notes: [
       ...meant
         .filter((view) => !wanted.includes(view))
@@ -88,17 +88,18 @@ function isLoadedAs(view: PartitionView, { endpoint, role }: LoadWish): boolean 
   return replica.report?.role === (role ?? flagged(replica));
 }
 
-function actionFor(view: PartitionView, { endpoint, role }: LoadWish): Action {
+function stepFor(view: PartitionView, { endpoint, role }: LoadWish): Step {
   const replica = replicaAt(view, endpoint) as ReplicaView;
   const as = role ?? flagged(replica);
   const least = as === "leader" ? leastToLead(view, replica) : lowerBound(view, replica);
   const why = as === flagged(replica) ? `flagged ${as}` : `asked for, flagged ${flagged(replica)}`;
   const expected = least === 0n ? "" : `, known to hold entries up to ${least}`;
   return {
-    verb: "load-table",
+    kind: "load-table",
     id: view.id,
     endpoint,
-    with: { role: as, least: String(least) },
+    role: as,
+    least,
     why: `${why}${expected}`,
   };
 }

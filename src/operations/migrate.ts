@@ -1,9 +1,9 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Action } from "../model/action.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { StepResult } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { strayText } from "../steps/acts-replica.js";
 import { conclusion, noLeader, notFollowing, type ReplicaWish } from "./add-replica.js";
 import { traces } from "./del-replica.js";
 import { leadElsewhere, partitionWords } from "./lead-elsewhere.js";
@@ -18,6 +18,7 @@ import {
   pidText,
   refused,
   replicaAt,
+  strayText,
 } from "./targets.js";
 
 /** Partitions that are worked on side by side; the nameserver has two queues of ops. */
@@ -61,9 +62,9 @@ export function migrateOperation(wish: MigrateWish): Operation {
 function movedViews(
   after: ClusterState,
   wish: MigrateWish,
-  results: readonly { readonly action: Action }[],
+  results: readonly StepResult[],
 ): readonly PartitionView[] {
-  const pids = new Set(results.map(({ action }) => action.id?.pid));
+  const pids = new Set(results.map(({ step }) => step.id?.pid));
   return findPartitions(after, wish).views.filter((view) => pids.has(view.id.pid));
 }
 
@@ -91,9 +92,9 @@ function planMoving(state: ClusterState, wish: MigrateWish): OperationPlan {
     .map((view) => `${partitionName(view.id)}: it is at ${to} already, and not at ${from}`);
   const isSwitched = state.autoFailover && moving.length > 0;
   return {
-    actions: moving.map(
-      ({ id, replicas }): Action => ({
-        verb: "migrate",
+    steps: moving.map(
+      ({ id, replicas }): Step => ({
+        kind: "migrate",
         id,
         endpoint: from,
         to,

@@ -1,4 +1,3 @@
-import type { Action } from "../model/action.js";
 import {
   type ClusterState,
   type Endpoint,
@@ -12,7 +11,7 @@ import {
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
-import { SINCE } from "../steps/acts-leader.js";
+import { type Step, verbOf } from "../model/step.js";
 import { type Condition, conditionOf } from "./condition.js";
 import type { OperationPlan } from "./operation.js";
 import type { PlacedPartition, Placement } from "./placement.js";
@@ -123,20 +122,20 @@ export function leaderChoice({ one, moves, drops, leader }: Change): LeaderChoic
   return { key: one.key, current: leader, candidates, detour: isOnly ? undefined : arrival };
 }
 
-/** The actions of one partition, in order; empty if nothing is done to it. */
-export function actionsOf(change: Change): Action[] {
+/** The steps of one partition, in order; empty if nothing is done to it. */
+export function stepsOf(change: Change): Step[] {
   const { one, moves, drops, leader: next } = change;
   if (one.condition.kind === "sick") return [];
   const { view, condition } = one;
-  const lane = new LaneActions(view, condition.leader);
-  if (condition.kind === "half-done") for (const one of condition.heal) lane.actions.push(one);
+  const lane = new LaneSteps(view, condition.leader);
+  if (condition.kind === "half-done") for (const one of condition.heal) lane.steps.push(one);
   const last = moves.find((move) => move.from === condition.leader);
   for (const move of moves) if (move !== last) lane.migrate(move);
   if (last !== undefined && view.replicas.length === 1) {
     lane.push("add-replica", last.to, `single replica: copied before ${last.from} gives it up`);
     lane.lead(last.to, `${last.from} gives it up`);
     lane.push("del-replica", last.from, `it is at ${last.to} now`);
-    return lane.actions;
+    return lane.steps;
   }
   if (last !== undefined) {
     lane.lead(next === last.to ? detourOf(change, next) : next, "a leader cannot be migrated");
@@ -147,7 +146,7 @@ export function actionsOf(change: Change): Action[] {
   for (const endpoint of drops) {
     lane.push("del-replica", endpoint, `one replica more than the table's ${one.wanted}`);
   }
-  return lane.actions;
+  return lane.steps;
 }
 
 /** Who leads while the leader's replica is on its way to where it is to lead. */
@@ -158,9 +157,9 @@ function detourOf({ one, moves, drops }: Change, not: Endpoint): Endpoint {
   return others.filter((e) => !gone.has(e) && e !== not).sort(compareText)[0] ?? not;
 }
 
-/** Collects the actions of one partition and knows who leads by then. */
-class LaneActions {
-  readonly actions: Action[] = [];
+/** Collects the steps of one partition and knows who leads by then. */
+class LaneSteps {
+  readonly steps: Step[] = [];
   readonly #view: PartitionView;
   readonly #first: Endpoint;
   #leader: Endpoint;
@@ -171,13 +170,13 @@ class LaneActions {
     this.#leader = leader;
   }
 
-  push(verb: Action["verb"], endpoint: Endpoint, why: string): void {
-    this.actions.push({ verb, id: this.#view.id, endpoint, why });
+  push(kind: "add-replica" | "del-replica", endpoint: Endpoint, why: string): void {
+    this.steps.push({ kind, id: this.#view.id, endpoint, why });
   }
 
   migrate({ from, to }: { readonly from: Endpoint; readonly to: Endpoint }): void {
     const { id } = this.#view;
-    this.actions.push({ verb: "migrate", id, endpoint: from, to, why: "moves a follower" });
+    this.steps.push({ kind: "migrate", id, endpoint: from, to, why: "moves a follower" });
   }
 
   /** Makes a replica the leader and the old leader a follower; nothing if it leads already. */
@@ -185,8 +184,8 @@ class LaneActions {
     const old = this.#leader;
     if (endpoint === old) return;
     const isFirst = old === this.#first;
-    const actions = leaderActions(this.#view, { from: old, to: endpoint, why, isFirst });
-    for (const one of actions) this.actions.push(one);
+    const steps = leaderSteps(this.#view, { from: old, to: endpoint, why, isFirst });
+    for (const one of steps) this.steps.push(one);
     this.#leader = endpoint;
   }
 }
@@ -197,7 +196,7 @@ class LaneActions {
  * @param how.isFirst Whether the leader has not been changed before in the same plan: then rows that
  *   the old leader alone took after the change are not deleted unseen. Later terms are not known yet.
  */
-export function leaderActions(
+export function leaderSteps(
   view: PartitionView,
   how: {
     readonly from: Endpoint;
@@ -205,17 +204,18 @@ export function leaderActions(
     readonly why: string;
     readonly isFirst: boolean;
   },
-): Action[] {
+): Step[] {
   const { id } = view;
   const { from, to, why } = how;
   const since = how.isFirst ? view.terms.at(-1)?.term : undefined;
   return [
-    { verb: "change-leader", id, endpoint: to, why },
+    { kind: "change-leader", id, endpoint: to, from, acceptsLoss: false, why },
     {
-      verb: "recover-table",
+      kind: "recover-table",
       id,
       endpoint: from,
-      ...(since === undefined ? {} : { with: { [SINCE]: String(since) } }),
+      keeps: "everything",
+      ...(since === undefined ? {} : { since }),
       why: `it led, and follows ${to} from now on`,
     },
   ];
@@ -224,9 +224,9 @@ export function leaderActions(
 /** Why a plan is not empty now: what is still to be done, or why it cannot be. */
 export function stillToDo(plan: () => OperationPlan): string[] {
   try {
-    return plan().actions.map(
-      (action) =>
-        `${action.id === undefined ? "" : partitionName(action.id)}: still to do: ${action.verb} ${action.endpoint ?? ""} (${action.why})`,
+    return plan().steps.map(
+      (step) =>
+        `${step.id === undefined ? "" : partitionName(step.id)}: still to do: ${verbOf(step)} ${step.endpoint ?? ""} (${step.why})`,
     );
   } catch (error) {
     return [error instanceof Error ? error.message : String(error)];

@@ -1,4 +1,3 @@
-import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import {
   type PartitionView,
@@ -6,16 +5,22 @@ import {
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { checkLeaderChange, type LeaderChange, leadCounts } from "../policy/check-leader-change.js";
 import { mayGiveUp } from "../policy/what-is-given-up.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { counted } from "../report/recovery-report.js";
-import { ACCEPT, CONCURRENCY, seenWord } from "../steps/acts-leader.js";
-import { ledText } from "../steps/elect-leader.js";
 import { unknownName } from "../util/nearest.js";
 import { hintFor, lossNotes } from "./change-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, type Obstacle, partitionFacts, refused, replicaAt } from "./targets.js";
+import {
+  assertNone,
+  ledText,
+  type Obstacle,
+  partitionFacts,
+  refused,
+  replicaAt,
+} from "./targets.js";
 
 /** What `offlineendpoint` was asked for. */
 export interface OfflineWish {
@@ -122,7 +127,7 @@ function planOf(
     );
     assertSingle(fates, wish);
   }
-  const work = fates.flatMap((one) => actionOf(one, endpoint));
+  const work = fates.flatMap((one) => stepsOf(one, endpoint));
   // Nothing can be done: that must not look like nothing to do.
   if (work.length === 0) {
     assertNone(
@@ -139,16 +144,15 @@ function planOf(
     (one) =>
       one.kind !== "blocked" && !(one.kind === "change-leader" && mayGiveUp(one.change.givesUp)),
   );
-  if (work.length === 0 || isServingTablet || !isPlain) return { actions: work, notes, facts };
-  return { actions: [wholeAction(wish, work.length)], notes, facts };
+  if (work.length === 0 || isServingTablet || !isPlain) return { steps: work, notes, facts };
+  return { steps: [wholeStep(wish, work.length)], notes, facts };
 }
 
-function wholeAction({ endpoint, concurrency }: OfflineWish, count: number): Action {
+function wholeStep({ endpoint, concurrency }: OfflineWish, count: number): Step {
   return {
-    verb: "offline-endpoint",
-    id: undefined,
+    kind: "offline-endpoint",
     endpoint,
-    with: concurrency === undefined ? {} : { [CONCURRENCY]: String(concurrency) },
+    concurrency,
     why: `its tablet does not serve; ${count} partitions have a replica there`,
   };
 }
@@ -216,7 +220,7 @@ function noteOn(fate: Fate): string[] {
   return fate.kind === "change-leader" ? lossNotes(fate.view, fate.change) : [];
 }
 
-function actionOf(fate: Fate, endpoint: Endpoint): Action[] {
+function stepsOf(fate: Fate, endpoint: Endpoint): Step[] {
   const { id } = fate.view;
   switch (fate.kind) {
     case "off":
@@ -224,35 +228,33 @@ function actionOf(fate: Fate, endpoint: Endpoint): Action[] {
       return [];
     case "change-leader":
       return [
-        leaderAction(id, fate.change, endpoint),
-        ...(fate.change.from === endpoint ? [] : [replicaAction(fate.view, endpoint)]),
+        leaderStep(id, fate.change, endpoint),
+        ...(fate.change.from === endpoint ? [] : [replicaStep(fate.view, endpoint)]),
       ];
     case "out-of-service":
     case "replica":
-      return [replicaAction(fate.view, endpoint)];
+      return [replicaStep(fate.view, endpoint)];
   }
 }
 
-function leaderAction(
+function leaderStep(
   id: PartitionId,
   { from, to, offset, givesUp, lastSeen }: LeaderChange,
   endpoint: Endpoint,
-): Action {
+): Step {
   return {
-    verb: "change-leader",
+    kind: "change-leader",
     id,
     endpoint: to,
-    with: {
-      ...(from === undefined ? {} : { from }),
-      ...seenWord(lastSeen),
-      ...(mayGiveUp(givesUp) ? { [ACCEPT]: "true" } : {}),
-    },
+    from,
+    lastSeen,
+    acceptsLoss: mayGiveUp(givesUp),
     why: `${endpoint} goes; holds entries up to ${offset}`,
   };
 }
 
-function replicaAction({ id }: PartitionView, endpoint: Endpoint): Action {
-  return { verb: "offline-endpoint", id, endpoint, why: "marked not alive, and fed no more" };
+function replicaStep({ id }: PartitionView, endpoint: Endpoint): Step {
+  return { kind: "offline-replica", id, endpoint, why: "marked not alive, off its leader's list" };
 }
 
 function complaintsAbout(view: PartitionView, endpoint: Endpoint): string[] {

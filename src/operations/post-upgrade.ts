@@ -1,10 +1,10 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Action } from "../model/action.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { recoverAction } from "./condition.js";
-import { leaderActions, opsNotes, type Surveyed, stillToDo, survey } from "./moves.js";
+import { recoverStep } from "./condition.js";
+import { leaderSteps, opsNotes, type Surveyed, stillToDo, survey } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { leads, type UpgradeWish, upgradeWords } from "./pre-upgrade.js";
 import { shortList, touchedProblems } from "./scaleout.js";
@@ -32,8 +32,8 @@ export function postUpgradeOperation(wish: UpgradeWish): Operation {
     waitsForOps: true,
     concurrency: wish.concurrency,
     plan: (state) => planPostUpgrade(state, wish),
-    async afterLane(actions) {
-      const id = actions[0]?.id;
+    async afterLane(steps) {
+      const id = steps[0]?.id;
       if (id !== undefined) {
         store.remove((line) => line.endpoint === endpoint && isLineOf(line, id));
       }
@@ -82,12 +82,12 @@ function planPostUpgrade(state: ClusterState, wish: UpgradeWish): OperationPlan 
     ],
     `post-upgrade of ${endpoint}`,
   );
-  const actions = here.flatMap((one) => lane(one, linesOf(one), endpoint));
-  const touched = new Set(actions.map((action) => action.id));
+  const steps = here.flatMap((one) => lane(one, linesOf(one), endpoint));
+  const touched = new Set(steps.map((step) => step.id));
   const known = new Set(here.flatMap((one) => linesOf(one)));
   const gone = own.filter((line) => !known.has(line));
   return {
-    actions,
+    steps,
     notes: [
       ...opsNotes(state),
       ...shortList(gone.map(statText), `${endpoint} has no replica of it any more, left out: `),
@@ -113,29 +113,29 @@ function byPartition(lines: readonly StatLine[]): ReadonlyMap<string, readonly S
  *
  * @param lines Those of the partition, of one tablet.
  */
-function lane(one: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): Action[] {
+function lane(one: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): Step[] {
   const { view, condition } = one;
-  const actions: Action[] = [];
-  if (condition.kind === "half-done") for (const one of condition.heal) actions.push(one);
+  const steps: Step[] = [];
+  if (condition.kind === "half-done") for (const one of condition.heal) steps.push(one);
   else if (isSick(one, endpoint)) {
-    actions.push(recoverAction(view, endpoint, "not loaded after the restart"));
+    steps.push(recoverStep(view, endpoint, "not loaded after the restart"));
   }
-  if (lines.length === 0) return actions;
+  if (lines.length === 0) return steps;
   const leader = condition.kind === "sick" ? servingLeader(view)?.endpoint : condition.leader;
   if (leader !== undefined && leader !== endpoint) {
     const why = "it led before the upgrade";
-    const back = leaderActions(view, { from: leader, to: endpoint, why, isFirst: true });
-    for (const one of back) actions.push(one);
+    const back = leaderSteps(view, { from: leader, to: endpoint, why, isFirst: true });
+    for (const one of back) steps.push(one);
   }
   for (const added of addedOf(one, lines)) {
-    actions.push({
-      verb: "del-replica",
+    steps.push({
+      kind: "del-replica",
       id: view.id,
       endpoint: added,
       why: "it was added for the upgrade",
     });
   }
-  return actions;
+  return steps;
 }
 
 function isSick({ view }: Surveyed, endpoint: Endpoint): boolean {

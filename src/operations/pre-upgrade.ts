@@ -1,16 +1,9 @@
-import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { compareText, partitionName } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { isFit } from "./condition.js";
-import {
-  leaderActions,
-  opsNotes,
-  type Surveyed,
-  stillToDo,
-  survey,
-  usableTablets,
-} from "./moves.js";
+import { leaderSteps, opsNotes, type Surveyed, stillToDo, survey, usableTablets } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { type LeaderChoice, spreadLeaders } from "./placement-leaders.js";
 import { shortList, touchedProblems } from "./scaleout.js";
@@ -59,8 +52,8 @@ export function preUpgradeOperation(wish: PreUpgradeWish): Operation {
       planned = planPreUpgrade(state, wish);
       return planned;
     },
-    async before(action) {
-      const line = planned && lineFor(planned.actions, action, endpoint);
+    async before(step) {
+      const line = planned && lineFor(planned.steps, step, endpoint);
       if (line === undefined || noted(store, line)) return;
       store.append(line);
     },
@@ -108,16 +101,16 @@ function planPreUpgrade(state: ClusterState, wish: PreUpgradeWish): OperationPla
   const additions = chooseAdditions(all, going, others);
   const choices = all.map((one) => choiceOf(one, { endpoint, lines, additions, going }));
   const heirs = spreadLeaders(choices, others, true);
-  const actions = here.flatMap((one) => [
+  const steps = here.flatMap((one) => [
     // What an interrupted run left is put right also where the tablet does not lead any more.
     ...(one.condition.kind === "half-done" ? one.condition.heal : []),
     ...(going.includes(one)
       ? givingUp(one, { endpoint, to: heirs.get(one.key) ?? "", adds: additions.has(one.key) })
       : []),
   ]);
-  const touched = new Set(actions.map((action) => action.id));
+  const touched = new Set(steps.map((step) => step.id));
   return {
-    actions,
+    steps,
     notes: [
       ...opsNotes(state),
       ...shortList(
@@ -214,26 +207,22 @@ function givingUp(
     to,
     adds,
   }: { readonly endpoint: Endpoint; readonly to: Endpoint; readonly adds: boolean },
-): Action[] {
+): Step[] {
   const why = `${endpoint} is to be upgraded`;
   return [
     ...(adds
-      ? [{ verb: "add-replica" as const, id: view.id, endpoint: to, why: "it has one replica" }]
+      ? [{ kind: "add-replica" as const, id: view.id, endpoint: to, why: "it has one replica" }]
       : []),
-    ...leaderActions(view, { from: endpoint, to, why, isFirst: true }),
+    ...leaderSteps(view, { from: endpoint, to, why, isFirst: true }),
   ];
 }
 
-/** The line that has to be in the statfile before an action; undefined for one that takes no leader. */
-function lineFor(
-  actions: readonly Action[],
-  action: Action,
-  endpoint: Endpoint,
-): StatLine | undefined {
-  const { id } = action;
-  const own = actions.filter((one) => one.id === id);
-  if (id === undefined || !own.some((one) => one.verb === "change-leader")) return undefined;
-  const added = own.find((one) => one.verb === "add-replica")?.endpoint ?? "";
+/** The line that has to be in the statfile before an step; undefined for one that takes no leader. */
+function lineFor(steps: readonly Step[], step: Step, endpoint: Endpoint): StatLine | undefined {
+  const { id } = step;
+  const own = steps.filter((one) => one.id === id);
+  if (id === undefined || !own.some((one) => one.kind === "change-leader")) return undefined;
+  const added = own.find((one) => one.kind === "add-replica")?.endpoint ?? "";
   return { endpoint, db: id.db, table: id.table, tid: id.tid, pid: id.pid, added };
 }
 

@@ -1,16 +1,20 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { ACCEPT, CONCURRENCY, SINCE } from "../steps/acts-leader.js";
-import { ledText } from "../steps/elect-leader.js";
-import { isToRecover } from "../steps/endpoint-work.js";
 import { shellWord } from "../util/text.js";
 import { assertNamed, viewsAt } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { recoverDanger } from "./recover-danger.js";
-import { assertNone, assertUsable, partitionFacts, refused, replicaAt } from "./targets.js";
+import {
+  assertNone,
+  assertUsable,
+  ledText,
+  partitionFacts,
+  refused,
+  replicaAt,
+} from "./targets.js";
 
 /** What `recoverendpoint` was asked for. */
 export interface RecoverWish {
@@ -50,7 +54,7 @@ export function recoverEndpointOperation(wish: RecoverWish): Operation {
       conclusions(
         viewsAt(after, endpoint),
         wanted,
-        results.map((one) => one.action),
+        results.map((one) => one.step),
       ),
   };
 }
@@ -91,7 +95,7 @@ function planOf(
   const unmarked = views.filter((view) => isUnmarked(view, endpoint));
   if (todo.length === 0) {
     assertOffline(unmarked, endpoint);
-    return { actions: [], notes: [`every replica at ${endpoint} is alive`], facts };
+    return { steps: [], notes: [`every replica at ${endpoint} is alive`], facts };
   }
   const all = todo.flatMap((view) => dangerOf(view, endpoint));
   const isAccepted = ({ view, isLoss }: Danger) =>
@@ -111,24 +115,35 @@ function planOf(
     ),
   ];
   if (all.length === 0 && !needRestore) {
-    return { actions: [wholeAction(endpoint, concurrency, todo.length)], notes, facts };
+    return { steps: [wholeStep(endpoint, concurrency, todo.length)], notes, facts };
   }
   const oneByOne =
     refusals.length === 0
       ? []
       : ["RecoverEndpoint would take all of them: the others are recovered one by one"];
-  const actions = safe.flatMap((view) => laneOf(view, { wish, isAccepted: accepted.has(view) }));
-  return { actions, notes: [...oneByOne, ...notes], facts };
+  const steps = safe.flatMap((view) => laneOf(view, { wish, isAccepted: accepted.has(view) }));
+  return { steps, notes: [...oneByOne, ...notes], facts };
 }
 
-function wholeAction(endpoint: Endpoint, concurrency: number | undefined, count: number): Action {
+function wholeStep(endpoint: Endpoint, concurrency: number | undefined, count: number): Step {
   return {
-    verb: "recover-endpoint",
-    id: undefined,
+    kind: "recover-endpoint",
     endpoint,
-    with: concurrency === undefined ? {} : { [CONCURRENCY]: String(concurrency) },
+    concurrency,
     why: `${count} replicas there are marked not alive`,
   };
+}
+
+/** Whether RecoverEndpoint is about the replica: marked not alive, or an unhealthy single one. */
+export function isToRecover(view: PartitionView, endpoint: Endpoint): boolean {
+  const replica = replicaAt(view, endpoint);
+  if (replica === undefined) return false;
+  return !replica.claim.isAlive || (view.replicas.length === 1 && isUnhealthy(view, endpoint));
+}
+
+/** Whether anything is wrong with the replica. */
+export function isUnhealthy(view: PartitionView, endpoint: Endpoint): boolean {
+  return diagnose(view).some((one) => one.endpoint === endpoint);
 }
 
 /** Marked alive, with others in its partition, and not loaded: what a restart leaves. */
@@ -172,35 +187,37 @@ function dangerOf(view: PartitionView, endpoint: Endpoint): Danger[] {
 function laneOf(
   view: PartitionView,
   { wish, isAccepted }: { readonly wish: RecoverWish; readonly isAccepted: boolean },
-): Action[] {
+): Step[] {
   const { id } = view;
   const { endpoint, needRestore } = wish;
-  const accept: Record<string, string> = isAccepted ? { [ACCEPT]: "true" } : {};
-  const recover: Action = {
-    verb: "recover-table",
+  const recover: Step = {
+    kind: "recover-table",
     id,
     endpoint,
-    with: accept,
+    keeps: "everything",
+    acceptsLoss: isAccepted,
     why: "it is marked not alive",
   };
   const leader = servingLeader(view);
   const ledOnce = replicaAt(view, endpoint)?.claim.isLeader === true;
   if (!needRestore || !ledOnce || leader === undefined) return [recover];
-  const since = { [SINCE]: String(view.terms.at(-1)?.term ?? 0n) };
+  const since = view.terms.at(-1)?.term ?? 0n;
   return [
     recover,
     {
-      verb: "change-leader",
+      kind: "change-leader",
       id,
       endpoint,
-      with: { from: leader.endpoint },
+      from: leader.endpoint,
+      acceptsLoss: false,
       why: "--need_restore: it led before it went",
     },
     {
-      verb: "recover-table",
+      kind: "recover-table",
       id,
       endpoint: leader.endpoint,
-      with: since,
+      keeps: "everything",
+      since,
       why: "it follows the new leader from then on",
     },
   ];
@@ -216,16 +233,14 @@ function complaintsAbout(view: PartitionView, endpoint: Endpoint): string[] {
 function conclusions(
   views: readonly PartitionView[],
   wanted: ReadonlySet<string>,
-  actions: readonly Action[],
+  steps: readonly Step[],
 ): string[] {
   const mine = views.filter((view) => wanted.has(partitionName(view.id)));
-  const moved = actions.filter((one) => one.verb === "change-leader");
+  const moved = steps.filter((one) => one.kind === "change-leader");
   return mine.flatMap((view) => {
     const from = moved.find((one) => one.id?.tid === view.id.tid && one.id.pid === view.id.pid);
     const leader = servingLeader(view)?.endpoint;
     if (from === undefined || leader === undefined) return [];
-    return [
-      `${partitionName(view.id)}: ${from.with?.["from"]} -> ${leader}, ${ledText(view, leader)}`,
-    ];
+    return [`${partitionName(view.id)}: ${from.from} -> ${leader}, ${ledText(view, leader)}`];
   });
 }

@@ -7,13 +7,13 @@ import {
 import { isSystemDatabase, partitionName } from "../model/partition-view.js";
 import { sickLines } from "./condition.js";
 import {
-  actionsOf,
   type Change,
   changesOf,
   leaderChoice,
   opsNotes,
   placed,
   type Surveyed,
+  stepsOf,
   stillToDo,
   survey,
   unusableNotes,
@@ -77,10 +77,10 @@ function planScaleIn(state: ClusterState, wish: ScaleInWish): OperationPlan {
     surveyed.filter((one) => !isSystemDatabase(one.view.id.db)),
   ];
   const changes = groups.flatMap((group) => emptied(group, leaving, targets));
-  const actions = changes.flatMap(actionsOf);
-  const touched = new Set(actions.map((action) => action.id));
+  const steps = changes.flatMap(stepsOf);
+  const touched = new Set(steps.map((step) => step.id));
   return {
-    actions,
+    steps,
     notes: [...opsNotes(state), ...unusableNotes(state), ...byteNotes(changes, state, targets)],
     facts: [
       `tablets that take replicas: ${targets.join(" ")}`,

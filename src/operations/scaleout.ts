@@ -1,19 +1,20 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import type { StepResult } from "../model/outcome.js";
 import { isSystemDatabase, viewPartitions } from "../model/partition-view.js";
 import { sickLines } from "./condition.js";
 import {
-  actionsOf,
   changesOf,
   leaderChoice,
   opsNotes,
   placed,
+  stepsOf,
   stillToDo,
   survey,
   unusableNotes,
   usableTablets,
 } from "./moves.js";
-import type { ActionResult, Operation, OperationPlan } from "./operation.js";
+import type { Operation, OperationPlan } from "./operation.js";
 import { balanceReplicas, countReplicas } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
 import { partitionFacts, refused } from "./targets.js";
@@ -54,13 +55,13 @@ function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutWish): Oper
   const surveyed = survey(state, keepsSurplus).filter((one) => !isSystemDatabase(one.view.id.db));
   const changes = changesOf(surveyed, balanceReplicas(surveyed.map(placed), tablets));
   const leaders = spreadLeaders(changes.map(leaderChoice), tablets, false);
-  const actions = changes.flatMap((change) =>
-    actionsOf({ ...change, leader: leaders.get(change.one.key) ?? change.leader }),
+  const steps = changes.flatMap((change) =>
+    stepsOf({ ...change, leader: leaders.get(change.one.key) ?? change.leader }),
   );
-  const touched = new Set(actions.map((action) => action.id));
+  const touched = new Set(steps.map((step) => step.id));
   const left = sickLines(surveyed);
   return {
-    actions,
+    steps,
     notes: [
       ...opsNotes(state),
       ...unusableNotes(state),
@@ -87,8 +88,8 @@ export function shortList(lines: readonly string[], prefix: string): string[] {
 }
 
 /** What is wrong with the partitions that were worked on. */
-export function touchedProblems(after: ClusterState, results: readonly ActionResult[]): string[] {
-  const tids = new Set(results.map(({ action }) => `${action.id?.tid}/${action.id?.pid}`));
+export function touchedProblems(after: ClusterState, results: readonly StepResult[]): string[] {
+  const tids = new Set(results.map(({ step }) => `${step.id?.tid}/${step.id?.pid}`));
   return viewPartitions(after)
     .filter((view) => tids.has(`${view.id.tid}/${view.id.pid}`))
     .flatMap((view) =>

@@ -1,7 +1,7 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Action } from "../model/action.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { type ReplicaWish, replicaWords } from "./add-replica.js";
@@ -75,7 +75,7 @@ function planMarks(state: ClusterState, wish: AliveWish): OperationPlan {
   const against = wanted.flatMap((view) => obstacleTo(view, wish) ?? []);
   if (!isForced) assertNone(against, `updatetablealive of ${endpoint}`);
   return {
-    actions: actionsOf(wanted, wish),
+    steps: stepsOf(wanted, wish),
     notes: [
       ...held
         .filter((view) => !wanted.includes(view))
@@ -91,21 +91,24 @@ function planMarks(state: ClusterState, wish: AliveWish): OperationPlan {
   };
 }
 
-function actionsOf(wanted: readonly PartitionView[], wish: AliveWish): Action[] {
+function stepsOf(wanted: readonly PartitionView[], wish: AliveWish): Step[] {
   const { endpoint, isAlive, isForced, pids } = wish;
-  const verb = isAlive ? "mark-alive" : "mark-dead";
   const why = isAlive
     ? "clients are sent there from then on"
     : "clients leave it alone from then on";
-  const force: Record<string, string> = isForced ? { force: "yes" } : {};
   const first = wanted[0];
   if (first === undefined) return [];
-  if (pids !== "all") {
-    return wanted.map(({ id }) => ({ verb, id, endpoint, why, with: force }));
+  if (pids === "all") {
+    const { db, table, tid } = first.id;
+    const of = { db, table, tid, pids: wanted.map((view) => view.id.pid) };
+    return [{ kind: "mark-table", ...of, endpoint, isAlive, isForced, why }];
   }
-  const { db, table, tid } = first.id;
-  const all = { db, table, tid: String(tid), pids: pidText(wanted.map((view) => view.id.pid)) };
-  return [{ verb, id: undefined, endpoint, why, with: { ...all, ...force } }];
+  return wanted.map((view): Step => {
+    const of = { id: view.id, endpoint, why };
+    if (!isAlive) return { kind: "mark-dead", ...of, mayLead: isForced };
+    const role = replicaAt(view, endpoint)?.claim.isLeader === true ? "leader" : "follower";
+    return { kind: "mark-alive", ...of, role, checks: isForced ? "nothing" : "health" };
+  });
 }
 
 function obstacleTo(view: PartitionView, wish: AliveWish): Obstacle | undefined {

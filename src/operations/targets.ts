@@ -1,6 +1,6 @@
 import type { PidList } from "../cli/flag-values.js";
 import { OpsError } from "../errors.js";
-import type { ClusterState, Endpoint, TableClaim } from "../model/cluster-state.js";
+import type { ClusterState, Endpoint, Role, TableClaim } from "../model/cluster-state.js";
 import {
   compareText,
   type PartitionView,
@@ -8,6 +8,7 @@ import {
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
+import { pidText as textOfPids } from "../model/step.js";
 import { selectTables } from "../show/known.js";
 import { unknownName } from "../util/nearest.js";
 
@@ -62,20 +63,7 @@ export function tableName({ db, table }: Pick<TableClaim, "db" | "table">): stri
 
 /** Pids as `--pid` takes them, such as `0,2,5-7`, or `*`. @param pids In ascending order. */
 export function pidText(pids: PidList): string {
-  if (pids === "all") return "*";
-  const runs: [number, number][] = [];
-  for (const pid of pids) {
-    const last = runs.at(-1);
-    if (last?.[1] === pid - 1) last[1] = pid;
-    else runs.push([pid, pid]);
-  }
-  return runs
-    .flatMap(([from, to]) => (to - from < 2 ? rangeOf(from, to) : [`${from}-${to}`]))
-    .join(",");
-}
-
-function rangeOf(from: number, to: number): string[] {
-  return from === to ? [String(from)] : [String(from), String(to)];
+  return pids === "all" ? "*" : textOfPids(pids);
 }
 
 /**
@@ -99,6 +87,22 @@ export function assertUsable(state: ClusterState, endpoint: Endpoint, role: stri
 /** The replica of a partition at an endpoint; undefined if there is none. */
 export function replicaAt(view: PartitionView, endpoint: Endpoint): ReplicaView | undefined {
   return view.replicas.find((one) => one.endpoint === endpoint);
+}
+
+/** Which leadership a replica leads and what it holds, such as `leads term 3, ...; at offset 110`. */
+export function ledText(view: PartitionView, leader: Endpoint): string {
+  const offset = replicaAt(view, leader)?.report?.offset ?? 0n;
+  const term = view.terms.at(-1);
+  return `leads term ${term?.term ?? 0n}, which begins with entry ${term?.offset ?? 0n}; at offset ${offset}`;
+}
+
+/** What is to be said of a replica that a tablet has loaded and the record does not have. */
+export function strayText(
+  id: { readonly tid: number; readonly pid: number },
+  endpoint: Endpoint,
+  role: Role | undefined,
+): string {
+  return `tablet ${endpoint} has it loaded as ${role ?? "nothing known"}, although the record has no replica there; restart that tablet to unload it (tid ${id.tid}, pid ${id.pid})`;
 }
 
 /**

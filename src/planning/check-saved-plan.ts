@@ -2,10 +2,11 @@ import { diagnose } from "../diagnosis/diagnose.js";
 import { OpsError } from "../errors.js";
 import { type ClusterState, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
-import { isMutating, type Lane } from "../model/plan.js";
+import type { Lane } from "../model/plan.js";
 import { counted } from "../report/recovery-report.js";
+import { rowOf } from "../steps/run-step.js";
 import { NOTHING_LEARNED, type Planner } from "./attempt-history.js";
-import { laneOf } from "./documented.js";
+import { laneOf } from "./lane-of.js";
 import { type Difference, differencesOf, differenceText, factsOf } from "./plan-facts.js";
 import {
   type PlannedPartition,
@@ -106,7 +107,7 @@ export function boundPlanner(plan: RecoveryPlan, planner: Planner): Planner {
     const lane = planner(view, learned);
     const expected = plannedLeader(of);
     const isOther = lane.leader !== undefined && lane.leader !== expected;
-    if (!isOther || !lane.steps.some(isMutating)) return lane;
+    if (!isOther || !lane.steps.some((step) => rowOf(step).changes)) return lane;
     return refused(
       view,
       `the plan names ${expected ?? "nobody"} to lead, and what is known now says ${lane.leader}; make a new plan`,

@@ -1,15 +1,16 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Endpoint } from "../model/cluster-state.js";
+import type { Endpoint, Role } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import type { Lane, Step, StepKind } from "../model/plan.js";
+import type { Lane } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
+import type { Step } from "../model/step.js";
 import { isPartlyOutOfSight, leaderOutOfSight, offered } from "../policy/absent-replicas.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
 import { isServing, lowerBound, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import { givenUp, isGivenAwaySafely, unreadFollower } from "../policy/what-may-be-overwritten.js";
 import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
-import { laneOf } from "./documented.js";
+import { laneOf } from "./lane-of.js";
 
 /**
  * Plans the next round of the direct recovery of a partition, which decides on evidence:
@@ -17,10 +18,11 @@ import { laneOf } from "./documented.js";
  * 1. every replica that is not loaded is loaded as follower with an empty replication list, which
  *    changes nobody's data and shows true offsets;
  * 2. the longest log of the surviving history leads; the nameserver's record is brought to agree;
- * 3. the others are fed from their own data. Who cannot be (a diverged tail, a trimmed binlog, a
- *    failed load) takes RecoverTable, after the leader is proven to hold what that replica has.
+ * 3. the leader replicates to the others from their own offsets. Where it cannot (a diverged tail, a
+ *    trimmed binlog, a failed load), RecoverTable rebuilds the replica, after the leader is proven to
+ *    hold what it has.
  *
- * Each prefix of it is safe to be interrupted: until the record names a new leader nobody writes,
+ * Each prefix of it is safe to be interrupted: until the record names a new leader no client writes,
  * and the next run finds the same offsets and flags and decides the same.
  *
  * @param accepted The replica that the operator chose to lead, should it come to a decision that
@@ -41,7 +43,7 @@ export function planDirect(
   if (view.activeOps.length > 0) {
     return laneOf(view, {
       leader: serving,
-      steps: [{ kind: "wait-ops", endpoint: undefined, why: "op-in-flight" }],
+      steps: [{ kind: "wait-ops", id: view.id, why: "op-in-flight" }],
     });
   }
   const evidence = evidenceSteps(view, problems, learned);
@@ -64,15 +66,15 @@ function evidenceSteps(
   const of = (code: ProblemCode) =>
     view.replicas.filter((one) => has(problems, one, code) && one.tablet === "ok");
   const loads = of("not-loaded").filter((one) => !learned.cannotLoad.has(one.endpoint));
-  // An ex-leader that still runs would feed what is loaded: a fresh follower refuses no term.
+  // An ex-leader that still runs would replicate to what is loaded: a fresh follower refuses no term.
   const serving = servingLeader(view);
   const others = view.replicas.filter(
     (one) => one !== serving && isServing(one) && one.report?.role === "leader",
   );
   return [
-    ...(loads.length === 0 ? [] : others).map((one) => step("demote", one, "extra-leader")),
-    ...loads.map((one) => step("load-follower", one, "not-loaded")),
-    ...of("loading").map((one) => step("wait-load", one, "loading")),
+    ...(loads.length === 0 ? [] : others).map((one) => demotion(view, one, "extra-leader")),
+    ...loads.map((one) => ({ kind: "load-follower" as const, ...at(view, one, "not-loaded") })),
+    ...of("loading").map((one) => ({ kind: "wait-load" as const, ...at(view, one, "loading") })),
   ];
 }
 
@@ -93,20 +95,18 @@ function planPromotion(
     });
   }
   const { leader, joiners } = decision;
-  const fed = joiners.filter((one) => !learned.cannotSync.has(one.endpoint));
+  const joining = joiners.filter((one) => !learned.cannotSync.has(one.endpoint));
   const demoted = view.replicas.filter(
     (one) => one !== leader && isServing(one) && one.report?.role === "leader",
   );
   const runsAsLeader = leader.report?.role === "leader";
-  const promote: Step[] = runsAsLeader
-    ? []
-    : [{ ...step("promote", leader, "wrong-role"), followers: fed.map((one) => one.endpoint) }];
+  const promote: Step[] = runsAsLeader ? [] : [promotion(view, leader, "wrong-role", joining)];
   const steps = [
-    ...demoted.map((one) => step("demote", one, "extra-leader")),
+    ...demoted.map((one) => demotion(view, one, "extra-leader")),
     ...promote,
     ...recordSteps(view, leader),
     ...pauseSteps(view, problems),
-    ...fed.flatMap((one) => feedSteps(one, "not-linked")),
+    ...joining.flatMap((one) => joinSteps(view, one, "not-linked")),
   ];
   const notes = [...savedRows(view, leader), ...lostRows(view, leader)];
   return laneOf(view, { leader, steps, leastOffset: trueOffset(leader), notes });
@@ -150,14 +150,17 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
   const former = others.find((one) => one.claim.isLeader) ?? others[0];
   const steps: Step[] =
     former === undefined
-      ? [
-          { ...step("promote", leader, blocked.code), followers: [] },
-          step("mark-alive", leader, blocked.code),
-        ]
+      ? [promotion(view, leader, blocked.code, []), aliveMark(view, leader, "leader", blocked.code)]
       : [
-          ...demoted.map((one) => step("demote", one, blocked.code)),
-          { ...step("set-flags", former, blocked.code), alive: [leader.endpoint] },
-          step("change-leader", leader, blocked.code),
+          ...demoted.map((one) => demotion(view, one, blocked.code, true)),
+          { kind: "set-flags", ...at(view, former, blocked.code), alive: [leader.endpoint] },
+          {
+            kind: "change-leader",
+            ...at(view, leader, blocked.code),
+            from: undefined,
+            acceptsLoss: true,
+            offset: trueOffset(leader),
+          },
         ];
   const notes = [
     `${leader.endpoint} leads from offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
@@ -178,13 +181,14 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
 function recordSteps(view: PartitionView, leader: ReplicaView): Step[] {
   const wrong = view.replicas.filter((one) => one.claim.isLeader !== (one === leader));
   if (wrong.length === 0) {
-    return leader.claim.isAlive ? [] : [step("mark-alive", leader, "marked-dead")];
+    return leader.claim.isAlive ? [] : [aliveMark(view, leader, "leader", "marked-dead")];
   }
   const alive = view.replicas.filter(
     (one) => one === leader || (one.claim.isAlive && !one.claim.isLeader),
   );
   const rewritten: Step = {
-    ...step("set-flags", leader, "wrong-role"),
+    kind: "set-flags",
+    ...at(view, leader, "wrong-role"),
     alive: alive.map((one) => one.endpoint),
   };
   return [rewritten];
@@ -222,7 +226,7 @@ function planFollowers(
       : planAccepted(view, accepted, blocked);
   }
   // The record comes first: it is written as a whole, and would undo later marks.
-  const joining = steps.filter((one) => one.kind === "feed").map((one) => one.endpoint);
+  const joining = steps.filter((one) => one.kind === "replicate").map((one) => one.endpoint);
   const isExLeaderJoining = view.replicas.some(
     (one) => one !== leader && one.claim.isLeader && joining.includes(one.endpoint),
   );
@@ -243,13 +247,13 @@ function followerSteps(
     mayJoin(view, replica, leader) &&
     !known.learned.cannotSync.has(endpoint)
   ) {
-    const demote = replica.report?.role === "leader" ? [step("demote", replica, why)] : [];
-    return [...demote, ...feedSteps(replica, why)];
+    const demote = replica.report?.role === "leader" ? [demotion(view, replica, why)] : [];
+    return [...demote, ...joinSteps(view, replica, why)];
   }
   // A replica that holds more than the leader, or was seen there, and is of the same history is
   // never given away: RecoverTable would delete what it holds.
   return isGivenAwaySafely(view, replica, leader, known.learned)
-    ? [{ ...step("recover-table", replica, why), isForced: known.learned.cannotSync.has(endpoint) }]
+    ? [rebuild(view, replica, why, { isForced: known.learned.cannotSync.has(endpoint) })]
     : [];
 }
 
@@ -264,7 +268,7 @@ function planGivenAway(
     .filter((one) => has(problems, one, "ahead") || has(problems, one, "not-loaded"));
   return laneOf(view, {
     leader,
-    steps: ahead.map((one) => ({ ...step("recover-table", one, "ahead"), isForced: true })),
+    steps: ahead.map((one) => rebuild(view, one, "ahead", { isForced: true, acceptsLoss: true })),
     notes: [
       `${leader.endpoint} leads on at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
     ],
@@ -275,20 +279,52 @@ function planGivenAway(
 function pauseSteps(view: PartitionView, problems: readonly Problem[]): Step[] {
   return view.replicas
     .filter((one) => has(problems, one, "snapshot-paused"))
-    .map((one) => step("recover-snapshot", one, "snapshot-paused"));
+    .map((one) => ({ kind: "recover-snapshot", ...at(view, one, "snapshot-paused") }));
 }
 
-function feedSteps(replica: ReplicaView, why: ProblemCode): Step[] {
-  const feed = step("feed", replica, why);
+function joinSteps(view: PartitionView, replica: ReplicaView, why: ProblemCode): Step[] {
+  const replicate: Step = { kind: "replicate", ...at(view, replica, why) };
   return replica.claim.isAlive && !replica.claim.isLeader
-    ? [feed]
-    : [feed, step("mark-alive", replica, "marked-dead")];
+    ? [replicate]
+    : [replicate, aliveMark(view, replica, "follower", "marked-dead")];
 }
 
 function has(problems: readonly Problem[], replica: ReplicaView, code: ProblemCode): boolean {
   return problems.some((one) => one.endpoint === replica.endpoint && one.code === code);
 }
 
-function step(kind: StepKind, replica: ReplicaView, why: ProblemCode): Step {
-  return { kind, endpoint: replica.endpoint, why };
+function at({ id }: PartitionView, { endpoint }: ReplicaView, why: ProblemCode) {
+  return { id, endpoint, why };
+}
+
+function demotion(
+  view: PartitionView,
+  replica: ReplicaView,
+  why: ProblemCode,
+  isDecided = false,
+): Step {
+  return { kind: "demote", ...at(view, replica, why), isDecided };
+}
+
+function promotion(
+  view: PartitionView,
+  leader: ReplicaView,
+  why: ProblemCode,
+  followers: readonly ReplicaView[],
+): Step {
+  const to = followers.map((one) => one.endpoint);
+  return { kind: "promote", ...at(view, leader, why), followers: to };
+}
+
+function aliveMark(view: PartitionView, replica: ReplicaView, role: Role, why: ProblemCode): Step {
+  return { kind: "mark-alive", ...at(view, replica, why), role, checks: "role" };
+}
+
+function rebuild(
+  view: PartitionView,
+  replica: ReplicaView,
+  why: ProblemCode,
+  how: { readonly isForced: boolean; readonly acceptsLoss?: boolean },
+): Step {
+  return { kind: "recover-table", ...at(view, replica, why), keeps: "history", ...how };
 }

@@ -1,13 +1,15 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { Endpoint, TableClaim } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import type { Lane, Mark, Step, StepKind } from "../model/plan.js";
+import type { Lane, Mark } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
+import type { Step, StepKind } from "../model/step.js";
 import { leaderOutOfSight, offered } from "../policy/absent-replicas.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
-import { evidenceOf, isServing, leastOffset, servingLeader } from "../policy/what-it-holds.js";
+import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { mapInTurns } from "../util/yielding.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
+import { laneOf } from "./lane-of.js";
 
 /**
  * Plans the documented recovery of one partition: mark replicas dead, load the leader, mark it
@@ -18,7 +20,7 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
   const problems = diagnose(view);
   if (problems.length === 0) return laneOf(view, { leader: servingLeader(view), steps: [] });
   if (view.activeOps.length > 0) {
-    const wait: Step = { kind: "wait-ops", endpoint: undefined, why: "op-in-flight" };
+    const wait: Step = { kind: "wait-ops", id: view.id, why: "op-in-flight" };
     return laneOf(view, { leader: servingLeader(view), steps: [wait] });
   }
   const serving = servingLeader(view);
@@ -38,15 +40,15 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
     return laneOf(view, { leader: undefined, steps: [], blocked: unsettled });
   }
   if (unsettled !== undefined) {
-    return laneOf(view, { leader, steps: [step("wait-load", leader, "loading")] });
+    return laneOf(view, { leader, steps: [step(view, "wait-load", leader, "loading")] });
   }
   const followers = view.replicas.filter((replica) => replica !== leader);
   const marks = markSteps(view, leader, problems);
   const isMarked = marks.some((one) => one.endpoint === leader.endpoint);
   const work = [
-    ...leaderSteps(leader, problemsOf(problems, leader), isMarked || !leader.claim.isAlive),
+    ...leaderSteps(view, leader, problemsOf(problems, leader), isMarked || !leader.claim.isAlive),
     ...followers.flatMap((replica) =>
-      followerSteps(replica, problemsOf(problems, replica), { serving, learned }),
+      followerSteps(view, replica, problemsOf(problems, replica), { serving, learned }),
     ),
   ];
   const ahead = problems.find((one) => one.code === "ahead");
@@ -56,41 +58,6 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
   }
   const steps = work.length === 0 ? [] : [...marks, ...work];
   return laneOf(view, { leader, steps });
-}
-
-/** A lane of a partition, with what its steps need to know beside themselves. */
-export function laneOf(
-  view: PartitionView,
-  parts: {
-    leader: ReplicaView | undefined;
-    steps: readonly Step[];
-    blocked?: Problem;
-    leastOffset?: bigint;
-    notes?: readonly string[];
-    givesUp?: boolean;
-  },
-): Lane {
-  return {
-    id: view.id,
-    segCount: view.segCount,
-    storageMode: view.storageMode,
-    newestTerm: view.terms.at(-1) ?? { term: 0n, offset: 0n },
-    leader: parts.leader?.endpoint,
-    leastOffset: parts.leastOffset ?? (parts.leader === undefined ? 0n : leastOffset(view)),
-    lastSeen: new Map(
-      view.replicas.flatMap((one): [Endpoint, bigint][] => {
-        const seen = one.claim.offset;
-        const onDisk = one.snapshot?.offset;
-        if (seen === undefined) return onDisk === undefined ? [] : [[one.endpoint, onDisk]];
-        return [[one.endpoint, onDisk !== undefined && onDisk > seen ? onDisk : seen]];
-      }),
-    ),
-    evidence: evidenceOf(view),
-    givesUp: parts.givesUp ?? false,
-    steps: parts.steps,
-    notes: parts.notes ?? [],
-    blocked: parts.blocked,
-  };
 }
 
 function problemsOf(problems: readonly Problem[], replica: ReplicaView): ProblemCode[] {
@@ -109,9 +76,9 @@ function markSteps(view: PartitionView, leader: ReplicaView, problems: readonly 
   return view.replicas
     .filter((replica) => replica.claim.isAlive)
     .filter((replica) => replica !== leader || !(servesAsLeader || isOnlyProof))
-    .flatMap((replica) => {
+    .flatMap((replica): Step[] => {
       const why = problemsOf(problems, replica).find((code) => !isHealedWithoutMark(code));
-      return why === undefined ? [] : [step("mark-dead", replica, why)];
+      return why === undefined ? [] : [deadMark(view, replica, why)];
     });
 }
 
@@ -133,21 +100,26 @@ const HEALED_WITHOUT_MARK: readonly ProblemCode[] = [
 ];
 
 function leaderSteps(
+  view: PartitionView,
   leader: ReplicaView,
   problems: readonly ProblemCode[],
   isDead: boolean,
 ): Step[] {
   const steps: Step[] = [];
-  if (problems.includes("not-loaded")) steps.push(step("load-leader", leader, "not-loaded"));
-  if (problems.includes("wrong-role")) steps.push(step("change-role", leader, "wrong-role"));
-  if (isDead) steps.push(step("mark-alive", leader, "marked-dead"));
+  if (problems.includes("not-loaded")) steps.push(step(view, "load-leader", leader, "not-loaded"));
+  if (problems.includes("wrong-role")) steps.push(step(view, "change-role", leader, "wrong-role"));
+  if (isDead) {
+    const of = { id: view.id, endpoint: leader.endpoint, why: "marked-dead" };
+    steps.push({ kind: "mark-alive", ...of, role: "leader", checks: "role" });
+  }
   if (problems.includes("snapshot-paused")) {
-    steps.push(step("recover-snapshot", leader, "snapshot-paused"));
+    steps.push(step(view, "recover-snapshot", leader, "snapshot-paused"));
   }
   return steps;
 }
 
 function followerSteps(
+  view: PartitionView,
   replica: ReplicaView,
   problems: readonly ProblemCode[],
   known: { readonly serving: ReplicaView | undefined; readonly learned: Learned },
@@ -158,21 +130,46 @@ function followerSteps(
   // What only this replica holds would be deleted.
   if (problems.includes("ahead") || problems.includes("state-unknown")) return [];
   const first = problems[0] as ProblemCode;
-  if (problems.includes("loading")) return [step("wait-load", replica, "loading")];
+  if (problems.includes("loading")) return [step(view, "wait-load", replica, "loading")];
   if (problems.every((code) => code === "snapshot-paused")) {
-    return [step("recover-snapshot", replica, first)];
+    return [step(view, "recover-snapshot", replica, first)];
   }
   if (problems.every((code) => code === "behind" || code === "link-unknown")) {
     if (known.serving === undefined) return [];
     return known.learned.cannotSync.has(replica.endpoint)
-      ? [{ ...step("recover-table", replica, first), isForced: true }]
-      : [step("wait-sync", replica, first)];
+      ? [rebuild(view, replica, first, true)]
+      : [step(view, "wait-sync", replica, first)];
   }
-  return [step("recover-table", replica, first)];
+  return [rebuild(view, replica, first, false)];
 }
 
-function step(kind: StepKind, replica: ReplicaView, why: ProblemCode): Step {
-  return { kind, endpoint: replica.endpoint, why };
+/** Kinds of steps that need nothing but their replica. */
+type PlainKind = Extract<
+  StepKind,
+  "wait-load" | "wait-sync" | "load-leader" | "change-role" | "recover-snapshot"
+>;
+
+function step(
+  { id }: PartitionView,
+  kind: PlainKind,
+  { endpoint }: ReplicaView,
+  why: ProblemCode,
+): Step {
+  return { kind, id, endpoint, why };
+}
+
+/** An extra leader led when it was seen, beside the one that stays. */
+function deadMark({ id }: PartitionView, { endpoint }: ReplicaView, why: ProblemCode): Step {
+  return { kind: "mark-dead", id, endpoint, why, mayLead: why === "extra-leader" };
+}
+
+function rebuild(
+  { id }: PartitionView,
+  { endpoint }: ReplicaView,
+  why: ProblemCode,
+  isForced: boolean,
+): Step {
+  return { kind: "recover-table", id, endpoint, why, keeps: "history", isForced };
 }
 
 /**

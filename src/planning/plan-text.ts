@@ -1,6 +1,7 @@
 import { partitionName } from "../model/partition-view.js";
-import type { Step, StepKind } from "../model/plan.js";
+import type { StepKind } from "../model/step.js";
 import { counted } from "../report/recovery-report.js";
+import { wordsOf } from "../steps/run-step.js";
 import { safe } from "../util/text.js";
 import {
   type PlannedPartition,
@@ -12,25 +13,6 @@ import {
   refusalOf,
 } from "./recovery-plan.js";
 import type { SavedPlan } from "./saved-plan.js";
-
-/** What each step does, in words, with `@` for its replica. */
-const WORDS: Readonly<Record<StepKind, string>> = {
-  "wait-ops": "wait until its ops have ended",
-  "wait-load": "wait until @ is loaded",
-  "wait-sync": "wait until @ has caught up",
-  "mark-dead": "mark @ not alive",
-  "load-follower": "load @ as follower, fed by nobody",
-  demote: "make @ a follower",
-  promote: "make @ the leader",
-  "set-flags": "record @ as the only leader",
-  "change-leader": "make @ the leader of a new term (ChangeLeader)",
-  feed: "feed @ from the leader and wait until it has everything",
-  "load-leader": "load @ as leader",
-  "change-role": "make @ the leader",
-  "mark-alive": "mark @ alive",
-  "recover-snapshot": "let @ make snapshots again (RecoverSnapshot)",
-  "recover-table": "rebuild @ from the leader (RecoverTable)",
-};
 
 /** More partitions than this are counted on the screen, and listed in JSON and plan files only. */
 const SHOWN_MAX = 50;
@@ -98,15 +80,7 @@ function roundWords(plan: RecoveryPlan, round: PlannedRound, index: number): str
 const EVIDENCE: readonly StepKind[] = ["load-follower", "wait-load", "wait-ops"];
 
 function stepLine(step: PlannedStep, position: number): string {
-  return `    ${position + 1}. ${safe(stepWords(step))} [${step.why}]; expects: ${safe(step.expects)}`;
-}
-
-function stepWords(step: Step): string {
-  const words = WORDS[step.kind].replace("@", step.endpoint ?? "");
-  if (step.followers !== undefined) {
-    return `${words}, feeding ${step.followers.join(", ") || "nobody"}`;
-  }
-  return step.alive === undefined ? words : `${words}; alive: ${step.alive.join(", ")}`;
+  return `    ${position + 1}. ${safe(wordsOf(step))} [${step.why}]; expects: ${safe(step.expects)}`;
 }
 
 function methodLines(plan: RecoveryPlan, size: PlanSize): string[] {
@@ -118,8 +92,8 @@ function methodLines(plan: RecoveryPlan, size: PlanSize): string[] {
   }
   return [
     "after each round a partition is looked at again, and the next one is decided on true offsets:",
-    "  the longest log of the surviving history leads; followers are fed from their own data;",
-    "  one that cannot be fed is rebuilt (RecoverTable) only if the leader holds what it has;",
+    "  the longest log of the surviving history leads, and replicates to the others from their own offsets;",
+    "  a follower that cannot catch up so is rebuilt (RecoverTable) only if the leader holds what it has;",
     "  what cannot be decided without giving something up is left alone",
   ];
 }

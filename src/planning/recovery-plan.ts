@@ -1,18 +1,18 @@
 import { forcedIn, problemsOf, type Selection } from "../diagnosis/selection.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
-import { isMutating, type Lane, type Method, type Step } from "../model/plan.js";
+import type { Method } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
+import { detailsOf, type Step } from "../model/step.js";
+import { expectationText } from "../steps/expectations.js";
+import { rowOf, taskOf } from "../steps/run-step.js";
 import { eachInTurns, mapInTurns } from "../util/yielding.js";
 import { NOTHING_LEARNED, type Planner } from "./attempt-history.js";
-import { expectationOf } from "./expectations.js";
 import { type Facts, factsOf } from "./plan-facts.js";
-import { type ForeseenRound, foresee } from "./predict-rounds.js";
+import { type PredictedRound, predictRounds } from "./predict-rounds.js";
 
 /** A step, and what it expects to find just before it acts, in words. */
-export interface PlannedStep extends Step {
-  readonly expects: string;
-}
+export type PlannedStep = Step & { readonly expects: string };
 
 /** One round of a partition's recovery. */
 export interface PlannedRound {
@@ -33,7 +33,7 @@ export interface PlannedPartition {
   /** The first round. */
   readonly first: PlannedRound;
   /**
-   * At least one. The first is planned on what was observed; the later ones are foreseen, under the
+   * At least one. The first is planned on what was observed; the later ones are predictRoundsn, under the
    * assumption that every replica holds what was last seen there. They are made when they are first
    * asked for, which {@link sizeOf} does in turns.
    */
@@ -101,7 +101,7 @@ function planOf(
 ): PlannedPartition | undefined {
   const problems = problemsOf(view, only);
   if (problems.length === 0 && forcedIn(view, only).length === 0) return undefined;
-  const first = plannedRound({ lane: planner(view, NOTHING_LEARNED), view });
+  const first = plannedRound({ lane: planner(view, NOTHING_LEARNED) });
   let rounds: PlannedPartition["rounds"] | undefined;
   return {
     id: view.id,
@@ -113,16 +113,19 @@ function planOf(
     first,
     // The later ones are made when they are shown, for the same reason.
     get rounds() {
-      rounds ??= [first, ...foresee(view, planner).slice(1).map(plannedRound)];
+      rounds ??= [first, ...predictRounds(view, planner).slice(1).map(plannedRound)];
       return rounds;
     },
   };
 }
 
-function plannedRound({ lane, view }: ForeseenRound): PlannedRound {
+function plannedRound({ lane }: Pick<PredictedRound, "lane">): PlannedRound {
   return {
     leader: lane.leader,
-    steps: lane.steps.map((step) => ({ ...step, expects: expectationOf(view, lane, step) })),
+    steps: lane.steps.map((step) => ({
+      ...step,
+      expects: expectationText(taskOf(step, lane).expects),
+    })),
     notes: lane.notes,
     blocked: lane.blocked,
   };
@@ -150,9 +153,9 @@ export interface PlanSize {
   readonly refused: number;
   /** Replicas that a changing step acts on, in any round. */
   readonly replicas: number;
-  /** Changing steps, the foreseen ones included. */
+  /** Changing steps, the predictRoundsn ones included. */
   readonly changes: number;
-  /** Replicas whose log the nameserver moves away (RecoverTable), as far as foreseen. */
+  /** Replicas whose log the nameserver moves away (RecoverTable), as far as predictRoundsn. */
   readonly recoverTables: number;
   /** Partitions where something is given up on the operator's word. */
   readonly givenUp: number;
@@ -166,7 +169,7 @@ export async function sizeOf(plan: RecoveryPlan): Promise<PlanSize> {
       size.refused += 1;
       return;
     }
-    const steps = one.rounds.flatMap((round) => round.steps.filter(isMutating));
+    const steps = one.rounds.flatMap((round) => round.steps.filter((step) => rowOf(step).changes));
     size.partitions += 1;
     size.changes += steps.length;
     size.replicas += new Set(steps.map((step) => step.endpoint)).size;
@@ -177,10 +180,9 @@ export async function sizeOf(plan: RecoveryPlan): Promise<PlanSize> {
 }
 
 /** The steps of a lane as one line, to compare and to show. */
-export function stepsText(steps: Lane["steps"]): string {
+export function stepsText(steps: readonly Step[]): string {
   const text = steps.map((one) =>
-    [one.kind, one.endpoint, one.followers && `feeding ${one.followers.join(" ") || "nobody"}`]
-      .concat(one.alive && `alive ${one.alive.join(" ")}`, one.isForced ? "forced" : undefined)
+    [one.kind, one.endpoint, ...Object.entries(detailsOf(one)).map((pair) => pair.join("="))]
       .filter((part) => part !== undefined)
       .join(" "),
   );

@@ -1,5 +1,5 @@
 import { OpsError } from "../errors.js";
-import { type Action, actionText } from "../model/action.js";
+import { detailsOf, type Step, stepText, verbOf } from "../model/step.js";
 import type { Operation, OperationPlan } from "../operations/operation.js";
 import { counted } from "../report/recovery-report.js";
 
@@ -7,7 +7,10 @@ import { counted } from "../report/recovery-report.js";
 export interface SavedOperation {
   readonly command: string;
   readonly words: readonly string[];
-  readonly plan: OperationPlan;
+  readonly plan: Pick<OperationPlan, "notes" | "facts"> & {
+    /** One line for each step. */
+    readonly steps: readonly string[];
+  };
 }
 
 /**
@@ -42,7 +45,7 @@ export function assertSamePlan(
   assertSameCommand(saved, operation);
   const details = [
     ...differences(saved.plan.facts, fresh.facts),
-    ...differences(saved.plan.actions.map(actionText), fresh.actions.map(actionText)),
+    ...differences(saved.plan.steps, fresh.steps.map(stepText)),
   ];
   if (details.length === 0) return;
   throw new OpsError({
@@ -51,6 +54,11 @@ export function assertSamePlan(
     hint: "make a new plan and look at it",
     details,
   });
+}
+
+/** A fresh plan as it is compared. */
+export function linesOf({ steps, notes, facts }: OperationPlan): SavedOperation["plan"] {
+  return { steps: steps.map(stepText), notes, facts };
 }
 
 function differences(before: readonly string[], now: readonly string[]): string[] {
@@ -66,8 +74,26 @@ const SCHEMA_VERSION = 1;
 const KIND = "operation-plan";
 
 /** A plan as it is saved in a file. */
-export function operationDocument(saved: SavedOperation, rootPath: string): unknown {
-  return { schemaVersion: SCHEMA_VERSION, kind: KIND, rootPath, ...saved };
+export function operationDocument(
+  saved: Pick<SavedOperation, "command" | "words">,
+  { steps, notes, facts }: OperationPlan,
+  rootPath: string,
+): unknown {
+  const plan = { actions: steps.map(stepData), steps: steps.map(stepText), notes, facts };
+  return { schemaVersion: SCHEMA_VERSION, kind: KIND, rootPath, ...saved, plan };
+}
+
+/** A step of a planned operation as reports show it: numbers as decimal digits. */
+export function stepData(step: Step): Record<string, unknown> {
+  const to = step.kind === "migrate" ? step.to : undefined;
+  return {
+    verb: verbOf(step),
+    ...(step.id ?? {}),
+    endpoint: step.endpoint,
+    to,
+    ...detailsOf(step),
+    why: step.why,
+  };
 }
 
 /**
@@ -84,12 +110,12 @@ export function parseOperation(text: string, rootPath: string): SavedOperation {
     throw broken(`it was made for the cluster at ${String(document["rootPath"])}`);
   }
   const { command, words, plan } = document;
-  const { actions, notes, facts } = isObject(plan) ? plan : {};
+  const { steps, notes, facts } = isObject(plan) ? plan : {};
   if (typeof command !== "string" || !isTexts(words) || !isTexts(notes) || !isTexts(facts)) {
     throw broken("parts of it are missing");
   }
-  if (!Array.isArray(actions) || !actions.every(isAction)) throw broken("its actions are damaged");
-  return { command, words, plan: { actions, notes, facts } };
+  if (!isTexts(steps)) throw broken("its steps are damaged");
+  return { command, words, plan: { steps, notes, facts } };
 }
 
 function parsed(text: string): Record<string, unknown> {
@@ -100,10 +126,6 @@ function parsed(text: string): Record<string, unknown> {
     // Told below.
   }
   throw broken("it is not a JSON document");
-}
-
-function isAction(value: unknown): value is Action {
-  return isObject(value) && typeof value["verb"] === "string" && typeof value["why"] === "string";
 }
 
 function isTexts(value: unknown): value is string[] {

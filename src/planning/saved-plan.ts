@@ -71,10 +71,20 @@ function contentOf(plan: RecoveryPlan, rootPath: string) {
 function roundData(round: PlannedRound) {
   return {
     leader: round.leader ?? null,
-    steps: round.steps.map((step) => ({ ...step, endpoint: step.endpoint ?? null })),
+    steps: round.steps.map(stepData),
     notes: round.notes,
     blocked: round.blocked === undefined ? null : problemData(round.blocked),
   };
+}
+
+/** The partition is named once for all steps; 64-bit numbers are decimal digits. */
+function stepData({ id: _id, ...step }: PlannedStep) {
+  return Object.fromEntries(
+    Object.entries({ ...step, endpoint: step.endpoint ?? null }).map(([name, value]) => [
+      name,
+      typeof value === "bigint" ? String(value) : value,
+    ]),
+  );
 }
 
 function problemData(problem: Problem) {
@@ -180,26 +190,20 @@ function roundOf(data: unknown): PlannedRound {
   const round = record(data, "round");
   return {
     leader: wordOrNone(round["leader"], "leader"),
-    steps: list(round["steps"], "steps").map(stepOf),
+    steps: list(round["steps"], "steps").map((step) => stepOf(step)),
     notes: words(round["notes"], "notes"),
     blocked: round["blocked"] === null ? undefined : problemOf(round["blocked"]),
   };
 }
 
+/** Steps of a file are shown and compared, never run: the planner has to come to the same. */
 function stepOf(data: unknown): PlannedStep {
-  const step = record(data, "step");
-  const endpoints = (name: "followers" | "alive") =>
-    step[name] === undefined ? {} : { [name]: words(step[name], name) };
-  return {
-    // Steps of a file are shown and compared, never executed: the planner has to come to the same.
-    kind: word(step["kind"], "kind") as PlannedStep["kind"],
-    endpoint: wordOrNone(step["endpoint"], "endpoint"),
-    why: word(step["why"], "why") as PlannedStep["why"],
-    ...endpoints("followers"),
-    ...endpoints("alive"),
-    ...(typeof step["isForced"] === "boolean" ? { isForced: step["isForced"] } : {}),
-    expects: word(step["expects"], "expects"),
-  };
+  const { endpoint, ...step } = record(data, "step");
+  word(step["kind"], "kind");
+  word(step["why"], "why");
+  word(step["expects"], "expects");
+  const at = wordOrNone(endpoint, "endpoint");
+  return { ...step, ...(at === undefined ? {} : { endpoint: at }) } as unknown as PlannedStep;
 }
 
 function problemOf(data: unknown): Problem {

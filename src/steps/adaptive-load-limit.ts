@@ -1,14 +1,14 @@
 import type { Clock } from "../model/clock.js";
 
 /** How many loads may be asked for at once where a tablet is quick with them. */
-const WINDOW_MAX = 32;
-/** How much the window grows when it was too small. */
+const LIMIT_MAX = 32;
+/** How much the limit grows when it was too small. */
 const GROWTH = 4;
 /** Without a load that ended for this long they are slow, and nothing is gained by queueing more. */
 const SLOW_MS = 1_000;
 
 /** How many loads one tablet is asked for at a time. */
-export interface LoadWindow {
+export interface AdaptiveLoadLimit {
   /**
    * Runs one load when there is room for it; the first to ask is the first to run.
    *
@@ -21,7 +21,7 @@ export interface LoadWindow {
 }
 
 /**
- * A window that begins at `least` and grows while the tablet is done with nearly everything at each
+ * A limit that begins at `least` and grows while the tablet is done with nearly everything at each
  * tick, so that its threads never stand idle; where loads are slow it is `least` again.
  *
  * A tablet loads with three threads (OpenMLDB: task_pool_size): more loads only queue there, which
@@ -29,8 +29,8 @@ export interface LoadWindow {
  *
  * @param least Loads at a time on a tablet that is slow with them.
  */
-export function loadWindow(clock: Clock, least: number): LoadWindow {
-  const most = Math.max(least, WINDOW_MAX);
+export function adaptiveLoadLimit(clock: Clock, least: number): AdaptiveLoadLimit {
+  const most = Math.max(least, LIMIT_MAX);
   let waiting: { readonly mayQueue: boolean; readonly begin: () => void }[] = [];
   /** Where the first that waits is; what is before it has begun. */
   let head = 0;

@@ -6,13 +6,12 @@ import {
   replicaKey,
   type TableClaim,
 } from "../model/cluster-state.js";
-import { opsOfPartition } from "../model/ops-of-partition.js";
+import { newestOf, opsOfPartition } from "../model/ops-of-partition.js";
 import { isServing } from "../policy/what-it-holds.js";
 import { maxOf } from "../util/extremes.js";
 import { untilAborted } from "../util/until-aborted.js";
-import type { RecoverDesk, StepContext, WaitingFollower } from "./step-context.js";
+import type { RecoverEndpointBatch, StepContext, WaitingFollower } from "./step-context.js";
 import { mayHaveWorked } from "./step-preconditions.js";
-import { newestOf } from "./waits.js";
 
 /**
  * The nameserver's queues that RecoverTable uses (name_server_task_concurrency), and those that
@@ -21,9 +20,9 @@ import { newestOf } from "./waits.js";
  */
 const QUEUES_OF_RECOVER_TABLE = 2;
 const QUEUES_OF_RECOVER_ENDPOINT = 8;
-/** Nobody more comes to a tablet when nobody came for this long. An op takes ten times as long. */
+/** A batch is complete when no follower joined it for this long. An op takes ten times as long. */
 const PAUSE_MS = 1_000;
-/** How long is waited at most while they keep coming: less than the ops of so many take. */
+/** How long a batch waits at most while followers keep joining: less than the ops of so many take. */
 const GATHER_MS = 60_000;
 
 /**
@@ -88,7 +87,7 @@ interface Batch {
  * RecoverEndpoint all of them are looked at again, so that no check is older than the ops of one
  * tablet, a stop leaves no more than those behind, and no partition ever has two ops.
  */
-export function createRecoverDesk(context: StepContext): RecoverDesk {
+export function createRecoverEndpointBatch(context: StepContext): RecoverEndpointBatch {
   const { cluster, signal } = context;
   const { clock } = cluster;
   const turns = pLimit(1);
@@ -119,7 +118,7 @@ export function createRecoverDesk(context: StepContext): RecoverDesk {
         await Promise.allSettled(batch.works);
       });
     } catch {
-      // Who is not served asks for RecoverTable, and hears what is wrong.
+      // Followers not covered fall back to RecoverTable, which reports the error.
     } finally {
       close();
       settle(undefined);

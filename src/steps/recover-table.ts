@@ -1,21 +1,17 @@
 import pLimit, { type LimitFunction } from "p-limit";
 import { diagnose } from "../diagnosis/diagnose.js";
-import { messageOf } from "../errors.js";
-import type { Endpoint, Op } from "../model/cluster-state.js";
-import { opsOfPartition } from "../model/ops-of-partition.js";
+import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
-import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import type { Lane, Step } from "../model/plan.js";
-import type { Problem } from "../model/problem.js";
+import type { PartitionView } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
+import { recoverDanger } from "../operations/recover-danger.js";
+import { replicaAt } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { observePartition, problemsNow, type StepContext } from "./step-context.js";
-import { mayHaveWorked, outcomeOf } from "./step-preconditions.js";
-import { newestOf, opsEnded, waitForSync } from "./waits.js";
-
-/** The first pause before an op is tried again; it doubles each time. */
-const BACKOFF_MS = 1_000;
-/** How long an op that RecoverTable promised may take to show up in the nameserver's list. */
-const OP_APPEARS_MS = 5_000;
+import { refusalIn } from "./expectations.js";
+import { type Followed, followNewer, followOp, retried, type Try } from "./ops.js";
+import { observePartition, type StepContext, type Task } from "./step-context.js";
+import { ALREADY, DONE, outcomeOf, stale } from "./step-preconditions.js";
+import { opsEnded, waitForSync } from "./waits.js";
 
 /**
  * Recovers one follower through the nameserver: RecoverTable, then its op and child ops to their
@@ -24,59 +20,51 @@ const OP_APPEARS_MS = 5_000;
  * The real nameserver fails such ops now and then under load and does them when asked again, so a
  * failed one is tried again up to `opRetries` times.
  */
-export async function recoverFollower(
+export function recoverTable(
   context: StepContext,
-  lane: Pick<Lane, "id">,
-  step: Step,
+  task: Task<"recover-table">,
 ): Promise<StepOutcome> {
-  const { cluster, limits, signal } = context;
-  const endpoint = step.endpoint ?? "";
-  let why = "";
-  for (let attempt = 0; attempt <= limits.opRetries; attempt += 1) {
-    if (attempt > 0) await cluster.clock.sleep(BACKOFF_MS * 2 ** (attempt - 1), signal);
-    signal.throwIfAborted();
-    const ready = await prepare(context, lane, step, attempt);
-    if (ready !== undefined) return ready;
-    const round = await recoverOnce(context, lane, endpoint);
-    if (round.result !== "failed") return round;
-    why = round.detail;
-  }
-  const times = limits.opRetries + 1;
-  return { result: "failed", detail: `RecoverTable failed ${times} times; the last time: ${why}` };
+  const { id, endpoint } = task.step;
+  const once = async (before: number) => {
+    const ended = await prepare(context, task, before);
+    if (ended !== undefined) return ended;
+    const ask = () => context.cluster.recoverTable(id, endpoint);
+    return effectOf(context, id, endpoint, await followOp(context, id, ask));
+  };
+  return retried(context, id, once, "RecoverTable");
 }
 
 /**
- * Recovers followers of one partition: each with others of its tablet where the desk finds that it is
- * the same, and those that are left by themselves, one after another, since a partition must never
- * have two ops that run side by side.
+ * Recovers followers of one partition: each with others of its tablet where the endpoint batch finds
+ * that it is the same, and those that are left by themselves, one after another, since a partition
+ * must never have two ops that run side by side.
  *
- * @param place Holds the place in which a follower is recovered by itself.
+ * @param limit Counts a follower that is recovered by itself.
  * @returns Does one of the steps.
  */
 export function recoverFollowers(
   context: StepContext,
-  lane: Pick<Lane, "id">,
-  steps: readonly Step[],
-  place: LimitFunction,
-): (step: Step) => Promise<StepOutcome> {
+  tasks: readonly Task<"recover-table">[],
+  limit: LimitFunction,
+): (task: Task<"recover-table">) => Promise<StepOutcome> {
   const one = pLimit(1);
-  const together = new Map<Step, Promise<StepOutcome | undefined>>();
-  let allThrough: Promise<unknown> | undefined;
+  const together = new Map<object, Promise<StepOutcome | undefined>>();
+  let allEnded: Promise<unknown> | undefined;
   const begin = () => {
-    for (const each of steps) {
+    for (const each of tasks) {
       together.set(
-        each,
-        outcomeOf(context, () => recoverTogether(context, lane, each)),
+        each.step,
+        outcomeOf(context, () => recoverTogether(context, each)),
       );
     }
     return Promise.allSettled(together.values());
   };
-  return async (step) => {
-    allThrough ??= begin();
-    const outcome = await together.get(step);
+  return async (task) => {
+    allEnded ??= begin();
+    const outcome = await together.get(task.step);
     if (outcome !== undefined) return outcome;
-    await allThrough;
-    return one(() => place(() => outcomeOf(context, () => recoverFollower(context, lane, step))));
+    await allEnded;
+    return one(() => limit(() => outcomeOf(context, () => recoverTable(context, task))));
   };
 }
 
@@ -87,175 +75,134 @@ export function recoverFollowers(
  */
 async function recoverTogether(
   context: StepContext,
-  lane: Pick<Lane, "id">,
-  step: Step,
+  task: Task<"recover-table">,
 ): Promise<StepOutcome | undefined> {
-  const { desk } = context;
-  if (desk === undefined) return undefined;
-  const { id } = lane;
-  const endpoint = step.endpoint ?? "";
-  const ready = await prepare(context, lane, step, 0);
-  if (ready !== undefined) return ready;
-  return desk.recover({
+  const { endpointBatch } = context;
+  if (endpointBatch === undefined) return undefined;
+  const { id, endpoint } = task.step;
+  await opsEnded(context, id, -1n);
+  const ended = await prepare(context, task, 0);
+  if (ended !== undefined) return ended;
+  return endpointBatch.recover({
     id,
     endpoint,
     async mayBeAsked() {
       const view = await observePartition(context, id);
-      const replica = view?.replicas.find((one) => one.endpoint === endpoint);
-      if (view === undefined || replica === undefined) return false;
-      const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
-      return refusalNow(view, replica, problems, step) === undefined;
+      const isThere = view?.replicas.some((one) => one.endpoint === endpoint);
+      return view !== undefined && isThere === true && refusalIn(view, task.expects) === undefined;
     },
     async follow(after) {
-      const outcome = await followOps(context, lane, endpoint, after);
-      return outcome.result === "failed" ? undefined : outcome;
+      const followed = await followNewer(context, id, after);
+      const outcome = await effectOf(context, id, endpoint, followed);
+      return "again" in outcome || outcome.result === "failed" ? undefined : outcome;
     },
   });
 }
 
-/** Sees to it that RecoverTable may be asked for, see {@link lookBefore}. */
-async function prepare(
-  context: StepContext,
-  lane: Pick<Lane, "id">,
-  step: Step,
-  attempt: number,
-): Promise<StepOutcome | undefined> {
-  await opsEnded(context, lane.id, -1n);
-  const ready = await lookBefore(context, lane, step, attempt);
-  if (ready === undefined) await unlistExLeader(context, lane, step.endpoint ?? "");
-  return ready;
-}
-
 /**
- * Looks at the replica right before RecoverTable, and marks it dead if it is not: RecoverTable
- * takes no replica that is marked alive (code 311).
+ * Looks at the replica right before RecoverTable and sees to it that it may be asked for: marks the
+ * replica dead if it is not, since RecoverTable takes none that is marked alive (code 311), and takes
+ * it off its leader's list where RecoverTable does not.
  *
+ * @param before How often it was asked for before.
  * @returns How the step ends without RecoverTable; undefined if it is to be asked for.
  */
-async function lookBefore(
+async function prepare(
   context: StepContext,
-  lane: Pick<Lane, "id">,
-  step: Step,
-  attempt: number,
+  { step, expects }: Task<"recover-table">,
+  before: number,
 ): Promise<StepOutcome | undefined> {
-  const endpoint = step.endpoint ?? "";
-  const view = await observePartition(context, lane.id);
+  const { id, endpoint } = step;
+  const isFirst = before === 0;
+  const view = await observePartition(context, id);
   const replica = view?.replicas.find((one) => one.endpoint === endpoint);
-  if (view === undefined || replica === undefined) {
-    return { result: "stale", detail: "the replica is gone" };
-  }
+  if (view === undefined || replica === undefined) return stale("the replica is gone");
   const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
-  const isWanted = step.why === "forced" && attempt === 0;
-  if (problems.length === 0 && !isWanted) {
-    return attempt === 0 ? { result: "already-done" } : { result: "done", detail: "" };
+  const isWanted = step.isWanted === true && isFirst;
+  if (problems.length === 0 && !isWanted) return isFirst ? ALREADY : DONE;
+  const refusal = refusalIn(view, expects);
+  if (refusal !== undefined) return stale(refusal);
+  const mayCatchUp = !(step.isForced === true && isFirst) && !isWanted;
+  if (mayCatchUp && problems.every((one) => one.code === "behind")) {
+    return waitForSync(context, id, endpoint);
   }
-  const refusal = refusalNow(view, replica, problems, step);
-  if (refusal !== undefined) return { result: "stale", detail: refusal };
-  const isForced = step.isForced === true && attempt === 0;
-  if (!isForced && !isWanted && problems.every((one) => one.code === "behind")) {
-    return waitForSync(context, lane.id, endpoint);
-  }
-  if (replica.claim.isAlive)
-    await context.cluster.updateTableAlive({ ...lane.id, endpoint }, false);
+  if (replica.claim.isAlive) await context.cluster.updateTableAlive({ ...id, endpoint }, false);
+  await unlistExLeader(context, id, endpoint);
   return undefined;
 }
 
-/**
- * Why RecoverTable must not be asked for now: it deletes what an unloaded replica holds before
- * anything is compared, so the leader must lead, and hold at least as much, at that moment.
- */
-function refusalNow(
+/** Why RecoverTable of a replica must not be asked for, by the rule that the step names. */
+export function whyNotRecover(
   view: PartitionView,
-  replica: ReplicaView,
-  problems: readonly Problem[],
-  step: Step,
+  step: Step<"recover-table">,
+): string | undefined {
+  const { endpoint, keeps, since, acceptsLoss = false } = step;
+  const why = whyNotRebuild(view, endpoint, acceptsLoss);
+  if (why !== undefined || keeps === "history") return why;
+  const replica = replicaAt(view, endpoint);
+  const danger = replica && recoverDanger(view, replica, since);
+  return danger === undefined || (danger.isLoss && acceptsLoss) ? undefined : danger.text;
+}
+
+/**
+ * Why RecoverTable must not be asked for now, by the history that survives: it deletes what an unloaded
+ * replica holds before anything is compared, so the leader must lead, and hold at least as much, at
+ * that moment.
+ */
+function whyNotRebuild(
+  view: PartitionView,
+  endpoint: Endpoint,
+  acceptsLoss: boolean,
 ): string | undefined {
   // A single replica is loaded from its own disk: there is nothing that it could be compared with.
   if (view.replicas.length === 1) return undefined;
   const leader = servingLeader(view);
-  if (leader === undefined) return "nobody leads the partition now";
-  if (leader === replica) return "it leads the partition now";
-  const ahead = problems.find((one) => one.code === "ahead");
-  return ahead === undefined || step.why === "ahead" ? undefined : ahead.text;
+  if (leader === undefined) return "no replica leads the partition now";
+  if (leader.endpoint === endpoint) return "it leads the partition now";
+  const ahead = diagnose(view).find((one) => one.endpoint === endpoint && one.code === "ahead");
+  return ahead === undefined || acceptsLoss ? undefined : ahead.text;
 }
 
 /**
  * RecoverTable takes a follower out of the leader's replication list first, but not a replica that
- * is flagged leader: one that is fed already would fail its op at kAddReplica for ever.
+ * is flagged leader: one that is listed already would fail its op at kAddReplica for ever.
  */
 async function unlistExLeader(
   context: StepContext,
-  lane: Pick<Lane, "id">,
+  id: PartitionId,
   endpoint: Endpoint,
 ): Promise<void> {
-  const view = await observePartition(context, lane.id);
+  const view = await observePartition(context, id);
   const replica = view?.replicas.find((one) => one.endpoint === endpoint);
   const leader = view && servingLeader(view);
   if (replica?.claim.isLeader !== true || leader === undefined || leader === replica) return;
   if (leader.followers?.followers.has(endpoint) !== true) return;
-  await context.cluster.delReplica(leader.endpoint, lane.id, endpoint);
+  await context.cluster.delReplica(leader.endpoint, id, endpoint);
 }
 
-/** One RecoverTable and all that follows from it. */
-async function recoverOnce(
+/** Looks at the replica once the ops have ended: that counts, whatever they say. */
+async function effectOf(
   context: StepContext,
-  lane: Pick<Lane, "id">,
+  id: PartitionId,
   endpoint: Endpoint,
-): Promise<StepOutcome> {
-  const after = newestOf(await context.ops.now());
-  try {
-    await context.cluster.recoverTable(lane.id, endpoint);
-  } catch (thrown) {
-    // A lost answer may have had its effect: the op, if there is one, is followed all the same.
-    if (!mayHaveWorked(thrown)) throw thrown;
-    const late = await appearedOps(context, lane, after);
-    if (late.length === 0) return { result: "failed", detail: messageOf(thrown) };
+  followed: Followed,
+): Promise<Try> {
+  if ("failed" in followed) return { again: followed.failed };
+  const { ops } = followed;
+  const view = await observePartition(context, id);
+  if (view === undefined || view.replicas.every((one) => one.endpoint !== endpoint)) {
+    return stale("the replica is gone");
   }
-  return followOps(context, lane, endpoint, after);
-}
-
-/** Follows the ops above `after` to their end, and looks at the replica. */
-async function followOps(
-  context: StepContext,
-  lane: Pick<Lane, "id">,
-  endpoint: Endpoint,
-  after: bigint,
-): Promise<StepOutcome> {
-  if ((await appearedOps(context, lane, after)).length === 0) {
-    return { result: "failed", detail: "the nameserver accepted it and queued no op" };
+  const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+  if (problems.length === 0) {
+    return { result: "done", detail: ops.map((op) => `${op.type} ${op.id}`).join(", ") };
   }
-  const ops = await opsEnded(context, lane.id, after);
-  const problems = await problemsNow(context, lane.id, endpoint);
-  if (problems === undefined) return { result: "stale", detail: "the replica is gone" };
-  if (problems.length === 0) return { result: "done", detail: describeOps(ops) };
   if (problems.every((one) => one.code === "behind")) {
-    return waitForSync(context, lane.id, endpoint);
+    const outcome = await waitForSync(context, id, endpoint);
+    return outcome.result === "failed" ? { again: outcome.detail } : outcome;
   }
   const bad = ops.find((op) => op.status !== "done");
   const text = problems.map((one) => one.text).join(", ");
-  return {
-    result: "failed",
-    detail: bad === undefined ? text : `op ${bad.id} (${bad.type}) failed at ${bad.task}: ${text}`,
-  };
-}
-
-/** The partition's ops above `after`, as soon as there is one; empty if none shows up in time. */
-async function appearedOps(
-  context: StepContext,
-  lane: Pick<Lane, "id">,
-  after: bigint,
-): Promise<readonly Op[]> {
-  const { clock } = context.cluster;
-  const deadline = clock.now() + OP_APPEARS_MS;
-  let all = await context.ops.now();
-  for (;;) {
-    context.signal.throwIfAborted();
-    const own = opsOfPartition(all, lane.id).filter((op) => op.id > after);
-    if (own.length > 0 || clock.now() > deadline) return own;
-    all = await context.ops.next();
-  }
-}
-
-function describeOps(ops: readonly Op[]): string {
-  return ops.map((op) => `${op.type} ${op.id}`).join(", ");
+  const of = bad && `op ${bad.id} (${bad.type}) failed at ${bad.task}: `;
+  return { again: `${of ?? ""}${text}` };
 }

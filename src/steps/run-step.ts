@@ -1,91 +1,44 @@
-import { type Endpoint, isOpActive, type PartitionId } from "../model/cluster-state.js";
-import { opsOfPartition } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
-import type { Lane, Step } from "../model/plan.js";
-import { feed, loadFollower } from "./direct.js";
-import { changeLeader, changeRole, demote, loadLeader, promote } from "./leader.js";
-import { markAlive, markDead, setFlags } from "./record.js";
-import { recoverFollower } from "./recover-table.js";
-import type { StepContext } from "./step-context.js";
-import { outcomeOf, reportNow, stale } from "./step-preconditions.js";
-import { loaded, opsEnded, waitForSync } from "./waits.js";
+import type { PartitionView } from "../model/partition-view.js";
+import type { Lane } from "../model/plan.js";
+import type { Step, StepKind } from "../model/step.js";
+import type { StepContext, Task } from "./step-context.js";
+import type { StepRow } from "./step-row.js";
+import { STEPS } from "./table.js";
 
-const DONE: StepOutcome = { result: "done", detail: "" };
-const ALREADY: StepOutcome = { result: "already-done" };
+/** The row of a step whose kind is not known, so that each function of it takes any step. */
+type AnyRow = StepRow<StepKind>;
 
-/**
- * Does one step: looks whether it is done already, acts, and waits for the effect.
- *
- * @throws Only when the run is to stop; every other failure is an outcome.
- */
-export async function runStep(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {
-  return outcomeOf(context, () => dispatch(context, lane, step));
+/** The row of a step. */
+export function rowOf({ kind }: { readonly kind: StepKind }): AnyRow {
+  return STEPS[kind] as unknown as AnyRow;
 }
 
-function dispatch(context: StepContext, lane: Lane, step: Step): Promise<StepOutcome> {
-  const endpoint = step.endpoint ?? "";
-  switch (step.kind) {
-    case "wait-ops":
-      return waitForOps(context, lane.id);
-    case "wait-load":
-      return waitForLoad(context, lane.id, endpoint);
-    case "wait-sync":
-      return waitForSync(context, lane.id, endpoint);
-    case "mark-dead":
-      return markDead(context, lane, step);
-    case "load-leader":
-      return loadLeader(context, lane, endpoint);
-    case "change-role":
-      return changeRole(context, lane, endpoint);
-    case "mark-alive":
-      return markAlive(context, lane, endpoint);
-    case "recover-snapshot":
-      return recoverSnapshot(context, lane, endpoint);
-    case "recover-table":
-      return recoverFollower(context, lane, step);
-    case "load-follower":
-      return loadFollower(context, lane, endpoint);
-    case "demote":
-      return demote(context, lane, step);
-    case "promote":
-      return promote(context, lane, step);
-    case "change-leader":
-      return changeLeader(context, lane, endpoint);
-    case "set-flags":
-      return setFlags(context, lane, step);
-    case "feed":
-      return feed(context, lane, endpoint);
-  }
+/** The partition after a step that worked, as far as it can be predicted. */
+export function effectOf(
+  view: PartitionView,
+  step: Step,
+  lane: Pick<Lane, "leader">,
+): PartitionView {
+  return rowOf(step).effect(view, step, lane);
 }
 
-async function waitForOps(context: StepContext, id: PartitionId): Promise<StepOutcome> {
-  const ops = await opsEnded(context, id, -1n);
-  return { result: "done", detail: `waited for ${ops.length} ops` };
+/** What a step does, for people. */
+export function wordsOf(step: Step): string {
+  return rowOf(step).words(step);
 }
 
-async function waitForLoad(
+/** A step of a lane with what it expects to find. */
+export function taskOf(step: Step, lane: Lane | undefined): Task {
+  const of = lane as Task["lane"];
+  return { step, lane: of, expects: rowOf(step).expects(step, of) };
+}
+
+/** Does one step. @throws What a call of it throws; and the signal's reason if the run is to stop. */
+export function runStep(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  step: Step,
+  lane: Lane | undefined,
 ): Promise<StepOutcome> {
-  const report = await loaded(context, id, endpoint);
-  return report === undefined
-    ? stale("the load that was under way failed")
-    : { result: "done", detail: `${report.recordCount} rows` };
-}
-
-/** The op that paused the snapshots may have come back meanwhile; only a leftover is touched. */
-async function recoverSnapshot(
-  context: StepContext,
-  lane: Lane,
-  endpoint: Endpoint,
-): Promise<StepOutcome> {
-  const ops = opsOfPartition(await context.ops.now(), lane.id);
-  if (ops.some(isOpActive)) {
-    return stale("an op of the partition is running");
-  }
-  const report = await reportNow(context, lane.id, endpoint);
-  if (report?.state !== "snapshot-paused") return ALREADY;
-  await context.cluster.recoverSnapshot(endpoint, { ...lane.id, storageMode: lane.storageMode });
-  return DONE;
+  return rowOf(step).run(context, taskOf(step, lane));
 }

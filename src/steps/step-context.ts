@@ -1,6 +1,6 @@
 import type { Cluster } from "../cluster/cluster.js";
-import { diagnose } from "../diagnosis/diagnose.js";
 import type {
+  ClusterState,
   Endpoint,
   FollowerList,
   Op,
@@ -11,10 +11,11 @@ import type {
 } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
-import type { Problem } from "../model/problem.js";
+import type { Lane } from "../model/plan.js";
+import type { Step, StepKind } from "../model/step.js";
 import type { SharedLook, SharedPoll } from "../observe/coalesced-calls.js";
-import { lookAtPartition } from "../observe/partition.js";
 import { untilAborted } from "../util/until-aborted.js";
+import type { Expectation } from "./expectations.js";
 
 /** Bounds of a run. */
 export interface Limits {
@@ -22,7 +23,7 @@ export interface Limits {
   readonly concurrency: number;
   /**
    * Loads at a time on one tablet where loads are slow; a tablet loads with three threads (OpenMLDB:
-   * task_pool_size). See `loadWindow`.
+   * task_pool_size). See `adaptiveLoadLimit`.
    */
   readonly loadsPerTablet: number;
   /** How often a failed op is tried again. */
@@ -42,7 +43,7 @@ export interface TableName {
 }
 
 /** Changes that are good only together with a later one, and must not be left so by a stop. */
-export interface Undo {
+export interface Rollback {
   /**
    * Notes how a change is taken back, before it is made.
    *
@@ -67,8 +68,8 @@ export interface WaitingFollower {
   follow(after: bigint): Promise<StepOutcome | undefined>;
 }
 
-/** Recovers followers of one tablet together, where that is the same as recovering each. */
-export interface RecoverDesk {
+/** Recovers followers of one tablet with one RecoverEndpoint, where that is the same as recovering each. */
+export interface RecoverEndpointBatch {
   /**
    * Waits for others at the same tablet, and for their turn.
    *
@@ -80,10 +81,10 @@ export interface RecoverDesk {
 
 /** What steps work with. */
 export interface StepContext {
-  /** What is taken back after a stop; undefined where nothing ever needs it. */
-  readonly undo?: Undo | undefined;
+  /** What is taken back after a stop. */
+  readonly rollback: Rollback;
   /** Where followers wait for each other; undefined where each is recovered by itself. */
-  readonly desk?: RecoverDesk | undefined;
+  readonly endpointBatch?: RecoverEndpointBatch | undefined;
   readonly cluster: Cluster;
   readonly limits: Limits;
   /** Aborted when the run is to stop. */
@@ -99,7 +100,7 @@ export interface StepContext {
   /**
    * Runs one load when the tablet has room for it.
    *
-   * @param mayQueue Whether it may wait behind others on the tablet itself, see `LoadWindow`.
+   * @param mayQueue Whether it may wait behind others on the tablet itself, see `AdaptiveLoadLimit`.
    */
   readonly withLoadSlot: <T>(
     endpoint: Endpoint,
@@ -121,25 +122,37 @@ export interface StepContext {
   readonly tablets: SharedLook<ReadonlyMap<Endpoint, TabletClaim>>;
   /** The tablets that are registered in ZooKeeper. */
   readonly registered: SharedLook<ReadonlySet<Endpoint>>;
+  /** One partition, see `lookAtPartition`; undefined if the table is gone. */
+  readonly viewOf: (id: PartitionId, recordAgeMs: number) => Promise<PartitionView | undefined>;
+  /** The whole cluster, see `observe`. */
+  readonly observe: () => Promise<ClusterState>;
+  /** Runs one more step as part of another. Throws what the step throws. */
+  readonly runStep: (step: Step, lane: Lane) => Promise<StepOutcome>;
 }
 
-/** The partition as it is now, see {@link lookAtPartition}; undefined if the table is gone. */
+/** The lane of a step; steps about a whole tablet or about ops are in none of a partition. */
+type LaneOf<K extends StepKind> = Step<K> extends { readonly id: PartitionId } ? Lane : undefined;
+
+/** A step that is to be run, with what it needs. */
+export interface Task<K extends StepKind = StepKind> {
+  readonly step: Step<K>;
+  readonly lane: LaneOf<K>;
+  /** What it expects to find; see `src/steps/table.ts`. */
+  readonly expects: readonly Expectation[];
+}
+
+/** A step of any kind that is to be run. */
+export interface AnyTask {
+  readonly step: Step;
+  readonly lane: Lane | undefined;
+  readonly expects: readonly Expectation[];
+}
+
+/** The partition as it is now; undefined if the table is gone. */
 export function observePartition(
   context: StepContext,
   id: PartitionId,
   recordAgeMs = 0,
 ): Promise<PartitionView | undefined> {
-  return untilAborted(lookAtPartition(context, id, recordAgeMs), context.signal);
-}
-
-/** What is wrong with one replica now; undefined if the replica is gone. */
-export async function problemsNow(
-  context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
-): Promise<readonly Problem[] | undefined> {
-  const view = await observePartition(context, id);
-  if (view === undefined || !view.replicas.some((one) => one.endpoint === endpoint))
-    return undefined;
-  return diagnose(view).filter((one) => one.endpoint === endpoint);
+  return untilAborted(context.viewOf(id, recordAgeMs), context.signal);
 }

@@ -44,6 +44,22 @@ export function replicaIn(
   return claim?.replicas.find((one) => one.endpoint === endpoint);
 }
 
+/** The end of a step whose effect was there already. */
+export const ALREADY: StepOutcome = { result: "already-done" };
+/** The end of a step that was done, with nothing more to tell. */
+export const DONE: StepOutcome = { result: "done", detail: "" };
+
+/** The end of a step that was tried and did not work. */
+export function failed(detail: string): StepOutcome {
+  return { result: "failed", detail };
+}
+
+/** Whether clients write to a replica, by the record: flagged leader and alive. */
+export function isLeaderIn(claim: PartitionClaim | undefined, endpoint: Endpoint): boolean {
+  const replica = replicaIn(claim, endpoint);
+  return replica?.isLeader === true && replica.isAlive;
+}
+
 /** The end of a step that finds the cluster not as the plan saw it. */
 export function stale(detail: string): StepOutcome {
   return { result: "stale", detail };
@@ -72,7 +88,7 @@ export async function outcomeOf<T>(
 }
 
 /** The end of a step that something thrown has ended, with what to do about it. */
-export function failedBy(thrown: unknown): StepOutcome {
+export function failedBy(thrown: unknown): Extract<StepOutcome, { result: "failed" }> {
   const hint = thrown instanceof OpsError && thrown.hint !== undefined ? ` (${thrown.hint})` : "";
   return { result: "failed", detail: `${messageOf(thrown)}${hint}` };
 }
@@ -82,9 +98,9 @@ export function failedBy(thrown: unknown): StepOutcome {
  * or the table or one of the replicas that the step is about is gone. Undefined if it fits.
  */
 export function outdated(
-  lane: Lane,
+  lane: Pick<Lane, "newestTerm">,
   claim: PartitionClaim | undefined,
-  ...endpoints: readonly Endpoint[]
+  endpoints: readonly Endpoint[],
 ): string | undefined {
   if (claim === undefined) return "the table is gone";
   const gone = endpoints.find((one) => replicaIn(claim, one) === undefined);
@@ -117,7 +133,7 @@ export function serves(report: ReplicaReport | undefined, role?: ReplicaReport["
  */
 export async function otherLeader(
   context: StepContext,
-  { id }: Lane,
+  { id }: Pick<Lane, "id">,
   claim: PartitionClaim | undefined,
   { endpoint, which }: { readonly endpoint: Endpoint; readonly which: "flagged" | "any" },
 ): Promise<Endpoint | undefined> {
@@ -127,7 +143,7 @@ export async function otherLeader(
   const leads = await Promise.all(
     others.map(async (one) => {
       const report = await patiently(context, reportNow(context, id, one.endpoint));
-      // One that is being loaded as leader, by somebody else, leads in a moment.
+      // One that another client loads as leader leads in a moment.
       return report?.role === "leader" && (serves(report) || isLoading(report));
     }),
   );

@@ -1,3 +1,4 @@
+import { diagnose } from "../diagnosis/diagnose.js";
 import { OpsError } from "../errors.js";
 import {
   type Endpoint,
@@ -9,47 +10,57 @@ import {
 } from "../model/cluster-state.js";
 import { activityOf, opsOfPartition } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
-import { isLoading } from "../policy/what-it-holds.js";
-import { problemsNow, type StepContext } from "./step-context.js";
+import { isLoading, servingLeader } from "../policy/what-it-holds.js";
+import { observePartition, type StepContext } from "./step-context.js";
+import { failed, stale } from "./step-preconditions.js";
 
-/** A follower that is fed moves within milliseconds; one that stands still this long is not fed. */
+/** A follower that its leader replicates to moves within milliseconds; this long, it does not. */
 const SYNC_STALL_MS = 20_000;
 const SYNC_POLL_MS = 250;
 
-/** Whether an op is one of this partition. */
-export function isOpOf(op: Op, id: PartitionId): boolean {
-  return op.db === id.db && op.table === id.table && op.pid === id.pid;
-}
-
-/** The id of the newest op; -1 if there is none. */
-export function newestOf(ops: readonly Op[]): bigint {
-  let newest = -1n;
-  for (const op of ops) if (op.id > newest) newest = op.id;
-  return newest;
-}
-
 /**
- * Waits until no op of the partition with an id above `after` is queued or running.
- *
- * An op that runs has `opTimeoutMs` to reach its next task; one that is queued waits as long as
- * anything moves at the nameserver, since a queue runs one op at a time.
+ * Waits until no op of the partition with an id above `after` is queued or running; see
+ * {@link untilEnded}.
  *
  * @returns The ops above `after`, all ended.
- * @throws OpsError `deadline` if nothing moves for `opTimeoutMs`.
  */
-export async function opsEnded(
+export function opsEnded(
   context: StepContext,
   id: PartitionId,
   after: bigint,
 ): Promise<readonly Op[]> {
+  return untilEnded(context, (all) => opsOfPartition(all, id).filter((op) => op.id > after));
+}
+
+/** Waits until no op of the nameserver is queued or running; see {@link untilEnded}. */
+export async function allOpsEnded(context: StepContext): Promise<void> {
+  await untilEnded(context, (all) => all.filter(isOpActive));
+}
+
+/**
+ * Waits until some ops have ended.
+ *
+ * An op that runs has `opTimeoutMs` to reach its next task; one that is queued waits as long as
+ * anything moves at the nameserver, since a queue runs one op at a time. An op that stands still for
+ * longer is cancelled where the operator asked for that (`--cancel_stuck`).
+ *
+ * @param meant Picks them from all ops.
+ * @returns Those ops, all ended.
+ * @throws OpsError `deadline` if nothing moves for `opTimeoutMs`.
+ */
+async function untilEnded(
+  context: StepContext,
+  meant: (all: readonly Op[]) => readonly Op[],
+): Promise<readonly Op[]> {
   const { clock } = context.cluster;
+  const { opTimeoutMs, cancelStuck } = context.limits;
   const cancelled = new Set<bigint>();
   let progressAt = clock.now();
   let last = "";
   let all = await context.ops.now();
   for (;;) {
     context.signal.throwIfAborted();
-    const own = opsOfPartition(all, id).filter((op) => op.id > after);
+    const own = meant(all);
     const active = own.filter(isOpActive);
     const first = active[0];
     if (first === undefined) return own;
@@ -57,20 +68,18 @@ export async function opsEnded(
     const now = isRunning ? activityOf(active) : activityOf(all);
     if (now !== last) progressAt = clock.now();
     last = now;
-    if (clock.now() - progressAt > context.limits.opTimeoutMs) {
-      if (context.limits.cancelStuck && !cancelled.has(first.id)) {
-        cancelled.add(first.id);
-        await context.engageGuard();
-        await context.cluster.cancelOp(first.id);
-        progressAt = clock.now();
-        all = await context.ops.next();
-        continue;
+    if (clock.now() - progressAt > opTimeoutMs) {
+      if (!cancelStuck || cancelled.has(first.id)) {
+        throw new OpsError({
+          code: "deadline",
+          message: `op ${first.id} (${first.type}) stands still in task ${first.task} for ${opTimeoutMs / 1000} s`,
+          hint: `have it cancelled with --cancel_stuck or cancelop --op_id=${first.id}, or give it longer with --op_timeout`,
+        });
       }
-      throw new OpsError({
-        code: "deadline",
-        message: `op ${first.id} (${first.type}) stands still in task ${first.task} for ${context.limits.opTimeoutMs / 1000} s`,
-        hint: "have it cancelled with --cancel_stuck, or give it longer with --op_timeout",
-      });
+      cancelled.add(first.id);
+      await context.engageGuard();
+      await context.cluster.cancelOp(first.id);
+      progressAt = clock.now();
     }
     all = await context.ops.next();
   }
@@ -100,7 +109,7 @@ export async function loaded(
   const status = context.statusOf(endpoint);
   const { stallTimeoutMs } = context.limits;
   let progressAt = clock.now();
-  let last = "";
+  let last: ReplicaReport | undefined;
   let rows = 0n;
   for (;;) {
     context.signal.throwIfAborted();
@@ -109,10 +118,13 @@ export async function loaded(
       const report = reports.get(replicaKey(id));
       if (report === undefined) return undefined;
       if (!isLoading(report)) return settled(context, id, endpoint, { report, leastOffset });
-      const now = `${report.state} ${report.offset} ${report.recordCount}`;
-      if (now !== last) progressAt = clock.now();
+      const isSame =
+        report.state === last?.state &&
+        report.offset === last.offset &&
+        report.recordCount === last.recordCount;
+      if (!isSame) progressAt = clock.now();
       else if (report.state === "undefined") progressAt = Math.max(progressAt, status.movedAt());
-      last = now;
+      last = report;
       rows = report.recordCount;
     }
     if (clock.now() - progressAt > stallTimeoutMs) {
@@ -156,7 +168,7 @@ async function settled(
 }
 
 /**
- * Waits until a follower that is fed has what its leader had when the wait began.
+ * Waits until a follower that its leader replicates to has what its leader had when the wait began.
  *
  * @returns `stale` if it does not get there: the next round decides what to do about it.
  */
@@ -168,20 +180,24 @@ export async function waitForSync(
   const { clock } = context.cluster;
   const began = clock.now();
   let progressAt = began;
-  let last = "";
+  let last: readonly (bigint | undefined)[] = [];
   for (;;) {
-    const problems = await problemsNow(context, id, endpoint);
-    if (problems === undefined) return { result: "stale", detail: "the replica is gone" };
+    const view = await observePartition(context, id);
+    const replica = view?.replicas.find((one) => one.endpoint === endpoint);
+    if (view === undefined || replica === undefined) return stale("the replica is gone");
+    const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
     if (problems.length === 0)
       return { result: "done", detail: `in sync after ${clock.now() - began} ms` };
     const behind = problems.find((one) => one.code === "behind");
     if (behind === undefined || problems.length > 1) {
-      return { result: "stale", detail: problems.map((one) => one.text).join(", ") };
+      return stale(problems.map((one) => one.text).join(", "));
     }
-    if (behind.text !== last) progressAt = clock.now();
-    last = behind.text;
+    const listed = servingLeader(view)?.followers?.followers.get(endpoint);
+    const now = [replica.report?.offset, listed];
+    if (now.some((one, index) => one !== last[index])) progressAt = clock.now();
+    last = now;
     if (clock.now() - progressAt > SYNC_STALL_MS) {
-      return { result: "failed", detail: `it does not catch up: ${behind.text}` };
+      return failed(`it does not catch up: ${behind.text}`);
     }
     await clock.sleep(SYNC_POLL_MS, context.signal);
   }

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { RecoverOptions, RecoverResult } from "../../src/execution/recover.js";
 import { OPType, TableState } from "../../src/gen/openmldb/api_pb.js";
 import type { RunEvent, StepOutcome } from "../../src/model/outcome.js";
-import type { Step, StepKind } from "../../src/model/plan.js";
+import type { Step, StepKind } from "../../src/model/step.js";
 import type { LoadedReplica } from "../../src/sandbox/model/replica.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
 import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";

@@ -1,6 +1,7 @@
 import type { Cluster } from "../../src/cluster/cluster.js";
 import { OpsError } from "../../src/errors.js";
 import { type OperationReport, runOperation } from "../../src/execution/run-operation.js";
+import { verbOf } from "../../src/model/step.js";
 import type { Operation } from "../../src/operations/operation.js";
 import { createGuard } from "../../src/run/guard.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
@@ -24,7 +25,7 @@ export async function clusterWith(
 /** How each action ended. */
 export function resultsOf(report: OperationReport): string[] {
   return report.results.map(
-    ({ action, outcome }) => `${action.verb} ${action.endpoint} ${outcome.result}`,
+    ({ step, outcome }) => `${verbOf(step)} ${step.endpoint} ${outcome.result}`,
   );
 }
 

@@ -1,5 +1,6 @@
 import { type OperationReport, runOperation } from "../../src/execution/run-operation.js";
 import type { LowerBounds } from "../../src/model/cluster-state.js";
+import { verbOf } from "../../src/model/step.js";
 import type { Operation } from "../../src/operations/operation.js";
 import { createGuard } from "../../src/run/guard.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
@@ -56,9 +57,9 @@ export function operateOn(
 
 /** How each action ended: `verb tablet result: detail`. */
 export function resultsOf(report: OperationReport): string[] {
-  return report.results.map(({ action, outcome }) => {
+  return report.results.map(({ step, outcome }) => {
     const detail = "detail" in outcome && outcome.detail !== "" ? `: ${outcome.detail}` : "";
-    return `${action.verb} ${short(action.endpoint ?? "-")} ${outcome.result}${short(detail)}`;
+    return `${verbOf(step)} ${short(step.endpoint ?? "-")} ${outcome.result}${short(detail)}`;
   });
 }
 

@@ -339,7 +339,7 @@ async function recover(virtual: VirtualCluster, words: readonly string[]): Promi
     const { outcome, step } = event;
     const detail = "detail" in outcome && outcome.detail !== "" ? `: ${outcome.detail}` : "";
     return [
-      `${partitionName(event.id)}  ${step.kind} ${short(step.endpoint ?? "")}  ${outcome.result}${short(detail)}`,
+      `${step.id === undefined ? "" : partitionName(step.id)}  ${step.kind} ${short(step.endpoint ?? "")}  ${outcome.result}${short(detail)}`,
     ];
   });
   if (words.includes("timed"))

@@ -32,7 +32,7 @@ export function leaderByHand(
     if (event.kind !== "step-started" || !LEADING.includes(event.step.kind)) return;
     seen += 1;
     if (seen !== number) return;
-    const of = findPart(world.model, event.id);
+    const of = event.step.id && findPart(world.model, event.step.id);
     const endpoint = of && lead(world, of, event.step.endpoint);
     if (endpoint === undefined) return;
     world.note(`fault: somebody makes ${endpoint} leader of ${of?.name} by hand`);

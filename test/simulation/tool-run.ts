@@ -4,6 +4,7 @@ import { type Progress, type RecoverResult, recoverData } from "../../src/execut
 import type { Rules } from "../../src/execution/rules.js";
 import type { OnEvent, RunEvent } from "../../src/model/outcome.js";
 import { partitionName } from "../../src/model/partition-view.js";
+import { stepText } from "../../src/model/step.js";
 import type { Method } from "../../src/planning/method.js";
 import type { RecoveryPlan } from "../../src/planning/recovery-plan.js";
 import type { Guard } from "../../src/run/guard.js";
@@ -178,10 +179,10 @@ function eventText(event: RunEvent): string {
     case "lane-ended":
       return `${partitionName(event.id)} through ${event.failure?.detail ?? ""}`;
     case "step-started":
-      return `${partitionName(event.id)} ${event.step.kind} ${event.step.endpoint ?? ""}`;
+      return stepText(event.step);
     case "step-ended": {
       const detail = "detail" in event.outcome ? event.outcome.detail : "";
-      return `${partitionName(event.id)} ${event.step.kind} ${event.step.endpoint ?? ""} ${event.outcome.result} ${detail}`;
+      return `${stepText(event.step)} ${event.outcome.result} ${detail}`;
     }
     default:
       return JSON.stringify(event, (_key, value: unknown) =>

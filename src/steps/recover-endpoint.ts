@@ -1,24 +1,23 @@
 import pLimit from "p-limit";
-import { diagnose } from "../diagnosis/diagnose.js";
+
 import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import { newestOf } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
-import { observe } from "../observe/cluster.js";
+import type { Step } from "../model/step.js";
 import { recoverDanger } from "../operations/recover-danger.js";
+import { isToRecover, isUnhealthy } from "../operations/recover-endpoint.js";
 import { replicaAt } from "../operations/targets.js";
+import { laneOf } from "../planning/lane-of.js";
 import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { electLeader } from "./elect-leader.js";
-import { recoverReplica } from "./recover-replica.js";
-import { observePartition, type StepContext } from "./step-context.js";
-import { mayHaveWorked, stale } from "./step-preconditions.js";
-import { isOpOf, newestOf, opsEnded } from "./waits.js";
+import { lookAtWhole } from "./look-before.js";
+import { appear } from "./ops.js";
+import type { StepContext, Task } from "./step-context.js";
+import { ALREADY, DONE, mayHaveWorked, stale } from "./step-preconditions.js";
+import { opsEnded } from "./waits.js";
 
-const ALREADY: StepOutcome = { result: "already-done" };
-const DONE: StepOutcome = { result: "done", detail: "" };
-/** How long ops that were asked for may take to show up in the nameserver's list. */
-const OPS_APPEAR_MS = 5_000;
 /** Partitions that are tried again side by side; the nameserver's queues are two by default. */
 const AGAIN_AT_ONCE = 8;
 /** Failures that are named one by one. */
@@ -28,13 +27,10 @@ const NAMED_MAX = 10;
  * Takes a tablet that does not serve out of service with OfflineEndpoint, follows all ops that it
  * queued, and does what is left partition by partition: an op that fails is not tried again by the
  * nameserver, and one that cannot be made is not told.
- *
- * @param concurrency The nameserver's queues to use; undefined for its default.
  */
-export async function offlineWhole(
+export async function offlineEndpoint(
   context: StepContext,
-  endpoint: Endpoint,
-  concurrency: number | undefined,
+  { step: { endpoint, concurrency } }: Task<"offline-endpoint">,
 ): Promise<StepOutcome> {
   const before = await partitionsAt(context, endpoint);
   if (before.every((view) => isOffline(view, endpoint))) return ALREADY;
@@ -65,19 +61,27 @@ function wouldLose(view: PartitionView, endpoint: Endpoint): boolean {
   return "refusal" in change && change.remedy === "accept-loss";
 }
 
-async function offlineOne(
+const LEFT = "the op of the whole tablet left it";
+
+function runOn(context: StepContext, view: PartitionView, step: Step): Promise<StepOutcome> {
+  return context.runStep(step, laneOf(view, { leader: servingLeader(view), steps: [step] }));
+}
+
+function offlineOne(
   context: StepContext,
   view: PartitionView,
   endpoint: Endpoint,
   lastSeen: bigint | undefined,
 ): Promise<StepOutcome> {
   if (view.replicas.length === 1 || servingLeader(view) !== undefined) {
-    return offlineReplica(context, view.id, endpoint);
+    return runOn(context, view, { kind: "offline-replica", id: view.id, endpoint, why: LEFT });
   }
   const on = { acceptsLoss: false, lastSeen };
   const change = checkLeaderChange(view, { candidate: "auto", ...on });
-  if ("refusal" in change) return stale(change.refusal);
-  return electLeader(context, view.id, change.to, on);
+  if ("refusal" in change) return Promise.resolve(stale(change.refusal));
+  const { to, from } = change;
+  const step = { kind: "change-leader" as const, id: view.id, endpoint: to, why: LEFT };
+  return runOn(context, view, { ...step, from, ...on });
 }
 
 /**
@@ -86,37 +90,38 @@ async function offlineOne(
  */
 export async function offlineReplica(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  task: Task<"offline-replica">,
 ): Promise<StepOutcome> {
+  const { id, endpoint } = task.step;
   await opsEnded(context, id, -1n);
-  const view = await observePartition(context, id);
-  const replica = view && replicaAt(view, endpoint);
-  if (view === undefined || replica === undefined) return stale("the replica is gone");
+  const view = await lookAtWhole(context, task);
+  if ("result" in view) return view;
+  if (replicaAt(view, endpoint)?.claim.isAlive !== true) return ALREADY;
   const leader = servingLeader(view);
-  if (view.replicas.length > 1) {
-    if (leader === undefined) return stale("nobody leads the partition");
-    if (leader === replica) return stale("it leads the partition");
-  }
-  if (!replica.claim.isAlive) return ALREADY;
-  // Readers first: a replica that nobody feeds any more would show them old rows.
+  // Readers first: a replica to which no leader replicates would show them old rows.
   await context.cluster.updateTableAlive({ ...id, endpoint }, false);
-  if (leader?.followers?.followers.has(endpoint) === true && leader !== replica) {
+  const isListed = leader?.followers?.followers.has(endpoint) === true;
+  if (leader !== undefined && isListed && leader.endpoint !== endpoint) {
     await context.cluster.delReplica(leader.endpoint, id, endpoint);
   }
   return DONE;
 }
 
+/** Why a replica cannot go out of service: it leads, or no other replica does. */
+export function whyNotOffline(view: PartitionView, endpoint: Endpoint): string | undefined {
+  if (view.replicas.length === 1) return undefined;
+  const leader = servingLeader(view);
+  if (leader === undefined) return "no replica leads the partition";
+  return leader.endpoint === endpoint ? "it leads the partition" : undefined;
+}
+
 /**
  * Brings all replicas of a tablet back that are marked not alive, with RecoverEndpoint, follows all
  * ops that it queued, and tries again partition by partition what did not come back.
- *
- * @param concurrency The nameserver's queues to use; undefined for its default.
  */
-export async function recoverWhole(
+export async function recoverEndpoint(
   context: StepContext,
-  endpoint: Endpoint,
-  concurrency: number | undefined,
+  { step: { endpoint, concurrency } }: Task<"recover-endpoint">,
 ): Promise<StepOutcome> {
   const before = await partitionsAt(context, endpoint);
   const todo = before.filter((view) => isToRecover(view, endpoint));
@@ -132,27 +137,23 @@ export async function recoverWhole(
   );
   const wanted = new Set(ids.map(partitionName));
   return finishEach(context, endpoint, `${count} ops, ${todo.length} replicas`, {
-    isLeft: (view) => wanted.has(partitionName(view.id)) && isSick(view, endpoint),
-    finish: (view) => recoverReplica(context, view.id, endpoint, { acceptsLoss: false }),
+    isLeft: (view) => wanted.has(partitionName(view.id)) && isUnhealthy(view, endpoint),
+    finish: (view) =>
+      runOn(context, view, {
+        kind: "recover-table",
+        id: view.id,
+        endpoint,
+        why: LEFT,
+        keeps: "everything",
+      }),
   });
-}
-
-/** Whether RecoverEndpoint is about the replica: marked not alive, or a single one that is sick. */
-export function isToRecover(view: PartitionView, endpoint: Endpoint): boolean {
-  const replica = replicaAt(view, endpoint);
-  if (replica === undefined) return false;
-  return !replica.claim.isAlive || (view.replicas.length === 1 && isSick(view, endpoint));
-}
-
-function isSick(view: PartitionView, endpoint: Endpoint): boolean {
-  return diagnose(view).some((one) => one.endpoint === endpoint);
 }
 
 async function partitionsAt(
   context: StepContext,
   endpoint: Endpoint,
 ): Promise<readonly PartitionView[]> {
-  const state = await observe(context.cluster, { signal: context.signal });
+  const state = await context.observe();
   return viewPartitions(state).filter((view) => replicaAt(view, endpoint) !== undefined);
 }
 
@@ -167,7 +168,6 @@ async function allOps(
   ids: readonly PartitionId[],
   ask: () => Promise<void>,
 ): Promise<number> {
-  const { clock } = context.cluster;
   await Promise.all(ids.map((id) => opsEnded(context, id, -1n)));
   const after = newestOf(await context.ops.next());
   try {
@@ -175,13 +175,7 @@ async function allOps(
   } catch (thrown) {
     if (!mayHaveWorked(thrown)) throw thrown;
   }
-  const deadline = clock.now() + OPS_APPEAR_MS;
-  for (;;) {
-    context.signal.throwIfAborted();
-    const all = await context.ops.next();
-    const isThere = all.some((op) => op.id > after && ids.some((id) => isOpOf(op, id)));
-    if (isThere || clock.now() > deadline) break;
-  }
+  await appear(context, ids, after);
   const ended = await Promise.all(ids.map((id) => opsEnded(context, id, after)));
   return ended.flat().length;
 }
@@ -198,10 +192,10 @@ async function finishEach(
 ): Promise<StepOutcome> {
   const left = (await partitionsAt(context, endpoint)).filter(how.isLeft);
   if (left.length === 0) return { result: "done", detail };
-  const places = pLimit(AGAIN_AT_ONCE);
+  const limit = pLimit(AGAIN_AT_ONCE);
   const lines = await Promise.all(
     left.map((view) =>
-      places(async () => {
+      limit(async () => {
         const outcome = await attempt(context, () => how.finish(view));
         return outcome === undefined ? [] : [`${partitionName(view.id)}: ${outcome}`];
       }),

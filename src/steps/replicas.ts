@@ -1,24 +1,31 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import { messageOf } from "../errors.js";
-import type { Action } from "../model/action.js";
-import type { Endpoint, PartitionId, Role } from "../model/cluster-state.js";
+import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
+import { strayText } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { describeOps, type Followed, followOp, retried, type Try } from "./follow-op.js";
-import { observePartition, type StepContext } from "./step-context.js";
-import { claimNow, patiently, replicaIn, reportNow, stale } from "./step-preconditions.js";
+import { refusalIn } from "./expectations.js";
+import { describeOps, type Followed, followOp, retried, type Try } from "./ops.js";
+import { observePartition, type StepContext, type Task } from "./step-context.js";
+import {
+  ALREADY,
+  claimNow,
+  failed,
+  patiently,
+  replicaIn,
+  reportNow,
+  stale,
+} from "./step-preconditions.js";
 import { waitForSync } from "./waits.js";
-
-const ALREADY: StepOutcome = { result: "already-done" };
 
 /**
  * Makes a new follower: AddReplicaNS, its op to the end, then looks whether the follower is alive,
- * loaded, and fed up to its leader's offset. What a failed op left half-way is cleared before it is
+ * loaded, and at its leader's offset. What a failed op left half-way is cleared before it is
  * tried again.
  */
-export function addReplica(context: StepContext, action: Action): Promise<StepOutcome> {
-  const { id, endpoint } = subjectOf(action);
+export function addReplica(context: StepContext, task: Task<"add-replica">): Promise<StepOutcome> {
+  const { id, endpoint } = task.step;
   let isOurs = false;
   return retried(context, id, async (before) => {
     const view = await observePartition(context, id);
@@ -43,8 +50,8 @@ export function addReplica(context: StepContext, action: Action): Promise<StepOu
  * Deletes a follower: DelReplicaNS, its op to the end, then looks whether it is gone from the record,
  * from its leader's replication list and from its tablet.
  */
-export function delReplica(context: StepContext, action: Action): Promise<StepOutcome> {
-  const { id, endpoint } = subjectOf(action);
+export function delReplica(context: StepContext, task: Task<"del-replica">): Promise<StepOutcome> {
+  const { id, endpoint } = task.step;
   return retried(context, id, async (before) => {
     const view = await observePartition(context, id);
     if (view === undefined) return stale("the table is gone");
@@ -53,7 +60,7 @@ export function delReplica(context: StepContext, action: Action): Promise<StepOu
       if (rest !== undefined) return failed(rest);
       return before === 0 ? ALREADY : { result: "done", detail: "" };
     }
-    const refusal = whyNotDelete(view, endpoint);
+    const refusal = refusalIn(view, task.expects);
     if (refusal !== undefined) return stale(refusal);
     const followed = await followOp(context, id, () => context.cluster.delReplicaNS(id, endpoint));
     const ended = judged(followed, await tracesOf(context, id, endpoint));
@@ -67,20 +74,19 @@ export function delReplica(context: StepContext, action: Action): Promise<StepOu
  * Moves a follower to another tablet: Migrate, its op to the end, then looks at both ends: the new
  * follower follows, and nothing is left of the old one.
  */
-export function migrate(context: StepContext, action: Action): Promise<StepOutcome> {
-  const { id, endpoint: from } = subjectOf(action);
-  const to = action.to ?? "";
+export function migrate(context: StepContext, task: Task<"migrate">): Promise<StepOutcome> {
+  const { id, endpoint: from, to } = task.step;
   let isOurs = false;
   return retried(context, id, async (before) => {
     const view = await observePartition(context, id);
     if (view === undefined) return stale("the table is gone");
     if (!holds(view, from)) return endedMove(context, view, { from, to, before });
-    const refusal = whyNotDelete(view, from);
+    const refusal = refusalIn(view, task.expects);
     if (refusal !== undefined) return stale(refusal);
     if (holds(view, to)) {
       if (!isOurs) return stale(`${to} has a replica of it now`);
       await clearHalf(context, view, to);
-      await feedAgain(context, id, from);
+      await replicateAgain(context, id, from);
     }
     const obstacle = await strayAt(context, id, to);
     if (obstacle !== undefined) return isOurs ? failed(obstacle) : stale(obstacle);
@@ -124,7 +130,7 @@ async function whyNotFollowing(
   if (outcome.result !== "done") return "detail" in outcome ? outcome.detail : "";
   const view = await observePartition(context, id);
   return view === undefined || servingLeader(view) === undefined
-    ? "nobody leads the partition now"
+    ? "no replica leads the partition now"
     : undefined;
 }
 
@@ -140,9 +146,9 @@ async function whyNotMoved(
 }
 
 /** Why a replica must not be deleted now: it leads, or it holds what its leader lacks. */
-function whyNotDelete(view: PartitionView, endpoint: Endpoint): string | undefined {
+export function whyNotDelete(view: PartitionView, endpoint: Endpoint): string | undefined {
   const leader = servingLeader(view);
-  if (leader === undefined) return "nobody leads the partition now";
+  if (leader === undefined) return "no replica leads the partition now";
   if (view.replicas.some((one) => one.endpoint === endpoint && one.claim.isLeader)) {
     return `${endpoint} is flagged leader now`;
   }
@@ -162,7 +168,9 @@ async function tracesOf(
   const leader = claim?.replicas.find((one) => one.isLeader && one.isAlive)?.endpoint;
   if (leader === undefined) return undefined;
   const list = await context.cluster.getTableFollower(leader, id);
-  return list.followers.has(endpoint) ? `leader ${leader} still feeds ${endpoint}` : undefined;
+  return list.followers.has(endpoint)
+    ? `leader ${leader} still replicates to ${endpoint}`
+    : undefined;
 }
 
 /**
@@ -177,15 +185,6 @@ async function strayAt(
 ): Promise<string | undefined> {
   const report = await patiently(context, reportNow(context, id, endpoint));
   return report === undefined ? undefined : strayText(id, endpoint, report.role);
-}
-
-/** What is to be said of a replica that a tablet has loaded and the record does not have. */
-export function strayText(
-  id: { readonly tid: number; readonly pid: number },
-  endpoint: Endpoint,
-  role: Role | undefined,
-): string {
-  return `tablet ${endpoint} has it loaded as ${role ?? "nothing known"}, although the record has no replica there; restart that tablet to unload it (tid ${id.tid}, pid ${id.pid})`;
 }
 
 /**
@@ -217,7 +216,11 @@ async function unlist(
 }
 
 /** A migration that failed late has taken its source out of the leader's replication list. */
-async function feedAgain(context: StepContext, id: PartitionId, endpoint: Endpoint): Promise<void> {
+async function replicateAgain(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<void> {
   const view = await observePartition(context, id);
   const leader = view && servingLeader(view);
   const own = view?.replicas.find((one) => one.endpoint === endpoint)?.report;
@@ -255,14 +258,4 @@ async function resumeSnapshots(
 
 function holds(view: PartitionView, endpoint: Endpoint): boolean {
   return view.replicas.some((one) => one.endpoint === endpoint);
-}
-
-function failed(detail: string): StepOutcome {
-  return { result: "failed", detail };
-}
-
-/** The partition and the replica of an action that must have both. */
-export function subjectOf({ id, endpoint, verb }: Action): { id: PartitionId; endpoint: Endpoint } {
-  if (id === undefined || endpoint === undefined) throw new TypeError(`${verb} needs a replica`);
-  return { id, endpoint };
 }

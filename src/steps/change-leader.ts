@@ -1,16 +1,17 @@
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
-import { replicaAt } from "../operations/targets.js";
-import { checkLeaderChange, type LeaderChangeOptions } from "../policy/check-leader-change.js";
+import type { Lane } from "../model/plan.js";
+import type { Step } from "../model/step.js";
+import { ledText } from "../operations/targets.js";
+import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { describeOps, followOp, retried, type Try } from "./follow-op.js";
-import { noOps } from "./no-ops.js";
-import { observePartition, type StepContext } from "./step-context.js";
-import { stale } from "./step-preconditions.js";
-import { waitForSync } from "./waits.js";
+import { refusalIn } from "./expectations.js";
+import { describeOps, followOp, retried, type Try } from "./ops.js";
+import { observePartition, type StepContext, type Task } from "./step-context.js";
+import { ALREADY, stale } from "./step-preconditions.js";
+import { allOpsEnded, waitForSync } from "./waits.js";
 
-const ALREADY: StepOutcome = { result: "already-done" };
 /** How long the old leader must have taken nothing from clients before the leader is changed. */
 const QUIET_MS = 500;
 const QUIET_POLL_MS = 100;
@@ -20,69 +21,87 @@ const DRAIN_MS = 20_000;
 const OP_ENDS_MS = 1_000;
 
 /**
- * Makes `to` the leader of a new term: ChangeLeader with that candidate, its op to the end, then the
- * replica itself and its followers.
+ * Makes a replica the leader of a new term: ChangeLeader with that candidate, its op to the end, then
+ * the replica itself and its followers.
  *
  * ChangeLeader cuts the followers off from the old leader, which goes on taking rows until clients
  * hear of the new one (OpenMLDB 0.9 nameserver: SelectLeader, tablet: FollowOfNoOne): these rows are
  * lost. So a leader that serves is marked not alive first, which tells clients to leave it alone
  * (OpenMLDB 0.9 SDK: TableClientManager), and its candidate gets what it has. If the leader then
- * cannot be changed, it is marked alive again.
+ * cannot be changed, it is marked alive again, also after a stop.
  *
  * @returns `stale` with the reason where the change is forbidden by what is known by then.
  */
-export async function electLeader(
+export async function changeLeader(
   context: StepContext,
-  id: PartitionId,
-  to: Endpoint,
-  on: Pick<LeaderChangeOptions, "acceptsLoss" | "lastSeen">,
+  task: Task<"change-leader">,
 ): Promise<StepOutcome> {
+  const { id } = task.step;
   const marked: Endpoint[] = [];
-  const forget = context.undo?.add((later) => putBack(later, id, marked, true));
+  const forget = context.rollback.add((later) => putBack(later, id, marked, true));
   try {
-    const outcome = await retried(context, id, (attempt) =>
-      electOnce(context, { id, to, on, attempt, marked }),
+    const outcome = await retried(context, id, (before) =>
+      changeOnce(context, task, before, marked),
     );
     if (outcome.result !== "done") await putBack(context, id, marked);
-    forget?.();
+    forget();
     return outcome.result === "done" ? await followed(context, id, outcome.detail) : outcome;
   } catch (thrown) {
     // After a stop it is taken back by the run, within the time that is left to it.
     context.signal.throwIfAborted();
     await putBack(context, id, marked).catch(() => undefined);
-    forget?.();
+    forget();
     throw thrown;
   }
 }
 
-async function electOnce(
+/**
+ * Why the leader must not be changed so now. Where rows are given up on the operator's word, that was
+ * counted on the offset of the plan, so the candidate must still be there, in the same term.
+ */
+export function whyNotChange(
+  view: PartitionView,
+  { endpoint, acceptsLoss, offset, lastSeen }: Step<"change-leader">,
+  { newestTerm }: Pick<Lane, "newestTerm">,
+): string | undefined {
+  const change = checkLeaderChange(view, { candidate: endpoint, acceptsLoss, lastSeen });
+  if ("refusal" in change) return change.refusal;
+  if (offset === undefined) return undefined;
+  const newest = view.terms.at(-1)?.term ?? 0n;
+  if (newest !== newestTerm.term) {
+    return `term ${newest} began since it was planned for term ${newestTerm.term}`;
+  }
+  return change.offset === offset
+    ? undefined
+    : `it is at offset ${change.offset}, no longer at ${offset}`;
+}
+
+/** @param marked Replicas that were marked not alive here. */
+async function changeOnce(
   context: StepContext,
-  of: {
-    readonly id: PartitionId;
-    readonly to: Endpoint;
-    readonly on: Pick<LeaderChangeOptions, "acceptsLoss" | "lastSeen">;
-    readonly attempt: number;
-    /** Replicas that were marked not alive here. */
-    readonly marked: Endpoint[];
-  },
+  { step, expects }: Task<"change-leader">,
+  before: number,
+  marked: Endpoint[],
 ): Promise<Try> {
-  const { id, to, on, attempt, marked } = of;
+  const { id, endpoint: to, acceptsLoss, lastSeen } = step;
   const view = await observePartition(context, id);
   if (view === undefined) return stale("the table is gone");
   if (servingLeader(view)?.endpoint === to) {
-    return attempt === 0 ? ALREADY : { result: "done", detail: ledText(view, to) };
+    return before === 0 ? ALREADY : { result: "done", detail: ledText(view, to) };
   }
-  const change = checkLeaderChange(view, { candidate: to, ...on });
-  if ("refusal" in change) return stale(change.refusal);
+  const refusal = refusalIn(view, expects);
+  if (refusal !== undefined) return stale(refusal);
   const old = servingLeader(view);
   if (old !== undefined) {
-    // Its op would wait behind others in the nameserver's queues, and nobody could write meanwhile.
-    await noOps(context.cluster, context);
+    // Its op would wait behind others in the nameserver's queues, and no client could write meanwhile.
+    await allOpsEnded(context);
     await markDead(context, id, old.endpoint, marked);
-    const why = on.acceptsLoss ? undefined : await drained(context, id, old.endpoint, to);
+    const why = acceptsLoss ? undefined : await drained(context, id, old.endpoint, to);
     if (why !== undefined) return stale(why);
   }
-  for (const endpoint of change.dropped) await markDead(context, id, endpoint, marked);
+  const change = checkLeaderChange(view, { candidate: to, acceptsLoss, lastSeen });
+  const dropped = "refusal" in change ? [] : change.dropped;
+  for (const endpoint of dropped) await markDead(context, id, endpoint, marked);
   const result = await followOp(context, id, () => context.cluster.changeLeader(id, to));
   if ("failed" in result) return { again: result.failed };
   const after = await observePartition(context, id);
@@ -104,7 +123,7 @@ async function markDead(
 }
 
 /**
- * Marks alive again what was marked for an election that came to nothing.
+ * Marks alive again what was marked for a change that came to nothing.
  *
  * @param isStopped Whether an op that still is under way is left to go on by itself.
  * @returns What was marked, in words; undefined if nothing was.
@@ -150,7 +169,7 @@ async function drained(
   for (;;) {
     const list = await context.cluster.getTableFollower(leader, id);
     const has = list.followers.get(to);
-    if (has === undefined) return `leader ${leader} does not feed ${to}`;
+    if (has === undefined) return `leader ${leader} does not replicate to ${to}`;
     if (list.offset !== last) quietSince = clock.now();
     last = list.offset;
     const isQuiet = clock.now() - quietSince >= QUIET_MS;
@@ -184,11 +203,4 @@ async function followed(
 
 function textOf(outcome: StepOutcome): string {
   return "detail" in outcome ? outcome.detail : "";
-}
-
-/** Which leadership a replica leads and what it holds, such as `leads term 3 from offset 110`. */
-export function ledText(view: PartitionView, leader: Endpoint): string {
-  const offset = replicaAt(view, leader)?.report?.offset ?? 0n;
-  const term = view.terms.at(-1);
-  return `leads term ${term?.term ?? 0n}, which begins with entry ${term?.offset ?? 0n}; at offset ${offset}`;
 }

@@ -1,0 +1,148 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { OpsError } from "../errors.js";
+import {
+  type Endpoint,
+  type FollowerList,
+  followerKey,
+  type ReplicaReport,
+  replicaKey,
+} from "../model/cluster-state.js";
+import { activityOf } from "../model/ops-of-partition.js";
+import type { Mark } from "../model/plan.js";
+import { observe } from "../observe/cluster.js";
+import { type SharedPoll, sharedLook, sharedPoll } from "../observe/coalesced-calls.js";
+import { lookAtPartition } from "../observe/partition.js";
+import { markKey } from "../planning/documented.js";
+import { isLoading } from "../policy/what-it-holds.js";
+import { adaptiveLoadLimit } from "../steps/adaptive-load-limit.js";
+import { runStep } from "../steps/run-step.js";
+import type { Limits, Rollback, StepContext, TableName } from "../steps/step-context.js";
+
+/** Tablets answer with all that they have loaded: those who look a moment later share the answer. */
+const GATHER_MS = 10;
+
+/** What the steps of a run work with, beside the cluster. */
+export interface ContextOptions {
+  readonly limits: Limits;
+  readonly signal: AbortSignal;
+  readonly engageGuard: () => Promise<void>;
+  readonly rollback: Rollback;
+  /** Marks of the first round, some of which share a call; see `batchMarks`. None if left out. */
+  readonly marks?: readonly Mark[];
+}
+
+/** Makes what steps work with. */
+export function createContext(cluster: Cluster, options: ContextOptions): StepContext {
+  const { clock } = cluster;
+  const { limits, signal, marks = [] } = options;
+  const limitOf = memoize(() => adaptiveLoadLimit(clock, limits.loadsPerTablet));
+  const context: StepContext = {
+    cluster,
+    limits,
+    signal,
+    rollback: options.rollback,
+    engageGuard: options.engageGuard,
+    markDead: createMarker(cluster, marks),
+    withLoadSlot: (endpoint, work, mayQueue = false) => limitOf(endpoint).run(work, mayQueue),
+    statusOf: memoize((endpoint: Endpoint) =>
+      sharedPoll(
+        clock,
+        async () => {
+          const reports = await cluster.getTableStatus(endpoint);
+          return new Map(reports.map((one) => [replicaKey(one), one]));
+        },
+        motionOf,
+        {
+          onTick: (reports) =>
+            limitOf(endpoint).tick([...reports.values()].filter(isLoading).length),
+          gatherMs: GATHER_MS,
+        },
+      ),
+    ),
+    listOf: createLists(cluster),
+    recordOf: createRecords(cluster),
+    ops: sharedPoll(clock, () => cluster.showOpStatus(), activityOf),
+    tablets: sharedLook(clock, async () => {
+      const tablets = await cluster.showTablet();
+      return new Map(tablets.map((one) => [one.endpoint, one]));
+    }),
+    registered: sharedLook(clock, async () => new Set((await cluster.topology()).tablets)),
+    viewOf: (id, recordAgeMs) => lookAtPartition(context, id, recordAgeMs),
+    observe: () => observe(cluster, { signal }),
+    runStep: (step, lane) => runStep(context, step, lane),
+  };
+  return context;
+}
+
+/** Text that differs when something moves on a tablet: a load begins, grows or ends, a role changes. */
+function motionOf(reports: ReadonlyMap<string, ReplicaReport>): string {
+  let text = `${reports.size}`;
+  for (const one of reports.values()) {
+    text += `,${one.state}${one.role}${one.offset}`;
+    if (isLoading(one)) text += `/${one.recordCount}`;
+  }
+  return text;
+}
+
+function createLists(cluster: Cluster): StepContext["listOf"] {
+  const polls = new Map<string, SharedPoll<FollowerList>>();
+  return (leader, id) => {
+    const key = followerKey(leader, id);
+    const poll =
+      polls.get(key) ??
+      sharedPoll(
+        cluster.clock,
+        () => cluster.getTableFollower(leader, id),
+        (list) => `${list.offset} ${[...list.followers].join()}`,
+      );
+    polls.set(key, poll);
+    return poll;
+  };
+}
+
+function createRecords(cluster: Cluster): StepContext["recordOf"] {
+  const byKey = memoize((key) => {
+    const [db = "", table = ""] = JSON.parse(key) as string[];
+    return sharedLook(cluster.clock, async () => {
+      const tables = await cluster.showTable({ db, table });
+      return tables.find((one) => one.db === db && one.table === table);
+    });
+  });
+  return ({ db, table }: TableName) => byKey(JSON.stringify([db, table]));
+}
+
+function memoize<V>(make: (key: string) => V): (key: string) => V {
+  const made = new Map<string, V>();
+  return (key) => {
+    const known = made.get(key) ?? make(key);
+    made.set(key, known);
+    return known;
+  };
+}
+
+/**
+ * Marks replicas dead. The first round's marks of a table on an endpoint share one call where all
+ * of them are affected; later rounds mark one replica at a time.
+ */
+function createMarker(cluster: Cluster, marks: readonly Mark[]): StepContext["markDead"] {
+  const shared = new Map<string, Promise<void> | undefined>(
+    marks.filter((mark) => mark.pid === undefined).map((mark) => [markKey(mark), undefined]),
+  );
+  const used = new Set<string>();
+  return (id, endpoint, mayShare) => {
+    const { db, table, pid } = id;
+    const key = markKey({ db, table, endpoint, pid: undefined });
+    const own = markKey({ db, table, endpoint, pid });
+    if (!(mayShare && shared.has(key)) || used.has(own)) {
+      return cluster.updateTableAlive({ db, table, endpoint, pid }, false);
+    }
+    used.add(own);
+    const call = shared.get(key) ?? cluster.updateTableAlive({ db, table, endpoint }, false);
+    shared.set(key, call);
+    return call.catch((thrown: unknown) => {
+      if (!(thrown instanceof OpsError) || !thrown.retryable) throw thrown;
+      // The answer was lost: each partition makes sure of its own replica only.
+      return cluster.updateTableAlive({ db, table, endpoint, pid }, false);
+    });
+  };
+}

@@ -1,0 +1,41 @@
+import type { Endpoint } from "../model/cluster-state.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import type { Lane } from "../model/plan.js";
+import type { Problem } from "../model/problem.js";
+import type { Step } from "../model/step.js";
+import { evidenceOf, leastOffset } from "../policy/what-it-holds.js";
+
+/** A lane of a partition, with what its steps need to know beside themselves. */
+export function laneOf(
+  view: PartitionView,
+  parts: {
+    leader: ReplicaView | undefined;
+    steps: readonly Step[];
+    blocked?: Problem;
+    leastOffset?: bigint;
+    notes?: readonly string[];
+    givesUp?: boolean;
+  },
+): Lane {
+  return {
+    id: view.id,
+    segCount: view.segCount,
+    storageMode: view.storageMode,
+    newestTerm: view.terms.at(-1) ?? { term: 0n, offset: 0n },
+    leader: parts.leader?.endpoint,
+    leastOffset: parts.leastOffset ?? (parts.leader === undefined ? 0n : leastOffset(view)),
+    lastSeen: new Map(
+      view.replicas.flatMap((one): [Endpoint, bigint][] => {
+        const seen = one.claim.offset;
+        const onDisk = one.snapshot?.offset;
+        if (seen === undefined) return onDisk === undefined ? [] : [[one.endpoint, onDisk]];
+        return [[one.endpoint, onDisk !== undefined && onDisk > seen ? onDisk : seen]];
+      }),
+    ),
+    evidence: evidenceOf(view),
+    givesUp: parts.givesUp ?? false,
+    steps: parts.steps,
+    notes: parts.notes ?? [],
+    blocked: parts.blocked,
+  };
+}

@@ -1,0 +1,142 @@
+import type { Endpoint, FollowerList, ReplicaReport, Role } from "../model/cluster-state.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import { lowerBound } from "../policy/what-it-holds.js";
+
+/** The partition with one replica changed. */
+export function changed(
+  view: PartitionView,
+  endpoint: Endpoint,
+  to: (one: ReplicaView) => ReplicaView,
+): PartitionView {
+  return {
+    ...view,
+    replicas: view.replicas.map((one) => (one.endpoint === endpoint ? to(one) : one)),
+  };
+}
+
+/** The partition with a replica flagged otherwise. */
+export function flagged(
+  view: PartitionView,
+  endpoint: Endpoint,
+  flags: Partial<ReplicaView["claim"]>,
+): PartitionView {
+  return changed(view, endpoint, (one) => ({ ...one, claim: { ...one.claim, ...flags } }));
+}
+
+/** The partition with a replica loaded and serving, at what was last seen there. */
+export function running(
+  view: PartitionView,
+  endpoint: Endpoint,
+  parts: Partial<ReplicaReport> = {},
+): PartitionView {
+  return changed(view, endpoint, (one) => {
+    const seen = lowerBound(view, one);
+    const now = one.report?.offset ?? 0n;
+    const report: ReplicaReport = {
+      tid: view.id.tid,
+      pid: view.id.pid,
+      role: one.report?.role,
+      recordCount: one.report?.recordCount ?? 0n,
+      memoryBytes: one.report?.memoryBytes ?? 0n,
+      indexBytes: one.report?.indexBytes ?? 0n,
+      diskBytes: one.report?.diskBytes ?? 0n,
+      offset: now > seen ? now : seen,
+      ...parts,
+      state: "normal",
+    };
+    return { ...one, report };
+  });
+}
+
+/** The partition with a replica that runs in a role; a leader replicates to these followers. */
+export function inRole(
+  view: PartitionView,
+  endpoint: Endpoint,
+  role: Role,
+  followers: readonly Endpoint[] = [],
+): PartitionView {
+  return changed(running(view, endpoint, { role }), endpoint, (one) => {
+    if (role === "follower") return { ...one, followers: undefined };
+    const offset = one.report?.offset ?? 0n;
+    const list: FollowerList = { offset, followers: new Map(followers.map((to) => [to, offset])) };
+    return { ...one, followers: list };
+  });
+}
+
+/** The partition whose record names one leader. */
+export function recorded(
+  view: PartitionView,
+  leader: Endpoint,
+  alive: readonly Endpoint[],
+): PartitionView {
+  const replicas = view.replicas.map((one) => ({
+    ...one,
+    claim: {
+      ...one.claim,
+      isLeader: one.endpoint === leader,
+      isAlive: alive.includes(one.endpoint),
+    },
+  }));
+  return { ...view, replicas };
+}
+
+/** The partition led by a replica in a new term, which begins behind its last entry. */
+export function inNewTerm(view: PartitionView, leader: Endpoint): PartitionView {
+  const led = inRole(view, leader, "leader");
+  const offset = led.replicas.find((one) => one.endpoint === leader)?.report?.offset ?? 0n;
+  const term = (view.terms.at(-1)?.term ?? 0n) + 1n;
+  return recorded({ ...led, terms: [...view.terms, { term, offset: offset + 1n }] }, leader, [
+    leader,
+  ]);
+}
+
+/** The partition with a follower to which the leader replicates and that has all that it has. */
+export function inSync(
+  view: PartitionView,
+  leader: Endpoint | undefined,
+  endpoint: Endpoint,
+): PartitionView {
+  const led = view.replicas.find((one) => one.endpoint === leader);
+  const offset = led?.report?.offset ?? 0n;
+  const run = running(view, endpoint, { role: "follower", offset });
+  return changed(run, leader ?? "", (one) => ({
+    ...one,
+    followers: { offset, followers: new Map(one.followers?.followers).set(endpoint, offset) },
+  }));
+}
+
+/** The partition without a replica. */
+export function without(view: PartitionView, endpoint: Endpoint): PartitionView {
+  const replicas = view.replicas
+    .filter((one) => one.endpoint !== endpoint)
+    .map((one) => unlisted(one, endpoint));
+  return { ...view, replicas };
+}
+
+/** A leader that does not replicate to an endpoint any more. */
+export function unlisted(one: ReplicaView, endpoint: Endpoint): ReplicaView {
+  if (one.followers === undefined) return one;
+  const followers = new Map(one.followers.followers);
+  followers.delete(endpoint);
+  return { ...one, followers: { ...one.followers, followers } };
+}
+
+/** The partition with a new follower that has all that its leader has. */
+export function withFollower(
+  view: PartitionView,
+  leader: Endpoint | undefined,
+  endpoint: Endpoint,
+): PartitionView {
+  const known = view.replicas[0];
+  if (known === undefined) return view;
+  const { claim } = known;
+  const added: ReplicaView = {
+    endpoint,
+    claim: { ...claim, endpoint, isLeader: false, isAlive: true },
+    tablet: "ok",
+    tabletDetail: "",
+    report: undefined,
+    followers: undefined,
+  };
+  return inSync({ ...view, replicas: [...view.replicas, added] }, leader, endpoint);
+}

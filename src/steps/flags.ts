@@ -1,0 +1,147 @@
+import { OpsError } from "../errors.js";
+import {
+  type Endpoint,
+  isOpActive,
+  type PartitionClaim,
+  replicaKey,
+  type TableClaim,
+} from "../model/cluster-state.js";
+import { opsOfPartition } from "../model/ops-of-partition.js";
+import type { StepOutcome } from "../model/outcome.js";
+import { viewPartitions } from "../model/partition-view.js";
+import { whyNotMark } from "../operations/table-alive.js";
+import { replicaAt } from "../operations/targets.js";
+import { lookAtWhole, lookBefore } from "./look-before.js";
+import type { StepContext, Task } from "./step-context.js";
+import {
+  ALREADY,
+  claimOf,
+  DONE,
+  patiently,
+  replicaIn,
+  reportNow,
+  serves,
+  stale,
+} from "./step-preconditions.js";
+
+/** "endpoint is not exist" (nameserver). */
+const ENDPOINT_UNKNOWN = 302;
+
+/**
+ * Marks a replica alive. Clients are sent to it from then on, so it must serve at that moment, in
+ * the role that they will expect of it; `checks` says how much of that is looked at.
+ */
+export async function markAlive(
+  context: StepContext,
+  task: Task<"mark-alive">,
+): Promise<StepOutcome> {
+  const { id, endpoint, checks } = task.step;
+  if (checks === "role") {
+    const found = await lookBefore(context, task);
+    if ("result" in found) return found;
+    if (replicaIn(found.claim, endpoint)?.isAlive === true) return ALREADY;
+  } else {
+    const view = await lookAtWhole(context, task);
+    if ("result" in view) return view;
+    if (replicaAt(view, endpoint)?.claim.isAlive === true) return ALREADY;
+  }
+  await context.cluster.updateTableAlive({ ...id, endpoint }, true);
+  return DONE;
+}
+
+/**
+ * Marks a replica dead, so that clients leave it alone and RecoverTable takes it. Not one that leads
+ * by now: the partition would lose its leader.
+ *
+ * A tablet that never came back after the nameserver restarted is unknown to it (code 302). Its
+ * replica cannot be marked and need not be: clients are not sent there.
+ */
+export async function markDead(
+  context: StepContext,
+  { step: { id, endpoint, mayLead } }: Task<"mark-dead">,
+): Promise<StepOutcome> {
+  const [table, reports] = await Promise.all([
+    context.recordOf(id).now(),
+    patiently(context, context.statusOf(endpoint).now()),
+  ]);
+  const replica = replicaIn(claimOf(table, id), endpoint);
+  if (replica === undefined) return stale("the replica is gone");
+  if (!replica.isAlive) return ALREADY;
+  const isLeading = replica.isLeader && serves(reports?.get(replicaKey(id)), "leader");
+  if (isLeading && !mayLead) return stale("it leads the partition now");
+  const isServed = (tid: number, pid: number) => serves(reports?.get(replicaKey({ tid, pid })));
+  try {
+    const mayShare = !pidsAt(table, endpoint).some(([tid, pid]) => isServed(tid, pid));
+    await context.markDead(id, endpoint, mayShare);
+    return DONE;
+  } catch (thrown) {
+    if (thrown instanceof OpsError && thrown.responseCode === ENDPOINT_UNKNOWN) return ALREADY;
+    throw thrown;
+  }
+}
+
+/** Which partitions of a table have a replica at an endpoint, as tid and pid. */
+function pidsAt(table: TableClaim | undefined, endpoint: Endpoint): [number, number][] {
+  return (table?.partitions ?? [])
+    .filter((one) => replicaIn(one, endpoint) !== undefined)
+    .map((one) => [table?.tid ?? 0, one.pid]);
+}
+
+/** Marks all replicas of a table on a tablet with one call; see {@link whyNotMark}. */
+export async function markTable(
+  context: StepContext,
+  { step: { db, table, tid, endpoint, isAlive, isForced } }: Task<"mark-table">,
+): Promise<StepOutcome> {
+  const state = await context.observe();
+  const tables = state.tables.filter((one) => one.tid === tid);
+  const wanted = viewPartitions({ ...state, tables }).filter((view) => {
+    const replica = replicaAt(view, endpoint);
+    return replica !== undefined && replica.claim.isAlive !== isAlive;
+  });
+  if (tables.every((one) => pidsAt(one, endpoint).length === 0))
+    return stale("the replica is gone");
+  if (wanted.length === 0) return ALREADY;
+  for (const view of isForced ? [] : wanted) {
+    const why = whyNotMark(view, endpoint, isAlive);
+    if (why !== undefined) return stale(why);
+  }
+  await context.cluster.updateTableAlive({ db, table, endpoint }, isAlive);
+  return DONE;
+}
+
+/**
+ * Makes the nameserver's record name the leader. A leader that is flagged alive takes writes from
+ * then on, so it must run as leader, and no other may lead; one that is not, must not.
+ */
+export async function setFlags(
+  context: StepContext,
+  task: Task<"set-flags">,
+): Promise<StepOutcome> {
+  const { id, endpoint: leader, alive } = task.step;
+  const claim = claimOf(await context.recordOf(id).now(), id);
+  if (claim !== undefined && isRecorded(claim, leader, alive)) return ALREADY;
+  const found = await lookBefore(context, task);
+  if ("result" in found) return found;
+  await context.cluster.setPartitionFlags(id, { leader, alive });
+  return { result: "done", detail: `the record names ${leader} as leader` };
+}
+
+function isRecorded(claim: PartitionClaim, leader: Endpoint, alive: readonly Endpoint[]): boolean {
+  return claim.replicas.every(
+    (one) =>
+      one.isLeader === (one.endpoint === leader) && one.isAlive === alive.includes(one.endpoint),
+  );
+}
+
+/** Puts a replica left in kSnapshotPaused right; the op that paused it may have come back meanwhile. */
+export async function recoverSnapshot(
+  context: StepContext,
+  { step: { id, endpoint }, lane }: Task<"recover-snapshot">,
+): Promise<StepOutcome> {
+  const ops = opsOfPartition(await context.ops.now(), id);
+  if (ops.some(isOpActive)) return stale("an op of the partition is running");
+  const report = await reportNow(context, id, endpoint);
+  if (report?.state !== "snapshot-paused") return ALREADY;
+  await context.cluster.recoverSnapshot(endpoint, { ...id, storageMode: lane.storageMode });
+  return DONE;
+}

@@ -1,0 +1,293 @@
+import { rowsMissing } from "../diagnosis/diagnose.js";
+import { messageOf, OpsError } from "../errors.js";
+import type {
+  Endpoint,
+  PartitionId,
+  ReplicaReport,
+  Role,
+  StorageMode,
+  TermStart,
+} from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
+import type { PartitionView } from "../model/partition-view.js";
+import type { Lane } from "../model/plan.js";
+import { greatest, leastToLead } from "../operations/load-table.js";
+import { replicaAt } from "../operations/targets.js";
+import { servingLeader } from "../policy/what-it-holds.js";
+import { refusalIn } from "./expectations.js";
+import { lookBefore } from "./look-before.js";
+import { leads, makeLeader } from "./role.js";
+import { observePartition, type StepContext, type Task } from "./step-context.js";
+import { ALREADY, failed, failedBy, serves, stale } from "./step-preconditions.js";
+import { loaded, opsEnded } from "./waits.js";
+
+/**
+ * "create table failed": the tablet has no directory of the replica in that storage mode, so there
+ * is nothing on its disk (OpenMLDB 0.9 tablet, memory tables).
+ */
+const CREATE_TABLE_FAILED = 131;
+/** How old the record may be by which a replica is loaded: to load it as follower harms nothing. */
+const RECORD_AGE_MS = 1_000;
+
+/** Waits for a load that another client began. */
+export async function waitForLoad(
+  context: StepContext,
+  { step: { id, endpoint } }: Task<"wait-load">,
+): Promise<StepOutcome> {
+  const report = await loaded(context, id, endpoint);
+  return report === undefined
+    ? stale("the load that was under way failed")
+    : { result: "done", detail: `${report.recordCount} rows` };
+}
+
+/**
+ * Loads a replica as follower with an empty replication list, so that its true offset shows.
+ * Nothing is written to it: no leader replicates to it, and clients are not sent to it.
+ */
+export function loadFollower(
+  context: StepContext,
+  task: Task<"load-follower">,
+): Promise<StepOutcome> {
+  const { lane, step } = task;
+  const { endpoint } = step;
+  return loadInTurn(context, lane, endpoint, async (snapshot) => {
+    const found = await lookBefore(context, task, RECORD_AGE_MS);
+    if ("result" in found) return found;
+    const obstacle = await unlist(context, lane, endpoint);
+    if (obstacle !== undefined) return stale(obstacle);
+    const least = greatest(lane.lastSeen.get(endpoint) ?? 0n, snapshot?.offset ?? 0n);
+    const report = await load(context, lane, endpoint, { role: "follower", term: 0n, least });
+    if ("result" in report) return report;
+    // "Loaded already" (101) counts as done: another client that was quicker may have other plans.
+    if (report.role !== "follower") return loadedOtherwise(report);
+    return { result: "done", detail: `${report.recordCount} rows, offset ${report.offset}` };
+  });
+}
+
+function loadedOtherwise({ role }: ReplicaReport): StepOutcome {
+  return stale(`another client loaded it as ${role ?? "nothing known"} meanwhile`);
+}
+
+/**
+ * Loads the coming leader. The mode must be in the request: a replica that was created as follower
+ * and became leader later keeps "follower" on its disk and would come up as one, with no leader to
+ * replicate to it (OpenMLDB tablet: LoadTable merges the request with table_meta.txt).
+ */
+export function loadLeader(context: StepContext, task: Task<"load-leader">): Promise<StepOutcome> {
+  const { lane, step } = task;
+  const { endpoint } = step;
+  return loadInTurn(context, lane, endpoint, async () => {
+    const found = await lookBefore(context, task);
+    if ("result" in found) return found;
+    const { term } = lane.newestTerm;
+    const as = { role: "leader" as const, term, least: lane.leastOffset };
+    const report = await load(context, lane, endpoint, as, found.report);
+    if ("result" in report) return report;
+    if (report.offset < lane.leastOffset) {
+      return failed(rowsMissing(report.offset, lane.leastOffset));
+    }
+    if (report.role !== "leader") {
+      // Loading takes a while: a replica that became leader meanwhile stays the only one.
+      const again = await lookBefore(context, task);
+      return "result" in again ? again : makeLeader(context, task, []);
+    }
+    if (found.report !== undefined) return ALREADY;
+    const seen = lane.lastSeen.get(endpoint) ?? 0n;
+    const short = `; ${seen} was seen before, and no other replica has it`;
+    const came = `${report.recordCount} rows, offset ${report.offset}`;
+    return { result: "done", detail: report.offset < seen ? `${came}${short}` : came };
+  });
+}
+
+/**
+ * Loads a replica in the role that the operator chose and waits until it serves. One that is to lead
+ * is loaded as follower, and gets the leader's role only if it shows everything that is known of the
+ * partition: until then no client writes to it, so a disk that lost rows does no harm.
+ */
+export async function loadTable(
+  context: StepContext,
+  task: Task<"load-table">,
+): Promise<StepOutcome> {
+  const { id, endpoint, role, least } = task.step;
+  await opsEnded(context, id, -1n);
+  return context.withLoadSlot(endpoint, async () => {
+    const view = await observePartition(context, id);
+    const replica = view && replicaAt(view, endpoint);
+    if (view === undefined || replica === undefined) return stale("the replica is gone");
+    if (serves(replica.report, role)) return ALREADY;
+    if (role === "follower") return loadAsFollower(context, view, endpoint, least);
+    const why = refusalIn(view, task.expects);
+    if (why !== undefined) return stale(why);
+    return loadToLead(context, task, view, greatest(leastToLead(view, replica), least));
+  });
+}
+
+/**
+ * Loads a follower to which no leader replicates meanwhile: its leader would go on from where it was
+ * with it before, whatever its disk kept. If it did so before, it does so again afterwards, from the
+ * follower's own offset.
+ */
+async function loadAsFollower(
+  context: StepContext,
+  view: PartitionView,
+  endpoint: Endpoint,
+  least: bigint,
+): Promise<StepOutcome> {
+  const { cluster } = context;
+  const leader = servingLeader(view);
+  const wasListed = leader?.followers?.followers.has(endpoint) === true;
+  if (leader !== undefined && wasListed) {
+    await cluster.delReplica(leader.endpoint, view.id, endpoint);
+  }
+  const before = replicaAt(view, endpoint)?.report;
+  const report = await load(context, view, endpoint, { role: "follower", term: 0n, least }, before);
+  if ("result" in report) return report;
+  if (report.role !== "follower") return loadedOtherwise(report);
+  const came = `${report.recordCount} rows, offset ${report.offset}`;
+  const short = report.offset < least ? `; ${least} was known before` : "";
+  if (leader === undefined || !wasListed) return { result: "done", detail: `${came}${short}` };
+  const held = (await cluster.getTableFollower(leader.endpoint, view.id)).offset;
+  if (report.offset > held) {
+    return failed(
+      `${came}, but its leader ${leader.endpoint} holds only ${held}, so it does not replicate to it`,
+    );
+  }
+  await cluster.addReplica(leader.endpoint, view.id, endpoint);
+  return { result: "done", detail: `${came}${short}, ${leader.endpoint} replicates to it again` };
+}
+
+async function loadToLead(
+  context: StepContext,
+  { step: { id, endpoint }, expects }: Task<"load-table">,
+  view: PartitionView,
+  least: bigint,
+): Promise<StepOutcome> {
+  const before = replicaAt(view, endpoint)?.report;
+  const report = await load(context, view, endpoint, { role: "follower", term: 0n, least }, before);
+  if ("result" in report) return report;
+  if (report.role !== "follower") return loadedOtherwise(report);
+  if (report.offset < least) {
+    return failed(
+      `it came up at offset ${report.offset}, but ${least} was known: rows are missing on its disk; it was not made leader, and runs as follower to which no leader replicates`,
+    );
+  }
+  const now = await observePartition(context, id);
+  const why = now === undefined ? "the table is gone" : refusalIn(now, expects);
+  if (why !== undefined) return stale(why);
+  const term = now?.terms.at(-1)?.term ?? 0n;
+  await context.cluster.changeRole(endpoint, { ...id, role: "leader", term, followers: [] });
+  return leads(context, id, endpoint, (offset) => {
+    return `${report.recordCount} rows, leads term ${term} from offset ${offset}`;
+  });
+}
+
+/** What LoadTable takes from the nameserver's record. */
+interface Loadable {
+  readonly id: PartitionId;
+  readonly segCount: number;
+  readonly storageMode: StorageMode;
+}
+
+/** Loads a replica unless it is loaded, and waits. @returns How the step ends if it cannot be loaded. */
+async function load(
+  context: StepContext,
+  { id, segCount, storageMode }: Loadable,
+  endpoint: Endpoint,
+  as: { readonly role: Role; readonly term: bigint; readonly least: bigint },
+  before?: ReplicaReport,
+): Promise<ReplicaReport | StepOutcome> {
+  const { role, term, least } = as;
+  if (before === undefined) {
+    try {
+      const request = { ...id, segCount, storageMode, role, term, followers: [] };
+      await context.cluster.loadTable(endpoint, request);
+    } catch (thrown) {
+      return loadRefused(thrown);
+    }
+  }
+  const report = await loaded(context, id, endpoint, least);
+  return (
+    report ??
+    failed(
+      `tablet ${endpoint} could not load it (look into its log; is the data still on its disk?)`,
+    )
+  );
+}
+
+function loadRefused(thrown: unknown): StepOutcome {
+  if (!(thrown instanceof OpsError)) throw thrown;
+  if (thrown.responseCode === CREATE_TABLE_FAILED) return { ...failedBy(thrown), isEmpty: true };
+  // Out of reach for a moment is no reason to decide without it: the next round looks again.
+  if (thrown.retryable) return stale(messageOf(thrown));
+  throw thrown;
+}
+
+/**
+ * Takes a replica that is to be loaded out of the replication list of the leader that serves. The
+ * leader would go on from where it was with that replica before, whatever its disk kept, and
+ * replicate to it while it loads (OpenMLDB 0.9: replication keeps its position across the follower's
+ * restart).
+ *
+ * @returns Why the leader could not be asked; undefined if the replica is not in its list now.
+ */
+async function unlist(
+  { cluster, signal }: StepContext,
+  lane: Lane,
+  endpoint: Endpoint,
+): Promise<string | undefined> {
+  if (lane.leader === undefined || lane.leader === endpoint) return undefined;
+  try {
+    const list = await cluster.getTableFollower(lane.leader, lane.id);
+    if (list.followers.has(endpoint)) await cluster.delReplica(lane.leader, lane.id, endpoint);
+    return undefined;
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return `its leader does not answer as leader: ${messageOf(thrown)}`;
+  }
+}
+
+/**
+ * Runs a load when its tablet has room for it, and asks for the snapshot on the replica's disk right
+ * before (GetTermPair): loading shows what is there, and hides what should have been.
+ *
+ * @param work Is given the snapshot; undefined if the tablet does not tell, or the replica is loaded.
+ * @returns Its outcome, with that snapshot.
+ */
+function loadInTurn(
+  context: StepContext,
+  lane: Lane,
+  endpoint: Endpoint,
+  work: (snapshot: TermStart | undefined) => Promise<StepOutcome>,
+): Promise<StepOutcome> {
+  const mayQueue = lane.storageMode === "memory";
+  const run = async (): Promise<StepOutcome> => {
+    context.signal.throwIfAborted();
+    const snapshot = await snapshotOf(context, lane, endpoint);
+    try {
+      const outcome = await work(snapshot);
+      return snapshot === undefined ? outcome : { ...outcome, snapshot };
+    } catch (thrown) {
+      context.signal.throwIfAborted();
+      return { ...failedBy(thrown), snapshot };
+    }
+  };
+  return context.withLoadSlot(endpoint, run, mayQueue);
+}
+
+async function snapshotOf(
+  { cluster, signal }: StepContext,
+  lane: Lane,
+  endpoint: Endpoint,
+): Promise<TermStart | undefined> {
+  if (lane.storageMode === "unknown") return undefined;
+  try {
+    const of = { ...lane.id, storageMode: lane.storageMode };
+    const { isLoaded, term, offset } = await cluster.getTermPair(endpoint, of);
+    return isLoaded ? undefined : { term, offset };
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (!(thrown instanceof OpsError)) throw thrown;
+    // What is not told is not known, and nothing depends on it.
+    return undefined;
+  }
+}

@@ -1,0 +1,59 @@
+import type { StepOutcome } from "../model/outcome.js";
+import type { PartitionView } from "../model/partition-view.js";
+import { type Found, refusalIn } from "./expectations.js";
+import { type AnyTask, observePartition, type StepContext } from "./step-context.js";
+import { claimOf, otherLeader, reportNow, stale } from "./step-preconditions.js";
+
+/**
+ * Asks for what the expectations of a step need, and checks them.
+ *
+ * @param recordAgeMs How old the nameserver's record may be; 0: it is asked for now.
+ * @returns What was found; or the end of the step.
+ */
+export async function lookBefore(
+  context: StepContext,
+  { step, lane, expects }: AnyTask,
+  recordAgeMs = 0,
+): Promise<Found | StepOutcome> {
+  const { id, endpoint } = step;
+  if (id === undefined) throw new TypeError(`${step.kind} is not about a partition`);
+  const record = context.recordOf(id);
+  const asked = recordAgeMs > 0 ? record.lately(recordAgeMs) : record.now();
+  const needsReport = expects.some((one) => one.needs?.report === true);
+  const [table, report] = await Promise.all([
+    asked,
+    needsReport && endpoint !== undefined ? reportNow(context, id, endpoint) : undefined,
+  ]);
+  const claim = claimOf(table, id);
+  const which = expects.find((one) => one.needs?.other !== undefined)?.needs?.other;
+  const beside = endpoint ?? lane?.leader ?? "";
+  const other =
+    which === undefined
+      ? undefined
+      : await otherLeader(context, { id }, claim, { endpoint: beside, which });
+  const found = { claim, report, other };
+  for (const { check } of expects) {
+    const why = check?.(found);
+    if (why !== undefined) return stale(why);
+  }
+  return found;
+}
+
+/**
+ * Looks at the whole partition of a step and checks what is expected of it.
+ *
+ * @returns The partition; or the end of the step.
+ */
+export async function lookAtWhole(
+  context: StepContext,
+  { step, expects }: AnyTask,
+): Promise<PartitionView | StepOutcome> {
+  const { id, endpoint } = step;
+  const view = id && (await observePartition(context, id));
+  if (view === undefined) return stale("the table is gone");
+  if (endpoint !== undefined && view.replicas.every((one) => one.endpoint !== endpoint)) {
+    return stale("the replica is gone");
+  }
+  const why = refusalIn(view, expects);
+  return why === undefined ? view : stale(why);
+}

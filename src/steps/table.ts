@@ -1,0 +1,342 @@
+import type { PartitionView } from "../model/partition-view.js";
+import type { Lane } from "../model/plan.js";
+import type { StepKind } from "../model/step.js";
+import { whyNotLead } from "../operations/load-table.js";
+import { whyNotMark } from "../operations/table-alive.js";
+import { changeLeader, whyNotChange } from "./change-leader.js";
+import {
+  changed,
+  flagged,
+  inNewTerm,
+  inRole,
+  inSync,
+  recorded,
+  running,
+  unlisted,
+  withFollower,
+  without,
+} from "./effects.js";
+import {
+  holds,
+  holdsAtLeast,
+  isAsPlanned,
+  isFlaggedFollower,
+  isFlaggedLeader,
+  isLoaded,
+  isLoadedAtAll,
+  isUnused,
+  marksAreAsPlanned,
+  noOtherLeads,
+  runsAs,
+  said,
+  servesAsFollower,
+  servesAsLeader,
+} from "./expectations.js";
+import { markAlive, markDead, markTable, recoverSnapshot, setFlags } from "./flags.js";
+import { loadFollower, loadLeader, loadTable, waitForLoad } from "./load.js";
+import { cancelOp, deleteOp, waitForOps } from "./ops.js";
+import {
+  offlineEndpoint,
+  offlineReplica,
+  recoverEndpoint,
+  whyNotOffline,
+} from "./recover-endpoint.js";
+import { recoverTable, whyNotRecover } from "./recover-table.js";
+import { addReplica, delReplica, migrate, whyNotDelete } from "./replicas.js";
+import { replicate } from "./replicate.js";
+import { changeRole, demote, promote } from "./role.js";
+import { ACTS, JOINS, LOADS, type StepRow, WAITS } from "./step-row.js";
+import { waitForSync } from "./waits.js";
+
+const same = (view: PartitionView) => view;
+const follows = (view: PartitionView, { endpoint }: { endpoint: string }) =>
+  inRole(view, endpoint, "follower");
+const leadsNow = (view: PartitionView, { endpoint }: { endpoint: string }) =>
+  inRole(view, endpoint, "leader");
+
+const lastSeen = (lane: Lane, endpoint: string) => {
+  const offset = lane.lastSeen.get(endpoint);
+  return offset === undefined ? "no offset known" : `last seen at offset ${offset}`;
+};
+
+/** Every kind of step. A new one is a row here and the function that `run` names. */
+export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
+  "wait-ops": {
+    ...WAITS,
+    limit: "partitions",
+    failureEnds: "lane",
+    words: () => "wait until its ops have ended",
+    expects: () => [said("ops of the partition have not ended")],
+    effect: (view) => ({ ...view, activeOps: [] }),
+    run: waitForOps,
+  },
+  "wait-load": {
+    ...WAITS,
+    limit: "loads",
+    isParallel: true,
+    words: (step) => `wait until ${step.endpoint} is loaded`,
+    expects: () => [said("its tablet is loading it")],
+    effect: (view, step) => running(view, step.endpoint),
+    run: waitForLoad,
+  },
+  "wait-sync": {
+    ...WAITS,
+    turn: "follower",
+    words: (step) => `wait until ${step.endpoint} has caught up`,
+    expects: (_step, lane) => [said(`${lane.leader} replicates to it, behind it`)],
+    effect: (view, step, lane) => inSync(view, lane.leader, step.endpoint),
+    run: (context, { step }) => waitForSync(context, step.id, step.endpoint),
+  },
+  "load-follower": {
+    ...LOADS,
+    isParallel: true,
+    failureEnds: "replica",
+    words: (step) => `load ${step.endpoint} as follower, no leader replicates to it`,
+    expects: (step, lane) => [
+      isAsPlanned(lane, [step.endpoint]),
+      said(`not loaded, ${lastSeen(lane, step.endpoint)}`),
+    ],
+    effect: (view, step) => running(view, step.endpoint, { role: "follower" }),
+    run: loadFollower,
+  },
+  "load-leader": {
+    ...LOADS,
+    words: (step) => `load ${step.endpoint} as leader`,
+    expects: (step, lane) => [
+      isAsPlanned(lane, [step.endpoint]),
+      {
+        ...said(
+          `not loaded, ${lastSeen(lane, step.endpoint)}, comes up at ${lane.leastOffset} or more`,
+        ),
+        needs: { report: true },
+      },
+      noOtherLeads("flagged"),
+    ],
+    effect: leadsNow,
+    run: loadLeader,
+  },
+  "load-table": {
+    ...LOADS,
+    words: (step) => `load ${step.endpoint} as ${step.role}`,
+    expects: (step) =>
+      step.role === "follower"
+        ? [said(`holds entries up to ${step.least} at least`)]
+        : [
+            holds("no other replica leads or holds more", (view) =>
+              whyNotLead(view, step.endpoint),
+            ),
+          ],
+    effect: (view, step) => inRole(view, step.endpoint, step.role),
+    run: loadTable,
+  },
+  demote: {
+    ...ACTS,
+    failureEnds: "lane",
+    words: (step) => `make ${step.endpoint} a follower`,
+    expects: (step, lane) => [
+      isAsPlanned(lane, [step.endpoint]),
+      { ...said("loaded, runs as leader and shall not"), ...isLoadedAtAll },
+      ...(step.isDecided ? [] : [isUnused(step.endpoint, lane.leader)]),
+    ],
+    effect: follows,
+    run: demote,
+  },
+  promote: {
+    ...ACTS,
+    words: (step) =>
+      `make ${step.endpoint} the leader, replicating to ${step.followers.join(", ") || "none"}`,
+    expects: (step, lane) => [
+      isAsPlanned(lane, [step.endpoint]),
+      isLoaded(`loaded as follower at offset ${lane.leastOffset} or more`),
+      noOtherLeads("any"),
+      holdsAtLeast(lane.leastOffset),
+    ],
+    effect: (view, step) => inRole(view, step.endpoint, "leader", step.followers),
+    run: promote,
+  },
+  "change-role": {
+    ...ACTS,
+    words: (step) => `make ${step.endpoint} the leader`,
+    expects: (step, lane) => [
+      isAsPlanned(lane, [step.endpoint]),
+      isLoaded("loaded as follower"),
+      noOtherLeads("flagged"),
+      holdsAtLeast(lane.leastOffset),
+    ],
+    effect: leadsNow,
+    run: changeRole,
+  },
+  "set-flags": {
+    ...ACTS,
+    failureEnds: "lane",
+    words: (step) => `record ${step.endpoint} as the only leader; alive: ${step.alive.join(", ")}`,
+    expects: (step, lane) => [
+      isAsPlanned(lane, [step.endpoint, ...step.alive]),
+      said("the record names another leader, or several"),
+      noOtherLeads("flagged", step.endpoint),
+      ...(step.alive.includes(step.endpoint)
+        ? [servesAsLeader, marksAreAsPlanned(step.endpoint, step.alive)]
+        : []),
+    ],
+    effect: (view, step) => recorded(view, step.endpoint, step.alive),
+    run: setFlags,
+  },
+  "mark-dead": {
+    ...ACTS,
+    failureEnds: "lane",
+    words: (step) => `mark ${step.endpoint} not alive`,
+    expects: () => [said("flagged alive, or marked already")],
+    effect: (view, step) => flagged(view, step.endpoint, { isAlive: false }),
+    run: markDead,
+  },
+  "mark-alive": {
+    ...ACTS,
+    words: (step) => `mark ${step.endpoint} alive`,
+    expects: (step, lane) => {
+      const text =
+        step.role === "leader" ? "runs as leader, marked not alive" : `in sync with ${lane.leader}`;
+      if (step.checks === "nothing") return [said("marked not alive")];
+      if (step.checks === "health") {
+        return [holds(text, (view) => whyNotMark(view, step.endpoint, true))];
+      }
+      return [
+        isAsPlanned(lane, [step.endpoint]),
+        isLoaded(),
+        runsAs(step.role, text),
+        ...(step.role === "follower" ? [isFlaggedFollower(step.endpoint)] : []),
+      ];
+    },
+    effect: (view, step) => flagged(view, step.endpoint, { isAlive: true }),
+    run: markAlive,
+  },
+  "mark-table": {
+    ...ACTS,
+    failureEnds: "lane",
+    words: (step) =>
+      `mark all replicas of ${step.table} at ${step.endpoint} ${step.isAlive ? "alive" : "not alive"}`,
+    expects: (step) => [
+      said(step.isAlive ? "each serves where clients expect it" : "none of them leads"),
+    ],
+    effect: same,
+    run: markTable,
+  },
+  replicate: {
+    ...JOINS,
+    words: (step) =>
+      `replicate to ${step.endpoint} from the leader and wait until it has everything`,
+    expects: (step, lane) => [
+      isAsPlanned(lane, [lane.leader ?? "", step.endpoint]),
+      isFlaggedLeader(lane.leader ?? ""),
+      servesAsFollower(`loaded as follower, its log not longer than that of ${lane.leader}`),
+    ],
+    effect: (view, step, lane) => inSync(view, lane.leader, step.endpoint),
+    run: replicate,
+  },
+  "recover-snapshot": {
+    ...ACTS,
+    words: (step) => `let ${step.endpoint} make snapshots again (RecoverSnapshot)`,
+    expects: () => [said("in kSnapshotPaused with no op running")],
+    effect: (view, step) => running(view, step.endpoint),
+    run: recoverSnapshot,
+  },
+  "recover-table": {
+    ...JOINS,
+    words: (step) => `rebuild ${step.endpoint} from the leader (RecoverTable)`,
+    expects: (step, lane) => [
+      holds(`${lane.leader} leads and holds at least what this replica has to give`, (view) =>
+        whyNotRecover(view, step),
+      ),
+    ],
+    effect: (view, step, lane) => {
+      const marked = flagged(view, step.endpoint, { isAlive: true, isLeader: false });
+      return inSync(marked, lane.leader, step.endpoint);
+    },
+    run: recoverTable,
+  },
+  "change-leader": {
+    ...ACTS,
+    words: (step) => `make ${step.endpoint} the leader of a new term (ChangeLeader)`,
+    expects: (step, lane) => [
+      holds(
+        step.offset === undefined
+          ? "an alive follower that holds all that is known"
+          : `loaded as follower at offset ${step.offset}, no other replica leads`,
+        (view) => whyNotChange(view, step, lane),
+      ),
+    ],
+    effect: (view, step) => inNewTerm(view, step.endpoint),
+    run: changeLeader,
+  },
+  "add-replica": {
+    ...ACTS,
+    words: (step) => `make a follower at ${step.endpoint} (AddReplicaNS)`,
+    expects: (step) => [said(`no replica at ${step.endpoint}, and none loaded there`)],
+    effect: (view, step, lane) => withFollower(view, lane.leader, step.endpoint),
+    run: addReplica,
+  },
+  "del-replica": {
+    ...ACTS,
+    words: (step) => `delete the follower at ${step.endpoint} (DelReplicaNS)`,
+    expects: (step) => [
+      holds("a follower that holds nothing its leader lacks", (view) =>
+        whyNotDelete(view, step.endpoint),
+      ),
+    ],
+    effect: (view, step) => without(view, step.endpoint),
+    run: delReplica,
+  },
+  migrate: {
+    ...ACTS,
+    words: (step) => `move the follower from ${step.endpoint} to ${step.to} (Migrate)`,
+    expects: (step) => [
+      holds("a follower that holds nothing its leader lacks", (view) =>
+        whyNotDelete(view, step.endpoint),
+      ),
+    ],
+    effect: (view, step, lane) => without(withFollower(view, lane.leader, step.to), step.endpoint),
+    run: migrate,
+  },
+  "offline-replica": {
+    ...ACTS,
+    words: (step) => `take ${step.endpoint} out of service`,
+    expects: (step) => [
+      holds("another replica leads", (view) => whyNotOffline(view, step.endpoint)),
+    ],
+    effect: (view, step, lane) =>
+      changed(flagged(view, step.endpoint, { isAlive: false }), lane.leader ?? "", (one) =>
+        unlisted(one, step.endpoint),
+      ),
+    run: offlineReplica,
+  },
+  "offline-endpoint": {
+    ...ACTS,
+    words: (step) => `take tablet ${step.endpoint} out of service (OfflineEndpoint)`,
+    expects: () => [said("no partition loses entries by it")],
+    effect: same,
+    run: offlineEndpoint,
+  },
+  "recover-endpoint": {
+    ...ACTS,
+    words: (step) => `bring back the replicas at ${step.endpoint} (RecoverEndpoint)`,
+    expects: () => [said("their leaders hold at least what they have to give")],
+    effect: same,
+    run: recoverEndpoint,
+  },
+  "cancel-op": {
+    ...ACTS,
+    words: (step) => `end op ${step.op} (CancelOP)`,
+    expects: () => [said("it is queued or running")],
+    effect: same,
+    run: cancelOp,
+  },
+  "delete-op": {
+    ...ACTS,
+    words: (step) =>
+      "op" in step.ops
+        ? `forget op ${step.ops.op} (DeleteOP)`
+        : `forget the ops that ended ${step.ops.status} (DeleteOP)`,
+    expects: () => [said("they have ended")],
+    effect: same,
+    run: deleteOp,
+  },
+};
