@@ -10,43 +10,69 @@ import {
   type RunLine,
   runLine,
   runText,
+  shortLine,
   statusOf,
   stepsOf,
 } from "../journal/describe.js";
-import { callsOf, listRunIds, type ReadRun, readRun } from "../journal/read-runs.js";
+import { callsOf, type ReadRun, readRun } from "../journal/read-runs.js";
 import { journalRows } from "../journal/report-rows.js";
+import { listRunIds } from "../journal/runs-folder.js";
 import { defaultStateDir } from "../journal/who.js";
-import { readRunsInShort } from "../journal/zk-history.js";
-import { jsonText, safe, shellWord } from "../util/text.js";
+import { type RunInShort, readRunsInShort } from "../journal/zk-history.js";
+import { jsonPieces, safe, shellWord } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { makeReport, type ReportInput, writeReport } from "./report-file.js";
+import { ended, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
+
+/** How many runs are listed; the journals that a machine keeps are fewer. */
+const LISTED_MAX = 1_000;
+/** How much of all journals together is read as a whole for a list, bytes. */
+const LIST_BYTES = 64 * 2 ** 20;
 
 /**
  * Lists the runs of this tool, newest first, or shows one of them. Changes nothing.
  *
- * @returns 0.
+ * @returns 0; 4 if ZooKeeper was named and cannot be read, after showing what the journals know.
  * @throws OpsError `usage` if no run, or more than one, has the wanted id.
  */
 export async function run(flags: HistoryFlags, io: CommandIo): Promise<number> {
   const stateDir = flags.stateDir ?? defaultStateDir();
-  const fromZooKeeper = await runsInZooKeeper(flags, io);
+  const inZooKeeper = await runsInZooKeeper(flags, io);
   const ids = await journalIds(stateDir, io);
-  if (flags.id !== undefined) {
-    await showOne(flags.id, { flags, io, stateDir, ids, fromZooKeeper });
-    return EXIT.ok;
-  }
+  const known: Known = {
+    stateDir,
+    ids,
+    inZooKeeper: new Map(inZooKeeper?.map((one) => [one.run.id, one])),
+  };
+  const exitCode = inZooKeeper === undefined ? EXIT.refused : EXIT.ok;
+  if (flags.id === undefined) await list(known, flags, io);
+  else await showOne(flags.id, known, { flags, io });
+  return exitCode;
+}
+
+async function list(known: Known, flags: HistoryFlags, io: CommandIo): Promise<void> {
+  const { stateDir, ids, inZooKeeper } = known;
   const lines: RunLine[] = [];
-  for (const id of ids) lines.push(runLine(await readRun(stateDir, id)));
-  const others = fromZooKeeper.filter((one) => !ids.includes(one.id));
-  const all = [...lines, ...others].sort(newestFirst);
-  io.stdout.write(
+  let bytesLeft = LIST_BYTES;
+  for (const id of ids.slice(0, LISTED_MAX)) {
+    io.signal.throwIfAborted();
+    const read = await readRun(stateDir, id, bytesLeft);
+    if (!read.isPart) bytesLeft -= read.size;
+    lines.push(runLine(read, inZooKeeper.get(id)));
+  }
+  const others = [...inZooKeeper.values()].filter((one) => !ids.includes(one.run.id));
+  const all = [...lines, ...others.map(shortLine)].sort(newestFirst);
+  await print(
+    io,
     flags.output === "json"
-      ? `${jsonText({ schemaVersion: SCHEMA_VERSION, runs: all.map(lineJson) })}\n`
-      : listText(all, io.hasColor),
+      ? ended(jsonPieces({ schemaVersion: SCHEMA_VERSION, runs: all.map(lineJson) }))
+      : [listText(all, io.hasColor)],
   );
-  return EXIT.ok;
+  if (ids.length > LISTED_MAX) {
+    io.log.info(`${ids.length - LISTED_MAX} older runs are not listed`);
+  }
 }
 
 function newestFirst(a: RunLine, b: RunLine): number {
@@ -68,8 +94,11 @@ async function journalIds(stateDir: string, io: CommandIo): Promise<string[]> {
   }
 }
 
-/** The runs that the cluster remembers; none if it is not asked, or does not answer. */
-async function runsInZooKeeper(flags: HistoryFlags, io: CommandIo): Promise<RunLine[]> {
+/** The runs that the cluster remembers; none if it is not asked, undefined if it does not answer. */
+async function runsInZooKeeper(
+  flags: HistoryFlags,
+  io: CommandIo,
+): Promise<readonly RunInShort[] | undefined> {
   if (flags.zkCluster.length === 0 || flags.zkRootPath === undefined) return [];
   try {
     const zk = await connectZooKeeper({
@@ -81,47 +110,43 @@ async function runsInZooKeeper(flags: HistoryFlags, io: CommandIo): Promise<RunL
       signal: io.signal,
     });
     try {
-      const note = (text: string) => io.log.warn(safe(text));
-      const runs = await readRunsInShort(zk, flags.zkRootPath, note);
-      return runs.map(({ run, end }) => ({
-        id: run.id,
-        run,
-        end,
-        counts: undefined,
-        source: "zookeeper",
-        notes: [],
-      }));
+      return await readRunsInShort(zk, flags.zkRootPath, (text) => io.log.warn(safe(text)));
     } finally {
       await zk.close();
     }
   } catch (error) {
     io.signal.throwIfAborted();
     io.log.warn(`the runs that ZooKeeper knows are not shown: ${safe(messageOf(error))}`);
-    return [];
+    return undefined;
   }
 }
 
 interface Known {
-  readonly flags: HistoryFlags;
-  readonly io: CommandIo;
   readonly stateDir: string;
+  /** Of the runs that have a journal. */
   readonly ids: readonly string[];
-  readonly fromZooKeeper: readonly RunLine[];
+  /** By id. */
+  readonly inZooKeeper: ReadonlyMap<string, RunInShort>;
 }
 
-async function showOne(wanted: string, known: Known): Promise<void> {
-  const { flags, io, stateDir, ids, fromZooKeeper } = known;
-  const id = oneId(wanted, [...new Set([...ids, ...fromZooKeeper.map((one) => one.id)])]);
+async function showOne(
+  wanted: string,
+  { stateDir, ids, inZooKeeper }: Known,
+  { flags, io }: { readonly flags: HistoryFlags; readonly io: CommandIo },
+): Promise<void> {
+  const id = oneId(wanted, [...new Set([...ids, ...inZooKeeper.keys()])]);
   const read = ids.includes(id) ? await readRun(stateDir, id) : undefined;
-  const line = read === undefined ? fromZooKeeper.find((one) => one.id === id) : runLine(read);
+  const short = inZooKeeper.get(id);
+  const line = read === undefined ? short && shortLine(short) : runLine(read, short);
   if (line === undefined) return;
   if (flags.report !== undefined) {
     writeReport(flags.report, makeReport(flags, inputOf(line, read)), io);
   }
-  io.stdout.write(
+  await print(
+    io,
     flags.output === "json"
-      ? `${jsonText({ schemaVersion: SCHEMA_VERSION, run: runJson(line, read) })}\n`
-      : runText(line, read, io.hasColor),
+      ? ended(jsonPieces({ schemaVersion: SCHEMA_VERSION, run: runJson(line, read) }))
+      : [runText(line, read, io.hasColor)],
   );
 }
 

@@ -1,6 +1,6 @@
 import { extname } from "node:path";
 import { messageOf } from "../errors.js";
-import { redactArgs, redactedLine, redactFlags, secretsIn } from "../journal/redact.js";
+import { redactArgs, redactFlags } from "../journal/redact.js";
 import { whoami } from "../journal/who.js";
 import { buildReport, type ReportParts } from "../report/build.js";
 import type { Parameter, ReportDocument, RunFacts } from "../report/document.js";
@@ -30,9 +30,8 @@ export interface ReportInput extends Omit<ReportParts, Known> {
  * @param flags The flags of this process: what is secret in them is in no report.
  */
 export function makeReport(flags: object, input: ReportInput): ReportDocument {
-  const report = buildReport(partsOf(input, flags));
-  // A secret can stand in the message of a peer too.
-  return JSON.parse(redactedLine(report, secretsIn(flags))) as ReportDocument;
+  // Plain data, as a reader of the file gets it.
+  return JSON.parse(jsonText(buildReport(partsOf(input, flags)))) as ReportDocument;
 }
 
 /**

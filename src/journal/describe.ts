@@ -1,7 +1,15 @@
-import { type Cell, type Column, safe, table } from "../util/text.js";
-import { type CallStory, callsOf, countCalls, isRunning, type ReadRun } from "./read-runs.js";
+import { type Cell, type Column, jsonText, safe, table } from "../util/text.js";
+import {
+  type CallStory,
+  callsOf,
+  countCalls,
+  isRunning,
+  isSameRun,
+  type ReadRun,
+} from "./read-runs.js";
 import type { CallCounts, EndRecord, EventRecord, RunRecord } from "./record.js";
 import { targetText } from "./resume.js";
+import type { RunInShort } from "./zk-history.js";
 
 /** A run as one line of a list shows it. */
 export interface RunLine {
@@ -9,17 +17,40 @@ export interface RunLine {
   /** Undefined if the first line of its journal is damaged. */
   readonly run: RunRecord | undefined;
   readonly end: EndRecord | undefined;
-  /** Undefined if only ZooKeeper knows the run, and it has not ended. */
+  /** Undefined if only ZooKeeper knows the run, or its journal is too large to be read for a list. */
   readonly counts: CallCounts | undefined;
   /** Whether the journal is on this machine, or only ZooKeeper knows the run. */
   readonly source: "journal" | "zookeeper";
   readonly notes: readonly string[];
 }
 
-/** The line of a run that has a journal. */
-export function runLine(read: ReadRun): RunLine {
-  const { id, run, end, notes } = read;
-  return { id, run, end, counts: countCalls(callsOf(read)), source: "journal", notes };
+/**
+ * The line of a run that has a journal.
+ *
+ * @param short What the cluster's ZooKeeper knows of it: a journal may lack its end, as the disk was full
+ *   or the machine failed, and then that record is the complete one.
+ */
+export function runLine(read: ReadRun, short: RunInShort | undefined): RunLine {
+  const { id, isPart } = read;
+  const isKnown = short !== undefined && (read.run === undefined || isSameRun(read.run, short.run));
+  const known = isKnown ? short : undefined;
+  const isCompleted = read.end === undefined && known?.end !== undefined;
+  return {
+    id,
+    run: read.run ?? known?.run,
+    end: read.end ?? known?.end,
+    counts: isPart ? undefined : countCalls(callsOf(read)),
+    source: "journal",
+    notes: [
+      ...read.notes,
+      ...(isCompleted ? ["its journal has no end: how it ended is known from ZooKeeper"] : []),
+    ],
+  };
+}
+
+/** The line of a run that only ZooKeeper knows. */
+export function shortLine({ run, end }: RunInShort): RunLine {
+  return { id: run.id, run, end, counts: undefined, source: "zookeeper", notes: [] };
 }
 
 /** How a run ended, in a word: its result, `running`, `unfinished`, or `unknown` if it was elsewhere. */
@@ -191,7 +222,8 @@ function callTable(calls: readonly CallStory[], hasColor: boolean): string {
   const rows = calls.map(({ intent, outcome }): Cell[] => [
     intent.time,
     intent.method,
-    targetText(intent.target) || intent.args.map(String).join(" "),
+    targetText(intent.target) ||
+      intent.args.map((arg) => (typeof arg === "string" ? arg : jsonText(arg))).join(" "),
     outcome === undefined
       ? resultCell("not known")
       : outcome.isOk

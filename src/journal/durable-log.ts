@@ -1,6 +1,7 @@
-import { mkdir, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { messageOf } from "../errors.js";
+import { makeRunsFolder } from "./runs-folder.js";
 
 /** A file that is only appended to. */
 export interface AppendFile {
@@ -40,7 +41,7 @@ export function createAppendFile(path: string): Promise<AppendFile> {
 
 async function create(path: string): Promise<AppendFile> {
   const folder = dirname(path);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeRunsFolder(folder);
   const file = await open(path, "ax", 0o600);
   await syncFolder(folder);
   return {

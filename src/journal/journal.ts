@@ -1,11 +1,11 @@
-import { rm } from "node:fs/promises";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf } from "../errors.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { MutationCall, MutationHooks } from "../run/watch-mutations.js";
 import { type AppendFile, createAppendFile, type DurableLog, durableLog } from "./durable-log.js";
 import { eventRecord } from "./event-record.js";
-import { journalPath, listRunIds } from "./read-runs.js";
+
+import { isSameRun } from "./read-runs.js";
 import {
   type ClusterName,
   type EndRecord,
@@ -14,10 +14,11 @@ import {
   type RunRecord,
   resultOf,
 } from "./record.js";
-import { redactArgs, redactedLine, redactFlags, secretsIn } from "./redact.js";
+import { redactArgs, redactFlags } from "./redact.js";
 import { findUnfinished, resumeText } from "./resume.js";
+import { forgetOld, journalPath } from "./runs-folder.js";
 import { newRunId, whoami } from "./who.js";
-import { writeRunInShort } from "./zk-history.js";
+import { type RunInShort, readRunInShort, writeRunInShort } from "./zk-history.js";
 
 // How a command keeps a journal:
 //
@@ -39,7 +40,7 @@ export interface JournalOptions {
   readonly command: string;
   /** The arguments as they were typed; secrets are removed here. */
   readonly argv: readonly string[];
-  /** The flags in force; secrets are removed here, and wherever else their texts occur. */
+  /** The flags in force; secrets are removed here. */
   readonly flags: object;
   readonly cluster: ClusterName;
   /** Whether the user wants to continue a run that did not end well. */
@@ -98,27 +99,21 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     cluster: options.cluster,
     ...(resumes !== undefined && { resumes }),
   };
-  const secrets = secretsIn(options.flags);
-  const line = (record: object) => redactedLine(record, secrets);
   if (log !== undefined) {
     await atMost(INTENT_MS, log.addDurably(line(run)));
-    await atMost(INTENT_MS, forgetOld(options.stateDir));
+    await atMost(INTENT_MS, forgetOldest(options.stateDir));
   }
-  return journalOf(
-    { run, log, line, now, inShort: shortWriter(options, run, line) },
-    options.stateDir,
-  );
+  return journalOf({ run, log, now, inShort: shortWriter(options, run) }, options.stateDir);
 }
 
 interface Parts {
   readonly run: RunRecord;
   readonly log: DurableLog | undefined;
-  readonly line: (record: JournalRecord) => string;
   readonly now: () => number;
   readonly inShort: ShortWriter;
 }
 
-function journalOf({ run, log, line, now, inShort }: Parts, stateDir: string): Journal {
+function journalOf({ run, log, now, inShort }: Parts, stateDir: string): Journal {
   const counts = { intents: 0, done: 0, failed: 0 };
   // Several watched clusters may share a journal, and each counts its calls from 1.
   const calls = new WeakMap<MutationCall, string>();
@@ -173,15 +168,26 @@ function journalOf({ run, log, line, now, inShort }: Parts, stateDir: string): J
   };
 }
 
+/** One line of JSON. A bigint becomes a decimal string. */
+function line(value: JournalRecord | RunInShort): string {
+  return `${JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? String(item) : item))}\n`;
+}
+
 function timeText(now: () => number): string {
   return new Date(now()).toISOString();
 }
 
 /** Looks for a run to continue, and tells. @returns Its id. */
 async function unfinishedBefore(options: JournalOptions): Promise<string | undefined> {
-  const { stateDir, cluster, command, note } = options;
+  const { stateDir, cluster, command, note, zk } = options;
+  const endElsewhere = async (run: RunRecord) => {
+    if (zk === undefined) return undefined;
+    const { id } = run;
+    const short = await readRunInShort(zk, cluster.zkRootPath, { id, note });
+    return short !== undefined && isSameRun(short.run, run) ? short.end : undefined;
+  };
   try {
-    const found = await findUnfinished(stateDir, cluster, command);
+    const found = await findUnfinished(stateDir, { cluster, command }, endElsewhere);
     if (found === undefined) {
       note("there is no unfinished run of this cluster in the journal: this is a new run");
       return undefined;
@@ -206,14 +212,9 @@ async function openLog(options: JournalOptions, id: string): Promise<DurableLog 
   }
 }
 
-/** Removes all but the newest journals. */
-async function forgetOld(stateDir: string): Promise<void> {
-  try {
-    const ids = await listRunIds(stateDir);
-    for (const id of ids.slice(KEPT_MAX)) await rm(journalPath(stateDir, id), { force: true });
-  } catch {
-    // Too many journals hurt nobody today, and the next run tries again.
-  }
+/** Removes all but the newest journals. Too many hurt nobody today, and the next run tries again. */
+async function forgetOldest(stateDir: string): Promise<void> {
+  await forgetOld(stateDir, KEPT_MAX).catch(() => undefined);
 }
 
 interface ShortWriter {
@@ -224,11 +225,7 @@ interface ShortWriter {
 }
 
 /** Writes the run in short to ZooKeeper. A ZooKeeper that fails is worth a note only. */
-function shortWriter(
-  { zk, cluster, note }: JournalOptions,
-  run: RunRecord,
-  line: (value: object) => string,
-): ShortWriter {
+function shortWriter({ zk, cluster, note }: JournalOptions, run: RunRecord): ShortWriter {
   let work: Promise<void> = Promise.resolve();
   return {
     write(end) {

@@ -1,30 +1,22 @@
-import { readdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
 import { messageOf } from "../errors.js";
-import {
-  type CallCounts,
-  type ClusterName,
-  type EndRecord,
-  type IntentRecord,
-  type JournalRecord,
-  type OutcomeRecord,
-  parseRecord,
-  type RunRecord,
+import { checkDocument } from "../util/document.js";
+import { type JournalText, readJournal } from "./journal-file.js";
+import type {
+  CallCounts,
+  ClusterName,
+  EndRecord,
+  IntentRecord,
+  JournalRecord,
+  OutcomeRecord,
+  RunRecord,
 } from "./record.js";
+import { JOURNAL_LINE } from "./record-schema.js";
+import { journalPath } from "./runs-folder.js";
 import { isProcessAlive } from "./who.js";
 
-/** What the name of a journal ends with; before it stands the id of the run. */
-const SUFFIX = ".jsonl";
-
-/** Where the journal of a run is. */
-export function journalPath(stateDir: string, id: string): string {
-  return join(runsFolder(stateDir), `${id}${SUFFIX}`);
-}
-
-function runsFolder(stateDir: string): string {
-  return join(stateDir, "runs");
-}
+/** The largest journal that is read as a whole, bytes: that of a run over a million replicas. */
+const WHOLE_MAX = 400 * 2 ** 20;
 
 /** A journal as it was found. */
 export interface ReadRun {
@@ -39,6 +31,10 @@ export interface ReadRun {
   readonly records: readonly JournalRecord[];
   /** What is wrong with the file, one line each. */
   readonly notes: readonly string[];
+  /** Whether it is so large that only its beginning and its end were read. */
+  readonly isPart: boolean;
+  /** Bytes. */
+  readonly size: number;
 }
 
 /** A call that changes the cluster, and how it ended. */
@@ -49,55 +45,54 @@ export interface CallStory {
 }
 
 /**
- * Ids of the runs that have a journal, newest first; empty if there is no such folder.
- *
- * @throws What the file system throws, except that there is no folder.
- */
-export async function listRunIds(stateDir: string): Promise<string[]> {
-  try {
-    const names = await readdir(runsFolder(stateDir));
-    return names
-      .filter((name) => name.endsWith(SUFFIX))
-      .map((name) => name.slice(0, -SUFFIX.length))
-      .sort()
-      .reverse();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
-}
-
-/**
  * Reads one journal. A last line that was cut off and lines that are damaged are left out and
  * noted: a crash is just when a journal is wanted.
  *
- * @param id One of {@link listRunIds}.
+ * @param id One of `listRunIds`.
+ * @param wholeMax Of a larger journal only its beginning and its end are read, bytes.
  */
-export async function readRun(stateDir: string, id: string): Promise<ReadRun> {
+export async function readRun(
+  stateDir: string,
+  id: string,
+  wholeMax = WHOLE_MAX,
+): Promise<ReadRun> {
   const path = journalPath(stateDir, id);
   const notes: string[] = [];
-  let text = "";
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    notes.push(`the journal cannot be read: ${messageOf(error)}`);
-  }
-  const lines = text.split("\n");
-  const rest = lines.pop() ?? "";
-  if (rest !== "") notes.push("the last line is half written: the run was cut off there");
+  const { lines, rest, isPart, size } = await read(path, wholeMax, notes);
+  if (rest !== "") notes.push("the last line is half written");
   const records: JournalRecord[] = [];
   let skipped = 0;
   for (const line of lines) {
-    const record = parseRecord(line);
-    if (record === undefined) skipped += 1;
-    else records.push(record);
+    const checked = checkDocument(JOURNAL_LINE, line);
+    if ("value" in checked) records.push(checked.value);
+    else skipped += 1;
   }
   if (skipped > 0) {
     notes.push(`${skipped} damaged or unknown ${skipped === 1 ? "line is" : "lines are"} left out`);
   }
-  const run = records.find((one) => one.kind === "run");
+  const first = records.find((one) => one.kind === "run");
+  const run = first?.id === id ? first : undefined;
+  if (first !== run) notes.push("its first line is of another run");
   const end = records.findLast((one) => one.kind === "end");
-  return { id, path, run, end, records, notes };
+  return {
+    id,
+    path,
+    run,
+    end,
+    records,
+    notes,
+    isPart,
+    size,
+  };
+}
+
+async function read(path: string, wholeMax: number, notes: string[]): Promise<JournalText> {
+  try {
+    return await readJournal(path, wholeMax);
+  } catch (error) {
+    notes.push(`the journal cannot be read: ${messageOf(error)}`);
+    return { lines: [], rest: "", isPart: false, size: 0 };
+  }
 }
 
 /** The calls of a run, each with its outcome, in the order of the intents. */
@@ -122,6 +117,11 @@ export function countCalls(calls: readonly CallStory[]): CallCounts {
 /** Whether the run goes on in this moment, as far as this machine can see. */
 export function isRunning(run: RunRecord, end: EndRecord | undefined): boolean {
   return end === undefined && run.host === hostname() && isProcessAlive(run.pid);
+}
+
+/** Whether two records are of one run: who can write one of them can give it any id. */
+export function isSameRun(a: RunRecord, b: RunRecord): boolean {
+  return a.id === b.id && a.time === b.time && a.host === b.host && a.pid === b.pid;
 }
 
 /** Whether two names mean one cluster: the same root path, and a ZooKeeper server in common. */

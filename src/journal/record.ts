@@ -30,7 +30,7 @@ export interface RunRecord {
   readonly flags: Readonly<Record<string, unknown>>;
   readonly cluster: ClusterName;
   /** The run that this one continues. */
-  readonly resumes?: string;
+  readonly resumes?: string | undefined;
 }
 
 /** Written, and on the disk, before a call that changes the cluster is made. */
@@ -51,7 +51,7 @@ export interface OutcomeRecord {
   readonly call: string;
   readonly isOk: boolean;
   /** Why it failed; absent if it did not. */
-  readonly error?: string;
+  readonly error?: string | undefined;
 }
 
 /** A step of a plan. */
@@ -118,100 +118,27 @@ export interface EndRecord {
   readonly exitCode: number;
   readonly counts: CallCounts;
   /** What the run says of its end, one line; absent if there is nothing to say. */
-  readonly detail?: string;
+  readonly detail?: string | undefined;
 }
 
 /** One line of a journal. */
 export type JournalRecord = RunRecord | IntentRecord | OutcomeRecord | EventRecord | EndRecord;
 
-/** The fields that a line of each kind must have, and what they hold. */
-const REQUIRED: Readonly<Record<JournalRecord["kind"], Readonly<Record<string, string>>>> = {
-  run: {
-    journalVersion: "number",
-    id: "string",
-    host: "string",
-    pid: "number",
-    user: "string",
-    version: "string",
-    command: "string",
-    commandLine: "texts",
-    flags: "object",
-    cluster: "cluster",
-  },
-  intent: { call: "string", method: "string", target: "object", args: "array" },
-  outcome: { call: "string", isOk: "boolean" },
-  note: { text: "string" },
-  warning: { text: "string" },
-  plan: { partition: "string", round: "number", steps: "steps" },
-  "step-started": { partition: "string", step: "string" },
-  "step-ended": { partition: "string", step: "string", result: "string", tookMs: "number" },
-  "partition-ended": { partition: "string" },
-  end: { result: "string", exitCode: "number", counts: "counts" },
-};
-
-/** Reads one line of a journal. @returns Undefined if it is not one, or of an unknown kind. */
-export function parseRecord(line: string): JournalRecord | undefined {
-  try {
-    return asRecord(JSON.parse(line));
-  } catch {
-    return undefined;
-  }
-}
-
-/** @returns The value as what it is; undefined if it is no record, or not a whole one. */
-export function asRecord(value: unknown): JournalRecord | undefined {
-  if (!isObject(value) || typeof value["kind"] !== "string") return undefined;
-  if (!Object.hasOwn(REQUIRED, value["kind"])) return undefined;
-  const required = REQUIRED[value["kind"] as JournalRecord["kind"]];
-  const time = value["time"];
-  if (typeof time !== "string" || Number.isNaN(Date.parse(time))) return undefined;
-  const isWhole = Object.entries(required).every(([name, type]) => holds(value[name], type));
-  return isWhole ? (value as unknown as JournalRecord) : undefined;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function holds(value: unknown, type: string): boolean {
-  switch (type) {
-    case "array":
-      return Array.isArray(value);
-    case "texts":
-      return Array.isArray(value) && value.every((one) => typeof one === "string");
-    case "object":
-      return isObject(value);
-    case "steps":
-      return Array.isArray(value) && value.every((one) => isObject(one) && "step" in one);
-    case "cluster":
-      return (
-        isObject(value) &&
-        holds(value["zkCluster"], "texts") &&
-        typeof value["zkRootPath"] === "string"
-      );
-    case "counts":
-      return (
-        isObject(value) &&
-        ["intents", "done", "failed"].every((name) => typeof value[name] === "number")
-      );
-    default:
-      return typeof value === type;
-  }
-}
-
-const RESULTS: Readonly<Record<number, string>> = {
-  0: "ok",
-  1: "error",
-  2: "usage",
-  3: "partly",
-  4: "refused",
-  5: "locked",
-  6: "plan-outdated",
-  7: "time-limit",
-  9: "not-restored",
-};
+const RESULTS: ReadonlyMap<number, string> = new Map([
+  [0, "ok"],
+  [1, "error"],
+  [2, "usage"],
+  [3, "partly"],
+  [4, "refused"],
+  [5, "locked"],
+  [6, "plan-outdated"],
+  [7, "time-limit"],
+  [9, "not-restored"],
+]);
 
 /** The exit code as a word; `signal-N` for 128 + N. */
 export function resultOf(exitCode: number): string {
-  return RESULTS[exitCode] ?? (exitCode > 128 ? `signal-${exitCode - 128}` : `exit-${exitCode}`);
+  return (
+    RESULTS.get(exitCode) ?? (exitCode > 128 ? `signal-${exitCode - 128}` : `exit-${exitCode}`)
+  );
 }

@@ -1,6 +1,7 @@
 import type { MutationTarget } from "../run/watch-mutations.js";
-import { callsOf, isSameCluster, listRunIds, type ReadRun, readRun } from "./read-runs.js";
-import type { ClusterName, IntentRecord, RunRecord } from "./record.js";
+import { callsOf, isSameCluster, type ReadRun, readRun } from "./read-runs.js";
+import type { ClusterName, EndRecord, IntentRecord, RunRecord } from "./record.js";
+import { listRunIds } from "./runs-folder.js";
 
 /** A run that ended before its work was done. */
 export interface UnfinishedRun {
@@ -20,30 +21,33 @@ const NAMED_MAX = 5;
  * Finds the run that a new one continues: the newest of that command on that cluster, if it did
  * not end well. Runs that were refused before any change are passed over.
  *
+ * @param endElsewhere Where the end of a run is looked up that its journal does not have: the disk may
+ *   have been full.
  * @returns Undefined if the newest one ended well, or if there is none.
  * @throws What the file system throws.
  */
 export async function findUnfinished(
   stateDir: string,
-  cluster: ClusterName,
-  command: string,
+  { cluster, command }: { readonly cluster: ClusterName; readonly command: string },
+  endElsewhere: (run: RunRecord) => Promise<EndRecord | undefined>,
 ): Promise<UnfinishedRun | undefined> {
   for (const id of await listRunIds(stateDir)) {
     const read = await readRun(stateDir, id);
-    const { run, end } = read;
+    const { run } = read;
     if (run === undefined || run.command !== command) continue;
     if (!isSameCluster(run.cluster, cluster)) continue;
+    const end = read.end ?? (await endElsewhere(run));
     if (end !== undefined && CHANGED_NOTHING.includes(end.result)) continue;
-    return end?.result === "ok" ? undefined : unfinished(read, run);
+    return end?.result === "ok" ? undefined : unfinished(read, run, end);
   }
   return undefined;
 }
 
-function unfinished(read: ReadRun, run: RunRecord): UnfinishedRun {
+function unfinished(read: ReadRun, run: RunRecord, end: EndRecord | undefined): UnfinishedRun {
   const unknownCalls = callsOf(read).flatMap(({ intent, outcome }) =>
     outcome === undefined ? [intent] : [],
   );
-  return { run, result: read.end?.result, unknownCalls };
+  return { run, result: end?.result, unknownCalls };
 }
 
 /** What is said of the run that is continued, one line. */

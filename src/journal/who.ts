@@ -47,6 +47,11 @@ export function newRunId(nowMs: number): string {
   return `${time}-${randomBytes(4).toString("hex")}`;
 }
 
+/** Whether a text has the form of {@link newRunId}. */
+export function isRunId(text: string): boolean {
+  return /^\d{8}T\d{6}Z-[0-9a-f]{8}$/.test(text);
+}
+
 /**
  * Where journals are kept if the user names no folder: `$XDG_STATE_HOME/openmldb-ops`, or
  * `~/.local/state/openmldb-ops`. A variable that is no absolute path is ignored, as the XDG base
