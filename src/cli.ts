@@ -111,7 +111,7 @@ async function runCommand(
   const watch = watchSignals((text) => io.err(`${text}\n`));
   const { openLog } = await import("./log.js");
   const { logLevel, logFile } = prepared.flags;
-  const log = openLog({ level: logLevel, write: io.err, file: logFile, secrets: prepared.secrets });
+  const log = openLog({ level: logLevel, write: io.err, file: logFile });
   log.record("info", `openmldb-ops ${readVersion()} ${entry.name}: ${prepared.announcement}`);
   const uncaught = catchUncaught(watch, io);
   const isJson = prepared.flags.output === "json";

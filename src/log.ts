@@ -1,11 +1,12 @@
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
 import { createLogger, format, transports } from "winston";
 import type { LogLevel } from "./cli/common-specs.js";
 import { messageOf } from "./errors.js";
+import { isSecretName, MASK } from "./util/secret-name.js";
 import { jsonText, safe } from "./util/text.js";
 
-/** Values that go with a log line; secrets in them are masked by the log itself. */
+/** Values that go with a log line; one with the name of a secret is masked by the log itself. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** A leveled log. Every method returns at once and never throws. */
@@ -33,15 +34,9 @@ export interface LogOptions {
   readonly write: (line: string) => void;
   /** Appended to as JSON lines, from `info` up or as much as `level` if that is more. */
   readonly file: string | undefined;
-  /** Texts that are masked wherever they occur. */
-  readonly secrets: readonly string[];
 }
 
 const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
-/** Shorter secrets are not searched for in text: masking them would garble everything. */
-const SECRET_MIN = 4;
-const SECRET_NAME = /cert|password|secret|authorization|token/i;
-const MASK = "***";
 /** How long closing may take. */
 const CLOSE_MS = 2_000;
 
@@ -54,9 +49,6 @@ const CLOSE_MS = 2_000;
  * @throws What opening the file throws.
  */
 export function openLog(options: LogOptions): OpenLog {
-  const secrets = options.secrets.filter((secret) => secret.length >= SECRET_MIN);
-  const mask = (text: string) =>
-    secrets.reduce((masked, secret) => masked.replaceAll(secret, MASK), text);
   const sinks = [peopleTransport(options)];
   const file = options.file === undefined ? undefined : openFile(options.file, options.write);
   if (file !== undefined) sinks.push(fileTransport(options.level, file.stream));
@@ -68,8 +60,8 @@ export function openLog(options: LogOptions): OpenLog {
     if (!isOpen) return;
     logger.log({
       level,
-      message: mask(message),
-      fields: plainFields(fields, mask),
+      message,
+      fields: plainFields(fields),
       isFileOnly,
     });
   };
@@ -133,7 +125,9 @@ function openFile(
   path: string,
   tell: (line: string) => void,
 ): { stream: Writable; close: () => void } {
-  const file = openSync(path, "a", 0o640);
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+  // A pipe whose reader stands still must not hold up a recovery.
+  const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640);
   let isBroken = false;
   const stream = new Writable({
     decodeStrings: false,
@@ -150,22 +144,23 @@ function openFile(
   return { stream, close: () => closeSync(file) };
 }
 
-/** Values that JSON can hold, masked. Errors become their text. */
-function plainFields(fields: LogFields, mask: (text: string) => string): LogFields {
+/** Values that JSON can hold. Errors become their text, and what has the name of a secret is masked. */
+function plainFields(fields: LogFields): LogFields {
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [name, plain(name, value, mask)]),
+    Object.entries(fields).map(([name, value]) => [name, plain(name, value)]),
   );
 }
 
-function plain(name: string, value: unknown, mask: (text: string) => string): unknown {
-  if (SECRET_NAME.test(name)) return MASK;
-  if (value instanceof Error) return mask(messageOf(value));
-  if (typeof value === "number" || typeof value === "boolean" || value === undefined) return value;
-  if (typeof value === "string") return mask(value);
+function plain(name: string, value: unknown): unknown {
+  if (isSecretName(name)) return MASK;
+  if (value instanceof Error) return messageOf(value);
+  if (typeof value !== "object" || value === null) {
+    return typeof value === "bigint" ? value.toString() : value;
+  }
   try {
-    return mask(jsonText(value));
+    return jsonText(value);
   } catch {
-    return mask(String(value));
+    return String(value);
   }
 }
 

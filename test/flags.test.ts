@@ -230,6 +230,17 @@ describe("environment", () => {
   });
 });
 
+it("a password file that others can read is named", () => {
+  const [open, closed] = [join(folder, "open one"), join(folder, "closed")];
+  writeFileSync(open, "hush\n", { mode: 0o644 });
+  writeFileSync(closed, "hush\n", { mode: 0o600 });
+  const notes = (path: string) =>
+    notesOn(lineOf(["recoverdata", `--password_file=${path}`]).line, {});
+  expect(notes(open)).toEqual([`other users can read the password file: chmod 600 '${open}'`]);
+  expect(notes(closed)).toEqual([]);
+  expect(notes(join(folder, "none"))).toEqual([]);
+});
+
 describe("wrong values", () => {
   const twoLines = join(folder, "two-lines");
   writeFileSync(twoLines, "a\nb\n");
@@ -253,9 +264,6 @@ describe("wrong values", () => {
     { flag: "--max_answer=many", error: "not a size" },
     { flag: "--rpc_timeout=0", error: "not between 100ms and 1h" },
     { flag: "--op_timeout=1000h", error: "not between 1s and 576h" },
-    { flag: "--password_file=/nowhere/at/all", error: "there is no such file or folder" },
-    { flag: `--password_file=${folder}`, error: "it is a folder" },
-    { flag: `--password_file=${twoLines}`, error: "the file does not hold one line" },
     { flag: "--log_file=/nowhere/at/all.log", error: "there is no such file or folder" },
     { flag: `--log_file=${folder}`, error: "it is a folder" },
   ])("$flag: $error", ({ flag, error }) => {
@@ -263,6 +271,28 @@ describe("wrong values", () => {
     expect(text).toContain(error);
     expect(text).toContain(flag);
   });
+
+  it.each([
+    { file: "hush-word", error: "there is no such file or folder" },
+    { file: folder, error: "it is a folder" },
+    { file: twoLines, error: "the file does not hold one line" },
+  ])(
+    "--password_file: $error; it may be the password itself, so it is not shown",
+    ({ file, error }) => {
+      const text = errorOf(() => recoverFlags([`--password_file=${file}`]));
+      expect(text).toContain(`--password_file: ${error}`);
+      expect(text).not.toContain(file);
+    },
+  );
+
+  it.each(["zk_cert=user:hush", "-zk-cert=user:hush", "password=hush"])(
+    "a secret whose dashes were forgotten is not shown: %s",
+    (word) => {
+      for (const action of [() => readInvocation([word]), () => recoverFlags([word])]) {
+        expect(errorOf(action)).not.toContain("hush");
+      }
+    },
+  );
 
   it.each([
     { flag: "--zk_cluster=http://h:1", error: "has a scheme" },

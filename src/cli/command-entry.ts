@@ -10,8 +10,6 @@ export interface Prepared {
   readonly flags: GlobalFlags;
   /** Whether the result goes through `streamIo`; the command itself writes JSON then. */
   readonly isStream: boolean;
-  /** Texts that must not reach a log. */
-  readonly secrets: readonly string[];
   /** What is about to happen, said before anything slow. */
   readonly announcement: string;
   run(io: CommandIo): Promise<number>;
@@ -42,7 +40,6 @@ interface CommandParts<S extends Specs> {
   readonly specs: S;
   /** Flags that words after the command stand for, in order. */
   readonly words?: readonly (keyof S & string)[];
-  readonly secrets?: (flags: FlagsOf<S>) => readonly string[];
   readonly announcement: (flags: FlagsOf<S>) => string;
   /** Judges the flags together; throws OpsError `usage`. */
   readonly check?: (flags: FlagsOf<S>) => void;
@@ -68,7 +65,6 @@ export function entryOf<S extends Specs & typeof globalSpecs>(
       return {
         flags,
         isStream,
-        secrets: parts.secrets?.(flags) ?? [],
         announcement: parts.announcement(flags),
         run: async (io) => (await parts.load()).run(flags, io),
       };
@@ -83,15 +79,6 @@ function connecting(flags: CommonFlags): string {
   return `connecting to ZooKeeper ${flags.zkCluster.join(",")} (root path ${safe(flags.zkRootPath)}) ...`;
 }
 
-function secretsOf(flags: CommonFlags): string[] {
-  return [...certTexts(flags), flags.password];
-}
-
-/** What of a ZooKeeper certificate must not reach a log. */
-export function certTexts({ zkCert = "" }: Pick<CommonFlags, "zkCert">): string[] {
-  return [zkCert, zkCert.slice(zkCert.indexOf(":") + 1)];
-}
-
 /** @throws OpsError `usage` for a password without a user. */
 function checkUser(flags: CommonFlags): void {
   if (flags.password === "" || flags.user !== undefined) return;
@@ -104,12 +91,11 @@ function checkUser(flags: CommonFlags): void {
 
 /** The entry of a command that talks to a cluster. Its examples get the connection flags here. */
 export function clusterEntryOf<S extends Specs & typeof commonSpecs>(
-  parts: Omit<CommandParts<S>, "announcement" | "secrets">,
+  parts: Omit<CommandParts<S>, "announcement">,
 ): CommandEntry {
   return entryOf<S>({
     ...parts,
     examples: parts.examples.map((example) => `${example} ${EXAMPLE_CLUSTER}`),
-    secrets: secretsOf,
     announcement: connecting,
     check(flags) {
       checkUser(flags);

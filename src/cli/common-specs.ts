@@ -95,6 +95,8 @@ export const commonSpecs = {
     parse: passwordInFile,
     absent: { value: "" },
     verbatimVariable: { name: "OPENMLDB_OPS_PASSWORD", value: (text: string) => text },
+    // Some type the password itself where its file belongs.
+    isSecret: true,
   },
   rpcTimeoutMs: withDefault(
     ["rpc_timeout", "TIME", "how long one call to a nameserver or tablet may take"],

@@ -1,5 +1,6 @@
 import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
 import { OpsError } from "../errors.js";
+import { isSecretName, MASK } from "../util/secret-name.js";
 import { safe } from "../util/text.js";
 import {
   assertAppendable,
@@ -24,8 +25,13 @@ export interface ValueParser<T> {
 /** Characters of a given value that a message repeats. */
 const SHOWN_MAX = 200;
 
-/** A given value as a message repeats it: made safe, and no longer than a line can bear. */
+/**
+ * A given value as a message repeats it: made safe, and no longer than a line can bear. A secret flag
+ * that stands where a value or a word belongs, such as `zk_cert=user:password`, is shown without its value.
+ */
 export function shown(text: string): string {
+  const name = /^-*([\w-]{1,40})=/.exec(text)?.[1] ?? "";
+  if (isSecretName(name)) return `${name}=${MASK}`;
   if (text.length <= SHOWN_MAX) return safe(text);
   return `${safe(text.slice(0, SHOWN_MAX))}... (${text.length} characters)`;
 }

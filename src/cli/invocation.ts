@@ -1,6 +1,7 @@
+import { statSync } from "node:fs";
 import { OpsError } from "../errors.js";
 import { nearest } from "../util/nearest.js";
-import { safe } from "../util/text.js";
+import { safe, shellWord } from "../util/text.js";
 import type { CommandEntry } from "./command-entry.js";
 import { COMMANDS } from "./command-table.js";
 import {
@@ -10,6 +11,7 @@ import {
   VARIABLE_PREFIX,
   variableOf,
 } from "./flag-parse.js";
+import { shown } from "./flag-values.js";
 import type { FlagSpec } from "./spec.js";
 
 /** What a command line asks for. */
@@ -108,7 +110,7 @@ function findCommand(name: string): CommandEntry {
   const entry = COMMANDS.find((known) => known.name === name);
   if (entry !== undefined) return entry;
   const near = nearest(name, [...COMMANDS.map((known) => known.name), "help"]);
-  throw unknown(`unknown command "${safe(name)}"`, near, COMMAND_HINT);
+  throw unknown(`unknown command "${shown(name)}"`, near, COMMAND_HINT);
 }
 
 function checkFlags(line: CommandLine, entry: CommandEntry | undefined): void {
@@ -156,6 +158,7 @@ export function notesOn(line: CommandLine, environment: Environment): string[] {
   const notes = line.flags.has("openmldb_bin_path")
     ? ["--openmldb_bin_path is not needed and ignored: no program of OpenMLDB is started"]
     : [];
+  notes.push(...passwordFileNotes(line, environment));
   const specs = COMMANDS.flatMap((entry) => entry.specs);
   const known = specs.flatMap((spec) => [
     ...(spec.hasEnvironment === false ? [] : [variableOf(spec.name)]),
@@ -173,6 +176,17 @@ export function notesOn(line: CommandLine, environment: Environment): string[] {
     notes.push(`the environment variable ${safe(name)} is unknown and ignored${question}`);
   }
   return notes;
+}
+
+/** Bits of a file's mode that let its group and all others read it. */
+const READABLE_BY_OTHERS = 0o044;
+
+function passwordFileNotes(line: CommandLine, environment: Environment): string[] {
+  const given = line.flags.get("password_file")?.[0];
+  const path = given ?? environment[variableOf("password_file")] ?? "";
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats?.isFile() || (stats.mode & READABLE_BY_OTHERS) === 0) return [];
+  return [`other users can read the password file: chmod 600 ${shellWord(path)}`];
 }
 
 /** Compares what comes after the prefix: with it, all names would be near each other. */

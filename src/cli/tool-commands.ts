@@ -1,12 +1,6 @@
 import { parseRootPath } from "../cluster/topology.js";
 import { OpsError } from "../errors.js";
-import {
-  type CommandEntry,
-  certTexts,
-  clusterEntryOf,
-  EXAMPLE_CLUSTER,
-  entryOf,
-} from "./command-entry.js";
+import { type CommandEntry, clusterEntryOf, EXAMPLE_CLUSTER, entryOf } from "./command-entry.js";
 import {
   commonSpecs,
   globalSpecs,
@@ -216,7 +210,6 @@ export const TOOL_COMMANDS: readonly CommandEntry[] = [
     examples: ["history", "history --id=20260102T030405Z-1a2b3c4d", `history ${EXAMPLE_CLUSTER}`],
     specs: historySpecs,
     words: ["id"],
-    secrets: certTexts,
     announcement: (flags) =>
       flags.zkCluster.length === 0 ? "reading journals" : "reading journals and ZooKeeper ...",
     check: checkHistory,

@@ -7,6 +7,7 @@ import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { createSeenStore } from "../run/known-offsets-store.js";
 import { type RunOwner, thisProcess } from "../run/owner.js";
 import { type Leftover, type RunParts, settleLeftover } from "../run/take-over.js";
+import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { eventLine } from "./progress.js";
 import { commandLine } from "./rerun.js";
@@ -65,7 +66,7 @@ export function restoreCommand(flags: CommonFlags): string {
 /** Says, as the last line of a run, that auto_failover is not as it was. */
 export function tellNotRestored(why: string, flags: CommonFlags, io: CommandIo): void {
   io.stderr.write(
-    `openmldb-ops: auto_failover could not be put back (${why}); do it by hand: ${restoreCommand(flags)}\n`,
+    `openmldb-ops: auto_failover could not be put back (${safe(why)}); do it by hand: ${restoreCommand(flags)}\n`,
   );
 }
 

@@ -143,7 +143,7 @@ function endEarly(
     );
   }
   io.stderr.write(
-    `openmldb-ops: the run ended early: ${messageOf(error)}\n  -> run the same command again to go on\n`,
+    `openmldb-ops: the run ended early: ${safe(messageOf(error))}\n  -> run the same command again to go on\n`,
   );
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   return exitCode;

@@ -1,7 +1,4 @@
-/** What stands in for a secret. */
-const MASK = "***";
-/** Values that may contain one: a command can carry the token of a chat or a ticket system. */
-const HIDDEN_NAME = /cert|password|passwd|secret|token|credential|hook/i;
+import { isSecretName, MASK } from "../util/secret-name.js";
 
 /**
  * Command-line arguments without the values of flags that carry secrets, whether written as
@@ -10,9 +7,9 @@ const HIDDEN_NAME = /cert|password|passwd|secret|token|credential|hook/i;
 export function redactArgs(argv: readonly string[]): string[] {
   return argv.map((arg, index) => {
     const [, name = "", value] = /^--?([^=]+)(=[\s\S]*)?$/.exec(arg) ?? [];
-    if (HIDDEN_NAME.test(name)) return value === undefined ? arg : `--${name}=${MASK}`;
+    if (isSecretName(name)) return value === undefined ? arg : `--${name}=${MASK}`;
     const before = argv[index - 1] ?? "";
-    const isValueOfSecret = /^--?[^=]+$/.test(before) && HIDDEN_NAME.test(before);
+    const isValueOfSecret = /^--?[^=]+$/.test(before) && isSecretName(before);
     return isValueOfSecret && !arg.startsWith("--") ? MASK : arg;
   });
 }
@@ -22,6 +19,6 @@ export function redactFlags(flags: object): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(flags)
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, HIDDEN_NAME.test(name) && value !== "" ? MASK : value]),
+      .map(([name, value]) => [name, isSecretName(name) && value !== "" ? MASK : value]),
   );
 }

@@ -1,5 +1,5 @@
 import { lstat, mkdir, readdir, unlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { checkDocument } from "../util/document.js";
 import { readFirstLine } from "./journal-file.js";
 import { JOURNAL_LINE } from "./record-schema.js";
@@ -7,10 +7,10 @@ import { isRunId } from "./who.js";
 
 /** What the name of a journal ends with; before it stands the id of the run. */
 const SUFFIX = ".jsonl";
-/** Lies in every folder that this tool made for journals: in no other one anything is deleted. */
+/** Lies beside every folder that this tool made for journals: in no other one anything is deleted. */
 const MARK = ".openmldb-ops-journals";
 const MARK_TEXT =
-  "openmldb-ops made this folder for its journals, and deletes the oldest of them.\n";
+  "openmldb-ops made the folder runs for its journals, and deletes the oldest of them.\n";
 
 /** Where the journal of a run is. */
 export function journalPath(stateDir: string, id: string): string {
@@ -30,7 +30,12 @@ function runsFolder(stateDir: string): string {
 export async function makeRunsFolder(path: string): Promise<void> {
   const made = await mkdir(path, { recursive: true, mode: 0o700 });
   if (made === undefined) return;
-  await writeFile(join(path, MARK), MARK_TEXT, { flag: "wx", mode: 0o600 });
+  try {
+    await writeFile(join(dirname(path), MARK), MARK_TEXT, { flag: "wx", mode: 0o600 });
+  } catch (error) {
+    // From an earlier folder, or of another run in the same moment.
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
 }
 
 /**
@@ -49,9 +54,13 @@ export async function listRunIds(stateDir: string): Promise<string[]> {
       .sort()
       .reverse();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    if (codeOf(error) === "ENOENT") return [];
     throw error;
   }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }
 
 /**
@@ -63,17 +72,17 @@ export async function listRunIds(stateDir: string): Promise<string[]> {
  */
 export async function forgetOld(stateDir: string, keptMax: number): Promise<void> {
   const ids = await listRunIds(stateDir);
-  if (ids.length <= keptMax || !(await isOwn(runsFolder(stateDir)))) return;
+  if (ids.length <= keptMax || !(await isOwn(stateDir))) return;
   for (const id of ids.slice(keptMax)) {
     const path = journalPath(stateDir, id);
     if (await isJournalOf(path, id)) await unlink(path);
   }
 }
 
-/** Whether the folder is one that {@link makeRunsFolder} made, and not reached through a symbolic link. */
-async function isOwn(folder: string): Promise<boolean> {
+/** Whether the folder of the journals is one that {@link makeRunsFolder} made, and not reached through a symbolic link. */
+async function isOwn(stateDir: string): Promise<boolean> {
   try {
-    const [self, mark] = [await lstat(folder), await lstat(join(folder, MARK))];
+    const [self, mark] = [await lstat(runsFolder(stateDir)), await lstat(join(stateDir, MARK))];
     return self.isDirectory() && mark.isFile();
   } catch {
     return false;
