@@ -155,10 +155,10 @@ function unknown(message: string, near: string | undefined, hint: string): OpsEr
  * each.
  */
 export function notesOn(line: CommandLine, environment: Environment): string[] {
-  const notes = line.flags.has("openmldb_bin_path")
-    ? ["--openmldb_bin_path is not needed and ignored: no program of OpenMLDB is started"]
-    : [];
-  notes.push(...passwordFileNotes(line, environment));
+  const notes = passwordFileNotes(line, environment);
+  if (line.flags.has("openmldb_bin_path")) {
+    notes.push("--openmldb_bin_path is not needed and ignored: no program of OpenMLDB is started");
+  }
   const specs = COMMANDS.flatMap((entry) => entry.specs);
   const known = specs.flatMap((spec) => [
     ...(spec.hasEnvironment === false ? [] : [variableOf(spec.name)]),
