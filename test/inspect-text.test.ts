@@ -147,6 +147,18 @@ describe("what is to be typed stands in the order in which to type it", () => {
     expect(order).not.toContain(-1);
   });
 
+  it("while another run holds the lock, no change is advised", async () => {
+    const fault = SERVER_FAULTS.find((one) => one.name === "all tablets died and came back");
+    if (fault === undefined) throw new Error("no such fault");
+    const facts = await seeded(fault);
+    const lines = text(await inspectFacts({ ...facts, lock: "unknown" }));
+    expect(lines.filter((line) => /^(next| {2}or)/.test(line))).toEqual([
+      expect.stringMatching(
+        /^next .*: wait for the run that holds the lock, then look again: openmldb-ops inspect$/,
+      ),
+    ]);
+  });
+
   it("one advice for all partitions that need it, another way with those that have it", async () => {
     const lines = await nexts("one tablet is dead, and nothing was done about it yet");
     const [advice, ...ways] = lines.filter((line) => /start tablet|or/.test(line));

@@ -167,7 +167,7 @@ function stateOf(
   });
   const list = fed && { offset: 5n, followers: new Map(fed.map((one) => [one, 5n])) };
   return {
-    topology: { leader: "n", standbys: [], tablets: ["a", "b"] },
+    topology: { rootPath: "/o", leader: "n", standbys: [], tablets: ["a", "b"] },
     autoFailover: false,
     tablets: new Map(tablets),
     tables: [TABLE],

@@ -109,7 +109,7 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
       sick,
       zooKeeper: [],
       nameservers: [],
-      rootPath: "/openmldb",
+      watched: { forMs: 0, still: new Set<bigint>() },
       startups: new Set(),
       stored: new Map(),
     },

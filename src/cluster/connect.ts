@@ -69,7 +69,7 @@ function clusterOf(
   const { zk, transport, clock, rootPath, signal } = parts;
   const nameserver = createNameserverClient({
     caller,
-    readLeader: async () => (await readNameservers(zk, rootPath)).leader,
+    readLeader: () => readNameservers(zk, rootPath),
     clock,
     leaderTimeoutMs: parts.leaderTimeoutMs ?? defaultLeaderTimeoutMs,
     concurrency: parts.nsConcurrency ?? defaultNsConcurrency,

@@ -24,8 +24,11 @@ export function failureKindOf(error: OpsError): FailureKind {
   return kinds.get(error) ?? "unclear";
 }
 
-/** The same failure told in other words: same kind, code and hint, the old error as its cause. */
-export function reworded(error: OpsError, parts: { message: string; endpoint?: string }): OpsError {
+/** The same failure told in other words: same kind and code, the hint too unless there is a better one; the old error is its cause. */
+export function reworded(
+  error: OpsError,
+  parts: { message: string; endpoint?: string; hint?: string },
+): OpsError {
   return failure(failureKindOf(error), {
     code: error.code,
     retryable: error.retryable,

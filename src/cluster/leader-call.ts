@@ -17,7 +17,7 @@ import { codes } from "./response-codes.js";
 export interface LeaderCallOptions {
   readonly caller: Caller;
   /** Reads from ZooKeeper which nameserver leads. */
-  readonly readLeader: () => Promise<Endpoint>;
+  readonly readLeader: () => Promise<Leader>;
   readonly clock: Clock;
   /** How long a call looks for a leader that answers; the last attempt may begin just before the end. */
   readonly leaderTimeoutMs: number;
@@ -29,6 +29,13 @@ export interface LeaderCallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Asked before a call is made again; what it throws ends the call. */
   readonly permit?: (() => Promise<void>) | undefined;
+}
+
+/** A nameserver that leads, as ZooKeeper tells. */
+interface Leader {
+  readonly leader: Endpoint;
+  /** The znode that makes it the leader. */
+  readonly leaderZnode: string;
 }
 
 const pauseMinMs = 100;
@@ -70,8 +77,8 @@ export function createLeaderCall({
   permit,
 }: LeaderCallOptions): LeaderCall {
   const places = pLimit(concurrency);
-  let leader: Promise<Endpoint> | undefined;
-  let hasSeenLeader = false;
+  let leader: Promise<Leader> | undefined;
+  let last: Leader | undefined;
 
   async function attempt<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -80,9 +87,9 @@ export function createLeaderCall({
     leader ??= readLeader();
     const asked = leader;
     try {
-      const endpoint = await asked;
-      hasSeenLeader = true;
-      return await places(() => caller.call(endpoint, method, request));
+      const found = await asked;
+      last = found;
+      return await places(() => caller.call(found.leader, method, request));
     } catch (error) {
       // Calls side by side share one reading; only the first that fails starts the next one.
       if (leader === asked) {
@@ -105,7 +112,7 @@ export function createLeaderCall({
       retries: Number.POSITIVE_INFINITY,
       minTimeout: 0,
       shouldRetry: async ({ error, attemptNumber }) => {
-        if (!(error instanceof OpsError) || !mayRepeat(error, repeat, hasSeenLeader)) {
+        if (!(error instanceof OpsError) || !mayRepeat(error, repeat, last !== undefined)) {
           return false;
         }
         drops = failureKindOf(error) === "dropped" ? drops + 1 : 0;
@@ -114,7 +121,7 @@ export function createLeaderCall({
         }
         const pauseMs = Math.min(pauseMaxMs, pauseMinMs * 2 ** Math.min(attemptNumber - 1, 10));
         if (elapsedMs() + pauseMs >= leaderTimeoutMs) {
-          throw gaveUp(error, elapsedMs());
+          throw gaveUp(error, elapsedMs(), last);
         }
         await pause(clock, pauseMs, signal);
         await permit?.();
@@ -151,10 +158,20 @@ function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boo
   );
 }
 
-function gaveUp(error: OpsError, elapsedMs: number): OpsError {
+/**
+ * A nameserver that has died leads until its ZooKeeper session ends. One that still leads after all this
+ * time has hung, or its znode was left behind: no other can take over then.
+ */
+function gaveUp(error: OpsError, elapsedMs: number, last: Leader | undefined): OpsError {
   const message = `${error.message}; no nameserver took the call within ${Math.round(elapsedMs / 100) / 10} s`;
-  return reworded(
-    error,
-    error.endpoint === undefined ? { message } : { message, endpoint: error.endpoint },
-  );
+  const isSilent = error.code === "unreachable" || error.code === "deadline";
+  return reworded(error, {
+    message,
+    ...(error.endpoint === undefined ? {} : { endpoint: error.endpoint }),
+    ...(isSilent && last !== undefined
+      ? {
+          hint: `${last.leader} leads by the znode ${last.leaderZnode}: make it answer; if no nameserver runs there, delete that znode, and another takes over`,
+        }
+      : {}),
+  });
 }

@@ -55,19 +55,25 @@ export async function readTopology(zk: ZooKeeper, rootPath: string): Promise<Top
   const { leader, standbys } = await readNameservers(zk, rootPath);
   const registered = (await zk.getChildren(`${rootPath}/nodes`)) ?? [];
   const tablets = registered.filter((name) => !name.startsWith("NLTABLET_")).sort();
-  return { leader, standbys, tablets };
+  return { rootPath, leader, standbys, tablets };
 }
 
 /** The nameservers alone; see {@link readTopology}. */
 export async function readNameservers(
   zk: ZooKeeper,
   rootPath: string,
-): Promise<{ readonly leader: Endpoint; readonly standbys: readonly Endpoint[] }> {
+): Promise<{
+  readonly leader: Endpoint;
+  /** The znode that makes it the leader. */
+  readonly leaderZnode: string;
+  readonly standbys: readonly Endpoint[];
+}> {
   const names = await zk.getChildren(`${rootPath}/leader`);
   if (names === undefined) {
     throw await noCluster(zk, rootPath);
   }
   const endpoints = new Set<Endpoint>();
+  let leaderZnode = "";
   // Plain string order: OpenMLDB 0.9 sorts the names as they are.
   for (const name of [...names].sort()) {
     const path = `${rootPath}/leader/${name}`;
@@ -77,6 +83,7 @@ export async function readNameservers(
     }
     const endpoint = endpointIn(data);
     if (endpoint !== undefined) {
+      if (endpoints.size === 0) leaderZnode = path;
       endpoints.add(endpoint);
     } else if (endpoints.size === 0) {
       // An unreadable standby is nobody's concern now, an unreadable leader leaves nobody to ask.
@@ -95,7 +102,7 @@ export async function readNameservers(
       retryable: true,
     });
   }
-  return { leader, standbys };
+  return { leader, leaderZnode, standbys };
 }
 
 /**

@@ -8,7 +8,8 @@ import {
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf } from "../errors.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
-import type { PartitionId } from "../model/cluster-state.js";
+import { isWorthWatching } from "../inspect/op-age.js";
+import type { Op, PartitionId } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { inspectCluster, type JudgedCluster } from "../observe/judged-cluster.js";
@@ -21,6 +22,8 @@ import { eachInTurns } from "../util/yielding.js";
 const STORED_TABLES_MAX = 50;
 /** How long a server of ZooKeeper may take to accept a connection. */
 const DIAL_MS = 2_000;
+/** The nameserver takes the next step of an op within 4 s (OpenMLDB 0.9: get_task_status_interval, 2 s). */
+const WATCH_MS = 6_000;
 
 /** Where to look, and for what. */
 export interface LookOptions {
@@ -57,6 +60,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     readOps(options),
   ]);
   const restarted = await halfLoaded(judged);
+  const watched = await watchOps(cluster, judged.state.ops, signal);
   const [nameservers, startups, stored] = await Promise.all([
     askNameservers(options, judged),
     readStartups(options.zk, options.rootPath, restarted),
@@ -70,7 +74,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     nameservers,
     startups,
     stored,
-    rootPath: options.rootPath,
+    watched,
     scope: { db, table },
     maxLag,
     nowMs: cluster.clock.wallTime(),
@@ -125,6 +129,24 @@ async function askNameservers(
     fact(leader, true, undefined),
     ...standbys.map((endpoint, index) => fact(endpoint, false, silences[index])),
   ];
+}
+
+/** Looks a second time at ops that seem to be old: no clock but our own tells whether they move. */
+async function watchOps(
+  cluster: Cluster,
+  ops: readonly Op[],
+  signal: AbortSignal,
+): Promise<InspectFacts["watched"]> {
+  const nowMs = cluster.clock.wallTime();
+  const odd = ops.filter((op) => isWorthWatching(op, nowMs));
+  if (odd.length === 0) return { forMs: 0, still: new Set() };
+  await cluster.clock.sleep(WATCH_MS, signal);
+  const now = new Map((await cluster.showOpStatus()).map((op) => [op.id, op]));
+  const still = odd.filter(({ id, status, task }) => {
+    const again = now.get(id);
+    return again?.status === status && again.task === task;
+  });
+  return { forMs: WATCH_MS, still: new Set(still.map((op) => op.id)) };
 }
 
 /** Registered tablets that have not loaded all that is on record there. */

@@ -8,6 +8,7 @@ import type { PartitionResult, RunReport } from "../model/report.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { mapInTurns } from "../util/yielding.js";
 import { absenceAdvice, firstAbsence } from "./absence-advice.js";
+import { unblockOps } from "./ops-blockers.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
 /** What the judgement needs to know of the run beside the cluster as it is now. */
@@ -37,11 +38,12 @@ export async function judge(
   >
 > {
   const tables = new Set<number>();
+  const unblock = unblockOps(input.state);
   let replicas = 0;
   const results = await mapInTurns(input.views, (view) => {
     tables.add(view.id.tid);
     replicas += view.replicas.length;
-    return judgePartition(view, input);
+    return judgePartition(view, input, unblock);
   });
   return {
     leader: input.state.topology.leader,
@@ -59,7 +61,12 @@ export async function judge(
   };
 }
 
-function judgePartition(view: PartitionView, input: JudgeInput): PartitionResult {
+/** @param unblock What to do before ops can end; undefined if nothing keeps them from it. */
+function judgePartition(
+  view: PartitionView,
+  input: JudgeInput,
+  unblock: string | undefined,
+): PartitionResult {
   const key = replicaKey(view.id);
   const problems = problemsOf(view, input.only ?? EVERYTHING);
   const leader = servingLeader(view);
@@ -76,8 +83,14 @@ function judgePartition(view: PartitionView, input: JudgeInput): PartitionResult
     failure: problems.length > 0 ? failure : undefined,
     notes: input.notes.get(key) ?? [],
     evidence: decision === undefined ? [] : [...(failure?.evidence?.replicas.values() ?? [])],
-    next: problems.length === 0 ? "" : nextStep(view, problems, decision, input.rerun),
+    next: problems.length === 0 ? "" : nextOf(),
   };
+
+  function nextOf(): string {
+    return unblock !== undefined && view.activeOps.length > 0
+      ? `${unblock}, then the ops of the partition go on; look at it again when they have ended`
+      : nextStep(view, problems, decision, input.rerun);
+  }
 }
 
 /** What heals each kind of problem that a recovery cannot heal by itself. */

@@ -43,8 +43,13 @@ export interface InspectFacts {
     | { readonly kind: "marker"; readonly owner: RunOwner; readonly original: boolean }
     | { readonly kind: "unreadable" }
     | undefined;
-  /** The cluster's root path in ZooKeeper. */
-  readonly rootPath: string;
+  /** Ops that were looked at twice because they seemed to be old. */
+  readonly watched: {
+    /** How far the two looks were apart, milliseconds; 0 if there was one look only. */
+    readonly forMs: number;
+    /** Ids of those that were in the same task both times. */
+    readonly still: ReadonlySet<bigint>;
+  };
   readonly scope: { readonly db: string | undefined; readonly table: string | undefined };
   /** Entries that a follower may lack before that is worth a warning of its own. */
   readonly maxLag: bigint;

@@ -26,9 +26,12 @@ export interface Inspection {
 
 /** Judges what was observed. Pure; lets other work run in between. */
 export async function inspectFacts(facts: InspectFacts): Promise<Inspection> {
-  const partitions = await reportPartitions(facts);
   const loads = await tabletLoads(facts);
-  const findings = await findAll({ ...facts, loads });
+  const [partitions, findings] = whileLocked(
+    facts,
+    await reportPartitions(facts),
+    await findAll({ ...facts, loads }),
+  );
   return {
     facts,
     isHealthy: partitions.length === 0 && countLevel(findings, "error") === 0,
@@ -43,6 +46,27 @@ export async function inspectFacts(facts: InspectFacts): Promise<Inspection> {
       down: partitions.filter((one) => one.grade === "down").length,
     },
   };
+}
+
+/** Commands that are advised and change nothing. */
+const ONLY_LOOKS = /openmldb-ops (?:inspect|show\w+|gettablestatus|getfollower|history) |--dry_run/;
+
+/**
+ * While another run holds the lock no change is advised: it would wait for that run, and what is seen may
+ * be half-way.
+ */
+function whileLocked(
+  { lock, command }: InspectFacts,
+  partitions: readonly PartitionReport[],
+  findings: readonly Finding[],
+): [readonly PartitionReport[], readonly Finding[]] {
+  if (lock === undefined) return [partitions, findings];
+  const next = `wait for the run that holds the lock, then look again: ${command("inspect")}`;
+  const isChange = (text: string) => text.includes("openmldb-ops") && !ONLY_LOOKS.test(text);
+  return [
+    partitions.map((one) => ({ ...one, next })),
+    findings.map((one) => (one.next !== undefined && isChange(one.next) ? { ...one, next } : one)),
+  ];
 }
 
 /** How many findings are of a level. */

@@ -2,26 +2,14 @@ import { isOpActive, type Op } from "../model/cluster-state.js";
 import { tabletHealth } from "../model/partition-view.js";
 import { ownerText } from "../run/owner.js";
 import type { InspectFacts } from "./facts.js";
-import { ageText, type Case, type Rule } from "./rule.js";
+import { standsStill } from "./op-age.js";
+import type { Case, Rule } from "./rule.js";
 
-/** An op in the same task for longer than this stands still (the default of `--op_timeout`). */
-const STUCK_MS = 600_000;
 const CLUSTER = { kind: "cluster" } as const;
 
 /** One op in a word: `kRecoverTableOP 17 of db1.t1:0`. */
 function opName(op: Op): string {
   return `${op.type} ${op.id} of ${op.db === "" ? "" : `${op.db}.`}${op.table}:${op.pid}`;
-}
-
-/** Milliseconds since an op began; undefined if it has not begun or its clock is ahead. */
-export function opAgeMs(op: Op, nowMs: number): number | undefined {
-  const age = nowMs - Number(op.startTime) * 1000;
-  return op.startTime === 0n || age < 0 ? undefined : age;
-}
-
-/** Whether an op has been under way for so long that nobody expects it to end. */
-function isStuck(op: Op, nowMs: number): boolean {
-  return op.status === "doing" && (opAgeMs(op, nowMs) ?? 0) > STUCK_MS;
 }
 
 function one(isSo: boolean, text: () => string, next?: string): Case[] {
@@ -124,21 +112,21 @@ export const CLUSTER_RULES: readonly Rule[] = [
     // A recovery waits for ops that are under way.
     turn: "before",
     effect: "ops behind it in its queue wait for it",
-    find: ({ state, nowMs, command }) =>
-      state.ops
-        .filter((op) => isStuck(op, nowMs))
-        .map((op) => ({
-          subject: CLUSTER,
-          text: `${opName(op)} has been doing ${op.task} for ${ageText(opAgeMs(op, nowMs) ?? 0)}`,
-          next: `run: ${command("cancelop", `--op_id=${op.id}`)}`,
-        })),
+    find: (facts) =>
+      facts.state.ops.flatMap((op): Case[] => {
+        const why = standsStill(op, facts);
+        const next = `run: ${facts.command("cancelop", `--op_id=${op.id}`)}`;
+        return why === undefined ? [] : [{ subject: CLUSTER, text: `${opName(op)} ${why}`, next }];
+      }),
   },
   {
     code: "ops-running",
     level: "note",
     effect: "what is seen may be half-way",
-    find: ({ state, nowMs }) => {
-      const ops = state.ops.filter((op) => isOpActive(op) && !isStuck(op, nowMs));
+    find: (facts) => {
+      const ops = facts.state.ops.filter(
+        (op) => isOpActive(op) && standsStill(op, facts) === undefined,
+      );
       return one(ops.length > 0, () => `ops that wait or run: ${byType(ops)}`);
     },
   },

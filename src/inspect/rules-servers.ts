@@ -1,4 +1,5 @@
 import { absenceAdvice } from "../diagnosis/absence-advice.js";
+import { blockerAdvice, registrationOf } from "../diagnosis/ops-blockers.js";
 import { isOpActive } from "../model/cluster-state.js";
 import { isRemoved, type TabletLoad } from "./distribution.js";
 import { ageText, type Case, type Rule, type RuleFacts } from "./rule.js";
@@ -34,17 +35,15 @@ function seeTo(facts: RuleFacts) {
     `${absenceAdvice(endpoint, absence)}, then run: ${facts.command("--cmd=recoverdata")}`;
 }
 
-/** The znode with which a tablet is registered. */
-function znodeOf({ rootPath }: RuleFacts, { endpoint }: TabletLoad): string {
-  return `${rootPath}/nodes/${endpoint}`;
-}
-
-/** What to do about a tablet that is registered and does not answer. */
-function silentAdvice(facts: RuleFacts) {
-  return (tablet: TabletLoad) =>
-    tablet.replicas > 0
-      ? seeTo(facts)(tablet)
-      : `no replica is on record at ${tablet.endpoint}: if no tablet runs there, delete the znode that was left behind: ${znodeOf(facts, tablet)}`;
+/** What to do about a tablet that is registered and does not answer, and then. */
+function silentAdvice({ state, command }: RuleFacts) {
+  return ({ endpoint, replicas }: TabletLoad) => {
+    const view = state.tablets.get(endpoint);
+    return (
+      view &&
+      `${blockerAdvice(state.topology, view, replicas > 0)}, then run: ${command("--cmd=recoverdata")}`
+    );
+  };
 }
 
 /** Ops that have not ended, for a tablet whose answer they may wait for. */
@@ -181,7 +180,7 @@ export const SERVER_RULES: readonly Rule[] = [
         facts,
         (tablet) =>
           tablet.absence?.kind === "unreachable" && waitingOps(facts) > 0
-            ? `${waitingOps(facts)} ops do not end while it is registered as ${znodeOf(facts, tablet)} and does not answer`
+            ? `${waitingOps(facts)} ops do not end while it is registered as ${registrationOf(facts.state.topology, tablet.endpoint)} and does not answer`
             : undefined,
         silentAdvice(facts),
       ),

@@ -2,9 +2,8 @@ import type { Op } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
 import { type Color, paint, safe, table } from "../util/text.js";
 import type { Grade } from "./grade.js";
+import { startText } from "./op-age.js";
 import type { PartitionReport, ReplicaReportLine } from "./partition-report.js";
-import { ageText } from "./rule.js";
-import { opAgeMs } from "./rules-cluster.js";
 import { type Screen, wrapped } from "./wrap.js";
 
 /** Replicas of one partition that are shown. */
@@ -26,11 +25,7 @@ const TITLES: Readonly<Record<Grade, readonly [string, Color]>> = {
  * @param index Its number in the list, from 1.
  * @returns Lines without line ends, made safe.
  */
-export function partitionLines(
-  report: PartitionReport,
-  index: number,
-  screen: Screen & { readonly nowMs: number },
-): string[] {
+export function partitionLines(report: PartitionReport, index: number, screen: Screen): string[] {
   const [title, color] = TITLES[report.grade];
   const labelled = (label: string, text: string) =>
     wrapped(
@@ -45,7 +40,7 @@ export function partitionLines(
     ...labelled("effect", safe(report.effect)),
     ...replicaTable(report.replicas, screen.hasColor),
     ...disagreements(report.replicas).flatMap((text) => labelled("ZooKeeper", text)),
-    ...report.ops.flatMap((op) => labelled("op", safe(opText(op, screen.nowMs)))),
+    ...report.ops.flatMap((op) => labelled("op", safe(opText(op)))),
   ];
 }
 
@@ -126,9 +121,8 @@ function disagreements(lines: readonly ReplicaReportLine[]): string[] {
     });
 }
 
-function opText(op: Op, nowMs: number): string {
-  const age = opAgeMs(op, nowMs);
-  const when = age === undefined ? "" : `, began ${ageText(age)} ago`;
+function opText(op: Op): string {
+  const when = op.startTime === 0n ? "" : `, ${startText(op)}`;
   const task = op.task === "-" || op.task === "" ? "" : ` at ${op.task}`;
   return `${op.type} ${op.id}: ${op.status}${task}${when}`;
 }

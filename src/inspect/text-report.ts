@@ -107,15 +107,12 @@ function summary(tablets: readonly TabletLoad[], bad: number, shown: number): st
   return `${tablets.length} tablets, ${well.length} healthy and answering${spread}${rest}`;
 }
 
-function partitionBlocks({ partitions, facts }: Inspection, screen: Screen): string[] {
+function partitionBlocks({ partitions }: Inspection, screen: Screen): string[] {
   if (partitions.length === 0) return [];
   const shown = partitions.slice(0, PARTITIONS_MAX);
   const more = partitions.length - shown.length;
   return [
-    ...shown.flatMap((one, index) => [
-      "",
-      ...partitionLines(one, index + 1, { nowMs: facts.nowMs, ...screen }),
-    ]),
+    ...shown.flatMap((one, index) => ["", ...partitionLines(one, index + 1, screen)]),
     ...(more > 0 ? ["", `and ${more} more partitions (--output=json shows all)`] : []),
   ];
 }

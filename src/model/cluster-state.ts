@@ -190,6 +190,8 @@ export interface Op {
 
 /** Who serves the cluster, as ZooKeeper tells. */
 export interface Topology {
+  /** The cluster's root path in ZooKeeper. */
+  readonly rootPath: string;
   readonly leader: Endpoint;
   readonly standbys: readonly Endpoint[];
   /** Tablets with a live session; nearline tablets are left out. */

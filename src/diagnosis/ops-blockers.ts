@@ -1,0 +1,47 @@
+import { absenceOf } from "../model/absence.js";
+import type { ClusterState, Endpoint, TabletView, Topology } from "../model/cluster-state.js";
+import { absenceAdvice } from "./absence-advice.js";
+
+/**
+ * The tablets that keep every op from ending: registered, healthy for the nameserver, and without an
+ * answer. The nameserver ends no task of an op before each tablet that it counts as healthy has told
+ * about its tasks (OpenMLDB 0.9 nameserver: UpdateTaskStatus).
+ */
+function opsBlockers(tablets: Iterable<TabletView>): readonly TabletView[] {
+  return [...tablets].filter((one) => absenceOf(one)?.kind === "unreachable");
+}
+
+/** The znode with which a tablet is registered. */
+export function registrationOf({ rootPath }: Pick<Topology, "rootPath">, tablet: Endpoint): string {
+  return `${rootPath}/nodes/${tablet}`;
+}
+
+/**
+ * What to do about a tablet that is registered and does not answer.
+ *
+ * @param hasReplicas Whether any replica is on record there. Where none is, the registration may have
+ *   been left behind.
+ * @returns An imperative sentence, to be followed by `, then ...`.
+ */
+export function blockerAdvice(
+  topology: Pick<Topology, "rootPath">,
+  tablet: TabletView,
+  hasReplicas: boolean,
+): string {
+  const { endpoint } = tablet;
+  const absence = absenceOf(tablet);
+  if (hasReplicas && absence !== undefined) return absenceAdvice(endpoint, absence);
+  return `find out whether a tablet runs at ${endpoint}, where no replica is on record; if none does, delete the znode that was left behind: ${registrationOf(topology, endpoint)}`;
+}
+
+/** What to do before the ops of the cluster can end; undefined if nothing keeps them from it. */
+export function unblockOps(
+  state: Pick<ClusterState, "topology" | "tablets" | "tables">,
+): string | undefined {
+  const [first] = opsBlockers(state.tablets.values());
+  if (first === undefined) return undefined;
+  const hasReplicas = state.tables.some(({ partitions }) =>
+    partitions.some(({ replicas }) => replicas.some((one) => one.endpoint === first.endpoint)),
+  );
+  return blockerAdvice(state.topology, first, hasReplicas);
+}

@@ -1,0 +1,134 @@
+import { expect, it } from "vitest";
+import type { Cluster } from "../src/cluster/cluster.js";
+import { OpsError } from "../src/errors.js";
+import { recoverData } from "../src/execution/recover.js";
+import { inspectFacts } from "../src/inspect/inspection.js";
+import type { RunReport } from "../src/model/report.js";
+import { reportJson, reportText } from "../src/report/recovery-report.js";
+import { factsOf } from "./helpers/inspected.js";
+import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+
+const [A, C] = ["a:9527", "c:9527"] as const;
+
+/** db1.t0 with three partitions of three replicas, one led by each tablet; then what `outage` does. */
+async function prepared(
+  outage: (virtual: VirtualCluster) => void = ({ model }) => model.outage(),
+): Promise<VirtualCluster> {
+  const virtual = await startVirtualCluster();
+  virtual.model.createTable({ db: "db1", table: "t0", partitions: 3, replicas: 3 });
+  virtual.model.put(30);
+  await virtual.pass(5_000);
+  outage(virtual);
+  await virtual.pass(60_000);
+  return virtual;
+}
+
+async function recovered(
+  virtual: VirtualCluster,
+  answers: Partial<Cluster> = {},
+  accept: ReadonlyMap<string, string> = new Map(),
+): Promise<RunReport> {
+  const result = await virtual.clock.run(
+    recoverData(
+      { ...virtual.cluster, ...answers },
+      {
+        accept,
+        limits: { ...LIMITS, opTimeoutMs: 60_000 },
+        signal: new AbortController().signal,
+        onEvent: (event) => virtual.events.push(event),
+        rerun: "openmldb-ops --cmd=recoverdata",
+      },
+    ),
+    7_200_000,
+  );
+  if (!("report" in result)) throw result.error;
+  return result.report;
+}
+
+/** Calls to a tablet fail from here, and from nowhere else. */
+const hidden = (virtual: VirtualCluster, tablet: string): Partial<Cluster> => ({
+  async getTableStatus(endpoint, of) {
+    if (endpoint !== tablet) return virtual.cluster.getTableStatus(endpoint, of);
+    const message = `GetTableStatus at ${tablet}: the host name cannot be resolved`;
+    throw new OpsError({ code: "unreachable", message, retryable: true, endpoint: tablet });
+  },
+});
+
+it("unreachable from here is not down: what it may lead is left alone, and no loss is offered or accepted", async () => {
+  const virtual = await prepared();
+  const [table] = await virtual.clock.run(virtual.cluster.showTable(), 60_000);
+  const led =
+    table?.partitions.find(({ replicas }) =>
+      replicas.some((one) => one.endpoint === A && one.isLeader),
+    )?.pid ?? -1;
+  const name = `db1.t0:${led}`;
+  const accept = new Map([[name, C]]);
+  for (const report of [
+    await recovered(virtual, hidden(virtual, A)),
+    await recovered(virtual, hidden(virtual, A), accept),
+  ]) {
+    const text = [...reportText(report)].join("\n");
+    expect(text).toContain(
+      "tablet a:9527 is unreachable from this machine: does not answer: GetTableStatus at a:9527: the host name cannot be resolved",
+    );
+    expect(text).not.toMatch(/start tablet|restart|accept_data_loss|NEEDS A DECISION/);
+    expect(text).toContain("make tablet a:9527 reachable from this machine");
+    expect(report.partitions.filter((one) => one.isServing).map((one) => one.id.pid)).toEqual(
+      [0, 1, 2].filter((pid) => pid !== led),
+    );
+    const json = JSON.parse([...reportJson(report, 3)].join(""));
+    expect(json.sickTablets[0].absence).toMatchObject({ state: "unreachable" });
+  }
+  // Nothing of the partition was loaded or flagged anywhere.
+  expect(virtual.model.rows().find((one) => one.pid === led)?.served).toBeUndefined();
+  const report = await recovered(virtual);
+  expect(report.partitions.every((one) => one.status === "recovered")).toBe(true);
+  expect(virtual.model.rows().every((one) => one.lost === 0)).toBe(true);
+});
+
+it("a tablet that is back within its session and a start is waited for, and its replicas are recovered", async () => {
+  const virtual = await prepared(({ model }) => model.outage());
+  virtual.model.kill(C);
+  virtual.clock.setTimer(18_000, () => virtual.model.restart(C));
+  const report = await recovered(virtual);
+  expect(report.sickTablets).toEqual([]);
+  expect(report.partitions.map((one) => one.status)).toEqual([
+    "recovered",
+    "recovered",
+    "recovered",
+  ]);
+  const waits = virtual.events.filter(
+    (one) => one.kind === "note" && one.text.startsWith("waiting a moment for c:9527"),
+  );
+  expect(waits).toHaveLength(1);
+});
+
+it("a tablet that came back at another address is named, before any loss is offered", async () => {
+  const virtual = await prepared(({ model }) => {
+    model.outage();
+    model.move("tablet3", { endpoint: "d:9527", address: "d:9527" });
+  });
+  const report = await recovered(virtual);
+  const text = [...reportText(report)].join("\n");
+  expect(report.sickTablets).toMatchObject([
+    { endpoint: C, absence: { kind: "moved", candidates: ["d:9527"] } },
+  ]);
+  const advice = text.split("\n").filter((line) => line.includes("accept_data_loss"));
+  expect(advice.length).toBeGreaterThan(0);
+  for (const line of advice)
+    expect(line).toMatch(/another address .*d:9527.*at no other address: /);
+  const { partitions } = await inspectFacts(await factsOf(virtual));
+  expect(partitions[0]?.next).toContain("is back at another address (d:9527 is registered");
+});
+
+it("a tablet of another cluster is sent nothing, and its rows are left as they are", async () => {
+  const virtual = await prepared(({ model }) => {
+    model.outage();
+    model.putStranger("tablet1");
+  });
+  const report = await recovered(virtual);
+  expect(report.sickTablets).toMatchObject([
+    { endpoint: A, absence: { kind: "not-what-it-says" } },
+  ]);
+  expect(report.partitions.filter((one) => one.isServing)).toHaveLength(2);
+});
