@@ -44,6 +44,15 @@ const HTTP = Buffer.from("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
 /** The SETTINGS frame of HTTP/2, as a nameserver's or tablet's port sends it. */
 const HTTP2 = Buffer.from("000012040000000000000300000064000400010000000500004000", "hex");
 
+/** The answer to a connect request. */
+function greetingOf(sessionTimeoutMs: number): Buffer {
+  const greeting = Buffer.alloc(41);
+  greeting.writeInt32BE(37);
+  greeting.writeInt32BE(sessionTimeoutMs, 8);
+  greeting.writeInt32BE(16, 20);
+  return greeting;
+}
+
 describe("what the user reads when no ZooKeeper answers", () => {
   test.each<[string, (socket: Socket) => void, string]>([
     ["closes at once", closesAtOnce, "closed the connection"],
@@ -52,6 +61,7 @@ describe("what the user reads when no ZooKeeper answers", () => {
     ["speaks HTTP/2", answers(HTTP2), "answers, but is not ZooKeeper"],
     ["sends an empty frame", answers(Buffer.alloc(4)), "answers, but is not ZooKeeper"],
     ["sends a negative length", answers(Buffer.alloc(8, 0xff)), "answers, but is not ZooKeeper"],
+    ["grants a session of 1 ms", answers(greetingOf(1)), "answers, but is not ZooKeeper"],
     [
       "sends a frame of the right length",
       answers(Buffer.alloc(40, "\0\0\0$", "latin1")),
@@ -119,10 +129,7 @@ function frameOf(chunk: Uint8Array, framed: boolean): Uint8Array[] {
 }
 
 test("random bytes behind a good greeting neither crash nor hang the client", async () => {
-  const greeting = Buffer.alloc(41);
-  greeting.writeInt32BE(37);
-  greeting.writeInt32BE(2000, 8);
-  greeting.writeInt32BE(16, 20);
+  const greeting = greetingOf(2000);
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.uint8Array({ maxLength: 80 }), { minLength: 1, maxLength: 3 }),

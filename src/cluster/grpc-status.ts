@@ -33,10 +33,11 @@ interface CheckedStatus {
  */
 function checked(error: unknown): CheckedStatus {
   const { code, details, message } = Object(error) as Record<string, unknown>;
-  const text = [details, message].find((one) => typeof one === "string" && one !== "");
+  // The message of an error with a code repeats both, whatever they are.
+  const text = "code" in Object(error) ? details : message;
   return {
     code: typeof code === "number" && Number.isInteger(code) ? code : undefined,
-    details: oneLine(percentDecode(String(text ?? ""))),
+    details: typeof text === "string" ? oneLine(percentDecode(text)) : "",
   };
 }
 

@@ -19,13 +19,15 @@ import type { CallOptions, Transport } from "./transport.js";
 
 /**
  * brpc resets a stream (RST_STREAM code 3) whose whole body does not fit what is left of the
- * connection's window, and grpc-js gives the window back only after half of it was used. The
- * largest window that HTTP/2 knows leaves 1 GiB at any time; it costs no memory by itself.
+ * connection's window, and grpc-js gives the window back only after half of it was used. So the window
+ * leaves room for two of the largest answers at any time; it costs no memory by itself, and bounds what a
+ * peer can send that is not read. The largest that HTTP/2 knows is 2^31-1.
  */
-const flowControlWindow = 2 ** 31 - 1;
+function flowControlWindow(maxAnswerBytes: number): number {
+  return Math.min(2 ** 31 - 1, 4 * maxAnswerBytes);
+}
 
 const channelOptions: ChannelOptions = {
-  "grpc-node.flow_control_window": flowControlWindow,
   // A restarted peer must be reachable at once; the pause grows from 50 to 150 ms (+- 20 %).
   "grpc.initial_reconnect_backoff_ms": 50,
   "grpc.max_reconnect_backoff_ms": 150,
@@ -73,6 +75,7 @@ export function createGrpcTransport(options: {
     if (connection === undefined) {
       const client = new Client(`dns:${address}`, credentials.createInsecure(), {
         ...channelOptions,
+        "grpc-node.flow_control_window": flowControlWindow(maxAnswerBytes),
         // Holds for what a compressed answer unpacks to as well (grpc-js 1.14: compression-filter).
         "grpc.max_receive_message_length": maxAnswerBytes,
       });

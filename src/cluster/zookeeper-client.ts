@@ -157,10 +157,13 @@ class Access {
 }
 
 function clientOf(access: Access): ZooKeeperClient {
-  const create = (path: string, data: Buffer, mode: CreateMode) =>
-    access.write<string>(`create ${path}`, (client, done) =>
+  const create = async (path: string, data: Buffer, mode: CreateMode): Promise<string> => {
+    const created = await access.write<unknown>(`create ${path}`, (client, done) =>
       client.create(path, data, access.acl, MODES[mode], done),
     );
+    if (typeof created === "string" && created.startsWith(path)) return created;
+    throw notAsAsked(`create ${path}`);
+  };
   const createParents = async (path: string): Promise<void> => {
     const parent = path.slice(0, path.lastIndexOf("/"));
     if (parent === "") return;
@@ -176,16 +179,21 @@ function clientOf(access: Access): ZooKeeperClient {
   };
   return {
     getChildren: (path) =>
-      unless(Exception.NO_NODE, undefined, () =>
-        access.read<string[]>(`list ${path}`, (client, done) => client.getChildren(path, done)),
-      ),
+      unless(Exception.NO_NODE, undefined, async () => {
+        const read = access.read<unknown>(`list ${path}`, (client, done) =>
+          client.getChildren(path, done),
+        );
+        return childrenIn(await read, path);
+      }),
     getData: (path) =>
       unless(Exception.NO_NODE, undefined, async () => {
-        const read = access.read<Buffer | null>(`read ${path}`, (client, done) =>
+        const read = access.read<unknown>(`read ${path}`, (client, done) =>
           client.getData(path, done),
         );
         // A node may have no data at all, which is not the same as empty data for ZooKeeper.
-        return (await read) ?? Buffer.alloc(0);
+        const data = (await read) ?? Buffer.alloc(0);
+        if (Buffer.isBuffer(data)) return data;
+        throw notAsAsked(`read ${path}`);
       }),
     isEphemeral: async (path) => {
       const stat = await access.read<Stat | null | undefined>(`look at ${path}`, (client, done) =>
@@ -210,6 +218,21 @@ function clientOf(access: Access): ZooKeeperClient {
     close: () => access.close(),
     lastProofOfLifeMs: () => access.lastAnswerMs(),
   };
+}
+
+/** Names that no znode can have would turn into other paths when they are put behind a slash. */
+function childrenIn(answer: unknown, path: string): string[] {
+  const isName = (name: unknown): name is string =>
+    typeof name === "string" && name !== "" && !/^\.{1,2}$|[\p{Cc}/]/u.test(name);
+  if (Array.isArray(answer) && answer.every(isName)) return answer;
+  throw notAsAsked(`list ${path}`);
+}
+
+function notAsAsked(what: string): OpsError {
+  return new OpsError({
+    code: "zookeeper-failed",
+    message: `ZooKeeper: cannot ${what}: the answer is not one to this question`,
+  });
 }
 
 async function unless<T, U>(code: number, otherwise: U, action: () => Promise<T>): Promise<T | U> {

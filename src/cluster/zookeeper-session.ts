@@ -1,5 +1,7 @@
 import type { Socket } from "node:net";
 import { type Client, createClient } from "node-zookeeper-client";
+import { oneLine } from "./text.js";
+import { FrameError, FrameReader } from "./zookeeper-frames.js";
 import { type HostPort, hostPortText } from "./zookeeper-hosts.js";
 
 /** What a session needs to know. */
@@ -44,8 +46,8 @@ const ROUND_PAUSE_MS = 300;
 /** A connection that lasted this long counts as a good one: the next dial needs no pause. */
 const GOOD_CONNECTION_MS = 1000;
 const CLOSE_MS = 1000;
-const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
-const PASSWORD_BYTES = 16;
+/** A server may give a longer session than was asked for, but none that nobody would notice the end of. */
+const WATCHED_SESSION_MAX_MS = 60_000;
 
 /**
  * One session of node-zookeeper-client, made safe. The library on its own dials for ever and tells
@@ -63,7 +65,7 @@ export class ZkSession {
   readonly #waiting = new Set<() => void>();
   readonly #running = new Set<(loss: ZkLoss) => void>();
   #status: "connecting" | "connected" | Exclude<ZkLossReason, "timeout" | "lost"> = "connecting";
-  #unread: Buffer = Buffer.alloc(0);
+  #frames = new FrameReader();
   #dials = 0;
   #dialled = "";
   #isNoted = false;
@@ -191,7 +193,7 @@ export class ZkSession {
     const host = this.#options.hosts[this.#dials % this.#options.hosts.length];
     this.#dials += 1;
     if (host === undefined || !this.#alive) return;
-    this.#unread = Buffer.alloc(0);
+    this.#frames = new FrameReader();
     callback(host);
     // The library's own timer may fire when the next socket is in use already.
     clearTimeout(this.#manager.connectTimeoutHandler ?? undefined);
@@ -222,17 +224,18 @@ export class ZkSession {
   /** Hands the library one whole frame at a time, and only frames that can be ZooKeeper's. */
   #onBytes(bytes: Buffer, handleFrame: (frame: Buffer) => void): void {
     const socket = this.#manager.socket;
-    this.#unread = this.#unread.length === 0 ? bytes : Buffer.concat([this.#unread, bytes]);
+    this.#frames.push(bytes);
     try {
       while (socket && !socket.destroyed) {
-        const frame = nextFrame(this.#unread, this.#status === "connecting");
+        const frame = this.#frames.next(this.#status === "connecting");
         if (frame === undefined) return;
-        this.#unread = this.#unread.subarray(frame.length);
         this.#lastAnswerMs = performance.now();
         handleFrame(frame);
       }
-    } catch {
-      this.#note("answers, but is not ZooKeeper");
+    } catch (error) {
+      // The library throws for what it cannot read, such as an error code that it does not know.
+      const isFrame = error instanceof FrameError;
+      this.#note(isFrame ? error.message : "answers, but is not ZooKeeper");
       socket?.destroy();
     }
   }
@@ -243,7 +246,7 @@ export class ZkSession {
     clearInterval(this.#watchdog);
     // The library pings after a third of the timeout without traffic, so silence for two thirds
     // means a dead connection, which the library would keep.
-    const timeoutMs = this.#client.getSessionTimeout();
+    const timeoutMs = Math.min(this.#client.getSessionTimeout(), WATCHED_SESSION_MAX_MS);
     this.#watchdog = setInterval(() => {
       if (performance.now() - this.#lastAnswerMs > (timeoutMs * 2) / 3)
         this.#manager.socket?.destroy();
@@ -293,26 +296,6 @@ export class ZkSession {
   }
 }
 
-/**
- * Cuts the next frame, with its length prefix, off what was received.
- *
- * @param greeting Whether the answer to the connect request is awaited, which has a fixed shape:
- *   version 0, timeout, session id, 16 bytes of password, and perhaps a read-only mark.
- * @returns Undefined while the frame is not complete.
- * @throws Error if this cannot be ZooKeeper's.
- */
-function nextFrame(bytes: Buffer, greeting: boolean): Buffer | undefined {
-  if (bytes.length < 4) return undefined;
-  const length = bytes.readInt32BE();
-  const [min, max] = greeting ? [36, 37] : [16, ANSWER_BYTES_MAX];
-  if (length < min || length > max) throw new Error("no length of a frame");
-  if (bytes.length < 4 + length) return undefined;
-  if (greeting && (bytes.readInt32BE(4) !== 0 || bytes.readInt32BE(20) !== PASSWORD_BYTES)) {
-    throw new Error("no answer to a connect request");
-  }
-  return bytes.subarray(0, 4 + length);
-}
-
 function describe(error: NodeJS.ErrnoException): string {
   switch (error.code) {
     case "ECONNREFUSED":
@@ -326,6 +309,6 @@ function describe(error: NodeJS.ErrnoException): string {
     case "EPIPE":
       return "closed the connection";
     default:
-      return `failed (${error.code ?? error.message})`;
+      return `failed (${oneLine(error.code ?? error.message)})`;
   }
 }

@@ -1,6 +1,7 @@
 import type { CommonFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
+import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 
 /** How a cluster is used. */
@@ -65,14 +66,8 @@ async function open(flags: CommonFlags, io: CommandIo, endsCallsOnSignal: boolea
 }
 
 async function closed(cluster: Cluster, io: CommandIo): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, CLOSE_MS);
-  });
-  // What was to be done is done: failing to say goodbye is worth a line in the log only.
-  const close = cluster
-    .close()
-    .catch((error: unknown) => io.log.debug("closing the connections failed", { error }));
-  await Promise.race([close, limit]);
-  clearTimeout(timer);
+  // What was to be done is done: a connection that does not close is worth a line in the log only.
+  await within(cluster.clock, CLOSE_MS, "the connections", cluster.close()).catch(
+    (error: unknown) => io.log.debug("closing the connections failed", { error }),
+  );
 }

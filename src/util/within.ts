@@ -2,8 +2,8 @@ import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 
 /**
- * Bounds a call whose own retries may take longer than there is time. The call itself goes on; what
- * becomes of it later is nobody's business any more.
+ * The one time limit around a promise: bounds a call whose own retries may take longer than there is
+ * time. The call itself goes on, and its later result is ignored.
  *
  * @param ms How long to wait, milliseconds of `clock`.
  * @param what What is waited for, for the message.

@@ -61,12 +61,15 @@ export async function playTcpSeed(seed: number): Promise<TcpSeedResult> {
         "--wait_lock=30s",
       ]);
       exitCodes.push(clean.code);
+      // A flipped bit can be an offset that a replica never had: that is for the operator to decide.
+      if (clean.code === 3 && clean.stderr.includes(": left alone: entries up to")) break;
       if (clean.code !== 0 && runs + 1 === CLEAN_RUNS_MAX) {
         violations.push(`a clean run ends with ${clean.code}: ${lastLines(clean.stderr)}`);
       }
     }
     const sick = sandbox.model.healthy();
-    if (sick.length > 0) violations.push(`not healthy in the end: ${sick.slice(0, 3).join("; ")}`);
+    if (exitCodes.at(-1) === 0 && sick.length > 0)
+      violations.push(`not healthy in the end: ${sick.slice(0, 3).join("; ")}`);
     if (!isOn(sandbox)) violations.push("auto_failover is off in the end");
     return { seed, exitCodes, violations, said: first.stderr };
   } finally {
