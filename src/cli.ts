@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs";
 import { isatty } from "node:tty";
 import type { CommandEntry, Prepared } from "./cli/command-entry.js";
 import { type CommandLine, variableOf } from "./cli/flag-parse.js";
-import { commandHelp, mainHelp } from "./cli/help.js";
 import { notesOn, readInvocation } from "./cli/invocation.js";
 import { guardProcessIo, type ProcessIo, stdoutDrained } from "./cli/process-io.js";
 import {
@@ -50,14 +49,14 @@ async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number>
     const invocation = readInvocation(argv);
     switch (invocation.kind) {
       case "help":
-        io.out(invocation.of === undefined ? mainHelp(readVersion()) : commandHelp(invocation.of));
+        io.out(await helpText(invocation.of));
         return EXIT.ok;
       case "version":
         io.out(`openmldb-ops ${readVersion()}\n`);
         return EXIT.ok;
       case "nothing":
         // Help, but no success: a script whose command was empty by mistake must not go on.
-        io.out(mainHelp(readVersion()));
+        io.out(await helpText(undefined));
         io.err("openmldb-ops: no command given\n");
         return EXIT.usage;
       case "command":
@@ -75,6 +74,16 @@ async function completeLine(argv: readonly string[], io: ProcessIo): Promise<num
   const { complete } = await import("./cli/complete.js");
   io.out(await complete(argv, process.env, () => import("./commands/cluster-names.js")));
   return EXIT.ok;
+}
+
+async function helpText(of: CommandEntry | undefined): Promise<string> {
+  const { commandHelp, mainHelp } = await import("./cli/help.js");
+  return of === undefined ? mainHelp(readVersion(), columns()) : commandHelp(of, columns());
+}
+
+/** Width of the terminal; where there is none, as wide as a usual one. */
+function columns(): number {
+  return process.stdout.columns ?? process.stderr.columns ?? 80;
 }
 
 function readVersion(): string {
@@ -143,10 +152,11 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
     const returned = await prepared.run({
       stdout: {
         write: io.print,
+        control: (sequence) => io.control("stdout", sequence),
         isClosed: io.isClosed,
         ...("event" in io ? { event: io.event } : {}),
       },
-      stderr: { write: io.err },
+      stderr: { write: io.err, control: (sequence) => io.control("stderr", sequence) },
       // Touching process.stdin opens it: only a command that reads does.
       get stdin() {
         return process.stdin;
@@ -156,7 +166,7 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
       isInteractiveStderr: process.stderr.isTTY === true,
       isInteractiveStdout: isTerminal,
       hasColor: !isJson && allowsColor({ environment: process.env, isTerminal, isOff }),
-      columns: process.stdout.columns ?? process.stderr.columns ?? 80,
+      columns: columns(),
       signal: watch.signal,
       onSecondSignal: watch.onSecond,
     });

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { shellReplies, typedWords } from "../src/cli/complete-line.js";
+import { fittingOnes, shellReplies, typedWords } from "../src/cli/complete-line.js";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { BIN, runBin } from "./helpers/run-bin.js";
 import { closedPort } from "./helpers/tcp.js";
@@ -45,7 +45,7 @@ describe("a line that is being typed", () => {
     { typed: "--db=x", breaks: BASH_BREAKS, text: "--db=y", reply: undefined },
   ])("$typed goes on to $text as $reply", ({ typed, breaks, text, reply }) => {
     const word = typedWords(`x ${typed}`, breaks).at(-1)!;
-    const replies = shellReplies(word, [{ text, isWhole: true }]);
+    const replies = shellReplies(word, fittingOnes(word, [{ text, isWhole: true }]));
     expect(replies).toEqual(reply === undefined ? [] : [reply]);
   });
 });
@@ -138,7 +138,7 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
     { line: "openmldb-ops showdb --output j", list: ["json "] },
     { line: "openmldb-ops showopstatus --filter=kDone,kF", list: ["kDone,kFailed"] },
     { line: "openmldb-ops confset auto_failover ", list: ["false ", "true "] },
-    { line: "openmldb-ops --output json completion ", list: ["bash ", "zsh "] },
+    { line: "openmldb-ops --output json completion ", list: ["bash ", "fish ", "zsh "] },
     { line: "openmldb-ops showdb --log_file=lo", list: ["lo\\ file ", "logs/"] },
     { line: "openmldb-ops showdb $(touch pwned", list: [] },
     { line: "openmldb-ops nonsense --db=", list: [] },
@@ -202,9 +202,9 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
     expect(zsh).toMatch(
       /^#[^\n]*\n[^\n]*compinit[^\n]*\nautoload -Uz bashcompinit && bashcompinit\n/,
     );
-    const wrong = await runBin(["completion", "fish"]);
+    const wrong = await runBin(["completion", "csh"]);
     expect(wrong).toMatchObject({ code: 2, stdout: "" });
-    expect(wrong.stderr).toContain("not one of bash, zsh");
+    expect(wrong.stderr).toContain("not one of bash, zsh, fish");
     expect((await runBin(["completion"])).stderr).toContain("SHELL is missing");
   });
 });

@@ -348,12 +348,12 @@ describe("words and flags that do not belong", () => {
   it.each([
     { argv: ["recoverdat"], error: 'unknown command "recoverdat": did you mean recoverdata?' },
     { argv: ["--cmd=confgte"], error: 'unknown command "confgte": did you mean confget?' },
-    { argv: ["xyzzy"], error: 'unknown command "xyzzy" (commands: recoverdata,' },
+    { argv: ["xyzzy"], error: 'unknown command "xyzzy" (openmldb-ops help lists' },
     { argv: ["\x1b[2J"], error: 'unknown command "\\x1b[2J"' },
     { argv: ["--cmd=inspect", "sandbox"], error: "two commands: --cmd=inspect and sandbox" },
     { argv: ["--cmd="], error: "--cmd: it needs a value" },
     { argv: ["--cmd=inspect", "--cmd=inspect"], error: "--cmd: given 2 times" },
-    { argv: NEEDED, error: "no command given (commands: recoverdata," },
+    { argv: NEEDED, error: "no command given (openmldb-ops help lists" },
     {
       argv: ["inspect", "--zk_clutser=h:1"],
       error: "unknown flag --zk_clutser: did you mean --zk_cluster?",

@@ -19,8 +19,10 @@ export interface Prepared {
 export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
-  /** Command lines without `openmldb-ops`. */
+  /** Command lines without `openmldb-ops`; two at least. */
   readonly examples: readonly string[];
+  /** Its page in `docs/reference`, without `.md`. */
+  readonly page: string;
   readonly specs: readonly FlagSpec<unknown>[];
   /** Those of `specs` that words after the command stand for, in order, as in OpenMLDB's clients. */
   readonly words: readonly FlagSpec<unknown>[];
@@ -37,6 +39,8 @@ interface CommandParts<S extends Specs> {
   readonly name: string;
   readonly summary: string;
   readonly examples: readonly string[];
+  /** Its page in `docs/reference`; the one of its name if left out. */
+  readonly page?: string;
   readonly specs: S;
   /** Flags that words after the command stand for, in order. */
   readonly words?: readonly (keyof S & string)[];
@@ -55,6 +59,7 @@ export function entryOf<S extends Specs & typeof globalSpecs>(
     name,
     summary,
     examples,
+    page: parts.page ?? name,
     specs: Object.values(specs),
     words: words.map((key) => specs[key] as FlagSpec<unknown>),
     prepare(line, environment) {

@@ -5,12 +5,18 @@ import { SCALE_COMMANDS } from "./scale-commands.js";
 import { SHOW_COMMANDS } from "./show-commands.js";
 import { CONF_COMMANDS, TOOL_COMMANDS } from "./tool-commands.js";
 
-/** Every command, in the order in which help lists them. */
-export const COMMANDS: readonly CommandEntry[] = [
-  ...RECOVERY_COMMANDS,
-  ...CONF_COMMANDS,
-  ...SHOW_COMMANDS,
-  ...OPERATE_COMMANDS,
-  ...SCALE_COMMANDS,
-  ...TOOL_COMMANDS,
+/** Every command by the task that it is for, in the order in which help lists them. */
+export const TASKS: readonly {
+  readonly task: string;
+  readonly commands: readonly CommandEntry[];
+}[] = [
+  { task: "Recover after an outage", commands: RECOVERY_COMMANDS },
+  { task: "Look at the cluster", commands: SHOW_COMMANDS },
+  { task: "Change single tablets, partitions and ops", commands: OPERATE_COMMANDS },
+  { task: "Scale and upgrade", commands: SCALE_COMMANDS },
+  { task: "The nameserver's configuration", commands: CONF_COMMANDS },
+  { task: "This tool", commands: TOOL_COMMANDS },
 ];
+
+/** Every command. */
+export const COMMANDS: readonly CommandEntry[] = TASKS.flatMap(({ commands }) => commands);

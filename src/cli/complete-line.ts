@@ -84,14 +84,15 @@ export interface Candidate {
 const PLAIN = /[^\p{L}\p{N}\p{M}_@%+:,./=-]/gu;
 
 /**
- * Candidates as the shell takes them into its line: what it replaces, quoted where needed. Those
- * that do not continue the word are left out, and so is every name that a terminal cannot show as
- * it is: it could neither be read in a list nor typed.
+ * The candidates that continue the word. A name that a terminal cannot show as it is is left out: it
+ * could neither be read in a list nor typed.
  */
-export function shellReplies(word: TypedWord, candidates: readonly Candidate[]): string[] {
-  const fitting = candidates.filter(
-    ({ text }) => text.startsWith(word.text) && safe(text) === text,
-  );
+export function fittingOnes(word: TypedWord, candidates: readonly Candidate[]): Candidate[] {
+  return candidates.filter(({ text }) => text.startsWith(word.text) && safe(text) === text);
+}
+
+/** {@link fittingOnes} as bash takes them into its line: what it replaces, quoted where needed. */
+export function shellReplies(word: TypedWord, fitting: readonly Candidate[]): string[] {
   return fitting.flatMap(({ text, isWhole }) => {
     const rest = text.slice(word.replacedFrom);
     if (word.quote === undefined) {

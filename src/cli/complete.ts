@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import type { CommandEntry } from "./command-entry.js";
 import { COMMANDS } from "./command-table.js";
-import { type Candidate, shellReplies, typedWords } from "./complete-line.js";
+import { type Candidate, fittingOnes, shellReplies, typedWords } from "./complete-line.js";
 import { type CommandLine, type Environment, splitCommandLine } from "./flag-parse.js";
 import { META_SWITCHES, switchesFor } from "./invocation.js";
 import type { FlagSpec } from "./spec.js";
@@ -34,11 +34,12 @@ const FILES_MAX = 1_000;
  *
  * @param line The command line up to the cursor, as typed.
  * @param breaks See `typedWords`.
+ * @param shell `fish` if replies are quoted by the shell itself.
  * @param loadNames Loads what asks a cluster, only where that is needed.
- * @returns One reply a line, ready for bash's COMPREPLY; empty if there is nothing to offer.
+ * @returns One reply a line, ready for bash's COMPREPLY or for fish; empty if there is nothing to offer.
  */
 export async function complete(
-  [line = "", breaks = ""]: readonly string[],
+  [line = "", breaks = "", shell = ""]: readonly string[],
   environment: Environment,
   loadNames: () => Promise<ClusterNames>,
 ): Promise<string> {
@@ -47,7 +48,9 @@ export async function complete(
   if (current === undefined || words.length < 2) return "";
   const before = words.slice(1, -1).map((word) => word.text);
   const candidates = await candidatesFor(before, current.text, environment, loadNames);
-  const replies = [...new Set(shellReplies(current, candidates))].sort();
+  const fitting = fittingOnes(current, candidates);
+  const texts = shell === "fish" ? fitting.map(({ text }) => text) : shellReplies(current, fitting);
+  const replies = [...new Set(texts)].sort();
   return replies.map((reply) => `${reply}\n`).join("");
 }
 

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { Parser } from "yargs/helpers";
+import { parseArgs } from "node:util";
 import { OpsError } from "../errors.js";
 import { badValue, pidList, shown } from "./flag-values.js";
 import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
@@ -19,13 +19,13 @@ export interface CommandLine {
 export const VARIABLE_PREFIX = "OPENMLDB_OPS_";
 
 const SHORT: ReadonlyMap<string, string> = new Map([
-  ["-h", "--help=true"],
-  ["-V", "--version=true"],
+  ["-h", "--help"],
+  ["-V", "--version"],
 ]);
 
 /**
  * Takes a command line apart. Hyphens in flag names become underscores, `--flag value` is
- * `--flag=value`, and a switch without a value is `true`.
+ * `--flag=value`, and a switch without a value is `true`. Takes time in proportion to the length.
  *
  * @param switches Names of the flags that need no value.
  */
@@ -35,53 +35,45 @@ export function splitCommandLine(
 ): CommandLine {
   const args = normalized(argv, switches);
   const names = args.flatMap((arg) => /^--([^=]+)/.exec(arg)?.[1] ?? []);
-  const parsed = Parser(args, {
-    // Text as it stands: nothing may turn "0,2" or "1e9" into something else.
-    string: names,
-    configuration: {
-      "boolean-negation": false,
-      "camel-case-expansion": false,
-      "dot-notation": false,
-      "duplicate-arguments-array": true,
-      "parse-numbers": false,
-      "parse-positional-numbers": false,
-      "populate--": true,
-      "short-option-groups": false,
-    },
+  const { tokens } = parseArgs({
+    args,
+    options: Object.fromEntries(names.map((name) => [name, { type: typeOf(name, switches) }])),
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
   });
-  const {
-    _: words,
-    "--": rest = [],
-    ...values
-  } = parsed as Record<string, unknown> & {
-    readonly _: readonly (string | number)[];
-    readonly "--"?: readonly (string | number)[];
-  };
-  const flags = Object.entries(values).map(([name, value]): [string, string[]] => [
-    name,
-    (Array.isArray(value) ? value : [value]).map(String),
-  ]);
-  return { words: [...words, ...rest].map(String), flags: new Map(flags) };
+  const words: string[] = [];
+  const flags = new Map<string, string[]>();
+  for (const token of tokens) {
+    if (token.kind === "positional") words.push(token.value);
+    if (token.kind !== "option") continue;
+    const values = flags.get(token.name) ?? [];
+    values.push(token.value ?? "true");
+    flags.set(token.name, values);
+  }
+  return { words, flags };
 }
 
-/** One spelling for everything that means the same. */
+function typeOf(name: string, switches: ReadonlySet<string>): "boolean" | "string" {
+  return switches.has(name) ? "boolean" : "string";
+}
+
+/** One spelling for everything that means the same; a flag that lacks its value gets an empty one. */
 function normalized(argv: readonly string[], switches: ReadonlySet<string>): string[] {
   const end = argv.indexOf("--");
   const flagged = end === -1 ? argv : argv.slice(0, end);
-  const args = flagged.map((arg) => {
+  const args = flagged.map((given, index) => {
+    const arg = SHORT.get(given) ?? given;
+    // One dash too few: a flag whose name no command has.
+    if (/^-[^-]/.test(arg)) return `--${arg}`;
     const [, dashedName, value] = /^--([^=]+)(=[\s\S]*)?$/.exec(arg) ?? [];
-    if (dashedName === undefined) return SHORT.get(arg) ?? arg;
+    if (dashedName === undefined) return arg;
     const name = dashedName.replaceAll("-", "_");
-    if (value !== undefined) return `--${name}=${keepQuotes(value.slice(1))}`;
-    return switches.has(name) ? `--${name}=true` : `--${name}`;
+    if (value !== undefined) return `--${name}${value}`;
+    const isAlone = flagged[index + 1]?.startsWith("-") ?? true;
+    return isAlone && !switches.has(name) ? `--${name}=` : `--${name}`;
   });
   return end === -1 ? args : [...args, ...argv.slice(end)];
-}
-
-/** The parser takes one pair of quotes off a value; the shell has done that already. */
-function keepQuotes(value: string): string {
-  const isQuoted = value.length > 1 && /^['"]/.test(value) && value.at(0) === value.at(-1);
-  return isQuoted ? `"${value}"` : value;
 }
 
 /** The variable that gives a flag's default. */
@@ -112,20 +104,17 @@ export function readFlags<S extends Specs>(
   checkNeeded(specs, given);
   const values = Object.entries(specs).map(([key, spec]): [string, unknown] => {
     const found = given.get(key);
-    return [
-      key,
-      found === undefined ? absentValue(spec, environment) : spec.parse(found.text, found.where),
-    ];
+    return [key, found === undefined ? absentValue(spec, environment) : readValue(spec, found)];
   });
   // One value of the right type for each spec of S, and nothing else.
   return Object.fromEntries(values) as FlagsOf<S>;
 }
 
-/** A value as it was given, and where. */
+/** A value as it was given. */
 interface Given {
   readonly text: string;
-  /** The flag, variable or word with its value, as the user would recognise it. */
-  readonly where: string;
+  /** The flag or variable; undefined for a word. */
+  readonly source: string | undefined;
 }
 
 /** What a flag is called where it stands as a word. */
@@ -133,14 +122,26 @@ function wordName({ name }: FlagSpec<unknown>): string {
   return name.toUpperCase();
 }
 
+function readValue(spec: FlagSpec<unknown>, { text, source }: Given): unknown {
+  const value = spec.parse.keepsBlanks === true ? text : text.trim();
+  const name = source ?? wordName(spec);
+  if (value === "") {
+    throw badValue(name, "it needs a value", `write --${spec.name}=${spec.placeholder ?? "true"}`);
+  }
+  if (spec.isSecret === true) return spec.parse(value, name);
+  const where = source === undefined ? `${name} "${shown(value)}"` : `${name}=${shown(value)}`;
+  return spec.parse(value, where);
+}
+
 function checkWordCount(specs: Specs, given: readonly string[], words: readonly string[]): void {
   const extra = given[words.length];
   if (extra === undefined) return;
   const star = words.findIndex((key) => specs[key]?.parse === pidList);
-  if (star >= 0 && existsSync(given[star] ?? "")) {
+  const instead = star < 0 ? [] : given.slice(star, star + 2);
+  if (instead.length === 2 && instead.every((word) => existsSync(word))) {
     throw badValue(
-      `"${shown(given[star] ?? "")}" and what follows are files of this folder`,
-      "the shell has put their names in place of a *",
+      instead.map((word) => `"${shown(word)}"`).join(" and "),
+      "the shell has put the names of files in place of a *",
       "quote it: '*'",
     );
   }
@@ -171,39 +172,22 @@ function givenValue(
   environment: Environment,
   word: string | undefined,
 ): Given | undefined {
-  const flags = line.flags.get(spec.name);
-  if (word !== undefined) {
-    if (flags === undefined) return { text: word, where: `${wordName(spec)} "${shown(word)}"` };
-    throw badValue(
-      `--${spec.name}`,
-      `given twice, as the word "${shown(word)}" too`,
-      "give the word or the flag",
-    );
+  const source = `--${spec.name}`;
+  const values = line.flags.get(spec.name);
+  if (word !== undefined && values !== undefined) {
+    const reason = `given twice, as the word "${shown(word)}" too`;
+    throw badValue(source, reason, "give the word or the flag");
   }
-  const where = (source: string, text: string) =>
-    spec.isSecret === true ? source : `${source}=${shown(text)}`;
-  if (flags !== undefined) {
-    const text = onlyValue(spec, flags);
-    return { text, where: where(`--${spec.name}`, text) };
+  if (word !== undefined) return { text: word, source: undefined };
+  if (values !== undefined) {
+    if (spec.isList === true) return { text: values.join(","), source };
+    if (values.length > 1) throw badValue(source, `given ${values.length} times`);
+    return { text: values[0] ?? "", source };
   }
-  const name = variableOf(spec.name);
-  const text = spec.hasEnvironment === false ? "" : (environment[name] ?? "");
-  return text === "" ? undefined : { text, where: where(name, text) };
-}
-
-function onlyValue(spec: FlagSpec<unknown>, given: readonly string[]): string {
-  const [first = "", second] = given;
-  const value = spec.isList === true ? given.join(",") : first;
-  if (spec.isList !== true && second !== undefined)
-    throw badValue(`--${spec.name}`, `given ${given.length} times`);
-  if (value === "") {
-    throw badValue(
-      `--${spec.name}`,
-      "it needs a value",
-      `write --${spec.name}=${spec.placeholder ?? "true"}`,
-    );
-  }
-  return value;
+  if (spec.hasEnvironment === false) return undefined;
+  const variable = variableOf(spec.name);
+  const text = environment[variable] ?? "";
+  return text === "" ? undefined : { text, source: variable };
 }
 
 function absentValue(spec: FlagSpec<unknown>, environment: Environment): unknown {

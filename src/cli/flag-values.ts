@@ -1,7 +1,7 @@
 import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
 import { OpsError } from "../errors.js";
 import { isSecretName, MASK } from "../util/secret-name.js";
-import { safe } from "../util/text.js";
+import { clipped, safe } from "../util/text.js";
 import {
   assertAppendable,
   assertReplaceable,
@@ -20,7 +20,12 @@ export interface ValueParser<T> {
   (text: string, where: string): T;
   /** All values that there are, if only these are taken; for completion. */
   readonly words?: readonly string[];
+  /** Whether blanks and line ends around the value belong to it; they are taken off otherwise. */
+  readonly keepsBlanks?: boolean;
 }
+
+/** For values that are names or paths, in which any character may be meant. */
+const KEEPS_BLANKS = { keepsBlanks: true } as const;
 
 /** Characters of a given value that a message repeats. */
 const SHOWN_MAX = 200;
@@ -32,8 +37,7 @@ const SHOWN_MAX = 200;
 export function shown(text: string): string {
   const name = /^-*([\w-]{1,40})=/.exec(text)?.[1] ?? "";
   if (isSecretName(name)) return `${name}=${MASK}`;
-  if (text.length <= SHOWN_MAX) return safe(text);
-  return `${safe(text.slice(0, SHOWN_MAX))}... (${text.length} characters)`;
+  return safe(clipped(text, SHOWN_MAX));
 }
 
 /** An OpsError `usage` that says where, what is wrong, and what to do. */
@@ -45,8 +49,8 @@ export function badValue(where: string, reason: string, hint?: string): OpsError
   });
 }
 
-/** Any text. */
-export const anyText: ValueParser<string> = (text) => text;
+/** Any text: names may begin or end with a blank. */
+export const anyText: ValueParser<string> = Object.assign((text: string) => text, KEEPS_BLANKS);
 
 /** A whole number in decimal digits from `min` to `max`, both included. */
 export function integer(min: number, max: number): ValueParser<number> {
@@ -196,36 +200,37 @@ export const zkServers: ValueParser<readonly string[]> = (text) =>
 const PASSWORD_BYTES_MAX = 4096;
 
 /** The one line that the named file holds, without its line break. */
-export const passwordInFile: ValueParser<string> = (path, where) => {
+export const passwordInFile: ValueParser<string> = Object.assign((path: string, where: string) => {
   const text = readUserFile(path, { where, maxBytes: PASSWORD_BYTES_MAX }).replace(/\r?\n$/, "");
   if (/[\r\n]/.test(text)) {
     throw badValue(where, "the file does not hold one line", "put the password alone in it");
   }
   return text;
-};
+}, KEEPS_BLANKS);
 
 /** The path of a file that can be appended to. It is created if it is not there. */
-export const appendableFile: ValueParser<string> = (path, where) => {
+export const appendableFile: ValueParser<string> = Object.assign((path: string, where: string) => {
   assertAppendable(path, where);
   return path;
-};
+}, KEEPS_BLANKS);
 
 /** The path of a file that can be read. */
-export const readableFile: ValueParser<string> = (path, where) => {
+export const readableFile: ValueParser<string> = Object.assign((path: string, where: string) => {
   assertUserFile(path, where);
   return path;
-};
+}, KEEPS_BLANKS);
 
 /**
  * The path of a file that is written as a whole at the end of a run. Its name ends as one of
  * `endings`, which say what is written.
  */
 export function replaceableFile(...endings: readonly string[]): ValueParser<string> {
-  return (path, where) => {
+  const parse = (path: string, where: string): string => {
     if (!endings.some((ending) => path.endsWith(ending))) {
       throw badValue(where, `the name does not end with ${endings.join(" or ")}`);
     }
     assertReplaceable(path, where);
     return path;
   };
+  return Object.assign(parse, KEEPS_BLANKS);
 }

@@ -1,78 +1,107 @@
+import { fileURLToPath } from "node:url";
 import { EXIT_MEANINGS } from "../exit-codes.js";
-import { maxOf } from "../util/extremes.js";
+import { textWidth } from "../util/text.js";
+import { wrapped } from "../util/wrap.js";
 import type { CommandEntry } from "./command-entry.js";
-import { COMMANDS } from "./command-table.js";
+import { TASKS } from "./command-table.js";
 import { commonSpecs } from "./common-specs.js";
 import type { FlagSpec } from "./spec.js";
 
 const NAME = "openmldb-ops";
-const WIDTH = 100;
+/** Wider lines are hard to read, whatever the terminal is. */
+const WIDTH_MAX = 100;
 
-/** The help of the whole tool. */
-export function mainHelp(version: string): string {
-  return [
-    `${NAME} ${version}: brings the partitions of an OpenMLDB cluster back after an outage`,
-    "",
-    "Examples:",
-    ...examples(COMMANDS.map((entry) => entry.examples[0] ?? entry.name)),
-    "",
-    "Commands:",
-    ...columns([
-      ...COMMANDS.map((entry): [string, string] => [entry.name, entry.summary]),
-      ["help COMMAND", "the flags of a command (or: COMMAND --help)"],
-    ]),
-    "",
-    ...COMMON_TEXT,
-    "",
-    `Next: ${NAME} help recoverdata`,
-    "",
-  ].join("\n");
-}
-
-const COMMON_TEXT: readonly string[] = [
-  "--cmd=COMMAND is the same as COMMAND. Flags may be written with - instead of _, in any order,",
-  "and their defaults may come from the environment: OPENMLDB_OPS_ZK_CLUSTER for --zk_cluster.",
+const EXAMPLES: readonly string[] = [
+  "export OPENMLDB_OPS_ZK_CLUSTER=127.0.0.1:2181 OPENMLDB_OPS_ZK_ROOT_PATH=/openmldb",
+  `${NAME} inspect`,
+  `${NAME} recoverdata --dry_run`,
+  `${NAME} recoverdata`,
+  `${NAME} recovertable t1 0,2,5-7 127.0.0.1:10921`,
+  `${NAME} showtable t1 --db=demo_db`,
+  `${NAME} showopstatus --filter=kFailed`,
+  `${NAME} changeleader t1 0 auto`,
+  `${NAME} scalein --endpoints=127.0.0.1:10921`,
+  `${NAME} confget auto_failover`,
 ];
 
+const COMMON_TEXT = [
+  "--cmd=COMMAND is the same as COMMAND. Flags may be written with - instead of _, in any order,",
+  "and their defaults may come from the environment: OPENMLDB_OPS_ZK_CLUSTER for --zk_cluster.",
+].join(" ");
+
 /** Flags that say nothing about a command come after its own. */
-const COMMON = new Set(Object.values<FlagSpec<unknown>>(commonSpecs).map((spec) => spec.name));
+const COMMON: ReadonlySet<string> = new Set(Object.values(commonSpecs).map(({ name }) => name));
 
-function flagLines(title: string, flags: readonly FlagSpec<unknown>[]): string[] {
-  if (flags.length === 0) return [];
-  return [title, ...columns(flags.map((spec) => [flagUsage(spec), flagText(spec)])), ""];
-}
-
-/** The help of one command. */
-export function commandHelp(entry: CommandEntry): string {
-  const { specs: flags } = entry;
-  const usage = entry.words.map((spec) => `[${spec.name.toUpperCase()}]`);
-  return [
-    `${NAME} ${entry.name}: ${entry.summary}`,
+/**
+ * The help of the whole tool: commands by task, then examples.
+ *
+ * @param columns Width of the terminal.
+ */
+export function mainHelp(version: string, columns: number): string {
+  const width = Math.min(columns, WIDTH_MAX);
+  const helpLine: Row = ["help COMMAND", "the flags of a command (or: COMMAND --help)"];
+  const tasks = TASKS.map(({ task, commands }, index) => ({
+    title: `${task}:`,
+    rows: [
+      ...commands.map(({ name, summary }): Row => [name, summary]),
+      ...(index === TASKS.length - 1 ? [helpLine] : []),
+    ],
+  }));
+  return joined([
+    ...sentence(`${NAME} ${version}: brings the partitions of an OpenMLDB cluster back`, width),
+    "",
+    ...sections(tasks, width),
+    ...sentence(COMMON_TEXT, width),
     "",
     "Examples:",
-    ...examples(entry.examples),
-    "",
-    `Usage: ${[NAME, entry.name, ...usage, "[FLAGS]"].join(" ")}`,
-    "",
-    ...flagLines(
-      "Flags:",
-      flags.filter((spec) => !COMMON.has(spec.name)),
-    ),
-    ...flagLines(
-      "Flags of all commands:",
-      flags.filter((spec) => COMMON.has(spec.name)),
-    ),
-    ...COMMON_TEXT,
-    "TIME is in seconds, or has a unit: 500ms, 30s, 5m, 1h.",
-    "",
-    "Exit codes:",
-    ...columns(EXIT_MEANINGS),
-    "",
-  ].join("\n");
+    ...EXAMPLES.map((line) => `  ${line}`),
+  ]);
 }
 
-function examples(lines: readonly string[]): string[] {
-  return lines.map((line) => `  ${NAME} ${line}`);
+/**
+ * The help of one command: flags, exit codes, then examples and the page that tells more.
+ *
+ * @param columns Width of the terminal.
+ */
+export function commandHelp(entry: CommandEntry, columns: number): string {
+  const width = Math.min(columns, WIDTH_MAX);
+  const words = entry.words.map((spec) =>
+    "value" in spec.absent ? `[${spec.name.toUpperCase()}]` : spec.name.toUpperCase(),
+  );
+  const rows = (isCommon: boolean) =>
+    entry.specs
+      .filter(({ name }) => COMMON.has(name) === isCommon)
+      .map((spec): Row => [flagUsage(spec), flagText(spec)]);
+  const flags = [
+    { title: "Flags:", rows: rows(false) },
+    { title: "Flags of all commands:", rows: rows(true) },
+  ];
+  const asFlags =
+    words.length === 0 ? "" : " A word may be given as the flag of that name instead.";
+  return joined([
+    ...sentence(`${NAME} ${entry.name}: ${entry.summary}`, width),
+    "",
+    ...sentence(`Usage: ${[NAME, entry.name, ...words, "[FLAGS]"].join(" ")}`, width),
+    "",
+    ...sections(
+      flags.filter((one) => one.rows.length > 0),
+      width,
+    ),
+    ...sentence(
+      `${COMMON_TEXT}${asFlags} TIME is in seconds, or has a unit: 500ms, 30s, 5m, 1h.`,
+      width,
+    ),
+    "",
+    ...sections([{ title: "Exit codes:", rows: EXIT_MEANINGS }], width),
+    "Examples:",
+    ...entry.examples.map((line) => `  ${NAME} ${line}`),
+    "",
+    `More: ${fileURLToPath(new URL(`../../docs/reference/${entry.page}.md`, import.meta.url))}`,
+  ]);
+}
+
+function joined(lines: readonly string[]): string {
+  return `${lines.join("\n")}\n`;
 }
 
 function flagUsage(spec: FlagSpec<unknown>): string {
@@ -84,25 +113,27 @@ function flagText(spec: FlagSpec<unknown>): string {
   return spec.defaultText === undefined ? spec.help : `${spec.help} [${spec.defaultText}]`;
 }
 
-/** Two columns, the second one wrapped. */
-function columns(rows: readonly (readonly [string, string])[]): string[] {
-  const left = maxOf(rows.map(([name]) => name.length));
-  return rows.flatMap(([name, text]) =>
-    wrap(text, WIDTH - left - 4).map(
-      (line, index) => `  ${(index === 0 ? name : "").padEnd(left)}  ${line}`,
-    ),
-  );
+type Row = readonly [name: string, text: string];
+
+interface Section {
+  readonly title: string;
+  readonly rows: readonly Row[];
 }
 
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) {
-      lines[lines.length - 1] = `${last} ${word}`;
-    } else {
-      lines.push(word);
-    }
-  }
-  return lines;
+/** Titles with two columns each, as wide in all sections; the second column is wrapped. */
+function sections(all: readonly Section[], columns: number): string[] {
+  const names = all.flatMap(({ rows }) => rows.map(([name]) => name));
+  const left = names.reduce((widest, name) => Math.max(widest, textWidth(name)), 0);
+  const rest = " ".repeat(left + 4);
+  return all.flatMap(({ title, rows }) => [
+    title,
+    ...rows.flatMap(([name, text]) =>
+      wrapped(text, { first: `  ${name.padEnd(left)}  `, rest }, { columns }),
+    ),
+    "",
+  ]);
+}
+
+function sentence(text: string, columns: number): string[] {
+  return wrapped(text, { first: "", rest: "" }, { columns });
 }

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { OpsError } from "../errors.js";
-import { nearest } from "../util/nearest.js";
-import { safe, shellWord } from "../util/text.js";
+import { nearest, nearestOnes } from "../util/nearest.js";
+import { shellWord } from "../util/text.js";
 import type { CommandEntry } from "./command-entry.js";
 import { COMMANDS } from "./command-table.js";
 import {
@@ -22,9 +22,19 @@ export type Invocation =
   | { readonly kind: "nothing" }
   | { readonly kind: "command"; readonly entry: CommandEntry; readonly line: CommandLine };
 
-/** Flags that are no flags of a command. */
+/** More arguments than any command needs: taking them apart would take seconds. */
+const ARGUMENTS_MAX = 10_000;
+
+/** Flags that are no flags of a command, and need no value. */
 export const META_SWITCHES = ["help", "version"] as const;
-const META_FLAGS = [...META_SWITCHES, "cmd", "openmldb_bin_path"];
+/** Flags of the programs that came before: `openmldb_ops.py` and OpenMLDB's own clients. */
+const OLD_FLAGS: readonly string[] = ["openmldb_bin_path", "role", "interactive"];
+const META_FLAGS: readonly string[] = [...META_SWITCHES, "cmd", ...OLD_FLAGS];
+/** A flag of one name is taken for the other where a command has only that one. */
+const SAME: ReadonlyMap<string, string> = new Map([
+  ["endpoint", "endpoints"],
+  ["endpoints", "endpoint"],
+]);
 /** Variables that are no flags: of this tool's tests, and what it tells its `--post_hook`. */
 const FOREIGN_PREFIXES = ["OPENMLDB_OPS_TEST_", "OPENMLDB_OPS_RUN_"];
 
@@ -35,7 +45,7 @@ function switchesOf(entries: readonly CommandEntry[]): ReadonlySet<string> {
     specs.filter((one) => one.placeholder !== undefined).map((one) => one.name),
   );
   const names = specs.map((one) => one.name).filter((name) => !valued.has(name));
-  return new Set([...META_SWITCHES, ...names]);
+  return new Set([...META_SWITCHES, "interactive", ...names]);
 }
 
 /**
@@ -45,7 +55,7 @@ function switchesOf(entries: readonly CommandEntry[]): ReadonlySet<string> {
 export function switchesFor(argv: readonly string[]): ReadonlySet<string> {
   const everywhere = switchesOf(COMMANDS);
   const line = splitCommandLine(argv, everywhere);
-  const name = line.flags.get("cmd")?.[0] ?? line.words[0];
+  const name = (line.flags.get("cmd")?.[0] ?? line.words[0])?.split(/\s/)[0];
   const entry = COMMANDS.find((known) => known.name === name);
   return entry === undefined ? everywhere : switchesOf([entry]);
 }
@@ -58,25 +68,44 @@ export function switchesFor(argv: readonly string[]): ReadonlySet<string> {
  */
 export function readInvocation(argv: readonly string[]): Invocation {
   if (argv.length === 0) return { kind: "nothing" };
+  if (argv.length > ARGUMENTS_MAX) {
+    throw new OpsError({
+      code: "usage",
+      message: `${argv.length} arguments are more than ${ARGUMENTS_MAX}`,
+      hint: "where a * is meant, quote it: '*'",
+    });
+  }
   const line = splitCommandLine(argv, switchesFor(argv));
   const { name, words } = commandName(line);
   if (name === "help") return { kind: "help", of: helpTopic(words[0]) };
   const entry = name === undefined ? undefined : findCommand(name);
   if (line.flags.has("help")) return { kind: "help", of: entry };
   if (line.flags.has("version")) return { kind: "version" };
-  checkFlags(line, entry);
+  const flags = checkedFlags(line, entry);
   if (entry === undefined) {
+    if (line.flags.has("role") || line.flags.has("interactive")) throw noClient();
     throw new OpsError({ code: "usage", message: "no command given", hint: COMMAND_HINT });
   }
-  return { kind: "command", entry, line: { words, flags: line.flags } };
+  return { kind: "command", entry, line: { words, flags } };
+}
+
+function noClient(): OpsError {
+  return new OpsError({
+    code: "usage",
+    message: "this tool has no prompt; each command is typed after its name",
+    hint: "such as: openmldb-ops showtable t1 --zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb",
+  });
 }
 
 /** More commands that know a flag are only counted. */
 const OWNERS_SHOWN = 3;
 
-const COMMAND_HINT = `commands: ${COMMANDS.map(({ name }) => name).join(", ")}, help`;
+const COMMAND_HINT = "openmldb-ops help lists the commands";
 
-/** The command, as the value of `--cmd` or the first word, and the words that are left then. */
+/**
+ * The command, as the value of `--cmd` or the first word, and the words that are left then. The
+ * old client takes a command with its words in `--cmd`, separated by blanks.
+ */
 function commandName(line: CommandLine): {
   readonly name: string | undefined;
   readonly words: readonly string[];
@@ -84,20 +113,20 @@ function commandName(line: CommandLine): {
   const given = line.flags.get("cmd");
   const [first, ...others] = line.words;
   if (given === undefined) return { name: first, words: others };
-  const [name = "", second] = given;
-  if (second !== undefined) {
+  if (given.length > 1) {
     throw new OpsError({ code: "usage", message: `--cmd: given ${given.length} times` });
   }
+  const [name = "", ...words] = (given[0] ?? "").trim().split(/\s+/);
   if (name === "") {
     throw new OpsError({ code: "usage", message: "--cmd: it needs a value", hint: COMMAND_HINT });
   }
   // `--cmd=confset auto_failover true`: the first word is an argument unless it is a command.
   const isCommand = first !== undefined && COMMANDS.some((entry) => entry.name === first);
-  if (!isCommand) return { name, words: line.words };
-  if (first === name) return { name, words: others };
+  if (!isCommand) return { name, words: [...words, ...line.words] };
+  if (first === name) return { name, words: [...words, ...others] };
   throw new OpsError({
     code: "usage",
-    message: `two commands: --cmd=${safe(name)} and ${first}`,
+    message: `two commands: --cmd=${shown(name)} and ${first}`,
     hint: "give one of them",
   });
 }
@@ -109,17 +138,30 @@ function helpTopic(word: string | undefined): CommandEntry | undefined {
 function findCommand(name: string): CommandEntry {
   const entry = COMMANDS.find((known) => known.name === name);
   if (entry !== undefined) return entry;
-  const near = nearest(name, [...COMMANDS.map((known) => known.name), "help"]);
-  throw unknown(`unknown command "${shown(name)}"`, near, COMMAND_HINT);
+  const message = `unknown command "${shown(name)}"`;
+  const hint = OLD_COMMANDS.get(name);
+  if (hint !== undefined) throw new OpsError({ code: "usage", message, hint });
+  throw unknown(message, nearestOnes(name, [...COMMANDS.map((known) => known.name), "help"]));
 }
 
-function checkFlags(line: CommandLine, entry: CommandEntry | undefined): void {
-  const all = COMMANDS.flatMap(({ specs }) => specs);
-  const known = flagNames(entry?.specs ?? all);
-  for (const name of line.flags.keys()) {
-    if (known.includes(name) || META_FLAGS.includes(name)) continue;
-    throw unknownFlag(name, entry, known);
+/** Commands of OpenMLDB's clients that need none here, and what to do instead. */
+const OLD_COMMANDS: ReadonlyMap<string, string> = new Map([
+  ["use", "give the database to the command that needs it, with --db"],
+  ["man", "openmldb-ops help COMMAND"],
+  ["changerole", "changeleader gives a partition another leader; loadtable --leader loads one"],
+]);
+
+/** The flags under the names that the command has. @throws OpsError `usage` for an unknown flag. */
+function checkedFlags(line: CommandLine, entry: CommandEntry | undefined): CommandLine["flags"] {
+  const known = new Set(flagNames(entry?.specs ?? COMMANDS.flatMap(({ specs }) => specs)));
+  const flags = new Map<string, readonly string[]>();
+  for (const [given, values] of line.flags) {
+    const same = SAME.get(given);
+    const name = !known.has(given) && same !== undefined && known.has(same) ? same : given;
+    if (!known.has(name) && !META_FLAGS.includes(name)) throw unknownFlag(name, entry, known);
+    flags.set(name, [...(flags.get(name) ?? []), ...values]);
   }
+  return flags;
 }
 
 function flagNames(specs: readonly FlagSpec<unknown>[]): string[] {
@@ -129,7 +171,7 @@ function flagNames(specs: readonly FlagSpec<unknown>[]): string[] {
 function unknownFlag(
   name: string,
   entry: CommandEntry | undefined,
-  known: readonly string[],
+  known: ReadonlySet<string>,
 ): OpsError {
   const owners = COMMANDS.filter(({ specs }) => flagNames(specs).includes(name));
   const help = `see openmldb-ops help${entry === undefined ? "" : ` ${entry.name}`}`;
@@ -137,17 +179,22 @@ function unknownFlag(
     const names = owners.slice(0, OWNERS_SHOWN).map((owner) => owner.name);
     const more = owners.length > OWNERS_SHOWN ? ` and ${owners.length - OWNERS_SHOWN} more` : "";
     const of = `${names.join(", ")}${more}`;
-    return unknown(`--${name} is a flag of ${of}, not of ${entry?.name}`, undefined, help);
+    return unknown(`--${name} is a flag of ${of}, not of ${entry?.name}`, [], help);
   }
-  const dashes = name.length === 1 ? "-" : "--";
-  const near = dashes === "-" ? undefined : nearest(name, [...known, ...META_FLAGS]);
-  return unknown(`unknown flag ${dashes}${safe(name)}`, near && `--${near}`, help);
+  const dashes = name.startsWith("-") ? "" : "--";
+  const near = dashes === "" ? [] : nearestOnes(name, [...known, ...META_FLAGS]).slice(0, 1);
+  const message = `unknown flag ${dashes}${shown(name)}`;
+  return unknown(
+    message,
+    near.map((one) => `--${one}`),
+    help,
+  );
 }
 
-function unknown(message: string, near: string | undefined, hint: string): OpsError {
-  return near === undefined
+function unknown(message: string, near: readonly string[], hint = COMMAND_HINT): OpsError {
+  return near.length === 0
     ? new OpsError({ code: "usage", message, hint })
-    : new OpsError({ code: "usage", message: `${message}: did you mean ${near}?` });
+    : new OpsError({ code: "usage", message: `${message}: did you mean ${near.join(" or ")}?` });
 }
 
 /**
@@ -156,8 +203,12 @@ function unknown(message: string, near: string | undefined, hint: string): OpsEr
  */
 export function notesOn(line: CommandLine, environment: Environment): string[] {
   const notes = passwordFileNotes(line, environment);
-  if (line.flags.has("openmldb_bin_path")) {
-    notes.push("--openmldb_bin_path is not needed and ignored: no program of OpenMLDB is started");
+  const old = OLD_FLAGS.filter((name) => line.flags.has(name)).map((name) => `--${name}`);
+  if (old.length > 0) {
+    const are = old.length > 1 ? "are" : "is";
+    notes.push(
+      `${old.join(" and ")} ${are} not needed and ignored: no program of OpenMLDB is started`,
+    );
   }
   const specs = COMMANDS.flatMap((entry) => entry.specs);
   const known = specs.flatMap((spec) => [
@@ -173,7 +224,7 @@ export function notesOn(line: CommandLine, environment: Environment): string[] {
     if (known.includes(name)) continue;
     const near = nearestVariable(name, known);
     const question = near === undefined ? "" : `; did you mean ${near}?`;
-    notes.push(`the environment variable ${safe(name)} is unknown and ignored${question}`);
+    notes.push(`the environment variable ${shown(name)} is unknown and ignored${question}`);
   }
   return notes;
 }

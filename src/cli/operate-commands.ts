@@ -1,7 +1,15 @@
 import { OpsError } from "../errors.js";
 import { type CommandEntry, clusterEntryOf } from "./command-entry.js";
 import { acceptDataLoss, dbOfTable, oneTable, oneTablet, operateSpecs } from "./common-specs.js";
-import { choice, integer, oneEndpoint, opId, pidList, type ValueParser } from "./flag-values.js";
+import {
+  anyText,
+  choice,
+  integer,
+  oneEndpoint,
+  opId,
+  pidList,
+  type ValueParser,
+} from "./flag-values.js";
 import { type FlagsOf, needed, noVariable, optional, toggle } from "./spec.js";
 
 const yesOrNo: ValueParser<boolean> = Object.assign(
@@ -10,7 +18,7 @@ const yesOrNo: ValueParser<boolean> = Object.assign(
 );
 
 /** The status of ended ops, also as OpenMLDB's clients write it (`kFailed`). */
-const endedStatus: ValueParser<"done" | "failed" | "canceled"> = (text, where) =>
+const endedStatus: ValueParser<EndedStatus> = (text, where) =>
   choice("done", "failed", "canceled")(text.replace(/^k(?=[A-Z])/, ""), where);
 
 const changeLeaderSpecs = {
@@ -108,8 +116,14 @@ export const cancelOpSpecs = {
 /** Flags of `cancelop`. */
 export type CancelOpFlags = FlagsOf<typeof cancelOpSpecs>;
 
-/** Flags of `deleteop`: one of the two is given. */
+type EndedStatus = "done" | "failed" | "canceled";
+
+const opOrStatus: ValueParser<bigint | EndedStatus> = (text, where) =>
+  /^\d/.test(text) ? opId(text, where) : endedStatus(text, where);
+
+/** Flags of `deleteop`: one of the three is given. */
 export const deleteOpSpecs = {
+  op: noVariable(optional(["op", "ID|STATUS", "one op, or all that ended so"], opOrStatus)),
   opId: noVariable(optional(["op_id", "N", "this op, see showopstatus"], opId)),
   status: noVariable(
     optional(["status", "STATUS", "all ops that ended so: done, failed, canceled"], endedStatus),
@@ -117,7 +131,7 @@ export const deleteOpSpecs = {
   ...operateSpecs,
 };
 
-/** Flags of `deleteop`: one of the two is given. */
+/** Flags of `deleteop`: one of the three is given. */
 export type DeleteOpFlags = FlagsOf<typeof deleteOpSpecs>;
 
 /** Flags of `updatetablealive`. */
@@ -133,6 +147,19 @@ export type TableAliveFlags = FlagsOf<typeof tableAliveSpecs>;
 /** Flags of `loadtable`: at most one of the two roles is given. */
 export const loadTableSpecs = {
   ...replicaSpecs,
+  /** Compared with the record; undefined: not. */
+  tid: noVariable(
+    optional(
+      ["tid", "TID", "id of the table, compared with the record"],
+      integer(0, 4_294_967_295),
+    ),
+  ),
+  /** The tablet client's fourth word; this tool sends what the nameserver's record has. */
+  ttl: noVariable(optional(["ttl", "N", "taken and not used: the record has it"], anyText)),
+  /** The tablet client's fifth word. */
+  segmentCount: noVariable(
+    optional(["segment_cnt", "N", "taken and not used: the record has it"], anyText),
+  ),
   leader: noVariable(toggle("leader", "load as leader; as the nameserver flags it if left out")),
   follower: noVariable(toggle("follower", "load as follower")),
 };
@@ -140,15 +167,13 @@ export const loadTableSpecs = {
 /** Flags of `loadtable`: at most one of the two roles is given. */
 export type LoadTableFlags = FlagsOf<typeof loadTableSpecs>;
 
-function checkDeleteOp({ opId: id, status }: DeleteOpFlags): void {
-  if ((id === undefined) !== (status === undefined)) return;
+function checkDeleteOp({ op, opId: id, status }: DeleteOpFlags): void {
+  const given = [op, id, status].filter((one) => one !== undefined).length;
+  if (given === 1) return;
   throw new OpsError({
     code: "usage",
-    message:
-      id === undefined
-        ? "neither --op_id nor --status is given"
-        : "--op_id and --status exclude each other",
-    hint: "give one of them, such as --op_id=42 or --status=failed",
+    message: given === 0 ? "no op and no status is given" : "give one op or one status, not both",
+    hint: "such as deleteop 42 or deleteop failed",
   });
 }
 
@@ -166,10 +191,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "changeleader",
     summary: "give a partition another leader, without losing a row",
-    examples: [
-      "changeleader --db=db1 --table=t1 --pid=0 --candidate=auto",
-      "changeleader --db=db1 --table=t1 --pid=0",
-    ],
+    examples: ["changeleader t1 0 auto", "changeleader --db=demo_db --table=t1 --pid=0"],
     specs: changeLeaderSpecs,
     words: ["table", "pid", "candidate"],
     load: () => import("../commands/changeleader.js"),
@@ -177,7 +199,10 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "offlineendpoint",
     summary: "take a tablet out of service: others lead what it led",
-    examples: ["offlineendpoint --endpoint=10.0.0.1:9527"],
+    examples: [
+      "offlineendpoint 10.0.0.1:9527",
+      "offlineendpoint --endpoint=10.0.0.1:9527 --dry_run",
+    ],
     specs: offlineEndpointSpecs,
     words: ["endpoint", "concurrency"],
     load: () => import("../commands/offlineendpoint.js"),
@@ -185,7 +210,10 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "recoverendpoint",
     summary: "bring the replicas of a tablet back that are marked not alive",
-    examples: ["recoverendpoint --endpoint=10.0.0.1:9527 --need_restore"],
+    examples: [
+      "recoverendpoint 10.0.0.1:9527 true",
+      "recoverendpoint --endpoint=10.0.0.1:9527 --need_restore",
+    ],
     specs: recoverEndpointSpecs,
     words: ["endpoint", "needRestore", "concurrency"],
     load: () => import("../commands/recoverendpoint.js"),
@@ -193,7 +221,10 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "addreplica",
     summary: "make new followers of partitions on a tablet",
-    examples: ["addreplica --db=demo_db --table=t1 --pid=0,2,5-7 --endpoint=127.0.0.1:10921"],
+    examples: [
+      "addreplica t1 0,2,5-7 127.0.0.1:10921",
+      "addreplica --db=demo_db --table=t1 --pid=0 --endpoint=127.0.0.1:10921",
+    ],
     specs: replicaSpecs,
     words: ["table", "pid", "endpoint"],
     load: () => import("../commands/addreplica.js"),
@@ -201,7 +232,10 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "delreplica",
     summary: "delete followers of partitions from a tablet",
-    examples: ["delreplica --db=demo_db --table=t1 --pid=0 --endpoint=127.0.0.1:10921"],
+    examples: [
+      "delreplica t1 0 127.0.0.1:10921",
+      "delreplica --db=demo_db --table=t1 --pid=0 --endpoint=127.0.0.1:10921",
+    ],
     specs: replicaSpecs,
     words: ["table", "pid", "endpoint"],
     load: () => import("../commands/delreplica.js"),
@@ -210,6 +244,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     name: "migrate",
     summary: "move followers from one tablet to another",
     examples: [
+      "migrate 127.0.0.1:10921 t1 0 127.0.0.1:10922",
       "migrate --src=127.0.0.1:10921 --des=127.0.0.1:10922 --db=demo_db --table=t1 --pid=0",
     ],
     specs: migrateSpecs,
@@ -220,7 +255,8 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     name: "updatetablealive",
     summary: "mark replicas alive or not in the nameserver's record",
     examples: [
-      "updatetablealive --db=demo_db --table=t1 --pid='*' --endpoint=127.0.0.1:10921 --alive=no",
+      "updatetablealive t1 '*' 127.0.0.1:10921 no",
+      "updatetablealive --db=demo_db --table=t1 --pid=0 --endpoint=127.0.0.1:10921 --alive=no",
     ],
     specs: tableAliveSpecs,
     words: ["table", "pid", "endpoint", "alive"],
@@ -229,15 +265,19 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "loadtable",
     summary: "load replicas from a tablet's own disk",
-    examples: ["loadtable --endpoint=127.0.0.1:10921 --db=demo_db --table=t1 --pid=0"],
+    examples: [
+      "loadtable t1 7 0 --endpoint=127.0.0.1:10921",
+      "loadtable --db=demo_db --table=t1 --pid=0 --endpoint=127.0.0.1:10921",
+    ],
     specs: loadTableSpecs,
+    words: ["table", "tid", "pid", "ttl", "segmentCount"],
     check: checkLoadTable,
     load: () => import("../commands/loadtable.js"),
   }),
   clusterEntryOf({
     name: "cancelop",
     summary: "end an op of the nameserver that is queued or running",
-    examples: ["cancelop --op_id=42"],
+    examples: ["cancelop 42", "cancelop --op_id=42 --dry_run"],
     specs: cancelOpSpecs,
     words: ["opId"],
     load: () => import("../commands/cancelop.js"),
@@ -245,8 +285,9 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "deleteop",
     summary: "take ended ops off the nameserver's list (OpenMLDB 0.8 and later)",
-    examples: ["deleteop --op_id=42", "deleteop --status=failed"],
+    examples: ["deleteop 42", "deleteop failed", "deleteop --status=failed --dry_run"],
     specs: deleteOpSpecs,
+    words: ["op"],
     check: checkDeleteOp,
     load: () => import("../commands/deleteop.js"),
   }),

@@ -1,14 +1,22 @@
 import { messageOf } from "../errors.js";
-import { safe } from "../util/text.js";
+import { clipped, printable, safe } from "../util/text.js";
 
-/** The streams of the process, guarded against readers that go away. */
+/** Characters of a line on stderr. A longer one is cut: it is text from outside, not a message. */
+const LINE_MAX = 20_000;
+
+/**
+ * The streams of the process, guarded against readers that go away, and the one gate to them: all
+ * text is made {@link printable} here, whatever its writer did.
+ */
 export interface ProcessIo {
   /** Writes to stdout; never throws. */
   out(text: string): void;
   /** Writes to stdout, and resolves when that is through or nobody reads it; never rejects. */
   print(text: string): Promise<void>;
-  /** Writes to stderr; never throws. */
+  /** Writes to stderr, each line up to a limit; never throws. */
   err(text: string): void;
+  /** Writes a control sequence of this tool to stdout or stderr (cursor, clearing), as it is. */
+  control(stream: "stdout" | "stderr", sequence: string): void;
   /** Whether anything was written to stdout. */
   hasWritten(): boolean;
   /** Whether whoever read stdout has gone away, so that nobody sees what is written. */
@@ -35,16 +43,20 @@ export function guardProcessIo(): ProcessIo {
   return {
     out(text) {
       hasWritten = true;
-      process.stdout.write(text);
+      process.stdout.write(printable(text));
     },
     print(text) {
       hasWritten = true;
       return new Promise((resolve) => {
-        process.stdout.write(text, () => resolve());
+        process.stdout.write(printable(text), () => resolve());
       });
     },
     err(text) {
-      process.stderr.write(text);
+      const lines = text.length > LINE_MAX ? text.split("\n") : [text];
+      process.stderr.write(printable(lines.map((line) => clipped(line, LINE_MAX)).join("\n")));
+    },
+    control(stream, sequence) {
+      process[stream].write(sequence);
     },
     hasWritten: () => hasWritten,
     isClosed: () => isClosed,

@@ -126,7 +126,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "recoverdata",
     summary: "bring every partition back after tablets or nameservers restarted",
-    examples: ["recoverdata", "recoverdata --db=demo_db --output=json"],
+    examples: ["recoverdata", "recoverdata --db=demo_db --dry_run"],
     specs: recoverDataSpecs,
     check: checkRecoverData,
     load: () => import("../commands/recoverdata.js"),
@@ -134,10 +134,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "recovertable",
     summary: "the same for one table, some of its partitions, or its replicas on one tablet",
-    examples: [
-      "recovertable --db=demo_db --table=t1",
-      "recovertable --db=demo_db --table=t1 --pid=0,2,5-7 --endpoint=127.0.0.1:10921",
-    ],
+    examples: ["recovertable t1 0,2,5-7 127.0.0.1:10921", "recovertable --db=demo_db --table=t1"],
     specs: recoverTableSpecs,
     words: ["table", "pids", "endpoint"],
     check: checkRecoverData,
@@ -153,7 +150,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "verify",
     summary: "inspect's judgement alone, for scripts: one line, exit code 0 or 10",
-    examples: ["verify"],
+    examples: ["verify", "verify --db=demo_db"],
     specs: verifySpecs,
     load: () => import("../commands/verify.js"),
   }),

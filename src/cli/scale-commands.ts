@@ -108,7 +108,10 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "scalein",
     summary: "move every replica off some tablets",
-    examples: ["scalein --endpoints=127.0.0.1:10921"],
+    examples: [
+      "scalein --endpoints=127.0.0.1:10921 --dry_run",
+      "scalein --endpoints=127.0.0.1:10921",
+    ],
     specs: scaleInSpecs,
     check: checkDistinct,
     load: () => import("../commands/scalein.js"),
@@ -116,7 +119,10 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "pre-upgrade",
     summary: "take the leaders off a tablet that is about to be stopped",
-    examples: ["pre-upgrade --endpoints=127.0.0.1:10921"],
+    examples: [
+      "pre-upgrade --endpoints=127.0.0.1:10921",
+      "pre-upgrade --endpoints=127.0.0.1:10921 --dry_run",
+    ],
     specs: preUpgradeSpecs,
     check: checkOne,
     load: () => import("../commands/pre-upgrade.js"),
@@ -124,7 +130,10 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "post-upgrade",
     summary: "give a tablet its leaders back after its upgrade",
-    examples: ["post-upgrade --endpoints=127.0.0.1:10921"],
+    examples: [
+      "post-upgrade --endpoints=127.0.0.1:10921",
+      "post-upgrade --endpoints=127.0.0.1:10921 --dry_run",
+    ],
     specs: postUpgradeSpecs,
     check: checkOne,
     load: () => import("../commands/post-upgrade.js"),

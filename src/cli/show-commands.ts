@@ -93,17 +93,16 @@ const showTableStatusSpecs = {
 /** Flags of `showtablestatus`. */
 export type ShowTableStatusFlags = FlagsOf<typeof showTableStatusSpecs>;
 
-const tabletEndpoint = needed(
-  ["endpoint", "ENDPOINT", "the tablet that is asked, by its endpoint or server name"],
-  oneEndpoint,
-  "--endpoint=127.0.0.1:10921",
-);
 const tid = ["tid", "TID", "id of the table (showtable tells it)"] as const;
 const pid = ["pid", "PID", "number of the partition"] as const;
 
 const getTableStatusSpecs = {
   ...commonSpecs,
-  endpoint: tabletEndpoint,
+  /** The tablet that is asked; undefined: every tablet. */
+  endpoint: optional(
+    ["endpoint", "ENDPOINT", "the tablet that is asked; every tablet if left out"],
+    oneEndpoint,
+  ),
   tid: optional(tid, integer(0, MAX_UINT32)),
   pid: optional(pid, integer(0, MAX_UINT32)),
 };
@@ -114,7 +113,11 @@ export type GetTableStatusFlags = FlagsOf<typeof getTableStatusSpecs>;
 const getFollowerSpecs = {
   ...commonSpecs,
   /** The tablet that is asked, which must run the leader. */
-  endpoint: tabletEndpoint,
+  endpoint: needed(
+    ["endpoint", "ENDPOINT", "the tablet that is asked, by its endpoint or server name"],
+    oneEndpoint,
+    "--endpoint=127.0.0.1:10921",
+  ),
   tid: needed(tid, integer(0, MAX_UINT32), "--tid=7"),
   pid: needed(pid, integer(0, MAX_UINT32), "--pid=0"),
 };
@@ -136,28 +139,28 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "showns",
     summary: "show the nameservers, and which of them leads",
-    examples: ["showns"],
+    examples: ["showns", "showns --output=json"],
     specs: commonSpecs,
     load: () => import("../commands/showns.js"),
   }),
   clusterEntryOf({
     name: "showtablet",
     summary: "show the tablets, their state, and since when",
-    examples: ["showtablet"],
+    examples: ["showtablet", "showtablet --output=json"],
     specs: commonSpecs,
     load: () => import("../commands/showtablet.js"),
   }),
   clusterEntryOf({
     name: "showdb",
     summary: "show the databases, OpenMLDB's own included",
-    examples: ["showdb"],
+    examples: ["showdb", "showdb --output=json"],
     specs: commonSpecs,
     load: () => import("../commands/showdb.js"),
   }),
   clusterEntryOf({
     name: "showtable",
     summary: "show tables replica by replica, as the nameserver keeps them",
-    examples: ["showtable", "showtable --db=demo_db --table=t1"],
+    examples: ["showtable t1", "showtable --db=demo_db"],
     specs: showTableSpecs,
     words: ["table"],
     load: () => import("../commands/showtable.js"),
@@ -172,18 +175,19 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "showopstatus",
     summary: "show the nameserver's ops, or wait until they have ended",
-    examples: ["showopstatus", "showopstatus --filter=kFailed", "showopstatus --op_id=12 --wait"],
+    examples: [
+      "showopstatus t1 0",
+      "showopstatus --filter=kFailed",
+      "showopstatus --op_id=12 --wait",
+    ],
     specs: showOpStatusSpecs,
     words: ["table", "pid"],
     load: () => import("../commands/showopstatus.js"),
   }),
   clusterEntryOf({
     name: "gettablestatus",
-    summary: "show what one tablet has loaded, asked of the tablet itself",
-    examples: [
-      "gettablestatus --endpoint=127.0.0.1:10921",
-      "gettablestatus --endpoint=127.0.0.1:10921 --tid=7 --pid=0",
-    ],
+    summary: "show what tablets have loaded, asked of the tablets themselves",
+    examples: ["gettablestatus", "gettablestatus 7 0 --endpoint=127.0.0.1:10921"],
     specs: getTableStatusSpecs,
     words: ["tid", "pid"],
     check: checkReplica,
@@ -191,8 +195,11 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "getfollower",
-    summary: "show whom a leader feeds, and how far each follower is",
-    examples: ["getfollower --endpoint=127.0.0.1:10921 --tid=7 --pid=0"],
+    summary: "show the followers that a leader replicates to, and how far each is",
+    examples: [
+      "getfollower 7 0 --endpoint=127.0.0.1:10921",
+      "getfollower --tid=7 --pid=0 --endpoint=127.0.0.1:10921",
+    ],
     specs: getFollowerSpecs,
     words: ["tid", "pid"],
     load: () => import("../commands/getfollower.js"),

@@ -1,7 +1,9 @@
 import { messageOf, OpsError } from "../errors.js";
-import { jsonText, safe } from "../util/text.js";
+import { clipped, jsonText, safe } from "../util/text.js";
 
 const SCHEMA_VERSION = 1;
+/** Characters of a message for people, so that the hint behind it can still be found. */
+const MESSAGE_MAX = 4_000;
 
 /** What to do about an error that is none of the expected ones. */
 export const unexpectedHint = "this is a bug; run again with --log_level=debug and report the log";
@@ -9,7 +11,9 @@ export const unexpectedHint = "this is a bug; run again with --log_level=debug a
 /** An error for people, on one line: what happened, and in brackets what to do. */
 export function errorText(thrown: unknown): string {
   const hint = hintOf(thrown);
-  return safe(messageOf(thrown)) + (hint === undefined ? "" : ` (${safe(hint)})`);
+  return (
+    safe(clipped(messageOf(thrown), MESSAGE_MAX)) + (hint === undefined ? "" : ` (${safe(hint)})`)
+  );
 }
 
 function hintOf(thrown: unknown): string | undefined {
@@ -18,7 +22,7 @@ function hintOf(thrown: unknown): string | undefined {
 
 /** The lines that come before {@link errorText}: what it sums up. Empty for most errors. */
 export function detailLines(thrown: unknown): string[] {
-  return detailsOf(thrown).map(safe);
+  return detailsOf(thrown).map((line) => safe(clipped(line, MESSAGE_MAX)));
 }
 
 function detailsOf(thrown: unknown): readonly string[] {

@@ -132,7 +132,11 @@ export type SandboxFlags = FlagsOf<typeof sandboxSpecs>;
 const completionSpecs = {
   ...globalSpecs,
   shell: noVariable(
-    needed(["shell", "SHELL", "bash or zsh"], choice("bash", "zsh"), "completion bash"),
+    needed(
+      ["shell", "SHELL", "bash, zsh or fish"],
+      choice("bash", "zsh", "fish"),
+      "completion bash",
+    ),
   ),
 };
 
@@ -179,6 +183,7 @@ function checkSandbox(flags: SandboxFlags): void {
 export const CONF_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "confget",
+    page: "conf",
     summary: "show the nameserver's configuration, or one KEY of it",
     examples: ["confget", "confget auto_failover"],
     specs: confGetSpecs,
@@ -187,8 +192,9 @@ export const CONF_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "confset",
+    page: "conf",
     summary: "set a KEY of the nameserver's configuration: auto_failover to true or false",
-    examples: ["confset auto_failover true"],
+    examples: ["confset auto_failover true", "confset auto_failover false --dry_run"],
     specs: confSetSpecs,
     words: ["key", "value"],
     load: () => import("../commands/confset.js"),
@@ -196,7 +202,7 @@ export const CONF_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "restore",
     summary: "put auto_failover back after a run that was killed; does nothing else",
-    examples: ["restore"],
+    examples: ["restore", "restore --dry_run"],
     specs: restoreSpecs,
     load: () => import("../commands/restore.js"),
   }),
@@ -227,7 +233,10 @@ export const TOOL_COMMANDS: readonly CommandEntry[] = [
   entryOf({
     name: "completion",
     summary: "print the script that completes commands, flags and names in SHELL",
-    examples: ['completion bash > "$HOME/.local/share/bash-completion/completions/openmldb-ops"'],
+    examples: [
+      'completion bash > "$HOME/.local/share/bash-completion/completions/openmldb-ops"',
+      'completion fish > "$HOME/.config/fish/completions/openmldb-ops.fish"',
+    ],
     specs: completionSpecs,
     words: ["shell"],
     announcement: (flags) => `the script for ${flags.shell} follows on stdout`,

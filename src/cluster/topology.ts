@@ -1,12 +1,14 @@
 import { OpsError } from "../errors.js";
 import type { Endpoint, Topology } from "../model/cluster-state.js";
-import { oneLine } from "./text.js";
+import { clipped } from "../util/text.js";
 import type { ZooKeeper } from "./zookeeper.js";
 
 /** Most znodes that are looked at in search of clusters under other root paths. */
 const searchMax = 200;
 /** Longer texts are no endpoint. */
 const endpointMax = 300;
+/** Characters of such a text that a message repeats; what is invisible in it is shown by `safe`. */
+const TEXT_MAX = 200;
 
 /**
  * Checks a root path as users give it.
@@ -24,7 +26,7 @@ export function parseRootPath(text: string): string {
   if (!isFit) {
     throw new OpsError({
       code: "usage",
-      message: `"${oneLine(text)}" is no ZooKeeper path for --zk_root_path`,
+      message: `"${clipped(text, TEXT_MAX)}" is no ZooKeeper path for --zk_root_path`,
       hint: "give the zk_root_path of the cluster's configuration, such as /openmldb",
     });
   }
@@ -130,7 +132,7 @@ export async function resolveEndpoint(
     const what = data === undefined ? "nor a server name" : "nor a server name with an address";
     throw new OpsError({
       code: "unreachable",
-      message: `"${oneLine(endpoint)}" is neither host:port ${what} under ${rootPath}/map/names`,
+      message: `"${clipped(endpoint, TEXT_MAX)}" is neither host:port ${what} under ${rootPath}/map/names`,
       endpoint,
     });
   }
@@ -184,7 +186,7 @@ async function findClusters(zk: ZooKeeper): Promise<readonly string[]> {
       const children = await childrenIfAllowed(zk, path === "" ? "/" : path);
       if (children === undefined) return found.sort();
       if (["leader", "nodes", "table"].every((name) => children.includes(name))) {
-        found.push(oneLine(path));
+        found.push(clipped(path, TEXT_MAX));
       } else if (depth < 2) {
         // There may be any number of children in a ZooKeeper that others use, too.
         const firsts = [...children].sort().slice(0, searchMax);

@@ -4,10 +4,16 @@ import type { Log } from "../log.js";
 /** Where a command writes text: a stream of the process, or a buffer in tests. */
 export interface TextOut {
   /**
-   * Writes `text` as it is; lines end with `\n` given by the caller. Returns a promise where it takes
-   * time until it is through; whoever writes much waits for it, see `print`.
+   * Writes `text`; lines end with `\n` given by the caller. What a terminal must not get is escaped
+   * on the way, see `printable`. Returns a promise where it takes time until it is through; whoever
+   * writes much waits for it, see `print`.
    */
   write(text: string): unknown;
+  /**
+   * Writes a control sequence of this tool (cursor, clearing) as it is: never text from elsewhere.
+   * Left out where there is no terminal.
+   */
+  control?(sequence: string): void;
   /** Whether nobody reads it any more; left out where that cannot happen. */
   isClosed?(): boolean;
   /** Takes an event of the run, an object with a `kind`; left out where no events are wanted. */

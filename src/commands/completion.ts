@@ -16,12 +16,15 @@ const FUNCTION = `_openmldb_ops() {
 complete -o nospace -F _openmldb_ops openmldb-ops
 `;
 
-const HEADS = {
+const SCRIPTS = {
   bash: `# Completes openmldb-ops in bash. Load it with: source <(openmldb-ops completion bash)
-`,
+${FUNCTION}`,
   zsh: `# Completes openmldb-ops in zsh. Load it in ~/.zshrc with: source <(openmldb-ops completion zsh)
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 autoload -Uz bashcompinit && bashcompinit
+${FUNCTION}`,
+  fish: `# Completes openmldb-ops in fish. Load it with: openmldb-ops completion fish | source
+complete -c openmldb-ops -f -a '(command openmldb-ops __complete (commandline -cp | string collect) "" fish 2> /dev/null)'
 `,
 };
 
@@ -31,6 +34,6 @@ autoload -Uz bashcompinit && bashcompinit
  * @returns 0.
  */
 export async function run(flags: CompletionFlags, io: CommandIo): Promise<number> {
-  io.stdout.write(HEADS[flags.shell] + FUNCTION);
+  io.stdout.write(SCRIPTS[flags.shell]);
   return EXIT.ok;
 }

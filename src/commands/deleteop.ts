@@ -7,9 +7,9 @@ import { commandLine } from "./rerun.js";
 
 /** Takes ended ops off the nameserver's list. @returns The exit code; see `operate`. */
 export function run(flags: DeleteOpFlags, io: CommandIo): Promise<number> {
-  const { opId, status } = flags;
+  const wanted = flags.op ?? flags.opId ?? flags.status;
+  if (wanted === undefined) throw new OpsError({ code: "usage", message: "no op is given" });
+  const target = typeof wanted === "bigint" ? { op: wanted } : { status: wanted };
   const say = (words: readonly string[]) => commandLine(words, flags);
-  if (opId !== undefined) return operate(flags, io, deleteOpOperation({ op: opId }, say));
-  if (status !== undefined) return operate(flags, io, deleteOpOperation({ status }, say));
-  throw new OpsError({ code: "usage", message: "neither --op_id nor --status is given" });
+  return operate(flags, io, deleteOpOperation(target, say));
 }

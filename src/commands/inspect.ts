@@ -115,7 +115,7 @@ async function show(looked: Looked, flags: InspectFlags, io: CommandIo): Promise
       hasColor: io.hasColor,
       columns: io.isInteractiveStdout ? io.columns : Number.POSITIVE_INFINITY,
     });
-    io.stdout.write(framed(lines, flags, io, inspection.facts.nowMs));
+    writeFramed(lines, flags, io, inspection.facts.nowMs);
   }
   return exitCode;
 }
@@ -139,18 +139,22 @@ function showFailure(thrown: unknown, flags: InspectFlags, io: CommandIo): void 
     ...thrown.details.map(safe),
     `inspect: this look failed: ${safe(messageOf(thrown))}${hint === undefined ? "" : ` (${safe(hint)})`}`,
   ];
-  io.stdout.write(framed(lines, flags, io, nowMs));
+  writeFramed(lines, flags, io, nowMs);
 }
 
 /** With `--watch`: drawn anew on a terminal, else one block after the other, each with its time. */
-function framed(
+function writeFramed(
   lines: readonly string[],
   { watchMs }: InspectFlags,
   io: CommandIo,
   nowMs: number,
-): string {
+): void {
   const text = `${lines.join("\n")}\n`;
-  if (watchMs === undefined) return text;
+  if (watchMs === undefined) {
+    io.stdout.write(text);
+    return;
+  }
   const stamp = `== ${new Date(nowMs).toISOString()}, every ${watchMs / 1000} s\n`;
-  return io.isInteractiveStdout ? `${CLEAR}${stamp}${text}` : `${stamp}${text}\n`;
+  if (io.isInteractiveStdout) io.stdout.control?.(CLEAR);
+  io.stdout.write(io.isInteractiveStdout ? `${stamp}${text}` : `${stamp}${text}\n`);
 }

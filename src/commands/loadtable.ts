@@ -6,11 +6,12 @@ import { commandLine } from "./rerun.js";
 
 /** Loads replicas from a tablet's own disk. @returns The exit code; see `operate`. */
 export function run(flags: LoadTableFlags, io: CommandIo): Promise<number> {
-  const { db, table, pid, endpoint, leader, follower } = flags;
+  const { db, table, tid, pid, endpoint, leader, follower } = flags;
   const role = leader ? ("leader" as const) : follower ? ("follower" as const) : undefined;
   const wish = {
     db,
     table,
+    tid,
     pids: pid,
     endpoint,
     role,

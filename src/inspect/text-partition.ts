@@ -1,10 +1,10 @@
 import type { Op } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
 import { type Color, paint, safe, table } from "../util/text.js";
+import { type Screen, wrapped } from "../util/wrap.js";
 import type { Grade } from "./grade.js";
 import { startText } from "./op-age.js";
 import type { PartitionReport, ReplicaReportLine } from "./partition-report.js";
-import { type Screen, wrapped } from "./wrap.js";
 
 /** Replicas of one partition that are shown. */
 const REPLICAS_MAX = 20;

@@ -1,10 +1,10 @@
 import { maxOf, minOf } from "../util/extremes.js";
 import { type Cell, type Color, paint, safe, table } from "../util/text.js";
+import { type Screen, wrapped } from "../util/wrap.js";
 import type { TabletLoad } from "./distribution.js";
 import { countLevel, type Inspection } from "./inspection.js";
 import { ageText, type Finding, type Level, subjectText, type Turn } from "./rule.js";
 import { partitionLines } from "./text-partition.js";
-import { type Screen, wrapped } from "./wrap.js";
 
 /** Partitions and tablets that are shown, the worst; JSON has them all. */
 const PARTITIONS_MAX = 20;

@@ -17,7 +17,9 @@ import {
   findPartitions,
   type Obstacle,
   partitionFacts,
+  refused,
   replicaAt,
+  tableName,
 } from "./targets.js";
 
 /** Partitions that are worked on side by side; a tablet loads three at a time. */
@@ -27,6 +29,8 @@ const CONCURRENCY = 32;
 export interface LoadWish extends ReplicaWish {
   /** Undefined: as the nameserver flags the replica. */
   readonly role: Role | undefined;
+  /** The id that the table has in the record, as the operator believes; undefined: not compared. */
+  readonly tid?: number | undefined;
 }
 
 /**
@@ -61,7 +65,13 @@ function flagged({ claim }: ReplicaView): Role {
 
 function planLoads(state: ClusterState, wish: LoadWish): OperationPlan {
   const { endpoint, pids } = wish;
-  const { views } = findPartitions(state, wish);
+  const { table, views } = findPartitions(state, wish);
+  if (wish.tid !== undefined && wish.tid !== table.tid) {
+    throw refused(
+      `${tableName(table)} has the id ${table.tid}, not ${wish.tid}`,
+      "showtable tells the id of each table",
+    );
+  }
   assertUsable(state, endpoint, "tablet");
   const meant =
     pids === "all" ? views.filter((view) => replicaAt(view, endpoint) !== undefined) : views;

@@ -21,46 +21,85 @@ export const STATE_WORDS: Readonly<Record<ReplicaState, string>> = {
 
 const ROLE_WORDS = { leader: "kTableLeader", follower: "kTableFollower" } as const;
 
-/**
- * What one tablet has loaded, as it says itself, by tid and pid.
- *
- * @param names Database and name of each table, by `replicaKey`, as far as they are known.
- */
+/** Database and name of each table by `replicaKey`, as far as they are known. */
+type Names = ReadonlyMap<string, { readonly db: string; readonly table: string }>;
+
+const COLUMNS = columns(
+  ...[">tid", ">pid", "db", "name", ">offset", "mode", "state"],
+  ...[">record_cnt", ">memused", ">diskused"],
+);
+
+/** What one tablet has loaded, as it says itself, by tid and pid. */
 export function shownReplicas(
   endpoint: Endpoint,
   reports: readonly ReplicaReport[],
-  names: ReadonlyMap<string, { readonly db: string; readonly table: string }>,
+  names: Names,
 ): Shown {
-  const sorted = [...reports].sort((a, b) => a.tid - b.tid || a.pid - b.pid);
+  const sorted = inOrder(reports);
   return {
-    columns: columns(
-      ...[">tid", ">pid", "db", "name", ">offset", "mode", "state"],
-      ...[">record_cnt", ">memused", ">diskused"],
-    ),
-    rows: sorted.map((one) => {
-      const name = names.get(replicaKey(one));
-      return [
-        String(one.tid),
-        String(one.pid),
-        orNothing(name?.db),
-        orNothing(name?.table),
-        String(one.offset),
-        one.role === undefined ? "unknown" : ROLE_WORDS[one.role],
-        STATE_WORDS[one.state],
-        String(one.recordCount),
-        bytesText(one.memoryBytes + one.indexBytes),
-        bytesText(one.diskBytes),
-      ];
-    }),
+    columns: COLUMNS,
+    rows: sorted.map((one) => reportRow(one, names)),
     empty: `${endpoint} has loaded nothing`,
-    json: { endpoint, replicas: sorted.map((one) => reportJson(one, names.get(replicaKey(one)))) },
+    json: { endpoint, replicas: sorted.map((one) => reportJson(one, names)) },
   };
 }
 
-function reportJson(
-  one: ReplicaReport,
-  name: { readonly db: string; readonly table: string } | undefined,
-): Record<string, unknown> {
+/** What one tablet answered, or why it did not. */
+export type TabletAnswer = { readonly endpoint: Endpoint; readonly names: Names } & (
+  | { readonly reports: readonly ReplicaReport[] }
+  | { readonly error: string }
+);
+
+/** What every tablet has loaded, tablet by tablet, and which ones did not answer. */
+export function shownReplicasOfAll(answers: readonly TabletAnswer[]): Shown {
+  return {
+    columns: [{ title: "endpoint" }, ...COLUMNS],
+    rows: answers.flatMap((one) =>
+      "error" in one
+        ? []
+        : inOrder(one.reports).map((report) => [one.endpoint, ...reportRow(report, one.names)]),
+    ),
+    empty: "no tablet has loaded anything",
+    notes: answers.flatMap((one) =>
+      "error" in one ? [`${one.endpoint} did not answer: ${one.error}`] : [],
+    ),
+    json: {
+      endpoint: null,
+      tablets: answers.map((one) =>
+        "error" in one
+          ? { endpoint: one.endpoint, replicas: null, error: one.error }
+          : {
+              endpoint: one.endpoint,
+              replicas: inOrder(one.reports).map((report) => reportJson(report, one.names)),
+              error: null,
+            },
+      ),
+    },
+  };
+}
+
+function inOrder(reports: readonly ReplicaReport[]): ReplicaReport[] {
+  return [...reports].sort((a, b) => a.tid - b.tid || a.pid - b.pid);
+}
+
+function reportRow(one: ReplicaReport, names: Names): string[] {
+  const name = names.get(replicaKey(one));
+  return [
+    String(one.tid),
+    String(one.pid),
+    orNothing(name?.db),
+    orNothing(name?.table),
+    String(one.offset),
+    one.role === undefined ? "unknown" : ROLE_WORDS[one.role],
+    STATE_WORDS[one.state],
+    String(one.recordCount),
+    bytesText(one.memoryBytes + one.indexBytes),
+    bytesText(one.diskBytes),
+  ];
+}
+
+function reportJson(one: ReplicaReport, names: Names): Record<string, unknown> {
+  const name = names.get(replicaKey(one));
   return {
     tid: one.tid,
     pid: one.pid,

@@ -1,53 +1,40 @@
+import leven from "leven";
 import { OpsError } from "../errors.js";
 
 /** Names that a hint lists at most. */
 const LISTED = 10;
 
+/** A longer word is no typing error of a name; comparing it would only take time. */
+const WORD_MAX = 64;
+/** Words that a question offers at most. */
+const OFFERED = 3;
+
 /**
- * The known word that a mistyped one was meant to be.
- *
- * @returns The one with the fewest changes (letters added, left out, replaced, or two neighbours
- *   swapped), or one that continues the word; undefined if none is near.
+ * The known words that a mistyped one may have been meant to be, nearest first, three at most: those
+ * with few letters added, left out or replaced, else one that continues the word.
  */
-export function nearest(word: string, known: readonly string[]): string | undefined {
+export function nearestOnes(word: string, known: readonly string[]): string[] {
+  if (word.length > WORD_MAX) return [];
   const wanted = word.toLowerCase();
-  const scored = known.map((candidate) => ({ candidate, changes: changes(wanted, candidate) }));
-  const best = scored.reduce<(typeof scored)[number] | undefined>(
-    (least, next) => (least === undefined || next.changes < least.changes ? next : least),
-    undefined,
-  );
-  if (best !== undefined && best.changes <= Math.max(1, Math.floor(wanted.length / 3))) {
-    return best.candidate;
-  }
-  return wanted.length < 3
-    ? undefined
-    : known.find((candidate) => candidate.startsWith(wanted) || wanted.startsWith(candidate));
+  // Two neighbours that are swapped count as two changes.
+  const most = wanted.length < 3 ? 1 : Math.max(2, Math.floor(wanted.length / 3));
+  const near = known
+    .map((name) => ({
+      name,
+      changes: leven(wanted, name.toLowerCase(), { maxDistance: most + 1 }),
+    }))
+    .filter(({ changes }) => changes <= most)
+    .sort((a, b) => a.changes - b.changes);
+  if (near.length > 0) return near.slice(0, OFFERED).map(({ name }) => name);
+  if (wanted.length < 3) return [];
+  return known
+    .filter((name) => name.startsWith(wanted) || wanted.startsWith(name))
+    .slice(0, OFFERED);
 }
 
-/** Number of changes between two words; neighbours that swapped places count as one. */
-function changes(a: string, b: string): number {
-  let beforePrevious: number[] = [];
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const current = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const isSame = a[i - 1] === b[j - 1];
-      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      current[j] = Math.min(
-        at(previous, j) + 1,
-        at(current, j - 1) + 1,
-        at(previous, j - 1) + (isSame ? 0 : 1),
-        isSwap ? at(beforePrevious, j - 2) + 1 : Number.POSITIVE_INFINITY,
-      );
-    }
-    beforePrevious = previous;
-    previous = current;
-  }
-  return at(previous, b.length);
-}
-
-function at(row: readonly number[], index: number): number {
-  return row[index] ?? Number.POSITIVE_INFINITY;
+/** The first of {@link nearestOnes}; undefined if none is near. */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  return nearestOnes(word, known)[0];
 }
 
 /**

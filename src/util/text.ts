@@ -1,3 +1,5 @@
+import stringWidth from "string-width";
+
 /**
  * Characters that must not reach a terminal, a table or a log line as they are: control characters
  * (escape sequences and line breaks begin with one), line and paragraph separators, characters
@@ -9,7 +11,11 @@ const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}]
 const PLAIN_LINE = /^[ -~]*$/;
 const PLAIN_LINES = /^[\n -~]*$/;
 
-const NAMED: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+const NAMED: ReadonlyMap<string, string> = new Map([
+  ["\n", "\\n"],
+  ["\r", "\\r"],
+  ["\t", "\\t"],
+]);
 
 /**
  * Text of unknown origin (names, messages of peers, file names) made fit for one line of a
@@ -18,7 +24,29 @@ const NAMED: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t"
  */
 export function safe(text: string): string {
   if (PLAIN_LINE.test(text)) return text;
-  return text.replaceAll(UNSAFE, (char) => NAMED[char] ?? escapeOf(char));
+  return text.replaceAll(UNSAFE, (char) => NAMED.get(char) ?? escapeOf(char));
+}
+
+/** The colours that {@link paint} writes: the only control sequences that text may carry. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
+const OWN_COLOR = /(\x1b\[(?:0|2|31|32|33)m)/;
+
+/**
+ * Text of several lines as it may reach a terminal: line breaks and the colours of {@link paint} stay,
+ * everything else that {@link safe} escapes is escaped. All output passes through this at the last
+ * moment, so that a place that forgot `safe` shows an escape and cannot move the cursor.
+ */
+export function printable(text: string): string {
+  if (PLAIN_LINES.test(text)) return text;
+  return text
+    .split(OWN_COLOR)
+    .map((part, index) => (index % 2 === 1 ? part : part.split("\n").map(safe).join("\n")))
+    .join("");
+}
+
+/** The text, or its beginning and how long it is where a line could not bear it. */
+export function clipped(text: string, max: number): string {
+  return text.length <= max ? text : `${text.slice(0, max)}... (${text.length} characters)`;
 }
 
 function escapeOf(char: string): string {
@@ -120,48 +148,21 @@ export function shellWord(word: string): string {
 
 function shellEscape(char: string): string {
   const code = char.codePointAt(0) ?? 0;
-  return NAMED[char] ?? `\\U${code.toString(16).padStart(8, "0")}`;
+  return NAMED.get(char) ?? `\\U${code.toString(16).padStart(8, "0")}`;
 }
-
-/** Ranges of characters that terminals show two columns wide (Unicode East Asian Width W and F). */
-const WIDE: readonly (readonly [number, number])[] = [
-  [0x1100, 0x115f],
-  [0x2e80, 0x303e],
-  [0x3041, 0x4dbf],
-  [0x4e00, 0xa4cf],
-  [0xa960, 0xa97f],
-  [0xac00, 0xd7a3],
-  [0xf900, 0xfaff],
-  [0xfe30, 0xfe6f],
-  [0xff00, 0xff60],
-  [0xffe0, 0xffe6],
-  [0x1f300, 0x1f64f],
-  [0x1f680, 0x1f6ff],
-  [0x1f900, 0x1faff],
-  [0x20000, 0x3fffd],
-];
 
 /** Columns that a terminal needs for text that {@link safe} returned. */
 export function textWidth(text: string): number {
   if (PLAIN_LINE.test(text)) return text.length;
-  let width = 0;
-  for (const char of text) {
-    width += charWidth(char);
-  }
-  return width;
-}
-
-function charWidth(char: string): number {
-  const code = char.codePointAt(0) ?? 0;
-  if (code < 0x300) return 1;
-  if (/\p{Mark}/u.test(char)) return 0;
-  return WIDE.some(([first, last]) => code >= first && code <= last) ? 2 : 1;
+  return stringWidth(text);
 }
 
 /** A colour by what it means. */
 export type Color = "good" | "bad" | "doubtful" | "faint";
 
 const SGR: Readonly<Record<Color, number>> = { good: 32, bad: 31, doubtful: 33, faint: 2 };
+/** Characters of a cell that are shown: a table with one of a megabyte could not be read. */
+const CELL_MAX = 2_000;
 
 /** The text in a colour, or as it is if colours are off. */
 export function paint(text: string, color: Color | undefined, hasColor: boolean): string {
@@ -226,8 +227,8 @@ export function* tablePieces(
 
 function safeCell(cell: Cell): { readonly text: string; readonly color: Color | undefined } {
   return typeof cell === "string"
-    ? { text: safe(cell), color: undefined }
-    : { text: safe(cell.text), color: cell.color };
+    ? { text: safe(clipped(cell, CELL_MAX)), color: undefined }
+    : { text: safe(clipped(cell.text, CELL_MAX)), color: cell.color };
 }
 
 /** What decides about colours. */

@@ -1,4 +1,5 @@
-import { textWidth } from "../util/text.js";
+import wrapAnsi from "wrap-ansi";
+import { textWidth } from "./text.js";
 
 /** What the text is shown on. */
 export interface Screen {
@@ -10,7 +11,7 @@ export interface Screen {
 /**
  * Breaks a sentence at its spaces, so that it fits the screen. Words that are too long stay whole.
  *
- * @param text Made safe already, without colours.
+ * @param text Made safe already.
  * @param indent What the first line begins with, and all others.
  */
 export function wrapped(
@@ -18,17 +19,8 @@ export function wrapped(
   indent: { readonly first: string; readonly rest: string },
   { columns }: Pick<Screen, "columns">,
 ): string[] {
-  const lines: string[] = [];
-  let line = indent.first;
-  let isEmpty = true;
-  for (const word of text.split(" ")) {
-    if (!isEmpty && textWidth(line) + 1 + textWidth(word) > columns) {
-      lines.push(line);
-      line = indent.rest;
-      isEmpty = true;
-    }
-    line += isEmpty ? word : ` ${word}`;
-    isEmpty = false;
-  }
-  return [...lines, line];
+  const { first, rest } = indent;
+  const width = Math.max(1, columns - Math.max(textWidth(first), textWidth(rest)));
+  const lines = Number.isFinite(width) ? wrapAnsi(text, width).split("\n") : [text];
+  return lines.map((line, index) => (index === 0 ? first : rest) + line);
 }
