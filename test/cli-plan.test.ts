@@ -308,11 +308,17 @@ describe("the question at a terminal", () => {
     expect(healthy.code, healthy.shown).toBe(0);
   });
 
-  test("without a terminal nobody is asked, with auto_failover on as well", async () => {
+  test("without a terminal nothing is asked, and --no_input fails where a question would have been", async () => {
     const sandbox = await brokenSandbox({ autoFailover: true });
-    const { code, stderr } = await recoverdata(sandbox, "--no_input");
+    const forbidden = await recoverdata(sandbox, "--no_input");
+    expect(forbidden.code, forbidden.stderr).toBe(4);
+    expect(forbidden.stderr).toContain("--no_input forbids to ask before the first change");
+    expect(sandbox.model.rows().map((one) => one.served)).toEqual([undefined, undefined]);
+    const { code, stderr } = await recoverdata(sandbox);
     expect(code, stderr).toBe(0);
     expect(stderr).not.toContain("[y/N]");
     expect(sandbox.model.healthy()).toEqual([]);
+    const healthy = await recoverdata(sandbox, "--no_input");
+    expect(healthy.code, healthy.stderr).toBe(0);
   });
 });

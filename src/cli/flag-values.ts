@@ -112,14 +112,18 @@ export function durationText(ms: number): string {
   return `${ms / (UNIT_MS.get(unit) ?? 1)}${unit}`;
 }
 
-const UNIT_BYTES: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+const UNIT_BYTES = new Map([
+  ["K", 1024],
+  ["M", 1024 ** 2],
+  ["G", 1024 ** 3],
+]);
 
 /** A size such as `128M`: a whole number with the unit `K`, `M` or `G` (powers of 1024). @returns Bytes. */
 export function byteSize(min: number, max: number): ValueParser<number> {
   return (text, where) => {
     const [, digits, unit] = /^(\d{1,10})([KMG])(?:i?B)?$/i.exec(text) ?? [];
     if (digits === undefined) throw badValue(where, "not a size", "write it like 512K, 128M or 1G");
-    const bytes = Number(digits) * (UNIT_BYTES[unit?.toUpperCase() ?? ""] ?? 1);
+    const bytes = Number(digits) * (UNIT_BYTES.get(unit?.toUpperCase() ?? "") ?? 1);
     if (bytes < min || bytes > max) {
       throw badValue(where, `not between ${sizeText(min)} and ${sizeText(max)}`);
     }
@@ -128,8 +132,8 @@ export function byteSize(min: number, max: number): ValueParser<number> {
 }
 
 function sizeText(bytes: number): string {
-  const unit = (["G", "M", "K"] as const).find((name) => bytes % (UNIT_BYTES[name] ?? 1) === 0);
-  return unit === undefined ? String(bytes) : `${bytes / (UNIT_BYTES[unit] ?? 1)}${unit}`;
+  const unit = (["G", "M", "K"] as const).find((name) => bytes % (UNIT_BYTES.get(name) ?? 1) === 0);
+  return unit === undefined ? String(bytes) : `${bytes / (UNIT_BYTES.get(unit) ?? 1)}${unit}`;
 }
 
 /** Values separated by commas, each of a form that `what` names. */

@@ -4,11 +4,12 @@ import { OpsError } from "../errors.js";
 import type { CommandIo } from "./command.js";
 
 /**
- * Asks whether to go on, if somebody sits there.
+ * Asks whether to go on, on a terminal. Without one a command goes on unasked: it is run by cron or by
+ * a script then, where nothing could answer. `--no_input` forbids both.
  *
  * @param question What is about to be changed; the answer is typed right behind it.
- * @returns Whether somebody was asked; false if `--yes` answered, or nobody is there.
- * @throws OpsError `refused` if the answer was not yes, or if nobody may be asked.
+ * @returns Whether the question was asked; false if `--yes` answered, or there is no terminal.
+ * @throws OpsError `refused` if the answer was not yes, or if `--no_input` forbids the question.
  */
 export async function confirmed(
   question: string,
@@ -22,10 +23,11 @@ export async function confirmed(
     readonly signal: AbortSignal;
   },
 ): Promise<boolean> {
-  if (flags.yes || !io.isInteractiveStdin) return false;
+  if (flags.yes) return false;
   if (flags.noInput) {
     throw refused("--no_input forbids to ask before the first change; nothing was changed");
   }
+  if (!io.isInteractiveStdin) return false;
   const answer = await ask(question, io, signal);
   if (/^\s*y(es)?\s*$/i.test(answer)) return true;
   throw refused("the answer was not yes; nothing was changed");

@@ -169,17 +169,12 @@ function acceptOf(flags: PlanningFlags): Map<string, string> {
   );
 }
 
-/**
- * Asks whether to go on, if something is about to be changed and somebody sits there.
- *
- * @returns Whether somebody was asked.
- * @throws OpsError `refused` if the answer was not yes, or if nobody may be asked.
- */
+/** Asks whether to go on if something is about to be changed; see {@link confirmed}. */
 async function confirm(
   plan: RecoveryPlan,
   { flags, io, signal }: { flags: PlanningFlags; io: CommandIo; signal: AbortSignal },
 ): Promise<boolean> {
-  if (flags.yes || !io.isInteractiveStdin) return false;
+  if (flags.yes || (!io.isInteractiveStdin && !flags.noInput)) return false;
   const size = await sizeOf(plan);
   if (size.changes === 0) return false;
   return confirmed(questionText(plan, size, flags.zkRootPath).join("\n"), { flags, io, signal });
