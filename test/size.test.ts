@@ -242,8 +242,8 @@ describe("an answer that is decoded in turns", () => {
   });
 
   it.each([
-    ["before", [0x88, 0x01, 0x09, 0x4a, 0x02, 0x0a, 0x00]],
-    ["behind", [0x4a, 0x02, 0x0a, 0x00, 0x88, 0x01, 0x09]],
+    ["before", [0x88, 0x01, 0x09, 0x5a, 0x02, 0x0a, 0x00]],
+    ["behind", [0x5a, 0x02, 0x0a, 0x00, 0x88, 0x01, 0x09]],
   ])("keeps a storage mode that nobody knows, %s other unknown fields", async (_, unknown) => {
     const table = toBinary(TableInfoSchema, create(TableInfoSchema, { name: "odd", tid: 9 }));
     const odd = Buffer.concat([table, Buffer.from(unknown)]);

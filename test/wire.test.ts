@@ -18,6 +18,7 @@ import {
 import type { BrpcLike, Reply } from "./helpers/brpc-like.js";
 import { startBrpcLike } from "./helpers/brpc-like.js";
 import { startTcp } from "./helpers/tcp.js";
+import { startTurnClock } from "./helpers/turn-clock.js";
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -144,23 +145,23 @@ describe("flow control against a server that resets what does not fit the window
 describe("failures", () => {
   it("ends with deadline when the server is silent", async () => {
     const server = await serve(() => "silence");
-    const start = Date.now();
+    const start = startTurnClock();
     const error = await failureOf(
       transportWith().unary(server.address, method, {}, { timeoutMs: 200 }),
     );
     expect(error).toMatchObject({ code: "deadline", retryable: true, endpoint: server.address });
     expect(error.message).toBe(`ShowTablet at ${server.address}: no answer within 200 ms`);
-    expect(Date.now() - start).toBeLessThan(1500);
+    expect(start()).toBeLessThan(1500);
   });
 
   it("ends with unreachable, at once, when nothing listens", async () => {
     const server = await serve(() => showTablet(1));
     await server.kill();
-    const start = Date.now();
+    const start = startTurnClock();
     const error = await failureOf(transportWith().unary(server.address, method, {}, options));
     expect(error).toMatchObject({ code: "unreachable", retryable: true, hint: undefined });
     expect(error.message).toContain("connection refused");
-    expect(Date.now() - start).toBeLessThan(1500);
+    expect(start()).toBeLessThan(1500);
   });
 
   it("tells a reset connection from a dropped one", async () => {
@@ -263,11 +264,11 @@ describe("failures", () => {
       ),
     );
     setTimeout(() => controller.abort(), 50);
-    const start = Date.now();
+    const start = startTurnClock();
     for (const error of await Promise.all(calls)) {
       expect(error.code).toBe("interrupted");
     }
-    expect(Date.now() - start).toBeLessThan(1000);
+    expect(start()).toBeLessThan(1000);
     const late = await failureOf(
       transport.unary(server.address, method, {}, { timeoutMs: 5000, signal: controller.signal }),
     );
@@ -354,14 +355,14 @@ describe("a server that restarts", () => {
       await realClock.sleep(20);
     }
     await serve(() => showTablet(2), { port: first.port });
-    const back = Date.now();
+    const back = startTurnClock();
     let answer: { msg: string } | undefined;
-    while (answer === undefined && Date.now() - back < 3000) {
+    while (answer === undefined && back() < 3000) {
       answer = await transport.unary(first.address, method, {}, options).catch(() => undefined);
       await realClock.sleep(10);
     }
     expect(answer?.msg).toBe("xx");
-    expect(Date.now() - back).toBeLessThan(300);
+    expect(back()).toBeLessThan(300);
   });
 
   it("is reached with the first call if it restarted between two calls", async () => {

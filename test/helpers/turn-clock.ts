@@ -1,0 +1,22 @@
+/** A turn of the event loop counts for so many milliseconds at most. */
+const TURN_MS = 10;
+
+/**
+ * Measures time as this process had it: in turns of its event loop, each of which counts 10 ms at
+ * most. Where the machine lets the process wait, this time stands still, so that an upper bound in it
+ * does not depend on how busy the machine is.
+ *
+ * @returns Tells the milliseconds since the call.
+ */
+export function startTurnClock(): () => number {
+  let passed = 0;
+  let last = performance.now();
+  const turn = () => {
+    const now = performance.now();
+    passed += Math.min(TURN_MS, now - last);
+    last = now;
+    return passed;
+  };
+  setInterval(turn, TURN_MS / 2).unref();
+  return turn;
+}
