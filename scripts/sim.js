@@ -1,5 +1,5 @@
 // Plays many seeds of the simulation, one vitest process per core, and adds their figures up.
-//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--jobs=2]
+//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--odd] [--jobs=2]
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -11,6 +11,7 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "10000" },
     base: { type: "string", default: "1" },
     method: { type: "string" },
+    odd: { type: "boolean", default: false },
     jobs: { type: "string", default: String(availableParallelism()) },
   },
 });
@@ -32,6 +33,7 @@ function play({ base, count, out }) {
     OPS_SEEDS: String(count),
     OPS_SEED_BASE: String(base),
     OPS_SIM_OUT: out,
+    ...(values.odd ? { OPS_ODD: "1" } : {}),
     ...(values.method === undefined ? {} : { OPS_METHOD: values.method }),
   };
   const vitest = join(import.meta.dirname, "..", "node_modules", "vitest", "vitest.mjs");

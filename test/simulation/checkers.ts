@@ -10,6 +10,7 @@ import {
   findPart,
   heldOf,
   intersect,
+  isStranger,
   loadedAt,
   type Part,
   partsOf,
@@ -35,6 +36,7 @@ export const CHECKERS = [
   "same-entries",
   "nothing-left-to-do",
   "plan-kept",
+  "stranger-untouched",
 ] as const;
 
 /** One of {@link CHECKERS}. */
@@ -277,6 +279,11 @@ export class Checks {
   /** Judges a call of the tool at the moment when it leaves. */
   beforeMutation(mutation: Mutation): void {
     const { model } = this.#world;
+    const stranger = strangerOf(this.#world, mutation);
+    if (stranger !== undefined) {
+      const what = `${describe(mutation)}, although ${stranger} is a tablet of another cluster`;
+      this.complain("stranger-untouched", what);
+    }
     if (model.leader === undefined) return;
     const target = targetOf(this.#world, mutation);
     if (target === undefined) return;
@@ -339,10 +346,21 @@ function isReadable(world: World, of: Part, endpoint: string): boolean {
   return !world.model.events.some(({ what }) => what === failed);
 }
 
-/** Whether a tablet answers. */
+/** The stranger that a call goes to, or is about; saying that it is not alive is about the record. */
+function strangerOf({ model }: World, { method, address, request }: Mutation): string | undefined {
+  const isMark = method === "UpdateTableAliveStatus" && request["isAlive"] === false;
+  const named = isMark ? [] : [request["endpoint"], request["candidateLeader"]];
+  return [address, ...named]
+    .filter((one) => typeof one === "string")
+    .find((one) => isStranger(model, one));
+}
+
+/** Whether a tablet answers, and is the one that it should be. */
 function isAnswering(world: World, endpoint: string): boolean {
   return (
-    world.model.process(endpoint).isAnswering && world.model.leader?.isHealthy(endpoint) === true
+    !isStranger(world.model, endpoint) &&
+    world.model.process(endpoint).isAnswering &&
+    world.model.leader?.isHealthy(endpoint) === true
   );
 }
 

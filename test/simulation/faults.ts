@@ -4,6 +4,7 @@ import type { Random } from "../../src/sandbox/model/random.js";
 import type { QueuedOp } from "../../src/sandbox/nameserver/ops.js";
 import { treeZooKeeper } from "../../src/sandbox/znode-tree.js";
 import { write } from "./history.js";
+import { isStranger } from "./partitions.js";
 import { pick, type Shape, spread, streamOf } from "./shape.js";
 import { type Mutation, TOOL_SESSION_MS, type World } from "./world.js";
 
@@ -308,7 +309,10 @@ function killSender(world: World, one: Fault, scene: Scene, leftMs: number): voi
 
 function hit(world: World, name: string | undefined, one: Fault): string | undefined {
   const { model, clock } = world;
-  if (name === undefined || !model.process(name).isAnswering) return undefined;
+  // One that was restarted has nothing loaded, and nothing tells that it is of another cluster.
+  if (name === undefined || !model.process(name).isAnswering || isStranger(model, name)) {
+    return undefined;
+  }
   if (one.kind.startsWith("kill")) {
     model.kill(name);
     clock.setTimer(one.forMs, () => revive(world, name));
@@ -332,7 +336,7 @@ function victim(world: World, one: Fault, { mutation, away }: Scene): string | u
   const called = named.find((name) => typeof name === "string" && model.tablets.has(name));
   if (one.kind === "kill-called-tablet" && typeof called === "string") return called;
   const up = [...model.tablets.keys()].filter(
-    (name) => model.process(name).isAnswering && !away.includes(name),
+    (name) => model.process(name).isAnswering && !away.includes(name) && !isStranger(model, name),
   );
   return up.length === 0 ? undefined : pick(fixed(one.dice), up);
 }

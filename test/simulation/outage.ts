@@ -9,7 +9,7 @@ export interface Outage {
   /** What happened, as words for the statistics. */
   readonly words: readonly string[];
   /** Tablets that stay away until the very end. */
-  readonly away: readonly string[];
+  readonly away: string[];
   /** Tablets that come back some time after the recovery began, with the delay in milliseconds. */
   readonly late: ReadonlyMap<string, number>;
 }

@@ -45,13 +45,21 @@ export function loadedAt(
   of: Part,
   endpoint: string,
 ): LoadedReplica | undefined {
-  const process = model.process(endpoint);
-  return process.isAnswering ? process.tablet?.replica(of.id.tid, of.id.pid) : undefined;
+  const process = model.findProcess(endpoint);
+  if (process?.isAnswering !== true || isStranger(model, endpoint)) return undefined;
+  return process.tablet?.replica(of.id.tid, of.id.pid);
 }
 
-/** A replica's directory, whether its tablet runs or not. */
+/** A replica's directory on its tablet's own disk, whether that tablet runs or not. */
 export function dirAt(model: SandboxModel, of: Part, endpoint: string): ReplicaDir | undefined {
-  return model.tablet(endpoint).disk.dir(of.table.storageMode, of.id.tid, of.id.pid);
+  const tablet = model.tablets.get(endpoint);
+  const disk = tablet?.ownDisk ?? tablet?.disk;
+  return disk?.dir(of.table.storageMode, of.id.tid, of.id.pid);
+}
+
+/** Whether a tablet of another cluster answers at a tablet's address. */
+export function isStranger(model: SandboxModel, endpoint: string): boolean {
+  return model.tablets.get(endpoint)?.ownDisk !== undefined;
 }
 
 /** Whether clients can write to this replica: flagged leader and alive, and running as leader. */
@@ -61,10 +69,10 @@ export function acceptsWrites(model: SandboxModel, of: Part, meta: PartitionMeta
   return replica?.role === "leader" && isServing(replica);
 }
 
-/** The entries that at least one disk holds. */
+/** The entries that at least one disk holds, on record or not. */
 export function heldOf(model: SandboxModel, of: Part): Run[] {
   let held: Run[] = [];
-  for (const { endpoint } of of.part.partitionMeta) {
+  for (const endpoint of model.tablets.keys()) {
     const runs = dirAt(model, of, endpoint)?.runs ?? [];
     held = held.concat(subtract(runs, held));
   }

@@ -8,6 +8,7 @@ import { armClockSteps } from "./clocks.js";
 import { armFaults, type FaultPlan, faultPlans, heal, revive } from "./faults.js";
 import { live } from "./history.js";
 import { leaderByHand } from "./meddle.js";
+import { makeOdd } from "./oddities.js";
 import { type Outage, strike } from "./outage.js";
 import { findPart } from "./partitions.js";
 import { meddleWith, savedPlanOf } from "./saved-plan.js";
@@ -48,6 +49,8 @@ export interface SimulationOptions {
   readonly method?: Method;
   /** A bug in the tool, to see whether a checker notices. */
   readonly plant?: Planted;
+  /** Whether something does not come back, or is not what it seems; see {@link makeOdd}. */
+  readonly isOdd?: boolean;
   /** Receives what was reached. */
   readonly stats?: Stats;
 }
@@ -78,8 +81,12 @@ export async function simulate(
     await live(world, shape);
     const outage = await strike(world, shape);
     for (const word of outage.words) options.stats?.add("outages", word);
+    const oddity = options.isOdd === true ? makeOdd(world, shape, outage) : undefined;
+    if (oddity !== undefined) options.stats?.add("oddities", oddity.word);
     await play.begin(outage);
+    oddity?.begin();
     for (const plan of faultPlans(shape)) await play.faultyRun(plan, outage);
+    oddity?.end();
     await play.lastRuns(outage);
   } catch (thrown) {
     const trace = thrown instanceof Error ? (thrown.stack ?? thrown.message) : messageOf(thrown);

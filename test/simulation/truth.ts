@@ -2,7 +2,15 @@ import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { isServing } from "../../src/sandbox/model/replica.js";
 import { lastOffset } from "../../src/sandbox/model/runs.js";
-import { acceptsWrites, dirAt, heldOf, loadedAt, type Part, surviving } from "./partitions.js";
+import {
+  acceptsWrites,
+  dirAt,
+  heldOf,
+  isStranger,
+  loadedAt,
+  type Part,
+  surviving,
+} from "./partitions.js";
 import type { World } from "./world.js";
 
 /**
@@ -14,7 +22,9 @@ export function trueCauses(world: World, of: Part): string[] {
   const causes: string[] = [];
   const metas = of.part.partitionMeta;
   const isAway = (endpoint: string) =>
-    !model.process(endpoint).isAnswering || model.leader?.isHealthy(endpoint) !== true;
+    isStranger(model, endpoint) ||
+    !model.process(endpoint).isAnswering ||
+    model.leader?.isHealthy(endpoint) !== true;
   const away = metas.filter((meta) => isAway(meta.endpoint)).map((meta) => meta.endpoint);
   if (away.length > 0) causes.push(`tablet-away ${away.join()}`);
   // What was acknowledged and is on no disk any more: nobody but a person can let go of it.

@@ -40,7 +40,7 @@ const STRANGER = -1_000_000;
 
 /**
  * The address of a tablet is given to a tablet of another cluster, which answers from now on: it has
- * replicas with the same tid and pid, of tables with other names. For the nameserver it is registered
+ * replicas with the same tid and pid and as many rows, of tables with other names. For the nameserver it is registered
  * and healthy, as it is where a registration outlived its machine or a server name leads there.
  *
  * @param options `hasLoaded`: its tables are loaded (default), so that GetTableStatus shows their names.
@@ -56,12 +56,12 @@ export function putStranger(
   process.endSession();
   const disk = new Disk();
   for (const { tid, pid, dir } of tablet.disk.dirs()) {
-    const to = dir.offset > 0n ? dir.offset : 1n;
+    const { offset: to } = dir;
     disk.install({
       tid,
       pid,
       meta: { ...dir.meta, name: `foreign_${tid}`, db: "foreign_db" },
-      runs: [{ from: 1n, to, term: 1n, writer: STRANGER }],
+      runs: to === 0n ? [] : [{ from: 1n, to, term: 1n, writer: STRANGER }],
     });
   }
   tablet.ownDisk = tablet.disk;

@@ -54,6 +54,7 @@ function replicaComplaint(
   const process = model.findProcess(meta.endpoint);
   const replica = process?.isAnswering ? process.tablet?.replica(id.tid, id.pid) : undefined;
   if (replica === undefined) return "is not loaded";
+  if (process?.tablet?.ownDisk !== undefined) return "is a tablet of another cluster";
   if (replica.state !== TableState.kTableNormal) return `is in state ${TableState[replica.state]}`;
   if ((replica.role === "leader") !== meta.isLeader) return `is loaded as ${replica.role}`;
   if (replica.extraRows > 0) return `has ${replica.extraRows} rows twice`;

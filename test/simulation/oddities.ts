@@ -1,0 +1,92 @@
+import type { Outage } from "./outage.js";
+import { partsOf } from "./partitions.js";
+import { pick, type Shape, streamOf } from "./shape.js";
+import type { World } from "./world.js";
+
+/** What does not come back, or is not what it seems. */
+const KINDS = [
+  "stranger",
+  "stranger-for-good",
+  "moved",
+  "lost-for-good",
+  "nodes-left",
+  "lock-left",
+  "hung",
+  "blips",
+] as const;
+
+/** Length of a blip, and how far apart they are at most. */
+const BLIP_MS = 300;
+const BETWEEN_BLIPS_MS = 4_000;
+
+/** An oddity of one seed. */
+export interface Oddity {
+  readonly word: (typeof KINDS)[number];
+  /** Called when a run under faults begins. */
+  begin(): void;
+  /** What is to end when everything works again ends; what stays for good stays. */
+  end(): void;
+}
+
+/**
+ * Makes something odd of a cluster after its outage. Tablets that stay away for good are added to
+ * `outage.away`.
+ */
+export function makeOdd(world: World, shape: Shape, outage: Outage): Oddity {
+  const random = streamOf(shape.seed, "odd");
+  const { model, clock } = world;
+  const word = pick(random, KINDS);
+  const holders = new Set(
+    partsOf(model).flatMap(({ part }) => part.partitionMeta.map((meta) => meta.endpoint)),
+  );
+  const name = pick(random, [...holders]);
+  const nothing = () => undefined;
+  const leaveNodes = (victim: string): Oddity => {
+    model.kill(victim, { leavesNodes: true });
+    const end = () => model.endSession(victim);
+    return { word, begin: nothing, end };
+  };
+  world.note(`oddity: ${word} ${name}`);
+  switch (word) {
+    case "stranger":
+    case "stranger-for-good":
+      model.putStranger(name);
+      return {
+        word,
+        begin: nothing,
+        end: () => {
+          if (word === "stranger") model.removeStranger(name);
+        },
+      };
+    case "moved":
+      model.move(name, { endpoint: "z:9527", address: "z:9527" });
+      outage.away.push(name);
+      return { word, begin: nothing, end: nothing };
+    case "lost-for-good":
+      model.kill(name);
+      outage.away.push(name);
+      return { word, begin: nothing, end: nothing };
+    case "nodes-left":
+      return leaveNodes(name);
+    case "lock-left":
+      return leaveNodes(model.leader?.endpoint ?? "nameserver1");
+    case "hung":
+      model.hang(name);
+      return { word, begin: nothing, end: nothing };
+    case "blips": {
+      let isOver = false;
+      const blip = () => {
+        if (isOver) return;
+        model.blip(BLIP_MS);
+        clock.setTimer(BLIP_MS + random.below(BETWEEN_BLIPS_MS), blip);
+      };
+      return {
+        word,
+        begin: blip,
+        end: () => {
+          isOver = true;
+        },
+      };
+    }
+  }
+}
