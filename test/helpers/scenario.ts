@@ -7,7 +7,8 @@ import { TableInfoSchema } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { PartitionId } from "../../src/model/cluster-state.js";
 import { partitionName, viewPartitions } from "../../src/model/partition-view.js";
 import { observe } from "../../src/observe/cluster.js";
-import { planPartition } from "../../src/planning/documented.js";
+import { NOTHING_LEARNED } from "../../src/planning/attempt-history.js";
+import { type Method, plannerOf } from "../../src/planning/method.js";
 import { reportText } from "../../src/report/recovery-report.js";
 import { SANDBOX_SCHEMA } from "../../src/sandbox/model/disk.js";
 import {
@@ -43,20 +44,31 @@ const STATES: Readonly<Record<string, TableState>> = {
 
 /**
  * Plays a scenario: a table of replicas, then commands (lines that begin with `> `), each followed
- * by what it prints. See test/scenarios/README.md for the notation.
+ * by what it prints. A line `== METHOD` begins anew, with the same table and that method. See
+ * test/scenarios/README.md for the notation.
  *
  * @returns The whole file as it should be, with the actual output of every command.
  */
 export async function playScenario(text: string): Promise<string> {
   const lines = text.split("\n");
-  const head = lines.slice(
-    0,
-    Math.max(
-      0,
-      lines.findIndex((line) => line.startsWith("> ")),
-    ),
-  );
-  const commands = lines.filter((line) => line.startsWith("> "));
+  const begin = lines.findIndex((line) => line.startsWith("> ") || line.startsWith("== "));
+  const head = lines.slice(0, Math.max(0, begin));
+  const played = [...head];
+  let virtual = await clusterOf(head);
+  let method: Method = "direct";
+  for (const line of lines.slice(head.length)) {
+    if (line.startsWith("== ")) {
+      method = line.slice(3).trim() as Method;
+      virtual = await clusterOf(head);
+      played.push(line);
+    } else if (line.startsWith("> ")) {
+      played.push(line, ...(await runCommand(virtual, line.slice(2).trim(), method)), "");
+    }
+  }
+  return `${played.join("\n").trimEnd()}\n`;
+}
+
+async function clusterOf(head: readonly string[]): Promise<VirtualCluster> {
   const settings = head.find((line) => line.startsWith("cluster")) ?? "cluster";
   const virtual = await startVirtualCluster({
     tablets: Number(/tablets=(\d+)/.exec(settings)?.[1] ?? 3),
@@ -66,11 +78,7 @@ export async function playScenario(text: string): Promise<string> {
     virtual,
     head.map(parseRow).filter((row) => row !== undefined),
   );
-  const played = [...head];
-  for (const command of commands) {
-    played.push(command, ...(await runCommand(virtual, command.slice(2).trim())), "");
-  }
-  return `${played.join("\n").trimEnd()}\n`;
+  return virtual;
 }
 
 function parseRow(line: string): Row | undefined {
@@ -164,6 +172,7 @@ function installReplicas(virtual: VirtualCluster, tid: number, rows: readonly Ro
       pid: row.pid,
       meta,
       runs: entriesOf(row, row === exLeader),
+      ...(row.runs.includes("trimmed") ? trimmedAt(row.disk, meta.term) : {}),
     });
   }
   const longest = [...rows].sort((a, b) => Number((b.disk ?? 0n) - (a.disk ?? 0n)))[0];
@@ -171,6 +180,11 @@ function installReplicas(virtual: VirtualCluster, tid: number, rows: readonly Ro
     installAcknowledged(model, { tid, pid: longest.pid }, entriesOf(longest, longest === exLeader));
   }
   installRunning(virtual, tid, rows);
+}
+
+/** A snapshot of everything, and a binlog that begins behind it. */
+function trimmedAt(offset: bigint, term: bigint) {
+  return { snapshot: { offset, term, name: `${offset}.sdb` }, binlogFrom: offset + 1n };
 }
 
 function installRunning(virtual: VirtualCluster, tid: number, rows: readonly Row[]): void {
@@ -202,7 +216,11 @@ function entriesOf(row: Row, isExLeader: boolean): Run[] {
   });
 }
 
-async function runCommand(virtual: VirtualCluster, command: string): Promise<string[]> {
+async function runCommand(
+  virtual: VirtualCluster,
+  command: string,
+  method: Method,
+): Promise<string[]> {
   const [verb = "", ...words] = command
     .split(/\s+/)
     .map((word) => (/^[a-h]$/.test(word) ? `${word}:9527` : word));
@@ -211,11 +229,11 @@ async function runCommand(virtual: VirtualCluster, command: string): Promise<str
     case "show":
       return show(virtual);
     case "diagnose":
-      return judge(virtual, "diagnose");
+      return judge(virtual, undefined);
     case "plan":
-      return judge(virtual, "plan");
+      return judge(virtual, method);
     case "recover":
-      return recover(virtual, words);
+      return recover(virtual, words, method);
     case "rows":
       return rows(virtual);
     case "kill":
@@ -305,14 +323,15 @@ async function show(virtual: VirtualCluster): Promise<string[]> {
   );
 }
 
-async function judge(virtual: VirtualCluster, what: "diagnose" | "plan"): Promise<string[]> {
+/** What is wrong, or what a method plans first. */
+async function judge(virtual: VirtualCluster, method: Method | undefined): Promise<string[]> {
   const views = viewPartitions(await virtual.clock.run(observe(virtual.cluster), 60_000));
   const lines = views.flatMap((view) => {
     const name = partitionName(view.id);
-    if (what === "diagnose") {
+    if (method === undefined) {
       return diagnose(view).map((one) => `${name}  ${short(one.endpoint ?? "*")}  ${one.code}`);
     }
-    const lane = planPartition(view);
+    const lane = plannerOf(method, new Map())(view, NOTHING_LEARNED);
     if (lane.blocked !== undefined) return [`${name}  blocked: ${short(lane.blocked.text)}`];
     return lane.steps.map(
       (step) => `${name}  ${step.kind} ${short(step.endpoint ?? "")}  because ${step.why}`,
@@ -321,10 +340,14 @@ async function judge(virtual: VirtualCluster, what: "diagnose" | "plan"): Promis
   return lines.length === 0 ? ["(nothing)"] : lines;
 }
 
-async function recover(virtual: VirtualCluster, words: readonly string[]): Promise<string[]> {
+async function recover(
+  virtual: VirtualCluster,
+  words: readonly string[],
+  usual: Method,
+): Promise<string[]> {
   const seen = virtual.events.length;
   const began = virtual.clock.now();
-  const method = words.includes("documented") ? "documented" : "direct";
+  const method = words.includes("documented") ? "documented" : usual;
   const accept = new Map(
     words
       .filter((word) => word.startsWith("accept="))
