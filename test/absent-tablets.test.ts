@@ -132,3 +132,28 @@ it("a tablet of another cluster is sent nothing, and its rows are left as they a
   ]);
   expect(report.partitions.filter((one) => one.isServing)).toHaveLength(2);
 });
+it("a registration without a tablet that stops all ops is named, with its znode", async () => {
+  const virtual = await prepared(() => undefined);
+  const { model, cluster } = virtual;
+  const id = { db: "db1", table: "t0", tid: 2, pid: 0 };
+  const follower = model
+    .rows()[0]
+    ?.replicas.find((one) => one.endpoint !== model.rows()[0]?.leader);
+  const endpoint = follower?.endpoint ?? "";
+  model.tree.create("/openmldb/nodes/x:9527", Buffer.from("x:9527"));
+  await virtual.pass(3_000);
+  await virtual.clock.run(cluster.updateTableAlive({ ...id, endpoint }, false), 60_000);
+  await virtual.clock.run(cluster.recoverTable(id, endpoint), 60_000);
+  const began = virtual.clock.now();
+  const report = await recovered(virtual);
+  // Found out long before --op_timeout has passed.
+  expect(virtual.clock.now() - began).toBeLessThan(45_000);
+  expect(report.partitions).toMatchObject([
+    {
+      failure: { detail: expect.stringMatching(/does not end: .* x:9527, .* does not answer$/) },
+      next: expect.stringMatching(
+        /delete the znode that was left behind: \/openmldb\/nodes\/x:9527/,
+      ),
+    },
+  ]);
+});

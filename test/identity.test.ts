@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
 import { resolveEndpoint } from "../src/cluster/topology.js";
 import { recoverData } from "../src/execution/recover.js";
+import type { Rules } from "../src/execution/rules.js";
 import type { TableClaim } from "../src/model/cluster-state.js";
 import { foreignSchema, foreignTables, recordedTables } from "../src/policy/tablet-identity.js";
 import { watchMutations } from "../src/run/watch-mutations.js";
@@ -23,7 +24,11 @@ async function afterOutage(): Promise<VirtualCluster> {
 }
 
 /** Recovers through clients that answer otherwise; returns the report and what was sent to tablet A. */
-async function recoverThrough(virtual: VirtualCluster, spoil: (real: Cluster) => Partial<Cluster>) {
+async function recoverThrough(
+  virtual: VirtualCluster,
+  spoil: (real: Cluster) => Partial<Cluster>,
+  rules: Partial<Rules> = {},
+) {
   const sent: string[] = [];
   const real: Cluster = { ...virtual.cluster, ...spoil(virtual.cluster) };
   const watched = watchMutations(real, {
@@ -34,6 +39,7 @@ async function recoverThrough(virtual: VirtualCluster, spoil: (real: Cluster) =>
   });
   const result = await virtual.clock.run(
     recoverData(watched, {
+      rules,
       limits: LIMITS,
       signal: new AbortController().signal,
       onEvent: (event) => virtual.events.push(event),
@@ -76,6 +82,14 @@ describe("a tablet of another cluster", () => {
     ]);
     expect(report.partitions.filter((one) => one.isServing)).toHaveLength(1);
     expect(report.partitions[0]?.next).toMatch(/^correct the address of tablet a:9527 /);
+  });
+
+  it("planted bug, identity not checked: calls to it are noticed here", async () => {
+    const virtual = await afterOutage();
+    virtual.model.putStranger("tablet1");
+    const identify = (cluster: Cluster) => cluster;
+    const { sent } = await recoverThrough(virtual, () => ({}), { identify });
+    expect(sent).not.toEqual([]);
   });
 
   it("with nothing loaded is found out by the schema of the first replica that is loaded there", async () => {

@@ -6,7 +6,7 @@ import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import { type PartitionView, viewPartitionsInTurns } from "../model/partition-view.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
 import { observe } from "../observe/cluster.js";
-import { type Identities, identifiedCluster } from "../observe/identified-cluster.js";
+import type { Identities } from "../observe/identified-cluster.js";
 import { awaitReturning } from "../observe/returning-tablets.js";
 import { NOTHING_LEARNED } from "../planning/attempt-history.js";
 import type { Method } from "../planning/method.js";
@@ -101,7 +101,8 @@ export async function recoverData(
   unchecked: Cluster,
   options: RecoverOptions,
 ): Promise<RecoverResult> {
-  const cluster = identifiedCluster(unchecked, options.identities);
+  const identify = options.rules?.identify ?? RULES.identify;
+  const cluster = identify(unchecked, options.identities);
   const { onEvent, signal } = options;
   const { only = EVERYTHING } = options.planned ?? options;
   const began = cluster.clock.now();
@@ -215,7 +216,9 @@ async function workInPasses(
       const key = replicaKey(view.id);
       if (!ours.has(key) || problemsOf(view, only).length === 0) return false;
       const failure = failures.get(key);
-      if (failure !== undefined && failure.step !== "plan") return false;
+      // A step that failed for a reason that lasts would fail again.
+      if (failure !== undefined && failure.step !== "plan" && failure.mayPass !== true)
+        return false;
       // What kept it from being planned may be another reason by now.
       const isOutdated = view.replicas.some((one) => changed.has(one.endpoint));
       return isOutdated || planner(view, NOTHING_LEARNED).steps.length > 0;
@@ -223,7 +226,8 @@ async function workInPasses(
     const views = memory.beside(selected(all, only));
     const open = await mapInTurns(views, isOpen);
     sick = views.filter((_, index) => open[index] === true);
-    const isIdle = told.changes() === changes && changed.size === 0;
+    const mayPass = sick.some(({ id }) => failures.get(replicaKey(id))?.mayPass === true);
+    const isIdle = told.changes() === changes && changed.size === 0 && !mayPass;
     if (sick.length === 0 || pass === PASSES_MAX || isIdle) {
       return { state, all, failures, isTouched };
     }

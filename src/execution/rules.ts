@@ -1,4 +1,5 @@
 import { judge } from "../diagnosis/verdict.js";
+import { identifiedCluster } from "../observe/identified-cluster.js";
 import { checkPlan } from "../planning/check-saved-plan.js";
 import { plannerOf } from "../planning/method.js";
 import { decideLeader } from "../policy/who-may-lead.js";
@@ -8,6 +9,8 @@ import { decideLeader } from "../policy/who-may-lead.js";
  * replaces single ones by wrong ones, to see whether its checkers notice (test/mutants.test.ts).
  */
 export interface Rules {
+  /** Whether the tablets that answer are those of their names. */
+  readonly identify: typeof identifiedCluster;
   /** Who shall lead, on true offsets. */
   readonly decideLeader: typeof decideLeader;
   /** What to do next about a partition, by the method. */
@@ -19,4 +22,10 @@ export interface Rules {
 }
 
 /** The rules of every command. */
-export const RULES: Rules = { decideLeader, plannerOf, checkPlan, judge };
+export const RULES: Rules = {
+  identify: identifiedCluster,
+  decideLeader,
+  plannerOf,
+  checkPlan,
+  judge,
+};

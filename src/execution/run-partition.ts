@@ -1,5 +1,5 @@
-import { messageOf } from "../errors.js";
-import type { Endpoint, TermStart } from "../model/cluster-state.js";
+import { messageOf, OpsError } from "../errors.js";
+import type { Endpoint, PartitionId, TermStart } from "../model/cluster-state.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
@@ -25,6 +25,9 @@ const LOADED_RECORD_AGE_MS = 1_000;
 
 const NO_SNAPSHOTS: ReadonlyMap<Endpoint, TermStart> = new Map();
 
+/** The first pause before what may pass is looked at again. */
+const PAUSE_MS = 100;
+
 /** What is needed beside the context of the steps. */
 export interface RoundOptions {
   readonly planner: Planner;
@@ -35,7 +38,8 @@ export interface RoundOptions {
 /**
  * Brings one partition back in rounds: plan what its problems ask for, do the steps in order, look
  * again. It is through when nothing is left to plan, when a step fails for good, or after
- * {@link ROUNDS_MAX} rounds. A failed load or replication is not for good: the planner learns of it and
+ * {@link ROUNDS_MAX} rounds. What may pass, whatever the step, is never for good: it is looked at again
+ * after a pause. A failed load or replication is not either: the planner learns of it and
  * takes another way. Where all steps worked, each with its effect seen, and nothing can follow, it is
  * not looked at again: the look at the whole cluster at the end is one more anyway.
  *
@@ -54,6 +58,7 @@ export async function recoverPartition(
 ): Promise<LaneFailure | undefined> {
   let next = await withSnapshots(context, first, options, limits);
   let learned = NOTHING_LEARNED;
+  let passing: LaneFailure | undefined;
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
     if (next === undefined || "failure" in next) return next?.failure;
     const { lane }: PredictedRound = next;
@@ -65,13 +70,22 @@ export async function recoverPartition(
     const ran = await runLane(context, { lane, steps: lane.steps }, of);
     await conclude(lane, ran, options);
     const failures = failuresOf(ran);
-    const final = failures.find((one) => !isLesson(one.step));
+    const lasting = failures.filter((one) => one.mayPass !== true);
+    const final = lasting.find((one) => !isLesson(one.step));
     if (final !== undefined) return final;
     if (isClean(ran) && isLastRound(next, options.planner, learned)) return undefined;
-    learned = learn(learned, failures, lane);
+    learned = learn(learned, lasting, lane);
+    passing = failures.find((one) => one.mayPass === true);
+    const isStale = ran.results.some(({ outcome }) => outcome.result === "stale");
+    if (passing !== undefined || isStale) await pause(context, round);
     next = await planAgain(context, lane, options, { learned, ...afterRound(lane, ran) });
   }
-  return unfinished(next);
+  return unfinished(next, passing);
+}
+
+/** Waits before what may pass is looked at again: longer each time, some seconds in all rounds together. */
+function pause({ cluster, signal }: StepContext, time: number): Promise<void> {
+  return cluster.clock.sleep(PAUSE_MS * 2 ** (time - 1), signal);
 }
 
 /** Whether all steps of a round were done, or what they wanted was true already. */
@@ -82,7 +96,8 @@ function isClean(ran: Ran): boolean {
 function failuresOf({ results }: Ran): LaneFailure[] {
   return results.flatMap(({ step: { endpoint, kind }, outcome }) => {
     if (outcome.result !== "failed") return [];
-    return [{ endpoint, step: kind, detail: outcome.detail, isEmpty: outcome.isEmpty }];
+    const { detail, isEmpty, mayPass } = outcome;
+    return [{ endpoint, step: kind, detail, isEmpty, mayPass }];
   });
 }
 
@@ -110,11 +125,16 @@ function afterRound(lane: Lane, ran: Ran): Omit<Known, "learned"> {
 /** The next round, or why there is none; undefined if the partition is gone. */
 type NextRound = PredictedRound | { readonly failure: LaneFailure } | undefined;
 
-/** Why a partition is left after the last round; undefined if nothing is planned for it any more. */
-function unfinished(next: NextRound): LaneFailure | undefined {
+/**
+ * Why a partition is left after the last round; undefined if nothing is planned for it any more.
+ *
+ * @param passing What went wrong in the last round and may pass.
+ */
+function unfinished(next: NextRound, passing: LaneFailure | undefined): LaneFailure | undefined {
   if (next === undefined || "failure" in next) return next?.failure;
   const { steps, blocked } = next.lane;
   if (steps.length === 0 && blocked === undefined) return undefined;
+  if (passing !== undefined) return passing;
   return {
     endpoint: undefined,
     step: "plan",
@@ -211,6 +231,24 @@ function learn(learned: Learned, failures: readonly LaneFailure[], lane: Lane): 
   return { ...learned, cannotLoad, failedOnce, cannotSync, forced };
 }
 
+/** The partition now; what keeps it from being observed and may pass is waited for. */
+async function observeAtLast(
+  context: StepContext,
+  id: PartitionId,
+  recordAgeMs: number,
+): Promise<PartitionView | undefined> {
+  for (let time = 1; ; time += 1) {
+    try {
+      return await observePartition(context, id, recordAgeMs);
+    } catch (thrown) {
+      context.signal.throwIfAborted();
+      const mayPass = thrown instanceof OpsError && thrown.retryable;
+      if (!mayPass || time >= ROUNDS_MAX) throw thrown;
+      await pause(context, time);
+    }
+  }
+}
+
 /** The partition now, with all that was known before. */
 async function lookAgain(
   context: StepContext,
@@ -218,7 +256,7 @@ async function lookAgain(
   { snapshots, recordAgeMs }: Known,
 ): Promise<PartitionView | { readonly failure: LaneFailure } | undefined> {
   try {
-    const view = await observePartition(context, id, recordAgeMs);
+    const view = await observeAtLast(context, id, recordAgeMs);
     if (view === undefined || snapshots === undefined) return view && { ...view, known: undefined };
     const replicas = view.replicas.map((one) => ({
       ...one,
@@ -227,6 +265,8 @@ async function lookAgain(
     return { ...view, replicas, known: evidence };
   } catch (thrown) {
     context.signal.throwIfAborted();
-    return { failure: { endpoint: undefined, step: "plan", detail: messageOf(thrown) } };
+    const mayPass = thrown instanceof OpsError && thrown.retryable;
+    const detail = messageOf(thrown);
+    return { failure: { endpoint: undefined, step: "plan", detail, mayPass } };
   }
 }

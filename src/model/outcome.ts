@@ -16,6 +16,8 @@ export type StepOutcome = (
       readonly detail: string;
       /** With a failed load: the tablet has no directory of the replica, so nothing can be lost there. */
       readonly isEmpty?: boolean;
+      /** The reason may pass: a connection that broke, an answer that came too late. Absent: it does not. */
+      readonly mayPass?: boolean;
     }
 ) & {
   /**
@@ -74,6 +76,8 @@ export interface LaneFailure {
   readonly detail: string;
   /** See {@link StepOutcome}. */
   readonly isEmpty?: boolean | undefined;
+  /** See {@link StepOutcome}. */
+  readonly mayPass?: boolean | undefined;
   /** The problem that the operator has to decide; undefined if there is nothing to decide. */
   readonly decision?: Problem | undefined;
   /** With a decision: what is known of each replica's log. */

@@ -215,10 +215,8 @@ async function load(
 }
 
 function loadRefused(thrown: unknown): StepOutcome {
-  if (!(thrown instanceof OpsError)) throw thrown;
-  if (thrown.responseCode === CREATE_TABLE_FAILED) return { ...failedBy(thrown), isEmpty: true };
-  // Out of reach for a moment is no reason to decide without it: the next round looks again.
-  if (thrown.retryable) return stale(messageOf(thrown));
+  const isEmpty = thrown instanceof OpsError && thrown.responseCode === CREATE_TABLE_FAILED;
+  if (isEmpty) return { ...failedBy(thrown), isEmpty };
   throw thrown;
 }
 

@@ -1,4 +1,4 @@
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf } from "../errors.js";
 import type { FollowerList, ReplicaReport } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { lookBefore } from "./look-before.js";
@@ -27,16 +27,10 @@ export async function replicate(
   if (listed !== undefined && listed >= list.offset && own.offset >= list.offset) {
     return { result: "done", detail: `in sync at offset ${listed}` };
   }
-  try {
-    const isWrong = await isListWrong(context, task, listed, own);
-    if (isWrong) await cluster.delReplica(leader, id, endpoint);
-    if (isWrong || listed === undefined) await cluster.addReplica(leader, id, endpoint);
-    return await caughtUp(context, task, { target: list.offset, own: own.offset });
-  } catch (thrown) {
-    context.signal.throwIfAborted();
-    if (thrown instanceof OpsError && thrown.retryable) return stale(messageOf(thrown));
-    throw thrown;
-  }
+  const isWrong = await isListWrong(context, task, listed, own);
+  if (isWrong) await cluster.delReplica(leader, id, endpoint);
+  if (isWrong || listed === undefined) await cluster.addReplica(leader, id, endpoint);
+  return caughtUp(context, task, { target: list.offset, own: own.offset });
 }
 
 /**

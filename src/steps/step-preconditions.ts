@@ -90,7 +90,12 @@ export async function outcomeOf<T>(
 /** The end of a step that something thrown has ended, with what to do about it. */
 export function failedBy(thrown: unknown): Extract<StepOutcome, { result: "failed" }> {
   const hint = thrown instanceof OpsError && thrown.hint !== undefined ? ` (${thrown.hint})` : "";
-  return { result: "failed", detail: `${messageOf(thrown)}${hint}` };
+  const mayPass = thrown instanceof OpsError && thrown.retryable;
+  return {
+    result: "failed",
+    detail: `${messageOf(thrown)}${hint}`,
+    ...(mayPass ? { mayPass } : {}),
+  };
 }
 
 /**

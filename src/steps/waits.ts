@@ -11,6 +11,7 @@ import {
 import { activityOf, opsOfPartition } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { isLoading, servingLeader } from "../policy/what-it-holds.js";
+import { assertNotBlocked } from "./blocked-ops.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { failed, stale } from "./step-preconditions.js";
 
@@ -46,7 +47,7 @@ export async function allOpsEnded(context: StepContext): Promise<void> {
  *
  * @param meant Picks them from all ops.
  * @returns Those ops, all ended.
- * @throws OpsError `deadline` if nothing moves for `opTimeoutMs`.
+ * @throws OpsError `deadline` if nothing moves for `opTimeoutMs`, or see {@link assertNotBlocked}.
  */
 async function untilEnded(
   context: StepContext,
@@ -81,6 +82,7 @@ async function untilEnded(
       await context.cluster.cancelOp(first.id);
       progressAt = clock.now();
     }
+    await assertNotBlocked(context, active, clock.now() - progressAt);
     all = await context.ops.next();
   }
 }

@@ -1,0 +1,79 @@
+import { expect, it } from "vitest";
+import type { Cluster } from "../src/cluster/cluster.js";
+import { recoverData } from "../src/execution/recover.js";
+import type { Method } from "../src/planning/method.js";
+import { LIMITS, startVirtualCluster } from "./helpers/virtual-cluster.js";
+
+/** A cluster whose calls are counted; `onCall` runs right before each. */
+function counted(cluster: Cluster, onCall: (number: number) => void): Cluster {
+  let number = 0;
+  return new Proxy(cluster, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== "function" || name === "callCount" || name === "repeatingWhile") {
+        return value;
+      }
+      return (...args: unknown[]) => {
+        number += 1;
+        onCall(number);
+        return value.apply(target, args);
+      };
+    },
+  });
+}
+
+/** Recovers everything after an outage of all tablets, with no network for `blipMs` from one call on. */
+async function recoverWithBlip(method: Method, at: number, blipMs: number) {
+  const virtual = await startVirtualCluster();
+  virtual.model.createTable({ db: "db1", table: "t0", partitions: 2, replicas: 3 });
+  virtual.model.createTable({ db: "db1", table: "single", partitions: 1, replicas: 1 });
+  virtual.model.put(30);
+  await virtual.pass(5_000);
+  virtual.model.outage();
+  await virtual.pass(30_000);
+  let calls = 0;
+  const cluster = counted(virtual.cluster, (number) => {
+    calls = number;
+    if (number === at) virtual.model.blip(blipMs);
+  });
+  const result = await virtual.clock.run(
+    recoverData(cluster, {
+      method,
+      limits: LIMITS,
+      signal: new AbortController().signal,
+      onEvent: (event) => virtual.events.push(event),
+      rerun: "openmldb-ops --cmd=recoverdata",
+    }),
+    7_200_000,
+  );
+  if (!("report" in result)) throw result.error;
+  const rows = virtual.model.rows();
+  return {
+    calls,
+    left: result.report.partitions.filter((one) => one.status !== "recovered"),
+    lost: rows.reduce((sum, one) => sum + one.lost, 0),
+    served: rows.map((one) => one.served),
+  };
+}
+
+it.each<Method>(["direct", "documented"])(
+  "%s: no network for 0.3 s from any call on leaves no partition behind",
+  async (method) => {
+    const { calls } = await recoverWithBlip(method, -1, 0);
+    expect(calls).toBeGreaterThan(20);
+    // The documented way polls for minutes: its first calls are where it acts.
+    for (let at = 1; at <= Math.min(calls, 80); at += 1) {
+      const { left, lost, served } = await recoverWithBlip(method, at, 300);
+      expect(left, `from call ${at}`).toEqual([]);
+      expect([lost, served], `from call ${at}`).toEqual([0, [30, 30, 30]]);
+    }
+  },
+  120_000,
+);
+
+it("no network for 2 s from any call on leaves no partition behind", async () => {
+  for (let at = 1; at <= 60; at += 7) {
+    const { left, lost } = await recoverWithBlip("direct", at, 2_000);
+    expect([left, lost], `from call ${at}`).toEqual([[], 0]);
+  }
+});
