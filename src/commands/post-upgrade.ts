@@ -8,9 +8,12 @@ import { assertWritable, statStore } from "./stat-store.js";
 /** Gives a tablet its leaders back after its upgrade; see {@link operate}. */
 export async function run(flags: PostUpgradeFlags, io: CommandIo): Promise<number> {
   assertWritable(flags.statfile);
+  const store = statStore(flags.statfile, flags);
+  // What is wrong with the file is told before anything is connected to.
+  store.read();
   const operation = postUpgradeOperation({
     endpoint: flags.endpoints[0] ?? "",
-    store: statStore(flags.statfile, flags),
+    store,
     concurrency: flags.concurrency,
     commandLine: (words) => commandLine(words, flags),
   });

@@ -8,9 +8,12 @@ import { assertWritable, statStore } from "./stat-store.js";
 /** Takes the leaders off a tablet that is about to be stopped; see {@link operate}. */
 export async function run(flags: PreUpgradeFlags, io: CommandIo): Promise<number> {
   assertWritable(flags.statfile);
+  const store = statStore(flags.statfile, flags);
+  // What is wrong with the file is told before anything is connected to.
+  store.read();
   const operation = preUpgradeOperation({
     endpoint: flags.endpoints[0] ?? "",
-    store: statStore(flags.statfile, flags),
+    store,
     allowsSingle: flags.allowSingleReplica,
     concurrency: flags.concurrency,
     commandLine: (words) => commandLine(words, flags),

@@ -25,9 +25,12 @@ import { safe } from "../util/text.js";
 const CLUSTER_LINE = "#cluster";
 const ID_MAX = 2 ** 32 - 1;
 
-/** Far more lines than a cluster has partitions. */
-const STATFILE: DocumentKind<StatLine[]> = {
-  maxBytes: 64 * 2 ** 20,
+/** Room for far more lines than a cluster has partitions. */
+const BYTES_MAX = 64 * 2 ** 20;
+
+/** One line, taken apart. */
+const STAT_LINE: DocumentKind<StatLine> = {
+  maxBytes: BYTES_MAX,
   maxDepth: 0,
   schema: (z) => {
     const word = z.string().max(1_000);
@@ -36,16 +39,14 @@ const STATFILE: DocumentKind<StatLine[]> = {
       .regex(/^\d{1,10}$/, "expected a number")
       .transform(Number)
       .pipe(z.number().max(ID_MAX));
-    return z.array(
-      z.object({
-        endpoint: word.regex(/\S/, "expected a tablet"),
-        db: word,
-        table: word.min(1),
-        tid: id,
-        pid: id,
-        added: word,
-      }),
-    );
+    return z.object({
+      endpoint: word.regex(/\S/, "expected a tablet"),
+      db: word,
+      table: word.min(1),
+      tid: id,
+      pid: id,
+      added: word,
+    });
   },
 };
 
@@ -131,10 +132,10 @@ function openStatfile(path: string): number {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   const stats = fstatSync(file);
-  if (stats.isFile() && stats.size <= STATFILE.maxBytes) return file;
+  if (stats.isFile() && stats.size <= BYTES_MAX) return file;
   closeSync(file);
   throw new Error(
-    stats.isFile() ? `it is longer than ${STATFILE.maxBytes} bytes` : "it is no regular file",
+    stats.isFile() ? `it is longer than ${BYTES_MAX} bytes` : "it is no regular file",
   );
 }
 
@@ -146,18 +147,15 @@ function linesOf(path: string): StatLine[] {
   } finally {
     closeSync(file);
   }
-  const rows = text.split("\n").map((row) => row.trim());
-  const numbers = rows.flatMap((row, index) => (row === "" ? [] : [index]));
-  const checked = checkValue(
-    STATFILE,
-    numbers.map((index) => fieldsOf(rows[index] ?? "")),
-  );
-  if ("value" in checked) return checked.value;
-  const at = numbers[Number(checked.path[0])] ?? 0;
-  throw new OpsError({
-    code: "usage",
-    message: `--statfile=${safe(path)}: line ${at + 1} is not of the form endpoint,db,name,tid,pid,added endpoint: ${safe(checked.problem.replace(/^\[\d+\]\.?/, ""))}`,
-    hint: "name the statfile that pre-upgrade wrote",
+  return text.split("\n").flatMap((row, index) => {
+    if (row.trim() === "") return [];
+    const checked = checkValue(STAT_LINE, fieldsOf(row));
+    if ("value" in checked) return [checked.value];
+    throw new OpsError({
+      code: "usage",
+      message: `--statfile=${safe(path)}: line ${index + 1} is not of the form endpoint,db,name,tid,pid,added endpoint: ${safe(checked.problem)}`,
+      hint: "name the statfile that pre-upgrade wrote",
+    });
   });
 }
 

@@ -15,9 +15,7 @@ export interface DocumentKind<T> {
 }
 
 /** A document that holds what it should, or one line that says what is wrong with it, and where. */
-export type Checked<T> =
-  | { readonly value: T }
-  | { readonly problem: string; readonly path: readonly PropertyKey[] };
+export type Checked<T> = { readonly value: T } | { readonly problem: string };
 
 /** Paths and messages longer than this say nothing more to a person. */
 const PROBLEM_CHARS_MAX = 300;
@@ -35,16 +33,16 @@ const schemas = new WeakMap<object, ZodType>();
  */
 export function checkDocument<T>(kind: DocumentKind<T>, data: string | Buffer): Checked<T> {
   const bytes = typeof data === "string" ? Buffer.byteLength(data) : data.length;
-  if (bytes > kind.maxBytes) return whole(`it is longer than ${kind.maxBytes} bytes`);
+  if (bytes > kind.maxBytes) return { problem: `it is longer than ${kind.maxBytes} bytes` };
   const text = data.toString();
   if (isDeeperThan(kind.maxDepth, text)) {
-    return whole(`it is nested deeper than ${kind.maxDepth} levels`);
+    return { problem: `it is nested deeper than ${kind.maxDepth} levels` };
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return whole("it is not JSON");
+    return { problem: "it is not JSON" };
   }
   return checkValue(kind, value);
 }
@@ -56,11 +54,7 @@ export function checkValue<T>(kind: DocumentKind<T>, value: unknown): Checked<T>
   const [first] = checked.error.issues;
   const path = first?.path ?? [];
   const what = (first?.message ?? "Invalid input").replace(/^Invalid input: /, "");
-  return { problem: `${pathText(path)}: ${what}`.slice(0, PROBLEM_CHARS_MAX), path };
-}
-
-function whole(problem: string) {
-  return { problem, path: [] };
+  return { problem: `${pathText(path)}: ${what}`.slice(0, PROBLEM_CHARS_MAX) };
 }
 
 function schemaOf<T>(kind: DocumentKind<T>): ZodType<T> {

@@ -1,0 +1,258 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import type { Command, CommandIo } from "../src/commands/command.js";
+import * as history from "../src/commands/history.js";
+import * as postUpgrade from "../src/commands/post-upgrade.js";
+import * as preUpgrade from "../src/commands/pre-upgrade.js";
+import * as recoverData from "../src/commands/recoverdata.js";
+import * as scaleIn from "../src/commands/scalein.js";
+import { OpsError } from "../src/errors.js";
+import { exitCodeOf } from "../src/exit-codes.js";
+import { flagsOf } from "./helpers/flags-of.js";
+
+const base = mkdtempSync(join(tmpdir(), "openmldb-ops-documents-"));
+afterAll(() => rmSync(base, { recursive: true, force: true }));
+
+/** Nothing listens there: a document that is taken ends the command with another exit code. */
+const NOWHERE = ["--zk_cluster=127.0.0.1:1", "--zk_root_path=/openmldb", "--zk_timeout=100ms"];
+const [TABLET] = ["--endpoints=127.0.0.1:1"];
+
+/** Every document that a flag names: one line each. */
+const DOCUMENTS: readonly {
+  readonly name: string;
+  readonly command: unknown;
+  readonly argv: (path: string) => readonly string[];
+}[] = [
+  {
+    name: "plan of a recovery",
+    command: recoverData,
+    argv: (path) => ["recoverdata", `--apply=${path}`],
+  },
+  {
+    name: "plan of an operation",
+    command: scaleIn,
+    argv: (path) => ["scalein", TABLET, `--apply=${path}`],
+  },
+  {
+    name: "statfile of pre-upgrade",
+    command: preUpgrade,
+    argv: (path) => ["pre-upgrade", TABLET, `--statfile=${path}`],
+  },
+  {
+    name: "statfile of post-upgrade",
+    command: postUpgrade,
+    argv: (path) => ["post-upgrade", TABLET, `--statfile=${path}`],
+  },
+];
+
+let files = 0;
+
+function processIo() {
+  const said: string[] = [];
+  const add = (text: string) => said.push(text);
+  const io: CommandIo = {
+    stdout: { write: add },
+    stderr: { write: add },
+    stdin: Readable.from([]),
+    isInteractiveStdin: false,
+    isInteractiveStderr: false,
+    isInteractiveStdout: false,
+    hasColor: false,
+    columns: 80,
+    log: { error: add, warn: add, info: add, debug: () => {}, record: () => {} },
+    signal: new AbortController().signal,
+    onSecondSignal: () => {},
+  };
+  return { io, said: () => said.join("\n") };
+}
+
+/** Gives a command a document; the error that it ends with. */
+async function refusalOf(
+  { command, argv }: (typeof DOCUMENTS)[number],
+  content: string | Uint8Array,
+): Promise<OpsError> {
+  const path = join(base, `d${files++}`);
+  writeFileSync(path, content);
+  const began = performance.now();
+  try {
+    const words = [...argv(path), ...NOWHERE, `--state_dir=${base}/state`];
+    await (command as Command<unknown>).run(flagsOf(words), processIo().io);
+  } catch (error) {
+    if (!(error instanceof OpsError)) throw error;
+    expect(performance.now() - began).toBeLessThan(2_000);
+    return error;
+  } finally {
+    rmSync(path);
+  }
+  throw new Error("it was taken");
+}
+
+async function expectRefusal(one: (typeof DOCUMENTS)[number], content: string | Uint8Array) {
+  const error = await refusalOf(one, content);
+  expect([2, 6], error.message).toContain(exitCodeOf(error));
+  expect(error.message).not.toContain("\n");
+  expect(error.message.length).toBeLessThan(1_000);
+}
+
+/** Documents that begin as right ones do, and go on with anything. */
+const nearlyRight = fc
+  .record(
+    {
+      kind: fc.constantFrom("openmldb-ops plan", "operation-plan", "recovery-plan"),
+      formatVersion: fc.constantFrom(1, 2, "1"),
+      schemaVersion: fc.constantFrom(1, 2, "1"),
+      rootPath: fc.constantFrom("/openmldb", "/other", 1),
+      command: fc.constantFrom("recoverdata", "scalein", 7),
+      words: fc.jsonValue(),
+      id: fc.jsonValue(),
+      only: fc.jsonValue(),
+      plan: fc.oneof(fc.jsonValue(), fc.record({ actions: fc.jsonValue(), notes: fc.jsonValue() })),
+      partitions: fc.array(fc.jsonValue()),
+    },
+    { requiredKeys: [] },
+  )
+  .map((value) => JSON.stringify(value));
+
+const anything = fc.oneof(
+  fc.uint8Array({ minLength: 1, maxLength: 500 }),
+  fc.json(),
+  fc.string({ minLength: 1 }),
+  nearlyRight,
+);
+
+/** A statfile without lines is right, and no plan is blank. */
+const isBlank = (content: string | Uint8Array) => Buffer.from(content).toString().trim() === "";
+
+describe.each(DOCUMENTS)("the $name", (one) => {
+  test("anything else is refused at once, with one line (exit 2 or 6)", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        anything.filter((content) => !isBlank(content)),
+        (content) => expectRefusal(one, content),
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test.each([
+    ["nested 200,000 levels deep", "[".repeat(200_000)],
+    ["nested in objects", `{"a":`.repeat(100_000)],
+    ["one text of 20 MB", JSON.stringify("x".repeat(20_000_000))],
+    ["a million lines", "a,b\n".repeat(1_000_000)],
+    ["names that objects have by nature", '{"__proto__":{"kind":1},"constructor":1,"toString":2}'],
+    ["escapes and bidi", '{"kind":"\u001b[2J\u202e","command":"\u001b]0;x\u0007"}\n'],
+    ["null", "null"],
+    ["half a character", Buffer.from([0xff, 0xfe, 0xc3])],
+  ])("%s", async (_what, content) => {
+    await expectRefusal(one, content);
+  });
+});
+
+/** What a terminal must not get, beside line breaks. */
+const UNSAFE = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/u;
+
+/** Lists the runs of a folder, as a table and as JSON. */
+async function listed(stateDir: string) {
+  for (const more of [[], ["--output=json"]]) {
+    const { io, said } = processIo();
+    const began = performance.now();
+    const flags = flagsOf(["history", `--state_dir=${stateDir}`, ...more]);
+    const exitCode = await (history as unknown as Command<unknown>).run(flags, io);
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(exitCode).toBe(0);
+    expect(said()).not.toMatch(UNSAFE);
+    if (more.length > 0) JSON.parse(said());
+  }
+}
+
+const RUN = "20260101T000000Z-0000000";
+const START = {
+  kind: "run",
+  journalVersion: 1,
+  time: "2026-01-01T00:00:00.000Z",
+  host: "h",
+  pid: 1,
+  user: "u",
+  version: "0.1.0",
+  command: "recoverdata",
+  commandLine: [],
+  flags: {},
+  cluster: { zkCluster: ["zk1:2181"], zkRootPath: "/openmldb" },
+};
+
+describe("any files in the state folder: history lists what there is, and its output is clean", () => {
+  const line = fc.oneof(
+    fc.json(),
+    fc.string(),
+    fc
+      .record({
+        kind: fc.constantFrom("run", "intent", "outcome", "plan", "step-ended", "end", "toString"),
+        time: fc.constantFrom("2026-01-01T00:00:00.000Z", "never", 7),
+        text: fc.string(),
+        call: fc.constantFrom("c1", 1),
+        isOk: fc.jsonValue(),
+        exitCode: fc.jsonValue(),
+        counts: fc.jsonValue(),
+        args: fc.jsonValue(),
+        target: fc.jsonValue(),
+      })
+      .map((value) => JSON.stringify(value)),
+    fc
+      .record({
+        host: fc.string({ unit: "binary" }),
+        user: fc.string({ unit: "binary" }),
+        pid: fc.integer(),
+      })
+      .map((more) => JSON.stringify({ ...START, id: `${RUN}0`, ...more })),
+  );
+
+  test("names, lines and bytes of any kind", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(line), { maxLength: 6 }),
+        fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 3 }),
+        fc.array(fc.string({ unit: "binary", minLength: 1, maxLength: 20 }), { maxLength: 3 }),
+        async (journals, garbage, names) => {
+          const stateDir = join(base, `s${files++}`);
+          mkdirSync(join(stateDir, "runs"), { recursive: true });
+          const put = (name: string, content: string | Uint8Array) =>
+            writeFileSync(join(stateDir, "runs", name), content);
+          for (const [index, lines] of journals.entries())
+            put(`${RUN}${index}.jsonl`, lines.join("\n"));
+          for (const [index, bytes] of garbage.entries()) put(`${RUN}${index + 6}.jsonl`, bytes);
+          for (const name of names)
+            put(`${encodeURI(name.replaceAll(/[\0/\ud800-\udfff]/g, "_"))}.jsonl`, "{}\n");
+          await listed(stateDir);
+          rmSync(stateDir, { recursive: true });
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test("devices, pipes, folders, links, a name with escapes, and a journal of 600 MB that is empty space", async () => {
+    const stateDir = join(base, "odd");
+    const runs = join(stateDir, "runs");
+    mkdirSync(join(runs, `${RUN}1.jsonl`), { recursive: true });
+    execFileSync("mkfifo", [join(runs, `${RUN}2.jsonl`)]);
+    symlinkSync("/dev/zero", join(runs, `${RUN}3.jsonl`));
+    symlinkSync(runs, join(runs, "loop"));
+    writeFileSync(join(runs, "\u001b[2J\u202e.jsonl"), "{}\n");
+    execFileSync("truncate", ["-s", "600M", join(runs, `${RUN}4.jsonl`)]);
+    writeFileSync(join(runs, `${RUN}5.jsonl`), `${JSON.stringify({ ...START, id: `${RUN}5` })}\n`);
+    await listed(stateDir);
+    const { io, said } = processIo();
+    const flags = flagsOf(["history", `--state_dir=${stateDir}`, "--output=json"]);
+    await (history as unknown as Command<unknown>).run(flags, io);
+    const { runs: shown } = JSON.parse(said()) as {
+      runs: { id: string; command: string | null }[];
+    };
+    expect(shown).toHaveLength(5);
+    expect(shown.filter((one) => one.command !== null)).toMatchObject([{ id: `${RUN}5` }]);
+  });
+});
