@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -243,7 +243,9 @@ describe("any files in the state folder: history lists what there is, and its ou
     symlinkSync("/dev/zero", join(runs, `${RUN}3.jsonl`));
     symlinkSync(runs, join(runs, "loop"));
     writeFileSync(join(runs, "\u001b[2J\u202e.jsonl"), "{}\n");
-    execFileSync("truncate", ["-s", "600M", join(runs, `${RUN}4.jsonl`)]);
+    const large = join(runs, `${RUN}4.jsonl`);
+    writeFileSync(large, "");
+    truncateSync(large, 600 * 2 ** 20);
     writeFileSync(join(runs, `${RUN}5.jsonl`), `${JSON.stringify({ ...START, id: `${RUN}5` })}\n`);
     await listed(stateDir);
     const { io, said } = processIo();
