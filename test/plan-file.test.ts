@@ -306,6 +306,16 @@ describe("planning and applying", () => {
     expect(new Set(touched)).toEqual(new Set([1]));
   });
 
+  test("a plan of a healthy cluster does not fit one that is not healthy: nothing is done", async () => {
+    const virtual = await brokenCluster();
+    const made = { ...(await planOf(virtual)), partitions: [] };
+    const before = virtual.events.length;
+    const error: unknown = await virtual.recover({ planned: made }).catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: "plan-stale" });
+    expect((error as OpsError).details?.[0]).toMatch(/^db1\.t1:0: health: was healthy, is .+/);
+    expect(virtual.events.slice(before).some((one) => one.kind === "step-started")).toBe(false);
+  });
+
   test("somebody else changes the cluster while the question waits: nothing is done", async () => {
     const virtual = await brokenCluster();
     const error: unknown = await virtual

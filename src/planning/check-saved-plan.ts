@@ -1,4 +1,5 @@
 import { diagnose } from "../diagnosis/diagnose.js";
+import { problemsOf, type Selection, selected } from "../diagnosis/selection.js";
 import { OpsError } from "../errors.js";
 import { type ClusterState, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
@@ -18,7 +19,8 @@ import {
 
 /**
  * What is no longer as a plan saw it. Only partitions that the plan does something to are compared;
- * one that is healthy by now counts as done. The planner must come to the same first steps.
+ * one that is healthy by now counts as done. The planner must come to the same first steps. A plan that
+ * names no partition says that all that it is about were healthy.
  *
  * @param views All partitions of the cluster.
  * @returns Empty if the plan can be executed.
@@ -29,6 +31,7 @@ function planDifferences(
   views: readonly PartitionView[],
   planner: Planner,
 ): Difference[] {
+  if (plan.partitions.length === 0) return notHealthy(selected(views, plan.only), plan.only);
   const byName = new Map(views.map((view) => [partitionName(view.id), view]));
   const open = plan.partitions.filter((one) => refusalOf(one) === undefined);
   const differences = open.flatMap((planned) => {
@@ -50,6 +53,14 @@ function planDifferences(
   return isOpen
     ? [{ where: "cluster", fact: "auto_failover", was, is }, ...differences]
     : differences;
+}
+
+function notHealthy(views: readonly PartitionView[], only: Selection): Difference[] {
+  return views.flatMap((view) => {
+    const [problem] = problemsOf(view, only);
+    if (problem === undefined) return [];
+    return [{ where: partitionName(view.id), fact: "health", was: "healthy", is: problem.text }];
+  });
 }
 
 function onOff(isOn: boolean): string {
