@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkOutput } from "./check-output.js";
 
 /** The program as users start it. */
 export const BIN = fileURLToPath(new URL("../../bin/openmldb-ops.js", import.meta.url));
@@ -67,7 +68,16 @@ export function runNode(args: readonly string[], options: RunOptions = {}): Prom
   });
 }
 
-/** Runs the real binary to its end. */
-export function runBin(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  return runNode([BIN, ...args], options);
+/**
+ * Runs the real binary to its end.
+ *
+ * @throws Error if it printed JSON that does not fit its schema.
+ */
+export async function runBin(
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  const result = await runNode([BIN, ...args], options);
+  if (args.includes("--output=json")) checkOutput(args, result.stdout);
+  return result;
 }

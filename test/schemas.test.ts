@@ -1,0 +1,125 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
+import { checkOutput, documentsIn, kindOf } from "./helpers/check-output.js";
+import { runBin } from "./helpers/run-bin.js";
+import { SCHEMAS } from "./schemas/all.js";
+
+const folder = fileURLToPath(new URL("../schemas/", import.meta.url));
+const kinds = Object.keys(SCHEMAS);
+
+describe("schemas in the package", () => {
+  test.each(kinds)("%s is what the definition says", async (kind) => {
+    const { schema, title } = SCHEMAS[kind]!;
+    // As a reader sees it: fields that are added later do no harm.
+    const generated = { title, ...z.toJSONSchema(schema, { io: "input" }) };
+    await expect(`${JSON.stringify(generated, null, 2)}\n`).toMatchFileSnapshot(
+      join(folder, `${kind}.schema.json`),
+    );
+  });
+
+  test("are all listed in their README, and there are no others", () => {
+    const listed = readFileSync(join(folder, "README.md"), "utf8");
+    const files = kinds.map((kind) => `${kind}.schema.json`).sort();
+    expect(readdirSync(folder).sort()).toEqual(["README.md", ...files].sort());
+    expect(files.filter((file) => !listed.includes(`](${file})`))).toEqual([]);
+  });
+});
+
+/** Every document that the runs below wrote, by kind. */
+const seen = new Map<string, object[]>();
+let sandbox: Sandbox;
+let scratch: string;
+
+function note(kind: string, documents: readonly object[]): void {
+  seen.set(kind, [...(seen.get(kind) ?? []), ...documents]);
+}
+
+async function ops(...words: string[]): Promise<void> {
+  const where = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
+  const { stdout, stderr } = await runBin([...words, ...where]);
+  const documents = documentsIn(stdout);
+  expect(documents.length, stderr).toBeGreaterThan(0);
+  for (const document of documents) {
+    const { kind, ...rest } = document as { readonly kind?: string };
+    if (kind !== undefined && kind !== "result") note("event", [document]);
+    else note(kindOf(words[0], rest) ?? "without a schema", [rest]);
+  }
+}
+
+beforeAll(async () => {
+  sandbox = await startSandbox({ tables: 2, partitions: 2, replicas: 2, rows: 9, speed: 60 });
+  scratch = mkdtempSync(join(tmpdir(), "openmldb-ops-schemas-"));
+});
+afterAll(async () => {
+  await sandbox.stop();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+describe("what the commands really write", () => {
+  test("while the cluster is healthy", { timeout: 60_000 }, async () => {
+    const endpoint = `--endpoint=${sandbox.tablets[0]}`;
+    const json = "--output=json";
+    for (const command of ["showns", "showtablet", "showdb", "showtable", "showtablestatus"]) {
+      await ops(command, json);
+    }
+    await ops("confget", json);
+    await ops("inspect", json);
+    await ops("verify", json, `--post_hook=cat > '${join(scratch, "told.json")}'`);
+    await ops("gettablestatus", json, endpoint);
+    await ops("showtable", json, "--no_such_flag");
+    await ops("confset", json, "auto_failover", "false", "--dry_run");
+    await ops("confset", json, "auto_failover", "false", `--state_dir=${scratch}`);
+    await ops("restore", json, `--state_dir=${scratch}`);
+    note("run-ended", documentsIn(readFileSync(join(scratch, "told.json"), "utf8")));
+  });
+
+  test("in an outage and after it", { timeout: 60_000 }, async () => {
+    const json = "--output=json";
+    const state = `--state_dir=${scratch}`;
+    await sandbox.outage({ withNameservers: false });
+    const path = join(scratch, "report.json");
+    await ops("inspect", json, `--report=${path}`);
+    note("report", documentsIn(readFileSync(path, "utf8")));
+    await ops("recoverdata", "--output=ndjson", state);
+    const { partitions } = seen.get("inspect")?.at(-1) as z.infer<
+      typeof SCHEMAS.inspect.schema
+    > as { partitions: { tid: number; pid: number; leader: null; table: string }[] };
+    const { tid, pid } = partitions.find((one) => one.table === "t0")!;
+    for (const tablet of sandbox.tablets) {
+      await ops("getfollower", json, `--endpoint=${tablet}`, `--tid=${tid}`, `--pid=${pid}`);
+    }
+    await ops("changeleader", json, state, "--table=t0", "--pid=0", "--candidate=auto");
+    await ops("showopstatus", json);
+    await ops("history", json, state);
+    const runs = readdirSync(join(scratch, "runs"));
+    for (const name of runs) {
+      await ops("history", json, state, `--id=${name.replace(/\.jsonl$/, "")}`);
+      note("journal", documentsIn(readFileSync(join(scratch, "runs", name), "utf8")));
+    }
+  });
+
+  test.each(kinds)(
+    "%s was written, fits its schema, and has no field that is not in it",
+    (kind) => {
+      const documents = seen.get(kind) ?? [];
+      expect(documents.length).toBeGreaterThan(0);
+      const { schema } = SCHEMAS[kind]!;
+      // Fields that the schema does not name are left out by parsing.
+      expect(documents.map((one) => schema.parse(one))).toEqual(documents);
+    },
+  );
+
+  test("what does not fit is noticed in every test that asks for JSON", () => {
+    const good = JSON.stringify({ schemaVersion: 1, conf: { auto_failover: "true" } });
+    expect(() => checkOutput(["confget", "--output=json"], good)).not.toThrow();
+    const bad = JSON.stringify({ schemaVersion: 1, conf: { auto_failover: true } });
+    expect(() => checkOutput(["confget", "--output=json"], bad)).toThrow(
+      /schemas\/confget.*conf\.auto_failover/s,
+    );
+  });
+});

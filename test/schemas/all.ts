@@ -1,0 +1,47 @@
+import type { z } from "zod";
+import { event, history, journalLine } from "./events.js";
+import { report, runEnded } from "./report.js";
+import { confSet, failure, inspect, operation, recovery, restore, verify } from "./results.js";
+import {
+  confGet,
+  getFollower,
+  getTableStatus,
+  showDb,
+  showNs,
+  showOpStatus,
+  showTable,
+  showTableStatus,
+  showTablet,
+} from "./show.js";
+
+/** One kind of document that this tool writes. */
+export interface Described {
+  readonly schema: z.ZodType;
+  /** What it is, for the schema's title. */
+  readonly title: string;
+}
+
+/** Every kind of JSON that this tool writes, by the name of its file in `schemas`. */
+export const SCHEMAS: Readonly<Record<string, Described>> = {
+  recoverdata: { schema: recovery, title: "result of recoverdata and recovertable" },
+  operation: { schema: operation, title: "result of a command that carries out planned actions" },
+  inspect: { schema: inspect, title: "result of inspect" },
+  verify: { schema: verify, title: "result of verify" },
+  history: { schema: history, title: "result of history" },
+  confget: { schema: confGet, title: "result of confget" },
+  confset: { schema: confSet, title: "result of confset" },
+  restore: { schema: restore, title: "result of restore" },
+  showns: { schema: showNs, title: "result of showns" },
+  showtablet: { schema: showTablet, title: "result of showtablet" },
+  showdb: { schema: showDb, title: "result of showdb" },
+  showtable: { schema: showTable, title: "result of showtable" },
+  showtablestatus: { schema: showTableStatus, title: "result of showtablestatus" },
+  showopstatus: { schema: showOpStatus, title: "result of showopstatus" },
+  gettablestatus: { schema: getTableStatus, title: "result of gettablestatus" },
+  getfollower: { schema: getFollower, title: "result of getfollower" },
+  error: { schema: failure, title: "result of any command that ended with an error" },
+  event: { schema: event, title: "event of a run: a line of --output=ndjson" },
+  journal: { schema: journalLine, title: "line of a journal" },
+  report: { schema: report, title: "report: what --report=FILE.json writes" },
+  "run-ended": { schema: runEnded, title: "what the command of --post_hook gets on stdin" },
+};
