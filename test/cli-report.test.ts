@@ -104,6 +104,57 @@ test("a run that fails leaves its report, metrics and hook all the same", async 
   });
 });
 
+test("recoverdata tells what the tablets held before and after, and writes metrics", async () => {
+  const sandbox = await sandboxForTest({ speed: 40 });
+  await sandbox.outage({ withNameservers: false });
+  const folder = folderForTest();
+  const [report, metrics] = [join(folder, "r.json"), join(folder, "m.prom")];
+  const done = await ops(sandbox, ["recoverdata", `--report=${report}`, `--textfile=${metrics}`]);
+  expect(done.code, done.stderr).toBe(0);
+  const document = JSON.parse(readFileSync(report, "utf8"));
+  expect(document).toMatchObject({
+    command: "recoverdata",
+    verdict: {
+      result: "ok",
+      headline: "all 7 partitions are healthy, 7 recovered",
+      exitCode: 0,
+    },
+    counts: { partitions: 7, recovered: 7, unhealthy: 0 },
+    autoFailover: { before: true, after: true, notRestored: null },
+    left: [],
+  });
+  const { tablets } = document as {
+    tablets: { before: { loaded: number }; after: { loaded: number; replicas: number } }[];
+  };
+  expect(tablets).toHaveLength(3);
+  for (const { before, after } of tablets) {
+    expect(before.loaded).toBe(0);
+    expect(after.loaded).toBe(after.replicas);
+  }
+  expect(document.partitions[0]).toMatchObject({
+    status: "recovered",
+    was: [expect.stringContaining("not-loaded")],
+  });
+  expect(readFileSync(metrics, "utf8")).toMatch(
+    /^openmldb_ops_partitions\{command="recoverdata",[^}]*state="recovered"\} 7$/m,
+  );
+});
+
+test("a command of planned steps reports each of its partitions", async () => {
+  const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
+  const folder = folderForTest();
+  const path = join(folder, "r.json");
+  const words = ["changeleader", "--table=t0", "--pid=0", "--candidate=auto"];
+  const done = await ops(sandbox, [...words, `--report=${path}`]);
+  expect(done.code, done.stderr).toBe(0);
+  const document = JSON.parse(readFileSync(path, "utf8"));
+  expect(document.verdict).toMatchObject({ result: "ok", exitCode: 0 });
+  expect(document.partitions).toMatchObject([{ partition: "db1.t0:0", status: "done" }]);
+  const leaders = (when: "before" | "after") =>
+    document.tablets.map((one: Record<string, { leaders: number }>) => one[when]?.leaders);
+  expect(leaders("after")).not.toEqual(leaders("before"));
+});
+
 test("a report can be written of a run of the past", async () => {
   const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
   await sandbox.outage({ withNameservers: false });

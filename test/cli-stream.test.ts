@@ -48,6 +48,7 @@ test("recoverdata streams its events as they happen, and the result last", async
   const kinds = new Set(lines.map(({ kind }) => kind));
   expect([...kinds].sort()).toEqual([
     "note",
+    "observed",
     "partition-ended",
     "plan",
     "step-ended",

@@ -8,6 +8,7 @@ import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { checkOutput, documentsIn, kindOf } from "./helpers/check-output.js";
 import { runBin } from "./helpers/run-bin.js";
 import { SCHEMAS } from "./schemas/all.js";
+import { inspect } from "./schemas/results.js";
 
 const folder = fileURLToPath(new URL("../schemas/", import.meta.url));
 const kinds = Object.keys(SCHEMAS);
@@ -86,10 +87,8 @@ describe("what the commands really write", () => {
     await ops("inspect", json, `--report=${path}`);
     note("report", documentsIn(readFileSync(path, "utf8")));
     await ops("recoverdata", "--output=ndjson", state);
-    const { partitions } = seen.get("inspect")?.at(-1) as z.infer<
-      typeof SCHEMAS.inspect.schema
-    > as { partitions: { tid: number; pid: number; leader: null; table: string }[] };
-    const { tid, pid } = partitions.find((one) => one.table === "t0")!;
+    const inspected = inspect.parse(seen.get("inspect")?.at(-1));
+    const { tid, pid } = inspected.partitions.find((one) => one.table === "t0")!;
     for (const tablet of sandbox.tablets) {
       await ops("getfollower", json, `--endpoint=${tablet}`, `--tid=${tid}`, `--pid=${pid}`);
     }

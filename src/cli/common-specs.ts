@@ -274,6 +274,7 @@ export type OutputFlags = FlagsOf<typeof outputSpecs>;
 /** Flags of every command that changes the cluster by a plan of actions. */
 export const operateSpecs = {
   ...commonSpecs,
+  ...outputSpecs,
   ...planOnlySpecs,
   ...lockSpecs,
   ...stateSpecs,

@@ -27,6 +27,7 @@ import { type FlagsOf, many, noVariable, optional, toggle, withDefault } from ".
 /** Flags of `recoverdata`. */
 export const recoverDataSpecs = {
   ...commonSpecs,
+  ...outputSpecs,
   ...planSpecs,
   ...lockSpecs,
   ...stateSpecs,

@@ -1,9 +1,10 @@
 import { setMaxListeners } from "node:events";
-import type { CommonFlags, StateFlags } from "../cli/common-specs.js";
+import type { CommonFlags, OutputFlags, StateFlags } from "../cli/common-specs.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type ErrorCode, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
 import type { OnEvent } from "../model/outcome.js";
+import type { ResultRows } from "../report/recovery-rows.js";
 import { type RunOwner, thisProcess } from "../run/owner.js";
 import { watchMutations } from "../run/watch-mutations.js";
 import { within } from "../util/within.js";
@@ -12,6 +13,7 @@ import { withCluster } from "./connect.js";
 import { keepJournal } from "./keep-journal.js";
 import { startProgress } from "./progress.js";
 import { commandLine } from "./rerun.js";
+import { type RunOutputs, withOutputs } from "./run-outputs.js";
 
 /** How long the journal may take at the end; its own bound is shorter. */
 const JOURNAL_MS = 10_000;
@@ -37,8 +39,10 @@ export interface ChangingRun {
   readonly owner: RunOwner;
   /** Aborted by a signal of the process and by the time limit. */
   readonly signal: AbortSignal;
-  /** Tells progress and writes the journal. */
+  /** Tells progress, writes the journal, and gathers what the report needs. */
   readonly onEvent: OnEvent;
+  /** Takes the result, for report, metrics and hook. */
+  readonly ended: (result: ResultRows) => void;
 }
 
 /**
@@ -49,10 +53,31 @@ export interface ChangingRun {
  * @returns The exit code that `work` returned.
  * @throws What `work` throws, after the journal has it.
  */
-export async function changingRun(
-  flags: CommonFlags & StateFlags & { readonly timeoutMs: number; readonly resume?: boolean },
+export function changingRun(
+  flags: ChangingFlags,
   io: CommandIo,
-  about: { readonly command: string; readonly words: readonly string[] },
+  about: About,
+  work: (run: ChangingRun) => Promise<number>,
+): Promise<number> {
+  return withOutputs(flags, io, about.command, (outputs) =>
+    connectedRun(flags, io, about, outputs, work),
+  );
+}
+
+type ChangingFlags = CommonFlags &
+  StateFlags &
+  Partial<OutputFlags> & { readonly timeoutMs: number; readonly resume?: boolean };
+
+interface About {
+  readonly command: string;
+  readonly words: readonly string[];
+}
+
+async function connectedRun(
+  flags: ChangingFlags,
+  io: CommandIo,
+  about: About,
+  outputs: RunOutputs,
   work: (run: ChangingRun) => Promise<number>,
 ): Promise<number> {
   const limit = timeLimit(flags.timeoutMs);
@@ -60,6 +85,7 @@ export async function changingRun(
   try {
     return await withCluster(flags, io, async (cluster, opened) => {
       const owner = thisProcess(commandLine(about.words, flags));
+      outputs.began(owner.runId);
       const { zk } = opened;
       const journal = await keepJournal(flags, io, {
         command: about.command,
@@ -74,7 +100,9 @@ export async function changingRun(
           onEvent(event) {
             progress.onEvent(event);
             journal.onEvent(event);
+            outputs.onEvent(event);
           },
+          ended: outputs.ended,
         }),
       );
       const finishing = journal.finish({

@@ -150,7 +150,7 @@ async function showOne(
   );
 }
 
-/** A run of the past as its report has it; what the cluster was like is not in a journal. */
+/** A run of the past as its report has it. */
 function inputOf(line: RunLine, read: ReadRun | undefined): ReportInput {
   const { changes, ...rows } = journalRows(line, read);
   const { run, id } = line;

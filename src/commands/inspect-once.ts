@@ -3,11 +3,11 @@ import type { OpenedCluster } from "../cluster/open.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
 import { inspectionRows } from "../inspect/report-rows.js";
 import type { Effort } from "../inspect/text-report.js";
+import type { ResultRows } from "../report/recovery-rows.js";
 import type { CommandIo } from "./command.js";
 import { gatherFacts } from "./inspect-facts.js";
 import { seenStore, tell } from "./protect.js";
 import { commandLine } from "./rerun.js";
-import type { RunResult } from "./run-outputs.js";
 
 /** One look at the cluster, and what it took. */
 export interface Looked {
@@ -50,7 +50,7 @@ export async function inspectOnce(
 }
 
 /** A look as the result of its command, for reports, metrics and hooks. */
-export function inspectionResult({ inspection, effort }: Looked): RunResult {
+export function inspectionResult({ inspection, effort }: Looked): ResultRows {
   const { leader } = inspection.facts.state.topology;
   return {
     ...inspectionRows(inspection),

@@ -15,6 +15,7 @@ import {
   type SavedOperation,
   stepData,
 } from "../planning/saved-operation.js";
+import { operationRows } from "../report/operation-rows.js";
 import { counted } from "../report/recovery-report.js";
 import type { Guard } from "../run/guard.js";
 import { withRun } from "../run/with-run.js";
@@ -162,7 +163,28 @@ async function underLock(
       },
     }),
   );
+  run.ended(resultRows(report, flags, operation));
   return finish(report, flags, io, operation);
+}
+
+/** The result for report, metrics and hook. */
+function resultRows(report: OperationReport, flags: OperateFlags, operation: Operation) {
+  const { plan, results, complaints, conclusions, notRestored } = report;
+  return operationRows({
+    results,
+    planned: plan.steps.length,
+    complaints,
+    conclusions,
+    isWell: isWell(report),
+    notRestored,
+    goOn: commandLine(operation.goOn?.(results) ?? operation.words, flags),
+    restoreCommand: restoreCommand(flags),
+  });
+}
+
+function isWell({ error, complaints, results }: OperationReport): boolean {
+  const isDone = results.every(({ outcome }) => isGood(outcome.result));
+  return error === undefined && complaints.length === 0 && isDone;
 }
 
 function limitsOf(flags: OperateFlags, operation: Operation): Limits {
@@ -192,21 +214,18 @@ function finish(
   io: CommandIo,
   operation: Operation,
 ): number {
-  const { error, notRestored, results, complaints, plan } = report;
+  const { error, notRestored, plan } = report;
   if (error !== undefined && notRestored === undefined && (isStop(error) || !report.hasChanged)) {
     if (plan.steps.length > 0) io.log.info(stoppedText(report, flags, operation));
     throw error;
   }
-  const isWell =
-    error === undefined &&
-    complaints.length === 0 &&
-    results.every(({ outcome }) => isGood(outcome.result));
-  const verdict = isWell ? EXIT.ok : EXIT.partly;
+  const isGoodEnd = isWell(report);
+  const verdict = isGoodEnd ? EXIT.ok : EXIT.partly;
   const exitCode = notRestored === undefined ? verdict : EXIT.notRestored;
   io.stdout.write(
     flags.output === "json"
       ? `${jsonText(reportDocument(report, operation, exitCode), 2)}\n`
-      : `${reportLines(report, flags, operation, isWell).join("\n")}\n`,
+      : `${reportLines(report, flags, operation, isGoodEnd).join("\n")}\n`,
   );
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   return exitCode;

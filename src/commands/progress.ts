@@ -117,6 +117,8 @@ export function eventLine(event: RunEvent): Line | undefined {
       return { level: "info", text: safe(event.text) };
     case "warning":
       return { level: "warn", text: safe(event.text) };
+    case "observed":
+      return undefined;
     case "lane": {
       const { id, steps, blocked } = event.lane;
       if (blocked !== undefined) {

@@ -8,6 +8,7 @@ import type { RecoveryCommand } from "../model/report.js";
 import { newIdentities } from "../observe/identified-cluster.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
 import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../report/recovery-report.js";
+import { recoveryRows } from "../report/recovery-rows.js";
 import type { Guard } from "../run/guard.js";
 import { withRun } from "../run/with-run.js";
 import { safe } from "../util/text.js";
@@ -58,7 +59,7 @@ interface Surroundings extends ChangingRun {
 async function underLock(
   flags: RecoveryFlags,
   io: CommandIo,
-  { opened, owner, recovery, given, signal, onEvent }: Surroundings,
+  { opened, owner, recovery, given, signal, onEvent, ended: tellResult }: Surroundings,
 ): Promise<number> {
   let guard: Guard | undefined;
   io.onSecondSignal(() => {
@@ -96,6 +97,9 @@ async function underLock(
     if ("error" in ended) earlier = ended.progress;
     return ended;
   });
+  if ("report" in result) {
+    tellResult(recoveryRows(result.report, restoreCommand(flags)));
+  }
   return "error" in result
     ? endEarly(result, flags, io, recovery.command)
     : finish(result, flags, io);

@@ -6,9 +6,9 @@ import { EXIT, exitCodeOf } from "../exit-codes.js";
 import { eventRecord } from "../journal/event-record.js";
 import { resultOf } from "../journal/record.js";
 import type { OnEvent } from "../model/outcome.js";
-import type { ReportParts } from "../report/build.js";
-import type { ReportDocument, RunFacts, Verdict } from "../report/document.js";
+import type { ReportDocument } from "../report/document.js";
 import { lastSuccessIn, metricsText } from "../report/metrics.js";
+import type { ResultRows } from "../report/recovery-rows.js";
 import type { TimedEvent } from "../report/timeline.js";
 import { replaceFile } from "../util/replace-file.js";
 import { jsonText, safe } from "../util/text.js";
@@ -24,24 +24,13 @@ const METRICS_MODE = 0o644;
 /** Advices that a hook is told. */
 const HOOK_TODOS_MAX = 20;
 
-/** What a command knows of its result when it ends. */
-export interface RunResult
-  extends Pick<
-      ReportParts,
-      "counts" | "autoFailover" | "advice" | "partitions" | "tablets" | "findings"
-    >,
-    Pick<RunFacts, "nameserver" | "calls" | "changes"> {
-  /** The exit code and its word are those that the command returns. */
-  readonly verdict: Omit<Verdict, "exitCode" | "word">;
-}
-
 /** Where a command tells what it does and how it ends. */
 export interface RunOutputs {
   readonly onEvent: OnEvent;
   /** Id of the run in the history. */
   began(id: string): void;
   /** The result; the last one counts. */
-  ended(result: RunResult): void;
+  ended(result: ResultRows): void;
   /** Writes report and metrics at once, for a command that looks again and again. */
   write(exitCode: number): void;
 }
@@ -55,7 +44,7 @@ export interface RunOutputs {
  * @throws What `work` threw.
  */
 export async function withOutputs(
-  flags: OutputFlags & Pick<CommonFlags, "zkCluster" | "zkRootPath">,
+  flags: Partial<OutputFlags> & Pick<CommonFlags, "zkCluster" | "zkRootPath">,
   io: CommandIo,
   command: string,
   work: (outputs: RunOutputs) => Promise<number>,
@@ -72,7 +61,7 @@ export async function withOutputs(
 }
 
 function gather(
-  flags: OutputFlags & Pick<CommonFlags, "zkCluster" | "zkRootPath">,
+  flags: Partial<OutputFlags> & Pick<CommonFlags, "zkCluster" | "zkRootPath">,
   io: CommandIo,
   command: string,
 ) {
@@ -84,7 +73,7 @@ function gather(
   const nowMs = () => beganMs + Math.round(realClock.now() - began);
   const events: TimedEvent[] = [];
   let id: string | null = null;
-  let result: RunResult | undefined;
+  let result: ResultRows | undefined;
   let isWritten = false;
   const reportOf = (exitCode: number, thrown: unknown): ReportDocument => {
     const { verdict, nameserver, calls, changes, ...rows } = result ?? nothingKnown(thrown);
@@ -142,12 +131,12 @@ function wordOf(exitCode: number): string {
   return exitCode === EXIT.unhealthy ? "unhealthy" : resultOf(exitCode);
 }
 
-function failed(thrown: unknown): RunResult["verdict"] {
+function failed(thrown: unknown): ResultRows["verdict"] {
   return { result: "failed", headline: `ended early: ${messageOf(thrown)}`, detail: "" };
 }
 
 /** The result of a command that ended before it had one. */
-function nothingKnown(thrown: unknown): RunResult {
+function nothingKnown(thrown: unknown): ResultRows {
   return {
     verdict:
       thrown === undefined

@@ -5,6 +5,7 @@ import type { SeenStore } from "../model/evidence.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import { type PartitionView, viewPartitionsInTurns } from "../model/partition-view.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
+import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
 import type { Identities } from "../observe/identified-cluster.js";
 import { awaitReturning } from "../observe/returning-tablets.js";
@@ -109,6 +110,9 @@ export async function recoverData(
   const seen = await lookAndReview(cluster, options);
   const { state, sick } = seen;
   const before = state.autoFailover;
+  const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
+    onEvent({ kind: "observed", when, nameserver: topology.leader, tablets: tabletSummaries(of) });
+  observed("before", state);
   const guard = (await options.createGuard?.(before)) ?? createGuard({ cluster, before, onEvent });
   const told = keepTrack(onEvent);
   const memory = createMemory(options.seen, onEvent, state.remembered);
@@ -134,6 +138,7 @@ export async function recoverData(
 
   try {
     await untilAborted(memory.settle(worked.all), signal);
+    observed("after", worked.state);
     const judged = await (options.rules?.judge ?? RULES.judge)({
       state: worked.state,
       views: memory.beside(selected(worked.all, only)),

@@ -6,6 +6,7 @@ import type { SeenStore } from "../model/evidence.js";
 import type { StepResult } from "../model/outcome.js";
 import { viewPartitions } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
 import { identifiedCluster, newIdentities } from "../observe/identified-cluster.js";
 import type { Operation, OperationPlan } from "../operations/operation.js";
@@ -68,7 +69,15 @@ export async function runOperation(
   const options = { ...asked, tidying };
   const { given, review, signal } = options;
   const look = () => observe(cluster, { signal, seen: options.seen });
+  const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
+    options.onEvent({
+      kind: "observed",
+      when,
+      nameserver: topology.leader,
+      tablets: tabletSummaries(of),
+    });
   let state = await look();
+  observed("before", state);
   const guard = await options.createGuard(state.autoFailover);
   const stoppable = {
     ...options,
@@ -112,6 +121,7 @@ export async function runOperation(
   if (error !== undefined) return { ...ended, complaints: [], conclusions: [], error };
   try {
     const after = plan.steps.length > 0 ? await look() : state;
+    observed("after", after);
     const complaints = plan.steps.length > 0 ? operation.verify(after, results) : [];
     const conclusions = operation.conclude?.(after, results) ?? [];
     return { ...ended, complaints, conclusions, error: undefined };

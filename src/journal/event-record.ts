@@ -9,6 +9,10 @@ export function eventRecord(event: RunEvent, time: string): EventRecord {
     case "note":
     case "warning":
       return { kind: event.kind, time, text: event.text };
+    case "observed": {
+      const { kind, when, nameserver, tablets } = event;
+      return { kind, time, when, nameserver, tablets };
+    }
     case "lane": {
       const { id, leader, steps, blocked, notes, givesUp } = event.lane;
       return {

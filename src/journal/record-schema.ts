@@ -108,6 +108,25 @@ function stepRecords(z: Zod) {
       leader: text.optional(),
       steps: z.array(z.object(step)),
       blocked: text.optional(),
+      notes: z.array(text).optional(),
+      givesUp: z.literal(true).optional(),
+    }),
+    z.object({
+      kind: z.literal("observed"),
+      time,
+      when: z.enum(["before", "after"]),
+      nameserver: text,
+      tablets: z.array(
+        z.object({
+          endpoint: text,
+          health: z.enum(["ok", "offline", "silent"]),
+          detail: text,
+          replicas: z.number(),
+          leaders: z.number(),
+          alive: z.number(),
+          loaded: z.union([z.number(), z.null()]),
+        }),
+      ),
     }),
     z.object({ kind: z.literal("step-started"), time, partition, ...step }),
     z.object({

@@ -1,3 +1,4 @@
+import type { TabletSummary } from "../model/tablet-summary.js";
 import type { MutationCall } from "../run/watch-mutations.js";
 
 /** Version of the journal's lines; a reader skips kinds of lines that it does not know. */
@@ -65,6 +66,14 @@ export interface StepRecord {
 /** What happened during the run; `partition` is a name such as `db1.t1:0`. */
 export type EventRecord =
   | { readonly kind: "note" | "warning"; readonly time: string; readonly text: string }
+  | {
+      readonly kind: "observed";
+      readonly time: string;
+      readonly when: "before" | "after";
+      /** Leader of the nameservers. */
+      readonly nameserver: string;
+      readonly tablets: readonly TabletSummary[];
+    }
   | {
       readonly kind: "plan";
       readonly time: string;

@@ -14,7 +14,7 @@ export interface JournalRows {
   readonly changes: number | null;
 }
 
-/** A run of the past as rows of a report; what the cluster was like before and after is not in a journal. */
+/** A run of the past as rows of a report; all else is in its events. */
 export function journalRows(line: RunLine, read: ReadRun | undefined): JournalRows {
   const { run, end } = line;
   const events = eventsOf(read);

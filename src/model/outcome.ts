@@ -3,6 +3,7 @@ import type { PartitionEvidence } from "./evidence.js";
 import type { Lane } from "./plan.js";
 import type { Problem } from "./problem.js";
 import type { Step, StepKind } from "./step.js";
+import type { TabletSummary } from "./tablet-summary.js";
 
 /** How one step ended. */
 export type StepOutcome = (
@@ -43,6 +44,14 @@ export type RunEvent =
       readonly partitions?: number;
     }
   | { readonly kind: "warning"; readonly text: string }
+  /** The whole cluster was looked at: before the first change, or after the last one. */
+  | {
+      readonly kind: "observed";
+      readonly when: "before" | "after";
+      /** Leader of the nameservers. */
+      readonly nameserver: Endpoint;
+      readonly tablets: readonly TabletSummary[];
+    }
   /** A lane was planned; `round` counts from 1. */
   | { readonly kind: "lane"; readonly lane: Lane; readonly round: number }
   | {

@@ -1,4 +1,6 @@
+import type { EventRecord } from "../journal/record.js";
 import { compareText } from "../model/partition-view.js";
+import type { TabletSummary } from "../model/tablet-summary.js";
 import { activityOf, type PartitionActivity } from "./activity.js";
 import {
   type AutoFailoverFacts,
@@ -11,6 +13,7 @@ import {
   type ReportCounts,
   type ReportDocument,
   type RunFacts,
+  type TabletCounts,
   type TabletRow,
   type Todo,
   type Verdict,
@@ -52,6 +55,7 @@ const AT_RISK: readonly string[] = [
 export function buildReport(parts: ReportParts): ReportDocument {
   const { command, verdict, run, counts, autoFailover, findings, tablets, parameters } = parts;
   const activity = activityOf(parts.events);
+  const looks = parts.events.flatMap(({ event }) => (event.kind === "observed" ? [event] : []));
   const named = new Set(parts.partitions.map((one) => one.partition));
   const rows = [
     ...parts.partitions.map((one) => withActivity(one, activity.partitions.get(one.partition))),
@@ -64,7 +68,7 @@ export function buildReport(parts: ReportParts): ReportDocument {
     kind: "report",
     command,
     verdict,
-    run,
+    run: { ...run, nameserver: nameserverOf(run.nameserver, looks) },
     counts,
     autoFailover,
     left: [
@@ -77,13 +81,59 @@ export function buildReport(parts: ReportParts): ReportDocument {
     givenUp: activity.givenUp,
     rebuilt: activity.rebuilt,
     atRisk: rows.flatMap(atRiskText),
-    tablets: [...tablets].sort((a, b) => compareText(a.endpoint, b.endpoint)),
+    tablets: (tablets.length > 0 ? [...tablets] : tabletRows(looks)).sort((a, b) =>
+      compareText(a.endpoint, b.endpoint),
+    ),
     partitions: [...rows.filter(isOpen), ...rows.filter((row) => !isOpen(row))],
     findings,
     timeline: timelineOf(parts.events, parts.beganMs),
     log: activity.log,
     parameters,
   };
+}
+
+type ClusterLook = Extract<EventRecord, { kind: "observed" }>;
+
+/** The first look before anything was changed, and the last one after. */
+function firstAndLast(looks: readonly ClusterLook[]) {
+  return {
+    before: looks.find((one) => one.when === "before"),
+    after: looks.findLast((one) => one.when === "after"),
+  };
+}
+
+function nameserverOf(
+  known: RunFacts["nameserver"],
+  looks: readonly ClusterLook[],
+): RunFacts["nameserver"] {
+  const { before, after } = firstAndLast(looks);
+  return {
+    before: known.before ?? before?.nameserver ?? null,
+    after: known.after ?? after?.nameserver ?? null,
+  };
+}
+
+function tabletRows(looks: readonly ClusterLook[]): TabletRow[] {
+  const { before, after } = firstAndLast(looks);
+  const of = (look: ClusterLook | undefined) =>
+    new Map(look?.tablets.map((one) => [one.endpoint, one]));
+  const [old, now] = [of(before), of(after)];
+  return [...new Set([...old.keys(), ...now.keys()])].map((endpoint) => {
+    const last = now.get(endpoint) ?? old.get(endpoint);
+    return {
+      endpoint,
+      health: last?.health ?? "unknown",
+      detail: last?.detail ?? "",
+      before: countsIn(old.get(endpoint)),
+      after: countsIn(now.get(endpoint)),
+    };
+  });
+}
+
+function countsIn(one: TabletSummary | undefined): TabletCounts | null {
+  if (one === undefined) return null;
+  const { replicas, leaders, alive, loaded } = one;
+  return { replicas, leaders, alive, loaded };
 }
 
 function withActivity(row: PartitionRow, own: PartitionActivity | undefined): PartitionRow {

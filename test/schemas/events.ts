@@ -35,6 +35,23 @@ const stepStarted = z.object({
 /** What happens during a run: a line of `--output=ndjson`, and of a journal. */
 export const event = z.union([
   z.object({ kind: z.enum(["note", "warning"]), time, text }),
+  z.object({
+    kind: z.literal("observed"),
+    time,
+    when: z.enum(["before", "after"]),
+    nameserver: text,
+    tablets: z.array(
+      z.object({
+        endpoint: text,
+        health: z.enum(["ok", "offline", "silent"]),
+        detail: text,
+        replicas: count,
+        leaders: count,
+        alive: count,
+        loaded: maybe(count),
+      }),
+    ),
+  }),
   plan,
   stepStarted,
   stepEnded,

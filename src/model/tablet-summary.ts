@@ -1,0 +1,63 @@
+import {
+  type ClusterState,
+  type Endpoint,
+  type ReplicaClaim,
+  replicaKey,
+} from "./cluster-state.js";
+import { type TabletHealth, tabletHealth } from "./partition-view.js";
+
+/** What one tablet holds, in numbers. */
+export interface TabletSummary {
+  readonly endpoint: Endpoint;
+  readonly health: TabletHealth;
+  /** Why it is not `ok`; empty if it is. */
+  readonly detail: string;
+  /** Replicas on record there. */
+  readonly replicas: number;
+  /** How many of them are flagged leader and alive. */
+  readonly leaders: number;
+  /** How many of them are flagged alive. */
+  readonly alive: number;
+  /** How many of them it has loaded, in whatever state; null if it could not be asked. */
+  readonly loaded: number | null;
+}
+
+/** Sums up what every tablet holds, those included that only a record names; in no order. */
+export function tabletSummaries({
+  tables,
+  tablets,
+}: Pick<ClusterState, "tables" | "tablets">): TabletSummary[] {
+  const counts = new Map<Endpoint, Counts>();
+  const of = (endpoint: Endpoint) => {
+    const own = counts.get(endpoint) ?? { replicas: 0, leaders: 0, alive: 0, loaded: 0 };
+    counts.set(endpoint, own);
+    return own;
+  };
+  for (const endpoint of tablets.keys()) of(endpoint);
+  for (const { tid, partitions } of tables) {
+    for (const { pid, replicas } of partitions) {
+      const key = replicaKey({ tid, pid });
+      for (const one of replicas) {
+        addReplica(of(one.endpoint), one, tablets.get(one.endpoint)?.reports?.has(key) === true);
+      }
+    }
+  }
+  return [...counts].map(([endpoint, own]) => {
+    const { tablet: health, tabletDetail: detail } = tabletHealth(tablets.get(endpoint));
+    return { endpoint, health, detail, ...own, loaded: health === "ok" ? own.loaded : null };
+  });
+}
+
+interface Counts {
+  replicas: number;
+  leaders: number;
+  alive: number;
+  loaded: number;
+}
+
+function addReplica(own: Counts, claim: ReplicaClaim, isLoaded: boolean): void {
+  own.replicas += 1;
+  if (claim.isAlive) own.alive += 1;
+  if (claim.isAlive && claim.isLeader) own.leaders += 1;
+  if (isLoaded) own.loaded += 1;
+}

@@ -1,0 +1,110 @@
+import { partitionName } from "../model/partition-view.js";
+import type { PartitionResult, RunReport } from "../model/report.js";
+import { evidenceText } from "../policy/what-it-holds.js";
+import type { ReportParts } from "./build.js";
+import type { PartitionRow, ReportCounts, RunFacts, Verdict } from "./document.js";
+
+/** What the end of a run brings into a report; what its events tell is added there. */
+export interface ResultRows
+  extends Pick<
+      ReportParts,
+      "counts" | "autoFailover" | "advice" | "partitions" | "tablets" | "findings"
+    >,
+    Pick<RunFacts, "nameserver" | "calls" | "changes"> {
+  /** The exit code and its word are those that the command returns. */
+  readonly verdict: Omit<Verdict, "exitCode" | "word">;
+}
+
+/**
+ * The result of a recovery as rows of a report.
+ *
+ * @param restoreCommand Puts auto_failover back.
+ */
+export function recoveryRows(report: RunReport, restoreCommand: string): ResultRows {
+  const counts = countsOf(report);
+  const { before, after, notRestored } = report.autoFailover;
+  return {
+    verdict: {
+      result: resultOf(counts, notRestored),
+      headline: headlineOf(counts, notRestored),
+      detail: report.sickTablets
+        .slice(0, 10)
+        .map(({ endpoint, reason }) => `tablet ${endpoint}: ${reason}`)
+        .join("; "),
+    },
+    counts,
+    autoFailover: {
+      before,
+      after: after ?? null,
+      notRestored: notRestored ?? null,
+      restoreCommand: notRestored === undefined ? null : restoreCommand,
+    },
+    advice: [],
+    partitions: report.partitions.map(partitionRow),
+    tablets: [],
+    findings: [],
+    nameserver: { before: null, after: report.leader },
+    calls: report.calls,
+    changes: report.changes,
+  };
+}
+
+function countsOf(report: RunReport): ReportCounts {
+  const count = (status: PartitionResult["status"]) =>
+    report.partitions.filter((one) => one.status === status).length;
+  const needsDecision = count("needs-decision");
+  const unhealthy = count("unhealthy") + needsDecision;
+  const recovered = count("recovered");
+  const { tablets, tables, replicas, partitionCount } = report;
+  return {
+    tablets,
+    tables,
+    partitions: partitionCount,
+    replicas,
+    healthy: partitionCount - unhealthy - recovered,
+    recovered,
+    unhealthy,
+    needsDecision,
+    serving: partitionCount - report.partitions.filter((one) => !one.isServing).length,
+  };
+}
+
+function resultOf(counts: ReportCounts, notRestored: string | undefined): Verdict["result"] {
+  if (counts.serving < counts.partitions || notRestored !== undefined) return "failed";
+  return counts.unhealthy === 0 ? "ok" : "left";
+}
+
+function headlineOf(counts: ReportCounts, notRestored: string | undefined): string {
+  const { partitions, recovered, unhealthy, serving } = counts;
+  const guard = notRestored === undefined ? "" : "; auto_failover could not be put back";
+  if (unhealthy === 0) {
+    const how = recovered === 0 ? "nothing had to be done" : `${recovered} recovered`;
+    return `all ${partitions} partitions are healthy, ${how}${guard}`;
+  }
+  const down = partitions - serving;
+  const serve = down === 0 ? "all partitions serve" : `${down} of them not serving`;
+  return `${unhealthy} of ${partitions} partitions are not healthy, ${serve}, ${recovered} recovered${guard}`;
+}
+
+function partitionRow(one: PartitionResult): PartitionRow {
+  const { failure } = one;
+  const where = failure?.endpoint === undefined ? "" : ` ${failure.endpoint}`;
+  return {
+    partition: partitionName(one.id),
+    status: one.status,
+    serving: one.isServing,
+    leader: one.leader ?? null,
+    was: [],
+    done: [],
+    tookMs: null,
+    problems: one.problems.map(({ code, endpoint, text }) => ({
+      code,
+      endpoint: endpoint ?? null,
+      text,
+    })),
+    failure: failure === undefined ? null : `${failure.step}${where}: ${failure.detail}`,
+    notes: one.notes,
+    evidence: one.evidence.map((known) => `${known.endpoint}: ${evidenceText(known)}`),
+    next: one.next === "" ? null : one.next,
+  };
+}
