@@ -47,8 +47,12 @@ describe("changeleader", () => {
     expect(JSON.parse(dry.stdout)).toMatchObject({
       command: "changeleader",
       dryRun: true,
+      actions: [{ verb: "change-leader" }, { verb: "recover-table", endpoint: before }],
       plan: {
-        plan: { actions: [{ verb: "change-leader" }, { verb: "recover-table", endpoint: before }] },
+        command: "changeleader",
+        partitions: [
+          { rounds: [{ steps: [{ kind: "change-leader" }, { kind: "recover-table" }] }] },
+        ],
       },
     });
     expect(leaderOf(sandbox)).toBe(before);

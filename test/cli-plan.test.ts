@@ -111,7 +111,7 @@ describe("--dry_run", () => {
       command: "recoverdata",
       dryRun: true,
       exitCode: 10,
-      plan: { formatVersion: 1, rootPath: "/openmldb", method: "direct" },
+      plan: { formatVersion: 2, rootPath: "/openmldb", method: "direct" },
     });
     const own = document.plan.partitions.filter(
       (one: { id: { db: string } }) => one.id.db === "db1",
@@ -168,7 +168,7 @@ describe("--plan_out and --apply", () => {
     const saved = await recoverdata(sandbox, `--plan_out=${file}`);
     expect(saved.code, saved.stderr).toBe(0);
     const text = readFileSync(file, "utf8");
-    expect(JSON.parse(text)).toMatchObject({ kind: "openmldb-ops plan", formatVersion: 1 });
+    expect(JSON.parse(text)).toMatchObject({ kind: "openmldb-ops plan", formatVersion: 2 });
     const again = await recoverdata(sandbox, `--plan_out=${file}`);
     expect(again.code).toBe(2);
     expect(again.stderr).toContain("a plan never overwrites anything");
@@ -236,13 +236,16 @@ describe("--plan_out and --apply", () => {
     await recoverdata(sandbox, `--plan_out=${file}`);
     const newer = newPath();
     const text = readFileSync(file, "utf8");
-    writeFileSync(newer, text.replace('"formatVersion": 1', '"formatVersion": 9'));
+    writeFileSync(newer, text.replace('"formatVersion": 2', '"formatVersion": 9'));
+    const old = newPath();
+    writeFileSync(old, '{"schemaVersion": 1, "kind": "operation-plan", "command": "recoverdata"}');
     const edited = newPath();
     writeFileSync(edited, text.replace('"direct"', '"documented"'));
     const other = await brokenSandbox();
     const wrong: [Sandbox, readonly string[], RegExp][] = [
       [sandbox, [`--apply=${garbage}`], /it is not JSON/],
       [sandbox, [`--apply=${newer}`], /format version 9/],
+      [sandbox, [`--apply=${old}`], /format version 1, and this openmldb-ops reads version 2 only/],
       [sandbox, [`--apply=${edited}`], /was changed after it was made/],
       [sandbox, [`--apply=${file}`, "--zk_root_path=/elsewhere"], /given 2 times/],
       [other, [`--apply=${file}`], /was made for another cluster/],

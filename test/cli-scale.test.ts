@@ -84,7 +84,7 @@ describe("scalein and scaleout", () => {
     );
     expect(dry.code, dry.stderr).toBe(0);
     const { plan } = JSON.parse(dry.stdout);
-    expect(plan.plan.actions.length).toBeGreaterThan(2);
+    expect(plan.partitions.length).toBeGreaterThan(2);
     expect(everything(sandbox)).toEqual(before);
 
     const words = ["scalein", `--endpoints=${tablet}`];

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parsePlan } from "../src/commands/plan-store.js";
 import { OpsError } from "../src/errors.js";
 import { look } from "../src/execution/look.js";
 import type { Op } from "../src/model/cluster-state.js";
@@ -19,13 +20,18 @@ import {
   type RecoveryPlan,
   sizeOf,
 } from "../src/planning/recovery-plan.js";
-import { parsePlan, planDocument, type SavedPlan, savedPlan } from "../src/planning/saved-plan.js";
+import { planDocument, type SavedPlan, savedPlan } from "../src/planning/saved-plan.js";
 import { servingLeader } from "../src/policy/what-it-holds.js";
 import { jsonText } from "../src/util/text.js";
 import { partition } from "./helpers/view.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const digest = () => createHash("sha256");
+const maker = (rootPath: string) => ({
+  command: "recoverdata",
+  words: ["--cmd=recoverdata"],
+  rootPath,
+});
 
 const text = fc.string({ unit: "binary", maxLength: 12 });
 const endpoint = fc.constantFrom("a:1", "b:1", "täblet-3", "");
@@ -36,17 +42,48 @@ const problem = fc
   .record({ code, endpoint: perhaps(endpoint), text, candidate: perhaps(endpoint) })
   .map(({ candidate, ...one }) => (candidate === undefined ? one : { ...one, candidate }));
 
-const step = fc.record(
-  {
-    kind: fc.constantFrom("promote", "set-flags", "wait-ops", "recover-table"),
-    endpoint: perhaps(endpoint),
-    why: code,
-    expects: text,
+const common = { why: text, expects: text };
+const number = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+
+const step = fc.oneof(
+  fc.record({ kind: fc.constant("wait-ops"), ...common }),
+  fc.record({
+    kind: fc.constant("promote"),
+    endpoint,
     followers: fc.array(endpoint, { maxLength: 3 }),
+    ...common,
+  }),
+  fc.record({
+    kind: fc.constant("set-flags"),
+    endpoint,
     alive: fc.array(endpoint, { maxLength: 3 }),
+    ...common,
+  }),
+  fc.record({
+    kind: fc.constant("recover-table"),
+    endpoint,
+    keeps: fc.constantFrom("history", "everything"),
     isForced: fc.boolean(),
-  },
-  { requiredKeys: ["kind", "endpoint", "why", "expects"] },
+    since: number,
+    ...common,
+  }),
+  fc.record({
+    kind: fc.constant("change-leader"),
+    endpoint,
+    from: endpoint,
+    acceptsLoss: fc.boolean(),
+    offset: number,
+    ...common,
+  }),
+);
+const other = fc.oneof(
+  fc.record({ kind: fc.constant("cancel-op"), op: number, ...common }),
+  fc.record({ kind: fc.constant("recover-endpoint"), endpoint, concurrency: fc.nat(), ...common }),
+);
+const facts = fc.dictionary(
+  text.filter((key) => key !== "__proto__"),
+  text,
+  { noNullPrototype: true, maxKeys: 5 },
 );
 
 const round: fc.Arbitrary<PlannedRound> = fc.record({
@@ -59,15 +96,17 @@ const round: fc.Arbitrary<PlannedRound> = fc.record({
 const plannedPartition: fc.Arbitrary<PlannedPartition> = (
   fc.record({
     id: fc.record({ db: text, table: text, tid: fc.nat(), pid: fc.nat() }),
-    facts: fc.dictionary(
-      text.filter((key) => key !== "__proto__"),
-      text,
-      { noNullPrototype: true, maxKeys: 5 },
-    ),
+    facts,
     problems: fc.array(problem, { maxLength: 3 }),
     rounds: fc.tuple(round, fc.array(round, { maxLength: 2 })).map(([one, more]) => [one, ...more]),
   }) as unknown as fc.Arbitrary<PlannedPartition>
-).map((one) => ({ ...one, first: one.rounds[0] }));
+).map((one) => {
+  const [first, ...later] = one.rounds.map((each) => ({
+    ...each,
+    steps: each.steps.map((step) => ({ ...step, id: one.id })),
+  })) as unknown as [PlannedRound, ...PlannedRound[]];
+  return { ...one, first, rounds: [first, ...later] };
+});
 
 const plan: fc.Arbitrary<RecoveryPlan> = fc.record({
   method: fc.constantFrom("direct" as const, "documented" as const),
@@ -87,7 +126,10 @@ const plan: fc.Arbitrary<RecoveryPlan> = fc.record({
     partitions: fc.nat(),
   }),
   partitions: fc.array(plannedPartition, { maxLength: 3 }),
-});
+  others: fc.array(other, { maxLength: 2 }),
+  facts,
+  notes: fc.array(text, { maxLength: 2 }),
+}) as unknown as fc.Arbitrary<RecoveryPlan>;
 
 function fileOf(saved: SavedPlan): string {
   return `${jsonText(planDocument(saved), 2)}\n`;
@@ -96,7 +138,7 @@ function fileOf(saved: SavedPlan): string {
 /** What goes wrong when a plan is read, as `message (hint)`. */
 function refusalOfText(file: string): string {
   try {
-    parsePlan(file, digest);
+    parsePlan(file, "--apply=p");
   } catch (thrown) {
     if (!(thrown instanceof OpsError)) throw thrown;
     expect(thrown.code).toBe("usage");
@@ -110,8 +152,8 @@ describe("a plan in a file", () => {
   test("comes back as it was", async () => {
     await fc.assert(
       fc.asyncProperty(plan, async (one) => {
-        const saved = await savedPlan(one, "/openmldb", digest);
-        expect(parsePlan(fileOf(saved), digest)).toEqual(saved);
+        const saved = await savedPlan(one, maker("/openmldb"), digest);
+        expect(parsePlan(fileOf(saved), "--apply=p")).toEqual(saved);
       }),
       { numRuns: 300 },
     );
@@ -119,18 +161,18 @@ describe("a plan in a file", () => {
 
   test("anything else is refused in one line, whatever it is", async () => {
     const [sample] = fc.sample(plan, { numRuns: 1, seed: 7 });
-    const good = fileOf(await savedPlan(sample as RecoveryPlan, "/openmldb", digest));
+    const good = fileOf(await savedPlan(sample as RecoveryPlan, maker("/openmldb"), digest));
     expect(refusalOfText("")).toMatch(/no plan of openmldb-ops: it is not JSON/);
     expect(refusalOfText(good.slice(0, good.length / 2))).toMatch(/it is not JSON/);
-    expect(refusalOfText("[]")).toMatch(/the file is no object/);
-    expect(refusalOfText("{}")).toMatch(/does not say that it is one/);
-    expect(refusalOfText(good.replace('"formatVersion": 1', '"formatVersion": 2'))).toMatch(
-      /format version 2, and this openmldb-ops reads version 1 only/,
+    expect(refusalOfText("[]")).toMatch(/no plan of openmldb-ops/);
+    expect(refusalOfText("{}")).toMatch(/does not say that it is a plan/);
+    expect(refusalOfText(good.replace('"formatVersion": 2', '"formatVersion": 1'))).toMatch(
+      /format version 1, and this openmldb-ops reads version 2 only/,
     );
     expect(refusalOfText(good.replace('"/openmldb"', '"/other"'))).toMatch(/was changed after/);
     fc.assert(
       fc.property(fc.oneof(fc.json(), fc.string()), (junk) => {
-        expect(() => parsePlan(junk, digest)).toThrow(OpsError);
+        expect(() => parsePlan(junk, "--apply=p")).toThrow(OpsError);
       }),
     );
   });
@@ -138,7 +180,7 @@ describe("a plan in a file", () => {
   test("the same plan has the same id, and any other plan another one", async () => {
     const [one, other] = fc.sample(plan, { numRuns: 2, seed: 3 }) as [RecoveryPlan, RecoveryPlan];
     const idOf = async (of: RecoveryPlan, rootPath: string) =>
-      (await savedPlan(of, rootPath, digest)).id;
+      (await savedPlan(of, maker(rootPath), digest)).id;
     const id = await idOf(one, "/a");
     expect(await idOf({ ...one }, "/a")).toBe(id);
     expect(new Set([id, await idOf(one, "/b"), await idOf(other, "/a")]).size).toBe(3);
@@ -381,7 +423,7 @@ describe("a plan for people", () => {
     await virtual.pass(30_000);
     const made = await planOf(virtual);
     const size = await sizeOf(made);
-    const lines = planText(await savedPlan(made, "/openmldb", digest), size);
+    const lines = planText(await savedPlan(made, maker("/openmldb"), digest), size);
     const shown = lines.join("\n");
     expect(shown).toMatch(
       /round 1, to gather evidence:\n {4}1\. load b:9527 as follower, no leader replicates to it \[not-loaded\]; expects: not loaded, last seen at offset 50/,

@@ -99,7 +99,11 @@ function bytesTransport(tables: number): Transport {
 /** What a look does to a cluster's state in the end: the plan and the health report, as JSON and as text. */
 async function tellAll({ state, views, plan }: Look): Promise<number> {
   const size = await sizeOf(plan);
-  const saved = await savedPlan(plan, "/openmldb", () => createHash("sha256"));
+  const saved = await savedPlan(
+    plan,
+    { command: "recoverdata", words: [], rootPath: "/openmldb" },
+    () => createHash("sha256"),
+  );
   const none = { sickBefore: new Set<string>(), failures: new Map(), notes: new Map() };
   const { partitions: sick } = await judge({ state, views, ...none, rerun: "openmldb-ops" });
   const inspection = await inspectFacts({

@@ -5,13 +5,16 @@ import { type ErrorCode, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { ResultRows } from "../report/recovery-rows.js";
+import type { Guard } from "../run/guard.js";
 import { type RunOwner, thisProcess } from "../run/owner.js";
 import { watchMutations } from "../run/watch-mutations.js";
+import { type Attempt, withRun } from "../run/with-run.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { keepJournal } from "./keep-journal.js";
 import { startProgress } from "./progress.js";
+import { restoreCommand, runParts } from "./protect.js";
 import { commandLine } from "./rerun.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 
@@ -118,6 +121,45 @@ async function connectedRun(
     progress.stop();
     limit.stop();
   }
+}
+
+/**
+ * Runs the attempts of a changing command under its lock, with a guard of auto_failover that a second
+ * signal tells about.
+ *
+ * @param work One attempt; a later one goes on where the lock was lost.
+ * @throws What `withRun` and `work` throw.
+ */
+export function underLock<T>(
+  { opened, owner, signal, onEvent }: ChangingRun,
+  flags: CommonFlags & { readonly waitLockMs: number; readonly keepOff: boolean },
+  io: CommandIo,
+  { words, work }: { readonly words: readonly string[]; work(attempt: Attempt): Promise<T> },
+): Promise<T> {
+  let guard: Guard | undefined;
+  io.onSecondSignal(() => {
+    if (guard?.isEngaged() !== true) return false;
+    io.stderr.write(`auto_failover may be off now; put it back with: ${restoreCommand(flags)}\n`);
+    return true;
+  });
+  const { waitLockMs, keepOff: keepsOff } = flags;
+  const parts = runParts(opened, flags, io, {
+    words,
+    waitLockMs,
+    keepsOff,
+    signal,
+    onEvent,
+    owner,
+  });
+  return withRun(parts, (attempt) =>
+    work({
+      ...attempt,
+      async createGuard(observed) {
+        guard = await attempt.createGuard(observed);
+        return guard;
+      },
+    }),
+  );
 }
 
 async function settled(

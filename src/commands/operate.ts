@@ -1,34 +1,30 @@
-import { existsSync } from "node:fs";
 import type { OperateFlags } from "../cli/common-specs.js";
 import { messageOf } from "../errors.js";
 import { type OperationReport, runOperation } from "../execution/run-operation.js";
 import { EXIT } from "../exit-codes.js";
-import { stepText } from "../model/step.js";
+import { detailsOf, type Step, stepText, verbOf } from "../model/step.js";
 import { observe } from "../observe/cluster.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import type { Operation, OperationPlan } from "../operations/operation.js";
-import {
-  assertSameCommand,
-  assertSamePlan,
-  operationDocument,
-  parseOperation,
-  type SavedOperation,
-  stepData,
-} from "../planning/saved-operation.js";
+import { assertSamePlan } from "../planning/check-saved-plan.js";
+import { planOfOperation } from "../planning/operation-lanes.js";
+import { planText } from "../planning/plan-text.js";
+import { sizeOf } from "../planning/recovery-plan.js";
+import { planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
 import { operationRows } from "../report/operation-rows.js";
 import { counted } from "../report/recovery-report.js";
-import type { Guard } from "../run/guard.js";
-import { withRun } from "../run/with-run.js";
+import type { Attempt } from "../run/with-run.js";
 import type { Limits } from "../steps/step-context.js";
-import { jsonText, safe, table } from "../util/text.js";
+import { jsonPieces, jsonText, safe, table } from "../util/text.js";
 import { confirmed } from "./ask.js";
-import { type ChangingRun, changingRun, isStop } from "./changing-run.js";
+import { type ChangingRun, changingRun, isStop, underLock } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
-import { planExists, planUsage, readPlanText, writeNewFile } from "./plan-store.js";
-import { restoreCommand, runParts, seenStore, tell, tellNotRestored } from "./protect.js";
+import { isPlanOnly, planDigest, planUsage, readGivenPlan, writeNewFile } from "./plan-store.js";
+import { restoreCommand, seenStore, tell, tellNotRestored } from "./protect.js";
 import { commandLine } from "./rerun.js";
+import { ended, lined, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -46,99 +42,77 @@ export async function operate(
   operation: Operation,
 ): Promise<number> {
   const given = readGiven(flags, operation);
-  if (flags.dryRun || flags.planOut !== undefined) return showOnly(flags, io, operation, given);
+  if (isPlanOnly(flags)) return showOnly(flags, io, operation, given);
   const { command, words } = operation;
   return changingRun(flags, io, { command, words }, (run) =>
-    underLock(flags, io, { run, operation, given }),
+    runUnderLock(flags, io, { run, operation, given }),
   );
 }
 
-function readGiven(flags: OperateFlags, operation: Operation): SavedOperation | undefined {
-  const { planOut, apply } = flags;
-  if (flags.detailedExitcode && !flags.dryRun && planOut === undefined) {
-    throw planUsage("--detailed_exitcode belongs to --dry_run", "give --dry_run too");
-  }
-  if (planOut !== undefined && apply !== undefined) {
-    throw planUsage("--plan_out and --apply exclude each other", "give one of them");
-  }
-  if (planOut !== undefined && existsSync(planOut)) throw planExists(planOut);
-  if (apply === undefined) return undefined;
-  const saved = parseOperation(readPlanText(apply, operation.command), flags.zkRootPath);
-  assertSameCommand(saved, operation);
-  return saved;
+/** @throws OpsError `usage` if the plan of `--apply` is not one of this very command line. */
+function readGiven(flags: OperateFlags, { command, words }: Operation): SavedPlan | undefined {
+  const saved = readGivenPlan(flags, command);
+  if (saved === undefined || saved.words.join("\0") === words.join("\0")) return saved;
+  throw planUsage(
+    `the plan is one of: ${safe(saved.words.join(" "))}`,
+    "give the same command and arguments with --apply",
+  );
 }
 
 async function showOnly(
   flags: OperateFlags,
   io: CommandIo,
   operation: Operation,
-  given: SavedOperation | undefined,
+  given: SavedPlan | undefined,
 ): Promise<number> {
-  const plan = await withCluster(
+  const { made: plan, fresh } = await withCluster(
     flags,
     io,
     async (cluster, opened) => {
       await tellLeftover(opened, flags, io);
       const seen = seenStore(opened, (event) => tell(event, io));
-      return operation.plan(await observe(identifiedCluster(cluster), { signal: io.signal, seen }));
+      const state = await observe(identifiedCluster(cluster), { signal: io.signal, seen });
+      const made = operation.plan(state);
+      const now = new Date(cluster.clock.wallTime()).toISOString();
+      return { made, fresh: planOfOperation(made, state, now) };
     },
     { endsCallsOnSignal: true },
   );
-  if (given !== undefined) assertSamePlan(given, operation, plan);
+  if (given !== undefined) assertSamePlan(given.plan, fresh);
   const exitCode = flags.detailedExitcode && plan.steps.length > 0 ? EXIT.unhealthy : EXIT.ok;
   const { command, words } = operation;
-  const document = operationDocument({ command, words }, plan, flags.zkRootPath);
+  const maker = { command, words, rootPath: flags.zkRootPath };
+  const saved = given ?? (await savedPlan(fresh, maker, planDigest));
+  const document = planDocument(saved);
   if (flags.planOut !== undefined) {
     await writeNewFile(flags.planOut, document);
     io.log.info(`the plan is in ${safe(flags.planOut)}`);
   }
   const head = { schemaVersion: SCHEMA_VERSION, command, dryRun: true, exitCode };
-  io.stdout.write(
+  const actions = plan.steps.map(stepData);
+  const size = await sizeOf(saved.plan);
+  await print(
+    io,
     flags.output === "json"
-      ? `${jsonText({ ...head, plan: document }, 2)}\n`
-      : `${planLines(plan).join("\n")}\n`,
+      ? ended(jsonPieces({ ...head, size, actions, plan: document }, 2))
+      : lined(planText(saved, size)),
   );
   return exitCode;
-}
-
-function planLines(plan: OperationPlan): string[] {
-  if (plan.steps.length === 0) return [...plan.notes.map(safe), "nothing to do"];
-  const rows = plan.steps.map((step, index) => [String(index + 1), stepText(step), step.why]);
-  const columns = [{ title: "#", align: "right" as const }, { title: "action" }, { title: "why" }];
-  return [
-    table(columns, rows).trimEnd(),
-    ...plan.notes.map((note) => `note: ${safe(note)}`),
-    `${counted(plan.steps.length, "action")} planned, nothing changed`,
-  ];
 }
 
 interface Surroundings {
   readonly run: ChangingRun;
   readonly operation: Operation;
-  readonly given: SavedOperation | undefined;
+  readonly given: SavedPlan | undefined;
 }
 
-async function underLock(
+async function runUnderLock(
   flags: OperateFlags,
   io: CommandIo,
   { run, operation, given }: Surroundings,
 ): Promise<number> {
-  let guard: Guard | undefined;
-  io.onSecondSignal(() => {
-    if (guard?.isEngaged() !== true) return false;
-    io.stderr.write(`auto_failover may be off now; put it back with: ${restoreCommand(flags)}\n`);
-    return true;
-  });
-  const parts = runParts(run.opened, flags, io, {
-    words: operation.words,
-    waitLockMs: flags.waitLockMs,
-    keepsOff: flags.keepOff,
-    signal: run.signal,
-    onEvent: run.onEvent,
-    owner: run.owner,
-  });
   let isAgreed = false;
-  const report = await withRun(parts, (attempt) =>
+  const work = (attempt: Attempt) =>
     runOperation(attempt.cluster, operation, {
       limits: limitsOf(flags, operation),
       signal: attempt.signal,
@@ -146,11 +120,8 @@ async function underLock(
       onEvent: run.onEvent,
       seen: seenStore(run.opened, run.onEvent),
       // A later attempt goes on with what was agreed to: the first has made the cluster different.
-      given: isAgreed ? undefined : given,
-      async createGuard(observed) {
-        guard = await attempt.createGuard(observed);
-        return guard;
-      },
+      given: isAgreed ? undefined : given?.plan,
+      createGuard: (observed) => attempt.createGuard(observed),
       async review(plan) {
         if (isAgreed) return false;
         const wasAsked = await confirmed(questionText(plan, flags), {
@@ -161,8 +132,8 @@ async function underLock(
         isAgreed = true;
         return wasAsked;
       },
-    }),
-  );
+    });
+  const report = await underLock(run, flags, io, { words: operation.words, work });
   run.ended(resultRows(report, flags, operation));
   return finish(report, flags, io, operation);
 }
@@ -265,6 +236,13 @@ function reportDocument(report: OperationReport, operation: Operation, exitCode:
     autoFailoverNotRestored: notRestored ?? null,
     error: error === undefined ? null : messageOf(error),
   };
+}
+
+/** A step as JSON reports show it: numbers as decimal digits. */
+function stepData(step: Step): Record<string, unknown> {
+  const to = step.kind === "migrate" ? step.to : undefined;
+  const { id, endpoint, why } = step;
+  return { verb: verbOf(step), ...(id ?? {}), endpoint, to, ...detailsOf(step), why };
 }
 
 function reportLines(

@@ -1,9 +1,5 @@
-import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import type { PlanFlags } from "../cli/common-specs.js";
 import type { RecoverDataFlags } from "../cli/recovery-commands.js";
 import type { Selection } from "../diagnosis/selection.js";
-import { OpsError } from "../errors.js";
 import { assertAsPlanned, look } from "../execution/look.js";
 import type { RecoverOptions } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
@@ -11,17 +7,25 @@ import type { RecoveryCommand } from "../model/report.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { planText, questionText } from "../planning/plan-text.js";
 import { type RecoveryPlan, sizeOf } from "../planning/recovery-plan.js";
-import { parsePlan, planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
+import { planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
 import { jsonPieces, jsonText } from "../util/text.js";
 import { confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
-import { planExists, readPlanText, planUsage as usage, writeNewFile } from "./plan-store.js";
+import { planDigest, readGivenPlan, planUsage as usage, writeNewFile } from "./plan-store.js";
 import { seenStore, tell } from "./protect.js";
 import { ended, lined, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
+
+/** Which recovery is asked for. */
+export interface Recovery {
+  readonly command: RecoveryCommand;
+  /** The command with what it is about, to be typed again. */
+  readonly words: readonly string[];
+  readonly only: Selection;
+}
 
 /** The flags that planning needs. */
 type PlanningFlags = Omit<
@@ -44,20 +48,10 @@ export type PlanOptions = Pick<RecoverOptions, "method" | "accept" | "planned" |
  * @returns The plan of `--apply`; undefined without it.
  * @throws OpsError `usage`.
  */
-export function readPlan(
-  flags: PlanningFlags,
-  { command, only }: { readonly command: RecoveryCommand; readonly only: Selection },
-): SavedPlan | undefined {
-  const { planOut, apply } = flags;
-  if (flags.detailedExitcode && !isPlanOnly(flags)) {
-    throw usage("--detailed_exitcode belongs to --dry_run", "give --dry_run too");
-  }
-  if (planOut !== undefined && apply !== undefined) {
-    throw usage("--plan_out and --apply exclude each other", "give one of them");
-  }
-  if (planOut !== undefined && existsSync(planOut)) throw planExists(planOut);
-  if (apply === undefined) return undefined;
-  const saved = parseFile(apply, command);
+export function readPlan(flags: PlanningFlags, { command, only }: Recovery): SavedPlan | undefined {
+  const saved = readGivenPlan(flags, command);
+  if (saved === undefined) return undefined;
+  const { apply } = flags;
   const given = { ...only, method: flags.method };
   const made: Readonly<Record<string, unknown>> = { ...saved.plan.only, method: saved.plan.method };
   for (const [name, value] of Object.entries(given)) {
@@ -70,31 +64,7 @@ export function readPlan(
   if (flags.acceptDataLoss.length > 0) {
     throw usage("--accept_data_loss does not go with --apply", "leave it out: the plan says it");
   }
-  if (saved.rootPath !== flags.zkRootPath) {
-    throw usage(
-      `the plan in ${apply} was made for the cluster at ${saved.rootPath}, not for ${flags.zkRootPath}`,
-    );
-  }
   return saved;
-}
-
-function digest() {
-  return createHash("sha256");
-}
-
-function parseFile(path: string, command: RecoveryCommand): SavedPlan {
-  const text = readPlanText(path, command);
-  try {
-    return parsePlan(text, digest);
-  } catch (error) {
-    if (!(error instanceof OpsError) || error.hint === undefined) throw error;
-    throw usage(`--apply=${path}: ${error.message}`, error.hint);
-  }
-}
-
-/** Whether nothing but a plan is asked for, so that nothing may be changed. */
-export function isPlanOnly(flags: PlanFlags): boolean {
-  return flags.dryRun || flags.planOut !== undefined;
 }
 
 /**
@@ -107,16 +77,16 @@ export function isPlanOnly(flags: PlanFlags): boolean {
 export async function showPlan(
   flags: PlanningFlags,
   io: CommandIo,
-  { command, only }: { readonly command: RecoveryCommand; readonly only: Selection },
+  { command, words, only }: Recovery,
   given: SavedPlan | undefined,
 ): Promise<number> {
   const { saved, size } = await withCluster(
     flags,
     io,
     async (cluster, opened) => {
-      const { method } = flags;
+      const { method, zkRootPath: rootPath } = flags;
       const accept = acceptOf(flags);
-      const planned = given?.plan;
+      const planned = recoveryPlanOf(given);
       const seen = await look(identifiedCluster(cluster), {
         only,
         method,
@@ -128,7 +98,10 @@ export async function showPlan(
       if (planned !== undefined) assertAsPlanned(planned, seen);
       await tellLeftover(opened, flags, io);
       const size = await sizeOf(given?.plan ?? seen.plan);
-      return { saved: given ?? (await savedPlan(seen.plan, flags.zkRootPath, digest)), size };
+      return {
+        saved: given ?? (await savedPlan(seen.plan, { command, words, rootPath }, planDigest)),
+        size,
+      };
     },
     { endsCallsOnSignal: true },
   );
@@ -148,6 +121,12 @@ export async function showPlan(
   return exitCode;
 }
 
+/** The plan of a recovery; one of another command was refused before. */
+function recoveryPlanOf(given: SavedPlan | undefined): RecoveryPlan | undefined {
+  const plan = given?.plan;
+  return plan?.method === undefined ? undefined : { ...plan, method: plan.method };
+}
+
 /** What the plan flags mean for a recovery. */
 export function planOptions(
   flags: PlanningFlags,
@@ -157,7 +136,7 @@ export function planOptions(
   return {
     method: flags.method,
     accept: acceptOf(flags),
-    planned: given?.plan,
+    planned: recoveryPlanOf(given),
     review: (plan, signal) => confirm(plan, { flags, io, signal }),
   };
 }

@@ -1,11 +1,96 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { open, unlink } from "node:fs/promises";
+import type { PlanFlags } from "../cli/common-specs.js";
 import { messageOf, OpsError } from "../errors.js";
+import { idOf, PLAN_FORMAT_VERSION, PLAN_KIND, type SavedPlan } from "../planning/saved-plan.js";
+import { checkDocument, checkValue } from "../util/document.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
+import { PLAN_BODY, PLAN_BYTES_MAX, PLAN_HEAD } from "./plan-schema.js";
 import { ended, writeToDisk } from "./write.js";
 
-/** Far more than the plan of a cluster with 240,000 replicas. */
-const PLAN_BYTES_MAX = 256 * 2 ** 20;
+/** Begins the digest that plans are named by. */
+export function planDigest() {
+  return createHash("sha256");
+}
+
+/** Whether nothing but a plan is asked for, so that nothing may be changed. */
+export function isPlanOnly(flags: Pick<PlanFlags, "dryRun" | "planOut">): boolean {
+  return flags.dryRun || flags.planOut !== undefined;
+}
+
+/**
+ * Judges the plan flags together, and reads the plan to apply. Reaches nothing but files.
+ *
+ * @param command The command that is to apply it.
+ * @returns The plan of `--apply`; undefined without it.
+ * @throws OpsError `usage`.
+ */
+export function readGivenPlan(
+  flags: Omit<PlanFlags, "method"> & { readonly zkRootPath: string },
+  command: string,
+): SavedPlan | undefined {
+  const { planOut, apply } = flags;
+  if (flags.detailedExitcode && !isPlanOnly(flags)) {
+    throw planUsage("--detailed_exitcode belongs to --dry_run", "give --dry_run too");
+  }
+  if (planOut !== undefined && apply !== undefined) {
+    throw planUsage("--plan_out and --apply exclude each other", "give one of them");
+  }
+  if (planOut !== undefined && existsSync(planOut)) throw planExists(planOut);
+  if (apply === undefined) return undefined;
+  const where = `--apply=${safe(apply)}`;
+  const saved = parsePlan(readUserFile(apply, { where, maxBytes: PLAN_BYTES_MAX }), where);
+  if (saved.command !== command) {
+    throw planUsage(
+      `the plan in ${safe(apply)} is one of ${safe(saved.command)}, not of ${command}`,
+      "give --apply to the command that made the plan, with the same arguments",
+    );
+  }
+  if (saved.rootPath !== flags.zkRootPath) {
+    throw planUsage(
+      `the plan in ${safe(apply)} was made for the cluster at ${safe(saved.rootPath)}, not for ${flags.zkRootPath}`,
+    );
+  }
+  return saved;
+}
+
+/**
+ * Reads a plan back.
+ *
+ * @param text The content of a file, of any origin.
+ * @param where Begins every message.
+ * @throws OpsError `usage` if it is no plan, one of another version, or one that was edited.
+ */
+export function parsePlan(text: string, where: string): SavedPlan {
+  const head = checkDocument(PLAN_HEAD, text);
+  if ("problem" in head) throw noPlan(where, head.problem);
+  const { kind, formatVersion, id, ...content } = head.value;
+  const version = kind === PLAN_KIND ? formatVersion : 1;
+  if (version !== PLAN_FORMAT_VERSION) {
+    throw planUsage(
+      `${where}: the plan has format version ${safe(String(version))}, and this openmldb-ops reads version ${PLAN_FORMAT_VERSION} only`,
+      "make the plan again with this version",
+    );
+  }
+  if (id !== idOf(content, planDigest)) {
+    throw planUsage(
+      `${where}: the plan was changed after it was made`,
+      "make a new plan instead of editing one",
+    );
+  }
+  const checked = checkValue(PLAN_BODY, head.value);
+  if ("problem" in checked) throw noPlan(where, checked.problem);
+  return checked.value;
+}
+
+function noPlan(where: string, problem: string): OpsError {
+  return planUsage(
+    `${where}: this is no plan of openmldb-ops: ${safe(problem)}`,
+    "name a file that --plan_out has written",
+  );
+}
 
 /**
  * Saves a plan in a file that did not exist, completely or not at all.
@@ -26,40 +111,11 @@ export async function writeNewFile(path: string, document: unknown): Promise<voi
   }
 }
 
-/** The error for `--plan_out` with a file that exists. */
-export function planExists(path: string): OpsError {
+function planExists(path: string): OpsError {
   return planUsage(
     `--plan_out=${path}: the file exists, and a plan never overwrites anything`,
     "name a new file",
   );
-}
-
-/**
- * Reads the text of a plan for `--apply`.
- *
- * @param command The command that is to apply it.
- * @throws OpsError `usage` if the file cannot be read, or says that another command made it.
- */
-export function readPlanText(path: string, command: string): string {
-  const text = readUserFile(path, { where: `--apply=${safe(path)}`, maxBytes: PLAN_BYTES_MAX });
-  const maker = commandOfPlan(text);
-  if (maker === undefined || maker === command) return text;
-  throw planUsage(
-    `the plan in ${path} is one of ${maker}, not of ${command}`,
-    "give --apply to the command that made the plan, with the same arguments",
-  );
-}
-
-/** Both kinds of plans say who made them, each in its way; undefined if a file says nothing of the sort. */
-function commandOfPlan(text: string): string | undefined {
-  try {
-    const { command, only } = JSON.parse(text) as Record<string, unknown>;
-    if (typeof command === "string") return command;
-    if (typeof only !== "object" || only === null || !("table" in only)) return undefined;
-    return only.table === null ? "recoverdata" : "recovertable";
-  } catch {
-    return undefined;
-  }
 }
 
 /** An error of the command line about a plan. */

@@ -1,6 +1,5 @@
 import { open } from "node:fs/promises";
 import type { RecoverDataFlags } from "../cli/recovery-commands.js";
-import type { Selection } from "../diagnosis/selection.js";
 import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
@@ -9,23 +8,15 @@ import { newIdentities } from "../observe/identified-cluster.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
 import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../report/recovery-report.js";
 import { recoveryRows } from "../report/recovery-rows.js";
-import type { Guard } from "../run/guard.js";
-import { withRun } from "../run/with-run.js";
+import type { Attempt } from "../run/with-run.js";
 import { safe } from "../util/text.js";
-import { type ChangingRun, changingRun, isStop } from "./changing-run.js";
+import { type ChangingRun, changingRun, isStop, underLock } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
-import { isPlanOnly, planOptions, readPlan, showPlan } from "./plan-io.js";
-import { restoreCommand, runParts, seenStore, tellNotRestored } from "./protect.js";
+import { planOptions, type Recovery, readPlan, showPlan } from "./plan-io.js";
+import { isPlanOnly } from "./plan-store.js";
+import { restoreCommand, seenStore, tellNotRestored } from "./protect.js";
 import { commandLine } from "./rerun.js";
 import { ended, lined, print, writeToDisk } from "./write.js";
-
-/** Which recovery is asked for. */
-export interface Recovery {
-  readonly command: RecoveryCommand;
-  /** The command with what it is about, to be typed again. */
-  readonly words: readonly string[];
-  readonly only: Selection;
-}
 
 /** Flags of every recovery, whatever it is about. */
 export type RecoveryFlags = Omit<RecoverDataFlags, "db">;
@@ -45,39 +36,27 @@ export async function recover(
   const given = readPlan(flags, recovery);
   if (isPlanOnly(flags)) return showPlan(flags, io, recovery, given);
   return changingRun(flags, io, recovery, (run) =>
-    underLock(flags, io, { ...run, recovery, given }),
+    runRecovery(flags, io, { run, recovery, given }),
   );
 }
 
 /** What a recovery works with, beside its flags. */
-interface Surroundings extends ChangingRun {
+interface Surroundings {
+  readonly run: ChangingRun;
   readonly recovery: Recovery;
   /** The plan of `--apply`; undefined without it. */
   readonly given: SavedPlan | undefined;
 }
 
-async function underLock(
+async function runRecovery(
   flags: RecoveryFlags,
   io: CommandIo,
-  { opened, owner, recovery, given, signal, onEvent, ended: tellResult }: Surroundings,
+  { run, recovery, given }: Surroundings,
 ): Promise<number> {
-  let guard: Guard | undefined;
-  io.onSecondSignal(() => {
-    if (guard?.isEngaged() !== true) return false;
-    io.stderr.write(`auto_failover may be off now; put it back with: ${restoreCommand(flags)}\n`);
-    return true;
-  });
-  const parts = runParts(opened, flags, io, {
-    words: recovery.words,
-    waitLockMs: flags.waitLockMs,
-    keepsOff: flags.keepOff,
-    signal,
-    onEvent,
-    owner,
-  });
+  const { opened, onEvent } = run;
   let earlier: Progress | undefined;
   const identities = newIdentities();
-  const result = await withRun(parts, async (attempt) => {
+  const work = async (attempt: Attempt) => {
     const ended = await recoverData(attempt.cluster, {
       ...planOptions(flags, io, given),
       command: recovery.command,
@@ -86,20 +65,16 @@ async function underLock(
       signal: attempt.signal,
       onEvent,
       rerun: commandLine(recovery.words, flags),
-      async createGuard(observed) {
-        guard = await attempt.createGuard(observed);
-        return guard;
-      },
+      createGuard: (observed) => attempt.createGuard(observed),
       earlier,
       identities,
       seen: seenStore(opened, onEvent),
     });
     if ("error" in ended) earlier = ended.progress;
     return ended;
-  });
-  if ("report" in result) {
-    tellResult(recoveryRows(result.report, restoreCommand(flags)));
-  }
+  };
+  const result = await underLock(run, flags, io, { words: recovery.words, work });
+  if ("report" in result) run.ended(recoveryRows(result.report, restoreCommand(flags)));
   return "error" in result
     ? endEarly(result, flags, io, recovery.command)
     : finish(result, flags, io);

@@ -1,8 +1,8 @@
 import type { LimitFunction } from "p-limit";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { OnEvent, StepOutcome, StepResult } from "../model/outcome.js";
-import type { Lane } from "../model/plan.js";
 import type { Step } from "../model/step.js";
+import type { LaneWork } from "../planning/operation-lanes.js";
 import { recoverFollowers } from "../steps/recover-table.js";
 import { rowOf, runStep, taskOf } from "../steps/run-step.js";
 import type { StepContext, Task } from "../steps/step-context.js";
@@ -18,13 +18,6 @@ export interface PartitionLimits {
   readonly beginning: LimitFunction;
   readonly leaders: LimitFunction;
   readonly followers: LimitFunction;
-}
-
-/** The steps of one partition, of one whole tablet, or about ops, in order. */
-export interface LaneWork {
-  /** Undefined unless they are about a partition. */
-  readonly lane: Lane | undefined;
-  readonly steps: readonly Step[];
 }
 
 /** How a lane is run. */

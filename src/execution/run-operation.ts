@@ -1,23 +1,21 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
 
-import { type ClusterState, isOpActive, replicaKey } from "../model/cluster-state.js";
+import { type ClusterState, isOpActive } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import type { StepResult } from "../model/outcome.js";
-import { viewPartitions } from "../model/partition-view.js";
-import type { Step } from "../model/step.js";
 import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
 import { identifiedCluster, newIdentities } from "../observe/identified-cluster.js";
 import type { Operation, OperationPlan } from "../operations/operation.js";
-import { laneOf } from "../planning/lane-of.js";
-import { assertSamePlan, linesOf, type SavedOperation } from "../planning/saved-operation.js";
-import { servingLeader } from "../policy/what-it-holds.js";
+import { assertSamePlan } from "../planning/check-saved-plan.js";
+import { type LaneWork, lanesOf, planOfOperation } from "../planning/operation-lanes.js";
+import type { Plan } from "../planning/recovery-plan.js";
 import type { Guard } from "../run/guard.js";
 import { allOpsEnded } from "../steps/waits.js";
 import { createLeaderCopyExclusion } from "./leader-copy-exclusion.js";
 import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js";
-import { type LaneWork, runLane } from "./run-lane.js";
+import { runLane } from "./run-lane.js";
 
 /** What running an operation needs. */
 export interface RunOperationOptions extends Omit<StoppableOptions, "engageGuard"> {
@@ -26,7 +24,7 @@ export interface RunOperationOptions extends Omit<StoppableOptions, "engageGuard
   /** What earlier runs knew of partitions that lack rows; absent: nothing is laid beside. */
   readonly seen?: SeenStore | undefined;
   /** The plan to execute and nothing else; compared with the cluster before anything is done. */
-  readonly given?: SavedOperation | undefined;
+  readonly given?: Plan | undefined;
   /**
    * Sees the plan before the first change; what it throws ends the run with nothing changed.
    *
@@ -68,6 +66,8 @@ export async function runOperation(
   const tidying = asked.tidying && identifiedCluster(asked.tidying, identities);
   const options = { ...asked, tidying };
   const { given, review, signal } = options;
+  const plannedOn = (made: OperationPlan, state: ClusterState) =>
+    planOfOperation(made, state, new Date(cluster.clock.wallTime()).toISOString());
   const look = () => observe(cluster, { signal, seen: options.seen });
   const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
     options.onEvent({
@@ -96,12 +96,12 @@ export async function runOperation(
       state = await look();
     }
     plan = operation.plan(state);
-    if (given !== undefined) assertSamePlan(given, operation, plan);
+    if (given !== undefined) assertSamePlan(given, plannedOn(plan, state));
     if (plan.steps.length > 0 && (await review(plan))) {
-      const seen = { ...operation, plan: linesOf(plan) };
+      const seen = plannedOn(plan, state);
       state = await look();
       plan = operation.plan(state);
-      assertSamePlan(seen, operation, plan);
+      assertSamePlan(seen, plannedOn(plan, state));
     }
     hasBegun = true;
     const lanes = lanesOf(plan.steps, state);
@@ -166,21 +166,4 @@ async function allEnded(work: readonly Promise<void>[]): Promise<void> {
   const ended = await Promise.allSettled(work);
   const bad = ended.find((one) => one.status === "rejected");
   if (bad !== undefined) throw bad.reason;
-}
-
-/** Steps by what they are about: the partition, else the tablet, else all together. */
-function lanesOf(steps: readonly Step[], state: ClusterState): LaneWork[] {
-  const byKey = new Map<string, Step[]>();
-  for (const step of steps) {
-    const key = step.id === undefined ? `@${step.endpoint ?? ""}` : replicaKey(step.id);
-    const own = byKey.get(key);
-    if (own === undefined) byKey.set(key, [step]);
-    else own.push(step);
-  }
-  const views = new Map(viewPartitions(state).map((view) => [replicaKey(view.id), view]));
-  return [...byKey].map(([key, own]) => {
-    const view = views.get(key);
-    const lane = view && laneOf(view, { leader: servingLeader(view), steps: own });
-    return { lane, steps: own };
-  });
 }

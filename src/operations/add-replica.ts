@@ -11,7 +11,6 @@ import {
   findPartitions,
   type Obstacle,
   type PartitionsWish,
-  partitionFacts,
   pidText,
   replicaAt,
   strayText,
@@ -76,7 +75,7 @@ function planAdding(state: ClusterState, wish: ReplicaWish): OperationPlan {
       };
     }),
     notes: notesOf(target, wanted, endpoint),
-    facts: partitionFacts(target.views),
+    restsOn: target.views,
   };
 }
 

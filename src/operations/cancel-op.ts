@@ -41,7 +41,7 @@ function planCancel(state: ClusterState, id: bigint): OperationPlan {
     );
   }
   if (!isOpActive(op)) {
-    return { steps: [], notes: [`it has ended: ${opText(op)}`], facts: [] };
+    return { steps: [], notes: [`it has ended: ${opText(op)}`], restsOn: [] };
   }
   return {
     steps: [
@@ -56,7 +56,8 @@ function planCancel(state: ClusterState, id: bigint): OperationPlan {
           "auto_failover is on: it is switched off meanwhile, and put back; it may queue the op again",
         ]
       : [],
-    facts: [`op ${op.id} ${op.type} ${op.db} ${op.table} ${op.pid}`],
+    restsOn: [],
+    facts: { [`op ${op.id}`]: `${op.type} of ${tableName(op)}:${op.pid}` },
   };
 }
 

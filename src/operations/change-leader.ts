@@ -17,14 +17,7 @@ import { givenUpCount, mayGiveUp } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { shellWord } from "../util/text.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import {
-  findPartitions,
-  ledText,
-  partitionFacts,
-  refused,
-  replicaAt,
-  tableName,
-} from "./targets.js";
+import { findPartitions, ledText, refused, replicaAt, tableName } from "./targets.js";
 
 /** What `changeleader` was asked for. */
 export interface ChangeLeaderWish {
@@ -96,7 +89,7 @@ function planOf(state: ClusterState, wish: ChangeLeaderWish): OperationPlan {
   if (leader !== undefined && leader.endpoint === wish.candidate) {
     const back = wish.recovers ? comeBack(view, exLeaders(view, leader.endpoint), {}) : NOTHING;
     const notes = [`${leader.endpoint} leads ${name} already`, ...back.notes];
-    return { steps: back.steps, notes, facts: partitionFacts([view]) };
+    return { steps: back.steps, notes, restsOn: [view] };
   }
   const { candidate, acceptsLoss } = wish;
   const leads = leadCounts(viewPartitions(state));
@@ -110,7 +103,7 @@ function planOf(state: ClusterState, wish: ChangeLeaderWish): OperationPlan {
   return {
     steps: [changeStep(view, change, acceptsLoss), ...back.steps],
     notes: [...lossNotes(view, change), ...back.notes, ...leftNotes(wish, old)],
-    facts: partitionFacts([view]),
+    restsOn: [view],
   };
 }
 

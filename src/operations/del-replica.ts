@@ -6,14 +6,7 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { noLeader, type ReplicaWish, replicaWords } from "./add-replica.js";
 import { leadElsewhere, partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import {
-  assertNone,
-  assertUsable,
-  findPartitions,
-  type Obstacle,
-  partitionFacts,
-  replicaAt,
-} from "./targets.js";
+import { assertNone, assertUsable, findPartitions, type Obstacle, replicaAt } from "./targets.js";
 
 /** Partitions that are worked on side by side; the nameserver has two queues of ops. */
 const CONCURRENCY = 8;
@@ -60,7 +53,7 @@ function planDeleting(state: ClusterState, wish: ReplicaWish): OperationPlan {
       ),
       ...held.flatMap((view) => warnings(view, endpoint, table.replicaCount)),
     ],
-    facts: partitionFacts(views),
+    restsOn: views,
   };
 }
 

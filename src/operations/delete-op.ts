@@ -57,7 +57,7 @@ function planDelete(
   }
   if (ops.length === 0) {
     if ("op" in wish) throw refused(`the nameserver lists no op ${wish.op}`, "see showopstatus");
-    return { steps: [], notes: [`no op is listed as ${wish.status}`], facts: [] };
+    return { steps: [], notes: [`no op is listed as ${wish.status}`], restsOn: [] };
   }
   const upTo = newestOf(ops);
   return {
@@ -70,6 +70,7 @@ function planDelete(
       },
     ],
     notes: [],
-    facts: ops.map((op) => `op ${op.id} ${op.type} ${op.status}`),
+    restsOn: [],
+    facts: Object.fromEntries(ops.map((op) => [`op ${op.id}`, `${op.type}, ${op.status}`])),
   };
 }

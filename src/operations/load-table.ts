@@ -16,7 +16,6 @@ import {
   assertUsable,
   findPartitions,
   type Obstacle,
-  partitionFacts,
   refused,
   replicaAt,
   tableName,
@@ -88,7 +87,7 @@ function planLoads(state: ClusterState, wish: LoadWish): OperationPlan {
         .map((view) => `${partitionName(view.id)}: ${endpoint} serves it already`),
       ...wanted.flatMap((view) => notesOn(view, wish)),
     ],
-    facts: partitionFacts(views),
+    restsOn: views,
   };
 }
 

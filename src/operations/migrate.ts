@@ -14,7 +14,6 @@ import {
   findPartitions,
   type Obstacle,
   type PartitionsWish,
-  partitionFacts,
   pidText,
   refused,
   replicaAt,
@@ -104,7 +103,7 @@ function planMoving(state: ClusterState, wish: MigrateWish): OperationPlan {
     notes: isSwitched
       ? [...notes, "auto_failover is on: it is switched off meanwhile, and put back"]
       : notes,
-    facts: partitionFacts(views),
+    restsOn: views,
   };
 }
 

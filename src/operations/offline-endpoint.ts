@@ -13,14 +13,7 @@ import { counted } from "../report/recovery-report.js";
 import { unknownName } from "../util/nearest.js";
 import { hintFor, lossNotes } from "./change-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import {
-  assertNone,
-  ledText,
-  type Obstacle,
-  partitionFacts,
-  refused,
-  replicaAt,
-} from "./targets.js";
+import { assertNone, ledText, type Obstacle, refused, replicaAt } from "./targets.js";
 
 /** What `offlineendpoint` was asked for. */
 export interface OfflineWish {
@@ -135,7 +128,6 @@ function planOf(
       `nothing can be done about ${endpoint}`,
     );
   }
-  const facts = partitionFacts(views);
   const notes = [
     ...fates.flatMap((one) => noteOn(one)),
     ...blocked.map((one) => `left alone: ${one.obstacle.text}; ${one.obstacle.hint}`),
@@ -144,8 +136,9 @@ function planOf(
     (one) =>
       one.kind !== "blocked" && !(one.kind === "change-leader" && mayGiveUp(one.change.givesUp)),
   );
-  if (work.length === 0 || isServingTablet || !isPlain) return { steps: work, notes, facts };
-  return { steps: [wholeStep(wish, work.length)], notes, facts };
+  if (work.length === 0 || isServingTablet || !isPlain)
+    return { steps: work, notes, restsOn: views };
+  return { steps: [wholeStep(wish, work.length)], notes, restsOn: views };
 }
 
 function wholeStep({ endpoint, concurrency }: OfflineWish, count: number): Step {

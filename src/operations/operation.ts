@@ -1,6 +1,8 @@
 import type { ClusterState } from "../model/cluster-state.js";
 import type { StepResult } from "../model/outcome.js";
+import type { PartitionView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import type { Facts } from "../planning/plan-facts.js";
 
 /** What an operation is going to do, decided from one look at the cluster. */
 export interface OperationPlan {
@@ -12,10 +14,12 @@ export interface OperationPlan {
   /** What the operator should know before saying yes, and what is left alone and why. */
   readonly notes: readonly string[];
   /**
-   * What the plan relies on, one fact a line. A saved plan is executed only if a fresh look brings
-   * the same facts and the same steps.
+   * The partitions whose facts the plan rests on. A plan is executed only if a fresh look brings the
+   * same facts of them, the same other facts and the same steps.
    */
-  readonly facts: readonly string[];
+  readonly restsOn: readonly PartitionView[];
+  /** What else it rests on, by a name that a person understands. */
+  readonly facts?: Facts;
 }
 
 /** One command of an operator that changes the cluster: what it plans and how it is judged. */

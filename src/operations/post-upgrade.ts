@@ -9,14 +9,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { leads, type UpgradeWish, upgradeWords } from "./pre-upgrade.js";
 import { shortList, touchedProblems } from "./scaleout.js";
 import { contradicts, isLineOf, type StatLine, statText } from "./statfile.js";
-import {
-  assertNone,
-  assertUsable,
-  type Obstacle,
-  partitionFacts,
-  refused,
-  replicaAt,
-} from "./targets.js";
+import { assertNone, assertUsable, type Obstacle, refused, replicaAt } from "./targets.js";
 
 /**
  * Brings the replicas of a tablet back after its upgrade, gives it the leaders back that the statfile
@@ -93,7 +86,7 @@ function planPostUpgrade(state: ClusterState, wish: UpgradeWish): OperationPlan 
       ...shortList(gone.map(statText), `${endpoint} has no replica of it any more, left out: `),
       ...(own.length === 0 ? [`${store.path} has no line of ${endpoint}`] : []),
     ],
-    facts: partitionFacts(here.map((one) => one.view).filter((view) => touched.has(view.id))),
+    restsOn: here.map((one) => one.view).filter((view) => touched.has(view.id)),
   };
 }
 

@@ -8,7 +8,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { type LeaderChoice, spreadLeaders } from "./placement-leaders.js";
 import { shortList, touchedProblems } from "./scaleout.js";
 import { isLineOf, type StatLine, type StatStore } from "./statfile.js";
-import { assertNone, assertUsable, type Obstacle, partitionFacts } from "./targets.js";
+import { assertNone, assertUsable, type Obstacle } from "./targets.js";
 
 /** What `pre-upgrade` and `post-upgrade` are asked. */
 export interface UpgradeWish {
@@ -121,10 +121,8 @@ function planPreUpgrade(state: ClusterState, wish: PreUpgradeWish): OperationPla
         ? [`${store.path} has ${lines.length} lines of ${endpoint} from before; they stay`]
         : []),
     ],
-    facts: [
-      `tablets that may lead: ${others.join(" ")}`,
-      ...partitionFacts(here.map((one) => one.view).filter((view) => touched.has(view.id))),
-    ],
+    restsOn: here.map((one) => one.view).filter((view) => touched.has(view.id)),
+    facts: { "tablets that may lead": others.join(" ") },
   };
 }
 

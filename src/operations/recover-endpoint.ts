@@ -7,14 +7,7 @@ import { shellWord } from "../util/text.js";
 import { assertNamed, viewsAt } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { recoverDanger } from "./recover-danger.js";
-import {
-  assertNone,
-  assertUsable,
-  ledText,
-  partitionFacts,
-  refused,
-  replicaAt,
-} from "./targets.js";
+import { assertNone, assertUsable, ledText, refused, replicaAt } from "./targets.js";
 
 /** What `recoverendpoint` was asked for. */
 export interface RecoverWish {
@@ -91,11 +84,10 @@ function planOf(
   const { endpoint, needRestore, concurrency, acceptDataLoss } = wish;
   assertUsable(state, endpoint, "tablet");
   assertNamed(acceptDataLoss, views);
-  const facts = partitionFacts(views);
   const unmarked = views.filter((view) => isUnmarked(view, endpoint));
   if (todo.length === 0) {
     assertOffline(unmarked, endpoint);
-    return { steps: [], notes: [`every replica at ${endpoint} is alive`], facts };
+    return { steps: [], notes: [`every replica at ${endpoint} is alive`], restsOn: views };
   }
   const all = todo.flatMap((view) => dangerOf(view, endpoint));
   const isAccepted = ({ view, isLoss }: Danger) =>
@@ -115,14 +107,14 @@ function planOf(
     ),
   ];
   if (all.length === 0 && !needRestore) {
-    return { steps: [wholeStep(endpoint, concurrency, todo.length)], notes, facts };
+    return { steps: [wholeStep(endpoint, concurrency, todo.length)], notes, restsOn: views };
   }
   const oneByOne =
     refusals.length === 0
       ? []
       : ["RecoverEndpoint would take all of them: the others are recovered one by one"];
   const steps = safe.flatMap((view) => laneOf(view, { wish, isAccepted: accepted.has(view) }));
-  return { steps, notes: [...oneByOne, ...notes], facts };
+  return { steps, notes: [...oneByOne, ...notes], restsOn: views };
 }
 
 function wholeStep(endpoint: Endpoint, concurrency: number | undefined, count: number): Step {

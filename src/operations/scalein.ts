@@ -23,7 +23,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { evacuate } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
 import { distributionLines, touchedProblems } from "./scaleout.js";
-import { assertUsable, partitionFacts, refused, tableName } from "./targets.js";
+import { assertUsable, refused, tableName } from "./targets.js";
 
 /** What `scalein` is asked. */
 export interface ScaleInWish {
@@ -82,10 +82,8 @@ function planScaleIn(state: ClusterState, wish: ScaleInWish): OperationPlan {
   return {
     steps,
     notes: [...opsNotes(state), ...unusableNotes(state), ...byteNotes(changes, state, targets)],
-    facts: [
-      `tablets that take replicas: ${targets.join(" ")}`,
-      ...partitionFacts(surveyed.map((one) => one.view).filter((view) => touched.has(view.id))),
-    ],
+    restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
+    facts: { "tablets that take replicas": targets.join(" ") },
   };
 }
 

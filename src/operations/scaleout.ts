@@ -17,7 +17,7 @@ import {
 import type { Operation, OperationPlan } from "./operation.js";
 import { balanceReplicas, countReplicas } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
-import { partitionFacts, refused } from "./targets.js";
+import { refused } from "./targets.js";
 
 /** What `scaleout` is asked. */
 export interface ScaleOutWish {
@@ -68,10 +68,8 @@ function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutWish): Oper
       ...shortList(left, "left alone, not healthy: "),
       ...(left.length > 0 ? ["bring those back with recoverdata and run this again"] : []),
     ],
-    facts: [
-      `tablets: ${tablets.join(" ")}`,
-      ...partitionFacts(surveyed.map((one) => one.view).filter((view) => touched.has(view.id))),
-    ],
+    restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
+    facts: { tablets: tablets.join(" ") },
   };
 }
 

@@ -11,7 +11,6 @@ import {
   assertNone,
   findPartitions,
   type Obstacle,
-  partitionFacts,
   pidText,
   refused,
   replicaAt,
@@ -87,7 +86,7 @@ function planMarks(state: ClusterState, wish: AliveWish): OperationPlan {
           ]
         : []),
     ],
-    facts: partitionFacts(views),
+    restsOn: views,
   };
 }
 

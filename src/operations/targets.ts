@@ -105,25 +105,6 @@ export function strayText(
   return `tablet ${endpoint} has it loaded as ${role ?? "nothing known"}, although the record has no replica there; restart that tablet to unload it (tid ${id.tid}, pid ${id.pid})`;
 }
 
-/**
- * What a plan about these partitions relies on, one fact a line: who has replicas, with which flags,
- * and in which role their tablets run them. Offsets move by themselves and are left out.
- */
-export function partitionFacts(views: readonly PartitionView[]): string[] {
-  return views.map((view) => {
-    const replicas = [...view.replicas]
-      .sort((a, b) => compareText(a.endpoint, b.endpoint))
-      .map(({ endpoint, claim, tablet, report }) => {
-        const flags = `${claim.isLeader ? "leader" : "follower"} ${claim.isAlive ? "alive" : "not alive"}`;
-        const runs = tablet === "ok" ? (report?.role ?? "not loaded") : `tablet ${tablet}`;
-        return `${endpoint} ${flags}, ${runs}`;
-      });
-    const { db, table, tid, pid } = view.id;
-    const term = view.terms.at(-1)?.term ?? 0n;
-    return `${tableName({ db, table })}:${pid} (tid ${tid}, term ${term}): ${replicas.join("; ")}`;
-  });
-}
-
 /** An error for a check that forbids the whole command. */
 export function refused(message: string, hint?: string, details: readonly string[] = []): OpsError {
   return new OpsError({

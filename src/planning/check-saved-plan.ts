@@ -1,7 +1,7 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import { problemsOf, type Selection, selected } from "../diagnosis/selection.js";
 import { OpsError } from "../errors.js";
-import { type ClusterState, replicaKey } from "../model/cluster-state.js";
+import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { counted } from "../report/recovery-report.js";
@@ -10,6 +10,7 @@ import { NOTHING_LEARNED, type Planner } from "./attempt-history.js";
 import { laneOf } from "./lane-of.js";
 import { type Difference, differencesOf, differenceText, factsOf } from "./plan-facts.js";
 import {
+  type Plan,
   type PlannedPartition,
   plannedLeader,
   type RecoveryPlan,
@@ -79,14 +80,19 @@ export function checkPlan(
   views: readonly PartitionView[],
   planner: Planner,
 ): void {
-  const { tablets } = plan.basis;
-  if (tablets.length > 0 && !tablets.some((one) => state.tablets.has(one))) {
-    throw new OpsError({
-      code: "usage",
-      message: `the plan was made for another cluster: it knows ${tablets[0]}, and no tablet of this one`,
-    });
-  }
-  const differences = planDifferences(plan, state, views, planner);
+  assertSameCluster(plan, state.tablets);
+  refuseStale(planDifferences(plan, state, views, planner));
+}
+
+function assertSameCluster({ basis: { tablets } }: Plan, now: Pick<Set<Endpoint>, "has">): void {
+  if (tablets.length === 0 || tablets.some((one) => now.has(one))) return;
+  throw new OpsError({
+    code: "usage",
+    message: `the plan was made for another cluster: it knows ${tablets[0]}, and no tablet of this one`,
+  });
+}
+
+function refuseStale(differences: readonly Difference[]): void {
   if (differences.length === 0) return;
   const places = new Set(differences.map((one) => one.where)).size;
   throw new OpsError({
@@ -95,6 +101,36 @@ export function checkPlan(
     hint: "make a new plan",
     details: differences.map(differenceText),
   });
+}
+
+/**
+ * Checks that the plan of an operation, made afresh, is the one that was saved or agreed to.
+ *
+ * @throws OpsError `plan-stale` with the differences as details; `usage` if the plan is one of another
+ *   cluster.
+ */
+export function assertSamePlan(saved: Plan, fresh: Plan): void {
+  assertSameCluster(saved, new Set(fresh.basis.tablets));
+  const [was, is] = [lanesByName(saved), lanesByName(fresh)];
+  const names = [...new Set([...was.keys(), ...is.keys()])];
+  const differences = names.flatMap((where) => {
+    const [before, now] = [was.get(where), is.get(where)];
+    const facts = differencesOf(where, before?.facts ?? {}, now?.facts ?? {});
+    const steps = { was: before && stepsText(before.steps), is: now && stepsText(now.steps) };
+    return steps.was === steps.is ? facts : [...facts, { where, fact: "steps", ...steps }];
+  });
+  refuseStale(differences);
+}
+
+function lanesByName(plan: Plan) {
+  const { others: steps, facts } = plan;
+  return new Map([
+    ["cluster", { facts, steps }],
+    ...plan.partitions.map(
+      ({ id, facts: own, first }) =>
+        [partitionName(id), { facts: own, steps: first.steps }] as const,
+    ),
+  ]);
 }
 
 /** The views of the partitions that a plan is about, in the order of the views. */

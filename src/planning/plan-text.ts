@@ -1,15 +1,16 @@
 import { partitionName } from "../model/partition-view.js";
 import type { StepKind } from "../model/step.js";
+import { stepText } from "../model/step.js";
 import { counted } from "../report/recovery-report.js";
 import { wordsOf } from "../steps/run-step.js";
-import { safe } from "../util/text.js";
+import { safe, table } from "../util/text.js";
 import {
+  type Plan,
   type PlannedPartition,
   type PlannedRound,
   type PlannedStep,
   type PlanSize,
   plannedLeader,
-  type RecoveryPlan,
   refusalOf,
 } from "./recovery-plan.js";
 import type { SavedPlan } from "./saved-plan.js";
@@ -25,6 +26,7 @@ const SHOWN_MAX = 50;
  */
 export function planText(saved: SavedPlan, size: PlanSize): string[] {
   const { plan } = saved;
+  if (plan.method === undefined) return listText(plan);
   const more = plan.partitions.length - SHOWN_MAX;
   return [
     `plan ${safe(saved.id)} for the cluster at ${safe(saved.rootPath)}, method ${plan.method}, made ${safe(plan.madeAt)}`,
@@ -38,7 +40,20 @@ export function planText(saved: SavedPlan, size: PlanSize): string[] {
   ];
 }
 
-function partitionLines(plan: RecoveryPlan, one: PlannedPartition): string[] {
+/** The plan of an operation: one step a line. */
+function listText(plan: Plan): string[] {
+  const steps = [...plan.partitions.flatMap((one) => one.first.steps), ...plan.others];
+  if (steps.length === 0) return [...plan.notes.map(safe), "nothing to do"];
+  const rows = steps.map((step, index) => [String(index + 1), stepText(step), step.why]);
+  const columns = [{ title: "#", align: "right" as const }, { title: "action" }, { title: "why" }];
+  return [
+    table(columns, rows).trimEnd(),
+    ...plan.notes.map((note) => `note: ${safe(note)}`),
+    `${counted(steps.length, "action")} planned, nothing changed`,
+  ];
+}
+
+function partitionLines(plan: Plan, one: PlannedPartition): string[] {
   const refusal = refusalOf(one);
   const heading = `${partitionName(one.id)}: ${refusal === undefined ? leaderWords(one) : "REFUSED"}`;
   return [
@@ -61,7 +76,7 @@ function leaderWords(one: PlannedPartition): string {
     : `led by ${leader} if it holds what it is expected to`;
 }
 
-function roundLines(plan: RecoveryPlan, round: PlannedRound, index: number): string[] {
+function roundLines(plan: Plan, round: PlannedRound, index: number): string[] {
   return [
     `  round ${index + 1}, ${roundWords(plan, round, index)}`,
     ...round.steps.map((step, position) => stepLine(step, position)),
@@ -70,7 +85,7 @@ function roundLines(plan: RecoveryPlan, round: PlannedRound, index: number): str
   ];
 }
 
-function roundWords(plan: RecoveryPlan, round: PlannedRound, index: number): string {
+function roundWords(plan: Plan, round: PlannedRound, index: number): string {
   if (index > 0) return "if the offsets are as last seen, and every step works:";
   const isEvidence =
     plan.method === "direct" && round.steps.every((step) => EVIDENCE.includes(step.kind));
@@ -83,7 +98,7 @@ function stepLine(step: PlannedStep, position: number): string {
   return `    ${position + 1}. ${safe(wordsOf(step))} [${step.why}]; expects: ${safe(step.expects)}`;
 }
 
-function methodLines(plan: RecoveryPlan, size: PlanSize): string[] {
+function methodLines(plan: Plan, size: PlanSize): string[] {
   if (size.partitions === 0) return [];
   if (plan.method === "documented") {
     return [
@@ -98,7 +113,7 @@ function methodLines(plan: RecoveryPlan, size: PlanSize): string[] {
   ];
 }
 
-function guardLines(plan: RecoveryPlan, size: PlanSize): string[] {
+function guardLines(plan: Plan, size: PlanSize): string[] {
   if (!plan.basis.autoFailover) return ["auto_failover is off and stays off"];
   return [
     size.changes === 0
@@ -107,7 +122,7 @@ function guardLines(plan: RecoveryPlan, size: PlanSize): string[] {
   ];
 }
 
-function verdict(plan: RecoveryPlan, size: PlanSize): string {
+function verdict(plan: Plan, size: PlanSize): string {
   const { partitions, refused, replicas, changes } = size;
   if (plan.partitions.length === 0) {
     return `plan: all ${counted(plan.basis.partitions, "partition")} healthy, nothing to do`;
@@ -121,7 +136,7 @@ function verdict(plan: RecoveryPlan, size: PlanSize): string {
  * @param size That of the plan.
  * @returns Lines without line ends, the last one the question. Names are made safe.
  */
-export function questionText(plan: RecoveryPlan, size: PlanSize, rootPath: string): string[] {
+export function questionText(plan: Plan, size: PlanSize, rootPath: string): string[] {
   const { partitions, refused, replicas, changes, recoverTables, givenUp } = size;
   const risks = [
     plan.basis.autoFailover && "auto_failover is off until the end of the run",

@@ -1,7 +1,7 @@
 import { forcedIn, problemsOf, type Selection } from "../diagnosis/selection.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
-import type { Method } from "../model/plan.js";
+import type { Lane, Method } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import { detailsOf, type Step } from "../model/step.js";
 import { expectationText } from "../steps/expectations.js";
@@ -40,10 +40,11 @@ export interface PlannedPartition {
   readonly rounds: readonly [PlannedRound, ...PlannedRound[]];
 }
 
-/** What a recovery would do, before anything is done. */
-export interface RecoveryPlan {
-  readonly method: Method;
-  /** What it is about. */
+/** What a command would do, before anything is done. */
+export interface Plan {
+  /** How a recovery plans its rounds; undefined for an operation, whose steps are a fixed list. */
+  readonly method: Method | undefined;
+  /** What a recovery is about. */
   readonly only: Selection;
   /** The replica that shall lead where something has to be given up, by `partitionName`. */
   readonly accept: ReadonlyMap<string, Endpoint>;
@@ -57,9 +58,18 @@ export interface RecoveryPlan {
     /** How many partitions were looked at. */
     readonly partitions: number;
   };
-  /** The partitions that are not healthy, in the order in which they are begun. */
+  /** In the order in which they are begun: those that are not healthy, or that an operation is about. */
   readonly partitions: readonly PlannedPartition[];
+  /** Steps of an operation about whole tablets or about ops. */
+  readonly others: readonly PlannedStep[];
+  /** What else an operation rests on. */
+  readonly facts: Facts;
+  /** What the operator should know before saying yes. */
+  readonly notes: readonly string[];
 }
+
+/** The plan of a recovery. */
+export type RecoveryPlan = Plan & { readonly method: Method };
 
 /** What a plan is made from. */
 export interface PlanInput {
@@ -73,6 +83,12 @@ export interface PlanInput {
   /** ISO 8601 in UTC. */
   readonly now: string;
 }
+
+const NOTHING_ELSE: Pick<Plan, "others" | "facts" | "notes"> = {
+  others: [],
+  facts: {},
+  notes: [],
+};
 
 /** Plans the recovery of everything that is not healthy. Pure; lets other work run in between. */
 export async function makePlan(input: PlanInput): Promise<RecoveryPlan> {
@@ -90,6 +106,7 @@ export async function makePlan(input: PlanInput): Promise<RecoveryPlan> {
       partitions: views.length,
     },
     partitions: planned.filter((one) => one !== undefined),
+    ...NOTHING_ELSE,
   };
 }
 
@@ -119,13 +136,16 @@ function planOf(
   };
 }
 
-function plannedRound({ lane }: Pick<PredictedRound, "lane">): PlannedRound {
+/** A step as it is shown and saved. */
+export function plannedStep(step: Step, lane: Lane | undefined): PlannedStep {
+  return { ...step, expects: expectationText(taskOf(step, lane).expects) };
+}
+
+/** A round as it is shown and saved. */
+export function plannedRound({ lane }: Pick<PredictedRound, "lane">): PlannedRound {
   return {
     leader: lane.leader,
-    steps: lane.steps.map((step) => ({
-      ...step,
-      expects: expectationText(taskOf(step, lane).expects),
-    })),
+    steps: lane.steps.map((step) => plannedStep(step, lane)),
     notes: lane.notes,
     blocked: lane.blocked,
   };
@@ -162,7 +182,7 @@ export interface PlanSize {
 }
 
 /** Measures a plan, all its rounds; lets other work run in between. */
-export async function sizeOf(plan: RecoveryPlan): Promise<PlanSize> {
+export async function sizeOf(plan: Plan): Promise<PlanSize> {
   const size = { partitions: 0, refused: 0, replicas: 0, changes: 0, recoverTables: 0, givenUp: 0 };
   await eachInTurns(plan.partitions, (one) => {
     if (refusalOf(one) !== undefined) {

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
+import { parsePlan, planDigest } from "../../src/commands/plan-store.js";
 import { look } from "../../src/execution/look.js";
 import type { Method } from "../../src/planning/method.js";
 import { type RecoveryPlan, refusalOf } from "../../src/planning/recovery-plan.js";
-import { parsePlan, planDocument, savedPlan } from "../../src/planning/saved-plan.js";
+import { planDocument, savedPlan } from "../../src/planning/saved-plan.js";
 import { jsonText } from "../../src/util/text.js";
 import { findPart } from "./partitions.js";
 import type { World } from "./world.js";
@@ -16,9 +16,10 @@ export async function savedPlanOf(world: World, method: Method | undefined): Pro
   const work = look(tool.cluster, { method, signal });
   const seen = await world.clock.run(work, LOOK_LIMIT_MS);
   tool.exit();
-  const digest = () => createHash("sha256");
-  const saved = await savedPlan(seen.plan, world.model.root, digest);
-  return parsePlan(jsonText(planDocument(saved)), digest).plan;
+  const of = { command: "recoverdata", words: ["--cmd=recoverdata"], rootPath: world.model.root };
+  const saved = await savedPlan(seen.plan, of, planDigest);
+  const { plan } = parsePlan(jsonText(planDocument(saved)), "the plan");
+  return { ...plan, method: seen.plan.method };
 }
 
 /**

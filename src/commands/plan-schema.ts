@@ -1,0 +1,180 @@
+import type { PartitionId } from "../model/cluster-state.js";
+import { PROBLEM_CODES, type Problem } from "../model/problem.js";
+import type { StepKind } from "../model/step.js";
+import type { Plan, PlannedPartition, PlannedStep } from "../planning/recovery-plan.js";
+import { PLAN_KIND, type SavedPlan } from "../planning/saved-plan.js";
+import type { Zod } from "../util/document.js";
+
+/** Far more than the plan of a cluster with 240,000 replicas. */
+export const PLAN_BYTES_MAX = 256 * 2 ** 20;
+const DEPTH_MAX = 16;
+
+/** What a file must say to be a plan of any version, all else kept as it is. */
+export const PLAN_HEAD = {
+  maxBytes: PLAN_BYTES_MAX,
+  maxDepth: DEPTH_MAX,
+  schema: (z: Zod) =>
+    z.looseObject({
+      kind: z.enum([PLAN_KIND, "operation-plan"], "it does not say that it is a plan"),
+    }),
+};
+
+/** A plan of this version. */
+export const PLAN_BODY = {
+  maxBytes: PLAN_BYTES_MAX,
+  maxDepth: DEPTH_MAX,
+  schema: (z: Zod) => {
+    const text = z.string();
+    const texts = z.array(text);
+    const count = z.int().min(0);
+    const maybe = text.nullable().transform((value) => value ?? undefined);
+    const facts = z
+      .array(z.object({ fact: text, value: text }))
+      .transform((all) => Object.fromEntries(all.map(({ fact, value }) => [fact, value])));
+    const problem = z
+      .object({ code: z.enum(PROBLEM_CODES), endpoint: maybe, text, candidate: maybe })
+      .transform(
+        ({ candidate, ...one }): Problem => (candidate === undefined ? one : { ...one, candidate }),
+      );
+    const round = z.object({
+      leader: maybe,
+      steps: z.array(stepSchema(z)),
+      notes: texts,
+      blocked: problem.nullable().transform((value) => value ?? undefined),
+    });
+    const partition = z
+      .object({
+        id: z.object({ db: text, table: text, tid: count, pid: count }),
+        facts,
+        problems: z.array(problem),
+        rounds: z.array(round).min(1),
+      })
+      .transform(({ rounds, ...one }): PlannedPartition => {
+        const [first, ...later] = rounds.map((each) => ({
+          ...each,
+          steps: each.steps.map((step) => withId(step, one.id)),
+        }));
+        // The schema asks for one at least.
+        if (first === undefined) throw new TypeError("a partition without rounds");
+        return { ...one, first, rounds: [first, ...later] };
+      });
+    return z
+      .object({
+        id: text,
+        command: text,
+        words: texts,
+        rootPath: text,
+        method: z
+          .enum(["direct", "documented"])
+          .nullable()
+          .transform((value) => value ?? undefined),
+        only: z.object({
+          db: maybe,
+          table: maybe,
+          pids: z
+            .array(count)
+            .nullable()
+            .transform((value) => value ?? undefined),
+          endpoint: maybe,
+          isForced: z.boolean(),
+        }),
+        accept: z
+          .array(z.object({ partition: text, leader: text }))
+          .transform((all) => new Map(all.map((one) => [one.partition, one.leader]))),
+        madeAt: text,
+        basis: z.object({
+          nameserver: text,
+          tablets: texts,
+          autoFailover: z.boolean(),
+          partitions: count,
+        }),
+        partitions: z.array(partition),
+        others: z.array(stepSchema(z)),
+        facts,
+        notes: texts,
+      })
+      .transform(({ id, command, words, rootPath, ...rest }): SavedPlan => {
+        const others = rest.others.map((step) => withId(step, undefined));
+        const plan: Plan = { ...rest, others };
+        return { id, command, words, rootPath, plan };
+      });
+  },
+};
+
+/** A step of a file: its partition is named beside it. */
+type FileStep = { readonly kind: StepKind; readonly endpoint: string | undefined };
+
+function withId({ endpoint, ...step }: FileStep, id: PartitionId | undefined): PlannedStep {
+  const of = {
+    ...(id === undefined ? {} : { id }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+  };
+  // The schema has all that a step of its kind needs.
+  return { ...step, ...of } as PlannedStep;
+}
+
+/** The steps of every kind, with what each needs. */
+function stepSchema(z: Zod) {
+  const text = z.string();
+  const endpoints = z.array(text);
+  const flag = z.boolean();
+  const number = text.regex(/^\d{1,20}$/, "expected decimal digits").transform(BigInt);
+  const role = z.enum(["leader", "follower"]);
+  const endpoint = text.nullable().transform((value) => value ?? undefined);
+  const step = <K extends StepKind, F extends Parameters<Zod["object"]>[0]>(kind: K, fields: F) =>
+    z.object({ kind: z.literal(kind), endpoint, why: text, expects: text, ...fields });
+  const plain = <K extends StepKind>(kind: K) => step(kind, {});
+  return z.discriminatedUnion("kind", [
+    plain("wait-ops"),
+    plain("wait-load"),
+    plain("wait-sync"),
+    plain("load-follower"),
+    plain("load-leader"),
+    plain("change-role"),
+    plain("replicate"),
+    plain("recover-snapshot"),
+    plain("add-replica"),
+    plain("del-replica"),
+    plain("offline-replica"),
+    step("load-table", { role, least: number }),
+    step("demote", { isDecided: flag }),
+    step("promote", { followers: endpoints }),
+    step("set-flags", { alive: endpoints }),
+    step("mark-dead", { mayLead: flag }),
+    step("mark-alive", { role, checks: z.enum(["nothing", "role", "health"]) }),
+    step("mark-table", {
+      db: text,
+      table: text,
+      tid: z.int(),
+      pids: z.array(z.int()),
+      isAlive: flag,
+      isForced: flag,
+    }),
+    step("recover-table", {
+      keeps: z.enum(["history", "everything"]),
+      acceptsLoss: flag.optional(),
+      isForced: flag.optional(),
+      isWanted: flag.optional(),
+      since: number.optional(),
+    }),
+    step("change-leader", {
+      from: text.optional(),
+      acceptsLoss: flag,
+      offset: number.optional(),
+      lastSeen: number.optional(),
+    }),
+    step("migrate", { to: text }),
+    step("offline-endpoint", { concurrency: z.int().optional() }),
+    step("recover-endpoint", { concurrency: z.int().optional() }),
+    step("cancel-op", { op: number }),
+    step("delete-op", {
+      ops: z.union([
+        z.object({ op: number }),
+        z.object({
+          status: z.enum(["inited", "doing", "done", "failed", "canceled", "other"]),
+          upTo: number,
+        }),
+      ]),
+    }),
+  ]);
+}

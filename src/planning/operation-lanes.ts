@@ -1,0 +1,70 @@
+import { type ClusterState, replicaKey } from "../model/cluster-state.js";
+import { viewPartitions } from "../model/partition-view.js";
+import type { Lane } from "../model/plan.js";
+import type { Step } from "../model/step.js";
+import type { OperationPlan } from "../operations/operation.js";
+import { servingLeader } from "../policy/what-it-holds.js";
+import { laneOf } from "./lane-of.js";
+import { factsOf } from "./plan-facts.js";
+import { type Plan, plannedRound, plannedStep } from "./recovery-plan.js";
+
+/** The steps of one partition, of one whole tablet, or about ops, in order. */
+export interface LaneWork {
+  /** Undefined unless they are about a partition. */
+  readonly lane: Lane | undefined;
+  readonly steps: readonly Step[];
+}
+
+/** Steps by what they are about: the partition, else the tablet, else all together. */
+export function lanesOf(steps: readonly Step[], state: ClusterState): LaneWork[] {
+  const byKey = new Map<string, Step[]>();
+  for (const step of steps) {
+    const key = step.id === undefined ? `@${step.endpoint ?? ""}` : replicaKey(step.id);
+    const own = byKey.get(key);
+    if (own === undefined) byKey.set(key, [step]);
+    else own.push(step);
+  }
+  const views = new Map(viewPartitions(state).map((view) => [replicaKey(view.id), view]));
+  return [...byKey].map(([key, own]) => {
+    const view = views.get(key);
+    const lane = view && laneOf(view, { leader: servingLeader(view), steps: own });
+    return { lane, steps: own };
+  });
+}
+
+/**
+ * The plan of an operation as it is shown, saved and compared: one round for each partition.
+ *
+ * @param now ISO 8601 in UTC.
+ */
+export function planOfOperation(made: OperationPlan, state: ClusterState, now: string): Plan {
+  const lanes = lanesOf(made.steps, state);
+  const byKey = new Map(
+    lanes.flatMap(({ lane }): [string, Lane][] =>
+      lane === undefined ? [] : [[replicaKey(lane.id), lane]],
+    ),
+  );
+  return {
+    method: undefined,
+    only: {},
+    accept: new Map(),
+    madeAt: now,
+    basis: {
+      nameserver: state.topology.leader,
+      tablets: [...state.tablets.keys()].sort(),
+      autoFailover: state.autoFailover,
+      partitions: state.tables.reduce((sum, table) => sum + table.partitions.length, 0),
+    },
+    partitions: made.restsOn.map((view) => {
+      const leader = servingLeader(view);
+      const lane = byKey.get(replicaKey(view.id)) ?? laneOf(view, { leader, steps: [] });
+      const first = plannedRound({ lane });
+      return { id: view.id, facts: factsOf(view), problems: [], first, rounds: [first] };
+    }),
+    others: lanes.flatMap(({ lane, steps }) =>
+      lane === undefined ? steps.map((step) => plannedStep(step, undefined)) : [],
+    ),
+    facts: made.facts ?? {},
+    notes: made.notes,
+  };
+}
