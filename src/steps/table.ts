@@ -55,8 +55,9 @@ const leadsNow = (view: PartitionView, { endpoint }: { endpoint: string }) =>
   inRole(view, endpoint, "leader");
 
 const lastSeen = (lane: Lane, endpoint: string) => {
-  const offset = lane.lastSeen.get(endpoint);
-  return offset === undefined ? "no offset known" : `last seen at offset ${offset}`;
+  // No snapshot and no offset at the nameserver are both 0.
+  const offset = lane.lastSeen.get(endpoint) ?? 0n;
+  return offset === 0n ? "no offset known" : `last seen at offset ${offset}`;
 };
 
 /** Every kind of step. A new one is a row here and the function that `run` names. */
