@@ -47,7 +47,7 @@ export function splitCommandLine(
   const flags = new Map<string, string[]>();
   for (let from = 0; from < args.length; from += PARSED_AT_ONCE) {
     const parsed = parse(args.slice(from, from + PARSED_AT_ONCE));
-    words.push(...parsed.words);
+    for (const word of parsed.words) words.push(word);
     for (const [name, values] of parsed.flags) {
       flags.set(name, [...(flags.get(name) ?? []), ...values]);
     }
