@@ -231,7 +231,26 @@ function planFollowers(
     (one) => one !== leader && one.claim.isLeader && joining.includes(one.endpoint),
   );
   const record = isExLeaderJoining ? recordSteps(view, leader) : [];
-  return laneOf(view, { leader, steps: [...pauseSteps(view, problems), ...record, ...steps] });
+  const demoted = exLeadersBefore(view, leader, steps);
+  return laneOf(view, {
+    leader,
+    steps: [...demoted, ...pauseSteps(view, problems), ...record, ...steps],
+  });
+}
+
+/**
+ * Demotes the ex-leaders that still run before a replica is rebuilt. RecoverTable loads it anew, without
+ * a term, and an ex-leader that lists it would go on sending from where it was: a hole in its log,
+ * which no offset shows.
+ */
+function exLeadersBefore(view: PartitionView, leader: ReplicaView, steps: readonly Step[]): Step[] {
+  if (!steps.some((one) => one.kind === "recover-table")) return [];
+  const isDemoted = ({ endpoint }: ReplicaView) =>
+    steps.some((one) => one.kind === "demote" && one.endpoint === endpoint);
+  return view.replicas
+    .filter((one) => one !== leader && isServing(one) && one.report?.role === "leader")
+    .filter((one) => !isDemoted(one))
+    .map((one) => demotion(view, one, "extra-leader"));
 }
 
 function followerSteps(
