@@ -2,7 +2,7 @@
 // commands. Texts are set as text, never as HTML.
 const STEP = 100;
 const PRINTED = 500;
-const COLUMNS = ["partition", "result", "leader", "was wrong", "done", "took"];
+const COLUMNS = ["partition", "result", "leader", "problem", "done", "took"];
 const WELL = ["recovered", "healthy", "done"];
 const { texts, rows, details } = JSON.parse(document.getElementById("data").textContent);
 const list = document.getElementById("list");

@@ -93,7 +93,7 @@ function addPlan(own: Gathered, plan: Extract<EventRecord, { kind: "plan" }>): v
     for (const why of problems.values()) if (!NO_PROBLEM.includes(why)) add(own.was, why);
   }
   own.leader = plan.leader ?? own.leader;
-  own.failure = plan.blocked ?? own.failure;
+  if (plan.blocked !== undefined) own.failure = `left alone: ${plan.blocked}`;
   for (const note of plan.notes ?? []) own.notes.add(note);
   if (plan.givesUp === true) own.givesUp = true;
 }
@@ -105,7 +105,9 @@ function addStep(
 ): void {
   own.fromMs = Math.min(own.fromMs ?? Number.POSITIVE_INFINITY, atMs - step.tookMs);
   own.toMs = Math.max(own.toMs, atMs);
-  if (step.result === "failed") own.failure = `${step.step} ${step.endpoint ?? ""}: ${step.detail}`;
+  if (step.result === "failed") {
+    own.failure = `tried in vain: ${`${step.step} ${step.endpoint ?? ""}`.trim()}: ${step.detail}`;
+  }
   if (step.result === "done" && !step.step.startsWith("wait-")) add(own.done, step.step);
 }
 

@@ -156,14 +156,16 @@ function rowOf(partition: string, own: PartitionActivity): PartitionRow {
   };
 }
 
-function atRiskText({ partition, problems, status }: PartitionRow): PartitionText[] {
+function atRiskText({ partition, problems, status, failure }: PartitionRow): PartitionText[] {
   if (status === "recovered" || status === "healthy") return [];
-  return problems
-    .filter((one) => AT_RISK.includes(one.code))
-    .map(({ endpoint, text }) => ({
-      partition,
-      text: endpoint === null ? text : `${endpoint}: ${text}`,
-    }));
+  const risks = problems.filter((one) => AT_RISK.includes(one.code));
+  if (risks.length === 0 && status === "needs-decision" && failure !== null) {
+    return [{ partition, text: failure }];
+  }
+  return risks.map(({ endpoint, text }) => ({
+    partition,
+    text: endpoint === null ? text : `${endpoint}: ${text}`,
+  }));
 }
 
 /**

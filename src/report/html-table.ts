@@ -34,7 +34,7 @@ export function tableJson(partitions: readonly PartitionRow[]): string {
       index(row.partition),
       index(statusText(row)),
       index(row.leader ?? "-"),
-      index(row.was.length > 0 ? row.was.join(", ") : problemsText(row)),
+      index(problemsText(row) || row.was.join(", ")),
       index(row.done.join(", ") || "-"),
       row.tookMs ?? -1,
     ];
@@ -58,7 +58,7 @@ function problemsText({ problems }: PartitionRow): string {
 function detailLines({ problems, failure, notes, evidence, next }: PartitionRow): string[] {
   return [
     ...problems.map(({ code, endpoint, text }) => `${endpoint ?? "partition"}: ${text} [${code}]`),
-    ...(failure === null ? [] : [`tried in vain: ${failure}`]),
+    ...(failure === null ? [] : [failure]),
     ...notes.map((note) => `note: ${note}`),
     ...evidence,
     ...(next === null ? [] : [`next: ${next}`]),

@@ -17,6 +17,8 @@ const SHOWN_MAX = 50;
 const LOG_MAX = 200;
 /** Longer lists of what is good to know are folded at first. */
 const UNFOLDED_MAX = 8;
+/** More ways to do one thing than this are counted: each stands with its partition in the list. */
+const WAYS_MAX = 4;
 
 /** The parts of the page that are the same in every report. */
 export interface PageAssets {
@@ -169,7 +171,8 @@ function leftSection({ left, autoFailover }: ReportDocument): string[] {
 }
 
 function todoHtml({ ways }: Todo): string {
-  const lines = ways.map(({ what, command, partitions }, index) => {
+  const more = ways.length - WAYS_MAX;
+  const lines = ways.slice(0, WAYS_MAX).map(({ what, command, partitions }, index) => {
     const words = what === "" ? "run" : what;
     const text = index === 0 ? capital(words) : `Or: ${words}`;
     const count =
@@ -182,7 +185,11 @@ function todoHtml({ ways }: Todo): string {
         : `<div class="copy"><pre><code>${commandHtml(command)}</code></pre><button type="button" class="copy-button">Copy</button></div>`;
     return `<p>${html(text)}${count}</p>${block}`;
   });
-  return `<li>${lines.join("")}</li>`;
+  const rest =
+    more > 0
+      ? `<p class="faint">and ${numberText(more)} other ways; the list of partitions below has each</p>`
+      : "";
+  return `<li>${lines.join("")}${rest}</li>`;
 }
 
 /** A command that is broken between its words only, if that is possible. */

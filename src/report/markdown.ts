@@ -13,6 +13,8 @@ import { numberText, tookText } from "./html-text.js";
 /** More rows of a table than this are counted: a ticket is read, not searched. */
 const ROWS_MAX = 20;
 const COMMANDS_MAX = 8;
+/** More ways to do one thing than this are counted: each stands with its partition in the other faces. */
+const WAYS_MAX = 4;
 
 /** A report as Markdown that fits a ticket: the verdict first, then what is left, then the facts. */
 export function reportMarkdown(report: ReportDocument): string {
@@ -96,16 +98,16 @@ function leftLines({ left, autoFailover }: ReportDocument): string[] {
 }
 
 function todoText({ ways }: Todo): string {
-  return ways
-    .map(({ what, command, partitions }, index) => {
-      const count =
-        partitions === 0
-          ? ""
-          : ` (${numberText(partitions)} partition${partitions === 1 ? "" : "s"})`;
-      const line = `${index === 0 ? "- " : "- or "}${text(what === "" ? "run" : what)}${count}`;
-      return command === null ? line : `${line}:\n\n${code(command)}`;
-    })
-    .join("\n\n");
+  const more = ways.length - WAYS_MAX;
+  const lines = ways.slice(0, WAYS_MAX).map(({ what, command, partitions }, index) => {
+    const count =
+      partitions === 0
+        ? ""
+        : ` (${numberText(partitions)} partition${partitions === 1 ? "" : "s"})`;
+    const line = `${index === 0 ? "- " : "- or "}${text(what === "" ? "run" : what)}${count}`;
+    return command === null ? line : `${line}:\n\n${code(command)}`;
+  });
+  return [...lines, ...(more > 0 ? [`- and ${numberText(more)} other ways`] : [])].join("\n\n");
 }
 
 /** A command as a block of code: indented, so that nothing in it can end the block. */
@@ -138,7 +140,7 @@ function causeOf({ problems, failure, was }: PartitionRow): string {
   const more = problems.length > 1 ? `; and ${problems.length - 1} more` : "";
   const problem =
     first === undefined ? was.join(", ") : `${first.endpoint ?? ""} ${first.text}${more}`.trim();
-  return failure === null ? problem : `${problem}; tried in vain: ${failure}`;
+  return failure === null ? problem : `${problem}; ${failure}`;
 }
 
 /** What was recovered, table by table: the same work on many partitions is one line. */

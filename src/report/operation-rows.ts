@@ -77,7 +77,10 @@ function rowOf(partition: string, own: readonly StepResult[]): PartitionRow {
     done: own.flatMap(({ step, outcome }) => (outcome.result === "done" ? [step.kind] : [])),
     tookMs: null,
     problems: [],
-    failure: bad === undefined ? null : `${stepText(bad.step)} ${bad.outcome.result}${detail}`,
+    failure:
+      bad === undefined
+        ? null
+        : `tried in vain: ${stepText(bad.step)} ${bad.outcome.result}${detail}`,
     notes: [],
     evidence: [],
     next: null,

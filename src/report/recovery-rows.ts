@@ -1,3 +1,4 @@
+import type { LaneFailure } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import { evidenceText } from "../policy/what-it-holds.js";
@@ -88,7 +89,6 @@ function headlineOf(counts: ReportCounts, notRestored: string | undefined): stri
 
 function partitionRow(one: PartitionResult): PartitionRow {
   const { failure } = one;
-  const where = failure?.endpoint === undefined ? "" : ` ${failure.endpoint}`;
   return {
     partition: partitionName(one.id),
     status: one.status,
@@ -102,9 +102,14 @@ function partitionRow(one: PartitionResult): PartitionRow {
       endpoint: endpoint ?? null,
       text,
     })),
-    failure: failure === undefined ? null : `${failure.step}${where}: ${failure.detail}`,
+    failure: failure === undefined ? null : failureText(failure),
     notes: one.notes,
     evidence: one.evidence.map((known) => `${known.endpoint}: ${evidenceText(known)}`),
     next: one.next === "" ? null : one.next,
   };
+}
+
+function failureText({ step, endpoint = "", detail }: LaneFailure): string {
+  if (step === "plan") return `left alone: ${detail}`;
+  return `tried in vain: ${`${step} ${endpoint}`.trim()}: ${detail}`;
 }
