@@ -121,7 +121,7 @@ describe("which replica leads", () => {
       },
     );
     expect(servingLeader(view)?.endpoint).toBe("b");
-    expect(steps(view)).toEqual(["recover-table a"]);
+    expect(steps(view)).toEqual(["demote a", "recover-table a"]);
   });
 });
 

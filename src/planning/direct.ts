@@ -10,6 +10,7 @@ import { isServing, lowerBound, servingLeader, trueOffset } from "../policy/what
 import { givenUp, isGivenAwaySafely, unreadFollower } from "../policy/what-may-be-overwritten.js";
 import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
+import { exLeadersBefore } from "./ex-leaders.js";
 import { laneOf } from "./lane-of.js";
 
 /**
@@ -236,21 +237,6 @@ function planFollowers(
     leader,
     steps: [...demoted, ...pauseSteps(view, problems), ...record, ...steps],
   });
-}
-
-/**
- * Demotes the ex-leaders that still run before a replica is rebuilt. RecoverTable loads it anew, without
- * a term, and an ex-leader that lists it would go on sending from where it was: a hole in its log,
- * which no offset shows.
- */
-function exLeadersBefore(view: PartitionView, leader: ReplicaView, steps: readonly Step[]): Step[] {
-  if (!steps.some((one) => one.kind === "recover-table")) return [];
-  const isDemoted = ({ endpoint }: ReplicaView) =>
-    steps.some((one) => one.kind === "demote" && one.endpoint === endpoint);
-  return view.replicas
-    .filter((one) => one !== leader && isServing(one) && one.report?.role === "leader")
-    .filter((one) => !isDemoted(one))
-    .map((one) => demotion(view, one, "extra-leader"));
 }
 
 function followerSteps(

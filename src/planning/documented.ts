@@ -9,6 +9,7 @@ import { chooseLeader } from "../policy/flagged-leader.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { mapInTurns } from "../util/yielding.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
+import { exLeadersBefore } from "./ex-leaders.js";
 import { laneOf } from "./lane-of.js";
 
 /**
@@ -45,11 +46,13 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
   const followers = view.replicas.filter((replica) => replica !== leader);
   const marks = markSteps(view, leader, problems);
   const isMarked = marks.some((one) => one.endpoint === leader.endpoint);
+  const rebuilt = followers.flatMap((replica) =>
+    followerSteps(view, replica, problemsOf(problems, replica), { serving, learned }),
+  );
   const work = [
     ...leaderSteps(view, leader, problemsOf(problems, leader), isMarked || !leader.claim.isAlive),
-    ...followers.flatMap((replica) =>
-      followerSteps(view, replica, problemsOf(problems, replica), { serving, learned }),
-    ),
+    ...exLeadersBefore(view, leader, rebuilt),
+    ...rebuilt,
   ];
   const ahead = problems.find((one) => one.code === "ahead");
   if (work.length === 0 && ahead !== undefined) {
