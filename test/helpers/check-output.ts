@@ -25,7 +25,7 @@ const OPERATIONS = [
 /** The kind of a document that a command printed; undefined if it is none that has a schema. */
 export function kindOf(command: string | undefined, document: object): string | undefined {
   if ("error" in document && !("actions" in document)) return "error";
-  if ("plan" in document) return undefined;
+  if ("plan" in document) return "dry-run";
   const name = "command" in document ? String(document.command) : (command ?? "");
   if (OPERATIONS.includes(name)) return "operation";
   const kind = SAME_AS[name] ?? name;

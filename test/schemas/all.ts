@@ -1,5 +1,7 @@
-import type { z } from "zod";
+import * as zod from "zod";
+import { PLAN_BODY } from "../../src/commands/plan-schema.js";
 import { event, history, journalLine } from "./events.js";
+import { count, head } from "./parts.js";
 import { report, runEnded } from "./report.js";
 import { confSet, failure, inspect, operation, recovery, restore, verify } from "./results.js";
 import {
@@ -16,9 +18,11 @@ import {
 
 /** One kind of document that this tool writes. */
 export interface Described {
-  readonly schema: z.ZodType;
+  readonly schema: zod.ZodType;
   /** What it is, for the schema's title. */
   readonly title: string;
+  /** Whether the schema makes something else of the document, as a reader of it does. */
+  readonly isReading?: true;
 }
 
 /** Every kind of JSON that this tool writes, by the name of its file in `schemas`. */
@@ -40,6 +44,21 @@ export const SCHEMAS: Readonly<Record<string, Described>> = {
   gettablestatus: { schema: getTableStatus, title: "result of gettablestatus" },
   getfollower: { schema: getFollower, title: "result of getfollower" },
   error: { schema: failure, title: "result of any command that ended with an error" },
+  "dry-run": {
+    schema: zod.object({
+      ...head,
+      dryRun: zod.literal(true),
+      size: zod.record(zod.string(), count).optional(),
+      plan: PLAN_BODY.schema(zod),
+    }),
+    title: "result of --dry_run of a command with a plan",
+    isReading: true,
+  },
+  plan: {
+    schema: PLAN_BODY.schema(zod),
+    title: "plan: what --plan_out writes and --apply reads",
+    isReading: true,
+  },
   event: { schema: event, title: "event of a run: a line of --output=ndjson" },
   journal: { schema: journalLine, title: "line of a journal" },
   report: { schema: report, title: "report: what --report=FILE.json writes" },
