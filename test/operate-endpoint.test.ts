@@ -242,7 +242,7 @@ describe("recoverendpoint", () => {
     await withC(virtual);
     const report = await operateOn(virtual, recover());
     expect(report.plan.notes.join("\n")).toContain(
-      "db1.t0:0 at c:9527: it is known to hold entries up to 35, leader",
+      "db1.t0:0 at c:9527: known to hold entries up to 35, leader a:9527 only up to 30: RecoverTable would delete them",
     );
     expect(report.plan.notes.join("\n")).toContain("recovered one by one");
     expect(report.results).toHaveLength(3);
@@ -251,7 +251,7 @@ describe("recoverendpoint", () => {
       virtual.model.rows({ pid: 0 })[0]?.replicas.find((one) => one.endpoint === C)?.held;
     expect(held()).toBe(35);
     // Alone, it is refused; named, it is given up.
-    expect(await refusalOf(virtual, recover())).toContain("5 would be given up");
+    expect(await refusalOf(virtual, recover())).toContain("up to 35, leader a:9527 only up to 30");
     const named = await operateOn(virtual, recover({ acceptDataLoss: ["db1.t0:0"] }));
     expect(named.complaints).toEqual([]);
     expect(virtual.model.healthy()).toEqual([]);

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { diagnose } from "../src/diagnosis/diagnose.js";
 import type { PartitionView, ReplicaView } from "../src/model/partition-view.js";
+import { planDirect } from "../src/planning/direct.js";
 import { batchMarks, planPartition } from "../src/planning/documented.js";
 import { chooseLeader } from "../src/policy/flagged-leader.js";
 import { servingLeader } from "../src/policy/what-it-holds.js";
@@ -121,7 +122,23 @@ describe("which replica leads", () => {
       },
     );
     expect(servingLeader(view)?.endpoint).toBe("b");
-    expect(steps(view)).toEqual(["demote a", "recover-table a"]);
+    expect(steps(view)).toEqual([]);
+    const text =
+      "it led, holds entries up to 120, and the leadership of b began behind 90: RecoverTable would delete 30 entries that it alone took from clients";
+    expect(planPartition(view).blocked).toEqual({
+      code: "surplus",
+      endpoint: "a",
+      text,
+      candidate: "b",
+    });
+    expect(planDirect(view).blocked?.text).toBe(text);
+    expect(planDirect(view, undefined, "b")).toMatchObject({
+      steps: [
+        { kind: "demote", endpoint: "a" },
+        { kind: "recover-table", endpoint: "a" },
+      ],
+      givesUp: true,
+    });
   });
 });
 

@@ -1,5 +1,6 @@
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
+import { oldRecordProblem } from "../policy/old-record.js";
 import {
   earlierOffset,
   isServing,
@@ -8,7 +9,7 @@ import {
   replicatedOffset,
   servingLeader,
 } from "../policy/what-it-holds.js";
-import { surplusOver } from "../policy/what-may-be-overwritten.js";
+import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js";
 
 /**
  * Says what is wrong with a partition.
@@ -29,6 +30,9 @@ export function diagnose(view: PartitionView): Problem[] {
       text: "no replica is flagged leader, so nothing says whose data leads",
     });
   }
+  const isAsked = view.replicas.some((one) => one.snapshot !== undefined);
+  const old = isAsked ? oldRecordProblem(view) : undefined;
+  if (old !== undefined) problems.push(old);
   return problems.concat(
     view.replicas.flatMap((replica) => diagnoseReplica(view, replica, leader)),
   );
@@ -50,7 +54,7 @@ function diagnoseReplica(
           diagnoseFlag(replica),
           diagnosePause(view, replica),
           diagnoseLink(replica, leader),
-          diagnoseAhead(view, replica, leader),
+          diagnoseDiscarded(view, replica, leader),
         ]
       : [diagnoseTablet(replica)];
   return findings
@@ -157,15 +161,13 @@ export function rowsMissing(offset: bigint, least: bigint): string {
   return `at offset ${offset}, but ${least} was seen before: rows are missing on its disk, and RecoverTable would delete the logs of followers that may have them`;
 }
 
-function diagnoseAhead(
+function diagnoseDiscarded(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView | undefined,
 ): Finding | undefined {
-  const surplus = leader && surplusOver(view, replica, leader);
-  if (leader === undefined || surplus === undefined) return undefined;
-  return {
-    code: "ahead",
-    text: `known to hold entries up to ${surplus.known}, leader ${leader.endpoint} only up to ${surplus.held}: RecoverTable would delete them`,
-  };
+  // Without the list nothing tells which of the two was asked last.
+  if (leader?.followers === undefined) return undefined;
+  const discarded = discardedBy(view, replica, leader);
+  return discarded && { code: discarded.code, text: discardedText(discarded, leader) };
 }

@@ -143,7 +143,7 @@ export function narrowed(planner: Planner, only: Selection): Planner {
         id: view.id,
         endpoint,
         why: "forced",
-        keeps: "history",
+
         isForced: true,
         isWanted: true,
       })),

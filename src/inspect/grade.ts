@@ -11,9 +11,11 @@ export type Grade = (typeof GRADES)[number];
 /** The worst that each problem can mean where a leader serves; without one every partition is `down`. */
 const GRADE_OF: Readonly<Record<ProblemCode, Exclude<Grade, "down" | "one-left">>> = {
   "no-leader-flagged": "at-risk",
+  "record-is-old": "at-risk",
   "load-failed": "at-risk",
   diverged: "at-risk",
   ahead: "at-risk",
+  surplus: "at-risk",
   "rows-missing": "at-risk",
   unread: "at-risk",
   "leader-unavailable": "degraded",

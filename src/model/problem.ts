@@ -4,12 +4,16 @@ import type { Endpoint } from "./cluster-state.js";
 export const PROBLEM_CODES = [
   /** No replica of the partition is flagged leader, so nothing says whose data leads. */
   "no-leader-flagged",
+  /** A disk has a term that the record does not know: flags and history prove nothing. */
+  "record-is-old",
   /** A replica cannot be loaded, so what its disk holds is not known. */
   "load-failed",
   /** Two or more replicas hold entries that only one of them can have had; nobody can say which. */
   "diverged",
   /** A replica holds more than the leader that serves. */
   "ahead",
+  /** An ex-leader holds rows that it took from clients and that the newest leadership began without. */
+  "surplus",
   /** Who leads, or would lead, has fewer entries than were seen before. */
   "rows-missing",
   /** A replica that may hold more than every loaded one cannot be asked. */

@@ -30,18 +30,13 @@ export type DeletedOps =
 
 /** How RecoverTable is asked for. */
 interface RecoverTableFields extends OfReplica {
-  /**
-   * What the leader must hold: `history`, the entries of the surviving history that the replica has;
-   * `everything`, every entry that the replica is known to hold.
-   */
-  readonly keeps: "history" | "everything";
-  /** Whether entries may be given up, on the operator's word. */
+  /** Whether entries known of it may be discarded: on the operator's word, or its disk has none. */
   readonly acceptsLoss?: boolean;
   /** The leader replicates to it and it does not catch up, so waiting again is no use. */
   readonly isForced?: boolean;
   /** Whether it is recovered although it is healthy, on the operator's word. */
   readonly isWanted?: boolean;
-  /** The newest term before the leader was changed in the same plan; see `recoverDanger`. */
+  /** The newest term before the leader was changed in the same plan; see `discardedBy`. */
   readonly since?: bigint | undefined;
 }
 

@@ -146,7 +146,6 @@ function comeBack(
       kind: "recover-table",
       id: view.id,
       endpoint,
-      keeps: "everything",
       ...how,
       why: "it follows the new leader from then on",
     })),

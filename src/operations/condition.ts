@@ -96,7 +96,6 @@ export function recoverStep(view: PartitionView, endpoint: Endpoint, why: string
     kind: "recover-table",
     id: view.id,
     endpoint,
-    keeps: "everything",
     ...(isFlagged && view.terms.length > 0 ? { since } : {}),
     why,
   };

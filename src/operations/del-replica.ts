@@ -83,7 +83,9 @@ function obstacleTo(view: PartitionView, wish: ReplicaWish): Obstacle | undefine
   }
   const claim = replicaAt(view, endpoint)?.claim;
   if (claim?.isLeader === true) return leadElsewhere(view, endpoint, commandLine, "deleted");
-  const ahead = diagnose(view).find((one) => one.endpoint === endpoint && one.code === "ahead");
+  const ahead = diagnose(view).find(
+    (one) => one.endpoint === endpoint && (one.code === "ahead" || one.code === "surplus"),
+  );
   if (ahead !== undefined) {
     return {
       text: `${name}: ${endpoint} is ${ahead.text}`,

@@ -214,7 +214,6 @@ export function leaderSteps(
       kind: "recover-table",
       id,
       endpoint: from,
-      keeps: "everything",
       ...(since === undefined ? {} : { since }),
       why: `it led, and follows ${to} from now on`,
     },

@@ -3,10 +3,10 @@ import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
+import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { shellWord } from "../util/text.js";
 import { assertNamed, viewsAt } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { recoverDanger } from "./recover-danger.js";
 import { assertNone, assertUsable, ledText, refused, replicaAt } from "./targets.js";
 
 /** What `recoverendpoint` was asked for. */
@@ -165,7 +165,7 @@ function assertOffline(unmarked: readonly PartitionView[], endpoint: Endpoint): 
 
 function dangerOf(view: PartitionView, endpoint: Endpoint): Danger[] {
   const replica = replicaAt(view, endpoint);
-  const danger = replica && recoverDanger(view, replica);
+  const danger = replica && whyNotOverwrite(view, replica);
   if (danger === undefined) return [];
   const name = partitionName(view.id);
   const recoverdata = `openmldb-ops recoverdata${view.id.db === "" ? "" : ` ${shellWord(`--db=${view.id.db}`)}`}`;
@@ -186,7 +186,6 @@ function laneOf(
     kind: "recover-table",
     id,
     endpoint,
-    keeps: "everything",
     acceptsLoss: isAccepted,
     why: "it is marked not alive",
   };
@@ -208,7 +207,6 @@ function laneOf(
       kind: "recover-table",
       id,
       endpoint: leader.endpoint,
-      keeps: "everything",
       since,
       why: "it follows the new leader from then on",
     },

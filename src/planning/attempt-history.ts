@@ -1,7 +1,7 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import type { CannotLoad } from "../policy/who-may-lead.js";
+import type { CannotLoad } from "../policy/what-it-holds.js";
 
 /** What a run has learned of a partition by trying; it outlives the rounds, not the run. */
 export interface Learned {

@@ -1,17 +1,24 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Endpoint, Role } from "../model/cluster-state.js";
+import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { isPartlyOutOfSight, leaderOutOfSight, offered } from "../policy/absent-replicas.js";
-import { chooseLeader } from "../policy/flagged-leader.js";
-import { isServing, lowerBound, servingLeader, trueOffset } from "../policy/what-it-holds.js";
-import { givenUp, isGivenAwaySafely, unreadFollower } from "../policy/what-may-be-overwritten.js";
+import { oldRecordProblem } from "../policy/old-record.js";
+import { isServing, servingLeader, trueOffset } from "../policy/what-it-holds.js";
+import {
+  givenUp,
+  isDiscard,
+  mayBeOverwritten,
+  unreadFollower,
+} from "../policy/what-may-be-overwritten.js";
 import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
+import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
 import { exLeadersBefore } from "./ex-leaders.js";
 import { laneOf } from "./lane-of.js";
+import { promotionNotes } from "./promotion-notes.js";
 
 /**
  * Plans the next round of the direct recovery of a partition, which decides on evidence:
@@ -47,14 +54,24 @@ export function planDirect(
       steps: [{ kind: "wait-ops", id: view.id, why: "op-in-flight" }],
     });
   }
+  const undecided = oldRecordProblem(view);
+  // Loaded, the replicas would not show their terms any more.
+  if (undecided !== undefined && accepted === undefined) {
+    const blocked = offered(view, undecided);
+    return laneOf(view, { leader: serving, steps: [], blocked });
+  }
   const evidence = evidenceSteps(view, problems, learned);
   if (evidence.length > 0) return laneOf(view, { leader: serving, steps: evidence });
   const unknown = problems.find((one) => one.code === "state-unknown");
   if (unknown !== undefined && serving === undefined) {
     return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
   }
-  return serving === undefined
-    ? planPromotion(view, problems, decide(view, learned), { learned, accepted })
+  if (serving === undefined) {
+    const decision = undecided === undefined ? decide(view, learned) : { blocked: undecided };
+    return planPromotion(view, problems, decision, { learned, accepted });
+  }
+  return undecided !== undefined && accepted === serving.endpoint
+    ? planGivenAway(view, serving, problems)
     : planFollowers(view, serving, problems, { learned, accepted });
 }
 
@@ -109,29 +126,8 @@ function planPromotion(
     ...pauseSteps(view, problems),
     ...joining.flatMap((one) => joinSteps(view, one, "not-linked")),
   ];
-  const notes = [...savedRows(view, leader), ...lostRows(view, leader)];
+  const notes = promotionNotes(view, leader);
   return laneOf(view, { leader, steps, leastOffset: trueOffset(leader), notes });
-}
-
-/** What the documented choice (flagged leader, highest offset known) would have lost. */
-function savedRows(view: PartitionView, leader: ReplicaView): string[] {
-  const choice = chooseLeader(view);
-  if ("blocked" in choice || choice.leader === leader) return [];
-  const documented = choice.leader;
-  const kept = trueOffset(leader) - (trueOffset(documented) < 0n ? 0n : trueOffset(documented));
-  if (kept <= 0n) return [];
-  return [
-    `${leader.endpoint} leads instead of ${documented.endpoint}: it holds ${kept} entries that ${documented.endpoint} lost`,
-  ];
-}
-
-/** What the only replica of a partition lost: nobody else could have it, so it serves what there is. */
-function lostRows(view: PartitionView, leader: ReplicaView): string[] {
-  const lost = lowerBound(view, leader) - trueOffset(leader);
-  if (view.replicas.length > 1 || lost <= 0n) return [];
-  return [
-    `${leader.endpoint} is the only replica and lost ${lost} entries: it holds ${trueOffset(leader)}, and ${lowerBound(view, leader)} was seen before`,
-  ];
 }
 
 /**
@@ -214,7 +210,7 @@ function planFollowers(
     for (const step of more) steps.push(step);
   }
   const undecided =
-    problems.find((one) => one.code === "ahead") ??
+    problems.find((one) => isDiscard(one.code)) ??
     unreadFollower(view, leader, learned) ??
     problems.find((one) => one.code === "rows-missing" && one.endpoint === leader.endpoint);
   if (steps.length === 0 && pauseSteps(view, problems).length === 0 && undecided !== undefined) {
@@ -255,11 +251,11 @@ function followerSteps(
     const demote = replica.report?.role === "leader" ? [demotion(view, replica, why)] : [];
     return [...demote, ...joinSteps(view, replica, why)];
   }
-  // A replica that holds more than the leader, or was seen there, and is of the same history is
-  // never given away: RecoverTable would delete what it holds.
-  return isGivenAwaySafely(view, replica, leader, known.learned)
-    ? [rebuild(view, replica, why, { isForced: known.learned.cannotSync.has(endpoint) })]
-    : [];
+  if (!mayBeOverwritten(view, replica, leader, known.learned)) return [];
+  const isForced = known.learned.cannotSync.has(endpoint);
+  // What was known of it is gone from its disk: the step must not take it for what RecoverTable deletes.
+  const isGone = known.codes.some(isDiscard);
+  return [rebuild(view, replica, why, { isForced, ...(isGone ? { acceptsLoss: true } : {}) })];
 }
 
 /** The leader that serves stays, on the operator's word: what others hold beyond it is dropped. */
@@ -268,12 +264,22 @@ function planGivenAway(
   leader: ReplicaView,
   problems: readonly Problem[],
 ): Lane {
+  // With an old record nothing tells which logs are prefixes of the leader's.
+  const isAll = oldRecordProblem(view) !== undefined;
   const ahead = view.replicas
     .filter((one) => one.tablet === "ok" && one !== leader)
-    .filter((one) => has(problems, one, "ahead") || has(problems, one, "not-loaded"));
+    .filter((one) =>
+      problems.some(
+        ({ endpoint, code }) =>
+          endpoint === one.endpoint && (isAll || isDiscard(code) || code === "not-loaded"),
+      ),
+    );
+  const rebuilt = ahead.map((one) =>
+    rebuild(view, one, "ahead", { isForced: true, acceptsLoss: true }),
+  );
   return laneOf(view, {
     leader,
-    steps: ahead.map((one) => rebuild(view, one, "ahead", { isForced: true, acceptsLoss: true })),
+    steps: [...exLeadersBefore(view, leader, rebuilt), ...rebuilt],
     notes: [
       `${leader.endpoint} leads on at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
     ],
@@ -296,40 +302,4 @@ function joinSteps(view: PartitionView, replica: ReplicaView, why: ProblemCode):
 
 function has(problems: readonly Problem[], replica: ReplicaView, code: ProblemCode): boolean {
   return problems.some((one) => one.endpoint === replica.endpoint && one.code === code);
-}
-
-function at({ id }: PartitionView, { endpoint }: ReplicaView, why: ProblemCode) {
-  return { id, endpoint, why };
-}
-
-function demotion(
-  view: PartitionView,
-  replica: ReplicaView,
-  why: ProblemCode,
-  isDecided = false,
-): Step {
-  return { kind: "demote", ...at(view, replica, why), isDecided };
-}
-
-function promotion(
-  view: PartitionView,
-  leader: ReplicaView,
-  why: ProblemCode,
-  followers: readonly ReplicaView[],
-): Step {
-  const to = followers.map((one) => one.endpoint);
-  return { kind: "promote", ...at(view, leader, why), followers: to };
-}
-
-function aliveMark(view: PartitionView, replica: ReplicaView, role: Role, why: ProblemCode): Step {
-  return { kind: "mark-alive", ...at(view, replica, why), role, checks: "role" };
-}
-
-function rebuild(
-  view: PartitionView,
-  replica: ReplicaView,
-  why: ProblemCode,
-  how: { readonly isForced: boolean; readonly acceptsLoss?: boolean },
-): Step {
-  return { kind: "recover-table", ...at(view, replica, why), keeps: "history", ...how };
 }

@@ -6,7 +6,9 @@ import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step, StepKind } from "../model/step.js";
 import { leaderOutOfSight, offered } from "../policy/absent-replicas.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
+import { oldRecordProblem } from "../policy/old-record.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
+import { isDiscard } from "../policy/what-may-be-overwritten.js";
 import { mapInTurns } from "../util/yielding.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
 import { exLeadersBefore } from "./ex-leaders.js";
@@ -27,6 +29,11 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
   const serving = servingLeader(view);
   const hidden = serving === undefined ? leaderOutOfSight(view) : undefined;
   if (hidden !== undefined) return laneOf(view, { leader: undefined, steps: [], blocked: hidden });
+  const old = oldRecordProblem(view);
+  if (old !== undefined) {
+    const blocked = offered(view, old);
+    return laneOf(view, { leader: serving, steps: [], blocked });
+  }
   const choice = serving === undefined ? chooseLeader(view) : { leader: serving };
   if ("blocked" in choice)
     return laneOf(view, { leader: undefined, steps: [], blocked: choice.blocked });
@@ -54,7 +61,7 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
     ...exLeadersBefore(view, leader, rebuilt),
     ...rebuilt,
   ];
-  const ahead = problems.find((one) => one.code === "ahead");
+  const ahead = problems.find((one) => isDiscard(one.code));
   if (work.length === 0 && ahead !== undefined) {
     const blocked = offered(view, { ...ahead, candidate: leader.endpoint });
     return laneOf(view, { leader: undefined, steps: [], blocked });
@@ -131,7 +138,8 @@ function followerSteps(
   // it is judged again, and recovered if need be, in the round after the leader's.
   if (problems.length === 0 || replica.tablet !== "ok") return [];
   // What only this replica holds would be deleted.
-  if (problems.includes("ahead") || problems.includes("state-unknown")) return [];
+  if (problems.some(isDiscard)) return [];
+  if (problems.includes("state-unknown")) return [];
   const first = problems[0] as ProblemCode;
   if (problems.includes("loading")) return [step(view, "wait-load", replica, "loading")];
   if (problems.every((code) => code === "snapshot-paused")) {
@@ -172,7 +180,7 @@ function rebuild(
   why: ProblemCode,
   isForced: boolean,
 ): Step {
-  return { kind: "recover-table", id, endpoint, why, keeps: "history", isForced };
+  return { kind: "recover-table", id, endpoint, why, isForced };
 }
 
 /**

@@ -1,8 +1,9 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
+import { oldRecordProblem } from "./old-record.js";
 import { type GivenUp, givenUpCount, givenUpIfLeads, mayGiveUp } from "./what-is-given-up.js";
 import { isInSync, isServing, servingLeader, trueOffset } from "./what-it-holds.js";
-import { isAhead } from "./what-may-be-overwritten.js";
+import { discardedBy } from "./what-may-be-overwritten.js";
 
 /** Which replica is wanted as leader of a partition, and at what price. */
 export interface LeaderChangeOptions {
@@ -60,6 +61,8 @@ export function checkLeaderChange(
       "it has one replica, so there is no follower that could lead (code 134)",
     );
   }
+  const old = oldRecordProblem(view);
+  if (old !== undefined && !options.acceptsLoss) return no("recover", old.text);
   const flagged = view.replicas.find((one) => one.claim.isLeader && one.claim.isAlive);
   if (flagged !== undefined && options.candidate === undefined) {
     return no(
@@ -130,7 +133,7 @@ function givenUp(view: PartitionView, chosen: ReplicaView, lastSeen: bigint | un
   const isPlanned =
     leader !== undefined &&
     isInSync(chosen, leader) &&
-    !view.replicas.some((one) => isAhead(view, one, leader));
+    view.replicas.every((one) => discardedBy(view, one, leader)?.code !== "ahead");
   return isPlanned
     ? { atLeast: 0n, atMost: 0n, why: "" }
     : givenUpIfLeads(view, chosen, { lastSeen });

@@ -1,5 +1,6 @@
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
+import { awaitedLeaders, newestLeaders } from "./what-is-given-up.js";
 
 /** Either the replica that shall lead, or why none may. */
 export type LeaderChoice = { readonly leader: ReplicaView } | { readonly blocked: Problem };
@@ -26,17 +27,13 @@ export function chooseLeader(view: PartitionView): LeaderChoice {
       "no replica is flagged leader, so nothing says whose data leads",
     );
   }
-  const alive = flagged.filter((replica) => replica.claim.isAlive);
-  const entitled = alive.length > 0 ? alive : flagged;
-  const reachable = entitled.filter((replica) => replica.tablet === "ok");
-  const best = reachable.sort(byPreference)[0];
-  if (best !== undefined) return { leader: best };
+  const newest = newestLeaders(view);
+  const [first] = awaitedLeaders(view, "documented");
+  const [best] = newest.filter((replica) => replica.tablet === "ok").sort(byPreference);
+  if (first === undefined && best !== undefined) return { leader: best };
 
-  const first = entitled[0];
-  const where = entitled
-    .map((replica) => `${replica.endpoint} (${replica.tabletDetail})`)
-    .join(", ");
-  const others = flagged.length > entitled.length ? "; an ex-leader is not taken in its place" : "";
+  const where = newest.map((replica) => `${replica.endpoint} (${replica.tabletDetail})`).join(", ");
+  const others = flagged.length > newest.length ? "; an ex-leader is not taken in its place" : "";
   return block(
     "leader-unavailable",
     first?.endpoint,

@@ -52,6 +52,35 @@ export function newestLeaders(view: PartitionView): readonly ReplicaView[] {
 }
 
 /**
+ * What an absent leader of the newest term means, by the way to another leader. The ways differ on
+ * purpose: a recovery runs over many partitions, so it waits for a tablet that may come back with more;
+ * a change of leader and a lost tablet are asked for by an operator who names what is away.
+ */
+const ABSENT_LEADER = {
+  /** `recoverdata --method=direct`: compares true offsets. */
+  direct: "waited-for",
+  /** `recoverdata --method=documented`: flags first, then the offsets on record. */
+  documented: "waited-for",
+  /** ChangeLeader, for changeleader, offlineendpoint, scaling and upgrades: alive followers only. */
+  change: "passed-over-if-seen-fresh",
+  /** Tablets that are lost for good: compares true offsets. */
+  lost: "passed-over-if-seen-fresh",
+} as const;
+
+/**
+ * The leaders of the newest term, if every one of them is away and the way to another leader waits for
+ * them; else empty.
+ */
+export function awaitedLeaders(
+  view: PartitionView,
+  way: keyof typeof ABSENT_LEADER,
+): readonly ReplicaView[] {
+  const newest = newestLeaders(view);
+  const isWaitedFor = ABSENT_LEADER[way] === "waited-for";
+  return isWaitedFor && newest.every((one) => one.tablet !== "ok") ? newest : [];
+}
+
+/**
  * Replicas that cannot be asked and may hold acknowledged rows that a choice lacks.
  *
  * The leader of the newest term acknowledged every row itself: where it leads on, no other replica
@@ -83,7 +112,7 @@ export function givenUpIfLeads(
   choice: ReplicaView,
   beside: KnownBeside = {},
 ): GivenUp {
-  const held = trueOffset(choice) < 0n ? 0n : trueOffset(choice);
+  const held = isServing(choice) ? trueOffset(choice) : knownOffset(view, choice);
   const least = leastOffset(view);
   const atLeast = least > held ? least - held : 0n;
   const newest = newestLeaders(view);
@@ -120,7 +149,7 @@ function unknownText(
       return `${one.endpoint} (${why}; known to hold entries up to ${lowerBound(view, one)}, and what it holds beyond is not known)`;
     })
     .join(", ");
-  return `${choice.endpoint} holds entries up to ${trueOffset(choice)}, and nothing proves that it has all of ${who}`;
+  return `${choice.endpoint} holds entries up to ${isServing(choice) ? trueOffset(choice) : knownOffset(view, choice)}, and nothing proves that it has all of ${who}`;
 }
 
 function knownText(view: PartitionView): string {

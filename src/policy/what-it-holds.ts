@@ -2,6 +2,17 @@ import type { Endpoint, LowerBounds, ReplicaReport, TermStart } from "../model/c
 import { keptName, type PartitionEvidence, type ReplicaEvidence } from "../model/evidence.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 
+/**
+ * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so
+ * that nothing can be lost there; `failed` if what its disk holds is not known.
+ */
+export type CannotLoad = ReadonlyMap<Endpoint, "empty" | "failed">;
+
+/** What is known beside the view, from trying. */
+export interface Tried {
+  readonly cannotLoad: CannotLoad;
+}
+
 /** States in which a replica serves (OpenMLDB tablet: TableState). */
 const SERVING: readonly string[] = ["normal", "making-snapshot", "snapshot-paused"];
 
@@ -239,7 +250,8 @@ function counted(records: bigint | undefined): string {
   return records === undefined ? "" : ` (${records} rows)`;
 }
 
-function most(offsets: readonly bigint[]): bigint {
+/** The greatest of some offsets; 0 if there are none. */
+export function most(offsets: readonly bigint[]): bigint {
   let found = 0n;
   for (const one of offsets) if (one > found) found = one;
   return found;

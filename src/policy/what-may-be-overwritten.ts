@@ -1,37 +1,111 @@
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import type { Problem } from "../model/problem.js";
-import type { Learned } from "../planning/attempt-history.js";
+import type { Problem, ProblemCode } from "../model/problem.js";
+import { oldRecordProblem } from "./old-record.js";
 import {
   evidenceOf,
   isServing,
   knownOffset,
   leastOffset,
   lowerBound,
+  most,
+  servingLeader,
+  type Tried,
   trueOffset,
 } from "./what-it-holds.js";
 
+/** What RecoverTable of a replica would discard: it makes the replica a copy of the leader. */
+export interface Discarded {
+  /**
+   * `ahead`: the replica holds more entries than the leader. `surplus`: it led, and holds entries from
+   * the one on with which the newest leadership began without them.
+   */
+  readonly code: "ahead" | "surplus";
+  /** The last entry that the replica is known to hold, whatever history it is of. */
+  readonly known: bigint;
+  /** The last entry that both have for certain; all behind it is discarded. */
+  readonly kept: bigint;
+}
+
 /**
- * What a replica is known to hold of the surviving history beyond the leader that serves.
+ * What RecoverTable of a replica is known to discard.
  *
- * One that is replicated to is compared with the leader's list, which was made after its own report.
+ * An ex-leader took the entries behind the beginning of the next leadership from clients, and no
+ * election gave them to another replica. Where leaderships parted more than once, the newest beginning
+ * counts: the least that is certain. A follower that was marked dead has entries of one leader or of
+ * the other; nothing tells which, and as long as it holds no more than the leader nothing is counted.
  *
- * @returns Undefined if nothing is known of, or if the leader did not tell what it has.
+ * A replica that the leader replicates to was a prefix when that began, and is compared with the
+ * leader's list, which was made after the replica's own report.
+ *
+ * @param since The newest term when the leader was changed, if that was just now: the entries behind
+ *   the beginning of the next one count. Undefined: those behind the beginning of the newest one.
+ * @returns Undefined if nothing is known to be discarded.
  */
-export function surplusOver(
+export function discardedBy(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView,
-): { readonly known: bigint; readonly held: bigint } | undefined {
-  if (leader.followers === undefined || leader === replica) return undefined;
-  const isListed = leader.followers.followers.has(replica.endpoint) && isServing(replica);
-  const known = knownOffset(view, replica);
-  const held = isListed ? leader.followers.offset : (leader.report?.offset ?? 0n);
-  return known > held ? { known, held } : undefined;
+  since?: bigint,
+): Discarded | undefined {
+  if (leader === replica || view.replicas.length === 1) return undefined;
+  const list = leader.followers;
+  const isReplicatedTo = isServing(replica) && list?.followers.has(replica.endpoint) === true;
+  const known = heldOffset(view, replica);
+  const led = isReplicatedTo ? (list?.offset ?? 0n) : (leader.report?.offset ?? 0n);
+  const begun =
+    since === undefined ? view.terms.at(-1) : view.terms.find((one) => one.term > since);
+  const parted = begun === undefined || view.terms.length < 2 ? undefined : begun.offset - 1n;
+  const isExLeader = replica.claim.isLeader && !isReplicatedTo;
+  if (isExLeader && parted !== undefined && parted < led && known > parted) {
+    return { code: "surplus", known, kept: parted };
+  }
+  return known > led ? { code: "ahead", known, kept: led } : undefined;
 }
 
-/** Whether a replica is known to hold more than the leader that serves, see {@link surplusOver}. */
-export function isAhead(view: PartitionView, replica: ReplicaView, leader: ReplicaView): boolean {
-  return surplusOver(view, replica, leader) !== undefined;
+/** Whether a problem says that RecoverTable of the replica would discard entries. */
+export function isDiscard(code: ProblemCode): boolean {
+  return code === "ahead" || code === "surplus";
+}
+
+/** What would be discarded, in words with numbers. No final stop. */
+export function discardedText({ code, known, kept }: Discarded, leader: ReplicaView): string {
+  return code === "ahead"
+    ? `known to hold entries up to ${known}, leader ${leader.endpoint} only up to ${kept}: RecoverTable would delete them`
+    : `it led, holds entries up to ${known}, and the leadership of ${leader.endpoint} began behind ${kept}: RecoverTable would delete ${known - kept} entries that it alone took from clients`;
+}
+
+/**
+ * Why RecoverTable of a replica must not be asked for: it deletes what an unloaded replica holds before
+ * anything is compared (OpenMLDB 0.9 nameserver: RecoverEndpointTable). So another replica must lead
+ * at that moment, and hold at least as much.
+ *
+ * @param since See {@link discardedBy}.
+ * @returns `isLoss`: the operator may accept it. Undefined if nothing known speaks against it.
+ */
+export function whyNotOverwrite(
+  view: PartitionView,
+  replica: ReplicaView,
+  since?: bigint,
+): { readonly text: string; readonly isLoss: boolean } | undefined {
+  if (replica.tablet !== "ok") {
+    return { text: `its tablet ${replica.tabletDetail}`, isLoss: false };
+  }
+  // A single replica is loaded from its own disk: there is nothing that it could be compared with.
+  if (view.replicas.length === 1) return undefined;
+  const leader = servingLeader(view);
+  if (leader === undefined) return { text: "no replica leads the partition now", isLoss: false };
+  if (leader === replica) return { text: "it leads the partition now", isLoss: false };
+  const old = oldRecordProblem(view);
+  if (old !== undefined) return { text: old.text, isLoss: true };
+  const discarded = discardedBy(view, replica, leader, since);
+  return discarded && { text: discardedText(discarded, leader), isLoss: true };
+}
+
+/** The highest entry that a replica is known to hold, whatever history it is of. */
+function heldOffset(view: PartitionView, replica: ReplicaView): bigint {
+  if (isServing(replica)) return trueOffset(replica);
+  const { claim, snapshot } = replica;
+  return most([claim.offset ?? 0n, snapshot?.offset ?? 0n, lowerBound(view, replica)]);
 }
 
 /** What is given up where this replica leads, in words with numbers. */
@@ -65,32 +139,32 @@ export function givenUp(view: PartitionView, leader: ReplicaView): string {
 export function unreadFollower(
   view: PartitionView,
   leader: ReplicaView,
-  learned: Learned,
+  tried: Tried,
 ): Problem | undefined {
   const one = view.replicas.find(
     (other) =>
       other !== leader &&
       other.tablet === "ok" &&
       !isServing(other) &&
-      learned.cannotLoad.get(other.endpoint) === "failed" &&
-      !isGivenAwaySafely(view, other, leader, learned),
+      tried.cannotLoad.get(other.endpoint) === "failed" &&
+      !mayBeOverwritten(view, other, leader, tried),
   );
   if (one === undefined) return undefined;
   const text = `it cannot be loaded, so what its disk holds is not known (at least entries up to ${lowerBound(view, one)}, leader ${leader.endpoint} has ${trueOffset(leader)}): RecoverTable would move its log away, and nothing proves that the leader holds all of it`;
   return { code: "load-failed", endpoint: one.endpoint, text };
 }
 
-/** Whether the leader is proven to hold at least what the replica has to give. */
-export function isGivenAwaySafely(
+/** Whether a replica may be overwritten with the leader's data without anything being given up. */
+export function mayBeOverwritten(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView,
-  learned: Learned,
+  tried: Tried,
 ): boolean {
-  if (learned.cannotLoad.get(replica.endpoint) === "empty") return true;
+  if (tried.cannotLoad.get(replica.endpoint) === "empty") return true;
   // What it holds is not known, only what it must hold at least.
   if (!isServing(replica) && !isProbablyWiped(view, replica, leader)) return false;
-  return knownOffset(view, replica) <= trueOffset(leader);
+  return discardedBy(view, replica, leader) === undefined;
 }
 
 /**

@@ -1,27 +1,57 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
-import { givenUpCount, givenUpIfLeads, newestLeaders, unasked } from "./what-is-given-up.js";
 import {
+  awaitedLeaders,
+  givenUpCount,
+  givenUpIfLeads,
+  newestLeaders,
+  unasked,
+} from "./what-is-given-up.js";
+import {
+  type CannotLoad,
   firstChange,
   isOfHistory,
   isServing,
   knownOffset,
   leastOffset,
   lowerBound,
+  type Tried,
   trueOffset,
 } from "./what-it-holds.js";
 
-/**
- * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so
- * that nothing can be lost there; `failed` if what its disk holds is not known.
+/*
+ * The policy of the whole tool: which replica may lead, what a replica holds, which may be overwritten.
+ * Recovery in both methods, inspect, changeleader, offlineendpoint, recoverendpoint, scaling and
+ * upgrades ask these functions and no others, so all give the same answer with the same numbers.
+ *
+ *   A       the acknowledged log of a partition: the leader of the newest term acknowledged each entry
+ *   held(r) the entries of A that replica r holds:  atLeast(r) <= held(r) <= atMost(r)
+ *           loaded, and of the history    atLeast = atMost = true offset
+ *           loaded, and maybe parted      atLeast = what lies before the leaderships parted
+ *           not loaded, or away           atLeast = the greatest of: the nameserver's offset, the snapshot
+ *                                         on its disk, what an earlier run knew;  atMost = not known
+ *
+ *   LEAD       l becomes leader      =>  for each replica r:  atMost(r) <= atLeast(l), or accepted
+ *   OVERWRITE  r is rebuilt from l   =>  every entry on the disk of r is known to be in l, or accepted
+ *   ACCEPTED   the operator named the partition, after being told atLeast and atMost of what goes
+ *   RECORD     a disk knows a newer term than the record  =>  nothing is decided on flags or history
+ *
+ * Where atMost(r) is not known, it does not count against l if r cannot have been sent entries that l
+ * lacks: l led the newest term itself, or r was marked dead before that term, or r has no data.
+ *
+ *   what-it-holds            atLeast, what is of the history, which replica leads now
+ *   what-is-given-up         LEAD with numbers: entries given up, at least and at most
+ *   who-may-lead             LEAD for recovery on true offsets (direct)
+ *   flagged-leader           LEAD for recovery on the record (documented)
+ *   check-leader-change      LEAD for a change of leader that the operator asks for
+ *   without-lost-tablets     LEAD where tablets are lost for good
+ *   what-may-be-overwritten  OVERWRITE
+ *   absent-replicas          replicas that this machine cannot see and that may be serving
+ *   old-record               RECORD
+ *
+ * On purpose the ways to a leader differ in what an absent leader of the newest term means: see ABSENT_LEADER.
  */
-export type CannotLoad = ReadonlyMap<Endpoint, "empty" | "failed">;
-
-/** What is known beside the view, from trying. */
-export interface Tried {
-  readonly cannotLoad: CannotLoad;
-}
 
 /** Who shall lead, by true offsets, or why that cannot be decided without losing something. */
 export type Decision =
@@ -67,7 +97,7 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
     );
   }
   const newest = newestLeaders(view);
-  if (!newest.some((one) => one.tablet === "ok")) {
+  if (awaitedLeaders(view, "direct").length > 0) {
     const where = newest.map((one) => `${one.endpoint} (${one.tabletDetail})`).join(", ");
     const best = longest(view.replicas.filter(isServing));
     const gives = best && givenUpIfLeads(view, best);
@@ -82,9 +112,7 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
     return { blocked: unreadLeader(view, unread) };
   }
   const loaded = view.replicas.filter(isServing);
-  const suspects = loaded.filter((one) => isSuspect(view, one));
-  const plain = loaded.filter((one) => !suspects.includes(one));
-  const choice = chooseAmong(view, plain, suspects);
+  const choice = chooseAmong(view, loaded);
   if ("blocked" in choice) return choice;
   const missing =
     missingRows(view, choice.leader) ?? unreadReplica(view, choice.leader, known.cannotLoad);
@@ -103,11 +131,17 @@ export function mayJoin(view: PartitionView, replica: ReplicaView, leader: Repli
   return !isSuspect(view, replica) && trueOffset(replica) <= trueOffset(leader);
 }
 
-function chooseAmong(
+/**
+ * The longest log of the surviving history among loaded replicas, or why nothing tells which it is.
+ *
+ * @param loaded Replicas of the partition that serve; others are not compared.
+ */
+export function chooseAmong(
   view: PartitionView,
-  plain: readonly ReplicaView[],
-  suspects: readonly ReplicaView[],
+  loaded: readonly ReplicaView[],
 ): { readonly leader: ReplicaView } | { readonly blocked: Problem } {
+  const suspects = loaded.filter((one) => isSuspect(view, one));
+  const plain = loaded.filter((one) => !suspects.includes(one));
   const best = longest(plain);
   const furthest = longest(suspects);
   if (furthest === undefined) {

@@ -6,12 +6,12 @@ import { newestOf } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
-import { recoverDanger } from "../operations/recover-danger.js";
 import { isToRecover, isUnhealthy } from "../operations/recover-endpoint.js";
 import { replicaAt } from "../operations/targets.js";
 import { laneOf } from "../planning/lane-of.js";
 import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
+import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { lookAtWhole } from "./look-before.js";
 import { appear } from "./ops.js";
 import type { StepContext, Task } from "./step-context.js";
@@ -128,7 +128,7 @@ export async function recoverEndpoint(
   if (todo.length === 0) return ALREADY;
   for (const view of todo) {
     const replica = replicaAt(view, endpoint);
-    const danger = replica && recoverDanger(view, replica);
+    const danger = replica && whyNotOverwrite(view, replica);
     if (danger !== undefined) return stale(`${partitionName(view.id)}: ${danger.text}`);
   }
   const ids = todo.map((view) => view.id);
@@ -144,7 +144,6 @@ export async function recoverEndpoint(
         id: view.id,
         endpoint,
         why: LEFT,
-        keeps: "everything",
       }),
   });
 }

@@ -4,9 +4,9 @@ import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
-import { recoverDanger } from "../operations/recover-danger.js";
 import { replicaAt } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
+import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { refusalIn } from "./expectations.js";
 import { type Followed, followNewer, followOp, retried, type Try } from "./ops.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
@@ -131,36 +131,14 @@ async function prepare(
   return undefined;
 }
 
-/** Why RecoverTable of a replica must not be asked for, by the rule that the step names. */
+/** Why RecoverTable of a replica must not be asked for; see {@link whyNotOverwrite}. */
 export function whyNotRecover(
   view: PartitionView,
-  step: Step<"recover-table">,
+  { endpoint, since, acceptsLoss = false }: Step<"recover-table">,
 ): string | undefined {
-  const { endpoint, keeps, since, acceptsLoss = false } = step;
-  const why = whyNotRebuild(view, endpoint, acceptsLoss);
-  if (why !== undefined || keeps === "history") return why;
   const replica = replicaAt(view, endpoint);
-  const danger = replica && recoverDanger(view, replica, since);
+  const danger = replica && whyNotOverwrite(view, replica, since);
   return danger === undefined || (danger.isLoss && acceptsLoss) ? undefined : danger.text;
-}
-
-/**
- * Why RecoverTable must not be asked for now, by the history that survives: it deletes what an unloaded
- * replica holds before anything is compared, so the leader must lead, and hold at least as much, at
- * that moment.
- */
-function whyNotRebuild(
-  view: PartitionView,
-  endpoint: Endpoint,
-  acceptsLoss: boolean,
-): string | undefined {
-  // A single replica is loaded from its own disk: there is nothing that it could be compared with.
-  if (view.replicas.length === 1) return undefined;
-  const leader = servingLeader(view);
-  if (leader === undefined) return "no replica leads the partition now";
-  if (leader.endpoint === endpoint) return "it leads the partition now";
-  const ahead = diagnose(view).find((one) => one.endpoint === endpoint && one.code === "ahead");
-  return ahead === undefined || acceptsLoss ? undefined : ahead.text;
 }
 
 /**

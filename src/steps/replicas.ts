@@ -1,10 +1,10 @@
-import { diagnose } from "../diagnosis/diagnose.js";
 import { messageOf } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { strayText } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
+import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js";
 import { refusalIn } from "./expectations.js";
 import { describeOps, type Followed, followOp, retried, type Try } from "./ops.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
@@ -152,7 +152,9 @@ export function whyNotDelete(view: PartitionView, endpoint: Endpoint): string | 
   if (view.replicas.some((one) => one.endpoint === endpoint && one.claim.isLeader)) {
     return `${endpoint} is flagged leader now`;
   }
-  return diagnose(view).find((one) => one.endpoint === endpoint && one.code === "ahead")?.text;
+  const replica = view.replicas.find((one) => one.endpoint === endpoint);
+  const discarded = replica && discardedBy(view, replica, leader);
+  return discarded && discardedText(discarded, leader);
 }
 
 /** What is left of a replica that is to be gone; undefined if nothing is. */

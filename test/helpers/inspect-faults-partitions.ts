@@ -1,8 +1,8 @@
-import { clone } from "@bufbuild/protobuf";
+import { clone, create } from "@bufbuild/protobuf";
 import { OpsError } from "../../src/errors.js";
 import { TableState } from "../../src/gen/openmldb/api_pb.js";
 import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
-import { PartitionMetaSchema } from "../../src/gen/openmldb/nameserver_pb.js";
+import { PartitionMetaSchema, TermPairSchema } from "../../src/gen/openmldb/nameserver_pb.js";
 import { SANDBOX_SCHEMA } from "../../src/sandbox/model/disk.js";
 import { installDisk, installLoaded } from "../../src/sandbox/model/model-install.js";
 import { partitionOf } from "../../src/sandbox/table-store.js";
@@ -101,6 +101,34 @@ export const PARTITION_FAULTS: readonly Fault[] = [
       loadedOf(virtual, B).offset = 99n;
     },
     sees: ["NOT healthy", "at-risk db1.t0:0: ahead b:9527"],
+  },
+  {
+    name: "an ex-leader holds rows that the newest leadership began without",
+    seed: async (virtual) => {
+      await run(virtual, virtual.cluster.delReplica(C, P0, B));
+      Object.assign(recordOf(virtual, B), { isLeader: true, isAlive: false });
+      const part = partitionOf(tableOf(virtual), 0);
+      part?.termOffset.push(create(TermPairSchema, { term: 3n, offset: 5n }));
+      save(virtual);
+    },
+    sees: [
+      "NOT healthy",
+      "at-risk db1.t0:0: extra-leader b:9527, marked-dead b:9527, not-linked b:9527, surplus b:9527",
+    ],
+  },
+  {
+    name: "a snapshot on a disk is of a newer term than the record knows",
+    seed: async (virtual) => {
+      await virtual.pass(15 * MINUTE);
+      virtual.model.tablet(B).unload(loadedOf(virtual, B));
+    },
+    answers: (cluster) => ({
+      getTermPair: async (endpoint, of) => ({
+        ...(await cluster.getTermPair(endpoint, of)),
+        ...(endpoint === B && of.pid === 0 ? { term: 7n, offset: 20n } : {}),
+      }),
+    }),
+    sees: ["NOT healthy", "at-risk db1.t0:0: record-is-old b:9527, not-loaded b:9527"],
   },
   {
     name: "the leader does not say whom it feeds",

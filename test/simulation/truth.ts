@@ -1,4 +1,5 @@
 import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
+import type { PartitionMeta } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { isServing } from "../../src/sandbox/model/replica.js";
 import { lastOffset } from "../../src/sandbox/model/runs.js";
@@ -39,12 +40,23 @@ export function trueCauses(world: World, of: Part): string[] {
         (loadedAt(model, of, meta.endpoint) === undefined && (meta.offset ?? 0n) > own),
     );
     if (ahead.length > 0) causes.push(`ahead ${ahead.map((meta) => meta.endpoint).join()}`);
+    const surplus = metas.filter((meta) => meta !== serving && hasSurplus(world, of, meta));
+    if (surplus.length > 0) causes.push(`ahead ${surplus.map((meta) => meta.endpoint).join()}`);
     const empty = emptyDisks(world, of);
     if (empty.length > 0) causes.push(`disk-empty ${empty.join()}`);
     return causes;
   }
 
   return [...causes, ...leaderCauses(world, of)];
+}
+
+/** Whether an ex-leader has, or is known to have, entries behind the beginning of the newest leadership. */
+function hasSurplus({ model }: World, of: Part, meta: PartitionMeta): boolean {
+  const begun = of.part.termOffset.length > 1 ? of.part.termOffset.at(-1)?.offset : undefined;
+  if (!meta.isLeader || begun === undefined) return false;
+  const isLoaded = loadedAt(model, of, meta.endpoint) !== undefined;
+  const held = lastOffset(dirAt(model, of, meta.endpoint)?.runs ?? []);
+  return held >= begun || (!isLoaded && (meta.offset ?? 0n) >= begun);
 }
 
 /** Why nobody can be made leader without a person. */

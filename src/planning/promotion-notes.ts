@@ -1,0 +1,29 @@
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import { chooseLeader } from "../policy/flagged-leader.js";
+import { lowerBound, trueOffset } from "../policy/what-it-holds.js";
+
+/** What the report says of a replica that becomes leader: the entries that it saved, or lost. */
+export function promotionNotes(view: PartitionView, leader: ReplicaView): string[] {
+  return [...savedRows(view, leader), ...lostRows(view, leader)];
+}
+
+/** What the documented choice (flagged leader, highest offset known) would have lost. */
+function savedRows(view: PartitionView, leader: ReplicaView): string[] {
+  const choice = chooseLeader(view);
+  if ("blocked" in choice || choice.leader === leader) return [];
+  const documented = choice.leader;
+  const kept = trueOffset(leader) - (trueOffset(documented) < 0n ? 0n : trueOffset(documented));
+  if (kept <= 0n) return [];
+  return [
+    `${leader.endpoint} leads instead of ${documented.endpoint}: it holds ${kept} entries that ${documented.endpoint} lost`,
+  ];
+}
+
+/** What the only replica of a partition lost: nobody else could have it, so it serves what there is. */
+function lostRows(view: PartitionView, leader: ReplicaView): string[] {
+  const lost = lowerBound(view, leader) - trueOffset(leader);
+  if (view.replicas.length > 1 || lost <= 0n) return [];
+  return [
+    `${leader.endpoint} is the only replica and lost ${lost} entries: it holds ${trueOffset(leader)}, and ${lowerBound(view, leader)} was seen before`,
+  ];
+}

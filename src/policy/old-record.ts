@@ -1,0 +1,64 @@
+import type { Endpoint, TermStart } from "../model/cluster-state.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
+
+/** A term on a disk that the partition's record does not know. */
+interface OldRecord {
+  /** The replica with the newest snapshot. */
+  readonly endpoint: Endpoint;
+  /** Term and offset of the last entry in its snapshot. */
+  readonly snapshot: TermStart;
+  /** The newest term of the record's history; 0 if it has none. */
+  readonly newest: bigint;
+}
+
+/**
+ * Whether the record of a partition is older than its disks, such as after ZooKeeper was restored from a
+ * backup. A snapshot whose last entry has a term above the newest one of the history proves it: the
+ * nameserver appends each leadership to the history (OpenMLDB 0.9 nameserver: UpdateLeaderInfo). Then
+ * leaderships are missing in the history, so flags and history prove nothing.
+ *
+ * Only replicas that are not loaded tell: a loaded one answers GetTermPair with the term that it was given.
+ *
+ * @returns Undefined if nothing proves it. That no snapshot shows it does not prove the opposite.
+ */
+export function oldRecord(view: PartitionView): OldRecord | undefined {
+  const newest = view.terms.at(-1)?.term ?? 0n;
+  let found: OldRecord | undefined;
+  for (const one of view.replicas) {
+    const snapshot = snapshotOf(view, one);
+    if (snapshot === undefined || snapshot.term <= newest) continue;
+    if (found === undefined || isNewer(snapshot, found.snapshot)) {
+      found = { endpoint: one.endpoint, snapshot, newest };
+    }
+  }
+  return found;
+}
+
+/** Loading hides a snapshot; what was seen of it earlier in the run counts. */
+function snapshotOf(
+  view: PartitionView,
+  { endpoint, snapshot }: ReplicaView,
+): TermStart | undefined {
+  return snapshot ?? view.known?.replicas.get(endpoint)?.snapshot;
+}
+
+function isNewer(one: TermStart, other: TermStart): boolean {
+  return one.term === other.term ? one.offset > other.offset : one.term > other.term;
+}
+
+/**
+ * The decision that an old record asks for, see {@link oldRecord}; the replica with the newest snapshot is
+ * the candidate. Undefined if nothing proves that the record is old.
+ */
+export function oldRecordProblem(view: PartitionView): Problem | undefined {
+  const old = oldRecord(view);
+  if (old === undefined) return undefined;
+  const { endpoint, snapshot, newest } = old;
+  return {
+    code: "record-is-old",
+    endpoint,
+    text: `the snapshot on its disk is of term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newest}: the record is older than the disks, as after a restore of ZooKeeper, so neither flags nor history tell which replica led last; bring the newer ZooKeeper data back if there is any`,
+    candidate: endpoint,
+  };
+}

@@ -1,0 +1,67 @@
+import { describe, expect, test } from "vitest";
+import type { PartitionView } from "../src/model/partition-view.js";
+import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
+import { planDirect } from "../src/planning/direct.js";
+import { planPartition } from "../src/planning/documented.js";
+import { checkLeaderChange } from "../src/policy/check-leader-change.js";
+import { oldRecord } from "../src/policy/old-record.js";
+import { evidenceOf } from "../src/policy/what-it-holds.js";
+import { whyNotOverwrite } from "../src/policy/what-may-be-overwritten.js";
+import { partition } from "./helpers/view.js";
+
+/** Lays a snapshot on the disk of a replica. */
+function withSnapshot(view: PartitionView, endpoint: string, term: bigint): PartitionView {
+  const replicas = view.replicas.map((one) =>
+    one.endpoint === endpoint ? { ...one, snapshot: { term, offset: 9n } } : one,
+  );
+  return { ...view, replicas };
+}
+
+const DOWN = partition("a leader,alive 9 -\n b follower,alive 9 -");
+const LED = partition("a leader,alive 9 leader,normal,9 feeds\n b follower,alive 9 -");
+const steps = (view: PartitionView, accepted?: string) =>
+  planDirect(view, NOTHING_LEARNED, accepted).steps.map((one) => one.kind);
+
+describe("the record is older than the disks", () => {
+  test("a term on a disk above the newest on record proves it; the same term does not", () => {
+    expect(oldRecord(withSnapshot(DOWN, "b", 1n))).toBeUndefined();
+    expect(oldRecord(withSnapshot(DOWN, "b", 5n))).toMatchObject({ endpoint: "b", newest: 1n });
+    expect(oldRecord(DOWN)).toBeUndefined();
+  });
+
+  test.each([
+    ["direct", (view: PartitionView) => planDirect(view)],
+    ["documented", (view: PartitionView) => planPartition(view)],
+  ])("%s: nothing is loaded or promoted, and both terms are named", (_name, plan) => {
+    const lane = plan(withSnapshot(DOWN, "b", 5n));
+    expect(lane.steps).toEqual([]);
+    expect(lane.blocked).toMatchObject({ code: "record-is-old", endpoint: "b", candidate: "b" });
+    expect(lane.blocked?.text).toMatch(/of term 5 .*newest term on record is 1:/);
+  });
+
+  test("nothing is overwritten where a leader serves, and no leader is changed", () => {
+    const view = withSnapshot(LED, "b", 5n);
+    expect(planDirect(view).blocked?.code).toBe("record-is-old");
+    const [, b] = view.replicas;
+    expect(b && whyNotOverwrite(view, b)).toMatchObject({ isLoss: true });
+    const change = checkLeaderChange(withSnapshot(DOWN, "b", 5n), {
+      candidate: "b",
+      acceptsLoss: false,
+    });
+    expect(change).toMatchObject({ remedy: "recover" });
+  });
+
+  test("decided by the operator, the replicas are loaded, and the chosen one leads a new term", () => {
+    const view = withSnapshot(DOWN, "b", 5n);
+    expect(steps(view, "b")).toEqual(["load-follower", "load-follower"]);
+    // Loaded, they show no snapshot; what was seen before counts on.
+    const loaded = partition(
+      "a leader,alive 9 follower,normal,9\n b follower,alive 9 follower,normal,9",
+    );
+    const later = { ...loaded, known: evidenceOf(view) };
+    expect(planDirect(later).blocked?.code).toBe("record-is-old");
+    const lane = planDirect(later, NOTHING_LEARNED, "b");
+    expect(lane).toMatchObject({ leader: "b", givesUp: true });
+    expect(lane.steps.map((one) => one.kind)).toContain("change-leader");
+  });
+});
