@@ -62,7 +62,6 @@ const step = fc.oneof(
   fc.record({
     kind: fc.constant("recover-table"),
     endpoint,
-    keeps: fc.constantFrom("history", "everything"),
     isForced: fc.boolean(),
     since: number,
     ...common,

@@ -151,7 +151,6 @@ function stepSchema(z: Zod) {
       isForced: flag,
     }),
     step("recover-table", {
-      keeps: z.enum(["history", "everything"]),
       acceptsLoss: flag.optional(),
       isForced: flag.optional(),
       isWanted: flag.optional(),

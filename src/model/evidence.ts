@@ -8,6 +8,8 @@ export interface ReplicaEvidence {
    * there once, so this is a lower bound. It can be old: the replica may hold more.
    */
   readonly seen: bigint | undefined;
+  /** Whether that offset was fresh when the run began, see `ReplicaView.isOffsetFresh`. */
+  readonly isSeenFresh?: boolean | undefined;
   /**
    * The snapshot on its disk, asked for before it was loaded: it must come up with at least that.
    * Undefined if it was not asked or did not answer; offset 0 if there is no snapshot.

@@ -1,6 +1,6 @@
-import { diagnose } from "../diagnosis/diagnose.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
-import { compareText, type PartitionView, partitionName } from "../model/partition-view.js";
+import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Obstacle } from "./targets.js";
 
@@ -30,18 +30,15 @@ export function leadElsewhere(
       hint: `make it a follower first with: ${commandLine(["recovertable", ...of, `--endpoint=${endpoint}`])}`,
     };
   }
-  const sick = new Set(diagnose(view).map((one) => one.endpoint));
-  const heir = view.replicas
-    .filter((one) => one.endpoint !== endpoint && !one.claim.isLeader && !sick.has(one.endpoint))
-    .sort((a, b) => compareText(a.endpoint, b.endpoint))[0];
+  const change = checkLeaderChange(view, { candidate: "auto", acceptsLoss: false });
   const text = `${name}: ${endpoint} leads it, and a leader cannot be ${fate}`;
-  return heir === undefined
+  return "refusal" in change
     ? {
         text,
-        hint: `no healthy follower can lead in its place: make one first with: ${commandLine(["addreplica", ...of, "--endpoint=TABLET"])}`,
+        hint: `no follower can lead in its place (${change.refusal}): make one first with: ${commandLine(["addreplica", ...of, "--endpoint=TABLET"])}`,
       }
     : {
         text,
-        hint: `let another replica lead first with: ${commandLine(["changeleader", ...of, `--candidate=${heir.endpoint}`])}`,
+        hint: `let another replica lead first with: ${commandLine(["changeleader", ...of, `--candidate=${change.to}`])}`,
       };
 }

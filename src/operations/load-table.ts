@@ -1,13 +1,8 @@
-import type { ClusterState, Endpoint, Role } from "../model/cluster-state.js";
+import type { ClusterState, Role } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
-import {
-  isServing,
-  knownOffset,
-  leastOffset,
-  lowerBound,
-  servingLeader,
-} from "../policy/what-it-holds.js";
+import { leastToLead, whyNotLead } from "../policy/load-as-leader.js";
+import { isServing, lowerBound, servingLeader } from "../policy/what-it-holds.js";
 import { type ReplicaWish, replicaWords } from "./add-replica.js";
 import { partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
@@ -113,17 +108,6 @@ function stepFor(view: PartitionView, { endpoint, role }: LoadWish): Step {
   };
 }
 
-/** What a replica must come up with to lead: everything that is known of the partition. */
-export function leastToLead(view: PartitionView, replica: ReplicaView): bigint {
-  return greatest(leastOffset(view), lowerBound(view, replica));
-}
-
-/** The greater of two offsets. */
-export function greatest(a: bigint, b: bigint): bigint {
-  if (a > b) return a;
-  return b;
-}
-
 function notesOn(view: PartitionView, { endpoint, role }: LoadWish): string[] {
   const replica = replicaAt(view, endpoint);
   if (replica === undefined || role === undefined || role === flagged(replica)) return [];
@@ -163,35 +147,6 @@ function obstacleTo(view: PartitionView, wish: LoadWish): Obstacle | undefined {
     text: `${name}: ${why}`,
     hint: `have the leader chosen by what each replica holds: ${recover}`,
   };
-}
-
-/**
- * Why a replica must not be made leader by hand: two leaders would both take writes, or entries that
- * another replica holds would be given up. Undefined if nothing known forbids it.
- */
-export function whyNotLead(view: PartitionView, endpoint: Endpoint): string | undefined {
-  const replica = replicaAt(view, endpoint);
-  if (replica === undefined) return `the record has no replica at ${endpoint}`;
-  const others = view.replicas.filter((one) => one !== replica);
-  const running = others.find((one) => one.report?.role === "leader");
-  if (running !== undefined) {
-    return `${running.endpoint} runs it as leader: two leaders would both take writes`;
-  }
-  const isNewest = replica.claim.isLeader && replica.claim.isAlive;
-  const rightful = isNewest
-    ? undefined
-    : others.find((one) => one.claim.isLeader && (one.claim.isAlive || !isServing(one)));
-  if (rightful !== undefined) {
-    const { endpoint: other, claim } = rightful;
-    return claim.isAlive
-      ? `${other} is the one flagged leader and alive, so it led last`
-      : `${other} is flagged leader and not loaded, so what it holds is not known`;
-  }
-  const own = knownOffset(view, replica);
-  const ahead = others.find((one) => knownOffset(view, one) > own);
-  return ahead === undefined
-    ? undefined
-    : `${ahead.endpoint} is known to hold entries up to ${knownOffset(view, ahead)}, ${endpoint} only up to ${own}: the rest would be given up`;
 }
 
 function outcome(view: PartitionView, { endpoint, commandLine }: LoadWish): string[] {

@@ -122,7 +122,7 @@ export function givenUpIfLeads(
   const leaders = away.filter((one) => newest.includes(one));
   // Followers hold no more than the leader that replicated to them.
   const doubtful = (leaders.length > 0 ? leaders : away).filter(
-    (one) => !isFresh(one, beside.lastSeen),
+    (one) => !isFresh(view, one, beside.lastSeen),
   );
   if (doubtful.length > 0) {
     return { atLeast, atMost: undefined, why: unknownText(view, choice, doubtful) };
@@ -133,9 +133,15 @@ export function givenUpIfLeads(
 }
 
 /** Whether the nameserver's offset of a replica that cannot be asked is fresh, now or earlier. */
-function isFresh({ claim, isOffsetFresh }: ReplicaView, lastSeen: bigint | undefined): boolean {
+function isFresh(
+  view: PartitionView,
+  { endpoint, claim, isOffsetFresh }: ReplicaView,
+  lastSeen: bigint | undefined,
+): boolean {
   if (claim.offset === undefined) return false;
-  return isOffsetFresh === true || lastSeen === claim.offset;
+  const before = view.known?.replicas.get(endpoint);
+  const isKnownFresh = before?.isSeenFresh === true && before.seen === claim.offset;
+  return isOffsetFresh === true || isKnownFresh || lastSeen === claim.offset;
 }
 
 function unknownText(

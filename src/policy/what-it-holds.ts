@@ -191,6 +191,7 @@ function replicaEvidence(view: PartitionView, replica: ReplicaView): ReplicaEvid
   return {
     endpoint,
     seen: before === undefined ? claim.offset : before.seen,
+    isSeenFresh: before === undefined ? replica.isOffsetFresh : before.isSeenFresh,
     snapshot: before?.snapshot ?? replica.snapshot,
     remembered: before === undefined ? view.known?.bounds.offsets.get(endpoint) : before.remembered,
     loaded: isServing(replica) ? report?.offset : before?.loaded,

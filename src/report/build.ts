@@ -45,6 +45,8 @@ export interface ReportParts {
 const AT_RISK: readonly string[] = [
   "rows-missing",
   "ahead",
+  "surplus",
+  "record-is-old",
   "diverged",
   "unread",
   "load-failed",

@@ -11,9 +11,9 @@ import type {
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import { greatest, leastToLead } from "../operations/load-table.js";
 import { replicaAt } from "../operations/targets.js";
-import { servingLeader } from "../policy/what-it-holds.js";
+import { leastToLead } from "../policy/load-as-leader.js";
+import { most, servingLeader } from "../policy/what-it-holds.js";
 import { refusalIn } from "./expectations.js";
 import { lookBefore } from "./look-before.js";
 import { leads, makeLeader } from "./role.js";
@@ -55,7 +55,7 @@ export function loadFollower(
     if ("result" in found) return found;
     const obstacle = await unlist(context, lane, endpoint);
     if (obstacle !== undefined) return stale(obstacle);
-    const least = greatest(lane.lastSeen.get(endpoint) ?? 0n, snapshot?.offset ?? 0n);
+    const least = most([lane.lastSeen.get(endpoint) ?? 0n, snapshot?.offset ?? 0n]);
     const report = await load(context, lane, endpoint, { role: "follower", term: 0n, least });
     if ("result" in report) return report;
     // "Loaded already" (101) counts as done: another client that was quicker may have other plans.
@@ -118,7 +118,7 @@ export async function loadTable(
     if (role === "follower") return loadAsFollower(context, view, endpoint, least);
     const why = refusalIn(view, task.expects);
     if (why !== undefined) return stale(why);
-    return loadToLead(context, task, view, greatest(leastToLead(view, replica), least));
+    return loadToLead(context, task, view, most([leastToLead(view, replica), least]));
   });
 }
 

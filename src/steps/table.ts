@@ -1,8 +1,8 @@
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { StepKind } from "../model/step.js";
-import { whyNotLead } from "../operations/load-table.js";
 import { whyNotMark } from "../operations/table-alive.js";
+import { whyNotLead } from "../policy/load-as-leader.js";
 import { changeLeader, whyNotChange } from "./change-leader.js";
 import {
   changed,
