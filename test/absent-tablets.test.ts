@@ -4,6 +4,7 @@ import { OpsError } from "../src/errors.js";
 import { recoverData } from "../src/execution/recover.js";
 import { inspectFacts } from "../src/inspect/inspection.js";
 import type { RunReport } from "../src/model/report.js";
+import { finish } from "../src/model/work.js";
 import { reportJson, reportText } from "../src/report/recovery-report.js";
 import { factsOf } from "./helpers/inspected.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
@@ -117,7 +118,7 @@ it("a tablet that came back at another address is named, before any loss is offe
   expect(advice.length).toBeGreaterThan(0);
   for (const line of advice)
     expect(line).toMatch(/another address .*d:9527.*at no other address: /);
-  const { partitions } = await inspectFacts(await factsOf(virtual));
+  const { partitions } = finish(inspectFacts(await factsOf(virtual)));
   expect(partitions[0]?.next).toContain("is back at another address (d:9527 is registered");
 });
 

@@ -8,6 +8,7 @@ import { inspectionJson } from "../src/inspect/json-report.js";
 import { ageText } from "../src/inspect/rule.js";
 import { inspectionText, verdictText } from "../src/inspect/text-report.js";
 import { viewPartitions } from "../src/model/partition-view.js";
+import { finish } from "../src/model/work.js";
 import { jsonText, textWidth } from "../src/util/text.js";
 import { wrapped } from "../src/util/wrap.js";
 import { OWNER, SERVER_FAULTS, seeded } from "./helpers/inspect-faults.js";
@@ -54,7 +55,7 @@ async function enlarged(
   }
   const views = viewPartitions(state);
   const none = { sickBefore: new Set<string>(), failures: new Map(), notes: new Map() };
-  const judged = await judge({ state, views, ...none, rerun: command("--cmd=recoverdata") });
+  const judged = finish(judge({ state, views, ...none, rerun: command("--cmd=recoverdata") }));
   return { ...facts, state, views, sick: judged.partitions };
 }
 
@@ -95,7 +96,7 @@ describe("a big cluster", () => {
     const outage = SERVER_FAULTS.find((one) => one.name === "all tablets died and came back");
     if (outage === undefined) throw new Error("no such fault");
     const facts = await enlarged(await seeded(outage), 3_000, 500);
-    const inspection = await inspectFacts(facts);
+    const inspection = finish(inspectFacts(facts));
     const lines = text(inspection);
     expect(lines.length).toBeLessThan(300);
     expect(lines).toContain("and 2980 more partitions (--output=json shows all)");
@@ -118,7 +119,7 @@ describe("what is to be typed stands in the order in which to type it", () => {
       names.map(async (name) => {
         const fault = faults.find((one) => one.name === name);
         if (fault === undefined) throw new Error(`there is no fault ${name}`);
-        return await inspectFacts(await seeded(fault));
+        return finish(inspectFacts(await seeded(fault)));
       }),
     );
     const [first] = inspections;
@@ -151,7 +152,7 @@ describe("what is to be typed stands in the order in which to type it", () => {
     const fault = SERVER_FAULTS.find((one) => one.name === "all tablets died and came back");
     if (fault === undefined) throw new Error("no such fault");
     const facts = await seeded(fault);
-    const lines = text(await inspectFacts({ ...facts, lock: "unknown" }));
+    const lines = text(finish(inspectFacts({ ...facts, lock: "unknown" })));
     expect(lines.filter((line) => /^(next| {2}or)/.test(line))).toEqual([
       expect.stringMatching(
         /^next .*: wait for the run that holds the lock, then look again: openmldb-ops inspect$/,
@@ -175,7 +176,7 @@ describe("the screen", () => {
 
   it.each([80, 120])("sentences fit %i columns", async (columns) => {
     for (const fault of all) {
-      const lines = text(await inspectFacts(await seeded(fault)), columns);
+      const lines = text(finish(inspectFacts(await seeded(fault))), columns);
       // Commands are never broken, so that they can be copied; nor are tables and titles.
       const sentences = lines.filter((line) =>
         /^( {4}(cause|effect|op) | {9}|error|warning|note)/.test(line),
@@ -193,11 +194,11 @@ describe("the screen", () => {
   it("colours only what the screen may colour", async () => {
     const facts = await seeded(SERVER_FAULTS[2] as (typeof SERVER_FAULTS)[number]);
     const screen = { hasColor: true, columns: 80 };
-    const coloured = inspectionText(await inspectFacts(facts), EFFORT, screen).join("\n");
+    const coloured = inspectionText(finish(inspectFacts(facts)), EFFORT, screen).join("\n");
     expect(coloured).toContain("\x1b[31mNOT SERVING\x1b[0m");
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
     const plain = coloured.replaceAll(/\x1b\[\d+m/g, "");
-    expect(plain).toBe(text(await inspectFacts(facts), 80).join("\n"));
+    expect(plain).toBe(text(finish(inspectFacts(facts)), 80).join("\n"));
   });
 
   it("tells of a healthy cluster in a few lines, the verdict last", async () => {
@@ -230,7 +231,7 @@ describe("JSON", () => {
   it("has the same fields for every fault, and offsets of any size as decimal strings", async () => {
     const virtual = await wellCluster();
     loadedOf(virtual, "b:9527").offset = 2n ** 64n - 1n;
-    const document = json(await inspectFacts(await factsOf(virtual)));
+    const document = json(finish(inspectFacts(await factsOf(virtual))));
     const fields = Object.keys(document);
     expect(fields).toEqual([
       "schemaVersion",
@@ -261,7 +262,7 @@ describe("JSON", () => {
       disagrees: false,
     });
     for (const fault of [...SERVER_FAULTS, ...PARTITION_FAULTS]) {
-      expect(Object.keys(json(await inspectFacts(await seeded(fault))))).toEqual(fields);
+      expect(Object.keys(json(finish(inspectFacts(await seeded(fault)))))).toEqual(fields);
     }
   });
 
@@ -270,7 +271,7 @@ describe("JSON", () => {
       (one) => one.name === "a follower is marked dead in memory only",
     );
     if (fault === undefined) throw new Error("no such fault");
-    const inspection = await inspectFacts(await seeded(fault));
+    const inspection = finish(inspectFacts(await seeded(fault)));
     const [sick] = json(inspection).partitions;
     expect(sick.replicas.filter((one: { disagrees: boolean }) => one.disagrees)).toMatchObject([
       { endpoint: "b:9527", nameserver: { alive: false }, zooKeeper: { alive: true } },

@@ -9,6 +9,7 @@ import { inspectFacts } from "../src/inspect/inspection.js";
 import { RULES } from "../src/inspect/rules.js";
 import { inspectionText } from "../src/inspect/text-report.js";
 import { PROBLEM_CODES } from "../src/model/problem.js";
+import { finish } from "../src/model/work.js";
 import { changeLeaderOperation } from "../src/operations/change-leader.js";
 import { encode } from "../src/run/owner.js";
 import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
@@ -23,7 +24,7 @@ const PLAIN = { hasColor: false, columns: Number.POSITIVE_INFINITY };
 
 describe("every seeded fault is judged exactly: nothing missed, nothing invented", () => {
   it.each(FAULTS)("$name", async (fault) => {
-    expect(judgement(await inspectFacts(await seeded(fault)))).toEqual(fault.sees);
+    expect(judgement(finish(inspectFacts(await seeded(fault))))).toEqual(fault.sees);
   });
 
   it("there is one for every rule, and for every problem that one look can find", () => {
@@ -50,7 +51,7 @@ describe("every seeded fault is judged exactly: nothing missed, nothing invented
 
   it.each(FAULTS)("$name: the partitions that are not healthy are recovery's", async (fault) => {
     const facts = await seeded(fault);
-    const { partitions } = await inspectFacts(facts);
+    const { partitions } = finish(inspectFacts(facts));
     const sick = facts.views.filter((view) => diagnose(view).length > 0).map((view) => view.id);
     expect(new Set(partitions.map((one) => one.id))).toEqual(new Set(sick));
   });
@@ -60,7 +61,7 @@ describe("what to type next", () => {
   const nexts = async (name: string) => {
     const fault = FAULTS.find((one) => one.name === name);
     if (fault === undefined) throw new Error(`there is no fault ${name}`);
-    const { partitions, findings } = await inspectFacts(await seeded(fault));
+    const { partitions, findings } = finish(inspectFacts(await seeded(fault)));
     return [...partitions, ...findings].map((one) => one.next);
   };
 
@@ -99,7 +100,7 @@ it("every command that is advised is one of this tool, with flags that it has", 
   const where = ["--zk_cluster=127.0.0.1:2181", "--zk_root_path=/openmldb"];
   const advised = new Set<string>();
   for (const fault of FAULTS) {
-    const { partitions, findings } = await inspectFacts(await seeded(fault));
+    const { partitions, findings } = finish(inspectFacts(await seeded(fault)));
     for (const { next } of [...partitions, ...findings]) {
       for (const [, line = ""] of (next ?? "").matchAll(/openmldb-ops ([^;]+)/g)) advised.add(line);
     }
@@ -116,7 +117,7 @@ it("a change of the leader that is advised is not refused when it is typed", asy
   let advised = 0;
   for (const fault of FAULTS) {
     const facts = await seeded(fault);
-    for (const { id, next } of (await inspectFacts(facts)).partitions) {
+    for (const { id, next } of finish(inspectFacts(facts)).partitions) {
       const line = /openmldb-ops changeleader [^;]+/.exec(next)?.[0];
       if (line === undefined) continue;
       const [, candidate] = /--candidate=(\S+)/.exec(line) ?? [];
@@ -188,7 +189,7 @@ describe("recordings of a real cluster", () => {
       command,
     });
     // Ops of the recordings are days old or in the future by any clock: their ages are not shown.
-    return await inspectFacts({ ...facts, nowMs: 0 });
+    return finish(inspectFacts({ ...facts, nowMs: 0 }));
   }
 
   test.each(RECORDINGS)("%s", async (name) => {
@@ -234,7 +235,7 @@ it("a run that begins or ends between two reads has left nothing behind", async 
     },
   );
   expect(asked).toBe(2);
-  expect(judgement(await inspectFacts(facts))).toEqual([
+  expect(judgement(finish(inspectFacts(facts)))).toEqual([
     "healthy",
     "note auto-failover-held-off cluster",
     "note lock-held cluster",

@@ -60,7 +60,11 @@ const MUTANTS: readonly Mutant[] = [
     method: "direct",
     caughtBy: ["true-verdict"],
     plant: {
-      rules: { judge: async (input) => ({ ...(await RULES.judge(input)), partitions: [] }) },
+      rules: {
+        *judge(input) {
+          return { ...(yield* RULES.judge(input)), partitions: [] };
+        },
+      },
     },
   },
   {

@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import { inspectFacts } from "../src/inspect/inspection.js";
 import { isWorthWatching, standsStill } from "../src/inspect/op-age.js";
 import type { ClusterState, Op } from "../src/model/cluster-state.js";
+import { finish } from "../src/model/work.js";
 import { B, MINUTE, P0, run } from "./helpers/inspect-faults.js";
 import { factsOf, wellCluster } from "./helpers/inspected.js";
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
@@ -56,7 +57,7 @@ it("an op is looked at twice if it seems old, or to begin in the future", () => 
 
 /** The codes of inspect's findings about ops. */
 async function opFindings(virtual: VirtualCluster): Promise<string[]> {
-  const { findings } = await inspectFacts(await factsOf(virtual));
+  const { findings } = finish(inspectFacts(await factsOf(virtual)));
   return findings.map((one) => one.code).filter((code) => code.startsWith("op"));
 }
 

@@ -7,6 +7,7 @@ import { look } from "../src/execution/look.js";
 import type { Op } from "../src/model/cluster-state.js";
 import { type PartitionView, viewPartitions } from "../src/model/partition-view.js";
 import { PROBLEM_CODES } from "../src/model/problem.js";
+import { finish } from "../src/model/work.js";
 import { observe } from "../src/observe/cluster.js";
 import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
 import { boundPlanner } from "../src/planning/check-saved-plan.js";
@@ -151,7 +152,7 @@ describe("a plan in a file", () => {
   test("comes back as it was", async () => {
     await fc.assert(
       fc.asyncProperty(plan, async (one) => {
-        const saved = await savedPlan(one, maker("/openmldb"), digest);
+        const saved = finish(savedPlan(one, maker("/openmldb"), digest));
         expect(parsePlan(fileOf(saved), "--apply=p")).toEqual(saved);
       }),
       { numRuns: 300 },
@@ -160,7 +161,7 @@ describe("a plan in a file", () => {
 
   test("anything else is refused in one line, whatever it is", async () => {
     const [sample] = fc.sample(plan, { numRuns: 1, seed: 7 });
-    const good = fileOf(await savedPlan(sample as RecoveryPlan, maker("/openmldb"), digest));
+    const good = fileOf(finish(savedPlan(sample as RecoveryPlan, maker("/openmldb"), digest)));
     expect(refusalOfText("")).toMatch(/no plan of openmldb-ops: it is not JSON/);
     expect(refusalOfText(good.slice(0, good.length / 2))).toMatch(/it is not JSON/);
     expect(refusalOfText("[]")).toMatch(/no plan of openmldb-ops/);
@@ -179,7 +180,7 @@ describe("a plan in a file", () => {
   test("the same plan has the same id, and any other plan another one", async () => {
     const [one, other] = fc.sample(plan, { numRuns: 2, seed: 3 }) as [RecoveryPlan, RecoveryPlan];
     const idOf = async (of: RecoveryPlan, rootPath: string) =>
-      (await savedPlan(of, maker(rootPath), digest)).id;
+      finish(savedPlan(of, maker(rootPath), digest)).id;
     const id = await idOf(one, "/a");
     expect(await idOf({ ...one }, "/a")).toBe(id);
     expect(new Set([id, await idOf(one, "/b"), await idOf(other, "/a")]).size).toBe(3);
@@ -421,8 +422,8 @@ describe("a plan for people", () => {
     virtual.model.kill("a:9527");
     await virtual.pass(30_000);
     const made = await planOf(virtual);
-    const size = await sizeOf(made);
-    const lines = planText(await savedPlan(made, maker("/openmldb"), digest), size);
+    const size = finish(sizeOf(made));
+    const lines = planText(finish(savedPlan(made, maker("/openmldb"), digest)), size);
     const shown = lines.join("\n");
     expect(shown).toMatch(
       /round 1, to gather evidence:\n {4}1\. load b:9527 as follower, no leader replicates to it \[not-loaded\]; expects: not loaded, last seen at offset 50/,

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { diagnose } from "../src/diagnosis/diagnose.js";
 import type { PartitionView, ReplicaView } from "../src/model/partition-view.js";
+import { finish } from "../src/model/work.js";
 import { planDirect } from "../src/planning/direct.js";
 import { batchMarks, planPartition } from "../src/planning/documented.js";
 import { chooseLeader } from "../src/policy/flagged-leader.js";
@@ -218,11 +219,11 @@ describe("plan", () => {
       compressType: "kNoCompress",
     };
     const partitions = [0, 1].map((pid) => ({ pid, replicas, terms: [] }));
-    expect(await batchMarks([lane, second], [{ ...table, partitions }])).toEqual([
+    expect(finish(batchMarks([lane, second], [{ ...table, partitions }]))).toEqual([
       { db: "db1", table: "t1", endpoint: "a", pid: undefined },
       { db: "db1", table: "t1", endpoint: "b", pid: undefined },
     ]);
-    expect((await batchMarks([lane], [{ ...table, partitions }])).map((mark) => mark.pid)).toEqual([
+    expect(finish(batchMarks([lane], [{ ...table, partitions }])).map((mark) => mark.pid)).toEqual([
       0, 0,
     ]);
   });

@@ -7,6 +7,7 @@ import { OPType, TaskStatus } from "../src/gen/openmldb/api_pb.js";
 import { NameServer, ShowTableResponseSchema } from "../src/gen/openmldb/nameserver_pb.js";
 import type { ClusterState, Op, ReplicaReport, TableClaim } from "../src/model/cluster-state.js";
 import { replicaKey } from "../src/model/cluster-state.js";
+import { finish } from "../src/model/work.js";
 import { observe } from "../src/observe/cluster.js";
 import { databasesOf, selectTables, tableNames } from "../src/show/known.js";
 import { isLike, onlyName } from "../src/show/like.js";
@@ -68,7 +69,7 @@ async function everythingOf(name: string): Promise<string> {
       "showopstatus",
       shownOps(selectOps(state.ops, ANY_OP), Math.max(0, ...times), "none"),
     ] as const,
-    ["showtablestatus", shownTableStatus(await tableStatuses(state, tables), "none")] as const,
+    ["showtablestatus", shownTableStatus(finish(tableStatuses(state, tables)), "none")] as const,
     ...tablets,
   ];
   await cluster.close();
@@ -96,7 +97,7 @@ test.each(RECORDINGS)("%s: rows and sizes are those that the nameserver sums up"
     const table = state.tables.find((one) => one.tid === info.tid) as TableClaim;
     const sum = (of: (part: (typeof info.tablePartition)[number]) => bigint) =>
       info.tablePartition.reduce((total, part) => total + of(part), 0n);
-    expect((await tableStatuses(state, [table]))[0]).toMatchObject({
+    expect(finish(tableStatuses(state, [table]))[0]).toMatchObject({
       rows: sum((part) => part.recordCnt),
       memoryBytes: sum((part) => part.recordByteSize),
       diskBytes: sum((part) => part.diskused),
@@ -237,7 +238,7 @@ describe("warnings of showtablestatus", () => {
       warnings: ["[pid=0][leader][a]: state is kTableUndefined"],
     },
   ])("$what", async ({ reports, fed, warnings }) => {
-    const [status] = await tableStatuses(stateOf(reports, fed), [TABLE]);
+    const [status] = finish(tableStatuses(stateOf(reports, fed), [TABLE]));
     expect(status?.warnings).toEqual(warnings);
   });
 });

@@ -34,6 +34,7 @@ import { inspectFacts } from "../src/inspect/inspection.js";
 import { inspectionJson } from "../src/inspect/json-report.js";
 import { inspectionText } from "../src/inspect/text-report.js";
 import type { PartitionResult, RunReport } from "../src/model/report.js";
+import { finish } from "../src/model/work.js";
 import { planText } from "../src/planning/plan-text.js";
 import { sizeOf } from "../src/planning/recovery-plan.js";
 import { planDocument, savedPlan } from "../src/planning/saved-plan.js";
@@ -98,28 +99,30 @@ function bytesTransport(tables: number): Transport {
 
 /** What a look does to a cluster's state in the end: the plan and the health report, as JSON and as text. */
 async function tellAll({ state, views, plan }: Look): Promise<number> {
-  const size = await sizeOf(plan);
-  const saved = await savedPlan(
-    plan,
-    { command: "recoverdata", words: [], rootPath: "/openmldb" },
-    () => createHash("sha256"),
+  const size = finish(sizeOf(plan));
+  const saved = finish(
+    savedPlan(plan, { command: "recoverdata", words: [], rootPath: "/openmldb" }, () =>
+      createHash("sha256"),
+    ),
   );
   const none = { sickBefore: new Set<string>(), failures: new Map(), notes: new Map() };
-  const { partitions: sick } = await judge({ state, views, ...none, rerun: "openmldb-ops" });
-  const inspection = await inspectFacts({
-    ...{
-      state,
-      views,
-      sick,
-      zooKeeper: [],
-      nameservers: [],
-      watched: { forMs: 0, still: new Set<bigint>() },
-      startups: new Set(),
-      stored: new Map(),
-    },
-    ...{ lock: undefined, marker: undefined, scope: { db: undefined, table: undefined } },
-    ...{ maxLag: 0n, nowMs: 0, command: (...words: string[]) => words.join(" ") },
-  });
+  const { partitions: sick } = finish(judge({ state, views, ...none, rerun: "openmldb-ops" }));
+  const inspection = finish(
+    inspectFacts({
+      ...{
+        state,
+        views,
+        sick,
+        zooKeeper: [],
+        nameservers: [],
+        watched: { forMs: 0, still: new Set<bigint>() },
+        startups: new Set(),
+        stored: new Map(),
+      },
+      ...{ lock: undefined, marker: undefined, scope: { db: undefined, table: undefined } },
+      ...{ maxLag: 0n, nowMs: 0, command: (...words: string[]) => words.join(" ") },
+    }),
+  );
   const effort = { tookMs: 0, calls: 0 };
   let length = 0;
   const io = {

@@ -1,5 +1,6 @@
 import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
 import { OpsError } from "../errors.js";
+import type { PidList } from "../model/step.js";
 import { isSecretName, MASK } from "../util/secret-name.js";
 import { clipped, safe } from "../util/text.js";
 import {
@@ -145,9 +146,6 @@ export function listOf(form: RegExp, what: string): ValueParser<readonly string[
     throw badValue(source, `"${shown(bad)}" is not ${what}`);
   };
 }
-
-/** Partitions of a table by number, in ascending order and each once; `all` for all of them. */
-export type PidList = readonly number[] | "all";
 
 /** More partitions than any table has; keeps a mistyped range from filling the memory. */
 const PID_MAX = 999_999;

@@ -4,6 +4,7 @@ import { type Inspection, inspectFacts } from "../inspect/inspection.js";
 import { inspectionRows } from "../inspect/report-rows.js";
 import type { Effort } from "../inspect/text-report.js";
 import type { ResultRows } from "../report/recovery-rows.js";
+import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 import { gatherFacts } from "./inspect-facts.js";
 import { seenStore, tell } from "./protect.js";
@@ -41,7 +42,7 @@ export async function inspectOnce(
     signal: io.signal,
     command: (...words) => commandLine(words, flags),
   });
-  const inspection = await inspectFacts(facts);
+  const inspection = await inTurns(inspectFacts(facts));
   const effort = {
     tookMs: cluster.clock.now() - began,
     calls: cluster.callCount() - callsBefore,

@@ -16,6 +16,7 @@ import { counted } from "../report/recovery-report.js";
 import type { Attempt } from "../run/with-run.js";
 import type { Limits } from "../steps/step-context.js";
 import { jsonPieces, jsonText, safe, table } from "../util/text.js";
+import { inTurns } from "../util/yielding.js";
 import { confirmed } from "./ask.js";
 import { type ChangingRun, changingRun, isStop, underLock } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
@@ -82,7 +83,7 @@ async function showOnly(
   const exitCode = flags.detailedExitcode && plan.steps.length > 0 ? EXIT.unhealthy : EXIT.ok;
   const { command, words } = operation;
   const maker = { command, words, rootPath: flags.zkRootPath };
-  const saved = given ?? (await savedPlan(fresh, maker, planDigest));
+  const saved = given ?? (await inTurns(savedPlan(fresh, maker, planDigest)));
   const document = planDocument(saved);
   if (flags.planOut !== undefined) {
     await writeNewFile(flags.planOut, document);
@@ -90,7 +91,7 @@ async function showOnly(
   }
   const head = { schemaVersion: SCHEMA_VERSION, command, dryRun: true, exitCode };
   const actions = plan.steps.map(stepData);
-  const size = await sizeOf(saved.plan);
+  const size = await inTurns(sizeOf(saved.plan));
   await print(
     io,
     flags.output === "json"

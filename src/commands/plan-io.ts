@@ -9,6 +9,7 @@ import { planText, questionText } from "../planning/plan-text.js";
 import { type RecoveryPlan, sizeOf } from "../planning/recovery-plan.js";
 import { planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
 import { jsonPieces, jsonText } from "../util/text.js";
+import { inTurns } from "../util/yielding.js";
 import { confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
@@ -97,9 +98,10 @@ export async function showPlan(
       });
       if (planned !== undefined) assertAsPlanned(planned, seen);
       await tellLeftover(opened, flags, io);
-      const size = await sizeOf(given?.plan ?? seen.plan);
+      const size = await inTurns(sizeOf(given?.plan ?? seen.plan));
       return {
-        saved: given ?? (await savedPlan(seen.plan, { command, words, rootPath }, planDigest)),
+        saved:
+          given ?? (await inTurns(savedPlan(seen.plan, { command, words, rootPath }, planDigest))),
         size,
       };
     },
@@ -154,7 +156,7 @@ async function confirm(
   { flags, io, signal }: { flags: PlanningFlags; io: CommandIo; signal: AbortSignal },
 ): Promise<boolean> {
   if (flags.yes || (!io.isInteractiveStdin && !flags.noInput)) return false;
-  const size = await sizeOf(plan);
+  const size = await inTurns(sizeOf(plan));
   if (size.changes === 0) return false;
   return confirmed(questionText(plan, size, flags.zkRootPath).join("\n"), { flags, io, signal });
 }

@@ -4,6 +4,7 @@ import { databasesOf, selectTables } from "../show/known.js";
 import { isLike, onlyName } from "../show/like.js";
 import { shownTableStatus, tableStatuses } from "../show/table-status.js";
 import { unknownName } from "../util/nearest.js";
+import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 import { show } from "./show.js";
 
@@ -25,9 +26,11 @@ export function run(flags: ShowTableStatusFlags, io: CommandIo): Promise<number>
       throw unknownName("database", name, databases);
     }
     const tables = selectTables(state.tables, listed, { db: undefined, table: undefined });
-    const statuses = await tableStatuses(
-      state,
-      tables.filter((one) => isLike(one.db, flags.filter)),
+    const statuses = await inTurns(
+      tableStatuses(
+        state,
+        tables.filter((one) => isLike(one.db, flags.filter)),
+      ),
     );
     const empty = `no table is in a database like ${JSON.stringify(flags.filter)}`;
     return shownTableStatus(statuses, empty);

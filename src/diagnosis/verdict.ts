@@ -5,8 +5,8 @@ import type { LaneFailure } from "../model/outcome.js";
 import { type PartitionView, partitionName, tabletHealth } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
+import { mapped, type Work } from "../model/work.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { mapInTurns } from "../util/yielding.js";
 import { absenceAdvice, firstAbsence } from "./absence-advice.js";
 import { unblockOps } from "./ops-blockers.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
@@ -28,10 +28,10 @@ export interface JudgeInput {
   readonly rerun: string;
 }
 
-/** Judges a cluster from one fresh observation. Lets other work run in between. */
-export async function judge(
+/** Judges a cluster from one fresh observation. May rest between two partitions. */
+export function* judge(
   input: JudgeInput,
-): Promise<
+): Work<
   Pick<
     RunReport,
     "leader" | "sickTablets" | "tablets" | "tables" | "replicas" | "partitions" | "partitionCount"
@@ -40,7 +40,7 @@ export async function judge(
   const tables = new Set<number>();
   const unblock = unblockOps(input.state);
   let replicas = 0;
-  const results = await mapInTurns(input.views, (view) => {
+  const results = yield* mapped(input.views, (view) => {
     tables.add(view.id.tid);
     replicas += view.replicas.length;
     return judgePartition(view, input, unblock);

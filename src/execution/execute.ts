@@ -8,7 +8,7 @@ import { batchMarks } from "../planning/documented.js";
 import type { PredictedRound } from "../planning/predict-rounds.js";
 import { createRecoverEndpointBatch, isSoonerTogether } from "../steps/recover-endpoint-batch.js";
 import type { StepContext } from "../steps/step-context.js";
-import { mapInTurns } from "../util/yielding.js";
+import { inTurns, mapInTurns } from "../util/yielding.js";
 import type { Memory } from "./known-offsets.js";
 import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js";
 import type { PartitionLimits } from "./run-lane.js";
@@ -42,9 +42,11 @@ export async function execute(
     view,
     lane: options.planner(view, NOTHING_LEARNED),
   }));
-  const marks = await batchMarks(
-    rounds.map((one) => one.lane),
-    tables,
+  const marks = await inTurns(
+    batchMarks(
+      rounds.map((one) => one.lane),
+      tables,
+    ),
   );
   const partitionLimits: PartitionLimits = {
     beginning: pLimit(limits.concurrency),

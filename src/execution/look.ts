@@ -11,17 +11,13 @@ import {
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
-import {
-  type PartitionView,
-  partitionName,
-  viewPartitionsInTurns,
-} from "../model/partition-view.js";
+import { type PartitionView, partitionName, viewingPartitions } from "../model/partition-view.js";
 import { observe } from "../observe/cluster.js";
 import type { Planner } from "../planning/attempt-history.js";
 import { boundPlanner, viewsOf } from "../planning/check-saved-plan.js";
 import type { Method } from "../planning/method.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
-import { mapInTurns } from "../util/yielding.js";
+import { inTurns, mapInTurns } from "../util/yielding.js";
 import { RULES, type Rules } from "./rules.js";
 
 /** What to look for and how to plan. */
@@ -66,7 +62,7 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
     seen: options.seen,
     snapshotPartitions: options.snapshotPartitions,
   });
-  const all = await viewPartitionsInTurns(state);
+  const all = await inTurns(viewingPartitions(state));
   assertKnown(all, only);
   const views = selected(all, only);
   assertPartitions(accept, views);
@@ -81,7 +77,7 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
     return { state, views, sick, planner: boundPlanner(planned, planner), plan: planned };
   }
   const now = new Date(cluster.clock.wallTime()).toISOString();
-  const plan = await makePlan({ state, views, planner, method, only, accept, now });
+  const plan = await inTurns(makePlan({ state, views, planner, method, only, accept, now }));
   const sick = new Set(plan.partitions.map((one) => one.id));
   return { state, views, sick: views.filter((view) => sick.has(view.id)), planner, plan };
 }

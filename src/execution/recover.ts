@@ -3,7 +3,7 @@ import { EVERYTHING, problemsOf, type Selection, selected } from "../diagnosis/s
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
-import { type PartitionView, viewPartitionsInTurns } from "../model/partition-view.js";
+import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
 import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
@@ -17,7 +17,7 @@ import { createGuard, type Guard, isOn } from "../run/guard.js";
 import { rowOf } from "../steps/run-step.js";
 import type { Limits } from "../steps/step-context.js";
 import { untilAborted } from "../util/until-aborted.js";
-import { mapInTurns } from "../util/yielding.js";
+import { inTurns, mapInTurns } from "../util/yielding.js";
 import { execute } from "./execute.js";
 import { createMemory, type RunMemory } from "./known-offsets.js";
 import { assertAsPlanned, type Look, look } from "./look.js";
@@ -139,15 +139,17 @@ export async function recoverData(
   try {
     await untilAborted(memory.settle(worked.all), signal);
     observed("after", worked.state);
-    const judged = await (options.rules?.judge ?? RULES.judge)({
-      state: worked.state,
-      views: memory.beside(selected(worked.all, only)),
-      only,
-      sickBefore: progress.sick,
-      failures: worked.failures,
-      notes: told.notes,
-      rerun: options.rerun,
-    });
+    const judged = await inTurns(
+      (options.rules?.judge ?? RULES.judge)({
+        state: worked.state,
+        views: memory.beside(selected(worked.all, only)),
+        only,
+        sickBefore: progress.sick,
+        failures: worked.failures,
+        notes: told.notes,
+        rerun: options.rerun,
+      }),
+    );
     const after = worked.isTouched ? isOn(await untilAborted(cluster.confGet(), signal)) : before;
     return {
       report: {
@@ -216,7 +218,7 @@ async function workInPasses(
     if (isTouched) state = await observe(cluster, { signal });
     const changed = await awaitReturning(cluster, state, needed, { signal, onEvent });
     if (changed.size > 0) state = await observe(cluster, { signal });
-    const all = await viewPartitionsInTurns(state);
+    const all = await inTurns(viewingPartitions(state));
     const isOpen = (view: PartitionView) => {
       const key = replicaKey(view.id);
       if (!ours.has(key) || problemsOf(view, only).length === 0) return false;

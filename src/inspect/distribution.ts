@@ -1,7 +1,7 @@
 import type { Absence } from "../model/absence.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type TabletHealth, tabletHealth } from "../model/partition-view.js";
-import { eachInTurns } from "../util/yielding.js";
+import { each, type Work } from "../model/work.js";
 import type { InspectFacts } from "./facts.js";
 
 /** What one tablet holds and does. */
@@ -35,9 +35,9 @@ interface Counts {
   loaded: number;
 }
 
-/** What every tablet holds of the partitions in question, by endpoint; lets other work run in between. */
-export async function tabletLoads(facts: InspectFacts): Promise<TabletLoad[]> {
-  const counts = await countReplicas(facts);
+/** What every tablet holds of the partitions in question, by endpoint. */
+export function* tabletLoads(facts: InspectFacts): Work<TabletLoad[]> {
+  const counts = yield* countReplicas(facts);
   return [...facts.state.tablets.values()]
     .sort((a, b) => compareText(a.endpoint, b.endpoint))
     .map((view) => {
@@ -60,9 +60,9 @@ export async function tabletLoads(facts: InspectFacts): Promise<TabletLoad[]> {
     });
 }
 
-async function countReplicas({ views }: InspectFacts): Promise<Map<Endpoint, Counts>> {
+function* countReplicas({ views }: InspectFacts): Work<Map<Endpoint, Counts>> {
   const counts = new Map<Endpoint, Counts>();
-  await eachInTurns(views, ({ replicas }) => {
+  yield* each(views, ({ replicas }) => {
     for (const { endpoint, claim, report } of replicas) {
       const own = counts.get(endpoint) ?? { replicas: 0, leaders: 0, alive: 0, loaded: 0 };
       own.replicas += 1;

@@ -1,3 +1,4 @@
+import type { Work } from "../model/work.js";
 import { type TabletLoad, tabletLoads } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
 import { type PartitionReport, reportPartitions } from "./partition-report.js";
@@ -24,13 +25,13 @@ export interface Inspection {
   };
 }
 
-/** Judges what was observed. Pure; lets other work run in between. */
-export async function inspectFacts(facts: InspectFacts): Promise<Inspection> {
-  const loads = await tabletLoads(facts);
+/** Judges what was observed; may rest between two partitions. */
+export function* inspectFacts(facts: InspectFacts): Work<Inspection> {
+  const loads = yield* tabletLoads(facts);
   const [partitions, findings] = whileLocked(
     facts,
-    await reportPartitions(facts),
-    await findAll({ ...facts, loads }),
+    yield* reportPartitions(facts),
+    yield* findAll({ ...facts, loads }),
   );
   return {
     facts,

@@ -3,8 +3,8 @@ import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
+import { each, type Work } from "../model/work.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
-import { eachInTurns } from "../util/yielding.js";
 import type { InspectFacts } from "./facts.js";
 import { GRADES, type Grade, gradePartition } from "./grade.js";
 import { tableFlags } from "./rule.js";
@@ -44,15 +44,15 @@ export interface PartitionReport {
 
 /**
  * Reports every partition that is not healthy, worst first, system databases first among equals.
- * Lets other work run in between.
+ * May rest between two partitions.
  */
-export async function reportPartitions(facts: InspectFacts): Promise<PartitionReport[]> {
+export function* reportPartitions(facts: InspectFacts): Work<PartitionReport[]> {
   const views = new Map<string, PartitionView>();
-  await eachInTurns(facts.views, (view) => views.set(keyOf(view.id), view));
+  yield* each(facts.views, (view) => views.set(keyOf(view.id), view));
   const ops = opsByPartition(facts);
   const recover = `run: ${facts.command("--cmd=recoverdata")}`;
   const reports: PartitionReport[] = [];
-  await eachInTurns(facts.sick, (result) => {
+  yield* each(facts.sick, (result) => {
     const view = views.get(keyOf(result.id));
     if (view !== undefined) reports.push(reportOne(view, result, { facts, recover, ops }));
   });

@@ -1,5 +1,6 @@
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
+import type { Work } from "../model/work.js";
 import type { TabletLoad } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
 
@@ -41,8 +42,8 @@ export interface Rule {
    * healthy. Left out: errors come before, all else after.
    */
   readonly turn?: Turn;
-  /** Pure: looks at the facts and at nothing else. What goes through all partitions takes turns. */
-  find(facts: RuleFacts): readonly Case[] | Promise<readonly Case[]>;
+  /** Looks at the facts and at nothing else. What goes through all partitions may rest between them. */
+  find(facts: RuleFacts): readonly Case[] | Work<readonly Case[]>;
 }
 
 /** What a rule looks at. */

@@ -6,9 +6,9 @@ import {
   type PartitionView,
   type ReplicaView,
 } from "../model/partition-view.js";
+import { each, flatMapped, type Work } from "../model/work.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { maxOf } from "../util/extremes.js";
-import { eachInTurns, flatMapInTurns } from "../util/yielding.js";
 import { isRemoved } from "./distribution.js";
 import { type Case, type Rule, type RuleFacts, type Subject, tableFlags } from "./rule.js";
 
@@ -47,8 +47,8 @@ function lagOf(replica: ReplicaView, leader: ReplicaView | undefined): bigint | 
   return led > reached ? led - reached : 0n;
 }
 
-function lagCases(facts: RuleFacts): Promise<Case[]> {
-  return flatMapInTurns(facts.views, (view) => {
+function lagCases(facts: RuleFacts): Work<Case[]> {
+  return flatMapped(facts.views, (view) => {
     const leader = servingLeader(view);
     return view.replicas.flatMap((replica): Case[] => {
       const lag = lagOf(replica, leader);
@@ -68,8 +68,8 @@ function getFollower(facts: RuleFacts, endpoint: Endpoint, { tid, pid }: Partiti
   return facts.command("getfollower", `--endpoint=${endpoint}`, `--tid=${tid}`, `--pid=${pid}`);
 }
 
-function strangerCases(facts: RuleFacts): Promise<Case[]> {
-  return flatMapInTurns(quiet(facts), (view) => {
+function strangerCases(facts: RuleFacts): Work<Case[]> {
+  return flatMapped(quiet(facts), (view) => {
     const leader = servingLeader(view);
     const known = new Set(view.replicas.map((one) => one.endpoint));
     const strangers = [...(leader?.followers?.followers.keys() ?? [])].filter(
@@ -86,10 +86,10 @@ function strangerCases(facts: RuleFacts): Promise<Case[]> {
 }
 
 /** Offsets that the nameserver saw once and the loaded replica does not reach now. */
-async function shrunkCases(facts: RuleFacts): Promise<Case[]> {
+function* shrunkCases(facts: RuleFacts): Work<Case[]> {
   const sick = new Set<string>();
-  await eachInTurns(facts.sick, ({ id }) => sick.add(`${id.tid}/${id.pid}`));
-  return flatMapInTurns(quiet(facts), (view) =>
+  yield* each(facts.sick, ({ id }) => sick.add(`${id.tid}/${id.pid}`));
+  return yield* flatMapped(quiet(facts), (view) =>
     sick.has(`${view.id.tid}/${view.id.pid}`)
       ? []
       : view.replicas.flatMap(({ endpoint, claim, report }): Case[] => {
@@ -106,12 +106,12 @@ async function shrunkCases(facts: RuleFacts): Promise<Case[]> {
   );
 }
 
-function fewReplicas(facts: RuleFacts): Promise<Case[]> {
+function fewReplicas(facts: RuleFacts): Work<Case[]> {
   const wanted = new Map(facts.state.tables.map((table) => [table.tid, table.replicaCount]));
   const loads = facts.loads
     .filter((one) => one.health === "ok")
     .sort((a, b) => a.replicas - b.replicas);
-  return flatMapInTurns(quiet(facts), (view): Case[] => {
+  return flatMapped(quiet(facts), (view): Case[] => {
     const want = wanted.get(view.id.tid) ?? 0;
     const have = view.replicas.length;
     if (have >= want) return [];
@@ -130,8 +130,8 @@ function fewReplicas(facts: RuleFacts): Promise<Case[]> {
   });
 }
 
-function twiceOnOneTablet({ views }: RuleFacts): Promise<Case[]> {
-  return flatMapInTurns(views, ({ id, replicas }) => {
+function twiceOnOneTablet({ views }: RuleFacts): Work<Case[]> {
+  return flatMapped(views, ({ id, replicas }) => {
     const endpoints = replicas.map((one) => one.endpoint);
     const twice = endpoints.filter((one, index) => endpoints.indexOf(one) !== index);
     return [...new Set(twice)].map(
@@ -148,14 +148,14 @@ function twiceOnOneTablet({ views }: RuleFacts): Promise<Case[]> {
  * Replicas that a tablet has loaded and that are not on record. Tables that are newer than all on
  * record have been created since the nameserver was asked (table ids only grow), so they are left out.
  */
-function strayCases(facts: RuleFacts): Promise<Case[]> {
+function strayCases(facts: RuleFacts): Work<Case[]> {
   const { state, scope } = facts;
   const tables = new Map(state.tables.map((table) => [table.tid, table]));
   const newest = maxOf(tables.keys());
   const busy = new Set(
     state.ops.filter(isOpActive).map((op) => JSON.stringify([op.db, op.table, op.pid])),
   );
-  return flatMapInTurns(state.tablets.values(), ({ endpoint, reports }) =>
+  return flatMapped(state.tablets.values(), ({ endpoint, reports }) =>
     [...(reports?.values() ?? [])].flatMap(({ tid, pid, role }): Case[] => {
       const table = tables.get(tid);
       if (tid > newest || !isInScope(table ?? { db: "", table: "" }, scope)) return [];
@@ -178,11 +178,11 @@ function strayCases(facts: RuleFacts): Promise<Case[]> {
 }
 
 /** Flags and replicas of sick partitions that ZooKeeper keeps otherwise than the nameserver tells. */
-async function storedCases(facts: RuleFacts): Promise<Case[]> {
+function* storedCases(facts: RuleFacts): Work<Case[]> {
   // Few records are read, of many tables.
   const asked = facts.views.filter((view) => facts.stored.has(view.id.tid));
   const views = new Map(asked.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
-  return flatMapInTurns(facts.sick, ({ id }): Case[] => {
+  return yield* flatMapped(facts.sick, ({ id }): Case[] => {
     if (!facts.stored.has(id.tid)) return [];
     const view = views.get(`${id.tid}/${id.pid}`);
     if (view === undefined || view.activeOps.length > 0) return [];

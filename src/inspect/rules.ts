@@ -1,4 +1,4 @@
-import { takeTurns } from "../util/yielding.js";
+import type { Work } from "../model/work.js";
 import type { Finding, Level, Rule, RuleFacts } from "./rule.js";
 import { CLUSTER_RULES } from "./rules-cluster.js";
 import { SERVER_RULES } from "./rules-servers.js";
@@ -9,22 +9,22 @@ export const RULES: readonly Rule[] = [...SERVER_RULES, ...CLUSTER_RULES, ...TAB
 
 const RANK: Readonly<Record<Level, number>> = { error: 0, warning: 1, note: 2 };
 
-/** What the rules find: errors first, then warnings, then notes. Lets other work run in between. */
-export async function findAll(facts: RuleFacts): Promise<Finding[]> {
+/** What the rules find: errors first, then warnings, then notes. May rest between two rules, and within one. */
+export function* findAll(facts: RuleFacts): Work<Finding[]> {
   const found: Finding[] = [];
-  const turn = takeTurns(1);
   for (const rule of RULES) {
-    await turn();
-    for (const one of await findingsOf(rule, facts)) found.push(one);
+    yield undefined;
+    for (const one of yield* findingsOf(rule, facts)) found.push(one);
   }
   return found.sort((a, b) => RANK[a.level] - RANK[b.level]);
 }
 
-async function findingsOf(
+function* findingsOf(
   { code, level, effect, turn, find }: Rule,
   facts: RuleFacts,
-): Promise<readonly Finding[]> {
-  return (await find(facts)).map((one) => ({
+): Work<readonly Finding[]> {
+  const cases = find(facts);
+  return ("next" in cases ? yield* cases : cases).map((one) => ({
     ...one,
     code,
     level,

@@ -1,4 +1,3 @@
-import { mapInTurns } from "../util/yielding.js";
 import { type Absence, absenceOf, mayBeServing } from "./absence.js";
 import {
   type ClusterState,
@@ -18,6 +17,7 @@ import {
   type TermStart,
 } from "./cluster-state.js";
 import type { PartitionEvidence } from "./evidence.js";
+import { flatMapped, type Work } from "./work.js";
 
 /**
  * Whether a tablet can be worked with: `ok` means healthy for the nameserver, answering, and the one
@@ -92,10 +92,9 @@ export function viewPartitions(state: PartitionsState): PartitionView[] {
   return [...state.tables].sort(compareTables).flatMap(viewerOf(state));
 }
 
-/** The same as {@link viewPartitions}; lets other work run in between, for clusters of any size. */
-export async function viewPartitionsInTurns(state: ClusterState): Promise<PartitionView[]> {
-  const views = await mapInTurns([...state.tables].sort(compareTables), viewerOf(state));
-  return views.flat();
+/** The same as {@link viewPartitions}, for clusters of any size: it may rest between two tables. */
+export function viewingPartitions(state: PartitionsState): Work<PartitionView[]> {
+  return flatMapped([...state.tables].sort(compareTables), viewerOf(state));
 }
 
 /** Makes the views of one table's partitions. */

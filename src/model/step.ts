@@ -40,6 +40,9 @@ interface RecoverTableFields extends OfReplica {
   readonly since?: bigint | undefined;
 }
 
+/** Partitions of a table by number, in ascending order and each once; `all` for all of them. */
+export type PidList = readonly number[] | "all";
+
 /** The kinds of steps, and what each needs to know. What each does is in `src/steps/table.ts`. */
 interface StepFields {
   /** Waits until the partition's ops have ended, which another client began. */

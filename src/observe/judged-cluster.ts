@@ -3,8 +3,9 @@ import { assertKnown, type Selection, selected } from "../diagnosis/selection.js
 import { judge } from "../diagnosis/verdict.js";
 import type { ClusterState } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
-import { type PartitionView, viewPartitionsInTurns } from "../model/partition-view.js";
+import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
+import { inTurns } from "../util/yielding.js";
 import { observe } from "./cluster.js";
 
 /** A cluster as observed, and what recovery would find to do in it. */
@@ -34,16 +35,18 @@ export async function inspectCluster(
 ): Promise<JudgedCluster> {
   const { only, signal, rerun, seen } = options;
   const state = await observe(cluster, { signal, seen });
-  const all = await viewPartitionsInTurns(state);
+  const all = await inTurns(viewingPartitions(state));
   assertKnown(all, only);
   const views = selected(all, only);
-  const judged = await judge({
-    state,
-    views,
-    sickBefore: new Set(),
-    failures: new Map(),
-    notes: new Map(),
-    rerun,
-  });
+  const judged = await inTurns(
+    judge({
+      state,
+      views,
+      sickBefore: new Set(),
+      failures: new Map(),
+      notes: new Map(),
+      rerun,
+    }),
+  );
   return { state, views, sick: judged.partitions };
 }

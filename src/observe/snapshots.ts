@@ -9,7 +9,8 @@ import {
   type TabletView,
   type TermStart,
 } from "../model/cluster-state.js";
-import { flatMapInTurns } from "../util/yielding.js";
+import { flatMapped } from "../model/work.js";
+import { inTurns } from "../util/yielding.js";
 
 /** Calls in flight at once, over all tablets. */
 const CALLS_IN_FLIGHT = 64;
@@ -64,17 +65,19 @@ function unloaded(
   partitionsMax: number,
 ): Promise<{ readonly endpoint: Endpoint; readonly of: OnDisk }[]> {
   let found = 0;
-  return flatMapInTurns(tables, ({ tid, storageMode, partitions }) => {
-    if (storageMode === "unknown") return [];
-    return partitions.flatMap(({ pid, replicas }) => {
-      if (found >= partitionsMax) return [];
-      const own = replicas.filter(({ endpoint }) => {
-        const tablet = tablets.get(endpoint);
-        const isAnswering = tablet?.claim?.isHealthy === true && tablet.reports !== undefined;
-        return isAnswering && tablet.reports?.has(replicaKey({ tid, pid })) === false;
+  return inTurns(
+    flatMapped(tables, ({ tid, storageMode, partitions }) => {
+      if (storageMode === "unknown") return [];
+      return partitions.flatMap(({ pid, replicas }) => {
+        if (found >= partitionsMax) return [];
+        const own = replicas.filter(({ endpoint }) => {
+          const tablet = tablets.get(endpoint);
+          const isAnswering = tablet?.claim?.isHealthy === true && tablet.reports !== undefined;
+          return isAnswering && tablet.reports?.has(replicaKey({ tid, pid })) === false;
+        });
+        if (own.length > 0) found += 1;
+        return own.map(({ endpoint }) => ({ endpoint, of: { tid, pid, storageMode } }));
       });
-      if (own.length > 0) found += 1;
-      return own.map(({ endpoint }) => ({ endpoint, of: { tid, pid, storageMode } }));
-    });
-  });
+    }),
+  );
 }

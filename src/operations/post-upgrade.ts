@@ -24,17 +24,18 @@ export function postUpgradeOperation(wish: UpgradeWish): Operation {
     needsOff: true,
     waitsForOps: true,
     concurrency: wish.concurrency,
-    plan: (state) => planPostUpgrade(state, wish),
+    plan: (state) => planPostUpgrade(state, wish, store.read()),
     async afterLane(steps) {
       const id = steps[0]?.id;
       if (id !== undefined) {
         store.remove((line) => line.endpoint === endpoint && isLineOf(line, id));
       }
     },
-    verify: (after, results) => [
-      ...touchedProblems(after, results),
-      ...(store.read() === undefined ? [] : stillToDo(() => planPostUpgrade(after, wish))),
-    ],
+    verify(after, results) {
+      const lines = store.read();
+      const left = lines === undefined ? [] : stillToDo(() => planPostUpgrade(after, wish, lines));
+      return [...touchedProblems(after, results), ...left];
+    },
     conclude(after) {
       const all = survey(after, true);
       const byKey = new Map(all.map((one) => [one.key, one]));
@@ -48,9 +49,13 @@ export function postUpgradeOperation(wish: UpgradeWish): Operation {
   };
 }
 
-function planPostUpgrade(state: ClusterState, wish: UpgradeWish): OperationPlan {
+/** @param lines The lines of the statfile; undefined if there is none. */
+function planPostUpgrade(
+  state: ClusterState,
+  wish: UpgradeWish,
+  lines: readonly StatLine[] | undefined,
+): OperationPlan {
   const { endpoint, store } = wish;
-  const lines = store.read();
   if (lines === undefined) {
     throw refused(
       `there is no statfile ${store.path}: either post-upgrade gave everything back already, or pre-upgrade wrote another one`,

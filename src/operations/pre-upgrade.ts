@@ -49,17 +49,17 @@ export function preUpgradeOperation(wish: PreUpgradeWish): Operation {
     waitsForOps: true,
     concurrency: wish.concurrency,
     plan(state) {
-      planned = planPreUpgrade(state, wish);
+      planned = planPreUpgrade(state, wish, store.read());
       return planned;
     },
     async before(step) {
       const line = planned && lineFor(planned.steps, step, endpoint);
-      if (line === undefined || noted(store, line)) return;
+      if (line === undefined || isNoted(store, line)) return;
       store.append(line);
     },
     verify: (after, results) => [
       ...touchedProblems(after, results),
-      ...stillToDo(() => planPreUpgrade(after, wish)),
+      ...stillToDo(() => planPreUpgrade(after, wish, store.read())),
     ],
     conclude(after) {
       store.touch();
@@ -82,7 +82,12 @@ export function leads({ view, condition }: Surveyed, endpoint: Endpoint): boolea
   );
 }
 
-function planPreUpgrade(state: ClusterState, wish: PreUpgradeWish): OperationPlan {
+/** @param noted The lines of the statfile; undefined if there is none. */
+function planPreUpgrade(
+  state: ClusterState,
+  wish: PreUpgradeWish,
+  noted: readonly StatLine[] | undefined,
+): OperationPlan {
   const { endpoint, store, allowsSingle } = wish;
   assertUsable(state, endpoint, "tablet");
   const all = survey(state, true);
@@ -97,7 +102,7 @@ function planPreUpgrade(state: ClusterState, wish: PreUpgradeWish): OperationPla
     going.flatMap((one) => obstacleTo(one, others, wish) ?? []),
     `pre-upgrade of ${endpoint}`,
   );
-  const lines = (store.read() ?? []).filter((line) => line.endpoint === endpoint);
+  const lines = (noted ?? []).filter((line) => line.endpoint === endpoint);
   const additions = chooseAdditions(all, going, others);
   const choices = all.map((one) => choiceOf(one, { endpoint, lines, additions, going }));
   const heirs = spreadLeaders(choices, others, true);
@@ -225,7 +230,7 @@ function lineFor(steps: readonly Step[], step: Step, endpoint: Endpoint): StatLi
 }
 
 /** A replica that was added before has its line already, and the new one must not hide it. */
-function noted(store: StatStore, line: StatLine): boolean {
+function isNoted(store: StatStore, line: StatLine): boolean {
   const own = (store.read() ?? []).filter(
     (one) => one.endpoint === line.endpoint && isLineOf(one, line),
   );

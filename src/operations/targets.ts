@@ -1,4 +1,3 @@
-import type { PidList } from "../cli/flag-values.js";
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint, Role, TableClaim } from "../model/cluster-state.js";
 import {
@@ -8,7 +7,7 @@ import {
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
-import { pidText as textOfPids } from "../model/step.js";
+import { type PidList, pidText as textOfPids } from "../model/step.js";
 import { selectTables } from "../show/known.js";
 import { unknownName } from "../util/nearest.js";
 

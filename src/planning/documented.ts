@@ -4,12 +4,12 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, Mark } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step, StepKind } from "../model/step.js";
+import { each, flatMapped, type Work } from "../model/work.js";
 import { leaderOutOfSight, offered } from "../policy/absent-replicas.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
 import { oldRecordProblem } from "../policy/old-record.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { isDiscard } from "../policy/what-may-be-overwritten.js";
-import { mapInTurns } from "../util/yielding.js";
 import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
 import { exLeadersBefore } from "./ex-leaders.js";
 import { laneOf } from "./lane-of.js";
@@ -184,15 +184,12 @@ function rebuild(
 }
 
 /**
- * Joins the marks of all lanes, letting other work run in between: one call for a table on an endpoint where every replica of the
+ * Joins the marks of all lanes: one call for a table on an endpoint where every replica of the
  * table there is to be marked, else one call a replica.
  */
-export async function batchMarks(
-  lanes: readonly Lane[],
-  tables: readonly TableClaim[],
-): Promise<Mark[]> {
+export function* batchMarks(lanes: readonly Lane[], tables: readonly TableClaim[]): Work<Mark[]> {
   const wanted = new Map<string, Lane[]>();
-  await mapInTurns(lanes, (one) => {
+  yield* each(lanes, (one) => {
     for (const mark of one.steps) {
       if (mark.kind !== "mark-dead" || mark.endpoint === undefined) continue;
       const key = JSON.stringify([one.id.db, one.id.table, mark.endpoint]);
@@ -203,15 +200,14 @@ export async function batchMarks(
   });
   if (wanted.size === 0) return [];
   const held = new Map<string, number>();
-  await mapInTurns(tables, (table) => countReplicas(table, held));
-  const marks = await mapInTurns([...wanted], ([key, of]): Mark[] => {
+  yield* each(tables, (table) => countReplicas(table, held));
+  return yield* flatMapped(wanted, ([key, of]): Mark[] => {
     const [db, table, endpoint] = JSON.parse(key) as [string, string, Endpoint];
     const all = held.get(key) === of.length && of.length > 1;
     return all
       ? [{ db, table, endpoint, pid: undefined }]
       : of.map((one) => ({ db, table, endpoint, pid: one.id.pid }));
   });
-  return marks.flat();
 }
 
 /** Counts a table's replicas on each endpoint. */

@@ -4,9 +4,9 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane, Method } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import { detailsOf, type Step } from "../model/step.js";
+import { each, mapped, type Work } from "../model/work.js";
 import { expectationText } from "../steps/expectations.js";
 import { rowOf, taskOf } from "../steps/run-step.js";
-import { eachInTurns, mapInTurns } from "../util/yielding.js";
 import { NOTHING_LEARNED, type Planner } from "./attempt-history.js";
 import { type Facts, factsOf } from "./plan-facts.js";
 import { type PredictedRound, predictRounds } from "./predict-rounds.js";
@@ -90,10 +90,10 @@ const NOTHING_ELSE: Pick<Plan, "others" | "facts" | "notes"> = {
   notes: [],
 };
 
-/** Plans the recovery of everything that is not healthy. Pure; lets other work run in between. */
-export async function makePlan(input: PlanInput): Promise<RecoveryPlan> {
+/** Plans the recovery of everything that is not healthy. May rest between two partitions. */
+export function* makePlan(input: PlanInput): Work<RecoveryPlan> {
   const { state, views, method, only, accept, planner } = input;
-  const planned = await mapInTurns(views, (view) => planOf(view, planner, only));
+  const planned = yield* mapped(views, (view) => planOf(view, planner, only));
   return {
     method,
     only,
@@ -181,10 +181,10 @@ export interface PlanSize {
   readonly givenUp: number;
 }
 
-/** Measures a plan, all its rounds; lets other work run in between. */
-export async function sizeOf(plan: Plan): Promise<PlanSize> {
+/** Measures a plan, all its rounds; may rest between two partitions. */
+export function* sizeOf(plan: Plan): Work<PlanSize> {
   const size = { partitions: 0, refused: 0, replicas: 0, changes: 0, recoverTables: 0, givenUp: 0 };
-  await eachInTurns(plan.partitions, (one) => {
+  yield* each(plan.partitions, (one) => {
     if (refusalOf(one) !== undefined) {
       size.refused += 1;
       return;

@@ -1,6 +1,6 @@
 import type { Problem } from "../model/problem.js";
+import { each, type Work } from "../model/work.js";
 import { jsonPieces, lazyList } from "../util/text.js";
-import { eachInTurns } from "../util/yielding.js";
 import type { Plan, PlannedRound, PlannedStep } from "./recovery-plan.js";
 
 /** Version of the file format. A reader refuses every other one. */
@@ -34,15 +34,15 @@ export interface SavedPlan extends PlanMaker {
   readonly plan: Plan;
 }
 
-/** Names a plan; lets other work run in between. */
-export async function savedPlan(
+/** Names a plan; may rest between its pieces. */
+export function* savedPlan(
   plan: Plan,
   { command, words, rootPath }: PlanMaker,
   newDigest: NewDigest,
-): Promise<SavedPlan> {
+): Work<SavedPlan> {
   const made = { command, words, rootPath, plan };
   const digest = newDigest();
-  await eachInTurns(jsonPieces(contentOf(made)), (piece) => digest.update(piece));
+  yield* each(jsonPieces(contentOf(made)), (piece) => digest.update(piece));
   return { id: shortId(digest), ...made };
 }
 

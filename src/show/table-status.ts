@@ -9,8 +9,8 @@ import {
   type TableClaim,
 } from "../model/cluster-state.js";
 import { tabletHealth } from "../model/partition-view.js";
+import { each, mapped, type Work } from "../model/work.js";
 import type { Cell } from "../util/text.js";
-import { eachInTurns, mapInTurns } from "../util/yielding.js";
 import { bytesText } from "./readable.js";
 import { STATE_WORDS } from "./replicas.js";
 import { columns, orNothing, type Shown } from "./shown.js";
@@ -35,20 +35,20 @@ interface Known {
 }
 
 /**
- * Sums tables up and compares nameserver and tablets, as OpenMLDB's SQL client does; lets other work
- * run in between.
+ * Sums tables up and compares nameserver and tablets, as OpenMLDB's SQL client does; may rest
+ * between two tables.
  *
  * @see OpenMLDB 0.9: ExecuteShowTableStatus and CheckTableStatus in sql_cluster_router.cc
  */
-export async function tableStatuses(
+export function* tableStatuses(
   state: ClusterState,
   tables: readonly TableClaim[],
-): Promise<TableStatus[]> {
+): Work<TableStatus[]> {
   const loaded = new Map<string, number>();
-  await eachInTurns(state.tablets.values(), ({ reports }) => {
+  yield* each(state.tablets.values(), ({ reports }) => {
     for (const key of reports?.keys() ?? []) loaded.set(key, (loaded.get(key) ?? 0) + 1);
   });
-  return mapInTurns(tables, (table) => tableStatus({ state, loaded }, table));
+  return yield* mapped(tables, (table) => tableStatus({ state, loaded }, table));
 }
 
 function tableStatus(known: Known, table: TableClaim): TableStatus {

@@ -1,3 +1,5 @@
+import { each, mapped, type Work } from "../model/work.js";
+
 /** How long a turn of work may take before other work gets its chance, in milliseconds. */
 const TURN_MS = 15;
 
@@ -35,39 +37,31 @@ function spentMs(): number {
   return now - turnBegan;
 }
 
+/** Runs work to its end, resting between its items where it has computed for long, see {@link takeTurns}. */
+export async function inTurns<T>(work: Work<T>, leastItems?: number): Promise<T> {
+  const turn = takeTurns(leastItems);
+  for (;;) {
+    const { done, value } = work.next();
+    if (done === true) return value;
+    const rest = turn();
+    if (rest !== undefined) await rest;
+  }
+}
+
 /** Works on many items in turns, see {@link takeTurns}. */
-export async function eachInTurns<T>(
+export function eachInTurns<T>(
   items: Iterable<T>,
   work: (item: T) => void,
   leastItems?: number,
 ): Promise<void> {
-  const turn = takeTurns(leastItems);
-  for (const item of items) {
-    const rest = turn();
-    if (rest !== undefined) await rest;
-    work(item);
-  }
+  return inTurns(each(items, work), leastItems);
 }
 
 /** Maps many items in turns, see {@link takeTurns}. @returns The results, in the order of the items. */
-export async function mapInTurns<T, R>(
+export function mapInTurns<T, R>(
   items: Iterable<T>,
   map: (item: T) => R,
   leastItems?: number,
 ): Promise<R[]> {
-  const results: R[] = [];
-  await eachInTurns(items, (item) => results.push(map(item)), leastItems);
-  return results;
-}
-
-/** Maps many items to any number of results each, in turns, see {@link takeTurns}. */
-export async function flatMapInTurns<T, R>(
-  items: Iterable<T>,
-  map: (item: T) => readonly R[],
-): Promise<R[]> {
-  const results: R[] = [];
-  await eachInTurns(items, (item) => {
-    for (const result of map(item)) results.push(result);
-  });
-  return results;
+  return inTurns(mapped(items, map), leastItems);
 }

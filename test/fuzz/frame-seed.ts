@@ -5,6 +5,7 @@ import { realClock } from "../../src/cluster/real-clock.js";
 import { gatherFacts } from "../../src/commands/inspect-facts.js";
 import { OpsError } from "../../src/errors.js";
 import { inspectFacts } from "../../src/inspect/inspection.js";
+import { finish } from "../../src/model/work.js";
 import { type Random, seededRandom } from "../../src/sandbox/model/random.js";
 import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
 import { answerTo } from "./answers.js";
@@ -55,7 +56,7 @@ export async function playFrameSeed(seed: number): Promise<FrameSeedResult> {
         ...{ maxLag: 10n, seen: undefined, signal: new AbortController().signal },
         command: (...words) => words.join(" "),
       });
-      await inspectFacts(facts);
+      finish(inspectFacts(facts));
     });
   } finally {
     await cluster.close();

@@ -6,6 +6,7 @@ import type { InspectFacts } from "../../src/inspect/facts.js";
 import { type Inspection, inspectFacts } from "../../src/inspect/inspection.js";
 import { subjectText } from "../../src/inspect/rule.js";
 import { partitionName } from "../../src/model/partition-view.js";
+import { finish } from "../../src/model/work.js";
 import { createSeenStore } from "../../src/run/known-offsets-store.js";
 import type { LoadedReplica } from "../../src/sandbox/model/replica.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
@@ -63,7 +64,7 @@ export async function inspectionOf(
   virtual: VirtualCluster,
   choice: LookChoice = {},
 ): Promise<Inspection> {
-  return inspectFacts(await factsOf(virtual, choice));
+  return finish(inspectFacts(await factsOf(virtual, choice)));
 }
 
 /** The whole judgement in words that a test can name: one line a partition, one a finding. */

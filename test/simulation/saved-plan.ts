@@ -1,5 +1,6 @@
 import { parsePlan, planDigest } from "../../src/commands/plan-store.js";
 import { look } from "../../src/execution/look.js";
+import { finish } from "../../src/model/work.js";
 import type { Method } from "../../src/planning/method.js";
 import { type RecoveryPlan, refusalOf } from "../../src/planning/recovery-plan.js";
 import { planDocument, savedPlan } from "../../src/planning/saved-plan.js";
@@ -17,7 +18,7 @@ export async function savedPlanOf(world: World, method: Method | undefined): Pro
   const seen = await world.clock.run(work, LOOK_LIMIT_MS);
   tool.exit();
   const of = { command: "recoverdata", words: ["--cmd=recoverdata"], rootPath: world.model.root };
-  const saved = await savedPlan(seen.plan, of, planDigest);
+  const saved = finish(savedPlan(seen.plan, of, planDigest));
   const { plan } = parsePlan(jsonText(planDocument(saved)), "the plan");
   return { ...plan, method: seen.plan.method };
 }
