@@ -1,0 +1,125 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { inspectionText } from "../src/inspect/text-report.js";
+import { reportText } from "../src/report/recovery-report.js";
+import { flagsOf } from "./helpers/flags-of.js";
+import { inspectionOf } from "./helpers/inspected.js";
+import { SITUATIONS } from "./helpers/runbook-clusters.js";
+import type { VirtualCluster } from "./helpers/virtual-cluster.js";
+
+const DOCS = new URL("../docs/", import.meta.url);
+const ENVIRONMENT = {
+  OPENMLDB_OPS_ZK_CLUSTER: "127.0.0.1:2181",
+  OPENMLDB_OPS_ZK_ROOT_PATH: "/openmldb",
+};
+
+/** English pages with their Chinese twin, as paths below docs. */
+const TWINS: readonly (readonly [string, string])[] = [
+  ...readdirSync(new URL("runbooks/", DOCS)).map(
+    (name) => [`runbooks/${name}`, `zh/runbooks/${name}`] as const,
+  ),
+];
+
+const read = (path: string): string => readFileSync(new URL(path, DOCS), "utf8");
+
+/** Blocks between fences, with the fence's language. */
+function blocksOf(text: string): string[] {
+  return [...text.matchAll(/^```\w*\n[\s\S]*?^```$/gm)].map(([block]) => block);
+}
+
+/** Levels of the headings outside blocks, in order. */
+function headingsOf(text: string): string[] {
+  const prose = text.replaceAll(/^```\w*\n[\s\S]*?^```$/gm, "");
+  return [...prose.matchAll(/^(#+) /gm)].map(([, level]) => level ?? "");
+}
+
+/** Commands of this tool in shell blocks and after the prompt in output, without comments. */
+function commandsOf(text: string): string[] {
+  return blocksOf(text)
+    .flatMap((block) => block.split("\n"))
+    .flatMap((line) => /^(?:\$ )?openmldb-ops (.*?)(?:\s+#.*)?$/.exec(line)?.[1] ?? []);
+}
+
+/** Time and calls of a run say nothing about the situation. */
+const withoutEffort = (line: string): string => line.replace(/; [\d.]+ s, \d+ calls\)$/, ")");
+
+async function inspectLines(virtual: VirtualCluster): Promise<string[]> {
+  const inspection = await inspectionOf(virtual);
+  const effort = { tookMs: 0, calls: 0 };
+  return [...inspectionText(inspection, effort, { hasColor: false, columns: 100 })];
+}
+
+async function recoverLines(virtual: VirtualCluster): Promise<string[]> {
+  const result = await virtual.recover();
+  if (!("report" in result)) throw new Error("the recovery ended early");
+  return [...reportText(result.report)];
+}
+
+/** What the commands that a page shows print in its situation. */
+const SHOWN = { inspect: inspectLines, recoverdata: recoverLines } as const;
+
+/** The page with the output of those commands as it is now. */
+async function rendered(page: string, virtual: VirtualCluster): Promise<string> {
+  let text = page;
+  for (const [command, print] of Object.entries(SHOWN)) {
+    const block = new RegExp(
+      `^(\`\`\`text\\n\\$ openmldb-ops ${command}\\n)[\\s\\S]*?^\`\`\`$`,
+      "m",
+    );
+    if (!block.test(text)) continue;
+    const lines = (await print(virtual)).map(withoutEffort).join("\n");
+    text = text.replace(block, (_, head: string) => `${head}${lines}\n\`\`\``);
+  }
+  return text;
+}
+
+describe("runbooks show real output", () => {
+  test("each situation has a page", () => {
+    const names = readdirSync(new URL("runbooks/", DOCS)).filter((name) => name !== "README.md");
+    expect(names).toEqual(
+      Object.keys(SITUATIONS)
+        .map((name) => `${name}.md`)
+        .sort(),
+    );
+  });
+
+  // The page holds its own expected output: `npx vitest run test/runbooks.test.ts -u` writes it anew.
+  test.each(
+    Object.keys(SITUATIONS).flatMap((name) => ["runbooks", "zh/runbooks"].map((at) => [at, name])),
+  )("%s/%s", async (at, name) => {
+    const path = `${at}/${name}.md`;
+    const start = SITUATIONS[name as string];
+    if (start === undefined) throw new Error(`no situation ${name}`);
+    const virtual = await start();
+    const page = await rendered(read(path), virtual);
+    await expect(page).toMatchFileSnapshot(fileURLToPath(new URL(path, DOCS)));
+    expect(page).toContain("$ openmldb-ops inspect\n");
+    // Nothing is given up before the operator says so.
+    expect(virtual.model.rows().filter((one) => one.lost > 0)).toEqual([]);
+  });
+});
+
+describe("the two languages", () => {
+  test.each(TWINS)("%s and %s have the same commands and headings", (english, chinese) => {
+    const [one, other] = [read(english), read(chinese)];
+    expect(blocksOf(other)).toEqual(blocksOf(one));
+    expect(headingsOf(other)).toEqual(headingsOf(one));
+    expect(other).toMatch(/[\u4e00-\u9fff]/);
+  });
+
+  test("every Chinese page has an English one", () => {
+    const pages = readdirSync(new URL("zh/", DOCS), { recursive: true }).map(String);
+    const known = TWINS.map(([, chinese]) => chinese.replace(/^zh\//, ""));
+    expect(pages.filter((path) => path.endsWith(".md")).sort()).toEqual([...known].sort());
+  });
+});
+
+test.each(TWINS)("every command in %s parses", (english) => {
+  for (const command of commandsOf(read(english))) {
+    // What stands for something, such as HOST or "...", is not typed as it is.
+    if (/\.\.\.|\bCOMMAND\b/.test(command)) continue;
+    const words = command.split(/\s+/).map((word) => word.replaceAll(/^'|'$/g, ""));
+    expect(() => flagsOf(words, ENVIRONMENT), command).not.toThrow();
+  }
+});
