@@ -75,6 +75,8 @@ describe("right command lines", () => {
       dryRun: false,
       keepOff: false,
       leader: [],
+      lost: [],
+      replaces: false,
       method: undefined,
       noInput: false,
       planOut: undefined,

@@ -165,7 +165,8 @@ describe("what is to be typed stands in the order in which to type it", () => {
     const [advice, ...ways] = lines.filter((line) => /start tablet|or/.test(line));
     expect(lines.filter((line) => line.includes("start tablet"))).toHaveLength(1);
     expect(advice).toMatch(/^next \(1-\d+\): start tablet a:9527, then run: openmldb-ops --cmd=/);
-    expect(ways[0]).toMatch(
+    expect(ways[0]).toMatch(/^ {2}or, if it is lost for good: openmldb-ops .* --lost=a:9527$/);
+    expect(ways[1]).toMatch(
       /^ {2}or \([\d, -]+\), to go on without it: openmldb-ops changeleader /,
     );
   });

@@ -72,8 +72,8 @@ describe("what to type next", () => {
     [
       "one tablet is dead, and nothing was done about it yet",
       [
-        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, to go on without it: openmldb-ops changeleader --db=db1 --table=t0 --pid=1 --candidate=auto",
-        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata",
+        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527; or, to go on without it: openmldb-ops changeleader --db=db1 --table=t0 --pid=1 --candidate=auto",
+        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527",
       ],
     ],
     [

@@ -118,6 +118,14 @@ const plan: fc.Arbitrary<RecoveryPlan> = fc.record({
     isForced: fc.boolean(),
   }),
   accept: fc.array(fc.tuple(text, endpoint), { maxLength: 2 }).map((pairs) => new Map(pairs)),
+  lost: fc.record({
+    tablets: fc.array(endpoint, { maxLength: 2 }).map((all) => new Set(all)),
+    losses: fc
+      .array(fc.tuple(text, fc.record({ atLeast: number, atMost: perhaps(number) })), {
+        maxLength: 2,
+      })
+      .map((pairs) => new Map(pairs)),
+  }),
   madeAt: text,
   basis: fc.record({
     nameserver: endpoint,

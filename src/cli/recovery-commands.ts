@@ -1,4 +1,5 @@
 import { OpsError } from "../errors.js";
+import { lossOfFlagValue } from "../model/loss.js";
 import { type CommandEntry, clusterEntryOf } from "./command-entry.js";
 import {
   acceptDataLoss,
@@ -23,6 +24,14 @@ import {
   pidList,
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, toggle, withDefault } from "./spec.js";
+
+/** `--lost`: tablets that will not come back. */
+const lostTablets = noVariable(
+  many(
+    ["lost", "ENDPOINT", "go on without this tablet for good: it will not come back"],
+    listOf(/^\S+$/, "an endpoint"),
+  ),
+);
 
 /** Flags of `recoverdata`. */
 export const recoverDataSpecs = {
@@ -53,7 +62,12 @@ export const recoverDataSpecs = {
   /** Partitions, as `db.table:pid`, in which something may be given up. */
   acceptDataLoss: {
     ...acceptDataLoss,
-    help: "give up what cannot be kept there (with --leader)",
+    placeholder: "DB.TABLE:PID|lost=N..M",
+    help: "give up what cannot be kept there (with --leader), or with --lost tablets",
+    parse: listOf(
+      /^(\S+:\d+|lost=\d{1,20}\.\.(\d{1,20}|unknown))$/,
+      "a partition, such as db1.t1:0, nor a sum, such as lost=3..12",
+    ),
   },
   /** The replica that leads then, one for each of `acceptDataLoss`, in the same order. */
   leader: noVariable(
@@ -61,6 +75,12 @@ export const recoverDataSpecs = {
       ["leader", "ENDPOINT", "the replica that leads then; one for each --accept_data_loss"],
       listOf(/^\S+$/, "an endpoint"),
     ),
+  ),
+  /** Tablets that will not come back. */
+  lost: lostTablets,
+  /** Whether the replicas that are missing then are made anew. */
+  replaces: noVariable(
+    toggle("replace", "with --lost: then make the missing replicas anew on other tablets"),
   ),
   ...limitSpecs,
 };
@@ -108,18 +128,65 @@ export const inspectSpecs = {
     integer(0, 10 ** 15 - 1),
     "10000",
   ),
+  /** Tablets to be looked at as if they did not come back. */
+  lost: lostTablets,
 };
 
 /** Flags of `inspect`. */
 export type InspectFlags = FlagsOf<typeof inspectSpecs>;
 
-function checkRecoverData({ acceptDataLoss: named, leader }: RecoverDataFlags): void {
+function checkRecoverData(flags: RecoverDataFlags): void {
+  checkLost(flags);
+  const { leader } = flags;
+  const named = flags.acceptDataLoss.filter((one) => lossOfFlagValue(one) === undefined);
   if (named.length === leader.length) return;
   throw new OpsError({
     code: "usage",
     message: `--accept_data_loss names ${named.length} partitions and --leader ${leader.length} replicas`,
     hint: "give one --leader for each --accept_data_loss, in the same order",
   });
+}
+
+function checkLost({
+  lost,
+  method,
+  apply,
+  acceptDataLoss: named,
+  replaces,
+  output,
+}: RecoverDataFlags): void {
+  const sums = named.filter((one) => lossOfFlagValue(one) !== undefined);
+  const usage = (message: string, hint: string) => new OpsError({ code: "usage", message, hint });
+  if (sums.length > 1) {
+    throw usage(
+      "--accept_data_loss names several sums of lost tablets",
+      "give the one that the plan printed",
+    );
+  }
+  if (lost.length === 0 && sums.length > 0) {
+    throw usage(
+      `--accept_data_loss=${sums[0]} belongs to --lost`,
+      "say which tablet is lost: --lost=ENDPOINT",
+    );
+  }
+  if (lost.length === 0 && replaces) {
+    throw usage(
+      "--replace belongs to --lost",
+      "to add missing replicas at any time: scaleout --add_missing",
+    );
+  }
+  if (replaces && output === "json") {
+    throw usage(
+      "--replace has two results, and --output=json prints one",
+      "leave out --replace and run the command that is printed at the end",
+    );
+  }
+  if (lost.length > 0 && method === "documented") {
+    throw usage("--lost does not go with --method=documented", "leave out --method");
+  }
+  if (lost.length > 0 && apply !== undefined) {
+    throw usage("--lost does not go with --apply", "leave it out: the plan says it");
+  }
 }
 
 /** Recovery itself, and what tells whether it is needed. */

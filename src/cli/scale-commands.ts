@@ -22,8 +22,16 @@ const scaleOutSpecs = {
   ...operateSpecs,
 };
 
+const scaleOutOnlySpecs = {
+  ...scaleOutSpecs,
+  /** Whether only missing replicas are made, and nothing is moved. */
+  addsMissing: noVariable(
+    toggle("add_missing", "make the replicas that partitions lack, and move nothing"),
+  ),
+};
+
 /** Flags of `scaleout`. */
-export type ScaleOutFlags = FlagsOf<typeof scaleOutSpecs>;
+export type ScaleOutFlags = FlagsOf<typeof scaleOutOnlySpecs>;
 
 const scaleInSpecs = {
   /** The tablets to be emptied; at least one, each once. */
@@ -102,7 +110,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     name: "scaleout",
     summary: "spread replicas and leaders over all healthy tablets",
     examples: ["scaleout --dry_run", "scaleout"],
-    specs: scaleOutSpecs,
+    specs: scaleOutOnlySpecs,
     load: () => import("../commands/scaleout.js"),
   }),
   clusterEntryOf({

@@ -162,6 +162,14 @@ export interface Cluster {
    * this version does not know included (GetTablePartition, SetTablePartition). Safe to repeat.
    */
   setPartitionFlags(id: PartitionId, flags: PartitionFlags): Promise<void>;
+  /**
+   * Rewrites where a replica of a partition is on record, all other fields as read (GetTablePartition,
+   * SetTablePartition): the nameserver checks nothing, so that the tablets may be gone. Safe to repeat.
+   *
+   * @param to The tablet that has the replica now; undefined: the replica is taken off the record.
+   * @throws OpsError `refused` if the record would have no replica left, or `to` twice.
+   */
+  setReplicaEndpoint(id: PartitionId, endpoint: Endpoint, to: Endpoint | undefined): Promise<void>;
 
   /** What the tablet has loaded: everything, or with `of` that replica only. */
   getTableStatus(

@@ -1,8 +1,9 @@
 import { OpsError } from "../errors.js";
-import { NameServer } from "../gen/openmldb/nameserver_pb.js";
+import { NameServer, type TablePartition } from "../gen/openmldb/nameserver_pb.js";
+import type { PartitionId } from "../model/cluster-state.js";
 import type { Cluster } from "./cluster.js";
 import { toOp, toTableClaims, toTabletClaim, toWireOpStatus } from "./convert.js";
-import { createLeaderCall, inDb, type LeaderCallOptions } from "./leader-call.js";
+import { createLeaderCall, inDb, type LeaderCall, type LeaderCallOptions } from "./leader-call.js";
 import { createOpCalls, type OpCalls } from "./nameserver-ops.js";
 import { codes } from "./response-codes.js";
 
@@ -20,6 +21,7 @@ export type NameserverClient = OpCalls &
     | "cancelOp"
     | "deleteOp"
     | "setPartitionFlags"
+    | "setReplicaEndpoint"
   >;
 
 /** Calls to the leading nameserver; see {@link Cluster} for what is repeated and what is not. */
@@ -28,6 +30,7 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
 
   return {
     ...createOpCalls(atLeader),
+    ...recordCalls(atLeader),
 
     async showTablet() {
       const { tablets } = await atLeader(NameServer.method.showTablet, {}, "safe");
@@ -93,23 +96,66 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
         if (!(error instanceof OpsError) || error.responseCode !== codes.opHasEnded) throw error;
       }
     },
+  };
+}
 
-    async setPartitionFlags({ db, table, pid }, flags) {
-      const of = { name: table, pid, ...inDb(db) };
-      const { tablePartition } = await atLeader(NameServer.method.getTablePartition, of, "safe");
-      if (tablePartition === undefined) {
-        throw new OpsError({
-          code: "bad-answer",
-          message: `the nameserver answered no record of ${table} partition ${pid}`,
-        });
-      }
-      // The message itself is changed and sent back: it carries fields that are not declared here.
-      for (const meta of tablePartition.partitionMeta) {
-        meta.isLeader = meta.endpoint === flags.leader;
-        meta.isAlive = flags.alive.includes(meta.endpoint);
-      }
-      const record = { name: table, tablePartition, ...inDb(db) };
-      await atLeader(NameServer.method.setTablePartition, record, "safe");
+/** Calls that rewrite the record of a partition. */
+function recordCalls(
+  atLeader: LeaderCall,
+): Pick<Cluster, "setPartitionFlags" | "setReplicaEndpoint"> {
+  return {
+    async setPartitionFlags(id, flags) {
+      await rewriteRecord(atLeader, id, ({ partitionMeta }) => {
+        for (const meta of partitionMeta) {
+          meta.isLeader = meta.endpoint === flags.leader;
+          meta.isAlive = flags.alive.includes(meta.endpoint);
+        }
+        return true;
+      });
+    },
+
+    async setReplicaEndpoint(id, endpoint, to) {
+      await rewriteRecord(atLeader, id, (record) => {
+        const replica = record.partitionMeta.find((meta) => meta.endpoint === endpoint);
+        if (replica === undefined) return false;
+        const others = record.partitionMeta.filter((meta) => meta !== replica);
+        if (to === undefined) {
+          if (others.length === 0) {
+            throw refused(id, `${endpoint} has its only replica on record`);
+          }
+          record.partitionMeta = others;
+          return true;
+        }
+        if (others.some((meta) => meta.endpoint === to)) {
+          throw refused(id, `${to} has a replica on record already`);
+        }
+        replica.endpoint = to;
+        return true;
+      });
     },
   };
+}
+
+/** Reads the record of a partition, and writes it back if `change` changed anything. */
+async function rewriteRecord(
+  atLeader: LeaderCall,
+  { db, table, pid }: PartitionId,
+  change: (record: TablePartition) => boolean,
+): Promise<void> {
+  const of = { name: table, pid, ...inDb(db) };
+  const { tablePartition } = await atLeader(NameServer.method.getTablePartition, of, "safe");
+  if (tablePartition === undefined) {
+    throw new OpsError({
+      code: "bad-answer",
+      message: `the nameserver answered no record of ${table} partition ${pid}`,
+    });
+  }
+  // The message itself is changed and sent back: it carries fields that are not declared here.
+  if (!change(tablePartition)) return;
+  const record = { name: table, tablePartition, ...inDb(db) };
+  await atLeader(NameServer.method.setTablePartition, record, "safe");
+}
+
+function refused({ table, pid }: PartitionId, why: string): OpsError {
+  return new OpsError({ code: "refused", message: `${table} partition ${pid}: ${why}` });
 }

@@ -7,12 +7,14 @@ import {
 } from "../cluster/registrations.js";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf } from "../errors.js";
+import { look } from "../execution/look.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
 import { isWorthWatching } from "../inspect/op-age.js";
-import type { Op, PartitionId } from "../model/cluster-state.js";
+import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { inspectCluster, type JudgedCluster } from "../observe/judged-cluster.js";
+import { lostLines } from "../planning/lost.js";
 import { lockOwnerIn } from "../run/lock.js";
 import { readMarker } from "../run/marker.js";
 import { opsPath } from "../run/owner.js";
@@ -36,6 +38,8 @@ export interface LookOptions {
   readonly table: string | undefined;
   readonly maxLag: bigint;
   readonly seen: SeenStore | undefined;
+  /** Tablets that will not come back, as the operator says. */
+  readonly lost?: readonly Endpoint[];
   readonly signal: AbortSignal;
   /** A command of this tool with the connection flags. */
   readonly command: (...words: string[]) => string;
@@ -47,14 +51,18 @@ export interface LookOptions {
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
 export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
-  const { db, table, maxLag, command, signal } = options;
+  const { db, table, maxLag, command, signal, seen } = options;
   const cluster = identifiedCluster(options.cluster);
+  const lost = new Set(options.lost);
+  const only = { db, table };
+  const plan = lost.size > 0 ? (await look(cluster, { only, lost, seen, signal })).plan : undefined;
   const [judged, zooKeeper, ops] = await Promise.all([
     inspectCluster(cluster, {
-      only: { db, table },
+      only,
       signal,
-      rerun: command("--cmd=recoverdata"),
-      seen: options.seen,
+      rerun: command("--cmd=recoverdata", ...[...lost].map((one) => `--lost=${one}`)),
+      seen,
+      lost,
     }),
     askZooKeeper(options.zkHosts),
     readOps(options),
@@ -75,6 +83,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     startups,
     stored,
     watched,
+    lostLines: plan && lostLines(plan),
     scope: { db, table },
     maxLag,
     nowMs: cluster.clock.wallTime(),

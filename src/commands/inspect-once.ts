@@ -1,4 +1,4 @@
-import type { VerifyFlags } from "../cli/recovery-commands.js";
+import type { InspectFlags, VerifyFlags } from "../cli/recovery-commands.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
 import { inspectionRows } from "../inspect/report-rows.js";
@@ -23,7 +23,7 @@ export interface Looked {
  */
 export async function inspectOnce(
   opened: OpenedCluster,
-  flags: VerifyFlags,
+  flags: VerifyFlags & Partial<Pick<InspectFlags, "lost">>,
   io: CommandIo,
   maxLag: bigint,
 ): Promise<Looked> {
@@ -38,6 +38,7 @@ export async function inspectOnce(
     db: flags.db,
     table: flags.table,
     maxLag,
+    ...(flags.lost === undefined ? {} : { lost: flags.lost }),
     seen: seenStore(opened, (event) => tell(event, io)),
     signal: io.signal,
     command: (...words) => commandLine(words, flags),

@@ -3,6 +3,7 @@ import type { Selection } from "../diagnosis/selection.js";
 import { assertAsPlanned, look } from "../execution/look.js";
 import type { RecoverOptions } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
+import { lossOfFlagValue } from "../model/loss.js";
 import type { RecoveryCommand } from "../model/report.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { planText, questionText } from "../planning/plan-text.js";
@@ -41,7 +42,10 @@ type PlanningFlags = Omit<
 >;
 
 /** What of a recovery's options comes from the plan flags. */
-export type PlanOptions = Pick<RecoverOptions, "method" | "accept" | "planned" | "review">;
+export type PlanOptions = Pick<
+  RecoverOptions,
+  "method" | "accept" | "lost" | "acceptsLossOfLost" | "planned" | "review"
+>;
 
 /**
  * Judges the plan flags together, and reads the plan to apply. Reaches nothing but files.
@@ -92,6 +96,7 @@ export async function showPlan(
         only,
         method,
         accept,
+        ...lostOptions(flags),
         planned,
         seen: seenStore(opened, (event) => tell(event, io)),
         signal: io.signal,
@@ -138,6 +143,7 @@ export function planOptions(
   return {
     method: flags.method,
     accept: acceptOf(flags),
+    ...lostOptions(flags),
     planned: recoveryPlanOf(given),
     review: (plan, signal) => confirm(plan, { flags, io, signal }),
   };
@@ -145,9 +151,14 @@ export function planOptions(
 
 /** Who shall lead where something may be given up; the command line pairs them in order. */
 function acceptOf(flags: PlanningFlags): Map<string, string> {
-  return new Map(
-    flags.acceptDataLoss.map((partition, index) => [partition, flags.leader[index] ?? ""]),
-  );
+  const partitions = flags.acceptDataLoss.filter((one) => lossOfFlagValue(one) === undefined);
+  return new Map(partitions.map((partition, index) => [partition, flags.leader[index] ?? ""]));
+}
+
+/** Which tablets are lost, and what may be given up with them. */
+function lostOptions(flags: PlanningFlags): Pick<PlanOptions, "lost" | "acceptsLossOfLost"> {
+  const [sum] = flags.acceptDataLoss.flatMap((one) => lossOfFlagValue(one) ?? []);
+  return { lost: new Set(flags.lost), acceptsLossOfLost: sum };
 }
 
 /** Asks whether to go on if something is about to be changed; see {@link confirmed}. */

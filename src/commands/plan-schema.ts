@@ -81,6 +81,7 @@ export const PLAN_BODY = {
         accept: z
           .array(z.object({ partition: text, leader: text }))
           .transform((all) => new Map(all.map((one) => [one.partition, one.leader]))),
+        lost: lostSchema(z).optional(),
         madeAt: text,
         basis: z.object({
           nameserver: text,
@@ -101,6 +102,24 @@ export const PLAN_BODY = {
   },
 };
 
+/** Tablets that are lost, and what may be given up with them; see `Lost`. */
+function lostSchema(z: Zod) {
+  const number = digits(z);
+  const atMost = number.nullable().transform((value) => value ?? undefined);
+  const losses = z.array(z.object({ partition: z.string(), atLeast: number, atMost }));
+  return z.object({ tablets: z.array(z.string()), losses }).transform(({ tablets, losses }) => ({
+    tablets: new Set(tablets),
+    losses: new Map(losses.map(({ partition, ...loss }) => [partition, loss])),
+  }));
+}
+
+function digits(z: Zod) {
+  return z
+    .string()
+    .regex(/^\d{1,20}$/, "expected decimal digits")
+    .transform(BigInt);
+}
+
 /** A step of a file: its partition is named beside it. */
 type FileStep = { readonly kind: StepKind; readonly endpoint: string | undefined };
 
@@ -118,7 +137,7 @@ function stepSchema(z: Zod) {
   const text = z.string();
   const endpoints = z.array(text);
   const flag = z.boolean();
-  const number = text.regex(/^\d{1,20}$/, "expected decimal digits").transform(BigInt);
+  const number = digits(z);
   const role = z.enum(["leader", "follower"]);
   const endpoint = text.nullable().transform((value) => value ?? undefined);
   const step = <K extends StepKind, F extends Parameters<Zod["object"]>[0]>(kind: K, fields: F) =>
@@ -162,6 +181,7 @@ function stepSchema(z: Zod) {
       offset: number.optional(),
       lastSeen: number.optional(),
     }),
+    step("remove-from-record", { acceptsLoss: flag }),
     step("migrate", { to: text }),
     step("offline-endpoint", { concurrency: z.int().optional() }),
     step("recover-endpoint", { concurrency: z.int().optional() }),

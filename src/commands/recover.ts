@@ -5,6 +5,7 @@ import { type Progress, type RecoverResult, recoverData } from "../execution/rec
 import { EXIT } from "../exit-codes.js";
 import type { RecoveryCommand } from "../model/report.js";
 import { newIdentities } from "../observe/identified-cluster.js";
+import { ADD_MISSING_WORDS, addMissingOperation } from "../operations/add-missing.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
 import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../report/recovery-report.js";
 import { recoveryRows } from "../report/recovery-rows.js";
@@ -12,6 +13,7 @@ import type { Attempt } from "../run/with-run.js";
 import { safe } from "../util/text.js";
 import { type ChangingRun, changingRun, isStop, underLock } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
+import { operate } from "./operate.js";
 import { planOptions, type Recovery, readPlan, showPlan } from "./plan-io.js";
 import { isPlanOnly } from "./plan-store.js";
 import { restoreCommand, seenStore, tellNotRestored } from "./protect.js";
@@ -35,9 +37,21 @@ export async function recover(
 ): Promise<number> {
   const given = readPlan(flags, recovery);
   if (isPlanOnly(flags)) return showPlan(flags, io, recovery, given);
-  return changingRun(flags, io, recovery, (run) =>
+  const exitCode = await changingRun(flags, io, recovery, (run) =>
     runRecovery(flags, io, { run, recovery, given }),
   );
+  if (!flags.replaces || exitCode !== EXIT.ok) return exitCode;
+  // The report and the hook are those of the recovery; the question was answered there.
+  const own = { ...flags, report: undefined, textfile: undefined, postHook: undefined, yes: true };
+  return operate({ ...own, apply: undefined }, io, addMissingOperation(REPLACED_AT_ONCE));
+}
+
+/** Partitions in which missing replicas are made at the same time; the nameserver makes one after another. */
+const REPLACED_AT_ONCE = 4;
+
+/** The words of `--lost` for a command that is printed. */
+export function lostWords({ lost }: Pick<RecoveryFlags, "lost">): string[] {
+  return lost.map((endpoint) => `--lost=${endpoint}`);
 }
 
 /** What a recovery works with, beside its flags. */
@@ -65,6 +79,7 @@ async function runRecovery(
       signal: attempt.signal,
       onEvent,
       rerun: commandLine(recovery.words, flags),
+      addMissing: commandLine(ADD_MISSING_WORDS, flags),
       createGuard: (observed) => attempt.createGuard(observed),
       earlier,
       identities,

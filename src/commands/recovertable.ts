@@ -1,6 +1,6 @@
 import type { RecoverTableFlags } from "../cli/recovery-commands.js";
 import type { CommandIo } from "./command.js";
-import { recover } from "./recover.js";
+import { lostWords, recover } from "./recover.js";
 
 /**
  * Brings back one table, some of its partitions, or its replicas on one tablet; see {@link recover}.
@@ -15,6 +15,7 @@ export function run(flags: RecoverTableFlags, io: CommandIo): Promise<number> {
     ...(pids === "all" ? [] : [`--pid=${pids.join(",")}`]),
     ...(endpoint === undefined ? [] : [`--endpoint=${endpoint}`]),
     ...(isForced ? ["--force"] : []),
+    ...lostWords(flags),
   ];
   const only = { db, table, pids: pids === "all" ? undefined : pids, endpoint, isForced };
   return recover(flags, io, { command: "recovertable", words, only });

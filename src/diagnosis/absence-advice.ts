@@ -54,11 +54,12 @@ export function absenceAdvice(endpoint: Endpoint, absence: Absence): string {
     case "moved":
       // The one place where the command that gives replicas another address belongs.
       return `find out whether tablet ${endpoint} is back at another address (${candidatesText(absence.candidates)}); if not, start tablet ${endpoint}`;
+    case "lost":
+      return `leave tablet ${endpoint} away`;
     case "not-what-it-says":
       return `correct the address of tablet ${endpoint} (${absence.mismatch})`;
     case "down":
     case "unknown-to-nameserver":
-    case "lost":
       return `start tablet ${endpoint}`;
   }
 }

@@ -1,12 +1,15 @@
-import { mayBeGivenUp } from "../model/absence.js";
-import type { ClusterState } from "../model/cluster-state.js";
-import { replicaKey } from "../model/cluster-state.js";
+import { type Absence, mayBeGivenUp } from "../model/absence.js";
+import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { lossFlagValue } from "../model/loss.js";
 import type { LaneFailure } from "../model/outcome.js";
 import { type PartitionView, partitionName, tabletHealth } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import { mapped, type Work } from "../model/work.js";
+import { isLost } from "../policy/lost-replicas.js";
+import { givenUpCount, givenUpIfLeads, sumOfLosses } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
+import { shellWord } from "../util/text.js";
 import { absenceAdvice, firstAbsence } from "./absence-advice.js";
 import { unblockOps } from "./ops-blockers.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
@@ -38,12 +41,12 @@ export function* judge(
   >
 > {
   const tables = new Set<number>();
-  const unblock = unblockOps(input.state);
+  const around = aroundOf(input);
   let replicas = 0;
   const results = yield* mapped(input.views, (view) => {
     tables.add(view.id.tid);
     replicas += view.replicas.length;
-    return judgePartition(view, input, unblock);
+    return judgePartition(view, input, around);
   });
   return {
     leader: input.state.topology.leader,
@@ -61,12 +64,8 @@ export function* judge(
   };
 }
 
-/** @param unblock What to do before ops can end; undefined if nothing keeps them from it. */
-function judgePartition(
-  view: PartitionView,
-  input: JudgeInput,
-  unblock: string | undefined,
-): PartitionResult {
+function judgePartition(view: PartitionView, input: JudgeInput, around: Around): PartitionResult {
+  const { unblock } = around;
   const key = replicaKey(view.id);
   const problems = problemsOf(view, input.only ?? EVERYTHING);
   const leader = servingLeader(view);
@@ -89,8 +88,41 @@ function judgePartition(
   function nextOf(): string {
     return unblock !== undefined && view.activeOps.length > 0
       ? `${unblock}, then the ops of the partition go on; look at it again when they have ended`
-      : nextStep(view, problems, decision, input.rerun);
+      : nextStep(view, problems, decision, around);
   }
+}
+
+/** The way to go on without a tablet that cannot be started any more; empty if it may be serving, or back soon. */
+export function ifLost(
+  { endpoint, absence }: { readonly endpoint: Endpoint; readonly absence: Absence },
+  rerun: string,
+): string {
+  if (!mayBeGivenUp(absence)) return "";
+  return `; or, if it is lost for good: ${rerun} ${shellWord(`--lost=${endpoint}`)}`;
+}
+
+/** What every partition's advice needs to know beside it. */
+interface Around {
+  /** The command that runs the recovery again. */
+  readonly rerun: string;
+  /** What to do before ops can end; undefined if nothing keeps them from it. */
+  readonly unblock: string | undefined;
+  /** The advice about rows that lost tablets alone held: one command for all partitions. */
+  readonly acceptLost: string;
+}
+
+function aroundOf({ state, views, failures, rerun }: JudgeInput): Around {
+  const losses = views.flatMap((view) => {
+    const decision = failures.get(replicaKey(view.id))?.decision;
+    if (decision?.isOfLost !== true) return [];
+    // As the next run will see it: what the nameserver saw last is no longer proven to be fresh once
+    // the record was written.
+    const choice = view.replicas.find((one) => one.endpoint === decision.candidate);
+    return choice === undefined ? (decision.loss ?? []) : givenUpIfLeads(view, choice);
+  });
+  const sum = sumOfLosses(losses);
+  const acceptLost = `decide; to go on without what was lost, giving up ${givenUpCount(sum)} in ${losses.length} partition${losses.length === 1 ? "" : "s"}: ${rerun} --accept_data_loss=${lossFlagValue(sum)}`;
+  return { rerun, unblock: unblockOps(state), acceptLost };
 }
 
 /** What heals each kind of problem that a recovery cannot heal by itself. */
@@ -98,13 +130,20 @@ function nextStep(
   view: PartitionView,
   problems: readonly Problem[],
   decision: Problem | undefined,
-  rerun: string,
+  around: Around,
 ): string {
+  const { rerun } = around;
   const has = (...codes: ProblemCode[]) => problems.find((one) => codes.includes(one.code));
   const away = firstAbsence(view);
+  if (view.replicas.every(isLost)) {
+    const where = view.replicas.map((one) => one.endpoint).join(", ");
+    return `bring the disk of ${where} back, start the tablet there and run recovery without --lost for it; or, drop the table: no other replica of it is left`;
+  }
+  if (decision?.isOfLost === true) return around.acceptLost;
   const accept = `${rerun} --accept_data_loss=${partitionName(view.id)} --leader=${decision?.candidate}`;
-  if (away !== undefined) {
-    const first = `${absenceAdvice(away.endpoint, away.absence)}, then run: ${rerun}`;
+  if (away !== undefined && away.absence.kind !== "lost") {
+    const start = `${absenceAdvice(away.endpoint, away.absence)}, then run: ${rerun}`;
+    const first = `${start}${ifLost(away, rerun)}`;
     if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
     const ifNotMoved =
       away.absence.kind === "moved" ? ", once it is certain that it is at no other address" : "";

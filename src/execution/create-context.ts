@@ -27,6 +27,8 @@ export interface ContextOptions {
   readonly signal: AbortSignal;
   readonly engageGuard: () => Promise<void>;
   readonly rollback: Rollback;
+  /** Tablets that will not come back, as the operator says; none if left out. */
+  readonly lost?: ReadonlySet<Endpoint> | undefined;
   /** Marks of the first round, some of which share a call; see `batchMarks`. None if left out. */
   readonly marks?: readonly Mark[];
 }
@@ -34,12 +36,13 @@ export interface ContextOptions {
 /** Makes what steps work with. */
 export function createContext(cluster: Cluster, options: ContextOptions): StepContext {
   const { clock } = cluster;
-  const { limits, signal, marks = [] } = options;
+  const { limits, signal, lost = new Set<Endpoint>(), marks = [] } = options;
   const limitOf = memoize(() => adaptiveLoadLimit(clock, limits.loadsPerTablet));
   const context: StepContext = {
     cluster,
     limits,
     signal,
+    lost,
     rollback: options.rollback,
     engageGuard: options.engageGuard,
     markDead: createMarker(cluster, marks),
@@ -68,7 +71,7 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
     }),
     registered: sharedLook(clock, async () => new Set((await cluster.topology()).tablets)),
     viewOf: (id, recordAgeMs) => lookAtPartition(context, id, recordAgeMs),
-    observe: () => observe(cluster, { signal }),
+    observe: () => observe(cluster, { signal, lost }),
     runStep: (step, lane) => runStep(context, step, lane),
   };
   return context;

@@ -11,12 +11,17 @@ import {
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
+import { type Loss, lossFlagValue } from "../model/loss.js";
 import { type PartitionView, partitionName, viewingPartitions } from "../model/partition-view.js";
 import { observe } from "../observe/cluster.js";
 import type { Planner } from "../planning/attempt-history.js";
 import { boundPlanner, viewsOf } from "../planning/check-saved-plan.js";
+import { type Lost, lossesOf } from "../planning/lost.js";
 import type { Method } from "../planning/method.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
+import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
+import { counted } from "../report/recovery-report.js";
+import { unknownName } from "../util/nearest.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { RULES, type Rules } from "./rules.js";
 
@@ -28,6 +33,10 @@ export interface LookOptions {
   readonly method?: Method | undefined;
   /** The replica that shall lead where something has to be given up, by `partitionName`. */
   readonly accept?: ReadonlyMap<string, Endpoint> | undefined;
+  /** Tablets that will not come back, as the operator says; none if undefined. */
+  readonly lost?: ReadonlySet<Endpoint> | undefined;
+  /** What may be given up with them at most, in sum; nothing if undefined. */
+  readonly acceptsLossOfLost?: Loss | undefined;
   /** A plan to keep to; its database, method and choices count instead of those above. */
   readonly planned?: RecoveryPlan | undefined;
   /** What earlier runs knew; undefined: nothing. */
@@ -57,17 +66,22 @@ export interface Look {
 export async function look(cluster: Cluster, options: LookOptions): Promise<Look> {
   const { planned, signal } = options;
   const { only = EVERYTHING, method = "direct", accept = new Map() } = planned ?? options;
+  const lost = lostOf(planned ?? options);
   const state = await observe(cluster, {
     signal,
     seen: options.seen,
     snapshotPartitions: options.snapshotPartitions,
+    lost: lost?.tablets,
   });
+  assertLost(state, lost?.tablets ?? new Set());
   const all = await inTurns(viewingPartitions(state));
   assertKnown(all, only);
   const views = selected(all, only);
   assertPartitions(accept, views);
   const rules = { ...RULES, ...options.rules };
-  const planner = narrowed(rules.plannerOf(method, accept, rules.decideLeader), only);
+  const plannerWith = (losses: ReadonlyMap<string, Loss>) =>
+    narrowed(rules.plannerOf(method, accept, rules.decideLeader, losses), only);
+  const planner = plannerWith(lost?.losses ?? new Map());
   if (planned !== undefined) {
     const isSick = await mapInTurns(views, (view) => isToDo(view, only));
     const sick = viewsOf(
@@ -77,9 +91,68 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
     return { state, views, sick, planner: boundPlanner(planned, planner), plan: planned };
   }
   const now = new Date(cluster.clock.wallTime()).toISOString();
-  const plan = await inTurns(makePlan({ state, views, planner, method, only, accept, now }));
+  const input = { state, views, planner, method, only, accept, lost, now };
+  const first = await inTurns(makePlan(input));
+  const losses = acceptedLosses(first, options.acceptsLossOfLost);
+  const isSame = lost === undefined || losses === undefined;
+  const plan = isSame
+    ? first
+    : await inTurns(
+        makePlan({ ...input, planner: plannerWith(losses), lost: { ...lost, losses } }),
+      );
   const sick = new Set(plan.partitions.map((one) => one.id));
-  return { state, views, sick: views.filter((view) => sick.has(view.id)), planner, plan };
+  return {
+    state,
+    views,
+    sick: views.filter((view) => sick.has(view.id)),
+    planner: isSame ? planner : plannerWith(losses),
+    plan,
+  };
+}
+
+function lostOf({ lost }: Pick<LookOptions | RecoveryPlan, "lost">): Lost | undefined {
+  if (lost === undefined || "tablets" in lost) return lost;
+  return lost.size === 0 ? undefined : { tablets: lost, losses: new Map() };
+}
+
+/**
+ * What may be given up in each partition, where the sum was accepted.
+ *
+ * @throws OpsError `refused` if the sum is larger by now: what was accepted is not what would be done.
+ */
+function acceptedLosses(
+  plan: RecoveryPlan,
+  accepted: Loss | undefined,
+): ReadonlyMap<string, Loss> | undefined {
+  if (accepted === undefined) return undefined;
+  const losses = lossesOf(plan);
+  const sum = sumOfLosses([...losses.values()]);
+  if (isWithin(sum, accepted)) return losses;
+  throw new OpsError({
+    code: "refused",
+    message: `${givenUpCount(sum)} would be given up in ${counted(losses.size, "partition")}, and --accept_data_loss=${lossFlagValue(accepted)} does not cover that`,
+    hint: `look at the plan with --dry_run; to accept it: --accept_data_loss=${lossFlagValue(sum)}`,
+  });
+}
+
+/** @throws OpsError `refused` for a tablet that does not exist, or that is not gone. */
+function assertLost({ tablets }: ClusterState, lost: ReadonlySet<Endpoint>): void {
+  for (const endpoint of lost) {
+    const view = tablets.get(endpoint);
+    if (view === undefined) {
+      throw unknownName("tablet", endpoint, [...tablets.keys()]);
+    }
+    if (!view.isRegistered && view.claim?.isHealthy !== true) continue;
+    throw new OpsError({
+      code: "refused",
+      message: view.isRegistered
+        ? `tablet ${endpoint} is registered in ZooKeeper: it is not lost`
+        : `tablet ${endpoint} is healthy for the nameserver: its registration has just ended`,
+      hint: view.isRegistered
+        ? "leave out --lost for it; stop the tablet first if it must never serve again"
+        : "wait some seconds, then run it again",
+    });
+  }
 }
 
 function isToDo(view: PartitionView, only: Selection): boolean {
@@ -98,7 +171,8 @@ export function assertAsPlanned(
   given?: Partial<Rules>,
 ): void {
   const rules = { ...RULES, ...given };
-  const planner = rules.plannerOf(plan.method, plan.accept, rules.decideLeader);
+  const { method, accept, lost } = plan;
+  const planner = rules.plannerOf(method, accept, rules.decideLeader, lost?.losses);
   rules.checkPlan(plan, state, views, narrowed(planner, plan.only));
 }
 

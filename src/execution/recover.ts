@@ -2,6 +2,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import { EVERYTHING, problemsOf, type Selection, selected } from "../diagnosis/selection.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
+import type { Loss } from "../model/loss.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
@@ -35,11 +36,17 @@ export interface RecoverOptions {
   readonly method?: Method | undefined;
   /** The replica that shall lead where something has to be given up, by `partitionName`. */
   readonly accept?: ReadonlyMap<string, Endpoint> | undefined;
+  /** Tablets that will not come back, as the operator says; none if undefined. */
+  readonly lost?: ReadonlySet<Endpoint> | undefined;
+  /** What may be given up with them at most, in sum; nothing if undefined. */
+  readonly acceptsLossOfLost?: Loss | undefined;
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
   /** The command that runs the recovery again, for the report. */
   readonly rerun: string;
+  /** The command that makes missing replicas, for the report; needed with `lost`. */
+  readonly addMissing?: string | undefined;
   /**
    * Makes the guard of auto_failover, given the observed value; left out: a guard whose value
    * nobody but this process remembers.
@@ -155,6 +162,7 @@ export async function recoverData(
       report: {
         command: options.command ?? "recoverdata",
         ...judged,
+        lost: lostReport(worked, seen.plan, options),
         autoFailover: { before: guard.before, after, notRestored },
         changes: progress.changes,
         calls: cluster.callCount(),
@@ -164,6 +172,19 @@ export async function recoverData(
   } catch (thrown) {
     return endEarly(thrown);
   }
+}
+
+function lostReport(
+  { state, all }: Worked,
+  { lost, only }: RecoveryPlan,
+  { addMissing = "" }: RecoverOptions,
+): RunReport["lost"] {
+  if (lost === undefined) return undefined;
+  const asked = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
+  const short = selected(all, only).filter(
+    ({ id, replicas }) => replicas.length < (asked.get(id.tid) ?? 0),
+  );
+  return { tablets: [...lost.tablets], shortPartitions: short.length, addMissing };
 }
 
 /** What came of the work. */
@@ -199,6 +220,7 @@ async function workInPasses(
 ): Promise<Worked> {
   const { limits, signal, onEvent } = options;
   const { planner } = seen;
+  const lost = seen.plan.lost?.tablets;
   const failures = new Map<string, LaneFailure>();
   const ours = new Set(seen.sick.map((view) => replicaKey(view.id)));
   const needed = new Set(seen.sick.flatMap(({ replicas }) => replicas.map((one) => one.endpoint)));
@@ -212,12 +234,13 @@ async function workInPasses(
       engageGuard: () => guard.engage(),
       onEvent: told.onEvent,
       memory,
+      lost,
     });
     for (const [key, failure] of failed) failures.set(key, failure);
     const isTouched = ours.size > 0 || guard.isEngaged();
-    if (isTouched) state = await observe(cluster, { signal });
+    if (isTouched) state = await observe(cluster, { signal, lost });
     const changed = await awaitReturning(cluster, state, needed, { signal, onEvent });
-    if (changed.size > 0) state = await observe(cluster, { signal });
+    if (changed.size > 0) state = await observe(cluster, { signal, lost });
     const all = await inTurns(viewingPartitions(state));
     const isOpen = (view: PartitionView) => {
       const key = replicaKey(view.id);

@@ -1,5 +1,6 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf } from "../errors.js";
+import type { Endpoint } from "../model/cluster-state.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { Mark } from "../model/plan.js";
 import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
@@ -20,6 +21,8 @@ export interface StoppableOptions {
   readonly engageGuard: () => Promise<void>;
   /** The cluster as it may be changed after `signal`, to take something back; absent: as ever. */
   readonly tidying?: Cluster | undefined;
+  /** See `ContextOptions`. */
+  readonly lost?: ReadonlySet<Endpoint> | undefined;
   /** See `ContextOptions`. */
   readonly marks?: readonly Mark[];
 }

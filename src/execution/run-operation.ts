@@ -76,14 +76,14 @@ export async function runOperation(
       nameserver: topology.leader,
       tablets: tabletSummaries(of),
     });
+  let plan: OperationPlan | undefined;
   let state = await look();
   observed("before", state);
   const guard = await options.createGuard(state.autoFailover);
   const stoppable = {
     ...options,
-    engageGuard: () => (operation.needsOff ? guard.engage() : Promise.resolve()),
+    engageGuard: () => (needsOff(operation, plan) ? guard.engage() : Promise.resolve()),
   };
-  let plan: OperationPlan | undefined;
   const results: StepResult[] = [];
   let error: unknown;
   let hasBegun = false;
@@ -128,6 +128,13 @@ export async function runOperation(
   } catch (thrown) {
     return { ...ended, complaints: [], conclusions: [], error: thrown };
   }
+}
+
+/** The nameserver takes SetTablePartition only while auto_failover is off (code 301). */
+function needsOff(operation: Operation, plan: OperationPlan | undefined): boolean {
+  return (
+    operation.needsOff || plan?.steps.some((one) => one.kind === "remove-from-record") === true
+  );
 }
 
 function isChange({ outcome }: StepResult): boolean {

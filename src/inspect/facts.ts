@@ -50,6 +50,8 @@ export interface InspectFacts {
     /** Ids of those that were in the same task both times. */
     readonly still: ReadonlySet<bigint>;
   };
+  /** What recovery would do about the tablets that `--lost` names, in lines; none if none is named. */
+  readonly lostLines?: readonly string[] | undefined;
   readonly scope: { readonly db: string | undefined; readonly table: string | undefined };
   /** Entries that a follower may lack before that is worth a warning of its own. */
   readonly maxLag: bigint;

@@ -1,6 +1,8 @@
 import { absenceAdvice } from "../diagnosis/absence-advice.js";
 import { blockerAdvice, registrationOf } from "../diagnosis/ops-blockers.js";
-import { isOpActive } from "../model/cluster-state.js";
+import { ifLost } from "../diagnosis/verdict.js";
+import type { Absence } from "../model/absence.js";
+import { type Endpoint, isOpActive } from "../model/cluster-state.js";
 import { isRemoved, type TabletLoad } from "./distribution.js";
 import { ageText, type Case, type Rule, type RuleFacts } from "./rule.js";
 
@@ -28,11 +30,15 @@ function tabletCases(
 /** The nameserver knows it and does not count it as healthy. */
 const isOffline = (tablet: TabletLoad) => tablet.health === "offline" && tablet.state !== undefined;
 
+function seeToOne({ command }: RuleFacts, endpoint: Endpoint, absence: Absence): string {
+  const recover = command("--cmd=recoverdata");
+  if (absence.kind === "lost") return `run: ${command("--cmd=recoverdata", `--lost=${endpoint}`)}`;
+  return `${absenceAdvice(endpoint, absence)}, then run: ${recover}${ifLost({ endpoint, absence }, recover)}`;
+}
+
 /** What to do about an absent tablet, and then. */
 function seeTo(facts: RuleFacts) {
-  return ({ endpoint, absence }: TabletLoad) =>
-    absence &&
-    `${absenceAdvice(endpoint, absence)}, then run: ${facts.command("--cmd=recoverdata")}`;
+  return ({ endpoint, absence }: TabletLoad) => absence && seeToOne(facts, endpoint, absence);
 }
 
 /** What to do about a tablet that is registered and does not answer, and then. */
@@ -53,6 +59,12 @@ function waitingOps({ state }: RuleFacts): number {
 
 /** Rules about ZooKeeper, nameservers and tablets. */
 export const SERVER_RULES: readonly Rule[] = [
+  {
+    code: "tablets-lost",
+    level: "note",
+    effect: "none yet: this is what recovery with --lost would do",
+    find: ({ lostLines = [] }) => lostLines.map((text) => ({ subject: { kind: "cluster" }, text })),
+  },
   {
     code: "zookeeper-host-silent",
     level: "error",

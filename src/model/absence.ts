@@ -42,7 +42,7 @@ export type Absence =
       /** Registered tablets without a replica on record that came up after it was gone. */
       readonly candidates: readonly Endpoint[];
     }
-  /** The operator has said that it will not come back. */
+  /** It is not registered, and the operator has said that it will not come back. */
   | { readonly kind: "lost" }
   /** It answers, but it is not the tablet of that name. */
   | { readonly kind: "not-what-it-says"; readonly mismatch: string };
@@ -60,6 +60,7 @@ export function absenceOf(view: TabletView): Absence | undefined {
       ? { kind: "restarting", sign: "its registration in ZooKeeper has just ended" }
       : undefined;
   }
+  if (view.isLost === true) return { kind: "lost" };
   const candidates = view.mayBeAt ?? [];
   if (candidates.length > 0) return { kind: "moved", awayMs: claim?.ageMs, candidates };
   if (claim !== undefined && claim.ageMs < RESTART_MS) {

@@ -159,6 +159,8 @@ export interface TabletView {
    * the same one at another address. See `moveCandidates`.
    */
   readonly mayBeAt?: readonly Endpoint[] | undefined;
+  /** Whether the operator has said that it will not come back (`--lost`). */
+  readonly isLost?: boolean | undefined;
 }
 
 /** A leader's replication list (api.proto, GetTableFollowerResponse). */

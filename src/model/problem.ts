@@ -1,4 +1,5 @@
 import type { Endpoint } from "./cluster-state.js";
+import type { Loss } from "./loss.js";
 
 /** Everything that {@link file://../recovery/diagnose.ts} can find wrong with a partition, worst first. */
 export const PROBLEM_CODES = [
@@ -65,4 +66,11 @@ export interface Problem {
    * Undefined if nobody can, or if there is nothing to decide.
    */
   readonly candidate?: Endpoint | undefined;
+  /** With a candidate: what is given up where it leads. */
+  readonly loss?: Loss | undefined;
+  /**
+   * With a candidate: whether nothing but replicas on tablets that are lost (`--lost`) keeps it from
+   * leading, so that no tablet that is started could save anything.
+   */
+  readonly isOfLost?: boolean | undefined;
 }

@@ -56,6 +56,16 @@ export interface RunReport {
     /** Why it could not be put back; undefined if it is as it was. */
     readonly notRestored: string | undefined;
   };
+  /** With tablets that the operator calls lost; absent without. */
+  readonly lost?:
+    | {
+        readonly tablets: readonly Endpoint[];
+        /** Partitions with fewer replicas than their table asks for. */
+        readonly shortPartitions: number;
+        /** The command that makes the missing replicas. */
+        readonly addMissing: string;
+      }
+    | undefined;
   /** Changes that the run made (calls that change something and succeeded). */
   readonly changes: number;
   readonly calls: number;

@@ -102,6 +102,11 @@ interface StepFields {
   "add-replica": OfReplica;
   /** DelReplicaNS. */
   "del-replica": OfReplica;
+  /**
+   * SetTablePartition without a replica whose tablet is gone; `acceptsLoss`: also where it is known to
+   * have held entries that the leader lacks, on the operator's word.
+   */
+  "remove-from-record": OfReplica & { readonly acceptsLoss: boolean };
   /** Migrate of a follower to another tablet. */
   migrate: OfReplica & { readonly to: Endpoint };
   /** Marks a replica not alive and takes it off its leader's replication list. */
@@ -151,6 +156,8 @@ export function detailsOf(step: Step): Readonly<Record<string, string>> {
         accept_data_loss: step.acceptsLoss === true ? "true" : undefined,
         forced: step.isForced === true ? "true" : undefined,
       });
+    case "remove-from-record":
+      return given({ accept_data_loss: step.acceptsLoss ? "true" : undefined });
     case "promote":
       return { followers: step.followers.join(" ") || "none" };
     case "set-flags":

@@ -3,7 +3,7 @@ import { messageOf, OpsError } from "../errors.js";
 import type { ReplicaReport, TabletView } from "../model/cluster-state.js";
 
 /** What is known of a tablet before it is asked. */
-export type KnownTablet = Pick<TabletView, "endpoint" | "claim" | "isRegistered">;
+export type KnownTablet = Pick<TabletView, "endpoint" | "claim" | "isRegistered" | "isLost">;
 
 /**
  * Asks a tablet what it has loaded. That it does not answer, or is not the tablet of that name, is

@@ -34,6 +34,8 @@ export interface Scope {
   readonly seen?: SeenStore | undefined;
   /** How many partitions are asked for snapshots of replicas that are not loaded; 200 if undefined. */
   readonly snapshotPartitions?: number | undefined;
+  /** Tablets that will not come back, as the operator says; none if undefined. */
+  readonly lost?: ReadonlySet<Endpoint> | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -66,7 +68,13 @@ async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
   const wanted = new Set(recorded);
   for (const endpoint of [...registered, ...claims.map((one) => one.endpoint)])
     wanted.add(endpoint);
-  const tablets = await observeTablets(cluster, { wanted, recorded, claims, registered });
+  const tablets = await observeTablets(cluster, {
+    wanted,
+    recorded,
+    claims,
+    registered,
+    lost: scope.lost ?? new Set(),
+  });
   scope.signal?.throwIfAborted();
   const [followers, stored, snapshots] = await Promise.all([
     observeFollowers(cluster, tables, tablets, scope.signal),
@@ -105,6 +113,7 @@ interface TabletQuestion {
   readonly recorded: ReadonlySet<Endpoint>;
   readonly claims: readonly TabletClaim[];
   readonly registered: ReadonlySet<Endpoint>;
+  readonly lost: ReadonlySet<Endpoint>;
 }
 
 async function observeTablets(
@@ -120,6 +129,7 @@ async function observeTablets(
           endpoint,
           claim: claims.get(endpoint),
           isRegistered: question.registered.has(endpoint),
+          isLost: question.lost.has(endpoint),
         };
         return askTablet(cluster, known, async () =>
           indexReports(await cluster.getTableStatus(endpoint)),

@@ -219,6 +219,9 @@ function endpointsReached({ method, target, args }: MutationCall): readonly Endp
       return args[1] === true ? own : [];
     case "setPartitionFlags":
       return texts(part(args[1], "leader"));
+    case "setReplicaEndpoint":
+      // The tablet that had it may be gone.
+      return texts(args[2]);
     case "addReplica":
     case "migrate":
       return [...own, ...texts(args[2])];

@@ -1,7 +1,7 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { assertKnown, type Selection, selected } from "../diagnosis/selection.js";
 import { judge } from "../diagnosis/verdict.js";
-import type { ClusterState } from "../model/cluster-state.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
@@ -31,10 +31,12 @@ export async function inspectCluster(
     readonly signal: AbortSignal;
     readonly rerun: string;
     readonly seen?: SeenStore | undefined;
+    /** Tablets that will not come back, as the operator says. */
+    readonly lost?: ReadonlySet<Endpoint> | undefined;
   },
 ): Promise<JudgedCluster> {
-  const { only, signal, rerun, seen } = options;
-  const state = await observe(cluster, { signal, seen });
+  const { only, signal, rerun, seen, lost } = options;
+  const state = await observe(cluster, { signal, seen, lost });
   const all = await inTurns(viewingPartitions(state));
   assertKnown(all, only);
   const views = selected(all, only);

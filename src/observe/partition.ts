@@ -75,7 +75,7 @@ export async function lookAtPartition(
  * pass for one that is away. For the same reason who seems to be away is asked for now.
  */
 async function membersOf(
-  { registered, tablets }: StepContext,
+  { registered, tablets, lost }: StepContext,
   endpoints: readonly Endpoint[],
 ): Promise<KnownTablet[]> {
   const look = async (ageMs: number) => {
@@ -88,6 +88,7 @@ async function membersOf(
       endpoint,
       claim: claims.get(endpoint),
       isRegistered: names.has(endpoint),
+      isLost: lost.has(endpoint),
     }));
   };
   const known = await look(MEMBERS_AGE_MS);

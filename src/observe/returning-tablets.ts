@@ -75,10 +75,10 @@ async function lookAgain(
 ): Promise<readonly TabletView[]> {
   const [topology, claims] = await Promise.all([cluster.topology(), cluster.showTablet()]);
   return Promise.all(
-    tablets.map(async ({ endpoint, mayBeAt }) => {
+    tablets.map(async ({ endpoint, mayBeAt, isLost }) => {
       const claim = claims.find((one) => one.endpoint === endpoint);
       const isRegistered = topology.tablets.includes(endpoint);
-      const view = await askTablet(cluster, { endpoint, claim, isRegistered }, async () => {
+      const view = await askTablet(cluster, { endpoint, claim, isRegistered, isLost }, async () => {
         const reports = await cluster.getTableStatus(endpoint);
         return new Map(reports.map((one) => [replicaKey(one), one]));
       });

@@ -1,7 +1,9 @@
 import { diagnose } from "../diagnosis/diagnose.js";
+import { absenceOf, mayBeGivenUp } from "../model/absence.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import { whyNotRemove } from "../policy/lost-replicas.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { noLeader, type ReplicaWish, replicaWords } from "./add-replica.js";
 import { leadElsewhere, partitionWords } from "./lead-elsewhere.js";
@@ -12,8 +14,9 @@ import { assertNone, assertUsable, findPartitions, type Obstacle, replicaAt } fr
 const CONCURRENCY = 8;
 
 /**
- * Deletes followers from a tablet (DelReplicaNS). Never a leader, never the last replica, and never
- * one that is known to hold entries that its leader lacks.
+ * Deletes followers from a tablet (DelReplicaNS), or takes them off the record if the tablet is gone.
+ * Never a leader, never the last replica, and never one that is known to hold entries that its leader
+ * lacks.
  */
 export function delReplicaOperation(wish: ReplicaWish): Operation {
   return {
@@ -37,15 +40,19 @@ function planDeleting(state: ClusterState, wish: ReplicaWish): OperationPlan {
   const { table, views } = findPartitions(state, wish);
   const held = views.filter((view) => replicaAt(view, endpoint) !== undefined);
   const gone = views.filter((view) => !held.includes(view));
-  assertUsable(state, endpoint, "tablet");
+  const isGone = isGoneForCertain(state, endpoint);
+  if (!isGone) assertUsable(state, endpoint, "tablet");
   assertNone(
-    held.flatMap((view) => obstacleTo(view, wish) ?? []),
+    held.flatMap((view) => obstacleTo(view, wish, isGone) ?? []),
     `delreplica from ${endpoint}`,
   );
   return {
     steps: held.map((view): Step => {
       const rest = view.replicas.length - 1;
-      return { kind: "del-replica", id: view.id, endpoint, why: `${rest} replicas stay` };
+      const of = { id: view.id, endpoint, why: `${rest} replicas stay` };
+      return isGone
+        ? { kind: "remove-from-record", ...of, acceptsLoss: false }
+        : { kind: "del-replica", ...of };
     }),
     notes: [
       ...(wish.pids === "all" && held.length > 0 ? [] : gone).map(
@@ -72,7 +79,14 @@ function warnings(view: PartitionView, endpoint: Endpoint, wanted: number): stri
     : [...few, `${name}: no healthy follower stays: if its leader fails, nobody can take over`];
 }
 
-function obstacleTo(view: PartitionView, wish: ReplicaWish): Obstacle | undefined {
+/** Whether a tablet is not registered and not on its way back: its replicas can only be taken off the record. */
+function isGoneForCertain(state: ClusterState, endpoint: Endpoint): boolean {
+  const view = state.tablets.get(endpoint);
+  const absence = view && absenceOf(view);
+  return absence !== undefined && mayBeGivenUp(absence);
+}
+
+function obstacleTo(view: PartitionView, wish: ReplicaWish, isGone: boolean): Obstacle | undefined {
   const { endpoint, commandLine } = wish;
   const name = partitionName(view.id);
   if (view.replicas.length === 1) {
@@ -81,6 +95,7 @@ function obstacleTo(view: PartitionView, wish: ReplicaWish): Obstacle | undefine
       hint: "make another replica with addreplica and let it lead first, or drop the table in SQL",
     };
   }
+  if (isGone) return obstacleToRemoval(view, wish);
   const claim = replicaAt(view, endpoint)?.claim;
   if (claim?.isLeader === true) return leadElsewhere(view, endpoint, commandLine, "deleted");
   const ahead = diagnose(view).find(
@@ -93,6 +108,19 @@ function obstacleTo(view: PartitionView, wish: ReplicaWish): Obstacle | undefine
     };
   }
   return noLeader(view, commandLine);
+}
+
+/** Why a replica whose tablet is gone must stay on record; undefined if it may go. */
+function obstacleToRemoval(
+  view: PartitionView,
+  { endpoint, commandLine }: ReplicaWish,
+): Obstacle | undefined {
+  const why = whyNotRemove(view, { endpoint, acceptsLoss: false });
+  if (why === undefined) return undefined;
+  return {
+    text: `${partitionName(view.id)}: ${endpoint}: ${why}`,
+    hint: `see what going on without that tablet would cost: ${commandLine(["inspect", `--lost=${endpoint}`])}`,
+  };
 }
 
 /** What is left of a replica that was to be deleted; empty if nothing is. */

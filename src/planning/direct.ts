@@ -1,5 +1,6 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
@@ -18,6 +19,7 @@ import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
 import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
 import { exLeadersBefore } from "./ex-leaders.js";
 import { laneOf } from "./lane-of.js";
+import { isCovered, type Known, planRemoval } from "./lost.js";
 import { promotionNotes } from "./promotion-notes.js";
 
 /**
@@ -36,12 +38,15 @@ import { promotionNotes } from "./promotion-notes.js";
  * @param accepted The replica that the operator chose to lead, should it come to a decision that
  *   gives something up (`--accept_data_loss` with `--leader`).
  * @param decide The rule by which the leader is chosen.
+ * @param lossOfLost What may be given up at most with tablets that are lost (`--lost`); the replica
+ *   with the longest log leads then.
  */
 export function planDirect(
   view: PartitionView,
   learned: Learned = NOTHING_LEARNED,
   accepted?: Endpoint,
   decide: typeof decideLeader = decideLeader,
+  lossOfLost?: Loss,
 ): Lane {
   const problems = diagnose(view);
   const serving = servingLeader(view);
@@ -66,13 +71,14 @@ export function planDirect(
   if (unknown !== undefined && serving === undefined) {
     return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
   }
+  const known = { learned, accepted, lossOfLost };
   if (serving === undefined) {
     const decision = undecided === undefined ? decide(view, learned) : { blocked: undecided };
-    return planPromotion(view, problems, decision, { learned, accepted });
+    return planPromotion(view, problems, decision, known);
   }
   return undecided !== undefined && accepted === serving.endpoint
     ? planGivenAway(view, serving, problems)
-    : planFollowers(view, serving, problems, { learned, accepted });
+    : planFollowers(view, serving, problems, known);
 }
 
 /** Loads what is not loaded, and waits for loads of others. */
@@ -100,17 +106,15 @@ function planPromotion(
   view: PartitionView,
   problems: readonly Problem[],
   decision: Decision,
-  { learned, accepted }: { readonly learned: Learned; readonly accepted: Endpoint | undefined },
+  { learned, accepted, lossOfLost }: Known,
 ): Lane {
   if ("blocked" in decision) {
-    if (accepted !== undefined && !isPartlyOutOfSight(view)) {
-      return planAccepted(view, accepted, decision.blocked);
+    const blocked = offered(view, decision.blocked);
+    const chosen = accepted ?? (isCovered(blocked, lossOfLost) ? blocked.candidate : undefined);
+    if (chosen !== undefined && !isPartlyOutOfSight(view)) {
+      return planAccepted(view, chosen, decision.blocked);
     }
-    return laneOf(view, {
-      leader: undefined,
-      steps: [],
-      blocked: offered(view, decision.blocked),
-    });
+    return laneOf(view, { leader: undefined, steps: [], blocked });
   }
   const { leader, joiners } = decision;
   const joining = joiners.filter((one) => !learned.cannotSync.has(one.endpoint));
@@ -195,7 +199,7 @@ function planFollowers(
   view: PartitionView,
   leader: ReplicaView,
   problems: readonly Problem[],
-  known: { readonly learned: Learned; readonly accepted: Endpoint | undefined },
+  known: Known,
 ): Lane {
   const { learned, accepted } = known;
   const steps: Step[] = [];
@@ -229,10 +233,8 @@ function planFollowers(
   );
   const record = isExLeaderJoining ? recordSteps(view, leader) : [];
   const demoted = exLeadersBefore(view, leader, steps);
-  return laneOf(view, {
-    leader,
-    steps: [...demoted, ...pauseSteps(view, problems), ...record, ...steps],
-  });
+  const before = [...demoted, ...pauseSteps(view, problems), ...record, ...steps];
+  return planRemoval(view, leader, before, known);
 }
 
 function followerSteps(

@@ -1,4 +1,5 @@
 import type { Endpoint } from "../model/cluster-state.js";
+import type { Loss } from "../model/loss.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Method } from "../model/plan.js";
 import { decideLeader } from "../policy/who-may-lead.js";
@@ -13,12 +14,17 @@ export type { Method } from "../model/plan.js";
  *
  * @param accept The replica that shall lead where something has to be given up, by `partitionName`.
  * @param decide The rule by which the direct method chooses a leader.
+ * @param losses What may be given up with lost tablets at most, by `partitionName`.
  */
 export function plannerOf(
   method: Method,
   accept: ReadonlyMap<string, Endpoint>,
   decide: typeof decideLeader = decideLeader,
+  losses: ReadonlyMap<string, Loss> = new Map(),
 ): Planner {
   if (method === "documented") return planPartition;
-  return (view, learned) => planDirect(view, learned, accept.get(partitionName(view.id)), decide);
+  return (view, learned) => {
+    const name = partitionName(view.id);
+    return planDirect(view, learned, accept.get(name), decide, losses.get(name));
+  };
 }

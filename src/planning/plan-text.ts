@@ -4,6 +4,7 @@ import { stepText } from "../model/step.js";
 import { counted } from "../report/recovery-report.js";
 import { wordsOf } from "../steps/run-step.js";
 import { safe, table } from "../util/text.js";
+import { lostLines } from "./lost.js";
 import {
   type Plan,
   type PlannedPartition,
@@ -35,6 +36,7 @@ export function planText(saved: SavedPlan, size: PlanSize): string[] {
       ? [`and ${counted(more, "more partition")} (--output=json or --plan_out shows all)`]
       : []),
     ...methodLines(plan, size),
+    ...lostLines(plan).map(safe),
     ...guardLines(plan, size),
     verdict(plan, size),
   ];
@@ -149,6 +151,7 @@ export function questionText(plan: Plan, size: PlanSize, rootPath: string): stri
   ].filter((risk) => risk !== false);
   return [
     `recover the cluster at ${safe(rootPath)} with method ${plan.method}: ${counted(partitions, "partition")}, ${counted(replicas, "replica")}, about ${counted(changes, "change")}`,
+    ...lostLines(plan).map((line) => `  - ${safe(line)}`),
     ...risks.map((risk) => `  - ${risk}`),
     "see it all with --dry_run; go on? [y/N] ",
   ];

@@ -8,6 +8,7 @@ import { each, mapped, type Work } from "../model/work.js";
 import { expectationText } from "../steps/expectations.js";
 import { rowOf, taskOf } from "../steps/run-step.js";
 import { NOTHING_LEARNED, type Planner } from "./attempt-history.js";
+import type { Lost } from "./lost.js";
 import { type Facts, factsOf } from "./plan-facts.js";
 import { type PredictedRound, predictRounds } from "./predict-rounds.js";
 
@@ -48,6 +49,8 @@ export interface Plan {
   readonly only: Selection;
   /** The replica that shall lead where something has to be given up, by `partitionName`. */
   readonly accept: ReadonlyMap<string, Endpoint>;
+  /** Tablets that will not come back; none if undefined. */
+  readonly lost?: Lost | undefined;
   /** When the cluster was observed, ISO 8601 in UTC. */
   readonly madeAt: string;
   /** What it is based on, beside the facts of each partition. */
@@ -80,6 +83,8 @@ export interface PlanInput {
   readonly method: Method;
   readonly only: Selection;
   readonly accept: ReadonlyMap<string, Endpoint>;
+  /** None if undefined. */
+  readonly lost?: Lost | undefined;
   /** ISO 8601 in UTC. */
   readonly now: string;
 }
@@ -98,6 +103,7 @@ export function* makePlan(input: PlanInput): Work<RecoveryPlan> {
     method,
     only,
     accept,
+    lost: input.lost,
     madeAt: input.now,
     basis: {
       nameserver: state.topology.leader,

@@ -1,6 +1,7 @@
 import type { Problem } from "../model/problem.js";
 import { each, type Work } from "../model/work.js";
 import { jsonPieces, lazyList } from "../util/text.js";
+import type { Lost } from "./lost.js";
 import type { Plan, PlannedRound, PlannedStep } from "./recovery-plan.js";
 
 /** Version of the file format. A reader refuses every other one. */
@@ -81,6 +82,7 @@ function contentOf({ command, words, rootPath, plan }: Omit<SavedPlan, "id">) {
       isForced: plan.only.isForced === true,
     },
     accept: [...plan.accept].map(([partition, leader]) => ({ partition, leader })),
+    ...(plan.lost === undefined ? {} : { lost: lostData(plan.lost) }),
     madeAt: plan.madeAt,
     basis: plan.basis,
     partitions: lazyList(plan.partitions, (one) => ({
@@ -92,6 +94,17 @@ function contentOf({ command, words, rootPath, plan }: Omit<SavedPlan, "id">) {
     others: plan.others.map(stepData),
     facts: factsData(plan.facts),
     notes: plan.notes,
+  };
+}
+
+function lostData({ tablets, losses }: Lost) {
+  return {
+    tablets: [...tablets],
+    losses: [...losses].map(([partition, { atLeast, atMost }]) => ({
+      partition,
+      atLeast: String(atLeast),
+      atMost: atMost === undefined ? null : String(atMost),
+    })),
   };
 }
 

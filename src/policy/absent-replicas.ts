@@ -1,6 +1,11 @@
 import { mayBeGivenUp, mayBeServing } from "../model/absence.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import type { Problem } from "../model/problem.js";
+import type { Problem, ProblemCode } from "../model/problem.js";
+import { isOnlyLostUnasked } from "./lost-replicas.js";
+import { givenUpCount, givenUpIfLeads } from "./what-is-given-up.js";
+
+/** The decisions that replicas on lost tablets can be the cause of. */
+const LOST_CODES: readonly ProblemCode[] = ["rows-missing", "unread"];
 
 /**
  * A replica that may be serving the partition as its leader while this machine cannot see it: flagged
@@ -28,12 +33,21 @@ export function isPartlyOutOfSight({ replicas }: PartitionView): boolean {
 }
 
 /**
- * A decision as it is put to the operator. No loss is offered while a replica that is not loaded may be
- * serving, or may be back in a moment.
+ * A decision as it is put to the operator, with what is given up where the candidate leads. No loss is
+ * offered while a replica that is not loaded may be serving, or may be back in a moment.
  */
 export function offered(view: PartitionView, decision: Problem): Problem {
   const isTooEarly = (one: ReplicaView) => one.tablet !== "ok" && !mayBeGivenUp(one.absence);
-  if (!view.replicas.some(isTooEarly)) return decision;
-  const { candidate: _, ...problem } = decision;
-  return problem;
+  const choice = view.replicas.find((one) => one.endpoint === decision.candidate);
+  if (choice === undefined || view.replicas.some(isTooEarly)) {
+    const { candidate: _, ...problem } = decision;
+    return problem;
+  }
+  const { atLeast, atMost } = givenUpIfLeads(view, choice);
+  const isOfLost = LOST_CODES.includes(decision.code) && isOnlyLostUnasked(view);
+  const loss = { atLeast, atMost };
+  const price = isOfLost
+    ? `; where ${choice.endpoint} leads, ${givenUpCount(loss)} would be given up`
+    : "";
+  return { ...decision, text: `${decision.text}${price}`, loss, isOfLost };
 }

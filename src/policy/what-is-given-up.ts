@@ -1,5 +1,7 @@
 import type { Endpoint } from "../model/cluster-state.js";
+import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import { isLost } from "./lost-replicas.js";
 import {
   isServing,
   knownOffset,
@@ -15,11 +17,7 @@ import {
  * A fresh offset of a replica that cannot be asked counts as what it holds: it is two seconds old at
  * most, see `ReplicaView.isOffsetFresh`.
  */
-export interface GivenUp {
-  /** Entries that are known of, and that the leader does not hold. */
-  readonly atLeast: bigint;
-  /** Undefined: not known, since a replica that may hold more cannot be asked. */
-  readonly atMost: bigint | undefined;
+export interface GivenUp extends Loss {
   /** What it follows from, in words with numbers; empty if nothing is given up. No final stop. */
   readonly why: string;
 }
@@ -36,7 +34,7 @@ export interface KnownBeside {
 }
 
 /** Whether entries may be given up: some are known, or a replica that may hold more cannot be asked. */
-export function mayGiveUp({ atLeast, atMost }: GivenUp): boolean {
+export function mayGiveUp({ atLeast, atMost }: Loss): boolean {
   return atLeast > 0n || atMost !== 0n;
 }
 
@@ -69,15 +67,16 @@ const ABSENT_LEADER = {
 
 /**
  * The leaders of the newest term, if every one of them is away and the way to another leader waits for
- * them; else empty.
+ * them; else empty. One on a tablet that is lost (`--lost`) is never waited for.
  */
 export function awaitedLeaders(
   view: PartitionView,
   way: keyof typeof ABSENT_LEADER,
 ): readonly ReplicaView[] {
   const newest = newestLeaders(view);
-  const isWaitedFor = ABSENT_LEADER[way] === "waited-for";
-  return isWaitedFor && newest.every((one) => one.tablet !== "ok") ? newest : [];
+  const isAwaited = (one: ReplicaView) =>
+    one.tablet !== "ok" && ABSENT_LEADER[isLost(one) ? "lost" : way] === "waited-for";
+  return newest.every(isAwaited) ? newest : [];
 }
 
 /**
@@ -169,7 +168,26 @@ function knownText(view: PartitionView): string {
 }
 
 /** The numbers in words, such as `at least 5 entries (how many at most is not known)`. */
-export function givenUpCount({ atLeast, atMost }: GivenUp): string {
+export function givenUpCount({ atLeast, atMost }: Loss): string {
   if (atMost === undefined) return `at least ${atLeast} entries (how many at most is not known)`;
   return atMost === atLeast ? `${atLeast} entries` : `${atLeast} to ${atMost} entries`;
+}
+
+/** Losses of several partitions together. */
+export function sumOfLosses(losses: readonly Loss[]): Loss {
+  return losses.reduce(
+    (sum, one) => ({
+      atLeast: sum.atLeast + one.atLeast,
+      atMost:
+        sum.atMost === undefined || one.atMost === undefined ? undefined : sum.atMost + one.atMost,
+    }),
+    { atLeast: 0n, atMost: 0n },
+  );
+}
+
+/** Whether what was accepted covers a loss. */
+export function isWithin(loss: Loss, accepted: Loss): boolean {
+  if (loss.atLeast > accepted.atLeast) return false;
+  if (accepted.atMost === undefined) return true;
+  return loss.atMost !== undefined && loss.atMost <= accepted.atMost;
 }

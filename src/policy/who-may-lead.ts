@@ -1,6 +1,7 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
+import { isLost } from "./lost-replicas.js";
 import {
   awaitedLeaders,
   givenUpCount,
@@ -198,6 +199,11 @@ function unreadLeader(view: PartitionView, leader: ReplicaView): Problem {
 }
 
 function nothingLoaded(view: PartitionView): { readonly blocked: Problem } {
+  if (view.replicas.every(isLost)) {
+    const where = view.replicas.map((one) => one.endpoint).join(", ");
+    const text = `every replica of it is on a tablet that is lost (${where}): nothing is left that could lead, and it stays on record`;
+    return block("leader-unavailable", undefined, text);
+  }
   const why = view.replicas
     .map(
       (one) => `${one.endpoint} (${one.tablet === "ok" ? "cannot be loaded" : one.tabletDetail})`,
@@ -216,7 +222,7 @@ function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefi
   const whose =
     holder === undefined
       ? "no replica has them now: look for its binlog in the recycle bins of the tablets"
-      : `${holder.endpoint} held them, and cannot be asked now`;
+      : `${holder.endpoint} held them, and ${isLost(holder) ? "is lost" : "cannot be asked now"}`;
   const text = `entries up to ${least} were known, and the best that is loaded, ${leader.endpoint}, holds ${offset}: ${least - offset} are missing; ${whose}`;
   return {
     ...problem("rows-missing", (holder ?? leader).endpoint, text),
@@ -238,9 +244,13 @@ function unreadReplica(
   choice: ReplicaView,
   cannotLoad: CannotLoad,
 ): Problem | undefined {
-  const unread = unasked(view, choice, (endpoint) => cannotLoad.get(endpoint) === "empty");
+  const isEmpty = (endpoint: Endpoint) => cannotLoad.get(endpoint) === "empty";
+  const unread = unasked(view, choice, isEmpty);
   const first = unread[0];
   if (first === undefined) return undefined;
+  // Without a tablet that is lost it is enough that nothing known is given up: waiting for it is no use.
+  const isBounded = () => givenUpIfLeads(view, choice, { isEmpty }).atMost !== undefined;
+  if (unread.some(isLost) && isBounded()) return undefined;
   const who = unread
     .map((one) => {
       const why = one.tablet === "ok" ? "cannot be loaded" : one.tabletDetail;

@@ -58,6 +58,7 @@ export function reportJson(report: RunReport, exitCode: number): Generator<strin
         after: report.autoFailover.after ?? null,
         notRestored: report.autoFailover.notRestored ?? null,
       },
+      ...(report.lost === undefined ? {} : { lost: report.lost }),
       changes: report.changes,
       calls: report.calls,
       tookMs: report.tookMs,
@@ -160,6 +161,7 @@ export function* reportText(report: RunReport): Generator<string> {
   yield* first(countNext(unhealthy), "different things to do", ([next, count]) => [
     `next (${counted(count, "partition")}): ${safe(next)}`,
   ]);
+  yield* lostLines(report);
   yield* guardLines(report);
   yield verdict(report, unhealthy);
 }
@@ -213,6 +215,15 @@ function countNext(unhealthy: readonly PartitionResult[]): [next: string, count:
   const counts = new Map<string, number>();
   for (const one of unhealthy) counts.set(one.next, (counts.get(one.next) ?? 0) + 1);
   return [...counts];
+}
+
+/** How the tables come back to their replica number once lost tablets are off the record. */
+function lostLines({ lost }: RunReport): string[] {
+  if (lost === undefined || lost.shortPartitions === 0) return [];
+  return [
+    `${counted(lost.shortPartitions, "partition")} with fewer replicas than the table asks for`,
+    `next, to make the missing replicas: ${safe(lost.addMissing)}`,
+  ];
 }
 
 function guardLines(report: RunReport): string[] {

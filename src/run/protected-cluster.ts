@@ -59,6 +59,7 @@ export function protectCluster(cluster: Cluster, protection: Protection): Cluste
     cancelOp: contested(watched.cancelOp),
     changeLeader: contested(watched.changeLeader),
     setPartitionFlags: contested(watched.setPartitionFlags),
+    setReplicaEndpoint: contested(watched.setReplicaEndpoint),
     offlineEndpoint: contested(watched.offlineEndpoint),
     recoverEndpoint: contested(watched.recoverEndpoint),
     migrate: contested(watched.migrate),

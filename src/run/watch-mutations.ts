@@ -127,6 +127,10 @@ function changingPart(cluster: Cluster, hooks: MutationHooks): Pick<Cluster, Mut
     deleteOp: (...args) => watch("deleteOp", {}, args, () => cluster.deleteOp(...args)),
     setPartitionFlags: (...args) =>
       watch("setPartitionFlags", args[0], args, () => cluster.setPartitionFlags(...args)),
+    setReplicaEndpoint: (...args) =>
+      watch("setReplicaEndpoint", targetOf(args[0], args[1]), args, () =>
+        cluster.setReplicaEndpoint(...args),
+      ),
     loadTable: (...args) =>
       watch("loadTable", { ...args[1], endpoint: args[0] }, args, () => cluster.loadTable(...args)),
     changeRole: (...args) =>

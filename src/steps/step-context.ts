@@ -118,6 +118,8 @@ export interface StepContext {
   readonly recordOf: (table: TableName) => SharedLook<TableClaim | undefined>;
   /** The nameserver's ops. */
   readonly ops: SharedPoll<readonly Op[]>;
+  /** Tablets that will not come back, as the operator says. */
+  readonly lost: ReadonlySet<Endpoint>;
   /** What the nameserver says of its tablets. */
   readonly tablets: SharedLook<ReadonlyMap<Endpoint, TabletClaim>>;
   /** The tablets that are registered in ZooKeeper. */

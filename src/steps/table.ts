@@ -35,6 +35,7 @@ import {
 import { markAlive, markDead, markTable, recoverSnapshot, setFlags } from "./flags.js";
 import { loadFollower, loadLeader, loadTable, waitForLoad } from "./load.js";
 import { cancelOp, deleteOp, waitForOps } from "./ops.js";
+import { RECORD_STEPS } from "./record.js";
 import {
   offlineEndpoint,
   offlineReplica,
@@ -53,6 +54,10 @@ const follows = (view: PartitionView, { endpoint }: { endpoint: string }) =>
   inRole(view, endpoint, "follower");
 const leadsNow = (view: PartitionView, { endpoint }: { endpoint: string }) =>
   inRole(view, endpoint, "leader");
+
+const mayBeDeleted = ({ endpoint }: { endpoint: string }) => [
+  holds("a follower that holds nothing its leader lacks", (view) => whyNotDelete(view, endpoint)),
+];
 
 const lastSeen = (lane: Lane, endpoint: string) => {
   // No snapshot and no offset at the nameserver are both 0.
@@ -278,22 +283,15 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   "del-replica": {
     ...ACTS,
     words: (step) => `delete the follower at ${step.endpoint} (DelReplicaNS)`,
-    expects: (step) => [
-      holds("a follower that holds nothing its leader lacks", (view) =>
-        whyNotDelete(view, step.endpoint),
-      ),
-    ],
+    expects: mayBeDeleted,
     effect: (view, step) => without(view, step.endpoint),
     run: delReplica,
   },
+  ...RECORD_STEPS,
   migrate: {
     ...ACTS,
     words: (step) => `move the follower from ${step.endpoint} to ${step.to} (Migrate)`,
-    expects: (step) => [
-      holds("a follower that holds nothing its leader lacks", (view) =>
-        whyNotDelete(view, step.endpoint),
-      ),
-    ],
+    expects: mayBeDeleted,
     effect: (view, step, lane) => without(withFollower(view, lane.leader, step.to), step.endpoint),
     run: migrate,
   },

@@ -158,6 +158,22 @@ export const SERVER_FAULTS: readonly Fault[] = [
     ],
   },
   {
+    name: "one tablet is dead, and the operator asks what it would mean to go on without it",
+    seed: async ({ model, pass }) => {
+      model.kill(A);
+      await pass(30_000);
+    },
+    choice: { lost: [A] },
+    sees: [
+      "NOT healthy",
+      "down db1.t0:1: tablet-offline a:9527",
+      "degraded db1.t0:0: tablet-offline a:9527",
+      "error tablet-offline tablet a:9527",
+      "note tablets-lost cluster",
+      "note tablets-lost cluster",
+    ],
+  },
+  {
     name: "one tablet is dead, and others lead what it led",
     seed: async ({ model, pass }) => {
       model.kill(A);

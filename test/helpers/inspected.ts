@@ -28,7 +28,9 @@ export async function wellCluster(): Promise<VirtualCluster> {
 }
 
 /** What a look may choose. */
-export type LookChoice = Partial<Pick<InspectFacts, "maxLag" | "scope" | "nowMs">>;
+export type LookChoice = Partial<Pick<InspectFacts, "maxLag" | "scope" | "nowMs">> & {
+  readonly lost?: readonly string[];
+};
 
 /** Observes a virtual cluster through the real clients. */
 export function factsOf(
@@ -45,6 +47,7 @@ export function factsOf(
       zkHosts: ["zk1:2181"],
       db: choice.scope?.db,
       table: choice.scope?.table,
+      lost: choice.lost ?? [],
       maxLag: choice.maxLag ?? 10_000n,
       seen: createSeenStore({
         zk,

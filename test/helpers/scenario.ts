@@ -355,7 +355,13 @@ async function recover(
       .map(([name = "", leader = ""]) => [name, `${leader}:9527`] as const),
   );
   const limits = { ...LIMITS, cancelStuck: words.includes("cancel-stuck") };
-  const result = await virtual.recover({ method, accept, limits });
+  const lost = new Set(
+    words
+      .filter((word) => word.startsWith("lost="))
+      .map((word) => `${word.slice("lost=".length)}:9527`),
+  );
+  const addMissing = "openmldb-ops scaleout --add_missing";
+  const result = await virtual.recover({ method, accept, lost, addMissing, limits });
   const lines = virtual.events.slice(seen).flatMap((event) => {
     if (event.kind === "note") return [`- ${event.text}`];
     if (event.kind !== "step-ended") return [];

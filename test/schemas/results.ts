@@ -49,6 +49,7 @@ export const recovery = z.object({
     after: maybe(z.boolean()),
     notRestored: maybe(text),
   }),
+  lost: z.object({ tablets: texts, shortPartitions: count, addMissing: text }).optional(),
   changes: count,
   calls: count,
   tookMs: count,

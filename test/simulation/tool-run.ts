@@ -2,6 +2,7 @@ import type { Cluster } from "../../src/cluster/cluster.js";
 import { messageOf } from "../../src/errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../../src/execution/recover.js";
 import type { Rules } from "../../src/execution/rules.js";
+import type { Loss } from "../../src/model/loss.js";
 import type { OnEvent, RunEvent } from "../../src/model/outcome.js";
 import { partitionName } from "../../src/model/partition-view.js";
 import { stepText } from "../../src/model/step.js";
@@ -52,6 +53,10 @@ export async function runTool(
     readonly method?: Method | undefined;
     /** Who shall lead where something may be given up, by `partitionName`. */
     readonly accept?: ReadonlyMap<string, string> | undefined;
+    /** Tablets that the operator calls lost. */
+    readonly lost?: ReadonlySet<string> | undefined;
+    /** What may be given up with them, in sum. */
+    readonly acceptsLossOfLost?: Loss | undefined;
     /** A saved plan to execute. */
     readonly planned?: RecoveryPlan | undefined;
     readonly keepsOff?: boolean | undefined;
@@ -94,6 +99,8 @@ export async function runTool(
       rerun: "openmldb-ops --cmd=recoverdata",
       method,
       accept,
+      lost: options.lost,
+      acceptsLossOfLost: options.acceptsLossOfLost,
       planned,
       async createGuard(observed) {
         const guard = await attempt.createGuard(observed);

@@ -1,0 +1,19 @@
+/** How many acknowledged entries are given up, or may be. */
+export interface Loss {
+  /** Entries that are known of. */
+  readonly atLeast: bigint;
+  /** Undefined: not known, since a replica that may hold more cannot be asked. */
+  readonly atMost: bigint | undefined;
+}
+
+/** A sum of losses as `--accept_data_loss=lost=...` names it, such as `lost=3..12` or `lost=3..unknown`. */
+export function lossFlagValue({ atLeast, atMost }: Loss): string {
+  return `lost=${atLeast}..${atMost ?? "unknown"}`;
+}
+
+/** Reads what {@link lossFlagValue} wrote; undefined if it is something else. */
+export function lossOfFlagValue(text: string): Loss | undefined {
+  const [, least, most] = /^lost=(\d{1,20})\.\.(\d{1,20}|unknown)$/.exec(text) ?? [];
+  if (least === undefined || most === undefined) return undefined;
+  return { atLeast: BigInt(least), atMost: most === "unknown" ? undefined : BigInt(most) };
+}

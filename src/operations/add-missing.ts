@@ -1,0 +1,98 @@
+import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { partitionName } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
+import { sickLines } from "./condition.js";
+import { opsNotes, placed, stillToDo, survey, unusableNotes, usableTablets } from "./moves.js";
+import type { Operation, OperationPlan } from "./operation.js";
+import { countReplicas } from "./placement.js";
+import { distributionLines, shortList, touchedProblems } from "./scaleout.js";
+import { refused } from "./targets.js";
+
+/** The words of the command, wherever it is printed. */
+export const ADD_MISSING_WORDS: readonly string[] = ["scaleout", "--add_missing"];
+
+/**
+ * Makes the replicas that partitions lack of the number that their table asks for, each on the tablet
+ * that has the fewest; moves nothing. System databases too: whatever was lost is made anew.
+ *
+ * @param concurrency Partitions worked on at the same time.
+ */
+export function addMissingOperation(concurrency: number): Operation {
+  return {
+    command: "scaleout",
+    words: ADD_MISSING_WORDS,
+    needsOff: false,
+    waitsForOps: true,
+    concurrency,
+    plan: planAdding,
+    verify: (after, results) => [
+      ...touchedProblems(after, results),
+      ...stillToDo(() => planAdding(after)),
+    ],
+    conclude: (after) => distributionLines(after),
+  };
+}
+
+function planAdding(state: ClusterState): OperationPlan {
+  const tablets = usableTablets(state);
+  if (tablets.length === 0) {
+    throw refused("no tablet is healthy and answers", "start the tablets first");
+  }
+  const asked = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
+  const surveyed = survey(state, true);
+  const counts = countReplicas(surveyed.map(placed), tablets);
+  const steps: Step[] = [];
+  const short: string[] = [];
+  for (const { view, condition } of surveyed) {
+    if (condition.kind !== "well") continue;
+    const held = new Set(view.replicas.map((one) => one.endpoint));
+    const wanted = asked.get(view.id.tid) ?? 0;
+    while (held.size < wanted) {
+      const to = emptiest(counts, (endpoint) => isFree(state, endpoint, view.id, held));
+      if (to === undefined) {
+        short.push(`${partitionName(view.id)} stays at ${held.size} of ${wanted} replicas`);
+        break;
+      }
+      const why = `${held.size} of ${wanted} replicas`;
+      steps.push({ kind: "add-replica", id: view.id, endpoint: to, why });
+      held.add(to);
+      counts.set(to, (counts.get(to) ?? 0) + 1);
+    }
+  }
+  const touched = new Set(steps.map((step) => step.id));
+  return {
+    steps,
+    notes: [
+      ...opsNotes(state),
+      ...unusableNotes(state),
+      ...shortList(short, "no tablet is left for it: "),
+      ...shortList(sickLines(surveyed), "left alone, not healthy: "),
+    ],
+    restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
+    facts: { tablets: tablets.join(" ") },
+  };
+}
+
+/** Whether a tablet can take a replica: it has none on record, and none loaded that is on no record. */
+function isFree(
+  state: ClusterState,
+  endpoint: Endpoint,
+  id: { readonly tid: number; readonly pid: number },
+  held: ReadonlySet<Endpoint>,
+): boolean {
+  const isLoaded = state.tablets.get(endpoint)?.reports?.has(replicaKey(id)) === true;
+  return !held.has(endpoint) && !isLoaded;
+}
+
+/** The tablet with the fewest replicas that may take one; the first by name among equals. */
+function emptiest(
+  counts: ReadonlyMap<Endpoint, number>,
+  mayTake: (endpoint: Endpoint) => boolean,
+): Endpoint | undefined {
+  let best: Endpoint | undefined;
+  for (const [endpoint, count] of counts) {
+    if (!mayTake(endpoint)) continue;
+    if (best === undefined || count < (counts.get(best) ?? 0)) best = endpoint;
+  }
+  return best;
+}

@@ -1,0 +1,209 @@
+import { expect, test } from "vitest";
+import type { RecoverOptions, RecoverResult } from "../src/execution/recover.js";
+import type { RunReport } from "../src/model/report.js";
+import { reportText } from "../src/report/recovery-report.js";
+import { runBin } from "./helpers/run-bin.js";
+import { sandboxForTest, sandboxFromRecording } from "./helpers/sandbox.js";
+import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+
+const [A, B, C] = ["a:9527", "b:9527", "c:9527"] as const;
+const LOST = { lost: new Set([A]), addMissing: "openmldb-ops scaleout --add_missing" };
+
+/** db1.t0 with three partitions on three tablets, each leads one. */
+async function prepared(replicas = 3): Promise<VirtualCluster> {
+  const virtual = await startVirtualCluster({ model: { autoFailover: false } });
+  virtual.model.createTable({ db: "db1", table: "t0", partitions: 3, replicas });
+  virtual.model.put(30);
+  await virtual.pass(30_000);
+  return virtual;
+}
+
+function reportOf(result: RecoverResult): RunReport {
+  if ("report" in result) return result.report;
+  throw result.error;
+}
+
+async function recovered(
+  virtual: VirtualCluster,
+  options: Partial<RecoverOptions> = LOST,
+): Promise<RunReport> {
+  return reportOf(
+    await virtual.recover({ rerun: "openmldb-ops --cmd=recoverdata --lost=a:9527", ...options }),
+  );
+}
+
+/** Which tablets hold each partition by the nameserver's record. */
+async function onRecord({ cluster, clock }: VirtualCluster): Promise<string[][]> {
+  const tables = await clock.run(cluster.showTable(), 60_000);
+  return tables.flatMap(({ partitions }) =>
+    partitions.map(({ replicas }) => replicas.map((one) => one.endpoint).sort()),
+  );
+}
+
+/** The followers of `a` are away while it takes rows; then it is gone and they are back. */
+async function loseRowsOfA(virtual: VirtualCluster, nameserversToo: boolean): Promise<void> {
+  const { model } = virtual;
+  for (const one of [B, C]) model.kill(one);
+  await virtual.pass(15_000);
+  model.put(5);
+  await virtual.pass(5_000);
+  if (nameserversToo) model.outage({ withNameservers: true });
+  for (const one of [B, C]) model.restart(one);
+  model.kill(A);
+  await virtual.pass(60_000);
+}
+
+test("a tablet that is registered is not lost: refused, and nothing is changed", async () => {
+  const virtual = await prepared();
+  const before = await onRecord(virtual);
+  await expect(virtual.recover(LOST)).rejects.toMatchObject({
+    code: "refused",
+    message: "tablet a:9527 is registered in ZooKeeper: it is not lost",
+  });
+  await expect(virtual.recover({ lost: new Set(["a:9572"]) })).rejects.toMatchObject({
+    code: "refused",
+  });
+  expect(await onRecord(virtual)).toEqual(before);
+});
+
+test.each([false, true])(
+  "without rows that only it held it needs nothing more, and its old disk changes nothing later (everything restarted: %s)",
+  async (isOutage) => {
+    const virtual = await prepared();
+    if (isOutage) virtual.model.outage();
+    virtual.model.kill(A);
+    await virtual.pass(60_000);
+    const report = await recovered(virtual);
+    expect(report.partitions.map((one) => one.status)).toEqual(Array(3).fill("recovered"));
+    expect(report.lost).toMatchObject({ tablets: [A], shortPartitions: 3 });
+    expect([...reportText(report)].join("\n")).toContain(LOST.addMissing);
+    expect(await onRecord(virtual)).toEqual(Array(3).fill([B, C]));
+    virtual.model.put(10);
+    await virtual.pass(5_000);
+    virtual.model.restart(A);
+    await virtual.pass(60_000);
+    const after = await recovered(virtual, { rerun: "openmldb-ops" });
+    expect(after.changes).toBe(0);
+    expect(virtual.model.rows().map(({ served, lost }) => ({ served, lost }))).toEqual(
+      Array(3).fill({ served: 40, lost: 0 }),
+    );
+    expect(virtual.model.tablet(A).loaded()).toEqual([]);
+  },
+);
+
+test("rows that only it held are given up only where the sum is accepted, and a new term begins", async () => {
+  const virtual = await prepared();
+  await loseRowsOfA(virtual, false);
+  await expect(
+    virtual.recover({ ...LOST, acceptsLossOfLost: { atLeast: 4n, atMost: 9n } }),
+  ).rejects.toMatchObject({
+    code: "refused",
+    message:
+      "5 entries would be given up in 1 partition, and --accept_data_loss=lost=4..9 does not cover that",
+  });
+  const loss = { atLeast: 5n, atMost: 5n };
+  const report = await recovered(virtual, { ...LOST, acceptsLossOfLost: loss });
+  expect(report.partitions.map((one) => one.status)).toEqual(Array(3).fill("recovered"));
+  expect(await onRecord(virtual)).toEqual(Array(3).fill([B, C]));
+  const [table] = await virtual.clock.run(virtual.cluster.showTable(), 60_000);
+  const starts = table?.partitions.map(({ terms }) => terms.at(-1)?.offset);
+  expect(starts?.filter((one) => one === 31n)).toHaveLength(1);
+  expect(virtual.model.rows().map((one) => one.served)).toEqual(Array(3).fill(30));
+});
+
+test("what is not accepted is left as it is: a decision with its sum and one command", async () => {
+  const virtual = await prepared();
+  await loseRowsOfA(virtual, false);
+  const undecided = await recovered(virtual);
+  const open = undecided.partitions.filter((one) => one.status === "needs-decision");
+  expect(open.map((one) => one.failure?.decision?.loss)).toEqual([{ atLeast: 5n, atMost: 5n }]);
+  // The records of other partitions were written: what was fresh is not proven to be so any more.
+  expect(open[0]?.next).toBe(
+    "decide; to go on without what was lost, giving up at least 5 entries (how many at most is not known) in 1 partition: openmldb-ops --cmd=recoverdata --lost=a:9527 --accept_data_loss=lost=5..unknown",
+  );
+  expect(await onRecord(virtual)).toContainEqual([A, B, C]);
+  const report = await recovered(virtual, {
+    ...LOST,
+    acceptsLossOfLost: { atLeast: 5n, atMost: undefined },
+  });
+  expect(report.partitions.map((one) => one.status)).toEqual(["recovered"]);
+});
+
+test("where the nameserver restarted too, nobody knows how many rows it held: unknown is named, and accepted as such", async () => {
+  const virtual = await prepared();
+  await loseRowsOfA(virtual, true);
+  const undecided = await recovered(virtual);
+  const open = undecided.partitions.filter((one) => one.status === "needs-decision");
+  expect(open.map((one) => one.failure?.decision?.loss?.atMost)).toEqual([undefined]);
+  expect(open[0]?.next).toContain("..unknown");
+  const loss = open[0]?.failure?.decision?.loss;
+  const report = await recovered(virtual, { ...LOST, acceptsLossOfLost: loss });
+  expect(report.partitions.map((one) => one.status)).toEqual(["recovered"]);
+});
+
+test("the only replica of a partition stays on record, and the reason is told", async () => {
+  const virtual = await prepared(1);
+  virtual.model.kill(A);
+  await virtual.pass(60_000);
+  const report = await recovered(virtual);
+  const [alone] = report.partitions;
+  expect(report.partitions).toHaveLength(1);
+  expect(alone).toMatchObject({ status: "unhealthy", isServing: false });
+  expect(alone?.failure?.detail).toContain("nothing is left that could lead");
+  expect(alone?.next).toContain("no other replica of it is left");
+  expect(await onRecord(virtual)).toContainEqual([A]);
+});
+
+test("case 06: a machine is lost for good: inspect has a way, and every way that works ends healthy", async () => {
+  const sandbox = await sandboxForTest({
+    speed: 20,
+    tablets: 4,
+    tables: 1,
+    partitions: 3,
+    replicas: 3,
+    rows: 30,
+  });
+  const { model } = sandbox;
+  const at = [`--zk_cluster=${sandbox.zkCluster}`, "--zk_root_path=/openmldb"];
+  const lost = model.rows()[0]?.replicas.find((one) => one.role === "leader")?.endpoint ?? "";
+  model.kill(lost);
+  model.wipe(lost);
+  await new Promise((done) => setTimeout(done, 6_000));
+  const look = await runBin(["inspect", ...at]);
+  expect(look.stdout).toMatch(/^ {2}or, if it is lost for good: openmldb-ops .*--lost=/m);
+  const [view] = model.rows().filter((one) => one.replicas.some((each) => each.endpoint === lost));
+  const deleted = await runBin([
+    "delreplica",
+    "--db=db1",
+    "--table=t0",
+    `--pid=${view?.pid}`,
+    `--endpoint=${lost}`,
+    "--yes",
+    ...at,
+  ]);
+  expect(deleted.code, deleted.stderr).toBe(0);
+  const run = await runBin(["recoverdata", `--lost=${lost}`, "--replace", "--yes", ...at]);
+  expect(run.code, run.stderr).toBe(0);
+  const verify = await runBin(["verify", ...at]);
+  expect(verify.code, verify.stdout).toBe(0);
+  expect(model.rows().every((one) => one.replicas.length === 3 && one.lost === 0)).toBe(true);
+  expect(model.leader?.autoFailover).toBe(true);
+}, 60_000);
+
+test("lost-1 of a real cluster: it ends as lost-2 does, without a row lost", async () => {
+  const sandbox = await sandboxFromRecording("lost-1-one-tablet-stays-away", { speed: 20 });
+  const at = [`--zk_cluster=${sandbox.zkCluster}`, "--zk_root_path=/openmldb"];
+  const lost = sandbox.addresses.get("127.0.0.1:13923");
+  const run = await runBin(["recoverdata", `--lost=${lost}`, "--yes", "--output=json", ...at]);
+  const report = JSON.parse(run.stdout);
+  const left = report.partitions.filter((one: { status: string }) => one.status !== "recovered");
+  expect(
+    left.every((one: { next: string }) => /no other replica of it is left/.test(one.next)),
+  ).toBe(true);
+  expect(run.code).toBe(left.length === 0 ? 0 : 3);
+  expect(report.lost.tablets).toEqual([lost]);
+  for (const one of sandbox.model.rows({ db: "db1", table: "t0" })) {
+    expect(one).toMatchObject({ served: 40, lost: 0 });
+    expect(one.replicas.map((each) => each.endpoint)).not.toContain(lost);
+  }
+}, 60_000);
