@@ -7,6 +7,7 @@ import { checkLeaderChange } from "../src/policy/check-leader-change.js";
 import { oldRecord } from "../src/policy/old-record.js";
 import { evidenceOf } from "../src/policy/what-it-holds.js";
 import { whyNotOverwrite } from "../src/policy/what-may-be-overwritten.js";
+import { SITUATIONS } from "./helpers/runbook-clusters.js";
 import { partition } from "./helpers/view.js";
 
 /** Lays a snapshot on the disk of a replica. */
@@ -63,5 +64,20 @@ describe("the record is older than the disks", () => {
     const lane = planDirect(later, NOTHING_LEARNED, "b");
     expect(lane).toMatchObject({ leader: "b", givesUp: true });
     expect(lane.steps.map((one) => one.kind)).toContain("change-leader");
+  });
+
+  test("no pass and no later run decides it unasked; the operator's word does", async () => {
+    const virtual = await SITUATIONS["zookeeper"]!();
+    const statusOf = async (accept: ReadonlyMap<string, string> = new Map()) => {
+      const result = await virtual.recover({ accept });
+      if (!("report" in result)) throw result.error;
+      const [left] = result.report.partitions.filter((one) => one.id.pid === 0);
+      return `${left?.status} ${left?.failure?.decision?.code ?? ""}`.trim();
+    };
+    expect(await statusOf()).toBe("needs-decision record-is-old");
+    expect(await statusOf()).toBe("needs-decision record-is-old");
+    expect(await statusOf(new Map([["db1.t0:0", "b:9527"]]))).toBe("recovered");
+    const [rows] = virtual.model.rows({ pid: 0 });
+    expect(rows).toMatchObject({ leader: "b:9527", lost: 0 });
   });
 });

@@ -1,5 +1,6 @@
 import type { Endpoint, TermStart } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 
 /** A term on a disk that the partition's record does not know. */
@@ -33,6 +34,20 @@ export function oldRecord(view: PartitionView): OldRecord | undefined {
     }
   }
   return found;
+}
+
+/**
+ * Whether a snapshot, read right before its replica is loaded, proves that the record is old while the
+ * plan did not know of it. Such a replica must not be loaded: a later run would not see the term any more.
+ * A plan that knew of it was made on the operator's word, see {@link oldRecordProblem}.
+ */
+export function hidesOldRecord(
+  { newestTerm, evidence }: Pick<Lane, "newestTerm" | "evidence">,
+  endpoint: Endpoint,
+  snapshot: TermStart | undefined,
+): boolean {
+  if (snapshot === undefined || snapshot.term <= newestTerm.term) return false;
+  return (evidence.replicas.get(endpoint)?.snapshot?.term ?? 0n) < snapshot.term;
 }
 
 /** Loading hides a snapshot; what was seen of it earlier in the run counts. */

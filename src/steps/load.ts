@@ -13,6 +13,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { replicaAt } from "../operations/targets.js";
 import { leastToLead } from "../policy/load-as-leader.js";
+import { hidesOldRecord } from "../policy/old-record.js";
 import { most, servingLeader } from "../policy/what-it-holds.js";
 import { refusalIn } from "./expectations.js";
 import { lookBefore } from "./look-before.js";
@@ -53,6 +54,9 @@ export function loadFollower(
   return loadInTurn(context, lane, endpoint, async (snapshot) => {
     const found = await lookBefore(context, task, RECORD_AGE_MS);
     if ("result" in found) return found;
+    if (hidesOldRecord(lane, endpoint, snapshot)) {
+      return stale("the snapshot on its disk has a term that the record does not know");
+    }
     const obstacle = await unlist(context, lane, endpoint);
     if (obstacle !== undefined) return stale(obstacle);
     const least = most([lane.lastSeen.get(endpoint) ?? 0n, snapshot?.offset ?? 0n]);
