@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { isatty } from "node:tty";
 import type { CommandEntry, Prepared } from "./cli/command-entry.js";
 import { type CommandLine, variableOf } from "./cli/flag-parse.js";
@@ -16,6 +15,7 @@ import { type StreamIo, streamIo } from "./cli/stream-io.js";
 import { EXIT, EXIT_MEANINGS, exitCodeOf, signalExitCode } from "./exit-codes.js";
 import type { OpenLog } from "./log.js";
 import { allowsColor } from "./util/text.js";
+import { toolVersion } from "./util/version.js";
 
 /** How long what is written to stdout may take to get through at the end. */
 const DRAIN_MS = 5_000;
@@ -52,7 +52,7 @@ async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number>
         io.out(await helpText(invocation.of));
         return EXIT.ok;
       case "version":
-        io.out(`openmldb-ops ${readVersion()}\n`);
+        io.out(`openmldb-ops ${toolVersion()}\n`);
         return EXIT.ok;
       case "nothing":
         // Help, but no success: a script whose command was empty by mistake must not go on.
@@ -78,17 +78,12 @@ async function completeLine(argv: readonly string[], io: ProcessIo): Promise<num
 
 async function helpText(of: CommandEntry | undefined): Promise<string> {
   const { commandHelp, mainHelp } = await import("./cli/help.js");
-  return of === undefined ? mainHelp(readVersion(), columns()) : commandHelp(of, columns());
+  return of === undefined ? mainHelp(toolVersion(), columns()) : commandHelp(of, columns());
 }
 
 /** Width of the terminal; where there is none, as wide as a usual one. */
 function columns(): number {
   return process.stdout.columns ?? process.stderr.columns ?? 80;
-}
-
-function readVersion(): string {
-  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { readonly version: string }).version;
 }
 
 /** What stdout is to be, found out even if the rest of the command line is wrong. */
@@ -121,7 +116,7 @@ async function runCommand(
   const { openLog } = await import("./log.js");
   const { logLevel, logFile } = prepared.flags;
   const log = openLog({ level: logLevel, write: io.err, file: logFile });
-  log.record("info", `openmldb-ops ${readVersion()} ${entry.name}: ${prepared.announcement}`);
+  log.record("info", `openmldb-ops ${toolVersion()} ${entry.name}: ${prepared.announcement}`);
   const uncaught = catchUncaught(watch, io);
   const isJson = prepared.flags.output === "json";
   try {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { homedir, hostname, userInfo } from "node:os";
 import { isAbsolute, join } from "node:path";
+import { toolVersion } from "../util/version.js";
 
 /** Who runs this process. */
 export interface Who {
@@ -23,15 +24,6 @@ function userName(): string {
   } catch {
     // A user id without a name, as in some containers.
     return String(process.getuid?.() ?? "unknown");
-  }
-}
-
-function toolVersion(): string {
-  try {
-    const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-    return (JSON.parse(text) as { readonly version: string }).version;
-  } catch {
-    return "unknown";
   }
 }
 
