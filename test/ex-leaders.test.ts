@@ -1,60 +1,202 @@
-import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import { ChangeLeaderRequestSchema, NameServer } from "../src/gen/openmldb/nameserver_pb.js";
+import type { ReplicaView } from "../src/model/partition-view.js";
+import { addReplicaOperation } from "../src/operations/add-replica.js";
+import { loadTableOperation } from "../src/operations/load-table.js";
+import { migrateOperation } from "../src/operations/migrate.js";
+import type { Operation } from "../src/operations/operation.js";
+import { recoverEndpointOperation } from "../src/operations/recover-endpoint.js";
+import { whyNotOverwrite } from "../src/policy/what-may-be-overwritten.js";
 import { rowCount } from "../src/sandbox/model/runs.js";
+import { brokenTable, recoverMeddled } from "./helpers/meddle.js";
+import { commandLine, operateOn, placesOf, servingTable, setFlags } from "./helpers/operating.js";
+import { partition } from "./helpers/view.js";
+import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 import { dirAt, partsOf } from "./simulation/partitions.js";
-import { runTool } from "./simulation/tool-run.js";
-import { startWorld, type World } from "./simulation/world.js";
 
-const T = { db: "db", table: "t" };
+const T0 = { db: "db1", table: "t0" };
 
-/** ChangeLeader to that replica, while clients write; the old leader goes on as leader on its tablet. */
-async function changeLeader(world: World, candidateLeader: string): Promise<void> {
-  const { model, clock } = world;
-  const request = create(ChangeLeaderRequestSchema, {
-    db: T.db,
-    name: T.table,
-    pid: 0,
-    candidateLeader,
-  });
-  const server = model.leader?.address ?? "";
-  // The last rows of the old leader are on no follower yet.
-  model.put(4, T);
-  await clock.run(model.call(server, NameServer.method.changeLeader, request), 10_000);
-  await clock.advance(1_000);
-  model.put(20, T);
-  await clock.advance(1_000);
+/** A partition whose ex-leader runs on, with rows that the leader never got, and lists a third replica. */
+interface Parted {
+  readonly virtual: VirtualCluster;
+  readonly exLeader: string;
+  readonly leader: string;
+  readonly third: string;
+  readonly outsiders: readonly string[];
 }
 
-test.each(["direct", "documented"] as const)(
-  "%s: a replica that is rebuilt gets nothing from an ex-leader that still runs",
-  async (method) => {
-    const world = await startWorld({
-      tablets: 3,
-      nameservers: 1,
-      seed: 3,
-      options: { autoFailover: false },
-    });
-    const { model, clock } = world;
-    model.createTable({ ...T, partitions: 1, replicas: 3 });
-    model.put(40, T);
-    await clock.advance(5_000);
-    const [of] = partsOf(model);
-    const followers = of?.part.partitionMeta.filter((one) => !one.isLeader) ?? [];
-    for (const { endpoint } of followers) await changeLeader(world, endpoint);
+async function parted(replicas = 3): Promise<Parted> {
+  const virtual = await servingTable({ replicas });
+  const { model, cluster, clock } = virtual;
+  const { leader: exLeader, followers, outsiders } = placesOf(virtual);
+  const [leader = "", third = ""] = followers;
+  const id = { ...T0, tid: model.tables.find("t0", "db1")?.tid ?? 0, pid: 0 };
+  const [change] = model.put(4, T0);
+  expect(change?.accepted).toBe(4);
+  await clock.run(cluster.changeLeader(id, leader), 10_000);
+  await virtual.pass(2_000);
+  model.put(20, T0);
+  await virtual.pass(2_000);
+  expect(roleAt(virtual, exLeader)).toBe("leader");
+  return { virtual, exLeader, leader, third, outsiders };
+}
 
-    await runTool(world, await world.open(), { method });
-    await clock.advance(10_000);
-    model.put(5, T);
-    await clock.advance(5_000);
+function roleAt({ model }: VirtualCluster, endpoint: string): string | undefined {
+  return model.tablet(endpoint).replica(model.tables.find("t0", "db1")?.tid ?? 0, 0)?.role;
+}
 
-    expect(model.healthy()).toEqual([]);
-    for (const part of partsOf(model)) {
-      for (const { endpoint } of part.part.partitionMeta) {
-        const dir = dirAt(model, part, endpoint);
-        // No hole: as many rows as the offset says.
-        expect(rowCount(dir?.runs ?? []), endpoint).toBe(Number(dir?.offset));
-      }
-    }
+/** The tablet loses its disk, and comes back marked not alive. */
+async function wiped(virtual: VirtualCluster, endpoint: string): Promise<void> {
+  const name = virtual.model.findProcess(endpoint)?.name ?? "";
+  virtual.model.kill(name);
+  virtual.model.wipe(name);
+  await virtual.pass(20_000);
+  virtual.model.restart(name);
+  await virtual.pass(20_000);
+  setFlags(virtual, endpoint, { isAlive: false });
+}
+
+/** The follower is deleted by the leader, and stays on the list of the ex-leader. */
+async function taken({ virtual, third }: Parted): Promise<void> {
+  const id = { ...T0, tid: virtual.model.tables.find("t0", "db1")?.tid ?? 0, pid: 0 };
+  await virtual.clock.run(virtual.cluster.delReplicaNS(id, third), 10_000);
+  await virtual.pass(30_000);
+  expect(placesOf(virtual).outsiders).toContain(third);
+}
+
+/** Every replica of the record, but the ex-leader, holds as many rows as its offset says. */
+async function expectNoHole({ virtual, exLeader }: Parted): Promise<void> {
+  virtual.model.put(5, T0);
+  await virtual.pass(10_000);
+  const [part] = partsOf(virtual.model);
+  if (part === undefined) throw new Error("there is no partition");
+  for (const { endpoint } of part.part.partitionMeta) {
+    if (endpoint === exLeader) continue;
+    const dir = dirAt(virtual.model, part, endpoint);
+    expect(dir?.offset, endpoint).toBeGreaterThan(0n);
+    expect(rowCount(dir?.runs ?? []), endpoint).toBe(Number(dir?.offset));
+  }
+}
+
+/** What each operation makes of the third replica, and what it is run on. */
+const OPERATIONS: readonly {
+  readonly name: string;
+  readonly replicas?: number;
+  readonly before: (of: Parted) => Promise<void>;
+  readonly operation: (of: Parted) => Operation;
+}[] = [
+  {
+    name: "recoverendpoint, of the whole tablet",
+    before: ({ virtual, third }) => wiped(virtual, third),
+    operation: ({ third }) =>
+      recoverEndpointOperation({
+        endpoint: third,
+        needRestore: false,
+        concurrency: undefined,
+        acceptDataLoss: [],
+      }),
+  },
+  {
+    name: "recoverendpoint, partition by partition",
+    before: ({ virtual, third }) => wiped(virtual, third),
+    operation: ({ third }) =>
+      recoverEndpointOperation({
+        endpoint: third,
+        needRestore: true,
+        concurrency: undefined,
+        acceptDataLoss: [],
+      }),
+  },
+  {
+    name: "addreplica",
+    before: taken,
+    operation: ({ third }) =>
+      addReplicaOperation({ ...T0, commandLine, pids: [0], endpoint: third }),
+  },
+  {
+    name: "migrate",
+    replicas: 4,
+    before: taken,
+    operation: ({ virtual, leader, exLeader, third }) =>
+      migrateOperation({
+        ...T0,
+        commandLine,
+        pids: [0],
+        from: placesOf(virtual).followers.find((one) => one !== leader && one !== exLeader) ?? "",
+        to: third,
+      }),
+  },
+  {
+    name: "loadtable",
+    async before({ virtual, third }) {
+      const name = virtual.model.findProcess(third)?.name ?? "";
+      virtual.model.kill(name);
+      virtual.model.cutBinlog(third, { ...T0, pid: 0 }, 30);
+      await virtual.pass(20_000);
+      virtual.model.restart(name);
+      await virtual.pass(20_000);
+    },
+    operation: ({ third }) =>
+      loadTableOperation({ ...T0, commandLine, pids: [0], endpoint: third, role: "follower" }),
+  },
+];
+
+test.each(OPERATIONS)(
+  "$name: a replica that is loaded anew gets nothing from an ex-leader that still runs",
+  async ({ replicas, before, operation }) => {
+    const of = await parted(replicas);
+    await before(of);
+    const report = await operateOn(of.virtual, operation(of));
+    expect(report.complaints).toEqual([]);
+    expect(report.results.map((one) => one.outcome.result)).toEqual(["done"]);
+    await expectNoHole(of);
   },
 );
+
+test("an ex-leader that appears before RecoverTable is demoted by its step", async () => {
+  const table = await brokenTable();
+  const { virtual } = table;
+  const { outcome } = await recoverMeddled(table, {
+    before: "recover-table",
+    tablet: "a",
+    act: () => void table.load("b", "leader"),
+    after: () => expect(table.replica("b")?.role).toBe("follower"),
+    options: { method: "documented" },
+  });
+  expect(outcome.result).toBe("done");
+  await virtual.pass(1_000);
+  expect(virtual.model.healthy()).toEqual([]);
+});
+
+test.each(["direct", "documented"] as const)(
+  "recoverdata, %s: a replica that is rebuilt gets nothing from an ex-leader that still runs",
+  async (method) => {
+    const of = await parted();
+    await wiped(of.virtual, of.third);
+    const result = await of.virtual.recover({ method });
+    // What the ex-leader alone took from clients is left to the operator.
+    expect(result).toMatchObject({ report: { partitions: [{ status: "needs-decision" }] } });
+    expect(placesOf(of.virtual).followers).toEqual([of.third]);
+    await expectNoHole(of);
+  },
+);
+
+test("no replica is rebuilt beside an ex-leader that cannot be reached and may still run", () => {
+  const view = partition(`
+    a leader,dead    50 silent
+    b leader,alive   60 leader,normal,60 feeds
+    c follower,dead  50 -`);
+  const [exLeader, leader, follower] = view.replicas as [ReplicaView, ReplicaView, ReplicaView];
+  const unreachable = {
+    ...exLeader,
+    absence: { kind: "unreachable", silence: "refused", nameserverAddress: undefined } as const,
+  };
+  const seen = { ...view, replicas: [unreachable, leader, follower] };
+  expect(whyNotOverwrite(seen, follower)).toMatchObject({
+    text: expect.stringContaining("a led before, may still run as leader"),
+    isLoss: false,
+  });
+  const gone = { ...unreachable, absence: { kind: "lost" } as const };
+  expect(whyNotOverwrite({ ...view, replicas: [gone, leader, follower] }, follower)).toBe(
+    undefined,
+  );
+});

@@ -6,6 +6,7 @@ import type { Lane } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { isPartlyOutOfSight, leaderOutOfSight, offered } from "../policy/absent-replicas.js";
+import { exLeaders } from "../policy/ex-leaders.js";
 import { oldRecordProblem } from "../policy/old-record.js";
 import { isServing, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import {
@@ -91,10 +92,7 @@ function evidenceSteps(
     view.replicas.filter((one) => has(problems, one, code) && one.tablet === "ok");
   const loads = of("not-loaded").filter((one) => !learned.cannotLoad.has(one.endpoint));
   // An ex-leader that still runs would replicate to what is loaded: a fresh follower refuses no term.
-  const serving = servingLeader(view);
-  const others = view.replicas.filter(
-    (one) => one !== serving && isServing(one) && one.report?.role === "leader",
-  );
+  const others = exLeaders(view, servingLeader(view));
   return [
     ...(loads.length === 0 ? [] : others).map((one) => demotion(view, one, "extra-leader")),
     ...loads.map((one) => ({ kind: "load-follower" as const, ...at(view, one, "not-loaded") })),
@@ -118,9 +116,7 @@ function planPromotion(
   }
   const { leader, joiners } = decision;
   const joining = joiners.filter((one) => !learned.cannotSync.has(one.endpoint));
-  const demoted = view.replicas.filter(
-    (one) => one !== leader && isServing(one) && one.report?.role === "leader",
-  );
+  const demoted = exLeaders(view, leader);
   const runsAsLeader = leader.report?.role === "leader";
   const promote: Step[] = runsAsLeader ? [] : [promotion(view, leader, "wrong-role", joining)];
   const steps = [

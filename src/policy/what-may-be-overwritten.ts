@@ -1,5 +1,6 @@
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
+import { exLeaderOutOfSight } from "./ex-leaders.js";
 import { oldRecordProblem } from "./old-record.js";
 import {
   evidenceOf,
@@ -95,6 +96,11 @@ export function whyNotOverwrite(
   const leader = servingLeader(view);
   if (leader === undefined) return { text: "no replica leads the partition now", isLoss: false };
   if (leader === replica) return { text: "it leads the partition now", isLoss: false };
+  const hidden = exLeaderOutOfSight(view, leader);
+  if (hidden !== undefined) {
+    const text = `${hidden.endpoint} led before, may still run as leader and cannot be reached from here (${hidden.tabletDetail}): it would go on sending its old entries to a replica that is loaded anew`;
+    return { text, isLoss: false };
+  }
   const old = oldRecordProblem(view);
   if (old !== undefined) return { text: old.text, isLoss: true };
   const discarded = discardedBy(view, replica, leader, since);

@@ -12,6 +12,7 @@ import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { replicaAt } from "../operations/targets.js";
+import { exLeaders } from "../policy/ex-leaders.js";
 import { leastToLead } from "../policy/load-as-leader.js";
 import { hidesOldRecord } from "../policy/old-record.js";
 import { most, servingLeader } from "../policy/what-it-holds.js";
@@ -127,7 +128,7 @@ export async function loadTable(
 }
 
 /**
- * Loads a follower to which no leader replicates meanwhile: its leader would go on from where it was
+ * Loads a follower to which no leader, and no ex-leader, replicates meanwhile: its leader would go on from where it was
  * with it before, whatever its disk kept. If it did so before, it does so again afterwards, from the
  * follower's own offset.
  */
@@ -139,6 +140,10 @@ async function loadAsFollower(
 ): Promise<StepOutcome> {
   const { cluster } = context;
   const leader = servingLeader(view);
+  for (const one of exLeaders(view, leader)) {
+    if (one.followers?.followers.has(endpoint) !== true) continue;
+    await cluster.delReplica(one.endpoint, view.id, endpoint);
+  }
   const wasListed = leader?.followers?.followers.has(endpoint) === true;
   if (leader !== undefined && wasListed) {
     await cluster.delReplica(leader.endpoint, view.id, endpoint);

@@ -12,6 +12,7 @@ import { laneOf } from "../planning/lane-of.js";
 import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
+import { demoteExLeaders } from "./ex-leaders.js";
 import { lookAtWhole } from "./look-before.js";
 import { appear } from "./ops.js";
 import type { StepContext, Task } from "./step-context.js";
@@ -130,6 +131,10 @@ export async function recoverEndpoint(
     const replica = replicaAt(view, endpoint);
     const danger = replica && whyNotOverwrite(view, replica);
     if (danger !== undefined) return stale(`${partitionName(view.id)}: ${danger.text}`);
+  }
+  for (const view of todo) {
+    const stillLeads = await demoteExLeaders(context, view, endpoint);
+    if (stillLeads !== undefined) return stillLeads;
   }
   const ids = todo.map((view) => view.id);
   const count = await allOps(context, ids, () =>

@@ -7,6 +7,7 @@ import type { Step } from "../model/step.js";
 import { replicaAt } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
+import { demoteExLeaders } from "./ex-leaders.js";
 import { refusalIn } from "./expectations.js";
 import { type Followed, followNewer, followOp, retried, type Try } from "./ops.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
@@ -88,8 +89,9 @@ async function recoverTogether(
     endpoint,
     async mayBeAsked() {
       const view = await observePartition(context, id);
-      const isThere = view?.replicas.some((one) => one.endpoint === endpoint);
-      return view !== undefined && isThere === true && refusalIn(view, task.expects) === undefined;
+      if (view === undefined || replicaAt(view, endpoint) === undefined) return false;
+      if (refusalIn(view, task.expects) !== undefined) return false;
+      return (await demoteExLeaders(context, view, endpoint)) === undefined;
     },
     async follow(after) {
       const followed = await followNewer(context, id, after);
@@ -100,8 +102,8 @@ async function recoverTogether(
 }
 
 /**
- * Looks at the replica right before RecoverTable and sees to it that it may be asked for: marks the
- * replica dead if it is not, since RecoverTable takes none that is marked alive (code 311), and takes
+ * Looks at the replica right before RecoverTable and sees to it that it may be asked for: demotes
+ * ex-leaders, marks the replica dead if it is not, since RecoverTable takes none that is marked alive (code 311), and takes
  * it off its leader's list where RecoverTable does not.
  *
  * @param before How often it was asked for before.
@@ -126,6 +128,8 @@ async function prepare(
   if (mayCatchUp && problems.every((one) => one.code === "behind")) {
     return waitForSync(context, id, endpoint);
   }
+  const stillLeads = await demoteExLeaders(context, view, endpoint);
+  if (stillLeads !== undefined) return stillLeads;
   if (replica.claim.isAlive) await context.cluster.updateTableAlive({ ...id, endpoint }, false);
   await unlistExLeader(context, id, endpoint);
   return undefined;

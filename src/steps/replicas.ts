@@ -5,6 +5,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import { strayText } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js";
+import { demoteExLeaders } from "./ex-leaders.js";
 import { refusalIn } from "./expectations.js";
 import { describeOps, type Followed, followOp, retried, type Try } from "./ops.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
@@ -36,9 +37,8 @@ export function addReplica(context: StepContext, task: Task<"add-replica">): Pro
       if (!isOurs) return stale(`a replica is there already: ${why}`);
       await clearHalf(context, view, endpoint);
     }
-    const obstacle = await strayAt(context, id, endpoint);
-    if (obstacle !== undefined) return isOurs ? failed(obstacle) : stale(obstacle);
-    await unlist(context, view, endpoint);
+    const obstacle = await clearWay(context, view, endpoint, isOurs);
+    if (obstacle !== undefined) return obstacle;
     isOurs = true;
     const followed = await followOp(context, id, () => context.cluster.addReplicaNS(id, endpoint));
     await resumeSnapshots(context, id, followed);
@@ -88,9 +88,8 @@ export function migrate(context: StepContext, task: Task<"migrate">): Promise<St
       await clearHalf(context, view, to);
       await replicateAgain(context, id, from);
     }
-    const obstacle = await strayAt(context, id, to);
-    if (obstacle !== undefined) return isOurs ? failed(obstacle) : stale(obstacle);
-    await unlist(context, view, to);
+    const obstacle = await clearWay(context, view, to, isOurs);
+    if (obstacle !== undefined) return obstacle;
     isOurs = true;
     const table = { db: id.db, table: id.table, pids: [id.pid] };
     const followed = await followOp(context, id, () => context.cluster.migrate(from, table, to));
@@ -187,6 +186,26 @@ async function strayAt(
 ): Promise<string | undefined> {
   const report = await patiently(context, reportNow(context, id, endpoint));
   return report === undefined ? undefined : strayText(id, endpoint, report.role);
+}
+
+/**
+ * Sees to it that a new replica can be made: none is loaded there, and no leader lists it.
+ *
+ * @param isOurs Whether this step has asked for it before.
+ * @returns What stands in the way, as the end of the step; undefined if nothing does.
+ */
+async function clearWay(
+  context: StepContext,
+  view: PartitionView,
+  endpoint: Endpoint,
+  isOurs: boolean,
+): Promise<StepOutcome | undefined> {
+  const obstacle = await strayAt(context, view.id, endpoint);
+  if (obstacle !== undefined) return isOurs ? failed(obstacle) : stale(obstacle);
+  const stillLeads = await demoteExLeaders(context, view, endpoint);
+  if (stillLeads !== undefined) return stillLeads;
+  await unlist(context, view, endpoint);
+  return undefined;
 }
 
 /**
