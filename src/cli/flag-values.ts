@@ -64,6 +64,12 @@ export function integer(min: number, max: number): ValueParser<number> {
   };
 }
 
+/** A whole number as {@link integer} reads it, or `all`. */
+export function integerOrAll(min: number, max: number): ValueParser<number | "all"> {
+  const number = integer(min, max);
+  return (text, where) => (text.toLowerCase() === "all" ? "all" : number(text, where));
+}
+
 /** One of the words given. */
 export function choice<T extends string>(...words: readonly T[]): ValueParser<T> {
   const parse = (text: string, where: string): T => {

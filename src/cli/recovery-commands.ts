@@ -13,6 +13,7 @@ import {
   outputSpecs,
   planSpecs,
   stateSpecs,
+  waitSpecs,
 } from "./common-specs.js";
 import {
   anyText,
@@ -39,6 +40,7 @@ export const recoverDataSpecs = {
   ...outputSpecs,
   ...planSpecs,
   ...lockSpecs,
+  ...waitSpecs,
   ...stateSpecs,
   resume: noVariable(
     toggle("resume", "continue the last run of this cluster that did not end well"),
@@ -108,6 +110,7 @@ export type RecoverTableFlags = FlagsOf<typeof recoverTableSpecs>;
 const verifySpecs = {
   ...commonSpecs,
   ...outputSpecs,
+  ...waitSpecs,
   db: onlyDb,
   table: optional(["table", "NAME", "tables of this name only"], anyText),
 };

@@ -11,6 +11,7 @@ import { withCluster } from "./connect.js";
 import { inspectionResult, inspectOnce, type Looked } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
+import { waitForTablets } from "./wait-tablets.js";
 import { ended, print } from "./write.js";
 
 /** Clears a terminal and begins at its top. */
@@ -34,6 +35,7 @@ export function run(flags: InspectFlags, io: CommandIo): Promise<number> {
 async function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promise<number> {
   const { watchMs } = flags;
   const first = await withCluster(flags, io, async (_cluster, opened) => {
+    await waitForTablets(opened.cluster, { flags, lost: flags.lost, io, signal: io.signal });
     const end = await settleFirst(opened, flags, io, "inspect");
     const exitCode = end(await show(await look(opened, flags, io, outputs), flags, io));
     const isOver =

@@ -17,6 +17,7 @@ import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
 import { planDigest, readGivenPlan, planUsage as usage, writeNewFile } from "./plan-store.js";
 import { seenStore, tell } from "./protect.js";
+import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
@@ -90,6 +91,7 @@ export async function showPlan(
     io,
     async (cluster, opened) => {
       const { method, zkRootPath: rootPath } = flags;
+      await waitForTablets(cluster, { flags, lost: flags.lost, io, signal: io.signal });
       const accept = acceptOf(flags);
       const planned = recoveryPlanOf(given);
       const seen = await look(identifiedCluster(cluster), {

@@ -18,6 +18,7 @@ import { planOptions, type Recovery, readPlan, showPlan } from "./plan-io.js";
 import { isPlanOnly } from "./plan-store.js";
 import { restoreCommand, seenStore, tellNotRestored } from "./protect.js";
 import { commandLine } from "./rerun.js";
+import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print, writeToDisk } from "./write.js";
 
 /** Flags of every recovery, whatever it is about. */
@@ -67,7 +68,8 @@ async function runRecovery(
   io: CommandIo,
   { run, recovery, given }: Surroundings,
 ): Promise<number> {
-  const { opened, onEvent } = run;
+  const { opened, onEvent, signal } = run;
+  await waitForTablets(opened.cluster, { flags, lost: flags.lost, io, signal });
   let earlier: Progress | undefined;
   const identities = newIdentities();
   const work = async (attempt: Attempt) => {

@@ -8,6 +8,7 @@ import { withCluster } from "./connect.js";
 import { inspectionResult, inspectOnce } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
+import { waitForTablets } from "./wait-tablets.js";
 
 /** The judgement does not depend on it: a lag of any size is a warning. */
 const NO_LAG_LIMIT = 10_000n;
@@ -25,6 +26,7 @@ export function run(flags: VerifyFlags, io: CommandIo): Promise<number> {
 
 function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise<number> {
   return withCluster(flags, io, async (_cluster, opened) => {
+    await waitForTablets(opened.cluster, { flags, io, signal: io.signal });
     const end = await settleFirst(opened, flags, io, "verify");
     const looked = await inspectOnce(opened, flags, io, NO_LAG_LIMIT);
     const { inspection } = looked;

@@ -1,0 +1,123 @@
+import type { WaitFlags } from "../cli/common-specs.js";
+import type { Cluster } from "../cluster/cluster.js";
+import { messageOf, OpsError } from "../errors.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import { clipped, safe } from "../util/text.js";
+import { within } from "../util/within.js";
+import type { CommandIo } from "./command.js";
+
+/** Pause between two looks at the registrations. */
+const POLL_MS = 1_000;
+/** How often a line says what is still missing. */
+const TELL_MS = 10_000;
+/** Characters of the list of missing tablets that a message shows. */
+const NAMES_CHARS_MAX = 300;
+
+/** What is waited for, and with what. */
+export interface WaitOptions {
+  readonly flags: WaitFlags;
+  /** Tablets that will not come back: `all` is then all others. */
+  readonly lost?: readonly Endpoint[];
+  readonly io: Pick<CommandIo, "log">;
+  /** Ends the wait, with its own reason. */
+  readonly signal: AbortSignal;
+}
+
+/** What one look found: which tablets hold replicas by the record, and which of them are registered. */
+interface Registered {
+  readonly ofRecord: readonly Endpoint[];
+  readonly missing: readonly Endpoint[];
+}
+
+/**
+ * Waits until as many tablets as `--wait_tablets` says are registered in ZooKeeper, of those that hold
+ * replicas in the nameserver's record. Without the flag it returns at once. Changes nothing. While no
+ * nameserver leads, or ZooKeeper does not answer, it keeps waiting.
+ *
+ * @throws OpsError `time-limit` when `--wait_timeout` has passed, `refused` if the record names fewer
+ *   tablets than asked for, and what a look throws that waiting cannot mend.
+ */
+export async function waitForTablets(
+  cluster: Pick<Cluster, "clock" | "topology" | "showTable">,
+  { flags, lost = [], io, signal }: WaitOptions,
+): Promise<void> {
+  const { waitTablets: wanted, waitTimeoutMs } = flags;
+  if (wanted === undefined) return;
+  const { clock } = cluster;
+  const end = clock.now() + waitTimeoutMs;
+  let toldAt = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    const left = end - clock.now();
+    const looked = await look(cluster, lost, left, signal);
+    signal.throwIfAborted();
+    if (!("silence" in looked) && isEnough(looked, wanted)) return;
+    const what = "silence" in looked ? looked.silence : missingText(looked, wanted);
+    if (clock.now() >= end) throw timeIsUp(what, waitTimeoutMs);
+    if (clock.now() - toldAt >= TELL_MS) {
+      toldAt = clock.now();
+      io.log.info(`waiting for tablets: ${what}`);
+    }
+    await clock.sleep(Math.max(0, Math.min(POLL_MS, end - clock.now())), signal);
+  }
+}
+
+/** One look; `silence` says why it could not be made now, and may be made later. */
+async function look(
+  cluster: Pick<Cluster, "clock" | "topology" | "showTable">,
+  lost: readonly Endpoint[],
+  leftMs: number,
+  signal: AbortSignal,
+): Promise<Registered | { readonly silence: string }> {
+  try {
+    const looks = Promise.all([cluster.topology(), cluster.showTable()]);
+    const [topology, tables] = await within(
+      cluster.clock,
+      Math.max(leftMs, POLL_MS),
+      "the nameserver",
+      looks,
+      signal,
+    );
+    const holders = tables.flatMap((table) =>
+      table.partitions.flatMap((partition) => partition.replicas.map(({ endpoint }) => endpoint)),
+    );
+    const ofRecord = [...new Set(holders)].filter((one) => !lost.includes(one)).sort();
+    const registered = new Set(topology.tablets);
+    return { ofRecord, missing: ofRecord.filter((one) => !registered.has(one)) };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof OpsError) || !mayPass(error)) throw error;
+    return { silence: messageOf(error) };
+  }
+}
+
+function mayPass({ retryable, code }: OpsError): boolean {
+  return retryable || code === "deadline" || code === "unreachable" || code === "no-leader";
+}
+
+/** @throws OpsError `refused` if the record names fewer tablets than that. */
+function isEnough({ ofRecord, missing }: Registered, wanted: number | "all"): boolean {
+  if (wanted === "all") return missing.length === 0;
+  if (wanted > ofRecord.length) {
+    throw new OpsError({
+      code: "refused",
+      message: `--wait_tablets=${wanted}, but only ${ofRecord.length} tablets hold replicas by the nameserver's record`,
+      hint: "give a smaller number, or --wait_tablets=all",
+      details: ofRecord.map((one) => `on record: ${one}`),
+    });
+  }
+  return ofRecord.length - missing.length >= wanted;
+}
+
+function missingText({ ofRecord, missing }: Registered, wanted: number | "all"): string {
+  const have = ofRecord.length - missing.length;
+  const of = wanted === "all" ? ofRecord.length : wanted;
+  return `${have} of ${of} are registered; missing: ${safe(clipped(missing.join(", "), NAMES_CHARS_MAX))}`;
+}
+
+function timeIsUp(what: string, waitTimeoutMs: number): OpsError {
+  return new OpsError({
+    code: "time-limit",
+    message: `tablets are still missing after ${waitTimeoutMs / 1000} s: ${what}; nothing was changed`,
+    hint: "start them, give a longer --wait_timeout, or go on without --wait_tablets",
+  });
+}

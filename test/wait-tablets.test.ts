@@ -1,0 +1,118 @@
+import { describe, expect, test } from "vitest";
+import { waitForTablets } from "../src/commands/wait-tablets.js";
+import { B, C, clusterWith } from "./helpers/operate-virtual.js";
+import { runBin } from "./helpers/run-bin.js";
+import { sandboxForTest } from "./helpers/sandbox.js";
+import type { VirtualCluster } from "./helpers/virtual-cluster.js";
+
+/** Waits in virtual time; the lines that were logged, and how it ended. */
+async function wait(
+  virtual: VirtualCluster,
+  waitTablets: number | "all" | undefined,
+  more: { readonly lost?: readonly string[]; readonly signal?: AbortSignal } = {},
+) {
+  const said: string[] = [];
+  const add = (text: string) => said.push(text);
+  const log = { error: add, warn: add, info: add, debug: add, record: () => {} };
+  const began = virtual.clock.now();
+  const work = waitForTablets(virtual.cluster, {
+    flags: { waitTablets, waitTimeoutMs: 300_000 },
+    io: { log },
+    signal: new AbortController().signal,
+    ...more,
+  });
+  const ended = await virtual.clock.run(
+    work.then(
+      () => undefined,
+      (error: unknown) => error,
+    ),
+    3_600_000,
+  );
+  return { said, ended, tookMs: virtual.clock.now() - began };
+}
+
+async function withoutTwo(): Promise<VirtualCluster> {
+  const virtual = await clusterWith({ partitions: 2 });
+  virtual.model.kill("tablet2");
+  virtual.model.kill("tablet3");
+  await virtual.pass(15_000);
+  return virtual;
+}
+
+describe("--wait_tablets", () => {
+  test("a run without it, and one whose tablets are all there, starts at once", async () => {
+    const virtual = await clusterWith();
+    for (const wanted of [undefined, 1, 3, "all"] as const) {
+      const { ended, said, tookMs } = await wait(virtual, wanted);
+      expect([ended, said, tookMs < 1_000]).toEqual([undefined, [], true]);
+    }
+  });
+
+  test("it ends as soon as enough are registered, and names which are missing", async () => {
+    const virtual = await withoutTwo();
+    virtual.clock.setTimer(40_000, () => virtual.model.restart("tablet2"));
+    virtual.clock.setTimer(90_000, () => virtual.model.restart("tablet3"));
+    const two = await wait(virtual, 2);
+    expect(two.ended).toBeUndefined();
+    expect(two.said[0]).toBe(`waiting for tablets: 1 of 2 are registered; missing: ${B}, ${C}`);
+    expect(two.tookMs).toBeGreaterThanOrEqual(40_000);
+    expect(two.tookMs).toBeLessThan(60_000);
+    const all = await wait(virtual, "all");
+    expect(all.ended).toBeUndefined();
+    expect(all.said.at(-1)).toBe(`waiting for tablets: 2 of 3 are registered; missing: ${C}`);
+  });
+
+  test("when the time is over, the error names them and has the code of a time limit", async () => {
+    const virtual = await withoutTwo();
+    const { ended, said, tookMs } = await wait(virtual, "all");
+    expect(ended).toMatchObject({
+      code: "time-limit",
+      message: `tablets are still missing after 300 s: 1 of 3 are registered; missing: ${B}, ${C}; nothing was changed`,
+    });
+    expect(Math.round(tookMs / 1_000)).toBe(300);
+    expect(said.length).toBeLessThanOrEqual(31);
+  });
+
+  test("a lost tablet is not waited for; more tablets than the record names are refused", async () => {
+    const virtual = await withoutTwo();
+    expect((await wait(virtual, "all", { lost: [B, C] })).ended).toBeUndefined();
+    const more = await wait(virtual, 4);
+    expect(more.ended).toMatchObject({ code: "refused" });
+    expect(String(more.ended)).toContain("only 3 tablets hold replicas");
+  });
+
+  test("while no nameserver leads it keeps waiting", async () => {
+    const virtual = await clusterWith();
+    for (const name of ["nameserver1", "nameserver2"]) virtual.model.kill(name);
+    await virtual.pass(15_000);
+    virtual.clock.setTimer(60_000, () => virtual.model.restart("nameserver1"));
+    const { ended, said } = await wait(virtual, "all");
+    expect(ended).toBeUndefined();
+    expect(said.length).toBeGreaterThan(0);
+  });
+
+  test("a signal ends it with its own reason", async () => {
+    const virtual = await withoutTwo();
+    const stop = new AbortController();
+    virtual.clock.setTimer(5_000, () => stop.abort(new Error("told to stop")));
+    const { ended, tookMs } = await wait(virtual, "all", { signal: stop.signal });
+    expect(ended).toEqual(new Error("told to stop"));
+    expect(tookMs).toBeLessThan(6_000);
+  });
+});
+
+test("recoverdata, its dry run, inspect and verify take it: exit 7, no lock and no change", async () => {
+  const sandbox = await sandboxForTest({ speed: 10 });
+  sandbox.model.kill("tablet1");
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  const cluster = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
+  const wanted = ["--wait_tablets=all", "--wait_timeout=1s", ...cluster];
+  for (const words of [["recoverdata"], ["recoverdata", "--dry_run"], ["inspect"], ["verify"]]) {
+    const { code, stderr } = await runBin([...words, ...wanted]);
+    expect(code, stderr).toBe(7);
+    expect(stderr).toMatch(/tablets are still missing after 1 s: 2 of 3 are registered; missing: /);
+    expect(stderr).not.toContain("auto_failover");
+  }
+  expect((await runBin(["verify", "--wait_tablets=2", ...cluster])).code).toBe(10);
+  expect((await runBin(["verify", "--wait_tablets=most", ...cluster])).code).toBe(2);
+});
