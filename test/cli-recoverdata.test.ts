@@ -223,10 +223,10 @@ describe("recoverdata against the wire face", () => {
   test("inspect tells what is wrong and changes nothing: 10, then 0", async () => {
     const sandbox = await brokenSandbox(40);
     const connection = [`--zk_cluster=${sandbox.zkCluster}`, "--zk_root_path=/openmldb"];
-    const sick = await runBin(["inspect", ...connection]);
-    expect(sick.code).toBe(10);
-    expect(sick.stdout).toContain("NOT SERVING");
-    expect(sick.stdout).toContain(
+    const unhealthy = await runBin(["inspect", ...connection]);
+    expect(unhealthy.code).toBe(10);
+    expect(unhealthy.stdout).toContain("NOT SERVING");
+    expect(unhealthy.stdout).toContain(
       `run: openmldb-ops --cmd=recoverdata --zk_cluster=${sandbox.zkCluster}`,
     );
     expect(sandbox.model.rows().map((one) => one.served)).toEqual(Array(4).fill(undefined));

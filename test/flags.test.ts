@@ -388,7 +388,7 @@ describe("words and flags that do not belong", () => {
     { argv: ["help", "inspect"], of: "inspect" },
     { argv: ["inspect", "-h", "--rubbish"], of: "inspect" },
     { argv: ["--cmd=sandbox", "--help"], of: "sandbox" },
-  ])("$argv is a wish for help", ({ argv, of }) => {
+  ])("$argv is a options for help", ({ argv, of }) => {
     const invocation = readInvocation(argv);
     expect(invocation.kind).toBe("help");
     expect(invocation.kind === "help" && invocation.of?.name).toBe(of);

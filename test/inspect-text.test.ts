@@ -54,9 +54,9 @@ async function enlarged(
     state.tablets.set(endpoint, { ...one, endpoint, claim, reports: new Map() });
   }
   const views = viewPartitions(state);
-  const none = { sickBefore: new Set<string>(), failures: new Map(), notes: new Map() };
+  const none = { unhealthyBefore: new Set<string>(), failures: new Map(), notes: new Map() };
   const judged = finish(judge({ state, views, ...none, rerun: command("--cmd=recoverdata") }));
-  return { ...facts, state, views, sick: judged.partitions };
+  return { ...facts, state, views, unhealthy: judged.partitions };
 }
 
 describe("names from the cluster", () => {
@@ -253,9 +253,17 @@ describe("JSON", () => {
       "calls",
       "tookMs",
     ]);
-    const [sick] = document.partitions;
-    expect(sick).toMatchObject({ db: "db1", table: "t0", pid: 0, grade: "at-risk", serving: true });
-    const replica = sick.replicas.find((one: { endpoint: string }) => one.endpoint === "b:9527");
+    const [unhealthy] = document.partitions;
+    expect(unhealthy).toMatchObject({
+      db: "db1",
+      table: "t0",
+      pid: 0,
+      grade: "at-risk",
+      serving: true,
+    });
+    const replica = unhealthy.replicas.find(
+      (one: { endpoint: string }) => one.endpoint === "b:9527",
+    );
     expect(replica).toMatchObject({
       nameserver: { role: "follower", alive: true, offset: "30" },
       tablet: { health: "ok", role: "follower", offset: "18446744073709551615" },
@@ -273,10 +281,10 @@ describe("JSON", () => {
     );
     if (fault === undefined) throw new Error("no such fault");
     const inspection = finish(inspectFacts(await seeded(fault)));
-    const [sick] = json(inspection).partitions;
-    expect(sick.replicas.filter((one: { disagrees: boolean }) => one.disagrees)).toMatchObject([
-      { endpoint: "b:9527", nameserver: { alive: false }, zooKeeper: { alive: true } },
-    ]);
+    const [unhealthy] = json(inspection).partitions;
+    expect(unhealthy.replicas.filter((one: { disagrees: boolean }) => one.disagrees)).toMatchObject(
+      [{ endpoint: "b:9527", nameserver: { alive: false }, zooKeeper: { alive: true } }],
+    );
     expect(text(inspection).join("\n")).toContain(
       "ZooKeeper  b:9527: tablet registered, recorded as follower alive",
     );

@@ -52,8 +52,10 @@ describe("every seeded fault is judged exactly: nothing missed, nothing invented
   it.each(FAULTS)("$name: the partitions that are not healthy are recovery's", async (fault) => {
     const facts = await seeded(fault);
     const { partitions } = finish(inspectFacts(facts));
-    const sick = facts.views.filter((view) => diagnose(view).length > 0).map((view) => view.id);
-    expect(new Set(partitions.map((one) => one.id))).toEqual(new Set(sick));
+    const unhealthy = facts.views
+      .filter((view) => diagnose(view).length > 0)
+      .map((view) => view.id);
+    expect(new Set(partitions.map((one) => one.id))).toEqual(new Set(unhealthy));
   });
 });
 
@@ -121,8 +123,8 @@ it("a change of the leader that is advised is not refused when it is typed", asy
       const line = /openmldb-ops changeleader [^;]+/.exec(next)?.[0];
       if (line === undefined) continue;
       const [, candidate] = /--candidate=(\S+)/.exec(line) ?? [];
-      const wish = { db: id.db, table: id.table, pid: id.pid, candidate };
-      const operation = changeLeaderOperation({ ...wish, recovers: true, acceptsLoss: false });
+      const options = { db: id.db, table: id.table, pid: id.pid, candidate };
+      const operation = changeLeaderOperation({ ...options, recovers: true, acceptsLoss: false });
       expect(operation.plan(facts.state).steps[0]?.kind, fault.name).toBe("change-leader");
       advised += 1;
     }

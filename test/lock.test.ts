@@ -216,7 +216,7 @@ describe("a session that is lost in the middle", () => {
     const result = await virtual.clock.run(run, HOUR);
     expect(texts(tool)).toMatch(/lock was lost[\s\S]*looking at the cluster afresh/);
     expect(result).toHaveProperty("report.autoFailover.before", true);
-    // What the first attempt found sick and changed is in the report of the last one.
+    // What the first attempt found unhealthy and changed is in the report of the last one.
     const { report } = result as Extract<RecoverResult, { report: unknown }>;
     expect(report.partitions.map((one) => one.status)).toEqual(["recovered", "recovered"]);
     expect(report.changes).toBeGreaterThan(0);

@@ -1,6 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { type OfflineWish, offlineEndpointOperation } from "../src/operations/offline-endpoint.js";
-import { type RecoverWish, recoverEndpointOperation } from "../src/operations/recover-endpoint.js";
+import {
+  type OfflineOptions,
+  offlineEndpointOperation,
+} from "../src/operations/offline-endpoint.js";
+import {
+  type RecoverOptions,
+  recoverEndpointOperation,
+} from "../src/operations/recover-endpoint.js";
 import {
   A,
   B,
@@ -19,23 +25,23 @@ import {
   writeFor,
 } from "./helpers/operate-virtual.js";
 
-function offline(wish: Partial<OfflineWish> = {}) {
+function offline(options: Partial<OfflineOptions> = {}) {
   return offlineEndpointOperation({
     endpoint: C,
     concurrency: undefined,
     allowsSingleReplica: false,
     acceptDataLoss: [],
-    ...wish,
+    ...options,
   });
 }
 
-function recover(wish: Partial<RecoverWish> = {}) {
+function recover(options: Partial<RecoverOptions> = {}) {
   return recoverEndpointOperation({
     endpoint: C,
     needRestore: false,
     concurrency: undefined,
     acceptDataLoss: [],
-    ...wish,
+    ...options,
   });
 }
 

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { OpsError } from "../src/errors.js";
 import { OPType } from "../src/gen/openmldb/api_pb.js";
-import { type ChangeLeaderWish, changeLeaderOperation } from "../src/operations/change-leader.js";
+import {
+  type ChangeLeaderOptions,
+  changeLeaderOperation,
+} from "../src/operations/change-leader.js";
 import { partitionOf } from "../src/sandbox/table-store.js";
 import {
   A,
@@ -20,7 +23,7 @@ import {
   writeFor,
 } from "./helpers/operate-virtual.js";
 
-function change(wish: Partial<ChangeLeaderWish> = {}) {
+function change(options: Partial<ChangeLeaderOptions> = {}) {
   return changeLeaderOperation({
     db: "db1",
     table: "t0",
@@ -28,7 +31,7 @@ function change(wish: Partial<ChangeLeaderWish> = {}) {
     candidate: "auto",
     recovers: true,
     acceptsLoss: false,
-    ...wish,
+    ...options,
   });
 }
 
@@ -172,9 +175,9 @@ describe("changeleader", () => {
     ["unknown table", { table: "t9" }, "t0"],
     ["unknown pid", { pid: 7 }, "no partition 7"],
     ["unknown candidate", { candidate: "x:1" }, "holds no replica"],
-  ])("%s is refused", async (_name, wish, text) => {
+  ])("%s is refused", async (_name, options, text) => {
     const virtual = await clusterWith();
-    expect(await refusalOf(virtual, change(wish))).toContain(text);
+    expect(await refusalOf(virtual, change(options))).toContain(text);
   });
 
   test("one replica: refused, as there is nobody to lead (code 134)", async () => {

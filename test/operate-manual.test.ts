@@ -3,7 +3,7 @@ import { OpsError } from "../src/errors.js";
 import { replicaKey } from "../src/model/cluster-state.js";
 import { detailsOf } from "../src/model/step.js";
 import { cancelOpOperation } from "../src/operations/cancel-op.js";
-import { type DeleteWish, deleteOpOperation } from "../src/operations/delete-op.js";
+import { type DeleteOptions, deleteOpOperation } from "../src/operations/delete-op.js";
 import { loadTableOperation } from "../src/operations/load-table.js";
 import type { Operation } from "../src/operations/operation.js";
 import { tableAliveOperation } from "../src/operations/table-alive.js";
@@ -37,7 +37,7 @@ function loading(
   return loadTableOperation({ ...T0, pids, endpoint, role });
 }
 
-const deleting = (wish: DeleteWish) => deleteOpOperation(wish, commandLine);
+const deleting = (options: DeleteOptions) => deleteOpOperation(options, commandLine);
 const cancelling = (op: bigint) => cancelOpOperation({ op, commandLine });
 
 async function refusalOf(virtual: VirtualCluster, operation: Operation): Promise<string> {
@@ -59,9 +59,9 @@ function replicaOf({ model }: VirtualCluster, endpoint: string, pid = 0) {
 
 /** db1.t0 after all tablets died and came back: nothing is loaded. */
 async function unloadedTable(
-  wish: Parameters<typeof servingTable>[0] = {},
+  options: Parameters<typeof servingTable>[0] = {},
 ): Promise<VirtualCluster> {
-  const virtual = await servingTable(wish);
+  const virtual = await servingTable(options);
   virtual.model.outage();
   await virtual.pass(30_000);
   return virtual;
@@ -141,8 +141,8 @@ describe("updatetablealive", () => {
     const { leader, followers } = placesOf(virtual);
     const [endpoint = ""] = followers;
     setFlags(virtual, endpoint, { isAlive: false });
-    replicaOf(virtual, leader)?.feeds.delete(endpoint);
-    expect(await refusalOf(virtual, marking(endpoint, true))).toContain("does not feed it");
+    replicaOf(virtual, leader)?.links.delete(endpoint);
+    expect(await refusalOf(virtual, marking(endpoint, true))).toContain("does not replicate to it");
   });
 
   test("refuses an endpoint without a replica of the table", async () => {
@@ -170,7 +170,7 @@ describe("loadtable", () => {
     const [follower = ""] = followers;
     const second = await operateOn(virtual, loading(follower));
     expect(resultsOf(second)).toEqual([`load-table ${short(follower)} done: 30 rows, offset 30`]);
-    expect(second.conclusions[0]).toContain("no leader feeds it: go on with recovertable");
+    expect(second.conclusions[0]).toContain("no leader replicates to it: go on with recovertable");
     expect(replicaOf(virtual, follower)?.role).toBe("follower");
     const third = await operateOn(virtual, loading(leader));
     expect(third.plan).toMatchObject({

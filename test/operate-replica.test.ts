@@ -197,7 +197,7 @@ describe("delreplica", () => {
     expect(report.plan.notes).toEqual(["db1.t0:0: 2 replicas stay, and the table asks for 3"]);
     expect(recordOf(virtual)).toHaveLength(2);
     expect(loadedAt(virtual, from)).toBeUndefined();
-    expect(loadedAt(virtual, leader)?.feeds.has(from)).toBe(false);
+    expect(loadedAt(virtual, leader)?.links.has(from)).toBe(false);
     expect(virtual.model.healthy()).toEqual([]);
     const again = await operateOn(virtual, deleting(from));
     expect(again.plan).toMatchObject({
@@ -225,7 +225,7 @@ describe("delreplica", () => {
     const virtual = await servingTable();
     const { leader, followers } = placesOf(virtual);
     const [from = ""] = followers;
-    loadedAt(virtual, leader)?.feeds.delete(from);
+    loadedAt(virtual, leader)?.links.delete(from);
     const follower = loadedAt(virtual, from);
     if (follower === undefined) throw new Error("it is not loaded");
     virtual.model.tablet(from).put(follower, 5);

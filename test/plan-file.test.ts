@@ -236,7 +236,7 @@ describe("the facts that steps rely on", () => {
     [
       "a role",
       changed("b follower,alive 10 follower", "b follower,alive 10 leader"),
-      ["b runs as", "b feeds"],
+      ["b runs as", "b replicates to"],
     ],
     ["a state", changed("follower,normal,10", "follower,loading,10"), ["b runs as"]],
     ["paused snapshots", changed("leader,normal", "leader,snapshot-paused"), ["a runs as"]],
@@ -247,7 +247,7 @@ describe("the facts that steps rely on", () => {
     ],
     ["a tablet that came back", changed("offline", "-"), ["tablet of d is", "d runs as"]],
     ["a tablet that fell silent", changed("offline", "silent"), ["tablet of d is"]],
-    ["whom the leader feeds", changed("feeds b=10", "feeds b=10 c=8"), ["a feeds"]],
+    ["whom the leader feeds", changed("feeds b=10", "feeds b=10 c=8"), ["a replicates to"]],
     [
       "a replica more",
       partition(`${BASE}\n e follower,alive 1 offline`),

@@ -45,7 +45,7 @@ describe("diagnose", () => {
     expect(steps(view)).toEqual(["wait-sync b"]);
   });
 
-  test("a leader that does not say whom it feeds leaves its followers link-unknown", () => {
+  test("a leader that does not report its replication list leaves its followers link-unknown", () => {
     const view = partition(`
       a leader,alive   10 leader,normal,10
       b follower,alive 10 follower,normal,10`);

@@ -400,7 +400,7 @@ describe("replicate", () => {
         leader.offset = leader.dir.offset;
       },
       after: () => {
-        fed = table.replica("c")?.feeds.has(at("b"));
+        fed = table.replica("c")?.links.has(at("b"));
       },
     });
     expect(outcome).toEqual({

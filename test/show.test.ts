@@ -12,7 +12,7 @@ import { observe } from "../src/observe/cluster.js";
 import { databasesOf, selectTables, tableNames } from "../src/show/known.js";
 import { isLike, onlyName } from "../src/show/like.js";
 import { OP_WORDS } from "../src/show/op-words.js";
-import { assertOpPlaces, type OpWish, selectOps, shownOps } from "../src/show/ops.js";
+import { assertOpPlaces, type OpOptions, selectOps, shownOps } from "../src/show/ops.js";
 import { bytesText, durationText, timeText } from "../src/show/readable.js";
 import { shownFollowers, shownReplicas } from "../src/show/replicas.js";
 import { shownNameservers, shownTablets } from "../src/show/servers.js";
@@ -23,7 +23,7 @@ import { flagsOf } from "./helpers/flags-of.js";
 import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
 
 const ANY = { db: undefined, table: undefined } as const;
-const ANY_OP: OpWish = { ...ANY, pids: [], words: [], ids: [] };
+const ANY_OP: OpOptions = { ...ANY, pids: [], words: [], ids: [] };
 
 function replayed(name: string) {
   const recording = readRecording(name);
@@ -193,7 +193,7 @@ describe("warnings of showtablestatus", () => {
       what: "a leader that does not tell",
       reports: { a: [LEADER], b: [{}] },
       fed: undefined,
-      warnings: ["[pid=0]: fail to get from tablet: a did not tell whom it feeds"],
+      warnings: ["[pid=0]: fail to get from tablet: a did not report its replication list"],
     },
     {
       what: "a replica that is not loaded",
@@ -333,26 +333,26 @@ describe("ops", () => {
   const places = { ops, tables: [TABLE], databases: ["db1", "empty"] };
 
   it.each([
-    { wish: {}, ids: [3n, 5n, 9n, 12n] },
-    { wish: { table: "t" }, ids: [3n, 9n, 12n] },
-    { wish: { pids: [2, 3] }, ids: [5n] },
-    { wish: { words: ["kFailed", "kDoing"] }, ids: [9n, 12n] },
-    { wish: { words: ["kFailed", "kRecoverTableOP"] }, ids: [] },
-    { wish: { words: ["kDone", "kRecoverTableOP"] }, ids: [3n] },
-    { wish: { ids: [12n, 3n] }, ids: [3n, 12n] },
-    { wish: { db: "empty" }, ids: [] },
-  ])("$wish selects $ids", ({ wish, ids }) => {
-    expect(selectOps(ops, { ...ANY_OP, ...wish }).map((one) => one.id)).toEqual(ids);
+    { options: {}, ids: [3n, 5n, 9n, 12n] },
+    { options: { table: "t" }, ids: [3n, 9n, 12n] },
+    { options: { pids: [2, 3] }, ids: [5n] },
+    { options: { words: ["kFailed", "kDoing"] }, ids: [9n, 12n] },
+    { options: { words: ["kFailed", "kRecoverTableOP"] }, ids: [] },
+    { options: { words: ["kDone", "kRecoverTableOP"] }, ids: [3n] },
+    { options: { ids: [12n, 3n] }, ids: [3n, 12n] },
+    { options: { db: "empty" }, ids: [] },
+  ])("$options selects $ids", ({ options, ids }) => {
+    expect(selectOps(ops, { ...ANY_OP, ...options }).map((one) => one.id)).toEqual(ids);
     expect(() => assertOpPlaces(places, { ...ANY_OP, db: "db1" })).not.toThrow();
   });
 
   it.each([
-    { wish: { db: "db2" }, message: 'no database "db2"', hint: "did you mean db1?" },
-    { wish: { table: "tt" }, message: 'no table named "tt"', hint: "it has: t, u" },
-    { wish: { pids: [7] }, message: "no partition 7", hint: "it has: 0, 2" },
-    { wish: { ids: [13n] }, message: "no op 13", hint: "did you mean 12? it has: 12, 9, 5, 3" },
-  ])("$wish is refused", ({ wish, message, hint }) => {
-    const refuse = () => assertOpPlaces(places, { ...ANY_OP, ...wish });
+    { options: { db: "db2" }, message: 'no database "db2"', hint: "did you mean db1?" },
+    { options: { table: "tt" }, message: 'no table named "tt"', hint: "it has: t, u" },
+    { options: { pids: [7] }, message: "no partition 7", hint: "it has: 0, 2" },
+    { options: { ids: [13n] }, message: "no op 13", hint: "did you mean 12? it has: 12, 9, 5, 3" },
+  ])("$options is refused", ({ options, message, hint }) => {
+    const refuse = () => assertOpPlaces(places, { ...ANY_OP, ...options });
     expect(refuse).toThrow(OpsError);
     expect(refuse).toThrow(message);
     expect(refuse).toThrow(expect.objectContaining({ code: "refused" }));

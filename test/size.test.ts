@@ -105,14 +105,14 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
       createHash("sha256"),
     ),
   );
-  const none = { sickBefore: new Set<string>(), failures: new Map(), notes: new Map() };
-  const { partitions: sick } = finish(judge({ state, views, ...none, rerun: "openmldb-ops" }));
+  const none = { unhealthyBefore: new Set<string>(), failures: new Map(), notes: new Map() };
+  const { partitions: unhealthy } = finish(judge({ state, views, ...none, rerun: "openmldb-ops" }));
   const inspection = finish(
     inspectFacts({
       ...{
         state,
         views,
-        sick,
+        unhealthy,
         zooKeeper: [],
         nameservers: [],
         watched: { forMs: 0, still: new Set<bigint>() },

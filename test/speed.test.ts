@@ -101,7 +101,7 @@ describe("a partition that was through and is not healthy at the end", () => {
         const leader = [...model.tablets.values()]
           .map((tablet) => tablet.replica(event.id.tid, 3))
           .find((replica) => replica?.role === "leader");
-        leader?.feeds.clear();
+        leader?.links.clear();
       },
     });
     if ("error" in result) throw result.error;

@@ -128,9 +128,12 @@ describe("colours", () => {
     },
     { environment: { FORCE_COLOR: "0" }, isTerminal: true, isOff: false, allowed: false },
     { environment: { FORCE_COLOR: "1" }, isTerminal: true, isOff: true, allowed: false },
-  ])("$environment, terminal $isTerminal, --no_color $isOff: $allowed", ({ allowed, ...wish }) => {
-    expect(allowsColor(wish)).toBe(allowed);
-  });
+  ])(
+    "$environment, terminal $isTerminal, --no_color $isOff: $allowed",
+    ({ allowed, ...options }) => {
+      expect(allowsColor(options)).toBe(allowed);
+    },
+  );
 
   it("are left out when they may not be used", () => {
     expect(paint("x", "good", false)).toBe("x");

@@ -194,13 +194,13 @@ export interface Cluster {
   loadTable(endpoint: Endpoint, request: LoadRequest): Promise<void>;
   /** Changes the role of a loaded replica; "is that already" (102, 103) counts as done. Safe to repeat. */
   changeRole(endpoint: Endpoint, request: RoleRequest): Promise<void>;
-  /** Makes a loaded leader feed a follower; "feeds it already" (119) counts as done. Safe to repeat. */
+  /** Adds a follower to the replication list of a loaded leader; "already there" (119) counts as done. Safe to repeat. */
   addReplica(
     leader: Endpoint,
     id: { readonly tid: number; readonly pid: number },
     follower: Endpoint,
   ): Promise<void>;
-  /** Makes a loaded leader stop feeding a follower. Safe to repeat. */
+  /** Takes a follower off the replication list of a loaded leader. Safe to repeat. */
   delReplica(
     leader: Endpoint,
     id: { readonly tid: number; readonly pid: number },

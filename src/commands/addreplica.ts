@@ -7,12 +7,12 @@ import { commandLine } from "./rerun.js";
 /** Makes new followers on a tablet. @returns The exit code; see `operate`. */
 export function run(flags: ReplicaFlags, io: CommandIo): Promise<number> {
   const { db, table, pid, endpoint } = flags;
-  const wish = {
+  const options = {
     db,
     table,
     pids: pid,
     endpoint,
     commandLine: (words: readonly string[]) => commandLine(words, flags),
   };
-  return operate(flags, io, addReplicaOperation(wish));
+  return operate(flags, io, addReplicaOperation(options));
 }

@@ -6,9 +6,9 @@ import { commandLine } from "./rerun.js";
 
 /** Ends an op that is queued or running. @returns The exit code; see `operate`. */
 export function run(flags: CancelOpFlags, io: CommandIo): Promise<number> {
-  const wish = {
+  const options = {
     op: flags.opId,
     commandLine: (words: readonly string[]) => commandLine(words, flags),
   };
-  return operate(flags, io, cancelOpOperation(wish));
+  return operate(flags, io, cancelOpOperation(options));
 }

@@ -6,6 +6,6 @@ import { operate } from "./operate.js";
 /** `changeleader`: gives one partition another leader, see {@link operate}. */
 export function run(flags: ChangeLeaderFlags, io: CommandIo): Promise<number> {
   const { db, table, pid, candidate, noRecover, acceptDataLoss } = flags;
-  const wish = { db, table, pid, candidate, recovers: !noRecover, acceptsLoss: acceptDataLoss };
-  return operate(flags, io, changeLeaderOperation(wish));
+  const options = { db, table, pid, candidate, recovers: !noRecover, acceptsLoss: acceptDataLoss };
+  return operate(flags, io, changeLeaderOperation(options));
 }

@@ -8,7 +8,7 @@ import { show } from "./show.js";
 import { assertTablet, tablesSoon } from "./tablet-known.js";
 
 /**
- * Shows whom a leader feeds, asked of its tablet itself.
+ * Shows the followers that a leader replicates to, asked of its tablet.
  *
  * @returns 0; see {@link show}.
  * @throws OpsError `refused` for an unknown tablet, `rejected` if it does not run the leader.

@@ -72,7 +72,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
   const [nameservers, startups, stored] = await Promise.all([
     askNameservers(options, judged),
     readStartups(options.zk, options.rootPath, restarted),
-    readStoredTables(options.zk, options.rootPath, sickTables(judged)),
+    readStoredTables(options.zk, options.rootPath, unhealthyTables(judged)),
   ]);
   signal.throwIfAborted();
   return {
@@ -167,9 +167,9 @@ async function halfLoaded({ state, views }: JudgedCluster): Promise<string[]> {
   return [...short].filter((endpoint) => state.tablets.get(endpoint)?.isRegistered === true);
 }
 
-function sickTables({ sick }: JudgedCluster) {
+function unhealthyTables({ unhealthy }: JudgedCluster) {
   const tables = new Map<number, PartitionId>();
-  for (const { id } of sick) {
+  for (const { id } of unhealthy) {
     if (tables.size >= STORED_TABLES_MAX) break;
     tables.set(id.tid, id);
   }

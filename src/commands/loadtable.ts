@@ -8,7 +8,7 @@ import { commandLine } from "./rerun.js";
 export function run(flags: LoadTableFlags, io: CommandIo): Promise<number> {
   const { db, table, tid, pid, endpoint, leader, follower } = flags;
   const role = leader ? ("leader" as const) : follower ? ("follower" as const) : undefined;
-  const wish = {
+  const options = {
     db,
     table,
     tid,
@@ -17,5 +17,5 @@ export function run(flags: LoadTableFlags, io: CommandIo): Promise<number> {
     role,
     commandLine: (words: readonly string[]) => commandLine(words, flags),
   };
-  return operate(flags, io, loadTableOperation(wish));
+  return operate(flags, io, loadTableOperation(options));
 }

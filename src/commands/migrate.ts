@@ -7,7 +7,7 @@ import { commandLine } from "./rerun.js";
 /** Moves followers from one tablet to another. @returns The exit code; see `operate`. */
 export function run(flags: MigrateFlags, io: CommandIo): Promise<number> {
   const { src, des, db, table, pid } = flags;
-  const wish = {
+  const options = {
     db,
     table,
     pids: pid,
@@ -15,5 +15,5 @@ export function run(flags: MigrateFlags, io: CommandIo): Promise<number> {
     to: des,
     commandLine: (words: readonly string[]) => commandLine(words, flags),
   };
-  return operate(flags, io, migrateOperation(wish));
+  return operate(flags, io, migrateOperation(options));
 }

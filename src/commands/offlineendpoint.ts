@@ -6,6 +6,11 @@ import { operate } from "./operate.js";
 /** `offlineendpoint`: takes a tablet out of service, see {@link operate}. */
 export function run(flags: OfflineEndpointFlags, io: CommandIo): Promise<number> {
   const { endpoint, concurrency, allowSingleReplica, acceptDataLoss } = flags;
-  const wish = { endpoint, concurrency, allowsSingleReplica: allowSingleReplica, acceptDataLoss };
-  return operate(flags, io, offlineEndpointOperation(wish));
+  const options = {
+    endpoint,
+    concurrency,
+    allowsSingleReplica: allowSingleReplica,
+    acceptDataLoss,
+  };
+  return operate(flags, io, offlineEndpointOperation(options));
 }

@@ -114,8 +114,8 @@ export async function showPlan(
     },
     { endsCallsOnSignal: true },
   );
-  const isSick = saved.plan.partitions.length > 0;
-  const exitCode = flags.detailedExitcode && isSick ? EXIT.unhealthy : EXIT.ok;
+  const isUnhealthy = saved.plan.partitions.length > 0;
+  const exitCode = flags.detailedExitcode && isUnhealthy ? EXIT.unhealthy : EXIT.ok;
   if (flags.planOut !== undefined) {
     await writeNewFile(flags.planOut, planDocument(saved));
     io.log.info(`the plan is in ${flags.planOut}`);

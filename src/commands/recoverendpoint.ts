@@ -6,6 +6,6 @@ import { operate } from "./operate.js";
 /** `recoverendpoint`: brings a tablet's replicas back, see {@link operate}. */
 export function run(flags: RecoverEndpointFlags, io: CommandIo): Promise<number> {
   const { endpoint, needRestore, concurrency, acceptDataLoss } = flags;
-  const wish = { endpoint, needRestore, concurrency, acceptDataLoss };
-  return operate(flags, io, recoverEndpointOperation(wish));
+  const options = { endpoint, needRestore, concurrency, acceptDataLoss };
+  return operate(flags, io, recoverEndpointOperation(options));
 }

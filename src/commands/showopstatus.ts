@@ -3,7 +3,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import { isOpActive, type Op } from "../model/cluster-state.js";
-import { assertOpPlaces, type OpWish, selectOps, shownOps } from "../show/ops.js";
+import { assertOpPlaces, type OpOptions, selectOps, shownOps } from "../show/ops.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 import { type Answer, show } from "./show.js";
@@ -23,16 +23,16 @@ export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
   return show("showopstatus", flags, io, async (cluster) => {
     const { db, table } = flags;
     const pids = flags.pid === "all" ? [] : flags.pid;
-    const wish: OpWish = { db, table, pids, words: flags.filter, ids: flags.opId };
+    const options: OpOptions = { db, table, pids, words: flags.filter, ids: flags.opId };
     const [ops, tables, databases] = await Promise.all([
       cluster.showOpStatus(),
       cluster.showTable(),
       cluster.showDatabase(),
     ]);
-    assertOpPlaces({ ops, tables, databases }, wish);
-    if (flags.wait) return waited(cluster, ops, wish, flags, io);
+    assertOpPlaces({ ops, tables, databases }, options);
+    if (flags.wait) return waited(cluster, ops, options, flags, io);
     const isAny = ops.length === 0 ? "the nameserver lists no op" : "no op is as asked for";
-    return shownOps(selectOps(ops, wish), cluster.clock.wallTime(), isAny);
+    return shownOps(selectOps(ops, options), cluster.clock.wallTime(), isAny);
   });
 }
 
@@ -40,18 +40,18 @@ export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
 async function waited(
   cluster: Cluster,
   first: readonly Op[],
-  wish: OpWish,
+  options: OpOptions,
   flags: ShowOpStatusFlags,
   io: CommandIo,
 ): Promise<Answer> {
   const { clock } = cluster;
   const end = flags.timeoutMs === 0 ? Number.POSITIVE_INFINITY : clock.now() + flags.timeoutMs;
   const seen = new Map<bigint, Op>();
-  const named = new Set(wish.ids);
+  const named = new Set(options.ids);
   let ops = first;
   let told = clock.now();
   for (;;) {
-    for (const op of selectOps(ops, wish)) {
+    for (const op of selectOps(ops, options)) {
       // Named ops count whatever became of them; others if they were seen before they ended.
       if (isOpActive(op) || named.has(op.id)) seen.set(op.id, op);
     }

@@ -7,7 +7,7 @@ import { commandLine } from "./rerun.js";
 /** Marks replicas alive or not alive. @returns The exit code; see `operate`. */
 export function run(flags: TableAliveFlags, io: CommandIo): Promise<number> {
   const { db, table, pid, endpoint, alive, force } = flags;
-  const wish = {
+  const options = {
     db,
     table,
     pids: pid,
@@ -16,5 +16,5 @@ export function run(flags: TableAliveFlags, io: CommandIo): Promise<number> {
     isForced: force,
     commandLine: (words: readonly string[]) => commandLine(words, flags),
   };
-  return operate(flags, io, tableAliveOperation(wish));
+  return operate(flags, io, tableAliveOperation(options));
 }

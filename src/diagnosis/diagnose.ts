@@ -15,8 +15,8 @@ import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js
  * Says what is wrong with a partition.
  *
  * A replica is healthy only when nameserver and tablet agree (flag, role, state, alive, tablet
- * healthy) and, for a follower, the leader feeds it up to its own offset: the flags alone hide
- * followers that nobody feeds.
+ * healthy) and, for a follower, the leader replicates to it up to its own offset: the flags alone hide
+ * followers that no leader replicates to.
  *
  * @returns Empty if the partition is healthy; else by replica, in the order of the view.
  */
@@ -141,11 +141,14 @@ function diagnosePause(view: PartitionView, { report }: ReplicaView): Finding | 
 function diagnoseLink(replica: ReplicaView, leader: ReplicaView | undefined): Finding | undefined {
   if (leader === undefined || leader === replica || !isServing(replica)) return undefined;
   if (leader.followers === undefined) {
-    return { code: "link-unknown", text: `leader ${leader.endpoint} does not say whom it feeds` };
+    return {
+      code: "link-unknown",
+      text: `leader ${leader.endpoint} does not report its replication list`,
+    };
   }
   const reached = replicatedOffset(replica, leader);
   if (reached === undefined) {
-    return { code: "not-linked", text: `leader ${leader.endpoint} does not feed it` };
+    return { code: "not-linked", text: `leader ${leader.endpoint} does not replicate to it` };
   }
   if (reached < leader.followers.offset) {
     return {

@@ -101,9 +101,9 @@ export function forcedIn(view: PartitionView, only: Selection): Endpoint[] {
   if (only.isForced !== true) return [];
   const leader = servingLeader(view);
   if (leader === undefined) return [];
-  const sick = new Set(diagnose(view).map((one) => one.endpoint));
+  const unhealthy = new Set(diagnose(view).map((one) => one.endpoint));
   return view.replicas
-    .filter((one) => one !== leader && !sick.has(one.endpoint))
+    .filter((one) => one !== leader && !unhealthy.has(one.endpoint))
     .map((one) => one.endpoint)
     .filter((endpoint) => only.endpoint === undefined || endpoint === only.endpoint);
 }

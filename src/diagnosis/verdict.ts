@@ -22,7 +22,7 @@ export interface JudgeInput {
   /** What the run is about; everything if undefined. */
   readonly only?: Selection | undefined;
   /** Keys of the partitions that were not healthy when the run began. */
-  readonly sickBefore: ReadonlySet<string>;
+  readonly unhealthyBefore: ReadonlySet<string>;
   /** What was tried in vain, by `replicaKey`. */
   readonly failures: ReadonlyMap<string, LaneFailure>;
   /** What the run noted about each partition, by `replicaKey`. */
@@ -71,11 +71,11 @@ function judgePartition(view: PartitionView, input: JudgeInput, around: Around):
   const leader = servingLeader(view);
   const failure = input.failures.get(key);
   const decision = problems.length > 0 ? failure?.decision : undefined;
-  const sick = decision === undefined ? "unhealthy" : "needs-decision";
-  const healthy = input.sickBefore.has(key) ? "recovered" : "healthy";
+  const left = decision === undefined ? "unhealthy" : "needs-decision";
+  const healthy = input.unhealthyBefore.has(key) ? "recovered" : "healthy";
   return {
     id: view.id,
-    status: problems.length > 0 ? sick : healthy,
+    status: problems.length > 0 ? left : healthy,
     leader: leader?.endpoint,
     isServing: leader !== undefined,
     problems,

@@ -53,7 +53,7 @@ export interface Look {
   readonly state: ClusterState;
   readonly views: readonly PartitionView[];
   /** The views of the partitions to be worked on. */
-  readonly sick: readonly PartitionView[];
+  readonly unhealthy: readonly PartitionView[];
   readonly planner: Planner;
   readonly plan: RecoveryPlan;
 }
@@ -83,12 +83,12 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
     narrowed(rules.plannerOf(method, accept, rules.decideLeader, losses), only);
   const planner = plannerWith(lost?.losses ?? new Map());
   if (planned !== undefined) {
-    const isSick = await mapInTurns(views, (view) => isToDo(view, only));
-    const sick = viewsOf(
+    const isUnhealthy = await mapInTurns(views, (view) => isToDo(view, only));
+    const unhealthy = viewsOf(
       planned,
-      views.filter((_, index) => isSick[index] === true),
+      views.filter((_, index) => isUnhealthy[index] === true),
     );
-    return { state, views, sick, planner: boundPlanner(planned, planner), plan: planned };
+    return { state, views, unhealthy, planner: boundPlanner(planned, planner), plan: planned };
   }
   const now = new Date(cluster.clock.wallTime()).toISOString();
   const input = { state, views, planner, method, only, accept, lost, now };
@@ -100,11 +100,11 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
     : await inTurns(
         makePlan({ ...input, planner: plannerWith(losses), lost: { ...lost, losses } }),
       );
-  const sick = new Set(plan.partitions.map((one) => one.id));
+  const unhealthy = new Set(plan.partitions.map((one) => one.id));
   return {
     state,
     views,
-    sick: views.filter((view) => sick.has(view.id)),
+    unhealthy: views.filter((view) => unhealthy.has(view.id)),
     planner: isSame ? planner : plannerWith(losses),
     plan,
   };

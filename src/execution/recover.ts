@@ -77,7 +77,7 @@ export interface RecoverOptions {
 /** What a run that ended early had found and done until then. */
 export interface Progress {
   /** The partitions that were not healthy, by `replicaKey`. */
-  readonly sick: ReadonlySet<string>;
+  readonly unhealthy: ReadonlySet<string>;
   /** Changes made. */
   readonly changes: number;
 }
@@ -115,7 +115,7 @@ export async function recoverData(
   const { only = EVERYTHING } = options.planned ?? options;
   const began = cluster.clock.now();
   const seen = await lookAndReview(cluster, options);
-  const { state, sick } = seen;
+  const { state, unhealthy } = seen;
   const before = state.autoFailover;
   const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
     onEvent({ kind: "observed", when, nameserver: topology.leader, tablets: tabletSummaries(of) });
@@ -132,7 +132,10 @@ export async function recoverData(
   }
   const notRestored = await guard.restore();
   const progress: Progress = {
-    sick: new Set([...sick.map((view) => replicaKey(view.id)), ...(options.earlier?.sick ?? [])]),
+    unhealthy: new Set([
+      ...unhealthy.map((view) => replicaKey(view.id)),
+      ...(options.earlier?.unhealthy ?? []),
+    ]),
     changes: told.changes() + (options.earlier?.changes ?? 0),
   };
   const endEarly = (thrown: unknown): RecoverResult => ({
@@ -151,7 +154,7 @@ export async function recoverData(
         state: worked.state,
         views: memory.beside(selected(worked.all, only)),
         only,
-        sickBefore: progress.sick,
+        unhealthyBefore: progress.unhealthy,
         failures: worked.failures,
         notes: told.notes,
         rerun: options.rerun,
@@ -222,12 +225,14 @@ async function workInPasses(
   const { planner } = seen;
   const lost = seen.plan.lost?.tablets;
   const failures = new Map<string, LaneFailure>();
-  const ours = new Set(seen.sick.map((view) => replicaKey(view.id)));
-  const needed = new Set(seen.sick.flatMap(({ replicas }) => replicas.map((one) => one.endpoint)));
-  let { state, sick } = seen;
+  const ours = new Set(seen.unhealthy.map((view) => replicaKey(view.id)));
+  const needed = new Set(
+    seen.unhealthy.flatMap(({ replicas }) => replicas.map((one) => one.endpoint)),
+  );
+  let { state, unhealthy } = seen;
   for (let pass = 1; ; pass += 1) {
     const changes = told.changes();
-    const failed = await execute(cluster, sick, state.tables, {
+    const failed = await execute(cluster, unhealthy, state.tables, {
       planner,
       limits,
       signal,
@@ -255,17 +260,17 @@ async function workInPasses(
     };
     const views = memory.beside(selected(all, only));
     const open = await mapInTurns(views, isOpen);
-    sick = views.filter((_, index) => open[index] === true);
-    const mayPass = sick.some(({ id }) => failures.get(replicaKey(id))?.mayPass === true);
+    unhealthy = views.filter((_, index) => open[index] === true);
+    const mayPass = unhealthy.some(({ id }) => failures.get(replicaKey(id))?.mayPass === true);
     const isIdle = told.changes() === changes && changed.size === 0 && !mayPass;
-    if (sick.length === 0 || pass === PASSES_MAX || isIdle) {
+    if (unhealthy.length === 0 || pass === PASSES_MAX || isIdle) {
       return { state, all, failures, isTouched };
     }
-    for (const { id } of sick) failures.delete(replicaKey(id));
+    for (const { id } of unhealthy) failures.delete(replicaKey(id));
     onEvent({
       kind: "note",
-      text: `${counted(sick.length, "partition")} not healthy yet: going on with them`,
-      partitions: sick.length,
+      text: `${counted(unhealthy.length, "partition")} not healthy yet: going on with them`,
+      partitions: unhealthy.length,
     });
   }
 }
@@ -280,13 +285,13 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
   // by a dry run has to be made once more from as much as that run knew.
   const asked = { ...options, snapshotPartitions: planned === undefined ? 0 : undefined };
   const seen = await look(cluster, asked);
-  const { views, sick, state } = seen;
+  const { views, unhealthy, state } = seen;
   onEvent({
     kind: "note",
-    text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${sick.length} not healthy`,
-    partitions: sick.length,
+    text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${unhealthy.length} not healthy`,
+    partitions: unhealthy.length,
   });
-  const healthy = views.length - sick.length;
+  const healthy = views.length - unhealthy.length;
   if (options.command === "recovertable" && healthy > 0) {
     onEvent({
       kind: "note",

@@ -26,13 +26,13 @@ export interface InspectFacts {
   /** The views of the partitions in question: all, or those of `--db` and `--table`. */
   readonly views: readonly PartitionView[];
   /** Those of them that recovery's diagnose finds something wrong with, in the same order. */
-  readonly sick: readonly PartitionResult[];
+  readonly unhealthy: readonly PartitionResult[];
   readonly zooKeeper: readonly ZooKeeperFact[];
   readonly nameservers: readonly NameserverFact[];
   /** Tablets whose znode says `startup_`: their session is the first since the process started. */
   readonly startups: ReadonlySet<Endpoint>;
   /**
-   * The records that ZooKeeper keeps of tables with sick partitions, by tid; undefined as a value if
+   * The records that ZooKeeper keeps of tables with unhealthy partitions, by tid; undefined as a value if
    * there is none. Tables that were not asked for are absent.
    */
   readonly stored: ReadonlyMap<number, TableClaim | undefined>;

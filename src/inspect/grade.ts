@@ -52,10 +52,12 @@ export function gradePartition(view: PartitionView, problems: readonly Problem[]
   if (leader === undefined) return { grade: "down", effect: downEffect(problems) };
   const worst = problems.map((one) => GRADE_OF[one.code]);
   // A replica that is only untidy follows all the same.
-  const sick = new Set(
+  const unhealthy = new Set(
     problems.filter((one) => GRADE_OF[one.code] !== "untidy").map((one) => one.endpoint),
   );
-  const following = view.replicas.filter((one) => one !== leader && !sick.has(one.endpoint)).length;
+  const following = view.replicas.filter(
+    (one) => one !== leader && !unhealthy.has(one.endpoint),
+  ).length;
   const total = view.replicas.length;
   if (worst.includes("at-risk")) {
     return {
@@ -67,7 +69,7 @@ export function gradePartition(view: PartitionView, problems: readonly Problem[]
   if (problems.every((one) => one.code === "link-unknown")) {
     return {
       grade: "degraded",
-      effect: "reads and writes work; whether the followers are fed cannot be told",
+      effect: "reads and writes work; whether the leader replicates to the followers is not known",
     };
   }
   if (worst.includes("degraded")) {

@@ -20,7 +20,7 @@ export interface ZooKeeperSide {
   readonly flags: { readonly isLeader: boolean; readonly isAlive: boolean } | undefined;
 }
 
-/** A replica of a sick partition as everybody sees it. */
+/** A replica of a unhealthy partition as everybody sees it. */
 export interface ReplicaReportLine {
   readonly view: ReplicaView;
   readonly zooKeeper: ZooKeeperSide;
@@ -52,7 +52,7 @@ export function* reportPartitions(facts: InspectFacts): Work<PartitionReport[]> 
   const ops = opsByPartition(facts);
   const recover = `run: ${facts.command("--cmd=recoverdata")}`;
   const reports: PartitionReport[] = [];
-  yield* each(facts.sick, (result) => {
+  yield* each(facts.unhealthy, (result) => {
     const view = views.get(keyOf(result.id));
     if (view !== undefined) reports.push(reportOne(view, result, { facts, recover, ops }));
   });
@@ -103,7 +103,7 @@ function replicaLines(view: PartitionView, facts: InspectFacts): ReplicaReportLi
 function nextOf(view: PartitionView, result: PartitionResult, { facts, recover }: Around): string {
   const { next } = result;
   if (next === recover) {
-    return facts.sick.length > 1
+    return facts.unhealthy.length > 1
       ? recover
       : `run: ${facts.command("recovertable", ...tableFlags(view.id))}`;
   }

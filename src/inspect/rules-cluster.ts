@@ -26,9 +26,9 @@ function liveOwner({ marker, lock }: InspectFacts) {
  * leaders without asking whether a tablet that is away holds more, and rebuilds the replicas of one that
  * comes back (OpenMLDB 0.9 nameserver: OfflineEndpointDBInternal, OnTabletOnline).
  */
-function switchOn({ sick, state, command }: InspectFacts, words: string): string | undefined {
+function switchOn({ unhealthy, state, command }: InspectFacts, words: string): string | undefined {
   const isAllWell =
-    sick.length === 0 &&
+    unhealthy.length === 0 &&
     [...state.tablets.values()].every((tablet) => tabletHealth(tablet).tablet === "ok");
   return isAllWell ? `${words}: ${command("confset", "auto_failover", "true")}` : undefined;
 }

@@ -41,8 +41,8 @@ const tableSubject = ({ db, table }: TableClaim): Subject => ({ kind: "table", d
 function lagOf(replica: ReplicaView, leader: ReplicaView | undefined): bigint | undefined {
   if (leader === undefined || leader === replica || !isServing(replica)) return undefined;
   const own = replica.report?.offset ?? 0n;
-  const fed = leader.followers?.followers.get(replica.endpoint) ?? own;
-  const reached = own < fed ? own : fed;
+  const listed = leader.followers?.followers.get(replica.endpoint) ?? own;
+  const reached = own < listed ? own : listed;
   const led = leader.followers?.offset ?? leader.report?.offset ?? 0n;
   return led > reached ? led - reached : 0n;
 }
@@ -78,7 +78,7 @@ function strangerCases(facts: RuleFacts): Work<Case[]> {
     return strangers.map(
       (endpoint): Case => ({
         subject: partitionSubject(view.id),
-        text: `leader ${leader?.endpoint} feeds ${endpoint}, which is not on record as a replica (a replica cluster's tablet is not either)`,
+        text: `leader ${leader?.endpoint} replicates to ${endpoint}, which is not on record as a replica (a replica cluster's tablet is not either)`,
         next: `see the list: ${getFollower(facts, leader?.endpoint ?? "", view.id)}`,
       }),
     );
@@ -87,10 +87,10 @@ function strangerCases(facts: RuleFacts): Work<Case[]> {
 
 /** Offsets that the nameserver saw once and the loaded replica does not reach now. */
 function* shrunkCases(facts: RuleFacts): Work<Case[]> {
-  const sick = new Set<string>();
-  yield* each(facts.sick, ({ id }) => sick.add(`${id.tid}/${id.pid}`));
+  const unhealthy = new Set<string>();
+  yield* each(facts.unhealthy, ({ id }) => unhealthy.add(`${id.tid}/${id.pid}`));
   return yield* flatMapped(quiet(facts), (view) =>
-    sick.has(`${view.id.tid}/${view.id.pid}`)
+    unhealthy.has(`${view.id.tid}/${view.id.pid}`)
       ? []
       : view.replicas.flatMap(({ endpoint, claim, report }): Case[] => {
           const seen = claim.offset ?? 0n;
@@ -177,12 +177,12 @@ function strayCases(facts: RuleFacts): Work<Case[]> {
   );
 }
 
-/** Flags and replicas of sick partitions that ZooKeeper keeps otherwise than the nameserver tells. */
+/** Flags and replicas of unhealthy partitions that ZooKeeper keeps otherwise than the nameserver tells. */
 function* storedCases(facts: RuleFacts): Work<Case[]> {
   // Few records are read, of many tables.
   const asked = facts.views.filter((view) => facts.stored.has(view.id.tid));
   const views = new Map(asked.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
-  return yield* flatMapped(facts.sick, ({ id }): Case[] => {
+  return yield* flatMapped(facts.unhealthy, ({ id }): Case[] => {
     if (!facts.stored.has(id.tid)) return [];
     const view = views.get(`${id.tid}/${id.pid}`);
     if (view === undefined || view.activeOps.length > 0) return [];

@@ -4,7 +4,7 @@ import { CLUSTER_RULES } from "./rules-cluster.js";
 import { SERVER_RULES } from "./rules-servers.js";
 import { TABLE_RULES } from "./rules-tables.js";
 
-/** Everything that inspect looks for beside sick partitions, in the order in which it is shown. */
+/** Everything that inspect looks for beside unhealthy partitions, in the order in which it is shown. */
 export const RULES: readonly Rule[] = [...SERVER_RULES, ...CLUSTER_RULES, ...TABLE_RULES];
 
 const RANK: Readonly<Record<Level, number>> = { error: 0, warning: 1, note: 2 };

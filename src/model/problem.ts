@@ -39,11 +39,11 @@ export const PROBLEM_CODES = [
   "wrong-role",
   /** The nameserver counts the replica as dead. */
   "marked-dead",
-  /** The leader does not feed the follower: it is missing in the replication list. */
+  /** The leader does not replicate to the follower: it is missing in the replication list. */
   "not-linked",
-  /** The leader could not be asked whom it feeds. */
+  /** The replication list of the leader could not be read. */
   "link-unknown",
-  /** The leader feeds the follower, but the follower does not reach the leader's offset. */
+  /** The leader replicates to the follower, but the follower does not reach the leader's offset. */
   "behind",
   /** A failed op left the replica in kSnapshotPaused: it serves, but makes no snapshots. */
   "snapshot-paused",

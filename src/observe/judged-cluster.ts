@@ -14,7 +14,7 @@ export interface JudgedCluster {
   /** The partitions in question, healthy or not. */
   readonly views: readonly PartitionView[];
   /** Those that are not healthy, in the same order: the very ones that `recoverdata` would work on. */
-  readonly sick: readonly PartitionResult[];
+  readonly unhealthy: readonly PartitionResult[];
 }
 
 /**
@@ -44,11 +44,11 @@ export async function inspectCluster(
     judge({
       state,
       views,
-      sickBefore: new Set(),
+      unhealthyBefore: new Set(),
       failures: new Map(),
       notes: new Map(),
       rerun,
     }),
   );
-  return { state, views, sick: judged.partitions };
+  return { state, views, unhealthy: judged.partitions };
 }

@@ -23,7 +23,7 @@ const LAG_POLL_MS = 200;
 type Key = { readonly tid: number; readonly pid: number };
 
 /**
- * Asks every replica that runs as leader whom it feeds; those that do not answer are left out.
+ * Reads the replication list of every replica that runs as leader; those that do not answer are left out.
  *
  * A follower's offset is compared with what the leader had **before**: under writes a follower is
  * always a few entries behind, so those that are get {@link LAG_PATIENCE_MS} to reach that mark.

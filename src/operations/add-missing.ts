@@ -1,7 +1,7 @@
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
-import { sickLines } from "./condition.js";
+import { unhealthyLines } from "./condition.js";
 import { opsNotes, placed, stillToDo, survey, unusableNotes, usableTablets } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { countReplicas } from "./placement.js";
@@ -66,7 +66,7 @@ function planAdding(state: ClusterState): OperationPlan {
       ...opsNotes(state),
       ...unusableNotes(state),
       ...shortList(short, "no tablet is left for it: "),
-      ...shortList(sickLines(surveyed), "left alone, not healthy: "),
+      ...shortList(unhealthyLines(surveyed), "left alone, not healthy: "),
     ],
     restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
     facts: { tablets: tablets.join(" ") },

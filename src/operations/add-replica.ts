@@ -10,7 +10,7 @@ import {
   assertUsable,
   findPartitions,
   type Obstacle,
-  type PartitionsWish,
+  type PartitionsOptions,
   pidText,
   replicaAt,
   strayText,
@@ -21,20 +21,20 @@ import {
 const CONCURRENCY = 8;
 
 /** Which followers are wanted, or are to go. */
-export interface ReplicaWish extends PartitionsWish {
+export interface ReplicaOptions extends PartitionsOptions {
   readonly endpoint: Endpoint;
   /** A command of this tool, from its words, as it is to be typed. */
   readonly commandLine: (words: readonly string[]) => string;
 }
 
 /** The words of a command about replicas of one table at one endpoint. */
-export function replicaWords(command: string, wish: ReplicaWish): string[] {
+export function replicaWords(command: string, options: ReplicaOptions): string[] {
   return [
     command,
-    ...(wish.db === undefined ? [] : [`--db=${wish.db}`]),
-    `--table=${wish.table}`,
-    `--pid=${pidText(wish.pids)}`,
-    `--endpoint=${wish.endpoint}`,
+    ...(options.db === undefined ? [] : [`--db=${options.db}`]),
+    `--table=${options.table}`,
+    `--pid=${pidText(options.pids)}`,
+    `--endpoint=${options.endpoint}`,
   ];
 }
 
@@ -42,27 +42,27 @@ export function replicaWords(command: string, wish: ReplicaWish): string[] {
  * Makes new followers of partitions on a tablet (AddReplicaNS). A follower that is there and follows
  * is left alone.
  */
-export function addReplicaOperation(wish: ReplicaWish): Operation {
-  const { endpoint } = wish;
+export function addReplicaOperation(options: ReplicaOptions): Operation {
+  const { endpoint } = options;
   return {
     command: "addreplica",
-    words: replicaWords("addreplica", wish),
+    words: replicaWords("addreplica", options),
     needsOff: false,
     concurrency: CONCURRENCY,
-    plan: (state) => planAdding(state, wish),
+    plan: (state) => planAdding(state, options),
     verify: (after) =>
-      findPartitions(after, wish).views.flatMap((view) => notFollowing(view, endpoint)),
+      findPartitions(after, options).views.flatMap((view) => notFollowing(view, endpoint)),
     conclude: (after) =>
-      findPartitions(after, wish).views.flatMap((view) => conclusion(view, endpoint)),
+      findPartitions(after, options).views.flatMap((view) => conclusion(view, endpoint)),
   };
 }
 
-function planAdding(state: ClusterState, wish: ReplicaWish): OperationPlan {
-  const { endpoint } = wish;
-  const target = findPartitions(state, wish);
+function planAdding(state: ClusterState, options: ReplicaOptions): OperationPlan {
+  const { endpoint } = options;
+  const target = findPartitions(state, options);
   assertUsable(state, endpoint, "tablet");
   const wanted = target.views.filter((view) => !isThere(view, endpoint));
-  const obstacles = wanted.flatMap((view) => obstacleTo(state, view, wish) ?? []);
+  const obstacles = wanted.flatMap((view) => obstacleTo(state, view, options) ?? []);
   assertNone(obstacles, `addreplica to ${endpoint}`);
   return {
     steps: wanted.map((view): Step => {
@@ -107,7 +107,7 @@ function notesOf(target: Target, wanted: readonly PartitionView[], endpoint: End
 function obstacleTo(
   state: ClusterState,
   view: PartitionView,
-  { endpoint, commandLine }: ReplicaWish,
+  { endpoint, commandLine }: ReplicaOptions,
 ): Obstacle | undefined {
   const name = partitionName(view.id);
   const of = partitionWords(view.id);
@@ -131,7 +131,7 @@ function obstacleTo(
 /** Why nothing can be copied: nobody leads the partition. Undefined if somebody does. */
 export function noLeader(
   view: PartitionView,
-  commandLine: ReplicaWish["commandLine"],
+  commandLine: ReplicaOptions["commandLine"],
 ): Obstacle | undefined {
   if (servingLeader(view) !== undefined) return undefined;
   const of = partitionWords(view.id);

@@ -13,19 +13,19 @@ function opText({ id, type, status, task, db, table, pid }: Op): string {
  * Ends an op that is queued or running (CancelOP). What it did so far stays: a leader that it left in
  * kSnapshotPaused is named at the end.
  */
-export function cancelOpOperation(wish: {
+export function cancelOpOperation(options: {
   readonly op: bigint;
   /** A command of this tool, from its words, as it is to be typed. */
   readonly commandLine: (words: readonly string[]) => string;
 }): Operation {
   return {
     command: "cancelop",
-    words: ["cancelop", `--op_id=${wish.op}`],
+    words: ["cancelop", `--op_id=${options.op}`],
     needsOff: true,
     concurrency: 1,
-    plan: (state) => planCancel(state, wish.op),
-    verify: (after) => after.ops.filter((op) => op.id === wish.op && isOpActive(op)).map(opText),
-    conclude: (after, results) => (results.length === 0 ? [] : leftovers(after, wish)),
+    plan: (state) => planCancel(state, options.op),
+    verify: (after) => after.ops.filter((op) => op.id === options.op && isOpActive(op)).map(opText),
+    conclude: (after, results) => (results.length === 0 ? [] : leftovers(after, options)),
   };
 }
 

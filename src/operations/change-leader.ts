@@ -20,7 +20,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { findPartitions, ledText, refused, replicaAt, tableName } from "./targets.js";
 
 /** What `changeleader` was asked for. */
-export interface ChangeLeaderWish {
+export interface ChangeLeaderOptions {
   /** Undefined: whatever database has the one table of that name. */
   readonly db: string | undefined;
   readonly table: string;
@@ -34,75 +34,75 @@ export interface ChangeLeaderWish {
 }
 
 /** Gives one partition another leader, and brings the old one back as follower. */
-export function changeLeaderOperation(wish: ChangeLeaderWish): Operation {
+export function changeLeaderOperation(options: ChangeLeaderOptions): Operation {
   return {
     command: "changeleader",
-    words: wordsOf(wish),
+    words: wordsOf(options),
     goOn(results) {
       // Chosen anew, yet another replica would lead.
       const won = results.find(
         ({ step, outcome }) => step.kind === "change-leader" && outcome.result === "done",
       );
-      return wordsOf({ ...wish, candidate: won?.step.endpoint ?? wish.candidate });
+      return wordsOf({ ...options, candidate: won?.step.endpoint ?? options.candidate });
     },
     needsOff: true,
     concurrency: 1,
-    plan: (state) => planOf(state, wish),
+    plan: (state) => planOf(state, options),
     verify(after, results) {
       const to = results.find(({ step }) => step.kind === "change-leader")?.step.endpoint;
       return complaintsAbout(
-        viewOf(after, wish),
+        viewOf(after, options),
         to,
         results.map(({ step }) => step),
       );
     },
     conclude(after, results) {
       const change = results.map(({ step }) => step).find((one) => one.kind === "change-leader");
-      return conclusion(viewOf(after, wish), change?.from);
+      return conclusion(viewOf(after, options), change?.from);
     },
   };
 }
 
-function wordsOf(wish: ChangeLeaderWish): string[] {
-  const { db, table, pid, candidate } = wish;
+function wordsOf(options: ChangeLeaderOptions): string[] {
+  const { db, table, pid, candidate } = options;
   return [
     "changeleader",
     ...(db === undefined ? [] : [`--db=${db}`]),
     `--table=${table}`,
     `--pid=${pid}`,
     ...(candidate === undefined ? [] : [`--candidate=${candidate}`]),
-    ...(wish.recovers ? [] : ["--no_recover"]),
-    ...(wish.acceptsLoss ? ["--accept_data_loss"] : []),
+    ...(options.recovers ? [] : ["--no_recover"]),
+    ...(options.acceptsLoss ? ["--accept_data_loss"] : []),
   ];
 }
 
-function viewOf(state: ClusterState, { db, table, pid }: ChangeLeaderWish): PartitionView {
+function viewOf(state: ClusterState, { db, table, pid }: ChangeLeaderOptions): PartitionView {
   const [view] = findPartitions(state, { db, table, pids: [pid] }).views;
   if (view === undefined) throw refused(`${tableName({ db: db ?? "", table })} is gone`);
   return view;
 }
 
-function planOf(state: ClusterState, wish: ChangeLeaderWish): OperationPlan {
-  const view = viewOf(state, wish);
+function planOf(state: ClusterState, options: ChangeLeaderOptions): OperationPlan {
+  const view = viewOf(state, options);
   const name = partitionName(view.id);
   const leader = servingLeader(view);
-  if (leader !== undefined && leader.endpoint === wish.candidate) {
-    const back = wish.recovers ? comeBack(view, exLeaders(view, leader.endpoint), {}) : NOTHING;
+  if (leader !== undefined && leader.endpoint === options.candidate) {
+    const back = options.recovers ? comeBack(view, exLeaders(view, leader.endpoint), {}) : NOTHING;
     const notes = [`${leader.endpoint} leads ${name} already`, ...back.notes];
     return { steps: back.steps, notes, restsOn: [view] };
   }
-  const { candidate, acceptsLoss } = wish;
+  const { candidate, acceptsLoss } = options;
   const leads = leadCounts(viewPartitions(state));
   const change = checkLeaderChange(view, { candidate, acceptsLoss, leads });
   if ("refusal" in change) throw refusal(name, view.id, change);
   const since = view.terms.at(-1)?.term ?? 0n;
   const old = exLeaders(view, change.to);
   const dropped = view.replicas.filter((one) => change.dropped.includes(one.endpoint));
-  const wanted = [...(wish.recovers ? old : []), ...dropped];
+  const wanted = [...(options.recovers ? old : []), ...dropped];
   const back = comeBack(view, wanted, { since, acceptsLoss });
   return {
     steps: [changeStep(view, change, acceptsLoss), ...back.steps],
-    notes: [...lossNotes(view, change), ...back.notes, ...leftNotes(wish, old)],
+    notes: [...lossNotes(view, change), ...back.notes, ...leftNotes(options, old)],
     restsOn: [view],
   };
 }
@@ -164,7 +164,7 @@ export function lossNotes(view: PartitionView, { to, offset, givesUp }: LeaderCh
   ];
 }
 
-function leftNotes({ recovers }: ChangeLeaderWish, old: readonly ReplicaView[]): string[] {
+function leftNotes({ recovers }: ChangeLeaderOptions, old: readonly ReplicaView[]): string[] {
   if (recovers) return [];
   return old.map((one) => `--no_recover: ${one.endpoint} stays marked not alive`);
 }

@@ -7,7 +7,7 @@ import { isServing, servingLeader } from "../policy/what-it-holds.js";
 
 /**
  * Whether a partition's replicas can be moved: `well`; `half-done` if only what an interrupted
- * change of leader or move leaves behind has to be put right first; else `sick`, with the reason.
+ * change of leader or move leaves behind has to be put right first; else `unhealthy`, with the reason.
  */
 export type Condition =
   | { readonly kind: "well"; readonly leader: Endpoint }
@@ -17,7 +17,7 @@ export type Condition =
       /** What puts it right, in order. */
       readonly heal: readonly Step[];
     }
-  | { readonly kind: "sick"; readonly why: string };
+  | { readonly kind: "unhealthy"; readonly why: string };
 
 /** What RecoverTable of a loaded follower puts right without anything being deleted unseen. */
 const HEALED_BY_RECOVER: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
@@ -40,7 +40,7 @@ export function conditionOf(view: PartitionView): Condition {
       one.endpoint !== leader.endpoint &&
       view.replicas.some((replica) => replica.endpoint === one.endpoint && isServing(replica)),
   );
-  if (!isHealable) return sick(view);
+  if (!isHealable) return unhealthy(view);
   const endpoints = [...new Set(problems.flatMap((one) => one.endpoint ?? []))];
   return {
     kind: "half-done",
@@ -62,7 +62,7 @@ function withoutLeader(view: PartitionView): Condition {
     isServing(leader) &&
     leader.report?.role === "leader";
   const problems = diagnose(view);
-  if (!isDrained || problems.some((one) => one.code !== "marked-dead")) return sick(view);
+  if (!isDrained || problems.some((one) => one.code !== "marked-dead")) return unhealthy(view);
   const others = problems.flatMap((one) =>
     one.endpoint === undefined || one.endpoint === leader.endpoint ? [] : [one.endpoint],
   );
@@ -78,11 +78,11 @@ function withoutLeader(view: PartitionView): Condition {
   };
 }
 
-function sick(view: PartitionView): Condition {
+function unhealthy(view: PartitionView): Condition {
   const why = diagnose(view).map((one) =>
     one.endpoint === undefined ? one.text : `${one.endpoint}: ${one.text}`,
   );
-  return { kind: "sick", why: why.length === 0 ? "nobody leads it" : why.join("; ") };
+  return { kind: "unhealthy", why: why.length === 0 ? "nobody leads it" : why.join("; ") };
 }
 
 /**
@@ -101,12 +101,12 @@ export function recoverStep(view: PartitionView, endpoint: Endpoint, why: string
   };
 }
 
-/** `db.table:pid: why` of partitions that are sick, for refusals and notes. */
-export function sickLines(
+/** `db.table:pid: why` of partitions that are unhealthy, for refusals and notes. */
+export function unhealthyLines(
   views: readonly { readonly view: PartitionView; readonly condition: Condition }[],
 ): string[] {
   return views.flatMap(({ view, condition }) =>
-    condition.kind === "sick" ? [`${partitionName(view.id)}: ${condition.why}`] : [],
+    condition.kind === "unhealthy" ? [`${partitionName(view.id)}: ${condition.why}`] : [],
   );
 }
 

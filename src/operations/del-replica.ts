@@ -5,7 +5,7 @@ import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { whyNotRemove } from "../policy/lost-replicas.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { noLeader, type ReplicaWish, replicaWords } from "./add-replica.js";
+import { noLeader, type ReplicaOptions, replicaWords } from "./add-replica.js";
 import { leadElsewhere, partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, findPartitions, type Obstacle, replicaAt } from "./targets.js";
@@ -18,32 +18,32 @@ const CONCURRENCY = 8;
  * Never a leader, never the last replica, and never one that is known to hold entries that its leader
  * lacks.
  */
-export function delReplicaOperation(wish: ReplicaWish): Operation {
+export function delReplicaOperation(options: ReplicaOptions): Operation {
   return {
     command: "delreplica",
-    words: replicaWords("delreplica", wish),
+    words: replicaWords("delreplica", options),
     needsOff: false,
     concurrency: CONCURRENCY,
-    plan: (state) => planDeleting(state, wish),
+    plan: (state) => planDeleting(state, options),
     verify: (after) =>
-      findPartitions(after, wish).views.flatMap((view) => traces(after, view, wish.endpoint)),
+      findPartitions(after, options).views.flatMap((view) => traces(after, view, options.endpoint)),
     conclude: (after) =>
-      findPartitions(after, wish).views.map(
+      findPartitions(after, options).views.map(
         (view) =>
           `${partitionName(view.id)}: replicas at ${view.replicas.map((one) => one.endpoint).join(", ")}`,
       ),
   };
 }
 
-function planDeleting(state: ClusterState, wish: ReplicaWish): OperationPlan {
-  const { endpoint } = wish;
-  const { table, views } = findPartitions(state, wish);
+function planDeleting(state: ClusterState, options: ReplicaOptions): OperationPlan {
+  const { endpoint } = options;
+  const { table, views } = findPartitions(state, options);
   const held = views.filter((view) => replicaAt(view, endpoint) !== undefined);
   const gone = views.filter((view) => !held.includes(view));
   const isGone = isGoneForCertain(state, endpoint);
   if (!isGone) assertUsable(state, endpoint, "tablet");
   assertNone(
-    held.flatMap((view) => obstacleTo(view, wish, isGone) ?? []),
+    held.flatMap((view) => obstacleTo(view, options, isGone) ?? []),
     `delreplica from ${endpoint}`,
   );
   return {
@@ -55,7 +55,7 @@ function planDeleting(state: ClusterState, wish: ReplicaWish): OperationPlan {
         : { kind: "del-replica", ...of };
     }),
     notes: [
-      ...(wish.pids === "all" && held.length > 0 ? [] : gone).map(
+      ...(options.pids === "all" && held.length > 0 ? [] : gone).map(
         (view) => `${partitionName(view.id)}: ${endpoint} has no replica of it`,
       ),
       ...held.flatMap((view) => warnings(view, endpoint, table.replicaCount)),
@@ -68,8 +68,8 @@ function planDeleting(state: ClusterState, wish: ReplicaWish): OperationPlan {
 function warnings(view: PartitionView, endpoint: Endpoint, wanted: number): string[] {
   const name = partitionName(view.id);
   const rest = view.replicas.filter((one) => one.endpoint !== endpoint);
-  const sick = new Set(diagnose(view).map((one) => one.endpoint));
-  const well = rest.filter((one) => !sick.has(one.endpoint));
+  const unhealthy = new Set(diagnose(view).map((one) => one.endpoint));
+  const well = rest.filter((one) => !unhealthy.has(one.endpoint));
   const few =
     rest.length < wanted
       ? [`${name}: ${rest.length} replicas stay, and the table asks for ${wanted}`]
@@ -86,8 +86,12 @@ function isGoneForCertain(state: ClusterState, endpoint: Endpoint): boolean {
   return absence !== undefined && mayBeGivenUp(absence);
 }
 
-function obstacleTo(view: PartitionView, wish: ReplicaWish, isGone: boolean): Obstacle | undefined {
-  const { endpoint, commandLine } = wish;
+function obstacleTo(
+  view: PartitionView,
+  options: ReplicaOptions,
+  isGone: boolean,
+): Obstacle | undefined {
+  const { endpoint, commandLine } = options;
   const name = partitionName(view.id);
   if (view.replicas.length === 1) {
     return {
@@ -95,7 +99,7 @@ function obstacleTo(view: PartitionView, wish: ReplicaWish, isGone: boolean): Ob
       hint: "make another replica with addreplica and let it lead first, or drop the table in SQL",
     };
   }
-  if (isGone) return obstacleToRemoval(view, wish);
+  if (isGone) return obstacleToRemoval(view, options);
   const claim = replicaAt(view, endpoint)?.claim;
   if (claim?.isLeader === true) return leadElsewhere(view, endpoint, commandLine, "deleted");
   const ahead = diagnose(view).find(
@@ -113,7 +117,7 @@ function obstacleTo(view: PartitionView, wish: ReplicaWish, isGone: boolean): Ob
 /** Why a replica whose tablet is gone must stay on record; undefined if it may go. */
 function obstacleToRemoval(
   view: PartitionView,
-  { endpoint, commandLine }: ReplicaWish,
+  { endpoint, commandLine }: ReplicaOptions,
 ): Obstacle | undefined {
   const why = whyNotRemove(view, { endpoint, acceptsLoss: false });
   if (why === undefined) return undefined;
@@ -128,12 +132,14 @@ export function traces(after: ClusterState, view: PartitionView, endpoint: Endpo
   const name = partitionName(view.id);
   const loaded = after.tablets.get(endpoint)?.reports?.has(replicaKey(view.id)) === true;
   const leader = servingLeader(view);
-  const isFed = leader?.followers?.followers.has(endpoint) === true;
+  const isReplicatedTo = leader?.followers?.followers.has(endpoint) === true;
   if (replicaAt(view, endpoint) !== undefined) {
     return [`${name}: the nameserver's record still has a replica at ${endpoint}`];
   }
   return [
-    ...(isFed ? [`${name}: leader ${leader?.endpoint} still feeds ${endpoint}`] : []),
+    ...(isReplicatedTo
+      ? [`${name}: leader ${leader?.endpoint} still replicates to ${endpoint}`]
+      : []),
     ...(loaded ? [`${name}: tablet ${endpoint} still has it loaded; a restart unloads it`] : []),
   ];
 }

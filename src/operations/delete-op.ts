@@ -5,7 +5,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { refused } from "./targets.js";
 
 /** Which ended ops are taken off the list: one, or all with a status. */
-export type DeleteWish =
+export type DeleteOptions =
   | { readonly op: bigint }
   | { readonly status: Extract<OpStatus, "done" | "failed" | "canceled"> };
 
@@ -14,16 +14,16 @@ export type DeleteWish =
  * One that is queued or running is refused: the nameserver would forget it while tablets work on.
  */
 export function deleteOpOperation(
-  wish: DeleteWish,
+  options: DeleteOptions,
   commandLine: (words: readonly string[]) => string,
 ): Operation {
-  const word = "op" in wish ? `--op_id=${wish.op}` : `--status=${wish.status}`;
+  const word = "op" in options ? `--op_id=${options.op}` : `--status=${options.status}`;
   return {
     command: "deleteop",
     words: ["deleteop", word],
     needsOff: false,
     concurrency: 1,
-    plan: (state) => planDelete(state, wish, commandLine),
+    plan: (state) => planDelete(state, options, commandLine),
     verify: (after, results) =>
       results
         .flatMap(({ step }) => (step.kind === "delete-op" ? deletedBy(step, after.ops) : []))
@@ -31,8 +31,10 @@ export function deleteOpOperation(
   };
 }
 
-function meant(state: ClusterState, wish: DeleteWish): Op[] {
-  return state.ops.filter((op) => ("op" in wish ? op.id === wish.op : op.status === wish.status));
+function meant(state: ClusterState, options: DeleteOptions): Op[] {
+  return state.ops.filter((op) =>
+    "op" in options ? op.id === options.op : op.status === options.status,
+  );
 }
 
 /** The listed ops that a step of this command is about: later ones of that status are not. */
@@ -44,10 +46,10 @@ export function deletedBy({ ops }: { readonly ops: DeletedOps }, all: readonly O
 
 function planDelete(
   state: ClusterState,
-  wish: DeleteWish,
+  options: DeleteOptions,
   commandLine: (words: readonly string[]) => string,
 ): OperationPlan {
-  const ops = meant(state, wish);
+  const ops = meant(state, options);
   const active = ops.find(isOpActive);
   if (active !== undefined) {
     throw refused(
@@ -56,15 +58,16 @@ function planDelete(
     );
   }
   if (ops.length === 0) {
-    if ("op" in wish) throw refused(`the nameserver lists no op ${wish.op}`, "see showopstatus");
-    return { steps: [], notes: [`no op is listed as ${wish.status}`], restsOn: [] };
+    if ("op" in options)
+      throw refused(`the nameserver lists no op ${options.op}`, "see showopstatus");
+    return { steps: [], notes: [`no op is listed as ${options.status}`], restsOn: [] };
   }
   const upTo = newestOf(ops);
   return {
     steps: [
       {
         kind: "delete-op",
-        ops: "op" in wish ? { op: wish.op } : { status: wish.status, upTo },
+        ops: "op" in options ? { op: options.op } : { status: options.status, upTo },
         why:
           ops.length === 1 ? "an ended op is forgotten" : `${ops.length} ended ops are forgotten`,
       },

@@ -3,7 +3,7 @@ import { type PartitionView, partitionName, type ReplicaView } from "../model/pa
 import type { Step } from "../model/step.js";
 import { leastToLead, whyNotLead } from "../policy/load-as-leader.js";
 import { isServing, lowerBound, servingLeader } from "../policy/what-it-holds.js";
-import { type ReplicaWish, replicaWords } from "./add-replica.js";
+import { type ReplicaOptions, replicaWords } from "./add-replica.js";
 import { partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import {
@@ -20,7 +20,7 @@ import {
 const CONCURRENCY = 32;
 
 /** What is loaded where, and in which role. */
-export interface LoadWish extends ReplicaWish {
+export interface LoadOptions extends ReplicaOptions {
   /** Undefined: as the nameserver flags the replica. */
   readonly role: Role | undefined;
   /** The id that the table has in the record, as the operator believes; undefined: not compared. */
@@ -32,16 +32,16 @@ export interface LoadWish extends ReplicaWish {
  * the nameserver has them. A coming leader is loaded as follower first: nobody writes to it before
  * it has shown that it holds everything that is known of the partition.
  */
-export function loadTableOperation(wish: LoadWish): Operation {
-  const { endpoint, role } = wish;
+export function loadTableOperation(options: LoadOptions): Operation {
+  const { endpoint, role } = options;
   return {
     command: "loadtable",
-    words: [...replicaWords("loadtable", wish), ...(role === undefined ? [] : [`--${role}`])],
+    words: [...replicaWords("loadtable", options), ...(role === undefined ? [] : [`--${role}`])],
     needsOff: false,
     concurrency: CONCURRENCY,
-    plan: (state) => planLoads(state, wish),
+    plan: (state) => planLoads(state, options),
     verify: (after) =>
-      findPartitions(after, wish).views.flatMap((view) => {
+      findPartitions(after, options).views.flatMap((view) => {
         const replica = replicaAt(view, endpoint);
         if (replica === undefined) return [];
         const wanted = role ?? flagged(replica);
@@ -49,7 +49,8 @@ export function loadTableOperation(wish: LoadWish): Operation {
           ? []
           : [`${partitionName(view.id)}: ${endpoint} does not serve as ${wanted}`];
       }),
-    conclude: (after) => findPartitions(after, wish).views.flatMap((view) => outcome(view, wish)),
+    conclude: (after) =>
+      findPartitions(after, options).views.flatMap((view) => outcome(view, options)),
   };
 }
 
@@ -57,42 +58,42 @@ function flagged({ claim }: ReplicaView): Role {
   return claim.isLeader ? "leader" : "follower";
 }
 
-function planLoads(state: ClusterState, wish: LoadWish): OperationPlan {
-  const { endpoint, pids } = wish;
-  const { table, views } = findPartitions(state, wish);
-  if (wish.tid !== undefined && wish.tid !== table.tid) {
+function planLoads(state: ClusterState, options: LoadOptions): OperationPlan {
+  const { endpoint, pids } = options;
+  const { table, views } = findPartitions(state, options);
+  if (options.tid !== undefined && options.tid !== table.tid) {
     throw refused(
-      `${tableName(table)} has the id ${table.tid}, not ${wish.tid}`,
+      `${tableName(table)} has the id ${table.tid}, not ${options.tid}`,
       "showtable tells the id of each table",
     );
   }
   assertUsable(state, endpoint, "tablet");
   const meant =
     pids === "all" ? views.filter((view) => replicaAt(view, endpoint) !== undefined) : views;
-  const wanted = meant.filter((view) => !isLoadedAs(view, wish));
+  const wanted = meant.filter((view) => !isLoadedAs(view, options));
   assertNone(
-    wanted.flatMap((view) => obstacleTo(view, wish) ?? []),
+    wanted.flatMap((view) => obstacleTo(view, options) ?? []),
     `loadtable on ${endpoint}`,
   );
   return {
-    steps: wanted.map((view) => stepFor(view, wish)),
+    steps: wanted.map((view) => stepFor(view, options)),
     notes: [
       ...meant
         .filter((view) => !wanted.includes(view))
         .map((view) => `${partitionName(view.id)}: ${endpoint} serves it already`),
-      ...wanted.flatMap((view) => notesOn(view, wish)),
+      ...wanted.flatMap((view) => notesOn(view, options)),
     ],
     restsOn: views,
   };
 }
 
-function isLoadedAs(view: PartitionView, { endpoint, role }: LoadWish): boolean {
+function isLoadedAs(view: PartitionView, { endpoint, role }: LoadOptions): boolean {
   const replica = replicaAt(view, endpoint);
   if (replica === undefined || !isServing(replica)) return false;
   return replica.report?.role === (role ?? flagged(replica));
 }
 
-function stepFor(view: PartitionView, { endpoint, role }: LoadWish): Step {
+function stepFor(view: PartitionView, { endpoint, role }: LoadOptions): Step {
   const replica = replicaAt(view, endpoint) as ReplicaView;
   const as = role ?? flagged(replica);
   const least = as === "leader" ? leastToLead(view, replica) : lowerBound(view, replica);
@@ -108,7 +109,7 @@ function stepFor(view: PartitionView, { endpoint, role }: LoadWish): Step {
   };
 }
 
-function notesOn(view: PartitionView, { endpoint, role }: LoadWish): string[] {
+function notesOn(view: PartitionView, { endpoint, role }: LoadOptions): string[] {
   const replica = replicaAt(view, endpoint);
   if (replica === undefined || role === undefined || role === flagged(replica)) return [];
   return [
@@ -116,8 +117,8 @@ function notesOn(view: PartitionView, { endpoint, role }: LoadWish): string[] {
   ];
 }
 
-function obstacleTo(view: PartitionView, wish: LoadWish): Obstacle | undefined {
-  const { endpoint, commandLine } = wish;
+function obstacleTo(view: PartitionView, options: LoadOptions): Obstacle | undefined {
+  const { endpoint, commandLine } = options;
   const name = partitionName(view.id);
   const replica = replicaAt(view, endpoint);
   if (replica === undefined) {
@@ -132,7 +133,7 @@ function obstacleTo(view: PartitionView, wish: LoadWish): Obstacle | undefined {
       hint: "use a newer version of this tool",
     };
   }
-  const as = wish.role ?? flagged(replica);
+  const as = options.role ?? flagged(replica);
   const recover = commandLine(["recovertable", ...partitionWords(view.id)]);
   if (as === "follower") {
     if (replica.report?.role !== "leader") return undefined;
@@ -149,15 +150,15 @@ function obstacleTo(view: PartitionView, wish: LoadWish): Obstacle | undefined {
   };
 }
 
-function outcome(view: PartitionView, { endpoint, commandLine }: LoadWish): string[] {
+function outcome(view: PartitionView, { endpoint, commandLine }: LoadOptions): string[] {
   const replica = replicaAt(view, endpoint);
   const report = replica?.report;
   if (replica === undefined || report === undefined || !isServing(replica)) return [];
   const { role, offset, recordCount } = report;
   const line = `${partitionName(view.id)}: ${endpoint} is loaded as ${role} at offset ${offset} (${recordCount} rows)`;
-  const isFed = servingLeader(view)?.followers?.followers.has(endpoint) === true;
+  const isReplicatedTo = servingLeader(view)?.followers?.followers.has(endpoint) === true;
   const rest = [
-    ...(role === "follower" && !isFed ? ["no leader feeds it"] : []),
+    ...(role === "follower" && !isReplicatedTo ? ["no leader replicates to it"] : []),
     ...(replica.claim.isAlive ? [] : ["marked not alive"]),
   ];
   const next = commandLine(["recovertable", ...partitionWords(view.id)]);

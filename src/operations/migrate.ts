@@ -4,7 +4,7 @@ import type { StepResult } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { conclusion, noLeader, notFollowing, type ReplicaWish } from "./add-replica.js";
+import { conclusion, noLeader, notFollowing, type ReplicaOptions } from "./add-replica.js";
 import { traces } from "./del-replica.js";
 import { leadElsewhere, partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
@@ -13,7 +13,7 @@ import {
   assertUsable,
   findPartitions,
   type Obstacle,
-  type PartitionsWish,
+  type PartitionsOptions,
   pidText,
   refused,
   replicaAt,
@@ -24,7 +24,7 @@ import {
 const CONCURRENCY = 8;
 
 /** Which followers go where. */
-export interface MigrateWish extends PartitionsWish, Pick<ReplicaWish, "commandLine"> {
+export interface MigrateOptions extends PartitionsOptions, Pick<ReplicaOptions, "commandLine"> {
   readonly from: Endpoint;
   readonly to: Endpoint;
 }
@@ -33,56 +33,56 @@ export interface MigrateWish extends PartitionsWish, Pick<ReplicaWish, "commandL
  * Moves followers from one tablet to another (Migrate, which the nameserver refuses while
  * auto_failover is on). A partition that has moved already is left alone.
  */
-export function migrateOperation(wish: MigrateWish): Operation {
-  const { from, to } = wish;
+export function migrateOperation(options: MigrateOptions): Operation {
+  const { from, to } = options;
   return {
     command: "migrate",
     words: [
       "migrate",
       `--src=${from}`,
       `--des=${to}`,
-      ...(wish.db === undefined ? [] : [`--db=${wish.db}`]),
-      `--table=${wish.table}`,
-      `--pid=${pidText(wish.pids)}`,
+      ...(options.db === undefined ? [] : [`--db=${options.db}`]),
+      `--table=${options.table}`,
+      `--pid=${pidText(options.pids)}`,
     ],
     needsOff: true,
     concurrency: CONCURRENCY,
-    plan: (state) => planMoving(state, wish),
+    plan: (state) => planMoving(state, options),
     verify: (after, results) =>
-      movedViews(after, wish, results).flatMap((view) => [
+      movedViews(after, options, results).flatMap((view) => [
         ...notFollowing(view, to),
         ...traces(after, view, from),
       ]),
     conclude: (after, results) =>
-      movedViews(after, wish, results).flatMap((view) => conclusion(view, to)),
+      movedViews(after, options, results).flatMap((view) => conclusion(view, to)),
   };
 }
 
 function movedViews(
   after: ClusterState,
-  wish: MigrateWish,
+  options: MigrateOptions,
   results: readonly StepResult[],
 ): readonly PartitionView[] {
   const pids = new Set(results.map(({ step }) => step.id?.pid));
-  return findPartitions(after, wish).views.filter((view) => pids.has(view.id.pid));
+  return findPartitions(after, options).views.filter((view) => pids.has(view.id.pid));
 }
 
-function planMoving(state: ClusterState, wish: MigrateWish): OperationPlan {
-  const { from, to } = wish;
+function planMoving(state: ClusterState, options: MigrateOptions): OperationPlan {
+  const { from, to } = options;
   if (from === to) throw refused(`source and destination are the same tablet: ${from}`);
-  const { views } = findPartitions(state, wish);
+  const { views } = findPartitions(state, options);
   assertUsable(state, from, "source");
   assertUsable(state, to, "destination");
   const moving = views.filter((view) => replicaAt(view, from) !== undefined);
   const others = views.filter((view) => !moving.includes(view));
-  const lost = wish.pids === "all" ? [] : others.filter((view) => !replicaAt(view, to));
+  const lost = options.pids === "all" ? [] : others.filter((view) => !replicaAt(view, to));
   assertNone(
     [
       ...lost.map((view) => ({
         text: `${partitionName(view.id)}: the source ${from} has no replica of it`,
         hint: `its replicas are at ${view.replicas.map((one) => one.endpoint).join(", ")}`,
       })),
-      ...moving.flatMap((view) => obstacleTo(state, view, wish) ?? []),
+      ...moving.flatMap((view) => obstacleTo(state, view, options) ?? []),
     ],
     `migrate from ${from} to ${to}`,
   );
@@ -110,7 +110,7 @@ function planMoving(state: ClusterState, wish: MigrateWish): OperationPlan {
 function obstacleTo(
   state: ClusterState,
   view: PartitionView,
-  { from, to, commandLine }: MigrateWish,
+  { from, to, commandLine }: MigrateOptions,
 ): Obstacle | undefined {
   const name = partitionName(view.id);
   const of = partitionWords(view.id);
@@ -130,10 +130,10 @@ function obstacleTo(
     return { text: `${name}: ${strayText(view.id, to, stray.role)}`, hint: "then run this again" };
   }
   if (servingLeader(view) === undefined) return noLeader(view, commandLine);
-  const sick = problems(from).filter((one) => one.code !== "behind");
-  if (sick.length === 0) return undefined;
+  const unhealthy = problems(from).filter((one) => one.code !== "behind");
+  if (unhealthy.length === 0) return undefined;
   return {
-    text: `${name}: the replica at ${from} is not well: ${sick.map((one) => one.text).join(", ")}`,
+    text: `${name}: the replica at ${from} is not well: ${unhealthy.map((one) => one.text).join(", ")}`,
     hint: `have it recovered first with: ${commandLine(["recovertable", ...of, `--endpoint=${from}`])}`,
   };
 }

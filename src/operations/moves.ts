@@ -75,12 +75,12 @@ export function placed({ key, view, condition, wanted }: Surveyed): PlacedPartit
     replicas: view.replicas.map((one) => one.endpoint),
     leader: leaderOf(view, condition),
     wanted,
-    isMovable: condition.kind !== "sick",
+    isMovable: condition.kind !== "unhealthy",
   };
 }
 
 function leaderOf(view: PartitionView, condition: Condition): Endpoint {
-  if (condition.kind !== "sick") return condition.leader;
+  if (condition.kind !== "unhealthy") return condition.leader;
   return view.replicas.find((one) => one.claim.isLeader)?.endpoint ?? "";
 }
 
@@ -113,7 +113,8 @@ function groupByKey<T extends { readonly key: string }>(items: readonly T[]): Ma
 
 /** Who may lead once the replicas are in place. */
 export function leaderChoice({ one, moves, drops, leader }: Change): LeaderChoice {
-  if (one.condition.kind === "sick") return { key: one.key, current: leader, candidates: [leader] };
+  if (one.condition.kind === "unhealthy")
+    return { key: one.key, current: leader, candidates: [leader] };
   const gone = new Set([...moves.map((move) => move.from), ...drops]);
   const staying = one.view.replicas.map((replica) => replica.endpoint).filter((e) => !gone.has(e));
   const arrival = moves.find((move) => move.from === leader)?.to;
@@ -125,7 +126,7 @@ export function leaderChoice({ one, moves, drops, leader }: Change): LeaderChoic
 /** The steps of one partition, in order; empty if nothing is done to it. */
 export function stepsOf(change: Change): Step[] {
   const { one, moves, drops, leader: next } = change;
-  if (one.condition.kind === "sick") return [];
+  if (one.condition.kind === "unhealthy") return [];
   const { view, condition } = one;
   const lane = new LaneSteps(view, condition.leader);
   if (condition.kind === "half-done") for (const one of condition.heal) lane.steps.push(one);

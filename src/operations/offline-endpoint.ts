@@ -16,7 +16,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, ledText, type Obstacle, refused, replicaAt } from "./targets.js";
 
 /** What `offlineendpoint` was asked for. */
-export interface OfflineWish {
+export interface OfflineOptions {
   readonly endpoint: Endpoint;
   /** The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default. */
   readonly concurrency: number | undefined;
@@ -42,21 +42,21 @@ type Fate =
   | { readonly kind: "blocked"; readonly view: PartitionView; readonly obstacle: Obstacle };
 
 /** Takes a tablet out of service: others lead what it led, and its replicas are marked not alive. */
-export function offlineEndpointOperation(wish: OfflineWish): Operation {
+export function offlineEndpointOperation(options: OfflineOptions): Operation {
   const led = new Map<string, Endpoint | undefined>();
-  const { endpoint } = wish;
+  const { endpoint } = options;
   return {
     command: "offlineendpoint",
-    words: wordsOf(wish),
+    words: wordsOf(options),
     needsOff: true,
-    concurrency: wish.concurrency ?? AT_ONCE,
+    concurrency: options.concurrency ?? AT_ONCE,
     plan(state) {
       const views = viewsAt(state, endpoint);
       for (const view of views) {
         const leader = view.replicas.find((one) => one.claim.isLeader && one.claim.isAlive);
         led.set(partitionName(view.id), leader?.endpoint);
       }
-      return planOf(state, views, wish);
+      return planOf(state, views, options);
     },
     verify: (after) => viewsAt(after, endpoint).flatMap((view) => complaintsAbout(view, endpoint)),
     conclude: (after, results) =>
@@ -66,15 +66,15 @@ export function offlineEndpointOperation(wish: OfflineWish): Operation {
   };
 }
 
-function wordsOf(wish: OfflineWish): string[] {
+function wordsOf(options: OfflineOptions): string[] {
   return [
     "offlineendpoint",
-    `--endpoint=${wish.endpoint}`,
-    ...(wish.concurrency === undefined ? [] : [`--concurrency=${wish.concurrency}`]),
-    ...(wish.allowsSingleReplica ? ["--allow_single_replica"] : []),
-    ...(wish.acceptDataLoss.length === 0
+    `--endpoint=${options.endpoint}`,
+    ...(options.concurrency === undefined ? [] : [`--concurrency=${options.concurrency}`]),
+    ...(options.allowsSingleReplica ? ["--allow_single_replica"] : []),
+    ...(options.acceptDataLoss.length === 0
       ? []
-      : [`--accept_data_loss=${wish.acceptDataLoss.join(",")}`]),
+      : [`--accept_data_loss=${options.acceptDataLoss.join(",")}`]),
   ];
 }
 
@@ -97,9 +97,9 @@ export function assertNamed(names: readonly string[], views: readonly PartitionV
 function planOf(
   state: ClusterState,
   views: readonly PartitionView[],
-  wish: OfflineWish,
+  options: OfflineOptions,
 ): OperationPlan {
-  const { endpoint } = wish;
+  const { endpoint } = options;
   const tablet = state.tablets.get(endpoint);
   if (tablet === undefined) throw unknownName("tablet", endpoint, [...state.tablets.keys()]);
   if (tablet.claim === undefined) {
@@ -108,9 +108,9 @@ function planOf(
       "change the leader of each of its partitions with openmldb-ops changeleader, or run: openmldb-ops recoverdata",
     );
   }
-  assertNamed(wish.acceptDataLoss, views);
+  assertNamed(options.acceptDataLoss, views);
   const isServingTablet = tabletHealth(tablet).tablet === "ok";
-  const fates = fatesOf(state, views, wish);
+  const fates = fatesOf(state, views, options);
   const blocked = fates.filter((one) => one.kind === "blocked");
   // A tablet that serves must not take anything with it; one that is dead already has.
   if (isServingTablet) {
@@ -118,7 +118,7 @@ function planOf(
       blocked.map((one) => one.obstacle),
       `${endpoint} is not taken out of service`,
     );
-    assertSingle(fates, wish);
+    assertSingle(fates, options);
   }
   const work = fates.flatMap((one) => stepsOf(one, endpoint));
   // Nothing can be done: that must not look like nothing to do.
@@ -138,10 +138,10 @@ function planOf(
   );
   if (work.length === 0 || isServingTablet || !isPlain)
     return { steps: work, notes, restsOn: views };
-  return { steps: [wholeStep(wish, work.length)], notes, restsOn: views };
+  return { steps: [wholeStep(options, work.length)], notes, restsOn: views };
 }
 
-function wholeStep({ endpoint, concurrency }: OfflineWish, count: number): Step {
+function wholeStep({ endpoint, concurrency }: OfflineOptions, count: number): Step {
   return {
     kind: "offline-endpoint",
     endpoint,
@@ -150,24 +150,32 @@ function wholeStep({ endpoint, concurrency }: OfflineWish, count: number): Step 
   };
 }
 
-function fatesOf(state: ClusterState, views: readonly PartitionView[], wish: OfflineWish): Fate[] {
+function fatesOf(
+  state: ClusterState,
+  views: readonly PartitionView[],
+  options: OfflineOptions,
+): Fate[] {
   const leads = leadCounts(viewPartitions(state));
   return views.map((view) => {
-    const fate = fateOf(view, wish, leads);
+    const fate = fateOf(view, options, leads);
     if (fate.kind === "change-leader") leads.add(fate.change.to);
     return fate;
   });
 }
 
-function fateOf(view: PartitionView, wish: OfflineWish, leads: (one: Endpoint) => number): Fate {
-  const replica = replicaAt(view, wish.endpoint);
+function fateOf(
+  view: PartitionView,
+  options: OfflineOptions,
+  leads: (one: Endpoint) => number,
+): Fate {
+  const replica = replicaAt(view, options.endpoint);
   const isAlive = replica?.claim.isAlive === true;
   if (view.replicas.length === 1) return { kind: isAlive ? "out-of-service" : "off", view };
   const leader = servingLeader(view);
   if (leader !== undefined && leader !== replica)
     return { kind: isAlive ? "replica" : "off", view };
-  const acceptsLoss = wish.acceptDataLoss.includes(partitionName(view.id));
-  const others = { ...view, replicas: view.replicas.map((one) => asGone(one, wish.endpoint)) };
+  const acceptsLoss = options.acceptDataLoss.includes(partitionName(view.id));
+  const others = { ...view, replicas: view.replicas.map((one) => asGone(one, options.endpoint)) };
   const change = checkLeaderChange(leader === undefined ? others : view, {
     candidate: "auto",
     acceptsLoss,
@@ -192,13 +200,14 @@ function asGone(replica: PartitionView["replicas"][number], endpoint: Endpoint) 
 }
 
 /** Partitions that only this tablet has are named before they go out of service. */
-function assertSingle(fates: readonly Fate[], wish: OfflineWish): void {
+function assertSingle(fates: readonly Fate[], options: OfflineOptions): void {
   const single = fates.filter(
-    (one) => one.kind === "out-of-service" && isServing(replicaAt(one.view, wish.endpoint) ?? NONE),
+    (one) =>
+      one.kind === "out-of-service" && isServing(replicaAt(one.view, options.endpoint) ?? NONE),
   );
-  if (single.length === 0 || wish.allowsSingleReplica) return;
+  if (single.length === 0 || options.allowsSingleReplica) return;
   throw refused(
-    `${counted(single.length, "partition")} would go out of service: ${wish.endpoint} has the only replica`,
+    `${counted(single.length, "partition")} would go out of service: ${options.endpoint} has the only replica`,
     "give them a second replica with openmldb-ops addreplica, or let them go with --allow_single_replica",
     single.map((one) => partitionName(one.view.id)),
   );

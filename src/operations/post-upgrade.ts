@@ -6,7 +6,7 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { recoverStep } from "./condition.js";
 import { leaderSteps, opsNotes, type Surveyed, stillToDo, survey } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { leads, type UpgradeWish, upgradeWords } from "./pre-upgrade.js";
+import { leads, type UpgradeOptions, upgradeWords } from "./pre-upgrade.js";
 import { shortList, touchedProblems } from "./scaleout.js";
 import { contradicts, isLineOf, type StatLine, statText } from "./statfile.js";
 import { assertNone, assertUsable, type Obstacle, refused, replicaAt } from "./targets.js";
@@ -16,15 +16,15 @@ import { assertNone, assertUsable, type Obstacle, refused, replicaAt } from "./t
  * names, and takes the replicas away that were added meanwhile. A line leaves the statfile as soon as
  * its partition is as it was.
  */
-export function postUpgradeOperation(wish: UpgradeWish): Operation {
-  const { endpoint, store } = wish;
+export function postUpgradeOperation(options: UpgradeOptions): Operation {
+  const { endpoint, store } = options;
   return {
     command: "post-upgrade",
-    words: upgradeWords("post-upgrade", wish),
+    words: upgradeWords("post-upgrade", options),
     needsOff: true,
     waitsForOps: true,
-    concurrency: wish.concurrency,
-    plan: (state) => planPostUpgrade(state, wish, store.read()),
+    concurrency: options.concurrency,
+    plan: (state) => planPostUpgrade(state, options, store.read()),
     async afterLane(steps) {
       const id = steps[0]?.id;
       if (id !== undefined) {
@@ -33,7 +33,8 @@ export function postUpgradeOperation(wish: UpgradeWish): Operation {
     },
     verify(after, results) {
       const lines = store.read();
-      const left = lines === undefined ? [] : stillToDo(() => planPostUpgrade(after, wish, lines));
+      const left =
+        lines === undefined ? [] : stillToDo(() => planPostUpgrade(after, options, lines));
       return [...touchedProblems(after, results), ...left];
     },
     conclude(after) {
@@ -52,10 +53,10 @@ export function postUpgradeOperation(wish: UpgradeWish): Operation {
 /** @param lines The lines of the statfile; undefined if there is none. */
 function planPostUpgrade(
   state: ClusterState,
-  wish: UpgradeWish,
+  options: UpgradeOptions,
   lines: readonly StatLine[] | undefined,
 ): OperationPlan {
-  const { endpoint, store } = wish;
+  const { endpoint, store } = options;
   if (lines === undefined) {
     throw refused(
       `there is no statfile ${store.path}: either post-upgrade gave everything back already, or pre-upgrade wrote another one`,
@@ -71,11 +72,11 @@ function planPostUpgrade(
   const counts = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
   assertNone(
     [
-      ...all.flatMap((one) => contradictions(one, linesOf(one), wish)),
-      ...here.flatMap((one) => withoutLeader(one, linesOf(one), wish)),
+      ...all.flatMap((one) => contradictions(one, linesOf(one), options)),
+      ...here.flatMap((one) => withoutLeader(one, linesOf(one), options)),
       ...here.flatMap((one) => {
         const wanted = counts.get(one.view.id.tid) ?? 0;
-        return shortages(one, linesOf(one), { wish, wanted });
+        return shortages(one, linesOf(one), { options, wanted });
       }),
     ],
     `post-upgrade of ${endpoint}`,
@@ -115,11 +116,11 @@ function lane(one: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): St
   const { view, condition } = one;
   const steps: Step[] = [];
   if (condition.kind === "half-done") for (const one of condition.heal) steps.push(one);
-  else if (isSick(one, endpoint)) {
+  else if (isUnhealthy(one, endpoint)) {
     steps.push(recoverStep(view, endpoint, "not loaded after the restart"));
   }
   if (lines.length === 0) return steps;
-  const leader = condition.kind === "sick" ? servingLeader(view)?.endpoint : condition.leader;
+  const leader = condition.kind === "unhealthy" ? servingLeader(view)?.endpoint : condition.leader;
   if (leader !== undefined && leader !== endpoint) {
     const why = "it led before the upgrade";
     const back = leaderSteps(view, { from: leader, to: endpoint, why, isFirst: true });
@@ -136,7 +137,7 @@ function lane(one: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): St
   return steps;
 }
 
-function isSick({ view }: Surveyed, endpoint: Endpoint): boolean {
+function isUnhealthy({ view }: Surveyed, endpoint: Endpoint): boolean {
   return diagnose(view).some((one) => one.endpoint === endpoint && one.code !== "behind");
 }
 
@@ -152,7 +153,7 @@ function addedOf({ view }: Surveyed, lines: readonly StatLine[]): Endpoint[] {
 function contradictions(
   { view }: Surveyed,
   lines: readonly StatLine[],
-  { store }: UpgradeWish,
+  { store }: UpgradeOptions,
 ): Obstacle[] {
   return lines
     .filter((line) => contradicts(line, view.id))
@@ -166,7 +167,7 @@ function contradictions(
 function shortages(
   one: Surveyed,
   lines: readonly StatLine[],
-  { wish, wanted }: { readonly wish: UpgradeWish; readonly wanted: number },
+  { options, wanted }: { readonly options: UpgradeOptions; readonly wanted: number },
 ): Obstacle[] {
   const { id, replicas } = one.view;
   const added = addedOf(one, lines);
@@ -174,7 +175,7 @@ function shortages(
   if (added.length === 0 || left >= wanted) return [];
   return [
     {
-      text: `${partitionName(id)}: ${wish.store.path} says that the replica at ${added.join(" and ")} was added for the upgrade, but without it ${left} replicas are left of the ${wanted} that the table wants`,
+      text: `${partitionName(id)}: ${options.store.path} says that the replica at ${added.join(" and ")} was added for the upgrade, but without it ${left} replicas are left of the ${wanted} that the table wants`,
       hint: "find out why; to keep the replica, take its endpoint out of the line in the statfile",
     },
   ];
@@ -184,9 +185,9 @@ function shortages(
 function withoutLeader(
   { view, condition }: Surveyed,
   lines: readonly StatLine[],
-  { commandLine }: UpgradeWish,
+  { commandLine }: UpgradeOptions,
 ): Obstacle[] {
-  if (lines.length === 0 || condition.kind !== "sick") return [];
+  if (lines.length === 0 || condition.kind !== "unhealthy") return [];
   if (servingLeader(view) !== undefined || view.replicas.length === 1) return [];
   return [
     {

@@ -11,7 +11,7 @@ import { isLineOf, type StatLine, type StatStore } from "./statfile.js";
 import { assertNone, assertUsable, type Obstacle } from "./targets.js";
 
 /** What `pre-upgrade` and `post-upgrade` are asked. */
-export interface UpgradeWish {
+export interface UpgradeOptions {
   readonly endpoint: Endpoint;
   readonly store: StatStore;
   /** Partitions worked on at the same time. */
@@ -21,13 +21,13 @@ export interface UpgradeWish {
 }
 
 /** What `pre-upgrade` is asked. */
-export interface PreUpgradeWish extends UpgradeWish {
+export interface PreUpgradeOptions extends UpgradeOptions {
   /** Whether partitions with one replica stay on the tablet, and are out of service meanwhile. */
   readonly allowsSingle: boolean;
 }
 
 /** The words of both commands. */
-export function upgradeWords(command: string, { endpoint, store }: UpgradeWish): string[] {
+export function upgradeWords(command: string, { endpoint, store }: UpgradeOptions): string[] {
   return [command, `--endpoints=${endpoint}`, `--statfile=${store.path}`];
 }
 
@@ -36,20 +36,20 @@ export function upgradeWords(command: string, { endpoint, store }: UpgradeWish):
  * second one on another tablet first. Each partition is noted in the statfile before anything is done
  * to it, so that `post-upgrade` can give back what an interrupted run took.
  */
-export function preUpgradeOperation(wish: PreUpgradeWish): Operation {
-  const { endpoint, store, allowsSingle } = wish;
+export function preUpgradeOperation(options: PreUpgradeOptions): Operation {
+  const { endpoint, store, allowsSingle } = options;
   let planned: OperationPlan | undefined;
   return {
     command: "pre-upgrade",
     words: [
-      ...upgradeWords("pre-upgrade", wish),
+      ...upgradeWords("pre-upgrade", options),
       ...(allowsSingle ? ["--allow_single_replica"] : []),
     ],
     needsOff: true,
     waitsForOps: true,
-    concurrency: wish.concurrency,
+    concurrency: options.concurrency,
     plan(state) {
-      planned = planPreUpgrade(state, wish, store.read());
+      planned = planPreUpgrade(state, options, store.read());
       return planned;
     },
     async before(step) {
@@ -59,7 +59,7 @@ export function preUpgradeOperation(wish: PreUpgradeWish): Operation {
     },
     verify: (after, results) => [
       ...touchedProblems(after, results),
-      ...stillToDo(() => planPreUpgrade(after, wish, store.read())),
+      ...stillToDo(() => planPreUpgrade(after, options, store.read())),
     ],
     conclude(after) {
       store.touch();
@@ -68,7 +68,7 @@ export function preUpgradeOperation(wish: PreUpgradeWish): Operation {
       const singles = left.length === 0 ? "" : `, ${left.length} partitions with one replica stay`;
       return [
         `${endpoint} leads ${left.length} partitions now${singles}; ${lines.length} to be given back are in ${store.path}`,
-        `when the tablet is back: ${wish.commandLine(upgradeWords("post-upgrade", wish))}`,
+        `when the tablet is back: ${options.commandLine(upgradeWords("post-upgrade", options))}`,
       ];
     },
   };
@@ -76,7 +76,7 @@ export function preUpgradeOperation(wish: PreUpgradeWish): Operation {
 
 /** Whether the tablet leads the partition, also if an interrupted run marked it not alive. */
 export function leads({ view, condition }: Surveyed, endpoint: Endpoint): boolean {
-  if (condition.kind !== "sick") return condition.leader === endpoint;
+  if (condition.kind !== "unhealthy") return condition.leader === endpoint;
   return view.replicas.some(
     (one) => one.endpoint === endpoint && one.claim.isLeader && one.claim.isAlive,
   );
@@ -85,10 +85,10 @@ export function leads({ view, condition }: Surveyed, endpoint: Endpoint): boolea
 /** @param noted The lines of the statfile; undefined if there is none. */
 function planPreUpgrade(
   state: ClusterState,
-  wish: PreUpgradeWish,
+  options: PreUpgradeOptions,
   noted: readonly StatLine[] | undefined,
 ): OperationPlan {
-  const { endpoint, store, allowsSingle } = wish;
+  const { endpoint, store, allowsSingle } = options;
   assertUsable(state, endpoint, "tablet");
   const all = survey(state, true);
   const here = all.filter((one) =>
@@ -99,7 +99,7 @@ function planPreUpgrade(
   const going = led.filter((one) => !staying.includes(one));
   const others = usableTablets(state).filter((one) => one !== endpoint);
   assertNone(
-    going.flatMap((one) => obstacleTo(one, others, wish) ?? []),
+    going.flatMap((one) => obstacleTo(one, others, options) ?? []),
     `pre-upgrade of ${endpoint}`,
   );
   const lines = (noted ?? []).filter((line) => line.endpoint === endpoint);
@@ -134,11 +134,11 @@ function planPreUpgrade(
 function obstacleTo(
   { view, condition }: Surveyed,
   others: readonly Endpoint[],
-  { endpoint, commandLine }: PreUpgradeWish,
+  { endpoint, commandLine }: PreUpgradeOptions,
 ): Obstacle | undefined {
   const name = partitionName(view.id);
   if (view.replicas.length === 1) {
-    if (others.length > 0 && condition.kind !== "sick") return undefined;
+    if (others.length > 0 && condition.kind !== "unhealthy") return undefined;
     return {
       text: `${name} has one replica, and no other tablet can take a second one`,
       hint: "leave such partitions there, out of service, with --allow_single_replica",
@@ -148,7 +148,7 @@ function obstacleTo(
   if (condition.kind === "half-done") return undefined;
   const change = heir && checkLeaderChange(view, { candidate: heir.endpoint, acceptsLoss: false });
   if (change !== undefined && !("refusal" in change)) return undefined;
-  const why = change?.refusal ?? (condition.kind === "sick" ? condition.why : "none follows");
+  const why = change?.refusal ?? (condition.kind === "unhealthy" ? condition.why : "none follows");
   return {
     text: `${name}: no follower can lead instead of ${endpoint}: ${why}`,
     hint: `bring its followers back first with: ${commandLine(["recoverdata"])}`,

@@ -10,7 +10,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, ledText, refused, replicaAt } from "./targets.js";
 
 /** What `recoverendpoint` was asked for. */
-export interface RecoverWish {
+export interface RecoverOptions {
   readonly endpoint: Endpoint;
   /** Whether partitions that it led before it went are led by it again. */
   readonly needRestore: boolean;
@@ -24,20 +24,20 @@ export interface RecoverWish {
 const AT_ONCE = 8;
 
 /** Brings the replicas of a tablet back that are marked not alive. */
-export function recoverEndpointOperation(wish: RecoverWish): Operation {
-  const { endpoint } = wish;
+export function recoverEndpointOperation(options: RecoverOptions): Operation {
+  const { endpoint } = options;
   const wanted = new Set<string>();
   return {
     command: "recoverendpoint",
-    words: wordsOf(wish),
+    words: wordsOf(options),
     needsOff: true,
-    concurrency: wish.concurrency ?? AT_ONCE,
+    concurrency: options.concurrency ?? AT_ONCE,
     plan(state) {
       const views = viewsAt(state, endpoint);
       const todo = views.filter((view) => isToRecover(view, endpoint));
       const concerned = [...todo, ...views.filter((view) => isUnmarked(view, endpoint))];
       for (const view of concerned) wanted.add(partitionName(view.id));
-      return planOf(state, { views, todo, wish });
+      return planOf(state, { views, todo, options });
     },
     verify: (after) =>
       viewsAt(after, endpoint)
@@ -52,15 +52,15 @@ export function recoverEndpointOperation(wish: RecoverWish): Operation {
   };
 }
 
-function wordsOf(wish: RecoverWish): string[] {
+function wordsOf(options: RecoverOptions): string[] {
   return [
     "recoverendpoint",
-    `--endpoint=${wish.endpoint}`,
-    ...(wish.needRestore ? ["--need_restore"] : []),
-    ...(wish.concurrency === undefined ? [] : [`--concurrency=${wish.concurrency}`]),
-    ...(wish.acceptDataLoss.length === 0
+    `--endpoint=${options.endpoint}`,
+    ...(options.needRestore ? ["--need_restore"] : []),
+    ...(options.concurrency === undefined ? [] : [`--concurrency=${options.concurrency}`]),
+    ...(options.acceptDataLoss.length === 0
       ? []
-      : [`--accept_data_loss=${wish.acceptDataLoss.join(",")}`]),
+      : [`--accept_data_loss=${options.acceptDataLoss.join(",")}`]),
   ];
 }
 
@@ -77,11 +77,11 @@ function planOf(
   of: {
     readonly views: readonly PartitionView[];
     readonly todo: readonly PartitionView[];
-    readonly wish: RecoverWish;
+    readonly options: RecoverOptions;
   },
 ): OperationPlan {
-  const { views, todo, wish } = of;
-  const { endpoint, needRestore, concurrency, acceptDataLoss } = wish;
+  const { views, todo, options } = of;
+  const { endpoint, needRestore, concurrency, acceptDataLoss } = options;
   assertUsable(state, endpoint, "tablet");
   assertNamed(acceptDataLoss, views);
   const unmarked = views.filter((view) => isUnmarked(view, endpoint));
@@ -113,7 +113,7 @@ function planOf(
     refusals.length === 0
       ? []
       : ["RecoverEndpoint would take all of them: the others are recovered one by one"];
-  const steps = safe.flatMap((view) => laneOf(view, { wish, isAccepted: accepted.has(view) }));
+  const steps = safe.flatMap((view) => laneOf(view, { options, isAccepted: accepted.has(view) }));
   return { steps, notes: [...oneByOne, ...notes], restsOn: views };
 }
 
@@ -178,10 +178,10 @@ function dangerOf(view: PartitionView, endpoint: Endpoint): Danger[] {
 /** What is done for one partition, in order. */
 function laneOf(
   view: PartitionView,
-  { wish, isAccepted }: { readonly wish: RecoverWish; readonly isAccepted: boolean },
+  { options, isAccepted }: { readonly options: RecoverOptions; readonly isAccepted: boolean },
 ): Step[] {
   const { id } = view;
-  const { endpoint, needRestore } = wish;
+  const { endpoint, needRestore } = options;
   const recover: Step = {
     kind: "recover-table",
     id,

@@ -5,7 +5,7 @@ import {
   replicaKey,
 } from "../model/cluster-state.js";
 import { isSystemDatabase, partitionName } from "../model/partition-view.js";
-import { sickLines } from "./condition.js";
+import { unhealthyLines } from "./condition.js";
 import {
   type Change,
   changesOf,
@@ -26,7 +26,7 @@ import { distributionLines, touchedProblems } from "./scaleout.js";
 import { assertUsable, refused, tableName } from "./targets.js";
 
 /** What `scalein` is asked. */
-export interface ScaleInWish {
+export interface ScaleInOptions {
   /** The tablets to be emptied, each once. */
   readonly endpoints: readonly Endpoint[];
   /** Whether partitions with more replicas than their table asks for keep them. */
@@ -38,8 +38,8 @@ export interface ScaleInWish {
 }
 
 /** Moves every replica off some tablets, those of system tables too. */
-export function scaleInOperation(wish: ScaleInWish): Operation {
-  const { endpoints, keepsSurplus } = wish;
+export function scaleInOperation(options: ScaleInOptions): Operation {
+  const { endpoints, keepsSurplus } = options;
   return {
     command: "scalein",
     words: [
@@ -49,11 +49,11 @@ export function scaleInOperation(wish: ScaleInWish): Operation {
     ],
     needsOff: true,
     waitsForOps: true,
-    concurrency: wish.concurrency,
-    plan: (state) => planScaleIn(state, wish),
+    concurrency: options.concurrency,
+    plan: (state) => planScaleIn(state, options),
     verify: (after, results) => [
       ...touchedProblems(after, results),
-      ...stillToDo(() => planScaleIn(after, wish)),
+      ...stillToDo(() => planScaleIn(after, options)),
       ...endpoints.flatMap((endpoint) => stillLoaded(after, endpoint)),
     ],
     conclude: (after) => [
@@ -65,13 +65,13 @@ export function scaleInOperation(wish: ScaleInWish): Operation {
   };
 }
 
-function planScaleIn(state: ClusterState, wish: ScaleInWish): OperationPlan {
-  const leaving = new Set(wish.endpoints);
+function planScaleIn(state: ClusterState, options: ScaleInOptions): OperationPlan {
+  const leaving = new Set(options.endpoints);
   for (const endpoint of leaving) assertUsable(state, endpoint, "tablet");
   const targets = usableTablets(state).filter((endpoint) => !leaving.has(endpoint));
-  const surveyed = survey(state, wish.keepsSurplus);
+  const surveyed = survey(state, options.keepsSurplus);
   assertCapacity(surveyed, leaving, targets);
-  assertHealthy(holdersOf(surveyed, leaving), wish);
+  assertHealthy(holdersOf(surveyed, leaving), options);
   const groups = [
     surveyed.filter((one) => isSystemDatabase(one.view.id.db)),
     surveyed.filter((one) => !isSystemDatabase(one.view.id.db)),
@@ -130,8 +130,8 @@ function assertCapacity(
   );
 }
 
-function assertHealthy(holders: readonly Surveyed[], { commandLine }: ScaleInWish): void {
-  const lines = sickLines(holders);
+function assertHealthy(holders: readonly Surveyed[], { commandLine }: ScaleInOptions): void {
+  const lines = unhealthyLines(holders);
   if (lines.length === 0) return;
   throw refused(
     `${lines.length} partitions with a replica there are not healthy, so it cannot be moved; nothing was changed`,

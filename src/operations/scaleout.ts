@@ -2,7 +2,7 @@ import { diagnose } from "../diagnosis/diagnose.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { StepResult } from "../model/outcome.js";
 import { isSystemDatabase, viewPartitions } from "../model/partition-view.js";
-import { sickLines } from "./condition.js";
+import { unhealthyLines } from "./condition.js";
 import {
   changesOf,
   leaderChoice,
@@ -20,7 +20,7 @@ import { spreadLeaders } from "./placement-leaders.js";
 import { refused } from "./targets.js";
 
 /** What `scaleout` is asked. */
-export interface ScaleOutWish {
+export interface ScaleOutOptions {
   /** Whether partitions with more replicas than their table asks for keep them. */
   readonly keepsSurplus: boolean;
   /** Partitions worked on at the same time. */
@@ -31,23 +31,23 @@ export interface ScaleOutWish {
  * Spreads the replicas and leaders of all user databases over all healthy tablets. System databases
  * stay where they are, as with `openmldb_ops.py`.
  */
-export function scaleOutOperation(wish: ScaleOutWish): Operation {
+export function scaleOutOperation(options: ScaleOutOptions): Operation {
   return {
     command: "scaleout",
-    words: ["scaleout", ...(wish.keepsSurplus ? ["--keep_surplus"] : [])],
+    words: ["scaleout", ...(options.keepsSurplus ? ["--keep_surplus"] : [])],
     needsOff: true,
     waitsForOps: true,
-    concurrency: wish.concurrency,
-    plan: (state) => planScaleOut(state, wish),
+    concurrency: options.concurrency,
+    plan: (state) => planScaleOut(state, options),
     verify: (after, results) => [
       ...touchedProblems(after, results),
-      ...stillToDo(() => planScaleOut(after, wish)),
+      ...stillToDo(() => planScaleOut(after, options)),
     ],
     conclude: (after) => distributionLines(after),
   };
 }
 
-function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutWish): OperationPlan {
+function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutOptions): OperationPlan {
   const tablets = usableTablets(state);
   if (tablets.length === 0) {
     throw refused("no tablet is healthy and answers", "start the tablets first");
@@ -59,7 +59,7 @@ function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutWish): Oper
     stepsOf({ ...change, leader: leaders.get(change.one.key) ?? change.leader }),
   );
   const touched = new Set(steps.map((step) => step.id));
-  const left = sickLines(surveyed);
+  const left = unhealthyLines(surveyed);
   return {
     steps,
     notes: [

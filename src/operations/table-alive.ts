@@ -4,7 +4,7 @@ import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
-import { type ReplicaWish, replicaWords } from "./add-replica.js";
+import { type ReplicaOptions, replicaWords } from "./add-replica.js";
 import { partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import {
@@ -21,7 +21,7 @@ import {
 const CONCURRENCY = 8;
 
 /** Which flags of the nameserver's record are set how. */
-export interface AliveWish extends ReplicaWish {
+export interface AliveOptions extends ReplicaOptions {
   readonly isAlive: boolean;
   /** Whether replicas are marked against what their tablets show. */
   readonly isForced: boolean;
@@ -31,20 +31,20 @@ export interface AliveWish extends ReplicaWish {
  * Marks replicas alive or not in the nameserver's record (UpdateTableAliveStatus), which decides
  * where clients are sent. All partitions of a table on an endpoint are one call.
  */
-export function tableAliveOperation(wish: AliveWish): Operation {
-  const { isAlive, isForced, endpoint } = wish;
+export function tableAliveOperation(options: AliveOptions): Operation {
+  const { isAlive, isForced, endpoint } = options;
   return {
     command: "updatetablealive",
     words: [
-      ...replicaWords("updatetablealive", wish),
+      ...replicaWords("updatetablealive", options),
       `--alive=${isAlive ? "yes" : "no"}`,
       ...(isForced ? ["--force"] : []),
     ],
     needsOff: true,
     concurrency: CONCURRENCY,
-    plan: (state) => planMarks(state, wish),
+    plan: (state) => planMarks(state, options),
     verify: (after) =>
-      findPartitions(after, wish)
+      findPartitions(after, options)
         .views.filter((view) => (replicaAt(view, endpoint)?.claim.isAlive ?? isAlive) !== isAlive)
         .map((view) => `${partitionName(view.id)}: ${endpoint} is ${word(!isAlive)}`),
   };
@@ -54,9 +54,9 @@ function word(isAlive: boolean): string {
   return isAlive ? "marked alive" : "marked not alive";
 }
 
-function planMarks(state: ClusterState, wish: AliveWish): OperationPlan {
-  const { endpoint, isAlive, isForced, pids } = wish;
-  const { table, views } = findPartitions(state, wish);
+function planMarks(state: ClusterState, options: AliveOptions): OperationPlan {
+  const { endpoint, isAlive, isForced, pids } = options;
+  const { table, views } = findPartitions(state, options);
   if (state.tablets.get(endpoint) === undefined) {
     throw unknownName("tablet", endpoint, [...state.tablets.keys()]);
   }
@@ -71,10 +71,10 @@ function planMarks(state: ClusterState, wish: AliveWish): OperationPlan {
     );
   }
   const wanted = held.filter((view) => replicaAt(view, endpoint)?.claim.isAlive !== isAlive);
-  const against = wanted.flatMap((view) => obstacleTo(view, wish) ?? []);
+  const against = wanted.flatMap((view) => obstacleTo(view, options) ?? []);
   if (!isForced) assertNone(against, `updatetablealive of ${endpoint}`);
   return {
-    steps: stepsOf(wanted, wish),
+    steps: stepsOf(wanted, options),
     notes: [
       ...held
         .filter((view) => !wanted.includes(view))
@@ -90,8 +90,8 @@ function planMarks(state: ClusterState, wish: AliveWish): OperationPlan {
   };
 }
 
-function stepsOf(wanted: readonly PartitionView[], wish: AliveWish): Step[] {
-  const { endpoint, isAlive, isForced, pids } = wish;
+function stepsOf(wanted: readonly PartitionView[], options: AliveOptions): Step[] {
+  const { endpoint, isAlive, isForced, pids } = options;
   const why = isAlive
     ? "clients are sent there from then on"
     : "clients leave it alone from then on";
@@ -110,8 +110,8 @@ function stepsOf(wanted: readonly PartitionView[], wish: AliveWish): Step[] {
   });
 }
 
-function obstacleTo(view: PartitionView, wish: AliveWish): Obstacle | undefined {
-  const { endpoint, isAlive, commandLine } = wish;
+function obstacleTo(view: PartitionView, options: AliveOptions): Obstacle | undefined {
+  const { endpoint, isAlive, commandLine } = options;
   const why = whyNotMark(view, endpoint, isAlive);
   if (why === undefined) return undefined;
   const of = partitionWords(view.id);

@@ -12,7 +12,7 @@ import { selectTables } from "../show/known.js";
 import { unknownName } from "../util/nearest.js";
 
 /** Which partitions of one table an operator means. */
-export interface PartitionsWish {
+export interface PartitionsOptions {
   /** Undefined: whatever database has the one table of that name. */
   readonly db: string | undefined;
   readonly table: string;
@@ -31,14 +31,14 @@ export interface Target {
  * @throws OpsError `refused` for a name or pid that does not exist, with the nearest one; and for a
  *   table name that several databases have.
  */
-export function findPartitions(state: ClusterState, wish: PartitionsWish): Target {
-  const { db, pids } = wish;
-  const [table, ...others] = selectTables(state.tables, [], { db, table: wish.table });
-  if (table === undefined) throw unknownName("table named", wish.table, []);
+export function findPartitions(state: ClusterState, options: PartitionsOptions): Target {
+  const { db, pids } = options;
+  const [table, ...others] = selectTables(state.tables, [], { db, table: options.table });
+  if (table === undefined) throw unknownName("table named", options.table, []);
   if (others.length > 0) {
     const where = [table, ...others].map((one) => one.db || "(no database)").join(", ");
     throw refused(
-      `several databases have a table named ${JSON.stringify(wish.table)}: ${where}`,
+      `several databases have a table named ${JSON.stringify(options.table)}: ${where}`,
       "say which one with --db",
     );
   }

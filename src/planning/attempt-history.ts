@@ -8,7 +8,7 @@ export interface Learned {
   readonly cannotLoad: CannotLoad;
   /** Replicas whose load failed once, for a reason that may pass: it is tried a second time. */
   readonly failedOnce: ReadonlySet<Endpoint>;
-  /** Followers that were fed and did not catch up: the leader's binlog lacks what they need. */
+  /** Followers that the leader replicated to and that did not catch up: the leader's binlog lacks what they need. */
   readonly cannotSync: ReadonlySet<Endpoint>;
   /** Healthy replicas that were recovered because the operator wants it. */
   readonly forced: ReadonlySet<Endpoint>;

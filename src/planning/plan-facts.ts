@@ -47,8 +47,8 @@ function replicaFacts(replica: ReplicaView): [string, string][] {
     facts.push([`${endpoint} was last seen at offset`, String(claim.offset ?? "unknown")]);
   }
   if (report?.role === "leader") {
-    const fed = followers && listed([...followers.followers.keys()].sort());
-    facts.push([`${endpoint} feeds`, fed ?? "unknown"]);
+    const replicatesTo = followers && listed([...followers.followers.keys()].sort());
+    facts.push([`${endpoint} replicates to`, replicatesTo ?? "unknown"]);
   }
   return facts;
 }

@@ -125,7 +125,7 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
 }
 
 /**
- * Whether a loaded follower may be fed by a leader as it is: its log is of the surviving history
+ * Whether a loaded follower may take the log of a leader as it is: its log is of the surviving history
  * and not longer than the leader's.
  */
 export function mayJoin(view: PartitionView, replica: ReplicaView, leader: ReplicaView): boolean {

@@ -15,13 +15,13 @@ const SCHEMA_VERSION = 1;
 const SHOWN_MAX = 50;
 
 /** Whether something is left to do about a partition. */
-function isSick(one: PartitionResult): boolean {
+function isUnhealthy(one: PartitionResult): boolean {
   return one.status === "unhealthy" || one.status === "needs-decision";
 }
 
 /** Whether everything that the report is about is healthy and as it was. */
 export function isAllHealthy(report: RunReport): boolean {
-  return !report.partitions.some(isSick);
+  return !report.partitions.some(isUnhealthy);
 }
 
 /**
@@ -149,7 +149,7 @@ function failureJson({ failure }: PartitionResult) {
  * @returns Lines without line ends, made one by one. Names from the cluster are made safe for a terminal.
  */
 export function* reportText(report: RunReport): Generator<string> {
-  const unhealthy = report.partitions.filter(isSick);
+  const unhealthy = report.partitions.filter(isUnhealthy);
   const sick = new Set(report.sickTablets.map((one) => one.endpoint));
   yield* first(report.sickTablets, "tablets that are not healthy", (one) => [
     `tablet ${safe(one.endpoint)} is ${safe(absenceText(one.absence, one.reason))}`,

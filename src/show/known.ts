@@ -3,7 +3,7 @@ import { compareDatabases, compareText } from "../model/partition-view.js";
 import { unknownName } from "../util/nearest.js";
 
 /** Which tables are meant; undefined means any. */
-export interface TableWish {
+export interface TableOptions {
   readonly db: string | undefined;
   readonly table: string | undefined;
 }
@@ -27,7 +27,7 @@ export function databasesOf(listed: readonly string[], tables: readonly TableCla
 export function selectTables(
   tables: readonly TableClaim[],
   listed: readonly string[],
-  { db, table }: TableWish,
+  { db, table }: TableOptions,
 ): TableClaim[] {
   const databases = databasesOf(listed, tables);
   if (db !== undefined && !databases.includes(db)) throw unknownName("database", db, databases);

@@ -8,7 +8,7 @@ import { durationText, timeText } from "./readable.js";
 import { columns, NOTHING, orNothing, type Shown } from "./shown.js";
 
 /** Which ops are meant; undefined and empty lists mean any. */
-export interface OpWish {
+export interface OpOptions {
   readonly db: string | undefined;
   readonly table: string | undefined;
   readonly pids: readonly number[];
@@ -21,16 +21,16 @@ export interface OpWish {
 const NO_PID = 4_294_967_295;
 
 /** The ops that are meant, in the order of their ids. */
-export function selectOps(ops: readonly Op[], wish: OpWish): Op[] {
-  const statuses = wish.words.filter((word) => STATUSES.includes(word));
-  const types = wish.words.filter((word) => !STATUSES.includes(word));
+export function selectOps(ops: readonly Op[], options: OpOptions): Op[] {
+  const statuses = options.words.filter((word) => STATUSES.includes(word));
+  const types = options.words.filter((word) => !STATUSES.includes(word));
   return ops
     .filter(
       (op) =>
-        (wish.db === undefined || op.db === wish.db) &&
-        (wish.table === undefined || op.table === wish.table) &&
-        isAmong(wish.pids, op.pid) &&
-        isAmong(wish.ids, op.id) &&
+        (options.db === undefined || op.db === options.db) &&
+        (options.table === undefined || op.table === options.table) &&
+        isAmong(options.pids, op.pid) &&
+        isAmong(options.ids, op.id) &&
         // `kFailed,kMigrateOP` means failed migrations, `kFailed,kDoing` either state.
         isAmong(statuses, STATUS_WORDS[op.status]) &&
         isAmong(types, op.type),
@@ -57,22 +57,22 @@ export interface OpPlaces {
  *
  * @throws OpsError `refused` with the nearest known name.
  */
-export function assertOpPlaces({ ops, tables, databases }: OpPlaces, wish: OpWish): void {
+export function assertOpPlaces({ ops, tables, databases }: OpPlaces, options: OpOptions): void {
   const places = [...tables, ...ops];
   const known = databasesOf([...databases, ...ops.map((op) => op.db)], tables);
-  if (wish.db !== undefined && !known.includes(wish.db)) {
-    throw unknownName("database", wish.db, known.sort(compareDatabases));
+  if (options.db !== undefined && !known.includes(options.db)) {
+    throw unknownName("database", options.db, known.sort(compareDatabases));
   }
-  const names = places.filter((one) => wish.db === undefined || one.db === wish.db);
-  if (wish.table !== undefined && !names.some((one) => one.table === wish.table)) {
+  const names = places.filter((one) => options.db === undefined || one.db === options.db);
+  if (options.table !== undefined && !names.some((one) => one.table === options.table)) {
     const all = [...new Set(names.map((one) => one.table))].filter((name) => name !== "");
-    throw unknownName("table named", wish.table, all.sort(compareText));
+    throw unknownName("table named", options.table, all.sort(compareText));
   }
-  const pids = pidsOf(ops, tables, wish);
-  for (const pid of wish.pids) {
+  const pids = pidsOf(ops, tables, options);
+  for (const pid of options.pids) {
     if (!pids.includes(pid)) throw unknownName("partition", String(pid), pids.map(String));
   }
-  for (const id of wish.ids) {
+  for (const id of options.ids) {
     if (!ops.some((op) => op.id === id)) {
       throw unknownName(
         "op",
@@ -83,10 +83,10 @@ export function assertOpPlaces({ ops, tables, databases }: OpPlaces, wish: OpWis
   }
 }
 
-function pidsOf(ops: readonly Op[], tables: readonly TableClaim[], wish: OpWish): number[] {
+function pidsOf(ops: readonly Op[], tables: readonly TableClaim[], options: OpOptions): number[] {
   const fits = (one: { readonly db: string; readonly table: string }) =>
-    (wish.db === undefined || one.db === wish.db) &&
-    (wish.table === undefined || one.table === wish.table);
+    (options.db === undefined || one.db === options.db) &&
+    (options.table === undefined || one.table === options.table);
   const pids = [
     ...tables.filter(fits).flatMap((one) => one.partitions.map(({ pid }) => pid)),
     ...ops.filter(fits).map((op) => op.pid),

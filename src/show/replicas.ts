@@ -115,7 +115,7 @@ function reportJson(one: ReplicaReport, names: Names): Record<string, unknown> {
   };
 }
 
-/** The followers that a leader feeds, sorted, with what each has acknowledged and still lacks. */
+/** The followers that a leader replicates to, sorted, with what each has acknowledged and still lacks. */
 export function shownFollowers(
   leader: { readonly endpoint: Endpoint; readonly tid: number; readonly pid: number },
   list: FollowerList,

@@ -126,7 +126,7 @@ function replicaWarnings(
   ];
 }
 
-/** Followers that the serving leader does not feed. Without a serving leader nobody can be asked. */
+/** Followers that the serving leader does not replicate to. Without a serving leader they are not known. */
 function linkWarnings(
   state: ClusterState,
   id: { readonly tid: number; readonly pid: number },
@@ -138,7 +138,7 @@ function linkWarnings(
   const list = state.followers.get(followerKey(leader.endpoint, id));
   if (list === undefined) {
     return [
-      `[pid=${id.pid}]: fail to get from tablet: ${leader.endpoint} did not tell whom it feeds`,
+      `[pid=${id.pid}]: fail to get from tablet: ${leader.endpoint} did not report its replication list`,
     ];
   }
   const unfed = (endpoint: Endpoint) =>

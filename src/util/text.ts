@@ -232,7 +232,7 @@ function safeCell(cell: Cell): { readonly text: string; readonly color: Color | 
 }
 
 /** What decides about colours. */
-export interface ColorWish {
+export interface ColorOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly isTerminal: boolean;
   /** Whether `--no_color` was given. */
@@ -244,7 +244,7 @@ export interface ColorWish {
  * (it beats NO_COLOR in Node.js too; `0` and `false` force them off); then NO_COLOR if not empty,
  * TERM=dumb, and whether it is a terminal at all.
  */
-export function allowsColor({ environment, isTerminal, isOff }: ColorWish): boolean {
+export function allowsColor({ environment, isTerminal, isOff }: ColorOptions): boolean {
   if (isOff) return false;
   const force = environment["FORCE_COLOR"];
   if (force !== undefined) return force !== "0" && force !== "false";

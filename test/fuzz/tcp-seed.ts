@@ -67,9 +67,9 @@ export async function playTcpSeed(seed: number): Promise<TcpSeedResult> {
         violations.push(`a clean run ends with ${clean.code}: ${lastLines(clean.stderr)}`);
       }
     }
-    const sick = sandbox.model.healthy();
-    if (exitCodes.at(-1) === 0 && sick.length > 0)
-      violations.push(`not healthy in the end: ${sick.slice(0, 3).join("; ")}`);
+    const unhealthy = sandbox.model.healthy();
+    if (exitCodes.at(-1) === 0 && unhealthy.length > 0)
+      violations.push(`not healthy in the end: ${unhealthy.slice(0, 3).join("; ")}`);
     if (!isOn(sandbox)) violations.push("auto_failover is off in the end");
     return { seed, exitCodes, violations, said: first.stderr };
   } finally {

@@ -131,7 +131,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "at-risk db1.t0:0: record-is-old b:9527, not-loaded b:9527"],
   },
   {
-    name: "the leader does not say whom it feeds",
+    name: "the leader does not report its replication list",
     answers: (cluster) => ({
       getTableFollower: (endpoint, id) =>
         id.pid === 0
@@ -313,7 +313,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "another table is sick, and only this one is asked for",
+    name: "another table is unhealthy, and only this one is asked for",
     cluster: () =>
       start(3, (virtual) => {
         table("t0", 2, 3)(virtual);

@@ -48,7 +48,7 @@ export interface ModelClusterOptions {
 }
 
 /** Starts a cluster with db1.t0 (tid 2, or 7 after the system tables). */
-export function modelCluster(wish: ModelClusterOptions = {}): ModelCluster {
+export function modelCluster(choice: ModelClusterOptions = {}): ModelCluster {
   const clock = new VirtualClock();
   const specs = (prefix: string, count: number) =>
     Array.from({ length: count }, (_, index) => {
@@ -57,15 +57,15 @@ export function modelCluster(wish: ModelClusterOptions = {}): ModelCluster {
     });
   const model = new SandboxModel({
     clock,
-    seed: wish.seed ?? 1,
+    seed: choice.seed ?? 1,
     tree: new ZnodeTree(() => clock.wallTime()),
-    tablets: specs("t", wish.tablets ?? 3),
-    nameservers: specs("n", wish.nameservers ?? 2),
-    options: wish.options ?? {},
+    tablets: specs("t", choice.tablets ?? 3),
+    nameservers: specs("n", choice.nameservers ?? 2),
+    options: choice.options ?? {},
   });
   model.start();
-  if (wish.systemTables) model.createSystemTables();
-  model.createTable({ db: "db1", table: "t0", partitions: 2, replicas: 3, ...wish.table });
+  if (choice.systemTables) model.createSystemTables();
+  model.createTable({ db: "db1", table: "t0", partitions: 2, replicas: 3, ...choice.table });
   return shortcuts(model, clock);
 }
 
@@ -95,8 +95,8 @@ function shortcuts(model: SandboxModel, clock: VirtualClock): ModelCluster {
 }
 
 /** db1.t0 with 60 rows per partition; then all tablets die and come back. */
-export async function afterOutage(wish: ModelClusterOptions = {}): Promise<ModelCluster> {
-  const it = modelCluster(wish);
+export async function afterOutage(choice: ModelClusterOptions = {}): Promise<ModelCluster> {
+  const it = modelCluster(choice);
   it.model.put(60);
   await it.pass(3_000);
   it.model.outage();

@@ -15,9 +15,9 @@ export const commandLine = (words: readonly string[]): string => words.join(" ")
 
 /** Tablets a, b, c and d; db1.t0 with `partitions` of 30 rows and `replicas`, all healthy. */
 export async function servingTable(
-  wish: { partitions?: number; replicas?: number; autoFailover?: boolean } = {},
+  options: { partitions?: number; replicas?: number; autoFailover?: boolean } = {},
 ): Promise<VirtualCluster> {
-  const { partitions = 1, replicas = 3, autoFailover = false } = wish;
+  const { partitions = 1, replicas = 3, autoFailover = false } = options;
   const virtual = await startVirtualCluster({ tablets: 4, model: { autoFailover } });
   virtual.model.createTable({ db: "db1", table: "t0", partitions, replicas });
   virtual.model.put(30);

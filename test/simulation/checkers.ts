@@ -378,7 +378,7 @@ function isHarmless(mutation: Mutation): boolean {
 /** AddReplica of a follower that the leader feeds already: answered 119, without any effect. */
 function isFedAlready(world: World, of: Part, endpoint: string, mutation: Mutation): boolean {
   if (mutation.method !== "AddReplica") return false;
-  return loadedAt(world.model, of, mutation.address)?.feeds.has(endpoint) === true;
+  return loadedAt(world.model, of, mutation.address)?.links.has(endpoint) === true;
 }
 
 function isForked(one: readonly Run[], other: readonly Run[]): boolean {

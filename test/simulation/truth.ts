@@ -149,7 +149,7 @@ export function isTrueProblem(
       return (
         leader !== undefined &&
         endpoint !== undefined &&
-        loadedAt(model, of, leader.endpoint)?.feeds.has(endpoint) === false
+        loadedAt(model, of, leader.endpoint)?.links.has(endpoint) === false
       );
     case "rows-missing":
     case "leader-unavailable":

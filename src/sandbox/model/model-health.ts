@@ -9,7 +9,7 @@ import { rowCount, subtract } from "./runs.js";
  * Looks at the whole cluster from the inside, independent of anything that a client can ask.
  *
  * @returns One line for everything that is wrong. Empty: every replica is flagged alive, loaded,
- *   normal, in the role of its flags, fed by its leader, and has the same entries as its leader.
+ *   normal, in the role of its flags, in the replication list of its leader, and has the same entries as its leader.
  */
 export function complaints(model: ModelCore): string[] {
   const found: string[] = [];
@@ -59,10 +59,10 @@ function replicaComplaint(
   if ((replica.role === "leader") !== meta.isLeader) return `is loaded as ${replica.role}`;
   if (replica.extraRows > 0) return `has ${replica.extraRows} rows twice`;
   if (leader === undefined || replica === leader) return undefined;
-  const feed = leader.feeds.get(meta.endpoint);
-  if (feed === undefined) return "is not fed by its leader";
+  const link = leader.links.get(meta.endpoint);
+  if (link === undefined) return "its leader does not replicate to it";
   // Nobody is behind a leader that has nothing.
-  const isThere = feed.isMatched && feed.sent >= leader.offset;
+  const isThere = link.isMatched && link.sent >= leader.offset;
   if (!isThere && leader.offset > 0n) return "is behind its leader";
   return differs(replica, leader) ? "has other entries than its leader" : undefined;
 }

@@ -42,7 +42,7 @@ export function installLoaded(model: SandboxModel, name: string, content: Loaded
   const replica = tablet.add({ tid, pid, dir, role, state, term, offset: dir.offset }, []);
   replica.extraRows = content.extraRows ?? 0;
   for (const [endpoint, sent] of content.followers ?? [])
-    replica.feeds.set(endpoint, { sent, isMatched: true });
+    replica.links.set(endpoint, { sent, isMatched: true });
   tablet.replicator.wake(replica);
 }
 

@@ -144,7 +144,7 @@ export interface ReplicaRows {
   readonly held: number;
   /** Acknowledged rows among them. */
   readonly acknowledged: number;
-  /** Rows in memory as its tablet counts them; more than `held` after the double feeding. */
+  /** Rows in memory as its tablet counts them; more than `held` after they were loaded twice. */
   readonly counted: number | undefined;
 }
 

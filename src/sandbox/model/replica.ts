@@ -4,8 +4,8 @@ import type { Endpoint } from "../../model/cluster-state.js";
 import type { ReplicaDir } from "./disk.js";
 import { lastOffset, rowCount, slice } from "./runs.js";
 
-/** How far a leader has fed one follower. */
-export interface Feed {
+/** How far a leader has replicated to one follower. */
+export interface Link {
   /** Last entry that the follower has acknowledged; 0 until it first answered. */
   sent: bigint;
   /** Whether the follower has told its offset, which is where the leader starts. */
@@ -45,7 +45,7 @@ export class LoadedReplica {
   /** The leadership that it leads or follows; 0 for a follower that no leader has spoken to. */
   term: bigint;
   /** Replication list, by endpoint; empty for a follower. */
-  readonly feeds = new Map<Endpoint, Feed>();
+  readonly links = new Map<Endpoint, Link>();
   /** Identity of this leadership in the entries that it writes. */
   writer: number;
   /** What GetTableStatus last answered about it, if that is still true. Frozen, as answers share it. */
@@ -99,7 +99,7 @@ export class LoadedReplica {
     this.forgetAnswers();
   }
 
-  /** Rows in memory beyond those of the log: fed before the load began, then loaded once more. */
+  /** Rows in memory beyond those of the log: replicated before the load began, then loaded once more. */
   get extraRows(): number {
     return this.#extraRows;
   }

@@ -54,7 +54,7 @@ function fence(
   return offsets;
 }
 
-/** kChangeLeader: makes the chosen replica leader, feeding the other followers. */
+/** kChangeLeader: makes the chosen replica leader, which replicates to the other followers. */
 export function changeLeader(scope: OpScope): LocalTask {
   return {
     type: TaskType.kChangeLeader,

@@ -1,7 +1,7 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import type { ModelOptions } from "../model/model-types.js";
-import { type Feed, isServing, type LoadedReplica } from "../model/replica.js";
+import { isServing, type Link, type LoadedReplica } from "../model/replica.js";
 import { type Run, rowCount, slice } from "../model/runs.js";
 import type { SandboxClock } from "../model/virtual-clock.js";
 
@@ -22,7 +22,7 @@ export interface ReplicatingTablet {
 const MATCH_MS = 5;
 
 /**
- * Feeds the followers of all leaders on one tablet. It works only while a follower lacks
+ * Replicates from all leaders on one tablet to their followers. It works only while a follower lacks
  * something: one timer per tablet, none when all is in sync.
  *
  * @see OpenMLDB 0.9: replicate_node.cc, and AppendEntries in tablet_impl.cc
@@ -40,9 +40,9 @@ export class Replicator {
 
   /** A leader has something new to send, or somebody new to send to. */
   wake(replica: LoadedReplica): void {
-    if (replica.role !== "leader" || replica.feeds.size === 0) return;
+    if (replica.role !== "leader" || replica.links.size === 0) return;
     this.#behind.add(replica);
-    const isNew = [...replica.feeds.values()].some((feed) => !feed.isMatched);
+    const isNew = [...replica.links.values()].some((link) => !link.isMatched);
     this.#arm(isNew ? MATCH_MS : this.#tablet.context.options.replicationMs);
   }
 
@@ -72,40 +72,40 @@ export class Replicator {
     const { isRunning, options } = this.#tablet.context;
     // A stopped process sends nothing; it goes on when it is continued.
     for (const leader of isRunning() ? [...this.#behind] : []) {
-      if (leader.role !== "leader" || this.#feedAll(leader)) this.#behind.delete(leader);
+      if (leader.role !== "leader" || this.#replicateAll(leader)) this.#behind.delete(leader);
     }
     if (this.#behind.size > 0) this.#arm(options.replicationRetryMs);
   }
 
   /** @returns Whether every follower has everything. */
-  #feedAll(leader: LoadedReplica): boolean {
+  #replicateAll(leader: LoadedReplica): boolean {
     if (!isServing(leader)) return false;
     let isComplete = true;
-    for (const [endpoint, feed] of leader.feeds) {
-      if (!this.#feed(leader, endpoint, feed)) isComplete = false;
+    for (const [endpoint, link] of leader.links) {
+      if (!this.#replicate(leader, endpoint, link)) isComplete = false;
     }
     return isComplete;
   }
 
-  #feed(leader: LoadedReplica, endpoint: Endpoint, feed: Feed): boolean {
+  #replicate(leader: LoadedReplica, endpoint: Endpoint, link: Link): boolean {
     const tablet = this.#tablet.context.reachable(endpoint);
     const follower = tablet?.replica(leader.tid, leader.pid);
     if (tablet === undefined || follower === undefined) return false;
     // The refusals of AppendEntries: loading, itself a leader, a leadership older than one it knows.
     if (follower.state === TableState.kTableLoading || follower.role === "leader") return false;
     if (leader.term < follower.term) return false;
-    if (!feed.isMatched) {
+    if (!link.isMatched) {
       follower.term = leader.term;
-      feed.sent = follower.offset;
-      feed.isMatched = true;
+      link.sent = follower.offset;
+      link.isMatched = true;
     }
-    if (feed.sent >= leader.offset) return true;
-    const entries = slice(leader.dir.runs, feed.sent, leader.offset);
-    const hasNext = leader.dir.binlogFrom <= feed.sent + 1n && entries[0]?.from === feed.sent + 1n;
+    if (link.sent >= leader.offset) return true;
+    const entries = slice(leader.dir.runs, link.sent, leader.offset);
+    const hasNext = leader.dir.binlogFrom <= link.sent + 1n && entries[0]?.from === link.sent + 1n;
     // The leader's binlog begins later: nothing is sent, for ever.
     if (!hasNext) return false;
     receive(tablet, follower, slice(entries, follower.offset, leader.offset));
-    feed.sent = leader.offset;
+    link.sent = leader.offset;
     return true;
   }
 }

@@ -25,7 +25,7 @@ export interface LoadingTablet {
 }
 
 /** What LoadTable was asked; undefined means that the request left it out. */
-export interface LoadWish {
+export interface LoadRequest {
   readonly tid: number;
   readonly pid: number;
   readonly name: string;
@@ -91,19 +91,19 @@ export class LoadQueue {
    *
    * @param onEnd Called when the load has ended; not called if the process dies before.
    */
-  load(wish: LoadWish, onEnd: (isLoaded: boolean) => void = () => undefined): Outcome {
+  load(request: LoadRequest, onEnd: (isLoaded: boolean) => void = () => undefined): Outcome {
     const tablet = this.#tablet;
-    const { tid, pid, storageMode } = wish;
-    if (wish.name === "") return { code: 129, msg: "table name is empty" };
+    const { tid, pid, storageMode } = request;
+    if (request.name === "") return { code: 129, msg: "table name is empty" };
     if (tid <= 0) return { code: 129, msg: "tid is zero" };
     if (storageMode === StorageMode.kUnknown) return { code: 129, msg: "storage_mode is unknown" };
     if (!tablet.storageModes.has(storageMode)) {
       return { code: 138, msg: "fail to get table db root path" };
     }
     if (tablet.replica(tid, pid) !== undefined) return { code: 101, msg: "table already exists" };
-    const meta = mergeMeta(wish, tablet.disk.dir(storageMode, tid, pid)?.meta);
+    const meta = mergeMeta(request, tablet.disk.dir(storageMode, tid, pid)?.meta);
     const dir = tablet.disk.writeMeta(tid, pid, meta);
-    const job: LoadJob = { tid, pid, dir, followers: wish.replicas, replica: undefined, onEnd };
+    const job: LoadJob = { tid, pid, dir, followers: request.replicas, replica: undefined, onEnd };
     if (storageMode === StorageMode.kMemory) {
       if (meta.schema === undefined) return { code: 131, msg: "fail to init table" };
       job.replica = this.#create(job, TableState.kTableUndefined);
@@ -203,14 +203,14 @@ export class LoadQueue {
  * What the request leaves out comes from the file on disk; a new file has no schema. The name is
  * whatever the request says, and replaces the one on disk; the database stays (seen with OpenMLDB 0.9.3).
  */
-function mergeMeta(wish: LoadWish, old: TableMetaFile | undefined): TableMetaFile {
+function mergeMeta(request: LoadRequest, old: TableMetaFile | undefined): TableMetaFile {
   return {
-    name: wish.name,
-    db: old?.db ?? wish.db ?? "",
-    mode: wish.mode ?? old?.mode ?? "follower",
-    term: wish.term ?? old?.term ?? 0n,
-    storageMode: wish.storageMode,
-    segCount: wish.segCount ?? old?.segCount ?? 8,
+    name: request.name,
+    db: old?.db ?? request.db ?? "",
+    mode: request.mode ?? old?.mode ?? "follower",
+    term: request.term ?? old?.term ?? 0n,
+    storageMode: request.storageMode,
+    segCount: request.segCount ?? old?.segCount ?? 8,
     schema: old?.schema,
   };
 }

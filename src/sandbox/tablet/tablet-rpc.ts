@@ -15,7 +15,7 @@ import { CompressType } from "../../gen/openmldb/type_pb.js";
 import type { Handlers } from "../model/handlers.js";
 import { type LoadedReplica, memoryBytes, recordCount } from "../model/replica.js";
 import type { Tablet } from "./tablet.js";
-import type { LoadWish } from "./tablet-load.js";
+import type { LoadRequest } from "./tablet-load.js";
 import {
   addReplica,
   changeRole,
@@ -50,15 +50,15 @@ export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> 
     const replica = tablet.replica(request.tid, request.pid);
     if (replica === undefined) return NOT_LOADED;
     if (replica.role === "follower") return { code: 103, msg: "table is follower" };
-    if (replica.feeds.size === 0) {
+    if (replica.links.size === 0) {
       return { code: 134, msg: "has no follower", offset: replica.offset };
     }
-    const feeds = [...replica.feeds].sort(([a], [b]) => (a < b ? -1 : 1));
+    const links = [...replica.links].sort(([a], [b]) => (a < b ? -1 : 1));
     return {
       code: 0,
       msg: "ok",
       offset: replica.offset,
-      followerInfo: feeds.map(([endpoint, feed]) => ({ endpoint, offset: feed.sent })),
+      followerInfo: links.map(([endpoint, link]) => ({ endpoint, offset: link.sent })),
     };
   },
 
@@ -139,7 +139,7 @@ function metaOf(replica: LoadedReplica): MessageInitShape<typeof TableMetaSchema
     name,
     pid: replica.pid,
     segCnt: segCount,
-    replicas: [...replica.feeds.keys()],
+    replicas: [...replica.links.keys()],
     mode: isLeader ? TableMode.kTableLeader : TableMode.kTableFollower,
     ...(isLeader ? { term: replica.term } : {}),
     compressType: CompressType.kNoCompress,
@@ -150,7 +150,7 @@ function metaOf(replica: LoadedReplica): MessageInitShape<typeof TableMetaSchema
   };
 }
 
-function wishOf(request: LoadTableRequest): LoadWish {
+function wishOf(request: LoadTableRequest): LoadRequest {
   const meta = request.tableMeta;
   const has = (field: "db" | "segCnt" | "mode" | "term") =>
     meta !== undefined && isFieldSet(meta, TableMetaSchema.field[field]);

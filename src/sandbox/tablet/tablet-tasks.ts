@@ -83,7 +83,7 @@ export function changeRole(
   if (to.role === "follower") {
     if (replica.role === "follower") return { code: 0, msg: "table is follower" };
     replica.role = "follower";
-    replica.feeds.clear();
+    replica.links.clear();
     tablet.replicator.forget(replica);
     return OK;
   }
@@ -91,7 +91,7 @@ export function changeRole(
   replica.role = "leader";
   replica.term = to.term;
   replica.writer = tablet.context.nextWriter();
-  for (const endpoint of to.followers) replica.feeds.set(endpoint, { sent: 0n, isMatched: false });
+  for (const endpoint of to.followers) replica.links.set(endpoint, { sent: 0n, isMatched: false });
   tablet.replicator.wake(replica);
   return OK;
 }
@@ -106,8 +106,8 @@ function leaderOf(tablet: Tablet, id: ReplicaId): LoadedReplica | Outcome {
 export function addReplica(tablet: Tablet, id: ReplicaId, endpoint: Endpoint): Outcome {
   const leader = leaderOf(tablet, id);
   if ("code" in leader) return leader;
-  if (leader.feeds.has(endpoint)) return { code: 119, msg: "replica endpoint already exists" };
-  leader.feeds.set(endpoint, { sent: 0n, isMatched: false });
+  if (leader.links.has(endpoint)) return { code: 119, msg: "replica endpoint already exists" };
+  leader.links.set(endpoint, { sent: 0n, isMatched: false });
   tablet.replicator.wake(leader);
   return OK;
 }
@@ -116,7 +116,7 @@ export function addReplica(tablet: Tablet, id: ReplicaId, endpoint: Endpoint): O
 export function delReplica(tablet: Tablet, id: ReplicaId, endpoint: Endpoint): Outcome {
   const leader = leaderOf(tablet, id);
   if ("code" in leader) return leader;
-  return leader.feeds.delete(endpoint) ? OK : { code: 0, msg: "replica does not exist" };
+  return leader.links.delete(endpoint) ? OK : { code: 0, msg: "replica does not exist" };
 }
 
 /** Stops the making of snapshots, so that one can be sent. */

@@ -103,7 +103,7 @@ export class Tablet {
   add(parts: ReplicaParts, followers: readonly Endpoint[]): LoadedReplica {
     const { tid, pid, role } = parts;
     const replica = new LoadedReplica(parts, role === "leader" ? this.context.nextWriter() : 0);
-    for (const endpoint of followers) replica.feeds.set(endpoint, { sent: 0n, isMatched: false });
+    for (const endpoint of followers) replica.links.set(endpoint, { sent: 0n, isMatched: false });
     this.#loaded.splice(this.#placeOf(tid, pid), this.replica(tid, pid) ? 1 : 0, replica);
     this.touch(replica);
     return replica;
