@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { absenceAdvice } from "../src/diagnosis/absence-advice.js";
+import { absenceAdvice, plainCommand } from "../src/diagnosis/absence-advice.js";
 import { absenceOf, mayBeGivenUp, mayBeServing } from "../src/model/absence.js";
 import type { TabletClaim, TabletView } from "../src/model/cluster-state.js";
 import { moveCandidates } from "../src/policy/move-candidates.js";
@@ -88,7 +88,7 @@ describe("what is said and allowed follows from the state", () => {
     } as const;
     expect(mayBeServing(absence)).toBe(true);
     expect(mayBeGivenUp(absence)).toBe(false);
-    expect(absenceAdvice("a", absence)).toBe(
+    expect(absenceAdvice("a", absence, plainCommand)).toBe(
       "make tablet a reachable from this machine (no route)",
     );
   });

@@ -1,6 +1,7 @@
 import { createServer } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { dialZooKeeper } from "../src/cluster/registrations.js";
+import { plainCommand } from "../src/diagnosis/absence-advice.js";
 import { judge } from "../src/diagnosis/verdict.js";
 import type { InspectFacts } from "../src/inspect/facts.js";
 import { type Inspection, inspectFacts } from "../src/inspect/inspection.js";
@@ -55,7 +56,15 @@ async function enlarged(
   }
   const views = viewPartitions(state);
   const none = { unhealthyBefore: new Set<string>(), failures: new Map(), notes: new Map() };
-  const judged = finish(judge({ state, views, ...none, rerun: command("--cmd=recoverdata") }));
+  const judged = finish(
+    judge({
+      state,
+      views,
+      ...none,
+      rerun: command("--cmd=recoverdata"),
+      commandLine: plainCommand,
+    }),
+  );
   return { ...facts, state, views, unhealthy: judged.partitions };
 }
 

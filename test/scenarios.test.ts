@@ -22,6 +22,7 @@ const PLANNED_BY_COMMANDS: readonly StepKind[] = [
   "add-replica",
   "del-replica",
   "migrate",
+  "move-in-record",
   "offline-replica",
   "offline-endpoint",
   "recover-endpoint",

@@ -14,6 +14,7 @@ import { decodeInTurns, type Repeats } from "../src/cluster/decode.js";
 import { realClock } from "../src/cluster/real-clock.js";
 import type { Transport } from "../src/cluster/transport.js";
 import { lined, print } from "../src/commands/write.js";
+import { plainCommand } from "../src/diagnosis/absence-advice.js";
 import { judge } from "../src/diagnosis/verdict.js";
 import { type Look, look } from "../src/execution/look.js";
 import {
@@ -106,7 +107,9 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
     ),
   );
   const none = { unhealthyBefore: new Set<string>(), failures: new Map(), notes: new Map() };
-  const { partitions: unhealthy } = finish(judge({ state, views, ...none, rerun: "openmldb-ops" }));
+  const { partitions: unhealthy } = finish(
+    judge({ state, views, ...none, rerun: "openmldb-ops", commandLine: plainCommand }),
+  );
   const inspection = finish(
     inspectFacts({
       ...{

@@ -10,6 +10,7 @@ import {
   lockSpecs,
   oneTable,
   onlyDb,
+  operateSpecs,
   outputSpecs,
   planSpecs,
   stateSpecs,
@@ -24,7 +25,7 @@ import {
   oneEndpoint,
   pidList,
 } from "./flag-values.js";
-import { type FlagsOf, many, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
 
 /** `--lost`: tablets that will not come back. */
 const lostTablets = noVariable(
@@ -192,6 +193,36 @@ function checkLost({
   }
 }
 
+const moveTabletSpecs = {
+  from: noVariable(
+    needed(
+      ["from", "ENDPOINT", "the tablet on record, which is not registered any more"],
+      oneEndpoint,
+      "--from=10.0.0.1:9527",
+    ),
+  ),
+  to: noVariable(
+    needed(
+      ["to", "ENDPOINT", "the tablet that has its disk now"],
+      oneEndpoint,
+      "--to=10.0.0.4:9527",
+    ),
+  ),
+  ...operateSpecs,
+};
+
+/** Flags of `movetablet`. */
+export type MoveTabletFlags = FlagsOf<typeof moveTabletSpecs>;
+
+function checkMove({ from, to }: MoveTabletFlags): void {
+  if (from !== to) return;
+  throw new OpsError({
+    code: "usage",
+    message: `--from and --to are the same tablet, ${from}`,
+    hint: "in a cluster with server names the record needs no change: correct the address in map/names and restart what still uses the old one",
+  });
+}
+
 /** Recovery itself, and what tells whether it is needed. */
 export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
@@ -210,6 +241,18 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
     words: ["table", "pids", "endpoint"],
     check: checkRecoverData,
     load: () => import("../commands/recovertable.js"),
+  }),
+  clusterEntryOf({
+    name: "movetablet",
+    summary: "give replicas the new address of their tablet, after they proved themselves there",
+    examples: [
+      "movetablet --from=10.0.0.1:9527 --to=10.0.0.4:9527",
+      "movetablet --from=10.0.0.1:9527 --to=10.0.0.4:9527 --dry_run",
+    ],
+    specs: moveTabletSpecs,
+    words: ["from", "to"],
+    check: checkMove,
+    load: () => import("../commands/movetablet.js"),
   }),
   clusterEntryOf({
     name: "inspect",

@@ -61,6 +61,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
       only,
       signal,
       rerun: command("--cmd=recoverdata", ...[...lost].map((one) => `--lost=${one}`)),
+      commandLine: (words) => command(...words),
       seen,
       lost,
     }),

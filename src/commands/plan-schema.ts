@@ -182,6 +182,7 @@ function stepSchema(z: Zod) {
       lastSeen: number.optional(),
     }),
     step("remove-from-record", { acceptsLoss: flag }),
+    step("move-in-record", { to: text }),
     step("migrate", { to: text }),
     step("offline-endpoint", { concurrency: z.int().optional() }),
     step("recover-endpoint", { concurrency: z.int().optional() }),

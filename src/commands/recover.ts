@@ -5,7 +5,7 @@ import { type Progress, type RecoverResult, recoverData } from "../execution/rec
 import { EXIT } from "../exit-codes.js";
 import type { RecoveryCommand } from "../model/report.js";
 import { newIdentities } from "../observe/identified-cluster.js";
-import { ADD_MISSING_WORDS, addMissingOperation } from "../operations/add-missing.js";
+import { addMissingOperation } from "../operations/add-missing.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
 import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../report/recovery-report.js";
 import { recoveryRows } from "../report/recovery-rows.js";
@@ -81,7 +81,7 @@ async function runRecovery(
       signal: attempt.signal,
       onEvent,
       rerun: commandLine(recovery.words, flags),
-      addMissing: commandLine(ADD_MISSING_WORDS, flags),
+      commandLine: (words) => commandLine(words, flags),
       createGuard: (observed) => attempt.createGuard(observed),
       earlier,
       identities,

@@ -10,7 +10,7 @@ import { isLost } from "../policy/lost-replicas.js";
 import { givenUpCount, givenUpIfLeads, sumOfLosses } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { shellWord } from "../util/text.js";
-import { absenceAdvice, firstAbsence } from "./absence-advice.js";
+import { absenceAdvice, type CommandLine, firstAbsence } from "./absence-advice.js";
 import { unblockOps } from "./ops-blockers.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
@@ -29,6 +29,8 @@ export interface JudgeInput {
   readonly notes: ReadonlyMap<string, readonly string[]>;
   /** The command that runs the recovery again, with the connection flags of this run. */
   readonly rerun: string;
+  /** A command of this tool, with the connection flags of this run. */
+  readonly commandLine: CommandLine;
 }
 
 /** Judges a cluster from one fresh observation. May rest between two partitions. */
@@ -98,20 +100,22 @@ export function ifLost(
   rerun: string,
 ): string {
   if (!mayBeGivenUp(absence)) return "";
-  return `; or, if it is lost for good: ${rerun} ${shellWord(`--lost=${endpoint}`)}`;
+  const where = absence.kind === "moved" ? " and at no other address" : "";
+  return `; or, if it is lost for good${where}: ${rerun} ${shellWord(`--lost=${endpoint}`)}`;
 }
 
 /** What every partition's advice needs to know beside it. */
 interface Around {
   /** The command that runs the recovery again. */
   readonly rerun: string;
+  readonly commandLine: CommandLine;
   /** What to do before ops can end; undefined if nothing keeps them from it. */
   readonly unblock: string | undefined;
   /** The advice about rows that lost tablets alone held: one command for all partitions. */
   readonly acceptLost: string;
 }
 
-function aroundOf({ state, views, failures, rerun }: JudgeInput): Around {
+function aroundOf({ state, views, failures, rerun, commandLine }: JudgeInput): Around {
   const losses = views.flatMap((view) => {
     const decision = failures.get(replicaKey(view.id))?.decision;
     if (decision?.isOfLost !== true) return [];
@@ -122,7 +126,7 @@ function aroundOf({ state, views, failures, rerun }: JudgeInput): Around {
   });
   const sum = sumOfLosses(losses);
   const acceptLost = `decide; to go on without what was lost, giving up ${givenUpCount(sum)} in ${losses.length} partition${losses.length === 1 ? "" : "s"}: ${rerun} --accept_data_loss=${lossFlagValue(sum)}`;
-  return { rerun, unblock: unblockOps(state), acceptLost };
+  return { rerun, commandLine, unblock: unblockOps(state, commandLine), acceptLost };
 }
 
 /** What heals each kind of problem that a recovery cannot heal by itself. */
@@ -142,7 +146,7 @@ function nextStep(
   if (decision?.isOfLost === true) return around.acceptLost;
   const accept = `${rerun} --accept_data_loss=${partitionName(view.id)} --leader=${decision?.candidate}`;
   if (away !== undefined && away.absence.kind !== "lost") {
-    const start = `${absenceAdvice(away.endpoint, away.absence)}, then run: ${rerun}`;
+    const start = `${absenceAdvice(away.endpoint, away.absence, around.commandLine)}, then run: ${rerun}`;
     const first = `${start}${ifLost(away, rerun)}`;
     if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
     const ifNotMoved =

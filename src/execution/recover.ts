@@ -1,4 +1,5 @@
 import type { Cluster } from "../cluster/cluster.js";
+import { type CommandLine, plainCommand } from "../diagnosis/absence-advice.js";
 import { EVERYTHING, problemsOf, type Selection, selected } from "../diagnosis/selection.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
@@ -10,6 +11,7 @@ import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
 import type { Identities } from "../observe/identified-cluster.js";
 import { awaitReturning } from "../observe/returning-tablets.js";
+import { ADD_MISSING_WORDS } from "../operations/add-missing.js";
 import { NOTHING_LEARNED } from "../planning/attempt-history.js";
 import type { Method } from "../planning/method.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
@@ -45,8 +47,8 @@ export interface RecoverOptions {
   readonly onEvent: OnEvent;
   /** The command that runs the recovery again, for the report. */
   readonly rerun: string;
-  /** The command that makes missing replicas, for the report; needed with `lost`. */
-  readonly addMissing?: string | undefined;
+  /** A command of this tool as it is to be typed, for the report; without connection flags if undefined. */
+  readonly commandLine?: CommandLine | undefined;
   /**
    * Makes the guard of auto_failover, given the observed value; left out: a guard whose value
    * nobody but this process remembers.
@@ -158,6 +160,7 @@ export async function recoverData(
         failures: worked.failures,
         notes: told.notes,
         rerun: options.rerun,
+        commandLine: options.commandLine ?? plainCommand,
       }),
     );
     const after = worked.isTouched ? isOn(await untilAborted(cluster.confGet(), signal)) : before;
@@ -180,14 +183,18 @@ export async function recoverData(
 function lostReport(
   { state, all }: Worked,
   { lost, only }: RecoveryPlan,
-  { addMissing = "" }: RecoverOptions,
+  { commandLine = plainCommand }: RecoverOptions,
 ): RunReport["lost"] {
   if (lost === undefined) return undefined;
   const asked = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
   const short = selected(all, only).filter(
     ({ id, replicas }) => replicas.length < (asked.get(id.tid) ?? 0),
   );
-  return { tablets: [...lost.tablets], shortPartitions: short.length, addMissing };
+  return {
+    tablets: [...lost.tablets],
+    shortPartitions: short.length,
+    addMissing: commandLine(ADD_MISSING_WORDS),
+  };
 }
 
 /** What came of the work. */

@@ -33,7 +33,7 @@ const isOffline = (tablet: TabletLoad) => tablet.health === "offline" && tablet.
 function seeToOne({ command }: RuleFacts, endpoint: Endpoint, absence: Absence): string {
   const recover = command("--cmd=recoverdata");
   if (absence.kind === "lost") return `run: ${command("--cmd=recoverdata", `--lost=${endpoint}`)}`;
-  return `${absenceAdvice(endpoint, absence)}, then run: ${recover}${ifLost({ endpoint, absence }, recover)}`;
+  return `${absenceAdvice(endpoint, absence, (words) => command(...words))}, then run: ${recover}${ifLost({ endpoint, absence }, recover)}`;
 }
 
 /** What to do about an absent tablet, and then. */
@@ -47,7 +47,7 @@ function silentAdvice({ state, command }: RuleFacts) {
     const view = state.tablets.get(endpoint);
     return (
       view &&
-      `${blockerAdvice(state.topology, view, replicas > 0)}, then run: ${command("--cmd=recoverdata")}`
+      `${blockerAdvice(state.topology, view, replicas > 0, (words) => command(...words))}, then run: ${command("--cmd=recoverdata")}`
     );
   };
 }

@@ -107,6 +107,8 @@ interface StepFields {
    * have held entries that the leader lacks, on the operator's word.
    */
   "remove-from-record": OfReplica & { readonly acceptsLoss: boolean };
+  /** SetTablePartition with a replica at another tablet, where it proved itself. */
+  "move-in-record": OfReplica & { readonly to: Endpoint };
   /** Migrate of a follower to another tablet. */
   migrate: OfReplica & { readonly to: Endpoint };
   /** Marks a replica not alive and takes it off its leader's replication list. */
@@ -201,7 +203,7 @@ export function stepText(step: Step): string {
     verbOf(step),
     ...(id === undefined ? [] : [`${db}${id.table}:${id.pid}`]),
     ...(endpoint === undefined ? [] : [endpoint]),
-    ...(step.kind === "migrate" ? ["->", step.to] : []),
+    ...("to" in step ? ["->", step.to] : []),
     ...Object.entries(detailsOf(step)).map(([name, value]) => `${name}=${value}`),
   ].join(" ");
 }

@@ -1,4 +1,5 @@
 import type { Cluster } from "../cluster/cluster.js";
+import type { CommandLine } from "../diagnosis/absence-advice.js";
 import { assertKnown, type Selection, selected } from "../diagnosis/selection.js";
 import { judge } from "../diagnosis/verdict.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
@@ -30,6 +31,7 @@ export async function inspectCluster(
     readonly only: Selection;
     readonly signal: AbortSignal;
     readonly rerun: string;
+    readonly commandLine: CommandLine;
     readonly seen?: SeenStore | undefined;
     /** Tablets that will not come back, as the operator says. */
     readonly lost?: ReadonlySet<Endpoint> | undefined;
@@ -48,6 +50,7 @@ export async function inspectCluster(
       failures: new Map(),
       notes: new Map(),
       rerun,
+      commandLine: options.commandLine,
     }),
   );
   return { state, views, unhealthy: judged.partitions };

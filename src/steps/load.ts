@@ -20,7 +20,7 @@ import { refusalIn } from "./expectations.js";
 import { lookBefore } from "./look-before.js";
 import { leads, makeLeader } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
-import { ALREADY, failed, failedBy, serves, stale } from "./step-preconditions.js";
+import { ALREADY, failed, failedBy, reportNow, serves, stale } from "./step-preconditions.js";
 import { loaded, opsEnded } from "./waits.js";
 
 /**
@@ -195,6 +195,23 @@ interface Loadable {
   readonly id: PartitionId;
   readonly segCount: number;
   readonly storageMode: StorageMode;
+}
+
+/**
+ * Loads a replica as follower at a tablet that has none of it on record, with an empty replication list.
+ *
+ * @returns What it shows, or how the step ends.
+ */
+export async function loadUnrecorded(
+  context: StepContext,
+  of: Loadable,
+  endpoint: Endpoint,
+  least: bigint,
+): Promise<ReplicaReport | StepOutcome> {
+  const before = await reportNow(context, of.id, endpoint);
+  const report = await load(context, of, endpoint, { role: "follower", term: 0n, least }, before);
+  if ("result" in report || report.role === "follower") return report;
+  return failed(`tablet ${endpoint} runs it as ${report.role ?? "nothing known"}`);
 }
 
 /** Loads a replica unless it is loaded, and waits. @returns How the step ends if it cannot be loaded. */

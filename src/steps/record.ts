@@ -1,16 +1,20 @@
 import type { StepOutcome } from "../model/outcome.js";
+import type { PartitionView } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
 import { replicaAt } from "../operations/targets.js";
 import { whyNotRemove } from "../policy/lost-replicas.js";
-import { servingLeader } from "../policy/what-it-holds.js";
-import { without } from "./effects.js";
+import { foreignSchema } from "../policy/tablet-identity.js";
+import { lowerBound, most, servingLeader } from "../policy/what-it-holds.js";
+import { changed, without } from "./effects.js";
 import { holds, refusalIn } from "./expectations.js";
+import { loadUnrecorded } from "./load.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
-import { ALREADY, stale } from "./step-preconditions.js";
+import { ALREADY, failed, stale } from "./step-preconditions.js";
 import { ACTS, type StepRow } from "./step-row.js";
 
 /** The steps that rewrite which tablets hold a partition by its record. */
 export const RECORD_STEPS: {
-  readonly [K in "remove-from-record"]: StepRow<K>;
+  readonly [K in "remove-from-record" | "move-in-record"]: StepRow<K>;
 } = {
   "remove-from-record": {
     ...ACTS,
@@ -22,6 +26,18 @@ export const RECORD_STEPS: {
     ],
     effect: (view, step) => without(view, step.endpoint),
     run: removeFromRecord,
+  },
+  "move-in-record": {
+    ...ACTS,
+    words: (step) => `record ${step.to} in place of ${step.endpoint}`,
+    expects: (step) => [
+      holds(
+        "its tablet is not registered; at the other one it loads as follower, with the table's schema and all that is known of it",
+        (view) => whyNotMove(view, step),
+      ),
+    ],
+    effect: (view, step) => changed(view, step.endpoint, (one) => ({ ...one, endpoint: step.to })),
+    run: moveInRecord,
   },
 };
 
@@ -50,4 +66,56 @@ async function removeFromRecord(
     result: "done",
     detail: `on record now: ${rest.map((one) => one.endpoint).join(", ")}`,
   };
+}
+
+/**
+ * Puts another tablet in the place of one that is gone, in the record of a partition, once the replica
+ * has proved itself there. All of it is repeatable: a run that was stopped goes on.
+ */
+async function moveInRecord(
+  context: StepContext,
+  { step, lane, expects }: Task<"move-in-record">,
+): Promise<StepOutcome> {
+  const { id, endpoint: from, to } = step;
+  const view = await observePartition(context, id);
+  if (view === undefined) return stale("the table is gone");
+  const replica = replicaAt(view, from);
+  if (replica === undefined) {
+    return replicaAt(view, to) === undefined ? stale("the replica is gone") : ALREADY;
+  }
+  const why = refusalIn(view, expects);
+  if (why !== undefined) return stale(why);
+  const least = most([lowerBound(view, replica), lane.evidence.bounds.offsets.get(from) ?? 0n]);
+  return context.withLoadSlot(to, async () => {
+    const report = await loadUnrecorded(context, view, to, least);
+    if ("result" in report) return report;
+    if (report.offset < least) {
+      return failed(
+        `at ${to} it holds entries up to ${report.offset}, and ${least} is known of it`,
+      );
+    }
+    const table = await context.recordOf(id).now();
+    if (table?.tid !== id.tid) return stale("the table is gone");
+    const mismatch = foreignSchema(table, await context.cluster.getTableSchema(to, id));
+    if (mismatch !== undefined) return failed(`at ${to} ${mismatch}`);
+    const registered = await context.registered.now();
+    if (registered.has(from)) return stale(`${from} is registered again`);
+    if (!registered.has(to)) return stale(`${to} is not registered any more`);
+    await context.cluster.setReplicaEndpoint(id, from, to);
+    const detail = `it loads there with the table's schema and entries up to ${report.offset}, ${least} were known`;
+    return { result: "done", detail };
+  });
+}
+
+function whyNotMove(
+  view: PartitionView,
+  { endpoint, to }: Pick<Step<"move-in-record">, "endpoint" | "to">,
+): string | undefined {
+  const replica = replicaAt(view, endpoint);
+  if (replica === undefined) return undefined;
+  if (replicaAt(view, to) !== undefined) return `${to} has another replica of it`;
+  if (view.activeOps.length > 0) return "ops of the partition are under way";
+  return replica.tablet === "offline" && replica.absence?.kind !== "restarting"
+    ? undefined
+    : `tablet ${endpoint} is not gone (${replica.tabletDetail || "it answers"})`;
 }

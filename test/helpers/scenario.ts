@@ -360,8 +360,7 @@ async function recover(
       .filter((word) => word.startsWith("lost="))
       .map((word) => `${word.slice("lost=".length)}:9527`),
   );
-  const addMissing = "openmldb-ops scaleout --add_missing";
-  const result = await virtual.recover({ method, accept, lost, addMissing, limits });
+  const result = await virtual.recover({ method, accept, lost, limits });
   const lines = virtual.events.slice(seen).flatMap((event) => {
     if (event.kind === "note") return [`- ${event.text}`];
     if (event.kind !== "step-ended") return [];
