@@ -32,7 +32,7 @@ export type ErrorCode =
   | "lock-lost"
   /** The lock was lost and taken again: what was observed before that counts no more. */
   | "lock-retaken"
-  /** Somebody else switched auto_failover on in the middle; the run changes nothing more. */
+  /** Another client switched auto_failover on in the middle; the run changes nothing more. */
   | "auto-failover-on"
   /** The cluster is not as the plan to be applied saw it; nothing was changed. */
   | "plan-stale"

@@ -56,7 +56,7 @@ export function interruptedBy(signal: StopSignal): OpsError {
 
 const CODES: Readonly<Record<ErrorCode, number>> = {
   usage: EXIT.usage,
-  // Without a known signal: whoever aborted the run did so without one.
+  // Without a known signal: the run was aborted without one.
   interrupted: EXIT.failed,
   "time-limit": EXIT.timeLimit,
   "lock-held": EXIT.locked,

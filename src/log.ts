@@ -20,7 +20,7 @@ export interface Log {
   record(level: LogLevel, message: string, fields?: LogFields): void;
 }
 
-/** A log that belongs to whoever opened it. */
+/** A log that is closed by its opener. */
 export interface OpenLog extends Log {
   /** Ends the log, with every line written. */
   close(): Promise<void>;

@@ -99,7 +99,7 @@ describe("offlineendpoint", () => {
     virtual.model.failOp("kSelectLeader", 100);
     const report = await operateOn(virtual, offline());
     expect(report.results[0]?.outcome.result).toBe("failed");
-    expect(report.complaints.join()).toContain("db1.t0:0: nobody leads it");
+    expect(report.complaints.join()).toContain("db1.t0:0: no replica leads it");
   });
 
   test("a lost answer: what it did is found, and what it did not is done", async () => {
@@ -144,7 +144,7 @@ describe("offlineendpoint", () => {
     expect(report.plan.notes.join()).toContain("--accept_data_loss=db1.t0:0");
     expect(report.complaints).toEqual([
       "db1.t0:0: the replica at c:9527 is still marked alive",
-      "db1.t0:0: nobody leads it",
+      "db1.t0:0: no replica leads it",
     ]);
     expect(flagsOf(virtual, "t0", 3).join()).toContain("c leader dead");
     const accepted = await operateOn(virtual, offline({ acceptDataLoss: ["db1.t0:0"] }));

@@ -165,7 +165,7 @@ describe("addreplica", () => {
     );
     virtual.model.kill(leader);
     await virtual.pass(15_000);
-    expect(await refusalOf(virtual, adding(to))).toContain("nobody leads it");
+    expect(await refusalOf(virtual, adding(to))).toContain("no replica leads it");
   });
 
   test("a replica that a tablet has loaded without the record knowing is named", async () => {
@@ -238,17 +238,17 @@ describe("delreplica", () => {
     const report = await operateOn(virtual, deleting(from));
     expect(report.plan.notes).toEqual([
       "db1.t0:0: 1 replicas stay, and the table asks for 2",
-      "db1.t0:0: no healthy follower stays: if its leader fails, nobody can take over",
+      "db1.t0:0: no healthy follower stays: if its leader fails, no replica can take over",
     ]);
     expect(recordOf(virtual)).toHaveLength(1);
   });
 
-  test("refuses where nobody leads", async () => {
+  test("refuses where no replica leads", async () => {
     const virtual = await servingTable();
     const { leader, followers } = placesOf(virtual);
     virtual.model.kill(leader);
     await virtual.pass(15_000);
-    expect(await refusalOf(virtual, deleting(followers[0] ?? ""))).toContain("nobody leads it");
+    expect(await refusalOf(virtual, deleting(followers[0] ?? ""))).toContain("no replica leads it");
   });
 
   test("an op that fails before the record has changed is tried again", async () => {

@@ -226,7 +226,7 @@ describe("somebody else switches auto_failover on in the middle", () => {
       code: "auto-failover-on",
       hint: expect.stringContaining("--keep_off"),
     });
-    expect(texts(tool)).toContain("somebody else switched auto_failover on");
+    expect(texts(tool)).toContain("another client switched auto_failover on");
     expect(tool.changes.filter((one) => one.method === "ConfSet")).toHaveLength(1);
     expectAllBack(virtual);
   });

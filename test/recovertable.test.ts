@@ -88,7 +88,7 @@ describe("recovertable", () => {
     expect(gained).toEqual([`${name}:${pid}@b`]);
   });
 
-  test("with a tablet blocks a partition that nobody leads, and says what to do instead", async () => {
+  test("with a tablet blocks a partition that no replica leads, and says what to do instead", async () => {
     const virtual = await brokenCluster();
     const dead = await startedDead(virtual);
     const report = await recoverOnly(virtual, {

@@ -11,7 +11,7 @@ const LINE_MAX = 20_000;
 export interface ProcessIo {
   /** Writes to stdout; never throws. */
   out(text: string): void;
-  /** Writes to stdout, and resolves when that is through or nobody reads it; never rejects. */
+  /** Writes to stdout, and resolves when it is through or stdout is closed; never rejects. */
   print(text: string): Promise<void>;
   /** Writes to stderr, each line up to a limit; never throws. */
   err(text: string): void;
@@ -19,9 +19,9 @@ export interface ProcessIo {
   control(stream: "stdout" | "stderr", sequence: string): void;
   /** Whether anything was written to stdout. */
   hasWritten(): boolean;
-  /** Whether whoever read stdout has gone away, so that nobody sees what is written. */
+  /** Whether the reader of stdout has gone away, so that nothing written is seen. */
   isClosed(): boolean;
-  /** Why the result did not get through, in words; undefined if it did or nobody reads it. */
+  /** Why the result did not get through, in words; undefined if it did or stdout is closed. */
   failure(): string | undefined;
 }
 
@@ -38,7 +38,7 @@ export function guardProcessIo(): ProcessIo {
     if (error.code !== "EPIPE") failure ??= safe(messageOf(error));
   });
   process.stderr.on("error", () => {
-    // There is nobody left to tell.
+    // No stream is left to report it on.
   });
   return {
     out(text) {

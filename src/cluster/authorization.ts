@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { OpsError } from "../errors.js";
 
-/** Who asks. Without a user the service token of OpenMLDB's own command-line clients is used. */
+/** The caller's credentials. Without a user the service token of OpenMLDB's own command-line clients is used. */
 export interface Credentials {
   readonly user?: string | undefined;
   /** Taken as empty if there is a user and no password: the account `root` starts like that. */

@@ -67,7 +67,7 @@ export interface OnDisk {
 export interface Cluster {
   readonly clock: Clock;
 
-  /** Reads ZooKeeper: who leads, who stands by, which tablets are registered. */
+  /** Reads ZooKeeper: the leading nameserver, the standbys, and the registered tablets. */
   topology(): Promise<Topology>;
   /**
    * Where an endpoint leads: the address that is dialled (its entry in `map/names`, or the endpoint
@@ -157,7 +157,7 @@ export interface Cluster {
   /** Takes ended ops off the list: one, or all with a status (DeleteOP, OpenMLDB 0.8 and later). Safe to repeat. */
   deleteOp(which: { readonly op: bigint } | { readonly status: OpStatus }): Promise<void>;
   /**
-   * Rewrites who leads and who is alive in the nameserver's record of a partition: reads the record,
+   * Rewrites the leader and alive flags in the nameserver's record of a partition: reads the record,
    * changes these two flags of each replica and writes everything else back as it was, fields that
    * this version does not know included (GetTablePartition, SetTablePartition). Safe to repeat.
    */
@@ -215,7 +215,7 @@ export interface Cluster {
   /**
    * The same cluster for one attempt of a run. A call to the nameserver that is to be made again, since
    * its answer got lost or the leader is gone, is made only if `permit` does not throw: seconds have passed
-   * by then, and somebody else may be at work.
+   * by then, and another run may be at work.
    */
   repeatingWhile(permit: () => Promise<void>): Cluster;
   /** Calls made so far, for reports and benchmarks. */

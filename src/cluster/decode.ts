@@ -18,7 +18,7 @@ interface Element {
 
 /**
  * The elements of the last of many answers that are mostly the same, by their bytes. What has not
- * changed since is not decoded again: the message of then is given again, so nobody may change it.
+ * changed since is not decoded again: the message of then is given again, so it must not be changed.
  */
 export interface Repeats {
   last: ReadonlyMap<string, Message>;

@@ -32,7 +32,7 @@ const channelOptions: ChannelOptions = {
   "grpc.initial_reconnect_backoff_ms": 50,
   "grpc.max_reconnect_backoff_ms": 150,
   "grpc.dns_min_time_between_resolutions_ms": 1000,
-  // Who may repeat which call is decided by the clients, nowhere else.
+  // Which calls may be repeated is decided by the clients, nowhere else.
   "grpc.enable_retries": 0,
   // brpc checks the authorization of the first call of a connection only: never share connections.
   "grpc.use_local_subchannel_pool": 1,

@@ -7,7 +7,7 @@ export interface ResponseCode {
   readonly name: string;
   /** The same for a person who reads "... was refused: ...". */
   readonly meaning: string;
-  /** Whether the same call may succeed later although nobody changed anything else. */
+  /** Whether the same call may succeed later although nothing else was changed. */
   readonly retryable: boolean;
   /** What the user can do about it. */
   readonly hint?: string;

@@ -40,7 +40,7 @@ export function isAddress(text: string): boolean {
 }
 
 /**
- * Who serves the cluster, as ZooKeeper tells.
+ * The nameservers and tablets of the cluster, as ZooKeeper has them.
  *
  * Under `leader` each live nameserver holds an ephemeral sequential znode; the one whose name sorts
  * first leads. A reconnect can leave two znodes of one nameserver for a while, so standbys are
@@ -88,7 +88,7 @@ export async function readNameservers(
       if (endpoints.size === 0) leaderZnode = path;
       endpoints.add(endpoint);
     } else if (endpoints.size === 0) {
-      // An unreadable standby is nobody's concern now, an unreadable leader leaves nobody to ask.
+      // An unreadable standby does no harm now; without a readable leader no nameserver can be asked.
       throw new OpsError({
         code: "bad-answer",
         message: `the znode ${path} holds no nameserver's endpoint`,

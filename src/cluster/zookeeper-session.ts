@@ -46,12 +46,12 @@ const ROUND_PAUSE_MS = 300;
 /** A connection that lasted this long counts as a good one: the next dial needs no pause. */
 const GOOD_CONNECTION_MS = 1000;
 const CLOSE_MS = 1000;
-/** A server may give a longer session than was asked for, but none that nobody would notice the end of. */
+/** A server may give a longer session than was asked for, but its end must be noticed in time. */
 const WATCHED_SESSION_MAX_MS = 60_000;
 
 /**
  * One session of node-zookeeper-client, made safe. The library on its own dials for ever and tells
- * nobody why; waits for ever on a server that accepts and keeps silent; joins bytes of a dead
+ * no reason; waits for ever on a server that accepts and keeps silent; joins bytes of a dead
  * connection to those of the next one; lets an exception out of its socket handler, which ends the
  * process, when a peer is not ZooKeeper; queues operations while it is cut off, so that a write
  * may happen long after its caller gave up; and keeps sockets and timers after close. So dialling,

@@ -36,7 +36,7 @@ export async function confirmed(
 /** Where a question is open now. */
 const asking = new WeakSet<CommandIo>();
 
-/** Whether somebody is being asked: what is written to stderr now would tear the question apart. */
+/** Whether a question is being asked: what is written to stderr now would tear the question apart. */
 export function isAsking(io: CommandIo): boolean {
   return asking.has(io);
 }

@@ -11,7 +11,7 @@ const { output, logLevel, logFile, noColor, ...connectionSpecs } = commonSpecs;
 
 /**
  * Names from the cluster that the line or the environment names. None after 300 ms, and none if
- * anything goes wrong: completion has nobody to tell.
+ * anything goes wrong: completion has no place to report it.
  */
 export const namesOf: ClusterNames["namesOf"] = async (kind, line, environment) => {
   const over = new AbortController();

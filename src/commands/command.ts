@@ -5,8 +5,8 @@ import type { Log } from "../log.js";
 export interface TextOut {
   /**
    * Writes `text`; lines end with `\n` given by the caller. What a terminal must not get is escaped
-   * on the way, see `printable`. Returns a promise where it takes time until it is through; whoever
-   * writes much waits for it, see `print`.
+   * on the way, see `printable`. Returns a promise where it takes time until it is through;
+   * a caller that writes much waits for it, see `print`.
    */
   write(text: string): unknown;
   /**
@@ -14,7 +14,7 @@ export interface TextOut {
    * Left out where there is no terminal.
    */
   control?(sequence: string): void;
-  /** Whether nobody reads it any more; left out where that cannot happen. */
+  /** Whether its reader has gone; left out where that cannot happen. */
   isClosed?(): boolean;
   /** Takes an event of the run, an object with a `kind`; left out where no events are wanted. */
   event?(record: object): void;
@@ -27,7 +27,7 @@ export interface CommandIo {
   /** Progress and notes for people. */
   readonly stderr: TextOut;
   readonly stdin: Readable;
-  /** Whether stdin is a terminal, so that somebody can be asked. Does not open stdin. */
+  /** Whether stdin is a terminal, so that a question can be asked. Does not open stdin. */
   readonly isInteractiveStdin: boolean;
   /** Leveled log: on stderr from `--log_level` up, in `--log_file` as JSON lines. */
   readonly log: Log;

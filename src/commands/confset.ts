@@ -25,7 +25,7 @@ interface Change {
  * already is left alone. What a run that was killed left to be put back is settled with that: the
  * operator has said what it shall be. The journal shows who it was.
  *
- * @returns 0 if the key has the value now; 1 if it was asked for and does not, or nobody can tell.
+ * @returns 0 if the key has the value now; 1 if it was asked for and does not, or that is not known.
  * @throws OpsError if another run holds the lock or the cluster cannot be observed; nothing was
  *   changed then.
  */

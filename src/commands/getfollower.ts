@@ -35,7 +35,7 @@ async function followers(cluster: Cluster, of: GetFollowerFlags): Promise<Follow
   }
 }
 
-/** What the nameserver knows of the partition, for somebody who asked the wrong tablet. */
+/** What the nameserver knows of the partition, for an operator who asked the wrong tablet. */
 async function whereItLeads(cluster: Cluster, { tid, pid }: GetFollowerFlags): Promise<string> {
   const table = (await tablesSoon(cluster)).find((one) => one.tid === tid);
   const partition = table?.partitions.find((one) => one.pid === pid);

@@ -92,7 +92,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
   };
 }
 
-/** One server is the one that answers; of more, any may be down without anybody noticing. */
+/** One server is the one that answers; of more, any may be down unnoticed. */
 async function askZooKeeper(hosts: readonly string[]): Promise<readonly ZooKeeperFact[]> {
   if (hosts.length > 1) return dialZooKeeper(hosts, DIAL_MS);
   return hosts.map((host) => ({ host, silence: undefined }));

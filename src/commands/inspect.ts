@@ -24,7 +24,7 @@ const CLEAR = "\x1b[H\x1b[2J";
  * watch goes on.
  *
  * @returns 0 if everything is healthy, else 10; 9 if auto_failover could not be put back. With
- *   `--watch` only if nobody reads stdout any more, and of the first look.
+ *   `--watch` only if stdout was closed, and of the first look.
  * @throws OpsError if the (first) look fails, or if there is no such database or table; with
  *   `--watch` the signal's reason.
  */
@@ -67,7 +67,7 @@ function exitCodeFor({ inspection }: Looked): number {
 /**
  * Looks on the same connections until a look fails, which it tells.
  *
- * @returns Whether the watch is over because nobody reads it any more.
+ * @returns Whether the watch is over because stdout was closed.
  */
 async function watch(
   opened: OpenedCluster,
@@ -88,7 +88,7 @@ async function watch(
   }
 }
 
-/** After a failed look: new connections, and on. Ends by the signal, or when nobody reads any more. */
+/** After a failed look: new connections, and on. Ends by the signal, or when stdout was closed. */
 async function rewatch(flags: WatchFlags, io: CommandIo, outputs: RunOutputs): Promise<void> {
   for (;;) {
     try {

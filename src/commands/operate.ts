@@ -31,7 +31,7 @@ const SCHEMA_VERSION = 1;
 
 /**
  * Runs an operation as every changing command is run: with `--dry_run` or `--plan_out` only its plan
- * is shown; else under the lock, with a journal, a question where somebody sits there, auto_failover
+ * is shown; else under the lock, with a journal, a question where a person can answer, auto_failover
  * put back, and a report.
  *
  * @returns 0 if all is as wanted, 3 if something is not, 9 if auto_failover could not be put back.

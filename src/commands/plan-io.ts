@@ -151,7 +151,7 @@ export function planOptions(
   };
 }
 
-/** Who shall lead where something may be given up; the command line pairs them in order. */
+/** The replicas that are to lead where something may be given up; the command line pairs them in order. */
 function acceptOf(flags: PlanningFlags): Map<string, string> {
   const partitions = flags.acceptDataLoss.filter((one) => lossOfFlagValue(one) === undefined);
   return new Map(partitions.map((partition, index) => [partition, flags.leader[index] ?? ""]));

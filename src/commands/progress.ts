@@ -9,7 +9,7 @@ import type { CommandIo } from "./command.js";
 
 /** A run never says nothing for longer than this. */
 const SILENCE_MAX_MS = 10_000;
-/** How often a run that is counted tells how far it is, to somebody who watches. */
+/** How often a run that is counted tells how far it is on a terminal. */
 const COUNT_MS = 2_000;
 /** With more partitions to work on, the screen counts them, and only the log file has every step. */
 const TOLD_PARTITIONS_MAX = 100;
@@ -18,7 +18,7 @@ const TOLD_WARNINGS_MAX = 50;
 
 /**
  * Tells a run's events on stderr, one line each, and a sign of life when nothing happens; where there
- * are many partitions, it tells how many are through instead. While somebody is asked nothing is
+ * are many partitions, it tells how many are through instead. While a question is asked nothing is
  * written; what happened meanwhile is told after the answer.
  */
 export interface Progress {

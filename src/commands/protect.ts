@@ -22,7 +22,7 @@ export interface ProtectOptions {
   readonly signal?: AbortSignal;
   /** Told on stderr if left out. */
   readonly onEvent?: OnEvent;
-  /** Who runs; made up if left out. */
+  /** The run and its process; made up if left out. */
   readonly owner?: RunOwner;
 }
 

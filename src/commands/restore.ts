@@ -15,7 +15,7 @@ const SCHEMA_VERSION = 1;
  * Puts auto_failover back after a run that was killed, and does nothing else. The journal shows who
  * did it.
  *
- * @returns 0 if it is back or nothing was left; 4 if nobody can tell what it was; 9 if it cannot
+ * @returns 0 if it is back or nothing was left; 4 if the old value is not known; 9 if it cannot
  *   be put back.
  * @throws OpsError `lock-held` while another run is at work, and what the cluster throws.
  */
@@ -46,7 +46,7 @@ async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
     left === undefined
       ? "nothing to put back: no run left auto_failover changed"
       : marker === undefined
-        ? "the note of an earlier run in ZooKeeper cannot be read: nobody can tell what auto_failover was"
+        ? "the note of an earlier run in ZooKeeper cannot be read, so the old value of auto_failover is not known"
         : `auto_failover would be put back to ${marker.original}: ${ownerText(marker.owner)} left it`;
   const head = { schemaVersion: SCHEMA_VERSION, command: "restore", dryRun: true };
   io.stdout.write(

@@ -8,7 +8,7 @@ const CHUNK = 65_536;
 
 /**
  * Prints a result of any length: made and written piece by piece, as fast as it is read, with other
- * work in between. Ends early, without a word, if nobody reads it any more.
+ * work in between. Ends early, without a word, if its reader has gone.
  *
  * @throws The reason of a signal that comes while it is written; one that came before ends nothing.
  */

@@ -27,7 +27,7 @@ export function diagnose(view: PartitionView): Problem[] {
     problems.push({
       code: "no-leader-flagged",
       endpoint: undefined,
-      text: "no replica is flagged leader, so nothing says whose data leads",
+      text: "no replica is flagged leader, so no replica is known to have led",
     });
   }
   const isAsked = view.replicas.some((one) => one.snapshot !== undefined);
@@ -114,7 +114,7 @@ function diagnoseRole(
   return short === undefined ? findings : [...findings, short];
 }
 
-/** A leader that serves with less than was known before: somebody took the decision, or nobody did. */
+/** A leader that serves with less than was known before: the operator decided so, or it happened unnoticed. */
 function servesShort(view: PartitionView, leader: ReplicaView): Finding | undefined {
   const held = leader.followers?.offset ?? leader.report?.offset ?? 0n;
   const known = earlierOffset(view);

@@ -16,7 +16,7 @@ export interface Selection {
   readonly table?: string | undefined;
   /** Only these partitions. */
   readonly pids?: readonly number[] | undefined;
-  /** Only replicas on this tablet; whoever leads is needed and left as it is. */
+  /** Only replicas on this tablet; the leader is needed and left as it is. */
   readonly endpoint?: Endpoint | undefined;
   /** Whether healthy followers that are selected are recovered as well. */
   readonly isForced?: boolean | undefined;
@@ -125,7 +125,7 @@ export function narrowed(planner: Planner, only: Selection): Planner {
     );
     const needsOthers = steps.length < lane.steps.length && servingLeader(view) === undefined;
     if (needsOthers) {
-      const text = `nobody leads ${partitionName(view.id)} now, so its other replicas are needed: recover it without --endpoint`;
+      const text = `no replica leads ${partitionName(view.id)} now, so its other replicas are needed: recover it without --endpoint`;
       return laneOf(view, {
         leader: undefined,
         steps: [],

@@ -18,7 +18,7 @@ import { adaptiveLoadLimit } from "../steps/adaptive-load-limit.js";
 import { runStep } from "../steps/run-step.js";
 import type { Limits, Rollback, StepContext, TableName } from "../steps/step-context.js";
 
-/** Tablets answer with all that they have loaded: those who look a moment later share the answer. */
+/** Tablets answer with all that they have loaded: looks of the next moment share the answer. */
 const GATHER_MS = 10;
 
 /** What the steps of a run work with, beside the cluster. */

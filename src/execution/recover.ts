@@ -51,7 +51,7 @@ export interface RecoverOptions {
   readonly commandLine?: CommandLine | undefined;
   /**
    * Makes the guard of auto_failover, given the observed value; left out: a guard whose value
-   * nobody but this process remembers.
+   * only this process remembers.
    */
   readonly createGuard?: (observed: boolean) => Promise<Guard>;
   /**

@@ -11,7 +11,7 @@ import { decideLeader } from "../policy/who-may-lead.js";
 export interface Rules {
   /** Whether the tablets that answer are those of their names. */
   readonly identify: typeof identifiedCluster;
-  /** Who shall lead, on true offsets. */
+  /** Which replica is to lead, on true offsets. */
   readonly decideLeader: typeof decideLeader;
   /** What to do next about a partition, by the method. */
   readonly plannerOf: typeof plannerOf;

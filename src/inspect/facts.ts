@@ -36,7 +36,7 @@ export interface InspectFacts {
    * there is none. Tables that were not asked for are absent.
    */
   readonly stored: ReadonlyMap<number, TableClaim | undefined>;
-  /** Who holds the lock of the cluster; `unknown` if it says nothing readable, undefined if nobody. */
+  /** The run that holds the lock of the cluster; `unknown` if it says nothing readable, undefined if none. */
   readonly lock: RunOwner | "unknown" | undefined;
   /** The note of a run that keeps auto_failover off; undefined if there is none. */
   readonly marker:

@@ -20,7 +20,7 @@ export interface ZooKeeperSide {
   readonly flags: { readonly isLeader: boolean; readonly isAlive: boolean } | undefined;
 }
 
-/** A replica of a unhealthy partition as everybody sees it. */
+/** A replica of an unhealthy partition, in the record and on its tablet. */
 export interface ReplicaReportLine {
   readonly view: ReplicaView;
   readonly zooKeeper: ZooKeeperSide;
@@ -28,7 +28,7 @@ export interface ReplicaReportLine {
   readonly disagrees: boolean;
 }
 
-/** A partition that is not healthy, with all that somebody needs to act. */
+/** A partition that is not healthy, with all that an operator needs to act. */
 export interface PartitionReport {
   readonly id: PartitionId;
   readonly grade: Grade;

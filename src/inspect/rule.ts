@@ -5,7 +5,7 @@ import type { TabletLoad } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
 
 /**
- * How bad it is. `error`: not healthy, exit code 10. `warning`: it works, and somebody should look.
+ * How bad it is. `error`: not healthy, exit code 10. `warning`: it works, and an operator should look.
  * `note`: worth knowing.
  */
 export type Level = "error" | "warning" | "note";

@@ -44,7 +44,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
   {
     code: "marker-left",
     level: "error",
-    effect: "auto_failover stays off until somebody puts it back",
+    effect: "auto_failover stays off until it is put back",
     find: (facts) =>
       facts.marker?.kind !== "marker" || facts.lock !== undefined
         ? []
@@ -72,7 +72,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
   {
     code: "auto-failover-off",
     level: "warning",
-    effect: "if a tablet fails, nobody takes over what it leads",
+    effect: "if a tablet fails, no other replica takes over what it leads",
     find: (facts) =>
       one(
         !facts.state.autoFailover && facts.marker === undefined,

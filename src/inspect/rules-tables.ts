@@ -260,7 +260,7 @@ export const TABLE_RULES: readonly Rule[] = [
   {
     code: "stored-record-differs",
     level: "warning",
-    effect: "a restart of the nameserver changes who leads and who counts as alive",
+    effect: "a restart of the nameserver changes which replicas lead and which count as alive",
     find: storedCases,
   },
   {
@@ -272,13 +272,13 @@ export const TABLE_RULES: readonly Rule[] = [
   {
     code: "feeds-stranger",
     level: "warning",
-    effect: "the leader keeps its binlog for a follower that nobody counts on",
+    effect: "the leader keeps its binlog for a follower that is not on record",
     find: strangerCases,
   },
   {
     code: "stray-replica",
     level: "warning",
-    effect: "it takes memory and serves nobody",
+    effect: "it takes memory and serves no client",
     find: strayCases,
   },
   {

@@ -143,7 +143,7 @@ function journalOf({ run, log, now, inShort }: Parts, stateDir: string): Journal
         counts[outcome.ok ? "done" : "failed"] += 1;
         const id = calls.get(call) ?? call.id;
         const error = outcome.ok ? {} : { error: messageOf(outcome.error) };
-        // On its way to the disk at once, but nobody waits: without it the cluster is looked at.
+        // On its way to the disk at once, but no step waits for it: without it the cluster is looked at.
         void log?.addDurably(
           line({ kind: "outcome", time: timeText(now), call: id, isOk: outcome.ok, ...error }),
         );
@@ -212,7 +212,7 @@ async function openLog(options: JournalOptions, id: string): Promise<DurableLog 
   }
 }
 
-/** Removes all but the newest journals. Too many hurt nobody today, and the next run tries again. */
+/** Removes all but the newest journals. Too many do no harm today, and the next run tries again. */
 async function forgetOldest(stateDir: string): Promise<void> {
   await forgetOld(stateDir, KEPT_MAX).catch(() => undefined);
 }

@@ -119,7 +119,7 @@ export function isRunning(run: RunRecord, end: EndRecord | undefined): boolean {
   return end === undefined && run.host === hostname() && isProcessAlive(run.pid);
 }
 
-/** Whether two records are of one run: who can write one of them can give it any id. */
+/** Whether two records are of one run: a writer of one of them can give it any id. */
 export function isSameRun(a: RunRecord, b: RunRecord): boolean {
   return a.id === b.id && a.time === b.time && a.host === b.host && a.pid === b.pid;
 }

@@ -11,7 +11,7 @@ export interface ClusterName {
   readonly zkRootPath: string;
 }
 
-/** The first line of a journal: who began what, and when. */
+/** The first line of a journal: the user, the command and the time. */
 export interface RunRecord {
   readonly kind: "run";
   readonly journalVersion: number;

@@ -4,7 +4,7 @@ import { homedir, hostname, userInfo } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { toolVersion } from "../util/version.js";
 
-/** Who runs this process. */
+/** The user and machine of this process. */
 export interface Who {
   readonly host: string;
   readonly pid: number;
@@ -13,7 +13,7 @@ export interface Who {
   readonly version: string;
 }
 
-/** Finds out who runs this process. Never throws. */
+/** Finds out the user and machine of this process. Never throws. */
 export function whoami(): Who {
   return { host: hostname(), pid: process.pid, user: userName(), version: toolVersion() };
 }

@@ -139,7 +139,7 @@ export interface TabletClaim {
   readonly realEndpoint: string;
 }
 
-/** One tablet as everybody sees it. */
+/** One tablet, as ZooKeeper, the nameserver and the tablet itself report it. */
 export interface TabletView {
   readonly endpoint: Endpoint;
   /** Undefined if the nameserver does not know it (never registered since the nameserver leads). */
@@ -190,7 +190,7 @@ export interface Op {
   readonly endTime: bigint;
 }
 
-/** Who serves the cluster, as ZooKeeper tells. */
+/** The nameservers and tablets of the cluster, as ZooKeeper has them. */
 export interface Topology {
   /** The cluster's root path in ZooKeeper. */
   readonly rootPath: string;
@@ -200,7 +200,7 @@ export interface Topology {
   readonly tablets: readonly Endpoint[];
 }
 
-/** Everything one observation brought, before anybody judged it. */
+/** Everything one observation brought, before it is judged. */
 export interface ClusterState {
   readonly topology: Topology;
   readonly autoFailover: boolean;

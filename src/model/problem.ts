@@ -3,19 +3,19 @@ import type { Loss } from "./loss.js";
 
 /** Everything that {@link file://../recovery/diagnose.ts} can find wrong with a partition, worst first. */
 export const PROBLEM_CODES = [
-  /** No replica of the partition is flagged leader, so nothing says whose data leads. */
+  /** No replica of the partition is flagged leader, so no replica is known to have led. */
   "no-leader-flagged",
   /** A disk has a term that the record does not know: flags and history prove nothing. */
   "record-is-old",
   /** A replica cannot be loaded, so what its disk holds is not known. */
   "load-failed",
-  /** Two or more replicas hold entries that only one of them can have had; nobody can say which. */
+  /** Two or more replicas hold entries that only one of them can have had; no call tells which. */
   "diverged",
   /** A replica holds more than the leader that serves. */
   "ahead",
   /** An ex-leader holds rows that it took from clients and that the newest leadership began without. */
   "surplus",
-  /** Who leads, or would lead, has fewer entries than were seen before. */
+  /** The leader, or the coming one, has fewer entries than were seen before. */
   "rows-missing",
   /** A replica that may hold more than every loaded one cannot be asked. */
   "unread",
@@ -63,7 +63,7 @@ export interface Problem {
   readonly text: string;
   /**
    * If the operator has to decide: the replica whose log is the longest of those that can lead.
-   * Undefined if nobody can, or if there is nothing to decide.
+   * Undefined if none can, or if there is nothing to decide.
    */
   readonly candidate?: Endpoint | undefined;
   /** With a candidate: what is given up where it leads. */

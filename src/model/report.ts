@@ -10,7 +10,7 @@ export interface PartitionResult {
   /** `recovered`: something was wrong when the run began, and nothing is now.
    * `needs-decision`: it cannot be brought back without giving something up; it was left as it is. */
   readonly status: "healthy" | "recovered" | "unhealthy" | "needs-decision";
-  /** The replica that leads now; undefined if nobody does. */
+  /** The replica that leads now; undefined if none does. */
   readonly leader: Endpoint | undefined;
   /** Whether it takes reads and writes: a leader serves, whatever its followers do. */
   readonly isServing: boolean;

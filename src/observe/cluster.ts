@@ -24,7 +24,7 @@ import { observeStored } from "./stored-records.js";
 const TABLETS_AT_ONCE = 48;
 /**
  * Partitions with replicas that are not loaded whose snapshots a look at everything asks for, unless
- * told otherwise. Who loads one asks for it in any case.
+ * told otherwise. A step that loads one asks for it in any case.
  */
 const SNAPSHOT_PARTITIONS = 200;
 

@@ -4,7 +4,7 @@ import type { Clock } from "../model/clock.js";
 const TICK_MIN_MS = 50;
 const TICK_MAX_MS = 1_000;
 
-/** Asks a question once for all who want to know at the same time. */
+/** Makes one call for all callers that need it at the same time. */
 export interface SharedLook<T> {
   /** An answer that was asked for after this call, so it shows every effect from before it. */
   now(): Promise<T>;
@@ -14,15 +14,15 @@ export interface SharedLook<T> {
 
 /** Asks for the next answer of a question that many wait for: one poll serves them all. */
 export interface SharedPoll<T> extends SharedLook<T> {
-  /** An answer that was asked for a while after this call, the same for all who wait. */
+  /** An answer that was asked for a while after this call, the same for all waiting callers. */
   next(): Promise<T>;
-  /** When an answer last differed from the one before, whoever asked; milliseconds of the clock. */
+  /** When an answer last differed from the one before, for any caller; milliseconds of the clock. */
   movedAt(): number;
 }
 
 /**
  * Makes few calls out of many looks: one is under way at a time, and all that come meanwhile share
- * the next one. Unlike {@link sharedPoll} nobody waits for a tick.
+ * the next one. Unlike {@link sharedPoll} no caller waits for a tick.
  *
  * @param gatherMs How long the next one waits for more to come, where answers are large.
  */
@@ -65,10 +65,10 @@ export function sharedLook<T>(clock: Clock, ask: () => Promise<T>, gatherMs = 0)
 }
 
 /**
- * Makes one poll out of many waits. It asks only while somebody waits, and less often the longer
+ * Makes one poll out of many waits. It asks only while a caller waits, and less often the longer
  * nothing changes.
  *
- * @param ask The question. What it throws reaches everybody who waits for that answer.
+ * @param ask The question. What it throws reaches every caller that waits for that answer.
  * @param fingerprint Text that differs when the answer shows progress.
  * @param options `onTick` sees each answer that was waited for a tick, before those who wait for it;
  *   `gatherMs`: see {@link sharedLook}.

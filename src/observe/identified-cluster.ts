@@ -32,7 +32,7 @@ export function newIdentities(): Identities {
 }
 
 /**
- * A cluster whose tablets are checked for who they are. A tablet that is not the one of its name is
+ * A cluster whose tablets are checked for their identity. A tablet that is not the one of its name is
  * out of the run from then on: every call to it is refused with `wrong-tablet`, and so is every request
  * to the nameserver, or to another tablet, that would make it send something there.
  *

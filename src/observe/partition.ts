@@ -14,14 +14,14 @@ import { isRunningLeader, refreshReports, settledList } from "./replication.js";
 import { observeSnapshots } from "./snapshots.js";
 
 /**
- * How old it may be who is registered and healthy. No step of a recovery changes that, and a tablet
+ * How old the list of registered and healthy tablets may be. No step of a recovery changes that, and a tablet
  * that is gone does not answer when it is asked.
  */
 const MEMBERS_AGE_MS = 1_000;
 
 /**
  * Looks at one partition as `observe` looks at all of them. What the nameserver and the tablets are
- * asked is shared with all others who look at the same time; everything that a step can have changed
+ * asked is shared with all others that look at the same time; everything that a step can have changed
  * was asked for after the call.
  *
  * Replicas that are not loaded are asked for their snapshots.

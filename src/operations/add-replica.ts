@@ -128,7 +128,7 @@ function obstacleTo(
   return noLeader(view, commandLine);
 }
 
-/** Why nothing can be copied: nobody leads the partition. Undefined if somebody does. */
+/** Why nothing can be copied: the partition has no leader. Undefined if it has one. */
 export function noLeader(
   view: PartitionView,
   commandLine: ReplicaOptions["commandLine"],
@@ -136,7 +136,7 @@ export function noLeader(
   if (servingLeader(view) !== undefined) return undefined;
   const of = partitionWords(view.id);
   return {
-    text: `${partitionName(view.id)}: nobody leads it, so there is nothing to copy from`,
+    text: `${partitionName(view.id)}: no replica leads it, so there is nothing to copy from`,
     hint: `bring it back first with: ${commandLine(["recovertable", ...of])}`,
   };
 }
@@ -145,7 +145,7 @@ export function noLeader(
 export function notFollowing(view: PartitionView, endpoint: Endpoint): string[] {
   const name = partitionName(view.id);
   if (replicaAt(view, endpoint) === undefined) return [`${name}: ${endpoint} has no replica of it`];
-  if (servingLeader(view) === undefined) return [`${name}: nobody leads it`];
+  if (servingLeader(view) === undefined) return [`${name}: no replica leads it`];
   const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
   return problems.map((one) => `${name} at ${endpoint}: ${one.text}`);
 }

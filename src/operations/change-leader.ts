@@ -207,7 +207,7 @@ function complaintsAbout(
     ({ endpoint }) => endpoint === undefined || isOfConcern(endpoint),
   );
   return [
-    ...(wrong ? [`${name} is led by ${leader ?? "nobody"}, not by ${to}`] : []),
+    ...(wrong ? [`${name} is led by ${leader ?? "no replica"}, not by ${to}`] : []),
     ...problems.map((one) => `${name} ${one.endpoint ?? ""}: ${one.text}`),
   ];
 }

@@ -82,7 +82,7 @@ function unhealthy(view: PartitionView): Condition {
   const why = diagnose(view).map((one) =>
     one.endpoint === undefined ? one.text : `${one.endpoint}: ${one.text}`,
   );
-  return { kind: "unhealthy", why: why.length === 0 ? "nobody leads it" : why.join("; ") };
+  return { kind: "unhealthy", why: why.length === 0 ? "no replica leads it" : why.join("; ") };
 }
 
 /**

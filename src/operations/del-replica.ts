@@ -76,7 +76,7 @@ function warnings(view: PartitionView, endpoint: Endpoint, wanted: number): stri
       : [];
   return well.length > 1
     ? few
-    : [...few, `${name}: no healthy follower stays: if its leader fails, nobody can take over`];
+    : [...few, `${name}: no healthy follower stays: if its leader fails, no replica can take over`];
 }
 
 /** Whether a tablet is not registered and not on its way back: its replicas can only be taken off the record. */

@@ -29,7 +29,7 @@ export interface LoadOptions extends ReplicaOptions {
 
 /**
  * Loads replicas from a tablet's own disk (LoadTable), with table id, storage mode and segments as
- * the nameserver has them. A coming leader is loaded as follower first: nobody writes to it before
+ * the nameserver has them. A coming leader is loaded as follower first: no client writes to it before
  * it has shown that it holds everything that is known of the partition.
  */
 export function loadTableOperation(options: LoadOptions): Operation {

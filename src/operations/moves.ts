@@ -89,7 +89,7 @@ export interface Change {
   readonly one: Surveyed;
   readonly moves: readonly { readonly from: Endpoint; readonly to: Endpoint }[];
   readonly drops: readonly Endpoint[];
-  /** Who leads in the end. */
+  /** The leader in the end. */
   readonly leader: Endpoint;
 }
 
@@ -111,7 +111,7 @@ function groupByKey<T extends { readonly key: string }>(items: readonly T[]): Ma
   return groups;
 }
 
-/** Who may lead once the replicas are in place. */
+/** Which replicas may lead once they are in place. */
 export function leaderChoice({ one, moves, drops, leader }: Change): LeaderChoice {
   if (one.condition.kind === "unhealthy")
     return { key: one.key, current: leader, candidates: [leader] };
@@ -150,7 +150,7 @@ export function stepsOf(change: Change): Step[] {
   return lane.steps;
 }
 
-/** Who leads while the leader's replica is on its way to where it is to lead. */
+/** The leader while the old leader's replica is on its way to where it is to lead. */
 function detourOf({ one, moves, drops }: Change, not: Endpoint): Endpoint {
   const gone = new Set([...moves.map((move) => move.from), ...drops]);
   const staying = one.view.replicas.map((replica) => replica.endpoint);
@@ -158,7 +158,7 @@ function detourOf({ one, moves, drops }: Change, not: Endpoint): Endpoint {
   return others.filter((e) => !gone.has(e) && e !== not).sort(compareText)[0] ?? not;
 }
 
-/** Collects the steps of one partition and knows who leads by then. */
+/** Collects the steps of one partition and knows the leader by then. */
 class LaneSteps {
   readonly steps: Step[] = [];
   readonly #view: PartitionView;

@@ -265,7 +265,7 @@ function complaintsAbout(view: PartitionView, endpoint: Endpoint): string[] {
   const isLed = view.replicas.length === 1 || servingLeader(view) !== undefined;
   return [
     ...(isAlive ? [`${name}: the replica at ${endpoint} is still marked alive`] : []),
-    ...(isLed ? [] : [`${name}: nobody leads it`]),
+    ...(isLed ? [] : [`${name}: no replica leads it`]),
   ];
 }
 
@@ -281,5 +281,5 @@ function conclusion(
   const now = servingLeader(view)?.endpoint;
   const before = led.get(name);
   if (now === undefined || now === before) return [];
-  return [`${name}: ${before ?? "nobody"} -> ${now}, ${ledText(view, now)}`];
+  return [`${name}: ${before ?? "none"} -> ${now}, ${ledText(view, now)}`];
 }

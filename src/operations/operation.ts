@@ -32,7 +32,7 @@ export interface Operation {
   readonly goOn?: ((results: readonly StepResult[]) => readonly string[]) | undefined;
   /** Whether the nameserver refuses the calls while auto_failover is on (code 301). */
   readonly needsOff: boolean;
-  /** Whether all ops under way, whoever asked for them, have to end before it is planned. */
+  /** Whether all ops under way, those of other clients too, have to end before it is planned. */
   readonly waitsForOps?: boolean | undefined;
   /** Partitions (or tablets) worked on at the same time. */
   readonly concurrency: number;

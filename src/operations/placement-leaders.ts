@@ -2,10 +2,10 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
 import { compareScores, level, type Way } from "./rebalance.js";
 
-/** Who may lead a partition once its replicas are in place. */
+/** Which replicas may lead a partition once they are in place. */
 export interface LeaderChoice {
   readonly key: string;
-  /** Who leads now; need not be among the candidates. */
+  /** The leader now; need not be among the candidates. */
   readonly current: Endpoint;
   /** Never empty. */
   readonly candidates: readonly Endpoint[];
@@ -14,7 +14,7 @@ export interface LeaderChoice {
 }
 
 /**
- * Chooses leaders: whoever leads goes on where it may, a partition whose leader has to go gets the
+ * Chooses leaders: a leader stays where it may, a partition whose leader has to go gets the
  * candidate that leads least, and then leadership is handed on, along chains of partitions where
  * there is no direct way, until no tablet leads two more partitions than another that could take one
  * of them in this way.

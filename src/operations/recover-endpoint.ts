@@ -146,7 +146,7 @@ function isUnmarked(view: PartitionView, endpoint: Endpoint): boolean {
   );
 }
 
-/** @throws OpsError `refused` if replicas are lost, and nobody has marked them so. */
+/** @throws OpsError `refused` if replicas are lost and not marked so. */
 function assertOffline(unmarked: readonly PartitionView[], endpoint: Endpoint): void {
   if (unmarked.length === 0) return;
   const isLed = unmarked.every((view) =>
@@ -158,7 +158,7 @@ function assertOffline(unmarked: readonly PartitionView[], endpoint: Endpoint): 
     `${unmarked.length} replicas at ${endpoint} are not loaded, but still marked alive, and RecoverEndpoint recovers only what is marked not alive: offlineendpoint has to be run first`,
     isLed
       ? `openmldb-ops offlineendpoint --endpoint=${endpoint}, then this command again; openmldb-ops recoverdata does all of it`
-      : "no other replica of some partitions is loaded either, so nobody could take over: run openmldb-ops recoverdata",
+      : "no other replica of some partitions is loaded either, so none could take over: run openmldb-ops recoverdata",
     unmarked.map((view) => partitionName(view.id)),
   );
 }

@@ -125,7 +125,7 @@ function obstacleTo(view: PartitionView, options: AliveOptions): Obstacle | unde
 }
 
 /**
- * Why a mark would send clients where nobody serves them, or take their leader away; undefined if it
+ * Why a mark would send clients to a replica that does not serve, or take their leader away; undefined if it
  * would not.
  */
 export function whyNotMark(

@@ -157,7 +157,7 @@ export function boundPlanner(plan: RecoveryPlan, planner: Planner): Planner {
     if (!isOther || !lane.steps.some((step) => rowOf(step).changes)) return lane;
     return refused(
       view,
-      `the plan names ${expected ?? "nobody"} to lead, and what is known now says ${lane.leader}; make a new plan`,
+      `the plan names ${expected ?? "no replica"} to lead, and what is known now says ${lane.leader}; make a new plan`,
     );
   };
 }

@@ -27,7 +27,7 @@ import { promotionNotes } from "./promotion-notes.js";
  * Plans the next round of the direct recovery of a partition, which decides on evidence:
  *
  * 1. every replica that is not loaded is loaded as follower with an empty replication list, which
- *    changes nobody's data and shows true offsets;
+ *    changes no data and shows true offsets;
  * 2. the longest log of the surviving history leads; the nameserver's record is brought to agree;
  * 3. the leader replicates to the others from their own offsets. Where it cannot (a diverged tail, a
  *    trimmed binlog, a failed load), RecoverTable rebuilds the replica, after the leader is proven to
@@ -132,9 +132,9 @@ function planPromotion(
 
 /**
  * Gives up what cannot be kept, on the operator's word: the chosen replica becomes leader of a new
- * term, so that nobody takes the discarded entries for part of the history later. The record is
+ * term, so that the discarded entries are not taken for part of the history later. The record is
  * first made such that the nameserver's ChangeLeader accepts the choice; until that op is through
- * nobody leads, and the next run finds the same situation.
+ * no replica leads, and the next run finds the same situation.
  */
 function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem): Lane {
   const leader = view.replicas.find((one) => one.endpoint === accepted);
@@ -172,7 +172,7 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
 }
 
 /**
- * Makes the nameserver's record agree with who leads. Only flags of the leader and of ex-leaders
+ * Makes the nameserver's record agree with the leader in use. Only flags of the leader and of ex-leaders
  * change here; followers are marked alive when they are in sync.
  */
 function recordSteps(view: PartitionView, leader: ReplicaView): Step[] {

@@ -134,7 +134,7 @@ function followerSteps(
   problems: readonly ProblemCode[],
   known: { readonly serving: ReplicaView | undefined; readonly learned: Learned },
 ): Step[] {
-  // Without a serving leader a follower that runs well has nobody to be linked to yet:
+  // Without a serving leader a follower that runs well has no leader to be linked to yet:
   // it is judged again, and recovered if need be, in the round after the leader's.
   if (problems.length === 0 || replica.tablet !== "ok") return [];
   // What only this replica holds would be deleted.

@@ -72,7 +72,7 @@ function partitionLines(plan: Plan, one: PlannedPartition): string[] {
 
 function leaderWords(one: PlannedPartition): string {
   const leader = plannedLeader(one);
-  if (leader === undefined) return "who leads cannot be told yet";
+  if (leader === undefined) return "the leader is not known yet";
   return one.first.leader === leader
     ? `led by ${leader}`
     : `led by ${leader} if it holds what it is expected to`;

@@ -19,7 +19,7 @@ function savedRows(view: PartitionView, leader: ReplicaView): string[] {
   ];
 }
 
-/** What the only replica of a partition lost: nobody else could have it, so it serves what there is. */
+/** What the only replica of a partition lost: no other replica can have it, so it serves what there is. */
 function lostRows(view: PartitionView, leader: ReplicaView): string[] {
   const lost = lowerBound(view, leader) - trueOffset(leader);
   if (view.replicas.length > 1 || lost <= 0n) return [];

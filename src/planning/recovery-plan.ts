@@ -17,7 +17,7 @@ export type PlannedStep = Step & { readonly expects: string };
 
 /** One round of a partition's recovery. */
 export interface PlannedRound {
-  /** The replica that leads or will lead in this round; undefined if nobody does yet. */
+  /** The replica that leads or will lead in this round; undefined if none does yet. */
   readonly leader: Endpoint | undefined;
   readonly steps: readonly PlannedStep[];
   /** What could have been lost and is not, or what is given up. */
@@ -34,7 +34,7 @@ export interface PlannedPartition {
   /** The first round. */
   readonly first: PlannedRound;
   /**
-   * At least one. The first is planned on what was observed; the later ones are predictRoundsn, under the
+   * At least one. The first is planned on what was observed; the later ones are predicted, under the
    * assumption that every replica holds what was last seen there. They are made when they are first
    * asked for, which {@link sizeOf} does in turns.
    */
@@ -179,9 +179,9 @@ export interface PlanSize {
   readonly refused: number;
   /** Replicas that a changing step acts on, in any round. */
   readonly replicas: number;
-  /** Changing steps, the predictRoundsn ones included. */
+  /** Changing steps, the predicted ones included. */
   readonly changes: number;
-  /** Replicas whose log the nameserver moves away (RecoverTable), as far as predictRoundsn. */
+  /** Replicas whose log the nameserver moves away (RecoverTable), as far as predicted. */
   readonly recoverTables: number;
   /** Partitions where something is given up on the operator's word. */
   readonly givenUp: number;

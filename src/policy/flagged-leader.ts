@@ -6,13 +6,13 @@ import { awaitedLeaders, newestLeaders } from "./what-is-given-up.js";
 export type LeaderChoice = { readonly leader: ReplicaView } | { readonly blocked: Problem };
 
 /**
- * Picks the replica that shall lead a partition which nobody leads, from the flags and offsets
+ * Picks the replica that shall lead a partition without a leader, from the flags and offsets
  * that the nameserver keeps (the documented recovery: the flagged leader with the highest offset).
  *
  * Where several replicas are flagged leader and one of them is alive, that one led the newest
  * term: ChangeLeader leaves the ex-leader flagged and marks it dead. Such an ex-leader never wins,
  * whatever its offset: it may hold entries that were never part of the surviving history, and
- * after a nameserver restart the offsets are old ones. If the alive one is out of reach, nobody
+ * after a nameserver restart the offsets are old ones. If the alive one is out of reach, none
  * is chosen.
  *
  * Otherwise the highest offset wins; an unknown offset ranks below a known one; ties go to the
@@ -24,7 +24,7 @@ export function chooseLeader(view: PartitionView): LeaderChoice {
     return block(
       "no-leader-flagged",
       undefined,
-      "no replica is flagged leader, so nothing says whose data leads",
+      "no replica is flagged leader, so no replica is known to have led",
     );
   }
   const newest = newestLeaders(view);

@@ -81,7 +81,7 @@ export function firstChange(view: PartitionView): bigint {
 
 /**
  * Whether all of a replica's log is of the surviving history: it is marked alive, or there was one
- * leadership only, or it is the only one flagged leader (it led the newest term, or nobody has
+ * leadership only, or it is the only one flagged leader (it led the newest term, or none has
  * since).
  */
 export function isOfHistory(view: PartitionView, replica: ReplicaView): boolean {
@@ -161,7 +161,7 @@ export function earlierOffset(view: PartitionView): bigint {
 
 /**
  * The least offset that a coming leader must have: what any replica is known to hold or to have
- * held, and what the newest leadership began behind. A single replica has nobody to be compared
+ * held, and what the newest leadership began behind. A single replica has none to be compared
  * with: what it holds is all there is.
  */
 export function leastOffset(view: PartitionView): bigint {

@@ -133,12 +133,12 @@ export function givenUp(view: PartitionView, leader: ReplicaView): string {
     ...(beyond.length === 0 ? [] : [`whatever ${beyond.join(", ")} held beyond it`]),
   ];
   return parts.length === 0
-    ? "nobody is known to hold more"
+    ? "no replica is known to hold more"
     : `given up is ${parts.join(", and ")}`;
 }
 
 /**
- * A follower whose load failed, so that nobody knows what its disk holds: RecoverTable would move its
+ * A follower whose load failed, so that it is not known what its disk holds: RecoverTable would move its
  * log away. The leader may have lost its last entries with the power, and what the nameserver
  * remembers of the follower can be old, so nothing proves that the leader holds all of it.
  */

@@ -54,7 +54,7 @@ import {
  * On purpose the ways to a leader differ in what an absent leader of the newest term means: see ABSENT_LEADER.
  */
 
-/** Who shall lead, by true offsets, or why that cannot be decided without losing something. */
+/** The replica that is to lead, by true offsets, or why that cannot be decided without losing something. */
 export type Decision =
   | { readonly leader: ReplicaView; readonly joiners: readonly ReplicaView[] }
   | { readonly blocked: Problem };
@@ -83,7 +83,7 @@ export function isSuspect(view: PartitionView, replica: ReplicaView): boolean {
  * that ends before the second leadership began. Among equals the one flagged leader is preferred,
  * then one that runs as leader, then the smallest endpoint.
  *
- * Refused, with numbers: nobody flagged leader; the leader of the newest term out of reach; fewer
+ * Refused, with numbers: no replica flagged leader; the leader of the newest term out of reach; fewer
  * entries than were known to be there; a choice other than the leader of the newest term while a
  * replica that may hold more cannot be asked; and several logs that reach into the newest
  * leadership while nothing tells which of them is its own.
@@ -94,7 +94,7 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
     return block(
       "no-leader-flagged",
       undefined,
-      "no replica is flagged leader, so nothing says whose data leads",
+      "no replica is flagged leader, so no replica is known to have led",
     );
   }
   const newest = newestLeaders(view);
@@ -157,13 +157,13 @@ export function chooseAmong(
   ) {
     return { leader: best };
   }
-  // Nobody knows who led, but everybody else ends before the leaderships parted: one log has it all.
+  // The last leader is not known, but all other replicas end before the leaderships parted: one log has it all.
   if (!isProven && !reachesOn && suspects.length === 1) return { leader: furthest };
   const numbers = [...plain, ...suspects].map((one) => `${one.endpoint} at ${trueOffset(one)}`);
   return blockWith(
     "diverged",
     (isProven || reachesOn ? best : longest([...plain, ...suspects]))?.endpoint,
-    `leaderships parted at ${firstChange(view)}, and nothing tells whose entries from there on belong to the newest: ${numbers.join(", ")}`,
+    `leaderships parted at ${firstChange(view)}, and no call tells which entries from there on belong to the newest: ${numbers.join(", ")}`,
   );
 }
 

@@ -174,7 +174,7 @@ function first<T>(all: readonly T[], what: string, linesOf: (one: T) => string[]
   return [...lines, `and ${more} more ${what} (--output=json and --report_file show all)`];
 }
 
-/** What takes no writes comes first, and among that what somebody has to decide. */
+/** What takes no writes comes first, and among that what the operator has to decide. */
 function worstFirst(unhealthy: readonly PartitionResult[]): PartitionResult[] {
   const rank = (one: PartitionResult) =>
     (one.isServing ? 2 : 0) + (one.status === "needs-decision" ? 0 : 1);

@@ -15,7 +15,7 @@ const PATIENCE_MS = 60_000;
 /** The same after a signal: a stopped run must be gone within 5 s, and has more to tidy up. */
 const STOPPED_PATIENCE_MS = 3_000;
 const PAUSE_MS = 200;
-/** How often a value that somebody else switches on is switched off again, if that is wanted. */
+/** How often a value that another client switches on is switched off again, if that is wanted. */
 const OFF_AGAIN_MAX = 3;
 
 /** The note, kept outside of this process, that says what has to be put back if it dies. */
@@ -44,7 +44,7 @@ export interface GuardOptions {
    * now, which has taken the marker over: the value is its business then.
    */
   readonly permit?: () => Promise<void>;
-  /** A value that somebody else switches on is switched off again, three times at most. */
+  /** A value that another client switches on is switched off again, three times at most. */
   readonly keepsOff?: boolean;
   /** Aborted when the process has been told to leave: putting back hurries from then on. */
   readonly stopSignal?: AbortSignal;
@@ -65,7 +65,7 @@ export interface Guard {
   /**
    * To be asked when the nameserver refused a change because the value is on (code 301).
    *
-   * @returns `off`: it is off now, the change can be tried again. `theirs`: somebody else switched it
+   * @returns `off`: it is off now, the change can be tried again. `theirs`: another client switched it
    *   on; this run leaves it so from now on, and must not change anything more.
    */
   contested(): Promise<"off" | "theirs">;
@@ -185,14 +185,14 @@ class ValueGuard implements Guard {
       const often = this.#offAgain > 0 ? ` for the ${this.#offAgain + 1}th time` : "";
       onEvent({
         kind: "warning",
-        text: `somebody else switched auto_failover on${often}; it is left on, and nothing more is changed`,
+        text: `another client switched auto_failover on${often}; it is left on, and nothing more is changed`,
       });
       return "theirs";
     }
     this.#offAgain += 1;
     onEvent({
       kind: "warning",
-      text: `somebody else switched auto_failover on; switching it off again (${this.#offAgain} of ${OFF_AGAIN_MAX} times)`,
+      text: `another client switched auto_failover on; switching it off again (${this.#offAgain} of ${OFF_AGAIN_MAX} times)`,
     });
     await cluster.confSet(KEY, "false");
     return "off";

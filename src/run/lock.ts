@@ -62,14 +62,14 @@ export interface LockOptions {
   readonly onLost: (error: OpsError) => void;
 }
 
-/** A lock that is held, as far as anybody can know. */
+/** A lock that is held, as far as can be known. */
 export interface RunLock {
   /**
    * Returns if ZooKeeper has confirmed lately that the lock is held. Otherwise asks it, and waits
    * for an answer for as long as the session lasts.
    *
    * @param lately How old the confirmation may be, milliseconds; 1000 if left out, 0: ask in any case.
-   * @throws OpsError `lock-lost` if another run holds it, `zookeeper-failed` if nobody answers.
+   * @throws OpsError `lock-lost` if another run holds it, `zookeeper-failed` if no server answers.
    */
   check(lately?: number): Promise<void>;
   /** Lets go of the lock and ends the heartbeat. Never throws; the end of the session does the rest. */
@@ -164,7 +164,7 @@ async function readHolder(
 }
 
 /**
- * What a lock znode says. Anybody may have written it, so that it never makes a run wait longer than
+ * What a lock znode says. Any client may have written it, so that it never makes a run wait longer than
  * sessions of this ZooKeeper last: as long as a default one gives, or as this run asked for.
  */
 function holderIn(data: Buffer, own: { readonly sessionTimeoutMs: number }): Holder {
@@ -272,7 +272,7 @@ class KeptLock implements RunLock {
       // A question under way may be about to take the lock again.
       await this.#asking;
       const holder = await readHolder(zk, path, this.#options);
-      // Never the lock of somebody else.
+      // Never the lock of another run.
       if (isOf(holder, owner)) await zk.remove(path);
     };
     await within(clock, RELEASE_MS, "ZooKeeper", remove()).catch(() => undefined);
@@ -282,7 +282,7 @@ class KeptLock implements RunLock {
     return this.#options.clock.now() - this.#confirmedAt <= FRESH_MS;
   }
 
-  /** One question at a time, whoever wants to know. Never throws. */
+  /** One question at a time for all callers. Never throws. */
   #ask(): Promise<void> {
     this.#asking ??= this.#confirm()
       .catch((thrown: unknown) => {
@@ -302,13 +302,13 @@ class KeptLock implements RunLock {
     if (this.#ended.signal.aborted) return;
     if (holder === "none") {
       const created = await zk.create(path, lockData(this.#options), "ephemeral");
-      // Somebody was quicker: the next question shows who.
+      // Another run was quicker: the next question shows which.
       if (created === undefined) return;
       onEvent({
         kind: "warning",
         text: "the lock was lost with the ZooKeeper session, and is taken again",
       });
-      // First the news, then the permission: nobody acts on what was seen before.
+      // The loss is announced before the lock counts as held again, so no step acts on what was seen before.
       onRetaken();
       this.#confirmed(askedAt);
     } else if (isOf(holder, owner)) {

@@ -10,7 +10,7 @@ const COMMAND_CHARS_MAX = 4_000;
 /** The largest process id of any system that Node.js runs on. */
 const PID_MAX = 2 ** 31 - 1;
 
-/** Who runs, or ran: enough to find the process and the person. */
+/** The run that holds or held it: enough to find the process and the person. */
 export interface RunOwner {
   readonly runId: string;
   readonly host: string;
@@ -38,7 +38,7 @@ export function thisProcess(command: string, runId = newRunId(Date.now())): RunO
   return { runId, host, pid, user, command, time: new Date().toISOString() };
 }
 
-/** Whether the owner ran on this machine and its process is gone; false if nobody can tell. */
+/** Whether the owner ran on this machine and its process is gone; false if that is not known. */
 export function isGone(owner: RunOwner): boolean {
   return owner.host === hostname() && !isProcessAlive(owner.pid);
 }

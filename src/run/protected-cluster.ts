@@ -8,7 +8,7 @@ const AUTO_FAILOVER_ON = 301;
 /** How often one call is tried again: more often than the guard switches off again. */
 const TRIES_MAX = 6;
 
-/** Changes that nobody refuses because of auto_failover. */
+/** Changes that the nameserver accepts while auto_failover is on. */
 type NeverContested =
   | "confSet"
   | "addReplicaNS"
@@ -28,7 +28,7 @@ export interface Protection {
   readonly signal: AbortSignal;
   /** The guard of auto_failover; undefined while there is none yet. */
   readonly guard: () => Guard | undefined;
-  /** Called when somebody else switched auto_failover on: nothing more may be changed. */
+  /** Called when another client switched auto_failover on: nothing more may be changed. */
   readonly onSwitchedOn: (error: OpsError) => void;
 }
 
@@ -81,8 +81,8 @@ function retryContested<A extends readonly unknown[]>(
         if ((await guard()?.contested()) === "off") continue;
         const error = new OpsError({
           code: "auto-failover-on",
-          message: "somebody else switched auto_failover on in the middle of the run",
-          hint: "find out who; then run the same command again, with --keep_off to switch it off again",
+          message: "another client switched auto_failover on in the middle of the run",
+          hint: "find out which; then run the same command again, with --keep_off to switch it off again",
           cause: thrown,
         });
         onSwitchedOn(error);

@@ -17,7 +17,7 @@ export interface RunParts {
   readonly sessionTimeoutMs: number;
   /** How long to wait for another run to end, milliseconds; 0: not at all. */
   readonly waitLockMs: number;
-  /** Switches auto_failover off again if somebody switches it on in the middle. */
+  /** Switches auto_failover off again if another client switches it on in the middle. */
   readonly keepsOff: boolean;
   /** Ends the run: a signal of the process, or its time limit. */
   readonly signal: AbortSignal;
@@ -119,7 +119,7 @@ export type Leftover =
     };
 
 /**
- * Puts back what a run that died left of auto_failover, and says who it was. Looks first: without
+ * Puts back what a run that died left of auto_failover, and names the run. Looks first: without
  * a marker nothing is written, not even the lock.
  *
  * @throws OpsError `no-cluster`, what ZooKeeper throws, and the signal's reason.
@@ -150,7 +150,7 @@ export async function settleLeftover(parts: RunParts): Promise<Leftover> {
   }
 }
 
-/** The same for who holds the lock already. */
+/** The same for a run that holds the lock already. */
 export async function putBackLeftover(parts: RunParts, lock: RunLock): Promise<Leftover> {
   const left = await readMarker(markerAccess(parts));
   if (left === undefined) return { kind: "none" };
@@ -170,7 +170,7 @@ export async function putBackLeftover(parts: RunParts, lock: RunLock): Promise<L
 function unreadable(path: string, problem: string): RunEvent {
   return {
     kind: "warning",
-    text: `the note in ZooKeeper (${path}) that says who switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is: look at it with confget, and set it with: openmldb-ops confset auto_failover true|false, which also removes the note`,
+    text: `the note in ZooKeeper (${path}) that names the run which switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is: look at it with confget, and set it with: openmldb-ops confset auto_failover true|false, which also removes the note`,
   };
 }
 

@@ -2,7 +2,7 @@ import type { Cluster } from "../cluster/cluster.js";
 
 /**
  * The methods that only look at the cluster. Everything else in `Cluster` is taken to change it, so
- * that a method added later is watched, or does not compile, until somebody calls it harmless here.
+ * that a method added later is watched, or does not compile, until it is listed as harmless here.
  */
 type ReadingMethod =
   | "clock"

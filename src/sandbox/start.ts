@@ -290,7 +290,7 @@ async function moveTablet(
 
 /**
  * Kills and starts again what an outage hits. Sessions of the killed end at once instead of after
- * their timeout, so that nobody has to wait for that.
+ * their timeout, so that no test has to wait for that.
  */
 async function restartAll(model: SandboxModel, withNameservers: boolean): Promise<void> {
   const hit = model.processes.filter((one) => one.tablet !== undefined || withNameservers);

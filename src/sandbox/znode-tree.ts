@@ -32,7 +32,7 @@ export interface ZnodeAcl {
   readonly id: string;
 }
 
-/** The access list of a node that everybody may use. */
+/** The access list of a node that every client may use. */
 const OPEN_ACL: readonly ZnodeAcl[] = [{ perms: 31, scheme: "world", id: "anyone" }];
 
 /** ZooKeeper's Stat record of a node. Times in milliseconds of the tree's clock. */
@@ -72,7 +72,7 @@ export interface ZnodeCreateOptions {
   /** Appends a number of ten digits that grows with each child that the parent ever got. */
   readonly sequential?: boolean;
   readonly acl?: readonly ZnodeAcl[];
-  /** Creates missing parents (persistent, empty, open to everybody) instead of refusing. */
+  /** Creates missing parents (persistent, empty, open to every client) instead of refusing. */
   readonly parents?: boolean;
 }
 

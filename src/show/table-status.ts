@@ -67,7 +67,7 @@ function tableStatus(known: Known, table: TableClaim): TableStatus {
   };
 }
 
-/** The replica whose figures are the partition's: its leader, or who led last. */
+/** The replica whose figures are the partition's: its leader, or the last one. */
 function counted({ replicas }: PartitionClaim): ReplicaClaim | undefined {
   return aliveLeader(replicas) ?? replicas.find((one) => one.isLeader);
 }

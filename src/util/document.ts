@@ -4,7 +4,7 @@ import type { ZodType } from "zod";
 /** The library that schemas are made with. */
 export type Zod = typeof import("zod");
 
-/** A kind of document that is read from a file or a znode, whoever wrote it. */
+/** A kind of document that is read from a file or a znode, written by any program. */
 export interface DocumentKind<T> {
   /** A longer document is not parsed. */
   readonly maxBytes: number;

@@ -18,7 +18,7 @@ const PERMISSION_BITS = 0o777;
 
 /**
  * Replaces a file as a whole: at any moment, also after a power loss, there is the old content or the
- * new one. The new content is written to a file beside it with a name that nobody can foresee, opened
+ * new one. The new content is written to a file beside it with a name that cannot be foreseen, opened
  * so that nothing that exists is used, with the mode of the old file. A symbolic link at `path` is
  * replaced itself; what it leads to is never written.
  *

@@ -4,7 +4,7 @@
  * @throws The signal's reason, or what `work` throws.
  */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  // Nobody else may be listening to it any more.
+  // No other listener may be left.
   work.catch(() => undefined);
   signal.throwIfAborted();
   let leave = () => {};

@@ -40,4 +40,4 @@ export async function within<T>(
 }
 
 /** Made once, for the same reason. */
-const ENDED = new OpsError({ code: "interrupted", message: "nobody waits any more" });
+const ENDED = new OpsError({ code: "interrupted", message: "the wait is over" });

@@ -229,7 +229,7 @@ export class ModelCore {
     });
   }
 
-  /** Whoever holds the first lock leads; a nameserver that held it before leads no more. */
+  /** The nameserver with the first lock leads; a nameserver that held it before leads no more. */
   #elect(takeoverMs: number): void {
     const [first] = this.tree.children(`${this.root}/leader`) ?? [];
     if (first === this.#reigning) return;

@@ -61,7 +61,7 @@ function replicaComplaint(
   if (leader === undefined || replica === leader) return undefined;
   const link = leader.links.get(meta.endpoint);
   if (link === undefined) return "its leader does not replicate to it";
-  // Nobody is behind a leader that has nothing.
+  // No follower is behind a leader that has nothing.
   const isThere = link.isMatched && link.sent >= leader.offset;
   if (!isThere && leader.offset > 0n) return "is behind its leader";
   return differs(replica, leader) ? "has other entries than its leader" : undefined;

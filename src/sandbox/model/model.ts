@@ -155,7 +155,7 @@ export class SandboxModel extends ModelCore {
   }
 
   /**
-   * The next steps of a type fail, such as `kDelReplica`, whoever leads then.
+   * The next steps of a type fail, such as `kDelReplica`, on any nameserver.
    *
    * @throws Error if there is no such type.
    */

@@ -120,7 +120,7 @@ export class SandboxProcess {
   /**
    * Kills it: memory is lost, callers see a reset, its nodes stay until the session ends.
    *
-   * @param leavesNodes Its session never ends, as if somebody kept it up: its nodes stay until
+   * @param leavesNodes Its session never ends, as if it were kept up from outside: its nodes stay until
    *   {@link endSession}.
    */
   kill(leavesNodes = false): void {

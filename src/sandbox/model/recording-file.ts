@@ -94,7 +94,7 @@ function parseRows(text: string | undefined, name: string): ReadonlyMap<string, 
   }
 }
 
-/** An object of a file that nobody has checked yet. */
+/** An object of a file that is not checked yet. */
 type Fields<K extends string> = Readonly<Partial<Record<K, unknown>>>;
 
 /**
@@ -190,7 +190,7 @@ export function renameAddresses(
 }
 
 /**
- * What `method` was answered, one entry per call: who answered, what was asked, the answer.
+ * What `method` was answered, one entry per call: the server, what was asked, the answer.
  * Calls without an answer are left out.
  */
 export function recordedAnswers<I extends DescMessage, O extends DescMessage>(

@@ -89,7 +89,7 @@ export class LoadedReplica {
     this.status = undefined;
   }
 
-  /** Last entry that it has. Whoever writes to its directory sets it, too. */
+  /** Last entry that it has. Code that writes to its directory sets it, too. */
   get offset(): bigint {
     return this.#offset;
   }

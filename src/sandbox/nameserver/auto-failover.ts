@@ -165,7 +165,7 @@ export function recoverEndpoint(
 /**
  * Queues the election of a new leader among the alive followers on healthy tablets.
  *
- * @returns False if the candidate is none of them; true also if there is nobody to elect.
+ * @returns False if the candidate is none of them; true also if there is no candidate.
  * @see OpenMLDB 0.9 nameserver: CreateChangeLeaderOP
  */
 export function createChangeLeader(

@@ -37,7 +37,7 @@ export class OpQueues {
   /**
    * Makes an op and queues it.
    *
-   * @returns False if it cannot be created; OpenMLDB's callers mostly do not tell anybody.
+   * @returns False if it cannot be created; OpenMLDB's callers mostly do not report it.
    */
   create(
     type: OPType,

@@ -13,7 +13,7 @@ import type { NameserverState } from "./nameserver-state.js";
  */
 export class TableStatus {
   readonly #server: NameserverState;
-  /** Who reported last time, and in which life. */
+  /** The replica that reported last time, and in which process. */
   #reporters = "";
 
   constructor(server: NameserverState) {

@@ -231,7 +231,7 @@ export class WireProcess {
     }
     try {
       const answer = await wire.answer(method, request);
-      // A process that hangs has computed the answer, but nobody sends it.
+      // A process that hangs has computed the answer, but does not send it.
       await this.#hung?.promise;
       reply(null, Buffer.from(toBinary(method.output, answer as MessageShape<DescMessage>)));
     } catch (error) {

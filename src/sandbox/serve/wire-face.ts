@@ -62,7 +62,7 @@ export class WireFace {
         continue;
       }
       const listening = wire.restart();
-      // Whoever waits for it in `settled` gets the error.
+      // The error reaches the caller of `settled`.
       listening.catch(() => undefined);
       this.#restarts.set(address, listening);
       if (isHung) wire.hang();

@@ -38,7 +38,7 @@ export class Replicator {
     this.#tablet = tablet;
   }
 
-  /** A leader has something new to send, or somebody new to send to. */
+  /** A leader has something new to send, or a new follower to send to. */
   wake(replica: LoadedReplica): void {
     if (replica.role !== "leader" || replica.links.size === 0) return;
     this.#behind.add(replica);

@@ -10,7 +10,7 @@ export interface ZkMirror {
    * @throws The first error that a copy met, wrapped in an Error; the mirror has stopped then.
    */
   flush(): Promise<void>;
-  /** Removes what was copied, as far as nobody put something below it, and stops. */
+  /** Removes what was copied, as far as nothing was put below it, and stops. */
   close(): Promise<void>;
 }
 
