@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
 import { resolveEndpoint } from "../src/cluster/topology.js";
+import { OpsError } from "../src/errors.js";
 import { recoverData } from "../src/execution/recover.js";
 import type { Rules } from "../src/execution/rules.js";
 import type { TableClaim } from "../src/model/cluster-state.js";
@@ -103,6 +104,47 @@ describe("a tablet of another cluster", () => {
     expect(sent).toEqual(["loadTable"]);
     expect(report.sickTablets.map(({ absence }) => absence.kind)).toEqual(["not-what-it-says"]);
     expect(report.partitions.filter((one) => one.isServing)).toHaveLength(1);
+  });
+
+  it("gets one LoadTable, also when its schema cannot be asked for at once", async () => {
+    const virtual = await afterOutage();
+    virtual.model.putStranger("tablet1", { hasLoaded: false });
+    let asked = 0;
+    const { report, sent } = await recoverThrough(virtual, (real) => ({
+      getTableSchema: async (endpoint, id) => {
+        asked += 1;
+        if (asked > 1) return real.getTableSchema(endpoint, id);
+        throw new OpsError({ code: "unreachable", message: "no answer", retryable: true });
+      },
+    }));
+    expect(asked).toBeGreaterThan(1);
+    expect(sent).toEqual(["loadTable"]);
+    expect(report.sickTablets.map(({ endpoint }) => endpoint)).toEqual([A]);
+  });
+
+  it("gets one LoadTable, also when the answer to it is lost", async () => {
+    const virtual = await afterOutage();
+    virtual.model.putStranger("tablet1", { hasLoaded: false });
+    let isLost = false;
+    const { sent } = await recoverThrough(virtual, (real) => ({
+      loadTable: async (endpoint, request) => {
+        await real.loadTable(endpoint, request);
+        if (endpoint !== A || isLost) return;
+        isLost = true;
+        throw new OpsError({ code: "unreachable", message: "no answer", retryable: true });
+      },
+    }));
+    expect(isLost).toBe(true);
+    expect(sent).toEqual(["loadTable"]);
+  });
+
+  it("that has a table loaded under our name, by an earlier run, is found out by its schema", async () => {
+    const virtual = await afterOutage();
+    virtual.model.putStranger("tablet1", { hasLoaded: false });
+    await recoverThrough(virtual, () => ({}));
+    const { report, sent } = await recoverThrough(virtual, () => ({}));
+    expect(sent).toEqual([]);
+    expect(report.sickTablets.map(({ endpoint }) => endpoint)).toEqual([A]);
   });
 
   it("a tablet that cannot tell its schemas is taken as it is", async () => {

@@ -14,13 +14,18 @@ import { type MutationCall, type PlainData, watchMutations } from "../run/watch-
 const READ_AGAIN_MAX = 3;
 const READ_AGAIN_MS = 1_000;
 
+/** Which replica of a tablet. */
+type ReplicaId = Pick<LoadRequest, "tid" | "pid">;
+
 /** What a run has found out about the identity of tablets; shared by all clusters of that run. */
 export interface Identities {
   /** Tablets that are not what their names say, with the proof. */
   readonly refused: Map<Endpoint, string>;
   /** Tablets of which the schema of one replica was compared. */
   readonly compared: Set<Endpoint>;
-  /** The first loads of a tablet go one by one, until one has shown whose tablet it is. */
+  /** A replica that a tablet has loaded, or may have loaded, and that is to be compared before any change. */
+  readonly loaded: Map<Endpoint, ReplicaId>;
+  /** The first calls to a tablet go one by one, until one has shown whose tablet it is. */
   readonly firstLoads: Map<Endpoint, LimitFunction>;
   /** The nameserver's record as it was read last; undefined before. */
   record: RecordedTables | undefined;
@@ -28,7 +33,13 @@ export interface Identities {
 
 /** Nothing found out yet. */
 export function newIdentities(): Identities {
-  return { refused: new Map(), compared: new Set(), firstLoads: new Map(), record: undefined };
+  return {
+    refused: new Map(),
+    compared: new Set(),
+    loaded: new Map(),
+    firstLoads: new Map(),
+    record: undefined,
+  };
 }
 
 /**
@@ -42,15 +53,25 @@ export function newIdentities(): Identities {
  *   of them the process has. Found by `topology`.
  * - What a tablet has loaded, see {@link foreignTables}. Found by `getTableStatus` once the record of all
  *   tables was read, so before the first LoadTable where anything is loaded.
- * - The schema of the first replica that this run loads on a tablet, see {@link foreignSchema}. Found by
- *   `loadTable`; nothing else is loaded there meanwhile.
+ * - The schema of one replica that a tablet has loaded, see {@link foreignSchema}: before the first change
+ *   that reaches the tablet, and where nothing is loaded, right after the first LoadTable; nothing else is
+ *   sent there before it is through. The name of a loaded table alone proves nothing, since an earlier
+ *   LoadTable of this tool may have given it.
+ *
+ * A tablet without a directory of any replica refuses each LoadTable (code 131) and has no schema to be
+ * compared. That proves nothing: a tablet of ours whose disk was wiped does the same. It is taken for ours.
  *
  * @param known Given where several clusters of one run are to know the same.
  */
 export function identifiedCluster(cluster: Cluster, known = newIdentities()): Cluster {
   return watchMutations(identifiedCalls(cluster, known), {
     async before(call) {
-      for (const endpoint of endpointsReached(call)) assertTrusted(known, endpoint);
+      for (const endpoint of endpointsReached(call)) {
+        assertTrusted(known, endpoint);
+        if (!known.compared.has(endpoint)) {
+          await inTurn(known, endpoint, () => compareLoaded(cluster, known, endpoint));
+        }
+      }
     },
     after: () => Promise.resolve(),
   });
@@ -82,6 +103,8 @@ function identifiedCalls(cluster: Cluster, known: Identities): Cluster {
       const reports = await cluster.getTableStatus(endpoint, of);
       const mismatch = await foreignForCertain({ ...cluster, showTable }, known, endpoint, reports);
       if (mismatch !== undefined) throw refuse(known, endpoint, mismatch);
+      const replica = reports.find((one) => known.record?.tables.has(one.tid));
+      if (replica !== undefined) known.loaded.set(endpoint, replica);
       return reports;
     }),
     getTableFollower: reads((endpoint, id) => cluster.getTableFollower(endpoint, id)),
@@ -136,46 +159,67 @@ async function foreignForCertain(
   return undefined;
 }
 
-async function loadIdentified(
+/** Runs what may show whose tablet it is, one after another for each tablet. */
+function inTurn(
+  { firstLoads }: Identities,
+  endpoint: Endpoint,
+  work: () => Promise<void>,
+): Promise<void> {
+  const turn = firstLoads.get(endpoint) ?? pLimit(1);
+  firstLoads.set(endpoint, turn);
+  return turn(work);
+}
+
+function loadIdentified(
   cluster: Cluster,
   known: Identities,
   endpoint: Endpoint,
   request: LoadRequest,
 ): Promise<void> {
   if (known.compared.has(endpoint)) return cluster.loadTable(endpoint, request);
-  const inTurn = known.firstLoads.get(endpoint) ?? pLimit(1);
-  known.firstLoads.set(endpoint, inTurn);
-  return inTurn(async () => {
+  return inTurn(known, endpoint, async () => {
+    await compareLoaded(cluster, known, endpoint);
     assertTrusted(known, endpoint);
+    // Noted first: a call that fails may have had its effect.
+    if (!known.compared.has(endpoint)) known.loaded.set(endpoint, request);
     await cluster.loadTable(endpoint, request);
-    if (known.compared.has(endpoint)) return;
-    const mismatch = await foreignOnDisk(cluster, known, endpoint, request);
-    if (mismatch !== undefined) throw refuse(known, endpoint, mismatch);
+    await compareLoaded(cluster, known, endpoint).catch((thrown: unknown) => {
+      // Asked again before the next change.
+      if (!(thrown instanceof OpsError) || thrown.code === "wrong-tablet") throw thrown;
+    });
   });
 }
 
 /**
- * What contradicts the record in the replica that was just loaded. A tablet has the schema as soon as it
- * has taken the load; where it cannot be asked, the next load is asked about.
+ * Compares the replica that a tablet has, or may have, loaded with the record. A tablet has the schema as
+ * soon as it has taken the load.
+ *
+ * @throws OpsError `wrong-tablet` if it contradicts; what the call throws if the tablet cannot be asked.
  */
-async function foreignOnDisk(
+async function compareLoaded(
   cluster: Cluster,
-  { record, compared }: Identities,
+  known: Identities,
   endpoint: Endpoint,
-  { tid, pid }: LoadRequest,
-): Promise<string | undefined> {
-  const table = record?.tables.get(tid);
-  if (table === undefined) return undefined;
+): Promise<void> {
+  const { record, compared, loaded } = known;
+  const replica = loaded.get(endpoint);
+  const table = replica && record?.tables.get(replica.tid);
+  if (replica === undefined || table === undefined || compared.has(endpoint)) return;
+  let mismatch: string | undefined;
   try {
-    const schema = await cluster.getTableSchema(endpoint, { tid, pid });
-    compared.add(endpoint);
-    return foreignSchema(table, schema);
+    const { tid, pid } = replica;
+    mismatch = foreignSchema(table, await cluster.getTableSchema(endpoint, { tid, pid }));
   } catch (thrown) {
     if (!(thrown instanceof OpsError)) throw thrown;
+    // It is not loaded there, or not any more.
+    if (thrown.code === "rejected") loaded.delete(endpoint);
     // A tablet that does not know the method can never be asked.
-    if (thrown.code === "bad-answer") compared.add(endpoint);
-    return undefined;
+    else if (thrown.code === "bad-answer") compared.add(endpoint);
+    else throw thrown;
+    return;
   }
+  if (mismatch !== undefined) throw refuse(known, endpoint, mismatch);
+  compared.add(endpoint);
 }
 
 /** Refuses registered tablets whose names lead to one address. Those that cannot be looked up are left out. */

@@ -1,5 +1,6 @@
 import { type OPInfo, OPType, TaskStatus } from "../../src/gen/openmldb/api_pb.js";
 import type { TablePartition } from "../../src/gen/openmldb/nameserver_pb.js";
+import { STRANGER } from "../../src/sandbox/model/model-absence.js";
 import { complaints } from "../../src/sandbox/model/model-health.js";
 import { isServing } from "../../src/sandbox/model/replica.js";
 import { lastOffset, type Run, rowCount, subtract } from "../../src/sandbox/model/runs.js";
@@ -161,6 +162,11 @@ export class Checks {
         endpoint: meta.endpoint,
         runs: dirAt(model, of, meta.endpoint)?.runs ?? [],
       }));
+      if (logs.some(({ runs }) => runs.some((run) => run.writer === STRANGER))) {
+        // The tool sent it nothing (`stranger-untouched`): the nameserver elected it, or copied from it.
+        this.unknowable.add(of.name);
+        this.spoiled.add(`${of.table.db}.${of.table.name}/${of.part.pid}`);
+      }
       const forked = logs.some((one) =>
         logs.some((other) => one !== other && isForked(one.runs, other.runs)),
       );
@@ -280,7 +286,7 @@ export class Checks {
   beforeMutation(mutation: Mutation): void {
     const { model } = this.#world;
     const stranger = strangerOf(this.#world, mutation);
-    if (stranger !== undefined) {
+    if (stranger !== undefined && !showsStranger(this.#world, stranger, mutation)) {
       const what = `${describe(mutation)}, although ${stranger} is a tablet of another cluster`;
       this.complain("stranger-untouched", what);
     }
@@ -346,13 +352,29 @@ function isReadable(world: World, of: Part, endpoint: string): boolean {
   return !world.model.events.some(({ what }) => what === failed);
 }
 
-/** The stranger that a call goes to, or is about; saying that it is not alive is about the record. */
+/**
+ * The stranger that a call goes to, or is about. Saying that it is not alive is about the record, and
+ * DelReplica about the list of the leader that is called.
+ */
 function strangerOf({ model }: World, { method, address, request }: Mutation): string | undefined {
   const isMark = method === "UpdateTableAliveStatus" && request["isAlive"] === false;
-  const named = isMark ? [] : [request["endpoint"], request["candidateLeader"]];
+  const isAside = isMark || method === "DelReplica";
+  const named = isAside ? [] : [request["endpoint"], request["candidateLeader"]];
   return [address, ...named]
     .filter((one) => typeof one === "string")
     .find((one) => isStranger(model, one));
+}
+
+/**
+ * Whether a call is the one that shows a stranger with nothing loaded: LoadTable as follower, after which
+ * something is loaded.
+ */
+function showsStranger({ model }: World, endpoint: string, mutation: Mutation): boolean {
+  return (
+    mutation.method === "LoadTable" &&
+    modeOf(mutation) === 2 &&
+    model.tablet(endpoint).loaded().length === 0
+  );
 }
 
 /** Whether a tablet answers, and is the one that it should be. */

@@ -7,6 +7,7 @@ import type { World } from "./world.js";
 const KINDS = [
   "stranger",
   "stranger-for-good",
+  "stranger-unloaded",
   "moved",
   "lost-for-good",
   "nodes-left",
@@ -21,7 +22,7 @@ const BETWEEN_BLIPS_MS = 4_000;
 
 /** An oddity of one seed. */
 export interface Oddity {
-  readonly word: (typeof KINDS)[number];
+  readonly word: (typeof KINDS)[number] | "stranger-without-data";
   /** Called when a run under faults begins. */
   begin(): void;
   /** What is to end when everything works again ends; what stays for good stays. */
@@ -46,16 +47,20 @@ export function makeOdd(world: World, shape: Shape, outage: Outage): Oddity {
     const end = () => model.endSession(victim);
     return { word, begin: nothing, end };
   };
+  // A tablet without anything of ours on its disk passes for one whose disk was wiped.
+  const isProvable = [...model.tablet(name).disk.dirs()].length > 0;
   world.note(`oddity: ${word} ${name}`);
   switch (word) {
     case "stranger":
     case "stranger-for-good":
-      model.putStranger(name);
+    case "stranger-unloaded":
+      if (!isProvable) return { word: "stranger-without-data", begin: nothing, end: nothing };
+      model.putStranger(name, { hasLoaded: word !== "stranger-unloaded" });
       return {
         word,
         begin: nothing,
         end: () => {
-          if (word === "stranger") model.removeStranger(name);
+          if (word !== "stranger-for-good") model.removeStranger(name);
         },
       };
     case "moved":

@@ -36,7 +36,7 @@ export function moveTablet(
 }
 
 /** Writer of all entries on a stranger's disk; no leader of the model has it. */
-const STRANGER = -1_000_000;
+export const STRANGER = -1_000_000;
 
 /**
  * The address of a tablet is given to a tablet of another cluster, which answers from now on: it has
