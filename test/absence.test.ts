@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { absenceAdvice, plainCommand } from "../src/diagnosis/absence-advice.js";
+import { absenceAdvice } from "../src/diagnosis/absence-advice.js";
 import { absenceOf, mayBeGivenUp, mayBeServing } from "../src/model/absence.js";
 import type { TabletClaim, TabletView } from "../src/model/cluster-state.js";
 import { moveCandidates } from "../src/policy/move-candidates.js";
+import { print } from "./helpers/printing.js";
 
 const HEALTHY = { isHealthy: true, state: "kHealthy" };
 const OFFLINE = { isHealthy: false, state: "kOffline" };
@@ -88,7 +89,7 @@ describe("what is said and allowed follows from the state", () => {
     } as const;
     expect(mayBeServing(absence)).toBe(true);
     expect(mayBeGivenUp(absence)).toBe(false);
-    expect(absenceAdvice("a", absence, plainCommand)).toBe(
+    expect(absenceAdvice("a", absence, print)).toBe(
       "make tablet a reachable from this machine (no route)",
     );
   });

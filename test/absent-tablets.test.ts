@@ -7,6 +7,7 @@ import type { RunReport } from "../src/model/report.js";
 import { finish } from "../src/model/work.js";
 import { reportJson, reportText } from "../src/report/recovery-report.js";
 import { factsOf } from "./helpers/inspected.js";
+import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const [A, C] = ["a:9527", "c:9527"] as const;
@@ -37,7 +38,8 @@ async function recovered(
         limits: { ...LIMITS, opTimeoutMs: 60_000 },
         signal: new AbortController().signal,
         onEvent: (event) => virtual.events.push(event),
-        rerun: "openmldb-ops --cmd=recoverdata",
+        again,
+        print,
       },
     ),
     7_200_000,

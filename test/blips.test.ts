@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
 import { recoverData } from "../src/execution/recover.js";
 import type { Method } from "../src/planning/method.js";
+import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster } from "./helpers/virtual-cluster.js";
 
 /** A cluster whose calls are counted; `onCall` runs right before each. */
@@ -42,7 +43,8 @@ async function recoverWithBlip(method: Method, at: number, blipMs: number) {
       limits: LIMITS,
       signal: new AbortController().signal,
       onEvent: (event) => virtual.events.push(event),
-      rerun: "openmldb-ops --cmd=recoverdata",
+      again,
+      print,
     }),
     7_200_000,
   );

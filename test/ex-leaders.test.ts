@@ -8,7 +8,8 @@ import { recoverEndpointOperation } from "../src/operations/recover-endpoint.js"
 import { whyNotOverwrite } from "../src/policy/what-may-be-overwritten.js";
 import { rowCount } from "../src/sandbox/model/runs.js";
 import { brokenTable, recoverMeddled } from "./helpers/meddle.js";
-import { commandLine, operateOn, placesOf, servingTable, setFlags } from "./helpers/operating.js";
+import { operateOn, placesOf, servingTable, setFlags } from "./helpers/operating.js";
+import { print } from "./helpers/printing.js";
 import { partition } from "./helpers/view.js";
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 import { dirAt, partsOf } from "./simulation/partitions.js";
@@ -93,6 +94,7 @@ const OPERATIONS: readonly {
         needRestore: false,
         concurrency: undefined,
         acceptDataLoss: [],
+        print,
       }),
   },
   {
@@ -104,13 +106,13 @@ const OPERATIONS: readonly {
         needRestore: true,
         concurrency: undefined,
         acceptDataLoss: [],
+        print,
       }),
   },
   {
     name: "addreplica",
     before: taken,
-    operation: ({ third }) =>
-      addReplicaOperation({ ...T0, commandLine, pids: [0], endpoint: third }),
+    operation: ({ third }) => addReplicaOperation({ ...T0, print, pids: [0], endpoint: third }),
   },
   {
     name: "migrate",
@@ -119,9 +121,9 @@ const OPERATIONS: readonly {
     operation: ({ virtual, leader, exLeader, third }) =>
       migrateOperation({
         ...T0,
-        commandLine,
         pids: [0],
         from: placesOf(virtual).followers.find((one) => one !== leader && one !== exLeader) ?? "",
+        print,
         to: third,
       }),
   },
@@ -136,7 +138,7 @@ const OPERATIONS: readonly {
       await virtual.pass(20_000);
     },
     operation: ({ third }) =>
-      loadTableOperation({ ...T0, commandLine, pids: [0], endpoint: third, role: "follower" }),
+      loadTableOperation({ ...T0, print, pids: [0], endpoint: third, role: "follower" }),
   },
 ];
 

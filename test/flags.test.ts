@@ -52,7 +52,7 @@ describe("right command lines", () => {
       zkTimeoutMs: 10_000,
       zkSessionTimeoutMs: 10_000,
       user: undefined,
-      password: "",
+      password: { text: "", file: undefined },
       rpcTimeoutMs: 10_000,
       maxAnswerBytes: 128 * 1024 * 1024,
       nsConcurrency: 16,
@@ -216,9 +216,12 @@ describe("environment", () => {
     const file = join(folder, "password");
     writeFileSync(file, "from file\n");
     const withVariable = { OPENMLDB_OPS_PASSWORD: "from variable" };
-    expect(recoverFlags(["--user=u"], withVariable)["password"]).toBe("from variable");
-    expect(recoverFlags(["--user=u", `--password_file=${file}`], withVariable)["password"]).toBe(
-      "from file",
+    expect(recoverFlags(["--user=u"], withVariable)["password"]).toEqual({
+      text: "from variable",
+      file: undefined,
+    });
+    expect(recoverFlags(["--user=u", `--password_file=${file}`], withVariable)["password"]).toEqual(
+      { text: "from file", file },
     );
   });
 

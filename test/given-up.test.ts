@@ -10,6 +10,7 @@ import {
   withC,
   withoutC,
 } from "./helpers/operate-virtual.js";
+import { print } from "./helpers/printing.js";
 import { partition } from "./helpers/view.js";
 
 const givenUp = (table: string, more: { fresh?: boolean; lastSeen?: bigint } = {}) => {
@@ -106,6 +107,7 @@ describe("what is given up where replica a leads", () => {
 describe("the leader holds rows that no follower has, everything restarts, and its tablet stays away", () => {
   const change = (acceptsLoss: boolean) =>
     changeLeaderOperation({
+      print,
       db: "db1",
       table: "t0",
       pid: 0,

@@ -8,6 +8,7 @@ import type { TableClaim } from "../src/model/cluster-state.js";
 import { foreignSchema, foreignTables, recordedTables } from "../src/policy/tablet-identity.js";
 import { watchMutations } from "../src/run/watch-mutations.js";
 import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
+import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const A = "a:9527";
@@ -44,7 +45,8 @@ async function recoverThrough(
       limits: LIMITS,
       signal: new AbortController().signal,
       onEvent: (event) => virtual.events.push(event),
-      rerun: "openmldb-ops --cmd=recoverdata",
+      again,
+      print,
     }),
     7_200_000,
   );

@@ -1,7 +1,6 @@
 import { createServer } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { dialZooKeeper } from "../src/cluster/registrations.js";
-import { plainCommand } from "../src/diagnosis/absence-advice.js";
 import { judge } from "../src/diagnosis/verdict.js";
 import type { InspectFacts } from "../src/inspect/facts.js";
 import { type Inspection, inspectFacts } from "../src/inspect/inspection.js";
@@ -14,7 +13,8 @@ import { jsonText, textWidth } from "../src/util/text.js";
 import { wrapped } from "../src/util/wrap.js";
 import { OWNER, SERVER_FAULTS, seeded } from "./helpers/inspect-faults.js";
 import { PARTITION_FAULTS } from "./helpers/inspect-faults-partitions.js";
-import { command, factsOf, inspectionOf, loadedOf, wellCluster } from "./helpers/inspected.js";
+import { factsOf, inspectionOf, loadedOf, wellCluster } from "./helpers/inspected.js";
+import { again, print } from "./helpers/printing.js";
 import { startVirtualCluster } from "./helpers/virtual-cluster.js";
 
 /** What no line may hold: checked here with ranges of its own, not with the code's pattern. */
@@ -56,15 +56,7 @@ async function enlarged(
   }
   const views = viewPartitions(state);
   const none = { unhealthyBefore: new Set<string>(), failures: new Map(), notes: new Map() };
-  const judged = finish(
-    judge({
-      state,
-      views,
-      ...none,
-      rerun: command("--cmd=recoverdata"),
-      commandLine: plainCommand,
-    }),
-  );
+  const judged = finish(judge({ state, views, ...none, again, print }));
   return { ...facts, state, views, unhealthy: judged.partitions };
 }
 

@@ -15,7 +15,8 @@ import { encode } from "../src/run/owner.js";
 import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
 import { OWNER, SERVER_FAULTS, seeded } from "./helpers/inspect-faults.js";
 import { PARTITION_FAULTS } from "./helpers/inspect-faults-partitions.js";
-import { command, factsOf, judgement, wellCluster } from "./helpers/inspected.js";
+import { factsOf, judgement, wellCluster } from "./helpers/inspected.js";
+import { print } from "./helpers/printing.js";
 import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
 import { partition } from "./helpers/view.js";
 
@@ -80,7 +81,7 @@ describe("what to type next", () => {
     ],
     [
       "a table without a database, after an outage",
-      ["run: openmldb-ops recovertable --table=t0 --pid=0"],
+      ["run: openmldb-ops recovertable --db= --table=t0 --pid=0"],
     ],
     ["a dead run's marker", ["run: openmldb-ops restore"]],
     ["an op stands still", ["run: openmldb-ops cancelop --op_id="]],
@@ -124,7 +125,12 @@ it("a change of the leader that is advised is not refused when it is typed", asy
       if (line === undefined) continue;
       const [, candidate] = /--candidate=(\S+)/.exec(line) ?? [];
       const options = { db: id.db, table: id.table, pid: id.pid, candidate };
-      const operation = changeLeaderOperation({ ...options, recovers: true, acceptsLoss: false });
+      const operation = changeLeaderOperation({
+        ...options,
+        recovers: true,
+        acceptsLoss: false,
+        print,
+      });
       expect(operation.plan(facts.state).steps[0]?.kind, fault.name).toBe("change-leader");
       advised += 1;
     }
@@ -188,7 +194,7 @@ describe("recordings of a real cluster", () => {
       maxLag: 10_000n,
       seen: undefined,
       signal: new AbortController().signal,
-      command,
+      print,
     });
     // Ops of the recordings are days old or in the future by any clock: their ages are not shown.
     return finish(inspectFacts({ ...facts, nowMs: 0 }));

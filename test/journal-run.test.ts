@@ -18,6 +18,7 @@ import { type Journal, openJournal } from "../src/journal/journal.js";
 import { type CallStory, callsOf, readRun } from "../src/journal/read-runs.js";
 import type { Method } from "../src/planning/method.js";
 import { type MutationCall, watchMutations } from "../src/run/watch-mutations.js";
+import { again, print } from "./helpers/printing.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const base = mkdtempSync(join(tmpdir(), "openmldb-ops-journal-run-"));
@@ -85,7 +86,8 @@ function recover(
     },
     signal: new AbortController().signal,
     onEvent: journal.onEvent,
-    rerun: "openmldb-ops recoverdata",
+    again,
+    print,
     ...more,
   });
   return clock.run(work, 7_200_000);

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import type { RecoverOptions, RecoverResult } from "../src/execution/recover.js";
 import type { RunReport } from "../src/model/report.js";
+import { recoverAgain } from "../src/model/tool-command.js";
 import { reportText } from "../src/report/recovery-report.js";
+import { again, print } from "./helpers/printing.js";
 import { runBin } from "./helpers/run-bin.js";
 import { sandboxForTest, sandboxFromRecording } from "./helpers/sandbox.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
@@ -28,7 +30,10 @@ async function recovered(
   options: Partial<RecoverOptions> = LOST,
 ): Promise<RunReport> {
   return reportOf(
-    await virtual.recover({ rerun: "openmldb-ops --cmd=recoverdata --lost=a:9527", ...options }),
+    await virtual.recover({
+      again: recoverAgain({ cmd: "recoverdata", lost: ["a:9527"] }, print),
+      ...options,
+    }),
   );
 }
 
@@ -82,7 +87,7 @@ test.each([false, true])(
     await virtual.pass(5_000);
     virtual.model.restart(A);
     await virtual.pass(60_000);
-    const after = await recovered(virtual, { rerun: "openmldb-ops" });
+    const after = await recovered(virtual, { again });
     expect(after.changes).toBe(0);
     expect(virtual.model.rows().map(({ served, lost }) => ({ served, lost }))).toEqual(
       Array(3).fill({ served: 40, lost: 0 }),

@@ -4,14 +4,14 @@ import type { Cluster } from "../src/cluster/cluster.js";
 import { TableInfoSchema } from "../src/gen/openmldb/nameserver_pb.js";
 import { moveTabletOperation } from "../src/operations/move-tablet.js";
 import { A, B, C, clusterWith, lost, operateOn, resultsOf } from "./helpers/operate-virtual.js";
+import { print } from "./helpers/printing.js";
 import { runBin } from "./helpers/run-bin.js";
 import { sandboxForTest, sandboxFromRecording } from "./helpers/sandbox.js";
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const D = "d:9527";
-const commandLine = (words: readonly string[]) => ["openmldb-ops", ...words].join(" ");
 const move = (from: string | undefined = C, to = D) =>
-  moveTabletOperation({ from: from ?? "", to, commandLine });
+  moveTabletOperation({ from: from ?? "", to, print });
 
 /** Everything restarted; c came back as d, with its disk. */
 async function moved(partitions = 3): Promise<VirtualCluster> {

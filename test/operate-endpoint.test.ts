@@ -24,6 +24,7 @@ import {
   withoutC,
   writeFor,
 } from "./helpers/operate-virtual.js";
+import { print } from "./helpers/printing.js";
 
 function offline(options: Partial<OfflineOptions> = {}) {
   return offlineEndpointOperation({
@@ -31,6 +32,7 @@ function offline(options: Partial<OfflineOptions> = {}) {
     concurrency: undefined,
     allowsSingleReplica: false,
     acceptDataLoss: [],
+    print,
     ...options,
   });
 }
@@ -41,6 +43,7 @@ function recover(options: Partial<RecoverOptions> = {}) {
     needRestore: false,
     concurrency: undefined,
     acceptDataLoss: [],
+    print,
     ...options,
   });
 }
@@ -147,7 +150,10 @@ describe("offlineendpoint", () => {
       "db1.t0:0: no replica leads it",
     ]);
     expect(flagsOf(virtual, "t0", 3).join()).toContain("c leader dead");
-    const accepted = await operateOn(virtual, offline({ acceptDataLoss: ["db1.t0:0"] }));
+    const accepted = await operateOn(
+      virtual,
+      offline({ acceptDataLoss: [{ db: "db1", table: "t0", pid: 0 }] }),
+    );
     expect(accepted.complaints).toEqual([]);
     expect(flagsOf(virtual)).toContain("c leader dead");
   });
@@ -155,9 +161,9 @@ describe("offlineendpoint", () => {
   test("an unknown endpoint, and a partition that is not there, are refused with the nearest name", async () => {
     const virtual = await clusterWith();
     expect(await refusalOf(virtual, offline({ endpoint: "c:9528" }))).toContain("c:9527");
-    expect(await refusalOf(virtual, offline({ acceptDataLoss: ["db1.t0:9"] }))).toContain(
-      "db1.t0:0",
-    );
+    expect(
+      await refusalOf(virtual, offline({ acceptDataLoss: [{ db: "db1", table: "t0", pid: 9 }] })),
+    ).toContain("db1.t0:0");
   });
 });
 
@@ -244,7 +250,7 @@ describe("recoverendpoint", () => {
   test("data loss: a replica with more than its leader is left alone with the numbers, others are recovered", async () => {
     const virtual = await clusterWith({ partitions: 4 });
     await loseTail(virtual, 5);
-    await operateOn(virtual, offline({ acceptDataLoss: ["db1.t0:0"] }));
+    await operateOn(virtual, offline({ acceptDataLoss: [{ db: "db1", table: "t0", pid: 0 }] }));
     await withC(virtual);
     const report = await operateOn(virtual, recover());
     expect(report.plan.notes.join("\n")).toContain(
@@ -258,7 +264,10 @@ describe("recoverendpoint", () => {
     expect(held()).toBe(35);
     // Alone, it is refused; named, it is given up.
     expect(await refusalOf(virtual, recover())).toContain("up to 35, leader a:9527 only up to 30");
-    const named = await operateOn(virtual, recover({ acceptDataLoss: ["db1.t0:0"] }));
+    const named = await operateOn(
+      virtual,
+      recover({ acceptDataLoss: [{ db: "db1", table: "t0", pid: 0 }] }),
+    );
     expect(named.complaints).toEqual([]);
     expect(virtual.model.healthy()).toEqual([]);
   });

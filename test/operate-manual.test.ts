@@ -8,7 +8,6 @@ import { loadTableOperation } from "../src/operations/load-table.js";
 import type { Operation } from "../src/operations/operation.js";
 import { tableAliveOperation } from "../src/operations/table-alive.js";
 import {
-  commandLine,
   operateOn,
   placesOf,
   recordOf,
@@ -17,9 +16,10 @@ import {
   setFlags,
   short,
 } from "./helpers/operating.js";
+import { print } from "./helpers/printing.js";
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
-const T0 = { db: "db1", table: "t0", commandLine };
+const T0 = { db: "db1", table: "t0", print };
 
 function marking(
   endpoint: string,
@@ -37,8 +37,8 @@ function loading(
   return loadTableOperation({ ...T0, pids, endpoint, role });
 }
 
-const deleting = (options: DeleteOptions) => deleteOpOperation(options, commandLine);
-const cancelling = (op: bigint) => cancelOpOperation({ op, commandLine });
+const deleting = (options: DeleteOptions) => deleteOpOperation(options, print);
+const cancelling = (op: bigint) => cancelOpOperation({ op, print });
 
 async function refusalOf(virtual: VirtualCluster, operation: Operation): Promise<string> {
   const record = recordOf(virtual);
@@ -116,7 +116,7 @@ describe("updatetablealive", () => {
     const virtual = await servingTable();
     const { leader } = placesOf(virtual);
     expect(await refusalOf(virtual, marking(leader, false))).toBe(
-      `db1.t0:0: ${short(leader)} leads it: marked not alive, the partition takes no writes (let another replica lead first with: changeleader --db=db1 --table=t0 --pid=0 --candidate=auto; --force marks it all the same)`,
+      `db1.t0:0: ${short(leader)} leads it: marked not alive, the partition takes no writes (let another replica lead first with: openmldb-ops changeleader --db=db1 --table=t0 --pid=0 --candidate=auto; --force marks it all the same)`,
     );
     const forced = await operateOn(virtual, marking(leader, false, { isForced: true }));
     expect(forced.plan.notes.map(short)).toEqual([
@@ -130,7 +130,7 @@ describe("updatetablealive", () => {
     const [endpoint = ""] = placesOf(virtual).followers;
     setFlags(virtual, endpoint, { isAlive: false });
     expect(await refusalOf(virtual, marking(endpoint, true))).toContain(
-      `${short(endpoint)} cannot serve: not loaded on its tablet (have it brought back with: recovertable --db=db1 --table=t0 --pid=0`,
+      `${short(endpoint)} cannot serve: not loaded on its tablet (have it brought back with: openmldb-ops recovertable --db=db1 --table=t0 --pid=0`,
     );
     await operateOn(virtual, marking(endpoint, true, { isForced: true }));
     expect(recordOf(virtual)).toContain(`${short(endpoint)} follower alive`);
@@ -170,7 +170,9 @@ describe("loadtable", () => {
     const [follower = ""] = followers;
     const second = await operateOn(virtual, loading(follower));
     expect(resultsOf(second)).toEqual([`load-table ${short(follower)} done: 30 rows, offset 30`]);
-    expect(second.conclusions[0]).toContain("no leader replicates to it: go on with recovertable");
+    expect(second.conclusions[0]).toContain(
+      "no leader feeds it: go on with openmldb-ops recovertable",
+    );
     expect(replicaOf(virtual, follower)?.role).toBe("follower");
     const third = await operateOn(virtual, loading(leader));
     expect(third.plan).toMatchObject({
@@ -203,7 +205,7 @@ describe("loadtable", () => {
     await operateOn(virtual, loading(follower));
     await virtual.pass(5_000);
     expect(await refusalOf(virtual, loading(leader, "leader"))).toMatch(
-      /^db1.t0:0: \w is known to hold entries up to 30, \w only up to 20: the rest would be given up \(have the leader chosen by what each replica holds: recovertable/,
+      /^db1.t0:0: \w is known to hold entries up to 30, \w only up to 20: the rest would be given up \(have the leader chosen by what each replica holds: openmldb-ops recovertable/,
     );
   });
 
@@ -337,7 +339,7 @@ describe("cancelop", () => {
     expect(resultsOf(report)).toEqual(["cancel-op - done: it ended as canceled"]);
     expect(report.complaints).toEqual([]);
     expect(report.conclusions.map(short)).toEqual([
-      `db1.t0:0: ${short(leader)} is left in kSnapshotPaused; put it right with: recoverdata --db=db1`,
+      `db1.t0:0: ${short(leader)} is left in kSnapshotPaused; put it right with: openmldb-ops --cmd=recoverdata --db=db1`,
     ]);
     expect(virtual.model.leader?.autoFailover).toBe(true);
     const again = await operateOn(virtual, cancelling(id));
@@ -388,7 +390,7 @@ describe("deleteop", () => {
   test("refuses an op that runs, and one that is not listed", async () => {
     const { virtual, id } = await stuckOp();
     expect(await refusalOf(virtual, deleting({ op: id }))).toContain(
-      `end it first with: cancelop --op_id=${id}`,
+      `end it first with: openmldb-ops cancelop --op_id=${id}`,
     );
     expect(await refusalOf(virtual, deleting({ op: id + 1n }))).toContain(`lists no op ${id + 1n}`);
     expect(await virtual.clock.run(virtual.cluster.showOpStatus(), 60_000)).toHaveLength(1);

@@ -5,7 +5,6 @@ import { delReplicaOperation } from "../src/operations/del-replica.js";
 import { migrateOperation } from "../src/operations/migrate.js";
 import type { Operation } from "../src/operations/operation.js";
 import {
-  commandLine,
   operateOn,
   placesOf,
   recordOf,
@@ -14,9 +13,10 @@ import {
   setFlags,
   short,
 } from "./helpers/operating.js";
+import { print } from "./helpers/printing.js";
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
-const T0 = { db: "db1", table: "t0", commandLine };
+const T0 = { db: "db1", table: "t0", print };
 
 function adding(endpoint: string, pids: readonly number[] | "all" = [0]): Operation {
   return addReplicaOperation({ ...T0, pids, endpoint });
@@ -161,7 +161,7 @@ describe("addreplica", () => {
     const [follower = ""] = followers;
     setFlags(virtual, follower, { isAlive: false });
     expect(await refusalOf(virtual, adding(follower))).toBe(
-      `db1.t0:0: ${short(follower)} has a replica of it already, which is not well: marked not alive (have it recovered with: recovertable --db=db1 --table=t0 --pid=0 --endpoint=${short(follower)})`,
+      `db1.t0:0: ${short(follower)} has a replica of it already, which is not well: marked not alive (have it recovered with: openmldb-ops recovertable --db=db1 --table=t0 --pid=0 --endpoint=${short(follower)})`,
     );
     virtual.model.kill(leader);
     await virtual.pass(15_000);
@@ -210,7 +210,7 @@ describe("delreplica", () => {
     const virtual = await servingTable();
     const { leader, followers } = placesOf(virtual);
     expect(await refusalOf(virtual, deleting(leader))).toBe(
-      `db1.t0:0: ${short(leader)} leads it, and a leader cannot be deleted (let another replica lead first with: changeleader --db=db1 --table=t0 --pid=0 --candidate=${short(followers[0] ?? "")})`,
+      `db1.t0:0: ${short(leader)} leads it, and a leader cannot be deleted (let another replica lead first with: openmldb-ops changeleader --db=db1 --table=t0 --pid=0 --candidate=${short(followers[0] ?? "")})`,
     );
   });
 
@@ -312,7 +312,7 @@ describe("migrate", () => {
     const virtual = await servingTable();
     const { leader, followers, outsiders } = placesOf(virtual);
     expect(await refusalOf(virtual, moving(leader, outsiders[0] ?? ""))).toBe(
-      `db1.t0:0: ${short(leader)} leads it, and a leader cannot be moved (let another replica lead first with: changeleader --db=db1 --table=t0 --pid=0 --candidate=${short(followers[0] ?? "")})`,
+      `db1.t0:0: ${short(leader)} leads it, and a leader cannot be moved (let another replica lead first with: openmldb-ops changeleader --db=db1 --table=t0 --pid=0 --candidate=${short(followers[0] ?? "")})`,
     );
   });
 
@@ -320,7 +320,7 @@ describe("migrate", () => {
     const virtual = await servingTable({ replicas: 1 });
     const { leader, outsiders } = placesOf(virtual);
     expect(await refusalOf(virtual, moving(leader, outsiders[0] ?? ""))).toContain(
-      "make one first with: addreplica --db=db1 --table=t0 --pid=0 --endpoint=TABLET",
+      "make one first with: openmldb-ops addreplica --db=db1 --table=t0 --pid=0 --endpoint=TABLET",
     );
   });
 
@@ -329,7 +329,7 @@ describe("migrate", () => {
     const { followers, outsiders } = placesOf(virtual);
     const [[from = "", other = ""], [to = ""]] = [followers, outsiders];
     expect(await refusalOf(virtual, moving(from, other))).toBe(
-      `db1.t0:0: the destination ${short(other)} has a replica of it already (if one replica less will do: delreplica --db=db1 --table=t0 --pid=0 --endpoint=${short(from)})`,
+      `db1.t0:0: the destination ${short(other)} has a replica of it already (if one replica less will do: openmldb-ops delreplica --db=db1 --table=t0 --pid=0 --endpoint=${short(from)})`,
     );
     expect(await refusalOf(virtual, moving(from, from))).toContain("are the same tablet");
     expect(await refusalOf(virtual, moving(from, "x:9527"))).toContain("has no tablet");
@@ -352,7 +352,7 @@ describe("migrate", () => {
     const [[from = ""], [to = ""]] = [followers, outsiders];
     setFlags(virtual, from, { isAlive: false });
     expect(await refusalOf(virtual, moving(from, to))).toContain(
-      `is not well: marked not alive (have it recovered first with: recovertable`,
+      `is not well: marked not alive (have it recovered first with: openmldb-ops recovertable`,
     );
   });
 

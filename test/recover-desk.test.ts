@@ -10,6 +10,7 @@ import { protectCluster } from "../src/run/protected-cluster.js";
 import type { ModelOptions } from "../src/sandbox/model/model-types.js";
 import { metaOf, partitionOf } from "../src/sandbox/table-store.js";
 import { isSoonerTogether, recoveredByEndpoint } from "../src/steps/recover-endpoint-batch.js";
+import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const DAY = 86_400_000;
@@ -69,7 +70,8 @@ async function recover(
       method: "documented",
       limits: LIMITS,
       onEvent: (event) => virtual.events.push(event),
-      rerun: "",
+      again,
+      print,
       ...options,
       signal,
     },

@@ -3,9 +3,9 @@ import { OpsError } from "../src/errors.js";
 import type { Operation } from "../src/operations/operation.js";
 import { scaleInOperation } from "../src/operations/scalein.js";
 import { scaleOutOperation } from "../src/operations/scaleout.js";
+import { print } from "./helpers/printing.js";
 import {
   A,
-  commandLine,
   mortal,
   replicasOn,
   rowsOf,
@@ -20,7 +20,7 @@ import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const scaleOut = (keepsSurplus = false) => scaleOutOperation({ keepsSurplus, concurrency: 4 });
 const scaleIn = (...endpoints: string[]) =>
-  scaleInOperation({ endpoints, keepsSurplus: false, concurrency: 4, commandLine });
+  scaleInOperation({ endpoints, keepsSurplus: false, concurrency: 4, print });
 
 async function refusal(virtual: VirtualCluster, operation: Operation): Promise<string> {
   try {
@@ -268,7 +268,7 @@ describe("scalein", () => {
     virtual.model.restart("tablet1");
     await virtual.pass(15_000);
     const text = await refusal(virtual, scaleIn(A));
-    expect(text).toContain("bring them back first with: recoverdata");
+    expect(text).toContain("bring them back first with: openmldb-ops --cmd=recoverdata");
     expect(text).toMatch(/db1\.t0:\d: .*a:9527: not loaded/);
   });
 

@@ -14,7 +14,6 @@ import { decodeInTurns, type Repeats } from "../src/cluster/decode.js";
 import { realClock } from "../src/cluster/real-clock.js";
 import type { Transport } from "../src/cluster/transport.js";
 import { lined, print } from "../src/commands/write.js";
-import { plainCommand } from "../src/diagnosis/absence-advice.js";
 import { judge } from "../src/diagnosis/verdict.js";
 import { type Look, look } from "../src/execution/look.js";
 import {
@@ -44,6 +43,7 @@ import { putZnode } from "../src/sandbox/table-store.js";
 import { treeZooKeeper, ZnodeTree } from "../src/sandbox/znode-tree.js";
 import { jsonPieces } from "../src/util/text.js";
 import { mapInTurns } from "../src/util/yielding.js";
+import { again, print as printCommand } from "./helpers/printing.js";
 
 const TABLETS = ["a:1", "b:1", "c:1"];
 const NAMESERVER = "n:1";
@@ -108,7 +108,7 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
   );
   const none = { unhealthyBefore: new Set<string>(), failures: new Map(), notes: new Map() };
   const { partitions: unhealthy } = finish(
-    judge({ state, views, ...none, rerun: "openmldb-ops", commandLine: plainCommand }),
+    judge({ state, views, ...none, again, print: printCommand }),
   );
   const inspection = finish(
     inspectFacts({
@@ -123,7 +123,7 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
         stored: new Map(),
       },
       ...{ lock: undefined, marker: undefined, scope: { db: undefined, table: undefined } },
-      ...{ maxLag: 0n, nowMs: 0, command: (...words: string[]) => words.join(" ") },
+      ...{ maxLag: 0n, nowMs: 0, print: printCommand },
     }),
   );
   const effort = { tookMs: 0, calls: 0 };

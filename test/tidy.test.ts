@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { COMMANDS } from "../src/cli/command-table.js";
 import { PROBLEM_CODES } from "../src/model/problem.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -116,6 +117,16 @@ describe("code", () => {
     ];
     const others = source.filter(({ path }) => !mayReadIt.includes(path)).map(withoutComments);
     expect(linesThatMatch(others, /\bDate\.now\b|\bnew Date\(\)/)).toEqual([]);
+  });
+
+  it("makes the text of a command in one place, so that it is quoted, complete and read back by a test", () => {
+    const commands = COMMANDS.map((entry) => entry.name).join("|");
+    const flags = "db|table|pid|tid|endpoints?|accept_data_loss|leader|candidate|src|des|op_id";
+    const glued = new RegExp(
+      `openmldb-ops (?:--cmd=|(?:${commands})\\b)|map\\(shellWord\\)|--(?:${flags})=\\$\\{`,
+    );
+    const says = source.filter(({ path }) => !/^src\/(cli\/|commands\/completion)/.test(path));
+    expect(linesThatMatch(says.map(withoutComments), glued)).toEqual([]);
   });
 
   it("spreads no list into a call: a long one overflows the stack", () => {

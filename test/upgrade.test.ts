@@ -4,9 +4,9 @@ import type { Operation } from "../src/operations/operation.js";
 import { postUpgradeOperation } from "../src/operations/post-upgrade.js";
 import { preUpgradeOperation } from "../src/operations/pre-upgrade.js";
 import type { StatLine, StatStore } from "../src/operations/statfile.js";
+import { print } from "./helpers/printing.js";
 import {
   A,
-  commandLine,
   ledBy,
   memoryStore,
   mortal,
@@ -20,9 +20,9 @@ import {
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const pre = (store: StatStore, allowsSingle = false, endpoint = A) =>
-  preUpgradeOperation({ endpoint, store, allowsSingle, concurrency: 4, commandLine });
+  preUpgradeOperation({ endpoint, store, allowsSingle, concurrency: 4, print });
 const post = (store: StatStore, endpoint = A) =>
-  postUpgradeOperation({ endpoint, store, concurrency: 4, commandLine });
+  postUpgradeOperation({ endpoint, store, concurrency: 4, print });
 
 async function refusal(virtual: VirtualCluster, operation: Operation): Promise<string> {
   try {

@@ -86,7 +86,7 @@ function connecting(flags: CommonFlags): string {
 
 /** @throws OpsError `usage` for a password without a user. */
 function checkUser(flags: CommonFlags): void {
-  if (flags.password === "" || flags.user !== undefined) return;
+  if (flags.password.text === "" || flags.user !== undefined) return;
   throw new OpsError({
     code: "usage",
     message: "there is a password, but no user",

@@ -1,17 +1,29 @@
 import { parseRootPath } from "../cluster/topology.js";
+import { type Loss, lossOfFlagValue } from "../model/loss.js";
+import {
+  type PartitionRef,
+  parsePartitionName,
+  readingsOf,
+  splitNames,
+} from "../model/partition-name.js";
+import { partitionName } from "../model/partition-view.js";
+import { shellWord } from "../util/text.js";
 import {
   anyText,
   appendableFile,
+  badValue,
   byteSize,
   choice,
+  databaseOfTable,
   duration,
   integer,
   integerOrAll,
-  listOf,
   oneEndpoint,
   passwordInFile,
   readableFile,
   replaceableFile,
+  shown,
+  type ValueParser,
   zkServers,
 } from "./flag-values.js";
 import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
@@ -88,14 +100,17 @@ export const commonSpecs = {
   ),
   /** OpenMLDB user; undefined for the service token. */
   user: optional(["user", "NAME", "OpenMLDB user, if the servers check users"], anyText),
-  /** Password of `user`, from the file or the environment; "" if none was given. */
+  /** Password of `user`, from the file or the environment; empty if none was given. */
   password: {
     name: "password_file",
     placeholder: "FILE",
     help: "file with the user's password (or put it in OPENMLDB_OPS_PASSWORD)",
     parse: passwordInFile,
-    absent: { value: "" },
-    verbatimVariable: { name: "OPENMLDB_OPS_PASSWORD", value: (text: string) => text },
+    absent: { value: { text: "", file: undefined } },
+    verbatimVariable: {
+      name: "OPENMLDB_OPS_PASSWORD",
+      value: (text: string) => ({ text, file: undefined }),
+    },
     // Some type the password itself where its file belongs.
     isSecret: true,
   },
@@ -126,7 +141,10 @@ export const onlyDb = optional(["db", "NAME", "this database only"], anyText);
 
 /** `--db`, where it is needed only if several databases have a table of that name. */
 export const dbOfTable = noVariable(
-  optional(["db", "NAME", "the table's database; needed if several have such a table"], anyText),
+  optional(
+    ["db", "NAME", "the table's database; needed if several have such a table"],
+    databaseOfTable,
+  ),
 );
 
 /** `--table` of commands that act on one table. */
@@ -137,8 +155,27 @@ export const oneTablet = noVariable(
   needed(["endpoint", "ENDPOINT", "the tablet"], oneEndpoint, "--endpoint=127.0.0.1:10921"),
 );
 
-/** Partitions by full name, such as `db1.t1:0`. */
-const partitionNames = listOf(/^(\S+:\d+)$/, "a partition, such as db1.t1:0");
+/** Partitions by full name, such as `db1.t1:0`; see `tableName` for names that are not plain. */
+const partitionNames: ValueParser<readonly PartitionRef[]> = (text, where) =>
+  splitNames(text).map((name) => onePartition(name, where));
+
+/** Reads one partition by its full name. @throws OpsError `usage`, with what it could mean. */
+function onePartition(name: string, where: string): PartitionRef {
+  const ref = parsePartitionName(name);
+  if (ref !== undefined) return ref;
+  const meant = readingsOf(name).map((one) => shellWord(partitionName(one)));
+  throw badValue(
+    where,
+    `"${shown(name)}" is not the name of one partition, such as db1.t1:0`,
+    meant.length === 0
+      ? "names that hold more than letters, digits, _ and - stand in back quotes, as in 'db1.`my table`:0'"
+      : `which one is meant? ${meant.join(" or ")}`,
+  );
+}
+
+/** Partitions by full name, or a sum that is given up with lost tablets, such as `lost=3..12`. */
+export const partitionsOrLoss: ValueParser<readonly (PartitionRef | Loss)[]> = (text, where) =>
+  splitNames(text).map((name) => lossOfFlagValue(name) ?? onePartition(name, where));
 
 /** Flags of every command that keeps or reads journals of runs. */
 export const stateSpecs = {
@@ -302,7 +339,7 @@ export const operateSpecs = {
 /** Flags of every command that changes the cluster by a plan of actions. */
 export type OperateFlags = FlagsOf<typeof operateSpecs>;
 
-/** Partitions, as `db.table:pid`, in which entries may be given up. */
+/** Partitions in which entries may be given up. */
 export const acceptDataLoss = noVariable(
   many(
     ["accept_data_loss", "DB.TABLE:PID", "give up entries there; only what is named"],

@@ -160,7 +160,7 @@ function wordName({ name }: FlagSpec<unknown>): string {
 function readValue(spec: FlagSpec<unknown>, { text, source }: Given): unknown {
   const value = spec.parse.keepsBlanks === true ? text : text.trim();
   const name = source ?? wordName(spec);
-  if (value === "") {
+  if (value === "" && spec.parse.takesEmpty !== true) {
     throw badValue(name, "it needs a value", `write --${spec.name}=${spec.placeholder ?? "true"}`);
   }
   if (spec.isSecret === true) return spec.parse(value, name);

@@ -13,7 +13,7 @@ import {
 /**
  * Reads the value of a flag.
  *
- * @param text What the user gave, never empty.
+ * @param text What the user gave, empty only if `takesEmpty`.
  * @param where The flag or variable with its value, as the user would recognise it, made safe.
  * @throws OpsError `usage` with `where` in its message.
  */
@@ -23,6 +23,8 @@ export interface ValueParser<T> {
   readonly words?: readonly string[];
   /** Whether blanks and line ends around the value belong to it; they are taken off otherwise. */
   readonly keepsBlanks?: boolean;
+  /** Whether an empty text is a value. */
+  readonly takesEmpty?: boolean;
 }
 
 /** For values that are names or paths, in which any character may be meant. */
@@ -52,6 +54,12 @@ export function badValue(where: string, reason: string, hint?: string): OpsError
 
 /** Any text: names may begin or end with a blank. */
 export const anyText: ValueParser<string> = Object.assign((text: string) => text, KEEPS_BLANKS);
+
+/** A database of one table; empty for tables without one. */
+export const databaseOfTable: ValueParser<string> = Object.assign((text: string) => text, {
+  ...KEEPS_BLANKS,
+  takesEmpty: true,
+});
 
 /** A whole number in decimal digits from `min` to `max`, both included. */
 export function integer(min: number, max: number): ValueParser<number> {
@@ -207,14 +215,23 @@ export const zkServers: ValueParser<readonly string[]> = (text) =>
 /** Longest password that is believed to be one. */
 const PASSWORD_BYTES_MAX = 4096;
 
+/** A password, and the path of the file that holds it; undefined if it came from the environment. */
+export interface Password {
+  readonly text: string;
+  readonly file: string | undefined;
+}
+
 /** The one line that the named file holds, without its line break. */
-export const passwordInFile: ValueParser<string> = Object.assign((path: string, where: string) => {
-  const text = readUserFile(path, { where, maxBytes: PASSWORD_BYTES_MAX }).replace(/\r?\n$/, "");
-  if (/[\r\n]/.test(text)) {
-    throw badValue(where, "the file does not hold one line", "put the password alone in it");
-  }
-  return text;
-}, KEEPS_BLANKS);
+export const passwordInFile: ValueParser<Password> = Object.assign(
+  (path: string, where: string) => {
+    const text = readUserFile(path, { where, maxBytes: PASSWORD_BYTES_MAX }).replace(/\r?\n$/, "");
+    if (/[\r\n]/.test(text)) {
+      throw badValue(where, "the file does not hold one line", "put the password alone in it");
+    }
+    return { text, file: path };
+  },
+  KEEPS_BLANKS,
+);
 
 /** The path of a file that can be appended to. It is created if it is not there. */
 export const appendableFile: ValueParser<string> = Object.assign((path: string, where: string) => {

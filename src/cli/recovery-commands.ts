@@ -1,8 +1,7 @@
 import { OpsError } from "../errors.js";
-import { lossOfFlagValue } from "../model/loss.js";
+import { isLoss, lossFlagValue } from "../model/loss.js";
 import { type CommandEntry, clusterEntryOf } from "./command-entry.js";
 import {
-  acceptDataLoss,
   commonSpecs,
   dbOfTable,
   LONGEST,
@@ -12,6 +11,7 @@ import {
   onlyDb,
   operateSpecs,
   outputSpecs,
+  partitionsOrLoss,
   planSpecs,
   stateSpecs,
   waitSpecs,
@@ -62,16 +62,17 @@ export const recoverDataSpecs = {
     ["report_file", "FILE", "write the result there too, as --output=json prints it"],
     appendableFile,
   ),
-  /** Partitions, as `db.table:pid`, in which something may be given up. */
-  acceptDataLoss: {
-    ...acceptDataLoss,
-    placeholder: "DB.TABLE:PID|lost=N..M",
-    help: "give up what cannot be kept there (with --leader), or with --lost tablets",
-    parse: listOf(
-      /^(\S+:\d+|lost=\d{1,20}\.\.(\d{1,20}|unknown))$/,
-      "a partition, such as db1.t1:0, nor a sum, such as lost=3..12",
+  /** Partitions in which something may be given up. */
+  acceptDataLoss: noVariable(
+    many(
+      [
+        "accept_data_loss",
+        "DB.TABLE:PID|lost=N..M",
+        "give up what cannot be kept there (with --leader), or with --lost tablets",
+      ],
+      partitionsOrLoss,
     ),
-  },
+  ),
   /** The replica that leads then, one for each of `acceptDataLoss`, in the same order. */
   leader: noVariable(
     many(
@@ -142,7 +143,7 @@ export type InspectFlags = FlagsOf<typeof inspectSpecs>;
 function checkRecoverData(flags: RecoverDataFlags): void {
   checkLost(flags);
   const { leader } = flags;
-  const named = flags.acceptDataLoss.filter((one) => lossOfFlagValue(one) === undefined);
+  const named = flags.acceptDataLoss.filter((one) => !isLoss(one));
   if (named.length === leader.length) return;
   throw new OpsError({
     code: "usage",
@@ -159,7 +160,7 @@ function checkLost({
   replaces,
   output,
 }: RecoverDataFlags): void {
-  const sums = named.filter((one) => lossOfFlagValue(one) !== undefined);
+  const sums = named.filter(isLoss).map(lossFlagValue);
   const usage = (message: string, hint: string) => new OpsError({ code: "usage", message, hint });
   if (sums.length > 1) {
     throw usage(

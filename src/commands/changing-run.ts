@@ -1,9 +1,11 @@
 import { setMaxListeners } from "node:events";
 import type { CommonFlags, OutputFlags, StateFlags } from "../cli/common-specs.js";
+import { commandPrinter } from "../cli/printed-command.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type ErrorCode, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
 import type { OnEvent } from "../model/outcome.js";
+import type { ToolCommand } from "../model/tool-command.js";
 import type { ResultRows } from "../report/recovery-rows.js";
 import type { Guard } from "../run/guard.js";
 import { type RunOwner, thisProcess } from "../run/owner.js";
@@ -15,7 +17,6 @@ import { withCluster } from "./connect.js";
 import { keepJournal } from "./keep-journal.js";
 import { startProgress } from "./progress.js";
 import { restoreCommand, runParts } from "./protect.js";
-import { commandLine } from "./rerun.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 
 /** How long the journal may take at the end; its own bound is shorter. */
@@ -52,17 +53,17 @@ export interface ChangingRun {
  * Connects, keeps a journal, tells progress and sets the time limit, while `work` changes the
  * cluster; takes no lock.
  *
- * @param about The command's name, and its words as the lock and the journal show them.
+ * @param about The command as the lock and the journal show it.
  * @returns The exit code that `work` returned.
  * @throws What `work` throws, after the journal has it.
  */
 export function changingRun(
   flags: ChangingFlags,
   io: CommandIo,
-  about: About,
+  about: ToolCommand,
   work: (run: ChangingRun) => Promise<number>,
 ): Promise<number> {
-  return withOutputs(flags, io, about.command, (outputs) =>
+  return withOutputs(flags, io, about.cmd, (outputs) =>
     connectedRun(flags, io, about, outputs, work),
   );
 }
@@ -71,15 +72,10 @@ type ChangingFlags = CommonFlags &
   StateFlags &
   Partial<OutputFlags> & { readonly timeoutMs: number; readonly resume?: boolean };
 
-interface About {
-  readonly command: string;
-  readonly words: readonly string[];
-}
-
 async function connectedRun(
   flags: ChangingFlags,
   io: CommandIo,
-  about: About,
+  about: ToolCommand,
   outputs: RunOutputs,
   work: (run: ChangingRun) => Promise<number>,
 ): Promise<number> {
@@ -87,11 +83,11 @@ async function connectedRun(
   const progress = startProgress(io);
   try {
     return await withCluster(flags, io, async (cluster, opened) => {
-      const owner = thisProcess(commandLine(about.words, flags));
+      const owner = thisProcess(commandPrinter(flags)(about));
       outputs.began(owner.runId);
       const { zk } = opened;
       const journal = await keepJournal(flags, io, {
-        command: about.command,
+        command: about.cmd,
         id: owner.runId,
         zk,
       });
@@ -134,7 +130,7 @@ export function underLock<T>(
   { opened, owner, signal, onEvent }: ChangingRun,
   flags: CommonFlags & { readonly waitLockMs: number; readonly keepOff: boolean },
   io: CommandIo,
-  { words, work }: { readonly words: readonly string[]; work(attempt: Attempt): Promise<T> },
+  { work }: { work(attempt: Attempt): Promise<T> },
 ): Promise<T> {
   let guard: Guard | undefined;
   io.onSecondSignal(() => {
@@ -144,7 +140,6 @@ export function underLock<T>(
   });
   const { waitLockMs, keepOff: keepsOff } = flags;
   const parts = runParts(opened, flags, io, {
-    words,
     waitLockMs,
     keepsOff,
     signal,

@@ -51,7 +51,7 @@ async function ask(
     rpcTimeoutMs: LIMIT_MS,
     leaderTimeoutMs: LIMIT_MS,
     user: flags.user,
-    password: flags.password,
+    password: flags.password.text,
     signal,
   });
   try {

@@ -31,11 +31,10 @@ interface Change {
  */
 export async function run(flags: ConfSetFlags, io: CommandIo): Promise<number> {
   const { key, value, waitLockMs } = flags;
-  const words = ["confset", key, value];
+  const typed = { cmd: "confset", key, value } as const;
   if (flags.dryRun) return showOnly(flags, io);
-  const about = { command: "confset", words };
-  return changingRun({ ...flags, timeoutMs: 0 }, io, about, async ({ opened, ...of }) => {
-    const parts = runParts(opened, flags, io, { words, waitLockMs, ...of });
+  return changingRun({ ...flags, timeoutMs: 0 }, io, typed, async ({ opened, ...of }) => {
+    const parts = runParts(opened, flags, io, { waitLockMs, ...of });
     const { before, after } = await changeUnderLock(parts, flags, io);
     const exitCode = after === value ? EXIT.ok : EXIT.failed;
     io.stdout.write(

@@ -55,7 +55,7 @@ async function open(flags: CommonFlags, io: CommandIo, endsCallsOnSignal: boolea
       maxAnswerBytes: flags.maxAnswerBytes,
       nsConcurrency: flags.nsConcurrency,
       user: flags.user,
-      password: flags.password,
+      password: flags.password.text,
       signal: endsCallsOnSignal ? io.signal : undefined,
     });
   } catch (error) {

@@ -1,8 +1,8 @@
 import type { ReplicaFlags } from "../cli/operate-commands.js";
+import { commandPrinter } from "../cli/printed-command.js";
 import { delReplicaOperation } from "../operations/del-replica.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
-import { commandLine } from "./rerun.js";
 
 /** Deletes followers from a tablet. @returns The exit code; see `operate`. */
 export function run(flags: ReplicaFlags, io: CommandIo): Promise<number> {
@@ -12,7 +12,7 @@ export function run(flags: ReplicaFlags, io: CommandIo): Promise<number> {
     table,
     pids: pid,
     endpoint,
-    commandLine: (words: readonly string[]) => commandLine(words, flags),
+    print: commandPrinter(flags),
   };
   return operate(flags, io, delReplicaOperation(options));
 }

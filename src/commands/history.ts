@@ -1,3 +1,4 @@
+import { commandText } from "../cli/printed-command.js";
 import type { HistoryFlags } from "../cli/tool-commands.js";
 import { connectZooKeeper } from "../cluster/zookeeper-client.js";
 import { messageOf, OpsError } from "../errors.js";
@@ -19,7 +20,7 @@ import { journalRows } from "../journal/report-rows.js";
 import { listRunIds } from "../journal/runs-folder.js";
 import { defaultStateDir } from "../journal/who.js";
 import { type RunInShort, readRunsInShort } from "../journal/zk-history.js";
-import { jsonPieces, safe, shellWord } from "../util/text.js";
+import { jsonPieces, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { makeReport, type ReportInput, writeReport } from "./report-file.js";
 import { ended, print } from "./write.js";
@@ -172,7 +173,7 @@ function inputOf(line: RunLine, read: ReadRun | undefined): ReportInput {
       host: run?.host ?? "unknown",
       user: run?.user ?? "unknown",
       version: run?.version ?? "unknown",
-      commandLine: ["openmldb-ops", ...(run?.commandLine ?? [])].map(shellWord).join(" "),
+      commandLine: commandText(run?.commandLine ?? []),
     },
     ranWith: run?.flags ?? {},
   };
@@ -189,7 +190,7 @@ function oneId(wanted: string, ids: readonly string[]): string {
       id === undefined
         ? `there is no run ${safe(wanted)}`
         : `${found.length} runs begin with ${safe(wanted)}`,
-    hint: "openmldb-ops history lists the runs (with the same --state_dir and --zk_cluster)",
+    hint: "the command history lists the runs (with the same --state_dir and --zk_cluster)",
   });
 }
 

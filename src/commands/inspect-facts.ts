@@ -12,6 +12,8 @@ import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/fac
 import { isWorthWatching } from "../inspect/op-age.js";
 import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
+import type { PrintCommand } from "../model/tool-command.js";
+import { recoverAgain } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { inspectCluster, type JudgedCluster } from "../observe/judged-cluster.js";
 import { lostLines } from "../planning/lost.js";
@@ -41,8 +43,7 @@ export interface LookOptions {
   /** Tablets that will not come back, as the operator says. */
   readonly lost?: readonly Endpoint[];
   readonly signal: AbortSignal;
-  /** A command of this tool with the connection flags. */
-  readonly command: (...words: string[]) => string;
+  readonly print: PrintCommand;
 }
 
 /**
@@ -51,7 +52,7 @@ export interface LookOptions {
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
 export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
-  const { db, table, maxLag, command, signal, seen } = options;
+  const { db, table, maxLag, print, signal, seen } = options;
   const cluster = identifiedCluster(options.cluster);
   const lost = new Set(options.lost);
   const only = { db, table };
@@ -60,8 +61,8 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     inspectCluster(cluster, {
       only,
       signal,
-      rerun: command("--cmd=recoverdata", ...[...lost].map((one) => `--lost=${one}`)),
-      commandLine: (words) => command(...words),
+      again: recoverAgain({ cmd: "recoverdata", lost: [...lost] }, print),
+      print,
       seen,
       lost,
     }),
@@ -88,7 +89,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     scope: { db, table },
     maxLag,
     nowMs: cluster.clock.wallTime(),
-    command,
+    print,
   };
 }
 

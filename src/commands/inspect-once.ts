@@ -1,3 +1,4 @@
+import { commandPrinter } from "../cli/printed-command.js";
 import type { InspectFlags, VerifyFlags } from "../cli/recovery-commands.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
@@ -8,7 +9,6 @@ import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 import { gatherFacts } from "./inspect-facts.js";
 import { seenStore, tell } from "./protect.js";
-import { commandLine } from "./rerun.js";
 
 /** One look at the cluster, and what it took. */
 export interface Looked {
@@ -41,7 +41,7 @@ export async function inspectOnce(
     ...(flags.lost === undefined ? {} : { lost: flags.lost }),
     seen: seenStore(opened, (event) => tell(event, io)),
     signal: io.signal,
-    command: (...words) => commandLine(words, flags),
+    print: commandPrinter(flags),
   });
   const inspection = await inTurns(inspectFacts(facts));
   const effort = {

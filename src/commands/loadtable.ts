@@ -1,8 +1,8 @@
 import type { LoadTableFlags } from "../cli/operate-commands.js";
+import { commandPrinter } from "../cli/printed-command.js";
 import { loadTableOperation } from "../operations/load-table.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
-import { commandLine } from "./rerun.js";
 
 /** Loads replicas from a tablet's own disk. @returns The exit code; see `operate`. */
 export function run(flags: LoadTableFlags, io: CommandIo): Promise<number> {
@@ -15,7 +15,7 @@ export function run(flags: LoadTableFlags, io: CommandIo): Promise<number> {
     pids: pid,
     endpoint,
     role,
-    commandLine: (words: readonly string[]) => commandLine(words, flags),
+    print: commandPrinter(flags),
   };
   return operate(flags, io, loadTableOperation(options));
 }

@@ -1,8 +1,8 @@
 import type { MigrateFlags } from "../cli/operate-commands.js";
+import { commandPrinter } from "../cli/printed-command.js";
 import { migrateOperation } from "../operations/migrate.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
-import { commandLine } from "./rerun.js";
 
 /** Moves followers from one tablet to another. @returns The exit code; see `operate`. */
 export function run(flags: MigrateFlags, io: CommandIo): Promise<number> {
@@ -13,7 +13,7 @@ export function run(flags: MigrateFlags, io: CommandIo): Promise<number> {
     pids: pid,
     from: src,
     to: des,
-    commandLine: (words: readonly string[]) => commandLine(words, flags),
+    print: commandPrinter(flags),
   };
   return operate(flags, io, migrateOperation(options));
 }

@@ -1,8 +1,8 @@
+import { commandPrinter } from "../cli/printed-command.js";
 import type { MoveTabletFlags } from "../cli/recovery-commands.js";
 import { moveTabletOperation } from "../operations/move-tablet.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
-import { commandLine } from "./rerun.js";
 
 /** Gives the replicas of a tablet that came back under another address its new endpoint; see {@link operate}. */
 export function run(flags: MoveTabletFlags, io: CommandIo): Promise<number> {
@@ -10,7 +10,7 @@ export function run(flags: MoveTabletFlags, io: CommandIo): Promise<number> {
   const options = {
     from,
     to,
-    commandLine: (words: readonly string[]) => commandLine(words, flags),
+    print: commandPrinter(flags),
   };
   return operate(flags, io, moveTabletOperation(options));
 }

@@ -1,4 +1,5 @@
 import type { OfflineEndpointFlags } from "../cli/operate-commands.js";
+import { commandPrinter } from "../cli/printed-command.js";
 import { offlineEndpointOperation } from "../operations/offline-endpoint.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
@@ -11,6 +12,7 @@ export function run(flags: OfflineEndpointFlags, io: CommandIo): Promise<number>
     concurrency,
     allowsSingleReplica: allowSingleReplica,
     acceptDataLoss,
+    print: commandPrinter(flags),
   };
   return operate(flags, io, offlineEndpointOperation(options));
 }

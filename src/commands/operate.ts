@@ -1,4 +1,5 @@
 import type { OperateFlags } from "../cli/common-specs.js";
+import { commandPrinter, commandWords } from "../cli/printed-command.js";
 import { messageOf } from "../errors.js";
 import { type OperationReport, runOperation } from "../execution/run-operation.js";
 import { EXIT } from "../exit-codes.js";
@@ -24,7 +25,6 @@ import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
 import { isPlanOnly, planDigest, planUsage, readGivenPlan, writeNewFile } from "./plan-store.js";
 import { restoreCommand, seenStore, tell, tellNotRestored } from "./protect.js";
-import { commandLine } from "./rerun.js";
 import { ended, lined, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
@@ -44,15 +44,15 @@ export async function operate(
 ): Promise<number> {
   const given = readGiven(flags, operation);
   if (isPlanOnly(flags)) return showOnly(flags, io, operation, given);
-  const { command, words } = operation;
-  return changingRun(flags, io, { command, words }, (run) =>
+  return changingRun(flags, io, operation.typed, (run) =>
     runUnderLock(flags, io, { run, operation, given }),
   );
 }
 
 /** @throws OpsError `usage` if the plan of `--apply` is not one of this very command line. */
-function readGiven(flags: OperateFlags, { command, words }: Operation): SavedPlan | undefined {
+function readGiven(flags: OperateFlags, { command, typed }: Operation): SavedPlan | undefined {
   const saved = readGivenPlan(flags, command);
+  const words = commandWords(typed);
   if (saved === undefined || saved.words.join("\0") === words.join("\0")) return saved;
   throw planUsage(
     `the plan is one of: ${safe(saved.words.join(" "))}`,
@@ -81,8 +81,8 @@ async function showOnly(
   );
   if (given !== undefined) assertSamePlan(given.plan, fresh);
   const exitCode = flags.detailedExitcode && plan.steps.length > 0 ? EXIT.unhealthy : EXIT.ok;
-  const { command, words } = operation;
-  const maker = { command, words, rootPath: flags.zkRootPath };
+  const { command, typed } = operation;
+  const maker = { command, words: commandWords(typed), rootPath: flags.zkRootPath };
   const saved = given ?? (await inTurns(savedPlan(fresh, maker, planDigest)));
   const document = planDocument(saved);
   if (flags.planOut !== undefined) {
@@ -134,7 +134,7 @@ async function runUnderLock(
         return wasAsked;
       },
     });
-  const report = await underLock(run, flags, io, { words: operation.words, work });
+  const report = await underLock(run, flags, io, { work });
   run.ended(resultRows(report, flags, operation));
   return finish(report, flags, io, operation);
 }
@@ -149,7 +149,7 @@ function resultRows(report: OperationReport, flags: OperateFlags, operation: Ope
     conclusions,
     isWell: isWell(report),
     notRestored,
-    goOn: commandLine(operation.goOn?.(results) ?? operation.words, flags),
+    goOn: commandPrinter(flags)(operation.goOn?.(results) ?? operation.typed),
     restoreCommand: restoreCommand(flags),
   });
 }
@@ -207,11 +207,12 @@ function finish(
 function stoppedText(
   { plan, results }: OperationReport,
   flags: OperateFlags,
-  { words, goOn }: Operation,
+  { typed, goOn }: Operation,
 ): string {
   const done = results.filter(({ outcome }) => isGood(outcome.result)).length;
+  const print = commandPrinter(flags);
   return safe(
-    `${done} of ${counted(plan.steps.length, "action")} done; to see what is left: ${commandLine(["inspect"], flags)}; to go on: ${commandLine(goOn?.(results) ?? words, flags)}`,
+    `${done} of ${counted(plan.steps.length, "action")} done; to see what is left: ${print({ cmd: "inspect" })}; to go on: ${print(goOn?.(results) ?? typed)}`,
   );
 }
 
@@ -260,7 +261,7 @@ function reportLines(
   ]);
   const columns = [{ title: "action" }, { title: "result" }, { title: "detail" }];
   const done = results.filter(({ outcome }) => isGood(outcome.result)).length;
-  const again = commandLine(operation.goOn?.(results) ?? operation.words, flags);
+  const again = commandPrinter(flags)(operation.goOn?.(results) ?? operation.typed);
   return [
     ...(rows.length === 0 ? [] : [table(columns, rows).trimEnd()]),
     ...plan.notes.map((note) => `note: ${safe(note)}`),

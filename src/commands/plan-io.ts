@@ -1,10 +1,12 @@
+import { commandWords } from "../cli/printed-command.js";
 import type { RecoverDataFlags } from "../cli/recovery-commands.js";
 import type { Selection } from "../diagnosis/selection.js";
 import { assertAsPlanned, look } from "../execution/look.js";
 import type { RecoverOptions } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
-import { lossOfFlagValue } from "../model/loss.js";
-import type { RecoveryCommand } from "../model/report.js";
+import { isLoss } from "../model/loss.js";
+import { partitionName } from "../model/partition-view.js";
+import type { RecoverCommand } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { planText, questionText } from "../planning/plan-text.js";
 import { type RecoveryPlan, sizeOf } from "../planning/recovery-plan.js";
@@ -24,9 +26,8 @@ const SCHEMA_VERSION = 1;
 
 /** Which recovery is asked for. */
 export interface Recovery {
-  readonly command: RecoveryCommand;
-  /** The command with what it is about, to be typed again. */
-  readonly words: readonly string[];
+  /** The command with what it is about, as it is typed to go on. */
+  readonly typed: RecoverCommand;
   readonly only: Selection;
 }
 
@@ -54,8 +55,8 @@ export type PlanOptions = Pick<
  * @returns The plan of `--apply`; undefined without it.
  * @throws OpsError `usage`.
  */
-export function readPlan(flags: PlanningFlags, { command, only }: Recovery): SavedPlan | undefined {
-  const saved = readGivenPlan(flags, command);
+export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): SavedPlan | undefined {
+  const saved = readGivenPlan(flags, typed.cmd);
   if (saved === undefined) return undefined;
   const { apply } = flags;
   const given = { ...only, method: flags.method };
@@ -83,7 +84,7 @@ export function readPlan(flags: PlanningFlags, { command, only }: Recovery): Sav
 export async function showPlan(
   flags: PlanningFlags,
   io: CommandIo,
-  { command, words, only }: Recovery,
+  { typed, only }: Recovery,
   given: SavedPlan | undefined,
 ): Promise<number> {
   const { saved, size } = await withCluster(
@@ -105,10 +106,10 @@ export async function showPlan(
       });
       if (planned !== undefined) assertAsPlanned(planned, seen);
       await tellLeftover(opened, flags, io);
+      const maker = { command: typed.cmd, words: commandWords(typed), rootPath };
       const size = await inTurns(sizeOf(given?.plan ?? seen.plan));
       return {
-        saved:
-          given ?? (await inTurns(savedPlan(seen.plan, { command, words, rootPath }, planDigest))),
+        saved: given ?? (await inTurns(savedPlan(seen.plan, maker, planDigest))),
         size,
       };
     },
@@ -120,7 +121,7 @@ export async function showPlan(
     await writeNewFile(flags.planOut, planDocument(saved));
     io.log.info(`the plan is in ${flags.planOut}`);
   }
-  const head = { schemaVersion: SCHEMA_VERSION, command, dryRun: true, exitCode };
+  const head = { schemaVersion: SCHEMA_VERSION, command: typed.cmd, dryRun: true, exitCode };
   await print(
     io,
     flags.output === "json"
@@ -153,14 +154,15 @@ export function planOptions(
 
 /** The replicas that are to lead where something may be given up; the command line pairs them in order. */
 function acceptOf(flags: PlanningFlags): Map<string, string> {
-  const partitions = flags.acceptDataLoss.filter((one) => lossOfFlagValue(one) === undefined);
-  return new Map(partitions.map((partition, index) => [partition, flags.leader[index] ?? ""]));
+  const partitions = flags.acceptDataLoss.flatMap((one) => (isLoss(one) ? [] : one));
+  return new Map(
+    partitions.map((partition, index) => [partitionName(partition), flags.leader[index] ?? ""]),
+  );
 }
 
 /** Which tablets are lost, and what may be given up with them. */
 function lostOptions(flags: PlanningFlags): Pick<PlanOptions, "lost" | "acceptsLossOfLost"> {
-  const [sum] = flags.acceptDataLoss.flatMap((one) => lossOfFlagValue(one) ?? []);
-  return { lost: new Set(flags.lost), acceptsLossOfLost: sum };
+  return { lost: new Set(flags.lost), acceptsLossOfLost: flags.acceptDataLoss.find(isLoss) };
 }
 
 /** Asks whether to go on if something is about to be changed; see {@link confirmed}. */

@@ -1,8 +1,8 @@
+import { commandPrinter } from "../cli/printed-command.js";
 import type { PostUpgradeFlags } from "../cli/scale-commands.js";
 import { postUpgradeOperation } from "../operations/post-upgrade.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
-import { commandLine } from "./rerun.js";
 import { assertWritable, statStore } from "./stat-store.js";
 
 /** Gives a tablet its leaders back after its upgrade; see {@link operate}. */
@@ -15,7 +15,7 @@ export async function run(flags: PostUpgradeFlags, io: CommandIo): Promise<numbe
     endpoint: flags.endpoints[0] ?? "",
     store,
     concurrency: flags.concurrency,
-    commandLine: (words) => commandLine(words, flags),
+    print: commandPrinter(flags),
   });
   return operate(flags, io, operation);
 }

@@ -1,8 +1,8 @@
+import { commandPrinter } from "../cli/printed-command.js";
 import type { PreUpgradeFlags } from "../cli/scale-commands.js";
 import { preUpgradeOperation } from "../operations/pre-upgrade.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
-import { commandLine } from "./rerun.js";
 import { assertWritable, statStore } from "./stat-store.js";
 
 /** Takes the leaders off a tablet that is about to be stopped; see {@link operate}. */
@@ -16,7 +16,7 @@ export async function run(flags: PreUpgradeFlags, io: CommandIo): Promise<number
     store,
     allowsSingle: flags.allowSingleReplica,
     concurrency: flags.concurrency,
-    commandLine: (words) => commandLine(words, flags),
+    print: commandPrinter(flags),
   });
   return operate(flags, io, operation);
 }

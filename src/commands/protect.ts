@@ -1,4 +1,5 @@
 import type { CommonFlags } from "../cli/common-specs.js";
+import { commandPrinter, commandText } from "../cli/printed-command.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
@@ -10,20 +11,17 @@ import { type Leftover, type RunParts, settleLeftover } from "../run/take-over.j
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { eventLine } from "./progress.js";
-import { commandLine } from "./rerun.js";
 
 /** What a command chooses about its protection; the rest comes from its flags. */
 export interface ProtectOptions {
-  /** The command with its words, such as `["confset", "auto_failover", "true"]`. */
-  readonly words: readonly string[];
   readonly waitLockMs?: number;
   readonly keepsOff?: boolean;
   /** Ends the run; the signals of the process if left out. */
   readonly signal?: AbortSignal;
   /** Told on stderr if left out. */
   readonly onEvent?: OnEvent;
-  /** The run and its process; made up if left out. */
-  readonly owner?: RunOwner;
+  /** What the lock and the marker say of this process. */
+  readonly owner: RunOwner;
 }
 
 /** What the lock, the marker and the guard of a command work with. */
@@ -37,7 +35,7 @@ export function runParts(
     cluster,
     zk,
     rootPath,
-    owner: options.owner ?? thisProcess(commandLine(options.words, flags)),
+    owner: options.owner,
     sessionTimeoutMs: flags.zkSessionTimeoutMs,
     waitLockMs: options.waitLockMs ?? 0,
     keepsOff: options.keepsOff ?? false,
@@ -60,7 +58,7 @@ export function seenStore({ cluster, zk, rootPath }: OpenedCluster, onEvent: OnE
 
 /** The command that puts auto_failover back, for people. */
 export function restoreCommand(flags: CommonFlags): string {
-  return commandLine(["restore"], flags);
+  return commandPrinter(flags)({ cmd: "restore" });
 }
 
 /** Says, as the last line of a run, that auto_failover is not as it was. */
@@ -82,7 +80,10 @@ export async function settleFirst(
   io: CommandIo,
   name: string,
 ): Promise<(exitCode: number) => number> {
-  const left = await settled(runParts(opened, flags, io, { words: [name] }), io);
+  const left = await settled(
+    runParts(opened, flags, io, { owner: thisProcess(commandText([name])) }),
+    io,
+  );
   if (left?.kind === "busy") {
     io.log.info(`auto_failover is left as it is: ${messageOf(left.error)}`);
   }

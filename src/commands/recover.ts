@@ -1,9 +1,11 @@
 import { open } from "node:fs/promises";
+import { commandPrinter } from "../cli/printed-command.js";
 import type { RecoverDataFlags } from "../cli/recovery-commands.js";
 import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
 import type { RecoveryCommand } from "../model/report.js";
+import { recoverAgain } from "../model/tool-command.js";
 import { newIdentities } from "../observe/identified-cluster.js";
 import { addMissingOperation } from "../operations/add-missing.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
@@ -17,7 +19,6 @@ import { operate } from "./operate.js";
 import { planOptions, type Recovery, readPlan, showPlan } from "./plan-io.js";
 import { isPlanOnly } from "./plan-store.js";
 import { restoreCommand, seenStore, tellNotRestored } from "./protect.js";
-import { commandLine } from "./rerun.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print, writeToDisk } from "./write.js";
 
@@ -38,7 +39,7 @@ export async function recover(
 ): Promise<number> {
   const given = readPlan(flags, recovery);
   if (isPlanOnly(flags)) return showPlan(flags, io, recovery, given);
-  const exitCode = await changingRun(flags, io, recovery, (run) =>
+  const exitCode = await changingRun(flags, io, recovery.typed, (run) =>
     runRecovery(flags, io, { run, recovery, given }),
   );
   if (!flags.replaces || exitCode !== EXIT.ok) return exitCode;
@@ -49,11 +50,6 @@ export async function recover(
 
 /** Partitions in which missing replicas are made at the same time; the nameserver makes one after another. */
 const REPLACED_AT_ONCE = 4;
-
-/** The words of `--lost` for a command that is printed. */
-export function lostWords({ lost }: Pick<RecoveryFlags, "lost">): string[] {
-  return lost.map((endpoint) => `--lost=${endpoint}`);
-}
 
 /** What a recovery works with, beside its flags. */
 interface Surroundings {
@@ -72,16 +68,17 @@ async function runRecovery(
   await waitForTablets(opened.cluster, { flags, lost: flags.lost, io, signal });
   let earlier: Progress | undefined;
   const identities = newIdentities();
+  const print = commandPrinter(flags);
   const work = async (attempt: Attempt) => {
     const ended = await recoverData(attempt.cluster, {
       ...planOptions(flags, io, given),
-      command: recovery.command,
+      command: recovery.typed.cmd,
       only: recovery.only,
       limits: flags,
       signal: attempt.signal,
       onEvent,
-      rerun: commandLine(recovery.words, flags),
-      commandLine: (words) => commandLine(words, flags),
+      again: recoverAgain(recovery.typed, print),
+      print,
       createGuard: (observed) => attempt.createGuard(observed),
       earlier,
       identities,
@@ -90,10 +87,10 @@ async function runRecovery(
     if ("error" in ended) earlier = ended.progress;
     return ended;
   };
-  const result = await underLock(run, flags, io, { words: recovery.words, work });
+  const result = await underLock(run, flags, io, { work });
   if ("report" in result) run.ended(recoveryRows(result.report, restoreCommand(flags)));
   return "error" in result
-    ? endEarly(result, flags, io, recovery.command)
+    ? endEarly(result, flags, io, recovery.typed.cmd)
     : finish(result, flags, io);
 }
 

@@ -1,4 +1,5 @@
 import type { RecoverEndpointFlags } from "../cli/operate-commands.js";
+import { commandPrinter } from "../cli/printed-command.js";
 import { recoverEndpointOperation } from "../operations/recover-endpoint.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
@@ -6,6 +7,12 @@ import { operate } from "./operate.js";
 /** `recoverendpoint`: brings a tablet's replicas back, see {@link operate}. */
 export function run(flags: RecoverEndpointFlags, io: CommandIo): Promise<number> {
   const { endpoint, needRestore, concurrency, acceptDataLoss } = flags;
-  const options = { endpoint, needRestore, concurrency, acceptDataLoss };
+  const options = {
+    endpoint,
+    needRestore,
+    concurrency,
+    acceptDataLoss,
+    print: commandPrinter(flags),
+  };
   return operate(flags, io, recoverEndpointOperation(options));
 }

@@ -1,4 +1,5 @@
 import { extname } from "node:path";
+import { commandText } from "../cli/printed-command.js";
 import { messageOf } from "../errors.js";
 import { redactArgs, redactFlags } from "../journal/redact.js";
 import { whoami } from "../journal/who.js";
@@ -7,7 +8,7 @@ import type { Parameter, ReportDocument, RunFacts } from "../report/document.js"
 import { reportHtml } from "../report/html.js";
 import { reportMarkdown } from "../report/markdown.js";
 import { replaceFile } from "../util/replace-file.js";
-import { jsonText, safe, shellWord } from "../util/text.js";
+import { jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { reportAssets } from "./report-assets.js";
 
@@ -87,7 +88,7 @@ function partsOf(
 function ownFacts(): Pick<RunFacts, "host" | "user" | "version" | "commandLine"> {
   const { host, user, version } = whoami();
   const words = redactArgs(process.argv.slice(2));
-  return { host, user, version, commandLine: ["openmldb-ops", ...words].map(shellWord).join(" ") };
+  return { host, user, version, commandLine: commandText(words) };
 }
 
 /** Flags with a value, in the order of the alphabet. */

@@ -1,7 +1,8 @@
+import { commandPrinter } from "../cli/printed-command.js";
 import type { RestoreFlags } from "../cli/tool-commands.js";
 import { EXIT } from "../exit-codes.js";
 import { readMarker } from "../run/marker.js";
-import { ownerText } from "../run/owner.js";
+import { ownerText, thisProcess } from "../run/owner.js";
 import { type Leftover, markerAccess, settleLeftover } from "../run/take-over.js";
 import { jsonText, safe } from "../util/text.js";
 import { changingRun } from "./changing-run.js";
@@ -10,6 +11,7 @@ import { withCluster } from "./connect.js";
 import { runParts, tellNotRestored } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
+const TYPED = { cmd: "restore" } as const;
 
 /**
  * Puts auto_failover back after a run that was killed, and does nothing else. The journal shows who
@@ -21,11 +23,9 @@ const SCHEMA_VERSION = 1;
  */
 export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
   const { waitLockMs } = flags;
-  const words = ["restore"];
   if (flags.dryRun) return showOnly(flags, io);
-  const about = { command: "restore", words };
-  return changingRun({ ...flags, timeoutMs: 0 }, io, about, async ({ opened, ...of }) => {
-    const parts = runParts(opened, flags, io, { words, waitLockMs, ...of });
+  return changingRun({ ...flags, timeoutMs: 0 }, io, TYPED, async ({ opened, ...of }) => {
+    const parts = runParts(opened, flags, io, { waitLockMs, ...of });
     const left = await settleLeftover(parts);
     if (left.kind === "busy") throw left.error;
     return tell(left, flags, io);
@@ -34,11 +34,11 @@ export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
 
 /** Says what would be put back. */
 async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
+  const owner = thisProcess(commandPrinter(flags)(TYPED));
   const left = await withCluster(
     flags,
     io,
-    (_cluster, opened) =>
-      readMarker(markerAccess(runParts(opened, flags, io, { words: ["restore"] }))),
+    (_cluster, opened) => readMarker(markerAccess(runParts(opened, flags, io, { owner }))),
     { endsCallsOnSignal: true },
   );
   const marker = left?.kind === "marker" ? left : undefined;

@@ -1,8 +1,8 @@
+import { commandPrinter } from "../cli/printed-command.js";
 import type { ScaleInFlags } from "../cli/scale-commands.js";
 import { scaleInOperation } from "../operations/scalein.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
-import { commandLine } from "./rerun.js";
 
 /** Moves every replica off some tablets; see {@link operate}. */
 export function run(flags: ScaleInFlags, io: CommandIo): Promise<number> {
@@ -11,7 +11,7 @@ export function run(flags: ScaleInFlags, io: CommandIo): Promise<number> {
     endpoints,
     keepsSurplus: keepSurplus,
     concurrency,
-    commandLine: (words) => commandLine(words, flags),
+    print: commandPrinter(flags),
   });
   return operate(flags, io, operation);
 }

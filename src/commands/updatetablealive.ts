@@ -1,8 +1,8 @@
 import type { TableAliveFlags } from "../cli/operate-commands.js";
+import { commandPrinter } from "../cli/printed-command.js";
 import { tableAliveOperation } from "../operations/table-alive.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";
-import { commandLine } from "./rerun.js";
 
 /** Marks replicas alive or not alive. @returns The exit code; see `operate`. */
 export function run(flags: TableAliveFlags, io: CommandIo): Promise<number> {
@@ -14,7 +14,7 @@ export function run(flags: TableAliveFlags, io: CommandIo): Promise<number> {
     endpoint,
     isAlive: alive,
     isForced: force,
-    commandLine: (words: readonly string[]) => commandLine(words, flags),
+    print: commandPrinter(flags),
   };
   return operate(flags, io, tableAliveOperation(options));
 }

@@ -1,14 +1,7 @@
 import type { Absence, AbsenceKind } from "../model/absence.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
-import { shellWord } from "../util/text.js";
-
-/** A command of this tool, from its words, as it is to be typed. */
-export type CommandLine = (words: readonly string[]) => string;
-
-/** A command without connection flags. */
-export const plainCommand: CommandLine = (words) =>
-  ["openmldb-ops", ...words].map(shellWord).join(" ");
+import type { PrintCommand } from "../model/tool-command.js";
 
 /** Candidates for a tablet that may have moved for which the command is printed. */
 const CANDIDATES_MAX = 3;
@@ -50,11 +43,7 @@ export function absenceText(absence: Absence, detail: string): string {
  *
  * @returns An imperative sentence, to be followed by `, then ...`.
  */
-export function absenceAdvice(
-  endpoint: Endpoint,
-  absence: Absence,
-  commandLine: CommandLine,
-): string {
+export function absenceAdvice(endpoint: Endpoint, absence: Absence, print: PrintCommand): string {
   switch (absence.kind) {
     case "unreachable": {
       const { nameserverAddress: other, silence } = absence;
@@ -69,7 +58,7 @@ export function absenceAdvice(
     case "moved": {
       const moves = absence.candidates
         .slice(0, CANDIDATES_MAX)
-        .map((to) => commandLine(["movetablet", `--from=${endpoint}`, `--to=${to}`]));
+        .map((to) => print({ cmd: "movetablet", from: endpoint, to }));
       return `find out whether tablet ${endpoint} is back at another address (${candidatesText(absence.candidates)}); each of its replicas that proves itself there gets the new address with: ${moves.join("; or, ")}; or, if it is at no other address, start tablet ${endpoint}`;
     }
     case "lost":

@@ -1,6 +1,7 @@
 import { absenceOf } from "../model/absence.js";
 import type { ClusterState, Endpoint, TabletView, Topology } from "../model/cluster-state.js";
-import { absenceAdvice, type CommandLine } from "./absence-advice.js";
+import type { PrintCommand } from "../model/tool-command.js";
+import { absenceAdvice } from "./absence-advice.js";
 
 /**
  * The tablets that keep every op from ending: registered, healthy for the nameserver, and without an
@@ -27,23 +28,23 @@ export function blockerAdvice(
   topology: Pick<Topology, "rootPath">,
   tablet: TabletView,
   hasReplicas: boolean,
-  commandLine: CommandLine,
+  print: PrintCommand,
 ): string {
   const { endpoint } = tablet;
   const absence = absenceOf(tablet);
-  if (hasReplicas && absence !== undefined) return absenceAdvice(endpoint, absence, commandLine);
+  if (hasReplicas && absence !== undefined) return absenceAdvice(endpoint, absence, print);
   return `find out whether a tablet runs at ${endpoint}, where no replica is on record; if none does, delete the znode that was left behind: ${registrationOf(topology, endpoint)}`;
 }
 
 /** What to do before the ops of the cluster can end; undefined if nothing keeps them from it. */
 export function unblockOps(
   state: Pick<ClusterState, "topology" | "tablets" | "tables">,
-  commandLine: CommandLine,
+  print: PrintCommand,
 ): string | undefined {
   const [first] = opsBlockers(state.tablets.values());
   if (first === undefined) return undefined;
   const hasReplicas = state.tables.some(({ partitions }) =>
     partitions.some(({ replicas }) => replicas.some((one) => one.endpoint === first.endpoint)),
   );
-  return blockerAdvice(state.topology, first, hasReplicas, commandLine);
+  return blockerAdvice(state.topology, first, hasReplicas, print);
 }

@@ -1,16 +1,15 @@
 import { type Absence, mayBeGivenUp } from "../model/absence.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
-import { lossFlagValue } from "../model/loss.js";
 import type { LaneFailure } from "../model/outcome.js";
-import { type PartitionView, partitionName, tabletHealth } from "../model/partition-view.js";
+import { type PartitionView, tabletHealth } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
+import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { mapped, type Work } from "../model/work.js";
 import { isLost } from "../policy/lost-replicas.js";
 import { givenUpCount, givenUpIfLeads, sumOfLosses } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { shellWord } from "../util/text.js";
-import { absenceAdvice, type CommandLine, firstAbsence } from "./absence-advice.js";
+import { absenceAdvice, firstAbsence } from "./absence-advice.js";
 import { unblockOps } from "./ops-blockers.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
@@ -27,10 +26,8 @@ export interface JudgeInput {
   readonly failures: ReadonlyMap<string, LaneFailure>;
   /** What the run noted about each partition, by `replicaKey`. */
   readonly notes: ReadonlyMap<string, readonly string[]>;
-  /** The command that runs the recovery again, with the connection flags of this run. */
-  readonly rerun: string;
-  /** A command of this tool, with the connection flags of this run. */
-  readonly commandLine: CommandLine;
+  readonly again: RecoverAgain;
+  readonly print: PrintCommand;
 }
 
 /** Judges a cluster from one fresh observation. May rest between two partitions. */
@@ -97,25 +94,24 @@ function judgePartition(view: PartitionView, input: JudgeInput, around: Around):
 /** The way to go on without a tablet that cannot be started any more; empty if it may be serving, or back soon. */
 export function ifLost(
   { endpoint, absence }: { readonly endpoint: Endpoint; readonly absence: Absence },
-  rerun: string,
+  again: RecoverAgain,
 ): string {
   if (!mayBeGivenUp(absence)) return "";
   const where = absence.kind === "moved" ? " and at no other address" : "";
-  return `; or, if it is lost for good${where}: ${rerun} ${shellWord(`--lost=${endpoint}`)}`;
+  return `; or, if it is lost for good${where}: ${again({ lost: [endpoint] })}`;
 }
 
 /** What every partition's advice needs to know beside it. */
 interface Around {
-  /** The command that runs the recovery again. */
-  readonly rerun: string;
-  readonly commandLine: CommandLine;
+  readonly again: RecoverAgain;
+  readonly print: PrintCommand;
   /** What to do before ops can end; undefined if nothing keeps them from it. */
   readonly unblock: string | undefined;
   /** The advice about rows that lost tablets alone held: one command for all partitions. */
   readonly acceptLost: string;
 }
 
-function aroundOf({ state, views, failures, rerun, commandLine }: JudgeInput): Around {
+function aroundOf({ state, views, failures, again, print }: JudgeInput): Around {
   const losses = views.flatMap((view) => {
     const decision = failures.get(replicaKey(view.id))?.decision;
     if (decision?.isOfLost !== true) return [];
@@ -125,8 +121,8 @@ function aroundOf({ state, views, failures, rerun, commandLine }: JudgeInput): A
     return choice === undefined ? (decision.loss ?? []) : givenUpIfLeads(view, choice);
   });
   const sum = sumOfLosses(losses);
-  const acceptLost = `decide; to go on without what was lost, giving up ${givenUpCount(sum)} in ${losses.length} partition${losses.length === 1 ? "" : "s"}: ${rerun} --accept_data_loss=${lossFlagValue(sum)}`;
-  return { rerun, commandLine, unblock: unblockOps(state, commandLine), acceptLost };
+  const acceptLost = `decide; to go on without what was lost, giving up ${givenUpCount(sum)} in ${losses.length} partition${losses.length === 1 ? "" : "s"}: ${again({ accept_data_loss: [sum] })}`;
+  return { again, print, unblock: unblockOps(state, print), acceptLost };
 }
 
 /** What heals each kind of problem that a recovery cannot heal by itself. */
@@ -136,7 +132,7 @@ function nextStep(
   decision: Problem | undefined,
   around: Around,
 ): string {
-  const { rerun } = around;
+  const { again } = around;
   const has = (...codes: ProblemCode[]) => problems.find((one) => codes.includes(one.code));
   const away = firstAbsence(view);
   if (view.replicas.every(isLost)) {
@@ -144,16 +140,16 @@ function nextStep(
     return `bring the disk of ${where} back, start the tablet there and run recovery without --lost for it; or, drop the table: no other replica of it is left`;
   }
   if (decision?.isOfLost === true) return around.acceptLost;
-  const accept = `${rerun} --accept_data_loss=${partitionName(view.id)} --leader=${decision?.candidate}`;
+  const accept = () => again({ accept_data_loss: [view.id], leader: [decision?.candidate ?? ""] });
   if (away !== undefined && away.absence.kind !== "lost") {
-    const start = `${absenceAdvice(away.endpoint, away.absence, around.commandLine)}, then run: ${rerun}`;
-    const first = `${start}${ifLost(away, rerun)}`;
+    const start = `${absenceAdvice(away.endpoint, away.absence, around.print)}, then run: ${again()}`;
+    const first = `${start}${ifLost(away, again)}`;
     if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
     const ifNotMoved =
       away.absence.kind === "moved" ? ", once it is certain that it is at no other address" : "";
-    return `${first}; or, giving up what only it holds${ifNotMoved}: ${accept}`;
+    return `${first}; or, giving up what only it holds${ifNotMoved}: ${accept()}`;
   }
-  if (decision !== undefined) return `decide; to give up what others hold beyond it: ${accept}`;
+  if (decision !== undefined) return `decide; to give up what others hold beyond it: ${accept()}`;
   if (has("no-leader-flagged") !== undefined) {
     return "choose the replica to lead by its data and set the leader by hand (the tool does not guess)";
   }
@@ -161,6 +157,6 @@ function nextStep(
     return "compare the replicas' offsets (load the followers by hand) and decide which one is to lead; nothing was given up";
   }
   const unknown = has("state-unknown");
-  if (unknown !== undefined) return `look at tablet ${unknown.endpoint}, then run: ${rerun}`;
-  return `run: ${rerun}`;
+  if (unknown !== undefined) return `look at tablet ${unknown.endpoint}, then run: ${again()}`;
+  return `run: ${again()}`;
 }

@@ -1,5 +1,4 @@
 import type { Cluster } from "../cluster/cluster.js";
-import { type CommandLine, plainCommand } from "../diagnosis/absence-advice.js";
 import { EVERYTHING, problemsOf, type Selection, selected } from "../diagnosis/selection.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
@@ -8,10 +7,11 @@ import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
 import { tabletSummaries } from "../model/tablet-summary.js";
+import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { observe } from "../observe/cluster.js";
 import type { Identities } from "../observe/identified-cluster.js";
 import { awaitReturning } from "../observe/returning-tablets.js";
-import { ADD_MISSING_WORDS } from "../operations/add-missing.js";
+import { ADD_MISSING } from "../operations/add-missing.js";
 import { NOTHING_LEARNED } from "../planning/attempt-history.js";
 import type { Method } from "../planning/method.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
@@ -46,9 +46,8 @@ export interface RecoverOptions {
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
   /** The command that runs the recovery again, for the report. */
-  readonly rerun: string;
-  /** A command of this tool as it is to be typed, for the report; without connection flags if undefined. */
-  readonly commandLine?: CommandLine | undefined;
+  readonly again: RecoverAgain;
+  readonly print: PrintCommand;
   /**
    * Makes the guard of auto_failover, given the observed value; left out: a guard whose value
    * only this process remembers.
@@ -159,8 +158,8 @@ export async function recoverData(
         unhealthyBefore: progress.unhealthy,
         failures: worked.failures,
         notes: told.notes,
-        rerun: options.rerun,
-        commandLine: options.commandLine ?? plainCommand,
+        again: options.again,
+        print: options.print,
       }),
     );
     const after = worked.isTouched ? isOn(await untilAborted(cluster.confGet(), signal)) : before;
@@ -183,7 +182,7 @@ export async function recoverData(
 function lostReport(
   { state, all }: Worked,
   { lost, only }: RecoveryPlan,
-  { commandLine = plainCommand }: RecoverOptions,
+  { print }: RecoverOptions,
 ): RunReport["lost"] {
   if (lost === undefined) return undefined;
   const asked = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
@@ -193,7 +192,7 @@ function lostReport(
   return {
     tablets: [...lost.tablets],
     shortPartitions: short.length,
-    addMissing: commandLine(ADD_MISSING_WORDS),
+    addMissing: print(ADD_MISSING),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { ClusterState, Endpoint, TableClaim } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import type { RunOwner } from "../run/owner.js";
 
 /** One nameserver that ZooKeeper knows. */
@@ -57,6 +58,5 @@ export interface InspectFacts {
   readonly maxLag: bigint;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
-  /** A command of this tool as it is to be typed, with the connection flags. */
-  readonly command: (...words: string[]) => string;
+  readonly print: PrintCommand;
 }

@@ -57,12 +57,12 @@ const ONLY_LOOKS = /openmldb-ops (?:inspect|show\w+|gettablestatus|getfollower|h
  * be half-way.
  */
 function whileLocked(
-  { lock, command }: InspectFacts,
+  { lock, print }: InspectFacts,
   partitions: readonly PartitionReport[],
   findings: readonly Finding[],
 ): [readonly PartitionReport[], readonly Finding[]] {
   if (lock === undefined) return [partitions, findings];
-  const next = `wait for the run that holds the lock, then look again: ${command("inspect")}`;
+  const next = `wait for the run that holds the lock, then look again: ${print({ cmd: "inspect" })}`;
   const isChange = (text: string) => text.includes("openmldb-ops") && !ONLY_LOOKS.test(text);
   return [
     partitions.map((one) => ({ ...one, next })),

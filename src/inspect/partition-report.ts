@@ -3,11 +3,11 @@ import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
+import { partitionFlags } from "../model/tool-command.js";
 import { each, type Work } from "../model/work.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import type { InspectFacts } from "./facts.js";
 import { GRADES, type Grade, gradePartition } from "./grade.js";
-import { tableFlags } from "./rule.js";
 
 /** Failed ops of a partition that are shown, the newest. */
 const FAILED_OPS_MAX = 3;
@@ -50,7 +50,7 @@ export function* reportPartitions(facts: InspectFacts): Work<PartitionReport[]> 
   const views = new Map<string, PartitionView>();
   yield* each(facts.views, (view) => views.set(keyOf(view.id), view));
   const ops = opsByPartition(facts);
-  const recover = `run: ${facts.command("--cmd=recoverdata")}`;
+  const recover = `run: ${facts.print({ cmd: "recoverdata" })}`;
   const reports: PartitionReport[] = [];
   yield* each(facts.unhealthy, (result) => {
     const view = views.get(keyOf(result.id));
@@ -105,11 +105,15 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts, recover }
   if (next === recover) {
     return facts.unhealthy.length > 1
       ? recover
-      : `run: ${facts.command("recovertable", ...tableFlags(view.id))}`;
+      : `run: ${facts.print({ cmd: "recovertable", ...partitionFlags(view.id) })}`;
   }
   if (!canElect(view, result)) return next;
   // The nameserver may still count the leader as alive: without a candidate it refuses then (code 309).
-  const command = facts.command("changeleader", ...tableFlags(view.id), "--candidate=auto");
+  const command = facts.print({
+    cmd: "changeleader",
+    ...partitionFlags(view.id),
+    candidate: "auto",
+  });
   return `${next}; or, to go on without it: ${command}`;
 }
 

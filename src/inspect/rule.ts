@@ -1,4 +1,5 @@
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Work } from "../model/work.js";
 import type { TabletLoad } from "./distribution.js";
@@ -71,23 +72,10 @@ export function subjectText(subject: Subject): string {
     case "tablet":
       return `${subject.kind} ${subject.endpoint}`;
     case "table":
-      return `${subject.db === "" ? "" : `${subject.db}.`}${subject.table}`;
+      return tableName(subject);
     case "partition":
       return partitionName(subject);
   }
-}
-
-/** The flags that name a table, and a partition of it, for a command. */
-export function tableFlags(of: {
-  readonly db: string;
-  readonly table: string;
-  readonly pid?: number;
-}): string[] {
-  return [
-    ...(of.db === "" ? [] : [`--db=${of.db}`]),
-    `--table=${of.table}`,
-    ...(of.pid === undefined ? [] : [`--pid=${of.pid}`]),
-  ];
 }
 
 /** How long something has lasted: `64 s`, `12 min`, `5 h`, `3 d`. */

@@ -1,4 +1,5 @@
 import { isOpActive, type Op } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import { tabletHealth } from "../model/partition-view.js";
 import { ownerText } from "../run/owner.js";
 import type { InspectFacts } from "./facts.js";
@@ -9,7 +10,7 @@ const CLUSTER = { kind: "cluster" } as const;
 
 /** One op in a word: `kRecoverTableOP 17 of db1.t1:0`. */
 function opName(op: Op): string {
-  return `${op.type} ${op.id} of ${op.db === "" ? "" : `${op.db}.`}${op.table}:${op.pid}`;
+  return `${op.type} ${op.id} of ${tableName(op)}:${op.pid}`;
 }
 
 function one(isSo: boolean, text: () => string, next?: string): Case[] {
@@ -26,11 +27,13 @@ function liveOwner({ marker, lock }: InspectFacts) {
  * leaders without asking whether a tablet that is away holds more, and rebuilds the replicas of one that
  * comes back (OpenMLDB 0.9 nameserver: OfflineEndpointDBInternal, OnTabletOnline).
  */
-function switchOn({ unhealthy, state, command }: InspectFacts, words: string): string | undefined {
+function switchOn({ unhealthy, state, print }: InspectFacts, words: string): string | undefined {
   const isAllWell =
     unhealthy.length === 0 &&
     [...state.tablets.values()].every((tablet) => tabletHealth(tablet).tablet === "ok");
-  return isAllWell ? `${words}: ${command("confset", "auto_failover", "true")}` : undefined;
+  return isAllWell
+    ? `${words}: ${print({ cmd: "confset", key: "auto_failover", value: "true" })}`
+    : undefined;
 }
 
 function byType(ops: readonly Op[]): string {
@@ -52,7 +55,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
             {
               subject: CLUSTER,
               text: `${ownerText(facts.marker.owner)} ended without putting auto_failover back to ${facts.marker.original}`,
-              next: `run: ${facts.command("restore")}`,
+              next: `run: ${facts.print({ cmd: "restore" })}`,
             },
           ],
   },
@@ -115,7 +118,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
     find: (facts) =>
       facts.state.ops.flatMap((op): Case[] => {
         const why = standsStill(op, facts);
-        const next = `run: ${facts.command("cancelop", `--op_id=${op.id}`)}`;
+        const next = `run: ${facts.print({ cmd: "cancelop", op_id: op.id })}`;
         return why === undefined ? [] : [{ subject: CLUSTER, text: `${opName(op)} ${why}`, next }];
       }),
   },
@@ -134,13 +137,13 @@ export const CLUSTER_RULES: readonly Rule[] = [
     code: "ops-failed",
     level: "note",
     effect: "none by itself: what they left undone shows in the partitions",
-    find: ({ state, command }) => {
+    find: ({ state, print }) => {
       const ops = state.ops.filter((op) => op.status === "failed");
       const last = ops.at(-1);
       return one(
         last !== undefined,
         () => `failed ops that are listed: ${ops.length}, the last is ${last && opName(last)}`,
-        `run: ${command("showopstatus", "--filter=kFailed")}`,
+        `run: ${print({ cmd: "showopstatus", filter: ["kFailed"] })}`,
       );
     },
   },

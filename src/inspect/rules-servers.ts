@@ -3,6 +3,7 @@ import { blockerAdvice, registrationOf } from "../diagnosis/ops-blockers.js";
 import { ifLost } from "../diagnosis/verdict.js";
 import type { Absence } from "../model/absence.js";
 import { type Endpoint, isOpActive } from "../model/cluster-state.js";
+import { recoverAgain } from "../model/tool-command.js";
 import { isRemoved, type TabletLoad } from "./distribution.js";
 import { ageText, type Case, type Rule, type RuleFacts } from "./rule.js";
 
@@ -30,10 +31,10 @@ function tabletCases(
 /** The nameserver knows it and does not count it as healthy. */
 const isOffline = (tablet: TabletLoad) => tablet.health === "offline" && tablet.state !== undefined;
 
-function seeToOne({ command }: RuleFacts, endpoint: Endpoint, absence: Absence): string {
-  const recover = command("--cmd=recoverdata");
-  if (absence.kind === "lost") return `run: ${command("--cmd=recoverdata", `--lost=${endpoint}`)}`;
-  return `${absenceAdvice(endpoint, absence, (words) => command(...words))}, then run: ${recover}${ifLost({ endpoint, absence }, recover)}`;
+function seeToOne({ print }: RuleFacts, endpoint: Endpoint, absence: Absence): string {
+  const again = recoverAgain({ cmd: "recoverdata" }, print);
+  if (absence.kind === "lost") return `run: ${again({ lost: [endpoint] })}`;
+  return `${absenceAdvice(endpoint, absence, print)}, then run: ${again()}${ifLost({ endpoint, absence }, again)}`;
 }
 
 /** What to do about an absent tablet, and then. */
@@ -42,12 +43,12 @@ function seeTo(facts: RuleFacts) {
 }
 
 /** What to do about a tablet that is registered and does not answer, and then. */
-function silentAdvice({ state, command }: RuleFacts) {
+function silentAdvice({ state, print }: RuleFacts) {
   return ({ endpoint, replicas }: TabletLoad) => {
     const view = state.tablets.get(endpoint);
     return (
       view &&
-      `${blockerAdvice(state.topology, view, replicas > 0, (words) => command(...words))}, then run: ${command("--cmd=recoverdata")}`
+      `${blockerAdvice(state.topology, view, replicas > 0, print)}, then run: ${print({ cmd: "recoverdata" })}`
     );
   };
 }

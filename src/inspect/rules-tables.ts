@@ -1,16 +1,18 @@
 import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
 import { isOpActive } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import {
   compareText,
   isSystemDatabase,
   type PartitionView,
   type ReplicaView,
 } from "../model/partition-view.js";
+import { partitionFlags } from "../model/tool-command.js";
 import { each, flatMapped, type Work } from "../model/work.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { maxOf } from "../util/extremes.js";
 import { isRemoved } from "./distribution.js";
-import { type Case, type Rule, type RuleFacts, type Subject, tableFlags } from "./rule.js";
+import type { Case, Rule, RuleFacts, Subject } from "./rule.js";
 
 /** Tables that the look is about. */
 function tablesOf({ state, scope }: RuleFacts): TableClaim[] {
@@ -65,7 +67,7 @@ function lagCases(facts: RuleFacts): Work<Case[]> {
 }
 
 function getFollower(facts: RuleFacts, endpoint: Endpoint, { tid, pid }: PartitionId): string {
-  return facts.command("getfollower", `--endpoint=${endpoint}`, `--tid=${tid}`, `--pid=${pid}`);
+  return facts.print({ cmd: "getfollower", endpoint, tid, pid });
 }
 
 function strangerCases(facts: RuleFacts): Work<Case[]> {
@@ -124,7 +126,7 @@ function fewReplicas(facts: RuleFacts): Work<Case[]> {
         next:
           to === undefined
             ? "start another tablet, then add a replica there with addreplica"
-            : `run: ${facts.command("addreplica", ...tableFlags(view.id), `--endpoint=${to}`)}`,
+            : `run: ${facts.print({ cmd: "addreplica", ...partitionFlags(view.id), endpoint: to })}`,
       },
     ];
   });
@@ -165,12 +167,12 @@ function strayCases(facts: RuleFacts): Work<Case[]> {
       const what =
         table === undefined
           ? `tid ${tid} pid ${pid}, which is no table on record`
-          : `${table.db === "" ? "" : `${table.db}.`}${table.table}:${pid}, which is not on record there`;
+          : `${tableName(table)}:${pid}, which is not on record there`;
       return [
         {
           subject: { kind: "tablet", endpoint },
           text: `has loaded ${what} (as ${role ?? "nothing known"})`,
-          next: `look at it: ${facts.command("gettablestatus", `--endpoint=${endpoint}`, `--tid=${tid}`, `--pid=${pid}`)}`,
+          next: `look at it: ${facts.print({ cmd: "gettablestatus", endpoint, tid, pid })}`,
         },
       ];
     }),
@@ -229,7 +231,7 @@ function singleReplicas(facts: RuleFacts, isSystem: boolean): Case[] {
 
 /** Tablets that hold more than twice the average, or nothing where the average is two or more. */
 function uneven(facts: RuleFacts, what: "replicas" | "leaders"): Case[] {
-  const next = `see what would move: ${facts.command("scaleout", "--dry_run")}`;
+  const next = `see what would move: ${facts.print({ cmd: "scaleout", dry_run: true })}`;
   const loads = facts.loads.filter((one) => one.health === "ok");
   const total = loads.reduce((sum, one) => sum + one[what], 0);
   const mean = total / loads.length;

@@ -1,3 +1,4 @@
+import { commandText } from "../cli/printed-command.js";
 import { type Cell, type Column, jsonText, safe, table } from "../util/text.js";
 import {
   type CallStory,
@@ -145,7 +146,7 @@ function headRows(line: RunLine, read: ReadRun | undefined): Cell[][] {
       ["began", run.time],
       ["took", durationText(durationOf(line))],
       ["by", `${run.user} on ${run.host} (pid ${run.pid}), openmldb-ops ${run.version}`],
-      ["command", ["openmldb-ops", ...run.commandLine].join(" ")],
+      ["command", commandText(run.commandLine)],
       ["cluster", clusterText(run)],
     );
     if (run.resumes !== undefined) rows.push(["continues", run.resumes]);

@@ -19,6 +19,12 @@ export function redactFlags(flags: object): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(flags)
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, isSecretName(name) && value !== "" ? MASK : value]),
+      .map(([name, value]) => [name, isSecretName(name) && !isEmpty(value) ? MASK : value]),
   );
+}
+
+/** Whether nothing was given: an empty text, or a password without one. */
+function isEmpty(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return value === "";
+  return "text" in value && value.text === "";
 }

@@ -1,3 +1,4 @@
+import { tableName } from "../model/partition-name.js";
 import type { MutationTarget } from "../run/watch-mutations.js";
 import { callsOf, isSameCluster, type ReadRun, readRun } from "./read-runs.js";
 import type { ClusterName, EndRecord, IntentRecord, RunRecord } from "./record.js";
@@ -66,8 +67,7 @@ function unknownText(calls: readonly IntentRecord[]): string {
 
 /** The target of a call for people, such as `db1.t1:0 on 127.0.0.1:9527`. */
 export function targetText({ endpoint, db, table, tid, pid }: MutationTarget): string {
-  const name =
-    table === undefined ? tid : `${db === undefined || db === "" ? "" : `${db}.`}${table}`;
+  const name = table === undefined ? tid : tableName({ db: db ?? "", table });
   const partition = name === undefined ? "" : `${name}${pid === undefined ? "" : `:${pid}`}`;
   return [partition, endpoint === undefined ? "" : `on ${endpoint}`].filter(Boolean).join(" ");
 }

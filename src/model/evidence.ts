@@ -1,4 +1,5 @@
 import type { Endpoint, LowerBounds, PartitionId, TermStart } from "./cluster-state.js";
+import { tableName } from "./partition-name.js";
 
 /** What is known of one replica's log, and how well. */
 export interface ReplicaEvidence {
@@ -28,7 +29,7 @@ export interface ReplicaEvidence {
 
 /** A partition as lower bounds that are kept name it: table ids alone may mean another table one day. */
 export function keptName({ db, table, pid }: PartitionId): string {
-  return `${db}.${table}:${pid}`;
+  return `${db === "" ? "." : ""}${tableName({ db, table })}:${pid}`;
 }
 
 /** Everything known of a partition's logs. */

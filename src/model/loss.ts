@@ -11,6 +11,11 @@ export function lossFlagValue({ atLeast, atMost }: Loss): string {
   return `lost=${atLeast}..${atMost ?? "unknown"}`;
 }
 
+/** Whether it is a sum of losses, and not the name of something. */
+export function isLoss(one: object): one is Loss {
+  return "atLeast" in one;
+}
+
 /** Reads what {@link lossFlagValue} wrote; undefined if it is something else. */
 export function lossOfFlagValue(text: string): Loss | undefined {
   const [, least, most] = /^lost=(\d{1,20})\.\.(\d{1,20}|unknown)$/.exec(text) ?? [];

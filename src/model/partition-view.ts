@@ -17,6 +17,7 @@ import {
   type TermStart,
 } from "./cluster-state.js";
 import type { PartitionEvidence } from "./evidence.js";
+import { type PartitionRef, tableName } from "./partition-name.js";
 import { flatMapped, type Work } from "./work.js";
 
 /**
@@ -75,9 +76,9 @@ export function isSystemDatabase(db: string): boolean {
   return SYSTEM_DATABASES.includes(db);
 }
 
-/** `db.table:pid`, or `table:pid` for a table without a database. */
-export function partitionName(id: PartitionId): string {
-  return `${id.db === "" ? "" : `${id.db}.`}${id.table}:${id.pid}`;
+/** `db.table:pid`, or `table:pid` for a table without a database: an identity, see `tableName`. */
+export function partitionName(ref: PartitionRef): string {
+  return `${tableName(ref)}:${ref.pid}`;
 }
 
 /** What is laid beside each other. */

@@ -1,4 +1,5 @@
 import type { Endpoint, OpStatus, PartitionId, Role } from "./cluster-state.js";
+import { tableName } from "./partition-name.js";
 
 /** A step about a partition as a whole. */
 interface OfPartition {
@@ -198,10 +199,9 @@ function given(fields: Readonly<Record<string, string | undefined>>): Record<str
 /** A step as one line, such as `change-leader db1.t1:0 10.0.0.1:9527 from=10.0.0.2:9527`. */
 export function stepText(step: Step): string {
   const { id, endpoint } = step;
-  const db = id === undefined || id.db === "" ? "" : `${id.db}.`;
   return [
     verbOf(step),
-    ...(id === undefined ? [] : [`${db}${id.table}:${id.pid}`]),
+    ...(id === undefined ? [] : [`${tableName(id)}:${id.pid}`]),
     ...(endpoint === undefined ? [] : [endpoint]),
     ...("to" in step ? ["->", step.to] : []),
     ...Object.entries(detailsOf(step)).map(([name, value]) => `${name}=${value}`),

@@ -1,11 +1,11 @@
 import type { Cluster } from "../cluster/cluster.js";
-import type { CommandLine } from "../diagnosis/absence-advice.js";
 import { assertKnown, type Selection, selected } from "../diagnosis/selection.js";
 import { judge } from "../diagnosis/verdict.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
 import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
+import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { inTurns } from "../util/yielding.js";
 import { observe } from "./cluster.js";
 
@@ -21,7 +21,7 @@ export interface JudgedCluster {
 /**
  * Observes and judges a cluster with recovery's own eyes, changing nothing.
  *
- * @param options `rerun` is the command that recovers, for advice; `seen` is what earlier runs knew,
+ * @param options `again` makes the command that recovers, for advice; `seen` is what earlier runs knew,
  *   as recovery takes it into account.
  * @throws OpsError if it cannot be observed; `refused` if what is selected does not exist.
  */
@@ -30,14 +30,14 @@ export async function inspectCluster(
   options: {
     readonly only: Selection;
     readonly signal: AbortSignal;
-    readonly rerun: string;
-    readonly commandLine: CommandLine;
+    readonly again: RecoverAgain;
+    readonly print: PrintCommand;
     readonly seen?: SeenStore | undefined;
     /** Tablets that will not come back, as the operator says. */
     readonly lost?: ReadonlySet<Endpoint> | undefined;
   },
 ): Promise<JudgedCluster> {
-  const { only, signal, rerun, seen, lost } = options;
+  const { only, signal, again, seen, lost } = options;
   const state = await observe(cluster, { signal, seen, lost });
   const all = await inTurns(viewingPartitions(state));
   assertKnown(all, only);
@@ -49,8 +49,8 @@ export async function inspectCluster(
       unhealthyBefore: new Set(),
       failures: new Map(),
       notes: new Map(),
-      rerun,
-      commandLine: options.commandLine,
+      again,
+      print: options.print,
     }),
   );
   return { state, views, unhealthy: judged.partitions };

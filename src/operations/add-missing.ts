@@ -8,8 +8,8 @@ import { countReplicas } from "./placement.js";
 import { distributionLines, shortList, touchedProblems } from "./scaleout.js";
 import { refused } from "./targets.js";
 
-/** The words of the command, wherever it is printed. */
-export const ADD_MISSING_WORDS: readonly string[] = ["scaleout", "--add_missing"];
+/** The command, wherever it is printed. */
+export const ADD_MISSING = { cmd: "scaleout", add_missing: true } as const;
 
 /**
  * Makes the replicas that partitions lack of the number that their table asks for, each on the tablet
@@ -20,7 +20,7 @@ export const ADD_MISSING_WORDS: readonly string[] = ["scaleout", "--add_missing"
 export function addMissingOperation(concurrency: number): Operation {
   return {
     command: "scaleout",
-    words: ADD_MISSING_WORDS,
+    typed: ADD_MISSING,
     needsOff: false,
     waitsForOps: true,
     concurrency,

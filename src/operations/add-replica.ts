@@ -2,8 +2,8 @@ import { diagnose } from "../diagnosis/diagnose.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { partitionWords } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import {
   assertNone,
@@ -23,19 +23,12 @@ const CONCURRENCY = 8;
 /** Which followers are wanted, or are to go. */
 export interface ReplicaOptions extends PartitionsOptions {
   readonly endpoint: Endpoint;
-  /** A command of this tool, from its words, as it is to be typed. */
-  readonly commandLine: (words: readonly string[]) => string;
+  readonly print: PrintCommand;
 }
 
-/** The words of a command about replicas of one table at one endpoint. */
-export function replicaWords(command: string, options: ReplicaOptions): string[] {
-  return [
-    command,
-    ...(options.db === undefined ? [] : [`--db=${options.db}`]),
-    `--table=${options.table}`,
-    `--pid=${pidText(options.pids)}`,
-    `--endpoint=${options.endpoint}`,
-  ];
+/** The flags of a command about replicas of one table at one endpoint. */
+export function replicaFlags({ db, table, pids, endpoint }: ReplicaOptions) {
+  return { db, table, pid: pids, endpoint };
 }
 
 /**
@@ -46,7 +39,7 @@ export function addReplicaOperation(options: ReplicaOptions): Operation {
   const { endpoint } = options;
   return {
     command: "addreplica",
-    words: replicaWords("addreplica", options),
+    typed: { cmd: "addreplica", ...replicaFlags(options) },
     needsOff: false,
     concurrency: CONCURRENCY,
     plan: (state) => planAdding(state, options),
@@ -107,15 +100,15 @@ function notesOf(target: Target, wanted: readonly PartitionView[], endpoint: End
 function obstacleTo(
   state: ClusterState,
   view: PartitionView,
-  { endpoint, commandLine }: ReplicaOptions,
+  { endpoint, print }: ReplicaOptions,
 ): Obstacle | undefined {
   const name = partitionName(view.id);
-  const of = partitionWords(view.id);
+  const of = partitionFlags(view.id);
   if (replicaAt(view, endpoint) !== undefined) {
     const why = diagnose(view).filter((one) => one.endpoint === endpoint);
     return {
       text: `${name}: ${endpoint} has a replica of it already, which is not well: ${why.map((one) => one.text).join(", ")}`,
-      hint: `have it recovered with: ${commandLine(["recovertable", ...of, `--endpoint=${endpoint}`])}`,
+      hint: `have it recovered with: ${print({ cmd: "recovertable", ...of, endpoint })}`,
     };
   }
   const stray = state.tablets.get(endpoint)?.reports?.get(replicaKey(view.id));
@@ -125,19 +118,16 @@ function obstacleTo(
       hint: "then run this again",
     };
   }
-  return noLeader(view, commandLine);
+  return noLeader(view, print);
 }
 
 /** Why nothing can be copied: the partition has no leader. Undefined if it has one. */
-export function noLeader(
-  view: PartitionView,
-  commandLine: ReplicaOptions["commandLine"],
-): Obstacle | undefined {
+export function noLeader(view: PartitionView, print: PrintCommand): Obstacle | undefined {
   if (servingLeader(view) !== undefined) return undefined;
-  const of = partitionWords(view.id);
+  const of = partitionFlags(view.id);
   return {
     text: `${partitionName(view.id)}: no replica leads it, so there is nothing to copy from`,
-    hint: `bring it back first with: ${commandLine(["recovertable", ...of])}`,
+    hint: `bring it back first with: ${print({ cmd: "recovertable", ...of })}`,
   };
 }
 

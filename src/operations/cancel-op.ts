@@ -1,7 +1,9 @@
 import { type ClusterState, isOpActive, type Op } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import { partitionName, viewPartitions } from "../model/partition-view.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { refused, tableName } from "./targets.js";
+import { refused } from "./targets.js";
 
 /** An op as a person knows it. */
 function opText({ id, type, status, task, db, table, pid }: Op): string {
@@ -15,12 +17,11 @@ function opText({ id, type, status, task, db, table, pid }: Op): string {
  */
 export function cancelOpOperation(options: {
   readonly op: bigint;
-  /** A command of this tool, from its words, as it is to be typed. */
-  readonly commandLine: (words: readonly string[]) => string;
+  readonly print: PrintCommand;
 }): Operation {
   return {
     command: "cancelop",
-    words: ["cancelop", `--op_id=${options.op}`],
+    typed: { cmd: "cancelop", op_id: options.op },
     needsOff: true,
     concurrency: 1,
     plan: (state) => planCancel(state, options.op),
@@ -64,7 +65,7 @@ function planCancel(state: ClusterState, id: bigint): OperationPlan {
 /** Leaders that the op left without snapshots. */
 function leftovers(
   after: ClusterState,
-  { op: id, commandLine }: Parameters<typeof cancelOpOperation>[0],
+  { op: id, print }: Parameters<typeof cancelOpOperation>[0],
 ): string[] {
   const op = after.ops.find((one) => one.id === id);
   return viewPartitions(after)
@@ -75,7 +76,7 @@ function leftovers(
         .filter((one) => one.report?.state === "snapshot-paused")
         .map(
           (one) =>
-            `${partitionName(view.id)}: ${one.endpoint} is left in kSnapshotPaused; put it right with: ${commandLine(["recoverdata", ...(view.id.db === "" ? [] : [`--db=${view.id.db}`])])}`,
+            `${partitionName(view.id)}: ${one.endpoint} is left in kSnapshotPaused; put it right with: ${print({ cmd: "recoverdata", db: view.id.db || undefined })}`,
         ),
     );
 }

@@ -1,5 +1,7 @@
 import { diagnose } from "../diagnosis/diagnose.js";
+import type { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import {
   type PartitionView,
   partitionName,
@@ -7,6 +9,7 @@ import {
   viewPartitions,
 } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
 import {
   checkLeaderChange,
   type LeaderChange,
@@ -15,9 +18,8 @@ import {
 } from "../policy/check-leader-change.js";
 import { givenUpCount, mayGiveUp } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { shellWord } from "../util/text.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { findPartitions, ledText, refused, replicaAt, tableName } from "./targets.js";
+import { findPartitions, ledText, refused, replicaAt } from "./targets.js";
 
 /** What `changeleader` was asked for. */
 export interface ChangeLeaderOptions {
@@ -31,19 +33,20 @@ export interface ChangeLeaderOptions {
   readonly recovers: boolean;
   /** Whether entries may be given up that another replica is known to hold. */
   readonly acceptsLoss: boolean;
+  readonly print: PrintCommand;
 }
 
 /** Gives one partition another leader, and brings the old one back as follower. */
 export function changeLeaderOperation(options: ChangeLeaderOptions): Operation {
   return {
     command: "changeleader",
-    words: wordsOf(options),
+    typed: typedOf(options),
     goOn(results) {
       // Chosen anew, yet another replica would lead.
       const won = results.find(
         ({ step, outcome }) => step.kind === "change-leader" && outcome.result === "done",
       );
-      return wordsOf({ ...options, candidate: won?.step.endpoint ?? options.candidate });
+      return typedOf({ ...options, candidate: won?.step.endpoint ?? options.candidate });
     },
     needsOff: true,
     concurrency: 1,
@@ -63,17 +66,17 @@ export function changeLeaderOperation(options: ChangeLeaderOptions): Operation {
   };
 }
 
-function wordsOf(options: ChangeLeaderOptions): string[] {
+function typedOf(options: ChangeLeaderOptions) {
   const { db, table, pid, candidate } = options;
-  return [
-    "changeleader",
-    ...(db === undefined ? [] : [`--db=${db}`]),
-    `--table=${table}`,
-    `--pid=${pid}`,
-    ...(candidate === undefined ? [] : [`--candidate=${candidate}`]),
-    ...(options.recovers ? [] : ["--no_recover"]),
-    ...(options.acceptsLoss ? ["--accept_data_loss"] : []),
-  ];
+  return {
+    cmd: "changeleader",
+    db,
+    table,
+    pid,
+    candidate,
+    no_recover: !options.recovers,
+    accept_data_loss: options.acceptsLoss,
+  } as const;
 }
 
 function viewOf(state: ClusterState, { db, table, pid }: ChangeLeaderOptions): PartitionView {
@@ -87,19 +90,21 @@ function planOf(state: ClusterState, options: ChangeLeaderOptions): OperationPla
   const name = partitionName(view.id);
   const leader = servingLeader(view);
   if (leader !== undefined && leader.endpoint === options.candidate) {
-    const back = options.recovers ? comeBack(view, exLeaders(view, leader.endpoint), {}) : NOTHING;
+    const back = options.recovers
+      ? comeBack(view, exLeaders(view, leader.endpoint), options.print, {})
+      : NOTHING;
     const notes = [`${leader.endpoint} leads ${name} already`, ...back.notes];
     return { steps: back.steps, notes, restsOn: [view] };
   }
   const { candidate, acceptsLoss } = options;
   const leads = leadCounts(viewPartitions(state));
   const change = checkLeaderChange(view, { candidate, acceptsLoss, leads });
-  if ("refusal" in change) throw refusal(name, view.id, change);
+  if ("refusal" in change) throw refusal(name, view.id, change, options);
   const since = view.terms.at(-1)?.term ?? 0n;
   const old = exLeaders(view, change.to);
   const dropped = view.replicas.filter((one) => change.dropped.includes(one.endpoint));
   const wanted = [...(options.recovers ? old : []), ...dropped];
-  const back = comeBack(view, wanted, { since, acceptsLoss });
+  const back = comeBack(view, wanted, options.print, { since, acceptsLoss });
   return {
     steps: [changeStep(view, change, acceptsLoss), ...back.steps],
     notes: [...lossNotes(view, change), ...back.notes, ...leftNotes(options, old)],
@@ -135,6 +140,7 @@ function exLeaders(view: PartitionView, to: Endpoint): ReplicaView[] {
 function comeBack(
   view: PartitionView,
   replicas: readonly ReplicaView[],
+  print: PrintCommand,
   how: Partial<Pick<Step<"recover-table">, "since" | "acceptsLoss">>,
 ): Pick<OperationPlan, "steps" | "notes"> {
   const [ready, away] = [
@@ -151,7 +157,7 @@ function comeBack(
     })),
     notes: away.map(
       (one) =>
-        `${one.endpoint} stays out of service: its tablet ${one.tabletDetail}; when it is back: openmldb-ops recoverendpoint --endpoint=${one.endpoint}`,
+        `${one.endpoint} stays out of service: its tablet ${one.tabletDetail}; when it is back: ${print({ cmd: "recoverendpoint", endpoint: one.endpoint })}`,
     ),
   };
 }
@@ -169,21 +175,36 @@ function leftNotes({ recovers }: ChangeLeaderOptions, old: readonly ReplicaView[
   return old.map((one) => `--no_recover: ${one.endpoint} stays marked not alive`);
 }
 
-function refusal(name: string, id: PartitionId, change: LeaderChangeRefusal) {
-  return refused(`the leader of ${name} is not changed: ${change.refusal}`, hintFor(id, change));
+function refusal(
+  name: string,
+  id: PartitionId,
+  change: LeaderChangeRefusal,
+  options: ChangeLeaderOptions,
+): OpsError {
+  const accept = options.print({ ...typedOf(options), accept_data_loss: true });
+  const hint = hintFor(id, change, options.print, accept);
+  return refused(`the leader of ${name} is not changed: ${change.refusal}`, hint);
 }
 
-/** What to do instead, with the exact command. */
-export function hintFor(id: PartitionId, { remedy }: LeaderChangeRefusal): string {
-  const db = id.db === "" ? "" : ` ${shellWord(`--db=${id.db}`)}`;
-  const partition = `${db} ${shellWord(`--table=${id.table}`)} --pid=${id.pid}`;
+/**
+ * What to do instead, with the exact command.
+ *
+ * @param accept The command that gives entries up, where that is what it takes.
+ */
+export function hintFor(
+  id: PartitionId,
+  { remedy }: LeaderChangeRefusal,
+  print: PrintCommand,
+  accept: string,
+): string {
+  const of = partitionFlags(id);
+  const recover = print({ cmd: "recoverdata", db: id.db || undefined });
   const hints: Readonly<Record<LeaderChangeRefusal["remedy"], string>> = {
     auto: "--candidate=auto changes it all the same: the follower that holds most will lead; --candidate=ENDPOINT names one",
-    "accept-loss":
-      "bring the replica that holds more back first (openmldb-ops recoverdata), name another candidate, or give the entries up with --accept_data_loss",
-    recover: `bring its replicas back first: openmldb-ops recoverdata${db}; one that cannot come back is left out with: openmldb-ops updatetablealive${partition} --endpoint=ENDPOINT --alive=no`,
-    "add-replica": `give it a follower first: openmldb-ops addreplica${partition} --endpoint=ENDPOINT`,
-    "other-candidate": `--candidate=auto takes the follower that holds most; a replica that is marked not alive comes back with: openmldb-ops recovertable${partition}`,
+    "accept-loss": `bring the replica that holds more back first: ${recover}; or name another candidate; or give the entries up: ${accept}`,
+    recover: `bring its replicas back first: ${recover}; one that cannot come back is left out with: ${print({ cmd: "updatetablealive", ...of, endpoint: "ENDPOINT", alive: "no" })}`,
+    "add-replica": `give it a follower first: ${print({ cmd: "addreplica", ...of, endpoint: "ENDPOINT" })}`,
+    "other-candidate": `--candidate=auto takes the follower that holds most; a replica that is marked not alive comes back with: ${print({ cmd: "recovertable", ...of })}`,
   };
   return hints[remedy];
 }

@@ -3,10 +3,11 @@ import { absenceOf, mayBeGivenUp } from "../model/absence.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import { partitionFlags } from "../model/tool-command.js";
 import { whyNotRemove } from "../policy/lost-replicas.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { noLeader, type ReplicaOptions, replicaWords } from "./add-replica.js";
-import { leadElsewhere, partitionWords } from "./lead-elsewhere.js";
+import { noLeader, type ReplicaOptions, replicaFlags } from "./add-replica.js";
+import { leadElsewhere } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, findPartitions, type Obstacle, replicaAt } from "./targets.js";
 
@@ -21,7 +22,7 @@ const CONCURRENCY = 8;
 export function delReplicaOperation(options: ReplicaOptions): Operation {
   return {
     command: "delreplica",
-    words: replicaWords("delreplica", options),
+    typed: { cmd: "delreplica", ...replicaFlags(options) },
     needsOff: false,
     concurrency: CONCURRENCY,
     plan: (state) => planDeleting(state, options),
@@ -91,7 +92,7 @@ function obstacleTo(
   options: ReplicaOptions,
   isGone: boolean,
 ): Obstacle | undefined {
-  const { endpoint, commandLine } = options;
+  const { endpoint, print } = options;
   const name = partitionName(view.id);
   if (view.replicas.length === 1) {
     return {
@@ -101,29 +102,29 @@ function obstacleTo(
   }
   if (isGone) return obstacleToRemoval(view, options);
   const claim = replicaAt(view, endpoint)?.claim;
-  if (claim?.isLeader === true) return leadElsewhere(view, endpoint, commandLine, "deleted");
+  if (claim?.isLeader === true) return leadElsewhere(view, endpoint, print, "deleted");
   const ahead = diagnose(view).find(
     (one) => one.endpoint === endpoint && (one.code === "ahead" || one.code === "surplus"),
   );
   if (ahead !== undefined) {
     return {
       text: `${name}: ${endpoint} is ${ahead.text}`,
-      hint: `nothing of it may be deleted before that is settled: ${commandLine(["recovertable", ...partitionWords(view.id)])}`,
+      hint: `nothing of it may be deleted before that is settled: ${print({ cmd: "recovertable", ...partitionFlags(view.id) })}`,
     };
   }
-  return noLeader(view, commandLine);
+  return noLeader(view, print);
 }
 
 /** Why a replica whose tablet is gone must stay on record; undefined if it may go. */
 function obstacleToRemoval(
   view: PartitionView,
-  { endpoint, commandLine }: ReplicaOptions,
+  { endpoint, print }: ReplicaOptions,
 ): Obstacle | undefined {
   const why = whyNotRemove(view, { endpoint, acceptsLoss: false });
   if (why === undefined) return undefined;
   return {
     text: `${partitionName(view.id)}: ${endpoint}: ${why}`,
-    hint: `see what going on without that tablet would cost: ${commandLine(["inspect", `--lost=${endpoint}`])}`,
+    hint: `see what going on without that tablet would cost: ${print({ cmd: "inspect", lost: [endpoint] })}`,
   };
 }
 

@@ -1,6 +1,7 @@
 import { type ClusterState, isOpActive, type Op, type OpStatus } from "../model/cluster-state.js";
 import { newestOf } from "../model/ops-of-partition.js";
 import type { DeletedOps } from "../model/step.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { refused } from "./targets.js";
 
@@ -13,17 +14,16 @@ export type DeleteOptions =
  * Takes ended ops off the nameserver's list and out of ZooKeeper (DeleteOP, OpenMLDB 0.8 and later).
  * One that is queued or running is refused: the nameserver would forget it while tablets work on.
  */
-export function deleteOpOperation(
-  options: DeleteOptions,
-  commandLine: (words: readonly string[]) => string,
-): Operation {
-  const word = "op" in options ? `--op_id=${options.op}` : `--status=${options.status}`;
+export function deleteOpOperation(options: DeleteOptions, print: PrintCommand): Operation {
   return {
     command: "deleteop",
-    words: ["deleteop", word],
+    typed: {
+      cmd: "deleteop",
+      ...("op" in options ? { op_id: options.op } : { status: options.status }),
+    },
     needsOff: false,
     concurrency: 1,
-    plan: (state) => planDelete(state, options, commandLine),
+    plan: (state) => planDelete(state, options, print),
     verify: (after, results) =>
       results
         .flatMap(({ step }) => (step.kind === "delete-op" ? deletedBy(step, after.ops) : []))
@@ -47,14 +47,14 @@ export function deletedBy({ ops }: { readonly ops: DeletedOps }, all: readonly O
 function planDelete(
   state: ClusterState,
   options: DeleteOptions,
-  commandLine: (words: readonly string[]) => string,
+  print: PrintCommand,
 ): OperationPlan {
   const ops = meant(state, options);
   const active = ops.find(isOpActive);
   if (active !== undefined) {
     throw refused(
       `op ${active.id} (${active.type}) is ${active.status}: deleted now, tablets would go on with it unwatched`,
-      `end it first with: ${commandLine(["cancelop", `--op_id=${active.id}`])}`,
+      `end it first with: ${print({ cmd: "cancelop", op_id: active.id })}`,
     );
   }
   if (ops.length === 0) {

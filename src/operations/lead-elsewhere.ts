@@ -1,13 +1,9 @@
-import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Obstacle } from "./targets.js";
-
-/** The flags that name one partition. */
-export function partitionWords({ db, table, pid }: PartitionId): string[] {
-  return [...(db === "" ? [] : [`--db=${db}`]), `--table=${table}`, `--pid=${pid}`];
-}
 
 /**
  * Why a replica that is flagged leader can be neither moved nor deleted, and the command that makes
@@ -18,16 +14,16 @@ export function partitionWords({ db, table, pid }: PartitionId): string[] {
 export function leadElsewhere(
   view: PartitionView,
   endpoint: Endpoint,
-  commandLine: (words: readonly string[]) => string,
+  print: PrintCommand,
   fate: string,
 ): Obstacle {
   const name = partitionName(view.id);
-  const of = partitionWords(view.id);
+  const of = partitionFlags(view.id);
   const leader = servingLeader(view);
   if (leader !== undefined && leader.endpoint !== endpoint) {
     return {
       text: `${name}: ${endpoint} is still flagged leader beside ${leader.endpoint}, so it cannot be ${fate}`,
-      hint: `make it a follower first with: ${commandLine(["recovertable", ...of, `--endpoint=${endpoint}`])}`,
+      hint: `make it a follower first with: ${print({ cmd: "recovertable", ...of, endpoint })}`,
     };
   }
   const change = checkLeaderChange(view, { candidate: "auto", acceptsLoss: false });
@@ -35,10 +31,10 @@ export function leadElsewhere(
   return "refusal" in change
     ? {
         text,
-        hint: `no follower can lead in its place (${change.refusal}): make one first with: ${commandLine(["addreplica", ...of, "--endpoint=TABLET"])}`,
+        hint: `no follower can lead in its place (${change.refusal}): make one first with: ${print({ cmd: "addreplica", ...of, endpoint: "TABLET" })}`,
       }
     : {
         text,
-        hint: `let another replica lead first with: ${commandLine(["changeleader", ...of, `--candidate=${change.to}`])}`,
+        hint: `let another replica lead first with: ${print({ cmd: "changeleader", ...of, candidate: change.to })}`,
       };
 }

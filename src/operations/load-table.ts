@@ -1,10 +1,11 @@
 import type { ClusterState, Role } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import { partitionFlags } from "../model/tool-command.js";
 import { leastToLead, whyNotLead } from "../policy/load-as-leader.js";
 import { isServing, lowerBound, servingLeader } from "../policy/what-it-holds.js";
-import { type ReplicaOptions, replicaWords } from "./add-replica.js";
-import { partitionWords } from "./lead-elsewhere.js";
+import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import {
   assertNone,
@@ -13,7 +14,6 @@ import {
   type Obstacle,
   refused,
   replicaAt,
-  tableName,
 } from "./targets.js";
 
 /** Partitions that are worked on side by side; a tablet loads three at a time. */
@@ -36,7 +36,12 @@ export function loadTableOperation(options: LoadOptions): Operation {
   const { endpoint, role } = options;
   return {
     command: "loadtable",
-    words: [...replicaWords("loadtable", options), ...(role === undefined ? [] : [`--${role}`])],
+    typed: {
+      cmd: "loadtable",
+      ...replicaFlags(options),
+      leader: role === "leader",
+      follower: role === "follower",
+    },
     needsOff: false,
     concurrency: CONCURRENCY,
     plan: (state) => planLoads(state, options),
@@ -118,7 +123,7 @@ function notesOn(view: PartitionView, { endpoint, role }: LoadOptions): string[]
 }
 
 function obstacleTo(view: PartitionView, options: LoadOptions): Obstacle | undefined {
-  const { endpoint, commandLine } = options;
+  const { endpoint, print } = options;
   const name = partitionName(view.id);
   const replica = replicaAt(view, endpoint);
   if (replica === undefined) {
@@ -134,7 +139,7 @@ function obstacleTo(view: PartitionView, options: LoadOptions): Obstacle | undef
     };
   }
   const as = options.role ?? flagged(replica);
-  const recover = commandLine(["recovertable", ...partitionWords(view.id)]);
+  const recover = print({ cmd: "recovertable", ...partitionFlags(view.id) });
   if (as === "follower") {
     if (replica.report?.role !== "leader") return undefined;
     return {
@@ -150,7 +155,7 @@ function obstacleTo(view: PartitionView, options: LoadOptions): Obstacle | undef
   };
 }
 
-function outcome(view: PartitionView, { endpoint, commandLine }: LoadOptions): string[] {
+function outcome(view: PartitionView, { endpoint, print }: LoadOptions): string[] {
   const replica = replicaAt(view, endpoint);
   const report = replica?.report;
   if (replica === undefined || report === undefined || !isServing(replica)) return [];
@@ -161,6 +166,6 @@ function outcome(view: PartitionView, { endpoint, commandLine }: LoadOptions): s
     ...(role === "follower" && !isReplicatedTo ? ["no leader replicates to it"] : []),
     ...(replica.claim.isAlive ? [] : ["marked not alive"]),
   ];
-  const next = commandLine(["recovertable", ...partitionWords(view.id)]);
+  const next = print({ cmd: "recovertable", ...partitionFlags(view.id) });
   return [rest.length === 0 ? line : `${line}; ${rest.join(", ")}: go on with ${next}`];
 }

@@ -3,10 +3,11 @@ import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-s
 import type { StepResult } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { conclusion, noLeader, notFollowing, type ReplicaOptions } from "./add-replica.js";
 import { traces } from "./del-replica.js";
-import { leadElsewhere, partitionWords } from "./lead-elsewhere.js";
+import { leadElsewhere } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import {
   assertNone,
@@ -14,7 +15,6 @@ import {
   findPartitions,
   type Obstacle,
   type PartitionsOptions,
-  pidText,
   refused,
   replicaAt,
   strayText,
@@ -24,7 +24,7 @@ import {
 const CONCURRENCY = 8;
 
 /** Which followers go where. */
-export interface MigrateOptions extends PartitionsOptions, Pick<ReplicaOptions, "commandLine"> {
+export interface MigrateOptions extends PartitionsOptions, Pick<ReplicaOptions, "print"> {
   readonly from: Endpoint;
   readonly to: Endpoint;
 }
@@ -37,14 +37,14 @@ export function migrateOperation(options: MigrateOptions): Operation {
   const { from, to } = options;
   return {
     command: "migrate",
-    words: [
-      "migrate",
-      `--src=${from}`,
-      `--des=${to}`,
-      ...(options.db === undefined ? [] : [`--db=${options.db}`]),
-      `--table=${options.table}`,
-      `--pid=${pidText(options.pids)}`,
-    ],
+    typed: {
+      cmd: "migrate",
+      src: from,
+      des: to,
+      db: options.db,
+      table: options.table,
+      pid: options.pids,
+    },
     needsOff: true,
     concurrency: CONCURRENCY,
     plan: (state) => planMoving(state, options),
@@ -110,30 +110,30 @@ function planMoving(state: ClusterState, options: MigrateOptions): OperationPlan
 function obstacleTo(
   state: ClusterState,
   view: PartitionView,
-  { from, to, commandLine }: MigrateOptions,
+  { from, to, print }: MigrateOptions,
 ): Obstacle | undefined {
   const name = partitionName(view.id);
-  const of = partitionWords(view.id);
+  const of = partitionFlags(view.id);
   const problems = (endpoint: Endpoint) =>
     diagnose(view).filter((one) => one.endpoint === endpoint);
-  if (replicaAt(view, from)?.claim.isLeader) return leadElsewhere(view, from, commandLine, "moved");
+  if (replicaAt(view, from)?.claim.isLeader) return leadElsewhere(view, from, print, "moved");
   const there = replicaAt(view, to);
   if (there !== undefined) {
     const why = problems(to).map((one) => one.text);
     return {
       text: `${name}: the destination ${to} has a replica of it already${why.length === 0 ? "" : ` (${why.join(", ")})`}`,
-      hint: `if one replica less will do: ${commandLine(["delreplica", ...of, `--endpoint=${from}`])}`,
+      hint: `if one replica less will do: ${print({ cmd: "delreplica", ...of, endpoint: from })}`,
     };
   }
   const stray = state.tablets.get(to)?.reports?.get(replicaKey(view.id));
   if (stray !== undefined) {
     return { text: `${name}: ${strayText(view.id, to, stray.role)}`, hint: "then run this again" };
   }
-  if (servingLeader(view) === undefined) return noLeader(view, commandLine);
+  if (servingLeader(view) === undefined) return noLeader(view, print);
   const unhealthy = problems(from).filter((one) => one.code !== "behind");
   if (unhealthy.length === 0) return undefined;
   return {
     text: `${name}: the replica at ${from} is not well: ${unhealthy.map((one) => one.text).join(", ")}`,
-    hint: `have it recovered first with: ${commandLine(["recovertable", ...of, `--endpoint=${from}`])}`,
+    hint: `have it recovered first with: ${print({ cmd: "recovertable", ...of, endpoint: from })}`,
   };
 }

@@ -2,6 +2,7 @@ import { OpsError } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import { unknownName } from "../util/nearest.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { shortList } from "./scaleout.js";
@@ -21,13 +22,7 @@ export interface MoveOptions {
   readonly from: Endpoint;
   /** The tablet that is registered, and may have the disk of `from`. */
   readonly to: Endpoint;
-  /** A command of this tool, from its words, as it is to be typed. */
-  readonly commandLine: (words: readonly string[]) => string;
-}
-
-/** The words of the command, wherever it is printed. */
-export function moveWords({ from, to }: Pick<MoveOptions, "from" | "to">): string[] {
-  return ["movetablet", `--from=${from}`, `--to=${to}`];
+  readonly print: PrintCommand;
 }
 
 /**
@@ -40,7 +35,7 @@ export function moveTabletOperation(options: MoveOptions): Operation {
   let proven = 0;
   return {
     command: "movetablet",
-    words: moveWords(options),
+    typed: { cmd: "movetablet", from: options.from, to: options.to },
     needsOff: true,
     concurrency: CONCURRENCY,
     plan: (state) => planMoving(state, options),
@@ -60,7 +55,7 @@ export function moveTabletOperation(options: MoveOptions): Operation {
       held(after, options.from).map((view) => `${partitionName(view.id)} stays at ${options.from}`),
     conclude(after) {
       const moved = held(after, options.to).length;
-      const recover = options.commandLine(["--cmd=recoverdata"]);
+      const recover = options.print({ cmd: "recoverdata" });
       return moved === 0
         ? []
         : [`${moved} replicas are on record at ${options.to}`, `next, run: ${recover}`];

@@ -1,4 +1,5 @@
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { PartitionRef } from "../model/partition-name.js";
 import {
   type PartitionView,
   partitionName,
@@ -6,6 +7,7 @@ import {
   viewPartitions,
 } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import { checkLeaderChange, type LeaderChange, leadCounts } from "../policy/check-leader-change.js";
 import { mayGiveUp } from "../policy/what-is-given-up.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
@@ -22,8 +24,9 @@ export interface OfflineOptions {
   readonly concurrency: number | undefined;
   /** Whether partitions with a single replica may go out of service. */
   readonly allowsSingleReplica: boolean;
-  /** Partitions, as `db.table:pid`, in which entries may be given up. */
-  readonly acceptDataLoss: readonly string[];
+  /** Partitions in which entries may be given up. */
+  readonly acceptDataLoss: readonly PartitionRef[];
+  readonly print: PrintCommand;
 }
 
 /** Partitions at a time where they are worked on one by one; the nameserver has at most 8 queues. */
@@ -47,7 +50,7 @@ export function offlineEndpointOperation(options: OfflineOptions): Operation {
   const { endpoint } = options;
   return {
     command: "offlineendpoint",
-    words: wordsOf(options),
+    typed: typedOf(options),
     needsOff: true,
     concurrency: options.concurrency ?? AT_ONCE,
     plan(state) {
@@ -66,16 +69,17 @@ export function offlineEndpointOperation(options: OfflineOptions): Operation {
   };
 }
 
-function wordsOf(options: OfflineOptions): string[] {
-  return [
-    "offlineendpoint",
-    `--endpoint=${options.endpoint}`,
-    ...(options.concurrency === undefined ? [] : [`--concurrency=${options.concurrency}`]),
-    ...(options.allowsSingleReplica ? ["--allow_single_replica"] : []),
-    ...(options.acceptDataLoss.length === 0
-      ? []
-      : [`--accept_data_loss=${options.acceptDataLoss.join(",")}`]),
-  ];
+function typedOf(
+  options: OfflineOptions,
+  accepted: readonly PartitionRef[] = options.acceptDataLoss,
+) {
+  return {
+    cmd: "offlineendpoint",
+    endpoint: options.endpoint,
+    concurrency: options.concurrency,
+    allow_single_replica: options.allowsSingleReplica,
+    accept_data_loss: accepted,
+  } as const;
 }
 
 /** The partitions that have a replica at an endpoint, in the order of the view. */
@@ -88,9 +92,9 @@ export function viewsAt(state: ClusterState, endpoint: Endpoint): PartitionView[
  *
  * @throws OpsError `refused` with the nearest one.
  */
-export function assertNamed(names: readonly string[], views: readonly PartitionView[]): void {
+export function assertNamed(named: readonly PartitionRef[], views: readonly PartitionView[]): void {
   const known = views.map((view) => partitionName(view.id));
-  const unknown = names.find((name) => !known.includes(name));
+  const unknown = named.map(partitionName).find((name) => !known.includes(name));
   if (unknown !== undefined) throw unknownName("partition with a replica there", unknown, known);
 }
 
@@ -105,7 +109,7 @@ function planOf(
   if (tablet.claim === undefined) {
     throw refused(
       `the nameserver does not know ${endpoint} since it leads (code 302), so it cannot mark its replicas`,
-      "change the leader of each of its partitions with openmldb-ops changeleader, or run: openmldb-ops recoverdata",
+      `change the leader of each of its partitions with changeleader, or run: ${options.print({ cmd: "recoverdata" })}`,
     );
   }
   assertNamed(options.acceptDataLoss, views);
@@ -174,7 +178,9 @@ function fateOf(
   const leader = servingLeader(view);
   if (leader !== undefined && leader !== replica)
     return { kind: isAlive ? "replica" : "off", view };
-  const acceptsLoss = options.acceptDataLoss.includes(partitionName(view.id));
+  const acceptsLoss = options.acceptDataLoss.some(
+    (one) => partitionName(one) === partitionName(view.id),
+  );
   const others = { ...view, replicas: view.replicas.map((one) => asGone(one, options.endpoint)) };
   const change = checkLeaderChange(leader === undefined ? others : view, {
     candidate: "auto",
@@ -182,10 +188,8 @@ function fateOf(
     leads,
   });
   if (!("refusal" in change)) return { kind: "change-leader", view, change };
-  const hint = hintFor(view.id, change).replace(
-    /--accept_data_loss$/,
-    `--accept_data_loss=${partitionName(view.id)}`,
-  );
+  const accept = options.print(typedOf(options, [...options.acceptDataLoss, view.id]));
+  const hint = hintFor(view.id, change, options.print, accept);
   return {
     kind: "blocked",
     view,
@@ -208,7 +212,7 @@ function assertSingle(fates: readonly Fate[], options: OfflineOptions): void {
   if (single.length === 0 || options.allowsSingleReplica) return;
   throw refused(
     `${counted(single.length, "partition")} would go out of service: ${options.endpoint} has the only replica`,
-    "give them a second replica with openmldb-ops addreplica, or let them go with --allow_single_replica",
+    `give them a second replica with addreplica, or let them go: ${options.print({ ...typedOf(options), allow_single_replica: true })}`,
     single.map((one) => partitionName(one.view.id)),
   );
 }

@@ -2,6 +2,7 @@ import type { ClusterState } from "../model/cluster-state.js";
 import type { StepResult } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import type { ToolCommand } from "../model/tool-command.js";
 import type { Facts } from "../planning/plan-facts.js";
 
 /** What an operation is going to do, decided from one look at the cluster. */
@@ -26,10 +27,10 @@ export interface OperationPlan {
 export interface Operation {
   /** Name of the command. */
   readonly command: string;
-  /** The command with its arguments, to be typed again. */
-  readonly words: readonly string[];
-  /** What to type to go on after the plan was carried out in part; `words` if left out. */
-  readonly goOn?: ((results: readonly StepResult[]) => readonly string[]) | undefined;
+  /** The command as it was typed. */
+  readonly typed: ToolCommand;
+  /** What to type to go on after the plan was carried out in part; `typed` if left out. */
+  readonly goOn?: ((results: readonly StepResult[]) => ToolCommand) | undefined;
   /** Whether the nameserver refuses the calls while auto_failover is on (code 301). */
   readonly needsOff: boolean;
   /** Whether all ops under way, those of other clients too, have to end before it is planned. */

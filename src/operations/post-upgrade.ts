@@ -6,7 +6,7 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { recoverStep } from "./condition.js";
 import { leaderSteps, opsNotes, type Surveyed, stillToDo, survey } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { leads, type UpgradeOptions, upgradeWords } from "./pre-upgrade.js";
+import { leads, type UpgradeOptions, upgradeFlags } from "./pre-upgrade.js";
 import { shortList, touchedProblems } from "./scaleout.js";
 import { contradicts, isLineOf, type StatLine, statText } from "./statfile.js";
 import { assertNone, assertUsable, type Obstacle, refused, replicaAt } from "./targets.js";
@@ -20,7 +20,7 @@ export function postUpgradeOperation(options: UpgradeOptions): Operation {
   const { endpoint, store } = options;
   return {
     command: "post-upgrade",
-    words: upgradeWords("post-upgrade", options),
+    typed: { cmd: "post-upgrade", ...upgradeFlags(options) },
     needsOff: true,
     waitsForOps: true,
     concurrency: options.concurrency,
@@ -185,14 +185,14 @@ function shortages(
 function withoutLeader(
   { view, condition }: Surveyed,
   lines: readonly StatLine[],
-  { commandLine }: UpgradeOptions,
+  { print }: UpgradeOptions,
 ): Obstacle[] {
   if (lines.length === 0 || condition.kind !== "unhealthy") return [];
   if (servingLeader(view) !== undefined || view.replicas.length === 1) return [];
   return [
     {
       text: `${partitionName(view.id)}: it has no leader: ${condition.why}`,
-      hint: `bring it back first with: ${commandLine(["recoverdata"])}`,
+      hint: `bring it back first with: ${print({ cmd: "recoverdata" })}`,
     },
   ];
 }

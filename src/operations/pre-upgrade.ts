@@ -1,6 +1,7 @@
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { compareText, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { isFit } from "./condition.js";
 import { leaderSteps, opsNotes, type Surveyed, stillToDo, survey, usableTablets } from "./moves.js";
@@ -16,8 +17,7 @@ export interface UpgradeOptions {
   readonly store: StatStore;
   /** Partitions worked on at the same time. */
   readonly concurrency: number;
-  /** A command of this tool, from its words, as it is to be typed. */
-  readonly commandLine: (words: readonly string[]) => string;
+  readonly print: PrintCommand;
 }
 
 /** What `pre-upgrade` is asked. */
@@ -26,9 +26,9 @@ export interface PreUpgradeOptions extends UpgradeOptions {
   readonly allowsSingle: boolean;
 }
 
-/** The words of both commands. */
-export function upgradeWords(command: string, { endpoint, store }: UpgradeOptions): string[] {
-  return [command, `--endpoints=${endpoint}`, `--statfile=${store.path}`];
+/** The flags of both commands. */
+export function upgradeFlags({ endpoint, store }: UpgradeOptions) {
+  return { endpoints: [endpoint], statfile: store.path };
 }
 
 /**
@@ -41,10 +41,7 @@ export function preUpgradeOperation(options: PreUpgradeOptions): Operation {
   let planned: OperationPlan | undefined;
   return {
     command: "pre-upgrade",
-    words: [
-      ...upgradeWords("pre-upgrade", options),
-      ...(allowsSingle ? ["--allow_single_replica"] : []),
-    ],
+    typed: { cmd: "pre-upgrade", ...upgradeFlags(options), allow_single_replica: allowsSingle },
     needsOff: true,
     waitsForOps: true,
     concurrency: options.concurrency,
@@ -68,7 +65,7 @@ export function preUpgradeOperation(options: PreUpgradeOptions): Operation {
       const singles = left.length === 0 ? "" : `, ${left.length} partitions with one replica stay`;
       return [
         `${endpoint} leads ${left.length} partitions now${singles}; ${lines.length} to be given back are in ${store.path}`,
-        `when the tablet is back: ${options.commandLine(upgradeWords("post-upgrade", options))}`,
+        `when the tablet is back: ${options.print({ cmd: "post-upgrade", ...upgradeFlags(options) })}`,
       ];
     },
   };
@@ -134,7 +131,7 @@ function planPreUpgrade(
 function obstacleTo(
   { view, condition }: Surveyed,
   others: readonly Endpoint[],
-  { endpoint, commandLine }: PreUpgradeOptions,
+  { endpoint, print }: PreUpgradeOptions,
 ): Obstacle | undefined {
   const name = partitionName(view.id);
   if (view.replicas.length === 1) {
@@ -151,7 +148,7 @@ function obstacleTo(
   const why = change?.refusal ?? (condition.kind === "unhealthy" ? condition.why : "none follows");
   return {
     text: `${name}: no follower can lead instead of ${endpoint}: ${why}`,
-    hint: `bring its followers back first with: ${commandLine(["recoverdata"])}`,
+    hint: `bring its followers back first with: ${print({ cmd: "recoverdata" })}`,
   };
 }
 

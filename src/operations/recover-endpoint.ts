@@ -1,10 +1,11 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import type { PartitionRef } from "../model/partition-name.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
-import { shellWord } from "../util/text.js";
 import { assertNamed, viewsAt } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, ledText, refused, replicaAt } from "./targets.js";
@@ -16,8 +17,9 @@ export interface RecoverOptions {
   readonly needRestore: boolean;
   /** The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default. */
   readonly concurrency: number | undefined;
-  /** Partitions, as `db.table:pid`, in which entries may be given up. */
-  readonly acceptDataLoss: readonly string[];
+  /** Partitions in which entries may be given up. */
+  readonly acceptDataLoss: readonly PartitionRef[];
+  readonly print: PrintCommand;
 }
 
 /** Partitions at a time where they are worked on one by one; the nameserver has at most 8 queues. */
@@ -29,7 +31,7 @@ export function recoverEndpointOperation(options: RecoverOptions): Operation {
   const wanted = new Set<string>();
   return {
     command: "recoverendpoint",
-    words: wordsOf(options),
+    typed: typedOf(options),
     needsOff: true,
     concurrency: options.concurrency ?? AT_ONCE,
     plan(state) {
@@ -52,16 +54,17 @@ export function recoverEndpointOperation(options: RecoverOptions): Operation {
   };
 }
 
-function wordsOf(options: RecoverOptions): string[] {
-  return [
-    "recoverendpoint",
-    `--endpoint=${options.endpoint}`,
-    ...(options.needRestore ? ["--need_restore"] : []),
-    ...(options.concurrency === undefined ? [] : [`--concurrency=${options.concurrency}`]),
-    ...(options.acceptDataLoss.length === 0
-      ? []
-      : [`--accept_data_loss=${options.acceptDataLoss.join(",")}`]),
-  ];
+function typedOf(
+  options: RecoverOptions,
+  accepted: readonly PartitionRef[] = options.acceptDataLoss,
+) {
+  return {
+    cmd: "recoverendpoint",
+    endpoint: options.endpoint,
+    need_restore: options.needRestore,
+    concurrency: options.concurrency,
+    accept_data_loss: accepted,
+  } as const;
 }
 
 /** A replica that must not be recovered as things are. */
@@ -81,17 +84,17 @@ function planOf(
   },
 ): OperationPlan {
   const { views, todo, options } = of;
-  const { endpoint, needRestore, concurrency, acceptDataLoss } = options;
+  const { endpoint, needRestore, concurrency, acceptDataLoss, print } = options;
+  const accepts = new Set(acceptDataLoss.map(partitionName));
   assertUsable(state, endpoint, "tablet");
   assertNamed(acceptDataLoss, views);
   const unmarked = views.filter((view) => isUnmarked(view, endpoint));
   if (todo.length === 0) {
-    assertOffline(unmarked, endpoint);
+    assertOffline(unmarked, endpoint, print);
     return { steps: [], notes: [`every replica at ${endpoint} is alive`], restsOn: views };
   }
-  const all = todo.flatMap((view) => dangerOf(view, endpoint));
-  const isAccepted = ({ view, isLoss }: Danger) =>
-    isLoss && acceptDataLoss.includes(partitionName(view.id));
+  const all = todo.flatMap((view) => dangerOf(view, options));
+  const isAccepted = ({ view, isLoss }: Danger) => isLoss && accepts.has(partitionName(view.id));
   const refusals = all.filter((one) => !isAccepted(one));
   if (refusals.length === todo.length) {
     assertNone(refusals, `nothing is recovered at ${endpoint}`);
@@ -103,7 +106,7 @@ function planOf(
     ...refusals.map((one) => `left alone: ${one.text}; ${one.hint}`),
     ...unmarked.map(
       (view) =>
-        `left alone: ${partitionName(view.id)} is not loaded there, but still marked alive; run openmldb-ops offlineendpoint --endpoint=${endpoint} first`,
+        `left alone: ${partitionName(view.id)} is not loaded there, but still marked alive; run first: ${print({ cmd: "offlineendpoint", endpoint })}`,
     ),
   ];
   if (all.length === 0 && !needRestore) {
@@ -147,7 +150,11 @@ function isUnmarked(view: PartitionView, endpoint: Endpoint): boolean {
 }
 
 /** @throws OpsError `refused` if replicas are lost and not marked so. */
-function assertOffline(unmarked: readonly PartitionView[], endpoint: Endpoint): void {
+function assertOffline(
+  unmarked: readonly PartitionView[],
+  endpoint: Endpoint,
+  print: PrintCommand,
+): void {
   if (unmarked.length === 0) return;
   const isLed = unmarked.every((view) =>
     view.replicas.some(
@@ -157,21 +164,21 @@ function assertOffline(unmarked: readonly PartitionView[], endpoint: Endpoint): 
   throw refused(
     `${unmarked.length} replicas at ${endpoint} are not loaded, but still marked alive, and RecoverEndpoint recovers only what is marked not alive: offlineendpoint has to be run first`,
     isLed
-      ? `openmldb-ops offlineendpoint --endpoint=${endpoint}, then this command again; openmldb-ops recoverdata does all of it`
-      : "no other replica of some partitions is loaded either, so none could take over: run openmldb-ops recoverdata",
+      ? `run ${print({ cmd: "offlineendpoint", endpoint })}, then this command again; all of it at once: ${print({ cmd: "recoverdata" })}`
+      : `no other replica of some partitions is loaded either, so none could take over: run ${print({ cmd: "recoverdata" })}`,
     unmarked.map((view) => partitionName(view.id)),
   );
 }
 
-function dangerOf(view: PartitionView, endpoint: Endpoint): Danger[] {
+function dangerOf(view: PartitionView, options: RecoverOptions): Danger[] {
+  const { endpoint, print } = options;
   const replica = replicaAt(view, endpoint);
   const danger = replica && whyNotOverwrite(view, replica);
   if (danger === undefined) return [];
   const name = partitionName(view.id);
-  const recoverdata = `openmldb-ops recoverdata${view.id.db === "" ? "" : ` ${shellWord(`--db=${view.id.db}`)}`}`;
   const hint = danger.isLoss
-    ? `copy them from there if they are worth it, then give them up with --accept_data_loss=${name}`
-    : recoverdata;
+    ? `copy them from there if they are worth it, then give them up: ${print(typedOf(options, [...options.acceptDataLoss, view.id]))}`
+    : print({ cmd: "recoverdata", db: view.id.db || undefined });
   return [{ view, text: `${name} at ${endpoint}: ${danger.text}`, hint, isLoss: danger.isLoss }];
 }
 

@@ -4,7 +4,9 @@ import {
   type PartitionId,
   replicaKey,
 } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import { isSystemDatabase, partitionName } from "../model/partition-view.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import { unhealthyLines } from "./condition.js";
 import {
   type Change,
@@ -23,7 +25,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { evacuate } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
 import { distributionLines, touchedProblems } from "./scaleout.js";
-import { assertUsable, refused, tableName } from "./targets.js";
+import { assertUsable, refused } from "./targets.js";
 
 /** What `scalein` is asked. */
 export interface ScaleInOptions {
@@ -33,8 +35,7 @@ export interface ScaleInOptions {
   readonly keepsSurplus: boolean;
   /** Partitions worked on at the same time. */
   readonly concurrency: number;
-  /** A command of this tool, from its words, as it is to be typed. */
-  readonly commandLine: (words: readonly string[]) => string;
+  readonly print: PrintCommand;
 }
 
 /** Moves every replica off some tablets, those of system tables too. */
@@ -42,11 +43,7 @@ export function scaleInOperation(options: ScaleInOptions): Operation {
   const { endpoints, keepsSurplus } = options;
   return {
     command: "scalein",
-    words: [
-      "scalein",
-      `--endpoints=${endpoints.join(",")}`,
-      ...(keepsSurplus ? ["--keep_surplus"] : []),
-    ],
+    typed: { cmd: "scalein", endpoints, keep_surplus: keepsSurplus },
     needsOff: true,
     waitsForOps: true,
     concurrency: options.concurrency,
@@ -130,12 +127,12 @@ function assertCapacity(
   );
 }
 
-function assertHealthy(holders: readonly Surveyed[], { commandLine }: ScaleInOptions): void {
+function assertHealthy(holders: readonly Surveyed[], { print }: ScaleInOptions): void {
   const lines = unhealthyLines(holders);
   if (lines.length === 0) return;
   throw refused(
     `${lines.length} partitions with a replica there are not healthy, so it cannot be moved; nothing was changed`,
-    `bring them back first with: ${commandLine(["recoverdata"])}`,
+    `bring them back first with: ${print({ cmd: "recoverdata" })}`,
     lines,
   );
 }

@@ -1,7 +1,7 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { StepResult } from "../model/outcome.js";
-import { isSystemDatabase, viewPartitions } from "../model/partition-view.js";
+import { isSystemDatabase, partitionName, viewPartitions } from "../model/partition-view.js";
 import { unhealthyLines } from "./condition.js";
 import {
   changesOf,
@@ -34,7 +34,7 @@ export interface ScaleOutOptions {
 export function scaleOutOperation(options: ScaleOutOptions): Operation {
   return {
     command: "scaleout",
-    words: ["scaleout", ...(options.keepsSurplus ? ["--keep_surplus"] : [])],
+    typed: { cmd: "scaleout", keep_surplus: options.keepsSurplus },
     needsOff: true,
     waitsForOps: true,
     concurrency: options.concurrency,
@@ -93,10 +93,7 @@ export function touchedProblems(after: ClusterState, results: readonly StepResul
     .flatMap((view) =>
       diagnose(view)
         .filter((one) => one.code !== "behind")
-        .map(
-          (one) =>
-            `${view.id.db}.${view.id.table}:${view.id.pid} ${one.endpoint ?? ""}: ${one.text}`,
-        ),
+        .map((one) => `${partitionName(view.id)} ${one.endpoint ?? ""}: ${one.text}`),
     );
 }
 

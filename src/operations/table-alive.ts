@@ -1,11 +1,12 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
-import { type ReplicaOptions, replicaWords } from "./add-replica.js";
-import { partitionWords } from "./lead-elsewhere.js";
+import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import {
   assertNone,
@@ -14,7 +15,6 @@ import {
   pidText,
   refused,
   replicaAt,
-  tableName,
 } from "./targets.js";
 
 /** Partitions that are worked on side by side. */
@@ -35,11 +35,12 @@ export function tableAliveOperation(options: AliveOptions): Operation {
   const { isAlive, isForced, endpoint } = options;
   return {
     command: "updatetablealive",
-    words: [
-      ...replicaWords("updatetablealive", options),
-      `--alive=${isAlive ? "yes" : "no"}`,
-      ...(isForced ? ["--force"] : []),
-    ],
+    typed: {
+      cmd: "updatetablealive",
+      ...replicaFlags(options),
+      alive: isAlive ? "yes" : "no",
+      force: isForced,
+    },
     needsOff: true,
     concurrency: CONCURRENCY,
     plan: (state) => planMarks(state, options),
@@ -111,13 +112,13 @@ function stepsOf(wanted: readonly PartitionView[], options: AliveOptions): Step[
 }
 
 function obstacleTo(view: PartitionView, options: AliveOptions): Obstacle | undefined {
-  const { endpoint, isAlive, commandLine } = options;
+  const { endpoint, isAlive, print } = options;
   const why = whyNotMark(view, endpoint, isAlive);
   if (why === undefined) return undefined;
-  const of = partitionWords(view.id);
+  const of = partitionFlags(view.id);
   const better = isAlive
-    ? `have it brought back with: ${commandLine(["recovertable", ...of, `--endpoint=${endpoint}`])}`
-    : `let another replica lead first with: ${commandLine(["changeleader", ...of, "--candidate=auto"])}`;
+    ? `have it brought back with: ${print({ cmd: "recovertable", ...of, endpoint })}`
+    : `let another replica lead first with: ${print({ cmd: "changeleader", ...of, candidate: "auto" })}`;
   return {
     text: `${partitionName(view.id)}: ${why}`,
     hint: `${better}; --force marks it all the same`,

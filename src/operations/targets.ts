@@ -1,5 +1,6 @@
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint, Role, TableClaim } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import {
   compareText,
   type PartitionView,
@@ -53,11 +54,6 @@ export function findPartitions(state: ClusterState, options: PartitionsOptions):
   }
   const partitions = table.partitions.filter((one) => pids === "all" || pids.includes(one.pid));
   return { table, views: viewPartitions({ ...state, tables: [{ ...table, partitions }] }) };
-}
-
-/** `db.table`, or the table's name alone if it has no database. */
-export function tableName({ db, table }: Pick<TableClaim, "db" | "table">): string {
-  return db === "" ? table : `${db}.${table}`;
 }
 
 /** Pids as `--pid` takes them, such as `0,2,5-7`, or `*`. @param pids In ascending order. */

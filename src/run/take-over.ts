@@ -170,7 +170,7 @@ export async function putBackLeftover(parts: RunParts, lock: RunLock): Promise<L
 function unreadable(path: string, problem: string): RunEvent {
   return {
     kind: "warning",
-    text: `the note in ZooKeeper (${path}) that names the run which switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is: look at it with confget, and set it with: openmldb-ops confset auto_failover true|false, which also removes the note`,
+    text: `the note in ZooKeeper (${path}) that names the run which switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is: look at it with confget; confset auto_failover sets it and removes the note`,
   };
 }
 

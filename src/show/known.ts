@@ -30,7 +30,8 @@ export function selectTables(
   { db, table }: TableOptions,
 ): TableClaim[] {
   const databases = databasesOf(listed, tables);
-  if (db !== undefined && !databases.includes(db)) throw unknownName("database", db, databases);
+  if (db !== undefined && db !== "" && !databases.includes(db))
+    throw unknownName("database", db, databases);
   const inDatabase = tables.filter((one) => db === undefined || one.db === db);
   const selected = inDatabase.filter((one) => table === undefined || one.table === table);
   if (table !== undefined && selected.length === 0) {

@@ -8,6 +8,7 @@ import {
   replicaKey,
   type TableClaim,
 } from "../model/cluster-state.js";
+import { tableName } from "../model/partition-name.js";
 import { tabletHealth } from "../model/partition-view.js";
 import { each, mapped, type Work } from "../model/work.js";
 import type { Cell } from "../util/text.js";
@@ -171,7 +172,7 @@ export function shownTableStatus(statuses: readonly TableStatus[], empty: string
     ]),
     empty,
     notes: statuses.flatMap(({ table, warnings }) =>
-      warnings.map((text) => `${table.db === "" ? "" : `${table.db}.`}${table.table} ${text}`),
+      warnings.map((text) => `${tableName(table)} ${text}`),
     ),
     json: { tables: statuses.map(statusJson) },
   };

@@ -74,7 +74,7 @@ async function untilEnded(
         throw new OpsError({
           code: "deadline",
           message: `op ${first.id} (${first.type}) stands still in task ${first.task} for ${opTimeoutMs / 1000} s`,
-          hint: `have it cancelled with --cancel_stuck or cancelop --op_id=${first.id}, or give it longer with --op_timeout`,
+          hint: `have op ${first.id} cancelled, with --cancel_stuck or by cancelop; or give it longer with --op_timeout`,
         });
       }
       cancelled.add(first.id);

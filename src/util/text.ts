@@ -146,9 +146,12 @@ export function shellWord(word: string): string {
   return `$'${escaped}'`;
 }
 
+/** By bytes: what `\\U...` means depends on the locale of the shell. */
 function shellEscape(char: string): string {
-  const code = char.codePointAt(0) ?? 0;
-  return NAMED.get(char) ?? `\\U${code.toString(16).padStart(8, "0")}`;
+  const bytes = [...new TextEncoder().encode(char)];
+  return (
+    NAMED.get(char) ?? bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")
+  );
 }
 
 /** Columns that a terminal needs for text that {@link safe} returned. */

@@ -8,6 +8,7 @@ import { inspectFacts } from "../../src/inspect/inspection.js";
 import { finish } from "../../src/model/work.js";
 import { type Random, seededRandom } from "../../src/sandbox/model/random.js";
 import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
+import { print } from "../helpers/printing.js";
 import { answerTo } from "./answers.js";
 import { type HostileServer, startHostileServer } from "./hostile-server.js";
 
@@ -54,7 +55,7 @@ export async function playFrameSeed(seed: number): Promise<FrameSeedResult> {
       const facts = await gatherFacts({
         ...{ cluster, zk, rootPath: ROOT, zkHosts: [], db: undefined, table: undefined },
         ...{ maxLag: 10n, seen: undefined, signal: new AbortController().signal },
-        command: (...words) => words.join(" "),
+        print,
       });
       finish(inspectFacts(facts));
     });

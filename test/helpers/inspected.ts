@@ -11,12 +11,10 @@ import { createSeenStore } from "../../src/run/known-offsets-store.js";
 import type { LoadedReplica } from "../../src/sandbox/model/replica.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
 import { treeZooKeeper } from "../../src/sandbox/znode-tree.js";
+import { print } from "./printing.js";
 import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
 const HOUR = 3_600_000;
-
-/** A command as the rules are given it. */
-export const command = (...words: string[]): string => ["openmldb-ops", ...words].join(" ");
 
 /** Three tablets a, b, c; db1.t0 with two partitions of three replicas and 30 rows; all well. */
 export async function wellCluster(): Promise<VirtualCluster> {
@@ -56,7 +54,7 @@ export function factsOf(
         onEvent: () => undefined,
       }),
       signal: new AbortController().signal,
-      command,
+      print,
     }),
     HOUR,
   );

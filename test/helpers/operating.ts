@@ -10,9 +10,6 @@ import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-clus
 /** More virtual time than any operation of a test takes, milliseconds. */
 const HOURS = 3 * 3_600_000;
 
-/** A command of this tool as it is shown, without connection flags. */
-export const commandLine = (words: readonly string[]): string => words.join(" ");
-
 /** Tablets a, b, c and d; db1.t0 with `partitions` of 30 rows and `replicas`, all healthy. */
 export async function servingTable(
   options: { partitions?: number; replicas?: number; autoFailover?: boolean } = {},

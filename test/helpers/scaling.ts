@@ -11,9 +11,6 @@ import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-clus
 /** More virtual time than any run of a test takes, milliseconds. */
 const HOURS = 3 * 3_600_000;
 
-/** A command of this tool as it is shown, without connection flags. */
-export const commandLine = (words: readonly string[]): string => words.join(" ");
-
 /** The first tablet, which the tests empty, use again or upgrade. */
 export const A = "a:9527";
 

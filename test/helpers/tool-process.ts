@@ -8,6 +8,7 @@ import type { RunParts } from "../../src/run/take-over.js";
 import { withRun } from "../../src/run/with-run.js";
 import { modelTransport } from "../../src/sandbox/model/model-transport.js";
 import { treeZooKeeper } from "../../src/sandbox/znode-tree.js";
+import { again, print } from "./printing.js";
 import { LIMITS, type VirtualCluster } from "./virtual-cluster.js";
 
 /** Methods that change the cluster. */
@@ -161,7 +162,8 @@ function recover(parts: RunParts): Promise<RecoverResult> {
       limits: LIMITS,
       signal: attempt.signal,
       onEvent: parts.onEvent,
-      rerun: "openmldb-ops --cmd=recoverdata",
+      again,
+      print,
       createGuard: (observed) => attempt.createGuard(observed),
       earlier,
     });

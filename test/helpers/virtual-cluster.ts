@@ -14,6 +14,7 @@ import type { ModelOptions } from "../../src/sandbox/model/model-types.js";
 import { VirtualClock } from "../../src/sandbox/model/virtual-clock.js";
 import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
 import type { Limits } from "../../src/steps/step-context.js";
+import { again, print } from "./printing.js";
 
 /** The limits that the command line has by default. */
 export const LIMITS: Limits = {
@@ -93,7 +94,8 @@ export async function startVirtualCluster(
           limits: LIMITS,
           signal: runSignal(),
           onEvent: (event) => events.push(event),
-          rerun: "openmldb-ops --cmd=recoverdata",
+          again,
+          print,
           seen: createSeenStore({
             zk: treeZooKeeper(tree),
             clock,

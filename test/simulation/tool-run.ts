@@ -14,6 +14,7 @@ import type { RunOwner } from "../../src/run/owner.js";
 import { withRun } from "../../src/run/with-run.js";
 import { znodeText } from "../../src/sandbox/table-store.js";
 import type { Limits } from "../../src/steps/step-context.js";
+import { again, print } from "../helpers/printing.js";
 import { TOOL_SESSION_MS, type ToolProcess, type World } from "./world.js";
 
 /** The limits that the command line has by default. */
@@ -96,7 +97,8 @@ export async function runTool(
       limits: LIMITS,
       signal: plant.signal?.(attempt.signal) ?? attempt.signal,
       onEvent,
-      rerun: "openmldb-ops --cmd=recoverdata",
+      again,
+      print,
       method,
       accept,
       lost: options.lost,

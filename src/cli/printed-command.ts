@@ -1,0 +1,97 @@
+import { resolve } from "node:path";
+import { isLoss, type Loss, lossFlagValue } from "../model/loss.js";
+import type { PartitionRef } from "../model/partition-name.js";
+import { partitionName } from "../model/partition-view.js";
+import { pidText } from "../model/step.js";
+import type { PrintCommand, ToolCommand } from "../model/tool-command.js";
+import { shellWord } from "../util/text.js";
+import { type CommonFlags, commonSpecs } from "./common-specs.js";
+import { durationText } from "./flag-values.js";
+import type { FlagSpec } from "./spec.js";
+
+/** The name under which the tool is called. */
+export const TOOL = "openmldb-ops";
+
+/** Stands for a command that no shell can pass on: an argument of a process cannot hold the character NUL. */
+const UNPRINTABLE = `(${TOOL} cannot be told this on a command line: a name holds the character NUL)`;
+
+/** What a flag of {@link ToolCommand} can hold. */
+type FlagValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | undefined
+  | readonly string[]
+  | readonly number[]
+  | readonly (PartitionRef | Loss)[];
+
+/**
+ * The command and its flags, one argument each, not quoted. `--flag=value` in one argument: the value
+ * may begin with a dash.
+ */
+export function commandWords(command: ToolCommand): string[] {
+  const { cmd, ...flags } = command;
+  if (command.cmd === "confset") return [cmd, command.key, command.value];
+  if (command.cmd === "confget") return [cmd, command.key];
+  return [
+    // As OpenMLDB's own manual writes it.
+    cmd === "recoverdata" ? `--cmd=${cmd}` : cmd,
+    ...Object.entries<FlagValue>(flags).flatMap(([name, value]) => flagWord(name, value)),
+  ];
+}
+
+function flagWord(name: string, value: FlagValue): string[] {
+  if (value === undefined || value === false) return [];
+  if (value === true) return [`--${name}`];
+  if (typeof value !== "object") return [`--${name}=${value === "all" ? "*" : value}`];
+  if (value.length === 0) return [];
+  const items = value.map((item) => (typeof item === "object" ? itemText(item) : item));
+  const isPids = items.every((item) => typeof item === "number");
+  return [`--${name}=${isPids ? pidText(items) : items.join(",")}`];
+}
+
+function itemText(item: PartitionRef | Loss): string {
+  return isLoss(item) ? lossFlagValue(item) : partitionName(item);
+}
+
+/**
+ * The one place that makes the text of a command to be typed: quoted for the shell (bash, zsh), with
+ * the connection flags of this run. Secrets are left out: they come from the environment or from files.
+ */
+export function commandPrinter(flags: CommonFlags): PrintCommand {
+  const connection = connectionWords(flags);
+  return (command) => commandText([...commandWords(command), ...connection]);
+}
+
+/** The text of a command line, from the arguments after the tool's name. */
+export function commandText(args: readonly string[]): string {
+  if (args.some((arg) => arg.includes("\0"))) return UNPRINTABLE;
+  return [TOOL, ...args].map(shellWord).join(" ");
+}
+
+/**
+ * How this run reaches the cluster, as far as it is not what is taken without a flag. A path is made
+ * absolute: the command may be typed in another folder.
+ */
+function connectionWords(flags: CommonFlags): string[] {
+  const { zkCert, zkAuthSchema, user, password, maxAnswerBytes } = flags;
+  const { zkTimeoutMs, zkSessionTimeoutMs, rpcTimeoutMs, nsConcurrency } = commonSpecs;
+  return [
+    `--zk_cluster=${flags.zkCluster.join(",")}`,
+    `--zk_root_path=${flags.zkRootPath}`,
+    ...(zkCert === undefined ? [] : [`--zk_auth_schema=${zkAuthSchema}`]),
+    ...(user === undefined ? [] : [`--user=${user}`]),
+    ...(password.file === undefined ? [] : [`--password_file=${resolve(password.file)}`]),
+    ...other(zkTimeoutMs, flags.zkTimeoutMs, durationText),
+    ...other(zkSessionTimeoutMs, flags.zkSessionTimeoutMs, durationText),
+    ...other(rpcTimeoutMs, flags.rpcTimeoutMs, durationText),
+    ...other(commonSpecs.maxAnswerBytes, maxAnswerBytes, (bytes) => `${Math.round(bytes / 1024)}K`),
+    ...other(nsConcurrency, flags.nsConcurrency, String),
+  ];
+}
+
+/** The flag, if its value is not the default. */
+function other<T>({ name, absent }: FlagSpec<T>, value: T, text: (value: T) => string): string[] {
+  return "value" in absent && absent.value === value ? [] : [`--${name}=${text(value)}`];
+}

@@ -1,0 +1,130 @@
+import type { Endpoint } from "./cluster-state.js";
+import type { Loss } from "./loss.js";
+import type { PartitionRef } from "./partition-name.js";
+
+/** Database and table; an empty database means a table without one. */
+interface TableFlags {
+  readonly db?: string | undefined;
+  readonly table: string;
+}
+
+/** Partitions of one table: one, some in ascending order, or `all` of them. */
+interface PartitionFlags extends TableFlags {
+  readonly pid: number | readonly number[] | "all";
+}
+
+/** Replicas of one table at one tablet. */
+interface ReplicaFlags extends PartitionFlags {
+  readonly endpoint: Endpoint;
+}
+
+/** What a recovery gives up on the operator's word, and who leads then; in the same order. */
+export interface RecoverMore {
+  /** Partitions, each with its leader; or the sum that is given up with lost tablets. */
+  readonly accept_data_loss?: readonly (PartitionRef | Loss)[];
+  readonly leader?: readonly Endpoint[];
+  readonly lost?: readonly Endpoint[];
+}
+
+/** A command that recovers, with what it is about. */
+export type RecoverCommand =
+  | ({ readonly cmd: "recoverdata"; readonly db?: string | undefined } & RecoverMore)
+  | ({
+      readonly cmd: "recovertable";
+      readonly pid?: number | readonly number[] | undefined;
+      readonly endpoint?: Endpoint | undefined;
+      readonly force?: boolean;
+    } & TableFlags &
+      RecoverMore);
+
+/** What the commands about a whole tablet have in common. */
+interface TabletFlags {
+  readonly endpoint: Endpoint;
+  readonly concurrency?: number | undefined;
+  readonly accept_data_loss?: readonly PartitionRef[];
+}
+
+interface UpgradeFlags {
+  readonly endpoints: readonly Endpoint[];
+  readonly statfile: string;
+}
+
+/**
+ * A command of this tool as it is meant: its name and its flags under their own names, in the order in
+ * which they are printed. Flags that are undefined or false are left out. Connection flags are no part of it.
+ */
+export type ToolCommand =
+  | RecoverCommand
+  | { readonly cmd: "verify" | "restore" }
+  | { readonly cmd: "inspect"; readonly lost?: readonly Endpoint[] }
+  | { readonly cmd: "confset"; readonly key: "auto_failover"; readonly value: "true" | "false" }
+  | { readonly cmd: "confget"; readonly key: "auto_failover" }
+  | { readonly cmd: "showopstatus"; readonly filter: readonly string[] }
+  | {
+      readonly cmd: "gettablestatus" | "getfollower";
+      readonly endpoint: Endpoint;
+      readonly tid: number;
+      readonly pid: number;
+    }
+  | ({ readonly cmd: "offlineendpoint"; readonly allow_single_replica?: boolean } & TabletFlags)
+  | ({ readonly cmd: "recoverendpoint"; readonly need_restore?: boolean } & TabletFlags)
+  | ({
+      readonly cmd: "changeleader";
+      readonly pid: number;
+      readonly candidate?: Endpoint | "auto" | undefined;
+      readonly no_recover?: boolean;
+      readonly accept_data_loss?: boolean;
+    } & TableFlags)
+  | ({ readonly cmd: "addreplica" | "delreplica" } & ReplicaFlags)
+  | ({
+      readonly cmd: "migrate";
+      readonly src: Endpoint;
+      readonly des: Endpoint;
+    } & PartitionFlags)
+  | ({
+      readonly cmd: "updatetablealive";
+      readonly alive: "yes" | "no";
+      readonly force?: boolean;
+    } & ReplicaFlags)
+  | ({
+      readonly cmd: "loadtable";
+      readonly leader?: boolean;
+      readonly follower?: boolean;
+    } & ReplicaFlags)
+  | { readonly cmd: "movetablet"; readonly from: Endpoint; readonly to: Endpoint }
+  | { readonly cmd: "cancelop"; readonly op_id: bigint }
+  | {
+      readonly cmd: "deleteop";
+      readonly op_id?: bigint;
+      readonly status?: "done" | "failed" | "canceled";
+    }
+  | {
+      readonly cmd: "scaleout";
+      readonly dry_run?: boolean;
+      readonly keep_surplus?: boolean;
+      readonly add_missing?: boolean;
+    }
+  | {
+      readonly cmd: "scalein";
+      readonly endpoints: readonly Endpoint[];
+      readonly keep_surplus?: boolean;
+    }
+  | ({ readonly cmd: "pre-upgrade"; readonly allow_single_replica?: boolean } & UpgradeFlags)
+  | ({ readonly cmd: "post-upgrade" } & UpgradeFlags);
+
+/** Makes the text of a command as it is to be typed, with the connection flags of this run. */
+export type PrintCommand = (command: ToolCommand) => string;
+
+/** Makes the text of the command that runs a recovery again, about the same partitions. */
+export type RecoverAgain = (more?: RecoverMore) => string;
+
+/** Makes what prints a recovery again, with more flags if they are given. */
+export function recoverAgain(command: RecoverCommand, print: PrintCommand): RecoverAgain {
+  return (more = {}) =>
+    print({ ...command, ...more, lost: [...(command.lost ?? []), ...(more.lost ?? [])] });
+}
+
+/** The flags that name one partition. */
+export function partitionFlags({ db, table, pid }: PartitionRef) {
+  return { db, table, pid };
+}
