@@ -83,6 +83,7 @@ describe("right command lines", () => {
       resume: false,
       stateDir: undefined,
       waitLockMs: 0,
+      waitTimeoutMs: 300_000,
       yes: false,
     });
   });

@@ -118,7 +118,7 @@ const command: fc.Arbitrary<ToolCommand> = fc.oneof(
     force: switched,
   }),
   fc.record({ cmd: cmd("loadtable"), ...ofTable, pid: pids, endpoint, leader: switched }),
-  fc.record({ cmd: cmd("movetablet"), from: endpoint, to: endpoint }),
+  fc.record({ cmd: cmd("movetablet"), from: endpoint, to: fc.constant("10.0.0.9:9527") }),
   fc.record({ cmd: cmd("cancelop"), op_id: opId }),
   fc.oneof(
     fc.record({ cmd: cmd("deleteop"), op_id: opId }),
