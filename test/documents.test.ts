@@ -11,6 +11,7 @@ import * as postUpgrade from "../src/commands/post-upgrade.js";
 import * as preUpgrade from "../src/commands/pre-upgrade.js";
 import * as recoverData from "../src/commands/recoverdata.js";
 import * as scaleIn from "../src/commands/scalein.js";
+import * as verify from "../src/commands/verify.js";
 import { OpsError } from "../src/errors.js";
 import { exitCodeOf } from "../src/exit-codes.js";
 import { flagsOf } from "./helpers/flags-of.js";
@@ -37,6 +38,11 @@ const DOCUMENTS: readonly {
     name: "plan of an operation",
     command: scaleIn,
     argv: (path) => ["scalein", TABLET, `--apply=${path}`],
+  },
+  {
+    name: "file of named clusters",
+    command: verify,
+    argv: (path) => ["verify", "--cluster=prod", `--config=${path}`],
   },
   {
     name: "statfile of pre-upgrade",

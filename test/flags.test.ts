@@ -83,7 +83,11 @@ describe("right command lines", () => {
       resume: false,
       stateDir: undefined,
       waitLockMs: 0,
+      waitTablets: undefined,
       waitTimeoutMs: 300_000,
+      cluster: undefined,
+      config: undefined,
+      openmldbHome: undefined,
       yes: false,
     });
   });

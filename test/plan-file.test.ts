@@ -441,7 +441,7 @@ describe("a plan for people", () => {
     expect(lines.at(-1)).toMatch(
       /^plan: 2 of 2 partitions not healthy; \d+ changes to 4 replicas of 2 partitions; 0 left alone$/,
     );
-    const question = questionText(made, size, "/openmldb").join("\n");
+    const question = questionText(made, size, "at /openmldb").join("\n");
     expect(question).toContain(`2 partitions, 4 replicas, about ${size.changes} changes`);
     expect(question).toContain("go on? [y/N]");
   });

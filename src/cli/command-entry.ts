@@ -1,6 +1,7 @@
 import type { Command, CommandIo } from "../commands/command.js";
 import { OpsError } from "../errors.js";
 import { safe } from "../util/text.js";
+import { leadsElsewhere, readSettings } from "./cluster-file.js";
 import type { CommonFlags, commonSpecs, GlobalFlags, globalSpecs } from "./common-specs.js";
 import { type CommandLine, type Environment, readFlags } from "./flag-parse.js";
 import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
@@ -63,7 +64,12 @@ export function entryOf<S extends Specs & typeof globalSpecs>(
     specs: Object.values(specs),
     words: words.map((key) => specs[key] as FlagSpec<unknown>),
     prepare(line, environment) {
-      const given = readFlags(specs, line, environment, words);
+      const settings = "cluster" in specs ? readSettings(line, environment) : undefined;
+      const read = readFlags(specs, line, environment, words, settings);
+      const isElsewhere = settings !== undefined && leadsElsewhere(line, environment, settings);
+      const given: FlagsOf<S> = isElsewhere
+        ? { ...read, cluster: undefined, config: undefined }
+        : read;
       const isStream = given.output === "ndjson";
       const flags = isStream ? { ...given, output: "json" as const } : given;
       parts.check?.(flags);
@@ -81,7 +87,8 @@ export function entryOf<S extends Specs & typeof globalSpecs>(
 export const EXAMPLE_CLUSTER = "--zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb";
 
 function connecting(flags: CommonFlags): string {
-  return `connecting to ZooKeeper ${flags.zkCluster.join(",")} (root path ${safe(flags.zkRootPath)}) ...`;
+  const name = flags.cluster === undefined ? "" : `${safe(flags.cluster)}: `;
+  return `connecting to ${name}ZooKeeper ${flags.zkCluster.join(",")} (root path ${safe(flags.zkRootPath)}) ...`;
 }
 
 /** @throws OpsError `usage` for a password without a user. */

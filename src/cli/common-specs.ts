@@ -60,8 +60,25 @@ export type GlobalFlags = FlagsOf<typeof globalSpecs>;
 /** How much the log tells, from least to most. */
 export type LogLevel = GlobalFlags["logLevel"];
 
+/** Flags that name a cluster by what files say of it; `readSettings` reads the files. */
+export const namedClusterSpecs = {
+  /** Name of the cluster in the file; undefined if it is given by its ZooKeeper alone. */
+  cluster: optional(["cluster", "NAME", "the cluster of that name in the --config file"], anyText),
+  /** File of named clusters; undefined for that of `defaultConfigFile`. */
+  config: {
+    ...optional(["config", "FILE", "file of named clusters"], anyText),
+    defaultText: "openmldb-ops/config.json of XDG",
+  },
+  /** Folder of an OpenMLDB installation. */
+  openmldbHome: optional(
+    ["openmldb_home", "FOLDER", "read ZooKeeper and root path from OpenMLDB's own conf/ there"],
+    anyText,
+  ),
+};
+
 /** Flags of every command that talks to a cluster. */
 export const commonSpecs = {
+  ...namedClusterSpecs,
   /** ZooKeeper servers as `host:port`, at least one. */
   zkCluster: needed(
     ["zk_cluster", "HOST:PORT,...", "ZooKeeper servers of the cluster"],

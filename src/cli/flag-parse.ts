@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { Parser } from "yargs/helpers";
 import { OpsError } from "../errors.js";
 import { badValue, pidList, shown } from "./flag-values.js";
+import type { Settings } from "./settings.js";
 import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
 
 /** Variables of the environment. */
@@ -118,10 +119,11 @@ export function variableOf(flagName: string): string {
 
 /**
  * Reads the flags of one command: from the words after it, from the command line, else from the
- * environment, else the defaults. An empty variable counts as not set.
+ * environment, else from files, else the defaults. An empty variable counts as not set.
  *
  * @param line Holds only flags that the command knows, and no command word any more.
  * @param words The flags that words stand for, in order.
+ * @param settings What files say, for flags that the environment may give.
  * @throws OpsError `usage` for the first thing that is wrong.
  */
 export function readFlags<S extends Specs>(
@@ -129,11 +131,12 @@ export function readFlags<S extends Specs>(
   line: CommandLine,
   environment: Environment,
   words: readonly (keyof S & string)[] = [],
+  settings: Settings = new Map(),
 ): FlagsOf<S> {
   checkWordCount(specs, line.words, words);
   const given = new Map<string, Given>();
   for (const [key, spec] of Object.entries(specs)) {
-    const found = givenValue(spec, line, environment, line.words[words.indexOf(key)]);
+    const found = givenValue(spec, { line, environment, settings }, line.words[words.indexOf(key)]);
     if (found !== undefined) given.set(key, found);
   }
   checkNeeded(specs, given);
@@ -146,9 +149,9 @@ export function readFlags<S extends Specs>(
 }
 
 /** A value as it was given. */
-interface Given {
+export interface Given {
   readonly text: string;
-  /** The flag or variable; undefined for a word. */
+  /** The flag, the variable, or the file with its field; undefined for a word. */
   readonly source: string | undefined;
 }
 
@@ -200,12 +203,23 @@ function checkNeeded(specs: Specs, given: ReadonlyMap<string, Given>): void {
   });
 }
 
-/** What was given for a flag; undefined if nothing was. */
-function givenValue(
+/** Where values come from, in order of precedence. */
+export interface Sources {
+  readonly line: CommandLine;
+  readonly environment: Environment;
+  readonly settings: Settings;
+}
+
+/**
+ * What was given for a flag; undefined if nothing was.
+ *
+ * @param word The word that stands for the flag; undefined if there is none.
+ * @throws OpsError `usage` if it was given twice.
+ */
+export function givenValue(
   spec: FlagSpec<unknown>,
-  line: CommandLine,
-  environment: Environment,
-  word: string | undefined,
+  { line, environment, settings }: Sources,
+  word?: string,
 ): Given | undefined {
   const source = `--${spec.name}`;
   const values = line.flags.get(spec.name);
@@ -222,7 +236,7 @@ function givenValue(
   if (spec.hasEnvironment === false) return undefined;
   const variable = variableOf(spec.name);
   const text = environment[variable] ?? "";
-  return text === "" ? undefined : { text, source: variable };
+  return text === "" ? settings.get(spec.name) : { text, source: variable };
 }
 
 function absentValue(spec: FlagSpec<unknown>, environment: Environment): unknown {

@@ -78,6 +78,8 @@ function connectionWords(flags: CommonFlags): string[] {
   const { zkCert, zkAuthSchema, user, password, maxAnswerBytes } = flags;
   const { zkTimeoutMs, zkSessionTimeoutMs, rpcTimeoutMs, nsConcurrency } = commonSpecs;
   return [
+    ...(flags.cluster === undefined ? [] : [`--cluster=${flags.cluster}`]),
+    ...(flags.config === undefined ? [] : [`--config=${resolve(flags.config)}`]),
     `--zk_cluster=${flags.zkCluster.join(",")}`,
     `--zk_root_path=${flags.zkRootPath}`,
     ...(zkCert === undefined ? [] : [`--zk_auth_schema=${zkAuthSchema}`]),

@@ -5,10 +5,12 @@ import {
   commonSpecs,
   globalSpecs,
   lockSpecs,
+  namedClusterSpecs,
   planSpecs,
   reportSpecs,
   stateSpecs,
 } from "./common-specs.js";
+import { CONFIG_ENTRY } from "./config-entry.js";
 import { anyText, choice, integer, readableFile, zkServers } from "./flag-values.js";
 import { type FlagsOf, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
 
@@ -45,6 +47,7 @@ export const confSetSpecs = {
 export type ConfSetFlags = FlagsOf<typeof confSetSpecs>;
 
 const historySpecs = {
+  ...namedClusterSpecs,
   /** The run to show; undefined for the list of all runs. */
   id: noVariable(
     optional(["id", "ID", "show this run; its beginning is enough if it is the only one"], anyText),
@@ -210,6 +213,7 @@ export const CONF_COMMANDS: readonly CommandEntry[] = [
 
 /** Commands about this tool itself. */
 export const TOOL_COMMANDS: readonly CommandEntry[] = [
+  CONFIG_ENTRY,
   entryOf({
     name: "history",
     summary: "list the runs of this tool, or show the one with --id",

@@ -1,5 +1,5 @@
 import { createInterface } from "node:readline/promises";
-import type { PlanFlags } from "../cli/common-specs.js";
+import type { CommonFlags, PlanFlags } from "../cli/common-specs.js";
 import { OpsError } from "../errors.js";
 import type { CommandIo } from "./command.js";
 
@@ -64,4 +64,10 @@ async function ask(question: string, io: CommandIo, signal: AbortSignal): Promis
 
 function refused(message: string): OpsError {
   return new OpsError({ code: "refused", message, hint: "--yes goes on without asking" });
+}
+
+/** The cluster as a question names it, such as `prod at /openmldb`, or `at /openmldb` without a name. */
+export function clusterText(flags: Pick<CommonFlags, "cluster" | "zkRootPath">): string {
+  const at = `at ${flags.zkRootPath}`;
+  return flags.cluster === undefined ? at : `${flags.cluster} ${at}`;
 }

@@ -1,3 +1,4 @@
+import { readSettings } from "../cli/cluster-file.js";
 import { commonSpecs } from "../cli/common-specs.js";
 import type { ClusterNames, NameKind } from "../cli/complete.js";
 import { type CommandLine, type Environment, readFlags } from "../cli/flag-parse.js";
@@ -37,7 +38,13 @@ async function ask(
 ): Promise<readonly string[]> {
   const names: readonly string[] = Object.values(connectionSpecs).map((spec) => spec.name);
   const given = new Map([...line.flags].filter(([name]) => names.includes(name)));
-  const flags = readFlags(connectionSpecs, { words: [], flags: given }, environment);
+  const flags = readFlags(
+    connectionSpecs,
+    { words: [], flags: given },
+    environment,
+    [],
+    readSettings(line, environment),
+  );
   const opened = await openCluster({
     zooKeeper: {
       hosts: flags.zkCluster.join(","),

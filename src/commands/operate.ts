@@ -18,7 +18,7 @@ import type { Attempt } from "../run/with-run.js";
 import type { Limits } from "../steps/step-context.js";
 import { jsonPieces, jsonText, safe, table } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
-import { confirmed } from "./ask.js";
+import { clusterText, confirmed } from "./ask.js";
 import { type ChangingRun, changingRun, isStop, underLock } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
@@ -173,7 +173,7 @@ function limitsOf(flags: OperateFlags, operation: Operation): Limits {
 
 function questionText(plan: OperationPlan, flags: OperateFlags): string {
   return [
-    `On the cluster at ${safe(flags.zkRootPath)}:`,
+    `On the cluster ${safe(clusterText(flags))}:`,
     ...plan.steps.map((step) => `  ${safe(stepText(step))}  (${safe(step.why)})`),
     ...plan.notes.map((note) => `note: ${safe(note)}`),
     "Go on? [y/N] ",

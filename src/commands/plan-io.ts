@@ -13,7 +13,7 @@ import { type RecoveryPlan, sizeOf } from "../planning/recovery-plan.js";
 import { planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
 import { jsonPieces, jsonText } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
-import { confirmed } from "./ask.js";
+import { clusterText, confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
@@ -173,5 +173,5 @@ async function confirm(
   if (flags.yes || (!io.isInteractiveStdin && !flags.noInput)) return false;
   const size = await inTurns(sizeOf(plan));
   if (size.changes === 0) return false;
-  return confirmed(questionText(plan, size, flags.zkRootPath).join("\n"), { flags, io, signal });
+  return confirmed(questionText(plan, size, clusterText(flags)).join("\n"), { flags, io, signal });
 }

@@ -24,6 +24,8 @@ const METRICS_MODE = 0o644;
 /** Advices that a hook is told. */
 const HOOK_TODOS_MAX = 20;
 
+type ClusterFlags = Pick<CommonFlags, "zkCluster" | "zkRootPath" | "cluster">;
+
 /** Where a command tells what it does and how it ends. */
 export interface RunOutputs {
   readonly onEvent: OnEvent;
@@ -44,7 +46,7 @@ export interface RunOutputs {
  * @throws What `work` threw.
  */
 export async function withOutputs(
-  flags: Partial<OutputFlags> & Pick<CommonFlags, "zkCluster" | "zkRootPath">,
+  flags: Partial<OutputFlags> & ClusterFlags,
   io: CommandIo,
   command: string,
   work: (outputs: RunOutputs) => Promise<number>,
@@ -60,11 +62,7 @@ export async function withOutputs(
   }
 }
 
-function gather(
-  flags: Partial<OutputFlags> & Pick<CommonFlags, "zkCluster" | "zkRootPath">,
-  io: CommandIo,
-  command: string,
-) {
+function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, command: string) {
   const { report: path, textfile, postHook } = flags;
   const isWanted = path !== undefined || textfile !== undefined || postHook !== undefined;
   const beganMs = realClock.wallTime();
@@ -87,7 +85,7 @@ function gather(
       endedMs: nowMs(),
       run: {
         id,
-        cluster: `${flags.zkCluster.join(",")}${flags.zkRootPath}`,
+        cluster: reportedCluster(flags),
         nameserver,
         calls,
         changes,
@@ -125,6 +123,12 @@ function gather(
       if (postHook !== undefined) await runPostHook(postHook, hookFacts(report, path), io);
     },
   };
+}
+
+/** ZooKeeper servers and root path, with the name in front if there is one. */
+function reportedCluster({ zkCluster, zkRootPath, cluster }: ClusterFlags): string {
+  const place = `${zkCluster.join(",")}${zkRootPath}`;
+  return cluster === undefined ? place : `${cluster} (${place})`;
 }
 
 function wordOf(exitCode: number): string {

@@ -23,6 +23,7 @@ const SHOWN_MAX = 50;
  * A plan for a person.
  *
  * @param size That of the plan.
+ * @param cluster Such as `prod at /openmldb`.
  * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
  */
 export function planText(saved: SavedPlan, size: PlanSize): string[] {
@@ -138,7 +139,7 @@ function verdict(plan: Plan, size: PlanSize): string {
  * @param size That of the plan.
  * @returns Lines without line ends, the last one the question. Names are made safe.
  */
-export function questionText(plan: Plan, size: PlanSize, rootPath: string): string[] {
+export function questionText(plan: Plan, size: PlanSize, cluster: string): string[] {
   const { partitions, refused, replicas, changes, recoverTables, givenUp } = size;
   const risks = [
     plan.basis.autoFailover && "auto_failover is off until the end of the run",
@@ -150,7 +151,7 @@ export function questionText(plan: Plan, size: PlanSize, rootPath: string): stri
     refused > 0 && `${counted(refused, "partition")} left alone and not healthy afterwards`,
   ].filter((risk) => risk !== false);
   return [
-    `recover the cluster at ${safe(rootPath)} with method ${plan.method}: ${counted(partitions, "partition")}, ${counted(replicas, "replica")}, about ${counted(changes, "change")}`,
+    `recover the cluster ${safe(cluster)} with method ${plan.method}: ${counted(partitions, "partition")}, ${counted(replicas, "replica")}, about ${counted(changes, "change")}`,
     ...lostLines(plan).map((line) => `  - ${safe(line)}`),
     ...risks.map((risk) => `  - ${risk}`),
     "see it all with --dry_run; go on? [y/N] ",

@@ -1,0 +1,130 @@
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import { OpsError } from "../errors.js";
+import { checkDocument, type DocumentKind } from "../util/document.js";
+import { safe } from "../util/text.js";
+import { readUserFile } from "../util/user-file.js";
+import { type CommandLine, type Environment, variableOf } from "./flag-parse.js";
+import { shown } from "./flag-values.js";
+import { readOpenmldbHome } from "./openmldb-conf.js";
+import type { Settings } from "./settings.js";
+
+const FILE_BYTES_MAX = 1_000_000;
+/** More names than this are only counted in a message. */
+const NAMES_SHOWN = 20;
+
+/** What the file may say of a cluster: the connection flags, without secrets. */
+const FIELDS = [
+  "zk_cluster",
+  "zk_root_path",
+  "zk_auth_schema",
+  "zk_timeout",
+  "zk_session_timeout",
+  "user",
+  "password_file",
+  "rpc_timeout",
+  "max_answer",
+  "ns_concurrency",
+  "openmldb_home",
+] as const;
+
+interface ClusterFile {
+  readonly clusters: Readonly<
+    Record<string, Readonly<Partial<Record<(typeof FIELDS)[number], string>>>>
+  >;
+}
+
+const CLUSTER_FILE: DocumentKind<ClusterFile> = {
+  maxBytes: FILE_BYTES_MAX,
+  maxDepth: 4,
+  schema: (z) => {
+    const text = z.string().min(1).optional();
+    const cluster = z.strictObject(Object.fromEntries(FIELDS.map((name) => [name, text])));
+    const name = z.string().regex(/^[\w.-]{1,100}$/);
+    return z.strictObject({ clusters: z.record(name, cluster) });
+  },
+};
+
+/**
+ * The file of named clusters that is read unless another one is named: below `XDG_CONFIG_HOME`, else
+ * in `~/.config`. Never in the working directory: a folder that somebody else prepared must not
+ * decide which cluster is changed.
+ */
+function defaultConfigFile(environment: Environment): string {
+  const xdg = environment["XDG_CONFIG_HOME"] ?? "";
+  // The XDG base directory specification: a relative path is to be ignored.
+  const base = isAbsolute(xdg) ? xdg : join(environment["HOME"] || homedir(), ".config");
+  return join(base, "openmldb-ops", "config.json");
+}
+
+/**
+ * What the file of named clusters says of the cluster that `--cluster` names, and OpenMLDB's own
+ * configuration below `--openmldb_home`; the file goes before OpenMLDB's configuration. Empty if
+ * neither is given: no file is read then.
+ *
+ * @throws OpsError `usage` if a file cannot be read, is not of its form, or has no such cluster.
+ */
+export function readSettings(line: CommandLine, environment: Environment): Settings {
+  const given = (name: string) =>
+    line.flags.get(name)?.[0] ?? (environment[variableOf(name)] || undefined);
+  const [cluster, config, home] = ["cluster", "config", "openmldb_home"].map(given);
+  if (cluster === undefined && config !== undefined) {
+    throw new OpsError({
+      code: "usage",
+      message: `--config=${shown(config)} is given without --cluster`,
+      hint: "say which of its clusters is meant: --cluster=NAME",
+    });
+  }
+  const named = cluster === undefined ? new Map() : readCluster(cluster, config, environment);
+  const homeOf = home ?? named.get("openmldb_home")?.text;
+  const own = homeOf && readOpenmldbHome(homeOf, `--openmldb_home=${shown(homeOf)}`);
+  return new Map([...(own || []), ...named]);
+}
+
+function readCluster(name: string, config: string | undefined, environment: Environment): Settings {
+  const path = config ?? defaultConfigFile(environment);
+  const usage = (message: string, hint: string) => new OpsError({ code: "usage", message, hint });
+  if (config === undefined && !existsSync(path)) {
+    throw usage(
+      `--cluster=${shown(name)}: there is no ${safe(path)}`,
+      "write it, or name another file with --config",
+    );
+  }
+  const where = `--config=${shown(path)}`;
+  const read = checkDocument(CLUSTER_FILE, readUserFile(path, { where, maxBytes: FILE_BYTES_MAX }));
+  if ("problem" in read) {
+    throw usage(
+      `${where}: ${safe(read.problem)}`,
+      `such as {"clusters": {"prod": {"zk_cluster": "zk1:2181", "zk_root_path": "/openmldb"}}}; secrets do not belong there`,
+    );
+  }
+  const { clusters } = read.value;
+  const fields = Object.hasOwn(clusters, name) ? clusters[name] : undefined;
+  if (fields === undefined) {
+    const names = Object.keys(clusters);
+    const known = names.length === 0 ? "none" : names.slice(0, NAMES_SHOWN).join(", ");
+    throw usage(`${where}: there is no cluster "${shown(name)}"`, `it has: ${safe(known)}`);
+  }
+  return new Map(
+    Object.entries(fields).map(([field, text]) => [
+      field,
+      { text, source: `${safe(path)}: clusters.${name}.${field}` },
+    ]),
+  );
+}
+
+/**
+ * Whether the command line or the environment leads to another ZooKeeper or root path than the files
+ * say: the cluster's name must not be shown then.
+ */
+export function leadsElsewhere(
+  line: CommandLine,
+  environment: Environment,
+  settings: Settings,
+): boolean {
+  return ["zk_cluster", "zk_root_path"].some((name) => {
+    const given = line.flags.get(name)?.[0] ?? (environment[variableOf(name)] || undefined);
+    return given !== undefined && given !== settings.get(name)?.text;
+  });
+}

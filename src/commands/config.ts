@@ -1,0 +1,26 @@
+import type { ConfigFlags } from "../cli/config-entry.js";
+import { EXIT } from "../exit-codes.js";
+import { jsonText, safe } from "../util/text.js";
+import type { CommandIo } from "./command.js";
+
+const SCHEMA_VERSION = 1;
+
+/** Shows which connection settings are in force, and where each comes from. Reaches no cluster. @returns 0. */
+export function run({ rows, output }: ConfigFlags, io: CommandIo): Promise<number> {
+  if (output === "json") {
+    const head = { schemaVersion: SCHEMA_VERSION, command: "config", exitCode: EXIT.ok };
+    io.stdout.write(`${jsonText({ ...head, settings: rows }, 2)}\n`);
+    return Promise.resolve(EXIT.ok);
+  }
+  const table = [
+    ["setting", "value", "source"],
+    ...rows.map(({ name, value, source }) => [name, safe(value ?? "-"), safe(source)]),
+  ];
+  const widthOf = (column: number) => Math.max(...table.map((row) => row[column]?.length ?? 0));
+  const widths = [widthOf(0), widthOf(1)];
+  for (const row of table) {
+    const cells = row.map((cell, column) => cell.padEnd(widths[column] ?? 0));
+    io.stdout.write(`${cells.join("  ").trimEnd()}\n`);
+  }
+  return Promise.resolve(EXIT.ok);
+}
