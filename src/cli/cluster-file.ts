@@ -48,7 +48,7 @@ const CLUSTER_FILE: DocumentKind<ClusterFile> = {
 
 /**
  * The file of named clusters that is read unless another one is named: below `XDG_CONFIG_HOME`, else
- * in `~/.config`. Never in the working directory: a folder that somebody else prepared must not
+ * in `~/.config`. Never in the working directory: a folder that another user prepared must not
  * decide which cluster is changed.
  */
 function defaultConfigFile(environment: Environment): string {

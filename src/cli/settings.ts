@@ -4,6 +4,6 @@ export type Settings = ReadonlyMap<string, Setting>;
 /** One value and its source. */
 interface Setting {
   readonly text: string;
-  /** File and field, such as `/home/ops/clusters.json: clusters.prod.user`. */
+  /** File and field, such as `/etc/clusters.json: clusters.prod.user`. */
   readonly source: string;
 }

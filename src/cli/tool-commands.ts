@@ -10,7 +10,7 @@ import {
   reportSpecs,
   stateSpecs,
 } from "./common-specs.js";
-import { CONFIG_ENTRY } from "./config-entry.js";
+import { CONFIG_ENTRY } from "./config-commands.js";
 import { anyText, choice, integer, readableFile, zkServers } from "./flag-values.js";
 import { type FlagsOf, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
 
