@@ -1,5 +1,6 @@
 import type { ConfigFlags } from "../cli/config-commands.js";
 import { EXIT } from "../exit-codes.js";
+import { maxOf } from "../util/extremes.js";
 import { jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
@@ -16,8 +17,7 @@ export function run({ rows, output }: ConfigFlags, io: CommandIo): Promise<numbe
     ["setting", "value", "source"],
     ...rows.map(({ name, value, source }) => [name, safe(value ?? "-"), safe(source)]),
   ];
-  const widthOf = (column: number) =>
-    table.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0);
+  const widthOf = (column: number) => maxOf(table.map((row) => row[column]?.length ?? 0));
   const widths = [widthOf(0), widthOf(1)];
   for (const row of table) {
     const cells = row.map((cell, column) => cell.padEnd(widths[column] ?? 0));
