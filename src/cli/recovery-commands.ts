@@ -14,7 +14,6 @@ import {
   partitionsOrLoss,
   planSpecs,
   stateSpecs,
-  waitSpecs,
 } from "./common-specs.js";
 import {
   anyText,
@@ -26,6 +25,7 @@ import {
   pidList,
 } from "./flag-values.js";
 import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { waitSpecs } from "./wait-specs.js";
 
 /** `--lost`: tablets that will not come back. */
 const lostTablets = noVariable(
