@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { RULES } from "../src/execution/rules.js";
 import type { PartitionView } from "../src/model/partition-view.js";
 import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
@@ -79,5 +80,26 @@ describe("the record is older than the disks", () => {
     expect(await statusOf(new Map([["db1.t0:0", "b:9527"]]))).toBe("recovered");
     const [rows] = virtual.model.rows({ pid: 0 });
     expect(rows).toMatchObject({ leader: "b:9527", lost: 0 });
+  });
+
+  test("planted bug, old record believed: the same check notices it", async () => {
+    const virtual = await SITUATIONS["zookeeper"]!();
+    const believed = (view: PartitionView): PartitionView => ({
+      ...view,
+      known: undefined,
+      replicas: view.replicas.map(({ snapshot: _, ...one }) => one),
+    });
+    const result = await virtual.recover({
+      rules: {
+        plannerOf: (...args) => {
+          const planner = RULES.plannerOf(...args);
+          return (view, learned) => planner(believed(view), learned);
+        },
+      },
+    });
+    if (!("report" in result)) throw result.error;
+    const [first] = result.report.partitions.filter((one) => one.id.pid === 0);
+    expect(first?.failure?.decision?.code).not.toBe("record-is-old");
+    expect(virtual.events.filter((one) => one.kind === "step-started")).not.toEqual([]);
   });
 });
