@@ -106,7 +106,26 @@ async function finish(
   if (flags.reportFile !== undefined) await saveReport(flags.reportFile, json(), io);
   await print(io, flags.output === "json" ? json() : lined(reportText(report)));
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
+  else tellOpenDecisions(report, flags, io);
   return exitCode;
+}
+
+/**
+ * With auto_failover on, the nameserver elects another leader for what a returning tablet led, and rebuilds its
+ * replicas, without asking what they hold. Off when the tablet comes back, it does neither (OpenMLDB 0.9
+ * nameserver: OnTabletOnline).
+ */
+function tellOpenDecisions(
+  { partitions, autoFailover }: Extract<RecoverResult, { report: unknown }>["report"],
+  flags: RecoveryFlags,
+  io: CommandIo,
+): void {
+  const open = partitions.filter((one) => one.status === "needs-decision").length;
+  if (open === 0 || !autoFailover.after) return;
+  const off = commandPrinter(flags)({ cmd: "confset", key: "auto_failover", value: "false" });
+  io.log.warn(
+    `auto_failover is on, and partitions that need a decision: ${open}; when a tablet that holds more rows comes back, the nameserver may discard them without asking; before such a tablet is started, run: ${off}`,
+  );
 }
 
 /** A report that cannot be saved does not make the recovery a failure. */
