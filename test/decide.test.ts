@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { PartitionView } from "../src/model/partition-view.js";
 import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
-import { isServing, servingLeader, trueOffset } from "../src/policy/what-it-holds.js";
-import { decideLeader, isSuspect } from "../src/policy/who-may-lead.js";
+import { isServing, isSuspect, servingLeader, trueOffset } from "../src/policy/what-it-holds.js";
+import { decideLeader } from "../src/policy/who-may-lead.js";
 import { partition } from "./helpers/view.js";
 
 const ONE = [{ term: 1n, offset: 0n }];

@@ -131,6 +131,8 @@ describe("which replica leads", () => {
       endpoint: "a",
       text,
       candidate: "b",
+      loss: { atLeast: 30n, atMost: 30n },
+      isOfLost: false,
     });
     expect(planDirect(view).blocked?.text).toBe(text);
     expect(planDirect(view, undefined, "b")).toMatchObject({

@@ -11,6 +11,7 @@ import { oldRecordProblem } from "../policy/old-record.js";
 import { isServing, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import {
   givenUp,
+  hasParted,
   isDiscard,
   mayBeOverwritten,
   unreadFollower,
@@ -122,7 +123,7 @@ function planPromotion(
   const steps = [
     ...demoted.map((one) => demotion(view, one, "extra-leader")),
     ...promote,
-    ...recordSteps(view, leader),
+    ...recordSteps(view, leader, joining),
     ...pauseSteps(view, problems),
     ...joining.flatMap((one) => joinSteps(view, one, "not-linked")),
   ];
@@ -144,6 +145,13 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
   }
   const others = view.replicas.filter((one) => one !== leader);
   const demoted = view.replicas.filter((one) => isServing(one) && one.report?.role === "leader");
+  // RecoverTable compares term and offset: it would take the parted log of such a leader for a prefix.
+  const parted = demoted.find((one) => one !== leader && hasParted(view, leader, one));
+  if (parted !== undefined) {
+    const text = `${accepted} was chosen to lead and cannot: ${parted.endpoint} leads, and holds entries that parted from those of ${accepted}; only ${parted.endpoint} can lead on (${blocked.text})`;
+    const kept = { ...blocked, text, candidate: parted.endpoint };
+    return laneOf(view, { leader: undefined, steps: [], blocked: kept });
+  }
   const former = others.find((one) => one.claim.isLeader) ?? others[0];
   const steps: Step[] =
     former === undefined
@@ -174,9 +182,20 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
 /**
  * Makes the nameserver's record agree with the leader in use. Only flags of the leader and of ex-leaders
  * change here; followers are marked alive when they are in sync.
+ *
+ * An ex-leader that is marked dead keeps its flag until it joins, as after the nameserver's own
+ * ChangeLeader: the flag is what tells that its log may have parted.
  */
-function recordSteps(view: PartitionView, leader: ReplicaView): Step[] {
-  const wrong = view.replicas.filter((one) => one.claim.isLeader !== (one === leader));
+function recordSteps(
+  view: PartitionView,
+  leader: ReplicaView,
+  joining: readonly ReplicaView[],
+): Step[] {
+  const isLeft = (one: ReplicaView) =>
+    one !== leader && one.claim.isLeader && !one.claim.isAlive && !joining.includes(one);
+  const wrong = view.replicas
+    .filter((one) => one.claim.isLeader !== (one === leader))
+    .filter((one) => !isLeft(one));
   if (wrong.length === 0) {
     return leader.claim.isAlive ? [] : [aliveMark(view, leader, "leader", "marked-dead")];
   }
@@ -223,11 +242,11 @@ function planFollowers(
       : planAccepted(view, accepted, blocked);
   }
   // The record comes first: it is written as a whole, and would undo later marks.
-  const joining = steps.filter((one) => one.kind === "replicate").map((one) => one.endpoint);
-  const isExLeaderJoining = view.replicas.some(
-    (one) => one !== leader && one.claim.isLeader && joining.includes(one.endpoint),
+  const joining = view.replicas.filter((replica) =>
+    steps.some((one) => one.kind === "replicate" && one.endpoint === replica.endpoint),
   );
-  const record = isExLeaderJoining ? recordSteps(view, leader) : [];
+  const isExLeaderJoining = joining.some((one) => one.claim.isLeader);
+  const record = isExLeaderJoining ? recordSteps(view, leader, joining) : [];
   const demoted = exLeadersBefore(view, leader, steps);
   const before = [...demoted, ...pauseSteps(view, problems), ...record, ...steps];
   return planRemoval(view, leader, before, known);

@@ -3,6 +3,7 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { isOnlyLostUnasked } from "./lost-replicas.js";
 import { givenUpCount, givenUpIfLeads } from "./what-is-given-up.js";
+import { partedEntries } from "./what-may-be-overwritten.js";
 
 /** The decisions that replicas on lost tablets can be the cause of. */
 const LOST_CODES: readonly ProblemCode[] = ["rows-missing", "unread"];
@@ -44,8 +45,12 @@ export function offered(view: PartitionView, decision: Problem): Problem {
     return problem;
   }
   const { atLeast, atMost } = givenUpIfLeads(view, choice);
+  const parted = partedEntries(view, choice);
   const isOfLost = LOST_CODES.includes(decision.code) && isOnlyLostUnasked(view);
-  const loss = { atLeast, atMost };
+  const loss = {
+    atLeast: atLeast + parted,
+    atMost: atMost === undefined ? undefined : atMost + parted,
+  };
   const price = isOfLost
     ? `; where ${choice.endpoint} leads, ${givenUpCount(loss)} would be given up`
     : "";

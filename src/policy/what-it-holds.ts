@@ -89,6 +89,22 @@ export function isOfHistory(view: PartitionView, replica: ReplicaView): boolean 
   return view.replicas.every((one) => one.claim.isLeader === (one === replica));
 }
 
+/**
+ * First entry of the newest leadership; 0 if there was only one, so that every log is a prefix of
+ * the same history.
+ */
+export function newestStart(view: PartitionView): bigint {
+  return view.terms.length > 1 ? (view.terms.at(-1)?.offset ?? 0n) : 0n;
+}
+
+/**
+ * Whether a replica may hold entries that were never part of the surviving history: nothing says
+ * that its log is of it, and it reaches beyond the point where leaderships may have parted.
+ */
+export function isSuspect(view: PartitionView, replica: ReplicaView): boolean {
+  return !isOfHistory(view, replica) && trueOffset(replica) >= firstChange(view);
+}
+
 /** An offset of a replica, as far as it can be trusted to be of the surviving history. */
 function trusted(view: PartitionView, replica: ReplicaView, offset: bigint): bigint {
   const safe = firstChange(view) - 1n;

@@ -5,10 +5,12 @@ import { oldRecordProblem } from "./old-record.js";
 import {
   evidenceOf,
   isServing,
+  isSuspect,
   knownOffset,
   leastOffset,
   lowerBound,
   most,
+  newestStart,
   servingLeader,
   type Tried,
   trueOffset,
@@ -56,7 +58,7 @@ export function discardedBy(
   const begun =
     since === undefined ? view.terms.at(-1) : view.terms.find((one) => one.term > since);
   const parted = begun === undefined || view.terms.length < 2 ? undefined : begun.offset - 1n;
-  const isExLeader = replica.claim.isLeader && !isReplicatedTo;
+  const isExLeader = wasExLeader(view, replica) && !isReplicatedTo;
   if (isExLeader && parted !== undefined && parted < led && known > parted) {
     return { code: "surplus", known, kept: parted };
   }
@@ -66,6 +68,30 @@ export function discardedBy(
 /** Whether a problem says that RecoverTable of the replica would discard entries. */
 export function isDiscard(code: ProblemCode): boolean {
   return code === "ahead" || code === "surplus";
+}
+
+/** Entries that ex-leaders alone took from clients, and that are given up where a replica leads. */
+export function partedEntries(view: PartitionView, leader: ReplicaView): bigint {
+  return view.replicas.reduce((sum, one) => {
+    const discarded = discardedBy(view, one, leader);
+    return discarded?.code === "surplus" ? sum + discarded.known - discarded.kept : sum;
+  }, 0n);
+}
+
+/** Whether a replica led before the newest term. The record of the run's beginning counts: steps write it. */
+function wasExLeader(view: PartitionView, { endpoint, claim }: ReplicaView): boolean {
+  const before = view.known?.replicas.get(endpoint);
+  return claim.isLeader || (before?.wasLeader === true && !before.wasAlive);
+}
+
+/**
+ * Whether a replica's log parted from that of a leader which has written since: neither contains the
+ * other, whatever their offsets say.
+ */
+export function hasParted(view: PartitionView, replica: ReplicaView, leader: ReplicaView): boolean {
+  const isEx = wasExLeader(view, replica) || isSuspect(view, replica);
+  const start = newestStart(view);
+  return isEx && start > 0n && trueOffset(replica) >= start && trueOffset(leader) >= start;
 }
 
 /** What would be discarded, in words with numbers. No final stop. */
@@ -117,10 +143,16 @@ function heldOffset(view: PartitionView, replica: ReplicaView): bigint {
 /** What is given up where this replica leads, in words with numbers. */
 export function givenUp(view: PartitionView, leader: ReplicaView): string {
   const offset = trueOffset(leader);
+  const isParted = (one: ReplicaView) =>
+    isServing(one) && (hasParted(view, one, leader) || hasParted(view, leader, one));
   const beyond = view.replicas
     .filter((one) => one !== leader)
-    .filter((one) => trueOffset(one) > offset || !isServing(one))
+    .filter((one) => trueOffset(one) > offset || !isServing(one) || isParted(one))
     .map((one) => {
+      if (isParted(one)) {
+        const from = newestStart(view);
+        return `${one.endpoint} (its own entries from ${from} to ${trueOffset(one)}, where the logs parted)`;
+      }
       const bound = lowerBound(view, one);
       const known = bound > 0n ? `, known to hold entries up to ${bound}` : "";
       return `${one.endpoint} (${isServing(one) ? `at ${trueOffset(one)}` : `not loaded${known}`})`;

@@ -14,9 +14,11 @@ import {
   firstChange,
   isOfHistory,
   isServing,
+  isSuspect,
   knownOffset,
   leastOffset,
   lowerBound,
+  newestStart,
   type Tried,
   trueOffset,
 } from "./what-it-holds.js";
@@ -58,22 +60,6 @@ import {
 export type Decision =
   | { readonly leader: ReplicaView; readonly joiners: readonly ReplicaView[] }
   | { readonly blocked: Problem };
-
-/**
- * First entry of the newest leadership; 0 if there was only one, so that every log is a prefix of
- * the same history.
- */
-function newestStart(view: PartitionView): bigint {
-  return view.terms.length > 1 ? (view.terms.at(-1)?.offset ?? 0n) : 0n;
-}
-
-/**
- * Whether a replica may hold entries that were never part of the surviving history: nothing says
- * that its log is of it, and it reaches beyond the point where leaderships may have parted.
- */
-export function isSuspect(view: PartitionView, replica: ReplicaView): boolean {
-  return !isOfHistory(view, replica) && trueOffset(replica) >= firstChange(view);
-}
 
 /**
  * Decides on true offsets. To be asked when every replica that can be loaded is.
