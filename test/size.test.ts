@@ -121,6 +121,7 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
         watched: { forMs: 0, still: new Set<bigint>() },
         startups: new Set(),
         stored: new Map(),
+        counters: { term: undefined, tableIndex: undefined, opIndex: undefined },
       },
       ...{ lock: undefined, marker: undefined, scope: { db: undefined, table: undefined } },
       ...{ maxLag: 0n, nowMs: 0, print: printCommand },

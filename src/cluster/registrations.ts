@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import { fromBinary } from "@bufbuild/protobuf";
 import { messageOf } from "../errors.js";
 import { TableInfoSchema } from "../gen/openmldb/nameserver_pb.js";
-import type { Endpoint, TableClaim } from "../model/cluster-state.js";
+import type { Endpoint, StoredCounters, TableClaim } from "../model/cluster-state.js";
 import { toTableClaim } from "./convert.js";
 import type { ZooKeeper } from "./zookeeper.js";
 import { parseZkHosts } from "./zookeeper-hosts.js";
@@ -61,6 +61,20 @@ export async function readStoredTables(
     }),
   );
   return new Map(records);
+}
+
+/** The nameserver's counters in ZooKeeper. */
+export async function readCounters(zk: ZooKeeper, rootPath: string): Promise<StoredCounters> {
+  const read = async (znode: string): Promise<bigint | undefined> => {
+    const text = (await zk.getData(`${rootPath}/${znode}`))?.toString("utf8").trim();
+    return text !== undefined && /^\d{1,20}$/.test(text) ? BigInt(text) : undefined;
+  };
+  const [term, tableIndex, opIndex] = await Promise.all([
+    read("table/term"),
+    read("table/table_index"),
+    read("op/op_index"),
+  ]);
+  return { term, tableIndex, opIndex };
 }
 
 function decoded(data: Buffer | undefined): TableClaim | undefined {

@@ -2,6 +2,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import {
   countNameserverZnodes,
   dialZooKeeper,
+  readCounters,
   readStartups,
   readStoredTables,
 } from "../cluster/registrations.js";
@@ -71,10 +72,11 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
   ]);
   const restarted = await halfLoaded(judged);
   const watched = await watchOps(cluster, judged.state.ops, signal);
-  const [nameservers, startups, stored] = await Promise.all([
+  const [nameservers, startups, stored, counters] = await Promise.all([
     askNameservers(options, judged),
     readStartups(options.zk, options.rootPath, restarted),
     readStoredTables(options.zk, options.rootPath, unhealthyTables(judged)),
+    readCounters(options.zk, options.rootPath),
   ]);
   signal.throwIfAborted();
   return {
@@ -84,6 +86,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     nameservers,
     startups,
     stored,
+    counters,
     watched,
     lostLines: plan && lostLines(plan),
     scope: { db, table },

@@ -1,4 +1,4 @@
-import type { ClusterState, Endpoint, TableClaim } from "../model/cluster-state.js";
+import type { ClusterState, Endpoint, StoredCounters, TableClaim } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
 import type { PrintCommand } from "../model/tool-command.js";
@@ -37,6 +37,8 @@ export interface InspectFacts {
    * there is none. Tables that were not asked for are absent.
    */
   readonly stored: ReadonlyMap<number, TableClaim | undefined>;
+  /** The nameserver's counters in ZooKeeper, read after everything that is numbered by them. */
+  readonly counters: StoredCounters;
   /** The run that holds the lock of the cluster; `unknown` if it says nothing readable, undefined if none. */
   readonly lock: RunOwner | "unknown" | undefined;
   /** The note of a run that keeps auto_failover off; undefined if there is none. */

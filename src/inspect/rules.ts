@@ -1,11 +1,17 @@
 import type { Work } from "../model/work.js";
 import type { Finding, Level, Rule, RuleFacts } from "./rule.js";
 import { CLUSTER_RULES } from "./rules-cluster.js";
+import { RECORD_RULES } from "./rules-record.js";
 import { SERVER_RULES } from "./rules-servers.js";
 import { TABLE_RULES } from "./rules-tables.js";
 
 /** Everything that inspect looks for beside unhealthy partitions, in the order in which it is shown. */
-export const RULES: readonly Rule[] = [...SERVER_RULES, ...CLUSTER_RULES, ...TABLE_RULES];
+export const RULES: readonly Rule[] = [
+  ...SERVER_RULES,
+  ...CLUSTER_RULES,
+  ...RECORD_RULES,
+  ...TABLE_RULES,
+];
 
 const RANK: Readonly<Record<Level, number>> = { error: 0, warning: 1, note: 2 };
 

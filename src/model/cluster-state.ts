@@ -61,6 +61,19 @@ export interface PartitionClaim {
   readonly terms: readonly TermStart[];
 }
 
+/**
+ * The counters from which a nameserver goes on when it starts: the last number given out. Undefined
+ * where the znode is missing or holds no number.
+ */
+export interface StoredCounters {
+  /** `table/term`. */
+  readonly term: bigint | undefined;
+  /** `table/table_index`. */
+  readonly tableIndex: bigint | undefined;
+  /** `op/op_index`. */
+  readonly opIndex: bigint | undefined;
+}
+
 /** What the nameserver says of one table (nameserver.proto, TableInfo). */
 export interface TableClaim {
   /** Database, or the empty string for a table without one. */

@@ -114,6 +114,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: [
       "NOT healthy",
       "at-risk db1.t0:0: extra-leader b:9527, marked-dead b:9527, not-linked b:9527, surplus b:9527",
+      "warning counter-behind cluster",
     ],
   },
   {
@@ -128,7 +129,11 @@ export const PARTITION_FAULTS: readonly Fault[] = [
         ...(endpoint === B && of.pid === 0 ? { term: 7n, offset: 20n } : {}),
       }),
     }),
-    sees: ["NOT healthy", "at-risk db1.t0:0: record-is-old b:9527, not-loaded b:9527"],
+    sees: [
+      "NOT healthy",
+      "at-risk db1.t0:0: record-is-old b:9527, not-loaded b:9527",
+      "warning counter-behind cluster",
+    ],
   },
   {
     name: "the leader does not report its replication list",

@@ -319,6 +319,27 @@ export const SERVER_FAULTS: readonly Fault[] = [
     sees: ["healthy", "warning auto-failover-off cluster"],
   },
   {
+    name: "the counters in ZooKeeper are older than the cluster",
+    seed: async (virtual) => {
+      await run(virtual, virtual.cluster.confSet("auto_failover", "false"));
+      await run(virtual, virtual.cluster.changeLeader(P0, A));
+      await virtual.pass(5_000);
+      await run(virtual, virtual.cluster.recoverTable(P0, C));
+      await virtual.pass(30_000);
+      await run(virtual, virtual.cluster.confSet("auto_failover", "true"));
+      for (const counter of ["table/term", "table/table_index", "op/op_index"]) {
+        virtual.model.tree.setData(`/openmldb/${counter}`, Buffer.from("1"));
+      }
+    },
+    sees: [
+      "healthy",
+      "warning counter-behind cluster",
+      "warning counter-behind cluster",
+      "warning counter-behind cluster",
+      "warning counter-behind cluster",
+    ],
+  },
+  {
     name: "a dead run's marker",
     seed: async (virtual) => {
       put(virtual, "auto_failover", marker);
