@@ -10,7 +10,8 @@ import { planPartition } from "./documented.js";
 export type { Method } from "../model/plan.js";
 
 /**
- * The planner of a method.
+ * The planner of a method. The documented procedure knows no decision of the operator, so a partition
+ * that was decided is carried out the direct way.
  *
  * @param accept The replica that shall lead where something has to be given up, by `partitionName`.
  * @param decide The rule by which the direct method chooses a leader.
@@ -22,9 +23,11 @@ export function plannerOf(
   decide: typeof decideLeader = decideLeader,
   losses: ReadonlyMap<string, Loss> = new Map(),
 ): Planner {
-  if (method === "documented") return planPartition;
   return (view, learned) => {
     const name = partitionName(view.id);
-    return planDirect(view, learned, accept.get(name), decide, losses.get(name));
+    const accepted = accept.get(name);
+    return method === "documented" && accepted === undefined
+      ? planPartition(view, learned)
+      : planDirect(view, learned, accepted, decide, losses.get(name));
   };
 }

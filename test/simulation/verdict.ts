@@ -91,11 +91,16 @@ function judgeRest(
   if (fenced.length > 0) stats?.add("fenced followers", `of ${of.name}`);
   const isServing = of.part.partitionMeta.some((meta) => acceptsWrites(world.model, of, meta));
   const away = causes.filter((one) => /^(tablet-away|ahead|disk-empty|fenced) /.test(one)).join();
+  // An ex-leader keeps its flag until it follows again.
+  const exLeaders = of.part.partitionMeta.filter((meta) => meta.isLeader && !meta.isAlive);
+  const isExLeaders = (line: string) =>
+    line.endsWith("replicas are flagged leader") &&
+    exLeaders.every((meta) => away.includes(meta.endpoint));
   // A leader that lacks rows which are known is left alone with all its followers, for a decision.
   const isForPeople = !isServing || told.problems.some((one) => one.code === "rows-missing");
   const unexplained = isForPeople
     ? []
-    : wrong.filter((line) => !away.includes(line.split(" ")[0] ?? "?"));
+    : wrong.filter((line) => !away.includes(line.split(" ")[0] ?? "?") && !isExLeaders(line));
   const summary = `${told.problems.map((one) => one.text).join("; ")} / ${told.failure?.detail ?? ""}`;
   if (causes.length === 0 || unexplained.length > 0) {
     checks.complain("converges", `${of.name}: ${wrong.join("; ")}; the tool says: ${summary}`);
