@@ -19,6 +19,10 @@ interface OldRecord {
  * nameserver appends each leadership to the history (OpenMLDB 0.9 nameserver: UpdateLeaderInfo). Then
  * leaderships are missing in the history, so flags and history prove nothing.
  *
+ * A memory table's snapshot has the term of its last entry. That of a disk table has the term that its
+ * replica was given last (OpenMLDB 0.9 tablet: DiskTableSnapshot), which may be the one with which a
+ * change of leader fenced it before it ended half-way. The two cannot be told apart, so both are asked about.
+ *
  * Only replicas that are not loaded tell: a loaded one answers GetTermPair with the term that it was given.
  *
  * @returns Undefined if nothing proves it. That no snapshot shows it does not prove the opposite.
@@ -73,7 +77,7 @@ export function oldRecordProblem(view: PartitionView): Problem | undefined {
   return {
     code: "record-is-old",
     endpoint,
-    text: `the snapshot on its disk is of term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newest}: the record is older than the disks, as after a restore of ZooKeeper, so neither flags nor history tell which replica led last; bring the newer ZooKeeper data back if there is any`,
+    text: `the snapshot on its disk is of term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newest}: the record does not know of it (ZooKeeper was restored from a backup, or a change of leader ended half-way), so neither flags nor history tell which replica led last; bring the newer ZooKeeper data back if there is any`,
     candidate: endpoint,
   };
 }

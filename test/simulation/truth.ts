@@ -31,6 +31,10 @@ export function trueCauses(world: World, of: Part): string[] {
   // What was acknowledged and is on no disk any more: nobody but a person can let go of it.
   const held = lastOffset(surviving(of.part, heldOf(model, of)));
   if (lastOffset(surviving(of.part, model.ledger.of(of.id))) > held) causes.push("rows-gone");
+  const strange = metas.filter((meta) => hasUnknownTerm(model, of, meta.endpoint));
+  if (strange.length > 0) {
+    causes.push(`unknown-term ${strange.map((meta) => meta.endpoint).join()}`);
+  }
   const serving = metas.find((meta) => acceptsWrites(model, of, meta));
   if (serving !== undefined) {
     const own = lastOffset(dirAt(model, of, serving.endpoint)?.runs ?? []);
@@ -48,6 +52,13 @@ export function trueCauses(world: World, of: Part): string[] {
   }
 
   return [...causes, ...leaderCauses(world, of)];
+}
+
+/** Whether a replica that is not loaded has a snapshot of a newer term than the record knows. */
+function hasUnknownTerm(model: World["model"], of: Part, endpoint: string): boolean {
+  const newest = of.part.termOffset.at(-1)?.term ?? 0n;
+  const snapshot = dirAt(model, of, endpoint)?.snapshot;
+  return loadedAt(model, of, endpoint) === undefined && (snapshot?.term ?? 0n) > newest;
 }
 
 /** Whether an ex-leader has, or is known to have, entries behind the beginning of the newest leadership. */

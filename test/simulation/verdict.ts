@@ -97,7 +97,10 @@ function judgeRest(
     line.endsWith("replicas are flagged leader") &&
     exLeaders.every((meta) => away.includes(meta.endpoint));
   // A leader that lacks rows which are known is left alone with all its followers, for a decision.
-  const isForPeople = !isServing || told.problems.some((one) => one.code === "rows-missing");
+  const isForPeople =
+    !isServing ||
+    told.problems.some((one) => one.code === "rows-missing") ||
+    causes.some((one) => one.startsWith("unknown-term "));
   const unexplained = isForPeople
     ? []
     : wrong.filter((line) => !away.includes(line.split(" ")[0] ?? "?") && !isExLeaders(line));
