@@ -23,6 +23,7 @@ import {
   listOf,
   oneEndpoint,
   pidList,
+  readableFile,
 } from "./flag-values.js";
 import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
 import { waitSpecs } from "./wait-specs.js";
@@ -78,6 +79,17 @@ export const recoverDataSpecs = {
     many(
       ["leader", "ENDPOINT", "the replica that leads then; one for each --accept_data_loss"],
       listOf(/^\S+$/, "an endpoint"),
+    ),
+  ),
+  /** File that open decisions are written to, which must not exist. */
+  decisionsOut: noVariable(
+    optional(["decisions_out", "FILE", "write the open decisions there, to be filled in"], anyText),
+  ),
+  /** File of decisions to apply. */
+  decisions: noVariable(
+    optional(
+      ["decisions", "FILE", "apply these decisions, if they still fit the cluster"],
+      readableFile,
     ),
   ),
   /** Tablets that will not come back. */

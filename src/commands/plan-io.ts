@@ -8,6 +8,7 @@ import { isLoss } from "../model/loss.js";
 import { partitionName } from "../model/partition-view.js";
 import type { RecoverCommand } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
+import { acceptedIn, type Decided } from "../planning/decisions.js";
 import { planText, questionText } from "../planning/plan-text.js";
 import { type RecoveryPlan, sizeOf } from "../planning/recovery-plan.js";
 import { planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
@@ -16,8 +17,15 @@ import { inTurns } from "../util/yielding.js";
 import { clusterText, confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
+import { readDecisions } from "./decisions-file.js";
 import { tellLeftover } from "./leftover.js";
-import { planDigest, readGivenPlan, planUsage as usage, writeNewFile } from "./plan-store.js";
+import {
+  isPlanOnly,
+  planDigest,
+  readGivenPlan,
+  planUsage as usage,
+  writeNewFile,
+} from "./plan-store.js";
 import { seenStore, tell } from "./protect.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print } from "./write.js";
@@ -46,7 +54,7 @@ type PlanningFlags = Omit<
 /** What of a recovery's options comes from the plan flags. */
 export type PlanOptions = Pick<
   RecoverOptions,
-  "method" | "accept" | "lost" | "acceptsLossOfLost" | "planned" | "review"
+  "method" | "accept" | "decisions" | "lost" | "acceptsLossOfLost" | "planned" | "review"
 >;
 
 /**
@@ -56,6 +64,14 @@ export type PlanOptions = Pick<
  * @throws OpsError `usage`.
  */
 export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): SavedPlan | undefined {
+  if (flags.decisionsOut !== undefined && isPlanOnly(flags)) {
+    throw usage("--decisions_out belongs to a run", "leave out --dry_run and --plan_out");
+  }
+  if (flags.decisions !== undefined && flags.apply !== undefined) {
+    throw usage("--decisions does not go with --apply", "make the plan with --decisions");
+  }
+  // Read before anything is reached, so that a bad file is told at once.
+  decisionsOf(flags);
   const saved = readGivenPlan(flags, typed.cmd);
   if (saved === undefined) return undefined;
   const { apply } = flags;
@@ -99,6 +115,7 @@ export async function showPlan(
         only,
         method,
         accept,
+        decisions: decisionsOf(flags),
         ...lostOptions(flags),
         planned,
         seen: seenStore(opened, (event) => tell(event, io)),
@@ -146,6 +163,7 @@ export function planOptions(
   return {
     method: flags.method,
     accept: acceptOf(flags),
+    decisions: decisionsOf(flags),
     ...lostOptions(flags),
     planned: recoveryPlanOf(given),
     review: (plan, signal) => confirm(plan, { flags, io, signal }),
@@ -155,9 +173,15 @@ export function planOptions(
 /** The replicas that are to lead where something may be given up; the command line pairs them in order. */
 function acceptOf(flags: PlanningFlags): Map<string, string> {
   const partitions = flags.acceptDataLoss.flatMap((one) => (isLoss(one) ? [] : one));
-  return new Map(
-    partitions.map((partition, index) => [partitionName(partition), flags.leader[index] ?? ""]),
+  const named = partitions.map(
+    (partition, index) => [partitionName(partition), flags.leader[index] ?? ""] as const,
   );
+  return new Map([...acceptedIn(decisionsOf(flags) ?? []), ...named]);
+}
+
+/** The decisions of `--decisions`; undefined without it. */
+function decisionsOf({ decisions, zkRootPath }: PlanningFlags): Decided[] | undefined {
+  return decisions === undefined ? undefined : readDecisions(decisions, zkRootPath);
 }
 
 /** Which tablets are lost, and what may be given up with them. */

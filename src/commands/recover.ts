@@ -8,6 +8,7 @@ import type { RecoveryCommand } from "../model/report.js";
 import { recoverAgain } from "../model/tool-command.js";
 import { newIdentities } from "../observe/identified-cluster.js";
 import { addMissingOperation } from "../operations/add-missing.js";
+import { openDecisions } from "../planning/decisions.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
 import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../report/recovery-report.js";
 import { recoveryRows } from "../report/recovery-rows.js";
@@ -15,6 +16,7 @@ import type { Attempt } from "../run/with-run.js";
 import { safe } from "../util/text.js";
 import { type ChangingRun, changingRun, isStop, underLock } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
+import { writeDecisions } from "./decisions-file.js";
 import { operate } from "./operate.js";
 import { planOptions, type Recovery, readPlan, showPlan } from "./plan-io.js";
 import { isPlanOnly } from "./plan-store.js";
@@ -103,6 +105,13 @@ async function finish(
   const verdict = isAllHealthy(report) ? EXIT.ok : EXIT.partly;
   const exitCode = notRestored === undefined ? verdict : EXIT.notRestored;
   const json = () => ended(reportJson(report, exitCode));
+  if (flags.decisionsOut !== undefined) {
+    const open = openDecisions(report.partitions);
+    if (open.length > 0) await writeDecisions(flags.decisionsOut, flags.zkRootPath, open);
+    io.log.info(
+      `${open.length} decisions are open${open.length > 0 ? `: ${safe(flags.decisionsOut)}` : ""}`,
+    );
+  }
   if (flags.reportFile !== undefined) await saveReport(flags.reportFile, json(), io);
   await print(io, flags.output === "json" ? json() : lined(reportText(report)));
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);

@@ -6,6 +6,7 @@ import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { mapped, type Work } from "../model/work.js";
+import { choicesOf } from "../planning/decisions.js";
 import { isLost } from "../policy/lost-replicas.js";
 import { givenUpCount, givenUpIfLeads, sumOfLosses } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
@@ -81,6 +82,7 @@ function judgePartition(view: PartitionView, input: JudgeInput, around: Around):
     failure: problems.length > 0 ? failure : undefined,
     notes: input.notes.get(key) ?? [],
     evidence: decision === undefined ? [] : [...(failure?.evidence?.replicas.values() ?? [])],
+    ...(decision === undefined ? {} : { choices: choicesOf(view) }),
     next: problems.length === 0 ? "" : nextOf(),
   };
 

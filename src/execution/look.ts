@@ -16,6 +16,7 @@ import { type PartitionView, partitionName, viewingPartitions } from "../model/p
 import { observe } from "../observe/cluster.js";
 import type { Planner } from "../planning/attempt-history.js";
 import { boundPlanner, viewsOf } from "../planning/check-saved-plan.js";
+import { type Decided, staleDecisions } from "../planning/decisions.js";
 import { type Lost, lossesOf } from "../planning/lost.js";
 import type { Method } from "../planning/method.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
@@ -37,6 +38,8 @@ export interface LookOptions {
   readonly lost?: ReadonlySet<Endpoint> | undefined;
   /** What may be given up with them at most, in sum; nothing if undefined. */
   readonly acceptsLossOfLost?: Loss | undefined;
+  /** Decisions of a file, which have to fit the cluster. */
+  readonly decisions?: readonly Decided[] | undefined;
   /** A plan to keep to; its database, method and choices count instead of those above. */
   readonly planned?: RecoveryPlan | undefined;
   /** What earlier runs knew; undefined: nothing. */
@@ -78,6 +81,7 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
   assertKnown(all, only);
   const views = selected(all, only);
   assertPartitions(accept, views);
+  assertDecided(options.decisions ?? [], views);
   const rules = { ...RULES, ...options.rules };
   const plannerWith = (losses: ReadonlyMap<string, Loss>) =>
     narrowed(rules.plannerOf(method, accept, rules.decideLeader, losses), only);
@@ -108,6 +112,18 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
     planner: isSame ? planner : plannerWith(losses),
     plan,
   };
+}
+
+/** @throws OpsError `plan-stale` if decisions were made on what is not so any more. */
+function assertDecided(decisions: readonly Decided[], views: readonly PartitionView[]): void {
+  const stale = staleDecisions(decisions, views);
+  if (stale.length === 0) return;
+  throw new OpsError({
+    code: "plan-stale",
+    message: `${counted(stale.length, "decision")} does not fit the cluster any more; nothing was changed`,
+    hint: "have the decisions written again with --decisions_out",
+    details: stale,
+  });
 }
 
 function lostOf({ lost }: Pick<LookOptions | RecoveryPlan, "lost">): Lost | undefined {

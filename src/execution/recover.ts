@@ -13,6 +13,7 @@ import type { Identities } from "../observe/identified-cluster.js";
 import { awaitReturning } from "../observe/returning-tablets.js";
 import { ADD_MISSING } from "../operations/add-missing.js";
 import { NOTHING_LEARNED } from "../planning/attempt-history.js";
+import { type Decided, decideCommands } from "../planning/decisions.js";
 import type { Method } from "../planning/method.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
 import { counted } from "../report/recovery-report.js";
@@ -42,6 +43,8 @@ export interface RecoverOptions {
   readonly lost?: ReadonlySet<Endpoint> | undefined;
   /** What may be given up with them at most, in sum; nothing if undefined. */
   readonly acceptsLossOfLost?: Loss | undefined;
+  /** Decisions of a file, which have to fit the cluster; `accept` names their choices as well. */
+  readonly decisions?: readonly Decided[] | undefined;
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
@@ -167,6 +170,7 @@ export async function recoverData(
       report: {
         command: options.command ?? "recoverdata",
         ...judged,
+        decide: decideCommands(options.again),
         lost: lostReport(worked, seen.plan, options),
         autoFailover: { before: guard.before, after, notRestored },
         changes: progress.changes,
@@ -289,7 +293,12 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
   const { planned, review, earlier, signal, onEvent } = options;
   // Each step that loads a replica asks for its snapshot. To be compared with, a plan that was made
   // by a dry run has to be made once more from as much as that run knew.
-  const asked = { ...options, snapshotPartitions: planned === undefined ? 0 : undefined };
+  const asked = {
+    ...options,
+    snapshotPartitions: planned === undefined ? 0 : undefined,
+    // What an earlier attempt did has made the cluster different.
+    decisions: earlier === undefined ? options.decisions : undefined,
+  };
   const seen = await look(cluster, asked);
   const { views, unhealthy, state } = seen;
   onEvent({

@@ -1,8 +1,17 @@
 import type { Absence } from "./absence.js";
 import type { Endpoint, PartitionId } from "./cluster-state.js";
 import type { ReplicaEvidence } from "./evidence.js";
+import type { Loss } from "./loss.js";
 import type { LaneFailure } from "./outcome.js";
 import type { Problem } from "./problem.js";
+
+/** A replica that can lead where a decision is open, and what that gives up. */
+export interface ChoiceOfLeader {
+  readonly endpoint: Endpoint;
+  /** Its last entry. */
+  readonly offset: bigint;
+  readonly loss: Loss;
+}
 
 /** How one partition stands at the end. */
 export interface PartitionResult {
@@ -22,6 +31,8 @@ export interface PartitionResult {
   readonly notes: readonly string[];
   /** What is known of each replica's log; empty unless there is something to decide. */
   readonly evidence: readonly ReplicaEvidence[];
+  /** With `needs-decision`: the replicas that can lead. */
+  readonly choices?: readonly ChoiceOfLeader[] | undefined;
   /** What to do next, in words with the exact command; empty unless `unhealthy`. */
   readonly next: string;
 }
@@ -68,6 +79,8 @@ export interface RunReport {
     | undefined;
   /** Changes that the run made (calls that change something and succeeded). */
   readonly changes: number;
+  /** The commands that write the open decisions to a file, and apply it; absent if they are not known. */
+  readonly decide?: { readonly write: string; readonly apply: string } | undefined;
   readonly calls: number;
   readonly tookMs: number;
 }

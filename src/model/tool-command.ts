@@ -24,6 +24,9 @@ export interface RecoverMore {
   readonly accept_data_loss?: readonly (PartitionRef | Loss)[];
   readonly leader?: readonly Endpoint[];
   readonly lost?: readonly Endpoint[];
+  /** File that open decisions are written to, or that is applied. */
+  readonly decisions_out?: string;
+  readonly decisions?: string;
 }
 
 /** A command that recovers, with what it is about. */

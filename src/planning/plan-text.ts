@@ -18,6 +18,8 @@ import type { SavedPlan } from "./saved-plan.js";
 
 /** More partitions than this are counted on the screen, and listed in JSON and plan files only. */
 const SHOWN_MAX = 50;
+/** Names in a question; the others are counted. */
+const NAMED_MAX = 10;
 
 /**
  * A plan for a person.
@@ -133,6 +135,30 @@ function verdict(plan: Plan, size: PlanSize): string {
   return `plan: ${plan.partitions.length} of ${counted(plan.basis.partitions, "partition")} not healthy; ${counted(changes, "change")} to ${counted(replicas, "replica")} of ${counted(partitions, "partition")}; ${refused} left alone`;
 }
 
+/** Which tablets are down, and which partitions will stay as they are. */
+function downLines(plan: Plan): string[] {
+  const away = new Map<string, number>();
+  for (const { code, endpoint } of plan.partitions.flatMap((one) => one.problems)) {
+    const isAway =
+      code === "tablet-offline" || code === "tablet-silent" || code === "tablet-foreign";
+    if (isAway && endpoint !== undefined) away.set(endpoint, (away.get(endpoint) ?? 0) + 1);
+  }
+  const left = plan.partitions.filter((one) => refusalOf(one) !== undefined);
+  const names = left.slice(0, NAMED_MAX).map(({ id }) => partitionName(id));
+  const more = left.length - names.length;
+  return [
+    ...[...away]
+      .slice(0, NAMED_MAX)
+      .map(
+        ([endpoint, count]) =>
+          `  - tablet ${safe(endpoint)} is away, with ${counted(count, "replica")}: they stay down`,
+      ),
+    ...(left.length === 0
+      ? []
+      : [`  - left as they are: ${safe(names.join(", "))}${more > 0 ? `, and ${more} more` : ""}`]),
+  ];
+}
+
 /**
  * What a person is asked before anything is changed: what, how many, and what can go wrong.
  *
@@ -152,6 +178,7 @@ export function questionText(plan: Plan, size: PlanSize, cluster: string): strin
   ].filter((risk) => risk !== false);
   return [
     `recover the cluster ${safe(cluster)} with method ${plan.method}: ${counted(partitions, "partition")}, ${counted(replicas, "replica")}, about ${counted(changes, "change")}`,
+    ...downLines(plan),
     ...lostLines(plan).map((line) => `  - ${safe(line)}`),
     ...risks.map((risk) => `  - ${risk}`),
     "see it all with --dry_run; go on? [y/N] ",

@@ -5,6 +5,7 @@ import type { ReplicaEvidence } from "../model/evidence.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
+import { givenUpCount, sumOfLosses } from "../policy/what-is-given-up.js";
 import { evidenceText } from "../policy/what-it-holds.js";
 import { jsonPieces, jsonText, lazyList, safe } from "../util/text.js";
 
@@ -161,6 +162,7 @@ export function* reportText(report: RunReport): Generator<string> {
   yield* first(countNext(unhealthy), "different things to do", ([next, count]) => [
     `next (${counted(count, "partition")}): ${safe(next)}`,
   ]);
+  yield* decisionLines(report);
   yield* lostLines(report);
   yield* guardLines(report);
   yield verdict(report, unhealthy);
@@ -215,6 +217,30 @@ function countNext(unhealthy: readonly PartitionResult[]): [next: string, count:
   const counts = new Map<string, number>();
   for (const one of unhealthy) counts.set(one.next, (counts.get(one.next) ?? 0) + 1);
   return [...counts];
+}
+
+/** Many decisions in short: how many, what is at risk, by cause; and how to take them all at once. */
+function decisionLines({ partitions, decide }: RunReport): string[] {
+  const open = partitions.flatMap(({ status, failure }) =>
+    status === "needs-decision" && failure?.decision !== undefined ? [failure.decision] : [],
+  );
+  if (open.length < 2) return [];
+  const causes = new Map<string, number>();
+  for (const { code, endpoint } of open) {
+    const cause = endpoint === undefined ? code : `${code} at ${endpoint}`;
+    causes.set(cause, (causes.get(cause) ?? 0) + 1);
+  }
+  const sum = sumOfLosses(open.flatMap(({ loss }) => loss ?? []));
+  const each = [...causes].slice(0, SHOWN_MAX).map(([cause, count]) => `${count} ${safe(cause)}`);
+  return [
+    `${open.length} decisions are open, ${givenUpCount(sum)} at risk: ${each.join(", ")}`,
+    ...(decide === undefined
+      ? []
+      : [
+          `next, to decide them together: ${safe(decide.write)}`,
+          `  then fill in each choice, and: ${safe(decide.apply)}`,
+        ]),
+  ];
 }
 
 /** How the tables come back to their replica number once lost tablets are off the record. */

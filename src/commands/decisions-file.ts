@@ -1,0 +1,116 @@
+import { open } from "node:fs/promises";
+import { messageOf, OpsError } from "../errors.js";
+import type { Decided } from "../planning/decisions.js";
+import { checkDocument, type Zod } from "../util/document.js";
+import { jsonText, safe } from "../util/text.js";
+import { readUserFile } from "../util/user-file.js";
+import { writeToDisk } from "./write.js";
+
+const KIND = "openmldb-ops decisions";
+const FORMAT_VERSION = 1;
+/** A decision takes less than 1 kB; this is enough for every partition of a large cluster. */
+const FILE_BYTES_MAX = 64 * 2 ** 20;
+
+const HEAD = {
+  maxBytes: 4096,
+  maxDepth: 2,
+  schema: (z: Zod) =>
+    z.object({
+      kind: z.literal(KIND),
+      formatVersion: z.literal(FORMAT_VERSION),
+      rootPath: z.string(),
+    }),
+};
+
+const LINE = {
+  maxBytes: 2 ** 20,
+  maxDepth: 6,
+  schema: (z: Zod) => {
+    const text = z.string();
+    const count = z.int().min(0);
+    const number = text.regex(/^\d{1,20}$/, "expected decimal digits").transform(BigInt);
+    const atMost = number.nullable().transform((value) => value ?? undefined);
+    const candidate = z.object({
+      endpoint: text,
+      offset: number,
+      loss: z.object({ atLeast: number, atMost }),
+    });
+    return z
+      .object({
+        partition: z.object({ db: text, table: text, tid: count, pid: count }),
+        cause: text,
+        why: text,
+        candidates: z.array(candidate),
+        choice: text.nullable().transform((value) => value ?? undefined),
+      })
+      .refine(
+        ({ choice, candidates }) =>
+          choice === undefined || candidates.some((one) => one.endpoint === choice),
+        { path: ["choice"], message: "it is none of the candidates" },
+      )
+      .transform(({ partition, ...rest }): Decided => ({ id: partition, ...rest }));
+  },
+};
+
+/**
+ * Writes open decisions as JSON lines into a file that did not exist: a head, then one partition a line, with
+ * `choice` null.
+ *
+ * @throws OpsError `usage` if it cannot be written.
+ */
+export async function writeDecisions(
+  path: string,
+  rootPath: string,
+  decisions: readonly Decided[],
+): Promise<void> {
+  try {
+    await writeToDisk(await open(path, "wx", 0o640), lines(rootPath, decisions));
+  } catch (error) {
+    throw new OpsError({
+      code: "usage",
+      message: `cannot write the decisions to ${safe(path)}: ${messageOf(error)}`,
+      hint: "name a file that does not exist",
+    });
+  }
+}
+
+function* lines(rootPath: string, decisions: readonly Decided[]): Generator<string> {
+  yield `${jsonText({ kind: KIND, formatVersion: FORMAT_VERSION, rootPath })}\n`;
+  for (const { id: partition, cause, why, candidates } of decisions) {
+    const numbers = candidates.map(({ endpoint, offset, loss: { atLeast, atMost } }) => ({
+      endpoint,
+      offset: String(offset),
+      loss: { atLeast: String(atLeast), atMost: atMost === undefined ? null : String(atMost) },
+    }));
+    yield `${jsonText({ partition, cause, why, candidates: numbers, choice: null })}\n`;
+  }
+}
+
+/**
+ * Reads decisions back.
+ *
+ * @param rootPath `zk_root_path` of the cluster that they are for.
+ * @throws OpsError `usage` with the line and the path of the bad field.
+ */
+export function readDecisions(path: string, rootPath: string): Decided[] {
+  const where = `--decisions=${safe(path)}`;
+  const text = readUserFile(path, { where, maxBytes: FILE_BYTES_MAX });
+  const [head = "", ...rest] = text.split("\n");
+  const bad = (line: number, problem: string) =>
+    new OpsError({
+      code: "usage",
+      message: `${where}: line ${line}: ${safe(problem)}`,
+      hint: "name a file that --decisions_out has written, with choices filled in",
+    });
+  const checked = checkDocument(HEAD, head);
+  if ("problem" in checked) throw bad(1, checked.problem);
+  if (checked.value.rootPath !== rootPath) {
+    throw bad(1, `it was made for the cluster at ${checked.value.rootPath}, not for ${rootPath}`);
+  }
+  return rest.flatMap((line, index) => {
+    if (line.trim() === "") return [];
+    const one = checkDocument(LINE, line);
+    if ("problem" in one) throw bad(index + 2, one.problem);
+    return [one.value];
+  });
+}

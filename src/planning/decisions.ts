@@ -1,0 +1,107 @@
+import { diagnose } from "../diagnosis/diagnose.js";
+import { type Endpoint, type PartitionId, replicaKey } from "../model/cluster-state.js";
+import type { Loss } from "../model/loss.js";
+import { type PartitionView, partitionName } from "../model/partition-view.js";
+import type { ChoiceOfLeader, PartitionResult } from "../model/report.js";
+import type { RecoverAgain } from "../model/tool-command.js";
+import { givenUpCount, givenUpIfLeads, isWithin } from "../policy/what-is-given-up.js";
+import { isServing, trueOffset } from "../policy/what-it-holds.js";
+
+/** The file of decisions in commands that are printed. */
+const FILE = "decisions.jsonl";
+
+/** The commands that write the open decisions to a file, and apply it. */
+export function decideCommands(again: RecoverAgain): {
+  readonly write: string;
+  readonly apply: string;
+} {
+  return { write: again({ decisions_out: FILE }), apply: again({ decisions: FILE }) };
+}
+
+/** A partition that waits for a decision, and what was decided. */
+export interface Decided {
+  readonly id: PartitionId;
+  /** The code of the problem that keeps recovery from going on, and the problem in words. */
+  readonly cause: string;
+  readonly why: string;
+  /** The replicas that can lead, with what each choice gives up. */
+  readonly candidates: readonly ChoiceOfLeader[];
+  /** The replica that shall lead; undefined: not decided. */
+  readonly choice: Endpoint | undefined;
+}
+
+/** The replicas that can lead now, the one that gives up least first. */
+export function choicesOf(view: PartitionView): ChoiceOfLeader[] {
+  return view.replicas
+    .filter(isServing)
+    .map((one) => {
+      const { atLeast, atMost } = givenUpIfLeads(view, one);
+      return { endpoint: one.endpoint, offset: trueOffset(one), loss: { atLeast, atMost } };
+    })
+    .sort((a, b) => Number(b.offset - a.offset));
+}
+
+/** The decisions that a run has left open, nothing chosen. */
+export function openDecisions(partitions: readonly PartitionResult[]): Decided[] {
+  return partitions.flatMap(({ id, status, failure, choices = [] }) =>
+    status !== "needs-decision" || failure?.decision === undefined
+      ? []
+      : [
+          {
+            id,
+            cause: failure.decision.code,
+            why: failure.decision.text,
+            candidates: choices,
+            choice: undefined,
+          },
+        ],
+  );
+}
+
+/** Who shall lead, by `partitionName`, as far as it was decided. */
+export function acceptedIn(decisions: readonly Decided[]): Map<string, Endpoint> {
+  return new Map(
+    decisions.flatMap(({ id, choice }): [string, Endpoint][] =>
+      choice === undefined ? [] : [[partitionName(id), choice]],
+    ),
+  );
+}
+
+/**
+ * Why decisions do not fit the cluster any more. A partition that is healthy by now counts as done.
+ *
+ * @param views All partitions that the run is about.
+ * @returns One line for each decision that does not fit; empty if all do.
+ */
+export function staleDecisions(
+  decisions: readonly Decided[],
+  views: readonly PartitionView[],
+): string[] {
+  const byKey = new Map(views.map((view) => [replicaKey(view.id), view]));
+  return decisions.flatMap((one) => {
+    if (one.choice === undefined) return [];
+    const view = byKey.get(replicaKey(one.id));
+    const name = partitionName(one.id);
+    if (view === undefined || partitionName(view.id) !== name) return [`${name} is gone`];
+    if (diagnose(view).length === 0) return [];
+    const why = whyStale(view, one.choice, one.candidates);
+    return why === undefined ? [] : [`${name}: ${why}`];
+  });
+}
+
+function whyStale(
+  view: PartitionView,
+  choice: Endpoint,
+  candidates: readonly ChoiceOfLeader[],
+): string | undefined {
+  const known = candidates.find((one) => one.endpoint === choice);
+  const replica = view.replicas.find((one) => one.endpoint === choice);
+  if (known === undefined || replica === undefined) return `${choice} holds no replica of it`;
+  if (!isServing(replica)) return `${choice} is not loaded now`;
+  const offset = trueOffset(replica);
+  if (offset !== known.offset) return `${choice} is at offset ${offset}, no longer ${known.offset}`;
+  const loss: Loss = givenUpIfLeads(view, replica);
+  return isWithin(loss, known.loss)
+    ? undefined
+    : `where ${choice} leads, ${givenUpCount(loss)} would be given up, no longer ${givenUpCount(known.loss)}`;
+}
