@@ -159,7 +159,8 @@ test("the only replica of a partition stays on record, and the reason is told", 
   expect(await onRecord(virtual)).toContainEqual([A]);
 });
 
-test("case 06: a machine is lost for good: inspect has a way, and every way that works ends healthy", async () => {
+/** A machine is lost for good; auto_failover has moved its leaders, and a spare tablet is there. */
+async function machineLost() {
   const sandbox = await sandboxForTest({
     speed: 20,
     tablets: 4,
@@ -170,30 +171,41 @@ test("case 06: a machine is lost for good: inspect has a way, and every way that
   });
   const { model } = sandbox;
   const at = [`--zk_cluster=${sandbox.zkCluster}`, "--zk_root_path=/openmldb"];
-  const lost = model.rows()[0]?.replicas.find((one) => one.role === "leader")?.endpoint ?? "";
+  const lost = model.rows()[0]?.leader ?? "";
   model.kill(lost);
   model.wipe(lost);
   await new Promise((done) => setTimeout(done, 6_000));
   const look = await runBin(["inspect", ...at]);
   expect(look.stdout).toMatch(/^ {2}or, if it is lost for good: openmldb-ops .*--lost=/m);
-  const [view] = model.rows().filter((one) => one.replicas.some((each) => each.endpoint === lost));
-  const deleted = await runBin([
-    "delreplica",
-    "--db=db1",
-    "--table=t0",
-    `--pid=${view?.pid}`,
-    `--endpoint=${lost}`,
-    "--yes",
-    ...at,
-  ]);
-  expect(deleted.code, deleted.stderr).toBe(0);
-  const run = await runBin(["recoverdata", `--lost=${lost}`, "--replace", "--yes", ...at]);
-  expect(run.code, run.stderr).toBe(0);
-  const verify = await runBin(["verify", ...at]);
-  expect(verify.code, verify.stdout).toBe(0);
-  expect(model.rows().every((one) => one.replicas.length === 3 && one.lost === 0)).toBe(true);
-  expect(model.leader?.autoFailover).toBe(true);
-}, 60_000);
+  return { model, at, lost };
+}
+
+test.each([
+  { way: ["recoverdata", "--lost=LOST", "--replace"] },
+  { way: ["scalein", "--endpoints=LOST"] },
+])(
+  "case 06: a machine is lost for good, and $way.0 ends healthy with all replicas",
+  async ({ way }) => {
+    const { model, at, lost } = await machineLost();
+    const [one] = model
+      .rows({ db: "db1" })
+      .filter(({ replicas }) => replicas.some((each) => each.endpoint === lost));
+    const partition = ["--db=db1", "--table=t0", `--pid=${one?.pid}`, `--endpoint=${lost}`];
+    const deleted = await runBin(["delreplica", ...partition, "--yes", ...at]);
+    expect(deleted.code, deleted.stderr).toBe(0);
+    const run = await runBin([...way.map((word) => word.replace("LOST", lost)), "--yes", ...at]);
+    expect(run.code, run.stdout).toBe(0);
+    const verify = await runBin(["verify", ...at]);
+    expect(verify.code, verify.stdout).toBe(0);
+    const rows = model.rows({ db: "db1" });
+    expect(rows.every(({ replicas, lost }) => replicas.length === 3 && lost === 0)).toBe(true);
+    expect(rows.flatMap(({ replicas }) => replicas.map((each) => each.endpoint))).not.toContain(
+      lost,
+    );
+    expect(model.leader?.autoFailover).toBe(true);
+  },
+  60_000,
+);
 
 test("lost-1 of a real cluster: it ends as lost-2 does, without a row lost", async () => {
   const sandbox = await sandboxFromRecording("lost-1-one-tablet-stays-away", { speed: 20 });

@@ -24,7 +24,7 @@ export function addMissingOperation(concurrency: number): Operation {
     needsOff: false,
     waitsForOps: true,
     concurrency,
-    plan: planAdding,
+    plan: (state) => planAdding(state),
     verify: (after, results) => [
       ...touchedProblems(after, results),
       ...stillToDo(() => planAdding(after)),
@@ -33,7 +33,17 @@ export function addMissingOperation(concurrency: number): Operation {
   };
 }
 
-function planAdding(state: ClusterState): OperationPlan {
+/**
+ * Plans the missing replicas.
+ *
+ * @param gone Tablets that are gone for certain: their replicas are taken off the record first, so that
+ *   they are missing too. Only where another replica leads.
+ * @throws OpsError `refused` if there is no tablet that can take any.
+ */
+export function planAdding(
+  state: ClusterState,
+  gone: ReadonlySet<Endpoint> = new Set(),
+): OperationPlan {
   const tablets = usableTablets(state);
   if (tablets.length === 0) {
     throw refused("no tablet is healthy and answers", "start the tablets first");
@@ -44,8 +54,14 @@ function planAdding(state: ClusterState): OperationPlan {
   const steps: Step[] = [];
   const short: string[] = [];
   for (const { view, condition } of surveyed) {
-    if (condition.kind !== "well") continue;
+    const off = view.replicas.filter((one) => gone.has(one.endpoint));
+    if (condition.kind !== "well" && off.length === 0) continue;
     const held = new Set(view.replicas.map((one) => one.endpoint));
+    for (const { endpoint } of off) {
+      const why = "its tablet is gone";
+      steps.push({ kind: "remove-from-record", id: view.id, endpoint, why, acceptsLoss: false });
+      held.delete(endpoint);
+    }
     const wanted = asked.get(view.id.tid) ?? 0;
     while (held.size < wanted) {
       const to = emptiest(counts, (endpoint) => isFree(state, endpoint, view.id, held));
@@ -66,7 +82,10 @@ function planAdding(state: ClusterState): OperationPlan {
       ...opsNotes(state),
       ...unusableNotes(state),
       ...shortList(short, "no tablet is left for it: "),
-      ...shortList(unhealthyLines(surveyed), "left alone, not healthy: "),
+      ...shortList(
+        unhealthyLines(surveyed.filter((one) => !touched.has(one.view.id))),
+        "left alone, not healthy: ",
+      ),
     ],
     restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
     facts: { tablets: tablets.join(" ") },

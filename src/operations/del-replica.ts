@@ -1,12 +1,11 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import { absenceOf, mayBeGivenUp } from "../model/absence.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
-import { whyNotRemove } from "../policy/lost-replicas.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { noLeader, type ReplicaOptions, replicaFlags } from "./add-replica.js";
+import { isGoneForCertain, obstacleToRemoval } from "./gone-tablets.js";
 import { leadElsewhere } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, findPartitions, type Obstacle, replicaAt } from "./targets.js";
@@ -80,13 +79,6 @@ function warnings(view: PartitionView, endpoint: Endpoint, wanted: number): stri
     : [...few, `${name}: no healthy follower stays: if its leader fails, no replica can take over`];
 }
 
-/** Whether a tablet is not registered and not on its way back: its replicas can only be taken off the record. */
-function isGoneForCertain(state: ClusterState, endpoint: Endpoint): boolean {
-  const view = state.tablets.get(endpoint);
-  const absence = view && absenceOf(view);
-  return absence !== undefined && mayBeGivenUp(absence);
-}
-
 function obstacleTo(
   view: PartitionView,
   options: ReplicaOptions,
@@ -100,7 +92,7 @@ function obstacleTo(
       hint: "make another replica with addreplica and let it lead first, or drop the table in SQL",
     };
   }
-  if (isGone) return obstacleToRemoval(view, options);
+  if (isGone) return obstacleToRemoval(view, options.endpoint, options.print);
   const claim = replicaAt(view, endpoint)?.claim;
   if (claim?.isLeader === true) return leadElsewhere(view, endpoint, print, "deleted");
   const ahead = diagnose(view).find(
@@ -113,19 +105,6 @@ function obstacleTo(
     };
   }
   return noLeader(view, print);
-}
-
-/** Why a replica whose tablet is gone must stay on record; undefined if it may go. */
-function obstacleToRemoval(
-  view: PartitionView,
-  { endpoint, print }: ReplicaOptions,
-): Obstacle | undefined {
-  const why = whyNotRemove(view, { endpoint, acceptsLoss: false });
-  if (why === undefined) return undefined;
-  return {
-    text: `${partitionName(view.id)}: ${endpoint}: ${why}`,
-    hint: `see what going on without that tablet would cost: ${print({ cmd: "inspect", lost: [endpoint] })}`,
-  };
 }
 
 /** What is left of a replica that was to be deleted; empty if nothing is. */

@@ -7,7 +7,9 @@ import {
 import { tableName } from "../model/partition-name.js";
 import { isSystemDatabase, partitionName } from "../model/partition-view.js";
 import type { PrintCommand } from "../model/tool-command.js";
+import { planAdding } from "./add-missing.js";
 import { unhealthyLines } from "./condition.js";
+import { isGoneForCertain, obstacleToRemoval } from "./gone-tablets.js";
 import {
   type Change,
   changesOf,
@@ -25,7 +27,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { evacuate } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
 import { distributionLines, touchedProblems } from "./scaleout.js";
-import { assertUsable, refused } from "./targets.js";
+import { assertNone, assertUsable, refused } from "./targets.js";
 
 /** What `scalein` is asked. */
 export interface ScaleInOptions {
@@ -64,6 +66,8 @@ export function scaleInOperation(options: ScaleInOptions): Operation {
 
 function planScaleIn(state: ClusterState, options: ScaleInOptions): OperationPlan {
   const leaving = new Set(options.endpoints);
+  const gone = options.endpoints.filter((endpoint) => isGoneForCertain(state, endpoint));
+  if (gone.length > 0) return planWithout(state, new Set(gone), options);
   for (const endpoint of leaving) assertUsable(state, endpoint, "tablet");
   const targets = usableTablets(state).filter((endpoint) => !leaving.has(endpoint));
   const surveyed = survey(state, options.keepsSurplus);
@@ -82,6 +86,32 @@ function planScaleIn(state: ClusterState, options: ScaleInOptions): OperationPla
     restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
     facts: { "tablets that take replicas": targets.join(" ") },
   };
+}
+
+/**
+ * Tablets that cannot be emptied any more: their replicas are taken off the record, and made anew
+ * elsewhere. Rows that another replica lacks, or partitions without a leader, are a matter of
+ * recovery with `--lost`.
+ *
+ * @throws OpsError `refused` if a tablet that leaves is still there, or a replica must stay on record.
+ */
+function planWithout(
+  state: ClusterState,
+  gone: ReadonlySet<Endpoint>,
+  { endpoints, print }: ScaleInOptions,
+): OperationPlan {
+  const there = endpoints.filter((endpoint) => !gone.has(endpoint));
+  if (there.length > 0) {
+    throw refused(
+      `${[...gone].join(", ")} is gone and ${there.join(", ")} is not`,
+      "run it for those that are gone first, then for the others",
+    );
+  }
+  const obstacles = holdersOf(survey(state, true), gone).flatMap(({ view }) =>
+    [...gone].flatMap((endpoint) => obstacleToRemoval(view, endpoint, print) ?? []),
+  );
+  assertNone(obstacles, `scalein of ${[...gone].join(", ")}`);
+  return planAdding(state, gone);
 }
 
 function emptied(
