@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isFieldSet } from "@bufbuild/protobuf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { COMMANDS } from "../src/cli/command-table.js";
+import { PartitionMetaSchema } from "../src/gen/openmldb/nameserver_pb.js";
 import type { Sandbox } from "../src/sandbox/start.js";
 import { aliveLeader, partitionOf } from "../src/sandbox/table-store.js";
 import { type RunResult, runBin } from "./helpers/run-bin.js";
@@ -26,11 +28,20 @@ async function serving(): Promise<Sandbox> {
   return sandboxForTest({ tables: 1, partitions: 2, rows: 20, speed: 20, autoFailover: true });
 }
 
-/** The tablet that leads db1.t0:0 dies, with auto_failover off, until the nameserver has noticed. */
+/** Whether the nameserver has asked every tablet what it holds, as it does every two seconds. */
+function hasSeenOffsets({ model }: Sandbox): boolean {
+  const partitions = model.leader?.tables.all().flatMap((one) => one.tablePartition) ?? [];
+  return partitions
+    .flatMap((one) => one.partitionMeta)
+    .every((meta) => isFieldSet(meta, PartitionMetaSchema.field.offset));
+}
+
+/** The tablet that leads db1.t0:0 dies, with auto_failover off and all offsets seen, until the nameserver has noticed. */
 async function leaderDies(sandbox: Sandbox): Promise<{ name: string; endpoint: string }> {
   const endpoint = leaderOf(sandbox);
   const { model } = sandbox;
   model.leader?.setAutoFailover(false);
+  await model.until(() => hasSeenOffsets(sandbox), 60_000);
   const name = model.processes.find((one) => one.tablet?.endpoint === endpoint)?.name ?? "";
   model.kill(name);
   await model.until(() => model.leader?.isHealthy(endpoint) === false, 60_000);
@@ -124,7 +135,7 @@ describe("offlineendpoint and recoverendpoint", () => {
     const sandbox = await serving();
     const { name, endpoint } = await leaderDies(sandbox);
     const off = await ops(sandbox, "offlineendpoint", `--endpoint=${endpoint}`);
-    expect(off.code, off.stderr).toBe(0);
+    expect(off.code, off.stderr + off.stdout).toBe(0);
     expect(off.stdout).toContain(`db1.t0:0: ${endpoint} -> ${leaderOf(sandbox)}, leads term`);
     expect(leaderOf(sandbox)).not.toBe(endpoint);
     const early = await ops(sandbox, "recoverendpoint", `--endpoint=${endpoint}`);

@@ -138,7 +138,8 @@ describe("pre-upgrade and post-upgrade", () => {
     const taken = await run(sandbox, "--cmd=pre-upgrade", ...words);
     expect(taken.code, taken.stderr + taken.stdout).toBe(0);
     expect(ledBy(sandbox, tablet)).toBe(0);
-    const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+    const [cluster, ...lines] = readFileSync(path, "utf8").trimEnd().split("\n");
+    expect(cluster).toContain("#cluster,");
     expect(lines).toHaveLength(led);
     for (const line of lines) expect(line).toMatch(/^[^,]+,\w+,\w+,\d+,\d+,([^,]+)?$/);
     expect(taken.stdout).toContain(`post-upgrade --endpoints=${tablet} --statfile=${path}`);

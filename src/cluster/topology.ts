@@ -1,6 +1,6 @@
 import { OpsError } from "../errors.js";
 import type { Endpoint, Topology } from "../model/cluster-state.js";
-import { clipped } from "../util/text.js";
+import { clipped, safe } from "../util/text.js";
 import type { ZooKeeper } from "./zookeeper.js";
 
 /** Most znodes that are looked at in search of clusters under other root paths. */
@@ -26,7 +26,7 @@ export function parseRootPath(text: string): string {
   if (!isFit) {
     throw new OpsError({
       code: "usage",
-      message: `"${clipped(text, TEXT_MAX)}" is no ZooKeeper path for --zk_root_path`,
+      message: `"${safe(clipped(text, TEXT_MAX))}" is no ZooKeeper path for --zk_root_path`,
       hint: "give the zk_root_path of the cluster's configuration, such as /openmldb",
     });
   }
