@@ -11,7 +11,13 @@ const START = 'export { main } from "./bundle/cli.js";\n';
 
 if (readFileSync(at("cli.js"), "utf8") !== START) {
   rmSync(at("bundle"), { recursive: true, force: true });
-  const bundle = await rolldown({ input: at("cli.js"), platform: "node", logLevel: "warn" });
+  const bundle = await rolldown({
+    input: at("cli.js"),
+    platform: "node",
+    logLevel: "warn",
+    // Packages stay packages: one copy of each, whoever loads it.
+    external: /^(?![./]|node:)/,
+  });
   await bundle.write({ dir: at("bundle"), format: "esm" });
   await bundle.close();
   writeFileSync(at("cli.js"), START);

@@ -167,7 +167,10 @@ describe("the manual steps", () => {
 
   test.each([
     { words: ["deleteop"], said: "no op and no status is given" },
-    { words: ["deleteop", "--op_id=1", "--status=done"], said: "give one op or one status, not both" },
+    {
+      words: ["deleteop", "--op_id=1", "--status=done"],
+      said: "give one op or one status, not both",
+    },
     { words: ["cancelop", "--op_id=x"], said: "not the id of an op" },
     { words: ["addreplica", "--table=t", "--endpoint=e"], said: "--pid is missing" },
     {
