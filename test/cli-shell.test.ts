@@ -79,7 +79,7 @@ describe.concurrent("help and version", () => {
     const { code, stdout, stderr } = await runBin(["--cmd=recoverdata", "--help"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout.indexOf("Examples:")).toBeGreaterThan(stdout.indexOf("Exit codes:"));
-    expect(stdout).toMatch(/--concurrency=N +partitions worked on at the same time\s+\[128\]/);
+    expect(stdout).toMatch(/--concurrency=N +partitions worked on at the same\s+time \[128\]/);
     expect(stdout).toMatch(/--zk_cluster=HOST:PORT,\.\.\. +[^\n]*\(needed\)/);
     expect(stdout).toMatch(/^ {2}9 +auto_failover could not be put back/m);
   });
