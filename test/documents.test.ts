@@ -40,6 +40,11 @@ const DOCUMENTS: readonly {
     argv: (path) => ["scalein", TABLET, `--apply=${path}`],
   },
   {
+    name: "decisions of the operator",
+    command: recoverData,
+    argv: (path) => ["recoverdata", `--decisions=${path}`],
+  },
+  {
     name: "file of named clusters",
     command: verify,
     argv: (path) => ["verify", "--cluster=prod", `--config=${path}`],

@@ -15,6 +15,8 @@ const WRITE_MS = 5_000;
 const PAUSE_MS = 200;
 
 const NAME = /^(\d{1,10})_(\d{1,10})$/;
+/** Znodes that are no known offsets and are named one by one; the others are counted. */
+const WARNINGS_MAX = 5;
 /** OpenMLDB counts offsets and terms in 64 bits without a sign. */
 const NUMBER_MAX = 2n ** 64n - 1n;
 
@@ -61,20 +63,20 @@ export function createSeenStore(access: SeenAccess): SeenStore {
   return {
     async read() {
       const found = new Map<string, LowerBounds>();
+      const ignored: string[] = [];
       for (const name of (await zk.getChildren(folder)) ?? []) {
-        const [, tid, pid] = NAME.exec(name) ?? [];
-        const data = await zk.getData(`${folder}/${name}`);
-        if (data === undefined) continue;
-        const checked =
-          tid === undefined
-            ? { problem: "its name is not of the form TID_PID" }
-            : checkDocument(KNOWN_OFFSETS, data);
-        if ("problem" in checked) {
-          const text = `what an earlier run left in ZooKeeper at ${folder}/${name} cannot be understood, and is ignored: ${checked.problem}`;
-          onEvent({ kind: "warning", text });
-          continue;
-        }
-        found.set(replicaKey({ tid: Number(tid), pid: Number(pid) }), checked.value);
+        const kept = await keptAt(zk, `${folder}/${name}`, name);
+        if (kept === undefined) continue;
+        if ("problem" in kept)
+          ignored.push(`${folder}/${name} cannot be understood, and is ignored: ${kept.problem}`);
+        else found.set(kept.key, kept.bounds);
+      }
+      for (const one of ignored.slice(0, WARNINGS_MAX)) {
+        onEvent({ kind: "warning", text: `what an earlier run left in ZooKeeper at ${one}` });
+      }
+      if (ignored.length > WARNINGS_MAX) {
+        const text = `${ignored.length - WARNINGS_MAX} more znodes below ${folder} are ignored`;
+        onEvent({ kind: "warning", text });
       }
       return found;
     },
@@ -89,6 +91,23 @@ export function createSeenStore(access: SeenAccess): SeenStore {
         await zk.remove(pathOf(id));
       }),
   };
+}
+
+/** What one znode says; undefined if it is gone. A znode of another name is none of ours, and is not read. */
+async function keptAt(
+  zk: Pick<ZooKeeper, "getData">,
+  path: string,
+  name: string,
+): Promise<
+  { readonly key: string; readonly bounds: LowerBounds } | { readonly problem: string } | undefined
+> {
+  const [, tid, pid] = NAME.exec(name) ?? [];
+  if (tid === undefined) return { problem: "its name is not of the form TID_PID" };
+  const data = await zk.getData(path);
+  if (data === undefined) return undefined;
+  const checked = checkDocument(KNOWN_OFFSETS, data);
+  if ("problem" in checked) return checked;
+  return { key: replicaKey({ tid: Number(tid), pid: Number(pid) }), bounds: checked.value };
 }
 
 function encode({ term, offsets }: LowerBounds, partition: string): Buffer {
