@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { inspectionText } from "../src/inspect/text-report.js";
+import { inspectionScreen } from "../src/inspect/text-overview.js";
 import { reportText } from "../src/report/recovery-report.js";
 import { flagsOf } from "./helpers/flags-of.js";
 import { inspectionOf } from "./helpers/inspected.js";
@@ -47,7 +47,7 @@ const withoutEffort = (line: string): string => line.replace(/; [\d.]+ s, \d+ ca
 async function inspectLines(virtual: VirtualCluster): Promise<string[]> {
   const inspection = await inspectionOf(virtual);
   const effort = { tookMs: 0, calls: 0 };
-  return [...inspectionText(inspection, effort, { hasColor: false, columns: 100 })];
+  return [...inspectionScreen(inspection, effort, { hasColor: false, columns: 100 }, false)];
 }
 
 async function recoverLines(virtual: VirtualCluster): Promise<string[]> {

@@ -145,6 +145,8 @@ export const inspectSpecs = {
     integer(0, 10 ** 15 - 1),
     "10000",
   ),
+  /** Whether each partition that is not healthy is shown with its replicas, however many there are. */
+  isVerbose: toggle("verbose", "each partition that is not healthy, with its replicas"),
   /** Tablets to be looked at as if they did not come back. */
   lost: lostTablets,
 };

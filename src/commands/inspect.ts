@@ -4,7 +4,7 @@ import { realClock } from "../cluster/real-clock.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT, exitCodeOf } from "../exit-codes.js";
 import { INSPECT_SCHEMA_VERSION, inspectionJson } from "../inspect/json-report.js";
-import { inspectionText } from "../inspect/text-report.js";
+import { inspectionScreen } from "../inspect/text-overview.js";
 import { jsonPieces, jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
@@ -113,10 +113,12 @@ async function show(looked: Looked, flags: InspectFlags, io: CommandIo): Promise
     const indent = flags.watchMs === undefined ? 2 : 0;
     await print(io, ended(jsonPieces(inspectionJson(inspection, effort, exitCode), indent)));
   } else {
-    const lines = inspectionText(inspection, effort, {
+    const screen = {
       hasColor: io.hasColor,
       columns: io.isInteractiveStdout ? io.columns : Number.POSITIVE_INFINITY,
-    });
+    };
+    const isDetailed = flags.isVerbose || flags.table !== undefined;
+    const lines = inspectionScreen(inspection, effort, screen, isDetailed);
     writeFramed(lines, flags, io, inspection.facts.nowMs);
   }
   return exitCode;

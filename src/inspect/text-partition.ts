@@ -11,7 +11,7 @@ const REPLICAS_MAX = 20;
 const INDENT = "    ";
 
 /** What a grade is called on the screen, and its colour. */
-const TITLES: Readonly<Record<Grade, readonly [string, Color]>> = {
+export const GRADE_TITLES: Readonly<Record<Grade, readonly [string, Color]>> = {
   down: ["NOT SERVING", "bad"],
   "at-risk": ["ROWS AT RISK", "bad"],
   "one-left": ["ONE REPLICA LEFT", "doubtful"],
@@ -26,7 +26,7 @@ const TITLES: Readonly<Record<Grade, readonly [string, Color]>> = {
  * @returns Lines without line ends, made safe.
  */
 export function partitionLines(report: PartitionReport, index: number, screen: Screen): string[] {
-  const [title, color] = TITLES[report.grade];
+  const [title, color] = GRADE_TITLES[report.grade];
   const labelled = (label: string, text: string) =>
     wrapped(
       text,

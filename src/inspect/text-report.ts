@@ -45,7 +45,8 @@ function spaced(lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : ["", ...lines];
 }
 
-function serverLines({ facts }: Inspection): string[] {
+/** ZooKeeper, nameservers and auto_failover, a line each. */
+export function serverLines({ facts }: Inspection): string[] {
   const { zooKeeper, nameservers, state } = facts;
   return [
     `ZooKeeper   ${zooKeeper.map(({ host, silence }) => `${safe(host)} ${silence === undefined ? "answers" : "DOES NOT ANSWER"}`).join(", ")}`,
@@ -54,10 +55,15 @@ function serverLines({ facts }: Inspection): string[] {
   ];
 }
 
-function tabletLines({ tablets }: Inspection, hasColor: boolean): string[] {
+/** The tablets, all of them up to a number, else those that need a look and a summary. */
+export function tabletLines(
+  { tablets }: Inspection,
+  hasColor: boolean,
+  most = TABLETS_MAX,
+): string[] {
   const bad = tablets.filter((one) => one.health !== "ok" || one.loaded !== one.replicas);
-  const isLong = tablets.length > TABLETS_MAX;
-  const shown = (isLong ? bad : tablets).slice(0, TABLETS_MAX);
+  const isLong = tablets.length > most;
+  const shown = (isLong ? bad : tablets).slice(0, most);
   const rows = shown.map((one): Cell[] => [
     one.endpoint,
     { text: stateText(one), color: one.health === "ok" ? "good" : "bad" },
@@ -165,7 +171,7 @@ interface Advice {
  * What to do, each advice once, in the order in which to do it: servers first, then partitions (those
  * of which they are numbered), then what would disturb a recovery or can wait.
  */
-function nextLines({ partitions, findings }: Inspection): string[] {
+export function nextLines({ partitions, findings }: Inspection, most = PARTITIONS_MAX): string[] {
   const advice = [...adviceOf(partitions).values()].sort((a, b) => turnOf(a) - turnOf(b));
   const known = new Set(partitions.map((one) => one.next));
   const forFindings = (turn: Turn) => [
@@ -178,9 +184,9 @@ function nextLines({ partitions, findings }: Inspection): string[] {
     ),
   ];
   return [
-    ...shortened(forFindings("before")),
-    ...shortened(advice.map(adviceLines)),
-    ...shortened(forFindings("after")),
+    ...shortened(forFindings("before"), most),
+    ...shortened(advice.map(adviceLines), most),
+    ...shortened(forFindings("after"), most),
   ];
 }
 
@@ -225,9 +231,9 @@ function adviceLines({ text, numbers, ways }: Advice): string {
 }
 
 /** The first ones, and how many more there are. */
-function shortened(lines: readonly string[]): string[] {
-  const more = lines.length - PARTITIONS_MAX;
-  const shown = lines.slice(0, PARTITIONS_MAX).flatMap((line) => line.split("\n"));
+function shortened(lines: readonly string[], most: number): string[] {
+  const more = lines.length - most;
+  const shown = lines.slice(0, most).flatMap((line) => line.split("\n"));
   return more > 0 ? [...shown, `and ${more} more to do (--output=json shows all)`] : shown;
 }
 
@@ -259,7 +265,8 @@ export function verdictText(inspection: Inspection): string {
   return `${sick}${servers}${also}; ${counts.partitions - counts.unhealthy} healthy (${size})`;
 }
 
-function verdictLine(inspection: Inspection, effort: Effort, hasColor: boolean): string {
+/** The judgement, and what the look took. */
+export function verdictLine(inspection: Inspection, effort: Effort, hasColor: boolean): string {
   const spent = `${(effort.tookMs / 1000).toFixed(1)} s, ${counted(effort.calls, "call")}`;
   const text = `inspect: ${verdictText(inspection).replace(/\)$/, `; ${spent})`)}`;
   return paint(text, inspection.isHealthy ? "good" : "bad", hasColor);

@@ -1,0 +1,151 @@
+import { partitionName } from "../model/partition-view.js";
+import { type Color, paint, safe } from "../util/text.js";
+import type { Screen } from "../util/wrap.js";
+import { GRADES, type Grade } from "./grade.js";
+import type { Inspection } from "./inspection.js";
+import type { PartitionReport } from "./partition-report.js";
+import { type Finding, subjectText } from "./rule.js";
+import { GRADE_TITLES } from "./text-partition.js";
+import {
+  type Effort,
+  inspectionText,
+  nextLines,
+  serverLines,
+  tabletLines,
+  verdictLine,
+} from "./text-report.js";
+
+/** What fits a screen of 24 lines and 80 columns, beside servers, the verdict and what to type. */
+const TABLETS_MAX = 4;
+const GROUPS_MAX = 4;
+const FINDINGS_MAX = 2;
+const ADVICE_MAX = 3;
+/** Columns where the screen does not say how many it has. */
+const COLUMNS = 80;
+
+/** So many partitions are shown one by one without being asked for. */
+const DETAILED_MAX = 3;
+
+/** Partitions that have the same grade for the same causes. */
+interface Group {
+  readonly grade: Grade;
+  readonly cause: string;
+  /** Partitions by table, in the order of the reports. */
+  readonly tables: Map<string, PartitionReport[]>;
+  size: number;
+}
+
+/**
+ * What `inspect` shows: few partitions one by one, many of them as {@link overviewText}.
+ *
+ * @param isDetailed Whether partitions are wanted one by one, however many there are.
+ */
+export function inspectionScreen(
+  inspection: Inspection,
+  effort: Effort,
+  screen: Screen,
+  isDetailed: boolean,
+): string[] {
+  return isDetailed || inspection.partitions.length <= DETAILED_MAX
+    ? inspectionText(inspection, effort, screen)
+    : overviewText(inspection, effort, screen);
+}
+
+/**
+ * The whole cluster on one screen, whatever its size: servers, partitions counted by grade and cause, the first
+ * findings, what to type, and the verdict as the last line. Partitions that have the same cause are one line.
+ *
+ * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ */
+function overviewText(inspection: Inspection, effort: Effort, screen: Screen): string[] {
+  return [
+    ...serverLines(inspection),
+    "",
+    ...tabletsInShort(inspection, screen),
+    "",
+    ...groupLines(inspection.partitions, screen),
+    ...findingLines(inspection.findings, screen),
+    ...nextLines(inspection, ADVICE_MAX),
+    verdictLine(inspection, effort, screen.hasColor),
+  ];
+}
+
+/** A table of few tablets, and of many the ones that need a look with a line about all. */
+function tabletsInShort(inspection: Inspection, screen: Screen): string[] {
+  const lines = tabletLines(inspection, screen.hasColor, TABLETS_MAX);
+  const isLong = inspection.tablets.length > TABLETS_MAX;
+  return lines.map((line, at) => (isLong && at === lines.length - 1 ? cut(line, screen) : line));
+}
+
+function groupLines(partitions: readonly PartitionReport[], screen: Screen): string[] {
+  const groups = groupsOf(partitions);
+  const shown = groups.slice(0, GROUPS_MAX);
+  const width = String(partitions.length).length;
+  const lines = shown.map((group) => {
+    const [title, color] = GRADE_TITLES[group.grade];
+    const head = `${String(group.size).padStart(width)} ${title}`;
+    const text = cut(`${head}: ${group.cause}; ${tablesText(group)}`, screen);
+    return paint(head, color, screen.hasColor) + text.slice(head.length);
+  });
+  const rest = groups.slice(GROUPS_MAX).reduce((sum, { size }) => sum + size, 0);
+  return [
+    ...lines,
+    ...(rest > 0 ? [`${String(rest).padStart(width)} more, for other causes`] : []),
+    cut("each of them: --verbose; one table: --db=DB --table=TABLE; all: --output=json", screen),
+  ];
+}
+
+function groupsOf(partitions: readonly PartitionReport[]): Group[] {
+  const groups = new Map<string, Group>();
+  for (const one of partitions) {
+    const cause = causeOf(one);
+    const key = `${one.grade} ${cause}`;
+    const group: Group = groups.get(key) ?? { grade: one.grade, cause, tables: new Map(), size: 0 };
+    groups.set(key, group);
+    group.size += 1;
+    const table = partitionName(one.id).replace(/:\d+$/, "");
+    const of = group.tables.get(table);
+    if (of === undefined) group.tables.set(table, [one]);
+    else of.push(one);
+  }
+  return [...groups.values()].sort(
+    (a, b) => GRADES.indexOf(a.grade) - GRADES.indexOf(b.grade) || b.size - a.size,
+  );
+}
+
+/** The causes in short: how many replicas each concerns, without numbers that differ between partitions. */
+function causeOf({ problems, replicas }: PartitionReport): string {
+  const byCode = new Map<string, { count: number; words: string }>();
+  for (const { code, text } of problems) {
+    const known = byCode.get(code);
+    const words = /\d/.test(text) || (known !== undefined && known.words !== text) ? code : text;
+    byCode.set(code, { count: (known?.count ?? 0) + 1, words });
+  }
+  return [...byCode.values()]
+    .map(({ count, words }) => {
+      const which = count >= replicas.length ? "every replica" : `${count} of its replicas`;
+      return `${which} ${safe(words)}`;
+    })
+    .join(", ");
+}
+
+function tablesText({ tables }: Group): string {
+  return [...tables].map(([name, of]) => `${safe(name)} (${of.length})`).join(", ");
+}
+
+function findingLines(findings: readonly Finding[], screen: Screen): string[] {
+  const worth = findings.filter((one) => one.level !== "note");
+  const colors: Readonly<Record<string, Color>> = { error: "bad", warning: "doubtful" };
+  const lines = worth.slice(0, FINDINGS_MAX).map(({ level, subject, text, code }) => {
+    const line = cut(`${level}: ${safe(subjectText(subject))}: ${safe(text)} [${code}]`, screen);
+    return paint(level, colors[level] ?? "faint", screen.hasColor) + line.slice(level.length);
+  });
+  const more = worth.length - lines.length;
+  return [...lines, ...(more > 0 ? [`and ${more} more warnings and errors`] : [])];
+}
+
+/** The text on one line of the screen. Width is counted in characters, which is enough for a line that may wrap. */
+function cut(text: string, { columns }: Screen): string {
+  const width = Number.isFinite(columns) ? columns : COLUMNS;
+  return text.length <= width ? text : `${text.slice(0, width - 3)}...`;
+}
