@@ -15,6 +15,11 @@ function holds({ replicas, leaders }: TabletLoad): string {
   return `${replicas} replicas on record there, ${leaders} of them leaders`;
 }
 
+/** Whether all tables are looked at: of a part, nothing follows about a tablet without replicas. */
+function isWhole({ scope, views }: RuleFacts): boolean {
+  return scope.db === undefined && scope.table === undefined && views.length > 0;
+}
+
 /** One case for each tablet that `wants` a text. */
 function tabletCases(
   facts: RuleFacts,
@@ -153,6 +158,23 @@ export const SERVER_RULES: readonly Rule[] = [
             ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}, no replica on record there`
             : undefined,
         () => "start it, or forget it: nameservers list it until they restart",
+      ),
+  },
+  {
+    // No call tells what lies on the disk of a tablet with nothing loaded (GetTermPair and GetManifest answer
+    // the same with and without a directory, OpenMLDB 0.9).
+    code: "tablet-unused",
+    level: "note",
+    effect:
+      "nothing of what its disk may hold from before is used; a replica that is added there is sent a copy",
+    find: (facts) =>
+      tabletCases(
+        facts,
+        (tablet) =>
+          tablet.health === "ok" && tablet.replicas === 0 && isWhole(facts)
+            ? `registered for ${ageText(tablet.ageMs ?? 0n)}, no replica on record there`
+            : undefined,
+        () => undefined,
       ),
   },
   {

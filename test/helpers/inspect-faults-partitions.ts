@@ -193,7 +193,13 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     seed: (virtual) => {
       loadedOf(virtual, C).offset = 12n;
     },
-    sees: ["healthy", "warning record-shrunk db1.t0:0", "note single-replica db1.t0"],
+    sees: [
+      "healthy",
+      "warning record-shrunk db1.t0:0",
+      "note tablet-unused tablet a:9527",
+      "note tablet-unused tablet b:9527",
+      "note single-replica db1.t0",
+    ],
   },
   {
     name: "two replicas are on record at one tablet",
@@ -271,6 +277,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
       "healthy",
       "warning replicas-uneven tablet d:9527",
       "warning leaders-uneven tablet d:9527",
+      "note tablet-unused tablet d:9527",
     ],
   },
   {
@@ -287,7 +294,12 @@ export const PARTITION_FAULTS: readonly Fault[] = [
   {
     name: "a table of one replica",
     cluster: () => start(3, table("t0", 1, 1)),
-    sees: ["healthy", "note single-replica db1.t0"],
+    sees: [
+      "healthy",
+      "note tablet-unused tablet a:9527",
+      "note tablet-unused tablet b:9527",
+      "note single-replica db1.t0",
+    ],
   },
   {
     name: "system tables of one replica",
@@ -315,6 +327,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
       "warning tablet-restarted tablet a:9527",
       "warning tablet-restarted tablet c:9527",
       "warning auto-failover-off cluster",
+      "note tablet-unused tablet b:9527",
     ],
   },
   {
