@@ -9,18 +9,17 @@ import { recoverAgain } from "../model/tool-command.js";
 import { newIdentities } from "../observe/identified-cluster.js";
 import { addMissingOperation } from "../operations/add-missing.js";
 import { openDecisions } from "../planning/decisions.js";
-import type { SavedPlan } from "../planning/saved-plan.js";
 import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../report/recovery-report.js";
 import { recoveryRows } from "../report/recovery-rows.js";
-import type { Attempt } from "../run/with-run.js";
 import { safe } from "../util/text.js";
-import { type ChangingRun, changingRun, isStop, underLock } from "./changing-run.js";
+import { changeCluster } from "./change-cluster.js";
+import { isStop } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { writeDecisions } from "./decisions-file.js";
 import { operate } from "./operate.js";
-import { planOptions, type Recovery, readPlan, showPlan } from "./plan-io.js";
 import { isPlanOnly } from "./plan-store.js";
 import { restoreCommand, seenStore, tellNotRestored } from "./protect.js";
+import { planOptions, planRecovery, type Recovery, readPlan } from "./recovery-options.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print, writeToDisk } from "./write.js";
 
@@ -28,11 +27,11 @@ import { ended, lined, print, writeToDisk } from "./write.js";
 export type RecoveryFlags = Omit<RecoverDataFlags, "db">;
 
 /**
- * Brings back what is selected and prints one screen: what was done and what is left.
+ * Brings back what is selected, in rounds of looking, planning and doing, and prints one screen: what was
+ * done and what is left; see {@link changeCluster}.
  *
- * @returns 0, 3 or 9.
- * @throws OpsError if the run ended before any change, because another run is at work, by a signal
- *   or by the time limit; with auto_failover put back.
+ * @returns The exit code.
+ * @throws OpsError as {@link changeCluster} does, with auto_failover put back.
  */
 export async function recover(
   flags: RecoveryFlags,
@@ -40,11 +39,37 @@ export async function recover(
   recovery: Recovery,
 ): Promise<number> {
   const given = readPlan(flags, recovery);
-  if (isPlanOnly(flags)) return showPlan(flags, io, recovery, given);
-  const exitCode = await changingRun(flags, io, recovery.typed, (run) =>
-    runRecovery(flags, io, { run, recovery, given }),
-  );
-  if (!flags.replaces || exitCode !== EXIT.ok) return exitCode;
+  const { typed } = recovery;
+  const print = commandPrinter(flags);
+  const identities = newIdentities();
+  let earlier: Progress | undefined;
+  const exitCode = await changeCluster<RecoverResult>(flags, io, given, {
+    typed,
+    plan: (cluster, opened) => planRecovery(cluster, opened, { flags, io, recovery, given }),
+    before: ({ opened, signal }) =>
+      waitForTablets(opened.cluster, { flags, lost: flags.lost, io, signal }),
+    async attempt({ cluster, signal, createGuard }, { opened, onEvent }) {
+      const ended = await recoverData(cluster, {
+        ...planOptions(flags, io, given),
+        command: typed.cmd,
+        only: recovery.only,
+        limits: flags,
+        signal,
+        onEvent,
+        again: recoverAgain(typed, print),
+        print,
+        createGuard,
+        earlier,
+        identities,
+        seen: seenStore(opened, onEvent),
+      });
+      if ("error" in ended) earlier = ended.progress;
+      return ended;
+    },
+    rows: (end) => ("report" in end ? recoveryRows(end.report, restoreCommand(flags)) : undefined),
+    tell: (end) => ("error" in end ? endEarly(end, flags, io, typed.cmd) : finish(end, flags, io)),
+  });
+  if (!flags.replaces || isPlanOnly(flags) || exitCode !== EXIT.ok) return exitCode;
   // The report and the hook are those of the recovery; the question was answered there.
   const own = { ...flags, report: undefined, textfile: undefined, postHook: undefined, yes: true };
   return operate({ ...own, apply: undefined }, io, addMissingOperation(REPLACED_AT_ONCE));
@@ -52,49 +77,6 @@ export async function recover(
 
 /** Partitions in which missing replicas are made at the same time; the nameserver makes one after another. */
 const REPLACED_AT_ONCE = 4;
-
-/** What a recovery works with, beside its flags. */
-interface Surroundings {
-  readonly run: ChangingRun;
-  readonly recovery: Recovery;
-  /** The plan of `--apply`; undefined without it. */
-  readonly given: SavedPlan | undefined;
-}
-
-async function runRecovery(
-  flags: RecoveryFlags,
-  io: CommandIo,
-  { run, recovery, given }: Surroundings,
-): Promise<number> {
-  const { opened, onEvent, signal } = run;
-  await waitForTablets(opened.cluster, { flags, lost: flags.lost, io, signal });
-  let earlier: Progress | undefined;
-  const identities = newIdentities();
-  const print = commandPrinter(flags);
-  const work = async (attempt: Attempt) => {
-    const ended = await recoverData(attempt.cluster, {
-      ...planOptions(flags, io, given),
-      command: recovery.typed.cmd,
-      only: recovery.only,
-      limits: flags,
-      signal: attempt.signal,
-      onEvent,
-      again: recoverAgain(recovery.typed, print),
-      print,
-      createGuard: (observed) => attempt.createGuard(observed),
-      earlier,
-      identities,
-      seen: seenStore(opened, onEvent),
-    });
-    if ("error" in ended) earlier = ended.progress;
-    return ended;
-  };
-  const result = await underLock(run, flags, io, { work });
-  if ("report" in result) run.ended(recoveryRows(result.report, restoreCommand(flags)));
-  return "error" in result
-    ? endEarly(result, flags, io, recovery.typed.cmd)
-    : finish(result, flags, io);
-}
 
 async function finish(
   { report }: Extract<RecoverResult, { report: unknown }>,

@@ -1,8 +1,8 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
-
 import { type ClusterState, isOpActive } from "../model/cluster-state.js";
 import type { SeenStore } from "../model/evidence.js";
+import type { OperationReport } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
 import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
@@ -31,22 +31,6 @@ export interface RunOperationOptions extends Omit<StoppableOptions, "engageGuard
    * @returns Whether it took a while, so that the cluster has to be looked at again.
    */
   readonly review: (plan: OperationPlan) => Promise<boolean>;
-}
-
-/** How an operation ended. */
-export interface OperationReport {
-  readonly plan: OperationPlan;
-  readonly results: readonly StepResult[];
-  /** What is not as it should be, one line each. */
-  readonly complaints: readonly string[];
-  /** What is worth telling. */
-  readonly conclusions: readonly string[];
-  /** Why auto_failover could not be put back; undefined if it is as it was. */
-  readonly notRestored: string | undefined;
-  /** What ended the run early; undefined if it came to its end. */
-  readonly error: unknown;
-  /** Whether anything may have been changed. */
-  readonly hasChanged: boolean;
 }
 
 /**

@@ -1,35 +1,35 @@
+import type { OperationReport } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import { stepText } from "../model/step.js";
 import type { PartitionRow } from "./document.js";
 import type { ResultRows } from "./recovery-rows.js";
 
-/** How an operation ended. */
-export interface OperationEnd {
-  readonly results: readonly StepResult[];
-  /** Steps that were planned. */
-  readonly planned: number;
-  /** What is not as it should be. */
-  readonly complaints: readonly string[];
-  /** What is worth telling. */
-  readonly conclusions: readonly string[];
-  readonly isWell: boolean;
-  readonly notRestored: string | undefined;
-  /** The command that goes on with what is left. */
+/** The commands that a report of an operation names. */
+export interface OperationCommands {
+  /** Goes on with what is left. */
   readonly goOn: string;
-  /** The command that puts auto_failover back. */
-  readonly restoreCommand: string;
+  /** Puts auto_failover back. */
+  readonly restore: string;
+}
+
+/** Whether an operation came to its end, every step done, and the cluster is as wanted. */
+export function isWell({ error, complaints, results }: OperationReport): boolean {
+  const isDone = results.every(({ outcome }) => isGood(outcome.result));
+  return error === undefined && complaints.length === 0 && isDone;
 }
 
 /** The result of an operation as rows of a report: a row for each partition or tablet. */
-export function operationRows(end: OperationEnd): ResultRows {
-  const { results, planned, isWell, notRestored, complaints, conclusions } = end;
-  const done = results.filter(({ outcome }) => isGood(outcome.result)).length;
-  const count = planned === 0 ? "nothing had to be done" : `${done} of ${planned} steps done`;
-  const left = isWell ? "" : "; not everything is as it should be";
+export function operationRows(report: OperationReport, commands: OperationCommands): ResultRows {
+  const { results, plan, notRestored, complaints, conclusions } = report;
+  const planned = plan.steps.length;
+  const isGoodEnd = isWell(report);
+  const count =
+    planned === 0 ? "nothing had to be done" : `${doneCount(results)} of ${planned} steps done`;
+  const left = isGoodEnd ? "" : "; not everything is as it should be";
   return {
     verdict: {
-      result: notRestored !== undefined ? "failed" : isWell ? "ok" : "left",
+      result: notRestored !== undefined ? "failed" : isGoodEnd ? "ok" : "left",
       headline: `${count}${left}`,
       detail: [...complaints, ...conclusions].join("; "),
     },
@@ -37,8 +37,8 @@ export function operationRows(end: OperationEnd): ResultRows {
     autoFailover:
       notRestored === undefined
         ? null
-        : { before: true, after: null, notRestored, restoreCommand: end.restoreCommand },
-    advice: isWell || planned === 0 ? [] : [`to go on: ${end.goOn}`],
+        : { before: true, after: null, notRestored, restoreCommand: commands.restore },
+    advice: isGoodEnd || planned === 0 ? [] : [`to go on: ${commands.goOn}`],
     partitions: rowsOf(results),
     tablets: [],
     findings: [],
@@ -46,6 +46,11 @@ export function operationRows(end: OperationEnd): ResultRows {
     calls: null,
     changes: results.filter(({ outcome }) => outcome.result === "done").length,
   };
+}
+
+/** How many steps were done, or were done already. */
+export function doneCount(results: readonly StepResult[]): number {
+  return results.filter(({ outcome }) => isGood(outcome.result)).length;
 }
 
 function isGood(result: string): boolean {

@@ -1,36 +1,25 @@
-import { commandWords } from "../cli/printed-command.js";
 import type { RecoverDataFlags } from "../cli/recovery-commands.js";
+import type { Cluster } from "../cluster/cluster.js";
+import type { OpenedCluster } from "../cluster/open.js";
 import type { Selection } from "../diagnosis/selection.js";
 import { assertAsPlanned, look } from "../execution/look.js";
 import type { RecoverOptions } from "../execution/recover.js";
-import { EXIT } from "../exit-codes.js";
 import { isLoss } from "../model/loss.js";
 import { partitionName } from "../model/partition-view.js";
 import type { RecoverCommand } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { acceptedIn, type Decided } from "../planning/decisions.js";
-import { planText, questionText } from "../planning/plan-text.js";
+import { questionText } from "../planning/plan-text.js";
 import { type RecoveryPlan, sizeOf } from "../planning/recovery-plan.js";
-import { planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
-import { jsonPieces, jsonText } from "../util/text.js";
+import type { SavedPlan } from "../planning/saved-plan.js";
+import { jsonText } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import { clusterText, confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
-import { withCluster } from "./connect.js";
 import { readDecisions } from "./decisions-file.js";
-import { tellLeftover } from "./leftover.js";
-import {
-  isPlanOnly,
-  planDigest,
-  readGivenPlan,
-  planUsage as usage,
-  writeNewFile,
-} from "./plan-store.js";
+import { isPlanOnly, readGivenPlan, planUsage as usage } from "./plan-store.js";
 import { seenStore, tell } from "./protect.js";
 import { waitForTablets } from "./wait-tablets.js";
-import { ended, lined, print } from "./write.js";
-
-const SCHEMA_VERSION = 1;
 
 /** Which recovery is asked for. */
 export interface Recovery {
@@ -91,61 +80,40 @@ export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): Saved
 }
 
 /**
- * Looks at the cluster, shows the plan, and saves it if asked to. Changes nothing in the cluster.
+ * Looks at the cluster and plans a recovery. Changes nothing in the cluster.
  *
- * @param given The plan of `--apply`: it is compared with the cluster and shown instead.
- * @returns 0; with `--detailed_exitcode` 10 if anything is not healthy.
- * @throws OpsError `plan-stale` if the cluster is not as `given` saw it, and as `look` does.
+ * @throws OpsError `plan-stale` if the cluster is not as the plan of `--apply` saw it, and as `look` does.
  */
-export async function showPlan(
-  flags: PlanningFlags,
-  io: CommandIo,
-  { typed, only }: Recovery,
-  given: SavedPlan | undefined,
-): Promise<number> {
-  const { saved, size } = await withCluster(
+export async function planRecovery(
+  cluster: Cluster,
+  opened: OpenedCluster,
+  {
     flags,
     io,
-    async (cluster, opened) => {
-      const { method, zkRootPath: rootPath } = flags;
-      await waitForTablets(cluster, { flags, lost: flags.lost, io, signal: io.signal });
-      const accept = acceptOf(flags);
-      const planned = recoveryPlanOf(given);
-      const seen = await look(identifiedCluster(cluster), {
-        only,
-        method,
-        accept,
-        decisions: decisionsOf(flags),
-        ...lostOptions(flags),
-        planned,
-        seen: seenStore(opened, (event) => tell(event, io)),
-        signal: io.signal,
-      });
-      if (planned !== undefined) assertAsPlanned(planned, seen);
-      await tellLeftover(opened, flags, io);
-      const maker = { command: typed.cmd, words: commandWords(typed), rootPath };
-      const size = await inTurns(sizeOf(given?.plan ?? seen.plan));
-      return {
-        saved: given ?? (await inTurns(savedPlan(seen.plan, maker, planDigest))),
-        size,
-      };
-    },
-    { endsCallsOnSignal: true },
-  );
-  const isUnhealthy = saved.plan.partitions.length > 0;
-  const exitCode = flags.detailedExitcode && isUnhealthy ? EXIT.unhealthy : EXIT.ok;
-  if (flags.planOut !== undefined) {
-    await writeNewFile(flags.planOut, planDocument(saved));
-    io.log.info(`the plan is in ${flags.planOut}`);
-  }
-  const head = { schemaVersion: SCHEMA_VERSION, command: typed.cmd, dryRun: true, exitCode };
-  await print(
-    io,
-    flags.output === "json"
-      ? ended(jsonPieces({ ...head, size, plan: planDocument(saved) }, 2))
-      : lined(planText(saved, size)),
-  );
-  return exitCode;
+    recovery,
+    given,
+  }: {
+    readonly flags: PlanningFlags;
+    readonly io: CommandIo;
+    readonly recovery: Recovery;
+    /** The plan of `--apply`; undefined without it. */
+    readonly given: SavedPlan | undefined;
+  },
+): Promise<{ readonly plan: RecoveryPlan }> {
+  await waitForTablets(cluster, { flags, lost: flags.lost, io, signal: io.signal });
+  const planned = recoveryPlanOf(given);
+  const seen = await look(identifiedCluster(cluster), {
+    only: recovery.only,
+    method: flags.method,
+    accept: acceptOf(flags),
+    decisions: decisionsOf(flags),
+    ...lostOptions(flags),
+    planned,
+    seen: seenStore(opened, (event) => tell(event, io)),
+    signal: io.signal,
+  });
+  if (planned !== undefined) assertAsPlanned(planned, seen);
+  return seen;
 }
 
 /** The plan of a recovery; one of another command was refused before. */

@@ -1,0 +1,124 @@
+import type { OperateFlags } from "../cli/common-specs.js";
+import { commandWords } from "../cli/printed-command.js";
+import type { Cluster } from "../cluster/cluster.js";
+import type { OpenedCluster } from "../cluster/open.js";
+import { EXIT } from "../exit-codes.js";
+import type { ToolCommand } from "../model/tool-command.js";
+import { planText } from "../planning/plan-text.js";
+import { type Plan, sizeOf } from "../planning/recovery-plan.js";
+import { planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
+import type { ResultRows } from "../report/recovery-rows.js";
+import type { Attempt } from "../run/with-run.js";
+import { jsonPieces, safe } from "../util/text.js";
+import { inTurns } from "../util/yielding.js";
+import { type ChangingRun, changingRun, underLock } from "./changing-run.js";
+import type { CommandIo } from "./command.js";
+import { withCluster } from "./connect.js";
+import { tellLeftover } from "./leftover.js";
+import { isPlanOnly, planDigest, writeNewFile } from "./plan-store.js";
+import { ended, lined, print } from "./write.js";
+
+const SCHEMA_VERSION = 1;
+
+/**
+ * A command that changes the cluster by a plan: what it plans, what it does, and how its end is told.
+ * {@link changeCluster} does all that is the same for every one of them.
+ *
+ * @typeParam End How one attempt ended.
+ */
+export interface PlannedChange<End> {
+  /** The command as it was typed. */
+  readonly typed: ToolCommand;
+  /**
+   * Plans, and changes nothing. With a plan of `--apply` it checks that the cluster is as that plan saw it.
+   *
+   * @returns The plan, and what JSON shows of it beside the saved plan.
+   * @throws OpsError `plan-stale`, `refused`, or as an observation does.
+   */
+  plan(
+    cluster: Cluster,
+    opened: OpenedCluster,
+  ): Promise<{ readonly plan: Plan; readonly json?: object }>;
+  /** Runs under the lock before the first attempt; nothing if left out. */
+  readonly before?: (run: ChangingRun) => Promise<void>;
+  /** One attempt under the lock; a later one goes on where the lock was lost. */
+  attempt(attempt: Attempt, run: ChangingRun): Promise<End>;
+  /** The end for report, metrics and hook; undefined if there is no result. */
+  rows(end: End): ResultRows | undefined;
+  /**
+   * Tells the end on stdout and stderr.
+   *
+   * @returns The exit code.
+   * @throws What ended the run before anything was changed, and signals and limits.
+   */
+  tell(end: End): number | Promise<number>;
+}
+
+/**
+ * Runs a command that changes the cluster: with `--dry_run` or `--plan_out` only its plan is shown; else
+ * under the lock, with a journal, progress, a time limit, the guard of auto_failover, and a report.
+ *
+ * @param given The plan of `--apply`; undefined without it.
+ * @returns 0 if all is as wanted, 3 if something is not, 9 if auto_failover could not be put back;
+ *   10 with `--detailed_exitcode` if the plan does anything.
+ * @throws OpsError if nothing was changed (refused, stale, another run at work), and by signals and limits.
+ */
+export function changeCluster<End>(
+  flags: ChangeFlags,
+  io: CommandIo,
+  given: SavedPlan | undefined,
+  change: PlannedChange<End>,
+): Promise<number> {
+  if (isPlanOnly(flags)) return showPlan(flags, io, given, change);
+  return changingRun(flags, io, change.typed, async (run) => {
+    await change.before?.(run);
+    const end = await underLock(run, flags, io, {
+      work: (attempt) => change.attempt(attempt, run),
+    });
+    const rows = change.rows(end);
+    if (rows !== undefined) run.ended(rows);
+    return change.tell(end);
+  });
+}
+
+type ChangeFlags = Omit<OperateFlags, "method">;
+
+async function showPlan<End>(
+  flags: ChangeFlags,
+  io: CommandIo,
+  given: SavedPlan | undefined,
+  { typed, plan }: PlannedChange<End>,
+): Promise<number> {
+  const { fresh, json } = await withCluster(
+    flags,
+    io,
+    async (cluster, opened) => {
+      await tellLeftover(opened, flags, io);
+      const { plan: fresh, json } = await plan(cluster, opened);
+      return { fresh, json };
+    },
+    { endsCallsOnSignal: true },
+  );
+  const maker = { command: typed.cmd, words: commandWords(typed), rootPath: flags.zkRootPath };
+  const saved = given ?? (await inTurns(savedPlan(fresh, maker, planDigest)));
+  const size = await inTurns(sizeOf(saved.plan));
+  const exitCode = flags.detailedExitcode && isToDo(saved.plan) ? EXIT.unhealthy : EXIT.ok;
+  if (flags.planOut !== undefined) {
+    await writeNewFile(flags.planOut, planDocument(saved));
+    io.log.info(`the plan is in ${safe(flags.planOut)}`);
+  }
+  const head = { schemaVersion: SCHEMA_VERSION, command: typed.cmd, dryRun: true, exitCode };
+  await print(
+    io,
+    flags.output === "json"
+      ? ended(jsonPieces({ ...head, size, ...json, plan: planDocument(saved) }, 2))
+      : lined(planText(saved, size)),
+  );
+  return exitCode;
+}
+
+/** Whether anything is to be done, or is not as it should be and has to be left alone. */
+function isToDo({ partitions, others }: Plan): boolean {
+  const isOpen = partitions.some((one) => one.problems.length > 0 || one.first.steps.length > 0);
+  return isOpen || others.length > 0;
+}
