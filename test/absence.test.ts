@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { absenceAdvice } from "../src/diagnosis/absence-advice.js";
 import { absenceOf, mayBeGivenUp, mayBeServing } from "../src/model/absence.js";
+import { adviceText } from "../src/model/advice.js";
 import type { TabletClaim, TabletView } from "../src/model/cluster-state.js";
 import { moveCandidates } from "../src/policy/move-candidates.js";
 import { print } from "./helpers/printing.js";
@@ -89,7 +90,7 @@ describe("what is said and allowed follows from the state", () => {
     } as const;
     expect(mayBeServing(absence)).toBe(true);
     expect(mayBeGivenUp(absence)).toBe(false);
-    expect(absenceAdvice("a", absence, print)).toBe(
+    expect(adviceText(absenceAdvice("a", absence, print))).toBe(
       "make tablet a reachable from this machine (no route)",
     );
   });

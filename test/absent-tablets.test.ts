@@ -3,6 +3,7 @@ import type { Cluster } from "../src/cluster/cluster.js";
 import { OpsError } from "../src/errors.js";
 import { recoverData } from "../src/execution/recover.js";
 import { inspectFacts } from "../src/inspect/inspection.js";
+import { adviceText } from "../src/model/advice.js";
 import type { RunReport } from "../src/model/report.js";
 import { finish } from "../src/model/work.js";
 import { reportJson, reportText } from "../src/report/recovery-report.js";
@@ -121,7 +122,9 @@ it("a tablet that came back at another address is named, before any loss is offe
   for (const line of advice)
     expect(line).toMatch(/another address .*d:9527.*at no other address: /);
   const { partitions } = finish(inspectFacts(await factsOf(virtual)));
-  expect(partitions[0]?.next).toContain("is back at another address (d:9527 is registered");
+  expect(adviceText(partitions[0]?.next ?? [])).toContain(
+    "is back at another address (d:9527 is registered",
+  );
 });
 
 it("a tablet of another cluster is sent nothing, and its rows are left as they are", async () => {
@@ -154,9 +157,13 @@ it("a registration without a tablet that stops all ops is named, with its znode"
   expect(report.partitions).toMatchObject([
     {
       failure: { detail: expect.stringMatching(/does not end: .* x:9527, .* does not answer$/) },
-      next: expect.stringMatching(
-        /delete the znode that was left behind: \/openmldb\/nodes\/x:9527/,
-      ),
+      next: [
+        {
+          what: expect.stringMatching(
+            /delete the znode that was left behind: \/openmldb\/nodes\/x:9527/,
+          ),
+        },
+      ],
     },
   ]);
 });

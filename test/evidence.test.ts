@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { diagnose } from "../src/diagnosis/diagnose.js";
+import { adviceText } from "../src/model/advice.js";
 import type { RunEvent } from "../src/model/outcome.js";
 import type { PartitionView } from "../src/model/partition-view.js";
 import type { RunReport } from "../src/model/report.js";
@@ -281,7 +282,7 @@ describe("evidence that outlives the run", () => {
     const left = await hdd.recover();
     if ("error" in left) throw left.error;
     expect(left.report.partitions[0]).toMatchObject({ status: "needs-decision", isServing: true });
-    expect(left.report.partitions[0]?.next).toContain(
+    expect(adviceText(left.report.partitions[0]?.next ?? [])).toContain(
       `--accept_data_loss=db1.t0:0 --leader=${leader}`,
     );
     expect(hdd.events.some((one) => "step" in one && one.step.kind === "recover-table")).toBe(

@@ -4,6 +4,7 @@ import { resolveEndpoint } from "../src/cluster/topology.js";
 import { OpsError } from "../src/errors.js";
 import { recoverData } from "../src/execution/recover.js";
 import type { Rules } from "../src/execution/rules.js";
+import { adviceText } from "../src/model/advice.js";
 import type { TableClaim } from "../src/model/cluster-state.js";
 import { foreignSchema, foreignTables, recordedTables } from "../src/policy/tablet-identity.js";
 import { watchMutations } from "../src/run/watch-mutations.js";
@@ -84,7 +85,9 @@ describe("a tablet of another cluster", () => {
       ["unhealthy", undefined],
     ]);
     expect(report.partitions.filter((one) => one.isServing)).toHaveLength(1);
-    expect(report.partitions[0]?.next).toMatch(/^correct the address of tablet a:9527 /);
+    expect(adviceText(report.partitions[0]?.next ?? [])).toMatch(
+      /^correct the address of tablet a:9527 /,
+    );
   });
 
   it("planted bug, identity not checked: calls to it are noticed here", async () => {

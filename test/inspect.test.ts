@@ -8,6 +8,7 @@ import { GRADES, gradePartition } from "../src/inspect/grade.js";
 import { inspectFacts } from "../src/inspect/inspection.js";
 import { RULES } from "../src/inspect/rules.js";
 import { inspectionText } from "../src/inspect/text-report.js";
+import { adviceText } from "../src/model/advice.js";
 import { PROBLEM_CODES } from "../src/model/problem.js";
 import { finish } from "../src/model/work.js";
 import { changeLeaderOperation } from "../src/operations/change-leader.js";
@@ -65,7 +66,7 @@ describe("what to type next", () => {
     const fault = FAULTS.find((one) => one.name === name);
     if (fault === undefined) throw new Error(`there is no fault ${name}`);
     const { partitions, findings } = finish(inspectFacts(await seeded(fault)));
-    return [...partitions, ...findings].map((one) => one.next);
+    return [...partitions, ...findings].map((one) => adviceText(one.next ?? []));
   };
 
   it.each([
@@ -105,7 +106,9 @@ it("every command that is advised is one of this tool, with flags that it has", 
   for (const fault of FAULTS) {
     const { partitions, findings } = finish(inspectFacts(await seeded(fault)));
     for (const { next } of [...partitions, ...findings]) {
-      for (const [, line = ""] of (next ?? "").matchAll(/openmldb-ops ([^;]+)/g)) advised.add(line);
+      for (const { command } of next ?? []) {
+        if (command !== undefined) advised.add(command.replace(/^openmldb-ops /, ""));
+      }
     }
   }
   expect(advised.size).toBeGreaterThan(8);
@@ -121,7 +124,9 @@ it("a change of the leader that is advised is not refused when it is typed", asy
   for (const fault of FAULTS) {
     const facts = await seeded(fault);
     for (const { id, next } of finish(inspectFacts(facts)).partitions) {
-      const line = /openmldb-ops changeleader [^;]+/.exec(next)?.[0];
+      const line = next.find(({ command }) =>
+        command?.startsWith("openmldb-ops changeleader "),
+      )?.command;
       if (line === undefined) continue;
       const [, candidate] = /--candidate=(\S+)/.exec(line) ?? [];
       const options = { db: id.db, table: id.table, pid: id.pid, candidate };

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { changing, doing } from "../src/model/advice.js";
 import { buildReport } from "../src/report/build.js";
 import type { ReportDocument } from "../src/report/document.js";
 import { html, scriptJson, tookText } from "../src/report/html-text.js";
@@ -73,17 +74,16 @@ describe("what a report says of partitions", () => {
 
   test("the same advice is given once, with its other ways and the commands apart", () => {
     const run = "openmldb-ops --cmd=recoverdata";
-    const next = [
-      `start tablet a:1, then run: ${run}`,
-      `start tablet a:1, then run: ${run}; or, to go on: ${run} --x=1`,
-      `run: ${run}`,
+    const start = changing("start tablet a:1, then run", run, "server");
+    const advice = [
+      [start],
+      [start, changing("to go on", `${run} --x=1`, "thought")],
+      [changing("run", run)],
     ];
     const { left } = buildReport({
       ...emptyParts(),
-      partitions: next.map((text, index) =>
-        rowOf(`db.t:${index}`, { status: "unhealthy", next: text }),
-      ),
-      advice: ["look at nameserver b:1"],
+      partitionAdvice: advice,
+      advice: [[doing("look at nameserver b:1", "server")]],
     });
     expect(left).toEqual([
       {

@@ -33,6 +33,7 @@ import {
 import { inspectFacts } from "../src/inspect/inspection.js";
 import { inspectionJson } from "../src/inspect/json-report.js";
 import { inspectionText } from "../src/inspect/text-report.js";
+import { doing } from "../src/model/advice.js";
 import type { PartitionResult, RunReport } from "../src/model/report.js";
 import { finish } from "../src/model/work.js";
 import { planText } from "../src/planning/plan-text.js";
@@ -192,7 +193,7 @@ describe("the screen at the end", () => {
     failure: undefined,
     notes: [`note ${pid}`],
     evidence: [],
-    next: `start tablet t${pid}:1`,
+    next: [doing(`start tablet t${pid}:1`, "server")],
   });
   const reportOf = (partitions: readonly PartitionResult[]): RunReport => ({
     command: "recoverdata",

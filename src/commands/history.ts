@@ -161,6 +161,7 @@ function inputOf(line: RunLine, read: ReadRun | undefined): ReportInput {
     counts: null,
     autoFailover: null,
     advice: [],
+    partitionAdvice: [],
     partitions: [],
     tablets: [],
     findings: [],

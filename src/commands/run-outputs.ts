@@ -149,6 +149,7 @@ function nothingKnown(thrown: unknown): ResultRows {
     counts: null,
     autoFailover: null,
     advice: [],
+    partitionAdvice: [],
     partitions: [],
     tablets: [],
     findings: [],

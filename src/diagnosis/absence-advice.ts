@@ -1,4 +1,5 @@
 import type { Absence, AbsenceKind } from "../model/absence.js";
+import { type Advice, changing, doing } from "../model/advice.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { PrintCommand } from "../model/tool-command.js";
@@ -39,11 +40,9 @@ export function absenceText(absence: Absence, detail: string): string {
 }
 
 /**
- * What to do about an absent tablet.
- *
- * @returns An imperative sentence, to be followed by `, then ...`.
+ * What to do about an absent tablet; not what comes after it.
  */
-export function absenceAdvice(endpoint: Endpoint, absence: Absence, print: PrintCommand): string {
+export function absenceAdvice(endpoint: Endpoint, absence: Absence, print: PrintCommand): Advice {
   switch (absence.kind) {
     case "unreachable": {
       const { nameserverAddress: other, silence } = absence;
@@ -51,23 +50,34 @@ export function absenceAdvice(endpoint: Endpoint, absence: Absence, print: Print
         other === undefined
           ? ""
           : `; the nameserver reaches it at ${other}, map/names holds another address`;
-      return `make tablet ${endpoint} reachable from this machine (${silence}${entry})`;
+      return [
+        doing(`make tablet ${endpoint} reachable from this machine (${silence}${entry})`, "server"),
+      ];
     }
     case "restarting":
-      return `wait some seconds for tablet ${endpoint}, or start it`;
+      return [doing(`wait some seconds for tablet ${endpoint}, or start it`, "server")];
     case "moved": {
-      const moves = absence.candidates
-        .slice(0, CANDIDATES_MAX)
-        .map((to) => print({ cmd: "movetablet", from: endpoint, to }));
-      return `find out whether tablet ${endpoint} is back at another address (${candidatesText(absence.candidates)}); each of its replicas that proves itself there gets the new address with: ${moves.join("; or, ")}; or, if it is at no other address, start tablet ${endpoint}`;
+      const find = `find out whether tablet ${endpoint} is back at another address (${candidatesText(absence.candidates)}); each of its replicas that proves itself there gets the new address with`;
+      return [
+        ...absence.candidates
+          .slice(0, CANDIDATES_MAX)
+          .map((to, index) =>
+            changing(
+              index === 0 ? find : "",
+              print({ cmd: "movetablet", from: endpoint, to }),
+              "server",
+            ),
+          ),
+        doing(`if it is at no other address, start tablet ${endpoint}`, "server"),
+      ];
     }
     case "lost":
-      return `leave tablet ${endpoint} away`;
+      return [doing(`leave tablet ${endpoint} away`, "server")];
     case "not-what-it-says":
-      return `correct the address of tablet ${endpoint} (${absence.mismatch})`;
+      return [doing(`correct the address of tablet ${endpoint} (${absence.mismatch})`, "server")];
     case "down":
     case "unknown-to-nameserver":
-      return `start tablet ${endpoint}`;
+      return [doing(`start tablet ${endpoint}`, "server")];
   }
 }
 

@@ -1,4 +1,5 @@
 import { absenceOf } from "../model/absence.js";
+import { type Advice, doing } from "../model/advice.js";
 import type { ClusterState, Endpoint, TabletView, Topology } from "../model/cluster-state.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { absenceAdvice } from "./absence-advice.js";
@@ -22,25 +23,30 @@ export function registrationOf({ rootPath }: Pick<Topology, "rootPath">, tablet:
  *
  * @param hasReplicas Whether any replica is on record there. Where none is, the registration may have
  *   been left behind.
- * @returns An imperative sentence, to be followed by `, then ...`.
+ * @returns Without what comes after it.
  */
 export function blockerAdvice(
   topology: Pick<Topology, "rootPath">,
   tablet: TabletView,
   hasReplicas: boolean,
   print: PrintCommand,
-): string {
+): Advice {
   const { endpoint } = tablet;
   const absence = absenceOf(tablet);
   if (hasReplicas && absence !== undefined) return absenceAdvice(endpoint, absence, print);
-  return `find out whether a tablet runs at ${endpoint}, where no replica is on record; if none does, delete the znode that was left behind: ${registrationOf(topology, endpoint)}`;
+  return [
+    doing(
+      `find out whether a tablet runs at ${endpoint}, where no replica is on record; if none does, delete the znode that was left behind: ${registrationOf(topology, endpoint)}`,
+      "server",
+    ),
+  ];
 }
 
 /** What to do before the ops of the cluster can end; undefined if nothing keeps them from it. */
 export function unblockOps(
   state: Pick<ClusterState, "topology" | "tablets" | "tables">,
   print: PrintCommand,
-): string | undefined {
+): Advice | undefined {
   const [first] = opsBlockers(state.tablets.values());
   if (first === undefined) return undefined;
   const hasReplicas = state.tables.some(({ partitions }) =>

@@ -1,4 +1,5 @@
 import { type Absence, mayBeGivenUp } from "../model/absence.js";
+import { type Advice, changing, doing, followed, NO_ADVICE } from "../model/advice.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { LaneFailure } from "../model/outcome.js";
 import { type PartitionView, tabletHealth } from "../model/partition-view.js";
@@ -83,24 +84,27 @@ function judgePartition(view: PartitionView, input: JudgeInput, around: Around):
     notes: input.notes.get(key) ?? [],
     evidence: decision === undefined ? [] : [...(failure?.evidence?.replicas.values() ?? [])],
     ...(decision === undefined ? {} : { choices: choicesOf(view) }),
-    next: problems.length === 0 ? "" : nextOf(),
+    next: problems.length === 0 ? NO_ADVICE : nextOf(),
   };
 
-  function nextOf(): string {
+  function nextOf(): Advice {
     return unblock !== undefined && view.activeOps.length > 0
-      ? `${unblock}, then the ops of the partition go on; look at it again when they have ended`
+      ? followed(
+          unblock,
+          "then the ops of the partition go on; look at it again when they have ended",
+        )
       : nextStep(view, problems, decision, around);
   }
 }
 
-/** The way to go on without a tablet that cannot be started any more; empty if it may be serving, or back soon. */
+/** The way to go on without a tablet that cannot be started any more; none if it may be serving, or back soon. */
 export function ifLost(
   { endpoint, absence }: { readonly endpoint: Endpoint; readonly absence: Absence },
   again: RecoverAgain,
-): string {
-  if (!mayBeGivenUp(absence)) return "";
+): Advice {
+  if (!mayBeGivenUp(absence)) return NO_ADVICE;
   const where = absence.kind === "moved" ? " and at no other address" : "";
-  return `; or, if it is lost for good${where}: ${again({ lost: [endpoint] })}`;
+  return [changing(`if it is lost for good${where}`, again({ lost: [endpoint] }), "thought")];
 }
 
 /** What every partition's advice needs to know beside it. */
@@ -108,9 +112,9 @@ interface Around {
   readonly again: RecoverAgain;
   readonly print: PrintCommand;
   /** What to do before ops can end; undefined if nothing keeps them from it. */
-  readonly unblock: string | undefined;
+  readonly unblock: Advice | undefined;
   /** The advice about rows that lost tablets alone held: one command for all partitions. */
-  readonly acceptLost: string;
+  readonly acceptLost: Advice;
 }
 
 function aroundOf({ state, views, failures, again, print }: JudgeInput): Around {
@@ -123,7 +127,13 @@ function aroundOf({ state, views, failures, again, print }: JudgeInput): Around 
     return choice === undefined ? (decision.loss ?? []) : givenUpIfLeads(view, choice);
   });
   const sum = sumOfLosses(losses);
-  const acceptLost = `decide; to go on without what was lost, giving up ${givenUpCount(sum)} in ${losses.length} partition${losses.length === 1 ? "" : "s"}: ${again({ accept_data_loss: [sum] })}`;
+  const acceptLost = [
+    changing(
+      `decide; to go on without what was lost, giving up ${givenUpCount(sum)} in ${losses.length} partition${losses.length === 1 ? "" : "s"}`,
+      again({ accept_data_loss: [sum] }),
+      "thought",
+    ),
+  ];
   return { again, print, unblock: unblockOps(state, print), acceptLost };
 }
 
@@ -133,32 +143,52 @@ function nextStep(
   problems: readonly Problem[],
   decision: Problem | undefined,
   around: Around,
-): string {
+): Advice {
   const { again } = around;
   const has = (...codes: ProblemCode[]) => problems.find((one) => codes.includes(one.code));
   const away = firstAbsence(view);
   if (view.replicas.every(isLost)) {
     const where = view.replicas.map((one) => one.endpoint).join(", ");
-    return `bring the disk of ${where} back, start the tablet there and run recovery without --lost for it; or, drop the table: no other replica of it is left`;
+    return [
+      doing(
+        `bring the disk of ${where} back, start the tablet there and run recovery without --lost for it`,
+        "thought",
+      ),
+      doing("drop the table: no other replica of it is left", "thought"),
+    ];
   }
   if (decision?.isOfLost === true) return around.acceptLost;
   const accept = () => again({ accept_data_loss: [view.id], leader: [decision?.candidate ?? ""] });
   if (away !== undefined && away.absence.kind !== "lost") {
-    const start = `${absenceAdvice(away.endpoint, away.absence, around.print)}, then run: ${again()}`;
-    const first = `${start}${ifLost(away, again)}`;
+    const start = absenceAdvice(away.endpoint, away.absence, around.print);
+    const first = [...followed(start, "then run", again()), ...ifLost(away, again)];
     if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
     const ifNotMoved =
       away.absence.kind === "moved" ? ", once it is certain that it is at no other address" : "";
-    return `${first}; or, giving up what only it holds${ifNotMoved}: ${accept()}`;
+    return [...first, changing(`giving up what only it holds${ifNotMoved}`, accept(), "thought")];
   }
-  if (decision !== undefined) return `decide; to give up what others hold beyond it: ${accept()}`;
+  if (decision !== undefined) {
+    return [changing("decide; to give up what others hold beyond it", accept(), "thought")];
+  }
   if (has("no-leader-flagged") !== undefined) {
-    return "choose the replica to lead by its data and set the leader by hand (the tool does not guess)";
+    return [
+      doing(
+        "choose the replica to lead by its data and set the leader by hand (the tool does not guess)",
+        "thought",
+      ),
+    ];
   }
   if (has("rows-missing") !== undefined) {
-    return "compare the replicas' offsets (load the followers by hand) and decide which one is to lead; nothing was given up";
+    return [
+      doing(
+        "compare the replicas' offsets (load the followers by hand) and decide which one is to lead; nothing was given up",
+        "thought",
+      ),
+    ];
   }
   const unknown = has("state-unknown");
-  if (unknown !== undefined) return `look at tablet ${unknown.endpoint}, then run: ${again()}`;
-  return `run: ${again()}`;
+  if (unknown !== undefined) {
+    return [changing(`look at tablet ${unknown.endpoint}, then run`, again(), "server")];
+  }
+  return [changing("run", again())];
 }

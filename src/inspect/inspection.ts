@@ -1,3 +1,4 @@
+import { looking } from "../model/advice.js";
 import type { Work } from "../model/work.js";
 import { type TabletLoad, tabletLoads } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
@@ -49,9 +50,6 @@ export function* inspectFacts(facts: InspectFacts): Work<Inspection> {
   };
 }
 
-/** Commands that are advised and change nothing. */
-const ONLY_LOOKS = /openmldb-ops (?:inspect|show\w+|gettablestatus|getfollower|history) |--dry_run/;
-
 /**
  * While another run holds the lock no change is advised: it would wait for that run, and what is seen may
  * be half-way.
@@ -62,11 +60,11 @@ function whileLocked(
   findings: readonly Finding[],
 ): [readonly PartitionReport[], readonly Finding[]] {
   if (lock === undefined) return [partitions, findings];
-  const next = `wait for the run that holds the lock, then look again: ${print({ cmd: "inspect" })}`;
-  const isChange = (text: string) => text.includes("openmldb-ops") && !ONLY_LOOKS.test(text);
+  const wait = "wait for the run that holds the lock, then look again";
+  const next = [{ ...looking(wait, print({ cmd: "inspect" })), needs: "server" as const }];
   return [
     partitions.map((one) => ({ ...one, next })),
-    findings.map((one) => (one.next !== undefined && isChange(one.next) ? { ...one, next } : one)),
+    findings.map((one) => (one.next?.some((way) => way.changes) === true ? { ...one, next } : one)),
   ];
 }
 

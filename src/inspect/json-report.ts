@@ -1,4 +1,5 @@
 import { absenceDocument } from "../diagnosis/absence-advice.js";
+import { adviceText } from "../model/advice.js";
 import type { Op } from "../model/cluster-state.js";
 import { lazyList } from "../util/text.js";
 import type { TabletLoad } from "./distribution.js";
@@ -65,7 +66,7 @@ export function inspectionJson(inspection: Inspection, effort: Effort, exitCode:
       subject,
       text,
       effect,
-      next: next ?? null,
+      next: next === undefined ? null : adviceText(next),
     })),
     partitions: lazyList(inspection.partitions, partitionJson),
     calls: effort.calls,
@@ -116,7 +117,7 @@ function partitionJson(one: PartitionReport) {
     effect: one.effect,
     replicas: one.replicas.map(replicaJson),
     ops: one.ops.map(opJson),
-    next: one.next,
+    next: adviceText(one.next),
   };
 }
 

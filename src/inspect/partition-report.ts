@@ -1,4 +1,5 @@
 import { mayBeGivenUp } from "../model/absence.js";
+import { type Advice, changing } from "../model/advice.js";
 import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
@@ -38,8 +39,8 @@ export interface PartitionReport {
   readonly replicas: readonly ReplicaReportLine[];
   /** Ops of the partition that have not ended, and its last failed ones; oldest first. */
   readonly ops: readonly Op[];
-  /** What to do next, with the exact command. */
-  readonly next: string;
+  /** What to do next. */
+  readonly next: Advice;
 }
 
 /**
@@ -50,19 +51,16 @@ export function* reportPartitions(facts: InspectFacts): Work<PartitionReport[]> 
   const views = new Map<string, PartitionView>();
   yield* each(facts.views, (view) => views.set(keyOf(view.id), view));
   const ops = opsByPartition(facts);
-  const recover = `run: ${facts.print({ cmd: "recoverdata" })}`;
   const reports: PartitionReport[] = [];
   yield* each(facts.unhealthy, (result) => {
     const view = views.get(keyOf(result.id));
-    if (view !== undefined) reports.push(reportOne(view, result, { facts, recover, ops }));
+    if (view !== undefined) reports.push(reportOne(view, result, { facts, ops }));
   });
   return GRADES.flatMap((grade) => reports.filter((one) => one.grade === grade));
 }
 
 interface Around {
   readonly facts: InspectFacts;
-  /** The advice to recover the whole cluster. */
-  readonly recover: string;
   readonly ops: ReadonlyMap<string, readonly Op[]>;
 }
 
@@ -100,12 +98,12 @@ function replicaLines(view: PartitionView, facts: InspectFacts): ReplicaReportLi
 }
 
 /** What to do next: recovery's own advice, made exact where something smaller or quicker does. */
-function nextOf(view: PartitionView, result: PartitionResult, { facts, recover }: Around): string {
+function nextOf(view: PartitionView, result: PartitionResult, { facts }: Around): Advice {
   const { next } = result;
-  if (next === recover) {
+  if (next[0]?.needs === "nothing") {
     return facts.unhealthy.length > 1
-      ? recover
-      : `run: ${facts.print({ cmd: "recovertable", ...partitionFlags(view.id) })}`;
+      ? next
+      : [changing("run", facts.print({ cmd: "recovertable", ...partitionFlags(view.id) }))];
   }
   if (!canElect(view, result)) return next;
   // The nameserver may still count the leader as alive: without a candidate it refuses then (code 309).
@@ -114,7 +112,7 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts, recover }
     ...partitionFlags(view.id),
     candidate: "auto",
   });
-  return `${next}; or, to go on without it: ${command}`;
+  return [...next, changing("to go on without it", command, "thought")];
 }
 
 /** Whether the leader's tablet is out of reach, and `changeleader` would let a follower lead instead. */

@@ -1,3 +1,4 @@
+import { type Advice, adviceText } from "../model/advice.js";
 import { partitionName } from "../model/partition-view.js";
 import type {
   AutoFailoverFacts,
@@ -20,17 +21,17 @@ export interface InspectionRows {
   readonly tablets: readonly TabletRow[];
   readonly findings: readonly FindingRow[];
   /** What findings advise, errors first. */
-  readonly advice: readonly string[];
+  readonly advice: readonly Advice[];
+  /** What each partition needs. */
+  readonly partitionAdvice: readonly Advice[];
 }
 
 /** An inspection as rows of a report. */
 export function inspectionRows(inspection: Inspection): InspectionRows {
   const { counts, partitions, findings, tablets, facts } = inspection;
   const { autoFailover } = facts.state;
-  const known = new Set(partitions.map((one) => one.next));
-  const advice = findings.flatMap(({ next }) =>
-    next === undefined || known.has(next) ? [] : [next],
-  );
+  const partitionAdvice = partitions.map((one) => one.next);
+  const known = new Set(partitionAdvice.map(adviceText));
   return {
     verdict: {
       result: inspection.isHealthy ? "ok" : counts.down > 0 ? "failed" : "left",
@@ -63,7 +64,10 @@ export function inspectionRows(inspection: Inspection): InspectionRows {
       text,
       effect,
     })),
-    advice: [...new Set(advice)],
+    advice: findings.flatMap(({ next }) =>
+      next === undefined || known.has(adviceText(next)) ? [] : [next],
+    ),
+    partitionAdvice,
   };
 }
 
@@ -84,7 +88,7 @@ function partitionRow(one: Inspection["partitions"][number]): PartitionRow {
     failure: null,
     notes: [`effect: ${one.effect}`],
     evidence: [],
-    next: one.next,
+    next: adviceText(one.next),
   };
 }
 

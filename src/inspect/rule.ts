@@ -1,3 +1,4 @@
+import type { Advice } from "../model/advice.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import { partitionName } from "../model/partition-view.js";
@@ -24,8 +25,8 @@ export interface Case {
   readonly subject: Subject;
   /** What is the matter, in words with numbers. No final stop. */
   readonly text: string;
-  /** The exact command, or what to do; undefined if there is nothing to do. */
-  readonly next?: string | undefined;
+  /** What to do; undefined if there is nothing to do. */
+  readonly next?: Advice | undefined;
 }
 
 /** When an advice is to be followed, seen from the recovery of partitions. */

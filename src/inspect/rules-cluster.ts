@@ -1,3 +1,4 @@
+import { type Advice, changing, looking } from "../model/advice.js";
 import { isOpActive, type Op } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import { tabletHealth } from "../model/partition-view.js";
@@ -13,7 +14,7 @@ function opName(op: Op): string {
   return `${op.type} ${op.id} of ${tableName(op)}:${op.pid}`;
 }
 
-function one(isSo: boolean, text: () => string, next?: string): Case[] {
+function one(isSo: boolean, text: () => string, next?: Advice): Case[] {
   return isSo ? [{ subject: CLUSTER, text: text(), next }] : [];
 }
 
@@ -27,12 +28,12 @@ function liveOwner({ marker, lock }: InspectFacts) {
  * leaders without asking whether a tablet that is away holds more, and rebuilds the replicas of one that
  * comes back (OpenMLDB 0.9 nameserver: OfflineEndpointDBInternal, OnTabletOnline).
  */
-function switchOn({ unhealthy, state, print }: InspectFacts, words: string): string | undefined {
+function switchOn({ unhealthy, state, print }: InspectFacts, words: string): Advice | undefined {
   const isAllWell =
     unhealthy.length === 0 &&
     [...state.tablets.values()].every((tablet) => tabletHealth(tablet).tablet === "ok");
   return isAllWell
-    ? `${words}: ${print({ cmd: "confset", key: "auto_failover", value: "true" })}`
+    ? [changing(words, print({ cmd: "confset", key: "auto_failover", value: "true" }))]
     : undefined;
 }
 
@@ -55,7 +56,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
             {
               subject: CLUSTER,
               text: `${ownerText(facts.marker.owner)} ended without putting auto_failover back to ${facts.marker.original}`,
-              next: `run: ${facts.print({ cmd: "restore" })}`,
+              next: [changing("run", facts.print({ cmd: "restore" }))],
             },
           ],
   },
@@ -118,7 +119,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
     find: (facts) =>
       facts.state.ops.flatMap((op): Case[] => {
         const why = standsStill(op, facts);
-        const next = `run: ${facts.print({ cmd: "cancelop", op_id: op.id })}`;
+        const next = [changing("run", facts.print({ cmd: "cancelop", op_id: op.id }))];
         return why === undefined ? [] : [{ subject: CLUSTER, text: `${opName(op)} ${why}`, next }];
       }),
   },
@@ -143,7 +144,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
       return one(
         last !== undefined,
         () => `failed ops that are listed: ${ops.length}, the last is ${last && opName(last)}`,
-        `run: ${print({ cmd: "showopstatus", filter: ["kFailed"] })}`,
+        [looking("run", print({ cmd: "showopstatus", filter: ["kFailed"] }))],
       );
     },
   },

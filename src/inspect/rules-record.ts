@@ -1,6 +1,9 @@
-import { each, type Work } from "../model/work.js";
+import { doing } from "../model/advice.js";
+import type { PartitionId, TableClaim } from "../model/cluster-state.js";
+import type { PartitionView } from "../model/partition-view.js";
+import { each, flatMapped, type Work } from "../model/work.js";
 
-import type { Case, Rule, RuleFacts } from "./rule.js";
+import type { Case, Rule, RuleFacts, Subject } from "./rule.js";
 
 /** A kind of number that the nameserver gives out, and the znode that counts it. */
 interface Numbered {
@@ -51,17 +54,74 @@ function caseOf({ znode, counted, what, inUse }: Numbered): Case[] {
     {
       subject: { kind: "cluster" },
       text: `${znode} in ZooKeeper says ${counted}, and ${what} ${inUse} is in use: ZooKeeper's data is older than the cluster`,
-      next: `bring newer ZooKeeper data back; or, with all nameservers stopped, set the znode ${znode} to ${inUse} or more`,
+      next: [
+        doing("bring newer ZooKeeper data back", "server"),
+        doing(`with all nameservers stopped, set the znode ${znode} to ${inUse} or more`, "server"),
+      ],
     },
   ];
 }
 
-/** Rules about whether what ZooKeeper keeps is as new as the cluster. */
+const partitionSubject = (id: PartitionId): Subject => ({ kind: "partition", ...id });
+
+/** Flags and replicas of unhealthy partitions that ZooKeeper keeps otherwise than the nameserver tells. */
+function* storedCases(facts: RuleFacts): Work<Case[]> {
+  // Few records are read, of many tables.
+  const asked = facts.views.filter((view) => facts.stored.has(view.id.tid));
+  const views = new Map(asked.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
+  return yield* flatMapped(facts.unhealthy, ({ id }): Case[] => {
+    if (!facts.stored.has(id.tid)) return [];
+    const view = views.get(`${id.tid}/${id.pid}`);
+    if (view === undefined || view.activeOps.length > 0) return [];
+    const differences = storedDifferences(view, facts.stored.get(id.tid));
+    if (differences.length === 0) return [];
+    return [
+      {
+        subject: partitionSubject(id),
+        text: `ZooKeeper's record differs from the nameserver's: ${differences.join("; ")}`,
+        next: [
+          doing(
+            "a nameserver that restarts takes ZooKeeper's: recover the partition, which writes the record anew",
+            "thought",
+          ),
+        ],
+      },
+    ];
+  });
+}
+
+const flags = (one: { readonly isLeader: boolean; readonly isAlive: boolean }) =>
+  `${one.isLeader ? "leader" : "follower"} ${one.isAlive ? "alive" : "dead"}`;
+
+/** How ZooKeeper's record of a partition differs from the nameserver's, in words. */
+function storedDifferences(view: PartitionView, stored: TableClaim | undefined): string[] {
+  if (stored === undefined) return ["it has none of the table"];
+  const partition = stored.partitions.find((one) => one.pid === view.id.pid);
+  const kept = new Map(partition?.replicas.map((one) => [one.endpoint, one]));
+  const missing = view.replicas.flatMap(({ endpoint, claim }) => {
+    const other = kept.get(endpoint);
+    if (other === undefined) return [`${endpoint} is not in it`];
+    return flags(other) === flags(claim)
+      ? []
+      : [`${endpoint} is ${flags(other)} there and ${flags(claim)} here`];
+  });
+  const known = new Set(view.replicas.map((one) => one.endpoint));
+  const more = [...kept.keys()].filter((endpoint) => !known.has(endpoint));
+  return [...missing, ...more.map((endpoint) => `${endpoint} is only there`)];
+}
+
+/** Rules about whether what ZooKeeper keeps is as new as the cluster, and says the same. */
 export const RECORD_RULES: readonly Rule[] = [
   {
     code: "counter-behind",
     level: "warning",
     effect: "a nameserver that restarts gives numbers out that are in use already",
     find: behindCases,
+  },
+  {
+    code: "stored-record-differs",
+    level: "warning",
+    effect: "a restart of the nameserver changes which replicas lead and which count as alive",
+    find: storedCases,
   },
 ];

@@ -2,6 +2,7 @@ import { absenceAdvice } from "../diagnosis/absence-advice.js";
 import { blockerAdvice, registrationOf } from "../diagnosis/ops-blockers.js";
 import { ifLost } from "../diagnosis/verdict.js";
 import type { Absence } from "../model/absence.js";
+import { type Advice, changing, doing, followed } from "../model/advice.js";
 import { type Endpoint, isOpActive } from "../model/cluster-state.js";
 import { recoverAgain } from "../model/tool-command.js";
 import { isRemoved, type TabletLoad } from "./distribution.js";
@@ -24,7 +25,7 @@ function isWhole({ scope, views }: RuleFacts): boolean {
 function tabletCases(
   facts: RuleFacts,
   wants: (tablet: TabletLoad) => string | undefined,
-  next: (tablet: TabletLoad) => string | undefined,
+  next: (tablet: TabletLoad) => Advice | undefined,
 ): Case[] {
   return facts.loads.flatMap((tablet) => {
     const text = wants(tablet);
@@ -36,10 +37,11 @@ function tabletCases(
 /** The nameserver knows it and does not count it as healthy. */
 const isOffline = (tablet: TabletLoad) => tablet.health === "offline" && tablet.state !== undefined;
 
-function seeToOne({ print }: RuleFacts, endpoint: Endpoint, absence: Absence): string {
+function seeToOne({ print }: RuleFacts, endpoint: Endpoint, absence: Absence): Advice {
   const again = recoverAgain({ cmd: "recoverdata" }, print);
-  if (absence.kind === "lost") return `run: ${again({ lost: [endpoint] })}`;
-  return `${absenceAdvice(endpoint, absence, print)}, then run: ${again()}${ifLost({ endpoint, absence }, again)}`;
+  if (absence.kind === "lost") return [changing("run", again({ lost: [endpoint] }))];
+  const see = absenceAdvice(endpoint, absence, print);
+  return [...followed(see, "then run", again()), ...ifLost({ endpoint, absence }, again)];
 }
 
 /** What to do about an absent tablet, and then. */
@@ -53,7 +55,11 @@ function silentAdvice({ state, print }: RuleFacts) {
     const view = state.tablets.get(endpoint);
     return (
       view &&
-      `${blockerAdvice(state.topology, view, replicas > 0, print)}, then run: ${print({ cmd: "recoverdata" })}`
+      followed(
+        blockerAdvice(state.topology, view, replicas > 0, print),
+        "then run",
+        print({ cmd: "recoverdata" }),
+      )
     );
   };
 }
@@ -83,7 +89,7 @@ export const SERVER_RULES: readonly Rule[] = [
               {
                 subject: { kind: "zookeeper", host },
                 text: `cannot be reached: ${silence}`,
-                next: `start ZooKeeper ${host}`,
+                next: [doing(`start ZooKeeper ${host}`, "server")],
               },
             ],
       ),
@@ -100,7 +106,7 @@ export const SERVER_RULES: readonly Rule[] = [
               {
                 subject: { kind: "nameserver", endpoint },
                 text: `registered in ZooKeeper, but does not answer: ${silence}`,
-                next: `look at nameserver ${endpoint}; restart it if it hangs`,
+                next: [doing(`look at nameserver ${endpoint}; restart it if it hangs`, "server")],
               },
             ],
       ),
@@ -118,7 +124,7 @@ export const SERVER_RULES: readonly Rule[] = [
               {
                 subject: { kind: "nameserver", endpoint },
                 text: `holds ${znodes} znodes under leader`,
-                next: `if it stays so, restart nameserver ${endpoint}`,
+                next: [doing(`if it stays so, restart nameserver ${endpoint}`, "server")],
               },
             ],
       ),
@@ -157,7 +163,7 @@ export const SERVER_RULES: readonly Rule[] = [
           isRemoved(tablet)
             ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}, no replica on record there`
             : undefined,
-        () => "start it, or forget it: nameservers list it until they restart",
+        () => [doing("start it, or forget it: nameservers list it until they restart", "server")],
       ),
   },
   {
@@ -231,7 +237,7 @@ export const SERVER_RULES: readonly Rule[] = [
           tablet.state === undefined && tablet.isRegistered
             ? `registered in ZooKeeper, but the nameserver does not know it; ${holds(tablet)}`
             : undefined,
-        () => "wait some seconds if it has just started; else restart it",
+        () => [doing("wait some seconds if it has just started; else restart it", "server")],
       ),
   },
   {
@@ -260,7 +266,7 @@ export const SERVER_RULES: readonly Rule[] = [
           tablet.health === "ok" && !tablet.isRegistered
             ? "answers and is healthy for the nameserver, but ZooKeeper does not hold its znode"
             : undefined,
-        ({ endpoint }) => `look at the ZooKeeper session of tablet ${endpoint}`,
+        ({ endpoint }) => [doing(`look at the ZooKeeper session of tablet ${endpoint}`, "server")],
       ),
   },
   {

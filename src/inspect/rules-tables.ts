@@ -1,3 +1,4 @@
+import { changing, doing, looking } from "../model/advice.js";
 import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
 import { isOpActive } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
@@ -59,7 +60,7 @@ function lagCases(facts: RuleFacts): Work<Case[]> {
         {
           subject: partitionSubject(view.id),
           text: `${replica.endpoint} is ${lag} entries behind leader ${leader.endpoint} (limit ${facts.maxLag})`,
-          next: `see whether it moves: ${getFollower(facts, leader.endpoint, view.id)}`,
+          next: [looking("see whether it moves", getFollower(facts, leader.endpoint, view.id))],
         },
       ];
     });
@@ -81,7 +82,7 @@ function strangerCases(facts: RuleFacts): Work<Case[]> {
       (endpoint): Case => ({
         subject: partitionSubject(view.id),
         text: `leader ${leader?.endpoint} replicates to ${endpoint}, which is not on record as a replica (a replica cluster's tablet is not either)`,
-        next: `see the list: ${getFollower(facts, leader?.endpoint ?? "", view.id)}`,
+        next: [looking("see the list", getFollower(facts, leader?.endpoint ?? "", view.id))],
       }),
     );
   });
@@ -101,7 +102,12 @@ function* shrunkCases(facts: RuleFacts): Work<Case[]> {
             {
               subject: partitionSubject(view.id),
               text: `the nameserver saw offset ${seen} at ${endpoint}, its tablet has ${report.offset}`,
-              next: "find out what happened to the tablet's disk; compare with gettablestatus",
+              next: [
+                doing(
+                  "find out what happened to the tablet's disk; compare with gettablestatus",
+                  "thought",
+                ),
+              ],
             },
           ];
         }),
@@ -125,8 +131,13 @@ function fewReplicas(facts: RuleFacts): Work<Case[]> {
         text: `${have} of ${want} replicas are on record`,
         next:
           to === undefined
-            ? "start another tablet, then add a replica there with addreplica"
-            : `run: ${facts.print({ cmd: "addreplica", ...partitionFlags(view.id), endpoint: to })}`,
+            ? [doing("start another tablet, then add a replica there with addreplica", "server")]
+            : [
+                changing(
+                  "run",
+                  facts.print({ cmd: "addreplica", ...partitionFlags(view.id), endpoint: to }),
+                ),
+              ],
       },
     ];
   });
@@ -140,7 +151,12 @@ function twiceOnOneTablet({ views }: RuleFacts): Work<Case[]> {
       (endpoint): Case => ({
         subject: partitionSubject(id),
         text: `two of its replicas are on record at tablet ${endpoint}`,
-        next: "the record is wrong: a tablet holds one of them at most; compare with gettablestatus",
+        next: [
+          doing(
+            "the record is wrong: a tablet holds one of them at most; compare with gettablestatus",
+            "thought",
+          ),
+        ],
       }),
     );
   });
@@ -172,52 +188,11 @@ function strayCases(facts: RuleFacts): Work<Case[]> {
         {
           subject: { kind: "tablet", endpoint },
           text: `has loaded ${what} (as ${role ?? "nothing known"})`,
-          next: `look at it: ${facts.print({ cmd: "gettablestatus", endpoint, tid, pid })}`,
+          next: [looking("look at it", facts.print({ cmd: "gettablestatus", endpoint, tid, pid }))],
         },
       ];
     }),
   );
-}
-
-/** Flags and replicas of unhealthy partitions that ZooKeeper keeps otherwise than the nameserver tells. */
-function* storedCases(facts: RuleFacts): Work<Case[]> {
-  // Few records are read, of many tables.
-  const asked = facts.views.filter((view) => facts.stored.has(view.id.tid));
-  const views = new Map(asked.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
-  return yield* flatMapped(facts.unhealthy, ({ id }): Case[] => {
-    if (!facts.stored.has(id.tid)) return [];
-    const view = views.get(`${id.tid}/${id.pid}`);
-    if (view === undefined || view.activeOps.length > 0) return [];
-    const differences = storedDifferences(view, facts.stored.get(id.tid));
-    if (differences.length === 0) return [];
-    return [
-      {
-        subject: partitionSubject(id),
-        text: `ZooKeeper's record differs from the nameserver's: ${differences.join("; ")}`,
-        next: "a nameserver that restarts takes ZooKeeper's: recover the partition, which writes the record anew",
-      },
-    ];
-  });
-}
-
-const flags = (one: { readonly isLeader: boolean; readonly isAlive: boolean }) =>
-  `${one.isLeader ? "leader" : "follower"} ${one.isAlive ? "alive" : "dead"}`;
-
-/** How ZooKeeper's record of a partition differs from the nameserver's, in words. */
-function storedDifferences(view: PartitionView, stored: TableClaim | undefined): string[] {
-  if (stored === undefined) return ["it has none of the table"];
-  const partition = stored.partitions.find((one) => one.pid === view.id.pid);
-  const kept = new Map(partition?.replicas.map((one) => [one.endpoint, one]));
-  const missing = view.replicas.flatMap(({ endpoint, claim }) => {
-    const other = kept.get(endpoint);
-    if (other === undefined) return [`${endpoint} is not in it`];
-    return flags(other) === flags(claim)
-      ? []
-      : [`${endpoint} is ${flags(other)} there and ${flags(claim)} here`];
-  });
-  const known = new Set(view.replicas.map((one) => one.endpoint));
-  const more = [...kept.keys()].filter((endpoint) => !known.has(endpoint));
-  return [...missing, ...more.map((endpoint) => `${endpoint} is only there`)];
 }
 
 function singleReplicas(facts: RuleFacts, isSystem: boolean): Case[] {
@@ -231,7 +206,7 @@ function singleReplicas(facts: RuleFacts, isSystem: boolean): Case[] {
 
 /** Tablets that hold more than twice the average, or nothing where the average is two or more. */
 function uneven(facts: RuleFacts, what: "replicas" | "leaders"): Case[] {
-  const next = `see what would move: ${facts.print({ cmd: "scaleout", dry_run: true })}`;
+  const next = [looking("see what would move", facts.print({ cmd: "scaleout", dry_run: true }))];
   const loads = facts.loads.filter((one) => one.health === "ok");
   const total = loads.reduce((sum, one) => sum + one[what], 0);
   const mean = total / loads.length;
@@ -258,12 +233,6 @@ export const TABLE_RULES: readonly Rule[] = [
     level: "warning",
     effect: "one failure takes both replicas away",
     find: twiceOnOneTablet,
-  },
-  {
-    code: "stored-record-differs",
-    level: "warning",
-    effect: "a restart of the nameserver changes which replicas lead and which count as alive",
-    find: storedCases,
   },
   {
     code: "lag",
@@ -293,7 +262,9 @@ export const TABLE_RULES: readonly Rule[] = [
         .map((table) => ({
           subject: tableSubject(table),
           text: "its storage mode is one that this version does not know",
-          next: "use a version of this tool that knows this version of OpenMLDB",
+          next: [
+            doing("use a version of this tool that knows this version of OpenMLDB", "thought"),
+          ],
         })),
   },
   {
@@ -313,7 +284,7 @@ export const TABLE_RULES: readonly Rule[] = [
         .map((table) => ({
           subject: tableSubject(table),
           text: `wants ${table.replicaCount} replicas, and there are ${count} tablets`,
-          next: "start more tablets",
+          next: [doing("start more tablets", "server")],
         }));
     },
   },

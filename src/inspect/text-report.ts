@@ -1,3 +1,4 @@
+import { adviceText, grouped, type Needs, NO_ADVICE, type Way, wayText } from "../model/advice.js";
 import { maxOf, minOf } from "../util/extremes.js";
 import { type Cell, type Color, paint, safe, table } from "../util/text.js";
 import { type Screen, wrapped } from "../util/wrap.js";
@@ -160,74 +161,76 @@ function findingGroup(group: readonly Finding[], screen: Screen): string[] {
   ];
 }
 
-/** What partitions are to have done, and for some of them another way. */
-interface Advice {
-  readonly text: string;
-  readonly numbers: number[];
-  readonly ways: Map<string, number[]>;
-}
-
 /**
  * What to do, each advice once, in the order in which to do it: servers first, then partitions (those
  * of which they are numbered), then what would disturb a recovery or can wait.
  */
 export function nextLines({ partitions, findings }: Inspection, most = PARTITIONS_MAX): string[] {
-  const advice = [...adviceOf(partitions).values()].sort((a, b) => turnOf(a) - turnOf(b));
-  const known = new Set(partitions.map((one) => one.next));
+  const advised = advisedIn(partitions).sort((a, b) => turnOf(a) - turnOf(b));
+  const known = new Set(partitions.map((one) => adviceText(one.next)));
   const forFindings = (turn: Turn) => [
     ...new Set(
-      findings.flatMap((one) =>
-        one.level === "note" || one.turn !== turn || one.next === undefined || known.has(one.next)
-          ? []
-          : [`next: ${safe(one.next)}`],
-      ),
+      findings.flatMap(({ level, turn: own, next = NO_ADVICE }) => {
+        const text = adviceText(next);
+        const isSaid = level === "note" || own !== turn || text === "" || known.has(text);
+        return isSaid ? [] : [`next: ${safe(text)}`];
+      }),
     ),
   ];
   return [
     ...shortened(forFindings("before"), most),
-    ...shortened(advice.map(adviceLines), most),
+    ...shortened(advised.map(adviceLines), most),
     ...shortened(forFindings("after"), most),
   ];
 }
 
-function adviceOf(partitions: Inspection["partitions"]): ReadonlyMap<string, Advice> {
-  const known = new Map<string, Advice>();
-  // Many partitions, few advices: each is taken apart once.
-  const apart = new Map<string, string[]>();
-  partitions.forEach(({ next }, index) => {
-    const ways = apart.get(next) ?? next.split("; or, ");
-    apart.set(next, ways);
-    const [text = "", ...others] = ways;
-    const advice: Advice = known.get(text) ?? { text, numbers: [], ways: new Map() };
-    known.set(text, advice);
-    advice.numbers.push(index + 1);
-    for (const way of others) {
-      const numbers = advice.ways.get(way);
-      if (numbers === undefined) advice.ways.set(way, [index + 1]);
-      else numbers.push(index + 1);
-    }
-  });
-  return known;
+/** Advices that begin in the same way, with the partitions that they are about. */
+interface Advised {
+  readonly first: Way;
+  /** Numbers of the partitions, ascending. */
+  readonly numbers: number[];
+  /** The other ways by their text, each with its partitions. */
+  readonly others: Map<string, number[]>;
 }
 
-/** How an advice begins that is about a server. */
-const NEEDS_A_SERVER = /^(?:start|look|wait|make|find|correct) /;
+function advisedIn(partitions: Inspection["partitions"]): Advised[] {
+  const known = new Map<string, Advised>();
+  const numbered = partitions.map(({ next }, index) => ({ next, number: index + 1 }));
+  for (const { advice, of } of grouped(numbered, (one) => one.next)) {
+    const [first, ...others] = advice;
+    if (first === undefined) continue;
+    const own: Advised = known.get(wayText(first)) ?? { first, numbers: [], others: new Map() };
+    known.set(wayText(first), own);
+    for (const { number } of of) own.numbers.push(number);
+    for (const way of others) {
+      const numbers: number[] = own.others.get(wayText(way)) ?? [];
+      own.others.set(wayText(way), numbers);
+      for (const { number } of of) numbers.push(number);
+    }
+  }
+  return [...known.values()].map((one) => ({
+    ...one,
+    numbers: one.numbers.sort((a, b) => a - b),
+    others: new Map([...one.others].map(([way, own]) => [way, own.sort((a, b) => a - b)])),
+  }));
+}
 
 /** What can be typed at once comes before what needs a server, and that before what needs thought. */
-function turnOf({ text }: Advice): number {
-  if (text.startsWith("run:")) return 0;
-  return NEEDS_A_SERVER.test(text) ? 1 : 2;
+const TURNS: readonly Needs[] = ["nothing", "server", "thought"];
+
+function turnOf({ first }: Advised): number {
+  return TURNS.indexOf(first.needs);
 }
 
 /** A line for each way to go, so that its command can be copied. */
-function adviceLines({ text, numbers, ways }: Advice): string {
-  const others = [...ways].slice(0, PARTITIONS_MAX).map(([way, own]) => {
+function adviceLines({ first, numbers, others }: Advised): string {
+  const ways = [...others].slice(0, PARTITIONS_MAX).map(([way, own]) => {
     const which = own.length === numbers.length ? "" : ` (${numbersText(own)})`;
     return `  or${which}, ${safe(way)}`;
   });
-  const more = ways.size - others.length;
+  const more = others.size - ways.length;
   const rest = more > 0 ? [`  and ${more} more ways to go (--output=json shows all)`] : [];
-  return [`next (${numbersText(numbers)}): ${safe(text)}`, ...others, ...rest].join("\n");
+  return [`next (${numbersText(numbers)}): ${safe(wayText(first))}`, ...ways, ...rest].join("\n");
 }
 
 /** The first ones, and how many more there are. */

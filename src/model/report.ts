@@ -1,4 +1,5 @@
 import type { Absence } from "./absence.js";
+import type { Advice } from "./advice.js";
 import type { Endpoint, PartitionId } from "./cluster-state.js";
 import type { ReplicaEvidence } from "./evidence.js";
 import type { Loss } from "./loss.js";
@@ -33,8 +34,8 @@ export interface PartitionResult {
   readonly evidence: readonly ReplicaEvidence[];
   /** With `needs-decision`: the replicas that can lead. */
   readonly choices?: readonly ChoiceOfLeader[] | undefined;
-  /** What to do next, in words with the exact command; empty unless `unhealthy`. */
-  readonly next: string;
+  /** What to do next; empty unless something is wrong now. */
+  readonly next: Advice;
 }
 
 /** A tablet that cannot be worked with. */

@@ -1,4 +1,5 @@
 import type { EventRecord } from "../journal/record.js";
+import { type Advice, type Way as AdvisedWay, wayText } from "../model/advice.js";
 import { compareText } from "../model/partition-view.js";
 import type { TabletSummary } from "../model/tablet-summary.js";
 import { activityOf, type PartitionActivity } from "./activity.js";
@@ -17,7 +18,6 @@ import {
   type TabletRow,
   type Todo,
   type Verdict,
-  type Way,
 } from "./document.js";
 import { type TimedEvent, timelineOf } from "./timeline.js";
 
@@ -29,7 +29,9 @@ export interface ReportParts {
   readonly counts: ReportCounts | null;
   readonly autoFailover: AutoFailoverFacts | null;
   /** Advice that is about no partition, in the order in which to follow it. */
-  readonly advice: readonly string[];
+  readonly advice: readonly Advice[];
+  /** Advice that is about one partition each. */
+  readonly partitionAdvice: readonly Advice[];
   /** The partitions of the result; what the events tell of them is added here. */
   readonly partitions: readonly PartitionRow[];
   readonly tablets: readonly TabletRow[];
@@ -73,13 +75,7 @@ export function buildReport(parts: ReportParts): ReportDocument {
     run: { ...run, nameserver: nameserverOf(run.nameserver, looks) },
     counts,
     autoFailover,
-    left: [
-      ...todosOf(
-        rows.flatMap(({ next }) => next ?? []),
-        true,
-      ),
-      ...todosOf(parts.advice, false),
-    ],
+    left: [...todosOf(parts.partitionAdvice, true), ...todosOf(parts.advice, false)],
     givenUp: activity.givenUp,
     rebuilt: activity.rebuilt,
     atRisk: rows.flatMap(atRiskText),
@@ -170,26 +166,25 @@ function atRiskText({ partition, problems, status, failure }: PartitionRow): Par
   }));
 }
 
-/**
- * What is advised, each advice once. An advice is `A, then run: COMMAND; or, B: COMMAND`: those that
- * begin in the same way are one, with the other ways after it.
- */
-function todosOf(texts: readonly string[], isOfPartition: boolean): Todo[] {
-  const todos = new Map<string, Map<string, number>>();
-  for (const text of texts) {
-    const [first = "", ...others] = text.split("; or, ");
-    const ways = todos.get(first) ?? new Map<string, number>();
-    todos.set(first, ways);
-    for (const way of [first, ...others]) ways.set(way, (ways.get(way) ?? 0) + 1);
+/** What is advised, each advice once: those that begin in the same way are one, with the other ways after it. */
+function todosOf(advices: readonly Advice[], isOfPartition: boolean): Todo[] {
+  const todos = new Map<string, Map<string, { readonly way: AdvisedWay; count: number }>>();
+  for (const advice of advices) {
+    const [first] = advice;
+    if (first === undefined) continue;
+    const ways = todos.get(wayText(first)) ?? new Map();
+    todos.set(wayText(first), ways);
+    for (const way of advice) {
+      const known = ways.get(wayText(way));
+      if (known === undefined) ways.set(wayText(way), { way, count: 1 });
+      else known.count += 1;
+    }
   }
   return [...todos.values()].map((ways) => ({
-    ways: [...ways].map(([way, count]) => wayOf(way, isOfPartition ? count : 0)),
+    ways: [...ways.values()].map(({ way: { what, command = null }, count }) => ({
+      what,
+      command,
+      partitions: isOfPartition ? count : 0,
+    })),
   }));
-}
-
-function wayOf(way: string, partitions: number): Way {
-  const at = way.search(/\bopenmldb-ops /);
-  if (at < 0) return { what: way, command: null, partitions };
-  const what = way.slice(0, at).trim().replace(/:$/, "");
-  return { what, command: way.slice(at), partitions };
 }

@@ -1,3 +1,4 @@
+import { changing } from "../model/advice.js";
 import type { OperationReport } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
@@ -38,7 +39,8 @@ export function operationRows(report: OperationReport, commands: OperationComman
       notRestored === undefined
         ? null
         : { before: true, after: null, notRestored, restoreCommand: commands.restore },
-    advice: isGoodEnd || planned === 0 ? [] : [`to go on: ${commands.goOn}`],
+    advice: isGoodEnd || planned === 0 ? [] : [[changing("to go on", commands.goOn)]],
+    partitionAdvice: [],
     partitions: rowsOf(results),
     tablets: [],
     findings: [],

@@ -1,5 +1,6 @@
 import { absenceDocument, absenceText } from "../diagnosis/absence-advice.js";
 import { messageOf, OpsError } from "../errors.js";
+import { adviceText, grouped } from "../model/advice.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { ReplicaEvidence } from "../model/evidence.js";
 import { partitionName } from "../model/partition-view.js";
@@ -113,7 +114,7 @@ function partitionJson(one: PartitionResult) {
     failure: failureJson(one),
     notes: one.notes,
     evidence: one.evidence.map(evidenceJson),
-    next: one.next === "" ? null : one.next,
+    next: one.next.length === 0 ? null : adviceText(one.next),
   };
 }
 
@@ -159,8 +160,9 @@ export function* reportText(report: RunReport): Generator<string> {
   yield* first(notes, "notes", ({ id, note }) => [`${safe(partitionName(id))}  ${safe(note)}`]);
   const shown = unhealthy.length > SHOWN_MAX ? worstFirst(unhealthy) : unhealthy;
   yield* first(shown, "partitions that are not healthy", (one) => partitionLines(one, sick));
-  yield* first(countNext(unhealthy), "different things to do", ([next, count]) => [
-    `next (${counted(count, "partition")}): ${safe(next)}`,
+  const advised = grouped(unhealthy, (one) => one.next);
+  yield* first(advised, "different things to do", ({ advice, of }) => [
+    `next (${counted(of.length, "partition")}): ${safe(adviceText(advice))}`,
   ]);
   yield* decisionLines(report);
   yield* lostLines(report);
@@ -210,13 +212,6 @@ function failureLines({ failure }: PartitionResult): string[] {
   const { step, endpoint, detail } = failure;
   if (step === "plan") return [`    left alone: ${safe(detail)}`];
   return [`    tried in vain: ${safe(`${step} ${endpoint ?? ""}`.trim())}: ${safe(detail)}`];
-}
-
-/** The same advice for many partitions is given once. */
-function countNext(unhealthy: readonly PartitionResult[]): [next: string, count: number][] {
-  const counts = new Map<string, number>();
-  for (const one of unhealthy) counts.set(one.next, (counts.get(one.next) ?? 0) + 1);
-  return [...counts];
 }
 
 /** Many decisions in short: how many, what is at risk, by cause; and how to take them all at once. */

@@ -1,3 +1,4 @@
+import { adviceText } from "../model/advice.js";
 import type { LaneFailure } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
@@ -9,7 +10,13 @@ import type { PartitionRow, ReportCounts, RunFacts, Verdict } from "./document.j
 export interface ResultRows
   extends Pick<
       ReportParts,
-      "counts" | "autoFailover" | "advice" | "partitions" | "tablets" | "findings"
+      | "counts"
+      | "autoFailover"
+      | "advice"
+      | "partitionAdvice"
+      | "partitions"
+      | "tablets"
+      | "findings"
     >,
     Pick<RunFacts, "nameserver" | "calls" | "changes"> {
   /** The exit code and its word are those that the command returns. */
@@ -41,6 +48,7 @@ export function recoveryRows(report: RunReport, restoreCommand: string): ResultR
       restoreCommand: notRestored === undefined ? null : restoreCommand,
     },
     advice: [],
+    partitionAdvice: report.partitions.map((one) => one.next),
     partitions: report.partitions.map(partitionRow),
     tablets: [],
     findings: [],
@@ -105,7 +113,7 @@ function partitionRow(one: PartitionResult): PartitionRow {
     failure: failure === undefined ? null : failureText(failure),
     notes: one.notes,
     evidence: one.evidence.map((known) => `${known.endpoint}: ${evidenceText(known)}`),
-    next: one.next === "" ? null : one.next,
+    next: one.next.length === 0 ? null : adviceText(one.next),
   };
 }
 

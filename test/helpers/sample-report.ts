@@ -1,4 +1,5 @@
 import type { EventRecord } from "../../src/journal/record.js";
+import { type Advice, adviceText, changing } from "../../src/model/advice.js";
 import { buildReport, type ReportParts } from "../../src/report/build.js";
 import type { PartitionRow, ReportDocument } from "../../src/report/document.js";
 import type { TimedEvent } from "../../src/report/timeline.js";
@@ -73,6 +74,7 @@ export function emptyParts(): ReportParts {
     counts: null,
     autoFailover: null,
     advice: [],
+    partitionAdvice: [],
     partitions: [],
     tablets: [],
     findings: [],
@@ -82,19 +84,29 @@ export function emptyParts(): ReportParts {
   };
 }
 
+const START = changing(`start tablet ${TABLETS[1]}, then run`, RECOVER, "server");
+const GIVE_UP = changing(
+  "giving up what only it holds",
+  `${RECOVER} --accept_data_loss=db1.t:0`,
+  "thought",
+);
+
+/** What each partition that is left needs. */
+const ADVICE: readonly Advice[] = [[START, GIVE_UP], [START]];
+
 const LEFT: readonly PartitionRow[] = [
   rowOf("db1.<script>alert(1)</script>:0", {
     status: "needs-decision",
     serving: false,
     leader: null,
     problems: [{ code: "unread", endpoint: TABLETS[1] ?? null, text: "may hold more" }],
-    next: `start tablet ${TABLETS[1]}, then run: ${RECOVER}; or, giving up what only it holds: ${RECOVER} --accept_data_loss=db1.t:0`,
+    next: adviceText(ADVICE[0] ?? []),
     evidence: [`${TABLETS[0]}: loaded at 120`],
   }),
   rowOf("db1.t1:7", {
     status: "unhealthy",
     problems: [{ code: "tablet-offline", endpoint: TABLETS[1] ?? null, text: "kOffline for 65 s" }],
-    next: `start tablet ${TABLETS[1]}, then run: ${RECOVER}`,
+    next: adviceText(ADVICE[1] ?? []),
   }),
 ];
 
@@ -111,6 +123,7 @@ export function sampleReport(recovered: number): ReportDocument {
   const events = names.flatMap((partition, index) => eventsOf(partition, index));
   return buildReport({
     ...emptyParts(),
+    partitionAdvice: ADVICE,
     verdict: {
       result: "failed",
       word: "partly",

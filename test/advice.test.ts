@@ -1,0 +1,48 @@
+import { expect, test } from "vitest";
+import {
+  adviceText,
+  changing,
+  doing,
+  followed,
+  grouped,
+  looking,
+  NO_ADVICE,
+} from "../src/model/advice.js";
+
+const RUN = "openmldb-ops recoverdata";
+
+test("what comes after a way is put behind those without a command of their own", () => {
+  const ways = [changing("move it with", "openmldb-ops movetablet"), doing("start it", "server")];
+  expect(followed(ways, "then run", RUN)).toEqual([
+    changing("move it with", "openmldb-ops movetablet"),
+    changing("start it, then run", RUN, "server"),
+  ]);
+  expect(followed([doing("start it", "server")], "then look again")).toEqual([
+    doing("start it, then look again", "server"),
+  ]);
+});
+
+test("an advice reads as its ways, each with its command behind a colon", () => {
+  const ways = [
+    changing("run", RUN),
+    changing("", "openmldb-ops restore"),
+    doing("wait", "server"),
+  ];
+  expect(adviceText(ways)).toBe(`run: ${RUN}; or, openmldb-ops restore; or, wait`);
+  expect(adviceText(NO_ADVICE)).toBe("");
+});
+
+test("equal advice is one group, in the order of first sight", () => {
+  const run = [changing("run", RUN)];
+  const look = [looking("look", "openmldb-ops inspect")];
+  const all = [
+    { pid: 0, next: run },
+    { pid: 1, next: look },
+    { pid: 2, next: [...run] },
+  ];
+  const groups = grouped(all, (one) => one.next);
+  expect(groups.map(({ advice, of }) => [adviceText(advice), of.map((one) => one.pid)])).toEqual([
+    [`run: ${RUN}`, [0, 2]],
+    ["look: openmldb-ops inspect", [1]],
+  ]);
+});
