@@ -95,7 +95,7 @@ it("a tablet that is back within its session and a start is waited for, and its 
   virtual.model.kill(C);
   virtual.clock.setTimer(18_000, () => virtual.model.restart(C));
   const report = await recovered(virtual);
-  expect(report.sickTablets).toEqual([]);
+  expect(report.absentTablets).toEqual([]);
   expect(report.partitions.map((one) => one.status)).toEqual([
     "recovered",
     "recovered",
@@ -114,7 +114,7 @@ it("a tablet that came back at another address is named, before any loss is offe
   });
   const report = await recovered(virtual);
   const text = [...reportText(report)].join("\n");
-  expect(report.sickTablets).toMatchObject([
+  expect(report.absentTablets).toMatchObject([
     { endpoint: C, absence: { kind: "moved", candidates: ["d:9527"] } },
   ]);
   const advice = text.split("\n").filter((line) => line.includes("accept_data_loss"));
@@ -133,7 +133,7 @@ it("a tablet of another cluster is sent nothing, and its rows are left as they a
     model.putStranger("tablet1");
   });
   const report = await recovered(virtual);
-  expect(report.sickTablets).toMatchObject([
+  expect(report.absentTablets).toMatchObject([
     { endpoint: A, absence: { kind: "not-what-it-says" } },
   ]);
   expect(report.partitions.filter((one) => one.isServing)).toHaveLength(2);

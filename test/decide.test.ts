@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { PartitionView } from "../src/model/partition-view.js";
-import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
+import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
 import { isServing, isSuspect, servingLeader, trueOffset } from "../src/policy/what-it-holds.js";
 import { decideLeader } from "../src/policy/who-may-lead.js";
@@ -11,13 +11,13 @@ const ONE = [{ term: 1n, offset: 0n }];
 const TWO = [...ONE, { term: 3n, offset: 51n }];
 const THREE = [...TWO, { term: 4n, offset: 71n }];
 
-const decided = (view: PartitionView, learned = NOTHING_LEARNED) => {
-  const decision = decideLeader(view, learned);
+const decided = (view: PartitionView, attempts = NO_ATTEMPTS) => {
+  const decision = decideLeader(view, attempts);
   if ("blocked" in decision) return `${decision.blocked.code} ${decision.blocked.candidate ?? "-"}`;
-  return `${decision.leader.endpoint} feeds ${decision.joiners.map((one) => one.endpoint).join("")}`;
+  return `${decision.leader.endpoint} replicates to ${decision.joiners.map((one) => one.endpoint).join("")}`;
 };
-const steps = (view: PartitionView, learned = NOTHING_LEARNED) =>
-  planDirect(view, learned).steps.map((one) => `${one.kind} ${one.endpoint ?? "*"}`);
+const steps = (view: PartitionView, attempts = NO_ATTEMPTS) =>
+  planDirect(view, attempts).steps.map((one) => `${one.kind} ${one.endpoint ?? "*"}`);
 
 describe("who leads, by true offsets", () => {
   test.each([
@@ -25,37 +25,37 @@ describe("who leads, by true offsets", () => {
       "the flagged leader, if it holds as much as anybody",
       ONE,
       "a leader,alive 9 follower,normal,10\n b follower,alive 9 follower,normal,10",
-      "a feeds b",
+      "a replicates to b",
     ],
     [
       "a follower that holds what the leader's disk lost",
       ONE,
       "a leader,alive 10 follower,normal,7\n b follower,alive 10 follower,normal,10",
-      "b feeds a",
+      "b replicates to a",
     ],
     [
       "never an ex-leader beyond the start of a leadership that has written since",
       TWO,
       "a leader,dead 60 follower,normal,60\n b leader,alive 50 follower,normal,55\n c follower,alive 50 follower,normal,55",
-      "b feeds c",
+      "b replicates to c",
     ],
     [
       "an ex-leader below that start is a plain prefix, and is fed",
       TWO,
       "a leader,dead 50 follower,normal,50\n b leader,alive 50 follower,normal,120",
-      "b feeds a",
+      "b replicates to a",
     ],
     [
       "all dead, and only one log reaches beyond the parting: it has everything",
       TWO,
       "a leader,dead 50 follower,normal,50\n b leader,dead 50 follower,normal,60",
-      "b feeds a",
+      "b replicates to a",
     ],
     [
       "all dead, one flagged: it led last or nobody has since",
       TWO,
       "a leader,dead 60 follower,normal,60\n b follower,dead 60 follower,normal,60",
-      "a feeds ",
+      "a replicates to ",
     ],
     [
       "all dead and two logs reach beyond the parting: diverged",
@@ -85,7 +85,7 @@ describe("who leads, by true offsets", () => {
       "a dead replica may have missed any leadership but the first",
       THREE,
       "a leader,dead 60 follower,normal,60\n b leader,alive 90 follower,normal,90\n c follower,alive 90 follower,normal,90",
-      "b feeds c",
+      "b replicates to c",
     ],
     [
       "the leader out of reach: leader-unavailable",
@@ -121,9 +121,9 @@ describe("who leads, by true offsets", () => {
       ["a:9527", "failed"],
       ["a", "failed"],
     ] as const);
-    expect(decided(view, { ...NOTHING_LEARNED, cannotLoad })).toBe("load-failed b");
-    const empty = { ...NOTHING_LEARNED, cannotLoad: new Map([["a", "empty"]] as const) };
-    expect(decided(view, empty)).toBe("b feeds ");
+    expect(decided(view, { ...NO_ATTEMPTS, cannotLoad })).toBe("load-failed b");
+    const empty = { ...NO_ATTEMPTS, cannotLoad: new Map([["a", "empty"]] as const) };
+    expect(decided(view, empty)).toBe("b replicates to ");
     expect(steps(view, empty)).toEqual(["promote b", "set-flags b"]);
   });
 

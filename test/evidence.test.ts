@@ -4,7 +4,7 @@ import { adviceText } from "../src/model/advice.js";
 import type { RunEvent } from "../src/model/outcome.js";
 import type { PartitionView } from "../src/model/partition-view.js";
 import type { RunReport } from "../src/model/report.js";
-import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
+import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
 import {
   evidenceOf,
@@ -15,7 +15,7 @@ import {
 } from "../src/policy/what-it-holds.js";
 import { decideLeader } from "../src/policy/who-may-lead.js";
 import { reportJson, reportText } from "../src/report/recovery-report.js";
-import { createSeenStore } from "../src/run/known-offsets-store.js";
+import { createKnownOffsetsStore } from "../src/run/known-offsets-store.js";
 import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
 import { partition } from "./helpers/view.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
@@ -130,22 +130,23 @@ describe("what cannot be asked", () => {
 
   test("a follower whose load failed is never given to RecoverTable: load-failed", () => {
     const table = "a leader,alive 9 leader,normal,9 feeds\n b follower,alive 5 -";
-    const learned = { ...NOTHING_LEARNED, cannotLoad: new Map([["b", "failed"]] as const) };
-    const lane = planDirect(partition(table), learned);
+    const attempts = { ...NO_ATTEMPTS, cannotLoad: new Map([["b", "failed"]] as const) };
+    const lane = planDirect(partition(table), attempts);
     expect(lane).toMatchObject({
       steps: [],
       blocked: { code: "load-failed", endpoint: "b", candidate: "a" },
     });
-    const accepted = planDirect(partition(table), learned, "a");
+    const accepted = planDirect(partition(table), attempts, "a");
     expect(accepted.steps.map((one) => `${one.kind} ${one.endpoint}`)).toEqual(["recover-table b"]);
     expect(accepted.notes.join()).toContain("--accept_data_loss");
   });
 
   test("a disk table without any snapshot is taken for a wiped disk", () => {
     const table = "a leader,alive 9 leader,normal,9 feeds\n b follower,alive 5 -";
-    const learned = { ...NOTHING_LEARNED, cannotLoad: new Map([["b", "failed"]] as const) };
+    const attempts = { ...NO_ATTEMPTS, cannotLoad: new Map([["b", "failed"]] as const) };
     const onDisk = { ...partition(table), storageMode: "hdd" as const };
-    const stepsOf = (view: PartitionView) => planDirect(view, learned).steps.map((one) => one.kind);
+    const stepsOf = (view: PartitionView) =>
+      planDirect(view, attempts).steps.map((one) => one.kind);
     expect(stepsOf(withSnapshot(onDisk, "b", 0n, 0n))).toEqual(["recover-table"]);
     expect(stepsOf(withSnapshot(onDisk, "b", 1n, 3n))).toEqual([]);
     expect(stepsOf(onDisk)).toEqual([]);
@@ -248,7 +249,7 @@ describe("evidence that outlives the run", () => {
     expect(children()).toBeUndefined();
 
     const zk = treeZooKeeper(virtual.model.tree);
-    const store = createSeenStore({
+    const store = createKnownOffsetsStore({
       zk,
       clock: virtual.clock,
       rootPath: "/openmldb",
@@ -308,7 +309,7 @@ describe("evidence that outlives the run", () => {
   test("64-bit numbers survive, and garbage is ignored with a warning", async () => {
     const zk = treeZooKeeper(virtual.model.tree);
     const events: RunEvent[] = [];
-    const store = createSeenStore({
+    const store = createKnownOffsetsStore({
       zk,
       clock: virtual.clock,
       rootPath: "/openmldb",

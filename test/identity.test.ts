@@ -68,7 +68,7 @@ describe("a tablet of another cluster", () => {
       },
     }));
     expect(sent).toEqual([]);
-    expect(report.sickTablets).toEqual([
+    expect(report.absentTablets).toEqual([
       expect.objectContaining({
         endpoint: A,
         absence: {
@@ -107,7 +107,7 @@ describe("a tablet of another cluster", () => {
       },
     }));
     expect(sent).toEqual(["loadTable"]);
-    expect(report.sickTablets.map(({ absence }) => absence.kind)).toEqual(["not-what-it-says"]);
+    expect(report.absentTablets.map(({ absence }) => absence.kind)).toEqual(["not-what-it-says"]);
     expect(report.partitions.filter((one) => one.isServing)).toHaveLength(1);
   });
 
@@ -124,7 +124,7 @@ describe("a tablet of another cluster", () => {
     }));
     expect(asked).toBeGreaterThan(1);
     expect(sent).toEqual(["loadTable"]);
-    expect(report.sickTablets.map(({ endpoint }) => endpoint)).toEqual([A]);
+    expect(report.absentTablets.map(({ endpoint }) => endpoint)).toEqual([A]);
   });
 
   it("gets one LoadTable, also when the answer to it is lost", async () => {
@@ -149,7 +149,7 @@ describe("a tablet of another cluster", () => {
     await recoverThrough(virtual, () => ({}));
     const { report, sent } = await recoverThrough(virtual, () => ({}));
     expect(sent).toEqual([]);
-    expect(report.sickTablets.map(({ endpoint }) => endpoint)).toEqual([A]);
+    expect(report.absentTablets.map(({ endpoint }) => endpoint)).toEqual([A]);
   });
 
   it("a tablet that cannot tell its schemas is taken as it is", async () => {
@@ -157,7 +157,7 @@ describe("a tablet of another cluster", () => {
     const { report } = await recoverThrough(virtual, (real) => ({
       getTableSchema: (endpoint, id) => real.getTableSchema(endpoint, { ...id, tid: id.tid + 100 }),
     }));
-    expect(report.sickTablets).toEqual([]);
+    expect(report.absentTablets).toEqual([]);
     expect(report.partitions.map((one) => one.status)).toEqual(["recovered", "recovered"]);
   });
 });
@@ -176,7 +176,7 @@ describe("two names that lead to one address", () => {
       },
     }));
     expect(sent).toEqual([]);
-    const reasons = report.sickTablets.map(({ endpoint, reason }) => `${endpoint}: ${reason}`);
+    const reasons = report.absentTablets.map(({ endpoint, reason }) => `${endpoint}: ${reason}`);
     expect(reasons).toEqual([
       expect.stringMatching(/^a:9527: .*same address as b:9527: 10\.0\.0\.1:1$/),
       expect.stringMatching(/^b:9527: .*same address as a:9527: 10\.0\.0\.1:1$/),

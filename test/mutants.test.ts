@@ -186,8 +186,8 @@ const MUTANTS: readonly Mutant[] = [
         plannerOf: (...args) => {
           const planner = RULES.plannerOf(...args);
           const isKept = ({ kind }: Step) => kind !== "replicate" && kind !== "recover-table";
-          return (view, learned) => {
-            const lane = planner(view, learned);
+          return (view, attempts) => {
+            const lane = planner(view, attempts);
             return { ...lane, steps: lane.steps.filter(isKept) };
           };
         },

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { RULES } from "../src/execution/rules.js";
 import type { PartitionView } from "../src/model/partition-view.js";
-import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
+import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
 import { planPartition } from "../src/planning/documented.js";
 import { checkLeaderChange } from "../src/policy/check-leader-change.js";
@@ -22,7 +22,7 @@ function withSnapshot(view: PartitionView, endpoint: string, term: bigint): Part
 const DOWN = partition("a leader,alive 9 -\n b follower,alive 9 -");
 const LED = partition("a leader,alive 9 leader,normal,9 feeds\n b follower,alive 9 -");
 const steps = (view: PartitionView, accepted?: string) =>
-  planDirect(view, NOTHING_LEARNED, accepted).steps.map((one) => one.kind);
+  planDirect(view, NO_ATTEMPTS, accepted).steps.map((one) => one.kind);
 
 describe("the record is older than the disks", () => {
   test("a term on a disk above the newest on record proves it; the same term does not", () => {
@@ -62,7 +62,7 @@ describe("the record is older than the disks", () => {
     );
     const later = { ...loaded, known: evidenceOf(view) };
     expect(planDirect(later).blocked?.code).toBe("record-is-old");
-    const lane = planDirect(later, NOTHING_LEARNED, "b");
+    const lane = planDirect(later, NO_ATTEMPTS, "b");
     expect(lane).toMatchObject({ leader: "b", givesUp: true });
     expect(lane.steps.map((one) => one.kind)).toContain("change-leader");
   });
@@ -93,7 +93,7 @@ describe("the record is older than the disks", () => {
       rules: {
         plannerOf: (...args) => {
           const planner = RULES.plannerOf(...args);
-          return (view, learned) => planner(believed(view), learned);
+          return (view, attempts) => planner(believed(view), attempts);
         },
       },
     });

@@ -9,7 +9,7 @@ import { type PartitionView, viewPartitions } from "../src/model/partition-view.
 import { PROBLEM_CODES } from "../src/model/problem.js";
 import { finish } from "../src/model/work.js";
 import { observe } from "../src/observe/cluster.js";
-import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
+import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
 import { boundPlanner } from "../src/planning/check-saved-plan.js";
 import { planDirect } from "../src/planning/direct.js";
 import { differencesOf, factsOf } from "../src/planning/plan-facts.js";
@@ -408,16 +408,16 @@ describe("planning and applying", () => {
     };
     const bound = boundPlanner(made, planDirect);
     expect(planDirect(evidence).leader).toBe("b");
-    expect(bound(foreseen, NOTHING_LEARNED).steps.map((one) => one.kind)).toEqual([
+    expect(bound(foreseen, NO_ATTEMPTS).steps.map((one) => one.kind)).toEqual([
       "load-follower",
       "load-follower",
     ]);
-    expect(bound(evidence, NOTHING_LEARNED)).toMatchObject({
+    expect(bound(evidence, NO_ATTEMPTS)).toMatchObject({
       steps: [],
       blocked: { code: "not-as-planned", text: expect.stringContaining("names a to lead") },
     });
     const stranger = { ...evidence, id: { ...evidence.id, pid: 1 } };
-    expect(bound(stranger, NOTHING_LEARNED)).toMatchObject({
+    expect(bound(stranger, NO_ATTEMPTS)).toMatchObject({
       steps: [],
       blocked: { code: "not-as-planned" },
     });

@@ -198,7 +198,7 @@ describe("the screen at the end", () => {
   const reportOf = (partitions: readonly PartitionResult[]): RunReport => ({
     command: "recoverdata",
     leader: NAMESERVER,
-    sickTablets: partitions.map(({ id }) => ({
+    absentTablets: partitions.map(({ id }) => ({
       endpoint: `t${id.pid}:1`,
       reason: "offline",
       absence: { kind: "unknown-to-nameserver" } as const,

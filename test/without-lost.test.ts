@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { PartitionView } from "../src/model/partition-view.js";
-import { NOTHING_LEARNED } from "../src/planning/attempt-history.js";
+import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
 import { checkLeaderChange } from "../src/policy/check-leader-change.js";
 import { givenUpIfLeads, mayGiveUp } from "../src/policy/what-is-given-up.js";
 import { withoutLost } from "../src/policy/without-lost-tablets.js";
@@ -25,7 +25,7 @@ const summary = (view: PartitionView, lost: readonly string[]) => {
   const { leader, blocked, isProvisional, givesUp, parted } = withoutLost(
     view,
     new Set(lost),
-    NOTHING_LEARNED,
+    NO_ATTEMPTS,
   );
   const first = blocked?.code ?? leader?.endpoint ?? "-";
   return `${first} ${givesUp.atLeast}..${givesUp.atMost ?? "?"}${isProvisional ? " provisional" : ""}${parted > 0n ? ` parted ${parted}` : ""}`;
@@ -144,7 +144,7 @@ const cluster = fc
 test("the numbers hold for any cluster (a failure prints the seed that replays it)", () => {
   fc.assert(
     fc.property(cluster, ({ view, gone, acknowledged }) => {
-      const { leader, blocked, givesUp } = withoutLost(view, new Set(gone), NOTHING_LEARNED);
+      const { leader, blocked, givesUp } = withoutLost(view, new Set(gone), NO_ATTEMPTS);
       expect(blocked).toBeUndefined();
       const lost = acknowledged - (leader?.report?.offset ?? 0n);
       expect(givesUp.atLeast <= lost).toBe(true);

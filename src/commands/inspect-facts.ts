@@ -12,7 +12,7 @@ import { look } from "../execution/look.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
 import { isWorthWatching } from "../inspect/op-age.js";
 import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
-import type { SeenStore } from "../model/evidence.js";
+import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { recoverAgain } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
@@ -40,7 +40,7 @@ export interface LookOptions {
   readonly db: string | undefined;
   readonly table: string | undefined;
   readonly maxLag: bigint;
-  readonly seen: SeenStore | undefined;
+  readonly seen: KnownOffsetsStore | undefined;
   /** Tablets that will not come back, as the operator says. */
   readonly lost?: readonly Endpoint[];
   readonly signal: AbortSignal;

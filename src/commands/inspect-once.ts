@@ -8,7 +8,7 @@ import type { ResultRows } from "../report/recovery-rows.js";
 import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 import { gatherFacts } from "./inspect-facts.js";
-import { seenStore, tell } from "./protect.js";
+import { knownOffsetsStore, tell } from "./protect.js";
 
 /** One look at the cluster, and what it took. */
 export interface Looked {
@@ -39,7 +39,7 @@ export async function inspectOnce(
     table: flags.table,
     maxLag,
     ...(flags.lost === undefined ? {} : { lost: flags.lost }),
-    seen: seenStore(opened, (event) => tell(event, io)),
+    seen: knownOffsetsStore(opened, (event) => tell(event, io)),
     signal: io.signal,
     print: commandPrinter(flags),
   });

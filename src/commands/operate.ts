@@ -24,7 +24,7 @@ import { changeCluster } from "./change-cluster.js";
 import { isStop } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { planUsage, readGivenPlan } from "./plan-store.js";
-import { restoreCommand, seenStore, tell, tellNotRestored } from "./protect.js";
+import { knownOffsetsStore, restoreCommand, tell, tellNotRestored } from "./protect.js";
 
 /**
  * Runs an operation, a change whose steps are all planned beforehand; see {@link changeCluster}.
@@ -45,7 +45,7 @@ export async function operate(
   return changeCluster<OperationReport>(flags, io, given, {
     typed,
     async plan(cluster, opened) {
-      const seen = seenStore(opened, (event) => tell(event, io));
+      const seen = knownOffsetsStore(opened, (event) => tell(event, io));
       const state = await observe(identifiedCluster(cluster), { signal: io.signal, seen });
       const made = operation.plan(state);
       const now = new Date(cluster.clock.wallTime()).toISOString();
@@ -59,7 +59,7 @@ export async function operate(
         signal: attempt.signal,
         tidying: attempt.tidying,
         onEvent,
-        seen: seenStore(opened, onEvent),
+        seen: knownOffsetsStore(opened, onEvent),
         // A later attempt goes on with what was agreed to: the first has made the cluster different.
         given: isAgreed ? undefined : given?.plan,
         createGuard: (observed) => attempt.createGuard(observed),

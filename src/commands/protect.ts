@@ -3,9 +3,9 @@ import { commandPrinter, commandText } from "../cli/printed-command.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
-import type { SeenStore } from "../model/evidence.js";
+import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
-import { createSeenStore } from "../run/known-offsets-store.js";
+import { createKnownOffsetsStore } from "../run/known-offsets-store.js";
 import { type RunOwner, thisProcess } from "../run/owner.js";
 import { type Leftover, type RunParts, settleLeftover } from "../run/take-over.js";
 import { safe } from "../util/text.js";
@@ -52,8 +52,11 @@ export function tell(event: RunEvent, io: CommandIo): void {
 }
 
 /** What runs leave for later ones about partitions that lack rows. */
-export function seenStore({ cluster, zk, rootPath }: OpenedCluster, onEvent: OnEvent): SeenStore {
-  return createSeenStore({ zk, clock: cluster.clock, rootPath, onEvent });
+export function knownOffsetsStore(
+  { cluster, zk, rootPath }: OpenedCluster,
+  onEvent: OnEvent,
+): KnownOffsetsStore {
+  return createKnownOffsetsStore({ zk, clock: cluster.clock, rootPath, onEvent });
 }
 
 /** The command that puts auto_failover back, for people. */

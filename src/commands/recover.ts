@@ -18,7 +18,7 @@ import type { CommandIo } from "./command.js";
 import { writeDecisions } from "./decisions-file.js";
 import { operate } from "./operate.js";
 import { isPlanOnly } from "./plan-store.js";
-import { restoreCommand, seenStore, tellNotRestored } from "./protect.js";
+import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
 import { planOptions, planRecovery, type Recovery, readPlan } from "./recovery-options.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print, writeToDisk } from "./write.js";
@@ -61,7 +61,7 @@ export async function recover(
         createGuard,
         earlier,
         identities,
-        seen: seenStore(opened, onEvent),
+        seen: knownOffsetsStore(opened, onEvent),
       });
       if ("error" in ended) earlier = ended.progress;
       return ended;

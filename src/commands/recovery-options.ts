@@ -18,7 +18,7 @@ import { clusterText, confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { readDecisions } from "./decisions-file.js";
 import { isPlanOnly, readGivenPlan, planUsage as usage } from "./plan-store.js";
-import { seenStore, tell } from "./protect.js";
+import { knownOffsetsStore, tell } from "./protect.js";
 import { waitForTablets } from "./wait-tablets.js";
 
 /** Which recovery is asked for. */
@@ -109,7 +109,7 @@ export async function planRecovery(
     decisions: decisionsOf(flags),
     ...lostOptions(flags),
     planned,
-    seen: seenStore(opened, (event) => tell(event, io)),
+    seen: knownOffsetsStore(opened, (event) => tell(event, io)),
     signal: io.signal,
   });
   if (planned !== undefined) assertAsPlanned(planned, seen);

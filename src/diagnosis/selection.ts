@@ -114,9 +114,9 @@ export function forcedIn(view: PartitionView, only: Selection): Endpoint[] {
  */
 export function narrowed(planner: Planner, only: Selection): Planner {
   if (only.endpoint === undefined && only.isForced !== true) return planner;
-  return (view, learned) => {
-    const lane = planner(view, learned);
-    const forced = forcedIn(view, only).filter((endpoint) => !learned.forced.has(endpoint));
+  return (view, attempts) => {
+    const lane = planner(view, attempts);
+    const forced = forcedIn(view, only).filter((endpoint) => !attempts.forced.has(endpoint));
     const steps = lane.steps.filter(
       (step) =>
         only.endpoint === undefined ||

@@ -38,7 +38,7 @@ export function* judge(
 ): Work<
   Pick<
     RunReport,
-    "leader" | "sickTablets" | "tablets" | "tables" | "replicas" | "partitions" | "partitionCount"
+    "leader" | "absentTablets" | "tablets" | "tables" | "replicas" | "partitions" | "partitionCount"
   >
 > {
   const tables = new Set<number>();
@@ -51,7 +51,7 @@ export function* judge(
   });
   return {
     leader: input.state.topology.leader,
-    sickTablets: [...input.state.tablets.values()].flatMap((tablet) => {
+    absentTablets: [...input.state.tablets.values()].flatMap((tablet) => {
       const { tabletDetail, absence } = tabletHealth(tablet);
       return absence === undefined
         ? []

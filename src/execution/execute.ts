@@ -3,13 +3,13 @@ import type { Cluster } from "../cluster/cluster.js";
 import { replicaKey, type TableClaim } from "../model/cluster-state.js";
 import type { LaneFailure } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
-import { NOTHING_LEARNED, type Planner } from "../planning/attempt-history.js";
+import { NO_ATTEMPTS, type Planner } from "../planning/attempt-history.js";
 import { batchMarks } from "../planning/documented.js";
 import type { PredictedRound } from "../planning/predict-rounds.js";
 import { createRecoverEndpointBatch, isSoonerTogether } from "../steps/recover-endpoint-batch.js";
 import type { StepContext } from "../steps/step-context.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
-import type { Memory } from "./known-offsets.js";
+import type { KnownOffsets } from "./known-offsets.js";
 import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js";
 import type { PartitionLimits } from "./run-lane.js";
 import { recoverPartition } from "./run-partition.js";
@@ -17,7 +17,7 @@ import { recoverPartition } from "./run-partition.js";
 /** What a recovery needs beside the partitions. */
 export interface ExecuteOptions extends StoppableOptions {
   readonly planner: Planner;
-  readonly memory: Memory;
+  readonly knownOffsets: KnownOffsets;
 }
 
 /**
@@ -40,7 +40,7 @@ export async function execute(
   const { limits, onEvent } = options;
   const rounds = await mapInTurns(views, (view) => ({
     view,
-    lane: options.planner(view, NOTHING_LEARNED),
+    lane: options.planner(view, NO_ATTEMPTS),
   }));
   const marks = await inTurns(
     batchMarks(

@@ -1,20 +1,20 @@
 import { messageOf } from "../errors.js";
 import { type LowerBounds, type PartitionId, replicaKey } from "../model/cluster-state.js";
-import type { SeenStore } from "../model/evidence.js";
+import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import { earlierOffset, servingLeader, withBounds } from "../policy/what-it-holds.js";
 
 /** What outlives a run, for the partitions that it works on. Its methods do not fail: they tell. */
-export interface Memory {
+export interface KnownOffsets {
   /** Keeps the lower bounds of a partition that is about to be left with rows missing. */
   remember(id: PartitionId, bounds: LowerBounds): Promise<void>;
   /** The operator has decided the partition: what was known before counts no more. */
   forget(id: { readonly tid: number; readonly pid: number }): Promise<void>;
 }
 
-/** The memory of one run. */
-export interface RunMemory extends Memory {
+/** What one run knows beside what it observes. */
+export interface KnownOffsetsOfRun extends KnownOffsets {
   /** The same views, with what is remembered of each partition laid beside. */
   beside(views: readonly PartitionView[]): readonly PartitionView[];
   /** Forgets what is settled: a leader holds again all that was remembered. */
@@ -22,15 +22,15 @@ export interface RunMemory extends Memory {
 }
 
 /**
- * The memory of a run, over what was read when it began.
+ * What a run knows, over what was read when it began.
  *
  * @param store Undefined: nothing outlives the run.
  */
-export function createMemory(
-  store: SeenStore | undefined,
+export function createKnownOffsets(
+  store: KnownOffsetsStore | undefined,
   onEvent: OnEvent,
   read: ReadonlyMap<string, LowerBounds> = new Map(),
-): RunMemory {
+): KnownOffsetsOfRun {
   const known = new Map(read);
   const told = async (id: { tid: number; pid: number }, what: string, work?: Promise<void>) => {
     try {
@@ -40,7 +40,7 @@ export function createMemory(
       onEvent({ kind: "warning", text });
     }
   };
-  const memory: RunMemory = {
+  const knownOffsets: KnownOffsetsOfRun = {
     async remember(id, bounds) {
       const key = replicaKey(id);
       if (isSame(known.get(key), bounds)) return;
@@ -58,15 +58,15 @@ export function createMemory(
     beside: (views) => views.map((view) => withBounds(view, known.get(replicaKey(view.id)))),
     async settle(views) {
       if (known.size === 0) return;
-      for (const view of memory.beside(views)) {
+      for (const view of knownOffsets.beside(views)) {
         const leader = servingLeader(view);
         const held = leader?.report?.offset;
         if (view.known === undefined || held === undefined) continue;
-        if (held >= earlierOffset(view)) await memory.forget(view.id);
+        if (held >= earlierOffset(view)) await knownOffsets.forget(view.id);
       }
     },
   };
-  return memory;
+  return knownOffsets;
 }
 
 function isSame(one: LowerBounds | undefined, other: LowerBounds): boolean {

@@ -10,7 +10,7 @@ import {
 } from "../diagnosis/selection.js";
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
-import type { SeenStore } from "../model/evidence.js";
+import type { KnownOffsetsStore } from "../model/evidence.js";
 import { type Loss, lossFlagValue } from "../model/loss.js";
 import { type PartitionView, partitionName, viewingPartitions } from "../model/partition-view.js";
 import { observe } from "../observe/cluster.js";
@@ -43,7 +43,7 @@ export interface LookOptions {
   /** A plan to keep to; its database, method and choices count instead of those above. */
   readonly planned?: RecoveryPlan | undefined;
   /** What earlier runs knew; undefined: nothing. */
-  readonly seen?: SeenStore | undefined;
+  readonly seen?: KnownOffsetsStore | undefined;
   /** See `Scope` of `observe`. */
   readonly snapshotPartitions?: number | undefined;
   /** Rules other than {@link RULES}; see {@link Rules}. */

@@ -1,7 +1,7 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { EVERYTHING, problemsOf, type Selection, selected } from "../diagnosis/selection.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
-import type { SeenStore } from "../model/evidence.js";
+import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { Loss } from "../model/loss.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
@@ -12,7 +12,7 @@ import { observe } from "../observe/cluster.js";
 import type { Identities } from "../observe/identified-cluster.js";
 import { awaitReturning } from "../observe/returning-tablets.js";
 import { ADD_MISSING } from "../operations/add-missing.js";
-import { NOTHING_LEARNED } from "../planning/attempt-history.js";
+import { NO_ATTEMPTS } from "../planning/attempt-history.js";
 import { type Decided, decideCommands } from "../planning/decisions.js";
 import type { Method } from "../planning/method.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
@@ -23,7 +23,7 @@ import type { Limits } from "../steps/step-context.js";
 import { untilAborted } from "../util/until-aborted.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { execute } from "./execute.js";
-import { createMemory, type RunMemory } from "./known-offsets.js";
+import { createKnownOffsets, type KnownOffsetsOfRun } from "./known-offsets.js";
 import { assertAsPlanned, type Look, look } from "./look.js";
 import { RULES, type Rules } from "./rules.js";
 
@@ -69,7 +69,7 @@ export interface RecoverOptions {
    */
   readonly review?: (plan: RecoveryPlan, signal: AbortSignal) => Promise<boolean>;
   /** What outlives a run; left out: a later run knows nothing of what this one saw. */
-  readonly seen?: SeenStore | undefined;
+  readonly seen?: KnownOffsetsStore | undefined;
   /** What attempts of the same run found out about tablets; undefined: nothing. */
   readonly identities?: Identities | undefined;
   /** What attempts of the same run found and did before this one. */
@@ -126,11 +126,11 @@ export async function recoverData(
   observed("before", state);
   const guard = (await options.createGuard?.(before)) ?? createGuard({ cluster, before, onEvent });
   const told = keepTrack(onEvent);
-  const memory = createMemory(options.seen, onEvent, state.remembered);
+  const knownOffsets = createKnownOffsets(options.seen, onEvent, state.remembered);
   let worked: Worked | undefined;
   let error: unknown;
   try {
-    worked = await workInPasses(cluster, seen, { options, only, guard, told, memory });
+    worked = await workInPasses(cluster, seen, { options, only, guard, told, knownOffsets });
   } catch (thrown) {
     error = thrown;
   }
@@ -151,12 +151,12 @@ export async function recoverData(
   if (worked === undefined) return endEarly(error);
 
   try {
-    await untilAborted(memory.settle(worked.all), signal);
+    await untilAborted(knownOffsets.settle(worked.all), signal);
     observed("after", worked.state);
     const judged = await inTurns(
       (options.rules?.judge ?? RULES.judge)({
         state: worked.state,
-        views: memory.beside(selected(worked.all, only)),
+        views: knownOffsets.beside(selected(worked.all, only)),
         only,
         unhealthyBefore: progress.unhealthy,
         failures: worked.failures,
@@ -218,7 +218,7 @@ interface Surroundings {
   readonly only: Selection;
   readonly guard: Guard;
   readonly told: Told;
-  readonly memory: RunMemory;
+  readonly knownOffsets: KnownOffsetsOfRun;
 }
 
 /**
@@ -229,7 +229,7 @@ interface Surroundings {
 async function workInPasses(
   cluster: Cluster,
   seen: Look,
-  { options, only, guard, told, memory }: Surroundings,
+  { options, only, guard, told, knownOffsets }: Surroundings,
 ): Promise<Worked> {
   const { limits, signal, onEvent } = options;
   const { planner } = seen;
@@ -248,7 +248,7 @@ async function workInPasses(
       signal,
       engageGuard: () => guard.engage(),
       onEvent: told.onEvent,
-      memory,
+      knownOffsets,
       lost,
     });
     for (const [key, failure] of failed) failures.set(key, failure);
@@ -266,9 +266,9 @@ async function workInPasses(
         return false;
       // What kept it from being planned may be another reason by now.
       const isOutdated = view.replicas.some((one) => changed.has(one.endpoint));
-      return isOutdated || planner(view, NOTHING_LEARNED).steps.length > 0;
+      return isOutdated || planner(view, NO_ATTEMPTS).steps.length > 0;
     };
-    const views = memory.beside(selected(all, only));
+    const views = knownOffsets.beside(selected(all, only));
     const open = await mapInTurns(views, isOpen);
     unhealthy = views.filter((_, index) => open[index] === true);
     const mayPass = unhealthy.some(({ id }) => failures.get(replicaKey(id))?.mayPass === true);

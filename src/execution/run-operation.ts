@@ -1,7 +1,7 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
 import { type ClusterState, isOpActive } from "../model/cluster-state.js";
-import type { SeenStore } from "../model/evidence.js";
+import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OperationReport } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
 import { tabletSummaries } from "../model/tablet-summary.js";
@@ -22,7 +22,7 @@ export interface RunOperationOptions extends Omit<StoppableOptions, "engageGuard
   /** Makes the guard of auto_failover, given the observed value; see `Attempt.createGuard`. */
   readonly createGuard: (observed: boolean) => Promise<Guard>;
   /** What earlier runs knew of partitions that lack rows; absent: nothing is laid beside. */
-  readonly seen?: SeenStore | undefined;
+  readonly seen?: KnownOffsetsStore | undefined;
   /** The plan to execute and nothing else; compared with the cluster before anything is done. */
   readonly given?: Plan | undefined;
   /**

@@ -4,12 +4,12 @@ import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
-import { type Learned, NOTHING_LEARNED, type Planner } from "../planning/attempt-history.js";
+import { type AttemptHistory, NO_ATTEMPTS, type Planner } from "../planning/attempt-history.js";
 import { isLastRound, type PredictedRound } from "../planning/predict-rounds.js";
 import { evidenceOf, isForgetting } from "../policy/what-it-holds.js";
 import { rowOf } from "../steps/run-step.js";
 import { observePartition, type StepContext } from "../steps/step-context.js";
-import type { Memory } from "./known-offsets.js";
+import type { KnownOffsets } from "./known-offsets.js";
 import { type PartitionLimits, type Ran, runLane } from "./run-lane.js";
 
 /** How often a partition is looked at afresh and planned again before the run leaves it. */
@@ -32,7 +32,7 @@ const PAUSE_MS = 100;
 export interface RoundOptions {
   readonly planner: Planner;
   readonly onEvent: OnEvent;
-  readonly memory: Memory;
+  readonly knownOffsets: KnownOffsets;
 }
 
 /**
@@ -57,13 +57,13 @@ export async function recoverPartition(
   limits: PartitionLimits,
 ): Promise<LaneFailure | undefined> {
   let next = await withSnapshots(context, first, options, limits);
-  let learned = NOTHING_LEARNED;
+  let attempts = NO_ATTEMPTS;
   let passing: LaneFailure | undefined;
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
     if (next === undefined || "failure" in next) return next?.failure;
     const { lane }: PredictedRound = next;
     options.onEvent({ kind: "lane", lane, round });
-    if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.memory);
+    if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.knownOffsets);
     const isFirstRound = round === 1;
     const { onEvent } = options;
     const of = { mode: "round" as const, onEvent, limits, isFirstRound };
@@ -73,12 +73,12 @@ export async function recoverPartition(
     const lasting = failures.filter((one) => one.mayPass !== true);
     const final = lasting.find((one) => !isLesson(one.step));
     if (final !== undefined) return final;
-    if (isClean(ran) && isLastRound(next, options.planner, learned)) return undefined;
-    learned = learn(learned, lasting, lane);
+    if (isClean(ran) && isLastRound(next, options.planner, attempts)) return undefined;
+    attempts = learn(attempts, lasting, lane);
     passing = failures.find((one) => one.mayPass === true);
     const isStale = ran.results.some(({ outcome }) => outcome.result === "stale");
     if (passing !== undefined || isStale) await pause(context, round);
-    next = await planAgain(context, lane, options, { learned, ...afterRound(lane, ran) });
+    next = await planAgain(context, lane, options, { attempts, ...afterRound(lane, ran) });
   }
   return unfinished(next, passing);
 }
@@ -114,7 +114,7 @@ function snapshotsOf({ results }: Ran): Map<Endpoint, TermStart> {
 }
 
 /** What the look after a round goes on with. */
-function afterRound(lane: Lane, ran: Ran): Omit<Known, "learned"> {
+function afterRound(lane: Lane, ran: Ran): Omit<Known, "attempts"> {
   const onlyLoads = lane.steps.every((step) => rowOf(step).limit === "loads");
   return {
     snapshots: isClean(ran) && lane.givesUp ? undefined : snapshotsOf(ran),
@@ -158,7 +158,7 @@ async function withSnapshots(
   return limits.beginning(() =>
     planAgain(context, lane, options, {
       snapshots: NO_SNAPSHOTS,
-      learned: NOTHING_LEARNED,
+      attempts: NO_ATTEMPTS,
       recordAgeMs: 0,
     }),
   );
@@ -166,7 +166,7 @@ async function withSnapshots(
 
 /** What is known when a partition is looked at again. */
 interface Known {
-  readonly learned: Learned;
+  readonly attempts: AttemptHistory;
   /**
    * What was on disk before the loads of the last round, by endpoint; undefined if the operator has
    * just decided the partition, so that nothing from before counts.
@@ -180,41 +180,53 @@ interface Known {
 async function planAgain(
   context: StepContext,
   lane: Lane,
-  { planner, memory }: RoundOptions,
+  { planner, knownOffsets }: RoundOptions,
   known: Known,
 ): Promise<NextRound> {
   const view = await lookAgain(context, lane, known);
   if (view === undefined || "failure" in view) return view;
   // The nameserver forgets within seconds what it saw of a replica before it was loaded.
-  if (isForgetting(view)) await memory.remember(lane.id, evidenceOf(view).bounds);
-  return { view, lane: planner(view, known.learned) };
+  if (isForgetting(view)) await knownOffsets.remember(lane.id, evidenceOf(view).bounds);
+  return { view, lane: planner(view, known.attempts) };
 }
 
 /** Leaves a partition as it is. What speaks against the obvious choice is kept for later runs. */
-async function leave(lane: Lane, blocked: Problem, memory: Memory): Promise<LaneFailure> {
+async function leave(
+  lane: Lane,
+  blocked: Problem,
+  knownOffsets: KnownOffsets,
+): Promise<LaneFailure> {
   const { endpoint, text: detail, candidate, code } = blocked;
   if (code === "ahead" || code === "rows-missing") {
-    await memory.remember(lane.id, lane.evidence.bounds);
+    await knownOffsets.remember(lane.id, lane.evidence.bounds);
   }
   if (candidate === undefined) return { endpoint, step: "plan", detail };
   return { endpoint, step: "plan", detail, decision: blocked, evidence: lane.evidence };
 }
 
 /** Tells what a lane that is through has saved or given up. */
-async function conclude(lane: Lane, ran: Ran, { memory, onEvent }: RoundOptions): Promise<void> {
+async function conclude(
+  lane: Lane,
+  ran: Ran,
+  { knownOffsets, onEvent }: RoundOptions,
+): Promise<void> {
   if (!ran.isThrough || (lane.givesUp && !isClean(ran))) return;
   if (lane.notes.length > 0) onEvent({ kind: "partition-note", id: lane.id, notes: lane.notes });
-  if (lane.givesUp) await memory.forget(lane.id);
+  if (lane.givesUp) await knownOffsets.forget(lane.id);
 }
 
 function isLesson(step: LaneFailure["step"]): boolean {
   return step === "load-follower" || step === "replicate" || step === "wait-sync";
 }
 
-function learn(learned: Learned, failures: readonly LaneFailure[], lane: Lane): Learned {
-  const cannotLoad = new Map(learned.cannotLoad);
-  const failedOnce = new Set(learned.failedOnce);
-  const cannotSync = new Set(learned.cannotSync);
+function learn(
+  attempts: AttemptHistory,
+  failures: readonly LaneFailure[],
+  lane: Lane,
+): AttemptHistory {
+  const cannotLoad = new Map(attempts.cannotLoad);
+  const failedOnce = new Set(attempts.failedOnce);
+  const cannotSync = new Set(attempts.cannotSync);
   for (const { step, endpoint, isEmpty } of failures) {
     if (endpoint === undefined) continue;
     if (step === "load-follower") {
@@ -227,8 +239,8 @@ function learn(learned: Learned, failures: readonly LaneFailure[], lane: Lane): 
   const tried = lane.steps.flatMap((step) =>
     step.kind === "recover-table" && step.isWanted === true ? [step.endpoint] : [],
   );
-  const forced = new Set([...learned.forced, ...tried]);
-  return { ...learned, cannotLoad, failedOnce, cannotSync, forced };
+  const forced = new Set([...attempts.forced, ...tried]);
+  return { ...attempts, cannotLoad, failedOnce, cannotSync, forced };
 }
 
 /** The partition now; what keeps it from being observed and may pass is waited for. */

@@ -23,7 +23,7 @@ export interface Effort {
 }
 
 /**
- * The health report for a person: servers, sick partitions worst first, findings, what to type
+ * The health report for a person: servers, unhealthy partitions worst first, findings, what to type
  * next, and the verdict as the last line.
  *
  * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
@@ -260,12 +260,12 @@ export function verdictText(inspection: Inspection): string {
   const warnings = countLevel(findings, "warning");
   const also = warnings === 0 ? "" : `, ${counted(warnings, "warning")}`;
   if (isHealthy) return `all healthy${also} (${size})`;
-  const sick =
+  const partitionsText =
     counts.unhealthy === 0
       ? "partitions are healthy, but servers are NOT"
       : `${counted(counts.unhealthy, "partition")} NOT healthy, ${counts.down} of them not serving`;
   const servers = errors === 0 ? "" : `, ${counted(errors, "error")}`;
-  return `${sick}${servers}${also}; ${counts.partitions - counts.unhealthy} healthy (${size})`;
+  return `${partitionsText}${servers}${also}; ${counts.partitions - counts.unhealthy} healthy (${size})`;
 }
 
 /** The judgement, and what the look took. */

@@ -42,7 +42,7 @@ export interface PartitionEvidence {
  * Lower bounds that outlive a run. Once a replica is loaded, the nameserver replaces what it knew by
  * what the tablet reports, two seconds later: the next run would see nothing amiss.
  */
-export interface SeenStore {
+export interface KnownOffsetsStore {
   /**
    * Reads all of them, by `replicaKey` of the partition. What cannot be understood is left out.
    *

@@ -54,7 +54,7 @@ export interface RunReport {
   readonly command: RecoveryCommand;
   readonly leader: Endpoint;
   /** Every tablet that is not healthy or does not answer, with the reason. */
-  readonly sickTablets: readonly AbsentTablet[];
+  readonly absentTablets: readonly AbsentTablet[];
   readonly tablets: number;
   readonly tables: number;
   readonly replicas: number;

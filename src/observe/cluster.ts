@@ -9,7 +9,7 @@ import {
   type TabletClaim,
   type TabletView,
 } from "../model/cluster-state.js";
-import type { SeenStore } from "../model/evidence.js";
+import type { KnownOffsetsStore } from "../model/evidence.js";
 import { compareText } from "../model/partition-view.js";
 import { moveCandidates } from "../policy/move-candidates.js";
 import { isOn } from "../run/guard.js";
@@ -31,7 +31,7 @@ const SNAPSHOT_PARTITIONS = 200;
 /** What to look at. */
 export interface Scope {
   /** What earlier runs knew; absent: nothing is laid beside what is seen now. */
-  readonly seen?: SeenStore | undefined;
+  readonly seen?: KnownOffsetsStore | undefined;
   /** How many partitions are asked for snapshots of replicas that are not loaded; 200 if undefined. */
   readonly snapshotPartitions?: number | undefined;
   /** Tablets that will not come back, as the operator says; none if undefined. */

@@ -2,7 +2,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import { assertKnown, type Selection, selected } from "../diagnosis/selection.js";
 import { judge } from "../diagnosis/verdict.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
-import type { SeenStore } from "../model/evidence.js";
+import type { KnownOffsetsStore } from "../model/evidence.js";
 import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
@@ -32,7 +32,7 @@ export async function inspectCluster(
     readonly signal: AbortSignal;
     readonly again: RecoverAgain;
     readonly print: PrintCommand;
-    readonly seen?: SeenStore | undefined;
+    readonly seen?: KnownOffsetsStore | undefined;
     /** Tablets that will not come back, as the operator says. */
     readonly lost?: ReadonlySet<Endpoint> | undefined;
   },

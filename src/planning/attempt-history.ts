@@ -3,8 +3,8 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { CannotLoad } from "../policy/what-it-holds.js";
 
-/** What a run has learned of a partition by trying; it outlives the rounds, not the run. */
-export interface Learned {
+/** What a run has tried of a partition in vain; it outlives the rounds, not the run. */
+export interface AttemptHistory {
   readonly cannotLoad: CannotLoad;
   /** Replicas whose load failed once, for a reason that may pass: it is tried a second time. */
   readonly failedOnce: ReadonlySet<Endpoint>;
@@ -15,10 +15,10 @@ export interface Learned {
 }
 
 /** Turns what is known of a partition into the next round of its recovery. */
-export type Planner = (view: PartitionView, learned: Learned) => Lane;
+export type Planner = (view: PartitionView, attempts: AttemptHistory) => Lane;
 
-/** Nothing learned yet. */
-export const NOTHING_LEARNED: Learned = {
+/** Nothing was tried yet. */
+export const NO_ATTEMPTS: AttemptHistory = {
   cannotLoad: new Map(),
   failedOnce: new Set(),
   cannotSync: new Set(),

@@ -6,7 +6,7 @@ import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { counted } from "../report/recovery-report.js";
 import { rowOf } from "../steps/run-step.js";
-import { NOTHING_LEARNED, type Planner } from "./attempt-history.js";
+import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
 import { laneOf } from "./lane-of.js";
 import { type Difference, differencesOf, differenceText, factsOf } from "./plan-facts.js";
 import {
@@ -45,7 +45,7 @@ function planDifferences(
     const changed = differencesOf(where, planned.facts, factsOf(view));
     if (changed.length > 0) return changed;
     const was = stepsText(planned.first.steps);
-    const is = stepsText(planner(view, NOTHING_LEARNED).steps);
+    const is = stepsText(planner(view, NO_ATTEMPTS).steps);
     return was === is ? [] : [{ where, fact: "steps to be done first", was, is }];
   });
   const was = onOff(plan.basis.autoFailover);
@@ -146,12 +146,12 @@ export function viewsOf(plan: RecoveryPlan, views: readonly PartitionView[]): Pa
  */
 export function boundPlanner(plan: RecoveryPlan, planner: Planner): Planner {
   const planned = new Map(plan.partitions.map((one) => [replicaKey(one.id), one]));
-  return (view, learned) => {
+  return (view, attempts) => {
     const of = planned.get(replicaKey(view.id));
     if (of === undefined) return refused(view, "the plan does not name this partition");
     const refusal = refusalOf(of);
     if (refusal !== undefined) return refused(view, refusal, of);
-    const lane = planner(view, learned);
+    const lane = planner(view, attempts);
     const expected = plannedLeader(of);
     const isOther = lane.leader !== undefined && lane.leader !== expected;
     if (!isOther || !lane.steps.some((step) => rowOf(step).changes)) return lane;

@@ -17,7 +17,7 @@ import {
   unreadFollower,
 } from "../policy/what-may-be-overwritten.js";
 import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js";
-import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
+import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
 import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
 import { exLeadersBefore } from "./ex-leaders.js";
 import { laneOf } from "./lane-of.js";
@@ -45,7 +45,7 @@ import { promotionNotes } from "./promotion-notes.js";
  */
 export function planDirect(
   view: PartitionView,
-  learned: Learned = NOTHING_LEARNED,
+  attempts: AttemptHistory = NO_ATTEMPTS,
   accepted?: Endpoint,
   decide: typeof decideLeader = decideLeader,
   lossOfLost?: Loss,
@@ -67,15 +67,15 @@ export function planDirect(
     const blocked = offered(view, undecided);
     return laneOf(view, { leader: serving, steps: [], blocked });
   }
-  const evidence = evidenceSteps(view, problems, learned);
+  const evidence = evidenceSteps(view, problems, attempts);
   if (evidence.length > 0) return laneOf(view, { leader: serving, steps: evidence });
   const unknown = problems.find((one) => one.code === "state-unknown");
   if (unknown !== undefined && serving === undefined) {
     return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
   }
-  const known = { learned, accepted, lossOfLost };
+  const known = { attempts, accepted, lossOfLost };
   if (serving === undefined) {
-    const decision = undecided === undefined ? decide(view, learned) : { blocked: undecided };
+    const decision = undecided === undefined ? decide(view, attempts) : { blocked: undecided };
     return planPromotion(view, problems, decision, known);
   }
   return undecided !== undefined && accepted === serving.endpoint
@@ -87,11 +87,11 @@ export function planDirect(
 function evidenceSteps(
   view: PartitionView,
   problems: readonly Problem[],
-  learned: Learned,
+  attempts: AttemptHistory,
 ): Step[] {
   const of = (code: ProblemCode) =>
     view.replicas.filter((one) => has(problems, one, code) && one.tablet === "ok");
-  const loads = of("not-loaded").filter((one) => !learned.cannotLoad.has(one.endpoint));
+  const loads = of("not-loaded").filter((one) => !attempts.cannotLoad.has(one.endpoint));
   // An ex-leader that still runs would replicate to what is loaded: a fresh follower refuses no term.
   const others = exLeaders(view, servingLeader(view));
   return [
@@ -105,7 +105,7 @@ function planPromotion(
   view: PartitionView,
   problems: readonly Problem[],
   decision: Decision,
-  { learned, accepted, lossOfLost }: Known,
+  { attempts, accepted, lossOfLost }: Known,
 ): Lane {
   if ("blocked" in decision) {
     const blocked = offered(view, decision.blocked);
@@ -116,7 +116,7 @@ function planPromotion(
     return laneOf(view, { leader: undefined, steps: [], blocked });
   }
   const { leader, joiners } = decision;
-  const joining = joiners.filter((one) => !learned.cannotSync.has(one.endpoint));
+  const joining = joiners.filter((one) => !attempts.cannotSync.has(one.endpoint));
   const demoted = exLeaders(view, leader);
   const runsAsLeader = leader.report?.role === "leader";
   const promote: Step[] = runsAsLeader ? [] : [promotion(view, leader, "wrong-role", joining)];
@@ -216,7 +216,7 @@ function planFollowers(
   problems: readonly Problem[],
   known: Known,
 ): Lane {
-  const { learned, accepted } = known;
+  const { attempts, accepted } = known;
   const steps: Step[] = [];
   for (const replica of view.replicas) {
     if (replica === leader || replica.tablet !== "ok") continue;
@@ -225,12 +225,12 @@ function planFollowers(
       .map((one) => one.code);
     if (codes.length === 0 || codes.every((code) => code === "snapshot-paused")) continue;
     if (codes.includes("state-unknown")) continue;
-    const more = followerSteps(view, replica, leader, { codes, learned });
+    const more = followerSteps(view, replica, leader, { codes, attempts });
     for (const step of more) steps.push(step);
   }
   const undecided =
     problems.find((one) => isDiscard(one.code)) ??
-    unreadFollower(view, leader, learned) ??
+    unreadFollower(view, leader, attempts) ??
     problems.find((one) => one.code === "rows-missing" && one.endpoint === leader.endpoint);
   if (steps.length === 0 && pauseSteps(view, problems).length === 0 && undecided !== undefined) {
     const blocked = { ...undecided, candidate: leader.endpoint };
@@ -256,20 +256,20 @@ function followerSteps(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView,
-  known: { readonly codes: readonly ProblemCode[]; readonly learned: Learned },
+  known: { readonly codes: readonly ProblemCode[]; readonly attempts: AttemptHistory },
 ): Step[] {
   const why = known.codes[0] ?? "not-linked";
   const { endpoint } = replica;
   if (
     isServing(replica) &&
     mayJoin(view, replica, leader) &&
-    !known.learned.cannotSync.has(endpoint)
+    !known.attempts.cannotSync.has(endpoint)
   ) {
     const demote = replica.report?.role === "leader" ? [demotion(view, replica, why)] : [];
     return [...demote, ...joinSteps(view, replica, why)];
   }
-  if (!mayBeOverwritten(view, replica, leader, known.learned)) return [];
-  const isForced = known.learned.cannotSync.has(endpoint);
+  if (!mayBeOverwritten(view, replica, leader, known.attempts)) return [];
+  const isForced = known.attempts.cannotSync.has(endpoint);
   // What was known of it is gone from its disk: the step must not take it for what RecoverTable deletes.
   const isGone = known.codes.some(isDiscard);
   return [rebuild(view, replica, why, { isForced, ...(isGone ? { acceptsLoss: true } : {}) })];

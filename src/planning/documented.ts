@@ -10,7 +10,7 @@ import { chooseLeader } from "../policy/flagged-leader.js";
 import { oldRecordProblem } from "../policy/old-record.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { isDiscard } from "../policy/what-may-be-overwritten.js";
-import { type Learned, NOTHING_LEARNED } from "./attempt-history.js";
+import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
 import { exLeadersBefore } from "./ex-leaders.js";
 import { laneOf } from "./lane-of.js";
 
@@ -19,7 +19,7 @@ import { laneOf } from "./lane-of.js";
  * alive, RecoverTable the followers. Only what its problems ask for is planned; a healthy
  * partition gets no steps. Planning again after each round is what makes a lane safe to interrupt.
  */
-export function planPartition(view: PartitionView, learned: Learned = NOTHING_LEARNED): Lane {
+export function planPartition(view: PartitionView, attempts: AttemptHistory = NO_ATTEMPTS): Lane {
   const problems = diagnose(view);
   if (problems.length === 0) return laneOf(view, { leader: servingLeader(view), steps: [] });
   if (view.activeOps.length > 0) {
@@ -54,7 +54,7 @@ export function planPartition(view: PartitionView, learned: Learned = NOTHING_LE
   const marks = markSteps(view, leader, problems);
   const isMarked = marks.some((one) => one.endpoint === leader.endpoint);
   const rebuilt = followers.flatMap((replica) =>
-    followerSteps(view, replica, problemsOf(problems, replica), { serving, learned }),
+    followerSteps(view, replica, problemsOf(problems, replica), { serving, attempts }),
   );
   const work = [
     ...leaderSteps(view, leader, problemsOf(problems, leader), isMarked || !leader.claim.isAlive),
@@ -132,7 +132,7 @@ function followerSteps(
   view: PartitionView,
   replica: ReplicaView,
   problems: readonly ProblemCode[],
-  known: { readonly serving: ReplicaView | undefined; readonly learned: Learned },
+  known: { readonly serving: ReplicaView | undefined; readonly attempts: AttemptHistory },
 ): Step[] {
   // Without a serving leader a follower that runs well has no leader to be linked to yet:
   // it is judged again, and recovered if need be, in the round after the leader's.
@@ -147,7 +147,7 @@ function followerSteps(
   }
   if (problems.every((code) => code === "behind" || code === "link-unknown")) {
     if (known.serving === undefined) return [];
-    return known.learned.cannotSync.has(replica.endpoint)
+    return known.attempts.cannotSync.has(replica.endpoint)
       ? [rebuild(view, replica, first, true)]
       : [step(view, "wait-sync", replica, first)];
   }

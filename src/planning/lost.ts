@@ -8,7 +8,7 @@ import { isLost, lostBeyond } from "../policy/lost-replicas.js";
 import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
 import { trueOffset } from "../policy/what-it-holds.js";
 import { counted } from "../report/recovery-report.js";
-import type { Learned } from "./attempt-history.js";
+import type { AttemptHistory } from "./attempt-history.js";
 import { laneOf } from "./lane-of.js";
 import type { Plan } from "./recovery-plan.js";
 
@@ -21,7 +21,7 @@ export interface Lost {
 
 /** What is known beside the view when a round is planned. */
 export interface Known {
-  readonly learned: Learned;
+  readonly attempts: AttemptHistory;
   /** The replica that the operator chose to lead where something is given up. */
   readonly accepted: Endpoint | undefined;
   /** See {@link Lost.losses}; that of the partition. */

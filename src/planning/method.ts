@@ -23,11 +23,11 @@ export function plannerOf(
   decide: typeof decideLeader = decideLeader,
   losses: ReadonlyMap<string, Loss> = new Map(),
 ): Planner {
-  return (view, learned) => {
+  return (view, attempts) => {
     const name = partitionName(view.id);
     const accepted = accept.get(name);
     return method === "documented" && accepted === undefined
-      ? planPartition(view, learned)
-      : planDirect(view, learned, accepted, decide, losses.get(name));
+      ? planPartition(view, attempts)
+      : planDirect(view, attempts, accepted, decide, losses.get(name));
   };
 }

@@ -1,7 +1,7 @@
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { effectOf } from "../steps/run-step.js";
-import { type Learned, NOTHING_LEARNED, type Planner } from "./attempt-history.js";
+import { type AttemptHistory, NO_ATTEMPTS, type Planner } from "./attempt-history.js";
 
 /** As many rounds as a run makes at most; more would not be done. */
 const ROUNDS_MAX = 6;
@@ -23,7 +23,7 @@ export function predictRounds(view: PartitionView, planner: Planner): PredictedR
   const rounds: PredictedRound[] = [];
   let current = view;
   while (rounds.length < ROUNDS_MAX) {
-    const lane = planner(current, NOTHING_LEARNED);
+    const lane = planner(current, NO_ATTEMPTS);
     if (rounds.length > 0 && lane.steps.length === 0 && lane.blocked === undefined) break;
     rounds.push({ lane, view: current });
     if (lane.steps.length === 0) break;
@@ -41,10 +41,10 @@ export function predictRounds(view: PartitionView, planner: Planner): PredictedR
 export function isLastRound(
   { view, lane }: PredictedRound,
   planner: Planner,
-  learned: Learned,
+  attempts: AttemptHistory,
 ): boolean {
   if (lane.steps.length === 0) return true;
-  const next = planner(afterLane(view, lane), learned);
+  const next = planner(afterLane(view, lane), attempts);
   return next.steps.length === 0 && next.blocked === undefined;
 }
 

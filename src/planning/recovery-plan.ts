@@ -7,7 +7,7 @@ import { detailsOf, type Step } from "../model/step.js";
 import { each, mapped, type Work } from "../model/work.js";
 import { expectationText } from "../steps/expectations.js";
 import { rowOf, taskOf } from "../steps/run-step.js";
-import { NOTHING_LEARNED, type Planner } from "./attempt-history.js";
+import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
 import type { Lost } from "./lost.js";
 import { type Facts, factsOf } from "./plan-facts.js";
 import { type PredictedRound, predictRounds } from "./predict-rounds.js";
@@ -124,7 +124,7 @@ function planOf(
 ): PlannedPartition | undefined {
   const problems = problemsOf(view, only);
   if (problems.length === 0 && forcedIn(view, only).length === 0) return undefined;
-  const first = plannedRound({ lane: planner(view, NOTHING_LEARNED) });
+  const first = plannedRound({ lane: planner(view, NO_ATTEMPTS) });
   let rounds: PlannedPartition["rounds"] | undefined;
   return {
     id: view.id,

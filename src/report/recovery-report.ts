@@ -64,7 +64,7 @@ export function reportJson(report: RunReport, exitCode: number): Generator<strin
       changes: report.changes,
       calls: report.calls,
       tookMs: report.tookMs,
-      sickTablets: report.sickTablets.map(({ endpoint, reason, absence }) => ({
+      sickTablets: report.absentTablets.map(({ endpoint, reason, absence }) => ({
         endpoint,
         reason,
         absence: absenceDocument(absence),
@@ -145,21 +145,21 @@ function failureJson({ failure }: PartitionResult) {
 }
 
 /**
- * The report for a person: sick tablets, sick partitions with cause and next command, and the
+ * The report for a person: absent tablets, unhealthy partitions with cause and next command, and the
  * verdict as the last line. Where there are many, the worst are shown and the others counted.
  *
  * @returns Lines without line ends, made one by one. Names from the cluster are made safe for a terminal.
  */
 export function* reportText(report: RunReport): Generator<string> {
   const unhealthy = report.partitions.filter(isUnhealthy);
-  const sick = new Set(report.sickTablets.map((one) => one.endpoint));
-  yield* first(report.sickTablets, "tablets that are not healthy", (one) => [
+  const absent = new Set(report.absentTablets.map((one) => one.endpoint));
+  yield* first(report.absentTablets, "tablets that are not healthy", (one) => [
     `tablet ${safe(one.endpoint)} is ${safe(absenceText(one.absence, one.reason))}`,
   ]);
   const notes = report.partitions.flatMap(({ id, notes }) => notes.map((note) => ({ id, note })));
   yield* first(notes, "notes", ({ id, note }) => [`${safe(partitionName(id))}  ${safe(note)}`]);
   const shown = unhealthy.length > SHOWN_MAX ? worstFirst(unhealthy) : unhealthy;
-  yield* first(shown, "partitions that are not healthy", (one) => partitionLines(one, sick));
+  yield* first(shown, "partitions that are not healthy", (one) => partitionLines(one, absent));
   const advised = grouped(unhealthy, (one) => one.next);
   yield* first(advised, "different things to do", ({ advice, of }) => [
     `next (${counted(of.length, "partition")}): ${safe(adviceText(advice))}`,
@@ -185,14 +185,14 @@ function worstFirst(unhealthy: readonly PartitionResult[]): PartitionResult[] {
   return [0, 1, 2, 3].flatMap((wanted) => unhealthy.filter((one) => rank(one) === wanted));
 }
 
-function partitionLines(one: PartitionResult, sick: ReadonlySet<Endpoint>): string[] {
+function partitionLines(one: PartitionResult, absent: ReadonlySet<Endpoint>): string[] {
   const state = one.status === "needs-decision" ? "NEEDS A DECISION, not serving" : "NOT SERVING";
   const serving = one.isServing ? `led by ${one.leader}` : state;
   return [
     `${safe(partitionName(one.id))}  ${safe(serving)}`,
     ...one.problems.map((problem) => {
       const where = problem.endpoint === undefined ? "" : `${safe(problem.endpoint)}: `;
-      return `    ${where}${safe(problemText(problem, sick))} [${problem.code}]`;
+      return `    ${where}${safe(problemText(problem, absent))} [${problem.code}]`;
     }),
     ...failureLines(one),
     ...one.evidence.map((known) => `    ${safe(known.endpoint)}: ${safe(evidenceText(known))}`),
@@ -200,8 +200,8 @@ function partitionLines(one: PartitionResult, sick: ReadonlySet<Endpoint>): stri
 }
 
 /** What is wrong with a tablet is told once, and not for each of its replicas again. */
-function problemText({ code, endpoint, text }: Problem, sick: ReadonlySet<Endpoint>): string {
-  if (endpoint === undefined || !sick.has(endpoint)) return text;
+function problemText({ code, endpoint, text }: Problem, absent: ReadonlySet<Endpoint>): string {
+  if (endpoint === undefined || !absent.has(endpoint)) return text;
   if (code === "tablet-offline") return "its tablet is offline, see above";
   if (code === "tablet-foreign") return "its tablet is not what it says, see above";
   return code === "tablet-silent" ? "its tablet does not answer, see above" : text;

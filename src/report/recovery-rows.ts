@@ -35,7 +35,7 @@ export function recoveryRows(report: RunReport, restoreCommand: string): ResultR
     verdict: {
       result: resultOf(counts, notRestored),
       headline: headlineOf(counts, notRestored),
-      detail: report.sickTablets
+      detail: report.absentTablets
         .slice(0, 10)
         .map(({ endpoint, reason }) => `tablet ${endpoint}: ${reason}`)
         .join("; "),

@@ -3,7 +3,7 @@ import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 import type { LowerBounds } from "../model/cluster-state.js";
 import { replicaKey } from "../model/cluster-state.js";
-import { keptName, type SeenStore } from "../model/evidence.js";
+import { type KnownOffsetsStore, keptName } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { checkDocument, type DocumentKind } from "../util/document.js";
 import { opsPath } from "./owner.js";
@@ -56,7 +56,7 @@ export interface SeenAccess {
  * Reading costs one call where nothing is kept. What is garbage, or of another version, is ignored
  * with a warning.
  */
-export function createSeenStore(access: SeenAccess): SeenStore {
+export function createKnownOffsetsStore(access: SeenAccess): KnownOffsetsStore {
   const { zk, rootPath, onEvent } = access;
   const folder = opsPath(rootPath, "seen");
   const pathOf = (id: { tid: number; pid: number }) => `${folder}/${id.tid}_${id.pid}`;

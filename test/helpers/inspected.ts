@@ -7,7 +7,7 @@ import { type Inspection, inspectFacts } from "../../src/inspect/inspection.js";
 import { subjectText } from "../../src/inspect/rule.js";
 import { partitionName } from "../../src/model/partition-view.js";
 import { finish } from "../../src/model/work.js";
-import { createSeenStore } from "../../src/run/known-offsets-store.js";
+import { createKnownOffsetsStore } from "../../src/run/known-offsets-store.js";
 import type { LoadedReplica } from "../../src/sandbox/model/replica.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
 import { treeZooKeeper } from "../../src/sandbox/znode-tree.js";
@@ -47,7 +47,7 @@ export function factsOf(
       table: choice.scope?.table,
       lost: choice.lost ?? [],
       maxLag: choice.maxLag ?? 10_000n,
-      seen: createSeenStore({
+      seen: createKnownOffsetsStore({
         zk,
         clock: virtual.clock,
         rootPath: "/openmldb",

@@ -7,7 +7,7 @@ import { TableInfoSchema } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { PartitionId } from "../../src/model/cluster-state.js";
 import { partitionName, viewPartitions } from "../../src/model/partition-view.js";
 import { observe } from "../../src/observe/cluster.js";
-import { NOTHING_LEARNED } from "../../src/planning/attempt-history.js";
+import { NO_ATTEMPTS } from "../../src/planning/attempt-history.js";
 import { type Method, plannerOf } from "../../src/planning/method.js";
 import { reportText } from "../../src/report/recovery-report.js";
 import { SANDBOX_SCHEMA } from "../../src/sandbox/model/disk.js";
@@ -331,7 +331,7 @@ async function judge(virtual: VirtualCluster, method: Method | undefined): Promi
     if (method === undefined) {
       return diagnose(view).map((one) => `${name}  ${short(one.endpoint ?? "*")}  ${one.code}`);
     }
-    const lane = plannerOf(method, new Map())(view, NOTHING_LEARNED);
+    const lane = plannerOf(method, new Map())(view, NO_ATTEMPTS);
     if (lane.blocked !== undefined) return [`${name}  blocked: ${short(lane.blocked.text)}`];
     return lane.steps.map(
       (step) => `${name}  ${step.kind} ${short(step.endpoint ?? "")}  because ${step.why}`,

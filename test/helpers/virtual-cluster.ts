@@ -7,7 +7,7 @@ import {
   recoverData,
 } from "../../src/execution/recover.js";
 import type { RunEvent } from "../../src/model/outcome.js";
-import { createSeenStore } from "../../src/run/known-offsets-store.js";
+import { createKnownOffsetsStore } from "../../src/run/known-offsets-store.js";
 import { SandboxModel } from "../../src/sandbox/model/model.js";
 import { modelTransport } from "../../src/sandbox/model/model-transport.js";
 import type { ModelOptions } from "../../src/sandbox/model/model-types.js";
@@ -96,7 +96,7 @@ export async function startVirtualCluster(
           onEvent: (event) => events.push(event),
           again,
           print,
-          seen: createSeenStore({
+          seen: createKnownOffsetsStore({
             zk: treeZooKeeper(tree),
             clock,
             rootPath: "/openmldb",

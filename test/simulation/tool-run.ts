@@ -9,7 +9,7 @@ import { stepText } from "../../src/model/step.js";
 import type { Method } from "../../src/planning/method.js";
 import type { RecoveryPlan } from "../../src/planning/recovery-plan.js";
 import type { Guard } from "../../src/run/guard.js";
-import { createSeenStore } from "../../src/run/known-offsets-store.js";
+import { createKnownOffsetsStore } from "../../src/run/known-offsets-store.js";
 import type { RunOwner } from "../../src/run/owner.js";
 import { withRun } from "../../src/run/with-run.js";
 import { znodeText } from "../../src/sandbox/table-store.js";
@@ -110,7 +110,7 @@ export async function runTool(
       },
       earlier,
       rules: plant.rules,
-      seen: createSeenStore({ zk: tool.zk, clock: tool.cluster.clock, rootPath, onEvent }),
+      seen: createKnownOffsetsStore({ zk: tool.zk, clock: tool.cluster.clock, rootPath, onEvent }),
     });
     if ("error" in ended) earlier = ended.progress;
     return ended;
