@@ -267,6 +267,20 @@ describe("a session that is lost in the middle", () => {
     expectAllBack(virtual);
   });
 
+  test("another run takes it right before it is let go of: the other run keeps it", async () => {
+    const virtual = await brokenCluster();
+    const [one, other] = [await startTool(virtual, "one"), await startTool(virtual, "other")];
+    const lock = await virtual.clock.run(takeLock(lockOptions(one)), HOUR);
+    await one.endSession();
+    const theirs = await virtual.clock.run(takeLock(lockOptions(other)), HOUR);
+    // Even if all that the znode says is the data of the first run.
+    virtual.model.tree.setData(LOCK, encode(one.parts.owner, { sessionTimeoutMs: 4_000 }));
+    await virtual.clock.run(lock.release(), HOUR);
+    expect(has(virtual, LOCK)).toBe(true);
+    await virtual.clock.run(theirs.release(), HOUR);
+    expect(has(virtual, LOCK)).toBe(false);
+  });
+
   test("again and again: the run ends, with the value back", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");

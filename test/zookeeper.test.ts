@@ -182,6 +182,21 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     });
   });
 
+  test("a session removes what is its own, and nothing of another session or of none", async () => {
+    const [owner, other] = [await client(port), await client(port)];
+    const path = fresh();
+    expect(await owner.removeOwn(path)).toBe(false);
+    await owner.create(path, Buffer.from("me"), "ephemeral");
+    // The same data, as a lock would have it that was copied by hand.
+    expect(await other.removeOwn(path)).toBe(false);
+    expect(String(await owner.getData(path))).toBe("me");
+    expect(await owner.removeOwn(path)).toBe(true);
+    expect(await owner.getData(path)).toBeUndefined();
+    await owner.create(path, Buffer.from("me"), "persistent");
+    expect(await owner.removeOwn(path)).toBe(false);
+    expect(String(await owner.getData(path))).toBe("me");
+  });
+
   test("an ephemeral node goes away with its session; then the client opens a new one", async () => {
     const proxy = await proxyTo(port);
     const notes: string[] = [];

@@ -215,9 +215,26 @@ function clientOf(access: Access): ZooKeeperClient {
         );
         return true;
       }),
+    removeOwn: (path) =>
+      unless(Exception.NO_NODE, false, () =>
+        access.write<boolean>(`remove ${path}`, (client, done) => removeOwn(client, path, done)),
+      ),
     close: () => access.close(),
     lastProofOfLifeMs: () => access.lastAnswerMs(),
   };
+}
+
+/** Both questions go to the client of one session: if that session ends in between, the removal is refused. */
+function removeOwn(
+  client: Client,
+  path: string,
+  done: (error: unknown, isRemoved: boolean) => void,
+): void {
+  client.exists(path, (error: unknown, stat: Stat | null | undefined) => {
+    const isOwn = stat?.ephemeralOwner.equals(client.getSessionId()) === true;
+    if (error || stat === null || stat === undefined || !isOwn) return done(error, false);
+    client.remove(path, stat.version, (refusal: unknown) => done(refusal, true));
+  });
 }
 
 /** Names that no znode can have would turn into other paths when they are put behind a slash. */

@@ -23,6 +23,14 @@ export interface ZooKeeper {
   setData(path: string, data: Buffer): Promise<boolean>;
   /** @returns False if the path does not exist. */
   remove(path: string): Promise<boolean>;
+  /**
+   * Removes a node that this session made as an ephemeral one. What another session made, or an earlier one
+   * of this client, stays: ZooKeeper is asked for the owner and for the removal in the same session, and
+   * refuses the removal if the node was written in between.
+   *
+   * @returns False if nothing was removed.
+   */
+  removeOwn(path: string): Promise<boolean>;
   /** Ends the session; ephemeral nodes of it go away at once. */
   close(): Promise<void>;
 }

@@ -265,15 +265,14 @@ class KeptLock implements RunLock {
   }
 
   async release(): Promise<void> {
-    const { zk, clock, path, owner } = this.#options;
+    const { zk, clock, path } = this.#options;
     this.#ended.abort();
     if (this.#lost !== undefined) return;
     const remove = async () => {
       // A question under way may be about to take the lock again.
       await this.#asking;
-      const holder = await readHolder(zk, path, this.#options);
-      // Never the lock of another run.
-      if (isOf(holder, owner)) await zk.remove(path);
+      // Never the lock of another run, which may hold it since the last look.
+      await zk.removeOwn(path);
     };
     await within(clock, RELEASE_MS, "ZooKeeper", remove()).catch(() => undefined);
   }

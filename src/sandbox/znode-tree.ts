@@ -321,6 +321,11 @@ export function treeZooKeeper(tree: ZnodeTree): ZooKeeper {
         tree.remove(path);
         return true;
       }),
+    removeOwn: async (path) => {
+      const isOwn = tree.get(path)?.stat.ephemeralOwner === session;
+      if (isOwn) tree.remove(path);
+      return isOwn;
+    },
     close: async () => tree.closeSession(session),
   };
 }
