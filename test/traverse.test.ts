@@ -2,7 +2,8 @@ import type { MessageShape } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { TabletServer, type TraverseResponseSchema } from "../src/gen/openmldb/api_pb.js";
-import { readRecording, recordedAnswers } from "../src/sandbox/model/recording-file.js";
+import { readRecording } from "../src/sandbox/model/recording-document.js";
+import { recordedAnswers } from "../src/sandbox/model/recording-file.js";
 import { type ModelCluster, modelCluster } from "./helpers/model-cluster.js";
 import { recordingPath } from "./helpers/sandbox.js";
 
@@ -125,7 +126,7 @@ test("a replica that is not loaded says 100, for rows and for its schema", async
 });
 
 test("recorded answers have the same layout, and go on in the same way", async () => {
-  const recording = await readRecording(recordingPath("rows-1-healthy"));
+  const recording = readRecording(recordingPath("rows-1-healthy"));
   const answers = recordedAnswers(recording, TabletServer.method.traverse);
   const walks = new Map<string, string[]>();
   for (const { address, request, answer } of answers) {

@@ -1,5 +1,5 @@
 import type { SandboxFlags } from "../cli/tool-commands.js";
-import { readRecording } from "../sandbox/model/recording-file.js";
+import { readRecording } from "../sandbox/model/recording-document.js";
 import { runConsole } from "../sandbox/serve/console.js";
 import { type Sandbox, startSandbox } from "../sandbox/start.js";
 import type { CommandIo } from "./command.js";
@@ -13,7 +13,7 @@ import type { CommandIo } from "./command.js";
  *   something under the root path already, and what connecting to it throws.
  */
 export async function run(flags: SandboxFlags, io: CommandIo): Promise<number> {
-  const recording = flags.from === undefined ? undefined : await readRecording(flags.from);
+  const recording = flags.from === undefined ? undefined : readRecording(flags.from);
   const sandbox = await startSandbox({
     ...flags,
     recording,

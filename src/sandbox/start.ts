@@ -5,7 +5,12 @@ import { bootNewCluster, bootRecording, type NewCluster, waitFor } from "./model
 import type { SandboxModel } from "./model/model.js";
 import { MODEL_DEFAULTS, type ModelConfig, type ProcessSpec } from "./model/model-types.js";
 import { loadRecording } from "./model/recording.js";
-import { type Recording, recordedProcesses, renameAddresses } from "./model/recording-file.js";
+import {
+  assertNameserver,
+  type Recording,
+  recordedProcesses,
+  renameAddresses,
+} from "./model/recording-file.js";
 import { scaledClock } from "./model/virtual-clock.js";
 import { WireProcess } from "./serve/grpc-server.js";
 import { WiredModel, WireFace } from "./serve/wire-face.js";
@@ -214,6 +219,7 @@ async function openRecording(
   recording: Recording,
   ports: { readonly open: (count: number) => Promise<string[]>; readonly wires: WireProcess[] },
 ): Promise<OpenedCluster> {
+  assertNameserver(recording);
   const recorded = [
     ...recordedProcesses(recording, "openmldb.nameserver.NameServer"),
     ...recordedProcesses(recording, "openmldb.api.TabletServer"),

@@ -2,6 +2,7 @@ import {
   create,
   type DescField,
   type DescMessage,
+  fromBinary,
   type Message,
   ScalarType,
   toBinary,
@@ -54,9 +55,30 @@ export function answerTo(
   const method = METHODS.get(path);
   if (method === undefined) return new Uint8Array();
   const message = create(method.output, plausible(method.name, endpoints));
-  disturb(message, method.output, random, replaced);
+  return disturbedBytes(message, method.output, random, replaced);
+}
+
+/** An answer to the call at `path`, with fields replaced; see {@link answerTo}. */
+export function disturbed(
+  path: string,
+  answer: Uint8Array,
+  random: Random,
+  replaced: number,
+): Uint8Array {
+  const method = METHODS.get(path);
+  if (method === undefined) return answer;
+  return disturbedBytes(fromBinary(method.output, answer), method.output, random, replaced);
+}
+
+function disturbedBytes(
+  message: Message,
+  desc: DescMessage,
+  random: Random,
+  replaced: number,
+): Uint8Array {
+  disturb(message, desc, random, replaced);
   try {
-    return toBinary(method.output, message);
+    return toBinary(desc, message);
   } catch {
     // A text that is no UTF-8, for example.
     return Uint8Array.from({ length: random.below(50) }, () => random.below(256));

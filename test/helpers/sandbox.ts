@@ -7,7 +7,7 @@ import type {
 } from "@bufbuild/protobuf";
 import { onTestFinished } from "vitest";
 import { createGrpcTransport } from "../../src/cluster/grpc-transport.js";
-import { readRecording } from "../../src/sandbox/model/recording-file.js";
+import { readRecording } from "../../src/sandbox/model/recording-document.js";
 import { type Sandbox, type SandboxOptions, startSandbox } from "../../src/sandbox/start.js";
 
 /** Path of a recording of the repository. */
@@ -31,7 +31,7 @@ export async function sandboxFromRecording(
   name: string,
   options: SandboxOptions = {},
 ): Promise<Sandbox> {
-  return sandboxForTest({ ...options, recording: await readRecording(recordingPath(name)) });
+  return sandboxForTest({ ...options, recording: readRecording(recordingPath(name)) });
 }
 
 /** One call over gRPC, as the tool makes them, on connections of its own. */

@@ -1,8 +1,6 @@
-import { readFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
 import type { DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import { type DescMessage, fromBinary } from "@bufbuild/protobuf";
-import { messageOf, OpsError } from "../../errors.js";
+import { OpsError } from "../../errors.js";
 
 /** One znode of a recording. */
 export interface RecordedZnode {
@@ -42,90 +40,19 @@ export interface Recording {
   /**
    * Rows on disks where the recording itself cannot tell, by `DB.TABLE/PID@ENDPOINT`,
    * `DB.TABLE@ENDPOINT`, `DB.TABLE/PID` or `DB.TABLE`. With PID and ENDPOINT also of replicas that are on
-   * no record. See {@link readRecording}.
+   * no record.
    */
   readonly rows: ReadonlyMap<string, number>;
 }
 
-/** Beside a recording, this file may say how many rows its disks hold. */
-const ROWS_FILE = "rows.json";
-
 /**
- * Reads a recording from a file. If a file `rows.json` lies in the same folder, it is an object
- * whose keys are the names of recordings (without `.json`), and whose values say how many rows
- * disks hold where the recorded offsets are not the truth: numbers of rows by `DB.TABLE`, narrowed
- * down by `/PID`, `@ENDPOINT` or both. Without it the recorded offsets count.
- *
- * @throws OpsError `usage` if a file cannot be read or is not what it should be.
+ * @throws OpsError `usage` if no nameserver answered while recording: nothing is known of the tables then.
  */
-export async function readRecording(path: string): Promise<Recording> {
-  const rows = await readFile(join(dirname(path), ROWS_FILE), "utf8").catch(() => undefined);
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw new OpsError({
-      code: "usage",
-      message: `cannot read the recording: ${messageOf(error)}`,
-      cause: error,
-    });
-  });
-  return { ...parseRecording(text), rows: parseRows(rows, basename(path, ".json")) };
-}
-
-function parseRows(text: string | undefined, name: string): ReadonlyMap<string, number> {
-  if (text === undefined) {
-    return new Map();
-  }
-  try {
-    const all: Fields<string> = objectOf(JSON.parse(text) as unknown, ROWS_FILE);
-    const entries = Object.entries(objectOf(all[name] ?? {}, name));
-    return new Map(
-      entries.map(([key, value]) => {
-        if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
-          throw new TypeError(`${name}: ${key} is not a number of rows`);
-        }
-        return [key, value];
-      }),
-    );
-  } catch (error) {
-    throw new OpsError({
-      code: "usage",
-      message: `cannot read ${ROWS_FILE} beside the recording: ${messageOf(error)}`,
-      cause: error,
-    });
-  }
-}
-
-/** An object of a file that is not checked yet. */
-type Fields<K extends string> = Readonly<Partial<Record<K, unknown>>>;
-
-/**
- * Reads a recording: JSON with `note`, `zk_root_path`, `znodes` (path -> `data_base64`,
- * `ephemeral`) and `rpc` (`endpoint`, `path`, `request_base64`, `response_base64`).
- *
- * @throws OpsError `usage` if `text` is anything else.
- */
-export function parseRecording(text: string): Recording {
-  try {
-    const json = JSON.parse(text) as unknown;
-    const file: Fields<"note" | "zk_root_path" | "znodes" | "rpc"> = objectOf(json, "the file");
-    const znodes = Object.entries(objectOf(file.znodes, "znodes")).map(parseZnode);
-    const rpc = file.rpc;
-    if (!Array.isArray(rpc)) {
-      throw new TypeError("rpc is not a list");
-    }
-    return {
-      note: typeof file.note === "string" ? file.note : "",
-      rootPath: stringOf(file.zk_root_path, "zk_root_path"),
-      znodes: znodes.sort((a, b) => (a.path < b.path ? -1 : 1)),
-      calls: rpc.map(parseCall),
-      rows: new Map(),
-    };
-  } catch (error) {
-    throw new OpsError({
-      code: "usage",
-      message: `not a recording of a cluster: ${messageOf(error)}`,
-      cause: error,
-    });
-  }
+export function assertNameserver(recording: Recording): void {
+  const nameservers = recordedProcesses(recording, "openmldb.nameserver.NameServer");
+  if (nameservers.some((process) => process.isUp)) return;
+  const message = "not a recording of a cluster: it holds no answer of a nameserver";
+  throw new OpsError({ code: "usage", message });
 }
 
 /** The processes of one kind that were called, sorted by address. */
@@ -225,43 +152,6 @@ function decode<T extends DescMessage>(type: T, bytes: Uint8Array): MessageShape
       cause: error,
     });
   }
-}
-
-function parseZnode([path, value]: [string, unknown]): RecordedZnode {
-  const znode: Fields<"data_base64" | "ephemeral"> = objectOf(value, path);
-  return {
-    path,
-    data: Buffer.from(stringOf(znode.data_base64, `${path}: data_base64`), "base64"),
-    isEphemeral: znode.ephemeral === true,
-  };
-}
-
-function parseCall(value: unknown): RecordedCall {
-  const call: Fields<"endpoint" | "path" | "request_base64" | "response_base64"> = objectOf(
-    value,
-    "a call",
-  );
-  const response = call.response_base64;
-  return {
-    address: stringOf(call.endpoint, "endpoint of a call"),
-    path: stringOf(call.path, "path of a call"),
-    request: Buffer.from(stringOf(call.request_base64, "request_base64 of a call"), "base64"),
-    response: typeof response === "string" ? Buffer.from(response, "base64") : undefined,
-  };
-}
-
-function objectOf(value: unknown, what: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`${what} is not an object`);
-  }
-  return value as Record<string, unknown>;
-}
-
-function stringOf(value: unknown, what: string): string {
-  if (typeof value !== "string") {
-    throw new TypeError(`${what} is not a string`);
-  }
-  return value;
 }
 
 function escapeRegExp(text: string): string {
