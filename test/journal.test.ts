@@ -15,9 +15,9 @@ import type { AppendFile } from "../src/journal/durable-log.js";
 import { type JournalOptions, openJournal } from "../src/journal/journal.js";
 import { callsOf, readRun } from "../src/journal/read-runs.js";
 import type { JournalRecord, RunRecord } from "../src/journal/record.js";
-import { defaultStateDir } from "../src/journal/who.js";
 import { readRunsInShort } from "../src/journal/zk-history.js";
 import { type MutationCall, watchMutations } from "../src/run/watch-mutations.js";
+import { defaultStateDir } from "../src/util/process-identity.js";
 import { memoryZooKeeper } from "./helpers/memory-zookeeper.js";
 import { startTurnClock } from "./helpers/turn-clock.js";
 

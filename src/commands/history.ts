@@ -18,8 +18,8 @@ import {
 import { callsOf, type ReadRun, readRun } from "../journal/read-runs.js";
 import { journalRows } from "../journal/report-rows.js";
 import { listRunIds } from "../journal/runs-folder.js";
-import { defaultStateDir } from "../journal/who.js";
 import { type RunInShort, readRunsInShort } from "../journal/zk-history.js";
+import { defaultStateDir } from "../util/process-identity.js";
 import { jsonPieces, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { makeReport, type ReportInput, writeReport } from "./report-file.js";

@@ -1,7 +1,7 @@
 import type { CommonFlags, StateFlags } from "../cli/common-specs.js";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { type Journal, openJournal } from "../journal/journal.js";
-import { defaultStateDir } from "../journal/who.js";
+import { defaultStateDir } from "../util/process-identity.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 

@@ -3,7 +3,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { Planner } from "../planning/attempt-history.js";
-import { laneOf } from "../planning/lane-of.js";
+import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { diagnose } from "./diagnose.js";

@@ -12,11 +12,12 @@ import type { Mark } from "../model/plan.js";
 import { observe } from "../observe/cluster.js";
 import { type SharedPoll, sharedLook, sharedPoll } from "../observe/coalesced-calls.js";
 import { lookAtPartition } from "../observe/partition.js";
+import type { TableName } from "../observe/shared-looks.js";
 import { markKey } from "../planning/documented.js";
 import { isLoading } from "../policy/what-it-holds.js";
 import { adaptiveLoadLimit } from "../steps/adaptive-load-limit.js";
 import { runStep } from "../steps/run-step.js";
-import type { Limits, Rollback, StepContext, TableName } from "../steps/step-context.js";
+import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
 
 /** Tablets answer with all that they have loaded: looks of the next moment share the answer. */
 const GATHER_MS = 10;

@@ -11,13 +11,14 @@ import {
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
+import type { Lost } from "../model/loss.js";
 import { type Loss, lossFlagValue } from "../model/loss.js";
 import { type PartitionView, partitionName, viewingPartitions } from "../model/partition-view.js";
 import { observe } from "../observe/cluster.js";
 import type { Planner } from "../planning/attempt-history.js";
 import { boundPlanner, viewsOf } from "../planning/check-saved-plan.js";
 import { type Decided, staleDecisions } from "../planning/decisions.js";
-import { type Lost, lossesOf } from "../planning/lost.js";
+import { lossesOf } from "../planning/lost.js";
 import type { Method } from "../planning/method.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
 import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";

@@ -2,9 +2,9 @@ import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf } from "../errors.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { MutationCall, MutationHooks } from "../run/watch-mutations.js";
+import { newRunId, whoami } from "../util/process-identity.js";
 import { type AppendFile, createAppendFile, type DurableLog, durableLog } from "./durable-log.js";
 import { eventRecord } from "./event-record.js";
-
 import { isSameRun } from "./read-runs.js";
 import {
   type ClusterName,
@@ -17,7 +17,6 @@ import {
 import { redactArgs, redactFlags } from "./redact.js";
 import { findUnfinished, resumeText } from "./resume.js";
 import { forgetOld, journalPath } from "./runs-folder.js";
-import { newRunId, whoami } from "./who.js";
 import { type RunInShort, readRunInShort, writeRunInShort } from "./zk-history.js";
 
 // How a command keeps a journal:

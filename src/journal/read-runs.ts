@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { messageOf } from "../errors.js";
 import { checkDocument } from "../util/document.js";
+import { isProcessAlive } from "../util/process-identity.js";
 import { type JournalText, readJournal } from "./journal-file.js";
 import type {
   CallCounts,
@@ -13,7 +14,6 @@ import type {
 } from "./record.js";
 import { JOURNAL_LINE } from "./record-schema.js";
 import { journalPath } from "./runs-folder.js";
-import { isProcessAlive } from "./who.js";
 
 /** The largest journal that is read as a whole, bytes: that of a run over a million replicas. */
 const WHOLE_MAX = 400 * 2 ** 20;

@@ -1,9 +1,9 @@
 import { lstat, mkdir, readdir, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { checkDocument } from "../util/document.js";
+import { isRunId } from "../util/process-identity.js";
 import { readFirstLine } from "./journal-file.js";
 import { JOURNAL_LINE } from "./record-schema.js";
-import { isRunId } from "./who.js";
 
 /** What the name of a journal ends with; before it stands the id of the run. */
 const SUFFIX = ".jsonl";

@@ -1,8 +1,8 @@
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { checkDocument } from "../util/document.js";
+import { isRunId } from "../util/process-identity.js";
 import type { EndRecord, RunRecord } from "./record.js";
 import { RUN_IN_SHORT } from "./record-schema.js";
-import { isRunId } from "./who.js";
 
 /** How many runs the cluster remembers. */
 const KEPT_MAX = 20;

@@ -1,3 +1,5 @@
+import type { Endpoint } from "./cluster-state.js";
+
 /** How many acknowledged entries are given up, or may be. */
 export interface Loss {
   /** Entries that are known of. */
@@ -21,4 +23,11 @@ export function lossOfFlagValue(text: string): Loss | undefined {
   const [, least, most] = /^lost=(\d{1,20})\.\.(\d{1,20}|unknown)$/.exec(text) ?? [];
   if (least === undefined || most === undefined) return undefined;
   return { atLeast: BigInt(least), atMost: most === "unknown" ? undefined : BigInt(most) };
+}
+
+/** Tablets that will not come back, as the operator says, and what may be given up with them. */
+export interface Lost {
+  readonly tablets: ReadonlySet<Endpoint>;
+  /** What may be given up at most, by `partitionName`; nothing where a partition is absent. */
+  readonly losses: ReadonlyMap<string, Loss>;
 }

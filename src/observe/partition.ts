@@ -8,9 +8,9 @@ import {
 } from "../model/cluster-state.js";
 import { opsOfPartition } from "../model/ops-of-partition.js";
 import { type PartitionView, viewPartitions } from "../model/partition-view.js";
-import type { StepContext } from "../steps/step-context.js";
 import { askTablet, type KnownTablet } from "./ask-tablet.js";
 import { isRunningLeader, refreshReports, settledList } from "./replication.js";
+import type { SharedLooks } from "./shared-looks.js";
 import { observeSnapshots } from "./snapshots.js";
 
 /**
@@ -31,7 +31,7 @@ const MEMBERS_AGE_MS = 1_000;
  * @returns Undefined if the table or the partition is gone.
  */
 export async function lookAtPartition(
-  context: StepContext,
+  context: SharedLooks,
   id: PartitionId,
   recordAgeMs: number,
 ): Promise<PartitionView | undefined> {
@@ -70,12 +70,12 @@ export async function lookAtPartition(
 }
 
 /**
- * Who of these is registered and healthy. Not asked before the record and the ops have come: where the
- * nameserver is held up, such as by a change of the leading one, a tablet that came back meanwhile would
- * pass for one that is away. For the same reason who seems to be away is asked for now.
+ * Which of these tablets are registered and healthy. It is asked after the record and the ops have come: if
+ * the nameserver is held up, such as by a change of the leading one, a tablet that came back meanwhile would
+ * count as absent. For the same reason a tablet that seems to be absent is asked for again, without the cache.
  */
 async function membersOf(
-  { registered, tablets, lost }: StepContext,
+  { registered, tablets, lost }: SharedLooks,
   endpoints: readonly Endpoint[],
 ): Promise<KnownTablet[]> {
   const look = async (ageMs: number) => {
@@ -98,7 +98,7 @@ async function membersOf(
 }
 
 async function followersOf(
-  { cluster, listOf, signal }: StepContext,
+  { cluster, listOf, signal }: SharedLooks,
   id: PartitionId,
   tablets: Map<Endpoint, TabletView>,
 ): Promise<ReadonlyMap<string, FollowerList>> {

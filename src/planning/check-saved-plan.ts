@@ -4,10 +4,10 @@ import { OpsError } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
+import { laneOf } from "../policy/lane-of.js";
 import { counted } from "../report/recovery-report.js";
 import { rowOf } from "../steps/run-step.js";
 import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
-import { laneOf } from "./lane-of.js";
 import { type Difference, differencesOf, differenceText, factsOf } from "./plan-facts.js";
 import {
   type Plan,

@@ -7,6 +7,7 @@ import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { isPartlyOutOfSight, leaderOutOfSight, offered } from "../policy/absent-replicas.js";
 import { exLeaders } from "../policy/ex-leaders.js";
+import { laneOf } from "../policy/lane-of.js";
 import { oldRecordProblem } from "../policy/old-record.js";
 import { isServing, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import {
@@ -20,7 +21,6 @@ import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js"
 import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
 import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
 import { exLeadersBefore } from "./ex-leaders.js";
-import { laneOf } from "./lane-of.js";
 import { isCovered, type Known, planRemoval } from "./lost.js";
 import { promotionNotes } from "./promotion-notes.js";
 

@@ -7,12 +7,12 @@ import type { Step, StepKind } from "../model/step.js";
 import { each, flatMapped, type Work } from "../model/work.js";
 import { leaderOutOfSight, offered } from "../policy/absent-replicas.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
+import { laneOf } from "../policy/lane-of.js";
 import { oldRecordProblem } from "../policy/old-record.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { isDiscard } from "../policy/what-may-be-overwritten.js";
 import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
 import { exLeadersBefore } from "./ex-leaders.js";
-import { laneOf } from "./lane-of.js";
 
 /**
  * Plans the documented recovery of one partition: mark replicas dead, load the leader, mark it

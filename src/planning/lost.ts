@@ -4,20 +4,13 @@ import { type PartitionView, partitionName, type ReplicaView } from "../model/pa
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
+import { laneOf } from "../policy/lane-of.js";
 import { isLost, lostBeyond } from "../policy/lost-replicas.js";
 import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
 import { trueOffset } from "../policy/what-it-holds.js";
 import { counted } from "../report/recovery-report.js";
 import type { AttemptHistory } from "./attempt-history.js";
-import { laneOf } from "./lane-of.js";
 import type { Plan } from "./recovery-plan.js";
-
-/** Tablets that will not come back, as the operator says, and what may be given up with them. */
-export interface Lost {
-  readonly tablets: ReadonlySet<Endpoint>;
-  /** What may be given up at most, by `partitionName`; nothing where a partition is absent. */
-  readonly losses: ReadonlyMap<string, Loss>;
-}
 
 /** What is known beside the view when a round is planned. */
 export interface Known {

@@ -3,8 +3,8 @@ import { viewPartitions } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step } from "../model/step.js";
 import type { OperationPlan } from "../operations/operation.js";
+import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { laneOf } from "./lane-of.js";
 import { factsOf } from "./plan-facts.js";
 import { type Plan, plannedRound, plannedStep } from "./recovery-plan.js";
 

@@ -1,5 +1,6 @@
 import { forcedIn, problemsOf, type Selection } from "../diagnosis/selection.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { Lost } from "../model/loss.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane, Method } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
@@ -8,7 +9,6 @@ import { each, mapped, type Work } from "../model/work.js";
 import { expectationText } from "../steps/expectations.js";
 import { rowOf, taskOf } from "../steps/run-step.js";
 import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
-import type { Lost } from "./lost.js";
 import { type Facts, factsOf } from "./plan-facts.js";
 import { type PredictedRound, predictRounds } from "./predict-rounds.js";
 

@@ -1,7 +1,7 @@
+import type { Lost } from "../model/loss.js";
 import type { Problem } from "../model/problem.js";
 import { each, type Work } from "../model/work.js";
 import { jsonPieces, lazyList } from "../util/text.js";
-import type { Lost } from "./lost.js";
 import type { Plan, PlannedRound, PlannedStep } from "./recovery-plan.js";
 
 /** Version of the file format. A reader refuses every other one. */

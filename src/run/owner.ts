@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
-import { isProcessAlive, newRunId, whoami } from "../journal/who.js";
 import type { Zod } from "../util/document.js";
+import { isProcessAlive, newRunId, whoami } from "../util/process-identity.js";
 
 /** Version of what is written to ZooKeeper; a reader understands its own version only. */
 const VERSION = 1;

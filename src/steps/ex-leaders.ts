@@ -2,8 +2,8 @@ import type { Endpoint } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
-import { laneOf } from "../planning/lane-of.js";
 import { exLeaders } from "../policy/ex-leaders.js";
+import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { StepContext } from "./step-context.js";
 

@@ -1,7 +1,48 @@
-import type { Endpoint, PartitionClaim, ReplicaReport } from "../model/cluster-state.js";
+import type {
+  Endpoint,
+  PartitionClaim,
+  ReplicaClaim,
+  ReplicaReport,
+} from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import { isLeaderIn, outdated, replicaIn, serves } from "./step-preconditions.js";
+import { isServing } from "../policy/what-it-holds.js";
+
+/** One replica in the record of a partition. */
+export function replicaIn(
+  claim: PartitionClaim | undefined,
+  endpoint: Endpoint,
+): ReplicaClaim | undefined {
+  return claim?.replicas.find((one) => one.endpoint === endpoint);
+}
+
+/** Whether clients write to a replica, by the record: flagged leader and alive. */
+export function isLeaderIn(claim: PartitionClaim | undefined, endpoint: Endpoint): boolean {
+  const replica = replicaIn(claim, endpoint);
+  return replica?.isLeader === true && replica.isAlive;
+}
+
+/** Whether a replica is loaded and serves, and in that role if one is named. */
+export function serves(report: ReplicaReport | undefined, role?: ReplicaReport["role"]): boolean {
+  return isServing({ report }) && (role === undefined || report?.role === role);
+}
+
+/**
+ * Why the plan of a lane does not fit the nameserver's record any more: a leadership began since,
+ * or the table or one of the replicas that the step is about is gone. Undefined if it fits.
+ */
+export function outdated(
+  lane: Pick<Lane, "newestTerm">,
+  claim: PartitionClaim | undefined,
+  endpoints: readonly Endpoint[],
+): string | undefined {
+  if (claim === undefined) return "the table is gone";
+  const gone = endpoints.find((one) => replicaIn(claim, one) === undefined);
+  if (gone !== undefined) return `the partition has no replica at ${gone} any more`;
+  const newest = claim.terms.at(-1)?.term ?? 0n;
+  if (newest === lane.newestTerm.term) return undefined;
+  return `term ${newest} began since it was planned for term ${lane.newestTerm.term}`;
+}
 
 /** What a step finds in the nameserver's record and at the tablet of its replica right before it acts. */
 export interface Found {

@@ -11,18 +11,10 @@ import type { StepOutcome } from "../model/outcome.js";
 import { viewPartitions } from "../model/partition-view.js";
 import { whyNotMark } from "../operations/table-alive.js";
 import { replicaAt } from "../operations/targets.js";
+import { replicaIn, serves } from "./expectations.js";
 import { lookAtWhole, lookBefore } from "./look-before.js";
 import type { StepContext, Task } from "./step-context.js";
-import {
-  ALREADY,
-  claimOf,
-  DONE,
-  patiently,
-  replicaIn,
-  reportNow,
-  serves,
-  stale,
-} from "./step-preconditions.js";
+import { ALREADY, claimOf, DONE, patiently, reportNow, stale } from "./step-preconditions.js";
 
 /** "endpoint is not exist" (nameserver). */
 const ENDPOINT_UNKNOWN = 302;

@@ -16,11 +16,11 @@ import { exLeaders } from "../policy/ex-leaders.js";
 import { leastToLead } from "../policy/load-as-leader.js";
 import { hidesOldRecord } from "../policy/old-record.js";
 import { most, servingLeader } from "../policy/what-it-holds.js";
-import { refusalIn } from "./expectations.js";
+import { refusalIn, serves } from "./expectations.js";
 import { lookBefore } from "./look-before.js";
 import { leads, makeLeader } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
-import { ALREADY, failed, failedBy, reportNow, serves, stale } from "./step-preconditions.js";
+import { ALREADY, failed, failedBy, reportNow, stale } from "./step-preconditions.js";
 import { loaded, opsEnded } from "./waits.js";
 
 /**

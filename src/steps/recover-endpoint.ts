@@ -8,8 +8,8 @@ import { type PartitionView, partitionName, viewPartitions } from "../model/part
 import type { Step } from "../model/step.js";
 import { isToRecover, isUnhealthy } from "../operations/recover-endpoint.js";
 import { replicaAt } from "../operations/targets.js";
-import { laneOf } from "../planning/lane-of.js";
 import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
+import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { demoteExLeaders } from "./ex-leaders.js";

@@ -6,18 +6,10 @@ import { strayText } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js";
 import { demoteExLeaders } from "./ex-leaders.js";
-import { refusalIn } from "./expectations.js";
+import { refusalIn, replicaIn } from "./expectations.js";
 import { describeOps, type Followed, followOp, retried, type Try } from "./ops.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
-import {
-  ALREADY,
-  claimNow,
-  failed,
-  patiently,
-  replicaIn,
-  reportNow,
-  stale,
-} from "./step-preconditions.js";
+import { ALREADY, claimNow, failed, patiently, reportNow, stale } from "./step-preconditions.js";
 import { waitForSync } from "./waits.js";
 
 /**

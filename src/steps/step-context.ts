@@ -1,19 +1,9 @@
-import type { Cluster } from "../cluster/cluster.js";
-import type {
-  ClusterState,
-  Endpoint,
-  FollowerList,
-  Op,
-  PartitionId,
-  ReplicaReport,
-  TableClaim,
-  TabletClaim,
-} from "../model/cluster-state.js";
+import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
-import type { SharedLook, SharedPoll } from "../observe/coalesced-calls.js";
+import type { SharedLooks } from "../observe/shared-looks.js";
 import { untilAborted } from "../util/until-aborted.js";
 import type { Expectation } from "./expectations.js";
 
@@ -34,12 +24,6 @@ export interface Limits {
   readonly cancelStuck: boolean;
   /** How long a load or a follower may stand still before it counts as stalled. */
   readonly stallTimeoutMs: number;
-}
-
-/** A table by its name. */
-export interface TableName {
-  readonly db: string;
-  readonly table: string;
 }
 
 /** Changes that are good only together with a later one, and must not be left so by a stop. */
@@ -80,15 +64,12 @@ export interface RecoverEndpointBatch {
 }
 
 /** What steps work with. */
-export interface StepContext {
+export interface StepContext extends SharedLooks {
   /** What is taken back after a stop. */
   readonly rollback: Rollback;
   /** Where followers wait for each other; undefined where each is recovered by itself. */
   readonly endpointBatch?: RecoverEndpointBatch | undefined;
-  readonly cluster: Cluster;
   readonly limits: Limits;
-  /** Aborted when the run is to stop. */
-  readonly signal: AbortSignal;
   /** Switches auto_failover off before the first change. */
   readonly engageGuard: () => Promise<void>;
   /**
@@ -107,23 +88,6 @@ export interface StepContext {
     work: () => Promise<T>,
     mayQueue?: boolean,
   ) => Promise<T>;
-  /** What the tablet has loaded, by `replicaKey`: one call serves all partitions on it. */
-  readonly statusOf: (endpoint: Endpoint) => SharedPoll<ReadonlyMap<string, ReplicaReport>>;
-  /** The replication list of a leader: one call serves all its followers. */
-  readonly listOf: (
-    leader: Endpoint,
-    id: { readonly tid: number; readonly pid: number },
-  ) => SharedPoll<FollowerList>;
-  /** The nameserver's record of a table; undefined if there is none of that name. */
-  readonly recordOf: (table: TableName) => SharedLook<TableClaim | undefined>;
-  /** The nameserver's ops. */
-  readonly ops: SharedPoll<readonly Op[]>;
-  /** Tablets that will not come back, as the operator says. */
-  readonly lost: ReadonlySet<Endpoint>;
-  /** What the nameserver says of its tablets. */
-  readonly tablets: SharedLook<ReadonlyMap<Endpoint, TabletClaim>>;
-  /** The tablets that are registered in ZooKeeper. */
-  readonly registered: SharedLook<ReadonlySet<Endpoint>>;
   /** One partition, see `lookAtPartition`; undefined if the table is gone. */
   readonly viewOf: (id: PartitionId, recordAgeMs: number) => Promise<PartitionView | undefined>;
   /** The whole cluster, see `observe`. */

@@ -3,15 +3,15 @@ import {
   type Endpoint,
   type PartitionClaim,
   type PartitionId,
-  type ReplicaClaim,
   type ReplicaReport,
   replicaKey,
   type TableClaim,
 } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { Lane } from "../model/plan.js";
-import { isLoading, isServing } from "../policy/what-it-holds.js";
+import { isLoading } from "../policy/what-it-holds.js";
 import { within } from "../util/within.js";
+import { serves } from "./expectations.js";
 import type { StepContext } from "./step-context.js";
 
 /**
@@ -36,14 +36,6 @@ export function claimOf(
   return table?.tid === id.tid ? table.partitions.find((one) => one.pid === id.pid) : undefined;
 }
 
-/** One replica in the record of a partition. */
-export function replicaIn(
-  claim: PartitionClaim | undefined,
-  endpoint: Endpoint,
-): ReplicaClaim | undefined {
-  return claim?.replicas.find((one) => one.endpoint === endpoint);
-}
-
 /** The end of a step whose effect was there already. */
 export const ALREADY: StepOutcome = { result: "already-done" };
 /** The end of a step that was done, with nothing more to tell. */
@@ -52,12 +44,6 @@ export const DONE: StepOutcome = { result: "done", detail: "" };
 /** The end of a step that was tried and did not work. */
 export function failed(detail: string): StepOutcome {
   return { result: "failed", detail };
-}
-
-/** Whether clients write to a replica, by the record: flagged leader and alive. */
-export function isLeaderIn(claim: PartitionClaim | undefined, endpoint: Endpoint): boolean {
-  const replica = replicaIn(claim, endpoint);
-  return replica?.isLeader === true && replica.isAlive;
 }
 
 /** The end of a step that finds the cluster not as the plan saw it. */
@@ -98,23 +84,6 @@ export function failedBy(thrown: unknown): Extract<StepOutcome, { result: "faile
   };
 }
 
-/**
- * Why the plan of a lane does not fit the nameserver's record any more: a leadership began since,
- * or the table or one of the replicas that the step is about is gone. Undefined if it fits.
- */
-export function outdated(
-  lane: Pick<Lane, "newestTerm">,
-  claim: PartitionClaim | undefined,
-  endpoints: readonly Endpoint[],
-): string | undefined {
-  if (claim === undefined) return "the table is gone";
-  const gone = endpoints.find((one) => replicaIn(claim, one) === undefined);
-  if (gone !== undefined) return `the partition has no replica at ${gone} any more`;
-  const newest = claim.terms.at(-1)?.term ?? 0n;
-  if (newest === lane.newestTerm.term) return undefined;
-  return `term ${newest} began since it was planned for term ${lane.newestTerm.term}`;
-}
-
 /** What a tablet reports of a replica now; undefined if it has not loaded it. */
 export async function reportNow(
   context: StepContext,
@@ -122,11 +91,6 @@ export async function reportNow(
   endpoint: Endpoint,
 ): Promise<ReplicaReport | undefined> {
   return (await context.statusOf(endpoint).now()).get(replicaKey(id));
-}
-
-/** Whether a replica is loaded and serves, and in that role if one is named. */
-export function serves(report: ReplicaReport | undefined, role?: ReplicaReport["role"]): boolean {
-  return isServing({ report }) && (role === undefined || report?.role === role);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
-import { evidenceOf, leastOffset } from "../policy/what-it-holds.js";
+import { evidenceOf, leastOffset } from "./what-it-holds.js";
 
 /** A lane of a partition, with what its steps need to know beside themselves. */
 export function laneOf(

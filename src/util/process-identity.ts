@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { homedir, hostname, userInfo } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { toolVersion } from "../util/version.js";
+import { toolVersion } from "./version.js";
 
 /** The user and machine of this process. */
 export interface Who {

@@ -1,0 +1,40 @@
+import type { Cluster } from "../cluster/cluster.js";
+import type {
+  Endpoint,
+  FollowerList,
+  Op,
+  ReplicaReport,
+  TableClaim,
+  TabletClaim,
+} from "../model/cluster-state.js";
+import type { SharedLook, SharedPoll } from "./coalesced-calls.js";
+
+/** A table by its name. */
+export interface TableName {
+  readonly db: string;
+  readonly table: string;
+}
+
+/** What all partitions of a run ask together: one call serves all that ask at the same time. */
+export interface SharedLooks {
+  readonly cluster: Cluster;
+  /** Aborted when the run is to stop. */
+  readonly signal: AbortSignal;
+  /** What the tablet has loaded, by `replicaKey`: one call serves all partitions on it. */
+  readonly statusOf: (endpoint: Endpoint) => SharedPoll<ReadonlyMap<string, ReplicaReport>>;
+  /** The replication list of a leader: one call serves all its followers. */
+  readonly listOf: (
+    leader: Endpoint,
+    id: { readonly tid: number; readonly pid: number },
+  ) => SharedPoll<FollowerList>;
+  /** The nameserver's record of a table; undefined if there is none of that name. */
+  readonly recordOf: (table: TableName) => SharedLook<TableClaim | undefined>;
+  /** The nameserver's ops. */
+  readonly ops: SharedPoll<readonly Op[]>;
+  /** Tablets that will not come back, as the operator says. */
+  readonly lost: ReadonlySet<Endpoint>;
+  /** What the nameserver says of its tablets. */
+  readonly tablets: SharedLook<ReadonlyMap<Endpoint, TabletClaim>>;
+  /** The tablets that are registered in ZooKeeper. */
+  readonly registered: SharedLook<ReadonlySet<Endpoint>>;
+}
