@@ -17,7 +17,7 @@ export function replicaIn(
 }
 
 /** Whether clients write to a replica, by the record: flagged leader and alive. */
-export function isLeaderIn(claim: PartitionClaim | undefined, endpoint: Endpoint): boolean {
+function isLeaderIn(claim: PartitionClaim | undefined, endpoint: Endpoint): boolean {
   const replica = replicaIn(claim, endpoint);
   return replica?.isLeader === true && replica.isAlive;
 }
@@ -31,7 +31,7 @@ export function serves(report: ReplicaReport | undefined, role?: ReplicaReport["
  * Why the plan of a lane does not fit the nameserver's record any more: a leadership began since,
  * or the table or one of the replicas that the step is about is gone. Undefined if it fits.
  */
-export function outdated(
+function outdated(
   lane: Pick<Lane, "newestTerm">,
   claim: PartitionClaim | undefined,
   endpoints: readonly Endpoint[],
