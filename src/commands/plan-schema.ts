@@ -2,22 +2,12 @@ import type { PartitionId } from "../model/cluster-state.js";
 import { PROBLEM_CODES, type Problem } from "../model/problem.js";
 import type { StepKind } from "../model/step.js";
 import type { Plan, PlannedPartition, PlannedStep } from "../planning/recovery-plan.js";
-import { PLAN_KIND, type SavedPlan } from "../planning/saved-plan.js";
-import type { Zod } from "../util/document.js";
+import type { SavedPlan } from "../planning/saved-plan.js";
+import { listOf, type Zod } from "../util/document.js";
 
 /** Far more than the plan of a cluster with 240,000 replicas. */
 export const PLAN_BYTES_MAX = 256 * 2 ** 20;
 const DEPTH_MAX = 16;
-
-/** What a file must say to be a plan of any version, all else kept as it is. */
-export const PLAN_HEAD = {
-  maxBytes: PLAN_BYTES_MAX,
-  maxDepth: DEPTH_MAX,
-  schema: (z: Zod) =>
-    z.looseObject({
-      kind: z.enum([PLAN_KIND, "operation-plan"], "it does not say that it is a plan"),
-    }),
-};
 
 /** A plan of this version. */
 export const PLAN_BODY = {
@@ -25,7 +15,7 @@ export const PLAN_BODY = {
   maxDepth: DEPTH_MAX,
   schema: (z: Zod) => {
     const text = z.string();
-    const texts = z.array(text);
+    const texts = listOf(z, text);
     const count = z.int().min(0);
     const maybe = text.nullable().transform((value) => value ?? undefined);
     const facts = z
@@ -78,9 +68,9 @@ export const PLAN_BODY = {
           endpoint: maybe,
           isForced: z.boolean(),
         }),
-        accept: z
-          .array(z.object({ partition: text, leader: text }))
-          .transform((all) => new Map(all.map((one) => [one.partition, one.leader]))),
+        accept: listOf(z, z.object({ partition: text, leader: text })).transform(
+          (all) => new Map(all.map((one) => [one.partition, one.leader])),
+        ),
         lost: lostSchema(z).optional(),
         madeAt: text,
         basis: z.object({
@@ -89,8 +79,8 @@ export const PLAN_BODY = {
           autoFailover: z.boolean(),
           partitions: count,
         }),
-        partitions: z.array(partition),
-        others: z.array(stepSchema(z)),
+        partitions: listOf(z, partition),
+        others: listOf(z, stepSchema(z)),
         facts,
         notes: texts,
       })

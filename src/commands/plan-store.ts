@@ -4,11 +4,16 @@ import { open, unlink } from "node:fs/promises";
 import type { PlanFlags } from "../cli/common-specs.js";
 import { messageOf, OpsError } from "../errors.js";
 import { idOf, PLAN_FORMAT_VERSION, PLAN_KIND, type SavedPlan } from "../planning/saved-plan.js";
-import { checkDocument, checkValue } from "../util/document.js";
+import { checkDocument, compactJson } from "../util/document.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
-import { PLAN_BODY, PLAN_BYTES_MAX, PLAN_HEAD } from "./plan-schema.js";
+import { PLAN_BODY, PLAN_BYTES_MAX } from "./plan-schema.js";
 import { ended, writeToDisk } from "./write.js";
+
+/** How a plan of any version begins, white space left out; its id names all that follows. */
+const BEGIN =
+  /^\{"kind":"(openmldb-ops plan|operation-plan)","formatVersion":(\d{1,9}),(?:"id":"([0-9a-f]{1,64})",)?/;
+const BEGIN_CHARS = 200;
 
 /** Begins the digest that plans are named by. */
 export function planDigest() {
@@ -64,23 +69,25 @@ export function readGivenPlan(
  * @throws OpsError `usage` if it is no plan, one of another version, or one that was edited.
  */
 export function parsePlan(text: string, where: string): SavedPlan {
-  const head = checkDocument(PLAN_HEAD, text);
-  if ("problem" in head) throw noPlan(where, head.problem);
-  const { kind, formatVersion, id, ...content } = head.value;
-  const version = kind === PLAN_KIND ? formatVersion : 1;
+  // Who edits a plan, or cuts it off, is told without parsing it, however large it is.
+  const compact = compactJson(text);
+  const begin = BEGIN.exec(compact.slice(0, BEGIN_CHARS));
+  if (begin === null) throw noPlan(where, "it does not begin as a plan does");
+  const [head, kind, formatVersion, id] = begin;
+  const version = kind === PLAN_KIND ? Number(formatVersion) : 1;
   if (version !== PLAN_FORMAT_VERSION) {
     throw planUsage(
-      `${where}: the plan has format version ${safe(String(version))}, and this openmldb-ops reads version ${PLAN_FORMAT_VERSION} only`,
+      `${where}: the plan has format version ${version}, and this openmldb-ops reads version ${PLAN_FORMAT_VERSION} only`,
       "make the plan again with this version",
     );
   }
-  if (id !== idOf(content, planDigest)) {
+  if (id !== idOf(`{${compact.slice(head.length)}`, planDigest)) {
     throw planUsage(
-      `${where}: the plan was changed after it was made`,
+      `${where}: the plan was changed after it was made, or is not all there`,
       "make a new plan instead of editing one",
     );
   }
-  const checked = checkValue(PLAN_BODY, head.value);
+  const checked = checkDocument(PLAN_BODY, text);
   if ("problem" in checked) throw noPlan(where, checked.problem);
   return checked.value;
 }

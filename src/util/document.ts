@@ -17,8 +17,22 @@ export interface DocumentKind<T> {
 /** A document that holds what it should, or one line that says what is wrong with it, and where. */
 export type Checked<T> = { readonly value: T } | { readonly problem: string };
 
+/**
+ * Bytes of a document for each list and object in it, at least: four million empty lists in 8 MB of text
+ * would take seconds and a gigabyte to read. No document of this tool comes near that.
+ */
+const BYTES_PER_PART = 8;
+/** Below this size a document cannot hold much, whatever it is. */
+const SMALL_CHARS = 1_000_000;
 /** Paths and messages longer than this say nothing more to a person. */
 const PROBLEM_CHARS_MAX = 300;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_LIST = 0x5b;
+const CLOSE_LIST = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
 
 // Loaded when the first document is read: that takes 60 ms, and most commands read none. Not with
 // import(): a document is read in the middle of other work, without a turn of the event loop.
@@ -35,9 +49,8 @@ export function checkDocument<T>(kind: DocumentKind<T>, data: string | Buffer): 
   const bytes = typeof data === "string" ? Buffer.byteLength(data) : data.length;
   if (bytes > kind.maxBytes) return { problem: `it is longer than ${kind.maxBytes} bytes` };
   const text = data.toString();
-  if (isDeeperThan(kind.maxDepth, text)) {
-    return { problem: `it is nested deeper than ${kind.maxDepth} levels` };
-  }
+  const problem = shapeProblem(kind.maxDepth, text);
+  if (problem !== undefined) return { problem };
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -57,6 +70,24 @@ export function checkValue<T>(kind: DocumentKind<T>, value: unknown): Checked<T>
   return { problem: `${pathText(path)}: ${what}`.slice(0, PROBLEM_CHARS_MAX) };
 }
 
+/** A list that may be long: the first item that is wrong ends the check of it, and is the only one told. */
+export function listOf<T>(z: Zod, item: ZodType<T>) {
+  return z.array(z.unknown()).transform((items, context): T[] => {
+    const found: T[] = [];
+    for (const [index, one] of items.entries()) {
+      const checked = item.safeParse(one);
+      if (!checked.success) {
+        const [issue] = checked.error.issues;
+        const path = [index, ...(issue?.path ?? [])];
+        context.addIssue({ code: "custom", path, message: issue?.message ?? "Invalid input" });
+        return z.NEVER;
+      }
+      found.push(checked.data);
+    }
+    return found;
+  });
+}
+
 function schemaOf<T>(kind: DocumentKind<T>): ZodType<T> {
   const known = schemas.get(kind);
   // Only this function fills the map.
@@ -74,18 +105,43 @@ function pathText(path: readonly PropertyKey[]): string {
   return text === "" ? "the document" : text.replace(/^\./, "");
 }
 
-/** Whether lists and objects of a JSON text are nested deeper; in one pass, whatever the text is. */
-function isDeeperThan(maxDepth: number, text: string): boolean {
+/** What forbids to parse a JSON text: found in one pass, whatever the text is. */
+function shapeProblem(maxDepth: number, text: string): string | undefined {
+  const maxParts = Math.max(SMALL_CHARS, text.length) / BYTES_PER_PART;
+  let parts = 0;
   let depth = 0;
   let isInString = false;
   for (let at = 0; at < text.length; at += 1) {
-    const char = text[at];
-    if (isInString && char === "\\") at += 1;
-    else if (char === '"') isInString = !isInString;
-    else if (isInString) continue;
-    else if (char === "[" || char === "{") depth += 1;
-    else if (char === "]" || char === "}") depth -= 1;
-    if (depth > maxDepth) return true;
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) isInString = !isInString;
+    else if (isInString) {
+      if (code === BACKSLASH) at += 1;
+    } else if (code === OPEN_LIST || code === OPEN_OBJECT) {
+      depth += 1;
+      parts += 1;
+      if (depth > maxDepth) return `it is nested deeper than ${maxDepth} levels`;
+      if (parts > maxParts) return "it is made of too many empty or nearly empty parts";
+    } else if (code === CLOSE_LIST || code === CLOSE_OBJECT) depth -= 1;
   }
-  return false;
+  return undefined;
+}
+
+/** A JSON text without the white space between its parts. What is no JSON comes back as some other text. */
+export function compactJson(text: string): string {
+  const bytes = Buffer.from(text);
+  let end = 0;
+  let isInString = false;
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at] ?? 0;
+    if (!isInString && (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09)) continue;
+    bytes[end] = byte;
+    end += 1;
+    if (byte === QUOTE) isInString = !isInString;
+    else if (byte === BACKSLASH && isInString && at + 1 < bytes.length) {
+      at += 1;
+      bytes[end] = bytes[at] ?? 0;
+      end += 1;
+    }
+  }
+  return bytes.toString("utf8", 0, end);
 }

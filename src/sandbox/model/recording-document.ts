@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { OpsError } from "../../errors.js";
-import { checkDocument, type DocumentKind, type Zod } from "../../util/document.js";
+import { checkDocument, type DocumentKind, listOf, type Zod } from "../../util/document.js";
 import { safe } from "../../util/text.js";
 import { readUserFile } from "../../util/user-file.js";
 import type { RecordedCall, RecordedZnode, Recording } from "./recording-file.js";
@@ -40,7 +40,7 @@ const RECORDING: DocumentKind<Recording> = {
         note: z.string().default(""),
         zk_root_path: path,
         znodes: z.record(path, znodeSchema(z)),
-        rpc: z.array(callSchema(z)),
+        rpc: listOf(z, callSchema(z)),
       })
       .superRefine(({ zk_root_path: root, znodes }, context) => {
         for (const one of Object.keys(znodes)) {
