@@ -48,7 +48,6 @@ import {
  *   who-may-lead             LEAD for recovery on true offsets (direct)
  *   flagged-leader           LEAD for recovery on the record (documented)
  *   check-leader-change      LEAD for a change of leader that the operator asks for
- *   without-lost-tablets     LEAD where tablets are lost for good
  *   what-may-be-overwritten  OVERWRITE
  *   absent-replicas          replicas that this machine cannot see and that may be serving
  *   old-record               RECORD
@@ -123,7 +122,7 @@ export function mayJoin(view: PartitionView, replica: ReplicaView, leader: Repli
  *
  * @param loaded Replicas of the partition that serve; others are not compared.
  */
-export function chooseAmong(
+function chooseAmong(
   view: PartitionView,
   loaded: readonly ReplicaView[],
 ): { readonly leader: ReplicaView } | { readonly blocked: Problem } {
