@@ -243,7 +243,7 @@ describe("--plan_out and --apply", () => {
     writeFileSync(edited, text.replace('"direct"', '"documented"'));
     const other = await brokenSandbox();
     const wrong: [Sandbox, readonly string[], RegExp][] = [
-      [sandbox, [`--apply=${garbage}`], /it is not JSON/],
+      [sandbox, [`--apply=${garbage}`], /this is no plan of openmldb-ops/],
       [sandbox, [`--apply=${newer}`], /format version 9/],
       [sandbox, [`--apply=${old}`], /format version 1, and this openmldb-ops reads version 2 only/],
       [sandbox, [`--apply=${edited}`], /was changed after it was made/],

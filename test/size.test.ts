@@ -208,7 +208,7 @@ describe("the screen at the end", () => {
     replicas: partitions.length,
     partitions,
     partitionCount: partitions.length,
-    autoFailover: { before: false, after: false, notRestored: undefined },
+    autoFailover: { before: false, after: false, notRestored: undefined, isLeftOff: false },
     changes: 0,
     calls: 0,
     tookMs: 0,

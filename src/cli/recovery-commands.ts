@@ -92,6 +92,11 @@ export const recoverDataSpecs = {
       readableFile,
     ),
   ),
+  /** Whether auto_failover stays off at the end while decisions are open. */
+  keepsOffUndecided: toggle(
+    "keep_off_while_undecided",
+    "leave auto_failover off at the end while partitions need a decision",
+  ),
   /** Tablets that will not come back. */
   lost: lostTablets,
   /** Whether the replicas that are missing then are made anew. */

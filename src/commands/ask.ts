@@ -41,8 +41,13 @@ export function isAsking(io: CommandIo): boolean {
   return asking.has(io);
 }
 
-/** @returns The line that was typed; empty at the end of the input. */
-async function ask(question: string, io: CommandIo, signal: AbortSignal): Promise<string> {
+/**
+ * Asks on a terminal.
+ *
+ * @returns The line that was typed; empty at the end of the input.
+ * @throws The reason of `signal`.
+ */
+export async function ask(question: string, io: CommandIo, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
   asking.add(io);
   io.stderr.write(question);

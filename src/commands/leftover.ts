@@ -5,7 +5,7 @@ import { readMarker } from "../run/marker.js";
 import { isGone, opsPath, ownerText } from "../run/owner.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
-import { restoreCommand } from "./protect.js";
+import { leftOffText, restoreCommand } from "./protect.js";
 
 /**
  * For a dry run, which changes nothing at all: says who left auto_failover switched off, and what
@@ -24,6 +24,10 @@ export async function tellLeftover(
       io.log.warn(
         `an earlier run may have left auto_failover switched off: its note in ZooKeeper (${safe(path)}) cannot be read`,
       );
+      return;
+    }
+    if (left.leftOffSince !== undefined) {
+      io.log.info(leftOffText(left.owner, left.leftOffSince));
       return;
     }
     const who = safe(ownerText(left.owner));

@@ -5,13 +5,20 @@ import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
 import type { RecoveryCommand } from "../model/report.js";
-import { recoverAgain } from "../model/tool-command.js";
+import { type RecoverCommand, recoverAgain } from "../model/tool-command.js";
 import { newIdentities } from "../observe/identified-cluster.js";
 import { addMissingOperation } from "../operations/add-missing.js";
 import { openDecisions } from "../planning/decisions.js";
-import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../report/recovery-report.js";
+import {
+  counted,
+  earlyEndJson,
+  isAllHealthy,
+  reportJson,
+  reportText,
+} from "../report/recovery-report.js";
 import { recoveryRows } from "../report/recovery-rows.js";
 import { safe } from "../util/text.js";
+import { ask } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
 import { isStop } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
@@ -59,6 +66,7 @@ export async function recover(
         again: recoverAgain(typed, print),
         print,
         createGuard,
+        keepsOff: (undecided) => keepsOff(undecided, flags, io, signal),
         earlier,
         identities,
         seen: knownOffsetsStore(opened, onEvent),
@@ -67,7 +75,8 @@ export async function recover(
       return ended;
     },
     rows: (end) => ("report" in end ? recoveryRows(end.report, restoreCommand(flags)) : undefined),
-    tell: (end) => ("error" in end ? endEarly(end, flags, io, typed.cmd) : finish(end, flags, io)),
+    tell: (end) =>
+      "error" in end ? endEarly(end, flags, io, typed.cmd) : finish(end, flags, io, typed),
   });
   if (!flags.replaces || isPlanOnly(flags) || exitCode !== EXIT.ok) return exitCode;
   // The report and the hook are those of the recovery; the question was answered there.
@@ -78,10 +87,32 @@ export async function recover(
 /** Partitions in which missing replicas are made at the same time; the nameserver makes one after another. */
 const REPLACED_AT_ONCE = 4;
 
+/** Whether auto_failover stays off while decisions are open: as the flag says, or as a person answers. */
+async function keepsOff(
+  undecided: number,
+  { keepsOffUndecided, yes, noInput }: RecoveryFlags,
+  io: CommandIo,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (keepsOffUndecided) return true;
+  if (yes || noInput || !io.isInteractiveStdin) return false;
+  const answer = await ask(
+    [
+      `${counted(undecided, "partition")} left for you to decide. With auto_failover on, the nameserver decides by itself when a`,
+      "tablet that is away comes back: it can discard rows that only that tablet holds.",
+      "Leave auto_failover off until recoverdata finds nothing to decide? [Y/n] ",
+    ].join("\n"),
+    io,
+    signal,
+  );
+  return !/^\s*n(o)?\s*$/i.test(answer);
+}
+
 async function finish(
   { report }: Extract<RecoverResult, { report: unknown }>,
   flags: RecoveryFlags,
   io: CommandIo,
+  typed: RecoverCommand,
 ): Promise<number> {
   const { notRestored } = report.autoFailover;
   const verdict = isAllHealthy(report) ? EXIT.ok : EXIT.partly;
@@ -97,7 +128,7 @@ async function finish(
   if (flags.reportFile !== undefined) await saveReport(flags.reportFile, json(), io);
   await print(io, flags.output === "json" ? json() : lined(reportText(report)));
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
-  else tellOpenDecisions(report, flags, io);
+  else tellOpenDecisions(report, flags, io, typed);
   return exitCode;
 }
 
@@ -110,12 +141,13 @@ function tellOpenDecisions(
   { partitions, autoFailover }: Extract<RecoverResult, { report: unknown }>["report"],
   flags: RecoveryFlags,
   io: CommandIo,
+  typed: RecoverCommand,
 ): void {
   const open = partitions.filter((one) => one.status === "needs-decision").length;
   if (open === 0 || !autoFailover.after) return;
-  const off = commandPrinter(flags)({ cmd: "confset", key: "auto_failover", value: "false" });
+  const again = recoverAgain(typed, commandPrinter(flags));
   io.log.warn(
-    `auto_failover is on, and partitions that need a decision: ${open}; when a tablet that holds more rows comes back, the nameserver may discard them without asking; before such a tablet is started, run: ${off}`,
+    `auto_failover is on, and partitions that need a decision: ${open}; when a tablet that holds more rows comes back, the nameserver may discard them without asking; before such a tablet is started, run: ${again({ keep_off_while_undecided: true })}`,
   );
 }
 

@@ -14,8 +14,8 @@ const SCHEMA_VERSION = 1;
 const TYPED = { cmd: "restore" } as const;
 
 /**
- * Puts auto_failover back after a run that was killed, and does nothing else. The journal shows who
- * did it.
+ * Puts auto_failover back after a run that was killed, or that left it off on purpose, and does nothing else.
+ * The journal shows which user did it.
  *
  * @returns 0 if it is back or nothing was left; 4 if the old value is not known; 9 if it cannot
  *   be put back.
@@ -26,7 +26,7 @@ export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
   if (flags.dryRun) return showOnly(flags, io);
   return changingRun({ ...flags, timeoutMs: 0 }, io, TYPED, async ({ opened, ...of }) => {
     const parts = runParts(opened, flags, io, { waitLockMs, ...of });
-    const left = await settleLeftover(parts);
+    const left = await settleLeftover(parts, "all");
     if (left.kind === "busy") throw left.error;
     return tell(left, flags, io);
   });
@@ -57,11 +57,9 @@ async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
   return EXIT.ok;
 }
 
-function tell(
-  left: Exclude<Leftover, { kind: "busy" }>,
-  flags: RestoreFlags,
-  io: CommandIo,
-): number {
+type Settled = Exclude<Leftover, { kind: "busy" }>;
+
+function tell(left: Settled, flags: RestoreFlags, io: CommandIo): number {
   const { exitCode, text } = verdict(left);
   const owner = left.kind === "restored" || left.kind === "failed" ? left.owner : undefined;
   io.stdout.write(
@@ -73,12 +71,14 @@ function tell(
   return exitCode;
 }
 
-function verdict(left: Exclude<Leftover, { kind: "busy" }>): { exitCode: number; text: string } {
+function verdict(left: Settled): { exitCode: number; text: string } {
   switch (left.kind) {
     case "none":
       return { exitCode: EXIT.ok, text: "nothing to put back: no run left auto_failover changed" };
     case "restored":
       return { exitCode: EXIT.ok, text: `auto_failover is ${left.value} again` };
+    case "left-off":
+      return { exitCode: EXIT.refused, text: "auto_failover is left off on purpose" };
     case "unreadable":
       return {
         exitCode: EXIT.refused,

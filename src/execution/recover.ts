@@ -18,14 +18,15 @@ import type { Method } from "../planning/method.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
 import { counted } from "../report/recovery-report.js";
 import { createGuard, type Guard, isOn } from "../run/guard.js";
-import { rowOf } from "../steps/run-step.js";
 import type { Limits } from "../steps/step-context.js";
 import { untilAborted } from "../util/until-aborted.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
+import { decideGuard } from "./decide-guard.js";
 import { execute } from "./execute.js";
 import { createKnownOffsets, type KnownOffsetsOfRun } from "./known-offsets.js";
 import { assertAsPlanned, type Look, look } from "./look.js";
 import { RULES, type Rules } from "./rules.js";
+import { keepTrack, type Told } from "./told.js";
 
 export type { Method } from "../planning/method.js";
 
@@ -56,6 +57,12 @@ export interface RecoverOptions {
    * only this process remembers.
    */
   readonly createGuard?: (observed: boolean) => Promise<Guard>;
+  /**
+   * Asked once where partitions need a decision at the end: whether auto_failover stays off until they have
+   * one. With it on, the nameserver elects another leader for what a returning tablet leads, and rebuilds
+   * its replicas, without asking what they hold (OpenMLDB 0.9 nameserver: OnTabletOnline). Left out: it is put back.
+   */
+  readonly keepsOff?: (undecided: number) => Promise<boolean>;
   /**
    * A plan to execute, and nothing else: its database, method and choices count. It is compared
    * with the cluster before anything is done.
@@ -131,6 +138,7 @@ export async function recoverData(
   let error: unknown;
   try {
     worked = await workInPasses(cluster, seen, { options, only, guard, told, knownOffsets });
+    await decideGuard(guard, worked, { only, keepsOff: options.keepsOff });
   } catch (thrown) {
     error = thrown;
   }
@@ -172,7 +180,7 @@ export async function recoverData(
         ...judged,
         decide: decideCommands(options.again),
         lost: lostReport(worked, seen.plan, options),
-        autoFailover: { before: guard.before, after, notRestored },
+        autoFailover: { before: guard.before, after, notRestored, isLeftOff: guard.isLeftOff() },
         changes: progress.changes,
         calls: cluster.callCount(),
         tookMs: cluster.clock.now() - began,
@@ -319,31 +327,4 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
   const again = await look(cluster, asked);
   assertAsPlanned(seen.plan, again, options.rules);
   return again;
-}
-
-/** What a run did and noted on its way to the listener. */
-interface Told {
-  readonly onEvent: OnEvent;
-  /** What was noted about each partition, by `replicaKey`. */
-  readonly notes: ReadonlyMap<string, readonly string[]>;
-  /** How many changing steps were done. */
-  changes(): number;
-}
-
-function keepTrack(onEvent: OnEvent): Told {
-  const notes = new Map<string, readonly string[]>();
-  let changes = 0;
-  return {
-    onEvent(event) {
-      if (event.kind === "partition-note") {
-        const key = replicaKey(event.id);
-        notes.set(key, [...new Set([...(notes.get(key) ?? []), ...event.notes])]);
-      }
-      const isDone = event.kind === "step-ended" && event.outcome.result === "done";
-      if (isDone && rowOf(event.step).changes) changes += 1;
-      onEvent(event);
-    },
-    notes,
-    changes: () => changes,
-  };
 }

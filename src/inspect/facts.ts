@@ -43,7 +43,13 @@ export interface InspectFacts {
   readonly lock: RunOwner | "unknown" | undefined;
   /** The note of a run that keeps auto_failover off; undefined if there is none. */
   readonly marker:
-    | { readonly kind: "marker"; readonly owner: RunOwner; readonly original: boolean }
+    | {
+        readonly kind: "marker";
+        readonly owner: RunOwner;
+        readonly original: boolean;
+        /** Since when it is left off on purpose; undefined if it is not. */
+        readonly leftOffSince: string | undefined;
+      }
     | { readonly kind: "unreadable" }
     | undefined;
   /** Ops that were looked at twice because they seemed to be old. */

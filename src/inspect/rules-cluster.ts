@@ -50,13 +50,39 @@ export const CLUSTER_RULES: readonly Rule[] = [
     level: "error",
     effect: "auto_failover stays off until it is put back",
     find: (facts) =>
-      facts.marker?.kind !== "marker" || facts.lock !== undefined
+      facts.marker?.kind !== "marker" ||
+      facts.marker.leftOffSince !== undefined ||
+      facts.lock !== undefined
         ? []
         : [
             {
               subject: CLUSTER,
               text: `${ownerText(facts.marker.owner)} ended without putting auto_failover back to ${facts.marker.original}`,
               next: [changing("run", facts.print({ cmd: "restore" }))],
+            },
+          ],
+  },
+  {
+    code: "auto-failover-left-off",
+    level: "warning",
+    turn: "after",
+    effect: "if a tablet fails, no other replica takes over what it leads",
+    find: ({ marker, lock, unhealthy, print }) =>
+      marker?.kind !== "marker" || marker.leftOffSince === undefined || lock !== undefined
+        ? []
+        : [
+            {
+              subject: CLUSTER,
+              text: `auto_failover is left off on purpose since ${marker.leftOffSince}, because partitions needed a decision: ${ownerText(marker.owner)}`,
+              next: [
+                unhealthy.length === 0
+                  ? changing("run", print({ cmd: "recoverdata" }))
+                  : changing(
+                      "decide; then, to put it back",
+                      print({ cmd: "recoverdata" }),
+                      "thought",
+                    ),
+              ],
             },
           ],
   },

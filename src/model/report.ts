@@ -67,6 +67,8 @@ export interface RunReport {
     readonly after: boolean | undefined;
     /** Why it could not be put back; undefined if it is as it was. */
     readonly notRestored: string | undefined;
+    /** Whether it is left off on purpose, because partitions need a decision. */
+    readonly isLeftOff: boolean;
   };
   /** With tablets that the operator calls lost; absent without. */
   readonly lost?:

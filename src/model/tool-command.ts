@@ -27,6 +27,7 @@ export interface RecoverMore {
   /** File that open decisions are written to, or that is applied. */
   readonly decisions_out?: string;
   readonly decisions?: string;
+  readonly keep_off_while_undecided?: boolean;
 }
 
 /** A command that recovers, with what it is about. */

@@ -59,6 +59,7 @@ export function reportJson(report: RunReport, exitCode: number): Generator<strin
         before: report.autoFailover.before,
         after: report.autoFailover.after ?? null,
         notRestored: report.autoFailover.notRestored ?? null,
+        ...(report.autoFailover.isLeftOff ? { leftOff: true } : {}),
       },
       ...(report.lost === undefined ? {} : { lost: report.lost }),
       changes: report.changes,
@@ -248,9 +249,14 @@ function lostLines({ lost }: RunReport): string[] {
 }
 
 function guardLines(report: RunReport): string[] {
-  const { before, notRestored } = report.autoFailover;
+  const { before, notRestored, isLeftOff } = report.autoFailover;
   if (notRestored !== undefined) {
     return [`auto_failover COULD NOT BE PUT BACK to true: ${safe(notRestored)}`];
+  }
+  if (isLeftOff) {
+    return [
+      "auto_failover is left off on purpose: partitions need a decision; recoverdata puts it back when none does",
+    ];
   }
   return [`auto_failover is ${before ? "on" : "off"}, as before`];
 }

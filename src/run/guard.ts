@@ -20,8 +20,12 @@ const OFF_AGAIN_MAX = 3;
 
 /** The note, kept outside of this process, that says what has to be put back if it dies. */
 export interface GuardMarker {
-  /** Writes the note; safe to repeat. */
-  write(): Promise<void>;
+  /**
+   * Writes the note; safe to repeat.
+   *
+   * @param isLeftOff Whether the value stays off on purpose when this run has ended.
+   */
+  write(isLeftOff: boolean): Promise<void>;
   /** Removes it; nothing happens if it is not there. */
   remove(): Promise<void>;
 }
@@ -39,6 +43,8 @@ export interface GuardOptions {
    * marker over: the value is put back even if this run changes nothing.
    */
   readonly isTakenOver?: boolean;
+  /** That earlier run came to its end, and left the value off on purpose. */
+  readonly wasLeftOff?: boolean;
   /**
    * Called before each change of the value. Throws OpsError `lock-lost` if another run is at work
    * now, which has taken the marker over: the value is its business then.
@@ -69,10 +75,18 @@ export interface Guard {
    *   on; this run leaves it so from now on, and must not change anything more.
    */
   contested(): Promise<"off" | "theirs">;
+  /**
+   * Says whether {@link Guard.restore} leaves the value off, with a note for later runs. Without a call it
+   * does as the earlier run did whose note was taken over.
+   */
+  leaveOff(isLeftOff: boolean): void;
+  /** Whether the value is left off on purpose at the end. */
+  isLeftOff(): boolean;
   /** Refuses {@link Guard.engage} from now on, and waits for one under way. Puts nothing back. */
   close(): Promise<void>;
   /**
-   * Puts the value back if this run changed it, reads it back and removes the marker.
+   * Puts the value back if this run changed it, reads it back and removes the marker. A value that is to be
+   * left off stays off, and the marker says so; if that cannot be written, the value is put back.
    *
    * @returns Undefined if it is as it was, or another's business now; else why it could not be put back.
    */
@@ -98,12 +112,14 @@ class ValueGuard implements Guard {
   #mayBeOff: boolean;
   #isTheirs = false;
   #isClosed = false;
+  #isLeftOff: boolean;
   #offAgain = 0;
 
   constructor(options: GuardOptions) {
     this.before = options.before;
     this.#options = options;
     this.#mayBeOff = options.isTakenOver === true;
+    this.#isLeftOff = options.wasLeftOff === true;
   }
 
   engage(): Promise<void> {
@@ -132,6 +148,14 @@ class ValueGuard implements Guard {
     return this.#contesting;
   }
 
+  leaveOff(isLeftOff: boolean): void {
+    this.#isLeftOff = isLeftOff;
+  }
+
+  isLeftOff(): boolean {
+    return this.#isLeftOff && !this.#isTheirs;
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     // Whatever became of them: the value is written again only after these calls are through.
@@ -147,6 +171,7 @@ class ValueGuard implements Guard {
     try {
       await patience.within("the nameserver, asked to switch it off,", this.close());
       if (!this.#mayBeOff) return undefined;
+      if (await this.#noteLeftOff(patience)) return undefined;
       const why = this.#isTheirs ? undefined : await this.#putBack(patience);
       if (why !== undefined) return why;
       await this.#removeMarker(patience);
@@ -169,7 +194,7 @@ class ValueGuard implements Guard {
     await permit?.();
     // From here on there may be something to clean up.
     this.#mayBeOff = true;
-    await marker?.write();
+    await marker?.write(this.#isLeftOff);
     onEvent({ kind: "note", text: "switching auto_failover off" });
     await cluster.confSet(KEY, "false");
   }
@@ -216,6 +241,27 @@ class ValueGuard implements Guard {
       await cluster.clock.sleep(PAUSE_MS);
     }
     return why;
+  }
+
+  /** @returns Whether the value is left off on purpose, and the marker says so. */
+  async #noteLeftOff(patience: Patience): Promise<boolean> {
+    const { marker, permit, onEvent } = this.#options;
+    if (!this.isLeftOff() || marker === undefined) return false;
+    try {
+      if (permit !== undefined) await patience.within("the lock", permit());
+      await patience.within("ZooKeeper", marker.write(true));
+      this.#mayBeOff = false;
+      onEvent({ kind: "note", text: "auto_failover stays off while partitions need a decision" });
+      return true;
+    } catch (thrown) {
+      if (isLockLost(thrown)) throw thrown;
+      this.#isLeftOff = false;
+      onEvent({
+        kind: "warning",
+        text: `auto_failover is put back: the note that it stays off could not be written to ZooKeeper (${messageOf(thrown)})`,
+      });
+      return false;
+    }
   }
 
   /** The value is back: a marker that cannot be removed does no harm, the next command removes it. */

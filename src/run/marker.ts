@@ -11,7 +11,13 @@ const PAUSE_MS = 200;
 /** What the persistent note about auto_failover says. */
 export type MarkerContent =
   /** `owner` is the run that switched it off, so that it has to be switched on again. */
-  | { readonly kind: "marker"; readonly owner: RunOwner; readonly original: true }
+  | {
+      readonly kind: "marker";
+      readonly owner: RunOwner;
+      readonly original: true;
+      /** Since when it is left off on purpose, ISO 8601; undefined if its run has not come to its end. */
+      readonly leftOffSince: string | undefined;
+    }
   /** There is something that no run of this tool writes: `problem` says why, one line. */
   | { readonly kind: "unreadable"; readonly problem: string };
 
@@ -21,7 +27,13 @@ export type MarkerContent =
  */
 const MARKER = {
   ...OWNER_BOUNDS,
-  schema: (z: Zod) => z.object({ ...ownerFields(z), original: z.literal(true) }),
+  schema: (z: Zod) =>
+    z.object({
+      ...ownerFields(z),
+      original: z.literal(true),
+      // Readers that do not know it put the value back, which is what all did before.
+      leftOffSince: z.string().max(100).optional(),
+    }),
 };
 
 /** Where the note is, and how to write it. */
@@ -42,17 +54,26 @@ export async function readMarker({ zk, path }: MarkerAccess): Promise<MarkerCont
   if (data === undefined) return undefined;
   const checked = checkDocument(MARKER, data);
   if ("problem" in checked) return { kind: "unreadable", problem: checked.problem };
-  const { version: _, original, ...owner } = checked.value;
-  return { kind: "marker", owner, original };
+  const { version: _, original, leftOffSince, ...owner } = checked.value;
+  return { kind: "marker", owner, original, leftOffSince };
 }
 
-/** The note of one run, for its guard. Only to be used while the run holds the lock. */
-export function markerOf(access: MarkerAccess, owner: RunOwner): GuardMarker {
+/**
+ * The note of one run, for its guard. Only to be used while the run holds the lock.
+ *
+ * @param leftOffSince Since when an earlier run left the value off on purpose; undefined if none did.
+ */
+export function markerOf(
+  access: MarkerAccess,
+  owner: RunOwner,
+  leftOffSince?: string,
+): GuardMarker {
   const { zk, path } = access;
-  const data = encode(owner, { original: true });
   return {
-    write: () =>
+    write: (isLeftOff) =>
       repeated(access, async () => {
+        const since = isLeftOff ? { leftOffSince: leftOffSince ?? owner.time } : {};
+        const data = encode(owner, { original: true, ...since });
         if (await zk.setData(path, data)) return;
         await zk.create(path, data, "persistent");
       }),

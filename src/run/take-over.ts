@@ -69,8 +69,9 @@ export async function lockCluster(
 }
 
 /**
- * Makes the guard of a run that holds the lock, and takes a dead run's marker over: its original
- * value counts as the value before, and the marker carries this run's name from then on.
+ * Makes the guard of a run that holds the lock, and takes an earlier run's marker over: its original
+ * value counts as the value before, and the marker carries this run's name from then on. A value that was left
+ * off on purpose stays so, unless this run says otherwise.
  *
  * @param observed The value of auto_failover as the cluster has it.
  * @throws OpsError of ZooKeeper, and `lock-lost`.
@@ -85,12 +86,14 @@ export async function guardUnderLock(
   const left = await readMarker(access);
   const isTakenOver = left?.kind === "marker";
   const before = isTakenOver ? left.original : observed;
-  const marker = markerOf(access, owner);
+  const leftOffSince = isTakenOver ? left.leftOffSince : undefined;
+  const wasLeftOff = leftOffSince !== undefined;
+  const marker = markerOf(access, owner, leftOffSince);
   if (left?.kind === "unreadable") onEvent(unreadable(access.path, left.problem));
   if (isTakenOver && left.owner.runId !== owner.runId) {
-    onEvent(leftBehind(left.owner));
+    onEvent(wasLeftOff ? leftOff(left.owner, leftOffSince) : leftBehind(left.owner));
     await lock.check(0);
-    await marker.write();
+    await marker.write(wasLeftOff);
   }
   return createGuard({
     cluster,
@@ -98,6 +101,7 @@ export async function guardUnderLock(
     onEvent,
     marker,
     isTakenOver,
+    wasLeftOff,
     permit: () => lock.check(0),
     keepsOff,
     stopSignal,
@@ -109,6 +113,8 @@ export type Leftover =
   | { readonly kind: "none" }
   | { readonly kind: "restored"; readonly owner: RunOwner; readonly value: boolean }
   | { readonly kind: "unreadable"; readonly path: string }
+  /** An earlier run left it off on purpose, and it stays off. */
+  | { readonly kind: "left-off"; readonly owner: RunOwner; readonly since: string }
   /** Another run is at work, named by `error`: what it needs switched off stays off. */
   | { readonly kind: "busy"; readonly error: OpsError }
   | {
@@ -122,9 +128,13 @@ export type Leftover =
  * Puts back what a run that died left of auto_failover, and names the run. Looks first: without
  * a marker nothing is written, not even the lock.
  *
+ * @param which `all`: also what was left off on purpose.
  * @throws OpsError `no-cluster`, what ZooKeeper throws, and the signal's reason.
  */
-export async function settleLeftover(parts: RunParts): Promise<Leftover> {
+export async function settleLeftover(
+  parts: RunParts,
+  which: "dead" | "all" = "dead",
+): Promise<Leftover> {
   const found = await readMarker(markerAccess(parts));
   if (found === undefined) {
     await assertCluster(parts);
@@ -135,6 +145,9 @@ export async function settleLeftover(parts: RunParts): Promise<Leftover> {
     parts.onEvent(unreadable(path, found.problem));
     return { kind: "unreadable", path };
   }
+  if (which === "dead" && found.leftOffSince !== undefined) {
+    return { kind: "left-off", owner: found.owner, since: found.leftOffSince };
+  }
   let lock: RunLock;
   try {
     // What is to be put back does not depend on anything that was seen before the lock was lost.
@@ -144,14 +157,18 @@ export async function settleLeftover(parts: RunParts): Promise<Leftover> {
     return { kind: "busy", error: thrown };
   }
   try {
-    return await putBackLeftover(parts, lock);
+    return await putBackLeftover(parts, lock, which);
   } finally {
     await lock.release();
   }
 }
 
 /** The same for a run that holds the lock already. */
-export async function putBackLeftover(parts: RunParts, lock: RunLock): Promise<Leftover> {
+export async function putBackLeftover(
+  parts: RunParts,
+  lock: RunLock,
+  which: "dead" | "all" = "dead",
+): Promise<Leftover> {
   const left = await readMarker(markerAccess(parts));
   if (left === undefined) return { kind: "none" };
   if (left.kind === "unreadable") {
@@ -159,8 +176,10 @@ export async function putBackLeftover(parts: RunParts, lock: RunLock): Promise<L
     parts.onEvent(unreadable(path, left.problem));
     return { kind: "unreadable", path };
   }
-  const { owner, original: value } = left;
+  const { owner, original: value, leftOffSince: since } = left;
+  if (which === "dead" && since !== undefined) return { kind: "left-off", owner, since };
   const guard = await guardUnderLock(parts, lock, value);
+  guard.leaveOff(false);
   const why = await guard.restore();
   return why === undefined
     ? { kind: "restored", owner, value }
@@ -171,6 +190,13 @@ function unreadable(path: string, problem: string): RunEvent {
   return {
     kind: "warning",
     text: `the note in ZooKeeper (${path}) that names the run which switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is: look at it with confget; confset auto_failover sets it and removes the note`,
+  };
+}
+
+function leftOff(owner: RunOwner, since: string): RunEvent {
+  return {
+    kind: "note",
+    text: `auto_failover is off on purpose since ${since}: partitions needed a decision (${ownerText(owner)}); recoverdata puts it back to true when none does`,
   };
 }
 

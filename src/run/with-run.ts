@@ -132,6 +132,8 @@ function makeAttempt(
         engage: () => made.engage(),
         isEngaged: () => made.isEngaged(),
         contested: () => made.contested(),
+        leaveOff: (isLeftOff) => made.leaveOff(isLeftOff),
+        isLeftOff: () => made.isLeftOff(),
         close: () => made.close(),
         async restore() {
           if (!isSuperseded()) return made.restore();

@@ -70,9 +70,18 @@ export function checkValue<T>(kind: DocumentKind<T>, value: unknown): Checked<T>
   return { problem: `${pathText(path)}: ${what}`.slice(0, PROBLEM_CHARS_MAX) };
 }
 
+const itemSchemas = new WeakMap<object, ZodType>();
+
+/** The schema of the items of a list that {@link listOf} made, for JSON Schemas; undefined for any other schema. */
+export function itemOf(list: object): ZodType | undefined {
+  return itemSchemas.get(list);
+}
+
 /** A list that may be long: the first item that is wrong ends the check of it, and is the only one told. */
 export function listOf<T>(z: Zod, item: ZodType<T>) {
-  return z.array(z.unknown()).transform((items, context): T[] => {
+  const list = z.array(z.unknown());
+  itemSchemas.set(list, item);
+  return list.transform((items, context): T[] => {
     const found: T[] = [];
     for (const [index, one] of items.entries()) {
       const checked = item.safeParse(one);

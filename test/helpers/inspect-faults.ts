@@ -348,6 +348,18 @@ export const SERVER_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "error marker-left cluster"],
   },
   {
+    name: "a run left auto_failover off on purpose",
+    seed: async (virtual) => {
+      put(
+        virtual,
+        "auto_failover",
+        encode(OWNER, { original: true, leftOffSince: "2026-01-02T03:04:05.000Z" }),
+      );
+      await run(virtual, virtual.cluster.confSet("auto_failover", "false"));
+    },
+    sees: ["healthy", "warning auto-failover-left-off cluster"],
+  },
+  {
     name: "a marker that nobody can read",
     seed: (virtual) => put(virtual, "auto_failover", Buffer.from("{}")),
     sees: ["NOT healthy", "error marker-unreadable cluster"],

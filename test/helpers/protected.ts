@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { RecoverResult } from "../../src/execution/recover.js";
+import type { RecoverOptions, RecoverResult } from "../../src/execution/recover.js";
 import { opsPath } from "../../src/run/owner.js";
 import { type Leftover, settleLeftover } from "../../src/run/take-over.js";
 import type { ToolProcess } from "./tool-process.js";
@@ -43,13 +43,21 @@ export function has({ model }: VirtualCluster, path: string): boolean {
 }
 
 /** Runs a recoverdata to its end. */
-export function recover(virtual: VirtualCluster, tool: ToolProcess) {
-  return virtual.clock.run(tool.recover(), HOUR);
+export function recover(
+  virtual: VirtualCluster,
+  tool: ToolProcess,
+  more: Partial<RecoverOptions> = {},
+) {
+  return virtual.clock.run(tool.recover(more), HOUR);
 }
 
 /** Does what `inspect` and `restore` do about a dead run. */
-export function settle(virtual: VirtualCluster, tool: ToolProcess): Promise<Leftover> {
-  return virtual.clock.run(settleLeftover(tool.parts), HOUR);
+export function settle(
+  virtual: VirtualCluster,
+  tool: ToolProcess,
+  which: "dead" | "all" = "dead",
+): Promise<Leftover> {
+  return virtual.clock.run(settleLeftover(tool.parts, which), HOUR);
 }
 
 /** What the tool told, one text per line. */

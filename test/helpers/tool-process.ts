@@ -2,7 +2,11 @@ import type { Cluster } from "../../src/cluster/cluster.js";
 import { createCluster } from "../../src/cluster/connect.js";
 import type { Transport } from "../../src/cluster/transport.js";
 import type { ZooKeeper } from "../../src/cluster/zookeeper.js";
-import { type RecoverResult, recoverData } from "../../src/execution/recover.js";
+import {
+  type RecoverOptions,
+  type RecoverResult,
+  recoverData,
+} from "../../src/execution/recover.js";
 import type { RunEvent } from "../../src/model/outcome.js";
 import type { RunParts } from "../../src/run/take-over.js";
 import { withRun } from "../../src/run/with-run.js";
@@ -42,7 +46,7 @@ export interface ToolProcess {
   silence(): void;
   resume(): void;
   /** A whole recoverdata: lock, marker, recovery. Resolves with `died` if the process dies. */
-  recover(): Promise<RecoverResult | "died">;
+  recover(more?: Partial<RecoverOptions>): Promise<RecoverResult | "died">;
 }
 
 /** Starts a process of the tool named `name`; it shares nothing with others but the cluster. */
@@ -152,11 +156,11 @@ export async function startTool(
       silent = undefined;
       resume();
     },
-    recover: () => Promise.race([died, recover(parts)]),
+    recover: (more) => Promise.race([died, recover(parts, more)]),
   };
 }
 
-function recover(parts: RunParts): Promise<RecoverResult> {
+function recover(parts: RunParts, more: Partial<RecoverOptions> = {}): Promise<RecoverResult> {
   let earlier: RecoverEarlier;
   return withRun(parts, async (attempt) => {
     const ended = await recoverData(attempt.cluster, {
@@ -167,6 +171,7 @@ function recover(parts: RunParts): Promise<RecoverResult> {
       print,
       createGuard: (observed) => attempt.createGuard(observed),
       earlier,
+      ...more,
     });
     if ("error" in ended) earlier = ended.progress;
     return ended;

@@ -48,6 +48,7 @@ export const recovery = z.object({
     before: z.boolean(),
     after: maybe(z.boolean()),
     notRestored: maybe(text),
+    leftOff: z.literal(true).optional(),
   }),
   lost: z.object({ tablets: texts, shortPartitions: count, addMissing: text }).optional(),
   changes: count,
