@@ -236,7 +236,7 @@ describe("what is compared", () => {
   it("the schema: name, database, and columns where both sides tell them", () => {
     const columns = [bytes("0a016b100e"), bytes("0a0274731008")];
     const own = table({ columns });
-    const schema = { table: "t0", db: "db1", columns };
+    const schema = { table: "t0", db: "db1", columns, segCount: 8, indexes: [] };
     expect(foreignSchema(own, schema)).toBeUndefined();
     expect(foreignSchema(own, { ...schema, db: "", columns: [] })).toBeUndefined();
     expect(foreignSchema(own, { ...schema, table: "t9" })).toContain('"db1.t9"');

@@ -60,8 +60,9 @@ test.each(["memory", "hdd"] as const)(
     const whole = await walk(cluster, cluster.holders()[0], 1_000);
     expect(whole).toHaveLength(100);
     expect(new Set(whole).size).toBe(100);
-    // Several rows have the same key and timestamp: only ts_pos tells where to go on.
-    expect(new Set(whole.map((one) => one.split(" ").slice(0, 2).join())).size).toBeLessThan(100);
+    // In memory several rows have the same key and timestamp: only ts_pos tells where to go on.
+    const places = new Set(whole.map((one) => one.split(" ").slice(0, 2).join()));
+    expect(places.size < 100).toBe(mode === "memory");
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 101 }), fc.nat(2), async (limit, index) => {
         expect(await walk(cluster, cluster.holders()[index] ?? "", limit)).toEqual(whole);
@@ -109,7 +110,7 @@ test("a page can skip the rest of a key, and rows with one timestamp", async () 
     cluster.at(cluster.holders()[0], TabletServer.method.traverse, { tid: TID, pid: 0, ...fields });
   const first = await ask({ limit: 1 });
   const next = await ask({ limit: 1, pk: first.pk, ts: first.ts, skipCurrentPk: true });
-  expect(next.pk).not.toBe(first.pk);
+  expect(next.pk).not.toEqual(first.pk);
   const single = recordsOf(await ask({ limit: 1_000, enableRemoveDuplicatedRecord: true }));
   const places = single.map((one) => one.split(" ").slice(0, 2).join());
   expect(new Set(places).size).toBe(single.length);
@@ -134,7 +135,8 @@ test("recorded answers have the same layout, and go on in the same way", async (
     const page = recordsOf(answer);
     expect(page).toHaveLength(answer.count);
     // The last record is where the answer says that it ends.
-    expect(page.at(-1)).toMatch(new RegExp(`^${answer.pk} ${answer.ts} `));
+    const place = `${Buffer.from(answer.pk).toString("latin1")} ${answer.ts} `;
+    expect(page.at(-1)?.startsWith(place)).toBe(true);
     walks.set(key, [...(walks.get(key) ?? []), ...page]);
   }
   expect([...walks.values()].map((rows) => new Set(rows).size)).toEqual([40, 40, 40, 40, 40, 40]);

@@ -15,6 +15,7 @@ import type {
   TabletClaim,
   Topology,
 } from "../model/cluster-state.js";
+import type { RowPage, RowPosition } from "../model/rows.js";
 
 /** What LoadTable needs to know (api.proto, TableMeta). */
 export interface LoadRequest extends PartitionId {
@@ -36,6 +37,20 @@ export interface RoleRequest {
   readonly term: bigint;
   /** The replication list of a leader; empty for a follower. */
   readonly followers: readonly Endpoint[];
+}
+
+/** Which rows to read (api.proto, TraverseRequest). */
+export interface TraverseRequest {
+  readonly tid: number;
+  readonly pid: number;
+  /** Undefined for the first index. */
+  readonly index: string | undefined;
+  /** Rows in the answer, at most; at least 1, as with 0 the tablet never says that it is finished. */
+  readonly limit: number;
+  /** Undefined to begin with the first row. */
+  readonly from: RowPosition | undefined;
+  /** How many rows with the key and timestamp of `from` to skip. */
+  readonly skip: number;
 }
 
 /** What {@link Cluster.setPartitionFlags} makes of a partition's record. */
@@ -190,6 +205,8 @@ export interface Cluster {
     endpoint: Endpoint,
     id: { readonly tid: number; readonly pid: number },
   ): Promise<SchemaClaim>;
+  /** Rows of one index of a loaded replica, leader or follower, in the order of the index. */
+  traverse(endpoint: Endpoint, request: TraverseRequest): Promise<RowPage>;
   /** Starts loading; "loaded already" (code 101) counts as done. Safe to repeat. */
   loadTable(endpoint: Endpoint, request: LoadRequest): Promise<void>;
   /** Changes the role of a loaded replica; "is that already" (102, 103) counts as done. Safe to repeat. */

@@ -1,4 +1,4 @@
-import type { DescField, Message } from "@bufbuild/protobuf";
+import { type DescField, fromBinary, type Message } from "@bufbuild/protobuf";
 import { OpsError } from "../errors.js";
 import type {
   GetTableFollowerResponse,
@@ -6,9 +6,16 @@ import type {
   Manifest,
   TableMeta,
   TableStatus,
+  TraverseResponse,
 } from "../gen/openmldb/api_pb.js";
 import { TableMode, TableState, TableStatusSchema, TaskStatus } from "../gen/openmldb/api_pb.js";
-import { StorageMode as WireStorageMode } from "../gen/openmldb/common_pb.js";
+import {
+  type ColumnKey,
+  ColumnKeySchema,
+  type TTLSt,
+  TTLStSchema,
+  StorageMode as WireStorageMode,
+} from "../gen/openmldb/common_pb.js";
 import type {
   OPStatus,
   PartitionMeta,
@@ -17,9 +24,10 @@ import type {
   TabletStatus,
 } from "../gen/openmldb/nameserver_pb.js";
 import { PartitionMetaSchema, TableInfoSchema } from "../gen/openmldb/nameserver_pb.js";
-import { CompressType } from "../gen/openmldb/type_pb.js";
+import { CompressType, TTLType } from "../gen/openmldb/type_pb.js";
 import type {
   DiskClaim,
+  Endpoint,
   FollowerList,
   Op,
   OpStatus,
@@ -34,6 +42,8 @@ import type {
   TableClaim,
   TabletClaim,
 } from "../model/cluster-state.js";
+import type { RowPage } from "../model/rows.js";
+import type { IndexClaim, Ttl } from "../model/table-index.js";
 import { takeTurns } from "../util/yielding.js";
 import { isSet } from "./required-fields.js";
 
@@ -234,8 +244,64 @@ export function toDiskClaim(response: GetTermPairResponse): DiskClaim {
 }
 
 /** What a tablet has as a table's schema; a tablet that sends none says nothing (api.proto, TableMeta). */
-export function toSchemaClaim(meta: TableMeta | undefined): SchemaClaim {
-  return { table: meta?.name ?? "", db: meta?.db ?? "", columns: meta?.columnDesc ?? [] };
+export function toSchemaClaim(endpoint: Endpoint, meta: TableMeta | undefined): SchemaClaim {
+  return {
+    table: meta?.name ?? "",
+    db: meta?.db ?? "",
+    columns: meta?.columnDesc ?? [],
+    segCount: meta?.segCnt ?? 0,
+    indexes: (meta?.columnKey ?? []).map((bytes) => toIndexClaim(endpoint, bytes)),
+  };
+}
+
+/** The tablet's own joining of column names (OpenMLDB 0.9: TableIndex::FillIndexVal). */
+function toIndexClaim(endpoint: Endpoint, bytes: Uint8Array): IndexClaim {
+  const { indexName, colName, flag, ttl } = indexOf(endpoint, bytes);
+  const [first = indexName, ...more] = colName;
+  return {
+    name: indexName,
+    columns: more.length === 0 ? first : colName.map((one) => `${one}|`).join(""),
+    isDeleted: flag !== 0,
+    ttl: {
+      kind: ttl === undefined ? "absolute" : ttlKindOf(ttl),
+      absMs: (ttl?.absTtl ?? 0n) * MINUTE_MS,
+      latest: ttl?.latTtl ?? 0n,
+    },
+  };
+}
+
+const MINUTE_MS = 60_000n;
+
+function indexOf(endpoint: Endpoint, bytes: Uint8Array): ColumnKey {
+  try {
+    return fromBinary(ColumnKeySchema, bytes);
+  } catch (cause) {
+    throw new OpsError({
+      code: "bad-answer",
+      message: `GetTableSchema at ${endpoint}: an index of the table cannot be read`,
+      endpoint,
+      cause,
+    });
+  }
+}
+
+/** A kind that this version does not know must not pass for the default. */
+function ttlKindOf(ttl: TTLSt): Ttl["kind"] {
+  if (hasUnknownValue(ttl, TTLStSchema.field.ttlType)) return "unknown";
+  return ttlKinds[ttl.ttlType];
+}
+
+const ttlKinds: Readonly<Record<TTLType, Ttl["kind"]>> = {
+  [TTLType.kAbsoluteTime]: "absolute",
+  [TTLType.kRelativeTime]: "unknown",
+  [TTLType.kLatestTime]: "latest",
+  [TTLType.kAbsAndLat]: "absandlat",
+  [TTLType.kAbsOrLat]: "absorlat",
+};
+
+/** Rows of a replica (api.proto, TraverseResponse). */
+export function toRowPage({ pairs, count, pk, ts, isFinish }: TraverseResponse): RowPage {
+  return { pairs, count, stoppedAt: isFinish ? undefined : { pk, ts } };
 }
 
 /** A snapshot on disk (api.proto, Manifest). */

@@ -14,6 +14,7 @@ import {
   toDiskClaim,
   toFollowerList,
   toReplicaReport,
+  toRowPage,
   toSchemaClaim,
   toSnapshotClaim,
   toWireRole,
@@ -30,6 +31,7 @@ export type TabletClient = Pick<
   | "getTermPair"
   | "getManifest"
   | "getTableSchema"
+  | "traverse"
   | "loadTable"
   | "changeRole"
   | "addReplica"
@@ -198,12 +200,20 @@ function createTurns(): <T>(endpoint: Endpoint, work: () => Promise<T>) => Promi
 /** What a tablet tells of one replica, most of it from the disk. */
 function createDiskCalls(
   call: TabletCall,
-): Pick<Cluster, "getTermPair" | "getManifest" | "getTableSchema"> {
+): Pick<Cluster, "getTermPair" | "getManifest" | "getTableSchema" | "traverse"> {
   return {
     async getTableSchema(endpoint, { tid, pid }) {
       const method = TabletServer.method.getTableSchema;
       const { tableMeta } = await call(endpoint, method, { tid, pid }, { isRead: true });
-      return toSchemaClaim(tableMeta);
+      return toSchemaClaim(endpoint, tableMeta);
+    },
+
+    async traverse(endpoint, { tid, pid, index, limit, from, skip }) {
+      const place = from === undefined ? {} : { pk: from.pk, ts: from.ts, tsPos: skip };
+      const named = index === undefined ? {} : { idxName: index };
+      const request = { tid, pid, limit, ...named, ...place };
+      const method = TabletServer.method.traverse;
+      return toRowPage(await call(endpoint, method, request, { isRead: true }));
     },
 
     async getTermPair(endpoint, { tid, pid, storageMode }) {

@@ -2,6 +2,8 @@ import { judge } from "../diagnosis/verdict.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { checkPlan } from "../planning/check-saved-plan.js";
 import { plannerOf } from "../planning/method.js";
+import { provenDifferences } from "../policy/differing-rows.js";
+import { liveRule } from "../policy/live-rows.js";
 import { decideLeader } from "../policy/who-may-lead.js";
 
 /**
@@ -19,6 +21,10 @@ export interface Rules {
   readonly checkPlan: typeof checkPlan;
   /** What has become of each partition. */
   readonly judge: typeof judge;
+  /** Which rows are compared, and which have expired or soon will. */
+  readonly liveRule: typeof liveRule;
+  /** Which rows differ for certain. */
+  readonly provenDifferences: typeof provenDifferences;
 }
 
 /** The rules of every command. */
@@ -28,4 +34,6 @@ export const RULES: Rules = {
   plannerOf,
   checkPlan,
   judge,
+  liveRule,
+  provenDifferences,
 };

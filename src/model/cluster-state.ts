@@ -1,3 +1,5 @@
+import type { IndexClaim } from "./table-index.js";
+
 /**
  * Name of a nameserver or tablet as the cluster knows it: `host:port`, or a server name in
  * clusters deployed with server names. Never dialled directly; see `Topology.realEndpoint`.
@@ -117,6 +119,10 @@ export interface SchemaClaim {
   readonly db: string;
   /** The columns, each as the bytes of openmldb.common's ColumnDesc. */
   readonly columns: readonly Uint8Array[];
+  /** Segments of a memory table, over which the keys are spread; 0 if the tablet does not say. */
+  readonly segCount: number;
+  /** The indexes in the order of the table, deleted ones included; empty if the tablet names none. */
+  readonly indexes: readonly IndexClaim[];
 }
 
 /**

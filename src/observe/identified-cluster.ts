@@ -111,6 +111,7 @@ function identifiedCalls(cluster: Cluster, known: Identities): Cluster {
     getTermPair: reads((endpoint, of) => cluster.getTermPair(endpoint, of)),
     getManifest: reads((endpoint, of) => cluster.getManifest(endpoint, of)),
     getTableSchema: reads((endpoint, id) => cluster.getTableSchema(endpoint, id)),
+    traverse: reads((endpoint, request) => cluster.traverse(endpoint, request)),
     loadTable: (endpoint, request) => loadIdentified(cluster, known, endpoint, request),
     repeatingWhile: (permit) => identifiedCalls(cluster.repeatingWhile(permit), known),
   };

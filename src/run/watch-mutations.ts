@@ -18,6 +18,7 @@ type ReadingMethod =
   | "getTermPair"
   | "getManifest"
   | "getTableSchema"
+  | "traverse"
   | "getTableStatus"
   | "getTableFollower"
   | "repeatingWhile"
@@ -95,6 +96,7 @@ function readingPart(cluster: Cluster): Pick<Cluster, Exclude<ReadingMethod, "re
     getTermPair: (endpoint, of) => cluster.getTermPair(endpoint, of),
     getManifest: (endpoint, of) => cluster.getManifest(endpoint, of),
     getTableSchema: (endpoint, id) => cluster.getTableSchema(endpoint, id),
+    traverse: (endpoint, request) => cluster.traverse(endpoint, request),
     getTableStatus: (endpoint, of) => cluster.getTableStatus(endpoint, of),
     getTableFollower: (endpoint, id) => cluster.getTableFollower(endpoint, id),
     callCount: () => cluster.callCount(),

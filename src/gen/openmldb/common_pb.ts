@@ -5,14 +5,91 @@
 // @generated from file openmldb/common.proto (package openmldb.common, syntax proto2)
 /* eslint-disable */
 
-import type { GenEnum, GenFile } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { TTLType } from "./type_pb.js";
+import { file_openmldb_type } from "./type_pb.js";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file openmldb/common.proto.
  */
 export const file_openmldb_common: GenFile = /*@__PURE__*/
-  fileDesc("ChVvcGVubWxkYi9jb21tb24ucHJvdG8SD29wZW5tbGRiLmNvbW1vbio8CgtTdG9yYWdlTW9kZRIMCghrVW5rbm93bhAAEgsKB2tNZW1vcnkQARIICgRrU1NEEAISCAoEa0hERBAD");
+  fileDesc("ChVvcGVubWxkYi9jb21tb24ucHJvdG8SD29wZW5tbGRiLmNvbW1vbiJoCgVUVExTdBI3Cgh0dGxfdHlwZRgBIAEoDjIWLm9wZW5tbGRiLnR5cGUuVFRMVHlwZToNa0Fic29sdXRlVGltZRISCgdhYnNfdHRsGAIgASgEOgEwEhIKB2xhdF90dGwYAyABKAQ6ATAieAoJQ29sdW1uS2V5EhIKCmluZGV4X25hbWUYASABKAkSEAoIY29sX25hbWUYAiADKAkSDwoHdHNfbmFtZRgDIAEoCRIPCgRmbGFnGAQgASgNOgEwEiMKA3R0bBgFIAEoCzIWLm9wZW5tbGRiLmNvbW1vbi5UVExTdCo8CgtTdG9yYWdlTW9kZRIMCghrVW5rbm93bhAAEgsKB2tNZW1vcnkQARIICgRrU1NEEAISCAoEa0hERBAD", [file_openmldb_type]);
+
+/**
+ * When rows of an index expire; 0 counts as no limit.
+ *
+ * @generated from message openmldb.common.TTLSt
+ */
+export type TTLSt = Message<"openmldb.common.TTLSt"> & {
+  /**
+   * @generated from field: optional openmldb.type.TTLType ttl_type = 1 [default = kAbsoluteTime];
+   */
+  ttlType: TTLType;
+
+  /**
+   * Minutes.
+   *
+   * @generated from field: optional uint64 abs_ttl = 2 [default = 0];
+   */
+  absTtl: bigint;
+
+  /**
+   * Rows of one key.
+   *
+   * @generated from field: optional uint64 lat_ttl = 3 [default = 0];
+   */
+  latTtl: bigint;
+};
+
+/**
+ * Describes the message openmldb.common.TTLSt.
+ * Use `create(TTLStSchema)` to create a new message.
+ */
+export const TTLStSchema: GenMessage<TTLSt> = /*@__PURE__*/
+  messageDesc(file_openmldb_common, 0);
+
+/**
+ * An index of a table, as column_key carries it.
+ *
+ * @generated from message openmldb.common.ColumnKey
+ */
+export type ColumnKey = Message<"openmldb.common.ColumnKey"> & {
+  /**
+   * @generated from field: optional string index_name = 1;
+   */
+  indexName: string;
+
+  /**
+   * @generated from field: repeated string col_name = 2;
+   */
+  colName: string[];
+
+  /**
+   * @generated from field: optional string ts_name = 3;
+   */
+  tsName: string;
+
+  /**
+   * 1: the index was deleted.
+   *
+   * @generated from field: optional uint32 flag = 4 [default = 0];
+   */
+  flag: number;
+
+  /**
+   * @generated from field: optional openmldb.common.TTLSt ttl = 5;
+   */
+  ttl?: TTLSt | undefined;
+};
+
+/**
+ * Describes the message openmldb.common.ColumnKey.
+ * Use `create(ColumnKeySchema)` to create a new message.
+ */
+export const ColumnKeySchema: GenMessage<ColumnKey> = /*@__PURE__*/
+  messageDesc(file_openmldb_common, 1);
 
 /**
  * @generated from enum openmldb.common.StorageMode

@@ -9,7 +9,7 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file openmldb/type.proto.
  */
 export const file_openmldb_type: GenFile = /*@__PURE__*/
-  fileDesc("ChNvcGVubWxkYi90eXBlLnByb3RvEg1vcGVubWxkYi50eXBlKiwKDENvbXByZXNzVHlwZRIPCgtrTm9Db21wcmVzcxAAEgsKB2tTbmFwcHkQAQ");
+  fileDesc("ChNvcGVubWxkYi90eXBlLnByb3RvEg1vcGVubWxkYi50eXBlKiwKDENvbXByZXNzVHlwZRIPCgtrTm9Db21wcmVzcxAAEgsKB2tTbmFwcHkQASpfCgdUVExUeXBlEhEKDWtBYnNvbHV0ZVRpbWUQARIRCg1rUmVsYXRpdmVUaW1lEAISDwoLa0xhdGVzdFRpbWUQAxIOCgprQWJzQW5kTGF0EAQSDQoJa0Fic09yTGF0EAU");
 
 /**
  * @generated from enum openmldb.type.CompressType
@@ -31,4 +31,40 @@ export enum CompressType {
  */
 export const CompressTypeSchema: GenEnum<CompressType> = /*@__PURE__*/
   enumDesc(file_openmldb_type, 0);
+
+/**
+ * @generated from enum openmldb.type.TTLType
+ */
+export enum TTLType {
+  /**
+   * @generated from enum value: kAbsoluteTime = 1;
+   */
+  kAbsoluteTime = 1,
+
+  /**
+   * @generated from enum value: kRelativeTime = 2;
+   */
+  kRelativeTime = 2,
+
+  /**
+   * @generated from enum value: kLatestTime = 3;
+   */
+  kLatestTime = 3,
+
+  /**
+   * @generated from enum value: kAbsAndLat = 4;
+   */
+  kAbsAndLat = 4,
+
+  /**
+   * @generated from enum value: kAbsOrLat = 5;
+   */
+  kAbsOrLat = 5,
+}
+
+/**
+ * Describes the enum openmldb.type.TTLType.
+ */
+export const TTLTypeSchema: GenEnum<TTLType> = /*@__PURE__*/
+  enumDesc(file_openmldb_type, 1);
 

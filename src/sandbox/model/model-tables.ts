@@ -5,7 +5,8 @@ import type { Endpoint } from "../../model/cluster-state.js";
 import type { Nameserver } from "../nameserver/nameserver.js";
 import { SYSTEM_DATABASES } from "../nameserver/nameserver-rpc.js";
 import { newTable, putZnode } from "../table-store.js";
-import { SANDBOX_SCHEMA } from "./disk.js";
+import { SANDBOX_SCHEMA, type TableSchema } from "./disk.js";
+import { schemaWith } from "./indexes.js";
 import type { ModelCore } from "./model-core.js";
 import { putRows } from "./model-rows.js";
 import type { TableSpec } from "./model-types.js";
@@ -39,10 +40,10 @@ export function createTable(model: ModelCore, spec: TableSpec): number {
   const tablets = [...server.tablets].filter(([, state]) => state.isHealthy).map(([name]) => name);
   if (tablets.length < spec.replicas) throw new Error("there are fewer tablets than replicas");
   const tid = server.nextTableId();
-  const table = describe(model, server, { ...spec, tid, tablets });
+  const schema = spec.indexes === undefined ? SANDBOX_SCHEMA : schemaWith(spec.indexes);
+  const table = describe(model, server, { ...spec, tid, tablets, schema });
   if (spec.db !== "") putZnode(model.tree, `${model.root}/db/${spec.db}`, "");
-  for (const part of table.tablePartition)
-    createPartition(model, table, part.pid, server.currentTerm());
+  for (const part of table.tablePartition) createPartition(model, table, part.pid, schema);
   server.tables.set(table);
   server.tables.save(table);
   server.status.invalidate();
@@ -52,7 +53,11 @@ export function createTable(model: ModelCore, spec: TableSpec): number {
 function describe(
   model: ModelCore,
   server: Nameserver,
-  spec: TableSpec & { readonly tid: number; readonly tablets: readonly Endpoint[] },
+  spec: TableSpec & {
+    readonly tid: number;
+    readonly tablets: readonly Endpoint[];
+    readonly schema: TableSchema;
+  },
 ): TableInfo {
   const { tid, tablets, partitions, replicas } = spec;
   const term = server.currentTerm();
@@ -76,13 +81,19 @@ function describe(
     partitionNum: partitions,
     replicaNum: replicas,
     storageMode: STORAGE_MODES[spec.storageMode ?? "memory"],
-    columnDesc: [...SANDBOX_SCHEMA.columnDesc],
-    columnKey: [...SANDBOX_SCHEMA.columnKey],
+    columnDesc: [...spec.schema.columnDesc],
+    columnKey: [...spec.schema.columnKey],
     tablePartition,
   });
 }
 
-function createPartition(model: ModelCore, table: TableInfo, pid: number, term: bigint): void {
+function createPartition(
+  model: ModelCore,
+  table: TableInfo,
+  pid: number,
+  schema: TableSchema,
+): void {
+  const term = model.leader?.currentTerm() ?? 0n;
   const metas = table.tablePartition.find((part) => part.pid === pid)?.partitionMeta ?? [];
   const followers = metas.filter((meta) => !meta.isLeader).map((meta) => meta.endpoint);
   for (const { endpoint, isLeader } of metas) {
@@ -95,7 +106,7 @@ function createPartition(model: ModelCore, table: TableInfo, pid: number, term: 
       term: isLeader ? term : 0n,
       storageMode: table.storageMode,
       segCount: table.segCnt,
-      schema: SANDBOX_SCHEMA,
+      schema,
     });
     const replica = tablet.add(
       {

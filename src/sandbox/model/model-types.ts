@@ -1,5 +1,6 @@
 import type { Endpoint } from "../../model/cluster-state.js";
 import type { ZnodeTree } from "../znode-tree.js";
+import type { IndexSpec } from "./indexes.js";
 import type { SandboxClock } from "./virtual-clock.js";
 
 /** One process of the model: what the cluster calls it, and where it listens. */
@@ -109,6 +110,8 @@ export interface TableSpec {
   readonly replicas: number;
   /** Default memory. */
   readonly storageMode?: "memory" | "ssd" | "hdd";
+  /** Default one, whose rows never expire. */
+  readonly indexes?: readonly IndexSpec[];
 }
 
 /**

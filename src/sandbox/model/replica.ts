@@ -16,7 +16,7 @@ export interface Link {
 export interface StoredRow {
   /** Which part of a memory table it is in; 0 for tables on disk. */
   readonly segment: number;
-  readonly pk: string;
+  readonly pk: Buffer;
   readonly ts: bigint;
   readonly row: Buffer;
 }
@@ -50,8 +50,8 @@ export class LoadedReplica {
   writer: number;
   /** What GetTableStatus last answered about it, if that is still true. Frozen, as answers share it. */
   status: TableStatus | undefined;
-  /** The rows as Traverse last walked them, if they are still the same. */
-  rows: readonly StoredRow[] | undefined;
+  /** The rows as Traverse last walked them, by the place of the index, if they are still the same. */
+  readonly rows = new Map<number, readonly StoredRow[]>();
   #role: "leader" | "follower";
   #state: TableState;
   #offset: bigint;
@@ -122,7 +122,7 @@ export class LoadedReplica {
   /** What was answered about it is no longer true. */
   forgetAnswers(): void {
     this.status = undefined;
-    this.rows = undefined;
+    this.rows.clear();
   }
 
   /** Rows of its log that a load under way has read; the tablet counts them already. */
@@ -160,6 +160,11 @@ export function isServing(replica: LoadedReplica): boolean {
   return replica.state !== TableState.kTableUndefined && replica.state !== TableState.kTableLoading;
 }
 
+/** Whether it is of a memory table. */
+export function isInMemory({ dir }: LoadedReplica): boolean {
+  return dir.meta.storageMode === StorageMode.kMemory;
+}
+
 /** Rows in memory, as the tablet counts them. */
 export function recordCount(replica: LoadedReplica): number {
   if (!isServing(replica)) return replica.loadedRows + replica.extraRows;
@@ -177,7 +182,6 @@ export function memoryBytes(replica: LoadedReplica): {
   readonly rows: bigint;
   readonly index: bigint;
 } {
-  const isInMemory = replica.dir.meta.storageMode === StorageMode.kMemory;
-  const rows = isInMemory ? BigInt(recordCount(replica)) : 0n;
+  const rows = isInMemory(replica) ? BigInt(recordCount(replica)) : 0n;
   return { rows: rows * ROW_BYTES, index: rows * ROW_INDEX_BYTES };
 }

@@ -1,7 +1,7 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import type { ModelOptions } from "../model/model-types.js";
-import { isServing, type Link, type LoadedReplica } from "../model/replica.js";
+import { isInMemory, isServing, type Link, type LoadedReplica } from "../model/replica.js";
 import { type Run, rowCount, slice } from "../model/runs.js";
 import type { SandboxClock } from "../model/virtual-clock.js";
 
@@ -120,7 +120,8 @@ function receive(
   entries: ReturnType<typeof slice>,
 ): void {
   if (follower.state === TableState.kTableUndefined) {
-    follower.extraRows += rowCount(entries);
+    // On disk a row replaces one with its key and timestamp.
+    if (isInMemory(follower)) follower.extraRows += rowCount(entries);
     const last = entries.at(-1)?.to ?? follower.offset;
     tablet.write(follower, slice(entries, follower.dir.offset, last));
     follower.offset = last;

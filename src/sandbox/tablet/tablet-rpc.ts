@@ -80,7 +80,8 @@ export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> 
     return replica === undefined ? NOT_LOADED : { code: 0, msg: "ok", tableMeta: metaOf(replica) };
   },
 
-  traverse: (tablet, request) => traverse(tablet.replica(request.tid, request.pid), request),
+  traverse: (tablet, request) =>
+    traverse(tablet.replica(request.tid, request.pid), request, tablet.context.clock.wallTime()),
 };
 
 function wanted(tablet: Tablet, request: GetTableStatusRequest): readonly LoadedReplica[] {

@@ -5,41 +5,51 @@ import {
   type TraverseResponse,
   TraverseResponseSchema,
 } from "../../gen/openmldb/api_pb.js";
-import { StorageMode } from "../../gen/openmldb/common_pb.js";
-import { isServing, type LoadedReplica, type StoredRow } from "../model/replica.js";
+import { comparePositions, segmentOf } from "../../model/row-order.js";
+import { indexOf, type StoredIndex } from "../model/indexes.js";
+import { isInMemory, isServing, type LoadedReplica, type StoredRow } from "../model/replica.js";
 import { lastOffset, slice } from "../model/runs.js";
+import { RowWalk } from "./row-walk.js";
 
-/** How many keys the rows of a table have. */
-const KEYS = 16n;
-/** Rows of one key that share a timestamp. */
+/** How many keys the rows of a table have, in its first index and in each other one. */
+const KEYS = [16n, 5n] as const;
+/** Rows of one key of a memory table that share a timestamp. A row on disk replaces one with its key and timestamp. */
 const ROWS_PER_TS = 2n;
 /** Timestamp of the first rows: milliseconds since the epoch. */
 const FIRST_TS = 1_700_000_000_000n;
-/** max_traverse_cnt: rows in one answer, whatever the limit. */
+/** How far apart the timestamps of one key are, where rows do not expire and where they do. */
+const STEP_MS = { lasting: 1n, expiring: 1_000n } as const;
+/** max_traverse_cnt, as the configuration that OpenMLDB ships has it: rows that a call goes over, given or not. */
 const ROWS_MAX = 50_000;
 
 const NOT_LOADED = { code: 100, msg: "table does not exist" };
 const LOADING = { code: 104, msg: "table is loading" };
+const NO_INDEX = { code: 108, msg: "idx name not found" };
 
 /**
- * The rows that a loaded replica serves, in the order in which Traverse walks them: by segment (memory
+ * The rows of an index that a loaded replica holds, in the order in which Traverse walks them: by segment (memory
  * tables), key and falling timestamp. A row's bytes say its number, term and writer, so that entries
  * with one number from two leaders differ. Rows that are in memory twice come twice; they are the first
- * ones of the log, as those are what a leader sends before a load. Expired rows are left out.
+ * ones of the log, as those are what a leader sends before a load. What was thrown away is left out.
  */
-function rowsOf(replica: LoadedReplica): readonly StoredRow[] {
-  if (replica.rows !== undefined) return replica.rows;
-  const { dir, extraRows, expiredTo } = replica;
-  const isInMemory = dir.meta.storageMode === StorageMode.kMemory;
+function rowsOf(replica: LoadedReplica, index: StoredIndex): readonly StoredRow[] {
+  const known = replica.rows.get(index.position);
+  if (known !== undefined) return known;
+  const { dir, expiredTo } = replica;
+  const isMemory = isInMemory(replica);
+  const segCount = isMemory ? dir.meta.segCount : 1;
+  const keys = index.position === 0 ? KEYS[0] : KEYS[1];
+  const perTs = isMemory ? ROWS_PER_TS : 1n;
+  const step = index.ttl === undefined ? STEP_MS.lasting : STEP_MS.expiring;
   const rows: StoredRow[] = [];
-  let doubled = extraRows;
+  let doubled = isMemory ? replica.extraRows : 0;
   for (const run of slice(dir.runs, expiredTo, lastOffset(dir.runs))) {
     for (let number = run.from; number <= run.to; number += 1n) {
-      const key = Number(number % KEYS);
+      const pk = Buffer.from(`${index.position === 0 ? "k" : `${index.name}-`}${number % keys}`);
       const row: StoredRow = {
-        segment: isInMemory ? key % dir.meta.segCount : 0,
-        pk: `k${key}`,
-        ts: FIRST_TS + number / (KEYS * ROWS_PER_TS),
+        segment: segmentOf(pk, segCount),
+        pk,
+        ts: FIRST_TS + (number / (keys * perTs)) * step,
         row: Buffer.from(`row ${number} of term ${run.term} by ${run.writer}`),
       };
       rows.push(row);
@@ -48,76 +58,63 @@ function rowsOf(replica: LoadedReplica): readonly StoredRow[] {
     }
   }
   // Stable: rows with one key and timestamp stay in the order in which they were written.
-  rows.sort(compareRows);
-  replica.rows = rows;
+  rows.sort(comparePositions);
+  replica.rows.set(index.position, rows);
   return rows;
 }
 
-function compareRows(a: Pick<StoredRow, "segment" | "pk" | "ts">, b: typeof a): number {
-  if (a.segment !== b.segment) return a.segment - b.segment;
-  if (a.pk !== b.pk) return a.pk < b.pk ? -1 : 1;
-  if (a.ts === b.ts) return 0;
-  return a.ts > b.ts ? -1 : 1;
-}
-
 /**
- * Answers Traverse.
+ * Answers Traverse. Expired rows are left out by the clock of the moment, whether they were thrown away or not.
  *
- * @see OpenMLDB 0.9 tablet: Traverse; `rows-1-healthy` of the recordings
+ * @see OpenMLDB 0.9 tablet: Traverse, MemTableTraverseIterator, DiskTableTraverseIterator; `rows-1-healthy` of the
+ *   recordings
  */
 export function traverse(
   replica: LoadedReplica | undefined,
   request: TraverseRequest,
+  nowMs: number,
 ): TraverseResponse {
   if (replica === undefined) return create(TraverseResponseSchema, NOT_LOADED);
   if (!isServing(replica)) return create(TraverseResponseSchema, LOADING);
-  const rows = rowsOf(replica);
+  const index = indexOf(replica.dir.meta.schema, request.idxName);
+  if (index === undefined) return create(TraverseResponseSchema, NO_INDEX);
   const { limit } = request;
+  const walk = new RowWalk(rowsOf(replica, index), {
+    ttl: index.ttl,
+    nowMs,
+    segCount: isInMemory(replica) ? replica.dir.meta.segCount : undefined,
+  });
+  const isPlaced = isFieldSet(request, TraverseRequestSchema.field.tsPos);
+  walk.seek(request, isPlaced ? request.tsPos : 1);
   const page: StoredRow[] = [];
   const last = { pk: request.pk, ts: request.ts, tsPos: request.tsPos };
-  for (let index = startOf(rows, request); index < rows.length; index += 1) {
-    if ((limit > 0 && page.length === limit) || page.length === ROWS_MAX) break;
-    const row = rows[index] as StoredRow;
-    const isSame = row.pk === last.pk && row.ts === last.ts;
+  for (let row = walk.row; row !== undefined; row = walk.next()) {
+    if ((limit > 0 && page.length === limit) || walk.count >= ROWS_MAX) break;
+    const isSame = row.pk.equals(last.pk) && row.ts === last.ts;
     last.tsPos = isSame ? last.tsPos + 1 : 1;
     last.pk = row.pk;
     last.ts = row.ts;
     if (!isSame || !request.enableRemoveDuplicatedRecord) page.push(row);
   }
+  const isCut = walk.count >= ROWS_MAX;
+  // The row where the walk stopped need not be one that was given.
+  const stop = isCut ? (walk.row ?? { pk: Buffer.alloc(0), ts: 0n }) : last;
   return create(TraverseResponseSchema, {
     code: 0,
     pairs: Buffer.concat(page.map(recordOf)),
     count: page.length,
-    pk: last.pk,
-    ts: last.ts,
+    pk: stop.pk,
+    ts: stop.ts,
     tsPos: last.tsPos,
-    isFinish: page.length < ROWS_MAX && page.length < limit,
+    isFinish: isCut ? stop.pk.length === 0 : page.length < limit,
   });
-}
-
-/** Index of the first row to give: behind the rows that earlier answers ended with. */
-function startOf(rows: readonly StoredRow[], request: TraverseRequest): number {
-  const { pk, ts, skipCurrentPk, tsPos } = request;
-  if (pk === "") return 0;
-  const segment = rows.find((row) => row.pk === pk)?.segment ?? 0;
-  let index = rows.findIndex((row) => compareRows(row, { segment, pk, ts }) >= 0);
-  if (index < 0) return rows.length;
-  const isHere = () => rows[index]?.pk === pk && (skipCurrentPk || rows[index]?.ts === ts);
-  const isGiven = isFieldSet(request, TraverseRequestSchema.field.tsPos);
-  let left = isGiven ? tsPos : 1;
-  while (isHere() && (skipCurrentPk || left > 0)) {
-    index += 1;
-    left -= 1;
-  }
-  return index;
 }
 
 /** Length of what follows the two length fields, length of the key, timestamp, key, row. */
 function recordOf({ pk, ts, row }: StoredRow): Buffer {
-  const key = Buffer.from(pk);
   const head = Buffer.alloc(16);
-  head.writeUInt32LE(8 + key.length + row.length, 0);
-  head.writeUInt32LE(key.length, 4);
+  head.writeUInt32LE(8 + pk.length + row.length, 0);
+  head.writeUInt32LE(pk.length, 4);
   head.writeBigUInt64LE(ts, 8);
-  return Buffer.concat([head, key, row]);
+  return Buffer.concat([head, pk, row]);
 }

@@ -1,0 +1,54 @@
+import type { Endpoint } from "./cluster-state.js";
+
+/** A place among the rows of an index: in front of the rows of a key that have this timestamp. */
+export interface RowPosition {
+  readonly pk: Uint8Array;
+  readonly ts: bigint;
+}
+
+/** One answer to Traverse (api.proto, TraverseResponse). */
+export interface RowPage {
+  /** Records as the tablet sent them, not checked. */
+  readonly pairs: Uint8Array;
+  /** How many records the tablet says there are. */
+  readonly count: number;
+  /** Where the tablet stopped; undefined behind the last row. */
+  readonly stoppedAt: RowPosition | undefined;
+}
+
+/** Rows that some replicas have and others lack. */
+export interface RowGroup {
+  readonly have: readonly Endpoint[];
+  readonly lack: readonly Endpoint[];
+  /** The replicas that lack a copy of the rows have them too, less often: they were put twice into the memory of the others. */
+  readonly isCopy: boolean;
+  readonly rows: number;
+  /** Some of them, the first ones in the order of the index. */
+  readonly examples: readonly RowPosition[];
+}
+
+/** How the replicas of a partition differ in one index. */
+export interface IndexDifference {
+  /** Undefined: the first index of a table whose tablets name none. */
+  readonly index: string | undefined;
+  readonly groups: readonly RowGroup[];
+}
+
+/** What came of comparing the rows of one partition. */
+export interface RowComparison {
+  /** `single`: it has one replica, so there is nothing to compare. */
+  readonly status: "same" | "different" | "not-comparable" | "single";
+  readonly leader: Endpoint | undefined;
+  readonly followers: readonly Endpoint[];
+  /** Rows of the leader that were compared, in all indexes. */
+  readonly rows: number;
+  /** Rows of the leader that were left out, as they have expired or soon will. */
+  readonly expired: number;
+  /** Bytes of rows read from all replicas. */
+  readonly bytes: number;
+  readonly differences: readonly IndexDifference[];
+  /** What could not be compared now, and why. */
+  readonly reasons: readonly string[];
+  /** Whether only a sample was read. */
+  readonly isSample: boolean;
+}

@@ -1,0 +1,308 @@
+import type { Cluster } from "../cluster/cluster.js";
+import { messageOf, OpsError } from "../errors.js";
+import type { Endpoint, ReplicaReport, SchemaClaim, StorageMode } from "../model/cluster-state.js";
+import type { IndexDifference, RowComparison, RowGroup, RowPosition } from "../model/rows.js";
+import type { Ttl } from "../model/table-index.js";
+import type { provenDifferences, Reading } from "../policy/differing-rows.js";
+import { type liveRule, walkedIndexes } from "../policy/live-rows.js";
+import { createRowReader, type ReadStyle, type RowReader } from "./row-reader.js";
+import { isSameSums } from "./row-records.js";
+import { jumpFrom } from "./row-sample.js";
+import { readLeaderStretch, readRows, readSums, type Stretch } from "./row-stretch.js";
+
+/** A partition whose replicas are compared. */
+export interface RowsOfPartition {
+  readonly tid: number;
+  readonly pid: number;
+  readonly storageMode: StorageMode;
+  readonly leader: Endpoint;
+  readonly followers: readonly Endpoint[];
+}
+
+/** The decisions that a comparison rests on. */
+export interface RowRules {
+  readonly liveRule: typeof liveRule;
+  readonly provenDifferences: typeof provenDifferences;
+}
+
+/** How a partition is compared. */
+export interface CompareOptions extends ReadStyle {
+  readonly rules: RowRules;
+  /** Rows of each index to compare; undefined for all. */
+  readonly sampleRows: number | undefined;
+  /** From 0 up to 1, that not included; chooses what is in the sample. */
+  readonly random: () => number;
+}
+
+/** Segments where a table does not say (OpenMLDB 0.9: MemTable::MemTable). */
+const DEFAULT_SEGMENTS = 8;
+/** How often a stretch is read again to find out whether it differs. */
+const ATTEMPTS = 3;
+/** How long a follower may take to reach the offset that its leader had. */
+const REACH_MS = 20_000;
+const REACH_POLL_MS = 200;
+/** Rows of one stretch that are kept at a time, of each replica and reading. */
+const HELD_MAX = 40_000;
+/** Rows that are named, for each group. */
+const EXAMPLES_MAX = 5;
+/** A sample is read in at most so many places. */
+const SAMPLE_STRETCHES_MAX = 10_000;
+/** After so many stretches that could not be compared, the rest of the partition is left. */
+const UNDECIDED_MAX = 3;
+
+/**
+ * Compares the rows of every follower of a partition with the leader's, index by index, stretch by stretch: sums of
+ * row hashes first, and rows one by one where the sums differ. Memory does not grow with the table.
+ *
+ * Writes may go on. Rows that came or went while a stretch was read are told from rows that differ by reading it
+ * again, each follower not before it has reached the offset that the leader had; see `provenDifferences`.
+ *
+ * @throws What aborts the signal. Errors of tablets are reasons why the partition cannot be compared now.
+ */
+export async function compareRows(
+  of: RowsOfPartition,
+  options: CompareOptions,
+): Promise<RowComparison> {
+  const { leader, followers } = of;
+  const found: Found = { rows: 0, expired: 0, bytes: 0, differences: [], reasons: [] };
+  const onRead = (rows: number, bytes: number) => {
+    found.bytes += bytes;
+    options.onRead(rows, bytes);
+  };
+  try {
+    if (followers.length > 0) await compareIndexes(of, { ...options, onRead }, found);
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (!(error instanceof OpsError)) throw error;
+    found.reasons.push(messageOf(error));
+  }
+  const isUndecided = found.reasons.length > 0;
+  const compared = isUndecided ? "not-comparable" : "same";
+  return {
+    ...found,
+    status:
+      followers.length === 0 ? "single" : found.differences.length > 0 ? "different" : compared,
+    leader,
+    followers,
+    isSample: options.sampleRows !== undefined,
+  };
+}
+
+/** What is known so far. */
+interface Found {
+  rows: number;
+  expired: number;
+  bytes: number;
+  readonly differences: IndexDifference[];
+  readonly reasons: string[];
+}
+
+async function compareIndexes(
+  of: RowsOfPartition,
+  options: CompareOptions,
+  found: Found,
+): Promise<void> {
+  const { cluster } = options;
+  const { tid, pid } = of;
+  const schemas: SchemaClaim[] = [];
+  for (const endpoint of [of.leader, ...of.followers]) {
+    schemas.push(await cluster.getTableSchema(endpoint, { tid, pid }));
+  }
+  const [own] = schemas;
+  if (own === undefined) return;
+  const other = schemas.findIndex((one) => indexesText(one) !== indexesText(own));
+  if (other > 0) {
+    const endpoint = of.followers[other - 1];
+    found.reasons.push(`${endpoint} has other indexes or TTLs than ${of.leader}`);
+    return;
+  }
+  const { indexes, notWalked } = walkedIndexes(own.indexes, of.storageMode);
+  found.reasons.push(...notWalked);
+  for (const { name, ttl } of indexes) {
+    const segCount = of.storageMode === "memory" ? own.segCount || DEFAULT_SEGMENTS : 1;
+    const readers = [of.leader, ...of.followers].map((endpoint) =>
+      createRowReader({ endpoint, tid, pid, index: name, segCount }, options),
+    );
+    const groups = await compareIndex(of, { ...options, name, ttl, readers }, found);
+    if (groups.length > 0) found.differences.push({ index: name, groups });
+  }
+}
+
+function indexesText({ indexes, segCount }: SchemaClaim): string {
+  const text = indexes.map(({ name, columns, isDeleted, ttl }) =>
+    [name, columns, isDeleted, ttl.kind, ttl.absMs, ttl.latest].join("\0"),
+  );
+  return [segCount || DEFAULT_SEGMENTS, ...text].join("\n");
+}
+
+/** An index that is compared. */
+interface IndexOptions extends CompareOptions {
+  readonly name: string | undefined;
+  readonly ttl: Ttl;
+  /** The leader's first. */
+  readonly readers: readonly RowReader[];
+}
+
+async function compareIndex(
+  of: RowsOfPartition,
+  options: IndexOptions,
+  found: Found,
+): Promise<readonly RowGroup[]> {
+  const { sampleRows = Number.POSITIVE_INFINITY, name } = options;
+  const groups: RowGroup[] = [];
+  let place: Pick<Stretch, "from" | "rank"> = { from: undefined, rank: 0 };
+  let compared = 0;
+  let undecided = 0;
+  let known: RowPosition | undefined;
+  let stretches = 0;
+  for (;;) {
+    const { rows, expired, next, outcome } = await compareStretch(of, options, place);
+    found.rows += rows;
+    found.expired += expired;
+    compared += rows + expired;
+    stretches += 1;
+    if (typeof outcome === "string") {
+      undecided += 1;
+      found.reasons.push(`${name === undefined ? "" : `index ${name}: `}${outcome}`);
+    } else {
+      mergeGroups(groups, outcome);
+    }
+    if (compared >= sampleRows || undecided >= UNDECIDED_MAX) return groups;
+    if (options.sampleRows === undefined) {
+      if (next === undefined) return groups;
+      place = next;
+    } else {
+      // A jump can lead behind the last row.
+      known = next?.from ?? known;
+      if (known === undefined || stretches >= SAMPLE_STRETCHES_MAX) return groups;
+      place = { from: jumpFrom(place.from, known, options.random), rank: 0 };
+    }
+  }
+}
+
+/** What came of one stretch: the rows that differ, or why that cannot be said. */
+type Outcome = readonly RowGroup[] | string;
+
+async function compareStretch(
+  of: RowsOfPartition,
+  options: IndexOptions,
+  place: Pick<Stretch, "from" | "rank">,
+) {
+  const { cluster, readers, rules, ttl } = options;
+  const [leader, ...followers] = readers as [RowReader, ...RowReader[]];
+  const rule = knownRule(rules.liveRule(ttl, cluster.clock.wallTime()));
+  const { sums, expired, stretch, next } = await readLeaderStretch(leader, place, rule);
+  let outcome: Outcome = [];
+  for (const follower of followers) {
+    const its = await readSums(follower, stretch, rule);
+    if (isSameSums(sums, its.sums)) continue;
+    outcome = await findDifferences(of, options, stretch);
+    break;
+  }
+  return { rows: sums.rows, expired, next, outcome };
+}
+
+/** Reads a stretch again, with the waits that tell what differs from what came or went meanwhile. */
+async function findDifferences(
+  of: RowsOfPartition,
+  options: IndexOptions,
+  stretch: Stretch,
+): Promise<Outcome> {
+  let outcome: Outcome = "";
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    outcome = await readTwice(of, options, stretch);
+    if (typeof outcome !== "string") return outcome;
+  }
+  return outcome;
+}
+
+async function readTwice(
+  of: RowsOfPartition,
+  options: IndexOptions,
+  stretch: Stretch,
+): Promise<Outcome> {
+  const { cluster, readers, rules, ttl, signal } = options;
+  const [leader, ...followers] = readers as [RowReader, ...RowReader[]];
+  const began = cluster.clock.now();
+  const rule = knownRule(rules.liveRule(ttl, cluster.clock.wallTime()));
+  const readings = new Map<RowReader, Reading[]>(readers.map((one) => [one, []]));
+  for (let time = 1; time <= 2; time += 1) {
+    for (const reader of [leader, ...followers]) {
+      const rows = await readRows(reader, stretch, rule, HELD_MAX);
+      if (rows === undefined) return `more than ${HELD_MAX} rows have one key and timestamp`;
+      readings.get(reader)?.push(rows);
+      if (reader !== leader) continue;
+      const late = await waitForFollowers(cluster, of, signal);
+      if (late !== undefined) return late;
+    }
+  }
+  if (cluster.clock.now() - began > rule.holdsMs) return "rows expire faster than they can be read";
+  const { groups, ambiguous } = rules.provenDifferences(
+    readers.map((reader) => {
+      const [first = new Map(), second = new Map()] = readings.get(reader) ?? [];
+      return { endpoint: reader.endpoint, first, second };
+    }),
+    EXAMPLES_MAX,
+  );
+  if (groups.length === 0 && ambiguous > 0) {
+    return `${ambiguous} rows differ that have the timestamp of others of their key; OpenMLDB keeps ${rule.latest} of a key, and any of these may be the ones`;
+  }
+  return groups;
+}
+
+function knownRule(rule: ReturnType<typeof liveRule>) {
+  if (rule === undefined) throw new OpsError({ code: "refused", message: "the TTL is not known" });
+  return rule;
+}
+
+/**
+ * Waits until every follower has what the leader has now.
+ *
+ * @returns Why that is not to be waited for, or undefined.
+ */
+async function waitForFollowers(
+  cluster: Cluster,
+  { tid, pid, leader, followers }: RowsOfPartition,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const reportOf = async (endpoint: Endpoint): Promise<ReplicaReport | undefined> => {
+    const reports = await cluster.getTableStatus(endpoint, { tid, pid });
+    return reports.find((one) => one.tid === tid && one.pid === pid);
+  };
+  const own = await reportOf(leader);
+  if (own?.role !== "leader") return `${leader} does not lead it any more`;
+  const until = cluster.clock.now() + REACH_MS;
+  for (const endpoint of followers) {
+    for (;;) {
+      const its = await reportOf(endpoint);
+      if (its === undefined) return `${endpoint} has not loaded it any more`;
+      if (its.offset >= own.offset) break;
+      if (cluster.clock.now() >= until) {
+        return `${endpoint} is at offset ${its.offset} and did not reach ${own.offset}, where ${leader} was, within ${REACH_MS / 1_000} s`;
+      }
+      await cluster.clock.sleep(REACH_POLL_MS, signal);
+    }
+  }
+  return undefined;
+}
+
+function mergeGroups(groups: RowGroup[], more: readonly RowGroup[]): void {
+  for (const one of more) {
+    const at = groups.findIndex(
+      (other) =>
+        other.isCopy === one.isCopy &&
+        other.have.join() === one.have.join() &&
+        other.lack.join() === one.lack.join(),
+    );
+    const known = groups[at];
+    if (known === undefined) {
+      groups.push(one);
+    } else {
+      groups[at] = {
+        ...known,
+        rows: known.rows + one.rows,
+        examples: [...known.examples, ...one.examples].slice(0, EXAMPLES_MAX),
+      };
+    }
+  }
+}

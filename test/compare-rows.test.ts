@@ -1,0 +1,109 @@
+import { describe, expect, test } from "vitest";
+import type { RowComparison } from "../src/model/rows.js";
+import { type CompareOptions, compareRows } from "../src/observe/compare-rows.js";
+import { provenDifferences } from "../src/policy/differing-rows.js";
+import { liveRule } from "../src/policy/live-rows.js";
+import type { IndexSpec } from "../src/sandbox/model/indexes.js";
+import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+
+const SCOPE = { db: "db1", table: "t0", pid: 0 };
+
+interface Filled {
+  readonly virtual: VirtualCluster;
+  readonly leader: string;
+  readonly followers: readonly string[];
+  compare(options?: Partial<CompareOptions>): Promise<RowComparison>;
+}
+
+async function filled(
+  table: { readonly storageMode?: "memory" | "hdd"; readonly indexes?: readonly IndexSpec[] } = {},
+  rows = 3_000,
+): Promise<Filled> {
+  const virtual = await startVirtualCluster();
+  const { model, cluster, clock } = virtual;
+  model.createTable({ db: "db1", table: "t0", partitions: 1, replicas: 3, ...table });
+  model.put(rows);
+  await virtual.pass(5_000);
+  const { tid = 0, tablePartition: [part] = [] } = model.tables.find("t0", "db1") ?? {};
+  const metas = part?.partitionMeta ?? [];
+  const leader = metas.find((one) => one.isLeader)?.endpoint ?? "";
+  const followers = metas.map((one) => one.endpoint).filter((one) => one !== leader);
+  const { storageMode = "memory" } = table;
+  return {
+    virtual,
+    leader,
+    followers,
+    compare: (options) =>
+      clock.run(
+        compareRows(
+          { tid, pid: 0, storageMode, leader, followers },
+          {
+            cluster,
+            rules: { liveRule, provenDifferences },
+            signal: new AbortController().signal,
+            bytesPerSecond: 1e7,
+            onRead: () => {},
+            sampleRows: undefined,
+            random: () => 0.5,
+            ...options,
+          },
+        ),
+        3_600_000,
+      ),
+  };
+}
+
+const KINDS: readonly (readonly [string, "memory" | "hdd", readonly IndexSpec[] | undefined])[] = [
+  ["memory", "memory", undefined],
+  ["hdd", "hdd", undefined],
+  ...(["memory", "hdd"] as const).flatMap((mode) => [
+    [`${mode}, two indexes`, mode, [{ name: "idx" }, { name: "idx2" }]] as const,
+    [`${mode}, absolute`, mode, [{ name: "i", ttl: { type: "absolute", minutes: 60 } }]] as const,
+    [`${mode}, latest`, mode, [{ name: "i", ttl: { type: "latest", rows: 30 } }]] as const,
+    [
+      `${mode}, absandlat`,
+      mode,
+      [{ name: "i", ttl: { type: "absandlat", minutes: 1, rows: 3 } }],
+    ] as const,
+    [
+      `${mode}, absorlat`,
+      mode,
+      [{ name: "i", ttl: { type: "absorlat", minutes: 60, rows: 3 } }],
+    ] as const,
+  ]),
+];
+
+describe.each(KINDS)("%s", (_name, storageMode, indexes) => {
+  const spec = indexes === undefined ? { storageMode } : { storageMode, indexes };
+
+  test("replicas in sync are the same, and a planted row is found", async () => {
+    const { virtual, leader, followers, compare } = await filled(spec);
+    const before = await compare();
+    expect(before).toMatchObject({ status: "same", differences: [], reasons: [] });
+    expect(before.rows).toBeGreaterThan(40);
+    const [first = "", second = ""] = followers;
+    // The newest rows are live whatever the TTL.
+    virtual.model.plantRow({ ...SCOPE, tablet: first }, 2_995n, "lost");
+    const { status, differences } = await compare();
+    expect(status).toBe("different");
+    expect(differences).toHaveLength(indexes?.length ?? 1);
+    for (const { groups } of differences) {
+      const [group] = groups;
+      expect(group).toMatchObject({ have: [leader, second], lack: [first], rows: 1 });
+      expect(group?.isCopy).toBe(false);
+    }
+  });
+});
+
+test("a row that only one follower has, and a row that is there twice", async () => {
+  const { virtual, leader, followers, compare } = await filled();
+  const [first = "", second = ""] = followers;
+  virtual.model.plantRow({ ...SCOPE, tablet: leader }, 500n, "lost");
+  virtual.model.plantRow({ ...SCOPE, tablet: second }, 500n, "lost");
+  virtual.model.plantRow({ ...SCOPE, tablet: first }, 500n, "doubled");
+  const { differences } = await compare();
+  expect(differences.flatMap((one) => one.groups)).toMatchObject([
+    { have: [first], lack: [leader, second], isCopy: true, rows: 1 },
+    { have: [first], lack: [leader, second], isCopy: false, rows: 1 },
+  ]);
+});
