@@ -8,7 +8,7 @@ export const EXIT = {
   /** An error that is none of the others. */
   failed: 1,
   usage: 2,
-  /** Some partitions are not recovered. */
+  /** Some partitions are not recovered; of a deep verification: none differs, and some could not be compared. */
   partly: 3,
   /** Refused before any change: the cluster cannot be observed, or a check failed. */
   refused: 4,
@@ -28,7 +28,7 @@ export const EXIT_MEANINGS: readonly (readonly [string, string])[] = [
   ["0", "all healthy, also when nothing was to do"],
   ["1", "unexpected error"],
   ["2", "the command line is wrong"],
-  ["3", "some partitions are not recovered"],
+  ["3", "some partitions are not recovered, or their rows not comparable now (--deep)"],
   ["4", "refused before any change: cluster not observable, or a check failed"],
   ["5", "another run is at work on this cluster"],
   ["6", "the cluster is not as the plan saw it (--apply), nothing was changed"],

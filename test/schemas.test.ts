@@ -85,6 +85,7 @@ describe("what the commands really write", () => {
     await ops("confget", json);
     await ops("inspect", json);
     await ops("verify", json, `--post_hook=cat > '${join(scratch, "told.json")}'`);
+    await ops("verify", json, "--deep", `--state_dir=${scratch}`);
     await ops("gettablestatus", json, endpoint);
     await ops("showtable", json, "--no_such_flag");
     await ops("confset", json, "auto_failover", "false", "--dry_run");

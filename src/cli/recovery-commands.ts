@@ -26,6 +26,7 @@ import {
   readableFile,
 } from "./flag-values.js";
 import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { checkVerify, judgeSpecs, verifySpecs } from "./verify-specs.js";
 import { waitSpecs } from "./wait-specs.js";
 
 /** `--lost`: tablets that will not come back. */
@@ -126,20 +127,9 @@ const recoverTableSpecs = {
 /** Flags of `recovertable`. */
 export type RecoverTableFlags = FlagsOf<typeof recoverTableSpecs>;
 
-const verifySpecs = {
-  ...commonSpecs,
-  ...outputSpecs,
-  ...waitSpecs,
-  db: onlyDb,
-  table: optional(["table", "NAME", "tables of this name only"], anyText),
-};
-
-/** Flags of `verify`. */
-export type VerifyFlags = FlagsOf<typeof verifySpecs>;
-
 /** Flags of `inspect`. */
 export const inspectSpecs = {
-  ...verifySpecs,
+  ...judgeSpecs,
   /** Pause between two looks; undefined to look once. */
   watchMs: optional(
     ["watch", "TIME", "look again after that pause, until a signal comes"],
@@ -283,9 +273,10 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "verify",
-    summary: "inspect's judgement alone, for scripts: one line, exit code 0 or 10",
-    examples: ["verify", "verify --db=demo_db"],
+    summary: "inspect's judgement alone, for scripts; with --deep the rows of all replicas too",
+    examples: ["verify", "verify --deep --db=demo_db"],
     specs: verifySpecs,
+    check: checkVerify,
     load: () => import("../commands/verify.js"),
   }),
 ];

@@ -1,5 +1,6 @@
 import { commandPrinter } from "../cli/printed-command.js";
-import type { InspectFlags, VerifyFlags } from "../cli/recovery-commands.js";
+import type { InspectFlags } from "../cli/recovery-commands.js";
+import type { JudgeFlags } from "../cli/verify-specs.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
 import { inspectionRows } from "../inspect/report-rows.js";
@@ -23,7 +24,7 @@ export interface Looked {
  */
 export async function inspectOnce(
   opened: OpenedCluster,
-  flags: VerifyFlags & Partial<Pick<InspectFlags, "lost">>,
+  flags: JudgeFlags & Partial<Pick<InspectFlags, "lost">>,
   io: CommandIo,
   maxLag: bigint,
 ): Promise<Looked> {

@@ -1,23 +1,32 @@
-import type { VerifyFlags } from "../cli/recovery-commands.js";
+import type { VerifyFlags } from "../cli/verify-specs.js";
+import { assertKnown } from "../diagnosis/selection.js";
 import { EXIT } from "../exit-codes.js";
+import type { Inspection } from "../inspect/inspection.js";
 import { countsJson, INSPECT_SCHEMA_VERSION } from "../inspect/json-report.js";
 import { verdictText } from "../inspect/text-report.js";
+import type { PartitionId } from "../model/cluster-state.js";
+import type { RowsReport } from "../model/rows.js";
+import { rowsCounts, rowsJson, rowsText, withRows } from "../report/rows-report.js";
 import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
-import { inspectionResult, inspectOnce } from "./inspect-once.js";
+import { deepVerify } from "./deep-verify.js";
+import { inspectionResult, inspectOnce, type Looked } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
+import { ended, lined, print } from "./write.js";
 
 /** The judgement does not depend on it: a lag of any size is a warning. */
 const NO_LAG_LIMIT = 10_000n;
 
 /**
- * Judges the cluster as `inspect` does and says no more than that. Changes nothing, except that it
- * puts auto_failover back if a run that was killed left it switched off.
+ * Judges the cluster as `inspect` does and says no more than that; with `--deep` compares the rows of all
+ * replicas too. Changes nothing, except that it puts auto_failover back if a run that was killed left it
+ * switched off.
  *
- * @returns 0 if it is healthy, else 10; 9 if auto_failover could not be put back.
+ * @returns 0 if it is healthy, 10 if it is not or rows differ, 3 if some rows could not be compared; 9 if
+ *   auto_failover could not be put back.
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
 export function run(flags: VerifyFlags, io: CommandIo): Promise<number> {
@@ -25,29 +34,62 @@ export function run(flags: VerifyFlags, io: CommandIo): Promise<number> {
 }
 
 function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise<number> {
-  return withCluster(flags, io, async (_cluster, opened) => {
+  return withCluster(flags, io, async (cluster, opened) => {
     await waitForTablets(opened.cluster, { flags, io, signal: io.signal });
     const end = await settleFirst(opened, flags, io, "verify");
     const looked = await inspectOnce(opened, flags, io, NO_LAG_LIMIT);
     const { inspection } = looked;
-    outputs.ended(inspectionResult(looked));
-    const exitCode = end(inspection.isHealthy ? EXIT.ok : EXIT.unhealthy);
-    const codes = [...inspection.findings.filter((one) => one.level === "error")].map(
-      (one) => one.code,
-    );
-    io.stdout.write(
+    const rows = flags.isDeep
+      ? await deepVerify(cluster, inspection, {
+          flags,
+          io,
+          isWanted: wantedPartitions(flags, looked),
+        })
+      : undefined;
+    outputs.ended(withRows(inspectionResult(looked), rows));
+    const exitCode = end(exitCodeFor(inspection, rows));
+    await print(
+      io,
       flags.output === "json"
-        ? `${jsonText({
-            schemaVersion: INSPECT_SCHEMA_VERSION,
-            command: "verify",
-            time: new Date(inspection.facts.nowMs).toISOString(),
-            exitCode,
-            healthy: inspection.isHealthy,
-            counts: countsJson(inspection),
-            errors: [...new Set(codes)],
-          })}\n`
-        : `verify: ${verdictText(inspection)}\n`,
+        ? ended([json(inspection, rows, exitCode)])
+        : lined(text(inspection, rows)),
     );
     return exitCode;
+  });
+}
+
+/** @throws OpsError `refused` if there is no such partition. */
+function wantedPartitions({ pids, table }: VerifyFlags, { inspection }: Looked) {
+  if (pids === undefined || pids === "all") return undefined;
+  assertKnown(inspection.facts.views, { table, pids });
+  const wanted = new Set(pids);
+  return ({ pid }: PartitionId) => wanted.has(pid);
+}
+
+function exitCodeFor({ isHealthy }: Inspection, rows: RowsReport | undefined): number {
+  if (!isHealthy) return EXIT.unhealthy;
+  if (rows === undefined) return EXIT.ok;
+  const { different, notComparable } = rowsCounts(rows);
+  if (different > 0) return EXIT.unhealthy;
+  return notComparable > 0 ? EXIT.partly : EXIT.ok;
+}
+
+function text(inspection: Inspection, rows: RowsReport | undefined): readonly string[] {
+  const verdict = `verify: ${verdictText(inspection)}`;
+  return rows === undefined ? [verdict] : [verdict, ...rowsText(rows)];
+}
+
+function json(inspection: Inspection, rows: RowsReport | undefined, exitCode: number): string {
+  const codes = inspection.findings.filter((one) => one.level === "error").map((one) => one.code);
+  const differ = rows !== undefined && rowsCounts(rows).different > 0;
+  return jsonText({
+    schemaVersion: INSPECT_SCHEMA_VERSION,
+    command: "verify",
+    time: new Date(inspection.facts.nowMs).toISOString(),
+    exitCode,
+    healthy: inspection.isHealthy && !differ,
+    counts: countsJson(inspection),
+    errors: [...new Set([...codes, ...(differ ? ["rows-differ"] : [])])],
+    ...(rows === undefined ? {} : { rows: rowsJson(rows) }),
   });
 }

@@ -1,4 +1,5 @@
-import type { Endpoint } from "./cluster-state.js";
+import type { Advice } from "./advice.js";
+import type { Endpoint, PartitionId } from "./cluster-state.js";
 
 /** A place among the rows of an index: in front of the rows of a key that have this timestamp. */
 export interface RowPosition {
@@ -17,25 +18,25 @@ export interface RowPage {
 }
 
 /** Rows that some replicas have and others lack. */
-export interface RowGroup {
+export interface RowGroup<Example = RowPosition> {
   readonly have: readonly Endpoint[];
   readonly lack: readonly Endpoint[];
   /** The replicas that lack a copy of the rows have them too, less often: they were put twice into the memory of the others. */
   readonly isCopy: boolean;
   readonly rows: number;
   /** Some of them, the first ones in the order of the index. */
-  readonly examples: readonly RowPosition[];
+  readonly examples: readonly Example[];
 }
 
 /** How the replicas of a partition differ in one index. */
-export interface IndexDifference {
+export interface IndexDifference<Example = RowPosition> {
   /** Undefined: the first index of a table whose tablets name none. */
   readonly index: string | undefined;
-  readonly groups: readonly RowGroup[];
+  readonly groups: readonly RowGroup<Example>[];
 }
 
 /** What came of comparing the rows of one partition. */
-export interface RowComparison {
+export interface RowComparison<Example = RowPosition> {
   /** `single`: it has one replica, so there is nothing to compare. */
   readonly status: "same" | "different" | "not-comparable" | "single";
   readonly leader: Endpoint | undefined;
@@ -46,9 +47,37 @@ export interface RowComparison {
   readonly expired: number;
   /** Bytes of rows read from all replicas. */
   readonly bytes: number;
-  readonly differences: readonly IndexDifference[];
+  readonly differences: readonly IndexDifference<Example>[];
   /** What could not be compared now, and why. */
   readonly reasons: readonly string[];
   /** Whether only a sample was read. */
   readonly isSample: boolean;
+}
+
+/** What a deep verification reads of each index: so many rows, or that part of them. */
+export type Sample = { readonly rows: number } | { readonly percent: number };
+
+/** What came of one partition. */
+export interface PartitionRows<Example = RowPosition> extends RowComparison<Example> {
+  readonly id: PartitionId;
+}
+
+/** A row as it is shown. */
+export interface NamedRow {
+  /** The beginning of the key's SHA-256, in hexadecimal. */
+  readonly hash: string;
+  /** The key, in hexadecimal behind `0x` if it is no UTF-8 text; undefined unless keys are to be shown. */
+  readonly key: string | undefined;
+  readonly ts: bigint;
+}
+
+/** Everything that a deep verification came to. */
+export interface RowsReport {
+  readonly partitions: readonly PartitionRows<NamedRow>[];
+  /** How many of them an earlier run had compared. */
+  readonly resumed: number;
+  readonly sample: Sample | undefined;
+  readonly tookMs: number;
+  /** What to do about a partition whose replicas differ. */
+  readonly adviceOf: (one: PartitionRows<NamedRow>) => Advice;
 }

@@ -59,7 +59,17 @@ interface UpgradeFlags {
  */
 export type ToolCommand =
   | RecoverCommand
-  | { readonly cmd: "verify" | "restore" }
+  | { readonly cmd: "restore" }
+  | {
+      readonly cmd: "verify";
+      readonly deep?: boolean;
+      readonly resume?: boolean;
+      readonly db?: string | undefined;
+      readonly table?: string | undefined;
+      readonly pid?: number | readonly number[] | "all" | undefined;
+      readonly sample?: string | undefined;
+      readonly show_keys?: boolean;
+    }
   | { readonly cmd: "inspect"; readonly lost?: readonly Endpoint[] }
   | { readonly cmd: "confset"; readonly key: "auto_failover"; readonly value: "true" | "false" }
   | { readonly cmd: "confget"; readonly key: "auto_failover" }

@@ -5,6 +5,7 @@ import type { IndexDifference, RowComparison, RowGroup, RowPosition } from "../m
 import type { Ttl } from "../model/table-index.js";
 import type { provenDifferences, Reading } from "../policy/differing-rows.js";
 import { type liveRule, walkedIndexes } from "../policy/live-rows.js";
+import { untilAborted } from "../util/until-aborted.js";
 import { createRowReader, type ReadStyle, type RowReader } from "./row-reader.js";
 import { isSameSums } from "./row-records.js";
 import { jumpFrom } from "./row-sample.js";
@@ -45,6 +46,10 @@ const REACH_POLL_MS = 200;
 const HELD_MAX = 40_000;
 /** Rows that are named, for each group. */
 const EXAMPLES_MAX = 5;
+/** A sample is taken from so many places, but of no fewer rows each than a call is worth. */
+const SAMPLE_PLACES = 16;
+const SAMPLE_ROWS_MIN = 8;
+const SAMPLE_ROWS_MAX = 1_000;
 /** A sample is read in at most so many places. */
 const SAMPLE_STRETCHES_MAX = 10_000;
 /** After so many stretches that could not be compared, the rest of the partition is left. */
@@ -106,7 +111,8 @@ async function compareIndexes(
   const { tid, pid } = of;
   const schemas: SchemaClaim[] = [];
   for (const endpoint of [of.leader, ...of.followers]) {
-    schemas.push(await cluster.getTableSchema(endpoint, { tid, pid }));
+    const asked = cluster.getTableSchema(endpoint, { tid, pid });
+    schemas.push(await untilAborted(asked, options.signal));
   }
   const [own] = schemas;
   if (own === undefined) return;
@@ -117,15 +123,22 @@ async function compareIndexes(
     return;
   }
   const { indexes, notWalked } = walkedIndexes(own.indexes, of.storageMode);
-  found.reasons.push(...notWalked);
+  for (const reason of notWalked) found.reasons.push(reason);
+  const pageRows = samplePageRows(options.sampleRows);
   for (const { name, ttl } of indexes) {
     const segCount = of.storageMode === "memory" ? own.segCount || DEFAULT_SEGMENTS : 1;
     const readers = [of.leader, ...of.followers].map((endpoint) =>
-      createRowReader({ endpoint, tid, pid, index: name, segCount }, options),
+      createRowReader({ endpoint, tid, pid, index: name, segCount }, { ...options, pageRows }),
     );
     const groups = await compareIndex(of, { ...options, name, ttl, readers }, found);
     if (groups.length > 0) found.differences.push({ index: name, groups });
   }
+}
+
+function samplePageRows(sampleRows: number | undefined): number | undefined {
+  if (sampleRows === undefined) return undefined;
+  const each = Math.ceil(sampleRows / SAMPLE_PLACES);
+  return Math.min(SAMPLE_ROWS_MAX, Math.max(SAMPLE_ROWS_MIN, each));
 }
 
 function indexesText({ indexes, segCount }: SchemaClaim): string {
@@ -266,7 +279,8 @@ async function waitForFollowers(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const reportOf = async (endpoint: Endpoint): Promise<ReplicaReport | undefined> => {
-    const reports = await cluster.getTableStatus(endpoint, { tid, pid });
+    const asked = cluster.getTableStatus(endpoint, { tid, pid });
+    const reports = await untilAborted(asked, signal);
     return reports.find((one) => one.tid === tid && one.pid === pid);
   };
   const own = await reportOf(leader);

@@ -3,6 +3,7 @@ import { OpsError } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { comparePositions, type OrderedPosition, segmentOf } from "../model/row-order.js";
 import type { RowPosition } from "../model/rows.js";
+import { untilAborted } from "../util/until-aborted.js";
 import { eachRow, positionOf, type RowRecord } from "./row-records.js";
 
 /** Bytes of rows that a call asks for, as far as the size of the rows before tells. */
@@ -32,6 +33,8 @@ export interface ReadStyle {
   readonly signal: AbortSignal;
   /** Bytes of rows that each tablet is asked for in a second, at most. */
   readonly bytesPerSecond: number;
+  /** Rows of one answer, at most; undefined for as many as a tablet gives easily. */
+  readonly pageRows?: number | undefined;
   /** Takes rows and bytes of each answer. */
   readonly onRead: (rows: number, bytes: number) => void;
 }
@@ -57,22 +60,23 @@ export interface RowReader {
 
 /** Makes a reader, which remembers how large rows are and how much it has read lately. */
 export function createRowReader(of: ReplicaIndex, style: ReadStyle): RowReader {
-  const { cluster, signal, bytesPerSecond, onRead } = style;
+  const { cluster, signal, bytesPerSecond, onRead, pageRows = PAGE_ROWS_MAX } = style;
   const { endpoint, tid, pid, index, segCount } = of;
-  let limit = PAGE_ROWS_FIRST;
+  let limit = Math.min(pageRows, PAGE_ROWS_FIRST);
   let readyAt = cluster.clock.now();
   const page = async (from: OrderedPosition | undefined, skip: number, take: TakeRow) => {
     const pauseMs = readyAt - cluster.clock.now();
     if (pauseMs > 0) await cluster.clock.sleep(pauseMs, signal);
     signal.throwIfAborted();
     const began = cluster.clock.now();
-    const answer = await cluster.traverse(endpoint, { tid, pid, index, limit, from, skip });
+    const asked = cluster.traverse(endpoint, { tid, pid, index, limit, from, skip });
+    const answer = await untilAborted(asked, signal);
     const { length } = answer.pairs;
     readyAt = began + (length / bytesPerSecond) * 1_000;
     onRead(answer.count, length);
     if (answer.count > 0) {
       const each = Math.max(1, length / answer.count);
-      limit = Math.max(1, Math.min(PAGE_ROWS_MAX, Math.floor(PAGE_BYTES / each)));
+      limit = Math.max(1, Math.min(pageRows, Math.floor(PAGE_BYTES / each)));
     }
     const rows = inOrder(from, skip, segCount, take);
     const problem = eachRow(answer, rows.take) ?? rows.problem();
@@ -124,12 +128,7 @@ interface RowBefore {
 }
 
 /** Passes rows on and sees to it that they come in their order. */
-function inOrder(
-  from: OrderedPosition | undefined,
-  skip: number,
-  segCount: number,
-  pass: TakeRow,
-) {
+function inOrder(from: OrderedPosition | undefined, skip: number, segCount: number, pass: TakeRow) {
   let before: RowBefore | undefined;
   let last: RowRecord | undefined;
   let given = 0;

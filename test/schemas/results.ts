@@ -201,6 +201,47 @@ export const inspect = z.object({
   tookMs: count,
 });
 
+/** What comparing rows came to, for `verify --deep` and `recoverdata --deep`. */
+const rows = z.object({
+  counts: z.object({
+    partitions: count,
+    same: count,
+    different: count,
+    notComparable: count,
+    single: count,
+  }),
+  sample: maybe(z.union([z.object({ rows: count }), z.object({ percent: z.number() })])),
+  resumed: count,
+  rowsCompared: count,
+  rowsExpired: count,
+  bytesRead: count,
+  tookMs: count,
+  different: z.array(
+    z.object({
+      ...partitionId,
+      leader: maybe(text),
+      followers: texts,
+      differences: z.array(
+        z.object({
+          index: maybe(text),
+          groups: z.array(
+            z.object({
+              have: texts,
+              lack: texts,
+              moreOften: z.boolean(),
+              rows: count,
+              keys: z.array(z.object({ hash: text, key: maybe(text), ts: decimal })),
+            }),
+          ),
+        }),
+      ),
+      reasons: texts,
+      next: maybe(text),
+    }),
+  ),
+  notComparable: z.array(z.object({ ...partitionId, reasons: texts })),
+});
+
 /** `verify`. */
 export const verify = z.object({
   ...head,
@@ -209,6 +250,7 @@ export const verify = z.object({
   healthy: z.boolean(),
   counts: inspectCounts,
   errors: texts,
+  rows: rows.optional(),
 });
 
 /** `changeleader`, `migrate`, `scaleout` and all other commands that carry out a plan of actions. */

@@ -1,0 +1,191 @@
+import { createHash } from "node:crypto";
+import {
+  appendFileSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
+import { join } from "node:path";
+import { messageOf } from "../errors.js";
+import { isSameCluster } from "../journal/read-runs.js";
+import type { ClusterName } from "../journal/record.js";
+import type { PartitionId } from "../model/cluster-state.js";
+import type { NamedRow, PartitionRows, Sample } from "../model/rows.js";
+import { checkDocument, type DocumentKind, type Zod } from "../util/document.js";
+import { replaceFile } from "../util/replace-file.js";
+import { jsonText } from "../util/text.js";
+
+/** What a deep verification is about; only one about the same goes on with what another one has compared. */
+export interface RowsSelection {
+  readonly cluster: ClusterName;
+  readonly db: string | null;
+  readonly table: string | null;
+  readonly pids: readonly number[] | null;
+  readonly sample: Sample | null;
+  readonly showsKeys: boolean;
+}
+
+/** Partitions that were compared, on the disk, so that a run that was stopped can be continued. */
+export interface RowsStore {
+  /**
+   * What the last run about the same compared before it was stopped.
+   *
+   * @returns Empty if there was none, or nothing of it can be read; `note` says why then.
+   */
+  read(): {
+    readonly partitions: readonly PartitionRows<NamedRow>[];
+    readonly note: string | undefined;
+  };
+  /** Begins anew, with what is kept of the run before. @throws What the file system throws. */
+  begin(kept: readonly PartitionRows<NamedRow>[]): void;
+  /** Adds a partition. @throws What the file system throws. */
+  add(one: PartitionRows<NamedRow>): void;
+  /** All partitions are through. */
+  end(): void;
+}
+
+const KIND = "openmldb-ops-rows";
+const FORMAT_VERSION = 1;
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+const LINE_BYTES_MAX = 2 ** 20;
+const FILE_BYTES_MAX = 400 * 2 ** 20;
+
+interface Head {
+  readonly kind: string;
+  readonly formatVersion: number;
+  readonly cluster: ClusterName;
+}
+
+const HEAD: DocumentKind<Head> = {
+  maxBytes: LINE_BYTES_MAX,
+  maxDepth: 6,
+  schema: (z) =>
+    z.object({
+      kind: z.literal(KIND),
+      formatVersion: z.literal(FORMAT_VERSION),
+      cluster: z.object({ zkCluster: z.array(z.string()), zkRootPath: z.string() }),
+    }),
+};
+
+const PARTITION: DocumentKind<PartitionRows<NamedRow>> = {
+  maxBytes: LINE_BYTES_MAX,
+  maxDepth: 8,
+  schema: partitionSchema,
+};
+
+function partitionSchema(z: Zod) {
+  const text = z.string();
+  const texts = z.array(text);
+  const maybeText = text.optional().transform((value) => value);
+  const count = z.number().int().nonnegative();
+  const number64 = z
+    .string()
+    .regex(/^\d{1,20}$/, "expected a decimal number")
+    .transform(BigInt);
+  const id = z.object({ db: text, table: text, tid: count, pid: count });
+  const group = z.object({
+    have: texts,
+    lack: texts,
+    isCopy: z.boolean(),
+    rows: count,
+    examples: z.array(z.object({ hash: text, key: maybeText, ts: number64 })),
+  });
+  return z.object({
+    id,
+    status: z.enum(["same", "different", "single"]),
+    leader: maybeText,
+    followers: texts,
+    rows: count,
+    expired: count,
+    bytes: count,
+    differences: z.array(
+      z.object({
+        index: maybeText,
+        groups: z.array(group),
+      }),
+    ),
+    reasons: texts,
+    isSample: z.boolean(),
+  });
+}
+
+/** The store of a deep verification, in a file of its own below the folder of states. */
+export function rowsStore(stateDir: string, selection: RowsSelection): RowsStore {
+  const folder = join(stateDir, "rows");
+  const { cluster, ...rest } = selection;
+  const name = createHash("sha256")
+    .update(jsonText([cluster.zkRootPath, rest]))
+    .digest("hex");
+  const path = join(folder, `${name.slice(0, 32)}.jsonl`);
+  const head = jsonText({ kind: KIND, formatVersion: FORMAT_VERSION, ...selection });
+  return {
+    read: () => readLines(path, cluster),
+    begin(kept) {
+      mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
+      replaceFile(path, [head, ...kept.map(lineOf)].map((line) => `${line}\n`).join(""), FILE_MODE);
+    },
+    add(one) {
+      const { O_WRONLY, O_APPEND, O_NOFOLLOW } = constants;
+      const file = openSync(path, O_WRONLY | O_APPEND | O_NOFOLLOW);
+      try {
+        appendFileSync(file, `${lineOf(one)}\n`);
+      } finally {
+        closeSync(file);
+      }
+    },
+    end: () => rmSync(path, { force: true }),
+  };
+}
+
+function lineOf(one: PartitionRows<NamedRow>): string {
+  return jsonText(one);
+}
+
+function readLines(path: string, cluster: ClusterName): ReturnType<RowsStore["read"]> {
+  const nothing = (note?: string) => ({ partitions: [], note });
+  let text: string;
+  try {
+    text = readStore(path);
+  } catch (error) {
+    const isThere = !(error instanceof Error && "code" in error && error.code === "ENOENT");
+    return nothing(
+      isThere ? `what the run before compared cannot be read: ${messageOf(error)}` : undefined,
+    );
+  }
+  const [first = "", ...lines] = text.split("\n");
+  const head = checkDocument(HEAD, first);
+  if ("problem" in head) {
+    return nothing(`what the run before compared cannot be read: ${head.problem}`);
+  }
+  if (!isSameCluster(head.value.cluster, cluster)) {
+    return nothing("the run before was about another cluster");
+  }
+  const partitions = new Map<string, PartitionRows<NamedRow>>();
+  for (const line of lines) {
+    // A line that was cut off, or is damaged: that partition is compared again.
+    const checked = line === "" ? { problem: "" } : checkDocument(PARTITION, line);
+    if ("value" in checked) partitions.set(idText(checked.value.id), checked.value);
+  }
+  return { partitions: [...partitions.values()], note: undefined };
+}
+
+function readStore(path: string): string {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const text = readFileSync(file, "utf8");
+    if (text.length > FILE_BYTES_MAX) throw new Error(`it is longer than ${FILE_BYTES_MAX} bytes`);
+    return text;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** A table that was dropped and created again has another tid. */
+export function idText({ tid, pid }: PartitionId): string {
+  return `${tid}/${pid}`;
+}

@@ -1,0 +1,176 @@
+import type { Cluster } from "../cluster/cluster.js";
+import type { PartitionRows, RowComparison, Sample } from "../model/rows.js";
+import type { RowTask } from "../policy/rows-to-compare.js";
+import { compareRows, type RowRules } from "./compare-rows.js";
+
+/** How far a deep verification is. */
+export interface RowsProgress {
+  /** Partitions that are through, of how many. */
+  readonly through: number;
+  readonly of: number;
+  /** Rows read so far, from all replicas and indexes. */
+  readonly rows: number;
+  /** Rows to be read in all, as far as can be told; no less than `rows`. */
+  readonly expectedRows: number;
+}
+
+/** How partitions are compared. */
+export interface VerifyRowsOptions {
+  readonly cluster: Cluster;
+  readonly rules: RowRules;
+  readonly signal: AbortSignal;
+  /** From each tablet, at most. */
+  readonly bytesPerSecond: number;
+  /** Partitions at the same time; never two that share a tablet. */
+  readonly concurrency: number;
+  /** Undefined: all rows. */
+  readonly sample: Sample | undefined;
+  readonly random: () => number;
+  readonly onProgress: (progress: RowsProgress) => void;
+  /** Takes each partition as soon as it is through. */
+  readonly onCompared: (one: PartitionRows) => void;
+}
+
+/**
+ * Compares the rows of many partitions, few at a time: a tablet is read for one partition at a time, one call after
+ * another.
+ *
+ * @returns In the order of the tasks.
+ * @throws What aborts the signal; what is under way then is left.
+ */
+export async function verifyRows(
+  tasks: readonly RowTask[],
+  options: VerifyRowsOptions,
+): Promise<readonly PartitionRows[]> {
+  const results = new Map<RowTask, PartitionRows>();
+  const waiting = [...tasks];
+  const running = new Map<RowTask, Promise<void>>();
+  const busy = new Set<string>();
+  const count = createCount(tasks, options.sample);
+  const tell = () => options.onProgress(count.progress());
+  const start = (task: RowTask) => {
+    const tablets = tabletsOf(task);
+    for (const endpoint of tablets) busy.add(endpoint);
+    const work = async () => {
+      const one = await compareTask(task, options, (rows) => {
+        count.read(rows);
+        tell();
+      });
+      results.set(task, one);
+      count.through(task);
+      options.onCompared(one);
+      tell();
+    };
+    running.set(
+      task,
+      work().finally(() => {
+        running.delete(task);
+        for (const endpoint of tablets) busy.delete(endpoint);
+      }),
+    );
+  };
+  while (waiting.length > 0 || running.size > 0) {
+    while (running.size < options.concurrency) {
+      const next = waiting.findIndex((task) => tabletsOf(task).every((one) => !busy.has(one)));
+      const [task] = next < 0 ? [] : waiting.splice(next, 1);
+      if (task === undefined) break;
+      start(task);
+    }
+    await Promise.race(running.values()).catch(async (error: unknown) => {
+      await Promise.allSettled(running.values());
+      throw error;
+    });
+  }
+  return tasks.flatMap((task) => results.get(task) ?? []);
+}
+
+function tabletsOf({ leader, followers }: RowTask): string[] {
+  return leader === undefined ? [] : [leader, ...followers];
+}
+
+async function compareTask(
+  task: RowTask,
+  options: VerifyRowsOptions,
+  onRows: (rows: number) => void,
+): Promise<PartitionRows> {
+  const { id, leader, followers, missing, storageMode } = task;
+  if (leader === undefined) return { id, ...notRead(task, options) };
+  const { cluster, signal, bytesPerSecond, rules, random, sample } = options;
+  const compared = await compareRows(
+    { tid: id.tid, pid: id.pid, storageMode, leader, followers },
+    {
+      cluster,
+      signal,
+      bytesPerSecond,
+      rules,
+      random,
+      sampleRows: sampleRows(sample, task),
+      onRead: onRows,
+    },
+  );
+  const isDifferent = compared.status === "different";
+  return {
+    ...compared,
+    id,
+    status: missing.length > 0 && !isDifferent ? "not-comparable" : compared.status,
+    reasons: [...missing, ...compared.reasons],
+  };
+}
+
+function notRead(task: RowTask, { sample }: VerifyRowsOptions): RowComparison {
+  return {
+    status: "not-comparable",
+    leader: undefined,
+    followers: task.followers,
+    rows: 0,
+    expired: 0,
+    bytes: 0,
+    differences: [],
+    reasons: task.missing,
+    isSample: sample !== undefined,
+  };
+}
+
+function sampleRows(sample: Sample | undefined, { leaderRows }: RowTask): number | undefined {
+  if (sample === undefined) return undefined;
+  return "rows" in sample
+    ? sample.rows
+    : Math.max(1, Math.ceil((leaderRows * sample.percent) / 100));
+}
+
+/**
+ * Counts rows. How many there are to be read is known from the tablets' own counts, which know nothing of indexes and
+ * of rows that expire: the partitions that are through tell by how much they are wrong.
+ */
+function createCount(tasks: readonly RowTask[], sample: Sample | undefined) {
+  const expectedOf = (task: RowTask): number => {
+    if (task.leader === undefined || task.followers.length === 0) return 0;
+    const part = sampleRows(sample, task);
+    return part === undefined ? task.rows : Math.min(task.rows, part * (task.followers.length + 1));
+  };
+  let read = 0;
+  let through = 0;
+  let expectedThrough = 0;
+  let readThrough = 0;
+  let rest = tasks.reduce((sum, task) => sum + expectedOf(task), 0);
+  return {
+    read(rows: number) {
+      read += rows;
+    },
+    through(task: RowTask) {
+      through += 1;
+      rest -= expectedOf(task);
+      expectedThrough += expectedOf(task);
+      readThrough = read;
+    },
+    progress(): RowsProgress {
+      const factor = expectedThrough > 0 ? readThrough / expectedThrough : 1;
+      return {
+        through,
+        of: tasks.length,
+        rows: read,
+        expectedRows: Math.max(read, Math.round(readThrough + rest * factor)),
+      };
+    },
+  };
+}

@@ -1,0 +1,78 @@
+import { type Advice, changing, doing, looking, type Way } from "../model/advice.js";
+import type { Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { RowComparison } from "../model/rows.js";
+import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
+
+/** What can be done with a partition whose replicas hold other rows. */
+export interface RowsAdviceFacts {
+  readonly id: PartitionId;
+  /** Healthy tablets without a replica of the partition. */
+  readonly spare: readonly Endpoint[];
+  readonly print: PrintCommand;
+}
+
+/**
+ * What to do about replicas that differ. Nothing is ever repaired by itself: which rows are right, no log tells.
+ *
+ * A replica is made anew from its leader, so first a replica that has all rows has to lead. It is added elsewhere
+ * before the old one is deleted, where there is a tablet for it, so that no copy of a row is given up for a moment.
+ */
+export function adviseOnRows(compared: RowComparison<unknown>, facts: RowsAdviceFacts): Advice {
+  const { leader, followers, differences } = compared;
+  if (leader === undefined) return [];
+  const groups = differences.flatMap((one) => one.groups);
+  const lacking = new Set(groups.filter((one) => !one.isCopy).flatMap((one) => one.lack));
+  const doubled = new Set(groups.filter((one) => one.isCopy).flatMap((one) => one.have));
+  const isWhole = (endpoint: Endpoint) => !lacking.has(endpoint) && !doubled.has(endpoint);
+  const { id, print } = facts;
+  if (isWhole(leader)) {
+    const [other] = followers.filter((one) => !isWhole(one));
+    return other === undefined ? [] : [makeAnew(other, facts, followers.length)];
+  }
+  const [whole] = followers.filter(isWhole);
+  if (whole !== undefined) {
+    const command = print({ cmd: "changeleader", ...partitionFlags(id), candidate: whole });
+    return [
+      changing(
+        `${leader} leads and ${lacking.has(leader) ? "lacks rows" : "has rows twice"}; ${whole} has all rows once: let it lead, then verify again`,
+        command,
+        "thought",
+      ),
+    ];
+  }
+  return [
+    doing(
+      "no replica has all rows: read the rows that the leader lacks where they are, put them again through the leader, then verify again; make no replica anew before",
+      "thought",
+    ),
+    looking(
+      "to see their keys",
+      print({ cmd: "verify", deep: true, ...partitionFlags(id), show_keys: true }),
+    ),
+  ];
+}
+
+function makeAnew(
+  endpoint: Endpoint,
+  { id, spare, print }: RowsAdviceFacts,
+  followers: number,
+): Way {
+  const flags = partitionFlags(id);
+  const remove = print({ cmd: "delreplica", ...flags, endpoint });
+  const [elsewhere] = spare;
+  if (elsewhere !== undefined) {
+    const add = print({ cmd: "addreplica", ...flags, endpoint: elsewhere });
+    return changing(
+      `make a new replica on ${elsewhere} from the leader, then delete the one on ${endpoint} (${remove}), then verify again; first`,
+      add,
+      "thought",
+    );
+  }
+  const add = print({ cmd: "addreplica", ...flags, endpoint });
+  const fewer = followers === 1 ? ", with one copy of the rows meanwhile" : "";
+  return changing(
+    `delete the replica on ${endpoint}${fewer}, then make it anew from the leader (${add}), then verify again; first`,
+    remove,
+    "thought",
+  );
+}

@@ -1,0 +1,196 @@
+import { adviceText } from "../model/advice.js";
+import { partitionName } from "../model/partition-view.js";
+import type { NamedRow, PartitionRows, RowGroup, RowsReport, Sample } from "../model/rows.js";
+import { safe } from "../util/text.js";
+import type { FindingRow } from "./document.js";
+import type { ResultRows } from "./recovery-rows.js";
+
+/** More partitions than this are counted on the screen, and listed in JSON only. */
+const SHOWN_MAX = 20;
+
+/** How many partitions came to what. */
+export interface RowsCounts {
+  readonly partitions: number;
+  readonly same: number;
+  readonly different: number;
+  readonly notComparable: number;
+  readonly single: number;
+}
+
+/** Counts the partitions by what they came to. */
+export function rowsCounts({ partitions }: RowsReport): RowsCounts {
+  const count = (status: PartitionRows["status"]) =>
+    partitions.filter((one) => one.status === status).length;
+  return {
+    partitions: partitions.length,
+    same: count("same"),
+    different: count("different"),
+    notComparable: count("not-comparable"),
+    single: count("single"),
+  };
+}
+
+/** One line: what a deep verification came to. */
+function rowsHeadline(report: RowsReport): string {
+  const { partitions, same, different, notComparable, single } = rowsCounts(report);
+  const found = [
+    different > 0 ? `rows of ${different} of ${partitions} partitions DIFFER` : "no rows differ",
+    notComparable > 0 ? `${notComparable} could not be compared now` : "",
+    same > 0 ? `${same} compared equal` : "",
+    single > 0 ? `${single} with one replica` : "",
+  ].filter((one) => one !== "");
+  const rows = report.partitions.reduce((sum, one) => sum + one.rows, 0);
+  const bytes = report.partitions.reduce((sum, one) => sum + one.bytes, 0);
+  const how = [
+    `${numberText(rows)} rows of leaders compared`,
+    `${(bytes / 1e6).toFixed(1)} MB read`,
+    sampleText(report.sample),
+    report.resumed > 0 ? `${report.resumed} partitions from the run before` : "",
+    `${(report.tookMs / 1_000).toFixed(1)} s`,
+  ].filter((one) => one !== "");
+  return `${found.join(", ")} (${how.join(", ")})`;
+}
+
+function sampleText(sample: Sample | undefined): string {
+  if (sample === undefined) return "";
+  return "rows" in sample
+    ? `a sample of ${numberText(sample.rows)} rows of each index`
+    : `a sample of ${sample.percent} % of each index`;
+}
+
+/** A deep verification on one screen. Names and keys are made safe. */
+export function rowsText(report: RowsReport): readonly string[] {
+  const different = report.partitions.filter((one) => one.status === "different");
+  const undecided = report.partitions.filter((one) => one.status === "not-comparable");
+  return [
+    `rows: ${rowsHeadline(report)}`,
+    ...different.slice(0, SHOWN_MAX).flatMap((one) => differenceLines(one, report)),
+    ...moreLine(different.length, "differ"),
+    ...undecided
+      .slice(0, SHOWN_MAX)
+      .map((one) => `  ${safe(partitionName(one.id))}: not comparable now: ${reasonsText(one)}`),
+    ...moreLine(undecided.length, "could not be compared now"),
+  ];
+}
+
+function moreLine(count: number, what: string): readonly string[] {
+  return count > SHOWN_MAX
+    ? [`  ... and ${count - SHOWN_MAX} more that ${what}: see --output=json`]
+    : [];
+}
+
+function differenceLines(one: PartitionRows<NamedRow>, { adviceOf }: RowsReport): string[] {
+  const advice = adviceText(adviceOf(one));
+  return [
+    `  ${safe(partitionName(one.id))}, led by ${safe(one.leader ?? "-")}:`,
+    ...differenceTexts(one).map((text) => `    ${safe(text)}`),
+    ...(one.reasons.length === 0 ? [] : [`    not all could be compared: ${reasonsText(one)}`]),
+    ...(advice === "" ? [] : [`    -> ${safe(advice)}`]),
+  ];
+}
+
+/** How the replicas of a partition differ, one line for each index and each set of replicas. */
+function differenceTexts({ differences }: PartitionRows<NamedRow>): string[] {
+  return differences.flatMap(({ index, groups }) =>
+    groups.map((group) => `${index === undefined ? "" : `index ${index}: `}${groupText(group)}`),
+  );
+}
+
+function groupText({ have, lack, isCopy, rows, examples }: RowGroup<NamedRow>): string {
+  const what = rows === 1 ? "1 row" : `${numberText(rows)} rows`;
+  const where = isCopy
+    ? `${what} more often in ${have.join(", ")} than in ${lack.join(", ")}`
+    : `${what} on ${have.join(", ")} and not on ${lack.join(", ")}`;
+  const keys = examples.map(
+    ({ hash, key, ts }) => `key ${key === undefined ? `#${hash}` : JSON.stringify(key)} at ${ts}`,
+  );
+  return keys.length === 0 ? where : `${where}; such as ${keys.join(", ")}`;
+}
+
+function reasonsText({ reasons }: PartitionRows<unknown>): string {
+  const [first = "", ...more] = reasons;
+  return `${safe(first)}${more.length === 0 ? "" : `, and ${more.length} more reasons`}`;
+}
+
+function numberText(count: number): string {
+  return count.toLocaleString("en-US");
+}
+
+/** A deep verification as part of a JSON document. */
+export function rowsJson(report: RowsReport) {
+  const bad = (status: PartitionRows["status"]) =>
+    report.partitions.filter((one) => one.status === status);
+  return {
+    counts: rowsCounts(report),
+    sample: report.sample ?? null,
+    resumed: report.resumed,
+    rowsCompared: report.partitions.reduce((sum, one) => sum + one.rows, 0),
+    rowsExpired: report.partitions.reduce((sum, one) => sum + one.expired, 0),
+    bytesRead: report.partitions.reduce((sum, one) => sum + one.bytes, 0),
+    tookMs: Math.round(report.tookMs),
+    different: bad("different").map((one) => ({
+      ...one.id,
+      leader: one.leader ?? null,
+      followers: one.followers,
+      differences: one.differences.map(({ index, groups }) => ({
+        index: index ?? null,
+        groups: groups.map(({ have, lack, isCopy, rows, examples }) => ({
+          have,
+          lack,
+          moreOften: isCopy,
+          rows,
+          keys: examples.map(({ hash, key = null, ts }) => ({ hash, key, ts: String(ts) })),
+        })),
+      })),
+      reasons: one.reasons,
+      next: adviceText(report.adviceOf(one)) || null,
+    })),
+    notComparable: bad("not-comparable").map((one) => ({ ...one.id, reasons: one.reasons })),
+  };
+}
+
+/** The result of a command, with what a deep verification came to beside it; as it is without one. */
+export function withRows(result: ResultRows, rows: RowsReport | undefined): ResultRows {
+  if (rows === undefined) return result;
+  const { verdict } = result;
+  const different = rows.partitions.filter((one) => one.status === "different");
+  const isLeft = verdict.result === "ok" && different.length + rowsCounts(rows).notComparable > 0;
+  return {
+    ...result,
+    verdict: {
+      ...verdict,
+      result: isLeft ? "left" : verdict.result,
+      headline: `${verdict.headline}; ${rowsHeadline(rows)}`,
+    },
+    findings: [...rowsFindings(rows), ...result.findings],
+    advice: [...result.advice, ...different.map((one) => rows.adviceOf(one))],
+  };
+}
+
+/** A deep verification as findings of a report. */
+function rowsFindings(report: RowsReport): readonly FindingRow[] {
+  return report.partitions.flatMap((one): FindingRow[] => {
+    const subject = partitionName(one.id);
+    if (one.status === "different") {
+      return [
+        {
+          level: "error",
+          code: "rows-differ",
+          subject,
+          text: differenceTexts(one).join("; "),
+          effect: "which rows a query sees depends on the replica that leads",
+        },
+      ];
+    }
+    if (one.status !== "not-comparable") return [];
+    return [
+      {
+        level: "warning",
+        code: "rows-not-comparable",
+        subject,
+        text: one.reasons.join("; "),
+        effect: "whether its replicas hold the same rows is not known",
+      },
+    ];
+  });
+}
