@@ -42,7 +42,7 @@ export type ErrorCode =
 /** What an {@link OpsError} is made of. */
 export interface OpsErrorParts {
   readonly code: ErrorCode;
-  /** What happened and why, one line, no final stop. */
+  /** What happened and why, one line, no final stop. Names of any length may be in it: long ones are cut. */
   readonly message: string;
   /** What the user can do about it; absent when there is nothing better than the message. */
   readonly hint?: string;
@@ -57,6 +57,18 @@ export interface OpsErrorParts {
   readonly cause?: unknown;
 }
 
+/** A longer word is a name that no person reads to its end: so much of it is left in a message. */
+const WORD_SHOWN = 100;
+const LONG_WORD = /\S{301,}/g;
+
+/** A name of any length may come from outside. Commands to be typed stand in hints, and stay whole. */
+function withShortWords(text: string): string {
+  return text.replaceAll(
+    LONG_WORD,
+    (word) => `${word.slice(0, WORD_SHOWN)}... (${word.length} characters)`,
+  );
+}
+
 /** The one exception of this tool. Conditions of a cluster are `Problem` values instead. */
 export class OpsError extends Error {
   readonly code: ErrorCode;
@@ -67,14 +79,17 @@ export class OpsError extends Error {
   readonly details: readonly string[];
 
   constructor(parts: OpsErrorParts) {
-    super(parts.message, parts.cause === undefined ? undefined : { cause: parts.cause });
+    super(
+      withShortWords(parts.message),
+      parts.cause === undefined ? undefined : { cause: parts.cause },
+    );
     this.name = "OpsError";
     this.code = parts.code;
     this.hint = parts.hint;
     this.retryable = parts.retryable ?? false;
     this.endpoint = parts.endpoint;
     this.responseCode = parts.responseCode;
-    this.details = parts.details ?? [];
+    this.details = parts.details?.map(withShortWords) ?? [];
   }
 }
 

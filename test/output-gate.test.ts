@@ -1,5 +1,6 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { errorDocument, errorText } from "../src/cli/show-error.js";
+import { runPostHook } from "../src/commands/post-hook.js";
 import { OpsError } from "../src/errors.js";
 import { clipped, jsonText, paint, printable, safe } from "../src/util/text.js";
 import { runNode } from "./helpers/run-bin.js";
@@ -48,6 +49,16 @@ describe("the gate to the terminal", () => {
   });
 });
 
+test("a hook that the system cannot start is told, and nothing else", async () => {
+  const told: string[] = [];
+  const say = (text: string) => told.push(text);
+  const log = { error: say, warn: say, info: say, debug: say, record: say };
+  const signal = new AbortController().signal;
+  const facts = { document: "{}", variables: {} };
+  await runPostHook(`: ${"x".repeat(3_000_000)}`, facts, { stderr: { write: say }, log, signal });
+  expect(told).toEqual([expect.stringMatching(/^--post_hook: .*E2BIG/)]);
+});
+
 describe("an error with text from outside", () => {
   const error = new OpsError({
     code: "refused",
@@ -68,6 +79,16 @@ describe("an error with text from outside", () => {
     const document = errorDocument(error, 4);
     expect(document.trimEnd()).not.toMatch(RAW);
     expect(JSON.parse(document).error.hint).toBe(`see ${HOSTILE}`);
+  });
+
+  it("names in it are cut where they stand, so that what follows can be read", () => {
+    const { message } = new OpsError({
+      code: "rejected",
+      message: `LoadTable at ${"e".repeat(100_000)} was refused: it is ${"t".repeat(300)}`,
+    });
+    expect(message).toBe(
+      `LoadTable at ${"e".repeat(100)}... (100000 characters) was refused: it is ${"t".repeat(300)}`,
+    );
   });
 
   it("is cut with its length, if it is cut", () => {

@@ -2,7 +2,7 @@ import { messageOf, OpsError } from "../errors.js";
 import { clipped, jsonText, safe } from "../util/text.js";
 
 const SCHEMA_VERSION = 1;
-/** Characters of a message for people, so that the hint behind it can still be found. */
+/** Characters of a message for people, and of its hint, so that both can be found on the line. */
 const MESSAGE_MAX = 4_000;
 
 /** What to do about an error that is none of the expected ones. */
@@ -11,9 +11,8 @@ export const unexpectedHint = "this is a bug; run again with --log_level=debug a
 /** An error for people, on one line: what happened, and in brackets what to do. */
 export function errorText(thrown: unknown): string {
   const hint = hintOf(thrown);
-  return (
-    safe(clipped(messageOf(thrown), MESSAGE_MAX)) + (hint === undefined ? "" : ` (${safe(hint)})`)
-  );
+  const message = safe(clipped(messageOf(thrown), MESSAGE_MAX));
+  return hint === undefined ? message : `${message} (${safe(clipped(hint, MESSAGE_MAX))})`;
 }
 
 function hintOf(thrown: unknown): string | undefined {

@@ -34,12 +34,14 @@ function hookProblem(
   { stderr, signal }: Pick<CommandIo, "stderr" | "signal">,
 ): Promise<string | undefined> {
   return new Promise((resolve) => {
-    // A group of its own, so that all that it starts ends with it.
-    const child = spawn("/bin/sh", ["-c", command], {
-      stdio: ["pipe", "pipe", "pipe"],
-      env: { ...process.env, ...variables },
-      detached: true,
-    });
+    let child: ReturnType<typeof start>;
+    try {
+      child = start(command, variables);
+    } catch (error) {
+      // Such as a command that is too long for the system.
+      resolve(messageOf(error));
+      return;
+    }
     let limitMs = signal.aborted ? STOPPED_HOOK_MS : HOOK_MS;
     const end = () => {
       endGroup(child);
@@ -67,6 +69,15 @@ function hookProblem(
     // It may have ended without reading.
     child.stdin.on("error", () => undefined);
     child.stdin.end(document);
+  });
+}
+
+/** In a group of its own, so that all that it starts ends with it. */
+function start(command: string, variables: HookFacts["variables"]) {
+  return spawn("/bin/sh", ["-c", command], {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { ...process.env, ...variables },
+    detached: true,
   });
 }
 

@@ -97,7 +97,7 @@ function parametersOf(flags: object): Parameter[] {
     .flatMap(([name, value]: [string, unknown]) => {
       const isNone = value === undefined || value === null || value === "";
       if (isNone || (Array.isArray(value) && value.length === 0)) return [];
-      return [{ name, value: typeof value === "string" ? value : JSON.stringify(value) }];
+      return [{ name, value: typeof value === "string" ? value : jsonText(value) }];
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }

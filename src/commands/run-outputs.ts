@@ -11,7 +11,7 @@ import { lastSuccessIn, metricsText } from "../report/metrics.js";
 import type { ResultRows } from "../report/recovery-rows.js";
 import type { TimedEvent } from "../report/timeline.js";
 import { replaceFile } from "../util/replace-file.js";
-import { jsonText, safe } from "../util/text.js";
+import { clipped, jsonText, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
 import type { CommandIo } from "./command.js";
 import { runPostHook } from "./post-hook.js";
@@ -21,6 +21,8 @@ import { makeReport, writeReport } from "./report-file.js";
 const METRICS_BYTES_MAX = 1_000_000;
 /** node_exporter runs as another user. */
 const METRICS_MODE = 0o644;
+/** Characters of a variable of a hook; systems bound all variables together. */
+const VARIABLE_CHARS_MAX = 2_000;
 /** Advices that a hook is told. */
 const HOOK_TODOS_MAX = 20;
 
@@ -115,12 +117,17 @@ function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, comma
   };
   return {
     outputs,
+    /** Never throws: how the run ended is told whatever becomes of this. */
     async finish(exitCode: number, thrown: unknown) {
       if (!isWanted) return;
-      const report = reportOf(exitCode, thrown);
-      // A watch that a signal ends has nothing new to say.
-      if (!(isWritten && io.signal.aborted)) write(report);
-      if (postHook !== undefined) await runPostHook(postHook, hookFacts(report, path), io);
+      try {
+        const report = reportOf(exitCode, thrown);
+        // A watch that a signal ends has nothing new to say.
+        if (!(isWritten && io.signal.aborted)) write(report);
+        if (postHook !== undefined) await runPostHook(postHook, hookFacts(report, path), io);
+      } catch (error) {
+        io.log.error(`the report of the run could not be made: ${messageOf(error)}`);
+      }
     },
   };
 }
@@ -202,8 +209,8 @@ function hookFacts(report: ReportDocument, path: string | undefined) {
       OPENMLDB_OPS_RUN_COMMAND: command,
       OPENMLDB_OPS_RUN_RESULT: verdict.word,
       OPENMLDB_OPS_RUN_EXIT_CODE: number(verdict.exitCode ?? undefined),
-      OPENMLDB_OPS_RUN_HEADLINE: safe(verdict.headline),
-      OPENMLDB_OPS_RUN_CLUSTER: safe(run.cluster),
+      OPENMLDB_OPS_RUN_HEADLINE: safe(clipped(verdict.headline, VARIABLE_CHARS_MAX)),
+      OPENMLDB_OPS_RUN_CLUSTER: safe(clipped(run.cluster, VARIABLE_CHARS_MAX)),
       OPENMLDB_OPS_RUN_ID: run.id ?? "",
       OPENMLDB_OPS_RUN_DURATION_MS: number(run.tookMs ?? undefined),
       OPENMLDB_OPS_RUN_RECOVERED: number(counts?.recovered),

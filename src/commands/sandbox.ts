@@ -2,6 +2,7 @@ import type { SandboxFlags } from "../cli/tool-commands.js";
 import { readRecording } from "../sandbox/model/recording-document.js";
 import { runConsole } from "../sandbox/serve/console.js";
 import { type Sandbox, startSandbox } from "../sandbox/start.js";
+import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
 /**
@@ -32,7 +33,7 @@ export async function run(flags: SandboxFlags, io: CommandIo): Promise<number> {
 function readyLine(sandbox: Sandbox, flags: SandboxFlags): string {
   const { zkCluster, zkRootPath, nameservers, tablets } = sandbox;
   if (flags.output === "json") {
-    return JSON.stringify({
+    return jsonText({
       zk_cluster: zkCluster,
       zk_root_path: zkRootPath,
       nameservers,

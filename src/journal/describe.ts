@@ -122,7 +122,7 @@ export function runText(line: RunLine, read: ReadRun | undefined, hasColor: bool
     return `${head}${notes}Only ZooKeeper knows this run: its journal is on another machine.\n`;
   const flags = Object.entries(line.run?.flags ?? {}).map(([name, value]) => [
     name,
-    typeof value === "string" ? value : JSON.stringify(value),
+    typeof value === "string" ? value : jsonText(value),
   ]);
   const sections: [string, string][] = [
     ["Flags", table([{ title: "flag" }, { title: "value" }], flags)],

@@ -3,6 +3,7 @@ import { messageOf } from "../errors.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { MutationCall, MutationHooks } from "../run/watch-mutations.js";
 import { newRunId, whoami } from "../util/process-identity.js";
+import { jsonText } from "../util/text.js";
 import { type AppendFile, createAppendFile, type DurableLog, durableLog } from "./durable-log.js";
 import { eventRecord } from "./event-record.js";
 import { isSameRun } from "./read-runs.js";
@@ -167,9 +168,9 @@ function journalOf({ run, log, now, inShort }: Parts, stateDir: string): Journal
   };
 }
 
-/** One line of JSON. A bigint becomes a decimal string. */
+/** One line of JSON that a terminal can show as well. */
 function line(value: JournalRecord | RunInShort): string {
-  return `${JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? String(item) : item))}\n`;
+  return `${jsonText(value)}\n`;
 }
 
 function timeText(now: () => number): string {

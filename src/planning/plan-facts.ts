@@ -67,8 +67,12 @@ function listed(items: readonly string[]): string {
 
 /** Compares facts. Empty if they are the same. */
 export function differencesOf(where: string, was: Facts, is: Facts): Difference[] {
-  return [...new Set([...Object.keys(was), ...Object.keys(is)])].flatMap((fact) =>
-    was[fact] === is[fact] ? [] : [{ where, fact, was: was[fact], is: is[fact] }],
+  // A saved plan may name a fact like what every object has by itself.
+  const [then, now] = [new Map(Object.entries(was)), new Map(Object.entries(is))];
+  return [...new Set([...then.keys(), ...now.keys()])].flatMap((fact) =>
+    then.get(fact) === now.get(fact)
+      ? []
+      : [{ where, fact, was: then.get(fact), is: now.get(fact) }],
   );
 }
 

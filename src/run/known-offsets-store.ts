@@ -6,6 +6,7 @@ import { replicaKey } from "../model/cluster-state.js";
 import { type KnownOffsetsStore, keptName } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { checkDocument, type DocumentKind } from "../util/document.js";
+import { jsonText } from "../util/text.js";
 import { opsPath } from "./owner.js";
 
 /** Version of what is written; a reader understands its own version only. */
@@ -113,7 +114,7 @@ async function keptAt(
 function encode({ term, offsets }: LowerBounds, partition: string): Buffer {
   const plain = Object.fromEntries([...offsets].map(([endpoint, to]) => [endpoint, String(to)]));
   const content = { version: VERSION, partition, term: String(term), offsets: plain };
-  return Buffer.from(JSON.stringify(content), "utf8");
+  return Buffer.from(jsonText(content), "utf8");
 }
 
 /** All of this may be repeated: a second time it changes nothing. */

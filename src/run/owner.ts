@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import type { Zod } from "../util/document.js";
 import { isProcessAlive, newRunId, whoami } from "../util/process-identity.js";
+import { jsonText } from "../util/text.js";
 
 /** Version of what is written to ZooKeeper; a reader understands its own version only. */
 const VERSION = 1;
@@ -54,7 +55,7 @@ export function ownerText({ runId, user, host, pid, time, command }: RunOwner): 
  */
 export function encode(owner: RunOwner, more: Readonly<Record<string, unknown>>): Buffer {
   const command = owner.command.slice(0, COMMAND_CHARS_MAX);
-  return Buffer.from(JSON.stringify({ version: VERSION, ...owner, command, ...more }), "utf8");
+  return Buffer.from(jsonText({ version: VERSION, ...owner, command, ...more }), "utf8");
 }
 
 /** Bounds for a znode with owner data; ZooKeeper itself would take 1 MB. */

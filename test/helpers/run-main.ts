@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { expect, vi } from "vitest";
+import { main } from "../../src/cli.js";
+import { rawIn } from "./hostile-text.js";
+
+/** What a command line left behind. */
+export interface MainResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Runs a command line in this process, as the program does, with what it writes kept. The test file must
+ * not need `process.exit`: the program's own last call of it may come a second later.
+ *
+ * @param environment Variables beside those of this process.
+ */
+export async function runMain(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<MainResult> {
+  let [stdout, stderr] = ["", ""];
+  const kept = (add: (text: string) => void) => (text: unknown, done?: unknown) => {
+    add(String(text));
+    if (typeof done === "function") done();
+    return true;
+  };
+  vi.spyOn(process, "exit").mockImplementation((() => undefined) as never);
+  vi.stubEnv("OPENMLDB_OPS_COLUMNS", undefined);
+  for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
+  const spies = [
+    vi.spyOn(process.stdout, "write").mockImplementation(
+      kept((text) => {
+        stdout += text;
+      }) as never,
+    ),
+    vi.spyOn(process.stderr, "write").mockImplementation(
+      kept((text) => {
+        stderr += text;
+      }) as never,
+    ),
+  ];
+  const listeners = [process.stdout, process.stderr].map((stream) => ({
+    stream,
+    before: stream.listeners("error"),
+  }));
+  try {
+    return { code: await main(argv), stdout, stderr };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+    for (const { stream, before } of listeners) {
+      for (const one of stream.listeners("error")) {
+        if (!before.includes(one)) stream.off("error", one as never);
+      }
+    }
+    vi.unstubAllEnvs();
+  }
+}
+
+/** Everything that a run printed is clean, and its lines for people can be read. */
+export function expectClean(argv: readonly string[], { stdout, stderr }: MainResult): void {
+  const what = argv.map((word) => word.slice(0, 60)).join(" ");
+  expect(rawIn(stdout), `stdout of ${what}`).toBeUndefined();
+  expect(rawIn(stderr), `stderr of ${what}`).toBeUndefined();
+  expect(stdout + stderr, what).not.toMatch(/\[object |native code|this is a bug/);
+}
+
+/** Every file below a folder, with its content: names and contents are what was written. */
+export function filesIn(folder: string): { readonly path: string; readonly content: string }[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .map((name) => join(folder, name))
+    .filter((path) => statSync(path).isFile())
+    .map((path) => ({ path, content: readFileSync(path, "utf8") }));
+}
