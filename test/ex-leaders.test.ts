@@ -92,6 +92,7 @@ const OPERATIONS: readonly {
       recoverEndpointOperation({
         endpoint: third,
         needRestore: false,
+        method: "documented",
         concurrency: undefined,
         acceptDataLoss: [],
         print,
@@ -104,6 +105,20 @@ const OPERATIONS: readonly {
       recoverEndpointOperation({
         endpoint: third,
         needRestore: true,
+        method: "documented",
+        concurrency: undefined,
+        acceptDataLoss: [],
+        print,
+      }),
+  },
+  {
+    name: "recoverendpoint, the direct way",
+    before: ({ virtual, third }) => wiped(virtual, third),
+    operation: ({ third }) =>
+      recoverEndpointOperation({
+        endpoint: third,
+        needRestore: true,
+        method: "direct",
         concurrency: undefined,
         acceptDataLoss: [],
         print,

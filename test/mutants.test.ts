@@ -151,7 +151,9 @@ const MUTANTS: readonly Mutant[] = [
       cluster: (cluster) => ({
         ...loadingLeaders(cluster),
         changeRole: async (endpoint, request) => {
-          if (request.role === "leader") await cluster.changeRole(endpoint, request);
+          if (request.role === "leader") return cluster.changeRole(endpoint, request);
+          const table = (await cluster.showTable()).find((one) => one.tid === request.tid);
+          if (table !== undefined) await markLeadersAlive(cluster, { ...table, pid: request.pid });
         },
         setPartitionFlags: (id) => markLeadersAlive(cluster, id),
       }),

@@ -41,6 +41,7 @@ function recover(options: Partial<RecoverOptions> = {}) {
   return recoverEndpointOperation({
     endpoint: C,
     needRestore: false,
+    method: undefined,
     concurrency: undefined,
     acceptDataLoss: [],
     print,
@@ -168,18 +169,18 @@ describe("offlineendpoint", () => {
 });
 
 describe("recoverendpoint", () => {
-  test("after offlineendpoint: all replicas of the tablet are back, in sync", async () => {
+  test("after offlineendpoint: documented: all replicas of the tablet are back, in sync", async () => {
     const virtual = await clusterWith({ partitions: 6 });
     await withoutC(virtual);
     await operateOn(virtual, offline());
     virtual.model.put(20);
     await withC(virtual);
-    const report = await operateOn(virtual, recover({ concurrency: 8 }));
+    const report = await operateOn(virtual, recover({ method: "documented", concurrency: 8 }));
     expect(report.complaints).toEqual([]);
     expect(resultsOf(report)).toEqual([`recover-endpoint ${C} done`]);
     expect(virtual.model.healthy()).toEqual([]);
     expect(lost(virtual)).toBe(0);
-    expect((await operateOn(virtual, recover())).plan.steps).toEqual([]);
+    expect((await operateOn(virtual, recover({ method: "documented" }))).plan.steps).toEqual([]);
   });
 
   test("before any offlineendpoint it is refused, with what to run", async () => {
@@ -217,13 +218,13 @@ describe("recoverendpoint", () => {
     for (const rows of virtual.model.rows()) expect(rows.served).toBe(rows.acknowledged);
   });
 
-  test("ops that fail are done again, partition by partition", async () => {
+  test("documented: ops that fail are done again, partition by partition", async () => {
     const virtual = await clusterWith({ partitions: 4 });
     await withoutC(virtual);
     await operateOn(virtual, offline());
     await withC(virtual);
     virtual.model.failOp("kRecoverTable", 2);
-    const report = await operateOn(virtual, recover());
+    const report = await operateOn(virtual, recover({ method: "documented" }));
     expect(report.complaints).toEqual([]);
     expect(report.results[0]?.outcome).toMatchObject({
       detail: expect.stringContaining("2 partitions again one by one"),
@@ -231,13 +232,13 @@ describe("recoverendpoint", () => {
     expect(virtual.model.healthy()).toEqual([]);
   });
 
-  test("the tablet dies in the middle: named, and the run ends", async () => {
+  test("documented: the tablet dies in the middle: named, and the run ends", async () => {
     const virtual = await clusterWith({ partitions: 4 });
     await withoutC(virtual);
     await operateOn(virtual, offline());
     await withC(virtual);
     const { recoverEndpoint } = virtual.cluster;
-    const report = await operateOn(virtual, recover(), {
+    const report = await operateOn(virtual, recover({ method: "documented" }), {
       async recoverEndpoint(...args) {
         await recoverEndpoint(...args);
         virtual.model.kill("tablet3");
@@ -247,28 +248,35 @@ describe("recoverendpoint", () => {
     expect(report.complaints.length).toBeGreaterThan(0);
   });
 
-  test("data loss: a replica with more than its leader is left alone with the numbers, others are recovered", async () => {
-    const virtual = await clusterWith({ partitions: 4 });
-    await loseTail(virtual, 5);
-    await operateOn(virtual, offline({ acceptDataLoss: [{ db: "db1", table: "t0", pid: 0 }] }));
-    await withC(virtual);
-    const report = await operateOn(virtual, recover());
-    expect(report.plan.notes.join("\n")).toContain(
-      "db1.t0:0 at c:9527: known to hold entries up to 35, leader a:9527 only up to 30: RecoverTable would delete them",
-    );
-    expect(report.plan.notes.join("\n")).toContain("recovered one by one");
-    expect(report.results).toHaveLength(3);
-    expect(report.complaints.join()).toContain("db1.t0:0");
-    const held = () =>
-      virtual.model.rows({ pid: 0 })[0]?.replicas.find((one) => one.endpoint === C)?.held;
-    expect(held()).toBe(35);
-    // Alone, it is refused; named, it is given up.
-    expect(await refusalOf(virtual, recover())).toContain("up to 35, leader a:9527 only up to 30");
-    const named = await operateOn(
-      virtual,
-      recover({ acceptDataLoss: [{ db: "db1", table: "t0", pid: 0 }] }),
-    );
-    expect(named.complaints).toEqual([]);
-    expect(virtual.model.healthy()).toEqual([]);
-  });
+  test.each(["direct", "documented"] as const)(
+    "data loss, %s: a replica with more than its leader is left alone with the numbers, others are recovered",
+    async (method) => {
+      const virtual = await clusterWith({ partitions: 4 });
+      await loseTail(virtual, 5);
+      await operateOn(virtual, offline({ acceptDataLoss: [{ db: "db1", table: "t0", pid: 0 }] }));
+      await withC(virtual);
+      const report = await operateOn(virtual, recover({ method }));
+      expect(report.plan.notes.join("\n")).toContain(
+        "db1.t0:0 at c:9527: known to hold entries up to 35, leader a:9527 only up to 30: RecoverTable would delete them",
+      );
+      expect(report.plan.notes.join("\n").includes("recovered one by one")).toBe(
+        method === "documented",
+      );
+      expect(report.results).toHaveLength(3);
+      expect(report.complaints.join()).toContain("db1.t0:0");
+      const held = () =>
+        virtual.model.rows({ pid: 0 })[0]?.replicas.find((one) => one.endpoint === C)?.held;
+      expect(held()).toBe(35);
+      // Alone, it is refused; named, it is given up.
+      expect(await refusalOf(virtual, recover({ method }))).toContain(
+        "up to 35, leader a:9527 only up to 30",
+      );
+      const named = await operateOn(
+        virtual,
+        recover({ method, acceptDataLoss: [{ db: "db1", table: "t0", pid: 0 }] }),
+      );
+      expect(named.complaints).toEqual([]);
+      expect(virtual.model.healthy()).toEqual([]);
+    },
+  );
 });

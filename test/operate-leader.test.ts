@@ -43,7 +43,7 @@ describe("changeleader", () => {
     expect(flagsOf(virtual)).toEqual(["a follower alive", "b follower alive", "c leader alive"]);
     const report = await operateOn(virtual, change());
     expect(report.complaints).toEqual([]);
-    expect(resultsOf(report)).toEqual([`change-leader ${A} done`, `recover-table ${C} done`]);
+    expect(resultsOf(report)).toEqual([`change-leader ${A} done`, `rejoin ${C} done`]);
     expect(report.conclusions).toEqual([
       expect.stringMatching(
         /^db1\.t0:0: a:9527 leads term \d+, which begins with entry 31; at offset 30 \(c:9527 led before\)$/,
@@ -62,7 +62,7 @@ describe("changeleader", () => {
     expect(report.plan.notes).toContain(`--no_recover: ${C} stays marked not alive`);
     // The same command again finds it done; without --no_recover it brings the old leader back.
     const again = await operateOn(virtual, change({ candidate: B }));
-    expect(resultsOf(again)).toEqual([`recover-table ${C} done`]);
+    expect(resultsOf(again)).toEqual([`rejoin ${C} done`]);
     expect(virtual.model.healthy()).toEqual([]);
   });
 
@@ -140,7 +140,7 @@ describe("changeleader", () => {
     const text = await refusalOf(virtual, change({ candidate: B }));
     expect(text).toContain("b:9527 holds entries up to 30, and 34 is known");
     const report = await operateOn(virtual, change({ candidate: B, acceptsLoss: true }));
-    expect(resultsOf(report)).toEqual([`change-leader ${B} done`, `recover-table ${A} done`]);
+    expect(resultsOf(report)).toEqual([`change-leader ${B} done`, `rejoin ${A} done`]);
     expect(report.complaints).toEqual([]);
     expect(flagsOf(virtual)).toEqual(["a follower alive", "b leader alive", "c leader dead"]);
     // The best candidate needs no flag.
@@ -250,7 +250,7 @@ describe("changeleader", () => {
     expect(flagsOf(virtual)).toContain("c leader dead");
     const report = await operateOn(virtual, change());
     expect(report.complaints).toEqual([]);
-    expect(resultsOf(report)).toEqual([`change-leader ${A} done`, `recover-table ${C} done`]);
+    expect(resultsOf(report)).toEqual([`change-leader ${A} done`, `rejoin ${C} done`]);
     expect(virtual.model.healthy()).toEqual([]);
     expect(lost(virtual)).toBe(0);
   });

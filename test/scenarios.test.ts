@@ -26,6 +26,7 @@ const PLANNED_BY_COMMANDS: readonly StepKind[] = [
   "offline-replica",
   "offline-endpoint",
   "recover-endpoint",
+  "rejoin",
   "cancel-op",
   "delete-op",
 ];

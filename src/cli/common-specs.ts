@@ -243,16 +243,18 @@ const planOnlySpecs = {
   noInput: noVariable(toggle("no_input", "fail instead of asking")),
 };
 
+/** How replicas are brought back; undefined for the default, or for that of the plan. */
+export const method = noVariable({
+  ...optional(
+    ["method", "METHOD", "how: direct (by true offsets) or documented (OpenMLDB's manual)"],
+    choice("direct", "documented"),
+  ),
+  defaultText: "direct",
+});
+
 /** The plan flags of a recovery. */
 export const planSpecs = {
-  /** How partitions are brought back; undefined for the default, or for that of the plan. */
-  method: noVariable({
-    ...optional(
-      ["method", "METHOD", "how: direct (by true offsets) or documented (OpenMLDB's manual)"],
-      choice("direct", "documented"),
-    ),
-    defaultText: "direct",
-  }),
+  method,
   ...planOnlySpecs,
 };
 

@@ -1,6 +1,13 @@
 import { OpsError } from "../errors.js";
 import { type CommandEntry, clusterEntryOf } from "./command-entry.js";
-import { acceptDataLoss, dbOfTable, oneTable, oneTablet, operateSpecs } from "./common-specs.js";
+import {
+  acceptDataLoss,
+  dbOfTable,
+  method,
+  oneTable,
+  oneTablet,
+  operateSpecs,
+} from "./common-specs.js";
 import {
   anyText,
   choice,
@@ -47,7 +54,7 @@ const endpointSpecs = {
   endpoint: oneTablet,
   /** 1..8; undefined: the nameserver's default. */
   concurrency: optional(
-    ["concurrency", "N", "queues of the nameserver to use, 1 to 8"],
+    ["concurrency", "N", "partitions at a time, or queues of the nameserver to use; 1 to 8"],
     integer(1, 8),
   ),
   acceptDataLoss,
@@ -68,6 +75,7 @@ export type OfflineEndpointFlags = FlagsOf<typeof offlineEndpointSpecs>;
 const recoverEndpointSpecs = {
   ...operateSpecs,
   ...endpointSpecs,
+  method,
   needRestore: toggle("need_restore", "make it lead again what it led before it went"),
 };
 

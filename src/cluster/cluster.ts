@@ -55,10 +55,12 @@ export interface TraverseRequest {
 
 /** What {@link Cluster.setPartitionFlags} makes of a partition's record. */
 export interface PartitionFlags {
-  /** The one replica flagged leader. */
+  /** The one replica flagged leader, beside `keepsFlag`. */
   readonly leader: Endpoint;
   /** The replicas flagged alive; all others are flagged dead. */
   readonly alive: readonly Endpoint[];
+  /** Ex-leaders that stay flagged leader if they are, as ChangeLeader leaves them; none if left out. */
+  readonly keepsFlag?: readonly Endpoint[] | undefined;
 }
 
 /** Which replica on a tablet's disk; the storage mode tells the tablet where to look. */

@@ -107,7 +107,8 @@ function recordCalls(
     async setPartitionFlags(id, flags) {
       await rewriteRecord(atLeader, id, ({ partitionMeta }) => {
         for (const meta of partitionMeta) {
-          meta.isLeader = meta.endpoint === flags.leader;
+          const isKept = meta.isLeader && flags.keepsFlag?.includes(meta.endpoint) === true;
+          meta.isLeader = meta.endpoint === flags.leader || isKept;
           meta.isAlive = flags.alive.includes(meta.endpoint);
         }
         return true;

@@ -148,7 +148,7 @@ function stepSchema(z: Zod) {
     step("load-table", { role, least: number }),
     step("demote", { isDecided: flag }),
     step("promote", { followers: endpoints }),
-    step("set-flags", { alive: endpoints }),
+    step("set-flags", { alive: endpoints, keepsFlag: endpoints.optional() }),
     step("mark-dead", { mayLead: flag }),
     step("mark-alive", { role, checks: z.enum(["nothing", "role", "health"]) }),
     step("mark-table", {
@@ -164,6 +164,11 @@ function stepSchema(z: Zod) {
       isForced: flag.optional(),
       isWanted: flag.optional(),
       since: number.optional(),
+    }),
+    step("rejoin", {
+      acceptsLoss: flag.optional(),
+      since: number.optional(),
+      wasLeader: flag.optional(),
     }),
     step("change-leader", {
       from: text.optional(),

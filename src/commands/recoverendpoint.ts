@@ -6,11 +6,12 @@ import { operate } from "./operate.js";
 
 /** `recoverendpoint`: brings a tablet's replicas back, see {@link operate}. */
 export function run(flags: RecoverEndpointFlags, io: CommandIo): Promise<number> {
-  const { endpoint, needRestore, concurrency, acceptDataLoss } = flags;
+  const { endpoint, needRestore, concurrency, acceptDataLoss, method } = flags;
   const options = {
     endpoint,
     needRestore,
     concurrency,
+    method,
     acceptDataLoss,
     print: commandPrinter(flags),
   };

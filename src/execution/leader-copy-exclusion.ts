@@ -70,5 +70,6 @@ export function createLeaderCopyExclusion(): LeaderCopyExclusion {
 
 function sideOf(step: Step, before: Step | undefined): Side {
   if (step.kind === "change-leader") return "leaders";
-  return step.kind === "recover-table" && before?.kind === "change-leader" ? "leaders" : "copies";
+  const bringsBack = step.kind === "recover-table" || step.kind === "rejoin";
+  return bringsBack && before?.kind === "change-leader" ? "leaders" : "copies";
 }

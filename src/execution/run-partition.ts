@@ -4,7 +4,16 @@ import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
-import { type AttemptHistory, NO_ATTEMPTS, type Planner } from "../planning/attempt-history.js";
+import {
+  type AttemptHistory,
+  failuresOf,
+  isLesson,
+  learn,
+  NO_ATTEMPTS,
+  type Planner,
+  snapshotsOf,
+  withEarlier,
+} from "../planning/attempt-history.js";
 import { isLastRound, type PredictedRound } from "../planning/predict-rounds.js";
 import { evidenceOf, isForgetting } from "../policy/what-it-holds.js";
 import { rowOf } from "../steps/run-step.js";
@@ -69,9 +78,9 @@ export async function recoverPartition(
     const of = { mode: "round" as const, onEvent, limits, isFirstRound };
     const ran = await runLane(context, { lane, steps: lane.steps }, of);
     await conclude(lane, ran, options);
-    const failures = failuresOf(ran);
+    const failures = failuresOf(ran.results);
     const lasting = failures.filter((one) => one.mayPass !== true);
-    const final = lasting.find((one) => !isLesson(one.step));
+    const final = lasting.find((one) => !isLesson(one));
     if (final !== undefined) return final;
     if (isClean(ran) && isLastRound(next, options.planner, attempts)) return undefined;
     attempts = learn(attempts, lasting, lane);
@@ -90,34 +99,14 @@ function pause({ cluster, signal }: StepContext, time: number): Promise<void> {
 
 /** Whether all steps of a round were done, or what they wanted was true already. */
 function isClean(ran: Ran): boolean {
-  return ran.isThrough && failuresOf(ran).length === 0;
-}
-
-function failuresOf({ results }: Ran): LaneFailure[] {
-  return results.flatMap(({ step: { endpoint, kind }, outcome }) => {
-    if (outcome.result !== "failed") return [];
-    const { detail, isEmpty, mayPass } = outcome;
-    return [{ endpoint, step: kind, detail, isEmpty, mayPass }];
-  });
-}
-
-/** Snapshots that were on disk before a load, by endpoint. */
-function snapshotsOf({ results }: Ran): Map<Endpoint, TermStart> {
-  const snapshots = new Map<Endpoint, TermStart>();
-  for (const { step, outcome } of results) {
-    const snapshot = "snapshot" in outcome ? outcome.snapshot : undefined;
-    if (step.endpoint !== undefined && snapshot !== undefined) {
-      snapshots.set(step.endpoint, snapshot);
-    }
-  }
-  return snapshots;
+  return ran.isThrough && failuresOf(ran.results).length === 0;
 }
 
 /** What the look after a round goes on with. */
 function afterRound(lane: Lane, ran: Ran): Omit<Known, "attempts"> {
   const onlyLoads = lane.steps.every((step) => rowOf(step).limit === "loads");
   return {
-    snapshots: isClean(ran) && lane.givesUp ? undefined : snapshotsOf(ran),
+    snapshots: isClean(ran) && lane.givesUp ? undefined : snapshotsOf(ran.results),
     recordAgeMs: isClean(ran) && onlyLoads ? LOADED_RECORD_AGE_MS : 0,
   };
 }
@@ -215,34 +204,6 @@ async function conclude(
   if (lane.givesUp) await knownOffsets.forget(lane.id);
 }
 
-function isLesson(step: LaneFailure["step"]): boolean {
-  return step === "load-follower" || step === "replicate" || step === "wait-sync";
-}
-
-function learn(
-  attempts: AttemptHistory,
-  failures: readonly LaneFailure[],
-  lane: Lane,
-): AttemptHistory {
-  const cannotLoad = new Map(attempts.cannotLoad);
-  const failedOnce = new Set(attempts.failedOnce);
-  const cannotSync = new Set(attempts.cannotSync);
-  for (const { step, endpoint, isEmpty } of failures) {
-    if (endpoint === undefined) continue;
-    if (step === "load-follower") {
-      if (isEmpty === true) cannotLoad.set(endpoint, "empty");
-      else if (failedOnce.has(endpoint)) cannotLoad.set(endpoint, "failed");
-      failedOnce.add(endpoint);
-    }
-    if (step === "replicate" || step === "wait-sync") cannotSync.add(endpoint);
-  }
-  const tried = lane.steps.flatMap((step) =>
-    step.kind === "recover-table" && step.isWanted === true ? [step.endpoint] : [],
-  );
-  const forced = new Set([...attempts.forced, ...tried]);
-  return { ...attempts, cannotLoad, failedOnce, cannotSync, forced };
-}
-
 /** The partition now; what keeps it from being observed and may pass is waited for. */
 async function observeAtLast(
   context: StepContext,
@@ -264,17 +225,13 @@ async function observeAtLast(
 /** The partition now, with all that was known before. */
 async function lookAgain(
   context: StepContext,
-  { id, evidence }: Lane,
+  lane: Lane,
   { snapshots, recordAgeMs }: Known,
 ): Promise<PartitionView | { readonly failure: LaneFailure } | undefined> {
   try {
-    const view = await observeAtLast(context, id, recordAgeMs);
+    const view = await observeAtLast(context, lane.id, recordAgeMs);
     if (view === undefined || snapshots === undefined) return view && { ...view, known: undefined };
-    const replicas = view.replicas.map((one) => ({
-      ...one,
-      snapshot: one.snapshot ?? snapshots.get(one.endpoint),
-    }));
-    return { ...view, replicas, known: evidence };
+    return withEarlier(view, lane, snapshots);
   } catch (thrown) {
     context.signal.throwIfAborted();
     const mayPass = thrown instanceof OpsError && thrown.retryable;

@@ -41,6 +41,12 @@ interface RecoverTableFields extends OfReplica {
   readonly since?: bigint | undefined;
 }
 
+/** How a replica is brought back. */
+interface RejoinFields extends Pick<RecoverTableFields, keyof OfReplica | "acceptsLoss" | "since"> {
+  /** Whether it led in the term `since`, so that its log is of the history up to the next leadership. */
+  readonly wasLeader?: boolean;
+}
+
 /** Partitions of a table by number, in ascending order and each once; `all` for all of them. */
 export type PidList = readonly number[] | "all";
 
@@ -64,8 +70,14 @@ interface StepFields {
   promote: OfReplica & { readonly followers: readonly Endpoint[] };
   /** ChangeRole of a loaded follower, which the record flags leader, with the newest term. */
   "change-role": OfReplica;
-  /** SetTablePartition: the record names the leader and no other; `alive` are flagged alive. */
-  "set-flags": OfReplica & { readonly alive: readonly Endpoint[] };
+  /**
+   * SetTablePartition: the record names the leader and no other but ex-leaders in `keepsFlag`; `alive` are
+   * flagged alive.
+   */
+  "set-flags": OfReplica & {
+    readonly alive: readonly Endpoint[];
+    readonly keepsFlag?: readonly Endpoint[];
+  };
   /** UpdateTableAliveStatus to no; `mayLead`: also of a replica that leads. */
   "mark-dead": OfReplica & { readonly mayLead: boolean };
   /** UpdateTableAliveStatus to yes; `role` is what it must run as, `checks` how much is looked at. */
@@ -88,6 +100,11 @@ interface StepFields {
   "recover-snapshot": OfReplica;
   /** RecoverTable of a follower; its op and child ops are followed to their end. */
   "recover-table": RecoverTableFields;
+  /**
+   * Brings a replica back into its partition: the leader replicates to it from its own log where that is a
+   * prefix of the leader's, and RecoverTable only copies what is not. See `planRejoin`.
+   */
+  rejoin: RejoinFields;
   /**
    * ChangeLeader with a candidate: begins a new term. `from` leads before, undefined if no replica
    * does; `offset` is where the candidate must be exactly, undefined if that does not matter;
@@ -154,17 +171,14 @@ export function detailsOf(step: Step): Readonly<Record<string, string>> {
         accept_data_loss: step.acceptsLoss ? "true" : undefined,
       });
     case "recover-table":
-      return given({
-        since_term: step.since === undefined ? undefined : String(step.since),
-        accept_data_loss: step.acceptsLoss === true ? "true" : undefined,
-        forced: step.isForced === true ? "true" : undefined,
-      });
+    case "rejoin":
+      return recoveryDetails(step);
     case "remove-from-record":
       return given({ accept_data_loss: step.acceptsLoss ? "true" : undefined });
     case "promote":
       return { followers: step.followers.join(" ") || "none" };
     case "set-flags":
-      return { alive: step.alive.join(" ") };
+      return given({ alive: step.alive.join(" "), keeps_flag: step.keepsFlag?.join(" ") });
     case "mark-dead":
       return given({ force: step.mayLead ? "yes" : undefined });
     case "mark-alive":
@@ -188,6 +202,14 @@ export function detailsOf(step: Step): Readonly<Record<string, string>> {
     default:
       return {};
   }
+}
+
+function recoveryDetails(step: Step<"recover-table" | "rejoin">): Record<string, string> {
+  return given({
+    since_term: step.since?.toString(),
+    accept_data_loss: step.acceptsLoss === true ? "true" : undefined,
+    forced: step.kind === "recover-table" && step.isForced === true ? "true" : undefined,
+  });
 }
 
 function given(fields: Readonly<Record<string, string | undefined>>): Record<string, string> {

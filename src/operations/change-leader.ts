@@ -136,23 +136,26 @@ function exLeaders(view: PartitionView, to: Endpoint): ReplicaView[] {
   return view.replicas.filter((one) => one.claim.isLeader && one.endpoint !== to);
 }
 
-/** RecoverTable for replicas whose tablets are healthy, and a note for the others. */
+/** What brings replicas back whose tablets are healthy, and a note for the others. */
 function comeBack(
   view: PartitionView,
   replicas: readonly ReplicaView[],
   print: PrintCommand,
-  how: Partial<Pick<Step<"recover-table">, "since" | "acceptsLoss">>,
+  how: Partial<Pick<Step<"rejoin">, "since" | "acceptsLoss">>,
 ): Pick<OperationPlan, "steps" | "notes"> {
   const [ready, away] = [
     replicas.filter((one) => one.tablet === "ok"),
     replicas.filter((one) => one.tablet !== "ok"),
   ];
   return {
-    steps: ready.map(({ endpoint }) => ({
-      kind: "recover-table",
+    steps: ready.map((one) => ({
+      kind: "rejoin",
       id: view.id,
-      endpoint,
+      endpoint: one.endpoint,
       ...how,
+      ...(how.since !== undefined && one.claim.isLeader && one.claim.isAlive
+        ? { wasLeader: true }
+        : {}),
       why: "it follows the new leader from then on",
     })),
     notes: away.map(

@@ -19,8 +19,8 @@ export type Condition =
     }
   | { readonly kind: "unhealthy"; readonly why: string };
 
-/** What RecoverTable of a loaded follower puts right without anything being deleted unseen. */
-const HEALED_BY_RECOVER: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+/** What bringing a loaded follower back puts right without anything being deleted unseen. */
+const HEALED_BY_REJOIN: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
   "extra-leader",
   "marked-dead",
   "not-linked",
@@ -36,7 +36,7 @@ export function conditionOf(view: PartitionView): Condition {
   if (problems.length === 0) return { kind: "well", leader: leader.endpoint };
   const isHealable = problems.every(
     (one) =>
-      HEALED_BY_RECOVER.has(one.code) &&
+      HEALED_BY_REJOIN.has(one.code) &&
       one.endpoint !== leader.endpoint &&
       view.replicas.some((replica) => replica.endpoint === one.endpoint && isServing(replica)),
   );
@@ -86,14 +86,14 @@ function unhealthy(view: PartitionView): Condition {
 }
 
 /**
- * RecoverTable of a replica. For an ex-leader the term before the newest is named, so that rows which
+ * What brings a replica back. For an ex-leader the term before the newest is named, so that rows which
  * only it took in the moment of the change are not deleted unseen.
  */
 export function recoverStep(view: PartitionView, endpoint: Endpoint, why: string): Step {
   const isFlagged = view.replicas.some((one) => one.endpoint === endpoint && one.claim.isLeader);
   const since = view.terms.at(-2)?.term ?? 0n;
   return {
-    kind: "recover-table",
+    kind: "rejoin",
     id: view.id,
     endpoint,
     ...(isFlagged && view.terms.length > 0 ? { since } : {}),

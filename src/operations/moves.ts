@@ -212,10 +212,10 @@ export function leaderSteps(
   return [
     { kind: "change-leader", id, endpoint: to, from, acceptsLoss: false, why },
     {
-      kind: "recover-table",
+      kind: "rejoin",
       id,
       endpoint: from,
-      ...(since === undefined ? {} : { since }),
+      ...(since === undefined ? {} : { since, wasLeader: true }),
       why: `it led, and follows ${to} from now on`,
     },
   ];

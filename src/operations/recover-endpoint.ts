@@ -4,6 +4,7 @@ import type { PartitionRef } from "../model/partition-name.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
+import type { Method } from "../planning/method.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { assertNamed, viewsAt } from "./offline-endpoint.js";
@@ -17,13 +18,20 @@ export interface RecoverOptions {
   readonly needRestore: boolean;
   /** The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default. */
   readonly concurrency: number | undefined;
+  /**
+   * `direct`: each replica from its own log where that is a prefix of its leader's. `documented`: with
+   * RecoverEndpoint. Undefined: direct.
+   */
+  readonly method: Method | undefined;
   /** Partitions in which entries may be given up. */
   readonly acceptDataLoss: readonly PartitionRef[];
   readonly print: PrintCommand;
 }
 
-/** Partitions at a time where they are worked on one by one; the nameserver has at most 8 queues. */
+/** Partitions at a time with the documented method; the nameserver has at most 8 queues. */
 const AT_ONCE = 8;
+/** Partitions at a time with the direct method, as of `recoverdata`. */
+const DIRECT_AT_ONCE = 128;
 
 /** Brings the replicas of a tablet back that are marked not alive. */
 export function recoverEndpointOperation(options: RecoverOptions): Operation {
@@ -33,7 +41,7 @@ export function recoverEndpointOperation(options: RecoverOptions): Operation {
     command: "recoverendpoint",
     typed: typedOf(options),
     needsOff: true,
-    concurrency: options.concurrency ?? AT_ONCE,
+    concurrency: options.concurrency ?? (isDirect(options) ? DIRECT_AT_ONCE : AT_ONCE),
     plan(state) {
       const views = viewsAt(state, endpoint);
       const todo = views.filter((view) => isToRecover(view, endpoint));
@@ -54,6 +62,10 @@ export function recoverEndpointOperation(options: RecoverOptions): Operation {
   };
 }
 
+function isDirect({ method }: RecoverOptions): boolean {
+  return method !== "documented";
+}
+
 function typedOf(
   options: RecoverOptions,
   accepted: readonly PartitionRef[] = options.acceptDataLoss,
@@ -63,6 +75,7 @@ function typedOf(
     endpoint: options.endpoint,
     need_restore: options.needRestore,
     concurrency: options.concurrency,
+    method: options.method,
     accept_data_loss: accepted,
   } as const;
 }
@@ -109,11 +122,11 @@ function planOf(
         `left alone: ${partitionName(view.id)} is not loaded there, but still marked alive; run first: ${print({ cmd: "offlineendpoint", endpoint })}`,
     ),
   ];
-  if (all.length === 0 && !needRestore) {
+  if (!isDirect(options) && all.length === 0 && !needRestore) {
     return { steps: [wholeStep(endpoint, concurrency, todo.length)], notes, restsOn: views };
   }
   const oneByOne =
-    refusals.length === 0
+    isDirect(options) || refusals.length === 0
       ? []
       : ["RecoverEndpoint would take all of them: the others are recovered one by one"];
   const steps = safe.flatMap((view) => laneOf(view, { options, isAccepted: accepted.has(view) }));
@@ -189,13 +202,9 @@ function laneOf(
 ): Step[] {
   const { id } = view;
   const { endpoint, needRestore } = options;
-  const recover: Step = {
-    kind: "recover-table",
-    id,
-    endpoint,
-    acceptsLoss: isAccepted,
-    why: "it is marked not alive",
-  };
+  const kind = isDirect(options) ? "rejoin" : "recover-table";
+  const why = "it is marked not alive";
+  const recover: Step = { kind, id, endpoint, acceptsLoss: isAccepted, why };
   const leader = servingLeader(view);
   const ledOnce = replicaAt(view, endpoint)?.claim.isLeader === true;
   if (!needRestore || !ledOnce || leader === undefined) return [recover];
@@ -211,10 +220,11 @@ function laneOf(
       why: "--need_restore: it led before it went",
     },
     {
-      kind: "recover-table",
+      kind,
       id,
       endpoint: leader.endpoint,
       since,
+      ...(kind === "rejoin" ? { wasLeader: true } : {}),
       why: "it follows the new leader from then on",
     },
   ];

@@ -1,4 +1,5 @@
-import type { Endpoint } from "../model/cluster-state.js";
+import type { Endpoint, TermStart } from "../model/cluster-state.js";
+import type { LaneFailure, StepResult } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { CannotLoad } from "../policy/what-it-holds.js";
@@ -24,3 +25,67 @@ export const NO_ATTEMPTS: AttemptHistory = {
   cannotSync: new Set(),
   forced: new Set(),
 };
+
+/** What went wrong with steps; stale ones did not. */
+export function failuresOf(results: readonly StepResult[]): LaneFailure[] {
+  return results.flatMap(({ step: { endpoint, kind }, outcome }) => {
+    if (outcome.result !== "failed") return [];
+    const { detail, isEmpty, mayPass } = outcome;
+    return [{ endpoint, step: kind, detail, isEmpty, mayPass }];
+  });
+}
+
+/** Whether a failure says something by which another way is taken, so that it is not the end. */
+export function isLesson({ step }: Pick<LaneFailure, "step">): boolean {
+  return step === "load-follower" || step === "replicate" || step === "wait-sync";
+}
+
+/** Adds what a round has shown. @param failures Those that do not pass by themselves. */
+export function learn(
+  attempts: AttemptHistory,
+  failures: readonly LaneFailure[],
+  lane: Lane,
+): AttemptHistory {
+  const cannotLoad = new Map(attempts.cannotLoad);
+  const failedOnce = new Set(attempts.failedOnce);
+  const cannotSync = new Set(attempts.cannotSync);
+  for (const { step, endpoint, isEmpty } of failures) {
+    if (endpoint === undefined) continue;
+    if (step === "load-follower") {
+      if (isEmpty === true) cannotLoad.set(endpoint, "empty");
+      else if (failedOnce.has(endpoint)) cannotLoad.set(endpoint, "failed");
+      failedOnce.add(endpoint);
+    }
+    if (step === "replicate" || step === "wait-sync") cannotSync.add(endpoint);
+  }
+  const tried = lane.steps.flatMap((step) =>
+    step.kind === "recover-table" && step.isWanted === true ? [step.endpoint] : [],
+  );
+  const forced = new Set([...attempts.forced, ...tried]);
+  return { ...attempts, cannotLoad, failedOnce, cannotSync, forced };
+}
+
+/** Snapshots that were on disk before a load, by endpoint. */
+export function snapshotsOf(results: readonly StepResult[]): Map<Endpoint, TermStart> {
+  const snapshots = new Map<Endpoint, TermStart>();
+  for (const { step, outcome } of results) {
+    const snapshot = "snapshot" in outcome ? outcome.snapshot : undefined;
+    if (step.endpoint !== undefined && snapshot !== undefined) {
+      snapshots.set(step.endpoint, snapshot);
+    }
+  }
+  return snapshots;
+}
+
+/** A partition as it is seen after a round, with what was known before it. */
+export function withEarlier(
+  view: PartitionView,
+  { evidence }: Pick<Lane, "evidence">,
+  snapshots: ReadonlyMap<Endpoint, TermStart>,
+): PartitionView {
+  const replicas = view.replicas.map((one) => ({
+    ...one,
+    snapshot: one.snapshot ?? snapshots.get(one.endpoint),
+  }));
+  return { ...view, replicas, known: evidence };
+}

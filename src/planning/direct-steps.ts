@@ -52,7 +52,7 @@ export function rebuild(
   view: PartitionView,
   replica: ReplicaView,
   why: ProblemCode,
-  how: { readonly isForced: boolean; readonly acceptsLoss?: boolean },
+  how: { readonly isForced: boolean; readonly acceptsLoss?: boolean; readonly since?: bigint },
 ): Step {
   return { kind: "recover-table", ...at(view, replica, why), ...how };
 }

@@ -50,7 +50,17 @@ export function planDirect(
   decide: typeof decideLeader = decideLeader,
   lossOfLost?: Loss,
 ): Lane {
-  const problems = diagnose(view);
+  return planOn(view, diagnose(view), { attempts, accepted, lossOfLost }, decide);
+}
+
+/** Plans the next round for some problems of a partition: those of all its replicas, or of one. */
+export function planOn(
+  view: PartitionView,
+  problems: readonly Problem[],
+  known: Known,
+  decide: typeof decideLeader = decideLeader,
+): Lane {
+  const { attempts, accepted } = known;
   const serving = servingLeader(view);
   if (problems.length === 0) return laneOf(view, { leader: serving, steps: [] });
   const hidden = serving === undefined ? leaderOutOfSight(view) : undefined;
@@ -73,7 +83,6 @@ export function planDirect(
   if (unknown !== undefined && serving === undefined) {
     return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
   }
-  const known = { attempts, accepted, lossOfLost };
   if (serving === undefined) {
     const decision = undecided === undefined ? decide(view, attempts) : { blocked: undecided };
     return planPromotion(view, problems, decision, known);
@@ -202,10 +211,12 @@ function recordSteps(
   const alive = view.replicas.filter(
     (one) => one === leader || (one.claim.isAlive && !one.claim.isLeader),
   );
+  const keepsFlag = view.replicas.filter(isLeft).map((one) => one.endpoint);
   const rewritten: Step = {
     kind: "set-flags",
     ...at(view, leader, "wrong-role"),
     alive: alive.map((one) => one.endpoint),
+    ...(keepsFlag.length === 0 ? {} : { keepsFlag }),
   };
   return [rewritten];
 }
@@ -225,7 +236,7 @@ function planFollowers(
       .map((one) => one.code);
     if (codes.length === 0 || codes.every((code) => code === "snapshot-paused")) continue;
     if (codes.includes("state-unknown")) continue;
-    const more = followerSteps(view, replica, leader, { codes, attempts });
+    const more = followerSteps(view, replica, leader, { ...known, codes });
     for (const step of more) steps.push(step);
   }
   const undecided =
@@ -256,23 +267,24 @@ function followerSteps(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView,
-  known: { readonly codes: readonly ProblemCode[]; readonly attempts: AttemptHistory },
+  { codes, attempts, rejoin }: Known & { readonly codes: readonly ProblemCode[] },
 ): Step[] {
-  const why = known.codes[0] ?? "not-linked";
+  const why = codes[0] ?? "not-linked";
   const { endpoint } = replica;
-  if (
-    isServing(replica) &&
-    mayJoin(view, replica, leader) &&
-    !known.attempts.cannotSync.has(endpoint)
-  ) {
-    const demote = replica.report?.role === "leader" ? [demotion(view, replica, why)] : [];
-    return [...demote, ...joinSteps(view, replica, why)];
+  const since = rejoin?.since;
+  const ledIn = rejoin?.wasLeader === true ? since : undefined;
+  const isForced = attempts.cannotSync.has(endpoint);
+  if (isServing(replica) && !isForced && mayJoin(view, replica, leader, ledIn)) {
+    // Until it is a follower it may take more from clients: what it holds is looked at again then.
+    return replica.report?.role === "leader"
+      ? [demotion(view, replica, why)]
+      : joinSteps(view, replica, why);
   }
-  if (!mayBeOverwritten(view, replica, leader, known.attempts)) return [];
-  const isForced = known.attempts.cannotSync.has(endpoint);
+  if (!mayBeOverwritten(view, replica, leader, attempts)) return [];
   // What was known of it is gone from its disk: the step must not take it for what RecoverTable deletes.
-  const isGone = known.codes.some(isDiscard);
-  return [rebuild(view, replica, why, { isForced, ...(isGone ? { acceptsLoss: true } : {}) })];
+  const isGone = codes.some(isDiscard);
+  const how = { isForced, ...(isGone ? { acceptsLoss: true } : {}) };
+  return [rebuild(view, replica, why, since === undefined ? how : { ...how, since })];
 }
 
 /** The leader that serves stays, on the operator's word: what others hold beyond it is dropped. */

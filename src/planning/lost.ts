@@ -16,9 +16,11 @@ import type { Plan } from "./recovery-plan.js";
 export interface Known {
   readonly attempts: AttemptHistory;
   /** The replica that the operator chose to lead where something is given up. */
-  readonly accepted: Endpoint | undefined;
+  readonly accepted?: Endpoint | undefined;
   /** See {@link Lost.losses}; that of the partition. */
-  readonly lossOfLost: Loss | undefined;
+  readonly lossOfLost?: Loss | undefined;
+  /** The step that brings back the one replica whose problems are planned for; see `planRejoin`. */
+  readonly rejoin?: Step<"rejoin"> | undefined;
 }
 
 /** Whether a decision is due to lost tablets alone and costs no more than was accepted. */

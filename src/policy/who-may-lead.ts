@@ -112,9 +112,20 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
 /**
  * Whether a loaded follower may take the log of a leader as it is: its log is of the surviving history
  * and not longer than the leader's.
+ *
+ * @param ledIn The newest term of a moment in which the replica led, if that is known: all that it holds
+ *   from before the next leadership is of the history, whatever leaderships began earlier.
  */
-export function mayJoin(view: PartitionView, replica: ReplicaView, leader: ReplicaView): boolean {
-  return !isSuspect(view, replica) && trueOffset(replica) <= trueOffset(leader);
+export function mayJoin(
+  view: PartitionView,
+  replica: ReplicaView,
+  leader: ReplicaView,
+  ledIn?: bigint,
+): boolean {
+  const next = ledIn === undefined ? undefined : view.terms.find((one) => one.term > ledIn);
+  const isPrefix =
+    next === undefined ? !isSuspect(view, replica) : trueOffset(replica) < next.offset;
+  return isPrefix && trueOffset(replica) <= trueOffset(leader);
 }
 
 /**

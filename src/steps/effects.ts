@@ -68,16 +68,26 @@ export function recorded(
   view: PartitionView,
   leader: Endpoint,
   alive: readonly Endpoint[],
+  keepsFlag: readonly Endpoint[] = [],
 ): PartitionView {
   const replicas = view.replicas.map((one) => ({
     ...one,
     claim: {
       ...one.claim,
-      isLeader: one.endpoint === leader,
+      isLeader: one.endpoint === leader || (one.claim.isLeader && keepsFlag.includes(one.endpoint)),
       isAlive: alive.includes(one.endpoint),
     },
   }));
   return { ...view, replicas };
+}
+
+/** The partition with a replica alive as follower, in sync with its leader. */
+export function back(
+  view: PartitionView,
+  { endpoint }: { readonly endpoint: Endpoint },
+  { leader }: { readonly leader: Endpoint | undefined },
+): PartitionView {
+  return inSync(flagged(view, endpoint, { isAlive: true, isLeader: false }), leader, endpoint);
 }
 
 /** The partition led by a replica in a new term, which begins behind its last entry. */

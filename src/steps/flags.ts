@@ -1,3 +1,4 @@
+import type { PartitionFlags } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
 import {
   type Endpoint,
@@ -109,19 +110,23 @@ export async function setFlags(
   context: StepContext,
   task: Task<"set-flags">,
 ): Promise<StepOutcome> {
-  const { id, endpoint: leader, alive } = task.step;
+  const { id, endpoint: leader, alive, keepsFlag } = task.step;
   const claim = claimOf(await context.recordOf(id).now(), id);
-  if (claim !== undefined && isRecorded(claim, leader, alive)) return ALREADY;
+  if (claim !== undefined && isRecorded(claim, { leader, alive, keepsFlag })) return ALREADY;
   const found = await lookBefore(context, task);
   if ("result" in found) return found;
-  await context.cluster.setPartitionFlags(id, { leader, alive });
+  await context.cluster.setPartitionFlags(id, { leader, alive, keepsFlag });
   return { result: "done", detail: `the record names ${leader} as leader` };
 }
 
-function isRecorded(claim: PartitionClaim, leader: Endpoint, alive: readonly Endpoint[]): boolean {
+function isRecorded(
+  claim: PartitionClaim,
+  { leader, alive, keepsFlag = [] }: PartitionFlags,
+): boolean {
   return claim.replicas.every(
-    (one) =>
-      one.isLeader === (one.endpoint === leader) && one.isAlive === alive.includes(one.endpoint),
+    ({ endpoint, isLeader, isAlive }) =>
+      (isLeader === (endpoint === leader) || (isLeader && keepsFlag.includes(endpoint))) &&
+      isAlive === alive.includes(endpoint),
   );
 }
 

@@ -135,10 +135,10 @@ async function prepare(
   return undefined;
 }
 
-/** Why RecoverTable of a replica must not be asked for; see {@link whyNotOverwrite}. */
+/** Why RecoverTable of a replica must not be asked for, and it must not be brought back from its own log; see {@link whyNotOverwrite}. */
 export function whyNotRecover(
   view: PartitionView,
-  { endpoint, since, acceptsLoss = false }: Step<"recover-table">,
+  { endpoint, since, acceptsLoss = false }: Step<"recover-table" | "rejoin">,
 ): string | undefined {
   const replica = replicaAt(view, endpoint);
   const danger = replica && whyNotOverwrite(view, replica, since);

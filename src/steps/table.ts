@@ -1,10 +1,11 @@
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import type { StepKind } from "../model/step.js";
+import type { Step, StepKind } from "../model/step.js";
 import { whyNotMark } from "../operations/table-alive.js";
 import { whyNotLead } from "../policy/load-as-leader.js";
 import { changeLeader, whyNotChange } from "./change-leader.js";
 import {
+  back,
   changed,
   flagged,
   inNewTerm,
@@ -43,6 +44,7 @@ import {
   whyNotOffline,
 } from "./recover-endpoint.js";
 import { recoverTable, whyNotRecover } from "./recover-table.js";
+import { rejoin } from "./rejoin.js";
 import { addReplica, delReplica, migrate, whyNotDelete } from "./replicas.js";
 import { replicate } from "./replicate.js";
 import { changeRole, demote, promote } from "./role.js";
@@ -59,6 +61,11 @@ const mayBeDeleted = ({ endpoint }: { endpoint: string }) => [
   holds("a follower that holds nothing its leader lacks", (view) => whyNotDelete(view, endpoint)),
 ];
 
+const mayComeBack = (step: Step<"recover-table" | "rejoin">, { leader }: Lane) => [
+  holds(`${leader} leads and holds at least what this replica has to give`, (view) =>
+    whyNotRecover(view, step),
+  ),
+];
 const lastSeen = (lane: Lane, endpoint: string) => {
   // No snapshot and no offset at the nameserver are both 0.
   const offset = lane.lastSeen.get(endpoint) ?? 0n;
@@ -184,7 +191,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
         ? [servesAsLeader, marksAreAsPlanned(step.endpoint, step.alive)]
         : []),
     ],
-    effect: (view, step) => recorded(view, step.endpoint, step.alive),
+    effect: (view, step) => recorded(view, step.endpoint, step.alive, step.keepsFlag),
     run: setFlags,
   },
   "mark-dead": {
@@ -248,16 +255,16 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   "recover-table": {
     ...JOINS,
     words: (step) => `rebuild ${step.endpoint} from the leader (RecoverTable)`,
-    expects: (step, lane) => [
-      holds(`${lane.leader} leads and holds at least what this replica has to give`, (view) =>
-        whyNotRecover(view, step),
-      ),
-    ],
-    effect: (view, step, lane) => {
-      const marked = flagged(view, step.endpoint, { isAlive: true, isLeader: false });
-      return inSync(marked, lane.leader, step.endpoint);
-    },
+    expects: mayComeBack,
+    effect: back,
     run: recoverTable,
+  },
+  rejoin: {
+    ...JOINS,
+    words: (step) => `bring ${step.endpoint} back, from its own log where that is a prefix`,
+    expects: mayComeBack,
+    effect: back,
+    run: rejoin,
   },
   "change-leader": {
     ...ACTS,

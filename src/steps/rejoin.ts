@@ -1,0 +1,99 @@
+import { diagnose } from "../diagnosis/diagnose.js";
+import type { Endpoint, TermStart } from "../model/cluster-state.js";
+import type { StepOutcome } from "../model/outcome.js";
+import type { PartitionView } from "../model/partition-view.js";
+import type { Lane } from "../model/plan.js";
+import type { Step } from "../model/step.js";
+import {
+  failuresOf,
+  isLesson,
+  learn,
+  NO_ATTEMPTS,
+  snapshotsOf,
+  withEarlier,
+} from "../planning/attempt-history.js";
+import { planRejoin } from "../planning/rejoin.js";
+import { refusalIn } from "./expectations.js";
+import { observePartition, type StepContext, type Task } from "./step-context.js";
+import { ALREADY, failed, outcomeOf, stale } from "./step-preconditions.js";
+
+/** How often the replica is looked at and planned for before it is left. */
+const ROUNDS_MAX = 6;
+/** The first pause before what may pass is looked at again; it doubles each time. */
+const PAUSE_MS = 100;
+
+/**
+ * Brings one replica back in rounds, as `recoverPartition` does with all replicas of a partition: look, check,
+ * plan ({@link planRejoin}), do. Each step of a round is run and checked as in a recovery.
+ */
+export async function rejoin(context: StepContext, task: Task<"rejoin">): Promise<StepOutcome> {
+  const { cluster, signal } = context;
+  const { step } = task;
+  const snapshots = new Map<Endpoint, TermStart>();
+  const told: string[] = [];
+  let attempts = NO_ATTEMPTS;
+  let before: Lane | undefined;
+  let outcome: StepOutcome = stale("it is not back");
+  for (let round = 1; round <= ROUNDS_MAX; round += 1) {
+    const now = await observePartition(context, step.id);
+    if (now === undefined) return stale("the table is gone");
+    const view = before === undefined ? now : withEarlier(now, before, snapshots);
+    const lane = planRejoin(view, step, attempts);
+    const end = endOf(view, task, lane);
+    if (end !== undefined) return end === ALREADY && round > 1 ? done(told) : end;
+    const results = await runSteps(context, lane);
+    const failures = failuresOf(results);
+    const lasting = failures.filter((one) => one.mayPass !== true);
+    const final = lasting.find((one) => !isLesson(one));
+    if (final !== undefined) return failed(final.detail);
+    for (const [endpoint, snapshot] of snapshotsOf(results)) snapshots.set(endpoint, snapshot);
+    for (const one of results) told.push(detailOf(one));
+    attempts = learn(attempts, lasting, lane);
+    before = lane;
+    const bad = results.find((one) => !isWell(one));
+    if (bad === undefined) continue;
+    outcome = bad.outcome;
+    await cluster.clock.sleep(PAUSE_MS * 2 ** (round - 1), signal);
+  }
+  return outcome;
+}
+
+/** How the step ends without anything more being done; undefined if there is something to do. */
+function endOf(view: PartitionView, task: Task<"rejoin">, lane: Lane): StepOutcome | undefined {
+  const { endpoint } = task.step;
+  if (view.replicas.every((one) => one.endpoint !== endpoint)) return stale("the replica is gone");
+  const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+  if (problems.length === 0) return ALREADY;
+  const refusal = refusalIn(view, task.expects) ?? lane.blocked?.text;
+  if (refusal !== undefined) return stale(refusal);
+  return lane.steps.length > 0 ? undefined : stale(problems.map((one) => one.text).join(", "));
+}
+
+/** A step of a round that was run. */
+interface Ran {
+  readonly step: Step;
+  readonly outcome: StepOutcome;
+}
+
+/** Runs the steps of a round up to the first that does not end well. */
+async function runSteps(context: StepContext, lane: Lane): Promise<Ran[]> {
+  const results: Ran[] = [];
+  for (const step of lane.steps) {
+    const outcome = await outcomeOf(context, () => context.runStep(step, lane));
+    results.push({ step, outcome });
+    if (results.some((one) => !isWell(one))) break;
+  }
+  return results;
+}
+
+function isWell({ outcome: { result } }: Ran): boolean {
+  return result === "done" || result === "already-done";
+}
+
+function detailOf({ outcome }: Ran): string {
+  return "detail" in outcome ? outcome.detail : "";
+}
+
+function done(told: readonly string[]): StepOutcome {
+  return { result: "done", detail: told.filter((one) => one !== "").join("; ") };
+}
