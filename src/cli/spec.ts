@@ -78,3 +78,9 @@ export function toggle(name: string, help: string, isOn = false): FlagSpec<boole
 export function noVariable<T>(spec: FlagSpec<T>): FlagSpec<T> {
   return { ...spec, hasEnvironment: false };
 }
+
+/** The value of a flag that nothing was given for. @throws TypeError if it must be given. */
+export function defaultOf<T>({ name, absent }: FlagSpec<T>): T {
+  if ("value" in absent) return absent.value;
+  throw new TypeError(`--${name} has no default`);
+}

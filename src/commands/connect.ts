@@ -1,6 +1,6 @@
 import type { CommonFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
-import { type OpenedCluster, openCluster } from "../cluster/open.js";
+import { type OpenedCluster, type OpenOptions, openCluster } from "../cluster/open.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 
@@ -33,31 +33,22 @@ export async function withCluster<T>(
   try {
     return await use(opened.cluster, opened);
   } finally {
-    await closed(opened.cluster, io);
+    await closeQuietly(opened.cluster, (error) =>
+      io.log.debug("closing the connections failed", { error }),
+    );
   }
 }
 
 async function open(flags: CommonFlags, io: CommandIo, endsCallsOnSignal: boolean) {
   io.signal.throwIfAborted();
   try {
-    return await openCluster({
-      zooKeeper: {
-        hosts: flags.zkCluster.join(","),
-        timeoutMs: flags.zkTimeoutMs,
-        sessionTimeoutMs: flags.zkSessionTimeoutMs,
-        authScheme: flags.zkAuthSchema,
-        authCert: flags.zkCert,
+    return await openCluster(
+      openOptions(flags, {
         onNote: (text) => io.log.warn(text),
-        signal: io.signal,
-      },
-      rootPath: flags.zkRootPath,
-      rpcTimeoutMs: flags.rpcTimeoutMs,
-      maxAnswerBytes: flags.maxAnswerBytes,
-      nsConcurrency: flags.nsConcurrency,
-      user: flags.user,
-      password: flags.password.text,
-      signal: endsCallsOnSignal ? io.signal : undefined,
-    });
+        connecting: io.signal,
+        calls: endsCallsOnSignal ? io.signal : undefined,
+      }),
+    );
   } catch (error) {
     // Whatever the signal broke, the signal is the reason.
     io.signal.throwIfAborted();
@@ -65,9 +56,43 @@ async function open(flags: CommonFlags, io: CommandIo, endsCallsOnSignal: boolea
   }
 }
 
-async function closed(cluster: Cluster, io: CommandIo): Promise<void> {
-  // What was to be done is done: a connection that does not close is worth a line in the log only.
-  await within(cluster.clock, CLOSE_MS, "the connections", cluster.close()).catch(
-    (error: unknown) => io.log.debug("closing the connections failed", { error }),
-  );
+/**
+ * How to reach the cluster that the flags name.
+ *
+ * @param on `connecting` ends connecting, `calls` ends calls in flight and refuses later ones.
+ */
+export function openOptions(
+  flags: CommonFlags,
+  on: {
+    readonly onNote: (text: string) => void;
+    readonly connecting?: AbortSignal | undefined;
+    readonly calls?: AbortSignal | undefined;
+  },
+): OpenOptions {
+  return {
+    zooKeeper: {
+      hosts: flags.zkCluster.join(","),
+      timeoutMs: flags.zkTimeoutMs,
+      sessionTimeoutMs: flags.zkSessionTimeoutMs,
+      authScheme: flags.zkAuthSchema,
+      authCert: flags.zkCert,
+      onNote: on.onNote,
+      signal: on.connecting,
+    },
+    rootPath: flags.zkRootPath,
+    rpcTimeoutMs: flags.rpcTimeoutMs,
+    maxAnswerBytes: flags.maxAnswerBytes,
+    nsConcurrency: flags.nsConcurrency,
+    user: flags.user,
+    password: flags.password.text,
+    signal: on.calls,
+  };
+}
+
+/** Closes the connections, within a bound. Never throws: what was to be done is done by then. */
+export async function closeQuietly(
+  cluster: Cluster,
+  onFailed: (error: unknown) => void,
+): Promise<void> {
+  await within(cluster.clock, CLOSE_MS, "the connections", cluster.close()).catch(onFailed);
 }

@@ -57,6 +57,9 @@ export function defaultStateDir(
   return join(home, "openmldb-ops");
 }
 
+/** The command line of this tool, or of a program of Node.js, which may use the library. */
+const MAY_BE_A_RUN = /openmldb-ops|^[^\0]*node[^/\0]*(?:\0|$)/;
+
 /** Whether a process of this machine with that id runs, and may be a run of this tool. */
 export function isProcessAlive(pid: number): boolean {
   try {
@@ -66,7 +69,7 @@ export function isProcessAlive(pid: number): boolean {
   }
   try {
     // The id may have been given to another program since.
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("openmldb-ops");
+    return MAY_BE_A_RUN.test(readFileSync(`/proc/${pid}/cmdline`, "utf8"));
   } catch {
     return true;
   }
