@@ -6,7 +6,19 @@ import type { NameserverState } from "./nameserver-state.js";
 import { OFFLINE_LEADER } from "./op-recover-table.js";
 
 /**
- * What a nameserver does by itself about tablets that go and come.
+ * What a nameserver does by itself about tablets that go and come, while auto_failover is on:
+ *
+ * - A tablet that is gone for the heartbeat timeout: all its replicas are marked not alive, except the
+ *   last alive one of a partition. Where no alive leader is left, the alive followers on healthy tablets
+ *   elect one; where one is, it stops replicating to the tablet. Nothing is done later for a tablet whose
+ *   timeout ended while auto_failover was off.
+ * - A tablet that comes back: if its process restarted, it is first treated as gone, whatever the time.
+ *   Then RecoverTable is queued for each of its replicas that is not alive, without giving leadership
+ *   back. One that is not flagged leader needs an alive leader. RecoverTable moves the binlog of each
+ *   replica that is not loaded away, if the leader is alive and healthy; no offset is compared before.
+ * - A tablet that kept its process and was gone for less than the timeout: nothing.
+ * - A tablet that this nameserver never saw before it registered, or that came back while auto_failover
+ *   was off: nothing, also not when it is switched on.
  *
  * @see OpenMLDB 0.9 nameserver: OnTabletOffline, OnTabletOnline, UpdateEndpointTableAlive
  */
@@ -68,12 +80,12 @@ export class AutoFailover {
 
   #welcome(endpoint: Endpoint): void {
     const server = this.#server;
-    const { options, tree, root, reachable } = server.context;
+    const { options, tree, root } = server.context;
     const since = this.#gone.get(endpoint);
     this.#gone.delete(endpoint);
     if (!server.autoFailover || since === undefined) return;
     const hasRestarted = znodeText(tree, `${root}/nodes/${endpoint}`)?.startsWith("startup_");
-    if (hasRestarted === undefined || reachable(endpoint) === undefined) return;
+    if (hasRestarted === undefined) return;
     // A session that was lost for a while is no reason to reload anything.
     if (!hasRestarted && server.wallTime() < since + options.heartbeatTimeoutMs) return;
     if (hasRestarted) this.#giveUp(endpoint);
@@ -152,7 +164,7 @@ export function recoverEndpoint(
     server.ops.create(
       OPType.kRecoverTableOP,
       of,
-      { endpoint, isLeader, concurrency },
+      { endpoint, isLeader, concurrency, ...(isRestoring ? { isExact: true } : {}) },
       { concurrency },
     );
     if (!isRestoring || !isLeader) continue;

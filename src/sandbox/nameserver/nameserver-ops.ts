@@ -102,9 +102,11 @@ export class OpQueues {
       return;
     }
     const current = op.tasks[0];
-    // A step that a tablet did or does is asked for, one of the nameserver's own is done again.
-    const isTablets = current !== undefined && "endpoint" in current;
-    op.step = taskStatus === TaskStatus.kDoing && isTablets ? "doing" : "inited";
+    // A step that a tablet did or does is asked for, one of the nameserver's own is done again. kChangeLeader
+    // is neither: no tablet is asked, and it stays in progress for ever (SkipDoneTask, Task::SetState).
+    const isAwaited =
+      current !== undefined && ("endpoint" in current || current.type === TaskType.kChangeLeader);
+    op.step = taskStatus === TaskStatus.kDoing && isAwaited ? "doing" : "inited";
     const size = this.#queues.length;
     this.#queues[vecIdx < size ? vecIdx : pid % size]?.push(op);
   }

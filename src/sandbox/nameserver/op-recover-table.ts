@@ -93,11 +93,11 @@ function childType(isLoaded: boolean, fits: boolean): OPType {
 function queueChild(scope: OpScope, type: OPType, endpoint: Endpoint): void {
   const { server, op } = scope;
   const { name, db, pid } = op.info;
-  const concurrency = op.data.concurrency ?? server.context.options.taskConcurrency;
+  const { concurrency = server.context.options.taskConcurrency, isExact = false } = op.data;
   server.ops.create(
     type,
     { name, db, pid },
-    { endpoint, isLeader: true, isAlive: true, concurrency },
+    { endpoint, isLeader: true, isAlive: true, concurrency, isExact },
     { concurrency, parentId: op.info.opId },
   );
 }

@@ -6,7 +6,10 @@ import { metaOf, partitionOf } from "../table-store.js";
 import type { OpScope } from "./op-scope.js";
 import type { LocalTask } from "./ops.js";
 
-/** check_binlog_sync_progress_delta: a follower this close to its leader counts as in sync. */
+/**
+ * check_binlog_sync_progress_delta: a follower this close to its leader counts as in sync, unless
+ * leadership is to be given back to it.
+ */
 const SYNC_DELTA = 100_000n;
 
 /** Sets the flags of one replica. */
@@ -34,20 +37,23 @@ export function updateStatus(
  * content at once when any replica of the partition is not loaded (OpenMLDB 0.9 does so).
  */
 export function checkSync(scope: OpScope, follower: Endpoint): LocalTask {
+  const delta = scope.op.data.isExact ? 0n : SYNC_DELTA;
   return {
     type: TaskType.kCheckBinlogSyncProgress,
     run: () => {
       const part = partitionOf(scope.table, scope.pid);
       if (part === undefined) return "failed";
-      if (part.partitionMeta.some((meta) => !meta.tabletHasPartition)) return "done";
+      const { partitionMeta } = part;
+      const isAlone = partitionMeta.length === 1;
+      if (isAlone || partitionMeta.some((meta) => !meta.tabletHasPartition)) return "done";
       let leaderOffset = 0n;
       let followerOffset = 0n;
-      for (const meta of part.partitionMeta) {
+      for (const meta of partitionMeta) {
         if (!isFieldSet(meta, PartitionMetaSchema.field.offset)) continue;
         if (meta.isLeader && meta.isAlive) leaderOffset = meta.offset;
         else if (meta.endpoint === follower) followerOffset = meta.offset;
       }
-      return leaderOffset <= followerOffset + SYNC_DELTA ? "done" : "wait";
+      return leaderOffset <= followerOffset + delta ? "done" : "wait";
     },
   };
 }

@@ -18,6 +18,8 @@ export interface OpData {
   readonly isAlive?: boolean;
   /** Number of queues in use for the child op. */
   readonly concurrency?: number;
+  /** The replica counts as in sync only when it has all of its leader's entries (need_restore). */
+  readonly isExact?: boolean;
   /** kMigrateOP: where the replica goes. */
   readonly target?: Endpoint;
   /** kChangeLeaderOP. */
