@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Environment } from "../src/cli/flag-parse.js";
-import { duration, durationText, pidList } from "../src/cli/flag-values.js";
+import { duration, flagDuration, pidList } from "../src/cli/flag-values.js";
 import { notesOn, readInvocation } from "../src/cli/invocation.js";
 import { OpsError } from "../src/errors.js";
 import { exitCodeOf, interruptedBy } from "../src/exit-codes.js";
@@ -74,6 +74,7 @@ describe("right command lines", () => {
       detailedExitcode: false,
       dryRun: false,
       keepOff: false,
+      keepsOffUndecided: false,
       leader: [],
       lost: [],
       postHook: undefined,
@@ -432,7 +433,7 @@ it.each([
 ])("the time %s is %i ms", (text, ms) => {
   const read = duration(0, 3_600_000);
   expect(read(text, "x")).toBe(ms);
-  expect(read(durationText(ms), "x")).toBe(ms);
+  expect(read(flagDuration(ms), "x")).toBe(ms);
 });
 
 it.each([

@@ -134,7 +134,7 @@ describe("--watch", () => {
     );
     expect(result.code, result.stderr).toBe(143);
     expect(phase).toBe(2);
-    const stamps = result.stdout.match(/^== \d{4}-\d\d-\d\dT[\d:.]+Z, every 0.2 s$/gm) ?? [];
+    const stamps = result.stdout.match(/^== \d{4}-\d\d-\d\dT[\d:.]+Z, every 200 ms$/gm) ?? [];
     expect(stamps.length).toBeGreaterThanOrEqual(3);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
     expect(result.stdout).not.toMatch(/\x1b/);

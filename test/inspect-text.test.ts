@@ -5,7 +5,6 @@ import { judge } from "../src/diagnosis/verdict.js";
 import type { InspectFacts } from "../src/inspect/facts.js";
 import { type Inspection, inspectFacts } from "../src/inspect/inspection.js";
 import { inspectionJson } from "../src/inspect/json-report.js";
-import { ageText } from "../src/inspect/rule.js";
 import { inspectionText, verdictText } from "../src/inspect/text-report.js";
 import { viewPartitions } from "../src/model/partition-view.js";
 import { finish } from "../src/model/work.js";
@@ -216,16 +215,6 @@ describe("the screen", () => {
       "",
       "inspect: all healthy (2 partitions, 6 replicas; 1.2 s, 7 calls)",
     ]);
-  });
-
-  it.each([
-    [0, "0 s"],
-    [119_999, "119 s"],
-    [120_000n, "2 min"],
-    [7_200_000, "2 h"],
-    [2n ** 64n - 1n, "213503982334 d"],
-  ])("an age of %s ms is %s", (ms, shown) => {
-    expect(ageText(ms)).toBe(shown);
   });
 });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { changing, doing } from "../src/model/advice.js";
 import { buildReport } from "../src/report/build.js";
 import type { ReportDocument } from "../src/report/document.js";
-import { html, scriptJson, tookText } from "../src/report/html-text.js";
+import { html, scriptJson } from "../src/report/html-text.js";
 import { timelineHtml } from "../src/report/html-timeline.js";
 import { reportMarkdown } from "../src/report/markdown.js";
 import { lastSuccessIn, metricsText } from "../src/report/metrics.js";
@@ -154,16 +154,6 @@ describe("text from a cluster", () => {
     );
     expect(markdown).toContain("| db.a\\|b\\`\\*\\_\\<script\\>:0 | serving, not healthy |");
     expect(markdown).toContain("one\\\\n\\| two");
-  });
-
-  test("times are told in units that fit", () => {
-    expect([40, 1_234, 99_999, 200_000, 7_500_000].map(tookText)).toEqual([
-      "40 ms",
-      "1.2 s",
-      "100.0 s",
-      "3 min 20 s",
-      "2 h 5 min",
-    ]);
   });
 });
 

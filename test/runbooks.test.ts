@@ -42,7 +42,7 @@ function commandsOf(text: string): string[] {
 }
 
 /** Time and calls of a run say nothing about the situation. */
-const withoutEffort = (line: string): string => line.replace(/; [\d.]+ s, \d+ calls\)$/, ")");
+const withoutEffort = (line: string): string => line.replace(/; [\d.]+ m?s, \d+ calls\)$/, ")");
 
 async function inspectLines(virtual: VirtualCluster): Promise<string[]> {
   const inspection = await inspectionOf(virtual);

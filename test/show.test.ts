@@ -13,7 +13,7 @@ import { databasesOf, selectTables, tableNames } from "../src/show/known.js";
 import { isLike, onlyName } from "../src/show/like.js";
 import { OP_WORDS } from "../src/show/op-words.js";
 import { assertOpPlaces, type OpOptions, selectOps, shownOps } from "../src/show/ops.js";
-import { bytesText, durationText, timeText } from "../src/show/readable.js";
+import { bytesText, timeText } from "../src/show/readable.js";
 import { shownFollowers, shownReplicas } from "../src/show/replicas.js";
 import { shownNameservers, shownTablets } from "../src/show/servers.js";
 import { type Shown, shownText } from "../src/show/shown.js";
@@ -287,19 +287,6 @@ describe("LIKE", () => {
 
 describe("readable", () => {
   it.each([
-    [-5n, "0s"],
-    [999n, "0s"],
-    [71_147n, "1m11s"],
-    [200_000n, "3m20s"],
-    [3_600_000n, "1h"],
-    [3_605_000n, "1h"],
-    [7_260_000n, "2h1m"],
-    [190_800_000n, "2d5h"],
-  ])("%d ms is %s", (ms, text) => {
-    expect(durationText(ms)).toBe(text);
-  });
-
-  it.each([
     [0n, "0 B"],
     [1023n, "1023 B"],
     [1024n, "1.0 KiB"],
@@ -363,7 +350,7 @@ describe("ops", () => {
     const lines = textOf(shownOps(selectOps(ops, ANY_OP), 163_500, "none"), false).split("\n");
     expect(lines[3]?.split(/ {2,}/)).toEqual([
       ...["", "9", "kMigrateOP", "db1", "t", "-", "kDoing"],
-      ...["1970-01-01T00:01:40Z", "1m3s", "-", "kAddReplica"],
+      ...["1970-01-01T00:01:40Z", "63s", "-", "kAddReplica"],
     ]);
     expect(shownOps(ops, 0, "none").json).toMatchObject({
       ops: [{ opId: 12n, tookMs: 3000n }, {}, {}, { pid: null, endTime: null, tookMs: 0n }],

@@ -67,7 +67,7 @@ describe("--wait_tablets", () => {
     const { ended, said, tookMs } = await wait(virtual, "all");
     expect(ended).toMatchObject({
       code: "time-limit",
-      message: `tablets are still missing after 300 s: 1 of 3 are registered; missing: ${B}, ${C}; nothing was changed`,
+      message: `tablets are still missing after 5 min: 1 of 3 are registered; missing: ${B}, ${C}; nothing was changed`,
     });
     expect(Math.round(tookMs / 1_000)).toBe(300);
     expect(said.length).toBeLessThanOrEqual(31);

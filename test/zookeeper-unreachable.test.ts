@@ -72,7 +72,7 @@ describe("what the user reads when no ZooKeeper answers", () => {
   ])("a port that %s", async (_what, manners, words) => {
     const { address, visits } = await peer(manners);
     const { error, tookMs, turnsMs } = await failure(address);
-    expect(error.message).toBe(`no ZooKeeper answered within 0.3 s: ${address} ${words}`);
+    expect(error.message).toBe(`no ZooKeeper answered within 300 ms: ${address} ${words}`);
     expect(error).toMatchObject({ code: "zookeeper-unreachable", retryable: true });
     expect(error.hint).toContain("--zk_cluster");
     expect(tookMs).toBeGreaterThan(250);

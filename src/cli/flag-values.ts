@@ -113,14 +113,14 @@ export function duration(minMs: number, maxMs: number): ValueParser<number> {
     }
     const ms = Number(digits) * (UNIT_MS.get(unit) ?? 1000);
     if (ms < minMs || ms > maxMs) {
-      throw badValue(where, `not between ${durationText(minMs)} and ${durationText(maxMs)}`);
+      throw badValue(where, `not between ${flagDuration(minMs)} and ${flagDuration(maxMs)}`);
     }
     return ms;
   };
 }
 
 /** A time as {@link duration} reads it, in the largest unit that needs no fraction. */
-export function durationText(ms: number): string {
+export function flagDuration(ms: number): string {
   if (ms === 0) return "0";
   const unit =
     (["h", "m", "s"] as const).find((name) => ms % (UNIT_MS.get(name) ?? 1) === 0) ?? "ms";

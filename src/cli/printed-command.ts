@@ -6,7 +6,7 @@ import { pidText } from "../model/step.js";
 import type { PrintCommand, ToolCommand } from "../model/tool-command.js";
 import { shellWord } from "../util/text.js";
 import { type CommonFlags, commonSpecs } from "./common-specs.js";
-import { durationText } from "./flag-values.js";
+import { flagDuration } from "./flag-values.js";
 import type { FlagSpec } from "./spec.js";
 
 /** The name under which the tool is called. */
@@ -85,9 +85,9 @@ function connectionWords(flags: CommonFlags): string[] {
     ...(zkCert === undefined ? [] : [`--zk_auth_schema=${zkAuthSchema}`]),
     ...(user === undefined ? [] : [`--user=${user}`]),
     ...(password.file === undefined ? [] : [`--password_file=${resolve(password.file)}`]),
-    ...other(zkTimeoutMs, flags.zkTimeoutMs, durationText),
-    ...other(zkSessionTimeoutMs, flags.zkSessionTimeoutMs, durationText),
-    ...other(rpcTimeoutMs, flags.rpcTimeoutMs, durationText),
+    ...other(zkTimeoutMs, flags.zkTimeoutMs, flagDuration),
+    ...other(zkSessionTimeoutMs, flags.zkSessionTimeoutMs, flagDuration),
+    ...other(rpcTimeoutMs, flags.rpcTimeoutMs, flagDuration),
     ...other(commonSpecs.maxAnswerBytes, maxAnswerBytes, (bytes) => `${Math.round(bytes / 1024)}K`),
     ...other(nsConcurrency, flags.nsConcurrency, String),
   ];

@@ -1,5 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { OpsError } from "../errors.js";
+import { durationText } from "../model/duration.js";
 import { failure } from "./failure.js";
 import { oneLine, percentDecode } from "./text.js";
 
@@ -45,7 +46,7 @@ function checked(error: unknown): CheckedStatus {
 export function tooLate({ address, method, timeoutMs }: CallName): OpsError {
   return failure("unclear", {
     code: "deadline",
-    message: `${method} at ${address}: no answer within ${timeoutMs} ms`,
+    message: `${method} at ${address}: no answer within ${durationText(timeoutMs)}`,
     retryable: true,
     endpoint: address,
   });

@@ -9,6 +9,7 @@ import pRetry from "p-retry";
 import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import { durationText } from "../model/duration.js";
 import type { Caller } from "./caller.js";
 import { failureKindOf, interruption, reworded } from "./failure.js";
 import { codes } from "./response-codes.js";
@@ -163,7 +164,7 @@ function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boo
  * time has hung, or its znode was left behind: no other can take over then.
  */
 function gaveUp(error: OpsError, elapsedMs: number, last: Leader | undefined): OpsError {
-  const message = `${error.message}; no nameserver took the call within ${Math.round(elapsedMs / 100) / 10} s`;
+  const message = `${error.message}; no nameserver took the call within ${durationText(elapsedMs)}`;
   const isSilent = error.code === "unreachable" || error.code === "deadline";
   return reworded(error, {
     message,

@@ -3,6 +3,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { messageOf } from "../errors.js";
 import { TableInfoSchema } from "../gen/openmldb/nameserver_pb.js";
 import type { Endpoint, StoredCounters, TableClaim } from "../model/cluster-state.js";
+import { durationText } from "../model/duration.js";
 import { toTableClaim } from "./convert.js";
 import type { ZooKeeper } from "./zookeeper.js";
 import { parseZkHosts } from "./zookeeper-hosts.js";
@@ -115,7 +116,7 @@ function dial(
       socket.destroy();
       resolve(why);
     };
-    socket.setTimeout(timeoutMs, () => end(`no answer within ${timeoutMs / 1000} s`));
+    socket.setTimeout(timeoutMs, () => end(`no answer within ${durationText(timeoutMs)}`));
     socket.once("connect", () => end(undefined));
     socket.once("error", (error) => end(messageOf(error)));
   });

@@ -9,6 +9,7 @@ import {
 } from "node-zookeeper-client";
 import pRetry from "p-retry";
 import { messageOf, OpsError } from "../errors.js";
+import { durationText } from "../model/duration.js";
 import type { CreateMode, ZooKeeper } from "./zookeeper.js";
 import { parseZkHosts } from "./zookeeper-hosts.js";
 import { ZkLoss, ZkSession } from "./zookeeper-session.js";
@@ -99,7 +100,7 @@ function connectError(error: unknown, session: ZkSession, options: ZooKeeperOpti
   if (error instanceof ZkLoss && error.reason === "auth-failed") return refused("connect", error);
   return new OpsError({
     code: "zookeeper-unreachable",
-    message: `no ZooKeeper answered within ${options.timeoutMs / 1000} s: ${session.outcomes()}`,
+    message: `no ZooKeeper answered within ${durationText(options.timeoutMs)}: ${session.outcomes()}`,
     hint: ADDRESS_HINT,
     retryable: true,
   });

@@ -4,6 +4,7 @@ import { commandPrinter } from "../cli/printed-command.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type ErrorCode, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
+import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { ToolCommand } from "../model/tool-command.js";
 import type { ResultRows } from "../report/recovery-rows.js";
@@ -181,7 +182,7 @@ function timeLimit(timeoutMs: number): { signal: AbortSignal; stop: () => void }
     controller.abort(
       new OpsError({
         code: "time-limit",
-        message: `the time limit of ${timeoutMs / 1000} s has passed; what was begun goes on by itself`,
+        message: `the time limit of ${durationText(timeoutMs)} has passed; what was begun goes on by itself`,
         hint: "run the same command again to go on, with a longer --timeout",
       }),
     );

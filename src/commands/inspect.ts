@@ -5,6 +5,7 @@ import { messageOf, OpsError } from "../errors.js";
 import { EXIT, exitCodeOf } from "../exit-codes.js";
 import { INSPECT_SCHEMA_VERSION, inspectionJson } from "../inspect/json-report.js";
 import { inspectionScreen } from "../inspect/text-overview.js";
+import { durationText } from "../model/duration.js";
 import { jsonPieces, jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
@@ -158,7 +159,7 @@ function writeFramed(
     io.stdout.write(text);
     return;
   }
-  const stamp = `== ${new Date(nowMs).toISOString()}, every ${watchMs / 1000} s\n`;
+  const stamp = `== ${new Date(nowMs).toISOString()}, every ${durationText(watchMs)}\n`;
   if (io.isInteractiveStdout) io.stdout.control?.(CLEAR);
   io.stdout.write(io.isInteractiveStdout ? `${stamp}${text}` : `${stamp}${text}\n`);
 }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { messageOf } from "../errors.js";
+import { durationText } from "../model/duration.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
@@ -45,7 +46,7 @@ function hookProblem(
     let limitMs = signal.aborted ? STOPPED_HOOK_MS : HOOK_MS;
     const end = () => {
       endGroup(child);
-      settle(`it took longer than ${limitMs / 1_000} s and was ended`);
+      settle(`it took longer than ${durationText(limitMs)} and was ended`);
     };
     let timer = setTimeout(end, limitMs);
     const hurry = () => {

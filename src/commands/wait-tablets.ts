@@ -2,6 +2,7 @@ import type { WaitFlags } from "../cli/wait-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import { durationText } from "../model/duration.js";
 import { clipped, safe } from "../util/text.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
@@ -117,7 +118,7 @@ function missingText({ ofRecord, missing }: Registered, wanted: number | "all"):
 function timeIsUp(what: string, waitTimeoutMs: number): OpsError {
   return new OpsError({
     code: "time-limit",
-    message: `tablets are still missing after ${waitTimeoutMs / 1000} s: ${what}; nothing was changed`,
+    message: `tablets are still missing after ${durationText(waitTimeoutMs)}: ${what}; nothing was changed`,
     hint: "start them, give a longer --wait_timeout, or go on without --wait_tablets",
   });
 }

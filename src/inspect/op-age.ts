@@ -1,4 +1,5 @@
 import type { Op } from "../model/cluster-state.js";
+import { durationText } from "../model/duration.js";
 import type { InspectFacts } from "./facts.js";
 
 /** An op in the same task for longer than this stands still (the default of `--op_timeout`). */
@@ -54,7 +55,7 @@ export function standsStill(
     return `has been doing ${op.task} for at least ${leastMs / 60_000n} min by the nameserver's clock`;
   }
   if (!watched.still.has(op.id) || LONG_TASKS.includes(op.task)) return undefined;
-  return `was doing ${op.task} and nothing else for the ${watched.forMs / 1000} s that it was watched; it ${startText(op)}`;
+  return `was doing ${op.task} and nothing else for the ${durationText(watched.forMs)} that it was watched; it ${startText(op)}`;
 }
 
 /** When an op began, as the nameserver's clock has it. */

@@ -78,11 +78,3 @@ export function subjectText(subject: Subject): string {
       return partitionName(subject);
   }
 }
-
-/** How long something has lasted: `64 s`, `12 min`, `5 h`, `3 d`. */
-export function ageText(ms: number | bigint): string {
-  const seconds = BigInt(typeof ms === "bigint" ? ms : Math.max(0, Math.trunc(ms))) / 1000n;
-  if (seconds < 120n) return `${seconds} s`;
-  if (seconds < 7_200n) return `${seconds / 60n} min`;
-  return seconds < 172_800n ? `${seconds / 3_600n} h` : `${seconds / 86_400n} d`;
-}

@@ -4,9 +4,10 @@ import { ifLost } from "../diagnosis/verdict.js";
 import type { Absence } from "../model/absence.js";
 import { type Advice, changing, doing, followed } from "../model/advice.js";
 import { type Endpoint, isOpActive } from "../model/cluster-state.js";
+import { ageText } from "../model/duration.js";
 import { recoverAgain } from "../model/tool-command.js";
 import { isRemoved, type TabletLoad } from "./distribution.js";
-import { ageText, type Case, type Rule, type RuleFacts } from "./rule.js";
+import type { Case, Rule, RuleFacts } from "./rule.js";
 
 /** A tablet that lacks some replicas counts as just restarted for this long; later they are missing. */
 const RECENT_MS = 600_000n;

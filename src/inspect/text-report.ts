@@ -1,10 +1,11 @@
 import { adviceText, grouped, type Needs, NO_ADVICE, type Way, wayText } from "../model/advice.js";
+import { ageText, durationText } from "../model/duration.js";
 import { maxOf, minOf } from "../util/extremes.js";
 import { type Cell, type Color, paint, safe, table } from "../util/text.js";
 import { type Screen, wrapped } from "../util/wrap.js";
 import type { TabletLoad } from "./distribution.js";
 import { countLevel, type Inspection } from "./inspection.js";
-import { ageText, type Finding, type Level, subjectText, type Turn } from "./rule.js";
+import { type Finding, type Level, subjectText, type Turn } from "./rule.js";
 import { partitionLines } from "./text-partition.js";
 
 /** Partitions and tablets that are shown, the worst; JSON has them all. */
@@ -270,7 +271,7 @@ export function verdictText(inspection: Inspection): string {
 
 /** The judgement, and what the look took. */
 export function verdictLine(inspection: Inspection, effort: Effort, hasColor: boolean): string {
-  const spent = `${(effort.tookMs / 1000).toFixed(1)} s, ${counted(effort.calls, "call")}`;
+  const spent = `${durationText(effort.tookMs)}, ${counted(effort.calls, "call")}`;
   const text = `inspect: ${verdictText(inspection).replace(/\)$/, `; ${spent})`)}`;
   return paint(text, inspection.isHealthy ? "good" : "bad", hasColor);
 }

@@ -1,4 +1,5 @@
 import { commandText } from "../cli/printed-command.js";
+import { durationText } from "../model/duration.js";
 import { type Cell, type Column, jsonText, safe, table } from "../util/text.js";
 import {
   type CallStory,
@@ -86,7 +87,7 @@ export function listText(lines: readonly RunLine[], hasColor: boolean): string {
     line.run?.time ?? "-",
     line.run?.command ?? "-",
     statusCell(line),
-    durationText(durationOf(line)),
+    tookText(durationOf(line)),
     String(line.end?.counts.done ?? line.counts?.done ?? "-"),
     line.run === undefined ? "-" : clusterText(line.run),
     sourceText(line),
@@ -105,8 +106,8 @@ function statusCell(line: Pick<RunLine, "run" | "end" | "source">): Cell {
   return { text, color: text === "running" ? "faint" : "doubtful" };
 }
 
-function durationText(ms: number | undefined): string {
-  return ms === undefined ? "-" : `${(ms / 1000).toFixed(1)} s`;
+function tookText(ms: number | undefined): string {
+  return ms === undefined ? "-" : durationText(ms);
 }
 
 /** A cluster as one text: ZooKeeper servers and root path. */
@@ -144,7 +145,7 @@ function headRows(line: RunLine, read: ReadRun | undefined): Cell[][] {
   if (run !== undefined) {
     rows.push(
       ["began", run.time],
-      ["took", durationText(durationOf(line))],
+      ["took", tookText(durationOf(line))],
       ["by", `${run.user} on ${run.host} (pid ${run.pid}), openmldb-ops ${run.version}`],
       ["command", commandText(run.commandLine)],
       ["cluster", clusterText(run)],
@@ -208,7 +209,7 @@ function stepTable(read: ReadRun, hasColor: boolean): string {
     one.step,
     one.endpoint ?? "-",
     ...(one.kind === "step-ended"
-      ? [resultCell(one.result), durationText(one.tookMs), one.detail ?? ""]
+      ? [resultCell(one.result), tookText(one.tookMs), one.detail ?? ""]
       : [resultCell("not ended"), "-", ""]),
   ]);
   const columns = ["time", "partition", "step", "endpoint", "result", "took", "detail"];

@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { messageOf } from "../errors.js";
+import { durationText } from "../model/duration.js";
 import { makeRunsFolder } from "./runs-folder.js";
 
 /** A file that is only appended to. */
@@ -119,7 +120,10 @@ export function durableLog(file: AppendFile, onFailure: (reason: string) => void
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`the disk did not answer for ${ms / 1000} s`)), ms);
+    timer = setTimeout(
+      () => reject(new Error(`the disk did not answer for ${durationText(ms)}`)),
+      ms,
+    );
   });
   try {
     return await Promise.race([work, limit]);

@@ -1,4 +1,5 @@
 import type { Endpoint, TabletView } from "./cluster-state.js";
+import { ageText } from "./duration.js";
 
 /**
  * How long a tablet that is gone counts as restarting: OpenMLDB's shipped `zk_session_timeout` (10 s),
@@ -64,7 +65,7 @@ export function absenceOf(view: TabletView): Absence | undefined {
   const candidates = view.mayBeAt ?? [];
   if (candidates.length > 0) return { kind: "moved", awayMs: claim?.ageMs, candidates };
   if (claim !== undefined && claim.ageMs < RESTART_MS) {
-    return { kind: "restarting", sign: `${claim.state} for ${claim.ageMs / 1000n} s` };
+    return { kind: "restarting", sign: `${claim.state} for ${ageText(claim.ageMs)}` };
   }
   return claim === undefined
     ? { kind: "unknown-to-nameserver" }

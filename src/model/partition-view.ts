@@ -16,6 +16,7 @@ import {
   type TabletView,
   type TermStart,
 } from "./cluster-state.js";
+import { ageText } from "./duration.js";
 import type { PartitionEvidence } from "./evidence.js";
 import { type PartitionRef, tableName } from "./partition-name.js";
 import { flatMapped, type Work } from "./work.js";
@@ -190,7 +191,7 @@ function detailOf(absence: Absence, { claim, reports, silence }: TabletView): st
   }
   if (claim.isHealthy) return `does not answer: ${silence ?? "no reason known"}`;
   const answers = reports === undefined ? "" : ", although it answers";
-  return `${claim.state} for ${claim.ageMs / 1000n} s${answers}`;
+  return `${claim.state} for ${ageText(claim.ageMs)}${answers}`;
 }
 
 function opKey(of: { readonly db: string; readonly table: string; readonly pid: number }): string {

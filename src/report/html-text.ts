@@ -21,15 +21,6 @@ export function scriptJson(value: unknown): string {
   );
 }
 
-/** Milliseconds for people: `40 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`. */
-export function tookText(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 100_000) return `${(ms / 1_000).toFixed(1)} s`;
-  const seconds = Math.round(ms / 1_000);
-  if (seconds < 7_200) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  return `${Math.floor(seconds / 3_600)} h ${Math.floor((seconds % 3_600) / 60)} min`;
-}
-
 /** A whole number with separators between thousands: `10,000`. */
 export function numberText(value: number): string {
   return String(value).replaceAll(/\B(?=(\d{3})+$)/g, ",");

@@ -1,4 +1,5 @@
-import { html, numberText, tookText } from "./html-text.js";
+import { durationText } from "../model/duration.js";
+import { html, numberText } from "./html-text.js";
 import {
   MARK_KINDS,
   type Mark,
@@ -101,7 +102,7 @@ function axisHtml(spanMs: number): string {
   const ticks = Array.from({ length: TICKS }, (_, index) => {
     const share = index / (TICKS - 1);
     const anchor = index === 0 ? "start" : index === TICKS - 1 ? "end" : "middle";
-    return `<text x="${percent(share)}" y="11" text-anchor="${anchor}">${tookText(spanMs * share)}</text>`;
+    return `<text x="${percent(share)}" y="11" text-anchor="${anchor}">${durationText(spanMs * share)}</text>`;
   });
   return `<div class="lane axis"><div class="lane-name"></div><svg height="16" aria-hidden="true">${ticks.join("")}</svg></div>`;
 }
@@ -184,10 +185,10 @@ function titleOf({ marks, first, last }: Stretch, kind: MarkKind, scale: Scale):
   const [only] = marks;
   if (only !== undefined && marks.length === 1) {
     const took = only.toMs - only.fromMs;
-    const how = took > 0 ? ` (${tookText(took)})` : "";
-    return `after ${tookText(only.fromMs)}: ${only.text.slice(0, 160)}${how}`;
+    const how = took > 0 ? ` (${durationText(took)})` : "";
+    return `after ${durationText(only.fromMs)}: ${only.text.slice(0, 160)}${how}`;
   }
-  const at = (bin: number) => tookText((scale.spanMs * bin) / scale.bins);
+  const at = (bin: number) => durationText((scale.spanMs * bin) / scale.bins);
   return `${KIND_WORDS[kind]}: ${marks.length} at once, from ${at(first)} to ${at(last + 1)}`;
 }
 

@@ -1,3 +1,4 @@
+import { durationText } from "../model/duration.js";
 import {
   type AutoFailoverFacts,
   isOpen,
@@ -9,7 +10,7 @@ import {
   type Todo,
 } from "./document.js";
 import { tableJson } from "./html-table.js";
-import { html, numberText, tookText } from "./html-text.js";
+import { html, numberText } from "./html-text.js";
 import { timelineHtml } from "./html-timeline.js";
 
 /** More advices, partitions or log lines than this are counted; the JSON report has them all. */
@@ -98,7 +99,7 @@ function headerHtml({ command, verdict, run }: ReportDocument): string {
   const facts = [
     ["cluster", run.cluster],
     ["began", `${run.beganLocal} (${run.timeZone})`],
-    ...(run.tookMs === null ? [] : [["took", tookText(run.tookMs)]]),
+    ...(run.tookMs === null ? [] : [["took", durationText(run.tookMs)]]),
     ...(verdict.exitCode === null ? [] : [["exit code", `${verdict.exitCode}`]]),
     ["by", `${run.user} on ${run.host}`],
   ];
@@ -289,7 +290,7 @@ function logSection({ log }: ReportDocument): string[] {
     .slice(0, LOG_MAX)
     .map(
       ({ atMs, level, text }) =>
-        `<li class="${level}"><time>+${tookText(atMs - beganMs)}</time> ${html(text)}</li>`,
+        `<li class="${level}"><time>+${durationText(atMs - beganMs)}</time> ${html(text)}</li>`,
     );
   const more = log.length - lines.length;
   const rest = more > 0 ? `<p class="faint">and ${numberText(more)} more lines</p>` : "";

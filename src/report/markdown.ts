@@ -1,3 +1,4 @@
+import { durationText } from "../model/duration.js";
 import { safe } from "../util/text.js";
 import type {
   PartitionRow,
@@ -8,7 +9,7 @@ import type {
 } from "./document.js";
 import { isOpen } from "./document.js";
 import { statusText } from "./html-table.js";
-import { numberText, tookText } from "./html-text.js";
+import { numberText } from "./html-text.js";
 
 /** More rows of a table than this are counted: a ticket is read, not searched. */
 const ROWS_MAX = 20;
@@ -22,7 +23,7 @@ export function reportMarkdown(report: ReportDocument): string {
   return `${[
     `# ${mark(verdict.result)} ${text(`${command}: ${verdict.headline}`)}`,
     ...(verdict.detail === "" ? [] : [text(verdict.detail)]),
-    `${text(run.cluster)}, began ${text(`${run.beganLocal} (${run.timeZone})`)}${run.tookMs === null ? "" : `, took ${tookText(run.tookMs)}`}${verdict.exitCode === null ? "" : `, exit code ${verdict.exitCode} (${verdict.word})`}`,
+    `${text(run.cluster)}, began ${text(`${run.beganLocal} (${run.timeZone})`)}${run.tookMs === null ? "" : `, took ${durationText(run.tookMs)}`}${verdict.exitCode === null ? "" : `, exit code ${verdict.exitCode} (${verdict.word})`}`,
     ...countLines(report),
     ...leftLines(report),
     ...textLines("Given up", report.givenUp),
@@ -162,7 +163,7 @@ function doneLines(rows: readonly PartitionRow[]): string[] {
       first?.status ?? "",
       text(first?.was.join(", ") ?? ""),
       text(first?.done.join(", ") || "-"),
-      tookText(slowest),
+      durationText(slowest),
     ];
   });
   return [

@@ -2,6 +2,7 @@ import { absenceDocument, absenceText } from "../diagnosis/absence-advice.js";
 import { messageOf, OpsError } from "../errors.js";
 import { adviceText, grouped } from "../model/advice.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import { durationText } from "../model/duration.js";
 import type { ReplicaEvidence } from "../model/evidence.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
@@ -265,7 +266,7 @@ function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): stri
   const recovered = report.partitions.filter((one) => one.status === "recovered").length;
   const well = report.partitionCount - unhealthy.length;
   const size = `${counted(report.partitionCount, "partition")}, ${counted(report.replicas, "replica")}`;
-  const effort = `${(report.tookMs / 1000).toFixed(1)} s, ${counted(report.calls, "call")}`;
+  const effort = `${durationText(report.tookMs)}, ${counted(report.calls, "call")}`;
   if (unhealthy.length === 0) {
     const how = recovered === 0 ? ", nothing had to be done" : `, ${recovered} recovered`;
     return `${report.command}: all healthy (${size}${how}; ${effort})`;

@@ -1,5 +1,6 @@
 import { messageOf, OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
+import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
 import { checkDocument, type Zod } from "../util/document.js";
 import { within } from "../util/within.js";
@@ -135,7 +136,7 @@ function startPatience(options: LockOptions): (holder: Holder, isEphemeral: bool
       ? "its process is gone; waiting for ZooKeeper to end its session,"
       : "waiting for it to end,";
     if (left > 0) {
-      const text = `the lock is held by ${holderText(holder)}: ${why} up to ${Math.ceil(left / 1000)} s`;
+      const text = `the lock is held by ${holderText(holder)}: ${why} up to ${durationText(Math.ceil(left / 1000) * 1000)}`;
       onEvent({ kind: "warning", text });
     }
     return left;

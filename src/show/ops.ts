@@ -1,10 +1,11 @@
 import { isOpActive, type Op, type TableClaim } from "../model/cluster-state.js";
+import { ageCell } from "../model/duration.js";
 import { compareDatabases, compareText } from "../model/partition-view.js";
 import { unknownName } from "../util/nearest.js";
 import type { Cell } from "../util/text.js";
 import { databasesOf } from "./known.js";
 import { STATUS_WORDS } from "./op-words.js";
-import { durationText, timeText } from "./readable.js";
+import { timeText } from "./readable.js";
 import { columns, NOTHING, orNothing, type Shown } from "./shown.js";
 
 /** Which ops are meant; undefined and empty lists mean any. */
@@ -144,7 +145,7 @@ function tookMs(op: Op, now: number): bigint | undefined {
 
 function tookText(op: Op, now: number): string {
   const took = tookMs(op, now);
-  return took === undefined ? NOTHING : durationText(took);
+  return took === undefined ? NOTHING : ageCell(took);
 }
 
 function opJson(op: Op, now: number): Record<string, unknown> {

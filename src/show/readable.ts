@@ -10,28 +10,6 @@ export function timeText(seconds: bigint): string | undefined {
   return date.toISOString().replace(/\.\d+/, "");
 }
 
-const SPANS: readonly (readonly [unit: string, seconds: bigint])[] = [
-  ["d", 86_400n],
-  ["h", 3_600n],
-  ["m", 60n],
-  ["s", 1n],
-];
-
-/** A duration in its two largest units, rounded down: `3m20s`, `2d5h`, `1h`, `0s`. */
-export function durationText(ms: bigint): string {
-  const seconds = ms <= 0n ? 0n : ms / 1000n;
-  const first = SPANS.findIndex(([, size]) => seconds >= size);
-  if (first < 0) return "0s";
-  let rest = seconds;
-  return SPANS.slice(first, first + 2)
-    .map(([unit, size]) => {
-      const count = rest / size;
-      rest %= size;
-      return count === 0n ? "" : `${count}${unit}`;
-    })
-    .join("");
-}
-
 const SIZES = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] as const;
 
 /** A size with one decimal in the largest unit that leaves at least 1: `903 B`, `28.0 KiB`. */

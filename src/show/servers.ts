@@ -1,6 +1,6 @@
 import type { Endpoint, TabletClaim, Topology } from "../model/cluster-state.js";
+import { ageCell } from "../model/duration.js";
 import { compareText } from "../model/partition-view.js";
-import { durationText } from "./readable.js";
 import { columns, orNothing, type Shown } from "./shown.js";
 
 /** Addresses of servers that have a name, by that name; servers without one are absent. */
@@ -35,7 +35,7 @@ export function shownTablets(claims: readonly TabletClaim[], realEndpoints: Real
       one.endpoint,
       orNothing(real(one)),
       { text: one.state, color: one.isHealthy ? "good" : "bad" },
-      durationText(one.ageMs),
+      ageCell(one.ageMs),
     ]),
     empty: "the nameserver knows no tablet",
     json: {

@@ -8,6 +8,7 @@ import {
   type ReplicaReport,
   replicaKey,
 } from "../model/cluster-state.js";
+import { durationText } from "../model/duration.js";
 import { activityOf, opsOfPartition } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { isLoading, servingLeader } from "../policy/what-it-holds.js";
@@ -73,7 +74,7 @@ async function untilEnded(
       if (!cancelStuck || cancelled.has(first.id)) {
         throw new OpsError({
           code: "deadline",
-          message: `op ${first.id} (${first.type}) stands still in task ${first.task} for ${opTimeoutMs / 1000} s`,
+          message: `op ${first.id} (${first.type}) stands still in task ${first.task} for ${durationText(opTimeoutMs)}`,
           hint: `have op ${first.id} cancelled, with --cancel_stuck or by cancelop; or give it longer with --op_timeout`,
         });
       }
@@ -132,7 +133,7 @@ export async function loaded(
     if (clock.now() - progressAt > stallTimeoutMs) {
       throw new OpsError({
         code: "deadline",
-        message: `loading stands still at ${rows} rows for ${stallTimeoutMs / 1000} s`,
+        message: `loading stands still at ${rows} rows for ${durationText(stallTimeoutMs)}`,
         hint: `look into the log of tablet ${endpoint}, or give it longer with --stall_timeout`,
       });
     }
@@ -189,7 +190,7 @@ export async function waitForSync(
     if (view === undefined || replica === undefined) return stale("the replica is gone");
     const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
     if (problems.length === 0)
-      return { result: "done", detail: `in sync after ${clock.now() - began} ms` };
+      return { result: "done", detail: `in sync after ${durationText(clock.now() - began)}` };
     const behind = problems.find((one) => one.code === "behind");
     if (behind === undefined || problems.length > 1) {
       return stale(problems.map((one) => one.text).join(", "));

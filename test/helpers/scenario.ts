@@ -374,7 +374,7 @@ async function recover(
     lines.push(`took ${Math.round((virtual.clock.now() - began) / 1000)} s`);
   if ("error" in result) return [...lines, `ended early: ${String(result.error)}`];
   const text = [...reportText(result.report)].map((line) =>
-    short(line).replace(/; [\d.]+ s, \d+ calls/, ""),
+    short(line).replace(/; [\d.]+ m?s, \d+ calls/, ""),
   );
   return [...lines, ...text, `changes: ${result.report.changes}`];
 }
