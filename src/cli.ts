@@ -194,8 +194,9 @@ function silentDocument(exitCode: number): string {
 
 /** What is known of errors that no code caught. */
 interface Uncaught {
-  /** The first one; undefined if there was none. */
+  /** The first one of the run; undefined if there was none. */
   readonly error: unknown;
+  /** The run has ended, with its exit code: errors from now on are told, and change nothing. */
   stop(): void;
 }
 
@@ -210,15 +211,19 @@ const UNCAUGHT_TOLD_MAX = 5;
 function catchUncaught(watch: SignalWatch, io: ProcessIo): Uncaught {
   const caught: { error: unknown; stop(): void } = { error: undefined, stop: () => {} };
   let count = 0;
+  let isOver = false;
   const onUncaught = (error: unknown): void => {
     count += 1;
     if (count <= UNCAUGHT_TOLD_MAX) io.err(`openmldb-ops: ${errorText(error)}\n`);
-    if (count > 1) return;
+    if (count > 1 || isOver) return;
     caught.error = error ?? unexpectedHint;
     watch.abort(error);
     setTimeout(() => watch.leave(EXIT.failed), CLEAN_UP_MS).unref();
   };
+  // To the end of the process: connections that close late must not turn an exit code into another one.
   process.on("uncaughtException", onUncaught);
-  caught.stop = () => process.off("uncaughtException", onUncaught);
+  caught.stop = () => {
+    isOver = true;
+  };
   return caught;
 }

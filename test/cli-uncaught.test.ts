@@ -80,6 +80,45 @@ describe("errors that no code caught, many of them", () => {
     expect(stderr).toMatch(/openmldb-ops restore --zk_cluster=/);
   });
 
+  test("that come when the run has ended are told, and change no exit code", async () => {
+    const { zkCluster, zkRootPath } = await sandboxForTest();
+    const late = `process.once("beforeExit", () => { throw new TypeError("planted: late"); });`;
+    const { code, stdout, stderr } = await runBin(
+      ["verify", `--zk_cluster=${zkCluster}`, `--zk_root_path=${zkRootPath}`],
+      { nodeArgs: ["--import", `data:text/javascript,${encodeURIComponent(late)}`] },
+    );
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain("healthy");
+    expect(stderr).toContain("planted: late");
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test.each([
+    ["timers", "setTimeout", /switching auto_failover off/],
+    ["timers that come again", "setInterval", /switching auto_failover off/],
+  ])("in %s: auto_failover is on again", async (_what, name, from) => {
+    const sandbox = await sandboxForTest({ speed: 1, tables: 1, partitions: 2, rows: 20 });
+    await sandbox.outage({ withNameservers: false });
+    const code = `
+      const [make, write] = [globalThis.${name}, process.stderr.write];
+      let isArmed = false;
+      process.stderr.write = function (text, ...rest) {
+        isArmed ||= ${from}.test(String(text));
+        return write.call(this, text, ...rest);
+      };
+      globalThis.${name} = (work, ...rest) => make((...values) => {
+        if (isArmed) throw new TypeError("planted: thrown in a timer", { cause: isArmed = false });
+        return work(...values);
+      }, ...rest);`;
+    const result = await runBin(
+      ["recoverdata", `--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`],
+      { nodeArgs: ["--import", `data:text/javascript,${encodeURIComponent(code)}`] },
+    );
+    expect(result.code, result.stderr).toBe(1);
+    expect(result.stderr).toContain("planted: thrown in a timer");
+    expect(await autoFailover(sandbox)).toBe("true");
+  });
+
   test("exit 9 as well if the answer of ConfSet itself is what throws", async () => {
     const { code, stderr } = await recoverWith(/UpdateTableAliveStatus|ConfSet/);
     expect(code, stderr).toBe(9);

@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
@@ -10,6 +11,13 @@ export interface MainResult {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** What the program listens to until its process ends. */
+const ADDED: readonly (readonly [EventEmitter, string])[] = [
+  [process.stdout, "error"],
+  [process.stderr, "error"],
+  [process, "uncaughtException"],
+];
 
 /**
  * Runs a command line in this process, as the program does, with what it writes kept. The test file must
@@ -42,17 +50,16 @@ export async function runMain(
       }) as never,
     ),
   ];
-  const listeners = [process.stdout, process.stderr].map((stream) => ({
-    stream,
-    before: stream.listeners("error"),
+  const listeners = ADDED.map(([emitter, event]) => ({
+    ...{ emitter, event, before: emitter.listeners(event) },
   }));
   try {
     return { code: await main(argv), stdout, stderr };
   } finally {
     for (const spy of spies) spy.mockRestore();
-    for (const { stream, before } of listeners) {
-      for (const one of stream.listeners("error")) {
-        if (!before.includes(one)) stream.off("error", one as never);
+    for (const { emitter, event, before } of listeners) {
+      for (const one of emitter.listeners(event)) {
+        if (!before.includes(one)) emitter.off(event, one as never);
       }
     }
     vi.unstubAllEnvs();
