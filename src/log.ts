@@ -58,12 +58,11 @@ export function openLog(options: LogOptions): OpenLog {
   let isOpen = true;
   const log = (level: LogLevel, message: string, fields: LogFields, isFileOnly: boolean) => {
     if (!isOpen) return;
-    logger.log({
-      level,
-      message,
-      fields: plainFields(fields),
-      isFileOnly,
-    });
+    try {
+      logger.log({ level, message, fields: plainFields(fields), isFileOnly });
+    } catch {
+      // A line is lost. What is logged stands in the middle of a run, which has to go on.
+    }
   };
   return {
     error: (message, fields = {}) => log("error", message, fields, false),
@@ -73,7 +72,7 @@ export function openLog(options: LogOptions): OpenLog {
     record: (level, message, fields = {}) => log(level, message, fields, true),
     async close() {
       isOpen = false;
-      await ended(logger, sinks);
+      await ended(logger, sinks).catch(() => undefined);
       file?.close();
     },
   };
@@ -141,7 +140,14 @@ function openFile(
       done();
     },
   });
-  return { stream, close: () => closeSync(file) };
+  const close = () => {
+    try {
+      closeSync(file);
+    } catch {
+      // Everything is written.
+    }
+  };
+  return { stream, close };
 }
 
 /** Values that JSON can hold. Errors become their text, and what has the name of a secret is masked. */

@@ -35,6 +35,16 @@ describe("the log", () => {
     );
   });
 
+  it("never throws, also if what takes its lines does", async () => {
+    const write = () => {
+      throw new Error("the terminal is gone");
+    };
+    const log = openLog({ level: "debug", write, file: join(folder, `${files++}.log`) });
+    for (const say of [log.error, log.warn, log.info, log.debug]) say("something");
+    await log.close();
+    log.info("something else");
+  });
+
   it("tells people from its level up, and the file from info up", async () => {
     const { log, told, fileLines } = openTestLog("warn");
     log.debug("d");

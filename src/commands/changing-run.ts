@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { CommonFlags, OutputFlags, StateFlags } from "../cli/common-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import type { OpenedCluster } from "../cluster/open.js";
-import { type ErrorCode, OpsError } from "../errors.js";
+import { type ErrorCode, messageOf, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
 import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
@@ -97,11 +97,7 @@ async function connectedRun(
           opened: { ...opened, cluster: watchMutations(opened.cluster, journal.hooks) },
           owner,
           signal: manyListeners(AbortSignal.any([io.signal, limit.signal])),
-          onEvent(event) {
-            progress.onEvent(event);
-            journal.onEvent(event);
-            outputs.onEvent(event);
-          },
+          onEvent: toAll([progress.onEvent, journal.onEvent, outputs.onEvent], io),
           ended: outputs.ended,
         }),
       );
@@ -118,6 +114,22 @@ async function connectedRun(
     progress.stop();
     limit.stop();
   }
+}
+
+/**
+ * Tells each of them. One that fails is told of, and no more: a run, and above all the putting back of
+ * auto_failover, must not end because something cannot be shown.
+ */
+function toAll(listeners: readonly OnEvent[], io: Pick<CommandIo, "log">): OnEvent {
+  return (event) => {
+    for (const tell of listeners) {
+      try {
+        tell(event);
+      } catch (error) {
+        io.log.warn(`an event of the run could not be shown or kept: ${messageOf(error)}`);
+      }
+    }
+  };
 }
 
 /**
