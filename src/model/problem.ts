@@ -1,7 +1,7 @@
 import type { Endpoint } from "./cluster-state.js";
 import type { Loss } from "./loss.js";
 
-/** Everything that {@link file://../recovery/diagnose.ts} can find wrong with a partition, worst first. */
+/** Everything that can be found wrong with a partition, worst first. */
 export const PROBLEM_CODES = [
   /** No replica of the partition is flagged leader, so no replica is known to have led. */
   "no-leader-flagged",
