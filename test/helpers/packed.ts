@@ -1,0 +1,51 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+/** What of the repository can be packed, but for the packages; package.json says what of it is. */
+const PACKABLE = [
+  ...["LICENSE", "README.md", "package.json"],
+  ...["assets", "bin", "dist", "docs", "examples", "proto", "schemas"],
+];
+
+/** The package as `npm pack` makes it. */
+export interface Packed {
+  /** A folder that is empty but for the tarball. */
+  readonly folder: string;
+  /** Paths inside the package. */
+  readonly paths: readonly string[];
+  /** Text of a file as it is in the package. */
+  read(path: string): string;
+  /** Deletes everything. */
+  remove(): void;
+}
+
+/**
+ * Packs what is built, as `npm pack` does after its build. It does so in a copy: the README of the repository
+ * stays as it is for tests that run at the same time.
+ */
+export async function packForTest(): Promise<Packed> {
+  const base = mkdtempSync(join(tmpdir(), "openmldb-ops-package-"));
+  const [stage, folder] = [join(base, "stage"), join(base, "empty")];
+  mkdirSync(folder);
+  mkdirSync(join(stage, "scripts"), { recursive: true });
+  const run = promisify(execFile);
+  // Links are quicker than copies; nothing writes into the files.
+  await run("cp", ["-al", ...PACKABLE.map((name) => join(root, name)), stage]);
+  await run("cp", ["-al", join(root, "scripts/packed-readme.js"), join(stage, "scripts")]);
+  symlinkSync(join(root, "node_modules"), join(stage, "node_modules"));
+  await run(process.execPath, ["scripts/packed-readme.js", "trim"], { cwd: stage });
+  const args = ["pack", "--json", "--ignore-scripts", "--offline", `--pack-destination=${folder}`];
+  const { stdout } = await run("npm", args, { cwd: stage, maxBuffer: 2 ** 26 });
+  const [{ files }] = JSON.parse(stdout) as [{ files: readonly { path: string }[] }];
+  return {
+    folder,
+    paths: files.map(({ path }) => path),
+    read: (path) => readFileSync(join(stage, path), "utf8"),
+    remove: () => rmSync(base, { recursive: true, force: true }),
+  };
+}
