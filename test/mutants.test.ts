@@ -209,6 +209,36 @@ const MUTANTS: readonly Mutant[] = [
     caughtBy: ["plan-kept"],
     plant: { rules: { checkPlan: () => undefined } },
   },
+  {
+    name: "rows that have expired or soon will are compared too",
+    method: "direct",
+    from: 46,
+    caughtBy: ["rows-agree"],
+    plant: {
+      rules: { liveRule: () => RULES.liveRule({ kind: "absolute", absMs: 0n, latest: 0n }, 0) },
+    },
+  },
+  {
+    name: "rows are compared beyond the offset that all replicas had reached",
+    method: "direct",
+    from: 64,
+    caughtBy: ["rows-agree"],
+    plant: {
+      rules: {
+        provenDifferences: (replicas, most) =>
+          RULES.provenDifferences(
+            replicas.map((one) => ({ ...one, second: one.first })),
+            most,
+          ),
+      },
+    },
+  },
+  {
+    name: "whatever rows the replicas have, they are called the same",
+    method: "direct",
+    caughtBy: ["rows-agree"],
+    plant: { rules: { provenDifferences: () => ({ groups: [], ambiguous: 0 }) } },
+  },
 ];
 
 /** An object whose other methods are those of `real`. */

@@ -38,6 +38,7 @@ export const CHECKERS = [
   "nothing-left-to-do",
   "plan-kept",
   "stranger-untouched",
+  "rows-agree",
 ] as const;
 
 /** One of {@link CHECKERS}. */

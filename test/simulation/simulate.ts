@@ -11,6 +11,7 @@ import { leaderByHand } from "./meddle.js";
 import { makeOdd } from "./oddities.js";
 import { type Outage, strike } from "./outage.js";
 import { findPart } from "./partitions.js";
+import { compareRowsOf } from "./rows.js";
 import { meddleWith, savedPlanOf } from "./saved-plan.js";
 import { pick, shapeOf, streamOf } from "./shape.js";
 import { pictureOf, type Stats, situationsOf } from "./stats.js";
@@ -263,6 +264,10 @@ class Play {
     }
     judgeEnd(world, checks, result, this.#options.stats);
     if (world.model.healthy().length === 0) await this.#oneMore();
+    await compareRowsOf(world, checks, this.#seed, {
+      rules: this.#options.plant?.rules,
+      stats: this.#options.stats,
+    });
   }
 
   /** Runs again until everything is well, or nothing more is tried. */

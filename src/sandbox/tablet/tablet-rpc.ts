@@ -81,7 +81,11 @@ export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> 
   },
 
   traverse: (tablet, request) =>
-    traverse(tablet.replica(request.tid, request.pid), request, tablet.context.clock.wallTime()),
+    traverse(
+      tablet.replica(request.tid, request.pid),
+      request,
+      tablet.context.clock.wallTime() + tablet.clockAheadMs,
+    ),
 };
 
 function wanted(tablet: Tablet, request: GetTableStatusRequest): readonly LoadedReplica[] {

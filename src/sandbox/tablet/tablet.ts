@@ -34,6 +34,8 @@ const LOGGED_ROW_BYTES = 110n;
  */
 export class Tablet {
   readonly endpoint: Endpoint;
+  /** How far the clock of its machine is ahead, milliseconds; negative if it is behind. */
+  clockAheadMs = 0;
   /** Where it listens; another one after a move (clusters with server names). */
   address: string;
   disk = new Disk();

@@ -18,7 +18,7 @@ const ROWS_PER_TS = 2n;
 /** Timestamp of the first rows: milliseconds since the epoch. */
 const FIRST_TS = 1_700_000_000_000n;
 /** How far apart the timestamps of one key are, where rows do not expire and where they do. */
-const STEP_MS = { lasting: 1n, expiring: 1_000n } as const;
+const STEP_MS = { lasting: 1n, expiring: 60_000n } as const;
 /** max_traverse_cnt, as the configuration that OpenMLDB ships has it: rows that a call goes over, given or not. */
 const ROWS_MAX = 50_000;
 
@@ -39,8 +39,6 @@ function rowsOf(replica: LoadedReplica, index: StoredIndex): readonly StoredRow[
   const isMemory = isInMemory(replica);
   const segCount = isMemory ? dir.meta.segCount : 1;
   const keys = index.position === 0 ? KEYS[0] : KEYS[1];
-  const perTs = isMemory ? ROWS_PER_TS : 1n;
-  const step = index.ttl === undefined ? STEP_MS.lasting : STEP_MS.expiring;
   const rows: StoredRow[] = [];
   let doubled = isMemory ? replica.extraRows : 0;
   for (const run of slice(dir.runs, expiredTo, lastOffset(dir.runs))) {
@@ -49,7 +47,7 @@ function rowsOf(replica: LoadedReplica, index: StoredIndex): readonly StoredRow[
       const row: StoredRow = {
         segment: segmentOf(pk, segCount),
         pk,
-        ts: FIRST_TS + (number / (keys * perTs)) * step,
+        ts: timestampOf(number, index, isMemory),
         row: Buffer.from(`row ${number} of term ${run.term} by ${run.writer}`),
       };
       rows.push(row);
@@ -61,6 +59,14 @@ function rowsOf(replica: LoadedReplica, index: StoredIndex): readonly StoredRow[
   rows.sort(comparePositions);
   replica.rows.set(index.position, rows);
   return rows;
+}
+
+/** The timestamp of the row with that number in an index. */
+export function timestampOf(number: bigint, index: StoredIndex, isMemory: boolean): bigint {
+  const keys = index.position === 0 ? KEYS[0] : KEYS[1];
+  const perTs = isMemory ? ROWS_PER_TS : 1n;
+  const step = index.ttl === undefined ? STEP_MS.lasting : STEP_MS.expiring;
+  return FIRST_TS + (number / (keys * perTs)) * step;
 }
 
 /**
