@@ -27,6 +27,7 @@ const op = (parts: Partial<Op>): Op => ({
 const facts = (ops: readonly Op[], ...still: bigint[]) => ({
   state: { ops } as unknown as ClusterState,
   watched: { forMs: 6_000, still: new Set(still) },
+  otherCounts: [],
 });
 
 it("the nameserver's own times prove how long an op has been at work at least", () => {

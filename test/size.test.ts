@@ -120,6 +120,7 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
         zooKeeper: [],
         nameservers: [],
         watched: { forMs: 0, still: new Set<bigint>() },
+        otherCounts: [],
         startups: new Set(),
         stored: new Map(),
         counters: { term: undefined, tableIndex: undefined, opIndex: undefined },

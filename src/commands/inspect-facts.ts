@@ -7,11 +7,18 @@ import {
   readStoredTables,
 } from "../cluster/registrations.js";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
-import { messageOf } from "../errors.js";
+import { messageOf, OpsError } from "../errors.js";
 import { look } from "../execution/look.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
 import { isWorthWatching } from "../inspect/op-age.js";
-import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
+import {
+  type CountedPartition,
+  countsThatDiffer,
+  differing,
+  expires,
+  isSameCount,
+} from "../inspect/record-counts.js";
+import type { Endpoint, Op, PartitionId, ReplicaReport } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { recoverAgain } from "../model/tool-command.js";
@@ -25,6 +32,9 @@ import { eachInTurns } from "../util/yielding.js";
 
 /** Tables whose record in ZooKeeper is read: those of the worst partitions. */
 const STORED_TABLES_MAX = 50;
+/** Partitions whose records are counted a second time, and how long after the first. */
+const COUNTED_AGAIN_MAX = 50;
+const COUNT_AGAIN_MS = 2_000;
 /** How long a server of ZooKeeper may take to accept a connection. */
 const DIAL_MS = 2_000;
 /** The nameserver takes the next step of an op within 4 s (OpenMLDB 0.9: get_task_status_interval, 2 s). */
@@ -71,7 +81,10 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     readOps(options),
   ]);
   const restarted = await halfLoaded(judged);
-  const watched = await watchOps(cluster, judged.state.ops, signal);
+  const [watched, otherCounts] = await Promise.all([
+    watchOps(cluster, judged.state.ops, signal),
+    countAgain(cluster, judged, signal),
+  ]);
   const [nameservers, startups, stored, counters] = await Promise.all([
     askNameservers(options, judged),
     readStartups(options.zk, options.rootPath, restarted),
@@ -88,6 +101,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     stored,
     counters,
     watched,
+    otherCounts,
     lostLines: plan && lostLines(plan),
     scope: { db, table },
     maxLag,
@@ -161,6 +175,45 @@ async function watchOps(
     return again?.status === status && again.task === task;
   });
   return { forMs: WATCH_MS, still: new Set(still.map((op) => op.id)) };
+}
+
+/** Looks a second time at partitions whose replicas count other records: a row may have been on its way. */
+async function countAgain(
+  cluster: Cluster,
+  { views }: JudgedCluster,
+  signal: AbortSignal,
+): Promise<readonly CountedPartition[]> {
+  const odd: CountedPartition[] = [];
+  await eachInTurns(views, (view) => {
+    const one = odd.length < COUNTED_AGAIN_MAX ? countsThatDiffer(view) : undefined;
+    if (one !== undefined) odd.push(one);
+  });
+  if (odd.length === 0) return [];
+  await cluster.clock.sleep(COUNT_AGAIN_MS, signal);
+  const again = await Promise.all(odd.map((one) => countOf(cluster, one)));
+  return again.filter((one) => one !== undefined);
+}
+
+/** Undefined if the replicas count the same by now, rows expire, or it cannot be told. */
+async function countOf(
+  cluster: Cluster,
+  first: CountedPartition,
+): Promise<CountedPartition | undefined> {
+  const { id, leader, counts } = first;
+  try {
+    const { indexes } = await cluster.getTableSchema(leader, id);
+    if (expires(indexes)) return undefined;
+    const reports = new Map<Endpoint, ReplicaReport>();
+    for (const endpoint of counts.keys()) {
+      const [report] = await cluster.getTableStatus(endpoint, { tid: id.tid, pid: id.pid });
+      if (report !== undefined) reports.set(endpoint, report);
+    }
+    const second = differing(id, leader, reports);
+    return second !== undefined && isSameCount(first, second) ? second : undefined;
+  } catch (error) {
+    if (error instanceof OpsError) return undefined;
+    throw error;
+  }
 }
 
 /** Registered tablets that have not loaded all that is on record there. */

@@ -3,6 +3,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import type { RunOwner } from "../run/owner.js";
+import type { CountedPartition } from "./record-counts.js";
 
 /** One nameserver that ZooKeeper knows. */
 export interface NameserverFact {
@@ -59,6 +60,8 @@ export interface InspectFacts {
     /** Ids of those that were in the same task both times. */
     readonly still: ReadonlySet<bigint>;
   };
+  /** Partitions whose replicas count other records at one offset, twice, which no expiry explains. */
+  readonly otherCounts: readonly CountedPartition[];
   /** What recovery would do about the tablets that `--lost` names, in lines; none if none is named. */
   readonly lostLines?: readonly string[] | undefined;
   readonly scope: { readonly db: string | undefined; readonly table: string | undefined };

@@ -67,6 +67,18 @@ function lagCases(facts: RuleFacts): Work<Case[]> {
   });
 }
 
+function countCases({ otherCounts, print }: RuleFacts): readonly Case[] {
+  return otherCounts.map(({ id, offset, counts }) => {
+    const told = [...counts].map(([endpoint, count]) => `${endpoint} ${count}`).join(", ");
+    const command = print({ cmd: "verify", deep: true, ...partitionFlags(id) });
+    return {
+      subject: partitionSubject(id),
+      text: `at offset ${offset} its replicas count other records, and none expire: ${told}`,
+      next: [looking("compare their rows", command)],
+    };
+  });
+}
+
 function getFollower(facts: RuleFacts, endpoint: Endpoint, { tid, pid }: PartitionId): string {
   return facts.print({ cmd: "getfollower", endpoint, tid, pid });
 }
@@ -239,6 +251,12 @@ export const TABLE_RULES: readonly Rule[] = [
     level: "warning",
     effect: "what the follower lacks is lost if the leader's disk is lost",
     find: lagCases,
+  },
+  {
+    code: "record-counts-differ",
+    level: "warning",
+    effect: "which rows a query sees may depend on the replica that leads",
+    find: countCases,
   },
   {
     code: "feeds-stranger",

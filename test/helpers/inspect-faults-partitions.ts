@@ -4,10 +4,21 @@ import { TableState } from "../../src/gen/openmldb/api_pb.js";
 import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import { PartitionMetaSchema, TermPairSchema } from "../../src/gen/openmldb/nameserver_pb.js";
 import { SANDBOX_SCHEMA } from "../../src/sandbox/model/disk.js";
+import { schemaWith } from "../../src/sandbox/model/indexes.js";
 import { installDisk, installLoaded } from "../../src/sandbox/model/model-install.js";
 import { partitionOf } from "../../src/sandbox/table-store.js";
 import { A, B, C, type Fault, MINUTE, P0, run, start, table } from "./inspect-faults.js";
 import { loadedOf, recordOf, save, tableOf } from "./inspected.js";
+import type { VirtualCluster } from "./virtual-cluster.js";
+
+/** Rows of db1.t0 expire from now on. */
+function setTtl(virtual: VirtualCluster): void {
+  const ttl = { type: "absolute", minutes: 60 } as const;
+  for (const endpoint of [A, B, C]) {
+    const { dir } = loadedOf(virtual, endpoint);
+    dir.meta = { ...dir.meta, schema: schemaWith([{ name: "idx", ttl }]) };
+  }
+}
 
 /** Faults of partitions, their records and their replication. */
 export const PARTITION_FAULTS: readonly Fault[] = [
@@ -149,6 +160,21 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     name: "the leader feeds somebody who is not on record",
     seed: (virtual) => run(virtual, virtual.cluster.addReplica(C, P0, "x:9527")).then(),
     sees: ["healthy", "warning feeds-stranger db1.t0:0"],
+  },
+  {
+    name: "a follower has a row twice in its memory",
+    seed: (virtual) => {
+      virtual.model.plantRow({ ...P0, tablet: B }, 1n, "doubled");
+    },
+    sees: ["healthy", "warning record-counts-differ db1.t0:0"],
+  },
+  {
+    name: "a follower has thrown expired rows away, others have not yet",
+    seed: (virtual) => {
+      setTtl(virtual);
+      virtual.model.expireRows({ ...P0, tablet: B }, 2n);
+    },
+    sees: ["healthy"],
   },
   {
     name: "an ex-leader is still flagged",
