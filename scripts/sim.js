@@ -1,5 +1,5 @@
 // Plays many seeds of the simulation, one vitest process per core, and adds their figures up.
-//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--odd] [--jobs=2]
+//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--odd | --paste] [--jobs=2]
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -12,11 +12,13 @@ const { values } = parseArgs({
     base: { type: "string", default: "1" },
     method: { type: "string" },
     odd: { type: "boolean", default: false },
+    paste: { type: "boolean", default: false },
     jobs: { type: "string", default: String(availableParallelism()) },
   },
 });
 const seeds = Number(values.seeds);
 const jobs = Math.max(1, Math.min(Number(values.jobs), seeds));
+const FILE = values.paste ? "test/paste.test.ts" : "test/simulation.test.ts";
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-sim-"));
 const began = performance.now();
 
@@ -37,7 +39,7 @@ function play({ base, count, out }) {
     ...(values.method === undefined ? {} : { OPS_METHOD: values.method }),
   };
   const vitest = join(import.meta.dirname, "..", "node_modules", "vitest", "vitest.mjs");
-  const args = [vitest, "run", "--silent=passed-only", "test/simulation.test.ts"];
+  const args = [vitest, "run", "--silent=passed-only", FILE];
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, { env, stdio: "ignore" });
     child.on("exit", (code) => resolve(code ?? 1));
@@ -85,6 +87,6 @@ for (const { seed, violations } of failed.slice(0, 20)) {
 const [first] = failed;
 if (first !== undefined) {
   console.log(`${failed.length} seeds failed; replay one with:`);
-  console.log(`  OPS_SEED=${first.seed} npx vitest run test/simulation.test.ts`);
+  console.log(`  OPS_SEED=${first.seed} npx vitest run ${FILE}`);
 }
 process.exitCode = failed.length > 0 || codes.some((code) => code !== 0) ? 1 : 0;

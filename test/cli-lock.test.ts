@@ -194,7 +194,9 @@ test("a marker that cannot be read: restore exits with 4, changes nothing and sa
   const { code, stdout, stderr } = await ops(sandbox, ["restore"]);
   expect(code, stderr).toBe(4);
   expect(stdout).toContain(MARKER);
-  expect(stderr).toContain("confset auto_failover sets it and removes the note");
+  expect(stderr).toContain(
+    "look at the value with: openmldb-ops confget auto_failover --zk_cluster=",
+  );
   expect({ on: isOn(sandbox), marker: has(sandbox, MARKER) }).toEqual({ on: false, marker: true });
   const set = await ops(sandbox, ["confset", "auto_failover", "false"]);
   expect(set.code, set.stderr).toBe(0);

@@ -320,7 +320,7 @@ describe("migrate", () => {
     const virtual = await servingTable({ replicas: 1 });
     const { leader, outsiders } = placesOf(virtual);
     expect(await refusalOf(virtual, moving(leader, outsiders[0] ?? ""))).toContain(
-      "make one first with: openmldb-ops addreplica --db=db1 --table=t0 --pid=0 --endpoint=TABLET",
+      `make one first: openmldb-ops addreplica --db=db1 --table=t0 --pid=0 --endpoint=${short(outsiders[0] ?? "")}`,
     );
   });
 

@@ -42,6 +42,7 @@ export function runParts(
     signal: options.signal ?? io.signal,
     stopSignal: io.signal,
     onEvent: options.onEvent ?? ((event) => tell(event, io)),
+    print: commandPrinter(flags),
   };
 }
 

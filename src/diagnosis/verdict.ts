@@ -93,7 +93,7 @@ function judgePartition(view: PartitionView, input: JudgeInput, around: Around):
           unblock,
           "then the ops of the partition go on; look at it again when they have ended",
         )
-      : nextStep(view, problems, decision, around);
+      : nextStep(view, problems, failure, around);
   }
 }
 
@@ -137,14 +137,28 @@ function aroundOf({ state, views, failures, again, print }: JudgeInput): Around 
   return { again, print, unblock: unblockOps(state, print), acceptLost };
 }
 
+/** The way that gives something up, with how much; none if no replica can lead. */
+function accepting(
+  { id }: PartitionView,
+  { candidate, loss }: Problem,
+  again: RecoverAgain,
+  when: string,
+): Advice {
+  if (candidate === undefined) return NO_ADVICE;
+  const price = loss === undefined ? "what others hold beyond it" : givenUpCount(loss);
+  const command = again({ accept_data_loss: [id], leader: [candidate] });
+  return [changing(`${when}to let ${candidate} lead, giving up ${price}`, command, "thought")];
+}
+
 /** What heals each kind of problem that a recovery cannot heal by itself. */
 function nextStep(
   view: PartitionView,
   problems: readonly Problem[],
-  decision: Problem | undefined,
+  failure: LaneFailure | undefined,
   around: Around,
 ): Advice {
   const { again } = around;
+  const decision = failure?.decision;
   const has = (...codes: ProblemCode[]) => problems.find((one) => codes.includes(one.code));
   const away = firstAbsence(view);
   if (view.replicas.every(isLost)) {
@@ -158,18 +172,15 @@ function nextStep(
     ];
   }
   if (decision?.isOfLost === true) return around.acceptLost;
-  const accept = () => again({ accept_data_loss: [view.id], leader: [decision?.candidate ?? ""] });
   if (away !== undefined && away.absence.kind !== "lost") {
     const start = absenceAdvice(away.endpoint, away.absence, around.print);
     const first = [...followed(start, "then run", again()), ...ifLost(away, again)];
     if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
     const ifNotMoved =
-      away.absence.kind === "moved" ? ", once it is certain that it is at no other address" : "";
-    return [...first, changing(`giving up what only it holds${ifNotMoved}`, accept(), "thought")];
+      away.absence.kind === "moved" ? "once it is certain that it is at no other address, " : "";
+    return [...first, ...accepting(view, decision, again, ifNotMoved)];
   }
-  if (decision !== undefined) {
-    return [changing("decide; to give up what others hold beyond it", accept(), "thought")];
-  }
+  if (decision !== undefined) return accepting(view, decision, again, "decide; ");
   if (has("no-leader-flagged") !== undefined) {
     return [
       doing(
@@ -190,5 +201,13 @@ function nextStep(
   if (unknown !== undefined) {
     return [changing(`look at tablet ${unknown.endpoint}, then run`, again(), "server")];
   }
-  return [changing("run", again())];
+  return failure === undefined || failure.mayPass === true
+    ? [changing("run", again())]
+    : [changing(mendFirst(failure), again(), "server")];
+}
+
+/** Another run alone would end in the same way. */
+function mendFirst({ step, endpoint }: LaneFailure): string {
+  if (step === "plan") return "see why it was left alone, then run";
+  return `see why ${step}${endpoint === undefined ? "" : ` at ${endpoint}`} fails, then run`;
 }

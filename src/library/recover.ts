@@ -148,6 +148,7 @@ async function lockedRecovery(
     signal,
     stopSignal: signal,
     onEvent,
+    print,
   };
   return withRun(parts, async (attempt) => {
     const result = await recoverData(attempt.cluster, {

@@ -1,11 +1,13 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { OpsError } from "../errors.js";
-import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import {
+  compareText,
   type PartitionView,
   partitionName,
   type ReplicaView,
+  tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
@@ -99,7 +101,7 @@ function planOf(state: ClusterState, options: ChangeLeaderOptions): OperationPla
   const { candidate, acceptsLoss } = options;
   const leads = leadCounts(viewPartitions(state));
   const change = checkLeaderChange(view, { candidate, acceptsLoss, leads });
-  if ("refusal" in change) throw refusal(name, view.id, change, options);
+  if ("refusal" in change) throw refusal(view, change, state, options);
   const since = view.terms.at(-1)?.term ?? 0n;
   const old = exLeaders(view, change.to);
   const dropped = view.replicas.filter((one) => change.dropped.includes(one.endpoint));
@@ -179,37 +181,66 @@ function leftNotes({ recovers }: ChangeLeaderOptions, old: readonly ReplicaView[
 }
 
 function refusal(
-  name: string,
-  id: PartitionId,
+  view: PartitionView,
   change: LeaderChangeRefusal,
+  state: ClusterState,
   options: ChangeLeaderOptions,
 ): OpsError {
-  const accept = options.print({ ...typedOf(options), accept_data_loss: true });
-  const hint = hintFor(id, change, options.print, accept);
-  return refused(`the leader of ${name} is not changed: ${change.refusal}`, hint);
+  const hint = hintFor(view, change, options.print, {
+    state,
+    auto: options.print({ ...typedOf(options), candidate: "auto" }),
+    accept: options.print({ ...typedOf(options), accept_data_loss: true }),
+  });
+  return refused(`the leader of ${partitionName(view.id)} is not changed: ${change.refusal}`, hint);
 }
 
-/**
- * What to do instead, with the exact command.
- *
- * @param accept The command that gives entries up, where that is what it takes.
- */
+/** The commands that go on after a refused change of the leader; each is complete. */
+interface Instead {
+  readonly state: ClusterState;
+  /** Lets the best follower lead; undefined where no candidate was named. */
+  readonly auto?: string;
+  /** Gives entries up. */
+  readonly accept: string;
+}
+
+/** What to do instead, with complete commands. */
 export function hintFor(
-  id: PartitionId,
+  view: PartitionView,
   { remedy }: LeaderChangeRefusal,
   print: PrintCommand,
-  accept: string,
+  { state, auto, accept }: Instead,
 ): string {
-  const of = partitionFlags(id);
+  const { id } = view;
   const recover = print({ cmd: "recoverdata", db: id.db || undefined });
+  const best = auto === undefined ? "" : `let the follower that holds most lead: ${auto}`;
   const hints: Readonly<Record<LeaderChangeRefusal["remedy"], string>> = {
-    auto: "--candidate=auto changes it all the same: the follower that holds most will lead; --candidate=ENDPOINT names one",
+    auto: best,
     "accept-loss": `bring the replica that holds more back first: ${recover}; or name another candidate; or give the entries up: ${accept}`,
-    recover: `bring its replicas back first: ${recover}; one that cannot come back is left out with: ${print({ cmd: "updatetablealive", ...of, endpoint: "ENDPOINT", alive: "no" })}`,
-    "add-replica": `give it a follower first: ${print({ cmd: "addreplica", ...of, endpoint: "ENDPOINT" })}`,
-    "other-candidate": `--candidate=auto takes the follower that holds most; a replica that is marked not alive comes back with: ${print({ cmd: "recovertable", ...of })}`,
+    recover: `bring its replicas back first: ${recover}`,
+    "add-replica": `give it a follower first: ${addReplicaText(view, state, print)}`,
+    "other-candidate": `${best}; a replica that is marked not alive comes back with: ${print({ cmd: "recovertable", ...partitionFlags(id) })}`,
   };
   return hints[remedy];
+}
+
+/** The command that makes one more replica of a partition, on the healthy tablet that has the fewest. */
+export function addReplicaText(
+  view: PartitionView,
+  state: ClusterState,
+  print: PrintCommand,
+): string {
+  const counts = new Map<Endpoint, number>();
+  for (const { replicas } of viewPartitions(state)) {
+    for (const { endpoint } of replicas) counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);
+  }
+  const [endpoint] = [...state.tablets.values()]
+    .filter((tablet) => tabletHealth(tablet).tablet === "ok")
+    .map((tablet) => tablet.endpoint)
+    .filter((one) => replicaAt(view, one) === undefined)
+    .sort((a, b) => (counts.get(a) ?? 0) - (counts.get(b) ?? 0) || compareText(a, b));
+  return endpoint === undefined
+    ? "each healthy tablet has a replica of it already, so start another tablet"
+    : print({ cmd: "addreplica", ...partitionFlags(view.id), endpoint });
 }
 
 function complaintsAbout(

@@ -5,6 +5,7 @@ import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { noLeader, type ReplicaOptions, replicaFlags } from "./add-replica.js";
+import { addReplicaText } from "./change-leader.js";
 import { isGoneForCertain, obstacleToRemoval } from "./gone-tablets.js";
 import { leadElsewhere } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
@@ -43,7 +44,7 @@ function planDeleting(state: ClusterState, options: ReplicaOptions): OperationPl
   const isGone = isGoneForCertain(state, endpoint);
   if (!isGone) assertUsable(state, endpoint, "tablet");
   assertNone(
-    held.flatMap((view) => obstacleTo(view, options, isGone) ?? []),
+    held.flatMap((view) => obstacleTo(state, view, options, isGone) ?? []),
     `delreplica from ${endpoint}`,
   );
   return {
@@ -80,6 +81,7 @@ function warnings(view: PartitionView, endpoint: Endpoint, wanted: number): stri
 }
 
 function obstacleTo(
+  state: ClusterState,
   view: PartitionView,
   options: ReplicaOptions,
   isGone: boolean,
@@ -89,12 +91,13 @@ function obstacleTo(
   if (view.replicas.length === 1) {
     return {
       text: `${name}: ${endpoint} has its only replica: deleting it would delete the data`,
-      hint: "make another replica with addreplica and let it lead first, or drop the table in SQL",
+      hint: `make another replica and let it lead first, or drop the table in SQL; the replica is made with: ${addReplicaText(view, state, print)}`,
     };
   }
   if (isGone) return obstacleToRemoval(view, options.endpoint, options.print);
   const claim = replicaAt(view, endpoint)?.claim;
-  if (claim?.isLeader === true) return leadElsewhere(view, endpoint, print, "deleted");
+  if (claim?.isLeader === true)
+    return leadElsewhere(state, view, endpoint, { print, fate: "deleted" });
   const ahead = diagnose(view).find(
     (one) => one.endpoint === endpoint && (one.code === "ahead" || one.code === "surplus"),
   );

@@ -1,21 +1,22 @@
-import type { Endpoint } from "../model/cluster-state.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { servingLeader } from "../policy/what-it-holds.js";
+import { addReplicaText } from "./change-leader.js";
 import type { Obstacle } from "./targets.js";
 
 /**
  * Why a replica that is flagged leader can be neither moved nor deleted, and the command that makes
  * it a follower.
  *
- * @param fate What was to become of it, such as `moved`.
+ * @param how `fate`: what was to become of it, such as `moved`.
  */
 export function leadElsewhere(
+  state: ClusterState,
   view: PartitionView,
   endpoint: Endpoint,
-  print: PrintCommand,
-  fate: string,
+  { print, fate }: { readonly print: PrintCommand; readonly fate: string },
 ): Obstacle {
   const name = partitionName(view.id);
   const of = partitionFlags(view.id);
@@ -28,13 +29,9 @@ export function leadElsewhere(
   }
   const change = checkLeaderChange(view, { candidate: "auto", acceptsLoss: false });
   const text = `${name}: ${endpoint} leads it, and a leader cannot be ${fate}`;
-  return "refusal" in change
-    ? {
-        text,
-        hint: `no follower can lead in its place (${change.refusal}): make one first with: ${print({ cmd: "addreplica", ...of, endpoint: "TABLET" })}`,
-      }
-    : {
-        text,
-        hint: `let another replica lead first with: ${print({ cmd: "changeleader", ...of, candidate: change.to })}`,
-      };
+  const hint =
+    "refusal" in change
+      ? `no follower can lead in its place (${change.refusal}): make one first: ${addReplicaText(view, state, print)}`
+      : `let another replica lead first with: ${print({ cmd: "changeleader", ...of, candidate: change.to })}`;
+  return { text, hint };
 }

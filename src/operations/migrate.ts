@@ -116,7 +116,8 @@ function obstacleTo(
   const of = partitionFlags(view.id);
   const problems = (endpoint: Endpoint) =>
     diagnose(view).filter((one) => one.endpoint === endpoint);
-  if (replicaAt(view, from)?.claim.isLeader) return leadElsewhere(view, from, print, "moved");
+  if (replicaAt(view, from)?.claim.isLeader)
+    return leadElsewhere(state, view, from, { print, fate: "moved" });
   const there = replicaAt(view, to);
   if (there !== undefined) {
     const why = problems(to).map((one) => one.text);

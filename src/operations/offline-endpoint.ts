@@ -109,7 +109,7 @@ function planOf(
   if (tablet.claim === undefined) {
     throw refused(
       `the nameserver does not know ${endpoint} since it leads (code 302), so it cannot mark its replicas`,
-      `change the leader of each of its partitions with changeleader, or run: ${options.print({ cmd: "recoverdata" })}`,
+      `have its partitions recovered: ${options.print({ cmd: "recoverdata" })}`,
     );
   }
   assertNamed(options.acceptDataLoss, views);
@@ -161,13 +161,14 @@ function fatesOf(
 ): Fate[] {
   const leads = leadCounts(viewPartitions(state));
   return views.map((view) => {
-    const fate = fateOf(view, options, leads);
+    const fate = fateOf(state, view, options, leads);
     if (fate.kind === "change-leader") leads.add(fate.change.to);
     return fate;
   });
 }
 
 function fateOf(
+  state: ClusterState,
   view: PartitionView,
   options: OfflineOptions,
   leads: (one: Endpoint) => number,
@@ -189,7 +190,7 @@ function fateOf(
   });
   if (!("refusal" in change)) return { kind: "change-leader", view, change };
   const accept = options.print(typedOf(options, [...options.acceptDataLoss, view.id]));
-  const hint = hintFor(view.id, change, options.print, accept);
+  const hint = hintFor(view, change, options.print, { state, accept });
   return {
     kind: "blocked",
     view,
@@ -212,7 +213,7 @@ function assertSingle(fates: readonly Fate[], options: OfflineOptions): void {
   if (single.length === 0 || options.allowsSingleReplica) return;
   throw refused(
     `${counted(single.length, "partition")} would go out of service: ${options.endpoint} has the only replica`,
-    `give them a second replica with addreplica, or let them go: ${options.print({ ...typedOf(options), allow_single_replica: true })}`,
+    `give each of them a second replica first, or let them go out of service: ${options.print({ ...typedOf(options), allow_single_replica: true })}`,
     single.map((one) => partitionName(one.view.id)),
   );
 }

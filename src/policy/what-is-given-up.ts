@@ -2,6 +2,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import { isLost } from "./lost-replicas.js";
+import { oldRecord } from "./old-record.js";
 import {
   isServing,
   knownOffset,
@@ -125,6 +126,10 @@ export function givenUpIfLeads(
   );
   if (doubtful.length > 0) {
     return { atLeast, atMost: undefined, why: unknownText(view, choice, doubtful) };
+  }
+  if (oldRecord(view) !== undefined) {
+    const why = "the record is older than a disk, so that nothing on it bounds what is given up";
+    return { atLeast, atMost: undefined, why };
   }
   if (atLeast === 0n) return { atLeast, atMost: 0n, why: "" };
   const why = `${choice.endpoint} holds entries up to ${held}, and ${least} is known (${knownText(view)})`;

@@ -1,6 +1,7 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import { createGuard, type Guard } from "./guard.js";
 import { type RunLock, takeLock } from "./lock.js";
 import { type MarkerAccess, markerOf, readMarker } from "./marker.js";
@@ -24,6 +25,8 @@ export interface RunParts {
   /** Aborted when the process has been told to leave: it must be gone within 5 s then. */
   readonly stopSignal: AbortSignal;
   readonly onEvent: OnEvent;
+  /** Makes the commands that warnings show. */
+  readonly print: PrintCommand;
 }
 
 /** Where a cluster's note about auto_failover is. */
@@ -89,7 +92,7 @@ export async function guardUnderLock(
   const leftOffSince = isTakenOver ? left.leftOffSince : undefined;
   const wasLeftOff = leftOffSince !== undefined;
   const marker = markerOf(access, owner, leftOffSince);
-  if (left?.kind === "unreadable") onEvent(unreadable(access.path, left.problem));
+  if (left?.kind === "unreadable") onEvent(unreadable(parts, left.problem));
   if (isTakenOver && left.owner.runId !== owner.runId) {
     onEvent(wasLeftOff ? leftOff(left.owner, leftOffSince) : leftBehind(left.owner));
     await lock.check(0);
@@ -142,7 +145,7 @@ export async function settleLeftover(
   }
   if (found.kind === "unreadable") {
     const { path } = markerAccess(parts);
-    parts.onEvent(unreadable(path, found.problem));
+    parts.onEvent(unreadable(parts, found.problem));
     return { kind: "unreadable", path };
   }
   if (which === "dead" && found.leftOffSince !== undefined) {
@@ -173,7 +176,7 @@ export async function putBackLeftover(
   if (left === undefined) return { kind: "none" };
   if (left.kind === "unreadable") {
     const { path } = markerAccess(parts);
-    parts.onEvent(unreadable(path, left.problem));
+    parts.onEvent(unreadable(parts, left.problem));
     return { kind: "unreadable", path };
   }
   const { owner, original: value, leftOffSince: since } = left;
@@ -186,10 +189,12 @@ export async function putBackLeftover(
     : { kind: "failed", owner, value, why };
 }
 
-function unreadable(path: string, problem: string): RunEvent {
+function unreadable(parts: RunParts, problem: string): RunEvent {
+  const { path } = markerAccess(parts);
+  const look = parts.print({ cmd: "confget", key: "auto_failover" });
   return {
     kind: "warning",
-    text: `the note in ZooKeeper (${path}) that names the run which switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is: look at it with confget; confset auto_failover sets it and removes the note`,
+    text: `the note in ZooKeeper (${path}) that names the run which switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is, and setting it with confset removes the note; look at the value with: ${look}`,
   };
 }
 

@@ -186,5 +186,13 @@ async function effectOf(
   const bad = ops.find((op) => op.status !== "done");
   const text = problems.map((one) => one.text).join(", ");
   const of = bad && `op ${bad.id} (${bad.type}) failed at ${bad.task}: `;
-  return { again: `${of ?? ""}${text}` };
+  // RecoverTable takes such a log for a part of the history and keeps it (OpenMLDB 0.9: kReAddReplicaSimplifyOP).
+  const isKept =
+    bad === undefined &&
+    problems.some((one) => one.code === "ahead") &&
+    ops.some((op) => op.type === "kReAddReplicaSimplifyOP");
+  const way = isKept
+    ? `; RecoverTable kept its log: restart tablet ${endpoint}, then run again`
+    : "";
+  return { again: `${of ?? ""}${text}${way}` };
 }

@@ -194,10 +194,33 @@ async function clearWay(
 ): Promise<StepOutcome | undefined> {
   const obstacle = await strayAt(context, view.id, endpoint);
   if (obstacle !== undefined) return isOurs ? failed(obstacle) : stale(obstacle);
+  const old = isOurs ? undefined : await oldCopyAt(context, view, endpoint);
+  if (old !== undefined) return stale(old);
   const stillLeads = await demoteExLeaders(context, view, endpoint);
   if (stillLeads !== undefined) return stillLeads;
   await unlist(context, view, endpoint);
   return undefined;
+}
+
+/**
+ * What an earlier replica left on a tablet's disk: AddReplicaNS sends a snapshot and has it loaded with whatever log
+ * lies there, entries that were given up included (OpenMLDB 0.9 tablet: LoadTable). Only a snapshot shows.
+ */
+async function oldCopyAt(
+  { cluster }: StepContext,
+  view: PartitionView,
+  endpoint: Endpoint,
+): Promise<string | undefined> {
+  const { id, storageMode } = view;
+  const leader = servingLeader(view);
+  if (storageMode === "unknown" || leader === undefined) return undefined;
+  const of = { ...id, storageMode };
+  const found = await cluster.getTermPair(endpoint, of);
+  if (found.isLoaded || found.offset === 0n) return undefined;
+  // The leader's own snapshot was sent there by an op that ended half-way.
+  const sent = await cluster.getManifest(leader.endpoint, of);
+  if (sent?.offset === found.offset && sent.term === found.term) return undefined;
+  return `tablet ${endpoint} has an old copy of it on its disk, with a snapshot of term ${found.term} up to entry ${found.offset}, and what its log holds would get into the new replica; remove the directory of tid ${id.tid}, pid ${id.pid} there first`;
 }
 
 /**

@@ -75,7 +75,7 @@ async function untilEnded(
         throw new OpsError({
           code: "deadline",
           message: `op ${first.id} (${first.type}) stands still in task ${first.task} for ${durationText(opTimeoutMs)}`,
-          hint: `have op ${first.id} cancelled, with --cancel_stuck or by cancelop; or give it longer with --op_timeout`,
+          hint: `inspect shows the command that cancels op ${first.id}; or run again with --cancel_stuck, or with a longer --op_timeout`,
         });
       }
       cancelled.add(first.id);

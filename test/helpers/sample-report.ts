@@ -86,7 +86,7 @@ export function emptyParts(): ReportParts {
 
 const START = changing(`start tablet ${TABLETS[1]}, then run`, RECOVER, "server");
 const GIVE_UP = changing(
-  "giving up what only it holds",
+  "to let a lead, giving up 3 entries",
   `${RECOVER} --accept_data_loss=db1.t:0`,
   "thought",
 );

@@ -134,6 +134,7 @@ export async function startTool(
     signal: new AbortController().signal,
     stopSignal: new AbortController().signal,
     onEvent: (event) => events.push(event),
+    print,
     ...more,
   };
   return {

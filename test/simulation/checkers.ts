@@ -7,6 +7,7 @@ import { lastOffset, type Run, rowCount, subtract } from "../../src/sandbox/mode
 import type { QueuedOp } from "../../src/sandbox/nameserver/ops.js";
 import {
   acceptsWrites,
+  complaintName,
   dirAt,
   findPart,
   heldOf,
@@ -39,6 +40,9 @@ export const CHECKERS = [
   "plan-kept",
   "stranger-untouched",
   "rows-agree",
+  "loss-named",
+  "advice-leads-on",
+  "command-complete",
 ] as const;
 
 /** One of {@link CHECKERS}. */
@@ -62,6 +66,8 @@ export class Checks {
     [];
   /** Partitions whose leader the operator named with --accept_data_loss. */
   readonly #decided = new Set<string>();
+  /** Tablets that the operator calls lost. */
+  readonly #lost = new Set<string>();
   #checkedAt = 0;
   /** Rows that the protocol itself lost; see {@link Checks.checkRows}. */
   readonly isDocumented: boolean;
@@ -110,6 +116,19 @@ export class Checks {
     const { model } = this.#world;
     const own = dirAt(model, of, endpoint)?.runs ?? [];
     this.#precious.set(of.name, intersect(this.#precious.get(of.name) ?? [], own));
+  }
+
+  /** What is done to the partition is what the operator asked for: its healthy replicas may be touched. */
+  decide(of: Part): void {
+    this.#decided.add(of.name);
+  }
+
+  /** The operator says that a tablet is lost: what only its disk holds need not be led by. */
+  lose(endpoint: string): void {
+    this.#lost.add(endpoint);
+    for (const of of partsOf(this.#world.model)) {
+      if (of.part.partitionMeta.some((meta) => meta.endpoint === endpoint)) this.decide(of);
+    }
   }
 
   /** No acknowledged row that a disk held is gone from all of them. */
@@ -166,7 +185,7 @@ export class Checks {
       if (logs.some(({ runs }) => runs.some((run) => run.writer === STRANGER))) {
         // The tool sent it nothing (`stranger-untouched`): the nameserver elected it, or copied from it.
         this.unknowable.add(of.name);
-        this.spoiled.add(`${of.table.db}.${of.table.name}/${of.part.pid}`);
+        this.spoiled.add(complaintName(of));
       }
       const forked = logs.some((one) =>
         logs.some((other) => one !== other && isForked(one.runs, other.runs)),
@@ -190,7 +209,7 @@ export class Checks {
       this.#world.note(`${of.name}: the log of the new leader ${endpoint} has a hole`);
     }
     for (const meta of of.part.partitionMeta) {
-      if (meta.endpoint === endpoint) continue;
+      if (meta.endpoint === endpoint || this.#lost.has(meta.endpoint)) continue;
       const its = intersect(
         this.#precious.get(of.name) ?? [],
         dirAt(model, of, meta.endpoint)?.runs ?? [],
@@ -240,7 +259,7 @@ export class Checks {
         const kept = surviving(of.part, dirAt(model, of, endpoint)?.runs ?? []);
         return BigInt(rowCount(kept)) < lastOffset(kept);
       });
-      if (isSpoiled) this.spoiled.add(`${of.table.db}.${of.table.name}/${of.part.pid}`);
+      if (isSpoiled) this.spoiled.add(complaintName(of));
     }
   }
 
@@ -450,7 +469,8 @@ function targetOf(
     if (of === undefined || part === undefined) return undefined;
     const changed = part.partitionMeta.find((meta) => {
       const now = of.part.partitionMeta.find((one) => one.endpoint === meta.endpoint);
-      return now?.isLeader !== meta.isLeader || now.isAlive !== meta.isAlive;
+      // One that is not on record yet comes back under another address: `movetablet`.
+      return now !== undefined && (now.isLeader !== meta.isLeader || now.isAlive !== meta.isAlive);
     });
     return changed && { parts: [of], endpoint: changed.endpoint };
   }
@@ -480,11 +500,11 @@ function isActive(info: OPInfo): boolean {
 /** Whether one replica is well: the whole truth from the inside, and its leader serves. */
 function isReplicaHealthy(world: World, of: Part, endpoint: string): boolean {
   const { model } = world;
-  const { table, part } = of;
+  const { part } = of;
   if (!part.partitionMeta.some((meta) => acceptsWrites(model, of, meta))) return false;
   const replica = loadedAt(model, of, endpoint);
   if (replica === undefined || !isServing(replica)) return false;
-  const prefix = `${table.db}.${table.name}/${part.pid}: `;
+  const prefix = `${complaintName(of)}: `;
   return !partitionComplaints(world).some(
     (line) => line.startsWith(prefix) && line.slice(prefix.length).startsWith(`${endpoint} `),
   );

@@ -3,6 +3,8 @@ import type {
   TableInfo,
   TablePartition,
 } from "../../src/gen/openmldb/nameserver_pb.js";
+import { tableName } from "../../src/model/partition-name.js";
+import { partitionName } from "../../src/model/partition-view.js";
 import type { ReplicaDir } from "../../src/sandbox/model/disk.js";
 import type { SandboxModel } from "../../src/sandbox/model/model.js";
 import { isServing, type LoadedReplica } from "../../src/sandbox/model/replica.js";
@@ -13,8 +15,13 @@ export interface Part {
   readonly table: TableInfo;
   readonly part: TablePartition;
   readonly id: { readonly tid: number; readonly pid: number };
-  /** `db.table:pid`. */
+  /** Its identity, as commands take it. */
   readonly name: string;
+}
+
+/** The name of a partition in the complaints of the model. */
+export function complaintName({ table, part }: Part): string {
+  return `${tableName({ db: table.db, table: table.name })}/${part.pid}`;
 }
 
 /** All partitions of a model. */
@@ -24,7 +31,7 @@ export function partsOf(model: SandboxModel): Part[] {
       table,
       part,
       id: { tid: table.tid, pid: part.pid },
-      name: `${table.db === "" ? "" : `${table.db}.`}${table.name}:${part.pid}`,
+      name: partitionName({ db: table.db, table: table.name, pid: part.pid }),
     })),
   );
 }

@@ -28,7 +28,18 @@ export function spread(random: Random, min: number, max: number): number {
   return Math.round(min * (max / min) ** random.next());
 }
 
-const SALTS = { shape: 1, history: 2, outage: 3, faults: 4, end: 5, clocks: 6, odd: 7, rows: 8 };
+const SALTS = {
+  shape: 1,
+  history: 2,
+  outage: 3,
+  faults: 4,
+  end: 5,
+  clocks: 6,
+  odd: 7,
+  rows: 8,
+  names: 9,
+  typed: 10,
+};
 
 /** Numbers of their own for each part of a simulation, so that a change of one leaves the others. */
 export function streamOf(seed: number, part: keyof typeof SALTS): Random {

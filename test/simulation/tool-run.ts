@@ -90,6 +90,7 @@ export async function runTool(
     signal,
     stopSignal,
     onEvent,
+    print,
   };
   let earlier: Progress | undefined;
   const work = withRun(parts, async (attempt) => {

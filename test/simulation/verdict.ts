@@ -1,7 +1,7 @@
 import type { Problem } from "../../src/model/problem.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { type Checks, partitionComplaints } from "./checkers.js";
-import { acceptsWrites, loadedAt, type Part, partsOf } from "./partitions.js";
+import { acceptsWrites, complaintName, loadedAt, type Part, partsOf } from "./partitions.js";
 import type { Stats } from "./stats.js";
 import type { RunResult } from "./tool-run.js";
 import { fencedFollowers, isTrueProblem, trueCauses } from "./truth.js";
@@ -18,19 +18,32 @@ export function judgeEnd(
     checks.complain("converges", "the last run ended without a report");
     return;
   }
+  judgePartitions(world, checks, result.report.partitions, stats);
+}
+
+/** The same of what a report says: every partition that is not plainly healthy. */
+export function judgePartitions(
+  world: World,
+  checks: Checks,
+  report: readonly Told[],
+  stats: Stats | undefined,
+): void {
   const complaints = partitionComplaints(world);
   for (const of of partsOf(world.model)) {
-    const name = `${of.table.db}.${of.table.name}/${of.part.pid}`;
+    const name = complaintName(of);
     const wrong = complaints
       .filter((line) => line.startsWith(`${name}: `))
       .map((line) => line.slice(name.length + 2));
-    const told = result.report.partitions.find(
-      ({ id }) => id.tid === of.id.tid && id.pid === of.id.pid,
-    );
+    const told = report.find(({ id }) => id.tid === of.id.tid && id.pid === of.id.pid);
     const end = judgePartition(world, checks, { of, name, wrong, told }, stats);
     stats?.add("ends", end);
   }
 }
+
+/** What is told of one partition. */
+export type Told = Pick<PartitionResult, "status" | "problems" | "failure"> & {
+  readonly id: { readonly tid: number; readonly pid: number };
+};
 
 /** What is and what the tool says of one partition. */
 interface Verdict {
@@ -38,7 +51,7 @@ interface Verdict {
   /** As the model's complaints give it. */
   readonly name: string;
   readonly wrong: readonly string[];
-  readonly told: PartitionResult | undefined;
+  readonly told: Told | undefined;
 }
 
 /** @returns The end of the partition, in words for counting. */
@@ -82,7 +95,7 @@ function isShortOf(world: World, of: Part, { code }: Problem): boolean {
 function judgeRest(
   world: World,
   checks: Checks,
-  rest: { readonly of: Part; readonly wrong: readonly string[]; readonly told: PartitionResult },
+  rest: { readonly of: Part; readonly wrong: readonly string[]; readonly told: Told },
   stats: Stats | undefined,
 ): void {
   const { of, wrong, told } = rest;
@@ -128,7 +141,7 @@ function isVisible(world: World, of: Part): boolean {
   );
 }
 
-function endOf(world: World, of: Part, told: PartitionResult | undefined): string {
+function endOf(world: World, of: Part, told: Told | undefined): string {
   const causes = trueCauses(world, of).map((one) => one.split(" ")[0]);
   const codes = new Set(told?.problems.map((one) => one.code));
   return `${[...new Set(causes)].sort().join("+")}: ${[...codes].sort().join("+")}`;

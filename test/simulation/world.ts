@@ -67,7 +67,7 @@ export interface ToolWatcher {
 export interface ToolOptions {
   readonly watcher?: ToolWatcher;
   /** Ends the calls of its clients. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One process of the tool: its own clients, which can be killed like a process. */

@@ -1,5 +1,6 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import type { PartitionMeta, TableInfo, TablePartition } from "../../gen/openmldb/nameserver_pb.js";
+import { tableName } from "../../model/partition-name.js";
 import type { ModelCore } from "./model-core.js";
 import { servingLeader } from "./model-rows.js";
 import type { LoadedReplica } from "./replica.js";
@@ -41,7 +42,8 @@ function partitionComplaints(model: ModelCore, table: TableInfo, part: TablePart
     const wrong = replicaComplaint(model, id, meta, leader);
     if (wrong !== undefined) found.push(`${meta.endpoint} ${wrong}`);
   }
-  return found.map((what) => `${table.db}.${table.name}/${part.pid}: ${what}`);
+  const name = `${tableName({ db: table.db, table: table.name })}/${part.pid}`;
+  return found.map((what) => `${name}: ${what}`);
 }
 
 function replicaComplaint(

@@ -1,0 +1,105 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { namedBefore } from "./simulation/named-loss.js";
+import { paste } from "./simulation/paste.js";
+import { CLUSTER_FLAGS, commandsIn, faultsOfText } from "./simulation/printed.js";
+import type { SimulationResult } from "./simulation/simulate.js";
+import { Stats } from "./simulation/stats.js";
+
+// The operator types exactly what `inspect` and `recoverdata` print, and nothing else. The commands are the real
+// ones; only the cluster that they open is simulated, and there is no journal.
+//   npm test                                             12 seeds, always the same ones
+//   npm run sim -- --paste --seeds=1000                  many
+//   OPS_SEED=4711 npx vitest run test/paste.test.ts      one seed, with everything that was typed and printed
+const { OPS_SEEDS, OPS_SEED_BASE, OPS_SEED, OPS_SIM_OUT } = process.env;
+const COUNT = Number(OPS_SEEDS ?? 12);
+const BASE = Number(OPS_SEED_BASE ?? 1);
+
+vi.mock("../src/cluster/open.js", async () => {
+  const { openTyped } = await import("./simulation/typed.js");
+  return { openCluster: openTyped };
+});
+vi.mock("../src/commands/keep-journal.js", async () => {
+  const { keepNoJournal } = await import("./simulation/typed.js");
+  return { keepJournal: keepNoJournal };
+});
+
+const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-paste-"));
+const home = process.cwd();
+// Files of decisions are named without a folder.
+beforeAll(() => process.chdir(folder));
+afterAll(() => {
+  process.chdir(home);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test(
+  `what is printed can be typed, ends healthy or at a true decision, and costs no row that it does not name (${COUNT} seeds)`,
+  async () => {
+    const stats = new Stats();
+    const failed: SimulationResult[] = [];
+    for (let seed = BASE; seed < BASE + COUNT; seed += 1) {
+      const result = await paste(seed, { stats });
+      if (result.violations.length > 0) failed.push(result);
+    }
+    process.stdout.write(
+      `${[`seeds ${BASE} to ${BASE + COUNT - 1}`, ...stats.lines()].join("\n")}\n`,
+    );
+    if (OPS_SIM_OUT !== undefined) {
+      const found = failed.map(({ seed, violations }) => ({ seed, violations }));
+      writeFileSync(
+        OPS_SIM_OUT,
+        JSON.stringify({ stats: stats.toJson(), losses: 0, failed: found }),
+      );
+    }
+    expect(failed.length, explain(failed)).toBe(0);
+  },
+  Math.max(120_000, COUNT * 10_000),
+);
+
+(OPS_SEED === undefined ? () => undefined : test)(`seed ${OPS_SEED}`, async () => {
+  const result = await paste(Number(OPS_SEED));
+  process.stdout.write(`${result.diary().join("\n")}\n`);
+  expect(result.violations, explain([result])).toEqual([]);
+});
+
+function explain(failed: readonly SimulationResult[]): string {
+  const [first] = failed;
+  if (first === undefined) return "";
+  const what = first.violations.map((one) => `${one.checker}: ${one.what}`).join("\n");
+  return `${failed.length} seeds failed; replay one with: OPS_SEED=${first.seed} npx vitest run test/paste.test.ts\n${what}`;
+}
+
+describe("what the checkers of printed commands see", () => {
+  const run = `openmldb-ops --cmd=recoverdata ${CLUSTER_FLAGS}`;
+  const give = `openmldb-ops --cmd=recoverdata --accept_data_loss=t:0 --leader=a ${CLUSTER_FLAGS}`;
+
+  test("complete commands, each once", () => {
+    expect(commandsIn(`next: run: ${run}; or, decide: ${give}\n${run}`)).toEqual([run, give]);
+    expect(commandsIn("run openmldb-ops inspect")).toEqual([]);
+  });
+
+  test("a command without its cluster, and one with a hole", () => {
+    expect(faultsOfText(`next: ${run}\nopenmldb-ops: it failed`)).toEqual([]);
+    expect(faultsOfText("run openmldb-ops inspect first")).toHaveLength(1);
+    expect(faultsOfText(`openmldb-ops addreplica --endpoint=TABLET ${CLUSTER_FLAGS}`)).toHaveLength(
+      1,
+    );
+  });
+
+  test("the price that stands before a command, and none that stands before another", () => {
+    expect(namedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, give)).toEqual({
+      atMost: 12n,
+    });
+    expect(namedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, run)).toEqual({
+      atMost: 0n,
+    });
+    expect(namedBefore(`9 entries\ngiving up 3 to 7 entries: ${give}`, give)).toEqual({
+      atMost: 7n,
+    });
+    const unknown = `giving up at least 3 entries (how many at most is not known): ${give}`;
+    expect(namedBefore(unknown, give)).toEqual({ atMost: undefined });
+  });
+});

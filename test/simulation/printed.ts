@@ -1,0 +1,36 @@
+import { TOOL } from "../../src/cli/printed-command.js";
+
+/** How every typed command reaches the cluster; each printed command ends with it. */
+export const CLUSTER_FLAGS = "--zk_cluster=zk1:2181 --zk_root_path=/openmldb";
+
+/** Every complete command in what was printed, each once, in the order in which they stand there. */
+export function commandsIn(text: string): string[] {
+  const found = new Set<string>();
+  for (let from = text.indexOf(`${TOOL} `); from >= 0; from = text.indexOf(`${TOOL} `, from + 1)) {
+    const end = text.indexOf(CLUSTER_FLAGS, from);
+    const lineEnd = text.indexOf("\n", from);
+    if (end < 0 || (lineEnd >= 0 && lineEnd < end)) continue;
+    found.add(text.slice(from, end + CLUSTER_FLAGS.length));
+  }
+  return [...found];
+}
+
+/** What stands for something that the operator would have to know. */
+const PLACEHOLDER = /=(?:ENDPOINT|TABLET|DB|TABLE|PID|TID|<[^>]*>)(?:[ ,;)]|$)/;
+
+/** Names the run that holds a lock: nothing to be typed. */
+const OWNER = /\(user \S+ on host \S+, pid \d+, since /;
+
+/** Commands in what was printed that cannot be typed as they stand. */
+export function faultsOfText(text: string): string[] {
+  return text.split("\n").flatMap((line) => {
+    if (OWNER.test(line)) return [];
+    const rest = commandsIn(line).reduce((left, command) => left.replaceAll(command, ""), line);
+    const cut = new RegExp(`${TOOL} [a-z-]`).exec(rest);
+    const hole = PLACEHOLDER.exec(commandsIn(line).join(" "));
+    return [
+      ...(cut === null || /^openmldb-ops [\w-]+: /.test(rest) ? [] : [`incomplete: ${line}`]),
+      ...(hole === null ? [] : [`placeholder${hole[0]}: ${line}`]),
+    ];
+  });
+}
