@@ -1,4 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -177,9 +184,13 @@ describe("recoverdata against the wire face", () => {
     const sandbox = await brokenSandbox(40);
     const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-report-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
-    const file = join(folder, "report.json");
+    const [file, other] = [join(folder, "report.json"), join(folder, "other")];
+    writeFileSync(other, "precious");
+    symlinkSync(other, file);
     const { code, stdout } = await recoverdata(sandbox, [`--report_file=${file}`]);
     expect(code).toBe(0);
+    expect(readFileSync(other, "utf8")).toBe("precious");
+    expect(readdirSync(folder).sort()).toEqual(["other", "report.json"]);
     const report = JSON.parse(readFileSync(file, "utf8"));
     expect(report).toMatchObject({ schemaVersion: 1, command: "recoverdata", healthy: true });
     expect(stdout).toContain(`${report.counts.partitions} partitions`);

@@ -35,6 +35,10 @@ test("open decisions are written, filled in and applied; what does not fit or is
     /^\d decisions are open, at least 0 entries .* at risk: \d leader-unavailable at /m,
   );
   expect(first.stdout).toMatch(/^next, to decide them together: openmldb-ops .*--decisions_out=/m);
+  const again = await recover(`--decisions_out=${file}`);
+  expect(again.code, "a file that is there is kept, and the end of the run is told").toBe(3);
+  expect(again.stderr).toContain(`cannot write the decisions to ${file}`);
+  expect(again.stdout).toMatch(/decisions are open/);
   const [head = "", ...lines] = readFileSync(file, "utf8").trim().split("\n");
   expect(JSON.parse(head)).toMatchObject({ kind: "openmldb-ops decisions", rootPath: "/openmldb" });
   expect(lines.length).toBeGreaterThan(1);

@@ -247,11 +247,11 @@ export const readableFile: ValueParser<string> = Object.assign((path: string, wh
 
 /**
  * The path of a file that is written as a whole at the end of a run. Its name ends as one of
- * `endings`, which say what is written.
+ * `endings`, which say what is written; it may be any if none are given.
  */
 export function replaceableFile(...endings: readonly string[]): ValueParser<string> {
   const parse = (path: string, where: string): string => {
-    if (!endings.some((ending) => path.endsWith(ending))) {
+    if (endings.length > 0 && !endings.some((ending) => path.endsWith(ending))) {
       throw badValue(where, `the name does not end with ${endings.join(" or ")}`);
     }
     assertReplaceable(path, where);

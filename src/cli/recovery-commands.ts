@@ -17,13 +17,13 @@ import {
 } from "./common-specs.js";
 import {
   anyText,
-  appendableFile,
   duration,
   integer,
   listOf,
   oneEndpoint,
   pidList,
   readableFile,
+  replaceableFile,
 } from "./flag-values.js";
 import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
 import { checkVerify, judgeSpecs, verifySpecs } from "./verify-specs.js";
@@ -62,7 +62,7 @@ export const recoverDataSpecs = {
   /** File that the whole report is written to as JSON. */
   reportFile: optional(
     ["report_file", "FILE", "write the result there too, as --output=json prints it"],
-    appendableFile,
+    replaceableFile(),
   ),
   /** Partitions in which something may be given up. */
   acceptDataLoss: noVariable(

@@ -1,10 +1,9 @@
-import { open } from "node:fs/promises";
 import { commandPrinter } from "../cli/printed-command.js";
 import type { RecoverDataFlags } from "../cli/recovery-commands.js";
 import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
-import type { RecoveryCommand } from "../model/report.js";
+import type { RecoveryCommand, RunReport } from "../model/report.js";
 import { type RecoverCommand, recoverAgain } from "../model/tool-command.js";
 import { newIdentities } from "../observe/identified-cluster.js";
 import { addMissingOperation } from "../operations/add-missing.js";
@@ -17,6 +16,7 @@ import {
   reportText,
 } from "../report/recovery-report.js";
 import { recoveryRows } from "../report/recovery-rows.js";
+import { replaceFileBy } from "../util/replace-file.js";
 import { safe } from "../util/text.js";
 import { ask } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
@@ -118,13 +118,7 @@ async function finish(
   const verdict = isAllHealthy(report) ? EXIT.ok : EXIT.partly;
   const exitCode = notRestored === undefined ? verdict : EXIT.notRestored;
   const json = () => ended(reportJson(report, exitCode));
-  if (flags.decisionsOut !== undefined) {
-    const open = openDecisions(report.partitions);
-    if (open.length > 0) await writeDecisions(flags.decisionsOut, flags.zkRootPath, open);
-    io.log.info(
-      `${open.length} decisions are open${open.length > 0 ? `: ${safe(flags.decisionsOut)}` : ""}`,
-    );
-  }
+  if (flags.decisionsOut !== undefined) await saveDecisions(flags.decisionsOut, report, flags, io);
   if (flags.reportFile !== undefined) await saveReport(flags.reportFile, json(), io);
   await print(io, flags.output === "json" ? json() : lined(reportText(report)));
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
@@ -151,10 +145,26 @@ function tellOpenDecisions(
   );
 }
 
+/** Decisions that cannot be saved do not hide how the recovery ended. */
+async function saveDecisions(
+  path: string,
+  report: RunReport,
+  { zkRootPath }: RecoveryFlags,
+  io: CommandIo,
+): Promise<void> {
+  const open = openDecisions(report.partitions);
+  try {
+    if (open.length > 0) await writeDecisions(path, zkRootPath, open);
+    io.log.info(`${open.length} decisions are open${open.length > 0 ? `: ${safe(path)}` : ""}`);
+  } catch (error) {
+    io.log.error(messageOf(error));
+  }
+}
+
 /** A report that cannot be saved does not make the recovery a failure. */
 async function saveReport(path: string, json: Iterable<string>, io: CommandIo): Promise<void> {
   try {
-    await writeToDisk(await open(path, "w"), json);
+    await replaceFileBy(path, (file) => writeToDisk(file, json));
     io.log.info(`the whole report is in ${safe(path)}`);
   } catch (error) {
     io.log.error(`the report could not be saved in ${safe(path)}: ${messageOf(error)}`);

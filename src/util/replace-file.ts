@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import {
+  chmodSync,
   closeSync,
   constants,
   fchmodSync,
@@ -10,6 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /** The mode of a new file, less what the umask takes away. */
@@ -27,7 +29,7 @@ const PERMISSION_BITS = 0o777;
  */
 export function replaceFile(path: string, content: string, newMode = NEW_FILE_MODE): void {
   const folder = dirname(path);
-  const beside = join(folder, `.${basename(path)}.${randomBytes(8).toString("hex")}.tmp`);
+  const beside = nameBeside(path);
   const mode = modeOf(path);
   const { O_WRONLY, O_CREAT, O_EXCL } = constants;
   const file = openSync(beside, O_WRONLY | O_CREAT | O_EXCL, mode ?? newMode);
@@ -45,6 +47,36 @@ export function replaceFile(path: string, content: string, newMode = NEW_FILE_MO
     throw error;
   }
   syncFolder(folder);
+}
+
+/**
+ * The same for content that is too large to be held as one text.
+ *
+ * @param fill Writes the content, and closes the file when it is on the disk, or has failed.
+ * @throws What `fill` and the file system throw; the old file is left as it was then.
+ */
+export async function replaceFileBy(
+  path: string,
+  fill: (file: FileHandle) => Promise<void>,
+): Promise<void> {
+  const beside = nameBeside(path);
+  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+  const mode = modeOf(path);
+  const file = await open(beside, O_WRONLY | O_CREAT | O_EXCL, mode ?? NEW_FILE_MODE);
+  try {
+    if (mode !== undefined) chmodSync(beside, mode);
+    await fill(file);
+    renameSync(beside, path);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+/** A name that cannot be foreseen. */
+function nameBeside(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(8).toString("hex")}.tmp`);
 }
 
 /** The name of a file is part of its folder: a power loss may take a change away without this. */
