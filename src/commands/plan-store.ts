@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { open, unlink } from "node:fs/promises";
 import type { PlanFlags } from "../cli/common-specs.js";
 import { messageOf, OpsError } from "../errors.js";
-import { idOf, PLAN_FORMAT_VERSION, PLAN_KIND, type SavedPlan } from "../planning/saved-plan.js";
+import { idOf, PLAN_FORMAT_VERSION, type SavedPlan } from "../planning/saved-plan.js";
 import { checkDocument, compactJson } from "../util/document.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
@@ -12,7 +12,9 @@ import { ended, writeToDisk } from "./write.js";
 
 /** How a plan of any version begins, white space left out; its id names all that follows. */
 const BEGIN =
-  /^\{"kind":"(openmldb-ops plan|operation-plan)","formatVersion":(\d{1,9}),(?:"id":"([0-9a-f]{1,64})",)?/;
+  /^\{"kind":"openmldb-ops plan","formatVersion":(\d{1,9}),(?:"id":"([0-9a-f]{1,64})",)?/;
+/** How plans of operations of format version 1 began. */
+const BEGIN_OF_OLD = /^\{[^{}[\]]{0,100}"kind":"operation-plan"/;
 const BEGIN_CHARS = 200;
 
 /** Begins the digest that plans are named by. */
@@ -69,19 +71,20 @@ export function readGivenPlan(
  * @throws OpsError `usage` if it is no plan, one of another version, or one that was edited.
  */
 export function parsePlan(text: string, where: string): SavedPlan {
-  // Who edits a plan, or cuts it off, is told without parsing it, however large it is.
+  // A plan that was edited or cut off is found out without parsing it, however large it is.
   const compact = compactJson(text);
-  const begin = BEGIN.exec(compact.slice(0, BEGIN_CHARS));
-  if (begin === null) throw noPlan(where, "it does not begin as a plan does");
-  const [head, kind, formatVersion, id] = begin;
-  const version = kind === PLAN_KIND ? Number(formatVersion) : 1;
+  const start = compact.slice(0, BEGIN_CHARS);
+  const [head, formatVersion, id] = BEGIN.exec(start) ?? [];
+  const isOld = BEGIN_OF_OLD.test(start);
+  if (head === undefined && !isOld) throw noPlan(where, "it does not begin as a plan does");
+  const version = isOld ? 1 : Number(formatVersion);
   if (version !== PLAN_FORMAT_VERSION) {
     throw planUsage(
       `${where}: the plan has format version ${version}, and this openmldb-ops reads version ${PLAN_FORMAT_VERSION} only`,
       "make the plan again with this version",
     );
   }
-  if (id !== idOf(`{${compact.slice(head.length)}`, planDigest)) {
+  if (id !== idOf(`{${compact.slice(head?.length)}`, planDigest)) {
     throw planUsage(
       `${where}: the plan was changed after it was made, or is not all there`,
       "make a new plan instead of editing one",
