@@ -4,6 +4,7 @@ import { COMMANDS } from "../src/cli/command-table.js";
 import { pidList } from "../src/cli/flag-values.js";
 import { errorText } from "../src/cli/show-error.js";
 import { OpsError } from "../src/errors.js";
+import { cpuTimer } from "./helpers/cpu-time.js";
 import { flagsOf } from "./helpers/flags-of.js";
 import { runBin } from "./helpers/run-bin.js";
 
@@ -82,9 +83,9 @@ describe("any command line", () => {
       argv: ["showopstatus", `--op_id=${Array(30_000).fill("1").join(",")}`],
     },
   ])("with $what is judged at once", ({ argv }) => {
-    const began = performance.now();
+    const spentMs = cpuTimer();
     judged(argv);
-    expect(performance.now() - began).toBeLessThan(LIMIT_MS);
+    expect(spentMs()).toBeLessThan(LIMIT_MS);
   });
 
   it("of 120 kB ends the process in time too, with a line that can be read", async () => {
