@@ -58,12 +58,10 @@ describe("changeleader", () => {
     expect(JSON.parse(dry.stdout)).toMatchObject({
       command: "changeleader",
       dryRun: true,
-      actions: [{ verb: "change-leader" }, { verb: "recover-table", endpoint: before }],
+      actions: [{ verb: "change-leader" }, { verb: "rejoin", endpoint: before }],
       plan: {
         command: "changeleader",
-        partitions: [
-          { rounds: [{ steps: [{ kind: "change-leader" }, { kind: "recover-table" }] }] },
-        ],
+        partitions: [{ rounds: [{ steps: [{ kind: "change-leader" }, { kind: "rejoin" }] }] }],
       },
     });
     expect(leaderOf(sandbox)).toBe(before);

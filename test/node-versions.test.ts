@@ -1,7 +1,10 @@
 import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { findNode, HAS_NODE_PACKAGES, NODE_VERSIONS } from "../scripts/node-versions.js";
 import { BIN } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
@@ -17,11 +20,13 @@ test.for(NODE_VERSIONS)(
     const node = findNode(version);
     if (node === undefined)
       throw new Error(`npm run setup -- --with-node installs Node.js ${version}`);
+    const home = mkdtempSync(join(tmpdir(), "openmldb-ops-home-"));
+    onTestFinished(() => rmSync(home, { recursive: true, force: true }));
     const sandbox = await sandboxForTest({ speed: 40 });
     await sandbox.outage({ withNameservers: true });
     const where = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
     const run = async (...args: readonly string[]) => {
-      const options = { timeout: 20_000, env: { PATH: "/usr/bin:/bin", HOME: "/nowhere" } };
+      const options = { timeout: 20_000, env: { PATH: "/usr/bin:/bin", HOME: home } };
       return promisify(execFile)(node, args, options).then(
         ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
         (error: { code: number; stdout: string; stderr: string }) => error,
