@@ -139,7 +139,7 @@ describe("calls to the nameserver", () => {
     const error = await failureOf(cluster.showTablet());
     expect(error).toMatchObject({ code: "unreachable", endpoint: server.address });
     expect(error.message).toMatch(
-      /connection refused.*; no nameserver took the call within 0\.\d s$/,
+      /connection refused.*; no nameserver took the call within \d+ ms$/,
     );
     expect(start()).toBeLessThan(1500);
     expect(cluster.callCount()).toBeGreaterThan(2);
