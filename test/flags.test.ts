@@ -72,6 +72,7 @@ describe("right command lines", () => {
       acceptDataLoss: [],
       apply: undefined,
       detailedExitcode: false,
+      isDeep: false,
       dryRun: false,
       keepOff: false,
       keepsOffUndecided: false,

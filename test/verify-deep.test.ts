@@ -4,13 +4,20 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { type RunResult, runBin } from "./helpers/run-bin.js";
-import { verify as verifyResult } from "./schemas/results.js";
+import { recovery, verify as verifyResult } from "./schemas/results.js";
 
 let sandbox: Sandbox;
 let scratch: string;
 
 beforeAll(async () => {
-  sandbox = await startSandbox({ tables: 2, partitions: 2, rows: 200, hddTables: 1, seed: 1 });
+  sandbox = await startSandbox({
+    tables: 2,
+    partitions: 2,
+    rows: 200,
+    hddTables: 1,
+    seed: 1,
+    speed: 20,
+  });
   scratch = mkdtempSync(join(tmpdir(), "openmldb-ops-deep-"));
 });
 afterAll(async () => {
@@ -19,9 +26,13 @@ afterAll(async () => {
 });
 
 function verify(...words: string[]): Promise<RunResult> {
+  return ops("verify", ...words);
+}
+
+function ops(...words: string[]): Promise<RunResult> {
   const { zkCluster, zkRootPath } = sandbox;
   const where = [`--zk_cluster=${zkCluster}`, `--zk_root_path=${zkRootPath}`];
-  return runBin(["verify", `--state_dir=${scratch}`, ...where, ...words]);
+  return runBin([...words, `--state_dir=${scratch}`, ...where]);
 }
 
 /** The tablets of a partition of db1, the leader first. */
@@ -66,7 +77,6 @@ test("a row that only one replica has: exit code 10, and what no other check see
   expect(differences).toHaveLength(1);
   expect(differences[0]?.groups.map((one) => one.have)).toContainEqual([follower]);
   expect(differences[0]?.groups[0]?.keys[0]).toMatchObject({ key: "k6" });
-  expect((await verify("--deep", "--table=t0", "--pid=0")).code).toBe(0);
 });
 
 test("--resume goes on where a run was stopped, and takes only what it wrote itself", async () => {
@@ -123,4 +133,27 @@ test("flags of deep verification belong to it", async () => {
   ]);
   expect(results.map((one) => one.code)).toEqual([2, 2, 2, 2]);
   expect(results[0]?.stderr).toContain("--sample, --resume belong to --deep");
+});
+
+test("recoverdata --deep compares what it worked on, after it has recovered it", async () => {
+  expect((await ops("confset", "auto_failover", "false")).code).toBe(0);
+  await sandbox.outage({ withNameservers: false });
+  const path = join(scratch, "recovered.json");
+  const { code, stdout, stderr } = await ops(
+    "recoverdata",
+    "--yes",
+    "--deep",
+    `--report_file=${path}`,
+  );
+  expect(code, stderr).toBe(10);
+  expect(stdout).toMatch(/^rows: rows of 1 of \d+ partitions DIFFER, \d+ compared equal/m);
+  const { exitCode, healthy, rows } = recovery.parse(JSON.parse(readFileSync(path, "utf8")));
+  expect({ exitCode, healthy }).toEqual({ exitCode: 10, healthy: true });
+  expect(rows?.different).toMatchObject([{ db: "db1", table: "t0", pid: 1 }]);
+  // Nothing is left to be done, so that nothing is compared.
+  const again = await ops("recoverdata", "--yes", "--deep");
+  expect({ code: again.code, text: again.stdout }).toMatchObject({
+    code: 0,
+    text: expect.stringContaining("rows: no rows differ (0 rows"),
+  });
 });

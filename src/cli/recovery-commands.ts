@@ -104,6 +104,10 @@ export const recoverDataSpecs = {
   replaces: noVariable(
     toggle("replace", "with --lost: then make the missing replicas anew on other tablets"),
   ),
+  /** Whether the rows of the partitions that were worked on are compared at the end. */
+  isDeep: noVariable(
+    toggle("deep", "at the end compare the rows of what was worked on, as verify --deep does"),
+  ),
   ...limitSpecs,
 };
 

@@ -42,6 +42,14 @@ const DEFAULT_RATE = "4";
 /** Partitions compared at the same time, where nothing else is said. */
 const DEFAULT_CONCURRENCY = "2";
 
+/** How rows are compared, where nothing else is said. */
+export const GENTLY = {
+  bytesPerSecond: Number(DEFAULT_RATE) * MEGABYTE,
+  concurrency: Number(DEFAULT_CONCURRENCY),
+  sample: undefined,
+  showsKeys: false,
+};
+
 /** Flags of `verify`. */
 export const verifySpecs = {
   ...judgeSpecs,

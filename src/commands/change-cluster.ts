@@ -43,6 +43,8 @@ export interface PlannedChange<End> {
   readonly before?: (run: ChangingRun) => Promise<void>;
   /** One attempt under the lock; a later one goes on where the lock was lost. */
   attempt(attempt: Attempt, run: ChangingRun): Promise<End>;
+  /** Runs after the lock was released, before the end is told; nothing if left out. */
+  readonly after?: (end: End, run: ChangingRun) => Promise<void>;
   /** The end for report, metrics and hook; undefined if there is no result. */
   rows(end: End): ResultRows | undefined;
   /**
@@ -75,6 +77,7 @@ export function changeCluster<End>(
     const end = await underLock(run, flags, io, {
       work: (attempt) => change.attempt(attempt, run),
     });
+    await change.after?.(end, run);
     const rows = change.rows(end);
     if (rows !== undefined) run.ended(rows);
     return change.tell(end);

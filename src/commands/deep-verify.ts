@@ -1,13 +1,14 @@
 import { createHash, randomInt } from "node:crypto";
+import type { CommonFlags } from "../cli/common-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import type { VerifyFlags } from "../cli/verify-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { RULES } from "../execution/rules.js";
-import type { Inspection } from "../inspect/inspection.js";
-import type { PartitionId } from "../model/cluster-state.js";
+import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { NamedRow, PartitionRows, RowPosition, RowsReport } from "../model/rows.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { type RowsProgress, verifyRows } from "../observe/verify-rows.js";
 import { adviseOnRows } from "../policy/advise-on-rows.js";
@@ -17,12 +18,18 @@ import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { idText, type RowsStore, rowsStore } from "./rows-store.js";
 
-/** What a deep verification needs of the flags. */
+/** How rows are compared. */
 export type DeepFlags = Pick<
   VerifyFlags,
-  "bytesPerSecond" | "concurrency" | "sample" | "showsKeys" | "resume" | "db" | "table" | "pids"
+  "bytesPerSecond" | "concurrency" | "sample" | "showsKeys"
 > &
-  Omit<VerifyFlags, "isDeep">;
+  CommonFlags;
+
+/** What is compared: partitions as they were observed, and the tablets that can be worked with. */
+export interface DeepSubject {
+  readonly views: readonly PartitionView[];
+  readonly tablets: readonly Endpoint[];
+}
 
 /** How often progress is told. */
 const TELL_MS = 10_000;
@@ -33,43 +40,37 @@ const RANDOM_MAX = 2 ** 32;
 /** Digits of a key's hash that are shown. */
 const HASH_DIGITS = 16;
 
+/** How a run compares rows. */
+interface DeepRun {
+  readonly flags: DeepFlags;
+  readonly io: CommandIo;
+  readonly signal: AbortSignal;
+  /** Partitions that an earlier run has compared, by `idText`; none if left out. */
+  readonly known?: ReadonlyMap<string, PartitionRows<NamedRow>>;
+  /** Takes each partition that is through. */
+  readonly onCompared?: (one: PartitionRows<NamedRow>) => void;
+}
+
 /**
- * Compares the rows of all replicas of the partitions that an inspection looked at, and tells how far it is. What was
- * compared is kept until all is, so that `--resume` can go on after a signal.
+ * Compares the rows of all replicas of partitions, and tells how far it is.
  *
- * @param isWanted Narrows the partitions further.
- * @throws The reason of a signal.
+ * @throws The reason of the signal.
  */
 export async function deepVerify(
   connected: Cluster,
-  inspection: Inspection,
-  {
-    flags,
-    io,
-    isWanted = () => true,
-  }: {
-    readonly flags: DeepFlags;
-    readonly io: CommandIo;
-    readonly isWanted?: ((id: PartitionId) => boolean) | undefined;
-  },
+  { views, tablets }: DeepSubject,
+  { flags, io, signal, known = new Map(), onCompared }: DeepRun,
 ): Promise<RowsReport> {
   const cluster = identifiedCluster(connected);
   const began = cluster.clock.now();
-  const views = inspection.facts.views.filter(({ id }) => isWanted(id));
-  const store = quietStore(flags, io);
-  const known = flags.resume
-    ? resumed(views, store, io)
-    : new Map<string, PartitionRows<NamedRow>>();
-  store.begin([...known.values()]);
-  const tasks = views.filter(({ id }) => !known.has(idText(id))).map(rowTask);
   const progress = tellProgress(io, cluster);
   const name = rowNames(flags.showsKeys);
   const compared = new Map(known);
   try {
-    await verifyRows(tasks, {
+    await verifyRows(views.filter(({ id }) => !known.has(idText(id))).map(rowTask), {
       cluster,
       rules: RULES,
-      signal: io.signal,
+      signal,
       bytesPerSecond: flags.bytesPerSecond,
       concurrency: flags.concurrency,
       sample: flags.sample,
@@ -78,42 +79,67 @@ export async function deepVerify(
       onCompared(one) {
         const named = withNames(one, name);
         compared.set(idText(one.id), named);
-        if (one.status !== "not-comparable") store.add(named);
+        onCompared?.(named);
       },
     });
-  } catch (error) {
-    if (io.signal.aborted) io.log.info(`to go on: ${resumeCommand(flags)}`);
-    throw error;
   } finally {
     progress.stop();
   }
-  store.end();
   return {
     partitions: views.flatMap(({ id }) => compared.get(idText(id)) ?? []),
     resumed: known.size,
     sample: flags.sample,
     tookMs: cluster.clock.now() - began,
-    adviceOf: adviceOn(inspection, flags),
+    adviceOf: adviceOn(views, tablets, commandPrinter(flags)),
   };
 }
 
-function adviceOn(inspection: Inspection, flags: DeepFlags): RowsReport["adviceOf"] {
-  const print = commandPrinter(flags);
-  const healthy = inspection.tablets
-    .filter((one) => one.health === "ok")
-    .map((one) => one.endpoint);
-  const { views } = inspection.facts;
+function adviceOn(
+  views: readonly PartitionView[],
+  tablets: readonly Endpoint[],
+  print: PrintCommand,
+): RowsReport["adviceOf"] {
   return (one) => {
-    const { id } = one;
-    const view = views.find((of) => idText(of.id) === idText(id));
+    const view = views.find((of) => idText(of.id) === idText(one.id));
     const holders = new Set(view?.replicas.map((replica) => replica.endpoint));
-    const spare = healthy.filter((endpoint) => !holders.has(endpoint));
-    return adviseOnRows(one, { id, spare, print });
+    const spare = tablets.filter((endpoint) => !holders.has(endpoint));
+    return adviseOnRows(one, { id: one.id, spare, print });
   };
+}
+
+/**
+ * The same for `verify`: what was compared is kept until all is, so that `--resume` can go on after a signal.
+ *
+ * @throws OpsError `usage` if `--resume` finds a file that it cannot read; the reason of the signal.
+ */
+export async function resumableDeepVerify(
+  cluster: Cluster,
+  subject: DeepSubject,
+  { flags, io }: { readonly flags: VerifyFlags; readonly io: CommandIo },
+): Promise<RowsReport> {
+  const store = quietStore(flags, io);
+  const known = flags.resume ? resumed(subject.views, store, io) : new Map();
+  store.begin([...known.values()]);
+  try {
+    const report = await deepVerify(cluster, subject, {
+      flags,
+      io,
+      signal: io.signal,
+      known,
+      onCompared(one) {
+        if (one.status !== "not-comparable") store.add(one);
+      },
+    });
+    store.end();
+    return report;
+  } catch (error) {
+    if (io.signal.aborted) io.log.info(`to go on: ${resumeCommand(flags)}`);
+    throw error;
+  }
 }
 
 /** A store that cannot be written is told once, and changes nothing else. */
-function quietStore(flags: DeepFlags, io: CommandIo): RowsStore {
+function quietStore(flags: VerifyFlags, io: CommandIo): RowsStore {
   const { zkCluster, zkRootPath, db = null, table = null, sample = null, showsKeys } = flags;
   const pids = flags.pids === undefined || flags.pids === "all" ? null : flags.pids;
   const store = rowsStore(flags.stateDir ?? defaultStateDir(), {
@@ -160,7 +186,7 @@ function resumed(
   return new Map(known.map((one) => [idText(one.id), one]));
 }
 
-function resumeCommand(flags: DeepFlags): string {
+function resumeCommand(flags: VerifyFlags): string {
   const { db, table, pids, showsKeys, sample } = flags;
   return commandPrinter(flags)({
     cmd: "verify",

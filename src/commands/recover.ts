@@ -4,6 +4,7 @@ import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
+import type { RowsReport } from "../model/rows.js";
 import { type RecoverCommand, recoverAgain } from "../model/tool-command.js";
 import { newIdentities } from "../observe/identified-cluster.js";
 import { addMissingOperation } from "../operations/add-missing.js";
@@ -16,6 +17,7 @@ import {
   reportText,
 } from "../report/recovery-report.js";
 import { recoveryRows } from "../report/recovery-rows.js";
+import { rowsJson, rowsText, withRows } from "../report/rows-report.js";
 import { replaceFileBy } from "../util/replace-file.js";
 import { safe } from "../util/text.js";
 import { ask } from "./ask.js";
@@ -23,12 +25,15 @@ import { changeCluster } from "./change-cluster.js";
 import { isStop } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { writeDecisions } from "./decisions-file.js";
+import { type DeepEnd, deepAfterRecovery, withDeepExit } from "./deep-recovery.js";
 import { operate } from "./operate.js";
 import { isPlanOnly } from "./plan-store.js";
 import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
 import { planOptions, planRecovery, type Recovery, readPlan } from "./recovery-options.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print, writeToDisk } from "./write.js";
+
+type Recovered = Extract<RecoverResult, { report: unknown }>;
 
 /** Flags of every recovery, whatever it is about. */
 export type RecoveryFlags = Omit<RecoverDataFlags, "db">;
@@ -50,6 +55,7 @@ export async function recover(
   const print = commandPrinter(flags);
   const identities = newIdentities();
   let earlier: Progress | undefined;
+  let deep: DeepEnd | undefined;
   const exitCode = await changeCluster<RecoverResult>(flags, io, given, {
     typed,
     plan: (cluster, opened) => planRecovery(cluster, opened, { flags, io, recovery, given }),
@@ -74,9 +80,19 @@ export async function recover(
       if ("error" in ended) earlier = ended.progress;
       return ended;
     },
-    rows: (end) => ("report" in end ? recoveryRows(end.report, restoreCommand(flags)) : undefined),
+    async after(end, run) {
+      if (flags.isDeep && "report" in end) {
+        deep = await deepAfterRecovery(end.report, run, flags, io);
+      }
+    },
+    rows: (end) =>
+      "report" in end
+        ? withRows(recoveryRows(end.report, restoreCommand(flags)), rowsOf(deep))
+        : undefined,
     tell: (end) =>
-      "error" in end ? endEarly(end, flags, io, typed.cmd) : finish(end, flags, io, typed),
+      "error" in end
+        ? endEarly(end, flags, io, typed.cmd)
+        : finish({ ...end, deep }, flags, io, typed),
   });
   if (!flags.replaces || isPlanOnly(flags) || exitCode !== EXIT.ok) return exitCode;
   // The report and the hook are those of the recovery; the question was answered there.
@@ -108,21 +124,29 @@ async function keepsOff(
   return !/^\s*n(o)?\s*$/i.test(answer);
 }
 
+function rowsOf(deep: DeepEnd | undefined): RowsReport | undefined {
+  return deep !== undefined && "rows" in deep ? deep.rows : undefined;
+}
+
 async function finish(
-  { report }: Extract<RecoverResult, { report: unknown }>,
+  { report, deep }: Pick<Recovered, "report"> & { readonly deep: DeepEnd | undefined },
   flags: RecoveryFlags,
   io: CommandIo,
   typed: RecoverCommand,
 ): Promise<number> {
   const { notRestored } = report.autoFailover;
   const verdict = isAllHealthy(report) ? EXIT.ok : EXIT.partly;
-  const exitCode = notRestored === undefined ? verdict : EXIT.notRestored;
-  const json = () => ended(reportJson(report, exitCode));
+  const rows = rowsOf(deep);
+  const exitCode = withDeepExit(notRestored === undefined ? verdict : EXIT.notRestored, deep);
+  const json = () => ended(reportJson(report, exitCode, rows && rowsJson(rows)));
+  const text = () => [...reportText(report), ...(rows === undefined ? [] : rowsText(rows))];
   if (flags.decisionsOut !== undefined) await saveDecisions(flags.decisionsOut, report, flags, io);
   if (flags.reportFile !== undefined) await saveReport(flags.reportFile, json(), io);
-  await print(io, flags.output === "json" ? json() : lined(reportText(report)));
+  await print(io, flags.output === "json" ? json() : lined(text()));
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   else tellOpenDecisions(report, flags, io, typed);
+  // Signals and time limits have exit codes of their own.
+  if (deep !== undefined && "error" in deep && isStop(deep.error)) throw deep.error;
   return exitCode;
 }
 
@@ -132,7 +156,7 @@ async function finish(
  * nameserver: OnTabletOnline).
  */
 function tellOpenDecisions(
-  { partitions, autoFailover }: Extract<RecoverResult, { report: unknown }>["report"],
+  { partitions, autoFailover }: Recovered["report"],
   flags: RecoveryFlags,
   io: CommandIo,
   typed: RecoverCommand,

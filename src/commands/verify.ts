@@ -1,17 +1,16 @@
 import type { VerifyFlags } from "../cli/verify-specs.js";
-import { assertKnown } from "../diagnosis/selection.js";
+import { assertKnown, selected } from "../diagnosis/selection.js";
 import { EXIT } from "../exit-codes.js";
 import type { Inspection } from "../inspect/inspection.js";
 import { countsJson, INSPECT_SCHEMA_VERSION } from "../inspect/json-report.js";
 import { verdictText } from "../inspect/text-report.js";
-import type { PartitionId } from "../model/cluster-state.js";
 import type { RowsReport } from "../model/rows.js";
 import { rowsCounts, rowsJson, rowsText, withRows } from "../report/rows-report.js";
 import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
-import { deepVerify } from "./deep-verify.js";
-import { inspectionResult, inspectOnce, type Looked } from "./inspect-once.js";
+import { type DeepSubject, resumableDeepVerify } from "./deep-verify.js";
+import { inspectionResult, inspectOnce } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
@@ -40,11 +39,7 @@ function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise
     const looked = await inspectOnce(opened, flags, io, NO_LAG_LIMIT);
     const { inspection } = looked;
     const rows = flags.isDeep
-      ? await deepVerify(cluster, inspection, {
-          flags,
-          io,
-          isWanted: wantedPartitions(flags, looked),
-        })
+      ? await resumableDeepVerify(cluster, deepSubject(flags, inspection), { flags, io })
       : undefined;
     outputs.ended(withRows(inspectionResult(looked), rows));
     const exitCode = end(exitCodeFor(inspection, rows));
@@ -59,11 +54,13 @@ function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise
 }
 
 /** @throws OpsError `refused` if there is no such partition. */
-function wantedPartitions({ pids, table }: VerifyFlags, { inspection }: Looked) {
-  if (pids === undefined || pids === "all") return undefined;
-  assertKnown(inspection.facts.views, { table, pids });
-  const wanted = new Set(pids);
-  return ({ pid }: PartitionId) => wanted.has(pid);
+function deepSubject({ pids, table }: VerifyFlags, { facts, tablets }: Inspection): DeepSubject {
+  const only = pids === undefined || pids === "all" ? {} : { table, pids };
+  assertKnown(facts.views, only);
+  return {
+    views: selected(facts.views, only),
+    tablets: tablets.filter((one) => one.health === "ok").map((one) => one.endpoint),
+  };
 }
 
 function exitCodeFor({ isHealthy }: Inspection, rows: RowsReport | undefined): number {

@@ -31,8 +31,13 @@ export function isAllHealthy(report: RunReport): boolean {
  * The report as one JSON document, in pieces. 64-bit values are decimal strings, times milliseconds.
  *
  * @param exitCode What the process will exit with.
+ * @param rows What comparing rows came to; undefined if none were compared.
  */
-export function reportJson(report: RunReport, exitCode: number): Generator<string> {
+export function reportJson(
+  report: RunReport,
+  exitCode: number,
+  rows?: object | undefined,
+): Generator<string> {
   const count = (status: PartitionResult["status"]) =>
     report.partitions.filter((one) => one.status === status).length;
   const undecided = count("needs-decision");
@@ -71,6 +76,7 @@ export function reportJson(report: RunReport, exitCode: number): Generator<strin
         reason,
         absence: absenceDocument(absence),
       })),
+      ...(rows === undefined ? {} : { rows }),
       partitions: lazyList(report.partitions, partitionJson),
     },
     2,

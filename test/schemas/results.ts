@@ -37,6 +37,47 @@ const evidence = z.object({
   records: z.object({ loaded: maybe(decimal), nameserver: maybe(decimal) }),
 });
 
+/** What comparing rows came to, for `verify --deep` and `recoverdata --deep`. */
+const rows = z.object({
+  counts: z.object({
+    partitions: count,
+    same: count,
+    different: count,
+    notComparable: count,
+    single: count,
+  }),
+  sample: maybe(z.union([z.object({ rows: count }), z.object({ percent: z.number() })])),
+  resumed: count,
+  rowsCompared: count,
+  rowsExpired: count,
+  bytesRead: count,
+  tookMs: count,
+  different: z.array(
+    z.object({
+      ...partitionId,
+      leader: maybe(text),
+      followers: texts,
+      differences: z.array(
+        z.object({
+          index: maybe(text),
+          groups: z.array(
+            z.object({
+              have: texts,
+              lack: texts,
+              moreOften: z.boolean(),
+              rows: count,
+              keys: z.array(z.object({ hash: text, key: maybe(text), ts: decimal })),
+            }),
+          ),
+        }),
+      ),
+      reasons: texts,
+      next: maybe(text),
+    }),
+  ),
+  notComparable: z.array(z.object({ ...partitionId, reasons: texts })),
+});
+
 /** `recoverdata` and `recovertable`. */
 export const recovery = z.object({
   ...head,
@@ -68,6 +109,7 @@ export const recovery = z.object({
       next: maybe(text),
     }),
   ),
+  rows: rows.optional(),
 });
 
 const error = z.object({
@@ -199,47 +241,6 @@ export const inspect = z.object({
   ),
   calls: count,
   tookMs: count,
-});
-
-/** What comparing rows came to, for `verify --deep` and `recoverdata --deep`. */
-const rows = z.object({
-  counts: z.object({
-    partitions: count,
-    same: count,
-    different: count,
-    notComparable: count,
-    single: count,
-  }),
-  sample: maybe(z.union([z.object({ rows: count }), z.object({ percent: z.number() })])),
-  resumed: count,
-  rowsCompared: count,
-  rowsExpired: count,
-  bytesRead: count,
-  tookMs: count,
-  different: z.array(
-    z.object({
-      ...partitionId,
-      leader: maybe(text),
-      followers: texts,
-      differences: z.array(
-        z.object({
-          index: maybe(text),
-          groups: z.array(
-            z.object({
-              have: texts,
-              lack: texts,
-              moreOften: z.boolean(),
-              rows: count,
-              keys: z.array(z.object({ hash: text, key: maybe(text), ts: decimal })),
-            }),
-          ),
-        }),
-      ),
-      reasons: texts,
-      next: maybe(text),
-    }),
-  ),
-  notComparable: z.array(z.object({ ...partitionId, reasons: texts })),
 });
 
 /** `verify`. */

@@ -1,0 +1,60 @@
+import { GENTLY } from "../cli/verify-specs.js";
+import { messageOf, OpsError } from "../errors.js";
+import { EXIT } from "../exit-codes.js";
+import { viewingPartitions } from "../model/partition-view.js";
+import type { RunReport } from "../model/report.js";
+import type { RowsReport } from "../model/rows.js";
+import { tabletSummaries } from "../model/tablet-summary.js";
+import { observe } from "../observe/cluster.js";
+import { identifiedCluster } from "../observe/identified-cluster.js";
+import { rowsCounts } from "../report/rows-report.js";
+import { inTurns } from "../util/yielding.js";
+import type { ChangingRun } from "./changing-run.js";
+import type { CommandIo } from "./command.js";
+import { type DeepFlags, deepVerify } from "./deep-verify.js";
+
+/** What comparing rows after a recovery came to. */
+export type DeepEnd =
+  | { readonly rows: RowsReport }
+  /** Why it did not come to its end. */
+  | { readonly error: OpsError };
+
+/** Compares the rows of the partitions that a recovery worked on, as `verify --deep` does by default. Never throws an OpsError. */
+export async function deepAfterRecovery(
+  { partitions }: RunReport,
+  { opened, signal }: ChangingRun,
+  flags: Omit<DeepFlags, keyof typeof GENTLY>,
+  io: CommandIo,
+): Promise<DeepEnd> {
+  const worked = new Set(partitions.map(({ id }) => `${id.tid}/${id.pid}`));
+  try {
+    const state = await observe(identifiedCluster(opened.cluster), { signal });
+    const views = await inTurns(viewingPartitions(state));
+    const subject = {
+      views: views.filter(({ id }) => worked.has(`${id.tid}/${id.pid}`)),
+      tablets: tabletSummaries(state)
+        .filter((one) => one.health === "ok")
+        .map((one) => one.endpoint),
+    };
+    return {
+      rows: await deepVerify(opened.cluster, subject, {
+        flags: { ...flags, ...GENTLY },
+        io,
+        signal,
+      }),
+    };
+  } catch (error) {
+    if (!(error instanceof OpsError)) throw error;
+    io.log.warn(`the rows were not compared to the end: ${messageOf(error)}`);
+    return { error };
+  }
+}
+
+/** The exit code of a recovery, with what comparing rows came to. */
+export function withDeepExit(exitCode: number, deep: DeepEnd | undefined): number {
+  if (deep === undefined || exitCode === EXIT.notRestored) return exitCode;
+  if ("error" in deep) return EXIT.partly;
+  const { different, notComparable } = rowsCounts(deep.rows);
+  if (different > 0) return EXIT.unhealthy;
+  return notComparable > 0 ? EXIT.partly : exitCode;
+}
