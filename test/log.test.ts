@@ -4,17 +4,22 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import type { LogLevel } from "../src/cli/common-specs.js";
 import { openLog } from "../src/log.js";
+import { openLogFile } from "../src/log-file.js";
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-log-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 let files = 0;
 
+function openLogTo(path: string, level: LogLevel, write: (line: string) => void) {
+  return openLog({ level, write, file: openLogFile(path, level, write) });
+}
+
 /** A log with everything it tells people in `told`, and a file of its own. */
 function openTestLog(level: LogLevel) {
   const told: string[] = [];
   const path = join(folder, `${files++}.log`);
-  const log = openLog({ level, write: (line) => told.push(line), file: path });
+  const log = openLogTo(path, level, (line) => told.push(line));
   const fileLines = () =>
     readFileSync(path, "utf8")
       .split("\n")
@@ -39,7 +44,7 @@ describe("the log", () => {
     const write = () => {
       throw new Error("the terminal is gone");
     };
-    const log = openLog({ level: "debug", write, file: join(folder, `${files++}.log`) });
+    const log = openLogTo(join(folder, `${files++}.log`), "debug", write);
     for (const say of [log.error, log.warn, log.info, log.debug]) say("something");
     await log.close();
     log.info("something else");
@@ -83,7 +88,7 @@ describe("the log", () => {
   it("appends to what the file holds", async () => {
     const path = join(folder, "old.log");
     writeFileSync(path, '{"message":"old"}\n');
-    const log = openLog({ level: "info", write: () => {}, file: path });
+    const log = openLogTo(path, "info", () => {});
     log.info("new");
     await log.close();
     expect(readFileSync(path, "utf8")).toMatch(/^{"message":"old"}\n{.*"message":"new".*}\n$/);
@@ -91,11 +96,7 @@ describe("the log", () => {
 
   it("says once that the disk is full, and goes on", async () => {
     const told: string[] = [];
-    const log = openLog({
-      level: "info",
-      write: (line) => told.push(line),
-      file: "/dev/full",
-    });
+    const log = openLogTo("/dev/full", "info", (line) => told.push(line));
     log.info("one");
     log.info("two");
     await log.close();

@@ -111,6 +111,7 @@ describe("code", () => {
     const mayReadIt = [
       "src/cluster/real-clock.ts",
       "src/journal/journal.ts",
+      "src/log-file.ts",
       "src/log.ts",
       "src/run/owner.ts",
       "src/sandbox/model/virtual-clock.ts",

@@ -1,0 +1,90 @@
+import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { Writable } from "node:stream";
+import { createLogger, format, transports } from "winston";
+import type { LogLevel } from "./cli/common-specs.js";
+import { messageOf } from "./errors.js";
+import type { LogFields, LogFile } from "./log.js";
+import { jsonText, safe } from "./util/text.js";
+
+const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
+/** How long closing may take. */
+const CLOSE_MS = 2_000;
+
+/**
+ * Opens a file of JSON lines over winston. It is written with synchronous calls: winston's own file
+ * transport loses lines when the process exits, and the last lines of a run that is stopped by force are the
+ * ones that matter.
+ *
+ * @param level Lines are kept from `info` up, or as much as this if that is more.
+ * @param tell Takes a line for people, with its line break.
+ * @throws What opening the file throws.
+ */
+export function openLogFile(path: string, level: LogLevel, tell: (line: string) => void): LogFile {
+  const file = openFile(path, tell);
+  const sink = new transports.Stream({
+    stream: file.stream,
+    level: LEVELS[level] > LEVELS.info ? level : "info",
+    eol: "\n",
+    format: format.printf((info) => {
+      const time = new Date().toISOString();
+      const { level: itsLevel, message } = info;
+      return jsonText({ time, level: itsLevel, message, ...(info["fields"] as LogFields) });
+    }),
+  });
+  const logger = createLogger({ levels: LEVELS, level: "debug", transports: [sink] });
+  // Without a listener a failing stream would end the process.
+  logger.on("error", () => {});
+  return {
+    write: (itsLevel, message, fields) => logger.log({ level: itsLevel, message, fields }),
+    async close() {
+      await ended(logger, sink).catch(() => undefined);
+      file.close();
+    },
+  };
+}
+
+/** A file that is appended to at once, line by line; the first failure is told, the rest dropped. */
+function openFile(
+  path: string,
+  tell: (line: string) => void,
+): { stream: Writable; close: () => void } {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+  // A pipe whose reader stands still must not hold up a recovery.
+  const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640);
+  let isBroken = false;
+  const stream = new Writable({
+    decodeStrings: false,
+    write(line: string, _encoding, done) {
+      try {
+        if (!isBroken) writeSync(file, line);
+      } catch (error) {
+        isBroken = true;
+        tell(`openmldb-ops: note: no more is written to the log file: ${safe(messageOf(error))}\n`);
+      }
+      done();
+    },
+  });
+  const close = () => {
+    try {
+      closeSync(file);
+    } catch {
+      // Everything is written.
+    }
+  };
+  return { stream, close };
+}
+
+/** Ends the logger and waits, within a bound, until its sink has written everything. */
+async function ended(
+  logger: { end(): unknown },
+  sink: transports.StreamTransportInstance,
+): Promise<void> {
+  const finished = new Promise<void>((resolve) => sink.once("finish", () => resolve()));
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, CLOSE_MS);
+  });
+  logger.end();
+  await Promise.race([finished, limit]);
+  clearTimeout(timer);
+}
