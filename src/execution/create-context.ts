@@ -14,6 +14,7 @@ import { type SharedPoll, sharedLook, sharedPoll } from "../observe/coalesced-ca
 import { lookAtPartition } from "../observe/partition.js";
 import type { TableName } from "../observe/shared-looks.js";
 import { markKey } from "../planning/documented.js";
+import { planRejoin } from "../planning/rejoin.js";
 import { isLoading } from "../policy/what-it-holds.js";
 import { adaptiveLoadLimit } from "../steps/adaptive-load-limit.js";
 import { runStep } from "../steps/run-step.js";
@@ -73,6 +74,7 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
     registered: sharedLook(clock, async () => new Set((await cluster.topology()).tablets)),
     viewOf: (id, recordAgeMs) => lookAtPartition(context, id, recordAgeMs),
     observe: () => observe(cluster, { signal, lost }),
+    planRejoin,
     runStep: (step, lane) => runStep(context, step, lane),
   };
   return context;

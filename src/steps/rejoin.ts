@@ -12,7 +12,6 @@ import {
   snapshotsOf,
   withEarlier,
 } from "../planning/attempt-history.js";
-import { planRejoin } from "../planning/rejoin.js";
 import { refusalIn } from "./expectations.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, failed, outcomeOf, stale } from "./step-preconditions.js";
@@ -24,7 +23,7 @@ const PAUSE_MS = 100;
 
 /**
  * Brings one replica back in rounds, as `recoverPartition` does with all replicas of a partition: look, check,
- * plan ({@link planRejoin}), do. Each step of a round is run and checked as in a recovery.
+ * plan (`planRejoin`), do. Each step of a round is run and checked as in a recovery.
  */
 export async function rejoin(context: StepContext, task: Task<"rejoin">): Promise<StepOutcome> {
   const { cluster, signal } = context;
@@ -38,7 +37,7 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
     const now = await observePartition(context, step.id);
     if (now === undefined) return stale("the table is gone");
     const view = before === undefined ? now : withEarlier(now, before, snapshots);
-    const lane = planRejoin(view, step, attempts);
+    const lane = context.planRejoin(view, step, attempts);
     const end = endOf(view, task, lane);
     if (end !== undefined) return end === ALREADY && round > 1 ? done(told) : end;
     const results = await runSteps(context, lane);

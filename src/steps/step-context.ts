@@ -4,6 +4,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
 import type { SharedLooks } from "../observe/shared-looks.js";
+import type { AttemptHistory } from "../planning/attempt-history.js";
 import { untilAborted } from "../util/until-aborted.js";
 import type { Expectation } from "./expectations.js";
 
@@ -92,6 +93,12 @@ export interface StepContext extends SharedLooks {
   readonly viewOf: (id: PartitionId, recordAgeMs: number) => Promise<PartitionView | undefined>;
   /** The whole cluster, see `observe`. */
   readonly observe: () => Promise<ClusterState>;
+  /** Plans the next round of a `rejoin`, see `src/planning/rejoin.ts`: steps do not import the plans that are made of them. */
+  readonly planRejoin: (
+    view: PartitionView,
+    step: Step<"rejoin">,
+    attempts: AttemptHistory,
+  ) => Lane;
   /** Runs one more step as part of another. Throws what the step throws. */
   readonly runStep: (step: Step, lane: Lane) => Promise<StepOutcome>;
 }
