@@ -152,15 +152,19 @@ it("a registration without a tablet that stops all ops is named, with its znode"
   await virtual.clock.run(cluster.recoverTable(id, endpoint), 60_000);
   const began = virtual.clock.now();
   const report = await recovered(virtual);
-  // Found out long before --op_timeout has passed.
-  expect(virtual.clock.now() - began).toBeLessThan(45_000);
+  // No session owns the znode, so there is nothing to wait for.
+  expect(virtual.clock.now() - began).toBeLessThan(10_000);
   expect(report.partitions).toMatchObject([
     {
-      failure: { detail: expect.stringMatching(/does not end: .* x:9527, .* does not answer$/) },
+      failure: {
+        detail: expect.stringMatching(
+          /does not end: .* x:9527, .* does not answer \(if no tablet runs there/,
+        ),
+      },
       next: [
         {
           what: expect.stringMatching(
-            /delete the znode that was left behind: \/openmldb\/nodes\/x:9527/,
+            /delete the znode that was left behind, .*: \/openmldb\/nodes\/x:9527/,
           ),
         },
       ],

@@ -23,37 +23,44 @@ const op = (parts: Partial<Op>): Op => ({
   ...parts,
 });
 
-/** Facts with these ops; those with the given ids were in the same task 6 s later. */
+/** Facts with these ops; those with the given ids were in the same task for 10 s. */
 const facts = (ops: readonly Op[], ...still: bigint[]) => ({
   state: { ops } as unknown as ClusterState,
-  watched: { forMs: 6_000, still: new Set(still) },
+  watched: { forMs: 10_000, still: new Set(still) },
   otherCounts: [],
 });
 
 it("the nameserver's own times prove how long an op has been at work at least", () => {
-  const old = op({});
-  expect(standsStill(old, facts([old]))).toBeUndefined();
+  const old = op({ task: "kLoadTable" });
+  expect(standsStill(old, facts([old], 1n))).toBeUndefined();
   const later = op({ id: 2n, status: "done", startTime: NOW + 700n, endTime: NOW + 701n });
-  expect(standsStill(old, facts([old, later]))).toMatch(
-    /for at least 11 min by the nameserver's clock/,
+  expect(standsStill(old, facts([old, later], 1n))).toMatch(
+    /nothing else for the 10 s .* for at least 11 min 41 s by the nameserver's clock/,
   );
-  expect(standsStill(later, facts([old, later]))).toBeUndefined();
+  expect(standsStill(later, facts([old, later], 1n))).toBeUndefined();
+});
+
+it("times of a clock that was set prove nothing about an op that moves", () => {
+  const moved = op({});
+  const later = op({ id: 2n, status: "done", startTime: NOW + 3_700n, endTime: NOW + 3_701n });
+  expect(standsStill(moved, facts([moved, later]))).toBeUndefined();
 });
 
 it("an op that was seen twice in a short task stands still, one that copies a snapshot may be at work", () => {
   const short = op({});
   const long = op({ id: 2n, task: "kSendSnapshot" });
   const seen = facts([short, long], 1n, 2n);
-  expect(standsStill(short, seen)).toMatch(/doing kDelReplica and nothing else for the 6 s/);
+  expect(standsStill(short, seen)).toMatch(/doing kDelReplica and nothing else for the 10 s/);
   expect(standsStill(long, seen)).toBeUndefined();
 });
 
-it("an op is looked at twice if it seems old, or to begin in the future", () => {
-  const nowMs = Number(NOW) * 1000;
-  expect(isWorthWatching(op({}), nowMs)).toBe(false);
-  expect(isWorthWatching(op({}), nowMs + HOUR)).toBe(true);
-  expect(isWorthWatching(op({}), nowMs - HOUR)).toBe(true);
-  expect(isWorthWatching(op({ status: "inited" }), nowMs + HOUR)).toBe(false);
+it("an op that runs is watched, whatever its times say; one in a long task if it is old", () => {
+  const later = op({ id: 2n, status: "done", startTime: NOW + 700n, endTime: NOW + 701n });
+  const long = op({ task: "kSendSnapshot" });
+  expect(isWorthWatching(op({}), [op({})])).toBe(true);
+  expect(isWorthWatching(op({ status: "inited" }), [later])).toBe(false);
+  expect(isWorthWatching(long, [long])).toBe(false);
+  expect(isWorthWatching(long, [long, later])).toBe(true);
 });
 
 /** The codes of inspect's findings about ops. */
@@ -93,3 +100,31 @@ it.each([
   await virtual.pass(15 * MINUTE);
   expect(await opFindings(virtual)).toEqual(["op-stuck"]);
 });
+
+it.each([
+  ["ahead", HOUR, HOUR + 2 * MINUTE],
+  ["behind", -HOUR, 2 * MINUTE],
+])(
+  "an op that stands still is found where a clock that is %s makes it look young or old",
+  async (_what, ms, afterMs) => {
+    const virtual = await withOp(({ model }) => {
+      model.stepClock("nameserver1", ms);
+      model.stickOp("kDelReplica", 1);
+    });
+    await virtual.pass(afterMs);
+    expect(await opFindings(virtual)).toEqual(["op-stuck"]);
+  },
+);
+
+it.each([
+  ["forward", HOUR],
+  ["back", -HOUR],
+])(
+  "a nameserver's clock that is set %s while an op runs makes no stuck op of it",
+  async (_what, ms) => {
+    const virtual = await withOp(() => undefined);
+    await virtual.pass(1_500);
+    virtual.model.stepClock("nameserver1", ms);
+    expect(await opFindings(virtual)).toEqual(["ops-running"]);
+  },
+);

@@ -280,7 +280,7 @@ export const limitSpecs = {
   ),
   cancelStuck: toggle(
     "cancel_stuck",
-    "cancel an op that stands still for longer than --op_timeout",
+    "cancel ops that stand still for longer than --op_timeout, or that a silent tablet blocks",
   ),
   /** How long a loading replica may show no change. */
   stallTimeoutMs: withDefault(

@@ -93,6 +93,12 @@ export interface Cluster {
    * @throws OpsError if there is no address for it.
    */
   addressOf(endpoint: Endpoint): Promise<{ readonly dialled: string; readonly located: string }>;
+  /**
+   * Reads ZooKeeper: the znode that registers a tablet, if it belongs to no session. A tablet's own goes
+   * away with its session (OpenMLDB 0.9 tablet: RegisterZK), so such a znode was left behind, by a copied
+   * tree for instance. Undefined if it belongs to a session, or if the tablet is not registered.
+   */
+  leftRegistration(endpoint: Endpoint): Promise<string | undefined>;
   /** Asks one nameserver itself, leader or not, whether it leads; it answers either way if it is well. */
   askNameserver(endpoint: Endpoint): Promise<"leads" | "stands-by">;
   /**

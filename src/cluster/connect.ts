@@ -1,4 +1,5 @@
 import { NameServer } from "../gen/openmldb/nameserver_pb.js";
+import { registrationOf } from "../model/absence.js";
 import type { Clock } from "../model/clock.js";
 import { type Caller, createCaller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
@@ -38,6 +39,8 @@ export interface ClusterParts {
    * address as it is where it cannot. Undefined: addresses are compared as they are written.
    */
   readonly locate?: ((address: string) => Promise<string>) | undefined;
+  /** Told what a long wait is for; undefined: nothing is told. */
+  readonly onNote?: ((text: string) => void) | undefined;
   /**
    * Ends every call in flight and refuses every later one. What has to be put back after that
    * (auto_failover) needs a second cluster made of the same parts without this signal.
@@ -70,6 +73,8 @@ function clusterOf(
   const nameserver = createNameserverClient({
     caller,
     readLeader: () => readNameservers(zk, rootPath),
+    isLeftBehind: async (znode) => (await zk.isEphemeral(znode)) === false,
+    onNote: parts.onNote,
     clock,
     leaderTimeoutMs: parts.leaderTimeoutMs ?? defaultLeaderTimeoutMs,
     concurrency: parts.nsConcurrency ?? defaultNsConcurrency,
@@ -93,6 +98,10 @@ function clusterOf(
     async addressOf(endpoint) {
       const dialled = await caller.addressOf(endpoint);
       return { dialled, located: (await parts.locate?.(dialled)) ?? dialled };
+    },
+    async leftRegistration(endpoint) {
+      const znode = registrationOf({ rootPath }, endpoint);
+      return (await zk.isEphemeral(znode)) === false ? znode : undefined;
     },
     async askNameserver(endpoint) {
       const method = NameServer.method.confGet;

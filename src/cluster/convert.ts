@@ -168,13 +168,19 @@ export async function toTableClaims(infos: readonly TableInfo[]): Promise<TableC
   return tables;
 }
 
+/**
+ * An age beyond this is a negative one, unsigned: the nameserver subtracts the wall time at which the state
+ * changed from that of now (OpenMLDB 0.9 nameserver: ShowTablet), and its clock was set back in between.
+ */
+const AGE_MAX_MS = 2n ** 63n;
+
 /** One tablet as the nameserver tells of it. Before OpenMLDB 0.5 the word was `kTabletHealthy`. */
 export function toTabletClaim(status: TabletStatus): TabletClaim {
   return {
     endpoint: status.endpoint,
     isHealthy: status.state === "kHealthy" || status.state === "kTabletHealthy",
     state: status.state,
-    ageMs: status.age,
+    ageMs: status.age > AGE_MAX_MS ? 0n : status.age,
     realEndpoint: status.realEndpoint === "-" ? "" : status.realEndpoint,
   };
 }

@@ -19,6 +19,10 @@ export interface LeaderCallOptions {
   readonly caller: Caller;
   /** Reads from ZooKeeper which nameserver leads. */
   readonly readLeader: () => Promise<Leader>;
+  /** Asks ZooKeeper whether a nameserver's znode belongs to no session: it stays until it is deleted. */
+  readonly isLeftBehind: (znode: string) => Promise<boolean>;
+  /** Told what a longer wait is for; undefined: nothing is told. */
+  readonly onNote?: ((text: string) => void) | undefined;
   readonly clock: Clock;
   /** How long a call looks for a leader that answers; the last attempt may begin just before the end. */
   readonly leaderTimeoutMs: number;
@@ -39,6 +43,8 @@ interface Leader {
   readonly leaderZnode: string;
 }
 
+/** A change of leader that is over by then is not worth a line. */
+const noteAfterMs = 1_000;
 const pauseMinMs = 100;
 const pauseMaxMs = 1000;
 
@@ -71,6 +77,8 @@ export function inDb(db: string): { readonly db?: string } {
 export function createLeaderCall({
   caller,
   readLeader,
+  isLeftBehind,
+  onNote,
   clock,
   leaderTimeoutMs,
   concurrency,
@@ -80,6 +88,20 @@ export function createLeaderCall({
   const places = pLimit(concurrency);
   let leader: Promise<Leader> | undefined;
   let last: Leader | undefined;
+  /** The znode of the nameserver that was waited for last, so that many calls tell it once. */
+  let noted: string | undefined;
+
+  /** Says what a call waits for; ends the call where waiting is in vain. */
+  async function beforePause(error: OpsError, elapsedMs: number): Promise<void> {
+    if (last === undefined || error.code.startsWith("zookeeper-")) return;
+    const { leaderZnode } = last;
+    if (await isLeftBehind(leaderZnode)) throw inVain(error, last);
+    if (elapsedMs < noteAfterMs || noted === leaderZnode || error.code === "no-leader") return;
+    noted = leaderZnode;
+    onNote?.(
+      `nameserver ${last.leader} leads by the znode ${leaderZnode} and takes no calls (${error.message}); waiting up to ${Math.round(leaderTimeoutMs / 1000)} s for it, or for another to take over when its session has ended`,
+    );
+  }
 
   async function attempt<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -124,6 +146,7 @@ export function createLeaderCall({
         if (elapsedMs() + pauseMs >= leaderTimeoutMs) {
           throw gaveUp(error, elapsedMs(), last);
         }
+        await beforePause(error, elapsedMs());
         await pause(clock, pauseMs, signal);
         await permit?.();
         return true;
@@ -157,6 +180,18 @@ function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boo
     error.retryable &&
     (repeat === "safe" || failureKindOf(error) === "unsent")
   );
+}
+
+/**
+ * The znode of a nameserver goes away with its session (OpenMLDB 0.9 nameserver: the lock is an ephemeral
+ * sequential node). One that belongs to no session keeps every other nameserver from leading, for ever.
+ */
+function inVain(error: OpsError, { leader, leaderZnode }: Leader): OpsError {
+  return reworded(error, {
+    message: `${error.message}; nameserver ${leader} leads by the znode ${leaderZnode}, which was left behind: it belongs to no session`,
+    ...(error.endpoint === undefined ? {} : { endpoint: error.endpoint }),
+    hint: `delete the znode ${leaderZnode}; then the next nameserver leads`,
+  });
 }
 
 /**

@@ -53,6 +53,7 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
     leaderTimeoutMs,
     nsConcurrency,
     locate: createLocate(),
+    onNote: options.zooKeeper.onNote,
     signal,
   });
   return { cluster, zk, rootPath };

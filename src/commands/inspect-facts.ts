@@ -20,6 +20,7 @@ import {
 } from "../inspect/record-counts.js";
 import type { Endpoint, Op, PartitionId, ReplicaReport } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
+import { STANDSTILL_MS } from "../model/op-standstill.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { recoverAgain } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
@@ -37,8 +38,8 @@ const COUNTED_AGAIN_MAX = 50;
 const COUNT_AGAIN_MS = 2_000;
 /** How long a server of ZooKeeper may take to accept a connection. */
 const DIAL_MS = 2_000;
-/** The nameserver takes the next step of an op within 4 s (OpenMLDB 0.9: get_task_status_interval, 2 s). */
-const WATCH_MS = 6_000;
+/** How often ops that run are looked at while they are watched. */
+const WATCH_POLL_MS = 1_000;
 
 /** Where to look, and for what. */
 export interface LookOptions {
@@ -159,22 +160,27 @@ async function askNameservers(
   ];
 }
 
-/** Looks a second time at ops that seem to be old: no clock but our own tells whether they move. */
+/**
+ * Watches the ops that run until each has moved, or for as long as one may take in a task: no clock but our
+ * own tells whether they move.
+ */
 async function watchOps(
   cluster: Cluster,
   ops: readonly Op[],
   signal: AbortSignal,
 ): Promise<InspectFacts["watched"]> {
-  const nowMs = cluster.clock.wallTime();
-  const odd = ops.filter((op) => isWorthWatching(op, nowMs));
-  if (odd.length === 0) return { forMs: 0, still: new Set() };
-  await cluster.clock.sleep(WATCH_MS, signal);
-  const now = new Map((await cluster.showOpStatus()).map((op) => [op.id, op]));
-  const still = odd.filter(({ id, status, task }) => {
-    const again = now.get(id);
-    return again?.status === status && again.task === task;
-  });
-  return { forMs: WATCH_MS, still: new Set(still.map((op) => op.id)) };
+  const { clock } = cluster;
+  let still = ops.filter((op) => isWorthWatching(op, ops));
+  const began = clock.now();
+  while (still.length > 0 && clock.now() - began < STANDSTILL_MS) {
+    await clock.sleep(WATCH_POLL_MS, signal);
+    const now = new Map((await cluster.showOpStatus()).map((op) => [op.id, op]));
+    still = still.filter(({ id, status, task }) => {
+      const again = now.get(id);
+      return again?.status === status && again.task === task;
+    });
+  }
+  return { forMs: Math.round(clock.now() - began), still: new Set(still.map((op) => op.id)) };
 }
 
 /** Looks a second time at partitions whose replicas count other records: a row may have been on its way. */

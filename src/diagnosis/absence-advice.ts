@@ -45,7 +45,15 @@ export function absenceText(absence: Absence, detail: string): string {
 export function absenceAdvice(endpoint: Endpoint, absence: Absence, print: PrintCommand): Advice {
   switch (absence.kind) {
     case "unreachable": {
-      const { nameserverAddress: other, silence } = absence;
+      const { nameserverAddress: other, silence, leftRegistration: znode } = absence;
+      if (znode !== undefined) {
+        return [
+          doing(
+            `if no tablet runs at ${endpoint}, delete the znode that was left behind, which belongs to no session: ${znode}`,
+            "server",
+          ),
+        ];
+      }
       const entry =
         other === undefined
           ? ""

@@ -1,6 +1,6 @@
-import { absenceOf } from "../model/absence.js";
+import { absenceOf, registrationOf } from "../model/absence.js";
 import { type Advice, doing } from "../model/advice.js";
-import type { ClusterState, Endpoint, TabletView, Topology } from "../model/cluster-state.js";
+import type { ClusterState, TabletView, Topology } from "../model/cluster-state.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { absenceAdvice } from "./absence-advice.js";
 
@@ -11,11 +11,6 @@ import { absenceAdvice } from "./absence-advice.js";
  */
 function opsBlockers(tablets: Iterable<TabletView>): readonly TabletView[] {
   return [...tablets].filter((one) => absenceOf(one)?.kind === "unreachable");
-}
-
-/** The znode with which a tablet is registered. */
-export function registrationOf({ rootPath }: Pick<Topology, "rootPath">, tablet: Endpoint): string {
-  return `${rootPath}/nodes/${tablet}`;
 }
 
 /**
@@ -33,7 +28,8 @@ export function blockerAdvice(
 ): Advice {
   const { endpoint } = tablet;
   const absence = absenceOf(tablet);
-  if (hasReplicas && absence !== undefined) return absenceAdvice(endpoint, absence, print);
+  if ((hasReplicas || tablet.leftRegistration !== undefined) && absence !== undefined)
+    return absenceAdvice(endpoint, absence, print);
   return [
     doing(
       `find out whether a tablet runs at ${endpoint}, where no replica is on record; if none does, delete the znode that was left behind: ${registrationOf(topology, endpoint)}`,

@@ -72,6 +72,12 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
       return new Map(tablets.map((one) => [one.endpoint, one]));
     }),
     registered: sharedLook(clock, async () => new Set((await cluster.topology()).tablets)),
+    leftRegistrations: sharedLook(clock, async () => {
+      const { tablets } = await cluster.topology();
+      const znodes = await Promise.all(tablets.map((one) => cluster.leftRegistration(one)));
+      const left = tablets.map((one, index) => [one, znodes[index]] as const);
+      return new Map(left.flatMap(([one, znode]) => (znode === undefined ? [] : [[one, znode]])));
+    }),
     viewOf: (id, recordAgeMs) => lookAtPartition(context, id, recordAgeMs),
     observe: () => observe(cluster, { signal, lost }),
     planRejoin,

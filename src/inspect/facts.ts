@@ -53,11 +53,11 @@ export interface InspectFacts {
       }
     | { readonly kind: "unreadable" }
     | undefined;
-  /** Ops that were looked at twice because they seemed to be old. */
+  /** Ops that were looked at again, because only that tells whether they move. */
   readonly watched: {
-    /** How far the two looks were apart, milliseconds; 0 if there was one look only. */
+    /** How long, milliseconds; 0 if no op had to be watched. */
     readonly forMs: number;
-    /** Ids of those that were in the same task both times. */
+    /** Ids of those that were in the same task all the while. */
     readonly still: ReadonlySet<bigint>;
   };
   /** Partitions whose replicas count other records at one offset, twice, which no expiry explains. */

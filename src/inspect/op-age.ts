@@ -1,18 +1,10 @@
 import type { Op } from "../model/cluster-state.js";
-import { durationText } from "../model/duration.js";
+import { ageText, durationText } from "../model/duration.js";
+import { isInLongTask, isInShortTask } from "../model/op-standstill.js";
 import type { InspectFacts } from "./facts.js";
 
-/** An op in the same task for longer than this stands still (the default of `--op_timeout`). */
+/** An op in a task that can take long stands still after this time (the default of `--op_timeout`). */
 const STUCK_MS = 600_000;
-/** How far two clocks may be apart before an op that began in the future is odd. */
-const AHEAD_MS = 5_000;
-/** Tasks that can take long while nothing about them shows. */
-const LONG_TASKS: readonly string[] = [
-  "kSendSnapshot",
-  "kLoadTable",
-  "kMakeSnapshot",
-  "kCheckBinlogSyncProgress",
-];
 
 /**
  * How long an op has been under way at least, on the nameserver's clock alone: from its start to the newest
@@ -29,33 +21,29 @@ function leastAgeMs(op: Op, ops: readonly Op[]): bigint | undefined {
 }
 
 /**
- * Whether an op that runs should be looked at twice: it seems to be old, or to begin in the future. The
- * nameserver's clock is compared with this machine's here, and may be hours apart from it, so this proves
- * nothing.
- *
- * @param nowMs This machine's clock, milliseconds since the epoch.
+ * Whether an op has to be watched before it is known whether it moves: it is in a task that takes a moment
+ * only, or in one that can take long, and old by the nameserver's clock.
  */
-export function isWorthWatching(op: Op, nowMs: number): boolean {
-  if (op.status !== "doing" || op.startTime === 0n) return false;
-  const ageMs = nowMs - Number(op.startTime) * 1000;
-  return ageMs > STUCK_MS || ageMs < -AHEAD_MS;
+export function isWorthWatching(op: Op, ops: readonly Op[]): boolean {
+  return isInShortTask(op) || (isInLongTask(op) && (leastAgeMs(op, ops) ?? 0n) > STUCK_MS);
 }
 
 /**
- * Why an op is taken to stand still, in words that follow the op's name; undefined if it is not. Proven on
- * one clock: the nameserver's own, or that of this process, which has seen the op twice.
+ * Why an op is taken to stand still, in words that follow the op's name; undefined if it is not. It was seen
+ * in the same task all the while that this process watched it, by this process's own clock. One in a task
+ * that can take long must also be old by the nameserver's clock. No time of the nameserver is compared with
+ * one of this machine: their clocks may be hours apart.
  */
 export function standsStill(
   op: Op,
   { state, watched }: Pick<InspectFacts, "state" | "watched">,
 ): string | undefined {
+  if (!watched.still.has(op.id)) return undefined;
+  const seen = `was doing ${op.task} and nothing else for the ${durationText(watched.forMs)} that it was watched`;
+  if (isInShortTask(op)) return `${seen}; it ${startText(op)}`;
   const leastMs = leastAgeMs(op, state.ops);
-  if (leastMs === undefined) return undefined;
-  if (leastMs > STUCK_MS) {
-    return `has been doing ${op.task} for at least ${leastMs / 60_000n} min by the nameserver's clock`;
-  }
-  if (!watched.still.has(op.id) || LONG_TASKS.includes(op.task)) return undefined;
-  return `was doing ${op.task} and nothing else for the ${durationText(watched.forMs)} that it was watched; it ${startText(op)}`;
+  if (leastMs === undefined || leastMs <= STUCK_MS) return undefined;
+  return `${seen}, and has been under way for at least ${ageText(leastMs)} by the nameserver's clock`;
 }
 
 /** When an op began, as the nameserver's clock has it. */

@@ -5,13 +5,18 @@ import { tabletHealth } from "../model/partition-view.js";
 import { ownerText } from "../run/owner.js";
 import type { InspectFacts } from "./facts.js";
 import { standsStill } from "./op-age.js";
-import type { Case, Rule } from "./rule.js";
+import type { Case, Rule, RuleFacts } from "./rule.js";
 
 const CLUSTER = { kind: "cluster" } as const;
 
 /** One op in a word: `kRecoverTableOP 17 of db1.t1:0`. */
 function opName(op: Op): string {
   return `${op.type} ${op.id} of ${tableName(op)}:${op.pid}`;
+}
+
+/** Whether a tablet keeps all ops from ending: `ops-blocked` tells what to do about it. */
+function isBlocked({ loads }: RuleFacts): boolean {
+  return loads.some(({ absence }) => absence?.kind === "unreachable");
 }
 
 function one(isSo: boolean, text: () => string, next?: Advice): Case[] {
@@ -144,8 +149,9 @@ export const CLUSTER_RULES: readonly Rule[] = [
     effect: "ops behind it in its queue wait for it",
     find: (facts) =>
       facts.state.ops.flatMap((op): Case[] => {
-        const why = standsStill(op, facts);
-        const next = [changing("run", facts.print({ cmd: "cancelop", op_id: op.id }))];
+        const why = isBlocked(facts) ? undefined : standsStill(op, facts);
+        const cancel = facts.print({ cmd: "cancelop", op_id: op.id });
+        const next = [changing("if it stays there, run", cancel)];
         return why === undefined ? [] : [{ subject: CLUSTER, text: `${opName(op)} ${why}`, next }];
       }),
   },
@@ -155,7 +161,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
     effect: "what is seen may be half-way",
     find: (facts) => {
       const ops = facts.state.ops.filter(
-        (op) => isOpActive(op) && standsStill(op, facts) === undefined,
+        (op) => isOpActive(op) && (isBlocked(facts) || standsStill(op, facts) === undefined),
       );
       return one(ops.length > 0, () => `ops that wait or run: ${byType(ops)}`);
     },

@@ -1,7 +1,7 @@
 import { absenceAdvice } from "../diagnosis/absence-advice.js";
-import { blockerAdvice, registrationOf } from "../diagnosis/ops-blockers.js";
+import { blockerAdvice } from "../diagnosis/ops-blockers.js";
 import { ifLost } from "../diagnosis/verdict.js";
-import type { Absence } from "../model/absence.js";
+import { type Absence, registrationOf } from "../model/absence.js";
 import { type Advice, changing, doing, followed } from "../model/advice.js";
 import { type Endpoint, isOpActive } from "../model/cluster-state.js";
 import { ageText } from "../model/duration.js";

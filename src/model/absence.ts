@@ -1,4 +1,4 @@
-import type { Endpoint, TabletView } from "./cluster-state.js";
+import type { Endpoint, TabletView, Topology } from "./cluster-state.js";
 import { ageText } from "./duration.js";
 
 /**
@@ -24,6 +24,8 @@ export type Absence =
       readonly silence: string;
       /** Where the nameserver reaches it, if that is another address than `map/names` holds. */
       readonly nameserverAddress: string | undefined;
+      /** The znode that registers it, if that belongs to no session: it was left behind. Absent if not. */
+      readonly leftRegistration?: string | undefined;
     }
   /** It has just registered, or it has been gone for less than 15 s by the nameserver's count. */
   | {
@@ -47,6 +49,11 @@ export type Absence =
   | { readonly kind: "lost" }
   /** It answers, but it is not the tablet of that name. */
   | { readonly kind: "not-what-it-says"; readonly mismatch: string };
+
+/** The znode with which a tablet is registered. */
+export function registrationOf({ rootPath }: Pick<Topology, "rootPath">, tablet: Endpoint): string {
+  return `${rootPath}/nodes/${tablet}`;
+}
 
 /** The states of absence, as programs read them. */
 export type AbsenceKind = Absence["kind"];
@@ -85,6 +92,7 @@ function absenceOfRegistered(view: TabletView): Absence | undefined {
     kind: "unreachable",
     silence: silence ?? "no reason known",
     nameserverAddress: isOther ? realEndpoint : undefined,
+    ...(view.leftRegistration === undefined ? {} : { leftRegistration: view.leftRegistration }),
   };
 }
 

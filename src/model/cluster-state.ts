@@ -174,6 +174,11 @@ export interface TabletView {
   /** What is dialled for it, as `map/names` says; absent if it was not looked up. */
   readonly address?: string | undefined;
   /**
+   * With a tablet that does not answer: the znode that registers it, if that belongs to no session and was
+   * therefore left behind.
+   */
+  readonly leftRegistration?: string | undefined;
+  /**
    * With a tablet that is not registered and has replicas on record: registered tablets that may be
    * the same one at another address. See `moveCandidates`.
    */

@@ -25,10 +25,13 @@ export async function askTablet(
     if (thrown instanceof OpsError && thrown.code === "wrong-tablet") {
       return { ...known, reports: undefined, silence, mismatch: messageOf(thrown.cause) };
     }
-    const address = await cluster.addressOf(known.endpoint).then(
-      ({ dialled }) => dialled,
-      () => undefined,
-    );
-    return { ...known, reports: undefined, silence, address };
+    const [address, leftRegistration] = await Promise.all([
+      cluster.addressOf(known.endpoint).then(
+        ({ dialled }) => dialled,
+        () => undefined,
+      ),
+      cluster.leftRegistration(known.endpoint).catch(() => undefined),
+    ]);
+    return { ...known, reports: undefined, silence, address, leftRegistration };
   }
 }

@@ -37,4 +37,6 @@ export interface SharedLooks {
   readonly tablets: SharedLook<ReadonlyMap<Endpoint, TabletClaim>>;
   /** The tablets that are registered in ZooKeeper. */
   readonly registered: SharedLook<ReadonlySet<Endpoint>>;
+  /** Those of them whose registration was left behind, with its znode; see `Cluster.leftRegistration`. */
+  readonly leftRegistrations: SharedLook<ReadonlyMap<Endpoint, string>>;
 }

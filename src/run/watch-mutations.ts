@@ -9,6 +9,7 @@ type ReadingMethod =
   | "topology"
   | "storedTables"
   | "addressOf"
+  | "leftRegistration"
   | "askNameserver"
   | "showTablet"
   | "showTable"
@@ -87,6 +88,7 @@ function readingPart(cluster: Cluster): Pick<Cluster, Exclude<ReadingMethod, "re
     topology: () => cluster.topology(),
     storedTables: (tables) => cluster.storedTables(tables),
     addressOf: (endpoint) => cluster.addressOf(endpoint),
+    leftRegistration: (endpoint) => cluster.leftRegistration(endpoint),
     askNameserver: (endpoint) => cluster.askNameserver(endpoint),
     showTablet: () => cluster.showTablet(),
     showTable: (of) => cluster.showTable(of),

@@ -1,55 +1,66 @@
 import { OpsError } from "../errors.js";
 import type { Endpoint, Op } from "../model/cluster-state.js";
+import { isInLongTask, STANDSTILL_MS } from "../model/op-standstill.js";
 import type { StepContext } from "./step-context.js";
 
-/**
- * How long ops may stand still before it is asked why. The nameserver takes the next step of an op within 4 s
- * (OpenMLDB 0.9: get_task_status_interval, 2 s).
- */
-const STANDSTILL_MS = 10_000;
 /** How old an answer about the tablets may be. */
 const LOOK_AGE_MS = 5_000;
-/** Tasks that can take long while nothing about them shows. */
-const LONG_TASKS: readonly string[] = [
-  "kSendSnapshot",
-  "kLoadTable",
-  "kMakeSnapshot",
-  "kCheckBinlogSyncProgress",
-];
+/** How old the knowledge of registrations may be: one that was left behind stays until it is deleted. */
+const LEFT_AGE_MS = 60_000;
 
 /**
- * Finds out, before a long wait, that ops cannot end: the nameserver ends no task of an op before each
- * tablet that it counts as healthy has answered (OpenMLDB 0.9 nameserver: UpdateTaskStatus).
+ * Finds out, before a long wait, that ops cannot end: the nameserver ends no op before each tablet that it
+ * counts as healthy has answered (OpenMLDB 0.9 nameserver: DeleteTask).
  *
+ * A tablet that does not answer may only be busy, or its registration may be about to end, so ops have to
+ * stand still for a while first. One whose registration was left behind is known at once.
+ *
+ * @param active The ops that are to end; none if one is still to be asked for.
  * @param stillMs How long nothing has moved at the nameserver.
- * @throws OpsError `deadline` that names the tablets, if some that are registered and healthy for the
- *   nameserver do not answer and the ops have stood still for a while.
+ * @returns The error to end with, `deadline`; undefined if nothing is known to block them.
  */
-export async function assertNotBlocked(
+export async function opsBlocked(
   context: StepContext,
   active: readonly Op[],
   stillMs: number,
-): Promise<void> {
+): Promise<OpsError | undefined> {
+  const left = await context.leftRegistrations.lately(LEFT_AGE_MS);
+  const isStill = stillMs >= STANDSTILL_MS && !active.some(isInLongTask);
+  if (!isStill && left.size === 0) return undefined;
+  const silent = await silentTablets(context, isStill ? undefined : left);
+  if (silent.length === 0) return undefined;
   const [first] = active;
-  if (first === undefined || stillMs < STANDSTILL_MS) return;
-  if (active.some((op) => op.status === "doing" && LONG_TASKS.includes(op.task))) return;
-  const silent = await silentTablets(context);
-  if (silent.length === 0) return;
+  const what =
+    first === undefined ? "an op would not end" : `op ${first.id} (${first.type}) does not end`;
   const [does, is] = silent.length === 1 ? ["does", "is"] : ["do", "are"];
-  throw new OpsError({
+  const znodes = silent.flatMap((one) => left.get(one) ?? []);
+  const see =
+    znodes.length === 0
+      ? `make ${silent.join(", ")} answer`
+      : `if no tablet runs there, delete what was left behind: ${znodes.join(", ")}`;
+  const cancel =
+    first === undefined ? "" : "; or run again with --cancel_stuck, which cancels such ops";
+  return new OpsError({
     code: "deadline",
-    message: `op ${first.id} (${first.type}) does not end: the nameserver waits for ${silent.join(", ")}, which ${is} registered and healthy for the nameserver and ${does} not answer`,
+    message: `${what}: the nameserver waits for ${silent.join(", ")}, which ${is} registered and healthy for the nameserver and ${does} not answer`,
+    hint: `${see}${cancel}`,
   });
 }
 
-async function silentTablets(context: StepContext): Promise<readonly Endpoint[]> {
+/** @param among Only these are asked; all that the nameserver waits for if undefined. */
+async function silentTablets(
+  context: StepContext,
+  among: ReadonlyMap<Endpoint, string> | undefined,
+): Promise<readonly Endpoint[]> {
   const [registered, claims] = await Promise.all([
     context.registered.lately(LOOK_AGE_MS),
     context.tablets.lately(LOOK_AGE_MS),
   ]);
-  const healthy = [...registered].filter((one) => claims.get(one)?.isHealthy === true);
+  const awaited = [...registered].filter(
+    (one) => claims.get(one)?.isHealthy === true && among?.has(one) !== false,
+  );
   const answers = await Promise.all(
-    healthy.map((endpoint) =>
+    awaited.map((endpoint) =>
       context
         .statusOf(endpoint)
         .lately(LOOK_AGE_MS)
@@ -60,5 +71,5 @@ async function silentTablets(context: StepContext): Promise<readonly Endpoint[]>
     ),
   );
   context.signal.throwIfAborted();
-  return healthy.filter((_, index) => answers[index] === false).sort();
+  return awaited.filter((_, index) => answers[index] === false).sort();
 }

@@ -3,6 +3,7 @@ import { isOpActive, type Op, type PartitionId } from "../model/cluster-state.js
 import { newestOf, opsOfPartition } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { deletedBy } from "../operations/delete-op.js";
+import { opsBlocked } from "./blocked-ops.js";
 import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, failed, mayHaveWorked, stale } from "./step-preconditions.js";
 import { opsEnded } from "./waits.js";
@@ -24,13 +25,16 @@ export type Followed = { readonly ops: readonly Op[] } | { readonly failed: stri
  * Code 0 does not mean that an op exists, and an answer that was lost may have had its effect: what
  * counts is whether an op shows up in the list.
  *
- * @throws OpsError if the nameserver refuses, `deadline` if the ops stand still.
+ * @throws OpsError if the nameserver refuses, `deadline` if the ops stand still, or if it is known before
+ *   that no op can end: then none is asked for.
  */
 export async function followOp(
   context: StepContext,
   id: PartitionId,
   ask: () => Promise<void>,
 ): Promise<Followed> {
+  const why = await opsBlocked(context, [], 0);
+  if (why !== undefined) throw why;
   const after = newestOf(await context.ops.now());
   try {
     await ask();

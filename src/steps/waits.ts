@@ -12,7 +12,7 @@ import { durationText } from "../model/duration.js";
 import { activityOf, opsOfPartition } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { isLoading, servingLeader } from "../policy/what-it-holds.js";
-import { assertNotBlocked } from "./blocked-ops.js";
+import { opsBlocked } from "./blocked-ops.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { failed, stale } from "./step-preconditions.js";
 
@@ -44,11 +44,12 @@ export async function allOpsEnded(context: StepContext): Promise<void> {
  *
  * An op that runs has `opTimeoutMs` to reach its next task; one that is queued waits as long as
  * anything moves at the nameserver, since a queue runs one op at a time. An op that stands still for
- * longer is cancelled where the operator asked for that (`--cancel_stuck`).
+ * longer, or that is known to be blocked, is cancelled where the operator asked for that (`--cancel_stuck`):
+ * cancelled ops stay in their queue, and do nothing more there.
  *
  * @param meant Picks them from all ops.
  * @returns Those ops, all ended.
- * @throws OpsError `deadline` if nothing moves for `opTimeoutMs`, or see {@link assertNotBlocked}.
+ * @throws OpsError `deadline` if nothing moves for `opTimeoutMs`, or see {@link opsBlocked}.
  */
 async function untilEnded(
   context: StepContext,
@@ -70,22 +71,35 @@ async function untilEnded(
     const now = isRunning ? activityOf(active) : activityOf(all);
     if (now !== last) progressAt = clock.now();
     last = now;
-    if (clock.now() - progressAt > opTimeoutMs) {
-      if (!cancelStuck || cancelled.has(first.id)) {
-        throw new OpsError({
-          code: "deadline",
-          message: `op ${first.id} (${first.type}) stands still in task ${first.task} for ${durationText(opTimeoutMs)}`,
-          hint: `inspect shows the command that cancels op ${first.id}; or run again with --cancel_stuck, or with a longer --op_timeout`,
-        });
-      }
-      cancelled.add(first.id);
+    const stillMs = clock.now() - progressAt;
+    const stuck =
+      stillMs > opTimeoutMs
+        ? { ops: [first], why: standstill(first, opTimeoutMs) }
+        : await blocked(context, active, stillMs);
+    if (stuck !== undefined) {
+      if (!cancelStuck || stuck.ops.some((op) => cancelled.has(op.id))) throw stuck.why;
       await context.engageGuard();
-      await context.cluster.cancelOp(first.id);
+      for (const op of stuck.ops) {
+        cancelled.add(op.id);
+        await context.cluster.cancelOp(op.id);
+      }
       progressAt = clock.now();
     }
-    await assertNotBlocked(context, active, clock.now() - progressAt);
     all = await context.ops.next();
   }
+}
+
+async function blocked(context: StepContext, ops: readonly Op[], stillMs: number) {
+  const why = await opsBlocked(context, ops, stillMs);
+  return why && { ops, why };
+}
+
+function standstill({ id, type, task }: Op, forMs: number): OpsError {
+  return new OpsError({
+    code: "deadline",
+    message: `op ${id} (${type}) stands still in task ${task} for ${durationText(forMs)}`,
+    hint: `inspect shows the command that cancels op ${id}; or run again with --cancel_stuck, or with a longer --op_timeout`,
+  });
 }
 
 /** How long a replica that is "normal" may take to show its true offset. */

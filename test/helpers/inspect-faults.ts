@@ -387,7 +387,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     name: "an op runs",
     seed: async (virtual) => {
       await deadFollower(virtual);
-      virtual.model.stickOp("kDelReplica", 1);
+      virtual.model.stickOp("kCheckBinlogSyncProgress", 1);
       await askRecover(virtual, 5_000);
     },
     sees: [

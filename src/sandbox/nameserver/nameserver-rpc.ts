@@ -66,7 +66,8 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
     tablets: [...server.tablets].map(([endpoint, state]) => ({
       endpoint,
       state: state.isHealthy ? "kHealthy" : "kOffline",
-      age: BigInt(Math.max(0, Math.floor(server.wallTime() - state.since))),
+      // Unsigned, as there: after its clock was set back it can be huge.
+      age: BigInt.asUintN(64, BigInt(Math.floor(server.wallTime() - state.since))),
       ...(server.context.hasServerNames ? { realEndpoint: realEndpoint(server, endpoint) } : {}),
     })),
     ...OK,
