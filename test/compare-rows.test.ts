@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Cluster } from "../src/cluster/cluster.js";
 import type { RowComparison } from "../src/model/rows.js";
 import { type CompareOptions, compareRows } from "../src/observe/compare-rows.js";
 import { provenDifferences } from "../src/policy/differing-rows.js";
@@ -106,4 +107,77 @@ test("a row that only one follower has, and a row that is there twice", async ()
     { have: [first], lack: [leader, second], isCopy: true, rows: 1 },
     { have: [first], lack: [leader, second], isCopy: false, rows: 1 },
   ]);
+});
+
+test("writes go on, rows expire, clocks differ: nothing is called different", async () => {
+  const ttl = { type: "absorlat", minutes: 20, rows: 150 } as const;
+  const { virtual, leader, compare } = await filled({ indexes: [{ name: "i", ttl }] });
+  const { model, clock } = virtual;
+  await virtual.pass(40 * 60_000);
+  for (const tablet of model.tablets.values())
+    tablet.clockAheadMs = tablet.endpoint === leader ? 60_000 : -60_000;
+  let isOver = false;
+  const write = () => {
+    if (isOver) return;
+    model.put(7);
+    clock.setTimer(40, write);
+  };
+  write();
+  const found = await compare({ bytesPerSecond: 50_000 });
+  isOver = true;
+  expect(found).toMatchObject({ status: "same", reasons: [] });
+  expect(found.expired).toBeGreaterThan(0);
+});
+
+test("a follower that does not get what its leader has: not comparable now, never different", async () => {
+  const { virtual, followers, compare } = await filled();
+  const [first = ""] = followers;
+  // Rows that the follower never reports to have.
+  const frozen: Cluster = {
+    ...virtual.cluster,
+    async getTableStatus(endpoint, of) {
+      const reports = await virtual.cluster.getTableStatus(endpoint, of);
+      return endpoint === first ? reports.map((one) => ({ ...one, offset: 1n })) : reports;
+    },
+  };
+  virtual.model.plantRow({ ...SCOPE, tablet: first }, 500n, "lost");
+  const { status, differences, reasons } = await compare({ cluster: frozen });
+  expect({ status, differences }).toEqual({ status: "not-comparable", differences: [] });
+  expect(reasons).toEqual([
+    expect.stringContaining(`${first} is at offset 1 and did not reach 3000`),
+  ]);
+});
+
+test("rows in another order than expected are refused, not compared", async () => {
+  const { virtual, followers, compare } = await filled();
+  const backwards: Cluster = {
+    ...virtual.cluster,
+    async traverse(endpoint, request) {
+      const { from, ...rest } = request;
+      return virtual.cluster.traverse(
+        endpoint,
+        from === undefined ? request : { ...rest, from: undefined },
+      );
+    },
+  };
+  const { status, reasons } = await compare({ cluster: backwards });
+  expect(status).toBe("not-comparable");
+  expect(reasons).toEqual([expect.stringContaining("before the place that was asked for")]);
+  expect(followers).toHaveLength(2);
+});
+
+test("a sample reads about as much as is wanted, from several places", async () => {
+  const { compare } = await filled({}, 20_000);
+  const places = new Set<number>();
+  let next = 0.11;
+  const random = () => {
+    next = (next * 7 + 0.13) % 1;
+    places.add(next);
+    return next;
+  };
+  const { status, rows, isSample } = await compare({ sampleRows: 400, random });
+  expect({ status, isSample }).toEqual({ status: "same", isSample: true });
+  expect(rows).toBeGreaterThanOrEqual(400);
+  expect(rows).toBeLessThan(1_000);
+  expect(places.size).toBeGreaterThan(8);
 });

@@ -165,14 +165,15 @@ function isWithin(row: RowRecord, segment: number, end: OrderedPosition): boolea
 
 /**
  * Counts the rows of each key. Where only so many rows of a key stay, and the stretch begins among them, reading
- * begins with the first row of that key: its rank may have changed since, as new rows came.
+ * begins with the first row of that key: ranks may have changed since, as new rows came, and a tablet counts from
+ * where it is asked to begin.
  */
 function createRanks(
   reader: RowReader,
   { from, rank: before }: { readonly from: RowPosition | undefined; readonly rank: number },
   { latest }: LiveRule,
 ) {
-  const isCounted = latest !== undefined && before > 0 && before < latest;
+  const isCounted = latest !== undefined && before < latest;
   const first = orderedPosition(reader, from);
   let key: { readonly bytes: Buffer; readonly from: number; readonly to: number } | undefined;
   let rank = isCounted ? 0 : before;
