@@ -302,14 +302,21 @@ describe("wrong values", () => {
     },
   );
 
-  it.each(["zk_cert=user:hush", "-zk-cert=user:hush", "password=hush"])(
-    "a secret whose dashes were forgotten is not shown: %s",
-    (word) => {
-      for (const action of [() => readInvocation([word]), () => recoverFlags([word])]) {
-        expect(errorOf(action)).not.toContain("hush");
-      }
-    },
-  );
+  it.each([
+    ["zk_cert=user:hush"],
+    ["-zk-cert=user:hush"],
+    ["password=hush"],
+    ["--zk_cert user:hush"],
+    ["-phush"],
+    ["OPENMLDB_OPS_PASSWORD=hush"],
+    ["zk_cert", "user:hush"],
+  ])("a secret that is given in a wrong way is not shown: %s %s", (...words) => {
+    const at = ["--zk_cluster=h:1", "--zk_root_path=/x"];
+    const show = () => flagsOf(["showtable", ...words, ...at]);
+    for (const action of [() => readInvocation(words), () => recoverFlags(words), show]) {
+      expect(errorOf(action)).not.toContain("hush");
+    }
+  });
 
   it.each([
     { flag: "--zk_cluster=http://h:1", error: "has a scheme" },

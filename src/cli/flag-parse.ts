@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { Parser } from "yargs/helpers";
 import { OpsError } from "../errors.js";
-import { badValue, pidList, shown } from "./flag-values.js";
+import { isSecretName, MASK } from "../util/secret-name.js";
+import { badValue, pidList, secretWord, shown } from "./flag-values.js";
 import type { Settings } from "./settings.js";
 import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
 
@@ -133,7 +134,7 @@ export function readFlags<S extends Specs>(
   words: readonly (keyof S & string)[] = [],
   settings: Settings = new Map(),
 ): FlagsOf<S> {
-  checkWordCount(specs, line.words, words);
+  checkWords(specs, line.words, words);
   const given = new Map<string, Given>();
   for (const [key, spec] of Object.entries(specs)) {
     const found = givenValue(spec, { line, environment, settings }, line.words[words.indexOf(key)]);
@@ -171,7 +172,9 @@ function readValue(spec: FlagSpec<unknown>, { text, source }: Given): unknown {
   return spec.parse(value, where);
 }
 
-function checkWordCount(specs: Specs, given: readonly string[], words: readonly string[]): void {
+function checkWords(specs: Specs, given: readonly string[], words: readonly string[]): void {
+  const secret = given.map(secretWord).find((word) => word !== undefined);
+  if (secret !== undefined) throw badValue(`unexpected word "${secret}"`, "flags begin with --");
   const extra = given[words.length];
   if (extra === undefined) return;
   const star = words.findIndex((key) => specs[key]?.parse === pidList);
@@ -183,7 +186,8 @@ function checkWordCount(specs: Specs, given: readonly string[], words: readonly 
       "quote it: '*'",
     );
   }
-  throw badValue(`unexpected word "${shown(extra)}"`, "flags begin with --");
+  const isOfSecret = isSecretName(given[words.length - 1] ?? "");
+  throw badValue(`unexpected word "${isOfSecret ? MASK : shown(extra)}"`, "flags begin with --");
 }
 
 /** Names everything that is missing at once. */

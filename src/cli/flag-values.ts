@@ -38,9 +38,16 @@ const SHOWN_MAX = 200;
  * that stands where a value or a word belongs, such as `zk_cert=user:password`, is shown without its value.
  */
 export function shown(text: string): string {
-  const name = /^-*([\w-]{1,40})=/.exec(text)?.[1] ?? "";
-  if (isSecretName(name)) return `${name}=${MASK}`;
-  return safe(clipped(text, SHOWN_MAX));
+  const secret = secretWord(text);
+  return secret ?? safe(clipped(text, SHOWN_MAX));
+}
+
+/** A word that carries a secret, without it: `zk_cert=***`, `--password ***`; undefined for any other. */
+export function secretWord(text: string): string | undefined {
+  const [, name = "", between = ""] = /^-*([\w-]{1,40})(=|\s)/.exec(text) ?? [];
+  if (isSecretName(name)) return `${name}${between === "=" ? "=" : " "}${MASK}`;
+  // The habit of other clients: the password stands right behind the letter.
+  return /^-[pP]./.test(text) ? `${text.slice(0, 2)}${MASK}` : undefined;
 }
 
 /** An OpsError `usage` that says where, what is wrong, and what to do. */
