@@ -281,6 +281,22 @@ describe("a session that is lost in the middle", () => {
     expect(has(virtual, LOCK)).toBe(false);
   });
 
+  test("its data is overwritten, but the session still owns it: the run goes on", async () => {
+    const virtual = await brokenCluster(5_000);
+    const tool = await startTool(virtual, "one");
+    const run = tool.recover();
+    await untilWorking(virtual, tool);
+    const theirs = encode({ ...tool.parts.owner, runId: "another" }, { sessionTimeoutMs: 4_000 });
+    for (const data of [Buffer.from("{damaged"), theirs]) {
+      virtual.model.tree.setData(LOCK, data);
+      await virtual.pass(3_000);
+    }
+    expect(await virtual.clock.run(run, HOUR)).toHaveProperty("report.autoFailover.before", true);
+    expect(texts(tool)).not.toContain("lost");
+    expect(virtual.model.healthy()).toEqual([]);
+    expectAllBack(virtual);
+  });
+
   test("again and again: the run ends, with the value back", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");

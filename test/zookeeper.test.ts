@@ -188,6 +188,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(await owner.removeOwn(path)).toBe(false);
     await owner.create(path, Buffer.from("me"), "ephemeral");
     // The same data, as a lock would have it that was copied by hand.
+    expect([await owner.isOwn(path), await other.isOwn(path)]).toEqual([true, false]);
     expect(await other.removeOwn(path)).toBe(false);
     expect(String(await owner.getData(path))).toBe("me");
     expect(await owner.removeOwn(path)).toBe(true);

@@ -216,6 +216,12 @@ function clientOf(access: Access): ZooKeeperClient {
         );
         return true;
       }),
+    isOwn: (path) =>
+      access.read<boolean>(`look at ${path}`, (client, done) =>
+        client.exists(path, (error: unknown, stat: Stat | null | undefined) =>
+          done(error, ownedBy(client, stat)),
+        ),
+      ),
     removeOwn: (path) =>
       unless(Exception.NO_NODE, false, () =>
         access.write<boolean>(`remove ${path}`, (client, done) => removeOwn(client, path, done)),
@@ -232,10 +238,13 @@ function removeOwn(
   done: (error: unknown, isRemoved: boolean) => void,
 ): void {
   client.exists(path, (error: unknown, stat: Stat | null | undefined) => {
-    const isOwn = stat?.ephemeralOwner.equals(client.getSessionId()) === true;
-    if (error || stat === null || stat === undefined || !isOwn) return done(error, false);
+    if (error || !stat || !ownedBy(client, stat)) return done(error, false);
     client.remove(path, stat.version, (refusal: unknown) => done(refusal, true));
   });
+}
+
+function ownedBy(client: Client, stat: Stat | null | undefined): boolean {
+  return stat?.ephemeralOwner.equals(client.getSessionId()) === true;
 }
 
 /** Names that no znode can have would turn into other paths when they are put behind a slash. */

@@ -23,6 +23,8 @@ export interface ZooKeeper {
   setData(path: string, data: Buffer): Promise<boolean>;
   /** @returns False if the path does not exist. */
   remove(path: string): Promise<boolean>;
+  /** Whether the current session of this client made a node, as an ephemeral one; false if there is none. */
+  isOwn(path: string): Promise<boolean>;
   /**
    * Removes a node that this session made as an ephemeral one. What another session made, or an earlier one
    * of this client, stays: ZooKeeper is asked for the owner and for the removal in the same session, and

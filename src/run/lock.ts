@@ -19,7 +19,6 @@ const FRESH_MS = 1_000;
 /** How often the lock is looked at while a run is active. */
 const HEARTBEAT_MS = 500;
 const POLL_MS = 250;
-/** The end of the session does the same a moment later. */
 const RELEASE_MS = 300;
 /** The client's own bound for an operation is shorter. */
 const ANSWER_MS = 30_000;
@@ -311,7 +310,8 @@ class KeptLock implements RunLock {
       // The loss is announced before the lock counts as held again, so no step acts on what was seen before.
       onRetaken();
       this.#confirmed(askedAt);
-    } else if (isOf(holder, owner)) {
+      // What ZooKeeper knows of a znode outweighs its data, which any client may have written.
+    } else if (isOf(holder, owner) || (await zk.isOwn(path))) {
       this.#confirmed(askedAt);
     } else {
       this.#lost = new OpsError({

@@ -299,6 +299,7 @@ function checkPath(path: string): void {
  */
 export function treeZooKeeper(tree: ZnodeTree): ZooKeeper {
   const session = tree.newSession();
+  const isOwn = (path: string) => tree.get(path)?.stat.ephemeralOwner === session;
   return {
     getChildren: async (path) => tree.children(path),
     getData: async (path) => {
@@ -321,10 +322,11 @@ export function treeZooKeeper(tree: ZnodeTree): ZooKeeper {
         tree.remove(path);
         return true;
       }),
+    isOwn: async (path) => isOwn(path),
     removeOwn: async (path) => {
-      const isOwn = tree.get(path)?.stat.ephemeralOwner === session;
-      if (isOwn) tree.remove(path);
-      return isOwn;
+      if (!isOwn(path)) return false;
+      tree.remove(path);
+      return true;
     },
     close: async () => tree.closeSession(session),
   };

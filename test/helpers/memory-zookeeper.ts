@@ -31,6 +31,7 @@ export function memoryZooKeeper(nodes: Readonly<Record<string, string | Buffer>>
       return map.has(path) && map.set(path, data) !== undefined;
     },
     remove: async (path) => map.delete(path),
+    isOwn: async (path) => map.has(path),
     removeOwn: async (path) => map.delete(path),
     async close() {},
   };
