@@ -56,8 +56,8 @@ export async function withRun<T>(
       // An attempt that was superseded has put nothing back.
       hasGuard = false;
       current = new AbortController();
-      const attempt = makeAttempt(parts, lock, current, () => {
-        hasGuard = true;
+      const attempt = makeAttempt(parts, lock, current, (isKept) => {
+        hasGuard = isKept;
       });
       const ended = await settled(use(attempt));
       const isSuperseded = attempt.isSuperseded();
@@ -99,7 +99,8 @@ function makeAttempt(
   parts: RunParts,
   lock: RunLock,
   own: AbortController,
-  onGuard: () => void,
+  /** Told that the guard is there, and that it leaves its value to the next attempt. */
+  onGuard: (isKept: boolean) => void,
 ): Attempt & { isSuperseded(): boolean } {
   const signal = AbortSignal.any([parts.signal, own.signal]);
   // Every partition listens to it.
@@ -125,7 +126,7 @@ function makeAttempt(
     tidying: protectedUntil(own.signal),
     async createGuard(observed) {
       const made = await unlessStopped(parts, guardUnderLock(parts, lock, observed));
-      onGuard();
+      onGuard(true);
       guard = made;
       return {
         before: made.before,
@@ -137,7 +138,9 @@ function makeAttempt(
         close: () => made.close(),
         async restore() {
           if (!isSuperseded()) return made.restore();
-          // The next attempt finds the marker and goes on with it.
+          // The next attempt finds the marker and goes on with it; without one, because the run is told to
+          // stop meanwhile, it is put back at the end.
+          onGuard(false);
           await unlessStopped(parts, made.close()).catch(() => undefined);
           return undefined;
         },

@@ -295,6 +295,7 @@ export class Checks {
       const logs = of.part.partitionMeta.map((m) => dirAt(model, of, m.endpoint)?.runs ?? []);
       if (logs.some((one) => logs.some((other) => one !== other && isForked(one, other)))) {
         this.#forkedBefore.add(of.name);
+        this.spoiled.add(complaintName(of));
       }
     }
   }

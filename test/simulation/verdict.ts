@@ -73,7 +73,7 @@ function judgePartition(
   }
   if (checks.unknowable.has(of.name)) return "led by a log that nobody could know to be the lesser";
   if (isSaidWell) {
-    if (checks.spoiled.has(name)) return "spoiled by auto_failover, invisible to every call";
+    if (checks.spoiled.has(name)) return "spoiled by others, invisible to every offset";
     if (checks.isDocumented && !isVisible(world, of)) return "diverged by RecoverTable, invisible";
     const isOfRows = wrong.some((one) => one.includes("other entries") || one.includes("twice"));
     const what = `${of.name} is called well: ${wrong.join("; ")}`;
