@@ -1,27 +1,16 @@
+import type { ConfigRow } from "../commands/config.js";
 import { readSettings } from "./cluster-file.js";
 import type { CommandEntry } from "./command-entry.js";
 import { commonSpecs, globalSpecs } from "./common-specs.js";
 import { givenValue, readFlags } from "./flag-parse.js";
 import { choice } from "./flag-values.js";
-import { type FlagSpec, type FlagsOf, needed, noVariable } from "./spec.js";
+import { type FlagSpec, needed, noVariable } from "./spec.js";
 
 const EXAMPLE = "config show";
 
 const action = noVariable(needed(["action", "ACTION", "show"], choice("show"), EXAMPLE));
 
 const configSpecs = { action, ...globalSpecs };
-
-/** One connection flag: what is in force, and where it comes from. */
-export interface ConfigRow {
-  readonly name: string;
-  /** Null if nothing is in force; `set` for a secret. */
-  readonly value: string | null;
-  /** `--flag`, `OPENMLDB_OPS_NAME`, file and field, or `default`. */
-  readonly source: string;
-}
-
-/** Flags of `config`, and what it shows. */
-export type ConfigFlags = FlagsOf<typeof configSpecs> & { readonly rows: readonly ConfigRow[] };
 
 /** `config show`: it needs to know where each value comes from, which the flags do not tell. */
 export const CONFIG_ENTRY: CommandEntry = {

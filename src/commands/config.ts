@@ -1,10 +1,24 @@
-import type { ConfigFlags } from "../cli/config-commands.js";
+import type { GlobalFlags } from "../cli/common-specs.js";
 import { EXIT } from "../exit-codes.js";
 import { maxOf } from "../util/extremes.js";
 import { jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
 const SCHEMA_VERSION = 1;
+
+/** One connection flag: what is in force, and where it comes from. */
+export interface ConfigRow {
+  readonly name: string;
+  /** Null if nothing is in force; `set` for a secret. */
+  readonly value: string | null;
+  /** `--flag`, `OPENMLDB_OPS_NAME`, file and field, or `default`. */
+  readonly source: string;
+}
+
+/** What `config show` shows, and how. */
+export interface ConfigFlags extends Pick<GlobalFlags, "output"> {
+  readonly rows: readonly ConfigRow[];
+}
 
 /** Shows which connection settings are in force, and where each comes from. Reaches no cluster. @returns 0. */
 export function run({ rows, output }: ConfigFlags, io: CommandIo): Promise<number> {
