@@ -173,7 +173,7 @@ describe("a marker that no run wrote", () => {
       expect(await settle(virtual, tool)).toEqual({ kind: "unreadable", path: MARKER });
       expect(tool.events.filter((event) => event.kind === "warning")).toHaveLength(1);
       expect(texts(tool)).toContain(MARKER);
-      expect(texts(tool)).toContain("confset auto_failover");
+      expect(texts(tool)).toContain("confget auto_failover");
       expect(await recover(virtual, tool)).toHaveProperty("report.autoFailover.before", false);
       expect(isOn(virtual)).toBe(false);
       expect(has(virtual, MARKER)).toBe(true);
