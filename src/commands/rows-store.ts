@@ -3,6 +3,7 @@ import {
   appendFileSync,
   closeSync,
   constants,
+  fstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -177,9 +178,10 @@ function readStore(path: string): string {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
-    const text = readFileSync(file, "utf8");
-    if (text.length > FILE_BYTES_MAX) throw new Error(`it is longer than ${FILE_BYTES_MAX} bytes`);
-    return text;
+    const stats = fstatSync(file);
+    if (!stats.isFile()) throw new Error("it is no regular file");
+    if (stats.size > FILE_BYTES_MAX) throw new Error(`it is longer than ${FILE_BYTES_MAX} bytes`);
+    return readFileSync(file, "utf8");
   } finally {
     closeSync(file);
   }
