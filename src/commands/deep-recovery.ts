@@ -1,6 +1,7 @@
 import { GENTLY } from "../cli/verify-specs.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
+import { replicaKey } from "../model/cluster-state.js";
 import { viewingPartitions } from "../model/partition-view.js";
 import type { RunReport } from "../model/report.js";
 import type { RowsReport } from "../model/rows.js";
@@ -26,12 +27,12 @@ export async function deepAfterRecovery(
   flags: Omit<DeepFlags, keyof typeof GENTLY>,
   io: CommandIo,
 ): Promise<DeepEnd> {
-  const worked = new Set(partitions.map(({ id }) => `${id.tid}/${id.pid}`));
+  const worked = new Set(partitions.map(({ id }) => replicaKey(id)));
   try {
     const state = await observe(identifiedCluster(opened.cluster), { signal });
     const views = await inTurns(viewingPartitions(state));
     const subject = {
-      views: views.filter(({ id }) => worked.has(`${id.tid}/${id.pid}`)),
+      views: views.filter(({ id }) => worked.has(replicaKey(id))),
       tablets: tabletSummaries(state)
         .filter((one) => one.health === "ok")
         .map((one) => one.endpoint),

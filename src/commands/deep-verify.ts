@@ -5,7 +5,7 @@ import type { VerifyFlags } from "../cli/verify-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { RULES } from "../execution/rules.js";
-import type { Endpoint } from "../model/cluster-state.js";
+import { type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { NamedRow, PartitionRows, RowPosition, RowsReport } from "../model/rows.js";
 import type { PrintCommand } from "../model/tool-command.js";
@@ -16,7 +16,7 @@ import { rowTask } from "../policy/rows-to-compare.js";
 import { defaultStateDir } from "../util/process-identity.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
-import { idText, type RowsStore, rowsStore } from "./rows-store.js";
+import { type RowsStore, rowsStore } from "./rows-store.js";
 
 /** How rows are compared. */
 export type DeepFlags = Pick<
@@ -45,7 +45,7 @@ interface DeepRun {
   readonly flags: DeepFlags;
   readonly io: CommandIo;
   readonly signal: AbortSignal;
-  /** Partitions that an earlier run has compared, by `idText`; none if left out. */
+  /** Partitions that an earlier run has compared, by `replicaKey`; none if left out. */
   readonly known?: ReadonlyMap<string, PartitionRows<NamedRow>>;
   /** Takes each partition that is through. */
   readonly onCompared?: (one: PartitionRows<NamedRow>) => void;
@@ -67,7 +67,7 @@ export async function deepVerify(
   const name = rowNames(flags.showsKeys);
   const compared = new Map(known);
   try {
-    await verifyRows(views.filter(({ id }) => !known.has(idText(id))).map(rowTask), {
+    await verifyRows(views.filter(({ id }) => !known.has(replicaKey(id))).map(rowTask), {
       cluster,
       rules: RULES,
       signal,
@@ -78,7 +78,7 @@ export async function deepVerify(
       onProgress: progress.at,
       onCompared(one) {
         const named = withNames(one, name);
-        compared.set(idText(one.id), named);
+        compared.set(replicaKey(one.id), named);
         onCompared?.(named);
       },
     });
@@ -86,7 +86,7 @@ export async function deepVerify(
     progress.stop();
   }
   return {
-    partitions: views.flatMap(({ id }) => compared.get(idText(id)) ?? []),
+    partitions: views.flatMap(({ id }) => compared.get(replicaKey(id)) ?? []),
     resumed: known.size,
     sample: flags.sample,
     tookMs: cluster.clock.now() - began,
@@ -100,7 +100,7 @@ function adviceOn(
   print: PrintCommand,
 ): RowsReport["adviceOf"] {
   return (one) => {
-    const view = views.find((of) => idText(of.id) === idText(one.id));
+    const view = views.find((of) => replicaKey(of.id) === replicaKey(one.id));
     const holders = new Set(view?.replicas.map((replica) => replica.endpoint));
     const spare = tablets.filter((endpoint) => !holders.has(endpoint));
     return adviseOnRows(one, { id: one.id, spare, print });
@@ -176,14 +176,14 @@ function resumed(
   const { partitions, note } = store.read();
   if (note !== undefined)
     throw new OpsError({ code: "usage", message: note, hint: "leave out --resume" });
-  const wanted = new Set(views.map(({ id }) => idText(id)));
-  const known = partitions.filter(({ id }) => wanted.has(idText(id)));
+  const wanted = new Set(views.map(({ id }) => replicaKey(id)));
+  const known = partitions.filter(({ id }) => wanted.has(replicaKey(id)));
   io.log.info(
     known.length === 0
       ? "there is no run to go on with: all partitions are compared"
       : `${known.length} of ${views.length} partitions were compared by the run before`,
   );
-  return new Map(known.map((one) => [idText(one.id), one]));
+  return new Map(known.map((one) => [replicaKey(one.id), one]));
 }
 
 function resumeCommand(flags: VerifyFlags): string {

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { messageOf } from "../errors.js";
 import { isSameCluster } from "../journal/read-runs.js";
 import type { ClusterName } from "../journal/record.js";
-import type { PartitionId } from "../model/cluster-state.js";
+import { replicaKey } from "../model/cluster-state.js";
 import type { NamedRow, PartitionRows, Sample } from "../model/rows.js";
 import { checkDocument, type DocumentKind, type Zod } from "../util/document.js";
 import { replaceFile } from "../util/replace-file.js";
@@ -169,7 +169,7 @@ function readLines(path: string, cluster: ClusterName): ReturnType<RowsStore["re
   for (const line of lines) {
     // A line that was cut off, or is damaged: that partition is compared again.
     const checked = line === "" ? { problem: "" } : checkDocument(PARTITION, line);
-    if ("value" in checked) partitions.set(idText(checked.value.id), checked.value);
+    if ("value" in checked) partitions.set(replicaKey(checked.value.id), checked.value);
   }
   return { partitions: [...partitions.values()], note: undefined };
 }
@@ -185,9 +185,4 @@ function readStore(path: string): string {
   } finally {
     closeSync(file);
   }
-}
-
-/** A table that was dropped and created again has another tid. */
-export function idText({ tid, pid }: PartitionId): string {
-  return `${tid}/${pid}`;
 }
