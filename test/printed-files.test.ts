@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { COMMANDS } from "../src/cli/command-table.js";
 import { variableOf } from "../src/cli/flag-parse.js";
 import { confirmed } from "../src/commands/ask.js";
@@ -14,6 +14,9 @@ import { compactJson } from "../src/util/document.js";
 import { printable } from "../src/util/text.js";
 import { HOSTILE, rawIn } from "./helpers/hostile-text.js";
 import { expectClean, runMain } from "./helpers/run-main.js";
+
+// Many runs in one test: on a busy machine they take a while.
+vi.setConfig({ testTimeout: 120_000 });
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-printed-"));
 let sandbox: Sandbox;
