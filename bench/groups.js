@@ -1,21 +1,16 @@
-// The groups of the benchmark: what is measured, and how it is told.
-import { finder, middle, recoveryTable } from "./recovery-table.js";
+// The groups of the benchmark: what is measured, and how it is told. The group `quick` has a file of its own.
+import { fastWays } from "./quick.js";
+import { finder, recoveryTable } from "./recovery-table.js";
 import { table, target, time, writeGroup } from "./report.js";
 import { measureRows } from "./rows.js";
 import { measureCommands, measureHealthy, measureSize } from "./size.js";
-import { measureStartup, runTool, toolArgs } from "./startup.js";
+import { measureStartup } from "./startup.js";
 import { recoverVirtually } from "./virtual.js";
 import { recoverOnWire, startWire } from "./wire.js";
 
-const FAST_RUNS = 3;
 const WIRE_SIZES = [27, 130, 1000];
 /** Sizes at which what takes minutes by nature is measured in real time. */
 const SLOW_WIRE_SIZES = [27, 130];
-/** With tablets that load a replica in so many milliseconds. */
-const QUICK_LOAD_MS = 1;
-const QUICK_SIZES = [130, 1000, 2410];
-const NS_CONCURRENCY = [1, 4, 16, 64];
-const NS_REPLICAS = 1000;
 const VIRTUAL_SIZES = [27, 130, 1_000, 10_000, 100_000, 240_000];
 const SLOW_VIRTUAL_SIZES = [27, 130, 1_000];
 /** Numbers of tables for 1,008, 10,008, 100,008 and 240,000 replicas. */
@@ -59,64 +54,6 @@ export async function wire(tell) {
         "direct at least 100 times faster than openmldb_ops.py at 130 replicas",
         pythonRatio >= 100,
         pythonRatio.toFixed(0),
-      ),
-    ].join("\n"),
-  );
-}
-
-/** The floor and the direct way, each several times on one sandbox. */
-async function fastWays(tell, replicas, loadMs) {
-  const rows = [];
-  const sandbox = await startWire(replicas, loadMs);
-  for (const way of ["floor", "direct"]) {
-    const runs = [];
-    for (let run = 0; run < FAST_RUNS; run += 1) runs.push(await recoverOnWire(sandbox, way));
-    rows.push(tell({ replicas, way, ...middle(runs) }));
-  }
-  rows.push(tell({ replicas, way: "direct, as a process", ...(await recoverAsProcess(sandbox)) }));
-  sandbox.stop();
-  return rows;
-}
-
-async function recoverAsProcess(sandbox) {
-  const runs = [];
-  for (let run = 0; run < FAST_RUNS; run += 1) {
-    await sandbox.outage();
-    const { tookMs, code } = await runTool(toolArgs("recoverdata", sandbox, "--yes"));
-    runs.push({ tookMs, left: `exit code ${code}` });
-  }
-  return middle(runs);
-}
-
-/** The same over sockets with tablets as quick as real ones: what is left is what this program costs. */
-export async function quick(tell) {
-  const rows = [];
-  for (const replicas of QUICK_SIZES) rows.push(...(await fastWays(tell, replicas, QUICK_LOAD_MS)));
-  const sandbox = await startWire(NS_REPLICAS, QUICK_LOAD_MS);
-  const limits = [];
-  for (const atOnce of NS_CONCURRENCY) {
-    const runs = [];
-    for (let run = 0; run < FAST_RUNS; run += 1) {
-      runs.push(await recoverOnWire(sandbox, "direct", atOnce));
-    }
-    limits.push(tell({ atOnce, ...middle(runs) }));
-  }
-  sandbox.stop();
-  writeGroup(
-    "quick",
-    "Recovery over sockets from tablets as quick as real ones",
-    [
-      "On a real cluster of 3 tablets 2,410 replicas of 20 rows were loaded, linked and looked at in 2.6 s, so a load takes far",
-      `less than the model's 20 ms. Here it takes ${QUICK_LOAD_MS} ms. What remains is computing: of the tool, and of the model, which shares the`,
-      "two cores with it and is slower than OpenMLDB's own tablets. The floor has 2 calls a replica, and one of them is the load.",
-      "",
-      recoveryTable(rows, QUICK_SIZES),
-      "",
-      `### Calls to the nameserver at once, ${NS_REPLICAS.toLocaleString("en-US")} replicas`,
-      "",
-      table(
-        ["`--ns_concurrency`", "time", "problems left"],
-        limits.map(({ atOnce, tookMs, left }) => [atOnce, time(tookMs), left]),
       ),
     ].join("\n"),
   );
@@ -264,8 +201,9 @@ function commandTable(rows) {
 /** Processes from start to end. */
 export async function startup(tell) {
   const rows = (await measureStartup()).map(tell);
-  const [node, help] = rows;
+  const [node, help, inspect] = rows;
   const ratio = help.tookMs / node.tookMs;
+  const whole = inspect.tookMs / node.tookMs;
   writeGroup(
     "startup",
     "Start-up",
@@ -278,6 +216,7 @@ export async function startup(tell) {
       ),
       "",
       target("`--help` within 3 times `node -e 0`", ratio <= 3, ratio.toFixed(2)),
+      target("`inspect` within 3.7 times `node -e 0`", whole <= 3.7, whole.toFixed(2)),
     ].join("\n"),
   );
 }

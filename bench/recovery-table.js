@@ -9,6 +9,7 @@ const HEADERS = [
   "times the floor",
   "calls",
   "calls per replica",
+  "CPU time per replica",
   "problems left",
 ];
 
@@ -23,19 +24,20 @@ export function finder(rows) {
   return (replicas, way) => rows.find((row) => row.replicas === replicas && row.way === way).tookMs;
 }
 
-/** Rows of `{ replicas, way, tookMs, calls, left }` as a table, in the order of the sizes. */
-export function recoveryTable(rows, sizes) {
+/** Rows of `{ replicas, way, tookMs, calls, cpuMs, left }` as a table, in the order of the sizes. */
+export function recoveryTable(rows, sizes, floor = "floor") {
   const of = finder(rows);
   const sorted = sizes.flatMap((replicas) => rows.filter((row) => row.replicas === replicas));
   return table(
     HEADERS,
-    sorted.map(({ replicas, way, tookMs, calls, left, tooLong }) => [
+    sorted.map(({ replicas, way, tookMs, calls, cpuMs, left, tooLong }) => [
       replicas.toLocaleString("en-US"),
       way,
       tookMs === undefined ? `not computed within ${time(tooLong)}` : time(tookMs),
-      tookMs === undefined ? "" : (tookMs / of(replicas, "floor")).toFixed(2),
+      tookMs === undefined ? "" : (tookMs / of(replicas, floor)).toFixed(2),
       calls === undefined ? "" : calls.toLocaleString("en-US"),
       calls === undefined ? "" : (calls / replicas).toFixed(1),
+      cpuMs === undefined ? "" : `${(cpuMs / replicas).toFixed(2)} ms`,
       way === "floor" ? "not a recovery" : (left ?? ""),
     ]),
   );

@@ -7,6 +7,7 @@ import { viewPartitions } from "../dist/model/partition-view.js";
 import { observe } from "../dist/observe/cluster.js";
 import { recoverAsPython } from "./driver.js";
 import { loadAllAtOnce } from "./floor.js";
+import { recoverRaw } from "./raw.js";
 
 /** The limits that the command line has by default. */
 const LIMITS = COMMANDS.find((one) => one.name === "recoverdata").prepare(
@@ -23,6 +24,7 @@ const LIMITS = COMMANDS.find((one) => one.name === "recoverdata").prepare(
 /** The ways, by the names of the tables in docs/benchmarks.md. */
 export const WAYS = {
   floor: ({ cluster }) => loadAllAtOnce(cluster),
+  "raw script": ({ cluster }) => recoverRaw(cluster),
   direct: (of) => ours(of, "direct"),
   documented: (of) => ours(of, "documented"),
   "openmldb_ops.py": python,
@@ -38,7 +40,8 @@ async function ours({ cluster }, method) {
     limits: LIMITS,
     signal,
     onEvent: () => undefined,
-    rerun: "",
+    again: () => "",
+    print: () => "",
   });
   if ("error" in ended) throw ended.error;
   return { tookMs: cluster.clock.now() - began, calls: cluster.callCount() - calls };

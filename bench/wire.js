@@ -54,8 +54,10 @@ export async function recoverOnWire(sandbox, way, nsConcurrency) {
   });
   const timer = setTimeout(() => transport.close(), LIMIT_MS);
   try {
+    const before = process.cpuUsage();
     const result = await WAYS[way]({ cluster, transport });
-    return { ...result, left: await leftOver(cluster) };
+    const { user, system } = process.cpuUsage(before);
+    return { ...result, cpuMs: (user + system) / 1_000, left: await leftOver(cluster) };
   } finally {
     clearTimeout(timer);
     await cluster.close();

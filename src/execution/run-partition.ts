@@ -82,7 +82,8 @@ export async function recoverPartition(
     const lasting = failures.filter((one) => one.mayPass !== true);
     const final = lasting.find((one) => !isLesson(one));
     if (final !== undefined) return final;
-    if (isClean(ran) && isLastRound(next, options.planner, attempts)) return undefined;
+    const hasShown = hasOnlyLoaded(lane);
+    if (isClean(ran) && !hasShown && isLastRound(next, options.planner, attempts)) return undefined;
     attempts = learn(attempts, lasting, lane);
     passing = failures.find((one) => one.mayPass === true);
     const isStale = ran.results.some(({ outcome }) => outcome.result === "stale");
@@ -102,12 +103,16 @@ function isClean(ran: Ran): boolean {
   return ran.isThrough && failuresOf(ran.results).length === 0;
 }
 
+/** Whether a round only showed what replicas hold: what follows is planned on that, and not predicted. */
+function hasOnlyLoaded({ steps }: Lane): boolean {
+  return steps.every((step) => rowOf(step).limit === "loads");
+}
+
 /** What the look after a round goes on with. */
 function afterRound(lane: Lane, ran: Ran): Omit<Known, "attempts"> {
-  const onlyLoads = lane.steps.every((step) => rowOf(step).limit === "loads");
   return {
     snapshots: isClean(ran) && lane.givesUp ? undefined : snapshotsOf(ran.results),
-    recordAgeMs: isClean(ran) && onlyLoads ? LOADED_RECORD_AGE_MS : 0,
+    recordAgeMs: isClean(ran) && hasOnlyLoaded(lane) ? LOADED_RECORD_AGE_MS : 0,
   };
 }
 
