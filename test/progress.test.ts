@@ -116,3 +116,21 @@ test("with few partitions every step has its line", () => {
   expect(recorded).toHaveLength(0);
   progress.stop();
 });
+
+test("with many partitions and no terminal, a line comes every 10 s while steps go on unseen", async () => {
+  const { io, written } = terminal();
+  const progress = startProgress({ ...io, isInteractiveStderr: false });
+  progress.onEvent({ kind: "note", text: "101 partitions", partitions: 101 });
+  const toldAt: number[] = [];
+  for (let ms = 0; ms < 60_000; ms += 200) {
+    progress.onEvent(stepEnded(ms / 200, "done"));
+    const before = written.length;
+    await vi.advanceTimersByTimeAsync(200);
+    if (written.length > before) toldAt.push(ms + 200);
+  }
+  expect(written.slice(1).every((line) => line.startsWith("info still working: "))).toBe(true);
+  expect(toldAt.length).toBeGreaterThanOrEqual(5);
+  const pauses = toldAt.map((at, index) => at - (toldAt[index - 1] ?? 0));
+  expect(Math.max(...pauses)).toBeLessThanOrEqual(10_000);
+  progress.stop();
+});

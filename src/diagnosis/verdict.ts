@@ -142,12 +142,12 @@ function accepting(
   { id }: PartitionView,
   { candidate, loss }: Problem,
   again: RecoverAgain,
-  when: string,
+  words: (candidate: Endpoint, price: string) => string,
 ): Advice {
   if (candidate === undefined) return NO_ADVICE;
   const price = loss === undefined ? "what others hold beyond it" : givenUpCount(loss);
   const command = again({ accept_data_loss: [id], leader: [candidate] });
-  return [changing(`${when}to let ${candidate} lead, giving up ${price}`, command, "thought")];
+  return [changing(words(candidate, price), command, "thought")];
 }
 
 /** What heals each kind of problem that a recovery cannot heal by itself. */
@@ -178,9 +178,18 @@ function nextStep(
     if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
     const ifNotMoved =
       away.absence.kind === "moved" ? "once it is certain that it is at no other address, " : "";
-    return [...first, ...accepting(view, decision, again, ifNotMoved)];
+    const without = (candidate: Endpoint, price: string) =>
+      `${ifNotMoved}to let ${candidate} lead without ${away.endpoint}, at the cost of ${price}, giving up what only it holds`;
+    return [...first, ...accepting(view, decision, again, without)];
   }
-  if (decision !== undefined) return accepting(view, decision, again, "decide; ");
+  if (decision !== undefined) {
+    return accepting(
+      view,
+      decision,
+      again,
+      (candidate, price) => `decide; to let ${candidate} lead, giving up ${price}`,
+    );
+  }
   if (has("no-leader-flagged") !== undefined) {
     return [
       doing(

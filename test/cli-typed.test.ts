@@ -1,0 +1,62 @@
+import { spawn } from "node:child_process";
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+import { BIN, runBin } from "./helpers/run-bin.js";
+import { sandboxForTest } from "./helpers/sandbox.js";
+
+const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-typed-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const planted = join(folder, "planted");
+
+/** Types a command into a shell that finds this build as `openmldb-ops`. @returns The exit code. */
+function typed(command: string): Promise<number | null> {
+  const program = join(folder, "openmldb-ops");
+  writeFileSync(program, `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@"\n`);
+  chmodSync(program, 0o755);
+  const env = { PATH: `${folder}:${process.env["PATH"]}`, XDG_STATE_HOME: folder };
+  const child = spawn("sh", ["-c", command], { env, stdio: "ignore" });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+}
+
+it("a decision's command, typed into a shell as it is printed, decides the partition whatever its table is called", async () => {
+  const NAMES = ["order items", "it's", `$(touch ${planted})`, "-dash", 'back\\slash"'];
+  const sandbox = await sandboxForTest({
+    speed: 10,
+    tablets: 2,
+    replicas: 2,
+    tables: 0,
+    autoFailover: false,
+  });
+  const { model } = sandbox;
+  for (const table of NAMES) model.createTable({ db: "db1", table, partitions: 2, replicas: 2 });
+  model.put(5);
+  await expect.poll(() => model.healthy(), { timeout: 10_000 }).toEqual([]);
+  const [first] = model.rows();
+  const gone = first?.leader ?? "";
+  const led = model.rows().filter(({ leader }) => leader === gone);
+  expect(new Set(led.map(({ table }) => table))).toEqual(new Set(NAMES));
+
+  await sandbox.outage({ withNameservers: true });
+  model.kill(gone);
+  const cluster = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
+  const args = ["recoverdata", "--db=db1", "--yes", "--output=json", ...cluster];
+  const { stdout } = await runBin(args);
+  const { partitions } = JSON.parse(stdout) as {
+    partitions: { table: string; status: string; next: string | null }[];
+  };
+  const open = partitions.filter((one) => one.status === "needs-decision");
+  expect(new Set(open.map(({ table }) => table))).toEqual(new Set(NAMES));
+  for (const { next } of open) {
+    const command = next?.split("giving up what only it holds: ")[1] ?? "";
+    expect(command).toMatch(/^openmldb-ops .*--accept_data_loss=/);
+    // Other partitions are still to be decided, so the exit code is 3 until the last one.
+    expect([0, 3]).toContain(await typed(`${command} --yes`));
+  }
+  expect(model.rows().map(({ served }) => served)).toEqual(model.rows().map(() => 5));
+  expect(existsSync(planted)).toBe(false);
+}, 60_000);
