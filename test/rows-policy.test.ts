@@ -126,7 +126,7 @@ describe("which rows are compared", () => {
       walkedIndexes(all, mode).indexes.map((one) => one.name);
     expect(names("memory")).toEqual(["a", "e"]);
     expect(names("ssd")).toEqual(["a", "b", "e"]);
-    expect(walkedIndexes(all, "memory").notWalked).toEqual([
+    expect(walkedIndexes(all, "memory").shared).toEqual([
       "index b: OpenMLDB gives the rows of index a for it, which has the same key columns",
     ]);
     expect(walkedIndexes([], "memory").indexes).toMatchObject([{ name: undefined }]);
@@ -199,6 +199,7 @@ describe("what to do", () => {
       expired: 0,
       bytes: 1,
       differences: [{ index: "idx", groups }],
+      notWalked: [],
       reasons: [],
       isSample: false,
     };

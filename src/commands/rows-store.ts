@@ -109,6 +109,7 @@ function partitionSchema(z: Zod) {
         groups: z.array(group),
       }),
     ),
+    notWalked: texts,
     reasons: texts,
     isSample: z.boolean(),
   });

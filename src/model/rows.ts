@@ -48,6 +48,8 @@ export interface RowComparison<Example = RowPosition> {
   /** Bytes of rows read from all replicas. */
   readonly bytes: number;
   readonly differences: readonly IndexDifference<Example>[];
+  /** Indexes that were not walked, as their rows are in another one, too. */
+  readonly notWalked: readonly string[];
   /** What could not be compared now, and why. */
   readonly reasons: readonly string[];
   /** Whether only a sample was read. */

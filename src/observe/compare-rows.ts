@@ -69,7 +69,14 @@ export async function compareRows(
   options: CompareOptions,
 ): Promise<RowComparison> {
   const { leader, followers } = of;
-  const found: Found = { rows: 0, expired: 0, bytes: 0, differences: [], reasons: [] };
+  const found: Found = {
+    rows: 0,
+    expired: 0,
+    bytes: 0,
+    differences: [],
+    notWalked: [],
+    reasons: [],
+  };
   const onRead = (rows: number, bytes: number) => {
     found.bytes += bytes;
     options.onRead(rows, bytes);
@@ -99,6 +106,7 @@ interface Found {
   expired: number;
   bytes: number;
   readonly differences: IndexDifference[];
+  readonly notWalked: string[];
   readonly reasons: string[];
 }
 
@@ -122,8 +130,9 @@ async function compareIndexes(
     found.reasons.push(`${endpoint} has other indexes or TTLs than ${of.leader}`);
     return;
   }
-  const { indexes, notWalked } = walkedIndexes(own.indexes, of.storageMode);
-  for (const reason of notWalked) found.reasons.push(reason);
+  const { indexes, shared, unknown } = walkedIndexes(own.indexes, of.storageMode);
+  for (const one of shared) found.notWalked.push(one);
+  for (const one of unknown) found.reasons.push(one);
   const pageRows = samplePageRows(options.sampleRows);
   for (const { name, ttl } of indexes) {
     const segCount = of.storageMode === "memory" ? own.segCount || DEFAULT_SEGMENTS : 1;

@@ -126,6 +126,7 @@ function notRead(task: RowTask, { sample }: VerifyRowsOptions): RowComparison {
     expired: 0,
     bytes: 0,
     differences: [],
+    notWalked: [],
     reasons: task.missing,
     isSample: sample !== undefined,
   };

@@ -61,11 +61,13 @@ export function isLeftOut(rule: LiveRule, ts: bigint, rank: number): boolean {
   return rule.needsBoth ? isOld && isBehind : isOld || isBehind;
 }
 
-/** An index that is walked, and why others are not. */
+/** The indexes that are walked, and why others are not, one line each. */
 export interface WalkedIndexes {
   readonly indexes: readonly { readonly name: string | undefined; readonly ttl: Ttl }[];
-  /** One line each. */
-  readonly notWalked: readonly string[];
+  /** Those whose rows are in the list of another index, too, and are compared there. */
+  readonly shared: readonly string[];
+  /** Those that cannot be compared. */
+  readonly unknown: readonly string[];
 }
 
 /**
@@ -81,25 +83,28 @@ export function walkedIndexes(
   claimed: readonly IndexClaim[],
   storageMode: StorageMode,
 ): WalkedIndexes {
-  if (claimed.length === 0) return { indexes: [{ name: undefined, ttl: NO_TTL }], notWalked: [] };
+  if (claimed.length === 0) {
+    return { indexes: [{ name: undefined, ttl: NO_TTL }], shared: [], unknown: [] };
+  }
   const first = new Map<string, IndexClaim>();
   for (const one of claimed) if (!first.has(one.columns)) first.set(one.columns, one);
   const indexes: { name: string; ttl: Ttl }[] = [];
-  const notWalked: string[] = [];
+  const shared: string[] = [];
+  const unknown: string[] = [];
   for (const one of claimed) {
     if (one.isDeleted) continue;
     const leading = first.get(one.columns);
     if (storageMode === "memory" && leading !== one) {
-      notWalked.push(
+      shared.push(
         `index ${one.name}: OpenMLDB gives the rows of index ${leading?.name} for it, which has the same key columns`,
       );
     } else if (one.ttl.kind === "unknown") {
-      notWalked.push(`index ${one.name}: its TTL is of a kind that this tool does not know`);
+      unknown.push(`index ${one.name}: its TTL is of a kind that this tool does not know`);
     } else {
       indexes.push({ name: one.name, ttl: one.ttl });
     }
   }
-  return { indexes, notWalked };
+  return { indexes, shared, unknown };
 }
 
 const NO_TTL: Ttl = { kind: "absolute", absMs: 0n, latest: 0n };

@@ -70,6 +70,16 @@ export function rowsText(report: RowsReport): readonly string[] {
       .slice(0, SHOWN_MAX)
       .map((one) => `  ${safe(partitionName(one.id))}: not comparable now: ${reasonsText(one)}`),
     ...moreLine(undecided.length, "could not be compared now"),
+    ...notWalkedLine(report),
+  ];
+}
+
+function notWalkedLine({ partitions }: RowsReport): readonly string[] {
+  const [first, ...more] = partitions.filter((one) => one.notWalked.length > 0);
+  if (first === undefined) return [];
+  const others = more.length === 0 ? "" : `, and so in ${more.length} more partitions`;
+  return [
+    `  not walked: ${safe(partitionName(first.id))}: ${safe(first.notWalked.join("; "))}${others}`,
   ];
 }
 
@@ -145,6 +155,9 @@ export function rowsJson(report: RowsReport) {
       reasons: one.reasons,
       next: adviceText(report.adviceOf(one)) || null,
     })),
+    notWalked: report.partitions
+      .filter((one) => one.notWalked.length > 0)
+      .map((one) => ({ ...one.id, indexes: one.notWalked })),
     notComparable: bad("not-comparable").map((one) => ({ ...one.id, reasons: one.reasons })),
   };
 }

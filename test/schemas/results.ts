@@ -75,6 +75,7 @@ const rows = z.object({
       next: maybe(text),
     }),
   ),
+  notWalked: z.array(z.object({ ...partitionId, indexes: texts })),
   notComparable: z.array(z.object({ ...partitionId, reasons: texts })),
 });
 
