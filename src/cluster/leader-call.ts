@@ -187,7 +187,10 @@ function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boo
  * sequential node). One that belongs to no session keeps every other nameserver from leading, for ever.
  */
 function inVain(error: OpsError, { leader, leaderZnode }: Leader): OpsError {
-  return reworded(error, {
+  // Nothing of it passes by itself, so it is not retryable.
+  return new OpsError({
+    code: error.code,
+    cause: error,
     message: `${error.message}; nameserver ${leader} leads by the znode ${leaderZnode}, which was left behind: it belongs to no session`,
     ...(error.endpoint === undefined ? {} : { endpoint: error.endpoint }),
     hint: `delete the znode ${leaderZnode}; then the next nameserver leads`,
