@@ -73,6 +73,8 @@ export async function quick(tell) {
       "",
       ...paceTargets(rows),
       "",
+      'Where the time goes, and why not less is called: docs/decisions.md, "Where the time of a recovery from quick tablets goes".',
+      "",
       `### Calls to the nameserver at once, ${NS_REPLICAS.toLocaleString("en-US")} replicas`,
       "",
       table(

@@ -1,6 +1,6 @@
 // docs/benchmarks.md: each group of results has its own part of the page, which a run replaces.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 
 const PAGE = fileURLToPath(new URL("../docs/benchmarks.md", import.meta.url));
@@ -9,7 +9,8 @@ const INTRODUCTION = `# Benchmarks
 
 Made by \`npm run bench\`; nothing here is written by hand. \`npm run bench -- --only=startup,size\` runs
 some of the groups (\`wire\`, \`quick\`, \`virtual\`, \`size\`, \`rows\`, \`startup\`) and replaces their parts of this page. Every
-ratio is of two numbers of one run on one machine and on one clock.
+ratio is of two numbers of one run on one machine and on one clock. The load of the machine when a group ended is told: above the
+number of its cores other work lengthened the times, though not the calls, and CPU time little.
 
 What is compared:
 
@@ -29,7 +30,8 @@ function machine() {
   const [cpu] = cpus();
   const gib = Math.round(totalmem() / 2 ** 30);
   const date = new Date().toISOString().slice(0, 10);
-  return `${cpu?.model.trim()}, ${availableParallelism()} cores, ${gib} GiB, Node ${process.version}, ${process.platform}; ${date}`;
+  const load = loadavg()[0].toFixed(0);
+  return `${cpu?.model.trim()}, ${availableParallelism()} cores, ${gib} GiB, Node ${process.version}, ${process.platform}, load ${load}; ${date}`;
 }
 
 /** A table of Markdown. */
