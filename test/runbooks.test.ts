@@ -19,13 +19,24 @@ const TWINS: readonly (readonly [string, string])[] = [
   ...readdirSync(new URL("runbooks/", DOCS)).map(
     (name) => [`runbooks/${name}`, `zh/runbooks/${name}`] as const,
   ),
+  ["../README.md", "zh/README.md"],
+  ["reference/recoverdata.md", "zh/reference/recoverdata.md"],
 ];
 
-const read = (path: string): string => readFileSync(new URL(path, DOCS), "utf8");
+/** What is about the repository stands in English only, and is not in the package. */
+const REPOSITORY = /<!-- repository:begin -->\n[\s\S]*?<!-- repository:end -->\n\n?/g;
+
+const read = (path: string): string =>
+  readFileSync(new URL(path, DOCS), "utf8").replaceAll(REPOSITORY, "");
 
 /** Blocks between fences, with the fence's language. */
 function blocksOf(text: string): string[] {
   return [...text.matchAll(/^```\w*\n[\s\S]*?^```$/gm)].map(([block]) => block);
+}
+
+/** Command lines that stand indented between the prose. */
+function indentedOf(text: string): string[] {
+  return [...text.matchAll(/^ {4}((?:npx )?openmldb-ops .*)$/gm)].map(([, line]) => line ?? "");
 }
 
 /** Levels of the headings outside blocks, in order. */
@@ -104,6 +115,7 @@ describe("the two languages", () => {
   test.each(TWINS)("%s and %s have the same commands and headings", (english, chinese) => {
     const [one, other] = [read(english), read(chinese)];
     expect(blocksOf(other)).toEqual(blocksOf(one));
+    expect(indentedOf(other)).toEqual(indentedOf(one));
     expect(headingsOf(other)).toEqual(headingsOf(one));
     expect(other).toMatch(/[\u4e00-\u9fff]/);
   });
@@ -117,8 +129,8 @@ describe("the two languages", () => {
 
 test.each(TWINS)("every command in %s parses", (english) => {
   for (const command of commandsOf(read(english))) {
-    // What stands for something, such as HOST or "...", is not typed as it is.
-    if (/\.\.\.|\bCOMMAND\b/.test(command)) continue;
+    // What stands for something, such as HOST or "...", is not typed as it is; --version is no command.
+    if (/\.\.\.|\bCOMMAND\b|^--version$/.test(command)) continue;
     const words = command.split(/\s+/).map((word) => word.replaceAll(/^'|'$/g, ""));
     expect(() => flagsOf(words, ENVIRONMENT), command).not.toThrow();
   }
