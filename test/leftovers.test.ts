@@ -66,6 +66,7 @@ it.each([
     await virtual.pass(5_000);
     const { error, ms } = await failureOf(virtual, () => cluster.showTablet());
     expect(error.message).toContain(`by the znode ${znode}, which was left behind`);
+    expect(error.retryable).toBe(false);
     expect(error.hint).toBe(`delete the znode ${znode}; then the next nameserver leads`);
     expect(ms).toBeLessThan(1_000);
     expect(notes).toEqual([]);
