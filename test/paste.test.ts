@@ -2,6 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { Rules } from "../src/execution/rules.js";
+import type { Checker } from "./simulation/checkers.js";
 import { namedBefore } from "./simulation/named-loss.js";
 import { paste } from "./simulation/paste.js";
 import { CLUSTER_FLAGS, commandsIn, faultsOfText } from "./simulation/printed.js";
@@ -58,6 +60,37 @@ test(
   },
   Math.max(120_000, COUNT * 10_000),
 );
+
+/** Bugs in what an operator is told, each with a seed that shows it and is played without complaint else. */
+const PLANTED: readonly (readonly [string, number, Checker, Partial<Rules>])[] = [
+  [
+    "advice by another policy than recovery's: inspect goes by the flags alone",
+    3,
+    "advice-leads-on",
+    {
+      checkLeaderChange: (view) => ({
+        from: undefined,
+        to: view.replicas.find((one) => !one.claim.isLeader)?.endpoint ?? "",
+        offset: 0n,
+        givesUp: { atLeast: 0n, atMost: 0n, why: "" },
+        dropped: [],
+        lastSeen: undefined,
+      }),
+    },
+  ],
+  [
+    "--lost is accepted for a tablet that is registered",
+    48,
+    "loss-named",
+    { checkLost: () => undefined },
+  ],
+];
+
+test.each(PLANTED)("caught: %s", async (_name, seed, checker, plant) => {
+  const found = (await paste(seed, { plant })).violations.map((one) => one.checker);
+  expect(found).toContain(checker);
+  expect((await paste(seed)).violations).toEqual([]);
+});
 
 (OPS_SEED === undefined ? () => undefined : test)(`seed ${OPS_SEED}`, async () => {
   const result = await paste(Number(OPS_SEED));

@@ -39,6 +39,7 @@ import { finish } from "../src/model/work.js";
 import { planText } from "../src/planning/plan-text.js";
 import { sizeOf } from "../src/planning/recovery-plan.js";
 import { planDocument, savedPlan } from "../src/planning/saved-plan.js";
+import { checkLeaderChange } from "../src/policy/check-leader-change.js";
 import { reportJson, reportText } from "../src/report/recovery-report.js";
 import { putZnode } from "../src/sandbox/table-store.js";
 import { treeZooKeeper, ZnodeTree } from "../src/sandbox/znode-tree.js";
@@ -126,7 +127,7 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
         counters: { term: undefined, tableIndex: undefined, opIndex: undefined },
       },
       ...{ lock: undefined, marker: undefined, scope: { db: undefined, table: undefined } },
-      ...{ maxLag: 0n, nowMs: 0, print: printCommand },
+      ...{ maxLag: 0n, nowMs: 0, print: printCommand, checkLeaderChange },
     }),
   );
   const effort = { tookMs: 0, calls: 0 };

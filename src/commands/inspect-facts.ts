@@ -9,6 +9,7 @@ import {
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf, OpsError } from "../errors.js";
 import { look } from "../execution/look.js";
+import { RULES } from "../execution/rules.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
 import { isWorthWatching } from "../inspect/op-age.js";
 import {
@@ -108,6 +109,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     maxLag,
     nowMs: cluster.clock.wallTime(),
     print,
+    checkLeaderChange: RULES.checkLeaderChange,
   };
 }
 

@@ -23,7 +23,6 @@ import type { Method } from "../planning/method.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
 import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
 import { counted } from "../report/recovery-report.js";
-import { unknownName } from "../util/nearest.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { RULES, type Rules } from "./rules.js";
 
@@ -77,13 +76,13 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
     snapshotPartitions: options.snapshotPartitions,
     lost: lost?.tablets,
   });
-  assertLost(state, lost?.tablets ?? new Set());
+  const rules = { ...RULES, ...options.rules };
+  rules.checkLost(state, lost?.tablets ?? new Set());
   const all = await inTurns(viewingPartitions(state));
   assertKnown(all, only);
   const views = selected(all, only);
   assertPartitions(accept, views);
   assertDecided(options.decisions ?? [], views);
-  const rules = { ...RULES, ...options.rules };
   const plannerWith = (losses: ReadonlyMap<string, Loss>) =>
     narrowed(rules.plannerOf(method, accept, rules.decideLeader, losses), only);
   const planner = plannerWith(lost?.losses ?? new Map());
@@ -150,26 +149,6 @@ function acceptedLosses(
     message: `${givenUpCount(sum)} would be given up in ${counted(losses.size, "partition")}, and --accept_data_loss=${lossFlagValue(accepted)} does not cover that`,
     hint: `look at the plan with --dry_run; to accept it: --accept_data_loss=${lossFlagValue(sum)}`,
   });
-}
-
-/** @throws OpsError `refused` for a tablet that does not exist, or that is not gone. */
-function assertLost({ tablets }: ClusterState, lost: ReadonlySet<Endpoint>): void {
-  for (const endpoint of lost) {
-    const view = tablets.get(endpoint);
-    if (view === undefined) {
-      throw unknownName("tablet", endpoint, [...tablets.keys()]);
-    }
-    if (!view.isRegistered && view.claim?.isHealthy !== true) continue;
-    throw new OpsError({
-      code: "refused",
-      message: view.isRegistered
-        ? `tablet ${endpoint} is registered in ZooKeeper: it is not lost`
-        : `tablet ${endpoint} is healthy for the nameserver: its registration has just ended`,
-      hint: view.isRegistered
-        ? "leave out --lost for it; stop the tablet first if it must never serve again"
-        : "wait some seconds, then run it again",
-    });
-  }
 }
 
 function isToDo(view: PartitionView, only: Selection): boolean {

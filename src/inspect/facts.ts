@@ -2,6 +2,7 @@ import type { ClusterState, Endpoint, StoredCounters, TableClaim } from "../mode
 import type { PartitionView } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
 import type { PrintCommand } from "../model/tool-command.js";
+import type { checkLeaderChange } from "../policy/check-leader-change.js";
 import type { RunOwner } from "../run/owner.js";
 import type { CountedPartition } from "./record-counts.js";
 
@@ -70,4 +71,6 @@ export interface InspectFacts {
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
   readonly print: PrintCommand;
+  /** Whether the leader of a partition can be changed, and what that gives up: the rule of `changeleader` itself. */
+  readonly checkLeaderChange: typeof checkLeaderChange;
 }

@@ -6,7 +6,6 @@ import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { each, type Work } from "../model/work.js";
-import { checkLeaderChange } from "../policy/check-leader-change.js";
 import type { InspectFacts } from "./facts.js";
 import { GRADES, type Grade, gradePartition } from "./grade.js";
 
@@ -105,7 +104,7 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts }: Around)
       ? next
       : [changing("run", facts.print({ cmd: "recovertable", ...partitionFlags(view.id) }))];
   }
-  if (!canElect(view, result)) return next;
+  if (!canElect(view, result, facts)) return next;
   // The nameserver may still count the leader as alive: without a candidate it refuses then (code 309).
   const command = facts.print({
     cmd: "changeleader",
@@ -116,7 +115,11 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts }: Around)
 }
 
 /** Whether the leader's tablet is out of reach, and `changeleader` would let a follower lead instead. */
-function canElect(view: PartitionView, { leader }: PartitionResult): boolean {
+function canElect(
+  view: PartitionView,
+  { leader }: PartitionResult,
+  { checkLeaderChange }: InspectFacts,
+): boolean {
   if (leader !== undefined) return false;
   const flagged = view.replicas.filter((one) => one.claim.isLeader);
   const isAway =

@@ -1,10 +1,10 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import { type Endpoint, type PartitionId, replicaKey } from "../model/cluster-state.js";
-import type { Loss } from "../model/loss.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { ChoiceOfLeader, PartitionResult } from "../model/report.js";
 import type { RecoverAgain } from "../model/tool-command.js";
-import { givenUpCount, givenUpIfLeads, isWithin } from "../policy/what-is-given-up.js";
+import { lossIfLeads } from "../policy/absent-replicas.js";
+import { givenUpCount, isWithin } from "../policy/what-is-given-up.js";
 import { isServing, trueOffset } from "../policy/what-it-holds.js";
 
 /** The file of decisions in commands that are printed. */
@@ -34,10 +34,11 @@ export interface Decided {
 export function choicesOf(view: PartitionView): ChoiceOfLeader[] {
   return view.replicas
     .filter(isServing)
-    .map((one) => {
-      const { atLeast, atMost } = givenUpIfLeads(view, one);
-      return { endpoint: one.endpoint, offset: trueOffset(one), loss: { atLeast, atMost } };
-    })
+    .map((one) => ({
+      endpoint: one.endpoint,
+      offset: trueOffset(one),
+      loss: lossIfLeads(view, one),
+    }))
     .sort((a, b) => Number(b.offset - a.offset));
 }
 
@@ -100,7 +101,7 @@ function whyStale(
   if (!isServing(replica)) return `${choice} is not loaded now`;
   const offset = trueOffset(replica);
   if (offset !== known.offset) return `${choice} is at offset ${offset}, no longer ${known.offset}`;
-  const loss: Loss = givenUpIfLeads(view, replica);
+  const loss = lossIfLeads(view, replica);
   return isWithin(loss, known.loss)
     ? undefined
     : `where ${choice} leads, ${givenUpCount(loss)} would be given up, no longer ${givenUpCount(known.loss)}`;

@@ -1,4 +1,5 @@
-import type { Endpoint } from "../model/cluster-state.js";
+import { OpsError } from "../errors.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { type Loss, lossFlagValue } from "../model/loss.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
@@ -9,6 +10,7 @@ import { isLost, lostBeyond } from "../policy/lost-replicas.js";
 import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
 import { trueOffset } from "../policy/what-it-holds.js";
 import { counted } from "../report/recovery-report.js";
+import { unknownName } from "../util/nearest.js";
 import type { AttemptHistory } from "./attempt-history.js";
 import type { Plan } from "./recovery-plan.js";
 
@@ -138,4 +140,28 @@ const LISTED_MAX = 20;
 function listed(names: readonly string[]): string {
   const more = names.length - LISTED_MAX;
   return `${names.slice(0, LISTED_MAX).join(", ")}${more > 0 ? `, and ${more} more` : ""}`;
+}
+
+/**
+ * Checks what `--lost` says: a tablet that is registered, or healthy for the nameserver, is not lost.
+ *
+ * @throws OpsError `refused` for a tablet that does not exist, or that is not gone.
+ */
+export function checkLost({ tablets }: ClusterState, lost: ReadonlySet<Endpoint>): void {
+  for (const endpoint of lost) {
+    const view = tablets.get(endpoint);
+    if (view === undefined) {
+      throw unknownName("tablet", endpoint, [...tablets.keys()]);
+    }
+    if (!view.isRegistered && view.claim?.isHealthy !== true) continue;
+    throw new OpsError({
+      code: "refused",
+      message: view.isRegistered
+        ? `tablet ${endpoint} is registered in ZooKeeper: it is not lost`
+        : `tablet ${endpoint} is healthy for the nameserver: its registration has just ended`,
+      hint: view.isRegistered
+        ? "leave out --lost for it; stop the tablet first if it must never serve again"
+        : "wait some seconds, then run it again",
+    });
+  }
 }

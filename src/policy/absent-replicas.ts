@@ -1,8 +1,10 @@
 import { mayBeGivenUp, mayBeServing } from "../model/absence.js";
+import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { isOnlyLostUnasked } from "./lost-replicas.js";
 import { givenUpCount, givenUpIfLeads } from "./what-is-given-up.js";
+import { firstChange, isServing, isSuspect, trueOffset } from "./what-it-holds.js";
 import { partedEntries } from "./what-may-be-overwritten.js";
 
 /** The decisions that replicas on lost tablets can be the cause of. */
@@ -34,6 +36,23 @@ export function isPartlyOutOfSight({ replicas }: PartitionView): boolean {
 }
 
 /**
+ * What an operator gives up who lets a replica lead. Where leaderships parted and no call tells which entries are of
+ * the newest, those of any other replica behind the parting may be the acknowledged ones.
+ */
+export function lossIfLeads(view: PartitionView, choice: ReplicaView): Loss {
+  const { atLeast, atMost } = givenUpIfLeads(view, choice);
+  const parted = partedEntries(view, choice);
+  if (atMost === undefined) return { atLeast: atLeast + parted, atMost };
+  let most = atMost + parted;
+  for (const one of view.replicas) {
+    if (one === choice || !isServing(one) || !isSuspect(view, one)) continue;
+    const behind = trueOffset(one) - firstChange(view) + 1n;
+    if (behind > most) most = behind;
+  }
+  return { atLeast: atLeast + parted, atMost: most };
+}
+
+/**
  * A decision as it is put to the operator, with what is given up where the candidate leads. No loss is
  * offered while a replica that is not loaded may be serving, or may be back in a moment.
  */
@@ -44,13 +63,8 @@ export function offered(view: PartitionView, decision: Problem): Problem {
     const { candidate: _, ...problem } = decision;
     return problem;
   }
-  const { atLeast, atMost } = givenUpIfLeads(view, choice);
-  const parted = partedEntries(view, choice);
+  const loss = lossIfLeads(view, choice);
   const isOfLost = LOST_CODES.includes(decision.code) && isOnlyLostUnasked(view);
-  const loss = {
-    atLeast: atLeast + parted,
-    atMost: atMost === undefined ? undefined : atMost + parted,
-  };
   const price = isOfLost
     ? `; where ${choice.endpoint} leads, ${givenUpCount(loss)} would be given up`
     : "";

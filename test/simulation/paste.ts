@@ -1,5 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { messageOf } from "../../src/errors.js";
+import { RULES, type Rules } from "../../src/execution/rules.js";
+import { EXIT } from "../../src/exit-codes.js";
 import type { TablePartition } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { opsPath } from "../../src/run/owner.js";
@@ -30,6 +32,8 @@ const TYPED_IN_FAULTS_MAX = 3;
 /** How a pasted seed is played. */
 export interface PasteOptions {
   readonly stats?: Stats;
+  /** Decisions of the tool that are replaced, to see whether a checker notices. */
+  readonly plant?: Partial<Rules>;
 }
 
 /**
@@ -40,6 +44,9 @@ export async function paste(seed: number, options: PasteOptions = {}): Promise<S
   const shape = withHostileNames(shapeOf(seed));
   const world = await startWorld(shape);
   const checks = new Checks(world, false);
+  const sound = { ...RULES };
+  // The commands are run as they are, so that a bug is planted where all of them look.
+  Object.assign(RULES, options.plant);
   try {
     await live(world, shape);
     const outage = await strike(world, shape);
@@ -55,6 +62,8 @@ export async function paste(seed: number, options: PasteOptions = {}): Promise<S
   } catch (thrown) {
     const trace = thrown instanceof Error ? (thrown.stack ?? thrown.message) : messageOf(thrown);
     checks.complain("bounded", trace);
+  } finally {
+    Object.assign(RULES, sound);
   }
   return { seed, violations: checks.violations, documentedLosses: 0, diary: () => diaryOf(world) };
 }
@@ -114,6 +123,8 @@ class Operator {
   readonly #stats: Stats | undefined;
   /** auto_failover as the operators want it. */
   #autoFailover = false;
+  /** What was printed about tablets that seemed lost, while things broke. */
+  readonly #old: Printed[] = [];
 
   constructor(world: World, checks: Checks, random: Random, stats: Stats | undefined) {
     this.#world = world;
@@ -132,7 +143,11 @@ class Operator {
     this.#checks.value();
     world.clock.onTimer = () => this.#checks.afterEvent();
     for (const line of pictureOf(world)) world.note(line);
-    for (const [name, delay] of outage.late) world.clock.setTimer(delay, () => revive(world, name));
+    for (const [name, delay] of outage.late) {
+      world.clock.setTimer(delay, () => {
+        if (!outage.away.includes(name)) revive(world, name);
+      });
+    }
   }
 
   /** Types while things break: nothing that gives something up. */
@@ -169,6 +184,7 @@ class Operator {
       before,
     );
     for (let left = TYPED_IN_FAULTS_MAX - 1; left > 0; left -= 1) {
+      this.#old.push(...printedIn(screen.text).filter((one) => one.flags.has("lost")));
       const ways = printedIn(screen.text).filter((one) => !isCostly(one));
       const line = ways.length === 0 ? plainLine("recoverdata") : pick(this.#random, ways).line;
       screen = await this.#types(line, before);
@@ -185,6 +201,8 @@ class Operator {
     checks.noteSpoiled();
     const isCurious = this.#random.chance(0.3);
     const acceptsCost = this.#random.chance(0.6);
+    const [old] = this.#old;
+    if (old !== undefined && acceptsCost && this.#random.chance(0.5)) await this.#typesOld(old);
     let screen = await this.#types(plainLine("inspect"));
     const tried = new Set<string>();
     for (let left = TYPED_MAX; left > 0; left -= 1) {
@@ -201,6 +219,12 @@ class Operator {
       }
       const picture = pictureOf(world).join("\n");
       const next = await this.#pastes(way);
+      if (way.name === "changeleader" && screen.isInspect && next.exitCode === EXIT.refused) {
+        this.#checks.complain(
+          "advice-leads-on",
+          `${way.line} is advised and refused: ${next.text}`,
+        );
+      }
       if (pictureOf(world).join("\n") === picture) tried.add(way.line);
       else tried.clear();
       screen = next;
@@ -208,6 +232,22 @@ class Operator {
     }
     await this.#typesPlainly();
     this.#judge(await this.#types(plainLine("inspect", "--output=json")));
+  }
+
+  /** A command from an old screen: by now the tablet may be back, and then it is refused. */
+  async #typesOld(way: Printed): Promise<void> {
+    const lost = way.flags.get("lost")?.split(",") ?? [];
+    const isBack = lost.some((one) => this.#world.model.leader?.isHealthy(one) === true);
+    if (!isBack) {
+      await this.#pastes(way);
+      return;
+    }
+    this.#stats?.add("typed", "from an old screen, of a tablet that is back");
+    const { exitCode, count } = await this.#types(way.line);
+    if (exitCode !== EXIT.refused || count > 0) {
+      const what = `${way.line} is done, although the tablet is back`;
+      this.#checks.complain("loss-named", what);
+    }
   }
 
   /** However curious the operator was: the first thing that is advised is done in the end. */
@@ -219,7 +259,10 @@ class Operator {
       );
       if (way === undefined) return;
       const picture = await this.#problems();
-      const { text } = await this.#pastes(way);
+      const { text, exitCode } = await this.#pastes(way);
+      if (exitCode === EXIT.refused) {
+        this.#checks.complain("advice-leads-on", `${way.line} is advised and refused: ${text}`);
+      }
       await this.#world.clock.advance(30_000);
       if (picture !== (await this.#problems())) continue;
       const [again] = printedIn(text);

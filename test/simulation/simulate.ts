@@ -133,7 +133,9 @@ class Play {
     for (const line of pictureOf(world)) world.note(line);
     for (const situation of situationsOf(world)) this.#options.stats?.add("situations", situation);
     for (const [name, delay] of outage.late) {
-      world.clock.setTimer(delay, () => revive(world, name));
+      world.clock.setTimer(delay, () => {
+        if (!outage.away.includes(name)) revive(world, name);
+      });
     }
   }
 
