@@ -147,12 +147,13 @@ interface Running {
 async function runPrepared(prepared: Prepared, running: Running): Promise<number> {
   const { io, log, watch, isJson } = running;
   const isTerminal = process.stdout.isTTY === true;
+  const isDrawable = isTerminal && process.env["TERM"] !== "dumb";
   const isOff = prepared.flags.noColor;
   try {
     const returned = await prepared.run({
       stdout: {
         write: io.print,
-        control: (sequence) => io.control("stdout", sequence),
+        ...(isDrawable ? { control: (sequence: string) => io.control("stdout", sequence) } : {}),
         isClosed: io.isClosed,
         ...("event" in io ? { event: io.event } : {}),
       },
@@ -166,7 +167,12 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
       isInteractiveStderr: process.stderr.isTTY === true,
       isInteractiveStdout: isTerminal,
       hasColor: !isJson && allowsColor({ environment: process.env, isTerminal, isOff }),
-      columns: columns(),
+      get columns() {
+        return columns();
+      },
+      get rows() {
+        return process.stdout.rows ?? 24;
+      },
       signal: watch.signal,
       onSecondSignal: watch.onSecond,
     });

@@ -106,7 +106,9 @@ describe("names that objects have by themselves", () => {
     expect(judged(["showtable", `--${name}`])).toContain("unknown flag");
     expect(flagsOf(["showtable", name, ...zk])).toMatchObject({ table: name });
     expect(flagsOf(["showtable", "--table", name, ...zk])).toMatchObject({ table: name });
-    expect(judged(["inspect", `--output=${name}`, ...zk])).toContain("not one of table, json");
+    expect(judged(["inspect", `--output=${name}`, ...zk])).toContain(
+      "not one of table, wide, json",
+    );
     expect(judged(["inspect", `--watch=1${name}`, ...zk])).toContain("not a time");
   });
 });

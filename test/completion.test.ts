@@ -135,7 +135,7 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
     { line: "openmldb-ops showdb --zk_cluster=x --zk_c", list: ["--zk_cert="] },
     { line: "openmldb-ops showopstatus --wai", list: ["--wait "] },
     { line: "openmldb-ops showdb --wai", list: [] },
-    { line: "openmldb-ops showdb --output=", list: ["json ", "ndjson ", "table "] },
+    { line: "openmldb-ops showdb --output=", list: ["json ", "ndjson ", "table ", "wide "] },
     { line: "openmldb-ops showdb --output j", list: ["json "] },
     { line: "openmldb-ops showopstatus --filter=kDone,kF", list: ["kDone,kFailed"] },
     { line: "openmldb-ops confset auto_failover ", list: ["false ", "true "] },

@@ -78,6 +78,7 @@ function processIo() {
     isInteractiveStdout: false,
     hasColor: false,
     columns: 80,
+    rows: 24,
     log: { error: add, warn: add, info: add, debug: () => {}, record: () => {} },
     signal: new AbortController().signal,
     onSecondSignal: () => {},

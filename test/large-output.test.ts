@@ -10,7 +10,8 @@ import type { ReplicaReport, TableClaim } from "../src/model/cluster-state.js";
 import { finish } from "../src/model/work.js";
 import { shownText } from "../src/show/shown.js";
 import { tableStatuses } from "../src/show/table-status.js";
-import { jsonPieces, jsonText, lazyList, table } from "../src/util/text.js";
+import { table } from "../src/util/table.js";
+import { jsonPieces, jsonText, lazyList } from "../src/util/text.js";
 
 /** A document of some megabytes, whose items are made one by one. */
 const large = (items: number, made = { count: 0 }) => ({
@@ -154,7 +155,12 @@ describe("what is shown of many", () => {
 
   it("fifty notes, and how many more there are", () => {
     const notes = Array.from({ length: 60 }, (_, at) => `note ${at}`);
-    const lines = [...shownText({ columns: [], rows: [], empty: "none", notes, json: {} }, false)];
+    const lines = [
+      ...shownText(
+        { columns: [], rows: [], empty: "none", notes, json: {} },
+        { hasColor: false, columns: 80, rows: 24 },
+      ),
+    ];
     expect(lines).toHaveLength(52);
     expect(lines.slice(-2)).toEqual(["note 49\n", "and 10 more (--output=json shows all)\n"]);
   });

@@ -37,7 +37,13 @@ function replayed(name: string) {
 }
 
 function textOf(shown: Shown, hasColor: boolean): string {
-  return [...shownText(shown, hasColor)].join("");
+  return [
+    ...shownText(shown, {
+      hasColor,
+      columns: Number.POSITIVE_INFINITY,
+      rows: Number.POSITIVE_INFINITY,
+    }),
+  ].join("");
 }
 
 /** Everything that the show commands would print of a recording. */

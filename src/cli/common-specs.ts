@@ -35,8 +35,8 @@ export const LONGEST = 24 * 24 * HOUR;
 export const globalSpecs = {
   /** How the result is printed. */
   output: withDefault(
-    ["output", "FORMAT", "stdout: table, json, or ndjson (events, then the result)"],
-    choice("table", "json", "ndjson"),
+    ["output", "FORMAT", "stdout: table, wide, json, or ndjson (events, then the result)"],
+    choice("table", "wide", "json", "ndjson"),
     "table",
   ),
   /** How much the log tells, from least to most. */

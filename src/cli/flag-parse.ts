@@ -162,7 +162,8 @@ function wordName({ name }: FlagSpec<unknown>): string {
 }
 
 function readValue(spec: FlagSpec<unknown>, { text, source }: Given): unknown {
-  const value = spec.parse.keepsBlanks === true ? text : text.trim();
+  const given = spec.parse.keepsBlanks === true ? text : text.trim();
+  const value = given === "" ? (spec.bareText ?? "") : given;
   const name = source ?? wordName(spec);
   if (value === "" && spec.parse.takesEmpty !== true) {
     throw badValue(name, "it needs a value", `write --${spec.name}=${spec.placeholder ?? "true"}`);

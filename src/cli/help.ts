@@ -105,7 +105,10 @@ function joined(lines: readonly string[]): string {
 }
 
 function flagUsage(spec: FlagSpec<unknown>): string {
-  return spec.placeholder === undefined ? `--${spec.name}` : `--${spec.name}=${spec.placeholder}`;
+  if (spec.placeholder === undefined) return `--${spec.name}`;
+  return spec.bareText === undefined
+    ? `--${spec.name}=${spec.placeholder}`
+    : `--${spec.name}[=${spec.placeholder}]`;
 }
 
 function flagText(spec: FlagSpec<unknown>): string {

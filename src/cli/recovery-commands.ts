@@ -4,7 +4,6 @@ import { type CommandEntry, clusterEntryOf } from "./command-entry.js";
 import {
   commonSpecs,
   dbOfTable,
-  LONGEST,
   limitSpecs,
   lockSpecs,
   oneTable,
@@ -17,7 +16,6 @@ import {
 } from "./common-specs.js";
 import {
   anyText,
-  duration,
   integer,
   listOf,
   oneEndpoint,
@@ -28,6 +26,7 @@ import {
 import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
 import { checkVerify, judgeSpecs, verifySpecs } from "./verify-specs.js";
 import { waitSpecs } from "./wait-specs.js";
+import { watchSpecs } from "./watch-specs.js";
 
 /** `--lost`: tablets that will not come back. */
 const lostTablets = noVariable(
@@ -134,11 +133,7 @@ export type RecoverTableFlags = FlagsOf<typeof recoverTableSpecs>;
 /** Flags of `inspect`. */
 export const inspectSpecs = {
   ...judgeSpecs,
-  /** Pause between two looks; undefined to look once. */
-  watchMs: optional(
-    ["watch", "TIME", "look again after that pause, until a signal comes"],
-    duration(100, LONGEST),
-  ),
+  ...watchSpecs,
   maxLag: withDefault(
     ["max_lag", "N", "log entries that a follower may lack before it gets a warning of its own"],
     integer(0, 10 ** 15 - 1),
@@ -271,7 +266,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "inspect",
     summary: "the health report: servers, partitions, replication, and what to type next",
-    examples: ["inspect", "inspect --db=demo_db --watch=5"],
+    examples: ["inspect", "inspect --db=demo_db --watch"],
     specs: inspectSpecs,
     load: () => import("../commands/inspect.js"),
   }),

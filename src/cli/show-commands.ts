@@ -14,6 +14,7 @@ import {
   type ValueParser,
 } from "./flag-values.js";
 import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { watchSpecs } from "./watch-specs.js";
 
 /** The largest number that tids and pids can be: unsigned 32 bits on the wire. */
 const MAX_UINT32 = 4_294_967_295;
@@ -39,14 +40,6 @@ const showTableSpecs = {
   ...commonSpecs,
   db: onlyDb,
   table: optional(["table", "NAME", "this table only, in whatever database"], anyText),
-};
-
-/** Flags of `showtable`. */
-export type ShowTableFlags = FlagsOf<typeof showTableSpecs>;
-
-/** Flags of `showopstatus`. */
-export const showOpStatusSpecs = {
-  ...showTableSpecs,
   /** Partitions by number. */
   pid: noVariable({
     ...withDefault(
@@ -56,6 +49,15 @@ export const showOpStatusSpecs = {
     ),
     isList: true,
   }),
+};
+
+/** Flags of `showtable`. */
+export type ShowTableFlags = FlagsOf<typeof showTableSpecs>;
+
+/** Flags of `showopstatus`. */
+export const showOpStatusSpecs = {
+  ...showTableSpecs,
+  ...watchSpecs,
   /** Statuses and op types in OpenMLDB's words; empty for all. */
   filter: noVariable(
     many(
@@ -77,6 +79,11 @@ export const showOpStatusSpecs = {
 
 /** Flags of `showopstatus`. */
 export type ShowOpStatusFlags = FlagsOf<typeof showOpStatusSpecs>;
+
+const showTabletSpecs = { ...commonSpecs, ...watchSpecs };
+
+/** Flags of `showtablet`. */
+export type ShowTabletFlags = FlagsOf<typeof showTabletSpecs>;
 
 const showTableStatusSpecs = {
   ...commonSpecs,
@@ -134,6 +141,15 @@ function checkReplica({ tid, pid }: GetTableStatusFlags): void {
   });
 }
 
+function checkOneKindOfWaiting({ wait, watchMs }: ShowOpStatusFlags): void {
+  if (!wait || watchMs === undefined) return;
+  throw new OpsError({
+    code: "usage",
+    message: "--wait and --watch at once",
+    hint: "--wait ends when the ops have ended, --watch with q or Ctrl-C: give one of them",
+  });
+}
+
 /** Commands that only show, in the order in which help lists them. */
 export const SHOW_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
@@ -146,8 +162,8 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "showtablet",
     summary: "show the tablets, their state, and since when",
-    examples: ["showtablet", "showtablet --output=json"],
-    specs: commonSpecs,
+    examples: ["showtablet", "showtablet --watch"],
+    specs: showTabletSpecs,
     load: () => import("../commands/showtablet.js"),
   }),
   clusterEntryOf({
@@ -160,7 +176,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "showtable",
     summary: "show tables replica by replica, as the nameserver keeps them",
-    examples: ["showtable t1", "showtable --db=demo_db"],
+    examples: ["showtable t1", "showtable t1 --db=demo_db --pid=0,2 --output=wide"],
     specs: showTableSpecs,
     words: ["table"],
     load: () => import("../commands/showtable.js"),
@@ -182,6 +198,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: showOpStatusSpecs,
     words: ["table", "pid"],
+    check: checkOneKindOfWaiting,
     load: () => import("../commands/showopstatus.js"),
   }),
   clusterEntryOf({

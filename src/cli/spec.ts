@@ -12,6 +12,8 @@ export interface FlagSpec<T> {
   readonly absent: { readonly value: T } | { readonly example: string };
   /** The default as help shows it; left out if there is nothing to show. */
   readonly defaultText?: string;
+  /** The value of a flag that is given without one; left out if it needs one. */
+  readonly bareText?: string;
   /** A value that is never shown or logged. */
   readonly isSecret?: boolean;
   /** May be given more than once; the values are joined by commas. */

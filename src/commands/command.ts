@@ -11,7 +11,7 @@ export interface TextOut {
   write(text: string): unknown;
   /**
    * Writes a control sequence of this tool (cursor, clearing) as it is: never text from elsewhere.
-   * Left out where there is no terminal.
+   * Left out where there is no terminal, or one that knows none (TERM=dumb).
    */
   control?(sequence: string): void;
   /** Whether its reader has gone; left out where that cannot happen. */
@@ -37,8 +37,10 @@ export interface CommandIo {
   readonly isInteractiveStdout: boolean;
   /** Whether the result on stdout may carry colours (terminal, NO_COLOR, FORCE_COLOR, --no_color). */
   readonly hasColor: boolean;
-  /** Width of the terminal in columns, 80 if there is none. */
+  /** Width of the terminal in columns, 80 if there is none. It may change at any time, as `rows` may. */
   readonly columns: number;
+  /** Height of the terminal in lines, 24 if there is none. */
+  readonly rows: number;
   /**
    * Aborted by the first SIGINT, SIGTERM or SIGHUP with an OpsError `interrupted` as reason. The
    * command then ends by itself within 5 s and puts back what it switched.

@@ -1,7 +1,8 @@
 import type { ConfGetFlags } from "../cli/tool-commands.js";
 import { OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
-import { jsonText, safe, table } from "../util/text.js";
+import { table } from "../util/table.js";
+import { jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { settleFirst } from "./protect.js";

@@ -1,15 +1,18 @@
 import type { CommonFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
+import { realClock } from "../cluster/real-clock.js";
 import { resolveEndpoint } from "../cluster/topology.js";
+import { messageOf } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import { FRAME_MARGIN } from "../show/frame.js";
 import type { RealEndpoints } from "../show/servers.js";
 import { type Shown, shownText } from "../show/shown.js";
-import { jsonPieces } from "../util/text.js";
+import { jsonPieces, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
-import { withCluster } from "./connect.js";
 import { settleFirst } from "./protect.js";
+import { lookOrWatch, type WatchScreen, watchScreen } from "./watch.js";
 import { ended, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
@@ -17,36 +20,68 @@ const SCHEMA_VERSION = 1;
 /** What a query brought, and the exit code if it is not 0. */
 export type Answer = Shown & { readonly exitCode?: number };
 
+/** Flags of a command that only shows; some of them can be asked to look again and again. */
+type ShowFlags = CommonFlags & { readonly watchMs?: number | undefined };
+
 /**
  * Runs a command that only shows: connects, puts back what a run that died left of auto_failover,
- * asks, and prints a table or one JSON document.
+ * asks, and prints a table or one JSON document; with `--watch` again and again.
  *
  * @returns 0, or what the query wants; 9 if auto_failover could not be put back.
  * @throws OpsError if the cluster cannot be asked, or has no such thing.
  */
-export async function show(
+export function show(
   command: string,
-  flags: CommonFlags,
+  flags: ShowFlags,
   io: CommandIo,
   query: (cluster: Cluster, opened: OpenedCluster) => Promise<Answer>,
 ): Promise<number> {
-  const { answer, end } = await withCluster(
+  const { watchMs } = flags;
+  const screen = watchMs === undefined ? undefined : watchScreen(io, watchMs);
+  let end = (exitCode: number) => exitCode;
+  return lookOrWatch({
     flags,
     io,
-    async (cluster, opened) => {
-      const end = await settleFirst(opened, flags, io, command);
-      return { answer: await query(cluster, opened), end };
+    watchMs,
+    connecting: { endsCallsOnSignal: true },
+    async begin(opened) {
+      end = await settleFirst(opened, flags, io, command);
+      return (exitCode) => exitCode;
     },
-    { endsCallsOnSignal: true },
-  );
-  const exitCode = end(answer.exitCode ?? EXIT.ok);
-  await print(
-    io,
-    flags.output === "json"
-      ? ended(jsonPieces({ schemaVersion: SCHEMA_VERSION, command, exitCode, ...answer.json }))
-      : shownText(answer, io.hasColor),
-  );
-  return exitCode;
+    async look(opened) {
+      const answer = await query(opened.cluster, opened);
+      const exitCode = end(answer.exitCode ?? EXIT.ok);
+      await printAnswer({ command, answer, exitCode }, flags, io, screen);
+      return exitCode;
+    },
+    failed(error) {
+      const text = `this look failed: ${messageOf(error)}`;
+      // JSON is one document for each look that worked.
+      if (screen === undefined || flags.output === "json") io.log.warn(text);
+      else screen.show([`${command}: ${safe(text)}`], realClock.wallTime());
+    },
+  });
+}
+
+async function printAnswer(
+  { command, answer, exitCode }: { command: string; answer: Answer; exitCode: number },
+  flags: ShowFlags,
+  io: CommandIo,
+  watch: WatchScreen | undefined,
+): Promise<void> {
+  if (flags.output === "json") {
+    const document = { schemaVersion: SCHEMA_VERSION, command, exitCode, ...answer.json };
+    return await print(io, ended(jsonPieces(document)));
+  }
+  const isNarrow = io.isInteractiveStdout && flags.output !== "wide";
+  const margin = watch?.isDrawn === true ? FRAME_MARGIN : 0;
+  const pieces = shownText(answer, {
+    hasColor: io.hasColor,
+    columns: isNarrow ? io.columns - margin : Number.POSITIVE_INFINITY,
+    rows: io.isInteractiveStdout && watch === undefined ? io.rows : Number.POSITIVE_INFINITY,
+  });
+  if (watch === undefined) return await print(io, pieces);
+  watch.show([...pieces].join("").trimEnd().split("\n"), realClock.wallTime());
 }
 
 /** The addresses of servers that have a name; those that cannot be found out are left out. */

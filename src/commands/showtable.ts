@@ -1,5 +1,5 @@
 import type { ShowTableFlags } from "../cli/show-commands.js";
-import { selectTables } from "../show/known.js";
+import { selectPartitions, selectTables } from "../show/known.js";
 import { shownTables } from "../show/tables.js";
 import type { CommandIo } from "./command.js";
 import { show } from "./show.js";
@@ -8,12 +8,14 @@ import { show } from "./show.js";
  * Shows tables replica by replica, as the nameserver keeps them.
  *
  * @returns 0; see {@link show}.
- * @throws OpsError `refused` for a database or table that does not exist.
+ * @throws OpsError `refused` for a database, table or partition that does not exist.
  */
 export function run(flags: ShowTableFlags, io: CommandIo): Promise<number> {
   return show("showtable", flags, io, async (cluster) => {
     const [listed, tables] = await Promise.all([cluster.showDatabase(), cluster.showTable()]);
     const place = flags.db === undefined ? "in the cluster" : `in ${JSON.stringify(flags.db)}`;
-    return shownTables(selectTables(tables, listed, flags), `there is no table ${place}`);
+    const selected = selectTables(tables, listed, flags);
+    const pids = flags.pid === "all" ? [] : flags.pid;
+    return shownTables(selectPartitions(selected, pids), `there is no table ${place}`);
   });
 }

@@ -1,4 +1,4 @@
-import type { CommonFlags } from "../cli/common-specs.js";
+import type { ShowTabletFlags } from "../cli/show-commands.js";
 import { shownTablets } from "../show/servers.js";
 import type { CommandIo } from "./command.js";
 import { realEndpoints, show } from "./show.js";
@@ -8,7 +8,7 @@ import { realEndpoints, show } from "./show.js";
  *
  * @returns 0; see {@link show}.
  */
-export function run(flags: CommonFlags, io: CommandIo): Promise<number> {
+export function run(flags: ShowTabletFlags, io: CommandIo): Promise<number> {
   return show("showtablet", flags, io, async (cluster, opened) => {
     const tablets = await cluster.showTablet();
     const unnamed = tablets.filter((one) => one.realEndpoint === "").map((one) => one.endpoint);

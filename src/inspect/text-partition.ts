@@ -1,6 +1,7 @@
 import type { Op } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
-import { type Color, paint, safe, table } from "../util/text.js";
+import { table } from "../util/table.js";
+import { type Color, paint, safe } from "../util/text.js";
 import { type Screen, wrapped } from "../util/wrap.js";
 import type { Grade } from "./grade.js";
 import { startText } from "./op-age.js";

@@ -1,7 +1,8 @@
 import { adviceText, grouped, type Needs, NO_ADVICE, type Way, wayText } from "../model/advice.js";
 import { ageText, durationText } from "../model/duration.js";
 import { maxOf, minOf } from "../util/extremes.js";
-import { type Cell, type Color, paint, safe, table } from "../util/text.js";
+import { type Cell, table } from "../util/table.js";
+import { type Color, paint, safe } from "../util/text.js";
 import { type Screen, wrapped } from "../util/wrap.js";
 import type { TabletLoad } from "./distribution.js";
 import { countLevel, type Inspection } from "./inspection.js";

@@ -1,6 +1,7 @@
 import { commandText } from "../cli/printed-command.js";
 import { durationText } from "../model/duration.js";
-import { type Cell, type Column, jsonText, safe, table } from "../util/text.js";
+import { type Cell, type Column, table } from "../util/table.js";
+import { jsonText, safe } from "../util/text.js";
 import {
   type CallStory,
   callsOf,

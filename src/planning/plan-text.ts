@@ -3,7 +3,8 @@ import type { StepKind } from "../model/step.js";
 import { stepText } from "../model/step.js";
 import { counted } from "../report/recovery-report.js";
 import { wordsOf } from "../steps/run-step.js";
-import { safe, table } from "../util/text.js";
+import { table } from "../util/table.js";
+import { safe } from "../util/text.js";
 import { lostLines } from "./lost.js";
 import {
   type Plan,

@@ -1,7 +1,8 @@
 import { messageOf } from "../errors.js";
 import type { OperationReport } from "../model/operation-report.js";
 import { detailsOf, type Step, stepText, verbOf } from "../model/step.js";
-import { safe, table } from "../util/text.js";
+import { table } from "../util/table.js";
+import { safe } from "../util/text.js";
 import { doneCount, isWell } from "./operation-rows.js";
 import { counted } from "./recovery-report.js";
 

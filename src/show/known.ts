@@ -42,6 +42,28 @@ export function selectTables(
   return selected.sort((a, b) => compareDatabases(a.db, b.db) || compareText(a.table, b.table));
 }
 
+/**
+ * Tables with the partitions that are meant; without those that have none of them.
+ *
+ * @param pids Empty for all.
+ * @throws OpsError `refused` for a partition that none of the tables has.
+ */
+export function selectPartitions(
+  tables: readonly TableClaim[],
+  pids: readonly number[],
+): readonly TableClaim[] {
+  if (pids.length === 0) return tables;
+  const known = new Set(tables.flatMap((one) => one.partitions.map(({ pid }) => pid)));
+  for (const pid of pids) {
+    const names = [...known].sort((a, b) => a - b).map(String);
+    if (!known.has(pid)) throw unknownName("partition", String(pid), names);
+  }
+  return tables.flatMap((one) => {
+    const partitions = one.partitions.filter(({ pid }) => pids.includes(pid));
+    return partitions.length === 0 ? [] : [{ ...one, partitions }];
+  });
+}
+
 /** Database and name of each replica's table by `replicaKey`, for lists that know tid and pid only. */
 export function tableNames(
   tables: readonly TableClaim[],

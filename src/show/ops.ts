@@ -2,7 +2,7 @@ import { isOpActive, type Op, type TableClaim } from "../model/cluster-state.js"
 import { ageCell } from "../model/duration.js";
 import { compareDatabases, compareText } from "../model/partition-view.js";
 import { unknownName } from "../util/nearest.js";
-import type { Cell } from "../util/text.js";
+import type { Cell } from "../util/table.js";
 import { databasesOf } from "./known.js";
 import { STATUS_WORDS } from "./op-words.js";
 import { timeText } from "./readable.js";
@@ -108,7 +108,7 @@ export function shownOps(ops: readonly Op[], now: number, empty: string): Shown 
   return {
     columns: columns(
       ...[">op_id", "op_type", "db", "name", ">pid", "status"],
-      ...["start_time", ">execute_time", "end_time", "cur_task"],
+      ...["?start_time", ">execute_time", "?end_time", "cur_task"],
     ),
     rows: ops.map((op) => [
       String(op.id),

@@ -26,7 +26,7 @@ type Names = ReadonlyMap<string, { readonly db: string; readonly table: string }
 
 const COLUMNS = columns(
   ...[">tid", ">pid", "db", "name", ">offset", "mode", "state"],
-  ...[">record_cnt", ">memused", ">diskused"],
+  ...["?>record_cnt", "?>memused", "?>diskused"],
 );
 
 /** What one tablet has loaded, as it says itself, by tid and pid. */

@@ -17,7 +17,7 @@ export function shownNameservers(
     role: index === 0 ? "leader" : "standby",
   }));
   return {
-    columns: columns("endpoint", "real_endpoint", "role"),
+    columns: columns("endpoint", "?real_endpoint", "role"),
     rows: servers.map((one) => [one.endpoint, orNothing(one.realEndpoint ?? ""), one.role]),
     empty: "no nameserver is registered",
     json: { nameservers: servers },
@@ -30,7 +30,7 @@ export function shownTablets(claims: readonly TabletClaim[], realEndpoints: Real
   const real = (one: TabletClaim) =>
     one.realEndpoint === "" ? realEndpoints.get(one.endpoint) : one.realEndpoint;
   return {
-    columns: columns("endpoint", "real_endpoint", "state", ">age"),
+    columns: columns("endpoint", "?real_endpoint", "state", ">age"),
     rows: tablets.map((one) => [
       one.endpoint,
       orNothing(real(one)),

@@ -1,4 +1,5 @@
-import { type Cell, type Column, safe, tablePieces } from "../util/text.js";
+import { type Cell, type Column, type TableScreen, tablePieces } from "../util/table.js";
+import { safe } from "../util/text.js";
 
 /** What a command that only shows has to tell, for people and for programs. */
 export interface Shown {
@@ -22,21 +23,34 @@ const NOTES_MAX = 50;
  */
 export function* shownText(
   { columns, rows, empty, notes = [] }: Shown,
-  hasColor: boolean,
+  screen: TableScreen,
 ): Generator<string> {
   const isEmpty = rows[Symbol.iterator]().next().done === true;
   if (isEmpty) yield `${safe(empty)}\n`;
-  else yield* tablePieces(columns, rows, hasColor);
+  else {
+    const leftOut = yield* tablePieces(columns, rows, screen);
+    if (leftOut.length > 0) yield `left out: ${leftOut.join(", ")} (--output=wide shows all)\n`;
+  }
   for (const note of notes.slice(0, NOTES_MAX)) yield `${safe(note)}\n`;
   const more = notes.length - NOTES_MAX;
   if (more > 0) yield `and ${more} more (--output=json shows all)\n`;
 }
 
-/** Columns by title; a `>` before a title puts the column to the right, as numbers are. */
+/**
+ * Columns by title. A `?` before a title marks a column that is left out first where the screen is narrow; a `>` puts
+ * the column to the right, as numbers are.
+ */
 export function columns(...titles: readonly string[]): Column[] {
-  return titles.map((title) =>
-    title.startsWith(">") ? { title: title.slice(1), align: "right" } : { title },
-  );
+  return titles.map((given) => {
+    const isExtra = given.startsWith("?");
+    const name = isExtra ? given.slice(1) : given;
+    const isRight = name.startsWith(">");
+    return {
+      title: isRight ? name.slice(1) : name,
+      ...(isRight ? { align: "right" as const } : {}),
+      isExtra,
+    };
+  });
 }
 
 /** What stands in a cell where there is nothing to say. */

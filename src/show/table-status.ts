@@ -11,7 +11,7 @@ import {
 import { tableName } from "../model/partition-name.js";
 import { tabletHealth } from "../model/partition-view.js";
 import { each, mapped, type Work } from "../model/work.js";
-import type { Cell } from "../util/text.js";
+import type { Cell } from "../util/table.js";
 import { bytesText } from "./readable.js";
 import { STATE_WORDS } from "./replicas.js";
 import { columns, orNothing, type Shown } from "./shown.js";
@@ -153,9 +153,9 @@ function linkWarnings(
 export function shownTableStatus(statuses: readonly TableStatus[], empty: string): Shown {
   return {
     columns: columns(
-      ...[">table_id", "table_name", "database_name", "storage_type", ">rows"],
-      ...[">memory_data_size", ">disk_data_size", ">partition", ">partition_unalive"],
-      ...[">replica", ">warnings"],
+      ...[">table_id", "table_name", "database_name", "?storage_type", ">rows"],
+      ...["?>memory_data_size", "?>disk_data_size", ">partition", ">partition_unalive"],
+      ...["?>replica", ">warnings"],
     ),
     rows: statuses.map(({ table, ...one }) => [
       String(table.tid),

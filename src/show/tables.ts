@@ -1,6 +1,7 @@
 import type { PartitionClaim, ReplicaClaim, TableClaim } from "../model/cluster-state.js";
 import { isSystemDatabase } from "../model/partition-view.js";
-import { type Cell, lazyList } from "../util/text.js";
+import type { Cell } from "../util/table.js";
+import { lazyList } from "../util/text.js";
 import { bytesText } from "./readable.js";
 import { columns, NOTHING, orNothing, type Shown } from "./shown.js";
 
@@ -39,7 +40,7 @@ export function shownTables(tables: readonly TableClaim[], empty: string): Shown
   return {
     columns: columns(
       ...["db", "name", ">tid", ">pid", "endpoint", "role", "is_alive"],
-      ...[">offset", ">record_cnt", ">memused", ">diskused"],
+      ...[">offset", "?>record_cnt", "?>memused", "?>diskused"],
     ),
     // Made while they are written: there can be 100,000s.
     rows: {

@@ -44,6 +44,14 @@ export function printable(text: string): string {
     .join("");
 }
 
+/** Text without the colours of {@link paint}. */
+export function unpainted(text: string): string {
+  return text
+    .split(OWN_COLOR)
+    .filter((_, index) => index % 2 === 0)
+    .join("");
+}
+
 /** The text, or its beginning and how long it is where a line could not bear it. */
 export function clipped(text: string, max: number): string {
   return text.length <= max ? text : `${text.slice(0, max)}... (${text.length} characters)`;
@@ -160,78 +168,36 @@ export function textWidth(text: string): number {
   return stringWidth(text);
 }
 
+const DOTS = "...";
+
+/** The text in a width, with dots in its middle if it is longer: addresses differ at their ends. */
+export function shortened(text: string, width: number): string {
+  if (textWidth(text) <= width) return text;
+  const room = Math.max(0, width - DOTS.length);
+  const chars = [...text];
+  const head = taken(chars, Math.ceil(room / 2));
+  const tail = taken(chars.reverse(), Math.floor(room / 2)).reverse();
+  return [...head, DOTS.slice(0, width), ...tail].join("");
+}
+
+/** The first characters that fit a width. */
+function taken(chars: readonly string[], width: number): string[] {
+  let used = 0;
+  const end = chars.findIndex((char) => {
+    used += textWidth(char);
+    return used > width;
+  });
+  return chars.slice(0, end < 0 ? chars.length : end);
+}
+
 /** A colour by what it means. */
 export type Color = "good" | "bad" | "doubtful" | "faint";
 
 const SGR: Readonly<Record<Color, number>> = { good: 32, bad: 31, doubtful: 33, faint: 2 };
-/** Characters of a cell that are shown: a table with one of a megabyte could not be read. */
-const CELL_MAX = 2_000;
 
 /** The text in a colour, or as it is if colours are off. */
 export function paint(text: string, color: Color | undefined, hasColor: boolean): string {
   return color === undefined || !hasColor ? text : `\x1b[${SGR[color]}m${text}\x1b[0m`;
-}
-
-/** One cell of a table: text of any origin, with a colour if it matters. */
-export type Cell = string | { readonly text: string; readonly color: Color };
-
-/** A column of a table. */
-export interface Column {
-  readonly title: string;
-  /** `left` if left out; numbers go to the right. */
-  readonly align?: "left" | "right";
-}
-
-/**
- * An aligned table of plain text: a line of titles, then one line for each row, two spaces between
- * the columns, no frames, so that `grep` and `awk` can read it. Cells are made safe here.
- *
- * @param rows Cells in the order of `columns`; missing ones are empty.
- * @returns Lines that each end with `\n`.
- */
-export function table(
-  columns: readonly Column[],
-  rows: Iterable<readonly Cell[]>,
-  hasColor = false,
-): string {
-  return [...tablePieces(columns, rows, hasColor)].join("");
-}
-
-/**
- * The lines of {@link table}, made one by one.
- *
- * @param rows Gone through twice: each row yields an empty piece first, while the widths are found out.
- */
-export function* tablePieces(
-  columns: readonly Column[],
-  rows: Iterable<readonly Cell[]>,
-  hasColor: boolean,
-): Generator<string> {
-  const titles = columns.map((column) => column.title);
-  const widths = titles.map((title) => textWidth(safe(title)));
-  for (const row of rows) {
-    for (const [index, width] of widths.entries()) {
-      widths[index] = Math.max(width, textWidth(safeCell(row[index] ?? "").text));
-    }
-    yield "";
-  }
-  const line = (row: readonly Cell[]) => {
-    const cells = columns.map(({ align }, index) => {
-      const cell = safeCell(row[index] ?? "");
-      const padding = " ".repeat((widths[index] ?? 0) - textWidth(cell.text));
-      const text = paint(cell.text, cell.color, hasColor);
-      return align === "right" ? padding + text : text + padding;
-    });
-    return `${cells.join("  ").trimEnd()}\n`;
-  };
-  yield line(titles);
-  for (const row of rows) yield line(row);
-}
-
-function safeCell(cell: Cell): { readonly text: string; readonly color: Color | undefined } {
-  return typeof cell === "string"
-    ? { text: safe(clipped(cell, CELL_MAX)), color: undefined }
-    : { text: safe(clipped(cell.text, CELL_MAX)), color: cell.color };
 }
 
 /** What decides about colours. */

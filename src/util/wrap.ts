@@ -1,6 +1,11 @@
 import wrapAnsi from "wrap-ansi";
 import { textWidth } from "./text.js";
 
+/** The part of a line, with its colours, that one row of the screen holds. */
+export function firstRow(line: string, columns: number): string {
+  return wrapAnsi(line, columns, { hard: true, trim: false, wordWrap: false }).split("\n")[0] ?? "";
+}
+
 /** What the text is shown on. */
 export interface Screen {
   readonly hasColor: boolean;

@@ -79,6 +79,7 @@ export async function typeLine(
     isInteractiveStdout: false,
     hasColor: false,
     columns: 80,
+    rows: 24,
     signal: end.signal,
     onSecondSignal: () => undefined,
   };

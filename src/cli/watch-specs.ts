@@ -1,0 +1,15 @@
+import { LONGEST } from "./common-specs.js";
+import { duration } from "./flag-values.js";
+import { optional } from "./spec.js";
+
+/** The flag of commands that look again and again. */
+export const watchSpecs = {
+  /** Pause between two looks in milliseconds; undefined to look once. */
+  watchMs: {
+    ...optional(
+      ["watch", "TIME", "look again after that pause (2s), until q, Ctrl-C or a signal"],
+      duration(100, LONGEST),
+    ),
+    bareText: "2s",
+  },
+};

@@ -1,0 +1,53 @@
+import type { TableScreen } from "../util/table.js";
+import { paint, unpainted } from "../util/text.js";
+import { firstRow } from "../util/wrap.js";
+
+/** Columns at the left edge of a frame that the marks have for themselves. */
+export const FRAME_MARGIN = 2;
+
+/** One look of a command that looks again and again. */
+export interface Look {
+  /** Lines without line ends, made safe, with the colours of `paint`. */
+  readonly lines: readonly string[];
+  /** Lines of the look before; undefined for the first one. */
+  readonly before: readonly string[] | undefined;
+  /** The first line: when the look was made. */
+  readonly stamp: string;
+}
+
+/**
+ * A look as it fits a terminal: each line on one row, with a `*` before each line that the look before did not have.
+ * Of too many lines the first and the last one are shown. How long something has lasted is no change.
+ */
+export function frameLines({ lines, before, stamp }: Look, screen: TableScreen): string[] {
+  const isNew = before === undefined ? () => false : newTo(before);
+  const marked = lines.map((line) => {
+    const mark = isNew(line) ? paint("*", "doubtful", screen.hasColor) : " ";
+    return `${mark} ${firstRow(line, Math.max(1, screen.columns - FRAME_MARGIN))}`;
+  });
+  const changed = before === undefined ? 0 : marked.filter((line) => !line.startsWith(" ")).length;
+  const news =
+    before === undefined ? "" : changed === 0 ? ", no change" : `, ${changed} changed (*)`;
+  // The stamp takes a line, and the cursor stands on one of its own.
+  const room = Math.max(3, screen.rows - 2);
+  const last = marked.at(-1);
+  const shown =
+    marked.length <= room || last === undefined
+      ? marked
+      : [...marked.slice(0, room - 2), `  ... ${marked.length - room + 1} more lines`, last];
+  return [firstRow(`${stamp}${news}`, screen.columns), ...shown];
+}
+
+function newTo(before: readonly string[]): (line: string) => boolean {
+  const known = new Set(before.map(meaning));
+  return (line) => !known.has(meaning(line));
+}
+
+/** A line without colours, padding, and how long things have lasted. */
+function meaning(line: string): string {
+  return unpainted(line)
+    .replaceAll(/\b(\d+(\.\d+)? ?(d|h|min|m|s|ms)(?![a-zA-Z]) ?)+/g, "T ")
+    .replaceAll(/\b\d+ calls\b/g, "calls")
+    .replaceAll(/\s+/g, " ")
+    .trim();
+}

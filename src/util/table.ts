@@ -1,0 +1,94 @@
+import { fitColumns } from "./fit-columns.js";
+import { type Color, clipped, paint, safe, shortened, textWidth } from "./text.js";
+
+/** Characters of a cell that are shown: a table with one of a megabyte could not be read. */
+const CELL_MAX = 2_000;
+
+/** One cell of a table: text of any origin, with a colour if it matters. */
+export type Cell = string | { readonly text: string; readonly color: Color };
+
+/** A column of a table. */
+export interface Column {
+  readonly title: string;
+  /** `left` if left out; numbers go to the right. */
+  readonly align?: "left" | "right";
+  /** Left out first where the table is wider than the screen. */
+  readonly isExtra?: boolean;
+}
+
+/** What a table is shown on. */
+export interface TableScreen {
+  readonly hasColor: boolean;
+  /** Width of the terminal; infinite where there is none, or where all columns are wanted. */
+  readonly columns: number;
+  /** Lines of the terminal: the titles stand on each screenful of lines. Infinite where there is none. */
+  readonly rows: number;
+}
+
+/** Where a table is not shown on a terminal: all of it, and its titles once. */
+const UNBOUNDED = { columns: Number.POSITIVE_INFINITY, rows: Number.POSITIVE_INFINITY };
+
+/** The text of {@link tablePieces} with all its columns. */
+export function table(
+  columns: readonly Column[],
+  rows: Iterable<readonly Cell[]>,
+  hasColor = false,
+): string {
+  return [...tablePieces(columns, rows, { hasColor, ...UNBOUNDED })].join("");
+}
+
+/**
+ * An aligned table of plain text: a line of titles, then one line for each row, two spaces between
+ * the columns, no frames, so that `grep` and `awk` can read it. Cells are made safe here.
+ *
+ * @param rows Cells in the order of `columns`; missing ones are empty. Gone through twice: each row yields an empty
+ *   piece first, while the widths are found out.
+ * @returns The titles of the columns that the screen has no room for, see `fitColumns`.
+ */
+export function* tablePieces(
+  columns: readonly Column[],
+  rows: Iterable<readonly Cell[]>,
+  screen: TableScreen,
+): Generator<string, string[]> {
+  const titles = columns.map((column) => column.title);
+  const widths = titles.map((title) => textWidth(safe(title)));
+  for (const row of rows) {
+    for (const [index, width] of widths.entries()) {
+      widths[index] = Math.max(width, textWidth(safeCell(row[index] ?? "").text));
+    }
+    yield "";
+  }
+  const fitted = fitColumns(columns, widths, screen.columns);
+  const line = (row: readonly Cell[]) => {
+    const cells = columns.flatMap(({ align }, index) => {
+      const width = fitted[index];
+      if (width === undefined) return [];
+      const cell = safeCell(row[index] ?? "");
+      const isNarrower = width < (widths[index] ?? 0);
+      const shown = isNarrower ? shortened(cell.text, width) : cell.text;
+      const padding = " ".repeat(width - textWidth(shown));
+      const text = paint(shown, cell.color, screen.hasColor);
+      return [align === "right" ? padding + text : text + padding];
+    });
+    return `${cells.join("  ").trimEnd()}\n`;
+  };
+  // One line is left for the shell's prompt, or for that of a pager.
+  const screenful = Math.max(2, screen.rows - 1);
+  let lines = 1;
+  yield line(titles);
+  for (const row of rows) {
+    if (lines % screenful === 0) {
+      yield line(titles);
+      lines += 1;
+    }
+    yield line(row);
+    lines += 1;
+  }
+  return titles.filter((_, index) => fitted[index] === undefined);
+}
+
+function safeCell(cell: Cell): { readonly text: string; readonly color: Color | undefined } {
+  return typeof cell === "string"
+    ? { text: safe(clipped(cell, CELL_MAX)), color: undefined }
+    : { text: safe(clipped(cell.text, CELL_MAX)), color: cell.color };
+}
