@@ -99,7 +99,7 @@ describe("--dry_run", () => {
     const sandbox = await brokenSandbox();
     const before = everything(sandbox);
     const changes = znodeChanges(sandbox);
-    const shown = await recoverdata(sandbox, "--dry_run");
+    const shown = await recoverdata(sandbox, "--dry_run", "--verbose");
     expect(shown.code, shown.stderr).toBe(0);
     expect(shown.stdout).toMatch(/db1\.t0:0: led by \S+ if it holds what it is expected to/);
     expect(shown.stdout).toMatch(/round 1, to gather evidence:/);
@@ -128,7 +128,12 @@ describe("--dry_run", () => {
 
   test("the documented method has a plan of its own", async () => {
     const sandbox = await brokenSandbox();
-    const { code, stdout } = await recoverdata(sandbox, "--dry_run", "--method=documented");
+    const { code, stdout } = await recoverdata(
+      sandbox,
+      "--dry_run",
+      "--verbose",
+      "--method=documented",
+    );
     expect(code).toBe(0);
     expect(stdout).toMatch(/load \S+ as leader \[not-loaded\]/);
     expect(stdout).toMatch(/rebuild \S+ from the leader \(RecoverTable\)/);

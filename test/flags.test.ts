@@ -86,6 +86,7 @@ describe("right command lines", () => {
       replaces: false,
       method: undefined,
       noInput: false,
+      isVerbose: false,
       planOut: undefined,
       resume: false,
       stateDir: undefined,

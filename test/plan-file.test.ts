@@ -446,3 +446,22 @@ describe("a plan for people", () => {
     expect(question).toContain("go on? [y/N]");
   });
 });
+
+describe("a plan of many partitions", () => {
+  test("fits a screen: partitions with the same problems are one group; all steps with --verbose", async () => {
+    const virtual = await startVirtualCluster({ model: { autoFailover: false } });
+    virtual.model.createTable({ db: "db1", table: "t0", partitions: 305, replicas: 3 });
+    virtual.model.put(3);
+    await virtual.pass(5_000);
+    virtual.model.outage();
+    await virtual.pass(30_000);
+    const made = await planOf(virtual);
+    const size = finish(sizeOf(made));
+    const saved = finish(savedPlan(made, maker("/openmldb"), digest));
+    const lines = planText(saved, size);
+    expect(lines.length).toBeLessThanOrEqual(24);
+    expect(lines[1]).toMatch(/^305 partitions, not-loaded x3: load-follower x3, then /);
+    expect(lines[2]).toBe("    db1.t0:0, db1.t0:1, db1.t0:2 and 302 more");
+    expect(planText(saved, size, true).length).toBeGreaterThan(3_000);
+  });
+});

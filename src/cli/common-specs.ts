@@ -239,6 +239,7 @@ const planOnlySpecs = {
   ),
   /** Whether the question before the first change is taken as answered. */
   yes: noVariable(toggle("yes", "do not ask before the first change")),
+  isVerbose: toggle("verbose", "show each partition and each step, however many there are"),
   /** Whether the question is an error. */
   noInput: noVariable(toggle("no_input", "fail instead of asking")),
 };
@@ -343,7 +344,7 @@ export type OperateFlags = FlagsOf<typeof operateSpecs>;
 /** Partitions in which entries may be given up. */
 export const acceptDataLoss = noVariable(
   many(
-    ["accept_data_loss", "DB.TABLE:PID", "give up entries there; only what is named"],
+    ["accept_data_loss", "DB.TABLE:PID", "give up entries there, only where named"],
     partitionNames,
   ),
 );

@@ -115,7 +115,7 @@ async function showPlan<End>(
     io,
     flags.output === "json"
       ? ended(jsonPieces({ ...head, size, ...json, plan: planDocument(saved) }, 2))
-      : lined(planText(saved, size)),
+      : lined(planText(saved, size, flags.isVerbose)),
   );
   return exitCode;
 }

@@ -3,19 +3,14 @@ import type { RecoverDataFlags } from "../cli/recovery-commands.js";
 import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
+import { counted } from "../model/counted.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
 import type { RowsReport } from "../model/rows.js";
 import { type RecoverCommand, recoverAgain } from "../model/tool-command.js";
 import { newIdentities } from "../observe/identified-cluster.js";
 import { addMissingOperation } from "../operations/add-missing.js";
 import { openDecisions } from "../planning/decisions.js";
-import {
-  counted,
-  earlyEndJson,
-  isAllHealthy,
-  reportJson,
-  reportText,
-} from "../report/recovery-report.js";
+import { earlyEndJson, isAllHealthy, reportJson, reportText } from "../report/recovery-report.js";
 import { recoveryRows } from "../report/recovery-rows.js";
 import { rowsJson, rowsText, withRows } from "../report/rows-report.js";
 import { replaceFileBy } from "../util/replace-file.js";
@@ -139,7 +134,10 @@ async function finish(
   const rows = rowsOf(deep);
   const exitCode = withDeepExit(notRestored === undefined ? verdict : EXIT.notRestored, deep);
   const json = () => ended(reportJson(report, exitCode, rows && rowsJson(rows)));
-  const text = () => [...reportText(report), ...(rows === undefined ? [] : rowsText(rows))];
+  const text = () => [
+    ...reportText(report, flags.isVerbose),
+    ...(rows === undefined ? [] : rowsText(rows)),
+  ];
   if (flags.decisionsOut !== undefined) await saveDecisions(flags.decisionsOut, report, flags, io);
   if (flags.reportFile !== undefined) await saveReport(flags.reportFile, json(), io);
   await print(io, flags.output === "json" ? json() : lined(text()));

@@ -10,6 +10,7 @@ import {
 } from "../diagnosis/selection.js";
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import { counted } from "../model/counted.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { Lost } from "../model/loss.js";
 import { type Loss, lossFlagValue } from "../model/loss.js";
@@ -22,7 +23,6 @@ import { lossesOf } from "../planning/lost.js";
 import type { Method } from "../planning/method.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
 import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
-import { counted } from "../report/recovery-report.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { RULES, type Rules } from "./rules.js";
 

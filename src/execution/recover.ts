@@ -1,6 +1,7 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { EVERYTHING, problemsOf, type Selection, selected } from "../diagnosis/selection.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { counted } from "../model/counted.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { Loss } from "../model/loss.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
@@ -16,7 +17,6 @@ import { NO_ATTEMPTS } from "../planning/attempt-history.js";
 import { type Decided, decideCommands } from "../planning/decisions.js";
 import type { Method } from "../planning/method.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
-import { counted } from "../report/recovery-report.js";
 import { createGuard, type Guard, isOn } from "../run/guard.js";
 import type { Limits } from "../steps/step-context.js";
 import { untilAborted } from "../util/until-aborted.js";

@@ -1,4 +1,5 @@
 import { adviceText, grouped, type Needs, NO_ADVICE, type Way, wayText } from "../model/advice.js";
+import { counted } from "../model/counted.js";
 import { ageText, durationText } from "../model/duration.js";
 import { maxOf, minOf } from "../util/extremes.js";
 import { type Cell, table } from "../util/table.js";
@@ -275,8 +276,4 @@ export function verdictLine(inspection: Inspection, effort: Effort, hasColor: bo
   const spent = `${durationText(effort.tookMs)}, ${counted(effort.calls, "call")}`;
   const text = `inspect: ${verdictText(inspection).replace(/\)$/, `; ${spent})`)}`;
   return paint(text, inspection.isHealthy ? "good" : "bad", hasColor);
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -1,4 +1,5 @@
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
+import { counted } from "../model/counted.js";
 import type { PartitionRef } from "../model/partition-name.js";
 import {
   type PartitionView,
@@ -11,7 +12,6 @@ import type { PrintCommand } from "../model/tool-command.js";
 import { checkLeaderChange, type LeaderChange, leadCounts } from "../policy/check-leader-change.js";
 import { mayGiveUp } from "../policy/what-is-given-up.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
-import { counted } from "../report/recovery-report.js";
 import { unknownName } from "../util/nearest.js";
 import { hintFor, lossNotes } from "./change-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";

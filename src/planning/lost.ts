@@ -1,5 +1,6 @@
 import { OpsError } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
+import { counted } from "../model/counted.js";
 import { type Loss, lossFlagValue } from "../model/loss.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
@@ -9,7 +10,6 @@ import { laneOf } from "../policy/lane-of.js";
 import { isLost, lostBeyond } from "../policy/lost-replicas.js";
 import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
 import { trueOffset } from "../policy/what-it-holds.js";
-import { counted } from "../report/recovery-report.js";
 import { unknownName } from "../util/nearest.js";
 import type { AttemptHistory } from "./attempt-history.js";
 import type { Plan } from "./recovery-plan.js";

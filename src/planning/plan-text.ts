@@ -1,11 +1,12 @@
+import { counted, tally } from "../model/counted.js";
 import { partitionName } from "../model/partition-view.js";
 import type { StepKind } from "../model/step.js";
 import { stepText } from "../model/step.js";
-import { counted } from "../report/recovery-report.js";
 import { wordsOf } from "../steps/run-step.js";
 import { table } from "../util/table.js";
 import { safe } from "../util/text.js";
 import { lostLines } from "./lost.js";
+import { planOverview } from "./plan-overview.js";
 import {
   type Plan,
   type PlannedPartition,
@@ -17,45 +18,72 @@ import {
 } from "./recovery-plan.js";
 import type { SavedPlan } from "./saved-plan.js";
 
-/** More partitions than this are counted on the screen, and listed in JSON and plan files only. */
-const SHOWN_MAX = 50;
+/** A plan that takes more lines is shown in groups, so that it fits a screen. */
+const SCREEN_LINES = 24;
+/** So few partitions are shown step by step all the same. */
+const FEW = 4;
+/** Steps and notes of a long list that are shown. */
+const FIRST_STEPS = 8;
 /** Names in a question; the others are counted. */
 const NAMED_MAX = 10;
 
 /**
- * A plan for a person.
+ * A plan for a person: every step, if that fits a screen or is asked for; else in groups.
  *
  * @param size That of the plan.
- * @param cluster Such as `prod at /openmldb`.
+ * @param isVerbose Whether every step is shown, however many there are.
  * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
  */
-export function planText(saved: SavedPlan, size: PlanSize): string[] {
+export function planText(saved: SavedPlan, size: PlanSize, isVerbose = false): string[] {
   const { plan } = saved;
-  if (plan.method === undefined) return listText(plan);
-  const more = plan.partitions.length - SHOWN_MAX;
+  if (plan.method === undefined) return listText(plan, isVerbose);
+  const isShort = isVerbose || isOneScreen(plan);
   return [
     `plan ${safe(saved.id)} for the cluster at ${safe(saved.rootPath)}, method ${plan.method}, made ${safe(plan.madeAt)}`,
-    ...plan.partitions.slice(0, SHOWN_MAX).flatMap((one) => partitionLines(plan, one)),
-    ...(more > 0
-      ? [`and ${counted(more, "more partition")} (--output=json or --plan_out shows all)`]
-      : []),
-    ...methodLines(plan, size),
+    ...(isShort ? plan.partitions.flatMap((one) => partitionLines(plan, one)) : planOverview(plan)),
+    ...methodLines(plan, size, isShort),
     ...lostLines(plan).map(safe),
     ...guardLines(plan, size),
     verdict(plan, size),
   ];
 }
 
-/** The plan of an operation: one step a line. */
-function listText(plan: Plan): string[] {
+/** Whether there are few partitions, or all steps fit a screen; looks at no more of them than needed to tell. */
+function isOneScreen(plan: Plan): boolean {
+  if (plan.partitions.length <= FEW) return true;
+  let lines = 0;
+  for (const one of plan.partitions) {
+    lines += partitionLines(plan, one).length;
+    if (lines > SCREEN_LINES) return false;
+  }
+  return true;
+}
+
+/** The plan of an operation: one step a line; of many steps the first ones, and all of them counted. */
+function listText(plan: Plan, isVerbose: boolean): string[] {
   const steps = [...plan.partitions.flatMap((one) => one.first.steps), ...plan.others];
   if (steps.length === 0) return [...plan.notes.map(safe), "nothing to do"];
-  const rows = steps.map((step, index) => [String(index + 1), stepText(step), step.why]);
+  const isShort = isVerbose || steps.length <= SCREEN_LINES;
+  const shown = isShort ? steps : steps.slice(0, FIRST_STEPS);
+  const rows = shown.map((step, index) => [String(index + 1), stepText(step), step.why]);
   const columns = [{ title: "#", align: "right" as const }, { title: "action" }, { title: "why" }];
   return [
     table(columns, rows).trimEnd(),
-    ...plan.notes.map((note) => `note: ${safe(note)}`),
+    ...(isShort
+      ? []
+      : [`all ${steps.length}: ${tally(steps.map(({ kind }) => kind))}; each of them: --verbose`]),
+    ...notesOf(plan, isShort),
     `${counted(steps.length, "action")} planned, nothing changed`,
+  ];
+}
+
+/** The notes of a plan; of many the first ones. */
+function notesOf({ notes }: Plan, isShort: boolean): string[] {
+  const shown = isShort ? notes : notes.slice(0, FIRST_STEPS);
+  const more = notes.length - shown.length;
+  return [
+    ...shown.map((note) => `note: ${safe(note)}`),
+    ...(more > 0 ? [`and ${counted(more, "more note")}`] : []),
   ];
 }
 
@@ -104,8 +132,9 @@ function stepLine(step: PlannedStep, position: number): string {
   return `    ${position + 1}. ${safe(wordsOf(step))} [${step.why}]; expects: ${safe(step.expects)}`;
 }
 
-function methodLines(plan: Plan, size: PlanSize): string[] {
+function methodLines(plan: Plan, size: PlanSize, isShort: boolean): string[] {
   if (size.partitions === 0) return [];
+  if (!isShort) return ["after each round a partition is looked at again, and planned anew"];
   if (plan.method === "documented") {
     return [
       "after round 1 each partition is looked at again; what is still wrong with it is done then",

@@ -1,10 +1,10 @@
 import { messageOf } from "../errors.js";
+import { counted } from "../model/counted.js";
 import type { OperationReport } from "../model/operation-report.js";
 import { detailsOf, type Step, stepText, verbOf } from "../model/step.js";
 import { table } from "../util/table.js";
 import { safe } from "../util/text.js";
 import { doneCount, isWell } from "./operation-rows.js";
-import { counted } from "./recovery-report.js";
 
 const SCHEMA_VERSION = 1;
 

@@ -2,6 +2,7 @@ import { absenceDocument, absenceText } from "../diagnosis/absence-advice.js";
 import { messageOf, OpsError } from "../errors.js";
 import { adviceText, grouped } from "../model/advice.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import { counted, suchAs, tally } from "../model/counted.js";
 import { durationText } from "../model/duration.js";
 import type { ReplicaEvidence } from "../model/evidence.js";
 import { partitionName } from "../model/partition-view.js";
@@ -14,8 +15,14 @@ import { jsonPieces, jsonText, lazyList, safe } from "../util/text.js";
 /** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
 const SCHEMA_VERSION = 1;
 
-/** More partitions, tablets or notes than this are counted on the screen, and listed in JSON only. */
-const SHOWN_MAX = 50;
+/** Lines about partitions that are left: more are told in groups, so that the report fits a screen. */
+const SCREEN_LINES = 16;
+/** So few partitions are shown one by one all the same. */
+const FEW = 4;
+/** Groups, tablets, notes or advices that are shown then; the others are counted. */
+const SHOWN_MAX = 6;
+/** Names that stand for a group. */
+const NAMES_MAX = 3;
 
 /** Whether something is left to do about a partition. */
 function isUnhealthy(one: PartitionResult): boolean {
@@ -154,22 +161,27 @@ function failureJson({ failure }: PartitionResult) {
 
 /**
  * The report for a person: absent tablets, unhealthy partitions with cause and next command, and the
- * verdict as the last line. Where there are many, the worst are shown and the others counted.
+ * verdict as the last line. Where there are many, partitions in the same state are one group.
  *
+ * @param isVerbose Whether everything is shown one by one, however much it is.
  * @returns Lines without line ends, made one by one. Names from the cluster are made safe for a terminal.
  */
-export function* reportText(report: RunReport): Generator<string> {
+export function* reportText(report: RunReport, isVerbose = false): Generator<string> {
+  const most = isVerbose ? Number.POSITIVE_INFINITY : SHOWN_MAX;
   const unhealthy = report.partitions.filter(isUnhealthy);
   const absent = new Set(report.absentTablets.map((one) => one.endpoint));
-  yield* first(report.absentTablets, "tablets that are not healthy", (one) => [
+  yield* first(report.absentTablets, most, "tablets that are not healthy", (one) => [
     `tablet ${safe(one.endpoint)} is ${safe(absenceText(one.absence, one.reason))}`,
   ]);
   const notes = report.partitions.flatMap(({ id, notes }) => notes.map((note) => ({ id, note })));
-  yield* first(notes, "notes", ({ id, note }) => [`${safe(partitionName(id))}  ${safe(note)}`]);
-  const shown = unhealthy.length > SHOWN_MAX ? worstFirst(unhealthy) : unhealthy;
-  yield* first(shown, "partitions that are not healthy", (one) => partitionLines(one, absent));
+  yield* first(notes, most, "notes", ({ id, note }) => [
+    `${safe(partitionName(id))}  ${safe(note)}`,
+  ]);
+  if (isVerbose || isOneScreen(unhealthy, absent)) {
+    for (const one of unhealthy) yield* partitionLines(one, absent);
+  } else yield* groupLines(unhealthy);
   const advised = grouped(unhealthy, (one) => one.next);
-  yield* first(advised, "different things to do", ({ advice, of }) => [
+  yield* first(advised, most, "different things to do", ({ advice, of }) => [
     `next (${counted(of.length, "partition")}): ${safe(adviceText(advice))}`,
   ]);
   yield* decisionLines(report);
@@ -179,11 +191,54 @@ export function* reportText(report: RunReport): Generator<string> {
 }
 
 /** The lines of the first ones, and how many more there are. */
-function first<T>(all: readonly T[], what: string, linesOf: (one: T) => string[]): string[] {
-  const lines = all.slice(0, SHOWN_MAX).flatMap(linesOf);
-  const more = all.length - SHOWN_MAX;
+function first<T>(
+  all: readonly T[],
+  most: number,
+  what: string,
+  linesOf: (one: T) => string[],
+): string[] {
+  const lines = all.slice(0, most).flatMap(linesOf);
+  const more = all.length - most;
   if (more <= 0) return lines;
-  return [...lines, `and ${more} more ${what} (--output=json and --report_file show all)`];
+  return [...lines, `and ${more} more ${what} (--verbose shows all)`];
+}
+
+/** Whether few partitions are left, or all of them fit a screen; looks at no more than needed to tell. */
+function isOneScreen(
+  unhealthy: readonly PartitionResult[],
+  absent: ReadonlySet<Endpoint>,
+): boolean {
+  if (unhealthy.length <= FEW) return true;
+  let lines = 0;
+  for (const one of unhealthy) {
+    lines += partitionLines(one, absent).length;
+    if (lines > SCREEN_LINES) return false;
+  }
+  return true;
+}
+
+/** Partitions in the same state with the same problems are one group, worst first. */
+function groupLines(unhealthy: readonly PartitionResult[]): string[] {
+  const groups = new Map<string, PartitionResult[]>();
+  for (const one of worstFirst(unhealthy)) {
+    const serving = one.isServing ? "serving, not healthy" : stateOf(one);
+    const title = `${serving}: ${tally(one.problems.map(({ code }) => code))}`;
+    const members = groups.get(title);
+    if (members === undefined) groups.set(title, [one]);
+    else members.push(one);
+  }
+  const lines = first([...groups], SHOWN_MAX, "groups of partitions", ([title, members]) => {
+    const names = members.map(({ id }) => partitionName(id));
+    return [
+      `${counted(members.length, "partition")} ${title}`,
+      `    ${safe(suchAs(names, NAMES_MAX))}`,
+    ];
+  });
+  return [...lines, "each of them: --verbose; for programs: --output=json"];
+}
+
+function stateOf({ status }: PartitionResult): string {
+  return status === "needs-decision" ? "NEEDS A DECISION, not serving" : "NOT SERVING";
 }
 
 /** What takes no writes comes first, and among that what the operator has to decide. */
@@ -194,8 +249,7 @@ function worstFirst(unhealthy: readonly PartitionResult[]): PartitionResult[] {
 }
 
 function partitionLines(one: PartitionResult, absent: ReadonlySet<Endpoint>): string[] {
-  const state = one.status === "needs-decision" ? "NEEDS A DECISION, not serving" : "NOT SERVING";
-  const serving = one.isServing ? `led by ${one.leader}` : state;
+  const serving = one.isServing ? `led by ${one.leader}` : stateOf(one);
   return [
     `${safe(partitionName(one.id))}  ${safe(serving)}`,
     ...one.problems.map((problem) => {
@@ -279,9 +333,4 @@ function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): stri
   }
   const down = unhealthy.filter((one) => !one.isServing).length;
   return `${report.command}: ${counted(unhealthy.length, "partition")} NOT healthy, ${down} of them not serving; ${well} healthy, ${recovered} of them recovered (${size}; ${effort})`;
-}
-
-/** A number with its noun: `1 partition`, `2 partitions`. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

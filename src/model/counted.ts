@@ -1,0 +1,17 @@
+/** A number with its noun: `1 partition`, `2 partitions`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** Words, each once with how often it came, in the order of first sight: `not-loaded x3, behind`. */
+export function tally(words: Iterable<string>): string {
+  const counts = new Map<string, number>();
+  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return [...counts].map(([word, count]) => (count === 1 ? word : `${word} x${count}`)).join(", ");
+}
+
+/** The first names, and how many more there are. */
+export function suchAs(names: readonly string[], most: number): string {
+  const more = names.length - most;
+  return `${names.slice(0, most).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
