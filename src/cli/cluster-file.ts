@@ -69,6 +69,14 @@ export function readSettings(line: CommandLine, environment: Environment): Setti
   const given = (name: string) =>
     line.flags.get(name)?.[0] ?? (environment[variableOf(name)] || undefined);
   const [cluster, config, home] = ["cluster", "config", "openmldb_home"].map(given);
+  // What is typed here by mistake can hold a secret: it is not echoed.
+  if (config?.trimStart().startsWith("{") === true) {
+    throw new OpsError({
+      code: "usage",
+      message: "--config names a file, and was given JSON",
+      hint: "write that into a file, and give its path",
+    });
+  }
   if (cluster === undefined && config !== undefined) {
     throw new OpsError({
       code: "usage",

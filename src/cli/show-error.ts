@@ -15,8 +15,19 @@ export function errorText(thrown: unknown): string {
   return hint === undefined ? message : `${message} (${safe(clipped(hint, MESSAGE_MAX))})`;
 }
 
+/** What to do where the operating system refused something, by its code. */
+const SYSTEM_HINTS: ReadonlyMap<unknown, string> = new Map([
+  ["EMFILE", "allow a process more open files: ulimit -n"],
+  ["ENFILE", "the machine has no file handles left: end other processes, or raise fs.file-max"],
+  ["ENOMEM", "the machine has no memory left: end other processes, or allow this one more"],
+  ["ENOSPC", "the disk is full: make room, then run it again"],
+  ["EDQUOT", "the disk quota is used up: make room, then run it again"],
+]);
+
 function hintOf(thrown: unknown): string | undefined {
-  return thrown instanceof OpsError ? thrown.hint : unexpectedHint;
+  if (thrown instanceof OpsError) return thrown.hint;
+  const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+  return SYSTEM_HINTS.get(code) ?? unexpectedHint;
 }
 
 /** The lines that come before {@link errorText}: what it sums up. Empty for most errors. */
