@@ -252,7 +252,7 @@ describe.concurrent("signals", () => {
     expect(result.code).toBe(code);
     expect(result.tookMs).toBeLessThan(5_000);
     expect(result.stderr).toContain(
-      `${signal}: stopping, putting things back (again to leave at once)\n`,
+      `${signal}: stopping (again to leave at once)\n`,
     );
     expect(result.stderr).toMatch(new RegExp(`openmldb-ops: stopped by ${signal}\n$`));
     expect(JSON.parse(result.stdout)).toMatchObject({

@@ -6,8 +6,14 @@ const systemError = (code: string) =>
   Object.assign(new Error(`${code}: refused, open '/x'`), { code, syscall: "open" });
 
 test.each([
-  [systemError("EMFILE"), "EMFILE: refused, open '/x' (allow a process more open files: ulimit -n)"],
-  [systemError("ENOSPC"), "ENOSPC: refused, open '/x' (the disk is full: make room, then run it again)"],
+  [
+    systemError("EMFILE"),
+    "EMFILE: refused, open '/x' (allow a process more open files: ulimit -n)",
+  ],
+  [
+    systemError("ENOSPC"),
+    "ENOSPC: refused, open '/x' (the disk is full: make room, then run it again)",
+  ],
   [new OpsError({ code: "refused", message: "no" }), "no"],
 ])("%s is told with what to do", (error, text) => {
   expect(errorText(error)).toBe(text);

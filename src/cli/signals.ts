@@ -37,10 +37,11 @@ export interface SignalWatch {
 export function watchSignals(say: (line: string) => void): SignalWatch {
   const controller = new AbortController();
   let first: StopSignal | undefined;
-  let handler = () => false;
+  // Only a run that changes the cluster registers one.
+  let handler: (() => boolean) | undefined;
   const mayBeOff = (): boolean => {
     try {
-      return handler();
+      return handler?.() === true;
     } catch {
       // The exit comes first: the line that the handler prints is all that is lost.
       return false;
@@ -54,7 +55,8 @@ export function watchSignals(say: (line: string) => void): SignalWatch {
     }
     first = name;
     if (controller.signal.aborted) return;
-    say(`${name}: stopping, putting things back (again to leave at once)`);
+    const doing = handler === undefined ? "stopping" : "stopping, putting things back";
+    say(`${name}: ${doing} (again to leave at once)`);
     controller.abort(interruptedBy(name));
   };
   for (const name of STOP_SIGNALS) process.on(name, onSignal);

@@ -4,7 +4,7 @@ import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
 import { counted } from "../model/counted.js";
-import type { RecoveryCommand, RunReport } from "../model/report.js";
+import type { RunReport } from "../model/report.js";
 import type { RowsReport } from "../model/rows.js";
 import { type RecoverCommand, recoverAgain } from "../model/tool-command.js";
 import { newIdentities } from "../observe/identified-cluster.js";
@@ -85,9 +85,7 @@ export async function recover(
         ? withRows(recoveryRows(end.report, restoreCommand(flags)), rowsOf(deep))
         : undefined,
     tell: (end) =>
-      "error" in end
-        ? endEarly(end, flags, io, typed.cmd)
-        : finish({ ...end, deep }, flags, io, typed),
+      "error" in end ? endEarly(end, flags, io, typed) : finish({ ...end, deep }, flags, io, typed),
   });
   if (!flags.replaces || isPlanOnly(flags) || exitCode !== EXIT.ok) return exitCode;
   // The report and the hook are those of the recovery; the question was answered there.
@@ -198,19 +196,28 @@ function endEarly(
   result: Extract<RecoverResult, { error: unknown }>,
   flags: RecoveryFlags,
   io: CommandIo,
-  command: RecoveryCommand,
+  typed: RecoverCommand,
 ): number {
-  const { error, notRestored } = result;
+  const { error, notRestored, progress } = result;
+  const print = commandPrinter(flags);
+  const goOn = recoverAgain(typed, print)();
   const isStopped = isStop(error);
-  if (notRestored === undefined && (isStopped || !result.hasChanged)) throw error;
+  if (notRestored === undefined && (isStopped || !result.hasChanged)) {
+    if (progress.unhealthy.size > 0) {
+      io.log.info(
+        `${counted(progress.changes, "change")} made; of ${counted(progress.unhealthy.size, "partition")} that were not healthy, some may be left; to see what is left: ${print({ cmd: "inspect" })}; to go on: ${goOn}`,
+      );
+    }
+    throw error;
+  }
   const exitCode = notRestored === undefined ? EXIT.partly : EXIT.notRestored;
   if (flags.output === "json") {
     io.stdout.write(
-      `${earlyEndJson({ command, error, notRestored, restoreCommand: restoreCommand(flags), exitCode })}\n`,
+      `${earlyEndJson({ command: typed.cmd, error, notRestored, restoreCommand: restoreCommand(flags), exitCode })}\n`,
     );
   }
   io.stderr.write(
-    `openmldb-ops: the run ended early: ${safe(messageOf(error))}\n  -> run the same command again to go on\n`,
+    `openmldb-ops: the run ended early: ${safe(messageOf(error))}\n  -> to go on: ${safe(goOn)}\n`,
   );
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   return exitCode;
