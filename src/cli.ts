@@ -81,9 +81,9 @@ async function helpText(of: CommandEntry | undefined): Promise<string> {
   return of === undefined ? mainHelp(toolVersion(), columns()) : commandHelp(of, columns());
 }
 
-/** Width of the terminal; where there is none, as wide as a usual one. */
+/** Width of the terminal; where there is none, or one that says 0, as wide as a usual one. */
 function columns(): number {
-  return process.stdout.columns ?? process.stderr.columns ?? 80;
+  return process.stdout.columns || process.stderr.columns || 80;
 }
 
 /** What stdout is to be, found out even if the rest of the command line is wrong. */
@@ -171,7 +171,7 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
         return columns();
       },
       get rows() {
-        return process.stdout.rows ?? 24;
+        return process.stdout.rows || 24;
       },
       signal: watch.signal,
       onSecondSignal: watch.onSecond,

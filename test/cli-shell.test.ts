@@ -251,9 +251,7 @@ describe.concurrent("signals", () => {
     const result = await runStuck((send) => send(signal));
     expect(result.code).toBe(code);
     expect(result.tookMs).toBeLessThan(5_000);
-    expect(result.stderr).toContain(
-      `${signal}: stopping (again to leave at once)\n`,
-    );
+    expect(result.stderr).toContain(`${signal}: stopping (again to leave at once)\n`);
     expect(result.stderr).toMatch(new RegExp(`openmldb-ops: stopped by ${signal}\n$`));
     expect(JSON.parse(result.stdout)).toMatchObject({
       error: { code: "interrupted" },
