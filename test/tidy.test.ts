@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { COMMANDS } from "../src/cli/command-table.js";
 import { PROBLEM_CODES } from "../src/model/problem.js";
+import { importCircles } from "./helpers/import-circles.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -166,6 +167,13 @@ describe("code", () => {
       .map(({ path, text }) => ({ path, lines: text.trimEnd().split("\n").length }))
       .filter(({ lines }) => lines > 350);
     expect(long).toEqual([]);
+  });
+
+  it("imports in one direction: no module imports itself through others, types included", () => {
+    expect(importCircles(source)).toEqual([]);
+    const one = { path: "src/a/one.ts", text: 'import type { Two } from "../b/two.js";' };
+    const two = { path: "src/b/two.ts", text: 'const one = () => import("../a/one.js");' };
+    expect(importCircles([one, two])).toEqual([["src/a/one.ts", "src/b/two.ts"]]);
   });
 
   it("loads modules lazily only where the command line begins", () => {

@@ -1,4 +1,4 @@
-import type { ReplicaFlags } from "../cli/operate-commands.js";
+import type { ReplicaFlags } from "../cli/operate-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import { addReplicaOperation } from "../operations/add-replica.js";
 import type { CommandIo } from "./command.js";

@@ -1,4 +1,4 @@
-import type { CancelOpFlags } from "../cli/operate-commands.js";
+import type { CancelOpFlags } from "../cli/operate-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import { cancelOpOperation } from "../operations/cancel-op.js";
 import type { CommandIo } from "./command.js";

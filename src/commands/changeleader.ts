@@ -1,4 +1,4 @@
-import type { ChangeLeaderFlags } from "../cli/operate-commands.js";
+import type { ChangeLeaderFlags } from "../cli/operate-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import { changeLeaderOperation } from "../operations/change-leader.js";
 import type { CommandIo } from "./command.js";

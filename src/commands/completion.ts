@@ -1,4 +1,4 @@
-import type { CompletionFlags } from "../cli/tool-commands.js";
+import type { CompletionFlags } from "../cli/tool-specs.js";
 import { EXIT } from "../exit-codes.js";
 import type { CommandIo } from "./command.js";
 

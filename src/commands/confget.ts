@@ -1,4 +1,4 @@
-import type { ConfGetFlags } from "../cli/tool-commands.js";
+import type { ConfGetFlags } from "../cli/tool-specs.js";
 import { OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import { table } from "../util/table.js";

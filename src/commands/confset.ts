@@ -1,4 +1,4 @@
-import type { ConfSetFlags } from "../cli/tool-commands.js";
+import type { ConfSetFlags } from "../cli/tool-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";

@@ -1,4 +1,4 @@
-import type { DeleteOpFlags } from "../cli/operate-commands.js";
+import type { DeleteOpFlags } from "../cli/operate-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import { OpsError } from "../errors.js";
 import { deleteOpOperation } from "../operations/delete-op.js";

@@ -1,4 +1,4 @@
-import type { GetFollowerFlags } from "../cli/show-commands.js";
+import type { GetFollowerFlags } from "../cli/show-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
 import type { FollowerList } from "../model/cluster-state.js";

@@ -1,5 +1,5 @@
 import { commandText } from "../cli/printed-command.js";
-import type { HistoryFlags } from "../cli/tool-commands.js";
+import type { HistoryFlags } from "../cli/tool-specs.js";
 import { connectZooKeeper } from "../cluster/zookeeper-client.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";

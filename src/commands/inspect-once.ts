@@ -1,5 +1,5 @@
 import { commandPrinter } from "../cli/printed-command.js";
-import type { InspectFlags } from "../cli/recovery-commands.js";
+import type { InspectFlags } from "../cli/recovery-specs.js";
 import type { JudgeFlags } from "../cli/verify-specs.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";

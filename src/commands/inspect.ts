@@ -1,4 +1,4 @@
-import type { InspectFlags } from "../cli/recovery-commands.js";
+import type { InspectFlags } from "../cli/recovery-specs.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { realClock } from "../cluster/real-clock.js";
 import { messageOf, type OpsError } from "../errors.js";

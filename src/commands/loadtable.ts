@@ -1,4 +1,4 @@
-import type { LoadTableFlags } from "../cli/operate-commands.js";
+import type { LoadTableFlags } from "../cli/operate-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import { loadTableOperation } from "../operations/load-table.js";
 import type { CommandIo } from "./command.js";

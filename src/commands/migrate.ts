@@ -1,4 +1,4 @@
-import type { MigrateFlags } from "../cli/operate-commands.js";
+import type { MigrateFlags } from "../cli/operate-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import { migrateOperation } from "../operations/migrate.js";
 import type { CommandIo } from "./command.js";

@@ -1,5 +1,5 @@
 import { commandPrinter } from "../cli/printed-command.js";
-import type { MoveTabletFlags } from "../cli/recovery-commands.js";
+import type { MoveTabletFlags } from "../cli/recovery-specs.js";
 import { moveTabletOperation } from "../operations/move-tablet.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

@@ -1,4 +1,4 @@
-import type { OfflineEndpointFlags } from "../cli/operate-commands.js";
+import type { OfflineEndpointFlags } from "../cli/operate-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import { offlineEndpointOperation } from "../operations/offline-endpoint.js";
 import type { CommandIo } from "./command.js";

@@ -1,5 +1,5 @@
 import { commandPrinter } from "../cli/printed-command.js";
-import type { PostUpgradeFlags } from "../cli/scale-commands.js";
+import type { PostUpgradeFlags } from "../cli/scale-specs.js";
 import { postUpgradeOperation } from "../operations/post-upgrade.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

@@ -1,5 +1,5 @@
 import { commandPrinter } from "../cli/printed-command.js";
-import type { PreUpgradeFlags } from "../cli/scale-commands.js";
+import type { PreUpgradeFlags } from "../cli/scale-specs.js";
 import { preUpgradeOperation } from "../operations/pre-upgrade.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

@@ -1,5 +1,5 @@
 import { commandPrinter } from "../cli/printed-command.js";
-import type { RecoverDataFlags } from "../cli/recovery-commands.js";
+import type { RecoverDataFlags } from "../cli/recovery-specs.js";
 import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";

@@ -1,4 +1,4 @@
-import type { RecoverDataFlags } from "../cli/recovery-commands.js";
+import type { RecoverDataFlags } from "../cli/recovery-specs.js";
 import type { CommandIo } from "./command.js";
 import { recover } from "./recover.js";
 

@@ -1,4 +1,4 @@
-import type { RecoverEndpointFlags } from "../cli/operate-commands.js";
+import type { RecoverEndpointFlags } from "../cli/operate-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import { recoverEndpointOperation } from "../operations/recover-endpoint.js";
 import type { CommandIo } from "./command.js";

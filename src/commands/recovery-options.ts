@@ -1,4 +1,4 @@
-import type { RecoverDataFlags } from "../cli/recovery-commands.js";
+import type { RecoverDataFlags } from "../cli/recovery-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import type { Selection } from "../diagnosis/selection.js";

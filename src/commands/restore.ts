@@ -1,5 +1,5 @@
 import { commandPrinter } from "../cli/printed-command.js";
-import type { RestoreFlags } from "../cli/tool-commands.js";
+import type { RestoreFlags } from "../cli/tool-specs.js";
 import { EXIT } from "../exit-codes.js";
 import { readMarker } from "../run/marker.js";
 import { ownerText, thisProcess } from "../run/owner.js";

@@ -1,4 +1,4 @@
-import type { SandboxFlags } from "../cli/tool-commands.js";
+import type { SandboxFlags } from "../cli/tool-specs.js";
 import { readRecording } from "../sandbox/model/recording-document.js";
 import { runConsole } from "../sandbox/serve/console.js";
 import { type Sandbox, startSandbox } from "../sandbox/start.js";

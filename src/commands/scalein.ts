@@ -1,5 +1,5 @@
 import { commandPrinter } from "../cli/printed-command.js";
-import type { ScaleInFlags } from "../cli/scale-commands.js";
+import type { ScaleInFlags } from "../cli/scale-specs.js";
 import { scaleInOperation } from "../operations/scalein.js";
 import type { CommandIo } from "./command.js";
 import { operate } from "./operate.js";

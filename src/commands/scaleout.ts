@@ -1,4 +1,4 @@
-import type { ScaleOutFlags } from "../cli/scale-commands.js";
+import type { ScaleOutFlags } from "../cli/scale-specs.js";
 import { addMissingOperation } from "../operations/add-missing.js";
 import { scaleOutOperation } from "../operations/scaleout.js";
 import type { CommandIo } from "./command.js";

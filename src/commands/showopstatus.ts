@@ -1,4 +1,4 @@
-import type { ShowOpStatusFlags } from "../cli/show-commands.js";
+import type { ShowOpStatusFlags } from "../cli/show-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";

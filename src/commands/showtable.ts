@@ -1,4 +1,4 @@
-import type { ShowTableFlags } from "../cli/show-commands.js";
+import type { ShowTableFlags } from "../cli/show-specs.js";
 import { selectPartitions, selectTables } from "../show/known.js";
 import { shownTables } from "../show/tables.js";
 import type { CommandIo } from "./command.js";

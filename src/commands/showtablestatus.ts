@@ -1,4 +1,4 @@
-import type { ShowTableStatusFlags } from "../cli/show-commands.js";
+import type { ShowTableStatusFlags } from "../cli/show-specs.js";
 import { observe } from "../observe/cluster.js";
 import { databasesOf, selectTables } from "../show/known.js";
 import { isLike, onlyName } from "../show/like.js";

@@ -1,4 +1,4 @@
-import type { ShowTabletFlags } from "../cli/show-commands.js";
+import type { ShowTabletFlags } from "../cli/show-specs.js";
 import { shownTablets } from "../show/servers.js";
 import type { CommandIo } from "./command.js";
 import { realEndpoints, show } from "./show.js";

@@ -1,4 +1,4 @@
-import type { TableAliveFlags } from "../cli/operate-commands.js";
+import type { TableAliveFlags } from "../cli/operate-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import { tableAliveOperation } from "../operations/table-alive.js";
 import type { CommandIo } from "./command.js";

@@ -1,5 +1,5 @@
 import { commandPrinter, commandWords } from "../cli/printed-command.js";
-import { recoverDataSpecs } from "../cli/recovery-commands.js";
+import { recoverDataSpecs } from "../cli/recovery-specs.js";
 import { defaultOf } from "../cli/spec.js";
 import type { Selection } from "../diagnosis/selection.js";
 import { messageOf, OpsError } from "../errors.js";

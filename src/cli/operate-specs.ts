@@ -1,0 +1,199 @@
+import { OpsError } from "../errors.js";
+import {
+  acceptDataLoss,
+  dbOfTable,
+  method,
+  oneTable,
+  oneTablet,
+  operateSpecs,
+} from "./common-specs.js";
+import {
+  anyText,
+  choice,
+  integer,
+  oneEndpoint,
+  opId,
+  pidList,
+  type ValueParser,
+} from "./flag-values.js";
+import { type FlagsOf, needed, noVariable, optional, toggle } from "./spec.js";
+
+const yesOrNo: ValueParser<boolean> = Object.assign(
+  (text: string, where: string) => choice("yes", "no")(text, where) === "yes",
+  { words: ["yes", "no"] },
+);
+
+/** The status of ended ops, also as OpenMLDB's clients write it (`kFailed`). */
+const endedStatus: ValueParser<EndedStatus> = (text, where) =>
+  choice("done", "failed", "canceled")(text.replace(/^k(?=[A-Z])/, ""), where);
+
+/** What `changeleader` takes. */
+export const changeLeaderSpecs = {
+  ...operateSpecs,
+  db: dbOfTable,
+  table: oneTable,
+  pid: noVariable(needed(["pid", "N", "the partition"], integer(0, 1_000_000), "--pid=0")),
+  /** An endpoint, or `auto`; undefined: only if no leader is alive. */
+  candidate: noVariable(
+    optional(
+      ["candidate", "ENDPOINT", "the follower that shall lead; auto: the one that holds most"],
+      oneEndpoint,
+    ),
+  ),
+  noRecover: toggle("no_recover", "leave the old leader marked not alive"),
+  /** Whether entries of this partition may be given up. */
+  acceptDataLoss: noVariable(
+    toggle("accept_data_loss", "give up entries that the new leader does not hold"),
+  ),
+};
+
+/** Flags of `changeleader`. */
+export type ChangeLeaderFlags = FlagsOf<typeof changeLeaderSpecs>;
+
+const endpointSpecs = {
+  endpoint: oneTablet,
+  /** 1..8; undefined: the nameserver's default. */
+  concurrency: optional(
+    ["concurrency", "N", "partitions at a time, or queues of the nameserver to use; 1 to 8"],
+    integer(1, 8),
+  ),
+  acceptDataLoss,
+};
+
+/** What `offlineendpoint` takes. */
+export const offlineEndpointSpecs = {
+  ...operateSpecs,
+  ...endpointSpecs,
+  allowSingleReplica: toggle(
+    "allow_single_replica",
+    "let partitions that have their only replica there go out of service",
+  ),
+};
+
+/** Flags of `offlineendpoint`. */
+export type OfflineEndpointFlags = FlagsOf<typeof offlineEndpointSpecs>;
+
+/** What `recoverendpoint` takes. */
+export const recoverEndpointSpecs = {
+  ...operateSpecs,
+  ...endpointSpecs,
+  method,
+  needRestore: toggle("need_restore", "make it lead again what it led before it went"),
+};
+
+/** Flags of `recoverendpoint`. */
+export type RecoverEndpointFlags = FlagsOf<typeof recoverEndpointSpecs>;
+
+const tableSpecs = {
+  db: dbOfTable,
+  table: oneTable,
+  pid: noVariable(
+    needed(["pid", "LIST", "its partitions, such as 0,2,5-7; * for all"], pidList, "--pid=0"),
+  ),
+};
+
+/** Flags of `addreplica` and `delreplica`. */
+export const replicaSpecs = { ...tableSpecs, endpoint: oneTablet, ...operateSpecs };
+
+/** Flags of `addreplica` and `delreplica`. */
+export type ReplicaFlags = FlagsOf<typeof replicaSpecs>;
+
+/** Flags of `migrate`. */
+export const migrateSpecs = {
+  src: noVariable(
+    needed(
+      ["src", "ENDPOINT", "the tablet that the followers leave"],
+      oneEndpoint,
+      "--src=HOST:PORT",
+    ),
+  ),
+  des: noVariable(
+    needed(["des", "ENDPOINT", "the tablet that they go to"], oneEndpoint, "--des=HOST:PORT"),
+  ),
+  ...tableSpecs,
+  ...operateSpecs,
+};
+
+/** Flags of `migrate`. */
+export type MigrateFlags = FlagsOf<typeof migrateSpecs>;
+
+/** Flags of `cancelop`. */
+export const cancelOpSpecs = {
+  opId: noVariable(needed(["op_id", "N", "the op, see showopstatus"], opId, "--op_id=42")),
+  ...operateSpecs,
+};
+
+/** Flags of `cancelop`. */
+export type CancelOpFlags = FlagsOf<typeof cancelOpSpecs>;
+
+type EndedStatus = "done" | "failed" | "canceled";
+
+const opOrStatus: ValueParser<bigint | EndedStatus> = (text, where) =>
+  /^\d/.test(text) ? opId(text, where) : endedStatus(text, where);
+
+/** Flags of `deleteop`: one of the three is given. */
+export const deleteOpSpecs = {
+  op: noVariable(optional(["op", "ID|STATUS", "one op, or all that ended so"], opOrStatus)),
+  opId: noVariable(optional(["op_id", "N", "this op, see showopstatus"], opId)),
+  status: noVariable(
+    optional(["status", "STATUS", "all ops that ended so: done, failed, canceled"], endedStatus),
+  ),
+  ...operateSpecs,
+};
+
+/** Flags of `deleteop`: one of the three is given. */
+export type DeleteOpFlags = FlagsOf<typeof deleteOpSpecs>;
+
+/** Flags of `updatetablealive`. */
+export const tableAliveSpecs = {
+  ...replicaSpecs,
+  alive: noVariable(needed(["alive", "yes|no", "how they are marked"], yesOrNo, "--alive=no")),
+  force: noVariable(toggle("force", "mark them against what their tablets show too")),
+};
+
+/** Flags of `updatetablealive`. */
+export type TableAliveFlags = FlagsOf<typeof tableAliveSpecs>;
+
+/** Flags of `loadtable`: at most one of the two roles is given. */
+export const loadTableSpecs = {
+  ...replicaSpecs,
+  /** Compared with the record; undefined: not. */
+  tid: noVariable(
+    optional(
+      ["tid", "TID", "id of the table, compared with the record"],
+      integer(0, 4_294_967_295),
+    ),
+  ),
+  /** The tablet client's fourth word; this tool sends what the nameserver's record has. */
+  ttl: noVariable(optional(["ttl", "N", "taken and not used: the record has it"], anyText)),
+  /** The tablet client's fifth word. */
+  segmentCount: noVariable(
+    optional(["segment_cnt", "N", "taken and not used: the record has it"], anyText),
+  ),
+  leader: noVariable(toggle("leader", "load as leader; as the nameserver flags it if left out")),
+  follower: noVariable(toggle("follower", "load as follower")),
+};
+
+/** Flags of `loadtable`: at most one of the two roles is given. */
+export type LoadTableFlags = FlagsOf<typeof loadTableSpecs>;
+
+/** Judges flags together. @throws OpsError `usage`. */
+export function checkDeleteOp({ op, opId: id, status }: DeleteOpFlags): void {
+  const given = [op, id, status].filter((one) => one !== undefined).length;
+  if (given === 1) return;
+  throw new OpsError({
+    code: "usage",
+    message: given === 0 ? "no op and no status is given" : "give one op or one status, not both",
+    hint: "such as deleteop 42 or deleteop failed",
+  });
+}
+
+/** Judges flags together. @throws OpsError `usage`. */
+export function checkLoadTable({ leader, follower }: LoadTableFlags): void {
+  if (!leader || !follower) return;
+  throw new OpsError({
+    code: "usage",
+    message: "--leader and --follower exclude each other",
+    hint: "give one of them, or neither for what the nameserver says",
+  });
+}

@@ -1,0 +1,236 @@
+import { OpsError } from "../errors.js";
+import { isLoss, lossFlagValue } from "../model/loss.js";
+import {
+  commonSpecs,
+  dbOfTable,
+  limitSpecs,
+  lockSpecs,
+  oneTable,
+  onlyDb,
+  operateSpecs,
+  outputSpecs,
+  partitionsOrLoss,
+  planSpecs,
+  stateSpecs,
+} from "./common-specs.js";
+import {
+  anyText,
+  integer,
+  listOf,
+  oneEndpoint,
+  pidList,
+  readableFile,
+  replaceableFile,
+} from "./flag-values.js";
+import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { judgeSpecs } from "./verify-specs.js";
+import { waitSpecs } from "./wait-specs.js";
+import { watchSpecs } from "./watch-specs.js";
+
+/** `--lost`: tablets that will not come back. */
+const lostTablets = noVariable(
+  many(
+    ["lost", "ENDPOINT", "go on without this tablet for good: it will not come back"],
+    listOf(/^\S+$/, "an endpoint"),
+  ),
+);
+
+/** Flags of `recoverdata`. */
+export const recoverDataSpecs = {
+  ...commonSpecs,
+  ...outputSpecs,
+  ...planSpecs,
+  ...lockSpecs,
+  ...waitSpecs,
+  ...stateSpecs,
+  resume: noVariable(
+    toggle("resume", "continue the last run of this cluster that did not end well"),
+  ),
+  db: onlyDb,
+  concurrency: withDefault(
+    ["concurrency", "N", "partitions worked on at the same time"],
+    integer(1, 10_000),
+    "128",
+  ),
+  loadsPerTablet: withDefault(
+    ["loads_per_tablet", "N", "loads on one tablet at the same time where loads are slow"],
+    integer(1, 64),
+    "3",
+  ),
+  /** File that the whole report is written to as JSON. */
+  reportFile: optional(
+    ["report_file", "FILE", "write the result there too, as --output=json prints it"],
+    replaceableFile(),
+  ),
+  /** Partitions in which something may be given up. */
+  acceptDataLoss: noVariable(
+    many(
+      [
+        "accept_data_loss",
+        "DB.TABLE:PID|lost=N..M",
+        "give up what cannot be kept there (with --leader), or with --lost tablets",
+      ],
+      partitionsOrLoss,
+    ),
+  ),
+  /** The replica that leads then, one for each of `acceptDataLoss`, in the same order. */
+  leader: noVariable(
+    many(
+      ["leader", "ENDPOINT", "the replica that leads then; one for each --accept_data_loss"],
+      listOf(/^\S+$/, "an endpoint"),
+    ),
+  ),
+  /** File that open decisions are written to, which must not exist. */
+  decisionsOut: noVariable(
+    optional(["decisions_out", "FILE", "write the open decisions there, to be filled in"], anyText),
+  ),
+  /** File of decisions to apply. */
+  decisions: noVariable(
+    optional(
+      ["decisions", "FILE", "apply these decisions, if they still fit the cluster"],
+      readableFile,
+    ),
+  ),
+  /** Whether auto_failover stays off at the end while decisions are open. */
+  keepsOffUndecided: toggle(
+    "keep_off_while_undecided",
+    "leave auto_failover off at the end while partitions need a decision",
+  ),
+  /** Tablets that will not come back. */
+  lost: lostTablets,
+  /** Whether the replicas that are missing then are made anew. */
+  replaces: noVariable(
+    toggle("replace", "with --lost: then make the missing replicas anew on other tablets"),
+  ),
+  /** Whether the rows of the partitions that were worked on are compared at the end. */
+  isDeep: noVariable(
+    toggle("deep", "at the end compare the rows of what was worked on, as verify --deep does"),
+  ),
+  ...limitSpecs,
+};
+
+/** Flags of `recoverdata`. */
+export type RecoverDataFlags = FlagsOf<typeof recoverDataSpecs>;
+
+/** What `recovertable` takes. */
+export const recoverTableSpecs = {
+  ...recoverDataSpecs,
+  db: dbOfTable,
+  table: oneTable,
+  pids: noVariable(
+    withDefault(["pid", "LIST", "these partitions only, such as 0,2,5-7; * for all"], pidList, "*"),
+  ),
+  /** The only tablet whose replicas are recovered; undefined for all. */
+  endpoint: noVariable(
+    optional(["endpoint", "ENDPOINT", "the replicas on this tablet only"], oneEndpoint),
+  ),
+  isForced: noVariable(toggle("force", "mark healthy followers dead first, and recover them too")),
+};
+
+/** Flags of `recovertable`. */
+export type RecoverTableFlags = FlagsOf<typeof recoverTableSpecs>;
+
+/** Flags of `inspect`. */
+export const inspectSpecs = {
+  ...judgeSpecs,
+  ...watchSpecs,
+  maxLag: withDefault(
+    ["max_lag", "N", "log entries that a follower may lack before it gets a warning of its own"],
+    integer(0, 10 ** 15 - 1),
+    "10000",
+  ),
+  /** Whether each partition that is not healthy is shown with its replicas, however many there are. */
+  isVerbose: toggle("verbose", "each partition that is not healthy, with its replicas"),
+  /** Tablets to be looked at as if they did not come back. */
+  lost: lostTablets,
+};
+
+/** Flags of `inspect`. */
+export type InspectFlags = FlagsOf<typeof inspectSpecs>;
+
+/** Judges flags together. @throws OpsError `usage`. */
+export function checkRecoverData(flags: RecoverDataFlags): void {
+  checkLost(flags);
+  const { leader } = flags;
+  const named = flags.acceptDataLoss.filter((one) => !isLoss(one));
+  if (named.length === leader.length) return;
+  throw new OpsError({
+    code: "usage",
+    message: `--accept_data_loss names ${named.length} partitions and --leader ${leader.length} replicas`,
+    hint: "give one --leader for each --accept_data_loss, in the same order",
+  });
+}
+
+function checkLost({
+  lost,
+  method,
+  apply,
+  acceptDataLoss: named,
+  replaces,
+  output,
+}: RecoverDataFlags): void {
+  const sums = named.filter(isLoss).map(lossFlagValue);
+  const usage = (message: string, hint: string) => new OpsError({ code: "usage", message, hint });
+  if (sums.length > 1) {
+    throw usage(
+      "--accept_data_loss names several sums of lost tablets",
+      "give the one that the plan printed",
+    );
+  }
+  if (lost.length === 0 && sums.length > 0) {
+    throw usage(
+      `--accept_data_loss=${sums[0]} belongs to --lost`,
+      "say which tablet is lost: --lost=ENDPOINT",
+    );
+  }
+  if (lost.length === 0 && replaces) {
+    throw usage(
+      "--replace belongs to --lost",
+      "to add missing replicas at any time: scaleout --add_missing",
+    );
+  }
+  if (replaces && output === "json") {
+    throw usage(
+      "--replace has two results, and --output=json prints one",
+      "leave out --replace and run the command that is printed at the end",
+    );
+  }
+  if (lost.length > 0 && method === "documented") {
+    throw usage("--lost does not go with --method=documented", "leave out --method");
+  }
+  if (lost.length > 0 && apply !== undefined) {
+    throw usage("--lost does not go with --apply", "leave it out: the plan says it");
+  }
+}
+
+/** What `movetablet` takes. */
+export const moveTabletSpecs = {
+  from: noVariable(
+    needed(
+      ["from", "ENDPOINT", "the tablet on record, which is not registered any more"],
+      oneEndpoint,
+      "--from=10.0.0.1:9527",
+    ),
+  ),
+  to: noVariable(
+    needed(
+      ["to", "ENDPOINT", "the tablet that has its disk now"],
+      oneEndpoint,
+      "--to=10.0.0.4:9527",
+    ),
+  ),
+  ...operateSpecs,
+};
+
+/** Flags of `movetablet`. */
+export type MoveTabletFlags = FlagsOf<typeof moveTabletSpecs>;
+
+/** Judges flags together. @throws OpsError `usage`. */
+export function checkMove({ from, to }: MoveTabletFlags): void {
+  if (from !== to) return;
+  throw new OpsError({
+    code: "usage",
+    message: `--from and --to are the same tablet, ${from}`,
+    hint: "in a cluster with server names the record needs no change: correct the address in map/names and restart what still uses the old one",
+  });
+}

@@ -1,0 +1,159 @@
+import { OpsError } from "../errors.js";
+import { OP_WORDS } from "../show/op-words.js";
+import { nearest } from "../util/nearest.js";
+import { commonSpecs, LONGEST, onlyDb } from "./common-specs.js";
+import {
+  anyText,
+  badValue,
+  duration,
+  integer,
+  oneEndpoint,
+  opIdList,
+  pidList,
+  type ValueParser,
+} from "./flag-values.js";
+import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { watchSpecs } from "./watch-specs.js";
+
+/** The largest number that tids and pids can be: unsigned 32 bits on the wire. */
+const MAX_UINT32 = 4_294_967_295;
+
+/** Statuses and types of ops, in OpenMLDB's words; upper and lower case and the `k` do not matter. */
+const opWords: ValueParser<readonly string[]> = Object.assign(
+  (text: string, where: string) =>
+    text.split(",").map((part) => {
+      const wanted = part.toLowerCase().replace(/^k/, "");
+      const word = OP_WORDS.find((known) => known.slice(1).toLowerCase() === wanted);
+      if (word !== undefined) return word;
+      const near = nearest(part, OP_WORDS);
+      throw badValue(
+        where,
+        "not a status or type of ops",
+        near === undefined ? `such as ${OP_WORDS.slice(0, 6).join(", ")}` : `did you mean ${near}?`,
+      );
+    }),
+  { words: OP_WORDS },
+);
+
+/** What `showtable` takes. */
+export const showTableSpecs = {
+  ...commonSpecs,
+  db: onlyDb,
+  table: optional(["table", "NAME", "this table only, in whatever database"], anyText),
+  /** Partitions by number. */
+  pid: noVariable({
+    ...withDefault(
+      ["pid", "LIST", "these partitions only, such as 0,2,5-7; * for all"],
+      pidList,
+      "*",
+    ),
+    isList: true,
+  }),
+};
+
+/** Flags of `showtable`. */
+export type ShowTableFlags = FlagsOf<typeof showTableSpecs>;
+
+/** Flags of `showopstatus`. */
+export const showOpStatusSpecs = {
+  ...showTableSpecs,
+  ...watchSpecs,
+  /** Statuses and op types in OpenMLDB's words; empty for all. */
+  filter: noVariable(
+    many(
+      ["filter", "WORD,...", "ops of this status or type only, such as kFailed or kMigrateOP"],
+      opWords,
+    ),
+  ),
+  /** Ids of ops; empty for all. */
+  opId: noVariable(many(["op_id", "ID,...", "these ops only"], opIdList)),
+  wait: noVariable(
+    toggle("wait", "wait until no such op is queued or running; exit 3 if one did not end well"),
+  ),
+  timeoutMs: withDefault(
+    ["timeout", "TIME", "how long --wait may take; 0 for no limit"],
+    duration(0, LONGEST),
+    "1h",
+  ),
+};
+
+/** Flags of `showopstatus`. */
+export type ShowOpStatusFlags = FlagsOf<typeof showOpStatusSpecs>;
+
+/** What `showtablet` takes. */
+export const showTabletSpecs = { ...commonSpecs, ...watchSpecs };
+
+/** Flags of `showtablet`. */
+export type ShowTabletFlags = FlagsOf<typeof showTabletSpecs>;
+
+/** What `showtablestatus` takes. */
+export const showTableStatusSpecs = {
+  ...commonSpecs,
+  /** SQL LIKE on the name of the database. */
+  filter: noVariable(
+    withDefault(
+      ["filter", "PATTERN", "databases like this: % is any text, _ one character, \\ escapes"],
+      anyText,
+      "%",
+    ),
+  ),
+};
+
+/** Flags of `showtablestatus`. */
+export type ShowTableStatusFlags = FlagsOf<typeof showTableStatusSpecs>;
+
+/** Example of a right command line. */
+export const tid = ["tid", "TID", "id of the table (showtable tells it)"] as const;
+/** Example of a right command line. */
+export const pid = ["pid", "PID", "number of the partition"] as const;
+
+/** What `gettablestatus` takes. */
+export const getTableStatusSpecs = {
+  ...commonSpecs,
+  /** The tablet that is asked; undefined: every tablet. */
+  endpoint: optional(
+    ["endpoint", "ENDPOINT", "the tablet that is asked; every tablet if left out"],
+    oneEndpoint,
+  ),
+  tid: optional(tid, integer(0, MAX_UINT32)),
+  pid: optional(pid, integer(0, MAX_UINT32)),
+};
+
+/** Flags of `gettablestatus`. */
+export type GetTableStatusFlags = FlagsOf<typeof getTableStatusSpecs>;
+
+/** What `getfollower` takes. */
+export const getFollowerSpecs = {
+  ...commonSpecs,
+  /** The tablet that is asked, which must run the leader. */
+  endpoint: needed(
+    ["endpoint", "ENDPOINT", "the tablet that is asked, by its endpoint or server name"],
+    oneEndpoint,
+    "--endpoint=127.0.0.1:10921",
+  ),
+  tid: needed(tid, integer(0, MAX_UINT32), "--tid=7"),
+  pid: needed(pid, integer(0, MAX_UINT32), "--pid=0"),
+};
+
+/** Flags of `getfollower`. */
+export type GetFollowerFlags = FlagsOf<typeof getFollowerSpecs>;
+
+/** Judges flags together. @throws OpsError `usage`. */
+export function checkReplica({ tid, pid }: GetTableStatusFlags): void {
+  if (pid === undefined || tid !== undefined) return;
+  throw new OpsError({
+    code: "usage",
+    message: `--pid=${pid} needs the table`,
+    hint: "give --tid too; showtable tells the tid of each table",
+  });
+}
+
+/** Judges flags together. @throws OpsError `usage`. */
+export function checkOneKindOfWaiting({ wait, watchMs }: ShowOpStatusFlags): void {
+  if (!wait || watchMs === undefined) return;
+  throw new OpsError({
+    code: "usage",
+    message: "--wait and --watch at once",
+    hint: "--wait ends when the ops have ended, --watch with q or Ctrl-C: give one of them",
+  });
+}
