@@ -10,8 +10,8 @@ import { rolldown } from "rolldown";
 
 const at = (path) => fileURLToPath(new URL(`../dist/${path}`, import.meta.url));
 const START = 'export { main } from "./bundle/cli.js";\n';
-// Loaded where a document is read (zod), or by grpc-js for a service that this tool does not use.
-const EXTERNAL = ["zod", "@grpc/proto-loader"];
+// zod is loaded where a document is read. A test plants a bug in grpc-js, where it calls back; joined, it would save 13 ms.
+const EXTERNAL = ["zod", "@grpc/grpc-js"];
 const PACKAGE = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+(?=[\\/])/;
 const LICENCE = /^(licen[cs]e|copying|notice)([.-].*)?$/i;
 

@@ -108,6 +108,8 @@ describe("errors that no code caught, many of them", () => {
   ])("in %s: auto_failover is on again", async (_what, plant) => {
     const sandbox = await sandboxForTest({ speed: 1, tables: 1, partitions: 2, rows: 20 });
     await sandbox.outage({ withNameservers: false });
+    // The run lasts until the timer comes.
+    for (const name of sandbox.model.tablets.keys()) sandbox.model.slowLoad(name, 3_000);
     const code = `
       import { EventEmitter } from "node:events";
       let [isArmed, count] = [false, 0];
