@@ -1,15 +1,17 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-/** What of the repository can be packed, but for the packages; package.json says what of it is. */
+/** What of the repository can be packed; package.json says what of it is. */
 const PACKABLE = [
   ...["LICENSE", "README.md", "package.json"],
   ...["assets", "bin", "dist", "docs", "examples", "proto", "schemas"],
+  // Not as a link to the folder: npm would take its packages for ones of another project, and pack few of them.
+  "node_modules",
 ];
 
 /** The package as `npm pack` makes it. */
@@ -34,10 +36,14 @@ export async function packForTest(): Promise<Packed> {
   mkdirSync(folder);
   mkdirSync(join(stage, "scripts"), { recursive: true });
   const run = promisify(execFile);
-  // Links are quicker than copies; nothing writes into the files.
-  await run("cp", ["-al", ...PACKABLE.map((name) => join(root, name)), stage]);
-  await run("cp", ["-al", join(root, "scripts/packed-readme.js"), join(stage, "scripts")]);
-  symlinkSync(join(root, "node_modules"), join(stage, "node_modules"));
+  // Links are quicker than copies, and nothing writes into the files; another file system takes copies only.
+  const copy = (from: readonly string[], to: string) =>
+    run("cp", ["-al", ...from, to]).catch(() => run("cp", ["-a", ...from, to]));
+  await copy(
+    PACKABLE.map((name) => join(root, name)),
+    stage,
+  );
+  await copy([join(root, "scripts/packed-readme.js")], join(stage, "scripts"));
   await run(process.execPath, ["scripts/packed-readme.js", "trim"], { cwd: stage });
   const args = ["pack", "--json", "--ignore-scripts", "--offline", `--pack-destination=${folder}`];
   const { stdout } = await run("npm", args, { cwd: stage, maxBuffer: 2 ** 26 });
