@@ -178,7 +178,6 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
   });
 
   it("a cluster that does not answer costs 300 ms and says nothing", async () => {
-    const plain = await replies("openmldb-ops showtable --outp");
     const silent = createServer(() => undefined);
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
     const address = silent.address();
@@ -187,12 +186,14 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
       OPENMLDB_OPS_ZK_CLUSTER: `127.0.0.1:${one}`,
       OPENMLDB_OPS_ZK_ROOT_PATH: "/openmldb",
     });
-    for (const env of [at(port), at(await closedPort()), { OPENMLDB_OPS_ZK_CLUSTER: "::bad::" }]) {
-      const { list, ms } = await replies("openmldb-ops showtable --db=", env);
-      expect(list).toEqual([]);
-      // Loading the cluster's modules takes time too, on a busy machine a lot of it.
-      expect(ms).toBeLessThan(8 * plain.ms + 3_000);
-    }
+    const ask = (env: Readonly<Record<string, string>>) =>
+      replies("openmldb-ops showtable --db=", env);
+    expect((await ask({ OPENMLDB_OPS_ZK_CLUSTER: "::bad::" })).list).toEqual([]);
+    const refused = await ask(at(await closedPort()));
+    const unanswered = await ask(at(port));
+    expect([refused.list, unanswered.list]).toEqual([[], []]);
+    // Both load the same modules, which on a busy machine takes long.
+    expect(unanswered.ms).toBeLessThan(2 * refused.ms + 1_000);
     silent.close();
   });
 

@@ -108,7 +108,7 @@ test("left off, it stays off until nothing is left to decide, and no row is lost
   expect(await settle(virtual, look)).toMatchObject({ kind: "left-off" });
   const second = await startTool(virtual, "second");
   expect((await recovered(virtual, second)).autoFailover.isLeftOff).toBe(true);
-  expect(texts(second)).toContain("auto_failover is off on purpose since");
+  expect(texts(second)).toContain("auto_failover stays off on purpose since");
   expect(isOn(virtual)).toBe(false);
 
   virtual.model.restart(A);

@@ -3,9 +3,10 @@ import type { OpenedCluster } from "../cluster/open.js";
 import { messageOf } from "../errors.js";
 import { readMarker } from "../run/marker.js";
 import { isGone, opsPath, ownerText } from "../run/owner.js";
+import { leftOffText } from "../run/take-over.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
-import { leftOffText, restoreCommand } from "./protect.js";
+import { restoreCommand } from "./protect.js";
 
 /**
  * For a dry run, which changes nothing at all: says who left auto_failover switched off, and what
@@ -27,7 +28,7 @@ export async function tellLeftover(
       return;
     }
     if (left.leftOffSince !== undefined) {
-      io.log.info(leftOffText(left.owner, left.leftOffSince));
+      io.log.info(safe(leftOffText(left.owner, left.leftOffSince)));
       return;
     }
     const who = safe(ownerText(left.owner));

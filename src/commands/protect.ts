@@ -6,8 +6,8 @@ import { EXIT } from "../exit-codes.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { createKnownOffsetsStore } from "../run/known-offsets-store.js";
-import { ownerText, type RunOwner, thisProcess } from "../run/owner.js";
-import { type Leftover, type RunParts, settleLeftover } from "../run/take-over.js";
+import { type RunOwner, thisProcess } from "../run/owner.js";
+import { type Leftover, leftOffText, type RunParts, settleLeftover } from "../run/take-over.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { eventLine } from "./progress.js";
@@ -91,17 +91,12 @@ export async function settleFirst(
   if (left?.kind === "busy") {
     io.log.info(`auto_failover is left as it is: ${messageOf(left.error)}`);
   }
-  if (left?.kind === "left-off") io.log.info(leftOffText(left.owner, left.since));
+  if (left?.kind === "left-off") io.log.info(safe(leftOffText(left.owner, left.since)));
   return (exitCode) => {
     if (left?.kind !== "failed") return exitCode;
     tellNotRestored(left.why, flags, io);
     return EXIT.notRestored;
   };
-}
-
-/** That an earlier run left auto_failover off on purpose. It names no command that switches it on: decisions may be open. */
-export function leftOffText(owner: RunOwner, since: string): string {
-  return `auto_failover stays off on purpose since ${safe(since)}: partitions needed a decision (${safe(ownerText(owner))}); recoverdata puts it back when none does`;
 }
 
 async function settled(parts: RunParts, io: CommandIo): Promise<Leftover | undefined> {

@@ -37,6 +37,7 @@ export async function decideGuard(
     return;
   }
   if (!guard.isLeftOff() && (await keepsOff?.(undecided)) !== true) return;
-  guard.leaveOff(true);
+  // Until it is off for certain, the note says only that it has to be put back.
   await guard.engage();
+  guard.leaveOff(true);
 }

@@ -94,7 +94,11 @@ export async function guardUnderLock(
   const marker = markerOf(access, owner, leftOffSince);
   if (left?.kind === "unreadable") onEvent(unreadable(parts, left.problem));
   if (isTakenOver && left.owner.runId !== owner.runId) {
-    onEvent(wasLeftOff ? leftOff(left.owner, leftOffSince) : leftBehind(left.owner));
+    onEvent(
+      wasLeftOff
+        ? { kind: "note", text: leftOffText(left.owner, leftOffSince) }
+        : leftBehind(left.owner),
+    );
     await lock.check(0);
     await marker.write(wasLeftOff);
   }
@@ -198,11 +202,9 @@ function unreadable(parts: RunParts, problem: string): RunEvent {
   };
 }
 
-function leftOff(owner: RunOwner, since: string): RunEvent {
-  return {
-    kind: "note",
-    text: `auto_failover is off on purpose since ${since}: partitions needed a decision (${ownerText(owner)}); recoverdata puts it back to true when none does`,
-  };
+/** That an earlier run left auto_failover off on purpose. It names no command that switches it on: decisions may be open. */
+export function leftOffText(owner: RunOwner, since: string): string {
+  return `auto_failover stays off on purpose since ${since}: partitions needed a decision (${ownerText(owner)}); recoverdata puts it back when none does`;
 }
 
 function leftBehind(owner: RunOwner): RunEvent {
