@@ -7,7 +7,7 @@ import { connectZooKeeper, type ZooKeeperOptions } from "../src/cluster/zookeepe
 import { startZkServer } from "../src/sandbox/zk-server.js";
 import { ZnodeTree } from "../src/sandbox/znode-tree.js";
 import { startRealZookeeper } from "./helpers/real-zookeeper.js";
-import { closedPort, startProxy } from "./helpers/tcp.js";
+import { closedPort, startProxy, startTcp } from "./helpers/tcp.js";
 import { startTurnClock } from "./helpers/turn-clock.js";
 
 /** A server under test, embedded or real. */
@@ -180,6 +180,34 @@ describe.each(BACKENDS)("%s", (_name, start) => {
       retryable: false,
       message: expect.stringContaining("closed"),
     });
+  });
+
+  test("a node is removed only as it was read", async () => {
+    let gate: Promise<unknown> = Promise.resolve();
+    const slow = await startTcp((inner) => {
+      const outer = connect(port, "127.0.0.1");
+      let sent: Promise<unknown> = Promise.resolve();
+      inner.on("data", (chunk) => {
+        sent = sent.then(() => gate).then(() => outer.write(chunk));
+      });
+      outer.on("error", () => inner.destroy()).pipe(inner);
+      inner.on("close", () => outer.destroy());
+    });
+    cleanups.push(() => slow.close());
+    const [zk, other] = [await client(slow.port), await client(port)];
+    const path = fresh();
+    const says = (text: string) => (data: Buffer) => String(data) === text;
+    expect(await zk.removeIf(path, () => true)).toBe(false);
+    await other.create(path, Buffer.from("mine"), "persistent");
+    expect(await zk.removeIf(path, says("yours"))).toBe(false);
+    const isStaleRemoved = await zk.removeIf(path, (data) => {
+      gate = other.setData(path, Buffer.from("theirs"));
+      return String(data) === "mine";
+    });
+    expect(await gate).toBe(true);
+    expect([isStaleRemoved, String(await other.getData(path))]).toEqual([false, "theirs"]);
+    expect(await zk.removeIf(path, says("theirs"))).toBe(true);
+    expect(await other.getData(path)).toBeUndefined();
   });
 
   test("a session removes what is its own, and nothing of another session or of none", async () => {

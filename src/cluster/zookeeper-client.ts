@@ -216,6 +216,14 @@ function clientOf(access: Access): ZooKeeperClient {
         );
         return true;
       }),
+    removeIf: (path, isExpected) =>
+      unless(Exception.NO_NODE, false, () =>
+        unless(Exception.BAD_VERSION, false, () =>
+          access.write<boolean>(`remove ${path}`, (client, done) =>
+            removeIf(client, path, isExpected, done),
+          ),
+        ),
+      ),
     isOwn: (path) =>
       access.read<boolean>(`look at ${path}`, (client, done) =>
         client.exists(path, (error: unknown, stat: Stat | null | undefined) =>
@@ -229,6 +237,20 @@ function clientOf(access: Access): ZooKeeperClient {
     close: () => access.close(),
     lastProofOfLifeMs: () => access.lastAnswerMs(),
   };
+}
+
+/** The version belongs to the data: a node that another client writes in between stays. */
+function removeIf(
+  client: Client,
+  path: string,
+  isExpected: (data: Buffer) => boolean,
+  done: (error: unknown, isRemoved: boolean) => void,
+): void {
+  client.getData(path, (error: unknown, data: unknown, stat: Stat | null | undefined) => {
+    if (error || !stat) return done(error, false);
+    if (!isExpected(Buffer.isBuffer(data) ? data : Buffer.alloc(0))) return done(undefined, false);
+    client.remove(path, stat.version, (refusal: unknown) => done(refusal, true));
+  });
 }
 
 /** Both questions go to the client of one session: if that session ends in between, the removal is refused. */

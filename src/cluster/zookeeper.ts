@@ -23,6 +23,13 @@ export interface ZooKeeper {
   setData(path: string, data: Buffer): Promise<boolean>;
   /** @returns False if the path does not exist. */
   remove(path: string): Promise<boolean>;
+  /**
+   * Removes a node if its data is what is expected. ZooKeeper is asked for the data and for the removal of
+   * that version of it, and refuses the removal if the node was written in between.
+   *
+   * @returns False if nothing was removed.
+   */
+  removeIf(path: string, isExpected: (data: Buffer) => boolean): Promise<boolean>;
   /** Whether the current session of this client made a node, as an ephemeral one; false if there is none. */
   isOwn(path: string): Promise<boolean>;
   /**

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { ConfSetFlags } from "../cli/tool-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
@@ -97,7 +98,7 @@ async function settle(parts: RunParts, io: CommandIo): Promise<void> {
     const marker = await readMarker(access);
     if (marker === undefined) return;
     const who = marker.kind === "marker" ? ownerText(marker.owner) : "an earlier run";
-    await removeMarker(access);
+    await removeMarker(access, (now) => isDeepStrictEqual(now, marker));
     io.log.info(`what ${who} left to be put back is settled with this`);
   } catch (error) {
     io.log.error(

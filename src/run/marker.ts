@@ -51,7 +51,10 @@ export interface MarkerAccess {
  */
 export async function readMarker({ zk, path }: MarkerAccess): Promise<MarkerContent | undefined> {
   const data = await zk.getData(path);
-  if (data === undefined) return undefined;
+  return data && contentOf(data);
+}
+
+function contentOf(data: Buffer): MarkerContent {
   const checked = checkDocument(MARKER, data);
   if ("problem" in checked) return { kind: "unreadable", problem: checked.problem };
   const { version: _, original, leftOffSince, ...owner } = checked.value;
@@ -77,18 +80,19 @@ export function markerOf(
         if (await zk.setData(path, data)) return;
         await zk.create(path, data, "persistent");
       }),
-    async remove() {
-      const now = await repeated(access, () => readMarker(access));
-      // Another run may have taken it over, which puts the value back itself.
-      if (now?.kind === "marker" && now.owner.runId === owner.runId) await removeMarker(access);
-    },
+    // Another run may have taken it over, which puts the value back itself.
+    remove: () =>
+      removeMarker(access, (now) => now.kind === "marker" && now.owner.runId === owner.runId),
   };
 }
 
-/** Removes the note; nothing happens if there is none. */
-export function removeMarker(access: MarkerAccess): Promise<void> {
+/** Removes the note if it says what is expected; a note that is written in between stays. */
+export function removeMarker(
+  access: MarkerAccess,
+  isExpected: (now: MarkerContent) => boolean,
+): Promise<void> {
   return repeated(access, async () => {
-    await access.zk.remove(access.path);
+    await access.zk.removeIf(access.path, (data) => isExpected(contentOf(data)));
   });
 }
 

@@ -78,5 +78,5 @@ export function ownerFields(z: Zod) {
 /** The operations on znodes that protecting a run needs. */
 export type OpsZooKeeper = Pick<
   ZooKeeper,
-  "getData" | "isEphemeral" | "create" | "setData" | "remove" | "isOwn" | "removeOwn"
+  "getData" | "isEphemeral" | "create" | "setData" | "removeIf" | "isOwn" | "removeOwn"
 >;

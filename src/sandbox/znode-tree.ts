@@ -322,6 +322,12 @@ export function treeZooKeeper(tree: ZnodeTree): ZooKeeper {
         tree.remove(path);
         return true;
       }),
+    removeIf: async (path, isExpected) => {
+      const node = tree.get(path);
+      if (node === undefined || !isExpected(Buffer.from(node.data))) return false;
+      tree.remove(path);
+      return true;
+    },
     isOwn: async (path) => isOwn(path),
     removeOwn: async (path) => {
       if (!isOwn(path)) return false;

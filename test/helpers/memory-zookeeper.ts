@@ -31,6 +31,10 @@ export function memoryZooKeeper(nodes: Readonly<Record<string, string | Buffer>>
       return map.has(path) && map.set(path, data) !== undefined;
     },
     remove: async (path) => map.delete(path),
+    removeIf: async (path, isExpected) => {
+      const data = map.get(path);
+      return data !== undefined && isExpected(data) && map.delete(path);
+    },
     isOwn: async (path) => map.has(path),
     removeOwn: async (path) => map.delete(path),
     async close() {},

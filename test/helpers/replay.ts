@@ -94,6 +94,7 @@ export function replayZooKeeper(recording: Recording): ZooKeeper {
     create: () => Promise.reject(new Error("a recording cannot be written")),
     setData: () => Promise.reject(new Error("a recording cannot be written")),
     remove: () => Promise.reject(new Error("a recording cannot be written")),
+    removeIf: () => Promise.reject(new Error("a recording cannot be written")),
     isOwn: async () => false,
     removeOwn: () => Promise.reject(new Error("a recording cannot be written")),
     close: async () => {},

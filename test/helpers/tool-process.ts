@@ -96,6 +96,7 @@ export async function startTool(
     create: (path, data, mode) => around(() => zk.create(path, data, mode)),
     setData: (path, data) => around(() => zk.setData(path, data)),
     remove: (path) => around(() => zk.remove(path)),
+    removeIf: (path, isExpected) => around(() => zk.removeIf(path, isExpected)),
     removeOwn: (path) => around(() => zk.removeOwn(path)),
   };
   const wire = modelTransport(model);

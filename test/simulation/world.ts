@@ -262,6 +262,7 @@ function mortalZooKeeper(world: World, session: { zk: ZooKeeper }, life: Life): 
     create: (path, data, mode) => act((zk) => zk.create(path, data, mode)),
     setData: (path, data) => act((zk) => zk.setData(path, data)),
     remove: (path) => act((zk) => zk.remove(path)),
+    removeIf: (path, isExpected) => act((zk) => zk.removeIf(path, isExpected)),
     isOwn: (path) => act((zk) => zk.isOwn(path)),
     removeOwn: (path) => act((zk) => zk.removeOwn(path)),
     close: () => act((zk) => zk.close()),
