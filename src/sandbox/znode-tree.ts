@@ -300,6 +300,12 @@ function checkPath(path: string): void {
 export function treeZooKeeper(tree: ZnodeTree): ZooKeeper {
   const session = tree.newSession();
   const isOwn = (path: string) => tree.get(path)?.stat.ephemeralOwner === session;
+  const changed = (change: () => void) =>
+    unless("no-node", false, () => {
+      change();
+      return true;
+    });
+  const removed = (path: string) => changed(() => tree.remove(path));
   return {
     getChildren: async (path) => tree.children(path),
     getData: async (path) => {
@@ -312,28 +318,14 @@ export function treeZooKeeper(tree: ZnodeTree): ZooKeeper {
     },
     create: async (path, data, mode) =>
       unless("node-exists", undefined, () => tree.create(path, data, createOptions(mode, session))),
-    setData: async (path, data) =>
-      unless("no-node", false, () => {
-        tree.setData(path, data);
-        return true;
-      }),
-    remove: async (path) =>
-      unless("no-node", false, () => {
-        tree.remove(path);
-        return true;
-      }),
+    setData: async (path, data) => changed(() => tree.setData(path, data)),
+    remove: async (path) => removed(path),
     removeIf: async (path, isExpected) => {
       const node = tree.get(path);
-      if (node === undefined || !isExpected(Buffer.from(node.data))) return false;
-      tree.remove(path);
-      return true;
+      return node !== undefined && isExpected(Buffer.from(node.data)) && removed(path);
     },
     isOwn: async (path) => isOwn(path),
-    removeOwn: async (path) => {
-      if (!isOwn(path)) return false;
-      tree.remove(path);
-      return true;
-    },
+    removeOwn: async (path) => isOwn(path) && removed(path),
     close: async () => tree.closeSession(session),
   };
 }
