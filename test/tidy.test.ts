@@ -111,7 +111,6 @@ describe("code", () => {
   it("measures no time on a clock that can be set: the wall clock is for people and records", () => {
     const mayReadIt = [
       "src/cluster/real-clock.ts",
-      "src/journal/journal.ts",
       "src/log-file.ts",
       "src/log.ts",
       "src/run/owner.ts",

@@ -41,6 +41,18 @@ export const realClock: Clock = {
   sleep: (ms, signal) => sleepOn(setTimer, ms, signal),
 };
 
+/**
+ * The wall clock for times of one run that are subtracted later: what it says now, and from then on what the
+ * monotonic clock adds. A clock that is set while the run goes on changes no duration.
+ *
+ * @returns Milliseconds since the epoch, whole.
+ */
+export function steadyWallTime(): () => number {
+  const beganMs = realClock.wallTime();
+  const began = realClock.now();
+  return () => beganMs + realClock.now() - began;
+}
+
 function setTimer(ms: number, fn: () => void): () => void {
   const timer = setTimeout(fn, Math.min(ms, delayMaxMs));
   return () => clearTimeout(timer);

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import type { CommonFlags, OutputFlags } from "../cli/common-specs.js";
-import { realClock } from "../cluster/real-clock.js";
+import { realClock, steadyWallTime } from "../cluster/real-clock.js";
 import { messageOf } from "../errors.js";
 import { EXIT, exitCodeOf } from "../exit-codes.js";
 import { eventRecord } from "../journal/event-record.js";
@@ -67,10 +67,8 @@ export async function withOutputs(
 function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, command: string) {
   const { report: path, textfile, postHook } = flags;
   const isWanted = path !== undefined || textfile !== undefined || postHook !== undefined;
-  const beganMs = realClock.wallTime();
-  const began = realClock.now();
-  // The wall clock can be set while the run goes on.
-  const nowMs = () => beganMs + Math.round(realClock.now() - began);
+  const nowMs = steadyWallTime();
+  const beganMs = nowMs();
   const events: TimedEvent[] = [];
   let id: string | null = null;
   let result: ResultRows | undefined;

@@ -1,3 +1,4 @@
+import { steadyWallTime } from "../cluster/real-clock.js";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf } from "../errors.js";
 import type { OnEvent } from "../model/outcome.js";
@@ -83,7 +84,7 @@ const ZK_MS = 2_000;
 
 /** Opens the journal of a run that begins now. Never throws: without a file the run goes on. */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
-  const now = options.now ?? Date.now;
+  const now = options.now ?? steadyWallTime();
   const id = (options.id ?? newRunId(now())).replaceAll(/[^\w.-]/g, "_");
   const resumes = options.isResuming ? await unfinishedBefore(options) : undefined;
   const log = await openLog(options, id);
