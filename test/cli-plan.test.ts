@@ -1,17 +1,15 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Sandbox } from "../src/sandbox/start.js";
-import { BIN, type RunResult, runBin } from "./helpers/run-bin.js";
+import { type RunResult, runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
+import { runAtTerminal } from "./helpers/terminal.js";
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-plan-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 let files = 0;
-/** The program of util-linux that gives another program a terminal. */
-const TERMINAL = "script";
 
 /** A path in the test's folder where nothing is yet. */
 function newPath(): string {
@@ -69,29 +67,12 @@ function znodeChanges({ model }: Sandbox): string[] {
  *
  * @returns What the terminal showed, and the exit code.
  */
-function runInTerminal(
+async function runInTerminal(
   args: readonly string[],
   answer: string,
 ): Promise<{ code: number | null; shown: string; asked: number }> {
-  return new Promise((resolve, reject) => {
-    const line = [process.execPath, BIN, ...args].map((word) => `'${word}'`).join(" ");
-    const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], TERM: "dumb" };
-    const child: ChildProcess = spawn(TERMINAL, ["-qec", line, "/dev/null"], { env });
-    const timer = setTimeout(() => child.kill("SIGKILL"), 25_000);
-    let shown = "";
-    let isAnswered = false;
-    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-      shown += text;
-      if (isAnswered || !shown.includes("[y/N]")) return;
-      isAnswered = true;
-      child.stdin?.write(answer);
-    });
-    child.on("error", reject);
-    child.on("close", (code) => {
-      clearTimeout(timer);
-      resolve({ code, shown, asked: shown.split("[y/N]").length - 1 });
-    });
-  });
+  const result = await runAtTerminal(args, [[/\[y\/N\]/, answer]]);
+  return { ...result, asked: result.shown.split("[y/N]").length - 1 };
 }
 
 describe("--dry_run", () => {

@@ -1,13 +1,15 @@
+import { commandText } from "../cli/printed-command.js";
 import type { SandboxFlags } from "../cli/tool-specs.js";
 import { readRecording } from "../sandbox/model/recording-document.js";
 import { runConsole } from "../sandbox/serve/console.js";
+import { type ConsoleTerminal, runTerminal } from "../sandbox/serve/console-terminal.js";
 import { type Sandbox, startSandbox } from "../sandbox/start.js";
 import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
 /**
- * Starts a sandbox cluster, prints one line when it is ready, and runs the commands that come on
- * stdin until it is told to stop.
+ * Starts a sandbox cluster and runs the commands that come on stdin until it is told to stop: at a prompt on a
+ * terminal; else it prints one line when it is ready, and answers in JSON.
  *
  * @returns 0 after SIGINT, SIGTERM, SIGHUP or `quit`: that is how a sandbox ends.
  * @throws OpsError `usage` if the recording cannot be read, `refused` if the given ZooKeeper holds
@@ -21,13 +23,39 @@ export async function run(flags: SandboxFlags, io: CommandIo): Promise<number> {
     zkCluster: flags.zkCluster.length === 0 ? undefined : flags.zkCluster,
   });
   try {
-    io.stdout.write(`${readyLine(sandbox, flags)}\n`);
     io.log.debug("sandbox is ready", { speed: flags.speed, seed: flags.seed });
-    await runConsole(sandbox, io.stdin, (line) => io.stdout.write(line), io.signal);
+    const isForPeople = io.isInteractiveStdin && io.isInteractiveStdout && flags.output !== "json";
+    if (isForPeople) {
+      const recoverCommand = recoverCommandFor(sandbox);
+      await runTerminal(sandbox, terminalOf(io), { recoverCommand, signal: io.signal });
+    } else {
+      io.stdout.write(`${readyLine(sandbox, flags)}\n`);
+      await runConsole(sandbox, io.stdin, (line) => io.stdout.write(line), io.signal);
+    }
   } finally {
     await sandbox.stop();
   }
   return 0;
+}
+
+/** What a person types to recover the sandbox. */
+function recoverCommandFor({ zkCluster, zkRootPath }: Sandbox): string {
+  const where = [`--zk_cluster=${zkCluster}`, `--zk_root_path=${zkRootPath}`];
+  return commandText(["--cmd=recoverdata", ...where]);
+}
+
+function terminalOf(io: CommandIo): ConsoleTerminal {
+  const { stdin: input, hasColor, stdout } = io;
+  return {
+    ...{ input, hasColor, control: stdout.control?.bind(stdout) },
+    write: (text) => stdout.write(text),
+    get columns() {
+      return io.columns;
+    },
+    get rows() {
+      return io.rows;
+    },
+  };
 }
 
 function readyLine(sandbox: Sandbox, flags: SandboxFlags): string {

@@ -83,6 +83,8 @@ export interface Sandbox {
    * @returns The new address.
    */
   move(name: string): Promise<string>;
+  /** Starts one more tablet with an empty disk; resolves when it runs and is registered. */
+  addTablet(): Promise<{ readonly name: string; readonly address: string }>;
   /** Resolves when the ports and the ZooKeeper show what the model is now. */
   settled(): Promise<void>;
   /** Ends everything, at the latest after 2 seconds. */
@@ -141,6 +143,11 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
         const address = await moveTablet(cluster, wires, name);
         await settled();
         return address;
+      },
+      async addTablet() {
+        const added = await addTablet(cluster, wires);
+        await settled();
+        return added;
       },
       async outage({ withNameservers }) {
         await restartAll(model, withNameservers);
@@ -292,6 +299,19 @@ async function moveTablet(
   wire.move(model, old, address);
   await waitFor(model, `${to} is up`, () => model.process(to).isUp);
   return address;
+}
+
+async function addTablet(
+  { model, wire }: OpenedCluster,
+  wires: WireProcess[],
+): Promise<{ readonly name: string; readonly address: string }> {
+  const opened = await WireProcess.open(undefined);
+  const { address } = opened;
+  wires.push(opened);
+  const process = model.startTablet(address);
+  wire.serveProcess(model, process);
+  await waitFor(model, `${process.name} is up`, () => process.isUp);
+  return { name: process.name, address };
 }
 
 /**

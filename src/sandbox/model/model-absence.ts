@@ -2,6 +2,7 @@ import { putZnode } from "../table-store.js";
 import { Disk } from "./disk.js";
 import type { ModelCore } from "./model-core.js";
 import type { ProcessSpec } from "./model-types.js";
+import type { SandboxProcess } from "./process.js";
 
 /**
  * A tablet comes back under another address, with its disk.
@@ -33,6 +34,24 @@ export function moveTablet(
   moved.disk = tablet.disk;
   tablet.disk = new Disk();
   model.process(to.endpoint).start();
+}
+
+/**
+ * A new tablet starts at an address, with an empty disk. Where the other tablets have names, it gets the next one
+ * (`tablet-4`), and an entry in `map/names` as they have.
+ *
+ * @returns Its process, which is up unless something is registered under its endpoint.
+ */
+export function startTablet(model: ModelCore, address: string): SandboxProcess {
+  const isNamed = [...model.tablets.values()].some((other) => other.endpoint !== other.address);
+  const endpoint = isNamed ? `tablet-${model.tablets.size + 1}` : address;
+  if (model.tree.get(`${model.root}/map/names`) !== undefined) {
+    putZnode(model.tree, `${model.root}/map/names/${endpoint}`, isNamed ? address : "");
+  }
+  model.addTablet({ endpoint, address });
+  const process = model.process(endpoint);
+  process.start();
+  return process;
 }
 
 /** Writer of all entries on a stranger's disk; no leader of the model has it. */

@@ -6,6 +6,7 @@ import {
   putStranger,
   removeStranger,
   restoreZooKeeper,
+  startTablet,
   type ZooKeeperCopy,
 } from "./model-absence.js";
 import { ModelCore } from "./model-core.js";
@@ -20,6 +21,7 @@ import type {
   PutResult,
   TableSpec,
 } from "./model-types.js";
+import type { SandboxProcess } from "./process.js";
 
 /**
  * An OpenMLDB cluster in memory: tablets with disks, nameservers, and the znodes that they share,
@@ -81,6 +83,11 @@ export class SandboxModel extends ModelCore {
     if (process.tablet?.ownDisk !== undefined) removeStranger(this, name);
     process.kill();
     process.start();
+  }
+
+  /** A tablet that was not there before starts at an address, with an empty disk; see {@link startTablet}. */
+  startTablet(address: string): SandboxProcess {
+    return startTablet(this, address);
   }
 
   /** Stops a process without killing it: it accepts calls and does not answer. */

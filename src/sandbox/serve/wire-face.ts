@@ -28,7 +28,7 @@ export class WireFace {
 
   /** Starts to answer for all processes of a model, with what the model says. */
   serve(model: SandboxModel): void {
-    for (const process of model.processes) this.#serveProcess(model, process);
+    for (const process of model.processes) this.serveProcess(model, process);
     this.sync(model);
   }
 
@@ -39,11 +39,12 @@ export class WireFace {
    */
   move(model: SandboxModel, old: string, address: string): void {
     this.#wire(old)?.kill();
-    this.#serveProcess(model, model.process(address));
+    this.serveProcess(model, model.process(address));
     this.sync(model);
   }
 
-  #serveProcess(model: SandboxModel, { address, tablet }: SandboxProcess): void {
+  /** Starts to answer for a process of the model, whose address has got a port. */
+  serveProcess(model: SandboxModel, { address, tablet }: SandboxProcess): void {
     const service: DescService = tablet === undefined ? NameServer : TabletServer;
     this.#wire(address)?.serve({
       service,
