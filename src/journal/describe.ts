@@ -56,11 +56,14 @@ export function shortLine({ run, end }: RunInShort): RunLine {
   return { id: run.id, run, end, counts: undefined, source: "zookeeper", notes: [] };
 }
 
-/** How a run ended, in a word: its result, `running`, `unfinished`, or `unknown` if it was elsewhere. */
+/**
+ * How a run ended, in a word: its result, `running`, `unfinished`, or `unknown` if it was elsewhere or its
+ * journal cannot be read.
+ */
 export function statusOf({ run, end, source }: Pick<RunLine, "run" | "end" | "source">): string {
   if (end !== undefined) return end.result;
   if (run !== undefined && isRunning(run, end)) return "running";
-  return source === "journal" ? "unfinished" : "unknown";
+  return run !== undefined && source === "journal" ? "unfinished" : "unknown";
 }
 
 /** Milliseconds from the begin to the end; undefined if one of them is not known. */
@@ -127,13 +130,14 @@ export function runText(line: RunLine, read: ReadRun | undefined, hasColor: bool
     typeof value === "string" ? value : jsonText(value),
   ]);
   const sections: [string, string][] = [
-    ["Flags", table([{ title: "flag" }, { title: "value" }], flags)],
+    ["Flags", rowsOf(["flag", "value"], flags)],
     ["Plan", planTable(read)],
     ["Steps", stepTable(read, hasColor)],
     ["Calls that change the cluster", callTable(callsOf(read), hasColor)],
     ["Notes", noteLines(read)],
   ];
-  return head + notes + sections.map(([title, text]) => `\n${title}\n${text}`).join("");
+  const shown = sections.filter(([, text]) => text !== "");
+  return head + notes + shown.map(([title, text]) => `\n${title}\n${text}`).join("");
 }
 
 function headRows(line: RunLine, read: ReadRun | undefined): Cell[][] {
@@ -192,15 +196,7 @@ function planTable(read: ReadRun): string {
       ? steps.map((one) => `${one.step} ${one.endpoint ?? ""}`.trim()).join(", ") || "nothing to do"
       : `left alone: ${blocked}`,
   ]);
-  return table(
-    [
-      { title: "partition" },
-      { title: "round", align: "right" },
-      { title: "leader" },
-      { title: "steps" },
-    ],
-    rows,
-  );
+  return rowsOf(["partition", "round", "leader", "steps"], rows);
 }
 
 function stepTable(read: ReadRun, hasColor: boolean): string {
@@ -214,11 +210,7 @@ function stepTable(read: ReadRun, hasColor: boolean): string {
       : [resultCell("not ended"), "-", ""]),
   ]);
   const columns = ["time", "partition", "step", "endpoint", "result", "took", "detail"];
-  return table(
-    columns.map((title) => ({ title })),
-    rows,
-    hasColor,
-  );
+  return rowsOf(columns, rows, hasColor);
 }
 
 function callTable(calls: readonly CallStory[], hasColor: boolean): string {
@@ -233,16 +225,19 @@ function callTable(calls: readonly CallStory[], hasColor: boolean): string {
         ? resultCell("done")
         : { text: `failed: ${outcome.error ?? ""}`, color: "bad" },
   ]);
-  return table(
-    ["time", "call", "target", "outcome"].map((title) => ({ title })),
-    rows,
-    hasColor,
-  );
+  return rowsOf(["time", "call", "target", "outcome"], rows, hasColor);
 }
 
 function resultCell(text: string): Cell {
   const isGood = text === "done" || text === "already-done";
   return { text, color: isGood ? "good" : text === "failed" ? "bad" : "doubtful" };
+}
+
+/** A table of text under these titles; an empty text if there is nothing in it. */
+function rowsOf(titles: readonly string[], rows: readonly Cell[][], hasColor = false): string {
+  if (rows.length === 0) return "";
+  const columns = titles.map((title) => ({ title }));
+  return table(columns, rows, hasColor);
 }
 
 function noteLines({ records }: ReadRun): string {
