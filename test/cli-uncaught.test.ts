@@ -11,14 +11,19 @@ const GRPC = JSON.stringify(createRequire(import.meta.url).resolve("@grpc/grpc-j
 function throwsInCallback(methods: RegExp): string {
   const code = `
     import { createRequire } from "node:module";
-    const { Client } = createRequire(${GRPC})(${GRPC});
-    const make = Client.prototype.makeUnaryRequest;
-    Client.prototype.makeUnaryRequest = function (path, ...rest) {
-      const callback = rest.pop();
-      return make.call(this, path, ...rest, (error, answer) => {
-        if (${methods}.test(path)) throw new TypeError("planted: thrown in a callback");
-        callback(error, answer);
-      });
+    const { Channel } = createRequire(${GRPC})(${GRPC});
+    const { createCall } = Channel.prototype;
+    Channel.prototype.createCall = function (path, ...rest) {
+      const call = createCall.call(this, path, ...rest);
+      if (!${methods}.test(path)) return call;
+      const { start } = call;
+      call.start = function (metadata, listener) {
+        const onReceiveStatus = () => {
+          throw new TypeError("planted: thrown in a callback");
+        };
+        start.call(this, metadata, { ...listener, onReceiveStatus });
+      };
+      return call;
     };`;
   return `data:text/javascript,${encodeURIComponent(code)}`;
 }

@@ -43,7 +43,7 @@ export async function decodeInTurns<O extends DescMessage>(
   const { elements, rest } = takeApart(desc, bytes, budget);
   budget.spendFor(desc, rest);
   const shell = decodeAtOnce(desc, rest);
-  if ("missing" in shell) return shell;
+  if ("missing" in shell || elements.length === 0) return shell;
   const decoded = await mapInTurns(elements, decoderOf(repeats, elements.length, budget), 1);
   for (const one of decoded) {
     if ("missing" in one) return { missing: `${one.field.name}.${one.missing}` };
@@ -92,15 +92,29 @@ function decodeAtOnce<O extends DescMessage>(desc: O, bytes: Uint8Array): Decode
   return missing === undefined ? { message } : { missing };
 }
 
+/** The repeated message fields of a message, by number; made once for each type. */
+type Lists = ReadonlyMap<number, Element["field"]>;
+
+const knownLists = new WeakMap<DescMessage, Lists>();
+
+function listsOf(desc: DescMessage): Lists {
+  const known = knownLists.get(desc);
+  if (known !== undefined) return known;
+  const lists = new Map(
+    desc.fields.flatMap((field) => (isList(field) ? [[field.number, field]] : [])),
+  );
+  knownLists.set(desc, lists);
+  return lists;
+}
+
 /** Splits a message into the elements of its repeated message fields, and what is left of it. */
 function takeApart(
   desc: DescMessage,
   bytes: Uint8Array,
   budget: ElementBudget,
 ): { readonly elements: Element[]; readonly rest: Uint8Array } {
-  const fields = new Map(
-    desc.fields.flatMap((field) => (isList(field) ? [[field.number, field]] : [])),
-  );
+  const fields = listsOf(desc);
+  if (fields.size === 0) return { elements: [], rest: bytes };
   const reader = new BinaryReader(bytes);
   const elements: Element[] = [];
   const rest: Uint8Array[] = [];
@@ -120,7 +134,10 @@ function takeApart(
     }
   }
   if (from < bytes.length) rest.push(bytes.subarray(from));
-  return { elements, rest: Buffer.concat(rest) };
+  return {
+    elements,
+    rest: rest.length === 1 && rest[0] !== undefined ? rest[0] : Buffer.concat(rest),
+  };
 }
 
 function isList(field: DescField): field is DescField & { readonly message: DescMessage } {

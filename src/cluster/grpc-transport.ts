@@ -1,4 +1,3 @@
-import { setMaxListeners } from "node:events";
 import type {
   DescMessage,
   DescMethodUnary,
@@ -7,7 +6,7 @@ import type {
 } from "@bufbuild/protobuf";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { ChannelOptions } from "@grpc/grpc-js";
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { Channel, credentials, Metadata, status } from "@grpc/grpc-js";
 import { messageOf, OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
 import { MAX_ANSWER_BYTES } from "./answer-size.js";
@@ -27,6 +26,9 @@ function flowControlWindow(maxAnswerBytes: number): number {
   return Math.min(2 ** 31 - 1, 4 * maxAnswerBytes);
 }
 
+/** What is made of an answer that ends well and has no message. */
+const NO_MESSAGE = { code: status.UNIMPLEMENTED, details: "no message in the answer" };
+
 const channelOptions: ChannelOptions = {
   // A restarted peer must be reachable at once; the pause grows from 50 to 150 ms (+- 20 %).
   "grpc.initial_reconnect_backoff_ms": 50,
@@ -38,6 +40,8 @@ const channelOptions: ChannelOptions = {
   "grpc.use_local_subchannel_pool": 1,
   "grpc.enable_http_proxy": 0,
   "grpc.service_config_disable_resolution": 1,
+  // Counters that nothing reads.
+  "grpc.enable_channelz": 0,
 };
 
 /** Asked again and again while loads run, with hundreds of replicas in each answer, mostly unchanged. */
@@ -64,7 +68,7 @@ export function createGrpcTransport(options: {
 }): Transport {
   const { maxAnswerBytes = MAX_ANSWER_BYTES } = options;
   const connections = new Map<string, Connection>();
-  const inFlight = new Set<() => void>();
+  const inFlight = callsInFlight();
   const repeats = polledAnswers();
   const metadata = new Metadata();
   metadata.set("authorization", options.authorization);
@@ -73,13 +77,13 @@ export function createGrpcTransport(options: {
   function connectionOf(address: string): Connection {
     let connection = connections.get(address);
     if (connection === undefined) {
-      const client = new Client(`dns:${address}`, credentials.createInsecure(), {
+      const channel = new Channel(`dns:${address}`, credentials.createInsecure(), {
         ...channelOptions,
         "grpc-node.flow_control_window": flowControlWindow(maxAnswerBytes),
         // Holds for what a compressed answer unpacks to as well (grpc-js 1.14: compression-filter).
         "grpc.max_receive_message_length": maxAnswerBytes,
       });
-      connection = { client, hasAnswered: false, heardAt: Number.NEGATIVE_INFINITY };
+      connection = { channel, hasAnswered: false, heardAt: Number.NEGATIVE_INFINITY };
       connections.set(address, connection);
     }
     return connection;
@@ -92,7 +96,7 @@ export function createGrpcTransport(options: {
     if (connection.heardAt > silentSince || connections.get(address) !== connection) return;
     connections.delete(address);
     // Calls in flight keep their deadlines.
-    connection.client.close();
+    connection.channel.close();
   }
 
   return {
@@ -108,7 +112,7 @@ export function createGrpcTransport(options: {
       const name = { address, method: method.name, timeoutMs, maxAnswerBytes };
       const body = encode(name, method.input, request);
       const path = `/${method.parent.typeName}/${method.name}`;
-      const call = { name, path, body, metadata: metadata.clone(), signal, inFlight };
+      const call = { name, path, body, metadata, signal, inFlight };
       const connection = connectionOf(address);
       const answer = await send(connection, call, (since) => forget(address, connection, since));
       connection.hasAnswered = true;
@@ -117,11 +121,9 @@ export function createGrpcTransport(options: {
     },
     close(): void {
       isClosed = true;
-      for (const end of [...inFlight]) {
-        end();
-      }
-      for (const { client } of connections.values()) {
-        client.close();
+      inFlight.endAll();
+      for (const { channel } of connections.values()) {
+        channel.close();
       }
       connections.clear();
       repeats.clear();
@@ -131,7 +133,7 @@ export function createGrpcTransport(options: {
 
 /** One address, and what is known of it. */
 interface Connection {
-  readonly client: Client;
+  readonly channel: Channel;
   /** Whether it has answered a call, and so accepts the authorization. */
   hasAnswered: boolean;
   /** When it answered last, milliseconds of `performance.now()`. */
@@ -142,11 +144,49 @@ interface Connection {
 interface RawCall {
   readonly name: CallName;
   readonly path: string;
-  readonly body: Uint8Array;
+  readonly body: Buffer;
   readonly metadata: Metadata;
   readonly signal: AbortSignal | undefined;
-  /** Ends each call that waits for its answer. */
-  readonly inFlight: Set<() => void>;
+  readonly inFlight: CallsInFlight;
+}
+
+/** Calls that wait for their answers. */
+interface CallsInFlight {
+  /**
+   * @param end Is run when the signal is aborted, or when all calls are ended.
+   * @returns To be called once the call has ended.
+   */
+  add(signal: AbortSignal | undefined, end: () => void): () => void;
+  endAll(): void;
+}
+
+/** Any number of calls share the signal of a run: one listener serves them all. */
+function callsInFlight(): CallsInFlight {
+  const all = new Set<() => void>();
+  const bySignal = new WeakMap<AbortSignal, Set<() => void>>();
+  const endEach = (calls: ReadonlySet<() => void>) => {
+    for (const end of [...calls]) end();
+  };
+  const callsOf = (signal: AbortSignal) => {
+    const known = bySignal.get(signal);
+    if (known !== undefined) return known;
+    const calls = new Set<() => void>();
+    bySignal.set(signal, calls);
+    signal.addEventListener("abort", () => endEach(calls), { once: true });
+    return calls;
+  };
+  return {
+    add(signal, end) {
+      const own = signal && callsOf(signal);
+      all.add(end);
+      own?.add(end);
+      return () => {
+        all.delete(end);
+        own?.delete(end);
+      };
+    },
+    endAll: () => endEach(all),
+  };
 }
 
 /** Makes one call and waits for its answer, its deadline or its signal, whatever the library makes of it. */
@@ -160,38 +200,46 @@ async function send(
   let end = () => {};
   try {
     return await new Promise<Buffer>((resolve, reject) => {
-      const running = connection.client.makeUnaryRequest(
+      // The library's `Client` does this too, and takes a stack trace for every call.
+      // It measures deadlines on the wall clock, which can be set: see the timer below.
+      const running = connection.channel.createCall(
         call.path,
-        (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-        (bytes: Buffer) => bytes,
-        call.body,
-        call.metadata,
-        // The library measures deadlines on the wall clock, which can be set: see the timer below.
-        { deadline: Number.POSITIVE_INFINITY },
-        (error, answer) => (error ? reject(error) : resolve(answer ?? Buffer.alloc(0))),
+        Number.POSITIVE_INFINITY,
+        undefined,
+        null,
+        undefined,
       );
+      let answer: Buffer | undefined;
+      running.start(call.metadata, {
+        onReceiveMetadata: () => undefined,
+        onReceiveMessage(message: Buffer) {
+          answer = message;
+        },
+        onReceiveStatus(ended) {
+          if (ended.code === status.OK && answer !== undefined) resolve(answer);
+          else reject(ended.code === status.OK ? NO_MESSAGE : ended);
+        },
+      });
+      running.sendMessageWithContext({}, call.body);
+      running.halfClose();
+      running.startRead();
       const giveUp = (error: OpsError) => {
         reject(error);
-        running.cancel();
+        running.cancelWithStatus(status.CANCELLED, "given up");
       };
-      const onAbort = () => giveUp(interruption(signal));
       const onDeadline = () => {
         giveUp(tooLate(name));
         onSilence(began);
       };
       const timer = setTimeout(onDeadline, name.timeoutMs);
+      const remove = inFlight.add(signal, () => giveUp(interruption(signal)));
       end = () => {
         clearTimeout(timer);
-        inFlight.delete(onAbort);
-        signal?.removeEventListener("abort", onAbort);
+        remove();
       };
-      inFlight.add(onAbort);
-      // Any number of calls share the signal of a run: more than ten listeners are no leak here.
-      if (signal !== undefined) setMaxListeners(0, signal);
-      signal?.addEventListener("abort", onAbort, { once: true });
     });
   } catch (error) {
-    // The library calls back with errors, and throws some.
+    // The library gives a status for errors, and throws some.
     throw error instanceof OpsError ? error : fromStatus(name, error, connection.hasAnswered);
   } finally {
     end();
@@ -218,9 +266,10 @@ function encode<I extends DescMessage>(
   name: CallName,
   desc: I,
   request: MessageInitShape<I>,
-): Uint8Array {
+): Buffer {
   try {
-    return toBinary(desc, create(desc, request));
+    const bytes = toBinary(desc, create(desc, request));
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   } catch (error) {
     throw failure("unsent", {
       code: "bad-answer",

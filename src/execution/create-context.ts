@@ -20,8 +20,12 @@ import { adaptiveLoadLimit } from "../steps/adaptive-load-limit.js";
 import { runStep } from "../steps/run-step.js";
 import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
 
-/** Tablets answer with all that they have loaded: looks of the next moment share the answer. */
-const GATHER_MS = 10;
+/**
+ * How long a look waits for others to share its answer: longer the more partitions are at work, since there
+ * computing is what takes long and each call costs; with few, a look waits for nothing.
+ */
+const GATHER_MS_PER_PARTITION = 0.05;
+const GATHER_MAX_MS = 40;
 
 /** What the steps of a run work with, beside the cluster. */
 export interface ContextOptions {
@@ -29,6 +33,8 @@ export interface ContextOptions {
   readonly signal: AbortSignal;
   readonly engageGuard: () => Promise<void>;
   readonly rollback: Rollback;
+  /** How many partitions are worked on; few if left out. */
+  readonly partitions?: number;
   /** Tablets that will not come back, as the operator says; none if left out. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
   /** Marks of the first round, some of which share a call; see `batchMarks`. None if left out. */
@@ -38,7 +44,8 @@ export interface ContextOptions {
 /** Makes what steps work with. */
 export function createContext(cluster: Cluster, options: ContextOptions): StepContext {
   const { clock } = cluster;
-  const { limits, signal, lost = new Set<Endpoint>(), marks = [] } = options;
+  const { limits, signal, lost = new Set<Endpoint>(), marks = [], partitions = 0 } = options;
+  const gatherMs = Math.min(GATHER_MAX_MS, Math.floor(partitions * GATHER_MS_PER_PARTITION));
   const limitOf = memoize(() => adaptiveLoadLimit(clock, limits.loadsPerTablet));
   const context: StepContext = {
     cluster,
@@ -60,13 +67,13 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
         {
           onTick: (reports) =>
             limitOf(endpoint).tick([...reports.values()].filter(isLoading).length),
-          gatherMs: GATHER_MS,
+          gatherMs,
         },
       ),
     ),
     listOf: createLists(cluster),
-    recordOf: createRecords(cluster),
-    ops: sharedPoll(clock, () => cluster.showOpStatus(), activityOf),
+    recordOf: createRecords(cluster, gatherMs),
+    ops: sharedPoll(clock, () => cluster.showOpStatus(), activityOf, { gatherMs }),
     tablets: sharedLook(clock, async () => {
       const tablets = await cluster.showTablet();
       return new Map(tablets.map((one) => [one.endpoint, one]));
@@ -112,13 +119,14 @@ function createLists(cluster: Cluster): StepContext["listOf"] {
   };
 }
 
-function createRecords(cluster: Cluster): StepContext["recordOf"] {
+function createRecords(cluster: Cluster, gatherMs: number): StepContext["recordOf"] {
   const byKey = memoize((key) => {
     const [db = "", table = ""] = JSON.parse(key) as string[];
-    return sharedLook(cluster.clock, async () => {
+    const ask = async () => {
       const tables = await cluster.showTable({ db, table });
       return tables.find((one) => one.db === db && one.table === table);
-    });
+    };
+    return sharedLook(cluster.clock, ask, gatherMs);
   });
   return ({ db, table }: TableName) => byKey(JSON.stringify([db, table]));
 }

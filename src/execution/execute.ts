@@ -60,7 +60,8 @@ export async function execute(
     if (failure !== undefined) failures.set(replicaKey(id), failure);
     onEvent({ kind: "lane-ended", id, failure });
   };
-  await rollingBackOnStop(cluster, { ...options, marks }, async (made) => {
+  const stoppable = { ...options, marks, partitions: views.length };
+  await rollingBackOnStop(cluster, stoppable, async (made) => {
     const context = withEndpointBatch(made, views);
     const begun = await mapInTurns(rounds, (first) => {
       const work = run(context, first);

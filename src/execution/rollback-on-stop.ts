@@ -22,6 +22,8 @@ export interface StoppableOptions {
   /** The cluster as it may be changed after `signal`, to take something back; absent: as ever. */
   readonly tidying?: Cluster | undefined;
   /** See `ContextOptions`. */
+  readonly partitions?: number;
+  /** See `ContextOptions`. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
   /** See `ContextOptions`. */
   readonly marks?: readonly Mark[];

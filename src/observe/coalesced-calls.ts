@@ -6,9 +6,11 @@ const TICK_MAX_MS = 1_000;
 
 /** Makes one call for all callers that need it at the same time. */
 export interface SharedLook<T> {
-  /** An answer that was asked for after this call, so it shows every effect from before it. */
+  /** An answer that is asked for after this call, so it shows every effect from before it. */
   now(): Promise<T>;
-  /** The last answer, if it was asked for within so many milliseconds; else {@link SharedLook.now}. */
+  /** The same without waiting for others to share it. */
+  soon(): Promise<T>;
+  /** The newest answer, if it was asked for within so many milliseconds; else {@link SharedLook.soon}. */
   lately(ms: number): Promise<T>;
 }
 
@@ -24,43 +26,49 @@ export interface SharedPoll<T> extends SharedLook<T> {
  * Makes few calls out of many looks: one is under way at a time, and all that come meanwhile share
  * the next one. Unlike {@link sharedPoll} no caller waits for a tick.
  *
- * @param gatherMs How long the next one waits for more to come, where answers are large.
+ * @param gatherMs How long a look waits for more to come before it is asked for.
  */
 export function sharedLook<T>(clock: Clock, ask: () => Promise<T>, gatherMs = 0): SharedLook<T> {
-  let running: Promise<T> | undefined;
+  /** The newest that was asked for, whether its answer is there or not; a failed one is forgotten. */
+  let newest: { readonly askedAt: number; readonly answer: Promise<T> } | undefined;
+  let running: Promise<unknown> | undefined;
   let next: Promise<T> | undefined;
-  let last: { readonly askedAt: number; readonly answer: T } | undefined;
 
   function begin(): Promise<T> {
     next = undefined;
-    const askedAt = clock.now();
-    running = ask()
-      .then((answer) => {
-        last = { askedAt, answer };
-        return answer;
-      })
-      .finally(() => {
-        running = undefined;
-      });
-    return running;
+    const asked = { askedAt: clock.now(), answer: ask() };
+    newest = asked;
+    const over = () => {
+      running = undefined;
+    };
+    running = asked.answer.then(over, () => {
+      over();
+      if (newest === asked) newest = undefined;
+    });
+    return asked.answer;
   }
 
   async function gather(): Promise<void> {
-    await running?.catch(() => undefined);
-    if (gatherMs > 0) await clock.sleep(gatherMs);
+    await Promise.all([running, gatherMs > 0 ? clock.sleep(gatherMs) : undefined]);
   }
 
   function now(): Promise<T> {
-    if (running === undefined && next === undefined) return begin();
+    if (gatherMs === 0) return soon();
+    next ??= gather().then(begin);
+    return next;
+  }
+
+  function soon(): Promise<T> {
+    if (next === undefined && running === undefined) return begin();
     next ??= gather().then(begin);
     return next;
   }
 
   return {
     now,
-    async lately(ms) {
-      return last !== undefined && clock.now() - last.askedAt <= ms ? last.answer : now();
-    },
+    soon,
+    lately: (ms) =>
+      newest !== undefined && clock.now() - newest.askedAt <= ms ? newest.answer : soon(),
   };
 }
 
@@ -102,7 +110,7 @@ export function sharedPoll<T>(
   async function askAfterTick(): Promise<T> {
     await clock.sleep(tickMs);
     scheduled = undefined;
-    const answer = await look.now();
+    const answer = await look.soon();
     tickMs = hasMoved ? TICK_MIN_MS : Math.min(tickMs * 2, TICK_MAX_MS);
     hasMoved = false;
     options.onTick?.(answer);
