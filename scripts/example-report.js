@@ -1,5 +1,5 @@
 // Makes examples/report.html and examples/report.md: a sandbox cluster loses power, one of its
-// tablets stays away, recoverdata brings back what it can. Run it after a build. With a path it takes a
+// tablets stays away, its leading nameserver dies on the way, recoverdata brings back what it can. Run it after a build. With a path it takes a
 // picture of the page too, for the README.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -23,7 +23,10 @@ try {
   sandbox.model.kill("tablet3");
   // Until the nameserver counts it as offline.
   await sleep(2_500);
-  const code = await recover();
+  const recovered = recover();
+  await sleep(1_500);
+  sandbox.model.kill(sandbox.model.leader.endpoint);
+  const code = await recovered;
   console.log(`recoverdata ended with exit code ${code}`);
   const report = JSON.parse(readFileSync(join(scratch, "report.json"), "utf8"));
   // Whoever runs this script is not part of the example.

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { Sandbox } from "../src/sandbox/start.js";
+import { documentsIn } from "./helpers/check-output.js";
 import { runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 
@@ -102,6 +103,26 @@ test("a run that fails leaves its report, metrics and hook all the same", async 
     verdict: { result: "failed", exitCode: 4, headline: expect.stringContaining("ended early") },
     counts: null,
   });
+});
+
+test("a nameserver that takes over during a run stands in its events, log and timeline", async () => {
+  const sandbox = await sandboxForTest({ speed: 40 });
+  await sandbox.outage({ withNameservers: false });
+  const [first = "", second = ""] = sandbox.nameservers;
+  // The marker of auto_failover: the run has begun to change the cluster.
+  sandbox.model.tree.onChange(({ path }) => {
+    if (path.endsWith("/ops_tool/auto_failover")) sandbox.model.kill(first);
+  });
+  const path = join(folderForTest(), "r.json");
+  const run = await ops(sandbox, ["recoverdata", "--output=ndjson", `--report=${path}`]);
+  expect(run.code, run.stderr).toBe(0);
+  const text = `nameserver ${second} leads now, in place of ${first}`;
+  const told = documentsIn(run.stdout).filter((one) => "nameserver" in one && "text" in one);
+  expect(told).toMatchObject([{ kind: "note", text, nameserver: { from: first, to: second } }]);
+  const report = JSON.parse(readFileSync(path, "utf8"));
+  const marks = report.timeline.marks.filter((one: { kind: string }) => one.kind === "nameserver");
+  expect(marks).toMatchObject([{ lane: "nameserver", text }]);
+  expect(report.log).toContainEqual(expect.objectContaining({ level: "note", text }));
 });
 
 test("recoverdata tells what the tablets held before and after, and writes metrics", async () => {

@@ -112,7 +112,14 @@ describe("an HTML report in a browser", () => {
       () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
     );
     expect(overflow).toBeLessThanOrEqual(0);
+    // What is folded stays folded there too.
+    expect(await page.locator("#list .more").first().isVisible()).toBe(false);
     await page.emulateMedia({ media: "print" });
+    // A4 without its margins.
+    await page.setViewportSize({ width: 688, height: 1000 });
+    expect(
+      await page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
+    ).toBeLessThanOrEqual(0);
     await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
     const clickable = page.locator(
       ".copy-button:visible, input:visible, select:visible, #more:visible",

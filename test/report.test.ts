@@ -116,6 +116,17 @@ describe("the timeline", () => {
     ]);
   });
 
+  test("another leader of the nameservers is a line through all lanes, and stands in the run's facts", () => {
+    const report = sampleReport(3);
+    const drawn = timelineHtml(report.timeline);
+    const lanes = drawn.split('<div class="lane">').slice(1);
+    expect(lanes).toHaveLength(4);
+    for (const lane of lanes) expect(lane.split('<line class="change"').length).toBe(2);
+    expect(reportMarkdown(report)).toContain(
+      "| leader of the nameservers | after 150 ms nameserver 10.0.0.2:7527 leads now, in place of 10.0.0.1:7527 |",
+    );
+  });
+
   test("a hundred tablets with ten thousand marks are drawn small", () => {
     const events = Array.from({ length: 10_000 }, (_, index) =>
       stepEnded(index, {

@@ -39,12 +39,21 @@ const matching = () => {
   return found.sort((a, b) => sign * order(a, b) || a - b);
 };
 
+/** A line whose flags are not broken behind their dashes. */
+const lineOf = (text) => {
+  const line = make("li");
+  for (const part of text.split(/(--\w\S*)/)) {
+    line.append(part.startsWith("--") ? make("span", part, "flag") : part);
+  }
+  return line;
+};
+
 const detailRow = (lines) => {
   const row = make("tr", undefined, "more");
   const cell = make("td");
   cell.colSpan = COLUMNS.length;
   const items = make("ul");
-  for (const line of lines) items.append(make("li", texts[line]));
+  for (const line of lines) items.append(lineOf(texts[line]));
   cell.append(items);
   row.append(cell);
   row.hidden = true;

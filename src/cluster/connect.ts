@@ -1,6 +1,7 @@
 import { NameServer } from "../gen/openmldb/nameserver_pb.js";
 import { registrationOf } from "../model/absence.js";
 import type { Clock } from "../model/clock.js";
+import type { Endpoint } from "../model/cluster-state.js";
 import { type Caller, createCaller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
 import { interruption } from "./failure.js";
@@ -41,6 +42,8 @@ export interface ClusterParts {
   readonly locate?: ((address: string) => Promise<string>) | undefined;
   /** Told what a long wait is for; undefined: nothing is told. */
   readonly onNote?: ((text: string) => void) | undefined;
+  /** Told which nameserver leads, each time that ZooKeeper was asked; undefined: nothing is told. */
+  readonly onLeader?: ((leader: Endpoint) => void) | undefined;
   /**
    * Ends every call in flight and refuses every later one. What has to be put back after that
    * (auto_failover) needs a second cluster made of the same parts without this signal.
@@ -72,7 +75,11 @@ function clusterOf(
   const { zk, transport, clock, rootPath, signal } = parts;
   const nameserver = createNameserverClient({
     caller,
-    readLeader: () => readNameservers(zk, rootPath),
+    async readLeader() {
+      const found = await readNameservers(zk, rootPath);
+      parts.onLeader?.(found.leader);
+      return found;
+    },
     isLeftBehind: async (znode) => (await zk.isEphemeral(znode)) === false,
     onNote: parts.onNote,
     clock,

@@ -1,3 +1,4 @@
+import type { Endpoint } from "../model/cluster-state.js";
 import type { Credentials } from "./authorization.js";
 import { authorizationFor } from "./authorization.js";
 import type { Cluster } from "./cluster.js";
@@ -20,6 +21,8 @@ export interface OpenOptions extends Credentials {
   readonly leaderTimeoutMs?: number | undefined;
   /** Calls to the nameserver in flight at once, 16 if undefined. */
   readonly nsConcurrency?: number | undefined;
+  /** Told which nameserver leads, each time that ZooKeeper was asked. */
+  readonly onLeader?: ((leader: Endpoint) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -54,6 +57,7 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
     nsConcurrency,
     locate: createLocate(),
     onNote: options.zooKeeper.onNote,
+    onLeader: options.onLeader,
     signal,
   });
   return { cluster, zk, rootPath };

@@ -1,9 +1,11 @@
 import { setMaxListeners } from "node:events";
 import type { CommonFlags, OutputFlags, StateFlags } from "../cli/common-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
+import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type ErrorCode, messageOf, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
+import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { ToolCommand } from "../model/tool-command.js";
@@ -82,38 +84,54 @@ async function connectedRun(
 ): Promise<number> {
   const limit = timeLimit(flags.timeoutMs);
   const progress = startProgress(io);
-  try {
-    return await withCluster(flags, io, async (cluster, opened) => {
-      const owner = thisProcess(commandPrinter(flags)(about));
-      outputs.began(owner.runId);
-      const { zk } = opened;
-      const journal = await keepJournal(flags, io, {
-        command: about.cmd,
-        id: owner.runId,
-        zk,
-      });
-      const ended = await settled(
-        work({
-          opened: { ...opened, cluster: watchMutations(opened.cluster, journal.hooks) },
-          owner,
-          signal: manyListeners(AbortSignal.any([io.signal, limit.signal])),
-          onEvent: toAll([progress.onEvent, journal.onEvent, outputs.onEvent], io),
-          ended: outputs.ended,
-        }),
-      );
-      const finishing = journal.finish({
-        exitCode: "thrown" in ended ? exitCodeOf(ended.thrown) : ended.exitCode,
-      });
-      // A process that was told to leave does not wait long for a ZooKeeper that is silent.
-      const patienceMs = io.signal.aborted ? STOPPED_JOURNAL_MS : JOURNAL_MS;
-      await within(cluster.clock, patienceMs, "the journal", finishing).catch(() => undefined);
-      if ("thrown" in ended) throw ended.thrown;
-      return ended.exitCode;
+  let onEvent: OnEvent = progress.onEvent;
+  const onLeader = leaderChanges((event) => onEvent(event));
+  const use = async (cluster: Cluster, opened: OpenedCluster) => {
+    const owner = thisProcess(commandPrinter(flags)(about));
+    outputs.began(owner.runId);
+    const { zk } = opened;
+    const journal = await keepJournal(flags, io, {
+      command: about.cmd,
+      id: owner.runId,
+      zk,
     });
+    onEvent = toAll([progress.onEvent, journal.onEvent, outputs.onEvent], io);
+    const ended = await settled(
+      work({
+        opened: { ...opened, cluster: watchMutations(opened.cluster, journal.hooks) },
+        owner,
+        signal: manyListeners(AbortSignal.any([io.signal, limit.signal])),
+        onEvent,
+        ended: outputs.ended,
+      }),
+    );
+    const finishing = journal.finish({
+      exitCode: "thrown" in ended ? exitCodeOf(ended.thrown) : ended.exitCode,
+    });
+    // A process that was told to leave does not wait long for a ZooKeeper that is silent.
+    const patienceMs = io.signal.aborted ? STOPPED_JOURNAL_MS : JOURNAL_MS;
+    await within(cluster.clock, patienceMs, "the journal", finishing).catch(() => undefined);
+    if ("thrown" in ended) throw ended.thrown;
+    return ended.exitCode;
+  };
+  try {
+    return await withCluster(flags, io, use, { onLeader });
   } finally {
     progress.stop();
     limit.stop();
   }
+}
+
+/** Tells when ZooKeeper names another leader of the nameservers than the time before. */
+function leaderChanges(onEvent: OnEvent): (leader: Endpoint) => void {
+  let last: Endpoint | undefined;
+  return (leader) => {
+    const from = last;
+    last = leader;
+    if (from === undefined || from === leader) return;
+    const text = `nameserver ${leader} leads now, in place of ${from}`;
+    onEvent({ kind: "note", text, nameserver: { from, to: leader } });
+  };
 }
 
 /**

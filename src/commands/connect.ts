@@ -1,6 +1,7 @@
 import type { CommonFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { type OpenedCluster, type OpenOptions, openCluster } from "../cluster/open.js";
+import type { Endpoint } from "../model/cluster-state.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 
@@ -11,6 +12,8 @@ export interface ConnectOptions {
    * changes something has to be able to put it back after a signal, and looks at `io.signal` itself.
    */
   readonly endsCallsOnSignal?: boolean;
+  /** Told which nameserver leads, each time that ZooKeeper was asked. */
+  readonly onLeader?: (leader: Endpoint) => void;
 }
 
 /** How long closing the connections may take before the process goes on without it. */
@@ -27,9 +30,9 @@ export async function withCluster<T>(
   flags: CommonFlags,
   io: CommandIo,
   use: (cluster: Cluster, opened: OpenedCluster) => Promise<T>,
-  { endsCallsOnSignal = false }: ConnectOptions = {},
+  options: ConnectOptions = {},
 ): Promise<T> {
-  const opened = await open(flags, io, endsCallsOnSignal);
+  const opened = await open(flags, io, options);
   try {
     return await use(opened.cluster, opened);
   } finally {
@@ -39,7 +42,11 @@ export async function withCluster<T>(
   }
 }
 
-async function open(flags: CommonFlags, io: CommandIo, endsCallsOnSignal: boolean) {
+async function open(
+  flags: CommonFlags,
+  io: CommandIo,
+  { endsCallsOnSignal = false, onLeader }: ConnectOptions,
+) {
   io.signal.throwIfAborted();
   try {
     return await openCluster(
@@ -47,6 +54,7 @@ async function open(flags: CommonFlags, io: CommandIo, endsCallsOnSignal: boolea
         onNote: (text) => io.log.warn(text),
         connecting: io.signal,
         calls: endsCallsOnSignal ? io.signal : undefined,
+        onLeader,
       }),
     );
   } catch (error) {
@@ -67,6 +75,7 @@ export function openOptions(
     readonly onNote: (text: string) => void;
     readonly connecting?: AbortSignal | undefined;
     readonly calls?: AbortSignal | undefined;
+    readonly onLeader?: ((leader: Endpoint) => void) | undefined;
   },
 ): OpenOptions {
   return {
@@ -85,6 +94,7 @@ export function openOptions(
     nsConcurrency: flags.nsConcurrency,
     user: flags.user,
     password: flags.password.text,
+    onLeader: on.onLeader,
     signal: on.calls,
   };
 }

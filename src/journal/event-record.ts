@@ -7,6 +7,7 @@ import type { EventRecord, StepRecord } from "./record.js";
 export function eventRecord(event: RunEvent, time: string): EventRecord {
   switch (event.kind) {
     case "note":
+      return { kind: event.kind, time, text: event.text, nameserver: event.nameserver };
     case "warning":
       return { kind: event.kind, time, text: event.text };
     case "observed": {

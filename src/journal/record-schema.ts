@@ -99,7 +99,12 @@ function stepRecords(z: Zod) {
   const step = { step: text, endpoint: text.optional(), why: text };
   const partition = text;
   return [
-    z.object({ kind: z.enum(["note", "warning"]), time, text }),
+    z.object({
+      kind: z.enum(["note", "warning"]),
+      time,
+      text,
+      nameserver: z.object({ from: text, to: text }).optional(),
+    }),
     z.object({
       kind: z.literal("plan"),
       time,

@@ -65,7 +65,13 @@ export interface StepRecord {
 
 /** What happened during the run; `partition` is a name such as `db1.t1:0`. */
 export type EventRecord =
-  | { readonly kind: "note" | "warning"; readonly time: string; readonly text: string }
+  | {
+      readonly kind: "note" | "warning";
+      readonly time: string;
+      readonly text: string;
+      /** With a note that another nameserver leads now: which one led, and which one does. */
+      readonly nameserver?: { readonly from: string; readonly to: string } | undefined;
+    }
   | {
       readonly kind: "observed";
       readonly time: string;

@@ -42,6 +42,8 @@ export type RunEvent =
       readonly text: string;
       /** With a note that says what is about to be worked on: how many partitions. */
       readonly partitions?: number;
+      /** With a note that another nameserver leads now. */
+      readonly nameserver?: { readonly from: Endpoint; readonly to: Endpoint };
     }
   | { readonly kind: "warning"; readonly text: string }
   /** The whole cluster was looked at: before the first change, or after the last one. */

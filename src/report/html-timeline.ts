@@ -26,6 +26,7 @@ const KIND_WORDS: Readonly<Record<MarkKind, string>> = {
   leader: "leader change",
   mark: "flags at the nameserver",
   op: "op of the nameserver",
+  nameserver: "another nameserver leads",
   note: "note",
   warning: "warning",
 };
@@ -53,7 +54,10 @@ export function timelineHtml(timeline: Timeline): string {
   const lanes = all.slice(0, LANES_MAX);
   const rows = lanes.reduce((sum, lane) => sum + lane.rows.length, 0);
   const bins = Math.max(BINS_MIN, Math.min(BINS_MAX, Math.floor(RECTANGLES_MAX / rows)));
-  const scale = { spanMs: Math.max(1, timeline.spanMs), bins };
+  const scale = {
+    ...{ spanMs: Math.max(1, timeline.spanMs), bins },
+    changes: timeline.marks.filter((mark) => mark.kind === "nameserver"),
+  };
   const kinds = MARK_KINDS.filter((kind) => timeline.marks.some((mark) => mark.kind === kind));
   const more = all.length - lanes.length;
   return [
@@ -110,6 +114,8 @@ function axisHtml(spanMs: number): string {
 interface Scale {
   readonly spanMs: number;
   readonly bins: number;
+  /** Changes of the leader of the nameservers: a line through all lanes. */
+  readonly changes: readonly Mark[];
 }
 
 function laneHtml({ name, rows }: Lane, scale: Scale): string {
@@ -118,12 +124,17 @@ function laneHtml({ name, rows }: Lane, scale: Scale): string {
     const x = percent(index / (TICKS - 1));
     return `<line class="grid" x1="${x}" x2="${x}" y1="0" y2="${height}"/>`;
   });
+  const changes = scale.changes.map(({ fromMs, text }) => {
+    const x = percent(binOf(fromMs, scale) / scale.bins);
+    return `<line class="change" x1="${x}" x2="${x}" y1="0" y2="${height}"><title>${html(text)}</title></line>`;
+  });
   const marks = rows.flatMap((row, index) => rowSvg(row, scale, GAP + index * (ROW + GAP)));
   const count = rows.reduce((sum, row) => sum + row.marks.length, 0);
   return [
     `<div class="lane"><div class="lane-name">${html(name)}</div>`,
     `<svg height="${height}" role="img" aria-label="${html(name)}: ${numberText(count)} marks">`,
     ...grid,
+    ...changes,
     ...marks,
     "</svg></div>",
   ].join("");

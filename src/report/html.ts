@@ -12,6 +12,7 @@ import {
 import { tableJson } from "./html-table.js";
 import { html, numberText } from "./html-text.js";
 import { timelineHtml } from "./html-timeline.js";
+import { leadersText } from "./timeline.js";
 
 /** More advices, partitions or log lines than this are counted; the JSON report has them all. */
 const SHOWN_MAX = 50;
@@ -193,11 +194,11 @@ function todoHtml({ ways }: Todo): string {
   return `<li>${lines.join("")}${rest}</li>`;
 }
 
-/** A command that is broken between its words only, if that is possible. */
+/** A command that is broken between its words, if that is possible, and never behind the dashes of a flag. */
 function commandHtml(command: string): string {
   return html(command)
     .split(" ")
-    .map((word) => `<span>${word}</span>`)
+    .map((word) => `<span>${word.replace(/^--\w/, "<b>$&</b>")}</span>`)
     .join(" ");
 }
 
@@ -253,9 +254,10 @@ function tabletsHtml(tablets: readonly TabletRow[]): string {
   const hasAfter = tablets.some((one) => one.after !== null);
   const cell = (of: TabletRow, key: keyof TabletCounts) => {
     const [before, after] = [of.before?.[key] ?? "-", of.after?.[key] ?? "-"];
-    if (!hasBefore || !hasAfter) return `<td class="number">${hasAfter ? after : before}</td>`;
+    if (!hasBefore || !hasAfter)
+      return `<td class="number" data-label="${key}">${hasAfter ? after : before}</td>`;
     const change = before === after ? "same" : "changed";
-    return `<td class="number"><span class="before">${before}</span><span class="arrow" aria-label="then">→</span><span class="${change}">${after}</span></td>`;
+    return `<td class="number" data-label="${key}"><span class="before">${before}</span><span class="arrow" aria-label="then">→</span><span class="${change}">${after}</span></td>`;
   };
   const rows = tablets.map(
     (one) =>
@@ -303,13 +305,14 @@ function logSection({ log }: ReportDocument): string[] {
   );
 }
 
-function parametersSection({ parameters, run }: ReportDocument): string[] {
+function parametersSection({ parameters, run, timeline }: ReportDocument): string[] {
+  const leaders = leadersText(run.nameserver, timeline);
   const rows = [
     ["command line", run.commandLine],
     ...(run.id === null ? [] : [["run", run.id]]),
     ["began (UTC)", run.began],
     ...(run.ended === null ? [] : [["ended (UTC)", run.ended]]),
-    ...nameserverRows(run.nameserver),
+    ...(leaders === undefined ? [] : [["leader of the nameservers", leaders]]),
     ...(run.calls === null ? [] : [["calls to the cluster", numberText(run.calls)]]),
     ["openmldb-ops", run.version],
     ...parameters.map(({ name, value }) => [name, value]),
@@ -321,13 +324,6 @@ function parametersSection({ parameters, run }: ReportDocument): string[] {
     )
     .join("");
   return folded("Run", "parameters", `<table class="plain"><tbody>${body}</tbody></table>`, false);
-}
-
-function nameserverRows({ before, after }: ReportDocument["run"]["nameserver"]): string[][] {
-  const one = after ?? before;
-  if (one === null) return [];
-  const changed = before !== null && after !== null && before !== after;
-  return [["leader of the nameservers", changed ? `${before}, then ${after}` : one]];
 }
 
 function footerHtml({ run }: ReportDocument): string {

@@ -10,6 +10,7 @@ import type {
 import { isOpen } from "./document.js";
 import { statusText } from "./html-table.js";
 import { numberText } from "./html-text.js";
+import { leadersText } from "./timeline.js";
 
 /** More rows of a table than this are counted: a ticket is read, not searched. */
 const ROWS_MAX = 20;
@@ -203,25 +204,13 @@ function findingLines({ findings }: ReportDocument): string[] {
   return [`## Findings: ${numberText(findings.length)}`, table(["", "subject", "what"], rows)];
 }
 
-function runLines({ run }: ReportDocument): string[] {
-  const { before, after } = run.nameserver;
-  const nameserver = after ?? before;
+function runLines({ run, timeline }: ReportDocument): string[] {
+  const leaders = leadersText(run.nameserver, timeline);
   const rows = [
     ["command", text(run.commandLine)],
     ...(run.id === null ? [] : [["run", text(run.id)]]),
     ["began (UTC)", run.began],
-    ...(nameserver === null
-      ? []
-      : [
-          [
-            "nameserver",
-            text(
-              before !== null && before !== nameserver
-                ? `${before}, then ${nameserver}`
-                : nameserver,
-            ),
-          ],
-        ]),
+    ...(leaders === undefined ? [] : [["leader of the nameservers", text(leaders)]]),
     ["by", text(`${run.user} on ${run.host}`)],
     ["openmldb-ops", text(run.version)],
   ];

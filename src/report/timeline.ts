@@ -1,4 +1,5 @@
 import type { EventRecord } from "../journal/record.js";
+import { durationText } from "../model/duration.js";
 
 /** What a mark of the timeline shows: the colours of its legend, in this order. */
 export const MARK_KINDS = [
@@ -7,6 +8,7 @@ export const MARK_KINDS = [
   "leader",
   "mark",
   "op",
+  "nameserver",
   "note",
   "warning",
 ] as const;
@@ -74,9 +76,29 @@ export function timelineOf(events: readonly TimedEvent[], beganMs: number): Time
   return { spanMs: marks.reduce((last, one) => Math.max(last, one.toMs), 0), marks };
 }
 
+/**
+ * Which nameserver led, and when another one began to; undefined if it is not known.
+ *
+ * @param known The leader at the first look and at the last.
+ */
+export function leadersText(
+  known: { readonly before: string | null; readonly after: string | null },
+  { marks }: Timeline,
+): string | undefined {
+  const changes = marks.filter((mark) => mark.kind === "nameserver");
+  if (changes.length > 0) {
+    const told = changes.map(({ fromMs, text }) => `after ${durationText(fromMs)} ${text}`);
+    return told.join("; ");
+  }
+  const { before, after } = known;
+  if (before !== null && after !== null && before !== after) return `${before}, then ${after}`;
+  return after ?? before ?? undefined;
+}
+
 function markOf(event: EventRecord, atMs: number): Mark[] {
   if (event.kind === "note" || event.kind === "warning") {
-    const { kind, text } = event;
+    const { text } = event;
+    const kind = event.nameserver === undefined ? event.kind : "nameserver";
     return [{ lane: NAMESERVER_LANE, kind, fromMs: atMs, toMs: atMs, isFailed: false, text }];
   }
   if (event.kind !== "step-ended") return [];

@@ -156,6 +156,15 @@ export function sampleReport(recovered: number): ReportDocument {
         atMs: BEGAN_MS,
         event: { kind: "note", time: "", text: "switching auto_failover off" },
       },
+      {
+        atMs: BEGAN_MS + 150,
+        event: {
+          kind: "note",
+          time: "",
+          text: "nameserver 10.0.0.2:7527 leads now, in place of 10.0.0.1:7527",
+          nameserver: { from: "10.0.0.1:7527", to: "10.0.0.2:7527" },
+        },
+      },
       ...events,
     ],
   });

@@ -34,7 +34,12 @@ const stepStarted = z.object({
 
 /** What happens during a run: a line of `--output=ndjson`, and of a journal. */
 export const event = z.union([
-  z.object({ kind: z.enum(["note", "warning"]), time, text }),
+  z.object({
+    kind: z.enum(["note", "warning"]),
+    time,
+    text,
+    nameserver: z.object({ from: text, to: text }).optional(),
+  }),
   z.object({
     kind: z.literal("observed"),
     time,
