@@ -166,10 +166,24 @@ test("a command of planned steps reports each of its partitions", async () => {
   const folder = folderForTest();
   const path = join(folder, "r.json");
   const words = ["changeleader", "--table=t0", "--pid=0", "--candidate=auto"];
-  const done = await ops(sandbox, [...words, `--report=${path}`]);
+  const metrics = join(folder, "ops.prom");
+  // One follower is not healthy, which is not what the command is about.
+  const { leader } = sandbox.model.rows().find(({ pid }) => pid === 1) ?? {};
+  const follower = sandbox.tablets.find((endpoint) => endpoint !== leader) ?? "";
+  await ops(sandbox, ["updatetablealive", "t0", "1", follower, "no"]);
+  const done = await ops(sandbox, [...words, `--report=${path}`, `--textfile=${metrics}`]);
   expect(done.code, done.stderr).toBe(0);
   const document = JSON.parse(readFileSync(path, "utf8"));
   expect(document.verdict).toMatchObject({ result: "ok", exitCode: 0 });
+  const tables = { tablets: 3, tables: 6, partitions: 7 };
+  const health = { healthy: 6, recovered: 0, unhealthy: 1, needsDecision: 0, serving: 7 };
+  expect(document.counts).toMatchObject({ ...tables, ...health });
+  expect(document.autoFailover).toMatchObject({ before: false, after: false });
+  expect(document.run.calls).toBeGreaterThan(5);
+  const text = readFileSync(metrics, "utf8");
+  expect(text).toMatch(/^openmldb_ops_partitions\{[^}]*state="healthy"\} 6$/m);
+  expect(text).toMatch(/^openmldb_ops_partitions_not_serving\{[^}]*\} 0$/m);
+  expect(text).toMatch(/^openmldb_ops_auto_failover\{[^}]*\} 0$/m);
   expect(document.partitions).toMatchObject([{ partition: "db1.t0:0", status: "done" }]);
   const leaders = (when: "before" | "after") =>
     document.tablets.map((one: Record<string, { leaders: number }>) => one[when]?.leaders);

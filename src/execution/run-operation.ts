@@ -1,8 +1,9 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
+import { standingOf } from "../diagnosis/standing.js";
 import { type ClusterState, isOpActive } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
-import type { OperationReport } from "../model/operation-report.js";
+import type { OperationReport, SeenByOperation } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
 import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
@@ -13,6 +14,7 @@ import { type LaneWork, lanesOf, planOfOperation } from "../planning/operation-l
 import type { Plan } from "../planning/recovery-plan.js";
 import type { Guard } from "../run/guard.js";
 import { allOpsEnded } from "../steps/waits.js";
+import { inTurns } from "../util/yielding.js";
 import { createLeaderCopyExclusion } from "./leader-copy-exclusion.js";
 import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js";
 import { runLane } from "./run-lane.js";
@@ -101,17 +103,35 @@ export async function runOperation(
     }
     throw error;
   }
-  const ended = { plan, results, notRestored, hasChanged: results.some(isChange) };
+  const ended = {
+    ...{ plan, results, notRestored, hasChanged: results.some(isChange) },
+    ...{ seen: undefined, calls: cluster.callCount() },
+  };
   if (error !== undefined) return { ...ended, complaints: [], conclusions: [], error };
   try {
     const after = plan.steps.length > 0 ? await look() : state;
     observed("after", after);
+    const seen = await seenBetween({ ...state, autoFailover: guard.before }, after);
     const complaints = plan.steps.length > 0 ? operation.verify(after, results) : [];
     const conclusions = operation.conclude?.(after, results) ?? [];
-    return { ...ended, complaints, conclusions, error: undefined };
+    const calls = cluster.callCount();
+    return { ...ended, complaints, conclusions, seen, calls, error: undefined };
   } catch (thrown) {
     return { ...ended, complaints: [], conclusions: [], error: thrown };
   }
+}
+
+async function seenBetween(before: ClusterState, after: ClusterState): Promise<SeenByOperation> {
+  const now = await inTurns(standingOf(after));
+  const { unhealthy: unhealthyBefore } = after === before ? now : await inTurns(standingOf(before));
+  const { unhealthy, ...counts } = now;
+  return {
+    ...counts,
+    leader: after.topology.leader,
+    autoFailover: { before: before.autoFailover, after: after.autoFailover },
+    recovered: [...unhealthyBefore].filter((key) => !unhealthy.has(key)).length,
+    unhealthy: unhealthy.size,
+  };
 }
 
 /** The nameserver takes SetTablePartition only while auto_failover is off (code 301). */

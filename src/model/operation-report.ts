@@ -1,3 +1,4 @@
+import type { Endpoint } from "./cluster-state.js";
 import type { StepResult } from "./outcome.js";
 import type { Step } from "./step.js";
 
@@ -16,4 +17,24 @@ export interface OperationReport {
   readonly error: unknown;
   /** Whether anything may have been changed. */
   readonly hasChanged: boolean;
+  /** What the last look at the cluster showed; undefined if an error ended the run before it. */
+  readonly seen: SeenByOperation | undefined;
+  /** Calls to the cluster so far. */
+  readonly calls: number;
+}
+
+/** A cluster before and after an operation, in numbers. */
+export interface SeenByOperation {
+  readonly leader: Endpoint;
+  readonly autoFailover: { readonly before: boolean; readonly after: boolean };
+  readonly tablets: number;
+  readonly tables: number;
+  readonly partitions: number;
+  readonly replicas: number;
+  /** Partitions that were not healthy at the first look and are now. */
+  readonly recovered: number;
+  /** Partitions that are not healthy now. */
+  readonly unhealthy: number;
+  /** Partitions that take reads and writes now. */
+  readonly serving: number;
 }

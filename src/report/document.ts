@@ -14,7 +14,7 @@ export interface ReportDocument {
   readonly command: string;
   readonly verdict: Verdict;
   readonly run: RunFacts;
-  /** Null where nothing was asked of a cluster, as with `history` of a run that has not ended. */
+  /** As the last look at the cluster showed it; null without one: an error ended the run before, or `history` tells of it. */
   readonly counts: ReportCounts | null;
   /** Null if it is not known. */
   readonly autoFailover: AutoFailoverFacts | null;

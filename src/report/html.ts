@@ -270,8 +270,10 @@ function tabletsHtml(tablets: readonly TabletRow[]): string {
 function partitionsSection({ partitions, counts }: ReportDocument): string[] {
   if (partitions.length === 0) return [];
   const open = partitions.filter(isOpen).length;
+  // What an operation worked on may have been healthy all along too.
+  const isOperation = partitions.some((row) => row.status === "done" || row.status === "not-done");
   const healthy =
-    counts === null || counts.healthy === 0
+    counts === null || counts.healthy === 0 || isOperation
       ? ""
       : `; the ${numberText(counts.healthy)} others were healthy all along`;
   const body = [

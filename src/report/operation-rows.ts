@@ -3,7 +3,7 @@ import type { OperationReport } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import { stepText } from "../model/step.js";
-import type { PartitionRow } from "./document.js";
+import type { AutoFailoverFacts, PartitionRow, ReportCounts } from "./document.js";
 import type { ResultRows } from "./recovery-rows.js";
 
 /** The commands that a report of an operation names. */
@@ -22,7 +22,7 @@ export function isWell({ error, complaints, results }: OperationReport): boolean
 
 /** The result of an operation as rows of a report: a row for each partition or tablet. */
 export function operationRows(report: OperationReport, commands: OperationCommands): ResultRows {
-  const { results, plan, notRestored, complaints, conclusions } = report;
+  const { results, plan, notRestored, complaints, conclusions, seen } = report;
   const planned = plan.steps.length;
   const isGoodEnd = isWell(report);
   const count =
@@ -34,20 +34,34 @@ export function operationRows(report: OperationReport, commands: OperationComman
       headline: `${count}${left}`,
       detail: [...complaints, ...conclusions].join("; "),
     },
-    counts: null,
-    autoFailover:
-      notRestored === undefined
-        ? null
-        : { before: true, after: null, notRestored, restoreCommand: commands.restore },
+    counts: countsOf(seen),
+    autoFailover: autoFailoverOf(report, commands.restore),
     advice: isGoodEnd || planned === 0 ? [] : [[changing("to go on", commands.goOn)]],
     partitionAdvice: [],
     partitions: rowsOf(results),
     tablets: [],
     findings: [],
-    nameserver: { before: null, after: null },
-    calls: null,
+    nameserver: { before: null, after: seen?.leader ?? null },
+    calls: report.calls,
     changes: results.filter(({ outcome }) => outcome.result === "done").length,
   };
+}
+
+function countsOf(seen: OperationReport["seen"]): ReportCounts | null {
+  if (seen === undefined) return null;
+  const { leader: _, autoFailover: __, ...counts } = seen;
+  const healthy = counts.partitions - counts.unhealthy - counts.recovered;
+  // A planned command leaves no partition for a decision: it is refused before its first step instead.
+  return { ...counts, healthy, needsDecision: 0 };
+}
+
+function autoFailoverOf(
+  { notRestored, seen }: OperationReport,
+  restoreCommand: string,
+): AutoFailoverFacts | null {
+  if (notRestored !== undefined) return { before: true, after: null, notRestored, restoreCommand };
+  if (seen === undefined) return null;
+  return { ...seen.autoFailover, notRestored: null, restoreCommand: null };
 }
 
 /** How many steps were done, or were done already. */
