@@ -28,6 +28,11 @@ function liveOwner({ marker, lock }: InspectFacts) {
   return marker?.kind === "marker" && lock !== undefined ? marker.owner : undefined;
 }
 
+/** The note of a run that has ended; undefined if there is none, or if a run is at work. */
+function leftMarker({ marker, lock }: InspectFacts) {
+  return marker?.kind === "marker" && lock === undefined ? marker : undefined;
+}
+
 /**
  * The advice to switch auto_failover on, if it can cost no rows: switched on, the nameserver elects
  * leaders without asking whether a tablet that is away holds more, and rebuilds the replicas of one that
@@ -54,42 +59,55 @@ export const CLUSTER_RULES: readonly Rule[] = [
     code: "marker-left",
     level: "error",
     effect: "auto_failover stays off until it is put back",
-    find: (facts) =>
-      facts.marker?.kind !== "marker" ||
-      facts.marker.leftOffSince !== undefined ||
-      facts.lock !== undefined
-        ? []
-        : [
-            {
-              subject: CLUSTER,
-              text: `${ownerText(facts.marker.owner)} ended without putting auto_failover back to ${facts.marker.original}`,
-              next: [changing("run", facts.print({ cmd: "restore" }))],
-            },
-          ],
+    find: (facts) => {
+      const marker = leftMarker(facts);
+      if (marker === undefined || marker.leftOffSince !== undefined || facts.state.autoFailover) {
+        return [];
+      }
+      return [
+        {
+          subject: CLUSTER,
+          text: `${ownerText(marker.owner)} ended without putting auto_failover back to ${marker.original}`,
+          next: [changing("run", facts.print({ cmd: "restore" }))],
+        },
+      ];
+    },
+  },
+  {
+    code: "marker-stale",
+    level: "warning",
+    effect: "if auto_failover is switched off on purpose, the next command switches it on again",
+    find: (facts) => {
+      const marker = leftMarker(facts);
+      return one(
+        marker !== undefined && facts.state.autoFailover,
+        () =>
+          `auto_failover is on, but ZooKeeper still has the note of ${marker && ownerText(marker.owner)} that it is to be put back`,
+        [changing("run", facts.print({ cmd: "restore" }))],
+      );
+    },
   },
   {
     code: "auto-failover-left-off",
     level: "warning",
     turn: "after",
     effect: "if a tablet fails, no other replica takes over what it leads",
-    find: ({ marker, lock, unhealthy, print }) =>
-      marker?.kind !== "marker" || marker.leftOffSince === undefined || lock !== undefined
-        ? []
-        : [
-            {
-              subject: CLUSTER,
-              text: `auto_failover is left off on purpose since ${marker.leftOffSince}, because partitions needed a decision: ${ownerText(marker.owner)}`,
-              next: [
-                unhealthy.length === 0
-                  ? changing("run", print({ cmd: "recoverdata" }))
-                  : changing(
-                      "decide; then, to put it back",
-                      print({ cmd: "recoverdata" }),
-                      "thought",
-                    ),
-              ],
-            },
+    find: (facts) => {
+      const { unhealthy, print } = facts;
+      const marker = leftMarker(facts);
+      if (marker?.leftOffSince === undefined || facts.state.autoFailover) return [];
+      return [
+        {
+          subject: CLUSTER,
+          text: `auto_failover is left off on purpose since ${marker.leftOffSince}, because partitions needed a decision: ${ownerText(marker.owner)}`,
+          next: [
+            unhealthy.length === 0
+              ? changing("run", print({ cmd: "recoverdata" }))
+              : changing("decide; then, to put it back", print({ cmd: "recoverdata" }), "thought"),
           ],
+        },
+      ];
+    },
   },
   {
     code: "marker-unreadable",

@@ -348,6 +348,13 @@ export const SERVER_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "error marker-left cluster"],
   },
   {
+    name: "a note that could not be removed, of a run that put auto_failover back",
+    seed: async (virtual) => {
+      put(virtual, "auto_failover", marker);
+    },
+    sees: ["healthy", "warning marker-stale cluster"],
+  },
+  {
     name: "a run left auto_failover off on purpose",
     seed: async (virtual) => {
       put(
