@@ -148,7 +148,9 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
   const { io, log, watch, isJson } = running;
   const isTerminal = process.stdout.isTTY === true;
   const isDrawable = isTerminal && process.env["TERM"] !== "dumb";
-  const isOff = prepared.flags.noColor;
+  const { noColor: isOff, logLevel } = prepared.flags;
+  const isQuiet = isJson || logLevel === "warn" || logLevel === "error";
+  const isLive = process.stderr.isTTY === true && process.env["TERM"] !== "dumb" && !isQuiet;
   try {
     const returned = await prepared.run({
       stdout: {
@@ -157,7 +159,7 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
         isClosed: io.isClosed,
         ...("event" in io ? { event: io.event } : {}),
       },
-      stderr: { write: io.err, control: (sequence) => io.control("stderr", sequence) },
+      stderr: { write: io.err, ...(isLive ? { live: io.live } : {}) },
       // Touching process.stdin opens it: only a command that reads does.
       get stdin() {
         return process.stdin;

@@ -54,6 +54,7 @@ export {
 } from "./model/partition-view.js";
 export type { Method } from "./model/plan.js";
 export { PROBLEM_CODES, type Problem, type ProblemCode } from "./model/problem.js";
+export type { ProgressEvent } from "./model/progress.js";
 export type { AbsentTablet, ChoiceOfLeader, PartitionResult, RunReport } from "./model/report.js";
 export type { Step, StepKind } from "./model/step.js";
 export type { TabletSummary } from "./model/tablet-summary.js";

@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { confirmed } from "../src/commands/ask.js";
-import type { CommandIo } from "../src/commands/command.js";
+import type { CommandIo, DrawLive } from "../src/commands/command.js";
 import { startProgress } from "../src/commands/progress.js";
 import type { RunEvent } from "../src/model/outcome.js";
 
@@ -12,18 +12,31 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Somebody at a terminal, and everything that is written to it. */
-function terminal() {
+const INFO = { logLevel: "info" } as const;
+
+/** Everything that is written to a terminal at which a person sits, or to a file. */
+function output(kind: "live" | "plain") {
   const stdin = new PassThrough();
   const written: string[] = [];
   const recorded: string[] = [];
-  const log = (level: string) => (text: string) => written.push(`${level} ${text}`);
+  const records: object[] = [];
+  let draw: DrawLive | undefined;
+  const write = (text: string) => written.push(text);
+  const log = (level: string) => (text: string) => {
+    if (level !== "debug") written.push(`${level} ${text}`);
+  };
   const io = {
     stdin,
-    stdout: { write: (text: string) => written.push(text) },
-    stderr: { write: (text: string) => written.push(text) },
+    stdout: { write, event: (record: object) => records.push(record) },
+    stderr: {
+      write,
+      ...(kind === "live" && {
+        live: (next: DrawLive | undefined) => {
+          draw = next;
+        },
+      }),
+    },
     isInteractiveStdin: true,
-    isInteractiveStderr: true,
     log: {
       info: log("info"),
       warn: log("warn"),
@@ -31,106 +44,154 @@ function terminal() {
       error: log("error"),
       record: (level: string, text: string) => recorded.push(`${level} ${text}`),
     },
-    hasColor: false,
-    columns: 80,
     signal: new AbortController().signal,
-    onSecondSignal: () => undefined,
   } as unknown as CommandIo;
-  return { io, stdin, written, recorded };
+  const block = () => draw?.({ columns: 80, rows: 20 });
+  return { io, stdin, written, recorded, records, block };
 }
 
-test("a run that is silent shows that it lives; while a question is open nothing is written", async () => {
-  const { io, stdin, written } = terminal();
-  const progress = startProgress(io);
-  await vi.advanceTimersByTimeAsync(12_000);
-  expect(written).toEqual(["info still working: 0 steps under way, 0 partitions through"]);
-  const { signal } = io;
-  const flags = { yes: false, noInput: false };
-  const asked = confirmed("go on? [y/N] ", { flags, io, signal });
-  progress.onEvent({ kind: "warning", text: "ZooKeeper does not answer" });
-  await vi.advanceTimersByTimeAsync(60_000);
-  expect(written.slice(1)).toEqual(["go on? [y/N] "]);
-  stdin.write("y\n");
-  expect(await asked).toBe(true);
-  progress.onEvent({ kind: "note", text: "going on" });
-  expect(written.slice(2)).toEqual(["warn ZooKeeper does not answer", "info going on"]);
-  progress.stop();
-});
+const idOf = (pid: number) => ({ db: "db1", table: "t1", tid: 1, pid });
 
-test("what was held back is told even if nothing comes after it", async () => {
-  const { io, stdin, written } = terminal();
-  const progress = startProgress(io);
-  const { signal } = io;
-  const asked = confirmed("go on? ", { flags: { yes: false, noInput: false }, io, signal });
-  progress.onEvent({ kind: "warning", text: "the lock was lost" });
-  stdin.end("n\n");
-  await expect(asked).rejects.toMatchObject({ code: "refused" });
-  progress.stop();
-  expect(written).toEqual(["go on? ", "warn the lock was lost"]);
-});
+function work(count: number): RunEvent {
+  const partitions = Array.from({ length: count }, (_, pid) => ({
+    id: idOf(pid),
+    replicas: ["a:1", "b:1", "c:1"],
+  }));
+  return { kind: "work", partitions };
+}
 
 /** The end of one step of the partition db1.t1:`pid`. */
 function stepEnded(pid: number, result: "done" | "failed"): RunEvent {
-  return {
-    kind: "step-ended",
-    step: {
-      kind: "load-follower",
-      id: { db: "db1", table: "t1", tid: 1, pid },
-      endpoint: "a:1",
-      why: "not-loaded",
-    },
-    mode: "round",
-    outcome: { result, detail: "x" },
-    tookMs: 1,
-  };
+  const step = { kind: "load-follower", id: idOf(pid), endpoint: "a:1", why: "x" } as const;
+  return { kind: "step-ended", step, mode: "round", outcome: { result, detail: "x" }, tookMs: 1 };
 }
 
-test("with many partitions the screen counts them, and the log file has every step", async () => {
-  const { io, written, recorded } = terminal();
-  const progress = startProgress(io);
-  progress.onEvent({ kind: "note", text: "80,000 partitions", partitions: 80_000 });
-  for (let pid = 0; pid < 1_000; pid += 1) {
-    progress.onEvent(stepEnded(pid, pid < 900 ? "done" : "failed"));
-    const id = { db: "db1", table: "t1", tid: 1, pid };
-    const failure = { endpoint: "a:1", step: "load-follower", detail: "x" } as const;
-    progress.onEvent({ kind: "lane-ended", id, failure: pid < 900 ? undefined : failure });
-  }
-  expect(recorded).toHaveLength(900 + 50);
-  const warnings = written.filter((line) => line.startsWith("warn"));
-  expect(warnings).toHaveLength(50);
-  expect(warnings[0]).toContain("db1.t1:900: load-follower a:1: failed: x");
-  await vi.advanceTimersByTimeAsync(2_000);
-  expect(written.at(-1)).toMatch(
-    /^info still working: .*, 1000 of 80000 partitions through, 100 of them not recovered$/,
-  );
-  expect(written.filter((line) => line.startsWith("info"))).toHaveLength(2);
-  progress.stop();
+describe("without a live block", () => {
+  test("a line every 10 s, whatever the command does, says that it goes on", async () => {
+    const { io, written } = output("plain");
+    const progress = startProgress(io, INFO, "verify");
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(written).toEqual(["info still connecting"]);
+    progress.onEvent({ kind: "phase", phase: "looking" });
+    progress.onEvent({ kind: "asked", of: 3, silent: new Set(["a:1", "b:1"]) });
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(written[1]).toBe(
+      "info still looking at the cluster; 1 of 3 tablets have answered; no answer yet: a:1 and 1 more",
+    );
+    // What only the log file gets does not count.
+    for (let ms = 0; ms < 30_000; ms += 1_000) {
+      progress.onEvent({ kind: "lane-ended", id: idOf(0), failure: undefined });
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    expect(written).toHaveLength(5);
+    progress.stop();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(written).toHaveLength(5);
+  });
+
+  test("with few partitions every step has its line", () => {
+    const { io, written, recorded } = output("plain");
+    const progress = startProgress(io, INFO, "recoverdata");
+    progress.onEvent(work(100));
+    for (let pid = 0; pid < 100; pid += 1) progress.onEvent(stepEnded(pid, "done"));
+    expect(written).toHaveLength(100);
+    expect(recorded).toHaveLength(0);
+    progress.stop();
+  });
+
+  test("with many partitions the screen counts them, and the log file has every step", async () => {
+    const { io, written, recorded } = output("plain");
+    const progress = startProgress(io, INFO, "recoverdata");
+    progress.onEvent(work(80_000));
+    for (let pid = 0; pid < 1_000; pid += 1) {
+      progress.onEvent(stepEnded(pid, pid < 900 ? "done" : "failed"));
+      const failure = { endpoint: "a:1", step: "load-follower", detail: "x" } as const;
+      progress.onEvent({
+        kind: "lane-ended",
+        id: idOf(pid),
+        failure: pid < 900 ? undefined : failure,
+      });
+    }
+    expect(recorded).toHaveLength(900 + 50);
+    const warnings = written.filter((line) => line.startsWith("warn"));
+    expect(warnings).toHaveLength(50);
+    expect(warnings[0]).toContain("db1.t1:900: load-follower a:1: failed: x");
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(written.at(-1)).toBe(
+      "info still working; 1000 of 80000 partitions done (100 not well), 2700 of 240000 replicas",
+    );
+    progress.stop();
+  });
+
+  test("while a question is open nothing is written; what happened meanwhile is told after the answer", async () => {
+    const { io, stdin, written } = output("plain");
+    const progress = startProgress(io, INFO, "recoverdata");
+    const flags = { yes: false, noInput: false };
+    const asked = confirmed("go on? [y/N] ", { flags, io, signal: io.signal });
+    progress.onEvent({ kind: "warning", text: "ZooKeeper does not answer" });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(written).toEqual(["go on? [y/N] "]);
+    stdin.write("y\n");
+    expect(await asked).toBe(true);
+    progress.onEvent({ kind: "note", text: "going on" });
+    expect(written.slice(1)).toEqual(["warn ZooKeeper does not answer", "info going on"]);
+    progress.stop();
+  });
+
+  test("what was held back is told even if nothing comes after it", async () => {
+    const { io, stdin, written } = output("plain");
+    const progress = startProgress(io, INFO, "recoverdata");
+    const flags = { yes: false, noInput: false };
+    const asked = confirmed("go on? ", { flags, io, signal: io.signal });
+    progress.onEvent({ kind: "warning", text: "the lock was lost" });
+    stdin.end("n\n");
+    await expect(asked).rejects.toMatchObject({ code: "refused" });
+    progress.stop();
+    expect(written).toEqual(["go on? ", "warn the lock was lost"]);
+  });
 });
 
-test("with few partitions every step has its line", () => {
-  const { io, written, recorded } = terminal();
-  const progress = startProgress(io);
-  progress.onEvent({ kind: "note", text: "100 partitions", partitions: 100 });
-  for (let pid = 0; pid < 100; pid += 1) progress.onEvent(stepEnded(pid, "done"));
-  expect(written).toHaveLength(101);
-  expect(recorded).toHaveLength(0);
-  progress.stop();
-});
+describe("a live block", () => {
+  test("is there at once, shows what goes on, and is gone at the end; steps go to the log file", async () => {
+    const { io, written, recorded, records, block } = output("live");
+    const progress = startProgress(io, INFO, "recoverdata");
+    expect(block()).toEqual(["recoverdata: connecting (0 s)"]);
+    progress.onEvent({ kind: "note", text: "2 partitions" });
+    progress.onEvent(work(2));
+    progress.onEvent(stepEnded(0, "failed"));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(block()?.[0]).toBe("recoverdata: working (60 s)");
+    expect(block()?.at(-1)).toBe("last problem: db1.t1:0: load-follower a:1: failed: x (1 ms)");
+    expect(written).toEqual(["info 2 partitions"]);
+    expect(recorded).toEqual(["warn db1.t1:0: load-follower a:1: failed: x (1 ms)"]);
+    expect(records).toHaveLength(2);
+    progress.stop();
+    expect(block()).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(block()).toBeUndefined();
+  });
 
-test("with many partitions and no terminal, a line comes every 10 s while steps go on unseen", async () => {
-  const { io, written } = terminal();
-  const progress = startProgress({ ...io, isInteractiveStderr: false });
-  progress.onEvent({ kind: "note", text: "101 partitions", partitions: 101 });
-  const toldAt: number[] = [];
-  for (let ms = 0; ms < 60_000; ms += 200) {
-    progress.onEvent(stepEnded(ms / 200, "done"));
-    const before = written.length;
-    await vi.advanceTimersByTimeAsync(200);
-    if (written.length > before) toldAt.push(ms + 200);
-  }
-  expect(written.slice(1).every((line) => line.startsWith("info still working: "))).toBe(true);
-  expect(toldAt.length).toBeGreaterThanOrEqual(5);
-  const pauses = toldAt.map((at, index) => at - (toldAt[index - 1] ?? 0));
-  expect(Math.max(...pauses)).toBeLessThanOrEqual(10_000);
-  progress.stop();
+  test("with --log_level=debug the log has every step beside it", () => {
+    const { io, written } = output("live");
+    const progress = startProgress(io, { logLevel: "debug" }, "recoverdata");
+    progress.onEvent(work(1_000));
+    progress.onEvent(stepEnded(0, "done"));
+    expect(written).toHaveLength(1);
+    progress.stop();
+  });
+
+  test("makes room for a question until it is answered", async () => {
+    const { io, stdin, block } = output("live");
+    const progress = startProgress(io, INFO, "recoverdata");
+    const flags = { yes: false, noInput: false };
+    const asked = confirmed("go on? ", { flags, io, signal: io.signal });
+    await vi.advanceTimersByTimeAsync(5_000);
+    progress.onEvent({ kind: "phase", phase: "looking" });
+    expect(block()).toBeUndefined();
+    stdin.write("y\n");
+    await asked;
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(block()?.[0]).toContain("looking at the cluster");
+    progress.stop();
+  });
 });

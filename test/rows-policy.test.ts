@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { progressText } from "../src/commands/deep-verify.js";
 import { TabletServer } from "../src/gen/openmldb/api_pb.js";
 import { adviceText } from "../src/model/advice.js";
 import { comparePositions, segmentOf } from "../src/model/row-order.js";
@@ -236,15 +235,6 @@ describe("what to do", () => {
   ] as const)("%s", (_what, groups, spare, wanted) => {
     expect(advice([...groups], [...spare])).toContain(wanted);
   });
-});
-
-test("progress is an estimate, and says so", () => {
-  const progress = { through: 1, of: 4, rows: 2_500, expectedRows: 10_000 };
-  expect(progressText(progress, 30_000)).toBe(
-    "rows: 2,500 of about 10,000 read (25 %), 1 of 4 partitions through, about 2 min left",
-  );
-  expect(progressText(progress, 5_000)).not.toContain("left");
-  expect(progressText({ ...progress, rows: 0, expectedRows: 0 }, 30_000)).toContain("(100 %)");
 });
 
 test("a jump keeps what the keys of a table have in common", () => {

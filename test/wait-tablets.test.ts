@@ -12,12 +12,10 @@ async function wait(
   more: { readonly lost?: readonly string[]; readonly signal?: AbortSignal } = {},
 ) {
   const said: string[] = [];
-  const add = (text: string) => said.push(text);
-  const log = { error: add, warn: add, info: add, debug: add, record: () => {} };
   const began = virtual.clock.now();
   const work = waitForTablets(virtual.cluster, {
     flags: { waitTablets, waitTimeoutMs: 300_000 },
-    io: { log },
+    onEvent: (event) => event.kind === "note" && said.push(event.text),
     signal: new AbortController().signal,
     ...more,
   });

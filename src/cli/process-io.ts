@@ -1,5 +1,7 @@
+import type { DrawLive } from "../commands/command.js";
 import { messageOf } from "../errors.js";
 import { clipped, printable, safe } from "../util/text.js";
+import { createLiveArea, type LiveArea } from "./live-area.js";
 
 /** Characters of a line on stderr. A longer one is cut: it is text from outside, not a message. */
 const LINE_MAX = 20_000;
@@ -17,6 +19,8 @@ export interface ProcessIo {
   err(text: string): void;
   /** Writes a control sequence of this tool to stdout or stderr (cursor, clearing), as it is. */
   control(stream: "stdout" | "stderr", sequence: string): void;
+  /** Draws lines at the lower end of the terminal that stderr is; see `TextOut.live`. Drawn anew when its size changes. */
+  live(draw: DrawLive | undefined): void;
   /** Whether anything was written to stdout. */
   hasWritten(): boolean;
   /** Whether the reader of stdout has gone away, so that nothing written is seen. */
@@ -40,20 +44,30 @@ export function guardProcessIo(): ProcessIo {
   process.stderr.on("error", () => {
     // No stream is left to report it on.
   });
+  let area: LiveArea | undefined;
+  const around = (stream: "stdout" | "stderr", text: string, write: () => void) => {
+    if (area === undefined || process[stream].isTTY !== true) write();
+    else area.around(text, write);
+  };
   return {
     out(text) {
       hasWritten = true;
-      process.stdout.write(printable(text));
+      around("stdout", text, () => process.stdout.write(printable(text)));
     },
     print(text) {
       hasWritten = true;
       return new Promise((resolve) => {
-        process.stdout.write(printable(text), () => resolve());
+        around("stdout", text, () => process.stdout.write(printable(text), () => resolve()));
       });
     },
     err(text) {
       const lines = text.length > LINE_MAX ? text.split("\n") : [text];
-      process.stderr.write(printable(lines.map((line) => clipped(line, LINE_MAX)).join("\n")));
+      const clean = printable(lines.map((line) => clipped(line, LINE_MAX)).join("\n"));
+      around("stderr", text, () => process.stderr.write(clean));
+    },
+    live(draw) {
+      area ??= liveArea();
+      area.show(draw && ((size) => draw(size).map(safe)));
     },
     control(stream, sequence) {
       process[stream].write(sequence);
@@ -61,6 +75,31 @@ export function guardProcessIo(): ProcessIo {
     hasWritten: () => hasWritten,
     isClosed: () => isClosed,
     failure: () => failure,
+  };
+}
+
+/** The live area of stderr: gone when the process ends, and while it is stopped (Ctrl-Z). */
+function liveArea(): LiveArea {
+  const { stderr } = process;
+  const area = createLiveArea({
+    write: (text) => stderr.write(text),
+    size: () => ({ columns: stderr.columns || 80, rows: stderr.rows || 24 }),
+  });
+  let shown: DrawLive | undefined;
+  const again = () => area.show(shown);
+  stderr.on("resize", again);
+  process.on("exit", () => area.show(undefined));
+  process.on("SIGCONT", again);
+  process.on("SIGTSTP", () => {
+    area.show(undefined);
+    process.kill(process.pid, "SIGSTOP");
+  });
+  return {
+    around: area.around,
+    show(draw) {
+      shown = draw;
+      area.show(draw);
+    },
   };
 }
 

@@ -50,6 +50,7 @@ export function isAsking(io: CommandIo): boolean {
 export async function ask(question: string, io: CommandIo, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
   asking.add(io);
+  io.stderr.live?.(undefined);
   io.stderr.write(question);
   const lines = createInterface({ input: io.stdin, terminal: false });
   const leave = () => lines.close();
@@ -61,6 +62,8 @@ export async function ask(question: string, io: CommandIo, signal: AbortSignal):
     return "";
   } finally {
     asking.delete(io);
+    // The answer ended the line of the question.
+    io.stderr.live?.(undefined);
     signal.removeEventListener("abort", leave);
     lines.close();
     io.stdin.destroy();

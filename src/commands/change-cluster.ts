@@ -3,6 +3,7 @@ import { commandWords } from "../cli/printed-command.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { EXIT } from "../exit-codes.js";
+import type { OnEvent } from "../model/outcome.js";
 import type { ToolCommand } from "../model/tool-command.js";
 import { planText } from "../planning/plan-text.js";
 import { type Plan, sizeOf } from "../planning/recovery-plan.js";
@@ -16,6 +17,7 @@ import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
 import { isPlanOnly, planDigest, writeNewFile } from "./plan-store.js";
+import { withProgress } from "./progress.js";
 import { ended, lined, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
@@ -32,12 +34,14 @@ export interface PlannedChange<End> {
   /**
    * Plans, and changes nothing. With a plan of `--apply` it checks that the cluster is as that plan saw it.
    *
+   * @param onEvent Told how far it is.
    * @returns The plan, and what JSON shows of it beside the saved plan.
    * @throws OpsError `plan-stale`, `refused`, or as an observation does.
    */
   plan(
     cluster: Cluster,
     opened: OpenedCluster,
+    onEvent: OnEvent,
   ): Promise<{ readonly plan: Plan; readonly json?: object }>;
   /** Runs under the lock before the first attempt; nothing if left out. */
   readonly before?: (run: ChangingRun) => Promise<void>;
@@ -80,6 +84,7 @@ export function changeCluster<End>(
     await change.after?.(end, run);
     const rows = change.rows(end);
     if (rows !== undefined) run.ended(rows);
+    run.stopProgress();
     return change.tell(end);
   });
 }
@@ -92,15 +97,17 @@ async function showPlan<End>(
   given: SavedPlan | undefined,
   { typed, plan }: PlannedChange<End>,
 ): Promise<number> {
-  const { fresh, json } = await withCluster(
-    flags,
-    io,
-    async (cluster, opened) => {
-      await tellLeftover(opened, flags, io);
-      const { plan: fresh, json } = await plan(cluster, opened);
-      return { fresh, json };
-    },
-    { endsCallsOnSignal: true },
+  const { fresh, json } = await withProgress(flags, io, typed.cmd, ({ onEvent }) =>
+    withCluster(
+      flags,
+      io,
+      async (cluster, opened) => {
+        await tellLeftover(opened, flags, io);
+        const { plan: fresh, json } = await plan(cluster, opened, onEvent);
+        return { fresh, json };
+      },
+      { endsCallsOnSignal: true },
+    ),
   );
   const maker = { command: typed.cmd, words: commandWords(typed), rootPath: flags.zkRootPath };
   const saved = given ?? (await inTurns(savedPlan(fresh, maker, planDigest)));

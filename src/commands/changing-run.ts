@@ -50,6 +50,8 @@ export interface ChangingRun {
   readonly onEvent: OnEvent;
   /** Takes the result, for report, metrics and hook. */
   readonly ended: (result: ResultRows) => void;
+  /** Ends the telling of progress, before the end is told. */
+  readonly stopProgress: () => void;
 }
 
 /**
@@ -83,7 +85,7 @@ async function connectedRun(
   work: (run: ChangingRun) => Promise<number>,
 ): Promise<number> {
   const limit = timeLimit(flags.timeoutMs);
-  const progress = startProgress(io);
+  const progress = startProgress(io, flags, about.cmd);
   let onEvent: OnEvent = progress.onEvent;
   const onLeader = leaderChanges((event) => onEvent(event));
   const use = async (cluster: Cluster, opened: OpenedCluster) => {
@@ -103,6 +105,7 @@ async function connectedRun(
         signal: manyListeners(AbortSignal.any([io.signal, limit.signal])),
         onEvent,
         ended: outputs.ended,
+        stopProgress: progress.stop,
       }),
     );
     const finishing = journal.finish({

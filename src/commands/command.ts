@@ -1,6 +1,12 @@
 import type { Readable } from "node:stream";
 import type { Log } from "../log.js";
 
+/** Makes lines for a terminal of a size: no longer than its columns, no more than its rows. Without line ends. */
+export type DrawLive = (size: {
+  readonly columns: number;
+  readonly rows: number;
+}) => readonly string[];
+
 /** Where a command writes text: a stream of the process, or a buffer in tests. */
 export interface TextOut {
   /**
@@ -14,6 +20,12 @@ export interface TextOut {
    * Left out where there is no terminal, or one that knows none (TERM=dumb).
    */
   control?(sequence: string): void;
+  /**
+   * Shows lines below all that is written, in place of those before, until it gets undefined; then the next text
+   * begins a line. Left out where nothing can be drawn, or is to be: no terminal, TERM=dumb, JSON on stdout,
+   * `--log_level` warn or error.
+   */
+  live?(draw: DrawLive | undefined): void;
   /** Whether its reader has gone; left out where that cannot happen. */
   isClosed?(): boolean;
   /** Takes an event of the run, an object with a `kind`; left out where no events are wanted. */

@@ -23,13 +23,13 @@ export type DeepEnd =
 /** Compares the rows of the partitions that a recovery worked on, as `verify --deep` does by default. Never throws an OpsError. */
 export async function deepAfterRecovery(
   { partitions }: RunReport,
-  { opened, signal }: ChangingRun,
+  { opened, signal, onEvent }: ChangingRun,
   flags: Omit<DeepFlags, keyof typeof GENTLY>,
   io: CommandIo,
 ): Promise<DeepEnd> {
   const worked = new Set(partitions.map(({ id }) => replicaKey(id)));
   try {
-    const state = await observe(identifiedCluster(opened.cluster), { signal });
+    const state = await observe(identifiedCluster(opened.cluster), { signal, onEvent });
     const views = await inTurns(viewingPartitions(state));
     const subject = {
       views: views.filter(({ id }) => worked.has(replicaKey(id))),
@@ -40,8 +40,8 @@ export async function deepAfterRecovery(
     return {
       rows: await deepVerify(opened.cluster, subject, {
         flags: { ...flags, ...GENTLY },
-        io,
         signal,
+        onEvent,
       }),
     };
   } catch (error) {

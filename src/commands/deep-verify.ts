@@ -6,15 +6,15 @@ import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { RULES } from "../execution/rules.js";
 import { type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { NamedRow, PartitionRows, RowPosition, RowsReport } from "../model/rows.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
-import { type RowsProgress, verifyRows } from "../observe/verify-rows.js";
+import { verifyRows } from "../observe/verify-rows.js";
 import { adviseOnRows } from "../policy/advise-on-rows.js";
 import { rowTask } from "../policy/rows-to-compare.js";
 import { defaultStateDir } from "../util/process-identity.js";
-import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { type RowsStore, rowsStore } from "./rows-store.js";
 
@@ -31,10 +31,6 @@ export interface DeepSubject {
   readonly tablets: readonly Endpoint[];
 }
 
-/** How often progress is told. */
-const TELL_MS = 10_000;
-/** An estimate from less time is worth nothing. */
-const ESTIMATE_MS = 15_000;
 /** Places of a sample are chosen anew each time, so that many samples see more than one. */
 const RANDOM_MAX = 2 ** 32;
 /** Digits of a key's hash that are shown. */
@@ -43,8 +39,9 @@ const HASH_DIGITS = 16;
 /** How a run compares rows. */
 interface DeepRun {
   readonly flags: DeepFlags;
-  readonly io: CommandIo;
   readonly signal: AbortSignal;
+  /** Told how far it is. */
+  readonly onEvent: OnEvent;
   /** Partitions that an earlier run has compared, by `replicaKey`; none if left out. */
   readonly known?: ReadonlyMap<string, PartitionRows<NamedRow>>;
   /** Takes each partition that is through. */
@@ -59,32 +56,27 @@ interface DeepRun {
 export async function deepVerify(
   connected: Cluster,
   { views, tablets }: DeepSubject,
-  { flags, io, signal, known = new Map(), onCompared }: DeepRun,
+  { flags, signal, onEvent, known = new Map(), onCompared }: DeepRun,
 ): Promise<RowsReport> {
   const cluster = identifiedCluster(connected);
   const began = cluster.clock.now();
-  const progress = tellProgress(io, cluster);
   const name = rowNames(flags.showsKeys);
   const compared = new Map(known);
-  try {
-    await verifyRows(views.filter(({ id }) => !known.has(replicaKey(id))).map(rowTask), {
-      cluster,
-      rules: RULES,
-      signal,
-      bytesPerSecond: flags.bytesPerSecond,
-      concurrency: flags.concurrency,
-      sample: flags.sample,
-      random: () => randomInt(RANDOM_MAX) / RANDOM_MAX,
-      onProgress: progress.at,
-      onCompared(one) {
-        const named = withNames(one, name);
-        compared.set(replicaKey(one.id), named);
-        onCompared?.(named);
-      },
-    });
-  } finally {
-    progress.stop();
-  }
+  await verifyRows(views.filter(({ id }) => !known.has(replicaKey(id))).map(rowTask), {
+    cluster,
+    rules: RULES,
+    signal,
+    bytesPerSecond: flags.bytesPerSecond,
+    concurrency: flags.concurrency,
+    sample: flags.sample,
+    random: () => randomInt(RANDOM_MAX) / RANDOM_MAX,
+    onProgress: (rows) => onEvent({ kind: "rows", rows }),
+    onCompared(one) {
+      const named = withNames(one, name);
+      compared.set(replicaKey(one.id), named);
+      onCompared?.(named);
+    },
+  });
   return {
     partitions: views.flatMap(({ id }) => compared.get(replicaKey(id)) ?? []),
     resumed: known.size,
@@ -115,7 +107,11 @@ function adviceOn(
 export async function resumableDeepVerify(
   cluster: Cluster,
   subject: DeepSubject,
-  { flags, io }: { readonly flags: VerifyFlags; readonly io: CommandIo },
+  {
+    flags,
+    io,
+    onEvent,
+  }: { readonly flags: VerifyFlags; readonly io: CommandIo; readonly onEvent: OnEvent },
 ): Promise<RowsReport> {
   const store = quietStore(flags, io);
   const known = flags.resume ? resumed(subject.views, store, io) : new Map();
@@ -123,8 +119,8 @@ export async function resumableDeepVerify(
   try {
     const report = await deepVerify(cluster, subject, {
       flags,
-      io,
       signal: io.signal,
+      onEvent,
       known,
       onCompared(one) {
         if (one.status !== "not-comparable") store.add(one);
@@ -231,39 +227,4 @@ function withNames(
       })),
     })),
   };
-}
-
-function tellProgress(io: CommandIo, { clock }: Cluster) {
-  const began = clock.now();
-  let last: RowsProgress | undefined;
-  const timer = setInterval(() => {
-    if (last !== undefined) io.log.info(safe(progressText(last, clock.now() - began)));
-  }, TELL_MS);
-  timer.unref();
-  return {
-    at(progress: RowsProgress) {
-      last = progress;
-    },
-    stop: () => clearInterval(timer),
-  };
-}
-
-/**
- * How far a deep verification is, and how long it may take: from the pace so far and the rows that are left, both
- * estimates.
- */
-export function progressText(progress: RowsProgress, elapsedMs: number): string {
-  const { through, of, rows, expectedRows } = progress;
-  const percent = expectedRows === 0 ? 100 : Math.floor((rows / expectedRows) * 100);
-  const leftMs = rows === 0 ? Number.NaN : ((expectedRows - rows) * elapsedMs) / rows;
-  const isKnown = elapsedMs >= ESTIMATE_MS && Number.isFinite(leftMs);
-  const left = isKnown ? `, about ${leftText(leftMs)} left` : "";
-  return `rows: ${rows.toLocaleString("en-US")} of about ${expectedRows.toLocaleString("en-US")} read (${percent} %), ${through} of ${of} partitions through${left}`;
-}
-
-function leftText(ms: number): string {
-  const seconds = Math.ceil(ms / 1_000);
-  if (seconds < 90) return `${seconds} s`;
-  const minutes = Math.ceil(seconds / 60);
-  return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }

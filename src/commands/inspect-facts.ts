@@ -22,6 +22,7 @@ import {
 import type { Endpoint, Op, PartitionId, ReplicaReport } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import { STANDSTILL_MS } from "../model/op-standstill.js";
+import type { OnEvent } from "../model/outcome.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { recoverAgain } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
@@ -56,6 +57,8 @@ export interface LookOptions {
   /** Tablets that will not come back, as the operator says. */
   readonly lost?: readonly Endpoint[];
   readonly signal: AbortSignal;
+  /** Told how far the look is; absent: nothing is told. */
+  readonly onEvent?: OnEvent | undefined;
   readonly print: PrintCommand;
 }
 
@@ -65,15 +68,17 @@ export interface LookOptions {
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
 export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
-  const { db, table, maxLag, print, signal, seen } = options;
+  const { db, table, maxLag, print, signal, onEvent, seen } = options;
   const cluster = identifiedCluster(options.cluster);
   const lost = new Set(options.lost);
   const only = { db, table };
-  const plan = lost.size > 0 ? (await look(cluster, { only, lost, seen, signal })).plan : undefined;
+  const plan =
+    lost.size > 0 ? (await look(cluster, { only, lost, seen, signal, onEvent })).plan : undefined;
   const [judged, zooKeeper, ops] = await Promise.all([
     inspectCluster(cluster, {
       only,
       signal,
+      onEvent,
       again: recoverAgain({ cmd: "recoverdata", lost: [...lost] }, print),
       print,
       seen,

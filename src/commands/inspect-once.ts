@@ -5,11 +5,11 @@ import type { OpenedCluster } from "../cluster/open.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
 import { inspectionRows } from "../inspect/report-rows.js";
 import type { Effort } from "../inspect/text-report.js";
+import type { OnEvent } from "../model/outcome.js";
 import type { ResultRows } from "../report/recovery-rows.js";
 import { inTurns } from "../util/yielding.js";
-import type { CommandIo } from "./command.js";
 import { gatherFacts } from "./inspect-facts.js";
-import { knownOffsetsStore, tell } from "./protect.js";
+import { knownOffsetsStore } from "./protect.js";
 
 /** One look at the cluster, and what it took. */
 export interface Looked {
@@ -25,8 +25,11 @@ export interface Looked {
 export async function inspectOnce(
   opened: OpenedCluster,
   flags: JudgeFlags & Partial<Pick<InspectFlags, "lost">>,
-  io: CommandIo,
-  maxLag: bigint,
+  {
+    maxLag,
+    signal,
+    onEvent,
+  }: { readonly maxLag: bigint; readonly signal: AbortSignal; readonly onEvent: OnEvent },
 ): Promise<Looked> {
   const { cluster, zk, rootPath } = opened;
   const began = cluster.clock.now();
@@ -40,8 +43,9 @@ export async function inspectOnce(
     table: flags.table,
     maxLag,
     ...(flags.lost === undefined ? {} : { lost: flags.lost }),
-    seen: knownOffsetsStore(opened, (event) => tell(event, io)),
-    signal: io.signal,
+    seen: knownOffsetsStore(opened, onEvent),
+    signal,
+    onEvent,
     print: commandPrinter(flags),
   });
   const inspection = await inTurns(inspectFacts(facts));

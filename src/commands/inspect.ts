@@ -1,5 +1,4 @@
 import type { InspectFlags } from "../cli/recovery-specs.js";
-import type { OpenedCluster } from "../cluster/open.js";
 import { realClock } from "../cluster/real-clock.js";
 import { messageOf, type OpsError } from "../errors.js";
 import { EXIT, exitCodeOf } from "../exit-codes.js";
@@ -34,30 +33,26 @@ function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promi
   const { watchMs } = flags;
   const screen = watchMs === undefined ? undefined : watchScreen(io, watchMs);
   return lookOrWatch({
+    command: "inspect",
     flags,
     io,
     watchMs,
-    async begin(opened) {
-      await waitForTablets(opened.cluster, { flags, lost: flags.lost, io, signal: io.signal });
+    async begin(opened, onEvent) {
+      const { signal } = io;
+      await waitForTablets(opened.cluster, { flags, lost: flags.lost, onEvent, signal });
       return await settleFirst(opened, flags, io, "inspect");
     },
-    async look(opened) {
-      return await show(await look(opened, flags, io, outputs), flags, io, screen);
+    async look(opened, onEvent) {
+      const { signal } = io;
+      const maxLag = BigInt(flags.maxLag);
+      const looked = await inspectOnce(opened, flags, { maxLag, signal, onEvent });
+      outputs.ended(inspectionResult(looked));
+      if (watchMs !== undefined) outputs.write(exitCodeFor(looked));
+      return looked;
     },
+    show: (looked) => show(looked, flags, io, screen),
     failed: (error) => showFailure(error, flags, io, screen),
   });
-}
-
-async function look(
-  opened: OpenedCluster,
-  flags: InspectFlags,
-  io: CommandIo,
-  outputs: RunOutputs,
-): Promise<Looked> {
-  const looked = await inspectOnce(opened, flags, io, BigInt(flags.maxLag));
-  outputs.ended(inspectionResult(looked));
-  if (flags.watchMs !== undefined) outputs.write(exitCodeFor(looked));
-  return looked;
 }
 
 function exitCodeFor({ inspection }: Looked): number {

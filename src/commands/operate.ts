@@ -24,7 +24,7 @@ import { changeCluster } from "./change-cluster.js";
 import { isStop } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { planUsage, readGivenPlan } from "./plan-store.js";
-import { knownOffsetsStore, restoreCommand, tell, tellNotRestored } from "./protect.js";
+import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
 
 /**
  * Runs an operation, a change whose steps are all planned beforehand; see {@link changeCluster}.
@@ -44,9 +44,10 @@ export async function operate(
   let isAgreed = false;
   return changeCluster<OperationReport>(flags, io, given, {
     typed,
-    async plan(cluster, opened) {
-      const seen = knownOffsetsStore(opened, (event) => tell(event, io));
-      const state = await observe(identifiedCluster(cluster), { signal: io.signal, seen });
+    async plan(cluster, opened, onEvent) {
+      const seen = knownOffsetsStore(opened, onEvent);
+      onEvent({ kind: "phase", phase: "looking" });
+      const state = await observe(identifiedCluster(cluster), { signal: io.signal, onEvent, seen });
       const made = operation.plan(state);
       const now = new Date(cluster.clock.wallTime()).toISOString();
       const plan = planOfOperation(made, state, now);

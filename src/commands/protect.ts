@@ -8,9 +8,9 @@ import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { createKnownOffsetsStore } from "../run/known-offsets-store.js";
 import { type RunOwner, thisProcess } from "../run/owner.js";
 import { type Leftover, leftOffText, type RunParts, settleLeftover } from "../run/take-over.js";
+import { eventLine } from "../show/event-line.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
-import { eventLine } from "./progress.js";
 
 /** What a command chooses about its protection; the rest comes from its flags. */
 export interface ProtectOptions {

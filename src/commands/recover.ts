@@ -53,9 +53,10 @@ export async function recover(
   let deep: DeepEnd | undefined;
   const exitCode = await changeCluster<RecoverResult>(flags, io, given, {
     typed,
-    plan: (cluster, opened) => planRecovery(cluster, opened, { flags, io, recovery, given }),
-    before: ({ opened, signal }) =>
-      waitForTablets(opened.cluster, { flags, lost: flags.lost, io, signal }),
+    plan: (cluster, opened, onEvent) =>
+      planRecovery(cluster, opened, { flags, signal: io.signal, onEvent, recovery, given }),
+    before: ({ opened, signal, onEvent }) =>
+      waitForTablets(opened.cluster, { flags, lost: flags.lost, onEvent, signal }),
     async attempt({ cluster, signal, createGuard }, { opened, onEvent }) {
       const ended = await recoverData(cluster, {
         ...planOptions(flags, io, given),

@@ -5,6 +5,7 @@ import type { Selection } from "../diagnosis/selection.js";
 import { assertAsPlanned, look } from "../execution/look.js";
 import type { RecoverOptions } from "../execution/recover.js";
 import { isLoss } from "../model/loss.js";
+import type { OnEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import type { RecoverCommand } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
@@ -18,7 +19,7 @@ import { clusterText, confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { readDecisions } from "./decisions-file.js";
 import { isPlanOnly, readGivenPlan, planUsage as usage } from "./plan-store.js";
-import { knownOffsetsStore, tell } from "./protect.js";
+import { knownOffsetsStore } from "./protect.js";
 import { waitForTablets } from "./wait-tablets.js";
 
 /** Which recovery is asked for. */
@@ -89,18 +90,21 @@ export async function planRecovery(
   opened: OpenedCluster,
   {
     flags,
-    io,
+    signal,
+    onEvent,
     recovery,
     given,
   }: {
     readonly flags: PlanningFlags;
-    readonly io: CommandIo;
+    readonly signal: AbortSignal;
+    /** Told how far the look is. */
+    readonly onEvent: OnEvent;
     readonly recovery: Recovery;
     /** The plan of `--apply`; undefined without it. */
     readonly given: SavedPlan | undefined;
   },
 ): Promise<{ readonly plan: RecoveryPlan }> {
-  await waitForTablets(cluster, { flags, lost: flags.lost, io, signal: io.signal });
+  await waitForTablets(cluster, { flags, lost: flags.lost, onEvent, signal });
   const planned = recoveryPlanOf(given);
   const seen = await look(identifiedCluster(cluster), {
     only: recovery.only,
@@ -109,8 +113,9 @@ export async function planRecovery(
     decisions: decisionsOf(flags),
     ...lostOptions(flags),
     planned,
-    seen: knownOffsetsStore(opened, (event) => tell(event, io)),
-    signal: io.signal,
+    seen: knownOffsetsStore(opened, onEvent),
+    signal,
+    onEvent,
   });
   if (planned !== undefined) assertAsPlanned(planned, seen);
   return seen;

@@ -101,7 +101,8 @@ function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, comma
     onEvent(event) {
       if (!isWanted) return;
       const atMs = nowMs();
-      events.push({ atMs, event: eventRecord(event, new Date(atMs).toISOString()) });
+      const record = eventRecord(event, new Date(atMs).toISOString());
+      if (record !== undefined) events.push({ atMs, event: record });
     },
     began(runId) {
       id = runId;

@@ -6,6 +6,7 @@ import { resolveEndpoint } from "../cluster/topology.js";
 import { messageOf } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import type { OnEvent } from "../model/outcome.js";
 import { FRAME_MARGIN } from "../show/frame.js";
 import type { RealEndpoints } from "../show/servers.js";
 import { type Shown, shownText } from "../show/shown.js";
@@ -34,12 +35,13 @@ export function show(
   command: string,
   flags: ShowFlags,
   io: CommandIo,
-  query: (cluster: Cluster, opened: OpenedCluster) => Promise<Answer>,
+  query: (cluster: Cluster, opened: OpenedCluster, onEvent: OnEvent) => Promise<Answer>,
 ): Promise<number> {
   const { watchMs } = flags;
   const screen = watchMs === undefined ? undefined : watchScreen(io, watchMs);
   let end = (exitCode: number) => exitCode;
   return lookOrWatch({
+    command,
     flags,
     io,
     watchMs,
@@ -48,8 +50,8 @@ export function show(
       end = await settleFirst(opened, flags, io, command);
       return (exitCode) => exitCode;
     },
-    async look(opened) {
-      const answer = await query(opened.cluster, opened);
+    look: (opened, onEvent) => query(opened.cluster, opened, onEvent),
+    async show(answer) {
       const exitCode = end(answer.exitCode ?? EXIT.ok);
       await printAnswer({ command, answer, exitCode }, flags, io, screen);
       return exitCode;

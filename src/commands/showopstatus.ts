@@ -3,6 +3,8 @@ import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import { isOpActive, type Op } from "../model/cluster-state.js";
+import { counted } from "../model/counted.js";
+import type { OnEvent } from "../model/outcome.js";
 import { assertOpPlaces, type OpOptions, selectOps, shownOps } from "../show/ops.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
@@ -10,8 +12,6 @@ import { type Answer, show } from "./show.js";
 
 /** The nameserver itself looks at its ops every 2 s. */
 const POLL_MS = 1_000;
-/** How often a wait says that it still waits. */
-const SIGN_OF_LIFE_MS = 10_000;
 
 /**
  * Shows the nameserver's ops, and with `--wait` waits first until none of them is queued or running.
@@ -20,7 +20,7 @@ const SIGN_OF_LIFE_MS = 10_000;
  * @throws OpsError `refused` for a database, table, partition or op that is not known.
  */
 export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
-  return show("showopstatus", flags, io, async (cluster) => {
+  return show("showopstatus", flags, io, async (cluster, _opened, onEvent) => {
     const { db, table } = flags;
     const pids = flags.pid === "all" ? [] : flags.pid;
     const options: OpOptions = { db, table, pids, words: flags.filter, ids: flags.opId };
@@ -30,7 +30,7 @@ export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
       cluster.showDatabase(),
     ]);
     assertOpPlaces({ ops, tables, databases }, options);
-    if (flags.wait) return waited(cluster, ops, options, flags, io);
+    if (flags.wait) return waited(cluster, ops, options, { flags, io, onEvent });
     const isAny = ops.length === 0 ? "the nameserver lists no op" : "no op is as asked for";
     return shownOps(selectOps(ops, options), cluster.clock.wallTime(), isAny);
   });
@@ -41,15 +41,17 @@ async function waited(
   cluster: Cluster,
   first: readonly Op[],
   options: OpOptions,
-  flags: ShowOpStatusFlags,
-  io: CommandIo,
+  {
+    flags,
+    io,
+    onEvent,
+  }: { readonly flags: ShowOpStatusFlags; readonly io: CommandIo; readonly onEvent: OnEvent },
 ): Promise<Answer> {
   const { clock } = cluster;
   const end = flags.timeoutMs === 0 ? Number.POSITIVE_INFINITY : clock.now() + flags.timeoutMs;
   const seen = new Map<bigint, Op>();
   const named = new Set(options.ids);
   let ops = first;
-  let told = clock.now();
   for (;;) {
     for (const op of selectOps(ops, options)) {
       // Named ops count whatever became of them; others if they were seen before they ended.
@@ -62,10 +64,9 @@ async function waited(
       io.log.error(`time is up: ${active.length} of ${seen.size} ops are still queued or running`);
       return answer([...seen.values()], clock.wallTime(), true);
     }
-    if (clock.now() - told >= SIGN_OF_LIFE_MS) {
-      told = clock.now();
-      io.log.info(`waiting for ${active.length} of ${seen.size} ops`);
-    }
+    const detail = `${seen.size - active.length} of ${counted(seen.size, "op")} have ended`;
+    onEvent({ kind: "phase", phase: "waiting-for-ops", detail });
+    onEvent({ kind: "ops", ops: active });
     await clock.sleep(Math.max(1, Math.min(POLL_MS, end - clock.now())), io.signal);
     ops = await looked(cluster, ops, end, io);
   }

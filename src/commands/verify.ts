@@ -11,6 +11,7 @@ import type { CommandIo } from "./command.js";
 import { withCluster } from "./connect.js";
 import { type DeepSubject, resumableDeepVerify } from "./deep-verify.js";
 import { inspectionResult, inspectOnce } from "./inspect-once.js";
+import { type Progress, withProgress } from "./progress.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
@@ -33,24 +34,28 @@ export function run(flags: VerifyFlags, io: CommandIo): Promise<number> {
 }
 
 function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise<number> {
-  return withCluster(flags, io, async (cluster, opened) => {
-    await waitForTablets(opened.cluster, { flags, io, signal: io.signal });
-    const end = await settleFirst(opened, flags, io, "verify");
-    const looked = await inspectOnce(opened, flags, io, NO_LAG_LIMIT);
-    const { inspection } = looked;
-    const rows = flags.isDeep
-      ? await resumableDeepVerify(cluster, deepSubject(flags, inspection), { flags, io })
-      : undefined;
-    outputs.ended(withRows(inspectionResult(looked), rows));
-    const exitCode = end(exitCodeFor(inspection, rows));
-    await print(
-      io,
-      flags.output === "json"
-        ? ended([json(inspection, rows, exitCode)])
-        : lined(text(inspection, rows)),
-    );
-    return exitCode;
-  });
+  const { signal } = io;
+  const look = ({ onEvent, stop }: Progress) =>
+    withCluster(flags, io, async (cluster, opened) => {
+      await waitForTablets(opened.cluster, { flags, onEvent, signal });
+      const end = await settleFirst(opened, flags, io, "verify");
+      const looked = await inspectOnce(opened, flags, { maxLag: NO_LAG_LIMIT, signal, onEvent });
+      const { inspection } = looked;
+      const rows = flags.isDeep
+        ? await resumableDeepVerify(cluster, deepSubject(flags, inspection), { flags, io, onEvent })
+        : undefined;
+      outputs.ended(withRows(inspectionResult(looked), rows));
+      const exitCode = end(exitCodeFor(inspection, rows));
+      stop();
+      await print(
+        io,
+        flags.output === "json"
+          ? ended([json(inspection, rows, exitCode)])
+          : lined(text(inspection, rows)),
+      );
+      return exitCode;
+    });
+  return withProgress(flags, io, "verify", look);
 }
 
 /** @throws OpsError `refused` if there is no such partition. */

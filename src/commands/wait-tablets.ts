@@ -3,14 +3,12 @@ import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
+import type { OnEvent } from "../model/outcome.js";
 import { clipped, safe } from "../util/text.js";
 import { within } from "../util/within.js";
-import type { CommandIo } from "./command.js";
 
 /** Pause between two looks at the registrations. */
 const POLL_MS = 1_000;
-/** How often a line says what is still missing. */
-const TELL_MS = 10_000;
 /** Characters of the list of missing tablets that a message shows. */
 const NAMES_CHARS_MAX = 300;
 
@@ -19,7 +17,8 @@ export interface WaitOptions {
   readonly flags: WaitFlags;
   /** Tablets that will not come back: `all` is then all others. */
   readonly lost?: readonly Endpoint[];
-  readonly io: Pick<CommandIo, "log">;
+  /** Told when something else is missing than before. */
+  readonly onEvent: OnEvent;
   /** Ends the wait, with its own reason. */
   readonly signal: AbortSignal;
 }
@@ -40,13 +39,13 @@ interface Registered {
  */
 export async function waitForTablets(
   cluster: Pick<Cluster, "clock" | "topology" | "showTable">,
-  { flags, lost = [], io, signal }: WaitOptions,
+  { flags, lost = [], onEvent, signal }: WaitOptions,
 ): Promise<void> {
   const { waitTablets: wanted, waitTimeoutMs } = flags;
   if (wanted === undefined) return;
   const { clock } = cluster;
   const end = clock.now() + waitTimeoutMs;
-  let toldAt = Number.NEGATIVE_INFINITY;
+  let told: string | undefined;
   for (;;) {
     const left = end - clock.now();
     const looked = await look(cluster, lost, left, signal);
@@ -54,10 +53,11 @@ export async function waitForTablets(
     if (!("silence" in looked) && isEnough(looked, wanted)) return;
     const what = "silence" in looked ? looked.silence : missingText(looked, wanted);
     if (clock.now() >= end) throw timeIsUp(what, waitTimeoutMs);
-    if (clock.now() - toldAt >= TELL_MS) {
-      toldAt = clock.now();
-      io.log.info(`waiting for tablets: ${what}`);
+    if (what !== told) {
+      onEvent({ kind: "note", text: `waiting for tablets: ${what}` });
+      onEvent({ kind: "phase", phase: "waiting-for-tablets", detail: what });
     }
+    told = what;
     await clock.sleep(Math.max(0, Math.min(POLL_MS, end - clock.now())), signal);
   }
 }

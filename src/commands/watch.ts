@@ -3,9 +3,11 @@ import type { OpenedCluster } from "../cluster/open.js";
 import { realClock } from "../cluster/real-clock.js";
 import { OpsError } from "../errors.js";
 import { durationText } from "../model/duration.js";
+import type { OnEvent } from "../model/outcome.js";
 import { frameLines } from "../show/frame.js";
 import type { CommandIo } from "./command.js";
 import { type ConnectOptions, withCluster } from "./connect.js";
+import { withProgress } from "./progress.js";
 
 /** The top left corner; the rest of a line, of the screen, and all of it. */
 const HOME = "\x1b[H";
@@ -15,17 +17,25 @@ const CLEAR = "\x1b[H\x1b[2J";
 /** What Ctrl-C sends where the terminal gives keys as they are typed. */
 const CTRL_C = "\x03";
 
-/** A command that looks again and again. */
-export interface Watch {
+/**
+ * A command that looks once, or again and again.
+ *
+ * @typeParam Look What a look brings.
+ */
+export interface Watch<Look> {
+  /** The name of the command. */
+  readonly command: string;
   readonly flags: CommonFlags;
   readonly io: CommandIo;
   /** Pause between two looks; undefined to look once. */
   readonly watchMs: number | undefined;
   readonly connecting?: ConnectOptions;
-  /** Looks once and prints it; its exit code. */
-  look(opened: OpenedCluster): Promise<number>;
+  /** Looks once. @param onEvent Told how far the look is. */
+  look(opened: OpenedCluster, onEvent: OnEvent): Promise<Look>;
+  /** Prints a look; its exit code. */
+  show(look: Look): Promise<number>;
   /** Prepares the first look; returns what makes the exit code of it the command's. */
-  begin(opened: OpenedCluster): Promise<(exitCode: number) => number>;
+  begin(opened: OpenedCluster, onEvent: OnEvent): Promise<(exitCode: number) => number>;
   /** Prints why a look failed. */
   failed(error: OpsError): void;
 }
@@ -37,31 +47,15 @@ export interface Watch {
  * @returns The exit code of the first look.
  * @throws OpsError if the first look fails; the signal's reason.
  */
-export async function lookOrWatch(watch: Watch): Promise<number> {
-  const { flags, io, watchMs, begin, look, connecting } = watch;
-  if (watchMs === undefined) {
-    return await withCluster(
-      flags,
-      io,
-      async (_cluster, opened) => {
-        const end = await begin(opened);
-        return end(await look(opened));
-      },
-      connecting,
-    );
-  }
-  const keys = watchKeys(io);
+export async function lookOrWatch<Look>(watch: Watch<Look>): Promise<number> {
+  const { watchMs } = watch;
+  if (watchMs === undefined) return await firstLook(watch, (_opened, exitCode) => exitCode);
+  const keys = watchKeys(watch.io);
   try {
-    const first = await withCluster(
-      flags,
-      io,
-      async (_cluster, opened) => {
-        const end = await begin(opened);
-        const exitCode = end(await look(opened));
-        return { exitCode, isOver: await again(watch, watchMs, opened, keys.quit) };
-      },
-      connecting,
-    );
+    const first = await firstLook(watch, async (opened, exitCode) => ({
+      exitCode,
+      isOver: await again(watch, watchMs, opened, keys.quit),
+    }));
     if (!first.isOver) await reconnecting(watch, watchMs, keys.quit);
     return first.exitCode;
   } finally {
@@ -69,9 +63,29 @@ export async function lookOrWatch(watch: Watch): Promise<number> {
   }
 }
 
+/** Connects, looks and shows, telling how far that is. @param next Goes on with the connection. */
+async function firstLook<Look, T>(
+  { flags, io, command, begin, look, show, connecting }: Watch<Look>,
+  next: (opened: OpenedCluster, exitCode: number) => T | Promise<T>,
+): Promise<T> {
+  return await withProgress(flags, io, command, ({ onEvent, stop }) =>
+    withCluster(
+      flags,
+      io,
+      async (_cluster, opened) => {
+        const end = await begin(opened, onEvent);
+        const looked = await look(opened, onEvent);
+        stop();
+        return await next(opened, end(await show(looked)));
+      },
+      connecting,
+    ),
+  );
+}
+
 /** Looks until a look fails. @returns Whether the watch is over. */
-async function again(
-  { io, look, failed }: Watch,
+async function again<Look>(
+  { io, look, show, failed }: Watch<Look>,
   watchMs: number,
   opened: OpenedCluster,
   quit: AbortSignal,
@@ -79,7 +93,7 @@ async function again(
   for (;;) {
     if (await paused(io, watchMs, quit)) return true;
     try {
-      await look(opened);
+      await show(await look(opened, () => {}));
     } catch (thrown) {
       io.signal.throwIfAborted();
       if (!(thrown instanceof OpsError)) throw thrown;
@@ -89,7 +103,11 @@ async function again(
   }
 }
 
-async function reconnecting(watch: Watch, watchMs: number, quit: AbortSignal): Promise<void> {
+async function reconnecting<Look>(
+  watch: Watch<Look>,
+  watchMs: number,
+  quit: AbortSignal,
+): Promise<void> {
   const { flags, io } = watch;
   for (;;) {
     try {

@@ -4,10 +4,12 @@ import {
   type Endpoint,
   type FollowerList,
   followerKey,
+  isOpActive,
   type ReplicaReport,
   replicaKey,
 } from "../model/cluster-state.js";
 import { activityOf } from "../model/ops-of-partition.js";
+import type { OnEvent } from "../model/outcome.js";
 import type { Mark } from "../model/plan.js";
 import { observe } from "../observe/cluster.js";
 import { type SharedPoll, sharedLook, sharedPoll } from "../observe/coalesced-calls.js";
@@ -31,6 +33,7 @@ const GATHER_MAX_MS = 40;
 export interface ContextOptions {
   readonly limits: Limits;
   readonly signal: AbortSignal;
+  readonly onEvent: OnEvent;
   readonly engageGuard: () => Promise<void>;
   readonly rollback: Rollback;
   /** How many partitions are worked on; few if left out. */
@@ -44,7 +47,8 @@ export interface ContextOptions {
 /** Makes what steps work with. */
 export function createContext(cluster: Cluster, options: ContextOptions): StepContext {
   const { clock } = cluster;
-  const { limits, signal, lost = new Set<Endpoint>(), marks = [], partitions = 0 } = options;
+  const { limits, signal, onEvent, lost = new Set<Endpoint>() } = options;
+  const { marks = [], partitions = 0 } = options;
   const gatherMs = Math.min(GATHER_MAX_MS, Math.floor(partitions * GATHER_MS_PER_PARTITION));
   const limitOf = memoize(() => adaptiveLoadLimit(clock, limits.loadsPerTablet));
   const context: StepContext = {
@@ -65,15 +69,21 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
         },
         motionOf,
         {
-          onTick: (reports) =>
-            limitOf(endpoint).tick([...reports.values()].filter(isLoading).length),
+          onTick(reports) {
+            const loading = [...reports.values()].filter(isLoading).length;
+            limitOf(endpoint).tick(loading);
+            onEvent({ kind: "loads", endpoint, loading });
+          },
           gatherMs,
         },
       ),
     ),
     listOf: createLists(cluster),
     recordOf: createRecords(cluster, gatherMs),
-    ops: sharedPoll(clock, () => cluster.showOpStatus(), activityOf, { gatherMs }),
+    ops: sharedPoll(clock, () => cluster.showOpStatus(), activityOf, {
+      onTick: (ops) => onEvent({ kind: "ops", ops: ops.filter(isOpActive) }),
+      gatherMs,
+    }),
     tablets: sharedLook(clock, async () => {
       const tablets = await cluster.showTablet();
       return new Map(tablets.map((one) => [one.endpoint, one]));

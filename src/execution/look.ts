@@ -14,6 +14,7 @@ import { counted } from "../model/counted.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { Lost } from "../model/loss.js";
 import { type Loss, lossFlagValue } from "../model/loss.js";
+import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName, viewingPartitions } from "../model/partition-view.js";
 import { observe } from "../observe/cluster.js";
 import type { Planner } from "../planning/attempt-history.js";
@@ -49,6 +50,8 @@ export interface LookOptions {
   /** Rules other than {@link RULES}; see {@link Rules}. */
   readonly rules?: Partial<Rules> | undefined;
   readonly signal: AbortSignal;
+  /** Told how far the look is; absent: nothing is told. */
+  readonly onEvent?: OnEvent | undefined;
 }
 
 /** The cluster as observed, and what is to be done about it. */
@@ -67,15 +70,18 @@ export interface Look {
  * @throws OpsError if the cluster cannot be observed, or if what is selected does not exist.
  */
 export async function look(cluster: Cluster, options: LookOptions): Promise<Look> {
-  const { planned, signal } = options;
+  const { planned, signal, onEvent } = options;
   const { only = EVERYTHING, method = "direct", accept = new Map() } = planned ?? options;
   const lost = lostOf(planned ?? options);
+  onEvent?.({ kind: "phase", phase: "looking" });
   const state = await observe(cluster, {
     signal,
+    onEvent,
     seen: options.seen,
     snapshotPartitions: options.snapshotPartitions,
     lost: lost?.tablets,
   });
+  onEvent?.({ kind: "phase", phase: "planning" });
   const rules = { ...RULES, ...options.rules };
   rules.checkLost(state, lost?.tablets ?? new Set());
   const all = await inTurns(viewingPartitions(state));

@@ -6,6 +6,8 @@ import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { Loss } from "../model/loss.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
+import type { PartitionAtWork } from "../model/progress.js";
 import type { RecoveryCommand, RunReport } from "../model/report.js";
 import { tabletSummaries } from "../model/tablet-summary.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
@@ -250,6 +252,10 @@ async function workInPasses(
   let { state, unhealthy } = seen;
   for (let pass = 1; ; pass += 1) {
     const changes = told.changes();
+    onEvent({
+      kind: "work",
+      partitions: unhealthy.map((view) => atWork(view, problemsOf(view, only))),
+    });
     const failed = await execute(cluster, unhealthy, state.tables, {
       planner,
       limits,
@@ -261,9 +267,10 @@ async function workInPasses(
     });
     for (const [key, failure] of failed) failures.set(key, failure);
     const isTouched = ours.size > 0 || guard.isEngaged();
-    if (isTouched) state = await observe(cluster, { signal, lost });
+    onEvent({ kind: "phase", phase: "verifying" });
+    if (isTouched) state = await observe(cluster, { signal, lost, onEvent });
     const changed = await awaitReturning(cluster, state, needed, { signal, onEvent });
-    if (changed.size > 0) state = await observe(cluster, { signal, lost });
+    if (changed.size > 0) state = await observe(cluster, { signal, lost, onEvent });
     const all = await inTurns(viewingPartitions(state));
     const isOpen = (view: PartitionView) => {
       const key = replicaKey(view.id);
@@ -288,9 +295,15 @@ async function workInPasses(
     onEvent({
       kind: "note",
       text: `${counted(unhealthy.length, "partition")} not healthy yet: going on with them`,
-      partitions: unhealthy.length,
     });
   }
+}
+
+/** A partition with the replicas that have problems; with all of them where it has problems as a whole. */
+function atWork({ id, replicas }: PartitionView, problems: readonly Problem[]): PartitionAtWork {
+  const endpoints = problems.flatMap((one) => one.endpoint ?? []);
+  const all = replicas.map((one) => one.endpoint);
+  return { id, replicas: endpoints.length === 0 ? all : [...new Set(endpoints)] };
 }
 
 /**
@@ -312,7 +325,6 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
   onEvent({
     kind: "note",
     text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${unhealthy.length} not healthy`,
-    partitions: unhealthy.length,
   });
   const healthy = views.length - unhealthy.length;
   if (options.command === "recovertable" && healthy > 0) {

@@ -69,7 +69,8 @@ async function takeBack(
 ): Promise<void> {
   const over = new AbortController();
   const engageGuard = () => Promise.resolve();
-  const context = createContext(cluster, { limits, signal: over.signal, engageGuard, rollback });
+  const { signal } = over;
+  const context = createContext(cluster, { limits, signal, onEvent, engageGuard, rollback });
   const taken = [...pending].map(async (how) => {
     try {
       const text = await how(context);

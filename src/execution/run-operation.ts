@@ -5,6 +5,7 @@ import { type ClusterState, isOpActive } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OperationReport, SeenByOperation } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
+import type { Phase } from "../model/progress.js";
 import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
 import { identifiedCluster, newIdentities } from "../observe/identified-cluster.js";
@@ -54,16 +55,20 @@ export async function runOperation(
   const { given, review, signal } = options;
   const plannedOn = (made: OperationPlan, state: ClusterState) =>
     planOfOperation(made, state, new Date(cluster.clock.wallTime()).toISOString());
-  const look = () => observe(cluster, { signal, seen: options.seen });
+  const { onEvent } = options;
+  const look = (phase: Phase) => {
+    onEvent({ kind: "phase", phase });
+    return observe(cluster, { signal, seen: options.seen, onEvent });
+  };
   const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
-    options.onEvent({
+    onEvent({
       kind: "observed",
       when,
       nameserver: topology.leader,
       tablets: tabletSummaries(of),
     });
   let plan: OperationPlan | undefined;
-  let state = await look();
+  let state = await look("looking");
   observed("before", state);
   const guard = await options.createGuard(state.autoFailover);
   const stoppable = {
@@ -77,20 +82,22 @@ export async function runOperation(
     const active = state.ops.filter(isOpActive).length;
     if (operation.waitsForOps === true && active > 0) {
       const text = `waiting for ${active} ops of the nameserver that are under way`;
-      options.onEvent({ kind: "note", text });
+      onEvent({ kind: "note", text });
+      onEvent({ kind: "phase", phase: "waiting-for-ops" });
       await rollingBackOnStop(cluster, stoppable, allOpsEnded);
-      state = await look();
+      state = await look("looking");
     }
     plan = operation.plan(state);
     if (given !== undefined) assertSamePlan(given, plannedOn(plan, state));
     if (plan.steps.length > 0 && (await review(plan))) {
       const seen = plannedOn(plan, state);
-      state = await look();
+      state = await look("looking");
       plan = operation.plan(state);
       assertSamePlan(seen, plannedOn(plan, state));
     }
     hasBegun = true;
     const lanes = lanesOf(plan.steps, state);
+    if (plan.steps.length > 0) onEvent({ kind: "list", steps: plan.steps });
     if (plan.steps.length > 0) await runLanes(cluster, operation, lanes, stoppable, results);
   } catch (thrown) {
     error = thrown;
@@ -99,7 +106,7 @@ export async function runOperation(
   if (plan === undefined || !hasBegun) {
     if (notRestored !== undefined) {
       const text = `auto_failover could not be put back (${notRestored}); the next command will do it`;
-      options.onEvent({ kind: "warning", text });
+      onEvent({ kind: "warning", text });
     }
     throw error;
   }
@@ -109,7 +116,7 @@ export async function runOperation(
   };
   if (error !== undefined) return { ...ended, complaints: [], conclusions: [], error };
   try {
-    const after = plan.steps.length > 0 ? await look() : state;
+    const after = plan.steps.length > 0 ? await look("verifying") : state;
     observed("after", after);
     const seen = await seenBetween({ ...state, autoFailover: guard.before }, after);
     const complaints = plan.steps.length > 0 ? operation.verify(after, results) : [];

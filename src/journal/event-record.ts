@@ -3,8 +3,8 @@ import { partitionName } from "../model/partition-view.js";
 import { type Step, verbOf } from "../model/step.js";
 import type { EventRecord, StepRecord } from "./record.js";
 
-/** An event of a run as the journal keeps it. */
-export function eventRecord(event: RunEvent, time: string): EventRecord {
+/** An event of a run as the journal keeps it; undefined for one that only tells how far a run is. */
+export function eventRecord(event: RunEvent, time: string): EventRecord | undefined {
   switch (event.kind) {
     case "note":
       return { kind: event.kind, time, text: event.text, nameserver: event.nameserver };
@@ -52,6 +52,8 @@ export function eventRecord(event: RunEvent, time: string): EventRecord {
         partition: partitionName(event.id),
         failure: event.failure && `${event.failure.step}: ${event.failure.detail}`,
       };
+    default:
+      return undefined;
   }
 }
 

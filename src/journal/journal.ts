@@ -150,7 +150,10 @@ function journalOf({ run, log, now, inShort }: Parts, stateDir: string): Journal
         );
       },
     },
-    onEvent: (event) => log?.add(line(eventRecord(event, timeText(now)))),
+    onEvent(event) {
+      const record = eventRecord(event, timeText(now));
+      if (record !== undefined) log?.add(line(record));
+    },
     async finish({ exitCode, detail }) {
       if (isFinished) return;
       isFinished = true;

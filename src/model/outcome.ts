@@ -2,6 +2,7 @@ import type { Endpoint, PartitionId, TermStart } from "./cluster-state.js";
 import type { PartitionEvidence } from "./evidence.js";
 import type { Lane } from "./plan.js";
 import type { Problem } from "./problem.js";
+import type { ProgressEvent } from "./progress.js";
 import type { Step, StepKind } from "./step.js";
 import type { TabletSummary } from "./tablet-summary.js";
 
@@ -37,11 +38,10 @@ export interface StepResult {
 
 /** What happens during a run, for progress lines and logs. Carries no formatting. */
 export type RunEvent =
+  | ProgressEvent
   | {
       readonly kind: "note";
       readonly text: string;
-      /** With a note that says what is about to be worked on: how many partitions. */
-      readonly partitions?: number;
       /** With a note that another nameserver leads now. */
       readonly nameserver?: { readonly from: Endpoint; readonly to: Endpoint };
     }

@@ -10,6 +10,7 @@ import {
   type TabletView,
 } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
+import type { OnEvent } from "../model/outcome.js";
 import { compareText } from "../model/partition-view.js";
 import { moveCandidates } from "../policy/move-candidates.js";
 import { isOn } from "../run/guard.js";
@@ -37,6 +38,8 @@ export interface Scope {
   /** Tablets that will not come back, as the operator says; none if undefined. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
   readonly signal?: AbortSignal;
+  /** Told which tablets have not answered yet; absent: no progress is told. */
+  readonly onEvent?: OnEvent | undefined;
 }
 
 /**
@@ -74,6 +77,7 @@ async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
     claims,
     registered,
     lost: scope.lost ?? new Set(),
+    onEvent: scope.onEvent,
   });
   scope.signal?.throwIfAborted();
   const [followers, stored, snapshots] = await Promise.all([
@@ -114,6 +118,7 @@ interface TabletQuestion {
   readonly claims: readonly TabletClaim[];
   readonly registered: ReadonlySet<Endpoint>;
   readonly lost: ReadonlySet<Endpoint>;
+  readonly onEvent: OnEvent | undefined;
 }
 
 async function observeTablets(
@@ -122,8 +127,10 @@ async function observeTablets(
 ): Promise<Map<Endpoint, TabletView>> {
   const limit = pLimit(TABLETS_AT_ONCE);
   const claims = new Map(question.claims.map((one) => [one.endpoint, one]));
+  const of = question.wanted.size;
+  const silent = new Set([...question.wanted].sort(compareText));
   const views = await Promise.all(
-    [...question.wanted].sort(compareText).map((endpoint) =>
+    [...silent].map((endpoint) =>
       limit(async (): Promise<TabletView> => {
         const known = {
           endpoint,
@@ -131,9 +138,12 @@ async function observeTablets(
           isRegistered: question.registered.has(endpoint),
           isLost: question.lost.has(endpoint),
         };
-        return askTablet(cluster, known, async () =>
+        const view = await askTablet(cluster, known, async () =>
           indexReports(await cluster.getTableStatus(endpoint)),
         );
+        silent.delete(endpoint);
+        question.onEvent?.({ kind: "asked", of, silent });
+        return view;
       }),
     ),
   );

@@ -3,6 +3,7 @@ import { assertKnown, type Selection, selected } from "../diagnosis/selection.js
 import { judge } from "../diagnosis/verdict.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
+import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
 import type { PartitionResult } from "../model/report.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
@@ -30,6 +31,8 @@ export async function inspectCluster(
   options: {
     readonly only: Selection;
     readonly signal: AbortSignal;
+    /** Told how far the look is; absent: nothing is told. */
+    readonly onEvent?: OnEvent | undefined;
     readonly again: RecoverAgain;
     readonly print: PrintCommand;
     readonly seen?: KnownOffsetsStore | undefined;
@@ -37,8 +40,9 @@ export async function inspectCluster(
     readonly lost?: ReadonlySet<Endpoint> | undefined;
   },
 ): Promise<JudgedCluster> {
-  const { only, signal, again, seen, lost } = options;
-  const state = await observe(cluster, { signal, seen, lost });
+  const { only, signal, onEvent, again, seen, lost } = options;
+  onEvent?.({ kind: "phase", phase: "looking" });
+  const state = await observe(cluster, { signal, onEvent, seen, lost });
   const all = await inTurns(viewingPartitions(state));
   assertKnown(all, only);
   const views = selected(all, only);

@@ -1,18 +1,8 @@
 import type { Cluster } from "../cluster/cluster.js";
+import type { RowsProgress } from "../model/progress.js";
 import type { PartitionRows, RowComparison, Sample } from "../model/rows.js";
 import type { RowTask } from "../policy/rows-to-compare.js";
 import { compareRows, type RowRules } from "./compare-rows.js";
-
-/** How far a deep verification is. */
-export interface RowsProgress {
-  /** Partitions that are through, of how many. */
-  readonly through: number;
-  readonly of: number;
-  /** Rows read so far, from all replicas and indexes. */
-  readonly rows: number;
-  /** Rows to be read in all, as far as can be told; no less than `rows`. */
-  readonly expectedRows: number;
-}
 
 /** How partitions are compared. */
 export interface VerifyRowsOptions {

@@ -1,0 +1,114 @@
+import { type Endpoint, type PartitionId, replicaKey } from "../model/cluster-state.js";
+import type { PartitionAtWork } from "../model/progress.js";
+
+/** How many of something there are, and how many of them are done. */
+export interface Share {
+  readonly of: number;
+  readonly done: number;
+}
+
+/** How many replicas are left at a tablet. */
+export interface TabletLeft {
+  readonly endpoint: Endpoint;
+  readonly of: number;
+  readonly left: number;
+}
+
+/** Counts partitions and replicas of a recovery. */
+export interface WorkCount {
+  /** Takes partitions in, or once more that were through before. */
+  begin(partitions: readonly PartitionAtWork[]): void;
+  /** @returns How many replicas are done by it: 1, or 0 if it was known. */
+  endReplica(id: PartitionId, endpoint: Endpoint): number;
+  /** @returns How many replicas are done by it. */
+  endPartition(id: PartitionId, hasFailed: boolean): number;
+  /** Partitions that are through, whether or not they ended well. */
+  partitions(): Share;
+  /** Those among them that did not. */
+  failed(): number;
+  replicas(): Share;
+  /** Replicas that something is still to be done for. */
+  replicasLeft(): number;
+  /** The tablet with the most replicas left; undefined where one tablet alone has some left. */
+  slowest(): TabletLeft | undefined;
+}
+
+interface Counted {
+  readonly replicas: readonly Endpoint[];
+  /** Replicas that are as they should be; undefined: none yet. */
+  done: Set<Endpoint> | undefined;
+  end: "open" | "done" | "failed";
+}
+
+/** Begins to count. */
+export function createWorkCount(): WorkCount {
+  const known = new Map<string, Counted>();
+  const tablets = new Map<Endpoint, { of: number; done: number; givenUp: number }>();
+  let through = 0;
+  let failed = 0;
+  const at = (endpoint: Endpoint) => {
+    const tablet = tablets.get(endpoint) ?? { of: 0, done: 0, givenUp: 0 };
+    tablets.set(endpoint, tablet);
+    return tablet;
+  };
+  const undone = ({ replicas, done }: Counted) =>
+    replicas.filter((endpoint) => done?.has(endpoint) !== true);
+  const reopen = (one: Counted) => {
+    if (one.end === "open") return;
+    through -= 1;
+    for (const endpoint of one.replicas) at(endpoint).done -= 1;
+    for (const endpoint of undone(one)) {
+      const tablet = at(endpoint);
+      tablet.done += one.end === "failed" ? 1 : 0;
+      tablet.givenUp -= one.end === "failed" ? 1 : 0;
+    }
+    if (one.end === "failed") failed -= 1;
+    [one.end, one.done] = ["open", undefined];
+  };
+  const sum = (of: (tablet: { of: number; done: number; givenUp: number }) => number) =>
+    [...tablets.values()].reduce((all, tablet) => all + of(tablet), 0);
+  return {
+    begin(partitions) {
+      for (const { id, replicas } of partitions) {
+        const key = replicaKey(id);
+        const one = known.get(key);
+        if (one !== undefined) reopen(one);
+        else {
+          known.set(key, { replicas, done: undefined, end: "open" });
+          for (const endpoint of replicas) at(endpoint).of += 1;
+        }
+      }
+    },
+    endReplica(id, endpoint) {
+      const one = known.get(replicaKey(id));
+      if (one?.end !== "open" || !undone(one).includes(endpoint)) return 0;
+      one.done ??= new Set();
+      one.done.add(endpoint);
+      at(endpoint).done += 1;
+      return 1;
+    },
+    endPartition(id, hasFailed) {
+      const one = known.get(replicaKey(id));
+      if (one?.end !== "open") return 0;
+      through += 1;
+      if (hasFailed) failed += 1;
+      const rest = undone(one);
+      for (const endpoint of rest) at(endpoint)[hasFailed ? "givenUp" : "done"] += 1;
+      one.end = hasFailed ? "failed" : "done";
+      return hasFailed ? 0 : rest.length;
+    },
+    partitions: () => ({ of: known.size, done: through }),
+    failed: () => failed,
+    replicas: () => ({ of: sum((one) => one.of), done: sum((one) => one.done) }),
+    replicasLeft: () => sum((one) => one.of - one.done - one.givenUp),
+    slowest() {
+      const left = [...tablets].map(([endpoint, { of, done, givenUp }]) => ({
+        endpoint,
+        of,
+        left: of - done - givenUp,
+      }));
+      const open = left.filter((one) => one.left > 0).sort((a, b) => b.left - a.left);
+      return open.length > 1 ? open[0] : undefined;
+    },
+  };
+}
