@@ -222,7 +222,7 @@ describe("--plan_out and --apply", () => {
     await recoverdata(sandbox, `--plan_out=${file}`);
     const newer = newPath();
     const text = readFileSync(file, "utf8");
-    writeFileSync(newer, text.replace('"formatVersion": 2', '"formatVersion": 9'));
+    writeFileSync(newer, text.replace('"formatVersion":2', '"formatVersion":9'));
     const old = newPath();
     writeFileSync(old, '{"schemaVersion": 1, "kind": "operation-plan", "command": "recoverdata"}');
     const edited = newPath();

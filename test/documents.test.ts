@@ -172,14 +172,15 @@ describe.each(DOCUMENTS)("the $name", (one) => {
 describe("a plan of 30 MB that begins and is named as a right one", () => {
   const [one] = DOCUMENTS as [(typeof DOCUMENTS)[number]];
   const step = '{"kind":"wait-ops","endpoint":null,"why":"","expects":""}';
-  const planWith = (list: string, item: string, count: number, last: string) => {
-    const items = Array(count).fill(item).join(",");
+  const planWith = (list: string, item: string, count: number, last: string, separator = ",") => {
+    const items = Array(count).fill(item).join(separator);
     const only = '{"db":null,"table":null,"pids":null,"endpoint":null,"isForced":false}';
     const lists = { accept: "[]", partitions: "[]", others: "[]", facts: "[]", notes: "[]" };
-    const all = { ...lists, [list]: `[${items},${last}]` };
+    const [before, behind] = separator === "," ? ["[", "]"] : ["\n[", "\n]"];
+    const all = { ...lists, [list]: `${before}${items}${separator}${last}${behind}` };
     const basis = '{"nameserver":"","tablets":[],"autoFailover":true,"partitions":0}';
     const content = `{"command":"recoverdata","words":[],"rootPath":"/openmldb","method":"direct","only":${only},"accept":${all.accept},"madeAt":"","basis":${basis},"partitions":${all.partitions},"others":${all.others},"facts":${all.facts},"notes":${all.notes}}`;
-    const id = idOf(content, planDigest);
+    const id = idOf([content.replaceAll("\n", "")], planDigest);
     return `{"kind":"openmldb-ops plan","formatVersion":2,"id":"${id}",${content.slice(1)}`;
   };
 
@@ -197,6 +198,41 @@ describe("a plan of 30 MB that begins and is named as a right one", () => {
     const error = await refusalOf(one, content, Math.max(2_000, 5 * parseMs));
     expect(error.message).toMatch(problem);
     expect(exitCodeOf(error)).toBe(2);
+  });
+
+  // Lines as `--plan_out` writes them: their cost is that of one partition after another.
+  const round = '{"leader":null,"steps":[],"notes":[],"blocked":null}';
+  const partition = (end: string) =>
+    `{"id":{"db":"d","table":"t","tid":1,"pid":1},"problems":[],"rounds":[${round}],"facts":[${end}]}`;
+  test.each([
+    ["no object", "7", /partitions\[100000\]: expected object/],
+    ["a field of a wrong type", partition('{"fact":"a","value":1}'), /\]\.facts\[0\]\.value: /],
+    ["a wrong note", partition("").replace('[],"bl', '[7],"bl'), /\]\.rounds\[0\]\.notes\[0\]: /],
+    ["no JSON", '{"id":', /partitions\[100000\]: it is not JSON/],
+  ])("100,000 partitions in lines, and the last is %s", async (_what, last, problem) => {
+    const content = planWith("partitions", partition(""), 100_000, last, "\n,");
+    const error = await refusalOf(one, content);
+    expect(error.message).toMatch(problem);
+    expect(exitCodeOf(error)).toBe(2);
+  });
+
+  test.each([
+    ["too many partitions", "{}", 400_001, /too many partitions/],
+    // Braces in texts are counted too.
+    [
+      "partitions of too many parts",
+      partition(`{"fact":"${"{".repeat(1e6)}","value":""}`),
+      6,
+      /too many parts/,
+    ],
+  ])("%s", async (_what, item, count, problem) => {
+    const error = await refusalOf(one, planWith("partitions", item, count, item, "\n,"));
+    expect(error.message).toMatch(problem);
+  });
+
+  test("a large plan that is not in lines is not parsed", async () => {
+    const error = await refusalOf(one, planWith("notes", '"12345678901234567"', 1_700_000, '""'));
+    expect(error.message).toMatch(/longer than 33554432 characters, and not in lines/);
   });
 
   test("cut off, or with one character changed, is told without parsing it", async () => {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { inLines, planLines } from "../src/commands/plan-lines.js";
 import { parsePlan } from "../src/commands/plan-store.js";
 import { OpsError } from "../src/errors.js";
 import { look } from "../src/execution/look.js";
@@ -23,7 +24,7 @@ import {
 } from "../src/planning/recovery-plan.js";
 import { planDocument, type SavedPlan, savedPlan } from "../src/planning/saved-plan.js";
 import { servingLeader } from "../src/policy/what-it-holds.js";
-import { jsonText } from "../src/util/text.js";
+import { jsonPieces, jsonText } from "../src/util/text.js";
 import { partition } from "./helpers/view.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
@@ -162,6 +163,10 @@ describe("a plan in a file", () => {
       fc.asyncProperty(plan, async (one) => {
         const saved = finish(savedPlan(one, maker("/openmldb"), digest));
         expect(parsePlan(fileOf(saved), "--apply=p")).toEqual(saved);
+        const asLines = [...inLines(jsonPieces(planDocument(saved)))].join("");
+        expect(parsePlan(asLines, "--apply=p")).toEqual(saved);
+        expect(planLines(asLines)?.partitions.length ?? 0).toBe(one.partitions.length);
+        expect(JSON.parse(asLines)).toEqual(JSON.parse(fileOf(saved)));
       }),
       { numRuns: 300 },
     );

@@ -129,7 +129,7 @@ describe("hostile text in what is read from disk", () => {
         ...content
       } = spoiled(plan, kept) as Record<string, unknown>;
       const text = JSON.stringify(content);
-      const id = idOf(compactJson(text), planDigest);
+      const id = idOf([compactJson(text)], planDigest);
       const whole = `{"kind":"${String(kind)}","formatVersion":${String(formatVersion)},"id":"${id}",${text.slice(1)}`;
       const { code, stderr } = await clean([
         "recoverdata",

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
-import { itemOf } from "../src/util/document.js";
+import { itemOf } from "../src/util/quick-check.js";
 import { checkOutput, documentsIn, kindOf } from "./helpers/check-output.js";
 import { runBin } from "./helpers/run-bin.js";
 import { SCHEMAS } from "./schemas/all.js";

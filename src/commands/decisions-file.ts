@@ -8,8 +8,10 @@ import { writeToDisk } from "./write.js";
 
 const KIND = "openmldb-ops decisions";
 const FORMAT_VERSION = 1;
-/** A decision takes less than 1 kB; this is enough for every partition of a large cluster. */
-const FILE_BYTES_MAX = 64 * 2 ** 20;
+/** A decision takes some 500 bytes; this is enough for every partition of a cluster with 240,000 replicas. */
+const FILE_BYTES_MAX = 48 * 2 ** 20;
+/** More partitions than such a cluster has; a file of empty decisions would take long to read. */
+const DECISIONS_MAX = 240_000;
 
 const HEAD = {
   maxBytes: 4096,
@@ -107,6 +109,7 @@ export function readDecisions(path: string, rootPath: string): Decided[] {
   if (checked.value.rootPath !== rootPath) {
     throw bad(1, `it was made for the cluster at ${checked.value.rootPath}, not for ${rootPath}`);
   }
+  if (rest.length > DECISIONS_MAX) throw bad(DECISIONS_MAX, "it has too many lines");
   return rest.flatMap((line, index) => {
     if (line.trim() === "") return [];
     const one = checkDocument(LINE, line);

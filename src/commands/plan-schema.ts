@@ -3,11 +3,20 @@ import { PROBLEM_CODES, type Problem } from "../model/problem.js";
 import type { StepKind } from "../model/step.js";
 import type { Plan, PlannedPartition, PlannedStep } from "../planning/recovery-plan.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
-import { listOf, type Zod } from "../util/document.js";
+import { type DocumentKind, listOf, type Zod } from "../util/document.js";
 
-/** Far more than the plan of a cluster with 240,000 replicas. */
+/** A plan of all partitions of a cluster with 240,000 replicas takes 230 MB, one partition a line. */
 export const PLAN_BYTES_MAX = 256 * 2 ** 20;
+/** The rest names the tablets, and what may be given up in each partition. */
+const REST_BYTES_MAX = 16 * 2 ** 20;
 const DEPTH_MAX = 16;
+
+/** One partition of a plan. */
+export const PLAN_PARTITION: DocumentKind<PlannedPartition> = {
+  maxBytes: 2 ** 20,
+  maxDepth: DEPTH_MAX,
+  schema: partitionSchema,
+};
 
 /** A plan of this version. */
 export const PLAN_BODY = {
@@ -18,36 +27,7 @@ export const PLAN_BODY = {
     const texts = listOf(z, text);
     const count = z.int().min(0);
     const maybe = text.nullable().transform((value) => value ?? undefined);
-    const facts = z
-      .array(z.object({ fact: text, value: text }))
-      .transform((all) => Object.fromEntries(all.map(({ fact, value }) => [fact, value])));
-    const problem = z
-      .object({ code: z.enum(PROBLEM_CODES), endpoint: maybe, text, candidate: maybe })
-      .transform(
-        ({ candidate, ...one }): Problem => (candidate === undefined ? one : { ...one, candidate }),
-      );
-    const round = z.object({
-      leader: maybe,
-      steps: z.array(stepSchema(z)),
-      notes: texts,
-      blocked: problem.nullable().transform((value) => value ?? undefined),
-    });
-    const partition = z
-      .object({
-        id: z.object({ db: text, table: text, tid: count, pid: count }),
-        facts,
-        problems: z.array(problem),
-        rounds: z.array(round).min(1),
-      })
-      .transform(({ rounds, ...one }): PlannedPartition => {
-        const [first, ...later] = rounds.map((each) => ({
-          ...each,
-          steps: each.steps.map((step) => withId(step, one.id)),
-        }));
-        // The schema asks for one at least.
-        if (first === undefined) throw new TypeError("a partition without rounds");
-        return { ...one, first, rounds: [first, ...later] };
-      });
+    const facts = factsSchema(z);
     return z
       .object({
         id: text,
@@ -79,7 +59,7 @@ export const PLAN_BODY = {
           autoFailover: z.boolean(),
           partitions: count,
         }),
-        partitions: listOf(z, partition),
+        partitions: listOf(z, partitionSchema(z)),
         others: listOf(z, stepSchema(z)),
         facts,
         notes: texts,
@@ -91,6 +71,49 @@ export const PLAN_BODY = {
       });
   },
 };
+
+/** A plan whose partitions are read one by one. */
+export const PLAN_REST = { ...PLAN_BODY, maxBytes: REST_BYTES_MAX };
+
+/** What a plan relies on, by its name. */
+function factsSchema(z: Zod) {
+  return z
+    .array(z.object({ fact: z.string(), value: z.string() }))
+    .transform((all) => Object.fromEntries(all.map(({ fact, value }) => [fact, value])));
+}
+
+function partitionSchema(z: Zod) {
+  const text = z.string();
+  const count = z.int().min(0);
+  const maybe = text.nullable().transform((value) => value ?? undefined);
+  const problem = z
+    .object({ code: z.enum(PROBLEM_CODES), endpoint: maybe, text, candidate: maybe })
+    .transform(
+      ({ candidate, ...one }): Problem => (candidate === undefined ? one : { ...one, candidate }),
+    );
+  const round = z.object({
+    leader: maybe,
+    steps: z.array(stepSchema(z)),
+    notes: listOf(z, text),
+    blocked: problem.nullable().transform((value) => value ?? undefined),
+  });
+  return z
+    .object({
+      id: z.object({ db: text, table: text, tid: count, pid: count }),
+      facts: factsSchema(z),
+      problems: z.array(problem),
+      rounds: z.array(round).min(1),
+    })
+    .transform(({ rounds, ...one }): PlannedPartition => {
+      const [first, ...later] = rounds.map((each) => ({
+        ...each,
+        steps: each.steps.map((step) => withId(step, one.id)),
+      }));
+      // The schema asks for one at least.
+      if (first === undefined) throw new TypeError("a partition without rounds");
+      return { ...one, first, rounds: [first, ...later] };
+    });
+}
 
 /** Tablets that are lost, and what may be given up with them; see `Lost`. */
 function lostSchema(z: Zod) {

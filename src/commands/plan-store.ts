@@ -7,6 +7,7 @@ import { idOf, PLAN_FORMAT_VERSION, type SavedPlan } from "../planning/saved-pla
 import { checkDocument, compactJson } from "../util/document.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
+import { checkLines, compactLines, inLines, planLines } from "./plan-lines.js";
 import { PLAN_BODY, PLAN_BYTES_MAX } from "./plan-schema.js";
 import { ended, writeToDisk } from "./write.js";
 
@@ -17,6 +18,8 @@ const BEGIN =
 const BEGIN_OF_OLD = /^\{[^{}[\]]{0,100}"kind":"operation-plan"/;
 const BEGIN_CHARS = 200;
 
+/** A larger plan has to be in lines, as `--plan_out` writes it: it takes long to read as a whole. */
+const RELAID_CHARS_MAX = 32 * 2 ** 20;
 /** Begins the digest that plans are named by. */
 export function planDigest() {
   return createHash("sha256");
@@ -72,8 +75,11 @@ export function readGivenPlan(
  */
 export function parsePlan(text: string, where: string): SavedPlan {
   // A plan that was edited or cut off is found out without parsing it, however large it is.
-  const compact = compactJson(text);
-  const start = compact.slice(0, BEGIN_CHARS);
+  const lines = planLines(text);
+  if (lines === undefined && text.length > RELAID_CHARS_MAX)
+    throw noPlan(where, `it is longer than ${RELAID_CHARS_MAX} characters, and not in lines`);
+  const [begin = "", ...more] = lines === undefined ? [compactJson(text)] : compactLines(lines);
+  const start = begin.slice(0, BEGIN_CHARS);
   const [head, formatVersion, id] = BEGIN.exec(start) ?? [];
   const isOld = BEGIN_OF_OLD.test(start);
   if (head === undefined && !isOld) throw noPlan(where, "it does not begin as a plan does");
@@ -84,13 +90,13 @@ export function parsePlan(text: string, where: string): SavedPlan {
       "make the plan again with this version",
     );
   }
-  if (id !== idOf(`{${compact.slice(head?.length)}`, planDigest)) {
+  if (id !== idOf([`{${begin.slice(head?.length)}`, ...more], planDigest)) {
     throw planUsage(
       `${where}: the plan was changed after it was made, or is not all there`,
       "make a new plan instead of editing one",
     );
   }
-  const checked = checkDocument(PLAN_BODY, text);
+  const checked = lines === undefined ? checkDocument(PLAN_BODY, text) : checkLines(lines);
   if ("problem" in checked) throw noPlan(where, checked.problem);
   return checked.value;
 }
@@ -106,7 +112,7 @@ function noPlan(where: string, problem: string): OpsError {
  * Saves a plan in a file that did not exist, completely or not at all.
  *
  * @param document For `jsonPieces`.
- * @throws OpsError `usage` if it cannot be saved.
+ * @throws OpsError `usage` if it cannot be saved, or would be too large to be read back.
  */
 export async function writeNewFile(path: string, document: unknown): Promise<void> {
   const file = await open(path, "wx", 0o640).catch((error: NodeJS.ErrnoException) => {
@@ -114,10 +120,25 @@ export async function writeNewFile(path: string, document: unknown): Promise<voi
     throw planUsage(`cannot save the plan in ${path}: ${messageOf(error)}`);
   });
   try {
-    await writeToDisk(file, ended(jsonPieces(document, 2)));
+    await writeToDisk(file, ended(bounded(inLines(jsonPieces(document)))));
   } catch (error) {
     await unlink(path);
+    if (error instanceof OpsError) throw error;
     throw planUsage(`cannot save the plan in ${path}: ${messageOf(error)}`);
+  }
+}
+
+function* bounded(pieces: Iterable<string>): Generator<string> {
+  let bytes = 0;
+  for (const piece of pieces) {
+    bytes += Buffer.byteLength(piece);
+    if (bytes >= PLAN_BYTES_MAX) {
+      throw planUsage(
+        `the plan takes more than ${PLAN_BYTES_MAX} bytes, and --apply reads no more`,
+        "make it for a part of the cluster: --db, --table or --endpoint",
+      );
+    }
+    yield piece;
   }
 }
 

@@ -26,7 +26,7 @@ const CLUSTER_LINE = "#cluster";
 const ID_MAX = 2 ** 32 - 1;
 
 /** Room for far more lines than a cluster has partitions. */
-const BYTES_MAX = 64 * 2 ** 20;
+const BYTES_MAX = 8 * 2 ** 20;
 
 /** One line, taken apart. */
 const STAT_LINE: DocumentKind<StatLine> = {

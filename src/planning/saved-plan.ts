@@ -50,11 +50,11 @@ export function* savedPlan(
 /**
  * The id of content that is read back.
  *
- * @param content As {@link planDocument} has it behind the id, as JSON without white space.
+ * @param pieces As {@link planDocument} has it behind the id, as JSON without white space, cut anywhere.
  */
-export function idOf(content: string, newDigest: NewDigest): string {
+export function idOf(pieces: Iterable<string>, newDigest: NewDigest): string {
   const digest = newDigest();
-  digest.update(content);
+  for (const piece of pieces) digest.update(piece);
   return shortId(digest);
 }
 

@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import type { ZodType } from "zod";
+import { quickCheck, setItem } from "./quick-check.js";
 
 /** The library that schemas are made with. */
 export type Zod = typeof import("zod");
@@ -24,6 +25,8 @@ export type Checked<T> = { readonly value: T } | { readonly problem: string };
 const BYTES_PER_PART = 8;
 /** Below this size a document cannot hold much, whatever it is. */
 const SMALL_CHARS = 1_000_000;
+/** Objects in all items of a list: half as many again as a plan for 240,000 replicas has. */
+const OBJECTS_MAX = 6_000_000;
 /** Paths and messages longer than this say nothing more to a person. */
 const PROBLEM_CHARS_MAX = 300;
 
@@ -51,48 +54,95 @@ export function checkDocument<T>(kind: DocumentKind<T>, data: string | Buffer): 
   const text = data.toString();
   const problem = shapeProblem(kind.maxDepth, text);
   if (problem !== undefined) return { problem };
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return { problem: "it is not JSON" };
-  }
-  return checkValue(kind, value);
+  const value = parsed(text);
+  return value === undefined ? { problem: "it is not JSON" } : checkValue(kind, value);
 }
 
-/** Checks data of any origin that is parsed already, and is not nested deeply. Never throws. */
-export function checkValue<T>(kind: DocumentKind<T>, value: unknown): Checked<T> {
+/**
+ * Reads the items of a long list, each a JSON document of its own. All are checked before any is kept, so that
+ * what is wrong is found soon wherever it stands. Never throws.
+ *
+ * @returns The items, or what is wrong with the first wrong one, such as `[3].id.tid: expected number`.
+ */
+export function checkItems<T>(kind: DocumentKind<T>, texts: readonly string[]): Checked<T[]> {
+  const fits = quickCheck(schemaOf(kind));
+  const check = (text: string, index: number): Checked<T> => {
+    const value = text.length > kind.maxBytes ? undefined : parsed(text);
+    return value === undefined
+      ? { problem: `[${index}]: it is not JSON` }
+      : checkValue(kind, value, [index]);
+  };
+  let objects = 0;
+  for (const [index, text] of texts.entries()) {
+    objects += countOf("{", text);
+    if (objects > OBJECTS_MAX) return { problem: ": it is made of too many parts" };
+    if (text.length <= kind.maxBytes && fits(parsed(text))) continue;
+    const checked = check(text, index);
+    if ("problem" in checked) return checked;
+  }
+  const items: T[] = [];
+  for (const [index, text] of texts.entries()) {
+    const checked = check(text, index);
+    if ("problem" in checked) return checked;
+    items.push(checked.value);
+  }
+  return { value: items };
+}
+
+function countOf(char: string, text: string): number {
+  let count = 0;
+  for (let at = text.indexOf(char); at >= 0; at = text.indexOf(char, at + 1)) count += 1;
+  return count;
+}
+
+/** The data of a JSON text; undefined, which no JSON is, for anything else. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Checks data of any origin that is parsed already, and is not nested deeply. Never throws.
+ *
+ * @param at Where it stands in a larger document; begins the path of what is wrong.
+ */
+export function checkValue<T>(
+  kind: DocumentKind<T>,
+  value: unknown,
+  at: readonly PropertyKey[] = [],
+): Checked<T> {
   const checked = schemaOf(kind).safeParse(value);
   if (checked.success) return { value: checked.data };
   const [first] = checked.error.issues;
-  const path = first?.path ?? [];
+  const path = [...at, ...(first?.path ?? [])];
   const what = (first?.message ?? "Invalid input").replace(/^Invalid input: /, "");
   return { problem: `${pathText(path)}: ${what}`.slice(0, PROBLEM_CHARS_MAX) };
 }
 
-const itemSchemas = new WeakMap<object, ZodType>();
-
-/** The schema of the items of a list that {@link listOf} made, for JSON Schemas; undefined for any other schema. */
-export function itemOf(list: object): ZodType | undefined {
-  return itemSchemas.get(list);
-}
-
-/** A list that may be long: the first item that is wrong ends the check of it, and is the only one told. */
+/**
+ * A list that may be long: the first item that is wrong ends the check of it, and is the only one told. All items
+ * are checked quickly before any is read, so that what is wrong is found soon wherever it stands.
+ */
 export function listOf<T>(z: Zod, item: ZodType<T>) {
   const list = z.array(z.unknown());
-  itemSchemas.set(list, item);
+  setItem(list, item);
+  const fits = quickCheck(item);
   return list.transform((items, context): T[] => {
     const found: T[] = [];
-    for (const [index, one] of items.entries()) {
+    const isRight = (one: unknown, index: number, isKept: boolean) => {
       const checked = item.safeParse(one);
-      if (!checked.success) {
-        const [issue] = checked.error.issues;
-        const path = [index, ...(issue?.path ?? [])];
-        context.addIssue({ code: "custom", path, message: issue?.message ?? "Invalid input" });
-        return z.NEVER;
-      }
-      found.push(checked.data);
-    }
+      if (checked.success && isKept) found.push(checked.data);
+      if (checked.success) return true;
+      const [issue] = checked.error.issues;
+      const path = [index, ...(issue?.path ?? [])];
+      context.addIssue({ code: "custom", path, message: issue?.message ?? "Invalid input" });
+      return false;
+    };
+    if (!items.every((one, index) => fits(one) || isRight(one, index, false))) return z.NEVER;
+    if (!items.every((one, index) => isRight(one, index, true))) return z.NEVER;
     return found;
   });
 }

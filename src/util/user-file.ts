@@ -42,7 +42,7 @@ export function readUserFile(path: string, { where, maxBytes }: ReadOptions): st
       const stats = fstatSync(file);
       assertInputKind(stats);
       if (stats.isFile() && stats.size > maxBytes) throw tooLarge(maxBytes);
-      return readToEnd(file, { maxBytes, isPipe: stats.isFIFO() });
+      return readToEnd(file, { maxBytes, isPipe: stats.isFIFO(), size: stats.size });
     } finally {
       closeSync(file);
     }
@@ -99,13 +99,18 @@ function tooLarge(maxBytes: number): Error {
 
 function readToEnd(
   file: number,
-  { maxBytes, isPipe }: { readonly maxBytes: number; readonly isPipe: boolean },
+  {
+    maxBytes,
+    isPipe,
+    size,
+  }: { readonly maxBytes: number; readonly isPipe: boolean; readonly size: number },
 ): string {
   const began = performance.now();
   const chunks: Buffer[] = [];
   let length = 0;
   for (;;) {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    // A regular file is read in one piece, as long as it does not grow meanwhile.
+    const chunk = Buffer.allocUnsafe(length === 0 ? Math.max(size, CHUNK_BYTES) : CHUNK_BYTES);
     const read = readSome(file, chunk);
     if (read !== undefined && read > 0) {
       chunks.push(chunk.subarray(0, read));
@@ -119,7 +124,8 @@ function readToEnd(
     if (waitedMs > PIPE_READ_MS) throw new Error("what is written to this pipe does not end");
     pause(PIPE_POLL_MS);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  const [first] = chunks;
+  return (chunks.length === 1 && first ? first : Buffer.concat(chunks)).toString("utf8");
 }
 
 /** @returns Bytes read; 0 at the end, and of a pipe without a writer; undefined if none came yet. */
