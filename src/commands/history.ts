@@ -19,6 +19,7 @@ import { callsOf, type ReadRun, readRun } from "../journal/read-runs.js";
 import { journalRows } from "../journal/report-rows.js";
 import { listRunIds } from "../journal/runs-folder.js";
 import { type RunInShort, readRunsInShort } from "../journal/zk-history.js";
+import { NO_ROWS } from "../report/recovery-rows.js";
 import { defaultStateDir } from "../util/process-identity.js";
 import { jsonPieces, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
@@ -158,13 +159,7 @@ function inputOf(line: RunLine, read: ReadRun | undefined): ReportInput {
   return {
     ...rows,
     command: run?.command ?? "unknown",
-    counts: null,
-    autoFailover: null,
-    advice: [],
-    partitionAdvice: [],
-    partitions: [],
-    tablets: [],
-    findings: [],
+    ...NO_ROWS,
     run: {
       id,
       cluster: run === undefined ? "unknown" : clusterText(run),

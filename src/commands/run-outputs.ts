@@ -8,7 +8,7 @@ import { resultOf } from "../journal/record.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { ReportDocument } from "../report/document.js";
 import { lastSuccessIn, metricsText } from "../report/metrics.js";
-import type { ResultRows } from "../report/recovery-rows.js";
+import { NO_ROWS, type ResultRows } from "../report/recovery-rows.js";
 import type { TimedEvent } from "../report/timeline.js";
 import { replaceFile } from "../util/replace-file.js";
 import { clipped, jsonText, safe } from "../util/text.js";
@@ -152,13 +152,7 @@ function nothingKnown(thrown: unknown): ResultRows {
       thrown === undefined
         ? { result: "ok", headline: "nothing was changed", detail: "" }
         : failed(thrown),
-    counts: null,
-    autoFailover: null,
-    advice: [],
-    partitionAdvice: [],
-    partitions: [],
-    tablets: [],
-    findings: [],
+    ...NO_ROWS,
     nameserver: { before: null, after: null },
     calls: null,
     changes: null,

@@ -27,8 +27,8 @@ import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { RULES, type Rules } from "./rules.js";
 
-/** What to look for and how to plan. */
-export interface LookOptions {
+/** What a recovery is about, and what the operator has decided. */
+export interface RecoverScope {
   /** What it is about; everything if undefined, system databases first. */
   readonly only?: Selection | undefined;
   /** `direct` if undefined. */
@@ -39,8 +39,12 @@ export interface LookOptions {
   readonly lost?: ReadonlySet<Endpoint> | undefined;
   /** What may be given up with them at most, in sum; nothing if undefined. */
   readonly acceptsLossOfLost?: Loss | undefined;
-  /** Decisions of a file, which have to fit the cluster. */
+  /** Decisions of a file, which have to fit the cluster; `accept` names their choices as well. */
   readonly decisions?: readonly Decided[] | undefined;
+}
+
+/** What to look for and how to plan. */
+export interface LookOptions extends RecoverScope {
   /** A plan to keep to; its database, method and choices count instead of those above. */
   readonly planned?: RecoveryPlan | undefined;
   /** What earlier runs knew; undefined: nothing. */

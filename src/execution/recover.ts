@@ -1,9 +1,8 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { EVERYTHING, problemsOf, type Selection, selected } from "../diagnosis/selection.js";
-import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { type ClusterState, replicaKey } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
-import type { Loss } from "../model/loss.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import { type PartitionView, viewingPartitions } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
@@ -16,8 +15,7 @@ import type { Identities } from "../observe/identified-cluster.js";
 import { awaitReturning } from "../observe/returning-tablets.js";
 import { ADD_MISSING } from "../operations/add-missing.js";
 import { NO_ATTEMPTS } from "../planning/attempt-history.js";
-import { type Decided, decideCommands } from "../planning/decisions.js";
-import type { Method } from "../planning/method.js";
+import { decideCommands } from "../planning/decisions.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
 import { createGuard, type Guard, isOn } from "../run/guard.js";
 import type { Limits } from "../steps/step-context.js";
@@ -26,28 +24,16 @@ import { inTurns, mapInTurns } from "../util/yielding.js";
 import { decideGuard } from "./decide-guard.js";
 import { execute } from "./execute.js";
 import { createKnownOffsets, type KnownOffsetsOfRun } from "./known-offsets.js";
-import { assertAsPlanned, type Look, look } from "./look.js";
+import { assertAsPlanned, type Look, look, type RecoverScope } from "./look.js";
 import { RULES, type Rules } from "./rules.js";
 import { keepTrack, type Told } from "./told.js";
 
 export type { Method } from "../planning/method.js";
 
 /** What a recovery is asked to do. */
-export interface RecoverOptions {
+export interface RecoverOptions extends RecoverScope {
   /** The command that asks for it, for the report; `recoverdata` if undefined. */
   readonly command?: RecoveryCommand | undefined;
-  /** What it is about; everything if undefined, system databases first. */
-  readonly only?: Selection | undefined;
-  /** `direct` if undefined. */
-  readonly method?: Method | undefined;
-  /** The replica that shall lead where something has to be given up, by `partitionName`. */
-  readonly accept?: ReadonlyMap<string, Endpoint> | undefined;
-  /** Tablets that will not come back, as the operator says; none if undefined. */
-  readonly lost?: ReadonlySet<Endpoint> | undefined;
-  /** What may be given up with them at most, in sum; nothing if undefined. */
-  readonly acceptsLossOfLost?: Loss | undefined;
-  /** Decisions of a file, which have to fit the cluster; `accept` names their choices as well. */
-  readonly decisions?: readonly Decided[] | undefined;
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;

@@ -1,6 +1,7 @@
 import { absenceDocument } from "../diagnosis/absence-advice.js";
 import { adviceText } from "../model/advice.js";
 import type { Op } from "../model/cluster-state.js";
+import { problemRow } from "../model/problem.js";
 import { lazyList } from "../util/text.js";
 import type { TabletLoad } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
@@ -109,11 +110,7 @@ function partitionJson(one: PartitionReport) {
     grade: one.grade,
     serving: one.grade !== "down",
     leader: one.leader ?? null,
-    problems: one.problems.map(({ code, endpoint, text }) => ({
-      code,
-      endpoint: endpoint ?? null,
-      text,
-    })),
+    problems: one.problems.map(problemRow),
     effect: one.effect,
     replicas: one.replicas.map(replicaJson),
     ops: one.ops.map(opJson),

@@ -1,5 +1,6 @@
 import { type Advice, adviceText } from "../model/advice.js";
 import { partitionName } from "../model/partition-view.js";
+import { problemRow } from "../model/problem.js";
 import type {
   AutoFailoverFacts,
   FindingRow,
@@ -80,11 +81,7 @@ function partitionRow(one: Inspection["partitions"][number]): PartitionRow {
     was: [],
     done: [],
     tookMs: null,
-    problems: one.problems.map(({ code, endpoint, text }) => ({
-      code,
-      endpoint: endpoint ?? null,
-      text,
-    })),
+    problems: one.problems.map(problemRow),
     failure: null,
     notes: [`effect: ${one.effect}`],
     evidence: [],

@@ -74,3 +74,8 @@ export interface Problem {
    */
   readonly isOfLost?: boolean | undefined;
 }
+
+/** A problem as reports and JSON have it: without an endpoint it is about the partition. */
+export function problemRow({ code, endpoint, text }: Problem) {
+  return { code, endpoint: endpoint ?? null, text };
+}

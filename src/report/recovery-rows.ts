@@ -1,6 +1,7 @@
 import { adviceText } from "../model/advice.js";
 import type { LaneFailure } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
+import { problemRow } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import { evidenceText } from "../policy/what-it-holds.js";
 import type { ReportParts } from "./build.js";
@@ -22,6 +23,17 @@ export interface ResultRows
   /** The exit code and its word are those that the command returns. */
   readonly verdict: Omit<Verdict, "exitCode" | "word">;
 }
+
+/** The rows of a run of which no result is known. */
+export const NO_ROWS = {
+  counts: null,
+  autoFailover: null,
+  advice: [],
+  partitionAdvice: [],
+  partitions: [],
+  tablets: [],
+  findings: [],
+} satisfies Partial<ResultRows>;
 
 /**
  * The result of a recovery as rows of a report.
@@ -105,11 +117,7 @@ function partitionRow(one: PartitionResult): PartitionRow {
     was: [],
     done: [],
     tookMs: null,
-    problems: one.problems.map(({ code, endpoint, text }) => ({
-      code,
-      endpoint: endpoint ?? null,
-      text,
-    })),
+    problems: one.problems.map(problemRow),
     failure: failure === undefined ? null : failureText(failure),
     notes: one.notes,
     evidence: one.evidence.map((known) => `${known.endpoint}: ${evidenceText(known)}`),

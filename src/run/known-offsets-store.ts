@@ -1,5 +1,4 @@
 import type { ZooKeeper } from "../cluster/zookeeper.js";
-import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 import type { LowerBounds } from "../model/cluster-state.js";
 import { replicaKey } from "../model/cluster-state.js";
@@ -8,13 +7,10 @@ import type { OnEvent } from "../model/outcome.js";
 import { checkDocument, type DocumentKind } from "../util/document.js";
 import { jsonText } from "../util/text.js";
 import { opsPath } from "./owner.js";
+import { repeated } from "./repeated.js";
 
 /** Version of what is written; a reader understands its own version only. */
 const VERSION = 1;
-/** How long writing may go on when connections break; the client's own bound holds for each try. */
-const WRITE_MS = 5_000;
-const PAUSE_MS = 200;
-
 const NAME = /^(\d{1,10})_(\d{1,10})$/;
 /** Znodes that are no known offsets and are named one by one; the others are counted. */
 const WARNINGS_MAX = 5;
@@ -115,18 +111,4 @@ function encode({ term, offsets }: LowerBounds, partition: string): Buffer {
   const plain = Object.fromEntries([...offsets].map(([endpoint, to]) => [endpoint, String(to)]));
   const content = { version: VERSION, partition, term: String(term), offsets: plain };
   return Buffer.from(jsonText(content), "utf8");
-}
-
-/** All of this may be repeated: a second time it changes nothing. */
-async function repeated(clock: Clock, work: () => Promise<void>): Promise<void> {
-  const deadline = clock.now() + WRITE_MS;
-  for (;;) {
-    try {
-      return await work();
-    } catch (thrown) {
-      const mayRepeat = thrown instanceof OpsError && thrown.retryable;
-      if (!mayRepeat || clock.now() + PAUSE_MS > deadline) throw thrown;
-    }
-    await clock.sleep(PAUSE_MS);
-  }
 }

@@ -1,12 +1,8 @@
-import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 import { checkDocument, type Zod } from "../util/document.js";
 import type { GuardMarker } from "./guard.js";
 import { encode, type OpsZooKeeper, OWNER_BOUNDS, ownerFields, type RunOwner } from "./owner.js";
-
-/** How long writing may go on when connections break; the client's own bound holds for each try. */
-const WRITE_MS = 5_000;
-const PAUSE_MS = 200;
+import { repeated } from "./repeated.js";
 
 /** What the persistent note about auto_failover says. */
 export type MarkerContent =
@@ -74,7 +70,7 @@ export function markerOf(
   const { zk, path } = access;
   return {
     write: (isLeftOff) =>
-      repeated(access, async () => {
+      repeated(access.clock, async () => {
         const since = isLeftOff ? { leftOffSince: leftOffSince ?? owner.time } : {};
         const data = encode(owner, { original: true, ...since });
         if (await zk.setData(path, data)) return;
@@ -91,21 +87,7 @@ export function removeMarker(
   access: MarkerAccess,
   isExpected: (now: MarkerContent) => boolean,
 ): Promise<void> {
-  return repeated(access, async () => {
+  return repeated(access.clock, async () => {
     await access.zk.removeIf(access.path, (data) => isExpected(contentOf(data)));
   });
-}
-
-/** All of this may be repeated: a second time it changes nothing. */
-async function repeated<T>({ clock }: MarkerAccess, work: () => Promise<T>): Promise<T> {
-  const deadline = clock.now() + WRITE_MS;
-  for (;;) {
-    try {
-      return await work();
-    } catch (thrown) {
-      const mayRepeat = thrown instanceof OpsError && thrown.retryable;
-      if (!mayRepeat || clock.now() + PAUSE_MS > deadline) throw thrown;
-    }
-    await clock.sleep(PAUSE_MS);
-  }
 }
