@@ -44,6 +44,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number> {
+  let command: string | undefined;
   try {
     if (argv[0] === "__complete") return await completeLine(argv.slice(1), io);
     const invocation = readInvocation(argv);
@@ -60,12 +61,13 @@ async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number>
         io.err("openmldb-ops: no command given\n");
         return EXIT.usage;
       case "command":
+        command = invocation.entry.name;
         return await runCommand(invocation.entry, invocation.line, io);
     }
   } catch (error) {
     const output = wantedOutput(argv);
     const end = output === "ndjson" ? streamIo(io) : io;
-    return fail(error, exitCodeOf(error), end, output !== "table");
+    return fail(error, exitCodeOf(error), end, { isJson: output !== "table", command });
   }
 }
 
@@ -96,8 +98,13 @@ function wantedOutput(argv: readonly string[]): "table" | "json" | "ndjson" {
 }
 
 /** Tells an error, and returns its exit code. */
-function fail(error: unknown, exitCode: number, io: ProcessIo, isJson: boolean): number {
-  if (isJson && !io.hasWritten()) io.out(errorDocument(error, exitCode));
+function fail(
+  error: unknown,
+  exitCode: number,
+  io: ProcessIo,
+  { isJson, command }: { readonly isJson: boolean; readonly command: string | undefined },
+): number {
+  if (isJson && !io.hasWritten()) io.out(errorDocument(error, exitCode, { command }));
   for (const line of detailLines(error)) io.err(`  ${line}\n`);
   io.err(`openmldb-ops: ${errorText(error)}\n`);
   return exitCode;
@@ -125,8 +132,10 @@ async function runCommand(
   const uncaught = catchUncaught(watch, io);
   const isJson = prepared.flags.output === "json";
   try {
-    const exitCode = await runPrepared(prepared, { io, log, watch, uncaught, isJson });
-    if (isJson && !io.hasWritten()) io.out(silentDocument(exitCode));
+    const { name: command } = entry;
+    const running = { command, io, log, watch, uncaught, isJson };
+    const exitCode = await runPrepared(prepared, running);
+    if (isJson && !io.hasWritten()) io.out(silentDocument(exitCode, command));
     log.record("info", `exit code ${exitCode}`);
     return exitCode;
   } finally {
@@ -142,6 +151,7 @@ interface Running {
   readonly watch: SignalWatch;
   readonly uncaught: Uncaught;
   readonly isJson: boolean;
+  readonly command: string;
 }
 
 async function runPrepared(prepared: Prepared, running: Running): Promise<number> {
@@ -184,7 +194,7 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
     for (const line of stackLines(error)) log.debug(line);
     const exitCode = finalCode(exitCodeOf(error), running);
     // An uncaught error has been printed when it came.
-    return error === running.uncaught.error ? exitCode : fail(error, exitCode, io, isJson);
+    return error === running.uncaught.error ? exitCode : fail(error, exitCode, io, running);
   }
 }
 
@@ -200,9 +210,9 @@ function finalCode(code: number, { uncaught, watch }: Running): number {
 }
 
 /** The JSON document of a command that ended without one, so that there always is one. */
-function silentDocument(exitCode: number): string {
+function silentDocument(exitCode: number, command: string): string {
   const meaning = EXIT_MEANINGS.find(([code]) => code === String(exitCode))?.[1];
-  return errorDocument(new Error(meaning ?? "stopped"), exitCode);
+  return errorDocument(new Error(meaning ?? "stopped"), exitCode, { command });
 }
 
 /** What is known of errors that no code caught. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { runConsoleLine } from "../src/sandbox/serve/console-commands.js";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { itemOf } from "../src/util/quick-check.js";
 import { checkOutput, documentsIn, kindOf } from "./helpers/check-output.js";
@@ -66,6 +67,20 @@ async function ops(...words: string[]): Promise<void> {
   }
 }
 
+/** What the sandbox says when it is ready, and its console to programs. */
+async function noteSandbox(): Promise<void> {
+  const { code, stdout } = await runBin(["sandbox", "--tables=0", "--output=json"], {
+    stdio: "pipe",
+    onStart: (child) => child.stdin?.end("quit\n"),
+  });
+  expect(code).toBe(0);
+  note("sandbox", documentsIn(stdout));
+  for (const line of ["show", "help", "rows", "put 1", "healthy", "kill tablet9", "blip 1"]) {
+    const answer = JSON.stringify(await runConsoleLine(sandbox, line));
+    note("sandbox-answer", documentsIn(answer));
+  }
+}
+
 beforeAll(async () => {
   sandbox = await startSandbox({ tables: 2, partitions: 2, replicas: 2, rows: 9, speed: 60 });
   scratch = mkdtempSync(join(tmpdir(), "openmldb-ops-schemas-"));
@@ -82,7 +97,10 @@ describe("what the commands really write", () => {
     for (const command of ["showns", "showtablet", "showdb", "showtable", "showtablestatus"]) {
       await ops(command, json);
     }
-    await ops("confget", json);
+    await ops("confget", json, `--log_file=${join(scratch, "log.jsonl")}`);
+    note("log", documentsIn(readFileSync(join(scratch, "log.jsonl"), "utf8")));
+    await ops("config", "show", json);
+    await noteSandbox();
     await ops("inspect", json);
     await ops("verify", json, `--post_hook=cat > '${join(scratch, "told.json")}'`);
     await ops("verify", json, "--deep", `--state_dir=${scratch}`);
@@ -119,6 +137,18 @@ describe("what the commands really write", () => {
       await ops("history", json, state, `--id=${name.replace(/\.jsonl$/, "")}`);
       note("journal", documentsIn(readFileSync(join(scratch, "runs", name), "utf8")));
     }
+  });
+
+  test("where something has to be decided", { timeout: 60_000 }, async () => {
+    const table = sandbox.model.rows().find(({ pid }) => pid === 0);
+    await sandbox.outage({ withNameservers: false });
+    sandbox.model.kill(
+      table?.replicas.find(({ role }) => role === "leader")?.endpoint ?? "tablet1",
+    );
+    const path = join(scratch, "decisions.jsonl");
+    await ops("recoverdata", "--output=json", `--state_dir=${scratch}`, `--decisions_out=${path}`);
+    note("decisions", documentsIn(readFileSync(path, "utf8")));
+    await ops("movetablet", "--output=json", `--from=${sandbox.tablets[0]}`, "--to=127.0.0.1:1");
   });
 
   test.each(kinds)(

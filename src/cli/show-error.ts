@@ -39,8 +39,20 @@ function detailsOf(thrown: unknown): readonly string[] {
   return thrown instanceof OpsError ? thrown.details : [];
 }
 
-/** An error for programs: one JSON document with its line break. */
-export function errorDocument(thrown: unknown, exitCode: number): string {
+/** Which command ended with an error, and when a look of it failed. */
+export interface FailedCommand {
+  /** Undefined if the command line names none. */
+  readonly command?: string | undefined;
+  /** With a look of `--watch`: its time, ISO 8601 in UTC. */
+  readonly time?: string;
+}
+
+/** An error for programs: one JSON document with its line break, the same for every command and every look. */
+export function errorDocument(
+  thrown: unknown,
+  exitCode: number,
+  { command, time }: FailedCommand = {},
+): string {
   const code = thrown instanceof OpsError ? thrown.code : "unexpected";
   const details = detailsOf(thrown);
   const error = {
@@ -49,7 +61,7 @@ export function errorDocument(thrown: unknown, exitCode: number): string {
     hint: hintOf(thrown),
     ...(details.length === 0 ? {} : { details }),
   };
-  return `${jsonText({ schemaVersion: SCHEMA_VERSION, error, exitCode })}\n`;
+  return `${jsonText({ schemaVersion: SCHEMA_VERSION, command, time, exitCode, error })}\n`;
 }
 
 /** Where an error that is no OpsError comes from; of an OpsError, where its cause comes from. */

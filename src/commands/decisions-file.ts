@@ -13,7 +13,8 @@ const FILE_BYTES_MAX = 48 * 2 ** 20;
 /** More partitions than such a cluster has; a file of empty decisions would take long to read. */
 const DECISIONS_MAX = 240_000;
 
-const HEAD = {
+/** The first line of a file of decisions. */
+export const DECISIONS_HEAD = {
   maxBytes: 4096,
   maxDepth: 2,
   schema: (z: Zod) =>
@@ -24,7 +25,8 @@ const HEAD = {
     }),
 };
 
-const LINE = {
+/** Each other line: what a partition needs decided, and what was chosen. */
+export const DECISIONS_LINE = {
   maxBytes: 2 ** 20,
   maxDepth: 6,
   schema: (z: Zod) => {
@@ -104,7 +106,7 @@ export function readDecisions(path: string, rootPath: string): Decided[] {
       message: `${where}: line ${line}: ${safe(problem)}`,
       hint: "name a file that --decisions_out has written, with choices filled in",
     });
-  const checked = checkDocument(HEAD, head);
+  const checked = checkDocument(DECISIONS_HEAD, head);
   if ("problem" in checked) throw bad(1, checked.problem);
   if (checked.value.rootPath !== rootPath) {
     throw bad(1, `it was made for the cluster at ${checked.value.rootPath}, not for ${rootPath}`);
@@ -112,7 +114,7 @@ export function readDecisions(path: string, rootPath: string): Decided[] {
   if (rest.length > DECISIONS_MAX) throw bad(DECISIONS_MAX, "it has too many lines");
   return rest.flatMap((line, index) => {
     if (line.trim() === "") return [];
-    const one = checkDocument(LINE, line);
+    const one = checkDocument(DECISIONS_LINE, line);
     if ("problem" in one) throw bad(index + 2, one.problem);
     return [one.value];
   });

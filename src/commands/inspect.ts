@@ -1,12 +1,11 @@
 import type { InspectFlags } from "../cli/recovery-specs.js";
-import { realClock } from "../cluster/real-clock.js";
-import { messageOf, type OpsError } from "../errors.js";
-import { EXIT, exitCodeOf } from "../exit-codes.js";
-import { INSPECT_SCHEMA_VERSION, inspectionJson } from "../inspect/json-report.js";
+import { EXIT } from "../exit-codes.js";
+import { inspectionJson } from "../inspect/json-report.js";
 import { inspectionScreen } from "../inspect/text-overview.js";
 import { FRAME_MARGIN } from "../show/frame.js";
-import { jsonPieces, jsonText, safe } from "../util/text.js";
+import { jsonPieces } from "../util/text.js";
 import type { CommandIo } from "./command.js";
+import { tellFailedLook } from "./failed-look.js";
 import { inspectionResult, inspectOnce, type Looked } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
@@ -51,7 +50,7 @@ function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promi
       return looked;
     },
     show: (looked) => show(looked, flags, io, screen),
-    failed: (error) => showFailure(error, flags, io, screen),
+    failed: (error) => tellFailedLook("inspect", error, { flags, io, screen }),
   });
 }
 
@@ -84,30 +83,4 @@ async function show(
     else watch.show(lines, inspection.facts.nowMs);
   }
   return exitCode;
-}
-
-function showFailure(
-  thrown: OpsError,
-  flags: InspectFlags,
-  io: CommandIo,
-  watch: WatchScreen | undefined,
-): void {
-  const { code, hint } = thrown;
-  const nowMs = realClock.wallTime();
-  if (flags.output === "json") {
-    const document = {
-      schemaVersion: INSPECT_SCHEMA_VERSION,
-      command: "inspect",
-      time: new Date(nowMs).toISOString(),
-      exitCode: exitCodeOf(thrown),
-      error: { code, message: messageOf(thrown), hint: hint ?? null },
-    };
-    io.stdout.write(`${jsonText(document)}\n`);
-    return;
-  }
-  const lines = [
-    ...thrown.details.map(safe),
-    `inspect: this look failed: ${safe(messageOf(thrown))}${hint === undefined ? "" : ` (${safe(hint)})`}`,
-  ];
-  watch?.show(lines, nowMs);
 }

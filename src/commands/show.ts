@@ -3,15 +3,15 @@ import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { realClock } from "../cluster/real-clock.js";
 import { resolveEndpoint } from "../cluster/topology.js";
-import { messageOf } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { OnEvent } from "../model/outcome.js";
 import { FRAME_MARGIN } from "../show/frame.js";
 import type { RealEndpoints } from "../show/servers.js";
 import { type Shown, shownText } from "../show/shown.js";
-import { jsonPieces, safe } from "../util/text.js";
+import { jsonPieces } from "../util/text.js";
 import type { CommandIo } from "./command.js";
+import { tellFailedLook } from "./failed-look.js";
 import { settleFirst } from "./protect.js";
 import { lookOrWatch, type WatchScreen, watchScreen } from "./watch.js";
 import { ended, print } from "./write.js";
@@ -56,12 +56,7 @@ export function show(
       await printAnswer({ command, answer, exitCode }, flags, io, screen);
       return exitCode;
     },
-    failed(error) {
-      const text = `this look failed: ${messageOf(error)}`;
-      // JSON is one document for each look that worked.
-      if (screen === undefined || flags.output === "json") io.log.warn(text);
-      else screen.show([`${command}: ${safe(text)}`], realClock.wallTime());
-    },
+    failed: (error) => tellFailedLook(command, error, { flags, io, screen }),
   });
 }
 

@@ -13,6 +13,7 @@ const OPERATIONS = [
   "delreplica",
   "loadtable",
   "migrate",
+  "movetablet",
   "offlineendpoint",
   "post-upgrade",
   "pre-upgrade",

@@ -1,9 +1,21 @@
 import * as zod from "zod";
+import { DECISIONS_HEAD, DECISIONS_LINE } from "../../src/commands/decisions-file.js";
 import { PLAN_BODY } from "../../src/commands/plan-schema.js";
-import { event, history, journalLine } from "./events.js";
+import { event, history, journalLine, logLine } from "./events.js";
 import { count, head } from "./parts.js";
 import { report, runEnded } from "./report.js";
-import { confSet, failure, inspect, operation, recovery, restore, verify } from "./results.js";
+import {
+  config,
+  confSet,
+  failure,
+  inspect,
+  operation,
+  recovery,
+  restore,
+  sandboxAnswer,
+  sandboxReady,
+  verify,
+} from "./results.js";
 import {
   confGet,
   getFollower,
@@ -35,6 +47,7 @@ export const SCHEMAS: Readonly<Record<string, Described>> = {
   confget: { schema: confGet, title: "result of confget" },
   confset: { schema: confSet, title: "result of confset" },
   restore: { schema: restore, title: "result of restore" },
+  config: { schema: config, title: "result of config show" },
   showns: { schema: showNs, title: "result of showns" },
   showtablet: { schema: showTablet, title: "result of showtablet" },
   showdb: { schema: showDb, title: "result of showdb" },
@@ -59,8 +72,17 @@ export const SCHEMAS: Readonly<Record<string, Described>> = {
     title: "plan: what --plan_out writes and --apply reads",
     isReading: true,
   },
+  decisions: {
+    schema: zod.union([DECISIONS_HEAD.schema(zod), DECISIONS_LINE.schema(zod)]),
+    title:
+      "line of what --decisions_out writes and --decisions reads: the first one, then one for each partition",
+    isReading: true,
+  },
   event: { schema: event, title: "event of a run: a line of --output=ndjson" },
+  log: { schema: logLine, title: "line of a log: what --log_file appends" },
   journal: { schema: journalLine, title: "line of a journal" },
   report: { schema: report, title: "report: what --report=FILE.json writes" },
   "run-ended": { schema: runEnded, title: "what the command of --post_hook gets on stdin" },
+  sandbox: { schema: sandboxReady, title: "what sandbox --output=json prints when it is ready" },
+  "sandbox-answer": { schema: sandboxAnswer, title: "answer of the sandbox's console to one line" },
 };

@@ -127,6 +127,11 @@ export const journalLine = z.union([
   }),
 ]);
 
+/** A line of a log; what is known beside the message has fields of its own. */
+export const logLine = z
+  .object({ time, level: z.enum(["error", "warn", "info", "debug"]), message: text })
+  .catchall(z.unknown());
+
 const runLine = {
   id: text,
   time: maybe(time),

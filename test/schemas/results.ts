@@ -120,6 +120,64 @@ const error = z.object({
   details: texts.optional(),
 });
 
+/** `config show`. */
+export const config = z.object({
+  ...head,
+  command: z.literal("config"),
+  settings: z.array(z.object({ name: text, value: maybe(text), source: text })),
+});
+
+/** The line that `sandbox --output=json` prints when it is ready. */
+export const sandboxReady = z.object({
+  zk_cluster: text,
+  zk_root_path: text,
+  nameservers: texts,
+  tablets: texts,
+});
+
+const rowsOfPartition = z.object({
+  ...partitionId,
+  acknowledged: count,
+  leader: text.optional(),
+  served: count.optional(),
+  lost: count,
+  replicas: z.array(
+    z.object({
+      ...{ endpoint: text, isLoaded: z.boolean(), role: role.optional() },
+      ...{ held: count, acknowledged: count, counted: count.optional() },
+    }),
+  ),
+});
+
+/** What the console of the sandbox answers to one line where no person reads it. */
+export const sandboxAnswer = z.union([
+  z.object({ error: text }),
+  z.object({ ok: z.literal(true), name: text.optional(), address: text.optional() }),
+  z.object({
+    accepted: count,
+    refused: z.array(
+      z.object({
+        ...{ db: text, table: text, pid: count, accepted: count },
+        ...{ leader: text.optional(), refused: text },
+      }),
+    ),
+  }),
+  z.object({
+    ...{ acknowledged: count, served: count, lost: count },
+    partitions: z.array(rowsOfPartition),
+  }),
+  z.object({ healthy: z.boolean(), complaints: texts }),
+  z.object({
+    servers: z.array(
+      z.object({
+        ...{ name: text, endpoint: text, address: text, state: text },
+        ...{ loaded: count.optional(), stored: count.optional() },
+      }),
+    ),
+  }),
+  z.object({ commands: texts }),
+]);
+
 /** A command that ended with an error, or a recovery that ended early after it had changed something. */
 export const failure = z.object({
   schemaVersion: z.literal(1),
