@@ -1,17 +1,28 @@
 // Joins what tsc built, and the packages that it uses, into few files in dist/bundle/, and lets dist/cli.js
 // start those. Loading some 700 modules one by one cost a command more than its work on a small cluster. What a
-// command does not need stays in files of its own (import()). The modules in dist/ that programs outside this
+// command does not need stays in files of its own (import()). They are CommonJS, which takes less time to load than ES
+// modules, and beside each lies what V8 makes of it (load-bundle.cjs). The modules in dist/ that programs outside this
 // repository import load the packages themselves, so those are shipped too.
 // tsc writes dist/cli.js anew, so that what runs is never older than what was built last.
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import Module from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
+import { Script } from "node:vm";
 import { rolldown } from "rolldown";
 
 const at = (path) => fileURLToPath(new URL(`../dist/${path}`, import.meta.url));
-const START = 'export { main } from "./bundle/cli.js";\n';
-// zod is loaded where a document is read. A test plants a bug in grpc-js, where it calls back; joined, it would save 13 ms.
-const EXTERNAL = ["zod", "@grpc/grpc-js"];
+const START = 'export { main } from "./bundle/load.cjs";\n';
+// zod is loaded where a document is read.
+const EXTERNAL = ["zod"];
 const PACKAGE = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+(?=[\\/])/;
 const LICENCE = /^(licen[cs]e|copying|notice)([.-].*)?$/i;
 
@@ -32,7 +43,16 @@ function licencesOf(modules) {
     .join(`\n\n${"-".repeat(80)}\n\n`);
 }
 
-if (readFileSync(at("cli.js"), "utf8") !== START || !existsSync(at("bundle/cli.js"))) {
+/** Keeps what V8 makes of a file, functions that are not called yet included; see load-bundle.cjs. */
+function compile(path) {
+  setFlagsFromString("--no-lazy");
+  const script = new Script(Module.wrap(readFileSync(path, "utf8")), { filename: path });
+  setFlagsFromString("--lazy");
+  const { platform, arch, version } = process;
+  writeFileSync(`${path}.${platform}-${arch}-${version}`, script.createCachedData());
+}
+
+if (readFileSync(at("cli.js"), "utf8") !== START || !existsSync(at("bundle/load.cjs"))) {
   rmSync(at("bundle"), { recursive: true, force: true });
   const bundle = await rolldown({
     input: at("cli.js"),
@@ -42,7 +62,9 @@ if (readFileSync(at("cli.js"), "utf8") !== START || !existsSync(at("bundle/cli.j
   });
   const { output } = await bundle.write({
     dir: at("bundle"),
-    format: "esm",
+    format: "cjs",
+    entryFileNames: "[name].cjs",
+    chunkFileNames: "[name]-[hash].cjs",
     // Names stay, for readable traces; comments and white space were a third of the time to compile.
     minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
     comments: { legal: false },
@@ -57,5 +79,7 @@ if (readFileSync(at("cli.js"), "utf8") !== START || !existsSync(at("bundle/cli.j
   await bundle.close();
   const modules = output.flatMap((one) => (one.type === "chunk" ? one.moduleIds : []));
   writeFileSync(at("bundle/LICENSES.txt"), `${licencesOf(modules)}\n`);
+  for (const { fileName } of output) compile(at(`bundle/${fileName}`));
+  copyFileSync(new URL("load-bundle.cjs", import.meta.url), at("bundle/load.cjs"));
   writeFileSync(at("cli.js"), START);
 }

@@ -25,11 +25,20 @@ function expectUsageError(result: RunResult, text: string): void {
 
 const dataModule = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`;
 
-/** Arguments of node that print the address of every module that is imported to stderr. */
+/** Arguments of node that print the address of every module that is loaded to stderr. */
 const traceImports = [
   "--import",
   dataModule(`
-    import { register } from "node:module";
+    import fs from "node:fs";
+    import { createRequire, register } from "node:module";
+    const tell = (path) => fs.writeSync(2, "import file://" + path + "\\n");
+    const { readFileSync } = fs;
+    fs.readFileSync = (path, ...rest) => {
+      if (/\\.cjs$/.test(path)) tell(path);
+      return readFileSync(path, ...rest);
+    };
+    const { cache } = createRequire("/");
+    process.on("exit", () => Object.keys(cache).forEach(tell));
     register(${JSON.stringify(
       dataModule(`
         import { writeSync } from "node:fs";

@@ -1,29 +1,27 @@
-import { createRequire } from "node:module";
 import { describe, expect, test } from "vitest";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import type { Sandbox } from "../src/sandbox/start.js";
 import { type RunResult, runBin } from "./helpers/run-bin.js";
 import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";
 
-const GRPC = JSON.stringify(createRequire(import.meta.url).resolve("@grpc/grpc-js"));
-
-/** A planted bug: what the library calls back with throws, for every call of some methods. */
+/** A planted bug: what the end of an answer calls back throws, for every call of some methods. */
 function throwsInCallback(methods: RegExp): string {
   const code = `
-    import { createRequire } from "node:module";
-    const { Channel } = createRequire(${GRPC})(${GRPC});
-    const { createCall } = Channel.prototype;
-    Channel.prototype.createCall = function (path, ...rest) {
-      const call = createCall.call(this, path, ...rest);
-      if (!${methods}.test(path)) return call;
-      const { start } = call;
-      call.start = function (metadata, listener) {
-        const onReceiveStatus = () => {
-          throw new TypeError("planted: thrown in a callback");
-        };
-        start.call(this, metadata, { ...listener, onReceiveStatus });
+    import http2 from "node:http2";
+    const { connect } = http2;
+    http2.connect = (...to) => {
+      const session = connect(...to);
+      const { request } = session;
+      session.request = function (headers, ...rest) {
+        const stream = request.call(this, headers, ...rest);
+        if (${methods}.test(headers[":path"])) {
+          stream.once("trailers", () => {
+            throw new TypeError("planted: thrown in a callback");
+          });
+        }
+        return stream;
       };
-      return call;
+      return session;
     };`;
   return `data:text/javascript,${encodeURIComponent(code)}`;
 }
