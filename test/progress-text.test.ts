@@ -41,8 +41,8 @@ function ended(
   return { kind: "step-ended", step, mode, outcome: { result, detail: "why" }, tookMs: 1 };
 }
 
-function op(id: bigint, status: Op["status"], task = "kSendSnapshot"): Op {
-  const of = { db: "db1", table: "t1", pid: 0, startTime: 0n, endTime: 0n };
+function op(id: bigint, status: Op["status"], task = "kSendSnapshot", pid = 0): Op {
+  const of = { db: "db1", table: "t1", pid, startTime: 0n, endTime: 0n };
   return { ...of, id, status, task, type: "kReAddReplicaOP" };
 }
 
@@ -113,13 +113,13 @@ describe("how far a recovery is", () => {
       of: 10,
       done: 2,
       failed: 0,
-      replicas: { of: 30, done: 7 },
+      part: { of: 30, done: 7 },
     });
     for (const { id } of partitions(10)) {
       progress.add({ kind: "lane-ended", id, failure: undefined }, 60_000);
     }
     const view = progress.view(60_000);
-    expect(view.work).toMatchObject({ done: 10, failed: 0, replicas: { of: 30, done: 30 } });
+    expect(view.work).toMatchObject({ done: 10, failed: 0, part: { of: 30, done: 30 } });
     expect(view.slowest).toBeUndefined();
   });
 });
@@ -134,23 +134,25 @@ describe("how far a planned list is", () => {
       progress.add(ended(move, "done", "list"), 2_000);
     }
     progress.add(started(moves[31] as Step, "list"), 3_000);
-    progress.add({ kind: "ops", ops: [op(40n, "doing", "kAddReplica")] }, 3_000);
+    progress.add({ kind: "ops", ops: [op(40n, "doing", "kAddReplica", 31)] }, 3_000);
     expect(progressLines("scalein", progress.view(5_000), { columns: 80, rows: 20 })).toEqual([
       "scalein: waiting for ops (5 s)",
       "[##..................] 31 of 252 moves done",
       "1 waiting for ops",
       "ops: 0 queued, 1 running: 40 kAddReplica",
-      "in progress: migrate db1.t1:31 10.0.0.1:9527 -> 10.0.0.2:9527",
+      "in progress (op 40): migrate db1.t1:31 10.0.0.1:9527 -> 10.0.0.2:9527",
     ]);
   });
 
-  test("a list of several kinds counts actions, and those that did not end well", () => {
+  test("a list of several kinds counts actions, moves among them, and those that did not end well", () => {
     const progress = createRunProgress(0);
     const steps = [migrate(0), stepOf("wait-ops", 1)];
     progress.add({ kind: "list", steps }, 0);
     progress.add(started(migrate(0), "list"), 0);
     progress.add(ended(migrate(0), "stale", "list"), 0);
-    expect(progressLine(progress.view(0))).toContain("1 of 2 actions done (1 not well)");
+    expect(progressLine(progress.view(0))).toContain(
+      "1 of 2 actions done (1 not well), 1 of 1 move",
+    );
   });
 });
 

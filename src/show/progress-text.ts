@@ -4,7 +4,7 @@ import type { Phase, RowsProgress } from "../model/progress.js";
 import { safe } from "../util/text.js";
 import { firstRow } from "../util/wrap.js";
 import { timeLeftText } from "./pace.js";
-import type { ProgressOfWork, ProgressView } from "./run-progress.js";
+import type { ProgressOfWork, ProgressView, StepUnderWay } from "./run-progress.js";
 
 /** Where progress is drawn. */
 export interface ProgressScreen {
@@ -61,7 +61,7 @@ export function progressLines(
     timeLeftLine(view),
     stepsText(view),
     opsText(view),
-    ...view.underWay.slice(0, NAMED_MAX).map((one) => `in progress: ${one.text}`),
+    ...view.underWay.slice(0, NAMED_MAX).map(underWayText),
     slowest &&
       `slowest tablet: ${safe(slowest.endpoint)}, ${slowest.left} of ${counted(slowest.of, "replica")} left`,
     problem === undefined ? undefined : `last problem: ${problem}`,
@@ -84,11 +84,15 @@ export function progressLine(view: ProgressView): string {
     compared && rowsText(compared),
     stepsText(view),
     opsText(view),
-    step && `in progress: ${step.text}`,
+    step && underWayText(step),
     view.timeLeft && timeLeftText(view.timeLeft),
   ]
     .filter((part) => part !== undefined && part !== "")
     .join("; ");
+}
+
+function underWayText({ text, op }: StepUnderWay): string {
+  return `in progress${op === undefined ? "" : ` (op ${op})`}: ${text}`;
 }
 
 function wholeSeconds(ms: number): number {
@@ -104,9 +108,9 @@ function bar(share: number): string {
   return `[${"#".repeat(full)}${".".repeat(BAR - 2 - full)}]`;
 }
 
-function doneText({ noun, of, done, failed, replicas }: ProgressOfWork): string {
+function doneText({ noun, of, done, failed, part }: ProgressOfWork): string {
   const bad = failed > 0 ? ` (${failed} not well)` : "";
-  const more = replicas && `, ${replicas.done} of ${counted(replicas.of, "replica")}`;
+  const more = part && `, ${part.done} of ${counted(part.of, part.noun)}`;
   return `${done} of ${counted(of, noun)} done${bad}${more ?? ""}`;
 }
 

@@ -73,15 +73,16 @@ export interface ProgressOfWork extends Share {
   readonly noun: string;
   /** Those among `done` that did not end well. */
   readonly failed: number;
-  /** Undefined where partitions are not what is counted. */
-  readonly replicas: Share | undefined;
+  /** A part of it that is counted too: the replicas of partitions, the moves among actions; undefined if there is none. */
+  readonly part: (Share & { readonly noun: string }) | undefined;
 }
 
 /** A step that has not ended yet. */
 export interface StepUnderWay {
   /** Made safe. */
   readonly text: string;
-  readonly sinceMs: number;
+  /** The op of its partition that runs; undefined if there is none. */
+  readonly op: bigint | undefined;
 }
 
 /** Follows the events of a run. All times are milliseconds of one clock. */
@@ -118,7 +119,8 @@ interface State {
   rows: RowsProgress | undefined;
   /** Of what is worked on now. */
   pace: Pace | undefined;
-  readonly underWay: Map<Step, { readonly sinceMs: number; readonly mode: "round" | "list" }>;
+  /** Steps that have begun, the oldest first. */
+  readonly underWay: Map<Step, "round" | "list">;
   readonly loads: Map<Endpoint, number>;
   ops: readonly Op[];
   problem: string | undefined;
@@ -126,10 +128,10 @@ interface State {
 
 /** The steps of a planned list. */
 interface List {
-  readonly noun: string;
   readonly of: number;
   done: number;
   failed: number;
+  readonly moves: { readonly of: number; done: number };
 }
 
 function take(state: State, event: RunEvent, nowMs: number): void {
@@ -147,7 +149,7 @@ function take(state: State, event: RunEvent, nowMs: number): void {
       [state.phase, state.detail] = ["working", undefined];
       break;
     case "list":
-      state.list = { noun: nounOf(event.steps), of: event.steps.length, done: 0, failed: 0 };
+      state.list = listOf(event.steps);
       [state.phase, state.detail, state.pace] = ["working", undefined, createPace(nowMs)];
       break;
     case "loads":
@@ -160,7 +162,7 @@ function take(state: State, event: RunEvent, nowMs: number): void {
       takeRows(state, event.rows, nowMs);
       break;
     case "step-started":
-      state.underWay.set(event.step, { sinceMs: nowMs, mode: event.mode });
+      state.underWay.set(event.step, event.mode);
       break;
     case "step-ended":
       takeStep(state, event, nowMs);
@@ -186,9 +188,9 @@ function askedText({ of, silent }: Extract<RunEvent, { kind: "asked" }>): string
   return safe(`${of - silent.size} of ${of} tablets have answered; no answer yet: ${first}${more}`);
 }
 
-/** The steps of a list in one word. */
-function nounOf(steps: readonly Step[]): string {
-  return steps.every((step) => step.kind === "migrate") ? "move" : "action";
+function listOf(steps: readonly Step[]): List {
+  const moves = steps.filter((step) => step.kind === "migrate").length;
+  return { of: steps.length, done: 0, failed: 0, moves: { of: moves, done: 0 } };
 }
 
 function takeRows(state: State, rows: RowsProgress, nowMs: number): void {
@@ -209,6 +211,7 @@ function takeStep(
   const isWell = outcome.result === "done" || outcome.result === "already-done";
   if (mode === "list" && state.list !== undefined) {
     state.list.done += 1;
+    if (step.kind === "migrate") state.list.moves.done += 1;
     if (!isWell) state.list.failed += 1;
     state.pace?.add(1, nowMs);
   }
@@ -240,11 +243,17 @@ function viewOf(state: State, nowMs: number, beganMs: number): ProgressView {
     ops: isForOps ? running : [],
     queuedOps: isForOps ? state.ops.length - running.length : 0,
     underWay: [...state.underWay]
-      .filter(([, { mode }]) => mode === "list")
-      .map(([step, { sinceMs, mode }]) => ({ text: stepName({ step, mode }), sinceMs })),
+      .filter(([, mode]) => mode === "list")
+      .map(([step, mode]) => ({ text: stepName({ step, mode }), op: opOf(step, running) })),
     slowest: state.work?.slowest(),
     problem: state.problem,
   };
+}
+
+function opOf({ id }: Step, running: readonly Op[]): bigint | undefined {
+  const ofPartition = ({ db, table, pid }: Op) =>
+    db === id?.db && table === id.table && pid === id.pid;
+  return running.find(ofPartition)?.id;
 }
 
 function total(counts: Iterable<number>): number {
@@ -254,13 +263,18 @@ function total(counts: Iterable<number>): number {
 }
 
 function workOf({ work, list }: State): ProgressOfWork | undefined {
-  if (list !== undefined) return { ...list, replicas: undefined };
+  if (list !== undefined) {
+    const { moves } = list;
+    const noun = moves.of === list.of ? "move" : "action";
+    const isMixed = moves.of > 0 && moves.of < list.of;
+    return { ...list, noun, part: isMixed ? { ...moves, noun: "move" } : undefined };
+  }
   if (work === undefined) return undefined;
   return {
     noun: "partition",
     ...work.partitions(),
     failed: work.failed(),
-    replicas: work.replicas(),
+    part: { ...work.replicas(), noun: "replica" },
   };
 }
 
