@@ -107,6 +107,15 @@ describe.concurrent("help and version", () => {
     expect(own.filter((path) => HEAVY.test(path))).toEqual([]);
   });
 
+  it("what is loaded before the first word of a command knows no widths of characters: 20 ms of its 100", async () => {
+    const ofWidths = async (args: readonly string[]) =>
+      importsOf(await runBin(args, { nodeArgs: traceImports })).own.filter((path) =>
+        path.startsWith("bundle/width-"),
+      );
+    expect(await ofWidths(["--version"])).toEqual([]);
+    expect(await ofWidths(["help"])).not.toEqual([]);
+  });
+
   it("a command does load them, so that the test above can see it", async () => {
     const port = await closedPort();
     const args = [

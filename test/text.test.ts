@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { table } from "../src/util/table.js";
-import { allowsColor, jsonText, paint, safe, shellWord, textWidth } from "../src/util/text.js";
+import { allowsColor, jsonText, paint, safe, shellWord } from "../src/util/text.js";
+import { textWidth } from "../src/util/width.js";
 
 /** What no line may hold: checked here with ranges of its own, not with the code's pattern. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.

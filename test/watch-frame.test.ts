@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { frameLines } from "../src/show/frame.js";
 import { columns, shownText } from "../src/show/shown.js";
 import { fitColumns } from "../src/util/fit-columns.js";
-import { shortened, textWidth } from "../src/util/text.js";
+import { shortened, textWidth } from "../src/util/width.js";
 
 const ROWS = Array.from({ length: 6 }, (_, index) => [
   "demo_db",

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { EXIT_MEANINGS } from "../exit-codes.js";
-import { textWidth } from "../util/text.js";
+import { textWidth } from "../util/width.js";
 import { wrapped } from "../util/wrap.js";
 import type { CommandEntry } from "./command-entry.js";
 import { TASKS } from "./command-table.js";

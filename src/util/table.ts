@@ -1,5 +1,6 @@
 import { fitColumns } from "./fit-columns.js";
-import { type Color, clipped, paint, safe, shortened, textWidth } from "./text.js";
+import { type Color, clipped, paint, safe } from "./text.js";
+import { shortened, textWidth } from "./width.js";
 
 /** Characters of a cell that are shown: a table with one of a megabyte could not be read. */
 const CELL_MAX = 2_000;

@@ -1,5 +1,3 @@
-import stringWidth from "string-width";
-
 /**
  * Characters that must not reach a terminal, a table or a log line as they are: control characters
  * (escape sequences and line breaks begin with one), line and paragraph separators, characters
@@ -160,34 +158,6 @@ function shellEscape(char: string): string {
   return (
     NAMED.get(char) ?? bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")
   );
-}
-
-/** Columns that a terminal needs for text that {@link safe} returned. */
-export function textWidth(text: string): number {
-  if (PLAIN_LINE.test(text)) return text.length;
-  return stringWidth(text);
-}
-
-const DOTS = "...";
-
-/** The text in a width, with dots in its middle if it is longer: addresses differ at their ends. */
-export function shortened(text: string, width: number): string {
-  if (textWidth(text) <= width) return text;
-  const room = Math.max(0, width - DOTS.length);
-  const chars = [...text];
-  const head = taken(chars, Math.ceil(room / 2));
-  const tail = taken(chars.reverse(), Math.floor(room / 2)).reverse();
-  return [...head, DOTS.slice(0, width), ...tail].join("");
-}
-
-/** The first characters that fit a width. */
-function taken(chars: readonly string[], width: number): string[] {
-  let used = 0;
-  const end = chars.findIndex((char) => {
-    used += textWidth(char);
-    return used > width;
-  });
-  return chars.slice(0, end < 0 ? chars.length : end);
 }
 
 /** A colour by what it means. */

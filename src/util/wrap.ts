@@ -1,5 +1,5 @@
 import wrapAnsi from "wrap-ansi";
-import { textWidth } from "./text.js";
+import { textWidth } from "./width.js";
 
 /** The part of a line, with its colours, that one row of the screen holds. */
 export function firstRow(line: string, columns: number): string {
