@@ -123,6 +123,9 @@ describe("the forms of OpenMLDB's own clients", () => {
       "--role and --interactive are not needed and ignored: no program of OpenMLDB is started",
     ]);
     expect(errorOf("use", "demo_db")).toContain("with --db");
+    for (const word of ["exit", "quit"])
+      expect(errorOf(word)).toContain("(this tool has no prompt");
+    expect(errorOf("drop", "t1")).toContain("SQL");
   });
 });
 
@@ -144,7 +147,11 @@ describe("a * that the shell has replaced", () => {
     expect(errorOf("updatetablealive", "t1", ...files, IP, "no", ...ZK)).toBe(
       '"notes.txt" and "plan.json": the shell has put the names of files in place of a * (quote it: \'*\')',
     );
-    expect(errorOf("updatetablealive", "t1", "zoo.cfg", IP, "no", ...ZK)).toContain("or '*')");
+    expect(errorOf("updatetablealive", "t1", "zoo.cfg", IP, "no", ...ZK)).toBe(
+      "\"zoo.cfg\": the shell has put the name of a file in place of a * (quote it: '*')",
+    );
+    writeFileSync(join(folder, "3"), "");
+    expect(flagsOf(["updatetablealive", "t1", "3", IP, "no", ...ZK])).toMatchObject({ pid: [3] });
     expect(errorOf("updatetablealive", "t1", "a", "b", IP, "no", ...ZK)).toContain(
       "unexpected word",
     );

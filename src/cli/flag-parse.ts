@@ -176,17 +176,20 @@ function readValue(spec: FlagSpec<unknown>, { text, source }: Given): unknown {
 function checkWords(specs: Specs, given: readonly string[], words: readonly string[]): void {
   const secret = given.map(secretWord).find((word) => word !== undefined);
   if (secret !== undefined) throw badValue(`unexpected word "${secret}"`, "flags begin with --");
-  const extra = given[words.length];
-  if (extra === undefined) return;
   const star = words.findIndex((key) => specs[key]?.parse === pidList);
-  const instead = star < 0 ? [] : given.slice(star, star + 2);
-  if (instead.length === 2 && instead.every((word) => existsSync(word))) {
+  const more = given.length - words.length;
+  const files = star < 0 || more < 0 ? [] : given.slice(star, star + Math.min(2, 1 + more));
+  // One word in its place may be a partition, whatever the files are called.
+  const isPid = more === 0 && /^\d/.test(files[0] ?? "");
+  if (files.length > 0 && !isPid && files.every((word) => existsSync(word))) {
     throw badValue(
-      instead.map((word) => `"${shown(word)}"`).join(" and "),
-      "the shell has put the names of files in place of a *",
+      files.map((word) => `"${shown(word)}"`).join(" and "),
+      `the shell has put ${more === 0 ? "the name of a file" : "the names of files"} in place of a *`,
       "quote it: '*'",
     );
   }
+  const extra = given[words.length];
+  if (extra === undefined) return;
   const isOfSecret = isSecretName(given[words.length - 1] ?? "");
   throw badValue(`unexpected word "${isOfSecret ? MASK : shown(extra)}"`, "flags begin with --");
 }

@@ -148,6 +148,11 @@ function findCommand(name: string): CommandEntry {
 const OLD_COMMANDS: ReadonlyMap<string, string> = new Map([
   ["use", "give the database to the command that needs it, with --db"],
   ["man", "openmldb-ops help COMMAND"],
+  ["exit", "this tool has no prompt; each command ends by itself"],
+  ["quit", "this tool has no prompt; each command ends by itself"],
+  ["create", "this tool makes no tables; OpenMLDB's SQL does: CREATE TABLE"],
+  ["drop", "this tool drops no tables; OpenMLDB's SQL does: DROP TABLE"],
+  ["showschema", "OpenMLDB's SQL shows it: DESC"],
   ["changerole", "changeleader gives a partition another leader; loadtable --leader loads one"],
 ]);
 

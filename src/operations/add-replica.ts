@@ -140,12 +140,12 @@ export function notFollowing(view: PartitionView, endpoint: Endpoint): string[] 
   return problems.map((one) => `${name} at ${endpoint}: ${one.text}`);
 }
 
-/** A follower and its leader with their offsets, as one line; nothing if it does not follow. */
+/** A follower and its leader with their offsets, as one line; nothing if it leads or does not follow. */
 export function conclusion(view: PartitionView, endpoint: Endpoint): string[] {
   const leader = servingLeader(view);
   const own = replicaAt(view, endpoint)?.report;
-  if (leader === undefined || own === undefined || notFollowing(view, endpoint).length > 0)
-    return [];
+  if (leader === undefined || own === undefined || leader.endpoint === endpoint) return [];
+  if (notFollowing(view, endpoint).length > 0) return [];
   return [
     `${partitionName(view.id)}: ${endpoint} follows ${leader.endpoint} at offset ${own.offset} (${own.recordCount} rows)`,
   ];

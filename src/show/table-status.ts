@@ -154,7 +154,7 @@ export function shownTableStatus(statuses: readonly TableStatus[], empty: string
   return {
     columns: columns(
       ...[">table_id", "table_name", "database_name", "?storage_type", ">rows"],
-      ...["?>memory_data_size", "?>disk_data_size", ">partition", ">partition_unalive"],
+      ...["?>memory_data_size", "?>disk_data_size", "?>partition", ">partition_unalive"],
       ...["?>replica", ">warnings"],
     ),
     rows: statuses.map(({ table, ...one }) => [
