@@ -161,8 +161,8 @@ describe("a * that the shell has replaced", () => {
 describe("help", () => {
   it("fits a narrow terminal", () => {
     for (const text of [mainHelp("1.0.0", 80), ...COMMANDS.map((one) => commandHelp(one, 80))]) {
-      const told = text.split("Examples:")[0] ?? "";
-      expect(told.split("\n").filter((line) => line.length > 80)).toEqual([]);
+      const told = text.split("\n").filter((line) => !line.startsWith("More: "));
+      expect(told.filter((line) => line.length > 80)).toEqual([]);
     }
   });
 
@@ -174,7 +174,11 @@ describe("help", () => {
         const words = example.replace(/ > .*/, "").replaceAll("'", "").split(" ");
         expect(() => flagsOf(words)).not.toThrow();
       }
-      const lines = commandHelp(entry, 80).trimEnd().split("\n");
+      // What is broken at a narrow screen is one command for a shell.
+      const lines = commandHelp(entry, 80)
+        .replaceAll(/ \\\n +/g, " ")
+        .trimEnd()
+        .split("\n");
       expect(lines.at(-1)).toMatch(new RegExp(`^More: /.*/docs/reference/${entry.page}\\.md$`));
       expect(lines.slice(-2 - entry.examples.length, -2)).toEqual(
         entry.examples.map((one) => `  openmldb-ops ${one}`),

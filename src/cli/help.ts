@@ -12,7 +12,7 @@ const NAME = "openmldb-ops";
 const WIDTH_MAX = 100;
 
 const EXAMPLES: readonly string[] = [
-  "export OPENMLDB_OPS_ZK_CLUSTER=127.0.0.1:2181 OPENMLDB_OPS_ZK_ROOT_PATH=/openmldb",
+  "export OPENMLDB_OPS_ZK_CLUSTER=zk1:2181 OPENMLDB_OPS_ZK_ROOT_PATH=/openmldb",
   `${NAME} inspect`,
   `${NAME} recoverdata --dry_run`,
   `${NAME} recoverdata`,
@@ -94,10 +94,26 @@ export function commandHelp(entry: CommandEntry, columns: number): string {
     "",
     ...sections([{ title: "Exit codes:", rows: EXIT_MEANINGS }], width),
     "Examples:",
-    ...entry.examples.map((line) => `  ${NAME} ${line}`),
+    ...entry.examples.flatMap((line) => commandLines(`${NAME} ${line}`, width)),
     "",
     `More: ${fileURLToPath(new URL(`../../docs/reference/${entry.page}.md`, import.meta.url))}`,
   ]);
+}
+
+/** A command as it can be typed: what the screen has no room for goes on after a backslash. */
+function commandLines(command: string, columns: number): string[] {
+  const lines: string[] = [];
+  let line = " ";
+  for (const word of command.split(" ")) {
+    const isFirst = line.trim() === "";
+    // The backslash and the blank before it have to fit too.
+    if (!isFirst && textWidth(line) + 1 + textWidth(word) + 2 > columns) {
+      lines.push(`${line} \\`);
+      line = "     ";
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line];
 }
 
 function joined(lines: readonly string[]): string {
