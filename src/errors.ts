@@ -20,6 +20,8 @@ export type ErrorCode =
   | "rejected"
   /** The tablet that answers is not the one of that name; nothing more is sent to it in this run. */
   | "wrong-tablet"
+  /** The tablet was connected to anew and has not shown yet whose it is; nothing was sent. */
+  | "unidentified"
   /** The peer answered something that is not the protocol. */
   | "bad-answer"
   /** The run was told to stop (a signal). */

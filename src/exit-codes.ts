@@ -75,6 +75,7 @@ const CODES: Readonly<Record<ErrorCode, number>> = {
   rejected: EXIT.refused,
   "bad-answer": EXIT.refused,
   "wrong-tablet": EXIT.refused,
+  unidentified: EXIT.refused,
 };
 
 /**

@@ -5,13 +5,21 @@ import type { Method } from "../src/planning/method.js";
 import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster } from "./helpers/virtual-cluster.js";
 
+/** What asks neither a server nor ZooKeeper, or makes the cluster that does. */
+const UNCOUNTED: ReadonlySet<string> = new Set([
+  "callCount",
+  "repeatingWhile",
+  "connection",
+  "admit",
+]);
+
 /** A cluster whose calls are counted; `onCall` runs right before each. */
 function counted(cluster: Cluster, onCall: (number: number) => void): Cluster {
   let number = 0;
   return new Proxy(cluster, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target);
-      if (typeof value !== "function" || name === "callCount" || name === "repeatingWhile") {
+      if (typeof value !== "function" || UNCOUNTED.has(String(name))) {
         return value;
       }
       return (...args: unknown[]) => {

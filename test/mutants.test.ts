@@ -204,6 +204,14 @@ const MUTANTS: readonly Mutant[] = [
     plant: { rules: { identify: (cluster) => cluster } },
   },
   {
+    name: "identity is checked once in a run: a tablet that was connected to anew is taken for the same",
+    method: "direct",
+    isOdd: true,
+    from: 60,
+    caughtBy: ["stranger-untouched"],
+    plant: { cluster: withLastingConnections },
+  },
+  {
     name: "a plan is executed on whatever cluster there is",
     method: "direct",
     caughtBy: ["plan-kept"],
@@ -320,6 +328,19 @@ function withStaleOffsets(view: PartitionView): PartitionView {
       : { ...one, report: { ...one.report, offset: one.claim.offset ?? 0n } },
   );
   return { ...view, replicas };
+}
+
+function withLastingConnections(cluster: Cluster): Cluster {
+  const first = new Map<string, ReturnType<Cluster["connection"]>>();
+  return {
+    ...cluster,
+    connection(endpoint) {
+      const connection = first.get(endpoint) ?? cluster.connection(endpoint);
+      first.set(endpoint, connection);
+      return connection;
+    },
+    admit: () => undefined,
+  };
 }
 
 test.each(MUTANTS)("caught: $name", { timeout: SEARCH_MS }, async (mutant) => {

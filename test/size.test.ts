@@ -96,6 +96,7 @@ function bytesTransport(tables: number): Transport {
       if ("missing" in decoded) throw new Error(decoded.missing);
       return decoded.message;
     },
+    connection: () => undefined,
     close: () => undefined,
   };
 }

@@ -151,6 +151,7 @@ describe("reads of tablets", () => {
           });
         });
       },
+      connection: () => undefined,
       close: () => undefined,
     };
     const tree = new ZnodeTree(Date.now);

@@ -3,7 +3,7 @@ import { connect, createServer as createTcpServer } from "node:net";
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { authorizationFor } from "../src/cluster/authorization.js";
 import { createGrpcTransport } from "../src/cluster/grpc-transport.js";
 import { realClock } from "../src/cluster/real-clock.js";
@@ -374,6 +374,26 @@ describe("a server that restarts", () => {
     await realClock.sleep(30);
     expect((await transport.unary(first.address, method, {}, options)).msg).toBe("xx");
   });
+});
+
+it("a connection is the same until it breaks; the next one is another", async () => {
+  const first = await serve(() => showTablet(1));
+  const transport = transportWith();
+  const call = () => transport.unary(first.address, method, {}, options);
+  expect(transport.connection(first.address)).toBeUndefined();
+  await call();
+  const connection = transport.connection(first.address);
+  expect(connection).toBeTypeOf("symbol");
+  await call();
+  expect(transport.connection(first.address)).toBe(connection);
+  await first.kill();
+  await serve(() => showTablet(2), { port: first.port });
+  await vi.waitFor(() => expect(transport.connection(first.address)).toBeUndefined());
+  await call();
+  expect(transport.connection(first.address)).toBeTypeOf("symbol");
+  expect(transport.connection(first.address)).not.toBe(connection);
+  transport.close();
+  expect(transport.connection(first.address)).toBeUndefined();
 });
 
 describe("a connection that goes silent", () => {

@@ -7,6 +7,7 @@ import type {
 import { isFieldSet } from "@bufbuild/protobuf";
 import { OpsError } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import type { Connection } from "./cluster.js";
 import { reworded } from "./failure.js";
 import { codes, rejection } from "./response-codes.js";
 import type { CallOptions, Transport } from "./transport.js";
@@ -17,6 +18,7 @@ export interface Caller {
    * Makes one call, once.
    *
    * @param accepted Codes that are no failure, beside 0.
+   * @param before Called right before the request leaves; what it throws keeps it from leaving.
    * @returns The answer, whose `code` is 0 or one of `accepted`.
    * @throws OpsError `rejected` for every other code, and what the transport and the look-up of the
    *   address throw. An answer without `code` is `bad-answer`: OpenMLDB always sets it.
@@ -26,9 +28,12 @@ export interface Caller {
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     accepted?: readonly number[],
+    before?: () => void,
   ): Promise<MessageShape<O>>;
   /** Real endpoint of an endpoint; remembered until a call there cannot reach it. */
   addressOf(endpoint: Endpoint): Promise<string>;
+  /** The connection over which a call to an endpoint would go now; undefined while there is none. */
+  connection(endpoint: Endpoint): Connection | undefined;
   /** Calls made so far, failed ones included. */
   callCount(): number;
 }
@@ -40,6 +45,7 @@ export function createCaller(options: {
   readonly callOptions: CallOptions;
 }): Caller {
   const addresses = new Map<Endpoint, Promise<string>>();
+  const dialled = new Map<Endpoint, string>();
   let count = 0;
 
   function addressOf(endpoint: Endpoint): Promise<string> {
@@ -57,8 +63,11 @@ export function createCaller(options: {
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     accepted: readonly number[] = [],
+    before?: () => void,
   ): Promise<MessageShape<O>> {
     const address = await addressOf(endpoint);
+    dialled.set(endpoint, address);
+    before?.();
     count += 1;
     let answer: MessageShape<O>;
     try {
@@ -78,7 +87,12 @@ export function createCaller(options: {
     return answer;
   }
 
-  return { call, addressOf, callCount: () => count };
+  function connection(endpoint: Endpoint): Connection | undefined {
+    const address = dialled.get(endpoint);
+    return address === undefined ? undefined : options.transport.connection(address);
+  }
+
+  return { call, addressOf, connection, callCount: () => count };
 }
 
 function checkCode(

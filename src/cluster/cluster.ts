@@ -63,6 +63,20 @@ export interface PartitionFlags {
   readonly keepsFlag?: readonly Endpoint[] | undefined;
 }
 
+/**
+ * One connection to an address. One that is made anew is another value: a process that ends takes its
+ * connections with it, so behind the same one is the same process.
+ */
+export type Connection = symbol;
+
+/** Which changes reach a tablet. */
+export interface Admission {
+  /** Over which connection: behind another one may be another tablet. */
+  readonly connection: Connection;
+  /** Of the changes sent to the tablet itself: all, none, or the load of this replica alone. */
+  readonly changes: "all" | "none" | { readonly tid: number; readonly pid: number };
+}
+
 /** Which replica on a tablet's disk; the storage mode tells the tablet where to look. */
 export interface OnDisk {
   readonly tid: number;
@@ -237,6 +251,13 @@ export interface Cluster {
     of: { readonly tid: number; readonly pid: number; readonly storageMode: StorageMode },
   ): Promise<void>;
 
+  /** The connection over which a tablet would be called now; undefined while there is none. */
+  connection(endpoint: Endpoint): Connection | undefined;
+  /**
+   * From now on changes reach a tablet only as `admission` says: one that is on its way by then fails with
+   * `unidentified` (retryable), having had no effect. Without this call every change passes.
+   */
+  admit(endpoint: Endpoint, admission: Admission): void;
   /**
    * The same cluster for one attempt of a run. A call to the nameserver that is to be made again, since
    * its answer got lost or the leader is gone, is made only if `permit` does not throw: seconds have passed

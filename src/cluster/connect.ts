@@ -2,6 +2,7 @@ import { NameServer } from "../gen/openmldb/nameserver_pb.js";
 import { registrationOf } from "../model/absence.js";
 import type { Clock } from "../model/clock.js";
 import type { Endpoint } from "../model/cluster-state.js";
+import { type Admissions, createAdmissions } from "./admissions.js";
 import { type Caller, createCaller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
 import { interruption } from "./failure.js";
@@ -64,17 +65,19 @@ export async function createCluster(parts: ClusterParts): Promise<Cluster> {
     resolve: (endpoint) => resolveEndpoint(zk, rootPath, endpoint),
     callOptions: { timeoutMs: rpcTimeoutMs, signal },
   });
-  return clusterOf({ ...parts, rootPath }, caller, undefined);
+  return clusterOf({ ...parts, rootPath }, caller, createAdmissions(caller), undefined);
 }
 
 function clusterOf(
   parts: ClusterParts,
   caller: Caller,
+  admissions: Admissions,
   permit: (() => Promise<void>) | undefined,
 ): Cluster {
   const { zk, transport, clock, rootPath, signal } = parts;
   const nameserver = createNameserverClient({
     caller,
+    admissions,
     async readLeader() {
       const found = await readNameservers(zk, rootPath);
       parts.onLeader?.(found.leader);
@@ -116,8 +119,10 @@ function clusterOf(
       return code === codes.notLeader ? "stands-by" : "leads";
     },
     ...nameserver,
-    ...createTabletClient(caller),
-    repeatingWhile: (asked) => clusterOf(parts, caller, asked),
+    ...createTabletClient(caller, admissions),
+    connection: (endpoint) => caller.connection(endpoint),
+    admit: (endpoint, admission) => admissions.admit(endpoint, admission),
+    repeatingWhile: (asked) => clusterOf(parts, caller, admissions, asked),
     callCount: () => caller.callCount(),
     async close() {
       transport.close();

@@ -6,10 +6,11 @@ import type {
 } from "@bufbuild/protobuf";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { ChannelOptions } from "@grpc/grpc-js";
-import { Channel, credentials, Metadata, status } from "@grpc/grpc-js";
+import { Channel, connectivityState, credentials, Metadata, status } from "@grpc/grpc-js";
 import { messageOf, OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
 import { MAX_ANSWER_BYTES } from "./answer-size.js";
+import type { Connection } from "./cluster.js";
 import { decodeInTurns, type Repeats } from "./decode.js";
 import { failure, interruption } from "./failure.js";
 import { type CallName, fromStatus, tooLate } from "./grpc-status.js";
@@ -67,14 +68,14 @@ export function createGrpcTransport(options: {
   readonly maxAnswerBytes?: number | undefined;
 }): Transport {
   const { maxAnswerBytes = MAX_ANSWER_BYTES } = options;
-  const connections = new Map<string, Connection>();
+  const connections = new Map<string, Peer>();
   const inFlight = callsInFlight();
   const repeats = polledAnswers();
   const metadata = new Metadata();
   metadata.set("authorization", options.authorization);
   let isClosed = false;
 
-  function connectionOf(address: string): Connection {
+  function connectionOf(address: string): Peer {
     let connection = connections.get(address);
     if (connection === undefined) {
       const channel = new Channel(`dns:${address}`, credentials.createInsecure(), {
@@ -83,8 +84,14 @@ export function createGrpcTransport(options: {
         // Holds for what a compressed answer unpacks to as well (grpc-js 1.14: compression-filter).
         "grpc.max_receive_message_length": maxAnswerBytes,
       });
-      connection = { channel, hasAnswered: false, heardAt: Number.NEGATIVE_INFINITY };
+      connection = {
+        channel,
+        hasAnswered: false,
+        heardAt: Number.NEGATIVE_INFINITY,
+        mark: undefined,
+      };
       connections.set(address, connection);
+      markConnections(connection, address);
     }
     return connection;
   }
@@ -92,7 +99,7 @@ export function createGrpcTransport(options: {
   /**
    * A peer that is gone without a word leaves a connection that never ends: the next call dials anew.
    */
-  function forget(address: string, connection: Connection, silentSince: number): void {
+  function forget(address: string, connection: Peer, silentSince: number): void {
     if (connection.heardAt > silentSince || connections.get(address) !== connection) return;
     connections.delete(address);
     // Calls in flight keep their deadlines.
@@ -119,6 +126,7 @@ export function createGrpcTransport(options: {
       connection.heardAt = performance.now();
       return decode(name, method.output, answer, repeats.of(address, method));
     },
+    connection: (address) => connections.get(address)?.mark,
     close(): void {
       isClosed = true;
       inFlight.endAll();
@@ -132,12 +140,28 @@ export function createGrpcTransport(options: {
 }
 
 /** One address, and what is known of it. */
-interface Connection {
+interface Peer {
   readonly channel: Channel;
   /** Whether it has answered a call, and so accepts the authorization. */
   hasAnswered: boolean;
   /** When it answered last, milliseconds of `performance.now()`. */
   heardAt: number;
+  /** The connection that its channel has; undefined while it has none. */
+  mark: Connection | undefined;
+}
+
+/**
+ * Gives each connection that a channel makes a mark of its own. The library calls a watcher as the state
+ * changes, at once and one time (grpc-js 1.14: watchConnectivityState).
+ */
+function markConnections(peer: Peer, address: string): void {
+  const look = () => {
+    const state = peer.channel.getConnectivityState(false);
+    peer.mark = state === connectivityState.READY ? Symbol(address) : undefined;
+    if (state === connectivityState.SHUTDOWN) return;
+    peer.channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, look);
+  };
+  look();
 }
 
 /** One call, encoded. */
@@ -191,7 +215,7 @@ function callsInFlight(): CallsInFlight {
 
 /** Makes one call and waits for its answer, its deadline or its signal, whatever the library makes of it. */
 async function send(
-  connection: Connection,
+  connection: Peer,
   call: RawCall,
   onSilence: (since: number) => void,
 ): Promise<Buffer> {

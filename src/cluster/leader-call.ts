@@ -10,6 +10,7 @@ import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
+import type { Admissions } from "./admissions.js";
 import type { Caller } from "./caller.js";
 import { failureKindOf, interruption, reworded } from "./failure.js";
 import { codes } from "./response-codes.js";
@@ -17,6 +18,7 @@ import { codes } from "./response-codes.js";
 /** What the calls to the nameserver need. */
 export interface LeaderCallOptions {
   readonly caller: Caller;
+  readonly admissions: Admissions;
   /** Reads from ZooKeeper which nameserver leads. */
   readonly readLeader: () => Promise<Leader>;
   /** Asks ZooKeeper whether a nameserver's znode belongs to no session: it stays until it is deleted. */
@@ -61,11 +63,13 @@ type Repeat = "safe" | "unsafe";
  * One call to the nameserver that leads, wherever it is by then.
  *
  * @param repeat Whether the call may be made again after it may have had an effect.
+ * @param reaches The tablet to which the call makes the nameserver send something, if there is one.
  */
 export type LeaderCall = <I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   request: MessageInitShape<I>,
   repeat: Repeat,
+  reaches?: Endpoint,
 ) => Promise<MessageShape<O>>;
 
 /** A filter counts as soon as its field is present, so "no database" is the field left out. */
@@ -76,6 +80,7 @@ export function inDb(db: string): { readonly db?: string } {
 /** Makes a {@link LeaderCall}. */
 export function createLeaderCall({
   caller,
+  admissions,
   readLeader,
   isLeftBehind,
   onNote,
@@ -106,13 +111,14 @@ export function createLeaderCall({
   async function attempt<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
+    before: (() => void) | undefined,
   ): Promise<MessageShape<O>> {
     leader ??= readLeader();
     const asked = leader;
     try {
       const found = await asked;
       last = found;
-      return await places(() => caller.call(found.leader, method, request));
+      return await places(() => caller.call(found.leader, method, request, [], before));
     } catch (error) {
       // Calls side by side share one reading; only the first that fails starts the next one.
       if (leader === asked) {
@@ -126,12 +132,14 @@ export function createLeaderCall({
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     repeat: Repeat,
+    reaches?: Endpoint,
   ): Promise<MessageShape<O>> {
+    const before = reaches === undefined ? undefined : () => admissions.checkAbout(reaches);
     const start = clock.now();
     let drops = 0;
     const elapsedMs = () => clock.now() - start;
     // The pauses are made on the clock given, not by p-retry, whose timers are always real.
-    return pRetry(() => attempt(method, request), {
+    return pRetry(() => attempt(method, request, before), {
       retries: Number.POSITIVE_INFINITY,
       minTimeout: 0,
       shouldRetry: async ({ error, attemptNumber }) => {

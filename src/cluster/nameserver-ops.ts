@@ -22,6 +22,7 @@ export function createOpCalls(atLeader: LeaderCall): OpCalls {
         NameServer.method.recoverTable,
         { name: table, pid, endpoint, ...inDb(db) },
         "unsafe",
+        endpoint,
       );
     },
 
@@ -35,6 +36,7 @@ export function createOpCalls(atLeader: LeaderCall): OpCalls {
           ...inDb(db),
         },
         "unsafe",
+        candidate === "auto" ? undefined : candidate,
       );
     },
 
@@ -45,7 +47,7 @@ export function createOpCalls(atLeader: LeaderCall): OpCalls {
 
     async recoverEndpoint(endpoint, { needRestore, concurrency }) {
       const request = { endpoint, needRestore, ...queues(concurrency) };
-      await atLeader(NameServer.method.recoverEndpoint, request, "unsafe");
+      await atLeader(NameServer.method.recoverEndpoint, request, "unsafe", endpoint);
     },
 
     async migrate(from, { db, table, pids }, to) {
@@ -56,12 +58,12 @@ export function createOpCalls(atLeader: LeaderCall): OpCalls {
         desEndpoint: to,
         ...inDb(db),
       };
-      await atLeader(NameServer.method.migrate, request, "unsafe");
+      await atLeader(NameServer.method.migrate, request, "unsafe", to);
     },
 
     async addReplicaNS({ db, table, pid }, endpoint) {
       const request = { name: table, pid, endpoint, ...inDb(db) };
-      await atLeader(NameServer.method.addReplicaNS, request, "unsafe");
+      await atLeader(NameServer.method.addReplicaNS, request, "unsafe", endpoint);
     },
 
     async delReplicaNS({ db, table, pid }, endpoint) {

@@ -81,7 +81,8 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
       };
       // Said again, a mark of a whole table would take partitions that came back meanwhile with it.
       const repeat = pid === undefined && !isAlive ? "unsafe" : "safe";
-      await atLeader(NameServer.method.updateTableAliveStatus, request, repeat);
+      const reaches = isAlive ? endpoint : undefined;
+      await atLeader(NameServer.method.updateTableAliveStatus, request, repeat, reaches);
     },
 
     async deleteOp(which) {

@@ -7,7 +7,8 @@ import type {
 import pLimit, { type LimitFunction } from "p-limit";
 import { OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
-import type { Endpoint, StorageMode } from "../model/cluster-state.js";
+import { type Endpoint, replicaKey, type StorageMode } from "../model/cluster-state.js";
+import type { Admissions } from "./admissions.js";
 import type { Caller } from "./caller.js";
 import type { Cluster } from "./cluster.js";
 import {
@@ -50,8 +51,8 @@ export type TabletClient = Pick<
  * Waiting for a tablet to come back is the caller's business. Reads wait for their turn, so any number
  * may be asked for at once.
  */
-export function createTabletClient(caller: Caller): TabletClient {
-  const call = createTabletCall(caller);
+export function createTabletClient(caller: Caller, admissions: Admissions): TabletClient {
+  const call = createTabletCall(caller, admissions);
   return {
     ...createDiskCalls(call),
 
@@ -89,7 +90,7 @@ export function createTabletClient(caller: Caller): TabletClient {
         endpoint,
         TabletServer.method.loadTable,
         { tableMeta },
-        { accepted: [codes.tableAlreadyExists] },
+        { accepted: [codes.tableAlreadyExists], loads: replicaKey(request) },
       );
     },
 
@@ -139,19 +140,22 @@ interface CallStyle {
   /** Codes that are no failure, beside 0. */
   readonly accepted?: readonly number[];
   readonly isRead?: boolean;
+  /** The `replicaKey` of the replica that the call loads. */
+  readonly loads?: string;
 }
 
-function createTabletCall(caller: Caller) {
+function createTabletCall(caller: Caller, admissions: Admissions) {
   const inTurn = createTurns();
   async function callOnceOrTwice<I extends DescMessage, O extends DescMessage>(
     endpoint: Endpoint,
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
-    { accepted = [], isRead = false }: CallStyle,
+    { accepted = [], isRead = false, loads }: CallStyle,
   ): Promise<MessageShape<O>> {
     const address = await caller.addressOf(endpoint);
+    const before = isRead ? undefined : () => admissions.check(endpoint, loads);
     try {
-      return await caller.call(endpoint, method, request, accepted);
+      return await caller.call(endpoint, method, request, accepted, before);
     } catch (error) {
       if (!(error instanceof OpsError) || error.code !== "unreachable" || !error.retryable) {
         throw error;
@@ -161,7 +165,7 @@ function createTabletCall(caller: Caller) {
       if (!isWorthIt) {
         throw error;
       }
-      return caller.call(endpoint, method, request, accepted);
+      return caller.call(endpoint, method, request, accepted, before);
     }
   }
   return <I extends DescMessage, O extends DescMessage>(

@@ -4,6 +4,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
+import type { Connection } from "./cluster.js";
 
 /** Limits of one call. */
 export interface CallOptions {
@@ -30,6 +31,8 @@ export interface Transport {
     request: MessageInitShape<I>,
     options: CallOptions,
   ): Promise<MessageShape<O>>;
+  /** The connection over which a call to an address would go now; undefined while there is none. */
+  connection(address: string): Connection | undefined;
   /** Ends all connections. Calls in flight fail. */
   close(): void;
 }

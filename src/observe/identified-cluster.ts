@@ -1,5 +1,5 @@
 import pLimit, { type LimitFunction } from "p-limit";
-import type { Cluster, LoadRequest } from "../cluster/cluster.js";
+import type { Cluster, Connection, LoadRequest } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
 import type { Endpoint, ReplicaReport } from "../model/cluster-state.js";
 import {
@@ -8,7 +8,8 @@ import {
   type RecordedTables,
   recordedTables,
 } from "../policy/tablet-identity.js";
-import { type MutationCall, type PlainData, watchMutations } from "../run/watch-mutations.js";
+import { watchMutations } from "../run/watch-mutations.js";
+import { comesFirst, endpointsReached, isOfRecord } from "./endpoints-reached.js";
 
 /** How often, and after which pause, the record is read again before an unknown table id counts. */
 const READ_AGAIN_MAX = 3;
@@ -21,23 +22,32 @@ type ReplicaId = Pick<LoadRequest, "tid" | "pid">;
 export interface Identities {
   /** Tablets that are not what their names say, with the proof. */
   readonly refused: Map<Endpoint, string>;
-  /** Tablets of which the schema of one replica was compared. */
-  readonly compared: Set<Endpoint>;
-  /** A replica that a tablet has loaded, or may have loaded, and that is to be compared before any change. */
-  readonly loaded: Map<Endpoint, ReplicaId>;
-  /** The first calls to a tablet go one by one, until one has shown whose tablet it is. */
-  readonly firstLoads: Map<Endpoint, LimitFunction>;
+  /** The connection over which a tablet has shown, by the schema of one replica, that it is ours. */
+  readonly proven: Map<Endpoint, Connection>;
+  /** What a tablet had loaded when it was asked last. */
+  readonly seen: Map<Endpoint, Seen>;
+  /** What may show whose tablet it is goes one by one for each tablet. */
+  readonly turns: Map<Endpoint, LimitFunction>;
   /** The nameserver's record as it was read last; undefined before. */
   record: RecordedTables | undefined;
+}
+
+/** What a tablet had loaded. */
+interface Seen {
+  readonly connection: Connection;
+  /** One that is on record, and can be compared; undefined if none was loaded. */
+  readonly replica: ReplicaId | undefined;
+  /** Whether the tablet itself said so; else it was asked to load the replica. */
+  readonly isReported: boolean;
 }
 
 /** Nothing found out yet. */
 export function newIdentities(): Identities {
   return {
     refused: new Map(),
-    compared: new Set(),
-    loaded: new Map(),
-    firstLoads: new Map(),
+    proven: new Map(),
+    seen: new Map(),
+    turns: new Map(),
     record: undefined,
   };
 }
@@ -54,9 +64,13 @@ export function newIdentities(): Identities {
  * - What a tablet has loaded, see {@link foreignTables}. Found by `getTableStatus` once the record of all
  *   tables was read, so before the first LoadTable where anything is loaded.
  * - The schema of one replica that a tablet has loaded, see {@link foreignSchema}: before the first change
- *   that reaches the tablet, and where nothing is loaded, right after the first LoadTable; nothing else is
- *   sent there before it is through. The name of a loaded table alone proves nothing, since an earlier
- *   LoadTable of this tool may have given it.
+ *   that reaches the tablet over a connection, and where nothing is loaded, right after the first LoadTable;
+ *   nothing else is sent there before it is through. The name of a loaded table alone proves nothing, since
+ *   an earlier LoadTable of this tool may have given it.
+ *
+ * What is proven is proven of a connection: a tablet that was connected to anew, since it restarted or
+ * another one took its address, has to show itself again, and a change that is on its way by then does not
+ * leave (`Cluster.admit`).
  *
  * A tablet without a directory of any replica refuses each LoadTable (code 131) and has no schema to be
  * compared. That proves nothing: a tablet of ours whose disk was wiped does the same. It is taken for ours.
@@ -64,13 +78,19 @@ export function newIdentities(): Identities {
  * @param known Given where several clusters of one run are to know the same.
  */
 export function identifiedCluster(cluster: Cluster, known = newIdentities()): Cluster {
-  return watchMutations(identifiedCalls(cluster, known), {
+  const calls = identifiedCalls(cluster, known);
+  return watchMutations(calls, {
     async before(call) {
       for (const endpoint of endpointsReached(call)) {
         assertTrusted(known, endpoint);
-        if (!known.compared.has(endpoint)) {
-          await inTurn(known, endpoint, () => compareLoaded(cluster, known, endpoint));
+        if (known.record === undefined || isProven(cluster, known, endpoint)) continue;
+        if (isOfRecord(call)) {
+          await proveIfConnected(calls, known, endpoint);
+          continue;
         }
+        await inTurn(known, endpoint, () => prove(calls, known, endpoint));
+        if (isProven(cluster, known, endpoint) || comesFirst(call, endpoint)) continue;
+        throw unidentified(endpoint);
       }
     },
     after: () => Promise.resolve(),
@@ -91,7 +111,7 @@ function identifiedCalls(cluster: Cluster, known: Identities): Cluster {
     if (of === undefined) known.record = recordedTables(tables);
     return tables;
   };
-  return {
+  const calls: Cluster = {
     ...cluster,
     showTable,
     async topology() {
@@ -103,8 +123,7 @@ function identifiedCalls(cluster: Cluster, known: Identities): Cluster {
       const reports = await cluster.getTableStatus(endpoint, of);
       const mismatch = await foreignForCertain({ ...cluster, showTable }, known, endpoint, reports);
       if (mismatch !== undefined) throw refuse(known, endpoint, mismatch);
-      const replica = reports.find((one) => known.record?.tables.has(one.tid));
-      if (replica !== undefined) known.loaded.set(endpoint, replica);
+      noteLoaded(cluster, known, endpoint, { reports, isAll: of === undefined });
       return reports;
     }),
     getTableFollower: reads((endpoint, id) => cluster.getTableFollower(endpoint, id)),
@@ -112,9 +131,10 @@ function identifiedCalls(cluster: Cluster, known: Identities): Cluster {
     getManifest: reads((endpoint, of) => cluster.getManifest(endpoint, of)),
     getTableSchema: reads((endpoint, id) => cluster.getTableSchema(endpoint, id)),
     traverse: reads((endpoint, request) => cluster.traverse(endpoint, request)),
-    loadTable: (endpoint, request) => loadIdentified(cluster, known, endpoint, request),
+    loadTable: (endpoint, request) => loadIdentified(cluster, calls, known, endpoint, request),
     repeatingWhile: (permit) => identifiedCalls(cluster.repeatingWhile(permit), known),
   };
+  return calls;
 }
 
 function assertTrusted({ refused }: Identities, endpoint: Endpoint): void {
@@ -135,6 +155,16 @@ function refusal(endpoint: Endpoint, mismatch: string): OpsError {
     message: `${endpoint} is not what it says: ${mismatch}`,
     endpoint,
     cause: mismatch,
+  });
+}
+
+/** Another look may find something loaded, or load it first. */
+function unidentified(endpoint: Endpoint): OpsError {
+  return new OpsError({
+    code: "unidentified",
+    message: `${endpoint} has nothing loaded that shows whose tablet it is; nothing was sent`,
+    retryable: true,
+    endpoint,
   });
 }
 
@@ -160,31 +190,55 @@ async function foreignForCertain(
   return undefined;
 }
 
+function noteLoaded(
+  cluster: Cluster,
+  { record, seen }: Identities,
+  endpoint: Endpoint,
+  { reports, isAll }: { readonly reports: readonly ReplicaReport[]; readonly isAll: boolean },
+): void {
+  const connection = cluster.connection(endpoint);
+  const replica = reports.find((one) => record?.tables.has(one.tid));
+  if (record === undefined || connection === undefined) return;
+  if (isAll || replica !== undefined) seen.set(endpoint, { connection, replica, isReported: true });
+}
+
+/** Whether a tablet has shown that it is ours over the connection that a call would take now. */
+function isProven(cluster: Cluster, { proven }: Identities, endpoint: Endpoint): boolean {
+  const connection = cluster.connection(endpoint);
+  return connection !== undefined && proven.get(endpoint) === connection;
+}
+
 /** Runs what may show whose tablet it is, one after another for each tablet. */
 function inTurn(
-  { firstLoads }: Identities,
+  { turns }: Identities,
   endpoint: Endpoint,
   work: () => Promise<void>,
 ): Promise<void> {
-  const turn = firstLoads.get(endpoint) ?? pLimit(1);
-  firstLoads.set(endpoint, turn);
+  const turn = turns.get(endpoint) ?? pLimit(1);
+  turns.set(endpoint, turn);
   return turn(work);
 }
 
 function loadIdentified(
   cluster: Cluster,
+  calls: Cluster,
   known: Identities,
-  endpoint: Endpoint,
-  request: LoadRequest,
+  ...[endpoint, request]: Parameters<Cluster["loadTable"]>
 ): Promise<void> {
-  if (known.compared.has(endpoint)) return cluster.loadTable(endpoint, request);
+  if (known.record === undefined || isProven(cluster, known, endpoint)) {
+    return cluster.loadTable(endpoint, request);
+  }
   return inTurn(known, endpoint, async () => {
-    await compareLoaded(cluster, known, endpoint);
+    await prove(calls, known, endpoint);
     assertTrusted(known, endpoint);
-    // Noted first: a call that fails may have had its effect.
-    if (!known.compared.has(endpoint)) known.loaded.set(endpoint, request);
+    const connection = cluster.connection(endpoint);
+    if (connection !== undefined && !isProven(cluster, known, endpoint)) {
+      // Noted first: a call that fails may have had its effect.
+      known.seen.set(endpoint, { connection, replica: request, isReported: false });
+      cluster.admit(endpoint, { connection, changes: request });
+    }
     await cluster.loadTable(endpoint, request);
-    await compareLoaded(cluster, known, endpoint).catch((thrown: unknown) => {
+    await prove(calls, known, endpoint).catch((thrown: unknown) => {
       // Asked again before the next change.
       if (!(thrown instanceof OpsError) || thrown.code === "wrong-tablet") throw thrown;
     });
@@ -192,35 +246,65 @@ function loadIdentified(
 }
 
 /**
- * Compares the replica that a tablet has, or may have, loaded with the record. A tablet has the schema as
- * soon as it has taken the load.
+ * Lets a tablet show that it is ours: compares a replica that it has, or may have, loaded with the record.
+ * A tablet has the schema as soon as it has taken the load. One that has nothing loaded stays unproven.
  *
- * @throws OpsError `wrong-tablet` if it contradicts; what the call throws if the tablet cannot be asked.
+ * @throws OpsError `wrong-tablet` if it contradicts; what the calls throw if the tablet cannot be asked.
  */
-async function compareLoaded(
-  cluster: Cluster,
+async function prove(calls: Cluster, known: Identities, endpoint: Endpoint): Promise<void> {
+  if (isProven(calls, known, endpoint)) return;
+  const isSeen = () => {
+    const connection = calls.connection(endpoint);
+    return connection !== undefined && known.seen.get(endpoint)?.connection === connection;
+  };
+  if (!isSeen()) await calls.getTableStatus(endpoint);
+  const seen = known.seen.get(endpoint);
+  if (seen === undefined) return;
+  const table = seen.replica && known.record?.tables.get(seen.replica.tid);
+  if (seen.replica === undefined || table === undefined) {
+    calls.admit(endpoint, { connection: seen.connection, changes: "none" });
+    return;
+  }
+  let mismatch: string | undefined;
+  try {
+    const { tid, pid } = seen.replica;
+    mismatch = foreignSchema(table, await calls.getTableSchema(endpoint, { tid, pid }));
+  } catch (thrown) {
+    if (!(thrown instanceof OpsError)) throw thrown;
+    // A tablet that does not know the method, or does not tell, can never be asked.
+    if (thrown.code !== "bad-answer" && thrown.code !== "rejected") throw thrown;
+    const isUntold = thrown.code === "bad-answer" || (await isStillThere(calls, endpoint, seen));
+    if (!isUntold) return forgetReplica(known, endpoint, seen);
+  }
+  if (mismatch !== undefined) throw refuse(known, endpoint, mismatch);
+  const connection = calls.connection(endpoint);
+  if (connection === undefined) return;
+  known.proven.set(endpoint, connection);
+  calls.admit(endpoint, { connection, changes: "all" });
+}
+
+/** The record can be changed although a tablet has nothing loaded, or is gone; not where it is another one. */
+async function proveIfConnected(
+  calls: Cluster,
   known: Identities,
   endpoint: Endpoint,
 ): Promise<void> {
-  const { record, compared, loaded } = known;
-  const replica = loaded.get(endpoint);
-  const table = replica && record?.tables.get(replica.tid);
-  if (replica === undefined || table === undefined || compared.has(endpoint)) return;
-  let mismatch: string | undefined;
-  try {
-    const { tid, pid } = replica;
-    mismatch = foreignSchema(table, await cluster.getTableSchema(endpoint, { tid, pid }));
-  } catch (thrown) {
-    if (!(thrown instanceof OpsError)) throw thrown;
-    // It is not loaded there, or not any more.
-    if (thrown.code === "rejected") loaded.delete(endpoint);
-    // A tablet that does not know the method can never be asked.
-    else if (thrown.code === "bad-answer") compared.add(endpoint);
-    else throw thrown;
-    return;
-  }
-  if (mismatch !== undefined) throw refuse(known, endpoint, mismatch);
-  compared.add(endpoint);
+  if (calls.connection(endpoint) === undefined) return;
+  await inTurn(known, endpoint, () => prove(calls, known, endpoint)).catch((thrown: unknown) => {
+    if (!(thrown instanceof OpsError) || thrown.code === "wrong-tablet") throw thrown;
+  });
+}
+
+/** It is not loaded there yet, or not any more. What was seen since counts. */
+function forgetReplica({ seen }: Identities, endpoint: Endpoint, forgotten: Seen): void {
+  if (seen.get(endpoint) === forgotten) seen.set(endpoint, { ...forgotten, replica: undefined });
+}
+
+/** Whether a replica that a tablet reported, and whose schema it did not tell, is loaded there all the same. */
+async function isStillThere(calls: Cluster, endpoint: Endpoint, seen: Seen): Promise<boolean> {
+  if (!seen.isReported) return false;
+  const reports = await calls.getTableStatus(endpoint);
+  return reports.some((one) => one.tid === seen.replica?.tid && one.pid === seen.replica.pid);
 }
 
 /** Refuses registered tablets whose names lead to one address. Those that cannot be looked up are left out. */
@@ -249,47 +333,4 @@ async function refuseSharedAddresses(
       refused.set(endpoint, `its name leads to the same address as ${others}: ${address}`);
     }
   }
-}
-
-/** The tablets to which a change sends something, by itself or through the nameserver or another tablet. */
-function endpointsReached({ method, target, args }: MutationCall): readonly Endpoint[] {
-  const own = target.endpoint === undefined ? [] : [target.endpoint];
-  switch (method) {
-    case "confSet":
-    case "cancelOp":
-    case "deleteOp":
-    case "offlineEndpoint":
-      return [];
-    case "updateTableAlive":
-      return args[1] === true ? own : [];
-    case "setPartitionFlags":
-      return texts(part(args[1], "leader"));
-    case "setReplicaEndpoint":
-      // The tablet that had it may be gone.
-      return texts(args[2]);
-    case "addReplica":
-    case "migrate":
-      return [...own, ...texts(args[2])];
-    case "loadTable":
-    case "changeRole":
-      return [...own, ...texts(part(args[1], "followers"))];
-    case "recoverTable":
-    case "changeLeader":
-    case "recoverEndpoint":
-    case "addReplicaNS":
-    case "delReplicaNS":
-    case "delReplica":
-    case "recoverSnapshot":
-      return own;
-  }
-}
-
-function part(value: PlainData | undefined, name: string): PlainData | undefined {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  return (value as { readonly [key: string]: PlainData })[name];
-}
-
-function texts(value: PlainData | undefined): string[] {
-  const all = Array.isArray(value) ? value : [value];
-  return all.filter((one): one is string => typeof one === "string");
 }

@@ -1,7 +1,7 @@
 import type { Cluster } from "../cluster/cluster.js";
 
 /**
- * The methods that only look at the cluster. Everything else in `Cluster` is taken to change it, so
+ * The methods that only look at the cluster, or say what may reach it. Everything else in `Cluster` is taken to change it, so
  * that a method added later is watched, or does not compile, until it is listed as harmless here.
  */
 type ReadingMethod =
@@ -22,6 +22,8 @@ type ReadingMethod =
   | "traverse"
   | "getTableStatus"
   | "getTableFollower"
+  | "connection"
+  | "admit"
   | "repeatingWhile"
   | "callCount"
   | "close";
@@ -101,6 +103,8 @@ function readingPart(cluster: Cluster): Pick<Cluster, Exclude<ReadingMethod, "re
     traverse: (endpoint, request) => cluster.traverse(endpoint, request),
     getTableStatus: (endpoint, of) => cluster.getTableStatus(endpoint, of),
     getTableFollower: (endpoint, id) => cluster.getTableFollower(endpoint, id),
+    connection: (endpoint) => cluster.connection(endpoint),
+    admit: (endpoint, admission) => cluster.admit(endpoint, admission),
     callCount: () => cluster.callCount(),
     close: () => cluster.close(),
   };

@@ -92,6 +92,7 @@ const REFUSED = 307;
  */
 export function hostileTransport(inner: Transport, rewrite: Rewrite): Transport {
   return {
+    connection: (address) => inner.connection(address),
     close: () => inner.close(),
     async unary(address, method, request, options) {
       const plain = plainRequest(request);

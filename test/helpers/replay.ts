@@ -70,6 +70,7 @@ export function replayTransport(recording: Recording): Transport {
       }
       return fromBinary(method.output, Buffer.from(call.response_base64, "base64"));
     },
+    connection: () => undefined,
     close() {},
   };
 }

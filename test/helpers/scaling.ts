@@ -122,7 +122,7 @@ export function mortal(
   const guarded = new Proxy(cluster, {
     get(target, name, receiver) {
       const member: unknown = Reflect.get(target, name, receiver);
-      if (typeof member !== "function") return member;
+      if (typeof member !== "function" || name === "connection" || name === "admit") return member;
       return async (...args: unknown[]) => {
         if (isDead) await never;
         const call = () => (member as (...all: unknown[]) => unknown).apply(target, args);

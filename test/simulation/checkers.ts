@@ -12,13 +12,14 @@ import {
   findPart,
   heldOf,
   intersect,
-  isStranger,
   loadedAt,
   type Part,
   partsOf,
+  seemsStrange,
   surviving,
 } from "./partitions.js";
-import { describe, type Mutation, type World } from "./world.js";
+import { comesFirst, strangerOf } from "./strangers.js";
+import { describe, type Mutation, modeOf, type World } from "./world.js";
 
 /** The names of the checkers; docs/invariants.md says which invariant each one watches. */
 export const CHECKERS = [
@@ -307,7 +308,7 @@ export class Checks {
   beforeMutation(mutation: Mutation): void {
     const { model } = this.#world;
     const stranger = strangerOf(this.#world, mutation);
-    if (stranger !== undefined && !showsStranger(this.#world, stranger, mutation)) {
+    if (stranger !== undefined && !comesFirst(this.#world, stranger, mutation, this.isDocumented)) {
       const what = `${describe(mutation)}, although ${stranger} is a tablet of another cluster`;
       this.complain("stranger-untouched", what);
     }
@@ -373,44 +374,13 @@ function isReadable(world: World, of: Part, endpoint: string): boolean {
   return !world.model.events.some(({ what }) => what === failed);
 }
 
-/**
- * The stranger that a call goes to, or is about. Saying that it is not alive is about the record, and
- * DelReplica about the list of the leader that is called.
- */
-function strangerOf({ model }: World, { method, address, request }: Mutation): string | undefined {
-  const isMark = method === "UpdateTableAliveStatus" && request["isAlive"] === false;
-  const isAside = isMark || method === "DelReplica";
-  const named = isAside ? [] : [request["endpoint"], request["candidateLeader"]];
-  return [address, ...named]
-    .filter((one) => typeof one === "string")
-    .find((one) => isStranger(model, one));
-}
-
-/**
- * Whether a call is the one that shows a stranger with nothing loaded: LoadTable as follower, after which
- * something is loaded.
- */
-function showsStranger({ model }: World, endpoint: string, mutation: Mutation): boolean {
-  return (
-    mutation.method === "LoadTable" &&
-    modeOf(mutation) === 2 &&
-    model.tablet(endpoint).loaded().length === 0
-  );
-}
-
 /** Whether a tablet answers, and is the one that it should be. */
 function isAnswering(world: World, endpoint: string): boolean {
   return (
-    !isStranger(world.model, endpoint) &&
+    !seemsStrange(world.model, endpoint) &&
     world.model.process(endpoint).isAnswering &&
     world.model.leader?.isHealthy(endpoint) === true
   );
-}
-
-function modeOf(mutation: Mutation): number | undefined {
-  const { request } = mutation;
-  const meta = request["tableMeta"] as { readonly mode?: number } | undefined;
-  return meta?.mode ?? (request["mode"] as number | undefined);
 }
 
 /** Saying again that a replica is alive does nothing to it. */

@@ -6,6 +6,7 @@ import {
   dirAt,
   findPart,
   heldOf,
+  isStranger,
   loadedAt,
   type Part,
   surviving,
@@ -48,9 +49,9 @@ function lead({ model }: World, of: Part, planned: string | undefined): string |
   const meta = metas.find(({ endpoint }) => {
     const runs = dirAt(model, of, endpoint)?.runs ?? [];
     const isWhole = subtract(all, runs).length === 0 && subtract(runs, all).length === 0;
-    return (
-      endpoint !== planned && isWhole && runs.length > 0 && model.process(endpoint).isAnswering
-    );
+    // A stranger has nothing of the partition that could be made leader.
+    const isThere = model.process(endpoint).isAnswering && !isStranger(model, endpoint);
+    return endpoint !== planned && isWhole && runs.length > 0 && isThere;
   });
   const tablet = meta && model.process(meta.endpoint).tablet;
   if (meta === undefined || tablet === undefined) return undefined;

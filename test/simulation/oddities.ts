@@ -1,6 +1,6 @@
 import type { Outage } from "./outage.js";
-import { partsOf } from "./partitions.js";
-import { pick, type Shape, streamOf } from "./shape.js";
+import { isStranger, partsOf } from "./partitions.js";
+import { pick, type Shape, spread, streamOf } from "./shape.js";
 import type { World } from "./world.js";
 
 /** What does not come back, or is not what it seems. */
@@ -22,7 +22,7 @@ const BETWEEN_BLIPS_MS = 4_000;
 
 /** An oddity of one seed. */
 export interface Oddity {
-  readonly word: (typeof KINDS)[number] | "stranger-without-data";
+  readonly word: (typeof KINDS)[number] | "stranger-without-data" | "stranger-later";
   /** Called when a run under faults begins. */
   begin(): void;
   /** What is to end when everything works again ends; what stays for good stays. */
@@ -44,7 +44,10 @@ export function makeOdd(world: World, shape: Shape, outage: Outage): Oddity {
   const nothing = () => undefined;
   const leaveNodes = (victim: string): Oddity => {
     model.kill(victim, { leavesNodes: true });
-    const end = () => model.endSession(victim);
+    const end = () => {
+      // A process that was started meanwhile has a session of its own, which it keeps up.
+      if (!model.process(victim).isUp) model.endSession(victim);
+    };
     return { word, begin: nothing, end };
   };
   // A tablet without anything of ours on its disk passes for one whose disk was wiped.
@@ -54,15 +57,9 @@ export function makeOdd(world: World, shape: Shape, outage: Outage): Oddity {
     case "stranger":
     case "stranger-for-good":
     case "stranger-unloaded":
-      if (!isProvable) return { word: "stranger-without-data", begin: nothing, end: nothing };
-      model.putStranger(name, { hasLoaded: word !== "stranger-unloaded" });
-      return {
-        word,
-        begin: nothing,
-        end: () => {
-          if (word !== "stranger-for-good") model.removeStranger(name);
-        },
-      };
+      return isProvable
+        ? stranger(world, shape, { word, name })
+        : { word: "stranger-without-data", begin: nothing, end: nothing };
     case "moved":
       model.move(name, { endpoint: "z:9527", address: "z:9527" });
       outage.away.push(name);
@@ -94,4 +91,29 @@ export function makeOdd(world: World, shape: Shape, outage: Outage): Oddity {
       };
     }
   }
+}
+
+/** In some seeds it takes the address while a run works, after it may have asked the tablet itself. */
+function stranger(
+  { model, clock }: World,
+  shape: Shape,
+  { word, name }: { readonly word: Oddity["word"]; readonly name: string },
+): Oddity {
+  const random = streamOf(shape.seed, "oddLater");
+  const options = { hasLoaded: word !== "stranger-unloaded" };
+  const isLater = random.chance(0.4);
+  const delayMs = spread(random, 1, pick(random, [100, 2_000, 60_000]));
+  let isOver = false;
+  const come = () => {
+    if (!isOver && !isStranger(model, name)) model.putStranger(name, options);
+  };
+  if (!isLater) come();
+  return {
+    word: isLater ? "stranger-later" : word,
+    begin: () => void (isLater && clock.setTimer(delayMs, come)),
+    end: () => {
+      isOver = true;
+      if (word !== "stranger-for-good" && isStranger(model, name)) model.removeStranger(name);
+    },
+  };
 }

@@ -7,6 +7,7 @@ import { tableName } from "../../src/model/partition-name.js";
 import { partitionName } from "../../src/model/partition-view.js";
 import type { ReplicaDir } from "../../src/sandbox/model/disk.js";
 import type { SandboxModel } from "../../src/sandbox/model/model.js";
+import { STRANGE_DB } from "../../src/sandbox/model/model-absence.js";
 import { isServing, type LoadedReplica } from "../../src/sandbox/model/replica.js";
 import { append, type Run, subtract } from "../../src/sandbox/model/runs.js";
 
@@ -67,6 +68,15 @@ export function dirAt(model: SandboxModel, of: Part, endpoint: string): ReplicaD
 /** Whether a tablet of another cluster answers at a tablet's address. */
 export function isStranger(model: SandboxModel, endpoint: string): boolean {
   return model.tablets.get(endpoint)?.ownDisk !== undefined;
+}
+
+/**
+ * Whether a tablet cannot be told from one of another cluster: one answers at its address, or the
+ * nameserver, which never checks, let it have a copy of a stranger's replica. Both show the same.
+ */
+export function seemsStrange(model: SandboxModel, endpoint: string): boolean {
+  const dirs = [...(model.tablets.get(endpoint)?.disk.dirs() ?? [])];
+  return isStranger(model, endpoint) || dirs.some(({ dir }) => dir.meta.db === STRANGE_DB);
 }
 
 /** Whether clients can write to this replica: flagged leader and alive, and running as leader. */

@@ -39,6 +39,7 @@ const SALTS = {
   rows: 8,
   names: 9,
   typed: 10,
+  oddLater: 11,
 };
 
 /** Numbers of their own for each part of a simulation, so that a change of one leaves the others. */

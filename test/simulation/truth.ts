@@ -7,9 +7,9 @@ import {
   acceptsWrites,
   dirAt,
   heldOf,
-  isStranger,
   loadedAt,
   type Part,
+  seemsStrange,
   surviving,
 } from "./partitions.js";
 import type { World } from "./world.js";
@@ -23,7 +23,7 @@ export function trueCauses(world: World, of: Part): string[] {
   const causes: string[] = [];
   const metas = of.part.partitionMeta;
   const isAway = (endpoint: string) =>
-    isStranger(model, endpoint) ||
+    seemsStrange(model, endpoint) ||
     !model.process(endpoint).isAnswering ||
     model.leader?.isHealthy(endpoint) !== true;
   const away = metas.filter((meta) => isAway(meta.endpoint)).map((meta) => meta.endpoint);
@@ -93,6 +93,13 @@ function leaderCauses({ model }: World, of: Part): string[] {
   if (alive.length === 0 && flagged.length > 1 && reaching.length > 1 && !isKnown) {
     causes.push("leaderships-parted");
   }
+  // The newest leadership wrote nothing: what an ex-leader holds beyond its beginning could still be kept.
+  const isUnwritten = entitled.every((meta) => lastOffset(runsAt(model, of, meta)) <= begun);
+  const isExLeader = (meta: PartitionMeta) => meta.isLeader && !entitled.includes(meta);
+  const reaches = (meta: PartitionMeta) => lastOffset(runsAt(model, of, meta)) > begun;
+  if (isUnwritten && metas.some((meta) => isExLeader(meta) && reaches(meta))) {
+    causes.push("newest-leadership-unwritten");
+  }
   for (const { meta, offset } of offsets) {
     if (!entitled.includes(meta)) continue;
     if (dirAt(model, of, meta.endpoint)?.meta.schema === undefined)
@@ -102,6 +109,10 @@ function leaderCauses({ model }: World, of: Part): string[] {
     if (metas.some((one) => (one.offset ?? 0n) > offset)) causes.push("offset-seen-is-gone");
   }
   return causes;
+}
+
+function runsAt(model: World["model"], of: Part, meta: PartitionMeta) {
+  return dirAt(model, of, meta.endpoint)?.runs ?? [];
 }
 
 /**

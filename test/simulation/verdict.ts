@@ -1,7 +1,14 @@
 import type { Problem } from "../../src/model/problem.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { type Checks, partitionComplaints } from "./checkers.js";
-import { acceptsWrites, complaintName, loadedAt, type Part, partsOf } from "./partitions.js";
+import {
+  acceptsWrites,
+  complaintName,
+  loadedAt,
+  type Part,
+  partsOf,
+  seemsStrange,
+} from "./partitions.js";
 import type { Stats } from "./stats.js";
 import type { RunResult } from "./tool-run.js";
 import { fencedFollowers, isTrueProblem, trueCauses } from "./truth.js";
@@ -68,6 +75,10 @@ function judgePartition(
     const isShort =
       told.problems.length > 0 && told.problems.every((one) => isShortOf(world, of, one));
     if (isShort) return "agrees on fewer rows than were known";
+    const metas = of.part.partitionMeta;
+    if (metas.some((meta) => seemsStrange(world.model, meta.endpoint))) {
+      return "well, on a tablet that nobody could tell from a stranger";
+    }
     checks.complain("true-verdict", `${of.name} is well, but called ${told.status}`);
     return "healthy";
   }
@@ -106,6 +117,9 @@ function judgeRest(
   const away = causes.filter((one) => /^(tablet-away|ahead|disk-empty|fenced) /.test(one)).join();
   // An ex-leader keeps its flag until it follows again.
   const exLeaders = of.part.partitionMeta.filter((meta) => meta.isLeader && !meta.isAlive);
+  // What others spoiled shows in no offset, whatever else is wrong.
+  const isSpoiled = (line: string) =>
+    line.includes("other entries") && checks.spoiled.has(complaintName(of));
   const isExLeaders = (line: string) =>
     line.endsWith("replicas are flagged leader") &&
     exLeaders.every((meta) => away.includes(meta.endpoint));
@@ -116,7 +130,10 @@ function judgeRest(
     causes.some((one) => one.startsWith("unknown-term "));
   const unexplained = isForPeople
     ? []
-    : wrong.filter((line) => !away.includes(line.split(" ")[0] ?? "?") && !isExLeaders(line));
+    : wrong.filter(
+        (line) =>
+          !away.includes(line.split(" ")[0] ?? "?") && !isExLeaders(line) && !isSpoiled(line),
+      );
   const summary = `${told.problems.map((one) => one.text).join("; ")} / ${told.failure?.detail ?? ""}`;
   if (causes.length === 0 || unexplained.length > 0) {
     checks.complain("converges", `${of.name}: ${wrong.join("; ")}; the tool says: ${summary}`);

@@ -302,6 +302,7 @@ function mortalTransport(world: World, watcher: ToolWatcher, life: Life): Transp
       mutations += 1;
       return watched({ number: mutations, ...fieldsOf(address, method, request) }, work);
     },
+    connection: (address) => inner.connection(address),
     close: () => inner.close(),
   };
 }
@@ -312,6 +313,13 @@ function fieldsOf(
   request: MessageInitShape<DescMessage>,
 ): Pick<Mutation, "address" | "method" | "request"> {
   return { address, method: method.name, request: request as Mutation["request"] };
+}
+
+/** The role that a LoadTable or ChangeRole asks for, as on the wire. */
+export function modeOf(mutation: Mutation): number | undefined {
+  const { request } = mutation;
+  const meta = request["tableMeta"] as { readonly mode?: number } | undefined;
+  return meta?.mode ?? (request["mode"] as number | undefined);
 }
 
 /** One line for a mutation. */

@@ -57,6 +57,9 @@ export function startTablet(model: ModelCore, address: string): SandboxProcess {
 /** Writer of all entries on a stranger's disk; no leader of the model has it. */
 export const STRANGER = -1_000_000;
 
+/** The database of all tables on a stranger's disk. */
+export const STRANGE_DB = "foreign_db";
+
 /**
  * The address of a tablet is given to a tablet of another cluster, which answers from now on: it has
  * replicas with the same tid and pid and as many rows, of tables with other names. For the nameserver it is registered
@@ -79,7 +82,7 @@ export function putStranger(
     disk.install({
       tid,
       pid,
-      meta: { ...dir.meta, name: `foreign_${tid}`, db: "foreign_db" },
+      meta: { ...dir.meta, name: `foreign_${tid}`, db: STRANGE_DB },
       runs: to === 0n ? [] : [{ from: 1n, to, term: 1n, writer: STRANGER }],
     });
   }

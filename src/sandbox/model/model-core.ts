@@ -299,6 +299,12 @@ export class ModelCore {
     return dispatch(handlers, nameserver, method, request);
   }
 
+  /** Which life of a process accepts connections at an address; undefined if none does. */
+  lifeAt(address: string): number | undefined {
+    const process = this.#byAddress.get(address);
+    return process?.isUp && !this.#isBlip() ? process.life : undefined;
+  }
+
   /** For so long no call gets through; one that has had its effect already loses its answer. */
   blip(ms: number): void {
     this.#blipUntil = this.clock.now() + ms;

@@ -5,6 +5,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
+import type { Connection } from "../../cluster/cluster.js";
 import type { CallOptions, Transport } from "../../cluster/transport.js";
 import { OpsError } from "../../errors.js";
 import type { SandboxModel } from "./model.js";
@@ -17,8 +18,9 @@ import { ModelFailure } from "./model-types.js";
  */
 export function modelTransport(model: SandboxModel): Transport {
   // Not an AbortSignal, which looks through all its listeners for each that comes or goes.
-  const open: Connections = { isClosed: false, calls: new Set() };
+  const open: Connections = { isClosed: false, calls: new Set(), made: new Map() };
   return {
+    connection: (address) => connectionTo(model, open, address),
     unary: (address, method, request, options) =>
       call(model, { address, method, request, options, open }),
     close: () => {
@@ -28,10 +30,30 @@ export function modelTransport(model: SandboxModel): Transport {
   };
 }
 
-/** What ends the calls in flight of one transport. */
+/** The connections of one transport. */
 interface Connections {
   isClosed: boolean;
+  /** What ends the calls in flight. */
   readonly calls: Set<() => void>;
+  /** By address: with which life of its process. */
+  readonly made: Map<string, { readonly connection: Connection; readonly life: number }>;
+}
+
+/** A connection breaks with the process at its other end. */
+function connectionTo(
+  model: SandboxModel,
+  { made }: Connections,
+  address: string,
+): Connection | undefined {
+  const known = made.get(address);
+  return known?.life === model.lifeAt(address) ? known?.connection : undefined;
+}
+
+/** Connects if there is no connection, and somebody listens. */
+function connect(model: SandboxModel, open: Connections, address: string): void {
+  const life = model.lifeAt(address);
+  if (life === undefined || connectionTo(model, open, address) !== undefined) return;
+  open.made.set(address, { connection: Symbol(address), life });
 }
 
 interface Call<I extends DescMessage, O extends DescMessage> {
@@ -50,6 +72,7 @@ function call<I extends DescMessage, O extends DescMessage>(
   return new Promise((resolve, reject) => {
     const fail = (parts: ConstructorParameters<typeof OpsError>[0]) => {
       release();
+      if (parts.retryable === true) open.made.delete(address);
       reject(new OpsError(parts));
     };
     const onAbort = () => fail({ code: "interrupted", message: `${method.name} was interrupted` });
@@ -71,6 +94,7 @@ function call<I extends DescMessage, O extends DescMessage>(
     if (signal !== undefined) setMaxListeners(0, signal);
     signal?.addEventListener("abort", onAbort, { once: true });
     open.calls.add(onClose);
+    connect(model, open, address);
     model.call(address, method, request).then(
       (answer) => {
         release();

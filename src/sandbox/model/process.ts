@@ -64,6 +64,11 @@ export class SandboxProcess {
     return this.#spec.address;
   }
 
+  /** Which of its lives it lives: every start is another one, and has other connections. */
+  get life(): number {
+    return this.#life;
+  }
+
   get isAnswering(): boolean {
     return this.isUp && !this.isHung;
   }

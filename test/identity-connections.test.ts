@@ -1,0 +1,150 @@
+// What was found out about a tablet holds for the connection over which it was asked.
+import { expect, test } from "vitest";
+import type { Cluster } from "../src/cluster/cluster.js";
+import { identifiedCluster } from "../src/observe/identified-cluster.js";
+import { watchMutations } from "../src/run/watch-mutations.js";
+import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+
+const A = "a:9527";
+const B = "b:9527";
+
+interface Scene {
+  readonly virtual: VirtualCluster;
+  /** Identified, with the record read and both tablets asked. */
+  readonly cluster: Cluster;
+  /** Changes that came as far as the clients, and calls of GetTableSchema, in order. */
+  readonly sent: string[];
+  /** Holds changes back between the check of their tablets and the clients. */
+  hold(): () => void;
+}
+
+/** Two tablets after an outage, db1.t0 with two partitions of two replicas. */
+async function afterOutage(): Promise<Scene> {
+  const virtual = await startVirtualCluster({ tablets: 2 });
+  const { model } = virtual;
+  model.createTable({ db: "db1", table: "t0", partitions: 2, replicas: 2 });
+  model.put(30);
+  await virtual.pass(5_000);
+  model.outage();
+  await virtual.pass(20_000);
+  const sent: string[] = [];
+  let gate = Promise.resolve();
+  const clients: Cluster = {
+    ...virtual.cluster,
+    getTableSchema(endpoint, id) {
+      sent.push("getTableSchema");
+      return virtual.cluster.getTableSchema(endpoint, id);
+    },
+  };
+  const held = watchMutations(clients, {
+    async before({ method }) {
+      await gate;
+      sent.push(method);
+    },
+    after: () => Promise.resolve(),
+  });
+  const cluster = identifiedCluster(held);
+  const asked = [cluster.showTable(), cluster.getTableStatus(A), cluster.getTableStatus(B)];
+  await virtual.clock.run(Promise.all(asked), 1_000);
+  const hold = () => {
+    let open = () => {};
+    gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    return open;
+  };
+  return { virtual, cluster, sent, hold };
+}
+
+const replica = (pid: number) => ({ db: "db1", table: "t0", tid: 2, pid });
+const follower = (pid: number) => ({
+  ...replica(pid),
+  segCount: 8,
+  storageMode: "memory" as const,
+  role: "follower" as const,
+  term: 0n,
+  followers: [],
+});
+const leads = (pid: number) => ({
+  ...replica(pid),
+  role: "leader" as const,
+  term: 1n,
+  followers: [],
+});
+
+/** The code with which something ends; `done` if it does not fail. */
+function ended({ virtual }: Scene, work: Promise<unknown>): Promise<string> {
+  return virtual.clock.run(
+    work.then(
+      () => "done",
+      (error: { code: string }) => error.code,
+    ),
+    120_000,
+  );
+}
+
+/** Loads both partitions on both tablets. */
+async function loadAll(scene: Scene): Promise<void> {
+  const { cluster, virtual } = scene;
+  for (const endpoint of [A, B]) {
+    for (const pid of [0, 1]) {
+      expect(await ended(scene, cluster.loadTable(endpoint, follower(pid)))).toBe("done");
+    }
+  }
+  await virtual.pass(1_000);
+}
+
+test("a tablet shows once in each connection that it is ours", async () => {
+  const scene = await afterOutage();
+  const { virtual, cluster, sent } = scene;
+  await loadAll(scene);
+  expect(await ended(scene, cluster.changeRole(A, leads(0)))).toBe("done");
+  expect(sent.filter((one) => one === "getTableSchema")).toHaveLength(2);
+  virtual.model.restart(A);
+  await virtual.pass(20_000);
+  sent.length = 0;
+  for (const pid of [0, 1]) {
+    expect(await ended(scene, cluster.loadTable(A, follower(pid)))).toBe("done");
+  }
+  expect(sent).toEqual(["loadTable", "getTableSchema", "loadTable"]);
+});
+
+test.each([
+  { name: "with its tables loaded", hasLoaded: true, code: "wrong-tablet" },
+  { name: "with nothing loaded", hasLoaded: false, code: "unidentified" },
+])("a stranger $name that takes the address later gets nothing", async ({ hasLoaded, code }) => {
+  const scene = await afterOutage();
+  const { virtual, cluster, sent } = scene;
+  await loadAll(scene);
+  virtual.model.putStranger(A, { hasLoaded });
+  sent.length = 0;
+  expect(await ended(scene, cluster.changeRole(A, leads(0)))).toBe(code);
+  // The leader that is called is ours, the follower that it is to replicate to is not.
+  expect(await ended(scene, cluster.addReplica(B, replica(0), A))).toBe(code);
+  expect(sent).toEqual([]);
+});
+
+test.each([true, false])(
+  "a change that is on its way when the stranger comes does not leave (tables loaded: %s)",
+  async (hasLoaded) => {
+    const scene = await afterOutage();
+    const { virtual, cluster, sent, hold } = scene;
+    await loadAll(scene);
+    const open = hold();
+    sent.length = 0;
+    const changes = [
+      cluster.changeRole(A, leads(0)),
+      cluster.recoverTable(replica(1), A),
+      cluster.loadTable(A, follower(1)),
+    ].map((work) => ended(scene, work));
+    await virtual.pass(10);
+    virtual.model.putStranger(A, { hasLoaded });
+    const logged = virtual.model.events.length;
+    // Connected to anew by somebody else who asks.
+    await ended(scene, virtual.cluster.getTableStatus(A));
+    open();
+    expect(await Promise.all(changes)).toEqual(Array(3).fill("unidentified"));
+    expect(virtual.model.events.length).toBe(logged);
+    expect(sent).toEqual(["changeRole", "recoverTable", "loadTable"]);
+  },
+);
