@@ -184,7 +184,10 @@ test("a command of planned steps reports each of its partitions", async () => {
   expect(text).toMatch(/^openmldb_ops_partitions\{[^}]*state="healthy"\} 6$/m);
   expect(text).toMatch(/^openmldb_ops_partitions_not_serving\{[^}]*\} 0$/m);
   expect(text).toMatch(/^openmldb_ops_auto_failover\{[^}]*\} 0$/m);
-  expect(document.partitions).toMatchObject([{ partition: "db1.t0:0", status: "done" }]);
+  const led = sandbox.model.rows().find(({ pid }) => pid === 0)?.leader;
+  expect(document.partitions).toMatchObject([
+    { partition: "db1.t0:0", status: "done", leader: led, serving: true },
+  ]);
   const leaders = (when: "before" | "after") =>
     document.tablets.map((one: Record<string, { leaders: number }>) => one[when]?.leaders);
   expect(leaders("after")).not.toEqual(leaders("before"));
@@ -195,7 +198,8 @@ test("a report can be written of a run of the past", async () => {
   await sandbox.outage({ withNameservers: false });
   const folder = folderForTest();
   const state = `--state_dir=${folder}`;
-  const done = await ops(sandbox, ["recoverdata", state]);
+  const own = join(folder, "own.json");
+  const done = await ops(sandbox, ["recoverdata", state, `--report=${own}`]);
   expect(done.code, done.stderr).toBe(0);
   const [id = ""] = readdirSync(join(folder, "runs")).map((name) => name.replace(/\.jsonl$/, ""));
   const path = join(folder, "past.json");
@@ -207,6 +211,8 @@ test("a report can be written of a run of the past", async () => {
     verdict: { result: "ok", exitCode: 0 },
     run: { id, cluster: `${sandbox.zkCluster}${sandbox.zkRootPath}` },
   });
+  // The same number as in the report that the run wrote itself.
+  expect(report.run.changes).toBe(JSON.parse(readFileSync(own, "utf8")).run.changes);
   expect(report.partitions).toHaveLength(7);
   expect(report.partitions[0].done).toContain("promote");
   expect(new Set(report.timeline.marks.map((one: { lane: string }) => one.lane))).toEqual(

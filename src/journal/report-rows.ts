@@ -2,6 +2,7 @@ import type { Verdict } from "../report/document.js";
 import type { TimedEvent } from "../report/timeline.js";
 import { type RunLine, statusOf } from "./describe.js";
 import { callsOf, countCalls, type ReadRun } from "./read-runs.js";
+import type { EventRecord } from "./record.js";
 
 /** What a journal brings into a report. */
 export interface JournalRows {
@@ -10,7 +11,7 @@ export interface JournalRows {
   /** Milliseconds since the epoch. */
   readonly beganMs: number;
   readonly endedMs: number | null;
-  /** Calls that changed something and succeeded; null if it is not known. */
+  /** Steps that changed something, as the run itself counts them; null if it is not known. */
   readonly changes: number | null;
 }
 
@@ -18,20 +19,20 @@ export interface JournalRows {
 export function journalRows(line: RunLine, read: ReadRun | undefined): JournalRows {
   const { run, end } = line;
   const events = eventsOf(read);
-  const counts = end?.counts ?? line.counts;
+  const changes = events.filter(({ event }) => isChange(event)).length;
   const endedMs = end === undefined ? null : Date.parse(end.time);
   return {
     verdict: {
       result: resultOf(end?.exitCode),
       word: statusOf(line),
       exitCode: end?.exitCode ?? null,
-      headline: headlineOf(line, read),
+      headline: headlineOf(line, read, changes),
       detail: [...(end?.detail === undefined ? [] : [end.detail]), ...line.notes].join("; "),
     },
     events,
     beganMs: run === undefined ? (events[0]?.atMs ?? 0) : Date.parse(run.time),
     endedMs,
-    changes: counts?.done ?? null,
+    changes: read === undefined ? null : changes,
   };
 }
 
@@ -40,7 +41,11 @@ function resultOf(exitCode: number | undefined): Verdict["result"] {
   return exitCode === 3 ? "left" : "failed";
 }
 
-function headlineOf(line: RunLine, read: ReadRun | undefined): string {
+function isChange(event: EventRecord): boolean {
+  return event.kind === "step-ended" && event.result === "done" && !event.step.startsWith("wait-");
+}
+
+function headlineOf(line: RunLine, read: ReadRun | undefined, changes: number): string {
   const status = statusOf(line);
   if (line.end === undefined) {
     const open = read === undefined ? 0 : unknownCalls(read);
@@ -50,8 +55,9 @@ function headlineOf(line: RunLine, read: ReadRun | undefined): string {
       : `this run did not come to its end${more}`;
   }
   const { done, failed } = line.end.counts;
-  const also = failed === 0 ? "" : `, ${failed} failed`;
-  return `ended ${status === "ok" ? "well" : `as ${status}`}: ${done} changes made${also}`;
+  const also = failed === 0 ? "" : `, ${failed} calls failed`;
+  const made = read === undefined ? `${done} calls changed the cluster` : `${changes} changes made`;
+  return `ended ${status === "ok" ? "well" : `as ${status}`}: ${made}${also}`;
 }
 
 function unknownCalls(read: ReadRun): number {

@@ -35,6 +35,6 @@ export interface SeenByOperation {
   readonly recovered: number;
   /** Partitions that are not healthy now. */
   readonly unhealthy: number;
-  /** Partitions that take reads and writes now. */
-  readonly serving: number;
+  /** The replica that serves each partition now, by `replicaKey`; partitions that do not serve are not in it. */
+  readonly leaders: ReadonlyMap<string, Endpoint>;
 }

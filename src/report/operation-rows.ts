@@ -1,4 +1,5 @@
 import { changing } from "../model/advice.js";
+import { replicaKey } from "../model/cluster-state.js";
 import type { OperationReport } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
@@ -38,7 +39,7 @@ export function operationRows(report: OperationReport, commands: OperationComman
     autoFailover: autoFailoverOf(report, commands.restore),
     advice: isGoodEnd || planned === 0 ? [] : [[changing("to go on", commands.goOn)]],
     partitionAdvice: [],
-    partitions: rowsOf(results),
+    partitions: rowsOf(results, seen),
     tablets: [],
     findings: [],
     nameserver: { before: null, after: seen?.leader ?? null },
@@ -49,10 +50,14 @@ export function operationRows(report: OperationReport, commands: OperationComman
 
 function countsOf(seen: OperationReport["seen"]): ReportCounts | null {
   if (seen === undefined) return null;
-  const { leader: _, autoFailover: __, ...counts } = seen;
-  const healthy = counts.partitions - counts.unhealthy - counts.recovered;
-  // A planned command leaves no partition for a decision: it is refused before its first step instead.
-  return { ...counts, healthy, needsDecision: 0 };
+  const { tablets, tables, partitions, replicas, recovered, unhealthy } = seen;
+  return {
+    ...{ tablets, tables, partitions, replicas, recovered, unhealthy },
+    healthy: partitions - unhealthy - recovered,
+    // A planned command leaves no partition for a decision: it is refused before its first step instead.
+    needsDecision: 0,
+    serving: seen.leaders.size,
+  };
 }
 
 function autoFailoverOf(
@@ -73,7 +78,7 @@ function isGood(result: string): boolean {
   return result === "done" || result === "already-done";
 }
 
-function rowsOf(results: readonly StepResult[]): PartitionRow[] {
+function rowsOf(results: readonly StepResult[], seen: OperationReport["seen"]): PartitionRow[] {
   const byName = new Map<string, StepResult[]>();
   for (const result of results) {
     const { id, endpoint } = result.step;
@@ -83,17 +88,23 @@ function rowsOf(results: readonly StepResult[]): PartitionRow[] {
     if (own === undefined) byName.set(name, [result]);
     else own.push(result);
   }
-  return [...byName].map(([partition, own]) => rowOf(partition, own));
+  return [...byName].map(([partition, own]) => rowOf(partition, own, seen));
 }
 
-function rowOf(partition: string, own: readonly StepResult[]): PartitionRow {
+function rowOf(
+  partition: string,
+  own: readonly StepResult[],
+  seen: OperationReport["seen"],
+): PartitionRow {
+  const id = own[0]?.step.id;
+  const leader = id === undefined ? undefined : seen?.leaders.get(replicaKey(id));
   const bad = own.find(({ outcome }) => !isGood(outcome.result));
   const detail = bad !== undefined && "detail" in bad.outcome ? `: ${bad.outcome.detail}` : "";
   return {
     partition,
     status: bad === undefined ? "done" : "not-done",
-    serving: null,
-    leader: null,
+    serving: id === undefined || seen === undefined ? null : leader !== undefined,
+    leader: leader ?? null,
     was: [],
     done: own.flatMap(({ step, outcome }) => (outcome.result === "done" ? [step.kind] : [])),
     tookMs: null,
