@@ -26,8 +26,7 @@ function textAt(width: number, rows = Number.POSITIVE_INFINITY): string {
 describe("a table on a terminal", () => {
   test.each([200, 100, 60, 30])("of %i columns fits", async (width) => {
     const text = textAt(width);
-    const table = text.split("\n").filter((line) => !line.startsWith("left out"));
-    expect(Math.max(...table.map(textWidth))).toBeLessThanOrEqual(width);
+    expect(Math.max(...text.split("\n").map(textWidth))).toBeLessThanOrEqual(width);
     await expect(text).toMatchFileSnapshot(`golden/table-${width}.txt`);
   });
 

@@ -24,7 +24,7 @@ import { defaultStateDir } from "../util/process-identity.js";
 import { jsonPieces, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { makeReport, type ReportInput, writeReport } from "./report-file.js";
-import { ended, print } from "./write.js";
+import { ended, print, tableScreen } from "./write.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -70,7 +70,7 @@ async function list(known: Known, flags: HistoryFlags, io: CommandIo): Promise<v
     io,
     flags.output === "json"
       ? ended(jsonPieces({ schemaVersion: SCHEMA_VERSION, runs: all.map(lineJson) }))
-      : [listText(all, io.hasColor)],
+      : listText(all, tableScreen(flags, io)),
   );
   if (ids.length > LISTED_MAX) {
     io.log.info(`${ids.length - LISTED_MAX} older runs are not listed`);

@@ -14,7 +14,7 @@ import type { CommandIo } from "./command.js";
 import { tellFailedLook } from "./failed-look.js";
 import { settleFirst } from "./protect.js";
 import { lookOrWatch, type WatchScreen, watchScreen } from "./watch.js";
-import { ended, print } from "./write.js";
+import { ended, print, tableScreen } from "./write.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -70,14 +70,10 @@ async function printAnswer(
     const document = { schemaVersion: SCHEMA_VERSION, command, exitCode, ...answer.json };
     return await print(io, ended(jsonPieces(document)));
   }
-  const isNarrow = io.isInteractiveStdout && flags.output !== "wide";
-  const margin = watch?.isDrawn === true ? FRAME_MARGIN : 0;
-  const pieces = shownText(answer, {
-    hasColor: io.hasColor,
-    columns: isNarrow ? io.columns - margin : Number.POSITIVE_INFINITY,
-    rows: io.isInteractiveStdout && watch === undefined ? io.rows : Number.POSITIVE_INFINITY,
-  });
-  if (watch === undefined) return await print(io, pieces);
+  const screen = tableScreen(flags, io);
+  if (watch === undefined) return await print(io, shownText(answer, screen));
+  const columns = screen.columns - (watch.isDrawn ? FRAME_MARGIN : 0);
+  const pieces = shownText(answer, { ...screen, columns, rows: Number.POSITIVE_INFINITY });
   watch.show([...pieces].join("").trimEnd().split("\n"), realClock.wallTime());
 }
 

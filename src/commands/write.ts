@@ -1,4 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
+import type { GlobalFlags } from "../cli/common-specs.js";
+import type { TableScreen } from "../util/table.js";
 import { untilAborted } from "../util/until-aborted.js";
 import { takeTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
@@ -22,6 +24,19 @@ export async function print(
     if (!wasAborted && written instanceof Promise) await untilAborted(written, signal);
     return stdout.isClosed?.() !== true;
   });
+}
+
+/** What a table is shown on: the terminal, or all that there is where it is none and with `--output=wide`. */
+export function tableScreen(
+  { output }: Pick<GlobalFlags, "output">,
+  io: Pick<CommandIo, "isInteractiveStdout" | "hasColor" | "columns" | "rows">,
+): TableScreen {
+  const isNarrow = io.isInteractiveStdout && output !== "wide";
+  return {
+    hasColor: io.hasColor,
+    columns: isNarrow ? io.columns : Number.POSITIVE_INFINITY,
+    rows: io.isInteractiveStdout ? io.rows : Number.POSITIVE_INFINITY,
+  };
 }
 
 /** Lines of text, each with its line break. */

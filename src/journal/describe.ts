@@ -1,6 +1,6 @@
 import { commandText } from "../cli/printed-command.js";
 import { durationText } from "../model/duration.js";
-import { type Cell, type Column, table } from "../util/table.js";
+import { type Cell, type Column, fittedTable, type TableScreen, table } from "../util/table.js";
 import { jsonText, safe } from "../util/text.js";
 import {
   type CallStory,
@@ -74,18 +74,21 @@ export function durationOf({ run, end }: Pick<RunLine, "run" | "end">): number |
 
 const LIST: readonly Column[] = [
   { title: "id" },
-  { title: "time" },
+  { title: "time", isExtra: true },
   { title: "command" },
   { title: "result" },
   { title: "duration", align: "right" },
   { title: "changes", align: "right" },
-  { title: "cluster" },
-  { title: "known from" },
+  { title: "cluster", isExtra: true },
+  { title: "known from", isExtra: true },
 ];
 
-/** The list of runs, one a line; notes on damaged journals after it. */
-export function listText(lines: readonly RunLine[], hasColor: boolean): string {
-  if (lines.length === 0) return "no runs yet\n";
+/** The list of runs, one a line, as wide as the screen; notes on damaged journals after it. */
+export function* listText(lines: readonly RunLine[], screen: TableScreen): Generator<string> {
+  if (lines.length === 0) {
+    yield "no runs yet\n";
+    return;
+  }
   const rows = lines.map((line): Cell[] => [
     line.id,
     line.run?.time ?? "-",
@@ -96,8 +99,8 @@ export function listText(lines: readonly RunLine[], hasColor: boolean): string {
     line.run === undefined ? "-" : clusterText(line.run),
     sourceText(line),
   ]);
-  const notes = lines.flatMap((line) => line.notes.map((note) => `${line.id}: ${safe(note)}\n`));
-  return table(LIST, rows, hasColor) + notes.join("");
+  yield* fittedTable(LIST, rows, screen);
+  for (const line of lines) for (const note of line.notes) yield `${line.id}: ${safe(note)}\n`;
 }
 
 function sourceText({ source, run }: RunLine): string {

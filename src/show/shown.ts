@@ -1,4 +1,4 @@
-import { type Cell, type Column, type TableScreen, tablePieces } from "../util/table.js";
+import { type Cell, type Column, fittedTable, type TableScreen } from "../util/table.js";
 import { safe } from "../util/text.js";
 
 /** What a command that only shows has to tell, for people and for programs. */
@@ -27,10 +27,7 @@ export function* shownText(
 ): Generator<string> {
   const isEmpty = rows[Symbol.iterator]().next().done === true;
   if (isEmpty) yield `${safe(empty)}\n`;
-  else {
-    const leftOut = yield* tablePieces(columns, rows, screen);
-    if (leftOut.length > 0) yield `left out: ${leftOut.join(", ")} (--output=wide shows all)\n`;
-  }
+  else yield* fittedTable(columns, rows, screen);
   for (const note of notes.slice(0, NOTES_MAX)) yield `${safe(note)}\n`;
   const more = notes.length - NOTES_MAX;
   if (more > 0) yield `and ${more} more (--output=json shows all)\n`;

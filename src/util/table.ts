@@ -1,6 +1,7 @@
 import { fitColumns } from "./fit-columns.js";
 import { type Color, clipped, paint, safe } from "./text.js";
 import { shortened, textWidth } from "./width.js";
+import { wrapped } from "./wrap.js";
 
 /** Characters of a cell that are shown: a table with one of a megabyte could not be read. */
 const CELL_MAX = 2_000;
@@ -86,6 +87,18 @@ export function* tablePieces(
     lines += 1;
   }
   return titles.filter((_, index) => fitted[index] === undefined);
+}
+
+/** A table as wide as the screen, piece by piece, with a line that names the columns that had no room. */
+export function* fittedTable(
+  columns: readonly Column[],
+  rows: Iterable<readonly Cell[]>,
+  screen: TableScreen,
+): Generator<string> {
+  const leftOut = yield* tablePieces(columns, rows, screen);
+  if (leftOut.length === 0) return;
+  const text = `left out: ${leftOut.join(", ")} (--output=wide shows all)`;
+  yield `${wrapped(text, { first: "", rest: "  " }, screen).join("\n")}\n`;
 }
 
 function safeCell(cell: Cell): { readonly text: string; readonly color: Color | undefined } {
