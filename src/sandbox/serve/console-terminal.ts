@@ -70,7 +70,8 @@ function introduction(sandbox: Sandbox, hasColor: boolean, recoverCommand: strin
     "In another terminal, after an outage:",
     recoverCommand,
     "",
-    'Type "outage" to kill all tablets and start them again, "help" for all commands, "quit" to end.',
+    'Type "outage" to kill all tablets and start them again,',
+    '"help" for all commands, "quit" to end.',
     "",
   ].join("\n");
 }
