@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { COMMANDS } from "../src/cli/command-table.js";
 import { runConsoleLine } from "../src/sandbox/serve/console-commands.js";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { itemOf } from "../src/util/quick-check.js";
@@ -165,6 +166,12 @@ describe("what the commands really write", () => {
       expect(documents.map((one) => schema.parse(one))).toEqual(documents);
     },
   );
+
+  test("every command has a schema, and nothing was written that has none", () => {
+    const results = COMMANDS.map(({ name }) => name).filter((name) => name !== "completion");
+    expect(results.filter((name) => kindOf(name, {}) === undefined)).toEqual([]);
+    expect(seen.get("without a schema")).toBeUndefined();
+  });
 
   test("what does not fit is noticed in every test that asks for JSON", () => {
     const good = JSON.stringify({ schemaVersion: 1, conf: { auto_failover: "true" } });
