@@ -12,18 +12,42 @@ const sandbox = await startSandbox({
   seed: 1,
 });
 
-process.on("message", async () => {
-  await sandbox.outage({ withNameservers: false });
-  // The nameserver needs a moment to see that the tablets are back; nobody recovers before that.
-  const { model } = sandbox;
-  await model.until(
-    () =>
-      model.leader !== undefined &&
-      [...model.leader.tablets.values()].every((one) => one.isHealthy),
-    LIMIT_MS,
-    10,
-  );
-  process.send("outage");
+/** The tablet that goes and comes back alone. */
+const ONE = "tablet3";
+const WRITE_EVERY_MS = 50;
+const { model } = sandbox;
+
+/** The nameserver needs a moment to see what has come or gone; nothing recovers before that. */
+function untilSeen(healthy) {
+  const seen = () =>
+    model.leader !== undefined &&
+    [...model.leader.tablets.values()].filter((one) => one.isHealthy).length === healthy;
+  return model.until(seen, LIMIT_MS, 10);
+}
+
+const orders = {
+  async outage() {
+    await sandbox.outage({ withNameservers: false });
+    await untilSeen(sandbox.tablets.length);
+  },
+  async "one goes"() {
+    model.kill(ONE);
+    await untilSeen(sandbox.tablets.length - 1);
+  },
+  async "it comes back, and clients write"() {
+    await sandbox.restart(ONE);
+    await untilSeen(sandbox.tablets.length);
+    setInterval(() => model.put(1), WRITE_EVERY_MS);
+  },
+};
+
+process.on("message", async (order) => {
+  await orders[order]();
+  process.send(order);
 });
 process.on("disconnect", () => process.exit());
-process.send({ zkCluster: sandbox.zkCluster, rootPath: sandbox.zkRootPath });
+process.send({
+  zkCluster: sandbox.zkCluster,
+  rootPath: sandbox.zkRootPath,
+  tablet: sandbox.tablets.at(-1),
+});

@@ -19,13 +19,15 @@ const LIMIT_MS = 1_800_000;
 export async function startWire(replicas, loadMs) {
   const child = start("wire-sandbox.js", { cluster: CLUSTERS[replicas], loadMs });
   const where = await messageOf(child, SANDBOX_LIMIT_MS);
+  const order = async (text) => {
+    const done = messageOf(child, SANDBOX_LIMIT_MS);
+    child.send(text);
+    await done;
+  };
   return {
     ...where,
-    async outage() {
-      const done = messageOf(child, SANDBOX_LIMIT_MS);
-      child.send("outage");
-      await done;
-    },
+    order,
+    outage: () => order("outage"),
     stop: () => child.disconnect(),
   };
 }

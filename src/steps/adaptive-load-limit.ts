@@ -1,7 +1,7 @@
 import type { Clock } from "../model/clock.js";
 
 /** How many loads may be asked for at once where a tablet is quick with them. */
-const LIMIT_MAX = 32;
+const LIMIT_MAX = 64;
 /** How much the limit grows when it was too small. */
 const GROWTH = 4;
 /** Without a load that ended for this long they are slow, and nothing is gained by queueing more. */
