@@ -66,7 +66,7 @@ async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number>
     }
   } catch (error) {
     const output = wantedOutput(argv);
-    const end = output === "ndjson" ? streamIo(io) : io;
+    const end = await fitting(output === "ndjson" ? streamIo(io) : io, output === "table");
     return fail(error, exitCodeOf(error), end, { isJson: output !== "table", command });
   }
 }
@@ -86,6 +86,22 @@ async function helpText(of: CommandEntry | undefined): Promise<string> {
 /** Width of the terminal; where there is none, or one that says 0, as wide as a usual one. */
 function columns(): number {
   return process.stdout.columns || process.stderr.columns || 80;
+}
+
+/** Says the first word, before anything is loaded that breaks lines. */
+function announce(name: string, announcement: string, io: ProcessIo): void {
+  const line = `openmldb-ops ${name}: ${announcement}`;
+  const isLong = process.stderr.isTTY === true && line.length > columns();
+  io.err(isLong ? `openmldb-ops ${name}:\n  ${announcement}\n` : `${line}\n`);
+}
+
+/** The streams with lines that fit the terminal, where there is one. @param isText Whether people read stdout. */
+async function fitting<Io extends ProcessIo>(io: Io, isText: boolean): Promise<Io> {
+  const stdout = isText && process.stdout.isTTY === true;
+  const stderr = process.stderr.isTTY === true;
+  if (!stdout && !stderr) return io;
+  const { foldedIo } = await import("./cli/folded-io.js");
+  return foldedIo(io, { stdout, stderr }, columns);
 }
 
 /** What stdout is to be, found out even if the rest of the command line is wrong. */
@@ -116,10 +132,13 @@ async function runCommand(
   processIo: ProcessIo,
 ): Promise<number> {
   const prepared = entry.prepare(line, process.env);
-  const io: ProcessIo | StreamIo = prepared.isStream ? streamIo(processIo) : processIo;
+  const bare: ProcessIo | StreamIo = prepared.isStream ? streamIo(processIo) : processIo;
+  announce(entry.name, prepared.announcement, bare);
+  const watch = watchSignals((text) => bare.err(`${text}\n`));
+  // A script that a shell reads has lines of any length.
+  const isForPeople = prepared.flags.output === "table" && entry.name !== "completion";
+  const io = await fitting(bare, isForPeople);
   for (const note of notesOn(line, process.env)) io.err(`openmldb-ops: note: ${note}\n`);
-  io.err(`openmldb-ops ${entry.name}: ${prepared.announcement}\n`);
-  const watch = watchSignals((text) => io.err(`${text}\n`));
   const { openLog } = await import("./log.js");
   const { logLevel, logFile } = prepared.flags;
   // What writes a file costs a short command a tenth of its time.

@@ -76,8 +76,9 @@ test("Ctrl-C takes the block away and says what was done, what is left and what 
   expect(code).toBe(130);
   expect(end).not.toMatch(BLOCK);
   expect(end).toMatch(/SIGINT: stopping, putting things back/);
-  expect(end).toMatch(/\d+ changes? made/);
-  expect(end).toMatch(/to go on: /);
+  expect(end).toMatch(/\d+ changes? made; \d+ of 8 partitions/);
+  expect(end).toMatch(/to see what is left:\n {2}openmldb-ops inspect /);
+  expect(end).toMatch(/to go on:\n {2}openmldb-ops --cmd=recoverdata /);
   expect(end.split("\n").at(-1)).toBe("openmldb-ops: stopped by SIGINT");
 });
 

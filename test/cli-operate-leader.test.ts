@@ -105,7 +105,9 @@ describe("changeleader", () => {
     );
     expect(code, stderr).toBe(130);
     expect(stderr).toContain(`db1.t0:0: ${before} marked alive again`);
-    expect(stderr).toMatch(/0 of 2 actions done; .*to go on: openmldb-ops changeleader /);
+    expect(stderr).toMatch(
+      /0 of 2 actions done, 2 left\n.*inspect.*\n.*to go on: openmldb-ops changeleader /,
+    );
     expect(leaderOf(sandbox)).toBe(before);
     expect(sandbox.model.healthy()).toEqual([]);
     expect(sandbox.model.leader?.autoFailover).toBe(true);

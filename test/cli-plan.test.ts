@@ -260,7 +260,7 @@ describe("the question at a terminal", () => {
       expect(code, shown).toBe(4);
       expect(asked).toBe(1);
       expect(shown).toMatch(
-        /recover the cluster at \/openmldb with method direct: 7 partitions, 16 replicas, about \d+ changes/,
+        /recover the cluster at \/openmldb with method direct: 7 partitions, 16\s+replicas, about \d+ changes/,
       );
       expect(shown).toContain("nothing was changed");
       expect(everything(sandbox)).toMatchObject(before);

@@ -467,6 +467,6 @@ describe("a plan of many partitions", () => {
     expect(lines.length).toBeLessThanOrEqual(24);
     expect(lines[1]).toMatch(/^305 partitions, not-loaded x3: load-follower x3, then /);
     expect(lines[2]).toBe("    db1.t0:0, db1.t0:1, db1.t0:2 and 302 more");
-    expect(planText(saved, size, true).length).toBeGreaterThan(3_000);
+    expect(planText(saved, size, { isVerbose: true }).length).toBeGreaterThan(3_000);
   });
 });

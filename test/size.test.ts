@@ -225,7 +225,7 @@ describe("the screen at the end", () => {
     expect(lines).toContain("    db1.t1:990, db1.t1:991, db1.t1:992 and 7 more");
     expect(lines).toContain("990 partitions serving, not healthy: tablet-offline");
     expect(lines.at(-1)).toContain("1000 partitions NOT healthy, 10 of them not serving");
-    const all = [...reportText(reportOf(many), true)];
+    const all = [...reportText(reportOf(many), { isVerbose: true })];
     expect(all.filter((line) => / {2}(led|NOT)/.test(line))).toHaveLength(1_000);
     expect(JSON.parse([...reportJson(reportOf(many), 3)].join("")).partitions).toHaveLength(1_000);
   });

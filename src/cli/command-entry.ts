@@ -88,7 +88,7 @@ export const EXAMPLE_CLUSTER = "--zk_cluster=127.0.0.1:2181 --zk_root_path=/open
 
 function connecting(flags: CommonFlags): string {
   const name = flags.cluster === undefined ? "" : `${safe(flags.cluster)}: `;
-  return `connecting to ${name}ZooKeeper ${flags.zkCluster.join(",")} (root path ${safe(flags.zkRootPath)}) ...`;
+  return `connecting to ${name}ZooKeeper ${flags.zkCluster.join(",")}${safe(flags.zkRootPath)}`;
 }
 
 /** @throws OpsError `usage` for a password without a user. */

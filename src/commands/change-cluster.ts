@@ -13,7 +13,7 @@ import type { Attempt } from "../run/with-run.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import { type ChangingRun, changingRun, underLock } from "./changing-run.js";
-import type { CommandIo } from "./command.js";
+import { type CommandIo, columnsOf } from "./command.js";
 import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
 import { isPlanOnly, planDigest, writeNewFile } from "./plan-store.js";
@@ -122,7 +122,7 @@ async function showPlan<End>(
     io,
     flags.output === "json"
       ? ended(jsonPieces({ ...head, size, ...json, plan: planDocument(saved) }, 2))
-      : lined(planText(saved, size, flags.isVerbose)),
+      : lined(planText(saved, size, { isVerbose: flags.isVerbose, columns: columnsOf(io) })),
   );
   return exitCode;
 }

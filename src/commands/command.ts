@@ -66,6 +66,14 @@ export interface CommandIo {
   onSecondSignal(handler: () => boolean): void;
 }
 
+/** Columns that a result on stdout has; infinite where it is no terminal. */
+export function columnsOf({
+  isInteractiveStdout,
+  columns,
+}: Pick<CommandIo, "isInteractiveStdout" | "columns">): number {
+  return isInteractiveStdout ? columns : Number.POSITIVE_INFINITY;
+}
+
 /** What every module of `src/commands` that implements a command exports. */
 export interface Command<F> {
   /**

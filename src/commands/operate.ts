@@ -22,7 +22,7 @@ import { jsonText, safe } from "../util/text.js";
 import { clusterText, confirmed } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
 import { isStop } from "./changing-run.js";
-import type { CommandIo } from "./command.js";
+import { type CommandIo, columnsOf } from "./command.js";
 import { planUsage, readGivenPlan } from "./plan-store.js";
 import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
 
@@ -42,6 +42,7 @@ export async function operate(
   const goOn = ({ results }: OperationReport) =>
     commandPrinter(flags)(operation.goOn?.(results) ?? typed);
   let isAgreed = false;
+  let areNotesKnown = false;
   return changeCluster<OperationReport>(flags, io, given, {
     typed,
     async plan(cluster, opened, onEvent) {
@@ -69,11 +70,12 @@ export async function operate(
           const question = operationQuestion(plan, clusterText(flags)).join("\n");
           const wasAsked = await confirmed(question, { flags, io, signal: attempt.signal });
           isAgreed = true;
+          areNotesKnown = wasAsked;
           return wasAsked;
         },
       }),
     rows: (report) => operationRows(report, { goOn: goOn(report), restore: restoreCommand(flags) }),
-    tell: (report) => tellEnd(report, { flags, io, command, goOn: goOn(report) }),
+    tell: (report) => tellEnd(report, { flags, io, command, goOn: goOn(report), areNotesKnown }),
   });
 }
 
@@ -107,21 +109,32 @@ function tellEnd(
     io,
     command,
     goOn,
-  }: { flags: OperateFlags; io: CommandIo; command: string; goOn: string },
+    areNotesKnown,
+  }: {
+    readonly flags: OperateFlags;
+    readonly io: CommandIo;
+    readonly command: string;
+    readonly goOn: string;
+    /** Whether a question has shown the notes of the plan. */
+    readonly areNotesKnown: boolean;
+  },
 ): number {
   const { error, notRestored, plan } = report;
   if (error !== undefined && notRestored === undefined && (isStop(error) || !report.hasChanged)) {
     if (plan.steps.length > 0) {
-      io.log.info(stoppedText(report, commandPrinter(flags)({ cmd: "inspect" }), goOn));
+      const inspect = commandPrinter(flags)({ cmd: "inspect" });
+      for (const line of stoppedText(report, inspect, goOn)) io.log.info(line);
     }
     throw error;
   }
   const verdict = isWell(report) ? EXIT.ok : EXIT.partly;
   const exitCode = notRestored === undefined ? verdict : EXIT.notRestored;
+  const { isVerbose } = flags;
+  const options = { goOn, isVerbose, areNotesKnown, columns: columnsOf(io) };
   io.stdout.write(
     flags.output === "json"
       ? `${jsonText(operationJson(report, command, exitCode), 2)}\n`
-      : `${operationText(report, goOn).join("\n")}\n`,
+      : `${operationText(report, options).join("\n")}\n`,
   );
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   return exitCode;

@@ -133,8 +133,10 @@ async function finish(
   const rows = rowsOf(deep);
   const exitCode = withDeepExit(notRestored === undefined ? verdict : EXIT.notRestored, deep);
   const json = () => ended(reportJson(report, exitCode, rows && rowsJson(rows)));
+  const isAtTerminal = io.isInteractiveStdout && io.isInteractiveStderr;
+  const isLogSeen = isAtTerminal && (flags.logLevel === "info" || flags.logLevel === "debug");
   const text = () => [
-    ...reportText(report, flags.isVerbose),
+    ...reportText(report, { isVerbose: flags.isVerbose, isLogSeen }),
     ...(rows === undefined ? [] : rowsText(rows)),
   ];
   if (flags.decisionsOut !== undefined) await saveDecisions(flags.decisionsOut, report, flags, io);
@@ -192,6 +194,12 @@ async function saveReport(path: string, json: Iterable<string>, io: CommandIo): 
   }
 }
 
+/** What was done, and what is left. */
+function stoppedText({ changes, unhealthy, through }: Progress): string {
+  const done = [...unhealthy].filter((key) => through.has(key)).length;
+  return `${counted(changes, "change")} made; ${done} of ${counted(unhealthy.size, "partition")} that were not healthy are through, ${unhealthy.size - done} left`;
+}
+
 /** Signals, time limits and errors before the first change are told by the shell, which knows their codes. */
 function endEarly(
   result: Extract<RecoverResult, { error: unknown }>,
@@ -205,9 +213,9 @@ function endEarly(
   const isStopped = isStop(error);
   if (notRestored === undefined && (isStopped || !result.hasChanged)) {
     if (progress.unhealthy.size > 0) {
-      io.log.info(
-        `${counted(progress.changes, "change")} made; of ${counted(progress.unhealthy.size, "partition")} that were not healthy, some may be left; to see what is left: ${print({ cmd: "inspect" })}; to go on: ${goOn}`,
-      );
+      io.log.info(stoppedText(progress));
+      io.log.info(`to see what is left: ${print({ cmd: "inspect" })}`);
+      io.log.info(`to go on: ${goOn}`);
     }
     throw error;
   }
@@ -218,7 +226,7 @@ function endEarly(
     );
   }
   io.stderr.write(
-    `openmldb-ops: the run ended early: ${safe(messageOf(error))}\n  -> to go on: ${safe(goOn)}\n`,
+    `openmldb-ops: the run ended early: ${safe(messageOf(error))}\n  ${stoppedText(progress)}\n  to go on: ${safe(goOn)}\n`,
   );
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   return exitCode;

@@ -77,6 +77,8 @@ export interface RecoverOptions extends RecoverScope {
 export interface Progress {
   /** The partitions that were not healthy, by `replicaKey`. */
   readonly unhealthy: ReadonlySet<string>;
+  /** Those of them that are through and ended well. */
+  readonly through: ReadonlySet<string>;
   /** Changes made. */
   readonly changes: number;
 }
@@ -136,6 +138,7 @@ export async function recoverData(
       ...unhealthy.map((view) => replicaKey(view.id)),
       ...(options.earlier?.unhealthy ?? []),
     ]),
+    through: new Set([...told.through, ...(options.earlier?.through ?? [])]),
     changes: told.changes() + (options.earlier?.changes ?? 0),
   };
   const endEarly = (thrown: unknown): RecoverResult => ({
@@ -238,7 +241,7 @@ async function workInPasses(
   let { state, unhealthy } = seen;
   for (let pass = 1; ; pass += 1) {
     const changes = told.changes();
-    onEvent({
+    told.onEvent({
       kind: "work",
       partitions: unhealthy.map((view) => atWork(view, problemsOf(view, only))),
     });

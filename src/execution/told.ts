@@ -9,11 +9,14 @@ export interface Told {
   readonly notes: ReadonlyMap<string, readonly string[]>;
   /** How many changing steps were done. */
   changes(): number;
+  /** The partitions that are through and ended well, by `replicaKey`. */
+  readonly through: ReadonlySet<string>;
 }
 
 /** Listens on the way to the listener of a run. */
 export function keepTrack(onEvent: OnEvent): Told {
   const notes = new Map<string, readonly string[]>();
+  const through = new Set<string>();
   let changes = 0;
   return {
     onEvent(event) {
@@ -21,11 +24,17 @@ export function keepTrack(onEvent: OnEvent): Told {
         const key = replicaKey(event.id);
         notes.set(key, [...new Set([...(notes.get(key) ?? []), ...event.notes])]);
       }
+      if (event.kind === "work")
+        for (const { id } of event.partitions) through.delete(replicaKey(id));
+      if (event.kind === "lane-ended" && event.failure === undefined) {
+        through.add(replicaKey(event.id));
+      }
       const isDone = event.kind === "step-ended" && event.outcome.result === "done";
       if (isDone && rowOf(event.step).changes) changes += 1;
       onEvent(event);
     },
     notes,
     changes: () => changes,
+    through,
   };
 }

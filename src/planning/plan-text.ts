@@ -3,7 +3,7 @@ import { partitionName } from "../model/partition-view.js";
 import type { StepKind } from "../model/step.js";
 import { stepText } from "../model/step.js";
 import { wordsOf } from "../steps/run-step.js";
-import { table } from "../util/table.js";
+import { tableOrLines } from "../util/table.js";
 import { safe } from "../util/text.js";
 import { lostLines } from "./lost.js";
 import { planOverview } from "./plan-overview.js";
@@ -25,18 +25,29 @@ const FEW = 4;
 /** Steps and notes of a long list that are shown. */
 const FIRST_STEPS = 8;
 /** Names in a question; the others are counted. */
-const NAMED_MAX = 10;
+const NAMED_MAX = 3;
 
 /**
  * A plan for a person: every step, if that fits a screen or is asked for; else in groups.
  *
  * @param size That of the plan.
- * @param isVerbose Whether every step is shown, however many there are.
  * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
  */
-export function planText(saved: SavedPlan, size: PlanSize, isVerbose = false): string[] {
+export function planText(
+  saved: SavedPlan,
+  size: PlanSize,
+  {
+    isVerbose = false,
+    columns = Number.POSITIVE_INFINITY,
+  }: {
+    /** Whether every step is shown, however many there are. */
+    readonly isVerbose?: boolean;
+    /** Of the terminal; infinite where there is none. */
+    readonly columns?: number;
+  } = {},
+): string[] {
   const { plan } = saved;
-  if (plan.method === undefined) return listText(plan, isVerbose);
+  if (plan.method === undefined) return listText(plan, isVerbose, columns);
   const isShort = isVerbose || isOneScreen(plan);
   return [
     `plan ${safe(saved.id)} for the cluster at ${safe(saved.rootPath)}, method ${plan.method}, made ${safe(plan.madeAt)}`,
@@ -60,7 +71,7 @@ function isOneScreen(plan: Plan): boolean {
 }
 
 /** The plan of an operation: one step a line; of many steps the first ones, and all of them counted. */
-function listText(plan: Plan, isVerbose: boolean): string[] {
+function listText(plan: Plan, isVerbose: boolean, screen: number): string[] {
   const steps = [...plan.partitions.flatMap((one) => one.first.steps), ...plan.others];
   if (steps.length === 0) return [...plan.notes.map(safe), "nothing to do"];
   const isShort = isVerbose || steps.length <= SCREEN_LINES;
@@ -68,7 +79,7 @@ function listText(plan: Plan, isVerbose: boolean): string[] {
   const rows = shown.map((step, index) => [String(index + 1), stepText(step), step.why]);
   const columns = [{ title: "#", align: "right" as const }, { title: "action" }, { title: "why" }];
   return [
-    table(columns, rows).trimEnd(),
+    ...tableOrLines(columns, rows, screen),
     ...(isShort
       ? []
       : [`all ${steps.length}: ${tally(steps.map(({ kind }) => kind))}; each of them: --verbose`]),
@@ -176,6 +187,8 @@ function downLines(plan: Plan): string[] {
   const left = plan.partitions.filter((one) => refusalOf(one) !== undefined);
   const names = left.slice(0, NAMED_MAX).map(({ id }) => partitionName(id));
   const more = left.length - names.length;
+  const others = [...away].slice(NAMED_MAX);
+  const rest = others.reduce((sum, [, count]) => sum + count, 0);
   return [
     ...[...away]
       .slice(0, NAMED_MAX)
@@ -183,6 +196,9 @@ function downLines(plan: Plan): string[] {
         ([endpoint, count]) =>
           `  - tablet ${safe(endpoint)} is away, with ${counted(count, "replica")}: they stay down`,
       ),
+    ...(others.length === 0
+      ? []
+      : [`  - ${counted(others.length, "more tablet")} away, with ${counted(rest, "replica")}`]),
     ...(left.length === 0
       ? []
       : [`  - left as they are: ${safe(names.join(", "))}${more > 0 ? `, and ${more} more` : ""}`]),

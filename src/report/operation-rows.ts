@@ -74,7 +74,8 @@ export function doneCount(results: readonly StepResult[]): number {
   return results.filter(({ outcome }) => isGood(outcome.result)).length;
 }
 
-function isGood(result: string): boolean {
+/** Whether a step came to its end. */
+export function isGood(result: string): boolean {
   return result === "done" || result === "already-done";
 }
 

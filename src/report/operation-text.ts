@@ -1,12 +1,17 @@
 import { messageOf } from "../errors.js";
-import { counted } from "../model/counted.js";
+import { counted, tally } from "../model/counted.js";
 import type { OperationReport } from "../model/operation-report.js";
 import { detailsOf, type Step, stepText, verbOf } from "../model/step.js";
-import { table } from "../util/table.js";
+import { tableOrLines } from "../util/table.js";
 import { safe } from "../util/text.js";
-import { doneCount, isWell } from "./operation-rows.js";
+import { doneCount, isGood, isWell } from "./operation-rows.js";
 
 const SCHEMA_VERSION = 1;
+
+/** Actions or notes that are shown where there are more, so that all fits a screen. */
+const SHOWN_MAX = 4;
+/** Actions, and rows of a terminal that they take, that are shown one by one. */
+const ROWS_MAX = 16;
 
 /** A step as JSON shows it: numbers as decimal digits. */
 export function stepData(step: Step): Record<string, unknown> {
@@ -36,37 +41,86 @@ export function operationJson(report: OperationReport, command: string, exitCode
   };
 }
 
+/** How the end of an operation is shown. */
+export interface OperationTextOptions {
+  /** The command that goes on with what is left. */
+  readonly goOn: string;
+  /** Whether each action is shown, however many there are. */
+  readonly isVerbose: boolean;
+  /** Whether a person has seen the notes of the plan with the question. */
+  readonly areNotesKnown: boolean;
+  /** Of the terminal; infinite where there is none. */
+  readonly columns: number;
+}
+
 /**
- * How an operation ended, for a person.
+ * How an operation ended, for a person: each action, or where there are many, those that did not end well.
  *
- * @param goOn The command that goes on with what is left.
  * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
  */
-export function operationText(report: OperationReport, goOn: string): string[] {
+export function operationText(report: OperationReport, options: OperationTextOptions): string[] {
   const { plan, results, complaints, conclusions, error } = report;
-  const rows = results.map(({ step, outcome }) => [
-    stepText(step),
-    outcome.result,
-    "detail" in outcome ? outcome.detail : "",
-  ]);
-  const columns = [{ title: "action" }, { title: "result" }, { title: "detail" }];
+  const { goOn, isVerbose, areNotesKnown } = options;
   const isGoodEnd = isWell(report);
+  const notes = areNotesKnown ? [] : plan.notes;
   return [
-    ...(rows.length === 0 ? [] : [table(columns, rows).trimEnd()]),
-    ...plan.notes.map((note) => `note: ${safe(note)}`),
+    ...resultLines(results, options),
+    ...firstOf(notes, isVerbose, "note").map((note) => `note: ${safe(note)}`),
     ...conclusions.map(safe),
     ...complaints.map((line) => `not well: ${safe(line)}`),
     ...(error === undefined ? [] : [`ended early: ${safe(messageOf(error))}`]),
-    ...(isGoodEnd || rows.length === 0 ? [] : [`to go on: ${safe(goOn)}`]),
+    ...(isGoodEnd || results.length === 0 ? [] : [`to go on: ${safe(goOn)}`]),
     plan.steps.length === 0
       ? "nothing to do"
       : `${doneOf(report)} done${isGoodEnd ? "" : "; NOT all is well"}`,
   ];
 }
 
-/** What an operation that was stopped in the middle has come to, and what to type. */
-export function stoppedText(report: OperationReport, inspect: string, goOn: string): string {
-  return safe(`${doneOf(report)} done; to see what is left: ${inspect}; to go on: ${goOn}`);
+function resultLines(
+  results: OperationReport["results"],
+  { isVerbose, columns: screen }: OperationTextOptions,
+): string[] {
+  if (results.length === 0) return [];
+  const linesOf = (shown: OperationReport["results"]) =>
+    shown.length === 0
+      ? []
+      : tableOrLines(
+          [{ title: "action" }, { title: "result" }, { title: "detail" }],
+          shown.map(({ step, outcome }) => [
+            stepText(step),
+            outcome.result,
+            "detail" in outcome ? outcome.detail : "",
+          ]),
+          screen,
+        );
+  if (isVerbose || results.length <= ROWS_MAX) {
+    const lines = linesOf(results);
+    const rows = lines.reduce((sum, line) => sum + Math.ceil(line.length / screen), 0);
+    if (isVerbose || rows <= ROWS_MAX || screen === Number.POSITIVE_INFINITY) return lines;
+  }
+  const done = results.filter(({ outcome }) => isGood(outcome.result));
+  const bad = results.filter(({ outcome }) => !isGood(outcome.result));
+  return [
+    ...(done.length === 0 ? [] : [`done: ${tally(done.map(({ step }) => verbOf(step)))}`]),
+    ...firstOf(linesOf(bad), false, "line"),
+    "each action: --verbose; for programs: --output=json",
+  ];
+}
+
+/** All of them, or the first ones and how many more there are. */
+function firstOf(lines: readonly string[], isVerbose: boolean, noun: string): string[] {
+  if (isVerbose || lines.length <= SHOWN_MAX) return [...lines];
+  return [...lines.slice(0, SHOWN_MAX), `and ${counted(lines.length - SHOWN_MAX, `more ${noun}`)}`];
+}
+
+/** What an operation that was stopped in the middle has come to, and what to type: a line each. */
+export function stoppedText(report: OperationReport, inspect: string, goOn: string): string[] {
+  const left = report.plan.steps.length - doneCount(report.results);
+  return [
+    `${doneOf(report)} done, ${left} left`,
+    `to see what is left: ${inspect}`,
+    `to go on: ${goOn}`,
+  ].map(safe);
 }
 
 function doneOf({ plan, results }: OperationReport): string {
@@ -80,10 +134,14 @@ function doneOf({ plan, results }: OperationReport): string {
  * @returns Lines without line ends, the last one the question. Names are made safe.
  */
 export function operationQuestion(plan: OperationReport["plan"], cluster: string): string[] {
+  const shown = plan.steps.length <= 2 * SHOWN_MAX ? plan.steps : plan.steps.slice(0, SHOWN_MAX);
   return [
     `On the cluster ${safe(cluster)}:`,
-    ...plan.steps.map((step) => `  ${safe(stepText(step))}  (${safe(step.why)})`),
-    ...plan.notes.map((note) => `note: ${safe(note)}`),
+    ...shown.map((step) => `  ${safe(stepText(step))}  (${safe(step.why)})`),
+    ...(shown.length === plan.steps.length
+      ? []
+      : [`  all ${plan.steps.length}: ${tally(plan.steps.map(verbOf))}; each of them: --dry_run`]),
+    ...firstOf(plan.notes, false, "note").map((note) => `note: ${safe(note)}`),
     "Go on? [y/N] ",
   ];
 }

@@ -163,10 +163,20 @@ function failureJson({ failure }: PartitionResult) {
  * The report for a person: absent tablets, unhealthy partitions with cause and next command, and the
  * verdict as the last line. Where there are many, partitions in the same state are one group.
  *
- * @param isVerbose Whether everything is shown one by one, however much it is.
  * @returns Lines without line ends, made one by one. Names from the cluster are made safe for a terminal.
  */
-export function* reportText(report: RunReport, isVerbose = false): Generator<string> {
+export function* reportText(
+  report: RunReport,
+  {
+    isVerbose = false,
+    isLogSeen = false,
+  }: {
+    /** Whether everything is shown one by one, however much it is. */
+    readonly isVerbose?: boolean;
+    /** Whether the log stands above it on the same terminal. */
+    readonly isLogSeen?: boolean;
+  } = {},
+): Generator<string> {
   const most = isVerbose ? Number.POSITIVE_INFINITY : SHOWN_MAX;
   const unhealthy = report.partitions.filter(isUnhealthy);
   const absent = new Set(report.absentTablets.map((one) => one.endpoint));
@@ -186,7 +196,7 @@ export function* reportText(report: RunReport, isVerbose = false): Generator<str
   ]);
   yield* decisionLines(report);
   yield* lostLines(report);
-  yield* guardLines(report);
+  yield* guardLines(report, isLogSeen);
   yield verdict(report, unhealthy);
 }
 
@@ -309,7 +319,7 @@ function lostLines({ lost }: RunReport): string[] {
   ];
 }
 
-function guardLines(report: RunReport): string[] {
+function guardLines(report: RunReport, isLogSeen: boolean): string[] {
   const { before, notRestored, isLeftOff } = report.autoFailover;
   if (notRestored !== undefined) {
     return [`auto_failover COULD NOT BE PUT BACK to true: ${safe(notRestored)}`];
@@ -319,7 +329,9 @@ function guardLines(report: RunReport): string[] {
       "auto_failover is left off on purpose: partitions need a decision; recoverdata puts it back when none does",
     ];
   }
-  return [`auto_failover is ${before ? "on" : "off"}, as before`];
+  // What was switched is told of in the log.
+  const isTold = isLogSeen && before && report.changes > 0;
+  return isTold ? [] : [`auto_failover is ${before ? "on" : "off"}, as before`];
 }
 
 function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): string {

@@ -40,6 +40,26 @@ export function table(
 }
 
 /**
+ * A table, or where the screen has no room for all its columns as they are, a few words on each row instead.
+ *
+ * @returns Lines without line ends.
+ */
+export function tableOrLines(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  screen: number,
+): string[] {
+  const lines = table(columns, rows).trimEnd().split("\n");
+  if (lines.every((line) => textWidth(line) <= screen)) return lines;
+  return rows.map((row) =>
+    row
+      .filter((cell) => cell !== "")
+      .map(safe)
+      .join("  "),
+  );
+}
+
+/**
  * An aligned table of plain text: a line of titles, then one line for each row, two spaces between
  * the columns, no frames, so that `grep` and `awk` can read it. Cells are made safe here.
  *

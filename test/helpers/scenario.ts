@@ -68,6 +68,18 @@ export async function playScenario(text: string): Promise<string> {
   return `${played.join("\n").trimEnd()}\n`;
 }
 
+/** The cluster of a scenario as it is before anything looks at it for the first time. */
+export async function clusterOfScenario(text: string): Promise<VirtualCluster> {
+  const lines = text.split("\n");
+  const begin = lines.findIndex((line) => line.startsWith("> ") || line.startsWith("== "));
+  const virtual = await clusterOf(lines.slice(0, Math.max(0, begin)));
+  for (const line of lines.slice(begin)) {
+    if (/^> (show|diagnose|plan|recover|rows)\b/.test(line)) break;
+    if (line.startsWith("> ")) await runCommand(virtual, line.slice(2).trim(), "direct");
+  }
+  return virtual;
+}
+
 async function clusterOf(head: readonly string[]): Promise<VirtualCluster> {
   const settings = head.find((line) => line.startsWith("cluster")) ?? "cluster";
   const virtual = await startVirtualCluster({
