@@ -199,7 +199,10 @@ function noteLoaded(
   const connection = cluster.connection(endpoint);
   const replica = reports.find((one) => record?.tables.has(one.tid));
   if (record === undefined || connection === undefined) return;
-  if (isAll || replica !== undefined) seen.set(endpoint, { connection, replica, isReported: true });
+  // An answer from before a load that was asked for meanwhile takes nothing back.
+  const isNews = isAll && seen.get(endpoint)?.connection !== connection;
+  if (isNews || replica !== undefined)
+    seen.set(endpoint, { connection, replica, isReported: true });
 }
 
 /** Whether a tablet has shown that it is ours over the connection that a call would take now. */
