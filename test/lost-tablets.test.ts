@@ -123,14 +123,14 @@ test("what is not accepted is left as it is: a decision with its sum and one com
   const undecided = await recovered(virtual);
   const open = undecided.partitions.filter((one) => one.status === "needs-decision");
   expect(open.map((one) => one.failure?.decision?.loss)).toEqual([{ atLeast: 5n, atMost: 5n }]);
-  // The records of other partitions were written: what was fresh is not proven to be so any more.
+  // The records of other partitions were written: what was fresh is not proven by the record any more.
   expect(adviceText(open[0]?.next ?? [])).toBe(
-    "decide; to go on without what was lost, giving up at least 5 entries (how many at most is not known) in 1 partition: openmldb-ops --cmd=recoverdata --lost=a:9527 --accept_data_loss=lost=5..unknown",
+    "decide; to go on without what was lost, giving up 5 entries in 1 partition: openmldb-ops --cmd=recoverdata --lost=a:9527 --accept_data_loss=lost=5..5",
   );
   expect(await onRecord(virtual)).toContainEqual([A, B, C]);
   const report = await recovered(virtual, {
     ...LOST,
-    acceptsLossOfLost: { atLeast: 5n, atMost: undefined },
+    acceptsLossOfLost: { atLeast: 5n, atMost: 5n },
   });
   expect(report.partitions.map((one) => one.status)).toEqual(["recovered"]);
 });

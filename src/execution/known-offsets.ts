@@ -1,9 +1,24 @@
+import pLimit from "p-limit";
 import { messageOf } from "../errors.js";
-import { type LowerBounds, type PartitionId, replicaKey } from "../model/cluster-state.js";
+import {
+  type Endpoint,
+  type LowerBounds,
+  type PartitionId,
+  replicaKey,
+} from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
-import { earlierOffset, servingLeader, withBounds } from "../policy/what-it-holds.js";
+import { lastOfLost } from "../policy/what-is-given-up.js";
+import {
+  earlierOffset,
+  servingLeader,
+  withBounds,
+  withLastOfLost,
+} from "../policy/what-it-holds.js";
+
+/** Znodes that are written at once. */
+const WRITES_AT_ONCE = 16;
 
 /** What outlives a run, for the partitions that it works on. Its methods do not fail: they tell. */
 export interface KnownOffsets {
@@ -17,6 +32,13 @@ export interface KnownOffsets {
 export interface KnownOffsetsOfRun extends KnownOffsets {
   /** The same views, with what is remembered of each partition laid beside. */
   beside(views: readonly PartitionView[]): readonly PartitionView[];
+  /**
+   * Keeps where leaders on lost tablets were seen last, before the first change: a run that goes on after an
+   * interruption must come to the same numbers.
+   *
+   * @returns The same views, with what is kept laid beside.
+   */
+  keepLastOfLost(views: readonly PartitionView[]): Promise<readonly PartitionView[]>;
   /** Forgets what is settled: a leader holds again all that was remembered. */
   settle(views: readonly PartitionView[]): Promise<void>;
 }
@@ -55,6 +77,19 @@ export function createKnownOffsets(
       if (!known.delete(replicaKey(id))) return;
       await told(id, "cannot remove what was known", store?.forget(id));
     },
+    async keepLastOfLost(views) {
+      const limit = pLimit(WRITES_AT_ONCE);
+      await limit.map(views, async (view) => {
+        const key = replicaKey(view.id);
+        const last = lastOfLost(view);
+        if (last.size === 0 && view.known?.bounds.lastOfLost === undefined) return;
+        const bounds = withLastOfLost(view, last);
+        if (isSame(known.get(key), bounds)) return;
+        known.set(key, bounds);
+        await told(view.id, "cannot keep what is known", store?.remember(view.id, bounds));
+      });
+      return knownOffsets.beside(views);
+    },
     beside: (views) => views.map((view) => withBounds(view, known.get(replicaKey(view.id)))),
     async settle(views) {
       if (known.size === 0) return;
@@ -72,7 +107,14 @@ export function createKnownOffsets(
 function isSame(one: LowerBounds | undefined, other: LowerBounds): boolean {
   return (
     one?.term === other.term &&
-    one.offsets.size === other.offsets.size &&
-    [...other.offsets].every(([endpoint, offset]) => one.offsets.get(endpoint) === offset)
+    isEqual(one.offsets, other.offsets) &&
+    isEqual(one.lastOfLost ?? new Map(), other.lastOfLost ?? new Map())
   );
+}
+
+function isEqual(
+  one: ReadonlyMap<Endpoint, bigint>,
+  other: ReadonlyMap<Endpoint, bigint>,
+): boolean {
+  return one.size === other.size && [...other].every(([key, value]) => one.get(key) === value);
 }

@@ -238,7 +238,8 @@ async function workInPasses(
   const needed = new Set(
     seen.unhealthy.flatMap(({ replicas }) => replicas.map((one) => one.endpoint)),
   );
-  let { state, unhealthy } = seen;
+  let { state } = seen;
+  let unhealthy = await untilAborted(knownOffsets.keepLastOfLost(seen.unhealthy), signal);
   for (let pass = 1; ; pass += 1) {
     const changes = told.changes();
     told.onEvent({

@@ -273,6 +273,11 @@ export interface LowerBounds {
   /** The newest leadership when they were taken; 0 if the partition had no history. */
   readonly term: bigint;
   readonly offsets: ReadonlyMap<Endpoint, bigint>;
+  /**
+   * Where leaders on lost tablets were seen last, proven to be fresh, by endpoint: they hold no more. Absent if
+   * none was. The proof is gone as soon as the record of any partition of the table is written.
+   */
+  readonly lastOfLost?: ReadonlyMap<Endpoint, bigint> | undefined;
   /** `keptName` of the partition when they were kept; undefined if they are of this run. */
   readonly partition?: string;
 }

@@ -136,12 +136,30 @@ export function givenUpIfLeads(
   return { atLeast, atMost: atLeast, why };
 }
 
+/**
+ * Where the leaders of the newest term that are on lost tablets were seen last, as far as it is proven fresh
+ * now or was when an earlier run began. The record says less after a nameserver began anew from ZooKeeper's.
+ */
+export function lastOfLost(view: PartitionView): ReadonlyMap<Endpoint, bigint> {
+  const found = new Map<Endpoint, bigint>();
+  for (const one of newestLeaders(view).filter(isLost)) {
+    const kept = keptOfLost(view, one);
+    const last = kept ?? (isFresh(view, one, undefined) ? one.claim.offset : undefined);
+    if (last !== undefined) found.set(one.endpoint, last);
+  }
+  return found;
+}
+
+/** A record that knows more was written by a tablet that came back meanwhile. */
+function keptOfLost(view: PartitionView, replica: ReplicaView): bigint | undefined {
+  const kept = view.known?.bounds.lastOfLost?.get(replica.endpoint);
+  return isLost(replica) && (replica.claim.offset ?? 0n) <= (kept ?? -1n) ? kept : undefined;
+}
+
 /** Whether the nameserver's offset of a replica that cannot be asked is fresh, now or earlier. */
-function isFresh(
-  view: PartitionView,
-  { endpoint, claim, isOffsetFresh }: ReplicaView,
-  lastSeen: bigint | undefined,
-): boolean {
+function isFresh(view: PartitionView, replica: ReplicaView, lastSeen: bigint | undefined): boolean {
+  const { endpoint, claim, isOffsetFresh } = replica;
+  if (keptOfLost(view, replica) !== undefined) return true;
   if (claim.offset === undefined) return false;
   const before = view.known?.replicas.get(endpoint);
   const isKnownFresh = before?.isSeenFresh === true && before.seen === claim.offset;

@@ -189,6 +189,24 @@ export function leastOffset(view: PartitionView): bigint {
   ]);
 }
 
+/** What was known of a partition, with where leaders on lost tablets were seen last laid beside. */
+export function withLastOfLost(
+  view: PartitionView,
+  lastOfLost: ReadonlyMap<Endpoint, bigint>,
+): LowerBounds {
+  const { known } = view;
+  const offsets =
+    known === undefined ? new Map<Endpoint, bigint>() : stillValid(view, known.bounds);
+  for (const [endpoint, offset] of lastOfLost) {
+    offsets.set(endpoint, most([offset, offsets.get(endpoint) ?? 0n]));
+  }
+  return { term: newestTerm(view), offsets, lastOfLost };
+}
+
+function newestTerm({ terms }: PartitionView): bigint {
+  return terms.at(-1)?.term ?? 0n;
+}
+
 /** Everything known of a partition's logs: what was known before, and what the view shows. */
 export function evidenceOf(view: PartitionView): PartitionEvidence {
   const offsets = view.known === undefined ? new Map() : stillValid(view, view.known.bounds);
@@ -196,7 +214,7 @@ export function evidenceOf(view: PartitionView): PartitionEvidence {
     offsets.set(one.endpoint, most([lowerBound(view, one), knownOffset(view, one)]));
   }
   return {
-    bounds: { term: view.terms.at(-1)?.term ?? 0n, offsets },
+    bounds: { term: newestTerm(view), offsets, lastOfLost: view.known?.bounds.lastOfLost },
     replicas: new Map(view.replicas.map((one) => [one.endpoint, replicaEvidence(view, one)])),
   };
 }

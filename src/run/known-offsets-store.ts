@@ -28,11 +28,18 @@ const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
       .refine((value) => value <= NUMBER_MAX, "expected a number of 64 bits");
     const offsets = z.record(z.string().max(1_000), number);
     return z
-      .object({ version: z.literal(VERSION), partition: z.string(), term: number, offsets })
-      .transform((one) => ({
-        term: one.term,
+      .object({
+        version: z.literal(VERSION),
+        partition: z.string(),
+        term: number,
+        offsets,
+        lastOfLost: offsets.optional(),
+      })
+      .transform(({ term, partition, ...one }) => ({
+        term,
         offsets: new Map(Object.entries(one.offsets)),
-        partition: one.partition,
+        lastOfLost: one.lastOfLost && new Map(Object.entries(one.lastOfLost)),
+        partition,
       }));
   },
 };
@@ -107,8 +114,15 @@ async function keptAt(
   return { key: replicaKey({ tid: Number(tid), pid: Number(pid) }), bounds: checked.value };
 }
 
-function encode({ term, offsets }: LowerBounds, partition: string): Buffer {
-  const plain = Object.fromEntries([...offsets].map(([endpoint, to]) => [endpoint, String(to)]));
-  const content = { version: VERSION, partition, term: String(term), offsets: plain };
+function encode({ term, offsets, lastOfLost }: LowerBounds, partition: string): Buffer {
+  const plain = (numbers: ReadonlyMap<string, bigint>) =>
+    Object.fromEntries([...numbers].map(([endpoint, to]) => [endpoint, String(to)]));
+  const content = {
+    version: VERSION,
+    partition,
+    term: String(term),
+    offsets: plain(offsets),
+    ...(lastOfLost === undefined ? {} : { lastOfLost: plain(lastOfLost) }),
+  };
   return Buffer.from(jsonText(content), "utf8");
 }
