@@ -68,8 +68,8 @@ function countLines({ counts, autoFailover, run }: ReportDocument): string[] {
     const { partitions, healthy, recovered, unhealthy, needsDecision, serving } = counts;
     rows.push(
       ["partitions", `${numberText(partitions)} (${numberText(counts.replicas)} replicas)`],
-      ["healthy all along", numberText(healthy)],
-      ["recovered", numberText(recovered)],
+      [recovered > 0 ? "healthy all along" : "healthy", numberText(healthy)],
+      ...(recovered > 0 ? [["recovered", numberText(recovered)]] : []),
       [
         "not healthy",
         `${numberText(unhealthy)}, ${numberText(partitions - serving)} not serving, ${numberText(needsDecision)} need a decision`,
