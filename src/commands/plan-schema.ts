@@ -186,6 +186,7 @@ function stepSchema(z: Zod) {
       acceptsLoss: flag.optional(),
       isForced: flag.optional(),
       isWanted: flag.optional(),
+      isCopy: flag.optional(),
       since: number.optional(),
     }),
     step("rejoin", {

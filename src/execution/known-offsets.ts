@@ -25,7 +25,11 @@ export interface KnownOffsets {
   /** Keeps the lower bounds of a partition that is about to be left with rows missing. */
   remember(id: PartitionId, bounds: LowerBounds): Promise<void>;
   /** The operator has decided the partition: what was known before counts no more. */
-  forget(id: { readonly tid: number; readonly pid: number }): Promise<void>;
+  forget(id: PartitionId): Promise<void>;
+  /** What is kept of a partition now; undefined if nothing is. */
+  of(id: PartitionId): LowerBounds | undefined;
+  /** These replicas are copies of the leader now. */
+  proven(id: PartitionId, endpoints: readonly Endpoint[]): Promise<void>;
 }
 
 /** What one run knows beside what it observes. */
@@ -62,33 +66,51 @@ export function createKnownOffsets(
       onEvent({ kind: "warning", text });
     }
   };
+  const keep = async (id: PartitionId, bounds: LowerBounds) => {
+    known.set(replicaKey(id), bounds);
+    await told(id, "cannot keep what is known", store?.remember(id, bounds));
+  };
   const knownOffsets: KnownOffsetsOfRun = {
     async remember(id, bounds) {
-      const key = replicaKey(id);
-      if (isSame(known.get(key), bounds)) return;
-      known.set(key, bounds);
-      onEvent({
-        kind: "note",
-        text: `${partitionName(id)}: rows that were seen before are missing; what is known of them is kept in ZooKeeper for later runs`,
-      });
-      await told(id, "cannot keep what is known", store?.remember(id, bounds));
+      if (isSame(known.get(replicaKey(id)), bounds)) return;
+      const what =
+        bounds.unproven === undefined
+          ? "rows that were seen before are missing; what is known of them"
+          : `nothing proves that the logs of ${[...bounds.unproven].join(", ")} are of the history that leads, so they get copies of the leader's data; that`;
+      const text = `${partitionName(id)}: ${what} is kept in ZooKeeper for later runs`;
+      onEvent({ kind: "note", text });
+      await keep(id, bounds);
     },
     async forget(id) {
-      if (!known.delete(replicaKey(id))) return;
+      const before = known.get(replicaKey(id));
+      if (before === undefined) return;
+      const { term, unproven } = before;
+      if (unproven !== undefined) {
+        if (before.offsets.size > 0) await keep(id, { term, offsets: new Map(), unproven });
+        return;
+      }
+      known.delete(replicaKey(id));
       await told(id, "cannot remove what was known", store?.forget(id));
     },
     async keepLastOfLost(views) {
       const limit = pLimit(WRITES_AT_ONCE);
       await limit.map(views, async (view) => {
-        const key = replicaKey(view.id);
         const last = lastOfLost(view);
         if (last.size === 0 && view.known?.bounds.lastOfLost === undefined) return;
         const bounds = withLastOfLost(view, last);
-        if (isSame(known.get(key), bounds)) return;
-        known.set(key, bounds);
-        await told(view.id, "cannot keep what is known", store?.remember(view.id, bounds));
+        if (!isSame(known.get(replicaKey(view.id)), bounds)) await keep(view.id, bounds);
       });
       return knownOffsets.beside(views);
+    },
+    of: (id) => known.get(replicaKey(id)),
+    async proven(id, endpoints) {
+      const before = known.get(replicaKey(id));
+      if (before?.unproven === undefined || endpoints.length === 0) return;
+      const left = [...before.unproven].filter((one) => !endpoints.includes(one));
+      const { unproven: _, ...bounds } = before;
+      if (left.length > 0) return keep(id, { ...bounds, unproven: new Set(left) });
+      known.set(replicaKey(id), bounds);
+      await knownOffsets.forget(id);
     },
     beside: (views) => views.map((view) => withBounds(view, known.get(replicaKey(view.id)))),
     async settle(views) {
@@ -108,7 +130,8 @@ function isSame(one: LowerBounds | undefined, other: LowerBounds): boolean {
   return (
     one?.term === other.term &&
     isEqual(one.offsets, other.offsets) &&
-    isEqual(one.lastOfLost ?? new Map(), other.lastOfLost ?? new Map())
+    isEqual(one.lastOfLost ?? new Map(), other.lastOfLost ?? new Map()) &&
+    [...(one.unproven ?? [])].join() === [...(other.unproven ?? [])].join()
   );
 }
 

@@ -1,5 +1,5 @@
 import { messageOf, OpsError } from "../errors.js";
-import type { Endpoint, PartitionId, TermStart } from "../model/cluster-state.js";
+import type { Endpoint, LowerBounds, PartitionId, TermStart } from "../model/cluster-state.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
@@ -15,7 +15,7 @@ import {
   withEarlier,
 } from "../planning/attempt-history.js";
 import { isLastRound, type PredictedRound } from "../planning/predict-rounds.js";
-import { evidenceOf, isForgetting } from "../policy/what-it-holds.js";
+import { evidenceOf, isForgetting, withBounds } from "../policy/what-it-holds.js";
 import { rowOf } from "../steps/run-step.js";
 import { observePartition, type StepContext } from "../steps/step-context.js";
 import type { KnownOffsets } from "./known-offsets.js";
@@ -73,6 +73,10 @@ export async function recoverPartition(
     const { lane }: PredictedRound = next;
     options.onEvent({ kind: "lane", lane, round });
     if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.knownOffsets);
+    const { knownOffsets } = options;
+    if (lane.evidence.bounds.unproven !== undefined && lane.steps.length > 0) {
+      await knownOffsets.remember(lane.id, lane.evidence.bounds);
+    }
     const isFirstRound = round === 1;
     const { onEvent } = options;
     const of = { mode: "round" as const, onEvent, limits, isFirstRound };
@@ -177,7 +181,7 @@ async function planAgain(
   { planner, knownOffsets }: RoundOptions,
   known: Known,
 ): Promise<NextRound> {
-  const view = await lookAgain(context, lane, known);
+  const view = await lookAgain(context, lane, { ...known, kept: knownOffsets.of(lane.id) });
   if (view === undefined || "failure" in view) return view;
   // The nameserver forgets within seconds what it saw of a replica before it was loaded.
   if (isForgetting(view)) await knownOffsets.remember(lane.id, evidenceOf(view).bounds);
@@ -204,9 +208,19 @@ async function conclude(
   ran: Ran,
   { knownOffsets, onEvent }: RoundOptions,
 ): Promise<void> {
+  await knownOffsets.proven(lane.id, copiedBy(ran));
   if (!ran.isThrough || (lane.givesUp && !isClean(ran))) return;
   if (lane.notes.length > 0) onEvent({ kind: "partition-note", id: lane.id, notes: lane.notes });
   if (lane.givesUp) await knownOffsets.forget(lane.id);
+}
+
+/** The replicas that have become copies of the leader in a round. */
+function copiedBy({ results }: Ran): Endpoint[] {
+  return results.flatMap(({ step, outcome }) =>
+    step.kind === "recover-table" && step.isCopy === true && outcome.result === "done"
+      ? [step.endpoint]
+      : [],
+  );
 }
 
 /** The partition now; what keeps it from being observed and may pass is waited for. */
@@ -231,12 +245,16 @@ async function observeAtLast(
 async function lookAgain(
   context: StepContext,
   lane: Lane,
-  { snapshots, recordAgeMs }: Known,
+  { snapshots, recordAgeMs, kept }: Known & { readonly kept: LowerBounds | undefined },
 ): Promise<PartitionView | { readonly failure: LaneFailure } | undefined> {
   try {
     const view = await observeAtLast(context, lane.id, recordAgeMs);
-    if (view === undefined || snapshots === undefined) return view && { ...view, known: undefined };
-    return withEarlier(view, lane, snapshots);
+    if (view === undefined || snapshots === undefined) {
+      return view && withBounds(view, kept?.unproven && kept);
+    }
+    const { bounds, replicas } = lane.evidence;
+    const evidence = { bounds: { ...bounds, unproven: kept?.unproven }, replicas };
+    return withEarlier(view, { evidence }, snapshots);
   } catch (thrown) {
     context.signal.throwIfAborted();
     const mayPass = thrown instanceof OpsError && thrown.retryable;

@@ -280,4 +280,9 @@ export interface LowerBounds {
   readonly lastOfLost?: ReadonlyMap<Endpoint, bigint> | undefined;
   /** `keptName` of the partition when they were kept; undefined if they are of this run. */
   readonly partition?: string;
+  /**
+   * Replicas whose logs nothing proves to be prefixes of the leader's, because it was chosen while the record
+   * was proven to be old: each of them gets a copy of its data. Undefined: none.
+   */
+  readonly unproven?: ReadonlySet<Endpoint> | undefined;
 }

@@ -37,6 +37,8 @@ interface RecoverTableFields extends OfReplica {
   readonly isForced?: boolean;
   /** Whether it is recovered although it is healthy, on the operator's word. */
   readonly isWanted?: boolean;
+  /** Whether nothing proves its log to be a prefix of the leader's, so that RecoverTable must not keep it. */
+  readonly isCopy?: boolean;
   /** The newest term before the leader was changed in the same plan; see `discardedBy`. */
   readonly since?: bigint | undefined;
 }
@@ -209,6 +211,7 @@ function recoveryDetails(step: Step<"recover-table" | "rejoin">): Record<string,
     since_term: step.since?.toString(),
     accept_data_loss: step.acceptsLoss === true ? "true" : undefined,
     forced: step.kind === "recover-table" && step.isForced === true ? "true" : undefined,
+    copy: step.kind === "recover-table" && step.isCopy === true ? "true" : undefined,
   });
 }
 

@@ -52,7 +52,7 @@ export function rebuild(
   view: PartitionView,
   replica: ReplicaView,
   why: ProblemCode,
-  how: { readonly isForced: boolean; readonly acceptsLoss?: boolean; readonly since?: bigint },
+  how: Omit<Step<"recover-table">, "kind" | keyof ReturnType<typeof at>>,
 ): Step {
   return { kind: "recover-table", ...at(view, replica, why), ...how };
 }

@@ -8,7 +8,7 @@ import type { Step } from "../model/step.js";
 import { isPartlyOutOfSight, leaderOutOfSight, offered } from "../policy/absent-replicas.js";
 import { exLeaders } from "../policy/ex-leaders.js";
 import { laneOf } from "../policy/lane-of.js";
-import { oldRecordProblem } from "../policy/old-record.js";
+import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { isServing, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import {
   givenUp,
@@ -78,7 +78,10 @@ export function planOn(
     return laneOf(view, { leader: serving, steps: [], blocked });
   }
   const evidence = evidenceSteps(view, problems, attempts);
-  if (evidence.length > 0) return laneOf(view, { leader: serving, steps: evidence });
+  if (evidence.length > 0) {
+    const of = accepted === undefined ? view : withoutProofs(view, accepted);
+    return laneOf(of, { leader: serving, steps: evidence });
+  }
   const unknown = problems.find((one) => one.code === "state-unknown");
   if (unknown !== undefined && serving === undefined) {
     return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
@@ -179,7 +182,7 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
   const notes = [
     `${leader.endpoint} leads from offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
   ];
-  return laneOf(view, {
+  return laneOf(withoutProofs(view, accepted), {
     leader,
     steps,
     leastOffset: trueOffset(leader),
@@ -280,6 +283,10 @@ function followerSteps(
       ? [demotion(view, replica, why)]
       : joinSteps(view, replica, why);
   }
+  if (isUnproven(view, replica)) {
+    const how = { isForced: true, isWanted: true, acceptsLoss: true, isCopy: true };
+    return attempts.forced.has(endpoint) ? [] : [rebuild(view, replica, why, how)];
+  }
   if (!mayBeOverwritten(view, replica, leader, attempts)) return [];
   // What was known of it is gone from its disk: the step must not take it for what RecoverTable deletes.
   const isGone = codes.some(isDiscard);
@@ -293,20 +300,21 @@ function planGivenAway(
   leader: ReplicaView,
   problems: readonly Problem[],
 ): Lane {
-  // With an old record nothing tells which logs are prefixes of the leader's.
-  const isAll = oldRecordProblem(view) !== undefined;
+  const of = withoutProofs(view, leader.endpoint);
   const ahead = view.replicas
     .filter((one) => one.tablet === "ok" && one !== leader)
     .filter((one) =>
       problems.some(
         ({ endpoint, code }) =>
-          endpoint === one.endpoint && (isAll || isDiscard(code) || code === "not-loaded"),
+          endpoint === one.endpoint &&
+          (isUnproven(of, one) || isDiscard(code) || code === "not-loaded"),
       ),
     );
-  const rebuilt = ahead.map((one) =>
-    rebuild(view, one, "ahead", { isForced: true, acceptsLoss: true }),
-  );
-  return laneOf(view, {
+  const rebuilt = ahead.map((one) => {
+    const how = { isForced: true, acceptsLoss: true };
+    return rebuild(view, one, "ahead", isUnproven(of, one) ? { ...how, isCopy: true } : how);
+  });
+  return laneOf(of, {
     leader,
     steps: [...exLeadersBefore(view, leader, rebuilt), ...rebuilt],
     notes: [

@@ -2,6 +2,7 @@ import type { Endpoint, TermStart } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
+import { evidenceOf, servingLeader } from "./what-it-holds.js";
 
 /** A term on a disk that the partition's record does not know. */
 interface OldRecord {
@@ -72,7 +73,7 @@ function isNewer(one: TermStart, other: TermStart): boolean {
  */
 export function oldRecordProblem(view: PartitionView): Problem | undefined {
   const old = oldRecord(view);
-  if (old === undefined) return undefined;
+  if (old === undefined) return halfDecided(view);
   const { endpoint, snapshot, newest } = old;
   return {
     code: "record-is-old",
@@ -80,4 +81,37 @@ export function oldRecordProblem(view: PartitionView): Problem | undefined {
     text: `the snapshot on its disk is of term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newest}: the record does not know of it (ZooKeeper was restored from a backup, or a change of leader ended half-way), so neither flags nor history tell which replica led last; bring the newer ZooKeeper data back if there is any`,
     candidate: endpoint,
   };
+}
+
+/** An earlier run was told to let a replica lead on an old record, and ended before it led. */
+function halfDecided(view: PartitionView): Problem | undefined {
+  const unproven = view.known?.bounds.unproven;
+  if (unproven === undefined || servingLeader(view) !== undefined) return undefined;
+  const chosen = view.replicas.find((one) => !unproven.has(one.endpoint));
+  if (chosen === undefined) return undefined;
+  return {
+    code: "record-is-old",
+    endpoint: chosen.endpoint,
+    text: `an earlier run was told to let ${chosen.endpoint} lead, because the record was older than a snapshot on a disk, and ended before it led: neither flags nor history tell which replica led last`,
+    candidate: chosen.endpoint,
+  };
+}
+
+/**
+ * Whether nothing proves that a replica's log is a prefix of the leader's: the leader was chosen while the
+ * record was proven to be old, so terms are missing in the history by which logs are compared.
+ */
+export function isUnproven({ known }: PartitionView, { endpoint }: ReplicaView): boolean {
+  return known?.bounds.unproven?.has(endpoint) === true;
+}
+
+/**
+ * A view in which, where the record is proven to be old, nothing is proven of the logs of any replica but the
+ * one that was chosen to lead. Later rounds and runs go on with that, since loading hides the proof.
+ */
+export function withoutProofs(view: PartitionView, chosen: Endpoint): PartitionView {
+  if (oldRecordProblem(view) === undefined) return view;
+  const { bounds, replicas } = evidenceOf(view);
+  const others = view.replicas.map((one) => one.endpoint).filter((one) => one !== chosen);
+  return { ...view, known: { bounds: { ...bounds, unproven: new Set(others) }, replicas } };
 }

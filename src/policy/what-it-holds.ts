@@ -200,7 +200,7 @@ export function withLastOfLost(
   for (const [endpoint, offset] of lastOfLost) {
     offsets.set(endpoint, most([offset, offsets.get(endpoint) ?? 0n]));
   }
-  return { term: newestTerm(view), offsets, lastOfLost };
+  return { term: newestTerm(view), offsets, lastOfLost, unproven: known?.bounds.unproven };
 }
 
 function newestTerm({ terms }: PartitionView): bigint {
@@ -214,7 +214,12 @@ export function evidenceOf(view: PartitionView): PartitionEvidence {
     offsets.set(one.endpoint, most([lowerBound(view, one), knownOffset(view, one)]));
   }
   return {
-    bounds: { term: newestTerm(view), offsets, lastOfLost: view.known?.bounds.lastOfLost },
+    bounds: {
+      term: newestTerm(view),
+      offsets,
+      lastOfLost: view.known?.bounds.lastOfLost,
+      unproven: view.known?.bounds.unproven,
+    },
     replicas: new Map(view.replicas.map((one) => [one.endpoint, replicaEvidence(view, one)])),
   };
 }

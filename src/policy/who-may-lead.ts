@@ -2,6 +2,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { isLost } from "./lost-replicas.js";
+import { isUnproven } from "./old-record.js";
 import {
   awaitedLeaders,
   givenUpCount,
@@ -122,6 +123,7 @@ export function mayJoin(
   leader: ReplicaView,
   ledIn?: bigint,
 ): boolean {
+  if (isUnproven(view, replica)) return false;
   const next = ledIn === undefined ? undefined : view.terms.find((one) => one.term > ledIn);
   const isPrefix =
     next === undefined ? !isSuspect(view, replica) : trueOffset(replica) < next.offset;

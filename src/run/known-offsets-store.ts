@@ -26,7 +26,9 @@ const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
       .regex(/^\d{1,20}$/, "expected a number in decimal digits")
       .transform(BigInt)
       .refine((value) => value <= NUMBER_MAX, "expected a number of 64 bits");
-    const offsets = z.record(z.string().max(1_000), number);
+    const endpoint = z.string().max(1_000);
+    const offsets = z.record(endpoint, number);
+    const unproven = z.array(endpoint).optional();
     return z
       .object({
         version: z.literal(VERSION),
@@ -34,11 +36,13 @@ const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
         term: number,
         offsets,
         lastOfLost: offsets.optional(),
+        unproven,
       })
       .transform(({ term, partition, ...one }) => ({
         term,
         offsets: new Map(Object.entries(one.offsets)),
         lastOfLost: one.lastOfLost && new Map(Object.entries(one.lastOfLost)),
+        unproven: one.unproven && new Set(one.unproven),
         partition,
       }));
   },
@@ -114,7 +118,7 @@ async function keptAt(
   return { key: replicaKey({ tid: Number(tid), pid: Number(pid) }), bounds: checked.value };
 }
 
-function encode({ term, offsets, lastOfLost }: LowerBounds, partition: string): Buffer {
+function encode({ term, offsets, lastOfLost, unproven }: LowerBounds, partition: string): Buffer {
   const plain = (numbers: ReadonlyMap<string, bigint>) =>
     Object.fromEntries([...numbers].map(([endpoint, to]) => [endpoint, String(to)]));
   const content = {
@@ -123,6 +127,7 @@ function encode({ term, offsets, lastOfLost }: LowerBounds, partition: string): 
     term: String(term),
     offsets: plain(offsets),
     ...(lastOfLost === undefined ? {} : { lastOfLost: plain(lastOfLost) }),
+    ...(unproven === undefined ? {} : { unproven: [...unproven] }),
   };
   return Buffer.from(jsonText(content), "utf8");
 }

@@ -14,6 +14,12 @@ import { observePartition, type StepContext, type Task } from "./step-context.js
 import { ALREADY, DONE, outcomeOf, stale } from "./step-preconditions.js";
 import { opsEnded, waitForSync } from "./waits.js";
 
+/** Child ops of RecoverTable that leave the replica's own log (OpenMLDB 0.9 nameserver: RecoverEndpointTable). */
+const KEEPS_LOG: ReadonlySet<string> = new Set([
+  "kReAddReplicaSimplifyOP",
+  "kReAddReplicaNoSendOP",
+]);
+
 /**
  * Recovers one follower through the nameserver: RecoverTable, then its op and child ops to their
  * end, then the replica itself, since an op can fail silently (code 0 and no op at all).
@@ -30,7 +36,7 @@ export function recoverTable(
     const ended = await prepare(context, task, before);
     if (ended !== undefined) return ended;
     const ask = () => context.cluster.recoverTable(id, endpoint);
-    return effectOf(context, id, endpoint, await followOp(context, id, ask));
+    return effectOf(context, task.step, await followOp(context, id, ask));
   };
   return retried(context, id, once, "RecoverTable");
 }
@@ -95,7 +101,7 @@ async function recoverTogether(
     },
     async follow(after) {
       const followed = await followNewer(context, id, after);
-      const outcome = await effectOf(context, id, endpoint, followed);
+      const outcome = await effectOf(context, task.step, followed);
       return "again" in outcome || outcome.result === "failed" ? undefined : outcome;
     },
   });
@@ -165,8 +171,7 @@ async function unlistExLeader(
 /** Looks at the replica once the ops have ended: that counts, whatever they say. */
 async function effectOf(
   context: StepContext,
-  id: PartitionId,
-  endpoint: Endpoint,
+  { id, endpoint, isCopy }: Step<"recover-table">,
   followed: Followed,
 ): Promise<Try> {
   if ("failed" in followed) return { again: followed.failed };
@@ -176,6 +181,12 @@ async function effectOf(
     return stale("the replica is gone");
   }
   const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+  // RecoverTable compares by the history on record (OpenMLDB 0.9 nameserver: MatchTermOffset), which lacks terms here.
+  const keeper = isCopy === true ? ops.find((op) => KEEPS_LOG.has(op.type)) : undefined;
+  if (keeper !== undefined) {
+    const detail = `${keeper.type} ${keeper.id} kept the log of ${endpoint}, and nothing proves that it is a prefix of the leader's: restart tablet ${endpoint}, then run again`;
+    return { result: "failed", detail };
+  }
   if (problems.length === 0) {
     return { result: "done", detail: ops.map((op) => `${op.type} ${op.id}`).join(", ") };
   }

@@ -31,8 +31,13 @@ export async function live(world: World, shape: Shape): Promise<string[]> {
   for (const table of shape.tables) world.model.createTable(table);
   write(world, random, 60);
   await world.clock.advance(spread(random, 500, 30_000));
+  return liveOn(world, random, random.below(5));
+}
+
+/** A number of random episodes. @returns Their names. */
+export async function liveOn(world: World, random: Random, episodes: number): Promise<string[]> {
   const played: string[] = [];
-  for (let left = random.below(5); left > 0; left -= 1) {
+  for (let left = episodes; left > 0; left -= 1) {
     const { name, play } = pick(random, EPISODES);
     world.note(`history: ${name}`);
     played.push(name);

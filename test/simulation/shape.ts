@@ -40,6 +40,7 @@ const SALTS = {
   names: 9,
   typed: 10,
   oddLater: 11,
+  backup: 12,
 };
 
 /** Numbers of their own for each part of a simulation, so that a change of one leaves the others. */

@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { type OldRecordResult, playOldRecord } from "./simulation/old-record.js";
+
+const { OPS_SEED, OPS_SEEDS, OPS_SEED_BASE } = process.env;
+/** Seeds of one `npm test`, always the same ones. */
+const COUNT = Number(OPS_SEED === undefined ? (OPS_SEEDS ?? 40) : 1);
+const BASE = Number(OPS_SEED ?? OPS_SEED_BASE ?? 1);
+
+test(
+  `${COUNT} seeds from ${BASE}: nothing is decided on a record that a disk proves to be old`,
+  async () => {
+    const failed: OldRecordResult[] = [];
+    const sum = { same: 0, "proven-old": 0, changed: 0 };
+    for (let seed = BASE; seed < BASE + COUNT; seed += 1) {
+      const result = await playOldRecord(seed);
+      for (const [standing, count] of Object.entries(result.counts)) {
+        sum[standing as keyof typeof sum] += count;
+      }
+      if (result.complaints.length > 0) failed.push(result);
+    }
+    process.stdout.write(`partitions by what the restored record is: ${JSON.stringify(sum)}\n`);
+    if (OPS_SEED !== undefined) process.stdout.write(`${failed[0]?.diary().join("\n")}\n`);
+    const words = failed.map(({ seed, complaints }) => `OPS_SEED=${seed}: ${complaints[0]}`);
+    expect(words).toEqual([]);
+    if (OPS_SEED === undefined) expect(sum["proven-old"]).toBeGreaterThan(COUNT / 10);
+  },
+  Math.max(60_000, COUNT * 2_000),
+);
+
+test.each([
+  [53, "an ex-leader's log looks like a prefix of the chosen one, and is not"],
+  [384, "the run is killed between the decision and the copies"],
+])("seed %i: %s", async (seed) => {
+  const { complaints, counts } = await playOldRecord(seed);
+  expect(complaints).toEqual([]);
+  expect(counts["proven-old"]).toBeGreaterThan(0);
+});
