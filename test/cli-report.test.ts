@@ -125,6 +125,28 @@ test("a nameserver that takes over during a run stands in its events, log and ti
   expect(report.log).toContainEqual(expect.objectContaining({ level: "note", text }));
 });
 
+test("a run that a time limit ended says how to go on, and what it had done", async () => {
+  const sandbox = await sandboxForTest({ speed: 20, autoFailover: false });
+  await sandbox.outage({ withNameservers: false });
+  sandbox.model.slowLoad("tablet1", 600_000);
+  const path = join(folderForTest(), "r.json");
+  const stopped = await ops(sandbox, ["recoverdata", "--timeout=3s", `--report=${path}`]);
+  expect(stopped.code, stopped.stderr).toBe(7);
+  const report = JSON.parse(readFileSync(path, "utf8"));
+  expect(report.verdict).toMatchObject({
+    exitCode: 7,
+    detail: expect.stringContaining("--timeout"),
+  });
+  expect(report.left).toMatchObject([
+    {
+      ways: [
+        { what: "to go on", command: expect.stringMatching(/^openmldb-ops --cmd=recoverdata/) },
+      ],
+    },
+  ]);
+  expect(report.run.changes).toBeGreaterThan(0);
+});
+
 test("recoverdata tells what the tablets held before and after, and writes metrics", async () => {
   const sandbox = await sandboxForTest({ speed: 40 });
   await sandbox.outage({ withNameservers: false });

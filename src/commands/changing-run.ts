@@ -3,7 +3,7 @@ import type { CommonFlags, OutputFlags, StateFlags } from "../cli/common-specs.j
 import { commandPrinter } from "../cli/printed-command.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
-import { type ErrorCode, messageOf, OpsError } from "../errors.js";
+import { messageOf, OpsError } from "../errors.js";
 import { exitCodeOf } from "../exit-codes.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
@@ -25,20 +25,6 @@ import { type RunOutputs, withOutputs } from "./run-outputs.js";
 /** How long the journal may take at the end; its own bound is shorter. */
 const JOURNAL_MS = 10_000;
 const STOPPED_JOURNAL_MS = 500;
-/** Errors that say all about why a run ended; their exit codes hold even after changes. */
-const STOPS: readonly ErrorCode[] = [
-  "interrupted",
-  "time-limit",
-  "lock-lost",
-  "lock-retaken",
-  "auto-failover-on",
-];
-
-/** Whether an error says all about why a run ended, so that its exit code holds after changes too. */
-export function isStop(error: unknown): error is OpsError {
-  return error instanceof OpsError && STOPS.includes(error.code);
-}
-
 /** What a command that changes the cluster works with. */
 export interface ChangingRun {
   /** Writes every change into the journal. */
@@ -90,7 +76,7 @@ async function connectedRun(
   const onLeader = leaderChanges((event) => onEvent(event));
   const use = async (cluster: Cluster, opened: OpenedCluster) => {
     const owner = thisProcess(commandPrinter(flags)(about));
-    outputs.began(owner.runId);
+    outputs.began(owner.runId, owner.command);
     const { zk } = opened;
     const journal = await keepJournal(flags, io, {
       command: about.cmd,

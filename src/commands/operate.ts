@@ -21,8 +21,8 @@ import type { Limits } from "../steps/step-context.js";
 import { jsonText, safe } from "../util/text.js";
 import { clusterText, confirmed } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
-import { isStop } from "./changing-run.js";
 import { type CommandIo, columnsOf } from "./command.js";
+import { isStop } from "./is-stop.js";
 import { planUsage, readGivenPlan } from "./plan-store.js";
 import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
 

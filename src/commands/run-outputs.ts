@@ -1,11 +1,13 @@
 import { existsSync } from "node:fs";
 import type { CommonFlags, OutputFlags } from "../cli/common-specs.js";
 import { realClock, steadyWallTime } from "../cluster/real-clock.js";
-import { messageOf } from "../errors.js";
+import { messageOf, OpsError } from "../errors.js";
 import { EXIT, exitCodeOf } from "../exit-codes.js";
 import { eventRecord } from "../journal/event-record.js";
 import { resultOf } from "../journal/record.js";
+import { changing } from "../model/advice.js";
 import type { OnEvent } from "../model/outcome.js";
+import { changesIn } from "../report/activity.js";
 import type { ReportDocument } from "../report/document.js";
 import { lastSuccessIn, metricsText } from "../report/metrics.js";
 import { NO_ROWS, type ResultRows } from "../report/recovery-rows.js";
@@ -14,6 +16,7 @@ import { replaceFile } from "../util/replace-file.js";
 import { clipped, jsonText, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
 import type { CommandIo } from "./command.js";
+import { isStop } from "./is-stop.js";
 import { runPostHook } from "./post-hook.js";
 import { makeReport, writeReport } from "./report-file.js";
 
@@ -31,8 +34,11 @@ type ClusterFlags = Pick<CommonFlags, "zkCluster" | "zkRootPath" | "cluster">;
 /** Where a command tells what it does and how it ends. */
 export interface RunOutputs {
   readonly onEvent: OnEvent;
-  /** Id of the run in the history. */
-  began(id: string): void;
+  /**
+   * @param id Id of the run in the history.
+   * @param again Goes on with it after it was stopped.
+   */
+  began(id: string, again: string): void;
   /** The result; the last one counts. */
   ended(result: ResultRows): void;
   /** Writes report and metrics at once, for a command that looks again and again. */
@@ -71,10 +77,11 @@ function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, comma
   const beganMs = nowMs();
   const events: TimedEvent[] = [];
   let id: string | null = null;
+  let again: string | undefined;
   let result: ResultRows | undefined;
   let isWritten = false;
   const reportOf = (exitCode: number, thrown: unknown): ReportDocument => {
-    const { verdict, nameserver, calls, changes, ...rows } = result ?? nothingKnown(thrown);
+    const { verdict, nameserver, calls, changes, ...rows } = result ?? nothingKnown(thrown, again);
     const ended = thrown === undefined ? verdict : failed(thrown);
     return makeReport(flags, {
       ...rows,
@@ -88,7 +95,7 @@ function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, comma
         cluster: reportedCluster(flags),
         nameserver,
         calls,
-        changes,
+        changes: changes ?? (id === null ? null : changesIn(events)),
       },
     });
   };
@@ -104,8 +111,9 @@ function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, comma
       const record = eventRecord(event, new Date(atMs).toISOString());
       if (record !== undefined) events.push({ atMs, event: record });
     },
-    began(runId) {
+    began(runId, command) {
       id = runId;
+      again = command;
     },
     ended(ending) {
       result = ending;
@@ -142,17 +150,20 @@ function wordOf(exitCode: number): string {
 }
 
 function failed(thrown: unknown): ResultRows["verdict"] {
-  return { result: "failed", headline: `ended early: ${messageOf(thrown)}`, detail: "" };
+  const headline = `ended early: ${messageOf(thrown)}`;
+  const hint = thrown instanceof OpsError ? thrown.hint : undefined;
+  return { result: "failed", headline, detail: hint ?? "" };
 }
 
 /** The result of a command that ended before it had one. */
-function nothingKnown(thrown: unknown): ResultRows {
+function nothingKnown(thrown: unknown, again: string | undefined): ResultRows {
   return {
     verdict:
       thrown === undefined
         ? { result: "ok", headline: "nothing was changed", detail: "" }
         : failed(thrown),
     ...NO_ROWS,
+    advice: again === undefined || !isStop(thrown) ? [] : [[changing("to go on", again)]],
     nameserver: { before: null, after: null },
     calls: null,
     changes: null,

@@ -1,8 +1,8 @@
+import { changesIn } from "../report/activity.js";
 import type { Verdict } from "../report/document.js";
 import type { TimedEvent } from "../report/timeline.js";
 import { type RunLine, statusOf } from "./describe.js";
 import { callsOf, countCalls, type ReadRun } from "./read-runs.js";
-import type { EventRecord } from "./record.js";
 
 /** What a journal brings into a report. */
 export interface JournalRows {
@@ -19,7 +19,7 @@ export interface JournalRows {
 export function journalRows(line: RunLine, read: ReadRun | undefined): JournalRows {
   const { run, end } = line;
   const events = eventsOf(read);
-  const changes = events.filter(({ event }) => isChange(event)).length;
+  const changes = changesIn(events);
   const endedMs = end === undefined ? null : Date.parse(end.time);
   return {
     verdict: {
@@ -39,10 +39,6 @@ export function journalRows(line: RunLine, read: ReadRun | undefined): JournalRo
 function resultOf(exitCode: number | undefined): Verdict["result"] {
   if (exitCode === 0) return "ok";
   return exitCode === 3 ? "left" : "failed";
-}
-
-function isChange(event: EventRecord): boolean {
-  return event.kind === "step-ended" && event.result === "done" && !event.step.startsWith("wait-");
 }
 
 function headlineOf(line: RunLine, read: ReadRun | undefined, changes: number): string {

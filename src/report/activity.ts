@@ -72,6 +72,15 @@ export function activityOf(events: readonly TimedEvent[]): RunActivity {
   return { partitions, givenUp, rebuilt, log };
 }
 
+/** Steps that changed something, as a run itself counts them. */
+export function changesIn(events: readonly TimedEvent[]): number {
+  return events.filter(({ event }) => event.kind === "step-ended" && isChange(event)).length;
+}
+
+function isChange({ step, result }: { readonly step: string; readonly result: string }): boolean {
+  return result === "done" && !step.startsWith("wait-");
+}
+
 function newGathered(): Gathered {
   return {
     was: new Map(),
@@ -108,7 +117,7 @@ function addStep(
   if (step.result === "failed") {
     own.failure = `tried in vain: ${`${step.step} ${step.endpoint ?? ""}`.trim()}: ${step.detail}`;
   }
-  if (step.result === "done" && !step.step.startsWith("wait-")) add(own.done, step.step);
+  if (isChange(step)) add(own.done, step.step);
 }
 
 function rebuiltText(event: Extract<EventRecord, { kind: "step-ended" }>): PartitionText {
