@@ -82,7 +82,7 @@ function judgePartition(
     checks.complain("true-verdict", `${of.name} is well, but called ${told.status}`);
     return "healthy";
   }
-  if (checks.unknowable.has(of.name)) return "led by a log that nobody could know to be the lesser";
+  if (checks.unknowable.has(of.name)) return "led by a replica that lacks rows without evidence";
   if (isSaidWell) {
     if (checks.spoiled.has(name)) return "spoiled by others, invisible to every offset";
     if (checks.isDocumented && !isVisible(world, of)) return "diverged by RecoverTable, invisible";
