@@ -1,8 +1,10 @@
+import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import type { Sandbox } from "../src/sandbox/start.js";
+import { runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 import { runAtTerminal } from "./helpers/terminal.js";
 import { terminal } from "./helpers/terminal-screen.js";
@@ -107,5 +109,29 @@ test("nothing is drawn with TERM=dumb, with JSON and for a quiet log; commands t
   for (const { shown } of plain) {
     expect(shown).not.toContain("\x1b");
     expect(shown).not.toContain("inspect: connecting (");
+  }
+});
+
+test("Ctrl-C of a command that only reads says nothing of putting things back", async () => {
+  const sandbox = await sandboxForTest();
+  const [tablet = ""] = sandbox.tablets;
+  for (const endpoint of sandbox.tablets) sandbox.model.hang(endpoint);
+  const cluster = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
+  const ended = await Promise.all(
+    [
+      ["inspect"],
+      ["verify"],
+      ["gettablestatus", `--endpoint=${tablet}`],
+      ["recoverdata", "--dry_run"],
+      ["scalein", `--endpoint=${tablet}`, "--dry_run"],
+    ].map((words) => {
+      const onStart = (child: ChildProcess) => setTimeout(() => child.kill("SIGINT"), 2_500);
+      return runBin([...words, ...cluster], { onStart });
+    }),
+  );
+  for (const { code, stderr } of ended) {
+    expect(code, stderr).toBe(130);
+    expect(stderr).toContain("SIGINT: stopping (again to leave at once)");
+    expect(stderr).not.toMatch(/putting|auto_failover|changes? made|to go on/);
   }
 });

@@ -84,7 +84,7 @@ describe("how far a recovery is", () => {
 
   test("in one line of a log", () => {
     expect(progressLine(recovery().view(42_900))).toBe(
-      "still loading; 4 of 10 partitions done (1 not well), 10 of 30 replicas; 2 loading, 1 waiting to load, 1 replicating, 2 waiting for ops; ops: 1 queued, 2 running: 17 kSendSnapshot, 18 kLoadTable",
+      "still loading (42 s); 4 of 10 partitions done (1 not well), 10 of 30 replicas; 2 loading, 1 waiting to load, 1 replicating, 2 waiting for ops; ops: 1 queued, 2 running: 17 kSendSnapshot, 18 kLoadTable",
     );
   });
 
@@ -112,16 +112,26 @@ describe("how far a recovery is", () => {
     expect(progress.view(50_000).work).toMatchObject({
       of: 10,
       done: 2,
-      failed: 0,
+      left: 0,
       part: { of: 30, done: 7 },
     });
     for (const { id } of partitions(10)) {
+      progress.add(started(stepOf("wait-ops", id.pid)), 60_000);
       progress.add({ kind: "lane-ended", id, failure: undefined }, 60_000);
     }
     const view = progress.view(60_000);
-    expect(view.work).toMatchObject({ done: 10, failed: 0, part: { of: 30, done: 30 } });
+    expect(view.work).toMatchObject({ done: 10, left: 0, part: { of: 30, done: 30 } });
     expect(view.slowest).toBeUndefined();
   });
+});
+
+test("a partition that nothing can be done about is not done well, and no replica of it", () => {
+  const progress = createRunProgress(0);
+  progress.add({ kind: "work", partitions: partitions(2) }, 0);
+  for (const { id } of partitions(2)) {
+    progress.add({ kind: "lane-ended", id, failure: undefined }, 0);
+  }
+  expect(progress.view(0).work).toMatchObject({ done: 2, left: 2, part: { of: 6, done: 0 } });
 });
 
 describe("how far a planned list is", () => {
@@ -163,7 +173,7 @@ test("rows that are compared are an estimate, and say so", () => {
     progress.add({ kind: "rows", rows: { ...rows, rows: read } }, read * 8);
   }
   expect(progressLine(progress.view(20_000))).toBe(
-    "still comparing rows; rows: 2,500 of about 10,000 read (25 %), 1 of 4 partitions through; about 55 s left",
+    "still comparing rows (20 s); rows: 2,500 of about 10,000 read (25 %), 1 of 4 partitions through; about 55 s left",
   );
   expect(progressLine(progress.view(10_000))).not.toContain("left");
   const none = createRunProgress(0);

@@ -60,9 +60,20 @@ function work(count: number): RunEvent {
   return { kind: "work", partitions };
 }
 
+/** A step of each of many partitions; its events are about the same object. */
+const STEPS = Array.from(
+  { length: 1_000 },
+  (_, pid) => ({ kind: "load-follower", id: idOf(pid), endpoint: "a:1", why: "x" }) as const,
+);
+const stepOf = (pid: number) => STEPS[pid] as (typeof STEPS)[number];
+
+function stepStarted(pid: number): RunEvent {
+  return { kind: "step-started", step: stepOf(pid), mode: "round" };
+}
+
 /** The end of one step of the partition db1.t1:`pid`. */
 function stepEnded(pid: number, result: "done" | "failed"): RunEvent {
-  const step = { kind: "load-follower", id: idOf(pid), endpoint: "a:1", why: "x" } as const;
+  const step = stepOf(pid);
   return { kind: "step-ended", step, mode: "round", outcome: { result, detail: "x" }, tookMs: 1 };
 }
 
@@ -71,12 +82,12 @@ describe("without a live block", () => {
     const { io, written } = output("plain");
     const progress = startProgress(io, INFO, "verify");
     await vi.advanceTimersByTimeAsync(10_000);
-    expect(written).toEqual(["info still connecting"]);
+    expect(written).toEqual(["info still connecting (9 s)"]);
     progress.onEvent({ kind: "phase", phase: "looking" });
     progress.onEvent({ kind: "asked", of: 3, silent: new Set(["a:1", "b:1"]) });
     await vi.advanceTimersByTimeAsync(10_000);
     expect(written[1]).toBe(
-      "info still looking at the cluster; 1 of 3 tablets have answered; no answer yet: a:1 and 1 more",
+      "info still looking at the cluster (19 s); 1 of 3 tablets have answered; no answer yet: a:1 and 1 more",
     );
     // What only the log file gets does not count.
     for (let ms = 0; ms < 30_000; ms += 1_000) {
@@ -104,6 +115,7 @@ describe("without a live block", () => {
     const progress = startProgress(io, INFO, "recoverdata");
     progress.onEvent(work(80_000));
     for (let pid = 0; pid < 1_000; pid += 1) {
+      progress.onEvent(stepStarted(pid));
       progress.onEvent(stepEnded(pid, pid < 900 ? "done" : "failed"));
       const failure = { endpoint: "a:1", step: "load-follower", detail: "x" } as const;
       progress.onEvent({
@@ -118,7 +130,7 @@ describe("without a live block", () => {
     expect(warnings[0]).toContain("db1.t1:900: load-follower a:1: failed: x");
     await vi.advanceTimersByTimeAsync(10_000);
     expect(written.at(-1)).toBe(
-      "info still working; 1000 of 80000 partitions done (100 not well), 2700 of 240000 replicas",
+      "info still working (9 s); 1000 of 80000 partitions done (100 not well), 2700 of 240000 replicas",
     );
     progress.stop();
   });

@@ -15,6 +15,7 @@ import { reportText } from "../src/report/recovery-report.js";
 import { paint, unpainted } from "../src/util/text.js";
 import { folded } from "../src/util/wrap.js";
 import { inspectionOf } from "./helpers/inspected.js";
+import { print } from "./helpers/printing.js";
 import { clusterOfScenario } from "./helpers/scenario.js";
 
 const FOLDER = new URL("scenarios/", import.meta.url);
@@ -74,7 +75,21 @@ describe("a line that is too long for the terminal", () => {
     expect(folded(`next, to see all: ${command}\n`, 80)).toBe(`next, to see all:\n  ${command}\n`);
     expect(folded(`  ${command}`, 80)).toBe(`  ${command}`);
     const long = `${"word ".repeat(30)}: ${command}; then wait`;
-    expect(folded(long, 80).split("\n").at(-1)).toBe(`  ${command}; then wait`);
+    expect(folded(long, 80).split("\n").slice(-2)).toEqual([`  ${command}`, "  ; then wait"]);
+    expect(
+      folded(`${"word ".repeat(30)}(${command}).`, 80)
+        .split("\n")
+        .at(-1),
+    ).toBe(`  ${command}).`);
+  });
+
+  test("has each of several commands on its own line, whatever is quoted in them", () => {
+    const names = ["db1.`order items`:0", "it's; --x", "a\nb $(reboot) 'c'", "back\\slash 'd"];
+    const commands = names.map((name) => print({ cmd: "recoverdata", db: name }));
+    const lines = folded(commands.map((one) => `next: ${one}`).join("; or, if not: "), 40);
+    expect(lines.split("\n").filter((line) => line.includes("openmldb-ops"))).toEqual(
+      commands.map((one) => `  ${one}`),
+    );
   });
 
   test("that begins with the name of the tool as a message is broken too", () => {

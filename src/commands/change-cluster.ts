@@ -14,10 +14,9 @@ import { jsonPieces, safe } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import { type ChangingRun, changingRun, underLock } from "./changing-run.js";
 import { type CommandIo, columnsOf } from "./command.js";
-import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
 import { isPlanOnly, planDigest, writeNewFile } from "./plan-store.js";
-import { withProgress } from "./progress.js";
+import { withClusterAndProgress } from "./progress.js";
 import { ended, lined, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
@@ -97,17 +96,16 @@ async function showPlan<End>(
   given: SavedPlan | undefined,
   { typed, plan }: PlannedChange<End>,
 ): Promise<number> {
-  const { fresh, json } = await withProgress(flags, io, typed.cmd, ({ onEvent }) =>
-    withCluster(
-      flags,
-      io,
-      async (cluster, opened) => {
-        await tellLeftover(opened, flags, io);
-        const { plan: fresh, json } = await plan(cluster, opened, onEvent);
-        return { fresh, json };
-      },
-      { endsCallsOnSignal: true },
-    ),
+  const { fresh, json } = await withClusterAndProgress(
+    flags,
+    io,
+    typed.cmd,
+    async (opened, { onEvent }) => {
+      await tellLeftover(opened, flags, io);
+      const { plan: fresh, json } = await plan(opened.cluster, opened, onEvent);
+      return { fresh, json };
+    },
+    { endsCallsOnSignal: true },
   );
   const maker = { command: typed.cmd, words: commandWords(typed), rootPath: flags.zkRootPath };
   const saved = given ?? (await inTurns(savedPlan(fresh, maker, planDigest)));

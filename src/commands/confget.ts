@@ -4,7 +4,7 @@ import { EXIT } from "../exit-codes.js";
 import { table } from "../util/table.js";
 import { jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
-import { withCluster } from "./connect.js";
+import { withClusterAndProgress } from "./progress.js";
 import { settleFirst } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
@@ -17,12 +17,13 @@ const SCHEMA_VERSION = 1;
  * @throws OpsError `usage` if the nameserver has no such key, and what the cluster throws.
  */
 export async function run(flags: ConfGetFlags, io: CommandIo): Promise<number> {
-  const { all, end } = await withCluster(
+  const { all, end } = await withClusterAndProgress(
     flags,
     io,
-    async (cluster, opened) => {
+    "confget",
+    async (opened) => {
       const end = await settleFirst(opened, flags, io, "confget");
-      return { all: await cluster.confGet(), end };
+      return { all: await opened.cluster.confGet(), end };
     },
     { endsCallsOnSignal: true },
   );

@@ -10,8 +10,8 @@ import { table } from "../util/table.js";
 import { jsonText } from "../util/text.js";
 import { changingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
-import { withCluster } from "./connect.js";
 import { tellLeftover } from "./leftover.js";
+import { withClusterAndProgress } from "./progress.js";
 import { runParts } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
@@ -55,12 +55,13 @@ export async function run(flags: ConfSetFlags, io: CommandIo): Promise<number> {
 async function showOnly(flags: ConfSetFlags, io: CommandIo): Promise<number> {
   const { key, value } = flags;
   const options = { endsCallsOnSignal: true };
-  const before = await withCluster(
+  const before = await withClusterAndProgress(
     flags,
     io,
-    async (cluster, opened) => {
+    "confset",
+    async (opened) => {
       await tellLeftover(opened, flags, io);
-      return (await cluster.confGet()).get(key);
+      return (await opened.cluster.confGet()).get(key);
     },
     options,
   );

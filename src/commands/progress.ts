@@ -1,4 +1,5 @@
-import type { GlobalFlags } from "../cli/common-specs.js";
+import type { CommonFlags, GlobalFlags } from "../cli/common-specs.js";
+import type { OpenedCluster } from "../cluster/open.js";
 import { realClock } from "../cluster/real-clock.js";
 import { eventRecord } from "../journal/event-record.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
@@ -7,6 +8,7 @@ import { progressLine, progressLines } from "../show/progress-text.js";
 import { createRunProgress } from "../show/run-progress.js";
 import { isAsking } from "./ask.js";
 import type { CommandIo } from "./command.js";
+import { type ConnectOptions, withCluster } from "./connect.js";
 
 /** A command never says nothing for longer than this. */
 const SILENCE_MAX_MS = 10_000;
@@ -25,20 +27,21 @@ export interface Progress {
 }
 
 /**
- * Tells how far a command is while it looks.
+ * Opens the cluster, lends it to `use` and closes it, as {@link withCluster} does, and tells how far that is.
  *
  * @param use Stops the progress before it prints.
  * @returns What `use` returns.
  */
-export async function withProgress<T>(
-  flags: Pick<GlobalFlags, "logLevel">,
+export async function withClusterAndProgress<T>(
+  flags: CommonFlags,
   io: CommandIo,
   command: string,
-  use: (progress: Progress) => Promise<T>,
+  use: (opened: OpenedCluster, progress: Progress) => Promise<T>,
+  options?: ConnectOptions,
 ): Promise<T> {
   const progress = startProgress(io, flags, command);
   try {
-    return await use(progress);
+    return await withCluster(flags, io, (_, opened) => use(opened, progress), options);
   } finally {
     progress.stop();
   }

@@ -7,7 +7,7 @@ import { type Leftover, markerAccess, settleLeftover } from "../run/take-over.js
 import { jsonText, safe } from "../util/text.js";
 import { changingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
-import { withCluster } from "./connect.js";
+import { withClusterAndProgress } from "./progress.js";
 import { runParts, tellNotRestored } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
@@ -35,10 +35,11 @@ export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
 /** Says what would be put back. */
 async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
   const owner = thisProcess(commandPrinter(flags)(TYPED));
-  const left = await withCluster(
+  const left = await withClusterAndProgress(
     flags,
     io,
-    (_cluster, opened) => readMarker(markerAccess(runParts(opened, flags, io, { owner }))),
+    "restore",
+    (opened) => readMarker(markerAccess(runParts(opened, flags, io, { owner }))),
     { endsCallsOnSignal: true },
   );
   const marker = left?.kind === "marker" ? left : undefined;

@@ -8,10 +8,9 @@ import type { RowsReport } from "../model/rows.js";
 import { rowsCounts, rowsJson, rowsText, withRows } from "../report/rows-report.js";
 import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
-import { withCluster } from "./connect.js";
 import { type DeepSubject, resumableDeepVerify } from "./deep-verify.js";
 import { inspectionResult, inspectOnce } from "./inspect-once.js";
-import { type Progress, withProgress } from "./progress.js";
+import { withClusterAndProgress } from "./progress.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
@@ -35,27 +34,29 @@ export function run(flags: VerifyFlags, io: CommandIo): Promise<number> {
 
 function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise<number> {
   const { signal } = io;
-  const look = ({ onEvent, stop }: Progress) =>
-    withCluster(flags, io, async (cluster, opened) => {
-      await waitForTablets(opened.cluster, { flags, onEvent, signal });
-      const end = await settleFirst(opened, flags, io, "verify");
-      const looked = await inspectOnce(opened, flags, { maxLag: NO_LAG_LIMIT, signal, onEvent });
-      const { inspection } = looked;
-      const rows = flags.isDeep
-        ? await resumableDeepVerify(cluster, deepSubject(flags, inspection), { flags, io, onEvent })
-        : undefined;
-      outputs.ended(withRows(inspectionResult(looked), rows));
-      const exitCode = end(exitCodeFor(inspection, rows));
-      stop();
-      await print(
-        io,
-        flags.output === "json"
-          ? ended([json(inspection, rows, exitCode)])
-          : lined(text(inspection, rows)),
-      );
-      return exitCode;
-    });
-  return withProgress(flags, io, "verify", look);
+  return withClusterAndProgress(flags, io, "verify", async (opened, { onEvent, stop }) => {
+    await waitForTablets(opened.cluster, { flags, onEvent, signal });
+    const end = await settleFirst(opened, flags, io, "verify");
+    const looked = await inspectOnce(opened, flags, { maxLag: NO_LAG_LIMIT, signal, onEvent });
+    const { inspection } = looked;
+    const rows = flags.isDeep
+      ? await resumableDeepVerify(opened.cluster, deepSubject(flags, inspection), {
+          flags,
+          io,
+          onEvent,
+        })
+      : undefined;
+    outputs.ended(withRows(inspectionResult(looked), rows));
+    const exitCode = end(exitCodeFor(inspection, rows));
+    stop();
+    await print(
+      io,
+      flags.output === "json"
+        ? ended([json(inspection, rows, exitCode)])
+        : lined(text(inspection, rows)),
+    );
+    return exitCode;
+  });
 }
 
 /** @throws OpsError `refused` if there is no such partition. */

@@ -7,7 +7,7 @@ import type { OnEvent } from "../model/outcome.js";
 import { frameLines } from "../show/frame.js";
 import type { CommandIo } from "./command.js";
 import { type ConnectOptions, withCluster } from "./connect.js";
-import { withProgress } from "./progress.js";
+import { withClusterAndProgress } from "./progress.js";
 
 /** The top left corner; the rest of a line, of the screen, and all of it. */
 const HOME = "\x1b[H";
@@ -68,18 +68,17 @@ async function firstLook<Look, T>(
   { flags, io, command, begin, look, show, connecting }: Watch<Look>,
   next: (opened: OpenedCluster, exitCode: number) => T | Promise<T>,
 ): Promise<T> {
-  return await withProgress(flags, io, command, ({ onEvent, stop }) =>
-    withCluster(
-      flags,
-      io,
-      async (_cluster, opened) => {
-        const end = await begin(opened, onEvent);
-        const looked = await look(opened, onEvent);
-        stop();
-        return await next(opened, end(await show(looked)));
-      },
-      connecting,
-    ),
+  return await withClusterAndProgress(
+    flags,
+    io,
+    command,
+    async (opened, { onEvent, stop }) => {
+      const end = await begin(opened, onEvent);
+      const looked = await look(opened, onEvent);
+      stop();
+      return await next(opened, end(await show(looked)));
+    },
+    connecting,
   );
 }
 

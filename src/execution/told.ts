@@ -1,5 +1,5 @@
 import { replicaKey } from "../model/cluster-state.js";
-import type { OnEvent } from "../model/outcome.js";
+import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { rowOf } from "../steps/run-step.js";
 
 /** What a run did and noted on its way to the listener. */
@@ -9,13 +9,14 @@ export interface Told {
   readonly notes: ReadonlyMap<string, readonly string[]>;
   /** How many changing steps were done. */
   changes(): number;
-  /** The partitions that are through and ended well, by `replicaKey`. */
+  /** The partitions of which something was done and nothing is left, by `replicaKey`. */
   readonly through: ReadonlySet<string>;
 }
 
 /** Listens on the way to the listener of a run. */
 export function keepTrack(onEvent: OnEvent): Told {
   const notes = new Map<string, readonly string[]>();
+  const begun = new Set<string>();
   const through = new Set<string>();
   let changes = 0;
   return {
@@ -24,11 +25,7 @@ export function keepTrack(onEvent: OnEvent): Told {
         const key = replicaKey(event.id);
         notes.set(key, [...new Set([...(notes.get(key) ?? []), ...event.notes])]);
       }
-      if (event.kind === "work")
-        for (const { id } of event.partitions) through.delete(replicaKey(id));
-      if (event.kind === "lane-ended" && event.failure === undefined) {
-        through.add(replicaKey(event.id));
-      }
+      followEnds(event, begun, through);
       const isDone = event.kind === "step-ended" && event.outcome.result === "done";
       if (isDone && rowOf(event.step).changes) changes += 1;
       onEvent(event);
@@ -37,4 +34,16 @@ export function keepTrack(onEvent: OnEvent): Told {
     changes: () => changes,
     through,
   };
+}
+
+/** @param begun Partitions that something was done about. */
+function followEnds(event: RunEvent, begun: Set<string>, through: Set<string>): void {
+  if (event.kind === "work") {
+    for (const { id } of event.partitions) through.delete(replicaKey(id));
+  } else if (event.kind === "step-started") {
+    if (event.step.id !== undefined) begun.add(replicaKey(event.step.id));
+  } else if (event.kind === "lane-ended" && event.failure === undefined) {
+    const key = replicaKey(event.id);
+    if (begun.has(key)) through.add(key);
+  }
 }

@@ -54,7 +54,7 @@ export function progressLines(
 ): string[] {
   const { work, rows: compared, problem, slowest } = view;
   const lines = [
-    `${command}: ${phaseText(view)} (${durationText(wholeSeconds(view.elapsedMs))})`,
+    `${command}: ${phaseText(view)} ${elapsedText(view)}`,
     view.detail,
     work && workLine(work),
     compared && rowsText(compared),
@@ -78,7 +78,7 @@ export function progressLine(view: ProgressView): string {
   const { work, rows: compared } = view;
   const [step] = view.underWay;
   return [
-    `still ${phaseText(view)}`,
+    `still ${phaseText(view)} ${elapsedText(view)}`,
     view.detail,
     work && doneText(work),
     compared && rowsText(compared),
@@ -95,8 +95,8 @@ function underWayText({ text, op }: StepUnderWay): string {
   return `in progress${op === undefined ? "" : ` (op ${op})`}: ${text}`;
 }
 
-function wholeSeconds(ms: number): number {
-  return Math.floor(ms / 1_000) * 1_000;
+function elapsedText({ elapsedMs }: ProgressView): string {
+  return `(${durationText(Math.floor(elapsedMs / 1_000) * 1_000)})`;
 }
 
 function workLine(work: ProgressOfWork): string {
@@ -108,8 +108,8 @@ function bar(share: number): string {
   return `[${"#".repeat(full)}${".".repeat(BAR - 2 - full)}]`;
 }
 
-function doneText({ noun, of, done, failed, part }: ProgressOfWork): string {
-  const bad = failed > 0 ? ` (${failed} not well)` : "";
+function doneText({ noun, of, done, left, part }: ProgressOfWork): string {
+  const bad = left > 0 ? ` (${left} not well)` : "";
   const more = part && `, ${part.done} of ${counted(part.of, part.noun)}`;
   return `${done} of ${counted(of, noun)} done${bad}${more ?? ""}`;
 }

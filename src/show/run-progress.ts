@@ -71,8 +71,8 @@ export interface ProgressView {
 export interface ProgressOfWork extends Share {
   /** What is counted, such as `partition` or `move`. */
   readonly noun: string;
-  /** Those among `done` that did not end well. */
-  readonly failed: number;
+  /** Those among `done` that are not as they should be. */
+  readonly left: number;
   /** A part of it that is counted too: the replicas of partitions, the moves among actions; undefined if there is none. */
   readonly part: (Share & { readonly noun: string }) | undefined;
 }
@@ -130,7 +130,7 @@ interface State {
 interface List {
   readonly of: number;
   done: number;
-  failed: number;
+  left: number;
   readonly moves: { readonly of: number; done: number };
 }
 
@@ -163,6 +163,7 @@ function take(state: State, event: RunEvent, nowMs: number): void {
       break;
     case "step-started":
       state.underWay.set(event.step, event.mode);
+      if (event.step.id !== undefined) state.work?.beginStep(event.step.id);
       break;
     case "step-ended":
       takeStep(state, event, nowMs);
@@ -190,7 +191,7 @@ function askedText({ of, silent }: Extract<RunEvent, { kind: "asked" }>): string
 
 function listOf(steps: readonly Step[]): List {
   const moves = steps.filter((step) => step.kind === "migrate").length;
-  return { of: steps.length, done: 0, failed: 0, moves: { of: moves, done: 0 } };
+  return { of: steps.length, done: 0, left: 0, moves: { of: moves, done: 0 } };
 }
 
 function takeRows(state: State, rows: RowsProgress, nowMs: number): void {
@@ -212,7 +213,7 @@ function takeStep(
   if (mode === "list" && state.list !== undefined) {
     state.list.done += 1;
     if (step.kind === "migrate") state.list.moves.done += 1;
-    if (!isWell) state.list.failed += 1;
+    if (!isWell) state.list.left += 1;
     state.pace?.add(1, nowMs);
   }
   const { id, endpoint, kind } = step;
@@ -273,7 +274,7 @@ function workOf({ work, list }: State): ProgressOfWork | undefined {
   return {
     noun: "partition",
     ...work.partitions(),
-    failed: work.failed(),
+    left: work.left(),
     part: { ...work.replicas(), noun: "replica" },
   };
 }

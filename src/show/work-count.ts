@@ -18,14 +18,16 @@ export interface TabletLeft {
 export interface WorkCount {
   /** Takes partitions in, or once more that were through before. */
   begin(partitions: readonly PartitionAtWork[]): void;
+  /** A step of the partition has begun: one that nothing is done about is left as it is. */
+  beginStep(id: PartitionId): void;
   /** @returns How many replicas are done by it: 1, or 0 if it was known. */
   endReplica(id: PartitionId, endpoint: Endpoint): number;
   /** @returns How many replicas are done by it. */
   endPartition(id: PartitionId, hasFailed: boolean): number;
-  /** Partitions that are through, whether or not they ended well. */
+  /** Partitions that are through, whether or not something is left of them. */
   partitions(): Share;
-  /** Those among them that did not. */
-  failed(): number;
+  /** Those among them that are not as they should be: a step failed, or nothing could be done. */
+  left(): number;
   replicas(): Share;
   /** Replicas that something is still to be done for. */
   replicasLeft(): number;
@@ -37,7 +39,8 @@ interface Counted {
   readonly replicas: readonly Endpoint[];
   /** Replicas that are as they should be; undefined: none yet. */
   done: Set<Endpoint> | undefined;
-  end: "open" | "done" | "failed";
+  hasBegun: boolean;
+  end: "open" | "done" | "left";
 }
 
 /** Begins to count. */
@@ -45,7 +48,7 @@ export function createWorkCount(): WorkCount {
   const known = new Map<string, Counted>();
   const tablets = new Map<Endpoint, { of: number; done: number; givenUp: number }>();
   let through = 0;
-  let failed = 0;
+  let left = 0;
   const at = (endpoint: Endpoint) => {
     const tablet = tablets.get(endpoint) ?? { of: 0, done: 0, givenUp: 0 };
     tablets.set(endpoint, tablet);
@@ -59,11 +62,11 @@ export function createWorkCount(): WorkCount {
     for (const endpoint of one.replicas) at(endpoint).done -= 1;
     for (const endpoint of undone(one)) {
       const tablet = at(endpoint);
-      tablet.done += one.end === "failed" ? 1 : 0;
-      tablet.givenUp -= one.end === "failed" ? 1 : 0;
+      tablet.done += one.end === "left" ? 1 : 0;
+      tablet.givenUp -= one.end === "left" ? 1 : 0;
     }
-    if (one.end === "failed") failed -= 1;
-    [one.end, one.done] = ["open", undefined];
+    if (one.end === "left") left -= 1;
+    [one.end, one.done, one.hasBegun] = ["open", undefined, false];
   };
   const sum = (of: (tablet: { of: number; done: number; givenUp: number }) => number) =>
     [...tablets.values()].reduce((all, tablet) => all + of(tablet), 0);
@@ -74,10 +77,14 @@ export function createWorkCount(): WorkCount {
         const one = known.get(key);
         if (one !== undefined) reopen(one);
         else {
-          known.set(key, { replicas, done: undefined, end: "open" });
+          known.set(key, { replicas, done: undefined, hasBegun: false, end: "open" });
           for (const endpoint of replicas) at(endpoint).of += 1;
         }
       }
+    },
+    beginStep(id) {
+      const one = known.get(replicaKey(id));
+      if (one !== undefined) one.hasBegun = true;
     },
     endReplica(id, endpoint) {
       const one = known.get(replicaKey(id));
@@ -91,23 +98,24 @@ export function createWorkCount(): WorkCount {
       const one = known.get(replicaKey(id));
       if (one?.end !== "open") return 0;
       through += 1;
-      if (hasFailed) failed += 1;
+      const isLeft = hasFailed || !one.hasBegun;
+      if (isLeft) left += 1;
       const rest = undone(one);
-      for (const endpoint of rest) at(endpoint)[hasFailed ? "givenUp" : "done"] += 1;
-      one.end = hasFailed ? "failed" : "done";
-      return hasFailed ? 0 : rest.length;
+      for (const endpoint of rest) at(endpoint)[isLeft ? "givenUp" : "done"] += 1;
+      one.end = isLeft ? "left" : "done";
+      return isLeft ? 0 : rest.length;
     },
     partitions: () => ({ of: known.size, done: through }),
-    failed: () => failed,
+    left: () => left,
     replicas: () => ({ of: sum((one) => one.of), done: sum((one) => one.done) }),
     replicasLeft: () => sum((one) => one.of - one.done - one.givenUp),
     slowest() {
-      const left = [...tablets].map(([endpoint, { of, done, givenUp }]) => ({
+      const each = [...tablets].map(([endpoint, { of, done, givenUp }]) => ({
         endpoint,
         of,
         left: of - done - givenUp,
       }));
-      const open = left.filter((one) => one.left > 0).sort((a, b) => b.left - a.left);
+      const open = each.filter((one) => one.left > 0).sort((a, b) => b.left - a.left);
       return open.length > 1 ? open[0] : undefined;
     },
   };

@@ -33,14 +33,15 @@ export function wrapped(
 
 /** Columns by which the rest of a broken line is set in beyond its beginning. */
 const HANGING = 2;
-/** A command of this tool as it is printed, to be typed. */
-const COMMAND = /openmldb-ops (?:--cmd=|[a-z_]+ -|[a-z_]+$)/;
+/** A command of this tool as it is printed, to be typed: its name, and flags with what a shell takes as one word. */
+const COMMAND =
+  /openmldb-ops(?: [a-z_]+)?(?: (?=\$?'?-)(?:\\.|\$'(?:\\.|[^'\\])*'|'[^']*'|[^\s';\\])+)+/g;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
 const PAINTED = /^(\x1b\[\d+m)([^\x1b]*)(\x1b\[0m)$/;
 
 /**
- * Breaks the lines of a text that are too long for a terminal at their spaces. A command, with all behind it, stays
- * whole on a line of its own: the terminal breaks it, and what is copied there is one line.
+ * Breaks the lines of a text that are too long for a terminal at their spaces. A command stays whole on a line of its
+ * own: the terminal breaks it, and what is copied there is one line.
  *
  * @param text With the colours of `paint`; those inside of a line that is broken are lost.
  */
@@ -56,13 +57,24 @@ function foldedLine(line: string, columns: number): string {
   const plain = unpainted(line);
   if (textWidth(plain) <= columns) return line;
   const [, begin = "", , end = ""] = PAINTED.exec(line) ?? [];
-  const command = plain.search(COMMAND);
-  const head = command < 0 ? plain : plain.slice(0, command);
   const first = /^ */.exec(plain)?.[0] ?? "";
   const rest = first + " ".repeat(HANGING);
+  const lines: string[] = [];
+  const addWords = (text: string) => {
+    const words = text.trim();
+    const indent = { first: lines.length === 0 ? first : rest, rest };
+    // What closes a bracket or a sentence stays behind its command.
+    if (lines.length > 0 && /^[).;,]*$/.test(words)) lines.push(`${lines.pop()}${words}`);
+    else if (words !== "") for (const one of wrapped(words, indent, { columns })) lines.push(one);
+  };
+  let from = 0;
+  for (const { 0: command, index } of plain.matchAll(COMMAND)) {
+    addWords(plain.slice(from, index));
+    lines.push((lines.length === 0 ? first : rest) + command);
+    from = index + command.length;
+  }
+  addWords(plain.slice(from));
   // The space at the end is for an answer that is typed behind a question.
-  const space = command < 0 && plain.endsWith(" ") ? " " : "";
-  const lines = head.trim() === "" ? [] : wrapped(head.trim(), { first, rest }, { columns });
-  const tail = command < 0 ? [] : [(lines.length === 0 ? first : rest) + plain.slice(command)];
-  return [...lines, ...tail].map((one) => begin + one + end).join("\n") + space;
+  const space = plain.endsWith(" ") ? " " : "";
+  return lines.map((one) => begin + one + end).join("\n") + space;
 }
