@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { PartitionView } from "../src/model/partition-view.js";
+import type { Op } from "../src/model/cluster-state.js";
+import { type PartitionView, viewPartitions } from "../src/model/partition-view.js";
 import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
 import { isServing, isSuspect, servingLeader, trueOffset } from "../src/policy/what-it-holds.js";
@@ -206,5 +207,35 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe("an ex-leader that an op let follow again before it failed", () => {
+  const view = partition(
+    "a leader,dead 60 follower,normal,60\n b leader,alive 50 follower,normal,55",
+    { terms: TWO },
+  );
+
+  test("may hold entries of the newest leadership: diverged", () => {
+    expect(decided(view)).toBe("b replicates to ");
+    expect(decided({ ...view, mayFollowUnflagged: true })).toBe("diverged b");
+  });
+
+  test.each([
+    { type: "kReAddReplicaSimplifyOP", status: "failed", task: "kAddReplica", may: true },
+    { type: "kReAddReplicaOP", status: "canceled", task: "kCheckBinlogSyncProgress", may: true },
+    { type: "kReAddReplicaOP", status: "failed", task: "kSendSnapshot", may: undefined },
+    { type: "kReAddReplicaOP", status: "done", task: "-", may: undefined },
+    { type: "kChangeLeaderOP", status: "failed", task: "kSelectLeader", may: undefined },
+  ] as const)("is known by $type $status at $task: $may", ({ may, ...op }) => {
+    const ended: Op = {
+      ...{ id: 9n, db: "db1", table: "t1", pid: 0, startTime: 1n, endTime: 2n },
+      ...op,
+    };
+    const table = { db: "db1", table: "t1", tid: 7, segCount: 8, storageMode: "memory" as const };
+    const partitions = [{ pid: 0, terms: [], replicas: [] }];
+    const claim = { ...table, replicaCount: 2, compressType: "kNoCompress", partitions };
+    const state = { tablets: new Map(), followers: new Map(), tables: [claim], ops: [ended] };
+    expect(viewPartitions(state)[0]?.mayFollowUnflagged).toBe(may);
   });
 });

@@ -65,6 +65,11 @@ export interface PartitionView {
   readonly replicas: readonly ReplicaView[];
   /** Ops of this partition that have not ended. */
   readonly activeOps: readonly Op[];
+  /**
+   * Whether an op that lets a replica follow its leader again reached the leader, and did not end well: the replica
+   * may have followed although its flags do not say so. Absent if no such op is listed.
+   */
+  readonly mayFollowUnflagged?: boolean | undefined;
   /** What was known of its logs before: earlier in this run, or by an earlier one. */
   readonly known?: PartitionEvidence | undefined;
 }
@@ -101,22 +106,44 @@ export function viewingPartitions(state: PartitionsState): Work<PartitionView[]>
 
 /** Makes the views of one table's partitions. */
 function viewerOf(state: PartitionsState): (table: TableClaim) => PartitionView[] {
-  const opsByPartition = new Map<string, Op[]>();
-  for (const op of state.ops.filter(isOpActive)) {
+  const active = new Map<string, Op[]>();
+  const unflagged = new Set<string>();
+  for (const op of state.ops) {
     const key = opKey(op);
-    opsByPartition.set(key, [...(opsByPartition.get(key) ?? []), op]);
+    if (isOpActive(op)) active.set(key, [...(active.get(key) ?? []), op]);
+    else if (hasReachedLeader(op)) unflagged.add(key);
   }
   return (table) =>
     [...table.partitions]
       .sort((a, b) => a.pid - b.pid)
-      .map((partition) => viewPartition(state, table, partition, opsByPartition));
+      .map((partition) => viewPartition(state, table, partition, { active, unflagged }));
+}
+
+/** The steps of a kReAdd...OP from the one on that makes the leader replicate (OpenMLDB 0.9 nameserver). */
+const LINKING_TASKS: readonly string[] = [
+  "kAddReplica",
+  "kRecoverSnapshot",
+  "kCheckBinlogSyncProgress",
+  "kUpdatePartitionStatus",
+];
+
+/** Whether an op lets a replica follow again, got as far as the leader, and failed or was cancelled. */
+function hasReachedLeader({ type, status, task }: Op): boolean {
+  const isOver = status === "failed" || status === "canceled";
+  return isOver && type.startsWith("kReAddReplica") && LINKING_TASKS.includes(task);
+}
+
+/** What the ops of a table say, by partition. */
+interface OpsByPartition {
+  readonly active: ReadonlyMap<string, Op[]>;
+  readonly unflagged: ReadonlySet<string>;
 }
 
 function viewPartition(
   state: PartitionsState,
   table: TableClaim,
   partition: PartitionClaim,
-  opsByPartition: ReadonlyMap<string, Op[]>,
+  ops: OpsByPartition,
 ): PartitionView {
   const id = { db: table.db, table: table.table, tid: table.tid, pid: partition.pid };
   return {
@@ -125,7 +152,8 @@ function viewPartition(
     storageMode: table.storageMode,
     terms: partition.terms,
     replicas: partition.replicas.map((claim) => viewReplica(state, id, claim)),
-    activeOps: opsByPartition.get(opKey(id)) ?? [],
+    activeOps: ops.active.get(opKey(id)) ?? [],
+    ...(ops.unflagged.has(opKey(id)) ? { mayFollowUnflagged: true } : {}),
     known: rememberedOf(state, id),
   };
 }

@@ -168,7 +168,7 @@ function chooseAmong(
 /**
  * Whether a suspect holds more than the best log and may have a right to it: any replica may, but
  * for an ex-leader beyond the start of a leadership whose own leader is known and has written since.
- * Its tail lost the election.
+ * Its tail lost the election, unless it may have followed that leader since.
  */
 function isOutdone(
   view: PartitionView,
@@ -176,7 +176,10 @@ function isOutdone(
   { suspects, isProven }: { suspects: readonly ReplicaView[]; isProven: boolean },
 ): boolean {
   const hasLost = (one: ReplicaView) =>
-    isProven && one.claim.isLeader && trueOffset(best) >= newestStart(view);
+    isProven &&
+    one.claim.isLeader &&
+    trueOffset(best) >= newestStart(view) &&
+    view.mayFollowUnflagged !== true;
   return suspects.some((one) => trueOffset(one) > trueOffset(best) && !hasLost(one));
 }
 

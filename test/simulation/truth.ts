@@ -1,3 +1,4 @@
+import { OPType, TaskStatus } from "../../src/gen/openmldb/api_pb.js";
 import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import type { PartitionMeta } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { PartitionResult } from "../../src/model/report.js";
@@ -100,6 +101,15 @@ function leaderCauses({ model }: World, of: Part): string[] {
   if (isUnwritten && metas.some((meta) => isExLeader(meta) && reaches(meta))) {
     causes.push("newest-leadership-unwritten");
   }
+  const most = entitled.map((meta) => lastOffset(runsAt(model, of, meta)));
+  const goesFurther = (meta: PartitionMeta) =>
+    most.every((offset) => lastOffset(runsAt(model, of, meta)) > offset);
+  if (
+    mayFollowUnflagged(model, of) &&
+    metas.some((meta) => isExLeader(meta) && goesFurther(meta))
+  ) {
+    causes.push("may-have-followed");
+  }
   for (const { meta, offset } of offsets) {
     if (!entitled.includes(meta)) continue;
     if (dirAt(model, of, meta.endpoint)?.meta.schema === undefined)
@@ -109,6 +119,18 @@ function leaderCauses({ model }: World, of: Part): string[] {
     if (metas.some((one) => (one.offset ?? 0n) > offset)) causes.push("offset-seen-is-gone");
   }
   return causes;
+}
+
+/** Whether an op failed that had made, or tried to make, the leader replicate to an ex-leader again. */
+function mayFollowUnflagged(model: World["model"], { table, part }: Part): boolean {
+  return (model.leader?.ops.list() ?? []).some(
+    ({ info }) =>
+      info.db === table.db &&
+      info.name === table.name &&
+      info.pid === part.pid &&
+      OPType[info.opType]?.startsWith("kReAddReplica") === true &&
+      info.taskStatus === TaskStatus.kFailed,
+  );
 }
 
 function runsAt(model: World["model"], of: Part, meta: PartitionMeta) {
