@@ -1,8 +1,10 @@
 import pLimit, { type LimitFunction } from "p-limit";
 import { diagnose } from "../diagnosis/diagnose.js";
+import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { replicaAt } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
@@ -128,6 +130,7 @@ async function prepare(
   const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
   const isWanted = step.isWanted === true && isFirst;
   if (problems.length === 0 && !isWanted) return isFirst ? ALREADY : DONE;
+  assertTold(endpoint, problems);
   const refusal = refusalIn(view, expects);
   if (refusal !== undefined) return stale(refusal);
   const mayCatchUp = !(step.isForced === true && isFirst) && !isWanted;
@@ -139,6 +142,20 @@ async function prepare(
   if (replica.claim.isAlive) await context.cluster.updateTableAlive({ ...id, endpoint }, false);
   await unlistExLeader(context, id, endpoint);
   return undefined;
+}
+
+/**
+ * A replica of which nothing is told but that its leader, or its own tablet, cannot be asked now may be well.
+ *
+ * @throws OpsError `unreachable` (retryable).
+ */
+function assertTold(endpoint: Endpoint, problems: readonly Problem[]): void {
+  const [first] = problems;
+  const isUntold = problems.every(
+    ({ code }) => code === "link-unknown" || code === "tablet-silent",
+  );
+  if (first === undefined || !isUntold) return;
+  throw new OpsError({ code: "unreachable", message: first.text, retryable: true, endpoint });
 }
 
 /** Why RecoverTable of a replica must not be asked for, and it must not be brought back from its own log; see {@link whyNotOverwrite}. */
