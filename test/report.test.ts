@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { changing, doing } from "../src/model/advice.js";
 import { buildReport } from "../src/report/build.js";
 import type { ReportDocument } from "../src/report/document.js";
+import { reportHtml } from "../src/report/html.js";
 import { html, scriptJson } from "../src/report/html-text.js";
 import { timelineHtml } from "../src/report/html-timeline.js";
 import { reportMarkdown } from "../src/report/markdown.js";
@@ -35,6 +36,35 @@ describe("what a report says of partitions", () => {
         tookMs: 80,
       },
     ]);
+  });
+
+  test("a run that ended before it looked again says no more than was seen", () => {
+    const tablet = { endpoint: "a:1", health: "ok" as const, detail: "" };
+    const seen = { ...tablet, replicas: 3, leaders: 1, alive: 3, loaded: 0 };
+    const report = buildReport({
+      ...emptyParts(),
+      events: [
+        {
+          atMs: BEGAN_MS,
+          event: { kind: "observed", time: "", when: "before", nameserver: "n:1", tablets: [seen] },
+        },
+        {
+          atMs: BEGAN_MS + 9,
+          event: {
+            kind: "partition-ended",
+            time: "",
+            partition: "db.t:0",
+            failure: "load: refused",
+          },
+        },
+      ],
+    });
+    const markdown = reportMarkdown(report);
+    expect(markdown).toContain("| db.t:0 | not finished |");
+    expect(markdown).toContain("## Tablets before the run");
+    expect(reportHtml(report, { css: "", script: "", sha256: () => "" })).toContain(
+      "Before the run; it ended before it looked again.",
+    );
   });
 
   test("given up, rebuilt and at risk have lists of their own", () => {

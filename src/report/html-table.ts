@@ -42,10 +42,13 @@ export function tableJson(partitions: readonly PartitionRow[]): string {
   return scriptJson({ texts, rows, details });
 }
 
-/** How a partition stands, in words. */
+/** How a partition stands, in words: no more than was seen of it. */
 export function statusText({ status, serving }: PartitionRow): string {
   if (status === "needs-decision") return "needs a decision";
-  if (status === "unhealthy") return serving === true ? "serving, not healthy" : "not serving";
+  if (status === "unhealthy") {
+    if (serving === null) return "not finished";
+    return serving ? "serving, not healthy" : "not serving";
+  }
   return status.replace("-", " ");
 }
 

@@ -263,7 +263,9 @@ function tabletsHtml(tablets: readonly TabletRow[]): string {
     (one) =>
       `<tr><th scope="row">${html(one.endpoint)}</th><td><span class="dot ${html(one.health)}"></span>${html(one.health)}${one.detail === "" ? "" : `<span class="faint"> ${html(one.detail)}</span>`}</td>${(["replicas", "loaded", "alive", "leaders"] as const).map((key) => cell(one, key)).join("")}</tr>`,
   );
-  const caption = hasBefore && hasAfter ? '<p class="faint">Before the run → after it.</p>' : "";
+  const caption = !hasBefore
+    ? ""
+    : `<p class="faint">Before the run${hasAfter ? " → after it" : "; it ended before it looked again"}.</p>`;
   return `${caption}<div class="scroll"><table class="tablets"><thead><tr><th>tablet</th><th>state</th><th class="number">replicas</th><th class="number">loaded</th><th class="number">alive</th><th class="number">leaders</th></tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
 }
 

@@ -191,7 +191,9 @@ function tabletLines({ tablets }: ReportDocument): string[] {
       change(before, after, key),
     ),
   ]);
-  return ["## Tablets", table(["tablet", "state", "replicas", "loaded", "alive", "leaders"], rows)];
+  const isBefore = tablets.every((one) => one.after === null);
+  const title = isBefore ? "## Tablets before the run" : "## Tablets";
+  return [title, table(["tablet", "state", "replicas", "loaded", "alive", "leaders"], rows)];
 }
 
 function findingLines({ findings }: ReportDocument): string[] {
