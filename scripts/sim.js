@@ -1,5 +1,5 @@
 // Plays many seeds of the simulation, one vitest process per core, and adds their figures up.
-//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--odd | --paste] [--jobs=2]
+//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--paste] [--odd | --addresses] [--jobs=2]
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -12,12 +12,14 @@ const { values } = parseArgs({
     base: { type: "string", default: "1" },
     method: { type: "string" },
     odd: { type: "boolean", default: false },
+    addresses: { type: "boolean", default: false },
     paste: { type: "boolean", default: false },
     jobs: { type: "string", default: String(availableParallelism()) },
   },
 });
 const seeds = Number(values.seeds);
 const jobs = Math.max(1, Math.min(Number(values.jobs), seeds));
+const odd = values.addresses ? "addresses" : values.odd ? "any" : undefined;
 const FILE = values.paste ? "test/paste.test.ts" : "test/simulation.test.ts";
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-sim-"));
 const began = performance.now();
@@ -35,7 +37,7 @@ function play({ base, count, out }) {
     OPS_SEEDS: String(count),
     OPS_SEED_BASE: String(base),
     OPS_SIM_OUT: out,
-    ...(values.odd ? { OPS_ODD: "1" } : {}),
+    ...(odd === undefined ? {} : { OPS_ODD: odd }),
     ...(values.method === undefined ? {} : { OPS_METHOD: values.method }),
   };
   const vitest = join(import.meta.dirname, "..", "node_modules", "vitest", "vitest.mjs");
@@ -85,8 +87,12 @@ for (const { seed, violations } of failed.slice(0, 20)) {
   console.log(`seed ${seed}: ${violations.map(({ checker, what }) => `${checker}: ${what}`)[0]}`);
 }
 const [first] = failed;
+const settings = [
+  odd === undefined ? "" : `OPS_ODD=${odd} `,
+  values.method === undefined ? "" : `OPS_METHOD=${values.method} `,
+].join("");
 if (first !== undefined) {
   console.log(`${failed.length} seeds failed; replay one with:`);
-  console.log(`  OPS_SEED=${first.seed} npx vitest run ${FILE}`);
+  console.log(`  ${settings}OPS_SEED=${first.seed} npx vitest run ${FILE}`);
 }
 process.exitCode = failed.length > 0 || codes.some((code) => code !== 0) ? 1 : 0;

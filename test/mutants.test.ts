@@ -7,6 +7,7 @@ import type { Step } from "../src/model/step.js";
 import type { Method } from "../src/planning/method.js";
 import type { Decision } from "../src/policy/who-may-lead.js";
 import type { Checker } from "./simulation/checkers.js";
+import type { OddName } from "./simulation/odd-kinds.js";
 import { simulate } from "./simulation/simulate.js";
 import type { Planted } from "./simulation/tool-run.js";
 
@@ -20,8 +21,8 @@ interface Mutant {
   /** Any of these may be the first to notice. */
   readonly caughtBy: readonly Checker[];
   readonly plant: Planted;
-  /** Whether the seeds have something that does not come back, or is not what it seems. */
-  readonly isOdd?: boolean;
+  /** What the seeds have beside their outage; nothing if left out. */
+  readonly odd?: OddName;
   /** The first seed to try, where it takes a rare fault; 1 if left out. */
   readonly from?: number;
 }
@@ -199,14 +200,14 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "identity is not checked: whoever answers under a name is taken for that tablet",
     method: "direct",
-    isOdd: true,
+    odd: "any",
     caughtBy: ["stranger-untouched"],
     plant: { rules: { identify: (cluster) => cluster } },
   },
   {
     name: "identity is checked once in a run: a tablet that was connected to anew is taken for the same",
     method: "direct",
-    isOdd: true,
+    odd: "any",
     from: 60,
     caughtBy: ["stranger-untouched"],
     plant: { cluster: withLastingConnections },
@@ -345,7 +346,7 @@ function withLastingConnections(cluster: Cluster): Cluster {
 
 test.each(MUTANTS)("caught: $name", { timeout: SEARCH_MS }, async (mutant) => {
   const { name, plant, caughtBy, from = 1, ...how } = mutant;
-  const play = { method: how.method, isOdd: how.isOdd ?? false };
+  const play = { method: how.method, odd: how.odd };
   for (let seed = from; seed < from + SEEDS_MAX; seed += 1) {
     const found = (await simulate(seed, { ...play, plant })).violations.map((one) => one.checker);
     const by = found.find((checker) => caughtBy.includes(checker));

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Rules } from "../src/execution/rules.js";
 import type { Checker } from "./simulation/checkers.js";
 import { namedBefore } from "./simulation/named-loss.js";
+import { oddNamed } from "./simulation/odd-kinds.js";
 import { paste } from "./simulation/paste.js";
 import { CLUSTER_FLAGS, commandsIn, faultsOfText } from "./simulation/printed.js";
 import type { SimulationResult } from "./simulation/simulate.js";
@@ -15,7 +16,8 @@ import { Stats } from "./simulation/stats.js";
 //   npm test                                             12 seeds, always the same ones
 //   npm run sim -- --paste --seeds=1000                  many
 //   OPS_SEED=4711 npx vitest run test/paste.test.ts      one seed, with everything that was typed and printed
-const { OPS_SEEDS, OPS_SEED_BASE, OPS_SEED, OPS_SIM_OUT } = process.env;
+const { OPS_SEEDS, OPS_SEED_BASE, OPS_SEED, OPS_SIM_OUT, OPS_ODD } = process.env;
+const odd = OPS_ODD === undefined ? undefined : oddNamed(OPS_ODD);
 const COUNT = Number(OPS_SEEDS ?? 12);
 const BASE = Number(OPS_SEED_BASE ?? 1);
 
@@ -43,7 +45,7 @@ test(
     const stats = new Stats();
     const failed: SimulationResult[] = [];
     for (let seed = BASE; seed < BASE + COUNT; seed += 1) {
-      const result = await paste(seed, { stats });
+      const result = await paste(seed, { stats, odd });
       if (result.violations.length > 0) failed.push(result);
     }
     process.stdout.write(
@@ -93,7 +95,7 @@ test.each(PLANTED)("caught: %s", async (_name, seed, checker, plant) => {
 });
 
 (OPS_SEED === undefined ? () => undefined : test)(`seed ${OPS_SEED}`, async () => {
-  const result = await paste(Number(OPS_SEED));
+  const result = await paste(Number(OPS_SEED), { odd });
   process.stdout.write(`${result.diary().join("\n")}\n`);
   expect(result.violations, explain([result])).toEqual([]);
 });

@@ -391,7 +391,7 @@ function isHarmless(mutation: Mutation): boolean {
 /** AddReplica of a follower that the leader feeds already: answered 119, without any effect. */
 function isFedAlready(world: World, of: Part, endpoint: string, mutation: Mutation): boolean {
   if (mutation.method !== "AddReplica") return false;
-  return loadedAt(world.model, of, mutation.address)?.links.has(endpoint) === true;
+  return loadedAt(world.model, of, mutation.called)?.links.has(endpoint) === true;
 }
 
 function isForked(one: readonly Run[], other: readonly Run[]): boolean {
@@ -409,7 +409,7 @@ function isForked(one: readonly Run[], other: readonly Run[]): boolean {
 /** Which replicas a call is about. Calls about none, such as ConfSet, have no target. */
 function targetOf(
   world: World,
-  { method, address, request }: Mutation,
+  { method, called, request }: Mutation,
 ): { readonly parts: Part[]; readonly endpoint: string } | undefined {
   const { model } = world;
   const field = (name: string) => request[name];
@@ -447,12 +447,12 @@ function targetOf(
   }
   const id = (field("tableMeta") ?? request) as { readonly tid?: number; readonly pid?: number };
   const parts = partsOf(model).filter(
-    (of) => of.id.tid === id.tid && of.id.pid === id.pid && model.tablets.has(address),
+    (of) => of.id.tid === id.tid && of.id.pid === id.pid && model.tablets.has(called),
   );
   if (method === "AddReplica" || method === "DelReplica") {
     return { parts, endpoint: String(field("endpoint")) };
   }
-  return { parts, endpoint: address };
+  return { parts, endpoint: called };
 }
 
 function hasActiveOp(world: World, of: Part): boolean {

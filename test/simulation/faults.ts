@@ -323,16 +323,16 @@ function hit(world: World, name: string | undefined, one: Fault): string | undef
   return `${name} hangs for ${one.forMs} ms`;
 }
 
-/** Starts a process that is down; one that came back meanwhile is left alone. */
+/** Starts a process that is down; one that came back meanwhile, here or elsewhere, is left alone. */
 export function revive(world: World, name: string): void {
   const process = world.model.process(name);
-  if (!process.isUp) process.start();
+  if (!process.isUp && !world.gone.has(process.endpoint)) process.start();
 }
 
 /** The tablet that the current call is about, or any that runs. */
 function victim(world: World, one: Fault, { mutation, away }: Scene): string | undefined {
   const { model } = world;
-  const named = [mutation?.request["endpoint"], mutation?.address];
+  const named = [mutation?.request["endpoint"], mutation?.called];
   const called = named.find((name) => typeof name === "string" && model.tablets.has(name));
   if (one.kind === "kill-called-tablet" && typeof called === "string") return called;
   const up = [...model.tablets.keys()].filter(

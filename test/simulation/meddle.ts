@@ -6,9 +6,9 @@ import {
   dirAt,
   findPart,
   heldOf,
-  isStranger,
   loadedAt,
   type Part,
+  seemsStrange,
   surviving,
 } from "./partitions.js";
 import type { World } from "./world.js";
@@ -49,8 +49,8 @@ function lead({ model }: World, of: Part, planned: string | undefined): string |
   const meta = metas.find(({ endpoint }) => {
     const runs = dirAt(model, of, endpoint)?.runs ?? [];
     const isWhole = subtract(all, runs).length === 0 && subtract(runs, all).length === 0;
-    // A stranger has nothing of the partition that could be made leader.
-    const isThere = model.process(endpoint).isAnswering && !isStranger(model, endpoint);
+    // A stranger has nothing of the partition that could be made leader, and no name leads to one that moved.
+    const isThere = model.process(endpoint).isAnswering && !seemsStrange(model, endpoint);
     return endpoint !== planned && isWhole && runs.length > 0 && isThere;
   });
   const tablet = meta && model.process(meta.endpoint).tablet;

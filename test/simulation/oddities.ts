@@ -22,7 +22,8 @@ const BETWEEN_BLIPS_MS = 4_000;
 
 /** An oddity of one seed. */
 export interface Oddity {
-  readonly word: (typeof KINDS)[number] | "stranger-without-data" | "stranger-later";
+  /** What it is, for the statistics. */
+  readonly word: string;
   /** Called when a run under faults begins. */
   begin(): void;
   /** What is to end when everything works again ends; what stays for good stays. */

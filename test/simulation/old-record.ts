@@ -165,9 +165,9 @@ class OldRecordPlay {
   }
 
   /** A load as follower of no leader changes no data; it may not hide a term that proves the record old. */
-  #isHarmlessLoad(of: Part, { method, address, request }: Mutation): boolean {
+  #isHarmlessLoad(of: Part, { method, called, request }: Mutation): boolean {
     const { mode } = { ...(request["tableMeta"] as { readonly mode?: TableMode } | undefined) };
-    const snapshot = dirAt(this.#world.model, of, address)?.snapshot;
+    const snapshot = dirAt(this.#world.model, of, called)?.snapshot;
     const isHidden = (snapshot?.term ?? 0n) > newestTermOf(of);
     return method === "LoadTable" && mode === TableMode.kTableFollower && !isHidden;
   }

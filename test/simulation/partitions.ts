@@ -73,10 +73,24 @@ export function isStranger(model: SandboxModel, endpoint: string): boolean {
 /**
  * Whether a tablet cannot be told from one of another cluster: one answers at its address, or the
  * nameserver, which never checks, let it have a copy of a stranger's replica. Both show the same.
+ * Nor can one be told whose name leads elsewhere, or where another registered one leads too.
  */
 export function seemsStrange(model: SandboxModel, endpoint: string): boolean {
   const dirs = [...(model.tablets.get(endpoint)?.disk.dirs() ?? [])];
-  return isStranger(model, endpoint) || dirs.some(({ dir }) => dir.meta.db === STRANGE_DB);
+  const isCopied = dirs.some(({ dir }) => dir.meta.db === STRANGE_DB);
+  return isStranger(model, endpoint) || isCopied || isMisled(model, endpoint);
+}
+
+/** Whether the name of a tablet does not lead to it alone. */
+export function isMisled(model: SandboxModel, endpoint: string): boolean {
+  const address = model.findProcess(endpoint)?.address;
+  const isRegistered = (other: string) =>
+    model.tree.get(`${model.root}/nodes/${other}`) !== undefined;
+  return [...model.tablets.keys()].some(
+    (other) =>
+      (other === endpoint || isRegistered(other)) &&
+      (model.addressOf(other) === address) !== (other === endpoint),
+  );
 }
 
 /** Whether clients can write to this replica: flagged leader and alive, and running as leader. */

@@ -13,7 +13,7 @@ import { armFaults, type FaultPlan, faultPlans, heal, revive } from "./faults.js
 import { live } from "./history.js";
 import { Losses, type Named, namedBefore } from "./named-loss.js";
 import { withHostileNames } from "./names.js";
-import { makeOdd } from "./oddities.js";
+import { ODD_KINDS, type OddName } from "./odd-kinds.js";
 import { type Outage, strike } from "./outage.js";
 import { findPart, type Part } from "./partitions.js";
 import { commandsIn, faultsOfText } from "./printed.js";
@@ -34,6 +34,8 @@ export interface PasteOptions {
   readonly stats?: Stats;
   /** Decisions of the tool that are replaced, to see whether a checker notices. */
   readonly plant?: Partial<Rules>;
+  /** What the seed has beside its outage; `any` if left out. */
+  readonly odd?: OddName | undefined;
 }
 
 /**
@@ -41,7 +43,8 @@ export interface PasteOptions {
  * what it seems; then an operator who types `inspect` and what it and `recoverdata` print, and nothing else.
  */
 export async function paste(seed: number, options: PasteOptions = {}): Promise<SimulationResult> {
-  const shape = withHostileNames(shapeOf(seed));
+  const odd = ODD_KINDS[options.odd ?? "any"];
+  const shape = odd.shaped(withHostileNames(shapeOf(seed)));
   const world = await startWorld(shape);
   const checks = new Checks(world, false);
   const sound = { ...RULES };
@@ -50,7 +53,7 @@ export async function paste(seed: number, options: PasteOptions = {}): Promise<S
   try {
     await live(world, shape);
     const outage = await strike(world, shape);
-    const oddity = makeOdd(world, shape, outage);
+    const oddity = odd.make(world, shape, outage);
     options.stats?.add("oddities", oddity.word);
     const operator = new Operator(world, checks, streamOf(seed, "typed"), options.stats);
     operator.begin(outage);

@@ -1,6 +1,12 @@
 import type { ModelOptions, TableSpec } from "../../src/sandbox/model/model-types.js";
 import { type Random, seededRandom } from "../../src/sandbox/model/random.js";
 
+/**
+ * How a cluster with an entry in `map/names` for each server is named: tablets have names of their own, or the
+ * endpoint is the address and the entry is empty.
+ */
+export type Naming = "names" | "empty";
+
 /** What a cluster is made of, before anything happens to it. */
 export interface Shape {
   readonly seed: number;
@@ -9,6 +15,8 @@ export interface Shape {
   readonly tables: readonly TableSpec[];
   readonly hasSystemTables: boolean;
   readonly options: Partial<ModelOptions>;
+  /** Absent: there is no `map/names`. */
+  readonly naming?: Naming;
 }
 
 /** One of several things, all equally likely. */
@@ -41,6 +49,8 @@ const SALTS = {
   typed: 10,
   oddLater: 11,
   backup: 12,
+  naming: 13,
+  addresses: 14,
 };
 
 /** Numbers of their own for each part of a simulation, so that a change of one leaves the others. */

@@ -8,7 +8,7 @@ import { armClockSteps } from "./clocks.js";
 import { armFaults, type FaultPlan, faultPlans, heal, revive } from "./faults.js";
 import { live } from "./history.js";
 import { leaderByHand } from "./meddle.js";
-import { makeOdd } from "./oddities.js";
+import { ODD_KINDS, type OddName } from "./odd-kinds.js";
 import { type Outage, strike } from "./outage.js";
 import { findPart } from "./partitions.js";
 import { compareRowsOf } from "./rows.js";
@@ -50,8 +50,8 @@ export interface SimulationOptions {
   readonly method?: Method;
   /** A bug in the tool, to see whether a checker notices. */
   readonly plant?: Planted;
-  /** Whether something does not come back, or is not what it seems; see {@link makeOdd}. */
-  readonly isOdd?: boolean;
+  /** What the seed has beside its outage; nothing if left out. */
+  readonly odd?: OddName | undefined;
   /** Receives what was reached. */
   readonly stats?: Stats;
 }
@@ -71,7 +71,8 @@ export async function simulate(
   seed: number,
   options: SimulationOptions = {},
 ): Promise<SimulationResult> {
-  const shape = shapeOf(seed);
+  const odd = options.odd === undefined ? undefined : ODD_KINDS[options.odd];
+  const shape = odd?.shaped(shapeOf(seed)) ?? shapeOf(seed);
   const world = await startWorld(shape);
   const checks = new Checks(world, options.method === "documented");
   const play = new Play(seed, world, checks, options);
@@ -82,7 +83,7 @@ export async function simulate(
     await live(world, shape);
     const outage = await strike(world, shape);
     for (const word of outage.words) options.stats?.add("outages", word);
-    const oddity = options.isOdd === true ? makeOdd(world, shape, outage) : undefined;
+    const oddity = odd?.make(world, shape, outage);
     if (oddity !== undefined) options.stats?.add("oddities", oddity.word);
     await play.begin(outage);
     oddity?.begin();

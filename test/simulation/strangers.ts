@@ -8,12 +8,12 @@ import { type Mutation, modeOf, type World } from "./world.js";
  */
 export function strangerOf(
   { model }: World,
-  { method, address, request }: Mutation,
+  { method, called, request }: Mutation,
 ): string | undefined {
   const isMark = method === "UpdateTableAliveStatus" && request["isAlive"] === false;
   const isAside = isMark || method === "DelReplica";
   const named = isAside ? [] : [request["endpoint"], request["candidateLeader"]];
-  return [address, ...named]
+  return [called, ...named]
     .filter((one) => typeof one === "string")
     .find((one) => isStranger(model, one) && !hasOurs(model, one));
 }

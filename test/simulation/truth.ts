@@ -8,6 +8,7 @@ import {
   acceptsWrites,
   dirAt,
   heldOf,
+  isMisled,
   loadedAt,
   type Part,
   seemsStrange,
@@ -29,6 +30,7 @@ export function trueCauses(world: World, of: Part): string[] {
     model.leader?.isHealthy(endpoint) !== true;
   const away = metas.filter((meta) => isAway(meta.endpoint)).map((meta) => meta.endpoint);
   if (away.length > 0) causes.push(`tablet-away ${away.join()}`);
+  if (isBlocked(world, of)) causes.push("op-blocked");
   // What was acknowledged and is on no disk any more: nobody but a person can let go of it.
   const held = lastOffset(surviving(of.part, heldOf(model, of)));
   if (lastOffset(surviving(of.part, model.ledger.of(of.id))) > held) causes.push("rows-gone");
@@ -53,6 +55,25 @@ export function trueCauses(world: World, of: Part): string[] {
   }
 
   return [...causes, ...leaderCauses(world, of)];
+}
+
+/** Whether an op of the partition waits for a tablet that the nameserver calls healthy, and that no call reaches. */
+function isBlocked({ model }: World, { table, part }: Part): boolean {
+  const server = model.leader;
+  const isHeld = [...model.tablets.keys()].some(
+    (endpoint) => server?.isHealthy(endpoint) === true && isMisled(model, endpoint),
+  );
+  const ops = server?.ops.list() ?? [];
+  return (
+    isHeld &&
+    ops.some(
+      ({ info }) =>
+        info.db === table.db &&
+        info.name === table.name &&
+        info.pid === part.pid &&
+        (info.taskStatus === TaskStatus.kDoing || info.taskStatus === TaskStatus.kInited),
+    )
+  );
 }
 
 /** Whether a replica that is not loaded has a snapshot of a newer term than the record knows. */
@@ -178,7 +199,10 @@ export function isTrueProblem(
     case "tablet-offline":
       return endpoint !== undefined && model.leader?.isHealthy(endpoint) !== true;
     case "tablet-silent":
-      return endpoint !== undefined && !model.process(endpoint).isAnswering;
+      return (
+        endpoint !== undefined &&
+        (!model.process(endpoint).isAnswering || isMisled(model, endpoint))
+      );
     case "not-loaded":
       return replica === undefined;
     case "loading":

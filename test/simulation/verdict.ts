@@ -127,7 +127,7 @@ function judgeRest(
   const isForPeople =
     !isServing ||
     told.problems.some((one) => one.code === "rows-missing") ||
-    causes.some((one) => one.startsWith("unknown-term "));
+    causes.some((one) => one === "op-blocked" || one.startsWith("unknown-term "));
   const unexplained = isForPeople
     ? []
     : wrong.filter(

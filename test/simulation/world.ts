@@ -10,6 +10,7 @@ import { modelTransport } from "../../src/sandbox/model/model-transport.js";
 import type { ModelOptions } from "../../src/sandbox/model/model-types.js";
 import { VirtualClock } from "../../src/sandbox/model/virtual-clock.js";
 import { treeZooKeeper, ZnodeTree } from "../../src/sandbox/znode-tree.js";
+import type { Naming } from "./shape.js";
 
 /** Calls that change the cluster, by their name on the wire. */
 const MUTATIONS: ReadonlySet<string> = new Set([
@@ -38,8 +39,8 @@ export interface Mutation {
   readonly number: number;
   /** Name on the wire, such as `LoadTable`. */
   readonly method: string;
-  /** Who is called. */
-  readonly address: string;
+  /** Endpoint of the process that is called; the address where no process listens there. */
+  readonly called: string;
   /** The request's fields as given. */
   readonly request: Readonly<Record<string, unknown>>;
 }
@@ -114,6 +115,8 @@ export interface World {
   toolClockMs: number;
   /** Whether the clock of a nameserver was set: its times cannot be compared with earlier ones. */
   hasSetNameserverClock: boolean;
+  /** Tablets that never come back under their endpoint. */
+  readonly gone: Set<string>;
   note(what: string): void;
   /** Starts a process of the tool. */
   open(options?: ToolOptions): Promise<ToolProcess>;
@@ -124,12 +127,13 @@ const RPC_TIMEOUT_MS = 10_000;
 export const TOOL_SESSION_MS = 6_000;
 const ZK_PATIENCE_MS = 2_000;
 
-/** Starts a cluster of tablets named a, b, c, ... and nameservers n1, n2, ... */
+/** Starts a cluster of tablets at a:9527, b:9527, ... and nameservers at n1:6527, n2:6527, ... */
 export async function startWorld(shape: {
   readonly tablets: number;
   readonly nameservers: number;
   readonly seed: number;
   readonly options: Partial<ModelOptions>;
+  readonly naming?: Naming;
 }): Promise<World> {
   const clock = new WatchedClock();
   const tree = new ZnodeTree(() => clock.wallTime());
@@ -141,7 +145,12 @@ export async function startWorld(shape: {
     clock,
     seed: shape.seed,
     tree,
-    tablets: Array.from({ length: shape.tablets }, (_, i) => spec("abcdefgh"[i] ?? "z", 9527)),
+    tablets: Array.from({ length: shape.tablets }, (_, i) => {
+      const name = "abcdefgh"[i] ?? "z";
+      const { endpoint, address } = spec(name, 9527);
+      return { address, endpoint: shape.naming === "names" ? `tablet-${name}` : endpoint };
+    }),
+    serverNames: shape.naming !== undefined,
     nameservers: Array.from({ length: shape.nameservers }, (_, i) => spec(`n${i + 1}`, 6527)),
     options: shape.options,
   });
@@ -156,6 +165,7 @@ export async function startWorld(shape: {
     isZooKeeperDown: false,
     toolClockMs: 0,
     hasSetNameserverClock: false,
+    gone: new Set(),
     note: (what) => diary.push({ at: clock.now(), what }),
     open: (options = {}) => openTool(world, options),
   };
@@ -290,7 +300,7 @@ function mortalTransport(world: World, watcher: ToolWatcher, life: Life): Transp
     if (fate !== "answer-lost") return answer;
     throw new OpsError({
       code: "unreachable",
-      message: `${mutation.address}: connection reset`,
+      message: `${mutation.called}: connection reset`,
       retryable: true,
     });
   };
@@ -300,7 +310,8 @@ function mortalTransport(world: World, watcher: ToolWatcher, life: Life): Transp
       const work = () => inner.unary(address, method, request, options);
       if (!MUTATIONS.has(method.name)) return unless(life, work());
       mutations += 1;
-      return watched({ number: mutations, ...fieldsOf(address, method, request) }, work);
+      const called = world.model.findProcess(address)?.endpoint ?? address;
+      return watched({ number: mutations, ...fieldsOf(called, method, request) }, work);
     },
     connection: (address) => inner.connection(address),
     close: () => inner.close(),
@@ -308,11 +319,11 @@ function mortalTransport(world: World, watcher: ToolWatcher, life: Life): Transp
 }
 
 function fieldsOf(
-  address: string,
+  called: string,
   method: DescMethodUnary,
   request: MessageInitShape<DescMessage>,
-): Pick<Mutation, "address" | "method" | "request"> {
-  return { address, method: method.name, request: request as Mutation["request"] };
+): Pick<Mutation, "called" | "method" | "request"> {
+  return { called, method: method.name, request: request as Mutation["request"] };
 }
 
 /** The role that a LoadTable or ChangeRole asks for, as on the wire. */
@@ -327,7 +338,7 @@ export function describe(mutation: Mutation): string {
   const fields = JSON.stringify(mutation.request, (_key, value: unknown) =>
     typeof value === "bigint" ? String(value) : value,
   );
-  return `${mutation.method} at ${mutation.address} ${fields}`;
+  return `${mutation.method} at ${mutation.called} ${fields}`;
 }
 
 /** Everything that happened in a world, by the model and by the tool, one line each. */

@@ -132,12 +132,12 @@ export class ModelCore {
 
   /** The tablet that answers at the address of that name, whatever its own name is. */
   #reachable(endpoint: Endpoint): Tablet | undefined {
-    const process = this.#byAddress.get(this.#addressOf(endpoint));
+    const process = this.#byAddress.get(this.addressOf(endpoint));
     return process?.isAnswering ? process.tablet : undefined;
   }
 
   /** What the other processes dial for an endpoint: the entry in `map/names`, if it is not empty. */
-  #addressOf(endpoint: Endpoint): string {
+  addressOf(endpoint: Endpoint): string {
     if (!this.#hasServerNames) return endpoint;
     const named = znodeText(this.tree, `${this.root}/map/names/${endpoint}`);
     return named || endpoint;

@@ -1,0 +1,82 @@
+import { putZnode } from "../../src/sandbox/table-store.js";
+import type { Oddity } from "./oddities.js";
+import type { Outage } from "./outage.js";
+import { partsOf } from "./partitions.js";
+import { pick, type Shape, spread, streamOf } from "./shape.js";
+import type { World } from "./world.js";
+
+/** What becomes of the address of a tablet that has a name of its own. */
+const NAMED = [
+  "renumbered",
+  "renumbered",
+  "entry-stale",
+  "entry-stale-for-good",
+  "entry-empty",
+  "entry-of-another",
+  "entry-of-another-for-good",
+] as const;
+
+/** What becomes of one whose endpoint is its address: it comes back under another endpoint. */
+const MOVED = ["moved", "moved", "moved-twice"] as const;
+
+/** How long after its move a tablet moves again at most. */
+const MOVES_AGAIN_MS = 60_000;
+
+/** A cluster with `map/names`, three times of four; in most of them tablets have names of their own. */
+export function withNaming(shape: Shape): Shape {
+  const naming = pick(streamOf(shape.seed, "naming"), ["none", "empty", "names", "names"] as const);
+  return naming === "none" ? shape : { ...shape, naming };
+}
+
+/**
+ * A tablet comes back under another address, before the first run or while one works, and `map/names` follows,
+ * stays as it was, or leads to another tablet. Where an entry is not of good, the tablet's next start
+ * puts it right, as a start of a real one does.
+ */
+export function moveAddress(world: World, shape: Shape, outage: Outage): Oddity {
+  const random = streamOf(shape.seed, "addresses");
+  const { model, clock } = world;
+  const tablets = [...model.tablets.keys()];
+  const holders = new Set(
+    partsOf(model).flatMap(({ part }) => part.partitionMeta.map((meta) => meta.endpoint)),
+  );
+  const name = pick(random, [...holders]);
+  const others = tablets.filter((one) => one !== name);
+  const word = shape.naming === "names" ? pick(random, NAMED) : pick(random, MOVED);
+  const delayMs = spread(random, 1, pick(random, [100, 2_000, 60_000]));
+  const againMs = spread(random, 1, MOVES_AGAIN_MS);
+  const other = others.length === 0 ? name : pick(random, others);
+  const isOfAnother = word.startsWith("entry-of-another");
+  // A name that leads to another tablet is seen by whoever looks before the first change only.
+  const isLater = !isOfAnother && random.chance(0.5);
+  const put = (address: string) => putZnode(model.tree, `${model.root}/map/names/${name}`, address);
+  let isOver = false;
+
+  const moveTo = (to: string, from: string) => {
+    if (isOver) return;
+    world.note(`${from} comes back at ${to}`);
+    if (shape.naming === "names") {
+      model.move(name, { endpoint: name, address: to }, { isStale: word !== "renumbered" });
+      if (word === "entry-empty") put("");
+      if (isOfAnother) put(model.tablet(other).address);
+      return;
+    }
+    if (shape.naming === "empty") putZnode(model.tree, `${model.root}/map/names/${to}`, "");
+    world.gone.add(from);
+    outage.away.push(from);
+    model.move(from, { endpoint: to, address: to });
+  };
+  const act = () => {
+    moveTo("z:9527", name);
+    if (word === "moved-twice") clock.setTimer(againMs, () => moveTo("y:9527", "z:9527"));
+  };
+  if (!isLater) act();
+  return {
+    word: `${word}${isLater ? "-later" : ""}`,
+    begin: () => void (isLater && clock.setTimer(delayMs, act)),
+    end: () => {
+      isOver = true;
+      if (shape.naming === "names" && !word.endsWith("for-good")) put(model.tablet(name).address);
+    },
+  };
+}
