@@ -8,7 +8,7 @@ const PAGE = fileURLToPath(new URL("../docs/benchmarks.md", import.meta.url));
 const INTRODUCTION = `# Benchmarks
 
 Made by \`npm run bench\`; nothing here is written by hand. \`npm run bench -- --only=startup,size\` runs
-some of the groups (\`wire\`, \`quick\`, \`virtual\`, \`size\`, \`rows\`, \`startup\`) and replaces their parts of this page. Every
+some of the groups (\`wire\`, \`quick\`, \`virtual\`, \`size\`, \`healthy\`, \`rows\`, \`startup\`) and replaces their parts of this page. Every
 ratio is of two numbers of one run on one machine and on one clock. The load of the machine when a group ended is told: above the
 number of its cores other work lengthened the times, though not the calls, and CPU time little.
 
@@ -63,7 +63,7 @@ export function writeGroup(group, title, body) {
   const old = existsSync(PAGE) ? readFileSync(PAGE, "utf8") : "";
   const parts = old.match(/<!-- bench:(\w+):begin -->[\s\S]*?<!-- bench:\1:end -->\n/g) ?? [];
   const others = parts.filter((one) => !one.startsWith(begin));
-  const order = ["wire", "quick", "virtual", "size", "rows", "startup"];
+  const order = ["wire", "quick", "virtual", "size", "healthy", "rows", "startup"];
   const groupOf = (one) => order.indexOf(/bench:(\w+)/.exec(one)[1]);
   const all = [...others, part].sort((a, b) => groupOf(a) - groupOf(b));
   writeFileSync(PAGE, `${INTRODUCTION}\n${all.join("\n")}`);

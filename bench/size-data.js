@@ -196,9 +196,31 @@ export function loadedBytes(tables, endpoints) {
   return new Map([...statuses].map(([endpoint, own]) => [endpoint, encoded(own)]));
 }
 
-/** GetTableFollower of a leader that feeds all others up to its own offset. */
-export function followerBytes(request, endpoints) {
+/** The leader of every partition. */
+export function* leadersOf(tables, endpoints) {
+  for (let tid = 1; tid <= tables; tid += 1) {
+    for (let pid = 0; pid < PARTITIONS; pid += 1) {
+      yield { endpoint: holdersOf(tid, pid, endpoints)[0], tid, pid };
+    }
+  }
+}
+
+/** GetTableFollower of every leader, by `tid/pid`: it replicates to all others, which have all it has. */
+export function followerAnswers(tables, endpoints) {
+  const answers = new Map();
+  for (const { tid, pid } of leadersOf(tables, endpoints)) {
+    answers.set(`${tid}/${pid}`, followerBytes(tid, pid, endpoints));
+  }
+  return answers;
+}
+
+/** Which partition a GetTableFollower asks for, as {@link followerAnswers} names it. */
+export function askedFor(request) {
   const { tid, pid } = fromBinary(GetTableFollowerRequestSchema, request);
+  return `${tid}/${pid}`;
+}
+
+function followerBytes(tid, pid, endpoints) {
   const [leader, ...others] = partition(tid, pid, endpoints).partitionMeta;
   const followerInfo = others.map(({ endpoint, offset }) => ({ endpoint, offset }));
   const answer = { code: 0, offset: leader.offset, followerInfo };

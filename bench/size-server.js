@@ -7,7 +7,8 @@ import { putZnode } from "../dist/sandbox/table-store.js";
 import { startZkServer } from "../dist/sandbox/zk-server.js";
 import { ZnodeTree } from "../dist/sandbox/znode-tree.js";
 import {
-  followerBytes,
+  askedFor,
+  followerAnswers,
   loadedBytes,
   nameserverBytes,
   shapeOf,
@@ -60,12 +61,13 @@ for (const [name, bytes] of Object.entries(nameserverBytes(endpoints))) answers.
 answers.set("ShowTable", showTableBytes(tables, endpoints));
 const nothingLoaded = statusBytes();
 const loaded = isLoaded ? loadedBytes(tables, endpoints) : new Map();
+const followers = isLoaded ? followerAnswers(tables, endpoints) : new Map();
 
 serve(NameServer, [...answers.keys()], (name) => answers.get(name));
 const snapshot = termPairBytes();
 serve(TabletServer, ["GetTableStatus", "GetTermPair", "GetTableFollower"], (name, call) => {
   if (name === "GetTermPair") return snapshot;
-  if (name === "GetTableFollower") return followerBytes(call.request, endpoints);
+  if (name === "GetTableFollower") return followers.get(askedFor(call.request));
   return loaded.get(call.getHost()) ?? nothingLoaded;
 });
 

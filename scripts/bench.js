@@ -1,12 +1,12 @@
 // Measures the tool against the Python tool's way of working and against the floor, and writes what
 // came out into docs/benchmarks.md. Takes three quarters of an hour; not a part of the tests.
-//   npm run bench [-- --only=wire,quick,virtual,size,rows,startup] [-- --max=REPLICAS]
+//   npm run bench [-- --only=wire,quick,virtual,size,healthy,rows,startup] [-- --max=REPLICAS]
 // The largest sizes on the virtual clock take minutes of computing each; --max leaves them out.
 import { parseArgs } from "node:util";
-import { rows, size, startup, virtual, wire } from "../bench/groups.js";
+import { healthy, rows, size, startup, virtual, wire } from "../bench/groups.js";
 import { quick } from "../bench/quick.js";
 
-const groups = { startup, rows, size, quick, wire, virtual };
+const groups = { startup, rows, size, healthy, quick, wire, virtual };
 const { values } = parseArgs({ options: { only: { type: "string" }, max: { type: "string" } } });
 const names = values.only?.split(",") ?? Object.keys(groups);
 const unknown = names.filter((name) => groups[name] === undefined);

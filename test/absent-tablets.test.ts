@@ -7,6 +7,7 @@ import { adviceText } from "../src/model/advice.js";
 import type { RunReport } from "../src/model/report.js";
 import { finish } from "../src/model/work.js";
 import { reportJson, reportText } from "../src/report/recovery-report.js";
+import { allLines } from "./helpers/all-lines.js";
 import { factsOf } from "./helpers/inspected.js";
 import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
@@ -71,7 +72,7 @@ it("unreachable from here is not down: what it may lead is left alone, and no lo
     await recovered(virtual, hidden(virtual, A)),
     await recovered(virtual, hidden(virtual, A), accept),
   ]) {
-    const text = [...reportText(report)].join("\n");
+    const text = allLines(reportText(report)).join("\n");
     expect(text).toContain(
       "tablet a:9527 is unreachable from this machine: does not answer: GetTableStatus at a:9527: the host name cannot be resolved",
     );
@@ -113,7 +114,7 @@ it("a tablet that came back at another address is named, before any loss is offe
     model.move("tablet3", { endpoint: "d:9527", address: "d:9527" });
   });
   const report = await recovered(virtual);
-  const text = [...reportText(report)].join("\n");
+  const text = allLines(reportText(report)).join("\n");
   expect(report.absentTablets).toMatchObject([
     { endpoint: C, absence: { kind: "moved", candidates: ["d:9527"] } },
   ]);

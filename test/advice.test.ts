@@ -8,6 +8,7 @@ import {
   looking,
   NO_ADVICE,
 } from "../src/model/advice.js";
+import { finish } from "../src/model/work.js";
 
 const RUN = "openmldb-ops recoverdata";
 
@@ -40,7 +41,7 @@ test("equal advice is one group, in the order of first sight", () => {
     { pid: 1, next: look },
     { pid: 2, next: [...run] },
   ];
-  const groups = grouped(all, (one) => one.next);
+  const groups = finish(grouped(all, (one) => one.next));
   expect(groups.map(({ advice, of }) => [adviceText(advice), of.map((one) => one.pid)])).toEqual([
     [`run: ${RUN}`, [0, 2]],
     ["look: openmldb-ops inspect", [1]],

@@ -17,6 +17,7 @@ import { decideLeader } from "../src/policy/who-may-lead.js";
 import { reportJson, reportText } from "../src/report/recovery-report.js";
 import { createKnownOffsetsStore } from "../src/run/known-offsets-store.js";
 import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
+import { allLines } from "./helpers/all-lines.js";
 import { partition } from "./helpers/view.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
@@ -213,7 +214,7 @@ describe("evidence that outlives the run", () => {
     expect(second.partitions[0]?.failure?.detail).toContain("holds 50: 70 are missing");
     const [leader] = second.partitions[0]?.evidence ?? [];
     expect(leader).toMatchObject({ remembered: 120n, seen: 50n, loaded: 50n });
-    expect([...reportText(second)].join("\n")).toContain("an earlier run knew of 120");
+    expect(allLines(reportText(second)).join("\n")).toContain("an earlier run knew of 120");
     expect(JSON.parse([...reportJson(second, 3)].join("")).partitions[0].evidence[0]).toMatchObject(
       {
         offset: { loaded: "50", nameserver: "50", earlierRun: "120" },

@@ -3,6 +3,7 @@ import type { RunReport } from "../src/model/report.js";
 import { reportText } from "../src/report/recovery-report.js";
 import { encode } from "../src/run/owner.js";
 import { withRun } from "../src/run/with-run.js";
+import { allLines } from "./helpers/all-lines.js";
 import {
   expectAllBack,
   HOUR,
@@ -100,7 +101,7 @@ test("left off, it stays off until nothing is left to decide, and no row is lost
     notRestored: undefined,
     isLeftOff: true,
   });
-  expect([...reportText(report)].join("\n")).toContain("auto_failover is left off on purpose");
+  expect(allLines(reportText(report)).join("\n")).toContain("auto_failover is left off on purpose");
   expect({ on: isOn(virtual), marker: has(virtual, MARKER) }).toEqual({ on: false, marker: true });
 
   // Commands that look leave it so, and so does a second recovery that finds the same decision.

@@ -4,6 +4,7 @@ import { adviceText } from "../src/model/advice.js";
 import type { RunReport } from "../src/model/report.js";
 import { recoverAgain } from "../src/model/tool-command.js";
 import { reportText } from "../src/report/recovery-report.js";
+import { allLines } from "./helpers/all-lines.js";
 import { again, print } from "./helpers/printing.js";
 import { runBin } from "./helpers/run-bin.js";
 import { sandboxForTest, sandboxFromRecording } from "./helpers/sandbox.js";
@@ -82,7 +83,9 @@ test.each([false, true])(
     const report = await recovered(virtual);
     expect(report.partitions.map((one) => one.status)).toEqual(Array(3).fill("recovered"));
     expect(report.lost).toMatchObject({ tablets: [A], shortPartitions: 3 });
-    expect([...reportText(report)].join("\n")).toContain("openmldb-ops scaleout --add_missing");
+    expect(allLines(reportText(report)).join("\n")).toContain(
+      "openmldb-ops scaleout --add_missing",
+    );
     expect(await onRecord(virtual)).toEqual(Array(3).fill([B, C]));
     virtual.model.put(10);
     await virtual.pass(5_000);

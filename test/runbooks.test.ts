@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { inspectionScreen } from "../src/inspect/text-overview.js";
 import { reportText } from "../src/report/recovery-report.js";
+import { allLines } from "./helpers/all-lines.js";
 import { flagsOf } from "./helpers/flags-of.js";
 import { inspectionOf } from "./helpers/inspected.js";
 import { SITUATIONS } from "./helpers/runbook-clusters.js";
@@ -64,7 +65,7 @@ async function inspectLines(virtual: VirtualCluster): Promise<string[]> {
 async function recoverLines(virtual: VirtualCluster): Promise<string[]> {
   const result = await virtual.recover();
   if (!("report" in result)) throw new Error("the recovery ended early");
-  return [...reportText(result.report)];
+  return allLines(reportText(result.report));
 }
 
 /** What the commands that a page shows print in its situation. */

@@ -14,6 +14,7 @@ import { operationQuestion, operationText } from "../src/report/operation-text.j
 import { reportText } from "../src/report/recovery-report.js";
 import { paint, unpainted } from "../src/util/text.js";
 import { folded } from "../src/util/wrap.js";
+import { allLines } from "./helpers/all-lines.js";
 import { inspectionOf } from "./helpers/inspected.js";
 import { print } from "./helpers/printing.js";
 import { clusterOfScenario } from "./helpers/scenario.js";
@@ -48,12 +49,12 @@ test.each(SCENARIOS)(
     const ended = await virtual.recover();
     if (!("report" in ended)) throw ended.error;
     const texts = {
-      plan: shown(planText(saved, size)),
+      plan: shown(allLines(planText(saved, size))),
       question,
       overview: shown(inspectionScreen(inspection, effort, screen, false)),
       inspection: shown(inspectionScreen(inspection, effort, screen, true)),
       verdict: shown([`verify: ${verdictText(inspection)}`]),
-      report: shown(reportText(ended.report)),
+      report: shown(allLines(reportText(ended.report))),
     };
     for (const [what, lines] of Object.entries(texts)) expect(tooWide(lines), what).toEqual([]);
     expect(question.length).toBeLessThanOrEqual(ROWS);

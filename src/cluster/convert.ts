@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type DescField, fromBinary, type Message } from "@bufbuild/protobuf";
 import { OpsError } from "../errors.js";
 import type {
@@ -44,7 +45,9 @@ import type {
 } from "../model/cluster-state.js";
 import type { RowPage } from "../model/rows.js";
 import type { IndexClaim, Ttl } from "../model/table-index.js";
+import { interned } from "../util/interned.js";
 import { takeTurns } from "../util/yielding.js";
+import { madeOnce } from "./decode.js";
 import { isSet } from "./required-fields.js";
 
 // Messages are read field by field, never spread: a field's default value lives on the prototype of
@@ -118,14 +121,19 @@ const metaField = PartitionMetaSchema.field;
 
 function toReplicaClaim(meta: PartitionMeta): ReplicaClaim {
   return {
-    endpoint: meta.endpoint,
+    endpoint: interned(meta.endpoint),
     isLeader: meta.isLeader,
     isAlive: meta.isAlive,
     offset: isSet(meta, metaField.offset) ? meta.offset : undefined,
     recordCount: isSet(meta, metaField.recordCnt) ? meta.recordCnt : undefined,
     memoryBytes: isSet(meta, metaField.recordByteSize) ? meta.recordByteSize : undefined,
-    diskBytes: meta.diskused,
+    diskBytes: sharedZero(meta.diskused),
   };
+}
+
+/** The same zero for all: each bigint is an object, and most of some numbers are zero. */
+function sharedZero(value: bigint): bigint {
+  return value === 0n ? 0n : value;
 }
 
 function toPartitionClaim(partition: TablePartition): PartitionClaim {
@@ -142,14 +150,14 @@ function toPartitionClaim(partition: TablePartition): PartitionClaim {
  */
 export function toTableClaim(info: TableInfo): TableClaim {
   return {
-    db: info.db,
-    table: info.name,
+    db: interned(info.db),
+    table: interned(info.name),
     tid: info.tid,
     segCount: info.segCnt,
     storageMode: toStorageMode(info),
     replicaCount: info.replicaNum,
     compressType: CompressType[info.compressType] ?? String(info.compressType),
-    ...(info.columnDesc.length === 0 ? {} : { columns: info.columnDesc }),
+    columns: columnsDigest(info.columnDesc),
     partitions: info.tablePartition.map(toPartitionClaim),
   };
 }
@@ -205,10 +213,12 @@ export function toOp(status: OPStatus): Op {
  * outside the enumeration, and `offset` when the replica has no replicator: then it counts as 0.
  */
 export function toReplicaReport(status: TableStatus): ReplicaReport {
-  const known = reports.get(status);
-  if (known !== undefined) return known;
+  return madeOnce(status, toReport);
+}
+
+function toReport(status: TableStatus): ReplicaReport {
   const { mode, state } = TableStatusSchema.field;
-  const report: ReplicaReport = {
+  return {
     tid: status.tid,
     pid: status.pid,
     role: isSet(status, mode)
@@ -221,21 +231,18 @@ export function toReplicaReport(status: TableStatus): ReplicaReport {
     recordCount: status.recordCnt,
     memoryBytes: status.recordByteSize,
     indexBytes: status.recordIdxByteSize,
-    diskBytes: status.diskused,
-    ...(status.name === "" ? {} : { table: status.name }),
+    diskBytes: sharedZero(status.diskused),
+    table: status.name === "" ? undefined : interned(status.name),
   };
-  reports.set(status, report);
-  return report;
 }
-
-/** A polled tablet's answers share the messages that have not changed; see `Repeats`. */
-const reports = new WeakMap<TableStatus, ReplicaReport>();
 
 /** A leader's replication list; empty where the answer is "no follower" (code 134). */
 export function toFollowerList(response: GetTableFollowerResponse): FollowerList {
   return {
     offset: response.offset,
-    followers: new Map(response.followerInfo.map(({ endpoint, offset }) => [endpoint, offset])),
+    followers: new Map(
+      response.followerInfo.map(({ endpoint, offset }) => [interned(endpoint), offset]),
+    ),
   };
 }
 
@@ -254,10 +261,18 @@ export function toSchemaClaim(endpoint: Endpoint, meta: TableMeta | undefined): 
   return {
     table: meta?.name ?? "",
     db: meta?.db ?? "",
-    columns: meta?.columnDesc ?? [],
+    columns: columnsDigest(meta?.columnDesc ?? []),
     segCount: meta?.segCnt ?? 0,
     indexes: (meta?.columnKey ?? []).map((bytes) => toIndexClaim(endpoint, bytes)),
   };
+}
+
+/** Tells lists of columns apart, each as the bytes of openmldb.common's ColumnDesc; undefined without any. */
+function columnsDigest(columns: readonly Uint8Array[]): string | undefined {
+  if (columns.length === 0) return undefined;
+  const digest = createHash("sha256");
+  for (const column of columns) digest.update(`${column.length}:`).update(column);
+  return digest.digest("base64");
 }
 
 /** The tablet's own joining of column names (OpenMLDB 0.9: TableIndex::FillIndexVal). */

@@ -24,6 +24,21 @@ export interface Repeats {
   last: ReadonlyMap<string, Message>;
 }
 
+/** An answer up to this size is decoded in a few milliseconds. */
+const SMALL_BYTES = 32 * 1024;
+
+/** What was made of messages that may be given again; empty at first. */
+const memos = new WeakMap<Message, { made?: unknown }>();
+
+/** What is made of a message: made once for one that is given again, see {@link Repeats}. */
+export function madeOnce<M extends Message, T>(message: M, make: (message: M) => T): T {
+  const memo = memos.get(message);
+  if (memo === undefined) return make(message);
+  memo.made ??= make(message);
+  // Each kind of message is made into one kind of value.
+  return memo.made as T;
+}
+
 /**
  * Decodes an answer. One of tens of megabytes (ShowTable of 100,000s of replicas) is taken apart
  * into the elements of its repeated fields, which are decoded in turns, so that other work runs in
@@ -44,7 +59,11 @@ export async function decodeInTurns<O extends DescMessage>(
   budget.spendFor(desc, rest);
   const shell = decodeAtOnce(desc, rest);
   if ("missing" in shell || elements.length === 0) return shell;
-  const decoded = await mapInTurns(elements, decoderOf(repeats, elements.length, budget), 1);
+  const decodeOne = decoderOf(repeats, elements.length, budget);
+  const decoded =
+    bytes.length <= SMALL_BYTES
+      ? elements.map(decodeOne)
+      : await mapInTurns(elements, decodeOne, 1);
   for (const one of decoded) {
     if ("missing" in one) return { missing: `${one.field.name}.${one.missing}` };
     const lists = shell.message as unknown as Record<string, Message[]>;
@@ -75,7 +94,10 @@ function decoderOf(
     const known = before.get(key);
     if (known === undefined) budget.spendFor(field.message, bytes);
     const decoded = known === undefined ? decodeAtOnce(field.message, bytes) : { message: known };
-    if ("message" in decoded) now.set(key, decoded.message);
+    if ("message" in decoded) {
+      now.set(key, decoded.message);
+      if (known === undefined) memos.set(decoded.message, {});
+    }
     return { field, ...decoded };
   };
 }

@@ -7,6 +7,7 @@ import { counted } from "../model/counted.js";
 import type { RunReport } from "../model/report.js";
 import type { RowsReport } from "../model/rows.js";
 import { type RecoverCommand, recoverAgain } from "../model/tool-command.js";
+import type { Lines } from "../model/work.js";
 import { newIdentities } from "../observe/identified-cluster.js";
 import { addMissingOperation } from "../operations/add-missing.js";
 import { openDecisions } from "../planning/decisions.js";
@@ -135,10 +136,10 @@ async function finish(
   const json = () => ended(reportJson(report, exitCode, rows && rowsJson(rows)));
   const isAtTerminal = io.isInteractiveStdout && io.isInteractiveStderr;
   const isLogSeen = isAtTerminal && (flags.logLevel === "info" || flags.logLevel === "debug");
-  const text = () => [
-    ...reportText(report, { isVerbose: flags.isVerbose, isLogSeen }),
-    ...(rows === undefined ? [] : rowsText(rows)),
-  ];
+  const text = function* (): Lines {
+    yield* reportText(report, { isVerbose: flags.isVerbose, isLogSeen });
+    if (rows !== undefined) yield* rowsText(rows);
+  };
   if (flags.decisionsOut !== undefined) await saveDecisions(flags.decisionsOut, report, flags, io);
   if (flags.reportFile !== undefined) await saveReport(flags.reportFile, json(), io);
   await print(io, flags.output === "json" ? json() : lined(text()));

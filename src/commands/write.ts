@@ -39,9 +39,9 @@ export function tableScreen(
   };
 }
 
-/** Lines of text, each with its line break. */
-export function* lined(lines: Iterable<string>): Generator<string> {
-  for (const line of lines) yield `${line}\n`;
+/** Lines of text, each with its line break; an empty piece where they may rest, see `Lines`. */
+export function* lined(lines: Iterable<string | undefined>): Generator<string> {
+  for (const line of lines) yield line === undefined ? "" : `${line}\n`;
 }
 
 /** The pieces of a text, and a line break behind them. */

@@ -1,6 +1,7 @@
 import { adviceText, grouped, type Needs, NO_ADVICE, type Way, wayText } from "../model/advice.js";
 import { counted } from "../model/counted.js";
 import { ageText, durationText } from "../model/duration.js";
+import { finish } from "../model/work.js";
 import { maxOf, minOf } from "../util/extremes.js";
 import { type Cell, table } from "../util/table.js";
 import { type Color, paint, safe } from "../util/text.js";
@@ -199,7 +200,7 @@ interface Advised {
 function advisedIn(partitions: Inspection["partitions"]): Advised[] {
   const known = new Map<string, Advised>();
   const numbered = partitions.map(({ next }, index) => ({ next, number: index + 1 }));
-  for (const { advice, of } of grouped(numbered, (one) => one.next)) {
+  for (const { advice, of } of finish(grouped(numbered, (one) => one.next))) {
     const [first, ...others] = advice;
     if (first === undefined) continue;
     const own: Advised = known.get(wayText(first)) ?? { first, numbers: [], others: new Map() };

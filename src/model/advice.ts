@@ -1,3 +1,5 @@
+import type { Work } from "./work.js";
+
 /**
  * What a way to go on needs first: `nothing`: its command can be typed at once; `server`: something has
  * to be done to a server; `thought`: a person has to find something out, or to decide.
@@ -63,12 +65,13 @@ export function adviceText(advice: Advice): string {
 }
 
 /** The same advice for many, once, in the order in which it was met first. */
-export function grouped<T>(
+export function* grouped<T>(
   all: Iterable<T>,
   adviceOf: (one: T) => Advice,
-): { readonly advice: Advice; readonly of: readonly T[] }[] {
+): Work<{ readonly advice: Advice; readonly of: readonly T[] }[]> {
   const groups = new Map<string, { readonly advice: Advice; readonly of: T[] }>();
   for (const one of all) {
+    yield undefined;
     const advice = adviceOf(one);
     const text = adviceText(advice);
     const group = groups.get(text);

@@ -88,8 +88,8 @@ export interface TableClaim {
   readonly replicaCount: number;
   /** How rows are compressed, in OpenMLDB's word, such as `kNoCompress`. */
   readonly compressType: string;
-  /** The columns, each as the bytes of openmldb.common's ColumnDesc; absent if the record has none. */
-  readonly columns?: readonly Uint8Array[] | undefined;
+  /** A digest of the columns; undefined if the record has none. */
+  readonly columns?: string | undefined;
   readonly partitions: readonly PartitionClaim[];
 }
 
@@ -117,8 +117,8 @@ export interface SchemaClaim {
   readonly table: string;
   /** Database, or the empty string for a table without one. */
   readonly db: string;
-  /** The columns, each as the bytes of openmldb.common's ColumnDesc. */
-  readonly columns: readonly Uint8Array[];
+  /** A digest of the columns, as the record's; undefined if the tablet names none. */
+  readonly columns: string | undefined;
   /** Segments of a memory table, over which the keys are spread; 0 if the tablet does not say. */
   readonly segCount: number;
   /** The indexes in the order of the table, deleted ones included; empty if the tablet names none. */

@@ -10,8 +10,8 @@ export function tally(words: Iterable<string>): string {
   return [...counts].map(([word, count]) => (count === 1 ? word : `${word} x${count}`)).join(", ");
 }
 
-/** The first names, and how many more there are. */
-export function suchAs(names: readonly string[], most: number): string {
-  const more = names.length - most;
-  return `${names.slice(0, most).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+/** The names of the first ones, and how many more there are. */
+export function suchAs<T>(all: readonly T[], most: number, nameOf: (one: T) => string): string {
+  const more = all.length - most;
+  return `${all.slice(0, most).map(nameOf).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }

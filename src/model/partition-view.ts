@@ -106,6 +106,7 @@ export function viewingPartitions(state: PartitionsState): Work<PartitionView[]>
 
 /** Makes the views of one table's partitions. */
 function viewerOf(state: PartitionsState): (table: TableClaim) => PartitionView[] {
+  const healthOf = remembering((endpoint: Endpoint) => tabletHealth(state.tablets.get(endpoint)));
   const active = new Map<string, Op[]>();
   const unflagged = new Set<string>();
   for (const op of state.ops) {
@@ -113,10 +114,11 @@ function viewerOf(state: PartitionsState): (table: TableClaim) => PartitionView[
     if (isOpActive(op)) active.set(key, [...(active.get(key) ?? []), op]);
     else if (hasReachedLeader(op)) unflagged.add(key);
   }
+  const indexed: IndexedState = { ...state, healthOf, active, unflagged };
   return (table) =>
     [...table.partitions]
       .sort((a, b) => a.pid - b.pid)
-      .map((partition) => viewPartition(state, table, partition, { active, unflagged }));
+      .map((partition) => viewPartition(indexed, table, partition));
 }
 
 /** The steps of a kReAdd...OP from the one on that makes the leader replicate (OpenMLDB 0.9 nameserver). */
@@ -133,27 +135,44 @@ function hasReachedLeader({ type, status, task }: Op): boolean {
   return isOver && type.startsWith("kReAddReplica") && LINKING_TASKS.includes(task);
 }
 
-/** What the ops of a table say, by partition. */
-interface OpsByPartition {
-  readonly active: ReadonlyMap<string, Op[]>;
+/** Finds each answer once. */
+function remembering<K, V>(find: (key: K) => V): (key: K) => V {
+  const found = new Map<K, V>();
+  return (key) => {
+    const known = found.get(key);
+    if (known !== undefined) return known;
+    const value = find(key);
+    found.set(key, value);
+    return value;
+  };
+}
+
+/** A state with what is looked up for each partition. */
+interface IndexedState extends PartitionsState {
+  readonly healthOf: (endpoint: Endpoint) => ReturnType<typeof tabletHealth>;
+  /** Ops that have not ended, by partition. */
+  readonly active: ReadonlyMap<string, readonly Op[]>;
+  /** Partitions with an op as of {@link hasReachedLeader}. */
   readonly unflagged: ReadonlySet<string>;
 }
 
+const NO_OPS: readonly Op[] = [];
+
 function viewPartition(
-  state: PartitionsState,
+  state: IndexedState,
   table: TableClaim,
   partition: PartitionClaim,
-  ops: OpsByPartition,
 ): PartitionView {
   const id = { db: table.db, table: table.table, tid: table.tid, pid: partition.pid };
+  const key = state.ops.length === 0 ? undefined : opKey(id);
   return {
     id,
     segCount: table.segCount,
     storageMode: table.storageMode,
     terms: partition.terms,
     replicas: partition.replicas.map((claim) => viewReplica(state, id, claim)),
-    activeOps: ops.active.get(opKey(id)) ?? [],
-    ...(ops.unflagged.has(opKey(id)) ? { mayFollowUnflagged: true } : {}),
+    activeOps: key === undefined ? NO_OPS : (state.active.get(key) ?? NO_OPS),
+    ...(key !== undefined && state.unflagged.has(key) ? { mayFollowUnflagged: true } : {}),
     known: rememberedOf(state, id),
   };
 }
@@ -163,8 +182,8 @@ function rememberedOf(state: PartitionsState, id: PartitionId): PartitionEvidenc
   return bounds && { bounds, replicas: new Map() };
 }
 
-function viewReplica(state: PartitionsState, id: PartitionId, claim: ReplicaClaim): ReplicaView {
-  const { tablet, tabletDetail, absence } = tabletHealth(state.tablets.get(claim.endpoint));
+function viewReplica(state: IndexedState, id: PartitionId, claim: ReplicaClaim): ReplicaView {
+  const { tablet, tabletDetail, absence } = state.healthOf(claim.endpoint);
   const report =
     tablet === "ok" ? state.tablets.get(claim.endpoint)?.reports?.get(replicaKey(id)) : undefined;
   const stored = state.stored

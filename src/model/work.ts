@@ -29,6 +29,9 @@ export function* flatMapped<T, R>(items: Iterable<T>, map: (item: T) => readonly
   return results;
 }
 
+/** Lines of text without line ends, made one by one; undefined is a place to rest, as in {@link Work}. */
+export type Lines = Generator<string | undefined, void, undefined>;
+
 /** Runs work to its end without a rest. */
 export function finish<T>(work: Work<T>): T {
   for (;;) {

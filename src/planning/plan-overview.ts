@@ -1,5 +1,6 @@
 import { counted, suchAs, tally } from "../model/counted.js";
 import { partitionName } from "../model/partition-view.js";
+import type { Lines, Work } from "../model/work.js";
 import { safe } from "../util/text.js";
 import { type Plan, type PlannedPartition, refusalOf } from "./recovery-plan.js";
 
@@ -19,21 +20,20 @@ interface Group {
  * A plan of many partitions on one screen: those with the same problems and the same first steps are one group,
  * what is left alone first, then the largest.
  *
- * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ * @returns Names from the cluster are made safe for a terminal.
  */
-export function planOverview({ partitions }: Pick<Plan, "partitions">): string[] {
-  const groups = groupsOf(partitions);
+export function* planOverview({ partitions }: Pick<Plan, "partitions">): Lines {
+  const groups = yield* groupsOf(partitions);
   const rest = groups.slice(GROUPS_MAX).reduce((sum, { members }) => sum + members.length, 0);
-  return [
-    ...groups.slice(0, GROUPS_MAX).flatMap(groupLines),
-    ...(rest > 0 ? [`${counted(rest, "more partition")} with other problems`] : []),
-    "each of them: --verbose; for programs: --output=json or --plan_out=FILE",
-  ];
+  yield* groups.slice(0, GROUPS_MAX).flatMap(groupLines);
+  if (rest > 0) yield `${counted(rest, "more partition")} with other problems`;
+  yield "each of them: --verbose; for programs: --output=json or --plan_out=FILE";
 }
 
-function groupsOf(partitions: readonly PlannedPartition[]): Group[] {
+function* groupsOf(partitions: readonly PlannedPartition[]): Work<Group[]> {
   const groups = new Map<string, Group>();
   for (const one of partitions) {
+    yield undefined;
     const refusal = refusalOf(one);
     const problems = tally(one.problems.map(({ code }) => code));
     const deed =
@@ -51,10 +51,7 @@ function groupsOf(partitions: readonly PlannedPartition[]): Group[] {
 
 function groupLines({ problems, deed, members }: Group): string[] {
   const [one] = members;
-  const names = suchAs(
-    members.map(({ id }) => partitionName(id)),
-    NAMES_MAX,
-  );
+  const names = suchAs(members, NAMES_MAX, ({ id }) => partitionName(id));
   const refusal = one && refusalOf(one);
   const later = one === undefined ? [] : one.rounds.slice(1).flatMap(({ steps }) => steps);
   const then =

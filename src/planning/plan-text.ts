@@ -2,6 +2,7 @@ import { counted, tally } from "../model/counted.js";
 import { partitionName } from "../model/partition-view.js";
 import type { StepKind } from "../model/step.js";
 import { stepText } from "../model/step.js";
+import type { Lines } from "../model/work.js";
 import { wordsOf } from "../steps/run-step.js";
 import { tableOrLines } from "../util/table.js";
 import { safe } from "../util/text.js";
@@ -31,9 +32,9 @@ const NAMED_MAX = 3;
  * A plan for a person: every step, if that fits a screen or is asked for; else in groups.
  *
  * @param size That of the plan.
- * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ * @returns Names from the cluster are made safe for a terminal.
  */
-export function planText(
+export function* planText(
   saved: SavedPlan,
   size: PlanSize,
   {
@@ -45,18 +46,20 @@ export function planText(
     /** Of the terminal; infinite where there is none. */
     readonly columns?: number;
   } = {},
-): string[] {
+): Lines {
   const { plan } = saved;
-  if (plan.method === undefined) return listText(plan, isVerbose, columns);
+  if (plan.method === undefined) {
+    yield* listText(plan, isVerbose, columns);
+    return;
+  }
   const isShort = isVerbose || isOneScreen(plan);
-  return [
-    `plan ${safe(saved.id)} for the cluster at ${safe(saved.rootPath)}, method ${plan.method}, made ${safe(plan.madeAt)}`,
-    ...(isShort ? plan.partitions.flatMap((one) => partitionLines(plan, one)) : planOverview(plan)),
-    ...methodLines(plan, size, isShort),
-    ...lostLines(plan).map(safe),
-    ...guardLines(plan, size),
-    verdict(plan, size),
-  ];
+  yield `plan ${safe(saved.id)} for the cluster at ${safe(saved.rootPath)}, method ${plan.method}, made ${safe(plan.madeAt)}`;
+  if (!isShort) yield* planOverview(plan);
+  else for (const one of plan.partitions) yield* partitionLines(plan, one);
+  yield* methodLines(plan, size, isShort);
+  yield* lostLines(plan).map(safe);
+  yield* guardLines(plan, size);
+  yield verdict(plan, size);
 }
 
 /** Whether there are few partitions, or all steps fit a screen; looks at no more of them than needed to tell. */

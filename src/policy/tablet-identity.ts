@@ -64,7 +64,7 @@ function isOnRecord(endpoint: Endpoint, { pid }: ReplicaReport, table: TableClai
  *   difference.
  */
 export function foreignSchema(record: TableClaim, schema: SchemaClaim): string | undefined {
-  const { tid, columns = [] } = record;
+  const { tid, columns } = record;
   const what = `its replica of tid ${tid}, which is ${tableName(record)} here,`;
   if (schema.table !== "" && schema.table !== record.table) {
     return `${what} is of table ${tableName(schema)}`;
@@ -72,17 +72,10 @@ export function foreignSchema(record: TableClaim, schema: SchemaClaim): string |
   if (schema.db !== "" && schema.db !== record.db) {
     return `${what} is of ${tableName(schema)}`;
   }
-  if (schema.columns.length === 0 || columns.length === 0) return undefined;
-  const isSame =
-    schema.columns.length === columns.length &&
-    columns.every((column, index) => isEqual(column, schema.columns[index]));
-  return isSame ? undefined : `${what} has other columns than the record`;
+  if (schema.columns === undefined || columns === undefined) return undefined;
+  return schema.columns === columns ? undefined : `${what} has other columns than the record`;
 }
 
 function tableName({ db, table }: { readonly db: string; readonly table: string }): string {
   return JSON.stringify(db === "" ? table : `${db}.${table}`);
-}
-
-function isEqual(a: Uint8Array, b: Uint8Array | undefined): boolean {
-  return b?.length === a.length && a.every((byte, index) => byte === b[index]);
 }

@@ -8,6 +8,7 @@ import type { ReplicaEvidence } from "../model/evidence.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
+import type { Lines } from "../model/work.js";
 import { givenUpCount, sumOfLosses } from "../policy/what-is-given-up.js";
 import { evidenceText } from "../policy/what-it-holds.js";
 import { jsonPieces, jsonText, lazyList, safe } from "../util/text.js";
@@ -163,7 +164,7 @@ function failureJson({ failure }: PartitionResult) {
  * The report for a person: absent tablets, unhealthy partitions with cause and next command, and the
  * verdict as the last line. Where there are many, partitions in the same state are one group.
  *
- * @returns Lines without line ends, made one by one. Names from the cluster are made safe for a terminal.
+ * @returns Names from the cluster are made safe for a terminal.
  */
 export function* reportText(
   report: RunReport,
@@ -176,13 +177,14 @@ export function* reportText(
     /** Whether the log stands above it on the same terminal. */
     readonly isLogSeen?: boolean;
   } = {},
-): Generator<string> {
+): Lines {
   const most = isVerbose ? Number.POSITIVE_INFINITY : SHOWN_MAX;
   const unhealthy = report.partitions.filter(isUnhealthy);
   const absent = new Set(report.absentTablets.map((one) => one.endpoint));
   yield* first(report.absentTablets, most, "tablets that are not healthy", (one) => [
     `tablet ${safe(one.endpoint)} is ${safe(absenceText(one.absence, one.reason))}`,
   ]);
+  yield undefined;
   const notes = report.partitions.flatMap(({ id, notes }) => notes.map((note) => ({ id, note })));
   yield* first(notes, most, "notes", ({ id, note }) => [
     `${safe(partitionName(id))}  ${safe(note)}`,
@@ -190,10 +192,11 @@ export function* reportText(
   if (isVerbose || isOneScreen(unhealthy, absent)) {
     for (const one of unhealthy) yield* partitionLines(one, absent);
   } else yield* groupLines(unhealthy);
-  const advised = grouped(unhealthy, (one) => one.next);
+  const advised = yield* grouped(unhealthy, (one) => one.next);
   yield* first(advised, most, "different things to do", ({ advice, of }) => [
     `next (${counted(of.length, "partition")}): ${safe(adviceText(advice))}`,
   ]);
+  yield undefined;
   yield* decisionLines(report);
   yield* lostLines(report);
   yield* guardLines(report, isLogSeen);
@@ -228,23 +231,21 @@ function isOneScreen(
 }
 
 /** Partitions in the same state with the same problems are one group, worst first. */
-function groupLines(unhealthy: readonly PartitionResult[]): string[] {
+function* groupLines(unhealthy: readonly PartitionResult[]): Lines {
   const groups = new Map<string, PartitionResult[]>();
   for (const one of worstFirst(unhealthy)) {
+    yield undefined;
     const serving = one.isServing ? "serving, not healthy" : stateOf(one);
     const title = `${serving}: ${tally(one.problems.map(({ code }) => code))}`;
     const members = groups.get(title);
     if (members === undefined) groups.set(title, [one]);
     else members.push(one);
   }
-  const lines = first([...groups], SHOWN_MAX, "groups of partitions", ([title, members]) => {
-    const names = members.map(({ id }) => partitionName(id));
-    return [
-      `${counted(members.length, "partition")} ${title}`,
-      `    ${safe(suchAs(names, NAMES_MAX))}`,
-    ];
-  });
-  return [...lines, "each of them: --verbose; for programs: --output=json"];
+  yield* first([...groups], SHOWN_MAX, "groups of partitions", ([title, members]) => [
+    `${counted(members.length, "partition")} ${title}`,
+    `    ${safe(suchAs(members, NAMES_MAX, ({ id }) => partitionName(id)))}`,
+  ]);
+  yield "each of them: --verbose; for programs: --output=json";
 }
 
 function stateOf({ status }: PartitionResult): string {

@@ -18,6 +18,7 @@ import {
   installTable,
 } from "../../src/sandbox/model/model-install.js";
 import type { Run } from "../../src/sandbox/model/runs.js";
+import { allLines } from "./all-lines.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
 /** One line of a scenario's table: a replica as nameserver, disk and tablet have it. */
@@ -385,7 +386,7 @@ async function recover(
   if (words.includes("timed"))
     lines.push(`took ${Math.round((virtual.clock.now() - began) / 1000)} s`);
   if ("error" in result) return [...lines, `ended early: ${String(result.error)}`];
-  const text = [...reportText(result.report)].map((line) =>
+  const text = allLines(reportText(result.report)).map((line) =>
     short(line).replace(/; [\d.]+ m?s, \d+ calls/, ""),
   );
   return [...lines, ...text, `changes: ${result.report.changes}`];
