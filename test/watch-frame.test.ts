@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { frameLines } from "../src/show/frame.js";
 import { columns, shownText } from "../src/show/shown.js";
 import { fitColumns } from "../src/util/fit-columns.js";
+import { paint, printable } from "../src/util/text.js";
 import { shortened, textWidth } from "../src/util/width.js";
 
 const ROWS = Array.from({ length: 6 }, (_, index) => [
@@ -54,6 +55,15 @@ describe("a look of --watch", () => {
   const screen = { hasColor: false, columns: 30, rows: 8 };
   const before = ["id  state    age", "1   running  3m20s", "2   waiting  4s"];
   const now = ["id  state    age", "1   done     3m22s", "2   waiting  6s"];
+
+  test("cuts a line in colour, and what ends the colour gets through to the terminal", () => {
+    for (const color of ["good", "bad", "doubtful", "faint"] as const) {
+      const lines = [paint("x".repeat(60), color, true)];
+      const [, shown = ""] = frameLines({ lines, before: undefined, stamp: "" }, screen);
+      expect(printable(shown)).toBe(shown);
+      expect(shown).toBe(`  ${paint("x".repeat(28), color, true)}`);
+    }
+  });
 
   test("marks what changed, and not how long it has lasted", () => {
     const look = { lines: now, before, stamp: "== now" };

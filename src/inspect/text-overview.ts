@@ -23,8 +23,12 @@ const ADVICE_MAX = 3;
 /** Columns where the screen does not say how many it has. */
 const COLUMNS = 80;
 
-/** So many partitions are shown one by one without being asked for. */
+/**
+ * So many partitions are shown one by one without being asked for, if they fit so many lines of a terminal; the verdict
+ * may take one more, and the shell's prompt does.
+ */
 const DETAILED_MAX = 3;
+const LINES_MAX = 22;
 
 /** Partitions that have the same grade for the same causes. */
 interface Group {
@@ -36,7 +40,8 @@ interface Group {
 }
 
 /**
- * What `inspect` shows: few partitions one by one, many of them as {@link overviewText}.
+ * What `inspect` shows: few partitions one by one, many of them as {@link overviewText}; so are few that would take
+ * more than a screen of the terminal.
  *
  * @param isDetailed Whether partitions are wanted one by one, however many there are.
  */
@@ -46,9 +51,11 @@ export function inspectionScreen(
   screen: Screen,
   isDetailed: boolean,
 ): string[] {
-  return isDetailed || inspection.partitions.length <= DETAILED_MAX
-    ? inspectionText(inspection, effort, screen)
-    : overviewText(inspection, effort, screen);
+  const isFew = inspection.partitions.length <= DETAILED_MAX;
+  if (!isDetailed && !isFew) return overviewText(inspection, effort, screen);
+  const each = inspectionText(inspection, effort, screen);
+  const isOverfull = Number.isFinite(screen.columns) && each.length > LINES_MAX;
+  return isOverfull && !isDetailed ? overviewText(inspection, effort, screen) : each;
 }
 
 /**

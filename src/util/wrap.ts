@@ -2,9 +2,14 @@ import wrapAnsi from "wrap-ansi";
 import { unpainted } from "./text.js";
 import { textWidth } from "./width.js";
 
+/** How wrap-ansi ends a colour; `paint` ends all with one sequence, the only one that reaches a terminal. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
+const COLOR_END = /\x1b\[(?:22|39)m/g;
+
 /** The part of a line, with its colours, that one row of the screen holds. */
 export function firstRow(line: string, columns: number): string {
-  return wrapAnsi(line, columns, { hard: true, trim: false, wordWrap: false }).split("\n")[0] ?? "";
+  const rows = wrapAnsi(line, columns, { hard: true, trim: false, wordWrap: false });
+  return (rows.split("\n")[0] ?? "").replaceAll(COLOR_END, "\x1b[0m");
 }
 
 /** What the text is shown on. */
