@@ -148,3 +148,29 @@ test.each([true, false])(
     expect(sent).toEqual(["changeRole", "recoverTable", "loadTable"]);
   },
 );
+
+test("what is compared is a table of a user's database where one is loaded: system databases are alike", async () => {
+  const { model, cluster: clients, clock, pass } = await startVirtualCluster({ tablets: 2 });
+  model.createSystemTables();
+  model.createTable({ db: "db1", table: "t0", partitions: 1, replicas: 2 });
+  await pass(5_000);
+  const asked: number[] = [];
+  const cluster = identifiedCluster({
+    ...clients,
+    getTableSchema(endpoint, id) {
+      asked.push(id.tid);
+      return clients.getTableSchema(endpoint, id);
+    },
+  });
+  const tables = await clock.run(cluster.showTable(), 1_000);
+  const user = tables.find((one) => one.db === "db1");
+  const system = tables.find((one) => one.db !== "db1");
+  expect(system?.tid).toBeLessThan(user?.tid ?? 0);
+  await clock.run(cluster.getTableStatus(A), 1_000);
+  const id = { db: "db1", table: "t0", tid: user?.tid ?? 0, pid: 0 };
+  await clock.run(
+    cluster.changeRole(A, { ...id, role: "follower", term: 0n, followers: [] }),
+    1_000,
+  );
+  expect(asked).toEqual([user?.tid]);
+});

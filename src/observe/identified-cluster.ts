@@ -2,6 +2,7 @@ import pLimit, { type LimitFunction } from "p-limit";
 import type { Cluster, Connection, LoadRequest } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
 import type { Endpoint, ReplicaReport } from "../model/cluster-state.js";
+import { isSystemDatabase } from "../model/partition-view.js";
 import {
   foreignSchema,
   foreignTables,
@@ -192,17 +193,23 @@ async function foreignForCertain(
 
 function noteLoaded(
   cluster: Cluster,
-  { record, seen }: Identities,
+  { record, seen, proven }: Identities,
   endpoint: Endpoint,
   { reports, isAll }: { readonly reports: readonly ReplicaReport[]; readonly isAll: boolean },
 ): void {
   const connection = cluster.connection(endpoint);
-  const replica = reports.find((one) => record?.tables.has(one.tid));
   if (record === undefined || connection === undefined) return;
+  if (proven.get(endpoint) === connection) return;
+  const dbOf = ({ tid }: ReplicaReport) => record.tables.get(tid)?.db;
+  const isOfUser = (db: string | undefined) => db !== undefined && !isSystemDatabase(db);
+  // The system databases are the same in every cluster, so their tables prove the least.
+  const replica =
+    reports.find((one) => isOfUser(dbOf(one))) ?? reports.find((one) => dbOf(one) !== undefined);
   // An answer from before a load that was asked for meanwhile takes nothing back.
   const isNews = isAll && seen.get(endpoint)?.connection !== connection;
-  if (isNews || replica !== undefined)
+  if (isNews || replica !== undefined) {
     seen.set(endpoint, { connection, replica, isReported: true });
+  }
 }
 
 /** Whether a tablet has shown that it is ours over the connection that a call would take now. */
