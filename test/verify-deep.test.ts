@@ -82,6 +82,7 @@ test("a row that only one replica has: exit code 10, and what no other check see
 test("--resume goes on where a run was stopped, and takes only what it wrote itself", async () => {
   const folder = join(scratch, "rows");
   const stopped = await runBinUntilKept();
+  expect(stopped.stderr).toMatch(/ \d+ of \d+ partitions compared\n/);
   expect(stopped.stderr).toContain("to go on: openmldb-ops verify --deep --resume");
   const [name = ""] = readdirSync(folder);
   const lines = readFileSync(join(folder, name), "utf8").trimEnd().split("\n");

@@ -6,6 +6,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { RULES } from "../execution/rules.js";
 import { type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { counted } from "../model/counted.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { NamedRow, PartitionRows, RowPosition, RowsReport } from "../model/rows.js";
@@ -116,6 +117,7 @@ export async function resumableDeepVerify(
   const store = quietStore(flags, io);
   const known = flags.resume ? resumed(subject.views, store, io) : new Map();
   store.begin([...known.values()]);
+  let compared = known.size;
   try {
     const report = await deepVerify(cluster, subject, {
       flags,
@@ -123,13 +125,17 @@ export async function resumableDeepVerify(
       onEvent,
       known,
       onCompared(one) {
+        compared += 1;
         if (one.status !== "not-comparable") store.add(one);
       },
     });
     store.end();
     return report;
   } catch (error) {
-    if (io.signal.aborted) io.log.info(`to go on: ${resumeCommand(flags)}`);
+    if (io.signal.aborted) {
+      io.log.info(`${compared} of ${counted(subject.views.length, "partition")} compared`);
+      io.log.info(`to go on: ${resumeCommand(flags)}`);
+    }
     throw error;
   }
 }

@@ -61,7 +61,9 @@ async function waited(
     const active = activeOf(seen, ops);
     if (active.length === 0) return answer([...seen.values()], clock.wallTime(), false);
     if (clock.now() >= end) {
-      io.log.error(`time is up: ${active.length} of ${seen.size} ops are still queued or running`);
+      io.log.error(
+        `time is up: ${active.length} of ${seen.size} ops are still queued or running; to wait on, run the same command again`,
+      );
       return answer([...seen.values()], clock.wallTime(), true);
     }
     const detail = `${seen.size - active.length} of ${counted(seen.size, "op")} have ended`;
