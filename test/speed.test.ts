@@ -66,6 +66,12 @@ describe("the calls of a recovery", () => {
 });
 
 describe("nothing waits for nothing", () => {
+  it("holds no place while it waits for others that share a look", async () => {
+    // 327 partitions: each waits for about 16 ms twice, so that one after another would take more than 10 s.
+    const { tookMs } = await recovered(await afterOutage(40), { concurrency: 1 });
+    expect(tookMs).toBeLessThan(9_000);
+  });
+
   it("holds no place while followers are fed: slow answers of leaders are waited for side by side", async () => {
     const times: number[] = [];
     for (const tables of [1, 10]) {

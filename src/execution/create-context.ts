@@ -29,6 +29,11 @@ import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
 const GATHER_MS_PER_PARTITION = 0.05;
 const GATHER_MAX_MS = 40;
 
+/** How long a look waits for others in a run that works on so many partitions. */
+export function gatherMsOf(partitions: number): number {
+  return Math.min(GATHER_MAX_MS, Math.floor(partitions * GATHER_MS_PER_PARTITION));
+}
+
 /** What the steps of a run work with, beside the cluster. */
 export interface ContextOptions {
   readonly limits: Limits;
@@ -49,7 +54,7 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
   const { clock } = cluster;
   const { limits, signal, onEvent, lost = new Set<Endpoint>() } = options;
   const { marks = [], partitions = 0 } = options;
-  const gatherMs = Math.min(GATHER_MAX_MS, Math.floor(partitions * GATHER_MS_PER_PARTITION));
+  const gatherMs = gatherMsOf(partitions);
   const limitOf = memoize(() => adaptiveLoadLimit(clock, limits.loadsPerTablet));
   const context: StepContext = {
     cluster,

@@ -9,10 +9,14 @@ import type { PredictedRound } from "../planning/predict-rounds.js";
 import { createRecoverEndpointBatch, isSoonerTogether } from "../steps/recover-endpoint-batch.js";
 import type { StepContext } from "../steps/step-context.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
+import { gatherMsOf } from "./create-context.js";
 import type { KnownOffsets } from "./known-offsets.js";
 import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js";
 import type { PartitionLimits } from "./run-lane.js";
 import { recoverPartition } from "./run-partition.js";
+
+/** What the calls of light steps take on a tablet and at a nameserver that answer within a millisecond. */
+const LIGHT_MS = 5;
 
 /** What a recovery needs beside the partitions. */
 export interface ExecuteOptions extends StoppableOptions {
@@ -48,10 +52,15 @@ export async function execute(
       tables,
     ),
   );
+  // What waits for others to share two looks is not at work, and that is most of what light steps do.
+  const waitedMs = 2 * gatherMsOf(views.length);
+  const atOnce = Math.round(limits.concurrency * (1 + waitedMs / LIGHT_MS));
   const partitionLimits: PartitionLimits = {
     beginning: pLimit(limits.concurrency),
     leaders: pLimit(limits.concurrency),
     followers: pLimit(limits.concurrency),
+    lightLeaders: pLimit(atOnce),
+    lightFollowers: pLimit(atOnce),
   };
   const failures = new Map<string, LaneFailure>();
   const run = async (context: StepContext, first: PredictedRound) => {

@@ -1,7 +1,7 @@
 import type { LimitFunction } from "p-limit";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { OnEvent, StepOutcome, StepResult } from "../model/outcome.js";
-import type { Step } from "../model/step.js";
+import type { Step, StepKind } from "../model/step.js";
 import type { LaneWork } from "../planning/operation-lanes.js";
 import { recoverFollowers } from "../steps/recover-table.js";
 import { rowOf, runStep, taskOf } from "../steps/run-step.js";
@@ -18,7 +18,20 @@ export interface PartitionLimits {
   readonly beginning: LimitFunction;
   readonly leaders: LimitFunction;
   readonly followers: LimitFunction;
+  /** The same where none of the steps asks the nameserver for an op: more of them, since they mostly wait. */
+  readonly lightLeaders: LimitFunction;
+  readonly lightFollowers: LimitFunction;
 }
+
+/** Steps that are a call to a tablet or a mark in the record, and no op. */
+const LIGHT: ReadonlySet<StepKind> = new Set<StepKind>([
+  "change-role",
+  "demote",
+  "promote",
+  "mark-alive",
+  "mark-dead",
+  "set-flags",
+]);
 
 /** How a lane is run. */
 export type LaneOptions =
@@ -111,7 +124,13 @@ function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
     if (last !== undefined && last.limit === limit) last.steps.push(step);
     else made.push({ limit, steps: [step] });
   }
-  return made;
+  return made.map(({ limit, steps }) => ({ limit: limitFor(limit, steps), steps }));
+}
+
+function limitFor(limit: Stretch["limit"], steps: readonly Step[]): Stretch["limit"] {
+  if (!steps.every(({ kind }) => LIGHT.has(kind))) return limit;
+  if (limit === "leaders") return "lightLeaders";
+  return limit === "followers" ? "lightFollowers" : limit;
 }
 
 /** What different replicas can do side by side is in one group; the rest goes one after another. */
