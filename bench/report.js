@@ -55,6 +55,21 @@ export function time(ms) {
   return ms < 100_000 ? `${(ms / 1_000).toFixed(2)} s` : `${Math.round(ms / 1_000)} s`;
 }
 
+/** All targets of the page, those that are not met first. */
+function summary(parts) {
+  const rows = parts.flatMap((part) => {
+    const [, title] = /^## (.*)$/m.exec(part);
+    const lines = part.match(/^- (met|\*\*not met\*\*): .*$/gm) ?? [];
+    return lines.map((line) => {
+      const [, result, text, measured] = /^- (\S.*?): (.*) \(measured: (.*)\)$/.exec(line);
+      return [text, measured, result, title];
+    });
+  });
+  const isMet = ([, , result]) => result === "met";
+  const sorted = [...rows.filter((row) => !isMet(row)), ...rows.filter(isMet)];
+  return `## Targets\n\n${table(["target", "measured", "", "part"], sorted)}\n`;
+}
+
 /** Replaces the part of the page that belongs to a group. */
 export function writeGroup(group, title, body) {
   const begin = `<!-- bench:${group}:begin -->`;
@@ -66,5 +81,5 @@ export function writeGroup(group, title, body) {
   const order = ["wire", "quick", "virtual", "size", "healthy", "rows", "startup"];
   const groupOf = (one) => order.indexOf(/bench:(\w+)/.exec(one)[1]);
   const all = [...others, part].sort((a, b) => groupOf(a) - groupOf(b));
-  writeFileSync(PAGE, `${INTRODUCTION}\n${all.join("\n")}`);
+  writeFileSync(PAGE, `${INTRODUCTION}\n${summary(all)}\n${all.join("\n")}`);
 }
