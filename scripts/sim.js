@@ -1,5 +1,5 @@
 // Plays many seeds of the simulation, one vitest process per core, and adds their figures up.
-//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--paste] [--odd | --addresses] [--jobs=2]
+//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--paste | --operations] [--odd | --addresses] [--jobs=2]
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -14,13 +14,17 @@ const { values } = parseArgs({
     odd: { type: "boolean", default: false },
     addresses: { type: "boolean", default: false },
     paste: { type: "boolean", default: false },
+    operations: { type: "boolean", default: false },
     jobs: { type: "string", default: String(availableParallelism()) },
   },
 });
 const seeds = Number(values.seeds);
 const jobs = Math.max(1, Math.min(Number(values.jobs), seeds));
 const odd = values.addresses ? "addresses" : values.odd ? "any" : undefined;
-const FILE = values.paste ? "test/paste.test.ts" : "test/simulation.test.ts";
+const FILES = { paste: "test/paste.test.ts", operations: "test/operations-seeds.test.ts" };
+const [FILE = "test/simulation.test.ts"] = Object.keys(FILES).flatMap((flag) =>
+  values[flag] ? [FILES[flag]] : [],
+);
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-sim-"));
 const began = performance.now();
 

@@ -119,11 +119,16 @@ interface Decision {
   }[];
 }
 
-class Operator {
+/** Types commands as an operator does, and goes on as the screen says. */
+export class Operator {
   readonly #world: World;
   readonly #checks: Checks;
   readonly #random: Random;
   readonly #stats: Stats | undefined;
+  /** Every line typed so far. */
+  readonly lines: string[] = [];
+  /** Told when a fault took rows off a disk, or clients wrote. */
+  onDamage: () => void = () => undefined;
   /** auto_failover as the operators want it. */
   #autoFailover = false;
   /** What was printed about tablets that seemed lost, while things broke. */
@@ -154,7 +159,12 @@ class Operator {
   }
 
   /** Types while things break: nothing that gives something up. */
-  async worksUnder(plan: FaultPlan, { away }: Outage, seed: number): Promise<void> {
+  async worksUnder(
+    plan: FaultPlan,
+    { away }: Outage,
+    seed: number,
+    first = plainLine(this.#random.chance(0.5) ? "inspect" : "recoverdata"),
+  ): Promise<void> {
     const world = this.#world;
     const checks = this.#checks;
     armClockSteps(world, seed, () => undefined);
@@ -162,9 +172,10 @@ class Operator {
       away,
       listener: {
         beforeDamage: () => checks.checkRows(),
-        afterDamage() {
+        afterDamage: () => {
           checks.value();
           checks.noteForks();
+          this.onDamage();
         },
         onSwitchedOn: () => {
           this.#autoFailover = true;
@@ -182,15 +193,12 @@ class Operator {
       if (!isEnd) return "go";
       return "late" in stop.when && stop.when.late ? "killed-after" : "killed-before";
     };
-    let screen = await this.#types(
-      plainLine(this.#random.chance(0.5) ? "inspect" : "recoverdata"),
-      before,
-    );
+    let screen = await this.types(first, before);
     for (let left = TYPED_IN_FAULTS_MAX - 1; left > 0; left -= 1) {
       this.#old.push(...printedIn(screen.text).filter((one) => one.flags.has("lost")));
       const ways = printedIn(screen.text).filter((one) => !isCostly(one));
       const line = ways.length === 0 ? plainLine("recoverdata") : pick(this.#random, ways).line;
-      screen = await this.#types(line, before);
+      screen = await this.types(line, before);
     }
     driver.end();
   }
@@ -206,7 +214,7 @@ class Operator {
     const acceptsCost = this.#random.chance(0.6);
     const [old] = this.#old;
     if (old !== undefined && acceptsCost && this.#random.chance(0.5)) await this.#typesOld(old);
-    let screen = await this.#types(plainLine("inspect"));
+    let screen = await this.types(plainLine("inspect"));
     const tried = new Set<string>();
     for (let left = TYPED_MAX; left > 0; left -= 1) {
       const ways = printedIn(screen.text).filter((one) => acceptsCost || !isCostly(one));
@@ -217,7 +225,7 @@ class Operator {
         : ways.find((one) => !tried.has(one.line) && !LOOKING.includes(one.name));
       if (way === undefined) {
         if (screen.isInspect) break;
-        screen = await this.#types(plainLine("inspect"));
+        screen = await this.types(plainLine("inspect"));
         continue;
       }
       const picture = pictureOf(world).join("\n");
@@ -234,7 +242,7 @@ class Operator {
       if (left % 4 === 0) await world.clock.advance(30_000);
     }
     await this.#typesPlainly();
-    this.#judge(await this.#types(plainLine("inspect", "--output=json")));
+    this.#judge(await this.types(plainLine("inspect", "--output=json")));
   }
 
   /** A command from an old screen: by now the tablet may be back, and then it is refused. */
@@ -246,7 +254,7 @@ class Operator {
       return;
     }
     this.#stats?.add("typed", "from an old screen, of a tablet that is back");
-    const { exitCode, count } = await this.#types(way.line);
+    const { exitCode, count } = await this.types(way.line);
     if (exitCode !== EXIT.refused || count > 0) {
       const what = `${way.line} is done, although the tablet is back`;
       this.#checks.complain("loss-named", what);
@@ -256,7 +264,7 @@ class Operator {
   /** However curious the operator was: the first thing that is advised is done in the end. */
   async #typesPlainly(): Promise<void> {
     for (let left = 4; left > 0; left -= 1) {
-      const screen = await this.#types(plainLine("inspect"));
+      const screen = await this.types(plainLine("inspect"));
       const way = printedIn(screen.text).find(
         (one) => !isCostly(one) && !LOOKING.includes(one.name) && one.name !== "confset",
       );
@@ -279,7 +287,7 @@ class Operator {
 
   /** What `inspect` finds wrong with each partition. */
   async #problems(): Promise<string> {
-    const { stdout } = await this.#types(plainLine("inspect", "--output=json"));
+    const { stdout } = await this.types(plainLine("inspect", "--output=json"));
     const { partitions } = JSON.parse(stdout) as {
       readonly partitions: readonly {
         readonly table: string;
@@ -309,7 +317,7 @@ class Operator {
           table.tablePartition.map((part) => [`${table.tid}/${part.pid}`, maxOffset(part)]),
         ),
     );
-    const screen = await this.#types(way.line);
+    const screen = await this.types(way.line);
     // What nothing but the lost disk ever knew cannot be named.
     const lost = losses.since(({ name }) => !this.#checks.unknowable.has(name));
     let sum = 0n;
@@ -377,7 +385,8 @@ class Operator {
     return all.find((of) => of.name === text);
   }
 
-  async #types(
+  /** Types a line and watches what it does. */
+  async types(
     line: string,
     during?: (mutation: Mutation) => Fate,
   ): Promise<Typed & { readonly isInspect: boolean; readonly count: number }> {
@@ -389,6 +398,7 @@ class Operator {
       checks.beforeMutation(mutation);
       return during?.(mutation) ?? "go";
     };
+    this.lines.push(line);
     if (/ confset /.test(line)) this.#autoFailover = / true /.test(line);
     const typed = await typeLine(this.#world, line, { before });
     checks.checkRows();

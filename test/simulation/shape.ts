@@ -51,6 +51,7 @@ const SALTS = {
   backup: 12,
   naming: 13,
   addresses: 14,
+  operations: 15,
 };
 
 /** Numbers of their own for each part of a simulation, so that a change of one leaves the others. */

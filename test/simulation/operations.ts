@@ -1,0 +1,162 @@
+import { commandWords, TOOL } from "../../src/cli/printed-command.js";
+import { EXIT } from "../../src/exit-codes.js";
+import type { ToolCommand } from "../../src/model/tool-command.js";
+import type { Random } from "../../src/sandbox/model/random.js";
+import { rowCount } from "../../src/sandbox/model/runs.js";
+import { Checks } from "./checkers.js";
+import { faultPlans, heal } from "./faults.js";
+import { live, write } from "./history.js";
+import { Losses } from "./named-loss.js";
+import type { Outage } from "./outage.js";
+import { partsOf } from "./partitions.js";
+import { Operator } from "./paste.js";
+import { CLUSTER_FLAGS } from "./printed.js";
+import { pick, type Shape, shapeOf, streamOf } from "./shape.js";
+import type { SimulationResult } from "./simulate.js";
+import type { Stats } from "./stats.js";
+import { diaryOf, startWorld, type World } from "./world.js";
+
+/** A tablet that is started for the operations, with an empty disk. */
+const NEW_TABLET = "y:9527";
+/** Longer than the flush of binlogs, the refresh of offsets and the wait for a follower. */
+const QUIET_MS = 60_000;
+/** How often the last command is typed again once everything works. */
+const AGAIN_MAX = 4;
+
+/**
+ * Plays one seed: a healthy cluster, then operations other than a recovery (a change of leader, a tablet taken out of
+ * service and brought back, scaling, a move of a follower), each under faults. The operator goes on as the screen says; once
+ * the faults have ended, the operation is typed again until nothing is left to do, and in the end whatever `inspect` advises.
+ */
+export async function playOperations(
+  seed: number,
+  { stats }: { readonly stats?: Stats } = {},
+): Promise<SimulationResult> {
+  const shape = shapeOf(seed);
+  const world = await startWorld({ ...shape, tablets: Math.max(3, shape.tablets) });
+  const checks = new Checks(world, false);
+  try {
+    await live(world, shape);
+    await heal(world, []);
+    await play(world, shape, checks, stats);
+  } catch (thrown) {
+    const trace = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+    checks.complain("bounded", trace);
+  }
+  return { seed, violations: checks.violations, documentedLosses: 0, diary: () => diaryOf(world) };
+}
+
+async function play(
+  world: World,
+  shape: Shape,
+  checks: Checks,
+  stats: Stats | undefined,
+): Promise<void> {
+  const { model, clock } = world;
+  const random = streamOf(shape.seed, "operations");
+  const operator = new Operator(world, checks, streamOf(shape.seed, "typed"), stats);
+  const outage: Outage = { words: [], away: [], late: new Map() };
+  if (random.chance(0.6)) model.startTablet(NEW_TABLET);
+  await clock.advance(QUIET_MS);
+  operator.begin(outage);
+  for (const line of ["recoverdata", "recoverdata"])
+    await operator.types(`${TOOL} ${line} ${CLUSTER_FLAGS}`);
+  if (model.healthy().length > 0) {
+    stats?.add("operations", "not healthy before");
+    return;
+  }
+  write(world, random, 40);
+  await clock.advance(QUIET_MS);
+  checks.value();
+  // The operator asks for changes of healthy replicas.
+  for (const of of partsOf(model)) checks.decide(of);
+  let numbers = numbersOf(world);
+  let losses = new Losses(model);
+  operator.onDamage = () => {
+    losses = new Losses(model);
+  };
+  for (const plan of faultPlans(shape)) {
+    const command = operationFor(world, random);
+    if (command === undefined) return;
+    const line = lineOf(command);
+    await operator.worksUnder(plan, outage, shape.seed, line);
+    await heal(world, outage.away);
+    const isDone = await again(world, operator, line);
+    stats?.add("operations", `${command.cmd} ${isDone ? "done in the end" : "left"}`);
+    for (const [name, { rows }] of losses.since(({ name }) => !checks.unknowable.has(name))) {
+      checks.complain("no-row-lost", `${name}: ${rowCount(rows)} rows are gone after ${line}`);
+    }
+    // What a refused operation advises can be another number of replicas: those commands say so.
+    const isChosen = operator.lines.splice(0).some((one) => / (?:add|del)replica /.test(one));
+    if (isDone && !isChosen) checkNumbers(world, checks, numbers, line);
+    numbers = numbersOf(world);
+  }
+  await operator.finishes();
+}
+
+/** Every partition has as many replicas as before, or as its table asks for: scaling makes it so. */
+function checkNumbers(
+  world: World,
+  checks: Checks,
+  numbers: ReadonlyMap<string, number>,
+  line: string,
+): void {
+  for (const { name, part, table } of partsOf(world.model)) {
+    const now = part.partitionMeta.length;
+    const number = numbers.get(name);
+    if (now === number || now === table.replicaNum) continue;
+    checks.complain("converges", `${name} has ${now} replicas instead of ${number} after ${line}`);
+  }
+}
+
+/** Types a command until it has nothing left to do. @returns Whether it came to that. */
+async function again(world: World, operator: Operator, line: string): Promise<boolean> {
+  for (let left = AGAIN_MAX; left > 0; left -= 1) {
+    const { exitCode } = await operator.types(line);
+    if (exitCode === EXIT.ok) return true;
+    await operator.types(`${TOOL} recoverdata ${CLUSTER_FLAGS}`);
+    await world.clock.advance(QUIET_MS);
+  }
+  return false;
+}
+
+/** How many replicas each partition has on record. */
+function numbersOf({ model }: World): Map<string, number> {
+  return new Map(partsOf(model).map((of) => [of.name, of.part.partitionMeta.length]));
+}
+
+function lineOf(command: ToolCommand): string {
+  // Names of this story need no quotes.
+  return [TOOL, ...commandWords(command), CLUSTER_FLAGS].join(" ");
+}
+
+/** @returns Undefined if there is no partition. */
+function operationFor(world: World, random: Random): ToolCommand | undefined {
+  const { model } = world;
+  const tablets = [...model.tablets.keys()];
+  const parts = partsOf(model);
+  if (parts.length === 0) return undefined;
+  const of = pick(random, parts);
+  const names = { db: of.table.db, table: of.table.name, pid: of.part.pid };
+  const endpoint = pick(random, tablets);
+  const follower = of.part.partitionMeta.find((meta) => !meta.isLeader);
+  switch (random.below(6)) {
+    case 0:
+      return { cmd: "offlineendpoint", endpoint };
+    case 1:
+      return { cmd: "recoverendpoint", endpoint, need_restore: random.chance(0.5) };
+    case 2:
+      return { cmd: "scaleout" };
+    case 3:
+      return { cmd: "scalein", endpoints: [endpoint] };
+    case 4:
+      if (follower === undefined) return { cmd: "scaleout" };
+      return { cmd: "migrate", src: follower.endpoint, des: endpoint, ...names };
+    default:
+      return {
+        cmd: "changeleader",
+        ...names,
+        candidate: random.chance(0.5) ? "auto" : (follower?.endpoint ?? "auto"),
+      };
+  }
+}
