@@ -5,7 +5,7 @@ import { inspectionOf } from "./helpers/inspected.js";
 import { startVirtualCluster } from "./helpers/virtual-cluster.js";
 
 const EFFORT = { tookMs: 100, calls: 7 };
-const SCREEN = { hasColor: false, columns: 80 };
+const SCREEN = { hasColor: false, columns: 80, rows: 24 };
 
 /** Tables on six tablets that have all been killed and restarted: nothing is loaded. */
 async function restarted(tables: number, partitions: number): Promise<Inspection> {

@@ -59,7 +59,14 @@ const withoutEffort = (line: string): string => line.replace(/; [\d.]+ m?s, \d+ 
 async function inspectLines(virtual: VirtualCluster): Promise<string[]> {
   const inspection = await inspectionOf(virtual);
   const effort = { tookMs: 0, calls: 0 };
-  return [...inspectionScreen(inspection, effort, { hasColor: false, columns: 100 }, false)];
+  return [
+    ...inspectionScreen(
+      inspection,
+      effort,
+      { hasColor: false, columns: 100, rows: Number.POSITIVE_INFINITY },
+      false,
+    ),
+  ];
 }
 
 async function recoverLines(virtual: VirtualCluster): Promise<string[]> {

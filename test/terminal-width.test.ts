@@ -44,7 +44,7 @@ test.each(SCENARIOS)(
     const saved = finish(savedPlan(plan, MAKER, planDigest));
     const inspection = await inspectionOf(virtual);
     const effort = { tookMs: 12_345, calls: 12_345 };
-    const screen = { hasColor: false, columns: COLUMNS };
+    const screen = { hasColor: false, columns: COLUMNS, rows: ROWS };
     const question = shown(questionText(plan, size, "production at /openmldb"));
     const ended = await virtual.recover();
     if (!("report" in ended)) throw ended.error;

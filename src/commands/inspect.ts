@@ -76,6 +76,7 @@ async function show(
       columns: io.isInteractiveStdout
         ? io.columns - (watch === undefined ? 0 : FRAME_MARGIN)
         : Number.POSITIVE_INFINITY,
+      rows: io.isInteractiveStdout ? io.rows : Number.POSITIVE_INFINITY,
     };
     const isDetailed = flags.isVerbose || flags.table !== undefined;
     const lines = inspectionScreen(inspection, effort, screen, isDetailed);

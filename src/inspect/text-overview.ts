@@ -20,15 +20,13 @@ const TABLETS_MAX = 4;
 const GROUPS_MAX = 4;
 const FINDINGS_MAX = 2;
 const ADVICE_MAX = 3;
-/** Columns where the screen does not say how many it has. */
-const COLUMNS = 80;
+/** Tables that are named in a line; the others are counted. */
+const TABLES_MAX = 3;
 
-/**
- * So many partitions are shown one by one without being asked for, if they fit so many lines of a terminal; the verdict
- * may take one more, and the shell's prompt does.
- */
+/** So many partitions are shown one by one without being asked for, if they fit the terminal. */
 const DETAILED_MAX = 3;
-const LINES_MAX = 22;
+/** Lines of a terminal that are left free: the verdict may take one more, and the shell's prompt does. */
+const ROWS_FREE = 2;
 
 /** Partitions that have the same grade for the same causes. */
 interface Group {
@@ -48,13 +46,16 @@ interface Group {
 export function inspectionScreen(
   inspection: Inspection,
   effort: Effort,
-  screen: Screen,
+  screen: Screen & {
+    /** Lines of the terminal; infinite where there is none. */
+    readonly rows: number;
+  },
   isDetailed: boolean,
 ): string[] {
   const isFew = inspection.partitions.length <= DETAILED_MAX;
   if (!isDetailed && !isFew) return overviewText(inspection, effort, screen);
   const each = inspectionText(inspection, effort, screen);
-  const isOverfull = Number.isFinite(screen.columns) && each.length > LINES_MAX;
+  const isOverfull = each.length > screen.rows - ROWS_FREE;
   return isOverfull && !isDetailed ? overviewText(inspection, effort, screen) : each;
 }
 
@@ -137,7 +138,10 @@ function causeOf({ problems, replicas }: PartitionReport): string {
 }
 
 function tablesText({ tables }: Group): string {
-  return [...tables].map(([name, of]) => `${safe(name)} (${of.length})`).join(", ");
+  const names = [...tables].map(([name, of]) => `${safe(name)} (${of.length})`);
+  const more = names.length - TABLES_MAX;
+  const first = names.slice(0, TABLES_MAX).join(", ");
+  return more > 0 ? `${first} and ${more} more tables` : first;
 }
 
 function findingLines(findings: readonly Finding[], screen: Screen): string[] {
@@ -153,6 +157,5 @@ function findingLines(findings: readonly Finding[], screen: Screen): string[] {
 
 /** The text on one line of the screen. Width is counted in characters, which is enough for a line that may wrap. */
 function cut(text: string, { columns }: Screen): string {
-  const width = Number.isFinite(columns) ? columns : COLUMNS;
-  return text.length <= width ? text : `${text.slice(0, width - 3)}...`;
+  return text.length <= columns ? text : `${text.slice(0, columns - 3)}...`;
 }
