@@ -31,7 +31,7 @@ export const EXIT_MEANINGS: readonly (readonly [string, string])[] = [
   ["3", "some partitions are not recovered, or their rows not comparable now (--deep)"],
   ["4", "refused before any change: cluster not observable, or a check failed"],
   ["5", "another run is at work on this cluster"],
-  ["6", "the cluster is not as the plan saw it (--apply), nothing was changed"],
+  ["6", "the cluster has changed since the plan was made (--apply), nothing was changed"],
   ["7", "a time limit ended the run"],
   ["9", "auto_failover could not be put back (wins over the others)"],
   ["10", "something is not healthy (inspect, and --dry_run with --detailed_exitcode)"],

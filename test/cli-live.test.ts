@@ -65,7 +65,7 @@ test("on a terminal a live block follows the recovery in place, and only the res
   }
   expect(seen.some((one) => /^recoverdata: waiting for ops \(\d+ s\)$/m.test(one))).toBe(true);
   expect(seen.some((one) => /^ops: \d+ queued, \d+ running: \d+ k\w+/m.test(one))).toBe(true);
-  const asking = seen.filter((one) => one.includes("Go on? [y/N]") && !one.includes("[y/N] y"));
+  const asking = seen.filter((one) => one.includes("Continue? [y/N]") && !one.includes("[y/N] y"));
   for (const one of asking) expect(one).not.toMatch(BLOCK);
   expect(end).not.toMatch(BLOCK);
   expect(end).not.toMatch(/^recoverdata: (working|verifying|waiting)/m);
@@ -80,7 +80,7 @@ test("Ctrl-C takes the block away and says what was done, what is left and what 
   expect(end).toMatch(/SIGINT: stopping, putting things back/);
   expect(end).toMatch(/\d+ changes? made; \d+ of 8 partitions/);
   expect(end).toMatch(/to see what is left:\n {2}openmldb-ops inspect /);
-  expect(end).toMatch(/to go on:\n {2}openmldb-ops --cmd=recoverdata /);
+  expect(end).toMatch(/to continue:\n {2}openmldb-ops --cmd=recoverdata /);
   expect(end.split("\n").at(-1)).toBe("openmldb-ops: stopped by SIGINT");
 });
 
@@ -131,7 +131,7 @@ test("Ctrl-C of a command that only reads says nothing of putting things back", 
   );
   for (const { code, stderr } of ended) {
     expect(code, stderr).toBe(130);
-    expect(stderr).toContain("SIGINT: stopping (again to leave at once)");
-    expect(stderr).not.toMatch(/putting|auto_failover|changes? made|to go on/);
+    expect(stderr).toContain("SIGINT: stopping (again to exit at once)");
+    expect(stderr).not.toMatch(/putting|auto_failover|changes? made|to continue/);
   }
 });

@@ -106,7 +106,7 @@ describe("changeleader", () => {
     expect(code, stderr).toBe(130);
     expect(stderr).toContain(`db1.t0:0: ${before} marked alive again`);
     expect(stderr).toMatch(
-      /0 of 2 actions done, 2 left\n.*inspect.*\n.*to go on: openmldb-ops changeleader /,
+      /0 of 2 actions done, 2 left\n.*inspect.*\n.*to continue: openmldb-ops changeleader /,
     );
     expect(leaderOf(sandbox)).toBe(before);
     expect(sandbox.model.healthy()).toEqual([]);

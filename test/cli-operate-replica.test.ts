@@ -153,7 +153,9 @@ describe("the manual steps", () => {
     expect(stuck.code, stuck.stderr).toBe(3);
     const op = sandbox.model.leader?.ops.list().at(-1);
     const id = String(op?.info.opId);
-    expect(stuck.stdout).toContain(`op ${id} (kAddReplicaOP) stands still in task kLoadTable`);
+    expect(stuck.stdout).toContain(
+      `op ${id} (kAddReplicaOP) has made no progress in task kLoadTable`,
+    );
     const early = await ops(sandbox, "deleteop", `--op_id=${id}`);
     expect(early.code).toBe(4);
     expect(early.stderr).toContain(`cancelop --op_id=${id}`);

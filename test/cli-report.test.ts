@@ -140,7 +140,7 @@ test("a run that a time limit ended says how to go on, and what it had done", as
   expect(report.left).toMatchObject([
     {
       ways: [
-        { what: "to go on", command: expect.stringMatching(/^openmldb-ops --cmd=recoverdata/) },
+        { what: "to continue", command: expect.stringMatching(/^openmldb-ops --cmd=recoverdata/) },
       ],
     },
   ]);

@@ -269,7 +269,7 @@ describe.concurrent("signals", () => {
     const result = await runStuck((send) => send(signal));
     expect(result.code).toBe(code);
     expect(result.tookMs).toBeLessThan(5_000);
-    expect(result.stderr).toContain(`${signal}: stopping (again to leave at once)\n`);
+    expect(result.stderr).toContain(`${signal}: stopping (again to exit at once)\n`);
     expect(result.stderr).toMatch(new RegExp(`openmldb-ops: stopped by ${signal}\n$`));
     expect(JSON.parse(result.stdout)).toMatchObject({
       error: { code: "interrupted" },
@@ -289,7 +289,7 @@ describe.concurrent("signals", () => {
     let sent = 0;
     const result = await runNode(["--input-type=module", "--eval", script], {
       onStderr: (text, child) => {
-        const wanted = text.includes("again to leave at once") ? 2 : 1;
+        const wanted = text.includes("again to exit at once") ? 2 : 1;
         if (sent < wanted) child.kill(sent === 0 ? "SIGINT" : "SIGTERM");
         sent = wanted;
       },
@@ -298,7 +298,7 @@ describe.concurrent("signals", () => {
       code: 143,
       stdout: "",
       stderr:
-        "watching\nSIGINT: stopping, putting things back (again to leave at once)\nput it back by hand\n",
+        "watching\nSIGINT: stopping, putting things back (again to exit at once)\nput it back by hand\n",
     });
   });
 

@@ -124,11 +124,11 @@ describe("--watch", () => {
           phase = 1;
           for (const name of ["nameserver1", "nameserver2"]) sandbox.model.kill(name);
         }
-        if (phase === 1 && said.includes("inspect: this look failed")) {
+        if (phase === 1 && said.includes("inspect: this observation failed")) {
           phase = 2;
           for (const name of ["nameserver1", "nameserver2"]) sandbox.model.restart(name);
         }
-        const after = said.slice(said.lastIndexOf("this look failed"));
+        const after = said.slice(said.lastIndexOf("this observation failed"));
         if (phase === 2 && after.includes("inspect: all healthy")) send("SIGTERM");
       }),
     );

@@ -144,7 +144,7 @@ describe("what is to be typed stands in the order in which to type it", () => {
       "an op stands still",
     );
     const at = (what: string) => lines.findIndex((line) => line.includes(what));
-    const order = ["look at nameserver", "cancelop", "recovertable", "start tablet"].map(at);
+    const order = ["check nameserver", "cancelop", "recovertable", "start tablet"].map(at);
     expect(order).toEqual([...order].sort((a, b) => a - b));
     expect(order).not.toContain(-1);
   });
@@ -156,7 +156,7 @@ describe("what is to be typed stands in the order in which to type it", () => {
     const lines = text(finish(inspectFacts({ ...facts, lock: "unknown" })));
     expect(lines.filter((line) => /^(next| {2}or)/.test(line))).toEqual([
       expect.stringMatching(
-        /^next .*: wait for the run that holds the lock, then look again: openmldb-ops inspect$/,
+        /^next .*: wait for the run that holds the lock, then inspect again: openmldb-ops inspect$/,
       ),
     ]);
   });
@@ -168,7 +168,7 @@ describe("what is to be typed stands in the order in which to type it", () => {
     expect(advice).toMatch(/^next \(1-\d+\): start tablet a:9527, then run: openmldb-ops --cmd=/);
     expect(ways[0]).toMatch(/^ {2}or, if it is lost for good: openmldb-ops .* --lost=a:9527$/);
     expect(ways[1]).toMatch(
-      /^ {2}or \([\d, -]+\), to go on without it: openmldb-ops changeleader /,
+      /^ {2}or \([\d, -]+\), to recover without it: openmldb-ops changeleader /,
     );
   });
 });

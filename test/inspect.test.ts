@@ -76,7 +76,7 @@ describe("what to type next", () => {
     [
       "one tablet is dead, and nothing was done about it yet",
       [
-        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527; or, to go on without it: openmldb-ops changeleader --db=db1 --table=t0 --pid=1 --candidate=auto",
+        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527; or, to recover without it: openmldb-ops changeleader --db=db1 --table=t0 --pid=1 --candidate=auto",
         "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527",
       ],
     ],
@@ -88,7 +88,7 @@ describe("what to type next", () => {
     ["an op stands still", ["run: openmldb-ops cancelop --op_id="]],
     [
       "the leader does not feed a follower, and writes go on",
-      ["see whether it moves: openmldb-ops getfollower --endpoint=c:9527 --tid=2 --pid=0"],
+      ["check whether it catches up: openmldb-ops getfollower --endpoint=c:9527 --tid=2 --pid=0"],
     ],
     [
       "a replica was taken off the record by hand",

@@ -209,7 +209,7 @@ describe("a journal", () => {
     await journal.hooks.before(callOf(4));
     await journal.finish({ exitCode: 0 });
     expect(told).toEqual([
-      expect.stringMatching(/^warning: no journal is kept of this run: ENOSPC.*the run goes on/),
+      expect.stringMatching(/^warning: no journal is kept of this run: ENOSPC.*the run continues/),
     ]);
   });
 
@@ -372,7 +372,7 @@ describe("--resume", () => {
     });
     expect(told).toHaveLength(1);
     expect(told[0]).toMatch(
-      /^continues run 20260101T000000Z-00000001 of .*it did not come to an end; .*recoverTable db1\.t1:4 on a:9527/,
+      /^continues run 20260101T000000Z-00000001 of .*it did not finish; .*recoverTable db1\.t1:4 on a:9527/,
     );
     const run = (await recordsOf(stateDir, journal.id))[0] as RunRecord;
     expect(run.resumes).toBe(idOf(1));

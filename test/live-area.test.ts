@@ -84,9 +84,9 @@ test("while a question is asked there is no block, and after the answer there is
   const { tty, area, log } = screen(80, 24, "wraps");
   area.show(block(2, 1));
   area.show(undefined);
-  log("Go on? [y/N] ");
+  log("Continue? [y/N] ");
   area.show(undefined);
   tty.write("y\n");
   area.show(block(1, 2));
-  expect(tty.text()).toEqual(["Go on? [y/N] y", "", ...block(1, 2)({ columns: 80, rows: 9 })]);
+  expect(tty.text()).toEqual(["Continue? [y/N] y", "", ...block(1, 2)({ columns: 80, rows: 9 })]);
 });

@@ -214,7 +214,7 @@ describe("a session that is lost in the middle", () => {
     expect(has(virtual, LOCK)).toBe(true);
     expect(isOn(virtual)).toBe(false);
     const result = await virtual.clock.run(run, HOUR);
-    expect(texts(tool)).toMatch(/lock was lost[\s\S]*looking at the cluster afresh/);
+    expect(texts(tool)).toMatch(/lock was lost[\s\S]*observing the cluster again/);
     expect(result).toHaveProperty("report.autoFailover.before", true);
     // What the first attempt found unhealthy and changed is in the report of the last one.
     const { report } = result as Extract<RecoverResult, { report: unknown }>;

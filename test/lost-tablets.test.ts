@@ -128,7 +128,7 @@ test("what is not accepted is left as it is: a decision with its sum and one com
   expect(open.map((one) => one.failure?.decision?.loss)).toEqual([{ atLeast: 5n, atMost: 5n }]);
   // The records of other partitions were written: what was fresh is not proven by the record any more.
   expect(adviceText(open[0]?.next ?? [])).toBe(
-    "decide; to go on without what was lost, giving up 5 entries in 1 partition: openmldb-ops --cmd=recoverdata --lost=a:9527 --accept_data_loss=lost=5..5",
+    "decide; to recover without the lost tablets, giving up 5 entries in 1 partition: openmldb-ops --cmd=recoverdata --lost=a:9527 --accept_data_loss=lost=5..5",
   );
   expect(await onRecord(virtual)).toContainEqual([A, B, C]);
   const report = await recovered(virtual, {
@@ -158,7 +158,7 @@ test("the only replica of a partition stays on record, and the reason is told", 
   const [alone] = report.partitions;
   expect(report.partitions).toHaveLength(1);
   expect(alone).toMatchObject({ status: "unhealthy", isServing: false });
-  expect(alone?.failure?.detail).toContain("nothing is left that could lead");
+  expect(alone?.failure?.detail).toContain("no replica is left that could lead");
   expect(adviceText(alone?.next ?? [])).toContain("no other replica of it is left");
   expect(await onRecord(virtual)).toContainEqual([A]);
 });

@@ -271,7 +271,7 @@ describe("changeleader", () => {
     const report = await operateOn(virtual, change());
     expect(report.results[0]?.outcome).toMatchObject({
       result: "failed",
-      detail: expect.stringContaining("kRecoverTableOP) stands still"),
+      detail: expect.stringContaining("kRecoverTableOP) has made no progress"),
     });
     expect(flagsOf(virtual)).toContain("c leader alive");
     virtual.model.unstickOps();

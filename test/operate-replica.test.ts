@@ -62,7 +62,7 @@ describe("addreplica", () => {
       `db1.t0:0: ${short(to)} follows ${short(leader)} at offset 30 (30 rows)`,
     ]);
     expect(report.plan.notes[0]).toContain(
-      "asks for 2 replicas of each partition; it will have more of partition 0",
+      "specifies 2 replicas of each partition; it will have more of partition 0",
     );
     expect(recordOf(virtual)).toContain(`${short(to)} follower alive`);
     expect(virtual.model.healthy()).toEqual([]);
@@ -161,7 +161,7 @@ describe("addreplica", () => {
     const [follower = ""] = followers;
     setFlags(virtual, follower, { isAlive: false });
     expect(await refusalOf(virtual, adding(follower))).toBe(
-      `db1.t0:0: ${short(follower)} has a replica of it already, which is not well: marked not alive (have it recovered with: openmldb-ops recovertable --db=db1 --table=t0 --pid=0 --endpoint=${short(follower)})`,
+      `db1.t0:0: ${short(follower)} has a replica of it already, which is unhealthy: marked not alive (recover it with: openmldb-ops recovertable --db=db1 --table=t0 --pid=0 --endpoint=${short(follower)})`,
     );
     virtual.model.kill(leader);
     await virtual.pass(15_000);
@@ -194,7 +194,7 @@ describe("delreplica", () => {
       expect.stringMatching(new RegExp(`^del-replica ${short(from)} done: kDelReplicaOP \\d+$`)),
     ]);
     expect(report.complaints).toEqual([]);
-    expect(report.plan.notes).toEqual(["db1.t0:0: 2 replicas stay, and the table asks for 3"]);
+    expect(report.plan.notes).toEqual(["db1.t0:0: 2 replicas stay, and the table specifies 3"]);
     expect(recordOf(virtual)).toHaveLength(2);
     expect(loadedAt(virtual, from)).toBeUndefined();
     expect(loadedAt(virtual, leader)?.links.has(from)).toBe(false);
@@ -237,7 +237,7 @@ describe("delreplica", () => {
     const [from = ""] = placesOf(virtual).followers;
     const report = await operateOn(virtual, deleting(from));
     expect(report.plan.notes).toEqual([
-      "db1.t0:0: 1 replicas stay, and the table asks for 2",
+      "db1.t0:0: 1 replicas stay, and the table specifies 2",
       "db1.t0:0: no healthy follower stays: if its leader fails, no replica can take over",
     ]);
     expect(recordOf(virtual)).toHaveLength(1);
@@ -352,7 +352,7 @@ describe("migrate", () => {
     const [[from = ""], [to = ""]] = [followers, outsiders];
     setFlags(virtual, from, { isAlive: false });
     expect(await refusalOf(virtual, moving(from, to))).toContain(
-      `is not well: marked not alive (have it recovered first with: openmldb-ops recovertable`,
+      `is unhealthy: marked not alive (recover it first with: openmldb-ops recovertable`,
     );
   });
 

@@ -443,13 +443,13 @@ describe("a plan for people", () => {
       /round 1, to gather evidence:\n {4}1\. load b:9527 as follower, no leader replicates to it \[not-loaded\]; expects: not loaded, last seen at offset 50/,
     );
     expect(shown).toContain("if the offsets are as last seen");
-    expect(shown).toMatch(/stops there: its leader is out of reach: a:9527/);
+    expect(shown).toMatch(/stops there: its leader is unreachable: a:9527/);
     expect(lines.at(-1)).toMatch(
       /^plan: 2 of 2 partitions not healthy; \d+ changes to 4 replicas of 2 partitions; 0 left alone$/,
     );
     const question = questionText(made, size, "at /openmldb").join("\n");
     expect(question).toContain(`2 partitions, 4 replicas, about ${size.changes} changes`);
-    expect(question).toContain("go on? [y/N]");
+    expect(question).toContain("continue? [y/N]");
   });
 });
 

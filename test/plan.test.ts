@@ -125,7 +125,7 @@ describe("which replica leads", () => {
     expect(servingLeader(view)?.endpoint).toBe("b");
     expect(steps(view)).toEqual([]);
     const text =
-      "it led, holds entries up to 120, and the leadership of b began behind 90: RecoverTable would delete 30 entries that it alone took from clients";
+      "it led, holds entries up to 120, and the term of b began after 90: RecoverTable would delete 30 entries that only it accepted from clients";
     expect(planPartition(view).blocked).toEqual({
       code: "surplus",
       endpoint: "a",

@@ -129,7 +129,7 @@ describe("recovertable", () => {
     [{ db: "db2" }, /has no table in a database named "db2"/],
     [{ db: "db1", table: "t9" }, /has no table in the database "db1" named "t9"/],
     [{ db: "db1", table: "t0", pids: [1, 7] }, /t0 has no partition 7/],
-    [{ db: "db1", table: "t0", endpoint: "z:1" }, /has no replica of what is selected at "z:1"/],
+    [{ db: "db1", table: "t0", endpoint: "z:1" }, /has no selected replica at "z:1"/],
   ])("refuses %j", async (only, message) => {
     const virtual = await brokenCluster();
     await expect(virtual.recover({ only })).rejects.toThrow(message);

@@ -131,7 +131,7 @@ describe("what is no prefix", () => {
     const report = await operateOn(virtual, lead(A));
     expect(endOf(report, "rejoin")).toMatchObject({
       result: "stale",
-      detail: expect.stringContaining("3 entries that it alone took from clients"),
+      detail: expect.stringContaining("3 entries that only it accepted from clients"),
     });
     expect(held()).toBe(before);
     expect(flagsOf(virtual)).toContain("c leader dead");

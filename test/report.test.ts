@@ -63,7 +63,7 @@ describe("what a report says of partitions", () => {
     expect(markdown).toContain("| db.t:0 | not finished |");
     expect(markdown).toContain("## Tablets before the run");
     expect(reportHtml(report, { css: "", script: "", sha256: () => "" })).toContain(
-      "Before the run; it ended before it looked again.",
+      "Before the run; it ended before it observed the cluster again.",
     );
   });
 
@@ -107,23 +107,23 @@ describe("what a report says of partitions", () => {
     const start = changing("start tablet a:1, then run", run, "server");
     const advice = [
       [start],
-      [start, changing("to go on", `${run} --x=1`, "thought")],
+      [start, changing("to continue", `${run} --x=1`, "thought")],
       [changing("run", run)],
     ];
     const { left } = buildReport({
       ...emptyParts(),
       partitionAdvice: advice,
-      advice: [[doing("look at nameserver b:1", "server")]],
+      advice: [[doing("check nameserver b:1", "server")]],
     });
     expect(left).toEqual([
       {
         ways: [
           { what: "start tablet a:1, then run", command: run, partitions: 2 },
-          { what: "to go on", command: `${run} --x=1`, partitions: 1 },
+          { what: "to continue", command: `${run} --x=1`, partitions: 1 },
         ],
       },
       { ways: [{ what: "run", command: run, partitions: 1 }] },
-      { ways: [{ what: "look at nameserver b:1", command: null, partitions: 0 }] },
+      { ways: [{ what: "check nameserver b:1", command: null, partitions: 0 }] },
     ]);
   });
 });

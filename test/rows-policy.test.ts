@@ -126,7 +126,7 @@ describe("which rows are compared", () => {
     expect(names("memory")).toEqual(["a", "e"]);
     expect(names("ssd")).toEqual(["a", "b", "e"]);
     expect(walkedIndexes(all, "memory").shared).toEqual([
-      "index b: OpenMLDB gives the rows of index a for it, which has the same key columns",
+      "index b: OpenMLDB returns the rows of index a for it, which has the same key columns",
     ]);
     expect(walkedIndexes([], "memory").indexes).toMatchObject([{ name: undefined }]);
   });
@@ -230,7 +230,7 @@ describe("what to do", () => {
       "no replica has all",
       [group(["b:1"], ["a:1", "c:1"]), group(["a:1", "c:1"], ["b:1"])],
       ["d:1"],
-      "make no replica anew before",
+      "rebuild no replica before that",
     ],
   ] as const)("%s", (_what, groups, spare, wanted) => {
     expect(advice([...groups], [...spare])).toContain(wanted);

@@ -99,7 +99,7 @@ describe("scaleout", () => {
     const report = await scale(virtual, scaleOut());
     expect(virtual.events).toContainEqual({
       kind: "note",
-      text: "waiting for 1 ops of the nameserver that are under way",
+      text: "waiting for 1 running ops of the nameserver",
     });
     expect(report?.complaints).toEqual([]);
     expect(report?.plan.steps.some(({ id, kind }) => id?.pid === 0 && kind === "migrate")).toBe(
@@ -125,7 +125,9 @@ describe("scaleout", () => {
     );
     await expect(scale(virtual, scaleOut())).rejects.toMatchObject({
       code: "deadline",
-      message: expect.stringMatching(/^op \d+ \(kMigrateOP\) stands still in task kSendSnapshot/),
+      message: expect.stringMatching(
+        /^op \d+ \(kMigrateOP\) has made no progress in task kSendSnapshot/,
+      ),
     });
     expect(spread(virtual).replicas[A]).toBe(0);
   });
@@ -268,7 +270,7 @@ describe("scalein", () => {
     virtual.model.restart("tablet1");
     await virtual.pass(15_000);
     const text = await refusal(virtual, scaleIn(A));
-    expect(text).toContain("bring them back first with: openmldb-ops --cmd=recoverdata");
+    expect(text).toContain("recover them first with: openmldb-ops --cmd=recoverdata");
     expect(text).toMatch(/db1\.t0:\d: .*a:9527: not loaded/);
   });
 

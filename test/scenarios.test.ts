@@ -42,7 +42,7 @@ test("every kind of step that a recovery plans is played by some scenario", () =
   expect(kinds.filter((kind) => !isPlayed(kind)).sort()).toEqual([...PLANNED_BY_COMMANDS].sort());
 });
 
-test.each(["blocked", "tried in vain", "left alone"])("the ending `%s` is played", (ending) => {
+test.each(["blocked", "attempted: ", "left alone"])("the ending `%s` is played", (ending) => {
   expect([...PLAYED.values()].join("\n")).toContain(ending);
 });
 

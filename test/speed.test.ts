@@ -111,7 +111,7 @@ describe("a partition that was through and is not healthy at the end", () => {
       },
     });
     if ("error" in result) throw result.error;
-    const again = events.filter((event) => event.kind === "note" && /going on/.test(event.text));
+    const again = events.filter((event) => event.kind === "note" && /continuing/.test(event.text));
     return { virtual, report: result.report, cuts, again: again.length };
   }
 

@@ -59,7 +59,7 @@ test.each(SCENARIOS)(
     for (const [what, lines] of Object.entries(texts)) expect(tooWide(lines), what).toEqual([]);
     expect(question.length).toBeLessThanOrEqual(ROWS);
     expect(texts.overview.length).toBeLessThanOrEqual(ROWS);
-    expect(question.at(-1)).toMatch(/go on\? \[y\/N\] $/);
+    expect(question.at(-1)).toMatch(/continue\? \[y\/N\] $/);
   },
 );
 

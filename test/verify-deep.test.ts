@@ -62,7 +62,7 @@ test("a row that only one replica has: exit code 10, and what no other check see
   expect(hashed.code, hashed.stderr).toBe(10);
   expect(hashed.stdout).toContain(`1 row on ${follower} and not on `);
   expect(hashed.stdout).toMatch(/such as key #[0-9a-f]{16} at \d+\n/);
-  expect(hashed.stdout).toContain("make no replica anew before");
+  expect(hashed.stdout).toContain("rebuild no replica before that");
   const report = JSON.parse(readFileSync(join(scratch, "report.json"), "utf8"));
   expect(report.verdict).toMatchObject({ result: "left", exitCode: 10 });
   expect(report.findings).toMatchObject([
@@ -83,7 +83,7 @@ test("--resume goes on where a run was stopped, and takes only what it wrote its
   const folder = join(scratch, "rows");
   const stopped = await runBinUntilKept();
   expect(stopped.stderr).toMatch(/ \d+ of \d+ partitions compared\n/);
-  expect(stopped.stderr).toContain("to go on: openmldb-ops verify --deep --resume");
+  expect(stopped.stderr).toContain("to continue: openmldb-ops verify --deep --resume");
   const [name = ""] = readdirSync(folder);
   const lines = readFileSync(join(folder, name), "utf8").trimEnd().split("\n");
   expect(lines.length).toBeGreaterThan(1);
@@ -95,12 +95,12 @@ test("--resume goes on where a run was stopped, and takes only what it wrote its
   expect(existsSync(join(folder, name))).toBe(false);
 
   const again = await verify("--deep", "--resume");
-  expect(again.stderr).toContain("there is no run to go on with");
+  expect(again.stderr).toContain("there is no run to continue");
   writeFileSync(join(folder, name), "no store\n");
   const spoiled = await verify("--deep", "--resume");
   expect({ code: spoiled.code, text: spoiled.stderr }).toMatchObject({
     code: 2,
-    text: expect.stringContaining("what the run before compared cannot be read: it is not JSON"),
+    text: expect.stringContaining("the results of the previous run cannot be read: it is not JSON"),
   });
 });
 

@@ -57,7 +57,7 @@ describe("a load of big partitions", () => {
     virtual.model.slowLoad("a:9527", 240_000);
     await recover();
     expect(ended(virtual.events, "load-follower")).toContain(
-      "a:9527 failed loading stands still at 19 rows for 5 s (look into the log of tablet a:9527, or give it longer with --stall_timeout)",
+      "a:9527 failed loading has made no progress beyond 19 rows for 5 s (check the log of tablet a:9527, or allow more time with --stall_timeout)",
     );
   });
 

@@ -239,7 +239,7 @@ describe("failures", () => {
     [13, "bad-answer", "INTERNAL"],
     [8, "bad-answer", "RESOURCE_EXHAUSTED"],
     [14, "unreachable", "busy"],
-    [1, "unreachable", "gave the call up"],
+    [1, "unreachable", "cancelled the call"],
   ])("maps gRPC status %i to %s", async (grpcStatus, code, text) => {
     const server = await serve(() => ({ grpcStatus, details: "busy" }));
     const error = await failureOf(transportWith().unary(server.address, method, {}, options));

@@ -41,7 +41,7 @@ export const globalSpecs = {
   ),
   /** How much the log tells, from least to most. */
   logLevel: withDefault(
-    ["log_level", "LEVEL", "what stderr tells: error, warn, info or debug"],
+    ["log_level", "LEVEL", "log level on stderr: error, warn, info or debug"],
     choice("error", "warn", "info", "debug"),
     "info",
   ),
@@ -135,9 +135,9 @@ export const commonSpecs = {
     duration(100, HOUR),
     "10s",
   ),
-  /** The largest answer of a nameserver or tablet that is taken, bytes. */
+  /** The largest answer accepted from a nameserver or tablet, bytes. */
   maxAnswerBytes: withDefault(
-    ["max_answer", "SIZE", "largest answer of a nameserver or tablet that is taken"],
+    ["max_answer", "SIZE", "largest answer accepted from a nameserver or tablet"],
     byteSize(1024 ** 2, 1024 ** 3),
     "128M",
   ),
@@ -232,10 +232,7 @@ const planOnlySpecs = {
   ),
   /** File of the plan to execute. */
   apply: noVariable(
-    optional(
-      ["apply", "FILE", "execute this plan, if the cluster still is as it says"],
-      readableFile,
-    ),
+    optional(["apply", "FILE", "execute this plan, if the cluster has not changed"], readableFile),
   ),
   /** Whether the question before the first change is taken as answered. */
   yes: noVariable(toggle("yes", "do not ask before the first change")),
@@ -264,28 +261,25 @@ export type PlanFlags = FlagsOf<typeof planSpecs>;
 
 /** Bounds of commands that change a cluster, and what they do about changes from elsewhere. */
 export const limitSpecs = {
-  keepOff: toggle(
-    "keep_off",
-    "switch auto_failover off again if it is switched on from elsewhere during the run",
-  ),
+  keepOff: toggle("keep_off", "switch auto_failover off again if another client switches it on"),
   opRetries: withDefault(
-    ["op_retries", "N", "how often a failed op of the nameserver is tried again"],
+    ["op_retries", "N", "how often a failed op of the nameserver is retried"],
     integer(0, 20),
     "3",
   ),
   /** How long one op of the nameserver may stay in the same task. */
   opTimeoutMs: withDefault(
-    ["op_timeout", "TIME", "how long an op of the nameserver may stand still"],
+    ["op_timeout", "TIME", "how long an op of the nameserver may make no progress"],
     duration(1000, LONGEST),
     "10m",
   ),
   cancelStuck: toggle(
     "cancel_stuck",
-    "cancel ops that stand still for longer than --op_timeout, or that a silent tablet blocks",
+    "cancel ops without progress for --op_timeout, or that a silent tablet blocks",
   ),
   /** How long a loading replica may show no change. */
   stallTimeoutMs: withDefault(
-    ["stall_timeout", "TIME", "how long a load may stand still"],
+    ["stall_timeout", "TIME", "how long a load may make no progress"],
     duration(1000, LONGEST),
     "10m",
   ),

@@ -25,7 +25,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "offlineendpoint",
-    summary: "take a tablet out of service: others lead what it led",
+    summary: "take a tablet out of service: others lead its partitions",
     examples: [
       "offlineendpoint 10.0.0.1:9527",
       "offlineendpoint --endpoint=10.0.0.1:9527 --dry_run",
@@ -36,7 +36,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "recoverendpoint",
-    summary: "bring the replicas of a tablet back that are marked not alive",
+    summary: "recover the replicas of a tablet that are marked not alive",
     examples: [
       "recoverendpoint 10.0.0.1:9527 true",
       "recoverendpoint --endpoint=10.0.0.1:9527 --need_restore",
@@ -47,7 +47,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "addreplica",
-    summary: "make new followers of partitions on a tablet",
+    summary: "add followers of partitions on a tablet",
     examples: [
       "addreplica t1 0,2,5-7 127.0.0.1:10921",
       "addreplica --db=demo_db --table=t1 --pid=0 --endpoint=127.0.0.1:10921",
@@ -111,7 +111,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "deleteop",
-    summary: "take ended ops off the nameserver's list (OpenMLDB 0.8 and later)",
+    summary: "remove ended ops from the nameserver's list (OpenMLDB 0.8 and later)",
     examples: ["deleteop 42", "deleteop failed", "deleteop --status=failed --dry_run"],
     specs: deleteOpSpecs,
     words: ["op"],

@@ -36,7 +36,7 @@ export const changeLeaderSpecs = {
   /** An endpoint, or `auto`; undefined: only if no leader is alive. */
   candidate: noVariable(
     optional(
-      ["candidate", "ENDPOINT", "the follower that shall lead; auto: the one that holds most"],
+      ["candidate", "ENDPOINT", "the follower to promote; auto: the one with most entries"],
       oneEndpoint,
     ),
   ),
@@ -66,7 +66,7 @@ export const offlineEndpointSpecs = {
   ...endpointSpecs,
   allowSingleReplica: toggle(
     "allow_single_replica",
-    "let partitions that have their only replica there go out of service",
+    "let partitions with their only replica there go out of service",
   ),
 };
 
@@ -78,7 +78,7 @@ export const recoverEndpointSpecs = {
   ...operateSpecs,
   ...endpointSpecs,
   method,
-  needRestore: toggle("need_restore", "make it lead again what it led before it went"),
+  needRestore: toggle("need_restore", "make it lead again what it led before"),
 };
 
 /** Flags of `recoverendpoint`. */
@@ -133,10 +133,10 @@ const opOrStatus: ValueParser<bigint | EndedStatus> = (text, where) =>
 
 /** Flags of `deleteop`: one of the three is given. */
 export const deleteOpSpecs = {
-  op: noVariable(optional(["op", "ID|STATUS", "one op, or all that ended so"], opOrStatus)),
+  op: noVariable(optional(["op", "ID|STATUS", "one op, or all with that status"], opOrStatus)),
   opId: noVariable(optional(["op_id", "N", "this op, see showopstatus"], opId)),
   status: noVariable(
-    optional(["status", "STATUS", "all ops that ended so: done, failed, canceled"], endedStatus),
+    optional(["status", "STATUS", "all ops with that status: done, failed, canceled"], endedStatus),
   ),
   ...operateSpecs,
 };
@@ -148,7 +148,7 @@ export type DeleteOpFlags = FlagsOf<typeof deleteOpSpecs>;
 export const tableAliveSpecs = {
   ...replicaSpecs,
   alive: noVariable(needed(["alive", "yes|no", "how they are marked"], yesOrNo, "--alive=no")),
-  force: noVariable(toggle("force", "mark them against what their tablets show too")),
+  force: noVariable(toggle("force", "mark them even if their tablets contradict it")),
 };
 
 /** Flags of `updatetablealive`. */
@@ -165,10 +165,10 @@ export const loadTableSpecs = {
     ),
   ),
   /** The tablet client's fourth word; this tool sends what the nameserver's record has. */
-  ttl: noVariable(optional(["ttl", "N", "taken and not used: the record has it"], anyText)),
+  ttl: noVariable(optional(["ttl", "N", "accepted but not used: the record has it"], anyText)),
   /** The tablet client's fifth word. */
   segmentCount: noVariable(
-    optional(["segment_cnt", "N", "taken and not used: the record has it"], anyText),
+    optional(["segment_cnt", "N", "accepted but not used: the record has it"], anyText),
   ),
   leader: noVariable(toggle("leader", "load as leader; as the nameserver flags it if left out")),
   follower: noVariable(toggle("follower", "load as follower")),

@@ -13,7 +13,7 @@ import { checkVerify, verifySpecs } from "./verify-specs.js";
 export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "recoverdata",
-    summary: "bring every partition back after tablets or nameservers restarted",
+    summary: "recover every partition after tablets or nameservers restarted",
     examples: ["recoverdata", "recoverdata --db=demo_db --dry_run"],
     specs: recoverDataSpecs,
     check: checkRecoverData,
@@ -30,7 +30,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "movetablet",
-    summary: "give replicas the new address of their tablet, after they proved themselves there",
+    summary: "record the new address of a tablet, once its replicas are proven to be there",
     examples: [
       "movetablet --from=10.0.0.1:9527 --to=10.0.0.4:9527",
       "movetablet --from=10.0.0.1:9527 --to=10.0.0.4:9527 --dry_run",
@@ -42,14 +42,14 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "inspect",
-    summary: "the health report: servers, partitions, replication, and what to type next",
+    summary: "the health report: servers, partitions, replication, and the next commands",
     examples: ["inspect", "inspect --db=demo_db --watch"],
     specs: inspectSpecs,
     load: () => import("../commands/inspect.js"),
   }),
   clusterEntryOf({
     name: "verify",
-    summary: "inspect's judgement alone, for scripts; with --deep the rows of all replicas too",
+    summary: "inspect's verdict in one line, for scripts; with --deep the rows of all replicas too",
     examples: ["verify", "verify --deep --db=demo_db"],
     specs: verifySpecs,
     check: checkVerify,

@@ -30,7 +30,7 @@ import { watchSpecs } from "./watch-specs.js";
 /** `--lost`: tablets that will not come back. */
 const lostTablets = noVariable(
   many(
-    ["lost", "ENDPOINT", "go on without this tablet for good: it will not come back"],
+    ["lost", "ENDPOINT", "recover without this tablet: it will not return"],
     listOf(/^\S+$/, "an endpoint"),
   ),
 );
@@ -100,7 +100,7 @@ export const recoverDataSpecs = {
   lost: lostTablets,
   /** Whether the replicas that are missing then are made anew. */
   replaces: noVariable(
-    toggle("replace", "with --lost: then make the missing replicas anew on other tablets"),
+    toggle("replace", "with --lost: then add the missing replicas on other tablets"),
   ),
   /** Whether the rows of the partitions that were worked on are compared at the end. */
   isDeep: noVariable(

@@ -30,7 +30,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "pre-upgrade",
-    summary: "take the leaders off a tablet that is about to be stopped",
+    summary: "move the leaders off a tablet before it is stopped",
     examples: [
       "pre-upgrade --endpoints=127.0.0.1:10921",
       "pre-upgrade --endpoints=127.0.0.1:10921 --dry_run",
@@ -41,7 +41,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "post-upgrade",
-    summary: "give a tablet its leaders back after its upgrade",
+    summary: "move the leaders back to a tablet after its upgrade",
     examples: [
       "post-upgrade --endpoints=127.0.0.1:10921",
       "post-upgrade --endpoints=127.0.0.1:10921 --dry_run",

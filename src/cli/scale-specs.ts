@@ -15,7 +15,7 @@ const scaleOutSpecs = {
   /** Whether partitions with more replicas than their table asks for keep them. */
   keepSurplus: toggle(
     "keep_surplus",
-    "keep replicas beyond the table's number; they are taken for left-overs of a run otherwise",
+    "keep replicas beyond the table's number; otherwise they count as leftovers of a run",
   ),
   concurrency,
   ...operateSpecs,
@@ -25,9 +25,7 @@ const scaleOutSpecs = {
 export const scaleOutOnlySpecs = {
   ...scaleOutSpecs,
   /** Whether only missing replicas are made, and nothing is moved. */
-  addsMissing: noVariable(
-    toggle("add_missing", "make the replicas that partitions lack, and move nothing"),
-  ),
+  addsMissing: noVariable(toggle("add_missing", "add missing replicas, and move nothing")),
 };
 
 /** Flags of `scaleout`. */
@@ -62,7 +60,7 @@ export const postUpgradeSpecs = {
   ),
   /** Path of the file that remembers which leaders were taken away. */
   statfile: withDefault(
-    ["statfile", "FILE", "remembers which leaders were taken off the tablet"],
+    ["statfile", "FILE", "file that records the leaders moved off the tablet"],
     anyText,
     ".stat",
   ),
@@ -92,7 +90,7 @@ export function checkOne({ endpoints }: Pick<PostUpgradeFlags, "endpoints">): vo
   throw new OpsError({
     code: "usage",
     message: `--endpoints names ${endpoints.length} tablets, and tablets are upgraded one at a time`,
-    hint: "give one endpoint; go on with the next when this one is through",
+    hint: "give one endpoint; continue with the next when this one is done",
   });
 }
 

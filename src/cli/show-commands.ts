@@ -36,7 +36,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "showtable",
-    summary: "show tables replica by replica, as the nameserver keeps them",
+    summary: "show the replicas of tables in the nameserver's record",
     examples: ["showtable t1", "showtable t1 --db=demo_db --pid=0,2 --output=wide"],
     specs: showTableSpecs,
     words: ["table"],
@@ -44,7 +44,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "showtablestatus",
-    summary: "sum tables up as SQL's SHOW TABLE STATUS does, with warnings",
+    summary: "summarise tables like SQL's SHOW TABLE STATUS, with warnings",
     examples: ["showtablestatus", "showtablestatus --filter='demo\\_%'"],
     specs: showTableStatusSpecs,
     load: () => import("../commands/showtablestatus.js"),
@@ -64,7 +64,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "gettablestatus",
-    summary: "show what tablets have loaded, asked of the tablets themselves",
+    summary: "show what tablets have loaded, as they report it",
     examples: ["gettablestatus", "gettablestatus 7 0 --endpoint=127.0.0.1:10921"],
     specs: getTableStatusSpecs,
     words: ["tid", "pid"],
@@ -73,7 +73,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "getfollower",
-    summary: "show the followers that a leader replicates to, and how far each is",
+    summary: "show the followers that a leader replicates to, and their offsets",
     examples: [
       "getfollower 7 0 --endpoint=127.0.0.1:10921",
       "getfollower --tid=7 --pid=0 --endpoint=127.0.0.1:10921",

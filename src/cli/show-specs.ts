@@ -39,7 +39,7 @@ const opWords: ValueParser<readonly string[]> = Object.assign(
 export const showTableSpecs = {
   ...commonSpecs,
   db: onlyDb,
-  table: optional(["table", "NAME", "this table only, in whatever database"], anyText),
+  table: optional(["table", "NAME", "this table only, in any database"], anyText),
   /** Partitions by number. */
   pid: noVariable({
     ...withDefault(
@@ -103,7 +103,7 @@ export const showTableStatusSpecs = {
 export type ShowTableStatusFlags = FlagsOf<typeof showTableStatusSpecs>;
 
 /** Example of a right command line. */
-export const tid = ["tid", "TID", "id of the table (showtable tells it)"] as const;
+export const tid = ["tid", "TID", "id of the table (showtable shows it)"] as const;
 /** Example of a right command line. */
 export const pid = ["pid", "PID", "number of the partition"] as const;
 
@@ -112,7 +112,7 @@ export const getTableStatusSpecs = {
   ...commonSpecs,
   /** The tablet that is asked; undefined: every tablet. */
   endpoint: optional(
-    ["endpoint", "ENDPOINT", "the tablet that is asked; every tablet if left out"],
+    ["endpoint", "ENDPOINT", "the tablet to query; every tablet if left out"],
     oneEndpoint,
   ),
   tid: optional(tid, integer(0, MAX_UINT32)),
@@ -127,7 +127,7 @@ export const getFollowerSpecs = {
   ...commonSpecs,
   /** The tablet that is asked, which must run the leader. */
   endpoint: needed(
-    ["endpoint", "ENDPOINT", "the tablet that is asked, by its endpoint or server name"],
+    ["endpoint", "ENDPOINT", "the tablet to query, by its endpoint or server name"],
     oneEndpoint,
     "--endpoint=127.0.0.1:10921",
   ),
@@ -144,7 +144,7 @@ export function checkReplica({ tid, pid }: GetTableStatusFlags): void {
   throw new OpsError({
     code: "usage",
     message: `--pid=${pid} needs the table`,
-    hint: "give --tid too; showtable tells the tid of each table",
+    hint: "give --tid too; showtable shows the tid of each table",
   });
 }
 

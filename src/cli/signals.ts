@@ -56,7 +56,7 @@ export function watchSignals(say: (line: string) => void): SignalWatch {
     first = name;
     if (controller.signal.aborted) return;
     const doing = handler === undefined ? "stopping" : "stopping, putting things back";
-    say(`${name}: ${doing} (again to leave at once)`);
+    say(`${name}: ${doing} (again to exit at once)`);
     controller.abort(interruptedBy(name));
   };
   for (const name of STOP_SIGNALS) process.on(name, onSignal);

@@ -56,7 +56,7 @@ export const TOOL_COMMANDS: readonly CommandEntry[] = [
   }),
   entryOf({
     name: "sandbox",
-    summary: "run a small OpenMLDB cluster model on this machine, to try things on",
+    summary: "run a small OpenMLDB cluster model on this machine, to try commands on",
     examples: ["sandbox", "sandbox --tablets=3 --tables=2 --rows=1000 --speed=10"],
     specs: sandboxSpecs,
     announcement: () => "starting a sandbox cluster ...",

@@ -49,15 +49,13 @@ export type ConfSetFlags = FlagsOf<typeof confSetSpecs>;
 export const historySpecs = {
   ...namedClusterSpecs,
   /** The run to show; undefined for the list of all runs. */
-  id: noVariable(
-    optional(["id", "ID", "show this run; its beginning is enough if it is the only one"], anyText),
-  ),
+  id: noVariable(optional(["id", "ID", "show this run; a unique prefix is enough"], anyText)),
   ...reportSpecs,
   ...stateSpecs,
   /** ZooKeeper servers whose runs are shown too; empty for none. */
   zkCluster: {
     ...commonSpecs.zkCluster,
-    help: "show the runs that this cluster remembers too",
+    help: "show the runs recorded in this cluster too",
     absent: { value: [] },
   },
   zkRootPath: {

@@ -62,7 +62,10 @@ export const verifySpecs = {
     optional(["pid", "LIST", "with --deep and --table: these partitions only"], pidList),
   ),
   sample: noVariable(
-    optional(["sample", "N|P%", "with --deep: so many rows of each index, or that part"], sample),
+    optional(
+      ["sample", "N|P%", "with --deep: that many rows of each index, or that share"],
+      sample,
+    ),
   ),
   /** Bytes a second. */
   bytesPerSecond: withDefault(
@@ -78,7 +81,7 @@ export const verifySpecs = {
   showsKeys: noVariable(
     toggle("show_keys", "with --deep: show keys of differing rows as they are, not hashed"),
   ),
-  resume: noVariable(toggle("resume", "with --deep: go on where the last such run was stopped")),
+  resume: noVariable(toggle("resume", "with --deep: continue the last interrupted run")),
 };
 
 /** Flags of `verify`. */

@@ -6,7 +6,7 @@ import { type FlagsOf, optional, withDefault } from "./spec.js";
 export const waitSpecs = {
   /** How many tablets of the record must be registered before the command starts; undefined not to wait. */
   waitTablets: optional(
-    ["wait_tablets", "N|all", "start when so many tablets of the record are registered"],
+    ["wait_tablets", "N|all", "start when that many tablets of the record are registered"],
     integerOrAll(1, 10_000),
   ),
   waitTimeoutMs: withDefault(

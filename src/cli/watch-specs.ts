@@ -7,7 +7,7 @@ export const watchSpecs = {
   /** Pause between two looks in milliseconds; undefined to look once. */
   watchMs: {
     ...optional(
-      ["watch", "TIME", "look again after that pause (2s), until q, Ctrl-C or a signal"],
+      ["watch", "TIME", "repeat at that interval (2s), until q, Ctrl-C or a signal"],
       duration(100, LONGEST),
     ),
     bareText: "2s",

@@ -23,7 +23,7 @@ export function createAdmissions({ connection }: Pick<Caller, "connection">): Ad
   const checkAbout = (endpoint: Endpoint): void => {
     const admission = admitted.get(endpoint);
     if (admission !== undefined && admission.connection !== connection(endpoint)) {
-      throw unidentified(endpoint, "was connected to anew since it showed whose tablet it is");
+      throw unidentified(endpoint, "has a new connection since it was identified");
     }
   };
   return {
@@ -34,7 +34,7 @@ export function createAdmissions({ connection }: Pick<Caller, "connection">): Ad
       const changes = admitted.get(endpoint)?.changes ?? "all";
       const isLoad = typeof changes === "object" && replicaKey(changes) === loads;
       if (changes === "all" || isLoad) return;
-      throw unidentified(endpoint, "has not shown yet whose tablet it is");
+      throw unidentified(endpoint, "is not identified yet");
     },
   };
 }

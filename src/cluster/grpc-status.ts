@@ -69,11 +69,11 @@ export function fromStatus(name: CallName, error: unknown, hasAnswered: boolean)
     case status.UNAVAILABLE:
       return unavailable(name, error, details, hasAnswered);
     case status.CANCELLED:
-      // Not by this side, which never gets here: the peer gave the call up.
+      // Not by this side, which never gets here: the peer cancelled the call.
       return failure("unclear", {
         ...parts,
         code: "unreachable",
-        message: `${who}: the peer gave the call up`,
+        message: `${who}: the peer cancelled the call`,
         retryable: true,
       });
     case status.DEADLINE_EXCEEDED:
@@ -113,7 +113,7 @@ function exhausted(name: CallName, error: unknown, details: string): OpsError {
     message: isTooLarge
       ? `${name.method} at ${name.address}: the answer is larger than ${size}`
       : withDetails(name, statusInWords(status.RESOURCE_EXHAUSTED), details),
-    ...(isTooLarge ? { hint: "a larger one is taken with --max_answer" } : {}),
+    ...(isTooLarge ? { hint: "--max_answer accepts a larger one" } : {}),
     endpoint: name.address,
     cause: error,
   });

@@ -16,7 +16,7 @@ export interface OpenOptions extends Credentials {
   readonly zooKeeper: Parameters<typeof connectZooKeeper>[0];
   readonly rootPath: string;
   readonly rpcTimeoutMs: number;
-  /** The largest answer of a nameserver or tablet that is taken; 128 MiB if undefined. */
+  /** The largest answer accepted from a nameserver or tablet; 128 MiB if undefined. */
   readonly maxAnswerBytes?: number | undefined;
   readonly leaderTimeoutMs?: number | undefined;
   /** Calls to the nameserver in flight at once, 16 if undefined. */

@@ -72,7 +72,7 @@ const meanings: ReadonlyMap<number, ResponseCode> = new Map([
   [302, entry("endpoint is not exist", "the nameserver does not know that tablet")],
   [
     303,
-    entry("tablet is not healthy", "the tablet is not healthy in the nameserver's eyes", {
+    entry("tablet is not healthy", "the nameserver does not count the tablet as healthy", {
       retryable: true,
     }),
   ],

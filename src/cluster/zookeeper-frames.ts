@@ -34,7 +34,7 @@ export class FrameReader {
     const length = this.#peek(4).readInt32BE();
     const [min, max] = isGreeting ? [36, 37] : [16, MAX_FRAME_BYTES];
     if (!isGreeting && length > max) {
-      throw new FrameError(`announces an answer of ${length} bytes, more than is taken`);
+      throw new FrameError(`announces an answer of ${length} bytes, more than is accepted`);
     }
     if (length < min || length > max) throw notZooKeeper();
     if (this.#length < 4 + length) return undefined;

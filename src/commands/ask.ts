@@ -71,7 +71,7 @@ export async function ask(question: string, io: CommandIo, signal: AbortSignal):
 }
 
 function refused(message: string): OpsError {
-  return new OpsError({ code: "refused", message, hint: "--yes goes on without asking" });
+  return new OpsError({ code: "refused", message, hint: "--yes proceeds without asking" });
 }
 
 /** The cluster as a question names it, such as `prod at /openmldb`, or `at /openmldb` without a name. */

@@ -201,8 +201,8 @@ function timeLimit(timeoutMs: number): { signal: AbortSignal; stop: () => void }
     controller.abort(
       new OpsError({
         code: "time-limit",
-        message: `the time limit of ${durationText(timeoutMs)} has passed; what was begun goes on by itself`,
-        hint: "run the same command again to go on, with a longer --timeout",
+        message: `the time limit of ${durationText(timeoutMs)} has passed; operations in progress continue by themselves`,
+        hint: "run the same command again to continue, with a longer --timeout",
       }),
     );
   }, timeoutMs);

@@ -100,10 +100,10 @@ async function settle(parts: RunParts, io: CommandIo): Promise<void> {
     if (marker === undefined) return;
     const who = marker.kind === "marker" ? ownerText(marker.owner) : "an earlier run";
     await removeMarker(access, (now) => isDeepStrictEqual(now, marker));
-    io.log.info(`what ${who} left to be put back is settled with this`);
+    io.log.info(`what ${who} left to be put back is replaced by this`);
   } catch (error) {
     io.log.error(
-      `the note of an earlier run in ZooKeeper could not be removed: ${messageOf(error)}`,
+      `the marker of an earlier run in ZooKeeper could not be removed: ${messageOf(error)}`,
       hintOf(error),
     );
   }

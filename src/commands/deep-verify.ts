@@ -134,7 +134,7 @@ export async function resumableDeepVerify(
   } catch (error) {
     if (io.signal.aborted) {
       io.log.info(`${compared} of ${counted(subject.views.length, "partition")} compared`);
-      io.log.info(`to go on: ${resumeCommand(flags)}`);
+      io.log.info(`to continue: ${resumeCommand(flags)}`);
     }
     throw error;
   }
@@ -182,8 +182,8 @@ function resumed(
   const known = partitions.filter(({ id }) => wanted.has(replicaKey(id)));
   io.log.info(
     known.length === 0
-      ? "there is no run to go on with: all partitions are compared"
-      : `${known.length} of ${views.length} partitions were compared by the run before`,
+      ? "there is no run to continue: all partitions are compared"
+      : `${known.length} of ${views.length} partitions were compared by the previous run`,
   );
   return new Map(known.map((one) => [replicaKey(one.id), one]));
 }

@@ -25,6 +25,6 @@ export function tellFailedLook(
     return;
   }
   const hint = thrown.hint === undefined ? "" : ` (${safe(thrown.hint)})`;
-  const line = `${command}: this look failed: ${safe(messageOf(thrown))}${hint}`;
+  const line = `${command}: this observation failed: ${safe(messageOf(thrown))}${hint}`;
   on.screen?.show([...thrown.details.map(safe), line], nowMs);
 }

@@ -39,7 +39,7 @@ async function followers(cluster: Cluster, of: GetFollowerFlags): Promise<Follow
 async function whereItLeads(cluster: Cluster, { tid, pid }: GetFollowerFlags): Promise<string> {
   const table = (await tablesSoon(cluster)).find((one) => one.tid === tid);
   const partition = table?.partitions.find((one) => one.pid === pid);
-  if (partition === undefined) return `showtable tells where tid ${tid} pid ${pid} is`;
+  if (partition === undefined) return `showtable shows where tid ${tid} pid ${pid} is`;
   const leader = partition.replicas.find((one) => one.isLeader && one.isAlive);
   return leader === undefined
     ? `no leader of tid ${tid} pid ${pid} is alive`

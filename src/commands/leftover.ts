@@ -42,8 +42,6 @@ export async function tellLeftover(
     );
   } catch (thrown) {
     io.signal.throwIfAborted();
-    io.log.warn(
-      `what an earlier run may have left of auto_failover could not be looked at: ${messageOf(thrown)}`,
-    );
+    io.log.warn(`the marker of an earlier run could not be read: ${messageOf(thrown)}`);
   }
 }

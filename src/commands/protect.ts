@@ -105,9 +105,7 @@ async function settled(parts: RunParts, io: CommandIo): Promise<Leftover | undef
   } catch (thrown) {
     io.signal.throwIfAborted();
     if (!(thrown instanceof OpsError) || thrown.code === "no-cluster") throw thrown;
-    io.log.warn(
-      `what an earlier run may have left of auto_failover is not put back: ${messageOf(thrown)}`,
-    );
+    io.log.warn(`auto_failover is not put back after an earlier run: ${messageOf(thrown)}`);
     return undefined;
   }
 }

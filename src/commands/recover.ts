@@ -111,7 +111,7 @@ async function keepsOff(
     [
       `${counted(undecided, "partition")} left for you to decide. With auto_failover on, the nameserver decides by itself when a`,
       "tablet that is away comes back: it can discard rows that only that tablet holds.",
-      "Leave auto_failover off until recoverdata finds nothing to decide? [Y/n] ",
+      "Leave auto_failover off until no decision is open? [Y/n] ",
     ].join("\n"),
     io,
     signal,
@@ -216,7 +216,7 @@ function endEarly(
     if (progress.unhealthy.size > 0) {
       io.log.info(stoppedText(progress));
       io.log.info(`to see what is left: ${print({ cmd: "inspect" })}`);
-      io.log.info(`to go on: ${goOn}`);
+      io.log.info(`to continue: ${goOn}`);
     }
     throw error;
   }
@@ -227,7 +227,7 @@ function endEarly(
     );
   }
   io.stderr.write(
-    `openmldb-ops: the run ended early: ${safe(messageOf(error))}\n  ${stoppedText(progress)}\n  to go on: ${safe(goOn)}\n`,
+    `openmldb-ops: the run ended early: ${safe(messageOf(error))}\n  ${stoppedText(progress)}\n  to continue: ${safe(goOn)}\n`,
   );
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   return exitCode;

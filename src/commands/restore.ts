@@ -47,7 +47,7 @@ async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
     left === undefined
       ? "nothing to put back: no run left auto_failover changed"
       : marker === undefined
-        ? "the note of an earlier run in ZooKeeper cannot be read, so the old value of auto_failover is not known"
+        ? "the marker of an earlier run in ZooKeeper cannot be read, so the old value of auto_failover is not known"
         : `auto_failover would be put back to ${marker.original}: ${ownerText(marker.owner)} left it`;
   const head = { schemaVersion: SCHEMA_VERSION, command: "restore", dryRun: true };
   io.stdout.write(
@@ -83,7 +83,7 @@ function verdict(left: Settled): { exitCode: number; text: string } {
     case "unreadable":
       return {
         exitCode: EXIT.refused,
-        text: `auto_failover is left as it is: the note in ZooKeeper (${left.path}) does not say what it was`,
+        text: `auto_failover is left as it is: the marker in ZooKeeper (${left.path}) does not say what it was`,
       };
     case "failed":
       return { exitCode: EXIT.notRestored, text: "auto_failover could NOT be put back" };

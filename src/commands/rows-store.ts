@@ -155,16 +155,16 @@ function readLines(path: string, cluster: ClusterName): ReturnType<RowsStore["re
   } catch (error) {
     const isThere = !(error instanceof Error && "code" in error && error.code === "ENOENT");
     return nothing(
-      isThere ? `what the run before compared cannot be read: ${messageOf(error)}` : undefined,
+      isThere ? `the results of the previous run cannot be read: ${messageOf(error)}` : undefined,
     );
   }
   const [first = "", ...lines] = text.split("\n");
   const head = checkDocument(HEAD, first);
   if ("problem" in head) {
-    return nothing(`what the run before compared cannot be read: ${head.problem}`);
+    return nothing(`the results of the previous run cannot be read: ${head.problem}`);
   }
   if (!isSameCluster(head.value.cluster, cluster)) {
-    return nothing("the run before was about another cluster");
+    return nothing("the previous run was about another cluster");
   }
   const partitions = new Map<string, PartitionRows<NamedRow>>();
   for (const line of lines) {

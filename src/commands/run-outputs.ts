@@ -163,7 +163,7 @@ function nothingKnown(thrown: unknown, again: string | undefined): ResultRows {
         ? { result: "ok", headline: "nothing was changed", detail: "" }
         : failed(thrown),
     ...NO_ROWS,
-    advice: again === undefined || !isStop(thrown) ? [] : [[changing("to go on", again)]],
+    advice: again === undefined || !isStop(thrown) ? [] : [[changing("to continue", again)]],
     nameserver: { before: null, after: null },
     calls: null,
     changes: null,

@@ -31,7 +31,7 @@ export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
     ]);
     assertOpPlaces({ ops, tables, databases }, options);
     if (flags.wait) return waited(cluster, ops, options, { flags, io, onEvent });
-    const isAny = ops.length === 0 ? "the nameserver lists no op" : "no op is as asked for";
+    const isAny = ops.length === 0 ? "the nameserver lists no op" : "no op matches";
     return shownOps(selectOps(ops, options), cluster.clock.wallTime(), isAny);
   });
 }
@@ -62,7 +62,7 @@ async function waited(
     if (active.length === 0) return answer([...seen.values()], clock.wallTime(), false);
     if (clock.now() >= end) {
       io.log.error(
-        `time is up: ${active.length} of ${seen.size} ops are still queued or running; to wait on, run the same command again`,
+        `time limit reached: ${active.length} of ${seen.size} ops are still queued or running; run the same command again to keep waiting`,
       );
       return answer([...seen.values()], clock.wallTime(), true);
     }

@@ -42,7 +42,7 @@ async function topologyIfLed(
     return await cluster.topology();
   } catch (thrown) {
     if (!(thrown instanceof OpsError) || thrown.code !== "no-leader") throw thrown;
-    io.log.warn(`${messageOf(thrown)}; ${endpoint} is asked all the same`);
+    io.log.warn(`${messageOf(thrown)}; ${endpoint} is queried anyway`);
     return undefined;
   }
 }

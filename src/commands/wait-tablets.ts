@@ -119,6 +119,6 @@ function timeIsUp(what: string, waitTimeoutMs: number): OpsError {
   return new OpsError({
     code: "time-limit",
     message: `tablets are still missing after ${durationText(waitTimeoutMs)}: ${what}; nothing was changed`,
-    hint: "start them, give a longer --wait_timeout, or go on without --wait_tablets",
+    hint: "start them, give a longer --wait_timeout, or run without --wait_tablets",
   });
 }

@@ -65,7 +65,7 @@ export function absenceAdvice(endpoint: Endpoint, absence: Absence, print: Print
     case "restarting":
       return [doing(`wait some seconds for tablet ${endpoint}, or start it`, "server")];
     case "moved": {
-      const find = `find out whether tablet ${endpoint} is back at another address (${candidatesText(absence.candidates)}); each of its replicas that proves itself there gets the new address with`;
+      const find = `find out whether tablet ${endpoint} is back at another address (${candidatesText(absence.candidates)}); to record the new address of each replica that is proven to be there`;
       return [
         ...absence.candidates
           .slice(0, CANDIDATES_MAX)

@@ -100,7 +100,7 @@ function diagnoseRole(
   const findings: Finding[] = [];
   const wanted = claim.isLeader ? "leader" : "follower";
   if (report.role !== wanted) {
-    const runs = report.role ?? "nothing known";
+    const runs = report.role ?? "an unknown role";
     findings.push({
       code: "wrong-role",
       text: `flagged ${wanted}, but its tablet runs it as ${runs}`,
@@ -125,7 +125,7 @@ function servesShort(view: PartitionView, leader: ReplicaView): Finding | undefi
   if (view.replicas.length === 1 || known <= held || isElsewhere) return undefined;
   return {
     code: "rows-missing",
-    text: `it leads at offset ${held}, but ${known} was known before: ${known - held} entries are missing, and each write makes their numbers used again`,
+    text: `it leads at offset ${held}, but ${known} was known before: ${known - held} entries are missing, and each write reuses their offsets`,
   };
 }
 

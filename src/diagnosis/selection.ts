@@ -77,7 +77,7 @@ export function assertKnown(all: readonly PartitionView[], only: Selection): voi
   const chosen = selected(inTable, { pids });
   if (endpoint !== undefined && selected(chosen, { endpoint }).length === 0) {
     const known = distinct(chosen.flatMap((view) => view.replicas.map((one) => one.endpoint)));
-    throw unknownName("replica of what is selected at", endpoint, known);
+    throw unknownName("selected replica at", endpoint, known);
   }
 }
 

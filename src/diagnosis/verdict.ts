@@ -91,7 +91,7 @@ function judgePartition(view: PartitionView, input: JudgeInput, around: Around):
     return unblock !== undefined && view.activeOps.length > 0
       ? followed(
           unblock,
-          "then the ops of the partition go on; look at it again when they have ended",
+          "then the ops of the partition continue; inspect it again when they have ended",
         )
       : nextStep(view, problems, failure, around);
   }
@@ -129,7 +129,7 @@ function aroundOf({ state, views, failures, again, print }: JudgeInput): Around 
   const sum = sumOfLosses(losses);
   const acceptLost = [
     changing(
-      `decide; to go on without what was lost, giving up ${givenUpCount(sum)} in ${losses.length} partition${losses.length === 1 ? "" : "s"}`,
+      `decide; to recover without the lost tablets, giving up ${givenUpCount(sum)} in ${losses.length} partition${losses.length === 1 ? "" : "s"}`,
       again({ accept_data_loss: [sum] }),
       "thought",
     ),
@@ -208,7 +208,7 @@ function nextStep(
   }
   const unknown = has("state-unknown");
   if (unknown !== undefined) {
-    return [changing(`look at tablet ${unknown.endpoint}, then run`, again(), "server")];
+    return [changing(`check tablet ${unknown.endpoint}, then run`, again(), "server")];
   }
   return failure === undefined || failure.mayPass === true
     ? [changing("run", again())]

@@ -284,7 +284,7 @@ async function workInPasses(
     for (const { id } of unhealthy) failures.delete(replicaKey(id));
     onEvent({
       kind: "note",
-      text: `${counted(unhealthy.length, "partition")} not healthy yet: going on with them`,
+      text: `${counted(unhealthy.length, "partition")} not healthy yet: continuing with them`,
     });
   }
 }
@@ -320,7 +320,7 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
   if (options.command === "recovertable" && healthy > 0) {
     onEvent({
       kind: "note",
-      text: `${counted(healthy, "partition")} with nothing to recover left alone; --force recovers alive followers all the same`,
+      text: `${counted(healthy, "partition")} with nothing to recover left alone; --force recovers alive followers anyway`,
     });
   }
   if (earlier !== undefined) return seen;

@@ -76,7 +76,7 @@ async function takeBack(
       const text = await how(context);
       if (text !== undefined) onEvent({ kind: "note", text });
     } catch (thrown) {
-      const text = `what was begun could not be taken back: ${messageOf(thrown)}; see inspect`;
+      const text = `incomplete changes could not be rolled back: ${messageOf(thrown)}; see inspect`;
       onEvent({ kind: "warning", text });
     }
   });

@@ -81,7 +81,7 @@ export async function runOperation(
   try {
     const active = state.ops.filter(isOpActive).length;
     if (operation.waitsForOps === true && active > 0) {
-      const text = `waiting for ${active} ops of the nameserver that are under way`;
+      const text = `waiting for ${active} running ops of the nameserver`;
       onEvent({ kind: "note", text });
       onEvent({ kind: "phase", phase: "waiting-for-ops" });
       await rollingBackOnStop(cluster, stoppable, allOpsEnded);

@@ -60,7 +60,7 @@ function whileLocked(
   findings: readonly Finding[],
 ): [readonly PartitionReport[], readonly Finding[]] {
   if (lock === undefined) return [partitions, findings];
-  const wait = "wait for the run that holds the lock, then look again";
+  const wait = "wait for the run that holds the lock, then inspect again";
   const next = [{ ...looking(wait, print({ cmd: "inspect" })), needs: "server" as const }];
   return [
     partitions.map((one) => ({ ...one, next })),

@@ -39,11 +39,11 @@ export function standsStill(
   { state, watched }: Pick<InspectFacts, "state" | "watched">,
 ): string | undefined {
   if (!watched.still.has(op.id)) return undefined;
-  const seen = `was doing ${op.task} and nothing else for the ${durationText(watched.forMs)} that it was watched`;
+  const seen = `stayed in task ${op.task} during the ${durationText(watched.forMs)} of observation`;
   if (isInShortTask(op)) return `${seen}; it ${startText(op)}`;
   const leastMs = leastAgeMs(op, state.ops);
   if (leastMs === undefined || leastMs <= STUCK_MS) return undefined;
-  return `${seen}, and has been under way for at least ${ageText(leastMs)} by the nameserver's clock`;
+  return `${seen}, and has run for at least ${ageText(leastMs)} by the nameserver's clock`;
 }
 
 /** When an op began, as the nameserver's clock has it. */

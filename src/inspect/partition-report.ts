@@ -111,7 +111,7 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts }: Around)
     ...partitionFlags(view.id),
     candidate: "auto",
   });
-  return [...next, changing("to go on without it", command, "thought")];
+  return [...next, changing("to recover without it", command, "thought")];
 }
 
 /** Whether the leader's tablet is out of reach, and `changeleader` would let a follower lead instead. */

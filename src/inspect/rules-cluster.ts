@@ -114,11 +114,11 @@ export const CLUSTER_RULES: readonly Rule[] = [
     level: "error",
     // Switched on before, it would fight the recovery.
     turn: "after",
-    effect: "what auto_failover was before a run that died cannot be told",
+    effect: "the value of auto_failover before a run that died is not known",
     find: (facts) =>
       one(
         facts.marker?.kind === "unreadable",
-        () => "the note in ZooKeeper about auto_failover cannot be read",
+        () => "the marker of auto_failover in ZooKeeper cannot be read",
         switchOn(facts, "decide and run"),
       ),
   },
@@ -132,14 +132,14 @@ export const CLUSTER_RULES: readonly Rule[] = [
         () =>
           facts.lock === undefined
             ? "auto_failover is off; no run of this tool says that it switched it off"
-            : "auto_failover is off, and was before the run that is at work began, as far as its note tells",
+            : "auto_failover is off, and according to its marker was off before the run in progress began",
         switchOn(facts, "run"),
       ),
   },
   {
     code: "auto-failover-held-off",
     level: "note",
-    effect: "a run keeps it off while it works and puts it back",
+    effect: "the run keeps it off while it works and then puts it back",
     find: (facts) => {
       const owner = liveOwner(facts);
       return one(
@@ -151,7 +151,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
   {
     code: "lock-held",
     level: "note",
-    effect: "no other run can change the cluster meanwhile; what is seen may be half-way",
+    effect: "no other run can change the cluster meanwhile; the observed state may be temporary",
     find: ({ lock }) =>
       one(lock !== undefined, () =>
         lock === undefined || lock === "unknown"
@@ -169,31 +169,31 @@ export const CLUSTER_RULES: readonly Rule[] = [
       facts.state.ops.flatMap((op): Case[] => {
         const why = isBlocked(facts) ? undefined : standsStill(op, facts);
         const cancel = facts.print({ cmd: "cancelop", op_id: op.id });
-        const next = [changing("if it stays there, run", cancel)];
+        const next = [changing("if it does not move, run", cancel)];
         return why === undefined ? [] : [{ subject: CLUSTER, text: `${opName(op)} ${why}`, next }];
       }),
   },
   {
     code: "ops-running",
     level: "note",
-    effect: "what is seen may be half-way",
+    effect: "the observed state may be temporary",
     find: (facts) => {
       const ops = facts.state.ops.filter(
         (op) => isOpActive(op) && (isBlocked(facts) || standsStill(op, facts) === undefined),
       );
-      return one(ops.length > 0, () => `ops that wait or run: ${byType(ops)}`);
+      return one(ops.length > 0, () => `ops queued or running: ${byType(ops)}`);
     },
   },
   {
     code: "ops-failed",
     level: "note",
-    effect: "none by itself: what they left undone shows in the partitions",
+    effect: "none by itself: the partitions show the work that remains",
     find: ({ state, print }) => {
       const ops = state.ops.filter((op) => op.status === "failed");
       const last = ops.at(-1);
       return one(
         last !== undefined,
-        () => `failed ops that are listed: ${ops.length}, the last is ${last && opName(last)}`,
+        () => `failed ops listed: ${ops.length}, the last is ${last && opName(last)}`,
         [looking("run", print({ cmd: "showopstatus", filter: ["kFailed"] }))],
       );
     },

@@ -81,7 +81,7 @@ function* storedCases(facts: RuleFacts): Work<Case[]> {
         text: `ZooKeeper's record differs from the nameserver's: ${differences.join("; ")}`,
         next: [
           doing(
-            "a nameserver that restarts takes ZooKeeper's: recover the partition, which writes the record anew",
+            "a nameserver that restarts reads ZooKeeper's: recover the partition, which rewrites the record",
             "thought",
           ),
         ],
@@ -115,7 +115,7 @@ export const RECORD_RULES: readonly Rule[] = [
   {
     code: "counter-behind",
     level: "warning",
-    effect: "a nameserver that restarts gives numbers out that are in use already",
+    effect: "a nameserver that restarts assigns numbers that are already in use",
     find: behindCases,
   },
   {

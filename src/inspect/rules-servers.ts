@@ -107,7 +107,7 @@ export const SERVER_RULES: readonly Rule[] = [
               {
                 subject: { kind: "nameserver", endpoint },
                 text: `registered in ZooKeeper, but does not answer: ${silence}`,
-                next: [doing(`look at nameserver ${endpoint}; restart it if it hangs`, "server")],
+                next: [doing(`check nameserver ${endpoint}; restart it if it hangs`, "server")],
               },
             ],
       ),
@@ -125,7 +125,7 @@ export const SERVER_RULES: readonly Rule[] = [
               {
                 subject: { kind: "nameserver", endpoint },
                 text: `holds ${znodes} znodes under leader`,
-                next: [doing(`if it stays so, restart nameserver ${endpoint}`, "server")],
+                next: [doing(`if that persists, restart nameserver ${endpoint}`, "server")],
               },
             ],
       ),
@@ -133,10 +133,10 @@ export const SERVER_RULES: readonly Rule[] = [
   {
     code: "no-standby",
     level: "note",
-    effect: "if the nameserver fails, nothing is managed until it is back; what serves goes on",
+    effect: "if the nameserver fails, no op runs until it is back; partitions keep serving",
     find: ({ nameservers }) =>
       nameservers.length === 1
-        ? [{ subject: { kind: "cluster" }, text: "one nameserver only, none stands by" }]
+        ? [{ subject: { kind: "cluster" }, text: "only one nameserver, no standby" }]
         : [],
   },
   {
@@ -164,7 +164,7 @@ export const SERVER_RULES: readonly Rule[] = [
           isRemoved(tablet)
             ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}, no replica on record there`
             : undefined,
-        () => [doing("start it, or forget it: nameservers list it until they restart", "server")],
+        () => [doing("start it, or ignore it: nameservers list it until they restart", "server")],
       ),
   },
   {
@@ -172,8 +172,7 @@ export const SERVER_RULES: readonly Rule[] = [
     // the same with and without a directory, OpenMLDB 0.9).
     code: "tablet-unused",
     level: "note",
-    effect:
-      "nothing of what its disk may hold from before is used; a replica that is added there is sent a copy",
+    effect: "old data on its disk is not used; a replica added there is a new copy",
     find: (facts) =>
       tabletCases(
         facts,
@@ -244,7 +243,7 @@ export const SERVER_RULES: readonly Rule[] = [
   {
     code: "tablet-gone",
     level: "error",
-    effect: "the replicas on record there do not exist anywhere that can be reached",
+    effect: "the replicas on record there are not reachable anywhere",
     find: (facts) =>
       tabletCases(
         facts,
@@ -259,7 +258,7 @@ export const SERVER_RULES: readonly Rule[] = [
     code: "tablet-not-registered",
     level: "warning",
     turn: "before",
-    effect: "the nameserver will take it offline within seconds",
+    effect: "the nameserver will mark it offline within seconds",
     find: (facts) =>
       tabletCases(
         facts,
@@ -267,7 +266,7 @@ export const SERVER_RULES: readonly Rule[] = [
           tablet.health === "ok" && !tablet.isRegistered
             ? "answers and is healthy for the nameserver, but ZooKeeper does not hold its znode"
             : undefined,
-        ({ endpoint }) => [doing(`look at the ZooKeeper session of tablet ${endpoint}`, "server")],
+        ({ endpoint }) => [doing(`check the ZooKeeper session of tablet ${endpoint}`, "server")],
       ),
   },
   {

@@ -60,7 +60,9 @@ function lagCases(facts: RuleFacts): Work<Case[]> {
         {
           subject: partitionSubject(view.id),
           text: `${replica.endpoint} is ${lag} entries behind leader ${leader.endpoint} (limit ${facts.maxLag})`,
-          next: [looking("see whether it moves", getFollower(facts, leader.endpoint, view.id))],
+          next: [
+            looking("check whether it catches up", getFollower(facts, leader.endpoint, view.id)),
+          ],
         },
       ];
     });
@@ -73,7 +75,7 @@ function countCases({ otherCounts, print }: RuleFacts): readonly Case[] {
     const command = print({ cmd: "verify", deep: true, ...partitionFlags(id) });
     return {
       subject: partitionSubject(id),
-      text: `at offset ${offset} its replicas count other records, and none expire: ${told}`,
+      text: `at offset ${offset} its replicas have different record counts, and no rows expire: ${told}`,
       next: [looking("compare their rows", command)],
     };
   });
@@ -199,7 +201,7 @@ function strayCases(facts: RuleFacts): Work<Case[]> {
       return [
         {
           subject: { kind: "tablet", endpoint },
-          text: `has loaded ${what} (as ${role ?? "nothing known"})`,
+          text: `has loaded ${what} (as ${role ?? "an unknown role"})`,
           next: [looking("look at it", facts.print({ cmd: "gettablestatus", endpoint, tid, pid }))],
         },
       ];
@@ -243,19 +245,19 @@ export const TABLE_RULES: readonly Rule[] = [
   {
     code: "replica-twice",
     level: "warning",
-    effect: "one failure takes both replicas away",
+    effect: "one failure loses both replicas",
     find: twiceOnOneTablet,
   },
   {
     code: "lag",
     level: "warning",
-    effect: "what the follower lacks is lost if the leader's disk is lost",
+    effect: "entries that the follower lacks are lost if the leader's disk is lost",
     find: lagCases,
   },
   {
     code: "record-counts-differ",
     level: "warning",
-    effect: "which rows a query sees may depend on the replica that leads",
+    effect: "a query may see other rows after a change of leader",
     find: countCases,
   },
   {
@@ -281,14 +283,14 @@ export const TABLE_RULES: readonly Rule[] = [
           subject: tableSubject(table),
           text: "its storage mode is one that this version does not know",
           next: [
-            doing("use a version of this tool that knows this version of OpenMLDB", "thought"),
+            doing("use a version of this tool that supports this version of OpenMLDB", "thought"),
           ],
         })),
   },
   {
     code: "replicas-few",
     level: "warning",
-    effect: "one more failure costs more than the table was made for",
+    effect: "the table tolerates fewer failures than it was made for",
     find: fewReplicas,
   },
   {

@@ -114,7 +114,7 @@ function summary(tablets: readonly TabletLoad[], bad: number, shown: number): st
   };
   const spread =
     well.length === 0 ? "" : `; each holds ${range("replicas")} and ${range("leaders")}`;
-  const rest = bad > shown ? `; ${bad - shown} more that need a look (--output=json)` : "";
+  const rest = bad > shown ? `; ${bad - shown} more with faults (--output=json)` : "";
   return `${tablets.length} tablets, ${well.length} healthy and answering${spread}${rest}`;
 }
 
@@ -233,7 +233,7 @@ function adviceLines({ first, numbers, others }: Advised): string {
     return `  or${which}, ${safe(way)}`;
   });
   const more = others.size - ways.length;
-  const rest = more > 0 ? [`  and ${more} more ways to go (--output=json shows all)`] : [];
+  const rest = more > 0 ? [`  and ${more} more alternatives (--output=json shows all)`] : [];
   return [`next (${numbersText(numbers)}): ${safe(wayText(first))}`, ...ways, ...rest].join("\n");
 }
 

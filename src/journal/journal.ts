@@ -207,7 +207,9 @@ async function unfinishedBefore(options: JournalOptions): Promise<string | undef
 async function openLog(options: JournalOptions, id: string): Promise<DurableLog | undefined> {
   const { stateDir, warn, createFile = createAppendFile } = options;
   const giveUp = (reason: string) =>
-    warn(`no journal is kept of this run: ${reason}; the run goes on without (see --state_dir)`);
+    warn(
+      `no journal is kept of this run: ${reason}; the run continues without one (see --state_dir)`,
+    );
   try {
     return durableLog(await createFile(journalPath(stateDir, id)), giveUp);
   } catch (error) {

@@ -47,8 +47,8 @@ function headlineOf(line: RunLine, read: ReadRun | undefined, changes: number): 
     const open = read === undefined ? 0 : unknownCalls(read);
     const more = open === 0 ? "" : `; of ${open} changes it is not known whether they took effect`;
     return status === "running"
-      ? "this run goes on at this moment"
-      : `this run did not come to its end${more}`;
+      ? "this run is still in progress"
+      : `this run did not finish${more}`;
   }
   const { done, failed } = line.end.counts;
   const also = failed === 0 ? "" : `, ${failed} calls failed`;

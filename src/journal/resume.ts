@@ -53,9 +53,9 @@ function unfinished(read: ReadRun, run: RunRecord, end: EndRecord | undefined): 
 
 /** What is said of the run that is continued, one line. */
 export function resumeText({ run, result, unknownCalls }: UnfinishedRun): string {
-  const ended = result === undefined ? "it did not come to an end" : `it ended with "${result}"`;
+  const ended = result === undefined ? "it did not finish" : `it ended with "${result}"`;
   const begun = `run ${run.id} of ${run.user} on ${run.host}, begun ${run.time}: ${ended}`;
-  return `continues ${begun}; ${unknownText(unknownCalls)}. What is done is not repeated: the cluster itself says what is left`;
+  return `continues ${begun}; ${unknownText(unknownCalls)}. Completed work is not repeated: the cluster shows what is left`;
 }
 
 function unknownText(calls: readonly IntentRecord[]): string {

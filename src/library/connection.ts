@@ -27,7 +27,7 @@ export interface ConnectOptions {
   readonly password?: string | undefined;
   /** How long one call to a nameserver or tablet may take, milliseconds; 10 000 if undefined. */
   readonly rpcTimeoutMs?: number | undefined;
-  /** The largest answer of a nameserver or tablet that is taken, bytes; 128 MiB if undefined. */
+  /** The largest answer accepted from a nameserver or tablet, bytes; 128 MiB if undefined. */
   readonly maxAnswerBytes?: number | undefined;
   /** Calls to the nameserver in flight at once; 16 if undefined. */
   readonly nsConcurrency?: number | undefined;

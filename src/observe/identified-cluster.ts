@@ -163,7 +163,7 @@ function refusal(endpoint: Endpoint, mismatch: string): OpsError {
 function unidentified(endpoint: Endpoint): OpsError {
   return new OpsError({
     code: "unidentified",
-    message: `${endpoint} has nothing loaded that shows whose tablet it is; nothing was sent`,
+    message: `${endpoint} has no replica loaded that identifies it; nothing was sent`,
     retryable: true,
     endpoint,
   });

@@ -89,11 +89,11 @@ function notesOf(target: Target, wanted: readonly PartitionView[], endpoint: End
     ...(above.length === 0 || table.replicaCount === 0
       ? []
       : [
-          `the table asks for ${table.replicaCount} replicas of each partition; it will have more of partition ${pidText(above.map((view) => view.id.pid))}`,
+          `the table specifies ${table.replicaCount} replicas of each partition; it will have more of partition ${pidText(above.map((view) => view.id.pid))}`,
         ]),
     ...wanted
       .filter((view) => view.activeOps.length > 0)
-      .map((view) => `${partitionName(view.id)}: its ops that are under way are waited for first`),
+      .map((view) => `${partitionName(view.id)}: its running ops are waited for first`),
   ];
 }
 
@@ -107,8 +107,8 @@ function obstacleTo(
   if (replicaAt(view, endpoint) !== undefined) {
     const why = diagnose(view).filter((one) => one.endpoint === endpoint);
     return {
-      text: `${name}: ${endpoint} has a replica of it already, which is not well: ${why.map((one) => one.text).join(", ")}`,
-      hint: `have it recovered with: ${print({ cmd: "recovertable", ...of, endpoint })}`,
+      text: `${name}: ${endpoint} has a replica of it already, which is unhealthy: ${why.map((one) => one.text).join(", ")}`,
+      hint: `recover it with: ${print({ cmd: "recovertable", ...of, endpoint })}`,
     };
   }
   const stray = state.tablets.get(endpoint)?.reports?.get(replicaKey(view.id));
@@ -127,7 +127,7 @@ export function noLeader(view: PartitionView, print: PrintCommand): Obstacle | u
   const of = partitionFlags(view.id);
   return {
     text: `${partitionName(view.id)}: no replica leads it, so there is nothing to copy from`,
-    hint: `bring it back first with: ${print({ cmd: "recovertable", ...of })}`,
+    hint: `recover it first with: ${print({ cmd: "recovertable", ...of })}`,
   };
 }
 

@@ -76,7 +76,7 @@ function leftovers(
         .filter((one) => one.report?.state === "snapshot-paused")
         .map(
           (one) =>
-            `${partitionName(view.id)}: ${one.endpoint} is left in kSnapshotPaused; put it right with: ${print({ cmd: "recoverdata", db: view.id.db || undefined })}`,
+            `${partitionName(view.id)}: ${one.endpoint} is left in kSnapshotPaused; repair it with: ${print({ cmd: "recoverdata", db: view.id.db || undefined })}`,
         ),
     );
 }

@@ -215,8 +215,8 @@ export function hintFor(
   const best = auto === undefined ? "" : `let the follower that holds most lead: ${auto}`;
   const hints: Readonly<Record<LeaderChangeRefusal["remedy"], string>> = {
     auto: best,
-    "accept-loss": `bring the replica that holds more back first: ${recover}; or name another candidate; or give the entries up: ${accept}`,
-    recover: `bring its replicas back first: ${recover}`,
+    "accept-loss": `first recover the replica that holds more: ${recover}; or name another candidate; or give the entries up: ${accept}`,
+    recover: `recover its replicas first: ${recover}`,
     "add-replica": `give it a follower first: ${addReplicaText(view, state, print)}`,
     "other-candidate": `${best}; a replica that is marked not alive comes back with: ${print({ cmd: "recovertable", ...partitionFlags(id) })}`,
   };

@@ -73,7 +73,7 @@ function warnings(view: PartitionView, endpoint: Endpoint, wanted: number): stri
   const well = rest.filter((one) => !unhealthy.has(one.endpoint));
   const few =
     rest.length < wanted
-      ? [`${name}: ${rest.length} replicas stay, and the table asks for ${wanted}`]
+      ? [`${name}: ${rest.length} replicas stay, and the table specifies ${wanted}`]
       : [];
   return well.length > 1
     ? few

@@ -53,7 +53,7 @@ function planDelete(
   const active = ops.find(isOpActive);
   if (active !== undefined) {
     throw refused(
-      `op ${active.id} (${active.type}) is ${active.status}: deleted now, tablets would go on with it unwatched`,
+      `op ${active.id} (${active.type}) is ${active.status}: if it were deleted now, tablets would continue it unobserved`,
       `end it first with: ${print({ cmd: "cancelop", op_id: active.id })}`,
     );
   }
@@ -69,7 +69,9 @@ function planDelete(
         kind: "delete-op",
         ops: "op" in options ? { op: options.op } : { status: options.status, upTo },
         why:
-          ops.length === 1 ? "an ended op is forgotten" : `${ops.length} ended ops are forgotten`,
+          ops.length === 1
+            ? "an ended op is removed from the list"
+            : `${ops.length} ended ops are removed from the list`,
       },
     ],
     notes: [],

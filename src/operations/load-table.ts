@@ -69,7 +69,7 @@ function planLoads(state: ClusterState, options: LoadOptions): OperationPlan {
   if (options.tid !== undefined && options.tid !== table.tid) {
     throw refused(
       `${tableName(table)} has the id ${table.tid}, not ${options.tid}`,
-      "showtable tells the id of each table",
+      "showtable shows the id of each table",
     );
   }
   assertUsable(state, endpoint, "tablet");
@@ -144,14 +144,14 @@ function obstacleTo(view: PartitionView, options: LoadOptions): Obstacle | undef
     if (replica.report?.role !== "leader") return undefined;
     return {
       text: `${name}: ${endpoint} runs it as leader, and LoadTable does not change the role`,
-      hint: `see what is wrong and have it put right with: ${recover}`,
+      hint: `see the fault and repair it with: ${recover}`,
     };
   }
   const why = whyNotLead(view, endpoint);
   if (why === undefined) return undefined;
   return {
     text: `${name}: ${why}`,
-    hint: `have the leader chosen by what each replica holds: ${recover}`,
+    hint: `let recovery choose the leader by what each replica holds: ${recover}`,
   };
 }
 

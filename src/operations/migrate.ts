@@ -134,7 +134,7 @@ function obstacleTo(
   const unhealthy = problems(from).filter((one) => one.code !== "behind");
   if (unhealthy.length === 0) return undefined;
   return {
-    text: `${name}: the replica at ${from} is not well: ${unhealthy.map((one) => one.text).join(", ")}`,
-    hint: `have it recovered first with: ${print({ cmd: "recovertable", ...of, endpoint: from })}`,
+    text: `${name}: the replica at ${from} is unhealthy: ${unhealthy.map((one) => one.text).join(", ")}`,
+    hint: `recover it first with: ${print({ cmd: "recovertable", ...of, endpoint: from })}`,
   };
 }

@@ -55,7 +55,7 @@ export function opsNotes({ ops }: ClusterState): string[] {
   return count === 0
     ? []
     : [
-        `${count} ops are under way: they are waited for before anything is done, and the plan is made again`,
+        `${count} ops are running: they are waited for before any change, and the plan is made again`,
       ];
 }
 

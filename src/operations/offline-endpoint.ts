@@ -109,7 +109,7 @@ function planOf(
   if (tablet.claim === undefined) {
     throw refused(
       `the nameserver does not know ${endpoint} since it leads (code 302), so it cannot mark its replicas`,
-      `have its partitions recovered: ${options.print({ cmd: "recoverdata" })}`,
+      `recover its partitions: ${options.print({ cmd: "recoverdata" })}`,
     );
   }
   assertNamed(options.acceptDataLoss, views);

@@ -192,7 +192,7 @@ function withoutLeader(
   return [
     {
       text: `${partitionName(view.id)}: it has no leader: ${condition.why}`,
-      hint: `bring it back first with: ${print({ cmd: "recoverdata" })}`,
+      hint: `recover it first with: ${print({ cmd: "recoverdata" })}`,
     },
   ];
 }

@@ -148,7 +148,7 @@ function obstacleTo(
   const why = change?.refusal ?? (condition.kind === "unhealthy" ? condition.why : "none follows");
   return {
     text: `${name}: no follower can lead instead of ${endpoint}: ${why}`,
-    hint: `bring its followers back first with: ${print({ cmd: "recoverdata" })}`,
+    hint: `recover its followers first with: ${print({ cmd: "recoverdata" })}`,
   };
 }
 

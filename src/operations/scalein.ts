@@ -162,7 +162,7 @@ function assertHealthy(holders: readonly Surveyed[], { print }: ScaleInOptions):
   if (lines.length === 0) return;
   throw refused(
     `${lines.length} partitions with a replica there are not healthy, so it cannot be moved; nothing was changed`,
-    `bring them back first with: ${print({ cmd: "recoverdata" })}`,
+    `recover them first with: ${print({ cmd: "recoverdata" })}`,
     lines,
   );
 }

@@ -66,7 +66,7 @@ function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutOptions): O
       ...opsNotes(state),
       ...unusableNotes(state),
       ...shortList(left, "left alone, not healthy: "),
-      ...(left.length > 0 ? ["bring those back with recoverdata and run this again"] : []),
+      ...(left.length > 0 ? ["recover them with recoverdata and run this again"] : []),
     ],
     restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
     facts: { tablets: tablets.join(" ") },

@@ -93,9 +93,7 @@ function planMarks(state: ClusterState, options: AliveOptions): OperationPlan {
 
 function stepsOf(wanted: readonly PartitionView[], options: AliveOptions): Step[] {
   const { endpoint, isAlive, isForced, pids } = options;
-  const why = isAlive
-    ? "clients are sent there from then on"
-    : "clients leave it alone from then on";
+  const why = isAlive ? "clients use it from then on" : "clients stop using it";
   const first = wanted[0];
   if (first === undefined) return [];
   if (pids === "all") {
@@ -117,11 +115,11 @@ function obstacleTo(view: PartitionView, options: AliveOptions): Obstacle | unde
   if (why === undefined) return undefined;
   const of = partitionFlags(view.id);
   const better = isAlive
-    ? `have it brought back with: ${print({ cmd: "recovertable", ...of, endpoint })}`
+    ? `recover it with: ${print({ cmd: "recovertable", ...of, endpoint })}`
     : `let another replica lead first with: ${print({ cmd: "changeleader", ...of, candidate: "auto" })}`;
   return {
     text: `${partitionName(view.id)}: ${why}`,
-    hint: `${better}; --force marks it all the same`,
+    hint: `${better}; --force marks it anyway`,
   };
 }
 

@@ -97,7 +97,7 @@ export function strayText(
   endpoint: Endpoint,
   role: Role | undefined,
 ): string {
-  return `tablet ${endpoint} has it loaded as ${role ?? "nothing known"}, although the record has no replica there; restart that tablet to unload it (tid ${id.tid}, pid ${id.pid})`;
+  return `tablet ${endpoint} has it loaded as ${role ?? "an unknown role"}, although the record has no replica there; restart that tablet to unload it (tid ${id.tid}, pid ${id.pid})`;
 }
 
 /** An error for a check that forbids the whole command. */

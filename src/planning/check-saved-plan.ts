@@ -97,7 +97,7 @@ function refuseStale(differences: readonly Difference[]): void {
   const places = new Set(differences.map((one) => one.where)).size;
   throw new OpsError({
     code: "plan-stale",
-    message: `the cluster is not as the plan saw it: ${counted(differences.length, "difference")} in ${counted(places, "place")}; nothing was changed`,
+    message: `the cluster has changed since the plan was made: ${counted(differences.length, "difference")} in ${counted(places, "place")}; nothing was changed`,
     hint: "make a new plan",
     details: differences.map(differenceText),
   });
@@ -157,7 +157,7 @@ export function boundPlanner(plan: RecoveryPlan, planner: Planner): Planner {
     if (!isOther || !lane.steps.some((step) => rowOf(step).changes)) return lane;
     return refused(
       view,
-      `the plan names ${expected ?? "no replica"} to lead, and what is known now says ${lane.leader}; make a new plan`,
+      `the plan names ${expected ?? "no replica"} to lead, and the present state requires ${lane.leader}; make a new plan`,
     );
   };
 }

@@ -152,7 +152,7 @@ function planPromotion(
 function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem): Lane {
   const leader = view.replicas.find((one) => one.endpoint === accepted);
   if (leader === undefined || !isServing(leader)) {
-    const text = `${accepted} was chosen to lead and cannot: it is not loaded there (${blocked.text})`;
+    const text = `${accepted} was chosen as leader and cannot lead: it is not loaded there (${blocked.text})`;
     return laneOf(view, { leader: undefined, steps: [], blocked: { ...blocked, text } });
   }
   const others = view.replicas.filter((one) => one !== leader);
@@ -160,7 +160,7 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
   // RecoverTable compares term and offset: it would take the parted log of such a leader for a prefix.
   const parted = demoted.find((one) => one !== leader && hasParted(view, leader, one));
   if (parted !== undefined) {
-    const text = `${accepted} was chosen to lead and cannot: ${parted.endpoint} leads, and holds entries that parted from those of ${accepted}; only ${parted.endpoint} can lead on (${blocked.text})`;
+    const text = `${accepted} was chosen as leader and cannot lead: ${parted.endpoint} leads, and holds entries that diverged from those of ${accepted}; only ${parted.endpoint} can continue to lead (${blocked.text})`;
     const kept = { ...blocked, text, candidate: parted.endpoint };
     return laneOf(view, { leader: undefined, steps: [], blocked: kept });
   }
@@ -318,7 +318,7 @@ function planGivenAway(
     leader,
     steps: [...exLeadersBefore(view, leader, rebuilt), ...rebuilt],
     notes: [
-      `${leader.endpoint} leads on at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
+      `${leader.endpoint} keeps leading at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
     ],
     givesUp: true,
   });

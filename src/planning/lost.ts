@@ -69,12 +69,11 @@ export function planRemoval(
     };
   });
   const names = lost.map((one) => one.endpoint).join(", ");
-  const price =
-    beyond > 0n ? `${givenUpCount(loss)} given up` : "no row that is known of is given up";
+  const price = beyond > 0n ? `${givenUpCount(loss)} given up` : "no known row is given up";
   return laneOf(view, {
     leader,
     steps: [...steps, ...removals],
-    notes: [`${names} is lost and taken off the record; ${price}`],
+    notes: [`${names} is lost and removed from the record; ${price}`],
     givesUp: beyond > 0n,
   });
 }
@@ -108,15 +107,15 @@ export function lostLines(plan: Plan): string[] {
   const accepted = plan.lost.losses;
   const nothingLeft = plan.partitions.filter(({ rounds }) => isNothingLeft(rounds.at(-1)?.blocked));
   return [
-    `lost for good, as --lost says: ${[...plan.lost.tablets].join(", ")}; ${counted(removals.length, "replica")} to be taken off the record`,
+    `lost for good, as --lost says: ${[...plan.lost.tablets].join(", ")}; ${counted(removals.length, "replica")} to be removed from the record`,
     ...(accepted.size > 0 ? [`given up, as --accept_data_loss says: ${lossText(accepted)}`] : []),
     ...(open.size > 0
       ? [
-          `left alone until it is accepted that rows are given up: ${lossText(open)}; to accept it: --accept_data_loss=${lossFlagValue(sumOfLosses([...open.values()]))}`,
+          `left alone until the loss is accepted: ${lossText(open)}; to accept it: --accept_data_loss=${lossFlagValue(sumOfLosses([...open.values()]))}`,
         ]
       : []),
     ...(open.size + accepted.size + nothingLeft.length === 0
-      ? ["no row that is known of is given up with them"]
+      ? ["no known row is given up with them"]
       : []),
     ...(nothingLeft.length > 0
       ? [`nothing is left of ${listed(nothingLeft.map(({ id }) => partitionName(id)))}`]

@@ -121,7 +121,7 @@ function leaderWords(one: PlannedPartition): string {
   if (leader === undefined) return "the leader is not known yet";
   return one.first.leader === leader
     ? `led by ${leader}`
-    : `led by ${leader} if it holds what it is expected to`;
+    : `led by ${leader} if it holds the expected entries`;
 }
 
 function roundLines(plan: Plan, round: PlannedRound, index: number): string[] {
@@ -148,17 +148,15 @@ function stepLine(step: PlannedStep, position: number): string {
 
 function methodLines(plan: Plan, size: PlanSize, isShort: boolean): string[] {
   if (size.partitions === 0) return [];
-  if (!isShort) return ["after each round a partition is looked at again, and planned anew"];
+  if (!isShort) return ["after each round a partition is observed and planned again"];
   if (plan.method === "documented") {
-    return [
-      "after round 1 each partition is looked at again; what is still wrong with it is done then",
-    ];
+    return ["after round 1 each partition is observed again; remaining problems are handled then"];
   }
   return [
-    "after each round a partition is looked at again, and the next one is decided on true offsets:",
+    "after each round a partition is observed again, and the next round is planned by true offsets:",
     "  the longest log of the surviving history leads, and replicates to the others from their own offsets;",
-    "  a follower that cannot catch up so is rebuilt (RecoverTable) only if the leader holds what it has;",
-    "  what cannot be decided without giving something up is left alone",
+    "  a follower that cannot catch up in this way is rebuilt (RecoverTable) only if the leader holds its entries;",
+    "  a partition that cannot be recovered without giving entries up is left alone",
   ];
 }
 
@@ -230,6 +228,6 @@ export function questionText(plan: Plan, size: PlanSize, cluster: string): strin
     ...downLines(plan),
     ...lostLines(plan).map((line) => `  - ${safe(line)}`),
     ...risks.map((risk) => `  - ${risk}`),
-    "see it all with --dry_run; go on? [y/N] ",
+    "show all with --dry_run; continue? [y/N] ",
   ];
 }

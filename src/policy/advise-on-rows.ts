@@ -42,7 +42,7 @@ export function adviseOnRows(compared: RowComparison<unknown>, facts: RowsAdvice
   }
   return [
     doing(
-      "no replica has all rows: read the rows that the leader lacks where they are, put them again through the leader, then verify again; make no replica anew before",
+      "no replica has all rows: read the rows that the leader lacks from the replicas that have them, insert them again through the leader, then verify again; rebuild no replica before that",
       "thought",
     ),
     looking(
@@ -71,7 +71,7 @@ function makeAnew(
   const add = print({ cmd: "addreplica", ...flags, endpoint });
   const fewer = followers === 1 ? ", with one copy of the rows meanwhile" : "";
   return changing(
-    `delete the replica on ${endpoint}${fewer}, then make it anew from the leader (${add}), then verify again; first`,
+    `delete the replica on ${endpoint}${fewer}, then add it again from the leader (${add}), then verify again; first`,
     remove,
     "thought",
   );

@@ -33,11 +33,11 @@ export function chooseLeader(view: PartitionView): LeaderChoice {
   if (first === undefined && best !== undefined) return { leader: best };
 
   const where = newest.map((replica) => `${replica.endpoint} (${replica.tabletDetail})`).join(", ");
-  const others = flagged.length > newest.length ? "; an ex-leader is not taken in its place" : "";
+  const others = flagged.length > newest.length ? "; an ex-leader does not replace it" : "";
   return block(
     "leader-unavailable",
     first?.endpoint,
-    `its leader is out of reach: ${where}${others}`,
+    `its leader is unreachable: ${where}${others}`,
   );
 }
 

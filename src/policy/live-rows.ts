@@ -96,7 +96,7 @@ export function walkedIndexes(
     const leading = first.get(one.columns);
     if (storageMode === "memory" && leading !== one) {
       shared.push(
-        `index ${one.name}: OpenMLDB gives the rows of index ${leading?.name} for it, which has the same key columns`,
+        `index ${one.name}: OpenMLDB returns the rows of index ${leading?.name} for it, which has the same key columns`,
       );
     } else if (one.ttl.kind === "unknown") {
       unknown.push(`index ${one.name}: its TTL is of a kind that this tool does not know`);

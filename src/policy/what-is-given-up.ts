@@ -128,7 +128,7 @@ export function givenUpIfLeads(
     return { atLeast, atMost: undefined, why: unknownText(view, choice, doubtful) };
   }
   if (oldRecord(view) !== undefined) {
-    const why = "the record is older than a disk, so that nothing on it bounds what is given up";
+    const why = "the record is older than a disk, so it does not bound the loss";
     return { atLeast, atMost: undefined, why };
   }
   if (atLeast === 0n) return { atLeast, atMost: 0n, why: "" };

@@ -98,7 +98,7 @@ export function hasParted(view: PartitionView, replica: ReplicaView, leader: Rep
 export function discardedText({ code, known, kept }: Discarded, leader: ReplicaView): string {
   return code === "ahead"
     ? `known to hold entries up to ${known}, leader ${leader.endpoint} only up to ${kept}: RecoverTable would delete them`
-    : `it led, holds entries up to ${known}, and the leadership of ${leader.endpoint} began behind ${kept}: RecoverTable would delete ${known - kept} entries that it alone took from clients`;
+    : `it led, holds entries up to ${known}, and the term of ${leader.endpoint} began after ${kept}: RecoverTable would delete ${known - kept} entries that only it accepted from clients`;
 }
 
 /**
@@ -124,7 +124,7 @@ export function whyNotOverwrite(
   if (leader === replica) return { text: "it leads the partition now", isLoss: false };
   const hidden = exLeaderOutOfSight(view, leader);
   if (hidden !== undefined) {
-    const text = `${hidden.endpoint} led before, may still run as leader and cannot be reached from here (${hidden.tabletDetail}): it would go on sending its old entries to a replica that is loaded anew`;
+    const text = `${hidden.endpoint} led before, may still run as leader and cannot be reached from here (${hidden.tabletDetail}): it would keep sending its old entries to a reloaded replica`;
     return { text, isLoss: false };
   }
   const old = oldRecordProblem(view);
@@ -151,7 +151,7 @@ export function givenUp(view: PartitionView, leader: ReplicaView): string {
     .map((one) => {
       if (isParted(one)) {
         const from = newestStart(view);
-        return `${one.endpoint} (its own entries from ${from} to ${trueOffset(one)}, where the logs parted)`;
+        return `${one.endpoint} (its own entries from ${from} to ${trueOffset(one)}, where the logs diverged)`;
       }
       const bound = lowerBound(view, one);
       const known = bound > 0n ? `, known to hold entries up to ${bound}` : "";

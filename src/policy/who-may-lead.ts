@@ -90,7 +90,7 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
     const gives = best && givenUpIfLeads(view, best);
     const price =
       gives && `; where ${best.endpoint} leads, ${givenUpCount(gives)} would be given up`;
-    const text = `its leader is out of reach: ${where}${price ?? ""}`;
+    const text = `its leader is unreachable: ${where}${price ?? ""}`;
     const blocked = problem("leader-unavailable", newest[0]?.endpoint, text);
     return { blocked: { ...blocked, candidate: best?.endpoint } };
   }
@@ -161,7 +161,7 @@ function chooseAmong(
   return blockWith(
     "diverged",
     (isProven || reachesOn ? best : longest([...plain, ...suspects]))?.endpoint,
-    `leaderships parted at ${firstChange(view)}, and no call tells which entries from there on belong to the newest: ${numbers.join(", ")}`,
+    `terms diverged at ${firstChange(view)}, and no call tells which entries from there on belong to the newest term: ${numbers.join(", ")}`,
   );
 }
 
@@ -202,7 +202,7 @@ function unreadLeader(view: PartitionView, leader: ReplicaView): Problem {
 function nothingLoaded(view: PartitionView): { readonly blocked: Problem } {
   if (view.replicas.every(isLost)) {
     const where = view.replicas.map((one) => one.endpoint).join(", ");
-    const text = `every replica of it is on a tablet that is lost (${where}): nothing is left that could lead, and it stays on record`;
+    const text = `every replica of it is on a tablet that is lost (${where}): no replica is left that could lead, and it stays on record`;
     return block("leader-unavailable", undefined, text);
   }
   const why = view.replicas
@@ -224,7 +224,7 @@ function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefi
     holder === undefined
       ? "no replica has them now: look for its binlog in the recycle bins of the tablets"
       : `${holder.endpoint} held them, and ${isLost(holder) ? "is lost" : "cannot be asked now"}`;
-  const text = `entries up to ${least} were known, and the best that is loaded, ${leader.endpoint}, holds ${offset}: ${least - offset} are missing; ${whose}`;
+  const text = `entries up to ${least} were known, and the best loaded replica, ${leader.endpoint}, holds ${offset}: ${least - offset} are missing; ${whose}`;
   return {
     ...problem("rows-missing", (holder ?? leader).endpoint, text),
     candidate: leader.endpoint,
@@ -235,7 +235,7 @@ function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefi
 function emptyHanded(view: PartitionView, only: ReplicaView): Problem | undefined {
   const seen = lowerBound(view, only);
   if (seen === 0n && newestStart(view) <= 1n) return undefined;
-  const text = `it came up empty, but offset ${seen} was seen before: look into the recycle bin of its tablet`;
+  const text = `it is empty after its load, but offset ${seen} was seen before: check the recycle bin of its tablet`;
   return { ...problem("rows-missing", only.endpoint, text), candidate: only.endpoint };
 }
 
@@ -258,7 +258,7 @@ function unreadReplica(
       return `${one.endpoint} (${why}; known to hold entries up to ${lowerBound(view, one)})`;
     })
     .join(", ");
-  const text = `${choice.endpoint} holds ${trueOffset(choice)}, and did not lead last for certain: nothing proves that it has all that ${who} may have`;
+  const text = `${choice.endpoint} holds ${trueOffset(choice)}, and it is not certain that it led last: nothing proves that it has all entries of ${who}`;
   return { ...problem("unread", first.endpoint, text), candidate: choice.endpoint };
 }
 

@@ -115,7 +115,7 @@ function addStep(
   own.fromMs = Math.min(own.fromMs ?? Number.POSITIVE_INFINITY, atMs - step.tookMs);
   own.toMs = Math.max(own.toMs, atMs);
   if (step.result === "failed") {
-    own.failure = `tried in vain: ${`${step.step} ${step.endpoint ?? ""}`.trim()}: ${step.detail}`;
+    own.failure = `attempted: ${`${step.step} ${step.endpoint ?? ""}`.trim()}: ${step.detail}`;
   }
   if (isChange(step)) add(own.done, step.step);
 }

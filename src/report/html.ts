@@ -265,7 +265,7 @@ function tabletsHtml(tablets: readonly TabletRow[]): string {
   );
   const caption = !hasBefore
     ? ""
-    : `<p class="faint">Before the run${hasAfter ? " → after it" : "; it ended before it looked again"}.</p>`;
+    : `<p class="faint">Before the run${hasAfter ? " → after it" : "; it ended before it observed the cluster again"}.</p>`;
   return `${caption}<div class="scroll"><table class="tablets"><thead><tr><th>tablet</th><th>state</th><th class="number">replicas</th><th class="number">loaded</th><th class="number">alive</th><th class="number">leaders</th></tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
 }
 
@@ -331,5 +331,5 @@ function parametersSection({ parameters, run, timeline }: ReportDocument): strin
 }
 
 function footerHtml({ run }: ReportDocument): string {
-  return `<footer>Written by openmldb-ops ${html(run.version)} on ${html(run.host)}. Times are relative to the begin of the run, ${html(run.began)}. Nothing in this page is loaded from elsewhere.</footer>`;
+  return `<footer>Written by openmldb-ops ${html(run.version)} on ${html(run.host)}. Times are relative to the start of the run, ${html(run.began)}. This page loads nothing from other sources.</footer>`;
 }

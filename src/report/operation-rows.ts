@@ -27,8 +27,8 @@ export function operationRows(report: OperationReport, commands: OperationComman
   const planned = plan.steps.length;
   const isGoodEnd = isWell(report);
   const count =
-    planned === 0 ? "nothing had to be done" : `${doneCount(results)} of ${planned} steps done`;
-  const left = isGoodEnd ? "" : "; not everything is as it should be";
+    planned === 0 ? "there was nothing to do" : `${doneCount(results)} of ${planned} steps done`;
+  const left = isGoodEnd ? "" : "; some checks failed";
   return {
     verdict: {
       result: notRestored !== undefined ? "failed" : isGoodEnd ? "ok" : "left",
@@ -37,7 +37,7 @@ export function operationRows(report: OperationReport, commands: OperationComman
     },
     counts: countsOf(seen),
     autoFailover: autoFailoverOf(report, commands.restore),
-    advice: isGoodEnd || planned === 0 ? [] : [[changing("to go on", commands.goOn)]],
+    advice: isGoodEnd || planned === 0 ? [] : [[changing("to continue", commands.goOn)]],
     partitionAdvice: [],
     partitions: rowsOf(results, seen),
     tablets: [],
@@ -111,9 +111,7 @@ function rowOf(
     tookMs: null,
     problems: [],
     failure:
-      bad === undefined
-        ? null
-        : `tried in vain: ${stepText(bad.step)} ${bad.outcome.result}${detail}`,
+      bad === undefined ? null : `attempted: ${stepText(bad.step)} ${bad.outcome.result}${detail}`,
     notes: [],
     evidence: [],
     next: null,

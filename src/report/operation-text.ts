@@ -67,12 +67,12 @@ export function operationText(report: OperationReport, options: OperationTextOpt
     ...resultLines(results, options),
     ...firstOf(notes, isVerbose, "note").map((note) => `note: ${safe(note)}`),
     ...conclusions.map(safe),
-    ...complaints.map((line) => `not well: ${safe(line)}`),
+    ...complaints.map((line) => `fault: ${safe(line)}`),
     ...(error === undefined ? [] : [`ended early: ${safe(messageOf(error))}`]),
-    ...(isGoodEnd || results.length === 0 ? [] : [`to go on: ${safe(goOn)}`]),
+    ...(isGoodEnd || results.length === 0 ? [] : [`to continue: ${safe(goOn)}`]),
     plan.steps.length === 0
       ? "nothing to do"
-      : `${doneOf(report)} done${isGoodEnd ? "" : "; NOT all is well"}`,
+      : `${doneOf(report)} done${isGoodEnd ? "" : "; faults REMAIN"}`,
   ];
 }
 
@@ -119,7 +119,7 @@ export function stoppedText(report: OperationReport, inspect: string, goOn: stri
   return [
     `${doneOf(report)} done, ${left} left`,
     `to see what is left: ${inspect}`,
-    `to go on: ${goOn}`,
+    `to continue: ${goOn}`,
   ].map(safe);
 }
 
@@ -142,6 +142,6 @@ export function operationQuestion(plan: OperationReport["plan"], cluster: string
       ? []
       : [`  all ${plan.steps.length}: ${tally(plan.steps.map(verbOf))}; each of them: --dry_run`]),
     ...firstOf(plan.notes, false, "note").map((note) => `note: ${safe(note)}`),
-    "Go on? [y/N] ",
+    "Continue? [y/N] ",
   ];
 }

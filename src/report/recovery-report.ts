@@ -109,7 +109,7 @@ export function earlyEndJson(end: {
       error: {
         code: error instanceof OpsError ? error.code : "unexpected",
         message: messageOf(error),
-        hint: "run the same command again to go on",
+        hint: "run the same command again to continue",
       },
       autoFailover: {
         notRestored: notRestored ?? null,
@@ -193,7 +193,7 @@ export function* reportText(
     for (const one of unhealthy) yield* partitionLines(one, absent);
   } else yield* groupLines(unhealthy);
   const advised = yield* grouped(unhealthy, (one) => one.next);
-  yield* first(advised, most, "different things to do", ({ advice, of }) => [
+  yield* first(advised, most, "different next commands", ({ advice, of }) => [
     `next (${counted(of.length, "partition")}): ${safe(adviceText(advice))}`,
   ]);
   yield undefined;
@@ -284,7 +284,7 @@ function failureLines({ failure }: PartitionResult): string[] {
   if (failure === undefined) return [];
   const { step, endpoint, detail } = failure;
   if (step === "plan") return [`    left alone: ${safe(detail)}`];
-  return [`    tried in vain: ${safe(`${step} ${endpoint ?? ""}`.trim())}: ${safe(detail)}`];
+  return [`    attempted: ${safe(`${step} ${endpoint ?? ""}`.trim())}: ${safe(detail)}`];
 }
 
 /** Many decisions in short: how many, what is at risk, by cause; and how to take them all at once. */
@@ -315,8 +315,8 @@ function decisionLines({ partitions, decide }: RunReport): string[] {
 function lostLines({ lost }: RunReport): string[] {
   if (lost === undefined || lost.shortPartitions === 0) return [];
   return [
-    `${counted(lost.shortPartitions, "partition")} with fewer replicas than the table asks for`,
-    `next, to make the missing replicas: ${safe(lost.addMissing)}`,
+    `${counted(lost.shortPartitions, "partition")} with fewer replicas than the table specifies`,
+    `next, to add the missing replicas: ${safe(lost.addMissing)}`,
   ];
 }
 
@@ -327,7 +327,7 @@ function guardLines(report: RunReport, isLogSeen: boolean): string[] {
   }
   if (isLeftOff) {
     return [
-      "auto_failover is left off on purpose: partitions need a decision; recoverdata puts it back when none does",
+      "auto_failover is left off on purpose: partitions need a decision; recoverdata puts it back when none needs one",
     ];
   }
   // What was switched is told of in the log.
@@ -341,7 +341,7 @@ function verdict(report: RunReport, unhealthy: readonly PartitionResult[]): stri
   const size = `${counted(report.partitionCount, "partition")}, ${counted(report.replicas, "replica")}`;
   const effort = `${durationText(report.tookMs)}, ${counted(report.calls, "call")}`;
   if (unhealthy.length === 0) {
-    const how = recovered === 0 ? ", nothing had to be done" : `, ${recovered} recovered`;
+    const how = recovered === 0 ? ", nothing to do" : `, ${recovered} recovered`;
     return `${report.command}: all healthy (${size}${how}; ${effort})`;
   }
   const down = unhealthy.filter((one) => !one.isServing).length;

@@ -99,7 +99,7 @@ function headlineOf(counts: ReportCounts, notRestored: string | undefined): stri
   const { partitions, recovered, unhealthy, serving } = counts;
   const guard = notRestored === undefined ? "" : "; auto_failover could not be put back";
   if (unhealthy === 0) {
-    const how = recovered === 0 ? "nothing had to be done" : `${recovered} recovered`;
+    const how = recovered === 0 ? "there was nothing to do" : `${recovered} recovered`;
     return `all ${partitions} partitions are healthy, ${how}${guard}`;
   }
   const down = partitions - serving;
@@ -127,5 +127,5 @@ function partitionRow(one: PartitionResult): PartitionRow {
 
 function failureText({ step, endpoint = "", detail }: LaneFailure): string {
   if (step === "plan") return `left alone: ${detail}`;
-  return `tried in vain: ${`${step} ${endpoint}`.trim()}: ${detail}`;
+  return `attempted: ${`${step} ${endpoint}`.trim()}: ${detail}`;
 }

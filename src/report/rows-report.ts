@@ -45,7 +45,7 @@ function rowsHeadline(report: RowsReport): string {
     `${numberText(rows)} rows of leaders compared`,
     `${(bytes / 1e6).toFixed(1)} MB read`,
     sampleText(report.sample),
-    report.resumed > 0 ? `${report.resumed} partitions from the run before` : "",
+    report.resumed > 0 ? `${report.resumed} partitions from the previous run` : "",
     `${(report.tookMs / 1_000).toFixed(1)} s`,
   ].filter((one) => one !== "");
   return `${found.join(", ")} (${how.join(", ")})`;
@@ -79,7 +79,7 @@ function notWalkedLine({ partitions }: RowsReport): readonly string[] {
   if (first === undefined) return [];
   const others = more.length === 0 ? "" : `, and so in ${more.length} more partitions`;
   return [
-    `  not walked: ${safe(partitionName(first.id))}: ${safe(first.notWalked.join("; "))}${others}`,
+    `  not read: ${safe(partitionName(first.id))}: ${safe(first.notWalked.join("; "))}${others}`,
   ];
 }
 

@@ -258,7 +258,7 @@ class ValueGuard implements Guard {
       this.#isLeftOff = false;
       onEvent({
         kind: "warning",
-        text: `auto_failover is put back: the note that it stays off could not be written to ZooKeeper (${messageOf(thrown)})`,
+        text: `auto_failover is put back: the marker that it stays off could not be written to ZooKeeper (${messageOf(thrown)})`,
       });
       return false;
     }
@@ -273,7 +273,7 @@ class ValueGuard implements Guard {
     } catch (thrown) {
       onEvent({
         kind: "warning",
-        text: `the note about auto_failover could not be removed from ZooKeeper; the next command will do it (${messageOf(thrown)})`,
+        text: `the marker of auto_failover could not be removed from ZooKeeper; the next command will do it (${messageOf(thrown)})`,
       });
     }
   }

@@ -76,7 +76,7 @@ export function createKnownOffsetsStore(access: SeenAccess): KnownOffsetsStore {
         const kept = await keptAt(zk, `${folder}/${name}`, name);
         if (kept === undefined) continue;
         if ("problem" in kept)
-          ignored.push(`${folder}/${name} cannot be understood, and is ignored: ${kept.problem}`);
+          ignored.push(`${folder}/${name} is invalid and ignored: ${kept.problem}`);
         else found.set(kept.key, kept.bounds);
       }
       for (const one of ignored.slice(0, WARNINGS_MAX)) {

@@ -317,7 +317,7 @@ class KeptLock implements RunLock {
       this.#lost = new OpsError({
         code: "lock-lost",
         message: `the lock was lost with the ZooKeeper session, and is held by ${holderText(holder)} now`,
-        hint: "what was begun goes on by itself; run the same command again when the other run has ended",
+        hint: "operations in progress continue by themselves; run the same command again when the other run has ended",
       });
       onLost(this.#lost);
     }
@@ -327,7 +327,7 @@ class KeptLock implements RunLock {
     this.#confirmedAt = Math.max(this.#confirmedAt, askedAt);
     if (this.#isSilent && this.#isFresh()) {
       this.#isSilent = false;
-      this.#options.onEvent({ kind: "note", text: "ZooKeeper answers again; going on" });
+      this.#options.onEvent({ kind: "note", text: "ZooKeeper answers again; continuing" });
     }
   }
 
@@ -336,7 +336,7 @@ class KeptLock implements RunLock {
     this.#isSilent = true;
     this.#options.onEvent({
       kind: "warning",
-      text: "ZooKeeper does not answer: nothing is changed until the lock is seen again",
+      text: "ZooKeeper does not answer: no changes are made until the lock is confirmed",
     });
   }
 

@@ -198,13 +198,13 @@ function unreadable(parts: RunParts, problem: string): RunEvent {
   const look = parts.print({ cmd: "confget", key: "auto_failover" });
   return {
     kind: "warning",
-    text: `the note in ZooKeeper (${path}) that names the run which switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is, and setting it with confset removes the note; look at the value with: ${look}`,
+    text: `the marker in ZooKeeper (${path}) that names the run which switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is, and setting it with confset removes the note; look at the value with: ${look}`,
   };
 }
 
 /** That an earlier run left auto_failover off on purpose. It names no command that switches it on: decisions may be open. */
 export function leftOffText(owner: RunOwner, since: string): string {
-  return `auto_failover stays off on purpose since ${since}: partitions needed a decision (${ownerText(owner)}); recoverdata puts it back when none does`;
+  return `auto_failover stays off on purpose since ${since}: partitions needed a decision (${ownerText(owner)}); recoverdata puts it back when none needs one`;
 }
 
 function leftBehind(owner: RunOwner): RunEvent {

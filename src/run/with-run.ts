@@ -67,7 +67,7 @@ export async function withRun<T>(
         if ("error" in ended) throw ended.error;
         return ended.value;
       }
-      parts.onEvent({ kind: "note", text: "looking at the cluster afresh" });
+      parts.onEvent({ kind: "note", text: "observing the cluster again" });
     }
   } finally {
     if (!hasGuard) await putBackQuietly(parts, lock);
@@ -81,7 +81,7 @@ function retaken(isLast: boolean): OpsError {
     message: isLast
       ? `the ZooKeeper session, and with it the lock, was lost ${ATTEMPTS_MAX} times`
       : "the lock was lost for a while",
-    hint: "run the same command again to go on",
+    hint: "run the same command again to continue",
   });
 }
 
@@ -164,7 +164,7 @@ async function putBackQuietly(parts: RunParts, lock: RunLock): Promise<void> {
   } catch (thrown) {
     parts.onEvent({
       kind: "warning",
-      text: `what an earlier run may have left of auto_failover could not be looked at: ${messageOf(thrown)}`,
+      text: `the marker of an earlier run could not be read: ${messageOf(thrown)}`,
     });
   }
 }

@@ -122,7 +122,7 @@ export function rowsText({ through, of, rows, expectedRows }: RowsProgress): str
 }
 
 function timeLeftLine({ timeLeft }: ProgressView): string | undefined {
-  return timeLeft && `${timeLeftText(timeLeft)} at the pace of this run`;
+  return timeLeft && `${timeLeftText(timeLeft)} at the rate of this run`;
 }
 
 function stepsText({ loading, waitingToLoad, replicating, waitingForOps }: ProgressView): string {

@@ -142,7 +142,7 @@ async function putBack(
     if (view === undefined || servingLeader(view) !== undefined) return undefined;
     if (view.activeOps.length === 0) break;
     if (clock.now() > deadline) {
-      if (isStopped) return `${partitionName(id)}: the change of its leader goes on by itself`;
+      if (isStopped) return `${partitionName(id)}: the change of its leader continues by itself`;
       break;
     }
     await clock.sleep(QUIET_POLL_MS, context.signal);

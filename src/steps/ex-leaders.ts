@@ -28,7 +28,7 @@ export async function demoteExLeaders(
       kind: "demote",
       id: view.id,
       endpoint: one.endpoint,
-      why: `${endpoint} is loaded anew, and would get its old entries`,
+      why: `${endpoint} is reloaded, and would get its old entries`,
       isDecided: false,
     };
     const outcome = await context.runStep(step, laneOf(view, { leader, steps: [step] }));

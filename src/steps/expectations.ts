@@ -125,7 +125,7 @@ export function runsAs(role: "leader" | "follower", text: string): Expectation {
     check: ({ report }) =>
       report?.role === role
         ? undefined
-        : `its tablet runs it as ${report?.role ?? "nothing known"} now, not as ${role}`,
+        : `its tablet runs it as ${report?.role ?? "an unknown role"} now, not as ${role}`,
   };
 }
 
@@ -179,7 +179,7 @@ export function servesAsFollower(text: string): Expectation {
       if (report === undefined) return "it is not loaded any more";
       return serves(report, "follower")
         ? undefined
-        : `its tablet runs it as ${report.role ?? "nothing known"}, ${report.state}`;
+        : `its tablet runs it as ${report.role ?? "an unknown role"}, ${report.state}`;
     },
   };
 }

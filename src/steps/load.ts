@@ -70,7 +70,7 @@ export function loadFollower(
 }
 
 function loadedOtherwise({ role }: ReplicaReport): StepOutcome {
-  return stale(`another client loaded it as ${role ?? "nothing known"} meanwhile`);
+  return stale(`another client loaded it as ${role ?? "an unknown role"} meanwhile`);
 }
 
 /**
@@ -177,7 +177,7 @@ async function loadToLead(
   if (report.role !== "follower") return loadedOtherwise(report);
   if (report.offset < least) {
     return failed(
-      `it came up at offset ${report.offset}, but ${least} was known: rows are missing on its disk; it was not made leader, and runs as follower to which no leader replicates`,
+      `it loaded at offset ${report.offset}, but ${least} was known: rows are missing on its disk; it was not promoted, and runs as follower without a leader`,
     );
   }
   const now = await observePartition(context, id);
@@ -211,7 +211,7 @@ export async function loadUnrecorded(
   const before = await reportNow(context, of.id, endpoint);
   const report = await load(context, of, endpoint, { role: "follower", term: 0n, least }, before);
   if ("result" in report || report.role === "follower") return report;
-  return failed(`tablet ${endpoint} runs it as ${report.role ?? "nothing known"}`);
+  return failed(`tablet ${endpoint} runs it as ${report.role ?? "an unknown role"}`);
 }
 
 /** Loads a replica unless it is loaded, and waits. @returns How the step ends if it cannot be loaded. */
@@ -234,9 +234,7 @@ async function load(
   const report = await loaded(context, id, endpoint, least);
   return (
     report ??
-    failed(
-      `tablet ${endpoint} could not load it (look into its log; is the data still on its disk?)`,
-    )
+    failed(`tablet ${endpoint} could not load it (check its log; is the data still on its disk?)`)
   );
 }
 

@@ -32,7 +32,7 @@ export const RECORD_STEPS: {
     words: (step) => `record ${step.to} in place of ${step.endpoint}`,
     expects: (step) => [
       holds(
-        "its tablet is not registered; at the other one it loads as follower, with the table's schema and all that is known of it",
+        "its tablet is not registered; at the other one it loads as follower, with the table's schema and all its known entries",
         (view) => whyNotMove(view, step),
       ),
     ],

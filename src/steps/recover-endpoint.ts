@@ -36,7 +36,7 @@ export async function offlineEndpoint(
   const before = await partitionsAt(context, endpoint);
   if (before.every((view) => isOffline(view, endpoint))) return ALREADY;
   const risky = before.find((view) => wouldLose(view, endpoint));
-  if (risky !== undefined) return stale(`${partitionName(risky.id)} would give rows up by now`);
+  if (risky !== undefined) return stale(`${partitionName(risky.id)} would now give rows up`);
   // Its ops write the record, which hides that an offset was fresh.
   const lastSeen = new Map(before.map((view) => [partitionName(view.id), lastSeenLeader(view)]));
   const ids = before.map((view) => view.id);

@@ -32,7 +32,7 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
   const told: string[] = [];
   let attempts = NO_ATTEMPTS;
   let before: Lane | undefined;
-  let outcome: StepOutcome = stale("it is not back");
+  let outcome: StepOutcome = stale("it is not recovered");
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
     const now = await observePartition(context, step.id);
     if (now === undefined) return stale("the table is gone");

@@ -119,7 +119,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
       isAsPlanned(lane, [step.endpoint]),
       {
         ...said(
-          `not loaded, ${lastSeen(lane, step.endpoint)}, comes up at ${lane.leastOffset} or more`,
+          `not loaded, ${lastSeen(lane, step.endpoint)}, expected at ${lane.leastOffset} or more`,
         ),
         needs: { report: true },
       },
@@ -148,7 +148,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     words: (step) => `make ${step.endpoint} a follower`,
     expects: (step, lane) => [
       isAsPlanned(lane, [step.endpoint]),
-      { ...said("loaded, runs as leader and shall not"), ...isLoadedAtAll },
+      { ...said("loaded, must not run as leader"), ...isLoadedAtAll },
       ...(step.isDecided ? [] : [isUnused(step.endpoint, lane.leader)]),
     ],
     effect: follows,
@@ -261,7 +261,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   },
   rejoin: {
     ...JOINS,
-    words: (step) => `bring ${step.endpoint} back, from its own log where that is a prefix`,
+    words: (step) => `recover ${step.endpoint}, from its own log if that is a prefix`,
     expects: mayComeBack,
     effect: back,
     run: rejoin,
@@ -323,7 +323,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   },
   "recover-endpoint": {
     ...ACTS,
-    words: (step) => `bring back the replicas at ${step.endpoint} (RecoverEndpoint)`,
+    words: (step) => `recover the replicas at ${step.endpoint} (RecoverEndpoint)`,
     expects: () => [said("their leaders hold at least what they have to give")],
     effect: same,
     run: recoverEndpoint,

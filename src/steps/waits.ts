@@ -97,7 +97,7 @@ async function blocked(context: StepContext, ops: readonly Op[], stillMs: number
 function standstill({ id, type, task }: Op, forMs: number): OpsError {
   return new OpsError({
     code: "deadline",
-    message: `op ${id} (${type}) stands still in task ${task} for ${durationText(forMs)}`,
+    message: `op ${id} (${type}) has made no progress in task ${task} for ${durationText(forMs)}`,
     hint: `inspect shows the command that cancels op ${id}; or run again with --cancel_stuck, or with a longer --op_timeout`,
   });
 }
@@ -147,8 +147,8 @@ export async function loaded(
     if (clock.now() - progressAt > stallTimeoutMs) {
       throw new OpsError({
         code: "deadline",
-        message: `loading stands still at ${rows} rows for ${durationText(stallTimeoutMs)}`,
-        hint: `look into the log of tablet ${endpoint}, or give it longer with --stall_timeout`,
+        message: `loading has made no progress beyond ${rows} rows for ${durationText(stallTimeoutMs)}`,
+        hint: `check the log of tablet ${endpoint}, or allow more time with --stall_timeout`,
       });
     }
   }

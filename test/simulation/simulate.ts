@@ -35,7 +35,8 @@ import {
 } from "./world.js";
 
 /** How a run tells that the value is not back, and is the business of another run. */
-const LEFT = /^auto_failover (is left to it|could not be put back)|an earlier run may have left/;
+const LEFT =
+  /^auto_failover (is left to it|could not be put back)|an earlier run (may have left|could not be read)|after an earlier run:/;
 /** A stopped run has this long to put auto_failover back and leave. */
 const STOP_LIMIT_MS = 5_000;
 /** Runs that may be needed once everything works again. */
