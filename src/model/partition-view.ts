@@ -42,7 +42,8 @@ export interface ReplicaView {
   readonly followers: FollowerList | undefined;
   /**
    * The snapshot on its disk, if it is not loaded and its tablet told: the least that loading must
-   * bring. Term and offset are those of the last entry in it, 0 and 0 without one.
+   * bring. Term and offset are those of the last entry in it, 0 and 0 without one. Of a replica that runs as
+   * leader although the record does not say so: the term in which it leads, and its last entry.
    */
   readonly snapshot?: TermStart | undefined;
   /**

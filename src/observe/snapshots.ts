@@ -17,7 +17,7 @@ const CALLS_IN_FLIGHT = 64;
 
 /** Bounds of asking for snapshots. */
 export interface SnapshotOptions {
-  /** Partitions with replicas that are not loaded that are asked, at most; all if undefined. */
+  /** Partitions that are asked for replicas that are not loaded, at most; all if undefined. */
   readonly partitions?: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -25,7 +25,8 @@ export interface SnapshotOptions {
 /**
  * Asks the tablet of every replica that is not loaded for the snapshot on its disk (GetTermPair): the
  * least that the replica must come up with. Loading shows the truth and hides what should have been
- * there, so this is asked before: here, and by every step that loads a replica.
+ * there, so this is asked before: here, and by every step that loads a replica. A replica that runs as leader
+ * although the record does not say so is asked too: its term may be one that the record does not know.
  *
  * Who does not answer is left out: nothing is known then, and nothing depends on it. A tablet that
  * fell silent is not asked again.
@@ -43,12 +44,12 @@ export async function observeSnapshots(
   const found = new Map<string, TermStart>();
   const asked = await unloaded(tables, tablets, partitions);
   await Promise.all(
-    asked.map(({ endpoint, of }) =>
+    asked.map(({ endpoint, of, runsAsLeader }) =>
       limit(async () => {
         if (silent.has(endpoint) || signal?.aborted === true) return;
         try {
           const { isLoaded, term, offset } = await cluster.getTermPair(endpoint, of);
-          if (!isLoaded) found.set(followerKey(endpoint, of), { term, offset });
+          if (!isLoaded || runsAsLeader) found.set(followerKey(endpoint, of), { term, offset });
         } catch (thrown) {
           if (!(thrown instanceof OpsError) || thrown.code !== "rejected") silent.add(endpoint);
         }
@@ -59,24 +60,35 @@ export async function observeSnapshots(
   return found;
 }
 
+/** A replica whose tablet is asked. */
+interface Asked {
+  readonly endpoint: Endpoint;
+  readonly of: OnDisk;
+  /** Whether it is loaded, and runs as a leader that the record does not name; else it is not loaded. */
+  readonly runsAsLeader: boolean;
+}
+
 function unloaded(
   tables: readonly TableClaim[],
   tablets: ReadonlyMap<Endpoint, TabletView>,
   partitionsMax: number,
-): Promise<{ readonly endpoint: Endpoint; readonly of: OnDisk }[]> {
+): Promise<Asked[]> {
   let found = 0;
   return inTurns(
     flatMapped(tables, ({ tid, storageMode, partitions }) => {
       if (storageMode === "unknown") return [];
       return partitions.flatMap(({ pid, replicas }) => {
-        if (found >= partitionsMax) return [];
-        const own = replicas.filter(({ endpoint }) => {
+        const hasRoom = found < partitionsMax;
+        const own = replicas.flatMap(({ endpoint, isLeader, isAlive }): Asked[] => {
           const tablet = tablets.get(endpoint);
-          const isAnswering = tablet?.claim?.isHealthy === true && tablet.reports !== undefined;
-          return isAnswering && tablet.reports?.has(replicaKey({ tid, pid })) === false;
+          if (tablet?.claim?.isHealthy !== true || tablet.reports === undefined) return [];
+          const report = tablet.reports.get(replicaKey({ tid, pid }));
+          const runsAsLeader = report?.role === "leader" && !(isLeader && isAlive);
+          if (report === undefined ? !hasRoom : !runsAsLeader) return [];
+          return [{ endpoint, of: { tid, pid, storageMode }, runsAsLeader }];
         });
-        if (own.length > 0) found += 1;
-        return own.map(({ endpoint }) => ({ endpoint, of: { tid, pid, storageMode } }));
+        if (own.some((one) => !one.runsAsLeader)) found += 1;
+        return own;
       });
     }),
   );

@@ -157,8 +157,12 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
   }
   const others = view.replicas.filter((one) => one !== leader);
   const demoted = view.replicas.filter((one) => isServing(one) && one.report?.role === "leader");
-  // RecoverTable compares term and offset: it would take the parted log of such a leader for a prefix.
-  const parted = demoted.find((one) => one !== leader && hasParted(view, leader, one));
+  const isOld = oldRecordProblem(view) !== undefined;
+  // RecoverTable compares term and offset: it would take the parted log of such a leader for a prefix. Where the
+  // record is old, no log is taken for one.
+  const parted = isOld
+    ? undefined
+    : demoted.find((one) => one !== leader && hasParted(view, leader, one));
   if (parted !== undefined) {
     const text = `${accepted} was chosen as leader and cannot lead: ${parted.endpoint} leads, and holds entries that diverged from those of ${accepted}; only ${parted.endpoint} can continue to lead (${blocked.text})`;
     const kept = { ...blocked, text, candidate: parted.endpoint };

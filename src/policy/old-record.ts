@@ -24,7 +24,8 @@ interface OldRecord {
  * replica was given last (OpenMLDB 0.9 tablet: DiskTableSnapshot), which may be the one with which a
  * change of leader fenced it before it ended half-way. The two cannot be told apart, so both are asked about.
  *
- * Only replicas that are not loaded tell: a loaded one answers GetTermPair with the term that it was given.
+ * Replicas that are not loaded tell, and those that run as leader although the record does not say so. Any other
+ * loaded replica answers GetTermPair with the term that it was given.
  *
  * @returns Undefined if nothing proves it. That no snapshot shows it does not prove the opposite.
  */
@@ -75,10 +76,13 @@ export function oldRecordProblem(view: PartitionView): Problem | undefined {
   const old = oldRecord(view);
   if (old === undefined) return halfDecided(view);
   const { endpoint, snapshot, newest } = old;
+  const replica = view.replicas.find((one) => one.endpoint === endpoint);
+  const whose =
+    replica?.report?.role === "leader" ? "it runs as leader in" : "the snapshot on its disk is of";
   return {
     code: "record-is-old",
     endpoint,
-    text: `the snapshot on its disk is of term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newest}: the record does not know of it (ZooKeeper was restored from a backup, or a change of leader ended half-way), so neither flags nor history tell which replica led last; bring the newer ZooKeeper data back if there is any`,
+    text: `${whose} term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newest}: the record does not know of it (ZooKeeper was restored from a backup, or a change of leader ended half-way), so neither flags nor history tell which replica led last; bring the newer ZooKeeper data back if there is any`,
     candidate: endpoint,
   };
 }

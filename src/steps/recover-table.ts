@@ -185,6 +185,17 @@ async function unlistExLeader(
   await context.cluster.delReplica(leader.endpoint, id, endpoint);
 }
 
+/** Takes a replica off its leader's list and marks it not alive: it must not count as in sync. */
+async function takeOut(
+  { cluster }: StepContext,
+  view: PartitionView,
+  endpoint: Endpoint,
+): Promise<void> {
+  const leader = servingLeader(view);
+  if (leader !== undefined) await cluster.delReplica(leader.endpoint, view.id, endpoint);
+  await cluster.updateTableAlive({ ...view.id, endpoint }, false);
+}
+
 /** Looks at the replica once the ops have ended: that counts, whatever they say. */
 async function effectOf(
   context: StepContext,
@@ -201,6 +212,7 @@ async function effectOf(
   // RecoverTable compares by the history on record (OpenMLDB 0.9 nameserver: MatchTermOffset), which lacks terms here.
   const keeper = isCopy === true ? ops.find((op) => KEEPS_LOG.has(op.type)) : undefined;
   if (keeper !== undefined) {
+    await takeOut(context, view, endpoint);
     const detail = `${keeper.type} ${keeper.id} kept the log of ${endpoint}, and nothing proves that it is a prefix of the leader's: restart tablet ${endpoint}, then run again`;
     return { result: "failed", detail };
   }

@@ -76,11 +76,15 @@ function isBlocked({ model }: World, { table, part }: Part): boolean {
   );
 }
 
-/** Whether a replica that is not loaded has a snapshot of a newer term than the record knows. */
-function hasUnknownTerm(model: World["model"], of: Part, endpoint: string): boolean {
+/** Whether a replica that is not loaded has a snapshot, or one that is not on record as leader leads, in a term that the record does not know. */
+export function hasUnknownTerm(model: World["model"], of: Part, endpoint: string): boolean {
   const newest = of.part.termOffset.at(-1)?.term ?? 0n;
   const snapshot = dirAt(model, of, endpoint)?.snapshot;
-  return loadedAt(model, of, endpoint) === undefined && (snapshot?.term ?? 0n) > newest;
+  const loaded = loadedAt(model, of, endpoint);
+  if (loaded === undefined) return (snapshot?.term ?? 0n) > newest;
+  const meta = of.part.partitionMeta.find((one) => one.endpoint === endpoint);
+  const isOnRecord = meta?.isLeader === true && meta.isAlive;
+  return loaded.role === "leader" && !isOnRecord && loaded.term > newest;
 }
 
 /** Whether an ex-leader has, or is known to have, entries behind the beginning of the newest leadership. */
