@@ -143,9 +143,12 @@ describe("what the commands really write", () => {
   test("where something has to be decided", { timeout: 60_000 }, async () => {
     const table = sandbox.model.rows().find(({ pid }) => pid === 0);
     await sandbox.outage({ withNameservers: false });
-    sandbox.model.kill(
-      table?.replicas.find(({ role }) => role === "leader")?.endpoint ?? "tablet1",
-    );
+    const led = table?.replicas.find(({ role }) => role === "leader")?.endpoint ?? "tablet1";
+    sandbox.model.kill(led);
+    const killedAt = sandbox.model.clock.now();
+    // A tablet that is gone for less than 15 s may be restarting, and nothing is to be decided.
+    const goneMs = () => sandbox.model.clock.now() - killedAt;
+    await expect.poll(goneMs, { timeout: 30_000 }).toBeGreaterThan(40_000);
     const path = join(scratch, "decisions.jsonl");
     await ops("recoverdata", "--output=json", `--state_dir=${scratch}`, `--decisions_out=${path}`);
     note("decisions", documentsIn(readFileSync(path, "utf8")));
