@@ -26,7 +26,7 @@ const BYTES_PER_PART = 8;
 /** Below this size a document cannot hold much, whatever it is. */
 const SMALL_CHARS = 1_000_000;
 /** Objects in all items of a list: half as many again as a plan for 240,000 replicas has. */
-const OBJECTS_MAX = 6_000_000;
+const OBJECTS_MAX = 4_500_000;
 /** Paths and messages longer than this say nothing more to a person. */
 const PROBLEM_CHARS_MAX = 300;
 
