@@ -26,8 +26,8 @@ const METRICS_BYTES_MAX = 1_000_000;
 const METRICS_MODE = 0o644;
 /** Characters of a variable of a hook; systems bound all variables together. */
 const VARIABLE_CHARS_MAX = 2_000;
-/** Advices that a hook is told. */
-const HOOK_TODOS_MAX = 20;
+/** Pieces of advice that a hook is given. */
+const HOOK_LEFT_MAX = 20;
 
 type ClusterFlags = Pick<CommonFlags, "zkCluster" | "zkRootPath" | "cluster">;
 
@@ -201,7 +201,7 @@ function hookFacts(report: ReportDocument, path: string | undefined) {
     run,
     counts,
     autoFailover,
-    left: left.slice(0, HOOK_TODOS_MAX),
+    left: left.slice(0, HOOK_LEFT_MAX),
     givenUp: report.givenUp.length,
     atRisk: report.atRisk.length,
     report: path ?? null,

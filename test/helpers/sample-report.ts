@@ -2,6 +2,7 @@ import type { EventRecord } from "../../src/journal/record.js";
 import { type Advice, adviceText, changing } from "../../src/model/advice.js";
 import { buildReport, type ReportParts } from "../../src/report/build.js";
 import type { PartitionRow, ReportDocument } from "../../src/report/document.js";
+import { NO_ROWS } from "../../src/report/recovery-rows.js";
 import type { TimedEvent } from "../../src/report/timeline.js";
 
 /** When the runs of these reports begin. */
@@ -71,13 +72,7 @@ export function emptyParts(): ReportParts {
       calls: 120,
       changes: 24,
     },
-    counts: null,
-    autoFailover: null,
-    advice: [],
-    partitionAdvice: [],
-    partitions: [],
-    tablets: [],
-    findings: [],
+    ...NO_ROWS,
     events: [],
     beganMs: BEGAN_MS,
     parameters: [{ name: "zkRootPath", value: "/openmldb" }],

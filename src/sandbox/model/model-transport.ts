@@ -49,7 +49,7 @@ function connectionTo(
   return known?.life === model.lifeAt(address) ? known?.connection : undefined;
 }
 
-/** Connects if there is no connection, and somebody listens. */
+/** Connects if there is no connection, and a process listens at the address. */
 function connect(model: SandboxModel, open: Connections, address: string): void {
   const life = model.lifeAt(address);
   if (life === undefined || connectionTo(model, open, address) !== undefined) return;
