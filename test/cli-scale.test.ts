@@ -52,14 +52,14 @@ describe("flags", () => {
   test("have the defaults that help shows, those of openmldb_ops.py among them", () => {
     expect(flagsOf("scaleout")).toMatchObject({
       concurrency: 4,
-      keepSurplus: false,
+      keepsSurplus: false,
       dryRun: false,
     });
     expect(flagsOf("scalein", "--endpoints=a:1,b:2")).toMatchObject({ endpoints: ["a:1", "b:2"] });
     expect(flagsOf("--cmd=pre-upgrade", "--endpoints=a:1")).toMatchObject({
       endpoints: ["a:1"],
       statfile: ".stat",
-      allowSingleReplica: false,
+      allowsSingle: false,
     });
     expect(flagsOf("post-upgrade", "--endpoints=a:1", "--statfile=x")).toMatchObject({
       statfile: "x",

@@ -7,11 +7,9 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Command, CommandIo } from "../src/commands/command.js";
 import * as history from "../src/commands/history.js";
+import { postUpgrade, preUpgrade, scaleIn } from "../src/commands/operations.js";
 import { planDigest } from "../src/commands/plan-store.js";
-import * as postUpgrade from "../src/commands/post-upgrade.js";
-import * as preUpgrade from "../src/commands/pre-upgrade.js";
-import * as recoverData from "../src/commands/recoverdata.js";
-import * as scaleIn from "../src/commands/scalein.js";
+import { recoverDataCommand } from "../src/commands/recover.js";
 import * as verify from "../src/commands/verify.js";
 import { OpsError } from "../src/errors.js";
 import { exitCodeOf } from "../src/exit-codes.js";
@@ -34,7 +32,7 @@ const DOCUMENTS: readonly {
 }[] = [
   {
     name: "plan of a recovery",
-    command: recoverData,
+    command: recoverDataCommand,
     argv: (path) => ["recoverdata", `--apply=${path}`],
   },
   {
@@ -44,7 +42,7 @@ const DOCUMENTS: readonly {
   },
   {
     name: "decisions of the operator",
-    command: recoverData,
+    command: recoverDataCommand,
     argv: (path) => ["recoverdata", `--decisions=${path}`],
   },
   {

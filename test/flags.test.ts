@@ -128,17 +128,17 @@ describe("right command lines", () => {
   it("of single replicas and ops name what they act on", () => {
     const t1 = ["--table=t1", "--pid=0,2,5-7", ...NEEDED];
     const at = [...t1, "--endpoint=h:1"];
-    const meant = { db: undefined, table: "t1", pid: [0, 2, 5, 6, 7], endpoint: "h:1" };
+    const meant = { db: undefined, table: "t1", pids: [0, 2, 5, 6, 7], endpoint: "h:1" };
     expect(flagsOf(["addreplica", ...at])).toMatchObject(meant);
     expect(flagsOf(["migrate", ...t1, "--src=a:1", "--des=b:1"])).toMatchObject({
-      src: "a:1",
-      des: "b:1",
-      pid: [0, 2, 5, 6, 7],
+      from: "a:1",
+      to: "b:1",
+      pids: [0, 2, 5, 6, 7],
     });
     expect(flagsOf(["updatetablealive", ...at, "--alive=no"])).toMatchObject({
       ...meant,
-      alive: false,
-      force: false,
+      isAlive: false,
+      isForced: false,
     });
     expect(flagsOf(["loadtable", ...at])).toMatchObject({
       ...meant,
@@ -146,7 +146,7 @@ describe("right command lines", () => {
       follower: false,
     });
     const last = 2n ** 64n - 1n;
-    expect(flagsOf(["cancelop", `--op_id=${last}`, ...NEEDED])["opId"]).toBe(last);
+    expect(flagsOf(["cancelop", `--op_id=${last}`, ...NEEDED])["op"]).toBe(last);
     expect(flagsOf(["deleteop", "--status=kFailed", ...NEEDED])).toMatchObject({
       opId: undefined,
       status: "failed",

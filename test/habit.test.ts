@@ -40,11 +40,11 @@ describe("the forms of OpenMLDB's own clients", () => {
     },
     {
       typed: `updatetablealive t1 * ${IP} no`,
-      flags: { table: "t1", pid: "all", endpoint: IP, alive: false },
+      flags: { table: "t1", pids: "all", endpoint: IP, isAlive: false },
     },
     {
       typed: `loadtable test 1 2 144000 8 --endpoint=${IP}`,
-      flags: { table: "test", tid: 1, pid: [2], ttl: "144000", segmentCount: "8", endpoint: IP },
+      flags: { table: "test", tid: 1, pids: [2], ttl: "144000", segmentCount: "8", endpoint: IP },
     },
     { typed: `gettablestatus 1 2 --endpoint=${IP}`, flags: { tid: 1, pid: 2, endpoint: IP } },
     { typed: "gettablestatus", flags: { tid: undefined, pid: undefined, endpoint: undefined } },
@@ -53,13 +53,13 @@ describe("the forms of OpenMLDB's own clients", () => {
     { typed: "confget auto_failover", flags: { key: "auto_failover" } },
     {
       typed: `migrate ${IP} table1 1-3 ${DES}`,
-      flags: { src: IP, table: "table1", pid: [1, 2, 3], des: DES },
+      flags: { from: IP, table: "table1", pids: [1, 2, 3], to: DES },
     },
-    { typed: `addreplica t1 1,3,5 ${IP}`, flags: { table: "t1", pid: [1, 3, 5], endpoint: IP } },
-    { typed: `delreplica t1 0 ${IP}`, flags: { table: "t1", pid: [0], endpoint: IP } },
+    { typed: `addreplica t1 1,3,5 ${IP}`, flags: { table: "t1", pids: [1, 3, 5], endpoint: IP } },
+    { typed: `delreplica t1 0 ${IP}`, flags: { table: "t1", pids: [0], endpoint: IP } },
     { typed: "showopstatus", flags: { table: undefined, pid: "all" } },
     { typed: "showopstatus flow 1", flags: { table: "flow", pid: [1] } },
-    { typed: "cancelop 5", flags: { opId: 5n } },
+    { typed: "cancelop 5", flags: { op: 5n } },
     { typed: "deleteop 5", flags: { op: 5n } },
     { typed: "deleteop done", flags: { op: "done" } },
   ])("$typed", ({ typed, flags }) => {
@@ -151,7 +151,7 @@ describe("a * that the shell has replaced", () => {
       "\"zoo.cfg\": the shell has put the name of a file in place of a * (quote it: '*')",
     );
     writeFileSync(join(folder, "3"), "");
-    expect(flagsOf(["updatetablealive", "t1", "3", IP, "no", ...ZK])).toMatchObject({ pid: [3] });
+    expect(flagsOf(["updatetablealive", "t1", "3", IP, "no", ...ZK])).toMatchObject({ pids: [3] });
     expect(errorOf("updatetablealive", "t1", "a", "b", IP, "no", ...ZK)).toContain(
       "unexpected word",
     );

@@ -42,7 +42,7 @@ export const changeLeaderSpecs = {
   ),
   noRecover: toggle("no_recover", "leave the old leader marked not alive"),
   /** Whether entries of this partition may be given up. */
-  acceptDataLoss: noVariable(
+  acceptsLoss: noVariable(
     toggle("accept_data_loss", "give up entries that the new leader does not hold"),
   ),
 };
@@ -64,7 +64,7 @@ const endpointSpecs = {
 export const offlineEndpointSpecs = {
   ...operateSpecs,
   ...endpointSpecs,
-  allowSingleReplica: toggle(
+  allowsSingleReplica: toggle(
     "allow_single_replica",
     "let partitions with their only replica there go out of service",
   ),
@@ -87,7 +87,7 @@ export type RecoverEndpointFlags = FlagsOf<typeof recoverEndpointSpecs>;
 const tableSpecs = {
   db: dbOfTable,
   table: oneTable,
-  pid: noVariable(
+  pids: noVariable(
     needed(["pid", "LIST", "its partitions, such as 0,2,5-7; * for all"], pidList, "--pid=0"),
   ),
 };
@@ -100,14 +100,14 @@ export type ReplicaFlags = FlagsOf<typeof replicaSpecs>;
 
 /** Flags of `migrate`. */
 export const migrateSpecs = {
-  src: noVariable(
+  from: noVariable(
     needed(
       ["src", "ENDPOINT", "the tablet that the followers leave"],
       oneEndpoint,
       "--src=HOST:PORT",
     ),
   ),
-  des: noVariable(
+  to: noVariable(
     needed(["des", "ENDPOINT", "the tablet that they go to"], oneEndpoint, "--des=HOST:PORT"),
   ),
   ...tableSpecs,
@@ -119,7 +119,7 @@ export type MigrateFlags = FlagsOf<typeof migrateSpecs>;
 
 /** Flags of `cancelop`. */
 export const cancelOpSpecs = {
-  opId: noVariable(needed(["op_id", "N", "the op, see showopstatus"], opId, "--op_id=42")),
+  op: noVariable(needed(["op_id", "N", "the op, see showopstatus"], opId, "--op_id=42")),
   ...operateSpecs,
 };
 
@@ -147,8 +147,8 @@ export type DeleteOpFlags = FlagsOf<typeof deleteOpSpecs>;
 /** Flags of `updatetablealive`. */
 export const tableAliveSpecs = {
   ...replicaSpecs,
-  alive: noVariable(needed(["alive", "yes|no", "how they are marked"], yesOrNo, "--alive=no")),
-  force: noVariable(toggle("force", "mark them even if their tablets contradict it")),
+  isAlive: noVariable(needed(["alive", "yes|no", "how they are marked"], yesOrNo, "--alive=no")),
+  isForced: noVariable(toggle("force", "mark them even if their tablets contradict it")),
 };
 
 /** Flags of `updatetablealive`. */

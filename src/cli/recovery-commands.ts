@@ -17,7 +17,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
     examples: ["recoverdata", "recoverdata --db=demo_db --dry_run"],
     specs: recoverDataSpecs,
     check: checkRecoverData,
-    load: () => import("../commands/recoverdata.js"),
+    load: async () => (await import("../commands/recover.js")).recoverDataCommand,
   }),
   clusterEntryOf({
     name: "recovertable",
@@ -26,7 +26,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
     specs: recoverTableSpecs,
     words: ["table", "pids", "endpoint"],
     check: checkRecoverData,
-    load: () => import("../commands/recovertable.js"),
+    load: async () => (await import("../commands/recover.js")).recoverTableCommand,
   }),
   clusterEntryOf({
     name: "movetablet",
@@ -38,7 +38,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
     specs: moveTabletSpecs,
     words: ["from", "to"],
     check: checkMove,
-    load: () => import("../commands/movetablet.js"),
+    load: async () => (await import("../commands/operations.js")).moveTablet,
   }),
   clusterEntryOf({
     name: "inspect",

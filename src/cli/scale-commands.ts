@@ -15,7 +15,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     summary: "spread replicas and leaders over all healthy tablets",
     examples: ["scaleout --dry_run", "scaleout"],
     specs: scaleOutOnlySpecs,
-    load: () => import("../commands/scaleout.js"),
+    load: async () => (await import("../commands/operations.js")).scaleOut,
   }),
   clusterEntryOf({
     name: "scalein",
@@ -26,7 +26,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: scaleInSpecs,
     check: checkDistinct,
-    load: () => import("../commands/scalein.js"),
+    load: async () => (await import("../commands/operations.js")).scaleIn,
   }),
   clusterEntryOf({
     name: "pre-upgrade",
@@ -37,7 +37,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: preUpgradeSpecs,
     check: checkOne,
-    load: () => import("../commands/pre-upgrade.js"),
+    load: async () => (await import("../commands/operations.js")).preUpgrade,
   }),
   clusterEntryOf({
     name: "post-upgrade",
@@ -48,6 +48,6 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: postUpgradeSpecs,
     check: checkOne,
-    load: () => import("../commands/post-upgrade.js"),
+    load: async () => (await import("../commands/operations.js")).postUpgrade,
   }),
 ];

@@ -13,7 +13,7 @@ const concurrency = withDefault(
 
 const scaleOutSpecs = {
   /** Whether partitions with more replicas than their table asks for keep them. */
-  keepSurplus: toggle(
+  keepsSurplus: toggle(
     "keep_surplus",
     "keep replicas beyond the table's number; otherwise they count as leftovers of a run",
   ),
@@ -75,7 +75,7 @@ export type PostUpgradeFlags = FlagsOf<typeof postUpgradeSpecs>;
 export const preUpgradeSpecs = {
   ...postUpgradeSpecs,
   /** Whether partitions with one replica stay on the tablet, out of service meanwhile. */
-  allowSingleReplica: toggle(
+  allowsSingle: toggle(
     "allow_single_replica",
     "leave partitions with one replica there, out of service while the tablet is down",
   ),

@@ -1,5 +1,5 @@
 import { commandPrinter } from "../cli/printed-command.js";
-import type { RecoverDataFlags } from "../cli/recovery-specs.js";
+import type { RecoverDataFlags, RecoverTableFlags } from "../cli/recovery-specs.js";
 import { messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
@@ -18,7 +18,7 @@ import { replaceFileBy } from "../util/replace-file.js";
 import { safe } from "../util/text.js";
 import { ask } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
-import type { CommandIo } from "./command.js";
+import type { Command, CommandIo } from "./command.js";
 import { writeDecisions } from "./decisions-file.js";
 import { type DeepEnd, deepAfterRecovery, withDeepExit } from "./deep-recovery.js";
 import { isStop } from "./is-stop.js";
@@ -29,10 +29,33 @@ import { planOptions, planRecovery, type Recovery, readPlan } from "./recovery-o
 import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print, writeToDisk } from "./write.js";
 
+/** Recovers every partition, of one database or of all; see {@link recover}. */
+export const recoverDataCommand: Command<RecoverDataFlags> = {
+  run(flags, io) {
+    const { db, lost } = flags;
+    return recover(flags, io, { typed: { cmd: "recoverdata", db, lost }, only: { db } });
+  },
+};
+
+/**
+ * Recovers one table, some of its partitions, or its replicas on one tablet; see {@link recover}.
+ * Healthy replicas are left alone, unless `--force` marks them not alive and recovers them too.
+ */
+export const recoverTableCommand: Command<RecoverTableFlags> = {
+  run(flags, io) {
+    const { db, table, endpoint, isForced, lost } = flags;
+    const pids = flags.pids === "all" ? undefined : flags.pids;
+    return recover(flags, io, {
+      typed: { cmd: "recovertable", db, table, pid: pids, endpoint, force: isForced, lost },
+      only: { db, table, pids, endpoint, isForced },
+    });
+  },
+};
+
 type Recovered = Extract<RecoverResult, { report: unknown }>;
 
 /** Flags of every recovery, whatever it is about. */
-export type RecoveryFlags = Omit<RecoverDataFlags, "db">;
+type RecoveryFlags = Omit<RecoverDataFlags, "db">;
 
 /**
  * Brings back what is selected, in rounds of looking, planning and doing, and prints one screen: what was
@@ -41,11 +64,7 @@ export type RecoveryFlags = Omit<RecoverDataFlags, "db">;
  * @returns The exit code.
  * @throws OpsError as {@link changeCluster} does, with auto_failover put back.
  */
-export async function recover(
-  flags: RecoveryFlags,
-  io: CommandIo,
-  recovery: Recovery,
-): Promise<number> {
+async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery): Promise<number> {
   const given = readPlan(flags, recovery);
   const { typed } = recovery;
   const print = commandPrinter(flags);

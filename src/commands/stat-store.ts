@@ -86,6 +86,18 @@ export function statStore(path: string, cluster: ClusterName): StatStore {
 }
 
 /**
+ * The statfile that a command is about to use. It can be written, and what it holds can be read.
+ *
+ * @throws OpsError `usage` otherwise.
+ */
+export function checkedStatStore(path: string, cluster: ClusterName): StatStore {
+  assertWritable(path);
+  const store = statStore(path, cluster);
+  store.read();
+  return store;
+}
+
+/**
  * Checks that a statfile can be written, without making one.
  *
  * @throws OpsError `usage` if it cannot.
