@@ -82,6 +82,7 @@ test("seed 101767, documented: a follower that was fenced with a newer term refu
 
 test.each([
   [22_162, "clients wrote to a short leader that was loaded by hand: other rows at one offset"],
+  [402_840, "another client had loaded the replica as leader: LoadTable is refused (101)"],
   [30_434, "told to stop while the lock was lost and taken again: auto_failover is put back"],
 ])("seed %i, direct: %s", async (seed) => {
   expect((await simulate(seed, { method: "direct" })).violations).toEqual([]);

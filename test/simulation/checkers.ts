@@ -346,7 +346,7 @@ export class Checks {
       const what = `${of.name}: ${mutation.method} of ${endpoint} while an op runs`;
       this.complain("op-not-repeated", what);
     }
-    if (isHarmless(mutation) || isFedAlready(this.#world, of, endpoint, mutation)) return;
+    if (isHarmless(mutation) || isThereAlready(this.#world, of, endpoint, mutation)) return;
     // Where the operator named another leader, the one that serves has to go.
     if (this.#decided.has(of.name)) return;
     if (isReplicaHealthy(this.#world, of, endpoint)) {
@@ -388,10 +388,15 @@ function isHarmless(mutation: Mutation): boolean {
   return mutation.method === "UpdateTableAliveStatus" && mutation.request["isAlive"] === true;
 }
 
-/** AddReplica of a follower that the leader feeds already: answered 119, without any effect. */
-function isFedAlready(world: World, of: Part, endpoint: string, mutation: Mutation): boolean {
-  if (mutation.method !== "AddReplica") return false;
-  return loadedAt(world.model, of, mutation.called)?.links.has(endpoint) === true;
+/**
+ * A call for what is there already, which is refused before it has any effect: AddReplica of a follower that
+ * the leader replicates to (119), and LoadTable of a replica that another client has loaded (101; OpenMLDB 0.9
+ * tablet: LoadTable looks for the table before it writes anything).
+ */
+function isThereAlready(world: World, of: Part, endpoint: string, mutation: Mutation): boolean {
+  const called = loadedAt(world.model, of, mutation.called);
+  if (mutation.method === "LoadTable") return called !== undefined;
+  return mutation.method === "AddReplica" && called?.links.has(endpoint) === true;
 }
 
 function isForked(one: readonly Run[], other: readonly Run[]): boolean {
