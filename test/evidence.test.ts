@@ -8,7 +8,7 @@ import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
 import {
   evidenceOf,
-  isForgetting,
+  isLosingEvidence,
   leastOffset,
   lowerBound,
   withBounds,
@@ -82,8 +82,8 @@ describe("what a replica must hold", () => {
       loaded: 50n,
       wasLeader: true,
     });
-    expect(isForgetting(now)).toBe(true);
-    expect(isForgetting(later)).toBe(false);
+    expect(isLosingEvidence(now)).toBe(true);
+    expect(isLosingEvidence(later)).toBe(false);
   });
 });
 

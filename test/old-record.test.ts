@@ -67,7 +67,7 @@ describe("the record is older than the disks", () => {
     expect(lane.steps.map((one) => one.kind)).toContain("change-leader");
   });
 
-  test("no pass and no later run decides it unasked; the operator's word does", async () => {
+  test("no round and no later run decides without --accept_data_loss, which decides", async () => {
     const virtual = await SITUATIONS["zookeeper"]!();
     const statusOf = async (accept: ReadonlyMap<string, string> = new Map()) => {
       const result = await virtual.recover({ accept });

@@ -7,7 +7,7 @@ import { addTo, eachRow, emptySums, isSameSums, positionOf } from "../src/observ
 import { jumpFrom } from "../src/observe/row-sample.js";
 import { adviseOnRows } from "../src/policy/advise-on-rows.js";
 import { type HeldRow, provenDifferences } from "../src/policy/differing-rows.js";
-import { isLeftOut, liveRule, walkedIndexes } from "../src/policy/live-rows.js";
+import { isExcluded, liveRule, walkedIndexes } from "../src/policy/live-rows.js";
 import { readRecording } from "../src/sandbox/model/recording-document.js";
 import { recordedAnswers } from "../src/sandbox/model/recording-file.js";
 import { print } from "./helpers/printing.js";
@@ -80,7 +80,7 @@ describe("which rows are compared", () => {
   const at = (minutesAgo: number) => BigInt(NOW) - BigInt(minutesAgo) * 60_000n;
   const kept = (ttl: Parameters<typeof liveRule>[0], minutesAgo: number, rank: number) => {
     const rule = liveRule(ttl, NOW);
-    return rule !== undefined && !isLeftOut(rule, at(minutesAgo), rank);
+    return rule !== undefined && !isExcluded(rule, at(minutesAgo), rank);
   };
 
   test.each([

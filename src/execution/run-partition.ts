@@ -15,7 +15,7 @@ import {
   withEarlier,
 } from "../planning/attempt-history.js";
 import { isLastRound, type PredictedRound } from "../planning/predict-rounds.js";
-import { evidenceOf, isForgetting, withBounds } from "../policy/what-it-holds.js";
+import { evidenceOf, isLosingEvidence, withBounds } from "../policy/what-it-holds.js";
 import { rowOf } from "../steps/run-step.js";
 import { observePartition, type StepContext } from "../steps/step-context.js";
 import type { KnownOffsets } from "./known-offsets.js";
@@ -184,7 +184,7 @@ async function planAgain(
   const view = await lookAgain(context, lane, { ...known, kept: knownOffsets.of(lane.id) });
   if (view === undefined || "failure" in view) return view;
   // The nameserver forgets within seconds what it saw of a replica before it was loaded.
-  if (isForgetting(view)) await knownOffsets.remember(lane.id, evidenceOf(view).bounds);
+  if (isLosingEvidence(view)) await knownOffsets.remember(lane.id, evidenceOf(view).bounds);
   return { view, lane: planner(view, known.attempts) };
 }
 

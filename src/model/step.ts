@@ -110,7 +110,7 @@ interface StepFields {
   /**
    * ChangeLeader with a candidate: begins a new term. `from` leads before, undefined if no replica
    * does; `offset` is where the candidate must be exactly, undefined if that does not matter;
-   * `lastSeen` is what the plan proved of a leader that cannot be asked (see `KnownBeside`).
+   * `lastSeen` is what the plan proved of a leader that cannot be asked (see `LossEvidence`).
    */
   "change-leader": OfReplica & {
     readonly from: Endpoint | undefined;

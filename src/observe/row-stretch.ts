@@ -1,7 +1,7 @@
 import type { OrderedPosition } from "../model/row-order.js";
 import type { RowPosition } from "../model/rows.js";
 import type { HeldRow, Reading } from "../policy/differing-rows.js";
-import { isLeftOut, type LiveRule } from "../policy/live-rows.js";
+import { isExcluded, type LiveRule } from "../policy/live-rows.js";
 import type { RowReader } from "./row-reader.js";
 import { addTo, emptySums, positionOf, type RowRecord, type RowSums } from "./row-records.js";
 
@@ -65,7 +65,7 @@ export async function readLeaderStretch(
         lastRank = rank - 1;
         positions += 1;
       }
-      if (isLeftOut(rule, next.ts, rank)) lastExpired += 1;
+      if (isExcluded(rule, next.ts, rank)) lastExpired += 1;
       else addTo(last, next);
       return true;
     },
@@ -94,7 +94,7 @@ export async function readSums(
   const sums = emptySums();
   let expired = 0;
   await readWithin(reader, stretch, rule, (row, rank) => {
-    if (isLeftOut(rule, row.ts, rank)) expired += 1;
+    if (isExcluded(rule, row.ts, rank)) expired += 1;
     else addTo(sums, row);
     return true;
   });
@@ -119,7 +119,7 @@ export async function readRows(
   let group: { isLastKept: boolean }[] = [];
   await readWithin(reader, stretch, rule, (row, rank, isNewPosition) => {
     if (isNewPosition) group = [];
-    if (isLeftOut(rule, row.ts, rank)) return true;
+    if (isExcluded(rule, row.ts, rank)) return true;
     const hash = `${row.low}/${row.high}`;
     const known = rows.get(hash);
     const held = known ?? { ...positionOf(row), copies: 0, isLastKept: false };

@@ -3,7 +3,7 @@ import { tableName } from "../model/partition-name.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
-import { leastToLead, whyNotLead } from "../policy/load-as-leader.js";
+import { leastOffsetToLead, whyNotLead } from "../policy/load-as-leader.js";
 import { isServing, lowerBound, servingLeader } from "../policy/what-it-holds.js";
 import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
@@ -101,7 +101,7 @@ function isLoadedAs(view: PartitionView, { endpoint, role }: LoadOptions): boole
 function stepFor(view: PartitionView, { endpoint, role }: LoadOptions): Step {
   const replica = replicaAt(view, endpoint) as ReplicaView;
   const as = role ?? flagged(replica);
-  const least = as === "leader" ? leastToLead(view, replica) : lowerBound(view, replica);
+  const least = as === "leader" ? leastOffsetToLead(view, replica) : lowerBound(view, replica);
   const why = as === flagged(replica) ? `flagged ${as}` : `asked for, flagged ${flagged(replica)}`;
   const expected = least === 0n ? "" : `, known to hold entries up to ${least}`;
   return {

@@ -5,14 +5,14 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step } from "../model/step.js";
-import { isPartlyOutOfSight, leaderOutOfSight, offered } from "../policy/absent-replicas.js";
+import { hasUnobservableTablet, offered, unobservableLeader } from "../policy/absent-replicas.js";
 import { exLeaders } from "../policy/ex-leaders.js";
 import { laneOf } from "../policy/lane-of.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { isServing, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import {
   givenUp,
-  hasParted,
+  hasDiverged,
   isDiscard,
   mayBeOverwritten,
   unreadFollower,
@@ -63,7 +63,7 @@ export function planOn(
   const { attempts, accepted } = known;
   const serving = servingLeader(view);
   if (problems.length === 0) return laneOf(view, { leader: serving, steps: [] });
-  const hidden = serving === undefined ? leaderOutOfSight(view) : undefined;
+  const hidden = serving === undefined ? unobservableLeader(view) : undefined;
   if (hidden !== undefined) return laneOf(view, { leader: undefined, steps: [], blocked: hidden });
   if (view.activeOps.length > 0) {
     return laneOf(view, {
@@ -122,7 +122,7 @@ function planPromotion(
   if ("blocked" in decision) {
     const blocked = offered(view, decision.blocked);
     const chosen = accepted ?? (isCovered(blocked, lossOfLost) ? blocked.candidate : undefined);
-    if (chosen !== undefined && !isPartlyOutOfSight(view)) {
+    if (chosen !== undefined && !hasUnobservableTablet(view)) {
       return planAccepted(view, chosen, decision.blocked);
     }
     return laneOf(view, { leader: undefined, steps: [], blocked });
@@ -162,7 +162,7 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
   // record is old, no log is taken for one.
   const parted = isOld
     ? undefined
-    : demoted.find((one) => one !== leader && hasParted(view, leader, one));
+    : demoted.find((one) => one !== leader && hasDiverged(view, leader, one));
   if (parted !== undefined) {
     const text = `${accepted} was chosen as leader and cannot lead: ${parted.endpoint} leads, and holds entries that diverged from those of ${accepted}; only ${parted.endpoint} can continue to lead (${blocked.text})`;
     const kept = { ...blocked, text, candidate: parted.endpoint };
@@ -252,7 +252,7 @@ function planFollowers(
     problems.find((one) => one.code === "rows-missing" && one.endpoint === leader.endpoint);
   if (steps.length === 0 && pauseSteps(view, problems).length === 0 && undecided !== undefined) {
     const blocked = { ...undecided, candidate: leader.endpoint };
-    if (accepted === undefined || isPartlyOutOfSight(view)) {
+    if (accepted === undefined || hasUnobservableTablet(view)) {
       return laneOf(view, { leader: undefined, steps, blocked: offered(view, blocked) });
     }
     return accepted === leader.endpoint

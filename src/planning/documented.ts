@@ -5,7 +5,7 @@ import type { Lane, Mark } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step, StepKind } from "../model/step.js";
 import { each, flatMapped, type Work } from "../model/work.js";
-import { leaderOutOfSight, offered } from "../policy/absent-replicas.js";
+import { offered, unobservableLeader } from "../policy/absent-replicas.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
 import { laneOf } from "../policy/lane-of.js";
 import { oldRecordProblem } from "../policy/old-record.js";
@@ -27,7 +27,7 @@ export function planPartition(view: PartitionView, attempts: AttemptHistory = NO
     return laneOf(view, { leader: servingLeader(view), steps: [wait] });
   }
   const serving = servingLeader(view);
-  const hidden = serving === undefined ? leaderOutOfSight(view) : undefined;
+  const hidden = serving === undefined ? unobservableLeader(view) : undefined;
   if (hidden !== undefined) return laneOf(view, { leader: undefined, steps: [], blocked: hidden });
   const old = oldRecordProblem(view);
   if (old !== undefined) {

@@ -2,23 +2,23 @@ import { mayBeGivenUp, mayBeServing } from "../model/absence.js";
 import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
-import { isOnlyLostUnasked } from "./lost-replicas.js";
+import { areUnreadReplicasLost } from "./lost-replicas.js";
 import { givenUpCount, givenUpIfLeads } from "./what-is-given-up.js";
 import { firstChange, isServing, isSuspect, trueOffset } from "./what-it-holds.js";
-import { partedEntries } from "./what-may-be-overwritten.js";
+import { divergedEntries } from "./what-may-be-overwritten.js";
 
-/** The decisions that replicas on lost tablets can be the cause of. */
+/** The decisions that can be caused by replicas on lost tablets. */
 const LOST_CODES: readonly ProblemCode[] = ["rows-missing", "unread"];
 
 /**
- * A replica that may be serving the partition as its leader while this machine cannot see it: flagged
- * leader and alive, on a tablet that is registered and healthy for the nameserver. A second leader made
- * beside it could take writes at the same time, so the partition is left alone.
+ * Returns a problem if a replica may be serving as leader although this machine cannot reach it:
+ * flagged leader and alive, on a tablet that is registered and healthy for the nameserver. A second
+ * leader could take writes at the same time, so the partition must not be changed.
  *
- * @returns Why nothing may be done; it is nothing that an operator could decide. Undefined if there is
- *   no such replica.
+ * @returns A problem without a candidate: no operator's decision resolves it. Undefined if there is no
+ *   such replica.
  */
-export function leaderOutOfSight(view: PartitionView): Problem | undefined {
+export function unobservableLeader(view: PartitionView): Problem | undefined {
   const leader = view.replicas.find(
     (one) => one.claim.isLeader && one.claim.isAlive && mayBeServing(one.absence),
   );
@@ -30,31 +30,34 @@ export function leaderOutOfSight(view: PartitionView): Problem | undefined {
   };
 }
 
-/** Whether a tablet of the partition may be serving although this machine cannot work with it. */
-export function isPartlyOutOfSight({ replicas }: PartitionView): boolean {
+/**
+ * True if a tablet of the partition may be serving clients although this machine cannot work with it.
+ */
+export function hasUnobservableTablet({ replicas }: PartitionView): boolean {
   return replicas.some((one) => mayBeServing(one.absence));
 }
 
 /**
- * What an operator gives up who lets a replica lead. Where leaderships parted and no call tells which entries are of
- * the newest, those of any other replica behind the parting may be the acknowledged ones.
+ * Computes what is given up if the operator lets a replica lead. Where terms diverged and no call tells
+ * which entries belong to the newest one, the diverged entries of any other replica may be the
+ * acknowledged ones, so the longest such tail bounds the loss.
  */
 export function lossIfLeads(view: PartitionView, choice: ReplicaView): Loss {
   const { atLeast, atMost } = givenUpIfLeads(view, choice);
-  const parted = partedEntries(view, choice);
-  if (atMost === undefined) return { atLeast: atLeast + parted, atMost };
-  let most = atMost + parted;
+  const own = divergedEntries(view, choice);
+  if (atMost === undefined) return { atLeast: atLeast + own, atMost };
+  let most = atMost + own;
   for (const one of view.replicas) {
     if (one === choice || !isServing(one) || !isSuspect(view, one)) continue;
-    const behind = trueOffset(one) - firstChange(view) + 1n;
-    if (behind > most) most = behind;
+    const diverged = trueOffset(one) - firstChange(view) + 1n;
+    if (diverged > most) most = diverged;
   }
-  return { atLeast: atLeast + parted, atMost: most };
+  return { atLeast: atLeast + own, atMost: most };
 }
 
 /**
- * A decision as it is put to the operator, with what is given up where the candidate leads. No loss is
- * offered while a replica that is not loaded may be serving, or may be back in a moment.
+ * Adds to a decision what is given up if its candidate leads. Removes the candidate, so that no loss
+ * can be accepted, while a replica may be serving unseen or its tablet may be restarting.
  */
 export function offered(view: PartitionView, decision: Problem): Problem {
   const isTooEarly = (one: ReplicaView) => one.tablet !== "ok" && !mayBeGivenUp(one.absence);
@@ -64,7 +67,7 @@ export function offered(view: PartitionView, decision: Problem): Problem {
     return problem;
   }
   const loss = lossIfLeads(view, choice);
-  const isOfLost = LOST_CODES.includes(decision.code) && isOnlyLostUnasked(view);
+  const isOfLost = LOST_CODES.includes(decision.code) && areUnreadReplicasLost(view);
   const price = isOfLost
     ? `; where ${choice.endpoint} leads, ${givenUpCount(loss)} would be given up`
     : "";

@@ -3,7 +3,7 @@ import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { RowComparison } from "../model/rows.js";
 import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
 
-/** What can be done with a partition whose replicas hold other rows. */
+/** The facts from which advice about differing replicas is made. */
 export interface RowsAdviceFacts {
   readonly id: PartitionId;
   /** Healthy tablets without a replica of the partition. */
@@ -12,10 +12,12 @@ export interface RowsAdviceFacts {
 }
 
 /**
- * What to do about replicas that differ. Nothing is ever repaired by itself: which rows are right, no log tells.
+ * Returns advice for replicas that differ. The tool never repairs rows: no log proves which rows are
+ * right.
  *
- * A replica is made anew from its leader, so first a replica that has all rows has to lead. It is added elsewhere
- * before the old one is deleted, where there is a tablet for it, so that no copy of a row is given up for a moment.
+ * A differing replica is rebuilt from its leader, so a replica with all rows must lead first. If a
+ * spare tablet exists, the new replica is added there before the old one is deleted, so that the number
+ * of copies never drops.
  */
 export function adviseOnRows(compared: RowComparison<unknown>, facts: RowsAdviceFacts): Advice {
   const { leader, followers, differences } = compared;
@@ -27,7 +29,7 @@ export function adviseOnRows(compared: RowComparison<unknown>, facts: RowsAdvice
   const { id, print } = facts;
   if (isWhole(leader)) {
     const [other] = followers.filter((one) => !isWhole(one));
-    return other === undefined ? [] : [makeAnew(other, facts, followers.length)];
+    return other === undefined ? [] : [replaceReplica(other, facts, followers.length)];
   }
   const [whole] = followers.filter(isWhole);
   if (whole !== undefined) {
@@ -52,7 +54,7 @@ export function adviseOnRows(compared: RowComparison<unknown>, facts: RowsAdvice
   ];
 }
 
-function makeAnew(
+function replaceReplica(
   endpoint: Endpoint,
   { id, spare, print }: RowsAdviceFacts,
   followers: number,

@@ -5,26 +5,29 @@ import { type GivenUp, givenUpCount, givenUpIfLeads, mayGiveUp } from "./what-is
 import { isInSync, isServing, servingLeader, trueOffset } from "./what-it-holds.js";
 import { discardedBy } from "./what-may-be-overwritten.js";
 
-/** Which replica is wanted as leader of a partition, and at what price. */
+/** Which replica is wanted as leader of a partition, and which loss is accepted. */
 export interface LeaderChangeOptions {
-  /** The follower that shall lead; `auto`: the best one; undefined: the same, if no leader is alive. */
+  /**
+   * The follower that will lead; `auto`: the best one; undefined: the best one, only if no leader is
+   * alive.
+   */
   readonly candidate: Endpoint | "auto" | undefined;
-  /** Whether rows may be given up that another replica holds, or may hold. */
+  /** Whether rows that another replica holds, or may hold, can be given up. */
   readonly acceptsLoss: boolean;
-  /** How many partitions a tablet leads, to choose among equals; all the same if left out. */
+  /** How many partitions a tablet leads, to choose among equals; without it, all count the same. */
   readonly leads?: ((endpoint: Endpoint) => number) | undefined;
-  /** See `KnownBeside.lastSeen`: what the plan proved of the leader that cannot be asked. */
+  /** The offset of the unreachable leader that the plan proved, see `LossEvidence.lastSeen`. */
   readonly lastSeen?: bigint | undefined;
 }
 
-/** See {@link leadCounts}. */
+/** Counts led partitions by tablet, see {@link leadCounts}. */
 export interface LeadCounts {
   (endpoint: Endpoint): number;
-  /** One more partition is going to be led there. */
+  /** Counts one more partition for a tablet that will lead it. */
   readonly add: (endpoint: Endpoint) => void;
 }
 
-/** What a change of the leader would be. */
+/** The planned change of a leader. */
 export interface LeaderChange {
   /** The replica flagged leader and alive; undefined if there is none. */
   readonly from: Endpoint | undefined;
@@ -33,13 +36,18 @@ export interface LeaderChange {
   readonly offset: bigint;
   /** What is given up; nothing unless the options accept that. */
   readonly givesUp: GivenUp;
-  /** Alive followers with more than the new leader: they must not take part in the election. */
+  /**
+   * Alive followers with more entries than the new leader: they must not take part in the election.
+   */
   readonly dropped: readonly Endpoint[];
-  /** The fresh offset of the leader that cannot be asked; undefined if there is none, or it is not fresh. */
+  /**
+   * The fresh offset of the unreachable leader; undefined if there is no such leader or the offset is
+   * not fresh.
+   */
   readonly lastSeen: bigint | undefined;
 }
 
-/** Why the leader cannot, or must not, be changed so. */
+/** Why a change of the leader is impossible or not allowed. */
 export interface LeaderChangeRefusal {
   readonly refusal: string;
   /** What to do instead: `auto` and `accept-loss` name the flag, the others a command. */
@@ -47,9 +55,10 @@ export interface LeaderChangeRefusal {
 }
 
 /**
- * Checks a change of the leader before it is asked for, by the rules of the nameserver's ChangeLeader
+ * Checks a change of the leader before it is requested, by the rules of the nameserver's ChangeLeader
  * (OpenMLDB 0.9 nameserver: ChangeLeader, CreateChangeLeaderOP, SelectLeader) and by what is known of
- * the logs: ChangeLeader itself compares alive followers only, and a named candidate with none.
+ * the logs. ChangeLeader itself compares alive followers only, and compares a named candidate with
+ * none.
  */
 export function checkLeaderChange(
   view: PartitionView,
@@ -125,8 +134,9 @@ function choose(
 }
 
 /**
- * A planned change: the leader serves, and the candidate is in sync. Nothing is given up then: under
- * writes there is always more a moment later, and that is waited for when the leader is changed.
+ * What a change gives up. Nothing if it is a planned one: the leader serves and the candidate is in
+ * sync. Under writes the leader is always a little ahead; the step waits for the candidate before it
+ * changes the leader.
  */
 function givenUp(view: PartitionView, chosen: ReplicaView, lastSeen: bigint | undefined): GivenUp {
   const leader = servingLeader(view);
@@ -156,7 +166,7 @@ export function lastSeenLeader(view: PartitionView): bigint | undefined {
   return leader?.isOffsetFresh === true ? leader.claim.offset : undefined;
 }
 
-/** How many partitions each tablet leads now; counts what is added later too. */
+/** Counts the partitions that each tablet leads now, and those that are added later. */
 export function leadCounts(views: readonly PartitionView[]): LeadCounts {
   const counts = new Map<Endpoint, number>();
   const add = (endpoint: Endpoint) => counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);

@@ -1,46 +1,48 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import type { RowGroup, RowPosition } from "../model/rows.js";
 
-/** One row, as a reading of a replica gave it. */
+/** A row as it was read from one replica. */
 export interface HeldRow extends RowPosition {
-  /** How often the replica has it: the same key, timestamp and bytes. */
+  /** How many copies of the row (same key, timestamp and bytes) the replica has. */
   copies: number;
-  /** Whether it is among the last rows that the table's rule keeps of its key, by number. */
+  /** Whether it is among the last rows of its key that the table's limit by number keeps. */
   readonly isLastKept: boolean;
 }
 
 /** All rows of a stretch of an index that one replica had at one time, by their hash. */
 export type Reading = ReadonlyMap<string, HeldRow>;
 
-/** A replica, read twice. */
+/** The two readings of one replica. */
 export interface ReadTwice {
   readonly endpoint: Endpoint;
   readonly first: Reading;
   readonly second: Reading;
 }
 
-/** What the readings prove. */
+/** The differences that the readings prove. */
 export interface ProvenDifferences {
   readonly groups: readonly RowGroup[];
   /**
-   * Rows that differ, but need not: of several rows with one key and timestamp, replicas may keep different ones
-   * where the number of rows is limited.
+   * The number of rows that differ without being wrong: of several rows with one key and timestamp,
+   * replicas may keep different ones if the number of rows is limited.
    */
   readonly ambiguous: number;
 }
 
 /**
- * Judges a stretch of an index that was read in this order: the leader; each follower after it had reached the
- * offset that the leader had then; the leader again; each follower again, after the same wait.
+ * Compares a stretch of an index that was read in this order: the leader; each follower after it had
+ * reached the leader's offset of that moment; the leader again; each follower again, after the same
+ * wait.
  *
  *     leader has what a follower lacks:  min(L1, L2) > max(F1, F2)
  *     a follower has what the leader lacks:  min(F1, F2) > max(L1, L2)
  *
- * A row that came meanwhile is in no first reading, or in the second one of the other side. A row that went
- * meanwhile, expired or deleted, is missing in a second reading. So neither is taken for a difference.
+ * A row that was written meanwhile is in no first reading, or in the second reading of the other side.
+ * A row that expired or was deleted meanwhile is missing in a second reading. So neither is taken for a
+ * difference.
  *
  * @param replicas The leader first.
- * @param examplesMax Rows that are named, for each group.
+ * @param examplesMax The greatest number of rows named in each group.
  */
 export function provenDifferences(
   replicas: readonly ReadTwice[],
@@ -71,7 +73,7 @@ interface Group extends RowGroup {
   readonly examples: RowPosition[];
 }
 
-/** A row that not all replicas have as often. */
+/** A row of which replicas have different numbers of copies. */
 interface DifferingRow {
   readonly row: HeldRow;
   readonly have: readonly Endpoint[];
@@ -101,7 +103,7 @@ function differingRows(leader: ReadTwice, followers: readonly ReadTwice[]): Diff
       fewest = Math.min(fewest, its.most);
     }
     if (surplus === 0) continue;
-    // A replica like the leader is on its side, whichever that is.
+    // A replica with as many copies as the leader is listed on the leader's side.
     const like = followers.map((one) => one.endpoint).filter((one) => !more.includes(one));
     const isLeaderAhead = more.length === 0;
     const alike = [leader.endpoint, ...like.filter((one) => !less.includes(one))];
@@ -122,7 +124,7 @@ function copiesOf({ first, second }: ReadTwice, hash: string): { least: number; 
   return { least: Math.min(a, b), most: Math.max(a, b) };
 }
 
-/** Keys and timestamps of which two replicas have different rows, each one that the other lacks. */
+/** The keys and timestamps at which two replicas each have a row that the other lacks. */
 function swappedPositions(found: readonly DifferingRow[]): ReadonlySet<string> {
   const sides = new Map<string, string>();
   const swapped = new Set<string>();

@@ -2,21 +2,20 @@ import { compareText, type PartitionView, type ReplicaView } from "../model/part
 import type { Problem } from "../model/problem.js";
 import { awaitedLeaders, newestLeaders } from "./what-is-given-up.js";
 
-/** Either the replica that shall lead, or why none may. */
+/** The replica that will lead, or the reason why none may. */
 export type LeaderChoice = { readonly leader: ReplicaView } | { readonly blocked: Problem };
 
 /**
- * Picks the replica that shall lead a partition without a leader, from the flags and offsets
- * that the nameserver keeps (the documented recovery: the flagged leader with the highest offset).
+ * Picks the leader of a partition without one from the flags and offsets on record (the documented
+ * recovery: the flagged leader with the highest offset).
  *
- * Where several replicas are flagged leader and one of them is alive, that one led the newest
- * term: ChangeLeader leaves the ex-leader flagged and marks it dead. Such an ex-leader never wins,
- * whatever its offset: it may hold entries that were never part of the surviving history, and
- * after a nameserver restart the offsets are old ones. If the alive one is out of reach, none
- * is chosen.
+ * If several replicas are flagged leader and one of them is alive, that one led the newest term:
+ * ChangeLeader leaves the ex-leader flagged and marks it dead. An ex-leader never wins, whatever its
+ * offset: it may hold entries that were never part of the surviving history, and after a nameserver
+ * restart the offsets on record are old. If the alive one is unreachable, none is chosen.
  *
- * Otherwise the highest offset wins; an unknown offset ranks below a known one; ties go to the
- * replica marked alive, then to one loaded as leader already, then to the smallest endpoint.
+ * Otherwise the highest offset wins; an unknown offset ranks below every known one. Ties go to the
+ * replica marked alive, then to one that is loaded as leader, then to the smallest endpoint.
  */
 export function chooseLeader(view: PartitionView): LeaderChoice {
   const flagged = view.replicas.filter((replica) => replica.claim.isLeader);

@@ -5,7 +5,13 @@ import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { evidenceOf, leastOffset } from "./what-it-holds.js";
 
-/** A lane of a partition, with what its steps need to know beside themselves. */
+/**
+ * Builds a partition's lane: its steps, and the facts of the view that they check and act on.
+ *
+ * @param parts `leader`: the replica that leads or will lead; undefined if the lane is blocked. The
+ *   others default to: not blocked, `leastOffset` of the view (0 without a leader), no notes, nothing
+ *   given up.
+ */
 export function laneOf(
   view: PartitionView,
   parts: {

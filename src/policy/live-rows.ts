@@ -1,31 +1,34 @@
 import type { StorageMode } from "../model/cluster-state.js";
 import type { IndexClaim, Ttl } from "../model/table-index.js";
 
-/** Clocks of tablets may differ by so much, and reading may take so long. */
+/** Covers the difference between tablets' clocks and the time that reading takes. */
 const MARGIN_MS = 300_000n;
 
-/** Which rows of an index are compared, at one moment. */
+/** Decides which rows of an index are compared, at one moment. */
 export interface LiveRule {
-  /** Rows with this timestamp or an older one may have expired by age; undefined: no age expires rows. */
+  /**
+   * Rows with this timestamp or an older one may have expired by age; undefined if rows do not expire
+   * by age.
+   */
   readonly oldestTs: bigint | undefined;
-  /** Rows of one key that stay; undefined: their number expires none. */
+  /** The number of rows kept for each key; undefined if it is not limited. */
   readonly latest: bigint | undefined;
-  /** Whether a row expires only if both limits say so. */
+  /** Whether a row expires only if it exceeds both limits. */
   readonly needsBoth: boolean;
-  /** The rule holds for so long from its moment on, in milliseconds. */
+  /** How long the rule can be applied, in milliseconds from the moment it was made for. */
   readonly holdsMs: number;
 }
 
 /**
- * The table's own rule for expired rows, with a margin: rows that expire within it are left out too, as
- * clocks of tablets differ and reading takes time.
+ * The table's own rule for expired rows, with a margin: rows that expire within the margin are
+ * excluded, as clocks of tablets differ and reading takes time.
  *
- * Tablets take expired rows out of the walk themselves, each by its own clock. What they throw away at
- * garbage collection had expired before, so when they do so does not matter. A limit of 0 is none, and with
- * `absandlat` one limit of 0 means that nothing expires (OpenMLDB 0.9: ExpiredChecker::IsExpired).
+ * Tablets hide expired rows from Traverse, each by its own clock. Garbage collection deletes only rows
+ * that had expired before, so its time does not matter. A limit of 0 is no limit, and with `absandlat`
+ * one limit of 0 means that nothing expires (OpenMLDB 0.9: ExpiredChecker::IsExpired).
  *
  * @param nowMs Milliseconds since the epoch.
- * @returns Undefined if the rule is not known, so that nothing can be compared.
+ * @returns Undefined if the kind of TTL is unknown, so that nothing can be compared.
  */
 export function liveRule({ kind, absMs, latest }: Ttl, nowMs: number): LiveRule | undefined {
   if (kind === "unknown") return undefined;
@@ -50,34 +53,37 @@ const NOTHING_EXPIRES: LiveRule = {
 };
 
 /**
- * Whether a row is left out.
+ * True if a row is excluded from the comparison.
  *
- * @param rank Its place among the rows of its key, from the newest timestamp on: 1 for the first.
+ * @param rank Its rank among the rows of its key by descending timestamp, from 1.
  */
-export function isLeftOut(rule: LiveRule, ts: bigint, rank: number): boolean {
+export function isExcluded(rule: LiveRule, ts: bigint, rank: number): boolean {
   const { oldestTs, latest } = rule;
   const isOld = oldestTs !== undefined && ts <= oldestTs;
   const isBehind = latest !== undefined && rank > latest;
   return rule.needsBoth ? isOld && isBehind : isOld || isBehind;
 }
 
-/** The indexes that are walked, and why others are not, one line each. */
+/** The indexes that are compared, and those that are not, one line each. */
 export interface WalkedIndexes {
   readonly indexes: readonly { readonly name: string | undefined; readonly ttl: Ttl }[];
-  /** Those whose rows are in the list of another index, too, and are compared there. */
+  /**
+   * Indexes whose rows Traverse returns from the list of another index, where they are compared.
+   */
   readonly shared: readonly string[];
-  /** Those that cannot be compared. */
+  /** Indexes that cannot be compared. */
   readonly unknown: readonly string[];
 }
 
 /**
- * The indexes whose rows Traverse gives.
+ * Selects the indexes whose rows Traverse returns.
  *
- * Memory tables keep one list of keys for all indexes over the same columns, with one list of rows for each
- * timestamp column. Traverse changes to the list of the first of these indexes as soon as it goes on to the next
- * key (OpenMLDB 0.9: MemTableTraverseIterator::NextPK), so for the others it gives what it was not asked for.
+ * Memory tables keep one list of keys for all indexes over the same columns, with one list of rows for
+ * each timestamp column. On the step to the next key, Traverse switches to the list of the first of
+ * these indexes (OpenMLDB 0.9: MemTableTraverseIterator::NextPK), so for the others it returns rows of
+ * the first.
  *
- * @param claimed As a tablet names them; without any, the first index is walked.
+ * @param claimed As a tablet lists them; if empty, the first index is compared.
  */
 export function walkedIndexes(
   claimed: readonly IndexClaim[],

@@ -4,15 +4,18 @@ import { oldRecordProblem } from "./old-record.js";
 import { newestLeaders } from "./what-is-given-up.js";
 import { isServing, knownOffset, leastOffset, lowerBound, most } from "./what-it-holds.js";
 
-/** What a replica must come up with to lead: everything that is known of the partition. */
-export function leastToLead(view: PartitionView, replica: ReplicaView): bigint {
+/**
+ * The least offset at which a replica must come up to lead: all entries of the partition that are
+ * known.
+ */
+export function leastOffsetToLead(view: PartitionView, replica: ReplicaView): bigint {
   return most([leastOffset(view), lowerBound(view, replica)]);
 }
 
 /**
- * Why a replica must not be loaded as leader by hand: two leaders would both take writes, or entries
- * that another replica holds, or may hold, would be given up. Here the loss cannot be accepted: a change
- * of leader begins a new term, and loading does not.
+ * Returns why a replica must not be loaded as leader by hand: two leaders would both take writes, or
+ * entries that another replica holds, or may hold, would be given up. `--accept_data_loss` does not
+ * apply: ChangeLeader begins a new term, and loading does not.
  *
  * @returns Undefined if nothing known forbids it.
  */

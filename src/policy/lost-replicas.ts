@@ -3,20 +3,20 @@ import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import { isServing, lowerBound, servingLeader, trueOffset } from "./what-it-holds.js";
 
-/** Whether the replica's tablet is not registered, and the operator says that it will not come back. */
+/** True if the replica's tablet is not registered and the operator declared it lost (`--lost`). */
 export function isLost({ absence }: ReplicaView): boolean {
   return absence?.kind === "lost";
 }
 
-/** Whether every replica that cannot be asked is on a tablet that is lost, and there is one. */
-export function isOnlyLostUnasked({ replicas }: PartitionView): boolean {
+/** True if there are replicas that do not serve, and each of them is on a lost tablet. */
+export function areUnreadReplicasLost({ replicas }: PartitionView): boolean {
   const silent = replicas.filter((one) => !isServing(one));
   return silent.length > 0 && silent.every(isLost);
 }
 
 /**
- * The entries of the surviving history that a replica on a lost tablet is known to have held, and that
- * the leader in use does not hold; 0 if there are none.
+ * The number of entries of the surviving history that a replica on a lost tablet is known to have held
+ * beyond the last one of the serving leader; 0 if none.
  */
 export function lostBeyond(view: PartitionView, leader: ReplicaView): bigint {
   let beyond = 0n;
@@ -28,9 +28,11 @@ export function lostBeyond(view: PartitionView, leader: ReplicaView): bigint {
 }
 
 /**
- * Why a replica whose tablet is said to be gone must not be taken off the record; undefined if it may.
+ * Returns why a replica of an absent tablet must not be removed from the record; undefined if it may
+ * be.
  *
- * @param asked `acceptsLoss`: also where it is known to hold entries that the leader lacks.
+ * @param asked `acceptsLoss`: whether it may be removed even if it is known to hold entries that the
+ *   leader lacks.
  */
 export function whyNotRemove(
   view: PartitionView,

@@ -2,18 +2,19 @@ import type { Endpoint, TabletView } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
 
 /**
- * How much longer than the missing tablet is away a candidate may have been up: a tablet that comes
- * back at another address registers at once, while its old registration ends with its ZooKeeper session.
+ * By how much a candidate's uptime may exceed the time that the missing tablet has been away: a tablet
+ * that comes back at another address registers at once, while its old registration ends with its
+ * ZooKeeper session.
  */
 const SLACK_MS = 30_000n;
 
 /**
- * For each tablet that has replicas on record and is not registered: the registered, answering tablets
- * without any replica on record that may be the same one at another address. One that was up long
- * before the other went away is not; both ages are the nameserver's.
+ * Finds tablets that may have come back at another address. For each unregistered tablet with replicas
+ * on record: the registered tablets that answer, have no replica on record, and did not start long
+ * before the other one went away. Both ages are the nameserver's.
  *
  * @param recorded Tablets with a replica on record.
- * @returns Only tablets with a candidate; candidates by name.
+ * @returns Only tablets with a candidate; candidates are sorted by name.
  */
 export function moveCandidates(
   tablets: ReadonlyMap<Endpoint, TabletView>,

@@ -6,18 +6,21 @@ import { isServing, servingLeader } from "./what-it-holds.js";
 export interface RowTask {
   readonly id: PartitionId;
   readonly storageMode: StorageMode;
-  /** Undefined if none serves. */
+  /** Undefined if no replica serves as leader. */
   readonly leader: Endpoint | undefined;
   readonly followers: readonly Endpoint[];
-  /** Replicas on record that cannot be read, each with the reason. */
+  /**
+   * The replicas on record that cannot be read, each with the reason; first, if so, that no leader
+   * serves.
+   */
   readonly missing: readonly string[];
-  /** Rows of the leader, as it counts them. */
+  /** The leader's row count, as its tablet reports it; 0 without a leader. */
   readonly leaderRows: number;
-  /** Rows of all its replicas that can be read. */
+  /** Row counts of all readable replicas, added. */
   readonly rows: number;
 }
 
-/** Which replicas of a partition are compared with which leader. */
+/** Returns which replicas of a partition are compared with which leader. */
 export function rowTask(view: PartitionView): RowTask {
   const leader = servingLeader(view);
   const readable = view.replicas.filter((one) => isServing(one));

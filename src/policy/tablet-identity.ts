@@ -1,13 +1,13 @@
 import type { Endpoint, ReplicaReport, SchemaClaim, TableClaim } from "../model/cluster-state.js";
 
-/** What is known of tables and of where their replicas are on record. */
+/** The nameserver's record, indexed for the comparison with what tablets have loaded. */
 export interface RecordedTables {
   readonly tables: ReadonlyMap<number, TableClaim>;
   /** Tablets with a replica on record. */
   readonly endpoints: ReadonlySet<Endpoint>;
 }
 
-/** Arranges the nameserver's record to be compared with what tablets have loaded. */
+/** Indexes the nameserver's record by table id, and collects the tablets on record. */
 export function recordedTables(tables: readonly TableClaim[]): RecordedTables {
   const endpoints = new Set<Endpoint>();
   for (const { partitions } of tables) {
@@ -17,13 +17,13 @@ export function recordedTables(tables: readonly TableClaim[]): RecordedTables {
 }
 
 /**
- * Compares what a tablet has loaded with the record, to find out a tablet of another cluster behind
- * a recycled address or an old entry of `map/names`.
+ * Compares what a tablet has loaded with the record, to detect a tablet of another cluster behind a
+ * recycled address or an old entry of `map/names`.
  *
- * A table id always stands for the same table name: ids are never used again and OpenMLDB renames no
- * table. So another name under a known id is proof. Ids that are not on record can be those of
- * tables created a moment ago or of leftovers; they count where the tablet has replicas on record
- * and none of what it has loaded is one of them.
+ * A table id always stands for the same table name: ids are never reused and OpenMLDB renames no table.
+ * So another name under a known id is proof. Ids that are not on record can belong to tables created a
+ * moment ago or to leftovers. They count only if the tablet has replicas on record and has loaded none
+ * of them.
  *
  * @returns What contradicts the record, in words, and whether it is proof; undefined if nothing does.
  */
@@ -57,10 +57,10 @@ function isOnRecord(endpoint: Endpoint, { pid }: ReplicaReport, table: TableClai
 }
 
 /**
- * Compares the schema of a loaded replica with the record. LoadTable gives a replica whatever name it is
- * asked for, while database and columns stay as they are on the disk (OpenMLDB 0.9 tablet: LoadTable).
+ * Compares the schema of a loaded replica with the record. LoadTable accepts any table name for a
+ * replica, while database and columns stay as they are on the disk (OpenMLDB 0.9 tablet: LoadTable).
  *
- * @returns What differs, in words; undefined if nothing does. What either side does not say is no
+ * @returns What differs, in words; undefined if nothing does. A value that either side leaves out is no
  *   difference.
  */
 export function foreignSchema(record: TableClaim, schema: SchemaClaim): string | undefined {

@@ -13,28 +13,28 @@ import {
 } from "./what-it-holds.js";
 
 /**
- * How many acknowledged entries are given up where a replica leads: at least, and at most.
+ * How many acknowledged entries are given up if a replica leads: at least, and at most.
  *
- * A fresh offset of a replica that cannot be asked counts as what it holds: it is two seconds old at
- * most, see `ReplicaView.isOffsetFresh`.
+ * A fresh offset of an unreachable replica counts as what it holds: it is at most two seconds old, see
+ * `ReplicaView.isOffsetFresh`.
  */
 export interface GivenUp extends Loss {
-  /** What it follows from, in words with numbers; empty if nothing is given up. No final stop. */
+  /** The reason in words with numbers, without a full stop; empty if nothing is given up. */
   readonly why: string;
 }
 
-/** What is known of a partition's replicas beside the view. */
-export interface KnownBeside {
-  /** Replicas that have nothing to be lost: their tablet has no directory of them (code 131). */
+/** What is known of a partition's replicas in addition to the view. */
+export interface LossEvidence {
+  /** True for replicas with nothing to lose: their tablet has no directory of them (code 131). */
   readonly isEmpty?: ((endpoint: Endpoint) => boolean) | undefined;
   /**
-   * The offset at which a leader that cannot be asked was seen last, where an earlier look proved it
-   * fresh. It counts as long as the record says the same: a record that was written since hides it.
+   * The last offset of an unreachable leader that an earlier observation proved fresh. It counts as
+   * long as the record still has this offset: a later write of the record hides the proof.
    */
   readonly lastSeen?: bigint | undefined;
 }
 
-/** Whether entries may be given up: some are known, or a replica that may hold more cannot be asked. */
+/** True if entries may be given up: some are known, or an unreadable replica may hold more. */
 export function mayGiveUp({ atLeast, atMost }: Loss): boolean {
   return atLeast > 0n || atMost !== 0n;
 }
@@ -51,9 +51,9 @@ export function newestLeaders(view: PartitionView): readonly ReplicaView[] {
 }
 
 /**
- * What an absent leader of the newest term means, by the way to another leader. The ways differ on
- * purpose: a recovery runs over many partitions, so it waits for a tablet that may come back with more;
- * a change of leader and a lost tablet are asked for by an operator who names what is away.
+ * What an absent leader of the newest term means for each way to another leader. The ways differ on
+ * purpose. A recovery covers many partitions, so it waits for a tablet that may come back with more
+ * entries. A change of leader and a lost tablet are requested by an operator who names what is absent.
  */
 const ABSENT_LEADER = {
   /** `recoverdata --method=direct`: compares true offsets. */
@@ -67,8 +67,8 @@ const ABSENT_LEADER = {
 } as const;
 
 /**
- * The leaders of the newest term, if every one of them is away and the way to another leader waits for
- * them; else empty. One on a tablet that is lost (`--lost`) is never waited for.
+ * The leaders of the newest term, if all of them are absent and this way to another leader waits for
+ * them; else empty. A leader on a lost tablet (`--lost`) is never waited for.
  */
 export function awaitedLeaders(
   view: PartitionView,
@@ -81,13 +81,13 @@ export function awaitedLeaders(
 }
 
 /**
- * Replicas that cannot be asked and may hold acknowledged rows that a choice lacks.
+ * The replicas that cannot be read and may hold acknowledged rows that the choice lacks.
  *
- * The leader of the newest term acknowledged every row itself: where it leads on, no other replica
- * can hold more. Any other choice may lack what the newest leaders hold, and what they replicated
- * until the end: to replicas marked alive, or to any if none is.
+ * The leader of the newest term acknowledged every row itself: if it leads again, no other replica can
+ * hold more. Any other choice may lack what the newest leaders hold, and what they replicated until the
+ * end: to replicas marked alive, or to any if none is.
  */
-export function unasked(
+export function unreadReplicas(
   view: PartitionView,
   choice: ReplicaView,
   isEmpty: (endpoint: Endpoint) => boolean,
@@ -101,24 +101,23 @@ export function unasked(
 }
 
 /**
- * What is given up where a replica becomes leader now.
+ * Computes what is given up if a replica becomes leader now.
  *
- * Nothing known is given up by passing over a leader that cannot be asked if the nameserver saw it,
- * while it was loaded, no further than the choice is now. Followers that cannot be asked are prefixes
- * of their leader's log.
+ * Passing over an unreachable leader gives up nothing if the nameserver saw it, while it was loaded, no
+ * further than the choice is now. Unreachable followers hold prefixes of their leader's log.
  */
 export function givenUpIfLeads(
   view: PartitionView,
   choice: ReplicaView,
-  beside: KnownBeside = {},
+  beside: LossEvidence = {},
 ): GivenUp {
   const held = isServing(choice) ? trueOffset(choice) : knownOffset(view, choice);
   const least = leastOffset(view);
   const atLeast = least > held ? least - held : 0n;
   const newest = newestLeaders(view);
-  // A leader that serves acknowledged everything itself.
+  // A serving leader acknowledged every entry itself, so no unread replica can hold more.
   const isLed = servingLeader(view) !== undefined;
-  const away = isLed ? [] : unasked(view, choice, beside.isEmpty ?? (() => false));
+  const away = isLed ? [] : unreadReplicas(view, choice, beside.isEmpty ?? (() => false));
   const leaders = away.filter((one) => newest.includes(one));
   // Followers hold no more than the leader that replicated to them.
   const doubtful = (leaders.length > 0 ? leaders : away).filter(
@@ -137,8 +136,9 @@ export function givenUpIfLeads(
 }
 
 /**
- * Where the leaders of the newest term that are on lost tablets were seen last, as far as it is proven fresh
- * now or was when an earlier run began. The record says less after a nameserver began anew from ZooKeeper's.
+ * The last offsets of the leaders of the newest term that are on lost tablets, as far as they are
+ * proven fresh now or were when an earlier run began. A restarted nameserver reads older offsets from
+ * ZooKeeper.
  */
 export function lastOfLost(view: PartitionView): ReadonlyMap<Endpoint, bigint> {
   const found = new Map<Endpoint, bigint>();
@@ -150,13 +150,16 @@ export function lastOfLost(view: PartitionView): ReadonlyMap<Endpoint, bigint> {
   return found;
 }
 
-/** A record that knows more was written by a tablet that came back meanwhile. */
+/**
+ * The stored last offset of a leader on a lost tablet. Undefined if the record has a higher one: the
+ * tablet came back in between.
+ */
 function keptOfLost(view: PartitionView, replica: ReplicaView): bigint | undefined {
   const kept = view.known?.bounds.lastOfLost?.get(replica.endpoint);
   return isLost(replica) && (replica.claim.offset ?? 0n) <= (kept ?? -1n) ? kept : undefined;
 }
 
-/** Whether the nameserver's offset of a replica that cannot be asked is fresh, now or earlier. */
+/** True if the nameserver's offset of an unreadable replica is fresh now or was earlier. */
 function isFresh(view: PartitionView, replica: ReplicaView, lastSeen: bigint | undefined): boolean {
   const { endpoint, claim, isOffsetFresh } = replica;
   if (keptOfLost(view, replica) !== undefined) return true;
@@ -196,7 +199,7 @@ export function givenUpCount({ atLeast, atMost }: Loss): string {
   return atMost === atLeast ? `${atLeast} entries` : `${atLeast} to ${atMost} entries`;
 }
 
-/** Losses of several partitions together. */
+/** Adds the losses of several partitions. */
 export function sumOfLosses(losses: readonly Loss[]): Loss {
   return losses.reduce(
     (sum, one) => ({
@@ -208,7 +211,7 @@ export function sumOfLosses(losses: readonly Loss[]): Loss {
   );
 }
 
-/** Whether what was accepted covers a loss. */
+/** True if the accepted loss covers a loss. */
 export function isWithin(loss: Loss, accepted: Loss): boolean {
   if (loss.atLeast > accepted.atLeast) return false;
   if (accepted.atMost === undefined) return true;

@@ -3,37 +3,37 @@ import { keptName, type PartitionEvidence, type ReplicaEvidence } from "../model
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 
 /**
- * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so
- * that nothing can be lost there; `failed` if what its disk holds is not known.
+ * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so that
+ * nothing can be lost there; `failed` if the contents of its disk are unknown.
  */
 export type CannotLoad = ReadonlyMap<Endpoint, "empty" | "failed">;
 
-/** What is known beside the view, from trying. */
-export interface Tried {
+/** The results of load attempts, which the view does not show. */
+export interface LoadResults {
   readonly cannotLoad: CannotLoad;
 }
 
 /** States in which a replica serves (OpenMLDB tablet: TableState). */
 const SERVING: readonly string[] = ["normal", "making-snapshot", "snapshot-paused"];
 
-/** Whether a replica is loaded and serves in whatever role it has. */
+/** True if a replica is loaded and serves, in either role. */
 export function isServing(replica: Pick<ReplicaView, "report">): boolean {
   return replica.report !== undefined && SERVING.includes(replica.report.state);
 }
 
-/** Whether a tablet is loading a replica, or has it in its queue (OpenMLDB tablet: TableState). */
+/** True if a tablet is loading a replica or has queued the load (OpenMLDB tablet: TableState). */
 export function isLoading({ state }: ReplicaReport): boolean {
   return state === "loading" || state === "undefined";
 }
 
-/** What a loaded replica holds; -1 if it is not loaded. */
+/** The offset that the tablet reports for a loaded replica; -1 if it is not loaded. */
 export function trueOffset(replica: ReplicaView): bigint {
   return isServing(replica) ? (replica.report?.offset ?? -1n) : -1n;
 }
 
 /**
- * The replica that leads the partition now: flagged leader, alive, and serving as leader on a
- * healthy tablet. Where several do, the one with the highest offset.
+ * The replica that leads the partition now: flagged leader, alive, and serving as leader on a healthy
+ * tablet. If several do, the one with the highest offset.
  *
  * @returns Undefined if none does, so that the partition takes no writes.
  */
@@ -48,10 +48,11 @@ export function servingLeader(view: PartitionView): ReplicaView | undefined {
 }
 
 /**
- * The last entry that a follower has of its leader, as the leader's replication list and the follower
- * itself say: the list can be wrong, it outlives a follower that came back with less on its disk.
+ * The last entry that a follower has of its leader: the lower of the leader's replication list and the
+ * follower's own report. The list alone can be wrong: it outlives a follower that came back with less
+ * on its disk.
  *
- * @returns Undefined if the leader does not replicate to it, or did not tell.
+ * @returns Undefined if the leader does not replicate to it or did not answer, or if it does not serve.
  */
 export function replicatedOffset(follower: ReplicaView, leader: ReplicaView): bigint | undefined {
   const listed = leader.followers?.followers.get(follower.endpoint);
@@ -59,7 +60,7 @@ export function replicatedOffset(follower: ReplicaView, leader: ReplicaView): bi
   return least([trueOffset(follower), listed]);
 }
 
-/** Whether an alive follower has everything that its leader had a moment ago. */
+/** True if an alive follower holds everything that its leader held when it was observed. */
 export function isInSync(follower: ReplicaView, leader: ReplicaView): boolean {
   const reached = replicatedOffset(follower, leader);
   return (
@@ -71,17 +72,17 @@ export function isInSync(follower: ReplicaView, leader: ReplicaView): boolean {
 }
 
 /**
- * First entry of the oldest leadership but the first; 0 if there was only one. A replica that died
- * may have missed any leadership but the first, so below this entry every log is a prefix of the
- * same history, and from it on only logs of replicas that are known to have been there.
+ * The first entry of the second leadership; 0 if there was only one. A replica that was down may have
+ * missed any leadership but the first. So below this entry every log is a prefix of the same history;
+ * from it on, only logs of replicas that are known to have taken part are.
  */
 export function firstChange(view: PartitionView): bigint {
   return view.terms[1]?.offset ?? 0n;
 }
 
 /**
- * Whether all of a replica's log is of the surviving history: it is marked alive, or there was one
- * leadership only, or it is the only one flagged leader (it led the newest term, or none has
+ * True if all of a replica's log belongs to the surviving history: it is marked alive, or there was
+ * only one leadership, or it is the only replica flagged leader (it led the newest term, or none has
  * since).
  */
 export function isOfHistory(view: PartitionView, replica: ReplicaView): boolean {
@@ -90,7 +91,7 @@ export function isOfHistory(view: PartitionView, replica: ReplicaView): boolean 
 }
 
 /**
- * First entry of the newest leadership; 0 if there was only one, so that every log is a prefix of
+ * The first entry of the newest leadership; 0 if there was only one, so that every log is a prefix of
  * the same history.
  */
 export function newestStart(view: PartitionView): bigint {
@@ -98,22 +99,22 @@ export function newestStart(view: PartitionView): bigint {
 }
 
 /**
- * Whether a replica may hold entries that were never part of the surviving history: nothing says
- * that its log is of it, and it reaches beyond the point where leaderships may have parted.
+ * True if a replica may hold entries that were never part of the surviving history: nothing proves that
+ * its log belongs to it, and it reaches the entry from which logs may have diverged.
  */
 export function isSuspect(view: PartitionView, replica: ReplicaView): boolean {
   return !isOfHistory(view, replica) && trueOffset(replica) >= firstChange(view);
 }
 
-/** An offset of a replica, as far as it can be trusted to be of the surviving history. */
+/** The part of a replica's offset that is certain to be of the surviving history. */
 function trusted(view: PartitionView, replica: ReplicaView, offset: bigint): bigint {
   const safe = firstChange(view) - 1n;
   return isOfHistory(view, replica) || offset <= safe ? offset : safe;
 }
 
 /**
- * The offset of a snapshot on disk, as far as it is of the surviving history: its last entry's term
- * tells, where the history has one for that number.
+ * The part of a snapshot's offset that is certain to be of the surviving history: all of it if the
+ * history names the same term for its last entry.
  */
 function trustedSnapshot(view: PartitionView, replica: ReplicaView, snapshot: TermStart): bigint {
   const wrote = view.terms.findLast((one) => one.offset <= snapshot.offset);
@@ -122,7 +123,7 @@ function trustedSnapshot(view: PartitionView, replica: ReplicaView, snapshot: Te
     : trusted(view, replica, snapshot.offset);
 }
 
-/** Earlier lower bounds, less what an election has given up since they were taken. */
+/** Lower bounds of earlier, less what an election has given up since. */
 function stillValid(view: PartitionView, bounds: LowerBounds): Map<Endpoint, bigint> {
   const limit = givenUpFrom(view, bounds);
   const valid = new Map<Endpoint, bigint>();
@@ -132,7 +133,7 @@ function stillValid(view: PartitionView, bounds: LowerBounds): Map<Endpoint, big
   return valid;
 }
 
-/** What was known earlier of one replica, less what an election gave up; 0 if nothing. */
+/** The earlier lower bound of one replica, less what an election has given up since; 0 if none. */
 function earlierOf(view: PartitionView, endpoint: Endpoint): bigint {
   const offset = view.known?.bounds.offsets.get(endpoint);
   if (view.known === undefined || offset === undefined) return 0n;
@@ -140,15 +141,18 @@ function earlierOf(view: PartitionView, endpoint: Endpoint): bigint {
   return limit === undefined || offset < limit ? offset : limit;
 }
 
-/** The last entry before the first leadership that began since; undefined if none did. */
+/**
+ * The last entry before the first leadership that is newer than the bounds; undefined if none is.
+ */
 function givenUpFrom(view: PartitionView, bounds: LowerBounds): bigint | undefined {
   const later = view.terms.filter((one) => one.term > bounds.term).map((one) => one.offset - 1n);
   return later.length === 0 ? undefined : least(later);
 }
 
 /**
- * What a replica must hold of the surviving history: where it was seen by the nameserver, by an
- * earlier look, or by an earlier run, and the snapshot on its disk. Whatever it came up with.
+ * The least offset of the surviving history that a replica must hold: the greatest of the nameserver's
+ * offset, earlier observations of this run or of earlier runs, and the snapshot on its disk. What it
+ * reports when loaded does not count.
  */
 export function lowerBound(view: PartitionView, replica: ReplicaView): bigint {
   const earlier = earlierOf(view, replica.endpoint);
@@ -161,8 +165,8 @@ export function lowerBound(view: PartitionView, replica: ReplicaView): bigint {
 }
 
 /**
- * How much of the surviving history a replica holds as far as is known: its offset, as its tablet
- * reports it, as far as its log can be trusted; its {@link lowerBound} if it is not loaded.
+ * The offset of the surviving history that a replica is known to hold: the trusted part of what its
+ * tablet reports; its {@link lowerBound} if it is not loaded.
  */
 export function knownOffset(view: PartitionView, replica: ReplicaView): bigint {
   return isServing(replica)
@@ -170,15 +174,18 @@ export function knownOffset(view: PartitionView, replica: ReplicaView): bigint {
     : lowerBound(view, replica);
 }
 
-/** What was known earlier that the partition holds, less what an election gave up; 0 if nothing. */
+/**
+ * The greatest earlier lower bound of the partition, less what an election has given up since; 0 if
+ * none.
+ */
 export function earlierOffset(view: PartitionView): bigint {
   return view.known === undefined ? 0n : most([...stillValid(view, view.known.bounds).values()]);
 }
 
 /**
- * The least offset that a coming leader must have: what any replica is known to hold or to have
- * held, and what the newest leadership began behind. A single replica has none to be compared
- * with: what it holds is all there is.
+ * The least offset that a new leader must have: the greatest that any replica is known to hold or to
+ * have held, and the entry before the newest leadership. 0 for a single replica: there is none to
+ * compare it with, and what it holds is all there is.
  */
 export function leastOffset(view: PartitionView): bigint {
   if (view.replicas.length === 1) return 0n;
@@ -189,7 +196,7 @@ export function leastOffset(view: PartitionView): bigint {
   ]);
 }
 
-/** What was known of a partition, with where leaders on lost tablets were seen last laid beside. */
+/** Merges the last offsets of leaders on lost tablets into the partition's lower bounds. */
 export function withLastOfLost(
   view: PartitionView,
   lastOfLost: ReadonlyMap<Endpoint, bigint>,
@@ -207,7 +214,7 @@ function newestTerm({ terms }: PartitionView): bigint {
   return terms.at(-1)?.term ?? 0n;
 }
 
-/** Everything known of a partition's logs: what was known before, and what the view shows. */
+/** Everything known of a partition's logs: earlier evidence merged with what the view shows. */
 export function evidenceOf(view: PartitionView): PartitionEvidence {
   const offsets = view.known === undefined ? new Map() : stillValid(view, view.known.bounds);
   for (const one of view.replicas) {
@@ -244,8 +251,8 @@ function replicaEvidence(view: PartitionView, replica: ReplicaView): ReplicaEvid
 }
 
 /**
- * A view with an earlier run's lower bounds, and nothing else from before; undefined: with none. Bounds
- * that were kept of another partition say nothing of this one.
+ * A view with lower bounds of an earlier run and no other earlier evidence; without any if undefined.
+ * Bounds that were stored for another partition are ignored.
  */
 export function withBounds(view: PartitionView, bounds: LowerBounds | undefined): PartitionView {
   const isOther = bounds?.partition !== undefined && bounds.partition !== keptName(view.id);
@@ -253,17 +260,17 @@ export function withBounds(view: PartitionView, bounds: LowerBounds | undefined)
 }
 
 /**
- * Whether rows are missing that the nameserver will soon have forgotten: a replica came up with
- * less than it must hold, and no other one has the rest.
+ * True if rows are missing and the nameserver will soon overwrite the offset that proves it: a replica
+ * came up with less than it must hold, and no other one holds the rest.
  */
-export function isForgetting(view: PartitionView): boolean {
+export function isLosingEvidence(view: PartitionView): boolean {
   if (view.replicas.length === 1) return false;
   const loaded = view.replicas.filter(isServing);
   const isShort = loaded.some((one) => (one.report?.offset ?? 0n) < lowerBound(view, one));
   return isShort && most(loaded.map((one) => knownOffset(view, one))) < leastOffset(view);
 }
 
-/** What is known of a replica as one line, for a person who has to decide. */
+/** What is known of a replica as one line, for an operator who has to decide. */
 export function evidenceText(one: ReplicaEvidence): string {
   const { seen, snapshot, remembered, loaded, records } = one;
   const parts = [

@@ -8,7 +8,7 @@ import {
   givenUpCount,
   givenUpIfLeads,
   newestLeaders,
-  unasked,
+  unreadReplicas,
 } from "./what-is-given-up.js";
 import {
   type CannotLoad,
@@ -17,64 +17,67 @@ import {
   isServing,
   isSuspect,
   knownOffset,
+  type LoadResults,
   leastOffset,
   lowerBound,
   newestStart,
-  type Tried,
   trueOffset,
 } from "./what-it-holds.js";
 
 /*
  * The policy of the whole tool: which replica may lead, what a replica holds, which may be overwritten.
- * Recovery in both methods, inspect, changeleader, offlineendpoint, recoverendpoint, scaling and
- * upgrades ask these functions and no others, so all give the same answer with the same numbers.
+ * Recovery by either method, inspect, changeleader, offlineendpoint, recoverendpoint, scaling and
+ * upgrades decide by these functions only, so all give the same answer with the same numbers.
  *
  *   A       the acknowledged log of a partition: the leader of the newest term acknowledged each entry
  *   held(r) the entries of A that replica r holds:  atLeast(r) <= held(r) <= atMost(r)
- *           loaded, and of the history    atLeast = atMost = true offset
- *           loaded, and maybe parted      atLeast = what lies before the leaderships parted
- *           not loaded, or away           atLeast = the greatest of: the nameserver's offset, the snapshot
- *                                         on its disk, what an earlier run knew;  atMost = not known
+ *           loaded, of the history        atLeast = atMost = offset reported by its tablet
+ *           loaded, may have diverged     atLeast = the last entry before the logs may have diverged
+ *           not loaded, or unreachable    atLeast = max(nameserver's offset, snapshot on its disk,
+ *                                         lower bound of an earlier run);  atMost = unknown
  *
  *   LEAD       l becomes leader      =>  for each replica r:  atMost(r) <= atLeast(l), or accepted
  *   OVERWRITE  r is rebuilt from l   =>  every entry on the disk of r is known to be in l, or accepted
- *   ACCEPTED   the operator named the partition, after being told atLeast and atMost of what goes
- *   RECORD     a disk knows a newer term than the record  =>  nothing is decided on flags or history
+ *   ACCEPTED   the operator named the partition, after atLeast and atMost of the loss were printed
+ *   RECORD     a disk has a newer term than the record  =>  flags and history decide nothing
  *
- * Where atMost(r) is not known, it does not count against l if r cannot have been sent entries that l
- * lacks: l led the newest term itself, or r was marked dead before that term, or r has no data.
+ * An unknown atMost(r) does not count against l if r cannot have received entries that l lacks:
+ * l led the newest term itself, or r was marked dead before that term, or r has no data.
  *
  *   what-it-holds            atLeast, what is of the history, which replica leads now
  *   what-is-given-up         LEAD with numbers: entries given up, at least and at most
- *   who-may-lead             LEAD for recovery on true offsets (direct)
- *   flagged-leader           LEAD for recovery on the record (documented)
- *   check-leader-change      LEAD for a change of leader that the operator asks for
+ *   who-may-lead             LEAD for recovery by reported offsets (direct)
+ *   flagged-leader           LEAD for recovery by the record (documented)
+ *   check-leader-change      LEAD for a change of leader that the operator requests
  *   what-may-be-overwritten  OVERWRITE
- *   absent-replicas          replicas that this machine cannot see and that may be serving
+ *   absent-replicas          replicas that this machine cannot reach and that may be serving
  *   old-record               RECORD
  *
- * On purpose the ways to a leader differ in what an absent leader of the newest term means: see ABSENT_LEADER.
+ * The ways to a leader differ on purpose in what an absent leader of the newest term means: see ABSENT_LEADER.
  */
 
-/** The replica that is to lead, by true offsets, or why that cannot be decided without losing something. */
+/**
+ * The replica that is to lead, by reported offsets, with the loaded followers that may join it as they
+ * are; or why no replica can lead without a possible loss.
+ */
 export type Decision =
   | { readonly leader: ReplicaView; readonly joiners: readonly ReplicaView[] }
   | { readonly blocked: Problem };
 
 /**
- * Decides on true offsets. To be asked when every replica that can be loaded is.
+ * Decides by reported offsets. Call it once every replica that can be loaded is loaded.
  *
- * The rule: the longest log of the surviving history leads, so that nothing which a disk holds is
- * given up. Replicas marked alive when the outage came are of that history, and so is every log
- * that ends before the second leadership began. Among equals the one flagged leader is preferred,
- * then one that runs as leader, then the smallest endpoint.
+ * The longest log of the surviving history leads, so that no entry on any disk is given up. Replicas
+ * that were marked alive at the outage belong to that history, and so does every log that ends before
+ * the second leadership began. Ties go to the replica flagged leader, then to one that runs as leader,
+ * then to the smallest endpoint.
  *
- * Refused, with numbers: no replica flagged leader; the leader of the newest term out of reach; fewer
- * entries than were known to be there; a choice other than the leader of the newest term while a
- * replica that may hold more cannot be asked; and several logs that reach into the newest
- * leadership while nothing tells which of them is its own.
+ * Refused, with numbers: no replica is flagged leader; the leader of the newest term is unreachable;
+ * the best replica has fewer entries than were known; the choice is not the leader of the newest term
+ * and a replica that may hold more cannot be read; or several logs reach into the newest leadership and
+ * nothing tells which of them belongs to it.
  */
-export function decideLeader(view: PartitionView, known: Tried): Decision {
+export function decideLeader(view: PartitionView, known: LoadResults): Decision {
   const flagged = view.replicas.filter((one) => one.claim.isLeader);
   if (flagged.length === 0) {
     return block(
@@ -88,9 +91,9 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
     const where = newest.map((one) => `${one.endpoint} (${one.tabletDetail})`).join(", ");
     const best = longest(view.replicas.filter(isServing));
     const gives = best && givenUpIfLeads(view, best);
-    const price =
+    const loss =
       gives && `; where ${best.endpoint} leads, ${givenUpCount(gives)} would be given up`;
-    const text = `its leader is unreachable: ${where}${price ?? ""}`;
+    const text = `its leader is unreachable: ${where}${loss ?? ""}`;
     const blocked = problem("leader-unavailable", newest[0]?.endpoint, text);
     return { blocked: { ...blocked, candidate: best?.endpoint } };
   }
@@ -102,7 +105,7 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
   const choice = chooseAmong(view, loaded);
   if ("blocked" in choice) return choice;
   const missing =
-    missingRows(view, choice.leader) ?? unreadReplica(view, choice.leader, known.cannotLoad);
+    missingRows(view, choice.leader) ?? unreadProblem(view, choice.leader, known.cannotLoad);
   if (missing !== undefined) return { blocked: missing };
   const joiners = loaded.filter(
     (one) => one !== choice.leader && mayJoin(view, one, choice.leader),
@@ -111,11 +114,11 @@ export function decideLeader(view: PartitionView, known: Tried): Decision {
 }
 
 /**
- * Whether a loaded follower may take the log of a leader as it is: its log is of the surviving history
+ * True if a loaded follower may continue with a leader as it is: its log is of the surviving history
  * and not longer than the leader's.
  *
- * @param ledIn The newest term of a moment in which the replica led, if that is known: all that it holds
- *   from before the next leadership is of the history, whatever leaderships began earlier.
+ * @param ledIn The newest term at a moment when the replica led, if known: everything it holds from
+ *   before the next leadership is of the history, whatever leaderships began earlier.
  */
 export function mayJoin(
   view: PartitionView,
@@ -131,9 +134,10 @@ export function mayJoin(
 }
 
 /**
- * The longest log of the surviving history among loaded replicas, or why nothing tells which it is.
+ * Picks the longest log of the surviving history among loaded replicas, or returns why it is
+ * undecidable.
  *
- * @param loaded Replicas of the partition that serve; others are not compared.
+ * @param loaded The serving replicas of the partition; others are not compared.
  */
 function chooseAmong(
   view: PartitionView,
@@ -151,11 +155,11 @@ function chooseAmong(
   if (
     best !== undefined &&
     (isProven || reachesOn) &&
-    !isOutdone(view, best, { suspects, isProven })
+    !isContested(view, best, { suspects, isProven })
   ) {
     return { leader: best };
   }
-  // The last leader is not known, but all other replicas end before the leaderships parted: one log has it all.
+  // The last leader is unknown, but all other logs end before the divergence: this log contains them all.
   if (!isProven && !reachesOn && suspects.length === 1) return { leader: furthest };
   const numbers = [...plain, ...suspects].map((one) => `${one.endpoint} at ${trueOffset(one)}`);
   return blockWith(
@@ -166,11 +170,11 @@ function chooseAmong(
 }
 
 /**
- * Whether a suspect holds more than the best log and may have a right to it: any replica may, but
- * for an ex-leader beyond the start of a leadership whose own leader is known and has written since.
- * Its tail lost the election, unless it may have followed that leader since.
+ * True if a suspect is longer than the best log and may be of the surviving history. Only an ex-leader
+ * is ruled out that reaches beyond the start of a leadership whose own leader is known and has written
+ * since: its tail lost the election, unless it may have followed that leader since.
  */
-function isOutdone(
+function isContested(
   view: PartitionView,
   best: ReplicaView,
   { suspects, isProven }: { suspects: readonly ReplicaView[]; isProven: boolean },
@@ -213,10 +217,11 @@ function nothingLoaded(view: PartitionView): { readonly blocked: Problem } {
   return block("not-loaded", undefined, `no replica can be loaded: ${why}`);
 }
 
-/** Entries that were known to be there, and that the choice lacks. */
+/** A problem if entries that were known are missing in the choice. */
 function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefined {
   const offset = trueOffset(leader);
-  if (view.replicas.length === 1) return offset === 0n ? emptyHanded(view, leader) : undefined;
+  if (view.replicas.length === 1)
+    return offset === 0n ? emptySingleReplica(view, leader) : undefined;
   const least = leastOffset(view);
   if (offset >= least) return undefined;
   const holder = view.replicas.find((one) => one !== leader && knownOffset(view, one) === least);
@@ -231,34 +236,37 @@ function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefi
   };
 }
 
-/** The only replica came up with nothing where something was. */
-function emptyHanded(view: PartitionView, only: ReplicaView): Problem | undefined {
+/** A problem if the only replica came up empty although entries were known. */
+function emptySingleReplica(view: PartitionView, only: ReplicaView): Problem | undefined {
   const seen = lowerBound(view, only);
   if (seen === 0n && newestStart(view) <= 1n) return undefined;
   const text = `it is empty after its load, but offset ${seen} was seen before: check the recycle bin of its tablet`;
   return { ...problem("rows-missing", only.endpoint, text), candidate: only.endpoint };
 }
 
-/** A replica that cannot be asked and may hold acknowledged rows that the choice lacks, see {@link unasked}. */
-function unreadReplica(
+/**
+ * A problem if a replica that cannot be read may hold acknowledged rows that the choice lacks, see
+ * {@link unreadReplicas}.
+ */
+function unreadProblem(
   view: PartitionView,
   choice: ReplicaView,
   cannotLoad: CannotLoad,
 ): Problem | undefined {
   const isEmpty = (endpoint: Endpoint) => cannotLoad.get(endpoint) === "empty";
-  const unread = unasked(view, choice, isEmpty);
+  const unread = unreadReplicas(view, choice, isEmpty);
   const first = unread[0];
   if (first === undefined) return undefined;
-  // Without a tablet that is lost it is enough that nothing known is given up: waiting for it is no use.
+  // A lost tablet never comes back, so waiting is useless: a loss with a known bound is enough.
   const isBounded = () => givenUpIfLeads(view, choice, { isEmpty }).atMost !== undefined;
   if (unread.some(isLost) && isBounded()) return undefined;
-  const who = unread
+  const where = unread
     .map((one) => {
       const why = one.tablet === "ok" ? "cannot be loaded" : one.tabletDetail;
       return `${one.endpoint} (${why}; known to hold entries up to ${lowerBound(view, one)})`;
     })
     .join(", ");
-  const text = `${choice.endpoint} holds ${trueOffset(choice)}, and it is not certain that it led last: nothing proves that it has all entries of ${who}`;
+  const text = `${choice.endpoint} holds ${trueOffset(choice)}, and it is not certain that it led last: nothing proves that it has all entries of ${where}`;
   return { ...problem("unread", first.endpoint, text), candidate: choice.endpoint };
 }
 

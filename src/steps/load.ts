@@ -13,7 +13,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { replicaAt } from "../operations/targets.js";
 import { exLeaders } from "../policy/ex-leaders.js";
-import { leastToLead } from "../policy/load-as-leader.js";
+import { leastOffsetToLead } from "../policy/load-as-leader.js";
 import { hidesOldRecord } from "../policy/old-record.js";
 import { most, servingLeader } from "../policy/what-it-holds.js";
 import { refusalIn, serves } from "./expectations.js";
@@ -123,7 +123,7 @@ export async function loadTable(
     if (role === "follower") return loadAsFollower(context, view, endpoint, least);
     const why = refusalIn(view, task.expects);
     if (why !== undefined) return stale(why);
-    return loadToLead(context, task, view, most([leastToLead(view, replica), least]));
+    return loadToLead(context, task, view, most([leastOffsetToLead(view, replica), least]));
   });
 }
 
