@@ -17,16 +17,15 @@ import type { OpenLog } from "./log.js";
 import { allowsColor } from "./util/text.js";
 import { toolVersion } from "./util/version.js";
 
-/** How long what is written to stdout may take to get through at the end. */
+/** Limit in milliseconds for draining stdout at the end. */
 const DRAIN_MS = 5_000;
-/** How long connections that did not close may keep the process after the end of the command. */
+/** Milliseconds that open connections may keep the process alive after the end of the command. */
 const LINGER_MS = 1_000;
-/** How long a run may clean up after an uncaught error: as long as after a signal. */
+/** Milliseconds that a run may take to clean up after an uncaught error: the same as after a signal. */
 const CLEAN_UP_MS = 5_000;
 
 /**
- * Runs one command line: help, version, or a command. Everything that goes wrong ends up here and
- * is told in one line.
+ * Runs one command line: help, version, or a command. Every error is caught here and printed as one line.
  *
  * @param argv Without `node` and the script.
  * @returns The exit code.
@@ -36,7 +35,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const exitCode = await dispatch(argv, io);
   await stdoutDrained(DRAIN_MS);
   const failure = io.failure();
-  // Does not keep the process, only ends one that something else keeps.
+  // Unref: the timer ends a process that open handles keep alive, and keeps none alive itself.
   setTimeout(() => process.exit(), LINGER_MS).unref();
   if (failure === undefined) return exitCode;
   io.err(`openmldb-ops: cannot write the result to stdout: ${failure}\n`);
@@ -56,7 +55,7 @@ async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number>
         io.out(`openmldb-ops ${toolVersion()}\n`);
         return EXIT.ok;
       case "nothing":
-        // Help, but no success: a script whose command was empty by mistake must not go on.
+        // Print help but exit with an error, so that a script with an empty command stops.
         io.out(await helpText(undefined));
         io.err("openmldb-ops: no command given\n");
         return EXIT.usage;
@@ -71,7 +70,7 @@ async function dispatch(argv: readonly string[], io: ProcessIo): Promise<number>
   }
 }
 
-/** Answers a shell that asks what can be typed next; see `completion`. */
+/** Prints the candidates for shell completion; see the command `completion`. */
 async function completeLine(argv: readonly string[], io: ProcessIo): Promise<number> {
   const { complete } = await import("./cli/complete.js");
   io.out(await complete(argv, process.env, () => import("./commands/cluster-names.js")));
@@ -83,19 +82,19 @@ async function helpText(of: CommandEntry | undefined): Promise<string> {
   return of === undefined ? mainHelp(toolVersion(), columns()) : commandHelp(of, columns());
 }
 
-/** Width of the terminal; where there is none, or one that says 0, as wide as a usual one. */
+/** Width of the terminal in columns; 80 without a terminal, or if it reports 0. */
 function columns(): number {
   return process.stdout.columns || process.stderr.columns || 80;
 }
 
-/** Says the first word, before anything is loaded that breaks lines. */
+/** Prints what the command is going to do, before the module that wraps lines is loaded. */
 function announce(name: string, announcement: string, io: ProcessIo): void {
   const line = `openmldb-ops ${name}: ${announcement}`;
   const isLong = process.stderr.isTTY === true && line.length > columns();
   io.err(isLong ? `openmldb-ops ${name}:\n  ${announcement}\n` : `${line}\n`);
 }
 
-/** The streams with lines that fit the terminal, where there is one. @param isText Whether people read stdout. */
+/** Wraps lines to the width of the terminal, for each stream that is one. @param isText True if stdout carries text, not JSON. */
 async function fitting<Io extends ProcessIo>(io: Io, isText: boolean): Promise<Io> {
   const stdout = isText && process.stdout.isTTY === true;
   const stderr = process.stderr.isTTY === true;
@@ -104,7 +103,7 @@ async function fitting<Io extends ProcessIo>(io: Io, isText: boolean): Promise<I
   return foldedIo(io, { stdout, stderr }, columns);
 }
 
-/** What stdout is to be, found out even if the rest of the command line is wrong. */
+/** The value of `--output`, read without parsing the rest of the command line, which may be wrong. */
 function wantedOutput(argv: readonly string[]): "table" | "json" | "ndjson" {
   const given = argv.findLast(
     (arg, index) => arg.startsWith("--output=") || argv[index - 1] === "--output",
@@ -113,7 +112,7 @@ function wantedOutput(argv: readonly string[]): "table" | "json" | "ndjson" {
   return word === "json" || word === "ndjson" ? word : "table";
 }
 
-/** Tells an error, and returns its exit code. */
+/** Prints an error and returns the exit code. */
 function fail(
   error: unknown,
   exitCode: number,
@@ -135,13 +134,13 @@ async function runCommand(
   const bare: ProcessIo | StreamIo = prepared.isStream ? streamIo(processIo) : processIo;
   announce(entry.name, prepared.announcement, bare);
   const watch = watchSignals((text) => bare.err(`${text}\n`));
-  // A script that a shell reads has lines of any length.
+  // The lines of a completion script must not be wrapped.
   const isForPeople = prepared.flags.output === "table" && entry.name !== "completion";
   const io = await fitting(bare, isForPeople);
   for (const note of notesOn(line, process.env)) io.err(`openmldb-ops: note: ${note}\n`);
   const { openLog } = await import("./log.js");
   const { logLevel, logFile } = prepared.flags;
-  // What writes a file costs a short command a tenth of its time.
+  // Loaded only if needed: the module for log files takes a tenth of the time of a short command.
   const file =
     logFile === undefined
       ? undefined
@@ -189,7 +188,7 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
         ...("event" in io ? { event: io.event } : {}),
       },
       stderr: { write: io.err, ...(isLive ? { live: io.live } : {}) },
-      // Touching process.stdin opens it: only a command that reads does.
+      // A getter, because accessing process.stdin opens it.
       get stdin() {
         return process.stdin;
       },
@@ -212,14 +211,14 @@ async function runPrepared(prepared: Prepared, running: Running): Promise<number
     log.record("error", errorText(error));
     for (const line of stackLines(error)) log.debug(line);
     const exitCode = finalCode(exitCodeOf(error), running);
-    // An uncaught error has been printed when it came.
+    // An uncaught error has already been printed.
     return error === running.uncaught.error ? exitCode : fail(error, exitCode, io, running);
   }
 }
 
 /**
- * The exit code of a run that gave `code`: auto_failover left off beats everything, then an uncaught
- * error, then the signal. A run that came to a good end all the same was not ended by it.
+ * The exit code of a run that returned `code`. Priority: auto_failover not restored, then an uncaught error,
+ * then a signal. A run that succeeded although a signal came keeps exit code 0.
  */
 function finalCode(code: number, { uncaught, watch }: Running): number {
   if (code === EXIT.notRestored) return code;
@@ -228,27 +227,27 @@ function finalCode(code: number, { uncaught, watch }: Running): number {
   return signal === undefined || code === EXIT.ok ? code : signalExitCode(signal);
 }
 
-/** The JSON document of a command that ended without one, so that there always is one. */
+/** The JSON document for a command that printed none, so that there always is one. */
 function silentDocument(exitCode: number, command: string): string {
   const meaning = EXIT_MEANINGS.find(([code]) => code === String(exitCode))?.[1];
   return errorDocument(new Error(meaning ?? "stopped"), exitCode, { command });
 }
 
-/** What is known of errors that no code caught. */
+/** Tracks uncaught errors of the run. */
 interface Uncaught {
   /** The first one of the run; undefined if there was none. */
   readonly error: unknown;
-  /** The run has ended, with its exit code: errors from now on are told, and change nothing. */
+  /** Marks the run as ended: later errors are printed but no longer change the exit code. */
   stop(): void;
 }
 
-/** After so many uncaught errors, further ones are not printed. */
-const UNCAUGHT_TOLD_MAX = 5;
+/** Number of uncaught errors that are printed; further ones are dropped. */
+const UNCAUGHT_PRINTED_MAX = 5;
 
 /**
- * Errors that no code caught stop the run like a signal, so that auto_failover is put back. However many
- * there are, the run keeps the time that a signal leaves it; after that the process exits, with exit code
- * 9 if auto_failover may still be off.
+ * Makes uncaught errors stop the run like a signal, so that auto_failover is restored. The first one starts
+ * the time limit for cleaning up. After that the process exits, with exit code 9 if auto_failover may still
+ * be off.
  */
 function catchUncaught(watch: SignalWatch, io: ProcessIo): Uncaught {
   const caught: { error: unknown; stop(): void } = { error: undefined, stop: () => {} };
@@ -256,13 +255,13 @@ function catchUncaught(watch: SignalWatch, io: ProcessIo): Uncaught {
   let isOver = false;
   const onUncaught = (error: unknown): void => {
     count += 1;
-    if (count <= UNCAUGHT_TOLD_MAX) io.err(`openmldb-ops: ${errorText(error)}\n`);
+    if (count <= UNCAUGHT_PRINTED_MAX) io.err(`openmldb-ops: ${errorText(error)}\n`);
     if (count > 1 || isOver) return;
     caught.error = error ?? unexpectedHint;
     watch.abort(error);
     setTimeout(() => watch.leave(EXIT.failed), CLEAN_UP_MS).unref();
   };
-  // To the end of the process: connections that close late must not turn an exit code into another one.
+  // Never removed: errors of connections that close late must not change the exit code.
   process.on("uncaughtException", onUncaught);
   caught.stop = () => {
     isOver = true;

@@ -1,69 +1,72 @@
-/** Why something failed, as one word that programs and tests can rely on. */
+/** The cause of an error as a stable code, for programs and tests. */
 export type ErrorCode =
   /** The command line, an environment default or a file given by the user is wrong. */
   | "usage"
-  /** No ZooKeeper answered within the limit, or what answered is not ZooKeeper. */
+  /** No ZooKeeper server answered within the limit, or the server that answered is not ZooKeeper. */
   | "zookeeper-unreachable"
-  /** ZooKeeper refused the credentials, or none were given where they are needed. */
+  /** ZooKeeper refused the credentials, or required ones were not given. */
   | "zookeeper-auth"
-  /** ZooKeeper answered an operation with an error that is none of the above. */
+  /** ZooKeeper answered an operation with any other error. */
   | "zookeeper-failed"
   /** There is no OpenMLDB cluster under the given root path. */
   | "no-cluster"
-  /** The cluster is there, but no nameserver leads it. */
+  /** The cluster exists, but no nameserver is registered as leader. */
   | "no-leader"
-  /** The peer could not be reached, or dropped the connection. */
+  /** The peer is unreachable, or dropped the connection. */
   | "unreachable"
   /** The peer did not answer before the deadline of the call. */
   | "deadline"
   /** The peer answered with a code other than 0; see `responseCode`. */
   | "rejected"
-  /** The tablet that answers is not the one of that name; nothing more is sent to it in this run. */
+  /** The tablet that answers is not the one of that name. The run sends no further changes to it. */
   | "wrong-tablet"
-  /** The tablet was connected to anew and has not shown yet whose it is; nothing was sent. */
+  /** The tablet has a new connection on which it is not identified yet; nothing was sent. */
   | "unidentified"
-  /** The peer answered something that is not the protocol. */
+  /** The peer's answer violates the protocol. */
   | "bad-answer"
-  /** The run was told to stop (a signal). */
+  /** The run was stopped by a signal. */
   | "interrupted"
   /** The time limit of the whole run has passed. */
   | "time-limit"
   /** Another run holds the lock of the cluster; nothing was changed. */
   | "lock-held"
-  /** The lock was lost in the middle, and another run holds it now. */
+  /** The lock was lost during the run, and another run holds it now. */
   | "lock-lost"
-  /** The lock was lost and taken again: what was observed before that counts no more. */
+  /** The lock was lost and acquired again: all earlier observations are outdated. */
   | "lock-retaken"
-  /** Another client switched auto_failover on in the middle; the run changes nothing more. */
+  /** Another client switched auto_failover on during the run; the run makes no further changes. */
   | "auto-failover-on"
-  /** The cluster is not as the plan to be applied saw it; nothing was changed. */
+  /** The cluster no longer matches the saved plan; nothing was changed. */
   | "plan-stale"
-  /** A check forbids going on; nothing was changed. */
+  /** A check forbids the command; nothing was changed. */
   | "refused";
 
-/** What an {@link OpsError} is made of. */
+/** The fields of an {@link OpsError}. */
 export interface OpsErrorParts {
   readonly code: ErrorCode;
-  /** What happened and why, one line, no final stop. Names of any length may be in it: long ones are cut. */
+  /** What happened and why, one line, no final stop. Long words (names) in it are shortened. */
   readonly message: string;
-  /** What the user can do about it; absent when there is nothing better than the message. */
+  /** What the user can do about it; absent if there is nothing to add to the message. */
   readonly hint?: string;
-  /** Whether the same call may succeed if it is made again. Decided where the error is born. */
+  /** True if the same call may succeed later. Decided where the error is created. */
   readonly retryable?: boolean;
   /** The nameserver or tablet concerned, by the name the cluster knows it by. */
   readonly endpoint?: string;
-  /** OpenMLDB's response code, if the peer answered one. */
+  /** OpenMLDB's response code, if the peer sent one. */
   readonly responseCode?: number;
-  /** What the message sums up, one fact a line; left out if there is nothing more to tell. */
+  /** The facts that the message summarizes, one a line; absent if there are no more. */
   readonly details?: readonly string[];
   readonly cause?: unknown;
 }
 
-/** A longer word is a name that no person reads to its end: so much of it is left in a message. */
+/** Number of characters that are kept of a word that matches {@link LONG_WORD}. */
 const WORD_SHOWN = 100;
 const LONG_WORD = /\S{301,}/g;
 
-/** A name of any length may come from outside. Commands to be typed stand in hints, and stay whole. */
+/**
+ * Shortens long words, because names from outside can have any length. Not used for hints: the commands in
+ * them must stay complete.
+ */
 function withShortWords(text: string): string {
   return text.replaceAll(
     LONG_WORD,
@@ -71,7 +74,7 @@ function withShortWords(text: string): string {
   );
 }
 
-/** The one exception of this tool. Conditions of a cluster are `Problem` values instead. */
+/** The only error class of this tool. Conditions of a cluster are `Problem` values instead. */
 export class OpsError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
@@ -96,15 +99,15 @@ export class OpsError extends Error {
 }
 
 /**
- * The text of anything thrown, on one line.
+ * The message of a thrown value, on one line.
  *
- * @param thrown Whatever a `catch` received.
+ * @param thrown The value that a `catch` clause received, of any type.
  */
 export function messageOf(thrown: unknown): string {
   return textOf(thrown).replaceAll(/\s*\n\s*/g, " ");
 }
 
-/** Libraries throw anything: an object that cannot become a text must not cause another error. */
+/** Never throws, even if a library throws an object that cannot be converted to text. */
 function textOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown);

@@ -1,25 +1,25 @@
 import { constants } from "node:os";
 import { type ErrorCode, OpsError } from "./errors.js";
 
-/** Every exit code by name. Scripts rely on the numbers: they change with a major version only. */
+/** All exit codes by name. Scripts depend on the numbers, which change with a major version only. */
 export const EXIT = {
-  /** All healthy, also when nothing was to do. */
+  /** All healthy, also if there was nothing to do. */
   ok: 0,
   /** An error that is none of the others. */
   failed: 1,
   usage: 2,
-  /** Some partitions are not recovered; of a deep verification: none differs, and some could not be compared. */
+  /** Some partitions are not recovered. Deep verification: no rows differ, but some could not be compared. */
   partly: 3,
   /** Refused before any change: the cluster cannot be observed, or a check failed. */
   refused: 4,
   /** Another run holds the lock, or took it over in the middle. */
   locked: 5,
-  /** The cluster is not as the plan saw it. */
+  /** The cluster no longer matches the saved plan. */
   stale: 6,
   timeLimit: 7,
-  /** auto_failover could not be put back; wins over all others. */
+  /** auto_failover could not be restored; takes precedence over all others. */
   notRestored: 9,
-  /** Something is not healthy (a command that only looks). */
+  /** Something is not healthy (read-only commands). */
   unhealthy: 10,
 } as const;
 
@@ -44,7 +44,7 @@ export const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** One of {@link STOP_SIGNALS}. */
 export type StopSignal = (typeof STOP_SIGNALS)[number];
 
-/** The exit code of a process that a signal ended: 128 and the signal's number. */
+/** The exit code of a process that a signal ended: 128 plus the signal's number. */
 export function signalExitCode(signal: StopSignal): number {
   return 128 + constants.signals[signal];
 }
@@ -56,7 +56,7 @@ export function interruptedBy(signal: StopSignal): OpsError {
 
 const CODES: Readonly<Record<ErrorCode, number>> = {
   usage: EXIT.usage,
-  // Without a known signal: the run was aborted without one.
+  // Used if the run was aborted without a signal.
   interrupted: EXIT.failed,
   "time-limit": EXIT.timeLimit,
   "lock-held": EXIT.locked,
@@ -79,10 +79,10 @@ const CODES: Readonly<Record<ErrorCode, number>> = {
 };
 
 /**
- * The exit code for what a command threw. Errors that say that the cluster cannot be observed count
- * as "refused before any change": a command that has changed something does not let them through.
+ * The exit code for an error of a command. Errors of observation map to "refused before any change": a command
+ * that has changed something catches them itself.
  *
- * @returns 1 for anything that is no OpsError.
+ * @returns 1 for anything that is not an OpsError.
  */
 export function exitCodeOf(thrown: unknown): number {
   if (!(thrown instanceof OpsError)) return EXIT.failed;

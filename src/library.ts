@@ -14,8 +14,8 @@ import { identifiedCluster } from "./observe/identified-cluster.js";
 import type { RecoveryPlan } from "./planning/recovery-plan.js";
 import { inTurns } from "./util/yielding.js";
 
-// The entry of the package for programs. docs/api.md is made from the docstrings of what is exported
-// here; what is not exported here may change without notice.
+// The entry point of the package. docs/api.md is generated from the docstrings of these exports. Everything
+// else may change without notice.
 export type { Selection } from "./diagnosis/selection.js";
 export { type ErrorCode, OpsError } from "./errors.js";
 export { GRADES, type Grade } from "./inspect/grade.js";
@@ -67,22 +67,22 @@ export type {
 } from "./planning/recovery-plan.js";
 export { isAllHealthy } from "./report/recovery-report.js";
 
-/** As the command's `--max_lag` without a value. */
+/** The default of the flag `--max_lag`. */
 const MAX_LAG = 10_000n;
 
-/** How the cluster is looked at. */
+/** Options of {@link observe}. */
 export interface ObserveOptions {
-  /** Tablets that will not come back, as the operator says; none if undefined. */
+  /** Tablets that the operator declares lost; none if undefined. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
-  /** Ends the look. */
+  /** Aborts the observation. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Looks at the cluster once: ZooKeeper, the nameserver, and every tablet. Changes nothing. A tablet that
- * does not answer is part of the state, and no error.
+ * Observes the cluster once: ZooKeeper, the nameserver, and every tablet. Changes nothing. A tablet that
+ * does not answer is part of the state, not an error.
  *
- * @throws OpsError if ZooKeeper or the leading nameserver cannot be asked, or `interrupted`.
+ * @throws OpsError if ZooKeeper or the leading nameserver cannot be read, or `interrupted`.
  */
 export async function observe(
   connection: Connection,
@@ -95,7 +95,7 @@ export async function observe(
   );
 }
 
-/** A partition, both sides of every replica beside each other, and what is wrong with it. */
+/** A partition with its problems. */
 export interface Diagnosis {
   readonly view: PartitionView;
   /** Empty if the partition is healthy. */
@@ -103,11 +103,10 @@ export interface Diagnosis {
 }
 
 /**
- * Compares what the nameserver has on record with what the tablets reported, partition by partition.
- * Computes only.
+ * Compares the nameserver's record with the tablets' reports, partition by partition. Makes no calls.
  *
- * @param only What to judge; every partition if left out.
- * @returns System databases first, then by database, table and pid; empty if nothing is of that name.
+ * @param only The partitions to diagnose; all if left out.
+ * @returns System databases first, then by database, table and pid; empty if no partition matches.
  */
 export function diagnose(state: ClusterState, only: Selection = {}): Diagnosis[] {
   return selected(viewPartitions(state), only).map((view) => ({
@@ -116,20 +115,20 @@ export function diagnose(state: ClusterState, only: Selection = {}): Diagnosis[]
   }));
 }
 
-/** What is inspected. */
+/** Options of {@link inspect}. */
 export interface InspectOptions extends ObserveOptions {
   /** This database only. */
   readonly db?: string | undefined;
   /** Tables of this name only. */
   readonly table?: string | undefined;
-  /** Entries that a follower may lack before it gets a warning of its own; 10 000 if undefined. */
+  /** Number of entries that a follower may lack before it gets its own warning; 10 000 if undefined. */
   readonly maxLag?: bigint | undefined;
 }
 
 /**
- * What the command `inspect` finds: the partitions that are not healthy, worst first, with what to do, and
- * findings about ZooKeeper, nameservers, tablets and tables. Changes nothing; unlike the command it does
- * not put `auto_failover` back after a run that was killed.
+ * Returns what the command `inspect` finds: the unhealthy partitions, worst first, each with advice, and
+ * findings about ZooKeeper, nameservers, tablets and tables. Changes nothing; unlike the command it does not
+ * restore `auto_failover` after a run that was killed.
  *
  * @throws OpsError as {@link observe} does; `refused` if there is no such database or table.
  */
@@ -155,10 +154,10 @@ export async function inspect(
 }
 
 /**
- * Looks at the cluster and plans its recovery, as `recoverdata --dry_run` does. Changes nothing.
+ * Observes the cluster and plans its recovery, as `recoverdata --dry_run` does. Changes nothing.
  *
- * @returns The plan; without partitions if all is healthy. {@link recover} executes it as `planned`.
- * @throws OpsError as {@link observe} does; `refused` if something that is named does not exist.
+ * @returns The plan; without partitions if all are healthy. {@link recover} takes it as `planned` and executes it.
+ * @throws OpsError as {@link observe} does; `refused` if a named database, table or partition does not exist.
  */
 export async function plan(
   connection: Connection,

@@ -7,20 +7,20 @@ import type { LogFields, LogFile } from "./log.js";
 import { jsonText, safe } from "./util/text.js";
 
 const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
-/** How long closing may take. */
+/** Limit in milliseconds for closing. */
 const CLOSE_MS = 2_000;
 
 /**
- * Opens a file of JSON lines over winston. It is written with synchronous calls: winston's own file
- * transport loses lines when the process exits, and the last lines of a run that is stopped by force are the
- * ones that matter.
+ * Opens a log file of JSON lines, written by winston. The file is written synchronously: winston's own file
+ * transport loses lines when the process exits, and the last lines of a run that is stopped by force matter
+ * most.
  *
- * @param level Lines are kept from `info` up, or as much as this if that is more.
- * @param tell Takes a line for people, with its line break.
- * @throws What opening the file throws.
+ * @param level The log level. Lines of level `info` and above are written in any case.
+ * @param warn Prints a line for the operator, which includes its line break.
+ * @throws The error of `fs.openSync`.
  */
-export function openLogFile(path: string, level: LogLevel, tell: (line: string) => void): LogFile {
-  const file = openFile(path, tell);
+export function openLogFile(path: string, level: LogLevel, warn: (line: string) => void): LogFile {
+  const file = openFile(path, warn);
   const sink = new transports.Stream({
     stream: file.stream,
     level: LEVELS[level] > LEVELS.info ? level : "info",
@@ -43,13 +43,13 @@ export function openLogFile(path: string, level: LogLevel, tell: (line: string) 
   };
 }
 
-/** A file that is appended to at once, line by line; the first failure is told, the rest dropped. */
+/** Opens a file that is appended to synchronously. The first failure is reported; later lines are dropped. */
 function openFile(
   path: string,
-  tell: (line: string) => void,
+  warn: (line: string) => void,
 ): { stream: Writable; close: () => void } {
   const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
-  // A pipe whose reader stands still must not hold up a recovery.
+  // O_NONBLOCK: a pipe whose reader has stopped reading must not block a recovery.
   const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640);
   let isBroken = false;
   const stream = new Writable({
@@ -59,7 +59,7 @@ function openFile(
         if (!isBroken) writeSync(file, line);
       } catch (error) {
         isBroken = true;
-        tell(`openmldb-ops: note: no more is written to the log file: ${safe(messageOf(error))}\n`);
+        warn(`openmldb-ops: note: no more is written to the log file: ${safe(messageOf(error))}\n`);
       }
       done();
     },
@@ -68,13 +68,13 @@ function openFile(
     try {
       closeSync(file);
     } catch {
-      // Everything is written.
+      // All lines are written already.
     }
   };
   return { stream, close };
 }
 
-/** Ends the logger and waits, within a bound, until its sink has written everything. */
+/** Ends the logger and waits, at most {@link CLOSE_MS}, until its sink has written everything. */
 async function ended(
   logger: { end(): unknown },
   sink: transports.StreamTransportInstance,

@@ -3,47 +3,47 @@ import { messageOf } from "./errors.js";
 import { isSecretName, MASK } from "./util/secret-name.js";
 import { jsonText, safe } from "./util/text.js";
 
-/** Values that go with a log line; one with the name of a secret is masked by the log itself. */
+/** Named values of a log line. The log masks values whose names are those of secrets. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** A leveled log. Every method returns at once and never throws. */
 export interface Log {
   error(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
-  /** What a person wants to read while it happens. */
+  /** Progress that the operator wants to follow. */
   info(message: string, fields?: LogFields): void;
   debug(message: string, fields?: LogFields): void;
-  /** Writes a line to the file only: for what the terminal is told in another way. */
+  /** Writes a line to the file only, for text that the terminal shows in another way. */
   record(level: LogLevel, message: string, fields?: LogFields): void;
 }
 
-/** A log that is closed by its opener. */
+/** A log together with the function that closes it. */
 export interface OpenLog extends Log {
-  /** Ends the log, with every line written. */
+  /** Closes the log after all lines are written. */
   close(): Promise<void>;
 }
 
 /** A log file that lines are appended to. */
 export interface LogFile {
-  /** Appends a line, if the level asks for it. Returns at once and never throws. */
+  /** Appends a line if its level is enabled. Returns at once and never throws. */
   write(level: LogLevel, message: string, fields: LogFields): void;
-  /** Ends the file, with every line written. */
+  /** Closes the file after all lines are written. */
   close(): Promise<void>;
 }
 
-/** How a log is opened. */
+/** Options of {@link openLog}. */
 export interface LogOptions {
-  /** What `write` gets. */
+  /** The least severe level that is passed to `write`. */
   readonly level: LogLevel;
-  /** Takes each line for people, with its line break. */
+  /** Receives each line for the terminal, including its line break. */
   readonly write: (line: string) => void;
-  /** Gets every line too; closed with the log. See `openLogFile`. */
+  /** Receives every line and applies its own level; closed with the log. See `openLogFile`. */
   readonly file: LogFile | undefined;
 }
 
 const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
 
-/** Opens a log. Lines for people are written at once. */
+/** Opens a log. Lines for the terminal are written at once. */
 export function openLog({ level, write, file }: LogOptions): OpenLog {
   let isOpen = true;
   const log = (itsLevel: LogLevel, message: string, fields: LogFields, isFileOnly: boolean) => {
@@ -53,7 +53,7 @@ export function openLog({ level, write, file }: LogOptions): OpenLog {
       file?.write(itsLevel, message, known);
       if (!isFileOnly && LEVELS[itsLevel] <= LEVELS[level]) write(lineOf(itsLevel, message, known));
     } catch {
-      // A line is lost. What is logged stands in the middle of a run, which has to go on.
+      // The line is dropped: a failing log must not stop a run.
     }
   };
   return {
@@ -69,7 +69,7 @@ export function openLog({ level, write, file }: LogOptions): OpenLog {
   };
 }
 
-/** A line for people, with its line break. */
+/** A line for the terminal, including its line break. */
 function lineOf(level: LogLevel, message: string, fields: LogFields): string {
   const prefix = level === "info" ? "" : `${level}: `;
   const more = Object.entries(fields)
@@ -79,7 +79,7 @@ function lineOf(level: LogLevel, message: string, fields: LogFields): string {
   return `${time} ${prefix}${safe(message)}${safe(more)}\n`;
 }
 
-/** Values that JSON can hold. Errors become their text, and what has the name of a secret is masked. */
+/** Converts the values for JSON: errors to their messages, bigints to decimal text. Values named as secrets are masked. */
 function plainFields(fields: LogFields): LogFields {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [name, plain(name, value)]),

@@ -168,12 +168,12 @@ describe("how far a planned list is", () => {
 
 test("rows that are compared are an estimate, and say so", () => {
   const progress = createRunProgress(0);
-  const rows = { through: 1, of: 4, rows: 2_500, expectedRows: 10_000 };
+  const rows = { compared: 1, of: 4, rows: 2_500, expectedRows: 10_000 };
   for (let read = 250; read <= 2_500; read += 250) {
     progress.add({ kind: "rows", rows: { ...rows, rows: read } }, read * 8);
   }
   expect(progressLine(progress.view(20_000))).toBe(
-    "still comparing rows (20 s); rows: 2,500 of about 10,000 read (25 %), 1 of 4 partitions through; about 55 s left",
+    "still comparing rows (20 s); rows: 2,500 of about 10,000 read (25 %), 1 of 4 partitions compared; about 55 s left",
   );
   expect(progressLine(progress.view(10_000))).not.toContain("left");
   const none = createRunProgress(0);

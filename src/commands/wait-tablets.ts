@@ -86,12 +86,12 @@ async function look(
     return { ofRecord, missing: ofRecord.filter((one) => !registered.has(one)) };
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof OpsError) || !mayPass(error)) throw error;
+    if (!(error instanceof OpsError) || !isTransient(error)) throw error;
     return { silence: messageOf(error) };
   }
 }
 
-function mayPass({ retryable, code }: OpsError): boolean {
+function isTransient({ retryable, code }: OpsError): boolean {
   return retryable || code === "deadline" || code === "unreachable" || code === "no-leader";
 }
 

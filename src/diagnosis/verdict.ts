@@ -210,7 +210,7 @@ function nextStep(
   if (unknown !== undefined) {
     return [changing(`check tablet ${unknown.endpoint}, then run`, again(), "server")];
   }
-  return failure === undefined || failure.mayPass === true
+  return failure === undefined || failure.isTransient === true
     ? [changing("run", again())]
     : [changing(mendFirst(failure), again(), "server")];
 }

@@ -267,7 +267,7 @@ async function workInPasses(
       if (!ours.has(key) || problemsOf(view, only).length === 0) return false;
       const failure = failures.get(key);
       // A step that failed for a reason that lasts would fail again.
-      if (failure !== undefined && failure.step !== "plan" && failure.mayPass !== true)
+      if (failure !== undefined && failure.step !== "plan" && failure.isTransient !== true)
         return false;
       // What kept it from being planned may be another reason by now.
       const isOutdated = view.replicas.some((one) => changed.has(one.endpoint));
@@ -276,8 +276,10 @@ async function workInPasses(
     const views = knownOffsets.beside(selected(all, only));
     const open = await mapInTurns(views, isOpen);
     unhealthy = views.filter((_, index) => open[index] === true);
-    const mayPass = unhealthy.some(({ id }) => failures.get(replicaKey(id))?.mayPass === true);
-    const isIdle = told.changes() === changes && changed.size === 0 && !mayPass;
+    const isTransient = unhealthy.some(
+      ({ id }) => failures.get(replicaKey(id))?.isTransient === true,
+    );
+    const isIdle = told.changes() === changes && changed.size === 0 && !isTransient;
     if (unhealthy.length === 0 || pass === PASSES_MAX || isIdle) {
       return { state, all, failures, isTouched };
     }

@@ -83,13 +83,13 @@ export async function recoverPartition(
     const ran = await runLane(context, { lane, steps: lane.steps }, of);
     await conclude(lane, ran, options);
     const failures = failuresOf(ran.results);
-    const lasting = failures.filter((one) => one.mayPass !== true);
+    const lasting = failures.filter((one) => one.isTransient !== true);
     const final = lasting.find((one) => !isLesson(one));
     if (final !== undefined) return final;
     const hasShown = hasOnlyLoaded(lane);
     if (isClean(ran) && !hasShown && isLastRound(next, options.planner, attempts)) return undefined;
     attempts = learn(attempts, lasting, lane);
-    passing = failures.find((one) => one.mayPass === true);
+    passing = failures.find((one) => one.isTransient === true);
     const isStale = ran.results.some(({ outcome }) => outcome.result === "stale");
     if (passing !== undefined || isStale) await pause(context, round);
     next = await planAgain(context, lane, options, { attempts, ...afterRound(lane, ran) });
@@ -234,8 +234,8 @@ async function observeAtLast(
       return await observePartition(context, id, recordAgeMs);
     } catch (thrown) {
       context.signal.throwIfAborted();
-      const mayPass = thrown instanceof OpsError && thrown.retryable;
-      if (!mayPass || time >= ROUNDS_MAX) throw thrown;
+      const isTransient = thrown instanceof OpsError && thrown.retryable;
+      if (!isTransient || time >= ROUNDS_MAX) throw thrown;
       await pause(context, time);
     }
   }
@@ -257,8 +257,8 @@ async function lookAgain(
     return withEarlier(view, { evidence }, snapshots);
   } catch (thrown) {
     context.signal.throwIfAborted();
-    const mayPass = thrown instanceof OpsError && thrown.retryable;
+    const isTransient = thrown instanceof OpsError && thrown.retryable;
     const detail = messageOf(thrown);
-    return { failure: { endpoint: undefined, step: "plan", detail, mayPass } };
+    return { failure: { endpoint: undefined, step: "plan", detail, isTransient } };
   }
 }

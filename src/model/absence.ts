@@ -2,63 +2,63 @@ import type { Endpoint, TabletView, Topology } from "./cluster-state.js";
 import { ageText } from "./duration.js";
 
 /**
- * How long a tablet that is gone counts as restarting: OpenMLDB's shipped `zk_session_timeout` (10 s),
- * within which it cannot register again, and a few seconds for a supervisor to start it.
+ * Milliseconds for which a missing tablet counts as restarting: OpenMLDB's shipped `zk_session_timeout`
+ * (10 s), during which it cannot register again, plus 5 s for a supervisor to start it.
  */
 const RESTART_MS = 15_000n;
 
 /**
- * Why a tablet cannot be worked with, with the facts that prove it.
+ * Why the tool cannot use a tablet, with the facts that prove it.
  *
- * All facts come from ZooKeeper, from the nameserver (durations are measured by the nameserver) and
- * from our own call to the tablet; no time of this machine is compared with one of another.
+ * The facts come from ZooKeeper, from the nameserver (which measures the durations) and from the tool's
+ * own call to the tablet. The clocks of two machines are never compared.
  */
 export type Absence =
   /**
-   * It is registered and the nameserver counts it as healthy, and our call to it fails: it may be
-   * serving clients that reach it.
+   * The tablet is registered and the nameserver counts it as healthy, but the tool's call to it fails. It may
+   * be serving clients.
    */
   | {
       readonly kind: "unreachable";
-      /** Why our call failed. */
+      /** Why the call failed. */
       readonly silence: string;
-      /** Where the nameserver reaches it, if that is another address than `map/names` holds. */
+      /** The address that the nameserver uses, if it differs from the one in `map/names`. */
       readonly nameserverAddress: string | undefined;
-      /** The znode that registers it, if that belongs to no session: it was left behind. Absent if not. */
+      /** Path of the znode that registers it, if no session owns that znode (a leftover). Absent otherwise. */
       readonly leftRegistration?: string | undefined;
     }
-  /** It has just registered, or it has been gone for less than 15 s by the nameserver's count. */
+  /** It has just registered, or the nameserver has counted it as offline for less than 15 s. */
   | {
       readonly kind: "restarting";
-      /** What was seen, in words. */
+      /** The observation, in words. */
       readonly sign: string;
     }
-  /** It is not registered, and the nameserver knows that it is gone. */
+  /** It is not registered, and the nameserver counts it as offline. */
   | { readonly kind: "down"; readonly state: string; readonly awayMs: bigint }
-  /** It is on record only: the nameserver has not seen it since the nameserver itself started. */
+  /** Only the record names it: the nameserver has not seen it since the nameserver started. */
   | { readonly kind: "unknown-to-nameserver" }
-  /** It is not registered, and another tablet that holds nothing on record may be the same one. */
+  /** It is not registered, and a tablet at another address may be the same one. */
   | {
       readonly kind: "moved";
       /** How long it has been away; undefined if the nameserver never saw it. */
       readonly awayMs: bigint | undefined;
-      /** Registered tablets without a replica on record that came up after it was gone. */
+      /** Registered tablets without a replica on record that registered after it went offline. */
       readonly candidates: readonly Endpoint[];
     }
-  /** It is not registered, and the operator has said that it will not come back. */
+  /** It is not registered, and the operator declared it lost (`--lost`). */
   | { readonly kind: "lost" }
-  /** It answers, but it is not the tablet of that name. */
+  /** A tablet answers, but not the one of that name. */
   | { readonly kind: "not-what-it-says"; readonly mismatch: string };
 
-/** The znode with which a tablet is registered. */
+/** Path of the znode that registers a tablet. */
 export function registrationOf({ rootPath }: Pick<Topology, "rootPath">, tablet: Endpoint): string {
   return `${rootPath}/nodes/${tablet}`;
 }
 
-/** The states of absence, as programs read them. */
+/** The kinds of absence, as JSON documents have them. */
 export type AbsenceKind = Absence["kind"];
 
-/** Judges one tablet. Undefined if it can be worked with. */
+/** Classifies one tablet. Undefined if the tool can use it. */
 export function absenceOf(view: TabletView): Absence | undefined {
   const { claim, isRegistered, mismatch } = view;
   if (mismatch !== undefined) return { kind: "not-what-it-says", mismatch };
@@ -97,22 +97,22 @@ function absenceOfRegistered(view: TabletView): Absence | undefined {
 }
 
 /**
- * Whether the tablet may be serving clients although this machine cannot work with it: what it leads
+ * True if the tablet may be serving clients although the tool cannot use it. The partitions that it leads
  * must be left alone, and its rows are not lost.
  */
 export function mayBeServing(absence: Absence | undefined): boolean {
   return absence?.kind === "unreachable" || absence?.kind === "not-what-it-says";
 }
 
-/** Whether the tablet may be back in a moment, so that it is worth waiting for. */
+/** True if the tablet is probably restarting, so that waiting for it makes sense. */
 export function mayBeReturning(absence: Absence | undefined): boolean {
   if (absence?.kind === "moved") return (absence.awayMs ?? RESTART_MS) < RESTART_MS;
   return absence?.kind === "restarting";
 }
 
 /**
- * Whether a decision to go on without the tablet's rows may be put to the operator. Not while the
- * tablet may be serving, and not while it may be back in a moment.
+ * True if the operator may be asked to go on without the tablet's rows: the tablet is neither possibly
+ * serving nor probably restarting.
  */
 export function mayBeGivenUp(absence: Absence | undefined): boolean {
   return !mayBeServing(absence) && !mayBeReturning(absence);

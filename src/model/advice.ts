@@ -1,49 +1,48 @@
 import type { Work } from "./work.js";
 
 /**
- * What a way to go on needs first: `nothing`: its command can be typed at once; `server`: something has
- * to be done to a server; `thought`: a person has to find something out, or to decide.
+ * What a remedy needs first. `nothing`: its command can be run at once. `server`: a server has to be
+ * started or repaired. `thought`: the operator has to find something out, or to decide.
  */
 export type Needs = "nothing" | "server" | "thought";
 
-/** One way to go on. */
+/** One remedy. */
 export interface Way {
-  /** An imperative, such as `start tablet 10.0.0.1:9527, then run`; empty if the command says it all. */
+  /** An imperative, such as `start tablet 10.0.0.1:9527, then run`; empty if the command is enough. */
   readonly what: string;
-  /** The command to type; undefined if there is none. */
+  /** The command to run; undefined if there is none. */
   readonly command: string | undefined;
   readonly needs: Needs;
   /** Whether the command changes the cluster. */
   readonly changes: boolean;
 }
 
-/** What to do next: the way that is advised first, then the other ways. Empty: there is nothing to do. */
+/** What to do next: the preferred remedy, then the alternatives. Empty if there is nothing to do. */
 export type Advice = readonly Way[];
 
-/** Nothing has to be done. */
+/** There is nothing to do. */
 export const NO_ADVICE: Advice = [];
 
-/** A way without a command. */
+/** A remedy without a command. */
 export function doing(what: string, needs: Needs): Way {
   return { what, command: undefined, needs, changes: false };
 }
 
-/** A way that ends with a command that only looks. */
+/** A remedy that ends with a read-only command. */
 export function looking(what: string, command: string): Way {
   return { what, command, needs: "nothing", changes: false };
 }
 
-/** A way that ends with a command that changes the cluster. */
+/** A remedy that ends with a command that changes the cluster. */
 export function changing(what: string, command: string, needs: Needs = "nothing"): Way {
   return { what, command, needs, changes: true };
 }
 
 /**
- * Ways, each with what comes after it. One that ends with a command of its own stays as it is: what
- * comes after it is seen then.
+ * Appends a next action to each remedy. A remedy that has a command of its own stays as it is.
  *
- * @param after Follows a comma, such as `then run`.
- * @param command The command that changes the cluster, behind it; undefined if there is none.
+ * @param after The next action, appended after a comma, such as `then run`.
+ * @param command The command of the next action, which changes the cluster; undefined if there is none.
  */
 export function followed(ways: Advice, after: string, command?: string): Advice {
   return ways.map((way) =>
@@ -53,18 +52,18 @@ export function followed(ways: Advice, after: string, command?: string): Advice 
   );
 }
 
-/** A way as people read it: the command stands behind a colon. */
+/** A remedy as text: the command follows a colon. */
 export function wayText({ what, command }: Way): string {
   if (command === undefined) return what;
   return what === "" ? command : `${what}: ${command}`;
 }
 
-/** An advice as people read it; empty if there is nothing to do. */
+/** An advice as text; empty if there is nothing to do. */
 export function adviceText(advice: Advice): string {
   return advice.map(wayText).join("; or, ");
 }
 
-/** The same advice for many, once, in the order in which it was met first. */
+/** Groups items by the text of their advice, in the order in which each advice occurs first. */
 export function* grouped<T>(
   all: Iterable<T>,
   adviceOf: (one: T) => Advice,

@@ -1,13 +1,13 @@
 /** Time as the tool and the sandbox see it, so that both run on a real or on a virtual clock. */
 export interface Clock {
   /**
-   * Milliseconds since some moment of this process. It never goes back and never jumps, so durations,
-   * deadlines and ages are differences of it. It means nothing to another process.
+   * Monotonic time: milliseconds since an arbitrary moment of this process. Durations, deadlines and ages
+   * are differences of it. The value means nothing to another process.
    */
   now(): number;
   /**
-   * Milliseconds since the epoch, as the clock of this machine is set now. It can be set forward and
-   * back: for people and records only, never for a difference.
+   * Milliseconds since the epoch by this machine's clock, which can be set forward and back. For display and
+   * records only, never for a difference.
    */
   wallTime(): number;
   /**

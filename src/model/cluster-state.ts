@@ -1,12 +1,12 @@
 import type { IndexClaim } from "./table-index.js";
 
 /**
- * Name of a nameserver or tablet as the cluster knows it: `host:port`, or a server name in
- * clusters deployed with server names. Never dialled directly; see `Topology.realEndpoint`.
+ * Name of a nameserver or tablet within the cluster: `host:port`, or a server name in clusters deployed with
+ * server names. It is resolved to an address before it is dialled (`map/names` in ZooKeeper).
  */
 export type Endpoint = string;
 
-/** How a table is stored. `unknown` is what no tablet accepts; it is reported, never sent. */
+/** How a table is stored. `unknown` (a mode that no tablet accepts) is reported, never sent. */
 export type StorageMode = "memory" | "ssd" | "hdd" | "unknown";
 
 /** The role in which a tablet runs a replica. */
@@ -34,16 +34,16 @@ export interface PartitionId {
   readonly pid: number;
 }
 
-/** What the nameserver says of one replica (nameserver.proto, PartitionMeta). */
+/** One replica in the nameserver's record (nameserver.proto, PartitionMeta). */
 export interface ReplicaClaim {
   readonly endpoint: Endpoint;
   readonly isLeader: boolean;
   readonly isAlive: boolean;
-  /** Last log entry that the nameserver saw there; undefined if it never stored one. Can be old. */
+  /** The replica's last log entry, as the nameserver last saw it; undefined if never stored. Can be stale. */
   readonly offset: bigint | undefined;
-  /** Rows that the nameserver saw there; undefined if it never stored a count. Can be old. */
+  /** Rows, as the nameserver last saw them; undefined if never stored. Can be stale. */
   readonly recordCount: bigint | undefined;
-  /** Bytes of rows in memory, as old as the count; undefined if never stored. */
+  /** Bytes of rows in memory, as stale as the count; undefined if never stored. */
   readonly memoryBytes: bigint | undefined;
   /** Bytes on the tablet's disk, 0 if never stored. */
   readonly diskBytes: bigint;
@@ -55,7 +55,7 @@ export interface TermStart {
   readonly offset: bigint;
 }
 
-/** What the nameserver says of one partition. */
+/** One partition in the nameserver's record. */
 export interface PartitionClaim {
   readonly pid: number;
   readonly replicas: readonly ReplicaClaim[];
@@ -64,8 +64,8 @@ export interface PartitionClaim {
 }
 
 /**
- * The counters from which a nameserver goes on when it starts: the last number given out. Undefined
- * where the znode is missing or holds no number.
+ * The counters in ZooKeeper that a nameserver continues from when it starts: the last number assigned.
+ * Undefined where the znode is missing or holds no number.
  */
 export interface StoredCounters {
   /** `table/term`. */
@@ -76,7 +76,7 @@ export interface StoredCounters {
   readonly opIndex: bigint | undefined;
 }
 
-/** What the nameserver says of one table (nameserver.proto, TableInfo). */
+/** One table in the nameserver's record (nameserver.proto, TableInfo). */
 export interface TableClaim {
   /** Database, or the empty string for a table without one. */
   readonly db: string;
@@ -84,16 +84,16 @@ export interface TableClaim {
   readonly tid: number;
   readonly segCount: number;
   readonly storageMode: StorageMode;
-  /** Replicas that each partition should have, the leader included; 0 if the record does not say. */
+  /** Replicas that each partition should have, the leader included; 0 if the record has no number. */
   readonly replicaCount: number;
-  /** How rows are compressed, in OpenMLDB's word, such as `kNoCompress`. */
+  /** Compression of rows as OpenMLDB names it, such as `kNoCompress`. */
   readonly compressType: string;
   /** A digest of the columns; undefined if the record has none. */
   readonly columns?: string | undefined;
   readonly partitions: readonly PartitionClaim[];
 }
 
-/** What a tablet says of one replica that it has loaded (api.proto, TableStatus). */
+/** A tablet's report on one replica that it has loaded (api.proto, TableStatus). */
 export interface ReplicaReport {
   readonly tid: number;
   readonly pid: number;
@@ -112,23 +112,23 @@ export interface ReplicaReport {
   readonly table?: string | undefined;
 }
 
-/** The schema of a loaded replica as its tablet has it (api.proto, GetTableSchemaResponse). */
+/** The schema of a loaded replica as its tablet reports it (api.proto, GetTableSchemaResponse). */
 export interface SchemaClaim {
   readonly table: string;
   /** Database, or the empty string for a table without one. */
   readonly db: string;
-  /** A digest of the columns, as the record's; undefined if the tablet names none. */
+  /** A digest of the columns, comparable with the record's; undefined if the tablet names none. */
   readonly columns: string | undefined;
-  /** Segments of a memory table, over which the keys are spread; 0 if the tablet does not say. */
+  /** Segments of a memory table, over which the keys are spread; 0 if the tablet sends none. */
   readonly segCount: number;
   /** The indexes in the order of the table, deleted ones included; empty if the tablet names none. */
   readonly indexes: readonly IndexClaim[];
 }
 
 /**
- * What a tablet tells of a replica whether it is loaded or not (api.proto, GetTermPairResponse).
- * Loaded: the replicator's own term and offset. Not loaded: those of the snapshot on its disk, 0 and
- * 0 without one; the binlog is not counted, so the offset is the least that loading can bring.
+ * Term and offset of a replica, loaded or not (api.proto, GetTermPairResponse).
+ * Loaded: those of the replicator. Not loaded: those of the snapshot on its disk, 0 and 0 without one. The
+ * binlog is not counted, so the offset is a lower bound of what loading yields.
  */
 export interface DiskClaim {
   readonly isLoaded: boolean;
@@ -146,50 +146,47 @@ export interface SnapshotClaim {
   readonly recordCount: bigint;
 }
 
-/** What the nameserver says of one tablet (nameserver.proto, TabletStatus). */
+/** The nameserver's status of one tablet (nameserver.proto, TabletStatus). */
 export interface TabletClaim {
   readonly endpoint: Endpoint;
   readonly isHealthy: boolean;
-  /** The nameserver's own word, for showing. */
+  /** The state as the nameserver names it, for display. */
   readonly state: string;
   /** Milliseconds since the state last changed. */
   readonly ageMs: bigint;
-  /** Where a tablet with a server name is dialled; empty without server names or if not known. */
+  /** The address of a tablet with a server name; empty without server names or if not known. */
   readonly realEndpoint: string;
 }
 
 /** One tablet, as ZooKeeper, the nameserver and the tablet itself report it. */
 export interface TabletView {
   readonly endpoint: Endpoint;
-  /** Undefined if the nameserver does not know it (never registered since the nameserver leads). */
+  /** Undefined if the nameserver does not know it (it never registered since the nameserver became leader). */
   readonly claim: TabletClaim | undefined;
   /** Whether ZooKeeper holds its ephemeral node. */
   readonly isRegistered: boolean;
-  /** What it has loaded, by {@link replicaKey}; undefined if it did not answer. */
+  /** The replicas that it has loaded, by {@link replicaKey}; undefined if it did not answer. */
   readonly reports: ReadonlyMap<string, ReplicaReport> | undefined;
   /** Why it did not answer; undefined if it did. */
   readonly silence: string | undefined;
-  /** How it was found out that it is not the tablet of that name; absent if nothing speaks against it. */
+  /** Why it is not the tablet of that name, in words; absent if no check contradicts its identity. */
   readonly mismatch?: string | undefined;
-  /** What is dialled for it, as `map/names` says; absent if it was not looked up. */
+  /** The address that is dialled, from `map/names`; absent if it was not looked up. */
   readonly address?: string | undefined;
-  /**
-   * With a tablet that does not answer: the znode that registers it, if that belongs to no session and was
-   * therefore left behind.
-   */
+  /** If it does not answer: path of the znode that registers it, if no session owns that znode (a leftover). */
   readonly leftRegistration?: string | undefined;
   /**
-   * With a tablet that is not registered and has replicas on record: registered tablets that may be
-   * the same one at another address. See `moveCandidates`.
+   * If it is not registered and has replicas on record: registered tablets that may be the same one at
+   * another address. See `moveCandidates`.
    */
   readonly mayBeAt?: readonly Endpoint[] | undefined;
-  /** Whether the operator has said that it will not come back (`--lost`). */
+  /** True if the operator declared it lost (`--lost`). */
   readonly isLost?: boolean | undefined;
 }
 
 /** A leader's replication list (api.proto, GetTableFollowerResponse). */
 export interface FollowerList {
-  /** The leader's own last entry at that moment. */
+  /** The leader's own last entry when it answered. */
   readonly offset: bigint;
   /** Last entry that each follower has acknowledged, by endpoint. */
   readonly followers: ReadonlyMap<Endpoint, bigint>;
@@ -214,7 +211,7 @@ export interface Op {
   readonly endTime: bigint;
 }
 
-/** The nameservers and tablets of the cluster, as ZooKeeper has them. */
+/** The nameservers and tablets that are registered in ZooKeeper. */
 export interface Topology {
   /** The cluster's root path in ZooKeeper. */
   readonly rootPath: string;
@@ -224,25 +221,25 @@ export interface Topology {
   readonly tablets: readonly Endpoint[];
 }
 
-/** Everything one observation brought, before it is judged. */
+/** The result of one observation of the cluster, before diagnosis. */
 export interface ClusterState {
   readonly topology: Topology;
   readonly autoFailover: boolean;
   readonly tablets: ReadonlyMap<Endpoint, TabletView>;
   readonly tables: readonly TableClaim[];
-  /** Replication lists by `followerKey(endpoint, tid, pid)`; absent where it was not asked or not answered. */
+  /** Replication lists by {@link followerKey}; absent where not requested or not answered. */
   readonly followers: ReadonlyMap<string, FollowerList>;
   /**
-   * Snapshots on disk of replicas that are not loaded, by `followerKey(endpoint, tid, pid)`: term and
-   * offset of the last entry, 0 and 0 without one. Absent where it was not asked or not answered.
+   * Snapshots on disk of replicas that are not loaded, by {@link followerKey}: term and offset of the last
+   * entry, 0 and 0 without one. Absent where not requested or not answered.
    */
   readonly snapshots?: ReadonlyMap<string, TermStart> | undefined;
   /**
-   * Records in ZooKeeper, by tid, of tables with a leader that cannot be asked; undefined as a value
-   * if there is none that can be read. Other tables are absent.
+   * Records in ZooKeeper, by tid, of tables with an unreachable leader; the value is undefined if the record
+   * cannot be read. Other tables are absent.
    */
   readonly stored?: ReadonlyMap<number, TableClaim | undefined> | undefined;
-  /** What earlier runs knew that a partition's replicas must hold, by {@link replicaKey}. */
+  /** Lower bounds of a partition's replicas that earlier runs stored, by {@link replicaKey}. */
   readonly remembered?: ReadonlyMap<string, LowerBounds> | undefined;
   readonly ops: readonly Op[];
 }
@@ -260,29 +257,30 @@ export function followerKey(
   return `${id.tid}/${id.pid}@${endpoint}`;
 }
 
-/** An op that has not ended. */
+/** True if the op is queued or running. */
 export function isOpActive(op: Op): boolean {
   return op.status === "inited" || op.status === "doing";
 }
 
 /**
- * Log entries that were seen once and are part of the surviving history, by replica. They hold until
- * a leadership newer than `term` begins: an election gives up what it gives up.
+ * Offsets that replicas have reached and that belong to the surviving history. They are valid until a
+ * leadership newer than `term` begins, because an election can discard entries.
  */
 export interface LowerBounds {
-  /** The newest leadership when they were taken; 0 if the partition had no history. */
+  /** The newest term when they were recorded; 0 if the partition had no history. */
   readonly term: bigint;
   readonly offsets: ReadonlyMap<Endpoint, bigint>;
   /**
-   * Where leaders on lost tablets were seen last, proven to be fresh, by endpoint: they hold no more. Absent if
-   * none was. The proof is gone as soon as the record of any partition of the table is written.
+   * Offsets of leaders on lost tablets that were proven to be fresh, by endpoint: these replicas hold no more.
+   * Absent if there are none. They are stored because the proof is gone as soon as the record of any partition
+   * of the table is written.
    */
   readonly lastOfLost?: ReadonlyMap<Endpoint, bigint> | undefined;
-  /** `keptName` of the partition when they were kept; undefined if they are of this run. */
+  /** `keptName` of the partition when they were stored; undefined if they are from this run. */
   readonly partition?: string;
   /**
-   * Replicas whose logs nothing proves to be prefixes of the leader's, because it was chosen while the record
-   * was proven to be old: each of them gets a copy of its data. Undefined: none.
+   * Replicas whose logs are not proven to be prefixes of the leader's log, because the leader was chosen while
+   * the record was proven to be old. Each of them gets a copy of the leader's data. Undefined: none.
    */
   readonly unproven?: ReadonlySet<Endpoint> | undefined;
 }

@@ -3,14 +3,14 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Words, each once with how often it came, in the order of first sight: `not-loaded x3, behind`. */
+/** Distinct words with their counts, in the order of first occurrence: `not-loaded x3, behind`. */
 export function tally(words: Iterable<string>): string {
   const counts = new Map<string, number>();
   for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
   return [...counts].map(([word, count]) => (count === 1 ? word : `${word} x${count}`)).join(", ");
 }
 
-/** The names of the first ones, and how many more there are. */
+/** The names of the first `most` items, and the number of further ones: `a, b and 3 more`. */
 export function suchAs<T>(all: readonly T[], most: number, nameOf: (one: T) => string): string {
   const more = all.length - most;
   return `${all.slice(0, most).map(nameOf).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;

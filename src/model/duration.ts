@@ -5,7 +5,7 @@ const UNITS: readonly (readonly [unit: string, ms: number])[] = [
   ["s", 1_000],
 ];
 
-/** Below this a duration is shown in seconds alone, milliseconds. */
+/** Durations below this number of milliseconds are shown in seconds only. */
 const SECONDS_MS = 120_000;
 
 /**
@@ -30,7 +30,7 @@ export function durationText(ms: number): string {
 }
 
 /**
- * How long something has lasted by another machine's clock, in whole seconds: `0 s`, `64 s`, `3 min 20 s`.
+ * A duration measured by another machine's clock, in whole seconds: `0 s`, `64 s`, `3 min 20 s`.
  *
  * @param ms Milliseconds; below zero counts as zero.
  */
@@ -39,7 +39,7 @@ export function ageText(ms: number | bigint): string {
   return durationText(Math.max(0, seconds) * 1_000);
 }
 
-/** The same as one word, for a cell of a table that scripts take apart: `0s`, `3m20s`, `2d5h`. */
+/** {@link ageText} without spaces, for table cells that scripts parse: `0s`, `3m20s`, `2d5h`. */
 export function ageCell(ms: bigint): string {
   return ageText(ms).replaceAll("min", "m").replaceAll(" ", "");
 }

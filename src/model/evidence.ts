@@ -1,33 +1,33 @@
 import type { Endpoint, LowerBounds, PartitionId, TermStart } from "./cluster-state.js";
 import { tableName } from "./partition-name.js";
 
-/** What is known of one replica's log, and how well. */
+/** What is known of one replica's log, by source. */
 export interface ReplicaEvidence {
   readonly endpoint: Endpoint;
   /**
-   * Where the nameserver last saw it when the run began; undefined if it had stored nothing. It was
-   * there once, so this is a lower bound. It can be old: the replica may hold more.
+   * The nameserver's offset of it when the run began; undefined if none was stored. The replica once held that
+   * much, so it is a lower bound. It can be stale: the replica may hold more.
    */
   readonly seen: bigint | undefined;
-  /** Whether that offset was fresh when the run began, see `ReplicaView.isOffsetFresh`. */
+  /** True if that offset was fresh when the run began, see `ReplicaView.isOffsetFresh`. */
   readonly isSeenFresh?: boolean | undefined;
   /**
-   * The snapshot on its disk, asked for before it was loaded: it must come up with at least that.
-   * Undefined if it was not asked or did not answer; offset 0 if there is no snapshot.
+   * The snapshot on its disk, read before the replica was loaded: a lower bound of its offset after loading.
+   * Undefined if not requested or not answered; offset 0 if there is no snapshot.
    */
   readonly snapshot: TermStart | undefined;
-  /** What an earlier run knew that it must hold; undefined if nothing was remembered. */
+  /** The lower bound that an earlier run stored; undefined if there is none. */
   readonly remembered: bigint | undefined;
-  /** Its last entry, as its tablet reports it once it is loaded: the truth. Undefined if not loaded. */
+  /** Its true last entry, as its tablet reports it once it is loaded. Undefined if not loaded. */
   readonly loaded: bigint | undefined;
-  /** Rows, as the nameserver's record had them when the run began, and as its tablet counts them. */
+  /** Row counts: in the nameserver's record when the run began, and as its tablet reports them. */
   readonly records: { readonly claimed: bigint | undefined; readonly loaded: bigint | undefined };
   /** Its flags when the run began. */
   readonly wasAlive: boolean;
   readonly wasLeader: boolean;
 }
 
-/** A partition as lower bounds that are kept name it: table ids alone may mean another table one day. */
+/** Name of a partition in stored lower bounds. A tid alone is not enough: it can be assigned to another table. */
 export function keptName({ db, table, pid }: PartitionId): string {
   return `${db === "" ? "." : ""}${tableName({ db, table })}:${pid}`;
 }
@@ -39,18 +39,18 @@ export interface PartitionEvidence {
 }
 
 /**
- * Lower bounds that outlive a run. Once a replica is loaded, the nameserver replaces what it knew by
- * what the tablet reports, two seconds later: the next run would see nothing amiss.
+ * Stores lower bounds beyond the end of a run. Within 2 s after a replica is loaded, the nameserver replaces
+ * its stored offset by the tablet's, so the next run could not detect missing rows.
  */
 export interface KnownOffsetsStore {
   /**
-   * Reads all of them, by `replicaKey` of the partition. What cannot be understood is left out.
+   * Reads all of them, by `replicaKey` of the partition. Entries that cannot be parsed are left out.
    *
    * @throws OpsError of ZooKeeper.
    */
   read(): Promise<ReadonlyMap<string, LowerBounds>>;
-  /** @throws OpsError of ZooKeeper. */
+  /** Stores the bounds of a partition. @throws OpsError of ZooKeeper. */
   remember(id: PartitionId, bounds: LowerBounds): Promise<void>;
-  /** Nothing happens if there is none. @throws OpsError of ZooKeeper. */
+  /** Deletes the bounds of a partition, if there are any. @throws OpsError of ZooKeeper. */
   forget(id: { readonly tid: number; readonly pid: number }): Promise<void>;
 }

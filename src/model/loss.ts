@@ -1,10 +1,10 @@
 import type { Endpoint } from "./cluster-state.js";
 
-/** How many acknowledged entries are given up, or may be. */
+/** Bounds of how many acknowledged entries are discarded. */
 export interface Loss {
-  /** Entries that are known of. */
+  /** Entries that are known to be discarded. */
   readonly atLeast: bigint;
-  /** Undefined: not known, since a replica that may hold more cannot be asked. */
+  /** Undefined if there is no upper bound: a replica that may hold more entries is unreachable. */
   readonly atMost: bigint | undefined;
 }
 
@@ -13,21 +13,21 @@ export function lossFlagValue({ atLeast, atMost }: Loss): string {
   return `lost=${atLeast}..${atMost ?? "unknown"}`;
 }
 
-/** Whether it is a sum of losses, and not the name of something. */
+/** True if the value is a {@link Loss} and not a partition. */
 export function isLoss(one: object): one is Loss {
   return "atLeast" in one;
 }
 
-/** Reads what {@link lossFlagValue} wrote; undefined if it is something else. */
+/** Parses the output of {@link lossFlagValue}; undefined for any other text. */
 export function lossOfFlagValue(text: string): Loss | undefined {
   const [, least, most] = /^lost=(\d{1,20})\.\.(\d{1,20}|unknown)$/.exec(text) ?? [];
   if (least === undefined || most === undefined) return undefined;
   return { atLeast: BigInt(least), atMost: most === "unknown" ? undefined : BigInt(most) };
 }
 
-/** Tablets that will not come back, as the operator says, and what may be given up with them. */
+/** The tablets that the operator declared lost, and the losses that are accepted with them. */
 export interface Lost {
   readonly tablets: ReadonlySet<Endpoint>;
-  /** What may be given up at most, by `partitionName`; nothing where a partition is absent. */
+  /** The largest accepted loss of each partition, by `partitionName`; none where a partition is absent. */
   readonly losses: ReadonlyMap<string, Loss>;
 }

@@ -2,28 +2,28 @@ import type { Endpoint } from "./cluster-state.js";
 import type { StepResult } from "./outcome.js";
 import type { Step } from "./step.js";
 
-/** How an operation ended. */
+/** The result of a planned operation. */
 export interface OperationReport {
-  /** What was planned, and what the operator should know of it. */
+  /** The planned steps, and notes for the operator. */
   readonly plan: { readonly steps: readonly Step[]; readonly notes: readonly string[] };
   readonly results: readonly StepResult[];
-  /** What is not as it should be, one line each. */
+  /** Deviations from the planned result, one line each. */
   readonly complaints: readonly string[];
-  /** What is worth telling. */
+  /** Results worth reporting, one line each. */
   readonly conclusions: readonly string[];
-  /** Why auto_failover could not be put back; undefined if it is as it was. */
+  /** Why auto_failover could not be restored; undefined if it is as it was. */
   readonly notRestored: string | undefined;
-  /** What ended the run early; undefined if it came to its end. */
+  /** The error that ended the run early; undefined if it ran to its end. */
   readonly error: unknown;
-  /** Whether anything may have been changed. */
+  /** True if the run may have changed the cluster. */
   readonly hasChanged: boolean;
-  /** What the last look at the cluster showed; undefined if an error ended the run before it. */
+  /** The last observation of the cluster; undefined if an error ended the run before it. */
   readonly seen: SeenByOperation | undefined;
   /** Calls to the cluster so far. */
   readonly calls: number;
 }
 
-/** A cluster before and after an operation, in numbers. */
+/** Figures of the cluster before and after an operation. */
 export interface SeenByOperation {
   readonly leader: Endpoint;
   readonly autoFailover: { readonly before: boolean; readonly after: boolean };
@@ -31,10 +31,10 @@ export interface SeenByOperation {
   readonly tables: number;
   readonly partitions: number;
   readonly replicas: number;
-  /** Partitions that were not healthy at the first look and are now. */
+  /** Partitions that were unhealthy at the first observation and are healthy now. */
   readonly recovered: number;
-  /** Partitions that are not healthy now. */
+  /** Partitions that are unhealthy now. */
   readonly unhealthy: number;
-  /** The replica that serves each partition now, by `replicaKey`; partitions that do not serve are not in it. */
+  /** The tablet that leads each serving partition now, by `replicaKey`; other partitions are absent. */
   readonly leaders: ReadonlyMap<string, Endpoint>;
 }

@@ -1,20 +1,20 @@
 import { isOpActive, type Op, type PartitionId } from "./cluster-state.js";
 
-/** What many waits want to know of one answer of ShowOPStatus, computed once. */
+/** An index of one answer of ShowOPStatus, computed once and shared by all waits. */
 interface OpsIndex {
   readonly byPartition: ReadonlyMap<string, readonly Op[]>;
-  /** Text that differs when any op that has not ended moves. */
+  /** See {@link activityOf}. */
   readonly activity: string;
 }
 
 const indexes = new WeakMap<readonly Op[], OpsIndex>();
 
-/** The ops of one partition in an answer, in its order. */
+/** The ops of one partition, in the order of the answer. */
 export function opsOfPartition(all: readonly Op[], id: PartitionId): readonly Op[] {
   return indexOf(all).byPartition.get(keyOf(id)) ?? [];
 }
 
-/** Text that differs when any op that has not ended moves, begins or ends. */
+/** A fingerprint of the active ops: it differs once any op begins, ends, or changes its status or task. */
 export function activityOf(all: readonly Op[]): string {
   return indexOf(all).activity;
 }

@@ -8,23 +8,23 @@ import type { TabletSummary } from "./tablet-summary.js";
 
 /** How one step ended. */
 export type StepOutcome = (
-  | /** It was done now. */ { readonly result: "done"; readonly detail: string }
-  | /** What it wanted was true already. */ { readonly result: "already-done" }
-  /** The cluster is not as the plan saw it; the partition is looked at afresh. */
+  | /** The step made its change. */ { readonly result: "done"; readonly detail: string }
+  | /** The step's goal was reached before it acted. */ { readonly result: "already-done" }
+  /** The cluster differs from what the plan expects; the partition is observed again. */
   | { readonly result: "stale"; readonly detail: string }
-  /** It was tried and did not work; the lane ends. */
+  /** The step failed; the lane ends. */
   | {
       readonly result: "failed";
       readonly detail: string;
-      /** With a failed load: the tablet has no directory of the replica, so nothing can be lost there. */
+      /** After a failed load: the tablet has no directory of the replica, so no data can be lost there. */
       readonly isEmpty?: boolean;
-      /** The reason may pass: a connection that broke, an answer that came too late. Absent: it does not. */
-      readonly mayPass?: boolean;
+      /** True for a transient cause, such as a broken connection or a late answer. Absent: not transient. */
+      readonly isTransient?: boolean;
     }
 ) & {
   /**
-   * With a load: the snapshot that was on the replica's disk before, which loading must bring at
-   * least; undefined if it was not asked or not told.
+   * After a load: the snapshot that was on the replica's disk before, a lower bound of the loaded offset.
+   * Undefined if not requested or not answered.
    */
   readonly snapshot?: TermStart | undefined;
 };
@@ -32,21 +32,21 @@ export type StepOutcome = (
 /** One step of a planned operation and how it ended. */
 export interface StepResult {
   readonly step: Step;
-  /** `not-done`: a step before it in the same lane did not end well. */
+  /** `not-done`: an earlier step of the same lane did not succeed. */
   readonly outcome: StepOutcome | { readonly result: "not-done" };
 }
 
-/** What happens during a run, for progress lines and logs. Carries no formatting. */
+/** An event of a run, for progress lines and logs. Carries no formatting. */
 export type RunEvent =
   | ProgressEvent
   | {
       readonly kind: "note";
       readonly text: string;
-      /** With a note that another nameserver leads now. */
+      /** Set if the note reports that another nameserver leads now. */
       readonly nameserver?: { readonly from: Endpoint; readonly to: Endpoint };
     }
   | { readonly kind: "warning"; readonly text: string }
-  /** The whole cluster was looked at: before the first change, or after the last one. */
+  /** The whole cluster was observed: before the first change, or after the last one. */
   | {
       readonly kind: "observed";
       readonly when: "before" | "after";
@@ -59,7 +59,7 @@ export type RunEvent =
   | {
       readonly kind: "step-started";
       readonly step: Step;
-      /** Whether it is of a round of a recovery, or of a planned list. */
+      /** `round`: a step of a recovery round. `list`: a step of a planned list. */
       readonly mode: "round" | "list";
     }
   | {
@@ -70,28 +70,28 @@ export type RunEvent =
       /** Milliseconds that the step took. */
       readonly tookMs: number;
     }
-  /** Worth a line in the report: what was saved, or given up. */
+  /** Notes for the report: data that was preserved or discarded. */
   | { readonly kind: "partition-note"; readonly id: PartitionId; readonly notes: readonly string[] }
-  /** A partition is through: nothing more will be done to it in this run. */
+  /** A partition is finished for now: no further round of it follows. */
   | {
       readonly kind: "lane-ended";
       readonly id: PartitionId;
       readonly failure: LaneFailure | undefined;
     };
 
-/** Why a partition could not be finished. */
+/** Why the recovery of a partition failed. */
 export interface LaneFailure {
   readonly endpoint: Endpoint | undefined;
-  /** What was tried. */
+  /** The step that failed; `plan` if no step could be planned. */
   readonly step: StepKind | "plan";
   readonly detail: string;
   /** See {@link StepOutcome}. */
   readonly isEmpty?: boolean | undefined;
   /** See {@link StepOutcome}. */
-  readonly mayPass?: boolean | undefined;
+  readonly isTransient?: boolean | undefined;
   /** The problem that the operator has to decide; undefined if there is nothing to decide. */
   readonly decision?: Problem | undefined;
-  /** With a decision: what is known of each replica's log. */
+  /** If there is a decision: what is known of each replica's log. */
   readonly evidence?: PartitionEvidence | undefined;
 }
 

@@ -1,28 +1,28 @@
 import type { PartitionId } from "./cluster-state.js";
 
-/** What a partition is called by: its database (empty: none), its table, and its number. */
+/** A partition by name: database (empty: none), table, and pid. */
 export type PartitionRef = Pick<PartitionId, "db" | "table" | "pid">;
 
-/** A name that needs no quotes: it cannot be taken for two names, nor for a list of them. */
+/** A name that needs no quotes: it contains neither a dot nor a comma. */
 const PLAIN = /^[\p{L}\p{N}\p{M}_-]+$/u;
 const PART = "[\\p{L}\\p{N}\\p{M}_-]+|`(?:[^`]|``)*`";
-/** A partition as `partitionName` writes it. */
+/** The output of `partitionName`. */
 const PARTITION = new RegExp(`^(?:(${PART})\\.)?(${PART}):(\\d{1,10})$`, "su");
 
-/** A database or table where both stand in one text: in back quotes, as in SQL, unless it is plain. */
+/** The name of a database or table, in back quotes (as in SQL) unless it is plain. */
 function quotedName(name: string): string {
   return PLAIN.test(name) ? name : `\`${name.replaceAll("`", "``")}\``;
 }
 
 /**
- * `db.table`, or the table alone if it has no database. Names that hold anything but letters, digits, `_`
- * and `-` stand in back quotes, so that no two tables share it: it is an identity.
+ * `db.table`, or the table alone if it has no database. Names with characters other than letters, digits, `_`
+ * and `-` are put in back quotes, so the result is unique: no two tables share it.
  */
 export function tableName({ db, table }: Pick<PartitionRef, "db" | "table">): string {
   return `${db === "" ? "" : `${quotedName(db)}.`}${quotedName(table)}`;
 }
 
-/** Reads back what `partitionName` wrote; undefined if the text is not of that form. */
+/** Parses the output of `partitionName`; undefined for any other text. */
 export function parsePartitionName(text: string): PartitionRef | undefined {
   const [, db, table, pid] = PARTITION.exec(text) ?? [];
   if (table === undefined) return undefined;
@@ -33,7 +33,7 @@ function unquoted(part: string): string {
   return part.startsWith("`") ? part.slice(1, -1).replaceAll("``", "`") : part;
 }
 
-/** Takes a list of names apart at its commas; those inside back quotes belong to a name. */
+/** Splits a list of names at its commas; commas inside back quotes belong to a name. */
 export function splitNames(text: string): string[] {
   const parts = [""];
   let isQuoted = false;
@@ -45,7 +45,7 @@ export function splitNames(text: string): string[] {
   return parts;
 }
 
-/** The partitions that a text without quotes could mean, such as `a.b.c:0`: each way to read its dots. */
+/** All partitions that an unquoted text such as `a.b.c:0` can mean: each dot may separate db and table. */
 export function readingsOf(text: string): PartitionRef[] {
   const [, names, pid] = /^([^`]+):(\d{1,10})$/s.exec(text) ?? [];
   if (names === undefined) return [];

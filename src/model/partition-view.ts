@@ -22,41 +22,41 @@ import { type PartitionRef, tableName } from "./partition-name.js";
 import { flatMapped, type Work } from "./work.js";
 
 /**
- * Whether a tablet can be worked with: `ok` means healthy for the nameserver, answering, and the one
- * that its name says. `silent`: healthy for the nameserver, and not `ok`. Why: see `Absence`.
+ * `ok`: the nameserver counts the tablet as healthy, it answers, and its identity is right. `silent`: the tool
+ * cannot use it, but the nameserver counts it as healthy, or it may be serving (see `mayBeServing`). `offline`:
+ * any other state. The cause is in `Absence`.
  */
 export type TabletHealth = "ok" | "offline" | "silent";
 
-/** One replica, both sides by side: what the nameserver claims and what the tablet reports. */
+/** One replica: the nameserver's claim joined with the tablet's report. */
 export interface ReplicaView {
   readonly endpoint: Endpoint;
   readonly claim: ReplicaClaim;
   readonly tablet: TabletHealth;
   /** Why the tablet is not `ok`, in words; empty if it is. */
   readonly tabletDetail: string;
-  /** In which state of absence the tablet is; absent if it is `ok`. */
+  /** Why the tablet is not `ok`, for programs; absent if it is. */
   readonly absence?: Absence | undefined;
   /** Undefined if the tablet is not `ok` or has not loaded the replica. */
   readonly report: ReplicaReport | undefined;
-  /** Its replication list, if it runs as leader and answered. */
+  /** Its replication list, if it runs as leader and the list was read. */
   readonly followers: FollowerList | undefined;
   /**
-   * The snapshot on its disk, if it is not loaded and its tablet told: the least that loading must
-   * bring. Term and offset are those of the last entry in it, 0 and 0 without one. Of a replica that runs as
-   * leader although the record does not say so: the term in which it leads, and its last entry.
+   * For a replica that is not loaded: term and offset of the last entry in the snapshot on its disk, 0 and 0
+   * without one; a lower bound of the loaded offset. For a replica that runs as leader but is not flagged
+   * leader: the term in which it leads, and its last entry. Undefined if not requested or not answered.
    */
   readonly snapshot?: TermStart | undefined;
   /**
-   * Whether the nameserver's offset is fresh: the nameserver that leads now saw the replica loaded, so
-   * the replica held that much up to two seconds before its tablet went away. Proven if the offset is
-   * another one than ZooKeeper's record has: a nameserver begins with the record, and keeps what it
-   * sees later in its memory (OpenMLDB 0.9 nameserver: RecoverTableInfo, UpdateTableStatus). Undefined
-   * if that was not looked up.
+   * True if the nameserver's offset is fresh: the leading nameserver has read it from the loaded replica, at
+   * most two seconds before the tablet went away. This is proven if the offset differs from the one in
+   * ZooKeeper's record: a nameserver starts from the record and keeps later offsets in memory only (OpenMLDB
+   * 0.9 nameserver: RecoverTableInfo, UpdateTableStatus). Undefined if the record was not read.
    */
   readonly isOffsetFresh?: boolean | undefined;
 }
 
-/** Everything known of one partition at one moment: the input of diagnose and plan. */
+/** Everything known of one partition at one moment: the input of diagnosis and planning. */
 export interface PartitionView {
   readonly id: PartitionId;
   readonly segCount: number;
@@ -67,32 +67,32 @@ export interface PartitionView {
   /** Ops of this partition that have not ended. */
   readonly activeOps: readonly Op[];
   /**
-   * Whether an op that lets a replica follow its leader again reached the leader, and did not end well: the replica
-   * may have followed although its flags do not say so. Absent if no such op is listed.
+   * True if a kReAdd...OP failed or was cancelled after it had reached the leader: the leader may replicate to a
+   * replica that is not flagged alive. Absent if no such op is listed.
    */
   readonly mayFollowUnflagged?: boolean | undefined;
-  /** What was known of its logs before: earlier in this run, or by an earlier one. */
+  /** What is known of its logs from earlier in this run, or from earlier runs. */
   readonly known?: PartitionEvidence | undefined;
 }
 
-/** Databases that OpenMLDB keeps for itself; the SQL layer needs them, so they come first. */
+/** OpenMLDB's internal databases. They are recovered first, because the SQL layer needs them. */
 const SYSTEM_DATABASES: readonly string[] = ["__INTERNAL_DB", "__PRE_AGG_DB", "INFORMATION_SCHEMA"];
 
-/** Whether OpenMLDB keeps the database for itself. */
+/** True for OpenMLDB's internal databases. */
 export function isSystemDatabase(db: string): boolean {
   return SYSTEM_DATABASES.includes(db);
 }
 
-/** `db.table:pid`, or `table:pid` for a table without a database: an identity, see `tableName`. */
+/** `db.table:pid`, or `table:pid` for a table without a database. Unique, see `tableName`. */
 export function partitionName(ref: PartitionRef): string {
   return `${tableName(ref)}:${ref.pid}`;
 }
 
-/** What is laid beside each other. */
+/** The part of an observation that partition views are made of. */
 export type PartitionsState = Omit<ClusterState, "topology" | "autoFailover">;
 
 /**
- * Lays both sides of every partition beside each other.
+ * Joins the nameserver's claims and the tablets' reports of every partition.
  *
  * @returns System databases first (in the order of the documented recovery), then by db, table, pid.
  */
@@ -100,14 +100,14 @@ export function viewPartitions(state: PartitionsState): PartitionView[] {
   return [...state.tables].sort(compareTables).flatMap(viewerOf(state));
 }
 
-/** The same as {@link viewPartitions}, for clusters of any size: it may rest between two tables. */
+/** {@link viewPartitions} as interruptible work: it yields between tables. */
 export function viewingPartitions(state: PartitionsState): Work<PartitionView[]> {
   return flatMapped([...state.tables].sort(compareTables), viewerOf(state));
 }
 
-/** Makes the views of one table's partitions. */
+/** Returns the function that makes the views of one table's partitions. */
 function viewerOf(state: PartitionsState): (table: TableClaim) => PartitionView[] {
-  const healthOf = remembering((endpoint: Endpoint) => tabletHealth(state.tablets.get(endpoint)));
+  const healthOf = memoized((endpoint: Endpoint) => tabletHealth(state.tablets.get(endpoint)));
   const active = new Map<string, Op[]>();
   const unflagged = new Set<string>();
   for (const op of state.ops) {
@@ -122,7 +122,7 @@ function viewerOf(state: PartitionsState): (table: TableClaim) => PartitionView[
       .map((partition) => viewPartition(indexed, table, partition));
 }
 
-/** The steps of a kReAdd...OP from the one on that makes the leader replicate (OpenMLDB 0.9 nameserver). */
+/** The tasks of a kReAdd...OP from the one that makes the leader replicate (OpenMLDB 0.9 nameserver). */
 const LINKING_TASKS: readonly string[] = [
   "kAddReplica",
   "kRecoverSnapshot",
@@ -130,14 +130,14 @@ const LINKING_TASKS: readonly string[] = [
   "kUpdatePartitionStatus",
 ];
 
-/** Whether an op lets a replica follow again, got as far as the leader, and failed or was cancelled. */
+/** True for a kReAdd...OP that failed or was cancelled after it had reached the leader. */
 function hasReachedLeader({ type, status, task }: Op): boolean {
   const isOver = status === "failed" || status === "canceled";
   return isOver && type.startsWith("kReAddReplica") && LINKING_TASKS.includes(task);
 }
 
-/** Finds each answer once. */
-function remembering<K, V>(find: (key: K) => V): (key: K) => V {
+/** Caches the results of a function. */
+function memoized<K, V>(find: (key: K) => V): (key: K) => V {
   const found = new Map<K, V>();
   return (key) => {
     const known = found.get(key);
@@ -148,7 +148,7 @@ function remembering<K, V>(find: (key: K) => V): (key: K) => V {
   };
 }
 
-/** A state with what is looked up for each partition. */
+/** A state with indexes for the look-ups of each partition. */
 interface IndexedState extends PartitionsState {
   readonly healthOf: (endpoint: Endpoint) => ReturnType<typeof tabletHealth>;
   /** Ops that have not ended, by partition. */
@@ -205,10 +205,10 @@ function viewReplica(state: IndexedState, id: PartitionId, claim: ReplicaClaim):
 }
 
 /**
- * Judges one tablet: whether it can be worked with, and if not, in which state of absence it is.
+ * Classifies one tablet: whether the tool can use it, and if not, why.
  *
- * @param view Undefined for a tablet that was not observed (a replica can name one that never came back).
- * @returns `tabletDetail` says what was seen, for a sentence that begins with the tablet's name.
+ * @param view Undefined for a tablet that was not observed (the record can name one that never registered).
+ * @returns `tabletDetail`: the reason, as the end of a sentence that begins with the tablet's name.
  */
 export function tabletHealth(view: TabletView | undefined): {
   tablet: TabletHealth;
@@ -256,7 +256,7 @@ export function compareDatabases(a: string, b: string): number {
   return rank(a) - rank(b) || compareText(a, b);
 }
 
-/** Code-unit order: the same on every machine, whatever its locale. */
+/** Compares by code units, so that the order does not depend on the machine's locale. */
 export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;

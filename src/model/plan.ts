@@ -4,41 +4,41 @@ import type { Problem } from "./problem.js";
 import type { Step } from "./step.js";
 
 /**
- * How partitions are brought back: `direct` decides on the true offsets of all replicas and replicates
- * to each from its own offset; `documented` is the sequence of OpenMLDB's documentation.
+ * How partitions are recovered. `direct` decides on the true offsets of all replicas and replicates to each
+ * replica from its own offset. `documented` is the sequence of OpenMLDB's documentation.
  */
 export type Method = "direct" | "documented";
 
-/** What is to be done for one partition, in order. The first step that fails ends the lane. */
+/** The steps for one partition, in order. The first step that fails ends the lane. */
 export interface Lane {
   readonly id: PartitionId;
   readonly segCount: number;
   readonly storageMode: StorageMode;
-  /** The newest leadership; term 0 if the partition has no history. */
+  /** The newest term and its first offset; term 0 if the partition has no history. */
   readonly newestTerm: TermStart;
   /** The replica that leads or will lead; undefined if the lane is blocked. */
   readonly leader: Endpoint | undefined;
   /**
-   * The least offset that the coming leader must come up with: some replica of the surviving
-   * history was seen there. Below it, rows are missing on its disk.
+   * Lower bound of the future leader's offset after loading: a replica of the surviving history has reached
+   * it. If the leader loads with less, rows are missing on its disk.
    */
   readonly leastOffset: bigint;
   /**
-   * The least that each replica is expected to come up with: where the nameserver last saw it, and
-   * the snapshot on its disk. Absent if neither is known.
+   * Lower bound of each replica's offset after loading: the nameserver's offset or the snapshot on its disk,
+   * whichever is larger. Absent if neither is known.
    */
   readonly lastSeen: ReadonlyMap<Endpoint, bigint>;
-  /** All that is known of the logs so far; the next round goes on with it. */
+  /** Everything known of the logs so far; the next round starts from it. */
   readonly evidence: PartitionEvidence;
   /**
-   * Whether something is given up on the operator's word (`--accept_data_loss`). What was known
-   * before counts no more once the lane is through.
+   * True if data is discarded by the operator's decision (`--accept_data_loss`). The stored lower bounds are
+   * void once the lane succeeds.
    */
   readonly givesUp: boolean;
   readonly steps: readonly Step[];
-  /** What could have been lost and was not, or what is given up on the operator's word. */
+  /** Notes for the report: data that is preserved, or discarded by the operator's decision. */
   readonly notes: readonly string[];
-  /** Why nothing may be done to the partition; undefined if something may. */
+  /** Why the partition may not be changed; undefined if it may. */
   readonly blocked: Problem | undefined;
 }
 

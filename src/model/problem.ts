@@ -1,23 +1,23 @@
 import type { Endpoint } from "./cluster-state.js";
 import type { Loss } from "./loss.js";
 
-/** Everything that can be found wrong with a partition, worst first. */
+/** Codes of all problems that a partition can have, worst first. */
 export const PROBLEM_CODES = [
-  /** No replica of the partition is flagged leader, so no replica is known to have led. */
+  /** No replica of the partition is flagged leader, so the last leader is not known. */
   "no-leader-flagged",
-  /** A disk has a term that the record does not know: flags and history prove nothing. */
+  /** A replica has a newer term than the record, so the record's flags and terms are outdated. */
   "record-is-old",
-  /** A replica cannot be loaded, so what its disk holds is not known. */
+  /** A replica cannot be loaded, so the content of its disk is not known. */
   "load-failed",
-  /** Two or more replicas hold entries that only one of them can have had; no call tells which. */
+  /** Several replicas hold entries of different histories, and no call shows which of them is the right one. */
   "diverged",
-  /** A replica holds more than the leader that serves. */
+  /** A replica holds more entries than the serving leader. */
   "ahead",
-  /** An ex-leader holds rows that it took from clients and that the newest leadership began without. */
+  /** An ex-leader holds rows from clients that the newest leadership began without. */
   "surplus",
-  /** The leader, or the coming one, has fewer entries than were seen before. */
+  /** The current or future leader has fewer entries than were seen before. */
   "rows-missing",
-  /** A replica that may hold more than every loaded one cannot be asked. */
+  /** A replica that may hold more entries than every loaded one is unreachable. */
   "unread",
   /** Every replica that may lead is on a tablet that is offline or silent. */
   "leader-unavailable",
@@ -25,19 +25,19 @@ export const PROBLEM_CODES = [
   "tablet-offline",
   /** The nameserver counts the tablet as healthy, but it does not answer. */
   "tablet-silent",
-  /** What answers under the tablet's name is another tablet. */
+  /** Another tablet answers at this tablet's address. */
   "tablet-foreign",
-  /** The tablet answers and has not loaded the replica: what every replica is after a restart. */
+  /** The tablet answers but has not loaded the replica: the state of every replica after a restart. */
   "not-loaded",
   /** The tablet is loading the replica. */
   "loading",
   /** The tablet reports a state that this version of the tool does not know. */
   "state-unknown",
-  /** A second replica is flagged leader beside the one that leads: an ex-leader. */
+  /** A second replica is flagged leader beside the current leader: an ex-leader. */
   "extra-leader",
-  /** The tablet runs the replica in another role than the nameserver believes. */
+  /** The tablet runs the replica in another role than the record has. */
   "wrong-role",
-  /** The nameserver counts the replica as dead. */
+  /** The record flags the replica as not alive. */
   "marked-dead",
   /** The leader does not replicate to the follower: it is missing in the replication list. */
   "not-linked",
@@ -47,35 +47,35 @@ export const PROBLEM_CODES = [
   "behind",
   /** A failed op left the replica in kSnapshotPaused: it serves, but makes no snapshots. */
   "snapshot-paused",
-  /** A plan that is being applied refuses it, or names another leader than what is known now. */
+  /** The saved plan that is applied leaves the partition alone, or names another leader than the current facts do. */
   "not-as-planned",
 ] as const;
 
 /** One of {@link PROBLEM_CODES}. */
 export type ProblemCode = (typeof PROBLEM_CODES)[number];
 
-/** One thing that is wrong with a partition or with one replica of it. */
+/** A problem of a partition, or of one replica of it. */
 export interface Problem {
   readonly code: ProblemCode;
-  /** The replica concerned; undefined if it is the partition as a whole. */
+  /** The replica concerned; undefined if the problem concerns the partition as a whole. */
   readonly endpoint: Endpoint | undefined;
-  /** The cause in words, with numbers where there are any. No final stop. */
+  /** The cause in words, with the numbers involved. No final stop. */
   readonly text: string;
   /**
-   * If the operator has to decide: the replica whose log is the longest of those that can lead.
-   * Undefined if none can, or if there is nothing to decide.
+   * If the operator has to decide: the replica with the longest log among those that can lead. Undefined if
+   * none can lead, or if there is nothing to decide.
    */
   readonly candidate?: Endpoint | undefined;
-  /** With a candidate: what is given up where it leads. */
+  /** If there is a candidate: the entries that are discarded if it leads. */
   readonly loss?: Loss | undefined;
   /**
-   * With a candidate: whether nothing but replicas on tablets that are lost (`--lost`) keeps it from
-   * leading, so that no tablet that is started could save anything.
+   * If there is a candidate: true if only replicas on lost tablets (`--lost`) keep it from leading, so that
+   * starting a tablet cannot preserve any entry.
    */
   readonly isOfLost?: boolean | undefined;
 }
 
-/** A problem as reports and JSON have it: without an endpoint it is about the partition. */
+/** A problem as reports and JSON have it; `endpoint` is null if it concerns the partition. */
 export function problemRow({ code, endpoint, text }: Problem) {
   return { code, endpoint: endpoint ?? null, text };
 }

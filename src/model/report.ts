@@ -6,7 +6,7 @@ import type { Loss } from "./loss.js";
 import type { LaneFailure } from "./outcome.js";
 import type { Problem } from "./problem.js";
 
-/** A replica that can lead where a decision is open, and what that gives up. */
+/** A replica that can lead a partition with an open decision, and the loss if it does. */
 export interface ChoiceOfLeader {
   readonly endpoint: Endpoint;
   /** Its last entry. */
@@ -14,42 +14,44 @@ export interface ChoiceOfLeader {
   readonly loss: Loss;
 }
 
-/** How one partition stands at the end. */
+/** The state of one partition at the end of a run. */
 export interface PartitionResult {
   readonly id: PartitionId;
-  /** `recovered`: something was wrong when the run began, and nothing is now.
-   * `needs-decision`: it cannot be brought back without giving something up; it was left as it is. */
+  /**
+   * `recovered`: it had problems when the run began and has none now.
+   * `needs-decision`: it cannot be recovered without discarding data, so it was left as it is.
+   */
   readonly status: "healthy" | "recovered" | "unhealthy" | "needs-decision";
   /** The replica that leads now; undefined if none does. */
   readonly leader: Endpoint | undefined;
-  /** Whether it takes reads and writes: a leader serves, whatever its followers do. */
+  /** True if a leader serves reads and writes; the followers do not matter. */
   readonly isServing: boolean;
-  /** What is wrong now; empty unless `unhealthy`. */
+  /** Its problems now; empty unless `unhealthy` or `needs-decision`. */
   readonly problems: readonly Problem[];
-  /** What was tried in vain, or why nothing was tried; undefined if nothing went wrong. */
+  /** The step that failed, or why nothing was tried; undefined if nothing failed. */
   readonly failure: LaneFailure | undefined;
-  /** What could have been lost and was not, and what was given up under which flag. */
+  /** Notes on data that was preserved, and on data that was discarded and by which flag. */
   readonly notes: readonly string[];
   /** What is known of each replica's log; empty unless there is something to decide. */
   readonly evidence: readonly ReplicaEvidence[];
-  /** With `needs-decision`: the replicas that can lead. */
+  /** If `needs-decision`: the replicas that can lead. */
   readonly choices?: readonly ChoiceOfLeader[] | undefined;
-  /** What to do next; empty unless something is wrong now. */
+  /** What to do next; empty if there is no problem now. */
   readonly next: Advice;
 }
 
-/** A tablet that cannot be worked with. */
+/** A tablet that the tool cannot use. */
 export interface AbsentTablet {
   readonly endpoint: Endpoint;
-  /** What was seen, for a sentence that begins with the tablet's name. */
+  /** The reason, as the end of a sentence that begins with the tablet's name. */
   readonly reason: string;
   readonly absence: Absence;
 }
 
-/** The commands that recover. */
+/** The recovery commands. */
 export type RecoveryCommand = "recoverdata" | "recovertable";
 
-/** What a run found, did and left: the one screen at its end. */
+/** The result of a recovery run. */
 export interface RunReport {
   readonly command: RecoveryCommand;
   readonly leader: Endpoint;
@@ -58,32 +60,33 @@ export interface RunReport {
   readonly tablets: number;
   readonly tables: number;
   readonly replicas: number;
-  /** Only the partitions that are not plainly healthy, in the order of the view. */
+  /** The partitions with a status other than `healthy`, in the order of the view. */
   readonly partitions: readonly PartitionResult[];
   readonly partitionCount: number;
   readonly autoFailover: {
     readonly before: boolean;
     /** Undefined if it could not be read at the end. */
     readonly after: boolean | undefined;
-    /** Why it could not be put back; undefined if it is as it was. */
+    /** Why it could not be restored; undefined if it is as it was. */
     readonly notRestored: string | undefined;
-    /** Whether it is left off on purpose, because partitions need a decision. */
+    /** True if it is left off on purpose, because partitions need a decision. */
     readonly isLeftOff: boolean;
   };
-  /** With tablets that the operator calls lost; absent without. */
+  /** Present if the operator declared tablets lost (`--lost`). */
   readonly lost?:
     | {
         readonly tablets: readonly Endpoint[];
-        /** Partitions with fewer replicas than their table asks for. */
+        /** Partitions with fewer replicas than their table's replica count. */
         readonly shortPartitions: number;
-        /** The command that makes the missing replicas. */
+        /** The command that adds the missing replicas. */
         readonly addMissing: string;
       }
     | undefined;
-  /** Changes that the run made (calls that change something and succeeded). */
+  /** Successful calls that changed the cluster. */
   readonly changes: number;
-  /** The commands that write the open decisions to a file, and apply it; absent if they are not known. */
+  /** The commands that write the open decisions to a file and apply the file; absent if they are not known. */
   readonly decide?: { readonly write: string; readonly apply: string } | undefined;
+  /** All calls to the cluster. */
   readonly calls: number;
   readonly tookMs: number;
 }

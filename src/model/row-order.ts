@@ -4,8 +4,8 @@ import type { RowPosition } from "./rows.js";
 const SEED = 0xe17a1465;
 
 /**
- * The segment of a memory table that holds a key (OpenMLDB 0.9: base::hash, MurmurHash2 of 32 bits; the
- * recording rows-1-healthy has the keys of a real table in that order).
+ * The segment of a memory table that holds a key (OpenMLDB 0.9: base::hash, MurmurHash2 of 32 bits; verified
+ * against the keys of a real table in the recording rows-1-healthy).
  *
  * @param segCount Segments of the table; with 1, and for tables on disk, there is one segment.
  */
@@ -32,16 +32,16 @@ export function segmentOf(key: Uint8Array, segCount: number): number {
   return ((h ^ (h >>> 15)) >>> 0) % segCount;
 }
 
-/** A place in the order of Traverse, with the segment of its key. */
+/** A row position with the segment of its key, as Traverse orders rows. */
 export interface OrderedPosition extends RowPosition {
   readonly segment: number;
 }
 
 /**
- * The order in which Traverse walks an index: segments, in each the keys by their bytes, of each key the
- * newest timestamp first (OpenMLDB 0.9: MemTableTraverseIterator; KeyTSComparator for tables on disk).
+ * Compares positions in the order of Traverse: by segment, then by the bytes of the key, then by timestamp, the
+ * newest first (OpenMLDB 0.9: MemTableTraverseIterator; KeyTSComparator for tables on disk).
  *
- * @returns Negative if `a` comes first, 0 if they are one place.
+ * @returns Negative if `a` comes first, 0 if the positions are equal.
  */
 export function comparePositions(a: OrderedPosition, b: OrderedPosition): number {
   if (a.segment !== b.segment) return a.segment - b.segment;

@@ -1,7 +1,7 @@
 import type { Advice } from "./advice.js";
 import type { Endpoint, PartitionId } from "./cluster-state.js";
 
-/** A place among the rows of an index: in front of the rows of a key that have this timestamp. */
+/** A position among the rows of an index: before the rows of key `pk` with timestamp `ts`. */
 export interface RowPosition {
   readonly pk: Uint8Array;
   readonly ts: bigint;
@@ -9,33 +9,33 @@ export interface RowPosition {
 
 /** One answer to Traverse (api.proto, TraverseResponse). */
 export interface RowPage {
-  /** Records as the tablet sent them, not checked. */
+  /** The encoded records as the tablet sent them, not validated. */
   readonly pairs: Uint8Array;
-  /** How many records the tablet says there are. */
+  /** The number of records in `pairs`, as the tablet reports it. */
   readonly count: number;
-  /** Where the tablet stopped; undefined behind the last row. */
+  /** The position at which the tablet stopped; undefined after the last row. */
   readonly stoppedAt: RowPosition | undefined;
 }
 
-/** Rows that some replicas have and others lack. */
+/** Rows that are in some replicas and missing in others. */
 export interface RowGroup<Example = RowPosition> {
   readonly have: readonly Endpoint[];
   readonly lack: readonly Endpoint[];
-  /** The replicas that lack a copy of the rows have them too, less often: they were put twice into the memory of the others. */
+  /** True if the replicas in `lack` have the rows too, but fewer copies: the others have them in memory more than once. */
   readonly isCopy: boolean;
   readonly rows: number;
-  /** Some of them, the first ones in the order of the index. */
+  /** The first few of these rows, in the order of the index. */
   readonly examples: readonly Example[];
 }
 
-/** How the replicas of a partition differ in one index. */
+/** Differences between the replicas of a partition in one index. */
 export interface IndexDifference<Example = RowPosition> {
-  /** Undefined: the first index of a table whose tablets name none. */
+  /** Name of the index; undefined for the first index of a table whose tablets name none. */
   readonly index: string | undefined;
   readonly groups: readonly RowGroup<Example>[];
 }
 
-/** What came of comparing the rows of one partition. */
+/** The result of comparing the rows of one partition. */
 export interface RowComparison<Example = RowPosition> {
   /** `single`: it has one replica, so there is nothing to compare. */
   readonly status: "same" | "different" | "not-comparable" | "single";
@@ -43,43 +43,43 @@ export interface RowComparison<Example = RowPosition> {
   readonly followers: readonly Endpoint[];
   /** Rows of the leader that were compared, in all indexes. */
   readonly rows: number;
-  /** Rows of the leader that were left out, as they have expired or soon will. */
+  /** Rows of the leader that were left out because they have expired or soon will. */
   readonly expired: number;
   /** Bytes of rows read from all replicas. */
   readonly bytes: number;
   readonly differences: readonly IndexDifference<Example>[];
-  /** Indexes that were not walked, as their rows are in another one, too. */
+  /** Indexes that were not read, because another index has the same rows. */
   readonly notWalked: readonly string[];
-  /** What could not be compared now, and why. */
+  /** Why parts could not be compared, one reason each. */
   readonly reasons: readonly string[];
-  /** Whether only a sample was read. */
+  /** True if only a sample was read. */
   readonly isSample: boolean;
 }
 
-/** What a deep verification reads of each index: so many rows, or that part of them. */
+/** The sample that a deep verification reads of each index: a number of rows, or a percentage. */
 export type Sample = { readonly rows: number } | { readonly percent: number };
 
-/** What came of one partition. */
+/** The result of one partition, with its id. */
 export interface PartitionRows<Example = RowPosition> extends RowComparison<Example> {
   readonly id: PartitionId;
 }
 
-/** A row as it is shown. */
+/** A row for display. */
 export interface NamedRow {
-  /** The beginning of the key's SHA-256, in hexadecimal. */
+  /** The first digits of the key's SHA-256, in hexadecimal. */
   readonly hash: string;
-  /** The key, in hexadecimal behind `0x` if it is no UTF-8 text; undefined unless keys are to be shown. */
+  /** The key; `0x` and hexadecimal digits if it is not UTF-8 text. Undefined unless keys are shown (`--show_keys`). */
   readonly key: string | undefined;
   readonly ts: bigint;
 }
 
-/** Everything that a deep verification came to. */
+/** The result of a deep verification. */
 export interface RowsReport {
   readonly partitions: readonly PartitionRows<NamedRow>[];
-  /** How many of them an earlier run had compared. */
+  /** How many of them an earlier run compared. */
   readonly resumed: number;
   readonly sample: Sample | undefined;
   readonly tookMs: number;
-  /** What to do about a partition whose replicas differ. */
+  /** Returns the advice for a partition whose replicas differ. */
   readonly adviceOf: (one: PartitionRows<NamedRow>) => Advice;
 }

@@ -1,93 +1,93 @@
 import type { Endpoint, OpStatus, PartitionId, Role } from "./cluster-state.js";
 import { tableName } from "./partition-name.js";
 
-/** A step about a partition as a whole. */
+/** A step that acts on a partition as a whole. */
 interface OfPartition {
   readonly id: PartitionId;
   readonly endpoint?: undefined;
-  /** Why it is done, for people: the code of a problem, or half a sentence. Nothing is decided on it. */
+  /** The reason, for display only: the code of a problem, or part of a sentence. No code depends on it. */
   readonly why: string;
 }
 
-/** A step about one replica. */
+/** A step that acts on one replica. */
 interface OfReplica extends Omit<OfPartition, "endpoint"> {
   readonly endpoint: Endpoint;
 }
 
-/** A step about a whole tablet. */
+/** A step that acts on a whole tablet. */
 interface OfTablet extends Omit<OfReplica, "id"> {
   readonly id?: undefined;
 }
 
-/** A step about the nameserver's ops. */
+/** A step that acts on the nameserver's ops. */
 interface OfOps extends Omit<OfPartition, "id"> {
   readonly id?: undefined;
 }
 
-/** Which ended ops DeleteOP takes off the list: one, or all with a status up to the newest that was seen. */
+/** The ended ops that DeleteOP removes from the list: one, or all with a status and an id of at most `upTo`. */
 export type DeletedOps =
   | { readonly op: bigint }
   | { readonly status: OpStatus; readonly upTo: bigint };
 
-/** How RecoverTable is asked for. */
+/** Parameters of a RecoverTable step. */
 interface RecoverTableFields extends OfReplica {
-  /** Whether entries known of it may be discarded: on the operator's word, or its disk has none. */
+  /** True if known entries of it may be discarded: by the operator's decision, or because its disk is empty. */
   readonly acceptsLoss?: boolean;
-  /** The leader replicates to it and it does not catch up, so waiting again is no use. */
+  /** True if the leader already replicates to it and it does not catch up, so that RecoverTable must not wait for that. */
   readonly isForced?: boolean;
-  /** Whether it is recovered although it is healthy, on the operator's word. */
+  /** True if the operator requested it although the replica is healthy. */
   readonly isWanted?: boolean;
-  /** Whether nothing proves its log to be a prefix of the leader's, so that RecoverTable must not keep it. */
+  /** True if its log is not proven to be a prefix of the leader's, so that RecoverTable must not keep it. */
   readonly isCopy?: boolean;
   /** The newest term before the leader was changed in the same plan; see `discardedBy`. */
   readonly since?: bigint | undefined;
 }
 
-/** How a replica is brought back. */
+/** Parameters of a rejoin step. */
 interface RejoinFields extends Pick<RecoverTableFields, keyof OfReplica | "acceptsLoss" | "since"> {
-  /** Whether it led in the term `since`, so that its log is of the history up to the next leadership. */
+  /** True if it led in the term `since`, so that its log belongs to the history up to the next leadership. */
   readonly wasLeader?: boolean;
 }
 
-/** Partitions of a table by number, in ascending order and each once; `all` for all of them. */
+/** Distinct pids of a table in ascending order, or `all`. */
 export type PidList = readonly number[] | "all";
 
-/** The kinds of steps, and what each needs to know. What each does is in `src/steps/table.ts`. */
+/** The kinds of steps and their parameters. `src/steps/table.ts` defines what each of them does. */
 interface StepFields {
-  /** Waits until the partition's ops have ended, which another client began. */
+  /** Waits until the partition's active ops, which another client requested, have ended. */
   "wait-ops": OfPartition;
-  /** Waits until a load that another client began has ended. */
+  /** Waits until a load that another client requested has ended. */
   "wait-load": OfReplica;
   /** Waits until a follower that the leader replicates to reaches the leader's offset. */
   "wait-sync": OfReplica;
-  /** LoadTable with mode follower: a replica that is loaded shows its true offset. Harms nothing. */
+  /** LoadTable with mode follower, so that the replica reports its true offset. Changes no data. */
   "load-follower": OfReplica;
   /** LoadTable with mode leader and the newest term; waits until normal. */
   "load-leader": OfReplica;
-  /** LoadTable in a role that the operator chose; `least` is what it must come up with. */
+  /** LoadTable in a role that the operator chose; `least` is the smallest offset that it must have then. */
   "load-table": OfReplica & { readonly role: Role; readonly least: bigint };
-  /** ChangeRole to follower; `isDecided`: also of the leader in use, on the operator's word. */
+  /** ChangeRole to follower; `isDecided`: by the operator's decision also of the current leader. */
   demote: OfReplica & { readonly isDecided: boolean };
-  /** ChangeRole to leader with the newest term and the followers that may follow. */
+  /** ChangeRole to leader with the newest term and the followers that it may replicate to. */
   promote: OfReplica & { readonly followers: readonly Endpoint[] };
-  /** ChangeRole of a loaded follower, which the record flags leader, with the newest term. */
+  /** ChangeRole to leader, with the newest term, of a loaded follower that the record flags leader. */
   "change-role": OfReplica;
   /**
-   * SetTablePartition: the record names the leader and no other but ex-leaders in `keepsFlag`; `alive` are
-   * flagged alive.
+   * SetTablePartition: in the record only this replica and the ex-leaders in `keepsFlag` are flagged leader, and
+   * the replicas in `alive` are flagged alive.
    */
   "set-flags": OfReplica & {
     readonly alive: readonly Endpoint[];
     readonly keepsFlag?: readonly Endpoint[];
   };
-  /** UpdateTableAliveStatus to no; `mayLead`: also of a replica that leads. */
+  /** UpdateTableAliveStatus to no; `mayLead`: also if the replica leads. */
   "mark-dead": OfReplica & { readonly mayLead: boolean };
-  /** UpdateTableAliveStatus to yes; `role` is what it must run as, `checks` how much is looked at. */
+  /** UpdateTableAliveStatus to yes; `role`: the role that it must run in; `checks`: what is checked before. */
   "mark-alive": OfReplica & {
     readonly role: Role;
     readonly checks: "nothing" | "role" | "health";
   };
-  /** UpdateTableAliveStatus of all replicas of a table on a tablet; `isForced`: unchecked. */
+  /** UpdateTableAliveStatus of all replicas of a table on a tablet; `isForced`: without checks. */
   "mark-table": OfTablet & {
     readonly db: string;
     readonly table: string;
@@ -96,21 +96,21 @@ interface StepFields {
     readonly isAlive: boolean;
     readonly isForced: boolean;
   };
-  /** AddReplica at the leader; waits until the follower has what the leader had. */
+  /** AddReplica at the leader; waits until the follower has reached the offset that the leader had. */
   replicate: OfReplica;
   /** RecoverSnapshot of a replica left in kSnapshotPaused. */
   "recover-snapshot": OfReplica;
-  /** RecoverTable of a follower; its op and child ops are followed to their end. */
+  /** RecoverTable of a follower; waits for the end of its op and child ops. */
   "recover-table": RecoverTableFields;
   /**
-   * Brings a replica back into its partition: the leader replicates to it from its own log where that is a
-   * prefix of the leader's, and RecoverTable only copies what is not. See `planRejoin`.
+   * Makes a replica a healthy follower again: the leader replicates to it if its log is a prefix of the
+   * leader's, otherwise RecoverTable copies the leader's data. See `planRejoin`.
    */
   rejoin: RejoinFields;
   /**
-   * ChangeLeader with a candidate: begins a new term. `from` leads before, undefined if no replica
-   * does; `offset` is where the candidate must be exactly, undefined if that does not matter;
-   * `lastSeen` is what the plan proved of a leader that cannot be asked (see `LossEvidence`).
+   * ChangeLeader with a candidate: begins a new term. `from`: the leader before, undefined if there is none.
+   * `offset`: the offset that the candidate must have exactly, undefined if any will do. `lastSeen`: the offset
+   * that the plan proved of a leader that is unreachable (see `LossEvidence`).
    */
   "change-leader": OfReplica & {
     readonly from: Endpoint | undefined;
@@ -123,17 +123,17 @@ interface StepFields {
   /** DelReplicaNS. */
   "del-replica": OfReplica;
   /**
-   * SetTablePartition without a replica whose tablet is gone; `acceptsLoss`: also where it is known to
-   * have held entries that the leader lacks, on the operator's word.
+   * SetTablePartition without a replica whose tablet is gone; `acceptsLoss`: by the operator's decision also if
+   * it is known to have held entries that the leader lacks.
    */
   "remove-from-record": OfReplica & { readonly acceptsLoss: boolean };
-  /** SetTablePartition with a replica at another tablet, where it proved itself. */
+  /** SetTablePartition with a replica moved to another tablet, which was verified to hold it. */
   "move-in-record": OfReplica & { readonly to: Endpoint };
   /** Migrate of a follower to another tablet. */
   migrate: OfReplica & { readonly to: Endpoint };
-  /** Marks a replica not alive and takes it off its leader's replication list. */
+  /** Marks a replica not alive and removes it from its leader's replication list. */
   "offline-replica": OfReplica;
-  /** OfflineEndpoint; `concurrency`: the nameserver's queues to use, undefined for its default. */
+  /** OfflineEndpoint; `concurrency`: the number of nameserver queues to use, undefined for its default. */
   "offline-endpoint": OfTablet & { readonly concurrency: number | undefined };
   /** RecoverEndpoint; `concurrency` as above. */
   "recover-endpoint": OfTablet & { readonly concurrency: number | undefined };
@@ -143,27 +143,27 @@ interface StepFields {
   "delete-op": OfOps & { readonly ops: DeletedOps };
 }
 
-/** What a step does, in OpenMLDB's words. */
+/** The kind of a step, named after OpenMLDB's call where there is one. */
 export type StepKind = keyof StepFields;
 
 /**
- * One thing that is done to a cluster, or waited for, as plain data: it can be shown, saved, compared
- * and run. With a kind: a step of that kind.
+ * One change to a cluster, or one wait, as plain data that can be displayed, saved, compared and executed.
+ * `Step<K>` is a step of kind K.
  */
 export type Step<K extends StepKind = StepKind> = {
   [Kind in K]: { readonly kind: Kind } & StepFields[Kind];
 }[K];
 
 /**
- * The name of a step in reports of planned operations: its kind, where marks of one replica and of a
- * table share a name, and so do a replica and a tablet that go offline.
+ * The name of a step in reports of planned operations: its kind, except that `mark-table` is reported as
+ * `mark-alive` or `mark-dead`, and `offline-replica` as `offline-endpoint`.
  */
 export function verbOf(step: Step): string {
   if (step.kind === "mark-table") return step.isAlive ? "mark-alive" : "mark-dead";
   return step.kind === "offline-replica" ? "offline-endpoint" : step.kind;
 }
 
-/** What a step says beside its kind, its partition and its replica, as text by name. */
+/** The parameters of a step other than its kind, partition and replica, as text by name. */
 export function detailsOf(step: Step): Readonly<Record<string, string>> {
   switch (step.kind) {
     case "change-leader":
@@ -233,7 +233,7 @@ export function stepText(step: Step): string {
   ].join(" ");
 }
 
-/** Pids as `--pid` takes them, such as `0,2,5-7`. @param pids In ascending order. */
+/** Pids in the syntax of `--pid`, such as `0,2,5-7`. @param pids In ascending order. */
 export function pidText(pids: readonly number[]): string {
   const runs: [number, number][] = [];
   for (const pid of pids) {

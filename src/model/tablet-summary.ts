@@ -6,23 +6,23 @@ import {
 } from "./cluster-state.js";
 import { type TabletHealth, tabletHealth } from "./partition-view.js";
 
-/** What one tablet holds, in numbers. */
+/** Figures of one tablet's replicas. */
 export interface TabletSummary {
   readonly endpoint: Endpoint;
   readonly health: TabletHealth;
   /** Why it is not `ok`; empty if it is. */
   readonly detail: string;
-  /** Replicas on record there. */
+  /** Replicas that the record places on it. */
   readonly replicas: number;
   /** How many of them are flagged leader and alive. */
   readonly leaders: number;
   /** How many of them are flagged alive. */
   readonly alive: number;
-  /** How many of them it has loaded, in whatever state; null if it could not be asked. */
+  /** How many of them it has loaded, in any state; null if it is not `ok`. */
   readonly loaded: number | null;
 }
 
-/** Sums up what every tablet holds, those included that only a record names; in no order. */
+/** Computes the figures of every tablet, including those that only the record names. The order is not defined. */
 export function tabletSummaries({
   tables,
   tablets,

@@ -8,29 +8,29 @@ interface TableFlags {
   readonly table: string;
 }
 
-/** Partitions of one table: one, some in ascending order, or `all` of them. */
+/** Partitions of one table: one pid, pids in ascending order, or `all`. */
 interface PartitionFlags extends TableFlags {
   readonly pid: number | readonly number[] | "all";
 }
 
-/** Replicas of one table at one tablet. */
+/** Replicas of one table on one tablet. */
 interface ReplicaFlags extends PartitionFlags {
   readonly endpoint: Endpoint;
 }
 
-/** What a recovery gives up on the operator's word, and who leads then; in the same order. */
+/** The flags of a recovery that carry the operator's decisions. */
 export interface RecoverMore {
-  /** Partitions, each with its leader; or the sum that is given up with lost tablets. */
+  /** Partitions, each with the leader at the same position of `leader`; or the accepted loss with lost tablets. */
   readonly accept_data_loss?: readonly (PartitionRef | Loss)[];
   readonly leader?: readonly Endpoint[];
   readonly lost?: readonly Endpoint[];
-  /** File that open decisions are written to, or that is applied. */
+  /** The file that open decisions are written to, and the file that is applied. */
   readonly decisions_out?: string;
   readonly decisions?: string;
   readonly keep_off_while_undecided?: boolean;
 }
 
-/** A command that recovers, with what it is about. */
+/** A recovery command with its flags. */
 export type RecoverCommand =
   | ({ readonly cmd: "recoverdata"; readonly db?: string | undefined } & RecoverMore)
   | ({
@@ -41,7 +41,7 @@ export type RecoverCommand =
     } & TableFlags &
       RecoverMore);
 
-/** What the commands about a whole tablet have in common. */
+/** Flags of the commands that act on a whole tablet. */
 interface TabletFlags {
   readonly endpoint: Endpoint;
   readonly concurrency?: number | undefined;
@@ -54,8 +54,8 @@ interface UpgradeFlags {
 }
 
 /**
- * A command of this tool as it is meant: its name and its flags under their own names, in the order in
- * which they are printed. Flags that are undefined or false are left out. Connection flags are no part of it.
+ * A command of this tool as data: its name and its flags by name, in the order in which they are printed.
+ * Flags that are undefined or false are not printed. Connection flags are not part of it.
  */
 export type ToolCommand =
   | RecoverCommand
@@ -126,13 +126,13 @@ export type ToolCommand =
   | ({ readonly cmd: "pre-upgrade"; readonly allow_single_replica?: boolean } & UpgradeFlags)
   | ({ readonly cmd: "post-upgrade" } & UpgradeFlags);
 
-/** Makes the text of a command as it is to be typed, with the connection flags of this run. */
+/** Formats a command for the shell, with the connection flags of this run. */
 export type PrintCommand = (command: ToolCommand) => string;
 
-/** Makes the text of the command that runs a recovery again, about the same partitions. */
+/** Formats the command that repeats a recovery for the same partitions, with further flags. */
 export type RecoverAgain = (more?: RecoverMore) => string;
 
-/** Makes what prints a recovery again, with more flags if they are given. */
+/** Returns the function that formats a repeated recovery. */
 export function recoverAgain(command: RecoverCommand, print: PrintCommand): RecoverAgain {
   return (more = {}) =>
     print({ ...command, ...more, lost: [...(command.lost ?? []), ...(more.lost ?? [])] });

@@ -47,7 +47,7 @@ export async function verifyRows(
         tell();
       });
       results.set(task, one);
-      count.through(task);
+      count.finished(task);
       options.onCompared(one);
       tell();
     };
@@ -140,7 +140,7 @@ function createCount(tasks: readonly RowTask[], sample: Sample | undefined) {
     return part === undefined ? task.rows : Math.min(task.rows, part * (task.followers.length + 1));
   };
   let read = 0;
-  let through = 0;
+  let compared = 0;
   let expectedThrough = 0;
   let readThrough = 0;
   let rest = tasks.reduce((sum, task) => sum + expectedOf(task), 0);
@@ -148,8 +148,8 @@ function createCount(tasks: readonly RowTask[], sample: Sample | undefined) {
     read(rows: number) {
       read += rows;
     },
-    through(task: RowTask) {
-      through += 1;
+    finished(task: RowTask) {
+      compared += 1;
       rest -= expectedOf(task);
       expectedThrough += expectedOf(task);
       readThrough = read;
@@ -157,7 +157,7 @@ function createCount(tasks: readonly RowTask[], sample: Sample | undefined) {
     progress(): RowsProgress {
       const factor = expectedThrough > 0 ? readThrough / expectedThrough : 1;
       return {
-        through,
+        compared,
         of: tasks.length,
         rows: read,
         expectedRows: Math.max(read, Math.round(readThrough + rest * factor)),

@@ -30,8 +30,8 @@ export const NO_ATTEMPTS: AttemptHistory = {
 export function failuresOf(results: readonly StepResult[]): LaneFailure[] {
   return results.flatMap(({ step: { endpoint, kind }, outcome }) => {
     if (outcome.result !== "failed") return [];
-    const { detail, isEmpty, mayPass } = outcome;
-    return [{ endpoint, step: kind, detail, isEmpty, mayPass }];
+    const { detail, isEmpty, isTransient } = outcome;
+    return [{ endpoint, step: kind, detail, isEmpty, isTransient }];
   });
 }
 

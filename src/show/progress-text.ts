@@ -115,10 +115,10 @@ function doneText({ noun, of, done, left, part }: ProgressOfWork): string {
 }
 
 /** How far a comparison of rows is. */
-export function rowsText({ through, of, rows, expectedRows }: RowsProgress): string {
+export function rowsText({ compared, of, rows, expectedRows }: RowsProgress): string {
   const percent = expectedRows === 0 ? 100 : Math.floor((rows / expectedRows) * 100);
   const about = expectedRows.toLocaleString("en-US");
-  return `rows: ${rows.toLocaleString("en-US")} of about ${about} read (${percent} %), ${through} of ${counted(of, "partition")} through`;
+  return `rows: ${rows.toLocaleString("en-US")} of about ${about} read (${percent} %), ${compared} of ${counted(of, "partition")} compared`;
 }
 
 function timeLeftLine({ timeLeft }: ProgressView): string | undefined {

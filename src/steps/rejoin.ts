@@ -42,7 +42,7 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
     if (end !== undefined) return end === ALREADY && round > 1 ? done(told) : end;
     const results = await runSteps(context, lane);
     const failures = failuresOf(results);
-    const lasting = failures.filter((one) => one.mayPass !== true);
+    const lasting = failures.filter((one) => one.isTransient !== true);
     const final = lasting.find((one) => !isLesson(one));
     if (final !== undefined) return failed(final.detail);
     for (const [endpoint, snapshot] of snapshotsOf(results)) snapshots.set(endpoint, snapshot);

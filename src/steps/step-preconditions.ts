@@ -76,11 +76,11 @@ export async function outcomeOf<T>(
 /** The end of a step that something thrown has ended, with what to do about it. */
 export function failedBy(thrown: unknown): Extract<StepOutcome, { result: "failed" }> {
   const hint = thrown instanceof OpsError && thrown.hint !== undefined ? ` (${thrown.hint})` : "";
-  const mayPass = thrown instanceof OpsError && thrown.retryable;
+  const isTransient = thrown instanceof OpsError && thrown.retryable;
   return {
     result: "failed",
     detail: `${messageOf(thrown)}${hint}`,
-    ...(mayPass ? { mayPass } : {}),
+    ...(isTransient ? { isTransient } : {}),
   };
 }
 
