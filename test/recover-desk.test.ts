@@ -9,7 +9,7 @@ import { createGuard, type Guard } from "../src/run/guard.js";
 import { protectCluster } from "../src/run/protected-cluster.js";
 import type { ModelOptions } from "../src/sandbox/model/model-types.js";
 import { metaOf, partitionOf } from "../src/sandbox/table-store.js";
-import { isSoonerTogether, recoveredByEndpoint } from "../src/steps/recover-endpoint-batch.js";
+import { isBatchFaster, recoveredByEndpoint } from "../src/steps/recover-endpoint-batch.js";
 import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
@@ -347,13 +347,13 @@ test.each([
 });
 
 test("the longest queue says whether it is sooner", () => {
-  expect(isSoonerTogether([])).toBe(false);
-  expect(isSoonerTogether([0])).toBe(false);
-  expect(isSoonerTogether([0, 0, 0, 0])).toBe(false);
-  expect(isSoonerTogether([0, 1])).toBe(false);
-  expect(isSoonerTogether([0, 8])).toBe(false);
-  expect(isSoonerTogether([0, 2])).toBe(true);
-  expect(isSoonerTogether([0, 1, 2])).toBe(true);
+  expect(isBatchFaster([])).toBe(false);
+  expect(isBatchFaster([0])).toBe(false);
+  expect(isBatchFaster([0, 0, 0, 0])).toBe(false);
+  expect(isBatchFaster([0, 1])).toBe(false);
+  expect(isBatchFaster([0, 8])).toBe(false);
+  expect(isBatchFaster([0, 2])).toBe(true);
+  expect(isBatchFaster([0, 1, 2])).toBe(true);
 });
 
 test("RecoverEndpoint recovers what is not marked alive on that tablet, and single replicas that do not serve", () => {

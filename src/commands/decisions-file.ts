@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { messageOf, OpsError } from "../errors.js";
-import type { Decided } from "../planning/decisions.js";
+import type { LeaderDecision } from "../planning/decisions.js";
 import { checkDocument, type Zod } from "../util/document.js";
 import { jsonText, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
@@ -52,7 +52,7 @@ export const DECISIONS_LINE = {
           choice === undefined || candidates.some((one) => one.endpoint === choice),
         { path: ["choice"], message: "it is none of the candidates" },
       )
-      .transform(({ partition, ...rest }): Decided => ({ id: partition, ...rest }));
+      .transform(({ partition, ...rest }): LeaderDecision => ({ id: partition, ...rest }));
   },
 };
 
@@ -65,7 +65,7 @@ export const DECISIONS_LINE = {
 export async function writeDecisions(
   path: string,
   rootPath: string,
-  decisions: readonly Decided[],
+  decisions: readonly LeaderDecision[],
 ): Promise<void> {
   try {
     await writeToDisk(await open(path, "wx", 0o640), lines(rootPath, decisions));
@@ -78,7 +78,7 @@ export async function writeDecisions(
   }
 }
 
-function* lines(rootPath: string, decisions: readonly Decided[]): Generator<string> {
+function* lines(rootPath: string, decisions: readonly LeaderDecision[]): Generator<string> {
   yield `${jsonText({ kind: KIND, formatVersion: FORMAT_VERSION, rootPath })}\n`;
   for (const { id: partition, cause, why, candidates } of decisions) {
     const numbers = candidates.map(({ endpoint, offset, loss: { atLeast, atMost } }) => ({
@@ -96,7 +96,7 @@ function* lines(rootPath: string, decisions: readonly Decided[]): Generator<stri
  * @param rootPath `zk_root_path` of the cluster that they are for.
  * @throws OpsError `usage` with the line and the path of the bad field.
  */
-export function readDecisions(path: string, rootPath: string): Decided[] {
+export function readDecisions(path: string, rootPath: string): LeaderDecision[] {
   const where = `--decisions=${safe(path)}`;
   const text = readUserFile(path, { where, maxBytes: FILE_BYTES_MAX });
   const [head = "", ...rest] = text.split("\n");

@@ -9,7 +9,7 @@ import type { OnEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import type { RecoverCommand } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
-import { acceptedIn, type Decided } from "../planning/decisions.js";
+import { acceptedIn, type LeaderDecision } from "../planning/decisions.js";
 import { questionText } from "../planning/plan-text.js";
 import { type RecoveryPlan, sizeOf } from "../planning/recovery-plan.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
@@ -153,7 +153,7 @@ function acceptOf(flags: PlanningFlags): Map<string, string> {
 }
 
 /** The decisions of `--decisions`; undefined without it. */
-function decisionsOf({ decisions, zkRootPath }: PlanningFlags): Decided[] | undefined {
+function decisionsOf({ decisions, zkRootPath }: PlanningFlags): LeaderDecision[] | undefined {
   return decisions === undefined ? undefined : readDecisions(decisions, zkRootPath);
 }
 

@@ -6,7 +6,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import { NO_ATTEMPTS, type Planner } from "../planning/attempt-history.js";
 import { batchMarks } from "../planning/documented.js";
 import type { PredictedRound } from "../planning/predict-rounds.js";
-import { createRecoverEndpointBatch, isSoonerTogether } from "../steps/recover-endpoint-batch.js";
+import { createRecoverEndpointBatch, isBatchFaster } from "../steps/recover-endpoint-batch.js";
 import type { StepContext } from "../steps/step-context.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { gatherMsOf } from "./create-context.js";
@@ -85,6 +85,6 @@ export async function execute(
 
 /** Batches followers by tablet, where there can be enough of them that it pays to wait for each other. */
 function withEndpointBatch(context: StepContext, views: readonly PartitionView[]): StepContext {
-  const canPay = isSoonerTogether(views.map((view) => view.id.pid));
+  const canPay = isBatchFaster(views.map((view) => view.id.pid));
   return canPay ? { ...context, endpointBatch: createRecoverEndpointBatch(context) } : context;
 }

@@ -19,7 +19,7 @@ import { type PartitionView, partitionName, viewingPartitions } from "../model/p
 import { observe } from "../observe/cluster.js";
 import type { Planner } from "../planning/attempt-history.js";
 import { boundPlanner, viewsOf } from "../planning/check-saved-plan.js";
-import { type Decided, staleDecisions } from "../planning/decisions.js";
+import { type LeaderDecision, staleDecisions } from "../planning/decisions.js";
 import { lossesOf } from "../planning/lost.js";
 import type { Method } from "../planning/method.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
@@ -40,7 +40,7 @@ export interface RecoverScope {
   /** What may be given up with them at most, in sum; nothing if undefined. */
   readonly acceptsLossOfLost?: Loss | undefined;
   /** Decisions of a file, which have to fit the cluster; `accept` names their choices as well. */
-  readonly decisions?: readonly Decided[] | undefined;
+  readonly decisions?: readonly LeaderDecision[] | undefined;
 }
 
 /** What to look for and how to plan. */
@@ -125,7 +125,10 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
 }
 
 /** @throws OpsError `plan-stale` if decisions were made on what is not so any more. */
-function assertDecided(decisions: readonly Decided[], views: readonly PartitionView[]): void {
+function assertDecided(
+  decisions: readonly LeaderDecision[],
+  views: readonly PartitionView[],
+): void {
   const stale = staleDecisions(decisions, views);
   if (stale.length === 0) return;
   throw new OpsError({

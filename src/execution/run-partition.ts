@@ -7,7 +7,7 @@ import type { Problem } from "../model/problem.js";
 import {
   type AttemptHistory,
   failuresOf,
-  isLesson,
+  hasFallback,
   learn,
   NO_ATTEMPTS,
   type Planner,
@@ -84,7 +84,7 @@ export async function recoverPartition(
     await conclude(lane, ran, options);
     const failures = failuresOf(ran.results);
     const lasting = failures.filter((one) => one.isTransient !== true);
-    const final = lasting.find((one) => !isLesson(one));
+    const final = lasting.find((one) => !hasFallback(one));
     if (final !== undefined) return final;
     const hasShown = hasOnlyLoaded(lane);
     if (isClean(ran) && !hasShown && isLastRound(next, options.planner, attempts)) return undefined;

@@ -4,21 +4,28 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { CannotLoad } from "../policy/what-it-holds.js";
 
-/** What a run has tried of a partition in vain; it outlives the rounds, not the run. */
+/**
+ * Failed attempts of a run on one partition. It is kept across the rounds of the run, not across runs.
+ */
 export interface AttemptHistory {
   readonly cannotLoad: CannotLoad;
-  /** Replicas whose load failed once, for a reason that may pass: it is tried a second time. */
+  /**
+   * Replicas whose load failed once for a reason that may pass: the load is tried a second time.
+   */
   readonly failedOnce: ReadonlySet<Endpoint>;
-  /** Followers that the leader replicated to and that did not catch up: the leader's binlog lacks what they need. */
+  /**
+   * Followers that the leader replicated to and that did not catch up: its binlog lacks the entries
+   * they need.
+   */
   readonly cannotSync: ReadonlySet<Endpoint>;
-  /** Healthy replicas that were recovered because the operator wants it. */
+  /** Healthy replicas that were recovered because the operator requested it. */
   readonly forced: ReadonlySet<Endpoint>;
 }
 
-/** Turns what is known of a partition into the next round of its recovery. */
+/** Plans the next round of a partition's recovery. */
 export type Planner = (view: PartitionView, attempts: AttemptHistory) => Lane;
 
-/** Nothing was tried yet. */
+/** The history before the first attempt. */
 export const NO_ATTEMPTS: AttemptHistory = {
   cannotLoad: new Map(),
   failedOnce: new Set(),
@@ -26,7 +33,7 @@ export const NO_ATTEMPTS: AttemptHistory = {
   forced: new Set(),
 };
 
-/** What went wrong with steps; stale ones did not. */
+/** The failures among step results; stale steps are no failures. */
 export function failuresOf(results: readonly StepResult[]): LaneFailure[] {
   return results.flatMap(({ step: { endpoint, kind }, outcome }) => {
     if (outcome.result !== "failed") return [];
@@ -35,12 +42,16 @@ export function failuresOf(results: readonly StepResult[]): LaneFailure[] {
   });
 }
 
-/** Whether a failure says something by which another way is taken, so that it is not the end. */
-export function isLesson({ step }: Pick<LaneFailure, "step">): boolean {
+/** True if the planner takes another way after this failure, so that it does not end the lane. */
+export function hasFallback({ step }: Pick<LaneFailure, "step">): boolean {
   return step === "load-follower" || step === "replicate" || step === "wait-sync";
 }
 
-/** Adds what a round has shown. @param failures Those that do not pass by themselves. */
+/**
+ * Adds the results of a round to the history.
+ *
+ * @param failures Those that do not pass by themselves.
+ */
 export function learn(
   attempts: AttemptHistory,
   failures: readonly LaneFailure[],
@@ -65,7 +76,7 @@ export function learn(
   return { ...attempts, cannotLoad, failedOnce, cannotSync, forced };
 }
 
-/** Snapshots that were on disk before a load, by endpoint. */
+/** The snapshots that were on disk before a load, by endpoint. */
 export function snapshotsOf(results: readonly StepResult[]): Map<Endpoint, TermStart> {
   const snapshots = new Map<Endpoint, TermStart>();
   for (const { step, outcome } of results) {
@@ -77,7 +88,7 @@ export function snapshotsOf(results: readonly StepResult[]): Map<Endpoint, TermS
   return snapshots;
 }
 
-/** A partition as it is seen after a round, with what was known before it. */
+/** A view taken after a round, with the evidence from before the round. */
 export function withEarlier(
   view: PartitionView,
   { evidence }: Pick<Lane, "evidence">,

@@ -19,9 +19,9 @@ import {
 } from "./recovery-plan.js";
 
 /**
- * What is no longer as a plan saw it. Only partitions that the plan does something to are compared;
- * one that is healthy by now counts as done. The planner must come to the same first steps. A plan that
- * names no partition says that all that it is about were healthy.
+ * Finds what has changed since a plan was made. Only partitions that the plan changes are compared; one
+ * that is healthy by now counts as done. The planner must also produce the same first steps. A plan
+ * without partitions states that everything in its scope was healthy.
  *
  * @param views All partitions of the cluster.
  * @returns Empty if the plan can be executed.
@@ -69,10 +69,10 @@ function onOff(isOn: boolean): string {
 }
 
 /**
- * Checks that the cluster still is as the plan saw it.
+ * Checks that the cluster is still as it was when the plan was made.
  *
- * @throws OpsError `usage` if the plan is one of another cluster, and `plan-stale` with the
- *   differences as details.
+ * @throws OpsError `usage` if the plan is for another cluster; `plan-stale` with the differences as
+ *   details.
  */
 export function checkPlan(
   plan: RecoveryPlan,
@@ -104,9 +104,9 @@ function refuseStale(differences: readonly Difference[]): void {
 }
 
 /**
- * Checks that the plan of an operation, made afresh, is the one that was saved or agreed to.
+ * Checks that a newly made plan of an operation equals the one that was saved or confirmed.
  *
- * @throws OpsError `plan-stale` with the differences as details; `usage` if the plan is one of another
+ * @throws OpsError `plan-stale` with the differences as details; `usage` if the plan is for another
  *   cluster.
  */
 export function assertSamePlan(saved: Plan, fresh: Plan): void {
@@ -133,16 +133,16 @@ function lanesByName(plan: Plan) {
   ]);
 }
 
-/** The views of the partitions that a plan is about, in the order of the views. */
+/** The views of the partitions in a plan, in the order of the views. */
 export function viewsOf(plan: RecoveryPlan, views: readonly PartitionView[]): PartitionView[] {
   const keys = new Set(plan.partitions.map((one) => replicaKey(one.id)));
   return views.filter((view) => keys.has(replicaKey(view.id)));
 }
 
 /**
- * A planner that keeps to a plan: what the plan refuses stays refused, and no replica leads that the
- * plan does not name. What is decided on evidence may come out differently than foreseen; the
- * partition is left as it is then, with everything loaded, for a new plan on the true offsets.
+ * A planner bound to a plan: a partition that the plan refuses stays refused, and no replica becomes
+ * leader that the plan does not name. The evidence may lead to another decision than predicted; the
+ * partition is then left as it is, with everything loaded, for a new plan by reported offsets.
  */
 export function boundPlanner(plan: RecoveryPlan, planner: Planner): Planner {
   const planned = new Map(plan.partitions.map((one) => [replicaKey(one.id), one]));

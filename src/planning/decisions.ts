@@ -7,10 +7,10 @@ import { lossIfLeads } from "../policy/absent-replicas.js";
 import { givenUpCount, isWithin } from "../policy/what-is-given-up.js";
 import { isServing, trueOffset } from "../policy/what-it-holds.js";
 
-/** The file of decisions in commands that are printed. */
+/** The name of the decisions file in printed commands. */
 const FILE = "decisions.jsonl";
 
-/** The commands that write the open decisions to a file, and apply it. */
+/** The commands that write the open decisions to a file and that apply the file. */
 export function decideCommands(again: RecoverAgain): {
   readonly write: string;
   readonly apply: string;
@@ -18,19 +18,19 @@ export function decideCommands(again: RecoverAgain): {
   return { write: again({ decisions_out: FILE }), apply: again({ decisions: FILE }) };
 }
 
-/** A partition that waits for a decision, and what was decided. */
-export interface Decided {
+/** A partition that needs a decision, and the decision. */
+export interface LeaderDecision {
   readonly id: PartitionId;
-  /** The code of the problem that keeps recovery from going on, and the problem in words. */
+  /** The code of the problem that blocks the recovery; `why` is the problem in words. */
   readonly cause: string;
   readonly why: string;
-  /** The replicas that can lead, with what each choice gives up. */
+  /** The replicas that can lead, with the loss of each choice. */
   readonly candidates: readonly ChoiceOfLeader[];
-  /** The replica that shall lead; undefined: not decided. */
+  /** The chosen leader; undefined if not decided. */
   readonly choice: Endpoint | undefined;
 }
 
-/** The replicas that can lead now, the one that gives up least first. */
+/** The replicas that can lead now, by descending offset. */
 export function choicesOf(view: PartitionView): ChoiceOfLeader[] {
   return view.replicas
     .filter(isServing)
@@ -42,8 +42,8 @@ export function choicesOf(view: PartitionView): ChoiceOfLeader[] {
     .sort((a, b) => Number(b.offset - a.offset));
 }
 
-/** The decisions that a run has left open, nothing chosen. */
-export function openDecisions(partitions: readonly PartitionResult[]): Decided[] {
+/** The decisions that a run left open, none chosen. */
+export function openDecisions(partitions: readonly PartitionResult[]): LeaderDecision[] {
   return partitions.flatMap(({ id, status, failure, choices = [] }) =>
     status !== "needs-decision" || failure?.decision === undefined
       ? []
@@ -59,8 +59,8 @@ export function openDecisions(partitions: readonly PartitionResult[]): Decided[]
   );
 }
 
-/** Who shall lead, by `partitionName`, as far as it was decided. */
-export function acceptedIn(decisions: readonly Decided[]): Map<string, Endpoint> {
+/** The chosen leaders by `partitionName`, as far as decided. */
+export function acceptedIn(decisions: readonly LeaderDecision[]): Map<string, Endpoint> {
   return new Map(
     decisions.flatMap(({ id, choice }): [string, Endpoint][] =>
       choice === undefined ? [] : [[partitionName(id), choice]],
@@ -69,13 +69,13 @@ export function acceptedIn(decisions: readonly Decided[]): Map<string, Endpoint>
 }
 
 /**
- * Why decisions do not fit the cluster any more. A partition that is healthy by now counts as done.
+ * Returns why decisions no longer fit the cluster. A partition that is healthy by now counts as done.
  *
- * @param views All partitions that the run is about.
+ * @param views All partitions in the scope of the run.
  * @returns One line for each decision that does not fit; empty if all do.
  */
 export function staleDecisions(
-  decisions: readonly Decided[],
+  decisions: readonly LeaderDecision[],
   views: readonly PartitionView[],
 ): string[] {
   const byKey = new Map(views.map((view) => [replicaKey(view.id), view]));
@@ -104,5 +104,5 @@ function whyStale(
   const loss = lossIfLeads(view, replica);
   return isWithin(loss, known.loss)
     ? undefined
-    : `where ${choice} leads, ${givenUpCount(loss)} would be given up, no longer ${givenUpCount(known.loss)}`;
+    : `if ${choice} leads, ${givenUpCount(loss)} would be given up, no longer ${givenUpCount(known.loss)}`;
 }

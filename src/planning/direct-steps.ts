@@ -3,7 +3,9 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { ProblemCode } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 
-/** What every step about a replica says: which one, and the problem that asks for it. */
+/**
+ * The fields that every step about a replica has: which replica, and the problem that it solves.
+ */
 export function at(
   { id }: PartitionView,
   { endpoint }: ReplicaView,
@@ -13,7 +15,7 @@ export function at(
 }
 
 /**
- * Makes a replica that runs as leader a follower.
+ * A step that makes a replica running as leader a follower.
  *
  * @param isDecided Whether the operator chose another leader while this one is in use.
  */
@@ -26,7 +28,7 @@ export function demotion(
   return { kind: "demote", ...at(view, replica, why), isDecided };
 }
 
-/** Makes a loaded follower the leader, which replicates to `followers` from then on. */
+/** A step that makes a loaded follower the leader, which then replicates to `followers`. */
 export function promotion(
   view: PartitionView,
   leader: ReplicaView,
@@ -37,7 +39,7 @@ export function promotion(
   return { kind: "promote", ...at(view, leader, why), followers: to };
 }
 
-/** Marks a replica alive that serves in the role that clients will expect of it. */
+/** A step that marks a replica alive which serves in the given role. */
 export function aliveMark(
   view: PartitionView,
   replica: ReplicaView,
@@ -47,7 +49,7 @@ export function aliveMark(
   return { kind: "mark-alive", ...at(view, replica, why), role, checks: "role" };
 }
 
-/** Rebuilds a replica from the leader (RecoverTable). */
+/** A step that rebuilds a replica from the leader (RecoverTable). */
 export function rebuild(
   view: PartitionView,
   replica: ReplicaView,

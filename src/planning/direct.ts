@@ -20,28 +20,28 @@ import {
 import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js";
 import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
 import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
-import { exLeadersBefore } from "./ex-leaders.js";
+import { exLeaderDemotions } from "./ex-leaders.js";
 import { isCovered, type Known, planRemoval } from "./lost.js";
 import { promotionNotes } from "./promotion-notes.js";
 
 /**
- * Plans the next round of the direct recovery of a partition, which decides on evidence:
+ * Plans the next round of the direct recovery of a partition, which decides by evidence:
  *
- * 1. every replica that is not loaded is loaded as follower with an empty replication list, which
- *    changes no data and shows true offsets;
- * 2. the longest log of the surviving history leads; the nameserver's record is brought to agree;
- * 3. the leader replicates to the others from their own offsets. Where it cannot (a diverged tail, a
- *    trimmed binlog, a failed load), RecoverTable rebuilds the replica, after the leader is proven to
- *    hold what it has.
+ * 1. Every replica that is not loaded is loaded as follower with an empty replication list. This
+ *   changes no data and shows its offset.
+ * 2. The longest log of the surviving history leads; the nameserver's record is made to agree.
+ * 3. The leader replicates to the others from their own offsets. Where it cannot (a diverged tail, a
+ *   trimmed binlog, a failed load), RecoverTable rebuilds the replica, after the leader is proven to
+ *   hold its entries.
  *
- * Each prefix of it is safe to be interrupted: until the record names a new leader no client writes,
- * and the next run finds the same offsets and flags and decides the same.
+ * Every prefix is safe to interrupt: until the record names a new leader no client writes, and the next
+ * run finds the same offsets and flags and makes the same decision.
  *
- * @param accepted The replica that the operator chose to lead, should it come to a decision that
- *   gives something up (`--accept_data_loss` with `--leader`).
+ * @param accepted The leader that the operator chose for a decision that gives something up
+ *   (`--accept_data_loss` with `--leader`).
  * @param decide The rule by which the leader is chosen.
- * @param lossOfLost What may be given up at most with tablets that are lost (`--lost`); the replica
- *   with the longest log leads then.
+ * @param lossOfLost The accepted loss with lost tablets (`--lost`); the replica with the longest log
+ *   then leads.
  */
 export function planDirect(
   view: PartitionView,
@@ -50,11 +50,11 @@ export function planDirect(
   decide: typeof decideLeader = decideLeader,
   lossOfLost?: Loss,
 ): Lane {
-  return planOn(view, diagnose(view), { attempts, accepted, lossOfLost }, decide);
+  return planProblems(view, diagnose(view), { attempts, accepted, lossOfLost }, decide);
 }
 
 /** Plans the next round for some problems of a partition: those of all its replicas, or of one. */
-export function planOn(
+export function planProblems(
   view: PartitionView,
   problems: readonly Problem[],
   known: Known,
@@ -72,7 +72,7 @@ export function planOn(
     });
   }
   const undecided = oldRecordProblem(view);
-  // Loaded, the replicas would not show their terms any more.
+  // Loading the replicas would hide the terms on their disks.
   if (undecided !== undefined && accepted === undefined) {
     const blocked = offered(view, undecided);
     return laneOf(view, { leader: serving, steps: [], blocked });
@@ -91,11 +91,11 @@ export function planOn(
     return planPromotion(view, problems, decision, known);
   }
   return undecided !== undefined && accepted === serving.endpoint
-    ? planGivenAway(view, serving, problems)
+    ? planKeepLeader(view, serving, problems)
     : planFollowers(view, serving, problems, known);
 }
 
-/** Loads what is not loaded, and waits for loads of others. */
+/** Loads replicas that are not loaded, and waits for loads of other clients. */
 function evidenceSteps(
   view: PartitionView,
   problems: readonly Problem[],
@@ -104,7 +104,7 @@ function evidenceSteps(
   const of = (code: ProblemCode) =>
     view.replicas.filter((one) => has(problems, one, code) && one.tablet === "ok");
   const loads = of("not-loaded").filter((one) => !attempts.cannotLoad.has(one.endpoint));
-  // An ex-leader that still runs would replicate to what is loaded: a fresh follower refuses no term.
+  // A running ex-leader would replicate to a freshly loaded follower, which accepts any term.
   const others = exLeaders(view, servingLeader(view));
   return [
     ...(loads.length === 0 ? [] : others).map((one) => demotion(view, one, "extra-leader")),
@@ -144,10 +144,10 @@ function planPromotion(
 }
 
 /**
- * Gives up what cannot be kept, on the operator's word: the chosen replica becomes leader of a new
- * term, so that the discarded entries are not taken for part of the history later. The record is
- * first made such that the nameserver's ChangeLeader accepts the choice; until that op is through
- * no replica leads, and the next run finds the same situation.
+ * Gives up entries by the operator's decision: the chosen replica becomes leader of a new term, so that
+ * the discarded entries are not taken for part of the history later. The record is first changed such
+ * that the nameserver's ChangeLeader accepts the choice. Until that op has ended no replica leads, and
+ * the next run finds the same situation.
  */
 function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem): Lane {
   const leader = view.replicas.find((one) => one.endpoint === accepted);
@@ -158,14 +158,14 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
   const others = view.replicas.filter((one) => one !== leader);
   const demoted = view.replicas.filter((one) => isServing(one) && one.report?.role === "leader");
   const isOld = oldRecordProblem(view) !== undefined;
-  // RecoverTable compares term and offset: it would take the parted log of such a leader for a prefix. Where the
-  // record is old, no log is taken for one.
-  const parted = isOld
+  // RecoverTable compares term and offset: it would take the diverged log of such a leader for a prefix. If the
+  // record is old, every other replica is copied, so its log is never compared.
+  const diverged = isOld
     ? undefined
     : demoted.find((one) => one !== leader && hasDiverged(view, leader, one));
-  if (parted !== undefined) {
-    const text = `${accepted} was chosen as leader and cannot lead: ${parted.endpoint} leads, and holds entries that diverged from those of ${accepted}; only ${parted.endpoint} can continue to lead (${blocked.text})`;
-    const kept = { ...blocked, text, candidate: parted.endpoint };
+  if (diverged !== undefined) {
+    const text = `${accepted} was chosen as leader and cannot lead: ${diverged.endpoint} leads, and holds entries that diverged from those of ${accepted}; only ${diverged.endpoint} can continue to lead (${blocked.text})`;
+    const kept = { ...blocked, text, candidate: diverged.endpoint };
     return laneOf(view, { leader: undefined, steps: [], blocked: kept });
   }
   const former = others.find((one) => one.claim.isLeader) ?? others[0];
@@ -196,11 +196,11 @@ function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem)
 }
 
 /**
- * Makes the nameserver's record agree with the leader in use. Only flags of the leader and of ex-leaders
- * change here; followers are marked alive when they are in sync.
+ * Makes the nameserver's record agree with the leader in use. Only flags of the leader and of
+ * ex-leaders change here; followers are marked alive once they are in sync.
  *
- * An ex-leader that is marked dead keeps its flag until it joins, as after the nameserver's own
- * ChangeLeader: the flag is what tells that its log may have parted.
+ * An ex-leader that is marked dead keeps its leader flag until it joins, as after the nameserver's own
+ * ChangeLeader: only the flag shows that its log may have diverged.
  */
 function recordSteps(
   view: PartitionView,
@@ -256,16 +256,16 @@ function planFollowers(
       return laneOf(view, { leader: undefined, steps, blocked: offered(view, blocked) });
     }
     return accepted === leader.endpoint
-      ? planGivenAway(view, leader, problems)
+      ? planKeepLeader(view, leader, problems)
       : planAccepted(view, accepted, blocked);
   }
-  // The record comes first: it is written as a whole, and would undo later marks.
+  // The record is written first: it is written as a whole, so later it would revert the marks of the steps.
   const joining = view.replicas.filter((replica) =>
     steps.some((one) => one.kind === "replicate" && one.endpoint === replica.endpoint),
   );
   const isExLeaderJoining = joining.some((one) => one.claim.isLeader);
   const record = isExLeaderJoining ? recordSteps(view, leader, joining) : [];
-  const demoted = exLeadersBefore(view, leader, steps);
+  const demoted = exLeaderDemotions(view, leader, steps);
   const before = [...demoted, ...pauseSteps(view, problems), ...record, ...steps];
   return planRemoval(view, leader, before, known);
 }
@@ -282,7 +282,7 @@ function followerSteps(
   const ledIn = rejoin?.wasLeader === true ? since : undefined;
   const isForced = attempts.cannotSync.has(endpoint);
   if (isServing(replica) && !isForced && mayJoin(view, replica, leader, ledIn)) {
-    // Until it is a follower it may take more from clients: what it holds is looked at again then.
+    // Until it is demoted it may accept more writes, so its offset is observed again afterwards.
     return replica.report?.role === "leader"
       ? [demotion(view, replica, why)]
       : joinSteps(view, replica, why);
@@ -292,14 +292,17 @@ function followerSteps(
     return attempts.forced.has(endpoint) ? [] : [rebuild(view, replica, why, how)];
   }
   if (!mayBeOverwritten(view, replica, leader, attempts)) return [];
-  // What was known of it is gone from its disk: the step must not take it for what RecoverTable deletes.
+  // The known entries are already gone from its disk: the step must not count them as deleted by RecoverTable.
   const isGone = codes.some(isDiscard);
   const how = { isForced, ...(isGone ? { acceptsLoss: true } : {}) };
   return [rebuild(view, replica, why, since === undefined ? how : { ...how, since })];
 }
 
-/** The leader that serves stays, on the operator's word: what others hold beyond it is dropped. */
-function planGivenAway(
+/**
+ * Keeps the serving leader by the operator's decision; entries that others hold beyond it are
+ * discarded.
+ */
+function planKeepLeader(
   view: PartitionView,
   leader: ReplicaView,
   problems: readonly Problem[],
@@ -320,7 +323,7 @@ function planGivenAway(
   });
   return laneOf(of, {
     leader,
-    steps: [...exLeadersBefore(view, leader, rebuilt), ...rebuilt],
+    steps: [...exLeaderDemotions(view, leader, rebuilt), ...rebuilt],
     notes: [
       `${leader.endpoint} keeps leading at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
     ],

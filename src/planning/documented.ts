@@ -12,12 +12,12 @@ import { oldRecordProblem } from "../policy/old-record.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { isDiscard } from "../policy/what-may-be-overwritten.js";
 import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
-import { exLeadersBefore } from "./ex-leaders.js";
+import { exLeaderDemotions } from "./ex-leaders.js";
 
 /**
- * Plans the documented recovery of one partition: mark replicas dead, load the leader, mark it
- * alive, RecoverTable the followers. Only what its problems ask for is planned; a healthy
- * partition gets no steps. Planning again after each round is what makes a lane safe to interrupt.
+ * Plans the documented recovery of one partition: mark replicas dead, load the leader, mark it alive,
+ * RecoverTable the followers. Only steps that its problems require are planned; a healthy partition
+ * gets none. A lane is safe to interrupt because the partition is planned again after each round.
  */
 export function planPartition(view: PartitionView, attempts: AttemptHistory = NO_ATTEMPTS): Lane {
   const problems = diagnose(view);
@@ -58,7 +58,7 @@ export function planPartition(view: PartitionView, attempts: AttemptHistory = NO
   );
   const work = [
     ...leaderSteps(view, leader, problemsOf(problems, leader), isMarked || !leader.claim.isAlive),
-    ...exLeadersBefore(view, leader, rebuilt),
+    ...exLeaderDemotions(view, leader, rebuilt),
     ...rebuilt,
   ];
   const ahead = problems.find((one) => isDiscard(one.code));
@@ -75,10 +75,10 @@ function problemsOf(problems: readonly Problem[], replica: ReplicaView): Problem
 }
 
 /**
- * Unhealthy replicas are marked dead first, so that clients stop using them and RecoverTable takes
- * them. The coming leader is marked too, unless it serves as leader already, or unless its alive
- * flag is the only thing that tells it from an ex-leader: a run that is killed after the mark must
- * find the same leader again.
+ * Marks unhealthy replicas dead first, so that clients stop using them and RecoverTable accepts them.
+ * The coming leader is marked too, with two exceptions: it serves as leader already, or only its alive
+ * flag distinguishes it from an ex-leader: a run that is killed after the mark must find the same
+ * leader again.
  */
 function markSteps(view: PartitionView, leader: ReplicaView, problems: readonly Problem[]): Step[] {
   const isOnlyProof = view.replicas.some((one) => one !== leader && one.claim.isLeader);
@@ -93,8 +93,8 @@ function markSteps(view: PartitionView, leader: ReplicaView, problems: readonly 
 }
 
 /**
- * What needs no RecoverTable, and therefore no mark. A replica on a tablet that does not answer us may
- * serve clients all the same.
+ * True for problems that need no RecoverTable and therefore no mark. A replica on a tablet that this
+ * machine cannot reach may still serve clients.
  */
 function isHealedWithoutMark(code: ProblemCode): boolean {
   return HEALED_WITHOUT_MARK.includes(code);
@@ -134,10 +134,10 @@ function followerSteps(
   problems: readonly ProblemCode[],
   known: { readonly serving: ReplicaView | undefined; readonly attempts: AttemptHistory },
 ): Step[] {
-  // Without a serving leader a follower that runs well has no leader to be linked to yet:
-  // it is judged again, and recovered if need be, in the round after the leader's.
+  // Without a serving leader a running follower cannot be linked yet: it is diagnosed again, and
+  // recovered if necessary, in the round after the leader's.
   if (problems.length === 0 || replica.tablet !== "ok") return [];
-  // What only this replica holds would be deleted.
+  // RecoverTable would delete entries that only this replica holds.
   if (problems.some(isDiscard)) return [];
   if (problems.includes("state-unknown")) return [];
   const first = problems[0] as ProblemCode;
@@ -154,7 +154,7 @@ function followerSteps(
   return [rebuild(view, replica, first, false)];
 }
 
-/** Kinds of steps that need nothing but their replica. */
+/** Kinds of steps without fields beyond their replica. */
 type PlainKind = Extract<
   StepKind,
   "wait-load" | "wait-sync" | "load-leader" | "change-role" | "recover-snapshot"
@@ -169,7 +169,10 @@ function step(
   return { kind, id, endpoint, why };
 }
 
-/** An extra leader led when it was seen, beside the one that stays. */
+/**
+ * A step that marks a replica dead. An extra leader was leading when it was observed, so the step
+ * accepts that it leads.
+ */
 function deadMark({ id }: PartitionView, { endpoint }: ReplicaView, why: ProblemCode): Step {
   return { kind: "mark-dead", id, endpoint, why, mayLead: why === "extra-leader" };
 }
@@ -184,8 +187,8 @@ function rebuild(
 }
 
 /**
- * Joins the marks of all lanes: one call for a table on an endpoint where every replica of the
- * table there is to be marked, else one call a replica.
+ * Joins the marks of all lanes: one call for a table on an endpoint if every replica of the table there
+ * is to be marked, else one call for each replica.
  */
 export function* batchMarks(lanes: readonly Lane[], tables: readonly TableClaim[]): Work<Mark[]> {
   const wanted = new Map<string, Lane[]>();
@@ -220,7 +223,7 @@ function countReplicas(table: TableClaim, counts: Map<string, number>): void {
   }
 }
 
-/** Key under which the executor finds the mark that covers a replica. */
+/** The key under which the executor finds the mark that covers a replica. */
 export function markKey(of: {
   db: string;
   table: string;

@@ -3,11 +3,11 @@ import type { Step } from "../model/step.js";
 import { exLeaders } from "../policy/ex-leaders.js";
 
 /**
- * Demotes the ex-leaders that still run before a replica is rebuilt, see {@link exLeaders}.
+ * Plans the demotion of ex-leaders that still run, before a replica is rebuilt; see {@link exLeaders}.
  *
- * @param steps What is to be done after it; without a RecoverTable among it nothing is demoted.
+ * @param steps The steps that follow; without a RecoverTable among them nothing is demoted.
  */
-export function exLeadersBefore(
+export function exLeaderDemotions(
   view: PartitionView,
   leader: ReplicaView,
   steps: readonly Step[],

@@ -14,24 +14,24 @@ import { unknownName } from "../util/nearest.js";
 import type { AttemptHistory } from "./attempt-history.js";
 import type { Plan } from "./recovery-plan.js";
 
-/** What is known beside the view when a round is planned. */
+/** What is known in addition to the view when a round is planned. */
 export interface Known {
   readonly attempts: AttemptHistory;
-  /** The replica that the operator chose to lead where something is given up. */
+  /** The replica that the operator chose as leader if a loss is unavoidable. */
   readonly accepted?: Endpoint | undefined;
-  /** See {@link Lost.losses}; that of the partition. */
+  /** The accepted loss of the partition, see {@link Lost.losses}. */
   readonly lossOfLost?: Loss | undefined;
-  /** The step that brings back the one replica whose problems are planned for; see `planRejoin`. */
+  /** The step that recovers the only replica whose problems are planned for; see `planRejoin`. */
   readonly rejoin?: Step<"rejoin"> | undefined;
 }
 
-/** Whether a decision is due to lost tablets alone and costs no more than was accepted. */
+/** True if a decision is caused by lost tablets alone and its loss is within what was accepted. */
 export function isCovered({ isOfLost, loss }: Problem, accepted: Loss | undefined): boolean {
   if (isOfLost !== true || loss === undefined || accepted === undefined) return false;
   return isWithin(loss, accepted);
 }
 
-/** Takes the replicas of lost tablets off the record, after all other steps. */
+/** Adds the removal of replicas on lost tablets from the record, after all other steps. */
 export function planRemoval(
   view: PartitionView,
   leader: ReplicaView,
@@ -69,18 +69,18 @@ export function planRemoval(
     };
   });
   const names = lost.map((one) => one.endpoint).join(", ");
-  const price = beyond > 0n ? `${givenUpCount(loss)} given up` : "no known row is given up";
+  const cost = beyond > 0n ? `${givenUpCount(loss)} given up` : "no known row is given up";
   return laneOf(view, {
     leader,
     steps: [...steps, ...removals],
-    notes: [`${names} is lost and removed from the record; ${price}`],
+    notes: [`${names} is lost and removed from the record; ${cost}`],
     givesUp: beyond > 0n,
   });
 }
 
 /**
- * The partitions of a plan that wait for a decision due to lost tablets alone, and what each would
- * cost, by `partitionName`; as far as the plan foresees it.
+ * The partitions of a plan that wait for a decision caused by lost tablets alone, with the predicted
+ * loss of each, by `partitionName`.
  */
 export function lossesOf({ partitions }: Pick<Plan, "partitions">): Map<string, Loss> {
   return new Map(
@@ -94,9 +94,9 @@ export function lossesOf({ partitions }: Pick<Plan, "partitions">): Map<string, 
 }
 
 /**
- * What a plan means for the tablets that are lost, for people.
+ * What a plan means for the lost tablets, in words.
  *
- * @returns Lines without line ends; empty if none is lost. Names are as they are.
+ * @returns Lines without line ends; empty if no tablet is lost. Names are not made safe.
  */
 export function lostLines(plan: Plan): string[] {
   if (plan.lost === undefined) return [];
@@ -105,26 +105,33 @@ export function lostLines(plan: Plan): string[] {
   );
   const open = lossesOf(plan);
   const accepted = plan.lost.losses;
-  const nothingLeft = plan.partitions.filter(({ rounds }) => isNothingLeft(rounds.at(-1)?.blocked));
+  const everyLost = plan.partitions.filter(({ rounds }) =>
+    isEveryReplicaLost(rounds.at(-1)?.blocked),
+  );
   return [
-    `lost for good, as --lost says: ${[...plan.lost.tablets].join(", ")}; ${counted(removals.length, "replica")} to be removed from the record`,
-    ...(accepted.size > 0 ? [`given up, as --accept_data_loss says: ${lossText(accepted)}`] : []),
+    `declared lost (--lost): ${[...plan.lost.tablets].join(", ")}; ${counted(removals.length, "replica")} to be removed from the record`,
+    ...(accepted.size > 0 ? [`given up under --accept_data_loss: ${lossText(accepted)}`] : []),
     ...(open.size > 0
       ? [
           `left alone until the loss is accepted: ${lossText(open)}; to accept it: --accept_data_loss=${lossFlagValue(sumOfLosses([...open.values()]))}`,
         ]
       : []),
-    ...(open.size + accepted.size + nothingLeft.length === 0
+    ...(open.size + accepted.size + everyLost.length === 0
       ? ["no known row is given up with them"]
       : []),
-    ...(nothingLeft.length > 0
-      ? [`nothing is left of ${listed(nothingLeft.map(({ id }) => partitionName(id)))}`]
+    ...(everyLost.length > 0
+      ? [`every replica is lost of: ${listed(everyLost.map(({ id }) => partitionName(id)))}`]
       : []),
   ];
 }
 
-function isNothingLeft(blocked: Problem | undefined): boolean {
-  return blocked?.code === "leader-unavailable" && blocked.candidate === undefined;
+/** True for the problem of `decideLeader` that names no replica, since all of them are lost. */
+function isEveryReplicaLost(blocked: Problem | undefined): boolean {
+  return (
+    blocked?.code === "leader-unavailable" &&
+    blocked.endpoint === undefined &&
+    blocked.candidate === undefined
+  );
 }
 
 function lossText(losses: ReadonlyMap<string, Loss>): string {
@@ -133,7 +140,7 @@ function lossText(losses: ReadonlyMap<string, Loss>): string {
   return `${sum} in ${counted(losses.size, "partition")} (${listed(each)})`;
 }
 
-/** Names that are listed; the others are counted. */
+/** How many names are listed; the others are counted. */
 const LISTED_MAX = 20;
 
 function listed(names: readonly string[]): string {
@@ -142,9 +149,9 @@ function listed(names: readonly string[]): string {
 }
 
 /**
- * Checks what `--lost` says: a tablet that is registered, or healthy for the nameserver, is not lost.
+ * Checks the tablets of `--lost`: one that is registered, or healthy for the nameserver, is not lost.
  *
- * @throws OpsError `refused` for a tablet that does not exist, or that is not gone.
+ * @throws OpsError `refused` for a tablet that does not exist or is not gone.
  */
 export function checkLost({ tablets }: ClusterState, lost: ReadonlySet<Endpoint>): void {
   for (const endpoint of lost) {

@@ -10,12 +10,12 @@ import { planPartition } from "./documented.js";
 export type { Method } from "../model/plan.js";
 
 /**
- * The planner of a method. The documented procedure knows no decision of the operator, so a partition
- * that was decided is carried out the direct way.
+ * Returns the planner of a method. The documented procedure has no operator's decisions, so a decided
+ * partition is planned by the direct method.
  *
- * @param accept The replica that shall lead where something has to be given up, by `partitionName`.
+ * @param accept The chosen leader where a loss is unavoidable, by `partitionName`.
  * @param decide The rule by which the direct method chooses a leader.
- * @param losses What may be given up with lost tablets at most, by `partitionName`.
+ * @param losses The accepted loss with lost tablets, by `partitionName`.
  */
 export function plannerOf(
   method: Method,

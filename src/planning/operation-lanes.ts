@@ -8,14 +8,14 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { factsOf } from "./plan-facts.js";
 import { type Plan, plannedRound, plannedStep } from "./recovery-plan.js";
 
-/** The steps of one partition, of one whole tablet, or about ops, in order. */
+/** The steps of one partition, of one tablet, or about ops, in order. */
 export interface LaneWork {
-  /** Undefined unless they are about a partition. */
+  /** Undefined if the steps are not about a partition. */
   readonly lane: Lane | undefined;
   readonly steps: readonly Step[];
 }
 
-/** Steps by what they are about: the partition, else the tablet, else all together. */
+/** Groups steps by their partition, else by their tablet; the others form one group. */
 export function lanesOf(steps: readonly Step[], state: ClusterState): LaneWork[] {
   const byKey = new Map<string, Step[]>();
   for (const step of steps) {
@@ -33,7 +33,7 @@ export function lanesOf(steps: readonly Step[], state: ClusterState): LaneWork[]
 }
 
 /**
- * The plan of an operation as it is shown, saved and compared: one round for each partition.
+ * The plan of an operation in the form that is shown, saved and compared: one round for each partition.
  *
  * @param now ISO 8601 in UTC.
  */

@@ -1,24 +1,24 @@
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 
 /**
- * The facts of one partition that its steps rely on, each by a name that a person understands, such
- * as `tablet1:9527 is flagged` -> `leader, alive`. Offsets of loaded replicas are left out: they
- * move under writes, and every step reads them afresh.
+ * The facts of one partition that its steps rely on, by readable names such as `tablet1:9527 is
+ * flagged` -> `leader, alive`. Offsets of loaded replicas are left out: they change under writes, and
+ * every step reads them again.
  */
 export type Facts = Readonly<Record<string, string>>;
 
-/** One fact that is not as it was. */
+/** One fact that has changed. */
 export interface Difference {
   /** The partition as `db.table:pid`, or `cluster`. */
   readonly where: string;
   readonly fact: string;
-  /** Undefined: there was no such fact. */
+  /** Undefined if there was no such fact. */
   readonly was: string | undefined;
-  /** Undefined: there is no such fact any more. */
+  /** Undefined if the fact no longer exists. */
   readonly is: string | undefined;
 }
 
-/** The facts of a partition as it is seen in `view`. */
+/** The facts of a partition, read from its view. */
 export function factsOf(view: PartitionView): Facts {
   const terms = view.terms.map((one) => `${one.term} from ${one.offset}`);
   const ops = view.activeOps.map((op) => `${op.type} ${op.id}`).sort();
@@ -56,7 +56,7 @@ function replicaFacts(replica: ReplicaView): [string, string][] {
 function runsAs({ tablet, report }: ReplicaView): string {
   if (tablet !== "ok") return "unknown";
   if (report === undefined) return "not loaded";
-  // A leader makes snapshots whenever it likes: it serves all the same.
+  // A leader makes snapshots at any time and serves meanwhile.
   const state = report.state === "making-snapshot" ? "normal" : report.state;
   return `${report.role ?? "unknown role"}, ${state}`;
 }
@@ -65,9 +65,9 @@ function listed(items: readonly string[]): string {
   return items.length === 0 ? "none" : items.join(", ");
 }
 
-/** Compares facts. Empty if they are the same. */
+/** Compares facts. Empty if they are equal. */
 export function differencesOf(where: string, was: Facts, is: Facts): Difference[] {
-  // A saved plan may name a fact like what every object has by itself.
+  // A fact in a saved plan may have the name of an inherited property such as `constructor`.
   const [then, now] = [new Map(Object.entries(was)), new Map(Object.entries(is))];
   return [...new Set([...then.keys(), ...now.keys()])].flatMap((fact) =>
     then.get(fact) === now.get(fact)
@@ -76,7 +76,7 @@ export function differencesOf(where: string, was: Facts, is: Facts): Difference[
   );
 }
 
-/** A difference as one line, names not made safe. */
+/** A difference as one line. Names are not made safe. */
 export function differenceText({ where, fact, was, is }: Difference): string {
   return `${where}: ${fact}: was ${was ?? "not there"}, is ${is ?? "not there any more"}`;
 }

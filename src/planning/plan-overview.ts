@@ -4,23 +4,23 @@ import type { Lines, Work } from "../model/work.js";
 import { safe } from "../util/text.js";
 import { type Plan, type PlannedPartition, refusalOf } from "./recovery-plan.js";
 
-/** Groups that are shown; the partitions of others are counted. */
+/** How many groups are shown; the partitions of the others are counted. */
 const GROUPS_MAX = 6;
-/** Names that stand for their group. */
+/** How many partitions of a group are named. */
 const NAMES_MAX = 3;
 
-/** Partitions with the same problems, for which the same is done. */
+/** Partitions with the same problems and the same first steps. */
 interface Group {
   readonly problems: string;
-  readonly deed: string;
+  readonly action: string;
   readonly members: PlannedPartition[];
 }
 
 /**
- * A plan of many partitions on one screen: those with the same problems and the same first steps are one group,
- * what is left alone first, then the largest.
+ * A plan of many partitions on one screen. Partitions with the same problems and the same first steps
+ * form a group; groups that are left alone come first, then the largest.
  *
- * @returns Names from the cluster are made safe for a terminal.
+ * @returns Lines; names from the cluster are made safe for a terminal.
  */
 export function* planOverview({ partitions }: Pick<Plan, "partitions">): Lines {
   const groups = yield* groupsOf(partitions);
@@ -36,20 +36,20 @@ function* groupsOf(partitions: readonly PlannedPartition[]): Work<Group[]> {
     yield undefined;
     const refusal = refusalOf(one);
     const problems = tally(one.problems.map(({ code }) => code));
-    const deed =
+    const action =
       refusal === undefined ? tally(one.first.steps.map(({ kind }) => kind)) : "LEFT ALONE";
-    const key = `${problems} | ${deed}`;
-    const group = groups.get(key) ?? { problems, deed, members: [] };
+    const key = `${problems} | ${action}`;
+    const group = groups.get(key) ?? { problems, action, members: [] };
     groups.set(key, group);
     group.members.push(one);
   }
-  const isLeft = ({ deed }: Group) => Number(deed === "LEFT ALONE");
+  const isLeft = ({ action }: Group) => Number(action === "LEFT ALONE");
   return [...groups.values()].sort(
     (a, b) => isLeft(b) - isLeft(a) || b.members.length - a.members.length,
   );
 }
 
-function groupLines({ problems, deed, members }: Group): string[] {
+function groupLines({ problems, action, members }: Group): string[] {
   const [one] = members;
   const names = suchAs(members, NAMES_MAX, ({ id }) => partitionName(id));
   const refusal = one && refusalOf(one);
@@ -59,7 +59,7 @@ function groupLines({ problems, deed, members }: Group): string[] {
       ? `, then ${tally(later.map(({ kind }) => kind))}`
       : "";
   return [
-    `${counted(members.length, "partition")}, ${problems || "asked for by --force"}: ${deed}${then}`,
+    `${counted(members.length, "partition")}, ${problems || "requested with --force"}: ${action}${then}`,
     `    ${safe(names)}${refusal === undefined ? "" : `; the first one: ${safe(refusal)}`}`,
   ];
 }

@@ -19,20 +19,20 @@ import {
 } from "./recovery-plan.js";
 import type { SavedPlan } from "./saved-plan.js";
 
-/** A plan that takes more lines is shown in groups, so that it fits a screen. */
+/** A plan with more lines is shown in groups, so that it fits a screen. */
 const SCREEN_LINES = 24;
-/** So few partitions are shown step by step all the same. */
+/** Up to this many partitions are shown step by step, whatever their number of steps. */
 const FEW = 4;
-/** Steps and notes of a long list that are shown. */
+/** How many steps and notes of a long list are shown. */
 const FIRST_STEPS = 8;
-/** Names in a question; the others are counted. */
+/** How many names a question contains; the others are counted. */
 const NAMED_MAX = 3;
 
 /**
- * A plan for a person: every step, if that fits a screen or is asked for; else in groups.
+ * The text of a plan: every step if that fits a screen or is requested, else in groups.
  *
- * @param size That of the plan.
- * @returns Names from the cluster are made safe for a terminal.
+ * @param size The size of the plan.
+ * @returns Lines; names from the cluster are made safe for a terminal.
  */
 export function* planText(
   saved: SavedPlan,
@@ -41,9 +41,9 @@ export function* planText(
     isVerbose = false,
     columns = Number.POSITIVE_INFINITY,
   }: {
-    /** Whether every step is shown, however many there are. */
+    /** Whether every step is shown, whatever their number. */
     readonly isVerbose?: boolean;
-    /** Of the terminal; infinite where there is none. */
+    /** Width of the terminal; infinite without a terminal. */
     readonly columns?: number;
   } = {},
 ): Lines {
@@ -62,7 +62,7 @@ export function* planText(
   yield verdict(plan, size);
 }
 
-/** Whether there are few partitions, or all steps fit a screen; looks at no more of them than needed to tell. */
+/** True if there are few partitions or all steps fit a screen; stops counting once they do not. */
 function isOneScreen(plan: Plan): boolean {
   if (plan.partitions.length <= FEW) return true;
   let lines = 0;
@@ -73,7 +73,9 @@ function isOneScreen(plan: Plan): boolean {
   return true;
 }
 
-/** The plan of an operation: one step a line; of many steps the first ones, and all of them counted. */
+/**
+ * The plan of an operation, one step a line; of a long list the first steps, and the number of all.
+ */
 function listText(plan: Plan, isVerbose: boolean, screen: number): string[] {
   const steps = [...plan.partitions.flatMap((one) => one.first.steps), ...plan.others];
   if (steps.length === 0) return [...plan.notes.map(safe), "nothing to do"];
@@ -91,7 +93,7 @@ function listText(plan: Plan, isVerbose: boolean, screen: number): string[] {
   ];
 }
 
-/** The notes of a plan; of many the first ones. */
+/** The notes of a plan; of a long list the first ones. */
 function notesOf({ notes }: Plan, isShort: boolean): string[] {
   const shown = isShort ? notes : notes.slice(0, FIRST_STEPS);
   const more = notes.length - shown.length;
@@ -177,7 +179,7 @@ function verdict(plan: Plan, size: PlanSize): string {
   return `plan: ${plan.partitions.length} of ${counted(plan.basis.partitions, "partition")} not healthy; ${counted(changes, "change")} to ${counted(replicas, "replica")} of ${counted(partitions, "partition")}; ${refused} left alone`;
 }
 
-/** Which tablets are down, and which partitions will stay as they are. */
+/** Names the tablets that are unavailable and the partitions that are left as they are. */
 function downLines(plan: Plan): string[] {
   const away = new Map<string, number>();
   for (const { code, endpoint } of plan.partitions.flatMap((one) => one.problems)) {
@@ -195,11 +197,13 @@ function downLines(plan: Plan): string[] {
       .slice(0, NAMED_MAX)
       .map(
         ([endpoint, count]) =>
-          `  - tablet ${safe(endpoint)} is away, with ${counted(count, "replica")}: they stay down`,
+          `  - tablet ${safe(endpoint)} is unavailable, with ${counted(count, "replica")} that stay down`,
       ),
     ...(others.length === 0
       ? []
-      : [`  - ${counted(others.length, "more tablet")} away, with ${counted(rest, "replica")}`]),
+      : [
+          `  - ${counted(others.length, "more tablet")} unavailable, with ${counted(rest, "replica")}`,
+        ]),
     ...(left.length === 0
       ? []
       : [`  - left as they are: ${safe(names.join(", "))}${more > 0 ? `, and ${more} more` : ""}`]),
@@ -207,9 +211,9 @@ function downLines(plan: Plan): string[] {
 }
 
 /**
- * What a person is asked before anything is changed: what, how many, and what can go wrong.
+ * The question before a run changes anything: its scope, the number of changes, and the risks.
  *
- * @param size That of the plan.
+ * @param size The size of the plan.
  * @returns Lines without line ends, the last one the question. Names are made safe.
  */
 export function questionText(plan: Plan, size: PlanSize, cluster: string): string[] {
@@ -220,7 +224,7 @@ export function questionText(plan: Plan, size: PlanSize, cluster: string): strin
     recoverTables > 0 &&
       `${counted(recoverTables, "replica")} to be rebuilt: RecoverTable moves its log away first`,
     givenUp > 0 &&
-      `${counted(givenUp, "partition")} where rows are given up, as --accept_data_loss says`,
+      `${counted(givenUp, "partition")} where rows are given up under --accept_data_loss`,
     refused > 0 && `${counted(refused, "partition")} left alone and not healthy afterwards`,
   ].filter((risk) => risk !== false);
   return [

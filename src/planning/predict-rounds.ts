@@ -3,21 +3,20 @@ import type { Lane } from "../model/plan.js";
 import { effectOf } from "../steps/run-step.js";
 import { type AttemptHistory, NO_ATTEMPTS, type Planner } from "./attempt-history.js";
 
-/** As many rounds as a run makes at most; more would not be done. */
+/** A run makes no more rounds than this, so no more are predicted. */
 const ROUNDS_MAX = 6;
 
-/** One round of a partition's recovery, and the partition as it is expected when it begins. */
+/** One round of a partition's recovery, and the partition as it is expected at its start. */
 export interface PredictedRound {
   readonly lane: Lane;
   readonly view: PartitionView;
 }
 
 /**
- * The rounds of a partition's recovery: the first as it is planned now, the later ones under the
- * assumption that every step works and that every replica holds what was last seen there.
- * Nothing but the first round is certain.
+ * Predicts the rounds of a partition's recovery. The first is planned on the observed state; the later
+ * ones assume that every step works and that every replica holds what was last seen there.
  *
- * @returns Ends with a round that has no steps only if that round is blocked, or is the first.
+ * @returns Ends with a round without steps only if that round is blocked or is the first.
  */
 export function predictRounds(view: PartitionView, planner: Planner): PredictedRound[] {
   const rounds: PredictedRound[] = [];
@@ -33,10 +32,10 @@ export function predictRounds(view: PartitionView, planner: Planner): PredictedR
 }
 
 /**
- * Whether nothing is left to plan for a partition once every step of a lane has worked, so that
- * only the look at the whole cluster at the end has to show that it did.
+ * True if nothing is left to plan for a partition once every step of a lane has worked. The final
+ * observation of the whole cluster then verifies the result.
  *
- * @param view The partition as the lane was planned on it.
+ * @param view The partition for which the lane was planned.
  */
 export function isLastRound(
   { view, lane }: PredictedRound,

@@ -2,12 +2,18 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
 import { lowerBound, trueOffset } from "../policy/what-it-holds.js";
 
-/** What the report says of a replica that becomes leader: the entries that it saved, or lost. */
+/**
+ * Notes for the report on a replica that becomes leader: the entries that this choice saves, and those
+ * that are lost.
+ */
 export function promotionNotes(view: PartitionView, leader: ReplicaView): string[] {
   return [...savedRows(view, leader), ...lostRows(view, leader)];
 }
 
-/** What the documented choice (flagged leader, highest offset known) would have lost. */
+/**
+ * The entries that the documented choice (flagged leader with the highest offset on record) would have
+ * lost.
+ */
 function savedRows(view: PartitionView, leader: ReplicaView): string[] {
   const choice = chooseLeader(view);
   if ("blocked" in choice || choice.leader === leader) return [];
@@ -19,7 +25,7 @@ function savedRows(view: PartitionView, leader: ReplicaView): string[] {
   ];
 }
 
-/** What the only replica of a partition lost: no other replica can have it, so it serves what there is. */
+/** The entries that the only replica of a partition lost; no other replica can hold them. */
 function lostRows(view: PartitionView, leader: ReplicaView): string[] {
   const lost = lowerBound(view, leader) - trueOffset(leader);
   if (view.replicas.length > 1 || lost <= 0n) return [];

@@ -12,7 +12,7 @@ import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
 import { type Facts, factsOf } from "./plan-facts.js";
 import { type PredictedRound, predictRounds } from "./predict-rounds.js";
 
-/** A step, and what it expects to find just before it acts, in words. */
+/** A step with the state that it expects right before it acts, in words. */
 export type PlannedStep = Step & { readonly expects: string };
 
 /** One round of a partition's recovery. */
@@ -26,7 +26,7 @@ export interface PlannedRound {
   readonly blocked: Problem | undefined;
 }
 
-/** What is to be done for one partition that is not healthy. */
+/** The plan for one partition that is not healthy. */
 export interface PlannedPartition {
   readonly id: PartitionId;
   readonly facts: Facts;
@@ -34,50 +34,50 @@ export interface PlannedPartition {
   /** The first round. */
   readonly first: PlannedRound;
   /**
-   * At least one. The first is planned on what was observed; the later ones are predicted, under the
-   * assumption that every replica holds what was last seen there. They are made when they are first
-   * asked for, which {@link sizeOf} does in turns.
+   * At least one. The first is planned on the observed state; the later ones are predicted, assuming
+   * that every replica holds what was last seen there. They are computed on first access; {@link
+   * sizeOf} does so with yields in between.
    */
   readonly rounds: readonly [PlannedRound, ...PlannedRound[]];
 }
 
-/** What a command would do, before anything is done. */
+/** What a command will do. */
 export interface Plan {
   /** How a recovery plans its rounds; undefined for an operation, whose steps are a fixed list. */
   readonly method: Method | undefined;
-  /** What a recovery is about. */
+  /** The scope of a recovery. */
   readonly only: Selection;
-  /** The replica that shall lead where something has to be given up, by `partitionName`. */
+  /** The chosen leader where a loss is unavoidable, by `partitionName`. */
   readonly accept: ReadonlyMap<string, Endpoint>;
-  /** Tablets that will not come back; none if undefined. */
+  /** Tablets declared lost; none if undefined. */
   readonly lost?: Lost | undefined;
   /** When the cluster was observed, ISO 8601 in UTC. */
   readonly madeAt: string;
-  /** What it is based on, beside the facts of each partition. */
+  /** The state that it is based on, in addition to the facts of each partition. */
   readonly basis: {
     readonly nameserver: Endpoint;
     readonly tablets: readonly Endpoint[];
     readonly autoFailover: boolean;
-    /** How many partitions were looked at. */
+    /** How many partitions were observed. */
     readonly partitions: number;
   };
-  /** In the order in which they are begun: those that are not healthy, or that an operation is about. */
+  /** In the order in which they are started: those that are not healthy, or those of an operation. */
   readonly partitions: readonly PlannedPartition[];
   /** Steps of an operation about whole tablets or about ops. */
   readonly others: readonly PlannedStep[];
-  /** What else an operation rests on. */
+  /** Further facts that an operation relies on. */
   readonly facts: Facts;
-  /** What the operator should know before saying yes. */
+  /** What the operator should know before confirming. */
   readonly notes: readonly string[];
 }
 
 /** The plan of a recovery. */
 export type RecoveryPlan = Plan & { readonly method: Method };
 
-/** What a plan is made from. */
+/** The input of {@link makePlan}. */
 export interface PlanInput {
   readonly state: ClusterState;
-  /** `viewPartitions(state)`, narrowed to what the run is about. */
+  /** `viewPartitions(state)`, narrowed to the scope of the run. */
   readonly views: readonly PartitionView[];
   readonly planner: Planner;
   readonly method: Method;
@@ -95,7 +95,9 @@ const NOTHING_ELSE: Pick<Plan, "others" | "facts" | "notes"> = {
   notes: [],
 };
 
-/** Plans the recovery of everything that is not healthy. May rest between two partitions. */
+/**
+ * Plans the recovery of every partition in scope that is not healthy. May yield between partitions.
+ */
 export function* makePlan(input: PlanInput): Work<RecoveryPlan> {
   const { state, views, method, only, accept, planner } = input;
   const planned = yield* mapped(views, (view) => planOf(view, planner, only));
@@ -116,7 +118,7 @@ export function* makePlan(input: PlanInput): Work<RecoveryPlan> {
   };
 }
 
-/** What is to be done for one partition; undefined if it is healthy. */
+/** The plan for one partition; undefined if it is healthy. */
 function planOf(
   view: PartitionView,
   planner: Planner,
@@ -128,13 +130,13 @@ function planOf(
   let rounds: PlannedPartition["rounds"] | undefined;
   return {
     id: view.id,
-    // Made when they are saved or compared: as long as they stay unused they cost most of the plan.
+    // Computed on access, when the plan is saved or compared: they take most of the time of planning.
     get facts() {
       return factsOf(view);
     },
     problems,
     first,
-    // The later ones are made when they are shown, for the same reason.
+    // The later rounds are computed on access for the same reason.
     get rounds() {
       rounds ??= [first, ...predictRounds(view, planner).slice(1).map(plannedRound)];
       return rounds;
@@ -142,12 +144,12 @@ function planOf(
   };
 }
 
-/** A step as it is shown and saved. */
+/** A step in the form that is shown and saved. */
 export function plannedStep(step: Step, lane: Lane | undefined): PlannedStep {
   return { ...step, expects: expectationText(taskOf(step, lane).expects) };
 }
 
-/** A round as it is shown and saved. */
+/** A round in the form that is shown and saved. */
 export function plannedRound({ lane }: Pick<PredictedRound, "lane">): PlannedRound {
   return {
     leader: lane.leader,
@@ -157,12 +159,12 @@ export function plannedRound({ lane }: Pick<PredictedRound, "lane">): PlannedRou
   };
 }
 
-/** The replica that a plan names as leader at the end; undefined if it names none. */
+/** The replica that leads after the planned rounds; undefined if the plan names none. */
 export function plannedLeader(planned: PlannedPartition): Endpoint | undefined {
   return planned.rounds.findLast((round) => round.leader !== undefined)?.leader;
 }
 
-/** Why the plan leaves a partition alone at once; undefined if it does something to it. */
+/** Why the plan does not change a partition; undefined if it does. */
 export function refusalOf(planned: PlannedPartition): string | undefined {
   const { first } = planned;
   if (first.blocked !== undefined) return first.blocked.text;
@@ -171,9 +173,9 @@ export function refusalOf(planned: PlannedPartition): string | undefined {
   return `nothing can be done now: ${why.join(", ")}`;
 }
 
-/** How much a plan does. */
+/** The size of a plan. */
 export interface PlanSize {
-  /** Partitions that something is done to. */
+  /** Partitions that the plan changes. */
   readonly partitions: number;
   /** Partitions that are left alone. */
   readonly refused: number;
@@ -183,11 +185,11 @@ export interface PlanSize {
   readonly changes: number;
   /** Replicas whose log the nameserver moves away (RecoverTable), as far as predicted. */
   readonly recoverTables: number;
-  /** Partitions where something is given up on the operator's word. */
+  /** Partitions where entries are given up by the operator's decision. */
   readonly givenUp: number;
 }
 
-/** Measures a plan, all its rounds; may rest between two partitions. */
+/** Measures all rounds of a plan; may yield between partitions. */
 export function* sizeOf(plan: Plan): Work<PlanSize> {
   const size = { partitions: 0, refused: 0, replicas: 0, changes: 0, recoverTables: 0, givenUp: 0 };
   yield* each(plan.partitions, (one) => {
@@ -205,7 +207,7 @@ export function* sizeOf(plan: Plan): Work<PlanSize> {
   return size;
 }
 
-/** The steps of a lane as one line, to compare and to show. */
+/** The steps of a lane as one line, to be compared and shown. */
 export function stepsText(steps: readonly Step[]): string {
   const text = steps.map((one) =>
     [one.kind, one.endpoint, ...Object.entries(detailsOf(one)).map((pair) => pair.join("="))]

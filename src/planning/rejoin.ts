@@ -7,18 +7,20 @@ import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import type { AttemptHistory } from "./attempt-history.js";
-import { planOn } from "./direct.js";
-import { exLeadersBefore } from "./ex-leaders.js";
+import { planProblems } from "./direct.js";
+import { exLeaderDemotions } from "./ex-leaders.js";
 
 /**
- * Plans the next round of bringing one replica back, with the proofs of `planDirect`: it is loaded as
- * follower, which shows what it holds; where that is a prefix of the leader's log, the leader replicates to
- * it from there; only else RecoverTable copies it, once the leader is proven to hold what it has. A replica
- * that is alone in its partition is loaded and leads.
+ * Plans the next round of recovering one replica, with the proofs of `planDirect`: it is loaded as
+ * follower, which shows its offset. If its log is a prefix of the leader's, the leader replicates to it
+ * from there. Otherwise RecoverTable copies the leader's data, once the leader is proven to hold all
+ * known entries. The only replica of a partition is loaded and leads.
  *
- * Problems of other replicas are left alone, but ex-leaders that still run are demoted before it is loaded.
+ * Problems of other replicas are left alone, except that running ex-leaders are demoted before the
+ * replica is loaded.
  *
- * @returns A lane without steps if nothing is wrong with the replica, or if nothing may be done (`blocked`).
+ * @returns A lane without steps if nothing is wrong with the replica, or if nothing may be done
+ *   (`blocked`).
  */
 export function planRejoin(
   view: PartitionView,
@@ -31,9 +33,9 @@ export function planRejoin(
   const danger = replica && whyNotOverwrite(view, replica, since);
   if (step.acceptsLoss === true && leader !== undefined && danger?.isLoss === true) {
     const rebuild: Step = { kind: "recover-table", id, endpoint, since, acceptsLoss: true, why };
-    const steps = [...exLeadersBefore(view, leader, [rebuild]), rebuild];
+    const steps = [...exLeaderDemotions(view, leader, [rebuild]), rebuild];
     return laneOf(view, { leader, steps });
   }
   const isOfIt = (one: Problem) => one.endpoint === endpoint || view.replicas.length === 1;
-  return planOn(view, diagnose(view).filter(isOfIt), { attempts, rejoin: step });
+  return planProblems(view, diagnose(view).filter(isOfIt), { attempts, rejoin: step });
 }

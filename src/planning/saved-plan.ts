@@ -6,36 +6,36 @@ import type { Plan, PlannedRound, PlannedStep } from "./recovery-plan.js";
 
 /** Version of the file format. A reader refuses every other one. */
 export const PLAN_FORMAT_VERSION = 2;
-/** What every plan says that it is. */
+/** The `kind` of every saved plan. */
 export const PLAN_KIND = "openmldb-ops plan";
 
-/** Begins a digest of text that comes in pieces: equal for equal text, and for no other in practice. */
+/** Creates a digest of text that is given in pieces, such as SHA-256. */
 export type NewDigest = () => {
   update(text: string): unknown;
-  /** Hexadecimal digits, sixteen at least. */
+  /** Returns at least sixteen hexadecimal digits. */
   digest(encoding: "hex"): string;
 };
 
-/** Enough to notice a change, short enough to be named. */
+/** Enough digits to detect a change, few enough to be typed. */
 const ID_DIGITS = 16;
 
-/** Which command made a plan, on which cluster. */
+/** The command that made a plan, and the cluster. */
 export interface PlanMaker {
   readonly command: string;
-  /** The command with its arguments, to be typed again. */
+  /** The command with its arguments, as typed. */
   readonly words: readonly string[];
   /** `zk_root_path` of the cluster. */
   readonly rootPath: string;
 }
 
-/** A plan with what tells it from others. */
+/** A plan with its identity. */
 export interface SavedPlan extends PlanMaker {
-  /** Comes from the content: the same plan of the same moment has the same id. */
+  /** A digest of the content: equal plans of the same moment have the same id. */
   readonly id: string;
   readonly plan: Plan;
 }
 
-/** Names a plan; may rest between its pieces. */
+/** Computes the id of a plan; may yield between pieces. */
 export function* savedPlan(
   plan: Plan,
   { command, words, rootPath }: PlanMaker,
@@ -48,9 +48,10 @@ export function* savedPlan(
 }
 
 /**
- * The id of content that is read back.
+ * Computes the id of a plan that is read back.
  *
- * @param pieces As {@link planDocument} has it behind the id, as JSON without white space, cut anywhere.
+ * @param pieces The JSON of {@link planDocument} after the id, without white space, in pieces of any
+ *   size.
  */
 export function idOf(pieces: Iterable<string>, newDigest: NewDigest): string {
   const digest = newDigest();
@@ -62,7 +63,7 @@ function shortId(digest: ReturnType<NewDigest>): string {
   return digest.digest("hex").slice(0, ID_DIGITS);
 }
 
-/** The plan as data for `jsonPieces`. Times are ISO 8601 in UTC; what is undefined becomes null. */
+/** The plan as data for `jsonPieces`. Times are ISO 8601 in UTC; undefined becomes null. */
 export function planDocument(saved: SavedPlan) {
   return {
     kind: PLAN_KIND,
@@ -125,7 +126,9 @@ function roundData(round: PlannedRound) {
   };
 }
 
-/** The partition is named once for all steps; 64-bit numbers are decimal digits. */
+/**
+ * A step without its partition, which is named once for all steps; 64-bit numbers are decimal digits.
+ */
 function stepData({ id: _id, ...step }: PlannedStep) {
   return plain({ ...step, endpoint: step.endpoint ?? null });
 }

@@ -69,7 +69,7 @@ export function offered(view: PartitionView, decision: Problem): Problem {
   const loss = lossIfLeads(view, choice);
   const isOfLost = LOST_CODES.includes(decision.code) && areUnreadReplicasLost(view);
   const price = isOfLost
-    ? `; where ${choice.endpoint} leads, ${givenUpCount(loss)} would be given up`
+    ? `; if ${choice.endpoint} leads, ${givenUpCount(loss)} would be given up`
     : "";
   return { ...decision, text: `${decision.text}${price}`, loss, isOfLost };
 }

@@ -91,8 +91,7 @@ export function decideLeader(view: PartitionView, known: LoadResults): Decision 
     const where = newest.map((one) => `${one.endpoint} (${one.tabletDetail})`).join(", ");
     const best = longest(view.replicas.filter(isServing));
     const gives = best && givenUpIfLeads(view, best);
-    const loss =
-      gives && `; where ${best.endpoint} leads, ${givenUpCount(gives)} would be given up`;
+    const loss = gives && `; if ${best.endpoint} leads, ${givenUpCount(gives)} would be given up`;
     const text = `its leader is unreachable: ${where}${loss ?? ""}`;
     const blocked = problem("leader-unavailable", newest[0]?.endpoint, text);
     return { blocked: { ...blocked, candidate: best?.endpoint } };

@@ -1,42 +1,46 @@
 import type { Clock } from "../model/clock.js";
 
-/** How many loads may be asked for at once where a tablet is quick with them. */
+/** The greatest number of concurrent loads on a tablet that loads quickly. */
 const LIMIT_MAX = 64;
-/** How much the limit grows when it was too small. */
+/** The factor by which the limit grows. */
 const GROWTH = 4;
-/** Without a load that ended for this long they are slow, and nothing is gained by queueing more. */
+/** If no load ended for this long, loads are slow, and queueing more of them gains nothing. */
 const SLOW_MS = 1_000;
 
-/** How many loads one tablet is asked for at a time. */
+/** Limits the concurrent loads of one tablet. */
 export interface AdaptiveLoadLimit {
   /**
-   * Runs one load when there is room for it; the first to ask is the first to run.
+   * Runs one load when the limit allows it, in the order of the calls.
    *
-   * @param mayQueue Whether it may wait behind others on the tablet itself. A disk table must not:
-   *   the tablet does not show it before a thread has taken it (OpenMLDB 0.9 tablet: LoadTable).
+   * @param mayQueue Whether it may wait behind others on the tablet itself. A disk table must not: the
+   *   tablet does not list it before a thread has taken it (OpenMLDB 0.9 tablet: LoadTable).
    */
   run<T>(work: () => Promise<T>, mayQueue: boolean): Promise<T>;
-  /** Told how many replicas the tablet had not loaded yet, of those it was asked for, at a tick. */
+  /**
+   * Adapts the limit.
+   *
+   * @param loading How many of the requested replicas the tablet has not loaded yet.
+   */
   tick(loading: number): void;
 }
 
 /**
- * A limit that begins at `least` and grows while the tablet is done with nearly everything at each
- * tick, so that its threads never stand idle; where loads are slow it is `least` again.
+ * Creates a limit that starts at `least`. It grows while the tablet has finished nearly all loads at
+ * each tick, so that its threads are never idle, and returns to `least` when loads are slow.
  *
  * A tablet loads with three threads (OpenMLDB: task_pool_size): more loads only queue there, which
  * costs nothing but the order.
  *
- * @param least Loads at a time on a tablet that is slow with them.
+ * @param least Concurrent loads on a tablet whose loads are slow.
  */
 export function adaptiveLoadLimit(clock: Clock, least: number): AdaptiveLoadLimit {
   const most = Math.max(least, LIMIT_MAX);
   let waiting: { readonly mayQueue: boolean; readonly begin: () => void }[] = [];
-  /** Where the first that waits is; what is before it has begun. */
+  /** Index of the first load that waits; those before it have started. */
   let head = 0;
   let limit = least;
   let running = 0;
-  /** Those among `running` that must not queue. */
+  /** How many of the running loads must not queue. */
   let strict = 0;
   let endedAt = clock.now();
 

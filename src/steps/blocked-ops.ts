@@ -3,20 +3,23 @@ import type { Endpoint, Op } from "../model/cluster-state.js";
 import { isInLongTask, STANDSTILL_MS } from "../model/op-standstill.js";
 import type { StepContext } from "./step-context.js";
 
-/** How old an answer about the tablets may be. */
+/** The greatest age of an answer about tablets. */
 const LOOK_AGE_MS = 5_000;
-/** How old the knowledge of registrations may be: one that was left behind stays until it is deleted. */
+/**
+ * The greatest age of the list of left-behind registrations: one stays until it is deleted by hand.
+ */
 const LEFT_AGE_MS = 60_000;
 
 /**
- * Finds out, before a long wait, that ops cannot end: the nameserver ends no op before each tablet that it
- * counts as healthy has answered (OpenMLDB 0.9 nameserver: DeleteTask).
+ * Detects, before a long wait, that ops cannot end: the nameserver ends no op before each tablet that
+ * it counts as healthy has answered (OpenMLDB 0.9 nameserver: DeleteTask).
  *
- * A tablet that does not answer may only be busy, or its registration may be about to end, so ops have to
- * stand still for a while first. One whose registration was left behind is known at once.
+ * A tablet that does not answer may only be busy, or its registration may be about to end, so ops must
+ * have made no progress for a while first. A tablet with a left-behind registration is detected at
+ * once.
  *
- * @param active The ops that are to end; none if one is still to be asked for.
- * @param stillMs How long nothing has moved at the nameserver.
+ * @param active The ops that are awaited; empty if an op is about to be requested.
+ * @param stillMs How long nothing has changed at the nameserver.
  * @returns The error to end with, `deadline`; undefined if nothing is known to block them.
  */
 export async function opsBlocked(
@@ -47,7 +50,7 @@ export async function opsBlocked(
   });
 }
 
-/** @param among Only these are asked; all that the nameserver waits for if undefined. */
+/** @param among Only these are asked; if undefined, all tablets that the nameserver waits for. */
 async function silentTablets(
   context: StepContext,
   among: ReadonlyMap<Endpoint, string> | undefined,

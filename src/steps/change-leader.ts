@@ -12,25 +12,25 @@ import { observePartition, type StepContext, type Task } from "./step-context.js
 import { ALREADY, stale } from "./step-preconditions.js";
 import { allOpsEnded, waitForSync } from "./waits.js";
 
-/** How long the old leader must have taken nothing from clients before the leader is changed. */
+/** How long the old leader must have accepted no write before the leader is changed. */
 const QUIET_MS = 500;
 const QUIET_POLL_MS = 100;
-/** How long the followers may take to get everything, and clients to hear that they must not write. */
+/** How long the followers may take to receive everything, and clients to stop writing. */
 const DRAIN_MS = 20_000;
-/** How long the op of a change that was stopped may take; one takes less than a second. */
+/** How long the op of a stopped change may take; an op takes less than a second. */
 const OP_ENDS_MS = 1_000;
 
 /**
  * Makes a replica the leader of a new term: ChangeLeader with that candidate, its op to the end, then
  * the replica itself and its followers.
  *
- * ChangeLeader cuts the followers off from the old leader, which goes on taking rows until clients
- * hear of the new one (OpenMLDB 0.9 nameserver: SelectLeader, tablet: FollowOfNoOne): these rows are
- * lost. So a leader that serves is marked not alive first, which tells clients to leave it alone
- * (OpenMLDB 0.9 SDK: TableClientManager), and its candidate gets what it has. If the leader then
- * cannot be changed, it is marked alive again, also after a stop.
+ * ChangeLeader disconnects the followers from the old leader, which accepts rows until clients learn of
+ * the new one (OpenMLDB 0.9 nameserver: SelectLeader, tablet: FollowOfNoOne): these rows are lost. So a
+ * serving leader is marked not alive first, which makes clients stop using it (OpenMLDB 0.9 SDK:
+ * TableClientManager), and its candidate receives the remaining entries. If the leader then cannot be
+ * changed, it is marked alive again, also after a stop.
  *
- * @returns `stale` with the reason where the change is forbidden by what is known by then.
+ * @returns `stale` with the reason if the change is not allowed by what is known then.
  */
 export async function changeLeader(
   context: StepContext,
@@ -47,7 +47,7 @@ export async function changeLeader(
     forget();
     return outcome.result === "done" ? await followed(context, id, outcome.detail) : outcome;
   } catch (thrown) {
-    // After a stop it is taken back by the run, within the time that is left to it.
+    // After a stop the run reverts it, within the time that it has left.
     context.signal.throwIfAborted();
     await putBack(context, id, marked).catch(() => undefined);
     forget();
@@ -56,8 +56,8 @@ export async function changeLeader(
 }
 
 /**
- * Why the leader must not be changed so now. Where rows are given up on the operator's word, that was
- * counted on the offset of the plan, so the candidate must still be there, in the same term.
+ * Returns why the leader must not be changed now. An accepted loss was computed for the offset of the
+ * plan, so the candidate must still be at that offset, in the same term.
  */
 export function whyNotChange(
   view: PartitionView,
@@ -93,7 +93,7 @@ async function changeOnce(
   if (refusal !== undefined) return stale(refusal);
   const old = servingLeader(view);
   if (old !== undefined) {
-    // Its op would wait behind others in the nameserver's queues, and no client could write meanwhile.
+    // Otherwise its op could wait behind others in the nameserver's queues while no client can write.
     await allOpsEnded(context);
     await markDead(context, id, old.endpoint, marked);
     const why = acceptsLoss ? undefined : await drained(context, id, old.endpoint, to);
@@ -123,9 +123,9 @@ async function markDead(
 }
 
 /**
- * Marks alive again what was marked for a change that came to nothing.
+ * Marks replicas alive again that were marked for a change that did not take place.
  *
- * @param isStopped Whether an op that still is under way is left to go on by itself.
+ * @param isStopped Whether an op that is still running is left to end by itself.
  * @returns What was marked, in words; undefined if nothing was.
  */
 async function putBack(
@@ -152,9 +152,10 @@ async function putBack(
 }
 
 /**
- * Waits until a leader that is marked not alive takes nothing more and the candidate has all of it.
+ * Waits until a leader that is marked not alive accepts no more writes and the candidate holds all its
+ * entries.
  *
- * @returns Why it does not come to that; undefined if it did.
+ * @returns Why this did not happen in time; undefined if it did.
  */
 async function drained(
   context: StepContext,
@@ -183,7 +184,10 @@ async function drained(
   }
 }
 
-/** Waits until the followers of the new leader have what it has; what does not is told, no failure. */
+/**
+ * Waits until the followers of the new leader hold its entries. A follower that does not is reported
+ * and is no failure.
+ */
 async function followed(
   context: StepContext,
   id: PartitionId,

@@ -2,7 +2,7 @@ import type { Endpoint, FollowerList, ReplicaReport, Role } from "../model/clust
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import { lowerBound } from "../policy/what-it-holds.js";
 
-/** The partition with one replica changed. */
+/** Returns the partition with one replica changed. */
 export function changed(
   view: PartitionView,
   endpoint: Endpoint,
@@ -14,7 +14,7 @@ export function changed(
   };
 }
 
-/** The partition with a replica flagged otherwise. */
+/** Returns the partition with other flags of a replica. */
 export function flagged(
   view: PartitionView,
   endpoint: Endpoint,
@@ -23,7 +23,7 @@ export function flagged(
   return changed(view, endpoint, (one) => ({ ...one, claim: { ...one.claim, ...flags } }));
 }
 
-/** The partition with a replica loaded and serving, at what was last seen there. */
+/** Returns the partition with a replica loaded and serving, at the offset that was last seen. */
 export function running(
   view: PartitionView,
   endpoint: Endpoint,
@@ -48,7 +48,9 @@ export function running(
   });
 }
 
-/** The partition with a replica that runs in a role; a leader replicates to these followers. */
+/**
+ * Returns the partition with a replica running in a role; a leader replicates to these followers.
+ */
 export function inRole(
   view: PartitionView,
   endpoint: Endpoint,
@@ -63,7 +65,7 @@ export function inRole(
   });
 }
 
-/** The partition whose record names one leader. */
+/** Returns the partition with one leader on record. */
 export function recorded(
   view: PartitionView,
   leader: Endpoint,
@@ -81,7 +83,7 @@ export function recorded(
   return { ...view, replicas };
 }
 
-/** The partition with a replica alive as follower, in sync with its leader. */
+/** Returns the partition with a replica that is an alive follower, in sync with its leader. */
 export function back(
   view: PartitionView,
   { endpoint }: { readonly endpoint: Endpoint },
@@ -90,7 +92,7 @@ export function back(
   return inSync(flagged(view, endpoint, { isAlive: true, isLeader: false }), leader, endpoint);
 }
 
-/** The partition led by a replica in a new term, which begins behind its last entry. */
+/** Returns the partition led by a replica in a new term, which begins after its last entry. */
 export function inNewTerm(view: PartitionView, leader: Endpoint): PartitionView {
   const led = inRole(view, leader, "leader");
   const offset = led.replicas.find((one) => one.endpoint === leader)?.report?.offset ?? 0n;
@@ -100,7 +102,10 @@ export function inNewTerm(view: PartitionView, leader: Endpoint): PartitionView 
   ]);
 }
 
-/** The partition with a follower to which the leader replicates and that has all that it has. */
+/**
+ * Returns the partition with a follower that the leader replicates to and that holds all of the
+ * leader's entries.
+ */
 export function inSync(
   view: PartitionView,
   leader: Endpoint | undefined,
@@ -115,7 +120,7 @@ export function inSync(
   }));
 }
 
-/** The partition without a replica. */
+/** Returns the partition without a replica. */
 export function without(view: PartitionView, endpoint: Endpoint): PartitionView {
   const replicas = view.replicas
     .filter((one) => one.endpoint !== endpoint)
@@ -123,7 +128,7 @@ export function without(view: PartitionView, endpoint: Endpoint): PartitionView 
   return { ...view, replicas };
 }
 
-/** A leader that does not replicate to an endpoint any more. */
+/** Returns a leader that no longer replicates to an endpoint. */
 export function unlisted(one: ReplicaView, endpoint: Endpoint): ReplicaView {
   if (one.followers === undefined) return one;
   const followers = new Map(one.followers.followers);
@@ -131,7 +136,7 @@ export function unlisted(one: ReplicaView, endpoint: Endpoint): ReplicaView {
   return { ...one, followers: { ...one.followers, followers } };
 }
 
-/** The partition with a new follower that has all that its leader has. */
+/** Returns the partition with a new follower that is in sync. */
 export function withFollower(
   view: PartitionView,
   leader: Endpoint | undefined,

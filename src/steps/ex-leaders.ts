@@ -8,14 +8,14 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import type { StepContext } from "./step-context.js";
 
 /**
- * Demotes the ex-leaders of a partition right before a replica is loaded anew, see {@link exLeaders}. A
- * plan demotes those that it knows of; this is for those that appeared since, and for plans whose own
- * steps change the leader.
+ * Demotes the ex-leaders of a partition right before a replica is reloaded, see {@link exLeaders}. A
+ * plan demotes those that it knows; this covers those that appeared since, and plans whose own steps
+ * change the leader.
  *
- * @param endpoint Of the replica that is loaded anew, which its op demotes by itself.
- * @returns Why one still runs as leader, as the end of the step; undefined if none does.
+ * @param endpoint The replica that is reloaded; its own op demotes it.
+ * @returns The end of the step if one still runs as leader; undefined if none does.
  */
-export async function demoteExLeaders(
+export async function demoteRunningExLeaders(
   context: StepContext,
   view: PartitionView,
   endpoint: Endpoint,

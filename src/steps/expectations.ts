@@ -8,7 +8,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { isServing } from "../policy/what-it-holds.js";
 
-/** One replica in the record of a partition. */
+/** Returns one replica from the record of a partition. */
 export function replicaIn(
   claim: PartitionClaim | undefined,
   endpoint: Endpoint,
@@ -16,20 +16,20 @@ export function replicaIn(
   return claim?.replicas.find((one) => one.endpoint === endpoint);
 }
 
-/** Whether clients write to a replica, by the record: flagged leader and alive. */
+/** True if clients write to a replica by the record: flagged leader and alive. */
 function isLeaderIn(claim: PartitionClaim | undefined, endpoint: Endpoint): boolean {
   const replica = replicaIn(claim, endpoint);
   return replica?.isLeader === true && replica.isAlive;
 }
 
-/** Whether a replica is loaded and serves, and in that role if one is named. */
+/** True if a replica is loaded and serves, in the given role if any. */
 export function serves(report: ReplicaReport | undefined, role?: ReplicaReport["role"]): boolean {
   return isServing({ report }) && (role === undefined || report?.role === role);
 }
 
 /**
- * Why the plan of a lane does not fit the nameserver's record any more: a leadership began since,
- * or the table or one of the replicas that the step is about is gone. Undefined if it fits.
+ * Returns why the plan of a lane no longer fits the nameserver's record: a leadership began since, or
+ * the table or a replica of the step is gone. Undefined if it fits.
  */
 function outdated(
   lane: Pick<Lane, "newestTerm">,
@@ -44,25 +44,30 @@ function outdated(
   return `term ${newest} began since it was planned for term ${lane.newestTerm.term}`;
 }
 
-/** What a step finds in the nameserver's record and at the tablet of its replica right before it acts. */
+/**
+ * The state that a step finds in the nameserver's record and at the tablet of its replica right before
+ * it acts.
+ */
 export interface Found {
   /** Undefined if the table or the partition is gone. */
   readonly claim: PartitionClaim | undefined;
-  /** Undefined if its tablet has not loaded the replica, or no expectation asks. */
+  /** Undefined if its tablet has not loaded the replica, or if no expectation needs it. */
   readonly report: ReplicaReport | undefined;
-  /** A replica that leads beside the one of the step; undefined if none does, or no expectation asks. */
+  /** Another replica that leads; undefined if none does, or if no expectation needs it. */
   readonly other: Endpoint | undefined;
 }
 
-/** What a step expects to find right before it acts. Plans print it, and the step checks it. */
+/** A condition that a step expects right before it acts. Plans print it, and the step checks it. */
 export interface Expectation {
-  /** In words without a final stop; undefined if it holds for all steps alike and is not printed. */
+  /** In words without a full stop; undefined if it holds for all steps alike and is not printed. */
   readonly text?: string;
-  /** What has to be asked for beside the record: the tablet, and which other leaders count. */
+  /**
+   * What must be read in addition to the record: the tablet's report, and which other leaders count.
+   */
   readonly needs?: { readonly report?: true; readonly other?: "flagged" | "any" };
-  /** Why it is not so; undefined if it is. Absent: the call itself is refused then. */
+  /** Returns why it does not hold; undefined if it does. Absent if the call itself enforces it. */
   readonly check?: (found: Found) => string | undefined;
-  /** The same, judged on all that is known of the partition. */
+  /** The same check on a view of the whole partition. */
   readonly checkView?: (view: PartitionView) => string | undefined;
 }
 
@@ -71,8 +76,8 @@ export function isAsPlanned(lane: Lane, endpoints: readonly Endpoint[]): Expecta
   return { check: ({ claim }) => outdated(lane, claim, endpoints) };
 }
 
-/** Words alone, for what the call itself refuses or the step waits for. */
-export function said(text: string): Expectation {
+/** A text without a check, for conditions that the call itself enforces or the step waits for. */
+export function statement(text: string): Expectation {
   return { text };
 }
 
@@ -88,7 +93,7 @@ export function isLoaded(text?: string): Expectation {
   };
 }
 
-/** The replica has all that is known of the partition; a leader below that has lost rows. */
+/** The replica holds all known entries of the partition; a leader with less has lost rows. */
 export function holdsAtLeast(least: bigint, text?: string): Expectation {
   return {
     ...(text === undefined ? {} : { text }),
@@ -104,7 +109,7 @@ export function holdsAtLeast(least: bigint, text?: string): Expectation {
  * No other replica leads: `flagged`, one that clients write to; `any`, one that its tablet runs as
  * leader.
  *
- * @param unless Nothing is expected if the record has this one as leader already.
+ * @param unless Nothing is expected if the record already has this one as leader.
  */
 export function noOtherLeads(which: "flagged" | "any", unless?: Endpoint): Expectation {
   return {
@@ -117,7 +122,7 @@ export function noOtherLeads(which: "flagged" | "any", unless?: Endpoint): Expec
   };
 }
 
-/** The tablet runs the replica in the role that clients will expect of it. */
+/** The tablet runs the replica in the expected role. */
 export function runsAs(role: "leader" | "follower", text: string): Expectation {
   return {
     text,
@@ -143,7 +148,9 @@ export const isLoadedAtAll: Pick<Expectation, "needs" | "check"> = {
   check: ({ report }) => (report === undefined ? "it is not loaded any more" : undefined),
 };
 
-/** A leader that clients write to is made a follower beside another such leader, and never otherwise. */
+/**
+ * The replica is not the only leader that clients write to; such a leader is never made a follower.
+ */
 export function isUnused(endpoint: Endpoint, leader: Endpoint | undefined): Expectation {
   return {
     text: "no client writes to it",
@@ -184,7 +191,10 @@ export function servesAsFollower(text: string): Expectation {
   };
 }
 
-/** Followers are marked as the plan has them: writing the record as a whole would revert other marks. */
+/**
+ * Followers are marked as in the plan: the record is written as a whole, which would revert other
+ * marks.
+ */
 export function marksAreAsPlanned(leader: Endpoint, alive: readonly Endpoint[]): Expectation {
   return {
     check({ claim }) {
@@ -198,12 +208,12 @@ export function marksAreAsPlanned(leader: Endpoint, alive: readonly Endpoint[]):
   };
 }
 
-/** Something known of the whole partition; `why` says why it is not so. */
+/** A condition on the whole partition; `why` returns why it does not hold. */
 export function holds(text: string, why: (view: PartitionView) => string | undefined): Expectation {
   return { text, checkView: why };
 }
 
-/** Why a step must not act on a partition as it is seen; undefined if all expectations hold. */
+/** Returns why a step must not act on a partition; undefined if all expectations hold. */
 export function refusalIn(
   view: PartitionView,
   expects: readonly Expectation[],
@@ -215,7 +225,7 @@ export function refusalIn(
   return undefined;
 }
 
-/** What a step expects, in words. */
+/** The expectations of a step, in words. */
 export function expectationText(expects: readonly Expectation[]): string {
   return expects.flatMap(({ text }) => text ?? []).join(", ") || "nothing";
 }

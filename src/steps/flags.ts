@@ -12,8 +12,8 @@ import type { StepOutcome } from "../model/outcome.js";
 import { viewPartitions } from "../model/partition-view.js";
 import { whyNotMark } from "../operations/table-alive.js";
 import { replicaAt } from "../operations/targets.js";
+import { checkBeforeAction, checkWholePartition } from "./check-before-action.js";
 import { replicaIn, serves } from "./expectations.js";
-import { lookAtWhole, lookBefore } from "./look-before.js";
 import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, claimOf, DONE, patiently, reportNow, stale } from "./step-preconditions.js";
 
@@ -21,8 +21,8 @@ import { ALREADY, claimOf, DONE, patiently, reportNow, stale } from "./step-prec
 const ENDPOINT_UNKNOWN = 302;
 
 /**
- * Marks a replica alive. Clients are sent to it from then on, so it must serve at that moment, in
- * the role that they will expect of it; `checks` says how much of that is looked at.
+ * Marks a replica alive. Clients use it from then on, so it must serve at that moment in the expected
+ * role; `checks` says how much of that is verified.
  */
 export async function markAlive(
   context: StepContext,
@@ -30,11 +30,11 @@ export async function markAlive(
 ): Promise<StepOutcome> {
   const { id, endpoint, checks } = task.step;
   if (checks === "role") {
-    const found = await lookBefore(context, task);
+    const found = await checkBeforeAction(context, task);
     if ("result" in found) return found;
     if (replicaIn(found.claim, endpoint)?.isAlive === true) return ALREADY;
   } else {
-    const view = await lookAtWhole(context, task);
+    const view = await checkWholePartition(context, task);
     if ("result" in view) return view;
     if (replicaAt(view, endpoint)?.claim.isAlive === true) return ALREADY;
   }
@@ -43,11 +43,11 @@ export async function markAlive(
 }
 
 /**
- * Marks a replica dead, so that clients leave it alone and RecoverTable takes it. Not one that leads
- * by now: the partition would lose its leader.
+ * Marks a replica dead, so that clients stop using it and RecoverTable accepts it. A replica that leads
+ * by now is not marked: the partition would lose its leader.
  *
- * A tablet that never came back after the nameserver restarted is unknown to it (code 302). Its
- * replica cannot be marked and need not be: clients are not sent there.
+ * A tablet that never came back after the nameserver restarted is unknown to it (code 302). Its replica
+ * cannot be marked and need not be: clients do not use it.
  */
 export async function markDead(
   context: StepContext,
@@ -73,7 +73,7 @@ export async function markDead(
   }
 }
 
-/** Which partitions of a table have a replica at an endpoint, as tid and pid. */
+/** The partitions of a table with a replica at an endpoint, as tid and pid. */
 function pidsAt(table: TableClaim | undefined, endpoint: Endpoint): [number, number][] {
   return (table?.partitions ?? [])
     .filter((one) => replicaIn(one, endpoint) !== undefined)
@@ -103,8 +103,8 @@ export async function markTable(
 }
 
 /**
- * Makes the nameserver's record name the leader. A leader that is flagged alive takes writes from
- * then on, so it must run as leader, and no other may lead; one that is not, must not.
+ * Makes the nameserver's record name the leader. A leader that is flagged alive takes writes from then
+ * on, so it must run as leader and no other may lead. A leader that is not flagged alive need not run.
  */
 export async function setFlags(
   context: StepContext,
@@ -113,7 +113,7 @@ export async function setFlags(
   const { id, endpoint: leader, alive, keepsFlag } = task.step;
   const claim = claimOf(await context.recordOf(id).now(), id);
   if (claim !== undefined && isRecorded(claim, { leader, alive, keepsFlag })) return ALREADY;
-  const found = await lookBefore(context, task);
+  const found = await checkBeforeAction(context, task);
   if ("result" in found) return found;
   await context.cluster.setPartitionFlags(id, { leader, alive, keepsFlag });
   return { result: "done", detail: `the record names ${leader} as leader` };
@@ -130,7 +130,7 @@ function isRecorded(
   );
 }
 
-/** Puts a replica left in kSnapshotPaused right; the op that paused it may have come back meanwhile. */
+/** Ends kSnapshotPaused, unless an op of the partition runs: the op may have paused it. */
 export async function recoverSnapshot(
   context: StepContext,
   { step: { id, endpoint }, lane }: Task<"recover-snapshot">,

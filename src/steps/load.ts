@@ -16,22 +16,22 @@ import { exLeaders } from "../policy/ex-leaders.js";
 import { leastOffsetToLead } from "../policy/load-as-leader.js";
 import { hidesOldRecord } from "../policy/old-record.js";
 import { most, servingLeader } from "../policy/what-it-holds.js";
+import { checkBeforeAction } from "./check-before-action.js";
 import { refusalIn, serves } from "./expectations.js";
-import { lookBefore } from "./look-before.js";
 import { leads, makeLeader } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, failed, failedBy, reportNow, stale } from "./step-preconditions.js";
 import { loaded, opsEnded } from "./waits.js";
 
 /**
- * "create table failed": the tablet has no directory of the replica in that storage mode, so there
- * is nothing on its disk (OpenMLDB 0.9 tablet, memory tables).
+ * "create table failed": the tablet has no directory of the replica in that storage mode, so its disk
+ * has no data of it (OpenMLDB 0.9 tablet, memory tables).
  */
 const CREATE_TABLE_FAILED = 131;
-/** How old the record may be by which a replica is loaded: to load it as follower harms nothing. */
+/** The greatest age of the record by which a replica is loaded as follower, which does no harm. */
 const RECORD_AGE_MS = 1_000;
 
-/** Waits for a load that another client began. */
+/** Waits for a load that another client started. */
 export async function waitForLoad(
   context: StepContext,
   { step: { id, endpoint } }: Task<"wait-load">,
@@ -43,8 +43,8 @@ export async function waitForLoad(
 }
 
 /**
- * Loads a replica as follower with an empty replication list, so that its true offset shows.
- * Nothing is written to it: no leader replicates to it, and clients are not sent to it.
+ * Loads a replica as follower with an empty replication list, which shows its offset. Nothing is
+ * written to it: no leader replicates to it, and clients do not use it.
  */
 export function loadFollower(
   context: StepContext,
@@ -52,8 +52,8 @@ export function loadFollower(
 ): Promise<StepOutcome> {
   const { lane, step } = task;
   const { endpoint } = step;
-  return loadInTurn(context, lane, endpoint, async (snapshot) => {
-    const found = await lookBefore(context, task, RECORD_AGE_MS);
+  return loadWithinLimit(context, lane, endpoint, async (snapshot) => {
+    const found = await checkBeforeAction(context, task, RECORD_AGE_MS);
     if ("result" in found) return found;
     if (hidesOldRecord(lane, endpoint, snapshot)) {
       return stale("the snapshot on its disk has a term that the record does not know");
@@ -63,7 +63,7 @@ export function loadFollower(
     const least = most([lane.lastSeen.get(endpoint) ?? 0n, snapshot?.offset ?? 0n]);
     const report = await load(context, lane, endpoint, { role: "follower", term: 0n, least });
     if ("result" in report) return report;
-    // "Loaded already" (101) counts as done: another client that was quicker may have other plans.
+    // "Loaded already" (101) counts as done, but another client may have loaded it in another role.
     if (report.role !== "follower") return loadedOtherwise(report);
     return { result: "done", detail: `${report.recordCount} rows, offset ${report.offset}` };
   });
@@ -74,15 +74,15 @@ function loadedOtherwise({ role }: ReplicaReport): StepOutcome {
 }
 
 /**
- * Loads the coming leader. The mode must be in the request: a replica that was created as follower
- * and became leader later keeps "follower" on its disk and would come up as one, with no leader to
+ * Loads the coming leader. The request must name the role: a replica that was created as follower and
+ * became leader later keeps "follower" on its disk and would be loaded as one, with no leader to
  * replicate to it (OpenMLDB tablet: LoadTable merges the request with table_meta.txt).
  */
 export function loadLeader(context: StepContext, task: Task<"load-leader">): Promise<StepOutcome> {
   const { lane, step } = task;
   const { endpoint } = step;
-  return loadInTurn(context, lane, endpoint, async () => {
-    const found = await lookBefore(context, task);
+  return loadWithinLimit(context, lane, endpoint, async () => {
+    const found = await checkBeforeAction(context, task);
     if ("result" in found) return found;
     const { term } = lane.newestTerm;
     const as = { role: "leader" as const, term, least: lane.leastOffset };
@@ -92,8 +92,8 @@ export function loadLeader(context: StepContext, task: Task<"load-leader">): Pro
       return failed(rowsMissing(report.offset, lane.leastOffset));
     }
     if (report.role !== "leader") {
-      // Loading takes a while: a replica that became leader meanwhile stays the only one.
-      const again = await lookBefore(context, task);
+      // Loading takes a while: if another replica became leader meanwhile, it stays the only one.
+      const again = await checkBeforeAction(context, task);
       return "result" in again ? again : makeLeader(context, task, []);
     }
     if (found.report !== undefined) return ALREADY;
@@ -105,9 +105,9 @@ export function loadLeader(context: StepContext, task: Task<"load-leader">): Pro
 }
 
 /**
- * Loads a replica in the role that the operator chose and waits until it serves. One that is to lead
- * is loaded as follower, and gets the leader's role only if it shows everything that is known of the
- * partition: until then no client writes to it, so a disk that lost rows does no harm.
+ * Loads a replica in the role that the operator chose and waits until it serves. A replica that is to
+ * lead is loaded as follower first, and gets the leader's role only if it shows all known entries of
+ * the partition. Until then no client writes to it, so a disk that lost rows does no harm.
  */
 export async function loadTable(
   context: StepContext,
@@ -128,9 +128,9 @@ export async function loadTable(
 }
 
 /**
- * Loads a follower to which no leader, and no ex-leader, replicates meanwhile: its leader would go on from where it was
- * with it before, whatever its disk kept. If it did so before, it does so again afterwards, from the
- * follower's own offset.
+ * Loads a follower while no leader and no ex-leader replicates to it: a leader would continue at its
+ * old position, whatever the follower's disk kept. If the leader replicated to it before, it does so
+ * again afterwards, from the follower's own offset.
  */
 async function loadAsFollower(
   context: StepContext,
@@ -190,7 +190,7 @@ async function loadToLead(
   });
 }
 
-/** What LoadTable takes from the nameserver's record. */
+/** The fields of the nameserver's record that LoadTable needs. */
 interface Loadable {
   readonly id: PartitionId;
   readonly segCount: number;
@@ -198,9 +198,10 @@ interface Loadable {
 }
 
 /**
- * Loads a replica as follower at a tablet that has none of it on record, with an empty replication list.
+ * Loads a replica as follower, with an empty replication list, on a tablet that has no replica of the
+ * partition on record.
  *
- * @returns What it shows, or how the step ends.
+ * @returns Its report, or the end of the step.
  */
 export async function loadUnrecorded(
   context: StepContext,
@@ -214,7 +215,11 @@ export async function loadUnrecorded(
   return failed(`tablet ${endpoint} runs it as ${report.role ?? "an unknown role"}`);
 }
 
-/** Loads a replica unless it is loaded, and waits. @returns How the step ends if it cannot be loaded. */
+/**
+ * Loads a replica unless it is loaded, and waits.
+ *
+ * @returns The end of the step if it cannot be loaded.
+ */
 async function load(
   context: StepContext,
   { id, segCount, storageMode }: Loadable,
@@ -245,10 +250,9 @@ function loadRefused(thrown: unknown): StepOutcome {
 }
 
 /**
- * Takes a replica that is to be loaded out of the replication list of the leader that serves. The
- * leader would go on from where it was with that replica before, whatever its disk kept, and
- * replicate to it while it loads (OpenMLDB 0.9: replication keeps its position across the follower's
- * restart).
+ * Removes a replica that is to be loaded from the replication list of the serving leader. The leader
+ * would continue at its old position, whatever the replica's disk kept, and replicate to it while it
+ * loads (OpenMLDB 0.9: replication keeps its position across the follower's restart).
  *
  * @returns Why the leader could not be asked; undefined if the replica is not in its list now.
  */
@@ -269,13 +273,14 @@ async function unlist(
 }
 
 /**
- * Runs a load when its tablet has room for it, and asks for the snapshot on the replica's disk right
- * before (GetTermPair): loading shows what is there, and hides what should have been.
+ * Runs a load when its tablet's limit allows it, and reads the snapshot on the replica's disk right
+ * before (GetTermPair): loading shows what is there, and hides what should have been there.
  *
- * @param work Is given the snapshot; undefined if the tablet does not tell, or the replica is loaded.
+ * @param work Is given the snapshot; undefined if the tablet does not report it or the replica is
+ *   loaded.
  * @returns Its outcome, with that snapshot.
  */
-function loadInTurn(
+function loadWithinLimit(
   context: StepContext,
   lane: Lane,
   endpoint: Endpoint,
@@ -309,7 +314,7 @@ async function snapshotOf(
   } catch (thrown) {
     signal.throwIfAborted();
     if (!(thrown instanceof OpsError)) throw thrown;
-    // What is not told is not known, and nothing depends on it.
+    // Without an answer the snapshot is unknown, and nothing depends on it.
     return undefined;
   }
 }

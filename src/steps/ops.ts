@@ -8,31 +8,33 @@ import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, failed, mayHaveWorked, stale } from "./step-preconditions.js";
 import { opsEnded } from "./waits.js";
 
-/** The first pause before a failed op is asked for again; it doubles each time, up to the longest. */
+/**
+ * The first pause before a failed op is requested again; it doubles each time, up to the longest.
+ */
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
-/** How long an op that was asked for may take to show up in the nameserver's list. */
+/** How long a requested op may take to appear in the nameserver's list. */
 const OP_APPEARS_MS = 5_000;
-/** How long a cancelled op may take to leave its queue; the nameserver looks every 2 s. */
+/** How long a cancelled op may take to end; the nameserver checks every 2 s. */
 const CANCEL_MS = 30_000;
 
-/** The ops that one request queued, all ended; or why there is none. */
-export type Followed = { readonly ops: readonly Op[] } | { readonly failed: string };
+/** The ops that one request queued, all ended; or why there are none. */
+export type FollowedOps = { readonly ops: readonly Op[] } | { readonly failed: string };
 
 /**
- * Asks for an op of one partition and follows it, and its child ops, to the end.
+ * Requests an op of one partition and follows it, and its child ops, to the end.
  *
- * Code 0 does not mean that an op exists, and an answer that was lost may have had its effect: what
- * counts is whether an op shows up in the list.
+ * Code 0 does not mean that an op exists, and a request whose answer was lost may have taken effect:
+ * only an op in the list counts.
  *
- * @throws OpsError if the nameserver refuses, `deadline` if the ops stand still, or if it is known before
- *   that no op can end: then none is asked for.
+ * @throws OpsError if the nameserver refuses; `deadline` if the ops make no progress, or if it is known
+ *   before the request that no op can end: then none is requested.
  */
 export async function followOp(
   context: StepContext,
   id: PartitionId,
   ask: () => Promise<void>,
-): Promise<Followed> {
+): Promise<FollowedOps> {
   const why = await opsBlocked(context, [], 0);
   if (why !== undefined) throw why;
   const after = newestOf(await context.ops.now());
@@ -46,18 +48,18 @@ export async function followOp(
   return followNewer(context, id, after);
 }
 
-/** Follows the ops of a partition above `after`, which were asked for just now, to their end. */
+/** Follows the ops of a partition above `after`, which were just requested, to their end. */
 export async function followNewer(
   context: StepContext,
   id: PartitionId,
   after: bigint,
-): Promise<Followed> {
+): Promise<FollowedOps> {
   return (await appear(context, [id], after))
     ? { ops: await opsEnded(context, id, after) }
     : { failed: "the nameserver accepted it and queued no op" };
 }
 
-/** Whether an op above `after` of any of these partitions shows up in time. */
+/** True if an op above `after` of any of these partitions appears in time. */
 export async function appear(
   context: StepContext,
   ids: readonly PartitionId[],
@@ -74,7 +76,10 @@ export async function appear(
   }
 }
 
-/** What became of ops, in words: the first that was not done and where it ended, else all of them. */
+/**
+ * The result of ops, in words: the first one that is not done and the task where it ended, else all of
+ * them.
+ */
 export function describeOps(ops: readonly Op[]): string {
   const bad = ops.find((op) => op.status !== "done");
   return bad === undefined
@@ -82,16 +87,17 @@ export function describeOps(ops: readonly Op[]): string {
     : `op ${bad.id} (${bad.type}) ended ${bad.status} at ${bad.task}`;
 }
 
-/** How one try ended: for good, or so that it is worth another one. */
+/** How one attempt ended: finally, or so that another one is worth it. */
 export type Try = StepOutcome | { readonly again: string };
 
 /**
- * Tries up to `opRetries` times more while a try says so: the nameserver fails ops now and then
- * under load, and does them when asked again. Ops of the partition that are under way, whichever
- * client asked for them, are waited for before each try.
+ * Repeats an attempt up to `opRetries` times while it says so: the nameserver fails ops now and then
+ * under load, and succeeds when asked again. Ops of the partition that are queued or running, from
+ * whichever client, are waited for before each attempt.
  *
- * @param once Looks, asks and looks again; given how often it was tried before.
- * @param call What is asked for, for the message.
+ * @param once One attempt: observes, requests and observes again; it is given the number of earlier
+ *   attempts.
+ * @param call The name of the request, for the message.
  */
 export async function retried(
   context: StepContext,
@@ -123,7 +129,7 @@ export async function waitForOps(
   return { result: "done", detail: `waited for ${ops.length} ops` };
 }
 
-/** Ends an op that is queued or running, and waits until it has ended. */
+/** Cancels an op that is queued or running, and waits until it has ended. */
 export async function cancelOp(
   context: StepContext,
   { step: { op: id } }: Task<"cancel-op">,
@@ -139,14 +145,14 @@ export async function cancelOp(
     context.signal.throwIfAborted();
     const after = await now();
     if (after === undefined || !isOpActive(after)) {
-      // It may have been quicker than the cancellation.
+      // It may have ended before the cancellation took effect.
       return { result: "done", detail: `it ended as ${after?.status ?? "gone"}` };
     }
     if (clock.now() > deadline) return failed(`it is still ${after.status} at ${after.task}`);
   }
 }
 
-/** Takes ended ops off the nameserver's list. */
+/** Deletes ended ops from the nameserver's list. */
 export async function deleteOp(
   context: StepContext,
   { step }: Task<"delete-op">,

@@ -12,13 +12,13 @@ import { observePartition, type StepContext, type Task } from "./step-context.js
 import { ALREADY, failed, stale } from "./step-preconditions.js";
 import { ACTS, type StepRow } from "./step-row.js";
 
-/** The steps that rewrite which tablets hold a partition by its record. */
+/** The steps that change which tablets hold a partition by its record. */
 export const RECORD_STEPS: {
   readonly [K in "remove-from-record" | "move-in-record"]: StepRow<K>;
 } = {
   "remove-from-record": {
     ...ACTS,
-    words: (step) => `take ${step.endpoint} off the record (SetTablePartition without it)`,
+    words: (step) => `remove ${step.endpoint} from the record (SetTablePartition without it)`,
     expects: (step) => [
       holds("its tablet is not registered, another replica leads", (view) =>
         whyNotRemove(view, step),
@@ -42,9 +42,9 @@ export const RECORD_STEPS: {
 };
 
 /**
- * Takes a replica whose tablet is gone off the record of its partition. The nameserver checks nothing
- * (protocol, section 10), so everything is looked at here. The leader stops replicating to it first: the
- * tablet may come back with its old disk one day.
+ * Removes a replica of an absent tablet from the record of its partition. The nameserver checks nothing
+ * (protocol, section 10), so all checks are made here. The leader stops replicating to it first: the
+ * tablet may come back with its old disk later.
  */
 async function removeFromRecord(
   context: StepContext,
@@ -69,8 +69,8 @@ async function removeFromRecord(
 }
 
 /**
- * Puts another tablet in the place of one that is gone, in the record of a partition, once the replica
- * has proved itself there. All of it is repeatable: a run that was stopped goes on.
+ * Replaces an absent tablet by another one in the record of a partition, once the replica has loaded
+ * and matched there. Every part is repeatable, so an interrupted run can continue.
  */
 async function moveInRecord(
   context: StepContext,

@@ -26,11 +26,11 @@ const PAUSE_MS = 1_000;
 const GATHER_MS = 60_000;
 
 /**
- * Whether replicas with these pids are recovered sooner by RecoverEndpoint than by RecoverTable: an op
- * goes into queue pid mod the number of queues, and a queue runs one at a time (OpenMLDB 0.9
- * nameserver: AddOPData), so the longest queue counts.
+ * True if RecoverEndpoint recovers replicas with these pids faster than RecoverTable: an op goes into
+ * queue pid mod the number of queues, and a queue runs one op at a time (OpenMLDB 0.9 nameserver:
+ * AddOPData), so the longest queue counts.
  */
-export function isSoonerTogether(pids: readonly number[]): boolean {
+export function isBatchFaster(pids: readonly number[]): boolean {
   const longest = (queues: number) => {
     const lengths = new Array<number>(queues).fill(0);
     for (const pid of pids) lengths[pid % queues] = (lengths[pid % queues] ?? 0) + 1;
@@ -68,24 +68,24 @@ export function recoveredByEndpoint(
   return found;
 }
 
-/** Followers of one tablet that wait together. */
+/** Followers of one tablet that wait to be recovered together. */
 interface Batch {
   readonly endpoint: Endpoint;
   readonly members: WaitingFollower[];
-  /** What the members do about the answer; each ends with its ops. */
+  /** The members' handling of the answer; each ends with its ops. */
   readonly works: Promise<unknown>[];
-  /** The newest op before RecoverEndpoint; undefined if it was not asked for. */
+  /** The newest op before RecoverEndpoint; undefined if it was not requested. */
   readonly asked: Promise<bigint | undefined>;
   lastCameAt: number;
 }
 
 /**
- * Makes one RecoverEndpoint, with all the queues that the nameserver has, of many RecoverTables: where
- * that is sooner, and where it recovers exactly the followers that wait for that tablet.
+ * Replaces many RecoverTables by one RecoverEndpoint, which uses all queues of the nameserver, if that
+ * is faster and recovers exactly the followers that wait for that tablet.
  *
- * One tablet has its turn at a time, until the ops of all its followers have ended. Right before
- * RecoverEndpoint all of them are looked at again, so that no check is older than the ops of one
- * tablet, a stop leaves no more than those behind, and no partition ever has two ops.
+ * One tablet at a time is recovered, until the ops of all its followers have ended. Right before
+ * RecoverEndpoint all of them are checked again. So no check is older than the ops of one tablet, a
+ * stop leaves no more ops than those, and no partition ever has two ops.
  */
 export function createRecoverEndpointBatch(context: StepContext): RecoverEndpointBatch {
   const { cluster, signal } = context;
@@ -132,7 +132,7 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
   }
 
   async function isToAsk({ endpoint, members }: Batch): Promise<boolean> {
-    if (!isSoonerTogether(members.map((one) => one.id.pid))) return false;
+    if (!isBatchFaster(members.map((one) => one.id.pid))) return false;
     const [tables, reports] = await Promise.all([
       cluster.showTable(),
       context.statusOf(endpoint).now(),

@@ -12,22 +12,22 @@ import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change
 import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
-import { demoteExLeaders } from "./ex-leaders.js";
-import { lookAtWhole } from "./look-before.js";
+import { checkWholePartition } from "./check-before-action.js";
+import { demoteRunningExLeaders } from "./ex-leaders.js";
 import { appear } from "./ops.js";
 import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, DONE, mayHaveWorked, stale } from "./step-preconditions.js";
 import { opsEnded } from "./waits.js";
 
-/** Partitions that are tried again side by side; the nameserver's queues are two by default. */
+/** How many partitions are tried again in parallel; the nameserver has two queues by default. */
 const AGAIN_AT_ONCE = 8;
-/** Failures that are named one by one. */
+/** How many failures are listed. */
 const NAMED_MAX = 10;
 
 /**
- * Takes a tablet that does not serve out of service with OfflineEndpoint, follows all ops that it
- * queued, and does what is left partition by partition: an op that fails is not tried again by the
- * nameserver, and one that cannot be made is not told.
+ * Takes a tablet out of service with OfflineEndpoint, follows all ops that it queued, and handles the
+ * remaining partitions one by one: the nameserver does not repeat a failed op, and does not report an
+ * op that it could not create.
  */
 export async function offlineEndpoint(
   context: StepContext,
@@ -37,7 +37,7 @@ export async function offlineEndpoint(
   if (before.every((view) => isOffline(view, endpoint))) return ALREADY;
   const risky = before.find((view) => wouldLose(view, endpoint));
   if (risky !== undefined) return stale(`${partitionName(risky.id)} would now give rows up`);
-  // Its ops write the record, which hides that an offset was fresh.
+  // Its ops write the record, which hides whether an offset is fresh.
   const lastSeen = new Map(before.map((view) => [partitionName(view.id), lastSeenLeader(view)]));
   const ids = before.map((view) => view.id);
   const count = await allOps(context, ids, () =>
@@ -49,7 +49,7 @@ export async function offlineEndpoint(
   });
 }
 
-/** Whether a replica takes no part any more, and the partition, if it has others, has a leader. */
+/** True if a replica is out of service, and the partition, if it has others, has a leader. */
 function isOffline(view: PartitionView, endpoint: Endpoint): boolean {
   const isAlive = replicaAt(view, endpoint)?.claim.isAlive === true;
   if (view.replicas.length === 1) return !isAlive;
@@ -95,7 +95,7 @@ export async function offlineReplica(
 ): Promise<StepOutcome> {
   const { id, endpoint } = task.step;
   await opsEnded(context, id, -1n);
-  const view = await lookAtWhole(context, task);
+  const view = await checkWholePartition(context, task);
   if ("result" in view) return view;
   if (replicaAt(view, endpoint)?.claim.isAlive !== true) return ALREADY;
   const leader = servingLeader(view);
@@ -117,8 +117,8 @@ export function whyNotOffline(view: PartitionView, endpoint: Endpoint): string |
 }
 
 /**
- * Brings all replicas of a tablet back that are marked not alive, with RecoverEndpoint, follows all
- * ops that it queued, and tries again partition by partition what did not come back.
+ * Recovers all replicas of a tablet that are marked not alive with RecoverEndpoint, follows all ops
+ * that it queued, and repeats the failed ones partition by partition.
  */
 export async function recoverEndpoint(
   context: StepContext,
@@ -133,7 +133,7 @@ export async function recoverEndpoint(
     if (danger !== undefined) return stale(`${partitionName(view.id)}: ${danger.text}`);
   }
   for (const view of todo) {
-    const stillLeads = await demoteExLeaders(context, view, endpoint);
+    const stillLeads = await demoteRunningExLeaders(context, view, endpoint);
     if (stillLeads !== undefined) return stillLeads;
   }
   const ids = todo.map((view) => view.id);
@@ -162,10 +162,10 @@ async function partitionsAt(
 }
 
 /**
- * Asks once for ops of many partitions and follows them to their end. What became of an answer that
- * was lost is seen by the ops; if there are none, the partitions are seen to one by one anyway.
+ * Requests ops of many partitions at once and follows them to their end. If the answer is lost, the ops
+ * show whether it took effect; without ops the partitions are handled one by one.
  *
- * @returns How many ops there were.
+ * @returns The number of ops.
  */
 async function allOps(
   context: StepContext,
@@ -184,7 +184,7 @@ async function allOps(
   return ended.flat().length;
 }
 
-/** Looks again, does what is left one by one, and says what became of it. */
+/** Observes again, handles the remaining partitions one by one, and reports the result. */
 async function finishEach(
   context: StepContext,
   endpoint: Endpoint,
@@ -212,7 +212,7 @@ async function finishEach(
   return { result: "failed", detail: `${again}: ${bad.slice(0, NAMED_MAX).join("; ")}${more}` };
 }
 
-/** @returns Why it did not end well; undefined if it did. One partition never stops another. */
+/** @returns Why it did not succeed; undefined if it did. A failure in one partition never stops another. */
 async function attempt(
   context: StepContext,
   work: () => Promise<StepOutcome>,

@@ -9,25 +9,28 @@ import type { Step } from "../model/step.js";
 import { replicaAt } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
-import { demoteExLeaders } from "./ex-leaders.js";
+import { demoteRunningExLeaders } from "./ex-leaders.js";
 import { refusalIn } from "./expectations.js";
-import { type Followed, followNewer, followOp, retried, type Try } from "./ops.js";
+import { type FollowedOps, followNewer, followOp, retried, type Try } from "./ops.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, DONE, outcomeOf, stale } from "./step-preconditions.js";
 import { opsEnded, waitForSync } from "./waits.js";
 
-/** Child ops of RecoverTable that leave the replica's own log (OpenMLDB 0.9 nameserver: RecoverEndpointTable). */
+/**
+ * Child ops of RecoverTable that keep the replica's own log (OpenMLDB 0.9 nameserver:
+ * RecoverEndpointTable).
+ */
 const KEEPS_LOG: ReadonlySet<string> = new Set([
   "kReAddReplicaSimplifyOP",
   "kReAddReplicaNoSendOP",
 ]);
 
 /**
- * Recovers one follower through the nameserver: RecoverTable, then its op and child ops to their
- * end, then the replica itself, since an op can fail silently (code 0 and no op at all).
+ * Recovers one follower through the nameserver: RecoverTable, then its op and child ops to their end,
+ * then the replica itself, since an op can fail silently (code 0 and no op at all).
  *
- * The real nameserver fails such ops now and then under load and does them when asked again, so a
- * failed one is tried again up to `opRetries` times.
+ * The nameserver fails such ops now and then under load and succeeds when asked again, so a failed one
+ * is requested again up to `opRetries` times.
  */
 export function recoverTable(
   context: StepContext,
@@ -44,12 +47,12 @@ export function recoverTable(
 }
 
 /**
- * Recovers followers of one partition: each with others of its tablet where the endpoint batch finds
- * that it is the same, and those that are left by themselves, one after another, since a partition
- * must never have two ops that run side by side.
+ * Recovers followers of one partition: together with others of their tablet if the endpoint batch finds
+ * that equivalent, the remaining ones by themselves, one after another, since a partition must never
+ * have two concurrent ops.
  *
  * @param limit Counts a follower that is recovered by itself.
- * @returns Does one of the steps.
+ * @returns Runs one of the steps.
  */
 export function recoverFollowers(
   context: StepContext,
@@ -99,7 +102,7 @@ async function recoverTogether(
       const view = await observePartition(context, id);
       if (view === undefined || replicaAt(view, endpoint) === undefined) return false;
       if (refusalIn(view, task.expects) !== undefined) return false;
-      return (await demoteExLeaders(context, view, endpoint)) === undefined;
+      return (await demoteRunningExLeaders(context, view, endpoint)) === undefined;
     },
     async follow(after) {
       const followed = await followNewer(context, id, after);
@@ -110,12 +113,12 @@ async function recoverTogether(
 }
 
 /**
- * Looks at the replica right before RecoverTable and sees to it that it may be asked for: demotes
- * ex-leaders, marks the replica dead if it is not, since RecoverTable takes none that is marked alive (code 311), and takes
- * it off its leader's list where RecoverTable does not.
+ * Checks the replica right before RecoverTable and prepares it: demotes ex-leaders, marks the replica
+ * dead, since RecoverTable refuses one that is marked alive (code 311), and removes it from its
+ * leader's list if RecoverTable does not.
  *
- * @param before How often it was asked for before.
- * @returns How the step ends without RecoverTable; undefined if it is to be asked for.
+ * @param before The number of earlier attempts.
+ * @returns The end of the step without RecoverTable; undefined if it is to be requested.
  */
 async function prepare(
   context: StepContext,
@@ -130,14 +133,14 @@ async function prepare(
   const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
   const isWanted = step.isWanted === true && isFirst;
   if (problems.length === 0 && !isWanted) return isFirst ? ALREADY : DONE;
-  assertTold(endpoint, problems);
+  assertObserved(endpoint, problems);
   const refusal = refusalIn(view, expects);
   if (refusal !== undefined) return stale(refusal);
   const mayCatchUp = !(step.isForced === true && isFirst) && !isWanted;
   if (mayCatchUp && problems.every((one) => one.code === "behind")) {
     return waitForSync(context, id, endpoint);
   }
-  const stillLeads = await demoteExLeaders(context, view, endpoint);
+  const stillLeads = await demoteRunningExLeaders(context, view, endpoint);
   if (stillLeads !== undefined) return stillLeads;
   if (replica.claim.isAlive) await context.cluster.updateTableAlive({ ...id, endpoint }, false);
   await unlistExLeader(context, id, endpoint);
@@ -145,11 +148,12 @@ async function prepare(
 }
 
 /**
- * A replica of which nothing is told but that its leader, or its own tablet, cannot be asked now may be well.
+ * Ends the step if the only problem is that the replica's leader, or its own tablet, cannot be read
+ * now: the replica may be healthy.
  *
  * @throws OpsError `unreachable` (retryable).
  */
-function assertTold(endpoint: Endpoint, problems: readonly Problem[]): void {
+function assertObserved(endpoint: Endpoint, problems: readonly Problem[]): void {
   const [first] = problems;
   const isUntold = problems.every(
     ({ code }) => code === "link-unknown" || code === "tablet-silent",
@@ -158,7 +162,10 @@ function assertTold(endpoint: Endpoint, problems: readonly Problem[]): void {
   throw new OpsError({ code: "unreachable", message: first.text, retryable: true, endpoint });
 }
 
-/** Why RecoverTable of a replica must not be asked for, and it must not be brought back from its own log; see {@link whyNotOverwrite}. */
+/**
+ * Returns why a replica must not be recovered, by RecoverTable or from its own log; see {@link
+ * whyNotOverwrite}.
+ */
 export function whyNotRecover(
   view: PartitionView,
   { endpoint, since, acceptsLoss = false }: Step<"recover-table" | "rejoin">,
@@ -169,8 +176,8 @@ export function whyNotRecover(
 }
 
 /**
- * RecoverTable takes a follower out of the leader's replication list first, but not a replica that
- * is flagged leader: one that is listed already would fail its op at kAddReplica for ever.
+ * Removes a replica that is flagged leader from the leader's replication list. RecoverTable does this
+ * for followers only, and with a listed replica its op would always fail at kAddReplica.
  */
 async function unlistExLeader(
   context: StepContext,
@@ -185,7 +192,10 @@ async function unlistExLeader(
   await context.cluster.delReplica(leader.endpoint, id, endpoint);
 }
 
-/** Takes a replica off its leader's list and marks it not alive: it must not count as in sync. */
+/**
+ * Removes a replica from its leader's list and marks it not alive, so that it does not count as in
+ * sync.
+ */
 async function takeOut(
   { cluster }: StepContext,
   view: PartitionView,
@@ -196,11 +206,11 @@ async function takeOut(
   await cluster.updateTableAlive({ ...view.id, endpoint }, false);
 }
 
-/** Looks at the replica once the ops have ended: that counts, whatever they say. */
+/** Observes the replica once the ops have ended: its state counts, whatever the ops' status. */
 async function effectOf(
   context: StepContext,
   { id, endpoint, isCopy }: Step<"recover-table">,
-  followed: Followed,
+  followed: FollowedOps,
 ): Promise<Try> {
   if ("failed" in followed) return { again: followed.failed };
   const { ops } = followed;
@@ -226,7 +236,7 @@ async function effectOf(
   const bad = ops.find((op) => op.status !== "done");
   const text = problems.map((one) => one.text).join(", ");
   const of = bad && `op ${bad.id} (${bad.type}) failed at ${bad.task}: `;
-  // RecoverTable takes such a log for a part of the history and keeps it (OpenMLDB 0.9: kReAddReplicaSimplifyOP).
+  // RecoverTable takes such a log for a prefix of the history and keeps it (OpenMLDB 0.9: kReAddReplicaSimplifyOP).
   const isKept =
     bad === undefined &&
     problems.some((one) => one.code === "ahead") &&

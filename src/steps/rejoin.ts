@@ -6,7 +6,7 @@ import type { Lane } from "../model/plan.js";
 import type { Step } from "../model/step.js";
 import {
   failuresOf,
-  isLesson,
+  hasFallback,
   learn,
   NO_ATTEMPTS,
   snapshotsOf,
@@ -16,14 +16,14 @@ import { refusalIn } from "./expectations.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, failed, outcomeOf, stale } from "./step-preconditions.js";
 
-/** How often the replica is looked at and planned for before it is left. */
+/** The greatest number of rounds. */
 const ROUNDS_MAX = 6;
-/** The first pause before what may pass is looked at again; it doubles each time. */
+/** The first pause before a passing problem is observed again; it doubles each time. */
 const PAUSE_MS = 100;
 
 /**
- * Brings one replica back in rounds, as `recoverPartition` does with all replicas of a partition: look, check,
- * plan (`planRejoin`), do. Each step of a round is run and checked as in a recovery.
+ * Recovers one replica in rounds, as `recoverPartition` does for all replicas of a partition: observe,
+ * check, plan (`planRejoin`), act. Each step of a round is run and checked as in a recovery.
  */
 export async function rejoin(context: StepContext, task: Task<"rejoin">): Promise<StepOutcome> {
   const { cluster, signal } = context;
@@ -43,7 +43,7 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
     const results = await runSteps(context, lane);
     const failures = failuresOf(results);
     const lasting = failures.filter((one) => one.isTransient !== true);
-    const final = lasting.find((one) => !isLesson(one));
+    const final = lasting.find((one) => !hasFallback(one));
     if (final !== undefined) return failed(final.detail);
     for (const [endpoint, snapshot] of snapshotsOf(results)) snapshots.set(endpoint, snapshot);
     for (const one of results) told.push(detailOf(one));
@@ -57,7 +57,7 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
   return outcome;
 }
 
-/** How the step ends without anything more being done; undefined if there is something to do. */
+/** The end of the step if nothing more is to be done; undefined if there is work. */
 function endOf(view: PartitionView, task: Task<"rejoin">, lane: Lane): StepOutcome | undefined {
   const { endpoint } = task.step;
   if (view.replicas.every((one) => one.endpoint !== endpoint)) return stale("the replica is gone");
@@ -68,13 +68,13 @@ function endOf(view: PartitionView, task: Task<"rejoin">, lane: Lane): StepOutco
   return lane.steps.length > 0 ? undefined : stale(problems.map((one) => one.text).join(", "));
 }
 
-/** A step of a round that was run. */
+/** A step of a round with its outcome. */
 interface Ran {
   readonly step: Step;
   readonly outcome: StepOutcome;
 }
 
-/** Runs the steps of a round up to the first that does not end well. */
+/** Runs the steps of a round up to the first one that does not succeed. */
 async function runSteps(context: StepContext, lane: Lane): Promise<Ran[]> {
   const results: Ran[] = [];
   for (const step of lane.steps) {

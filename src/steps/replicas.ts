@@ -5,17 +5,16 @@ import type { PartitionView } from "../model/partition-view.js";
 import { strayText } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js";
-import { demoteExLeaders } from "./ex-leaders.js";
+import { demoteRunningExLeaders } from "./ex-leaders.js";
 import { refusalIn, replicaIn } from "./expectations.js";
-import { describeOps, type Followed, followOp, retried, type Try } from "./ops.js";
+import { describeOps, type FollowedOps, followOp, retried, type Try } from "./ops.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, claimNow, failed, patiently, reportNow, stale } from "./step-preconditions.js";
 import { waitForSync } from "./waits.js";
 
 /**
- * Makes a new follower: AddReplicaNS, its op to the end, then looks whether the follower is alive,
- * loaded, and at its leader's offset. What a failed op left half-way is cleared before it is
- * tried again.
+ * Creates a follower: AddReplicaNS, its op to the end, then verifies that the follower is alive,
+ * loaded, and at its leader's offset. The leftovers of a failed op are deleted before the next attempt.
  */
 export function addReplica(context: StepContext, task: Task<"add-replica">): Promise<StepOutcome> {
   const { id, endpoint } = task.step;
@@ -27,9 +26,9 @@ export function addReplica(context: StepContext, task: Task<"add-replica">): Pro
       const why = await whyNotFollowing(context, id, endpoint);
       if (why === undefined) return before === 0 ? ALREADY : { result: "done", detail: "" };
       if (!isOurs) return stale(`a replica is there already: ${why}`);
-      await clearHalf(context, view, endpoint);
+      await deleteHalfMadeReplica(context, view, endpoint);
     }
-    const obstacle = await clearWay(context, view, endpoint, isOurs);
+    const obstacle = await prepareTablet(context, view, endpoint, isOurs);
     if (obstacle !== undefined) return obstacle;
     isOurs = true;
     const followed = await followOp(context, id, () => context.cluster.addReplicaNS(id, endpoint));
@@ -39,7 +38,7 @@ export function addReplica(context: StepContext, task: Task<"add-replica">): Pro
 }
 
 /**
- * Deletes a follower: DelReplicaNS, its op to the end, then looks whether it is gone from the record,
+ * Deletes a follower: DelReplicaNS, its op to the end, then verifies that it is gone from the record,
  * from its leader's replication list and from its tablet.
  */
 export function delReplica(context: StepContext, task: Task<"del-replica">): Promise<StepOutcome> {
@@ -56,15 +55,15 @@ export function delReplica(context: StepContext, task: Task<"del-replica">): Pro
     if (refusal !== undefined) return stale(refusal);
     const followed = await followOp(context, id, () => context.cluster.delReplicaNS(id, endpoint));
     const ended = judged(followed, await tracesOf(context, id, endpoint));
-    // Gone from the record, the nameserver cannot be asked again.
+    // Once it is gone from the record, the nameserver refuses another request.
     const isGone = replicaIn(await claimNow(context, id), endpoint) === undefined;
     return "again" in ended && isGone ? failed(ended.again) : ended;
   });
 }
 
 /**
- * Moves a follower to another tablet: Migrate, its op to the end, then looks at both ends: the new
- * follower follows, and nothing is left of the old one.
+ * Moves a follower to another tablet: Migrate, its op to the end, then verifies that the new follower
+ * is in sync and the old one is gone.
  */
 export function migrate(context: StepContext, task: Task<"migrate">): Promise<StepOutcome> {
   const { id, endpoint: from, to } = task.step;
@@ -77,10 +76,10 @@ export function migrate(context: StepContext, task: Task<"migrate">): Promise<St
     if (refusal !== undefined) return stale(refusal);
     if (holds(view, to)) {
       if (!isOurs) return stale(`${to} has a replica of it now`);
-      await clearHalf(context, view, to);
-      await replicateAgain(context, id, from);
+      await deleteHalfMadeReplica(context, view, to);
+      await restoreReplication(context, id, from);
     }
-    const obstacle = await clearWay(context, view, to, isOurs);
+    const obstacle = await prepareTablet(context, view, to, isOurs);
     if (obstacle !== undefined) return obstacle;
     isOurs = true;
     const table = { db: id.db, table: id.table, pids: [id.pid] };
@@ -90,7 +89,10 @@ export function migrate(context: StepContext, task: Task<"migrate">): Promise<St
   });
 }
 
-/** A migration whose source is gone from the record: through, or never to be asked for again. */
+/**
+ * The outcome of a migration whose source is gone from the record: it succeeded, or can never be
+ * requested again.
+ */
 async function endedMove(
   context: StepContext,
   view: PartitionView,
@@ -102,14 +104,16 @@ async function endedMove(
   return before === 0 ? ALREADY : { result: "done", detail: "" };
 }
 
-/** Judges by the effect, and takes the ops for the story. */
-function judged(followed: Followed, complaint: string | undefined): Try {
-  const story = "failed" in followed ? followed.failed : describeOps(followed.ops);
-  if (complaint === undefined) return { result: "done", detail: story };
-  return { again: `${story}: ${complaint}` };
+/** The result by the observed effect; the ops become the detail. */
+function judged(followed: FollowedOps, complaint: string | undefined): Try {
+  const ended = "failed" in followed ? followed.failed : describeOps(followed.ops);
+  if (complaint === undefined) return { result: "done", detail: ended };
+  return { again: `${ended}: ${complaint}` };
 }
 
-/** Why a replica is no follower in sync; undefined if it is one. Waits while it catches up. */
+/**
+ * Returns why a replica is not a follower in sync; undefined if it is. Waits while it catches up.
+ */
 async function whyNotFollowing(
   context: StepContext,
   id: PartitionId,
@@ -136,7 +140,9 @@ async function whyNotMoved(
   return tracesOf(context, id, from);
 }
 
-/** Why a replica must not be deleted now: it leads, or it holds what its leader lacks. */
+/**
+ * Returns why a replica must not be deleted now: it leads, or it holds entries that its leader lacks.
+ */
 export function whyNotDelete(view: PartitionView, endpoint: Endpoint): string | undefined {
   const leader = servingLeader(view);
   if (leader === undefined) return "no replica leads the partition now";
@@ -148,7 +154,7 @@ export function whyNotDelete(view: PartitionView, endpoint: Endpoint): string | 
   return discarded && discardedText(discarded, leader);
 }
 
-/** What is left of a replica that is to be gone; undefined if nothing is. */
+/** Finds a trace of a replica that should be gone; undefined if there is none. */
 async function tracesOf(
   context: StepContext,
   id: PartitionId,
@@ -167,9 +173,8 @@ async function tracesOf(
 }
 
 /**
- * Says so if a tablet has loaded a replica that the record does not have. The nameserver can
- * neither use it nor drop it, and no other is sent there while it is loaded (OpenMLDB 0.9 tablet:
- * SendData).
+ * Detects a loaded replica that is not on record, in words. The nameserver can neither use nor drop it,
+ * and no other one can be sent there while it is loaded (OpenMLDB 0.9 tablet: SendData).
  */
 async function strayAt(
   context: StepContext,
@@ -181,12 +186,12 @@ async function strayAt(
 }
 
 /**
- * Sees to it that a new replica can be made: none is loaded there, and no leader lists it.
+ * Makes sure that a new replica can be created: none is loaded there, and no leader lists it.
  *
- * @param isOurs Whether this step has asked for it before.
- * @returns What stands in the way, as the end of the step; undefined if nothing does.
+ * @param isOurs Whether this step has requested it before.
+ * @returns The obstacle, as the end of the step; undefined if there is none.
  */
-async function clearWay(
+async function prepareTablet(
   context: StepContext,
   view: PartitionView,
   endpoint: Endpoint,
@@ -196,15 +201,16 @@ async function clearWay(
   if (obstacle !== undefined) return isOurs ? failed(obstacle) : stale(obstacle);
   const old = isOurs ? undefined : await oldCopyAt(context, view, endpoint);
   if (old !== undefined) return stale(old);
-  const stillLeads = await demoteExLeaders(context, view, endpoint);
+  const stillLeads = await demoteRunningExLeaders(context, view, endpoint);
   if (stillLeads !== undefined) return stillLeads;
   await unlist(context, view, endpoint);
   return undefined;
 }
 
 /**
- * What an earlier replica left on a tablet's disk: AddReplicaNS sends a snapshot and has it loaded with whatever log
- * lies there, entries that were given up included (OpenMLDB 0.9 tablet: LoadTable). Only a snapshot shows.
+ * Detects the data of an earlier replica on a tablet's disk. AddReplicaNS sends a snapshot and loads it
+ * together with whatever log is there, given-up entries included (OpenMLDB 0.9 tablet: LoadTable). Only
+ * a snapshot shows it.
  */
 async function oldCopyAt(
   { cluster }: StepContext,
@@ -217,17 +223,17 @@ async function oldCopyAt(
   const of = { ...id, storageMode };
   const found = await cluster.getTermPair(endpoint, of);
   if (found.isLoaded || found.offset === 0n) return undefined;
-  // The leader's own snapshot was sent there by an op that ended half-way.
+  // A snapshot equal to the leader's was sent there by an op that failed half-way.
   const sent = await cluster.getManifest(leader.endpoint, of);
   if (sent?.offset === found.offset && sent.term === found.term) return undefined;
   return `tablet ${endpoint} has an old copy of it on its disk, with a snapshot of term ${found.term} up to entry ${found.offset}, and what its log holds would get into the new replica; remove the directory of tid ${id.tid}, pid ${id.pid} there first`;
 }
 
 /**
- * Deletes the replica that a failed op of ours left in the record, marked dead. It was made a moment
- * ago from the leader's data and never was alive, so nothing is lost.
+ * Deletes the replica that a failed op of this step left in the record, marked dead. It was created a
+ * moment ago from the leader's data and was never alive, so nothing is lost.
  */
-async function clearHalf(
+async function deleteHalfMadeReplica(
   context: StepContext,
   { id, replicas }: PartitionView,
   endpoint: Endpoint,
@@ -238,8 +244,8 @@ async function clearHalf(
 }
 
 /**
- * Takes an endpoint that an op left half-way in the leader's replication list out of it again: a new
- * op would fail at adding it there once more (code 119, OpenMLDB 0.9 tablet).
+ * Removes an endpoint that a failed op left in the leader's replication list: a new op would fail at
+ * adding it again (code 119, OpenMLDB 0.9 tablet).
  */
 async function unlist(
   { cluster }: StepContext,
@@ -251,8 +257,11 @@ async function unlist(
   await cluster.delReplica(leader.endpoint, view.id, endpoint);
 }
 
-/** A migration that failed late has taken its source out of the leader's replication list. */
-async function replicateAgain(
+/**
+ * Makes the leader replicate to the source of a failed migration again, if the op removed it from the
+ * list.
+ */
+async function restoreReplication(
   context: StepContext,
   id: PartitionId,
   endpoint: Endpoint,
@@ -266,13 +275,13 @@ async function replicateAgain(
 }
 
 /**
- * An op that failed half-way leaves the leader in kSnapshotPaused: it would make no more snapshots,
- * and its binlog would grow for ever.
+ * Ends kSnapshotPaused at the leader if a failed op left it so: it would make no more snapshots, and
+ * its binlog would grow without limit.
  */
 async function resumeSnapshots(
   context: StepContext,
   id: PartitionId,
-  followed: Followed,
+  followed: FollowedOps,
 ): Promise<void> {
   if ("failed" in followed || followed.ops.every((op) => op.status === "done")) return;
   const view = await observePartition(context, id);

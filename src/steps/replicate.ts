@@ -1,17 +1,20 @@
 import { messageOf } from "../errors.js";
 import type { FollowerList, ReplicaReport } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
-import { lookBefore } from "./look-before.js";
+import { checkBeforeAction } from "./check-before-action.js";
 import type { StepContext, Task } from "./step-context.js";
 import { failed, reportNow, stale } from "./step-preconditions.js";
 
-/** A follower that its leader replicates to moves within milliseconds; this long, it does not. */
+/**
+ * A follower that its leader replicates to moves within milliseconds. Without progress for this long it
+ * does not catch up.
+ */
 const STALL_MS = 10_000;
 
 /**
- * Makes the leader replicate to a follower from the follower's own offset, and waits until it has
- * what the leader had when the wait began. A leader that does not lead any more, or a follower that
- * is not as it was, says nothing about whether replication works: the partition is looked at again.
+ * Makes the leader replicate to a follower from the follower's own offset, and waits until it holds
+ * what the leader held at the start of the wait. If the leader no longer leads, or the follower has
+ * changed, that proves nothing about replication: the partition is observed again.
  */
 export async function replicate(
   context: StepContext,
@@ -34,8 +37,9 @@ export async function replicate(
 }
 
 /**
- * Whether the leader's list says more than the follower has: it is from before the follower came
- * back, and has to be begun anew. Under writes a report that is older than the list proves nothing.
+ * True if the leader's list has a higher offset than the follower: the entry is from before the
+ * follower came back and must be replaced. Under writes a report that is older than the list proves
+ * nothing, so the follower is asked once more.
  */
 async function isListWrong(
   context: StepContext,
@@ -48,19 +52,22 @@ async function isListWrong(
   return (newer?.offset ?? -1n) < listed;
 }
 
-/** Whether its promotion made the leader begin a moment ago: it takes a while to be in sync. */
+/**
+ * True if the step's promotion made the leader start to replicate a moment ago: catching up takes a
+ * while.
+ */
 function hasJustBegun({ lane, step }: Task<"replicate">): boolean {
   return lane.steps.some((one) => one.kind === "promote" && one.followers.includes(step.endpoint));
 }
 
-/** What the follower holds and what its leader's list says; or why there can be no replication. */
+/** Reads the follower's report and its leader's list; or returns why replication is impossible. */
 async function findBoth(
   context: StepContext,
   task: Task<"replicate">,
 ): Promise<StepOutcome | { readonly own: ReplicaReport; readonly list: FollowerList }> {
   const { id } = task.step;
   const leader = task.lane.leader ?? "";
-  const found = await lookBefore(context, task);
+  const found = await checkBeforeAction(context, task);
   if ("result" in found) return found;
   const own = found.report;
   if (own === undefined) return stale("it is not loaded any more");
@@ -92,7 +99,7 @@ async function caughtUp(
     const list = await context.listOf(leader, id).next();
     const reached = list.followers.get(endpoint);
     if (reached !== undefined && reached >= target) {
-      // One that had it all before only waited for the leader to find that out.
+      // A follower that held everything before only waited for the leader's list to show it.
       const held = own >= target ? own : (await reportNow(context, id, endpoint))?.offset;
       if (held !== undefined && held >= target) {
         return { result: "done", detail: `in sync at offset ${reached}` };

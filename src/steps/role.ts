@@ -1,19 +1,19 @@
 import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
-import { lookBefore } from "./look-before.js";
+import { checkBeforeAction } from "./check-before-action.js";
 import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, DONE, failed, reportNow } from "./step-preconditions.js";
 
 /**
- * Gives a loaded follower the leader's role with the newest term. Nothing is lost by the choice, so
- * no new term is begun: its log contains those of the followers that it replicates to.
+ * Gives a loaded follower the leader's role with the newest term. Its log contains those of the
+ * followers that it replicates to, so nothing is lost and no new term is needed.
  */
 export function promote(context: StepContext, task: Task<"promote">): Promise<StepOutcome> {
   return takeRole(context, task, task.step.followers);
 }
 
-/** Gives a loaded replica, which the record flags leader, that role with the newest term. */
+/** Gives a loaded replica that the record flags leader this role with the newest term. */
 export function changeRole(context: StepContext, task: Task<"change-role">): Promise<StepOutcome> {
   return takeRole(context, task, []);
 }
@@ -23,7 +23,7 @@ async function takeRole(
   task: Task<"promote"> | Task<"change-role">,
   followers: readonly Endpoint[],
 ): Promise<StepOutcome> {
-  const found = await lookBefore(context, task);
+  const found = await checkBeforeAction(context, task);
   if ("result" in found) return found;
   if (found.report?.role === "leader") return ALREADY;
   return makeLeader(context, task, followers, found.report?.offset);
@@ -32,7 +32,7 @@ async function takeRole(
 /**
  * ChangeRole to leader with the newest term of the lane.
  *
- * @param offset What the replica holds; undefined if that is to be asked for afterwards.
+ * @param offset The replica's offset; undefined if it is to be read afterwards.
  */
 export async function makeLeader(
   context: StepContext,
@@ -44,13 +44,16 @@ export async function makeLeader(
   const { term } = lane.newestTerm;
   await context.cluster.changeRole(endpoint, { ...id, role: "leader", term, followers });
   const words = (from: bigint) => `leads term ${term} from offset ${from}`;
-  // The first `replicate` asks for its list, and sees whether it leads.
+  // The first `replicate` reads its list, which verifies that it leads.
   return followers.length > 0 && offset !== undefined
     ? { result: "done", detail: words(offset) }
     : leads(context, id, endpoint, words);
 }
 
-/** Whether the tablet runs it as leader by now: a follower has no replication list (code 103). */
+/**
+ * Verifies that the tablet now runs the replica as leader: a follower has no replication list (code
+ * 103).
+ */
 export async function leads(
   context: StepContext,
   id: PartitionId,
@@ -66,9 +69,9 @@ export async function leads(
   }
 }
 
-/** Takes the leader's role from a replica that is not to lead, before another one gets it. */
+/** Makes a replica that is not to lead a follower, before another one becomes leader. */
 export async function demote(context: StepContext, task: Task<"demote">): Promise<StepOutcome> {
-  const found = await lookBefore(context, task);
+  const found = await checkBeforeAction(context, task);
   if ("result" in found) return found;
   if (found.report?.role === "follower") return ALREADY;
   const { id, endpoint } = task.step;

@@ -6,15 +6,15 @@ import type { StepContext, Task } from "./step-context.js";
 import type { StepRow } from "./step-row.js";
 import { STEPS } from "./table.js";
 
-/** The row of a step whose kind is not known, so that each function of it takes any step. */
+/** The row of a step of unknown kind; its functions accept any step. */
 type AnyRow = StepRow<StepKind>;
 
-/** The row of a step. */
+/** Returns the row of a step. */
 export function rowOf({ kind }: { readonly kind: StepKind }): AnyRow {
   return STEPS[kind] as unknown as AnyRow;
 }
 
-/** The partition after a step that worked, as far as it can be predicted. */
+/** Predicts the partition after the step succeeded. */
 export function effectOf(
   view: PartitionView,
   step: Step,
@@ -23,18 +23,22 @@ export function effectOf(
   return rowOf(step).effect(view, step, lane);
 }
 
-/** What a step does, for people. */
+/** What a step does, in words. */
 export function wordsOf(step: Step): string {
   return rowOf(step).words(step);
 }
 
-/** A step of a lane with what it expects to find. */
+/** A step of a lane with the state that it expects. */
 export function taskOf(step: Step, lane: Lane | undefined): Task {
   const of = lane as Task["lane"];
   return { step, lane: of, expects: rowOf(step).expects(step, of) };
 }
 
-/** Does one step. @throws What a call of it throws; and the signal's reason if the run is to stop. */
+/**
+ * Runs one step.
+ *
+ * @throws What a call of it throws; the signal's reason if the run is to stop.
+ */
 export function runStep(
   context: StepContext,
   step: Step,

@@ -8,57 +8,63 @@ import type { AttemptHistory } from "../planning/attempt-history.js";
 import { untilAborted } from "../util/until-aborted.js";
 import type { Expectation } from "./expectations.js";
 
-/** Bounds of a run. */
+/** The limits of a run. */
 export interface Limits {
-  /** Partitions worked on side by side. */
+  /** How many partitions are active at the same time. */
   readonly concurrency: number;
   /**
-   * Loads at a time on one tablet where loads are slow; a tablet loads with three threads (OpenMLDB:
-   * task_pool_size). See `adaptiveLoadLimit`.
+   * Concurrent loads on one tablet while its loads are slow; a tablet loads with three threads
+   * (OpenMLDB: task_pool_size). See `adaptiveLoadLimit`.
    */
   readonly loadsPerTablet: number;
-  /** How often a failed op is tried again. */
+  /** How often a failed op is requested again. */
   readonly opRetries: number;
-  /** How long an op may stand still before it counts as stuck. */
+  /** How long an op may make no progress before it counts as stuck. */
   readonly opTimeoutMs: number;
-  /** Whether an op that stands still for that long is cancelled. */
+  /** Whether stuck ops are cancelled. */
   readonly cancelStuck: boolean;
-  /** How long a load or a follower may stand still before it counts as stalled. */
+  /** How long a load or a follower may make no progress before it counts as stalled. */
   readonly stallTimeoutMs: number;
 }
 
-/** Changes that are good only together with a later one, and must not be left so by a stop. */
+/**
+ * Changes that are valid only together with a later one, and that are reverted when the run is stopped
+ * in between.
+ */
 export interface Rollback {
   /**
-   * Notes how a change is taken back, before it is made.
+   * Registers how a change is reverted, before the change is made.
    *
-   * @param how Looks whether it is still needed; returns what it did, undefined for nothing.
-   * @returns Forgets it again, once the change is complete.
+   * @param how Checks whether this is still needed; returns what it did, undefined if nothing.
+   * @returns Removes the entry, once the change is complete.
    */
   add(how: (context: StepContext) => Promise<string | undefined>): () => void;
 }
 
-/** A follower that is to be recovered through the nameserver, and passed its check. */
+/** A follower that is to be recovered through the nameserver and has passed its check. */
 export interface WaitingFollower {
   readonly id: PartitionId;
   readonly endpoint: Endpoint;
-  /** Looks whether it passes its check at this moment too. */
+  /** Checks again, at this moment, whether it may be recovered. */
   mayBeAsked(): Promise<boolean>;
   /**
-   * Follows the op that was asked for, and its child ops, to the end, and looks at the replica.
+   * Follows the requested op and its child ops to their end, and observes the replica.
    *
-   * @param after The newest op before.
-   * @returns Undefined if that did not recover it.
+   * @param after The newest op before the request.
+   * @returns Undefined if the replica was not recovered.
    */
   follow(after: bigint): Promise<StepOutcome | undefined>;
 }
 
-/** Recovers followers of one tablet with one RecoverEndpoint, where that is the same as recovering each. */
+/**
+ * Recovers followers of one tablet with one RecoverEndpoint, if that has the same effect as recovering
+ * each.
+ */
 export interface RecoverEndpointBatch {
   /**
-   * Waits for others at the same tablet, and for their turn.
+   * Waits for other followers of the same tablet, then for the batch.
    *
-   * @returns What came of it; undefined if the follower is still to be recovered, by itself.
+   * @returns The outcome; undefined if the follower must still be recovered by itself.
    * @throws The signal's reason if the run is to stop; what `follow` throws.
    */
   recover(one: WaitingFollower): Promise<StepOutcome | undefined>;
@@ -66,21 +72,21 @@ export interface RecoverEndpointBatch {
 
 /** What steps work with. */
 export interface StepContext extends SharedLooks {
-  /** What is taken back after a stop. */
+  /** What is reverted after a stop. */
   readonly rollback: Rollback;
-  /** Where followers wait for each other; undefined where each is recovered by itself. */
+  /** Batches followers of one tablet; undefined if each is recovered by itself. */
   readonly endpointBatch?: RecoverEndpointBatch | undefined;
   readonly limits: Limits;
   /** Switches auto_failover off before the first change. */
   readonly engageGuard: () => Promise<void>;
   /**
-   * Marks a replica dead, together with others of its table on that endpoint where the plan says so.
+   * Marks a replica dead, together with others of its table on that endpoint if the plan batches them.
    *
    * @param mayShare Whether the others may still be marked; false: this replica only.
    */
   readonly markDead: (id: PartitionId, endpoint: Endpoint, mayShare: boolean) => Promise<void>;
   /**
-   * Runs one load when the tablet has room for it.
+   * Runs one load when the tablet's limit allows it.
    *
    * @param mayQueue Whether it may wait behind others on the tablet itself, see `AdaptiveLoadLimit`.
    */
@@ -99,29 +105,29 @@ export interface StepContext extends SharedLooks {
     step: Step<"rejoin">,
     attempts: AttemptHistory,
   ) => Lane;
-  /** Runs one more step as part of another. Throws what the step throws. */
+  /** Runs another step as part of a step. Throws what that step throws. */
   readonly runStep: (step: Step, lane: Lane) => Promise<StepOutcome>;
 }
 
-/** The lane of a step; steps about a whole tablet or about ops are in none of a partition. */
+/** The lane of a step; undefined for steps about a whole tablet or about ops. */
 type LaneOf<K extends StepKind> = Step<K> extends { readonly id: PartitionId } ? Lane : undefined;
 
-/** A step that is to be run, with what it needs. */
+/** A step to be run, with what it needs. */
 export interface Task<K extends StepKind = StepKind> {
   readonly step: Step<K>;
   readonly lane: LaneOf<K>;
-  /** What it expects to find; see `src/steps/table.ts`. */
+  /** The expected state; see `src/steps/table.ts`. */
   readonly expects: readonly Expectation[];
 }
 
-/** A step of any kind that is to be run. */
+/** A step of any kind to be run. */
 export interface AnyTask {
   readonly step: Step;
   readonly lane: Lane | undefined;
   readonly expects: readonly Expectation[];
 }
 
-/** The partition as it is now; undefined if the table is gone. */
+/** Observes the partition now; undefined if the table is gone. */
 export function observePartition(
   context: StepContext,
   id: PartitionId,

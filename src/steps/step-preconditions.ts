@@ -15,12 +15,12 @@ import { serves } from "./expectations.js";
 import type { StepContext } from "./step-context.js";
 
 /**
- * How long a step waits for a tablet that it asks only whether it stands in the way. Longer than
- * two shared looks take; a tablet that stays silent does not lead anything now.
+ * How long a step waits for a tablet that might only be in the way: longer than two shared observations
+ * take. A tablet that does not answer by then leads nothing now.
  */
 const ANSWER_MS = 3_000;
 
-/** What the nameserver's record says of the partition now; undefined if the table is gone. */
+/** Reads the partition from the nameserver's record; undefined if the table is gone. */
 export async function claimNow(
   context: StepContext,
   id: PartitionId,
@@ -28,7 +28,7 @@ export async function claimNow(
   return claimOf(await context.recordOf(id).now(), id);
 }
 
-/** The partition in a table's record; undefined if it, or that very table, is not there. */
+/** The partition in a table's record; undefined if the partition or the very table is gone. */
 export function claimOf(
   table: TableClaim | undefined,
   id: PartitionId,
@@ -36,28 +36,28 @@ export function claimOf(
   return table?.tid === id.tid ? table.partitions.find((one) => one.pid === id.pid) : undefined;
 }
 
-/** The end of a step whose effect was there already. */
+/** The outcome of a step whose effect was there already. */
 export const ALREADY: StepOutcome = { result: "already-done" };
-/** The end of a step that was done, with nothing more to tell. */
+/** The outcome of a successful step without details. */
 export const DONE: StepOutcome = { result: "done", detail: "" };
 
-/** The end of a step that was tried and did not work. */
+/** The outcome of a step that failed. */
 export function failed(detail: string): StepOutcome {
   return { result: "failed", detail };
 }
 
-/** The end of a step that finds the cluster not as the plan saw it. */
+/** The outcome of a step that finds the cluster in another state than planned. */
 export function stale(detail: string): StepOutcome {
   return { result: "stale", detail };
 }
 
-/** Whether a change that failed may have had its effect all the same: only its answer was lost. */
+/** True if a failed change may have taken effect: only its answer was lost. */
 export function mayHaveWorked(thrown: unknown): boolean {
   return thrown instanceof OpsError && thrown.retryable && thrown.code !== "rejected";
 }
 
 /**
- * The outcome of a step's work.
+ * Runs a step's work and returns its outcome.
  *
  * @throws Only when the run is to stop; every other failure is an outcome.
  */
@@ -73,7 +73,7 @@ export async function outcomeOf<T>(
   }
 }
 
-/** The end of a step that something thrown has ended, with what to do about it. */
+/** The outcome of a step that ended with an error, with the error's hint. */
 export function failedBy(thrown: unknown): Extract<StepOutcome, { result: "failed" }> {
   const hint = thrown instanceof OpsError && thrown.hint !== undefined ? ` (${thrown.hint})` : "";
   const isTransient = thrown instanceof OpsError && thrown.retryable;
@@ -84,7 +84,7 @@ export function failedBy(thrown: unknown): Extract<StepOutcome, { result: "faile
   };
 }
 
-/** What a tablet reports of a replica now; undefined if it has not loaded it. */
+/** Asks a tablet for a replica; undefined if it has not loaded it. */
 export async function reportNow(
   context: StepContext,
   id: PartitionId,
@@ -94,11 +94,11 @@ export async function reportNow(
 }
 
 /**
- * The replica that serves as leader now, or is being loaded as one, beside `endpoint`; undefined if there is none. One on a
- * tablet that does not answer does not lead.
+ * Finds a replica other than `endpoint` that serves as leader or is being loaded as one; undefined if
+ * there is none. A replica on a tablet that does not answer does not lead.
  *
- * @param which `flagged`: only a replica that clients write to, flagged leader and alive; `any`:
- *   every replica that its tablet runs as leader.
+ * @param which `flagged`: only a replica that clients write to, flagged leader and alive; `any`: every
+ *   replica that its tablet runs as leader.
  */
 export async function otherLeader(
   context: StepContext,
@@ -112,14 +112,14 @@ export async function otherLeader(
   const leads = await Promise.all(
     others.map(async (one) => {
       const report = await patiently(context, reportNow(context, id, one.endpoint));
-      // One that another client loads as leader leads in a moment.
+      // A replica that another client is loading as leader is about to lead.
       return report?.role === "leader" && (serves(report) || isLoading(report));
     }),
   );
   return others.find((_one, index) => leads[index])?.endpoint;
 }
 
-/** What a tablet reports, or undefined where it does not answer soon. */
+/** The answer of a tablet, or undefined if it does not answer soon. */
 export async function patiently<T>(
   { cluster, signal }: StepContext,
   asked: Promise<T>,

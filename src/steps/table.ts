@@ -29,9 +29,9 @@ import {
   marksAreAsPlanned,
   noOtherLeads,
   runsAs,
-  said,
   servesAsFollower,
   servesAsLeader,
+  statement,
 } from "./expectations.js";
 import { markAlive, markDead, markTable, recoverSnapshot, setFlags } from "./flags.js";
 import { loadFollower, loadLeader, loadTable, waitForLoad } from "./load.js";
@@ -62,7 +62,7 @@ const mayBeDeleted = ({ endpoint }: { endpoint: string }) => [
 ];
 
 const mayComeBack = (step: Step<"recover-table" | "rejoin">, { leader }: Lane) => [
-  holds(`${leader} leads and holds at least what this replica has to give`, (view) =>
+  holds(`${leader} leads and holds every known entry of this replica`, (view) =>
     whyNotRecover(view, step),
   ),
 ];
@@ -72,14 +72,14 @@ const lastSeen = (lane: Lane, endpoint: string) => {
   return offset === 0n ? "no offset known" : `last seen at offset ${offset}`;
 };
 
-/** Every kind of step. A new one is a row here and the function that `run` names. */
+/** All kinds of steps. A new kind is a row here and the function that `run` names. */
 export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   "wait-ops": {
     ...WAITS,
     limit: "partitions",
     failureEnds: "lane",
     words: () => "wait until its ops have ended",
-    expects: () => [said("ops of the partition have not ended")],
+    expects: () => [statement("ops of the partition have not ended")],
     effect: (view) => ({ ...view, activeOps: [] }),
     run: waitForOps,
   },
@@ -88,7 +88,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     limit: "loads",
     isParallel: true,
     words: (step) => `wait until ${step.endpoint} is loaded`,
-    expects: () => [said("its tablet is loading it")],
+    expects: () => [statement("its tablet is loading it")],
     effect: (view, step) => running(view, step.endpoint),
     run: waitForLoad,
   },
@@ -96,7 +96,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     ...WAITS,
     turn: "follower",
     words: (step) => `wait until ${step.endpoint} has caught up`,
-    expects: (_step, lane) => [said(`${lane.leader} replicates to it, behind it`)],
+    expects: (_step, lane) => [statement(`${lane.leader} replicates to it, behind it`)],
     effect: (view, step, lane) => inSync(view, lane.leader, step.endpoint),
     run: (context, { step }) => waitForSync(context, step.id, step.endpoint),
   },
@@ -107,7 +107,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     words: (step) => `load ${step.endpoint} as follower, no leader replicates to it`,
     expects: (step, lane) => [
       isAsPlanned(lane, [step.endpoint]),
-      said(`not loaded, ${lastSeen(lane, step.endpoint)}`),
+      statement(`not loaded, ${lastSeen(lane, step.endpoint)}`),
     ],
     effect: (view, step) => running(view, step.endpoint, { role: "follower" }),
     run: loadFollower,
@@ -118,7 +118,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     expects: (step, lane) => [
       isAsPlanned(lane, [step.endpoint]),
       {
-        ...said(
+        ...statement(
           `not loaded, ${lastSeen(lane, step.endpoint)}, expected at ${lane.leastOffset} or more`,
         ),
         needs: { report: true },
@@ -133,7 +133,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     words: (step) => `load ${step.endpoint} as ${step.role}`,
     expects: (step) =>
       step.role === "follower"
-        ? [said(`holds entries up to ${step.least} at least`)]
+        ? [statement(`holds entries up to ${step.least} at least`)]
         : [
             holds("no other replica leads or holds more", (view) =>
               whyNotLead(view, step.endpoint),
@@ -148,7 +148,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     words: (step) => `make ${step.endpoint} a follower`,
     expects: (step, lane) => [
       isAsPlanned(lane, [step.endpoint]),
-      { ...said("loaded, must not run as leader"), ...isLoadedAtAll },
+      { ...statement("loaded, must not run as leader"), ...isLoadedAtAll },
       ...(step.isDecided ? [] : [isUnused(step.endpoint, lane.leader)]),
     ],
     effect: follows,
@@ -185,7 +185,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     words: (step) => `record ${step.endpoint} as the only leader; alive: ${step.alive.join(", ")}`,
     expects: (step, lane) => [
       isAsPlanned(lane, [step.endpoint, ...step.alive]),
-      said("the record names another leader, or several"),
+      statement("the record names another leader, or several"),
       noOtherLeads("flagged", step.endpoint),
       ...(step.alive.includes(step.endpoint)
         ? [servesAsLeader, marksAreAsPlanned(step.endpoint, step.alive)]
@@ -198,7 +198,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     ...ACTS,
     failureEnds: "lane",
     words: (step) => `mark ${step.endpoint} not alive`,
-    expects: () => [said("flagged alive, or marked already")],
+    expects: () => [statement("flagged alive, or marked already")],
     effect: (view, step) => flagged(view, step.endpoint, { isAlive: false }),
     run: markDead,
   },
@@ -208,7 +208,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     expects: (step, lane) => {
       const text =
         step.role === "leader" ? "runs as leader, marked not alive" : `in sync with ${lane.leader}`;
-      if (step.checks === "nothing") return [said("marked not alive")];
+      if (step.checks === "nothing") return [statement("marked not alive")];
       if (step.checks === "health") {
         return [holds(text, (view) => whyNotMark(view, step.endpoint, true))];
       }
@@ -228,7 +228,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     words: (step) =>
       `mark all replicas of ${step.table} at ${step.endpoint} ${step.isAlive ? "alive" : "not alive"}`,
     expects: (step) => [
-      said(step.isAlive ? "each serves where clients expect it" : "none of them leads"),
+      statement(step.isAlive ? "each serves where clients expect it" : "none of them leads"),
     ],
     effect: same,
     run: markTable,
@@ -247,8 +247,8 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   },
   "recover-snapshot": {
     ...ACTS,
-    words: (step) => `let ${step.endpoint} make snapshots again (RecoverSnapshot)`,
-    expects: () => [said("in kSnapshotPaused with no op running")],
+    words: (step) => `resume snapshots of ${step.endpoint} (RecoverSnapshot)`,
+    expects: () => [statement("in kSnapshotPaused with no op running")],
     effect: (view, step) => running(view, step.endpoint),
     run: recoverSnapshot,
   },
@@ -283,7 +283,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   "add-replica": {
     ...ACTS,
     words: (step) => `make a follower at ${step.endpoint} (AddReplicaNS)`,
-    expects: (step) => [said(`no replica at ${step.endpoint}, and none loaded there`)],
+    expects: (step) => [statement(`no replica at ${step.endpoint}, and none loaded there`)],
     effect: (view, step, lane) => withFollower(view, lane.leader, step.endpoint),
     run: addReplica,
   },
@@ -317,21 +317,21 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   "offline-endpoint": {
     ...ACTS,
     words: (step) => `take tablet ${step.endpoint} out of service (OfflineEndpoint)`,
-    expects: () => [said("no partition loses entries by it")],
+    expects: () => [statement("no partition loses entries by it")],
     effect: same,
     run: offlineEndpoint,
   },
   "recover-endpoint": {
     ...ACTS,
     words: (step) => `recover the replicas at ${step.endpoint} (RecoverEndpoint)`,
-    expects: () => [said("their leaders hold at least what they have to give")],
+    expects: () => [statement("their leaders hold every known entry of them")],
     effect: same,
     run: recoverEndpoint,
   },
   "cancel-op": {
     ...ACTS,
-    words: (step) => `end op ${step.op} (CancelOP)`,
-    expects: () => [said("it is queued or running")],
+    words: (step) => `cancel op ${step.op} (CancelOP)`,
+    expects: () => [statement("it is queued or running")],
     effect: same,
     run: cancelOp,
   },
@@ -339,9 +339,9 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     ...ACTS,
     words: (step) =>
       "op" in step.ops
-        ? `forget op ${step.ops.op} (DeleteOP)`
-        : `forget the ops that ended ${step.ops.status} (DeleteOP)`,
-    expects: () => [said("they have ended")],
+        ? `delete op ${step.ops.op} (DeleteOP)`
+        : `delete the ops that ended ${step.ops.status} (DeleteOP)`,
+    expects: () => [statement("they have ended")],
     effect: same,
     run: deleteOp,
   },

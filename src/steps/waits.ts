@@ -16,7 +16,10 @@ import { opsBlocked } from "./blocked-ops.js";
 import { observePartition, type StepContext } from "./step-context.js";
 import { failed, stale } from "./step-preconditions.js";
 
-/** A follower that its leader replicates to moves within milliseconds; this long, it does not. */
+/**
+ * A follower that its leader replicates to moves within milliseconds. Without progress for this long it
+ * does not catch up.
+ */
 const SYNC_STALL_MS = 20_000;
 const SYNC_POLL_MS = 250;
 
@@ -42,14 +45,14 @@ export async function allOpsEnded(context: StepContext): Promise<void> {
 /**
  * Waits until some ops have ended.
  *
- * An op that runs has `opTimeoutMs` to reach its next task; one that is queued waits as long as
- * anything moves at the nameserver, since a queue runs one op at a time. An op that stands still for
- * longer, or that is known to be blocked, is cancelled where the operator asked for that (`--cancel_stuck`):
- * cancelled ops stay in their queue, and do nothing more there.
+ * A running op has `opTimeoutMs` to reach its next task. A queued op waits as long as anything changes
+ * at the nameserver, since a queue runs one op at a time. An op without progress for longer, or one
+ * that is known to be blocked, is cancelled if the operator requested it (`--cancel_stuck`): cancelled
+ * ops stay in their queue and do nothing more there.
  *
- * @param meant Picks them from all ops.
+ * @param meant Selects them from all ops.
  * @returns Those ops, all ended.
- * @throws OpsError `deadline` if nothing moves for `opTimeoutMs`, or see {@link opsBlocked}.
+ * @throws OpsError `deadline` if nothing changes for `opTimeoutMs`, or see {@link opsBlocked}.
  */
 async function untilEnded(
   context: StepContext,
@@ -102,19 +105,20 @@ function standstill({ id, type, task }: Op, forMs: number): OpsError {
   });
 }
 
-/** How long a replica that is "normal" may take to show its true offset. */
+/** How long a replica that is "normal" may take to show its offset. */
 const OFFSET_APPEARS_MS = 2_000;
 
 /**
- * Waits until the replica serves. A load that moves is never ended: one that the tablet works on
- * moves when its offset or record count grows; one that is queued there (state undefined) as long
- * as anything moves on that tablet. A tablet too busy to answer is asked again.
+ * Waits until the replica serves. A load that makes progress is never ended. A load that the tablet
+ * works on makes progress when its offset or record count grows; one that is queued there (state
+ * undefined), as long as anything changes on that tablet. A tablet that is too busy to answer is asked
+ * again.
  *
- * @param leastOffset What the replica is expected to come up with, at least.
- * @returns The report, or undefined if the replica vanished: that is how a tablet tells that a
- *   load failed.
- * @throws OpsError `deadline` if nothing moves for `stallTimeoutMs`; what asking the tablet throws,
- *   if it is not that it did not answer in time.
+ * @param leastOffset The least offset that the replica is expected to show.
+ * @returns The report; undefined if the replica vanished, which is how a tablet shows that a load
+ *   failed.
+ * @throws OpsError `deadline` if nothing changes for `stallTimeoutMs`; other errors of the call to the
+ *   tablet, except a late answer.
  */
 export async function loaded(
   context: StepContext,
@@ -165,8 +169,9 @@ async function unlessLate<T>(asked: Promise<T>): Promise<T | undefined> {
 }
 
 /**
- * A tablet calls a replica normal an instant before it sets the offset that it loaded (OpenMLDB 0.9
- * tablet, LoadTable), so an offset below what was expected is looked at again for a while.
+ * Waits for the true offset of a replica: a tablet reports "normal" shortly before it sets the loaded
+ * offset (OpenMLDB 0.9 tablet, LoadTable), so an offset below the expected one is read again for a
+ * while.
  */
 async function settled(
   context: StepContext,
@@ -185,9 +190,9 @@ async function settled(
 }
 
 /**
- * Waits until a follower that its leader replicates to has what its leader had when the wait began.
+ * Waits until a follower that its leader replicates to holds what its leader held at the start.
  *
- * @returns `stale` if it does not get there: the next round decides what to do about it.
+ * @returns `stale` if the follower has another problem than being behind: the next round decides.
  */
 export async function waitForSync(
   context: StepContext,

@@ -5,12 +5,12 @@ import { type AnyTask, observePartition, type StepContext } from "./step-context
 import { claimOf, otherLeader, reportNow, stale } from "./step-preconditions.js";
 
 /**
- * Asks for what the expectations of a step need, and checks them.
+ * Reads the state that the expectations of a step need, and checks them.
  *
- * @param recordAgeMs How old the nameserver's record may be; 0: it is asked for now.
+ * @param recordAgeMs The greatest age of the nameserver's record; 0: it is read now.
  * @returns What was found; or the end of the step.
  */
-export async function lookBefore(
+export async function checkBeforeAction(
   context: StepContext,
   { step, lane, expects }: AnyTask,
   recordAgeMs = 0,
@@ -40,11 +40,11 @@ export async function lookBefore(
 }
 
 /**
- * Looks at the whole partition of a step and checks what is expected of it.
+ * Observes the whole partition of a step and checks the step's expectations.
  *
  * @returns The partition; or the end of the step.
  */
-export async function lookAtWhole(
+export async function checkWholePartition(
   context: StepContext,
   { step, expects }: AnyTask,
 ): Promise<PartitionView | StepOutcome> {
