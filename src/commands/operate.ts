@@ -59,7 +59,7 @@ export async function operate(
       runOperation(attempt.cluster, operation, {
         limits: limitsOf(flags, operation),
         signal: attempt.signal,
-        tidying: attempt.tidying,
+        rollbackCluster: attempt.rollbackCluster,
         onEvent,
         seen: knownOffsetsStore(opened, onEvent),
         // A later attempt goes on with what was agreed to: the first has made the cluster different.

@@ -215,9 +215,9 @@ async function saveReport(path: string, json: Iterable<string>, io: CommandIo): 
 }
 
 /** What was done, and what is left. */
-function stoppedText({ changes, unhealthy, through }: Progress): string {
-  const done = [...unhealthy].filter((key) => through.has(key)).length;
-  return `${counted(changes, "change")} made; ${done} of ${counted(unhealthy.size, "partition")} that were not healthy are through, ${unhealthy.size - done} left`;
+function stoppedText({ changes, unhealthy, finished }: Progress): string {
+  const done = [...unhealthy].filter((key) => finished.has(key)).length;
+  return `${counted(changes, "change")} made; ${done} of ${counted(unhealthy.size, "partition")} that were unhealthy are finished, ${unhealthy.size - done} left`;
 }
 
 /** Signals, time limits and errors before the first change are told by the shell, which knows their codes. */

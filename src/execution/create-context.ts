@@ -23,33 +23,33 @@ import { runStep } from "../steps/run-step.js";
 import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
 
 /**
- * How long a look waits for others to share its answer: longer the more partitions are at work, since there
- * computing is what takes long and each call costs; with few, a look waits for nothing.
+ * Milliseconds that a read waits, per partition of the run, for other reads to share its answer. With many
+ * partitions CPU time is the bottleneck and every call costs some; with few, a read does not wait.
  */
 const GATHER_MS_PER_PARTITION = 0.05;
 const GATHER_MAX_MS = 40;
 
-/** How long a look waits for others in a run that works on so many partitions. */
+/** Milliseconds that a read waits for others in a run of so many partitions. */
 export function gatherMsOf(partitions: number): number {
   return Math.min(GATHER_MAX_MS, Math.floor(partitions * GATHER_MS_PER_PARTITION));
 }
 
-/** What the steps of a run work with, beside the cluster. */
+/** The parts of a step context other than the cluster. */
 export interface ContextOptions {
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
   readonly engageGuard: () => Promise<void>;
   readonly rollback: Rollback;
-  /** How many partitions are worked on; few if left out. */
+  /** Number of partitions in the run; 0 if left out. */
   readonly partitions?: number;
-  /** Tablets that will not come back, as the operator says; none if left out. */
+  /** Tablets that the operator declared lost; none if left out. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
-  /** Marks of the first round, some of which share a call; see `batchMarks`. None if left out. */
+  /** UpdateTableAliveStatus calls of the first round, some for a whole table; see `batchMarks`. None if left out. */
   readonly marks?: readonly Mark[];
 }
 
-/** Makes what steps work with. */
+/** Creates the context that all steps of a run share. */
 export function createContext(cluster: Cluster, options: ContextOptions): StepContext {
   const { clock } = cluster;
   const { limits, signal, onEvent, lost = new Set<Endpoint>() } = options;
@@ -72,7 +72,7 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
           const reports = await cluster.getTableStatus(endpoint);
           return new Map(reports.map((one) => [replicaKey(one), one]));
         },
-        motionOf,
+        activityOnTablet,
         {
           onTick(reports) {
             const loading = [...reports.values()].filter(isLoading).length;
@@ -108,8 +108,8 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
   return context;
 }
 
-/** Text that differs when something moves on a tablet: a load begins, grows or ends, a role changes. */
-function motionOf(reports: ReadonlyMap<string, ReplicaReport>): string {
+/** A fingerprint of a tablet's reports: it differs once a load begins, progresses or ends, or a role changes. */
+function activityOnTablet(reports: ReadonlyMap<string, ReplicaReport>): string {
   let text = `${reports.size}`;
   for (const one of reports.values()) {
     text += `,${one.state}${one.role}${one.offset}`;
@@ -156,8 +156,8 @@ function memoize<V>(make: (key: string) => V): (key: string) => V {
 }
 
 /**
- * Marks replicas dead. The first round's marks of a table on an endpoint share one call where all
- * of them are affected; later rounds mark one replica at a time.
+ * Returns the function that marks replicas not alive. In the first round one call marks all replicas of a table
+ * on an endpoint, if all of them are affected. Later rounds mark one replica at a time.
  */
 function createMarker(cluster: Cluster, marks: readonly Mark[]): StepContext["markDead"] {
   const shared = new Map<string, Promise<void> | undefined>(
@@ -176,7 +176,7 @@ function createMarker(cluster: Cluster, marks: readonly Mark[]): StepContext["ma
     shared.set(key, call);
     return call.catch((thrown: unknown) => {
       if (!(thrown instanceof OpsError) || !thrown.retryable) throw thrown;
-      // The answer was lost: each partition makes sure of its own replica only.
+      // The answer was lost: each partition repeats the call for its own replica only.
       return cluster.updateTableAlive({ db, table, endpoint, pid }, false);
     });
   };

@@ -5,10 +5,10 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Guard } from "../run/guard.js";
 
 /**
- * Settles whether auto_failover is put back at the end of a recovery. What an earlier run left off stays off while
- * a decision is open, and is put back once the whole cluster was looked at and none is.
+ * Decides whether auto_failover is restored at the end of a recovery. If an earlier run left it off, it stays off
+ * while a decision is open, and is restored once a run over the whole cluster finds none.
  *
- * @param end The partitions as they were seen last, and what was tried in vain, by `replicaKey`.
+ * @param end The partitions of the last observation, and the failures by `replicaKey`.
  */
 export async function decideGuard(
   guard: Guard,
@@ -21,7 +21,7 @@ export async function decideGuard(
     keepsOff,
   }: {
     readonly only: Selection;
-    /** Asked where decisions are open; see `RecoverOptions`. */
+    /** Called if decisions are open; see `RecoverOptions`. */
     readonly keepsOff: ((undecided: number) => Promise<boolean>) | undefined;
   },
 ): Promise<void> {
@@ -37,7 +37,7 @@ export async function decideGuard(
     return;
   }
   if (!guard.isLeftOff() && (await keepsOff?.(undecided)) !== true) return;
-  // Until it is off for certain, the note says only that it has to be put back.
+  // Switch it off first: until that is certain, the marker must say only that it has to be restored.
   await guard.engage();
   guard.leaveOff(true);
 }

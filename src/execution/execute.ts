@@ -15,25 +15,25 @@ import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js"
 import type { PartitionLimits } from "./run-lane.js";
 import { recoverPartition } from "./run-partition.js";
 
-/** What the calls of light steps take on a tablet and at a nameserver that answer within a millisecond. */
+/** Milliseconds that the calls of light steps take if tablets and nameserver answer within a millisecond. */
 const LIGHT_MS = 5;
 
-/** What a recovery needs beside the partitions. */
+/** The parts of a recovery other than the partitions. */
 export interface ExecuteOptions extends StoppableOptions {
   readonly planner: Planner;
   readonly knownOffsets: KnownOffsets;
 }
 
 /**
- * Brings partitions back, side by side. One that fails never stops another.
+ * Recovers partitions concurrently. A failure in one never stops another.
  *
- * Leaders come first: a partition that takes reads and writes is worth more than one with all its
- * replicas, so no leader waits behind the slow ops of followers.
+ * Leaders have priority: a partition that serves reads and writes matters more than a complete set of
+ * followers, so no leader waits for the slow ops of followers.
  *
  * @param views In the order in which to begin: system databases first.
- * @param tables The same observation, to know which marks can share a call.
- * @returns What went wrong, by `replicaKey`; partitions that are through without are absent.
- * @throws The signal's reason if the run is to stop; steps in flight are left to end by themselves.
+ * @param tables From the same observation; they show which marks can share a call.
+ * @returns The failures, by `replicaKey`; partitions without a failure are absent.
+ * @throws The signal's reason if the run is stopped; steps in flight are left to end by themselves.
  */
 export async function execute(
   cluster: Cluster,
@@ -52,7 +52,7 @@ export async function execute(
       tables,
     ),
   );
-  // What waits for others to share two looks is not at work, and that is most of what light steps do.
+  // Light steps spend most of their time waiting for two shared reads, which costs nothing: run more of them.
   const waitedMs = 2 * gatherMsOf(views.length);
   const atOnce = Math.round(limits.concurrency * (1 + waitedMs / LIGHT_MS));
   const partitionLimits: PartitionLimits = {
@@ -74,7 +74,7 @@ export async function execute(
     const context = withEndpointBatch(made, views);
     const begun = await mapInTurns(rounds, (first) => {
       const work = run(context, first);
-      // What waits for all of them may not be listening yet.
+      // Avoid an unhandled rejection before Promise.all below is reached.
       work.catch(() => undefined);
       return work;
     });
@@ -83,7 +83,7 @@ export async function execute(
   return failures;
 }
 
-/** Batches followers by tablet, where there can be enough of them that it pays to wait for each other. */
+/** Adds RecoverEndpoint batches by tablet, if there can be enough followers for a batch to be faster. */
 function withEndpointBatch(context: StepContext, views: readonly PartitionView[]): StepContext {
   const canPay = isBatchFaster(views.map((view) => view.id.pid));
   return canPay ? { ...context, endpointBatch: createRecoverEndpointBatch(context) } : context;

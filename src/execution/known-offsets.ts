@@ -17,40 +17,44 @@ import {
   withLastOfLost,
 } from "../policy/what-it-holds.js";
 
-/** Znodes that are written at once. */
+/** Number of znodes that are written concurrently. */
 const WRITES_AT_ONCE = 16;
 
-/** What outlives a run, for the partitions that it works on. Its methods do not fail: they tell. */
+/**
+ * Lower bounds of the partitions that a run recovers, stored beyond its end. The methods do not throw: a failure
+ * of the store becomes a warning.
+ */
 export interface KnownOffsets {
-  /** Keeps the lower bounds of a partition that is about to be left with rows missing. */
+  /** Stores the lower bounds of a partition that is about to be left with rows missing. */
   remember(id: PartitionId, bounds: LowerBounds): Promise<void>;
-  /** The operator has decided the partition: what was known before counts no more. */
+  /** Discards the lower bounds of a partition, because the operator's decision makes them void. `unproven` stays. */
   forget(id: PartitionId): Promise<void>;
-  /** What is kept of a partition now; undefined if nothing is. */
+  /** The bounds of a partition now; undefined if there are none. */
   of(id: PartitionId): LowerBounds | undefined;
-  /** These replicas are copies of the leader now. */
+  /** Records that these replicas are copies of the leader now, so they are no longer `unproven`. */
   proven(id: PartitionId, endpoints: readonly Endpoint[]): Promise<void>;
 }
 
-/** What one run knows beside what it observes. */
+/** {@link KnownOffsets} with the functions for all partitions of a run. */
 export interface KnownOffsetsOfRun extends KnownOffsets {
-  /** The same views, with what is remembered of each partition laid beside. */
-  beside(views: readonly PartitionView[]): readonly PartitionView[];
+  /** Returns the same views with the known lower bounds of each partition. */
+  addTo(views: readonly PartitionView[]): readonly PartitionView[];
   /**
-   * Keeps where leaders on lost tablets were seen last, before the first change: a run that goes on after an
-   * interruption must come to the same numbers.
+   * Stores the last offsets of leaders on lost tablets before the first change, so that a run that resumes
+   * after an interruption computes the same loss.
    *
-   * @returns The same views, with what is kept laid beside.
+   * @returns The same views with the known lower bounds.
    */
   keepLastOfLost(views: readonly PartitionView[]): Promise<readonly PartitionView[]>;
-  /** Forgets what is settled: a leader holds again all that was remembered. */
+  /** Discards the bounds of each partition whose leader holds all known entries again. */
   settle(views: readonly PartitionView[]): Promise<void>;
 }
 
 /**
- * What a run knows, over what was read when it began.
+ * Creates the known offsets of a run.
  *
- * @param store Undefined: nothing outlives the run.
+ * @param store Undefined: nothing is stored beyond the run.
+ * @param read The bounds read from the store when the run began, by `replicaKey`.
  */
 export function createKnownOffsets(
   store: KnownOffsetsStore | undefined,
@@ -58,7 +62,11 @@ export function createKnownOffsets(
   read: ReadonlyMap<string, LowerBounds> = new Map(),
 ): KnownOffsetsOfRun {
   const known = new Map(read);
-  const told = async (id: { tid: number; pid: number }, what: string, work?: Promise<void>) => {
+  const reporting = async (
+    id: { tid: number; pid: number },
+    what: string,
+    work?: Promise<void>,
+  ) => {
     try {
       await work;
     } catch (thrown) {
@@ -68,7 +76,7 @@ export function createKnownOffsets(
   };
   const keep = async (id: PartitionId, bounds: LowerBounds) => {
     known.set(replicaKey(id), bounds);
-    await told(id, "cannot keep what is known", store?.remember(id, bounds));
+    await reporting(id, "cannot keep what is known", store?.remember(id, bounds));
   };
   const knownOffsets: KnownOffsetsOfRun = {
     async remember(id, bounds) {
@@ -90,7 +98,7 @@ export function createKnownOffsets(
         return;
       }
       known.delete(replicaKey(id));
-      await told(id, "cannot remove what was known", store?.forget(id));
+      await reporting(id, "cannot remove what was known", store?.forget(id));
     },
     async keepLastOfLost(views) {
       const limit = pLimit(WRITES_AT_ONCE);
@@ -100,7 +108,7 @@ export function createKnownOffsets(
         const bounds = withLastOfLost(view, last);
         if (!isSame(known.get(replicaKey(view.id)), bounds)) await keep(view.id, bounds);
       });
-      return knownOffsets.beside(views);
+      return knownOffsets.addTo(views);
     },
     of: (id) => known.get(replicaKey(id)),
     async proven(id, endpoints) {
@@ -112,10 +120,10 @@ export function createKnownOffsets(
       known.set(replicaKey(id), bounds);
       await knownOffsets.forget(id);
     },
-    beside: (views) => views.map((view) => withBounds(view, known.get(replicaKey(view.id)))),
+    addTo: (views) => views.map((view) => withBounds(view, known.get(replicaKey(view.id)))),
     async settle(views) {
       if (known.size === 0) return;
-      for (const view of knownOffsets.beside(views)) {
+      for (const view of knownOffsets.addTo(views)) {
         const leader = servingLeader(view);
         const held = leader?.report?.offset;
         if (view.known === undefined || held === undefined) continue;

@@ -1,30 +1,30 @@
 import type { Step } from "../model/step.js";
 
-/** Sides of which only one is at work at a time. */
+/** The two classes of steps, of which only one runs at a time. */
 type Side = "leaders" | "copies";
 
 /**
- * Keeps changes of leaders and everything that copies data apart. While a leader is changed its
- * partition takes no writes, and its op waits in the nameserver's queues: behind a copy it would wait
- * for minutes. What brings the old leader back belongs to the change.
+ * Mutual exclusion between leader changes and steps that copy data; steps of one class run concurrently.
+ * During a leader change the partition takes no writes, and behind a copy the op would wait in the
+ * nameserver's queue for minutes. A step that recovers the old leader counts as part of the change.
  */
 export interface LeaderCopyExclusion {
-  /** What one lane holds; the lane leaves at its end. */
-  newPass(): Pass;
+  /** Creates the part of one lane. */
+  forLane(): LaneExclusion;
 }
 
-/** The place of one lane on one of the sides. */
-export interface Pass {
+/** What one lane holds of the exclusion: at most one class at a time, until the lane ends. */
+export interface LaneExclusion {
   /**
-   * Waits until the side of a step is free.
+   * Waits until the class of a step may run, and holds it.
    *
    * @param before The step before it in the same lane.
    */
-  enter(step: Step, before: Step | undefined): Promise<void>;
-  leave(): void;
+  acquire(step: Step, before: Step | undefined): Promise<void>;
+  release(): void;
 }
 
-/** Lets any number of lanes in on one side; a lane that waits for the other keeps more from entering. */
+/** Creates the exclusion. While a lane waits for the other class, no further lane of the running class starts. */
 export function createLeaderCopyExclusion(): LeaderCopyExclusion {
   let open: Side | undefined;
   let inside = 0;
@@ -48,21 +48,21 @@ export function createLeaderCopyExclusion(): LeaderCopyExclusion {
     if (inside === 0) admit();
   };
   return {
-    newPass() {
+    forLane() {
       let held: Side | undefined;
-      const giveUp = () => {
+      const release = () => {
         if (held !== undefined) leave();
         held = undefined;
       };
       return {
-        async enter(step, before) {
+        async acquire(step, before) {
           const side = sideOf(step, before);
           if (side === held) return;
-          giveUp();
+          release();
           await enter(side);
           held = side;
         },
-        leave: giveUp,
+        release,
       };
     },
   };
@@ -70,6 +70,6 @@ export function createLeaderCopyExclusion(): LeaderCopyExclusion {
 
 function sideOf(step: Step, before: Step | undefined): Side {
   if (step.kind === "change-leader") return "leaders";
-  const bringsBack = step.kind === "recover-table" || step.kind === "rejoin";
-  return bringsBack && before?.kind === "change-leader" ? "leaders" : "copies";
+  const recoversFollower = step.kind === "recover-table" || step.kind === "rejoin";
+  return recoversFollower && before?.kind === "change-leader" ? "leaders" : "copies";
 }

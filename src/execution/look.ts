@@ -27,42 +27,42 @@ import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { RULES, type Rules } from "./rules.js";
 
-/** What a recovery is about, and what the operator has decided. */
+/** The partitions of a recovery, and the operator's decisions. */
 export interface RecoverScope {
-  /** What it is about; everything if undefined, system databases first. */
+  /** The partitions to recover; all if undefined, system databases first. */
   readonly only?: Selection | undefined;
   /** `direct` if undefined. */
   readonly method?: Method | undefined;
-  /** The replica that shall lead where something has to be given up, by `partitionName`. */
+  /** The chosen leader of each partition in which data may be discarded, by `partitionName`. */
   readonly accept?: ReadonlyMap<string, Endpoint> | undefined;
-  /** Tablets that will not come back, as the operator says; none if undefined. */
+  /** Tablets that the operator declared lost; none if undefined. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
-  /** What may be given up with them at most, in sum; nothing if undefined. */
+  /** The largest accepted sum of losses on lost tablets; none if undefined. */
   readonly acceptsLossOfLost?: Loss | undefined;
-  /** Decisions of a file, which have to fit the cluster; `accept` names their choices as well. */
+  /** Decisions from a file, which are checked against the cluster; `accept` contains their choices too. */
   readonly decisions?: readonly LeaderDecision[] | undefined;
 }
 
-/** What to look for and how to plan. */
+/** Options of {@link look}. */
 export interface LookOptions extends RecoverScope {
-  /** A plan to keep to; its database, method and choices count instead of those above. */
+  /** A saved plan to execute; its scope, method and choices replace those above. */
   readonly planned?: RecoveryPlan | undefined;
-  /** What earlier runs knew; undefined: nothing. */
+  /** The lower bounds stored by earlier runs; undefined: none. */
   readonly seen?: KnownOffsetsStore | undefined;
   /** See `Scope` of `observe`. */
   readonly snapshotPartitions?: number | undefined;
   /** Rules other than {@link RULES}; see {@link Rules}. */
   readonly rules?: Partial<Rules> | undefined;
   readonly signal: AbortSignal;
-  /** Told how far the look is; absent: nothing is told. */
+  /** Receives the progress of the observation; absent: no progress is reported. */
   readonly onEvent?: OnEvent | undefined;
 }
 
-/** The cluster as observed, and what is to be done about it. */
+/** An observation of the cluster with the recovery plan made from it. */
 export interface Look {
   readonly state: ClusterState;
   readonly views: readonly PartitionView[];
-  /** The views of the partitions to be worked on. */
+  /** The views of the partitions to recover. */
   readonly unhealthy: readonly PartitionView[];
   readonly planner: Planner;
   readonly plan: RecoveryPlan;
@@ -71,7 +71,8 @@ export interface Look {
 /**
  * Observes the cluster and plans. Changes nothing.
  *
- * @throws OpsError if the cluster cannot be observed, or if what is selected does not exist.
+ * @throws OpsError if the cluster cannot be observed, if a selected or named partition or replica does not exist,
+ *   if a decision is outdated (`plan-stale`), or if the accepted loss is exceeded (`refused`).
  */
 export async function look(cluster: Cluster, options: LookOptions): Promise<Look> {
   const { planned, signal, onEvent } = options;
@@ -97,7 +98,7 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
     narrowed(rules.plannerOf(method, accept, rules.decideLeader, losses), only);
   const planner = plannerWith(lost?.losses ?? new Map());
   if (planned !== undefined) {
-    const isUnhealthy = await mapInTurns(views, (view) => isToDo(view, only));
+    const isUnhealthy = await mapInTurns(views, (view) => needsWork(view, only));
     const unhealthy = viewsOf(
       planned,
       views.filter((_, index) => isUnhealthy[index] === true),
@@ -124,7 +125,7 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
   };
 }
 
-/** @throws OpsError `plan-stale` if decisions were made on what is not so any more. */
+/** @throws OpsError `plan-stale` if the facts that a decision was made on have changed. */
 function assertDecided(
   decisions: readonly LeaderDecision[],
   views: readonly PartitionView[],
@@ -134,7 +135,7 @@ function assertDecided(
   throw new OpsError({
     code: "plan-stale",
     message: `${counted(stale.length, "decision")} does not fit the cluster any more; nothing was changed`,
-    hint: "have the decisions written again with --decisions_out",
+    hint: "write the decisions again with --decisions_out",
     details: stale,
   });
 }
@@ -145,9 +146,9 @@ function lostOf({ lost }: Pick<LookOptions | RecoveryPlan, "lost">): Lost | unde
 }
 
 /**
- * What may be given up in each partition, where the sum was accepted.
+ * The loss that is accepted in each partition; undefined if no sum was accepted.
  *
- * @throws OpsError `refused` if the sum is larger by now: what was accepted is not what would be done.
+ * @throws OpsError `refused` if the sum of the losses now exceeds the accepted sum.
  */
 function acceptedLosses(
   plan: RecoveryPlan,
@@ -164,14 +165,14 @@ function acceptedLosses(
   });
 }
 
-function isToDo(view: PartitionView, only: Selection): boolean {
+function needsWork(view: PartitionView, only: Selection): boolean {
   return problemsOf(view, only).length > 0 || forcedIn(view, only).length > 0;
 }
 
 /**
- * Checks that a look at the cluster is still as the plan saw it.
+ * Checks that the cluster still matches a plan.
  *
- * @param given Rules other than the usual ones.
+ * @param given Rules that replace those of {@link RULES}.
  * @throws OpsError `plan-stale` or `usage`, see `checkPlan`.
  */
 export function assertAsPlanned(
@@ -185,7 +186,7 @@ export function assertAsPlanned(
   rules.checkPlan(plan, state, views, narrowed(planner, plan.only));
 }
 
-/** @throws OpsError `refused` for a partition that does not exist, or a replica that is not one of it. */
+/** @throws OpsError `refused` for a partition that does not exist, or an endpoint without a replica of it. */
 function assertPartitions(
   accept: ReadonlyMap<string, Endpoint>,
   views: readonly PartitionView[],

@@ -26,83 +26,84 @@ import { execute } from "./execute.js";
 import { createKnownOffsets, type KnownOffsetsOfRun } from "./known-offsets.js";
 import { assertAsPlanned, type Look, look, type RecoverScope } from "./look.js";
 import { RULES, type Rules } from "./rules.js";
-import { keepTrack, type Told } from "./told.js";
+import { type RunTracker, trackRun } from "./run-tracker.js";
 
 export type { Method } from "../planning/method.js";
 
-/** What a recovery is asked to do. */
+/** Options of {@link recoverData}. */
 export interface RecoverOptions extends RecoverScope {
-  /** The command that asks for it, for the report; `recoverdata` if undefined. */
+  /** The command, for the report; `recoverdata` if undefined. */
   readonly command?: RecoveryCommand | undefined;
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
-  /** The command that runs the recovery again, for the report. */
+  /** Formats the command that repeats the recovery, for the report. */
   readonly again: RecoverAgain;
   readonly print: PrintCommand;
   /**
-   * Makes the guard of auto_failover, given the observed value; left out: a guard whose value
-   * only this process remembers.
+   * Creates the guard of auto_failover from the observed value; left out: a guard without a marker, so that
+   * only this process can restore the value.
    */
   readonly createGuard?: (observed: boolean) => Promise<Guard>;
   /**
-   * Asked once where partitions need a decision at the end: whether auto_failover stays off until they have
-   * one. With it on, the nameserver elects another leader for what a returning tablet leads, and rebuilds
-   * its replicas, without asking what they hold (OpenMLDB 0.9 nameserver: OnTabletOnline). Left out: it is put back.
+   * Called once if partitions need a decision at the end; true leaves auto_failover off until they are decided.
+   * If it is on and a tablet returns, the nameserver elects other leaders for the partitions that the tablet
+   * leads and rebuilds its replicas, whatever they hold (OpenMLDB 0.9 nameserver: OnTabletOnline). Left out:
+   * auto_failover is restored.
    */
   readonly keepsOff?: (undecided: number) => Promise<boolean>;
   /**
-   * A plan to execute, and nothing else: its database, method and choices count. It is compared
-   * with the cluster before anything is done.
+   * A saved plan to execute; its scope, method and choices apply. It is compared with the cluster before the
+   * first change.
    */
   readonly planned?: RecoveryPlan | undefined;
   /**
-   * Sees the plan before the first change. What it throws ends the run with nothing changed.
+   * Receives the plan before the first change. An error that it throws ends the run without changes.
    *
    * @param signal Ends the review with its reason.
-   * @returns Whether it took a while, so that the cluster has to be looked at again.
+   * @returns True if the review took so long that the cluster has to be observed again.
    */
   readonly review?: (plan: RecoveryPlan, signal: AbortSignal) => Promise<boolean>;
-  /** What outlives a run; left out: a later run knows nothing of what this one saw. */
+  /** The store for lower bounds; left out: nothing is stored beyond the run. */
   readonly seen?: KnownOffsetsStore | undefined;
-  /** What attempts of the same run found out about tablets; undefined: nothing. */
+  /** The identities of tablets that earlier attempts of the same run verified; undefined: none. */
   readonly identities?: Identities | undefined;
-  /** What attempts of the same run found and did before this one. */
+  /** The progress of earlier attempts of the same run. */
   readonly earlier?: Progress | undefined;
-  /** Rules other than those of every command; see {@link Rules}. */
+  /** Rules that replace those of {@link RULES}; see {@link Rules}. */
   readonly rules?: Partial<Rules> | undefined;
 }
 
-/** What a run that ended early had found and done until then. */
+/** The progress of a run that ended early. */
 export interface Progress {
-  /** The partitions that were not healthy, by `replicaKey`. */
+  /** The partitions that were unhealthy, by `replicaKey`. */
   readonly unhealthy: ReadonlySet<string>;
-  /** Those of them that are through and ended well. */
-  readonly through: ReadonlySet<string>;
+  /** Those of them whose recovery finished without a failure. */
+  readonly finished: ReadonlySet<string>;
   /** Changes made. */
   readonly changes: number;
 }
 
-/** How a recovery ended: with a report, or early, with the reason and the state of the guard. */
+/** The result of a recovery: a report, or the error that ended it early. */
 export type RecoverResult =
   | { readonly report: RunReport }
   | {
       readonly error: unknown;
-      /** Why auto_failover could not be put back; undefined if it is as it was. */
+      /** Why auto_failover could not be restored; undefined if it is as it was. */
       readonly notRestored: string | undefined;
-      /** Whether anything was changed before the run ended. */
+      /** True if the cluster was changed before the run ended. */
       readonly hasChanged: boolean;
       readonly progress: Progress;
     };
 
-/** How often what is still not healthy at the end is worked on in one run. */
+/** Limit of passes over the partitions that are still unhealthy. */
 const PASSES_MAX = 3;
 
 /**
- * Brings a cluster back: observe, diagnose, plan and execute partition by partition, observe afresh,
- * go on with what is still not healthy, put auto_failover back and judge.
+ * Recovers a cluster: observes, diagnoses, plans and executes partition by partition, observes again, continues
+ * with the partitions that are still unhealthy, restores auto_failover and judges the result.
  *
- * On a healthy cluster nothing is changed, auto_failover included.
+ * Changes nothing on a healthy cluster, auto_failover included.
  *
  * @throws OpsError if the cluster cannot be observed at all; nothing has been changed then.
  */
@@ -122,12 +123,12 @@ export async function recoverData(
     onEvent({ kind: "observed", when, nameserver: topology.leader, tablets: tabletSummaries(of) });
   observed("before", state);
   const guard = (await options.createGuard?.(before)) ?? createGuard({ cluster, before, onEvent });
-  const told = keepTrack(onEvent);
+  const tracker = trackRun(onEvent);
   const knownOffsets = createKnownOffsets(options.seen, onEvent, state.remembered);
-  let worked: Worked | undefined;
+  let worked: WorkResult | undefined;
   let error: unknown;
   try {
-    worked = await workInPasses(cluster, seen, { options, only, guard, told, knownOffsets });
+    worked = await workInPasses(cluster, seen, { options, only, guard, tracker, knownOffsets });
     await decideGuard(guard, worked, { only, keepsOff: options.keepsOff });
   } catch (thrown) {
     error = thrown;
@@ -138,8 +139,8 @@ export async function recoverData(
       ...unhealthy.map((view) => replicaKey(view.id)),
       ...(options.earlier?.unhealthy ?? []),
     ]),
-    through: new Set([...told.through, ...(options.earlier?.through ?? [])]),
-    changes: told.changes() + (options.earlier?.changes ?? 0),
+    finished: new Set([...tracker.finished, ...(options.earlier?.finished ?? [])]),
+    changes: tracker.changes() + (options.earlier?.changes ?? 0),
   };
   const endEarly = (thrown: unknown): RecoverResult => ({
     error: thrown,
@@ -155,11 +156,11 @@ export async function recoverData(
     const judged = await inTurns(
       (options.rules?.judge ?? RULES.judge)({
         state: worked.state,
-        views: knownOffsets.beside(selected(worked.all, only)),
+        views: knownOffsets.addTo(selected(worked.all, only)),
         only,
         unhealthyBefore: progress.unhealthy,
         failures: worked.failures,
-        notes: told.notes,
+        notes: tracker.notes,
         again: options.again,
         print: options.print,
       }),
@@ -183,7 +184,7 @@ export async function recoverData(
 }
 
 function lostReport(
-  { state, all }: Worked,
+  { state, all }: WorkResult,
   { lost, only }: RecoveryPlan,
   { print }: RecoverOptions,
 ): RunReport["lost"] {
@@ -199,37 +200,37 @@ function lostReport(
   };
 }
 
-/** What came of the work. */
-interface Worked {
-  /** The cluster as it was seen last, after the last change but for auto_failover. */
+/** The result of all passes. */
+interface WorkResult {
+  /** The last observation, made after the last change other than restoring auto_failover. */
   readonly state: ClusterState;
   /** All its partitions. */
   readonly all: readonly PartitionView[];
-  /** What was tried in vain, by `replicaKey`. */
+  /** The failures, by `replicaKey`. */
   readonly failures: ReadonlyMap<string, LaneFailure>;
-  /** Whether the cluster was, or may have been, changed. */
+  /** True if the cluster was, or may have been, changed. */
   readonly isTouched: boolean;
 }
 
-/** What the passes need beside the cluster. */
-interface Surroundings {
+/** The parts of a pass other than the cluster. */
+interface PassContext {
   readonly options: RecoverOptions;
   readonly only: Selection;
   readonly guard: Guard;
-  readonly told: Told;
+  readonly tracker: RunTracker;
   readonly knownOffsets: KnownOffsetsOfRun;
 }
 
 /**
- * Works on what is not healthy, looks at the whole cluster afresh, and goes on with those partitions
- * that were thought to be through and are not, or can be helped by now (a tablet came back). It ends
- * when there are none, when a pass changes nothing, or after {@link PASSES_MAX}.
+ * Executes passes: recovers the unhealthy partitions, observes the whole cluster again, and continues with the
+ * partitions that are still unhealthy and for which steps can be planned (for example, because a tablet came
+ * back). Ends if there are none, if a pass changes nothing, or after {@link PASSES_MAX}.
  */
 async function workInPasses(
   cluster: Cluster,
   seen: Look,
-  { options, only, guard, told, knownOffsets }: Surroundings,
-): Promise<Worked> {
+  { options, only, guard, tracker, knownOffsets }: PassContext,
+): Promise<WorkResult> {
   const { limits, signal, onEvent } = options;
   const { planner } = seen;
   const lost = seen.plan.lost?.tablets;
@@ -241,8 +242,8 @@ async function workInPasses(
   let { state } = seen;
   let unhealthy = await untilAborted(knownOffsets.keepLastOfLost(seen.unhealthy), signal);
   for (let pass = 1; ; pass += 1) {
-    const changes = told.changes();
-    told.onEvent({
+    const changes = tracker.changes();
+    tracker.onEvent({
       kind: "work",
       partitions: unhealthy.map((view) => atWork(view, problemsOf(view, only))),
     });
@@ -251,7 +252,7 @@ async function workInPasses(
       limits,
       signal,
       engageGuard: () => guard.engage(),
-      onEvent: told.onEvent,
+      onEvent: tracker.onEvent,
       knownOffsets,
       lost,
     });
@@ -266,20 +267,20 @@ async function workInPasses(
       const key = replicaKey(view.id);
       if (!ours.has(key) || problemsOf(view, only).length === 0) return false;
       const failure = failures.get(key);
-      // A step that failed for a reason that lasts would fail again.
+      // After a lasting failure the step would fail again.
       if (failure !== undefined && failure.step !== "plan" && failure.isTransient !== true)
         return false;
-      // What kept it from being planned may be another reason by now.
+      // A tablet of the partition has changed, so the reason may be outdated.
       const isOutdated = view.replicas.some((one) => changed.has(one.endpoint));
       return isOutdated || planner(view, NO_ATTEMPTS).steps.length > 0;
     };
-    const views = knownOffsets.beside(selected(all, only));
+    const views = knownOffsets.addTo(selected(all, only));
     const open = await mapInTurns(views, isOpen);
     unhealthy = views.filter((_, index) => open[index] === true);
     const isTransient = unhealthy.some(
       ({ id }) => failures.get(replicaKey(id))?.isTransient === true,
     );
-    const isIdle = told.changes() === changes && changed.size === 0 && !isTransient;
+    const isIdle = tracker.changes() === changes && changed.size === 0 && !isTransient;
     if (unhealthy.length === 0 || pass === PASSES_MAX || isIdle) {
       return { state, all, failures, isTouched };
     }
@@ -291,7 +292,7 @@ async function workInPasses(
   }
 }
 
-/** A partition with the replicas that have problems; with all of them where it has problems as a whole. */
+/** A partition with its unhealthy replicas; all replicas if only the partition as a whole has a problem. */
 function atWork({ id, replicas }: PartitionView, problems: readonly Problem[]): PartitionAtWork {
   const endpoints = problems.flatMap((one) => one.endpoint ?? []);
   const all = replicas.map((one) => one.endpoint);
@@ -299,17 +300,17 @@ function atWork({ id, replicas }: PartitionView, problems: readonly Problem[]): 
 }
 
 /**
- * Looks at the cluster, and lets the plan be reviewed. A later attempt of the same run goes on with
- * what was reviewed: what the first one did has made the cluster different.
+ * Observes the cluster, plans, and has the plan reviewed. A later attempt of the same run skips the review and the
+ * comparison with the saved plan, because the first attempt has changed the cluster.
  */
 async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise<Look> {
   const { planned, review, earlier, signal, onEvent } = options;
-  // Each step that loads a replica asks for its snapshot. To be compared with, a plan that was made
-  // by a dry run has to be made once more from as much as that run knew.
+  // Snapshots are normally read by the steps that load. A saved plan has to be recomputed from the same facts
+  // that the dry run had, so that the two can be compared.
   const asked = {
     ...options,
     snapshotPartitions: planned === undefined ? 0 : undefined,
-    // What an earlier attempt did has made the cluster different.
+    // An earlier attempt has changed the cluster, so the decisions no longer match it.
     decisions: earlier === undefined ? options.decisions : undefined,
   };
   const seen = await look(cluster, asked);

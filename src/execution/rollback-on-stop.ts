@@ -8,19 +8,19 @@ import { untilAborted } from "../util/until-aborted.js";
 import { within } from "../util/within.js";
 import { createContext } from "./create-context.js";
 
-/** How long calls that are under way may take to come to their end; a stopped run is gone within 5 s. */
+/** Milliseconds that calls in flight may take to end; a stopped run exits within 5 s. */
 const SETTLE_MS = 500;
-/** How long taking back may take, all together. */
+/** Milliseconds that the whole rollback may take. */
 const ROLLBACK_MS = 1_500;
 
-/** What a run that can be stopped needs. */
+/** Options of {@link rollingBackOnStop}. */
 export interface StoppableOptions {
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
   readonly engageGuard: () => Promise<void>;
-  /** The cluster as it may be changed after `signal`, to take something back; absent: as ever. */
-  readonly tidying?: Cluster | undefined;
+  /** A cluster that still allows changes after `signal`, for the rollback; absent: the same cluster. */
+  readonly rollbackCluster?: Cluster | undefined;
   /** See `ContextOptions`. */
   readonly partitions?: number;
   /** See `ContextOptions`. */
@@ -30,18 +30,18 @@ export interface StoppableOptions {
 }
 
 /**
- * Does the work of a run. When the run is to stop, takes back what is good only together with a later
- * change that will not come; what could not be taken back is told.
+ * Executes the work of a run. If the run is stopped, rolls back the changes that are valid only together with a
+ * later change that will not be made. A failed rollback becomes a warning.
  *
- * @param work Given what steps work with.
- * @throws The signal's reason if the run is to stop; what `work` throws.
+ * @param work Receives the context of the steps.
+ * @throws The signal's reason if the run is stopped; any error of `work`.
  */
 export async function rollingBackOnStop(
   cluster: Cluster,
   options: StoppableOptions,
   work: (context: StepContext) => Promise<void>,
 ): Promise<void> {
-  const { signal, tidying = cluster } = options;
+  const { signal, rollbackCluster = cluster } = options;
   const pending = new Set<Parameters<Rollback["add"]>[0]>();
   const rollback: Rollback = {
     add(how) {
@@ -54,14 +54,14 @@ export async function rollingBackOnStop(
     await untilAborted(all, signal);
   } catch (thrown) {
     if (pending.size > 0) {
-      await within(tidying.clock, SETTLE_MS, "the cluster", all).catch(() => undefined);
-      await takeBack(tidying, options, pending, rollback);
+      await within(rollbackCluster.clock, SETTLE_MS, "the cluster", all).catch(() => undefined);
+      await rollBack(rollbackCluster, options, pending, rollback);
     }
     throw thrown;
   }
 }
 
-async function takeBack(
+async function rollBack(
   cluster: Cluster,
   { limits, onEvent }: StoppableOptions,
   pending: ReadonlySet<Parameters<Rollback["add"]>[0]>,

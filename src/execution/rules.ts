@@ -9,27 +9,27 @@ import { liveRule } from "../policy/live-rows.js";
 import { decideLeader } from "../policy/who-may-lead.js";
 
 /**
- * The decisions that a recovery rests on. Commands never give others than {@link RULES}; the simulation
- * replaces single ones by wrong ones, to see whether its checkers notice (test/mutants.test.ts).
+ * The decisions that a recovery depends on. Commands always use {@link RULES}. The simulation replaces single
+ * rules by wrong ones, to prove that its checkers detect them (test/mutants.test.ts).
  */
 export interface Rules {
-  /** Whether the tablets that answer are those of their names. */
+  /** Verifies the identity of the tablets. */
   readonly identify: typeof identifiedCluster;
-  /** Whether the tablets that are called lost are gone. */
+  /** Checks that tablets declared lost are absent. */
   readonly checkLost: typeof checkLost;
-  /** Whether the leader of a partition can be changed, as `inspect` advises it. */
+  /** Checks whether the leader of a partition can be changed, for the advice of `inspect`. */
   readonly checkLeaderChange: typeof checkLeaderChange;
-  /** Which replica is to lead, on true offsets. */
+  /** Chooses the leader of a partition from true offsets. */
   readonly decideLeader: typeof decideLeader;
-  /** What to do next about a partition, by the method. */
+  /** Returns the planner of a method. */
   readonly plannerOf: typeof plannerOf;
-  /** Whether a saved plan still fits. */
+  /** Checks that a saved plan still matches the cluster. */
   readonly checkPlan: typeof checkPlan;
-  /** What has become of each partition. */
+  /** Computes the result of each partition from the last observation. */
   readonly judge: typeof judge;
-  /** Which rows are compared, and which have expired or soon will. */
+  /** Selects the rows that are compared: those that have not expired and will not soon. */
   readonly liveRule: typeof liveRule;
-  /** Which rows differ for certain. */
+  /** Returns the rows that differ for certain. */
   readonly provenDifferences: typeof provenDifferences;
 }
 

@@ -7,23 +7,23 @@ import { recoverFollowers } from "../steps/recover-table.js";
 import { rowOf, runStep, taskOf } from "../steps/run-step.js";
 import type { StepContext, Task } from "../steps/step-context.js";
 import { outcomeOf } from "../steps/step-preconditions.js";
-import type { Pass } from "./leader-copy-exclusion.js";
+import type { LaneExclusion } from "./leader-copy-exclusion.js";
 
 /**
- * How many partitions may be at work side by side before their first loads, at their leaders, and at
- * their followers. Loads are limited on each tablet instead; waiting for loads, for replication or for
+ * Limits of partitions that run concurrently, one each for the steps before the first load, for leader steps
+ * and for follower steps. Loads are limited per tablet instead. Waiting for loads, replication or
  * RecoverEndpoint does not count.
  */
 export interface PartitionLimits {
   readonly beginning: LimitFunction;
   readonly leaders: LimitFunction;
   readonly followers: LimitFunction;
-  /** The same where none of the steps asks the nameserver for an op: more of them, since they mostly wait. */
+  /** The limits if none of the steps queues an op. They are higher, because such steps mostly wait. */
   readonly lightLeaders: LimitFunction;
   readonly lightFollowers: LimitFunction;
 }
 
-/** Steps that are a call to a tablet or a mark in the record, and no op. */
+/** Steps that call a tablet or change flags in the record, and queue no op. */
 const LIGHT: ReadonlySet<StepKind> = new Set<StepKind>([
   "change-role",
   "demote",
@@ -33,31 +33,31 @@ const LIGHT: ReadonlySet<StepKind> = new Set<StepKind>([
   "set-flags",
 ]);
 
-/** How a lane is run. */
+/** Options of {@link runLane}. */
 export type LaneOptions =
   | {
-      /** One round of a recovery: a failure ends what cannot do without the step; see `failureEnds`. */
+      /** One round of a recovery: `failureEnds` in the step table defines what a failed step ends. */
       readonly mode: "round";
       readonly onEvent: OnEvent;
       readonly limits: PartitionLimits;
-      /** Whether steps before the first load are limited apart. */
+      /** True if steps before the first load have their own limit. */
       readonly isFirstRound: boolean;
     }
   | {
-      /** A planned list: one after another, and the first step that does not end well is the last. */
+      /** A planned list: the steps run one after another, and the first one that does not succeed is the last. */
       readonly mode: "list";
       readonly onEvent: OnEvent;
-      readonly pass: Pass;
-      /** Runs right before each step; what it throws fails the step. */
+      readonly exclusion: LaneExclusion;
+      /** Runs right before each step; an error that it throws fails the step. */
       readonly before?: ((step: Step) => Promise<void>) | undefined;
-      /** Filled as steps end, so that a run that is stopped can tell how far it came. */
+      /** Filled as steps end, so that a stopped run can report its progress. */
       readonly results: StepResult[];
     };
 
-/** What came of a lane, and whether it came to its end. */
-export interface Ran {
+/** The results of a lane. `isComplete`: no step ended the lane early. */
+export interface LaneRun {
   readonly results: readonly StepResult[];
-  readonly isThrough: boolean;
+  readonly isComplete: boolean;
 }
 
 /** A lane while it runs. */
@@ -68,21 +68,21 @@ interface Running {
   readonly results: StepResult[];
 }
 
-/** Runs the steps of a lane. A step that finds the cluster not as it was planned ends it. */
+/** Runs the steps of a lane. A step whose preconditions do not hold ends it. */
 export async function runLane(
   context: StepContext,
   work: LaneWork,
   options: LaneOptions,
-): Promise<Ran> {
+): Promise<LaneRun> {
   const running: Running = { context, work, options, results: [] };
-  const isThrough = await runAll(running);
+  const isComplete = await runAll(running);
   const { results } = running;
   if (options.mode === "list") {
     for (const step of work.steps.slice(results.length)) {
       options.results.push({ step, outcome: { result: "not-done" } });
     }
   }
-  return { results, isThrough };
+  return { results, isComplete };
 }
 
 async function runAll(running: Running): Promise<boolean> {
@@ -94,7 +94,7 @@ async function runAll(running: Running): Promise<boolean> {
         work.steps.map((step) => [step]),
       );
     } finally {
-      options.pass.leave();
+      options.exclusion.release();
     }
   }
   for (const { limit, steps } of stretches(work.steps, options.isFirstRound)) {
@@ -104,20 +104,20 @@ async function runAll(running: Running): Promise<boolean> {
   return true;
 }
 
-/** Steps in a row under the same limit; undefined where they need none. */
+/** Consecutive steps under the same limit; undefined if they need none. */
 interface Stretch {
   readonly limit: keyof PartitionLimits | undefined;
   readonly steps: Step[];
 }
 
-/** Cuts steps where their limit changes. */
+/** Splits steps at each change of their limit. */
 function stretches(steps: readonly Step[], isFirstRound: boolean): Stretch[] {
   const made: Stretch[] = [];
   let current: keyof PartitionLimits = isFirstRound ? "beginning" : "leaders";
   for (const step of steps) {
     const row = rowOf(step);
     if (row.limit === "loads" && current === "beginning") current = "leaders";
-    // The leader leads by now: what comes from here on can be slow, and no other leader waits for it.
+    // The partition has its leader now. The follower steps can be slow, and leader steps must not wait for them.
     if (row.turn === "follower") current = "followers";
     const limit = row.limit === "partitions" ? current : undefined;
     const last = made.at(-1);
@@ -133,7 +133,7 @@ function limitFor(limit: Stretch["limit"], steps: readonly Step[]): Stretch["lim
   return limit === "followers" ? "lightFollowers" : limit;
 }
 
-/** What different replicas can do side by side is in one group; the rest goes one after another. */
+/** Groups consecutive parallel steps of one kind (on different replicas); every other step is its own group. */
 function parallelGroups(steps: readonly Step[]): Step[][] {
   const groups: Step[][] = [];
   for (const step of steps) {
@@ -144,7 +144,7 @@ function parallelGroups(steps: readonly Step[]): Step[][] {
   return groups;
 }
 
-/** @returns Whether the lane goes on. */
+/** @returns True if the lane continues. */
 async function runGroups(running: Running, groups: readonly Step[][]): Promise<boolean> {
   const { results } = running;
   for (const group of groups) {
@@ -155,7 +155,7 @@ async function runGroups(running: Running, groups: readonly Step[][]): Promise<b
     const open = group.filter((step) => step.endpoint === undefined || !failed.has(step.endpoint));
     const act = actOf(running, open);
     const ended = await Promise.all(
-      open.map(async (step) => ({ step, outcome: await runAndTell(running, step, act) })),
+      open.map(async (step) => ({ step, outcome: await runAndReport(running, step, act) })),
     );
     for (const one of ended) {
       results.push(one);
@@ -177,7 +177,7 @@ function endsLane(
   return failureEnds === "leader" ? step.endpoint === work.lane?.leader : failureEnds === "lane";
 }
 
-/** How a group of steps is done: followers that RecoverTable rebuilds may be done together. */
+/** Returns the function that runs the steps of a group: RecoverTable steps may share a RecoverEndpoint call. */
 function actOf(
   { context, work: { lane }, options }: Running,
   steps: readonly Step[],
@@ -193,7 +193,7 @@ function actOf(
   return (step) => recover(tasks.get(step) as Task<"recover-table">);
 }
 
-async function runAndTell(
+async function runAndReport(
   { context, options, work }: Running,
   step: Step,
   act: (step: Step) => Promise<StepOutcome>,
@@ -201,7 +201,7 @@ async function runAndTell(
   const { clock } = context.cluster;
   const { onEvent, mode } = options;
   if (mode === "list") {
-    await options.pass.enter(step, work.steps[work.steps.indexOf(step) - 1]);
+    await options.exclusion.acquire(step, work.steps[work.steps.indexOf(step) - 1]);
   }
   context.signal.throwIfAborted();
   const began = clock.now();

@@ -20,25 +20,25 @@ import { createLeaderCopyExclusion } from "./leader-copy-exclusion.js";
 import { rollingBackOnStop, type StoppableOptions } from "./rollback-on-stop.js";
 import { runLane } from "./run-lane.js";
 
-/** What running an operation needs. */
+/** Options of {@link runOperation}. */
 export interface RunOperationOptions extends Omit<StoppableOptions, "engageGuard"> {
-  /** Makes the guard of auto_failover, given the observed value; see `Attempt.createGuard`. */
+  /** Creates the guard of auto_failover from the observed value; see `Attempt.createGuard`. */
   readonly createGuard: (observed: boolean) => Promise<Guard>;
-  /** What earlier runs knew of partitions that lack rows; absent: nothing is laid beside. */
+  /** The store of the lower bounds of partitions that lack rows; absent: none are used. */
   readonly seen?: KnownOffsetsStore | undefined;
-  /** The plan to execute and nothing else; compared with the cluster before anything is done. */
+  /** A saved plan to execute; it is compared with the cluster before the first change. */
   readonly given?: Plan | undefined;
   /**
-   * Sees the plan before the first change; what it throws ends the run with nothing changed.
+   * Receives the plan before the first change; an error that it throws ends the run without changes.
    *
-   * @returns Whether it took a while, so that the cluster has to be looked at again.
+   * @returns True if the review took so long that the cluster has to be observed again.
    */
   readonly review: (plan: OperationPlan) => Promise<boolean>;
 }
 
 /**
- * Observes, plans, executes, verifies. A lane that fails does not stop another; what was switched
- * is put back whatever happens.
+ * Observes, plans, executes and verifies an operation. A lane that fails does not stop another, and auto_failover
+ * is restored in any case.
  *
  * @throws OpsError before anything was changed: the cluster cannot be observed, the plan is refused
  *   or stale, or the review ended it.
@@ -50,8 +50,9 @@ export async function runOperation(
 ): Promise<OperationReport> {
   const identities = newIdentities();
   const cluster = identifiedCluster(unchecked, identities);
-  const tidying = asked.tidying && identifiedCluster(asked.tidying, identities);
-  const options = { ...asked, tidying };
+  const rollbackCluster =
+    asked.rollbackCluster && identifiedCluster(asked.rollbackCluster, identities);
+  const options = { ...asked, rollbackCluster };
   const { given, review, signal } = options;
   const plannedOn = (made: OperationPlan, state: ClusterState) =>
     planOfOperation(made, state, new Date(cluster.clock.wallTime()).toISOString());
@@ -153,7 +154,7 @@ function isChange({ outcome }: StepResult): boolean {
   return outcome.result === "done" || outcome.result === "failed";
 }
 
-/** @param results Filled as lanes end. */
+/** @param results Filled as steps end. */
 async function runLanes(
   cluster: Cluster,
   operation: Operation,
@@ -168,18 +169,18 @@ async function runLanes(
     allEnded(
       lanes.map((work) =>
         limit(async () => {
-          const pass = exclusion.newPass();
+          const lane = exclusion.forLane();
           const { before } = operation;
-          const of = { mode: "list" as const, onEvent, pass, before, results };
-          const { isThrough } = await runLane(context, work, of);
-          if (isThrough) await operation.afterLane?.(work.steps);
+          const of = { mode: "list" as const, onEvent, exclusion: lane, before, results };
+          const { isComplete } = await runLane(context, work, of);
+          if (isComplete) await operation.afterLane?.(work.steps);
         }),
       ),
     ),
   );
 }
 
-/** Waits for all, also if one throws: nothing may be under way when auto_failover is put back. */
+/** Waits for all, even if one throws: no lane may be running when auto_failover is restored. */
 async function allEnded(work: readonly Promise<void>[]): Promise<void> {
   const ended = await Promise.allSettled(work);
   const bad = ended.find((one) => one.status === "rejected");

@@ -19,25 +19,25 @@ import { evidenceOf, isLosingEvidence, withBounds } from "../policy/what-it-hold
 import { rowOf } from "../steps/run-step.js";
 import { observePartition, type StepContext } from "../steps/step-context.js";
 import type { KnownOffsets } from "./known-offsets.js";
-import { type PartitionLimits, type Ran, runLane } from "./run-lane.js";
+import { type LaneRun, type PartitionLimits, runLane } from "./run-lane.js";
 
-/** How often a partition is looked at afresh and planned again before the run leaves it. */
+/** Limit of rounds (observe, plan, run) for one partition in a pass. */
 const ROUNDS_MAX = 6;
 
 /**
- * How old the nameserver's record may be by which a partition is planned right after its replicas were
- * loaded: loading does not change it, and every step that is planned looks again before it acts. What the
- * tablets have loaded is asked for once more: a tablet says that a replica is normal an instant before
- * it sets its offset (OpenMLDB 0.9 tablet: LoadTableInternal).
+ * Accepted age in milliseconds of the nameserver's record when a partition is planned right after its replicas
+ * were loaded. Loading does not change the record, and each step checks its preconditions again. The tablets'
+ * reports are always read again: a tablet reports a replica as normal just before it sets the offset (OpenMLDB 0.9
+ * tablet: LoadTableInternal).
  */
 const LOADED_RECORD_AGE_MS = 1_000;
 
 const NO_SNAPSHOTS: ReadonlyMap<Endpoint, TermStart> = new Map();
 
-/** The first pause before what may pass is looked at again. */
+/** The pause in milliseconds after the first transient failure. */
 const PAUSE_MS = 100;
 
-/** What is needed beside the context of the steps. */
+/** The parts of a round other than the context of the steps. */
 export interface RoundOptions {
   readonly planner: Planner;
   readonly onEvent: OnEvent;
@@ -45,19 +45,17 @@ export interface RoundOptions {
 }
 
 /**
- * Brings one partition back in rounds: plan what its problems ask for, do the steps in order, look
- * again. It is through when nothing is left to plan, when a step fails for good, or after
- * {@link ROUNDS_MAX} rounds. What may pass, whatever the step, is never for good: it is looked at again
- * after a pause. A failed load or replication is not either: the planner learns of it and
- * takes another way. Where all steps worked, each with its effect seen, and nothing can follow, it is
- * not looked at again: the look at the whole cluster at the end is one more anyway.
+ * Recovers one partition in rounds: plans, runs the steps in order, observes again. It ends when no step is
+ * planned, when a step fails for good, or after {@link ROUNDS_MAX} rounds. After a transient failure of any step
+ * the partition is observed again after a pause. A failed load or replication goes into the attempt history, and
+ * the planner chooses another method. If all steps of the last predicted round succeeded, the partition is not
+ * observed again: the observation of the whole cluster at the end verifies it.
  *
- * The first plan does not know the snapshots of replicas that are not loaded. A follower is loaded
- * whatever they say; where the leader is loaded as such, or nothing may be done, they count, and it is
- * planned once more.
+ * The first plan is made without the snapshots of replicas that are not loaded. They do not matter for loading a
+ * follower. If the plan loads a leader, or is blocked, it is made again with the snapshots.
  *
- * @returns What could not be done; undefined if nothing is left. Where a replica could not be
- *   loaded or replicated to and another way worked, nothing is left.
+ * @returns The failure; undefined if the partition is recovered. A failed load or replication does not count if
+ *   another method succeeded.
  */
 export async function recoverPartition(
   context: StepContext,
@@ -67,12 +65,12 @@ export async function recoverPartition(
 ): Promise<LaneFailure | undefined> {
   let next = await withSnapshots(context, first, options, limits);
   let attempts = NO_ATTEMPTS;
-  let passing: LaneFailure | undefined;
+  let transient: LaneFailure | undefined;
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
     if (next === undefined || "failure" in next) return next?.failure;
     const { lane }: PredictedRound = next;
     options.onEvent({ kind: "lane", lane, round });
-    if (lane.blocked !== undefined) return leave(lane, lane.blocked, options.knownOffsets);
+    if (lane.blocked !== undefined) return leaveAlone(lane, lane.blocked, options.knownOffsets);
     const { knownOffsets } = options;
     if (lane.evidence.bounds.unproven !== undefined && lane.steps.length > 0) {
       await knownOffsets.remember(lane.id, lane.evidence.bounds);
@@ -89,50 +87,50 @@ export async function recoverPartition(
     const hasShown = hasOnlyLoaded(lane);
     if (isClean(ran) && !hasShown && isLastRound(next, options.planner, attempts)) return undefined;
     attempts = learn(attempts, lasting, lane);
-    passing = failures.find((one) => one.isTransient === true);
+    transient = failures.find((one) => one.isTransient === true);
     const isStale = ran.results.some(({ outcome }) => outcome.result === "stale");
-    if (passing !== undefined || isStale) await pause(context, round);
+    if (transient !== undefined || isStale) await pause(context, round);
     next = await planAgain(context, lane, options, { attempts, ...afterRound(lane, ran) });
   }
-  return unfinished(next, passing);
+  return unfinished(next, transient);
 }
 
-/** Waits before what may pass is looked at again: longer each time, some seconds in all rounds together. */
+/** Waits after a transient failure: twice as long each time, 6.3 s in all rounds together. */
 function pause({ cluster, signal }: StepContext, time: number): Promise<void> {
   return cluster.clock.sleep(PAUSE_MS * 2 ** (time - 1), signal);
 }
 
-/** Whether all steps of a round were done, or what they wanted was true already. */
-function isClean(ran: Ran): boolean {
-  return ran.isThrough && failuresOf(ran.results).length === 0;
+/** True if all steps of a round succeeded. */
+function isClean(ran: LaneRun): boolean {
+  return ran.isComplete && failuresOf(ran.results).length === 0;
 }
 
-/** Whether a round only showed what replicas hold: what follows is planned on that, and not predicted. */
+/** True if a round only loaded replicas: the next round depends on the offsets they report and cannot be predicted. */
 function hasOnlyLoaded({ steps }: Lane): boolean {
   return steps.every((step) => rowOf(step).limit === "loads");
 }
 
-/** What the look after a round goes on with. */
-function afterRound(lane: Lane, ran: Ran): Omit<Known, "attempts"> {
+/** The facts of a round that the next observation starts from. */
+function afterRound(lane: Lane, ran: LaneRun): Omit<Known, "attempts"> {
   return {
     snapshots: isClean(ran) && lane.givesUp ? undefined : snapshotsOf(ran.results),
     recordAgeMs: isClean(ran) && hasOnlyLoaded(lane) ? LOADED_RECORD_AGE_MS : 0,
   };
 }
 
-/** The next round, or why there is none; undefined if the partition is gone. */
+/** The next round, or why there is none; undefined if the partition no longer exists. */
 type NextRound = PredictedRound | { readonly failure: LaneFailure } | undefined;
 
 /**
- * Why a partition is left after the last round; undefined if nothing is planned for it any more.
+ * Why a partition is unfinished after the last round; undefined if no step is left.
  *
- * @param passing What went wrong in the last round and may pass.
+ * @param transient The transient failure of the last round.
  */
-function unfinished(next: NextRound, passing: LaneFailure | undefined): LaneFailure | undefined {
+function unfinished(next: NextRound, transient: LaneFailure | undefined): LaneFailure | undefined {
   if (next === undefined || "failure" in next) return next?.failure;
   const { steps, blocked } = next.lane;
   if (steps.length === 0 && blocked === undefined) return undefined;
-  if (passing !== undefined) return passing;
+  if (transient !== undefined) return transient;
   return {
     endpoint: undefined,
     step: "plan",
@@ -141,8 +139,8 @@ function unfinished(next: NextRound, passing: LaneFailure | undefined): LaneFail
 }
 
 /**
- * The first plan, made once more on the snapshots of replicas that are not loaded where the leader is
- * to be loaded as such, or the operator has to decide; undefined if the partition is gone.
+ * The first plan. It is made again with the snapshots of replicas that are not loaded if it loads a leader or is
+ * blocked. Undefined if the partition no longer exists.
  */
 async function withSnapshots(
   context: StepContext,
@@ -162,19 +160,19 @@ async function withSnapshots(
   );
 }
 
-/** What is known when a partition is looked at again. */
+/** What is known when a partition is observed again. */
 interface Known {
   readonly attempts: AttemptHistory;
   /**
-   * What was on disk before the loads of the last round, by endpoint; undefined if the operator has
-   * just decided the partition, so that nothing from before counts.
+   * Snapshots that were on disk before the loads of the last round, by endpoint. Undefined if the operator's
+   * decision was just executed, so that earlier facts no longer apply.
    */
   readonly snapshots: ReadonlyMap<Endpoint, TermStart> | undefined;
   /** How old the nameserver's record may be, in milliseconds. */
   readonly recordAgeMs: number;
 }
 
-/** The next round of a partition, planned on a fresh look; undefined if the partition is gone. */
+/** The next round of a partition, planned on a new observation; undefined if the partition no longer exists. */
 async function planAgain(
   context: StepContext,
   lane: Lane,
@@ -183,13 +181,13 @@ async function planAgain(
 ): Promise<NextRound> {
   const view = await lookAgain(context, lane, { ...known, kept: knownOffsets.of(lane.id) });
   if (view === undefined || "failure" in view) return view;
-  // The nameserver forgets within seconds what it saw of a replica before it was loaded.
+  // Within seconds the nameserver replaces its offset of a loaded replica, so the evidence is stored now.
   if (isLosingEvidence(view)) await knownOffsets.remember(lane.id, evidenceOf(view).bounds);
   return { view, lane: planner(view, known.attempts) };
 }
 
-/** Leaves a partition as it is. What speaks against the obvious choice is kept for later runs. */
-async function leave(
+/** Leaves a partition as it is. The evidence that blocks it is stored for later runs. */
+async function leaveAlone(
   lane: Lane,
   blocked: Problem,
   knownOffsets: KnownOffsets,
@@ -202,20 +200,20 @@ async function leave(
   return { endpoint, step: "plan", detail, decision: blocked, evidence: lane.evidence };
 }
 
-/** Tells what a lane that is through has saved or given up. */
+/** Reports the notes of a lane that ended, and discards lower bounds that it has made void. */
 async function conclude(
   lane: Lane,
-  ran: Ran,
+  ran: LaneRun,
   { knownOffsets, onEvent }: RoundOptions,
 ): Promise<void> {
   await knownOffsets.proven(lane.id, copiedBy(ran));
-  if (!ran.isThrough || (lane.givesUp && !isClean(ran))) return;
+  if (!ran.isComplete || (lane.givesUp && !isClean(ran))) return;
   if (lane.notes.length > 0) onEvent({ kind: "partition-note", id: lane.id, notes: lane.notes });
   if (lane.givesUp) await knownOffsets.forget(lane.id);
 }
 
 /** The replicas that have become copies of the leader in a round. */
-function copiedBy({ results }: Ran): Endpoint[] {
+function copiedBy({ results }: LaneRun): Endpoint[] {
   return results.flatMap(({ step, outcome }) =>
     step.kind === "recover-table" && step.isCopy === true && outcome.result === "done"
       ? [step.endpoint]
@@ -223,8 +221,8 @@ function copiedBy({ results }: Ran): Endpoint[] {
   );
 }
 
-/** The partition now; what keeps it from being observed and may pass is waited for. */
-async function observeAtLast(
+/** Observes the partition; retries after transient errors, at most {@link ROUNDS_MAX} times. */
+async function observeWithRetries(
   context: StepContext,
   id: PartitionId,
   recordAgeMs: number,
@@ -241,14 +239,14 @@ async function observeAtLast(
   }
 }
 
-/** The partition now, with all that was known before. */
+/** Observes the partition and adds the facts known before; undefined if it no longer exists. */
 async function lookAgain(
   context: StepContext,
   lane: Lane,
   { snapshots, recordAgeMs, kept }: Known & { readonly kept: LowerBounds | undefined },
 ): Promise<PartitionView | { readonly failure: LaneFailure } | undefined> {
   try {
-    const view = await observeAtLast(context, lane.id, recordAgeMs);
+    const view = await observeWithRetries(context, lane.id, recordAgeMs);
     if (view === undefined || snapshots === undefined) {
       return view && withBounds(view, kept?.unproven && kept);
     }

@@ -18,7 +18,7 @@ export interface Attempt {
   /** Refuses every change after `signal`, and without the lock. */
   readonly cluster: Cluster;
   /** The same, for taking back after a stop of the run what must not be left half-way. */
-  readonly tidying: Cluster;
+  readonly rollbackCluster: Cluster;
   /** Aborted when the attempt is to end; more than the run's own signal. */
   readonly signal: AbortSignal;
   /** Makes the guard of auto_failover; to be called once, see {@link guardUnderLock}. */
@@ -123,7 +123,7 @@ function makeAttempt(
     signal,
     isSuperseded,
     cluster: protectedUntil(signal),
-    tidying: protectedUntil(own.signal),
+    rollbackCluster: protectedUntil(own.signal),
     async createGuard(observed) {
       const made = await unlessStopped(parts, guardUnderLock(parts, lock, observed));
       onGuard(true);

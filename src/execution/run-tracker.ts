@@ -2,22 +2,23 @@ import { replicaKey } from "../model/cluster-state.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { rowOf } from "../steps/run-step.js";
 
-/** What a run did and noted on its way to the listener. */
-export interface Told {
+/** Counts what a run has done, from its events. */
+export interface RunTracker {
+  /** Updates the counts and passes the event on. */
   readonly onEvent: OnEvent;
-  /** What was noted about each partition, by `replicaKey`. */
+  /** The notes on each partition, by `replicaKey`. */
   readonly notes: ReadonlyMap<string, readonly string[]>;
-  /** How many changing steps were done. */
+  /** The number of successful steps that changed the cluster. */
   changes(): number;
-  /** The partitions of which something was done and nothing is left, by `replicaKey`. */
-  readonly through: ReadonlySet<string>;
+  /** The partitions with executed steps whose recovery finished without a failure, by `replicaKey`. */
+  readonly finished: ReadonlySet<string>;
 }
 
-/** Listens on the way to the listener of a run. */
-export function keepTrack(onEvent: OnEvent): Told {
+/** Creates a tracker that passes each event on to `onEvent`. */
+export function trackRun(onEvent: OnEvent): RunTracker {
   const notes = new Map<string, readonly string[]>();
   const begun = new Set<string>();
-  const through = new Set<string>();
+  const finished = new Set<string>();
   let changes = 0;
   return {
     onEvent(event) {
@@ -25,25 +26,25 @@ export function keepTrack(onEvent: OnEvent): Told {
         const key = replicaKey(event.id);
         notes.set(key, [...new Set([...(notes.get(key) ?? []), ...event.notes])]);
       }
-      followEnds(event, begun, through);
+      trackEnds(event, begun, finished);
       const isDone = event.kind === "step-ended" && event.outcome.result === "done";
       if (isDone && rowOf(event.step).changes) changes += 1;
       onEvent(event);
     },
     notes,
     changes: () => changes,
-    through,
+    finished,
   };
 }
 
-/** @param begun Partitions that something was done about. */
-function followEnds(event: RunEvent, begun: Set<string>, through: Set<string>): void {
+/** @param begun Partitions with a step that was started, by `replicaKey`. */
+function trackEnds(event: RunEvent, begun: Set<string>, finished: Set<string>): void {
   if (event.kind === "work") {
-    for (const { id } of event.partitions) through.delete(replicaKey(id));
+    for (const { id } of event.partitions) finished.delete(replicaKey(id));
   } else if (event.kind === "step-started") {
     if (event.step.id !== undefined) begun.add(replicaKey(event.step.id));
   } else if (event.kind === "lane-ended" && event.failure === undefined) {
     const key = replicaKey(event.id);
-    if (begun.has(key)) through.add(key);
+    if (begun.has(key)) finished.add(key);
   }
 }
