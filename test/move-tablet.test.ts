@@ -107,7 +107,7 @@ test("where another tablet that holds the same is away too, nothing tells whose 
   const report = await operateOn(virtual, move());
   expect(report.results).toEqual([]);
   expect(report.plan.notes.join("\n")).toContain(
-    "stays: db1.t0:0: b:9527 is away too and holds it; nothing at c:9527 tells it from b:9527",
+    "stays: db1.t0:0: b:9527 is absent too and holds it; no replica distinguishes c:9527 from b:9527",
   );
 });
 
@@ -137,7 +137,7 @@ test("moved-1 of a real cluster ends as moved-2 does, without a row lost", async
   expect((await runBin(["inspect", ...at])).stdout).toContain(command);
   expect((await runBin(["recoverdata", "--yes", ...at])).stdout).toContain(command);
   const dry = await runBin(["movetablet", `--from=${from}`, `--to=${to}`, "--dry_run", ...at]);
-  expect(dry.stdout).toContain("moved if it proves itself there");
+  expect(dry.stdout).toContain("moved if it matches there");
   const run = await runBin(["movetablet", `--from=${from}`, `--to=${to}`, "--yes", ...at]);
   expect(run.code, run.stdout).toBe(0);
   const recovery = await runBin(["recoverdata", "--yes", ...at]);

@@ -171,7 +171,7 @@ describe("loadtable", () => {
     const second = await operateOn(virtual, loading(follower));
     expect(resultsOf(second)).toEqual([`load-table ${short(follower)} done: 30 rows, offset 30`]);
     expect(second.conclusions[0]).toContain(
-      "no leader replicates to it: go on with openmldb-ops recovertable",
+      "no leader replicates to it: continue with openmldb-ops recovertable",
     );
     expect(replicaOf(virtual, follower)?.role).toBe("follower");
     const third = await operateOn(virtual, loading(leader));

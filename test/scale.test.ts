@@ -144,7 +144,7 @@ describe("scaleout", () => {
     virtual.model.kill("tablet1");
     await virtual.pass(15_000);
     const report = await scale(virtual, scaleOut());
-    expect(report?.plan.notes.join()).toContain("tablet a:9527 takes no part: kOffline");
+    expect(report?.plan.notes.join()).toContain("tablet a:9527 is not used: kOffline");
     expect(spread(virtual).replicas[A]).toBe(0);
   });
 

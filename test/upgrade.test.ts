@@ -267,10 +267,10 @@ describe("a statfile is not believed", () => {
     },
   );
 
-  test("a replica that the table wants is never taken away, whoever is said to have added it", async () => {
+  test("a replica that the table specifies is never taken away, whoever is said to have added it", async () => {
     const { virtual, store } = await cluster(3, { added: "b:9527" });
     const text = await refusal(virtual, post(store));
-    expect(text).toContain("without it 2 replicas are left of the 3 that the table wants");
+    expect(text).toContain("without it 2 replicas are left of the 3 that the table specifies");
     expect(replicaCounts(virtual)).toEqual([3]);
   });
 });

@@ -2,20 +2,20 @@ import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-s
 import { partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { unhealthyLines } from "./condition.js";
-import { opsNotes, placed, stillToDo, survey, unusableNotes, usableTablets } from "./moves.js";
+import { opsNotes, placed, remainingSteps, survey, unusableNotes, usableTablets } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { countReplicas } from "./placement.js";
 import { distributionLines, shortList, touchedProblems } from "./scaleout.js";
 import { refused } from "./targets.js";
 
-/** The command, wherever it is printed. */
+/** The command, for printing. */
 export const ADD_MISSING = { cmd: "scaleout", add_missing: true } as const;
 
 /**
- * Makes the replicas that partitions lack of the number that their table asks for, each on the tablet
- * that has the fewest; moves nothing. System databases too: whatever was lost is made anew.
+ * Adds the replicas that partitions lack of the number that their table specifies, each on the tablet
+ * with the fewest replicas; moves nothing. System databases are included.
  *
- * @param concurrency Partitions worked on at the same time.
+ * @param concurrency Partitions processed at the same time.
  */
 export function addMissingOperation(concurrency: number): Operation {
   return {
@@ -27,7 +27,7 @@ export function addMissingOperation(concurrency: number): Operation {
     plan: (state) => planAdding(state),
     verify: (after, results) => [
       ...touchedProblems(after, results),
-      ...stillToDo(() => planAdding(after)),
+      ...remainingSteps(() => planAdding(after)),
     ],
     conclude: (after) => distributionLines(after),
   };
@@ -36,9 +36,9 @@ export function addMissingOperation(concurrency: number): Operation {
 /**
  * Plans the missing replicas.
  *
- * @param gone Tablets that are gone for certain: their replicas are taken off the record first, so that
- *   they are missing too. Only where another replica leads.
- * @throws OpsError `refused` if there is no tablet that can take any.
+ * @param gone Absent tablets whose replicas are removed from the record first, so that they count as
+ *   missing. Another replica must lead.
+ * @throws OpsError `refused` if no tablet can take a replica.
  */
 export function planAdding(
   state: ClusterState,
@@ -92,7 +92,7 @@ export function planAdding(
   };
 }
 
-/** Whether a tablet can take a replica: it has none on record, and none loaded that is on no record. */
+/** True if a tablet can take a replica: it has none on record, and none loaded off the record. */
 function isFree(
   state: ClusterState,
   endpoint: Endpoint,
@@ -103,7 +103,7 @@ function isFree(
   return !held.has(endpoint) && !isLoaded;
 }
 
-/** The tablet with the fewest replicas that may take one; the first by name among equals. */
+/** The tablet with the fewest replicas that may take one; ties go to the first by name. */
 function emptiest(
   counts: ReadonlyMap<Endpoint, number>,
   mayTake: (endpoint: Endpoint) => boolean,

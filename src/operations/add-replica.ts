@@ -17,10 +17,10 @@ import {
   type Target,
 } from "./targets.js";
 
-/** Partitions that are worked on side by side; the nameserver adds replicas one at a time anyway. */
+/** Partitions processed at the same time; the nameserver adds replicas one at a time. */
 const CONCURRENCY = 8;
 
-/** Which followers are wanted, or are to go. */
+/** The replicas at one endpoint that a command adds or deletes. */
 export interface ReplicaOptions extends PartitionsOptions {
   readonly endpoint: Endpoint;
   readonly print: PrintCommand;
@@ -32,8 +32,8 @@ export function replicaFlags({ db, table, pids, endpoint }: ReplicaOptions) {
 }
 
 /**
- * Makes new followers of partitions on a tablet (AddReplicaNS). A follower that is there and follows
- * is left alone.
+ * Adds followers of partitions on a tablet (AddReplicaNS). A follower that exists and is healthy is
+ * left alone.
  */
 export function addReplicaOperation(options: ReplicaOptions): Operation {
   const { endpoint } = options;
@@ -72,7 +72,7 @@ function planAdding(state: ClusterState, options: ReplicaOptions): OperationPlan
   };
 }
 
-/** Whether a replica is there already and nothing is wrong with it. */
+/** True if a replica exists there without a problem. */
 function isThere(view: PartitionView, endpoint: Endpoint): boolean {
   return (
     replicaAt(view, endpoint) !== undefined &&
@@ -121,7 +121,7 @@ function obstacleTo(
   return noLeader(view, print);
 }
 
-/** Why nothing can be copied: the partition has no leader. Undefined if it has one. */
+/** The obstacle that the partition has no leader to copy from; undefined if it has one. */
 export function noLeader(view: PartitionView, print: PrintCommand): Obstacle | undefined {
   if (servingLeader(view) !== undefined) return undefined;
   const of = partitionFlags(view.id);
@@ -131,7 +131,7 @@ export function noLeader(view: PartitionView, print: PrintCommand): Obstacle | u
   };
 }
 
-/** What is wrong with a follower that was to be made; empty if it follows. */
+/** The problems of a follower that should exist; empty if it is healthy. */
 export function notFollowing(view: PartitionView, endpoint: Endpoint): string[] {
   const name = partitionName(view.id);
   if (replicaAt(view, endpoint) === undefined) return [`${name}: ${endpoint} has no replica of it`];
@@ -140,7 +140,9 @@ export function notFollowing(view: PartitionView, endpoint: Endpoint): string[] 
   return problems.map((one) => `${name} at ${endpoint}: ${one.text}`);
 }
 
-/** A follower and its leader with their offsets, as one line; nothing if it leads or does not follow. */
+/**
+ * A follower and its leader with their offsets, as one line; empty if it leads or does not follow.
+ */
 export function conclusion(view: PartitionView, endpoint: Endpoint): string[] {
   const leader = servingLeader(view);
   const own = replicaAt(view, endpoint)?.report;

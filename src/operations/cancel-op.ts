@@ -5,15 +5,15 @@ import type { PrintCommand } from "../model/tool-command.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { refused } from "./targets.js";
 
-/** An op as a person knows it. */
+/** An op in words. */
 function opText({ id, type, status, task, db, table, pid }: Op): string {
   const of = table === "" ? "" : ` of ${tableName({ db, table })}:${pid}`;
   return `op ${id} (${type}${of}, ${status}${task === "-" ? "" : ` at ${task}`})`;
 }
 
 /**
- * Ends an op that is queued or running (CancelOP). What it did so far stays: a leader that it left in
- * kSnapshotPaused is named at the end.
+ * Cancels an op that is queued or running (CancelOP). Its effects so far stay; if it left a leader in
+ * kSnapshotPaused, the output names the leader.
  */
 export function cancelOpOperation(options: {
   readonly op: bigint;
@@ -49,12 +49,12 @@ function planCancel(state: ClusterState, id: bigint): OperationPlan {
       {
         kind: "cancel-op",
         op: id,
-        why: `${opText(op)} is ended where it is; what it did so far stays`,
+        why: `${opText(op)} ends at its current task; its effects so far stay`,
       },
     ],
     notes: state.autoFailover
       ? [
-          "auto_failover is on: it is switched off meanwhile, and put back; it may queue the op again",
+          "auto_failover is on: it is switched off during the run and restored at the end, and may then queue the op again",
         ]
       : [],
     restsOn: [],
@@ -62,7 +62,7 @@ function planCancel(state: ClusterState, id: bigint): OperationPlan {
   };
 }
 
-/** Leaders that the op left without snapshots. */
+/** Leaders that the op left in kSnapshotPaused. */
 function leftovers(
   after: ClusterState,
   { op: id, print }: Parameters<typeof cancelOpOperation>[0],

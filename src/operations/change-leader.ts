@@ -23,28 +23,31 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { findPartitions, ledText, refused, replicaAt } from "./targets.js";
 
-/** What `changeleader` was asked for. */
+/** The options of `changeleader`. */
 export interface ChangeLeaderOptions {
-  /** Undefined: whatever database has the one table of that name. */
+  /** Undefined if the table's name is unique among the databases. */
   readonly db: string | undefined;
   readonly table: string;
   readonly pid: number;
-  /** The follower that shall lead; `auto`: the one that holds most; undefined: the same, if no leader is alive. */
+  /**
+   * The follower that will lead; `auto`: the one with the highest offset; undefined: the same, only if
+   * no leader is alive.
+   */
   readonly candidate: Endpoint | undefined;
-  /** Whether the old leader is brought back as follower. */
+  /** Whether the old leader is recovered as follower. */
   readonly recovers: boolean;
-  /** Whether entries may be given up that another replica is known to hold. */
+  /** Whether entries that another replica is known to hold may be given up. */
   readonly acceptsLoss: boolean;
   readonly print: PrintCommand;
 }
 
-/** Gives one partition another leader, and brings the old one back as follower. */
+/** Changes the leader of one partition, and recovers the old one as follower. */
 export function changeLeaderOperation(options: ChangeLeaderOptions): Operation {
   return {
     command: "changeleader",
     typed: typedOf(options),
     goOn(results) {
-      // Chosen anew, yet another replica would lead.
+      // Without a fixed candidate another replica could be chosen.
       const won = results.find(
         ({ step, outcome }) => step.kind === "change-leader" && outcome.result === "done",
       );
@@ -93,7 +96,7 @@ function planOf(state: ClusterState, options: ChangeLeaderOptions): OperationPla
   const leader = servingLeader(view);
   if (leader !== undefined && leader.endpoint === options.candidate) {
     const back = options.recovers
-      ? comeBack(view, exLeaders(view, leader.endpoint), options.print, {})
+      ? rejoinSteps(view, exLeaders(view, leader.endpoint), options.print, {})
       : NOTHING;
     const notes = [`${leader.endpoint} leads ${name} already`, ...back.notes];
     return { steps: back.steps, notes, restsOn: [view] };
@@ -106,10 +109,10 @@ function planOf(state: ClusterState, options: ChangeLeaderOptions): OperationPla
   const old = exLeaders(view, change.to);
   const dropped = view.replicas.filter((one) => change.dropped.includes(one.endpoint));
   const wanted = [...(options.recovers ? old : []), ...dropped];
-  const back = comeBack(view, wanted, options.print, { since, acceptsLoss });
+  const back = rejoinSteps(view, wanted, options.print, { since, acceptsLoss });
   return {
     steps: [changeStep(view, change, acceptsLoss), ...back.steps],
-    notes: [...lossNotes(view, change), ...back.notes, ...leftNotes(options, old)],
+    notes: [...lossNotes(view, change), ...back.notes, ...noRecoverNotes(options, old)],
     restsOn: [view],
   };
 }
@@ -133,13 +136,13 @@ function changeStep(
   };
 }
 
-/** The replicas that lead, or led, beside the one that shall. */
+/** The replicas that are flagged leader, other than the coming one. */
 function exLeaders(view: PartitionView, to: Endpoint): ReplicaView[] {
   return view.replicas.filter((one) => one.claim.isLeader && one.endpoint !== to);
 }
 
-/** What brings replicas back whose tablets are healthy, and a note for the others. */
-function comeBack(
+/** The steps that recover replicas on healthy tablets, and a note for each of the others. */
+function rejoinSteps(
   view: PartitionView,
   replicas: readonly ReplicaView[],
   print: PrintCommand,
@@ -167,7 +170,7 @@ function comeBack(
   };
 }
 
-/** What a change of leader gives up, on the operator's word, with numbers. */
+/** The entries that a change of leader gives up by the operator's decision, with numbers. */
 export function lossNotes(view: PartitionView, { to, offset, givesUp }: LeaderChange): string[] {
   if (!mayGiveUp(givesUp)) return [];
   return [
@@ -175,7 +178,7 @@ export function lossNotes(view: PartitionView, { to, offset, givesUp }: LeaderCh
   ];
 }
 
-function leftNotes({ recovers }: ChangeLeaderOptions, old: readonly ReplicaView[]): string[] {
+function noRecoverNotes({ recovers }: ChangeLeaderOptions, old: readonly ReplicaView[]): string[] {
   if (recovers) return [];
   return old.map((one) => `--no_recover: ${one.endpoint} stays marked not alive`);
 }
@@ -194,12 +197,12 @@ function refusal(
   return refused(`the leader of ${partitionName(view.id)} is not changed: ${change.refusal}`, hint);
 }
 
-/** The commands that go on after a refused change of the leader; each is complete. */
+/** The commands to use after a refused change of the leader; each is complete. */
 interface Instead {
   readonly state: ClusterState;
-  /** Lets the best follower lead; undefined where no candidate was named. */
+  /** Makes the best follower the leader; undefined if no candidate was named. */
   readonly auto?: string;
-  /** Gives entries up. */
+  /** Accepts the loss. */
   readonly accept: string;
 }
 
@@ -223,7 +226,9 @@ export function hintFor(
   return hints[remedy];
 }
 
-/** The command that makes one more replica of a partition, on the healthy tablet that has the fewest. */
+/**
+ * The command that adds one replica of a partition, on the healthy tablet with the fewest replicas.
+ */
 export function addReplicaText(
   view: PartitionView,
   state: ClusterState,
@@ -254,7 +259,7 @@ function complaintsAbout(
   const asked = new Set(steps.map((one) => one.endpoint));
   const isOfConcern = (endpoint: Endpoint) => {
     const replica = replicaAt(view, endpoint);
-    // One that is left out of service, or whose tablet is away, is none of this command's business.
+    // Replicas that stay out of service, or whose tablet is absent, are not this command's concern.
     const isAway = replica?.tablet !== "ok" || !replica.claim.isAlive;
     return asked.has(endpoint) || !isAway;
   };

@@ -6,20 +6,20 @@ import type { Step } from "../model/step.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 
 /**
- * Whether a partition's replicas can be moved: `well`; `half-done` if only what an interrupted
- * change of leader or move leaves behind has to be put right first; else `unhealthy`, with the reason.
+ * Whether a partition's replicas can be moved: `well`; `half-done` if only the leftovers of an
+ * interrupted change of leader or move must be repaired first; else `unhealthy`, with the reason.
  */
 export type Condition =
   | { readonly kind: "well"; readonly leader: Endpoint }
   | {
       readonly kind: "half-done";
       readonly leader: Endpoint;
-      /** What puts it right, in order. */
+      /** The steps that repair it, in order. */
       readonly heal: readonly Step[];
     }
   | { readonly kind: "unhealthy"; readonly why: string };
 
-/** What bringing a loaded follower back puts right without anything being deleted unseen. */
+/** Problems that recovering a loaded follower solves without deleting unchecked entries. */
 const HEALED_BY_REJOIN: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
   "extra-leader",
   "marked-dead",
@@ -28,7 +28,10 @@ const HEALED_BY_REJOIN: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
   "behind",
 ]);
 
-/** Judges a partition; see {@link Condition}. A follower that lags under writes is well. */
+/**
+ * Determines the condition of a partition, see {@link Condition}. A follower that is behind under
+ * writes is well.
+ */
 export function conditionOf(view: PartitionView): Condition {
   const leader = servingLeader(view);
   if (leader === undefined) return withoutLeader(view);
@@ -50,8 +53,9 @@ export function conditionOf(view: PartitionView): Condition {
 }
 
 /**
- * A change of leader begins with marking the leader not alive, so that clients leave it alone. If it
- * ends there, the leader still runs as one: marking it alive undoes it.
+ * The condition of a partition without a leader. A change of leader starts by marking the leader not
+ * alive, so that clients stop using it. If the change ended there, the leader still runs as one, and
+ * marking it alive reverts it.
  */
 function withoutLeader(view: PartitionView): Condition {
   const flagged = view.replicas.filter((one) => one.claim.isLeader);
@@ -86,8 +90,8 @@ function unhealthy(view: PartitionView): Condition {
 }
 
 /**
- * What brings a replica back. For an ex-leader the term before the newest is named, so that rows which
- * only it took in the moment of the change are not deleted unseen.
+ * The step that recovers a replica. For an ex-leader it names the term before the newest, so that rows
+ * which only the ex-leader accepted during the change are not deleted unchecked.
  */
 export function recoverStep(view: PartitionView, endpoint: Endpoint, why: string): Step {
   const isFlagged = view.replicas.some((one) => one.endpoint === endpoint && one.claim.isLeader);
@@ -101,7 +105,7 @@ export function recoverStep(view: PartitionView, endpoint: Endpoint, why: string
   };
 }
 
-/** `db.table:pid: why` of partitions that are unhealthy, for refusals and notes. */
+/** `db.table:pid: why` of the unhealthy partitions, for refusals and notes. */
 export function unhealthyLines(
   views: readonly { readonly view: PartitionView; readonly condition: Condition }[],
 ): string[] {
@@ -110,7 +114,7 @@ export function unhealthyLines(
   );
 }
 
-/** Whether a follower could lead: alive, loaded, and nothing wrong with it but a little lag. */
+/** True if a follower could lead: alive, loaded, and without a problem other than being behind. */
 export function isFit(view: PartitionView, replica: ReplicaView): boolean {
   return diagnose(view).every((one) => one.endpoint !== replica.endpoint || one.code === "behind");
 }

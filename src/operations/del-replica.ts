@@ -6,18 +6,18 @@ import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { noLeader, type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import { addReplicaText } from "./change-leader.js";
-import { isGoneForCertain, obstacleToRemoval } from "./gone-tablets.js";
-import { leadElsewhere } from "./lead-elsewhere.js";
+import { isAbsentForGood, obstacleToRemoval } from "./gone-tablets.js";
+import { leaderObstacle } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, findPartitions, type Obstacle, replicaAt } from "./targets.js";
 
-/** Partitions that are worked on side by side; the nameserver has two queues of ops. */
+/** Partitions processed at the same time; the nameserver has two queues of ops. */
 const CONCURRENCY = 8;
 
 /**
- * Deletes followers from a tablet (DelReplicaNS), or takes them off the record if the tablet is gone.
- * Never a leader, never the last replica, and never one that is known to hold entries that its leader
- * lacks.
+ * Deletes followers from a tablet (DelReplicaNS), or removes them from the record if the tablet is
+ * absent. Refuses a leader, the last replica, and a replica that is known to hold entries that its
+ * leader lacks.
  */
 export function delReplicaOperation(options: ReplicaOptions): Operation {
   return {
@@ -27,7 +27,9 @@ export function delReplicaOperation(options: ReplicaOptions): Operation {
     concurrency: CONCURRENCY,
     plan: (state) => planDeleting(state, options),
     verify: (after) =>
-      findPartitions(after, options).views.flatMap((view) => traces(after, view, options.endpoint)),
+      findPartitions(after, options).views.flatMap((view) =>
+        remainingTraces(after, view, options.endpoint),
+      ),
     conclude: (after) =>
       findPartitions(after, options).views.map(
         (view) =>
@@ -41,7 +43,7 @@ function planDeleting(state: ClusterState, options: ReplicaOptions): OperationPl
   const { table, views } = findPartitions(state, options);
   const held = views.filter((view) => replicaAt(view, endpoint) !== undefined);
   const gone = views.filter((view) => !held.includes(view));
-  const isGone = isGoneForCertain(state, endpoint);
+  const isGone = isAbsentForGood(state, endpoint);
   if (!isGone) assertUsable(state, endpoint, "tablet");
   assertNone(
     held.flatMap((view) => obstacleTo(state, view, options, isGone) ?? []),
@@ -65,7 +67,7 @@ function planDeleting(state: ClusterState, options: ReplicaOptions): OperationPl
   };
 }
 
-/** What the operator should know of a deletion that is allowed. */
+/** Notes on a deletion that is allowed. */
 function warnings(view: PartitionView, endpoint: Endpoint, wanted: number): string[] {
   const name = partitionName(view.id);
   const rest = view.replicas.filter((one) => one.endpoint !== endpoint);
@@ -97,7 +99,7 @@ function obstacleTo(
   if (isGone) return obstacleToRemoval(view, options.endpoint, options.print);
   const claim = replicaAt(view, endpoint)?.claim;
   if (claim?.isLeader === true)
-    return leadElsewhere(state, view, endpoint, { print, fate: "deleted" });
+    return leaderObstacle(state, view, endpoint, { print, fate: "deleted" });
   const ahead = diagnose(view).find(
     (one) => one.endpoint === endpoint && (one.code === "ahead" || one.code === "surplus"),
   );
@@ -110,8 +112,12 @@ function obstacleTo(
   return noLeader(view, print);
 }
 
-/** What is left of a replica that was to be deleted; empty if nothing is. */
-export function traces(after: ClusterState, view: PartitionView, endpoint: Endpoint): string[] {
+/** The traces of a replica that should be deleted; empty if there are none. */
+export function remainingTraces(
+  after: ClusterState,
+  view: PartitionView,
+  endpoint: Endpoint,
+): string[] {
   const name = partitionName(view.id);
   const loaded = after.tablets.get(endpoint)?.reports?.has(replicaKey(view.id)) === true;
   const leader = servingLeader(view);

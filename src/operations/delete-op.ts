@@ -5,14 +5,14 @@ import type { PrintCommand } from "../model/tool-command.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { refused } from "./targets.js";
 
-/** Which ended ops are taken off the list: one, or all with a status. */
+/** Which ended ops are deleted from the list: one, or all with a status. */
 export type DeleteOptions =
   | { readonly op: bigint }
   | { readonly status: Extract<OpStatus, "done" | "failed" | "canceled"> };
 
 /**
- * Takes ended ops off the nameserver's list and out of ZooKeeper (DeleteOP, OpenMLDB 0.8 and later).
- * One that is queued or running is refused: the nameserver would forget it while tablets work on.
+ * Deletes ended ops from the nameserver's list and from ZooKeeper (DeleteOP, OpenMLDB 0.8 and later).
+ * An op that is queued or running is refused: tablets would continue it unobserved.
  */
 export function deleteOpOperation(options: DeleteOptions, print: PrintCommand): Operation {
   return {
@@ -37,7 +37,10 @@ function meant(state: ClusterState, options: DeleteOptions): Op[] {
   );
 }
 
-/** The listed ops that a step of this command is about: later ones of that status are not. */
+/**
+ * The listed ops that a step of this command deletes: ops of that status that ended later are not
+ * included.
+ */
 export function deletedBy({ ops }: { readonly ops: DeletedOps }, all: readonly Op[]): Op[] {
   return all.filter((one) =>
     "op" in ops ? one.id === ops.op : one.status === ops.status && one.id <= ops.upTo,

@@ -5,14 +5,19 @@ import type { PrintCommand } from "../model/tool-command.js";
 import { whyNotRemove } from "../policy/lost-replicas.js";
 import type { Obstacle } from "./targets.js";
 
-/** Whether a tablet is not registered and not on its way back: its replicas can only be taken off the record. */
-export function isGoneForCertain(state: ClusterState, endpoint: Endpoint): boolean {
+/**
+ * True if a tablet is not registered and not restarting: its replicas can only be removed from the
+ * record.
+ */
+export function isAbsentForGood(state: ClusterState, endpoint: Endpoint): boolean {
   const view = state.tablets.get(endpoint);
   const absence = view && absenceOf(view);
   return absence !== undefined && mayBeGivenUp(absence);
 }
 
-/** Why a replica whose tablet is gone must stay on record; undefined if it may go. */
+/**
+ * Returns why a replica of an absent tablet must stay on record; undefined if it may be removed.
+ */
 export function obstacleToRemoval(
   view: PartitionView,
   endpoint: Endpoint,
@@ -22,6 +27,6 @@ export function obstacleToRemoval(
   if (why === undefined) return undefined;
   return {
     text: `${partitionName(view.id)}: ${endpoint}: ${why}`,
-    hint: `see what going on without that tablet would cost: ${print({ cmd: "inspect", lost: [endpoint] })}`,
+    hint: `see what would be lost without that tablet: ${print({ cmd: "inspect", lost: [endpoint] })}`,
   };
 }

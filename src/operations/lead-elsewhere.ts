@@ -7,12 +7,12 @@ import { addReplicaText } from "./change-leader.js";
 import type { Obstacle } from "./targets.js";
 
 /**
- * Why a replica that is flagged leader can be neither moved nor deleted, and the command that makes
- * it a follower.
+ * Returns why a replica that is flagged leader can be neither moved nor deleted, with the command that
+ * makes it a follower.
  *
- * @param how `fate`: what was to become of it, such as `moved`.
+ * @param how `fate`: the participle of the refused action, such as `moved`.
  */
-export function leadElsewhere(
+export function leaderObstacle(
   state: ClusterState,
   view: PartitionView,
   endpoint: Endpoint,

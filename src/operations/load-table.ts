@@ -16,21 +16,21 @@ import {
   replicaAt,
 } from "./targets.js";
 
-/** Partitions that are worked on side by side; a tablet loads three at a time. */
+/** Partitions processed at the same time; a tablet loads three at a time. */
 const CONCURRENCY = 32;
 
-/** What is loaded where, and in which role. */
+/** Which replicas are loaded, and in which role. */
 export interface LoadOptions extends ReplicaOptions {
   /** Undefined: as the nameserver flags the replica. */
   readonly role: Role | undefined;
-  /** The id that the table has in the record, as the operator believes; undefined: not compared. */
+  /** The table id that the operator expects; undefined: not compared. */
   readonly tid?: number | undefined;
 }
 
 /**
- * Loads replicas from a tablet's own disk (LoadTable), with table id, storage mode and segments as
- * the nameserver has them. A coming leader is loaded as follower first: no client writes to it before
- * it has shown that it holds everything that is known of the partition.
+ * Loads replicas from a tablet's own disk (LoadTable), with the table id, storage mode and segments on
+ * record. A coming leader is loaded as follower first: no client writes to it before it has shown all
+ * known entries of the partition.
  */
 export function loadTableOperation(options: LoadOptions): Operation {
   const { endpoint, role } = options;
@@ -102,7 +102,7 @@ function stepFor(view: PartitionView, { endpoint, role }: LoadOptions): Step {
   const replica = replicaAt(view, endpoint) as ReplicaView;
   const as = role ?? flagged(replica);
   const least = as === "leader" ? leastOffsetToLead(view, replica) : lowerBound(view, replica);
-  const why = as === flagged(replica) ? `flagged ${as}` : `asked for, flagged ${flagged(replica)}`;
+  const why = as === flagged(replica) ? `flagged ${as}` : `requested, flagged ${flagged(replica)}`;
   const expected = least === 0n ? "" : `, known to hold entries up to ${least}`;
   return {
     kind: "load-table",
@@ -167,5 +167,5 @@ function outcome(view: PartitionView, { endpoint, print }: LoadOptions): string[
     ...(replica.claim.isAlive ? [] : ["marked not alive"]),
   ];
   const next = print({ cmd: "recovertable", ...partitionFlags(view.id) });
-  return [rest.length === 0 ? line : `${line}; ${rest.join(", ")}: go on with ${next}`];
+  return [rest.length === 0 ? line : `${line}; ${rest.join(", ")}: continue with ${next}`];
 }

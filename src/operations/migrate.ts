@@ -6,8 +6,8 @@ import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { conclusion, noLeader, notFollowing, type ReplicaOptions } from "./add-replica.js";
-import { traces } from "./del-replica.js";
-import { leadElsewhere } from "./lead-elsewhere.js";
+import { remainingTraces } from "./del-replica.js";
+import { leaderObstacle } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import {
   assertNone,
@@ -20,18 +20,18 @@ import {
   strayText,
 } from "./targets.js";
 
-/** Partitions that are worked on side by side; the nameserver has two queues of ops. */
+/** Partitions processed at the same time; the nameserver has two queues of ops. */
 const CONCURRENCY = 8;
 
-/** Which followers go where. */
+/** Which followers move, from where and to where. */
 export interface MigrateOptions extends PartitionsOptions, Pick<ReplicaOptions, "print"> {
   readonly from: Endpoint;
   readonly to: Endpoint;
 }
 
 /**
- * Moves followers from one tablet to another (Migrate, which the nameserver refuses while
- * auto_failover is on). A partition that has moved already is left alone.
+ * Moves followers from one tablet to another (Migrate, which the nameserver refuses while auto_failover
+ * is on). A partition that has moved already is left alone.
  */
 export function migrateOperation(options: MigrateOptions): Operation {
   const { from, to } = options;
@@ -51,7 +51,7 @@ export function migrateOperation(options: MigrateOptions): Operation {
     verify: (after, results) =>
       movedViews(after, options, results).flatMap((view) => [
         ...notFollowing(view, to),
-        ...traces(after, view, from),
+        ...remainingTraces(after, view, from),
       ]),
     conclude: (after, results) =>
       movedViews(after, options, results).flatMap((view) => conclusion(view, to)),
@@ -101,7 +101,7 @@ function planMoving(state: ClusterState, options: MigrateOptions): OperationPlan
       }),
     ),
     notes: isSwitched
-      ? [...notes, "auto_failover is on: it is switched off meanwhile, and put back"]
+      ? [...notes, "auto_failover is on: it is switched off during the run and restored at the end"]
       : notes,
     restsOn: views,
   };
@@ -117,13 +117,13 @@ function obstacleTo(
   const problems = (endpoint: Endpoint) =>
     diagnose(view).filter((one) => one.endpoint === endpoint);
   if (replicaAt(view, from)?.claim.isLeader)
-    return leadElsewhere(state, view, from, { print, fate: "moved" });
+    return leaderObstacle(state, view, from, { print, fate: "moved" });
   const there = replicaAt(view, to);
   if (there !== undefined) {
     const why = problems(to).map((one) => one.text);
     return {
       text: `${name}: the destination ${to} has a replica of it already${why.length === 0 ? "" : ` (${why.join(", ")})`}`,
-      hint: `if one replica less will do: ${print({ cmd: "delreplica", ...of, endpoint: from })}`,
+      hint: `if one replica fewer is enough: ${print({ cmd: "delreplica", ...of, endpoint: from })}`,
     };
   }
   const stray = state.tablets.get(to)?.reports?.get(replicaKey(view.id));

@@ -8,27 +8,27 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { shortList } from "./scaleout.js";
 import { assertUsable, refused, replicaAt } from "./targets.js";
 
-/** Partitions worked on at the same time. */
+/** Partitions processed at the same time. */
 const CONCURRENCY = 16;
 /**
- * How many replicas are tried before one has proved itself: on a disk without them each try leaves an
- * empty directory behind (OpenMLDB 0.9 tablet: LoadTable).
+ * How many replicas are tried before the first one matches: on a disk without them each attempt leaves
+ * an empty directory behind (OpenMLDB 0.9 tablet: LoadTable).
  */
 const TRIED_MAX = CONCURRENCY;
 
 /** A tablet that came back under another address. */
 export interface MoveOptions {
-  /** The tablet on record, which is not registered any more. */
+  /** The tablet on record, which is no longer registered. */
   readonly from: Endpoint;
-  /** The tablet that is registered, and may have the disk of `from`. */
+  /** The registered tablet that may have the disk of `from`. */
   readonly to: Endpoint;
   readonly print: PrintCommand;
 }
 
 /**
- * Gives the replicas of a tablet its new endpoint on record, one after the other, each after it has
- * proved itself there: it loads as follower, with the table's own schema, and holds at least what is known
- * of it. What does not prove itself stays. Nothing else is done: recovery comes afterwards.
+ * Records a tablet's replicas under its new endpoint, one by one. Each must match first: it loads there
+ * as follower, has the table's schema, and holds at least the entries that are known. A replica that
+ * does not match stays. Recovery is a separate command.
  */
 export function moveTabletOperation(options: MoveOptions): Operation {
   let tried = 0;
@@ -44,7 +44,7 @@ export function moveTabletOperation(options: MoveOptions): Operation {
       if (tried <= TRIED_MAX || proven > 0) return Promise.resolve();
       throw new OpsError({
         code: "refused",
-        message: `none of the first ${TRIED_MAX} replicas has proved itself at ${options.to}`,
+        message: `none of the first ${TRIED_MAX} replicas matches its record at ${options.to}`,
       });
     },
     afterLane() {
@@ -76,7 +76,7 @@ function planMoving(state: ClusterState, options: MoveOptions): OperationPlan {
   return {
     steps: views.map((view): Step => {
       const flag = replicaAt(view, from)?.claim.isLeader === true ? "leader" : "follower";
-      const why = `flagged ${flag}; moved if it proves itself there`;
+      const why = `flagged ${flag}; moved if it matches there`;
       return { kind: "move-in-record", id: view.id, endpoint: from, to, why };
     }),
     notes: [
@@ -107,9 +107,9 @@ function held(state: ClusterState, endpoint: Endpoint): PartitionView[] {
 }
 
 /**
- * Where other tablets are away too, a replica that loads proves only whose disk it is not: a partition
- * that another absent tablet holds as well would load from that one's disk all the same. So these wait
- * until something that the other does not hold has proved itself, which the record shows.
+ * Selects the partitions whose replicas can identify the tablet. If other tablets are absent too, a
+ * partition that such a tablet also holds would load from either disk. These partitions wait until one
+ * that the other tablet does not hold has moved, as the record then shows.
  */
 function distinguishable(
   state: ClusterState,
@@ -131,9 +131,9 @@ function distinguishable(
     const then =
       views.length > 0
         ? "run this again once the others are moved"
-        : `nothing at ${from} tells it from ${endpoint}: start that one, or move it, first`;
+        : `no replica distinguishes ${from} from ${endpoint}: start that one, or move it, first`;
     for (const { id } of shared) {
-      unclear.push(`${partitionName(id)}: ${endpoint} is away too and holds it; ${then}`);
+      unclear.push(`${partitionName(id)}: ${endpoint} is absent too and holds it; ${then}`);
     }
   }
   return { views, unclear };

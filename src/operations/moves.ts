@@ -17,17 +17,17 @@ import type { OperationPlan } from "./operation.js";
 import type { PlacedPartition, Placement } from "./placement.js";
 import type { LeaderChoice } from "./placement-leaders.js";
 
-/** A partition with what can be done about it. */
-export interface Surveyed {
+/** A partition with its condition. */
+export interface PartitionSurvey {
   readonly key: string;
   readonly view: PartitionView;
   readonly condition: Condition;
-  /** Replicas that it is to have. */
+  /** How many replicas it should have. */
   readonly wanted: number;
 }
 
-/** Every partition of the cluster, system databases first. */
-export function survey(state: ClusterState, keepsSurplus: boolean): Surveyed[] {
+/** Surveys every partition of the cluster, system databases first. */
+export function survey(state: ClusterState, keepsSurplus: boolean): PartitionSurvey[] {
   const counts = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
   return viewPartitions(state).map((view) => {
     const asked = counts.get(view.id.tid) ?? 0;
@@ -41,7 +41,7 @@ export function survey(state: ClusterState, keepsSurplus: boolean): Surveyed[] {
   });
 }
 
-/** Tablets that can take replicas: healthy for the nameserver, and answering. */
+/** The tablets that can take replicas: healthy for the nameserver, and answering. */
 export function usableTablets(state: ClusterState): Endpoint[] {
   return [...state.tablets.values()]
     .filter((one) => tabletHealth(one).tablet === "ok")
@@ -49,7 +49,9 @@ export function usableTablets(state: ClusterState): Endpoint[] {
     .sort(compareText);
 }
 
-/** A note if the plan is made in the middle of something; only a plan that is just shown can be. */
+/**
+ * A note if ops are active while the plan is made, which happens only if the plan is just shown.
+ */
 export function opsNotes({ ops }: ClusterState): string[] {
   const count = ops.filter(isOpActive).length;
   return count === 0
@@ -59,16 +61,16 @@ export function opsNotes({ ops }: ClusterState): string[] {
       ];
 }
 
-/** One note for each tablet that takes no part, with the reason. */
+/** One note for each tablet that is not used, with the reason. */
 export function unusableNotes(state: ClusterState): string[] {
   return [...state.tablets.values()]
     .filter((one) => tabletHealth(one).tablet !== "ok")
-    .map((one) => `tablet ${one.endpoint} takes no part: ${tabletHealth(one).tabletDetail}`)
+    .map((one) => `tablet ${one.endpoint} is not used: ${tabletHealth(one).tabletDetail}`)
     .sort(compareText);
 }
 
-/** The partition as placement sees it. */
-export function placed({ key, view, condition, wanted }: Surveyed): PlacedPartition {
+/** The partition as input of placement. */
+export function placed({ key, view, condition, wanted }: PartitionSurvey): PlacedPartition {
   return {
     key,
     table: String(view.id.tid),
@@ -84,17 +86,17 @@ function leaderOf(view: PartitionView, condition: Condition): Endpoint {
   return view.replicas.find((one) => one.claim.isLeader)?.endpoint ?? "";
 }
 
-/** What is done to one partition. */
+/** The changes to one partition. */
 export interface Change {
-  readonly one: Surveyed;
+  readonly one: PartitionSurvey;
   readonly moves: readonly { readonly from: Endpoint; readonly to: Endpoint }[];
   readonly drops: readonly Endpoint[];
-  /** The leader in the end. */
+  /** The leader after the changes. */
   readonly leader: Endpoint;
 }
 
-/** Sorts a placement by partition; the leader stays for now. */
-export function changesOf(surveyed: readonly Surveyed[], placement: Placement): Change[] {
+/** Groups a placement by partition; leaders stay for now. */
+export function changesOf(surveyed: readonly PartitionSurvey[], placement: Placement): Change[] {
   const moves = groupByKey(placement.moves);
   const drops = groupByKey(placement.drops);
   return surveyed.map((one) => ({
@@ -111,7 +113,7 @@ function groupByKey<T extends { readonly key: string }>(items: readonly T[]): Ma
   return groups;
 }
 
-/** Which replicas may lead once they are in place. */
+/** The replicas that may lead once they are in place. */
 export function leaderChoice({ one, moves, drops, leader }: Change): LeaderChoice {
   if (one.condition.kind === "unhealthy")
     return { key: one.key, current: leader, candidates: [leader] };
@@ -123,7 +125,7 @@ export function leaderChoice({ one, moves, drops, leader }: Change): LeaderChoic
   return { key: one.key, current: leader, candidates, detour: isOnly ? undefined : arrival };
 }
 
-/** The steps of one partition, in order; empty if nothing is done to it. */
+/** The steps of one partition, in order; empty if nothing changes. */
 export function stepsOf(change: Change): Step[] {
   const { one, moves, drops, leader: next } = change;
   if (one.condition.kind === "unhealthy") return [];
@@ -150,7 +152,7 @@ export function stepsOf(change: Change): Step[] {
   return lane.steps;
 }
 
-/** The leader while the old leader's replica is on its way to where it is to lead. */
+/** The interim leader while the old leader's replica moves to where it will lead. */
 function detourOf({ one, moves, drops }: Change, not: Endpoint): Endpoint {
   const gone = new Set([...moves.map((move) => move.from), ...drops]);
   const staying = one.view.replicas.map((replica) => replica.endpoint);
@@ -158,7 +160,7 @@ function detourOf({ one, moves, drops }: Change, not: Endpoint): Endpoint {
   return others.filter((e) => !gone.has(e) && e !== not).sort(compareText)[0] ?? not;
 }
 
-/** Collects the steps of one partition and knows the leader by then. */
+/** Collects the steps of one partition and tracks its leader. */
 class LaneSteps {
   readonly steps: Step[] = [];
   readonly #view: PartitionView;
@@ -194,8 +196,8 @@ class LaneSteps {
 /**
  * Changes the leader, and makes the old one a follower of the new one.
  *
- * @param how.isFirst Whether the leader has not been changed before in the same plan: then rows that
- *   the old leader alone took after the change are not deleted unseen. Later terms are not known yet.
+ * @param how.isFirst Whether this is the first change of the leader in the plan: rows that only the old
+ *   leader accepted after the change are then not deleted unchecked. Later terms are not known yet.
  */
 export function leaderSteps(
   view: PartitionView,
@@ -221,8 +223,8 @@ export function leaderSteps(
   ];
 }
 
-/** Why a plan is not empty now: what is still to be done, or why it cannot be. */
-export function stillToDo(plan: () => OperationPlan): string[] {
+/** The steps that a new plan would still have, or why there can be no plan. */
+export function remainingSteps(plan: () => OperationPlan): string[] {
   try {
     return plan().steps.map(
       (step) =>

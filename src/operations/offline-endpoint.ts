@@ -17,7 +17,7 @@ import { hintFor, lossNotes } from "./change-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, ledText, type Obstacle, refused, replicaAt } from "./targets.js";
 
-/** What `offlineendpoint` was asked for. */
+/** The options of `offlineendpoint`. */
 export interface OfflineOptions {
   readonly endpoint: Endpoint;
   /** The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default. */
@@ -29,11 +29,14 @@ export interface OfflineOptions {
   readonly print: PrintCommand;
 }
 
-/** Partitions at a time where they are worked on one by one; the nameserver has at most 8 queues. */
+/**
+ * Partitions processed at the same time if they are handled one by one; the nameserver has at most 8
+ * queues.
+ */
 const AT_ONCE = 8;
 
-/** What is to become of one partition. */
-type Fate =
+/** What is done with one partition. */
+type EndpointAction =
   | { readonly kind: "off"; readonly view: PartitionView }
   | { readonly kind: "out-of-service"; readonly view: PartitionView }
   | { readonly kind: "replica"; readonly view: PartitionView }
@@ -44,7 +47,9 @@ type Fate =
     }
   | { readonly kind: "blocked"; readonly view: PartitionView; readonly obstacle: Obstacle };
 
-/** Takes a tablet out of service: others lead what it led, and its replicas are marked not alive. */
+/**
+ * Takes a tablet out of service: others lead its partitions, and its replicas are marked not alive.
+ */
 export function offlineEndpointOperation(options: OfflineOptions): Operation {
   const led = new Map<string, Endpoint | undefined>();
   const { endpoint } = options;
@@ -88,7 +93,7 @@ export function viewsAt(state: ClusterState, endpoint: Endpoint): PartitionView[
 }
 
 /**
- * Checks that the partitions that `--accept_data_loss` names have a replica there.
+ * Checks that the partitions of `--accept_data_loss` have a replica there.
  *
  * @throws OpsError `refused` with the nearest one.
  */
@@ -114,18 +119,18 @@ function planOf(
   }
   assertNamed(options.acceptDataLoss, views);
   const isServingTablet = tabletHealth(tablet).tablet === "ok";
-  const fates = fatesOf(state, views, options);
-  const blocked = fates.filter((one) => one.kind === "blocked");
-  // A tablet that serves must not take anything with it; one that is dead already has.
+  const actions = endpointActions(state, views, options);
+  const blocked = actions.filter((one) => one.kind === "blocked");
+  // Taking a serving tablet out must lose nothing. A tablet that does not serve is out already.
   if (isServingTablet) {
     assertNone(
       blocked.map((one) => one.obstacle),
       `${endpoint} is not taken out of service`,
     );
-    assertSingle(fates, options);
+    assertSingle(actions, options);
   }
-  const work = fates.flatMap((one) => stepsOf(one, endpoint));
-  // Nothing can be done: that must not look like nothing to do.
+  const work = actions.flatMap((one) => stepsOf(one, endpoint));
+  // An empty plan must not hide that every partition is blocked.
   if (work.length === 0) {
     assertNone(
       blocked.map((one) => one.obstacle),
@@ -133,10 +138,10 @@ function planOf(
     );
   }
   const notes = [
-    ...fates.flatMap((one) => noteOn(one)),
+    ...actions.flatMap((one) => noteOn(one)),
     ...blocked.map((one) => `left alone: ${one.obstacle.text}; ${one.obstacle.hint}`),
   ];
-  const isPlain = fates.every(
+  const isPlain = actions.every(
     (one) =>
       one.kind !== "blocked" && !(one.kind === "change-leader" && mayGiveUp(one.change.givesUp)),
   );
@@ -154,25 +159,25 @@ function wholeStep({ endpoint, concurrency }: OfflineOptions, count: number): St
   };
 }
 
-function fatesOf(
+function endpointActions(
   state: ClusterState,
   views: readonly PartitionView[],
   options: OfflineOptions,
-): Fate[] {
+): EndpointAction[] {
   const leads = leadCounts(viewPartitions(state));
   return views.map((view) => {
-    const fate = fateOf(state, view, options, leads);
-    if (fate.kind === "change-leader") leads.add(fate.change.to);
-    return fate;
+    const action = endpointAction(state, view, options, leads);
+    if (action.kind === "change-leader") leads.add(action.change.to);
+    return action;
   });
 }
 
-function fateOf(
+function endpointAction(
   state: ClusterState,
   view: PartitionView,
   options: OfflineOptions,
   leads: (one: Endpoint) => number,
-): Fate {
+): EndpointAction {
   const replica = replicaAt(view, options.endpoint);
   const isAlive = replica?.claim.isAlive === true;
   if (view.replicas.length === 1) return { kind: isAlive ? "out-of-service" : "off", view };
@@ -198,15 +203,15 @@ function fateOf(
   };
 }
 
-/** The replica that goes cannot be the one that leads afterwards. */
+/** The replica without its alive flag, so that it is not chosen as leader. */
 function asGone(replica: PartitionView["replicas"][number], endpoint: Endpoint) {
   if (replica.endpoint !== endpoint || replica.claim.isLeader) return replica;
   return { ...replica, claim: { ...replica.claim, isAlive: false } };
 }
 
-/** Partitions that only this tablet has are named before they go out of service. */
-function assertSingle(fates: readonly Fate[], options: OfflineOptions): void {
-  const single = fates.filter(
+/** Refuses if partitions whose only replica is here would go out of service without permission. */
+function assertSingle(actions: readonly EndpointAction[], options: OfflineOptions): void {
+  const single = actions.filter(
     (one) =>
       one.kind === "out-of-service" && isServing(replicaAt(one.view, options.endpoint) ?? NONE),
   );
@@ -220,27 +225,27 @@ function assertSingle(fates: readonly Fate[], options: OfflineOptions): void {
 
 const NONE = { report: undefined };
 
-function noteOn(fate: Fate): string[] {
-  const name = partitionName(fate.view.id);
-  if (fate.kind === "out-of-service")
+function noteOn(action: EndpointAction): string[] {
+  const name = partitionName(action.view.id);
+  if (action.kind === "out-of-service")
     return [`${name} goes out of service: it has no other replica`];
-  return fate.kind === "change-leader" ? lossNotes(fate.view, fate.change) : [];
+  return action.kind === "change-leader" ? lossNotes(action.view, action.change) : [];
 }
 
-function stepsOf(fate: Fate, endpoint: Endpoint): Step[] {
-  const { id } = fate.view;
-  switch (fate.kind) {
+function stepsOf(action: EndpointAction, endpoint: Endpoint): Step[] {
+  const { id } = action.view;
+  switch (action.kind) {
     case "off":
     case "blocked":
       return [];
     case "change-leader":
       return [
-        leaderStep(id, fate.change, endpoint),
-        ...(fate.change.from === endpoint ? [] : [replicaStep(fate.view, endpoint)]),
+        leaderStep(id, action.change, endpoint),
+        ...(action.change.from === endpoint ? [] : [replicaStep(action.view, endpoint)]),
       ];
     case "out-of-service":
     case "replica":
-      return [replicaStep(fate.view, endpoint)];
+      return [replicaStep(action.view, endpoint)];
   }
 }
 

@@ -5,55 +5,57 @@ import type { Step } from "../model/step.js";
 import type { ToolCommand } from "../model/tool-command.js";
 import type { Facts } from "../planning/plan-facts.js";
 
-/** What an operation is going to do, decided from one look at the cluster. */
+/** What an operation will do, decided from one observation of the cluster. */
 export interface OperationPlan {
   /**
-   * Those of one partition are done in this order, one after another; partitions side by side.
-   * Empty: everything is as it is wanted.
+   * The steps of one partition are run in this order, one after another; partitions run in parallel.
+   * Empty if nothing needs to change.
    */
   readonly steps: readonly Step[];
-  /** What the operator should know before saying yes, and what is left alone and why. */
+  /** What the operator should know before confirming, and what is left alone with the reason. */
   readonly notes: readonly string[];
   /**
-   * The partitions whose facts the plan rests on. A plan is executed only if a fresh look brings the
-   * same facts of them, the same other facts and the same steps.
+   * The partitions that the plan relies on. It is executed only if a new observation yields the same
+   * facts of them, the same other facts and the same steps.
    */
   readonly restsOn: readonly PartitionView[];
-  /** What else it rests on, by a name that a person understands. */
+  /** Further facts that it relies on, by readable names. */
   readonly facts?: Facts;
 }
 
-/** One command of an operator that changes the cluster: what it plans and how it is judged. */
+/** A command of the operator that changes the cluster: how it is planned and verified. */
 export interface Operation {
   /** Name of the command. */
   readonly command: string;
   /** The command as it was typed. */
   readonly typed: ToolCommand;
-  /** What to type to go on after the plan was carried out in part; `typed` if left out. */
+  /** The command that continues after the plan was executed in part; `typed` if absent. */
   readonly goOn?: ((results: readonly StepResult[]) => ToolCommand) | undefined;
   /** Whether the nameserver refuses the calls while auto_failover is on (code 301). */
   readonly needsOff: boolean;
-  /** Whether all ops under way, those of other clients too, have to end before it is planned. */
+  /** Whether all active ops, those of other clients included, must end before it is planned. */
   readonly waitsForOps?: boolean | undefined;
-  /** Partitions (or tablets) worked on at the same time. */
+  /** Partitions (or tablets) processed at the same time. */
   readonly concurrency: number;
   /**
-   * Decides, without reaching anything, what is to be done.
+   * Decides what to do, without reaching the cluster.
    *
-   * @throws OpsError `refused` with the reason, if it must not or cannot be done.
+   * @throws OpsError `refused` with the reason if it is impossible or not allowed.
    */
   plan(state: ClusterState): OperationPlan;
-  /** Runs right before each step, such as writing a statfile. What it throws fails the step. */
+  /** Runs right before each step, for example to write a statfile. An error fails the step. */
   readonly before?: ((step: Step) => Promise<void>) | undefined;
-  /** Runs when all steps of one partition have ended well, such as taking its line off a statfile. */
+  /**
+   * Runs after all steps of one partition succeeded, for example to remove its line from a statfile.
+   */
   readonly afterLane?: ((steps: readonly Step[]) => Promise<void>) | undefined;
   /**
-   * Judges the cluster after the steps.
+   * Checks the cluster after the steps.
    *
-   * @returns What is not as it should be, one line each; empty if all is well.
+   * @returns What is not as intended, one line each; empty if everything is.
    */
   verify(after: ClusterState, results: readonly StepResult[]): readonly string[];
-  /** What is worth telling at the end, such as which replica won. */
+  /** Lines for the end of the output, such as which replica became leader. */
   readonly conclude?:
     | ((after: ClusterState, results: readonly StepResult[]) => readonly string[])
     | undefined;

@@ -1,25 +1,26 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
-import { compareScores, level, type Way } from "./rebalance.js";
+import { balanceCounts, compareScores, type Way } from "./rebalance.js";
 
 /** Which replicas may lead a partition once they are in place. */
 export interface LeaderChoice {
   readonly key: string;
-  /** The leader now; need not be among the candidates. */
+  /** The leader now; it need not be a candidate. */
   readonly current: Endpoint;
-  /** Never empty. */
+  /** At least one. */
   readonly candidates: readonly Endpoint[];
-  /** The candidate whose leadership costs two changes, as the leader's own replica goes there. */
+  /**
+   * The candidate whose leadership needs two changes, because the leader's own replica moves there.
+   */
   readonly detour?: Endpoint | undefined;
 }
 
 /**
- * Chooses leaders: a leader stays where it may, a partition whose leader has to go gets the
- * candidate that leads least, and then leadership is handed on, along chains of partitions where
- * there is no direct way, until no tablet leads two more partitions than another that could take one
- * of them in this way.
+ * Chooses leaders. A leader stays if it may; a partition whose leader must go gets the candidate that
+ * leads least. Then leadership is moved between tablets, along chains of partitions where there is no
+ * direct way, until no tablet leads two more partitions than another that could take one of them.
  *
- * @param isForcedOnly Whether only partitions whose leader has to go may change, and each once.
+ * @param isForcedOnly Whether only partitions whose leader must go may change, and each once.
  * @returns The new leader by key; partitions that keep theirs are absent.
  */
 export function spreadLeaders(
@@ -45,7 +46,7 @@ export function spreadLeaders(
     put(one.key, ordered[0] ?? one.current);
   }
   const free = isForcedOnly ? choices.filter(isForced).map(withoutDetour) : choices;
-  level(counts, (from, targets) => waysOut(from, targets, { choices: free, leads }));
+  balanceCounts(counts, (from, targets) => leaderWays(from, targets, { choices: free, leads }));
   return new Map(
     choices.flatMap(({ key, current }) => {
       const leader = leads.get(key) ?? current;
@@ -54,7 +55,7 @@ export function spreadLeaders(
   );
 }
 
-/** The same without the way that costs two changes, unless it is the only one. */
+/** The choice without the candidate that needs two changes, unless it is the only one. */
 function withoutDetour(one: LeaderChoice): LeaderChoice {
   const candidates = one.candidates.filter((candidate) => candidate !== one.detour);
   return candidates.length === 0 ? one : { ...one, candidates };
@@ -65,8 +66,8 @@ interface Leaders {
   readonly leads: Map<string, Endpoint>;
 }
 
-/** How a tablet can hand leadership on: by the partition for which it costs least. */
-function waysOut(
+/** How a tablet can pass leadership on: by the partition for which it costs least. */
+function leaderWays(
   from: Endpoint,
   targets: readonly Endpoint[],
   { choices, leads }: Leaders,
@@ -75,7 +76,7 @@ function waysOut(
   for (const one of choices.filter(({ key }) => leads.get(key) === from)) {
     const { key, candidates, current, detour } = one;
     for (const to of candidates.filter((e) => e !== from && targets.includes(e))) {
-      // Changes that are made anyhow, and those that give leadership back, come first.
+      // Changes that are made in any case, and those that restore the current leader, come first.
       const score = [to === detour ? 1 : 0, current === from ? 1 : 0, current === to ? 0 : 1];
       const best = ways.get(to);
       if (best !== undefined && compareScores(best.score, score) <= 0) continue;

@@ -1,8 +1,8 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
-import { compareScores, level, type Way } from "./rebalance.js";
+import { balanceCounts, compareScores, type Way } from "./rebalance.js";
 
-/** One partition as placement sees it. */
+/** The input of placement for one partition. */
 export interface PlacedPartition {
   /** Unique within the cluster. */
   readonly key: string;
@@ -12,47 +12,47 @@ export interface PlacedPartition {
   readonly replicas: readonly Endpoint[];
   /** Tablet of the leader. */
   readonly leader: Endpoint;
-  /** How many replicas it is to have; those above are taken away. */
+  /** How many replicas it should have; more than that are deleted. */
   readonly wanted: number;
-  /** Whether its replicas may be touched; one that may not still counts. */
+  /** Whether its replicas may be moved; if not, they still count. */
   readonly isMovable: boolean;
 }
 
-/** One replica goes from one tablet to another. */
+/** Moves one replica from one tablet to another. */
 export interface Move {
   readonly key: string;
   readonly from: Endpoint;
   readonly to: Endpoint;
 }
 
-/** What is done to replicas. */
+/** The changes to replicas. */
 export interface Placement {
   readonly moves: readonly Move[];
-  /** Surplus replicas that are taken away. */
+  /** Surplus replicas to be deleted. */
   readonly drops: readonly { readonly key: string; readonly from: Endpoint }[];
 }
 
-/** A partition while its replicas are shuffled. */
+/** A partition with its current placement during the computation. */
 interface Draft {
   readonly of: PlacedPartition;
   readonly now: Set<Endpoint>;
 }
 
 /**
- * Balances replicas: afterwards any two of the tablets differ by at most one replica, with the
- * fewest moves that reach this, and no tablet holds two replicas of a partition.
+ * Balances replicas: afterwards any two of the tablets differ by at most one replica, with the fewest
+ * moves that reach this, and no tablet holds two replicas of a partition.
  *
- * While the fullest tablet has at least two more than the emptiest, one replica goes from the first
- * to the second. There is always one to take: the fullest holds more partitions, so at least one that
- * the emptiest does not. Each move takes one off what is above the target or puts one onto what is
- * below it (off and onto while both exist), so no sequence of moves can be shorter. Where partitions
- * may not be touched, a way over other tablets is taken if there is no direct one; then the balance
- * is as good as such ways can make it.
+ * While the fullest tablet has at least two more than the emptiest, one replica moves from the first to
+ * the second. Such a replica always exists: the fullest tablet holds more partitions, so at least one
+ * that the emptiest does not. Each move removes one replica above the target or adds one below it (both
+ * while both exist), so no sequence of moves is shorter. If partitions are not movable, a way over
+ * other tablets is used where there is no direct one; the result is then as balanced as such ways
+ * allow.
  *
- * Among equal moves: followers before leaders, then the table that is most unevenly spread over the
- * two tablets, then the order of `partitions`. The same input gives the same moves.
+ * Among equal moves: followers before leaders, then the table that is most unevenly spread over the two
+ * tablets, then the order of `partitions`. Equal input gives equal moves.
  *
- * @param tablets Those that may hold replicas; replicas elsewhere stay there and do not count.
+ * @param tablets The tablets that may hold replicas; replicas elsewhere stay there and do not count.
  */
 export function balanceReplicas(
   partitions: readonly PlacedPartition[],
@@ -63,7 +63,7 @@ export function balanceReplicas(
   dropSurplus(drafts, counts, (endpoint) => counts.has(endpoint));
   const tables = countTables(drafts);
   const movable = drafts.filter((draft) => draft.of.isMovable);
-  level(counts, (from, targets) => {
+  balanceCounts(counts, (from, targets) => {
     const ways = new Map<Endpoint, Way>();
     for (const draft of movable) {
       if (!draft.now.has(from)) continue;
@@ -81,13 +81,13 @@ export function balanceReplicas(
 }
 
 /**
- * Empties tablets with one move for each replica on them: the fewest there can be. Each goes where
- * the fewest replicas are, as far as no partition comes twice to one tablet. A partition that has
- * more replicas than it is to have loses those on the leaving tablets instead.
+ * Empties tablets with one move for each replica on them, which is the minimum. Each replica moves to
+ * the tablet with the fewest replicas that has none of its partition. A partition with more replicas
+ * than it should have loses those on the leaving tablets instead.
  *
  * @param leaving The tablets to be emptied.
  * @param targets The tablets that may take replicas; none of `leaving`.
- * @throws Error if a partition does not fit on the targets; check before.
+ * @throws Error if a partition does not fit on the targets; the caller checks this first.
  */
 export function evacuate(
   partitions: readonly PlacedPartition[],
@@ -97,10 +97,10 @@ export function evacuate(
   const counts = countReplicas(partitions, targets);
   const drafts = partitions.map((of) => ({ of, now: new Set(of.replicas) }));
   dropSurplus(drafts, counts, (endpoint) => leaving.has(endpoint));
-  const roomOf = (draft: Draft) => targets.filter((one) => !draft.now.has(one)).length;
+  const freeTargets = (draft: Draft) => targets.filter((one) => !draft.now.has(one)).length;
   const affected = drafts
     .filter((draft) => [...draft.now].some((one) => leaving.has(one)))
-    .sort((a, b) => roomOf(a) - roomOf(b));
+    .sort((a, b) => freeTargets(a) - freeTargets(b));
   for (const draft of affected) {
     for (const from of [...draft.now].filter((one) => leaving.has(one)).sort(compareText)) {
       const free = [...counts].filter(([endpoint]) => !draft.now.has(endpoint));
@@ -114,13 +114,13 @@ export function evacuate(
       counts.set(to, (counts.get(to) ?? 0) + 1);
     }
   }
-  levelArrivals(affected, counts);
+  balanceArrivals(affected, counts);
   return placementOf(drafts);
 }
 
-/** Sends replicas that are on their way anyhow elsewhere, where that makes the targets more equal. */
-function levelArrivals(affected: readonly Draft[], counts: Map<Endpoint, number>): void {
-  level(counts, (from, targets) => {
+/** Redirects replicas that are moved in any case, if that balances the targets. */
+function balanceArrivals(affected: readonly Draft[], counts: Map<Endpoint, number>): void {
+  balanceCounts(counts, (from, targets) => {
     const ways = new Map<Endpoint, Way>();
     for (const draft of affected) {
       if (!draft.now.has(from) || draft.of.replicas.includes(from)) continue;
@@ -183,21 +183,21 @@ function bump(tables: TableCounts, table: string, endpoint: Endpoint, by: number
   tables.set(key, (tables.get(key) ?? 0) + by);
 }
 
-interface Step {
+interface CountedMove {
   readonly from: Endpoint;
   readonly to: Endpoint;
   readonly tables: TableCounts;
 }
 
-function scoreOf({ of }: Draft, { from, to, tables }: Step): readonly number[] {
+function scoreOf({ of }: Draft, { from, to, tables }: CountedMove): readonly number[] {
   const on = (endpoint: Endpoint) => tables.get(`${endpoint} ${of.table}`) ?? 0;
-  // What is on its way already costs nothing more; of those that lead, a single replica costs most.
+  // A replica that is moved in any case costs nothing more; among leaders, a single replica costs most.
   const isMoving = !of.replicas.includes(from);
   const costOfLeader = of.replicas.length === 1 ? 2 : 1;
   return [isMoving ? 0 : 1, of.leader === from ? costOfLeader : 0, on(to) - on(from)];
 }
 
-function shift({ of, now }: Draft, { from, to, tables }: Step): void {
+function shift({ of, now }: Draft, { from, to, tables }: CountedMove): void {
   exchange(now, from, to);
   bump(tables, of.table, from, -1);
   bump(tables, of.table, to, 1);
@@ -208,7 +208,7 @@ function exchange(now: Set<Endpoint>, from: Endpoint, to: Endpoint): void {
   now.add(to);
 }
 
-/** The difference between before and after; what has no counterpart is a drop. */
+/** The difference between before and after; a removal without a counterpart is a drop. */
 function placementOf(drafts: readonly Draft[]): Placement {
   const changes = drafts.map(({ of, now }) => ({
     key: of.key,

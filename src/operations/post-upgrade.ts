@@ -4,7 +4,7 @@ import { partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { recoverStep } from "./condition.js";
-import { leaderSteps, opsNotes, type Surveyed, stillToDo, survey } from "./moves.js";
+import { leaderSteps, opsNotes, type PartitionSurvey, remainingSteps, survey } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { leads, type UpgradeOptions, upgradeFlags } from "./pre-upgrade.js";
 import { shortList, touchedProblems } from "./scaleout.js";
@@ -12,9 +12,9 @@ import { contradicts, isLineOf, type StatLine, statText } from "./statfile.js";
 import { assertNone, assertUsable, type Obstacle, refused, replicaAt } from "./targets.js";
 
 /**
- * Brings the replicas of a tablet back after its upgrade, gives it the leaders back that the statfile
- * names, and takes the replicas away that were added meanwhile. A line leaves the statfile as soon as
- * its partition is as it was.
+ * Recovers the replicas of a tablet after its upgrade, makes it lead the partitions in the statfile
+ * again, and deletes the replicas that were added meanwhile. A line is removed from the statfile as
+ * soon as its partition is restored.
  */
 export function postUpgradeOperation(options: UpgradeOptions): Operation {
   const { endpoint, store } = options;
@@ -34,7 +34,7 @@ export function postUpgradeOperation(options: UpgradeOptions): Operation {
     verify(after, results) {
       const lines = store.read();
       const left =
-        lines === undefined ? [] : stillToDo(() => planPostUpgrade(after, options, lines));
+        lines === undefined ? [] : remainingSteps(() => planPostUpgrade(after, options, lines));
       return [...touchedProblems(after, results), ...left];
     },
     conclude(after) {
@@ -44,7 +44,7 @@ export function postUpgradeOperation(options: UpgradeOptions): Operation {
       const left = (store.read() ?? []).filter((line) => line.endpoint === endpoint).length;
       const led = all.filter((one) => leads(one, endpoint)).length;
       return [
-        `${endpoint} leads ${led} partitions now; ${left === 0 ? "nothing is left to be given back" : `${left} lines are left in ${store.path}`}`,
+        `${endpoint} leads ${led} partitions now; ${left === 0 ? "all leaders are given back" : `${left} lines are left in ${store.path}`}`,
       ];
     },
   };
@@ -66,7 +66,7 @@ function planPostUpgrade(
   assertUsable(state, endpoint, "tablet");
   const own = lines.filter((line) => line.endpoint === endpoint);
   const byKey = byPartition(own);
-  const linesOf = (one: Surveyed) => byKey.get(one.key) ?? [];
+  const linesOf = (one: PartitionSurvey) => byKey.get(one.key) ?? [];
   const all = survey(state, true);
   const here = all.filter((one) => replicaAt(one.view, endpoint) !== undefined);
   const counts = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
@@ -96,7 +96,7 @@ function planPostUpgrade(
   };
 }
 
-/** The lines by the numbers of their partition, in the form of {@link Surveyed.key}. */
+/** The lines by the tid and pid of their partition, in the form of {@link PartitionSurvey.key}. */
 function byPartition(lines: readonly StatLine[]): ReadonlyMap<string, readonly StatLine[]> {
   const groups = new Map<string, StatLine[]>();
   for (const line of lines) {
@@ -108,11 +108,11 @@ function byPartition(lines: readonly StatLine[]): ReadonlyMap<string, readonly S
 }
 
 /**
- * What brings one partition back to what it was before `pre-upgrade`.
+ * The steps that restore one partition to its state before `pre-upgrade`.
  *
- * @param lines Those of the partition, of one tablet.
+ * @param lines The lines of this partition, for one tablet.
  */
-function lane(one: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): Step[] {
+function lane(one: PartitionSurvey, lines: readonly StatLine[], endpoint: Endpoint): Step[] {
   const { view, condition } = one;
   const steps: Step[] = [];
   if (condition.kind === "half-done") for (const one of condition.heal) steps.push(one);
@@ -137,21 +137,23 @@ function lane(one: Surveyed, lines: readonly StatLine[], endpoint: Endpoint): St
   return steps;
 }
 
-function isUnhealthy({ view }: Surveyed, endpoint: Endpoint): boolean {
+function isUnhealthy({ view }: PartitionSurvey, endpoint: Endpoint): boolean {
   return diagnose(view).some((one) => one.endpoint === endpoint && one.code !== "behind");
 }
 
-/** Replicas that were added for the upgrade and are still there. */
-function addedOf({ view }: Surveyed, lines: readonly StatLine[]): Endpoint[] {
+/** Replicas that were added for the upgrade and still exist. */
+function addedOf({ view }: PartitionSurvey, lines: readonly StatLine[]): Endpoint[] {
   return [...new Set(lines.map((line) => line.added))].filter(
     (added) =>
       replicaAt(view, added) !== undefined && !lines.some((line) => line.endpoint === added),
   );
 }
 
-/** Lines that call a partition by another name than the cluster does: they were written for another cluster. */
+/**
+ * Lines whose partition has another name in this cluster: they were written for another cluster.
+ */
 function contradictions(
-  { view }: Surveyed,
+  { view }: PartitionSurvey,
   lines: readonly StatLine[],
   { store }: UpgradeOptions,
 ): Obstacle[] {
@@ -163,9 +165,9 @@ function contradictions(
     }));
 }
 
-/** Replicas that the statfile calls added, and that the table cannot spare. */
+/** Replicas that the statfile lists as added, and that the table needs. */
 function shortages(
-  one: Surveyed,
+  one: PartitionSurvey,
   lines: readonly StatLine[],
   { options, wanted }: { readonly options: UpgradeOptions; readonly wanted: number },
 ): Obstacle[] {
@@ -175,15 +177,15 @@ function shortages(
   if (added.length === 0 || left >= wanted) return [];
   return [
     {
-      text: `${partitionName(id)}: ${options.store.path} says that the replica at ${added.join(" and ")} was added for the upgrade, but without it ${left} replicas are left of the ${wanted} that the table wants`,
-      hint: "find out why; to keep the replica, take its endpoint out of the line in the statfile",
+      text: `${partitionName(id)}: ${options.store.path} says that the replica at ${added.join(" and ")} was added for the upgrade, but without it ${left} replicas are left of the ${wanted} that the table specifies`,
+      hint: "find out why; to keep the replica, remove its endpoint from the line in the statfile",
     },
   ];
 }
 
-/** Why a partition that the statfile names cannot be given back now. */
+/** Why a partition in the statfile cannot be restored now. */
 function withoutLeader(
-  { view, condition }: Surveyed,
+  { view, condition }: PartitionSurvey,
   lines: readonly StatLine[],
   { print }: UpgradeOptions,
 ): Obstacle[] {
@@ -197,8 +199,11 @@ function withoutLeader(
   ];
 }
 
-/** Whether a line has nothing left to be done; a partition that is gone from the tablet has not. */
-function isDone(line: StatLine, all: ReadonlyMap<string, Surveyed>): boolean {
+/**
+ * True if nothing is left to do for a line, also if the tablet has no replica of the partition any
+ * more.
+ */
+function isDone(line: StatLine, all: ReadonlyMap<string, PartitionSurvey>): boolean {
   const one = all.get(replicaKey(line));
   if (one === undefined || replicaAt(one.view, line.endpoint) === undefined) return true;
   if (contradicts(line, one.view.id)) return false;

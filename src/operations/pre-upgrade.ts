@@ -4,25 +4,32 @@ import type { Step } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { isFit } from "./condition.js";
-import { leaderSteps, opsNotes, type Surveyed, stillToDo, survey, usableTablets } from "./moves.js";
+import {
+  leaderSteps,
+  opsNotes,
+  type PartitionSurvey,
+  remainingSteps,
+  survey,
+  usableTablets,
+} from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { type LeaderChoice, spreadLeaders } from "./placement-leaders.js";
 import { shortList, touchedProblems } from "./scaleout.js";
 import { isLineOf, type StatLine, type StatStore } from "./statfile.js";
 import { assertNone, assertUsable, type Obstacle } from "./targets.js";
 
-/** What `pre-upgrade` and `post-upgrade` are asked. */
+/** The options of `pre-upgrade` and `post-upgrade`. */
 export interface UpgradeOptions {
   readonly endpoint: Endpoint;
   readonly store: StatStore;
-  /** Partitions worked on at the same time. */
+  /** Partitions processed at the same time. */
   readonly concurrency: number;
   readonly print: PrintCommand;
 }
 
-/** What `pre-upgrade` is asked. */
+/** The options of `pre-upgrade`. */
 export interface PreUpgradeOptions extends UpgradeOptions {
-  /** Whether partitions with one replica stay on the tablet, and are out of service meanwhile. */
+  /** Whether partitions with one replica stay on the tablet and are out of service meanwhile. */
   readonly allowsSingle: boolean;
 }
 
@@ -32,9 +39,9 @@ export function upgradeFlags({ endpoint, store }: UpgradeOptions) {
 }
 
 /**
- * Takes the leaders off a tablet that is about to be stopped. A partition with one replica gets a
- * second one on another tablet first. Each partition is noted in the statfile before anything is done
- * to it, so that `post-upgrade` can give back what an interrupted run took.
+ * Moves the leaders off a tablet that is about to be stopped. A partition with one replica gets a
+ * second one on another tablet first. Each partition is written to the statfile before it is changed,
+ * so that `post-upgrade` can also restore what an interrupted run changed.
  */
 export function preUpgradeOperation(options: PreUpgradeOptions): Operation {
   const { endpoint, store, allowsSingle } = options;
@@ -56,7 +63,7 @@ export function preUpgradeOperation(options: PreUpgradeOptions): Operation {
     },
     verify: (after, results) => [
       ...touchedProblems(after, results),
-      ...stillToDo(() => planPreUpgrade(after, options, store.read())),
+      ...remainingSteps(() => planPreUpgrade(after, options, store.read())),
     ],
     conclude(after) {
       store.touch();
@@ -71,8 +78,8 @@ export function preUpgradeOperation(options: PreUpgradeOptions): Operation {
   };
 }
 
-/** Whether the tablet leads the partition, also if an interrupted run marked it not alive. */
-export function leads({ view, condition }: Surveyed, endpoint: Endpoint): boolean {
+/** True if the tablet leads the partition, also if an interrupted run marked it not alive. */
+export function leads({ view, condition }: PartitionSurvey, endpoint: Endpoint): boolean {
   if (condition.kind !== "unhealthy") return condition.leader === endpoint;
   return view.replicas.some(
     (one) => one.endpoint === endpoint && one.claim.isLeader && one.claim.isAlive,
@@ -102,12 +109,16 @@ function planPreUpgrade(
   const lines = (noted ?? []).filter((line) => line.endpoint === endpoint);
   const additions = chooseAdditions(all, going, others);
   const choices = all.map((one) => choiceOf(one, { endpoint, lines, additions, going }));
-  const heirs = spreadLeaders(choices, others, true);
+  const newLeaders = spreadLeaders(choices, others, true);
   const steps = here.flatMap((one) => [
-    // What an interrupted run left is put right also where the tablet does not lead any more.
+    // The leftovers of an interrupted run are repaired also where the tablet no longer leads.
     ...(one.condition.kind === "half-done" ? one.condition.heal : []),
     ...(going.includes(one)
-      ? givingUp(one, { endpoint, to: heirs.get(one.key) ?? "", adds: additions.has(one.key) })
+      ? stepsToGiveUp(one, {
+          endpoint,
+          to: newLeaders.get(one.key) ?? "",
+          adds: additions.has(one.key),
+        })
       : []),
   ]);
   const touched = new Set(steps.map((step) => step.id));
@@ -129,7 +140,7 @@ function planPreUpgrade(
 }
 
 function obstacleTo(
-  { view, condition }: Surveyed,
+  { view, condition }: PartitionSurvey,
   others: readonly Endpoint[],
   { endpoint, print }: PreUpgradeOptions,
 ): Obstacle | undefined {
@@ -141,21 +152,27 @@ function obstacleTo(
       hint: "leave such partitions there, out of service, with --allow_single_replica",
     };
   }
-  const heir = view.replicas.find((one) => one.endpoint !== endpoint && isFit(view, one));
+  const follower = view.replicas.find((one) => one.endpoint !== endpoint && isFit(view, one));
   if (condition.kind === "half-done") return undefined;
-  const change = heir && checkLeaderChange(view, { candidate: heir.endpoint, acceptsLoss: false });
+  const change =
+    follower && checkLeaderChange(view, { candidate: follower.endpoint, acceptsLoss: false });
   if (change !== undefined && !("refusal" in change)) return undefined;
-  const why = change?.refusal ?? (condition.kind === "unhealthy" ? condition.why : "none follows");
+  const why =
+    change?.refusal ??
+    (condition.kind === "unhealthy" ? condition.why : "no other replica is healthy");
   return {
     text: `${name}: no follower can lead instead of ${endpoint}: ${why}`,
     hint: `recover its followers first with: ${print({ cmd: "recoverdata" })}`,
   };
 }
 
-/** Where partitions with one replica get a second one: the tablets with the fewest, in turn. */
+/**
+ * Chooses where partitions with one replica get a second one: the tablets with the fewest replicas, in
+ * turn.
+ */
 function chooseAdditions(
-  all: readonly Surveyed[],
-  going: readonly Surveyed[],
+  all: readonly PartitionSurvey[],
+  going: readonly PartitionSurvey[],
   others: readonly Endpoint[],
 ): ReadonlyMap<string, Endpoint> {
   const counts = new Map(others.map((one) => [one, 0]));
@@ -174,19 +191,19 @@ function chooseAdditions(
 }
 
 function choiceOf(
-  one: Surveyed,
+  one: PartitionSurvey,
   of: {
     readonly endpoint: Endpoint;
     readonly lines: readonly StatLine[];
     readonly additions: ReadonlyMap<string, Endpoint>;
-    readonly going: readonly Surveyed[];
+    readonly going: readonly PartitionSurvey[];
   },
 ): LeaderChoice {
   const { key, view } = one;
   const { endpoint } = of;
   const current = view.replicas.find((replica) => leads(one, replica.endpoint))?.endpoint ?? "";
   if (!of.going.includes(one)) return { key, current, candidates: [current] };
-  // A replica that an interrupted run added is there to lead.
+  // A replica that an interrupted run added is meant to lead.
   const line = of.lines.find((text) => isLineOf(text, view.id) && text.added !== "");
   const followers = view.replicas.filter((replica) => replica.endpoint !== endpoint);
   const added = followers.find((replica) => replica.endpoint === line?.added)?.endpoint;
@@ -200,8 +217,8 @@ function choiceOf(
   };
 }
 
-function givingUp(
-  { view }: Surveyed,
+function stepsToGiveUp(
+  { view }: PartitionSurvey,
   {
     endpoint,
     to,
@@ -217,7 +234,10 @@ function givingUp(
   ];
 }
 
-/** The line that has to be in the statfile before an step; undefined for one that takes no leader. */
+/**
+ * The line that must be in the statfile before a step; undefined if the partition's leader does not
+ * change.
+ */
 function lineFor(steps: readonly Step[], step: Step, endpoint: Endpoint): StatLine | undefined {
   const { id } = step;
   const own = steps.filter((one) => one.id === id);
@@ -226,7 +246,10 @@ function lineFor(steps: readonly Step[], step: Step, endpoint: Endpoint): StatLi
   return { endpoint, db: id.db, table: id.table, tid: id.tid, pid: id.pid, added };
 }
 
-/** A replica that was added before has its line already, and the new one must not hide it. */
+/**
+ * True if the statfile has the line already. A line with an added replica must not be replaced by one
+ * without.
+ */
 function isNoted(store: StatStore, line: StatLine): boolean {
   const own = (store.read() ?? []).filter(
     (one) => one.endpoint === line.endpoint && isLineOf(one, line),

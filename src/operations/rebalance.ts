@@ -2,24 +2,26 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
 import { minOf } from "../util/extremes.js";
 
-/** How one unit can go from one tablet to another; the lower score is preferred. */
+/**
+ * How one unit (a replica, or a leadership) can move from one tablet to another; the lower score is
+ * preferred.
+ */
 export interface Way {
   readonly score: readonly number[];
   readonly go: () => void;
 }
 
 /**
- * The best way to each of the tablets named that a unit can go to directly; absent where there is
- * none.
+ * The best way to each of the given tablets that a unit can move to directly; absent if there is none.
  */
 export type WaysFrom = (from: Endpoint, to: readonly Endpoint[]) => ReadonlyMap<Endpoint, Way>;
 
 /**
- * Evens counts out: while a tablet has two or more units above another that a chain of ways leads
- * to, one unit is passed along the shortest such chain. Each round lowers the sum of squares, so it
+ * Balances counts: while a tablet has at least two units more than another that a chain of ways leads
+ * to, one unit is moved along the shortest such chain. Each round lowers the sum of squares, so it
  * ends.
  */
-export function level(counts: Map<Endpoint, number>, waysFrom: WaysFrom): void {
+export function balanceCounts(counts: Map<Endpoint, number>, waysFrom: WaysFrom): void {
   for (;;) {
     const least = minOf(counts.values());
     const full = [...counts]
@@ -42,14 +44,14 @@ interface Chain {
   readonly ways: readonly Way[];
 }
 
-/** The shortest chain from a full tablet to the emptiest one that it can reach; breadth first. */
+/** The shortest chain from a tablet to the least loaded one that it can reach; breadth first. */
 function chainFrom(
   from: Endpoint,
   counts: ReadonlyMap<Endpoint, number>,
   waysFrom: WaysFrom,
 ): Chain | undefined {
   const least = minOf(counts.values());
-  // Nearly always there is a direct way; looking for it alone is much quicker.
+  // There is nearly always a direct way, which is much faster to find.
   for (const [to] of [...counts].filter(([, count]) => count === least)) {
     const way = waysFrom(from, [to]).get(to);
     if (way !== undefined) return { from, to, ways: [way] };
@@ -67,7 +69,7 @@ function chainOver(
   const all = [...counts.keys()];
   const reached = new Map<Endpoint, readonly Way[]>([[from, []]]);
   let best: Chain | undefined;
-  // A Map goes on with what is added while it is iterated: it is the queue as well.
+  // Iteration of a Map includes entries added meanwhile, so it serves as the queue.
   for (const [at, ways] of reached) {
     const next = [...waysFrom(at, all)].sort(
       ([a], [b]) => (counts.get(a) ?? 0) - (counts.get(b) ?? 0) || compareText(a, b),
@@ -85,7 +87,7 @@ function chainOver(
   return best;
 }
 
-/** Which of two scores is preferred: below 0 for the first; compared place by place. */
+/** Compares two scores place by place: below 0 if the first is preferred. */
 export function compareScores(a: readonly number[], b: readonly number[]): number {
   const index = a.findIndex((value, at) => value !== b[at]);
   return index < 0 ? 0 : (a[index] ?? 0) - (b[index] ?? 0);

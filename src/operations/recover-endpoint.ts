@@ -11,12 +11,14 @@ import { assertNamed, viewsAt } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, ledText, refused, replicaAt } from "./targets.js";
 
-/** What `recoverendpoint` was asked for. */
+/** The options of `recoverendpoint`. */
 export interface RecoverOptions {
   readonly endpoint: Endpoint;
-  /** Whether partitions that it led before it went are led by it again. */
+  /** Whether partitions that the tablet led before are led by it again. */
   readonly needRestore: boolean;
-  /** The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default. */
+  /**
+   * The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default.
+   */
   readonly concurrency: number | undefined;
   /**
    * `direct`: each replica from its own log where that is a prefix of its leader's. `documented`: with
@@ -33,7 +35,7 @@ const AT_ONCE = 8;
 /** Partitions at a time with the direct method, as of `recoverdata`. */
 const DIRECT_AT_ONCE = 128;
 
-/** Brings the replicas of a tablet back that are marked not alive. */
+/** Recovers the replicas of a tablet that are marked not alive. */
 export function recoverEndpointOperation(options: RecoverOptions): Operation {
   const { endpoint } = options;
   const wanted = new Set<string>();
@@ -45,7 +47,7 @@ export function recoverEndpointOperation(options: RecoverOptions): Operation {
     plan(state) {
       const views = viewsAt(state, endpoint);
       const todo = views.filter((view) => isToRecover(view, endpoint));
-      const concerned = [...todo, ...views.filter((view) => isUnmarked(view, endpoint))];
+      const concerned = [...todo, ...views.filter((view) => isUnmarkedNotLoaded(view, endpoint))];
       for (const view of concerned) wanted.add(partitionName(view.id));
       return planOf(state, { views, todo, options });
     },
@@ -80,7 +82,7 @@ function typedOf(
   } as const;
 }
 
-/** A replica that must not be recovered as things are. */
+/** A replica that must not be recovered in the present state. */
 interface Danger {
   readonly view: PartitionView;
   readonly text: string;
@@ -101,7 +103,7 @@ function planOf(
   const accepts = new Set(acceptDataLoss.map(partitionName));
   assertUsable(state, endpoint, "tablet");
   assertNamed(acceptDataLoss, views);
-  const unmarked = views.filter((view) => isUnmarked(view, endpoint));
+  const unmarked = views.filter((view) => isUnmarkedNotLoaded(view, endpoint));
   if (todo.length === 0) {
     assertOffline(unmarked, endpoint, print);
     return { steps: [], notes: [`every replica at ${endpoint} is alive`], restsOn: views };
@@ -142,27 +144,32 @@ function wholeStep(endpoint: Endpoint, concurrency: number | undefined, count: n
   };
 }
 
-/** Whether RecoverEndpoint is about the replica: marked not alive, or an unhealthy single one. */
+/**
+ * True if RecoverEndpoint would recover the replica: it is marked not alive, or a single unhealthy one.
+ */
 export function isToRecover(view: PartitionView, endpoint: Endpoint): boolean {
   const replica = replicaAt(view, endpoint);
   if (replica === undefined) return false;
   return !replica.claim.isAlive || (view.replicas.length === 1 && isUnhealthy(view, endpoint));
 }
 
-/** Whether anything is wrong with the replica. */
+/** True if the replica has a problem. */
 export function isUnhealthy(view: PartitionView, endpoint: Endpoint): boolean {
   return diagnose(view).some((one) => one.endpoint === endpoint);
 }
 
-/** Marked alive, with others in its partition, and not loaded: what a restart leaves. */
-function isUnmarked(view: PartitionView, endpoint: Endpoint): boolean {
+/**
+ * True if the replica is not loaded although marked alive, and has others in its partition: the state
+ * after a restart.
+ */
+function isUnmarkedNotLoaded(view: PartitionView, endpoint: Endpoint): boolean {
   const replica = replicaAt(view, endpoint);
   return (
     view.replicas.length > 1 && replica?.claim.isAlive === true && replica.report === undefined
   );
 }
 
-/** @throws OpsError `refused` if replicas are lost and not marked so. */
+/** @throws OpsError `refused` if replicas are not loaded and still marked alive. */
 function assertOffline(
   unmarked: readonly PartitionView[],
   endpoint: Endpoint,
@@ -190,12 +197,12 @@ function dangerOf(view: PartitionView, options: RecoverOptions): Danger[] {
   if (danger === undefined) return [];
   const name = partitionName(view.id);
   const hint = danger.isLoss
-    ? `copy them from there if they are worth it, then give them up: ${print(typedOf(options, [...options.acceptDataLoss, view.id]))}`
+    ? `copy them from there if they are needed, then give them up: ${print(typedOf(options, [...options.acceptDataLoss, view.id]))}`
     : print({ cmd: "recoverdata", db: view.id.db || undefined });
   return [{ view, text: `${name} at ${endpoint}: ${danger.text}`, hint, isLoss: danger.isLoss }];
 }
 
-/** What is done for one partition, in order. */
+/** The steps for one partition, in order. */
 function laneOf(
   view: PartitionView,
   { options, isAccepted }: { readonly options: RecoverOptions; readonly isAccepted: boolean },

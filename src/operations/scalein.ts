@@ -9,16 +9,16 @@ import { isSystemDatabase, partitionName } from "../model/partition-view.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { planAdding } from "./add-missing.js";
 import { unhealthyLines } from "./condition.js";
-import { isGoneForCertain, obstacleToRemoval } from "./gone-tablets.js";
+import { isAbsentForGood, obstacleToRemoval } from "./gone-tablets.js";
 import {
   type Change,
   changesOf,
   leaderChoice,
   opsNotes,
+  type PartitionSurvey,
   placed,
-  type Surveyed,
+  remainingSteps,
   stepsOf,
-  stillToDo,
   survey,
   unusableNotes,
   usableTablets,
@@ -29,18 +29,18 @@ import { spreadLeaders } from "./placement-leaders.js";
 import { distributionLines, touchedProblems } from "./scaleout.js";
 import { assertNone, assertUsable, refused } from "./targets.js";
 
-/** What `scalein` is asked. */
+/** The options of `scalein`. */
 export interface ScaleInOptions {
-  /** The tablets to be emptied, each once. */
+  /** The tablets to be emptied, without duplicates. */
   readonly endpoints: readonly Endpoint[];
-  /** Whether partitions with more replicas than their table asks for keep them. */
+  /** Whether partitions with more replicas than their table specifies keep them. */
   readonly keepsSurplus: boolean;
-  /** Partitions worked on at the same time. */
+  /** Partitions processed at the same time. */
   readonly concurrency: number;
   readonly print: PrintCommand;
 }
 
-/** Moves every replica off some tablets, those of system tables too. */
+/** Moves every replica off some tablets, those of system tables included. */
 export function scaleInOperation(options: ScaleInOptions): Operation {
   const { endpoints, keepsSurplus } = options;
   return {
@@ -52,7 +52,7 @@ export function scaleInOperation(options: ScaleInOptions): Operation {
     plan: (state) => planScaleIn(state, options),
     verify: (after, results) => [
       ...touchedProblems(after, results),
-      ...stillToDo(() => planScaleIn(after, options)),
+      ...remainingSteps(() => planScaleIn(after, options)),
       ...endpoints.flatMap((endpoint) => stillLoaded(after, endpoint)),
     ],
     conclude: (after) => [
@@ -66,7 +66,7 @@ export function scaleInOperation(options: ScaleInOptions): Operation {
 
 function planScaleIn(state: ClusterState, options: ScaleInOptions): OperationPlan {
   const leaving = new Set(options.endpoints);
-  const gone = options.endpoints.filter((endpoint) => isGoneForCertain(state, endpoint));
+  const gone = options.endpoints.filter((endpoint) => isAbsentForGood(state, endpoint));
   if (gone.length > 0) return planWithout(state, new Set(gone), options);
   for (const endpoint of leaving) assertUsable(state, endpoint, "tablet");
   const targets = usableTablets(state).filter((endpoint) => !leaving.has(endpoint));
@@ -89,11 +89,10 @@ function planScaleIn(state: ClusterState, options: ScaleInOptions): OperationPla
 }
 
 /**
- * Tablets that cannot be emptied any more: their replicas are taken off the record, and made anew
- * elsewhere. Rows that another replica lacks, or partitions without a leader, are a matter of
- * recovery with `--lost`.
+ * Plans for tablets that are absent: their replicas are removed from the record and added elsewhere. If
+ * another replica lacks rows, or a partition has no leader, recovery with `--lost` is needed first.
  *
- * @throws OpsError `refused` if a tablet that leaves is still there, or a replica must stay on record.
+ * @throws OpsError `refused` if a leaving tablet still exists, or a replica must stay on record.
  */
 function planWithout(
   state: ClusterState,
@@ -115,12 +114,12 @@ function planWithout(
 }
 
 function emptied(
-  group: readonly Surveyed[],
+  group: readonly PartitionSurvey[],
   leaving: ReadonlySet<Endpoint>,
   targets: readonly Endpoint[],
 ): Change[] {
   const isHere = new Set(holdersOf(group, leaving).map((one) => one.key));
-  // What has nothing there is left alone: it only counts.
+  // Partitions without a replica there are not moved and only count.
   const partitions = group.map((one) => {
     const partition = placed(one);
     return isHere.has(one.key) ? partition : { ...partition, isMovable: false };
@@ -132,14 +131,17 @@ function emptied(
     .map((change) => ({ ...change, leader: leaders.get(change.one.key) ?? change.leader }));
 }
 
-function holdersOf(surveyed: readonly Surveyed[], leaving: ReadonlySet<Endpoint>): Surveyed[] {
+function holdersOf(
+  surveyed: readonly PartitionSurvey[],
+  leaving: ReadonlySet<Endpoint>,
+): PartitionSurvey[] {
   return surveyed.filter((one) =>
     one.view.replicas.some((replica) => leaving.has(replica.endpoint)),
   );
 }
 
 function assertCapacity(
-  surveyed: readonly Surveyed[],
+  surveyed: readonly PartitionSurvey[],
   leaving: ReadonlySet<Endpoint>,
   targets: readonly Endpoint[],
 ): void {
@@ -152,12 +154,12 @@ function assertCapacity(
   const lines = [...tables].map(([name, count]) => `${name} has ${count} replicas`);
   throw refused(
     `without ${[...leaving].join(", ")} there are ${targets.length} healthy tablets, too few for ${tables.size} tables: ${lines.slice(0, 5).join(", ")}${lines.length > 5 ? ", ..." : ""}; nothing was changed`,
-    "add a tablet first, or take replicas away with delreplica",
+    "add a tablet first, or delete replicas with delreplica",
     lines,
   );
 }
 
-function assertHealthy(holders: readonly Surveyed[], { print }: ScaleInOptions): void {
+function assertHealthy(holders: readonly PartitionSurvey[], { print }: ScaleInOptions): void {
   const lines = unhealthyLines(holders);
   if (lines.length === 0) return;
   throw refused(
@@ -167,7 +169,7 @@ function assertHealthy(holders: readonly Surveyed[], { print }: ScaleInOptions):
   );
 }
 
-/** What arrives at each tablet, in bytes as far as the nameserver tells. */
+/** How much data each target receives, in bytes as far as known. */
 function byteNotes(
   changes: readonly Change[],
   state: ClusterState,
@@ -192,7 +194,7 @@ function byteNotes(
   });
 }
 
-function bytesOf({ view }: Surveyed, from: Endpoint): bigint {
+function bytesOf({ view }: PartitionSurvey, from: Endpoint): bigint {
   const replica = view.replicas.find((one) => one.endpoint === from);
   return replica?.report?.memoryBytes ?? replica?.claim.memoryBytes ?? 0n;
 }
@@ -201,7 +203,7 @@ function megabytes(bytes: bigint): string {
   return (Number(bytes) / 1_048_576).toFixed(1);
 }
 
-/** What the tablet still has loaded although the nameserver does not count on it. */
+/** The replicas that the tablet still has loaded although they are off the record. */
 function stillLoaded(after: ClusterState, endpoint: Endpoint): string[] {
   const reports = after.tablets.get(endpoint)?.reports?.values() ?? [];
   const names = new Map<string, PartitionId>();

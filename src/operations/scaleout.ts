@@ -8,8 +8,8 @@ import {
   leaderChoice,
   opsNotes,
   placed,
+  remainingSteps,
   stepsOf,
-  stillToDo,
   survey,
   unusableNotes,
   usableTablets,
@@ -19,11 +19,11 @@ import { balanceReplicas, countReplicas } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
 import { refused } from "./targets.js";
 
-/** What `scaleout` is asked. */
+/** The options of `scaleout`. */
 export interface ScaleOutOptions {
-  /** Whether partitions with more replicas than their table asks for keep them. */
+  /** Whether partitions with more replicas than their table specifies keep them. */
   readonly keepsSurplus: boolean;
-  /** Partitions worked on at the same time. */
+  /** Partitions processed at the same time. */
   readonly concurrency: number;
 }
 
@@ -41,7 +41,7 @@ export function scaleOutOperation(options: ScaleOutOptions): Operation {
     plan: (state) => planScaleOut(state, options),
     verify: (after, results) => [
       ...touchedProblems(after, results),
-      ...stillToDo(() => planScaleOut(after, options)),
+      ...remainingSteps(() => planScaleOut(after, options)),
     ],
     conclude: (after) => distributionLines(after),
   };
@@ -73,7 +73,7 @@ function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutOptions): O
   };
 }
 
-/** How many lines of one kind are told. */
+/** How many lines of one kind are shown. */
 const SHOWN = 20;
 
 /** The first lines, and how many more there are. */
@@ -85,7 +85,7 @@ export function shortList(lines: readonly string[], prefix: string): string[] {
   ];
 }
 
-/** What is wrong with the partitions that were worked on. */
+/** The problems of the partitions that were changed. */
 export function touchedProblems(after: ClusterState, results: readonly StepResult[]): string[] {
   const tids = new Set(results.map(({ step }) => `${step.id?.tid}/${step.id?.pid}`));
   return viewPartitions(after)

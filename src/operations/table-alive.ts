@@ -17,19 +17,19 @@ import {
   replicaAt,
 } from "./targets.js";
 
-/** Partitions that are worked on side by side. */
+/** Partitions processed at the same time. */
 const CONCURRENCY = 8;
 
-/** Which flags of the nameserver's record are set how. */
+/** Which flags of the nameserver's record are set, and to what. */
 export interface AliveOptions extends ReplicaOptions {
   readonly isAlive: boolean;
-  /** Whether replicas are marked against what their tablets show. */
+  /** Whether replicas are marked although their tablets contradict it. */
   readonly isForced: boolean;
 }
 
 /**
- * Marks replicas alive or not in the nameserver's record (UpdateTableAliveStatus), which decides
- * where clients are sent. All partitions of a table on an endpoint are one call.
+ * Marks replicas alive or not alive in the nameserver's record (UpdateTableAliveStatus), which decides
+ * where clients go. All partitions of a table on an endpoint are marked with one call.
  */
 export function tableAliveOperation(options: AliveOptions): Operation {
   const { isAlive, isForced, endpoint } = options;
@@ -83,7 +83,7 @@ function planMarks(state: ClusterState, options: AliveOptions): OperationPlan {
       ...against.map((one) => `--force: ${one.text}`),
       ...(state.autoFailover && wanted.length > 0
         ? [
-            "auto_failover is on: it is switched off meanwhile, and put back; it acts on the marks then",
+            "auto_failover is on: it is switched off during the run and restored at the end, and then acts on the marks",
           ]
         : []),
     ],
@@ -124,8 +124,8 @@ function obstacleTo(view: PartitionView, options: AliveOptions): Obstacle | unde
 }
 
 /**
- * Why a mark would send clients to a replica that does not serve, or take their leader away; undefined if it
- * would not.
+ * Returns why a mark would send clients to a replica that does not serve, or take away the partition's
+ * leader; undefined if it would not.
  */
 export function whyNotMark(
   view: PartitionView,

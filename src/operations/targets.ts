@@ -12,25 +12,25 @@ import { type PidList, pidText as textOfPids } from "../model/step.js";
 import { selectTables } from "../show/known.js";
 import { unknownName } from "../util/nearest.js";
 
-/** Which partitions of one table an operator means. */
+/** Selects partitions of one table. */
 export interface PartitionsOptions {
-  /** Undefined: whatever database has the one table of that name. */
+  /** Undefined if the table's name is unique among the databases. */
   readonly db: string | undefined;
   readonly table: string;
   readonly pids: PidList;
 }
 
-/** One table and those of its partitions that are meant, in order of pid. */
+/** One table and its selected partitions, in order of pid. */
 export interface Target {
   readonly table: TableClaim;
   readonly views: readonly PartitionView[];
 }
 
 /**
- * Finds the partitions that are meant.
+ * Finds the selected partitions.
  *
- * @throws OpsError `refused` for a name or pid that does not exist, with the nearest one; and for a
- *   table name that several databases have.
+ * @throws OpsError `refused` for a name or pid that does not exist, with the nearest one, and for a
+ *   table name that exists in several databases.
  */
 export function findPartitions(state: ClusterState, options: PartitionsOptions): Target {
   const { db, pids } = options;
@@ -56,15 +56,19 @@ export function findPartitions(state: ClusterState, options: PartitionsOptions):
   return { table, views: viewPartitions({ ...state, tables: [{ ...table, partitions }] }) };
 }
 
-/** Pids as `--pid` takes them, such as `0,2,5-7`, or `*`. @param pids In ascending order. */
+/**
+ * Pids in the form of `--pid`, such as `0,2,5-7`, or `*`.
+ *
+ * @param pids In ascending order.
+ */
 export function pidText(pids: PidList): string {
   return pids === "all" ? "*" : textOfPids(pids);
 }
 
 /**
- * Checks that the nameserver knows a tablet, counts it as healthy, and that it answers.
+ * Checks that the nameserver knows a tablet and counts it as healthy, and that the tablet answers.
  *
- * @param role What the tablet is to the command, such as `destination`.
+ * @param role The tablet's role in the command, such as `destination`.
  * @throws OpsError `refused` with the nearest known endpoint, or with why it cannot be used.
  */
 export function assertUsable(state: ClusterState, endpoint: Endpoint, role: string): void {
@@ -84,14 +88,14 @@ export function replicaAt(view: PartitionView, endpoint: Endpoint): ReplicaView 
   return view.replicas.find((one) => one.endpoint === endpoint);
 }
 
-/** Which leadership a replica leads and what it holds, such as `leads term 3, ...; at offset 110`. */
+/** The term that a replica leads and its offset, such as `leads term 3, ...; at offset 110`. */
 export function ledText(view: PartitionView, leader: Endpoint): string {
   const offset = replicaAt(view, leader)?.report?.offset ?? 0n;
   const term = view.terms.at(-1);
   return `leads term ${term?.term ?? 0n}, which begins with entry ${term?.offset ?? 0n}; at offset ${offset}`;
 }
 
-/** What is to be said of a replica that a tablet has loaded and the record does not have. */
+/** The message for a replica that a tablet has loaded and the record lacks. */
 export function strayText(
   id: { readonly tid: number; readonly pid: number },
   endpoint: Endpoint,
@@ -100,7 +104,7 @@ export function strayText(
   return `tablet ${endpoint} has it loaded as ${role ?? "an unknown role"}, although the record has no replica there; restart that tablet to unload it (tid ${id.tid}, pid ${id.pid})`;
 }
 
-/** An error for a check that forbids the whole command. */
+/** The error of a check that forbids the whole command. */
 export function refused(message: string, hint?: string, details: readonly string[] = []): OpsError {
   return new OpsError({
     code: "refused",
@@ -110,7 +114,7 @@ export function refused(message: string, hint?: string, details: readonly string
   });
 }
 
-/** Why one partition cannot be worked on, and what to do instead. */
+/** Why one partition cannot be processed, and what to do instead. */
 export interface Obstacle {
   /** With the partition's name. */
   readonly text: string;
@@ -118,8 +122,7 @@ export interface Obstacle {
 }
 
 /**
- * Refuses the whole command if any partition cannot be worked on: one of them alone in the message,
- * several as details.
+ * Refuses the whole command if there is any obstacle: a single one in the message, several as details.
  *
  * @throws OpsError `refused`.
  */
@@ -130,8 +133,8 @@ export function assertNone(obstacles: readonly Obstacle[], wanted: string): void
   const hints = new Set(obstacles.map((one) => one.hint));
   const isSame = hints.size === 1;
   throw refused(
-    `${wanted}: ${obstacles.length} partitions stand in the way; nothing was changed`,
-    isSame ? first.hint : "see what each of them needs, or leave them out of --pid",
+    `${wanted}: ${obstacles.length} partitions do not allow it; nothing was changed`,
+    isSame ? first.hint : "follow the hint of each, or leave them out of --pid",
     obstacles.map((one) => (isSame ? one.text : `${one.text}: ${one.hint}`)),
   );
 }
