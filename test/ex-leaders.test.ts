@@ -217,3 +217,38 @@ test("no replica is rebuilt beside an ex-leader that cannot be reached and may s
     undefined,
   );
 });
+
+test("how far the logs went is kept as long as an ex-leader may hold entries of the newest term", async () => {
+  const { virtual, exLeader, leader, third } = await parted();
+  const { model } = virtual;
+  const restart = async (lossOf: Readonly<Record<string, number>>) => {
+    const names = [...model.tablets].map(([endpoint]) => model.findProcess(endpoint)?.name ?? "");
+    model.outage({ withNameservers: true });
+    for (const name of names) model.kill(name);
+    for (const [endpoint, rows] of Object.entries(lossOf)) {
+      model.cutBinlog(model.findProcess(endpoint)?.name ?? "", { ...T0, pid: 0 }, rows);
+    }
+    for (const name of names) model.restart(name);
+    await virtual.pass(60_000);
+  };
+  const decision = async () => {
+    const result = await virtual.recover();
+    if ("error" in result) throw result.error;
+    return result.report.partitions[0]?.failure?.decision;
+  };
+  // An election that failed has marked the leader not alive: of the two that led nothing tells which led last.
+  setFlags(virtual, leader, { isAlive: false });
+  await restart({});
+  expect(await decision()).toMatchObject({ code: "surplus", candidate: third });
+  expect(await decision()).toMatchObject({ code: "surplus", candidate: third });
+  await restart({ [third]: 4 });
+  expect(await decision()).toMatchObject({ code: "rows-missing", candidate: third });
+  expect((await decision())?.text).toContain(`${leader} holds entries up to`);
+  expect(roleAt(virtual, third)).toBe("follower");
+  const result = await virtual.recover({ accept: new Map([["db1.t0:0", leader]]) });
+  expect("report" in result && result.report.partitions[0]?.status).toBe("recovered");
+  expect(roleAt(virtual, leader)).toBe("leader");
+  expect(roleAt(virtual, exLeader)).toBe("follower");
+  const tid = model.tables.find("t0", "db1")?.tid;
+  expect(model.tree.get(`/openmldb/ops_tool/seen/${tid}_0`)).toBeUndefined();
+});

@@ -3,6 +3,7 @@ import type { Cluster } from "../src/cluster/cluster.js";
 import { RULES } from "../src/execution/rules.js";
 import { type PartitionId, type Role, replicaKey } from "../src/model/cluster-state.js";
 import type { PartitionView } from "../src/model/partition-view.js";
+import type { Lane } from "../src/model/plan.js";
 import type { Step } from "../src/model/step.js";
 import type { Method } from "../src/planning/method.js";
 import type { Decision } from "../src/policy/who-may-lead.js";
@@ -45,6 +46,31 @@ const MUTANTS: readonly Mutant[] = [
     plant: {
       rules: {
         decideLeader: (view, known) => RULES.decideLeader(withStaleOffsets(view), known),
+      },
+    },
+  },
+  {
+    name: "a replica that is marked not alive while the partition waits for it is forgotten",
+    method: "direct",
+    from: 400_919,
+    caughtBy: ["best-log-leads"],
+    plant: {
+      rules: {
+        decideLeader: (view, known) => RULES.decideLeader(withoutEarlierFlags(view), known),
+      },
+    },
+  },
+  {
+    name: "a tablet that is back right before a leader is made is not looked for",
+    method: "direct",
+    from: 402_774,
+    caughtBy: ["best-log-leads"],
+    plant: {
+      rules: {
+        plannerOf: (...args) => {
+          const planner = RULES.plannerOf(...args);
+          return (view, attempts) => withNoneAway(planner(view, attempts));
+        },
       },
     },
   },
@@ -329,6 +355,18 @@ function withStaleOffsets(view: PartitionView): PartitionView {
       : { ...one, report: { ...one.report, offset: one.claim.offset ?? 0n } },
   );
   return { ...view, replicas };
+}
+
+function withoutEarlierFlags(view: PartitionView): PartitionView {
+  if (view.known === undefined) return view;
+  const { bounds, replicas } = view.known;
+  return { ...view, known: { bounds: { ...bounds, alive: undefined }, replicas } };
+}
+
+function withNoneAway(lane: Lane): Lane {
+  const { bounds, replicas } = lane.evidence;
+  const there = [...replicas].map(([key, one]) => [key, { ...one, away: undefined }] as const);
+  return { ...lane, evidence: { bounds, replicas: new Map(there) } };
 }
 
 function withLastingConnections(cluster: Cluster): Cluster {

@@ -25,8 +25,12 @@ const WRITES_AT_ONCE = 16;
  * of the store becomes a warning.
  */
 export interface KnownOffsets {
-  /** Stores the lower bounds of a partition that is about to be left with rows missing. */
-  remember(id: PartitionId, bounds: LowerBounds): Promise<void>;
+  /**
+   * Stores what is known of a partition for later runs.
+   *
+   * @param why What the run reports about it, without a full stop; undefined: nothing.
+   */
+  remember(id: PartitionId, bounds: LowerBounds, why: string | undefined): Promise<void>;
   /** Discards the lower bounds of a partition, because the operator's decision makes them void. `unproven` stays. */
   forget(id: PartitionId): Promise<void>;
   /** The bounds of a partition now; undefined if there are none. */
@@ -46,7 +50,10 @@ export interface KnownOffsetsOfRun extends KnownOffsets {
    * @returns The same views with the known lower bounds.
    */
   keepLastOfLost(views: readonly PartitionView[]): Promise<readonly PartitionView[]>;
-  /** Discards the bounds of each partition whose leader holds all known entries again. */
+  /**
+   * Discards what is settled. The bounds of a partition: when its leader holds all known entries again and no
+   * ex-leader is left that may have led its term. The flags: when any replica leads.
+   */
   settle(views: readonly PartitionView[]): Promise<void>;
 }
 
@@ -79,14 +86,10 @@ export function createKnownOffsets(
     await reporting(id, "cannot keep what is known", store?.remember(id, bounds));
   };
   const knownOffsets: KnownOffsetsOfRun = {
-    async remember(id, bounds) {
+    async remember(id, bounds, why) {
       if (isSame(known.get(replicaKey(id)), bounds)) return;
-      const what =
-        bounds.unproven === undefined
-          ? "rows that were seen before are missing; what is known of them"
-          : `nothing proves that the logs of ${[...bounds.unproven].join(", ")} are of the history that leads, so they get copies of the leader's data; that`;
-      const text = `${partitionName(id)}: ${what} is kept in ZooKeeper for later runs`;
-      onEvent({ kind: "note", text });
+      const text = `${partitionName(id)}: ${why} is kept in ZooKeeper for later runs`;
+      if (why !== undefined) onEvent({ kind: "note", text });
       await keep(id, bounds);
     },
     async forget(id) {
@@ -127,7 +130,10 @@ export function createKnownOffsets(
         const leader = servingLeader(view);
         const held = leader?.report?.offset;
         if (view.known === undefined || held === undefined) continue;
-        if (held >= earlierOffset(view)) await knownOffsets.forget(view.id);
+        const isExLeaderLeft = view.replicas.some((one) => one.claim.isLeader && one !== leader);
+        const { alive, ...bounds } = view.known.bounds;
+        if (held >= earlierOffset(view) && !isExLeaderLeft) await knownOffsets.forget(view.id);
+        else if (alive !== undefined) await keep(view.id, bounds);
       }
     },
   };
@@ -139,13 +145,11 @@ function isSame(one: LowerBounds | undefined, other: LowerBounds): boolean {
     one?.term === other.term &&
     isEqual(one.offsets, other.offsets) &&
     isEqual(one.lastOfLost ?? new Map(), other.lastOfLost ?? new Map()) &&
-    [...(one.unproven ?? [])].join() === [...(other.unproven ?? [])].join()
+    [...(one.unproven ?? [])].join() === [...(other.unproven ?? [])].join() &&
+    isEqual(one.alive ?? new Map(), other.alive ?? new Map())
   );
 }
 
-function isEqual(
-  one: ReadonlyMap<Endpoint, bigint>,
-  other: ReadonlyMap<Endpoint, bigint>,
-): boolean {
+function isEqual<T>(one: ReadonlyMap<Endpoint, T>, other: ReadonlyMap<Endpoint, T>): boolean {
   return one.size === other.size && [...other].every(([key, value]) => one.get(key) === value);
 }

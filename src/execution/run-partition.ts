@@ -15,7 +15,12 @@ import {
   withEarlier,
 } from "../planning/attempt-history.js";
 import { isLastRound, type PredictedRound } from "../planning/predict-rounds.js";
-import { evidenceOf, isLosingEvidence, withBounds } from "../policy/what-it-holds.js";
+import {
+  evidenceOf,
+  isAnyAliveUnasked,
+  isLosingEvidence,
+  withBounds,
+} from "../policy/what-it-holds.js";
 import { rowOf } from "../steps/run-step.js";
 import { observePartition, type StepContext } from "../steps/step-context.js";
 import type { KnownOffsets } from "./known-offsets.js";
@@ -31,6 +36,9 @@ const ROUNDS_MAX = 6;
  * tablet: LoadTableInternal).
  */
 const LOADED_RECORD_AGE_MS = 1_000;
+
+/** What the run tells when it keeps how far the logs went. */
+const ROWS_MISSING = "rows that were seen before are missing; what is known of them";
 
 const NO_SNAPSHOTS: ReadonlyMap<Endpoint, TermStart> = new Map();
 
@@ -70,11 +78,8 @@ export async function recoverPartition(
     if (next === undefined || "failure" in next) return next?.failure;
     const { lane }: PredictedRound = next;
     options.onEvent({ kind: "lane", lane, round });
-    if (lane.blocked !== undefined) return leaveAlone(lane, lane.blocked, options.knownOffsets);
-    const { knownOffsets } = options;
-    if (lane.evidence.bounds.unproven !== undefined && lane.steps.length > 0) {
-      await knownOffsets.remember(lane.id, lane.evidence.bounds);
-    }
+    if (lane.blocked !== undefined) return leaveAlone(next, lane.blocked, options.knownOffsets);
+    await rememberBefore(lane, options.knownOffsets);
     const isFirstRound = round === 1;
     const { onEvent } = options;
     const of = { mode: "round" as const, onEvent, limits, isFirstRound };
@@ -182,20 +187,42 @@ async function planAgain(
   const view = await lookAgain(context, lane, { ...known, kept: knownOffsets.of(lane.id) });
   if (view === undefined || "failure" in view) return view;
   // Within seconds the nameserver replaces its offset of a loaded replica, so the evidence is stored now.
-  if (isLosingEvidence(view)) await knownOffsets.remember(lane.id, evidenceOf(view).bounds);
+  if (isLosingEvidence(view)) {
+    await knownOffsets.remember(lane.id, evidenceOf(view).bounds, ROWS_MISSING);
+  }
   return { view, lane: planner(view, known.attempts) };
 }
 
-/** Leaves a partition as it is. The evidence that blocks it is stored for later runs. */
+/** Stores what later runs must know in case this run ends before the steps of a round have ended. */
+async function rememberBefore(
+  { id, steps, evidence: { bounds } }: Lane,
+  knownOffsets: KnownOffsets,
+): Promise<void> {
+  const { unproven } = bounds;
+  if (unproven !== undefined && steps.length > 0) {
+    const why = `nothing proves that the logs of ${[...unproven].join(", ")} are of the history that leads, so they get copies of the leader's data; that`;
+    return knownOffsets.remember(id, bounds, why);
+  }
+  const keepsFlag = steps.flatMap((one) => (one.kind === "set-flags" && one.keepsFlag) || []);
+  if (keepsFlag.length === 0) return;
+  const why = `${keepsFlag.join(", ")} led before and may hold entries of the newest term; what is known of the logs`;
+  await knownOffsets.remember(id, bounds, why);
+}
+
+/**
+ * Leaves a partition as it is. The evidence that blocks it is stored for later runs: missing rows, and, where no
+ * replica leads, that a replica which cannot be asked is flagged alive.
+ */
 async function leaveAlone(
-  lane: Lane,
+  { lane, view }: PredictedRound,
   blocked: Problem,
   knownOffsets: KnownOffsets,
 ): Promise<LaneFailure> {
   const { endpoint, text: detail, candidate, code } = blocked;
+  const { bounds } = lane.evidence;
   if (code === "ahead" || code === "rows-missing") {
-    await knownOffsets.remember(lane.id, lane.evidence.bounds);
-  }
+    await knownOffsets.remember(lane.id, bounds, ROWS_MISSING);
+  } else if (isAnyAliveUnasked(view)) await knownOffsets.remember(lane.id, bounds, undefined);
   if (candidate === undefined) return { endpoint, step: "plan", detail };
   return { endpoint, step: "plan", detail, decision: blocked, evidence: lane.evidence };
 }

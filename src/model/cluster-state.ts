@@ -283,4 +283,9 @@ export interface LowerBounds {
    * the record was proven to be old. Each of them gets a copy of the leader's data. Undefined: none.
    */
   readonly unproven?: ReadonlySet<Endpoint> | undefined;
+  /**
+   * Replicas that were flagged alive, and in which role, while no replica led the partition; see `isAlive` in
+   * `src/policy/alive-flags.ts`. Undefined: not known.
+   */
+  readonly alive?: ReadonlyMap<Endpoint, Role> | undefined;
 }

@@ -1,6 +1,7 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import { isAlive, isAliveLeader } from "./alive-flags.js";
 import { isLost } from "./lost-replicas.js";
 import { oldRecord } from "./old-record.js";
 import {
@@ -40,13 +41,13 @@ export function mayGiveUp({ atLeast, atMost }: Loss): boolean {
 }
 
 /**
- * The replicas that led the newest term, as far as the flags tell: those flagged leader and alive; if
- * there are none, all that are flagged leader. ChangeLeader leaves the ex-leader flagged and marks it
+ * The replicas that led the newest term, as far as the flags tell, now and earlier ({@link isAliveLeader}): those
+ * flagged leader and alive; if there are none, all that are flagged leader. ChangeLeader leaves the ex-leader flagged and marks it
  * not alive (OpenMLDB 0.9 nameserver: ChangeLeaderOP), so one that is alive led last.
  */
 export function newestLeaders(view: PartitionView): readonly ReplicaView[] {
   const flagged = view.replicas.filter((one) => one.claim.isLeader);
-  const alive = flagged.filter((one) => one.claim.isAlive);
+  const alive = flagged.filter((one) => isAliveLeader(view, one));
   return alive.length > 0 ? alive : flagged;
 }
 
@@ -94,10 +95,10 @@ export function unreadReplicas(
 ): readonly ReplicaView[] {
   const newest = newestLeaders(view);
   if (newest.length === 1 && newest[0] === choice) return [];
-  const isAnyAlive = view.replicas.some((one) => one.claim.isAlive);
+  const isAnyAlive = view.replicas.some((one) => isAlive(view, one));
   return view.replicas
     .filter((one) => one !== choice && !isServing(one) && !isEmpty(one.endpoint))
-    .filter((one) => newest.includes(one) || one.claim.isAlive || !isAnyAlive);
+    .filter((one) => newest.includes(one) || isAlive(view, one) || !isAnyAlive);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Endpoint, LowerBounds, ReplicaReport, TermStart } from "../model/cluster-state.js";
 import { keptName, type PartitionEvidence, type ReplicaEvidence } from "../model/evidence.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import { aliveFlags, earlierFlags, isAlive } from "./alive-flags.js";
 
 /**
  * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so that
@@ -86,7 +87,7 @@ export function firstChange(view: PartitionView): bigint {
  * since).
  */
 export function isOfHistory(view: PartitionView, replica: ReplicaView): boolean {
-  if (replica.claim.isAlive || firstChange(view) === 0n) return true;
+  if (isAlive(view, replica) || firstChange(view) === 0n) return true;
   return view.replicas.every((one) => one.claim.isLeader === (one === replica));
 }
 
@@ -207,7 +208,8 @@ export function withLastOfLost(
   for (const [endpoint, offset] of lastOfLost) {
     offsets.set(endpoint, most([offset, offsets.get(endpoint) ?? 0n]));
   }
-  return { term: newestTerm(view), offsets, lastOfLost, unproven: known?.bounds.unproven };
+  const unproven = known?.bounds.unproven;
+  return { term: newestTerm(view), offsets, lastOfLost, unproven, alive: earlierFlags(view) };
 }
 
 function newestTerm({ terms }: PartitionView): bigint {
@@ -226,6 +228,7 @@ export function evidenceOf(view: PartitionView): PartitionEvidence {
       offsets,
       lastOfLost: view.known?.bounds.lastOfLost,
       unproven: view.known?.bounds.unproven,
+      alive: aliveFlags(view),
     },
     replicas: new Map(view.replicas.map((one) => [one.endpoint, replicaEvidence(view, one)])),
   };
@@ -245,6 +248,7 @@ function replicaEvidence(view: PartitionView, replica: ReplicaView): ReplicaEvid
       claimed: before === undefined ? claim.recordCount : before.records.claimed,
       loaded: isServing(replica) ? report?.recordCount : before?.records.loaded,
     },
+    away: replica.tablet === "ok" ? undefined : replica.tablet,
     wasAlive: before?.wasAlive ?? claim.isAlive,
     wasLeader: before?.wasLeader ?? claim.isLeader,
   };
@@ -270,9 +274,21 @@ export function isLosingEvidence(view: PartitionView): boolean {
   return isShort && most(loaded.map((one) => knownOffset(view, one))) < leastOffset(view);
 }
 
+/**
+ * Whether no replica leads, and one that is flagged alive cannot be asked: it may hold entries that no other
+ * replica has, and the flag may be gone when the next run looks.
+ */
+export function isAnyAliveUnasked(view: PartitionView): boolean {
+  return (
+    servingLeader(view) === undefined &&
+    view.replicas.some((one) => !isServing(one) && isAlive(view, one))
+  );
+}
+
 /** What is known of a replica as one line, for an operator who has to decide. */
 export function evidenceText(one: ReplicaEvidence): string {
   const { seen, snapshot, remembered, loaded, records } = one;
+  const isNews = remembered !== undefined && remembered > most([seen ?? -1n, loaded ?? -1n]);
   const parts = [
     `flagged ${one.wasLeader ? "leader" : "follower"}, ${one.wasAlive ? "alive" : "not alive"}`,
     loaded === undefined
@@ -282,7 +298,7 @@ export function evidenceText(one: ReplicaEvidence): string {
     seen === undefined
       ? "the nameserver knew no offset"
       : `the nameserver last saw ${seen}${counted(records.claimed)}, which can be stale`,
-    ...(remembered === undefined ? [] : [`an earlier run knew of ${remembered}`]),
+    ...(isNews ? [`an earlier run knew of ${remembered}`] : []),
   ];
   return parts.join("; ");
 }

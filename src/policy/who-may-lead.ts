@@ -224,10 +224,13 @@ function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefi
   const least = leastOffset(view);
   if (offset >= least) return undefined;
   const holder = view.replicas.find((one) => one !== leader && knownOffset(view, one) === least);
+  const parted = view.replicas.find((one) => one !== leader && trueOffset(one) >= least);
   const whose =
-    holder === undefined
-      ? "no replica has them now: look for its binlog in the recycle bins of the tablets"
-      : `${holder.endpoint} held them, and ${isLost(holder) ? "is lost" : "cannot be asked now"}`;
+    holder !== undefined
+      ? `${holder.endpoint} held them, and ${isLost(holder) ? "is lost" : "cannot be asked now"}`
+      : parted !== undefined
+        ? `${parted.endpoint} holds entries up to ${trueOffset(parted)}, and nothing tells whether they are the same`
+        : "no replica has them now: look for its binlog in the recycle bins of the tablets";
   const text = `entries up to ${least} were known, and the best loaded replica, ${leader.endpoint}, holds ${offset}: ${least - offset} are missing; ${whose}`;
   return {
     ...problem("rows-missing", (holder ?? leader).endpoint, text),

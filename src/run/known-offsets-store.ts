@@ -29,6 +29,7 @@ const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
     const endpoint = z.string().max(1_000);
     const offsets = z.record(endpoint, number);
     const unproven = z.array(endpoint).optional();
+    const alive = z.record(endpoint, z.enum(["leader", "follower"])).optional();
     return z
       .object({
         version: z.literal(VERSION),
@@ -37,12 +38,14 @@ const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
         offsets,
         lastOfLost: offsets.optional(),
         unproven,
+        alive,
       })
       .transform(({ term, partition, ...one }) => ({
         term,
         offsets: new Map(Object.entries(one.offsets)),
         lastOfLost: one.lastOfLost && new Map(Object.entries(one.lastOfLost)),
         unproven: one.unproven && new Set(one.unproven),
+        alive: one.alive && new Map(Object.entries(one.alive)),
         partition,
       }));
   },
@@ -118,7 +121,8 @@ async function keptAt(
   return { key: replicaKey({ tid: Number(tid), pid: Number(pid) }), bounds: checked.value };
 }
 
-function encode({ term, offsets, lastOfLost, unproven }: LowerBounds, partition: string): Buffer {
+function encode(bounds: LowerBounds, partition: string): Buffer {
+  const { term, offsets, lastOfLost, unproven, alive } = bounds;
   const plain = (numbers: ReadonlyMap<string, bigint>) =>
     Object.fromEntries([...numbers].map(([endpoint, to]) => [endpoint, String(to)]));
   const content = {
@@ -128,6 +132,7 @@ function encode({ term, offsets, lastOfLost, unproven }: LowerBounds, partition:
     offsets: plain(offsets),
     ...(lastOfLost === undefined ? {} : { lastOfLost: plain(lastOfLost) }),
     ...(unproven === undefined ? {} : { unproven: [...unproven] }),
+    ...(alive === undefined ? {} : { alive: Object.fromEntries(alive) }),
   };
   return Buffer.from(jsonText(content), "utf8");
 }

@@ -1,8 +1,9 @@
+import type { Endpoint } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
-import { type Found, refusalIn } from "./expectations.js";
+import { type AwayReplica, type Found, refusalIn } from "./expectations.js";
 import { type AnyTask, observePartition, type StepContext } from "./step-context.js";
-import { claimOf, otherLeader, reportNow, stale } from "./step-preconditions.js";
+import { claimOf, otherLeader, patiently, reportNow, stale } from "./step-preconditions.js";
 
 /**
  * Reads the state that the expectations of a step need, and checks them.
@@ -27,16 +28,35 @@ export async function checkBeforeAction(
   const claim = claimOf(table, id);
   const which = expects.find((one) => one.needs?.other !== undefined)?.needs?.other;
   const beside = endpoint ?? lane?.leader ?? "";
-  const other =
-    which === undefined
-      ? undefined
-      : await otherLeader(context, { id }, claim, { endpoint: beside, which });
-  const found = { claim, report, other };
+  const away = expects.flatMap((one) => one.needs?.away ?? []);
+  const [other, returned] = await Promise.all([
+    which && otherLeader(context, { id }, claim, { endpoint: beside, which }),
+    tabletBack(context, away),
+  ]);
+  const found = { claim, report, other, returned };
   for (const { check } of expects) {
     const why = check?.(found);
     if (why !== undefined) return stale(why);
   }
   return found;
+}
+
+/**
+ * The first tablet that is available again: the nameserver calls one healthy that was offline, or one answers
+ * that was silent.
+ */
+async function tabletBack(
+  context: StepContext,
+  away: readonly AwayReplica[],
+): Promise<Endpoint | undefined> {
+  const isBack = await Promise.all(
+    away.map(async ({ endpoint, away: how }) =>
+      how === "offline"
+        ? (await context.tablets.now()).get(endpoint)?.isHealthy === true
+        : (await patiently(context, context.statusOf(endpoint).now())) !== undefined,
+    ),
+  );
+  return away.find((_one, index) => isBack[index])?.endpoint;
 }
 
 /**

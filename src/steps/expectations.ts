@@ -4,6 +4,7 @@ import type {
   ReplicaClaim,
   ReplicaReport,
 } from "../model/cluster-state.js";
+import type { ReplicaEvidence } from "../model/evidence.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import { isServing } from "../policy/what-it-holds.js";
@@ -55,16 +56,26 @@ export interface Found {
   readonly report: ReplicaReport | undefined;
   /** Another replica that leads; undefined if none does, or if no expectation needs it. */
   readonly other: Endpoint | undefined;
+  /** A tablet that is available again; undefined if none is, or if no expectation needs it. */
+  readonly returned: Endpoint | undefined;
 }
+
+/** A replica on a tablet that was not available when the step was planned. */
+export type AwayReplica = Pick<ReplicaEvidence, "endpoint" | "away">;
 
 /** A condition that a step expects right before it acts. Plans print it, and the step checks it. */
 export interface Expectation {
   /** In words without a full stop; undefined if it holds for all steps alike and is not printed. */
   readonly text?: string;
   /**
-   * What must be read in addition to the record: the tablet's report, and which other leaders count.
+   * What must be read in addition to the record: the tablet's report, which other leaders count, and which tablets
+   * may be available again.
    */
-  readonly needs?: { readonly report?: true; readonly other?: "flagged" | "any" };
+  readonly needs?: {
+    readonly report?: true;
+    readonly other?: "flagged" | "any";
+    readonly away?: readonly AwayReplica[];
+  };
   /** Returns why it does not hold; undefined if it does. Absent if the call itself enforces it. */
   readonly check?: (found: Found) => string | undefined;
   /** The same check on a view of the whole partition. */
@@ -119,6 +130,19 @@ export function noOtherLeads(which: "flagged" | "any", unless?: Endpoint): Expec
       other === undefined || (unless !== undefined && isLeaderIn(claim, unless))
         ? undefined
         : `${other} ${which === "any" ? "runs as leader" : "leads the partition"} now`,
+  };
+}
+
+/**
+ * Replicas that could not be asked when the leader was chosen still cannot be asked: a replica on a tablet that is
+ * back may hold more than the chosen one, for example after a power failure.
+ */
+export function noneIsBack({ evidence }: Lane): Expectation {
+  const away = [...evidence.replicas.values()].filter((one) => one.away !== undefined);
+  return {
+    needs: { away },
+    check: ({ returned }) =>
+      returned === undefined ? undefined : `tablet ${returned} is back: what it holds may count`,
   };
 }
 

@@ -1,0 +1,167 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import type { RecoverOptions } from "../src/execution/recover.js";
+import type { Endpoint, Role } from "../src/model/cluster-state.js";
+import type { RunEvent } from "../src/model/outcome.js";
+import type { PartitionView } from "../src/model/partition-view.js";
+import type { PartitionResult } from "../src/model/report.js";
+import { newestLeaders } from "../src/policy/what-is-given-up.js";
+import { evidenceOf } from "../src/policy/what-it-holds.js";
+import { decideLeader } from "../src/policy/who-may-lead.js";
+import { createKnownOffsetsStore } from "../src/run/known-offsets-store.js";
+import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
+import { partition } from "./helpers/view.js";
+import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+
+const TWO = [
+  { term: 1n, offset: 0n },
+  { term: 3n, offset: 12n },
+];
+const FLAGS: Readonly<Record<Endpoint, Role>> = { a: "leader", b: "follower", c: "follower" };
+
+/** A view that an earlier run left with those flags, in that term. */
+function flagged(view: PartitionView, term: bigint, flags = FLAGS): PartitionView {
+  const bounds = { term, offsets: new Map(), alive: new Map(Object.entries(flags)) };
+  return { ...view, known: { bounds, replicas: new Map() } };
+}
+
+function decided(view: PartitionView): string {
+  const decision = decideLeader(view, { cannotLoad: new Map() });
+  return "blocked" in decision ? decision.blocked.code : decision.leader.endpoint;
+}
+
+describe("a replica that was flagged alive when the partition was left", () => {
+  const marked = partition(
+    "a leader,alive - follower,normal,9\n b follower,dead - offline\n c follower,alive - follower,normal,17",
+  );
+
+  test("is still waited for when it is marked not alive", () => {
+    expect(decided(marked)).toBe("c");
+    expect(decided(flagged(marked, 1n))).toBe("unread");
+  });
+
+  test("no longer counts in a newer term, nor beside a leader of which the flags did not know", () => {
+    expect(decided(flagged({ ...marked, terms: TWO }, 1n))).toBe("c");
+    const other: Readonly<Record<Endpoint, Role>> = { b: "follower", c: "leader" };
+    expect(decided(flagged(marked, 1n, other))).toBe("c");
+  });
+
+  test("no longer counts once a replica leads: such flags are not carried on", () => {
+    const led = partition(
+      "a leader,alive 9 leader,normal,9 feeds\n b follower,dead 9 offline\n c follower,alive 9 follower,normal,9",
+    );
+    expect(evidenceOf(flagged(led, 1n)).bounds.alive).toBeUndefined();
+    expect(evidenceOf(flagged(marked, 1n)).bounds.alive).toEqual(new Map(Object.entries(FLAGS)));
+  });
+
+  test("leads the newest term if it was flagged leader, whichever ex-leader keeps its flag", () => {
+    const view = partition(
+      "a leader,dead 11 offline\n b follower,alive 11 follower,normal,19\n d leader,dead 11 follower,normal,14",
+      { terms: TWO },
+    );
+    expect(newestLeaders(view).map((one) => one.endpoint)).toEqual(["a", "d"]);
+    expect(newestLeaders(flagged(view, 3n)).map((one) => one.endpoint)).toEqual(["a"]);
+  });
+
+  test("has a log of the surviving history", () => {
+    const view = partition(
+      "a leader,dead 11 follower,normal,19\n b follower,alive 11 follower,normal,15\n d leader,dead 11 follower,normal,14",
+      { terms: TWO },
+    );
+    expect(decided(view)).not.toBe("a");
+    expect(decided(flagged(view, 3n))).toBe("a");
+  });
+});
+
+describe("flags that outlive the run", () => {
+  const NAME = "db1.t1:0";
+  let virtual: VirtualCluster;
+  let id: { readonly tid: number; readonly pid: number };
+  let away: Endpoint;
+  let best: Endpoint;
+  const node = () => virtual.model.tree.get(`/openmldb/ops_tool/seen/${id.tid}_0`);
+  const rows = () => virtual.model.rows().map((one) => one.served);
+
+  async function run(more: Partial<RecoverOptions> = {}): Promise<PartitionResult | undefined> {
+    const result = await virtual.recover(more);
+    if ("error" in result) throw result.error;
+    return result.report.partitions[0];
+  }
+
+  /**
+   * All servers lose their power: of 20 rows the leader keeps 9 and a follower 17, and the other follower does not
+   * come back. A run has left the partition, and then auto_failover marked that replica not alive.
+   */
+  beforeEach(async () => {
+    virtual = await startVirtualCluster({ model: { autoFailover: false } });
+    const { model, clock, cluster } = virtual;
+    const of = { db: "db1", table: "t1", pid: 0 };
+    id = { tid: model.createTable({ ...of, partitions: 1, replicas: 3 }), pid: 0 };
+    model.put(20);
+    await virtual.pass(5_000);
+    const [table] = await clock.run(cluster.showTable(), 60_000);
+    const replicas = table?.partitions[0]?.replicas ?? [];
+    const leader = replicas.find((one) => one.isLeader)?.endpoint ?? "";
+    [best = "", away = ""] = replicas.flatMap((one) => (one.isLeader ? [] : [one.endpoint]));
+    model.outage({ withNameservers: true });
+    for (const name of [leader, best, away]) model.kill(name);
+    model.cutBinlog(leader, of, 11);
+    model.cutBinlog(best, of, 3);
+    for (const name of [leader, best]) model.restart(name);
+    await virtual.pass(60_000);
+    expect((await run())?.failure?.decision).toMatchObject({ code: "unread", endpoint: away });
+    await clock.run(cluster.updateTableAlive({ ...of, endpoint: away }, false), 60_000);
+  });
+
+  test("the next run asks the same, and the replica is back: nothing is lost, and nothing is kept", async () => {
+    expect((await run())?.failure?.decision).toMatchObject({ code: "unread", candidate: best });
+    expect(node()).toBeDefined();
+    virtual.model.restart(away);
+    await virtual.pass(30_000);
+    expect(await run()).toMatchObject({ status: "recovered" });
+    expect(rows()).toEqual([20]);
+    expect(node()).toBeUndefined();
+    expect(virtual.model.healthy()).toEqual([]);
+  });
+
+  test("the operator has decided: nothing is kept, and it is not asked again", async () => {
+    expect(await run({ accept: new Map([[NAME, best]]) })).toMatchObject({ isServing: true });
+    expect(node()).toBeUndefined();
+    expect((await run())?.failure?.decision).toBeUndefined();
+    expect(rows()).toEqual([17]);
+  });
+
+  test("the operator calls its tablet lost: the run asks what that may cost", async () => {
+    const left = await run({ lost: new Set([away]) });
+    expect(left?.failure?.decision).toMatchObject({ code: "unread", isOfLost: true });
+    const acceptsLossOfLost = { atLeast: 0n, atMost: undefined };
+    expect(await run({ lost: new Set([away]), acceptsLossOfLost })).toMatchObject({
+      status: "recovered",
+    });
+    expect(node()).toBeUndefined();
+    expect((await run())?.failure).toBeUndefined();
+  });
+
+  test("they are read as they were written; a role that is none is garbage; older records have none", async () => {
+    const events: RunEvent[] = [];
+    const { clock, model } = virtual;
+    const zk = treeZooKeeper(model.tree);
+    const onEvent = (event: RunEvent) => events.push(event);
+    const store = createKnownOffsetsStore({ zk, clock, rootPath: "/openmldb", onEvent });
+    const kept = async () => (await clock.run(store.read(), 60_000)).get(`${id.tid}/0`);
+    const [leader = "", ...followers] = [...((await kept())?.alive ?? [])].map(String);
+    expect([leader, ...followers]).toHaveLength(3);
+    const written = await clock.run(zk.getData(`/openmldb/ops_tool/seen/${id.tid}_0`), 60_000);
+    const { alive, ...older } = JSON.parse(String(written));
+    expect(alive[away]).toBe("follower");
+    const put = (content: object) =>
+      clock.run(
+        zk.setData(`/openmldb/ops_tool/seen/${id.tid}_0`, Buffer.from(JSON.stringify(content))),
+        60_000,
+      );
+    await put(older);
+    expect(await kept()).toMatchObject({ alive: undefined, partition: NAME });
+    await put({ ...older, alive: { [away]: "observer" } });
+    expect(await kept()).toBeUndefined();
+    expect(events).toHaveLength(1);
+  });
+});
