@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { inspectFacts } from "../src/inspect/inspection.js";
-import { isWorthWatching, standsStill } from "../src/inspect/op-age.js";
+import { isWorthWatching, stuckReason } from "../src/inspect/op-age.js";
 import type { ClusterState, Op } from "../src/model/cluster-state.js";
 import { finish } from "../src/model/work.js";
 import { B, MINUTE, P0, run } from "./helpers/inspect-faults.js";
@@ -32,26 +32,26 @@ const facts = (ops: readonly Op[], ...still: bigint[]) => ({
 
 it("the nameserver's own times prove how long an op has been at work at least", () => {
   const old = op({ task: "kLoadTable" });
-  expect(standsStill(old, facts([old], 1n))).toBeUndefined();
+  expect(stuckReason(old, facts([old], 1n))).toBeUndefined();
   const later = op({ id: 2n, status: "done", startTime: NOW + 700n, endTime: NOW + 701n });
-  expect(standsStill(old, facts([old, later], 1n))).toMatch(
+  expect(stuckReason(old, facts([old, later], 1n))).toMatch(
     /during the 10 s of observation.* for at least 11 min 41 s by the nameserver's clock/,
   );
-  expect(standsStill(later, facts([old, later], 1n))).toBeUndefined();
+  expect(stuckReason(later, facts([old, later], 1n))).toBeUndefined();
 });
 
 it("times of a clock that was set prove nothing about an op that moves", () => {
   const moved = op({});
   const later = op({ id: 2n, status: "done", startTime: NOW + 3_700n, endTime: NOW + 3_701n });
-  expect(standsStill(moved, facts([moved, later]))).toBeUndefined();
+  expect(stuckReason(moved, facts([moved, later]))).toBeUndefined();
 });
 
 it("an op that was seen twice in a short task stands still, one that copies a snapshot may be at work", () => {
   const short = op({});
   const long = op({ id: 2n, task: "kSendSnapshot" });
   const seen = facts([short, long], 1n, 2n);
-  expect(standsStill(short, seen)).toMatch(/stayed in task kDelReplica during the 10 s/);
-  expect(standsStill(long, seen)).toBeUndefined();
+  expect(stuckReason(short, seen)).toMatch(/stayed in task kDelReplica during the 10 s/);
+  expect(stuckReason(long, seen)).toBeUndefined();
 });
 
 it("an op that runs is watched, whatever its times say; one in a long task if it is old", () => {

@@ -4,10 +4,10 @@ import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { PrintCommand } from "../model/tool-command.js";
 
-/** Candidates for a tablet that may have moved for which the command is printed. */
+/** Number of candidates of a possibly moved tablet for which a command is printed. */
 const CANDIDATES_MAX = 3;
 
-/** What has to be settled first comes first. */
+/** The order in which absent tablets are dealt with. */
 const ORDER: readonly AbsenceKind[] = [
   "not-what-it-says",
   "unreachable",
@@ -18,7 +18,7 @@ const ORDER: readonly AbsenceKind[] = [
   "lost",
 ];
 
-/** The name of each state in a sentence: `tablet a:9527 is down: ...`. */
+/** The words for each state in a sentence: `tablet a:9527 is down: ...`. */
 const WORDS: Readonly<Record<AbsenceKind, string>> = {
   unreachable: "unreachable from this machine",
   restarting: "restarting",
@@ -26,22 +26,20 @@ const WORDS: Readonly<Record<AbsenceKind, string>> = {
   "unknown-to-nameserver": "down",
   moved: "down, or moved to another address",
   lost: "lost for good",
-  "not-what-it-says": "not what it says",
+  "not-what-it-says": "another tablet",
 };
 
 /**
- * The state and what proves it, for a sentence that begins with the tablet's name and `is`.
+ * The state and its proof, for a sentence that begins with the tablet's name and `is`.
  *
- * @param detail What was seen, see `tabletHealth`.
+ * @param detail The `tabletDetail` of `tabletHealth`.
  */
 export function absenceText(absence: Absence, detail: string): string {
   const text = `${WORDS[absence.kind]}: ${detail}`;
   return absence.kind === "moved" ? `${text}; ${candidatesText(absence.candidates)}` : text;
 }
 
-/**
- * What to do about an absent tablet; not what comes after it.
- */
+/** The advice on an absent tablet, without the recovery that follows it. */
 export function absenceAdvice(endpoint: Endpoint, absence: Absence, print: PrintCommand): Advice {
   switch (absence.kind) {
     case "unreachable": {
@@ -96,7 +94,7 @@ function candidatesText(candidates: readonly Endpoint[]): string {
     : `${candidates.join(", ")} are registered and have no replica on record`;
 }
 
-/** The absent tablet of a partition that has to be seen to first; undefined if all are there. */
+/** The absent tablet of a partition that has to be dealt with first; undefined if no tablet is absent. */
 export function firstAbsence(
   view: PartitionView,
 ): { readonly endpoint: Endpoint; readonly absence: Absence } | undefined {
@@ -106,7 +104,7 @@ export function firstAbsence(
   return ORDER.flatMap((kind) => away.filter(({ absence }) => absence.kind === kind))[0];
 }
 
-/** The state with the facts that prove it, for JSON. Durations are milliseconds. */
+/** The state and its facts for JSON. Durations are milliseconds. */
 export function absenceDocument(absence: Absence) {
   const { kind: state, ...facts } = absence;
   return { state, ...facts };

@@ -12,13 +12,13 @@ import {
 import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js";
 
 /**
- * Says what is wrong with a partition.
+ * Returns the problems of a partition.
  *
- * A replica is healthy only when nameserver and tablet agree (flag, role, state, alive, tablet
- * healthy) and, for a follower, the leader replicates to it up to its own offset: the flags alone hide
- * followers that no leader replicates to.
+ * A replica is healthy only if nameserver and tablet agree (flag, role, state, alive, tablet health) and, for a
+ * follower, the leader replicates to it up to the leader's offset. The flags alone do not show followers that no
+ * leader replicates to.
  *
- * @returns Empty if the partition is healthy; else by replica, in the order of the view.
+ * @returns Empty if the partition is healthy; else problems of the partition, then by replica in the order of the view.
  */
 export function diagnose(view: PartitionView): Problem[] {
   const leader = servingLeader(view);
@@ -38,7 +38,7 @@ export function diagnose(view: PartitionView): Problem[] {
   );
 }
 
-/** A finding about one replica, before it is known whose. */
+/** A problem of a replica, without its endpoint. */
 type Finding = Pick<Problem, "code" | "text">;
 
 function diagnoseReplica(
@@ -114,11 +114,11 @@ function diagnoseRole(
   return short === undefined ? findings : [...findings, short];
 }
 
-/** A leader that serves with less than was known before: the operator decided so, or it happened unnoticed. */
+/** Finds a leader that serves with fewer entries than were known before, whether by decision or unnoticed. */
 function servesShort(view: PartitionView, leader: ReplicaView): Finding | undefined {
   const held = leader.followers?.offset ?? leader.report?.offset ?? 0n;
   const known = earlierOffset(view);
-  // Rows that another replica has are that one's to tell: it is ahead.
+  // If another replica has the entries, that replica is reported as ahead instead.
   const isElsewhere = view.replicas.some(
     (one) => one !== leader && knownOffset(view, one) >= known,
   );
@@ -159,7 +159,7 @@ function diagnoseLink(replica: ReplicaView, leader: ReplicaView | undefined): Fi
   return undefined;
 }
 
-/** Why a leader that came up short is not followed by any RecoverTable. */
+/** Explains why no RecoverTable is sent after a leader loaded with fewer entries than were seen before. */
 export function rowsMissing(offset: bigint, least: bigint): string {
   return `at offset ${offset}, but ${least} was seen before: rows are missing on its disk, and RecoverTable would delete the logs of followers that may have them`;
 }
@@ -169,7 +169,7 @@ function diagnoseDiscarded(
   replica: ReplicaView,
   leader: ReplicaView | undefined,
 ): Finding | undefined {
-  // Without the list nothing tells which of the two was asked last.
+  // Without the replication list the two offsets may be from different moments.
   if (leader?.followers === undefined) return undefined;
   const discarded = discardedBy(view, replica, leader);
   return discarded && { code: discarded.code, text: discardedText(discarded, leader) };

@@ -5,20 +5,18 @@ import type { PrintCommand } from "../model/tool-command.js";
 import { absenceAdvice } from "./absence-advice.js";
 
 /**
- * The tablets that keep every op from ending: registered, healthy for the nameserver, and without an
- * answer. The nameserver ends no task of an op before each tablet that it counts as healthy has told
- * about its tasks (OpenMLDB 0.9 nameserver: UpdateTaskStatus).
+ * The tablets that block all ops: registered, healthy for the nameserver, and not answering. The nameserver
+ * ends no task of an op until each tablet that it counts as healthy has reported its tasks (OpenMLDB 0.9
+ * nameserver: UpdateTaskStatus).
  */
 function opsBlockers(tablets: Iterable<TabletView>): readonly TabletView[] {
   return [...tablets].filter((one) => absenceOf(one)?.kind === "unreachable");
 }
 
 /**
- * What to do about a tablet that is registered and does not answer.
+ * The advice on a tablet that is registered but does not answer, without the command that follows it.
  *
- * @param hasReplicas Whether any replica is on record there. Where none is, the registration may have
- *   been left behind.
- * @returns Without what comes after it.
+ * @param hasReplicas True if the record has a replica there. If not, the registration may be a leftover.
  */
 export function blockerAdvice(
   topology: Pick<Topology, "rootPath">,
@@ -38,7 +36,7 @@ export function blockerAdvice(
   ];
 }
 
-/** What to do before the ops of the cluster can end; undefined if nothing keeps them from it. */
+/** What to do before the cluster's ops can end; undefined if no tablet blocks them. */
 export function unblockOps(
   state: Pick<ClusterState, "topology" | "tablets" | "tables">,
   print: PrintCommand,

@@ -8,24 +8,24 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { diagnose } from "./diagnose.js";
 
-/** What a recovery is about; what is left out is not narrowed. */
+/** The partitions and replicas of a command. Undefined fields do not restrict it. */
 export interface Selection {
-  /** Only this database; system databases count too. */
+  /** Only this database; a system database can be named too. */
   readonly db?: string | undefined;
   /** Only this table. */
   readonly table?: string | undefined;
   /** Only these partitions. */
   readonly pids?: readonly number[] | undefined;
-  /** Only replicas on this tablet; the leader is needed and left as it is. */
+  /** Only replicas on this tablet; each partition must have a serving leader, which is left as it is. */
   readonly endpoint?: Endpoint | undefined;
-  /** Whether healthy followers that are selected are recovered as well. */
+  /** True if the selected healthy followers are recovered too. */
   readonly isForced?: boolean | undefined;
 }
 
-/** A whole cluster. */
+/** The whole cluster. */
 export const EVERYTHING: Selection = {};
 
-/** The partitions that are selected, in their order. */
+/** The selected partitions, in the order of `views`. */
 export function selected(
   views: readonly PartitionView[],
   only: Selection,
@@ -42,11 +42,11 @@ export function selected(
 }
 
 /**
- * A typo must not look like success.
+ * Checks that the named parts exist, so that a typo does not look like success.
  *
  * @param all All partitions of the cluster.
- * @throws OpsError `refused` if a database, table, partition or tablet that is named has nothing to
- *   do with this cluster.
+ * @throws OpsError `refused` if a named database, table, partition or tablet selects nothing, or if several
+ *   databases have a table of that name.
  */
 export function assertKnown(all: readonly PartitionView[], only: Selection): void {
   const { db, table, pids, endpoint } = only;
@@ -89,14 +89,14 @@ function distinct(names: readonly string[]): string[] {
   return [...new Set(names)].filter((name) => name !== "");
 }
 
-/** What is wrong with what is selected of a partition. */
+/** The problems of the selected replicas of a partition, and of the partition as a whole. */
 export function problemsOf(view: PartitionView, { endpoint }: Selection): readonly Problem[] {
   const problems = diagnose(view);
   if (endpoint === undefined) return problems;
   return problems.filter((one) => one.endpoint === undefined || one.endpoint === endpoint);
 }
 
-/** Healthy followers that are to be recovered all the same. */
+/** The healthy followers that are recovered because of `isForced`. */
 export function forcedIn(view: PartitionView, only: Selection): Endpoint[] {
   if (only.isForced !== true) return [];
   const leader = servingLeader(view);
@@ -109,8 +109,8 @@ export function forcedIn(view: PartitionView, only: Selection): Endpoint[] {
 }
 
 /**
- * A planner that keeps to what is selected: steps of other replicas are left out, and forced
- * replicas are recovered once.
+ * Restricts a planner to the selection: steps of other replicas are left out, and forced replicas are recovered
+ * once.
  */
 export function narrowed(planner: Planner, only: Selection): Planner {
   if (only.endpoint === undefined && only.isForced !== true) return planner;

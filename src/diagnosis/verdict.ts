@@ -15,24 +15,24 @@ import { absenceAdvice, firstAbsence } from "./absence-advice.js";
 import { unblockOps } from "./ops-blockers.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
-/** What the judgement needs to know of the run beside the cluster as it is now. */
+/** The input of {@link judge}: the last observation, and what the run did. */
 export interface JudgeInput {
   readonly state: ClusterState;
-  /** `viewPartitions(state)`, narrowed to what the run is about. */
+  /** `viewPartitions(state)`, restricted to the selection. */
   readonly views: readonly PartitionView[];
-  /** What the run is about; everything if undefined. */
+  /** The selection of the run; everything if undefined. */
   readonly only?: Selection | undefined;
-  /** Keys of the partitions that were not healthy when the run began. */
+  /** Keys of the partitions that were unhealthy when the run began. */
   readonly unhealthyBefore: ReadonlySet<string>;
-  /** What was tried in vain, by `replicaKey`. */
+  /** The failures, by `replicaKey`. */
   readonly failures: ReadonlyMap<string, LaneFailure>;
-  /** What the run noted about each partition, by `replicaKey`. */
+  /** The notes on each partition, by `replicaKey`. */
   readonly notes: ReadonlyMap<string, readonly string[]>;
   readonly again: RecoverAgain;
   readonly print: PrintCommand;
 }
 
-/** Judges a cluster from one fresh observation. May rest between two partitions. */
+/** Computes the result of a run from its last observation. Yields between partitions. */
 export function* judge(
   input: JudgeInput,
 ): Work<
@@ -42,12 +42,12 @@ export function* judge(
   >
 > {
   const tables = new Set<number>();
-  const around = aroundOf(input);
+  const context = adviceContextOf(input);
   let replicas = 0;
   const results = yield* mapped(input.views, (view) => {
     tables.add(view.id.tid);
     replicas += view.replicas.length;
-    return judgePartition(view, input, around);
+    return judgePartition(view, input, context);
   });
   return {
     leader: input.state.topology.leader,
@@ -65,8 +65,12 @@ export function* judge(
   };
 }
 
-function judgePartition(view: PartitionView, input: JudgeInput, around: Around): PartitionResult {
-  const { unblock } = around;
+function judgePartition(
+  view: PartitionView,
+  input: JudgeInput,
+  context: AdviceContext,
+): PartitionResult {
+  const { unblock } = context;
   const key = replicaKey(view.id);
   const problems = problemsOf(view, input.only ?? EVERYTHING);
   const leader = servingLeader(view);
@@ -93,11 +97,11 @@ function judgePartition(view: PartitionView, input: JudgeInput, around: Around):
           unblock,
           "then the ops of the partition continue; inspect it again when they have ended",
         )
-      : nextStep(view, problems, failure, around);
+      : nextStep(view, problems, failure, context);
   }
 }
 
-/** The way to go on without a tablet that cannot be started any more; none if it may be serving, or back soon. */
+/** The advice to declare a tablet lost; empty if it may be serving or is probably restarting. */
 export function ifLost(
   { endpoint, absence }: { readonly endpoint: Endpoint; readonly absence: Absence },
   again: RecoverAgain,
@@ -107,22 +111,22 @@ export function ifLost(
   return [changing(`if it is lost for good${where}`, again({ lost: [endpoint] }), "thought")];
 }
 
-/** What every partition's advice needs to know beside it. */
-interface Around {
+/** What the advice on each partition depends on, beside the partition. */
+interface AdviceContext {
   readonly again: RecoverAgain;
   readonly print: PrintCommand;
-  /** What to do before ops can end; undefined if nothing keeps them from it. */
+  /** What to do before ops can end; undefined if no tablet blocks them. */
   readonly unblock: Advice | undefined;
-  /** The advice about rows that lost tablets alone held: one command for all partitions. */
+  /** The advice on rows that only lost tablets held: one command for all partitions. */
   readonly acceptLost: Advice;
 }
 
-function aroundOf({ state, views, failures, again, print }: JudgeInput): Around {
+function adviceContextOf({ state, views, failures, again, print }: JudgeInput): AdviceContext {
   const losses = views.flatMap((view) => {
     const decision = failures.get(replicaKey(view.id))?.decision;
     if (decision?.isOfLost !== true) return [];
-    // As the next run will see it: what the nameserver saw last is no longer proven to be fresh once
-    // the record was written.
+    // The loss as the next run will compute it: once the record is written, the nameserver's offset is no
+    // longer proven to be fresh.
     const choice = view.replicas.find((one) => one.endpoint === decision.candidate);
     return choice === undefined ? (decision.loss ?? []) : givenUpIfLeads(view, choice);
   });
@@ -137,7 +141,7 @@ function aroundOf({ state, views, failures, again, print }: JudgeInput): Around 
   return { again, print, unblock: unblockOps(state, print), acceptLost };
 }
 
-/** The way that gives something up, with how much; none if no replica can lead. */
+/** The advice to accept the loss of a decision, with its size; empty if no replica can lead. */
 function accepting(
   { id }: PartitionView,
   { candidate, loss }: Problem,
@@ -150,14 +154,14 @@ function accepting(
   return [changing(words(candidate, price), command, "thought")];
 }
 
-/** What heals each kind of problem that a recovery cannot heal by itself. */
+/** The advice for the problems that a recovery cannot fix by itself. */
 function nextStep(
   view: PartitionView,
   problems: readonly Problem[],
   failure: LaneFailure | undefined,
-  around: Around,
+  context: AdviceContext,
 ): Advice {
-  const { again } = around;
+  const { again } = context;
   const decision = failure?.decision;
   const has = (...codes: ProblemCode[]) => problems.find((one) => codes.includes(one.code));
   const away = firstAbsence(view);
@@ -171,9 +175,9 @@ function nextStep(
       doing("drop the table: no other replica of it is left", "thought"),
     ];
   }
-  if (decision?.isOfLost === true) return around.acceptLost;
+  if (decision?.isOfLost === true) return context.acceptLost;
   if (away !== undefined && away.absence.kind !== "lost") {
-    const start = absenceAdvice(away.endpoint, away.absence, around.print);
+    const start = absenceAdvice(away.endpoint, away.absence, context.print);
     const first = [...followed(start, "then run", again()), ...ifLost(away, again)];
     if (decision === undefined || !mayBeGivenUp(away.absence)) return first;
     const ifNotMoved =
@@ -212,11 +216,11 @@ function nextStep(
   }
   return failure === undefined || failure.isTransient === true
     ? [changing("run", again())]
-    : [changing(mendFirst(failure), again(), "server")];
+    : [changing(causeFirst(failure), again(), "server")];
 }
 
-/** Another run alone would end in the same way. */
-function mendFirst({ step, endpoint }: LaneFailure): string {
+/** The advice after a lasting failure: another run would fail in the same way. */
+function causeFirst({ step, endpoint }: LaneFailure): string {
   if (step === "plan") return "see why it was left alone, then run";
   return `see why ${step}${endpoint === undefined ? "" : ` at ${endpoint}`} fails, then run`;
 }

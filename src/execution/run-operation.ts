@@ -1,6 +1,6 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
-import { standingOf } from "../diagnosis/standing.js";
+import { healthCounts } from "../diagnosis/health-counts.js";
 import { type ClusterState, isOpActive } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OperationReport, SeenByOperation } from "../model/operation-report.js";
@@ -130,8 +130,9 @@ export async function runOperation(
 }
 
 async function seenBetween(before: ClusterState, after: ClusterState): Promise<SeenByOperation> {
-  const now = await inTurns(standingOf(after));
-  const { unhealthy: unhealthyBefore } = after === before ? now : await inTurns(standingOf(before));
+  const now = await inTurns(healthCounts(after));
+  const { unhealthy: unhealthyBefore } =
+    after === before ? now : await inTurns(healthCounts(before));
   const { unhealthy, ...counts } = now;
   return {
     ...counts,

@@ -4,27 +4,27 @@ import { compareText, type TabletHealth, tabletHealth } from "../model/partition
 import { each, type Work } from "../model/work.js";
 import type { InspectFacts } from "./facts.js";
 
-/** What one tablet holds and does. */
+/** The state and the replicas of one tablet. */
 export interface TabletLoad {
   readonly endpoint: Endpoint;
   readonly health: TabletHealth;
   /** Why it is not `ok`, in words; empty if it is. */
   readonly detail: string;
-  /** In which state of absence it is; undefined if it is `ok`. */
+  /** Why it is not `ok`, for programs; undefined if it is. */
   readonly absence: Absence | undefined;
-  /** The nameserver's own word, such as `kHealthy`; undefined if the nameserver does not know it. */
+  /** The nameserver's name of its state, such as `kHealthy`; undefined if the nameserver does not know it. */
   readonly state: string | undefined;
   /** Milliseconds since that state began; undefined if the nameserver does not know it. */
   readonly ageMs: bigint | undefined;
   readonly isRegistered: boolean;
-  /** Whether its session is the first since its process started. */
+  /** True if its ZooKeeper session is the first since its process started. */
   readonly isStartup: boolean;
-  /** Replicas that the nameserver has on record there, and how many of them are flagged leader and alive. */
+  /** Replicas that the record places on it, and how many of them are flagged leader and alive. */
   readonly replicas: number;
   readonly leaders: number;
   /** How many of `replicas` are flagged alive. */
   readonly alive: number;
-  /** How many of `replicas` the tablet has loaded, in whatever state; undefined if it cannot be asked. */
+  /** How many of `replicas` the tablet has loaded, in any state; undefined if it is not `ok`. */
   readonly loaded: number | undefined;
 }
 
@@ -35,7 +35,7 @@ interface Counts {
   loaded: number;
 }
 
-/** What every tablet holds of the partitions in question, by endpoint. */
+/** The figures of every tablet for the inspected partitions, sorted by endpoint. */
 export function* tabletLoads(facts: InspectFacts): Work<TabletLoad[]> {
   const counts = yield* countReplicas(facts);
   return [...facts.state.tablets.values()]
@@ -75,7 +75,7 @@ function* countReplicas({ views }: InspectFacts): Work<Map<Endpoint, Counts>> {
   return counts;
 }
 
-/** Offline, not registered and without a replica on record: most likely taken away for good. */
+/** True if the tablet is offline, not registered and without a replica on record: most likely removed for good. */
 export function isRemoved({ health, state, replicas, isRegistered }: TabletLoad): boolean {
   return health === "offline" && state !== undefined && replicas === 0 && !isRegistered;
 }

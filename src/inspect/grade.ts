@@ -2,13 +2,13 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 
-/** How badly off a partition that is not healthy is, worst first. */
+/** Grades of unhealthy partitions, worst first. */
 export const GRADES = ["down", "at-risk", "one-left", "degraded", "untidy"] as const;
 
 /** One of {@link GRADES}. */
 export type Grade = (typeof GRADES)[number];
 
-/** The worst that each problem can mean where a leader serves; without one every partition is `down`. */
+/** The grade of each problem if a leader serves. Without a serving leader every partition is `down`. */
 const GRADE_OF: Readonly<Record<ProblemCode, Exclude<Grade, "down" | "one-left">>> = {
   "no-leader-flagged": "at-risk",
   "record-is-old": "at-risk",
@@ -35,7 +35,7 @@ const GRADE_OF: Readonly<Record<ProblemCode, Exclude<Grade, "down" | "one-left">
   "not-as-planned": "degraded",
 };
 
-/** A grade, and what it does to reads and writes. */
+/** A grade, and its effect on reads and writes. */
 export interface Judgement {
   readonly grade: Grade;
   /** One sentence without final stop. */
@@ -43,15 +43,15 @@ export interface Judgement {
 }
 
 /**
- * Grades a partition that recovery's diagnose finds something wrong with.
+ * Grades an unhealthy partition.
  *
- * @param problems What diagnose found, at least one.
+ * @param problems The problems that `diagnose` found, at least one.
  */
 export function gradePartition(view: PartitionView, problems: readonly Problem[]): Judgement {
   const leader = servingLeader(view);
   if (leader === undefined) return { grade: "down", effect: downEffect(problems) };
   const worst = problems.map((one) => GRADE_OF[one.code]);
-  // A replica that is only untidy follows all the same.
+  // A replica with an untidy problem still follows the leader.
   const unhealthy = new Set(
     problems.filter((one) => GRADE_OF[one.code] !== "untidy").map((one) => one.endpoint),
   );

@@ -6,12 +6,12 @@ import { type PartitionReport, reportPartitions } from "./partition-report.js";
 import type { Finding, Level } from "./rule.js";
 import { findAll } from "./rules.js";
 
-/** Everything that one look at a cluster brought, judged. */
+/** The result of inspecting a cluster once. */
 export interface Inspection {
   readonly facts: InspectFacts;
-  /** False if a partition is not healthy or a finding is an error: exit code 10. */
+  /** False if a partition is unhealthy or a finding is an error: exit code 10. */
   readonly isHealthy: boolean;
-  /** Partitions that are not healthy, worst first. */
+  /** The unhealthy partitions, worst first. */
   readonly partitions: readonly PartitionReport[];
   /** Errors first, then warnings, then notes. */
   readonly findings: readonly Finding[];
@@ -21,15 +21,15 @@ export interface Inspection {
     readonly replicas: number;
     readonly tables: number;
     readonly unhealthy: number;
-    /** Partitions that take no reads and writes. */
+    /** Partitions that serve neither reads nor writes. */
     readonly down: number;
   };
 }
 
-/** Judges what was observed; may rest between two partitions. */
+/** Applies all rules to the facts. Yields between partitions. */
 export function* inspectFacts(facts: InspectFacts): Work<Inspection> {
   const loads = yield* tabletLoads(facts);
-  const [partitions, findings] = whileLocked(
+  const [partitions, findings] = withoutChangesWhileLocked(
     facts,
     yield* reportPartitions(facts),
     yield* findAll({ ...facts, loads }),
@@ -51,10 +51,10 @@ export function* inspectFacts(facts: InspectFacts): Work<Inspection> {
 }
 
 /**
- * While another run holds the lock no change is advised: it would wait for that run, and what is seen may
- * be half-way.
+ * Replaces advice that changes the cluster while another run holds the lock: the change would wait for that run,
+ * and the observed state may be temporary.
  */
-function whileLocked(
+function withoutChangesWhileLocked(
   { lock, print }: InspectFacts,
   partitions: readonly PartitionReport[],
   findings: readonly Finding[],
@@ -68,7 +68,7 @@ function whileLocked(
   ];
 }
 
-/** How many findings are of a level. */
+/** The number of findings of a level. */
 export function countLevel(findings: readonly Finding[], level: Level): number {
   return findings.filter((one) => one.level === level).length;
 }

@@ -9,10 +9,10 @@ import { countLevel, type Inspection } from "./inspection.js";
 import type { PartitionReport, ReplicaReportLine } from "./partition-report.js";
 import type { Effort } from "./text-report.js";
 
-/** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
+/** Version of the JSON document. Fields may be added within a version; readers must ignore unknown fields. */
 export const INSPECT_SCHEMA_VERSION = 1;
 
-/** The counts, for the documents of inspect and verify. */
+/** The counts as the documents of inspect and verify have them. */
 export function countsJson({ facts, counts, findings }: Inspection) {
   return {
     nameservers: facts.nameservers.length,
@@ -30,10 +30,10 @@ export function countsJson({ facts, counts, findings }: Inspection) {
 }
 
 /**
- * The health report as a document for `jsonPieces`. 64-bit values are bigint
- * here and decimal strings there, times are milliseconds.
+ * The health report as a document for `jsonPieces`, which writes bigint values as decimal strings. Durations are
+ * milliseconds.
  *
- * @param exitCode What the process will exit with, or would without `--watch`.
+ * @param exitCode The exit code of the process (with `--watch`: the one it would have without).
  */
 export function inspectionJson(inspection: Inspection, effort: Effort, exitCode: number) {
   const { facts } = inspection;

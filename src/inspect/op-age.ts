@@ -3,12 +3,12 @@ import { ageText, durationText } from "../model/duration.js";
 import { isInLongTask, isInShortTask } from "../model/op-standstill.js";
 import type { InspectFacts } from "./facts.js";
 
-/** An op in a task that can take long stands still after this time (the default of `--op_timeout`). */
+/** Milliseconds after which an op in a task that can take long may count as stuck (the default of `--op_timeout`). */
 const STUCK_MS = 600_000;
 
 /**
- * How long an op has been under way at least, on the nameserver's clock alone: from its start to the newest
- * time that the nameserver tells of any op. Undefined if it does not run.
+ * A lower bound of an op's running time in milliseconds, by the nameserver's clock alone: from its start to the
+ * newest time of any op. Undefined if it is not running.
  */
 function leastAgeMs(op: Op, ops: readonly Op[]): bigint | undefined {
   if (op.status !== "doing" || op.startTime === 0n) return undefined;
@@ -21,20 +21,19 @@ function leastAgeMs(op: Op, ops: readonly Op[]): bigint | undefined {
 }
 
 /**
- * Whether an op has to be watched before it is known whether it moves: it is in a task that takes a moment
- * only, or in one that can take long, and old by the nameserver's clock.
+ * True if an op has to be watched to find out whether it makes progress: it is in a short task, or in a task that
+ * can take long and is old by the nameserver's clock.
  */
 export function isWorthWatching(op: Op, ops: readonly Op[]): boolean {
   return isInShortTask(op) || (isInLongTask(op) && (leastAgeMs(op, ops) ?? 0n) > STUCK_MS);
 }
 
 /**
- * Why an op is taken to stand still, in words that follow the op's name; undefined if it is not. It was seen
- * in the same task all the while that this process watched it, by this process's own clock. One in a task
- * that can take long must also be old by the nameserver's clock. No time of the nameserver is compared with
- * one of this machine: their clocks may be hours apart.
+ * Why an op counts as stuck, in words that follow the op's name; undefined if it does not. A stuck op stayed in
+ * one task while this process watched it. In a task that can take long, it must also be old by the nameserver's
+ * clock. Times of the nameserver and of this machine are never compared, because the clocks may differ by hours.
  */
-export function standsStill(
+export function stuckReason(
   op: Op,
   { state, watched }: Pick<InspectFacts, "state" | "watched">,
 ): string | undefined {
@@ -46,9 +45,9 @@ export function standsStill(
   return `${seen}, and has run for at least ${ageText(leastMs)} by the nameserver's clock`;
 }
 
-/** When an op began, as the nameserver's clock has it. */
+/** The start time of an op by the nameserver's clock, in words. */
 export function startText({ startTime }: Op): string {
-  // A year beyond what dates can hold is as good as none.
+  // Show the raw number if it is beyond the range of Date.
   const ms = Number(startTime) * 1000;
   const time = Number.isNaN(new Date(ms).getTime()) ? `${startTime} s` : new Date(ms).toISOString();
   return `began at ${time} by the nameserver's clock`;

@@ -9,26 +9,26 @@ import { each, type Work } from "../model/work.js";
 import type { InspectFacts } from "./facts.js";
 import { GRADES, type Grade, gradePartition } from "./grade.js";
 
-/** Failed ops of a partition that are shown, the newest. */
+/** Number of failed ops that are shown for a partition, the newest ones. */
 const FAILED_OPS_MAX = 3;
 
-/** What ZooKeeper has of one replica. */
+/** The facts about one replica in ZooKeeper. */
 export interface ZooKeeperSide {
-  /** Whether the replica's tablet holds its znode. */
+  /** True if the replica's tablet is registered. */
   readonly isRegistered: boolean;
-  /** The flags in ZooKeeper's record; undefined if it has none of the replica, or was not asked. */
+  /** The flags in ZooKeeper's record; undefined if it lacks the replica, or was not read. */
   readonly flags: { readonly isLeader: boolean; readonly isAlive: boolean } | undefined;
 }
 
-/** A replica of an unhealthy partition, in the record and on its tablet. */
+/** A replica of an unhealthy partition. */
 export interface ReplicaReportLine {
   readonly view: ReplicaView;
   readonly zooKeeper: ZooKeeperSide;
-  /** Whether ZooKeeper, nameserver and tablet tell different things of it. */
+  /** True if ZooKeeper and the nameserver disagree on its flags or on its tablet's health. */
   readonly disagrees: boolean;
 }
 
-/** A partition that is not healthy, with all that an operator needs to act. */
+/** An unhealthy partition, with everything that an operator needs to act. */
 export interface PartitionReport {
   readonly id: PartitionId;
   readonly grade: Grade;
@@ -36,15 +36,15 @@ export interface PartitionReport {
   readonly problems: readonly Problem[];
   readonly effect: string;
   readonly replicas: readonly ReplicaReportLine[];
-  /** Ops of the partition that have not ended, and its last failed ones; oldest first. */
+  /** The partition's last failed ops, then its active ops; each oldest first. */
   readonly ops: readonly Op[];
   /** What to do next. */
   readonly next: Advice;
 }
 
 /**
- * Reports every partition that is not healthy, worst first, system databases first among equals.
- * May rest between two partitions.
+ * Reports every unhealthy partition, worst first; within a grade system databases first. Yields between
+ * partitions.
  */
 export function* reportPartitions(facts: InspectFacts): Work<PartitionReport[]> {
   const views = new Map<string, PartitionView>();
@@ -58,13 +58,17 @@ export function* reportPartitions(facts: InspectFacts): Work<PartitionReport[]> 
   return GRADES.flatMap((grade) => reports.filter((one) => one.grade === grade));
 }
 
-interface Around {
+interface ReportContext {
   readonly facts: InspectFacts;
   readonly ops: ReadonlyMap<string, readonly Op[]>;
 }
 
-function reportOne(view: PartitionView, result: PartitionResult, around: Around): PartitionReport {
-  const { facts } = around;
+function reportOne(
+  view: PartitionView,
+  result: PartitionResult,
+  context: ReportContext,
+): PartitionReport {
+  const { facts } = context;
   const { id, problems, leader } = result;
   return {
     id,
@@ -72,8 +76,8 @@ function reportOne(view: PartitionView, result: PartitionResult, around: Around)
     leader,
     problems,
     replicas: replicaLines(view, facts),
-    ops: [...failedOps(around.ops.get(opKey(id)) ?? []), ...view.activeOps],
-    next: nextOf(view, result, around),
+    ops: [...failedOps(context.ops.get(opKey(id)) ?? []), ...view.activeOps],
+    next: nextOf(view, result, context),
   };
 }
 
@@ -96,8 +100,8 @@ function replicaLines(view: PartitionView, facts: InspectFacts): ReplicaReportLi
   });
 }
 
-/** What to do next: recovery's own advice, made exact where something smaller or quicker does. */
-function nextOf(view: PartitionView, result: PartitionResult, { facts }: Around): Advice {
+/** The advice of a recovery, with a smaller command or an additional leader change where that is enough. */
+function nextOf(view: PartitionView, result: PartitionResult, { facts }: ReportContext): Advice {
   const { next } = result;
   if (next[0]?.needs === "nothing") {
     return facts.unhealthy.length > 1
@@ -105,7 +109,7 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts }: Around)
       : [changing("run", facts.print({ cmd: "recovertable", ...partitionFlags(view.id) }))];
   }
   if (!canElect(view, result, facts)) return next;
-  // The nameserver may still count the leader as alive: without a candidate it refuses then (code 309).
+  // Without a candidate the nameserver refuses while it still counts the leader as alive (code 309).
   const command = facts.print({
     cmd: "changeleader",
     ...partitionFlags(view.id),
@@ -114,7 +118,7 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts }: Around)
   return [...next, changing("to recover without it", command, "thought")];
 }
 
-/** Whether the leader's tablet is out of reach, and `changeleader` would let a follower lead instead. */
+/** True if the leader's tablet is absent and `changeleader` would accept a follower as the new leader. */
 function canElect(
   view: PartitionView,
   { leader }: PartitionResult,

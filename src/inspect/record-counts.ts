@@ -3,22 +3,22 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { IndexClaim } from "../model/table-index.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 
-/** A partition whose replicas are at one offset and count other records. */
+/** A partition with replicas at the same offset whose record counts differ. */
 export interface CountedPartition {
   readonly id: PartitionId;
   readonly leader: Endpoint;
   readonly offset: bigint;
-  /** Records of each replica that can be compared, the leader included. */
+  /** Record counts of the replicas at `offset`, the leader included. */
   readonly counts: ReadonlyMap<Endpoint, bigint>;
 }
 
 /**
- * The records of a partition's replicas, if they differ at one offset.
+ * The record counts of a partition's replicas, if they differ at the same offset.
  *
- * Tables on disk only estimate how many there are (OpenMLDB 0.9: DiskTable::GetRecordCnt), so memory tables are
- * compared alone.
+ * Only memory tables are compared, because tables on disk estimate the count (OpenMLDB 0.9:
+ * DiskTable::GetRecordCnt).
  *
- * @returns Undefined if they do not differ, or an op is under way.
+ * @returns Undefined if they do not differ, or if an op is active.
  */
 export function countsThatDiffer(view: PartitionView): CountedPartition | undefined {
   if (view.storageMode !== "memory" || view.activeOps.length > 0) return undefined;
@@ -27,7 +27,7 @@ export function countsThatDiffer(view: PartitionView): CountedPartition | undefi
   if (leader === undefined || own === undefined) return undefined;
   const isOther = ({ offset, recordCount }: ReplicaReport) =>
     offset === own.offset && recordCount !== own.recordCount;
-  // Nearly every partition ends here, of very many.
+  // Fast path: this is nearly every partition.
   if (!view.replicas.some(({ report }) => report !== undefined && isOther(report)))
     return undefined;
   const reports = view.replicas.flatMap((one): (readonly [Endpoint, ReplicaReport])[] =>
@@ -37,7 +37,7 @@ export function countsThatDiffer(view: PartitionView): CountedPartition | undefi
 }
 
 /**
- * The same from reports that were asked for again.
+ * The same as {@link countsThatDiffer}, from given reports.
  *
  * @param reports By endpoint; the leader's among them.
  */
@@ -56,7 +56,7 @@ export function differing(
   return isDifferent ? { id, leader, offset: own.offset, counts } : undefined;
 }
 
-/** Whether both looks saw the same: no row was on its way. */
+/** True if both reads have the same counts, so that no row was being replicated between them. */
 export function isSameCount(first: CountedPartition, second: CountedPartition): boolean {
   return (
     first.offset === second.offset &&
@@ -65,7 +65,7 @@ export function isSameCount(first: CountedPartition, second: CountedPartition): 
   );
 }
 
-/** Whether expiry explains other counts: each tablet throws expired rows away at a time of its own. */
+/** True if rows expire, which explains different counts: each tablet deletes expired rows at its own time. */
 export function expires(indexes: readonly IndexClaim[]): boolean {
   // Records are counted in the first index (OpenMLDB 0.9: MemTable::GetRecordIdxCnt).
   const [first] = indexes;

@@ -13,7 +13,7 @@ import type { Inspection } from "./inspection.js";
 import { subjectText } from "./rule.js";
 import { verdictText } from "./text-report.js";
 
-/** What one look at a cluster brings into a report. */
+/** The parts of a report that come from an inspection. */
 export interface InspectionRows {
   readonly verdict: Omit<Verdict, "exitCode" | "word">;
   readonly counts: ReportCounts;
@@ -21,13 +21,13 @@ export interface InspectionRows {
   readonly partitions: readonly PartitionRow[];
   readonly tablets: readonly TabletRow[];
   readonly findings: readonly FindingRow[];
-  /** What findings advise, errors first. */
+  /** The advice of findings, errors first, without advice that a partition has too. */
   readonly advice: readonly Advice[];
-  /** What each partition needs. */
+  /** The advice for each partition. */
   readonly partitionAdvice: readonly Advice[];
 }
 
-/** An inspection as rows of a report. */
+/** Converts an inspection to rows of a report. */
 export function inspectionRows(inspection: Inspection): InspectionRows {
   const { counts, partitions, findings, tablets, facts } = inspection;
   const { autoFailover } = facts.state;

@@ -6,13 +6,10 @@ import type { Work } from "../model/work.js";
 import type { TabletLoad } from "./distribution.js";
 import type { InspectFacts } from "./facts.js";
 
-/**
- * How bad it is. `error`: not healthy, exit code 10. `warning`: it works, and an operator should look.
- * `note`: worth knowing.
- */
+/** Severity. `error`: unhealthy, exit code 10. `warning`: it works, but should be checked. `note`: information. */
 export type Level = "error" | "warning" | "note";
 
-/** What a finding is about. */
+/** The object that a finding concerns. */
 export type Subject =
   | { readonly kind: "cluster" }
   | { readonly kind: "zookeeper"; readonly host: string }
@@ -20,41 +17,38 @@ export type Subject =
   | { readonly kind: "table"; readonly db: string; readonly table: string }
   | ({ readonly kind: "partition" } & PartitionId);
 
-/** One case that a rule applies to. */
+/** One occurrence of a rule. */
 export interface Case {
   readonly subject: Subject;
-  /** What is the matter, in words with numbers. No final stop. */
+  /** The facts in words, with numbers. No final stop. */
   readonly text: string;
   /** What to do; undefined if there is nothing to do. */
   readonly next?: Advice | undefined;
 }
 
-/** When an advice is to be followed, seen from the recovery of partitions. */
+/** Whether an advice is to be followed before or after the recovery of partitions. */
 export type Turn = "before" | "after";
 
-/** One thing that inspect looks for, beside what recovery's diagnose finds in partitions. */
+/** One check of inspect, beyond the problems of partitions that `diagnose` finds. */
 export interface Rule {
-  /** One word for programs; documented in docs/inspect.md. */
+  /** Stable code for programs; documented in docs/inspect.md. */
   readonly code: string;
   readonly level: Level;
-  /** What it does to reads, writes and safety, one sentence without final stop. */
+  /** The effect on reads, writes and safety, one sentence without final stop. */
   readonly effect: string;
-  /**
-   * Whether what is to be typed comes before or after the recovery of partitions that are not
-   * healthy. Left out: errors come before, all else after.
-   */
+  /** When its advice is to be followed. Left out: `before` for errors, else `after`. */
   readonly turn?: Turn;
-  /** Looks at the facts and at nothing else. What goes through all partitions may rest between them. */
+  /** Finds all occurrences. Pure. A rule that visits all partitions yields between them. */
   find(facts: RuleFacts): readonly Case[] | Work<readonly Case[]>;
 }
 
-/** What a rule looks at. */
+/** The input of a rule. */
 export interface RuleFacts extends InspectFacts {
-  /** What every tablet holds, see `tabletLoads`. */
+  /** The figures of every tablet, see `tabletLoads`. */
   readonly loads: readonly TabletLoad[];
 }
 
-/** A case with what its rule says of it. */
+/** A case with the fields of its rule. */
 export interface Finding extends Case {
   readonly code: string;
   readonly level: Level;
@@ -62,7 +56,7 @@ export interface Finding extends Case {
   readonly turn: Turn;
 }
 
-/** The subject in one word or two, such as `tablet a:9527` or `db1.t1:0`. Not made safe. */
+/** The subject as text, such as `tablet a:9527` or `db1.t1:0`. Control characters are not escaped. */
 export function subjectText(subject: Subject): string {
   switch (subject.kind) {
     case "cluster":

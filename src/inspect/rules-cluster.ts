@@ -4,39 +4,40 @@ import { tableName } from "../model/partition-name.js";
 import { tabletHealth } from "../model/partition-view.js";
 import { ownerText } from "../run/owner.js";
 import type { InspectFacts } from "./facts.js";
-import { standsStill } from "./op-age.js";
+import { stuckReason } from "./op-age.js";
 import type { Case, Rule, RuleFacts } from "./rule.js";
 
 const CLUSTER = { kind: "cluster" } as const;
 
-/** One op in a word: `kRecoverTableOP 17 of db1.t1:0`. */
+/** An op by name: `kRecoverTableOP 17 of db1.t1:0`. */
 function opName(op: Op): string {
   return `${op.type} ${op.id} of ${tableName(op)}:${op.pid}`;
 }
 
-/** Whether a tablet keeps all ops from ending: `ops-blocked` tells what to do about it. */
+/** True if a tablet blocks all ops; the rule `ops-blocked` has the advice. */
 function isBlocked({ loads }: RuleFacts): boolean {
   return loads.some(({ absence }) => absence?.kind === "unreachable");
 }
 
-function one(isSo: boolean, text: () => string, next?: Advice): Case[] {
-  return isSo ? [{ subject: CLUSTER, text: text(), next }] : [];
+/** One case about the cluster if the condition is true, else none. */
+function one(condition: boolean, text: () => string, next?: Advice): Case[] {
+  return condition ? [{ subject: CLUSTER, text: text(), next }] : [];
 }
 
-/** The run whose note stands, if it is a run that still holds the lock. */
+/** The owner of the marker, if a run holds the lock. */
 function liveOwner({ marker, lock }: InspectFacts) {
   return marker?.kind === "marker" && lock !== undefined ? marker.owner : undefined;
 }
 
-/** The note of a run that has ended; undefined if there is none, or if a run is at work. */
+/** The marker of a run that has ended; undefined if there is none, or if a run holds the lock. */
 function leftMarker({ marker, lock }: InspectFacts) {
   return marker?.kind === "marker" && lock === undefined ? marker : undefined;
 }
 
 /**
- * The advice to switch auto_failover on, if it can cost no rows: switched on, the nameserver elects
- * leaders without asking whether a tablet that is away holds more, and rebuilds the replicas of one that
- * comes back (OpenMLDB 0.9 nameserver: OfflineEndpointDBInternal, OnTabletOnline).
+ * The advice to switch auto_failover on; undefined unless everything is healthy, because it can cost rows: the
+ * nameserver elects leaders without checking whether an absent tablet holds more entries, and rebuilds the
+ * replicas of a tablet that returns (OpenMLDB 0.9 nameserver: OfflineEndpointDBInternal, OnTabletOnline).
  */
 function switchOn({ unhealthy, state, print }: InspectFacts, words: string): Advice | undefined {
   const isAllWell =
@@ -112,7 +113,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
   {
     code: "marker-unreadable",
     level: "error",
-    // Switched on before, it would fight the recovery.
+    // If auto_failover were switched on first, it would interfere with the recovery.
     turn: "after",
     effect: "the value of auto_failover before a run that died is not known",
     find: (facts) =>
@@ -162,12 +163,12 @@ export const CLUSTER_RULES: readonly Rule[] = [
   {
     code: "op-stuck",
     level: "warning",
-    // A recovery waits for ops that are under way.
+    // A recovery waits for active ops, so a stuck op comes first.
     turn: "before",
     effect: "ops behind it in its queue wait for it",
     find: (facts) =>
       facts.state.ops.flatMap((op): Case[] => {
-        const why = isBlocked(facts) ? undefined : standsStill(op, facts);
+        const why = isBlocked(facts) ? undefined : stuckReason(op, facts);
         const cancel = facts.print({ cmd: "cancelop", op_id: op.id });
         const next = [changing("if it does not move, run", cancel)];
         return why === undefined ? [] : [{ subject: CLUSTER, text: `${opName(op)} ${why}`, next }];
@@ -179,7 +180,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
     effect: "the observed state may be temporary",
     find: (facts) => {
       const ops = facts.state.ops.filter(
-        (op) => isOpActive(op) && (isBlocked(facts) || standsStill(op, facts) === undefined),
+        (op) => isOpActive(op) && (isBlocked(facts) || stuckReason(op, facts) === undefined),
       );
       return one(ops.length > 0, () => `ops queued or running: ${byType(ops)}`);
     },

@@ -5,11 +5,11 @@ import { each, flatMapped, type Work } from "../model/work.js";
 
 import type { Case, Rule, RuleFacts, Subject } from "./rule.js";
 
-/** A kind of number that the nameserver gives out, and the znode that counts it. */
+/** A kind of number that the nameserver assigns, and the znode that counts it. */
 interface Numbered {
   /** Below the root path. */
   readonly znode: string;
-  /** What the znode says; undefined if it says no number. */
+  /** The value of the znode; undefined if it is missing or not a number. */
   readonly counted: bigint | undefined;
   readonly what: string;
   /** The highest number that is in use. */
@@ -21,8 +21,8 @@ function use(numbered: Numbered, value: bigint): void {
 }
 
 /**
- * Compares the counters that a nameserver goes on from when it starts with the numbers in use (OpenMLDB
- * 0.9 nameserver: RecoverDb reads `table/term`, `table/table_index` and `op/op_index`).
+ * Compares the numbers in use with the counters that a nameserver reads when it starts (OpenMLDB 0.9 nameserver:
+ * RecoverDb reads `table/term`, `table/table_index` and `op/op_index`).
  */
 function* behindCases({ state, counters }: RuleFacts): Work<Case[]> {
   const of = (znode: string, counted: bigint | undefined, what: string): Numbered => ({
@@ -64,9 +64,9 @@ function caseOf({ znode, counted, what, inUse }: Numbered): Case[] {
 
 const partitionSubject = (id: PartitionId): Subject => ({ kind: "partition", ...id });
 
-/** Flags and replicas of unhealthy partitions that ZooKeeper keeps otherwise than the nameserver tells. */
+/** Unhealthy partitions whose flags or replicas differ between ZooKeeper's record and the nameserver's. */
 function* storedCases(facts: RuleFacts): Work<Case[]> {
-  // Few records are read, of many tables.
+  // Records were read for few of the tables only.
   const asked = facts.views.filter((view) => facts.stored.has(view.id.tid));
   const views = new Map(asked.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
   return yield* flatMapped(facts.unhealthy, ({ id }): Case[] => {
@@ -93,7 +93,7 @@ function* storedCases(facts: RuleFacts): Work<Case[]> {
 const flags = (one: { readonly isLeader: boolean; readonly isAlive: boolean }) =>
   `${one.isLeader ? "leader" : "follower"} ${one.isAlive ? "alive" : "dead"}`;
 
-/** How ZooKeeper's record of a partition differs from the nameserver's, in words. */
+/** The differences between ZooKeeper's record of a partition and the nameserver's, in words. */
 function storedDifferences(view: PartitionView, stored: TableClaim | undefined): string[] {
   if (stored === undefined) return ["it has none of the table"];
   const partition = stored.partitions.find((one) => one.pid === view.id.pid);
@@ -110,7 +110,7 @@ function storedDifferences(view: PartitionView, stored: TableClaim | undefined):
   return [...missing, ...more.map((endpoint) => `${endpoint} is only there`)];
 }
 
-/** Rules about whether what ZooKeeper keeps is as new as the cluster, and says the same. */
+/** Rules that compare ZooKeeper's data with the nameserver and the tablets. */
 export const RECORD_RULES: readonly Rule[] = [
   {
     code: "counter-behind",

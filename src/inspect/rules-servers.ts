@@ -9,48 +9,49 @@ import { recoverAgain } from "../model/tool-command.js";
 import { isRemoved, type TabletLoad } from "./distribution.js";
 import type { Case, Rule, RuleFacts } from "./rule.js";
 
-/** A tablet that lacks some replicas counts as just restarted for this long; later they are missing. */
+/** Milliseconds for which a tablet with some replicas not loaded counts as restarted; later they count as missing. */
 const RECENT_MS = 600_000n;
 
-/** What is on record at a tablet, for a sentence. */
+/** The replicas that the record places on a tablet, in words. */
 function holds({ replicas, leaders }: TabletLoad): string {
   return `${replicas} replicas on record there, ${leaders} of them leaders`;
 }
 
-/** Whether all tables are looked at: of a part, nothing follows about a tablet without replicas. */
+/** True if all tables are inspected. Otherwise a tablet without replicas means nothing. */
 function isWhole({ scope, views }: RuleFacts): boolean {
   return scope.db === undefined && scope.table === undefined && views.length > 0;
 }
 
-/** One case for each tablet that `wants` a text. */
+/** One case for each tablet for which `textOf` returns a text. */
 function tabletCases(
   facts: RuleFacts,
-  wants: (tablet: TabletLoad) => string | undefined,
+  textOf: (tablet: TabletLoad) => string | undefined,
   next: (tablet: TabletLoad) => Advice | undefined,
 ): Case[] {
   return facts.loads.flatMap((tablet) => {
-    const text = wants(tablet);
+    const text = textOf(tablet);
     const subject = { kind: "tablet" as const, endpoint: tablet.endpoint };
     return text === undefined ? [] : [{ subject, text, next: next(tablet) }];
   });
 }
 
-/** The nameserver knows it and does not count it as healthy. */
+/** True if the nameserver knows the tablet and does not count it as healthy. */
 const isOffline = (tablet: TabletLoad) => tablet.health === "offline" && tablet.state !== undefined;
 
-function seeToOne({ print }: RuleFacts, endpoint: Endpoint, absence: Absence): Advice {
+function adviceOnAbsence({ print }: RuleFacts, endpoint: Endpoint, absence: Absence): Advice {
   const again = recoverAgain({ cmd: "recoverdata" }, print);
   if (absence.kind === "lost") return [changing("run", again({ lost: [endpoint] }))];
   const see = absenceAdvice(endpoint, absence, print);
   return [...followed(see, "then run", again()), ...ifLost({ endpoint, absence }, again)];
 }
 
-/** What to do about an absent tablet, and then. */
-function seeTo(facts: RuleFacts) {
-  return ({ endpoint, absence }: TabletLoad) => absence && seeToOne(facts, endpoint, absence);
+/** Returns the advice on an absent tablet, with the recovery that follows. */
+function absentTabletAdvice(facts: RuleFacts) {
+  return ({ endpoint, absence }: TabletLoad) =>
+    absence && adviceOnAbsence(facts, endpoint, absence);
 }
 
-/** What to do about a tablet that is registered and does not answer, and then. */
+/** Returns the advice on a tablet that is registered but does not answer, with the recovery that follows. */
 function silentAdvice({ state, print }: RuleFacts) {
   return ({ endpoint, replicas }: TabletLoad) => {
     const view = state.tablets.get(endpoint);
@@ -65,7 +66,7 @@ function silentAdvice({ state, print }: RuleFacts) {
   };
 }
 
-/** Ops that have not ended, for a tablet whose answer they may wait for. */
+/** The number of active ops. */
 function waitingOps({ state }: RuleFacts): number {
   return state.ops.filter(isOpActive).length;
 }
@@ -150,7 +151,7 @@ export const SERVER_RULES: readonly Rule[] = [
           isOffline(tablet) && !isRemoved(tablet)
             ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}${tablet.loaded === undefined && facts.state.tablets.get(tablet.endpoint)?.reports !== undefined ? ", although it answers" : ""}; ${holds(tablet)}`
             : undefined,
-        seeTo(facts),
+        absentTabletAdvice(facts),
       ),
   },
   {
@@ -168,8 +169,8 @@ export const SERVER_RULES: readonly Rule[] = [
       ),
   },
   {
-    // No call tells what lies on the disk of a tablet with nothing loaded (GetTermPair and GetManifest answer
-    // the same with and without a directory, OpenMLDB 0.9).
+    // No call shows what is on the disk of a tablet with nothing loaded: GetTermPair and GetManifest answer the
+    // same with and without a directory (OpenMLDB 0.9).
     code: "tablet-unused",
     level: "note",
     effect: "old data on its disk is not used; a replica added there is a new copy",
@@ -209,7 +210,7 @@ export const SERVER_RULES: readonly Rule[] = [
           absence?.kind === "not-what-it-says"
             ? `${absence.mismatch}; ${holds({ absence, ...tablet })}`
             : undefined,
-        seeTo(facts),
+        absentTabletAdvice(facts),
       ),
   },
   {
@@ -251,7 +252,7 @@ export const SERVER_RULES: readonly Rule[] = [
           tablet.state === undefined && !tablet.isRegistered
             ? `known to neither ZooKeeper nor the nameserver; ${holds(tablet)}`
             : undefined,
-        seeTo(facts),
+        absentTabletAdvice(facts),
       ),
   },
   {
@@ -283,7 +284,7 @@ export const SERVER_RULES: readonly Rule[] = [
           if (loaded > 0 && !isRecent) return undefined;
           return `started again, healthy for ${ageText(tablet.ageMs ?? 0n)}: ${loaded} of ${replicas} replicas are loaded`;
         },
-        // What to do stands beside its partitions.
+        // Its partitions have the advice.
         () => undefined,
       ),
   },

@@ -15,7 +15,7 @@ import { maxOf } from "../util/extremes.js";
 import { isRemoved } from "./distribution.js";
 import type { Case, Rule, RuleFacts, Subject } from "./rule.js";
 
-/** Tables that the look is about. */
+/** The inspected tables, by db and name. */
 function tablesOf({ state, scope }: RuleFacts): TableClaim[] {
   return state.tables
     .filter((table) => isInScope(table, scope))
@@ -32,7 +32,7 @@ function isInScope(
   );
 }
 
-/** Views of partitions with no op under way: what looks wrong in the others may be half-way. */
+/** The partitions without an active op: the state of the others may be temporary. */
 function quiet({ views }: RuleFacts): PartitionView[] {
   return views.filter((view) => view.activeOps.length === 0);
 }
@@ -40,7 +40,7 @@ function quiet({ views }: RuleFacts): PartitionView[] {
 const partitionSubject = (id: PartitionId): Subject => ({ kind: "partition", ...id });
 const tableSubject = ({ db, table }: TableClaim): Subject => ({ kind: "table", db, table });
 
-/** How many entries of its leader a loaded follower lacks; undefined where that cannot be told. */
+/** Number of the leader's entries that a loaded follower lacks; undefined if not known. */
 function lagOf(replica: ReplicaView, leader: ReplicaView | undefined): bigint | undefined {
   if (leader === undefined || leader === replica || !isServing(replica)) return undefined;
   const own = replica.report?.offset ?? 0n;
@@ -71,11 +71,11 @@ function lagCases(facts: RuleFacts): Work<Case[]> {
 
 function countCases({ otherCounts, print }: RuleFacts): readonly Case[] {
   return otherCounts.map(({ id, offset, counts }) => {
-    const told = [...counts].map(([endpoint, count]) => `${endpoint} ${count}`).join(", ");
+    const perReplica = [...counts].map(([endpoint, count]) => `${endpoint} ${count}`).join(", ");
     const command = print({ cmd: "verify", deep: true, ...partitionFlags(id) });
     return {
       subject: partitionSubject(id),
-      text: `at offset ${offset} its replicas have different record counts, and no rows expire: ${told}`,
+      text: `at offset ${offset} its replicas have different record counts, and no rows expire: ${perReplica}`,
       next: [looking("compare their rows", command)],
     };
   });
@@ -85,14 +85,14 @@ function getFollower(facts: RuleFacts, endpoint: Endpoint, { tid, pid }: Partiti
   return facts.print({ cmd: "getfollower", endpoint, tid, pid });
 }
 
-function strangerCases(facts: RuleFacts): Work<Case[]> {
+function unrecordedFollowerCases(facts: RuleFacts): Work<Case[]> {
   return flatMapped(quiet(facts), (view) => {
     const leader = servingLeader(view);
     const known = new Set(view.replicas.map((one) => one.endpoint));
-    const strangers = [...(leader?.followers?.followers.keys() ?? [])].filter(
+    const unrecorded = [...(leader?.followers?.followers.keys() ?? [])].filter(
       (endpoint) => !known.has(endpoint),
     );
-    return strangers.map(
+    return unrecorded.map(
       (endpoint): Case => ({
         subject: partitionSubject(view.id),
         text: `leader ${leader?.endpoint} replicates to ${endpoint}, which is not on record as a replica (a replica cluster's tablet is not either)`,
@@ -102,7 +102,7 @@ function strangerCases(facts: RuleFacts): Work<Case[]> {
   });
 }
 
-/** Offsets that the nameserver saw once and the loaded replica does not reach now. */
+/** Loaded replicas whose offset is smaller than the one that the nameserver has stored. */
 function* shrunkCases(facts: RuleFacts): Work<Case[]> {
   const unhealthy = new Set<string>();
   yield* each(facts.unhealthy, ({ id }) => unhealthy.add(`${id.tid}/${id.pid}`));
@@ -177,8 +177,8 @@ function twiceOnOneTablet({ views }: RuleFacts): Work<Case[]> {
 }
 
 /**
- * Replicas that a tablet has loaded and that are not on record. Tables that are newer than all on
- * record have been created since the nameserver was asked (table ids only grow), so they are left out.
+ * Replicas that a tablet has loaded and that are not on record. A tid above all tids on record belongs to a table
+ * created after the record was read (tids only grow), so it is left out.
  */
 function strayCases(facts: RuleFacts): Work<Case[]> {
   const { state, scope } = facts;
@@ -218,7 +218,7 @@ function singleReplicas(facts: RuleFacts, isSystem: boolean): Case[] {
     .map((table) => ({ subject: tableSubject(table), text: "has one replica only" }));
 }
 
-/** Tablets that hold more than twice the average, or nothing where the average is two or more. */
+/** Tablets that hold nothing, or more than twice the average, if the average is at least two. */
 function uneven(facts: RuleFacts, what: "replicas" | "leaders"): Case[] {
   const next = [looking("see what would move", facts.print({ cmd: "scaleout", dry_run: true }))];
   const loads = facts.loads.filter((one) => one.health === "ok");
@@ -234,7 +234,7 @@ function uneven(facts: RuleFacts, what: "replicas" | "leaders"): Case[] {
     }));
 }
 
-/** Rules about replication, records, and how replicas are spread. */
+/** Rules about replication, records, and the distribution of replicas. */
 export const TABLE_RULES: readonly Rule[] = [
   {
     code: "record-shrunk",
@@ -264,7 +264,7 @@ export const TABLE_RULES: readonly Rule[] = [
     code: "feeds-stranger",
     level: "warning",
     effect: "the leader keeps its binlog for a follower that is not on record",
-    find: strangerCases,
+    find: unrecordedFollowerCases,
   },
   {
     code: "stray-replica",

@@ -5,7 +5,7 @@ import { RECORD_RULES } from "./rules-record.js";
 import { SERVER_RULES } from "./rules-servers.js";
 import { TABLE_RULES } from "./rules-tables.js";
 
-/** Everything that inspect looks for beside unhealthy partitions, in the order in which it is shown. */
+/** All rules of inspect, in the order in which their findings are shown. */
 export const RULES: readonly Rule[] = [
   ...SERVER_RULES,
   ...CLUSTER_RULES,
@@ -15,7 +15,7 @@ export const RULES: readonly Rule[] = [
 
 const RANK: Readonly<Record<Level, number>> = { error: 0, warning: 1, note: 2 };
 
-/** What the rules find: errors first, then warnings, then notes. May rest between two rules, and within one. */
+/** The findings of all rules: errors first, then warnings, then notes. Yields between rules, and within long ones. */
 export function* findAll(facts: RuleFacts): Work<Finding[]> {
   const found: Finding[] = [];
   for (const rule of RULES) {

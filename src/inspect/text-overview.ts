@@ -15,20 +15,20 @@ import {
   verdictLine,
 } from "./text-report.js";
 
-/** What fits a screen of 24 lines and 80 columns, beside servers, the verdict and what to type. */
+// Limits that keep the overview within 24 lines of 80 columns, together with servers, advice and verdict.
 const TABLETS_MAX = 4;
 const GROUPS_MAX = 4;
 const FINDINGS_MAX = 2;
 const ADVICE_MAX = 3;
-/** Tables that are named in a line; the others are counted. */
+/** Number of tables that are named in a line; the others are counted. */
 const TABLES_MAX = 3;
 
-/** So many partitions are shown one by one without being asked for, if they fit the terminal. */
+/** Up to this number, partitions are shown one by one without `--verbose`, if they fit the terminal. */
 const DETAILED_MAX = 3;
-/** Lines of a terminal that are left free: the verdict may take one more, and the shell's prompt does. */
+/** Lines of a terminal that are left free: the shell's prompt takes one, and the verdict may wrap to a second. */
 const ROWS_FREE = 2;
 
-/** Partitions that have the same grade for the same causes. */
+/** Partitions with the same grade and the same causes. */
 interface Group {
   readonly grade: Grade;
   readonly cause: string;
@@ -38,16 +38,16 @@ interface Group {
 }
 
 /**
- * What `inspect` shows: few partitions one by one, many of them as {@link overviewText}; so are few that would take
- * more than a screen of the terminal.
+ * The text of `inspect`: few partitions one by one, or {@link overviewText} if there are many or if they do not fit
+ * the terminal.
  *
- * @param isDetailed Whether partitions are wanted one by one, however many there are.
+ * @param isDetailed True if all partitions are to be shown one by one (`--verbose`).
  */
 export function inspectionScreen(
   inspection: Inspection,
   effort: Effort,
   screen: Screen & {
-    /** Lines of the terminal; infinite where there is none. */
+    /** Lines of the terminal; infinite without one. */
     readonly rows: number;
   },
   isDetailed: boolean,
@@ -60,10 +60,10 @@ export function inspectionScreen(
 }
 
 /**
- * The whole cluster on one screen, whatever its size: servers, partitions counted by grade and cause, the first
- * findings, what to type, and the verdict as the last line. Partitions that have the same cause are one line.
+ * The whole cluster on one screen, whatever its size: servers, the first groups of partitions by grade and cause
+ * (one line each), the first findings, the advice, and the verdict as the last line.
  *
- * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ * @returns Lines without line ends. Control characters in names from the cluster are escaped.
  */
 function overviewText(inspection: Inspection, effort: Effort, screen: Screen): string[] {
   return [
@@ -78,7 +78,7 @@ function overviewText(inspection: Inspection, effort: Effort, screen: Screen): s
   ];
 }
 
-/** A table of few tablets, and of many the ones that need a look with a line about all. */
+/** The table of tablets; if there are many, only unhealthy ones and a summary line. */
 function tabletsInShort(inspection: Inspection, screen: Screen): string[] {
   const lines = tabletLines(inspection, screen.hasColor, TABLETS_MAX);
   const isLong = inspection.tablets.length > TABLETS_MAX;
@@ -121,7 +121,7 @@ function groupsOf(partitions: readonly PartitionReport[]): Group[] {
   );
 }
 
-/** The causes in short: how many replicas each concerns, without numbers that differ between partitions. */
+/** The causes with the number of replicas each concerns, without figures that differ between partitions. */
 function causeOf({ problems, replicas }: PartitionReport): string {
   const byCode = new Map<string, { count: number; words: string }>();
   for (const { code, text } of problems) {
@@ -155,7 +155,7 @@ function findingLines(findings: readonly Finding[], screen: Screen): string[] {
   return [...lines, ...(more > 0 ? [`and ${more} more warnings and errors`] : [])];
 }
 
-/** The text on one line of the screen. Width is counted in characters, which is enough for a line that may wrap. */
+/** Shortens a text to one line of the screen. Width is counted in UTF-16 units; a wide line may still wrap. */
 function cut(text: string, { columns }: Screen): string {
   return text.length <= columns ? text : `${text.slice(0, columns - 3)}...`;
 }

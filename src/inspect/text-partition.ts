@@ -7,11 +7,11 @@ import type { Grade } from "./grade.js";
 import { startText } from "./op-age.js";
 import type { PartitionReport, ReplicaReportLine } from "./partition-report.js";
 
-/** Replicas of one partition that are shown. */
+/** Number of replicas that are shown for a partition. */
 const REPLICAS_MAX = 20;
 const INDENT = "    ";
 
-/** What a grade is called on the screen, and its colour. */
+/** Title and colour of each grade. */
 export const GRADE_TITLES: Readonly<Record<Grade, readonly [string, Color]>> = {
   down: ["NOT SERVING", "bad"],
   "at-risk": ["ROWS AT RISK", "bad"],
@@ -21,10 +21,10 @@ export const GRADE_TITLES: Readonly<Record<Grade, readonly [string, Color]>> = {
 };
 
 /**
- * One partition that is not healthy, for a person.
+ * The text of one unhealthy partition.
  *
  * @param index Its number in the list, from 1.
- * @returns Lines without line ends, made safe.
+ * @returns Lines without line ends. Control characters are escaped.
  */
 export function partitionLines(report: PartitionReport, index: number, screen: Screen): string[] {
   const [title, color] = GRADE_TITLES[report.grade];
@@ -45,7 +45,7 @@ export function partitionLines(report: PartitionReport, index: number, screen: S
   ];
 }
 
-/** The problems, those that many replicas share as one line each. */
+/** The problems as lines; equal problems of several replicas share a line. */
 function causes({ problems, replicas }: PartitionReport): string[] {
   const groups = new Map<string, { text: string; code: string; endpoints: string[] }>();
   for (const { code, text, endpoint } of problems) {
@@ -56,8 +56,8 @@ function causes({ problems, replicas }: PartitionReport): string[] {
   }
   return [...groups.values()].map(({ text, code, endpoints }) => {
     const isAll = endpoints.length > 2 && endpoints.length === replicas.length;
-    const who = isAll ? `all ${replicas.length} replicas` : endpoints.map(safe).join(", ");
-    return `${who === "" ? "" : `${who}: `}${safe(text)} [${code}]`;
+    const where = isAll ? `all ${replicas.length} replicas` : endpoints.map(safe).join(", ");
+    return `${where === "" ? "" : `${where}: `}${safe(text)} [${code}]`;
   });
 }
 
@@ -108,7 +108,7 @@ function number(value: bigint | undefined): string {
   return value === undefined ? "-" : String(value);
 }
 
-/** What ZooKeeper says where it does not say the same. */
+/** The facts in ZooKeeper about the replicas for which it disagrees with the nameserver. */
 function disagreements(lines: readonly ReplicaReportLine[]): string[] {
   return lines
     .filter((one) => one.disagrees)

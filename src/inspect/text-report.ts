@@ -11,26 +11,26 @@ import { countLevel, type Inspection } from "./inspection.js";
 import { type Finding, type Level, subjectText, type Turn } from "./rule.js";
 import { partitionLines } from "./text-partition.js";
 
-/** Partitions and tablets that are shown, the worst; JSON has them all. */
+/** Number of partitions and tablets that are shown, worst first; JSON has all of them. */
 const PARTITIONS_MAX = 20;
 const TABLETS_MAX = 20;
-/** Findings of one code that are shown. */
+/** Number of findings that are shown for each code. */
 const FINDINGS_MAX = 5;
 const LABEL_WIDTH = 9;
 
 const COLORS: Readonly<Record<Level, Color>> = { error: "bad", warning: "doubtful", note: "faint" };
 
-/** What the verdict tells of the look itself. */
+/** The duration of an inspection in milliseconds, and its number of calls. */
 export interface Effort {
   readonly tookMs: number;
   readonly calls: number;
 }
 
 /**
- * The health report for a person: servers, unhealthy partitions worst first, findings, what to type
- * next, and the verdict as the last line.
+ * The health report as text: servers, unhealthy partitions (worst first), findings, advice, and the verdict as the
+ * last line.
  *
- * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
+ * @returns Lines without line ends. Control characters in names from the cluster are escaped.
  */
 export function inspectionText(inspection: Inspection, effort: Effort, screen: Screen): string[] {
   return [
@@ -45,12 +45,12 @@ export function inspectionText(inspection: Inspection, effort: Effort, screen: S
   ];
 }
 
-/** Lines with an empty one before them, if there are any. */
+/** The lines with an empty line before them; empty if there are none. */
 function spaced(lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : ["", ...lines];
 }
 
-/** ZooKeeper, nameservers and auto_failover, a line each. */
+/** One line each for ZooKeeper, the nameservers and auto_failover. */
 export function serverLines({ facts }: Inspection): string[] {
   const { zooKeeper, nameservers, state } = facts;
   return [
@@ -60,7 +60,7 @@ export function serverLines({ facts }: Inspection): string[] {
   ];
 }
 
-/** The tablets, all of them up to a number, else those that need a look and a summary. */
+/** The table of tablets. If there are more than `most`: only unhealthy or incomplete ones, and a summary line. */
 export function tabletLines(
   { tablets }: Inspection,
   hasColor: boolean,
@@ -105,7 +105,7 @@ function stateText({ health, state, isRegistered }: TabletLoad): string {
     : `${word}, ${isRegistered ? "registered" : "NOT REGISTERED"}`;
 }
 
-/** Many tablets in one line. */
+/** The summary line of many tablets. */
 function summary(tablets: readonly TabletLoad[], bad: number, shown: number): string {
   const well = tablets.filter((one) => one.health === "ok");
   const range = (what: "replicas" | "leaders") => {
@@ -154,7 +154,7 @@ function findingGroup(group: readonly Finding[], screen: Screen): string[] {
       ),
     );
   return [
-    // Coloured after the breaking, which counts characters.
+    // Colour after wrapping, because wrapping counts characters.
     ...lines.map((line) =>
       line.startsWith(level)
         ? `${paint(level, COLORS[first.level], screen.hasColor)}${line.slice(LABEL_WIDTH)}`
@@ -166,8 +166,8 @@ function findingGroup(group: readonly Finding[], screen: Screen): string[] {
 }
 
 /**
- * What to do, each advice once, in the order in which to do it: servers first, then partitions (those
- * of which they are numbered), then what would disturb a recovery or can wait.
+ * The advice, each text once, in the order in which to follow it: findings to deal with before a recovery, then
+ * partitions (by their numbers in the list), then the other findings.
  */
 export function nextLines({ partitions, findings }: Inspection, most = PARTITIONS_MAX): string[] {
   const advised = advisedIn(partitions).sort((a, b) => turnOf(a) - turnOf(b));
@@ -176,8 +176,8 @@ export function nextLines({ partitions, findings }: Inspection, most = PARTITION
     ...new Set(
       findings.flatMap(({ level, turn: own, next = NO_ADVICE }) => {
         const text = adviceText(next);
-        const isSaid = level === "note" || own !== turn || text === "" || known.has(text);
-        return isSaid ? [] : [`next: ${safe(text)}`];
+        const isLeftOut = level === "note" || own !== turn || text === "" || known.has(text);
+        return isLeftOut ? [] : [`next: ${safe(text)}`];
       }),
     ),
   ];
@@ -188,12 +188,12 @@ export function nextLines({ partitions, findings }: Inspection, most = PARTITION
   ];
 }
 
-/** Advices that begin in the same way, with the partitions that they are about. */
+/** Advice with the same first remedy, and the partitions that it concerns. */
 interface Advised {
   readonly first: Way;
   /** Numbers of the partitions, ascending. */
   readonly numbers: number[];
-  /** The other ways by their text, each with its partitions. */
+  /** The alternatives by their text, each with the numbers of its partitions. */
   readonly others: Map<string, number[]>;
 }
 
@@ -219,14 +219,14 @@ function advisedIn(partitions: Inspection["partitions"]): Advised[] {
   }));
 }
 
-/** What can be typed at once comes before what needs a server, and that before what needs thought. */
+/** The order of advice: commands that can be run at once, then work on servers, then decisions. */
 const TURNS: readonly Needs[] = ["nothing", "server", "thought"];
 
 function turnOf({ first }: Advised): number {
   return TURNS.indexOf(first.needs);
 }
 
-/** A line for each way to go, so that its command can be copied. */
+/** One line for each remedy, so that its command can be copied. */
 function adviceLines({ first, numbers, others }: Advised): string {
   const ways = [...others].slice(0, PARTITIONS_MAX).map(([way, own]) => {
     const which = own.length === numbers.length ? "" : ` (${numbersText(own)})`;
@@ -237,14 +237,14 @@ function adviceLines({ first, numbers, others }: Advised): string {
   return [`next (${numbersText(numbers)}): ${safe(wayText(first))}`, ...ways, ...rest].join("\n");
 }
 
-/** The first ones, and how many more there are. */
+/** The first `most` lines, and the number of further ones. */
 function shortened(lines: readonly string[], most: number): string[] {
   const more = lines.length - most;
   const shown = lines.slice(0, most).flatMap((line) => line.split("\n"));
   return more > 0 ? [...shown, `and ${more} more to do (--output=json shows all)`] : shown;
 }
 
-/** `1-3, 7`; of many only how many they are. */
+/** Numbers as ranges, such as `1-3, 7`; only the count if there are more than five ranges. */
 function numbersText(numbers: readonly number[]): string {
   const runs: [number, number][] = [];
   for (const one of numbers) {
@@ -256,7 +256,7 @@ function numbersText(numbers: readonly number[]): string {
   return runs.map(([from, to]) => (from === to ? String(from) : `${from}-${to}`)).join(", ");
 }
 
-/** The judgement in one line. */
+/** The verdict on one line. */
 export function verdictText(inspection: Inspection): string {
   const { counts, findings, isHealthy } = inspection;
   const size = `${counted(counts.partitions, "partition")}, ${counted(counts.replicas, "replica")}`;
@@ -272,7 +272,7 @@ export function verdictText(inspection: Inspection): string {
   return `${partitionsText}${servers}${also}; ${counts.partitions - counts.unhealthy} healthy (${size})`;
 }
 
-/** The judgement, and what the look took. */
+/** The verdict with duration and number of calls. */
 export function verdictLine(inspection: Inspection, effort: Effort, hasColor: boolean): string {
   const spent = `${durationText(effort.tookMs)}, ${counted(effort.calls, "call")}`;
   const text = `inspect: ${verdictText(inspection).replace(/\)$/, `; ${spent})`)}`;

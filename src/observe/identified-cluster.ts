@@ -153,7 +153,7 @@ function refuse({ refused }: Identities, endpoint: Endpoint, mismatch: string): 
 function refusal(endpoint: Endpoint, mismatch: string): OpsError {
   return new OpsError({
     code: "wrong-tablet",
-    message: `${endpoint} is not what it says: ${mismatch}`,
+    message: `${endpoint} is another tablet: ${mismatch}`,
     endpoint,
     cause: mismatch,
   });

@@ -276,7 +276,7 @@ function partitionLines(one: PartitionResult, absent: ReadonlySet<Endpoint>): st
 function problemText({ code, endpoint, text }: Problem, absent: ReadonlySet<Endpoint>): string {
   if (endpoint === undefined || !absent.has(endpoint)) return text;
   if (code === "tablet-offline") return "its tablet is offline, see above";
-  if (code === "tablet-foreign") return "its tablet is not what it says, see above";
+  if (code === "tablet-foreign") return "another tablet answers at its address, see above";
   return code === "tablet-silent" ? "its tablet does not answer, see above" : text;
 }
 

@@ -4,20 +4,20 @@ import { each, type Work } from "../model/work.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { diagnose } from "./diagnose.js";
 
-/** How a cluster stands, in numbers. */
-export interface Standing {
+/** Figures on the health of a cluster. */
+export interface HealthCounts {
   readonly tablets: number;
   readonly tables: number;
   readonly partitions: number;
   readonly replicas: number;
-  /** Keys (`replicaKey`) of the partitions that are not healthy. */
+  /** Keys (`replicaKey`) of the unhealthy partitions. */
   readonly unhealthy: ReadonlySet<string>;
-  /** The replica that serves each partition, by `replicaKey`; partitions that do not serve are not in it. */
+  /** The tablet that leads each serving partition, by `replicaKey`; other partitions are absent. */
   readonly leaders: ReadonlyMap<string, Endpoint>;
 }
 
-/** Counts what one observation shows. May rest between two partitions. */
-export function* standingOf(state: ClusterState): Work<Standing> {
+/** Computes the figures of one observation. Yields between partitions. */
+export function* healthCounts(state: ClusterState): Work<HealthCounts> {
   const views = yield* viewingPartitions(state);
   const unhealthy = new Set<string>();
   const leaders = new Map<string, Endpoint>();
