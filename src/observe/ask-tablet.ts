@@ -2,19 +2,19 @@ import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import type { ReplicaReport, TabletView } from "../model/cluster-state.js";
 
-/** What is known of a tablet before it is asked. */
+/** What is known of a tablet before it is called. */
 export type KnownTablet = Pick<TabletView, "endpoint" | "claim" | "isRegistered" | "isLost">;
 
 /**
- * Asks a tablet what it has loaded. That it does not answer, or is not the tablet of that name, is
- * recorded, not thrown.
+ * Asks a tablet what it has loaded. A tablet that does not answer, or is not the tablet of that name,
+ * is recorded, not thrown.
  */
 export async function askTablet(
   cluster: Cluster,
   known: KnownTablet,
   ask: () => Promise<ReadonlyMap<string, ReplicaReport>>,
 ): Promise<TabletView> {
-  // A machine that is gone would cost the whole deadline of a call, and tell nothing.
+  // A call to a machine that is gone would take the whole deadline and bring no information.
   if (!known.isRegistered && known.claim?.isHealthy !== true) {
     return { ...known, reports: undefined, silence: "not registered in ZooKeeper" };
   }

@@ -21,33 +21,36 @@ import { observeFollowers } from "./replication.js";
 import { observeSnapshots } from "./snapshots.js";
 import { observeStored } from "./stored-records.js";
 
-/** The first call to a tablet opens its connection, which costs more than the call: fewer at once. */
+/**
+ * Concurrent first calls: the first call to a tablet opens its connection, which costs more than the
+ * call.
+ */
 const TABLETS_AT_ONCE = 48;
 /**
- * Partitions with replicas that are not loaded whose snapshots a look at everything asks for, unless
- * told otherwise. A step that loads one asks for it in any case.
+ * The default number of partitions whose unloaded replicas are asked for snapshots by an observation of
+ * the whole cluster. A step that loads a replica asks in any case.
  */
 const SNAPSHOT_PARTITIONS = 200;
 
-/** What to look at. */
+/** The options of an observation. */
 export interface Scope {
-  /** What earlier runs knew; absent: nothing is laid beside what is seen now. */
+  /** The lower bounds of earlier runs; absent: none are used. */
   readonly seen?: KnownOffsetsStore | undefined;
-  /** How many partitions are asked for snapshots of replicas that are not loaded; 200 if undefined. */
+  /** How many partitions' unloaded replicas are asked for snapshots; 200 if undefined. */
   readonly snapshotPartitions?: number | undefined;
-  /** Tablets that will not come back, as the operator says; none if undefined. */
+  /** Tablets declared lost by the operator; none if undefined. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
   readonly signal?: AbortSignal;
-  /** Told which tablets have not answered yet; absent: no progress is told. */
+  /** Receives which tablets have not answered yet; absent: no progress is reported. */
   readonly onEvent?: OnEvent | undefined;
 }
 
 /**
- * Looks at the cluster once. Silent tablets are recorded, not thrown.
+ * Observes the cluster once. Silent tablets are recorded, not thrown.
  *
  * Leaders are asked for their replication lists, see `observeFollowers`; replicas that are not loaded
- * for their snapshots, in a bounded number of partitions, see {@link observeSnapshots}. Records of
- * tables with a leader that cannot be asked are read from ZooKeeper, see {@link observeStored}.
+ * for their snapshots, in a limited number of partitions, see {@link observeSnapshots}. Records of
+ * tables with an unreachable leader are read from ZooKeeper, see {@link observeStored}.
  *
  * @throws OpsError if ZooKeeper or the leading nameserver cannot be observed, or on abort.
  */

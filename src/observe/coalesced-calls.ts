@@ -1,35 +1,39 @@
 import type { Clock } from "../model/clock.js";
 
-/** The shortest and the longest pause between two polls: short while things move. */
+/** The shortest and the longest pause between two polls: short while answers change. */
 const TICK_MIN_MS = 50;
 const TICK_MAX_MS = 1_000;
 
 /** Makes one call for all callers that need it at the same time. */
 export interface SharedLook<T> {
-  /** An answer that is asked for after this call, so it shows every effect from before it. */
+  /** An answer that is requested after this call, so it shows every effect from before it. */
   now(): Promise<T>;
-  /** The same without waiting for others to share it. */
+  /** The same, without waiting for others to share it. */
   soon(): Promise<T>;
-  /** The newest answer, if it was asked for within so many milliseconds; else {@link SharedLook.soon}. */
+  /**
+   * The newest answer if it was requested within so many milliseconds, else {@link SharedLook.soon}.
+   */
   lately(ms: number): Promise<T>;
 }
 
-/** Asks for the next answer of a question that many wait for: one poll serves them all. */
+/** Polls for the next answer that many callers wait for: one poll serves all. */
 export interface SharedPoll<T> extends SharedLook<T> {
-  /** An answer that was asked for a while after this call, the same for all waiting callers. */
+  /** An answer that is requested some time after this call, the same for all waiting callers. */
   next(): Promise<T>;
-  /** When an answer last differed from the one before, for any caller; milliseconds of the clock. */
+  /**
+   * When an answer last differed from the one before, for any caller; milliseconds of the clock.
+   */
   movedAt(): number;
 }
 
 /**
- * Makes few calls out of many looks: one is under way at a time, and all that come meanwhile share
- * the next one. Unlike {@link sharedPoll} no caller waits for a tick.
+ * Joins calls: one call is in flight at a time, and all callers that come meanwhile share the next one.
+ * Unlike {@link sharedPoll} no caller waits for a tick.
  *
- * @param gatherMs How long a look waits for more to come before it is asked for.
+ * @param gatherMs How long a call waits for more callers before it is made.
  */
 export function sharedLook<T>(clock: Clock, ask: () => Promise<T>, gatherMs = 0): SharedLook<T> {
-  /** The newest that was asked for, whether its answer is there or not; a failed one is forgotten. */
+  /** The newest call, answered or not; a failed one is dropped. */
   let newest: { readonly askedAt: number; readonly answer: Promise<T> } | undefined;
   let running: Promise<unknown> | undefined;
   let next: Promise<T> | undefined;

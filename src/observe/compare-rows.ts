@@ -20,7 +20,7 @@ export interface RowsOfPartition {
   readonly followers: readonly Endpoint[];
 }
 
-/** The decisions that a comparison rests on. */
+/** The rules of a comparison. */
 export interface RowRules {
   readonly liveRule: typeof liveRule;
   readonly provenDifferences: typeof provenDifferences;
@@ -31,38 +31,43 @@ export interface CompareOptions extends ReadStyle {
   readonly rules: RowRules;
   /** Rows of each index to compare; undefined for all. */
   readonly sampleRows: number | undefined;
-  /** From 0 up to 1, that not included; chooses what is in the sample. */
+  /** From 0 to 1, exclusive; chooses the sample. */
   readonly random: () => number;
 }
 
-/** Segments where a table does not say (OpenMLDB 0.9: MemTable::MemTable). */
+/** The number of segments of a table that does not report it (OpenMLDB 0.9: MemTable::MemTable). */
 const DEFAULT_SEGMENTS = 8;
 /** How often a stretch is read again to find out whether it differs. */
 const ATTEMPTS = 3;
 /** How long a follower may take to reach the offset that its leader had. */
 const REACH_MS = 20_000;
 const REACH_POLL_MS = 200;
-/** Rows of one stretch that are kept at a time, of each replica and reading. */
+/** Rows of one stretch that are kept in memory, for each replica and reading. */
 const HELD_MAX = 40_000;
-/** Rows that are named, for each group. */
+/** How many rows are named in each group. */
 const EXAMPLES_MAX = 5;
-/** A sample is taken from so many places, but of no fewer rows each than a call is worth. */
+/**
+ * A sample is read at this many positions, unless that leaves fewer rows at each than a call is worth.
+ */
 const SAMPLE_PLACES = 16;
 const SAMPLE_ROWS_MIN = 8;
 const SAMPLE_ROWS_MAX = 1_000;
-/** A sample is read in at most so many places. */
+/** The greatest number of positions of a sample. */
 const SAMPLE_STRETCHES_MAX = 10_000;
-/** After so many stretches that could not be compared, the rest of the partition is left. */
+/** After this many stretches that could not be compared, the rest of the partition is skipped. */
 const UNDECIDED_MAX = 3;
 
 /**
- * Compares the rows of every follower of a partition with the leader's, index by index, stretch by stretch: sums of
- * row hashes first, and rows one by one where the sums differ. Memory does not grow with the table.
+ * Compares the rows of every follower of a partition with the leader's, index by index, stretch by
+ * stretch: sums of row hashes first, and single rows where the sums differ. Memory does not grow with
+ * the table.
  *
- * Writes may go on. Rows that came or went while a stretch was read are told from rows that differ by reading it
- * again, each follower not before it has reached the offset that the leader had; see `provenDifferences`.
+ * Clients may write meanwhile. Rows that were written or expired while a stretch was read are
+ * distinguished from differing rows by reading it again, each follower only after it has reached the
+ * leader's offset; see `provenDifferences`.
  *
- * @throws What aborts the signal. Errors of tablets are reasons why the partition cannot be compared now.
+ * @throws The signal's reason on abort. Errors of tablets become reasons why the partition cannot be
+ *   compared now.
  */
 export async function compareRows(
   of: RowsOfPartition,
@@ -100,7 +105,7 @@ export async function compareRows(
   };
 }
 
-/** What is known so far. */
+/** The results so far. */
 interface Found {
   rows: number;
   expired: number;
@@ -157,11 +162,11 @@ function indexesText({ indexes, segCount }: SchemaClaim): string {
   return [segCount || DEFAULT_SEGMENTS, ...text].join("\n");
 }
 
-/** An index that is compared. */
+/** An index to be compared. */
 interface IndexOptions extends CompareOptions {
   readonly name: string | undefined;
   readonly ttl: Ttl;
-  /** The leader's first. */
+  /** The leader's reader first. */
   readonly readers: readonly RowReader[];
 }
 
@@ -194,7 +199,7 @@ async function compareIndex(
       if (next === undefined) return groups;
       place = next;
     } else {
-      // A jump can lead behind the last row.
+      // A random position can lie after the last row.
       known = next?.from ?? known;
       if (known === undefined || stretches >= SAMPLE_STRETCHES_MAX) return groups;
       place = { from: jumpFrom(place.from, known, options.random), rank: 0 };
@@ -202,7 +207,7 @@ async function compareIndex(
   }
 }
 
-/** What came of one stretch: the rows that differ, or why that cannot be said. */
+/** The result of one stretch: the rows that differ, or why they cannot be determined. */
 type Outcome = readonly RowGroup[] | string;
 
 async function compareStretch(
@@ -224,7 +229,10 @@ async function compareStretch(
   return { rows: sums.rows, expired, next, outcome };
 }
 
-/** Reads a stretch again, with the waits that tell what differs from what came or went meanwhile. */
+/**
+ * Reads a stretch again, with the waits that distinguish differing rows from rows that were written or
+ * expired meanwhile.
+ */
 async function findDifferences(
   of: RowsOfPartition,
   options: IndexOptions,
@@ -267,7 +275,7 @@ async function readTwice(
     EXAMPLES_MAX,
   );
   if (groups.length === 0 && ambiguous > 0) {
-    return `${ambiguous} rows differ that have the timestamp of others of their key; OpenMLDB keeps ${rule.latest} of a key, and any of these may be the ones`;
+    return `${ambiguous} rows differ, but share their timestamp with other rows of their key; OpenMLDB keeps ${rule.latest} rows of a key, so replicas may keep different ones`;
   }
   return groups;
 }
@@ -278,9 +286,9 @@ function knownRule(rule: ReturnType<typeof liveRule>) {
 }
 
 /**
- * Waits until every follower has what the leader has now.
+ * Waits until every follower holds what the leader holds now.
  *
- * @returns Why that is not to be waited for, or undefined.
+ * @returns Why this cannot be awaited, or undefined.
  */
 async function waitForFollowers(
   cluster: Cluster,

@@ -1,7 +1,9 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import type { MutationCall, PlainData } from "../run/watch-mutations.js";
 
-/** The tablets to which a change sends something, by itself or through the nameserver or another tablet. */
+/**
+ * The tablets to which a change sends something, directly or through the nameserver or another tablet.
+ */
 export function endpointsReached({ method, target, args }: MutationCall): readonly Endpoint[] {
   const own = target.endpoint === undefined ? [] : [target.endpoint];
   switch (method) {
@@ -15,7 +17,7 @@ export function endpointsReached({ method, target, args }: MutationCall): readon
     case "setPartitionFlags":
       return texts(part(args[1], "leader"));
     case "setReplicaEndpoint":
-      // The tablet that had it may be gone.
+      // The tablet that is replaced may be gone.
       return texts(args[2]);
     case "addReplica":
     case "migrate":
@@ -34,7 +36,9 @@ export function endpointsReached({ method, target, args }: MutationCall): readon
   }
 }
 
-/** Whether a change is of the nameserver's record alone: nothing is sent to the tablets that it names. */
+/**
+ * True if a change affects the nameserver's record only: nothing is sent to the tablets that it names.
+ */
 export function isOfRecord({ method }: MutationCall): boolean {
   return (
     method === "updateTableAlive" ||
@@ -44,8 +48,8 @@ export function isOfRecord({ method }: MutationCall): boolean {
 }
 
 /**
- * Whether a change may be the first that a tablet gets, with nothing loaded there that shows whose it is:
- * it is what gets something loaded.
+ * True if a change may be the first one for a tablet that has nothing loaded to identify it: the change
+ * itself gets a replica loaded.
  */
 export function comesFirst({ method, target, args }: MutationCall, endpoint: Endpoint): boolean {
   switch (method) {

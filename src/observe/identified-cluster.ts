@@ -16,33 +16,36 @@ import { comesFirst, endpointsReached, isOfRecord } from "./endpoints-reached.js
 const READ_AGAIN_MAX = 3;
 const READ_AGAIN_MS = 1_000;
 
-/** Which replica of a tablet. */
+/** Identifies a replica of a tablet. */
 type ReplicaId = Pick<LoadRequest, "tid" | "pid">;
 
 /** What a run has found out about the identity of tablets; shared by all clusters of that run. */
 export interface Identities {
   /** Tablets that are not what their names say, with the proof. */
   readonly refused: Map<Endpoint, string>;
-  /** The connection over which a tablet has shown, by the schema of one replica, that it is ours. */
+  /**
+   * The connection over which a tablet has proved, by the schema of one replica, that it belongs to
+   * this cluster.
+   */
   readonly proven: Map<Endpoint, Connection>;
-  /** What a tablet had loaded when it was asked last. */
+  /** What a tablet had loaded when it was last asked. */
   readonly seen: Map<Endpoint, Seen>;
-  /** What may show whose tablet it is goes one by one for each tablet. */
+  /** Serializes the calls that may identify a tablet, for each tablet. */
   readonly turns: Map<Endpoint, LimitFunction>;
-  /** The nameserver's record as it was read last; undefined before. */
+  /** The nameserver's record as last read; undefined before. */
   record: RecordedTables | undefined;
 }
 
 /** What a tablet had loaded. */
 interface Seen {
   readonly connection: Connection;
-  /** One that is on record, and can be compared; undefined if none was loaded. */
+  /** A loaded replica that is on record and can be compared; undefined if there is none. */
   readonly replica: ReplicaId | undefined;
-  /** Whether the tablet itself said so; else it was asked to load the replica. */
+  /** Whether the tablet itself reported it; else it was requested to load the replica. */
   readonly isReported: boolean;
 }
 
-/** Nothing found out yet. */
+/** The initial state. */
 export function newIdentities(): Identities {
   return {
     refused: new Map(),
@@ -55,28 +58,29 @@ export function newIdentities(): Identities {
 
 /**
  * A cluster whose tablets are checked for their identity. A tablet that is not the one of its name is
- * out of the run from then on: every call to it is refused with `wrong-tablet`, and so is every request
- * to the nameserver, or to another tablet, that would make it send something there.
+ * excluded from the run from then on: every call to it is refused with `wrong-tablet`, and so is every
+ * request to the nameserver, or to another tablet, that would make it send something there.
  *
  * What is checked:
  *
- * - Two names of registered tablets that lead to one address: neither is taken, since nothing tells which
- *   of them the process has. Found by `topology`.
- * - What a tablet has loaded, see {@link foreignTables}. Found by `getTableStatus` once the record of all
- *   tables was read, so before the first LoadTable where anything is loaded.
- * - The schema of one replica that a tablet has loaded, see {@link foreignSchema}: before the first change
- *   that reaches the tablet over a connection, and where nothing is loaded, right after the first LoadTable;
- *   nothing else is sent there before it is through. The name of a loaded table alone proves nothing, since
- *   an earlier LoadTable of this tool may have given it.
+ * - Two names of registered tablets that resolve to one address: both are refused, since nothing tells
+ *   which name the process has. Found by `topology`.
+ * - What a tablet has loaded, see {@link foreignTables}. Found by `getTableStatus` once the record of
+ *   all tables was read, so before the first LoadTable if anything is loaded.
+ * - The schema of one loaded replica, see {@link foreignSchema}: before the first change that reaches
+ *   the tablet over a connection. If nothing is loaded, right after the first LoadTable, and no other
+ *   change is sent there before that check. The name of a loaded table alone proves nothing, since an
+ *   earlier LoadTable of this tool may have given it.
  *
- * What is proven is proven of a connection: a tablet that was connected to anew, since it restarted or
- * another one took its address, has to show itself again, and a change that is on its way by then does not
- * leave (`Cluster.admit`).
+ * A proof holds for one connection: after a reconnect, since the tablet restarted or another one took
+ * its address, the tablet must be identified again, and a change that is about to be sent is stopped
+ * (`Cluster.admit`).
  *
- * A tablet without a directory of any replica refuses each LoadTable (code 131) and has no schema to be
- * compared. That proves nothing: a tablet of ours whose disk was wiped does the same. It is taken for ours.
+ * A tablet without a directory of any replica refuses each LoadTable (code 131) and has no schema to
+ * compare. That proves nothing: a tablet of this cluster whose disk was wiped does the same. It is
+ * accepted as a tablet of this cluster.
  *
- * @param known Given where several clusters of one run are to know the same.
+ * @param known Passed if several clusters of one run share the findings.
  */
 export function identifiedCluster(cluster: Cluster, known = newIdentities()): Cluster {
   const calls = identifiedCalls(cluster, known);
@@ -143,13 +147,13 @@ function assertTrusted({ refused }: Identities, endpoint: Endpoint): void {
   if (mismatch !== undefined) throw refusal(endpoint, mismatch);
 }
 
-/** Takes a tablet out of the run. */
+/** Excludes a tablet from the run. */
 function refuse({ refused }: Identities, endpoint: Endpoint, mismatch: string): OpsError {
   refused.set(endpoint, mismatch);
   return refusal(endpoint, mismatch);
 }
 
-/** The proof alone is its `cause`. */
+/** The error for an excluded tablet; its `cause` is the proof alone. */
 function refusal(endpoint: Endpoint, mismatch: string): OpsError {
   return new OpsError({
     code: "wrong-tablet",
@@ -159,7 +163,10 @@ function refusal(endpoint: Endpoint, mismatch: string): OpsError {
   });
 }
 
-/** Another look may find something loaded, or load it first. */
+/**
+ * The error for a tablet that is not identified yet; retryable, as a later observation may find a
+ * loaded replica.
+ */
 function unidentified(endpoint: Endpoint): OpsError {
   return new OpsError({
     code: "unidentified",
@@ -170,9 +177,9 @@ function unidentified(endpoint: Endpoint): OpsError {
 }
 
 /**
- * What a tablet has loaded that contradicts the record. A table is on its tablets a moment before it is
- * on record (OpenMLDB 0.9 nameserver: CreateTable), so where an unknown id is all that speaks against
- * the tablet, both are read again first.
+ * Finds what a tablet has loaded against the record. A new table is on its tablets a moment before it
+ * is on record (OpenMLDB 0.9 nameserver: CreateTable), so if an unknown id is the only contradiction,
+ * both are read again first.
  */
 async function foreignForCertain(
   cluster: Cluster,
@@ -202,23 +209,23 @@ function noteLoaded(
   if (proven.get(endpoint) === connection) return;
   const dbOf = ({ tid }: ReplicaReport) => record.tables.get(tid)?.db;
   const isOfUser = (db: string | undefined) => db !== undefined && !isSystemDatabase(db);
-  // The system databases are the same in every cluster, so their tables prove the least.
+  // The system databases are the same in every cluster, so a user table is preferred.
   const replica =
     reports.find((one) => isOfUser(dbOf(one))) ?? reports.find((one) => dbOf(one) !== undefined);
-  // An answer from before a load that was asked for meanwhile takes nothing back.
+  // An answer from before a load that was requested meanwhile must not overwrite it.
   const isNews = isAll && seen.get(endpoint)?.connection !== connection;
   if (isNews || replica !== undefined) {
     seen.set(endpoint, { connection, replica, isReported: true });
   }
 }
 
-/** Whether a tablet has shown that it is ours over the connection that a call would take now. */
+/** True if a tablet is identified over the connection that a call would use now. */
 function isProven(cluster: Cluster, { proven }: Identities, endpoint: Endpoint): boolean {
   const connection = cluster.connection(endpoint);
   return connection !== undefined && proven.get(endpoint) === connection;
 }
 
-/** Runs what may show whose tablet it is, one after another for each tablet. */
+/** Runs the calls that may identify a tablet one after another, for each tablet. */
 function inTurn(
   { turns }: Identities,
   endpoint: Endpoint,
@@ -249,17 +256,18 @@ function loadIdentified(
     }
     await cluster.loadTable(endpoint, request);
     await prove(calls, known, endpoint).catch((thrown: unknown) => {
-      // Asked again before the next change.
+      // The check is repeated before the next change.
       if (!(thrown instanceof OpsError) || thrown.code === "wrong-tablet") throw thrown;
     });
   });
 }
 
 /**
- * Lets a tablet show that it is ours: compares a replica that it has, or may have, loaded with the record.
- * A tablet has the schema as soon as it has taken the load. One that has nothing loaded stays unproven.
+ * Identifies a tablet: compares a replica that it has, or may have, loaded with the record. A tablet
+ * has the schema as soon as it has accepted the load. One that has nothing loaded stays unproven.
  *
- * @throws OpsError `wrong-tablet` if it contradicts; what the calls throw if the tablet cannot be asked.
+ * @throws OpsError `wrong-tablet` if it contradicts; other errors of the calls if the tablet cannot be
+ *   asked.
  */
 async function prove(calls: Cluster, known: Identities, endpoint: Endpoint): Promise<void> {
   if (isProven(calls, known, endpoint)) return;
@@ -281,7 +289,7 @@ async function prove(calls: Cluster, known: Identities, endpoint: Endpoint): Pro
     mismatch = foreignSchema(table, await calls.getTableSchema(endpoint, { tid, pid }));
   } catch (thrown) {
     if (!(thrown instanceof OpsError)) throw thrown;
-    // A tablet that does not know the method, or does not tell, can never be asked.
+    // A tablet that lacks the method, or refuses to answer, can never be compared.
     if (thrown.code !== "bad-answer" && thrown.code !== "rejected") throw thrown;
     const isUntold = thrown.code === "bad-answer" || (await isStillThere(calls, endpoint, seen));
     if (!isUntold) return forgetReplica(known, endpoint, seen);
@@ -293,7 +301,10 @@ async function prove(calls: Cluster, known: Identities, endpoint: Endpoint): Pro
   calls.admit(endpoint, { connection, changes: "all" });
 }
 
-/** The record can be changed although a tablet has nothing loaded, or is gone; not where it is another one. */
+/**
+ * Identifies a tablet before a change of the record alone, if it is connected. Such a change is allowed
+ * although the tablet has nothing loaded or is gone, but not if it is another tablet.
+ */
 async function proveIfConnected(
   calls: Cluster,
   known: Identities,
@@ -305,19 +316,22 @@ async function proveIfConnected(
   });
 }
 
-/** It is not loaded there yet, or not any more. What was seen since counts. */
+/** Drops a replica that is not loaded yet, or no longer. A newer finding is kept. */
 function forgetReplica({ seen }: Identities, endpoint: Endpoint, forgotten: Seen): void {
   if (seen.get(endpoint) === forgotten) seen.set(endpoint, { ...forgotten, replica: undefined });
 }
 
-/** Whether a replica that a tablet reported, and whose schema it did not tell, is loaded there all the same. */
+/** True if a replica that a tablet reported, and whose schema it refused, is still loaded there. */
 async function isStillThere(calls: Cluster, endpoint: Endpoint, seen: Seen): Promise<boolean> {
   if (!seen.isReported) return false;
   const reports = await calls.getTableStatus(endpoint);
   return reports.some((one) => one.tid === seen.replica?.tid && one.pid === seen.replica.pid);
 }
 
-/** Refuses registered tablets whose names lead to one address. Those that cannot be looked up are left out. */
+/**
+ * Refuses registered tablets whose names resolve to one address. Names that cannot be resolved are left
+ * out.
+ */
 async function refuseSharedAddresses(
   cluster: Cluster,
   { refused }: Identities,

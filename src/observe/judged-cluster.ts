@@ -10,33 +10,33 @@ import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { inTurns } from "../util/yielding.js";
 import { observe } from "./cluster.js";
 
-/** A cluster as observed, and what recovery would find to do in it. */
+/** An observed cluster, with what recovery would do in it. */
 export interface JudgedCluster {
   readonly state: ClusterState;
-  /** The partitions in question, healthy or not. */
+  /** The selected partitions, healthy or not. */
   readonly views: readonly PartitionView[];
-  /** Those that are not healthy, in the same order: the very ones that `recoverdata` would work on. */
+  /** The unhealthy ones in the same order: those that `recoverdata` would process. */
   readonly unhealthy: readonly PartitionResult[];
 }
 
 /**
- * Observes and judges a cluster with recovery's own eyes, changing nothing.
+ * Observes and diagnoses a cluster by the rules of recovery, without changes.
  *
- * @param options `again` makes the command that recovers, for advice; `seen` is what earlier runs knew,
- *   as recovery takes it into account.
- * @throws OpsError if it cannot be observed; `refused` if what is selected does not exist.
+ * @param options `again` makes the recovery command for advice; `seen` holds the lower bounds of
+ *   earlier runs, which recovery takes into account.
+ * @throws OpsError if the cluster cannot be observed; `refused` if the selection does not exist.
  */
 export async function inspectCluster(
   cluster: Cluster,
   options: {
     readonly only: Selection;
     readonly signal: AbortSignal;
-    /** Told how far the look is; absent: nothing is told. */
+    /** Receives the progress of the observation; absent: no progress is reported. */
     readonly onEvent?: OnEvent | undefined;
     readonly again: RecoverAgain;
     readonly print: PrintCommand;
     readonly seen?: KnownOffsetsStore | undefined;
-    /** Tablets that will not come back, as the operator says. */
+    /** Tablets declared lost by the operator. */
     readonly lost?: ReadonlySet<Endpoint> | undefined;
   },
 ): Promise<JudgedCluster> {

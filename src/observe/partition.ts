@@ -14,20 +14,20 @@ import type { SharedLooks } from "./shared-looks.js";
 import { observeSnapshots } from "./snapshots.js";
 
 /**
- * How old the list of registered and healthy tablets may be. No step of a recovery changes that, and a tablet
- * that is gone does not answer when it is asked.
+ * The greatest age of the list of registered and healthy tablets. No step of a recovery changes it, and
+ * a tablet that is gone does not answer.
  */
 const MEMBERS_AGE_MS = 1_000;
 
 /**
- * Looks at one partition as `observe` looks at all of them. What the nameserver and the tablets are
- * asked is shared with all others that look at the same time; everything that a step can have changed
- * was asked for after the call.
+ * Observes one partition as `observe` does all of them. Calls to the nameserver and the tablets are
+ * shared with all other observations of the same time; everything that a step can have changed is read
+ * after the call.
  *
  * Replicas that are not loaded are asked for their snapshots.
  *
- * @param recordAgeMs How old the nameserver's record may be; 0: it is asked for now. For a plan whose
- *   steps look again before they act. What the tablets have loaded is always asked for now.
+ * @param recordAgeMs The greatest age of the nameserver's record; 0: it is read now. For plans whose
+ *   steps check again before they act. What the tablets have loaded is always read now.
  * @returns Undefined if the table or the partition is gone.
  */
 export async function lookAtPartition(
@@ -70,9 +70,10 @@ export async function lookAtPartition(
 }
 
 /**
- * Which of these tablets are registered and healthy. It is asked after the record and the ops have come: if
- * the nameserver is held up, such as by a change of the leading one, a tablet that came back meanwhile would
- * count as absent. For the same reason a tablet that seems to be absent is asked for again, without the cache.
+ * Reads which of these tablets are registered and healthy. It runs after the record and the ops were
+ * read: if the nameserver is delayed, for example by a change of the leading one, a tablet that came
+ * back meanwhile would count as absent. For the same reason the list is read again, without the cache,
+ * before a tablet counts as absent.
  */
 async function membersOf(
   { registered, tablets, lost }: SharedLooks,

@@ -11,24 +11,28 @@ import {
 import { mapInTurns } from "../util/yielding.js";
 
 /**
- * Leaders that are looked at side by side: more than reads may be in flight, so that one tablet that does
- * not answer leaves room for the others, and far fewer than there are.
+ * Leaders that are read at the same time: more than the reads that may be in flight, so that one tablet
+ * that does not answer does not block the others.
  */
 const LEADERS_AT_ONCE = 512;
-/** How long a follower that is a few entries behind under writes may take to reach the mark. */
+/**
+ * How long a follower that is a few entries behind under writes may take to reach the leader's first
+ * offset.
+ */
 const LAG_PATIENCE_MS = 2_000;
 const LAG_POLL_MS = 200;
 
-/** Which replica of which partition. */
+/** Identifies a partition. */
 type Key = { readonly tid: number; readonly pid: number };
 
 /**
- * Reads the replication list of every replica that runs as leader; those that do not answer are left out.
+ * Reads the replication list of every replica that runs as leader; those that do not answer are left
+ * out.
  *
- * A follower's offset is compared with what the leader had **before**: under writes a follower is
- * always a few entries behind, so those that are get {@link LAG_PATIENCE_MS} to reach that mark.
+ * A follower's offset is compared with the leader's **earlier** offset: under writes a follower is
+ * always a few entries behind, so it gets {@link LAG_PATIENCE_MS} to reach that offset.
  *
- * @param tablets Reports that are older than a list, and look behind, are replaced by newer ones.
+ * @param tablets Reports that are older than a list, and seem behind, are replaced by newer ones.
  */
 export async function observeFollowers(
   cluster: Cluster,
@@ -61,14 +65,14 @@ export async function observeFollowers(
   return lists;
 }
 
-/** Whether the tablet runs the replica as leader. */
+/** True if the tablet runs the replica as leader. */
 export function isRunningLeader(tablet: TabletView | undefined, id: Key): boolean {
   return tablet?.reports?.get(replicaKey(id))?.role === "leader";
 }
 
 /**
- * Followers were asked before their leader's list, so under writes their reports are older than it.
- * Those that look behind are asked again: only then does a lower offset mean anything.
+ * Reads reports again that seem behind. Followers were read before their leader's list, so under writes
+ * their reports are older than it; only a newer report proves a lower offset.
  */
 export async function refreshReports(
   cluster: Cluster,
@@ -84,7 +88,7 @@ export async function refreshReports(
     const again = await cluster.getTableStatus(endpoint, id).catch(() => []);
     const newer = again.find((one) => one.tid === id.tid && one.pid === id.pid);
     if (newer === undefined) continue;
-    // What came in since the list was made says nothing about the follower being ahead of it.
+    // Entries written after the list was read do not mean that the follower is ahead of it.
     const isLater = newer.offset > list.offset;
     const settled = isLater ? { ...newer, offset: list.offset } : newer;
     // Other partitions of the tablet may have been asked again meanwhile.
@@ -93,7 +97,10 @@ export async function refreshReports(
   }
 }
 
-/** The list as first seen, with each follower's newest offset once all have reached it or time is up. */
+/**
+ * The first list, with each follower's newest offset once all have reached the leader's first offset or
+ * time is up.
+ */
 export async function settledList(
   clock: Clock,
   ask: () => Promise<FollowerList>,

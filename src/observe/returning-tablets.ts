@@ -11,20 +11,20 @@ import { tabletHealth } from "../model/partition-view.js";
 import { askTablet } from "./ask-tablet.js";
 
 /**
- * How long a run waits for tablets that may be back in a moment. A tablet that has died is unreachable
- * until its ZooKeeper session ends (10 s in shipped configurations), and then counts as restarting for
- * another 15 s.
+ * How long a run waits for tablets that may soon be back. A tablet that died is unreachable until its
+ * ZooKeeper session ends (10 s in shipped configurations), and then counts as restarting for another 15
+ * s.
  */
 const RESTARTING_MAX_MS = 30_000;
 const UNREACHABLE_MAX_MS = 12_000;
 const LOOK_AGAIN_MS = 1_000;
 
 /**
- * Waits for tablets that are restarting, or cannot be reached and may have just died, until each is back,
- * is down for certain, or has used up its time.
+ * Waits for tablets that are restarting, or that are unreachable and may have just died, until each is
+ * back, is known to be down, or its time is over.
  *
- * @param endpoints The tablets that the run needs; those that were waited for are taken out.
- * @returns Those that are in another state than before.
+ * @param endpoints The tablets that the run needs; those that were waited for are removed from it.
+ * @returns Those whose state has changed.
  * @throws OpsError if ZooKeeper or the nameserver cannot be asked, or on abort.
  */
 export async function awaitReturning(
@@ -58,7 +58,7 @@ export async function awaitReturning(
   return new Set(changed.map(([endpoint]) => endpoint));
 }
 
-/** Text that differs when something else may be done about the tablet. */
+/** Text that changes when other actions become possible for the tablet. */
 function stateOf(view: TabletView): string {
   const absence = absenceOf(view);
   return `${absence?.kind} ${mayBeGivenUp(absence)}`;

@@ -6,12 +6,12 @@ import type { RowPosition } from "../model/rows.js";
 import { untilAborted } from "../util/until-aborted.js";
 import { eachRow, positionOf, type RowRecord } from "./row-records.js";
 
-/** Bytes of rows that a call asks for, as far as the size of the rows before tells. */
+/** Bytes of rows that a call asks for, estimated by the size of earlier rows. */
 const PAGE_BYTES = 1_000_000;
 const PAGE_ROWS_FIRST = 64;
 /**
- * Far below max_traverse_cnt, 50,000 in the configuration that OpenMLDB ships: where a page of a disk table ends by
- * that limit, the answer names a row that was not given, with the ts_pos of the row before
+ * Far below max_traverse_cnt, 50,000 in OpenMLDB's shipped configuration: if a page of a disk table
+ * ends by that limit, the answer names a row that was not returned, with the ts_pos of the row before
  * (OpenMLDB 0.9: DiskTableTraverseIterator::Next).
  */
 const PAGE_ROWS_MAX = 4_000;
@@ -21,9 +21,9 @@ export interface ReplicaIndex {
   readonly endpoint: Endpoint;
   readonly tid: number;
   readonly pid: number;
-  /** Undefined for the first one. */
+  /** Undefined for the first index. */
   readonly index: string | undefined;
-  /** Segments that its keys are spread over; 1 for tables on disk. */
+  /** Segments over which its keys are spread; 1 for tables on disk. */
   readonly segCount: number;
 }
 
@@ -31,15 +31,18 @@ export interface ReplicaIndex {
 export interface ReadStyle {
   readonly cluster: Cluster;
   readonly signal: AbortSignal;
-  /** Bytes of rows that each tablet is asked for in a second, at most. */
+  /** The greatest rate, in bytes of rows, of reading from each tablet. */
   readonly bytesPerSecond: number;
-  /** Rows of one answer, at most; undefined for as many as a tablet gives easily. */
+  /** The greatest number of rows of one answer; undefined: the default. */
   readonly pageRows?: number | undefined;
-  /** Takes rows and bytes of each answer. */
+  /** Receives the rows and bytes of each answer. */
   readonly onRead: (rows: number, bytes: number) => void;
 }
 
-/** Takes a row, which is only valid during the call, and the segment of its key. False ends the reading. */
+/**
+ * Receives a row, which is only valid during the call, and the segment of its key. Returns false to end
+ * the reading.
+ */
 export type TakeRow = (row: RowRecord, segment: number) => boolean;
 
 /** Reads rows of one index of one replica, in its order. */
@@ -48,17 +51,17 @@ export interface RowReader {
   /** The segment of a key. */
   segmentOf(pk: Uint8Array): number;
   /**
-   * Reads the rows at and behind a position, call by call, no faster than wanted.
+   * Reads the rows from a position on, call by call, at the given rate.
    *
-   * @param from Undefined to begin with the first row.
-   * @param goesOn Asked after each answer; false ends the reading.
-   * @returns Whether the last row was reached.
-   * @throws OpsError if the replica cannot be asked, or answers with what is no rows in its order.
+   * @param from Undefined to start with the first row.
+   * @param goesOn Called after each answer; false ends the reading.
+   * @returns True if the last row was reached.
+   * @throws OpsError if the replica cannot be read, or if its answer is not rows in their order.
    */
   read(from: RowPosition | undefined, take: TakeRow, goesOn?: () => boolean): Promise<boolean>;
 }
 
-/** Makes a reader, which remembers how large rows are and how much it has read lately. */
+/** Creates a reader, which keeps the average size of rows and its recent rate. */
 export function createRowReader(of: ReplicaIndex, style: ReadStyle): RowReader {
   const { cluster, signal, bytesPerSecond, onRead, pageRows = PAGE_ROWS_MAX } = style;
   const { endpoint, tid, pid, index, segCount } = of;
@@ -94,7 +97,7 @@ export function createRowReader(of: ReplicaIndex, style: ReadStyle): RowReader {
         if (stoppedAt === undefined && !isEnded) return true;
         if (isEnded || !goesOn()) return false;
         if (last === undefined) {
-          // Expired rows only. The tablet names a row that it has not given.
+          // The answer had expired rows only; the tablet names the row where it stopped.
           from = nextPlace(of, from, stoppedAt);
           skip = 0;
         } else {
@@ -119,7 +122,7 @@ function nextPlace(
   return place;
 }
 
-/** The row before, in the same answer. */
+/** The preceding row of the same answer. */
 interface RowBefore {
   pkFrom: number;
   pkTo: number;
@@ -127,7 +130,7 @@ interface RowBefore {
   segment: number;
 }
 
-/** Passes rows on and sees to it that they come in their order. */
+/** Passes rows on and checks their order. */
 function inOrder(from: OrderedPosition | undefined, skip: number, segCount: number, pass: TakeRow) {
   let before: RowBefore | undefined;
   let last: RowRecord | undefined;

@@ -22,15 +22,16 @@ export function positionOf({ bytes, pkFrom, pkTo, ts }: RowRecord): RowPosition 
   return { pk: Uint8Array.prototype.slice.call(bytes, pkFrom, pkTo), ts };
 }
 
-/** Length of the two length fields of a record, and of its timestamp. */
+/** Length of the two length fields of a record. */
 const LENGTHS = 8;
 const TS = 8;
 
 /**
- * Goes over the records of an answer: total uint32, length of pk uint32, ts uint64 (all little-endian), pk, row;
- * `total` counts ts, pk and row (OpenMLDB 0.9: codec::EncodeFull; recording rows-1-healthy).
+ * Iterates over the records of an answer: total uint32, length of pk uint32, ts uint64 (all
+ * little-endian), pk, row; `total` counts ts, pk and row (OpenMLDB 0.9: codec::EncodeFull; recording
+ * rows-1-healthy).
  *
- * @param take Gets each row in turn; false ends.
+ * @param take Receives each row in turn; returns false to end.
  * @returns What is wrong with the answer, or undefined.
  */
 export function eachRow(
@@ -76,8 +77,8 @@ export function eachRow(
 }
 
 /**
- * MurmurHash3 of 32 bits (public domain), twice with other constants in one pass: fast in plain JavaScript,
- * and spread well. Not against attackers.
+ * MurmurHash3 of 32 bits (public domain), twice with different constants in one pass: fast in plain
+ * JavaScript and well distributed. Not secure against attackers.
  */
 function hash(bytes: Buffer, from: number, to: number, into: RowRecord): void {
   let low = 0x9747b28c;
@@ -113,7 +114,7 @@ function finished(mixed: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** Sums of the hashes of rows; their order does not matter. */
+/** Sums of the hashes of rows, independent of their order. */
 export interface RowSums {
   rows: number;
   low: number;
@@ -125,14 +126,16 @@ export function emptySums(): RowSums {
   return { rows: 0, low: 0, high: 0 };
 }
 
-/** Adds a row, or the rows that other sums are of. */
+/** Adds a row, or the sums of other rows. */
 export function addTo(sums: RowSums, { low, high }: { low: number; high: number }, rows = 1): void {
   sums.rows += rows;
   sums.low = (sums.low + low) >>> 0;
   sums.high = (sums.high + high) >>> 0;
 }
 
-/** Whether both are the sums of the same rows; two different sets pass with a chance of 1 in 2^64. */
+/**
+ * True if both are sums of the same rows; two different sets are equal with a probability of 1 in 2^64.
+ */
 export function isSameSums(a: RowSums, b: RowSums): boolean {
   return a.rows === b.rows && a.low === b.low && a.high === b.high;
 }

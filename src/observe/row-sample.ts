@@ -2,17 +2,20 @@ import type { RowPosition } from "../model/rows.js";
 
 const NEWEST_TS = 2n ** 64n - 1n;
 
-/** Letters and digits among themselves, so that a chance key lies among the keys of the table. */
+/**
+ * Digits and letters by class. A character is replaced by one of its own class, so that a random key
+ * lies among the keys of the table.
+ */
 const CLASSES = ["0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"].map(
   (text) => [...text].map((char) => char.charCodeAt(0)),
 );
 
 /**
- * A place by chance among the rows of an index: in front of a key made from two known ones, whose common beginning it
- * keeps. No row needs to have that key: reading begins with the next one.
+ * Returns a random position among the rows of an index: before a key that is derived from two known
+ * ones and keeps their common prefix. No row needs to have that key: reading starts at the next one.
  *
- * @param first A place known before; undefined for the first row.
- * @param last Another one.
+ * @param first A known position; undefined for the first row.
+ * @param last Another known position.
  */
 export function jumpFrom(
   first: RowPosition | undefined,

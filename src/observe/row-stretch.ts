@@ -5,36 +5,36 @@ import { isExcluded, type LiveRule } from "../policy/live-rows.js";
 import type { RowReader } from "./row-reader.js";
 import { addTo, emptySums, positionOf, type RowRecord, type RowSums } from "./row-records.js";
 
-/** Later than every row of a key. */
+/** Greater than the timestamp of every row of a key. */
 const NEWEST_TS = 2n ** 64n - 1n;
 
-/** A stretch of an index: the rows from one position up to another one, that not included. */
+/** A stretch of an index: the rows from one position up to another one, exclusive. */
 export interface Stretch {
   /** Undefined: from the first row on. */
   readonly from: RowPosition | undefined;
-  /** Rows of the key of `from` that come before it. */
+  /** How many rows of the key of `from` come before it. */
   readonly rank: number;
   /** Undefined: up to the last row. */
   readonly to: RowPosition | undefined;
 }
 
-/** What one reading of a stretch came to. */
+/** The result of one reading of a stretch. */
 export interface StretchSums {
   readonly sums: RowSums;
-  /** Rows that were left out. */
+  /** Rows that were excluded. */
   readonly expired: number;
 }
 
-/** The next stretch of an index, as its leader has it. */
+/** The next stretch of an index, as read from its leader. */
 export interface LeaderStretch extends StretchSums {
   readonly stretch: Stretch;
-  /** Where the stretch behind it begins; undefined behind the last row. */
+  /** Where the next stretch starts; undefined after the last row. */
   readonly next: { readonly from: RowPosition; readonly rank: number } | undefined;
 }
 
 /**
- * Reads about one answer's worth of rows and decides where the stretch ends: in front of the last key and timestamp
- * that were read, as more rows with these may follow.
+ * Reads about one answer's worth of rows and decides where the stretch ends: before the last key and
+ * timestamp that were read, as more rows with these may follow.
  */
 export async function readLeaderStretch(
   reader: RowReader,
@@ -85,7 +85,7 @@ export async function readLeaderStretch(
   };
 }
 
-/** Reads the rows of a stretch and sums their hashes up. */
+/** Reads the rows of a stretch and sums their hashes. */
 export async function readSums(
   reader: RowReader,
   stretch: Stretch,
@@ -102,9 +102,9 @@ export async function readSums(
 }
 
 /**
- * Reads the rows of a stretch and keeps them, by their hash.
+ * Reads the rows of a stretch and keeps them by their hash.
  *
- * @param rowsMax More rows are not kept.
+ * @param rowsMax The greatest number of rows kept.
  * @returns Undefined if there are more.
  */
 export async function readRows(
@@ -164,9 +164,9 @@ function isWithin(row: RowRecord, segment: number, end: OrderedPosition): boolea
 }
 
 /**
- * Counts the rows of each key. Where only so many rows of a key stay, and the stretch begins among them, reading
- * begins with the first row of that key: ranks may have changed since, as new rows came, and a tablet counts from
- * where it is asked to begin.
+ * Counts the rows of each key. If the number of rows of a key is limited, and the stretch starts among
+ * them, reading starts with the first row of that key: new rows may have changed the ranks, and a
+ * tablet counts from the position where reading starts.
  */
 function createRanks(
   reader: RowReader,
@@ -180,7 +180,7 @@ function createRanks(
   let ts: bigint | undefined;
   const ranks = {
     start: isCounted && from !== undefined ? { pk: from.pk, ts: NEWEST_TS } : from,
-    /** Whether the last row has another key or timestamp than the one before it. */
+    /** True if the last row has another key or timestamp than the one before it. */
     isNewPosition: true,
     /** The rank of a row; undefined if it comes before the stretch. */
     next(row: RowRecord, segment: number): number | undefined {

@@ -9,34 +9,41 @@ import type {
 } from "../model/cluster-state.js";
 import type { SharedLook, SharedPoll } from "./coalesced-calls.js";
 
-/** A table by its name. */
+/** Identifies a table. */
 export interface TableName {
   readonly db: string;
   readonly table: string;
 }
 
-/** What all partitions of a run ask together: one call serves all that ask at the same time. */
+/**
+ * The reads that all partitions of a run share: one call serves all callers that ask at the same time.
+ */
 export interface SharedLooks {
   readonly cluster: Cluster;
   /** Aborted when the run is to stop. */
   readonly signal: AbortSignal;
-  /** What the tablet has loaded, by `replicaKey`: one call serves all partitions on it. */
+  /**
+   * The replicas that a tablet has loaded, by `replicaKey`; one call serves all partitions on it.
+   */
   readonly statusOf: (endpoint: Endpoint) => SharedPoll<ReadonlyMap<string, ReplicaReport>>;
   /** The replication list of a leader: one call serves all its followers. */
   readonly listOf: (
     leader: Endpoint,
     id: { readonly tid: number; readonly pid: number },
   ) => SharedPoll<FollowerList>;
-  /** The nameserver's record of a table; undefined if there is none of that name. */
+  /** The nameserver's record of a table; undefined if there is no table of that name. */
   readonly recordOf: (table: TableName) => SharedLook<TableClaim | undefined>;
   /** The nameserver's ops. */
   readonly ops: SharedPoll<readonly Op[]>;
-  /** Tablets that will not come back, as the operator says. */
+  /** Tablets declared lost by the operator. */
   readonly lost: ReadonlySet<Endpoint>;
-  /** What the nameserver says of its tablets. */
+  /** The nameserver's list of tablets. */
   readonly tablets: SharedLook<ReadonlyMap<Endpoint, TabletClaim>>;
   /** The tablets that are registered in ZooKeeper. */
   readonly registered: SharedLook<ReadonlySet<Endpoint>>;
-  /** Those of them whose registration was left behind, with its znode; see `Cluster.leftRegistration`. */
+  /**
+   * Registered tablets whose registration was left behind, with its znode; see
+   * `Cluster.leftRegistration`.
+   */
   readonly leftRegistrations: SharedLook<ReadonlyMap<Endpoint, string>>;
 }

@@ -12,26 +12,25 @@ import {
 import { flatMapped } from "../model/work.js";
 import { inTurns } from "../util/yielding.js";
 
-/** Calls in flight at once, over all tablets. */
+/** Concurrent calls, over all tablets. */
 const CALLS_IN_FLIGHT = 64;
 
-/** Bounds of asking for snapshots. */
+/** The limits of reading snapshots. */
 export interface SnapshotOptions {
-  /** Partitions that are asked for replicas that are not loaded, at most; all if undefined. */
+  /** The greatest number of partitions whose unloaded replicas are read; all if undefined. */
   readonly partitions?: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Asks the tablet of every replica that is not loaded for the snapshot on its disk (GetTermPair): the
- * least that the replica must come up with. Loading shows the truth and hides what should have been
- * there, so this is asked before: here, and by every step that loads a replica. A replica that runs as leader
- * although the record does not say so is asked too: its term may be one that the record does not know.
+ * Reads the snapshot on disk of every replica that is not loaded (GetTermPair): the least offset with
+ * which it must come up. Loading shows the actual offset and hides what should have been there, so
+ * snapshots are read before: here, and by every step that loads a replica. A replica that runs as
+ * leader against the record is read too: its term may be missing in the record.
  *
- * Who does not answer is left out: nothing is known then, and nothing depends on it. A tablet that
- * fell silent is not asked again.
+ * A tablet that does not answer is left out and not asked again; nothing depends on the missing values.
  *
- * @returns By `followerKey`; empty where every replica is loaded, without any call.
+ * @returns By `followerKey`; empty if every replica is loaded, without any call.
  */
 export async function observeSnapshots(
   cluster: Cluster,
@@ -64,7 +63,7 @@ export async function observeSnapshots(
 interface Asked {
   readonly endpoint: Endpoint;
   readonly of: OnDisk;
-  /** Whether it is loaded, and runs as a leader that the record does not name; else it is not loaded. */
+  /** True if it is loaded and runs as leader against the record; false if it is not loaded. */
   readonly runsAsLeader: boolean;
 }
 

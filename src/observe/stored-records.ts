@@ -4,16 +4,16 @@ import type { ClusterState, Endpoint, TableClaim, TabletView } from "../model/cl
 import { tabletHealth } from "../model/partition-view.js";
 import { mapInTurns } from "../util/yielding.js";
 
-/** Tables whose records are read in one look. */
+/** How many tables' records are read in one observation. */
 const TABLES_MAX = 500;
 
 /**
- * Reads the records in ZooKeeper of tables that have a leader, with followers, on a tablet that cannot
- * be asked. Where the nameserver's offset differs from the record, it is fresh, see `isOffsetFresh`.
+ * Reads the ZooKeeper records of tables that have a leader, with followers, on a tablet that cannot be
+ * asked. A nameserver's offset that differs from the record is fresh, see `isOffsetFresh`.
  *
- * Nothing is proven about tables beyond the limit, nor if ZooKeeper does not answer.
+ * Tables beyond the limit have no proof, nor has any if ZooKeeper does not answer.
  *
- * @returns Undefined if every leader can be asked, without any call.
+ * @returns Undefined if every leader can be asked; then no call is made.
  */
 export async function observeStored(
   cluster: Cluster,

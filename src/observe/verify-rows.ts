@@ -9,24 +9,24 @@ export interface VerifyRowsOptions {
   readonly cluster: Cluster;
   readonly rules: RowRules;
   readonly signal: AbortSignal;
-  /** From each tablet, at most. */
+  /** The greatest rate of reading from each tablet. */
   readonly bytesPerSecond: number;
-  /** Partitions at the same time; never two that share a tablet. */
+  /** Partitions compared at the same time; never two that share a tablet. */
   readonly concurrency: number;
   /** Undefined: all rows. */
   readonly sample: Sample | undefined;
   readonly random: () => number;
   readonly onProgress: (progress: RowsProgress) => void;
-  /** Takes each partition as soon as it is through. */
+  /** Receives each partition as soon as it is compared. */
   readonly onCompared: (one: PartitionRows) => void;
 }
 
 /**
- * Compares the rows of many partitions, few at a time: a tablet is read for one partition at a time, one call after
- * another.
+ * Compares the rows of many partitions, a few at a time: a tablet is read for one partition at a time,
+ * one call after another.
  *
  * @returns In the order of the tasks.
- * @throws What aborts the signal; what is under way then is left.
+ * @throws The signal's reason on abort; comparisons in flight are abandoned.
  */
 export async function verifyRows(
   tasks: readonly RowTask[],
@@ -130,8 +130,8 @@ function sampleRows(sample: Sample | undefined, { leaderRows }: RowTask): number
 }
 
 /**
- * Counts rows. How many there are to be read is known from the tablets' own counts, which know nothing of indexes and
- * of rows that expire: the partitions that are through tell by how much they are wrong.
+ * Counts rows for the progress. The expected total comes from the tablets' own counts, which ignore
+ * indexes and expired rows; the finished partitions show the factor by which the counts are wrong.
  */
 function createCount(tasks: readonly RowTask[], sample: Sample | undefined) {
   const expectedOf = (task: RowTask): number => {
