@@ -58,27 +58,22 @@ export function newIdentities(): Identities {
 
 /**
  * A cluster whose tablets are checked for their identity. A tablet that is not the one of its name is
- * excluded from the run from then on: every call to it is refused with `wrong-tablet`, and so is every
- * request to the nameserver, or to another tablet, that would make it send something there.
- *
- * What is checked:
+ * excluded from the run: every call to it is refused with `wrong-tablet`, and so is every request to
+ * the nameserver, or to another tablet, that would make it send something there.
  *
  * - Two names of registered tablets that resolve to one address: both are refused, since nothing tells
  *   which name the process has. Found by `topology`.
- * - What a tablet has loaded, see {@link foreignTables}. Found by `getTableStatus` once the record of
- *   all tables was read, so before the first LoadTable if anything is loaded.
+ * - What a tablet has loaded, see {@link foreignTables}. Found by `getTableStatus` once the record was
+ *   read.
  * - The schema of one loaded replica, see {@link foreignSchema}: before the first change that reaches
- *   the tablet over a connection. If nothing is loaded, right after the first LoadTable, and no other
- *   change is sent there before that check. The name of a loaded table alone proves nothing, since an
- *   earlier LoadTable of this tool may have given it.
+ *   the tablet over a connection. If nothing is loaded, right after the first LoadTable; no other
+ *   change is sent before. The name of a loaded table proves nothing: an earlier LoadTable of this tool
+ *   may have given it.
  *
- * A proof holds for one connection: after a reconnect, since the tablet restarted or another one took
- * its address, the tablet must be identified again, and a change that is about to be sent is stopped
- * (`Cluster.admit`).
- *
- * A tablet without a directory of any replica refuses each LoadTable (code 131) and has no schema to
- * compare. That proves nothing: a tablet of this cluster whose disk was wiped does the same. It is
- * accepted as a tablet of this cluster.
+ * A proof holds for one connection: after a reconnect (the tablet restarted, or another one took its
+ * address) the tablet must be identified again, and a change that is about to be sent is stopped
+ * (`Cluster.admit`). A tablet without a directory of any replica refuses each LoadTable (code 131) and
+ * has no schema to compare, as a tablet of this cluster whose disk was wiped does. It is accepted.
  *
  * @param known Passed if several clusters of one run share the findings.
  */
@@ -163,10 +158,7 @@ function refusal(endpoint: Endpoint, mismatch: string): OpsError {
   });
 }
 
-/**
- * The error for a tablet that is not identified yet; retryable, as a later observation may find a
- * loaded replica.
- */
+/** The error for a tablet that is not identified yet; retryable: a replica may be loaded later. */
 function unidentified(endpoint: Endpoint): OpsError {
   return new OpsError({
     code: "unidentified",
@@ -177,9 +169,8 @@ function unidentified(endpoint: Endpoint): OpsError {
 }
 
 /**
- * Finds what a tablet has loaded against the record. A new table is on its tablets a moment before it
- * is on record (OpenMLDB 0.9 nameserver: CreateTable), so if an unknown id is the only contradiction,
- * both are read again first.
+ * Finds what a tablet has loaded against the record. A new table is on its tablets before it is on
+ * record (OpenMLDB 0.9 nameserver: CreateTable), so an unknown id alone is read again first.
  */
 async function foreignForCertain(
   cluster: Cluster,
@@ -225,7 +216,7 @@ function isProven(cluster: Cluster, { proven }: Identities, endpoint: Endpoint):
   return connection !== undefined && proven.get(endpoint) === connection;
 }
 
-/** Runs the calls that may identify a tablet one after another, for each tablet. */
+/** Runs the calls that may identify a tablet one after another. */
 function inTurn(
   { turns }: Identities,
   endpoint: Endpoint,
@@ -264,10 +255,9 @@ function loadIdentified(
 
 /**
  * Identifies a tablet: compares a replica that it has, or may have, loaded with the record. A tablet
- * has the schema as soon as it has accepted the load. One that has nothing loaded stays unproven.
+ * has the schema once it has accepted the load. One that has nothing loaded stays unproven.
  *
- * @throws OpsError `wrong-tablet` if it contradicts; other errors of the calls if the tablet cannot be
- *   asked.
+ * @throws OpsError `wrong-tablet` if it contradicts; other errors of the calls.
  */
 async function prove(calls: Cluster, known: Identities, endpoint: Endpoint): Promise<void> {
   if (isProven(calls, known, endpoint)) return;
@@ -302,8 +292,8 @@ async function prove(calls: Cluster, known: Identities, endpoint: Endpoint): Pro
 }
 
 /**
- * Identifies a tablet before a change of the record alone, if it is connected. Such a change is allowed
- * although the tablet has nothing loaded or is gone, but not if it is another tablet.
+ * Identifies a connected tablet before a change of the record alone. The change is allowed if the
+ * tablet has nothing loaded or is gone, but not if it is another one.
  */
 async function proveIfConnected(
   calls: Cluster,
@@ -316,7 +306,7 @@ async function proveIfConnected(
   });
 }
 
-/** Drops a replica that is not loaded yet, or no longer. A newer finding is kept. */
+/** Drops a replica that is not loaded (yet, or any more). A newer finding is kept. */
 function forgetReplica({ seen }: Identities, endpoint: Endpoint, forgotten: Seen): void {
   if (seen.get(endpoint) === forgotten) seen.set(endpoint, { ...forgotten, replica: undefined });
 }

@@ -5,54 +5,56 @@ import { within } from "../util/within.js";
 
 const KEY = "auto_failover";
 
-/** Whether auto_failover is on, by what ConfGet answers. */
+/** True if auto_failover is on by the answer of ConfGet. */
 export function isOn(conf: ReadonlyMap<string, string>): boolean {
   return conf.get(KEY) === "true";
 }
 
 /** How long putting the value back may take: a failover of the nameserver takes 8 to 20 s. */
 const PATIENCE_MS = 60_000;
-/** The same after a signal: a stopped run must be gone within 5 s, and has more to tidy up. */
+/** The same after a signal: a stopped run must exit within 5 s and has further work to do. */
 const STOPPED_PATIENCE_MS = 3_000;
 const PAUSE_MS = 200;
-/** How often a value that another client switches on is switched off again, if that is wanted. */
+/** How often a value that another client switches on is switched off again, if requested. */
 const OFF_AGAIN_MAX = 3;
 
-/** The note, kept outside of this process, that says what has to be put back if it dies. */
+/** The persistent marker of the value to put back if this process dies. */
 export interface GuardMarker {
   /**
-   * Writes the note; safe to repeat.
+   * Writes the marker; safe to repeat.
    *
-   * @param isLeftOff Whether the value stays off on purpose when this run has ended.
+   * @param isLeftOff Whether the value stays off on purpose after this run.
    */
   write(isLeftOff: boolean): Promise<void>;
-  /** Removes it; nothing happens if it is not there. */
+  /** Removes it; does nothing if it does not exist. */
   remove(): Promise<void>;
 }
 
-/** What a guard is made of. */
+/** The parts of a guard. */
 export interface GuardOptions {
   readonly cluster: Cluster;
   /** The value to put back. */
   readonly before: boolean;
   readonly onEvent: OnEvent;
-  /** Left out: nothing but this process remembers the value. */
+  /** Absent: only this process knows the value. */
   readonly marker?: GuardMarker;
   /**
-   * An earlier run that died may have left the value switched off, and this one has taken its
-   * marker over: the value is put back even if this run changes nothing.
+   * Whether this run has taken over the marker of an earlier run that died and may have left the value
+   * off: the value is put back even if this run changes nothing.
    */
   readonly isTakenOver?: boolean;
-  /** That earlier run came to its end, and left the value off on purpose. */
+  /** Whether that earlier run ended normally and left the value off on purpose. */
   readonly wasLeftOff?: boolean;
   /**
-   * Called before each change of the value. Throws OpsError `lock-lost` if another run is at work
-   * now, which has taken the marker over: the value is its business then.
+   * Called before each change of the value. Throws OpsError `lock-lost` if another run holds the lock
+   * and has taken the marker over: that run then puts the value back.
    */
   readonly permit?: () => Promise<void>;
-  /** A value that another client switches on is switched off again, three times at most. */
+  /** Whether a value that another client switches on is switched off again, at most three times. */
   readonly keepsOff?: boolean;
-  /** Aborted when the process has been told to leave: putting back hurries from then on. */
+  /**
+   * Aborted when the process receives a signal: the time for putting the value back is then shorter.
+   */
   readonly stopSignal?: AbortSignal;
 }
 
@@ -61,43 +63,47 @@ export interface Guard {
   /** The value that is put back at the end. */
   readonly before: boolean;
   /**
-   * Switches it off, once, if it is to be on; the marker is written first. Call before every change.
+   * Switches the value off, once, if it was on; the marker is written first. Call before every change.
    *
-   * @throws OpsError `interrupted` after {@link Guard.close}, and what the cluster throws.
+   * @throws OpsError `interrupted` after {@link Guard.close}, and errors of the cluster.
    */
   engage(): Promise<void>;
-  /** Whether the value is, or may be, off now because of this run or the one it took over from. */
+  /** True if the value is, or may be, off because of this run or the one it took over from. */
   isEngaged(): boolean;
   /**
-   * To be asked when the nameserver refused a change because the value is on (code 301).
+   * Called when the nameserver refused a change because the value is on (code 301).
    *
    * @returns `off`: it is off now, the change can be tried again. `theirs`: another client switched it
-   *   on; this run leaves it so from now on, and must not change anything more.
+   *   on; this run leaves it on and must make no more changes.
    */
   contested(): Promise<"off" | "theirs">;
   /**
-   * Says whether {@link Guard.restore} leaves the value off, with a note for later runs. Without a call it
-   * does as the earlier run did whose note was taken over.
+   * Sets whether {@link Guard.restore} leaves the value off, with a marker for later runs. Without a
+   * call the earlier run's choice, if its marker was taken over, stays in force.
    */
   leaveOff(isLeftOff: boolean): void;
-  /** Whether the value is left off on purpose at the end. */
+  /** True if the value is left off on purpose at the end. */
   isLeftOff(): boolean;
-  /** Refuses {@link Guard.engage} from now on, and waits for one under way. Puts nothing back. */
+  /**
+   * Refuses {@link Guard.engage} from now on, and waits for one in flight. Does not put the value back.
+   */
   close(): Promise<void>;
   /**
-   * Puts the value back if this run changed it, reads it back and removes the marker. A value that is to be
-   * left off stays off, and the marker says so; if that cannot be written, the value is put back.
+   * Puts the value back if this run changed it, reads it back and removes the marker. A value that is
+   * to be left off stays off, and the marker records it; if that cannot be written, the value is put
+   * back.
    *
-   * @returns Undefined if it is as it was, or another's business now; else why it could not be put back.
+   * @returns Undefined if the value is as before or another run is responsible for it; else why it
+   *   could not be put back.
    */
   restore(): Promise<string | undefined>;
 }
 
 /**
- * Makes a guard. Nothing is changed before {@link Guard.engage}.
+ * Creates a guard. Nothing is changed before {@link Guard.engage}.
  *
- * The nameserver refuses UpdateTableAliveStatus and RecoverTable with code 301 while auto_failover
- * is on, and would fight the recovery. The value goes through ConfSet: the znode alone is read
+ * The nameserver refuses UpdateTableAliveStatus and RecoverTable with code 301 while auto_failover is
+ * on, and would interfere with the recovery. The value is set with ConfSet: the znode alone is read
  * only when a nameserver takes over.
  */
 export function createGuard(options: GuardOptions): Guard {
@@ -158,7 +164,7 @@ class ValueGuard implements Guard {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    // Whatever became of them: the value is written again only after these calls are through.
+    // The value is written again only after these calls have ended, successfully or not.
     await this.#engaging?.catch(() => undefined);
     await this.#contesting?.catch(() => undefined);
   }
@@ -192,7 +198,7 @@ class ValueGuard implements Guard {
   async #switchOff(): Promise<void> {
     const { cluster, onEvent, permit, marker } = this.#options;
     await permit?.();
-    // From here on there may be something to clean up.
+    // From here on the value may have to be put back.
     this.#mayBeOff = true;
     await marker?.write(this.#isLeftOff);
     onEvent({ kind: "note", text: "switching auto_failover off" });
@@ -201,9 +207,9 @@ class ValueGuard implements Guard {
 
   async #contest(): Promise<"off" | "theirs"> {
     const { cluster, onEvent, permit, keepsOff = false } = this.#options;
-    // It may have been another run that ended: then the lock is not this one's any more.
+    // Another run may have restored the value at its end: this run has then lost the lock.
     await permit?.();
-    // Many changes are refused at once: for all but the first it may be off again already.
+    // Many changes are refused at once: after the first one the value may be off again already.
     if ((await cluster.confGet()).get(KEY) !== "true") return "off";
     if (!keepsOff || this.#offAgain >= OFF_AGAIN_MAX || this.#isClosed) {
       this.#isTheirs = true;
@@ -243,7 +249,7 @@ class ValueGuard implements Guard {
     return why;
   }
 
-  /** @returns Whether the value is left off on purpose, and the marker says so. */
+  /** @returns True if the value is left off on purpose and the marker records it. */
   async #noteLeftOff(patience: Patience): Promise<boolean> {
     const { marker, permit, onEvent } = this.#options;
     if (!this.isLeftOff() || marker === undefined) return false;
@@ -264,7 +270,7 @@ class ValueGuard implements Guard {
     }
   }
 
-  /** The value is back: a marker that cannot be removed does no harm, the next command removes it. */
+  /** Removes the marker once the value is back. If this fails, the next command removes it. */
   async #removeMarker(patience: Patience): Promise<void> {
     const { marker, onEvent } = this.#options;
     if (marker === undefined) return;
@@ -287,7 +293,7 @@ function isLockLost(thrown: unknown): boolean {
   return thrown instanceof OpsError && thrown.code === "lock-lost";
 }
 
-/** The time that is left for putting back: shorter as soon as the process was told to leave. */
+/** The time that is left for putting the value back; shorter once the process receives a signal. */
 interface Patience {
   left(): number;
   /** @throws OpsError `deadline` when the time is up. */

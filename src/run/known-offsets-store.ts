@@ -9,10 +9,10 @@ import { jsonText } from "../util/text.js";
 import { opsPath } from "./owner.js";
 import { repeated } from "./repeated.js";
 
-/** Version of what is written; a reader understands its own version only. */
+/** Version of the data; a reader accepts its own version only. */
 const VERSION = 1;
 const NAME = /^(\d{1,10})_(\d{1,10})$/;
-/** Znodes that are no known offsets and are named one by one; the others are counted. */
+/** Invalid znodes that are named one by one; the others are counted. */
 const WARNINGS_MAX = 5;
 /** OpenMLDB counts offsets and terms in 64 bits without a sign. */
 const NUMBER_MAX = 2n ** 64n - 1n;
@@ -51,7 +51,7 @@ const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
   },
 };
 
-/** Where lower bounds are kept, and how to tell what cannot be read. */
+/** Where lower bounds are stored, and how invalid data is reported. */
 export interface SeenAccess {
   readonly zk: Pick<ZooKeeper, "getChildren" | "getData" | "create" | "setData" | "remove">;
   readonly clock: Clock;
@@ -61,10 +61,10 @@ export interface SeenAccess {
 }
 
 /**
- * Keeps lower bounds under `<zk_root>/ops_tool/seen/<tid>_<pid>` in ZooKeeper, as JSON with 64-bit
- * numbers as decimal strings. OpenMLDB ignores it. Only to be written by the run that holds the lock.
+ * Stores lower bounds under `<zk_root>/ops_tool/seen/<tid>_<pid>` in ZooKeeper, as JSON with 64-bit
+ * numbers as decimal strings. OpenMLDB ignores it. Only the run that holds the lock may write.
  *
- * Reading costs one call where nothing is kept. What is garbage, or of another version, is ignored
+ * Reading costs one call if nothing is stored. Invalid data, or data of another version, is ignored
  * with a warning.
  */
 export function createKnownOffsetsStore(access: SeenAccess): KnownOffsetsStore {
@@ -104,7 +104,7 @@ export function createKnownOffsetsStore(access: SeenAccess): KnownOffsetsStore {
   };
 }
 
-/** What one znode says; undefined if it is gone. A znode of another name is none of ours, and is not read. */
+/** Reads one znode; undefined if it is gone. A znode with another name is not read. */
 async function keptAt(
   zk: Pick<ZooKeeper, "getData">,
   path: string,

@@ -14,23 +14,22 @@ import {
   type RunOwner,
 } from "./owner.js";
 
-/** A change is made only if the lock was seen to be held within this time. */
+/** A change is made only if the lock was confirmed within this time. */
 const FRESH_MS = 1_000;
-/** How often the lock is looked at while a run is active. */
+/** How often the lock is confirmed while a run is active. */
 const HEARTBEAT_MS = 500;
 const POLL_MS = 250;
 const RELEASE_MS = 300;
-/** The client's own bound for an operation is shorter. */
+/** The client's own limit for an operation is shorter. */
 const ANSWER_MS = 30_000;
 /**
- * ZooKeeper ends sessions in rounds of its tick (2 s by default), so that a session may outlive its
- * timeout by that.
+ * ZooKeeper expires sessions in rounds of its tick (2 s by default), so they may last longer by that.
  */
 const EXPIRY_SLACK_MS = 3_000;
-/** The shortest and the longest session timeout that a ZooKeeper with default settings gives. */
+/** The shortest and the longest session timeout of a ZooKeeper with default settings. */
 const SESSION_MIN_MS = 4_000;
 const SESSION_MAX_MS = 40_000;
-/** The longest that --zk_session_timeout takes. */
+/** The longest value of --zk_session_timeout. */
 const SESSION_ASKED_MAX_MS = 3_600_000;
 
 const LOCK = {
@@ -47,42 +46,42 @@ export interface LockOptions {
   readonly clock: Clock;
   readonly path: string;
   readonly owner: RunOwner;
-  /** The session timeout that ZooKeeper was asked for, milliseconds: also the bound of {@link RunLock.check}. */
+  /** The requested session timeout, milliseconds: also the limit of {@link RunLock.check}. */
   readonly sessionTimeoutMs: number;
   /** How long to wait for a lock that is held, milliseconds; 0: not at all. */
   readonly waitMs: number;
-  /** Ends waiting, with its own reason. */
+  /** Ends the wait with its own reason. */
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
-  /** Whether the owner's process is gone; left out: as far as this machine can tell. */
+  /** Whether the owner's process has ended; default: as far as this machine can tell. */
   readonly isGone?: (owner: RunOwner) => boolean;
-  /** The session was lost, and with it the lock for a while; it is held again now. */
+  /** Called after the session and the lock were lost and the lock is held again. */
   readonly onRetaken: () => void;
   /** Another run holds the lock now. Called once. */
   readonly onLost: (error: OpsError) => void;
 }
 
-/** A lock that is held, as far as can be known. */
+/** A lock that is held, as far as is known. */
 export interface RunLock {
   /**
-   * Returns if ZooKeeper has confirmed lately that the lock is held. Otherwise asks it, and waits
-   * for an answer for as long as the session lasts.
+   * Returns if ZooKeeper has recently confirmed that the lock is held. Otherwise asks, and waits for an
+   * answer for as long as the session lasts.
    *
-   * @param lately How old the confirmation may be, milliseconds; 1000 if left out, 0: ask in any case.
+   * @param lately Greatest age of the confirmation, milliseconds; 1000 by default, 0: ask in any case.
    * @throws OpsError `lock-lost` if another run holds it, `zookeeper-failed` if no server answers.
    */
   check(lately?: number): Promise<void>;
-  /** Lets go of the lock and ends the heartbeat. Never throws; the end of the session does the rest. */
+  /** Releases the lock and ends the heartbeat. Never throws: the session's end releases it too. */
   release(): Promise<void>;
 }
 
 /**
  * Takes the lock of a cluster: an ephemeral znode with the owner's data.
  *
- * The lock of a process that was killed stays until its session ends. If that process ran on this
- * machine and is gone, its end is waited for, even with `waitMs` 0.
+ * The lock of a killed process stays until its session ends. If that process ran on this machine and
+ * has ended, the end of its session is waited for, even with `waitMs` 0.
  *
- * @throws OpsError `lock-held` with the owner's data; what ZooKeeper throws; the signal's reason.
+ * @throws OpsError `lock-held` with the owner's data; errors of ZooKeeper; the signal's reason.
  */
 export async function takeLock(options: LockOptions): Promise<RunLock> {
   const { zk, clock, path, signal, owner } = options;
@@ -115,7 +114,7 @@ async function answered<T>({ clock, signal }: LockOptions, call: Promise<T>): Pr
   }
 }
 
-/** How long to wait for a holder, told once for each of them. */
+/** Computes how long to wait for a holder, and reports it once for each holder. */
 function startPatience(options: LockOptions): (holder: Holder, isEphemeral: boolean) => number {
   const { clock, waitMs, onEvent } = options;
   const waitUntil = clock.now() + waitMs;
@@ -128,7 +127,7 @@ function startPatience(options: LockOptions): (holder: Holder, isEphemeral: bool
     known = runId;
     const hasDied = isEphemeral && owner !== undefined && (options.isGone ?? isGone)(owner);
     const expiryMs = hasDied ? sessionTimeoutMs + EXPIRY_SLACK_MS : 0;
-    // Waiting for a session to end is for its own owner only: the next one gets what --wait_lock says.
+    // The extended deadline covers only the dead holder, not its successor.
     deadline = Math.max(waitUntil, clock.now() + expiryMs);
     const left = deadline - clock.now();
     const why = hasDied
@@ -142,11 +141,11 @@ function startPatience(options: LockOptions): (holder: Holder, isEphemeral: bool
   };
 }
 
-/** A lock that is held, as far as its znode says. */
+/** The holder of a lock, as far as its znode shows it. */
 interface Holder {
-  /** Undefined if the znode holds no owner data that this version reads. */
+  /** Undefined if the znode has no owner data that this version can read. */
   readonly owner: RunOwner | undefined;
-  /** How long its session may live on after the process is gone, milliseconds. */
+  /** How long its session may last after the process has ended, milliseconds. */
   readonly sessionTimeoutMs: number;
 }
 
@@ -164,8 +163,8 @@ async function readHolder(
 }
 
 /**
- * What a lock znode says. Any client may have written it, so that it never makes a run wait longer than
- * sessions of this ZooKeeper last: as long as a default one gives, or as this run asked for.
+ * Reads a lock znode. Any client may have written it, so it never makes a run wait longer than sessions
+ * of this ZooKeeper last: the default maximum, or this run's own timeout.
  */
 function holderIn(data: Buffer, own: { readonly sessionTimeoutMs: number }): Holder {
   const checked = checkDocument(LOCK, data);
@@ -175,7 +174,7 @@ function holderIn(data: Buffer, own: { readonly sessionTimeoutMs: number }): Hol
   return { owner, sessionTimeoutMs: Math.min(longest, Math.max(SESSION_MIN_MS, said)) };
 }
 
-/** The owner of a lock by the data of its znode; `unknown` if the data does not say. */
+/** The owner of a lock by the data of its znode; `unknown` if the data is invalid. */
 export function lockOwnerIn(data: Buffer): RunOwner | "unknown" {
   return holderIn(data, { sessionTimeoutMs: 0 }).owner ?? "unknown";
 }
@@ -219,7 +218,7 @@ function keep(options: LockOptions, takenAt: number): RunLock {
 class KeptLock implements RunLock {
   readonly #options: LockOptions;
   readonly #ended = new AbortController();
-  /** When a question was asked whose answer said that the lock is held. */
+  /** When the last request was sent whose answer confirmed the lock. */
   #confirmedAt: number;
   #asking: Promise<void> | undefined;
   #lost: OpsError | undefined;
@@ -240,7 +239,7 @@ class KeptLock implements RunLock {
         this.#tellSilence();
       }
     };
-    // Sleeping ends with an error when the lock is let go of.
+    // The sleep is aborted when the lock is released.
     beat().catch(() => undefined);
   }
 
@@ -281,7 +280,7 @@ class KeptLock implements RunLock {
     return this.#options.clock.now() - this.#confirmedAt <= FRESH_MS;
   }
 
-  /** One question at a time for all callers. Never throws. */
+  /** One request at a time for all callers. Never throws. */
   #ask(): Promise<void> {
     this.#asking ??= this.#confirm()
       .catch((thrown: unknown) => {
@@ -301,16 +300,16 @@ class KeptLock implements RunLock {
     if (this.#ended.signal.aborted) return;
     if (holder === "none") {
       const created = await zk.create(path, lockData(this.#options), "ephemeral");
-      // Another run was quicker: the next question shows which.
+      // Another run took the lock first: the next request shows which one.
       if (created === undefined) return;
       onEvent({
         kind: "warning",
         text: "the lock was lost with the ZooKeeper session, and is taken again",
       });
-      // The loss is announced before the lock counts as held again, so no step acts on what was seen before.
+      // The loss is reported before the lock counts as held again, so no step acts on earlier observations.
       onRetaken();
       this.#confirmed(askedAt);
-      // What ZooKeeper knows of a znode outweighs its data, which any client may have written.
+      // The znode's owner session is decisive: any client may have written its data.
     } else if (isOf(holder, owner) || (await zk.isOwn(path))) {
       this.#confirmed(askedAt);
     } else {

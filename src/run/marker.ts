@@ -4,7 +4,7 @@ import type { GuardMarker } from "./guard.js";
 import { encode, type OpsZooKeeper, OWNER_BOUNDS, ownerFields, type RunOwner } from "./owner.js";
 import { repeated } from "./repeated.js";
 
-/** What the persistent note about auto_failover says. */
+/** The content of the persistent marker of auto_failover. */
 export type MarkerContent =
   /** `owner` is the run that switched it off, so that it has to be switched on again. */
   | {
@@ -18,8 +18,8 @@ export type MarkerContent =
   | { readonly kind: "unreadable"; readonly problem: string };
 
 /**
- * A run switches off only what was on, so that `true` is all that a note can ask for. One that asks for
- * `false` was written by hand, and must not make any command switch auto_failover off.
+ * A run switches off only what was on, so `true` is the only value that a marker restores. A marker
+ * with `false` was written by hand, and must not make a command switch auto_failover off.
  */
 const MARKER = {
   ...OWNER_BOUNDS,
@@ -27,12 +27,12 @@ const MARKER = {
     z.object({
       ...ownerFields(z),
       original: z.literal(true),
-      // Readers that do not know it put the value back, which is what all did before.
+      // Versions that do not know this field put the value back.
       leftOffSince: z.string().max(100).optional(),
     }),
 };
 
-/** Where the note is, and how to write it. */
+/** The marker's znode, and how to write it. */
 export interface MarkerAccess {
   readonly zk: OpsZooKeeper;
   readonly clock: Clock;
@@ -40,7 +40,7 @@ export interface MarkerAccess {
 }
 
 /**
- * Reads the note that a run leaves while it keeps auto_failover off.
+ * Reads the marker that a run leaves while it keeps auto_failover off.
  *
  * @returns Undefined if there is none.
  * @throws OpsError of ZooKeeper.
@@ -58,7 +58,7 @@ function contentOf(data: Buffer): MarkerContent {
 }
 
 /**
- * The note of one run, for its guard. Only to be used while the run holds the lock.
+ * The marker of one run, for its guard. Only to be used while the run holds the lock.
  *
  * @param leftOffSince Since when an earlier run left the value off on purpose; undefined if none did.
  */
@@ -76,13 +76,13 @@ export function markerOf(
         if (await zk.setData(path, data)) return;
         await zk.create(path, data, "persistent");
       }),
-    // Another run may have taken it over, which puts the value back itself.
+    // Another run may have taken the marker over; it then puts the value back itself.
     remove: () =>
       removeMarker(access, (now) => now.kind === "marker" && now.owner.runId === owner.runId),
   };
 }
 
-/** Removes the note if it says what is expected; a note that is written in between stays. */
+/** Removes the marker if it has the expected content; a marker that is written in between stays. */
 export function removeMarker(
   access: MarkerAccess,
   isExpected: (now: MarkerContent) => boolean,

@@ -4,14 +4,14 @@ import type { Zod } from "../util/document.js";
 import { isProcessAlive, newRunId, whoami } from "../util/process-identity.js";
 import { jsonText } from "../util/text.js";
 
-/** Version of what is written to ZooKeeper; a reader understands its own version only. */
+/** Version of the data in ZooKeeper; a reader accepts its own version only. */
 const VERSION = 1;
-/** What a message shows of a command line; the journal has all of it. */
+/** Longer command lines are cut; the journal has the whole one. */
 const COMMAND_CHARS_MAX = 4_000;
 /** The largest process id of any system that Node.js runs on. */
 const PID_MAX = 2 ** 31 - 1;
 
-/** The run that holds or held it: enough to find the process and the person. */
+/** The run that holds or held the lock: enough to find the process and the operator. */
 export interface RunOwner {
   readonly runId: string;
   readonly host: string;
@@ -24,7 +24,7 @@ export interface RunOwner {
   readonly time: string;
 }
 
-/** What this project keeps in ZooKeeper, under the cluster's root path; OpenMLDB ignores it. */
+/** The znodes of this tool, under the cluster's root path; OpenMLDB ignores them. */
 export function opsPath(rootPath: string, name: "auto_failover" | "lock" | "seen"): string {
   return `${rootPath}/ops_tool/${name}`;
 }
@@ -39,26 +39,26 @@ export function thisProcess(command: string, runId = newRunId(Date.now())): RunO
   return { runId, host, pid, user, command, time: new Date().toISOString() };
 }
 
-/** Whether the owner ran on this machine and its process is gone; false if that is not known. */
+/** True if the owner ran on this machine and its process has ended; false if that is not known. */
 export function isGone(owner: RunOwner): boolean {
   return owner.host === hostname() && !isProcessAlive(owner.pid);
 }
 
-/** A run for a message: `run X (user U on host H, pid P, since T: command)`. */
+/** A run in a message: `run X (user U on host H, pid P, since T: command)`. */
 export function ownerText({ runId, user, host, pid, time, command }: RunOwner): string {
   return `run ${runId} (user ${user} on host ${host}, pid ${pid}, since ${time}: ${command})`;
 }
 
 /**
- * Owner data with more fields, as the bytes of a znode: small enough to be read back, whatever the
- * command line was.
+ * Owner data with further fields, as the bytes of a znode; small enough to be read back, whatever the
+ * length of the command line.
  */
 export function encode(owner: RunOwner, more: Readonly<Record<string, unknown>>): Buffer {
   const command = owner.command.slice(0, COMMAND_CHARS_MAX);
   return Buffer.from(jsonText({ version: VERSION, ...owner, command, ...more }), "utf8");
 }
 
-/** Bounds for a znode with owner data; ZooKeeper itself would take 1 MB. */
+/** Limits of a znode with owner data; ZooKeeper itself accepts 1 MB. */
 export const OWNER_BOUNDS = { maxBytes: 64 * 1024, maxDepth: 4 };
 
 /** The fields that {@link encode} writes, for the schema of a znode. */
@@ -75,7 +75,7 @@ export function ownerFields(z: Zod) {
   };
 }
 
-/** The operations on znodes that protecting a run needs. */
+/** The znode operations that the protection of a run needs. */
 export type OpsZooKeeper = Pick<
   ZooKeeper,
   "getData" | "isEphemeral" | "create" | "setData" | "removeIf" | "isOwn" | "removeOwn"

@@ -5,7 +5,7 @@ import { type MutatingMethod, watchMutations } from "./watch-mutations.js";
 
 /** "auto_failover is enabled" (OpenMLDB 0.9, base::ReturnCode). */
 const AUTO_FAILOVER_ON = 301;
-/** How often one call is tried again: more often than the guard switches off again. */
+/** How often one call is tried: more often than the guard switches the value off again. */
 const TRIES_MAX = 6;
 
 /** Changes that the nameserver accepts while auto_failover is on. */
@@ -20,25 +20,25 @@ type NeverContested =
   | "delReplica"
   | "recoverSnapshot";
 
-/** What stands between a run and the cluster. */
+/** What protects the cluster from changes of a run. */
 export interface Protection {
-  /** Returns if the lock is held for certain; throws otherwise. */
+  /** Returns if the lock is confirmed; throws otherwise. */
   readonly checkLock: () => Promise<void>;
-  /** Aborted when nothing more may be changed on behalf of this attempt. */
+  /** Aborted when this attempt must make no more changes. */
   readonly signal: AbortSignal;
   /** The guard of auto_failover; undefined while there is none yet. */
   readonly guard: () => Guard | undefined;
-  /** Called when another client switched auto_failover on: nothing more may be changed. */
+  /** Called when another client switched auto_failover on: no more changes are allowed. */
   readonly onSwitchedOn: (error: OpsError) => void;
 }
 
 /**
- * A cluster that is changed only while the lock is held, and never after `signal`: steps that are
- * still on their way when a run ends, or starts afresh, do no harm, and neither does a call that is made
- * again because its answer got lost.
+ * A cluster that is changed only while the lock is held, and never after `signal`. Steps that are still
+ * running when a run ends, or starts again, do no harm, and neither does a call that is repeated
+ * because its answer was lost.
  *
  * A change that the nameserver refuses because auto_failover is on (code 301) is tried again if the
- * guard has switched it off once more; otherwise the run is over.
+ * guard has switched it off once more; otherwise the run ends.
  */
 export function protectCluster(cluster: Cluster, protection: Protection): Cluster {
   const { checkLock, signal } = protection;
@@ -81,7 +81,7 @@ function retryContested<A extends readonly unknown[]>(
         if ((await guard()?.contested()) === "off") continue;
         const error = new OpsError({
           code: "auto-failover-on",
-          message: "another client switched auto_failover on in the middle of the run",
+          message: "another client switched auto_failover on during the run",
           hint: "find out which; then run the same command again, with --keep_off to switch it off again",
           cause: thrown,
         });

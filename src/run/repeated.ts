@@ -1,15 +1,14 @@
 import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 
-/** How long writing may go on when connections break; the client's own bound holds for each try. */
+/** How long a write is retried when connections break; each attempt has the client's own limit. */
 const WRITE_MS = 5_000;
 const PAUSE_MS = 200;
 
 /**
- * Writes to ZooKeeper until it succeeds, for 5 s at most. Only for what may be repeated: a second time it
- * changes nothing.
+ * Retries a write to ZooKeeper for up to 5 s. Only for writes that are idempotent.
  *
- * @throws What the last try threw, or what no further try can mend.
+ * @throws The error of the last attempt, or one that a retry cannot resolve.
  */
 export async function repeated<T>(clock: Clock, write: () => Promise<T>): Promise<T> {
   const deadline = clock.now() + WRITE_MS;

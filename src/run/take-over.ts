@@ -7,37 +7,39 @@ import { type RunLock, takeLock } from "./lock.js";
 import { type MarkerAccess, markerOf, readMarker } from "./marker.js";
 import { type OpsZooKeeper, opsPath, ownerText, type RunOwner } from "./owner.js";
 
-/** What a run that changes the cluster needs for its protection. */
+/** The parts of a run that changes the cluster. */
 export interface RunParts {
   readonly cluster: Cluster;
   readonly zk: OpsZooKeeper;
   /** The cluster's root path in ZooKeeper. */
   readonly rootPath: string;
   readonly owner: RunOwner;
-  /** The session timeout that ZooKeeper was asked for, milliseconds. */
+  /** The requested ZooKeeper session timeout, milliseconds. */
   readonly sessionTimeoutMs: number;
   /** How long to wait for another run to end, milliseconds; 0: not at all. */
   readonly waitLockMs: number;
-  /** Switches auto_failover off again if another client switches it on in the middle. */
+  /**
+   * Whether auto_failover is switched off again if another client switches it on during the run.
+   */
   readonly keepsOff: boolean;
   /** Ends the run: a signal of the process, or its time limit. */
   readonly signal: AbortSignal;
-  /** Aborted when the process has been told to leave: it must be gone within 5 s then. */
+  /** Aborted when the process receives a signal: it must exit within 5 s. */
   readonly stopSignal: AbortSignal;
   readonly onEvent: OnEvent;
-  /** Makes the commands that warnings show. */
+  /** Makes the commands in warnings. */
   readonly print: PrintCommand;
 }
 
-/** Where a cluster's note about auto_failover is. */
+/** The access to a cluster's marker of auto_failover. */
 export function markerAccess({ zk, cluster, rootPath }: RunParts): MarkerAccess {
   return { zk, clock: cluster.clock, path: opsPath(rootPath, "auto_failover") };
 }
 
 /**
- * Nothing is written, or found missing, under a path that is no cluster's.
+ * Checks that the root path belongs to a cluster before anything is written or reported missing there.
  *
- * @throws OpsError `no-cluster`. A cluster without nameserver is one all the same.
+ * @throws OpsError `no-cluster`. A cluster without a nameserver passes.
  */
 async function assertCluster({ cluster }: RunParts): Promise<void> {
   try {
@@ -72,11 +74,11 @@ export async function lockCluster(
 }
 
 /**
- * Makes the guard of a run that holds the lock, and takes an earlier run's marker over: its original
- * value counts as the value before, and the marker carries this run's name from then on. A value that was left
- * off on purpose stays so, unless this run says otherwise.
+ * Creates the guard of a run that holds the lock, and takes over an earlier run's marker: its original
+ * value counts as the value before, and the marker is rewritten with this run's id. A value that was
+ * left off on purpose stays off unless this run changes that.
  *
- * @param observed The value of auto_failover as the cluster has it.
+ * @param observed The observed value of auto_failover.
  * @throws OpsError of ZooKeeper, and `lock-lost`.
  */
 export async function guardUnderLock(
@@ -115,14 +117,14 @@ export async function guardUnderLock(
   });
 }
 
-/** What became of a dead run's marker. */
+/** The result for a dead run's marker. */
 export type Leftover =
   | { readonly kind: "none" }
   | { readonly kind: "restored"; readonly owner: RunOwner; readonly value: boolean }
   | { readonly kind: "unreadable"; readonly path: string }
   /** An earlier run left it off on purpose, and it stays off. */
   | { readonly kind: "left-off"; readonly owner: RunOwner; readonly since: string }
-  /** Another run is at work, named by `error`: what it needs switched off stays off. */
+  /** Another run is active, named by `error`: the value stays off for it. */
   | { readonly kind: "busy"; readonly error: OpsError }
   | {
       readonly kind: "failed";
@@ -132,11 +134,11 @@ export type Leftover =
     };
 
 /**
- * Puts back what a run that died left of auto_failover, and names the run. Looks first: without
- * a marker nothing is written, not even the lock.
+ * Puts back the value that a dead run left of auto_failover, and names the run. Reads first: without a
+ * marker nothing is written, not even the lock.
  *
- * @param which `all`: also what was left off on purpose.
- * @throws OpsError `no-cluster`, what ZooKeeper throws, and the signal's reason.
+ * @param which `all`: also a value that was left off on purpose.
+ * @throws OpsError `no-cluster`, errors of ZooKeeper, and the signal's reason.
  */
 export async function settleLeftover(
   parts: RunParts,
@@ -157,7 +159,7 @@ export async function settleLeftover(
   }
   let lock: RunLock;
   try {
-    // What is to be put back does not depend on anything that was seen before the lock was lost.
+    // Putting the value back does not depend on observations from before a loss of the lock.
     lock = await lockCluster(parts, { onRetaken: () => {}, onLost: () => {} });
   } catch (thrown) {
     if (!(thrown instanceof OpsError) || thrown.code !== "lock-held") throw thrown;
@@ -170,7 +172,7 @@ export async function settleLeftover(
   }
 }
 
-/** The same for a run that holds the lock already. */
+/** The same for a run that already holds the lock. */
 export async function putBackLeftover(
   parts: RunParts,
   lock: RunLock,
@@ -202,7 +204,10 @@ function unreadable(parts: RunParts, problem: string): RunEvent {
   };
 }
 
-/** That an earlier run left auto_failover off on purpose. It names no command that switches it on: decisions may be open. */
+/**
+ * The text for a value that an earlier run left off on purpose. It names no command that switches the
+ * value on: decisions may be open.
+ */
 export function leftOffText(owner: RunOwner, since: string): string {
   return `auto_failover stays off on purpose since ${since}: partitions needed a decision (${ownerText(owner)}); recoverdata puts it back when none needs one`;
 }

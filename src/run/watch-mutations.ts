@@ -1,8 +1,8 @@
 import type { Cluster } from "../cluster/cluster.js";
 
 /**
- * The methods that only look at the cluster, or say what may reach it. Everything else in `Cluster` is taken to change it, so
- * that a method added later is watched, or does not compile, until it is listed as harmless here.
+ * The methods that change nothing in the cluster. Every other method of `Cluster` counts as changing,
+ * so a method that is added later is watched, or does not compile, until it is listed here.
  */
 type ReadingMethod =
   | "clock"
@@ -40,7 +40,7 @@ export interface MutationTarget {
   readonly pid?: number;
 }
 
-/** Data that JSON.stringify takes as it is. */
+/** Data that JSON.stringify accepts unchanged. */
 export type PlainData =
   | string
   | number
@@ -59,23 +59,23 @@ export interface MutationCall {
   readonly args: readonly PlainData[];
 }
 
-/** How a change ended. `error` is what the method threw; it is thrown on unchanged. */
+/** How a change ended. `error` is what the method threw; it is rethrown unchanged. */
 export type MutationOutcome =
   | { readonly ok: true }
   | { readonly ok: false; readonly error: unknown };
 
-/** What runs around each call that changes the cluster. */
+/** Hooks around each call that changes the cluster. */
 export interface MutationHooks {
-  /** Runs to its end before the call is made; what it throws keeps the call from being made. */
+  /** Runs before the call is made; an error prevents the call. */
   before(call: MutationCall): Promise<void>;
   /**
-   * Runs after the call has ended, and only if it was made. What it throws reaches the caller in
-   * place of the result, so a hook that must not disturb the run catches its own errors.
+   * Runs after the call has ended, only if it was made. Its error replaces the result, so a hook that
+   * must not disturb the run catches its own errors.
    */
   after(call: MutationCall, outcome: MutationOutcome): Promise<void>;
 }
 
-/** A cluster whose changing methods go through `hooks`; the others pass straight through. */
+/** A cluster whose changing methods run through `hooks`; the other methods are passed through. */
 export function watchMutations(cluster: Cluster, hooks: MutationHooks): Cluster {
   return {
     ...readingPart(cluster),
@@ -193,7 +193,7 @@ function watcher(hooks: MutationHooks): Watch {
   };
 }
 
-/** The parts of `from` that name the target; requests carry more than that. */
+/** The target fields of a request, which has more. */
 function targetOnly({ endpoint, db, table, tid, pid }: MutationTarget): MutationTarget {
   return {
     ...(endpoint !== undefined && { endpoint }),
@@ -204,7 +204,9 @@ function targetOnly({ endpoint, db, table, tid, pid }: MutationTarget): Mutation
   };
 }
 
-/** `value` as data that JSON can hold: a bigint becomes a decimal string, undefined parts are left out. */
+/**
+ * Converts `value` to JSON data: a bigint becomes a decimal string, undefined parts are left out.
+ */
 function plainData(value: unknown): PlainData {
   if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") {
     return value;

@@ -7,34 +7,35 @@ import type { RunLock } from "./lock.js";
 import { protectCluster } from "./protected-cluster.js";
 import { guardUnderLock, lockCluster, putBackLeftover, type RunParts } from "./take-over.js";
 
-/** How often a run starts afresh after it lost its lock for a while. */
+/** How often a run starts again after it lost its lock. */
 const ATTEMPTS_MAX = 5;
 
-/** Bounds what has bounds of its own, which a process that is told to leave does not wait for. */
+/** Limits calls that have limits of their own; a stopped process does not wait for them. */
 const SETTLE_MS = 120_000;
 
-/** What one attempt of a run works with. */
+/** The resources of one attempt of a run. */
 export interface Attempt {
   /** Refuses every change after `signal`, and without the lock. */
   readonly cluster: Cluster;
-  /** The same, for taking back after a stop of the run what must not be left half-way. */
+  /** The same, usable after a stop of the run to revert incomplete changes. */
   readonly rollbackCluster: Cluster;
-  /** Aborted when the attempt is to end; more than the run's own signal. */
+  /** Aborted when the attempt ends, which includes the run's own signal. */
   readonly signal: AbortSignal;
-  /** Makes the guard of auto_failover; to be called once, see {@link guardUnderLock}. */
+  /** Creates the guard of auto_failover; called once, see {@link guardUnderLock}. */
   createGuard(observed: boolean): Promise<Guard>;
 }
 
 /**
- * Takes the lock, lends an attempt to `use`, and lets go of the lock whatever happens.
+ * Takes the lock, calls `use` with an attempt, and always releases the lock.
  *
- * If the lock is lost and can be taken again, `use` is called again with a new attempt: what was
- * observed before counts no more. auto_failover stays off between the two, and what was on its way
- * in the old attempt cannot change anything more.
+ * If the lock is lost and can be acquired again, `use` is called again with a new attempt: earlier
+ * observations are outdated. auto_failover stays off in between, and calls in flight of the old attempt
+ * cannot change anything more.
  *
- * If `use` ends before it made a guard, what a dead run left of auto_failover is put back here.
+ * If `use` ends before it created a guard, the value that a dead run left of auto_failover is put back
+ * here.
  *
- * @returns What the last call of `use` returned.
+ * @returns The result of the last call of `use`.
  * @throws OpsError `lock-held`, and what `use` throws.
  */
 export async function withRun<T>(
@@ -44,7 +45,7 @@ export async function withRun<T>(
   let current = new AbortController();
   let number = 0;
   let hasGuard = false;
-  // A wrong root path must be found out before anything is written there.
+  // A wrong root path must be detected before anything is written there.
   await unlessStopped(parts, parts.cluster.topology());
   const lock = await lockCluster(parts, {
     onRetaken: () => current.abort(retaken(number >= ATTEMPTS_MAX)),
@@ -53,7 +54,7 @@ export async function withRun<T>(
   try {
     for (;;) {
       number += 1;
-      // An attempt that was superseded has put nothing back.
+      // A superseded attempt has not put the value back.
       hasGuard = false;
       current = new AbortController();
       const attempt = makeAttempt(parts, lock, current, (isKept) => {
@@ -61,7 +62,7 @@ export async function withRun<T>(
       });
       const ended = await settled(use(attempt));
       const isSuperseded = attempt.isSuperseded();
-      // What may still be on its way changes nothing more.
+      // Calls still in flight must not change anything more.
       current.abort(new OpsError({ code: "interrupted", message: "the run has ended" }));
       if (!isSuperseded) {
         if ("error" in ended) throw ended.error;
@@ -99,14 +100,14 @@ function makeAttempt(
   parts: RunParts,
   lock: RunLock,
   own: AbortController,
-  /** Told that the guard is there, and that it leaves its value to the next attempt. */
+  /** Called when the guard is created (true), and when it leaves its value to the next attempt (false). */
   onGuard: (isKept: boolean) => void,
 ): Attempt & { isSuperseded(): boolean } {
   const signal = AbortSignal.any([parts.signal, own.signal]);
-  // Every partition listens to it.
+  // Every partition adds a listener.
   setMaxListeners(0, signal);
   let guard: Guard | undefined;
-  // What ends the run for good wins over starting afresh, whichever came first.
+  // A final end of the run has priority over starting again, whichever came first.
   const isSuperseded = () => {
     const reason: unknown = own.signal.reason;
     const isRetaken = reason instanceof OpsError && reason.code === "lock-retaken";
@@ -138,8 +139,8 @@ function makeAttempt(
         close: () => made.close(),
         async restore() {
           if (!isSuperseded()) return made.restore();
-          // The next attempt finds the marker and goes on with it; without one, because the run is told to
-          // stop meanwhile, it is put back at the end.
+          // The next attempt takes the marker over. If there is none, since the run is stopped meanwhile,
+          // the value is put back at the end.
           onGuard(false);
           await unlessStopped(parts, made.close()).catch(() => undefined);
           return undefined;

@@ -11,23 +11,25 @@ export interface DocumentKind<T> {
   readonly maxBytes: number;
   /** How deep its lists and objects may be nested. */
   readonly maxDepth: number;
-  /** What it holds. Called once, when the first document of this kind is read. */
+  /** The schema of its content; created when the first document of this kind is read. */
   readonly schema: (z: Zod) => ZodType<T>;
 }
 
-/** A document that holds what it should, or one line that says what is wrong with it, and where. */
+/** A valid document, or one line that says what is wrong with it, and where. */
 export type Checked<T> = { readonly value: T } | { readonly problem: string };
 
 /**
- * Bytes of a document for each list and object in it, at least: four million empty lists in 8 MB of text
- * would take seconds and a gigabyte to read. No document of this tool comes near that.
+ * The least number of bytes of a document for each list and object in it: four million empty lists in 8
+ * MB of text would take seconds and a gigabyte to parse. No document of this tool comes near that.
  */
 const BYTES_PER_PART = 8;
-/** Below this size a document cannot hold much, whatever it is. */
+/** Below this size the number of parts is not limited further. */
 const SMALL_CHARS = 1_000_000;
-/** Objects in all items of a list: half as many again as a plan for 240,000 replicas has. */
+/**
+ * The greatest number of objects in all items of a list: 1.5 times that of a plan for 240,000 replicas.
+ */
 const OBJECTS_MAX = 4_500_000;
-/** Paths and messages longer than this say nothing more to a person. */
+/** Longer paths and messages are cut. */
 const PROBLEM_CHARS_MAX = 300;
 
 const QUOTE = 0x22;
@@ -37,8 +39,8 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-// Loaded when the first document is read: that takes 60 ms, and most commands read none. Not with
-// import(): a document is read in the middle of other work, without a turn of the event loop.
+// Loaded when the first document is read: that takes 60 ms, and most commands read none. import() is
+// not used since documents are read synchronously.
 const load = createRequire(import.meta.url);
 const schemas = new WeakMap<object, ZodType>();
 
@@ -59,10 +61,11 @@ export function checkDocument<T>(kind: DocumentKind<T>, data: string | Buffer): 
 }
 
 /**
- * Reads the items of a long list, each a JSON document of its own. All are checked before any is kept, so that
- * what is wrong is found soon wherever it stands. Never throws.
+ * Reads the items of a long list, each a JSON document of its own. All are checked before any is kept,
+ * so that an invalid one is found quickly wherever it is. Never throws.
  *
- * @returns The items, or what is wrong with the first wrong one, such as `[3].id.tid: expected number`.
+ * @returns The items, or what is wrong with the first invalid one, such as `[3].id.tid: expected
+ *   number`.
  */
 export function checkItems<T>(kind: DocumentKind<T>, texts: readonly string[]): Checked<T[]> {
   const fits = quickCheck(schemaOf(kind));
@@ -95,7 +98,7 @@ function countOf(char: string, text: string): number {
   return count;
 }
 
-/** The data of a JSON text; undefined, which no JSON is, for anything else. */
+/** The data of a JSON text; undefined for anything else. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -105,9 +108,9 @@ function parsed(text: string): unknown {
 }
 
 /**
- * Checks data of any origin that is parsed already, and is not nested deeply. Never throws.
+ * Checks parsed data of any origin that is not nested deeply. Never throws.
  *
- * @param at Where it stands in a larger document; begins the path of what is wrong.
+ * @param at Its place in a larger document; prefixes the path in the problem.
  */
 export function checkValue<T>(
   kind: DocumentKind<T>,
@@ -123,8 +126,9 @@ export function checkValue<T>(
 }
 
 /**
- * A list that may be long: the first item that is wrong ends the check of it, and is the only one told. All items
- * are checked quickly before any is read, so that what is wrong is found soon wherever it stands.
+ * A list that may be long: the first invalid item ends its check and is the only one reported. All
+ * items are checked quickly before any is parsed, so that an invalid one is found quickly wherever it
+ * is.
  */
 export function listOf<T>(z: Zod, item: ZodType<T>) {
   const list = z.array(z.unknown());
@@ -164,7 +168,7 @@ function pathText(path: readonly PropertyKey[]): string {
   return text === "" ? "the document" : text.replace(/^\./, "");
 }
 
-/** What forbids to parse a JSON text: found in one pass, whatever the text is. */
+/** Why a JSON text must not be parsed, found in one pass whatever the text is. */
 function shapeProblem(maxDepth: number, text: string): string | undefined {
   const maxParts = Math.max(SMALL_CHARS, text.length) / BYTES_PER_PART;
   let parts = 0;
@@ -185,7 +189,10 @@ function shapeProblem(maxDepth: number, text: string): string | undefined {
   return undefined;
 }
 
-/** A JSON text without the white space between its parts. What is no JSON comes back as some other text. */
+/**
+ * A JSON text without the white space between its parts. A text that is not JSON is changed
+ * arbitrarily.
+ */
 export function compactJson(text: string): string {
   const bytes = Buffer.from(text);
   let end = 0;

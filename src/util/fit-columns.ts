@@ -1,4 +1,4 @@
-/** What {@link fitColumns} has to know of a column. */
+/** The properties of a column that {@link fitColumns} uses. */
 interface Fittable {
   readonly align?: "left" | "right";
   readonly isExtra?: boolean;
@@ -6,16 +6,16 @@ interface Fittable {
 
 /** Columns of text are not made narrower than this. */
 const TEXT_MIN = 12;
-/** What stands between two columns. */
+/** The number of spaces between two columns. */
 const SPACES = 2;
 
 /**
- * How wide the columns of a table are on a screen. Where they do not all fit: extra columns are left out, the last
- * one first; then text is shortened, the widest column first; then columns are left out from the right. Numbers are
- * never shortened, and the first column stays.
+ * Computes the widths of a table's columns on a screen. If they do not all fit: extra columns are left
+ * out, the last one first; then text is shortened, the widest column first; then columns are left out
+ * from the right. Numbers are never shortened, and the first column stays.
  *
- * @param widths What each column needs.
- * @param screen Columns of the terminal; infinite where nothing is to be left out.
+ * @param widths The width that each column needs.
+ * @param screen Columns of the terminal; infinite if nothing is to be left out.
  * @returns A width for each column; undefined for one that is left out.
  */
 export function fitColumns(

@@ -1,22 +1,22 @@
 import leven from "leven";
 import { OpsError } from "../errors.js";
 
-/** Names that a hint lists at most. */
+/** The greatest number of names in a hint. */
 const LISTED = 10;
 
-/** A longer word is no typing error of a name; comparing it would only take time. */
+/** A longer word is no mistyped name and is not compared. */
 const WORD_MAX = 64;
-/** Words that a question offers at most. */
+/** The greatest number of suggestions. */
 const OFFERED = 3;
 
 /**
- * The known words that a mistyped one may have been meant to be, nearest first, three at most: those
- * with few letters added, left out or replaced, else one that continues the word.
+ * The known words that a mistyped one may stand for, nearest first, three at most: those with few
+ * letters added, left out or replaced, else those that continue the word or that the word continues.
  */
 export function nearestOnes(word: string, known: readonly string[]): string[] {
   if (word.length > WORD_MAX) return [];
   const wanted = word.toLowerCase();
-  // Two neighbours that are swapped count as two changes.
+  // Two swapped letters count as two changes.
   const most = wanted.length < 3 ? 1 : Math.max(2, Math.floor(wanted.length / 3));
   const near = known
     .map((name) => ({
@@ -38,10 +38,10 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 }
 
 /**
- * The error for a name that the cluster does not have: a typo must not look like "nothing there".
+ * The error for a name that the cluster does not have: a mistyped name must not yield an empty result.
  *
  * @param what What the name should be, such as `database`.
- * @param known The names that there are, in the order in which they are listed.
+ * @param known The existing names, in the order in which they are listed.
  */
 export function unknownName(what: string, name: string, known: readonly string[]): OpsError {
   const near = nearest(name, known);

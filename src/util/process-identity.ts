@@ -28,8 +28,8 @@ function userName(): string {
 }
 
 /**
- * An id for a run: the time, so that ids sort as the runs began, and chance, so that two runs of
- * the same second differ. Fit for a file name and a znode name.
+ * Creates the id of a run: the time, so that ids sort by the start of the runs, and random digits, so
+ * that two runs of the same second differ. Valid as a file name and a znode name.
  */
 export function newRunId(nowMs: number): string {
   const time = new Date(nowMs)
@@ -39,15 +39,15 @@ export function newRunId(nowMs: number): string {
   return `${time}-${randomBytes(4).toString("hex")}`;
 }
 
-/** Whether a text has the form of {@link newRunId}. */
+/** True if a text has the form of {@link newRunId}. */
 export function isRunId(text: string): boolean {
   return /^\d{8}T\d{6}Z-[0-9a-f]{8}$/.test(text);
 }
 
 /**
- * Where journals are kept if the user names no folder: `$XDG_STATE_HOME/openmldb-ops`, or
- * `~/.local/state/openmldb-ops`. A variable that is no absolute path is ignored, as the XDG base
- * directory specification asks.
+ * The folder of journals if the user names none: `$XDG_STATE_HOME/openmldb-ops`, or
+ * `~/.local/state/openmldb-ops`. A variable that is not an absolute path is ignored, as the XDG base
+ * directory specification requires.
  */
 export function defaultStateDir(
   environment: Readonly<Record<string, string | undefined>> = process.env,
@@ -57,10 +57,10 @@ export function defaultStateDir(
   return join(home, "openmldb-ops");
 }
 
-/** The command line of this tool, or of a program of Node.js, which may use the library. */
+/** Matches the command line of this tool, or of a Node.js program, which may use the library. */
 const MAY_BE_A_RUN = /openmldb-ops|^[^\0]*node[^/\0]*(?:\0|$)/;
 
-/** Whether a process of this machine with that id runs, and may be a run of this tool. */
+/** True if a process with that id runs on this machine and may be a run of this tool. */
 export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -68,7 +68,7 @@ export function isProcessAlive(pid: number): boolean {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
   try {
-    // The id may have been given to another program since.
+    // The id may have been reused by another program.
     return MAY_BE_A_RUN.test(readFileSync(`/proc/${pid}/cmdline`, "utf8"));
   } catch {
     return true;

@@ -1,14 +1,14 @@
 import type { core, ZodType } from "zod";
 
-/** Says quickly that a value fits; what it does not call fitting may fit all the same. */
+/** Returns true if a value is known to fit; false proves nothing. */
 export type QuickCheck = (value: unknown) => boolean;
 
-/** What a schema says about itself, as far as it is understood here. */
+/** The definition of a schema, as far as it is interpreted here. */
 type Def = core.$ZodTypes["_zod"]["def"];
 
 const itemSchemas = new WeakMap<object, ZodType>();
 
-/** Says what the items of a list are whose own schema does not say it. */
+/** Registers the schema of the items of a list whose own schema does not contain it. */
 export function setItem(list: object, item: ZodType): void {
   itemSchemas.set(list, item);
 }
@@ -19,8 +19,8 @@ export function itemOf(list: object): ZodType | undefined {
 }
 
 /**
- * Makes a check from a schema that makes no objects and no messages: on long lists it takes a tenth of the
- * time. What it does not understand fits never, so that zod has to decide.
+ * Makes a check from a schema that creates no objects and no messages: on long lists it takes a tenth
+ * of the time. Anything it cannot interpret never fits, so that zod decides.
  */
 export function quickCheck(schema: core.$ZodType | ZodType): QuickCheck {
   const def = schema._zod.def as Def;
@@ -58,7 +58,7 @@ function typeCheck(def: Def): QuickCheck {
         ? kindCheck(def.options, String(def.discriminator))
         : anyOf(def.options.map(quickCheck));
     case "pipe":
-      // A value is made into another one only after it fitted.
+      // A transform runs only after the value fitted, so the input's check decides.
       return def.out._zod.def.type === "transform" ? quickCheck(def.in) : never;
     default:
       return never;
@@ -101,7 +101,7 @@ function objectCheck(shape: Readonly<Record<string, core.$ZodType>>): QuickCheck
   };
 }
 
-/** One of several kinds of object, told apart by one field. */
+/** One of several kinds of object, distinguished by one field. */
 function kindCheck(options: readonly core.$ZodType[], field: string): QuickCheck {
   const kinds = new Map<unknown, QuickCheck>();
   for (const option of options) {
@@ -111,7 +111,7 @@ function kindCheck(options: readonly core.$ZodType[], field: string): QuickCheck
   return (value) => isObject(value) && (kinds.get(value[field])?.(value) ?? false);
 }
 
-/** What is asked of a value of the right type. */
+/** A further constraint on a value of the right type. */
 function constraint(check: core.$ZodCheck): QuickCheck {
   const def = check._zod.def as core.$ZodChecks["_zod"]["def"];
   if (def.check === "greater_than" && def.inclusive)

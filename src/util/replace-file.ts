@@ -14,18 +14,18 @@ import {
 import { type FileHandle, open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-/** The mode of a new file, less what the umask takes away. */
+/** The mode of a new file, before the umask. */
 const NEW_FILE_MODE = 0o640;
 const PERMISSION_BITS = 0o777;
 
 /**
- * Replaces a file as a whole: at any moment, also after a power loss, there is the old content or the
- * new one. The new content is written to a file beside it with a name that cannot be foreseen, opened
- * so that nothing that exists is used, with the mode of the old file. A symbolic link at `path` is
- * replaced itself; what it leads to is never written.
+ * Replaces a file as a whole: at any moment, also after a power loss, it has the old content or the new
+ * one. The new content is written to a temporary file in the same folder, with an unpredictable name,
+ * opened exclusively, with the mode of the old file. A symbolic link at `path` is replaced itself; its
+ * target is never written.
  *
- * @param newMode The mode of a file that is not there yet, less what the umask takes away.
- * @throws What the file system throws; the old file is left as it was then.
+ * @param newMode The mode of a file that does not exist yet, before the umask.
+ * @throws Errors of the file system; the old file is then unchanged.
  */
 export function replaceFile(path: string, content: string, newMode = NEW_FILE_MODE): void {
   const folder = dirname(path);
@@ -50,10 +50,10 @@ export function replaceFile(path: string, content: string, newMode = NEW_FILE_MO
 }
 
 /**
- * The same for content that is too large to be held as one text.
+ * The same for content that is too large for one text.
  *
- * @param fill Writes the content, and closes the file when it is on the disk, or has failed.
- * @throws What `fill` and the file system throw; the old file is left as it was then.
+ * @param fill Writes the content, and closes the file when it is on disk, or has failed.
+ * @throws Errors of `fill` and of the file system; the old file is then unchanged.
  */
 export async function replaceFileBy(
   path: string,
@@ -74,12 +74,14 @@ export async function replaceFileBy(
   syncFolder(dirname(path));
 }
 
-/** A name that cannot be foreseen. */
+/** An unpredictable name in the same folder. */
 function nameBeside(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(8).toString("hex")}.tmp`);
 }
 
-/** The name of a file is part of its folder: a power loss may take a change away without this. */
+/**
+ * Syncs a folder: it holds the names of its files, so a power loss may revert a change without this.
+ */
 export function syncFolder(path: string): void {
   const folder = openSync(path, "r");
   try {

@@ -3,7 +3,7 @@ import { type Color, clipped, paint, safe } from "./text.js";
 import { shortened, textWidth } from "./width.js";
 import { wrapped } from "./wrap.js";
 
-/** Characters of a cell that are shown: a table with one of a megabyte could not be read. */
+/** The greatest number of characters of a cell that are shown. */
 const CELL_MAX = 2_000;
 
 /** One cell of a table: text of any origin, with a colour if it matters. */
@@ -12,22 +12,22 @@ export type Cell = string | { readonly text: string; readonly color: Color };
 /** A column of a table. */
 export interface Column {
   readonly title: string;
-  /** `left` if left out; numbers go to the right. */
+  /** `left` if absent; numbers are aligned to the right. */
   readonly align?: "left" | "right";
-  /** Left out first where the table is wider than the screen. */
+  /** Left out first if the table is wider than the screen. */
   readonly isExtra?: boolean;
 }
 
-/** What a table is shown on. */
+/** The properties of the output. */
 export interface TableScreen {
   readonly hasColor: boolean;
-  /** Width of the terminal; infinite where there is none, or where all columns are wanted. */
+  /** Width of the terminal; infinite without one, or if all columns are wanted. */
   readonly columns: number;
-  /** Lines of the terminal: the titles stand on each screenful of lines. Infinite where there is none. */
+  /** Lines of the terminal: the titles are repeated on each screenful. Infinite without one. */
   readonly rows: number;
 }
 
-/** Where a table is not shown on a terminal: all of it, and its titles once. */
+/** Not a terminal: all columns, and the titles once. */
 const UNBOUNDED = { columns: Number.POSITIVE_INFINITY, rows: Number.POSITIVE_INFINITY };
 
 /** The text of {@link tablePieces} with all its columns. */
@@ -40,7 +40,7 @@ export function table(
 }
 
 /**
- * A table, or where the screen has no room for all its columns as they are, a few words on each row instead.
+ * A table, or, if the screen is too narrow for all its columns, the cells of each row in one line.
  *
  * @returns Lines without line ends.
  */
@@ -60,11 +60,11 @@ export function tableOrLines(
 }
 
 /**
- * An aligned table of plain text: a line of titles, then one line for each row, two spaces between
- * the columns, no frames, so that `grep` and `awk` can read it. Cells are made safe here.
+ * An aligned table of plain text: a line of titles, then one line for each row, two spaces between the
+ * columns, no frames, so that `grep` and `awk` can read it. Cells are made safe here.
  *
- * @param rows Cells in the order of `columns`; missing ones are empty. Gone through twice: each row yields an empty
- *   piece first, while the widths are found out.
+ * @param rows Cells in the order of `columns`; missing ones are empty. Iterated twice: each row yields
+ *   an empty piece first, while the widths are measured.
  * @returns The titles of the columns that the screen has no room for, see `fitColumns`.
  */
 export function* tablePieces(
@@ -94,7 +94,7 @@ export function* tablePieces(
     });
     return `${cells.join("  ").trimEnd()}\n`;
   };
-  // One line is left for the shell's prompt, or for that of a pager.
+  // One line is reserved for the prompt of the shell or a pager.
   const screenful = Math.max(2, screen.rows - 1);
   let lines = 1;
   yield line(titles);
@@ -109,7 +109,9 @@ export function* tablePieces(
   return titles.filter((_, index) => fitted[index] === undefined);
 }
 
-/** A table as wide as the screen, piece by piece, with a line that names the columns that had no room. */
+/**
+ * A table as wide as the screen, in pieces, with a line that names the columns that were left out.
+ */
 export function* fittedTable(
   columns: readonly Column[],
   rows: Iterable<readonly Cell[]>,

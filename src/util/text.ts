@@ -5,7 +5,7 @@
  */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}]/gu;
 
-/** Text in which there is nothing to escape, found out far quicker than by {@link UNSAFE}. */
+/** Text without unsafe characters, detected much faster than by {@link UNSAFE}. */
 const PLAIN_LINE = /^[ -~]*$/;
 const PLAIN_LINES = /^[\n -~]*$/;
 
@@ -16,9 +16,9 @@ const NAMED: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Text of unknown origin (names, messages of peers, file names) made fit for one line of a
- * terminal: what could break the line, move the cursor or hide is shown as an escape such as `\n`,
- * `\x1b` or `\u202e`. Applying it twice changes nothing more.
+ * Makes text of unknown origin (names, messages of peers, file names) safe for one line of a terminal:
+ * characters that could break the line, move the cursor or hide text are shown as an escape such as
+ * `\n`, `\x1b` or `\u202e`. Applying it twice changes nothing more.
  */
 export function safe(text: string): string {
   if (PLAIN_LINE.test(text)) return text;
@@ -30,9 +30,9 @@ export function safe(text: string): string {
 const OWN_COLOR = /(\x1b\[(?:0|2|31|32|33)m)/;
 
 /**
- * Text of several lines as it may reach a terminal: line breaks and the colours of {@link paint} stay,
- * everything else that {@link safe} escapes is escaped. All output passes through this at the last
- * moment, so that a place that forgot `safe` shows an escape and cannot move the cursor.
+ * Makes text of several lines safe for a terminal: line breaks and the colours of {@link paint} stay,
+ * everything else that {@link safe} escapes is escaped. All output passes through this last, so that a
+ * missing `safe` shows an escape and cannot move the cursor.
  */
 export function printable(text: string): string {
   if (PLAIN_LINES.test(text)) return text;
@@ -50,7 +50,7 @@ export function unpainted(text: string): string {
     .join("");
 }
 
-/** The text, or its beginning and how long it is where a line could not bear it. */
+/** The text, or its beginning and its length if it is longer than `max`. */
 export function clipped(text: string, max: number): string {
   return text.length <= max ? text : `${text.slice(0, max)}... (${text.length} characters)`;
 }
@@ -63,11 +63,11 @@ function escapeOf(char: string): string {
 }
 
 /**
- * JSON that a terminal can show as well: unsafe characters (see {@link safe}) are written as JSON
- * escapes, which any parser turns back. bigint values become decimal strings, since JSON's numbers
- * would lose digits of 64-bit offsets and terms.
+ * JSON that is safe for a terminal: unsafe characters (see {@link safe}) are written as JSON escapes,
+ * which any parser decodes. bigint values become decimal strings, since JSON's numbers would lose
+ * digits of 64-bit offsets and terms.
  *
- * @param value Plain data; lists may be made lazily, see {@link lazyList}.
+ * @param value Plain data; lists may be lazy, see {@link lazyList}.
  * @param indent Spaces for each level; 0 for one line.
  */
 export function jsonText(value: unknown, indent = 0): string {
@@ -75,12 +75,12 @@ export function jsonText(value: unknown, indent = 0): string {
 }
 
 /**
- * The text of {@link jsonText} in pieces, for documents that are too large to be held as one text.
- * Each item of a list that stands in no other list is a piece of its own.
+ * The text of {@link jsonText} in pieces, for documents that are too large for one text. Each item of a
+ * list that is not nested in another list is a piece of its own.
  */
 export function* jsonPieces(value: unknown, indent = 0): Generator<string> {
   for (const piece of rawPieces(value, " ".repeat(indent), "")) {
-    // With an indent the line breaks between the values are wanted; inside strings they are escaped.
+    // With an indent, line breaks between values stay; inside strings they are escaped.
     yield PLAIN_LINES.test(piece)
       ? piece
       : piece.replaceAll(UNSAFE, (char) => (char === "\n" ? char : unitEscapes(char)));
@@ -88,8 +88,8 @@ export function* jsonPieces(value: unknown, indent = 0): Generator<string> {
 }
 
 /**
- * A list for {@link jsonPieces} whose items are made when they are written, so that they are never
- * there all at once. Must not stand inside of another list.
+ * A list for {@link jsonPieces} whose items are created when they are written, so that they never exist
+ * all at once. Must not be nested in another list.
  */
 export function lazyList<T>(items: Iterable<T>, make: (item: T) => unknown): Iterable<unknown> {
   return {
@@ -123,14 +123,14 @@ function* rawPieces(value: unknown, indent: string, margin: string): Generator<s
   yield before === "," ? `${space}${margin}${end}` : `${before}${end}`;
 }
 
-/** A value as one piece, with the margin that its place in the document has. */
+/** A value as one piece, with the margin of its place in the document. */
 function atOnce(value: unknown, indent: string, margin: string): string {
   const text = JSON.stringify(
     value,
     (_key, item: unknown) => (typeof item === "bigint" ? item.toString() : item),
     indent,
   );
-  // Only the line breaks of the indent are left in it: inside strings they are escaped.
+  // All remaining line breaks are those of the indent: inside strings they are escaped.
   return margin === "" ? (text ?? "null") : (text ?? "null").replaceAll("\n", `\n${margin}`);
 }
 
@@ -142,8 +142,9 @@ function unitEscapes(char: string): string {
 }
 
 /**
- * A word of a command line as a shell (bash, zsh) takes it: plain if it can be, quoted otherwise. What
- * {@link safe} would escape is written as the shell's own escape, so that it can be shown and pasted.
+ * A word of a command line for a shell (bash, zsh): plain if possible, quoted otherwise. Characters
+ * that {@link safe} would escape are written as the shell's own escapes, so that the word can be shown
+ * and pasted.
  */
 export function shellWord(word: string): string {
   if (/^[\w@%+=:,./-]+$/.test(word)) return word;
@@ -152,7 +153,7 @@ export function shellWord(word: string): string {
   return `$'${escaped}'`;
 }
 
-/** By bytes: what `\\U...` means depends on the locale of the shell. */
+/** By bytes: the meaning of `\\U...` depends on the locale of the shell. */
 function shellEscape(char: string): string {
   const bytes = [...new TextEncoder().encode(char)];
   return (
@@ -160,17 +161,17 @@ function shellEscape(char: string): string {
   );
 }
 
-/** A colour by what it means. */
+/** A colour by its meaning. */
 export type Color = "good" | "bad" | "doubtful" | "faint";
 
 const SGR: Readonly<Record<Color, number>> = { good: 32, bad: 31, doubtful: 33, faint: 2 };
 
-/** The text in a colour, or as it is if colours are off. */
+/** The text in a colour, or unchanged if colours are off. */
 export function paint(text: string, color: Color | undefined, hasColor: boolean): string {
   return color === undefined || !hasColor ? text : `\x1b[${SGR[color]}m${text}\x1b[0m`;
 }
 
-/** What decides about colours. */
+/** The inputs of {@link allowsColor}. */
 export interface ColorOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly isTerminal: boolean;
@@ -179,9 +180,9 @@ export interface ColorOptions {
 }
 
 /**
- * Whether output may carry colours. `--no_color` is the nearest word and wins; then FORCE_COLOR
- * (it beats NO_COLOR in Node.js too; `0` and `false` force them off); then NO_COLOR if not empty,
- * TERM=dumb, and whether it is a terminal at all.
+ * True if output may be coloured. `--no_color` wins; then FORCE_COLOR (it precedes NO_COLOR in Node.js
+ * too; `0` and `false` force colours off); then NO_COLOR if not empty, TERM=dumb, and whether the
+ * output is a terminal.
  */
 export function allowsColor({ environment, isTerminal, isOff }: ColorOptions): boolean {
   if (isOff) return false;

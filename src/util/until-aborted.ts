@@ -1,10 +1,10 @@
 /**
- * Waits for `work`, but leaves as soon as the signal comes, whatever calls are still in flight.
+ * Waits for `work`, but returns as soon as the signal is aborted, whatever calls are still in flight.
  *
  * @throws The signal's reason, or what `work` throws.
  */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  // No other listener may be left.
+  // After an abort the promise has no other handler: its rejection must not be unhandled.
   work.catch(() => undefined);
   signal.throwIfAborted();
   let leave = () => {};

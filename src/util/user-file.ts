@@ -12,24 +12,24 @@ import { dirname } from "node:path";
 import { messageOf, OpsError } from "../errors.js";
 import { safe } from "./text.js";
 
-/** How long a pipe may go without a writer before nothing is expected from it. */
+/** How long a pipe may have no writer before it counts as empty. */
 const PIPE_OPEN_MS = 1_000;
 /** How long the writer of a pipe may take in all. */
 const PIPE_READ_MS = 10_000;
 const PIPE_POLL_MS = 10;
 const CHUNK_BYTES = 65_536;
 
-/** How a file that the user named is read. */
+/** How a file named by the user is read. */
 export interface ReadOptions {
-  /** The flag with its value, as the user would recognise it, made safe; begins every message. */
+  /** The flag with its value, made safe; begins every message. */
   readonly where: string;
-  /** A longer file is refused, without being read to its end. */
+  /** A longer file is refused without being read to its end. */
   readonly maxBytes: number;
 }
 
 /**
- * Reads a file that the user named, as UTF-8. Takes regular files and pipes with a writer (such as
- * a shell's `<(command)`); refuses devices, sockets and folders, and whatever has no end.
+ * Reads a file named by the user, as UTF-8. Accepts regular files and pipes with a writer (such as a
+ * shell's `<(command)`); refuses devices, sockets and folders, and input without an end.
  *
  * @throws OpsError `usage` if the file cannot be read, is too large, or is of another kind.
  */
@@ -62,8 +62,8 @@ export function assertUserFile(path: string, where: string): void {
 }
 
 /**
- * Checks that a file can be appended to, and creates it if it is not there. Refuses a pipe that
- * nothing reads from: opening it later would wait forever.
+ * Checks that a file can be appended to, and creates it if it does not exist. Refuses a pipe without a
+ * reader: opening it later would block forever.
  *
  * @throws OpsError `usage`.
  */
@@ -75,8 +75,8 @@ export function assertAppendable(path: string, where: string): void {
 }
 
 /**
- * Checks that a file can be replaced as a whole: its folder is there and can be written to, and
- * what it replaces is a file. Creates nothing.
+ * Checks that a file can be replaced as a whole: its folder exists and is writable, and the existing
+ * file is a regular one. Creates nothing.
  *
  * @throws OpsError `usage`.
  */
@@ -138,7 +138,7 @@ function readSome(file: number, chunk: Buffer): number | undefined {
   }
 }
 
-/** Flags are read before anything else runs, so nothing is held up by this. */
+/** Blocks the thread. Files are read while flags are parsed, before anything else runs. */
 function pause(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
@@ -156,7 +156,7 @@ const PROBLEMS: ReadonlyMap<string, string> = new Map([
   ["ELOOP", "its symbolic links form a circle"],
 ]);
 
-/** What is wrong with a file, in words. */
+/** The problem of a file in words. */
 function fileProblem(thrown: unknown): string {
   return PROBLEMS.get(codeOf(thrown)) ?? messageOf(thrown);
 }

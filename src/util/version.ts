@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** The version of this tool, as its package.json says; `unknown` if that cannot be read. */
+/** The version of this tool from its package.json; `unknown` if that cannot be read. */
 export function toolVersion(): string {
   try {
     const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");

@@ -1,8 +1,8 @@
 import stringWidth from "string-width";
 
-// Apart from text.ts: the tables of string-width take 20 ms to load, and a command says its first word before that.
+// Separate from text.ts: the tables of string-width take 20 ms to load, after a command's first output.
 
-/** Text whose characters take a column each, found out far quicker. */
+/** Text whose characters have width 1, detected much faster. */
 const PLAIN_LINE = /^[ -~]*$/;
 
 /** Columns that a terminal needs for text that {@link safe} returned. */
@@ -13,7 +13,9 @@ export function textWidth(text: string): number {
 
 const DOTS = "...";
 
-/** The text in a width, with dots in its middle if it is longer: addresses differ at their ends. */
+/**
+ * The text cut to a width, with dots in its middle if it is longer: addresses differ at their ends.
+ */
 export function shortened(text: string, width: number): string {
   if (textWidth(text) <= width) return text;
   const room = Math.max(0, width - DOTS.length);

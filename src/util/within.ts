@@ -2,13 +2,13 @@ import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 
 /**
- * The one time limit around a promise: bounds a call whose own retries may take longer than there is
- * time. The call itself goes on, and its later result is ignored.
+ * Limits the time of a call whose own retries may take longer. The call itself continues, and its later
+ * result is ignored.
  *
  * @param ms How long to wait, milliseconds of `clock`.
- * @param what What is waited for, for the message.
- * @param hurry Aborted: ends the wait at once.
- * @throws OpsError `deadline` when the time is up or `hurry` came; what the call throws.
+ * @param what The awaited party, for the message.
+ * @param hurry Ends the wait at once when aborted.
+ * @throws OpsError `deadline` when the time is over or `hurry` is aborted; what the call throws.
  */
 export async function within<T>(
   clock: Clock,
@@ -23,7 +23,7 @@ export async function within<T>(
   if (hurry?.aborted === true) end();
   hurry?.addEventListener("abort", end, { once: true });
   const late = () => {
-    // Errors cost a stack trace, and most calls are in time.
+    // Most calls are in time: no error object, with its stack trace, is created for them.
     if (isOver) return undefined as never;
     throw new OpsError({ code: "deadline", message: `${what} did not answer in time` });
   };
@@ -39,5 +39,5 @@ export async function within<T>(
   }
 }
 
-/** Made once, for the same reason. */
+/** A shared error object, for the same reason. */
 const ENDED = new OpsError({ code: "interrupted", message: "the wait is over" });

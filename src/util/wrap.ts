@@ -2,17 +2,19 @@ import wrapAnsi from "wrap-ansi";
 import { unpainted } from "./text.js";
 import { textWidth } from "./width.js";
 
-/** How wrap-ansi ends a colour; `paint` ends all with one sequence, the only one that reaches a terminal. */
+/**
+ * How wrap-ansi ends a colour; `paint` uses one sequence for all, the only one that reaches a terminal.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
 const COLOR_END = /\x1b\[(?:22|39)m/g;
 
-/** The part of a line, with its colours, that one row of the screen holds. */
+/** The part of a line, with its colours, that fits one row of the screen. */
 export function firstRow(line: string, columns: number): string {
   const rows = wrapAnsi(line, columns, { hard: true, trim: false, wordWrap: false });
   return (rows.split("\n")[0] ?? "").replaceAll(COLOR_END, "\x1b[0m");
 }
 
-/** What the text is shown on. */
+/** The properties of the output. */
 export interface Screen {
   readonly hasColor: boolean;
   /** Width in columns; infinite where lines are not to be broken (files, pipes). */
@@ -23,7 +25,7 @@ export interface Screen {
  * Breaks a sentence at its spaces, so that it fits the screen. Words that are too long stay whole.
  *
  * @param text Made safe already.
- * @param indent What the first line begins with, and all others.
+ * @param indent The prefix of the first line, and of all others.
  */
 export function wrapped(
   text: string,
@@ -36,19 +38,19 @@ export function wrapped(
   return lines.map((line, index) => (index === 0 ? first : rest) + line);
 }
 
-/** Columns by which the rest of a broken line is set in beyond its beginning. */
+/** The additional indent of the continuation of a broken line. */
 const HANGING = 2;
-/** A command of this tool as it is printed, to be typed: its name, and flags with what a shell takes as one word. */
+/** A printed command of this tool: its name and flags, with quoted words. */
 const COMMAND =
   /openmldb-ops(?: [a-z_]+)?(?: (?=\$?'?-)(?:\\.|\$'(?:\\.|[^'\\])*'|'[^']*'|[^\s';\\])+)+/g;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
 const PAINTED = /^(\x1b\[\d+m)([^\x1b]*)(\x1b\[0m)$/;
 
 /**
- * Breaks the lines of a text that are too long for a terminal at their spaces. A command stays whole on a line of its
- * own: the terminal breaks it, and what is copied there is one line.
+ * Breaks the lines of a text that are too long for a terminal at their spaces. A command stays whole on
+ * a line of its own: the terminal wraps it, and a copy of it is one line.
  *
- * @param text With the colours of `paint`; those inside of a line that is broken are lost.
+ * @param text With the colours of `paint`; colours inside a broken line are lost.
  */
 export function folded(text: string, columns: number): string {
   if (text.length <= columns) return text;
@@ -68,7 +70,7 @@ function foldedLine(line: string, columns: number): string {
   const addWords = (text: string) => {
     const words = text.trim();
     const indent = { first: lines.length === 0 ? first : rest, rest };
-    // What closes a bracket or a sentence stays behind its command.
+    // Closing brackets and punctuation stay after their command.
     if (lines.length > 0 && /^[).;,]*$/.test(words)) lines.push(`${lines.pop()}${words}`);
     else if (words !== "") for (const one of wrapped(words, indent, { columns })) lines.push(one);
   };
@@ -79,7 +81,7 @@ function foldedLine(line: string, columns: number): string {
     from = index + command.length;
   }
   addWords(plain.slice(from));
-  // The space at the end is for an answer that is typed behind a question.
+  // The trailing space separates a question from the typed answer.
   const space = plain.endsWith(" ") ? " " : "";
   return lines.map((one) => begin + one + end).join("\n") + space;
 }

@@ -1,16 +1,15 @@
 import { each, mapped, type Work } from "../model/work.js";
 
-/** How long a turn of work may take before other work gets its chance, in milliseconds. */
+/** How long work may run before other work gets the event loop, in milliseconds. */
 const TURN_MS = 15;
 
 /**
- * Takes turns with other work: a ZooKeeper session that is not heard of for seconds ends, and a
- * signal that waits that long looks ignored.
+ * Yields to other work: a ZooKeeper session without heartbeats for seconds expires, and a signal that
+ * waits that long seems ignored.
  *
- * @param leastItems Items between two rests, at least; some milliseconds of work. With 64, what is
- *   small enough for a simulation never rests, so that runs on a virtual clock stay repeatable
- *   whatever the machine does.
- * @returns To be called before each item: a rest to be waited for, or undefined to go on.
+ * @param leastItems The least number of items between two yields. With 64, work of the size of a
+ *   simulation never yields, so that runs on a virtual clock are repeatable on any machine.
+ * @returns Called before each item: a promise to await, or undefined to continue.
  */
 export function takeTurns(leastItems = 64): () => Promise<void> | undefined {
   let done = 0;
@@ -22,10 +21,10 @@ export function takeTurns(leastItems = 64): () => Promise<void> | undefined {
   };
 }
 
-/** When the first of all that take turns began since the event loop last turned. */
+/** When the first yielding work of this turn of the event loop started; undefined if none did. */
 let turnBegan: number | undefined;
 
-/** How long this turn of the event loop has taken, for all that take turns together. */
+/** How long this turn of the event loop has taken, for all yielding work together. */
 function spentMs(): number {
   const now = performance.now();
   if (turnBegan === undefined) {
@@ -37,7 +36,9 @@ function spentMs(): number {
   return now - turnBegan;
 }
 
-/** Runs work to its end, resting between its items where it has computed for long, see {@link takeTurns}. */
+/**
+ * Runs work to its end, yielding between items if it has computed for long, see {@link takeTurns}.
+ */
 export async function inTurns<T>(work: Work<T>, leastItems?: number): Promise<T> {
   const turn = takeTurns(leastItems);
   for (;;) {
@@ -48,7 +49,7 @@ export async function inTurns<T>(work: Work<T>, leastItems?: number): Promise<T>
   }
 }
 
-/** Works on many items in turns, see {@link takeTurns}. */
+/** Processes many items, yielding in between, see {@link takeTurns}. */
 export function eachInTurns<T>(
   items: Iterable<T>,
   work: (item: T) => void,
@@ -57,7 +58,11 @@ export function eachInTurns<T>(
   return inTurns(each(items, work), leastItems);
 }
 
-/** Maps many items in turns, see {@link takeTurns}. @returns The results, in the order of the items. */
+/**
+ * Maps many items, yielding in between, see {@link takeTurns}.
+ *
+ * @returns The results, in the order of the items.
+ */
 export function mapInTurns<T, R>(
   items: Iterable<T>,
   map: (item: T) => R,
