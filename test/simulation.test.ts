@@ -97,6 +97,11 @@ test.each([
   [40_680, "auto_failover let our tablets have copies of a stranger's replicas"],
   [70_124, "an ex-leader followed the newest leader, whose op failed before it said so"],
   [70_430, "an answer from before the first load of a stranger comes after it"],
+  [
+    620_001,
+    "the operator let a replica with a hole in its log lead: no follower that begins anew catches up",
+  ],
+  [620_260, "a stranger came while an accepted op of the nameserver copied our replica there"],
   [80_236, "a leader out of reach for a moment is no reason to rebuild its follower"],
 ])("seed %i, direct, odd: %s", async (seed) => {
   expect((await simulate(seed, { odd: "any", method: "direct" })).violations).toEqual([]);

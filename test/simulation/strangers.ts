@@ -24,6 +24,13 @@ function hasOurs(model: World["model"], endpoint: string): boolean {
   return loaded.some(({ dir }) => dir.meta.db !== STRANGE_DB);
 }
 
+/** Whether everything that a stranger has loaded is a copy of ours, so that no call tells it from our tablet. */
+export function looksLikeOurs(model: World["model"], endpoint: string): boolean {
+  const loaded = model.tablet(endpoint).loaded();
+  const isOurs = loaded.every(({ dir }) => dir.meta.db !== STRANGE_DB);
+  return isStranger(model, endpoint) && loaded.length > 0 && isOurs;
+}
+
 /**
  * Whether a call is one that may come before anything shows whose tablet it is: nothing is loaded there, and it
  * is what gets something loaded. The documented way has calls of its own for that.

@@ -3,7 +3,7 @@ import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import type { PartitionMeta } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { isServing } from "../../src/sandbox/model/replica.js";
-import { lastOffset } from "../../src/sandbox/model/runs.js";
+import { lastOffset, rowCount } from "../../src/sandbox/model/runs.js";
 import {
   acceptsWrites,
   dirAt,
@@ -49,6 +49,12 @@ export function trueCauses(world: World, of: Part): string[] {
     if (ahead.length > 0) causes.push(`ahead ${ahead.map((meta) => meta.endpoint).join()}`);
     const surplus = metas.filter((meta) => meta !== serving && hasSurplus(world, of, meta));
     if (surplus.length > 0) causes.push(`ahead ${surplus.map((meta) => meta.endpoint).join()}`);
+    // A follower that begins anew cannot get the entries that its leader lacks: where an operator let it lead.
+    const runs = dirAt(model, of, serving.endpoint)?.runs ?? [];
+    if (BigInt(rowCount(runs)) < own) {
+      const followers = metas.filter((meta) => meta !== serving).map((meta) => meta.endpoint);
+      causes.push(`hole ${followers.join()}`);
+    }
     const empty = emptyDisks(world, of);
     if (empty.length > 0) causes.push(`disk-empty ${empty.join()}`);
     return causes;

@@ -10,6 +10,7 @@ import {
   seemsStrange,
 } from "./partitions.js";
 import type { Stats } from "./stats.js";
+import { looksLikeOurs } from "./strangers.js";
 import type { RunResult } from "./tool-run.js";
 import { fencedFollowers, isTrueProblem, trueCauses } from "./truth.js";
 import type { World } from "./world.js";
@@ -83,15 +84,34 @@ function judgePartition(
     return "healthy";
   }
   if (checks.unknowable.has(of.name)) return "led by a replica that lacks rows without evidence";
-  if (isSaidWell) {
-    if (checks.spoiled.has(name)) return "spoiled by others, invisible to every offset";
-    if (checks.isDocumented && !isVisible(world, of)) return "diverged by RecoverTable, invisible";
-    const isOfRows = wrong.some((one) => one.includes("other entries") || one.includes("twice"));
-    const what = `${of.name} is called well: ${wrong.join("; ")}`;
-    checks.complain(isOfRows ? "same-entries" : "true-verdict", what);
-  }
+  const invisible = isSaidWell ? whyInvisible(world, checks, { of, name, wrong }) : undefined;
+  if (invisible !== undefined) return invisible;
   if (told !== undefined) judgeRest(world, checks, { of, wrong, told }, stats);
   return endOf(world, of, told);
+}
+
+/** Why a partition is called well although it is not: what no call shows. Complains about anything else. */
+function whyInvisible(
+  world: World,
+  checks: Checks,
+  { of, name, wrong }: Omit<Verdict, "told">,
+): string | undefined {
+  if (isOnlyCopied(world, wrong)) return "well, on a tablet of another cluster that got our copy";
+  if (checks.spoiled.has(name)) return "spoiled by others, invisible to every offset";
+  if (checks.isDocumented && !isVisible(world, of)) return "diverged by RecoverTable, invisible";
+  const isOfRows = wrong.some((one) => one.includes("other entries") || one.includes("twice"));
+  const what = `${of.name} is called well: ${wrong.join("; ")}`;
+  checks.complain(isOfRows ? "same-entries" : "true-verdict", what);
+  return undefined;
+}
+
+/** Whether a stranger came while an op that the nameserver had accepted copied our replica there, and nothing else is wrong. */
+function isOnlyCopied({ model }: World, wrong: readonly string[]): boolean {
+  return wrong.every(
+    (line) =>
+      line.endsWith(" is a tablet of another cluster") &&
+      looksLikeOurs(model, line.split(" ")[0] ?? ""),
+  );
 }
 
 /** Whether rows are said to be missing, and acknowledged rows are indeed on no replica. */
@@ -114,7 +134,9 @@ function judgeRest(
   const causes = [...trueCauses(world, of), ...fenced.map((endpoint) => `fenced ${endpoint}`)];
   if (fenced.length > 0) stats?.add("fenced followers", `of ${of.name}`);
   const isServing = of.part.partitionMeta.some((meta) => acceptsWrites(world.model, of, meta));
-  const away = causes.filter((one) => /^(tablet-away|ahead|disk-empty|fenced) /.test(one)).join();
+  const away = causes
+    .filter((one) => /^(tablet-away|ahead|disk-empty|fenced|hole) /.test(one))
+    .join();
   // An ex-leader keeps its flag until it follows again.
   const exLeaders = of.part.partitionMeta.filter((meta) => meta.isLeader && !meta.isAlive);
   // What others spoiled shows in no offset, whatever else is wrong.
