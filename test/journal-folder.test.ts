@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { openJournal } from "../src/journal/journal.js";
-import { forgetOld, journalPath, listRunIds } from "../src/journal/runs-folder.js";
+import { deleteOldJournals, journalPath, listRunIds } from "../src/journal/runs-folder.js";
 
 const base = mkdtempSync(join(tmpdir(), "openmldb-ops-journals-"));
 afterAll(() => rmSync(base, { recursive: true, force: true }));
@@ -45,7 +45,7 @@ describe("old journals", () => {
 
   test("the newest are kept", async () => {
     const stateDir = await folderWith(7);
-    await forgetOld(stateDir, 5);
+    await deleteOldJournals(stateDir, 5);
     expect((await listRunIds(stateDir)).sort()).toEqual([2, 3, 4, 5, 6].map(idOf));
   });
 
@@ -59,7 +59,7 @@ describe("old journals", () => {
     writeFileSync(join(runs, "experiment.jsonl"), "mine\n");
     writeFileSync(join(runs, "20260101T000000Z-0000000.jsonl"), "mine\n");
     const before = readdirSync(runs).sort();
-    await forgetOld(stateDir, 1);
+    await deleteOldJournals(stateDir, 1);
     expect(readdirSync(runs).sort()).toEqual(before);
   });
 
@@ -69,7 +69,7 @@ describe("old journals", () => {
       const [stateDir, other] = [newFolder(), await folderWith(4)];
       if (what === "a symbolic link") symlinkSync(join(other, "runs"), join(stateDir, "runs"));
       else cpSync(join(other, "runs"), join(stateDir, "runs"), { recursive: true });
-      await forgetOld(stateDir, 1);
+      await deleteOldJournals(stateDir, 1);
       expect(await listRunIds(stateDir)).toHaveLength(4);
       expect(await listRunIds(other)).toHaveLength(4);
     },

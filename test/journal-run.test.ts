@@ -15,7 +15,7 @@ import { type RecoverResult, recoverData } from "../src/execution/recover.js";
 import { OPType } from "../src/gen/openmldb/api_pb.js";
 import type { AppendFile } from "../src/journal/durable-log.js";
 import { type Journal, openJournal } from "../src/journal/journal.js";
-import { type CallStory, callsOf, readRun } from "../src/journal/read-runs.js";
+import { type CallWithOutcome, callsOf, readRun } from "../src/journal/read-runs.js";
 import type { Method } from "../src/planning/method.js";
 import { type MutationCall, watchMutations } from "../src/run/watch-mutations.js";
 import { again, print } from "./helpers/printing.js";
@@ -218,7 +218,7 @@ describe("a run that is killed", () => {
   });
 });
 
-const isUnknown = ({ outcome }: CallStory) => outcome === undefined;
+const isUnknown = ({ outcome }: CallWithOutcome) => outcome === undefined;
 
 /** The replicas for which the nameserver has made a RecoverTable op, once for each op. */
 function recoverOps({ model }: VirtualCluster): string[] {

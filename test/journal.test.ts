@@ -15,7 +15,7 @@ import type { AppendFile } from "../src/journal/durable-log.js";
 import { type JournalOptions, openJournal } from "../src/journal/journal.js";
 import { callsOf, readRun } from "../src/journal/read-runs.js";
 import type { JournalRecord, RunRecord } from "../src/journal/record.js";
-import { readRunsInShort } from "../src/journal/zk-history.js";
+import { readRunSummaries } from "../src/journal/zk-history.js";
 import { type MutationCall, watchMutations } from "../src/run/watch-mutations.js";
 import { defaultStateDir } from "../src/util/process-identity.js";
 import { memoryZooKeeper } from "./helpers/memory-zookeeper.js";
@@ -406,7 +406,7 @@ describe("the history in ZooKeeper", () => {
     await new Promise((resolve) => setImmediate(resolve));
     zk.nodes.set(`/openmldb/ops_tool/history/${idOf(5)}`, Buffer.from('{"run":1}'));
     const notes: string[] = [];
-    const runs = await readRunsInShort(zk, "/openmldb", (text) => notes.push(text));
+    const runs = await readRunSummaries(zk, "/openmldb", (text) => notes.push(text));
     const nodes = [...zk.nodes.keys()].filter((path) => path.includes("/history/")).sort();
     expect(nodes).toHaveLength(20);
     expect(nodes[0]).toBe(`/openmldb/ops_tool/history/${idOf(3)}`);

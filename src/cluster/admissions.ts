@@ -3,21 +3,21 @@ import { type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { Caller } from "./caller.js";
 import type { Admission } from "./cluster.js";
 
-/** Which changes reach which tablets; kept for all calls of one cluster. */
+/** Decides which changes may be sent to which tablets, for all calls of one cluster. */
 export interface Admissions {
   admit(endpoint: Endpoint, admission: Admission): void;
   /**
-   * To be called right before a change leaves that is sent to a tablet.
+   * Must be called right before a change is sent to a tablet.
    *
-   * @param loads The `replicaKey` of the replica that the change loads, if it loads one.
-   * @throws OpsError `unidentified` if the tablet does not admit it.
+   * @param loads The `replicaKey` of the replica that the change loads; undefined if it loads none.
+   * @throws OpsError `unidentified` if the change is not admitted.
    */
   check(endpoint: Endpoint, loads?: string): void;
-  /** The same for a request to the nameserver that makes it send something to a tablet. */
+  /** The check for a request to the nameserver that makes it send something to a tablet: the connection only. */
   checkAbout(endpoint: Endpoint): void;
 }
 
-/** See {@link Admissions}; a tablet that was never admitted takes every change. */
+/** See {@link Admissions}. A tablet without an admission gets every change. */
 export function createAdmissions({ connection }: Pick<Caller, "connection">): Admissions {
   const admitted = new Map<Endpoint, Admission>();
   const checkAbout = (endpoint: Endpoint): void => {
@@ -39,7 +39,7 @@ export function createAdmissions({ connection }: Pick<Caller, "connection">): Ad
   };
 }
 
-/** Looking again may show it. */
+/** Retryable, because the next observation may identify the tablet. */
 function unidentified(endpoint: Endpoint, why: string): OpsError {
   return new OpsError({
     code: "unidentified",

@@ -1,29 +1,25 @@
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 
-/**
- * The largest answer that is taken, unless told otherwise: 128 MiB. ShowTable of 240,000 replicas is
- * 27 MB.
- */
+/** Default of the largest accepted answer in bytes: 128 MiB. ShowTable of 240,000 replicas is 27 MB. */
 export const MAX_ANSWER_BYTES = 128 * 1024 * 1024;
 
-/** Bytes of an answer for each element that it may have at most; see {@link ElementBudget}. */
+/** An answer may have one element for each of these bytes of the largest accepted size; see {@link ElementBudget}. */
 const BYTES_PER_ELEMENT = 64;
-/** Below this size an answer cannot unpack to much, whatever it holds. */
+/** Up to this size an answer is not counted, because it cannot take much memory. */
 const SMALL_BYTES = 1024 * 1024;
 
 /**
- * Counts what an answer is made of before it is decoded: nested messages, elements of lists, unknown
- * fields. Two bytes on the wire can be a message that takes 200 in memory, so that a ceiling for bytes
- * alone is no ceiling for memory.
+ * Counts the elements of an answer before it is decoded: nested messages, elements of lists, unknown fields. Two
+ * bytes on the wire can become a message of 200 bytes in memory, so a limit of bytes alone does not limit memory.
  */
 export interface ElementBudget {
   /** @throws Error if the answer may not have so many elements. */
   assertUpTo(count: number): void;
   /**
-   * Counts what is in a message of the answer, and the message itself.
+   * Counts a message of the answer with its content.
    *
-   * @throws Error if the answer has more elements than it may, or the bytes are no message.
+   * @throws Error if the answer has too many elements, or if the bytes are not a message.
    */
   spendFor(desc: DescMessage, bytes: Uint8Array): void;
 }
@@ -32,7 +28,7 @@ export interface ElementBudget {
  * The budget of one answer.
  *
  * @param bytes Size of the answer; a small one is not counted.
- * @param maxAnswerBytes The largest answer that is taken: it may have an element for every 64 bytes of that.
+ * @param maxAnswerBytes The largest accepted answer; it determines the largest number of elements.
  */
 export function elementBudget(bytes: number, maxAnswerBytes: number): ElementBudget {
   if (bytes <= SMALL_BYTES) return { assertUpTo: () => {}, spendFor: () => {} };
@@ -71,7 +67,7 @@ export function elementBudget(bytes: number, maxAnswerBytes: number): ElementBud
   };
 }
 
-/** What a field takes, apart from what is nested in it. A packed list has an element for each byte at most. */
+/** The elements of a field, without nested ones. A packed list has at most one element for each byte. */
 function costOf(field: DescField, length: number): number {
   if (field.message !== undefined) return shapeOf(field.message).cost;
   if (field.fieldKind !== "list") return 0;
@@ -81,7 +77,7 @@ function costOf(field: DescField, length: number): number {
 
 interface Shape {
   readonly fields: ReadonlyMap<number, DescField>;
-  /** One, and more for each list, which takes memory even if it is empty. */
+  /** One, and a quarter for each list, which takes memory even if it is empty. */
   readonly cost: number;
 }
 

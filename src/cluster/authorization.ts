@@ -1,17 +1,17 @@
 import { createHash } from "node:crypto";
 import { OpsError } from "../errors.js";
 
-/** The caller's credentials. Without a user the service token of OpenMLDB's own command-line clients is used. */
+/** Credentials. Without a user, the service token of OpenMLDB's own command-line clients is used. */
 export interface Credentials {
   readonly user?: string | undefined;
-  /** Taken as empty if there is a user and no password: the account `root` starts like that. */
+  /** Empty if undefined: the initial password of the account `root` is empty. */
   readonly password?: string | undefined;
 }
 
 /**
  * The value of the `authorization` metadata that every call to OpenMLDB 0.9 must carry: `sdefault`
  * (`s` and the service token `default`), or `u`, the user, `:1` and the lowercase hex SHA-256 of
- * the password. Where authentication is off any value passes; without one brpc drops the connection.
+ * the password. If authentication is off, any value is accepted; without a value brpc drops the connection.
  *
  * @throws OpsError `usage` for a password without a user and for a user name that cannot be sent.
  */

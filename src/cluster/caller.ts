@@ -12,16 +12,16 @@ import { reworded } from "./failure.js";
 import { codes, rejection } from "./response-codes.js";
 import type { CallOptions, Transport } from "./transport.js";
 
-/** Calls nameservers and tablets by the names the cluster knows them by. */
+/** Calls nameservers and tablets by their names in the cluster. */
 export interface Caller {
   /**
-   * Makes one call, once.
+   * Makes one call, without retries.
    *
-   * @param accepted Codes that are no failure, beside 0.
-   * @param before Called right before the request leaves; what it throws keeps it from leaving.
+   * @param accepted Response codes that are not failures, in addition to 0.
+   * @param before Called right before the request is sent; if it throws, nothing is sent.
    * @returns The answer, whose `code` is 0 or one of `accepted`.
-   * @throws OpsError `rejected` for every other code, and what the transport and the look-up of the
-   *   address throw. An answer without `code` is `bad-answer`: OpenMLDB always sets it.
+   * @throws OpsError `rejected` for every other code, and the errors of the transport and of the address look-up.
+   *   An answer without `code` is `bad-answer`, because OpenMLDB always sets it.
    */
   call<I extends DescMessage, O extends DescMessage>(
     endpoint: Endpoint,
@@ -30,15 +30,15 @@ export interface Caller {
     accepted?: readonly number[],
     before?: () => void,
   ): Promise<MessageShape<O>>;
-  /** Real endpoint of an endpoint; remembered until a call there cannot reach it. */
+  /** The address of an endpoint; cached until a call cannot reach it. */
   addressOf(endpoint: Endpoint): Promise<string>;
-  /** The connection over which a call to an endpoint would go now; undefined while there is none. */
+  /** The current connection to an endpoint; undefined if there is none. */
   connection(endpoint: Endpoint): Connection | undefined;
   /** Calls made so far, failed ones included. */
   callCount(): number;
 }
 
-/** @param options `resolve` looks an address up; `callOptions` go with every call. */
+/** @param options `resolve` looks up an address; `callOptions` apply to every call. */
 export function createCaller(options: {
   readonly transport: Transport;
   readonly resolve: (endpoint: Endpoint) => Promise<string>;

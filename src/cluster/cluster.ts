@@ -17,7 +17,7 @@ import type {
 } from "../model/cluster-state.js";
 import type { RowPage, RowPosition } from "../model/rows.js";
 
-/** What LoadTable needs to know (api.proto, TableMeta). */
+/** Parameters of LoadTable (api.proto, TableMeta). */
 export interface LoadRequest extends PartitionId {
   readonly segCount: number;
   readonly storageMode: StorageMode;
@@ -28,7 +28,7 @@ export interface LoadRequest extends PartitionId {
   readonly followers: readonly Endpoint[];
 }
 
-/** What ChangeRole needs to know (api.proto, ChangeRoleRequest). */
+/** Parameters of ChangeRole (api.proto, ChangeRoleRequest). */
 export interface RoleRequest {
   readonly tid: number;
   readonly pid: number;
@@ -39,45 +39,45 @@ export interface RoleRequest {
   readonly followers: readonly Endpoint[];
 }
 
-/** Which rows to read (api.proto, TraverseRequest). */
+/** Parameters of Traverse (api.proto, TraverseRequest). */
 export interface TraverseRequest {
   readonly tid: number;
   readonly pid: number;
   /** Undefined for the first index. */
   readonly index: string | undefined;
-  /** Rows in the answer, at most; at least 1, as with 0 the tablet never says that it is finished. */
+  /** Limit of rows in the answer; at least 1, because with 0 the tablet never sets isFinish. */
   readonly limit: number;
-  /** Undefined to begin with the first row. */
+  /** Undefined to start at the first row. */
   readonly from: RowPosition | undefined;
-  /** How many rows with the key and timestamp of `from` to skip. */
+  /** Number of rows with the key and timestamp of `from` to skip. */
   readonly skip: number;
 }
 
-/** What {@link Cluster.setPartitionFlags} makes of a partition's record. */
+/** The flags that {@link Cluster.setPartitionFlags} sets in a partition's record. */
 export interface PartitionFlags {
-  /** The one replica flagged leader, beside `keepsFlag`. */
+  /** The only replica that is flagged leader, apart from `keepsFlag`. */
   readonly leader: Endpoint;
   /** The replicas flagged alive; all others are flagged dead. */
   readonly alive: readonly Endpoint[];
-  /** Ex-leaders that stay flagged leader if they are, as ChangeLeader leaves them; none if left out. */
+  /** Ex-leaders whose leader flag is not changed, as after ChangeLeader; none if left out. */
   readonly keepsFlag?: readonly Endpoint[] | undefined;
 }
 
 /**
- * One connection to an address. One that is made anew is another value: a process that ends takes its
- * connections with it, so behind the same one is the same process.
+ * Identity of one connection to an address. A new connection has another value. The connections of a process end
+ * with it, so the same connection means the same process.
  */
 export type Connection = symbol;
 
-/** Which changes reach a tablet. */
+/** The changes that may be sent to a tablet. */
 export interface Admission {
-  /** Over which connection: behind another one may be another tablet. */
+  /** The connection that this admission is valid for; another one may lead to another tablet. */
   readonly connection: Connection;
-  /** Of the changes sent to the tablet itself: all, none, or the load of this replica alone. */
+  /** Which changes may be sent to the tablet itself: all, none, or only the load of this replica. */
   readonly changes: "all" | "none" | { readonly tid: number; readonly pid: number };
 }
 
-/** Which replica on a tablet's disk; the storage mode tells the tablet where to look. */
+/** A replica on a tablet's disk; the storage mode determines the directory. */
 export interface OnDisk {
   readonly tid: number;
   readonly pid: number;
@@ -85,15 +85,15 @@ export interface OnDisk {
 }
 
 /**
- * What the tool may ask of, and do to, one OpenMLDB cluster, in OpenMLDB's own verbs.
+ * The calls to one OpenMLDB cluster, named after OpenMLDB's own.
  *
- * Calls to the nameserver go to its leader: an answer 300 or an unreachable leader makes the call
- * read the leader from ZooKeeper again and go on there, within a bound. Calls that are not safe to
- * repeat (`recoverTable` and all others that queue ops) fail with `retryable: true` instead, once they may have had an effect:
- * the caller looks at the state before asking again.
+ * Calls to the nameserver go to its leader. After response code 300 or if the leader is unreachable, the call reads
+ * the leader from ZooKeeper again and is repeated there, within a time limit. Calls that are not safe to repeat
+ * (`recoverTable` and all others that queue ops) fail with `retryable: true` instead once they may have had an
+ * effect, so that the caller observes the state first.
  *
- * Every method throws only OpsError: `rejected` with `responseCode` if the peer says no,
- * `unreachable`, `deadline`, `no-leader`, `bad-answer` or `interrupted` otherwise.
+ * Every method throws only OpsError: `rejected` with `responseCode` if the peer refuses, else `unreachable`,
+ * `deadline`, `no-leader`, `bad-answer` or `interrupted`.
  */
 export interface Cluster {
   readonly clock: Clock;
@@ -101,25 +101,24 @@ export interface Cluster {
   /** Reads ZooKeeper: the leading nameserver, the standbys, and the registered tablets. */
   topology(): Promise<Topology>;
   /**
-   * Where an endpoint leads: the address that is dialled (its entry in `map/names`, or the endpoint
-   * itself), and the same with its host name looked up, where that is possible.
+   * The address of an endpoint: `dialled` is its entry in `map/names`, or the endpoint itself; `located` is the same
+   * with the host name resolved, if it can be.
    *
-   * @throws OpsError if there is no address for it.
+   * @throws OpsError if it has no address.
    */
   addressOf(endpoint: Endpoint): Promise<{ readonly dialled: string; readonly located: string }>;
   /**
-   * Reads ZooKeeper: the znode that registers a tablet, if it belongs to no session. A tablet's own goes
-   * away with its session (OpenMLDB 0.9 tablet: RegisterZK), so such a znode was left behind, by a copied
-   * tree for instance. Undefined if it belongs to a session, or if the tablet is not registered.
+   * Reads ZooKeeper: path of the znode that registers a tablet, if no session owns it. A tablet's znode is ephemeral
+   * (OpenMLDB 0.9 tablet: RegisterZK), so such a znode is a leftover, for example of a copied tree. Undefined if a
+   * session owns it, or if the tablet is not registered.
    */
   leftRegistration(endpoint: Endpoint): Promise<string | undefined>;
-  /** Asks one nameserver itself, leader or not, whether it leads; it answers either way if it is well. */
+  /** Asks one nameserver, leader or standby, whether it leads. */
   askNameserver(endpoint: Endpoint): Promise<"leads" | "stands-by">;
   /**
-   * Reads ZooKeeper: the records of some tables as they were last written there. The nameserver keeps
-   * newer offsets in its memory only.
+   * Reads ZooKeeper: the records of some tables as last written. The nameserver keeps newer offsets in memory only.
    *
-   * @returns By tid; undefined as a value where there is no record, or none that can be read.
+   * @returns By tid; the value is undefined if there is no record, or if it cannot be parsed.
    */
   storedTables(
     tables: readonly { readonly db: string; readonly table: string; readonly tid: number }[],
@@ -135,8 +134,8 @@ export interface Cluster {
   /** All ops that the nameserver lists, oldest first. */
   showOpStatus(): Promise<readonly Op[]>;
   /**
-   * Flags replicas alive or not. Safe to repeat for one partition; NOT for a whole table that is
-   * flagged dead, whose partitions can have come back meanwhile.
+   * Flags replicas alive or not. Safe to repeat for one partition. NOT safe to repeat for a whole table that is
+   * flagged not alive, because some partitions may have recovered in between.
    *
    * @param target Without `pid`: all replicas of the table on that endpoint.
    */
@@ -155,13 +154,13 @@ export interface Cluster {
    * Queues an op that makes an alive follower the leader of a new term (kChangeLeaderOP). NOT safe
    * to repeat.
    *
-   * @param candidate The follower that shall lead; `auto`: the one with the highest offset, whether
-   *   the leader is alive or not; undefined: the same, refused with 309 if the leader is alive.
+   * @param candidate The follower that becomes leader. `auto`: the one with the highest offset, even if the leader
+   *   is alive. Undefined: the same, but refused with 309 if the leader is alive.
    */
   changeLeader(id: PartitionId, candidate: Endpoint | "auto" | undefined): Promise<void>;
   /**
-   * Queues ops that take a tablet out of service: new leaders for its leaders, its other replicas
-   * marked not alive (OfflineEndpoint). NOT safe to repeat.
+   * Queues ops that take a tablet out of service: its leaders are replaced, and its other replicas are marked not
+   * alive (OfflineEndpoint). NOT safe to repeat.
    *
    * @param concurrency Queues to use; undefined for the nameserver's default.
    */
@@ -173,7 +172,7 @@ export interface Cluster {
   recoverEndpoint(
     endpoint: Endpoint,
     options: {
-      /** Whether replicas that led get leadership back. */
+      /** True if replicas that were leaders become leaders again. */
       readonly needRestore: boolean;
       /** Queues to use; undefined for the nameserver's default. */
       readonly concurrency: number | undefined;
@@ -185,30 +184,31 @@ export interface Cluster {
     table: { readonly db: string; readonly table: string; readonly pids: readonly number[] },
     to: Endpoint,
   ): Promise<void>;
-  /** Queues an op that makes a new follower on a tablet (AddReplicaNS). NOT safe to repeat. */
+  /** Queues an op that creates a new follower on a tablet (AddReplicaNS). NOT safe to repeat. */
   addReplicaNS(id: PartitionId, endpoint: Endpoint): Promise<void>;
   /** Queues an op that deletes a follower from a tablet (DelReplicaNS). NOT safe to repeat. */
   delReplicaNS(id: PartitionId, endpoint: Endpoint): Promise<void>;
-  /** Ends an op that is queued or running (CancelOP); "has ended already" (312) counts as done. */
+  /** Cancels a queued or running op (CancelOP); response code 312 (already ended) counts as done. */
   cancelOp(op: bigint): Promise<void>;
-  /** Takes ended ops off the list: one, or all with a status (DeleteOP, OpenMLDB 0.8 and later). Safe to repeat. */
+  /** Removes ended ops from the list: one, or all with a status (DeleteOP, OpenMLDB 0.8 and later). Safe to repeat. */
   deleteOp(which: { readonly op: bigint } | { readonly status: OpStatus }): Promise<void>;
   /**
-   * Rewrites the leader and alive flags in the nameserver's record of a partition: reads the record,
-   * changes these two flags of each replica and writes everything else back as it was, fields that
-   * this version does not know included (GetTablePartition, SetTablePartition). Safe to repeat.
+   * Rewrites the leader and alive flags in the nameserver's record of a partition: reads the record, changes the two
+   * flags of each replica, and writes all other fields back unchanged, unknown ones included (GetTablePartition,
+   * SetTablePartition). Safe to repeat.
    */
   setPartitionFlags(id: PartitionId, flags: PartitionFlags): Promise<void>;
   /**
-   * Rewrites where a replica of a partition is on record, all other fields as read (GetTablePartition,
-   * SetTablePartition): the nameserver checks nothing, so that the tablets may be gone. Safe to repeat.
+   * Rewrites the endpoint of a replica in the nameserver's record of a partition; all other fields stay as read
+   * (GetTablePartition, SetTablePartition). The nameserver does not check the endpoint, so both tablets may be gone.
+   * Safe to repeat.
    *
-   * @param to The tablet that has the replica now; undefined: the replica is taken off the record.
-   * @throws OpsError `refused` if the record would have no replica left, or `to` twice.
+   * @param to The tablet that has the replica now; undefined: the replica is removed from the record.
+   * @throws OpsError `refused` if the record would have no replica left, or two at `to`.
    */
   setReplicaEndpoint(id: PartitionId, endpoint: Endpoint, to: Endpoint | undefined): Promise<void>;
 
-  /** What the tablet has loaded: everything, or with `of` that replica only. */
+  /** The loaded replicas of the tablet: all, or with `of` that one only. */
   getTableStatus(
     endpoint: Endpoint,
     of?: { readonly tid: number; readonly pid: number },
@@ -222,46 +222,46 @@ export interface Cluster {
   getTermPair(endpoint: Endpoint, of: OnDisk): Promise<DiskClaim>;
   /** The newest snapshot on the disk of a loaded replica; undefined if it has none. */
   getManifest(endpoint: Endpoint, of: OnDisk): Promise<SnapshotClaim | undefined>;
-  /** Name, database and columns of a loaded replica, as its tablet has them. */
+  /** The schema of a loaded replica as its tablet has it. */
   getTableSchema(
     endpoint: Endpoint,
     id: { readonly tid: number; readonly pid: number },
   ): Promise<SchemaClaim>;
   /** Rows of one index of a loaded replica, leader or follower, in the order of the index. */
   traverse(endpoint: Endpoint, request: TraverseRequest): Promise<RowPage>;
-  /** Starts loading; "loaded already" (code 101) counts as done. Safe to repeat. */
+  /** Starts loading; response code 101 (already loaded) counts as done. Safe to repeat. */
   loadTable(endpoint: Endpoint, request: LoadRequest): Promise<void>;
-  /** Changes the role of a loaded replica; "is that already" (102, 103) counts as done. Safe to repeat. */
+  /** Changes the role of a loaded replica; 102 and 103 (already in that role) count as done. Safe to repeat. */
   changeRole(endpoint: Endpoint, request: RoleRequest): Promise<void>;
-  /** Adds a follower to the replication list of a loaded leader; "already there" (119) counts as done. Safe to repeat. */
+  /** Adds a follower to the replication list of a loaded leader; 119 (already in it) counts as done. Safe to repeat. */
   addReplica(
     leader: Endpoint,
     id: { readonly tid: number; readonly pid: number },
     follower: Endpoint,
   ): Promise<void>;
-  /** Takes a follower off the replication list of a loaded leader. Safe to repeat. */
+  /** Removes a follower from the replication list of a loaded leader. Safe to repeat. */
   delReplica(
     leader: Endpoint,
     id: { readonly tid: number; readonly pid: number },
     follower: Endpoint,
   ): Promise<void>;
-  /** Puts a leader left in kSnapshotPaused back to normal. */
+  /** Resets a leader from kSnapshotPaused to normal (RecoverSnapshot). */
   recoverSnapshot(
     endpoint: Endpoint,
     of: { readonly tid: number; readonly pid: number; readonly storageMode: StorageMode },
   ): Promise<void>;
 
-  /** The connection over which a tablet would be called now; undefined while there is none. */
+  /** The current connection to a tablet; undefined if there is none. */
   connection(endpoint: Endpoint): Connection | undefined;
   /**
-   * From now on changes reach a tablet only as `admission` says: one that is on its way by then fails with
-   * `unidentified` (retryable), having had no effect. Without this call every change passes.
+   * Restricts the changes that are sent to a tablet from now on. A change that is not admitted fails with
+   * `unidentified` (retryable) and has no effect. Without this call every change is sent.
    */
   admit(endpoint: Endpoint, admission: Admission): void;
   /**
-   * The same cluster for one attempt of a run. A call to the nameserver that is to be made again, since
-   * its answer got lost or the leader is gone, is made only if `permit` does not throw: seconds have passed
-   * by then, and another run may be at work.
+   * Returns the same cluster for one attempt of a run. Before a call to the nameserver is repeated (the answer was
+   * lost, or the leader is gone), `permit` is called, and the call fails with its error. Seconds have passed by
+   * then, and another run may hold the lock.
    */
   repeatingWhile(permit: () => Promise<void>): Cluster;
   /** Calls made so far, for reports and benchmarks. */

@@ -14,13 +14,13 @@ import { parseRootPath, readNameservers, readTopology, resolveEndpoint } from ".
 import type { Transport } from "./transport.js";
 import type { ZooKeeper } from "./zookeeper.js";
 
-/** How long calls of the nameserver look for a leader that answers, unless told otherwise. */
+/** Default of {@link ClusterParts.leaderTimeoutMs}. */
 const defaultLeaderTimeoutMs = 30_000;
 
-/** Calls to the nameserver in flight at once, unless told otherwise. */
+/** Default of {@link ClusterParts.nsConcurrency}. */
 const defaultNsConcurrency = 16;
 
-/** What a cluster is made of: real parts in production, in-memory ones in simulations. */
+/** The parts of a cluster: real ones in production, in-memory ones in simulations. */
 export interface ClusterParts {
   readonly zk: ZooKeeper;
   readonly transport: Transport;
@@ -30,24 +30,24 @@ export interface ClusterParts {
   /** Deadline of each single call. */
   readonly rpcTimeoutMs: number;
   /**
-   * How long a call to the nameserver goes on looking for a leader that answers, 30 s if undefined.
-   * Such a call therefore ends within `leaderTimeoutMs + rpcTimeoutMs`, once it has its turn.
+   * Milliseconds that a call to the nameserver may look for a leader that answers; 30 s if undefined. The call ends
+   * within `leaderTimeoutMs + rpcTimeoutMs` after it has left the queue of `nsConcurrency`.
    */
   readonly leaderTimeoutMs?: number | undefined;
-  /** Calls to the nameserver in flight at once, 16 if undefined. */
+  /** Limit of concurrent calls to the nameserver, 16 if undefined. */
   readonly nsConcurrency?: number | undefined;
   /**
-   * Looks the host of an address up, so that two names of one host are known to be the same; returns the
-   * address as it is where it cannot. Undefined: addresses are compared as they are written.
+   * Resolves the host of an address, so that two names of one host can be recognized; returns the address unchanged
+   * if it cannot. Undefined: addresses are compared as text.
    */
   readonly locate?: ((address: string) => Promise<string>) | undefined;
-  /** Told what a long wait is for; undefined: nothing is told. */
+  /** Receives the reason of each long wait. */
   readonly onNote?: ((text: string) => void) | undefined;
-  /** Told which nameserver leads, each time that ZooKeeper was asked; undefined: nothing is told. */
+  /** Receives the leading nameserver each time that it was read from ZooKeeper. */
   readonly onLeader?: ((leader: Endpoint) => void) | undefined;
   /**
-   * Ends every call in flight and refuses every later one. What has to be put back after that
-   * (auto_failover) needs a second cluster made of the same parts without this signal.
+   * Aborts every call in flight and refuses every later one. Restoring auto_failover after that needs a second
+   * cluster made of the same parts without this signal.
    */
   readonly signal?: AbortSignal | undefined;
 }

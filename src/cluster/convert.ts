@@ -50,8 +50,8 @@ import { takeTurns } from "../util/yielding.js";
 import { madeOnce } from "./decode.js";
 import { isSet } from "./required-fields.js";
 
-// Messages are read field by field, never spread: a field's default value lives on the prototype of
-// the message, where `{...message}` does not find it.
+// Messages are read field by field and never spread: default values are properties of the message's prototype,
+// which `{...message}` does not copy.
 
 const storageModes: Readonly<Record<WireStorageMode, StorageMode>> = {
   [WireStorageMode.kUnknown]: "unknown",
@@ -91,10 +91,10 @@ const wireOpStatuses: Readonly<Partial<Record<OpStatus, TaskStatus>>> = {
   canceled: TaskStatus.kCanceled,
 };
 
-/** Replicas converted between two rests of {@link toTableClaims}; some milliseconds of work. */
+/** Number of replicas that {@link toTableClaims} converts before it yields: a few milliseconds of work. */
 const replicasPerTurn = 5000;
 
-/** A value that the schema's enumeration lacks ends among the unknown fields (proto2). */
+/** True if the field has an enumeration value that the schema lacks: proto2 keeps it as an unknown field. */
 function hasUnknownValue(message: Message, field: DescField): boolean {
   return message.$unknown?.some((unknown) => unknown.no === field.number) ?? false;
 }
@@ -110,8 +110,7 @@ export function toWireRole(role: Role): TableMode {
 }
 
 function toStorageMode(info: TableInfo): StorageMode {
-  // Absent means memory (tables of old versions, system tables); a value that this version does
-  // not know must not pass for it.
+  // Absent means memory (tables of old versions, system tables). An unknown value must not be taken for memory.
   return hasUnknownValue(info, TableInfoSchema.field.storageMode)
     ? "unknown"
     : storageModes[info.storageMode];
@@ -131,7 +130,7 @@ function toReplicaClaim(meta: PartitionMeta): ReplicaClaim {
   };
 }
 
-/** The same zero for all: each bigint is an object, and most of some numbers are zero. */
+/** Returns one shared zero, which saves memory: each bigint is an object, and most of these values are zero. */
 function sharedZero(value: bigint): bigint {
   return value === 0n ? 0n : value;
 }
@@ -145,8 +144,8 @@ function toPartitionClaim(partition: TablePartition): PartitionClaim {
 }
 
 /**
- * One table as the nameserver tells of it, or keeps it in ZooKeeper (nameserver.proto, TableInfo).
- * Partitions and replicas keep their order; replicas in other clusters are left out.
+ * Converts one table from the nameserver's answer or from ZooKeeper (nameserver.proto, TableInfo). Partitions and
+ * replicas keep their order; replicas in other clusters are left out.
  */
 export function toTableClaim(info: TableInfo): TableClaim {
   return {
@@ -162,7 +161,7 @@ export function toTableClaim(info: TableInfo): TableClaim {
   };
 }
 
-/** Many tables, in their order; lets other work run in between, so that no turn takes long. */
+/** Converts many tables, in their order. Yields to the event loop in between. */
 export async function toTableClaims(infos: readonly TableInfo[]): Promise<TableClaim[]> {
   const tables: TableClaim[] = [];
   const turn = takeTurns(replicasPerTurn);
@@ -177,12 +176,12 @@ export async function toTableClaims(infos: readonly TableInfo[]): Promise<TableC
 }
 
 /**
- * An age beyond this is a negative one, unsigned: the nameserver subtracts the wall time at which the state
- * changed from that of now (OpenMLDB 0.9 nameserver: ShowTablet), and its clock was set back in between.
+ * An age beyond this is a negative number sent as unsigned. The nameserver computes the age as a difference of wall
+ * times (OpenMLDB 0.9 nameserver: ShowTablet), which is negative after its clock was set back.
  */
 const AGE_MAX_MS = 2n ** 63n;
 
-/** One tablet as the nameserver tells of it. Before OpenMLDB 0.5 the word was `kTabletHealthy`. */
+/** Converts a tablet's status (nameserver.proto, TabletStatus). Before OpenMLDB 0.5 the state was `kTabletHealthy`. */
 export function toTabletClaim(status: TabletStatus): TabletClaim {
   return {
     endpoint: status.endpoint,
@@ -193,7 +192,7 @@ export function toTabletClaim(status: TabletStatus): TabletClaim {
   };
 }
 
-/** One op (nameserver.proto, OPStatus). */
+/** Converts one op (nameserver.proto, OPStatus). */
 export function toOp(status: OPStatus): Op {
   return {
     id: status.opId,
@@ -209,8 +208,8 @@ export function toOp(status: OPStatus): Op {
 }
 
 /**
- * One loaded replica (api.proto, TableStatus). The tablet leaves `state` out when it holds a value
- * outside the enumeration, and `offset` when the replica has no replicator: then it counts as 0.
+ * Converts one loaded replica (api.proto, TableStatus). The tablet omits `state` if the value is outside the
+ * enumeration, and `offset` if the replica has no replicator; the offset is 0 then.
  */
 export function toReplicaReport(status: TableStatus): ReplicaReport {
   return madeOnce(status, toReport);
@@ -236,7 +235,7 @@ function toReport(status: TableStatus): ReplicaReport {
   };
 }
 
-/** A leader's replication list; empty where the answer is "no follower" (code 134). */
+/** Converts a leader's replication list; empty after response code 134 (no follower). */
 export function toFollowerList(response: GetTableFollowerResponse): FollowerList {
   return {
     offset: response.offset,
@@ -246,7 +245,7 @@ export function toFollowerList(response: GetTableFollowerResponse): FollowerList
   };
 }
 
-/** Term and offset of a replica, whose log or whose snapshot (api.proto, GetTermPairResponse). */
+/** Converts term and offset of a replica (api.proto, GetTermPairResponse); see {@link DiskClaim}. */
 export function toDiskClaim(response: GetTermPairResponse): DiskClaim {
   return {
     isLoaded: response.hasTable,
@@ -256,7 +255,7 @@ export function toDiskClaim(response: GetTermPairResponse): DiskClaim {
   };
 }
 
-/** What a tablet has as a table's schema; a tablet that sends none says nothing (api.proto, TableMeta). */
+/** Converts a table's schema (api.proto, TableMeta). Missing names become empty texts. @throws OpsError `bad-answer`. */
 export function toSchemaClaim(endpoint: Endpoint, meta: TableMeta | undefined): SchemaClaim {
   return {
     table: meta?.name ?? "",
@@ -267,7 +266,7 @@ export function toSchemaClaim(endpoint: Endpoint, meta: TableMeta | undefined): 
   };
 }
 
-/** Tells lists of columns apart, each as the bytes of openmldb.common's ColumnDesc; undefined without any. */
+/** Digest of a list of columns, each given as encoded ColumnDesc (common.proto); undefined for an empty list. */
 function columnsDigest(columns: readonly Uint8Array[]): string | undefined {
   if (columns.length === 0) return undefined;
   const digest = createHash("sha256");
@@ -275,7 +274,7 @@ function columnsDigest(columns: readonly Uint8Array[]): string | undefined {
   return digest.digest("base64");
 }
 
-/** The tablet's own joining of column names (OpenMLDB 0.9: TableIndex::FillIndexVal). */
+/** Converts an index. Column names are joined as the tablet does it (OpenMLDB 0.9: TableIndex::FillIndexVal). */
 function toIndexClaim(endpoint: Endpoint, bytes: Uint8Array): IndexClaim {
   const { indexName, colName, flag, ttl } = indexOf(endpoint, bytes);
   const [first = indexName, ...more] = colName;
@@ -306,7 +305,7 @@ function indexOf(endpoint: Endpoint, bytes: Uint8Array): ColumnKey {
   }
 }
 
-/** A kind that this version does not know must not pass for the default. */
+/** An unknown kind must not be taken for the default. */
 function ttlKindOf(ttl: TTLSt): Ttl["kind"] {
   if (hasUnknownValue(ttl, TTLStSchema.field.ttlType)) return "unknown";
   return ttlKinds[ttl.ttlType];
@@ -320,12 +319,12 @@ const ttlKinds: Readonly<Record<TTLType, Ttl["kind"]>> = {
   [TTLType.kAbsOrLat]: "absorlat",
 };
 
-/** Rows of a replica (api.proto, TraverseResponse). */
+/** Converts a page of rows (api.proto, TraverseResponse). */
 export function toRowPage({ pairs, count, pk, ts, isFinish }: TraverseResponse): RowPage {
   return { pairs, count, stoppedAt: isFinish ? undefined : { pk, ts } };
 }
 
-/** A snapshot on disk (api.proto, Manifest). */
+/** Converts a snapshot on disk (api.proto, Manifest). */
 export function toSnapshotClaim(manifest: Manifest): SnapshotClaim {
   return { offset: manifest.offset, term: manifest.term, recordCount: manifest.count };
 }
@@ -333,7 +332,7 @@ export function toSnapshotClaim(manifest: Manifest): SnapshotClaim {
 /**
  * An op's status as requests carry it (api.proto, TaskStatus).
  *
- * @throws OpsError `usage` for a status that has no number.
+ * @throws OpsError `usage` for `other`, which has no value in the enumeration.
  */
 export function toWireOpStatus(status: OpStatus): TaskStatus {
   const found = wireOpStatuses[status];

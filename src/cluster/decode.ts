@@ -5,7 +5,7 @@ import { mapInTurns } from "../util/yielding.js";
 import { type ElementBudget, elementBudget, MAX_ANSWER_BYTES } from "./answer-size.js";
 import { missingRequired } from "./required-fields.js";
 
-/** An answer, or the first required field that it lacks. */
+/** A decoded message, or the name of the first required field that is missing. */
 export type Decoded<O extends DescMessage> =
   | { readonly message: MessageShape<O> }
   | { readonly missing: string };
@@ -17,8 +17,8 @@ interface Element {
 }
 
 /**
- * The elements of the last of many answers that are mostly the same, by their bytes. What has not
- * changed since is not decoded again: the message of then is given again, so it must not be changed.
+ * Cache of the elements of the last answer, by their bytes, for answers that are mostly the same. An unchanged
+ * element is not decoded again: its message is returned again, so it must not be modified.
  */
 export interface Repeats {
   last: ReadonlyMap<string, Message>;
@@ -27,25 +27,24 @@ export interface Repeats {
 /** An answer up to this size is decoded in a few milliseconds. */
 const SMALL_BYTES = 32 * 1024;
 
-/** What was made of messages that may be given again; empty at first. */
+/** Values made from cached messages, see {@link madeOnce}. */
 const memos = new WeakMap<Message, { made?: unknown }>();
 
-/** What is made of a message: made once for one that is given again, see {@link Repeats}. */
+/** Converts a message; caches the result if the message is in a {@link Repeats}. */
 export function madeOnce<M extends Message, T>(message: M, make: (message: M) => T): T {
   const memo = memos.get(message);
   if (memo === undefined) return make(message);
   memo.made ??= make(message);
-  // Each kind of message is made into one kind of value.
+  // Each type of message is converted by one function only.
   return memo.made as T;
 }
 
 /**
- * Decodes an answer. One of tens of megabytes (ShowTable of 100,000s of replicas) is taken apart
- * into the elements of its repeated fields, which are decoded in turns, so that other work runs in
- * between.
+ * Decodes an answer. A large one (ShowTable of 100,000s of replicas has tens of megabytes) is split into the elements
+ * of its repeated fields, and yields to the event loop between them.
  *
- * @param repeats Of earlier answers, and of this one afterwards; for messages with one repeated field.
- * @param maxAnswerBytes The largest answer that is taken, which bounds its elements too.
+ * @param repeats The cache of earlier answers, which is updated; for messages with one repeated field.
+ * @param maxAnswerBytes The largest accepted answer, which limits the number of elements too.
  * @throws Error of the runtime if the bytes are not that message; Error if it has too many elements.
  */
 export async function decodeInTurns<O extends DescMessage>(
@@ -79,7 +78,7 @@ function decoderOf(
   count: number,
   budget: ElementBudget,
 ): (element: Element) => DecodedElement {
-  // An answer about one thing says nothing about the others, and must not push them out.
+  // An answer about a single replica must not replace the cache of a full answer.
   if (repeats === undefined || count < 2) {
     return ({ field, bytes }) => {
       budget.spendFor(field.message, bytes);
@@ -104,9 +103,8 @@ function decoderOf(
 
 function decodeAtOnce<O extends DescMessage>(desc: O, bytes: Uint8Array): Decoded<O> {
   const message = create(desc);
-  // With a list of unknown fields in place from the start, the runtime (2.13) keeps an unknown value
-  // of an enumeration there; else it drops the value if the message has other unknown fields too. A
-  // storage mode that this version does not know would pass for memory.
+  // The runtime (2.13) drops an unknown enumeration value if the message has other unknown fields too, unless
+  // $unknown exists from the start. An unknown storage mode would then be taken for memory.
   message.$unknown = [];
   mergeFromBinary(desc, message, bytes);
   if (message.$unknown.length === 0) delete message.$unknown;
@@ -114,7 +112,7 @@ function decodeAtOnce<O extends DescMessage>(desc: O, bytes: Uint8Array): Decode
   return missing === undefined ? { message } : { missing };
 }
 
-/** The repeated message fields of a message, by number; made once for each type. */
+/** The repeated message fields of a message type, by number. */
 type Lists = ReadonlyMap<number, Element["field"]>;
 
 const knownLists = new WeakMap<DescMessage, Lists>();
@@ -129,7 +127,7 @@ function listsOf(desc: DescMessage): Lists {
   return lists;
 }
 
-/** Splits a message into the elements of its repeated message fields, and what is left of it. */
+/** Splits a message into the elements of its repeated message fields, and the bytes of all other fields. */
 function takeApart(
   desc: DescMessage,
   bytes: Uint8Array,
@@ -140,7 +138,7 @@ function takeApart(
   const reader = new BinaryReader(bytes);
   const elements: Element[] = [];
   const rest: Uint8Array[] = [];
-  // Where the current run of other fields begins.
+  // Start of the current run of other fields.
   let from = 0;
   while (reader.pos < reader.len) {
     const start = reader.pos;

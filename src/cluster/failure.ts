@@ -1,30 +1,33 @@
 import { OpsError, type OpsErrorParts } from "../errors.js";
 
 /**
- * What a transport knows about a failed call beyond the error's code.
+ * Whether a failed call can have had an effect.
  *
- * - `unsent`: nothing of the request left this process, so it had no effect for certain.
- * - `dropped`: the connection was accepted and then closed, as brpc does when the authorization is
- *   wrong or missing; also seen when the peer dies.
+ * - `unsent`: the request was not sent, so it certainly had no effect.
+ * - `dropped`: the connection was accepted and then closed. brpc does this if the authorization is wrong or
+ *   missing; it also happens when the peer dies.
  * - `unclear`: the request may have had an effect.
  */
 export type FailureKind = "unsent" | "dropped" | "unclear";
 
 const kinds = new WeakMap<OpsError, FailureKind>();
 
-/** Makes the error of a failed call and remembers its kind; see {@link failureKindOf}. */
+/** Creates the error of a failed call and stores its kind; see {@link failureKindOf}. */
 export function failure(kind: FailureKind, parts: OpsErrorParts): OpsError {
   const error = new OpsError(parts);
   kinds.set(error, kind);
   return error;
 }
 
-/** The kind of a failed call; `unclear` for errors that no transport marked. */
+/** The kind of a failed call; `unclear` for errors without a stored kind. */
 export function failureKindOf(error: OpsError): FailureKind {
   return kinds.get(error) ?? "unclear";
 }
 
-/** The same failure told in other words: same kind and code, the hint too unless there is a better one; the old error is its cause. */
+/**
+ * Returns the same failure with another message, and optionally another endpoint and hint. Kind, code and other
+ * fields are kept; the old error is the cause.
+ */
 export function reworded(
   error: OpsError,
   parts: { message: string; endpoint?: string; hint?: string },
@@ -39,10 +42,7 @@ export function reworded(
   });
 }
 
-/**
- * Why a call ends when its signal is aborted: the signal's reason if that is an OpsError already
- * (such as `time-limit`), else `interrupted`.
- */
+/** The error of an aborted call: the signal's reason if it is an OpsError (such as `time-limit`), else `interrupted`. */
 export function interruption(signal: AbortSignal | undefined): OpsError {
   if (signal?.reason instanceof OpsError) {
     return signal.reason;

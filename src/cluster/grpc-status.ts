@@ -4,37 +4,36 @@ import { durationText } from "../model/duration.js";
 import { failure } from "./failure.js";
 import { oneLine, percentDecode } from "./text.js";
 
-/** One call, for the texts of its errors. */
+/** One call, for error messages. */
 export interface CallName {
   /** `host:port` that was dialled. */
   readonly address: string;
   /** Such as `GetTableStatus`. */
   readonly method: string;
-  /** How long an answer is waited for, milliseconds. */
+  /** Deadline of the call in milliseconds. */
   readonly timeoutMs: number;
-  /** The largest answer that is taken. */
+  /** The largest accepted answer in bytes. */
   readonly maxAnswerBytes: number;
 }
 
 const credentialsHint =
   "a wrong or missing user or password looks like this: check --user and --password_file";
 
-/** What a failed call of grpc-js says, checked: the types promise more than the library keeps. */
+/** The status of a failed call, validated at run time, because grpc-js does not always honour its types. */
 interface CheckedStatus {
-  /** Undefined if the library gave no status code. */
+  /** Undefined if the error has no valid status code. */
   readonly code: number | undefined;
   /** One line of bounded length; may be empty. */
   readonly details: string;
 }
 
 /**
- * grpc-js 1.14 calls back with errors that lack `code` and `details` where one of its filters throws (an
- * answer marked as compressed without `grpc-encoding`), and with `code` NaN where a peer sends a
- * `grpc-status` that is no number.
+ * grpc-js 1.14 reports errors without `code` and `details` if one of its filters throws (an answer marked as
+ * compressed without `grpc-encoding`), and `code` NaN if the peer's `grpc-status` is not a number.
  */
 function checked(error: unknown): CheckedStatus {
   const { code, details, message } = Object(error) as Record<string, unknown>;
-  // The message of an error with a code repeats both, whatever they are.
+  // If the error has a code, its message only repeats code and details.
   const text = "code" in Object(error) ? details : message;
   return {
     code: typeof code === "number" && Number.isInteger(code) ? code : undefined,
@@ -42,7 +41,7 @@ function checked(error: unknown): CheckedStatus {
   };
 }
 
-/** The error of a call that was given up because no answer came in time. */
+/** The error of a call whose deadline passed. */
 export function tooLate({ address, method, timeoutMs }: CallName): OpsError {
   return failure("unclear", {
     code: "deadline",
@@ -53,27 +52,27 @@ export function tooLate({ address, method, timeoutMs }: CallName): OpsError {
 }
 
 /**
- * One error for every way in which a call over gRPC fails.
+ * Converts any failure of a gRPC call to an OpsError.
  *
- * @param error What grpc-js called back with or threw; nothing about it is taken for granted.
- * @param hasAnswered Whether this address has answered a call before: it accepts the authorization then,
- *   and a dropped connection has another cause.
+ * @param error The status or error of grpc-js; it is validated.
+ * @param hasAnswered True if this address has answered a call before, and so accepts the authorization: a dropped
+ *   connection has another cause then.
  * @returns `unreachable` and `deadline` are retryable, `bad-answer` is not.
  * @see grpc-js 1.14, subchannel-call and resolving-call, for the texts of `details`.
  */
 export function fromStatus(name: CallName, error: unknown, hasAnswered: boolean): OpsError {
-  const who = `${name.method} at ${name.address}`;
+  const call = `${name.method} at ${name.address}`;
   const { code, details } = checked(error);
   const parts = { endpoint: name.address, cause: error };
   switch (code) {
     case status.UNAVAILABLE:
       return unavailable(name, error, details, hasAnswered);
     case status.CANCELLED:
-      // Not by this side, which never gets here: the peer cancelled the call.
+      // Cancelled by the peer: calls that this side cancels do not reach this code.
       return failure("unclear", {
         ...parts,
         code: "unreachable",
-        message: `${who}: the peer cancelled the call`,
+        message: `${call}: the peer cancelled the call`,
         retryable: true,
       });
     case status.DEADLINE_EXCEEDED:
@@ -82,7 +81,7 @@ export function fromStatus(name: CallName, error: unknown, hasAnswered: boolean)
       return new OpsError({
         ...parts,
         code: "bad-answer",
-        message: `${who}: the peer does not know this method (${details})`,
+        message: `${call}: the peer does not know this method (${details})`,
         hint: "it may be an older OpenMLDB, or no OpenMLDB nameserver or tablet at all",
       });
     case status.UNAUTHENTICATED:
@@ -90,7 +89,7 @@ export function fromStatus(name: CallName, error: unknown, hasAnswered: boolean)
       return new OpsError({
         ...parts,
         code: "bad-answer",
-        message: `${who}: ${details}`,
+        message: `${call}: ${details}`,
         hint: credentialsHint,
       });
     case status.RESOURCE_EXHAUSTED:
@@ -104,7 +103,7 @@ export function fromStatus(name: CallName, error: unknown, hasAnswered: boolean)
   }
 }
 
-/** Too large an answer, as grpc-js says it, or what a server means by this status. */
+/** The error for RESOURCE_EXHAUSTED: an answer that is too large (detected by grpc-js), or the server's own status. */
 function exhausted(name: CallName, error: unknown, details: string): OpsError {
   const isTooLarge = /^Received message (larger than max|that decompresses)/.test(details);
   const size = `${Math.round(name.maxAnswerBytes / 1024 / 1024)} MiB`;

@@ -18,50 +18,48 @@ import { oneLine } from "./text.js";
 import type { CallOptions, Transport } from "./transport.js";
 
 /**
- * brpc resets a stream (RST_STREAM code 3) whose whole body does not fit what is left of the
- * connection's window, and grpc-js gives the window back only after half of it was used. So the window
- * leaves room for two of the largest answers at any time; it costs no memory by itself, and bounds what a
- * peer can send that is not read. The largest that HTTP/2 knows is 2^31-1.
+ * The HTTP/2 flow-control window in bytes. brpc resets a stream (RST_STREAM code 3) if the whole body does not fit
+ * the rest of the connection's window, and grpc-js extends the window only after half of it was used. The window
+ * therefore always has room for two of the largest answers. It takes no memory by itself, and limits unread data
+ * from a peer. HTTP/2 allows at most 2^31-1.
  */
 function flowControlWindow(maxAnswerBytes: number): number {
   return Math.min(2 ** 31 - 1, 4 * maxAnswerBytes);
 }
 
-/** What is made of an answer that ends well and has no message. */
+/** The status for a call that ends with OK but without a message. */
 const NO_MESSAGE = { code: status.UNIMPLEMENTED, details: "no message in the answer" };
 
 const channelOptions: ChannelOptions = {
-  // A restarted peer must be reachable at once; the pause grows from 50 to 150 ms (+- 20 %).
+  // Reconnect to a restarted peer quickly: the pause grows from 50 to 150 ms (+- 20 %).
   "grpc.initial_reconnect_backoff_ms": 50,
   "grpc.max_reconnect_backoff_ms": 150,
   "grpc.dns_min_time_between_resolutions_ms": 1000,
-  // Which calls may be repeated is decided by the clients, nowhere else.
+  // Only the clients decide which calls are repeated.
   "grpc.enable_retries": 0,
-  // brpc checks the authorization of the first call of a connection only: never share connections.
+  // Never share connections: brpc checks the authorization of the first call of a connection only.
   "grpc.use_local_subchannel_pool": 1,
   "grpc.enable_http_proxy": 0,
   "grpc.service_config_disable_resolution": 1,
-  // Counters that nothing reads.
+  // Nothing reads the channelz counters.
   "grpc.enable_channelz": 0,
 };
 
-/** Asked again and again while loads run, with hundreds of replicas in each answer, mostly unchanged. */
+/** The polled method: during loads its answers have hundreds of replicas, mostly unchanged. */
 const polled: DescMethodUnary = TabletServer.method.getTableStatus;
 
 /**
- * Calls over gRPC on plaintext HTTP/2, as brpc speaks it: one channel for each address, opened
- * with its first call.
+ * The transport over gRPC on plaintext HTTP/2, as brpc serves it: one channel for each address, opened with its
+ * first call.
  *
- * A call on a connection that is known to be broken fails at once instead of waiting for its
- * deadline; the channel connects again in the background every 150 ms or so, and at once with the
- * next call after a connection that had worked was lost.
+ * A call on a broken connection fails at once instead of waiting for its deadline. The channel reconnects in the
+ * background about every 150 ms, and at once with the next call after a working connection was lost.
  *
- * Undecodable answers and answers that lack a required field fail with `bad-answer`. An answer of
- * tens of megabytes is decoded in turns and never blocks the event loop for long.
+ * Answers that cannot be decoded or lack a required field fail with `bad-answer`. A large answer is decoded in
+ * pieces and never blocks the event loop for long.
  *
- * @param options `authorization` is the metadata that every call carries; see `authorizationFor`. An
- *   answer of more than `maxAnswerBytes` (128 MiB if left out), as received or unpacked, is not read to
- *   its end and fails with `bad-answer`.
+ * @param options `authorization`: the metadata of every call; see `authorizationFor`. `maxAnswerBytes`: a larger
+ *   answer, compressed or decompressed, fails with `bad-answer`; 128 MiB if left out.
  */
 export function createGrpcTransport(options: {
   readonly authorization: string;
@@ -81,26 +79,24 @@ export function createGrpcTransport(options: {
       const channel = new Channel(`dns:${address}`, credentials.createInsecure(), {
         ...channelOptions,
         "grpc-node.flow_control_window": flowControlWindow(maxAnswerBytes),
-        // Holds for what a compressed answer unpacks to as well (grpc-js 1.14: compression-filter).
+        // Also limits the decompressed size (grpc-js 1.14: compression-filter).
         "grpc.max_receive_message_length": maxAnswerBytes,
       });
       connection = {
         channel,
         hasAnswered: false,
-        heardAt: Number.NEGATIVE_INFINITY,
+        answeredAt: Number.NEGATIVE_INFINITY,
         mark: undefined,
       };
       connections.set(address, connection);
-      markConnections(connection, address);
+      identifyConnections(connection, address);
     }
     return connection;
   }
 
-  /**
-   * A peer that is gone without a word leaves a connection that never ends: the next call dials anew.
-   */
+  /** Closes a connection without an answer since `silentSince`: a vanished peer does not end it. The next call reconnects. */
   function forget(address: string, connection: Peer, silentSince: number): void {
-    if (connection.heardAt > silentSince || connections.get(address) !== connection) return;
+    if (connection.answeredAt > silentSince || connections.get(address) !== connection) return;
     connections.delete(address);
     // Calls in flight keep their deadlines.
     connection.channel.close();
@@ -123,7 +119,7 @@ export function createGrpcTransport(options: {
       const connection = connectionOf(address);
       const answer = await send(connection, call, (since) => forget(address, connection, since));
       connection.hasAnswered = true;
-      connection.heardAt = performance.now();
+      connection.answeredAt = performance.now();
       return decode(name, method.output, answer, repeats.of(address, method));
     },
     connection: (address) => connections.get(address)?.mark,
@@ -139,22 +135,22 @@ export function createGrpcTransport(options: {
   };
 }
 
-/** One address, and what is known of it. */
+/** The channel to one address, and its state. */
 interface Peer {
   readonly channel: Channel;
-  /** Whether it has answered a call, and so accepts the authorization. */
+  /** True if it has answered a call, and so accepts the authorization. */
   hasAnswered: boolean;
-  /** When it answered last, milliseconds of `performance.now()`. */
-  heardAt: number;
-  /** The connection that its channel has; undefined while it has none. */
+  /** Time of the last answer, milliseconds of `performance.now()`. */
+  answeredAt: number;
+  /** The identity of its current connection; undefined if there is none. */
   mark: Connection | undefined;
 }
 
 /**
- * Gives each connection that a channel makes a mark of its own. The library calls a watcher as the state
- * changes, at once and one time (grpc-js 1.14: watchConnectivityState).
+ * Assigns a new identity to each connection of a channel. The library calls a watcher once, immediately on the next
+ * change of state (grpc-js 1.14: watchConnectivityState), so it is registered again each time.
  */
-function markConnections(peer: Peer, address: string): void {
+function identifyConnections(peer: Peer, address: string): void {
   const look = () => {
     const state = peer.channel.getConnectivityState(false);
     peer.mark = state === connectivityState.READY ? Symbol(address) : undefined;
@@ -174,17 +170,17 @@ interface RawCall {
   readonly inFlight: CallsInFlight;
 }
 
-/** Calls that wait for their answers. */
+/** The calls in flight. */
 interface CallsInFlight {
   /**
-   * @param end Is run when the signal is aborted, or when all calls are ended.
-   * @returns To be called once the call has ended.
+   * @param end Called when the signal is aborted, or by `endAll`.
+   * @returns A function that must be called once the call has ended.
    */
   add(signal: AbortSignal | undefined, end: () => void): () => void;
   endAll(): void;
 }
 
-/** Any number of calls share the signal of a run: one listener serves them all. */
+/** Uses one abort listener for each signal, because any number of calls share the signal of a run. */
 function callsInFlight(): CallsInFlight {
   const all = new Set<() => void>();
   const bySignal = new WeakMap<AbortSignal, Set<() => void>>();
@@ -213,19 +209,19 @@ function callsInFlight(): CallsInFlight {
   };
 }
 
-/** Makes one call and waits for its answer, its deadline or its signal, whatever the library makes of it. */
+/** Makes one call and waits for its answer, its deadline or its signal. @throws OpsError only. */
 async function send(
   connection: Peer,
   call: RawCall,
-  onSilence: (since: number) => void,
+  onNoAnswer: (since: number) => void,
 ): Promise<Buffer> {
   const { name, signal, inFlight } = call;
   const began = performance.now();
   let end = () => {};
   try {
     return await new Promise<Buffer>((resolve, reject) => {
-      // The library's `Client` does this too, and takes a stack trace for every call.
-      // It measures deadlines on the wall clock, which can be set: see the timer below.
+      // Not the library's `Client`, which takes a stack trace for every call. No deadline of the library either,
+      // because it uses the wall clock, which can be set: see the timer below.
       const running = connection.channel.createCall(
         call.path,
         Number.POSITIVE_INFINITY,
@@ -247,34 +243,34 @@ async function send(
       running.sendMessageWithContext({}, call.body);
       running.halfClose();
       running.startRead();
-      const giveUp = (error: OpsError) => {
+      const cancel = (error: OpsError) => {
         reject(error);
         running.cancelWithStatus(status.CANCELLED, "given up");
       };
       const onDeadline = () => {
-        giveUp(tooLate(name));
-        onSilence(began);
+        cancel(tooLate(name));
+        onNoAnswer(began);
       };
       const timer = setTimeout(onDeadline, name.timeoutMs);
-      const remove = inFlight.add(signal, () => giveUp(interruption(signal)));
+      const remove = inFlight.add(signal, () => cancel(interruption(signal)));
       end = () => {
         clearTimeout(timer);
         remove();
       };
     });
   } catch (error) {
-    // The library gives a status for errors, and throws some.
+    // The library reports most errors as a status, and throws some.
     throw error instanceof OpsError ? error : fromStatus(name, error, connection.hasAnswered);
   } finally {
     end();
   }
 }
 
-/** What is remembered of answers that are polled, by address. */
+/** The caches of polled answers, by address. */
 function polledAnswers() {
   const byAddress = new Map<string, Repeats>();
   return {
-    /** Undefined for an answer that is asked for the first time: it may be one of a thousand. */
+    /** Undefined for the first answer of an address: with a thousand tablets, most are read only once. */
     of(address: string, method: DescMethodUnary): Repeats | undefined {
       if (method !== polled) return undefined;
       const known = byAddress.get(address);
@@ -285,7 +281,7 @@ function polledAnswers() {
   };
 }
 
-/** Values that do not fit their field (a tid above 2^31 in LoadTable) came from the cluster itself. */
+/** @throws OpsError `bad-answer` if a value does not fit its field (a tid above 2^31 in LoadTable): it came from the cluster. */
 function encode<I extends DescMessage>(
   name: CallName,
   desc: I,
@@ -310,12 +306,12 @@ async function decode<O extends DescMessage>(
   answer: Uint8Array,
   repeats: Repeats | undefined,
 ): Promise<MessageShape<O>> {
-  const who = `${name.method} at ${name.address}`;
+  const call = `${name.method} at ${name.address}`;
   const decoded = await decodeInTurns(desc, answer, repeats, name.maxAnswerBytes).catch(
     (error: unknown) => {
       throw new OpsError({
         code: "bad-answer",
-        message: `${who}: the answer cannot be decoded: ${oneLine(messageOf(error))}`,
+        message: `${call}: the answer cannot be decoded: ${oneLine(messageOf(error))}`,
         endpoint: name.address,
         cause: error,
       });
@@ -324,7 +320,7 @@ async function decode<O extends DescMessage>(
   if ("message" in decoded) return decoded.message;
   throw new OpsError({
     code: "bad-answer",
-    message: `${who}: the answer lacks the required field ${decoded.missing}`,
+    message: `${call}: the answer lacks the required field ${decoded.missing}`,
     endpoint: name.address,
   });
 }

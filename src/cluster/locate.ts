@@ -1,13 +1,12 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 
-/** How long a look-up may take: it only serves a check. */
+/** Limit in milliseconds for a DNS look-up, which serves a check only. */
 const LOOKUP_MS = 1_000;
 
 /**
- * Makes a function that replaces the host of an address by its IP address, so that two names of one
- * host can be told to be the same. An address whose host cannot be looked up in time stays as it is. Each
- * is looked up once.
+ * Returns a function that replaces the host of an address by its IP address, so that two names of one host can be
+ * recognized. If the host cannot be resolved in time, the address is returned unchanged. Results are cached.
  */
 export function createLocate(): (address: string) => Promise<string> {
   const known = new Map<string, Promise<string>>();

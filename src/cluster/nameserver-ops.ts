@@ -2,7 +2,7 @@ import { NameServer } from "../gen/openmldb/nameserver_pb.js";
 import type { Cluster } from "./cluster.js";
 import { inDb, type LeaderCall } from "./leader-call.js";
 
-/** The calls that queue ops at the nameserver. None is safe to repeat: each would queue one more. */
+/** The calls that queue ops at the nameserver. None is safe to repeat, because each call queues a new op. */
 export type OpCalls = Pick<
   Cluster,
   | "recoverTable"
@@ -14,7 +14,7 @@ export type OpCalls = Pick<
   | "delReplicaNS"
 >;
 
-/** See {@link OpCalls}; made with `atLeader`, which reaches the leading nameserver. */
+/** See {@link OpCalls}. @param atLeader Calls the leading nameserver. */
 export function createOpCalls(atLeader: LeaderCall): OpCalls {
   return {
     async recoverTable({ db, table, pid }, endpoint) {

@@ -11,14 +11,14 @@ import {
   type RunLine,
   runLine,
   runText,
-  shortLine,
   statusOf,
   stepsOf,
+  summaryLine,
 } from "../journal/describe.js";
 import { callsOf, type ReadRun, readRun } from "../journal/read-runs.js";
 import { journalRows } from "../journal/report-rows.js";
 import { listRunIds } from "../journal/runs-folder.js";
-import { type RunInShort, readRunsInShort } from "../journal/zk-history.js";
+import { type RunSummary, readRunSummaries } from "../journal/zk-history.js";
 import { NO_ROWS } from "../report/recovery-rows.js";
 import { defaultStateDir } from "../util/process-identity.js";
 import { jsonPieces, safe } from "../util/text.js";
@@ -65,7 +65,7 @@ async function list(known: Known, flags: HistoryFlags, io: CommandIo): Promise<v
     lines.push(runLine(read, inZooKeeper.get(id)));
   }
   const others = [...inZooKeeper.values()].filter((one) => !ids.includes(one.run.id));
-  const all = [...lines, ...others.map(shortLine)].sort(newestFirst);
+  const all = [...lines, ...others.map(summaryLine)].sort(newestFirst);
   await print(
     io,
     flags.output === "json"
@@ -100,7 +100,7 @@ async function journalIds(stateDir: string, io: CommandIo): Promise<string[]> {
 async function runsInZooKeeper(
   flags: HistoryFlags,
   io: CommandIo,
-): Promise<readonly RunInShort[] | undefined> {
+): Promise<readonly RunSummary[] | undefined> {
   if (flags.zkCluster.length === 0 || flags.zkRootPath === undefined) return [];
   try {
     const zk = await connectZooKeeper({
@@ -112,7 +112,7 @@ async function runsInZooKeeper(
       signal: io.signal,
     });
     try {
-      return await readRunsInShort(zk, flags.zkRootPath, (text) => io.log.warn(safe(text)));
+      return await readRunSummaries(zk, flags.zkRootPath, (text) => io.log.warn(safe(text)));
     } finally {
       await zk.close();
     }
@@ -128,7 +128,7 @@ interface Known {
   /** Of the runs that have a journal. */
   readonly ids: readonly string[];
   /** By id. */
-  readonly inZooKeeper: ReadonlyMap<string, RunInShort>;
+  readonly inZooKeeper: ReadonlyMap<string, RunSummary>;
 }
 
 async function showOne(
@@ -139,7 +139,7 @@ async function showOne(
   const id = oneId(wanted, [...new Set([...ids, ...inZooKeeper.keys()])]);
   const read = ids.includes(id) ? await readRun(stateDir, id) : undefined;
   const short = inZooKeeper.get(id);
-  const line = read === undefined ? short && shortLine(short) : runLine(read, short);
+  const line = read === undefined ? short && summaryLine(short) : runLine(read, short);
   if (line === undefined) return;
   if (flags.report !== undefined) {
     writeReport(flags.report, makeReport(flags, inputOf(line, read)), io);

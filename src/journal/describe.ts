@@ -3,7 +3,7 @@ import { durationText } from "../model/duration.js";
 import { type Cell, type Column, fittedTable, type TableScreen, table } from "../util/table.js";
 import { jsonText, safe } from "../util/text.js";
 import {
-  type CallStory,
+  type CallWithOutcome,
   callsOf,
   countCalls,
   isRunning,
@@ -12,28 +12,28 @@ import {
 } from "./read-runs.js";
 import type { CallCounts, EndRecord, EventRecord, RunRecord } from "./record.js";
 import { targetText } from "./resume.js";
-import type { RunInShort } from "./zk-history.js";
+import type { RunSummary } from "./zk-history.js";
 
-/** A run as one line of a list shows it. */
+/** A run in the list of runs. */
 export interface RunLine {
   readonly id: string;
   /** Undefined if the first line of its journal is damaged. */
   readonly run: RunRecord | undefined;
   readonly end: EndRecord | undefined;
-  /** Undefined if only ZooKeeper knows the run, or its journal is too large to be read for a list. */
+  /** Undefined if the journal is not on this machine, or too large to be read as a whole. */
   readonly counts: CallCounts | undefined;
-  /** Whether the journal is on this machine, or only ZooKeeper knows the run. */
+  /** `journal`: the journal is on this machine. `zookeeper`: only ZooKeeper has a summary. */
   readonly source: "journal" | "zookeeper";
   readonly notes: readonly string[];
 }
 
 /**
- * The line of a run that has a journal.
+ * The line of a run with a journal on this machine.
  *
- * @param short What the cluster's ZooKeeper knows of it: a journal may lack its end, as the disk was full
- *   or the machine failed, and then that record is the complete one.
+ * @param short Its summary in ZooKeeper, which can complete a journal without an end (the disk was full, or the
+ *   machine failed).
  */
-export function runLine(read: ReadRun, short: RunInShort | undefined): RunLine {
+export function runLine(read: ReadRun, short: RunSummary | undefined): RunLine {
   const { id, isPart } = read;
   const isKnown = short !== undefined && (read.run === undefined || isSameRun(read.run, short.run));
   const known = isKnown ? short : undefined;
@@ -51,13 +51,13 @@ export function runLine(read: ReadRun, short: RunInShort | undefined): RunLine {
   };
 }
 
-/** The line of a run that only ZooKeeper knows. */
-export function shortLine({ run, end }: RunInShort): RunLine {
+/** The line of a run that is known from ZooKeeper only. */
+export function summaryLine({ run, end }: RunSummary): RunLine {
   return { id: run.id, run, end, counts: undefined, source: "zookeeper", notes: [] };
 }
 
 /**
- * How a run ended, in a word: its result, `running`, `unfinished`, or `unknown` if it was elsewhere or its
+ * The status of a run: its result, `running`, `unfinished`, or `unknown` if it ran on another machine or its
  * journal cannot be read.
  */
 export function statusOf({ run, end, source }: Pick<RunLine, "run" | "end" | "source">): string {
@@ -66,7 +66,7 @@ export function statusOf({ run, end, source }: Pick<RunLine, "run" | "end" | "so
   return run !== undefined && source === "journal" ? "unfinished" : "unknown";
 }
 
-/** Milliseconds from the begin to the end; undefined if one of them is not known. */
+/** Milliseconds from begin to end; undefined if one of them is not known. */
 export function durationOf({ run, end }: Pick<RunLine, "run" | "end">): number | undefined {
   if (run === undefined || end === undefined) return undefined;
   return Math.max(0, Date.parse(end.time) - Date.parse(run.time));
@@ -83,7 +83,7 @@ const LIST: readonly Column[] = [
   { title: "known from", isExtra: true },
 ];
 
-/** The list of runs, one a line, as wide as the screen; notes on damaged journals after it. */
+/** The table of runs, fitted to the screen, followed by notes on damaged journals. */
 export function* listText(lines: readonly RunLine[], screen: TableScreen): Generator<string> {
   if (lines.length === 0) {
     yield "no runs yet\n";
@@ -122,7 +122,7 @@ export function clusterText({ cluster }: RunRecord): string {
   return `${cluster.zkCluster.join(",")}${cluster.zkRootPath}`;
 }
 
-/** Everything that is known of one run. */
+/** The details of one run as text. */
 export function runText(line: RunLine, read: ReadRun | undefined, hasColor: boolean): string {
   const head = table([{ title: "run" }, { title: line.id }], headRows(line, read), hasColor);
   const notes = line.notes.map((note) => `note: ${safe(note)}\n`).join("");
@@ -169,12 +169,12 @@ function headRows(line: RunLine, read: ReadRun | undefined): Cell[][] {
 
 type EventOf<K extends EventRecord["kind"]> = Extract<EventRecord, { readonly kind: K }>;
 
-/** The plans of all partitions in the order in which they were made. */
+/** The plan records, in the order in which the plans were made. */
 export function plansOf({ records }: ReadRun): EventOf<"plan">[] {
   return records.filter((one) => one.kind === "plan");
 }
 
-/** The steps that have ended, and after them those that have only begun. */
+/** The steps that have ended, followed by those that began but did not end. */
 export function stepsOf({ records }: ReadRun): (EventOf<"step-ended"> | EventOf<"step-started">)[] {
   const ended = records.filter((one) => one.kind === "step-ended");
   const keyOf = (one: { partition: string; step: string; endpoint?: string | undefined }) =>
@@ -216,7 +216,7 @@ function stepTable(read: ReadRun, hasColor: boolean): string {
   return rowsOf(columns, rows, hasColor);
 }
 
-function callTable(calls: readonly CallStory[], hasColor: boolean): string {
+function callTable(calls: readonly CallWithOutcome[], hasColor: boolean): string {
   const rows = calls.map(({ intent, outcome }): Cell[] => [
     intent.time,
     intent.method,
@@ -236,7 +236,7 @@ function resultCell(text: string): Cell {
   return { text, color: isGood ? "good" : text === "failed" ? "bad" : "doubtful" };
 }
 
-/** A table of text under these titles; an empty text if there is nothing in it. */
+/** A table with these titles; an empty text if there are no rows. */
 function rowsOf(titles: readonly string[], rows: readonly Cell[][], hasColor = false): string {
   if (rows.length === 0) return "";
   const columns = titles.map((title) => ({ title }));

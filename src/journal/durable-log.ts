@@ -4,37 +4,36 @@ import { messageOf } from "../errors.js";
 import { durationText } from "../model/duration.js";
 import { makeRunsFolder } from "./runs-folder.js";
 
-/** A file that is only appended to. */
+/** An append-only file. */
 export interface AppendFile {
   append(text: string): Promise<void>;
-  /** Resolves when all that was appended is on the disk: it survives a power loss then. */
+  /** Resolves when everything appended is on the disk and survives a power loss. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Lines that are written in order; many that wait share one trip to the disk. */
+/** A log of lines, written in order with group commit. */
 export interface DurableLog {
   /**
    * Adds a line. Never throws.
    *
-   * @param line With its line break.
-   * @returns Resolves when the line is on the disk, or when the log was given up.
+   * @param line Includes the line break.
+   * @returns Resolves when the line is on the disk, or when the log has failed.
    */
   addDurably(line: string): Promise<void>;
-  /** Adds a line that goes to the file soon and to the disk when the system likes. Never throws. */
+  /** Adds a line that is written to the file soon, without a sync. Never throws. */
   add(line: string): void;
-  /** Ends the log: resolves when everything is on the disk. Never throws. */
+  /** Closes the log; resolves when everything is on the disk. Never throws. */
   close(): Promise<void>;
 }
 
-/** How long the disk may take for one thing before the run goes on without a journal. */
+/** Limit in milliseconds for one file operation; after that the run continues without a journal. */
 const DISK_MS = 10_000;
 
 /**
- * Creates a file that must not exist yet, for its owner only (0600), in a folder that is created
- * for its owner only (0700) if it is not there.
+ * Creates a file that must not exist yet, with mode 0600. Creates its folder with mode 0700 if it is missing.
  *
- * @throws What the file system throws, or Error if it does not answer for 10 s.
+ * @throws The error of the file system, or Error after {@link DISK_MS}.
  */
 export function createAppendFile(path: string): Promise<AppendFile> {
   return within(DISK_MS, create(path));
@@ -52,10 +51,10 @@ async function create(path: string): Promise<AppendFile> {
   };
 }
 
-/** The name of a new file is part of its folder: a power loss may take it away without this. */
+/** Syncs a folder, so that the directory entry of a new file survives a power loss. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r");
-  // Some file systems cannot do it; the lines themselves are safe all the same.
+  // Some file systems do not support this; the content of the file is synced in any case.
   await folder.sync().catch(() => undefined);
   await folder.close();
 }
@@ -67,11 +66,11 @@ interface Waiting {
 }
 
 /**
- * Writes lines to a file with group commit: while one batch is on its way to the disk, the lines
- * that come wait and then go together. A thousand calls in flight cost a few trips, not a thousand.
+ * Writes lines to a file with group commit: lines that are added while a batch is written wait and form the next
+ * batch. A thousand concurrent calls need a few syncs, not a thousand.
  *
- * A disk that fails, is full or stands still for 10 s ends the log, not the run: `onFailure` is
- * told once, and every line from then on is dropped.
+ * If the disk fails, is full or does not answer for 10 s, the log ends but the run continues: `onFailure` is called
+ * once, and all later lines are dropped.
  */
 export function durableLog(file: AppendFile, onFailure: (reason: string) => void): DurableLog {
   let waiting: Waiting[] = [];
@@ -110,7 +109,7 @@ export function durableLog(file: AppendFile, onFailure: (reason: string) => void
       await add("", true);
       await writing;
       isOpen = false;
-      // Everything is written: a file that cannot be closed loses nothing.
+      // All lines are written and synced, so an error of close loses nothing.
       await within(DISK_MS, file.close()).catch(() => undefined);
     },
   };

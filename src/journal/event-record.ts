@@ -3,7 +3,7 @@ import { partitionName } from "../model/partition-view.js";
 import { type Step, verbOf } from "../model/step.js";
 import type { EventRecord, StepRecord } from "./record.js";
 
-/** An event of a run as the journal keeps it; undefined for one that only tells how far a run is. */
+/** Converts an event of a run to a journal record; undefined for progress events, which are not kept. */
 export function eventRecord(event: RunEvent, time: string): EventRecord | undefined {
   switch (event.kind) {
     case "note":
@@ -57,7 +57,7 @@ export function eventRecord(event: RunEvent, time: string): EventRecord | undefi
   }
 }
 
-/** @returns With the empty text for the partition of a step that is about none. */
+/** @returns `partition` is empty for a step that acts on no single partition. */
 function ofPartition(step: Step): StepRecord & { readonly partition: string } {
   const { id } = step;
   return { partition: id === undefined ? "" : partitionName(id), ...stepRecord(step) };

@@ -1,28 +1,28 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 
-/** How much of a journal is read where it is too large to be read as a whole: its two ends. */
+// Bytes that are read from the beginning and the end of a journal that is too large to be read as a whole.
 const HEAD_BYTES = 2 ** 20;
 const TAIL_BYTES = 64 * 1024;
 
-/** What was read of a journal. */
+/** The text of a journal, or of its two ends. */
 export interface JournalText {
-  /** Its lines; of a part, the first one and those near its end. */
+  /** All lines; if `isPart`, the first one and those near the end. */
   readonly lines: readonly string[];
-  /** What stands behind the last line break. */
+  /** The text after the last line break; empty unless the last line was cut off. */
   readonly rest: string;
-  /** Whether the middle was left out. */
+  /** True if the middle was left out. */
   readonly isPart: boolean;
   /** Size of the file in bytes. */
   readonly size: number;
 }
 
 /**
- * Reads a journal. Opens regular files only, and follows no symbolic link: what else has the name of a
- * journal might have no end.
+ * Reads a journal. Opens regular files only and does not follow symbolic links, because a device or pipe could
+ * deliver data without end.
  *
- * @param wholeMax Of a larger file only both ends are read, bytes.
- * @throws What the file system throws, and Error for what is no regular file.
+ * @param wholeMax Bytes; of a larger file only the two ends are read.
+ * @throws The error of the file system, and Error if it is not a regular file.
  */
 export async function readJournal(path: string, wholeMax: number): Promise<JournalText> {
   return withJournal(path, async (file, size) => {
@@ -32,7 +32,7 @@ export async function readJournal(path: string, wholeMax: number): Promise<Journ
     }
     const first = await firstLine(file, size);
     const from = Math.max(0, size - TAIL_BYTES);
-    // The first of them may be the end of a line.
+    // Drop the first line, which may be incomplete.
     const lines = (await readAt(file, from, TAIL_BYTES)).split("\n").slice(1);
     return { rest: lines.pop() ?? "", lines: [first, ...lines], isPart: true, size };
   });

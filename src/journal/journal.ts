@@ -18,22 +18,21 @@ import {
 } from "./record.js";
 import { redactArgs, redactFlags } from "./redact.js";
 import { findUnfinished, resumeText } from "./resume.js";
-import { forgetOld, journalPath } from "./runs-folder.js";
-import { type RunInShort, readRunInShort, writeRunInShort } from "./zk-history.js";
+import { deleteOldJournals, journalPath } from "./runs-folder.js";
+import { type RunSummary, readRunSummary, writeRunSummary } from "./zk-history.js";
 
 // How a command keeps a journal:
 //
 //   const journal = await keepJournal(flags, io, { command, id: owner.runId, zk });
-//   withRun({ cluster: watchMutations(cluster, journal.hooks), ... }) // so the guard is seen too
+//   withRun({ cluster: watchMutations(cluster, journal.hooks), ... }) // includes the guard's calls
 //   onEvent: (event) => { progress.onEvent(event); journal.onEvent(event); }
-//   await journal.finish({ exitCode });      // on every way out, before ZooKeeper is closed
+//   await journal.finish({ exitCode });      // on every exit path, before ZooKeeper is closed
 //
-// The journal watches the cluster itself, below the lock and the guard: it records the calls that
-// are made, ConfSet of the guard included. Nothing here ever throws into the run, and a call never
-// waits for the disk for more than 2 s: an operator who recovers a cluster at night wants the
-// recovery, with a journal if there can be one.
+// The journal wraps the cluster below the lock and the guard, so it records every changing call, ConfSet of
+// the guard included. It never throws into the run, and a call waits at most 2 s for the disk: the recovery
+// is more important than its journal.
 
-/** How a journal is opened. */
+/** Options of {@link openJournal}. */
 export interface JournalOptions {
   /** Folder that holds the journals, see `defaultStateDir`. */
   readonly stateDir: string;
@@ -44,13 +43,13 @@ export interface JournalOptions {
   /** The flags in force; secrets are removed here. */
   readonly flags: object;
   readonly cluster: ClusterName;
-  /** Whether the user wants to continue a run that did not end well. */
+  /** True if the user wants to continue an unfinished run. */
   readonly isResuming: boolean;
-  /** Where the run in short goes too; left out: nowhere. */
+  /** The ZooKeeper that gets a summary of the run; left out: no summary is written. */
   readonly zk?: ZooKeeper | undefined;
-  /** Told what the user should know, one line each. */
+  /** Receives notes for the user, one line each. */
   readonly note: (text: string) => void;
-  /** Told, once, that there is no journal any more, and why. */
+  /** Receives, at most once, the reason why the run has no journal any more. */
   readonly warn: (text: string) => void;
   /** Id of the run; a new one if left out. */
   readonly id?: string | undefined;
@@ -63,26 +62,26 @@ export interface JournalOptions {
 /** The journal of one run. */
 export interface Journal {
   readonly id: string;
-  /** Path of the file; undefined if there could be none. */
+  /** Path of the file; undefined if it could not be created. */
   readonly path: string | undefined;
   /** For `watchMutations`. */
   readonly hooks: MutationHooks;
   readonly onEvent: OnEvent;
-  /** Writes the end of the run; only the first call counts. Bounded, never throws. */
+  /** Writes the end of the run; later calls do nothing. Bounded in time; never throws. */
   finish(end: { readonly exitCode: number; readonly detail?: string }): Promise<void>;
 }
 
-/** How many journals are kept. */
+/** Number of journals that are kept. */
 const KEPT_MAX = 200;
 /**
- * How long a call may wait until its intent is on the disk. Shorter than any session of ZooKeeper
- * lasts: a lock that was held before the wait is still held after it.
+ * Milliseconds that a call may wait until its intent is on the disk. Shorter than a ZooKeeper session timeout, so
+ * a lock that was held before the wait is still held after it.
  */
 const INTENT_MS = 2_000;
-/** How long the end of a run may wait for ZooKeeper; a run that is stopped has 5 s for everything. */
+/** Milliseconds that the end of a run may wait for ZooKeeper; a stopped run has 5 s in total. */
 const ZK_MS = 2_000;
 
-/** Opens the journal of a run that begins now. Never throws: without a file the run goes on. */
+/** Opens the journal of a run that begins now. Never throws: if the file cannot be created, the run continues without. */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const now = options.now ?? steadyWallTime();
   const id = (options.id ?? newRunId(now())).replaceAll(/[^\w.-]/g, "_");
@@ -102,19 +101,19 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   };
   if (log !== undefined) {
     await atMost(INTENT_MS, log.addDurably(line(run)));
-    await atMost(INTENT_MS, forgetOldest(options.stateDir));
+    await atMost(INTENT_MS, deleteOldest(options.stateDir));
   }
-  return journalOf({ run, log, now, inShort: shortWriter(options, run) }, options.stateDir);
+  return journalOf({ run, log, now, summary: summaryWriter(options, run) }, options.stateDir);
 }
 
 interface Parts {
   readonly run: RunRecord;
   readonly log: DurableLog | undefined;
   readonly now: () => number;
-  readonly inShort: ShortWriter;
+  readonly summary: SummaryWriter;
 }
 
-function journalOf({ run, log, now, inShort }: Parts, stateDir: string): Journal {
+function journalOf({ run, log, now, summary }: Parts, stateDir: string): Journal {
   const counts = { intents: 0, done: 0, failed: 0 };
   // Several watched clusters may share a journal, and each counts its calls from 1.
   const calls = new WeakMap<MutationCall, string>();
@@ -127,8 +126,8 @@ function journalOf({ run, log, now, inShort }: Parts, stateDir: string): Journal
         counts.intents += 1;
         const id = `c${counts.intents}`;
         calls.set(call, id);
-        // Runs that change nothing would soon push the others out.
-        if (counts.intents === 1) inShort.write(undefined);
+        // Only runs with changes get a summary: the others would soon displace them.
+        if (counts.intents === 1) summary.write(undefined);
         const { method, target, args } = call;
         const intent = {
           kind: "intent",
@@ -144,7 +143,7 @@ function journalOf({ run, log, now, inShort }: Parts, stateDir: string): Journal
         counts[outcome.ok ? "done" : "failed"] += 1;
         const id = calls.get(call) ?? call.id;
         const error = outcome.ok ? {} : { error: messageOf(outcome.error) };
-        // On its way to the disk at once, but no step waits for it: without it the cluster is looked at.
+        // Not awaited: a step need not wait for its outcome record. Without it, the cluster shows the effect.
         void log?.addDurably(
           line({ kind: "outcome", time: timeText(now), call: id, isOk: outcome.ok, ...error }),
         );
@@ -166,14 +165,14 @@ function journalOf({ run, log, now, inShort }: Parts, stateDir: string): Journal
         ...(detail !== undefined && { detail }),
       };
       void log?.addDurably(line(end));
-      if (counts.intents > 0) inShort.write(end);
-      await Promise.all([log && atMost(INTENT_MS, log.close()), inShort.written()]);
+      if (counts.intents > 0) summary.write(end);
+      await Promise.all([log && atMost(INTENT_MS, log.close()), summary.written()]);
     },
   };
 }
 
-/** One line of JSON that a terminal can show as well. */
-function line(value: JournalRecord | RunInShort): string {
+/** A record as one line of JSON, with control characters escaped. */
+function line(value: JournalRecord | RunSummary): string {
   return `${jsonText(value)}\n`;
 }
 
@@ -181,13 +180,13 @@ function timeText(now: () => number): string {
   return new Date(now()).toISOString();
 }
 
-/** Looks for a run to continue, and tells. @returns Its id. */
+/** Looks for a run to continue, and reports it as a note. @returns Its id; undefined if there is none. */
 async function unfinishedBefore(options: JournalOptions): Promise<string | undefined> {
   const { stateDir, cluster, command, note, zk } = options;
   const endElsewhere = async (run: RunRecord) => {
     if (zk === undefined) return undefined;
     const { id } = run;
-    const short = await readRunInShort(zk, cluster.zkRootPath, { id, note });
+    const short = await readRunSummary(zk, cluster.zkRootPath, { id, note });
     return short !== undefined && isSameRun(short.run, run) ? short.end : undefined;
   };
   try {
@@ -206,39 +205,39 @@ async function unfinishedBefore(options: JournalOptions): Promise<string | undef
 
 async function openLog(options: JournalOptions, id: string): Promise<DurableLog | undefined> {
   const { stateDir, warn, createFile = createAppendFile } = options;
-  const giveUp = (reason: string) =>
+  const reportFailure = (reason: string) =>
     warn(
       `no journal is kept of this run: ${reason}; the run continues without one (see --state_dir)`,
     );
   try {
-    return durableLog(await createFile(journalPath(stateDir, id)), giveUp);
+    return durableLog(await createFile(journalPath(stateDir, id)), reportFailure);
   } catch (error) {
-    giveUp(messageOf(error));
+    reportFailure(messageOf(error));
     return undefined;
   }
 }
 
-/** Removes all but the newest journals. Too many do no harm today, and the next run tries again. */
-async function forgetOldest(stateDir: string): Promise<void> {
-  await forgetOld(stateDir, KEPT_MAX).catch(() => undefined);
+/** Deletes all but the newest journals. Errors are ignored: the next run tries again. */
+async function deleteOldest(stateDir: string): Promise<void> {
+  await deleteOldJournals(stateDir, KEPT_MAX).catch(() => undefined);
 }
 
-interface ShortWriter {
-  /** Writes the run as it is now, in the background. */
+interface SummaryWriter {
+  /** Writes the summary in the background. */
   write(end: EndRecord | undefined): void;
-  /** Resolves when all writes have ended, or have taken too long. */
+  /** Resolves when all writes have ended, at the latest after {@link ZK_MS}. */
   written(): Promise<void>;
 }
 
-/** Writes the run in short to ZooKeeper. A ZooKeeper that fails is worth a note only. */
-function shortWriter({ zk, cluster, note }: JournalOptions, run: RunRecord): ShortWriter {
+/** Returns the writer of the summary in ZooKeeper. A failure becomes a note. */
+function summaryWriter({ zk, cluster, note }: JournalOptions, run: RunRecord): SummaryWriter {
   let work: Promise<void> = Promise.resolve();
   return {
     write(end) {
       if (zk === undefined) return;
       const text = line({ run: { ...run, flags: {} }, end });
       work = work
-        .then(() => writeRunInShort(zk, cluster.zkRootPath, run.id, text))
+        .then(() => writeRunSummary(zk, cluster.zkRootPath, run.id, text))
         .catch((error: unknown) => {
           if (end !== undefined) {
             note(`ZooKeeper does not get the history of this run: ${messageOf(error)}`);

@@ -15,41 +15,41 @@ import type {
 import { JOURNAL_LINE } from "./record-schema.js";
 import { journalPath } from "./runs-folder.js";
 
-/** The largest journal that is read as a whole, bytes: that of a run over a million replicas. */
+/** Bytes of the largest journal that is read as a whole: enough for a run over a million replicas. */
 const WHOLE_MAX = 400 * 2 ** 20;
 
-/** A journal as it was found. */
+/** The content of a journal. */
 export interface ReadRun {
   /** From the name of the file. */
   readonly id: string;
   readonly path: string;
   /** Undefined if the first line is damaged. */
   readonly run: RunRecord | undefined;
-  /** Undefined if the run has not come to its end. */
+  /** Undefined if the run has not ended. */
   readonly end: EndRecord | undefined;
-  /** All lines that can be read, in order. */
+  /** The valid records, in order. */
   readonly records: readonly JournalRecord[];
-  /** What is wrong with the file, one line each. */
+  /** Faults of the file, one line each. */
   readonly notes: readonly string[];
-  /** Whether it is so large that only its beginning and its end were read. */
+  /** True if the file is so large that only its two ends were read. */
   readonly isPart: boolean;
   /** Bytes. */
   readonly size: number;
 }
 
-/** A call that changes the cluster, and how it ended. */
-export interface CallStory {
+/** A call that changes the cluster, with its outcome. */
+export interface CallWithOutcome {
   readonly intent: IntentRecord;
-  /** Undefined: whether the call had its effect is not known from the journal. */
+  /** Undefined if the journal does not show whether the call had its effect. */
   readonly outcome: OutcomeRecord | undefined;
 }
 
 /**
- * Reads one journal. A last line that was cut off and lines that are damaged are left out and
- * noted: a crash is just when a journal is wanted.
+ * Reads one journal. Never throws, because journals are needed after a crash: a cut-off last line, damaged lines
+ * and read errors become notes.
  *
  * @param id One of `listRunIds`.
- * @param wholeMax Of a larger journal only its beginning and its end are read, bytes.
+ * @param wholeMax Bytes; of a larger journal only the two ends are read.
  */
 export async function readRun(
   stateDir: string,
@@ -96,7 +96,7 @@ async function read(path: string, wholeMax: number, notes: string[]): Promise<Jo
 }
 
 /** The calls of a run, each with its outcome, in the order of the intents. */
-export function callsOf({ records }: Pick<ReadRun, "records">): CallStory[] {
+export function callsOf({ records }: Pick<ReadRun, "records">): CallWithOutcome[] {
   const outcomes = new Map(
     records.flatMap((one): [string, OutcomeRecord][] =>
       one.kind === "outcome" ? [[one.call, one]] : [],
@@ -108,23 +108,23 @@ export function callsOf({ records }: Pick<ReadRun, "records">): CallStory[] {
 }
 
 /** Counts calls. */
-export function countCalls(calls: readonly CallStory[]): CallCounts {
+export function countCalls(calls: readonly CallWithOutcome[]): CallCounts {
   const ended = calls.flatMap(({ outcome }) => (outcome === undefined ? [] : [outcome.isOk]));
   const done = ended.filter((isOk) => isOk).length;
   return { intents: calls.length, done, failed: ended.length - done };
 }
 
-/** Whether the run goes on in this moment, as far as this machine can see. */
+/** True if the run has no end and its process is alive on this machine. */
 export function isRunning(run: RunRecord, end: EndRecord | undefined): boolean {
   return end === undefined && run.host === hostname() && isProcessAlive(run.pid);
 }
 
-/** Whether two records are of one run: a writer of one of them can give it any id. */
+/** True if two records belong to the same run. The id alone is not enough, because it can be forged. */
 export function isSameRun(a: RunRecord, b: RunRecord): boolean {
   return a.id === b.id && a.time === b.time && a.host === b.host && a.pid === b.pid;
 }
 
-/** Whether two names mean one cluster: the same root path, and a ZooKeeper server in common. */
+/** True if two names mean the same cluster: the same root path and a common ZooKeeper server. */
 export function isSameCluster(a: ClusterName, b: ClusterName): boolean {
   return (
     a.zkRootPath === b.zkRootPath && a.zkCluster.some((server) => b.zkCluster.includes(server))

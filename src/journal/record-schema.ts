@@ -1,11 +1,11 @@
 import type { DocumentKind, Zod } from "../util/document.js";
 import type { EndRecord, JournalRecord, RunRecord } from "./record.js";
 
-/** How deep the arguments of a call may be nested in a record. */
+/** Limit of the nesting of a record. */
 const DEPTH_MAX = 16;
 const PID_MAX = 2 ** 31 - 1;
 
-/** One line of a journal. The longest ones hold the flags of a run, or a plan of a partition. */
+/** The schema of one line of a journal. The longest lines hold the flags of a run or the plan of a partition. */
 export const JOURNAL_LINE: DocumentKind<JournalRecord> = {
   maxBytes: 4 * 2 ** 20,
   maxDepth: DEPTH_MAX,
@@ -16,8 +16,8 @@ export const JOURNAL_LINE: DocumentKind<JournalRecord> = {
   },
 };
 
-/** A run in short, as ZooKeeper keeps it. ZooKeeper itself takes no more than 1 MB. */
-export const RUN_IN_SHORT: DocumentKind<{
+/** The schema of a run's summary in ZooKeeper, whose znodes hold at most 1 MB. */
+export const RUN_SUMMARY: DocumentKind<{
   readonly run: RunRecord;
   readonly end?: EndRecord | undefined;
 }> = {

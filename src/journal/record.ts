@@ -1,10 +1,10 @@
 import type { TabletSummary } from "../model/tablet-summary.js";
 import type { MutationCall } from "../run/watch-mutations.js";
 
-/** Version of the journal's lines; a reader skips kinds of lines that it does not know. */
+/** Version of the journal's format; readers skip lines of unknown kinds. */
 export const JOURNAL_VERSION = 1;
 
-/** A cluster, by how it was reached. */
+/** A cluster by its ZooKeeper. */
 export interface ClusterName {
   /** ZooKeeper servers as `host:port`. */
   readonly zkCluster: readonly string[];
@@ -27,14 +27,14 @@ export interface RunRecord {
   readonly command: string;
   /** The arguments as they were typed, secrets removed. */
   readonly commandLine: readonly string[];
-  /** The flags that were in force, defaults and environment included, secrets removed. */
+  /** The effective flags, including defaults and environment, secrets removed. */
   readonly flags: Readonly<Record<string, unknown>>;
   readonly cluster: ClusterName;
   /** The run that this one continues. */
   readonly resumes?: string | undefined;
 }
 
-/** Written, and on the disk, before a call that changes the cluster is made. */
+/** Written before a call that changes the cluster, and synced to disk unless the disk is too slow. */
 export interface IntentRecord {
   readonly kind: "intent";
   readonly time: string;
@@ -45,7 +45,7 @@ export interface IntentRecord {
   readonly args: MutationCall["args"];
 }
 
-/** How a call ended. An intent without one may or may not have had its effect. */
+/** The outcome of a call. The call of an intent without an outcome may or may not have had its effect. */
 export interface OutcomeRecord {
   readonly kind: "outcome";
   readonly time: string;
@@ -59,17 +59,17 @@ export interface OutcomeRecord {
 export interface StepRecord {
   readonly step: string;
   readonly endpoint?: string | undefined;
-  /** The problem that it answers. */
+  /** The reason; usually the code of the problem that it fixes. */
   readonly why: string;
 }
 
-/** What happened during the run; `partition` is a name such as `db1.t1:0`. */
+/** An event of the run; `partition` is a name such as `db1.t1:0`. */
 export type EventRecord =
   | {
       readonly kind: "note" | "warning";
       readonly time: string;
       readonly text: string;
-      /** With a note that another nameserver leads now: which one led, and which one does. */
+      /** Set if the note reports a change of the leading nameserver. */
       readonly nameserver?: { readonly from: string; readonly to: string } | undefined;
     }
   | {
@@ -87,11 +87,11 @@ export type EventRecord =
       readonly round: number;
       readonly leader?: string | undefined;
       readonly steps: readonly StepRecord[];
-      /** Why nothing may be done to the partition. */
+      /** Why the partition may not be changed. */
       readonly blocked?: string | undefined;
-      /** What could have been lost and was not, or what is given up; absent in old journals. */
+      /** Notes on data that is preserved or discarded; absent in old journals. */
       readonly notes?: readonly string[] | undefined;
-      /** Whether something is given up under `--accept_data_loss`; absent if not. */
+      /** True if data is discarded under `--accept_data_loss`; absent otherwise. */
       readonly givesUp?: true | undefined;
     }
   | ({
@@ -113,26 +113,26 @@ export type EventRecord =
       readonly kind: "partition-ended";
       readonly time: string;
       readonly partition: string;
-      /** What went wrong; absent if nothing did. */
+      /** The failure; absent if there was none. */
       readonly failure?: string | undefined;
     };
 
-/** How many calls that change something were meant, done and failed. */
+/** Numbers of changing calls: intended, succeeded and failed. */
 export interface CallCounts {
   readonly intents: number;
   readonly done: number;
   readonly failed: number;
 }
 
-/** The last line of a journal whose run came to its own end. */
+/** The last line of the journal of a run that ended in an orderly way. */
 export interface EndRecord {
   readonly kind: "end";
   readonly time: string;
-  /** A word for the exit code, see {@link resultOf}. */
+  /** The exit code as a word, see {@link resultOf}. */
   readonly result: string;
   readonly exitCode: number;
   readonly counts: CallCounts;
-  /** What the run says of its end, one line; absent if there is nothing to say. */
+  /** More about the end, one line; absent if there is nothing to add. */
   readonly detail?: string | undefined;
 }
 

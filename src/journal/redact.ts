@@ -1,9 +1,6 @@
 import { isSecretName, MASK } from "../util/secret-name.js";
 
-/**
- * Command-line arguments without the values of flags that carry secrets, whether written as
- * `--zk_cert=X` or `--zk_cert X`.
- */
+/** Masks the values of secret flags in command-line arguments, in both forms: `--zk_cert=X` and `--zk_cert X`. */
 export function redactArgs(argv: readonly string[]): string[] {
   return argv.map((arg, index) => {
     const [, name = "", value] = /^--?([^=]+)(=[\s\S]*)?$/.exec(arg) ?? [];
@@ -14,7 +11,7 @@ export function redactArgs(argv: readonly string[]): string[] {
   });
 }
 
-/** Flags as they were read, without secrets; flags that have no value are left out. */
+/** Masks the values of secret flags; flags without a value are left out. */
 export function redactFlags(flags: object): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(flags)
@@ -23,7 +20,7 @@ export function redactFlags(flags: object): Record<string, unknown> {
   );
 }
 
-/** Whether nothing was given: an empty text, or a password without one. */
+/** True if no value was given: an empty text, or an empty password. */
 function isEmpty(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return value === "";
   return "text" in value && value.text === "";

@@ -4,18 +4,18 @@ import type { TimedEvent } from "../report/timeline.js";
 import { type RunLine, statusOf } from "./describe.js";
 import { callsOf, countCalls, type ReadRun } from "./read-runs.js";
 
-/** What a journal brings into a report. */
+/** The parts of a report that come from a journal. */
 export interface JournalRows {
   readonly verdict: Verdict;
   readonly events: readonly TimedEvent[];
   /** Milliseconds since the epoch. */
   readonly beganMs: number;
   readonly endedMs: number | null;
-  /** Steps that changed something, as the run itself counts them; null if it is not known. */
+  /** The number of changing steps, counted as a run counts them; null without a journal. */
   readonly changes: number | null;
 }
 
-/** A run of the past as rows of a report; all else is in its events. */
+/** Converts a past run to rows of a report. */
 export function journalRows(line: RunLine, read: ReadRun | undefined): JournalRows {
   const { run, end } = line;
   const events = eventsOf(read);

@@ -4,28 +4,28 @@ import { callsOf, isSameCluster, type ReadRun, readRun } from "./read-runs.js";
 import type { ClusterName, EndRecord, IntentRecord, RunRecord } from "./record.js";
 import { listRunIds } from "./runs-folder.js";
 
-/** A run that ended before its work was done. */
+/** A run that did not end with success. */
 export interface UnfinishedRun {
   readonly run: RunRecord;
-  /** A word for how it ended; undefined if it did not even get to say. */
+  /** Its result; undefined if it has no end record. */
   readonly result: string | undefined;
-  /** Its calls of which the journal does not know how they ended, oldest first. */
+  /** Its calls without an outcome in the journal, oldest first. */
   readonly unknownCalls: readonly IntentRecord[];
 }
 
-/** A run that ended with one of these changed nothing: what was unfinished before it still is. */
+/** Results of runs that changed nothing. They are skipped, because the run before them is still unfinished. */
 const CHANGED_NOTHING: readonly string[] = ["usage", "refused", "locked", "plan-outdated"];
-/** How many calls are named in one line. */
+/** Number of calls that are named in one line. */
 const NAMED_MAX = 5;
 
 /**
- * Finds the run that a new one continues: the newest of that command on that cluster, if it did
- * not end well. Runs that were refused before any change are passed over.
+ * Finds the run that a new one continues: the newest run of that command on that cluster, if it did not succeed.
+ * Runs that were refused before any change are skipped.
  *
- * @param endElsewhere Where the end of a run is looked up that its journal does not have: the disk may
- *   have been full.
- * @returns Undefined if the newest one ended well, or if there is none.
- * @throws What the file system throws.
+ * @param endElsewhere Looks up the end of a run in another place if its journal has none (the disk may have been
+ *   full).
+ * @returns Undefined if the newest one succeeded, or if there is none.
+ * @throws The error of the file system.
  */
 export async function findUnfinished(
   stateDir: string,
@@ -51,7 +51,7 @@ function unfinished(read: ReadRun, run: RunRecord, end: EndRecord | undefined): 
   return { run, result: end?.result, unknownCalls };
 }
 
-/** What is said of the run that is continued, one line. */
+/** The note on the run that is continued, one line. */
 export function resumeText({ run, result, unknownCalls }: UnfinishedRun): string {
   const ended = result === undefined ? "it did not finish" : `it ended with "${result}"`;
   const begun = `run ${run.id} of ${run.user} on ${run.host}, begun ${run.time}: ${ended}`;
@@ -65,7 +65,7 @@ function unknownText(calls: readonly IntentRecord[]): string {
   return `how these calls ended is not known: ${named.join(", ")}${rest > 0 ? ` and ${rest} before them` : ""}`;
 }
 
-/** The target of a call for people, such as `db1.t1:0 on 127.0.0.1:9527`. */
+/** The target of a call as text, such as `db1.t1:0 on 127.0.0.1:9527`. */
 export function targetText({ endpoint, db, table, tid, pid }: MutationTarget): string {
   const name = table === undefined ? tid : tableName({ db: db ?? "", table });
   const partition = name === undefined ? "" : `${name}${pid === undefined ? "" : `:${pid}`}`;

@@ -5,14 +5,14 @@ import { isRunId } from "../util/process-identity.js";
 import { readFirstLine } from "./journal-file.js";
 import { JOURNAL_LINE } from "./record-schema.js";
 
-/** What the name of a journal ends with; before it stands the id of the run. */
+/** The name of a journal is the id of its run and this suffix. */
 const SUFFIX = ".jsonl";
-/** Lies beside every folder that this tool made for journals: in no other one anything is deleted. */
+/** A file next to each journal folder that this tool created. Without it nothing in the folder is deleted. */
 const MARK = ".openmldb-ops-journals";
 const MARK_TEXT =
   "openmldb-ops made the folder runs for its journals, and deletes the oldest of them.\n";
 
-/** Where the journal of a run is. */
+/** Path of the journal of a run. */
 export function journalPath(stateDir: string, id: string): string {
   return join(runsFolder(stateDir), `${id}${SUFFIX}`);
 }
@@ -22,10 +22,10 @@ function runsFolder(stateDir: string): string {
 }
 
 /**
- * Makes the folder of the journals, for its owner only (0700), and marks it as this tool's own. A folder
- * that is there already is used as it is.
+ * Creates the folder of the journals with mode 0700, and marks it as created by this tool. An existing folder is
+ * used as it is.
  *
- * @throws What the file system throws.
+ * @throws The error of the file system.
  */
 export async function makeRunsFolder(path: string): Promise<void> {
   const made = await mkdir(path, { recursive: true, mode: 0o700 });
@@ -33,16 +33,16 @@ export async function makeRunsFolder(path: string): Promise<void> {
   try {
     await writeFile(join(dirname(path), MARK), MARK_TEXT, { flag: "wx", mode: 0o600 });
   } catch (error) {
-    // From an earlier folder, or of another run in the same moment.
+    // The mark can exist already: from an earlier folder, or from a concurrent run.
     if (codeOf(error) !== "EEXIST") throw error;
   }
 }
 
 /**
- * Ids of the runs that have a journal, newest first; empty if there is no such folder. Files with other
- * names are not this tool's.
+ * Ids of the runs with a journal, newest first; empty if the folder does not exist. Files with other names are
+ * ignored.
  *
- * @throws What the file system throws, except that there is no folder.
+ * @throws The error of the file system, except for a missing folder.
  */
 export async function listRunIds(stateDir: string): Promise<string[]> {
   try {
@@ -64,13 +64,12 @@ function codeOf(error: unknown): unknown {
 }
 
 /**
- * Deletes all but the newest journals, and nothing that is not certainly a journal of this tool: a
- * regular file in a folder that the tool made and marked, with the name that a run gives its journal and
- * a first line that says the same.
+ * Deletes all but the newest journals. Deletes only files that are certainly journals of this tool: regular files
+ * in a folder that the tool created and marked, named after a run id that the first line repeats.
  *
- * @throws What the file system throws.
+ * @throws The error of the file system.
  */
-export async function forgetOld(stateDir: string, keptMax: number): Promise<void> {
+export async function deleteOldJournals(stateDir: string, keptMax: number): Promise<void> {
   const ids = await listRunIds(stateDir);
   if (ids.length <= keptMax || !(await isOwn(stateDir))) return;
   for (const id of ids.slice(keptMax)) {
@@ -79,7 +78,7 @@ export async function forgetOld(stateDir: string, keptMax: number): Promise<void
   }
 }
 
-/** Whether the folder of the journals is one that {@link makeRunsFolder} made, and not reached through a symbolic link. */
+/** True if {@link makeRunsFolder} created the folder, and it is not a symbolic link. */
 async function isOwn(stateDir: string): Promise<boolean> {
   try {
     const [self, mark] = [await lstat(runsFolder(stateDir)), await lstat(join(stateDir, MARK))];

@@ -2,33 +2,33 @@ import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { checkDocument } from "../util/document.js";
 import { isRunId } from "../util/process-identity.js";
 import type { EndRecord, RunRecord } from "./record.js";
-import { RUN_IN_SHORT } from "./record-schema.js";
+import { RUN_SUMMARY } from "./record-schema.js";
 
-/** How many runs the cluster remembers. */
+/** Number of summaries that are kept. */
 const KEPT_MAX = 20;
-/** How many are read: runs that end at the same time may leave more for a while. */
+/** Limit of summaries that are read: concurrent runs may leave more than {@link KEPT_MAX} for a while. */
 const READ_MAX = 200;
 
-/** One run in short, as it is kept in the cluster's ZooKeeper for operators on other machines. */
-export interface RunInShort {
+/** Summary of one run, kept in the cluster's ZooKeeper for operators on other machines. */
+export interface RunSummary {
   readonly run: RunRecord;
-  /** Undefined while the run goes on, and for one that was killed. */
+  /** Undefined while the run is in progress, and for one that was killed. */
   readonly end: EndRecord | undefined;
 }
 
-/** Folder of the runs; OpenMLDB knows nothing of it and leaves it alone. */
+/** The znode below which the summaries are; OpenMLDB does not use it. */
 function historyPath(rootPath: string): string {
   return `${rootPath}/ops_tool/history`;
 }
 
 /**
- * Writes a run in short to `<root>/ops_tool/history/<run id>`, or replaces it, and forgets all but
- * the newest 20 runs. What has no name of a run is left alone.
+ * Writes the summary of a run to `<root>/ops_tool/history/<run id>`, and deletes all but the newest
+ * {@link KEPT_MAX} summaries. Other znodes are left alone.
  *
- * @param line JSON of a {@link RunInShort}.
- * @throws What ZooKeeper throws.
+ * @param line JSON of a {@link RunSummary}.
+ * @throws OpsError of ZooKeeper.
  */
-export async function writeRunInShort(
+export async function writeRunSummary(
   zk: ZooKeeper,
   rootPath: string,
   id: string,
@@ -38,47 +38,47 @@ export async function writeRunInShort(
   const path = `${folder}/${id}`;
   const data = Buffer.from(line.trimEnd());
   if (!(await zk.setData(path, data))) await zk.create(path, data, "persistent");
-  // Another run may remove the same ones at the same time: false is as good as true.
+  // A concurrent run may delete the same znodes, so the result is ignored.
   for (const old of (await newestIds(zk, folder)).slice(KEPT_MAX)) {
     await zk.remove(`${folder}/${old}`);
   }
 }
 
 /**
- * Reads the runs that the cluster remembers, newest first.
+ * Reads the summaries, newest first.
  *
- * @param note Told of each node that cannot be understood, one line.
- * @throws What ZooKeeper throws.
+ * @param note Receives one line for each znode that cannot be parsed.
+ * @throws OpsError of ZooKeeper.
  */
-export async function readRunsInShort(
+export async function readRunSummaries(
   zk: ZooKeeper,
   rootPath: string,
   note: (text: string) => void,
-): Promise<RunInShort[]> {
+): Promise<RunSummary[]> {
   const ids = await newestIds(zk, historyPath(rootPath));
-  const runs: RunInShort[] = [];
+  const runs: RunSummary[] = [];
   for (const id of ids.slice(0, READ_MAX)) {
-    const run = await readRunInShort(zk, rootPath, { id, note });
+    const run = await readRunSummary(zk, rootPath, { id, note });
     if (run !== undefined) runs.push(run);
   }
   return runs;
 }
 
 /**
- * Reads one run that the cluster remembers.
+ * Reads the summary of one run.
  *
- * @returns Undefined if there is none, or none that can be understood.
- * @throws What ZooKeeper throws.
+ * @returns Undefined if there is none, or if it cannot be parsed.
+ * @throws OpsError of ZooKeeper.
  */
-export async function readRunInShort(
+export async function readRunSummary(
   zk: ZooKeeper,
   rootPath: string,
   { id, note }: { readonly id: string; readonly note: (text: string) => void },
-): Promise<RunInShort | undefined> {
+): Promise<RunSummary | undefined> {
   const path = `${historyPath(rootPath)}/${id}`;
   const data = await zk.getData(path);
   if (data === undefined) return undefined;
-  const checked = checkDocument(RUN_IN_SHORT, data);
+  const checked = checkDocument(RUN_SUMMARY, data);
   const problem = "problem" in checked ? checked.problem : undefined;
   if ("value" in checked && checked.value.run.id === id) {
     return { run: checked.value.run, end: checked.value.end };
@@ -87,7 +87,7 @@ export async function readRunInShort(
   return undefined;
 }
 
-/** Names of runs, newest first: they begin with the time. */
+/** Ids of runs, newest first; an id begins with the time. */
 async function newestIds(zk: ZooKeeper, folder: string): Promise<string[]> {
   const names = (await zk.getChildren(folder)) ?? [];
   return names.filter(isRunId).sort().reverse();

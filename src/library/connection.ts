@@ -7,9 +7,9 @@ import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { createKnownOffsetsStore } from "../run/known-offsets-store.js";
 
-/** Where a cluster is, and how to talk to it; the command's flags of the same names say more. */
+/** Options of {@link connect}; the command's flags of the same names have the details. */
 export interface ConnectOptions {
-  /** Servers of ZooKeeper as `host:port`, several with commas between them. */
+  /** Servers of ZooKeeper as `host:port`, separated by commas. */
   readonly zkCluster: string;
   /** The `zk_root_path` of the cluster's own configuration, such as `/openmldb`. */
   readonly zkRootPath: string;
@@ -17,23 +17,23 @@ export interface ConnectOptions {
   readonly zkAuthSchema?: string | undefined;
   /** Credentials for ZooKeeper as `user:password`; none if undefined. */
   readonly zkCert?: string | undefined;
-  /** How long connecting to ZooKeeper may take, milliseconds; 10 000 if undefined. */
+  /** Limit for connecting to ZooKeeper, milliseconds; 10 000 if undefined. */
   readonly zkTimeoutMs?: number | undefined;
-  /** The session timeout that ZooKeeper is asked for, milliseconds; 10 000 if undefined. */
+  /** The requested session timeout of ZooKeeper, milliseconds; 10 000 if undefined. */
   readonly zkSessionTimeoutMs?: number | undefined;
   /** OpenMLDB user; undefined if the servers do not check users. */
   readonly user?: string | undefined;
   /** Password of `user`; empty if undefined. */
   readonly password?: string | undefined;
-  /** How long one call to a nameserver or tablet may take, milliseconds; 10 000 if undefined. */
+  /** Deadline of one call to a nameserver or tablet, milliseconds; 10 000 if undefined. */
   readonly rpcTimeoutMs?: number | undefined;
   /** The largest answer accepted from a nameserver or tablet, bytes; 128 MiB if undefined. */
   readonly maxAnswerBytes?: number | undefined;
-  /** Calls to the nameserver in flight at once; 16 if undefined. */
+  /** Limit of concurrent calls to the nameserver; 16 if undefined. */
   readonly nsConcurrency?: number | undefined;
-  /** Ends connecting. Each function that uses the connection takes a signal of its own. */
+  /** Aborts connecting. Each function that uses the connection takes its own signal. */
   readonly signal?: AbortSignal | undefined;
-  /** Told what an operator should know of the connection, one line each; nothing is told if undefined. */
+  /** Receives warnings about the connection, one line each. */
   readonly onWarning?: ((text: string) => void) | undefined;
 }
 
@@ -43,11 +43,11 @@ export interface Connection {
   readonly zkCluster: readonly string[];
   /** Starts with `/` and does not end with it. */
   readonly zkRootPath: string;
-  /** Ends the ZooKeeper session and all connections, within a second. Never throws. */
+  /** Closes the ZooKeeper session and all connections, within a second. Never throws. */
   close(): Promise<void>;
 }
 
-/** What the functions of the library use of a connection, and what its owner does not see. */
+/** The internal parts of a connection, for the functions of the library. */
 export interface ConnectionParts {
   readonly opened: OpenedCluster;
   readonly flags: CommonFlags;
@@ -57,7 +57,7 @@ export interface ConnectionParts {
 const PARTS = new WeakMap<Connection, ConnectionParts>();
 
 /**
- * Connects to the ZooKeeper of a cluster. Nothing is asked of OpenMLDB yet, and nothing is written.
+ * Connects to the ZooKeeper of a cluster. Makes no call to OpenMLDB, and writes nothing.
  *
  * @throws OpsError `usage` for a malformed option, `zookeeper-unreachable` or `zookeeper-auth`.
  */
@@ -79,7 +79,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
 }
 
 /**
- * What is behind a connection.
+ * Returns the internal parts of a connection.
  *
  * @throws OpsError `usage` if it was closed, or not made by {@link connect}.
  */
@@ -92,7 +92,7 @@ export function partsOf(connection: Connection): ConnectionParts {
   });
 }
 
-/** The options as the command has them, read by the same parsers and with the same defaults. */
+/** Converts the options to the command's flags, with the same parsers and defaults. */
 function flagsOf(options: ConnectOptions): CommonFlags {
   const { user, password = "", zkCert } = options;
   const specs = commonSpecs;
@@ -125,7 +125,7 @@ function flagsOf(options: ConnectOptions): CommonFlags {
 /** @throws OpsError `usage`. */
 function optionOf<T>(spec: FlagSpec<T>, name: string, value: string | number | undefined): T {
   if (value === undefined && "value" in spec.absent) return spec.absent.value;
-  // A program without types may leave out what is needed.
+  // A JavaScript caller may leave out a required option.
   return spec.parse(String(value ?? ""), name);
 }
 
@@ -134,16 +134,16 @@ function timeOf(spec: FlagSpec<number>, name: string, ms: number | undefined): n
 }
 
 /**
- * What runs note about partitions that lack rows.
+ * The store of the lower bounds of partitions that lack rows.
  *
- * @param onEvent Told what cannot be read; the connection's owner if left out.
+ * @param onEvent Receives a warning for each entry that cannot be read; left out: `onWarning` of the connection.
  */
 export function knownOffsetsOf(connection: Connection, onEvent?: OnEvent): KnownOffsetsStore {
   const { opened, onWarning } = partsOf(connection);
-  const tell: OnEvent = (event) => event.kind === "warning" && onWarning(event.text);
+  const warn: OnEvent = (event) => event.kind === "warning" && onWarning(event.text);
   return createKnownOffsetsStore({
     ...opened,
     clock: opened.cluster.clock,
-    onEvent: onEvent ?? tell,
+    onEvent: onEvent ?? warn,
   });
 }

@@ -24,43 +24,43 @@ import { defaultStateDir } from "../util/process-identity.js";
 import { type Connection, knownOffsetsOf, partsOf } from "./connection.js";
 import { withSignal } from "./signal.js";
 
-/** What a recovery is about, and what may be given up. */
+/** The scope of a recovery, and the accepted losses. */
 export interface PlanOptions {
-  /** What to recover; everything if undefined, system databases first. */
+  /** The partitions to recover; all if undefined, system databases first. */
   readonly only?: Selection | undefined;
   /** `direct` if undefined. */
   readonly method?: Method | undefined;
   /**
-   * The replica that shall lead in a partition where rows have to be given up, by the partition's name
-   * (`db1.t1:0`, see {@link partitionName}). Nothing is given up in a partition that is not named.
+   * The chosen leader of each partition in which rows may be discarded, by the partition's name (`db1.t1:0`, see
+   * {@link partitionName}). No rows are discarded in other partitions.
    */
   readonly accept?: ReadonlyMap<string, Endpoint> | undefined;
-  /** What may be given up with the tablets in `lost` at most, in sum; nothing if undefined. */
+  /** The largest accepted sum of losses on the tablets in `lost`; none if undefined. */
   readonly acceptsLossOfLost?: Loss | undefined;
-  /** Tablets that will not come back, as the operator says; none if undefined. */
+  /** Tablets that the operator declares lost; none if undefined. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
-  /** Ends the look, or the run. */
+  /** Aborts the observation or the run. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How a cluster is recovered. */
+/** Options of {@link recover}. */
 export interface RecoverOptions extends PlanOptions {
   /**
-   * A plan to execute, and nothing else: what it is about, its method and its choices count. It is compared
-   * with the cluster before anything is done.
+   * A plan to execute; its scope, method and choices replace those above. It is compared with the cluster before
+   * the first change.
    */
   readonly planned?: RecoveryPlan | undefined;
-  /** Told what happens, as it happens. It must not throw. */
+  /** Receives the events of the run. Must not throw. */
   readonly onEvent?: ((event: RunEvent) => void) | undefined;
-  /** How long to wait until another run has ended, milliseconds; 0, not at all, if undefined. */
+  /** Milliseconds to wait for the end of another run; 0 (no wait) if undefined. */
   readonly waitLockMs?: number | undefined;
-  /** Whether `auto_failover` is switched off again if it is switched on from elsewhere; false if undefined. */
+  /** True if `auto_failover` is switched off again when another client switches it on; false if undefined. */
   readonly keepOff?: boolean | undefined;
   /** Folder of the journal; that of the command if undefined. */
   readonly stateDir?: string | undefined;
 }
 
-/** The command's limits when it is given none. */
+/** The default limits of the command. */
 const LIMITS: Limits = {
   concurrency: defaultOf(recoverDataSpecs.concurrency),
   loadsPerTablet: defaultOf(recoverDataSpecs.loadsPerTablet),
@@ -71,15 +71,14 @@ const LIMITS: Limits = {
 };
 
 /**
- * Recovers what is not healthy, as `recoverdata` does, and as safely: under the lock of the cluster, with
- * a marker that brings `auto_failover` back after a crash, and a journal of every change. On a healthy
- * cluster nothing is changed. After an abort of `signal` it is back within 5 s, with `auto_failover` put
- * back.
+ * Recovers the unhealthy partitions with the same safety as the command `recoverdata`: under the cluster's lock,
+ * with a marker from which `auto_failover` is restored after a crash, and with a journal of every change. Changes
+ * nothing on a healthy cluster. After an abort of `signal` it returns within 5 s, with `auto_failover` restored.
  *
- * @returns What was found, done and left; {@link isAllHealthy} says whether anything is.
- * @throws OpsError `lock-held` if another run is at work, `plan-stale` if the cluster is not as `planned`
- *   saw it, `interrupted`, and as `observe` does. If `auto_failover` could not be put back, the message says
- *   so, and `hint` is the command that does it.
+ * @returns The result; {@link isAllHealthy} is true if no problem is left.
+ * @throws OpsError `lock-held` if another run holds the lock, `plan-stale` if the cluster no longer matches
+ *   `planned`, `interrupted`, and as `observe` does. If `auto_failover` could not be restored, the message says so
+ *   and `hint` is the command that restores it.
  */
 export async function recover(
   connection: Connection,
@@ -169,7 +168,7 @@ async function lockedRecovery(
   });
 }
 
-/** @throws OpsError, or what ended the run early; see {@link recover}. */
+/** @throws The error that ended the run early; see {@link recover}. */
 function reportOf(ended: RecoverResult, print: PrintCommand): RunReport {
   if ("report" in ended) return ended.report;
   const { error, notRestored } = ended;
@@ -182,7 +181,7 @@ function reportOf(ended: RecoverResult, print: PrintCommand): RunReport {
   });
 }
 
-/** The command that recovers the same, for the lock, the journal and the report. */
+/** The equivalent command, for the lock, the journal and the report. */
 function commandOf({ db, table, pids, endpoint, isForced = false }: Selection): RecoverCommand {
   if (table === undefined) return { cmd: "recoverdata", db };
   return { cmd: "recovertable", db, table, pid: pids, endpoint, force: isForced };

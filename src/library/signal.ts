@@ -2,10 +2,10 @@ import { setMaxListeners } from "node:events";
 import { OpsError } from "../errors.js";
 
 /**
- * Lends `work` a signal that ends as the caller's does, with an OpsError `interrupted` as reason, and that
- * many may listen to. Nothing is left on the caller's signal afterwards.
+ * Runs `work` with a signal of its own that follows the caller's signal, has an OpsError `interrupted` as reason,
+ * and allows any number of listeners. Afterwards no listener is left on the caller's signal.
  *
- * @param given Undefined: nothing ends the work early.
+ * @param given Undefined: the work is never aborted.
  */
 export async function withSignal<T>(
   given: AbortSignal | undefined,
@@ -22,7 +22,7 @@ export async function withSignal<T>(
   try {
     return await work(own.signal);
   } catch (thrown) {
-    // Whatever the signal broke, the signal is the reason.
+    // If the signal was aborted, report that and not the error that it caused.
     own.signal.throwIfAborted();
     throw thrown;
   } finally {
