@@ -87,7 +87,7 @@ describe("without a live block", () => {
     progress.onEvent({ kind: "asked", of: 3, silent: new Set(["a:1", "b:1"]) });
     await vi.advanceTimersByTimeAsync(10_000);
     expect(written[1]).toBe(
-      "info still looking at the cluster (19 s); 1 of 3 tablets have answered; no answer yet: a:1 and 1 more",
+      "info still observing the cluster (19 s); 1 of 3 tablets have answered; no answer yet: a:1 and 1 more",
     );
     // What only the log file gets does not count.
     for (let ms = 0; ms < 30_000; ms += 1_000) {
@@ -203,7 +203,7 @@ describe("a live block", () => {
     stdin.write("y\n");
     await asked;
     await vi.advanceTimersByTimeAsync(1_000);
-    expect(block()?.[0]).toContain("looking at the cluster");
+    expect(block()?.[0]).toContain("observing the cluster");
     progress.stop();
   });
 });

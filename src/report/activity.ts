@@ -2,22 +2,22 @@ import type { EventRecord } from "../journal/record.js";
 import type { LogLine, PartitionText } from "./document.js";
 import type { TimedEvent } from "./timeline.js";
 
-/** What a run did to one partition, or to a tablet as a whole. */
+/** What a run did to one partition, or to a whole tablet. */
 export interface PartitionActivity {
-  /** Problem codes that its first plan answers, with their numbers, such as `not-loaded x3`. */
+  /** Problem codes that its first plan solves, with their numbers, such as `not-loaded x3`. */
   readonly was: readonly string[];
-  /** What was done, such as `load-follower x3`. Waiting is left out. */
+  /** The steps that were done, such as `load-follower x3`, without waits. */
   readonly done: readonly string[];
-  /** Milliseconds from its first step to the end of its last one; null if nothing was done. */
+  /** Milliseconds from its first step to the end of its last one; null if there were no steps. */
   readonly tookMs: number | null;
-  /** The leader that its last plan names; null if none does. */
+  /** The leader in its last plan; null if there is none. */
   readonly leader: string | null;
-  /** What went wrong last; null if nothing did. */
+  /** The last failure; null if there was none. */
   readonly failure: string | null;
   readonly notes: readonly string[];
 }
 
-/** Everything that the events of a run tell beside their order. */
+/** The contents of a run's events, summarized. */
 export interface RunActivity {
   readonly partitions: ReadonlyMap<string, PartitionActivity>;
   readonly givenUp: readonly PartitionText[];
@@ -25,9 +25,9 @@ export interface RunActivity {
   readonly log: readonly LogLine[];
 }
 
-/** Steps after which a replica holds what the leader had, whatever it held before. */
+/** Steps after which a replica holds a copy of the leader's data, whatever it held before. */
 const REBUILDING: readonly string[] = ["recover-table"];
-/** Codes that say what a step needs rather than what was wrong when the run began. */
+/** Codes that state a step's requirement, not a problem at the start of the run. */
 const NO_PROBLEM: readonly string[] = ["forced", "op-in-flight"];
 
 interface Gathered {
@@ -41,7 +41,7 @@ interface Gathered {
   givesUp: boolean;
 }
 
-/** Sums the events of a run up by partition. */
+/** Summarizes the events of a run by partition. */
 export function activityOf(events: readonly TimedEvent[]): RunActivity {
   const gathered = new Map<string, Gathered>();
   const rebuilt: PartitionText[] = [];
@@ -72,7 +72,7 @@ export function activityOf(events: readonly TimedEvent[]): RunActivity {
   return { partitions, givenUp, rebuilt, log };
 }
 
-/** Steps that changed something, as a run itself counts them. */
+/** The number of changing steps, counted as the run itself counts them. */
 export function changesIn(events: readonly TimedEvent[]): number {
   return events.filter(({ event }) => event.kind === "step-ended" && isChange(event)).length;
 }

@@ -21,29 +21,29 @@ import {
 } from "./document.js";
 import { type TimedEvent, timelineOf } from "./timeline.js";
 
-/** What a report is made of: the result of a command, and the events on its way. */
+/** The parts of a report: the result of a command, and its events. */
 export interface ReportParts {
   readonly command: string;
   readonly verdict: Verdict;
   readonly run: RunFacts;
   readonly counts: ReportCounts | null;
   readonly autoFailover: AutoFailoverFacts | null;
-  /** Advice that is about no partition, in the order in which to follow it. */
+  /** Advice that concerns no single partition, in the order in which to follow it. */
   readonly advice: readonly Advice[];
-  /** Advice that is about one partition each. */
+  /** Advice for one partition each. */
   readonly partitionAdvice: readonly Advice[];
-  /** The partitions of the result; what the events tell of them is added here. */
+  /** The partitions of the result; the contents of the events are added here. */
   readonly partitions: readonly PartitionRow[];
   readonly tablets: readonly TabletRow[];
   readonly findings: readonly FindingRow[];
-  /** In the order in which they happened; empty for a command that only looks. */
+  /** In the order in which they happened; empty for a command that changes nothing. */
   readonly events: readonly TimedEvent[];
   /** Milliseconds since the epoch. */
   readonly beganMs: number;
   readonly parameters: readonly Parameter[];
 }
 
-/** Problem codes that mean that rows of some replica are missing where it is led, or may be. */
+/** Problem codes that mean that rows of a replica are, or may be, missing at its leader. */
 const AT_RISK: readonly string[] = [
   "rows-missing",
   "ahead",
@@ -55,7 +55,7 @@ const AT_RISK: readonly string[] = [
   "no-leader-flagged",
 ];
 
-/** Puts a report together. Pure: equal parts give equal reports. */
+/** Builds a report. Pure: equal parts give equal reports. */
 export function buildReport(parts: ReportParts): ReportDocument {
   const { command, verdict, run, counts, autoFailover, findings, tablets, parameters } = parts;
   const activity = activityOf(parts.events);
@@ -92,7 +92,7 @@ export function buildReport(parts: ReportParts): ReportDocument {
 
 type ClusterLook = Extract<EventRecord, { kind: "observed" }>;
 
-/** The first look before anything was changed, and the last one after. */
+/** The first observation before any change, and the last one after. */
 function firstAndLast(looks: readonly ClusterLook[]) {
   return {
     before: looks.find((one) => one.when === "before"),
@@ -141,7 +141,9 @@ function withActivity(row: PartitionRow, own: PartitionActivity | undefined): Pa
   return { ...row, was, done, tookMs, notes, leader: row.leader ?? own.leader };
 }
 
-/** A partition that only the events tell of: the run ended before it was looked at again. */
+/**
+ * The row of a partition that only the events contain: the run ended before it was observed again.
+ */
 function rowOf(partition: string, own: PartitionActivity): PartitionRow {
   return {
     ...own,
@@ -166,7 +168,7 @@ function atRiskText({ partition, problems, status, failure }: PartitionRow): Par
   }));
 }
 
-/** What is advised, each advice once: those that begin in the same way are one, with the other ways after it. */
+/** Groups advice: advices with the same first way become one, followed by the other ways. */
 function todosOf(advices: readonly Advice[], isOfPartition: boolean): Todo[] {
   const todos = new Map<string, Map<string, { readonly way: AdvisedWay; count: number }>>();
   for (const advice of advices) {

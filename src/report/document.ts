@@ -4,9 +4,9 @@ import type { Timeline } from "./timeline.js";
 export const REPORT_SCHEMA_VERSION = 1;
 
 /**
- * What a run, or one look at a cluster, came to: plain data that `--report` writes as JSON, Markdown
- * or one HTML page. Numbers of 64 bits are decimal strings, times ISO 8601 in UTC or milliseconds.
- * Texts are as they came from the cluster: each face escapes them itself.
+ * The result of a run, or of one observation of a cluster: plain data that `--report` writes as JSON,
+ * Markdown or one HTML page. 64-bit numbers are decimal strings, times ISO 8601 in UTC or milliseconds.
+ * Texts are as they came from the cluster; each output format escapes them.
  */
 export interface ReportDocument {
   readonly schemaVersion: typeof REPORT_SCHEMA_VERSION;
@@ -14,20 +14,25 @@ export interface ReportDocument {
   readonly command: string;
   readonly verdict: Verdict;
   readonly run: RunFacts;
-  /** As the last look at the cluster showed it; null without one: an error ended the run before, or `history` tells of it. */
+  /**
+   * From the last observation of the cluster; null without one: an error ended the run before, or
+   * `history` made the report.
+   */
   readonly counts: ReportCounts | null;
   /** Null if it is not known. */
   readonly autoFailover: AutoFailoverFacts | null;
-  /** What is left to do, each advice once, in the order in which to do it. */
+  /** What is left to do, without duplicates, in the order in which to do it. */
   readonly left: readonly Todo[];
   /** What was given up under `--accept_data_loss`. */
   readonly givenUp: readonly PartitionText[];
-  /** Replicas that were sent the leader's data, so that what they held before is gone. */
+  /** Replicas that received a copy of the leader's data, so that their earlier data is gone. */
   readonly rebuilt: readonly PartitionText[];
   /** Partitions where acknowledged rows may be lost if the wrong replica leads. */
   readonly atRisk: readonly PartitionText[];
   readonly tablets: readonly TabletRow[];
-  /** Partitions that are not plainly healthy, or that were worked on; what is left comes first. */
+  /**
+   * Partitions that are not healthy, or that were changed; those with something left to do come first.
+   */
   readonly partitions: readonly PartitionRow[];
   readonly findings: readonly FindingRow[];
   readonly timeline: Timeline;
@@ -37,32 +42,33 @@ export interface ReportDocument {
   readonly parameters: readonly Parameter[];
 }
 
-/** How it ended. */
+/** The result of the run. */
 export interface Verdict {
   /**
    * `ok`: nothing is left to do. `left`: something is, and every partition serves. `failed`: partitions
    * do not serve, or the run ended early.
    */
   readonly result: "ok" | "left" | "failed";
-  /** A word for the exit code, such as `partly`, or how a run without one stands. */
+  /** A word for the exit code, such as `partly`, or for the state of a run without one. */
   readonly word: string;
   readonly exitCode: number | null;
-  /** One sentence without final stop. */
+  /** One sentence without a full stop. */
   readonly headline: string;
-  /** More of it, such as the error that ended the run; empty if there is nothing to add. */
+  /** Details, such as the error that ended the run; empty if there are none. */
   readonly detail: string;
 }
 
-/** Which run it was. */
+/** The facts of the run. */
 export interface RunFacts {
   /** Id in the history; null for a command that keeps no journal. */
   readonly id: string | null;
+  /** When the run began. */
   readonly began: string;
   readonly ended: string | null;
   readonly tookMs: number | null;
   /** IANA name of the time zone of the machine that wrote the report, such as `Asia/Shanghai`. */
   readonly timeZone: string;
-  /** `began` in that time zone, for people. */
+  /** `began` in that time zone, in readable form. */
   readonly beganLocal: string;
   readonly host: string;
   readonly user: string;
@@ -72,14 +78,14 @@ export interface RunFacts {
   readonly commandLine: string;
   /** ZooKeeper servers and root path. */
   readonly cluster: string;
-  /** Leader of the nameservers at the first look and at the last; null if not known. */
+  /** Leader of the nameservers at the first and the last observation; null if unknown. */
   readonly nameserver: { readonly before: string | null; readonly after: string | null };
   /** Calls to the cluster, and changes among them; null if they were not counted. */
   readonly calls: number | null;
   readonly changes: number | null;
 }
 
-/** How many of everything. */
+/** Counts of the cluster. */
 export interface ReportCounts {
   readonly tablets: number;
   readonly tables: number;
@@ -93,7 +99,7 @@ export interface ReportCounts {
   readonly serving: number;
 }
 
-/** What became of auto_failover. */
+/** The state of auto_failover. */
 export interface AutoFailoverFacts {
   readonly before: boolean;
   readonly after: boolean | null;
@@ -109,31 +115,31 @@ export interface Way {
   readonly what: string;
   /** The command to type; null if there is none. */
   readonly command: string | null;
-  /** For how many partitions; 0 if it is about something else. */
+  /** For how many partitions; 0 if it does not concern partitions. */
   readonly partitions: number;
 }
 
 /** One thing to do. */
 export interface Todo {
-  /** What is advised first, then what would do too, for all of its partitions or for some. */
+  /** The advised way first, then alternatives, for all of its partitions or for some. */
   readonly ways: readonly Way[];
 }
 
-/** A partition, such as `db1.t1:0`, and what is to be said of it. */
+/** A text about a partition, such as `db1.t1:0`. */
 export interface PartitionText {
   readonly partition: string;
   readonly text: string;
 }
 
-/** What a tablet held. */
+/** The replicas of a tablet. */
 export interface TabletCounts {
   /** Replicas on record there. */
   readonly replicas: number;
-  /** How many of them are flagged leader and alive. */
+  /** Of these, how many are flagged leader and alive. */
   readonly leaders: number;
-  /** How many of them are flagged alive. */
+  /** Of these, how many are flagged alive. */
   readonly alive: number;
-  /** How many of them it has loaded; null if it could not be asked. */
+  /** Of these, how many it has loaded; null if it could not be asked. */
   readonly loaded: number | null;
 }
 
@@ -160,21 +166,21 @@ export interface PartitionRow {
   readonly partition: string;
   /** `recovered`, `healthy`, `unhealthy`, `needs-decision`, or with actions `done` and `not-done`. */
   readonly status: string;
-  /** Whether it takes reads and writes; null if it was not looked at. */
+  /** Whether it takes reads and writes; null if it was not observed. */
   readonly serving: boolean | null;
   readonly leader: string | null;
-  /** What was wrong at first, as problem codes with their numbers, such as `not-loaded x3`. */
+  /** The problems at the start, as codes with their numbers, such as `not-loaded x3`. */
   readonly was: readonly string[];
-  /** What was done, such as `load-follower x3`. */
+  /** The steps that were done, such as `load-follower x3`. */
   readonly done: readonly string[];
   /** From its first step to the end of its last one; null if nothing was done. */
   readonly tookMs: number | null;
-  /** What is wrong now. */
+  /** The problems now. */
   readonly problems: readonly ProblemRow[];
-  /** What was tried in vain, or why nothing was tried. */
+  /** The failed attempt, or why nothing was attempted. */
   readonly failure: string | null;
   readonly notes: readonly string[];
-  /** What is known of the log of each replica, if there is something to decide. */
+  /** What is known of the log of each replica, if a decision is needed. */
   readonly evidence: readonly string[];
   readonly next: string | null;
 }
@@ -201,7 +207,7 @@ export interface Parameter {
   readonly value: string;
 }
 
-/** Whether something is left to do about a partition. */
+/** True if something is left to do for a partition. */
 export function isOpen(row: PartitionRow): boolean {
   return !["recovered", "healthy", "done"].includes(row.status);
 }

@@ -2,15 +2,16 @@ import { safe } from "../util/text.js";
 import type { PartitionRow } from "./document.js";
 import { scriptJson } from "./html-text.js";
 
-/** Partitions whose problems, evidence and advice can be unfolded in the page. */
+/** The greatest number of partitions with problems, evidence and advice in the page. */
 const DETAILS_MAX = 300;
 
 /**
- * The rows of the page's table as data for its script: each text once, rows as numbers, so that ten
+ * The rows of the page's table as data for its script: each text once, rows as indexes, so that ten
  * thousand partitions fit.
  *
- * @returns JSON `{ texts, rows, details }`; a row is `[partition, status, leader, was, done, tookMs]`, all but the last as
- *   indexes of `texts`, `tookMs` -1 if nothing was done. `details` are indexes of lines, by row.
+ * @returns JSON `{ texts, rows, details }`; a row is `[partition, status, leader, was, done, tookMs]`,
+ *   all but the last as indexes of `texts`, `tookMs` -1 if nothing was done. `details` are indexes of
+ *   lines, by row.
  */
 export function tableJson(partitions: readonly PartitionRow[]): string {
   const texts: string[] = [];
@@ -42,7 +43,7 @@ export function tableJson(partitions: readonly PartitionRow[]): string {
   return scriptJson({ texts, rows, details });
 }
 
-/** How a partition stands, in words: no more than was seen of it. */
+/** The state of a partition in words, as far as it was observed. */
 export function statusText({ status, serving }: PartitionRow): string {
   if (status === "needs-decision") return "needs a decision";
   if (status === "unhealthy") {

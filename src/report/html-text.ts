@@ -8,12 +8,12 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** Text of any origin, fit for the content of an element and for a quoted attribute. */
+/** Escapes text of any origin for the content of an element and for a quoted attribute. */
 export function html(text: string): string {
   return safe(text).replaceAll(/[&<>"']/g, (char) => ENTITIES[char] ?? char);
 }
 
-/** Plain data as JSON that may stand inside a `script` element: nothing in it can end the element. */
+/** Plain data as JSON for a `script` element: nothing in it can end the element. */
 export function scriptJson(value: unknown): string {
   return JSON.stringify(value).replaceAll(
     /[<>&\u2028\u2029]/g,

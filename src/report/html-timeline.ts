@@ -8,13 +8,13 @@ import {
   type Timeline,
 } from "./timeline.js";
 
-/** Lanes that are drawn: the busiest tablets, and the nameserver. */
+/** How many lanes are drawn: the busiest tablets, and the nameserver. */
 const LANES_MAX = 24;
-/** Rectangles that all lanes have room for, so that the page stays small. */
+/** The greatest number of rectangles in all lanes, so that the page stays small. */
 const RECTANGLES_MAX = 4_000;
 const BINS_MIN = 24;
 const BINS_MAX = 240;
-/** Pixels: of a row at full height, of the thinnest bar, and between rows. */
+/** Pixels: the height of a row, of the thinnest bar, and of the gap between rows. */
 const ROW = 14;
 const THIN = 4;
 const GAP = 3;
@@ -43,8 +43,8 @@ interface Lane {
 }
 
 /**
- * Draws a timeline: a lane for each tablet and one for the nameserver, in each lane a row for each
- * kind of work, the higher the more of it was going on at once.
+ * Draws a timeline: a lane for each tablet and one for the nameserver, in each lane a row for each kind
+ * of work, whose height shows how much of it ran at once.
  *
  * @returns HTML; empty if nothing happened.
  */
@@ -114,7 +114,7 @@ function axisHtml(spanMs: number): string {
 interface Scale {
   readonly spanMs: number;
   readonly bins: number;
-  /** Changes of the leader of the nameservers: a line through all lanes. */
+  /** Changes of the leader of the nameservers, drawn through all lanes. */
   readonly changes: readonly Mark[];
 }
 
@@ -140,7 +140,7 @@ function laneHtml({ name, rows }: Lane, scale: Scale): string {
   ].join("");
 }
 
-/** What goes on during a stretch of the timeline, in bins. */
+/** The active marks during a stretch of the timeline, in bins. */
 interface Stretch {
   readonly first: number;
   last: number;
@@ -170,7 +170,7 @@ function binOf(ms: number, { spanMs, bins }: Scale): number {
   return Math.min(bins - 1, Math.floor((ms / spanMs) * bins));
 }
 
-/** Neighbouring bins in which the same marks are active are one stretch. */
+/** Joins adjacent bins with the same active marks. */
 function stretchesOf(marks: readonly Mark[], scale: Scale): Stretch[] {
   const active: Mark[][] = Array.from({ length: scale.bins }, () => []);
   for (const mark of marks) {
@@ -187,7 +187,7 @@ function stretchesOf(marks: readonly Mark[], scale: Scale): Stretch[] {
   return stretches;
 }
 
-/** With many at once only their number matters. */
+/** With many marks at once only their number is compared. */
 function isSame(a: readonly Mark[], b: readonly Mark[]): boolean {
   return a.length === b.length && (a.length > 3 || a.every((one, index) => one === b[index]));
 }

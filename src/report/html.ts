@@ -14,25 +14,25 @@ import { html, numberText } from "./html-text.js";
 import { timelineHtml } from "./html-timeline.js";
 import { leadersText } from "./timeline.js";
 
-/** More advices, partitions or log lines than this are counted; the JSON report has them all. */
+/** How many advices, partitions or log lines are shown; the JSON report has all of them. */
 const SHOWN_MAX = 50;
 const LOG_MAX = 200;
-/** Longer lists of what is good to know are folded at first. */
+/** Longer lists of secondary information are folded at first. */
 const UNFOLDED_MAX = 8;
-/** More ways to do one thing than this are counted: each stands with its partition in the list. */
+/** How many ways to do one thing are shown; the list of partitions has each of them. */
 const WAYS_MAX = 4;
 
 /** The parts of the page that are the same in every report. */
 export interface PageAssets {
   readonly css: string;
   readonly script: string;
-  /** The SHA-256 of a text in base64, for the policy that lets nothing else run. */
+  /** The SHA-256 of a text in base64, for the policy that forbids everything else. */
   readonly sha256: (text: string) => string;
 }
 
 /**
- * A report as one HTML page that needs nothing else: no network, no other file. Whatever came from
- * the cluster is escaped, and the page's policy runs no script but its own.
+ * A report as one self-contained HTML page, without network access or other files. Text from the
+ * cluster is escaped, and the page's policy runs no script but its own.
  */
 export function reportHtml(report: ReportDocument, assets: PageAssets): string {
   const { css, script, sha256 } = assets;
@@ -194,7 +194,7 @@ function todoHtml({ ways }: Todo): string {
   return `<li>${lines.join("")}${rest}</li>`;
 }
 
-/** A command that is broken between its words, if that is possible, and never behind the dashes of a flag. */
+/** A command that breaks between its words if possible, and never after the dashes of a flag. */
 function commandHtml(command: string): string {
   return html(command)
     .split(" ")
@@ -272,7 +272,7 @@ function tabletsHtml(tablets: readonly TabletRow[]): string {
 function partitionsSection({ partitions, counts }: ReportDocument): string[] {
   if (partitions.length === 0) return [];
   const open = partitions.filter(isOpen).length;
-  // What an operation worked on may have been healthy all along too.
+  // The partitions of an operation may have been healthy all along too.
   const isOperation = partitions.some((row) => row.status === "done" || row.status === "not-done");
   const healthy =
     counts === null || counts.healthy === 0 || isOperation

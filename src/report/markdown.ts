@@ -12,13 +12,15 @@ import { statusText } from "./html-table.js";
 import { numberText } from "./html-text.js";
 import { leadersText } from "./timeline.js";
 
-/** More rows of a table than this are counted: a ticket is read, not searched. */
+/** How many rows of a table are shown; the others are counted. */
 const ROWS_MAX = 20;
 const COMMANDS_MAX = 8;
-/** More ways to do one thing than this are counted: each stands with its partition in the other faces. */
+/** How many ways to do one thing are shown; the other formats list each with its partition. */
 const WAYS_MAX = 4;
 
-/** A report as Markdown that fits a ticket: the verdict first, then what is left, then the facts. */
+/**
+ * A report as Markdown for a ticket: the verdict first, then what is left to do, then the facts.
+ */
 export function reportMarkdown(report: ReportDocument): string {
   const { command, verdict, run } = report;
   return `${[
@@ -42,7 +44,7 @@ function mark(result: ReportDocument["verdict"]["result"]): string {
   return { ok: "✅", left: "⚠️", failed: "❌" }[result];
 }
 
-/** Text of any origin, so that Markdown shows it as it is. */
+/** Escapes text of any origin for Markdown. */
 function text(of: string): string {
   return safe(of)
     .replaceAll(/[\\`*_{}[\]<>#|~]/g, "\\$&")

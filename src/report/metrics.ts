@@ -15,11 +15,14 @@ interface Metric {
 
 const LAST_SUCCESS = "openmldb_ops_last_success_timestamp_seconds";
 
-/** What the metrics say beside the report. */
+/** The inputs of the metrics in addition to the report. */
 export interface MetricsOptions {
   /** Seconds since the epoch. */
   readonly nowSeconds: number;
-  /** When a run of this command last ended with exit code 0, see {@link lastSuccessIn}; undefined for never. */
+  /**
+   * When a run of this command last ended with exit code 0, see {@link lastSuccessIn}; undefined if
+   * never.
+   */
   readonly lastSuccessSeconds: number | undefined;
 }
 

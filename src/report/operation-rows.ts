@@ -7,21 +7,21 @@ import { stepText } from "../model/step.js";
 import type { AutoFailoverFacts, PartitionRow, ReportCounts } from "./document.js";
 import type { ResultRows } from "./recovery-rows.js";
 
-/** The commands that a report of an operation names. */
+/** The commands in a report of an operation. */
 export interface OperationCommands {
-  /** Goes on with what is left. */
+  /** Continues the operation. */
   readonly goOn: string;
   /** Puts auto_failover back. */
   readonly restore: string;
 }
 
-/** Whether an operation came to its end, every step done, and the cluster is as wanted. */
+/** True if an operation ended with every step done and the cluster as intended. */
 export function isWell({ error, complaints, results }: OperationReport): boolean {
   const isDone = results.every(({ outcome }) => isGood(outcome.result));
   return error === undefined && complaints.length === 0 && isDone;
 }
 
-/** The result of an operation as rows of a report: a row for each partition or tablet. */
+/** The result of an operation as rows of a report, one for each partition or tablet. */
 export function operationRows(report: OperationReport, commands: OperationCommands): ResultRows {
   const { results, plan, notRestored, complaints, conclusions, seen } = report;
   const planned = plan.steps.length;
@@ -54,7 +54,7 @@ function countsOf(seen: OperationReport["seen"]): ReportCounts | null {
   return {
     ...{ tablets, tables, partitions, replicas, recovered, unhealthy },
     healthy: partitions - unhealthy - recovered,
-    // A planned command leaves no partition for a decision: it is refused before its first step instead.
+    // An operation that needs a decision is refused before its first step.
     needsDecision: 0,
     serving: seen.leaders.size,
   };
@@ -69,12 +69,12 @@ function autoFailoverOf(
   return { ...seen.autoFailover, notRestored: null, restoreCommand: null };
 }
 
-/** How many steps were done, or were done already. */
+/** How many steps are done, or were done before. */
 export function doneCount(results: readonly StepResult[]): number {
   return results.filter(({ outcome }) => isGood(outcome.result)).length;
 }
 
-/** Whether a step came to its end. */
+/** True if a step succeeded. */
 export function isGood(result: string): boolean {
   return result === "done" || result === "already-done";
 }

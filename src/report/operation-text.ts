@@ -8,9 +8,9 @@ import { doneCount, isGood, isWell } from "./operation-rows.js";
 
 const SCHEMA_VERSION = 1;
 
-/** Actions or notes that are shown where there are more, so that all fits a screen. */
+/** How many actions or notes of a longer list are shown, so that everything fits a screen. */
 const SHOWN_MAX = 4;
-/** Actions, and rows of a terminal that they take, that are shown one by one. */
+/** Up to this many actions, and terminal rows for them, are shown one by one. */
 const ROWS_MAX = 16;
 
 /** A step as JSON shows it: numbers as decimal digits. */
@@ -20,7 +20,7 @@ export function stepData(step: Step): Record<string, unknown> {
   return { verb: verbOf(step), ...(id ?? {}), endpoint, to, ...detailsOf(step), why };
 }
 
-/** How an operation ended, as JSON. */
+/** The end of an operation, as JSON. */
 export function operationJson(report: OperationReport, command: string, exitCode: number): unknown {
   const { plan, results, complaints, conclusions, notRestored, error } = report;
   return {
@@ -43,18 +43,18 @@ export function operationJson(report: OperationReport, command: string, exitCode
 
 /** How the end of an operation is shown. */
 export interface OperationTextOptions {
-  /** The command that goes on with what is left. */
+  /** The command that continues the operation. */
   readonly goOn: string;
-  /** Whether each action is shown, however many there are. */
+  /** Whether each action is shown, whatever their number. */
   readonly isVerbose: boolean;
-  /** Whether a person has seen the notes of the plan with the question. */
+  /** Whether the notes of the plan were shown with the question. */
   readonly areNotesKnown: boolean;
-  /** Of the terminal; infinite where there is none. */
+  /** Width of the terminal; infinite without a terminal. */
   readonly columns: number;
 }
 
 /**
- * How an operation ended, for a person: each action, or where there are many, those that did not end well.
+ * The end of an operation, in words: each action, or, if there are many, those that did not succeed.
  *
  * @returns Lines without line ends. Names from the cluster are made safe for a terminal.
  */
@@ -107,13 +107,13 @@ function resultLines(
   ];
 }
 
-/** All of them, or the first ones and how many more there are. */
+/** All lines, or the first ones and how many more there are. */
 function firstOf(lines: readonly string[], isVerbose: boolean, noun: string): string[] {
   if (isVerbose || lines.length <= SHOWN_MAX) return [...lines];
   return [...lines.slice(0, SHOWN_MAX), `and ${counted(lines.length - SHOWN_MAX, `more ${noun}`)}`];
 }
 
-/** What an operation that was stopped in the middle has come to, and what to type: a line each. */
+/** The state of a stopped operation, and the commands to use next, one line each. */
 export function stoppedText(report: OperationReport, inspect: string, goOn: string): string[] {
   const left = report.plan.steps.length - doneCount(report.results);
   return [
@@ -128,7 +128,7 @@ function doneOf({ plan, results }: OperationReport): string {
 }
 
 /**
- * What a person is asked before an operation changes anything.
+ * The question before an operation changes anything.
  *
  * @param cluster Such as `prod at /openmldb`.
  * @returns Lines without line ends, the last one the question. Names are made safe.

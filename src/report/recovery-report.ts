@@ -16,21 +16,21 @@ import { jsonPieces, jsonText, lazyList, safe } from "../util/text.js";
 /** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
 const SCHEMA_VERSION = 1;
 
-/** Lines about partitions that are left: more are told in groups, so that the report fits a screen. */
+/** More lines about unhealthy partitions than this are grouped. */
 const SCREEN_LINES = 16;
-/** So few partitions are shown one by one all the same. */
+/** Up to this many partitions are shown one by one in any case. */
 const FEW = 4;
-/** Groups, tablets, notes or advices that are shown then; the others are counted. */
+/** How many groups, tablets, notes or advices are shown then; the others are counted. */
 const SHOWN_MAX = 6;
-/** Names that stand for a group. */
+/** How many partitions of a group are named. */
 const NAMES_MAX = 3;
 
-/** Whether something is left to do about a partition. */
+/** True if something is left to do for a partition. */
 function isUnhealthy(one: PartitionResult): boolean {
   return one.status === "unhealthy" || one.status === "needs-decision";
 }
 
-/** Whether everything that the report is about is healthy and as it was. */
+/** True if every partition of the report is healthy. */
 export function isAllHealthy(report: RunReport): boolean {
   return !report.partitions.some(isUnhealthy);
 }
@@ -38,8 +38,8 @@ export function isAllHealthy(report: RunReport): boolean {
 /**
  * The report as one JSON document, in pieces. 64-bit values are decimal strings, times milliseconds.
  *
- * @param exitCode What the process will exit with.
- * @param rows What comparing rows came to; undefined if none were compared.
+ * @param exitCode The exit code of the process.
+ * @param rows The result of comparing rows; undefined if none were compared.
  */
 export function reportJson(
   report: RunReport,
@@ -91,7 +91,7 @@ export function reportJson(
   );
 }
 
-/** The JSON document of a run that ended early, after it had changed something. */
+/** The JSON document of a run that ended early, after it had made changes. */
 export function earlyEndJson(end: {
   readonly command: RecoveryCommand;
   readonly error: unknown;
@@ -161,10 +161,9 @@ function failureJson({ failure }: PartitionResult) {
 }
 
 /**
- * The report for a person: absent tablets, unhealthy partitions with cause and next command, and the
- * verdict as the last line. Where there are many, partitions in the same state are one group.
- *
- * @returns Names from the cluster are made safe for a terminal.
+ * The report in words: absent tablets, unhealthy partitions with cause and next command, and the
+ * verdict as the last line. Many partitions in the same state form one group. Names are made safe for a
+ * terminal.
  */
 export function* reportText(
   report: RunReport,
@@ -172,9 +171,9 @@ export function* reportText(
     isVerbose = false,
     isLogSeen = false,
   }: {
-    /** Whether everything is shown one by one, however much it is. */
+    /** Whether everything is shown one by one, whatever its length. */
     readonly isVerbose?: boolean;
-    /** Whether the log stands above it on the same terminal. */
+    /** Whether the log is shown above it on the same terminal. */
     readonly isLogSeen?: boolean;
   } = {},
 ): Lines {
@@ -216,7 +215,7 @@ function first<T>(
   return [...lines, `and ${more} more ${what} (--verbose shows all)`];
 }
 
-/** Whether few partitions are left, or all of them fit a screen; looks at no more than needed to tell. */
+/** True if there are few partitions or all fit a screen; stops counting once they do not. */
 function isOneScreen(
   unhealthy: readonly PartitionResult[],
   absent: ReadonlySet<Endpoint>,
@@ -230,7 +229,7 @@ function isOneScreen(
   return true;
 }
 
-/** Partitions in the same state with the same problems are one group, worst first. */
+/** Groups partitions in the same state with the same problems, worst first. */
 function* groupLines(unhealthy: readonly PartitionResult[]): Lines {
   const groups = new Map<string, PartitionResult[]>();
   for (const one of worstFirst(unhealthy)) {
@@ -252,7 +251,7 @@ function stateOf({ status }: PartitionResult): string {
   return status === "needs-decision" ? "NEEDS A DECISION, not serving" : "NOT SERVING";
 }
 
-/** What takes no writes comes first, and among that what the operator has to decide. */
+/** Partitions that take no writes first, among these those that need a decision. */
 function worstFirst(unhealthy: readonly PartitionResult[]): PartitionResult[] {
   const rank = (one: PartitionResult) =>
     (one.isServing ? 2 : 0) + (one.status === "needs-decision" ? 0 : 1);
@@ -272,7 +271,7 @@ function partitionLines(one: PartitionResult, absent: ReadonlySet<Endpoint>): st
   ];
 }
 
-/** What is wrong with a tablet is told once, and not for each of its replicas again. */
+/** A tablet's problem is described once, not again for each of its replicas. */
 function problemText({ code, endpoint, text }: Problem, absent: ReadonlySet<Endpoint>): string {
   if (endpoint === undefined || !absent.has(endpoint)) return text;
   if (code === "tablet-offline") return "its tablet is offline, see above";
@@ -287,7 +286,7 @@ function failureLines({ failure }: PartitionResult): string[] {
   return [`    attempted: ${safe(`${step} ${endpoint ?? ""}`.trim())}: ${safe(detail)}`];
 }
 
-/** Many decisions in short: how many, what is at risk, by cause; and how to take them all at once. */
+/** Open decisions: their number, what is at risk, by cause; and how to make all at once. */
 function decisionLines({ partitions, decide }: RunReport): string[] {
   const open = partitions.flatMap(({ status, failure }) =>
     status === "needs-decision" && failure?.decision !== undefined ? [failure.decision] : [],
@@ -311,7 +310,7 @@ function decisionLines({ partitions, decide }: RunReport): string[] {
   ];
 }
 
-/** How the tables come back to their replica number once lost tablets are off the record. */
+/** How to restore the replica number of tables once lost tablets are off the record. */
 function lostLines({ lost }: RunReport): string[] {
   if (lost === undefined || lost.shortPartitions === 0) return [];
   return [
@@ -330,7 +329,7 @@ function guardLines(report: RunReport, isLogSeen: boolean): string[] {
       "auto_failover is left off on purpose: partitions need a decision; recoverdata puts it back when none needs one",
     ];
   }
-  // What was switched is told of in the log.
+  // The log shows that the value was switched.
   const isTold = isLogSeen && before && report.changes > 0;
   return isTold ? [] : [`auto_failover is ${before ? "on" : "off"}, as before`];
 }

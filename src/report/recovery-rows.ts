@@ -7,7 +7,7 @@ import { evidenceText } from "../policy/what-it-holds.js";
 import type { ReportParts } from "./build.js";
 import type { PartitionRow, ReportCounts, RunFacts, Verdict } from "./document.js";
 
-/** What the end of a run brings into a report; what its events tell is added there. */
+/** The part of a report that comes from the result of a run; the events add the rest. */
 export interface ResultRows
   extends Pick<
       ReportParts,
@@ -20,11 +20,11 @@ export interface ResultRows
       | "findings"
     >,
     Pick<RunFacts, "nameserver" | "calls" | "changes"> {
-  /** The exit code and its word are those that the command returns. */
+  /** The exit code and its word are those of the command. */
   readonly verdict: Omit<Verdict, "exitCode" | "word">;
 }
 
-/** The rows of a run of which no result is known. */
+/** The rows of a run without a known result. */
 export const NO_ROWS = {
   counts: null,
   autoFailover: null,

@@ -5,10 +5,10 @@ import { safe } from "../util/text.js";
 import type { FindingRow } from "./document.js";
 import type { ResultRows } from "./recovery-rows.js";
 
-/** More partitions than this are counted on the screen, and listed in JSON only. */
+/** How many partitions are shown on the screen; JSON lists all. */
 const SHOWN_MAX = 20;
 
-/** How many partitions came to what. */
+/** The number of partitions by result. */
 export interface RowsCounts {
   readonly partitions: number;
   readonly same: number;
@@ -17,7 +17,7 @@ export interface RowsCounts {
   readonly single: number;
 }
 
-/** Counts the partitions by what they came to. */
+/** Counts the partitions by result. */
 export function rowsCounts({ partitions }: RowsReport): RowsCounts {
   const count = (status: PartitionRows["status"]) =>
     partitions.filter((one) => one.status === status).length;
@@ -30,7 +30,7 @@ export function rowsCounts({ partitions }: RowsReport): RowsCounts {
   };
 }
 
-/** One line: what a deep verification came to. */
+/** The result of a deep verification in one line. */
 function rowsHeadline(report: RowsReport): string {
   const { partitions, same, different, notComparable, single } = rowsCounts(report);
   const found = [
@@ -58,7 +58,7 @@ function sampleText(sample: Sample | undefined): string {
     : `a sample of ${sample.percent} % of each index`;
 }
 
-/** A deep verification on one screen. Names and keys are made safe. */
+/** The result of a deep verification on one screen. Names and keys are made safe. */
 export function rowsText(report: RowsReport): readonly string[] {
   const different = report.partitions.filter((one) => one.status === "different");
   const undecided = report.partitions.filter((one) => one.status === "not-comparable");
@@ -162,7 +162,7 @@ export function rowsJson(report: RowsReport) {
   };
 }
 
-/** The result of a command, with what a deep verification came to beside it; as it is without one. */
+/** The result of a command with that of a deep verification; unchanged without one. */
 export function withRows(result: ResultRows, rows: RowsReport | undefined): ResultRows {
   if (rows === undefined) return result;
   const { verdict } = result;

@@ -1,7 +1,7 @@
 import type { EventRecord } from "../journal/record.js";
 import { durationText } from "../model/duration.js";
 
-/** What a mark of the timeline shows: the colours of its legend, in this order. */
+/** The kinds of marks, in the order of the legend. */
 export const MARK_KINDS = [
   "load",
   "replication",
@@ -29,18 +29,18 @@ export interface Mark {
   readonly text: string;
 }
 
-/** What happened when, on which tablet. */
+/** The marks of a run, by time and tablet. */
 export interface Timeline {
   /** Milliseconds that it spans; 0 if nothing happened. */
   readonly spanMs: number;
-  /** In the order in which they began. */
+  /** Sorted by their start. */
   readonly marks: readonly Mark[];
 }
 
-/** The lane of what is done at, or said of, the nameserver and the cluster as a whole. */
+/** The lane of the nameserver and of the cluster as a whole. */
 export const NAMESERVER_LANE = "nameserver";
 
-/** Kinds of steps by the word that the journal has for them, those of earlier versions included. */
+/** The kind of mark for each step name in journals, those of earlier versions included. */
 const KIND_OF: ReadonlyMap<string, MarkKind> = new Map([
   ["load-follower", "load"],
   ["load-leader", "load"],
@@ -65,7 +65,7 @@ export interface TimedEvent {
 }
 
 /**
- * Lays the events of a run on lanes.
+ * Arranges the events of a run in lanes.
  *
  * @param events In the order in which they happened.
  * @param beganMs When the run began, in milliseconds since the epoch.
@@ -77,9 +77,9 @@ export function timelineOf(events: readonly TimedEvent[], beganMs: number): Time
 }
 
 /**
- * Which nameserver led, and when another one began to; undefined if it is not known.
+ * Which nameserver led, and when the leader changed; undefined if unknown.
  *
- * @param known The leader at the first look and at the last.
+ * @param known The leader at the first and the last observation.
  */
 export function leadersText(
   known: { readonly before: string | null; readonly after: string | null },

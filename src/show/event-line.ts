@@ -9,7 +9,7 @@ export interface Line {
   readonly text: string;
 }
 
-/** An event as a line of the log, made safe; undefined if it is not worth one. */
+/** An event as a line of the log, made safe; undefined if it is not logged. */
 export function eventLine(event: RunEvent): Line | undefined {
   switch (event.kind) {
     case "note":
@@ -52,7 +52,7 @@ export function eventLine(event: RunEvent): Line | undefined {
   }
 }
 
-/** What a step is about, made safe; a step of a planned list has all that it needs on its line. */
+/** The name of a step, made safe; a step of a planned list is shown with all its details. */
 export function stepName({
   step,
   mode,

@@ -2,22 +2,23 @@ import type { TableScreen } from "../util/table.js";
 import { paint, unpainted } from "../util/text.js";
 import { firstRow } from "../util/wrap.js";
 
-/** Columns at the left edge of a frame that the marks have for themselves. */
+/** Columns at the left edge of a frame that are reserved for the marks. */
 export const FRAME_MARGIN = 2;
 
-/** One look of a command that looks again and again. */
+/** One output of a command with `--watch`. */
 export interface Look {
   /** Lines without line ends, made safe, with the colours of `paint`. */
   readonly lines: readonly string[];
-  /** Lines of the look before; undefined for the first one. */
+  /** Lines of the previous output; undefined for the first one. */
   readonly before: readonly string[] | undefined;
-  /** The first line: when the look was made. */
+  /** The first line: the time of the output. */
   readonly stamp: string;
 }
 
 /**
- * A look as it fits a terminal: each line on one row, with a `*` before each line that the look before did not have.
- * Of too many lines the first and the last one are shown. How long something has lasted is no change.
+ * Fits an output to a terminal: each line on one row, with a `*` before each line that the previous
+ * output lacked. Of too many lines the first ones and the last one are shown. Changed durations are
+ * ignored.
  */
 export function frameLines({ lines, before, stamp }: Look, screen: TableScreen): string[] {
   const isNew = before === undefined ? () => false : newTo(before);
@@ -28,7 +29,7 @@ export function frameLines({ lines, before, stamp }: Look, screen: TableScreen):
   const changed = before === undefined ? 0 : marked.filter((line) => !line.startsWith(" ")).length;
   const news =
     before === undefined ? "" : changed === 0 ? ", no change" : `, ${changed} changed (*)`;
-  // The stamp takes a line, and the cursor stands on one of its own.
+  // The stamp and the cursor take one line each.
   const room = Math.max(3, screen.rows - 2);
   const last = marked.at(-1);
   const shown =
@@ -43,7 +44,7 @@ function newTo(before: readonly string[]): (line: string) => boolean {
   return (line) => !known.has(meaning(line));
 }
 
-/** A line without colours, padding, and how long things have lasted. */
+/** A line without colours, padding and durations. */
 function meaning(line: string): string {
   return unpainted(line)
     .replaceAll(/\b(\d+(\.\d+)? ?(d|h|min|m|s|ms)(?![a-zA-Z]) ?)+/g, "T ")

@@ -2,15 +2,15 @@ import { type Endpoint, replicaKey, type TableClaim } from "../model/cluster-sta
 import { compareDatabases, compareText } from "../model/partition-view.js";
 import { unknownName } from "../util/nearest.js";
 
-/** Which tables are meant; undefined means any. */
+/** Selects tables; undefined means any. */
 export interface TableOptions {
   readonly db: string | undefined;
   readonly table: string | undefined;
 }
 
 /**
- * The databases of a cluster: those that ShowDatabase lists, and those that tables live in, system
- * databases first. Tables without a database add nothing.
+ * The databases of a cluster: those of ShowDatabase and those of tables, system databases first. Tables
+ * without a database are ignored.
  */
 export function databasesOf(listed: readonly string[], tables: readonly TableClaim[]): string[] {
   return [...new Set([...listed, ...tables.map((one) => one.db)])]
@@ -19,9 +19,9 @@ export function databasesOf(listed: readonly string[], tables: readonly TableCla
 }
 
 /**
- * The tables that are meant, system databases first, then by database and name.
+ * The selected tables, system databases first, then by database and name.
  *
- * @param listed Databases as ShowDatabase lists them.
+ * @param listed Databases as listed by ShowDatabase.
  * @throws OpsError `refused` for a database or table that does not exist, with the nearest one.
  */
 export function selectTables(
@@ -43,7 +43,7 @@ export function selectTables(
 }
 
 /**
- * Tables with the partitions that are meant; without those that have none of them.
+ * Tables with the selected partitions; tables without any of them are left out.
  *
  * @param pids Empty for all.
  * @throws OpsError `refused` for a partition that none of the tables has.
@@ -64,7 +64,9 @@ export function selectPartitions(
   });
 }
 
-/** Database and name of each replica's table by `replicaKey`, for lists that know tid and pid only. */
+/**
+ * Database and name of each replica's table by `replicaKey`, for lists that have tid and pid only.
+ */
 export function tableNames(
   tables: readonly TableClaim[],
   on: Endpoint,

@@ -1,8 +1,8 @@
 /**
  * SQL's LIKE, as OpenMLDB matches database names: `%` is any text, `_` is any one character, `\`
- * takes the next character as it is, upper and lower case differ, and a pattern that ends with a
- * lone `\` matches nothing (OpenMLDB 0.9: like in udf.cc). Takes time in proportion to both lengths
- * multiplied, whatever the pattern.
+ * escapes the next character, case matters, and a pattern that ends with a lone `\` matches nothing
+ * (OpenMLDB 0.9: like in udf.cc). Takes time proportional to the product of both lengths, whatever the
+ * pattern.
  */
 export function isLike(name: string, pattern: string): boolean {
   const wanted = tokensOf(pattern);
@@ -10,20 +10,20 @@ export function isLike(name: string, pattern: string): boolean {
   const chars = [...name];
   let at = 0;
   let next = 0;
-  /** Where the last `%` stands, and up to where it has swallowed the name. */
+  /** Position of the last `%` in the pattern, and the end of the text that it has matched. */
   let star = -1;
-  let swallowed = 0;
+  let matchedTo = 0;
   while (at < chars.length) {
     const token = wanted[next];
     if (token === ANY_TEXT) {
       star = next++;
-      swallowed = at;
+      matchedTo = at;
     } else if (token !== undefined && (token === ANY_CHAR || token.text === chars[at])) {
       at += 1;
       next += 1;
     } else if (star >= 0) {
       next = star + 1;
-      at = ++swallowed;
+      at = ++matchedTo;
     } else {
       return false;
     }
@@ -31,7 +31,7 @@ export function isLike(name: string, pattern: string): boolean {
   return wanted.slice(next).every((token) => token === ANY_TEXT);
 }
 
-/** Whether a pattern can match one name only; then that name, with its escapes taken away. */
+/** The name, without escapes, if a pattern can match one name only; else undefined. */
 export function onlyName(pattern: string): string | undefined {
   const tokens = tokensOf(pattern);
   if (tokens === undefined || tokens.some((one) => one === ANY_TEXT || one === ANY_CHAR)) {

@@ -10,7 +10,7 @@ export const STATUS_WORDS: Readonly<Record<OpStatus, string>> = {
   other: "unknown",
 };
 
-/** What `--filter` can ask for: statuses (api.proto, TaskStatus), then types (api.proto, OPType). */
+/** The values of `--filter`: statuses (api.proto, TaskStatus), then types (api.proto, OPType). */
 export const OP_WORDS = [
   ...["kInited", "kDoing", "kDone", "kFailed", "kCanceled"],
   ...["kMakeSnapshotOP", "kAddReplicaOP", "kDelReplicaOP", "kChangeLeaderOP"],

@@ -8,20 +8,23 @@ import { STATUS_WORDS } from "./op-words.js";
 import { timeText } from "./readable.js";
 import { columns, NOTHING, orNothing, type Shown } from "./shown.js";
 
-/** Which ops are meant; undefined and empty lists mean any. */
+/** Selects ops; undefined and empty lists mean any. */
 export interface OpOptions {
   readonly db: string | undefined;
   readonly table: string | undefined;
   readonly pids: readonly number[];
-  /** Statuses and types in OpenMLDB's words; an op fits if one of its two words is among them. */
+  /**
+   * Statuses and types in OpenMLDB's words; an op is selected if its status is among the statuses, if
+   * any, and its type among the types, if any.
+   */
   readonly words: readonly string[];
   readonly ids: readonly bigint[];
 }
 
-/** What stands for "no partition" in an op (OpenMLDB 0.9: INVALID_PID). */
+/** The pid of an op without a partition (OpenMLDB 0.9: INVALID_PID). */
 const NO_PID = 4_294_967_295;
 
-/** The ops that are meant, in the order of their ids. */
+/** The selected ops, in the order of their ids. */
 export function selectOps(ops: readonly Op[], options: OpOptions): Op[] {
   const statuses = options.words.filter((word) => STATUSES.includes(word));
   const types = options.words.filter((word) => !STATUSES.includes(word));
@@ -45,16 +48,16 @@ function isAmong<T>(wanted: readonly T[], value: T): boolean {
   return wanted.length === 0 || wanted.includes(value);
 }
 
-/** What a cluster has that an op can be about. */
+/** The databases, tables and ops that an op can refer to. */
 export interface OpPlaces {
   readonly ops: readonly Op[];
   readonly tables: readonly TableClaim[];
-  /** As ShowDatabase lists them. */
+  /** As listed by ShowDatabase. */
   readonly databases: readonly string[];
 }
 
 /**
- * Refuses names that neither exist nor occur in an op: ops of tables that were dropped stay listed.
+ * Refuses names that neither exist nor occur in an op: ops of dropped tables stay listed.
  *
  * @throws OpsError `refused` with the nearest known name.
  */
@@ -100,7 +103,7 @@ function newestFirst(ops: readonly Op[]): Op[] {
 }
 
 /**
- * Ops as the nameserver lists them.
+ * Ops as listed by the nameserver.
  *
  * @param now Milliseconds since the epoch, for the time that a running op has taken so far.
  */
@@ -134,7 +137,7 @@ function statusCell(op: Op): Cell {
   return isOpActive(op) ? { text, color: "doubtful" } : text;
 }
 
-/** Undefined for an op that has not begun. */
+/** Undefined for an op that has not started. */
 function tookMs(op: Op, now: number): bigint | undefined {
   if (op.startTime === 0n) return undefined;
   const end = op.endTime === 0n ? BigInt(Math.trunc(now)) : op.endTime * 1000n;

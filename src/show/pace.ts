@@ -1,27 +1,27 @@
 import { durationText } from "../model/duration.js";
 
-/** The paces that are compared: of the last few that were done, and of more of them. */
+/** The two paces that are compared: over the last few units, and over more of them. */
 const FEW = 10;
 const MORE = 50;
-/** An estimate from less time is worth nothing. */
+/** An estimate needs at least this much measured time. */
 const ELAPSED_MIN_MS = 15_000;
-/** Where the two paces differ by more, neither tells what comes. */
+/** If the two paces differ by more, there is no estimate. */
 const FACTOR_MAX = 3;
 
-/** Milliseconds that are left, from the quicker and from the slower of two measured paces. */
+/** Milliseconds that are left, by the faster and by the slower of two measured paces. */
 export type TimeLeft = readonly [least: number, most: number];
 
-/** Measures how much is done in how long. */
+/** Measures how many units are done per time. */
 export interface Pace {
   add(units: number, nowMs: number): void;
-  /** How long the rest takes; undefined where what was measured cannot tell. */
+  /** How long the rest takes; undefined without a reliable estimate. */
   left(units: number, nowMs: number): TimeLeft | undefined;
 }
 
-/** Begins to measure. */
+/** Starts measuring. */
 export function createPace(beganMs: number): Pace {
   let last: { readonly units: number; readonly atMs: number }[] = [];
-  /** How long so many units take at the pace of the last ones that were done. */
+  /** How long so many units take at the pace of the last `count` additions. */
   const atPaceOf = (count: number, units: number, nowMs: number) => {
     const these = last.slice(-count);
     const before = last.at(-count - 1)?.atMs ?? beganMs;
@@ -52,7 +52,7 @@ export function timeLeftText([least, most]: TimeLeft): string {
   return `about ${isSameUnit ? from?.replace(unit, "") : from} to ${to} left`;
 }
 
-/** As exact as such a guess can be: 5 s, half a minute, 5 minutes. */
+/** Rounds to 5 s, a minute or 5 minutes, depending on the length. */
 function rounded(ms: number): number {
   const step = ms < 120_000 ? 5_000 : ms < 3_600_000 ? 60_000 : 300_000;
   return Math.max(1, Math.ceil(ms / step)) * step;

@@ -6,22 +6,22 @@ import { firstRow } from "../util/wrap.js";
 import { timeLeftText } from "./pace.js";
 import type { ProgressOfWork, ProgressView, StepUnderWay } from "./run-progress.js";
 
-/** Where progress is drawn. */
+/** The size of the terminal. */
 export interface ProgressScreen {
   readonly columns: number;
   readonly rows: number;
 }
 
-/** Columns of the bar, with its ends. */
+/** Width of the bar, with its ends. */
 const BAR = 22;
 const COLUMNS_MAX = 100;
-/** Ops and steps that are named. */
+/** How many ops and steps are named. */
 const NAMED_MAX = 3;
 
 const PHASES: Readonly<Record<Phase, string>> = {
   connecting: "connecting",
   "waiting-for-tablets": "waiting for tablets",
-  looking: "looking at the cluster",
+  looking: "observing the cluster",
   planning: "planning",
   "waiting-for-ops": "waiting for ops",
   working: "working",
@@ -29,7 +29,7 @@ const PHASES: Readonly<Record<Phase, string>> = {
   "comparing-rows": "comparing rows",
 };
 
-/** What a run is about now, in words: while it works, what most of its steps do. */
+/** The phase of a run in words; while it works, the activity of most of its steps. */
 function phaseText({ phase, loading, waitingToLoad, replicating, waitingForOps }: ProgressView) {
   if (phase !== "working") return PHASES[phase];
   const parts: [number, string][] = [
@@ -42,7 +42,8 @@ function phaseText({ phase, loading, waitingToLoad, replicating, waitingForOps }
 }
 
 /**
- * How far a run is, as a block of lines that each fit a row of the screen. On a low screen the last ones are left out.
+ * The progress of a run, as a block of lines that each fit a row of the screen. On a low screen the
+ * last ones are left out.
  *
  * @param command The name of the command.
  * @returns Lines without line ends and colours, made safe.
@@ -66,8 +67,8 @@ export function progressLines(
       `slowest tablet: ${safe(slowest.endpoint)}, ${slowest.left} of ${counted(slowest.of, "replica")} left`,
     problem === undefined ? undefined : `last problem: ${problem}`,
   ].filter((line) => line !== undefined && line !== "");
-  // A line as long as the terminal is wide makes some wrap; one that is longer than need be takes many rows of a
-  // terminal that is made narrow.
+  // Some terminals wrap a line of their exact width. Unlimited lines would take many rows of a terminal whose
+  // width is reduced later.
   return lines
     .slice(0, Math.max(0, rows))
     .map((line) => firstRow(line ?? "", Math.max(1, Math.min(COLUMNS_MAX, columns - 1))));
@@ -114,7 +115,7 @@ function doneText({ noun, of, done, left, part }: ProgressOfWork): string {
   return `${done} of ${counted(of, noun)} done${bad}${more ?? ""}`;
 }
 
-/** How far a comparison of rows is. */
+/** The progress of a comparison of rows. */
 export function rowsText({ compared, of, rows, expectedRows }: RowsProgress): string {
   const percent = expectedRows === 0 ? 100 : Math.floor((rows / expectedRows) * 100);
   const about = expectedRows.toLocaleString("en-US");

@@ -1,8 +1,8 @@
 /**
- * A moment as people and programs read it: ISO 8601 in UTC, such as `2026-01-02T03:04:05Z`.
+ * A time in ISO 8601, UTC, such as `2026-01-02T03:04:05Z`.
  *
  * @param seconds Since the epoch; 0 means not yet (nameserver.proto, OPStatus).
- * @returns Undefined for 0, and for what no calendar holds.
+ * @returns Undefined for 0, and for a time outside the calendar's range.
  */
 export function timeText(seconds: bigint): string | undefined {
   const date = new Date(Number(seconds) * 1000);

@@ -29,7 +29,7 @@ const COLUMNS = columns(
   ...["?>record_cnt", "?>memused", "?>diskused"],
 );
 
-/** What one tablet has loaded, as it says itself, by tid and pid. */
+/** The replicas that one tablet reports as loaded, by tid and pid. */
 export function shownReplicas(
   endpoint: Endpoint,
   reports: readonly ReplicaReport[],
@@ -44,13 +44,13 @@ export function shownReplicas(
   };
 }
 
-/** What one tablet answered, or why it did not. */
+/** The answer of one tablet, or why there was none. */
 export type TabletAnswer = { readonly endpoint: Endpoint; readonly names: Names } & (
   | { readonly reports: readonly ReplicaReport[] }
   | { readonly error: string }
 );
 
-/** What every tablet has loaded, tablet by tablet, and which ones did not answer. */
+/** The loaded replicas of every tablet, and the tablets that did not answer. */
 export function shownReplicasOfAll(answers: readonly TabletAnswer[]): Shown {
   return {
     columns: [{ title: "endpoint" }, ...COLUMNS],
@@ -115,7 +115,9 @@ function reportJson(one: ReplicaReport, names: Names): Record<string, unknown> {
   };
 }
 
-/** The followers that a leader replicates to, sorted, with what each has acknowledged and still lacks. */
+/**
+ * The followers that a leader replicates to, sorted, with the acknowledged offset and the lag of each.
+ */
 export function shownFollowers(
   leader: { readonly endpoint: Endpoint; readonly tid: number; readonly pid: number },
   list: FollowerList,

@@ -7,7 +7,7 @@ import { eventLine, stepName } from "./event-line.js";
 import { createPace, type Pace, type TimeLeft } from "./pace.js";
 import { createWorkCount, type Share, type TabletLeft, type WorkCount } from "./work-count.js";
 
-/** What a step under way spends its time with; kinds that take a moment are left out. */
+/** What a running step mostly waits for; kinds that take a moment are left out. */
 const SPENT_ON: Partial<Record<StepKind, "loading" | "replicating" | "ops">> = {
   "load-follower": "loading",
   "load-leader": "loading",
@@ -26,7 +26,7 @@ const SPENT_ON: Partial<Record<StepKind, "loading" | "replicating" | "ops">> = {
   "wait-ops": "ops",
 };
 
-/** Steps after which nothing more is to be done for their replica in most lanes. */
+/** Steps that are the last one for their replica in most lanes. */
 const LAST_OF_REPLICA: ReadonlySet<StepKind> = new Set([
   "change-leader",
   "load-leader",
@@ -37,55 +37,60 @@ const LAST_OF_REPLICA: ReadonlySet<StepKind> = new Set([
   "wait-sync",
 ]);
 
-/** How far a run is, as plain data. */
+/** The progress of a run, as plain data. */
 export interface ProgressView {
   readonly phase: Phase;
-  /** More about the phase; undefined if there is nothing more to say. */
+  /** Details of the phase; undefined if there are none. */
   readonly detail: string | undefined;
   /** Milliseconds since the command began. */
   readonly elapsedMs: number;
-  /** What is worked on; undefined before that is known. */
+  /** The work of the run; undefined before it is known. */
   readonly work: ProgressOfWork | undefined;
-  /** Rows that are compared; undefined if none are. */
+  /** The rows that are compared; undefined if none are. */
   readonly rows: RowsProgress | undefined;
-  /** Undefined where nothing that was measured can tell. */
+  /** Undefined without a reliable estimate. */
   readonly timeLeft: TimeLeft | undefined;
-  /** Replicas that tablets load or have queued, and those that wait for their turn. */
+  /** Replicas that tablets load or have queued, and those that wait for the limit of loads. */
   readonly loading: number;
   readonly waitingToLoad: number;
   readonly replicating: number;
   /** Steps that wait for ops. */
   readonly waitingForOps: number;
-  /** The nameserver's ops that run, and how many are queued. */
+  /** The nameserver's running ops, and the number of queued ones. */
   readonly ops: readonly Op[];
   readonly queuedOps: number;
-  /** Steps of a planned list that are under way, the oldest first. */
+  /** Running steps of a planned list, the oldest first. */
   readonly underWay: readonly StepUnderWay[];
-  /** The tablet with the most replicas left; undefined if there are not at least two at work. */
+  /** The tablet with the most replicas left; undefined if fewer than two tablets have some left. */
   readonly slowest: TabletLeft | undefined;
-  /** The last failed step, or partition that was left alone, made safe; undefined if there was none. */
+  /**
+   * The last failed step, or partition that was left alone, made safe; undefined if there was none.
+   */
   readonly problem: string | undefined;
 }
 
-/** How much of the work is done. */
+/** The progress of the work. */
 export interface ProgressOfWork extends Share {
-  /** What is counted, such as `partition` or `move`. */
+  /** The counted unit, such as `partition` or `move`. */
   readonly noun: string;
-  /** Those among `done` that are not as they should be. */
+  /** Units among `done` that did not succeed. */
   readonly left: number;
-  /** A part of it that is counted too: the replicas of partitions, the moves among actions; undefined if there is none. */
+  /**
+   * A part that is counted too: the replicas of partitions, the moves among actions; undefined if there
+   * is none.
+   */
   readonly part: (Share & { readonly noun: string }) | undefined;
 }
 
-/** A step that has not ended yet. */
+/** A running step. */
 export interface StepUnderWay {
   /** Made safe. */
   readonly text: string;
-  /** The op of its partition that runs; undefined if there is none. */
+  /** The running op of its partition; undefined if there is none. */
   readonly op: bigint | undefined;
 }
 
-/** Follows the events of a run. All times are milliseconds of one clock. */
+/** Derives progress from the events of a run. All times are milliseconds of one clock. */
 export interface RunProgress {
   add(event: RunEvent, nowMs: number): void;
   view(nowMs: number): ProgressView;
@@ -117,9 +122,9 @@ interface State {
   work: WorkCount | undefined;
   list: List | undefined;
   rows: RowsProgress | undefined;
-  /** Of what is worked on now. */
+  /** The pace of the current work. */
   pace: Pace | undefined;
-  /** Steps that have begun, the oldest first. */
+  /** Running steps, the oldest first. */
   readonly underWay: Map<Step, "round" | "list">;
   readonly loads: Map<Endpoint, number>;
   ops: readonly Op[];
@@ -173,7 +178,7 @@ function take(state: State, event: RunEvent, nowMs: number): void {
       break;
     default:
   }
-  // A warning of the run stands in the log above.
+  // A warning of the run is shown in the log.
   const line = event.kind === "warning" ? undefined : eventLine(event);
   if (line?.level === "warn") state.problem = line.text;
 }
@@ -279,7 +284,7 @@ function workOf({ work, list }: State): ProgressOfWork | undefined {
   };
 }
 
-/** What is still to be done, in the unit that the pace is measured in. */
+/** The remaining work, in the unit of the pace. */
 function unitsLeft({ rows, list, work }: State): number {
   if (rows !== undefined) return rows.expectedRows - rows.rows;
   if (list !== undefined) return list.of - list.done;

@@ -3,7 +3,7 @@ import { ageCell } from "../model/duration.js";
 import { compareText } from "../model/partition-view.js";
 import { columns, orNothing, type Shown } from "./shown.js";
 
-/** Addresses of servers that have a name, by that name; servers without one are absent. */
+/** Addresses of servers that have a name, by that name; servers without a name are absent. */
 export type RealEndpoints = ReadonlyMap<Endpoint, string>;
 
 /** The nameservers with a live session: the leader, then the standbys in the order of succession. */

@@ -1,12 +1,12 @@
 import { type Cell, type Column, fittedTable, type TableScreen } from "../util/table.js";
 import { safe } from "../util/text.js";
 
-/** What a command that only shows has to tell, for people and for programs. */
+/** The output of a command that only shows, as a table and as JSON. */
 export interface Shown {
   readonly columns: readonly Column[];
-  /** One line of the table each, in the order of the columns. Can be gone through again and again. */
+  /** One line of the table each, in the order of the columns. Can be iterated repeatedly. */
   readonly rows: Iterable<readonly Cell[]>;
-  /** What is said instead of a table without rows; one line, no final stop. */
+  /** Shown instead of a table without rows; one line without a full stop. */
   readonly empty: string;
   /** Lines after the table, of any text. Of many the first are shown, and the others counted. */
   readonly notes?: readonly string[];
@@ -14,13 +14,10 @@ export interface Shown {
   readonly json: Readonly<Record<string, unknown>>;
 }
 
-/** More notes than this are counted for people, and listed in JSON only. */
+/** How many notes are shown in text; JSON lists all. */
 const NOTES_MAX = 50;
 
-/**
- * The table for people, or one plain line where there is nothing to show, piece by piece. Lines end
- * with `\n`.
- */
+/** The table, or one plain line if there is nothing to show, in pieces. Lines end with `\n`. */
 export function* shownText(
   { columns, rows, empty, notes = [] }: Shown,
   screen: TableScreen,
@@ -34,8 +31,8 @@ export function* shownText(
 }
 
 /**
- * Columns by title. A `?` before a title marks a column that is left out first where the screen is narrow; a `>` puts
- * the column to the right, as numbers are.
+ * Columns by title. A `?` before a title marks a column that is left out first on a narrow screen; a
+ * `>` aligns the column to the right, for numbers.
  */
 export function columns(...titles: readonly string[]): Column[] {
   return titles.map((given) => {
@@ -50,7 +47,7 @@ export function columns(...titles: readonly string[]): Column[] {
   });
 }
 
-/** What stands in a cell where there is nothing to say. */
+/** The content of an empty cell. */
 export const NOTHING = "-";
 
 /** The text, or {@link NOTHING} for an empty or missing one. */

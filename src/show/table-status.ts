@@ -16,19 +16,19 @@ import { bytesText } from "./readable.js";
 import { STATE_WORDS } from "./replicas.js";
 import { columns, orNothing, type Shown } from "./shown.js";
 
-/** One table, as SQL's `SHOW TABLE STATUS` sums it up. */
+/** The status of one table, as in SQL's `SHOW TABLE STATUS`. */
 export interface TableStatus {
   readonly table: TableClaim;
-  /** Rows, memory and disk of the leaders alone, as the nameserver last saw them. */
+  /** Rows, memory and disk of the leaders only, as last seen by the nameserver. */
   readonly rows: bigint;
   readonly memoryBytes: bigint;
   readonly diskBytes: bigint;
-  /** Replicas marked not alive, in all partitions together: what OpenMLDB calls Partition_unalive. */
+  /** Replicas marked not alive, in all partitions together: OpenMLDB's Partition_unalive. */
   readonly unalive: number;
   readonly warnings: readonly string[];
 }
 
-/** What tables are compared with. */
+/** The state that tables are compared with. */
 interface Known {
   readonly state: ClusterState;
   /** How many tablets have loaded each partition, by `replicaKey`; absent means none. */
@@ -36,8 +36,8 @@ interface Known {
 }
 
 /**
- * Sums tables up and compares nameserver and tablets, as OpenMLDB's SQL client does; may rest
- * between two tables.
+ * Sums up tables and compares nameserver and tablets, as OpenMLDB's SQL client does; may yield between
+ * tables.
  *
  * @see OpenMLDB 0.9: ExecuteShowTableStatus and CheckTableStatus in sql_cluster_router.cc
  */
@@ -68,7 +68,10 @@ function tableStatus(known: Known, table: TableClaim): TableStatus {
   };
 }
 
-/** The replica whose figures are the partition's: its leader, or the last one. */
+/**
+ * The replica whose figures stand for the partition: its alive leader, else the first one flagged
+ * leader.
+ */
 function counted({ replicas }: PartitionClaim): ReplicaClaim | undefined {
   return aliveLeader(replicas) ?? replicas.find((one) => one.isLeader);
 }
@@ -114,7 +117,7 @@ function replicaWarnings(
     return [warning(claim.isLeader, `state is kNotFound${why}`)];
   }
   const isLeader = report.role === undefined ? claim.isLeader : report.role === "leader";
-  // A follower may serve reads of nothing yet while it loads; a leader must not.
+  // A follower may still be loading; a leader must not.
   const isOdd =
     report.state === "undefined" ||
     report.state === "other" ||
@@ -127,7 +130,7 @@ function replicaWarnings(
   ];
 }
 
-/** Followers that the serving leader does not replicate to. Without a serving leader they are not known. */
+/** Followers that the serving leader does not replicate to; unknown without a serving leader. */
 function linkWarnings(
   state: ClusterState,
   id: { readonly tid: number; readonly pid: number },
@@ -142,14 +145,14 @@ function linkWarnings(
       `[pid=${id.pid}]: fail to get from tablet: ${leader.endpoint} did not report its replication list`,
     ];
   }
-  const unfed = (endpoint: Endpoint) =>
+  const notConnected = (endpoint: Endpoint) =>
     `[pid=${id.pid}][follower][${endpoint}]: not connected to leader`;
   return replicas
     .filter((one) => !one.isLeader && !list.followers.has(one.endpoint))
-    .map((one) => unfed(one.endpoint));
+    .map((one) => notConnected(one.endpoint));
 }
 
-/** The status of tables in the given order; each warning on a line of its own after the table. */
+/** The status of tables in the given order; each warning on its own line after the table. */
 export function shownTableStatus(statuses: readonly TableStatus[], empty: string): Shown {
   return {
     columns: columns(

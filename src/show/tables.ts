@@ -5,7 +5,7 @@ import { lazyList } from "../util/text.js";
 import { bytesText } from "./readable.js";
 import { columns, NOTHING, orNothing, type Shown } from "./shown.js";
 
-/** Every database with what lives in it; see `databasesOf` for the order. */
+/** Every database with its number of tables and partitions; see `databasesOf` for the order. */
 export function shownDatabases(databases: readonly string[], tables: readonly TableClaim[]): Shown {
   const rows = databases.map((name) => {
     const own = tables.filter((one) => one.db === name);
@@ -30,9 +30,8 @@ export function shownDatabases(databases: readonly string[], tables: readonly Ta
 }
 
 /**
- * Tables as the nameserver keeps them, a line for each replica (nameserver.proto, PartitionMeta): its
- * offset, rows and sizes are those of the nameserver's last look, up to 2 s old, and older where the
- * replica is not loaded.
+ * Tables by the nameserver's record, a line for each replica (nameserver.proto, PartitionMeta). Offset,
+ * rows and sizes are up to 2 s old, and older if the replica is not loaded.
  *
  * @param tables In the order in which they are shown.
  */
@@ -42,7 +41,7 @@ export function shownTables(tables: readonly TableClaim[], empty: string): Shown
       ...["db", "name", ">tid", ">pid", "endpoint", "role", "is_alive"],
       ...[">offset", "?>record_cnt", "?>memused", "?>diskused"],
     ),
-    // Made while they are written: there can be 100,000s.
+    // Created while they are written: there can be 100,000s.
     rows: {
       *[Symbol.iterator]() {
         for (const one of tables) yield* tableRows(one);

@@ -1,13 +1,13 @@
 import { type Endpoint, type PartitionId, replicaKey } from "../model/cluster-state.js";
 import type { PartitionAtWork } from "../model/progress.js";
 
-/** How many of something there are, and how many of them are done. */
+/** A number of units, and how many of them are done. */
 export interface Share {
   readonly of: number;
   readonly done: number;
 }
 
-/** How many replicas are left at a tablet. */
+/** The number of replicas left at a tablet. */
 export interface TabletLeft {
   readonly endpoint: Endpoint;
   readonly of: number;
@@ -16,34 +16,34 @@ export interface TabletLeft {
 
 /** Counts partitions and replicas of a recovery. */
 export interface WorkCount {
-  /** Takes partitions in, or once more that were through before. */
+  /** Adds partitions, or reopens partitions that were finished. */
   begin(partitions: readonly PartitionAtWork[]): void;
-  /** A step of the partition has begun: one that nothing is done about is left as it is. */
+  /** Records that a step of the partition started. A partition without steps counts as left. */
   beginStep(id: PartitionId): void;
-  /** @returns How many replicas are done by it: 1, or 0 if it was known. */
+  /** @returns How many replicas became done: 1, or 0 if it was done before. */
   endReplica(id: PartitionId, endpoint: Endpoint): number;
-  /** @returns How many replicas are done by it. */
+  /** @returns How many replicas became done. */
   endPartition(id: PartitionId, hasFailed: boolean): number;
-  /** Partitions that are through, whether or not something is left of them. */
+  /** Finished partitions, successful or not. */
   partitions(): Share;
-  /** Those among them that are not as they should be: a step failed, or nothing could be done. */
+  /** Finished partitions that are not recovered: a step failed, or nothing could be done. */
   left(): number;
   replicas(): Share;
-  /** Replicas that something is still to be done for. */
+  /** Replicas that still need work. */
   replicasLeft(): number;
-  /** The tablet with the most replicas left; undefined where one tablet alone has some left. */
+  /** The tablet with the most replicas left; undefined if fewer than two tablets have some left. */
   slowest(): TabletLeft | undefined;
 }
 
 interface Counted {
   readonly replicas: readonly Endpoint[];
-  /** Replicas that are as they should be; undefined: none yet. */
+  /** Replicas that are done; undefined: none yet. */
   done: Set<Endpoint> | undefined;
   hasBegun: boolean;
   end: "open" | "done" | "left";
 }
 
-/** Begins to count. */
+/** Starts counting. */
 export function createWorkCount(): WorkCount {
   const known = new Map<string, Counted>();
   const tablets = new Map<Endpoint, { of: number; done: number; givenUp: number }>();
