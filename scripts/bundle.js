@@ -45,8 +45,6 @@ function licencesOf(modules) {
 
 /** Keeps what V8 makes of a file, functions that are not called yet included; see load-bundle.cjs. */
 function compile(path) {
-  // As load-bundle.cjs does: V8 takes only code that was made under the same flags.
-  setFlagsFromString("--heap-growing-percent=60");
   setFlagsFromString("--no-lazy");
   const script = new Script(Module.wrap(readFileSync(path, "utf8")), { filename: path });
   setFlagsFromString("--lazy");

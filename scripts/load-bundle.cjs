@@ -3,7 +3,6 @@
 const fs = require("node:fs");
 const { createRequire, wrap } = require("node:module");
 const { dirname, join } = require("node:path");
-const { setFlagsFromString } = require("node:v8");
 const { Script } = require("node:vm");
 
 /** What files export, by path. */
@@ -45,9 +44,4 @@ function load(path) {
   return module.exports;
 }
 
-// Of each call over gRPC some 10 kB outlive two young collections and are garbage then: of 80,000 leaders that verify
-// asks, V8 would keep 500 MB beside 190 MB in use, and stop for 0.3 s to collect them. Only a Node that is known to have the
-// flag gets it, before anything is loaded: the code was made under the same flags.
-if (codeOf(join(__dirname, "cli.cjs")) !== undefined)
-  setFlagsFromString("--heap-growing-percent=60");
 exports.main = load(join(__dirname, "cli.cjs")).main;

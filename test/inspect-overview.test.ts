@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Inspection } from "../src/inspect/inspection.js";
 import { inspectionScreen } from "../src/inspect/text-overview.js";
+import { finish } from "../src/model/work.js";
 import { inspectionOf } from "./helpers/inspected.js";
 import { startVirtualCluster } from "./helpers/virtual-cluster.js";
 
@@ -27,7 +28,7 @@ test.each([
   [5, 60],
 ])("%d tables of %d partitions fit one screen, grouped by cause", async (tables, partitions) => {
   const inspection = await restarted(tables, partitions);
-  const lines = inspectionScreen(inspection, EFFORT, SCREEN, false);
+  const lines = finish(inspectionScreen(inspection, EFFORT, SCREEN, false));
   expect(lines.length).toBeLessThanOrEqual(24);
   expect(lines.join("\n")).toContain(
     `${tables * partitions} NOT SERVING: every replica not loaded on its tablet`,
@@ -38,7 +39,7 @@ test.each([
 
 test("with details asked for, partitions are shown one by one", async () => {
   const inspection = await restarted(1, 5);
-  const lines = inspectionScreen(inspection, EFFORT, SCREEN, true);
+  const lines = finish(inspectionScreen(inspection, EFFORT, SCREEN, true));
   expect(
     lines.filter((line) => /^\d+\. \S+ {2}NOT SERVING/.test(line)).length,
   ).toBeGreaterThanOrEqual(5);

@@ -24,7 +24,7 @@ const ODD = `x'"\n\x1b[2J\u202e,\t é数据 `;
 const EFFORT = { tookMs: 1_234, calls: 7 };
 
 function text(inspection: Inspection, columns = Number.POSITIVE_INFINITY): string[] {
-  return inspectionText(inspection, EFFORT, { hasColor: false, columns });
+  return finish(inspectionText(inspection, EFFORT, { hasColor: false, columns }));
 }
 
 function json(inspection: Inspection) {
@@ -196,7 +196,7 @@ describe("the screen", () => {
   it("colours only what the screen may colour", async () => {
     const facts = await seeded(SERVER_FAULTS[2] as (typeof SERVER_FAULTS)[number]);
     const screen = { hasColor: true, columns: 80 };
-    const coloured = inspectionText(finish(inspectFacts(facts)), EFFORT, screen).join("\n");
+    const coloured = finish(inspectionText(finish(inspectFacts(facts)), EFFORT, screen)).join("\n");
     expect(coloured).toContain("\x1b[31mNOT SERVING\x1b[0m");
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
     const plain = coloured.replaceAll(/\x1b\[\d+m/g, "");

@@ -207,7 +207,7 @@ describe("recordings of a real cluster", () => {
 
   test.each(RECORDINGS)("%s", async (name) => {
     const inspection = await inspectRecording(name);
-    const lines = inspectionText(inspection, { tookMs: 0, calls: 0 }, PLAIN);
+    const lines = finish(inspectionText(inspection, { tookMs: 0, calls: 0 }, PLAIN));
     await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot(`golden/inspect-${name}.txt`);
   });
 

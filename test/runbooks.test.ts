@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { inspectionScreen } from "../src/inspect/text-overview.js";
+import { finish } from "../src/model/work.js";
 import { reportText } from "../src/report/recovery-report.js";
 import { allLines } from "./helpers/all-lines.js";
 import { flagsOf } from "./helpers/flags-of.js";
@@ -59,14 +60,8 @@ const withoutEffort = (line: string): string => line.replace(/; [\d.]+ m?s, \d+ 
 async function inspectLines(virtual: VirtualCluster): Promise<string[]> {
   const inspection = await inspectionOf(virtual);
   const effort = { tookMs: 0, calls: 0 };
-  return [
-    ...inspectionScreen(
-      inspection,
-      effort,
-      { hasColor: false, columns: 100, rows: Number.POSITIVE_INFINITY },
-      false,
-    ),
-  ];
+  const screen = { hasColor: false, columns: 100, rows: Number.POSITIVE_INFINITY };
+  return finish(inspectionScreen(inspection, effort, screen, false));
 }
 
 async function recoverLines(virtual: VirtualCluster): Promise<string[]> {

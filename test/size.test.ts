@@ -44,7 +44,7 @@ import { reportJson, reportText } from "../src/report/recovery-report.js";
 import { putZnode } from "../src/sandbox/table-store.js";
 import { treeZooKeeper, ZnodeTree } from "../src/sandbox/znode-tree.js";
 import { jsonPieces } from "../src/util/text.js";
-import { mapInTurns } from "../src/util/yielding.js";
+import { inTurns, mapInTurns } from "../src/util/yielding.js";
 import { allLines } from "./helpers/all-lines.js";
 import { again, print as printCommand } from "./helpers/printing.js";
 
@@ -144,7 +144,10 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
   };
   await print(io, lined(planText(saved, size)));
   await print(io, jsonPieces(planDocument(saved), 2));
-  await print(io, lined(inspectionText(inspection, effort, { hasColor: false, columns: 80 })));
+  await print(
+    io,
+    lined(await inTurns(inspectionText(inspection, effort, { hasColor: false, columns: 80 }))),
+  );
   await print(io, jsonPieces(inspectionJson(inspection, effort, 0), 2));
   return length;
 }

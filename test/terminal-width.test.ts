@@ -51,8 +51,8 @@ test.each(SCENARIOS)(
     const texts = {
       plan: shown(allLines(planText(saved, size))),
       question,
-      overview: shown(inspectionScreen(inspection, effort, screen, false)),
-      inspection: shown(inspectionScreen(inspection, effort, screen, true)),
+      overview: shown(finish(inspectionScreen(inspection, effort, screen, false))),
+      inspection: shown(finish(inspectionScreen(inspection, effort, screen, true))),
       verdict: shown([`verify: ${verdictText(inspection)}`]),
       report: shown(allLines(reportText(ended.report))),
     };

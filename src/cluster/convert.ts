@@ -269,9 +269,9 @@ export function toSchemaClaim(endpoint: Endpoint, meta: TableMeta | undefined): 
 /** Digest of a list of columns, each given as encoded ColumnDesc (common.proto); undefined for an empty list. */
 function columnsDigest(columns: readonly Uint8Array[]): string | undefined {
   if (columns.length === 0) return undefined;
-  const digest = createHash("sha256");
-  for (const column of columns) digest.update(`${column.length}:`).update(column);
-  return digest.digest("base64");
+  const ends = Uint32Array.from(columns, (column) => column.length);
+  const text = Buffer.concat([new Uint8Array(ends.buffer), ...columns]);
+  return createHash("sha256").update(text).digest("base64");
 }
 
 /** Converts an index. Column names are joined as the tablet does it (OpenMLDB 0.9: TableIndex::FillIndexVal). */

@@ -24,7 +24,9 @@ export interface Repeats {
   last: ReadonlyMap<string, Message>;
 }
 
-/** An answer up to this size is decoded in a few milliseconds. */
+/** Elements that are decoded at once, whatever their size: an answer of less never rests. */
+const LEAST_ELEMENTS = 64;
+/** Elements of an answer up to this size are decoded in a few milliseconds. */
 const SMALL_BYTES = 32 * 1024;
 
 /** Values made from cached messages, see {@link madeOnce}. */
@@ -59,10 +61,12 @@ export async function decodeInTurns<O extends DescMessage>(
   const shell = decodeAtOnce(desc, rest);
   if ("missing" in shell || elements.length === 0) return shell;
   const decodeOne = decoderOf(repeats, elements.length, budget);
+  // Small answers of many tablets can come at the same time, so they take turns too.
+  const leastItems = bytes.length <= SMALL_BYTES ? LEAST_ELEMENTS : 1;
   const decoded =
-    bytes.length <= SMALL_BYTES
+    elements.length <= leastItems
       ? elements.map(decodeOne)
-      : await mapInTurns(elements, decodeOne, 1);
+      : await mapInTurns(elements, decodeOne, leastItems);
   for (const one of decoded) {
     if ("missing" in one) return { missing: `${one.field.name}.${one.missing}` };
     const lists = shell.message as unknown as Record<string, Message[]>;
@@ -103,7 +107,7 @@ function decoderOf(
 
 function decodeAtOnce<O extends DescMessage>(desc: O, bytes: Uint8Array): Decoded<O> {
   const message = create(desc);
-  // The runtime (2.13) drops an unknown enumeration value if the message has other unknown fields too, unless
+  // The runtime (2.17) drops an unknown enumeration value if the message has other unknown fields too, unless
   // $unknown exists from the start. An unknown storage mode would then be taken for memory.
   message.$unknown = [];
   mergeFromBinary(desc, message, bytes);

@@ -23,6 +23,8 @@ export interface OpenOptions extends Credentials {
   readonly nsConcurrency?: number | undefined;
   /** Told which nameserver leads, each time that ZooKeeper was asked. */
   readonly onLeader?: ((leader: Endpoint) => void) | undefined;
+  /** Run once, after 10,000 calls to nameservers and tablets; see `createGrpcTransport`. */
+  readonly onManyCalls?: (() => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -46,7 +48,8 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
   const authorization = authorizationFor(options);
   const zk = await connectZooKeeper(options.zooKeeper);
   const { rpcTimeoutMs, leaderTimeoutMs, nsConcurrency, signal } = options;
-  const transport = createGrpcTransport({ authorization, maxAnswerBytes: options.maxAnswerBytes });
+  const { maxAnswerBytes, onManyCalls } = options;
+  const transport = createGrpcTransport({ authorization, maxAnswerBytes, onManyCalls });
   const cluster = await createCluster({
     zk,
     transport,

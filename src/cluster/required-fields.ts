@@ -44,7 +44,7 @@ function hasRequired(desc: DescMessage, seen: Set<DescMessage>): boolean {
 
 /**
  * Whether a single field of a proto2 message was sent: then the message has it itself, while its default
- * lives on the prototype. The runtime's own `isFieldSet` (2.13) looks at nothing else, and costs an object a call.
+ * lives on the prototype. The runtime's own `isFieldSet` (2.17) looks at nothing else, and costs an object a call.
  */
 export function isSet(message: Message, field: DescField): boolean {
   return Object.hasOwn(message, field.localName);

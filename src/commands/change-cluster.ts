@@ -82,7 +82,7 @@ export function changeCluster<End>(
     });
     await change.after?.(end, run);
     const rows = change.rows(end);
-    if (rows !== undefined) run.ended(rows);
+    if (rows !== undefined) run.ended(() => rows);
     run.stopProgress();
     return change.tell(end);
   });

@@ -35,7 +35,7 @@ export interface ChangingRun {
   /** Tells progress, writes the journal, and gathers what the report needs. */
   readonly onEvent: OnEvent;
   /** Takes the result, for report, metrics and hook. */
-  readonly ended: (result: ResultRows) => void;
+  readonly ended: (result: () => ResultRows) => void;
   /** Ends the telling of progress, before the end is told. */
   readonly stopProgress: () => void;
 }

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import type { CommonFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { type OpenedCluster, type OpenOptions, openCluster } from "../cluster/open.js";
@@ -49,19 +50,27 @@ async function open(
 ) {
   io.signal.throwIfAborted();
   try {
-    return await openCluster(
-      openOptions(flags, {
-        onNote: (text) => io.log.warn(text),
-        connecting: io.signal,
-        calls: endsCallsOnSignal ? io.signal : undefined,
-        onLeader,
-      }),
-    );
+    const on = {
+      onNote: (text: string) => io.log.warn(text),
+      connecting: io.signal,
+      calls: endsCallsOnSignal ? io.signal : undefined,
+      onLeader,
+    };
+    return await openCluster({ ...openOptions(flags, on), onManyCalls: collectOften });
   } catch (error) {
     // Whatever the signal broke, the signal is the reason.
     io.signal.throwIfAborted();
     throw error;
   }
+}
+
+/**
+ * Lets V8 collect garbage once the heap has grown by 60 % since the last time: of the 80,000 leaders that verify asks it
+ * would keep 700 MB beside 190 MB in use, and stop for 0.3 s to collect them. Not from the start: other flags than its own
+ * keep V8 from using the code that was made when Node and the bundle were built, which costs a short command a tenth.
+ */
+function collectOften(): void {
+  setFlagsFromString("--heap-growing-percent=60");
 }
 
 /**

@@ -4,6 +4,7 @@ import { inspectionJson } from "../inspect/json-report.js";
 import { inspectionScreen } from "../inspect/text-overview.js";
 import { FRAME_MARGIN } from "../show/frame.js";
 import { jsonPieces } from "../util/text.js";
+import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 import { tellFailedLook } from "./failed-look.js";
 import { inspectionResult, inspectOnce, type Looked } from "./inspect-once.js";
@@ -45,7 +46,7 @@ function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promi
       const { signal } = io;
       const maxLag = BigInt(flags.maxLag);
       const looked = await inspectOnce(opened, flags, { maxLag, signal, onEvent });
-      outputs.ended(inspectionResult(looked));
+      outputs.ended(() => inspectionResult(looked));
       if (watchMs !== undefined) outputs.write(exitCodeFor(looked));
       return looked;
     },
@@ -79,7 +80,7 @@ async function show(
       rows: io.isInteractiveStdout ? io.rows : Number.POSITIVE_INFINITY,
     };
     const isDetailed = flags.isVerbose || flags.table !== undefined;
-    const lines = inspectionScreen(inspection, effort, screen, isDetailed);
+    const lines = await inTurns(inspectionScreen(inspection, effort, screen, isDetailed));
     if (watch === undefined) io.stdout.write(`${lines.join("\n")}\n`);
     else watch.show(lines, inspection.facts.nowMs);
   }

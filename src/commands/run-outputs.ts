@@ -39,8 +39,8 @@ export interface RunOutputs {
    * @param again Goes on with it after it was stopped.
    */
   began(id: string, again: string): void;
-  /** The result; the last one counts. */
-  ended(result: ResultRows): void;
+  /** The result; the last one counts. @param result Makes it, where a file or a hook wants it. */
+  ended(result: () => ResultRows): void;
   /** Writes report and metrics at once, for a command that looks again and again. */
   write(exitCode: number): void;
 }
@@ -78,10 +78,11 @@ function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, comma
   const events: TimedEvent[] = [];
   let id: string | null = null;
   let again: string | undefined;
-  let result: ResultRows | undefined;
+  let result: (() => ResultRows) | undefined;
   let isWritten = false;
   const reportOf = (exitCode: number, thrown: unknown): ReportDocument => {
-    const { verdict, nameserver, calls, changes, ...rows } = result ?? nothingKnown(thrown, again);
+    const { verdict, nameserver, calls, changes, ...rows } =
+      result?.() ?? nothingKnown(thrown, again);
     const ended = thrown === undefined ? verdict : failed(thrown);
     return makeReport(flags, {
       ...rows,

@@ -46,7 +46,7 @@ function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise
           onEvent,
         })
       : undefined;
-    outputs.ended(withRows(inspectionResult(looked), rows));
+    outputs.ended(() => withRows(inspectionResult(looked), rows));
     const exitCode = end(exitCodeFor(inspection, rows));
     stop();
     await print(

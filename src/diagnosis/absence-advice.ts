@@ -101,6 +101,7 @@ export function firstAbsence(
   const away = view.replicas.flatMap(({ endpoint, absence }) =>
     absence === undefined ? [] : [{ endpoint, absence }],
   );
+  if (away.length === 0) return undefined;
   return ORDER.flatMap((kind) => away.filter(({ absence }) => absence.kind === kind))[0];
 }
 

@@ -114,6 +114,8 @@ export function ifLost(
 /** What the advice on each partition depends on, beside the partition. */
 interface AdviceContext {
   readonly again: RecoverAgain;
+  /** The advice to recover, the same for all partitions: of very many, most need nothing else. */
+  readonly recover: Advice;
   readonly print: PrintCommand;
   /** What to do before ops can end; undefined if no tablet blocks them. */
   readonly unblock: Advice | undefined;
@@ -138,7 +140,8 @@ function adviceContextOf({ state, views, failures, again, print }: JudgeInput): 
       "thought",
     ),
   ];
-  return { again, print, unblock: unblockOps(state, print), acceptLost };
+  const recover = [changing("run", again())];
+  return { again, recover, print, unblock: unblockOps(state, print), acceptLost };
 }
 
 /** The advice to accept the loss of a decision, with its size; empty if no replica can lead. */
@@ -215,7 +218,7 @@ function nextStep(
     return [changing(`check tablet ${unknown.endpoint}, then run`, again(), "server")];
   }
   return failure === undefined || failure.isTransient === true
-    ? [changing("run", again())]
+    ? context.recover
     : [changing(causeFirst(failure), again(), "server")];
 }
 

@@ -15,10 +15,13 @@ import { maxOf } from "../util/extremes.js";
 import { isRemoved } from "./distribution.js";
 import type { Case, Rule, RuleFacts, Subject } from "./rule.js";
 
-/** The inspected tables, by db and name. */
-function tablesOf({ state, scope }: RuleFacts): TableClaim[] {
+/** The inspected tables of which `holds` is true, by db and name. */
+function tablesOf(
+  { state, scope }: RuleFacts,
+  holds: (table: TableClaim) => boolean,
+): TableClaim[] {
   return state.tables
-    .filter((table) => isInScope(table, scope))
+    .filter((table) => isInScope(table, scope) && holds(table))
     .sort((a, b) => compareText(a.db, b.db) || compareText(a.table, b.table));
 }
 
@@ -210,12 +213,15 @@ function strayCases(facts: RuleFacts): Work<Case[]> {
 }
 
 function singleReplicas(facts: RuleFacts, isSystem: boolean): Case[] {
-  return tablesOf(facts)
-    .filter((table) => isSystemDatabase(table.db) === isSystem)
-    .filter((table) => table.partitions.length > 0)
-    .filter((table) => table.partitions.every((one) => one.replicas.length === 1))
-    .filter((table) => table.replicaCount <= 1)
-    .map((table) => ({ subject: tableSubject(table), text: "has one replica only" }));
+  const isSingle = ({ db, partitions, replicaCount }: TableClaim) =>
+    replicaCount <= 1 &&
+    partitions.length > 0 &&
+    partitions.every((one) => one.replicas.length === 1) &&
+    isSystemDatabase(db) === isSystem;
+  return tablesOf(facts, isSingle).map((table) => ({
+    subject: tableSubject(table),
+    text: "has one replica only",
+  }));
 }
 
 /** Tablets that hold nothing, or more than twice the average, if the average is at least two. */
@@ -277,15 +283,13 @@ export const TABLE_RULES: readonly Rule[] = [
     level: "warning",
     effect: "no tablet can load it: it cannot be recovered after a restart",
     find: (facts) =>
-      tablesOf(facts)
-        .filter((table) => table.storageMode === "unknown")
-        .map((table) => ({
-          subject: tableSubject(table),
-          text: "its storage mode is one that this version does not know",
-          next: [
-            doing("use a version of this tool that supports this version of OpenMLDB", "thought"),
-          ],
-        })),
+      tablesOf(facts, (table) => table.storageMode === "unknown").map((table) => ({
+        subject: tableSubject(table),
+        text: "its storage mode is one that this version does not know",
+        next: [
+          doing("use a version of this tool that supports this version of OpenMLDB", "thought"),
+        ],
+      })),
   },
   {
     code: "replicas-few",
@@ -299,13 +303,11 @@ export const TABLE_RULES: readonly Rule[] = [
     effect: "its replicas cannot all be placed on tablets of their own",
     find(facts) {
       const count = facts.loads.filter((one) => !isRemoved(one)).length;
-      return tablesOf(facts)
-        .filter((table) => table.replicaCount > count)
-        .map((table) => ({
-          subject: tableSubject(table),
-          text: `wants ${table.replicaCount} replicas, and there are ${count} tablets`,
-          next: [doing("start more tablets", "server")],
-        }));
+      return tablesOf(facts, (table) => table.replicaCount > count).map((table) => ({
+        subject: tableSubject(table),
+        text: `wants ${table.replicaCount} replicas, and there are ${count} tablets`,
+        next: [doing("start more tablets", "server")],
+      }));
     },
   },
   {

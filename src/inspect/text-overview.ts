@@ -1,4 +1,5 @@
-import { partitionName } from "../model/partition-view.js";
+import { tableName } from "../model/partition-name.js";
+import { each, type Work } from "../model/work.js";
 import { type Color, paint, safe } from "../util/text.js";
 import type { Screen } from "../util/wrap.js";
 import { GRADES, type Grade } from "./grade.js";
@@ -32,18 +33,18 @@ const ROWS_FREE = 2;
 interface Group {
   readonly grade: Grade;
   readonly cause: string;
-  /** Partitions by table, in the order of the reports. */
-  readonly tables: Map<string, PartitionReport[]>;
+  /** Partitions by tid, in the order of the reports. */
+  readonly tables: Map<number, PartitionReport[]>;
   size: number;
 }
 
 /**
  * The text of `inspect`: few partitions one by one, or {@link overviewText} if there are many or if they do not fit
- * the terminal.
+ * the terminal. May rest between two partitions.
  *
  * @param isDetailed True if all partitions are to be shown one by one (`--verbose`).
  */
-export function inspectionScreen(
+export function* inspectionScreen(
   inspection: Inspection,
   effort: Effort,
   screen: Screen & {
@@ -51,12 +52,12 @@ export function inspectionScreen(
     readonly rows: number;
   },
   isDetailed: boolean,
-): string[] {
+): Work<string[]> {
   const isFew = inspection.partitions.length <= DETAILED_MAX;
-  if (!isDetailed && !isFew) return overviewText(inspection, effort, screen);
-  const each = inspectionText(inspection, effort, screen);
-  const isOverfull = each.length > screen.rows - ROWS_FREE;
-  return isOverfull && !isDetailed ? overviewText(inspection, effort, screen) : each;
+  if (!isDetailed && !isFew) return yield* overviewText(inspection, effort, screen);
+  const oneByOne = yield* inspectionText(inspection, effort, screen);
+  const isOverfull = oneByOne.length > screen.rows - ROWS_FREE;
+  return isOverfull && !isDetailed ? yield* overviewText(inspection, effort, screen) : oneByOne;
 }
 
 /**
@@ -65,15 +66,15 @@ export function inspectionScreen(
  *
  * @returns Lines without line ends. Control characters in names from the cluster are escaped.
  */
-function overviewText(inspection: Inspection, effort: Effort, screen: Screen): string[] {
+function* overviewText(inspection: Inspection, effort: Effort, screen: Screen): Work<string[]> {
   return [
     ...serverLines(inspection),
     "",
     ...tabletsInShort(inspection, screen),
     "",
-    ...groupLines(inspection.partitions, screen),
+    ...(yield* groupLines(inspection.partitions, screen)),
     ...findingLines(inspection.findings, screen),
-    ...nextLines(inspection, ADVICE_MAX),
+    ...(yield* nextLines(inspection, ADVICE_MAX)),
     verdictLine(inspection, effort, screen.hasColor),
   ];
 }
@@ -85,8 +86,8 @@ function tabletsInShort(inspection: Inspection, screen: Screen): string[] {
   return lines.map((line, at) => (isLong && at === lines.length - 1 ? cut(line, screen) : line));
 }
 
-function groupLines(partitions: readonly PartitionReport[], screen: Screen): string[] {
-  const groups = groupsOf(partitions);
+function* groupLines(partitions: readonly PartitionReport[], screen: Screen): Work<string[]> {
+  const groups = yield* groupsOf(partitions);
   const shown = groups.slice(0, GROUPS_MAX);
   const width = String(partitions.length).length;
   const lines = shown.map((group) => {
@@ -103,19 +104,18 @@ function groupLines(partitions: readonly PartitionReport[], screen: Screen): str
   ];
 }
 
-function groupsOf(partitions: readonly PartitionReport[]): Group[] {
+function* groupsOf(partitions: readonly PartitionReport[]): Work<Group[]> {
   const groups = new Map<string, Group>();
-  for (const one of partitions) {
+  yield* each(partitions, (one) => {
     const cause = causeOf(one);
     const key = `${one.grade} ${cause}`;
     const group: Group = groups.get(key) ?? { grade: one.grade, cause, tables: new Map(), size: 0 };
     groups.set(key, group);
     group.size += 1;
-    const table = partitionName(one.id).replace(/:\d+$/, "");
-    const of = group.tables.get(table);
-    if (of === undefined) group.tables.set(table, [one]);
+    const of = group.tables.get(one.id.tid);
+    if (of === undefined) group.tables.set(one.id.tid, [one]);
     else of.push(one);
-  }
+  });
   return [...groups.values()].sort(
     (a, b) => GRADES.indexOf(a.grade) - GRADES.indexOf(b.grade) || b.size - a.size,
   );
@@ -138,9 +138,11 @@ function causeOf({ problems, replicas }: PartitionReport): string {
 }
 
 function tablesText({ tables }: Group): string {
-  const names = [...tables].map(([name, of]) => `${safe(name)} (${of.length})`);
-  const more = names.length - TABLES_MAX;
-  const first = names.slice(0, TABLES_MAX).join(", ");
+  const first = [...tables.values()]
+    .slice(0, TABLES_MAX)
+    .flatMap((of) => of.slice(0, 1).map(({ id }) => `${safe(tableName(id))} (${of.length})`))
+    .join(", ");
+  const more = tables.size - TABLES_MAX;
   return more > 0 ? `${first} and ${more} more tables` : first;
 }
 

@@ -1,7 +1,15 @@
-import { adviceText, grouped, type Needs, NO_ADVICE, type Way, wayText } from "../model/advice.js";
+import {
+  type Advice,
+  adviceText,
+  grouped,
+  type Needs,
+  NO_ADVICE,
+  type Way,
+  wayText,
+} from "../model/advice.js";
 import { counted } from "../model/counted.js";
 import { ageText, durationText } from "../model/duration.js";
-import { finish } from "../model/work.js";
+import { each, flatMapped, type Work } from "../model/work.js";
 import { maxOf, minOf } from "../util/extremes.js";
 import { type Cell, table } from "../util/table.js";
 import { type Color, paint, safe } from "../util/text.js";
@@ -28,18 +36,22 @@ export interface Effort {
 
 /**
  * The health report as text: servers, unhealthy partitions (worst first), findings, advice, and the verdict as the
- * last line.
+ * last line. May rest between two partitions.
  *
  * @returns Lines without line ends. Control characters in names from the cluster are escaped.
  */
-export function inspectionText(inspection: Inspection, effort: Effort, screen: Screen): string[] {
+export function* inspectionText(
+  inspection: Inspection,
+  effort: Effort,
+  screen: Screen,
+): Work<string[]> {
   return [
     ...serverLines(inspection),
     "",
     ...tabletLines(inspection, screen.hasColor),
     ...partitionBlocks(inspection, screen),
-    ...findingLines(inspection, screen),
-    ...spaced(nextLines(inspection)),
+    ...(yield* findingLines(inspection, screen)),
+    ...spaced(yield* nextLines(inspection)),
     "",
     verdictLine(inspection, effort, screen.hasColor),
   ];
@@ -128,13 +140,13 @@ function partitionBlocks({ partitions }: Inspection, screen: Screen): string[] {
   ];
 }
 
-function findingLines({ findings }: Inspection, screen: Screen): string[] {
+function* findingLines({ findings }: Inspection, screen: Screen): Work<string[]> {
   const byCode = new Map<string, Finding[]>();
-  for (const one of findings) {
+  yield* each(findings, (one) => {
     const group = byCode.get(one.code);
     if (group === undefined) byCode.set(one.code, [one]);
     else group.push(one);
-  }
+  });
   return spaced([...byCode.values()].flatMap((group) => findingGroup(group, screen)));
 }
 
@@ -169,22 +181,26 @@ function findingGroup(group: readonly Finding[], screen: Screen): string[] {
  * The advice, each text once, in the order in which to follow it: findings to deal with before a recovery, then
  * partitions (by their numbers in the list), then the other findings.
  */
-export function nextLines({ partitions, findings }: Inspection, most = PARTITIONS_MAX): string[] {
-  const advised = advisedIn(partitions).sort((a, b) => turnOf(a) - turnOf(b));
-  const known = new Set(partitions.map((one) => adviceText(one.next)));
-  const forFindings = (turn: Turn) => [
-    ...new Set(
-      findings.flatMap(({ level, turn: own, next = NO_ADVICE }) => {
-        const text = adviceText(next);
-        const isLeftOut = level === "note" || own !== turn || text === "" || known.has(text);
-        return isLeftOut ? [] : [`next: ${safe(text)}`];
-      }),
-    ),
-  ];
+export function* nextLines(
+  { partitions, findings }: Inspection,
+  most = PARTITIONS_MAX,
+): Work<string[]> {
+  const numbered = partitions.map(({ next }, index) => ({ next, number: index + 1 }));
+  const groups = yield* grouped(numbered, (one) => one.next);
+  const known = new Set(groups.map(({ advice }) => adviceText(advice)));
+  const advised = advisedIn(groups).sort((a, b) => turnOf(a) - turnOf(b));
+  const forFindings = function* (turn: Turn): Work<string[]> {
+    const lines = yield* flatMapped(findings, ({ level, turn: own, next = NO_ADVICE }) => {
+      if (level === "note" || own !== turn) return [];
+      const text = adviceText(next);
+      return text === "" || known.has(text) ? [] : [`next: ${safe(text)}`];
+    });
+    return [...new Set(lines)];
+  };
   return [
-    ...shortened(forFindings("before"), most),
+    ...shortened(yield* forFindings("before"), most),
     ...shortened(advised.map(adviceLines), most),
-    ...shortened(forFindings("after"), most),
+    ...shortened(yield* forFindings("after"), most),
   ];
 }
 
@@ -197,10 +213,15 @@ interface Advised {
   readonly others: Map<string, number[]>;
 }
 
-function advisedIn(partitions: Inspection["partitions"]): Advised[] {
+/** @param groups Numbers of partitions by what is advised about them. */
+function advisedIn(
+  groups: readonly {
+    readonly advice: Advice;
+    readonly of: readonly { readonly number: number }[];
+  }[],
+): Advised[] {
   const known = new Map<string, Advised>();
-  const numbered = partitions.map(({ next }, index) => ({ next, number: index + 1 }));
-  for (const { advice, of } of finish(grouped(numbered, (one) => one.next))) {
+  for (const { advice, of } of groups) {
     const [first, ...others] = advice;
     if (first === undefined) continue;
     const own: Advised = known.get(wayText(first)) ?? { first, numbers: [], others: new Map() };

@@ -69,13 +69,21 @@ export function* grouped<T>(
   adviceOf: (one: T) => Advice,
 ): Work<{ readonly advice: Advice; readonly of: readonly T[] }[]> {
   const groups = new Map<string, { readonly advice: Advice; readonly of: T[] }>();
+  // Most of very many have one and the same.
+  const known = new Map<Advice, T[]>();
   for (const one of all) {
     yield undefined;
     const advice = adviceOf(one);
+    const of = known.get(advice);
+    if (of !== undefined) {
+      of.push(one);
+      continue;
+    }
     const text = adviceText(advice);
-    const group = groups.get(text);
-    if (group === undefined) groups.set(text, { advice, of: [one] });
-    else group.of.push(one);
+    const group = groups.get(text) ?? { advice, of: [] };
+    groups.set(text, group);
+    known.set(advice, group.of);
+    group.of.push(one);
   }
   return [...groups.values()];
 }

@@ -165,28 +165,34 @@ function viewPartition(
   partition: PartitionClaim,
 ): PartitionView {
   const id = { db: table.db, table: table.table, tid: table.tid, pid: partition.pid };
-  const key = state.ops.length === 0 ? undefined : opKey(id);
+  const key = replicaKey(id);
+  const ops = state.ops.length === 0 ? undefined : opKey(id);
   return {
     id,
     segCount: table.segCount,
     storageMode: table.storageMode,
     terms: partition.terms,
-    replicas: partition.replicas.map((claim) => viewReplica(state, id, claim)),
-    activeOps: key === undefined ? NO_OPS : (state.active.get(key) ?? NO_OPS),
-    ...(key !== undefined && state.unflagged.has(key) ? { mayFollowUnflagged: true } : {}),
-    known: rememberedOf(state, id),
+    replicas: partition.replicas.map((claim) => viewReplica(state, id, key, claim)),
+    activeOps: ops === undefined ? NO_OPS : (state.active.get(ops) ?? NO_OPS),
+    ...(ops !== undefined && state.unflagged.has(ops) ? { mayFollowUnflagged: true } : {}),
+    known: rememberedOf(state, key),
   };
 }
 
-function rememberedOf(state: PartitionsState, id: PartitionId): PartitionEvidence | undefined {
-  const bounds = state.remembered?.get(replicaKey(id));
+function rememberedOf(state: PartitionsState, key: string): PartitionEvidence | undefined {
+  const bounds = state.remembered?.get(key);
   return bounds && { bounds, replicas: new Map() };
 }
 
-function viewReplica(state: IndexedState, id: PartitionId, claim: ReplicaClaim): ReplicaView {
+/** @param key The `replicaKey` of the partition. */
+function viewReplica(
+  state: IndexedState,
+  id: PartitionId,
+  key: string,
+  claim: ReplicaClaim,
+): ReplicaView {
   const { tablet, tabletDetail, absence } = state.healthOf(claim.endpoint);
-  const report =
-    tablet === "ok" ? state.tablets.get(claim.endpoint)?.reports?.get(replicaKey(id)) : undefined;
+  const report = tablet === "ok" ? state.tablets.get(claim.endpoint)?.reports?.get(key) : undefined;
   const stored = state.stored
     ?.get(id.tid)
     ?.partitions.find((one) => one.pid === id.pid)
@@ -199,7 +205,9 @@ function viewReplica(state: IndexedState, id: PartitionId, claim: ReplicaClaim):
     absence,
     report,
     followers: report && state.followers.get(followerKey(claim.endpoint, id)),
-    snapshot: state.snapshots?.get(followerKey(claim.endpoint, id)),
+    snapshot: state.snapshots?.size
+      ? state.snapshots.get(followerKey(claim.endpoint, id))
+      : undefined,
     isOffsetFresh: stored && stored.offset !== claim.offset,
   };
 }

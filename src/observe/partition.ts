@@ -3,6 +3,7 @@ import {
   type FollowerList,
   followerKey,
   type PartitionId,
+  replicaKey,
   type TableClaim,
   type TabletView,
 } from "../model/cluster-state.js";
@@ -104,9 +105,10 @@ async function followersOf(
   tablets: Map<Endpoint, TabletView>,
 ): Promise<ReadonlyMap<string, FollowerList>> {
   const lists = new Map<string, FollowerList>();
+  const key = replicaKey(id);
   await Promise.all(
     [...tablets].map(async ([endpoint, tablet]) => {
-      if (!isRunningLeader(tablet, id)) return;
+      if (!isRunningLeader(tablet, key)) return;
       const ask = () => listOf(endpoint, id).now();
       const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
       if (list === undefined) return;

@@ -8,7 +8,8 @@ import {
   type TableClaim,
   type TabletView,
 } from "../model/cluster-state.js";
-import { mapInTurns } from "../util/yielding.js";
+import { flatMapped } from "../model/work.js";
+import { inTurns } from "../util/yielding.js";
 
 /**
  * Leaders that are read at the same time: more than the reads that may be in flight, so that one tablet
@@ -41,16 +42,17 @@ export async function observeFollowers(
   signal: AbortSignal | undefined,
 ): Promise<Map<string, FollowerList>> {
   const lists = new Map<string, FollowerList>();
-  const leaders = await mapInTurns(tables, (table) =>
-    table.partitions.flatMap((partition) =>
-      partition.replicas
-        .filter((replica) =>
-          isRunningLeader(tablets.get(replica.endpoint), { tid: table.tid, pid: partition.pid }),
-        )
-        .map((replica) => ({ endpoint: replica.endpoint, tid: table.tid, pid: partition.pid })),
+  const leaders = await inTurns(
+    flatMapped(tables, ({ tid, partitions }) =>
+      partitions.flatMap(({ pid, replicas }) => {
+        const key = replicaKey({ tid, pid });
+        return replicas
+          .filter(({ endpoint }) => isRunningLeader(tablets.get(endpoint), key))
+          .map(({ endpoint }) => ({ endpoint, tid, pid }));
+      }),
     ),
   );
-  const waiting = leaders.flat().values();
+  const waiting = leaders.values();
   const askOneByOne = async () => {
     for (const one of waiting) {
       const ask = () => cluster.getTableFollower(one.endpoint, one);
@@ -65,9 +67,9 @@ export async function observeFollowers(
   return lists;
 }
 
-/** True if the tablet runs the replica as leader. */
-export function isRunningLeader(tablet: TabletView | undefined, id: Key): boolean {
-  return tablet?.reports?.get(replicaKey(id))?.role === "leader";
+/** True if the tablet runs the replica as leader. @param key The `replicaKey` of the replica. */
+export function isRunningLeader(tablet: TabletView | undefined, key: string): boolean {
+  return tablet?.reports?.get(key)?.role === "leader";
 }
 
 /**
@@ -80,9 +82,10 @@ export async function refreshReports(
   id: Key,
   list: FollowerList,
 ): Promise<void> {
+  const key = replicaKey(id);
   for (const endpoint of list.followers.keys()) {
     const view = tablets.get(endpoint);
-    const report = view?.reports?.get(replicaKey(id));
+    const report = view?.reports?.get(key);
     if (view?.reports === undefined || report === undefined || report.offset >= list.offset)
       continue;
     const again = await cluster.getTableStatus(endpoint, id).catch(() => []);
@@ -93,7 +96,7 @@ export async function refreshReports(
     const settled = isLater ? { ...newer, offset: list.offset } : newer;
     // Other partitions of the tablet may have been asked again meanwhile.
     const latest = tablets.get(endpoint)?.reports ?? view.reports;
-    tablets.set(endpoint, { ...view, reports: new Map(latest).set(replicaKey(id), settled) });
+    tablets.set(endpoint, { ...view, reports: new Map(latest).set(key, settled) });
   }
 }
 

@@ -4,6 +4,7 @@ import { OpsError } from "../errors.js";
 import {
   type Endpoint,
   followerKey,
+  type ReplicaClaim,
   replicaKey,
   type TableClaim,
   type TabletView,
@@ -78,13 +79,18 @@ function unloaded(
       if (storageMode === "unknown") return [];
       return partitions.flatMap(({ pid, replicas }) => {
         const hasRoom = found < partitionsMax;
-        const own = replicas.flatMap(({ endpoint, isLeader, isAlive }): Asked[] => {
+        const key = replicaKey({ tid, pid });
+        const isAsked = ({ endpoint, isLeader, isAlive }: ReplicaClaim) => {
           const tablet = tablets.get(endpoint);
-          if (tablet?.claim?.isHealthy !== true || tablet.reports === undefined) return [];
-          const report = tablet.reports.get(replicaKey({ tid, pid }));
-          const runsAsLeader = report?.role === "leader" && !(isLeader && isAlive);
-          if (report === undefined ? !hasRoom : !runsAsLeader) return [];
-          return [{ endpoint, of: { tid, pid, storageMode }, runsAsLeader }];
+          if (tablet?.claim?.isHealthy !== true || tablet.reports === undefined) return false;
+          const report = tablet.reports.get(key);
+          return report === undefined
+            ? hasRoom
+            : report.role === "leader" && !(isLeader && isAlive);
+        };
+        const own = replicas.filter(isAsked).map(({ endpoint }) => {
+          const runsAsLeader = tablets.get(endpoint)?.reports?.has(key) === true;
+          return { endpoint, of: { tid, pid, storageMode }, runsAsLeader };
         });
         if (own.some((one) => !one.runsAsLeader)) found += 1;
         return own;
