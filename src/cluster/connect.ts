@@ -53,7 +53,7 @@ export interface ClusterParts {
 }
 
 /**
- * One OpenMLDB cluster. Asks nothing by itself: the first call finds out whether there is one.
+ * Creates a cluster from its parts. Makes no call: the first call shows whether a cluster exists.
  *
  * @throws OpsError `usage` if the root path is malformed.
  */
@@ -83,7 +83,7 @@ function clusterOf(
       parts.onLeader?.(found.leader);
       return found;
     },
-    isLeftBehind: async (znode) => (await zk.isEphemeral(znode)) === false,
+    isLeftover: async (znode) => (await zk.isEphemeral(znode)) === false,
     onNote: parts.onNote,
     clock,
     leaderTimeoutMs: parts.leaderTimeoutMs ?? defaultLeaderTimeoutMs,

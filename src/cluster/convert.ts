@@ -255,7 +255,7 @@ export function toDiskClaim(response: GetTermPairResponse): DiskClaim {
   };
 }
 
-/** Converts a table's schema (api.proto, TableMeta). Missing names become empty texts. @throws OpsError `bad-answer`. */
+/** Converts a table's schema (api.proto, TableMeta); missing names become empty. @throws OpsError `bad-answer`. */
 export function toSchemaClaim(endpoint: Endpoint, meta: TableMeta | undefined): SchemaClaim {
   return {
     table: meta?.name ?? "",

@@ -42,7 +42,7 @@ export function reworded(
   });
 }
 
-/** The error of an aborted call: the signal's reason if it is an OpsError (such as `time-limit`), else `interrupted`. */
+/** The error of an aborted call: the signal's reason if that is an OpsError (`time-limit`), else `interrupted`. */
 export function interruption(signal: AbortSignal | undefined): OpsError {
   if (signal?.reason instanceof OpsError) {
     return signal.reason;

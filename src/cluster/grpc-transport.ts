@@ -100,7 +100,7 @@ export function createGrpcTransport(options: {
     return connection;
   }
 
-  /** Closes a connection without an answer since `silentSince`: a vanished peer does not end it. The next call reconnects. */
+  /** Closes a connection without an answer since `silentSince` (the peer vanished). The next call reconnects. */
   function forget(address: string, connection: Peer, silentSince: number): void {
     if (connection.answeredAt > silentSince || connections.get(address) !== connection) return;
     connections.delete(address);
@@ -289,7 +289,7 @@ function polledAnswers() {
   };
 }
 
-/** @throws OpsError `bad-answer` if a value does not fit its field (a tid above 2^31 in LoadTable): it came from the cluster. */
+/** @throws OpsError `bad-answer` if a value does not fit its field, such as a tid of the cluster above 2^31. */
 function encode<I extends DescMessage>(
   name: CallName,
   desc: I,

@@ -15,55 +15,55 @@ import type { Caller } from "./caller.js";
 import { failureKindOf, interruption, reworded } from "./failure.js";
 import { codes } from "./response-codes.js";
 
-/** What the calls to the nameserver need. */
+/** Options of {@link createLeaderCall}. */
 export interface LeaderCallOptions {
   readonly caller: Caller;
   readonly admissions: Admissions;
-  /** Reads from ZooKeeper which nameserver leads. */
+  /** Reads the leading nameserver from ZooKeeper. */
   readonly readLeader: () => Promise<Leader>;
-  /** Asks ZooKeeper whether a nameserver's znode belongs to no session: it stays until it is deleted. */
-  readonly isLeftBehind: (znode: string) => Promise<boolean>;
-  /** Told what a longer wait is for; undefined: nothing is told. */
+  /** True if no session owns a nameserver's znode, so that it stays until it is deleted. */
+  readonly isLeftover: (znode: string) => Promise<boolean>;
+  /** Receives the reason of each longer wait. */
   readonly onNote?: ((text: string) => void) | undefined;
   readonly clock: Clock;
-  /** How long a call looks for a leader that answers; the last attempt may begin just before the end. */
+  /** Milliseconds that a call looks for a leader that answers; the last attempt may begin just before the end. */
   readonly leaderTimeoutMs: number;
   /**
-   * Calls in flight at once; the others wait for their turn, in order. The nameserver answers under
-   * one lock (OpenMLDB 0.9 nameserver: mu_), so more at once gain nothing and keep others waiting.
+   * Limit of concurrent calls; the others are queued in order. The nameserver answers under one lock (OpenMLDB 0.9
+   * nameserver: mu_), so a higher limit gains nothing.
    */
   readonly concurrency: number;
   readonly signal?: AbortSignal | undefined;
-  /** Asked before a call is made again; what it throws ends the call. */
+  /** Called before a call is repeated; an error that it throws ends the call. */
   readonly permit?: (() => Promise<void>) | undefined;
 }
 
-/** A nameserver that leads, as ZooKeeper tells. */
+/** The leading nameserver according to ZooKeeper. */
 interface Leader {
   readonly leader: Endpoint;
   /** The znode that makes it the leader. */
   readonly leaderZnode: string;
 }
 
-/** A change of leader that is over by then is not worth a line. */
+/** Milliseconds after which a wait for the leader is reported; most leader changes take less. */
 const noteAfterMs = 1_000;
 const pauseMinMs = 100;
 const pauseMaxMs = 1000;
 
 /**
- * A nameserver that drops so many connections in a row does so on purpose: it refuses the
- * authorization. One that died would refuse the next connection instead.
+ * After this number of dropped connections in a row, the nameserver is taken to refuse the authorization. A
+ * nameserver that died would refuse the next connection instead.
  */
 const dropsMax = 3;
 
-/** Whether the call may be repeated after it may have had an effect. */
+/** Whether a call may be repeated after it may have had an effect. */
 type Repeat = "safe" | "unsafe";
 
 /**
- * One call to the nameserver that leads, wherever it is by then.
+ * Calls the leading nameserver, also if the leader changes in between.
  *
- * @param repeat Whether the call may be made again after it may have had an effect.
- * @param reaches The tablet to which the call makes the nameserver send something, if there is one.
+ * @param repeat Whether the call may be repeated after it may have had an effect.
+ * @param reaches The tablet to which the call makes the nameserver send something; undefined if there is none.
  */
 export type LeaderCall = <I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
@@ -72,17 +72,17 @@ export type LeaderCall = <I extends DescMessage, O extends DescMessage>(
   reaches?: Endpoint,
 ) => Promise<MessageShape<O>>;
 
-/** A filter counts as soon as its field is present, so "no database" is the field left out. */
+/** The `db` field of a request. It is left out for a table without a database, because an empty value would filter. */
 export function inDb(db: string): { readonly db?: string } {
   return db === "" ? {} : { db };
 }
 
-/** Makes a {@link LeaderCall}. */
+/** Creates a {@link LeaderCall}. */
 export function createLeaderCall({
   caller,
   admissions,
   readLeader,
-  isLeftBehind,
+  isLeftover,
   onNote,
   clock,
   leaderTimeoutMs,
@@ -93,14 +93,14 @@ export function createLeaderCall({
   const places = pLimit(concurrency);
   let leader: Promise<Leader> | undefined;
   let last: Leader | undefined;
-  /** The znode of the nameserver that was waited for last, so that many calls tell it once. */
+  /** The znode of the last reported wait, so that concurrent calls report it once. */
   let noted: string | undefined;
 
-  /** Says what a call waits for; ends the call where waiting is in vain. */
+  /** Reports the wait; ends the call if the leader's znode is a leftover, because waiting cannot help then. */
   async function beforePause(error: OpsError, elapsedMs: number): Promise<void> {
     if (last === undefined || error.code.startsWith("zookeeper-")) return;
     const { leaderZnode } = last;
-    if (await isLeftBehind(leaderZnode)) throw inVain(error, last);
+    if (await isLeftover(leaderZnode)) throw leftoverZnode(error, last);
     if (elapsedMs < noteAfterMs || noted === leaderZnode || error.code === "no-leader") return;
     noted = leaderZnode;
     onNote?.(
@@ -120,7 +120,7 @@ export function createLeaderCall({
       last = found;
       return await places(() => caller.call(found.leader, method, request, [], before));
     } catch (error) {
-      // Calls side by side share one reading; only the first that fails starts the next one.
+      // Concurrent calls share one read of the leader; only the first that fails discards it.
       if (leader === asked) {
         leader = undefined;
       }
@@ -138,7 +138,7 @@ export function createLeaderCall({
     const start = clock.now();
     let drops = 0;
     const elapsedMs = () => clock.now() - start;
-    // The pauses are made on the clock given, not by p-retry, whose timers are always real.
+    // Pauses use the given clock; p-retry would use real timers.
     return pRetry(() => attempt(method, request, before), {
       retries: Number.POSITIVE_INFINITY,
       minTimeout: 0,
@@ -152,7 +152,7 @@ export function createLeaderCall({
         }
         const pauseMs = Math.min(pauseMaxMs, pauseMinMs * 2 ** Math.min(attemptNumber - 1, 10));
         if (elapsedMs() + pauseMs >= leaderTimeoutMs) {
-          throw gaveUp(error, elapsedMs(), last);
+          throw timedOut(error, elapsedMs(), last);
         }
         await beforePause(error, elapsedMs());
         await pause(clock, pauseMs, signal);
@@ -176,7 +176,7 @@ function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boo
     return true;
   }
   if (error.code === "no-leader") {
-    // Between two leaders there may be none for a moment; a cluster found without one is down.
+    // During a change of leader there is none for a moment. A cluster that never had one is down.
     return hasSeenLeader;
   }
   if (error.code.startsWith("zookeeper-")) {
@@ -191,11 +191,11 @@ function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boo
 }
 
 /**
- * The znode of a nameserver goes away with its session (OpenMLDB 0.9 nameserver: the lock is an ephemeral
- * sequential node). One that belongs to no session keeps every other nameserver from leading, for ever.
+ * The error if no session owns the leader's znode. It is ephemeral (OpenMLDB 0.9 nameserver: the lock is an ephemeral
+ * sequential node), so such a znode is a leftover that keeps all other nameservers from leading.
  */
-function inVain(error: OpsError, { leader, leaderZnode }: Leader): OpsError {
-  // Nothing of it passes by itself, so it is not retryable.
+function leftoverZnode(error: OpsError, { leader, leaderZnode }: Leader): OpsError {
+  // Not retryable, because the znode has to be deleted.
   return new OpsError({
     code: error.code,
     cause: error,
@@ -206,10 +206,10 @@ function inVain(error: OpsError, { leader, leaderZnode }: Leader): OpsError {
 }
 
 /**
- * A nameserver that has died leads until its ZooKeeper session ends. One that still leads after all this
- * time has hung, or its znode was left behind: no other can take over then.
+ * The error after the time limit. A nameserver that died stays leader until its ZooKeeper session ends. One that is
+ * still leader now hangs, or its znode is a leftover, and no other one can take over.
  */
-function gaveUp(error: OpsError, elapsedMs: number, last: Leader | undefined): OpsError {
+function timedOut(error: OpsError, elapsedMs: number, last: Leader | undefined): OpsError {
   const message = `${error.message}; no nameserver took the call within ${durationText(elapsedMs)}`;
   const isSilent = error.code === "unreachable" || error.code === "deadline";
   return reworded(error, {

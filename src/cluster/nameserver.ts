@@ -7,7 +7,7 @@ import { createLeaderCall, inDb, type LeaderCall, type LeaderCallOptions } from 
 import { createOpCalls, type OpCalls } from "./nameserver-ops.js";
 import { codes } from "./response-codes.js";
 
-/** The part of a cluster that its leading nameserver answers. */
+/** The calls of a cluster that go to its leading nameserver. */
 export type NameserverClient = OpCalls &
   Pick<
     Cluster,
@@ -24,7 +24,7 @@ export type NameserverClient = OpCalls &
     | "setReplicaEndpoint"
   >;
 
-/** Calls to the leading nameserver; see {@link Cluster} for what is repeated and what is not. */
+/** Creates the calls to the leading nameserver; {@link Cluster} defines which ones are repeated. */
 export function createNameserverClient(options: LeaderCallOptions): NameserverClient {
   const atLeader = createLeaderCall(options);
 
@@ -46,7 +46,7 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
         );
         return toTableClaims(tableInfo);
       }
-      // A table without a database answers to its name whatever database is asked for.
+      // The nameserver returns a table without a database for any requested database, so filter again.
       const request = { name: of.table, ...inDb(of.db) };
       const { tableInfo } = await atLeader(NameServer.method.showTable, request, "safe");
       return toTableClaims(tableInfo.filter((info) => info.db === of.db && info.name === of.table));
@@ -79,7 +79,7 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
         ...inDb(db),
         ...(pid === undefined ? {} : { pid }),
       };
-      // Said again, a mark of a whole table would take partitions that came back meanwhile with it.
+      // Repeating a table-wide "not alive" would also mark partitions that have recovered in between.
       const repeat = pid === undefined && !isAlive ? "unsafe" : "safe";
       const reaches = isAlive ? endpoint : undefined;
       await atLeader(NameServer.method.updateTableAliveStatus, request, repeat, reaches);
@@ -100,7 +100,7 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
   };
 }
 
-/** Calls that rewrite the record of a partition. */
+/** The calls that rewrite the record of a partition. */
 function recordCalls(
   atLeader: LeaderCall,
 ): Pick<Cluster, "setPartitionFlags" | "setReplicaEndpoint"> {
@@ -138,7 +138,7 @@ function recordCalls(
   };
 }
 
-/** Reads the record of a partition, and writes it back if `change` changed anything. */
+/** Reads the record of a partition, and writes it back if `change` returns true. */
 async function rewriteRecord(
   atLeader: LeaderCall,
   { db, table, pid }: PartitionId,
@@ -152,7 +152,7 @@ async function rewriteRecord(
       message: `the nameserver answered no record of ${table} partition ${pid}`,
     });
   }
-  // The message itself is changed and sent back: it carries fields that are not declared here.
+  // The message itself is modified and sent back, because it carries fields that are not declared here.
   if (!change(tablePartition)) return;
   const record = { name: table, tablePartition, ...inDb(db) };
   await atLeader(NameServer.method.setTablePartition, record, "safe");

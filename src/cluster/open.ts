@@ -10,38 +10,38 @@ import { parseRootPath } from "./topology.js";
 import type { ZooKeeper } from "./zookeeper.js";
 import { connectZooKeeper } from "./zookeeper-client.js";
 
-/** How to reach a cluster. */
+/** Options of {@link openCluster}. */
 export interface OpenOptions extends Credentials {
-  /** ZooKeeper, as its client takes it. */
+  /** Options of the ZooKeeper client. */
   readonly zooKeeper: Parameters<typeof connectZooKeeper>[0];
   readonly rootPath: string;
   readonly rpcTimeoutMs: number;
   /** The largest answer accepted from a nameserver or tablet; 128 MiB if undefined. */
   readonly maxAnswerBytes?: number | undefined;
   readonly leaderTimeoutMs?: number | undefined;
-  /** Calls to the nameserver in flight at once, 16 if undefined. */
+  /** Limit of concurrent calls to the nameserver, 16 if undefined. */
   readonly nsConcurrency?: number | undefined;
-  /** Told which nameserver leads, each time that ZooKeeper was asked. */
+  /** Receives the leading nameserver each time that it was read from ZooKeeper. */
   readonly onLeader?: ((leader: Endpoint) => void) | undefined;
   /** Run once, after 10,000 calls to nameservers and tablets; see `createGrpcTransport`. */
   readonly onManyCalls?: (() => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A cluster, and the ZooKeeper that it was found through. */
+/** A cluster, and the ZooKeeper client that it uses. */
 export interface OpenedCluster {
   /** Its `close` also ends the ZooKeeper session. */
   readonly cluster: Cluster;
-  /** For what the tool keeps there itself. */
+  /** For the tool's own znodes. */
   readonly zk: ZooKeeper;
   /** Starts with `/` and does not end with it. */
   readonly rootPath: string;
 }
 
 /**
- * Connects to ZooKeeper and makes the cluster of real parts. Nothing is asked of OpenMLDB yet.
+ * Connects to ZooKeeper and creates the cluster from real parts. Makes no call to OpenMLDB.
  *
- * @throws OpsError `usage` for a malformed root path or user, and what connecting to ZooKeeper throws.
+ * @throws OpsError `usage` for a malformed root path or user, and the errors of {@link connectZooKeeper}.
  */
 export async function openCluster(options: OpenOptions): Promise<OpenedCluster> {
   const rootPath = parseRootPath(options.rootPath);

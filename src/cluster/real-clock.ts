@@ -1,14 +1,14 @@
 import { setMaxListeners } from "node:events";
 import type { Clock } from "../model/clock.js";
 
-/** The longest time that a timer of Node can wait; longer ones would fire at once. */
+/** The longest delay of a Node timer in milliseconds; longer ones would fire at once. */
 const delayMaxMs = 2 ** 31 - 1;
 
 /**
- * Sleeps on any timer.
+ * Sleeps with a given timer.
  *
- * @param setTimer Calls back after a time; returns what cancels that.
- * @throws The signal's reason, as soon as it comes.
+ * @param setTimer Calls `fn` after `ms`; returns a function that cancels the timer.
+ * @throws The signal's reason, at once when it is aborted.
  */
 export function sleepOn(
   setTimer: (ms: number, fn: () => void) => () => void,
@@ -28,7 +28,7 @@ export function sleepOn(
       signal?.removeEventListener("abort", onAbort);
       resolve();
     });
-    // Many may sleep on the signal of one run: more than ten listeners are no leak here.
+    // All partitions share the signal of a run, so more than ten listeners are not a leak.
     if (signal !== undefined) setMaxListeners(0, signal);
     signal?.addEventListener("abort", onAbort, { once: true });
   });
@@ -42,10 +42,10 @@ export const realClock: Clock = {
 };
 
 /**
- * The wall clock for times of one run that are subtracted later: what it says now, and from then on what the
- * monotonic clock adds. A clock that is set while the run goes on changes no duration.
+ * A wall clock for times of one run that are subtracted later: the current wall time, advanced by the monotonic
+ * clock. Setting the machine's clock during the run changes no duration.
  *
- * @returns Milliseconds since the epoch, whole.
+ * @returns A function that returns milliseconds since the epoch, as a whole number.
  */
 export function steadyWallTime(): () => number {
   const beganMs = realClock.wallTime();

@@ -9,8 +9,8 @@ import type { ZooKeeper } from "./zookeeper.js";
 import { parseZkHosts } from "./zookeeper-hosts.js";
 
 /**
- * How many znodes each nameserver holds under `leader`. One each if all is well: a reconnect can
- * leave a second one for a while.
+ * Counts the znodes of each nameserver under `leader`. Normally there is one each; a reconnect can leave a second
+ * one for a while.
  */
 export async function countNameserverZnodes(
   zk: ZooKeeper,
@@ -29,8 +29,8 @@ export async function countNameserverZnodes(
 }
 
 /**
- * Those of some tablets whose znode says `startup_<endpoint>`: their session is the first one since
- * the process started (OpenMLDB 0.9 tablet: it registers with that prefix once).
+ * Returns the tablets whose znode holds `startup_<endpoint>`: their session is the first one since the process
+ * started (OpenMLDB 0.9 tablet: it uses that prefix for its first registration only).
  */
 export async function readStartups(
   zk: ZooKeeper,
@@ -46,9 +46,9 @@ export async function readStartups(
 }
 
 /**
- * What ZooKeeper keeps of some tables: what a nameserver begins with when it restarts.
+ * Reads the records of some tables in ZooKeeper, which a nameserver loads when it starts.
  *
- * @returns By tid; undefined as a value where there is no record, or none that can be read.
+ * @returns By tid; the value is undefined if there is no record, or if it cannot be parsed.
  */
 export async function readStoredTables(
   zk: ZooKeeper,
@@ -64,7 +64,7 @@ export async function readStoredTables(
   return new Map(records);
 }
 
-/** The nameserver's counters in ZooKeeper. */
+/** Reads the nameserver's counters in ZooKeeper. */
 export async function readCounters(zk: ZooKeeper, rootPath: string): Promise<StoredCounters> {
   const read = async (znode: string): Promise<bigint | undefined> => {
     const text = (await zk.getData(`${rootPath}/${znode}`))?.toString("utf8").trim();
@@ -83,16 +83,16 @@ function decoded(data: Buffer | undefined): TableClaim | undefined {
   try {
     return toTableClaim(fromBinary(TableInfoSchema, data));
   } catch {
-    // Broken bytes are as good as none: the nameserver that reads them skips the table.
+    // Treated like a missing record: a nameserver that cannot parse it skips the table.
     return undefined;
   }
 }
 
 /**
- * Tries whether each server of ZooKeeper accepts connections.
+ * Checks whether each server of ZooKeeper accepts connections.
  *
- * @param hosts As {@link parseZkHosts} reads them.
- * @returns In that order: the server, and why it cannot be reached, undefined if it can.
+ * @param hosts In the syntax of {@link parseZkHosts}.
+ * @returns In the same order; `silence` is the reason why the server is unreachable, undefined if it is reachable.
  */
 export function dialZooKeeper(
   hosts: readonly string[],

@@ -1,7 +1,7 @@
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 
-/** What to look at in one message type; made once for each type. */
+/** The fields of one message type that have to be checked. */
 interface Checks {
   readonly required: readonly DescField[];
   readonly nested: readonly { readonly field: DescField; readonly desc: DescMessage }[];
@@ -30,7 +30,7 @@ function isRequired(field: DescField): boolean {
   return field.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED;
 }
 
-/** Whether the type holds a required field anywhere, so that types without any cost nothing. */
+/** True if the type has a required field at any depth; other types need no check. */
 function hasRequired(desc: DescMessage, seen: Set<DescMessage>): boolean {
   if (seen.has(desc)) {
     return true;
@@ -43,18 +43,18 @@ function hasRequired(desc: DescMessage, seen: Set<DescMessage>): boolean {
 }
 
 /**
- * Whether a single field of a proto2 message was sent: then the message has it itself, while its default
- * lives on the prototype. The runtime's own `isFieldSet` (2.17) looks at nothing else, and costs an object a call.
+ * True if a singular field of a proto2 message was sent: it is an own property then, while defaults are properties of
+ * the prototype. The runtime's `isFieldSet` (2.17) does the same, but allocates an object for each call.
  */
 export function isSet(message: Message, field: DescField): boolean {
   return Object.hasOwn(message, field.localName);
 }
 
 /**
- * Finds a field that the proto2 definition requires and the message lacks, in depth. The runtime
- * accepts such messages on reading, and OpenMLDB never sends one.
+ * Finds a required field (proto2) that the message or a nested one lacks. The runtime accepts such messages when it
+ * reads them; OpenMLDB never sends one.
  *
- * @returns The path of the first one, such as `table_info.table_partition.pid`; undefined if all are there.
+ * @returns The path of the first one, such as `table_info.table_partition.pid`; undefined if none is missing.
  */
 export function missingRequired(desc: DescMessage, message: Message): string | undefined {
   const { required, nested } = checksOf(desc);

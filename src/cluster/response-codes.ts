@@ -1,19 +1,19 @@
 import { OpsError } from "../errors.js";
 import { oneLine } from "./text.js";
 
-/** What one response code of OpenMLDB means. */
+/** The meaning of one response code of OpenMLDB. */
 export interface ResponseCode {
-  /** OpenMLDB's own words for it. */
+  /** OpenMLDB's own text. */
   readonly name: string;
-  /** The same for a person who reads "... was refused: ...". */
+  /** The meaning, for a sentence such as "... was refused: ...". */
   readonly meaning: string;
-  /** Whether the same call may succeed later although nothing else was changed. */
+  /** True if the same call may succeed later without any other change. */
   readonly retryable: boolean;
   /** What the user can do about it. */
   readonly hint?: string;
 }
 
-/** Response codes that the tool decides by. */
+/** The response codes that the code depends on. */
 export const codes = {
   ok: 0,
   tableAlreadyExists: 101,
@@ -33,7 +33,7 @@ function entry(
   return { name, meaning, retryable: false, ...more };
 }
 
-/** OpenMLDB 0.9, base::ReturnCode, as far as the calls of this tool can answer with it. */
+/** The codes of OpenMLDB 0.9 (base::ReturnCode) that this tool's calls can return. */
 const meanings: ReadonlyMap<number, ResponseCode> = new Map([
   [-1, entry("error", "it gives no reason")],
   [0, entry("ok", "it went well")],
@@ -109,27 +109,27 @@ const meanings: ReadonlyMap<number, ResponseCode> = new Map([
   ],
 ]);
 
-/** What a response code means; undefined for codes that this version of the tool does not know. */
+/** The meaning of a response code; undefined for unknown codes. */
 export function describeCode(code: number): ResponseCode | undefined {
   return meanings.get(code);
 }
 
 /** One answer with a code other than 0. */
 export interface Rejection {
-  /** The peer, by the name the cluster knows it by. */
+  /** The peer, by its name in the cluster. */
   readonly endpoint: string;
   /** The method's name, such as `RecoverTable`. */
   readonly method: string;
   readonly code: number;
-  /** The answer's own text; may be empty. */
+  /** The message in the answer; may be empty. */
   readonly msg: string;
 }
 
 /** The error `rejected` for an answer with a code other than 0. */
 export function rejection({ endpoint, method, code, msg }: Rejection): OpsError {
   const known = describeCode(code);
-  const said = oneLine(msg);
-  const tail = said === "" ? `code ${code}` : `code ${code}: ${said}`;
+  const text = oneLine(msg);
+  const tail = text === "" ? `code ${code}` : `code ${code}: ${text}`;
   return new OpsError({
     code: "rejected",
     message: `${method} at ${endpoint} was refused${known === undefined ? "" : `: ${known.meaning}`} (${tail})`,

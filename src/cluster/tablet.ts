@@ -24,7 +24,7 @@ import {
 import { failureKindOf } from "./failure.js";
 import { codes } from "./response-codes.js";
 
-/** The part of a cluster that its tablets answer. */
+/** The calls of a cluster that go to its tablets. */
 export type TabletClient = Pick<
   Cluster,
   | "getTableStatus"
@@ -41,15 +41,12 @@ export type TabletClient = Pick<
 >;
 
 /**
- * Calls to tablets. They are made once, except that
+ * Creates the calls to tablets. A call is made once, with two exceptions:
  *
- * - a read whose connection broke under it (the tablet restarted since the last call) is made
- *   again at once, one time;
- * - any call that never left this process is made again, one time, if the server name of the
- *   tablet stands for another address by now.
+ * - a read whose connection broke (for example, because the tablet restarted) is repeated once, at once;
+ * - a call that was not sent is repeated once if the tablet's server name has another address now.
  *
- * Waiting for a tablet to come back is the caller's business. Reads wait for their turn, so any number
- * may be asked for at once.
+ * The caller has to wait for a tablet to come back. Reads are queued, so any number can be started at once.
  */
 export function createTabletClient(caller: Caller, admissions: Admissions): TabletClient {
   const call = createTabletCall(caller, admissions);
@@ -79,7 +76,7 @@ export function createTabletClient(caller: Caller, admissions: Admissions): Tabl
         pid: request.pid,
         segCnt: request.segCount,
         replicas: [...request.followers],
-        // What is left out is taken from a file on the tablet's disk, whose role and term are those
+        // Send all fields: the tablet takes missing ones from a file on its disk, which has the role and the term
         // of the replica's creation (OpenMLDB 0.9 tablet: LoadTable).
         mode: toWireRole(request.role),
         term: request.term,
@@ -97,8 +94,8 @@ export function createTabletClient(caller: Caller, admissions: Admissions): Tabl
     async changeRole(endpoint, { tid, pid, role, term, followers }) {
       const leaderOnly = role === "leader" ? { term, replicas: [...followers] } : {};
       const request = { tid, pid, mode: toWireRole(role), ...leaderOnly };
-      const isThatAlready = role === "leader" ? codes.tableIsLeader : codes.tableIsFollower;
-      await call(endpoint, TabletServer.method.changeRole, request, { accepted: [isThatAlready] });
+      const alreadyInRole = role === "leader" ? codes.tableIsLeader : codes.tableIsFollower;
+      await call(endpoint, TabletServer.method.changeRole, request, { accepted: [alreadyInRole] });
     },
 
     async addReplica(leader, { tid, pid }, follower) {
@@ -122,7 +119,7 @@ export function createTabletClient(caller: Caller, admissions: Admissions): Tabl
   };
 }
 
-/** A tablet would look in the wrong place of its disk, so nothing is sent. */
+/** Refuses an unknown storage mode, with which the tablet would use the wrong directory. */
 function refuseUnknownMode(endpoint: string, method: string, mode: StorageMode): void {
   if (mode === "unknown") {
     throw new OpsError({
@@ -135,9 +132,9 @@ function refuseUnknownMode(endpoint: string, method: string, mode: StorageMode):
 
 type TabletCall = ReturnType<typeof createTabletCall>;
 
-/** How a call to a tablet is made. */
+/** Options of a call to a tablet. */
 interface CallStyle {
-  /** Codes that are no failure, beside 0. */
+  /** Response codes that are not failures, in addition to 0. */
   readonly accepted?: readonly number[];
   readonly isRead?: boolean;
   /** The `replicaKey` of the replica that the call loads. */
@@ -145,7 +142,7 @@ interface CallStyle {
 }
 
 function createTabletCall(caller: Caller, admissions: Admissions) {
-  const inTurn = createTurns();
+  const limitReads = createReadLimits();
   async function callOnceOrTwice<I extends DescMessage, O extends DescMessage>(
     endpoint: Endpoint,
     method: DescMethodUnary<I, O>,
@@ -160,9 +157,9 @@ function createTabletCall(caller: Caller, admissions: Admissions) {
       if (!(error instanceof OpsError) || error.code !== "unreachable" || !error.retryable) {
         throw error;
       }
-      const isWorthIt =
+      const mayRepeat =
         failureKindOf(error) === "unsent" ? (await caller.addressOf(endpoint)) !== address : isRead;
-      if (!isWorthIt) {
+      if (!mayRepeat) {
         throw error;
       }
       return caller.call(endpoint, method, request, accepted, before);
@@ -175,23 +172,20 @@ function createTabletCall(caller: Caller, admissions: Admissions) {
     style: CallStyle = {},
   ): Promise<MessageShape<O>> => {
     const work = () => callOnceOrTwice(endpoint, method, request, style);
-    return style.isRead === true ? inTurn(endpoint, work) : work();
+    return style.isRead === true ? limitReads(endpoint, work) : work();
   };
 }
 
-/** Reads in flight at once at one tablet: one that does not answer holds no more of the places. */
+/** Limit of concurrent reads at one tablet, so that a silent tablet takes no more of {@link readsInFlight}. */
 const readsPerTablet = 16;
 /**
- * Reads in flight at once at all tablets. More would wait for this process, with deadlines running, and
- * live long enough to make collecting garbage slow.
+ * Limit of concurrent reads at all tablets. With more, answers would wait for this process while their deadlines run,
+ * and garbage collection would become slow.
  */
 const readsInFlight = 128;
 
-/**
- * Lets reads wait for their turn, each tablet's in order. Changes never wait: what they rest on was
- * looked at right before.
- */
-function createTurns(): <T>(endpoint: Endpoint, work: () => Promise<T>) => Promise<T> {
+/** Queues reads by tablet, in order. Changes are never queued, because their preconditions were checked just before. */
+function createReadLimits(): <T>(endpoint: Endpoint, work: () => Promise<T>) => Promise<T> {
   const all = pLimit(readsInFlight);
   const perTablet = new Map<Endpoint, LimitFunction>();
   return (endpoint, work) => {
@@ -201,7 +195,7 @@ function createTurns(): <T>(endpoint: Endpoint, work: () => Promise<T>) => Promi
   };
 }
 
-/** What a tablet tells of one replica, most of it from the disk. */
+/** The calls that read one replica, mostly from disk. */
 function createDiskCalls(
   call: TabletCall,
 ): Pick<Cluster, "getTermPair" | "getManifest" | "getTableSchema" | "traverse"> {

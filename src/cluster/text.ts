@@ -1,14 +1,13 @@
 import { stripVTControlCharacters } from "node:util";
 
-/** Longest text of a peer that is shown; the rest of longer ones is cut off. */
+/** Number of characters of a peer's text that are shown. */
 const textMax = 500;
 
 /**
- * Text of a peer made fit for one line of a terminal: without escape sequences, control characters
- * and characters that turn the direction of writing, white space runs as one space, and not longer
- * than 500 characters.
+ * Makes a peer's text safe for one line of a terminal: removes escape sequences, control characters and bidirectional
+ * formatting, collapses white space, and cuts it to 500 characters.
  *
- * @param text Anything that came over the network.
+ * @param text Any text from the network.
  */
 export function oneLine(text: string): string {
   const plain = stripVTControlCharacters(text)
@@ -19,8 +18,8 @@ export function oneLine(text: string): string {
 }
 
 /**
- * Undoes percent encoding where it is valid and leaves everything else as it is: brpc encodes the
- * details of a gRPC status (`%3a`, `%2f`), and a lone `%` in it must not be an error.
+ * Decodes valid percent encoding and leaves everything else unchanged. brpc encodes the details of a gRPC status
+ * (`%3a`, `%2f`), and a single `%` in them must not be an error.
  */
 export function percentDecode(text: string): string {
   return text.replaceAll(/(?:%[0-9a-f]{2})+/gi, (run) => {

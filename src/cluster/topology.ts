@@ -3,17 +3,17 @@ import type { Endpoint, Topology } from "../model/cluster-state.js";
 import { clipped, safe } from "../util/text.js";
 import type { ZooKeeper } from "./zookeeper.js";
 
-/** Most znodes that are looked at in search of clusters under other root paths. */
+/** Limit of znodes that are read in the search for clusters under other root paths. */
 const searchMax = 200;
-/** Longer texts are no endpoint. */
+/** Limit of bytes of an endpoint. */
 const endpointMax = 300;
-/** Characters of such a text that a message repeats; what is invisible in it is shown by `safe`. */
+/** Number of characters of a malformed text that an error message repeats. */
 const TEXT_MAX = 200;
 
 /**
- * Checks a root path as users give it.
+ * Validates a root path from the user.
  *
- * @returns The path without slashes at its end.
+ * @returns The path without trailing slashes.
  * @throws OpsError `usage`.
  */
 export function parseRootPath(text: string): string {
@@ -33,25 +33,24 @@ export function parseRootPath(text: string): string {
   return path;
 }
 
-/** Whether the text can be dialled: `host:port`, with brackets around an IPv6 address. */
+/** True for `host:port`, with brackets around an IPv6 address. */
 export function isAddress(text: string): boolean {
   const port = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s\p{Cc}:/[\]]+):(\d{1,5})$/u.exec(text)?.[1];
   return port !== undefined && Number(port) >= 1 && Number(port) <= 65535;
 }
 
 /**
- * The nameservers and tablets of the cluster, as ZooKeeper has them.
+ * Reads the registered nameservers and tablets from ZooKeeper.
  *
- * Under `leader` each live nameserver holds an ephemeral sequential znode; the one whose name sorts
- * first leads. A reconnect can leave two znodes of one nameserver for a while, so standbys are
- * deduplicated. Under `nodes` each live tablet holds one; `NLTABLET_<endpoint>` is a nearline
- * tablet, which is no part of the online cluster. Znodes that vanish while they are read are
- * skipped.
+ * Under `leader` each live nameserver has an ephemeral sequential znode; the one whose name sorts first is the leader.
+ * A reconnect can leave two znodes of one nameserver for a while, so standbys are deduplicated. Under `nodes` each
+ * live tablet has a znode; `NLTABLET_<endpoint>` is a nearline tablet, which does not belong to the online cluster.
+ * Znodes that vanish while they are read are skipped.
  *
- * @param rootPath As {@link parseRootPath} returns it.
+ * @param rootPath From {@link parseRootPath}.
  * @returns Standbys in the order in which they would take over, tablets sorted.
- * @throws OpsError `no-cluster`, `no-leader`, `bad-answer` if the leader's znode holds no endpoint,
- *   and what the ZooKeeper client throws.
+ * @throws OpsError `no-cluster`, `no-leader`, `bad-answer` if the leader's znode holds no endpoint, and the errors of
+ *   the ZooKeeper client.
  */
 export async function readTopology(zk: ZooKeeper, rootPath: string): Promise<Topology> {
   const { leader, standbys } = await readNameservers(zk, rootPath);
@@ -60,7 +59,7 @@ export async function readTopology(zk: ZooKeeper, rootPath: string): Promise<Top
   return { rootPath, leader, standbys, tablets };
 }
 
-/** The nameservers alone; see {@link readTopology}. */
+/** Reads the nameservers only; see {@link readTopology}. */
 export async function readNameservers(
   zk: ZooKeeper,
   rootPath: string,
@@ -76,7 +75,7 @@ export async function readNameservers(
   }
   const endpoints = new Set<Endpoint>();
   let leaderZnode = "";
-  // Plain string order: OpenMLDB 0.9 sorts the names as they are.
+  // Plain string order, as in OpenMLDB 0.9.
   for (const name of [...names].sort()) {
     const path = `${rootPath}/leader/${name}`;
     const data = await zk.getData(path);
@@ -88,7 +87,7 @@ export async function readNameservers(
       if (endpoints.size === 0) leaderZnode = path;
       endpoints.add(endpoint);
     } else if (endpoints.size === 0) {
-      // An unreadable standby does no harm now; without a readable leader no nameserver can be asked.
+      // A malformed standby is skipped; without the leader's endpoint no call is possible.
       throw new OpsError({
         code: "bad-answer",
         message: `the znode ${path} holds no nameserver's endpoint`,
@@ -108,19 +107,19 @@ export async function readNameservers(
 }
 
 /**
- * The address to dial for an endpoint: its entry in `map/names` if it is a server name, else the
- * endpoint itself. An empty entry means that the name is the address: servers that were started with
- * `use_name` and `--endpoint` register so (OpenMLDB 0.9).
+ * The address of an endpoint: its entry in `map/names` if it is a server name, else the endpoint itself. An empty
+ * entry means that the name is the address: servers started with `use_name` and `--endpoint` register like that
+ * (OpenMLDB 0.9).
  *
- * @throws OpsError `unreachable` (not retryable) if it is neither a known server name nor
- *   `host:port`, `bad-answer` if the entry is no address.
+ * @throws OpsError `unreachable` (not retryable) if the endpoint is neither a known server name nor `host:port`;
+ *   `bad-answer` if the entry is not an address.
  */
 export async function resolveEndpoint(
   zk: ZooKeeper,
   rootPath: string,
   endpoint: Endpoint,
 ): Promise<string> {
-  // A name with a slash would be another path; one without anything would be the folder.
+  // A name with a slash would lead to another path, and an empty name to the parent.
   const isName =
     endpoint !== "" && endpoint !== "." && endpoint !== ".." && !/[/\p{Cc}]/u.test(endpoint);
   const path = `${rootPath}/map/names/${endpoint}`;
@@ -147,7 +146,7 @@ export async function resolveEndpoint(
   return address;
 }
 
-/** Undefined if the data cannot be an endpoint: not UTF-8, empty, too long, blanks or control characters. */
+/** Undefined if the data is not an endpoint: not UTF-8, empty, too long, or with blanks or control characters. */
 function endpointIn(data: Buffer): string | undefined {
   if (data.length === 0 || data.length > endpointMax) {
     return undefined;
@@ -174,7 +173,7 @@ async function noCluster(zk: ZooKeeper, rootPath: string): Promise<OpsError> {
   });
 }
 
-/** Root paths of clusters at most two levels deep, sorted; the search is bounded. */
+/** Finds root paths of clusters at most two levels deep, sorted. Reads at most {@link searchMax} znodes. */
 async function findClusters(zk: ZooKeeper): Promise<readonly string[]> {
   const found: string[] = [];
   let level = [""];
@@ -188,7 +187,7 @@ async function findClusters(zk: ZooKeeper): Promise<readonly string[]> {
       if (["leader", "nodes", "table"].every((name) => children.includes(name))) {
         found.push(clipped(path, TEXT_MAX));
       } else if (depth < 2) {
-        // There may be any number of children in a ZooKeeper that others use, too.
+        // A ZooKeeper that other systems use can have any number of children.
         const firsts = [...children].sort().slice(0, searchMax);
         for (const name of firsts) next.push(`${path}/${name}`);
       }
@@ -199,9 +198,9 @@ async function findClusters(zk: ZooKeeper): Promise<readonly string[]> {
 }
 
 /**
- * The search must not fail on a znode that is protected.
+ * Reads children; a protected znode counts as empty, so that the search does not fail.
  *
- * @returns Undefined if ZooKeeper does not answer: the search ends then.
+ * @returns Undefined if ZooKeeper does not answer, which ends the search.
  */
 async function childrenIfAllowed(
   zk: ZooKeeper,

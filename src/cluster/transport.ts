@@ -10,19 +10,19 @@ import type { Connection } from "./cluster.js";
 export interface CallOptions {
   /** The call fails with `deadline` after this many milliseconds. */
   readonly timeoutMs: number;
-  /** Aborting it ends the call with `interrupted`; what the peer does about it is not known. */
+  /** Aborting it ends the call with `interrupted`; the request may still have an effect. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Carries one unary call to one address. Over gRPC in production (`grpc-transport.ts`), straight
- * into the model in simulations (`sandbox/`); everything above it is the same code.
+ * Makes unary calls to addresses: over gRPC in production (`grpc-transport.ts`), directly into the model in
+ * simulations (`sandbox/`). All code above this interface is the same.
  */
 export interface Transport {
   /**
-   * @param address `host:port` to dial (the real endpoint, never a server name).
-   * @param request Field values; what is left out is absent on the wire.
-   * @returns The decoded answer, whatever its `code` field says.
+   * @param address `host:port`, never a server name.
+   * @param request Field values; fields that are left out are not sent.
+   * @returns The decoded answer, whatever its `code` is.
    * @throws OpsError `unreachable`, `deadline`, `interrupted` or `bad-answer`.
    */
   unary<I extends DescMessage, O extends DescMessage>(
@@ -31,8 +31,8 @@ export interface Transport {
     request: MessageInitShape<I>,
     options: CallOptions,
   ): Promise<MessageShape<O>>;
-  /** The connection over which a call to an address would go now; undefined while there is none. */
+  /** The current connection to an address; undefined if there is none. */
   connection(address: string): Connection | undefined;
-  /** Ends all connections. Calls in flight fail. */
+  /** Closes all connections. Calls in flight fail. */
   close(): void;
 }

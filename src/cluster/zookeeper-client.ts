@@ -14,29 +14,29 @@ import type { CreateMode, ZooKeeper } from "./zookeeper.js";
 import { parseZkHosts } from "./zookeeper-hosts.js";
 import { ZkLoss, ZkSession } from "./zookeeper-session.js";
 
-/** How to reach a ZooKeeper. */
+/** Options of {@link connectZooKeeper}. */
 export interface ZooKeeperOptions {
   /** `host:port[,host:port...]`, see {@link parseZkHosts}. */
   readonly hosts: string;
-  /** How long connecting may take, milliseconds. */
+  /** Limit for connecting, milliseconds. */
   readonly timeoutMs: number;
-  /** Session timeout to ask for, milliseconds. */
+  /** Requested session timeout, milliseconds. */
   readonly sessionTimeoutMs: number;
-  /** How long one operation may take, repeats of reads included, milliseconds; 10000 if left out. */
+  /** Limit for one operation, including the retries of reads, milliseconds; 10000 if left out. */
   readonly operationTimeoutMs?: number;
-  /** Scheme for addauth; `digest` if left out. Only used together with `authCert`. */
+  /** Scheme for addauth; `digest` if left out. Used together with `authCert` only. */
   readonly authScheme?: string | undefined;
   /** Credentials for addauth, `user:password` with scheme digest; left out: none are sent. */
   readonly authCert?: string | undefined;
-  /** Told of things that went wrong and were mended, one line each. */
+  /** Receives a note for each fault that was handled, one line each. */
   readonly onNote?: ((text: string) => void) | undefined;
   /** Aborting it ends connecting with `interrupted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A client with a connection of its own. */
+/** A ZooKeeper client with its own connection. */
 export interface ZooKeeperClient extends ZooKeeper {
-  /** When ZooKeeper last answered anything, milliseconds of `performance.now()`. */
+  /** Time of ZooKeeper's last answer, milliseconds of `performance.now()`. */
   lastProofOfLifeMs(): number;
 }
 
@@ -55,15 +55,14 @@ const MODES: Readonly<Record<CreateMode, number>> = {
 /**
  * Connects to ZooKeeper.
  *
- * Reads are repeated when the connection breaks, within the bound of the operation; writes are
- * not, because whether they took effect is not known then. After the session expired (its ephemeral
- * nodes are gone then), the next operation opens a new one.
+ * If the connection breaks, reads are retried within the limit of the operation. Writes are not, because they may have
+ * taken effect. After the session expired (and its ephemeral znodes are gone), the next operation opens a new one.
  *
- * @returns A connected client. Its operations throw OpsError `zookeeper-auth` if the credentials
- *   do not suffice, `zookeeper-failed` for all else that ZooKeeper refuses or does not answer
- *   (retryable if the connection was the reason), and `usage` for paths that are none.
- * @throws OpsError `zookeeper-unreachable` if no server answered in time, with what happened at
- *   each; `usage` for malformed `hosts`; `interrupted`.
+ * @returns A connected client. Its operations throw OpsError `zookeeper-auth` if the credentials are not sufficient,
+ *   `zookeeper-failed` for any other refused or unanswered operation (retryable if the connection was the cause), and
+ *   `usage` for malformed paths.
+ * @throws OpsError `zookeeper-unreachable` if no server answered in time, with the outcome at each server; `usage` for
+ *   malformed `hosts`; `interrupted`.
  */
 export async function connectZooKeeper(options: ZooKeeperOptions): Promise<ZooKeeperClient> {
   const hosts = parseZkHosts(options.hosts);
@@ -71,7 +70,7 @@ export async function connectZooKeeper(options: ZooKeeperOptions): Promise<ZooKe
   const open = () =>
     new ZkSession({
       hosts,
-      // So that within the limit each server gets its turn.
+      // Short enough to try each server within the limit.
       attemptMs: options.timeoutMs / (hosts.length + 1),
       sessionTimeoutMs: options.sessionTimeoutMs,
       auth: authCert === undefined ? undefined : { scheme: authScheme, secret: authCert },
@@ -108,17 +107,17 @@ function connectError(error: unknown, session: ZkSession, options: ZooKeeperOpti
 
 type Call<T> = (client: Client, done: (error: unknown, value: T) => void) => void;
 
-/** Carries out operations within their bounds, and turns whatever goes wrong into OpsError. */
+/** Executes operations within their time limits, and converts all errors to OpsError. */
 class Access {
-  /** Nodes made with credentials belong to them, as OpenMLDB's own do. */
+  /** With credentials only they have access to created znodes, as with OpenMLDB's own znodes. */
   readonly acl: ACL[];
   readonly #timeoutMs: number;
   readonly #reopen: () => ZkSession;
   #session: ZkSession;
 
   constructor(options: ZooKeeperOptions, session: ZkSession, reopen: () => ZkSession) {
-    const who = options.authCert === undefined ? new Id("world", "anyone") : new Id("auth", "");
-    this.acl = [new ACL(Permission.ALL, who)];
+    const id = options.authCert === undefined ? new Id("world", "anyone") : new Id("auth", "");
+    this.acl = [new ACL(Permission.ALL, id)];
     this.#timeoutMs = options.operationTimeoutMs ?? OPERATION_TIMEOUT_MS;
     this.#reopen = reopen;
     this.#session = session;
@@ -163,7 +162,7 @@ function clientOf(access: Access): ZooKeeperClient {
       client.create(path, data, access.acl, MODES[mode], done),
     );
     if (typeof created === "string" && created.startsWith(path)) return created;
-    throw notAsAsked(`create ${path}`);
+    throw badAnswer(`create ${path}`);
   };
   const createParents = async (path: string): Promise<void> => {
     const parent = path.slice(0, path.lastIndexOf("/"));
@@ -191,10 +190,10 @@ function clientOf(access: Access): ZooKeeperClient {
         const read = access.read<unknown>(`read ${path}`, (client, done) =>
           client.getData(path, done),
         );
-        // A node may have no data at all, which is not the same as empty data for ZooKeeper.
+        // A znode can have no data, which ZooKeeper distinguishes from empty data.
         const data = (await read) ?? Buffer.alloc(0);
         if (Buffer.isBuffer(data)) return data;
-        throw notAsAsked(`read ${path}`);
+        throw badAnswer(`read ${path}`);
       }),
     isEphemeral: async (path) => {
       const stat = await access.read<Stat | null | undefined>(`look at ${path}`, (client, done) =>
@@ -239,7 +238,7 @@ function clientOf(access: Access): ZooKeeperClient {
   };
 }
 
-/** The version belongs to the data: a node that another client writes in between stays. */
+/** Removes the version that was read, so a znode that another client writes in between stays. */
 function removeIf(
   client: Client,
   path: string,
@@ -253,7 +252,7 @@ function removeIf(
   });
 }
 
-/** Both questions go to the client of one session: if that session ends in between, the removal is refused. */
+/** Uses one session for both operations: if it ends in between, the removal is refused. */
 function removeOwn(
   client: Client,
   path: string,
@@ -269,18 +268,18 @@ function ownedBy(client: Client, stat: Stat | null | undefined): boolean {
   return stat?.ephemeralOwner.equals(client.getSessionId()) === true;
 }
 
-/** Names that no znode can have would turn into other paths when they are put behind a slash. */
+/** Validates the names, because an invalid name would lead to another path. */
 function childrenIn(answer: unknown, path: string): string[] {
   const isName = (name: unknown): name is string =>
     typeof name === "string" && name !== "" && !/^\.{1,2}$|[\p{Cc}/]/u.test(name);
   if (Array.isArray(answer) && answer.every(isName)) return answer;
-  throw notAsAsked(`list ${path}`);
+  throw badAnswer(`list ${path}`);
 }
 
-function notAsAsked(what: string): OpsError {
+function badAnswer(what: string): OpsError {
   return new OpsError({
     code: "zookeeper-failed",
-    message: `ZooKeeper: cannot ${what}: the answer is not one to this question`,
+    message: `ZooKeeper: cannot ${what}: the answer does not fit the request`,
   });
 }
 
@@ -303,7 +302,7 @@ function operationError(what: string, error: unknown, session: ZkSession): OpsEr
   if (error instanceof ZkLoss) return lossError(what, error, session);
   if (code === Exception.CONNECTION_LOSS) return lossError(what, new ZkLoss("lost"), session);
   if (code === Exception.SESSION_EXPIRED) return lossError(what, new ZkLoss("expired"), session);
-  // Anything else that is no Exception is the library's check of its arguments.
+  // Any other error is the library's check of its arguments.
   return new OpsError({
     code: code === undefined ? "usage" : "zookeeper-failed",
     message: `ZooKeeper: cannot ${what}: ${messageOf(error)}`,

@@ -1,33 +1,33 @@
 /**
- * The largest answer of ZooKeeper that is taken: 32 MiB. A server's own limit for one znode is 1 MiB by
- * default (jute.maxbuffer); a list of 150,000 children is some 5 MB.
+ * The largest accepted answer of ZooKeeper: 32 MiB. A server's own limit for one znode is 1 MiB by default
+ * (jute.maxbuffer); a list of 150,000 children has about 5 MB.
  */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;
 const PASSWORD_BYTES = 16;
-/** No server that is in its right mind ends sessions sooner; the client would ping without a pause. */
+/** A shorter session timeout is treated as garbage: the client would ping without a pause. */
 const SESSION_TIMEOUT_MIN_MS = 100;
 
-/** Bytes that cannot be ZooKeeper's; the message fits behind the server's name. */
+/** Bytes that are not ZooKeeper's protocol; the message follows the server's name in a sentence. */
 export class FrameError extends Error {}
 
-/** Cuts what is received on one connection into frames. */
+/** Splits the bytes of one connection into frames. */
 export class FrameReader {
   #chunks: Buffer[] = [];
   #length = 0;
 
-  /** Adds bytes as they come. */
+  /** Adds received bytes. */
   push(bytes: Buffer): void {
     this.#chunks.push(bytes);
     this.#length += bytes.length;
   }
 
   /**
-   * Takes the next frame, with its length prefix.
+   * Returns and removes the next frame, including its length prefix.
    *
-   * @param isGreeting Whether the answer to the connect request is awaited, which has a fixed shape:
-   *   version 0, timeout, session id, 16 bytes of password, and perhaps a read-only mark.
+   * @param isGreeting True if the answer to the connect request is expected, which has a fixed shape: version 0,
+   *   timeout, session id, 16 bytes of password, and optionally a read-only flag.
    * @returns Undefined while no frame is complete.
-   * @throws FrameError if this cannot be ZooKeeper's.
+   * @throws FrameError if the bytes are not ZooKeeper's protocol.
    */
   next(isGreeting: boolean): Buffer | undefined {
     if (this.#length < 4) return undefined;
@@ -47,7 +47,7 @@ export class FrameReader {
     return frame;
   }
 
-  /** The first bytes in one piece: the chunks are joined once for a frame, not once for each chunk. */
+  /** The first bytes as one buffer. The chunks are joined once for a frame, not once for each chunk. */
   #peek(count: number): Buffer {
     const first = this.#chunks[0];
     if (first !== undefined && first.length >= count) return first;
@@ -60,7 +60,7 @@ export class FrameReader {
 function assertGreeting(frame: Buffer): void {
   const version = frame.readInt32BE(4);
   const timeoutMs = frame.readInt32BE(8);
-  // A timeout of 0 or less says that the session has expired.
+  // A timeout of 0 or less means that the session has expired.
   const isTimeout = timeoutMs <= 0 || timeoutMs >= SESSION_TIMEOUT_MIN_MS;
   if (version !== 0 || !isTimeout || frame.readInt32BE(20) !== PASSWORD_BYTES) {
     throw notZooKeeper();

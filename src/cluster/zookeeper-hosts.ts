@@ -1,7 +1,7 @@
 import { isIPv6 } from "node:net";
 import { OpsError } from "../errors.js";
 
-/** Where one ZooKeeper server listens. */
+/** The address of one ZooKeeper server. */
 export interface HostPort {
   /** A name or an address; IPv6 without brackets. */
   readonly host: string;
@@ -11,11 +11,11 @@ export interface HostPort {
 const DEFAULT_PORT = 2181;
 
 /**
- * Reads the list of ZooKeeper servers that a user gives, such as `zk1:2181,zk2,[::1]:2181`.
+ * Parses the user's list of ZooKeeper servers, such as `zk1:2181,zk2,[::1]:2181`.
  *
- * @returns At least one; the port is 2181 where the text has none.
- * @throws OpsError `usage` for anything else: empty elements, spaces, bad ports, URLs, and a path
- *   behind the list (ZooKeeper's own clients would take that as a root of all paths).
+ * @returns At least one server; the default port is 2181.
+ * @throws OpsError `usage` for anything else: empty elements, spaces, bad ports, URLs, and a path after the list
+ *   (which ZooKeeper's own clients take as the root of all paths).
  */
 export function parseZkHosts(text: string): HostPort[] {
   if (text.trim() === "") throw bad("the list of ZooKeeper servers is empty", "host:port[,...]");
@@ -28,7 +28,7 @@ export function parseZkHosts(text: string): HostPort[] {
   return text.split(",").map((element) => parseOne(element, text));
 }
 
-/** The server as users write it, with brackets around IPv6. */
+/** The server as text, with brackets around an IPv6 address. */
 export function hostPortText({ host, port }: HostPort): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

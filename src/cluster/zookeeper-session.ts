@@ -4,19 +4,19 @@ import { oneLine } from "./text.js";
 import { FrameError, FrameReader } from "./zookeeper-frames.js";
 import { type HostPort, hostPortText } from "./zookeeper-hosts.js";
 
-/** What a session needs to know. */
+/** Options of {@link ZkSession}. */
 export interface ZkSessionOptions {
-  /** Tried in this order, again and again. */
+  /** The servers, tried in this order repeatedly. */
   readonly hosts: readonly HostPort[];
-  /** How long one server may take to answer a connection, milliseconds. */
+  /** Limit for one server to answer a connection, milliseconds. */
   readonly attemptMs: number;
-  /** Session timeout asked for, milliseconds; the server may give another one. */
+  /** Requested session timeout, milliseconds; the server may grant another one. */
   readonly sessionTimeoutMs: number;
-  /** Sent with each connection, if given. */
+  /** Credentials that are sent with each connection; undefined: none. */
   readonly auth?: { readonly scheme: string; readonly secret: string } | undefined;
 }
 
-/** Why a session could not carry out an operation (what ZooKeeper itself refuses comes as it is). */
+/** Why a session could not execute an operation. Refusals of ZooKeeper are passed on as the library's Exception. */
 export type ZkLossReason = "timeout" | "lost" | "expired" | "auth-failed" | "closed";
 
 /** Thrown by {@link ZkSession.run}. */
@@ -30,7 +30,7 @@ export class ZkLoss extends Error {
   }
 }
 
-/** The parts of node-zookeeper-client 1.1.3 that {@link ZkSession} takes over; not in its types. */
+/** The internals of node-zookeeper-client 1.1.3 that {@link ZkSession} replaces; they are not in its types. */
 interface Manager {
   state: number;
   servers: readonly HostPort[];
@@ -41,21 +41,25 @@ interface Manager {
 }
 
 const MANAGER_CLOSING = -1;
-/** Pause when all servers have failed once. */
+/** Pause in milliseconds after all servers have failed once. */
 const ROUND_PAUSE_MS = 300;
-/** A connection that lasted this long counts as a good one: the next dial needs no pause. */
+/** After a connection that lasted this long, the next one is made without a pause. */
 const GOOD_CONNECTION_MS = 1000;
 const CLOSE_MS = 1000;
-/** A server may give a longer session than was asked for, but its end must be noticed in time. */
+/** Limit of the session timeout for the watchdog: a server may grant a longer one than requested. */
 const WATCHED_SESSION_MAX_MS = 60_000;
 
 /**
- * One session of node-zookeeper-client, made safe. The library on its own dials for ever and tells
- * no reason; waits for ever on a server that accepts and keeps silent; joins bytes of a dead
- * connection to those of the next one; lets an exception out of its socket handler, which ends the
- * process, when a peer is not ZooKeeper; queues operations while it is cut off, so that a write
- * may happen long after its caller gave up; and keeps sockets and timers after close. So dialling,
- * framing and closing are done here, and operations are handed over only while connected.
+ * One session of node-zookeeper-client, with the library's faults worked around. The library alone
+ *
+ * - dials without end and reports no reason;
+ * - waits without limit for a server that accepts a connection but does not answer;
+ * - joins the bytes of a closed connection to those of the next one;
+ * - throws from its socket handler, which ends the process, if a peer is not ZooKeeper;
+ * - queues operations while disconnected, so that a write may happen long after its caller has failed;
+ * - keeps sockets and timers after close.
+ *
+ * Dialling, framing and closing are therefore done here, and operations are passed on only while connected.
  */
 export class ZkSession {
   readonly #client: Client;
@@ -78,7 +82,7 @@ export class ZkSession {
   constructor(options: ZkSessionOptions) {
     this.#options = options;
     const { sessionTimeoutMs } = options;
-    // The library cannot parse IPv6, so it gets its servers below; this text is never dialled.
+    // The library cannot parse IPv6, so its servers are set below; this address is never dialled.
     this.#client = createClient("unused", { sessionTimeout: sessionTimeoutMs, retries: 0 });
     const holder = this.#client as unknown as { connectionManager: Manager };
     this.#manager = holder.connectionManager;
@@ -95,22 +99,22 @@ export class ZkSession {
     this.#client.connect();
   }
 
-  /** Whether the server has ended the session. */
+  /** True if the server has ended the session. */
   get expired(): boolean {
     return this.#status === "expired";
   }
 
-  /** Whether the session can still be used, now or after a reconnect. */
+  /** True if the session can be used, now or after a reconnect. */
   get #alive(): boolean {
     return this.#status === "connecting" || this.#status === "connected";
   }
 
-  /** Time of the last bytes that were ZooKeeper's, milliseconds of `performance.now()`; 0: never. */
+  /** Time of the last valid frame from ZooKeeper, milliseconds of `performance.now()`; 0: none. */
   get lastAnswerMs(): number {
     return this.#lastAnswerMs;
   }
 
-  /** What happened last at each server, such as `zk1:2181 connection refused; zk2:2181 ...`. */
+  /** The last outcome at each server, such as `zk1:2181 connection refused; zk2:2181 ...`. */
   outcomes(): string {
     return this.#options.hosts
       .map((host) => hostPortText(host))
@@ -121,7 +125,7 @@ export class ZkSession {
   /**
    * Waits until the session is connected.
    *
-   * @throws ZkLoss `timeout` after `timeoutMs`, or the reason why it will never be.
+   * @throws ZkLoss `timeout` after `timeoutMs`, or the reason why the session has ended.
    */
   async connected(timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const deadline = performance.now() + timeoutMs;
@@ -135,10 +139,10 @@ export class ZkSession {
   }
 
   /**
-   * Carries out one operation, once.
+   * Executes one operation, without retries.
    *
-   * @param call Starts it on the library's client; must call `done` with what the library answers.
-   * @throws ZkLoss, or the library's Exception for what ZooKeeper refused.
+   * @param call Starts it on the library's client; must call `done` with the library's answer.
+   * @throws ZkLoss, or the library's Exception if ZooKeeper refused the operation.
    */
   async run<T>(
     timeoutMs: number,
@@ -165,7 +169,7 @@ export class ZkSession {
     });
   }
 
-  /** Ends the session at the server if that takes no more than a second, and here in any case. */
+  /** Closes the session at the server, waiting at most a second, and releases sockets and timers in any case. */
   async close(): Promise<void> {
     const socket = this.#manager.socket;
     if (this.#status === "connected" && socket && !socket.destroyed) {
@@ -195,7 +199,7 @@ export class ZkSession {
     if (host === undefined || !this.#alive) return;
     this.#frames = new FrameReader();
     callback(host);
-    // The library's own timer may fire when the next socket is in use already.
+    // The library's own timer could fire while the next socket is in use.
     clearTimeout(this.#manager.connectTimeoutHandler ?? undefined);
     const socket = this.#manager.socket;
     if (socket === undefined) return;
@@ -215,13 +219,13 @@ export class ZkSession {
     });
   }
 
-  /** Keeps the first thing that happened in an attempt: what follows is its consequence. */
+  /** Stores the first outcome of an attempt: later ones are consequences of it. */
   #note(outcome: string): void {
     if (!this.#isNoted) this.#outcomes.set(this.#dialled, outcome);
     this.#isNoted = true;
   }
 
-  /** Hands the library one whole frame at a time, and only frames that can be ZooKeeper's. */
+  /** Passes the library one complete frame at a time, and only valid ones. */
   #onBytes(bytes: Buffer, handleFrame: (frame: Buffer) => void): void {
     const socket = this.#manager.socket;
     this.#frames.push(bytes);
@@ -233,7 +237,7 @@ export class ZkSession {
         handleFrame(frame);
       }
     } catch (error) {
-      // The library throws for what it cannot read, such as an error code that it does not know.
+      // The library throws if it cannot parse a frame, for example with an unknown error code.
       const isFrame = error instanceof FrameError;
       this.#note(isFrame ? error.message : "answers, but is not ZooKeeper");
       socket?.destroy();
@@ -244,8 +248,8 @@ export class ZkSession {
     this.#status = "connected";
     clearTimeout(this.#attemptTimer);
     clearInterval(this.#watchdog);
-    // The library pings after a third of the timeout without traffic, so silence for two thirds
-    // means a dead connection, which the library would keep.
+    // The library pings after a third of the timeout without traffic. No answer for two thirds means that the
+    // connection is dead, which the library does not detect.
     const timeoutMs = Math.min(this.#client.getSessionTimeout(), WATCHED_SESSION_MAX_MS);
     this.#watchdog = setInterval(() => {
       if (performance.now() - this.#lastAnswerMs > (timeoutMs * 2) / 3)
@@ -266,7 +270,7 @@ export class ZkSession {
     clearTimeout(this.#dialTimer);
     clearTimeout(this.#attemptTimer);
     clearInterval(this.#watchdog);
-    // In this state the library does not dial again when the socket closes.
+    // In this state the library does not reconnect when the socket closes.
     this.#manager.state = MANAGER_CLOSING;
     this.#manager.socket?.destroy();
     this.#loseRunning(new ZkLoss(reason));

@@ -1,4 +1,4 @@
-/** The few operations of ZooKeeper that the tool needs. Implemented by `zookeeper-client.ts` and `sandbox/`. */
+/** The operations of ZooKeeper that the tool needs. Implemented by `zookeeper-client.ts` and `sandbox/`. */
 export interface ZooKeeper {
   /**
    * Names of the children, in no order.
@@ -6,43 +6,43 @@ export interface ZooKeeper {
    * @returns Undefined if the path does not exist.
    */
   getChildren(path: string): Promise<readonly string[] | undefined>;
-  /** The data of a node; undefined if the path does not exist. */
+  /** The data of a znode; undefined if the path does not exist. */
   getData(path: string): Promise<Buffer | undefined>;
   /**
-   * Whether a node belongs to a session, and goes away with it; undefined if the path does not exist.
-   * ZooKeeper knows this by itself, whatever the node's data says.
+   * True if a session owns the znode, so that it is deleted with the session; undefined if the path does not exist.
+   * This is ZooKeeper's own metadata, independent of the znode's data.
    */
   isEphemeral(path: string): Promise<boolean | undefined>;
   /**
-   * Creates a node and, if needed, its parents (persistent, empty).
+   * Creates a znode and, if needed, its parents (persistent, empty).
    *
    * @returns The path created (differs from `path` if sequential), or undefined if it existed already.
    */
   create(path: string, data: Buffer, mode: CreateMode): Promise<string | undefined>;
-  /** @returns False if the path does not exist. */
+  /** Writes the data of a znode. @returns False if the path does not exist. */
   setData(path: string, data: Buffer): Promise<boolean>;
-  /** @returns False if the path does not exist. */
+  /** Removes a znode. @returns False if the path does not exist. */
   remove(path: string): Promise<boolean>;
   /**
-   * Removes a node if its data is what is expected. ZooKeeper is asked for the data and for the removal of
-   * that version of it, and refuses the removal if the node was written in between.
+   * Removes a znode if its data is as expected. Reads the data and removes that version, so ZooKeeper refuses the
+   * removal if the znode was written in between.
    *
    * @returns False if nothing was removed.
    */
   removeIf(path: string, isExpected: (data: Buffer) => boolean): Promise<boolean>;
-  /** Whether the current session of this client made a node, as an ephemeral one; false if there is none. */
+  /** True if the znode is an ephemeral one of this client's current session; false if it does not exist. */
   isOwn(path: string): Promise<boolean>;
   /**
-   * Removes a node that this session made as an ephemeral one. What another session made, or an earlier one
-   * of this client, stays: ZooKeeper is asked for the owner and for the removal in the same session, and
-   * refuses the removal if the node was written in between.
+   * Removes an ephemeral znode of the current session. A znode of another session, or of an earlier one of this
+   * client, stays: the owner is read and the znode removed in the same session, and ZooKeeper refuses the removal if
+   * the znode was written in between.
    *
    * @returns False if nothing was removed.
    */
   removeOwn(path: string): Promise<boolean>;
-  /** Ends the session; ephemeral nodes of it go away at once. */
+  /** Closes the session; ZooKeeper deletes its ephemeral znodes at once. */
   close(): Promise<void>;
 }
 
-/** How long a node lives, and whether ZooKeeper numbers it. */
+/** The lifetime of a znode, and whether ZooKeeper appends a sequence number. */
 export type CreateMode = "persistent" | "ephemeral" | "ephemeral-sequential";

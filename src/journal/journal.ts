@@ -81,7 +81,7 @@ const INTENT_MS = 2_000;
 /** Milliseconds that the end of a run may wait for ZooKeeper; a stopped run has 5 s in total. */
 const ZK_MS = 2_000;
 
-/** Opens the journal of a run that begins now. Never throws: if the file cannot be created, the run continues without. */
+/** Opens the journal of a run. Never throws: if the file cannot be created, the run continues without a journal. */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const now = options.now ?? steadyWallTime();
   const id = (options.id ?? newRunId(now())).replaceAll(/[^\w.-]/g, "_");
