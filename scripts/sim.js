@@ -1,5 +1,5 @@
 // Plays many seeds of the simulation, one vitest process per core, and adds their figures up.
-//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--paste | --operations] [--odd | --addresses] [--jobs=2]
+//   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--paste | --operations | --life] [--odd | --addresses] [--jobs=2]
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -15,13 +15,18 @@ const { values } = parseArgs({
     addresses: { type: "boolean", default: false },
     paste: { type: "boolean", default: false },
     operations: { type: "boolean", default: false },
+    life: { type: "boolean", default: false },
     jobs: { type: "string", default: String(availableParallelism()) },
   },
 });
 const seeds = Number(values.seeds);
 const jobs = Math.max(1, Math.min(Number(values.jobs), seeds));
 const odd = values.addresses ? "addresses" : values.odd ? "any" : undefined;
-const FILES = { paste: "test/paste.test.ts", operations: "test/operations-seeds.test.ts" };
+const FILES = {
+  paste: "test/paste.test.ts",
+  operations: "test/operations-seeds.test.ts",
+  life: "test/long-life-seeds.test.ts",
+};
 const [FILE = "test/simulation.test.ts"] = Object.keys(FILES).flatMap((flag) =>
   values[flag] ? [FILES[flag]] : [],
 );

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { TaskType } from "../src/gen/openmldb/api_pb.js";
 import { scaleOutOperation } from "../src/operations/scaleout.js";
 import { operateOn } from "./helpers/operating.js";
 import { scaledCluster } from "./helpers/scaling.js";
@@ -42,4 +43,38 @@ test("scaleout --cancel_stuck cancels an op that stands still, and goes on", asy
   expect(report.error).toBeUndefined();
   const ops = await virtual.clock.run(virtual.cluster.showOpStatus(), 10_000);
   expect(ops.filter((op) => op.status === "canceled").length).toBe(1);
+});
+
+test("an op that a nameserver was killed in while it changed a leader never ends: this is known after 3 min", async () => {
+  const virtual = await startVirtualCluster();
+  const { model, cluster, clock } = virtual;
+  model.createTable({ db: "db1", table: "t1", partitions: 1, replicas: 3 });
+  model.put(30);
+  await virtual.pass(5_000);
+  await clock.run(cluster.confSet("auto_failover", "false"), 10_000);
+  const [of] = await clock.run(cluster.showTable(), 10_000);
+  const part = of?.partitions[0];
+  const follower = part?.replicas.find((one) => !one.isLeader)?.endpoint ?? "";
+  const leader = part?.replicas.find((one) => one.isLeader)?.endpoint ?? "";
+  const id = { db: "db1", table: "t1", tid: of?.tid ?? 0, pid: 0 };
+  await clock.run(cluster.updateTableAlive({ ...id, endpoint: leader }, false), 10_000);
+  await clock.run(cluster.changeLeader(id, follower), 10_000);
+  const isChanging = () => model.leader?.ops.list()[0]?.tasks[0]?.type === TaskType.kChangeLeader;
+  await clock.run(model.until(isChanging, 1_000, 1), 10_000);
+  const nameserver = model.leader?.address ?? "";
+  model.kill(nameserver);
+  model.restart(nameserver);
+  await virtual.pass(30_000);
+  const began = clock.now();
+  const stuck = await virtual.recover();
+  expect(stuck).toMatchObject({
+    report: { partitions: [{ failure: { step: "wait-ops" } }] },
+  });
+  expect(clock.now() - began).toBeLessThan(5 * 60_000);
+  const [result] = "report" in stuck ? stuck.report.partitions : [];
+  expect(result?.next.map((one) => ("command" in one ? one.command : one))).toEqual([
+    expect.stringContaining("--cancel_stuck"),
+  ]);
+  await virtual.recover({ limits: { ...LIMITS, cancelStuck: true } });
+  expect(model.healthy()).toEqual([]);
 });

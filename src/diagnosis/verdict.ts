@@ -1,6 +1,7 @@
 import { type Absence, mayBeGivenUp } from "../model/absence.js";
 import { type Advice, changing, doing, followed, NO_ADVICE } from "../model/advice.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { isInShortTask } from "../model/op-standstill.js";
 import type { LaneFailure } from "../model/outcome.js";
 import { type PartitionView, tabletHealth } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
@@ -216,6 +217,10 @@ function nextStep(
   const unknown = has("state-unknown");
   if (unknown !== undefined) {
     return [changing(`check tablet ${unknown.endpoint}, then run`, again(), "server")];
+  }
+  if (failure?.step === "wait-ops" && view.activeOps.some(isInShortTask)) {
+    const cancelling = again({ cancel_stuck: true });
+    return [changing("cancel the op that has made no progress and recover", cancelling, "server")];
   }
   return failure === undefined || failure.isTransient === true
     ? context.recover

@@ -28,6 +28,19 @@ const LONG_TASKS: ReadonlySet<string> = new Set([
   "kAddTableIndex",
 ]);
 
+/** Longer than the three tries of 20 s that the nameserver gives one call to a tablet (OpenMLDB 0.9: src/flags.cc). */
+const ONE_CALL_MS = 180_000;
+
+/**
+ * How long an op may stay in its task before it counts as one that never ends.
+ *
+ * kChangeLeader is one call to one tablet. A nameserver that takes over while this task runs neither calls again
+ * nor asks the tablet for the result (OpenMLDB 0.9: SkipDoneTask, Task::SetState), so the op stays there forever.
+ */
+export function taskLimitMs({ task }: Op, opTimeoutMs: number): number {
+  return task === "kChangeLeader" ? Math.min(ONE_CALL_MS, opTimeoutMs) : opTimeoutMs;
+}
+
 /** True if the op runs a task that normally ends within seconds, so that no progress there is a fault. */
 export function isInShortTask(op: Op): boolean {
   return op.status === "doing" && !LONG_TASKS.has(op.task);

@@ -18,7 +18,7 @@ interface ReplicaFlags extends PartitionFlags {
   readonly endpoint: Endpoint;
 }
 
-/** The flags of a recovery that carry the operator's decisions. */
+/** The flags that a printed recovery can have beside what it recovers. */
 export interface RecoverMore {
   /** Partitions, each with the leader at the same position of `leader`; or the accepted loss with lost tablets. */
   readonly accept_data_loss?: readonly (PartitionRef | Loss)[];
@@ -28,6 +28,7 @@ export interface RecoverMore {
   readonly decisions_out?: string;
   readonly decisions?: string;
   readonly keep_off_while_undecided?: boolean;
+  readonly cancel_stuck?: boolean;
 }
 
 /** A recovery command with its flags. */

@@ -9,6 +9,7 @@ import {
   replicaKey,
 } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
+import { taskLimitMs } from "../model/op-standstill.js";
 import { activityOf, opsOfPartition } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
 import { isLoading, servingLeader } from "../policy/what-it-holds.js";
@@ -45,7 +46,7 @@ export async function allOpsEnded(context: StepContext): Promise<void> {
 /**
  * Waits until some ops have ended.
  *
- * A running op has `opTimeoutMs` to reach its next task. A queued op waits as long as anything changes
+ * A running op has `opTimeoutMs` to reach its next task, or less, see {@link taskLimitMs}. A queued op waits as long as anything changes
  * at the nameserver, since a queue runs one op at a time. An op without progress for longer, or one
  * that is known to be blocked, is cancelled if the operator requested it (`--cancel_stuck`): cancelled
  * ops stay in their queue and do nothing more there.
@@ -76,7 +77,7 @@ async function untilEnded(
     last = now;
     const stillMs = clock.now() - progressAt;
     const stuck =
-      stillMs > opTimeoutMs
+      stillMs > taskLimitMs(first, opTimeoutMs)
         ? { ops: [first], why: standstill(first, opTimeoutMs) }
         : await blocked(context, active, stillMs);
     if (stuck !== undefined) {
@@ -97,11 +98,13 @@ async function blocked(context: StepContext, ops: readonly Op[], stillMs: number
   return why && { ops, why };
 }
 
-function standstill({ id, type, task }: Op, forMs: number): OpsError {
+function standstill(op: Op, opTimeoutMs: number): OpsError {
+  const limitMs = taskLimitMs(op, opTimeoutMs);
+  const longer = limitMs < opTimeoutMs ? "" : ", or with a longer --op_timeout";
   return new OpsError({
     code: "deadline",
-    message: `op ${id} (${type}) has made no progress in task ${task} for ${durationText(forMs)}`,
-    hint: `inspect shows the command that cancels op ${id}; or run again with --cancel_stuck, or with a longer --op_timeout`,
+    message: `op ${op.id} (${op.type}) has made no progress in task ${op.task} for ${durationText(limitMs)}`,
+    hint: `inspect shows the command that cancels op ${op.id}; or run again with --cancel_stuck${longer}`,
   });
 }
 

@@ -52,6 +52,7 @@ const SALTS = {
   naming: 13,
   addresses: 14,
   operations: 15,
+  life: 16,
 };
 
 /** Numbers of their own for each part of a simulation, so that a change of one leaves the others. */
