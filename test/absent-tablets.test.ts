@@ -131,7 +131,7 @@ it("a tablet that came back at another address is named, before any loss is offe
 it("a tablet of another cluster is sent nothing, and its rows are left as they are", async () => {
   const virtual = await prepared(({ model }) => {
     model.outage();
-    model.putStranger("tablet1");
+    model.putForeignTablet("tablet1");
   });
   const report = await recovered(virtual);
   expect(report.absentTablets).toMatchObject([

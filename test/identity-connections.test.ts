@@ -116,7 +116,7 @@ test.each([
   const scene = await afterOutage();
   const { virtual, cluster, sent } = scene;
   await loadAll(scene);
-  virtual.model.putStranger(A, { hasLoaded });
+  virtual.model.putForeignTablet(A, { hasLoaded });
   sent.length = 0;
   expect(await ended(scene, cluster.changeRole(A, leads(0)))).toBe(code);
   // The leader that is called is ours, the follower that it is to replicate to is not.
@@ -138,7 +138,7 @@ test.each([true, false])(
       cluster.loadTable(A, follower(1)),
     ].map((work) => ended(scene, work));
     await virtual.pass(10);
-    virtual.model.putStranger(A, { hasLoaded });
+    virtual.model.putForeignTablet(A, { hasLoaded });
     const logged = virtual.model.events.length;
     // Connected to anew by somebody else who asks.
     await ended(scene, virtual.cluster.getTableStatus(A));

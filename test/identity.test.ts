@@ -91,7 +91,7 @@ describe("a tablet of another cluster", () => {
 
   it("planted bug, identity not checked: calls to it are noticed here", async () => {
     const virtual = await afterOutage();
-    virtual.model.putStranger("tablet1");
+    virtual.model.putForeignTablet("tablet1");
     const identify = (cluster: Cluster) => cluster;
     const { sent } = await recoverThrough(virtual, () => ({}), { identify });
     expect(sent).not.toEqual([]);
@@ -112,7 +112,7 @@ describe("a tablet of another cluster", () => {
 
   it("gets one LoadTable, also when its schema cannot be asked for at once", async () => {
     const virtual = await afterOutage();
-    virtual.model.putStranger("tablet1", { hasLoaded: false });
+    virtual.model.putForeignTablet("tablet1", { hasLoaded: false });
     let asked = 0;
     const { report, sent } = await recoverThrough(virtual, (real) => ({
       getTableSchema: async (endpoint, id) => {
@@ -128,7 +128,7 @@ describe("a tablet of another cluster", () => {
 
   it("gets one LoadTable, also when the answer to it is lost", async () => {
     const virtual = await afterOutage();
-    virtual.model.putStranger("tablet1", { hasLoaded: false });
+    virtual.model.putForeignTablet("tablet1", { hasLoaded: false });
     let isLost = false;
     const { sent } = await recoverThrough(virtual, (real) => ({
       loadTable: async (endpoint, request) => {
@@ -144,7 +144,7 @@ describe("a tablet of another cluster", () => {
 
   it("that has a table loaded under our name, by an earlier run, is found out by its schema", async () => {
     const virtual = await afterOutage();
-    virtual.model.putStranger("tablet1", { hasLoaded: false });
+    virtual.model.putForeignTablet("tablet1", { hasLoaded: false });
     await recoverThrough(virtual, () => ({}));
     const { report, sent } = await recoverThrough(virtual, () => ({}));
     expect(sent).toEqual([]);

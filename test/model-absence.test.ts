@@ -84,7 +84,7 @@ test("a tablet under another address has its disk; the record changes by SetTabl
 test("a tablet of another cluster has other tables under the same numbers", async () => {
   const cluster = await filled();
   const [, endpoint] = cluster.holders(0) as [string, string];
-  cluster.model.putStranger(endpoint);
+  cluster.model.putForeignTablet(endpoint);
   await cluster.pass(1_000);
   expect(await states(cluster)).toMatchObject({ [endpoint]: "kHealthy" });
   const { allTableStatus } = await cluster.at(endpoint, getTableStatus, { tid: TID, pid: 0 });
@@ -106,7 +106,7 @@ test("a tablet of another cluster has other tables under the same numbers", asyn
 test("LoadTable takes any name and writes it; database and columns stay those of the disk", async () => {
   const cluster = await filled();
   const [, endpoint] = cluster.holders(0) as [string, string];
-  cluster.model.putStranger(endpoint, { hasLoaded: false });
+  cluster.model.putForeignTablet(endpoint, { hasLoaded: false });
   await cluster.pass(1_000);
   expect((await cluster.at(endpoint, getTableStatus, {})).allTableStatus).toEqual([]);
   const tableMeta = { tid: TID, pid: 0, name: "t0", db: "db1", mode: TableMode.kTableFollower };

@@ -78,7 +78,7 @@ test("a tablet with another disk proves nothing: the record stays, and it is sai
 
 test("a tablet of another cluster with the same numbers is found out by its schema", async () => {
   const virtual = await moved(2);
-  virtual.model.putStranger(D, { hasLoaded: false });
+  virtual.model.putForeignTablet(D, { hasLoaded: false });
   await virtual.pass(30_000);
   const before = await onRecord(virtual);
   const report = await operateOn(virtual, move());

@@ -19,7 +19,7 @@ import { startZkServer } from "./zk-server.js";
 import { ZnodeTree } from "./znode-tree.js";
 import { mirrorTree, type ZkMirror } from "./zookeeper/zk-mirror.js";
 
-/** How to make a sandbox; what is left out has the default named here. */
+/** How to create a sandbox; each absent option has the default named here. */
 export interface SandboxOptions extends Partial<NewCluster> {
   /** Number of tablets; 3. */
   readonly tablets?: number;
@@ -28,13 +28,13 @@ export interface SandboxOptions extends Partial<NewCluster> {
   /** Whether processes have server names instead of addresses as endpoints; false. */
   readonly serverNames?: boolean;
   /**
-   * Whether the cluster knows server names, and each of them is an address with an empty value in
-   * `map/names`, as of servers that got `--endpoint`; false.
+   * Whether the cluster uses server names, and each name is an address with an empty value in
+   * `map/names`, as with servers started with `--endpoint`; false.
    */
   readonly emptyNames?: boolean;
   /** auto_failover at the start; true, as in OpenMLDB's shipped configuration. */
   readonly autoFailover?: boolean;
-  /** What is left to chance comes from it; 1. */
+  /** The seed of everything random; 1. */
   readonly seed?: number;
   /**
    * How long a tablet takes to load a replica, before the time for its rows: milliseconds of the
@@ -43,13 +43,15 @@ export interface SandboxOptions extends Partial<NewCluster> {
   readonly loadMs?: number;
   /** Seconds of the cluster per real second; 1. */
   readonly speed?: number;
-  /** A recording to boot from instead of a new cluster: then everything above but `speed` is ignored. */
+  /**
+   * A recording to start from instead of a new cluster: everything above but `speed` is then ignored.
+   */
   readonly recording?: Recording | undefined;
   /** A real ZooKeeper as `host:port`s; undefined for the embedded one. */
   readonly zkCluster?: readonly string[] | undefined;
   /** Port of the embedded ZooKeeper; 0 for any free one. */
   readonly port?: number;
-  /** Where the cluster's znodes are; `/openmldb`, and with a recording that of the recording. */
+  /** The root path of the cluster's znodes; `/openmldb`, or with a recording the recorded one. */
   readonly zkRootPath?: string;
   /** If given, calls must carry the service token or this user's credentials. */
   readonly auth?: { readonly user: string; readonly password: string } | undefined;
@@ -69,11 +71,14 @@ export interface Sandbox {
   readonly model: SandboxModel;
   /** Address to dial for an endpoint. @throws Error if there is no such process. */
   addressOf(endpoint: Endpoint): string;
-  /** Starts a process; resolves when it runs and listens (a tablet waits for its old session to end). */
+  /**
+   * Starts a process; resolves when it runs and listens (a tablet waits until its old session has
+   * ended).
+   */
   restart(name: string): Promise<void>;
   /**
-   * Kills all tablets at once, nameservers too if wanted, ends their sessions and starts them again.
-   * Resolves when everything is registered and a nameserver leads.
+   * Kills all tablets at once, and the nameservers if requested, ends their sessions and starts them
+   * again. Resolves when all are registered and a nameserver leads.
    */
   outage(options: { readonly withNameservers: boolean }): Promise<void>;
   /**
@@ -83,11 +88,11 @@ export interface Sandbox {
    * @returns The new address.
    */
   move(name: string): Promise<string>;
-  /** Starts one more tablet with an empty disk; resolves when it runs and is registered. */
+  /** Starts another tablet with an empty disk; resolves when it runs and is registered. */
   addTablet(): Promise<{ readonly name: string; readonly address: string }>;
-  /** Resolves when the ports and the ZooKeeper show what the model is now. */
+  /** Resolves when the ports and the ZooKeeper reflect the state of the model. */
   settled(): Promise<void>;
-  /** Ends everything, at the latest after 2 seconds. */
+  /** Stops everything, within 2 seconds. */
   stop(): Promise<void>;
 }
 
@@ -101,8 +106,8 @@ const ZK_SESSION_MS = 6_000;
 /**
  * Starts a sandbox on 127.0.0.1.
  *
- * @throws OpsError `usage` for options that make no cluster or a taken port, `refused` if the real ZooKeeper holds
- *   something under the root path, and what connecting to it throws.
+ * @throws OpsError `usage` for invalid options or a port in use, `refused` if the real ZooKeeper has
+ *   znodes under the root path, and errors of connecting to it.
  */
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const wires: WireProcess[] = [];
@@ -178,7 +183,7 @@ async function openCluster(options: SandboxOptions, wires: WireProcess[]): Promi
       opened.push(await WireProcess.open(undefined));
     }
     for (const wire of opened) wires.push(wire);
-    // In order, so that whatever sorts endpoints meets tablet1 first, or the recorded order.
+    // Sorted, so that sorted endpoints start with tablet1, or have the recorded order.
     return opened.map((wire) => wire.address).sort();
   };
   const common = { clock: scaledClock(options.speed ?? 1), seed: options.seed ?? 1 };
@@ -315,8 +320,8 @@ async function addTablet(
 }
 
 /**
- * Kills and starts again what an outage hits. Sessions of the killed end at once instead of after
- * their timeout, so that no test has to wait for that.
+ * Kills the processes of an outage and starts them again. Sessions of killed processes end at once
+ * instead of after their timeout, so that no test waits for that.
  */
 async function restartAll(model: SandboxModel, withNameservers: boolean): Promise<void> {
   const hit = model.processes.filter((one) => one.tablet !== undefined || withNameservers);

@@ -22,8 +22,8 @@ export function znodeText(tree: ZnodeTree, path: string): string | undefined {
 }
 
 /**
- * The table infos of a leading nameserver: read from the znodes when it takes over, changed in
- * memory, written back where OpenMLDB writes them. Offsets change in memory only.
+ * The table infos of a leading nameserver: read from the znodes at takeover, changed in memory, written
+ * back where OpenMLDB writes them. Offsets change in memory only.
  */
 export class TableStore {
   readonly #tree: ZnodeTree;
@@ -48,12 +48,14 @@ export class TableStore {
         // Not the Buffer itself: the bytes of columns would be Buffers too, and equal to no copy.
         this.set(fromBinary(TableInfoSchema, new Uint8Array(data)));
       } catch {
-        // OpenMLDB skips what it cannot parse, and so does its model.
+        // OpenMLDB skips znodes that it cannot parse, and so does the model.
       }
     }
   }
 
-  /** All tables: those without a database first, then by database and name, as OpenMLDB walks them. */
+  /**
+   * All tables: those without a database first, then by database and name, as OpenMLDB iterates them.
+   */
   all(): readonly TableInfo[] {
     this.#ordered ??= [...this.#byTid.values()].sort((a, b) => {
       const [left, right] = a.db === b.db ? [a.name, b.name] : [a.db, b.db];
@@ -70,7 +72,7 @@ export class TableStore {
     return this.#byTid.get(tid);
   }
 
-  /** Takes a table into memory, replacing what was there. */
+  /** Adds a table in memory, or replaces it. */
   set(table: TableInfo): void {
     this.#byTid.set(table.tid, table);
     this.#byName.set(`${table.db}\n${table.name}`, table);
@@ -78,8 +80,8 @@ export class TableStore {
   }
 
   /**
-   * A table as it is now. The copy is frozen, and the same one as before if nothing has changed since:
-   * a recovery asks for each table many times.
+   * A frozen copy of a table; the same object as before if nothing has changed since, as a recovery
+   * asks for each table many times.
    */
   copyOf(table: TableInfo): TableInfo {
     const known = this.#copies.get(table.tid);
@@ -89,7 +91,7 @@ export class TableStore {
     return copy;
   }
 
-  /** Writes a table as it is in memory, offsets and all, and tells the clients. */
+  /** Writes a table as it is in memory, with its offsets, and notifies the clients. */
   save(table: TableInfo): void {
     const table_ = `${this.#root}/table`;
     const path =
@@ -108,7 +110,7 @@ export function partitionOf(table: TableInfo, pid: number): TablePartition | und
   return guess?.pid === pid ? guess : table.tablePartition.find((part) => part.pid === pid);
 }
 
-/** What is noted of one replica. */
+/** The record of one replica. */
 export function metaOf(
   part: TablePartition | undefined,
   endpoint: Endpoint,
@@ -116,7 +118,7 @@ export function metaOf(
   return part?.partitionMeta.find((meta) => meta.endpoint === endpoint);
 }
 
-/** The replica that is flagged leader and alive: the one that clients write to. */
+/** The replica that is flagged leader and alive, which clients write to. */
 export function aliveLeader(part: TablePartition | undefined): PartitionMeta | undefined {
   return part?.partitionMeta.find((meta) => meta.isLeader && meta.isAlive);
 }

@@ -6,7 +6,7 @@ import { OP, replyFrame, type ZkPeer, ZkRequests } from "./zookeeper/zk-requests
 
 /** How a server is started. */
 export interface ZkServerOptions {
-  /** What it serves. May be changed from outside at any time; watches see that too. */
+  /** The served tree. It may be changed from outside at any time; watches are notified. */
   readonly tree: ZnodeTree;
   /** Port on 127.0.0.1; 0 or left out: any free one. */
   readonly port?: number;
@@ -19,13 +19,13 @@ export interface ZkServerOptions {
 /** A running server. */
 export interface ZkServer {
   readonly port: number;
-  /** Ends all connections and the server. Sessions are forgotten, their ephemeral nodes stay. */
+  /** Ends all connections and the server. Sessions are dropped, their ephemeral nodes stay. */
   close(): Promise<void>;
-  /** Cuts all connections; sessions live on until their timeout. */
+  /** Closes all connections; sessions last until their timeout. */
   dropConnections(): void;
-  /** Stands still like a stopped process: connections are accepted, nothing is read or answered. */
+  /** Simulates a stopped process: connections are accepted, nothing is read or answered. */
   pause(): void;
-  /** Goes on after {@link pause}, with all sessions as fresh as if just heard of. */
+  /** Continues after {@link pause}; the timeouts of all sessions start again. */
   resume(): void;
   /** Ends all sessions as if they had timed out, and their connections. */
   expireSessions(): void;
@@ -50,11 +50,11 @@ const FRAME_BYTES_MAX = 4 * 1024 * 1024;
 const PASSWORD_BYTES = 16;
 
 /**
- * Starts a small server of the ZooKeeper protocol on 127.0.0.1: sessions with expiry, the
- * operations of {@link ZkRequests}, addauth, and the word `ruok`. Not a quorum, no log, no multi.
- * Input that is not the protocol ends the connection it came from and nothing else.
+ * Starts a small server of the ZooKeeper protocol on 127.0.0.1: sessions with expiry, the operations of
+ * {@link ZkRequests}, addauth, and the command `ruok`. No quorum, no log, no multi. Invalid input ends
+ * its own connection only.
  *
- * @throws The system's error if the port cannot be had.
+ * @throws The system's error if the port is in use.
  */
 export async function startZkServer(options: ZkServerOptions): Promise<ZkServer> {
   const state = new ServerState(options);
@@ -174,7 +174,7 @@ class ServerState {
     const saysReadOnly = from.left > 0;
     const session = id === 0n ? this.#newSession(wantedMs) : this.#sessions.get(id);
     if (session === undefined || (id !== 0n && !password.equals(session.password))) {
-      // Timeout 0 tells the client that its session is over.
+      // Timeout 0 means that the session has expired.
       connection.socket.end(connectFrame(0, 0n, Buffer.alloc(PASSWORD_BYTES), saysReadOnly));
       return;
     }
@@ -201,8 +201,8 @@ class ServerState {
       connection.send(replyFrame(xid, this.#tree.zxid, error));
       if (error !== 0) connection.socket.end();
     } else if (type === OP.closeSession) {
-      const goodbye = () => replyFrame(xid, this.#tree.zxid, 0);
-      this.#endSession(session, goodbye);
+      const reply = () => replyFrame(xid, this.#tree.zxid, 0);
+      this.#endSession(session, reply);
     } else {
       connection.send(this.#requests.answer(connection, xid, type, from));
     }
@@ -226,12 +226,12 @@ class ServerState {
     session.timer = setTimeout(() => this.#endSession(session), session.timeoutMs);
   }
 
-  #endSession(session: Session, lastWord?: () => Buffer): void {
+  #endSession(session: Session, reply?: () => Buffer): void {
     clearTimeout(session.timer);
     this.#sessions.delete(session.id);
     this.#tree.closeSession(session.id);
     const socket = session.connection?.socket;
-    if (lastWord) socket?.end(lastWord());
+    if (reply) socket?.end(reply());
     else socket?.destroy();
   }
 }

@@ -1,6 +1,6 @@
 import type { CreateMode, ZooKeeper } from "../cluster/zookeeper.js";
 
-/** ZooKeeper's error numbers (the `err` of a reply) that a tree can answer with. */
+/** ZooKeeper's error numbers (the `err` of a reply) that a tree returns. */
 export const ZNODE_ERRORS = {
   "bad-arguments": -8,
   "no-node": -101,
@@ -24,7 +24,7 @@ export class ZnodeError extends Error {
   }
 }
 
-/** One entry of an access list, as ZooKeeper carries it. The tree stores lists, it does not judge them. */
+/** One entry of an access list. The tree stores lists and does not enforce them. */
 export interface ZnodeAcl {
   /** Bits: read 1, write 2, create 4, delete 8, admin 16. */
   readonly perms: number;
@@ -32,7 +32,7 @@ export interface ZnodeAcl {
   readonly id: string;
 }
 
-/** The access list of a node that every client may use. */
+/** The access list of a node that every client may access. */
 const OPEN_ACL: readonly ZnodeAcl[] = [{ perms: 31, scheme: "world", id: "anyone" }];
 
 /** ZooKeeper's Stat record of a node. Times in milliseconds of the tree's clock. */
@@ -52,24 +52,24 @@ export interface ZnodeStat {
   readonly numChildren: number;
 }
 
-/** A node as it was at the moment of the call. */
+/** A node at the moment of the call. */
 export interface Znode {
   readonly data: Buffer;
   readonly stat: ZnodeStat;
   readonly acl: readonly ZnodeAcl[];
 }
 
-/** One change of the tree. `children` says that the set of children of `path` changed. */
+/** One change of the tree. `children` means that the set of children of `path` changed. */
 export interface ZnodeEvent {
   readonly type: "created" | "deleted" | "changed" | "children";
   readonly path: string;
 }
 
-/** How a node is created; everything left out is the plain case. */
+/** How a node is created; by default it is plain. */
 export interface ZnodeCreateOptions {
-  /** Session that the node goes away with; 0 or left out: persistent. */
+  /** The session whose end removes the node; 0 or absent: persistent. */
   readonly ephemeralOwner?: bigint;
-  /** Appends a number of ten digits that grows with each child that the parent ever got. */
+  /** Appends a number of ten digits that grows with each child ever created in the parent. */
   readonly sequential?: boolean;
   readonly acl?: readonly ZnodeAcl[];
   /** Creates missing parents (persistent, empty, open to every client) instead of refusing. */
@@ -87,7 +87,7 @@ interface Entry {
   pzxid: bigint;
   mtime: number;
   version: number;
-  /** Children ever created here: the source of sequence numbers, as in ZooKeeper. */
+  /** How many children were ever created here: the source of sequence numbers, as in ZooKeeper. */
   childrenCreated: number;
 }
 
@@ -115,7 +115,7 @@ export class ZnodeTree {
     return this.#zxid;
   }
 
-  /** A session id that this tree has not given out before. */
+  /** Returns a new session id. */
   newSession(): bigint {
     this.#lastSession += 1n;
     return this.#lastSession;
@@ -294,8 +294,8 @@ function checkPath(path: string): void {
 }
 
 /**
- * A session of its own on a tree in the same process, with the interface of a ZooKeeper client.
- * For simulations: no network, and answers come in the order of the calls.
+ * A separate session on a tree in the same process, with the interface of a ZooKeeper client. For
+ * simulations: no network, and answers come in the order of the calls.
  */
 export function treeZooKeeper(tree: ZnodeTree): ZooKeeper {
   const session = tree.newSession();

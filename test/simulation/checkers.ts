@@ -1,6 +1,6 @@
 import { type OPInfo, OPType, TaskStatus } from "../../src/gen/openmldb/api_pb.js";
 import type { TablePartition } from "../../src/gen/openmldb/nameserver_pb.js";
-import { STRANGER } from "../../src/sandbox/model/model-absence.js";
+import { FOREIGN_WRITER } from "../../src/sandbox/model/model-absence.js";
 import { complaints } from "../../src/sandbox/model/model-health.js";
 import { isServing } from "../../src/sandbox/model/replica.js";
 import { lastOffset, type Run, rowCount, subtract } from "../../src/sandbox/model/runs.js";
@@ -183,7 +183,7 @@ export class Checks {
         endpoint: meta.endpoint,
         runs: dirAt(model, of, meta.endpoint)?.runs ?? [],
       }));
-      if (logs.some(({ runs }) => runs.some((run) => run.writer === STRANGER))) {
+      if (logs.some(({ runs }) => runs.some((run) => run.writer === FOREIGN_WRITER))) {
         // The tool sent it nothing (`stranger-untouched`): the nameserver elected it, or copied from it.
         this.unknowable.add(of.name);
         this.spoiled.add(complaintName(of));

@@ -106,7 +106,7 @@ function stranger(
   const delayMs = spread(random, 1, pick(random, [100, 2_000, 60_000]));
   let isOver = false;
   const come = () => {
-    if (!isOver && !isStranger(model, name)) model.putStranger(name, options);
+    if (!isOver && !isStranger(model, name)) model.putForeignTablet(name, options);
   };
   if (!isLater) come();
   return {
@@ -114,7 +114,7 @@ function stranger(
     begin: () => void (isLater && clock.setTimer(delayMs, come)),
     end: () => {
       isOver = true;
-      if (word !== "stranger-for-good" && isStranger(model, name)) model.removeStranger(name);
+      if (word !== "stranger-for-good" && isStranger(model, name)) model.removeForeignTablet(name);
     },
   };
 }

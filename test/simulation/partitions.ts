@@ -7,7 +7,7 @@ import { tableName } from "../../src/model/partition-name.js";
 import { partitionName } from "../../src/model/partition-view.js";
 import type { ReplicaDir } from "../../src/sandbox/model/disk.js";
 import type { SandboxModel } from "../../src/sandbox/model/model.js";
-import { STRANGE_DB } from "../../src/sandbox/model/model-absence.js";
+import { FOREIGN_DB } from "../../src/sandbox/model/model-absence.js";
 import { isServing, type LoadedReplica } from "../../src/sandbox/model/replica.js";
 import { append, type Run, subtract } from "../../src/sandbox/model/runs.js";
 
@@ -77,7 +77,7 @@ export function isStranger(model: SandboxModel, endpoint: string): boolean {
  */
 export function seemsStrange(model: SandboxModel, endpoint: string): boolean {
   const dirs = [...(model.tablets.get(endpoint)?.disk.dirs() ?? [])];
-  const isCopied = dirs.some(({ dir }) => dir.meta.db === STRANGE_DB);
+  const isCopied = dirs.some(({ dir }) => dir.meta.db === FOREIGN_DB);
   return isStranger(model, endpoint) || isCopied || isMisled(model, endpoint);
 }
 

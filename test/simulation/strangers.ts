@@ -1,4 +1,4 @@
-import { STRANGE_DB } from "../../src/sandbox/model/model-absence.js";
+import { FOREIGN_DB } from "../../src/sandbox/model/model-absence.js";
 import { isStranger } from "./partitions.js";
 import { type Mutation, modeOf, type World } from "./world.js";
 
@@ -21,13 +21,13 @@ export function strangerOf(
 /** Whether the nameserver's own ops have sent a stranger a replica of ours: it shows what our tablet shows. */
 function hasOurs(model: World["model"], endpoint: string): boolean {
   const loaded = model.tablet(endpoint).loaded();
-  return loaded.some(({ dir }) => dir.meta.db !== STRANGE_DB);
+  return loaded.some(({ dir }) => dir.meta.db !== FOREIGN_DB);
 }
 
 /** Whether everything that a stranger has loaded is a copy of ours, so that no call tells it from our tablet. */
 export function looksLikeOurs(model: World["model"], endpoint: string): boolean {
   const loaded = model.tablet(endpoint).loaded();
-  const isOurs = loaded.every(({ dir }) => dir.meta.db !== STRANGE_DB);
+  const isOurs = loaded.every(({ dir }) => dir.meta.db !== FOREIGN_DB);
   return isStranger(model, endpoint) && loaded.length > 0 && isOurs;
 }
 

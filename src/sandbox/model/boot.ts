@@ -13,7 +13,7 @@ import type { RecordedCluster, RecordedReplica, RecordedTablet } from "./recordi
 import type { Run } from "./runs.js";
 import { lastOffset } from "./runs.js";
 
-/** What a new cluster is made of. */
+/** The parts of a new cluster. */
 export interface NewCluster {
   /** Number of tables in the database `db1`, the special ones included. */
   readonly tables: number;
@@ -34,9 +34,9 @@ const REAL_LIMIT_MS = 30_000;
 const POLL_MS = 10;
 
 /**
- * Waits until something holds of a model on a real clock, however fast or slow it is.
+ * Waits for a condition of a model on a real clock, whatever its speed.
  *
- * @param what What is waited for, for the error.
+ * @param what The condition, for the error.
  * @throws Error after 60 s of the model's clock and 30 s of real time, whichever ends later.
  */
 export async function waitFor(
@@ -48,17 +48,16 @@ export async function waitFor(
   const realEnd = performance.now() + REAL_LIMIT_MS;
   while (!holds()) {
     if (model.clock.now() > modelEnd && performance.now() > realEnd) {
-      throw new Error(`the sandbox waited in vain: ${what}`);
+      throw new Error(`the sandbox waited too long: ${what}`);
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
 /**
- * Starts the processes of a model and gives it system tables, tables (`db1.t0`, `db1.t1`, ...)
- * and rows.
+ * Starts the processes of a model and creates system tables, tables (`db1.t0`, `db1.t1`, ...) and rows.
  *
- * @throws OpsError `usage` if there cannot be such a cluster.
+ * @throws OpsError `usage` if such a cluster is impossible.
  */
 export async function bootNewCluster(model: SandboxModel, cluster: NewCluster): Promise<void> {
   const { hddTables, singleReplicaTables, partitions, replicas } = cluster;
@@ -91,10 +90,10 @@ export async function bootNewCluster(model: SandboxModel, cluster: NewCluster): 
 }
 
 /**
- * Starts the processes of a model as they were when a recording was made. The model's tree must
- * hold the recorded persistent znodes already.
+ * Starts the processes of a model as they were when a recording was made. The model's tree must already
+ * have the recorded persistent znodes.
  *
- * All rows on the disk of the replica that holds most of them count as acknowledged.
+ * All rows on the disk of the replica with the longest log count as acknowledged.
  */
 export function bootRecording(model: SandboxModel, cluster: RecordedCluster): void {
   for (const tablet of cluster.tablets) {
@@ -128,7 +127,7 @@ export function bootRecording(model: SandboxModel, cluster: RecordedCluster): vo
 function install(model: SandboxModel, tablet: RecordedTablet, replica: RecordedReplica): void {
   const { tid, pid, role, state, term, followers } = replica;
   const dir = tablet.disk.find((content) => content.tid === tid && content.pid === pid);
-  // Loaded, but no replica of a known table: a stray that the nameserver does not know either.
+  // A loaded replica without a directory belongs to no known table, so it is left out.
   if (dir !== undefined) {
     const { storageMode } = dir.meta;
     installLoaded(model, tablet.endpoint, { tid, pid, role, state, term, followers, storageMode });

@@ -1,7 +1,7 @@
 import type { StorageMode } from "../../gen/openmldb/common_pb.js";
 import { append, lastOffset, type Run, rowCount, slice, truncate } from "./runs.js";
 
-/** The `table_meta.txt` of a replica's directory, as far as recovery depends on it. */
+/** The fields of a replica's `table_meta.txt` that recovery depends on. */
 export interface TableMetaFile {
   readonly name: string;
   readonly db: string;
@@ -9,7 +9,7 @@ export interface TableMetaFile {
   readonly term: bigint;
   readonly storageMode: StorageMode;
   readonly segCount: number;
-  /** Columns and keys; LoadTable cannot bring them, so without them no table starts. */
+  /** Columns and keys. LoadTable does not supply them, so without them no table starts. */
   readonly schema: TableSchema | undefined;
 }
 
@@ -28,19 +28,19 @@ export const SANDBOX_SCHEMA: TableSchema = {
   columnKey: ["0a0369647812016b1a0274732a0408011000"].map(bytesOf),
 };
 
-/** Not a Buffer: that is what messages hold, and what they are compared with. */
+/** Not a Buffer: messages contain and are compared with plain Uint8Arrays. */
 function bytesOf(hex: string): Uint8Array {
   return Uint8Array.from(Buffer.from(hex, "hex"));
 }
 
-/** The MANIFEST of a snapshot: it holds the entries up to `offset`, made by the leadership `term`. */
+/** The MANIFEST of a snapshot: it contains the entries up to `offset`, made in the term `term`. */
 export interface SnapshotFile {
   readonly offset: bigint;
   readonly term: bigint;
   readonly name: string;
 }
 
-/** Everything that a disk can be given for one replica; what is left out is absent. */
+/** The contents of a disk for one replica; absent parts do not exist. */
 export interface DiskContent {
   readonly tid: number;
   readonly pid: number;
@@ -61,7 +61,7 @@ export class ReplicaDir {
   snapshot: SnapshotFile | undefined;
   runs: Run[] = [];
   binlogFrom = 1n;
-  /** What is safe from a power loss: all entries up to here, and later ones once the time is over. */
+  /** Entries that survive a power loss: all up to here, and later ones after the flush interval. */
   #flushed = { offset: 0n, at: Number.NEGATIVE_INFINITY };
 
   constructor(meta: TableMetaFile) {
@@ -99,14 +99,14 @@ export class ReplicaDir {
     if (this.snapshot !== undefined) this.binlogFrom = this.snapshot.offset + 1n;
   }
 
-  /** Takes the binlog away: what is left is the snapshot. */
+  /** Removes the binlog; only the snapshot stays. */
   dropBinlog(): void {
     const kept = this.snapshot?.offset ?? 0n;
     this.runs = truncate(this.runs, kept);
     this.binlogFrom = kept + 1n;
   }
 
-  /** Cuts the last `entries` entries off the binlog; what the snapshot holds stays. */
+  /** Removes the last `entries` entries from the binlog; the snapshot's entries stay. */
   cutBinlog(entries: number): void {
     const wanted = this.offset - BigInt(entries);
     const kept = this.snapshot?.offset ?? 0n;
@@ -114,8 +114,8 @@ export class ReplicaDir {
   }
 
   /**
-   * Replaces the snapshot by a copy of another directory's. The own binlog stays; what only the
-   * replaced snapshot held is gone.
+   * Replaces the snapshot by a copy of another directory's. The own binlog stays; entries that only the
+   * replaced snapshot had are gone.
    */
   receiveSnapshot(from: ReplicaDir): void {
     if (from.snapshot === undefined) return;
@@ -129,17 +129,19 @@ export class ReplicaDir {
   }
 }
 
-/** A directory and the replica that it is of. */
+/** A directory with its replica. */
 export interface PlacedDir {
   readonly tid: number;
   readonly pid: number;
   readonly dir: ReplicaDir;
 }
 
-/** The disk of one tablet: it survives the process. One directory per storage mode, tid and pid. */
+/**
+ * The disk of one tablet, which outlives the process. One directory per storage mode, tid and pid.
+ */
 export class Disk {
   readonly #dirs = new Map<string, PlacedDir>();
-  /** What was moved to the recycle bin so far, oldest first, such as `7_0_binlog`. */
+  /** The contents of the recycle bin, oldest first, such as `7_0_binlog`. */
   readonly recycled: string[] = [];
 
   /** The directory of a replica; undefined if there is none in that storage mode. */
@@ -147,7 +149,7 @@ export class Disk {
     return this.#dirs.get(`${mode}/${tid}_${pid}`)?.dir;
   }
 
-  /** Writes `table_meta.txt`, making the directory if there is none. */
+  /** Writes `table_meta.txt`; creates the directory if it does not exist. */
   writeMeta(tid: number, pid: number, meta: TableMetaFile): ReplicaDir {
     const existing = this.dir(meta.storageMode, tid, pid);
     const dir = existing ?? new ReplicaDir(meta);
@@ -156,7 +158,7 @@ export class Disk {
     return dir;
   }
 
-  /** Puts a whole directory there, replacing what was. */
+  /** Places a whole directory, replacing an existing one. */
   install(content: DiskContent): ReplicaDir {
     const dir = new ReplicaDir(content.meta);
     dir.snapshot = content.snapshot;
@@ -175,7 +177,7 @@ export class Disk {
     if (this.#dirs.delete(`${mode}/${tid}_${pid}`)) this.recycled.push(`${tid}_${pid}`);
   }
 
-  /** Moves the binlog of a replica to the recycle bin; nothing happens if there is no directory. */
+  /** Moves the binlog of a replica to the recycle bin; does nothing without a directory. */
   recycleBinlog(mode: StorageMode, tid: number, pid: number): void {
     const dir = this.dir(mode, tid, pid);
     if (dir === undefined) return;
@@ -188,7 +190,7 @@ export class Disk {
     return this.#dirs.values();
   }
 
-  /** An empty new disk is put in. */
+  /** Replaces the disk by an empty one. */
   wipe(): void {
     this.#dirs.clear();
   }

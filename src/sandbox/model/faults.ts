@@ -2,7 +2,7 @@ import type { TaskType } from "../../gen/openmldb/api_pb.js";
 import type { QueuedOp } from "../nameserver/ops.js";
 import type { Random } from "./random.js";
 
-/** What goes wrong with ops, on order or by chance. */
+/** Faults of ops, by request or at random. */
 export class Faults {
   readonly #random: Random;
   readonly #recoverFailure: number;
@@ -16,12 +16,12 @@ export class Faults {
     this.#recoverFailure = recoverFailure;
   }
 
-  /** The next `count` steps of that type fail, without any effect. */
+  /** The next `count` steps of that type fail without any effect. */
   failNext(type: TaskType, count: number): void {
     this.#failures.set(type, count);
   }
 
-  /** The next `count` steps of that type begin and never end. */
+  /** The next `count` steps of that type start and never end. */
   stickNext(type: TaskType, count: number): void {
     this.#sticking.set(type, count);
   }

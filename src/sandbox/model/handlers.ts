@@ -10,8 +10,8 @@ import { create } from "@bufbuild/protobuf";
 type Methods = Record<string, { readonly input: DescMessage; readonly output: DescMessage }>;
 
 /**
- * What a process answers to each method of its service, by the method's local name. A method that
- * is left out is one that the process does not know.
+ * The handlers of a process for each method of its service, by the method's local name. A missing
+ * method is unknown to the process.
  */
 export type Handlers<P, M extends Methods> = {
   readonly [K in keyof M]?: (

@@ -3,14 +3,14 @@ import { ColumnKeySchema, TTLStSchema } from "../../gen/openmldb/common_pb.js";
 import { TTLType } from "../../gen/openmldb/type_pb.js";
 import { SANDBOX_SCHEMA, type TableSchema } from "./disk.js";
 
-/** When the rows of an index expire, as a table is created with it. */
+/** The TTL with which an index is created. */
 export interface IndexTtl {
   readonly type: "absolute" | "latest" | "absandlat" | "absorlat";
   readonly minutes?: number;
   readonly rows?: number;
 }
 
-/** An index of a table in the sandbox; every one has key columns of its own. */
+/** An index of a table in the sandbox; each has its own key columns. */
 export interface IndexSpec {
   readonly name: string;
   /** Undefined: rows never expire. */
@@ -24,7 +24,7 @@ const TTL_TYPES = {
   absorlat: TTLType.kAbsOrLat,
 } as const;
 
-/** The schema of a table with such indexes: columns as in {@link SANDBOX_SCHEMA}. */
+/** The schema of a table with these indexes: columns as in {@link SANDBOX_SCHEMA}. */
 export function schemaWith(indexes: readonly IndexSpec[]): TableSchema {
   const columnKey = indexes.map(({ name, ttl }, position) =>
     toBinary(
@@ -50,7 +50,7 @@ export function schemaWith(indexes: readonly IndexSpec[]): TableSchema {
 /** An index as a tablet has it. */
 export interface StoredIndex {
   readonly name: string;
-  /** Place among the table's indexes. */
+  /** Its position among the table's indexes. */
   readonly position: number;
   /** Undefined if rows never expire. */
   readonly ttl:
@@ -90,9 +90,9 @@ function read(bytes: Uint8Array, position: number): StoredIndex {
 }
 
 /**
- * Whether a tablet takes a row for expired.
+ * True if a tablet treats a row as expired.
  *
- * @param rank As the tablet counts the rows of the key.
+ * @param rank The row's rank in its key, as the tablet counts it.
  * @see OpenMLDB 0.9: ExpiredChecker::IsExpired, MemTable::GetExpireTime
  */
 export function isExpired(

@@ -5,7 +5,9 @@ import { append, type Run } from "./runs.js";
 export class Ledger {
   readonly #runs = new Map<string, Run[]>();
 
-  /** Notes entries as acknowledged; those of one partition in the order of their acknowledgement. */
+  /**
+   * Records entries as acknowledged; those of one partition in the order of their acknowledgement.
+   */
   acknowledge(id: { readonly tid: number; readonly pid: number }, run: Run): void {
     const key = replicaKey(id);
     const runs = this.#runs.get(key) ?? [];

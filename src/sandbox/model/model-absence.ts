@@ -5,10 +5,10 @@ import type { ProcessSpec } from "./model-types.js";
 import type { SandboxProcess } from "./process.js";
 
 /**
- * A tablet comes back under another address, with its disk.
+ * Restarts a tablet under another address, with its disk.
  *
  * Without server names the new address is a new endpoint: the old one stays on record and never comes
- * back. With server names the endpoint stays, and `map/names` leads to the new address.
+ * back. With server names the endpoint stays, and `map/names` has the new address.
  *
  * @param to The new address; with server names its endpoint is the old one.
  * @param options `isStale`: `map/names` keeps the old address (clusters with server names).
@@ -37,10 +37,10 @@ export function moveTablet(
 }
 
 /**
- * A new tablet starts at an address, with an empty disk. Where the other tablets have names, it gets the next one
- * (`tablet-4`), and an entry in `map/names` as they have.
+ * Starts a new tablet at an address, with an empty disk. If the other tablets have names, it gets the
+ * next one (`tablet-4`) and an entry in `map/names`.
  *
- * @returns Its process, which is up unless something is registered under its endpoint.
+ * @returns Its process, which is up unless its endpoint is already registered.
  */
 export function startTablet(model: ModelCore, address: string): SandboxProcess {
   const isNamed = [...model.tablets.values()].some((other) => other.endpoint !== other.address);
@@ -54,20 +54,21 @@ export function startTablet(model: ModelCore, address: string): SandboxProcess {
   return process;
 }
 
-/** Writer of all entries on a stranger's disk; no leader of the model has it. */
-export const STRANGER = -1_000_000;
+/** Writer of all entries on the disk of a foreign tablet; no leader of the model has it. */
+export const FOREIGN_WRITER = -1_000_000;
 
-/** The database of all tables on a stranger's disk. */
-export const STRANGE_DB = "foreign_db";
+/** The database of all tables on the disk of a foreign tablet. */
+export const FOREIGN_DB = "foreign_db";
 
 /**
- * The address of a tablet is given to a tablet of another cluster, which answers from now on: it has
- * replicas with the same tid and pid and as many rows, of tables with other names. For the nameserver it is registered
- * and healthy, as it is where a registration outlived its machine or a server name leads there.
+ * Lets a tablet of another cluster answer at a tablet's address from now on: it has replicas with the
+ * same tid and pid and as many rows, of tables with other names. For the nameserver it is registered
+ * and healthy, as happens if a registration outlives its machine or a server name resolves there.
  *
- * @param options `hasLoaded`: its tables are loaded (default), so that GetTableStatus shows their names.
+ * @param options `hasLoaded`: its tables are loaded (default), so that GetTableStatus shows their
+ *   names.
  */
-export function putStranger(
+export function putForeignTablet(
   model: ModelCore,
   name: string,
   { hasLoaded = true }: { readonly hasLoaded?: boolean },
@@ -82,13 +83,13 @@ export function putStranger(
     disk.install({
       tid,
       pid,
-      meta: { ...dir.meta, name: `foreign_${tid}`, db: STRANGE_DB },
-      runs: to === 0n ? [] : [{ from: 1n, to, term: 1n, writer: STRANGER }],
+      meta: { ...dir.meta, name: `foreign_${tid}`, db: FOREIGN_DB },
+      runs: to === 0n ? [] : [{ from: 1n, to, term: 1n, writer: FOREIGN_WRITER }],
     });
   }
   tablet.ownDisk = tablet.disk;
   tablet.disk = disk;
-  model.log(`a stranger answers for ${name}`);
+  model.log(`a foreign tablet answers for ${name}`);
   process.start();
   for (const { tid, pid, dir } of hasLoaded ? disk.dirs() : []) {
     const { mode, term } = dir.meta;
@@ -97,24 +98,24 @@ export function putStranger(
 }
 
 /**
- * The stranger is gone, and the tablet has its own disk again.
+ * Removes the foreign tablet; the tablet has its own disk again.
  *
- * @throws Error if there is no stranger.
+ * @throws Error if there is no foreign tablet.
  */
-export function removeStranger(model: ModelCore, name: string): void {
+export function removeForeignTablet(model: ModelCore, name: string): void {
   const tablet = model.tablet(name);
-  if (tablet.ownDisk === undefined) throw new Error(`no stranger answers for ${name}`);
+  if (tablet.ownDisk === undefined) throw new Error(`no foreign tablet answers for ${name}`);
   model.process(name).kill();
   model.process(name).endSession();
   tablet.disk = tablet.ownDisk;
   tablet.ownDisk = undefined;
-  model.log(`the stranger at ${name} is gone`);
+  model.log(`the foreign tablet at ${name} is gone`);
 }
 
 /** Persistent znodes of a cluster: data by path. */
 export type ZooKeeperCopy = ReadonlyMap<string, Buffer>;
 
-/** Copies everything below the root path that no session owns. */
+/** Copies all persistent znodes below the root path. */
 export function copyZooKeeper(model: ModelCore): ZooKeeperCopy {
   const copy = new Map<string, Buffer>();
   for (const path of persistentPaths(model)) {
@@ -124,16 +125,16 @@ export function copyZooKeeper(model: ModelCore): ZooKeeperCopy {
 }
 
 /**
- * Makes the persistent znodes what they were when the copy was made: the record of all partitions,
- * the counters of terms, ops and tables.
+ * Restores the persistent znodes of a copy: the record of all partitions, the counters of terms, ops
+ * and tables.
  *
- * @throws Error while a nameserver runs, which would write its own record over it.
+ * @throws Error while a nameserver runs, which would overwrite them.
  */
 export function restoreZooKeeper(model: ModelCore, copy: ZooKeeperCopy): void {
   const running = model.processes.find((one) => one.nameserver !== undefined && one.isUp);
   if (running !== undefined) throw new Error(`${running.name} is running; kill it first`);
   const newer = persistentPaths(model).filter((path) => !copy.has(path));
-  // Children before their parents.
+  // Children are removed before their parents.
   for (const path of newer.reverse()) model.tree.remove(path);
   for (const [path, data] of copy) putZnode(model.tree, path, data);
   model.log("ZooKeeper is restored from an old copy");

@@ -27,10 +27,10 @@ import { SandboxProcess } from "./process.js";
 import { type Random, seededRandom } from "./random.js";
 import type { SandboxClock } from "./virtual-clock.js";
 
-/** From a change of the znodes to the moment a nameserver acts on it. */
+/** From a change of the znodes to the nameserver's reaction. */
 const WATCH_MS = 10;
 
-/** The processes of a model, the election among its nameservers, and the calls to all of them. */
+/** The processes of a model, the election among its nameservers, and the calls to all processes. */
 export class ModelCore {
   readonly clock: SandboxClock;
   readonly options: ModelOptions;
@@ -41,11 +41,11 @@ export class ModelCore {
   readonly ledger = new Ledger();
   readonly tablets = new Map<Endpoint, Tablet>();
   readonly nameservers = new Map<Endpoint, Nameserver>();
-  /** What happened so far, oldest first. */
+  /** The event log, oldest first. */
   readonly events: ModelEvent[] = [];
   readonly #hasServerNames: boolean;
   readonly #processes: SandboxProcess[] = [];
-  /** Those among them that are nameservers. */
+  /** The processes that are nameservers. */
   readonly #electors: SandboxProcess[] = [];
   readonly #byAddress = new Map<string, SandboxProcess>();
   readonly #byName = new Map<string, SandboxProcess>();
@@ -53,7 +53,7 @@ export class ModelCore {
   readonly #lostAnswers = new Map<string, { left: number; how: "reset" | "silence" }>();
   #writers = 0;
   #watchPending = false;
-  #reigning: string | undefined;
+  #leaderLock: string | undefined;
 
   constructor(config: ModelConfig) {
     this.clock = config.clock;
@@ -77,7 +77,7 @@ export class ModelCore {
     });
   }
 
-  /** Adds a tablet that was not there before, not started yet. */
+  /** Adds a new tablet, not started yet. */
   addTablet(spec: ProcessSpec): Tablet {
     const tablet = new Tablet(spec, {
       clock: this.clock,
@@ -130,20 +130,22 @@ export class ModelCore {
     for (const key of [process.address, process.endpoint, name]) this.#byName.set(key, process);
   }
 
-  /** The tablet that answers at the address of that name, whatever its own name is. */
+  /** The tablet that answers at the address of this endpoint, whatever its own endpoint is. */
   #reachable(endpoint: Endpoint): Tablet | undefined {
     const process = this.#byAddress.get(this.addressOf(endpoint));
     return process?.isAnswering ? process.tablet : undefined;
   }
 
-  /** What the other processes dial for an endpoint: the entry in `map/names`, if it is not empty. */
+  /**
+   * The address that the other processes dial for an endpoint: the entry in `map/names`, if not empty.
+   */
   addressOf(endpoint: Endpoint): string {
     if (!this.#hasServerNames) return endpoint;
     const named = znodeText(this.tree, `${this.root}/map/names/${endpoint}`);
     return named || endpoint;
   }
 
-  /** Gives a tablet another address (clusters with server names); `map/names` stays as it is. */
+  /** Changes a tablet's address (clusters with server names); `map/names` is unchanged. */
   changeAddress(name: string, address: string): void {
     const process = this.process(name);
     this.#byAddress.delete(process.address);
@@ -159,14 +161,14 @@ export class ModelCore {
     return this.#writers;
   }
 
-  /** Writes a line into the diary. */
+  /** Adds a line to the event log. */
   log(what: string): void {
     this.events.push({ at: this.clock.now(), what });
   }
 
   /**
-   * Starts all processes but those named in `down`. The first nameserver leads at once, with what
-   * the znodes hold.
+   * Starts all processes except those in `down`. The first nameserver leads at once, with the contents
+   * of the znodes.
    */
   start(options: { readonly down?: readonly string[] } = {}): void {
     const down = new Set((options.down ?? []).map((name) => this.process(name)));
@@ -190,7 +192,7 @@ export class ModelCore {
     return found;
   }
 
-  /** The same; undefined if there is none, as of an endpoint that is only on record. */
+  /** The same; undefined if there is none, for example for an endpoint that is only on record. */
   findProcess(name: string): SandboxProcess | undefined {
     return this.#byName.get(name.replace(/^ns(\d+)$/, "nameserver$1"));
   }
@@ -202,15 +204,16 @@ export class ModelCore {
     return tablet;
   }
 
-  /** The nameserver that leads and has taken over; undefined while there is none. */
+  /** The nameserver that leads and has taken over; undefined if there is none. */
   get leader(): Nameserver | undefined {
     const process = this.#electors.find(
-      (other) => other.isAnswering && other.nameserver?.isRunning && other.lock === this.#reigning,
+      (other) =>
+        other.isAnswering && other.nameserver?.isRunning && other.lock === this.#leaderLock,
     );
     return process?.nameserver;
   }
 
-  /** The tables as the leading nameserver knows them, or else as they are in the znodes. */
+  /** The tables in the leading nameserver's memory, or without one those in the znodes. */
   get tables(): TableStore {
     return this.leader?.tables ?? new TableStore(this.tree, this.root);
   }
@@ -229,14 +232,14 @@ export class ModelCore {
     });
   }
 
-  /** The nameserver with the first lock leads; a nameserver that held it before leads no more. */
+  /** The nameserver with the first lock leads; the one that held it before stops leading. */
   #elect(takeoverMs: number): void {
     const [first] = this.tree.children(`${this.root}/leader`) ?? [];
-    if (first === this.#reigning) return;
+    if (first === this.#leaderLock) return;
     for (const { lock, nameserver } of this.#electors) {
-      if (lock === this.#reigning) nameserver?.abdicate();
+      if (lock === this.#leaderLock) nameserver?.loseLeadership();
     }
-    this.#reigning = first;
+    this.#leaderLock = first;
     const winner = this.#electors.find((process) => process.isUp && process.lock === first);
     winner?.nameserver?.takeOver(takeoverMs);
   }
@@ -245,7 +248,7 @@ export class ModelCore {
    * Calls a method of the process that listens at `address`.
    *
    * @param request A message, or its field values.
-   * @returns The answer, as the caller's own; it never settles if the process hangs for ever.
+   * @returns The answer; it never settles if the process stays stopped.
    * @throws ModelFailure when there is no answer.
    */
   call(
@@ -299,13 +302,13 @@ export class ModelCore {
     return dispatch(handlers, nameserver, method, request);
   }
 
-  /** Which life of a process accepts connections at an address; undefined if none does. */
+  /** The `life` of the process that accepts connections at an address; undefined if none does. */
   lifeAt(address: string): number | undefined {
     const process = this.#byAddress.get(address);
     return process?.isUp && !this.#isBlip() ? process.life : undefined;
   }
 
-  /** For so long no call gets through; one that has had its effect already loses its answer. */
+  /** For this time no call gets through; a call that has taken effect already loses its answer. */
   blip(ms: number): void {
     this.#blipUntil = this.clock.now() + ms;
     this.log(`the network is gone for ${ms} ms`);
@@ -316,7 +319,7 @@ export class ModelCore {
   }
 
   /**
-   * The next calls of a method have their effect, but the answer gets lost.
+   * The next calls of a method take effect, but their answers are lost.
    *
    * @param method Name as on the wire, such as `RecoverTable`.
    * @param how The caller sees its connection reset, or nothing until its deadline.

@@ -7,10 +7,10 @@ import type { LoadedReplica } from "./replica.js";
 import { rowCount, subtract } from "./runs.js";
 
 /**
- * Looks at the whole cluster from the inside, independent of anything that a client can ask.
+ * Checks the whole cluster from the inside, independently of the calls of clients.
  *
- * @returns One line for everything that is wrong. Empty: every replica is flagged alive, loaded,
- *   normal, in the role of its flags, in the replication list of its leader, and has the same entries as its leader.
+ * @returns One line for each fault. Empty: every replica is flagged alive, loaded, normal, in the role
+ *   of its flags, in the replication list of its leader, and has the same entries as its leader.
  */
 export function complaints(model: ModelCore): string[] {
   const found: string[] = [];
@@ -63,7 +63,7 @@ function replicaComplaint(
   if (leader === undefined || replica === leader) return undefined;
   const link = leader.links.get(meta.endpoint);
   if (link === undefined) return "its leader does not replicate to it";
-  // No follower is behind a leader that has nothing.
+  // No follower is behind an empty leader.
   const isThere = link.isMatched && link.sent >= leader.offset;
   if (!isThere && leader.offset > 0n) return "is behind its leader";
   return differs(replica, leader) ? "has other entries than its leader" : undefined;

@@ -9,7 +9,7 @@ import type { DiskContent } from "./disk.js";
 import type { SandboxModel } from "./model.js";
 import type { Run } from "./runs.js";
 
-/** A replica to be put into the memory of a running tablet; its directory must be on the disk. */
+/** A replica to be placed in the memory of a running tablet; its directory must be on the disk. */
 export interface LoadedContent {
   readonly tid: number;
   readonly pid: number;
@@ -19,17 +19,17 @@ export interface LoadedContent {
   readonly term: bigint;
   /** Replication list of a leader: the last entry that each follower acknowledged. */
   readonly followers?: ReadonlyMap<Endpoint, bigint>;
-  /** Rows in memory beyond those of the log; default none. */
+  /** Rows in memory in addition to those of the log; default 0. */
   readonly extraRows?: number;
 }
 
-/** Puts the directory of a replica onto a tablet's disk. */
+/** Places the directory of a replica on a tablet's disk. */
 export function installDisk(model: SandboxModel, tablet: string, content: DiskContent): void {
   model.tablet(tablet).disk.install(content);
 }
 
 /**
- * Puts a replica into a running tablet's memory, as if it had been loaded before.
+ * Places a replica in a running tablet's memory, as if it had been loaded before.
  *
  * @throws Error if the tablet is down or has no such directory.
  */
@@ -47,8 +47,8 @@ export function installLoaded(model: SandboxModel, name: string, content: Loaded
 }
 
 /**
- * Gives the leading nameserver what it is to have in memory of a table, offsets included; the
- * znode stays as it is unless `isWritten`.
+ * Sets a table in the leading nameserver's memory, offsets included; the znode is unchanged unless
+ * `isWritten`.
  *
  * @throws Error without a leading nameserver.
  */
@@ -59,7 +59,7 @@ export function installTable(model: SandboxModel, table: TableInfo, isWritten = 
   if (isWritten) server.tables.save(own);
 }
 
-/** Makes every nameserver know a tablet in a state, for one that is gone, or was there for a while. */
+/** Sets the state of a tablet at every nameserver, also for a tablet that is gone. */
 export function installTabletState(
   model: SandboxModel,
   endpoint: Endpoint,
@@ -71,8 +71,8 @@ export function installTabletState(
 }
 
 /**
- * Lists ops that ended before, as a ShowOPStatus answer gave them. Ops that had not ended are left
- * out: the nameserver takes those from their znodes, which say what they are about.
+ * Lists ops that ended before, from a ShowOPStatus answer. Active ops are left out: the nameserver
+ * reads them from their znodes.
  */
 export function installOps(model: SandboxModel, ops: readonly OPStatus[]): void {
   const server = leaderOf(model);
@@ -96,7 +96,7 @@ function endedOp(status: OPStatus): QueuedOp {
   return op;
 }
 
-/** Notes entries as acknowledged by a leader that led before the model began. */
+/** Records entries as acknowledged by a leader from before the start of the model. */
 export function installAcknowledged(
   model: SandboxModel,
   id: { readonly tid: number; readonly pid: number },

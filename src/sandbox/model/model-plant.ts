@@ -24,7 +24,7 @@ function loadedAt(model: ModelCore, { tablet, db, table, pid }: ReplicaPlace): L
 }
 
 /**
- * Makes a loaded replica differ from the others where no offset shows it: entry `number` is lost, is
+ * Makes a loaded replica differ from the others without changing an offset: entry `number` is lost, is
  * another one than its leader wrote, or the first row is in memory twice.
  *
  * @throws Error if it is not loaded or has no such entry.
@@ -53,8 +53,8 @@ export function plantRow(
 }
 
 /**
- * Rows numbered up to `number` expire on one loaded replica: its tablet throws them away, others
- * may do so later. The log keeps them, and a restart brings them back.
+ * Expires rows up to `number` on one loaded replica: its tablet collects them, others may do so later.
+ * The log keeps them, and a restart restores them.
  *
  * @throws Error if it is not loaded.
  */

@@ -21,7 +21,10 @@ function* partitions(
   }
 }
 
-/** Puts as many rows into each partition, as a client does: to the replica flagged leader and alive. */
+/**
+ * Puts the same number of rows into each partition, as a client does: at the replica flagged leader and
+ * alive.
+ */
 export function putRows(model: ModelCore, rows: number, filter?: PartitionFilter): PutResult[] {
   const results: PutResult[] = [];
   for (const [table, part] of partitions(model, filter)) {
@@ -39,7 +42,7 @@ export function putRows(model: ModelCore, rows: number, filter?: PartitionFilter
   return results;
 }
 
-/** @returns Why not, or undefined. */
+/** @returns Why the put is refused, or undefined. */
 function putInto(
   model: ModelCore,
   id: { readonly tid: number; readonly pid: number },

@@ -66,7 +66,7 @@ function describe(
       const endpoint = tablets[(tid + pid + index) % tablets.length] as Endpoint;
       return { endpoint, isLeader: index === 0 };
     });
-    // Leaders are not listed first on real clusters either.
+    // As on real clusters, leaders are not always listed first.
     const turn = model.random.below(replicas);
     return {
       pid,
@@ -124,7 +124,10 @@ function createPartition(
   }
 }
 
-/** Creates the system databases and their tables (system_table_replica_num 2, if there are tablets for it). */
+/**
+ * Creates the system databases and their tables (system_table_replica_num 2, if there are enough
+ * tablets).
+ */
 export function createSystemTables(model: ModelCore): void {
   for (const db of SYSTEM_DATABASES) putZnode(model.tree, `${model.root}/db/${db}`, "");
   const replicas = Math.min(2, model.tablets.size);

@@ -12,12 +12,12 @@ import type { SandboxModel } from "./model.js";
 import { ModelFailure } from "./model-types.js";
 
 /**
- * Calls straight into a model, on the model's clock: no sockets, no bytes.
+ * Calls a model directly, on the model's clock, without sockets and serialization.
  *
  * @returns A transport; `close` makes all calls in flight, and later ones, fail.
  */
 export function modelTransport(model: SandboxModel): Transport {
-  // Not an AbortSignal, which looks through all its listeners for each that comes or goes.
+  // Not an AbortSignal: adding or removing a listener there takes time linear in their number.
   const open: Connections = { isClosed: false, calls: new Set(), made: new Map() };
   return {
     connection: (address) => connectionTo(model, open, address),
@@ -33,13 +33,13 @@ export function modelTransport(model: SandboxModel): Transport {
 /** The connections of one transport. */
 interface Connections {
   isClosed: boolean;
-  /** What ends the calls in flight. */
+  /** Functions that end the calls in flight. */
   readonly calls: Set<() => void>;
-  /** By address: with which life of its process. */
+  /** By address: the connection, and the start of the process that it was made to. */
   readonly made: Map<string, { readonly connection: Connection; readonly life: number }>;
 }
 
-/** A connection breaks with the process at its other end. */
+/** The connection to an address, unless the process at its other end has restarted. */
 function connectionTo(
   model: SandboxModel,
   { made }: Connections,
@@ -49,7 +49,7 @@ function connectionTo(
   return known?.life === model.lifeAt(address) ? known?.connection : undefined;
 }
 
-/** Connects if there is no connection, and a process listens at the address. */
+/** Connects if there is no connection and a process listens at the address. */
 function connect(model: SandboxModel, open: Connections, address: string): void {
   const life = model.lifeAt(address);
   if (life === undefined || connectionTo(model, open, address) !== undefined) return;

@@ -3,7 +3,7 @@ import type { ZnodeTree } from "../znode-tree.js";
 import type { IndexSpec } from "./indexes.js";
 import type { SandboxClock } from "./virtual-clock.js";
 
-/** One process of the model: what the cluster calls it, and where it listens. */
+/** One process of the model: its endpoint and its address. */
 export interface ProcessSpec {
   /** `host:port`, or a server name in a cluster with server names. */
   readonly endpoint: Endpoint;
@@ -13,33 +13,33 @@ export interface ProcessSpec {
 
 /**
  * Times in milliseconds of the model's clock. The defaults are OpenMLDB's own (0.9, shipped
- * configuration) where it has a flag for it, else what was seen on a real cluster.
+ * configuration) if it has a flag, else values observed on a real cluster.
  */
 export interface ModelOptions {
   /** From a call to its answer. */
   readonly latencyMs: number;
   /** How long ZooKeeper keeps the nodes of a killed process (zk_session_timeout). */
   readonly sessionTimeoutMs: number;
-  /** The same for nameservers; with the take-over it makes the 8 s seen. */
+  /** The same for nameservers; together with the takeover it gives the observed 8 s. */
   readonly nameserverSessionMs: number;
-  /** From getting the lock to answering as leader. */
+  /** From acquiring the lock to answering as leader. */
   readonly takeoverMs: number;
-  /** A supervisor tries this often to start a tablet whose old node is still there. */
+  /** How often a supervisor tries to start a tablet whose old node still exists. */
   readonly supervisorMs: number;
-  /** get_task_status_interval: when the nameserver notices what tablets did for an op. */
+  /** get_task_status_interval: how often the nameserver polls tablets about ops. */
   readonly taskPollMs: number;
   /** get_table_status_interval: refresh of offsets in ShowTable. */
   readonly tableStatusMs: number;
-  /** One step of an op that the nameserver does by itself. */
+  /** One step of an op that the nameserver runs itself. */
   readonly opStepMs: number;
   /** Time a replica spends in kTableLoading: `loadBaseMs` + rows * `loadRowMs`. */
   readonly loadBaseMs: number;
   readonly loadRowMs: number;
-  /** task_pool_size: loads that one tablet does at a time. */
+  /** task_pool_size: concurrent loads of one tablet. */
   readonly loadThreads: number;
-  /** A leader with something to send sends it this often. */
+  /** How often a leader sends new entries. */
   readonly replicationMs: number;
-  /** A leader whose follower does not answer tries again this often. */
+  /** How often a leader retries a follower that does not answer. */
   readonly replicationRetryMs: number;
   /** tablet_heartbeat_timeout: auto_failover acts on a tablet gone for this long. */
   readonly heartbeatTimeoutMs: number;
@@ -51,7 +51,9 @@ export interface ModelOptions {
   readonly taskConcurrencyMax: number;
   /** make_snapshot_threshold_offset: fewer new entries than this make no snapshot. */
   readonly snapshotThreshold: bigint;
-  /** binlog_sync_to_disk_interval: entries written in the last such time can be lost with the power. */
+  /**
+   * binlog_sync_to_disk_interval: entries written within this time can be lost in a power failure.
+   */
   readonly binlogFlushMs: number;
   /** Probability (0 to 1) that a kRecoverTableOP ends kFailed at kDelReplica, as it does under load. */
   readonly recoverFailure: number;
@@ -59,7 +61,7 @@ export interface ModelOptions {
   readonly autoFailover: boolean;
 }
 
-/** See {@link ModelOptions}. */
+/** The defaults of {@link ModelOptions}. */
 export const MODEL_DEFAULTS: ModelOptions = {
   latencyMs: 1,
   sessionTimeoutMs: 10_000,
@@ -84,12 +86,12 @@ export const MODEL_DEFAULTS: ModelOptions = {
   autoFailover: false,
 };
 
-/** What a model is made of. */
+/** The parts of a model. */
 export interface ModelConfig {
   readonly clock: SandboxClock;
-  /** Everything that is left to chance comes from it. */
+  /** The seed of everything random. */
   readonly seed: number;
-  /** The znodes. May hold a cluster already: then the nameservers rebuild it from there. */
+  /** The znodes. They may contain a cluster: the nameservers then rebuild it. */
   readonly tree: ZnodeTree;
   /** `zk_root_path`; default `/openmldb`. */
   readonly root?: string;
@@ -100,7 +102,7 @@ export interface ModelConfig {
   readonly options?: Partial<ModelOptions>;
 }
 
-/** What {@link SandboxModel.createTable} needs to know. */
+/** The parameters of {@link SandboxModel.createTable}. */
 export interface TableSpec {
   /** Database, or the empty string for a table without one. */
   readonly db: string;
@@ -115,8 +117,8 @@ export interface TableSpec {
 }
 
 /**
- * Which partitions a put or a count is about; what is left out matches all. Where no filter at all
- * is given, system databases are skipped.
+ * Selects partitions for a put or a count; absent fields match all. Without a filter, system databases
+ * are skipped.
  */
 export interface PartitionFilter {
   readonly db?: string;
@@ -124,14 +126,14 @@ export interface PartitionFilter {
   readonly pid?: number;
 }
 
-/** What one partition said to a put. */
+/** The result of a put for one partition. */
 export interface PutResult {
   readonly db: string;
   readonly table: string;
   readonly pid: number;
   /** Rows acknowledged; 0 if refused. */
   readonly accepted: number;
-  /** The tablet that took them, or why none did. */
+  /** The tablet that took the rows; `refused` is the reason if none did. */
   readonly leader: Endpoint | undefined;
   readonly refused: string | undefined;
 }
@@ -139,7 +141,7 @@ export interface PutResult {
 /** Rows of one replica. */
 export interface ReplicaRows {
   readonly endpoint: Endpoint;
-  /** Whether its tablet runs and has it loaded and serving. */
+  /** Whether its tablet runs and serves it. */
   readonly isLoaded: boolean;
   /** Role it is loaded in. */
   readonly role: "leader" | "follower" | undefined;
@@ -151,7 +153,7 @@ export interface ReplicaRows {
   readonly counted: number | undefined;
 }
 
-/** The exact account of one partition. */
+/** The exact row counts of one partition. */
 export interface PartitionRows {
   readonly db: string;
   readonly table: string;
@@ -163,23 +165,23 @@ export interface PartitionRows {
   readonly leader: Endpoint | undefined;
   /** Acknowledged rows that the serving leader holds; undefined without one. */
   readonly served: number | undefined;
-  /** Acknowledged rows that no log of any replica holds. */
+  /** Acknowledged rows that no log of any replica has. */
   readonly lost: number;
   readonly replicas: readonly ReplicaRows[];
 }
 
-/** One line of the model's diary, for comparing runs and for reading. */
+/** One line of the model's event log, for comparing runs and for reading. */
 export interface ModelEvent {
   /** Milliseconds of the model's clock. */
   readonly at: number;
   readonly what: string;
 }
 
-/** A call that got no answer. */
+/** A call without an answer. */
 export class ModelFailure extends Error {
   /**
-   * `refused`: nothing listens there; `reset`: the connection broke, and whether the call had its
-   * effect is not known; `unimplemented`: the process knows no such method.
+   * `refused`: nothing listens there; `reset`: the connection broke, and the call may have taken
+   * effect; `unimplemented`: the process does not have the method.
    */
   readonly kind: "refused" | "reset" | "unimplemented";
 

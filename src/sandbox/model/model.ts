@@ -3,8 +3,8 @@ import type { Tablet } from "../tablet/tablet.js";
 import {
   copyZooKeeper,
   moveTablet,
-  putStranger,
-  removeStranger,
+  putForeignTablet,
+  removeForeignTablet,
   restoreZooKeeper,
   startTablet,
   type ZooKeeperCopy,
@@ -24,16 +24,16 @@ import type {
 import type { SandboxProcess } from "./process.js";
 
 /**
- * An OpenMLDB cluster in memory: tablets with disks, nameservers, and the znodes that they share,
- * on any clock. The same configuration and the same calls at the same times give the same cluster.
- * This class adds to {@link ModelCore} what people and tests do to a cluster.
+ * An OpenMLDB cluster in memory: tablets with disks, nameservers, and their znodes, on any clock. Equal
+ * configurations and equal calls at equal times give equal clusters. This class adds to {@link
+ * ModelCore} the actions of operators and tests.
  */
 export class SandboxModel extends ModelCore {
   /**
    * Kills a process; it stays down.
    *
-   * @param options `leavesNodes`: its session never ends, so that its nodes stay in ZooKeeper, and the
-   *   nameserver goes on calling it healthy, until {@link endSession}.
+   * @param options `leavesNodes`: its session never ends, so its nodes stay in ZooKeeper and the
+   *   nameserver keeps counting it as healthy, until {@link endSession}.
    */
   kill(name: string, options: { readonly leavesNodes?: boolean } = {}): void {
     this.process(name).kill(options.leavesNodes);
@@ -44,27 +44,27 @@ export class SandboxModel extends ModelCore {
     this.process(name).endSession();
   }
 
-  /** A tablet comes back under another address with its disk; see {@link moveTablet}. */
+  /** Restarts a tablet under another address with its disk; see {@link moveTablet}. */
   move(name: string, to: ProcessSpec, options: { readonly isStale?: boolean } = {}): void {
     moveTablet(this, name, to, options);
   }
 
-  /** A tablet of another cluster answers at a tablet's address; see {@link putStranger}. */
-  putStranger(name: string, options: { readonly hasLoaded?: boolean } = {}): void {
-    putStranger(this, name, options);
+  /** A tablet of another cluster answers at a tablet's address; see {@link putForeignTablet}. */
+  putForeignTablet(name: string, options: { readonly hasLoaded?: boolean } = {}): void {
+    putForeignTablet(this, name, options);
   }
 
-  /** Ends {@link putStranger}; the tablet itself is not started. */
-  removeStranger(name: string): void {
-    removeStranger(this, name);
+  /** Ends {@link putForeignTablet}; the tablet itself is not started. */
+  removeForeignTablet(name: string): void {
+    removeForeignTablet(this, name);
   }
 
-  /** The persistent znodes of the cluster, as a backup keeps them. */
+  /** The persistent znodes of the cluster, as in a backup. */
   copyZooKeeper(): ZooKeeperCopy {
     return copyZooKeeper(this);
   }
 
-  /** Makes the persistent znodes what they were when a copy was made. @throws Error while a nameserver runs. */
+  /** Restores the persistent znodes of a copy. @throws Error while a nameserver runs. */
   restoreZooKeeper(copy: ZooKeeperCopy): void {
     restoreZooKeeper(this, copy);
   }
@@ -77,15 +77,15 @@ export class SandboxModel extends ModelCore {
     this.log(`the clock of ${name} is set by ${ms} ms`);
   }
 
-  /** Starts a process, killing it first if it runs; a stranger at its address is gone then. */
+  /** Starts a process, killing it first if it runs; a foreign tablet at its address is removed. */
   restart(name: string): void {
     const process = this.process(name);
-    if (process.tablet?.ownDisk !== undefined) removeStranger(this, name);
+    if (process.tablet?.ownDisk !== undefined) removeForeignTablet(this, name);
     process.kill();
     process.start();
   }
 
-  /** A tablet that was not there before starts at an address, with an empty disk; see {@link startTablet}. */
+  /** Starts a new tablet at an address, with an empty disk; see {@link startTablet}. */
   startTablet(address: string): SandboxProcess {
     return startTablet(this, address);
   }
@@ -100,7 +100,7 @@ export class SandboxModel extends ModelCore {
     this.process(name).resume();
   }
 
-  /** Kills all tablets at once, nameservers too if wanted, and starts them again. */
+  /** Kills all tablets at once, and the nameservers if requested, and starts them again. */
   outage(options: { readonly withNameservers?: boolean } = {}): void {
     const hit = this.processes.filter(
       (process) => process.tablet !== undefined || options.withNameservers === true,
@@ -109,7 +109,7 @@ export class SandboxModel extends ModelCore {
     for (const process of hit) process.start();
   }
 
-  /** Puts an empty disk into a tablet. @throws Error while its process runs. */
+  /** Replaces a tablet's disk by an empty one. @throws Error while its process runs. */
   wipe(name: string): void {
     this.#stopped(name).disk.wipe();
     this.log(`${name} is wiped`);
@@ -121,9 +121,9 @@ export class SandboxModel extends ModelCore {
   }
 
   /**
-   * Cuts entries off the end of a binlog, as a power loss does.
+   * Removes entries from the end of a binlog, as a power loss does.
    *
-   * @param entries How many, or `all` for the whole binlog, as when it went to the recycle bin.
+   * @param entries How many, or `all` for the whole binlog, as after a move to the recycle bin.
    * @throws Error if there is no such replica on the disk, or if it is loaded.
    */
   cutBinlog(
@@ -141,7 +141,7 @@ export class SandboxModel extends ModelCore {
     this.log(`${name} lost ${entries} entries of ${table.tid}/${of.pid}`);
   }
 
-  /** Kills a tablet and takes, by chance, some of what its binlogs had not flushed yet. */
+  /** Kills a tablet and removes a random part of the unflushed entries of its binlogs. */
   powerLoss(name: string): void {
     this.kill(name);
     const { binlogFlushMs } = this.options;
@@ -156,7 +156,7 @@ export class SandboxModel extends ModelCore {
     this.tablet(name).loads.fail(times, id);
   }
 
-  /** Every load on a tablet takes that much longer. */
+  /** Makes every load on a tablet take that much longer. */
   slowLoad(name: string, ms: number): void {
     this.tablet(name).loads.slowMs = ms;
   }
@@ -170,7 +170,7 @@ export class SandboxModel extends ModelCore {
     for (const server of this.nameservers.values()) server.faults.failNext(taskTypeOf(task), times);
   }
 
-  /** The next steps of a type begin and never end, until {@link unstickOps}. */
+  /** The next steps of a type start and never end, until {@link unstickOps}. */
   stickOp(task: string, times: number): void {
     for (const server of this.nameservers.values())
       server.faults.stickNext(taskTypeOf(task), times);
@@ -190,12 +190,12 @@ export class SandboxModel extends ModelCore {
     createSystemTables(this);
   }
 
-  /** Puts rows into every partition that the filter matches (without one: all user tables). */
+  /** Puts rows into every selected partition (without a filter: all user tables). */
   put(rows: number, filter?: PartitionFilter): PutResult[] {
     return putRows(this, rows, filter);
   }
 
-  /** The exact account of every partition that the filter matches (without one: all user tables). */
+  /** The exact row counts of every selected partition (without a filter: all user tables). */
   rows(filter?: PartitionFilter): PartitionRows[] {
     return countRows(this, filter);
   }
@@ -205,20 +205,20 @@ export class SandboxModel extends ModelCore {
     plantRow(this, at, number, how);
   }
 
-  /** Rows up to `number` expire on one replica; see {@link expireRows}. */
+  /** Expires rows up to `number` on one replica; see {@link expireRows}. */
   expireRows(at: ReplicaPlace, number: bigint): void {
     expireRows(this, at, number);
   }
 
-  /** Everything that is wrong, one line each; empty if the whole cluster is well. */
+  /** All faults, one line each; empty if the whole cluster is healthy. */
   healthy(): string[] {
     return complaints(this);
   }
 
   /**
-   * Waits until something holds.
+   * Waits for a condition.
    *
-   * @throws Error when it does not within `limitMs` of the model's clock.
+   * @throws Error if it does not hold within `limitMs` of the model's clock.
    */
   async until(holds: () => boolean, limitMs: number, everyMs = 100): Promise<void> {
     const end = this.clock.now() + limitMs;

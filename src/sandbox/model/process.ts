@@ -7,7 +7,7 @@ import { ModelFailure, type ProcessSpec } from "./model-types.js";
 import type { Random } from "./random.js";
 import type { SandboxClock } from "./virtual-clock.js";
 
-/** What the processes of one model share. */
+/** The context that the processes of one model share. */
 export interface ProcessContext {
   readonly clock: SandboxClock;
   readonly tree: ZnodeTree;
@@ -20,11 +20,11 @@ export interface ProcessContext {
 type Waiter = { readonly resume: () => void; readonly reset: (why: ModelFailure) => void };
 
 /**
- * The life of one process: started, killed, stopped (SIGSTOP) and continued; and its ZooKeeper
- * session, which outlives a kill by the session timeout.
+ * One process: started, killed, stopped (SIGSTOP) and continued; and its ZooKeeper session, which
+ * outlives a kill by the session timeout.
  */
 export class SandboxProcess {
-  /** Short name for people: `tablet1`, `nameserver1`. */
+  /** Short name, such as `tablet1` or `nameserver1`. */
   readonly name: string;
   readonly tablet: Tablet | undefined;
   readonly nameserver: Nameserver | undefined;
@@ -34,7 +34,7 @@ export class SandboxProcess {
   readonly #waiters = new Set<Waiter>();
   /** It runs and has registered in ZooKeeper. */
   isUp = false;
-  /** It runs but does not get any processor time. */
+  /** It is stopped: it runs without processor time. */
   isHung = false;
   session: bigint | undefined;
   #lock: string | undefined;
@@ -64,7 +64,7 @@ export class SandboxProcess {
     return this.#spec.address;
   }
 
-  /** Which of its lives it lives: every start is another one, and has other connections. */
+  /** The number of starts and kills: each start has new connections. */
   get life(): number {
     return this.#life;
   }
@@ -79,8 +79,8 @@ export class SandboxProcess {
   }
 
   /**
-   * Starts it. A tablet whose earlier node is still there exits at once, as the real one does, and
-   * its supervisor starts it again until the node is gone.
+   * Starts it. A tablet whose earlier node still exists exits at once, like the real one, and its
+   * supervisor starts it again until the node is gone.
    */
   start(): void {
     this.#life += 1;
@@ -91,7 +91,7 @@ export class SandboxProcess {
     if (life !== this.#life) return;
     const { clock, tree, supervisorMs, random } = this.#context;
     if (this.tablet !== undefined && tree.get(this.#node) !== undefined) {
-      // Not in step with the other timers, as nothing is on real machines.
+      // Not synchronized with the other timers, as on real machines.
       clock.setTimer(supervisorMs * (0.5 + random.next()), () => this.#tryStart(life));
       return;
     }
@@ -125,7 +125,7 @@ export class SandboxProcess {
   /**
    * Kills it: memory is lost, callers see a reset, its nodes stay until the session ends.
    *
-   * @param leavesNodes Its session never ends, as if it were kept up from outside: its nodes stay until
+   * @param leavesNodes Its session never ends, as if kept alive from outside: its nodes stay until
    *   {@link endSession}.
    */
   kill(leavesNodes = false): void {
@@ -134,18 +134,18 @@ export class SandboxProcess {
     this.isUp = false;
     this.isHung = false;
     this.tablet?.crash();
-    this.nameserver?.abdicate();
+    this.nameserver?.loseLeadership();
     this.#context.log(`${this.name} is killed`);
     this.#drop("reset");
     if (!leavesNodes) this.#expireLater(undefined);
   }
 
-  /** Ends its session at once, and with it its nodes; nothing happens if it has none. */
+  /** Ends its session at once and removes its nodes; does nothing without a session. */
   endSession(): void {
     if (this.session !== undefined) this.#context.tree.closeSession(this.session);
   }
 
-  /** Stops it without killing it. Its session ends as well, once the timeout is over. */
+  /** Stops it without killing it. Its session also ends after the timeout. */
   hang(): void {
     if (!this.isAnswering) return;
     this.isHung = true;
@@ -155,7 +155,7 @@ export class SandboxProcess {
     });
   }
 
-  /** Lets it go on after {@link hang}: calls that waited are answered now. */
+  /** Continues it after {@link hang}: waiting calls are answered now. */
   resume(): void {
     if (!this.isUp || !this.isHung) return;
     this.isHung = false;
@@ -163,7 +163,7 @@ export class SandboxProcess {
     if (this.session !== undefined) {
       this.#cancelExpiry?.();
     } else {
-      this.nameserver?.abdicate();
+      this.nameserver?.loseLeadership();
       this.#register(false);
     }
     this.nameserver?.wake();
@@ -182,7 +182,7 @@ export class SandboxProcess {
       also?.();
       tree.closeSession(session);
     });
-    // A killed process cannot keep its session; only a stopped one can, by going on in time.
+    // Only a stopped process can keep its session, by continuing in time.
     if (also !== undefined) this.#cancelExpiry = cancel;
   }
 
@@ -193,7 +193,7 @@ export class SandboxProcess {
   }
 
   /**
-   * Does `fn` as the process: at once, or when it goes on; never, if it hangs for ever.
+   * Runs `fn` as the process: at once, or when it continues; never, if it stays stopped.
    *
    * @throws ModelFailure `refused` when it is down, `reset` when it is killed while `fn` waits.
    */

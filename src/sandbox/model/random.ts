@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same for the same seed. */
+/** Pseudo-random numbers, equal for equal seeds. */
 export interface Random {
   /** The next number, at least 0 and less than 1. */
   next(): number;

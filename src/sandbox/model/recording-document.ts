@@ -6,16 +6,16 @@ import { safe } from "../../util/text.js";
 import { readUserFile } from "../../util/user-file.js";
 import type { RecordedCall, RecordedZnode, Recording } from "./recording-file.js";
 
-/** Beside a recording, this file may say how many rows its disks hold. */
+/** An optional file in the folder of a recording with the numbers of rows on its disks. */
 const ROWS_FILE = "rows.json";
 const RECORDING_BYTES_MAX = 256 * 2 ** 20;
 const ROWS_BYTES_MAX = 2 ** 20;
-/** Recordings hold decoded messages as well, for people. */
+/** Recordings also contain decoded messages, for reading. */
 const DEPTH_MAX = 32;
-/** More than any disk holds, and few enough to count with. */
+/** More than any disk holds, and safe to count with. */
 const ROWS_MAX = 10 ** 12;
 
-/** Numbers of rows by the name of a recording, then by replica; see {@link readRecording}. */
+/** Numbers of rows by recording, then by replica; see {@link readRecording}. */
 const ROWS: DocumentKind<ReadonlyMap<string, Recording["rows"]>> = {
   maxBytes: ROWS_BYTES_MAX,
   maxDepth: 2,
@@ -27,7 +27,7 @@ const ROWS: DocumentKind<ReadonlyMap<string, Recording["rows"]>> = {
   },
 };
 
-/** What this program reads of a recording. */
+/** The fields of a recording that this program reads. */
 const RECORDING: DocumentKind<Recording> = {
   maxBytes: RECORDING_BYTES_MAX,
   maxDepth: DEPTH_MAX,
@@ -59,12 +59,12 @@ const RECORDING: DocumentKind<Recording> = {
 };
 
 /**
- * Reads a recording from a file. If a file `rows.json` lies in the same folder, it is an object
- * whose keys are the names of recordings (without `.json`), and whose values say how many rows
- * disks hold where the recorded offsets are not the truth: numbers of rows by `DB.TABLE`, narrowed
- * down by `/PID`, `@ENDPOINT` or both. Without it the recorded offsets count.
+ * Reads a recording from a file. A file `rows.json` in the same folder is an object whose keys are the
+ * names of recordings (without `.json`), and whose values are the numbers of rows on disks where the
+ * recorded offsets are wrong: by `DB.TABLE`, narrowed down by `/PID`, `@ENDPOINT` or both. Without it
+ * the recorded offsets count.
  *
- * @throws OpsError `usage` with the path of the bad field.
+ * @throws OpsError `usage` with the path of the invalid field.
  */
 export function readRecording(path: string): Recording {
   const where = `the recording ${safe(path)}`;
@@ -78,10 +78,10 @@ export function readRecording(path: string): Recording {
 }
 
 /**
- * Reads a recording: JSON with `note`, `zk_root_path`, `znodes` (path -> `data_base64`,
- * `ephemeral`) and `rpc` (`endpoint`, `path`, `request_base64`, `response_base64`).
+ * Reads a recording: JSON with `note`, `zk_root_path`, `znodes` (path -> `data_base64`, `ephemeral`)
+ * and `rpc` (`endpoint`, `path`, `request_base64`, `response_base64`).
  *
- * @throws OpsError `usage` with the path of the bad field if `text` is anything else.
+ * @throws OpsError `usage` with the path of the invalid field for any other text.
  */
 export function parseRecording(text: string): Recording {
   const checked = checkDocument(RECORDING, text);

@@ -23,14 +23,14 @@ export interface RecordedCall {
 
 /** A nameserver or tablet that was called while recording. */
 export interface RecordedProcess {
-  /** What the cluster calls it: its server name, or its address if the cluster has no names. */
+  /** Its server name, or its address if the cluster has no names. */
   readonly endpoint: string;
   readonly address: string;
   /** Whether it answered any call. */
   readonly isUp: boolean;
 }
 
-/** One moment of a real cluster: its znodes and what its processes answered. */
+/** One moment of a real cluster: its znodes and the answers of its processes. */
 export interface Recording {
   readonly note: string;
   readonly rootPath: string;
@@ -38,15 +38,15 @@ export interface Recording {
   readonly znodes: readonly RecordedZnode[];
   readonly calls: readonly RecordedCall[];
   /**
-   * Rows on disks where the recording itself cannot tell, by `DB.TABLE/PID@ENDPOINT`,
-   * `DB.TABLE@ENDPOINT`, `DB.TABLE/PID` or `DB.TABLE`. With PID and ENDPOINT also of replicas that are on
-   * no record.
+   * Rows on disks that the recording itself does not show, by `DB.TABLE/PID@ENDPOINT`,
+   * `DB.TABLE@ENDPOINT`, `DB.TABLE/PID` or `DB.TABLE`. With PID and ENDPOINT also of replicas off the
+   * record.
    */
   readonly rows: ReadonlyMap<string, number>;
 }
 
 /**
- * @throws OpsError `usage` if no nameserver answered while recording: nothing is known of the tables then.
+ * @throws OpsError `usage` if no nameserver answered while recording, so that the tables are unknown.
  */
 export function assertNameserver(recording: Recording): void {
   const nameservers = recordedProcesses(recording, "openmldb.nameserver.NameServer");
@@ -76,8 +76,8 @@ export function recordedProcesses(
 /**
  * Replaces addresses everywhere: in paths and data of znodes, in requests and answers.
  *
- * @param addresses New `host:port` by recorded `host:port`, both of the same length: then the
- *   lengths that protobuf writes before strings stay right, whatever message they stand in.
+ * @param addresses New `host:port` by recorded `host:port`, both of the same length, so that the length
+ *   prefixes of protobuf strings stay valid.
  * @throws OpsError `usage` if the lengths differ.
  */
 export function renameAddresses(
@@ -117,8 +117,8 @@ export function renameAddresses(
 }
 
 /**
- * What `method` was answered, one entry per call: the server, what was asked, the answer.
- * Calls without an answer are left out.
+ * The recorded answers of `method`, one entry per call: the server, the request, the answer. Calls
+ * without an answer are left out.
  */
 export function recordedAnswers<I extends DescMessage, O extends DescMessage>(
   recording: Recording,

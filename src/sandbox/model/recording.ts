@@ -33,36 +33,37 @@ export interface RecordedReplica {
   readonly followers: ReadonlyMap<Endpoint, bigint>;
 }
 
-/** One tablet: what its disk holds, and what it has in memory. */
+/** One tablet: the contents of its disk and its memory. */
 export interface RecordedTablet extends RecordedProcess {
   readonly disk: readonly DiskContent[];
   readonly loaded: readonly RecordedReplica[];
 }
 
-/** A whole cluster at the moment of a recording, ready to be put into a model. */
+/** A whole cluster at the moment of a recording, ready for a model. */
 export interface RecordedCluster {
   readonly znodes: readonly RecordedZnode[];
-  /** The leader first, then the standbys in the order of their turn. */
+  /** The leader first, then the standbys in the order of succession. */
   readonly nameservers: readonly RecordedProcess[];
   readonly tablets: readonly RecordedTablet[];
   readonly hasServerNames: boolean;
-  /** What the leading nameserver had in memory; newer than the znodes. */
+  /** The tables in the leading nameserver's memory, newer than the znodes. */
   readonly tables: readonly TableInfo[];
-  /** All ops that it listed, oldest first. */
+  /** All listed ops, oldest first. */
   readonly ops: readonly OPStatus[];
-  /** Its view of the tablets. */
+  /** The nameserver's view of the tablets. */
   readonly tabletStates: readonly TabletStatus[];
 }
 
 /**
- * Makes a cluster of a recording. What no call can tell is filled in like this:
- * - Rows on disk: a loaded replica holds what its tablet reports. Any other holds what
- *   `recording.rows` says, else the offset that the nameserver last saw, else none. A tablet that is on
- *   no record of a partition has its directory only if `recording.rows` says so.
+ * Builds a cluster from a recording. Facts that no call shows are filled in as follows:
+ *
+ * - Rows on disk: a loaded replica holds what its tablet reports. Any other holds what `recording.rows`
+ *   states, else the nameserver's last offset, else none. A tablet that is off the record of a
+ *   partition has its directory only if `recording.rows` states so.
  * - Entries carry the terms of the partition's history; those of a dead ex-leader carry the terms
- *   before the newest one, which it did not take part in.
- * - `table_meta.txt` says leader for the replica that led first, follower for all others, also for
- *   one that was elected later: ChangeRole does not write that file (OpenMLDB 0.9 tablet).
+ *   before the newest one, in which it did not take part.
+ * - `table_meta.txt` says leader for the replica that led first, follower for all others, also for one
+ *   that was elected later: ChangeRole does not write that file (OpenMLDB 0.9 tablet).
  */
 export function loadRecording(recording: Recording): RecordedCluster {
   const tables = recordedAnswers(recording, NameServer.method.showTable).find(
@@ -91,7 +92,7 @@ export function loadRecording(recording: Recording): RecordedCluster {
   };
 }
 
-/** Nameservers in the order in which they queue for the lock; those without a node come last. */
+/** Nameservers in the order in which they wait for the lock; those without a node come last. */
 function inTurn(
   recording: Recording,
   nameservers: readonly RecordedProcess[],
@@ -106,9 +107,9 @@ function inTurn(
   return [...nameservers].sort((a, b) => place(a) - place(b));
 }
 
-/** What the tablets said. */
+/** The answers of the tablets. */
 interface Evidence {
-  /** What each tablet has loaded; a tablet that did not answer is missing. */
+  /** The loaded replicas of each tablet; a tablet that did not answer is missing. */
   readonly loaded: ReadonlyMap<Endpoint, readonly RecordedReplica[]>;
   /** Snapshots on disk by {@link followerKey}. */
   readonly snapshots: ReadonlyMap<string, SnapshotFile>;
@@ -173,7 +174,7 @@ function diskOf(
   );
 }
 
-/** A replica on the disk of a tablet that the record does not name. */
+/** A replica on the disk of a tablet that is off the record. */
 function leftover(
   table: TableInfo,
   pid: number,
@@ -232,15 +233,15 @@ function rowsOnDisk(
   rows: ReadonlyMap<string, number>,
 ): bigint {
   const name = `${table.db}.${table.name}`;
-  const told =
+  const given =
     rows.get(`${name}/${pid}@${claim.endpoint}`) ??
     rows.get(`${name}@${claim.endpoint}`) ??
     rows.get(`${name}/${pid}`) ??
     rows.get(name);
-  return told === undefined ? claim.offset : BigInt(told);
+  return given === undefined ? claim.offset : BigInt(given);
 }
 
-/** Entries 1 to `last`, each with the term that had begun when it was written. */
+/** Entries 1 to `last`, each with the term in which it was written. */
 function runsOf(terms: TablePartition["termOffset"], last: bigint): readonly Run[] {
   const starts = terms.length > 0 ? terms : [{ term: 1n, offset: 0n }];
   return starts.flatMap(({ term, offset }, index) => {

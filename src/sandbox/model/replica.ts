@@ -4,24 +4,24 @@ import type { Endpoint } from "../../model/cluster-state.js";
 import type { ReplicaDir } from "./disk.js";
 import { lastOffset, rowCount, slice } from "./runs.js";
 
-/** How far a leader has replicated to one follower. */
+/** The replication from a leader to one follower. */
 export interface Link {
-  /** Last entry that the follower has acknowledged; 0 until it first answered. */
+  /** Last entry that the follower has acknowledged; 0 until its first answer. */
   sent: bigint;
-  /** Whether the follower has told its offset, which is where the leader starts. */
+  /** Whether the follower has reported its offset, where the leader starts. */
   isMatched: boolean;
 }
 
 /** One row in the memory of a tablet. */
 export interface StoredRow {
-  /** Which part of a memory table it is in; 0 for tables on disk. */
+  /** Its segment in a memory table; 0 for tables on disk. */
   readonly segment: number;
   readonly pk: Buffer;
   readonly ts: bigint;
   readonly row: Buffer;
 }
 
-/** What a replica is made of when a tablet takes it into memory. */
+/** The parts of a replica that a tablet takes into memory. */
 export interface ReplicaParts {
   readonly tid: number;
   readonly pid: number;
@@ -33,24 +33,22 @@ export interface ReplicaParts {
 }
 
 /**
- * A replica in the memory of a tablet.
- *
- * A whole tablet is asked often for what GetTableStatus tells, and little of it changes in between:
- * so the last answer is kept, and each setter forgets it.
+ * A replica in the memory of a tablet. GetTableStatus of a whole tablet is frequent and changes little,
+ * so the last answer is kept and cleared by each setter.
  */
 export class LoadedReplica {
   readonly tid: number;
   readonly pid: number;
   readonly dir: ReplicaDir;
-  /** The leadership that it leads or follows; 0 for a follower that no leader has spoken to. */
+  /** The leadership that it leads or follows; 0 for a follower without a leader yet. */
   term: bigint;
   /** Replication list, by endpoint; empty for a follower. */
   readonly links = new Map<Endpoint, Link>();
   /** Identity of this leadership in the entries that it writes. */
   writer: number;
-  /** What GetTableStatus last answered about it, if that is still true. Frozen, as answers share it. */
+  /** The last GetTableStatus answer if it is still valid. Frozen, as answers share it. */
   status: TableStatus | undefined;
-  /** The rows as Traverse last walked them, by the place of the index, if they are still the same. */
+  /** The rows in Traverse order, by the position of the index, if they are still valid. */
   readonly rows = new Map<number, readonly StoredRow[]>();
   #role: "leader" | "follower";
   #state: TableState;
@@ -89,7 +87,7 @@ export class LoadedReplica {
     this.status = undefined;
   }
 
-  /** Last entry that it has. Code that writes to its directory sets it, too. */
+  /** Its last entry. Code that writes to its directory sets it, too. */
   get offset(): bigint {
     return this.#offset;
   }
@@ -99,7 +97,10 @@ export class LoadedReplica {
     this.forgetAnswers();
   }
 
-  /** Rows in memory beyond those of the log: replicated before the load began, then loaded once more. */
+  /**
+   * Rows in memory in addition to those of the log: replicated before the load began, then loaded once
+   * more.
+   */
   get extraRows(): number {
     return this.#extraRows;
   }
@@ -109,7 +110,7 @@ export class LoadedReplica {
     this.forgetAnswers();
   }
 
-  /** Rows with this number and smaller ones are expired: the tablet has thrown them away (TTL). */
+  /** Rows with this number and smaller ones are expired and collected (TTL). */
   get expiredTo(): bigint {
     return this.#expiredTo;
   }
@@ -119,7 +120,7 @@ export class LoadedReplica {
     this.forgetAnswers();
   }
 
-  /** What was answered about it is no longer true. */
+  /** Clears the kept answers. */
   forgetAnswers(): void {
     this.status = undefined;
     this.rows.clear();
@@ -146,21 +147,21 @@ export class LoadedReplica {
   }
 }
 
-/** Outcome of something asked of a tablet: OpenMLDB's code and its words for it. */
+/** The outcome of a call to a tablet: OpenMLDB's code and message. */
 export interface Outcome {
   readonly code: number;
   readonly msg: string;
 }
 
-/** The outcome of everything that went well. */
+/** The outcome of a successful call. */
 export const OK: Outcome = { code: 0, msg: "ok" };
 
-/** Whether a loaded replica answers reads and writes (making snapshots or having them paused included). */
+/** True if a loaded replica answers reads and writes (also while snapshots are made or paused). */
 export function isServing(replica: LoadedReplica): boolean {
   return replica.state !== TableState.kTableUndefined && replica.state !== TableState.kTableLoading;
 }
 
-/** Whether it is of a memory table. */
+/** True for a replica of a memory table. */
 export function isInMemory({ dir }: LoadedReplica): boolean {
   return dir.meta.storageMode === StorageMode.kMemory;
 }

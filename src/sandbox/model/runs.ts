@@ -1,15 +1,15 @@
 /**
- * A stretch of log entries written by one leader in one go: the numbers `from` to `to`, both
- * included. An entry is identified by its number and its writer: two leaders that both believe to
- * lead can write different entries under the same number and term. Lists of runs are ordered by
- * number and do not overlap; they can have gaps.
+ * A sequence of log entries written by one leader: the numbers `from` to `to`, both included. An entry
+ * is identified by its number and its writer: two replicas that both act as leader can write different
+ * entries under the same number and term. Lists of runs are ordered by number and do not overlap; they
+ * can have gaps.
  */
 export interface Run {
   readonly from: bigint;
   readonly to: bigint;
   /** Leadership term that the entries carry. */
   readonly term: bigint;
-  /** Which leader wrote them; each time a replica becomes leader is a new writer. */
+  /** The leader that wrote them; each time a replica becomes leader is a new writer. */
   readonly writer: number;
 }
 
@@ -25,7 +25,7 @@ export function rowCount(runs: readonly Run[]): number {
   return Number(rows);
 }
 
-/** Adds entries at the end, in place; they must be newer than all that are there. */
+/** Appends entries in place; they must be newer than the existing ones. */
 export function append(runs: Run[], run: Run): void {
   const last = runs.at(-1);
   const continues =
@@ -56,7 +56,7 @@ export function truncate(runs: readonly Run[], last: bigint): Run[] {
   return slice(runs, 0n, last);
 }
 
-/** The entries of `runs` that `other` does not hold: same number and same writer is the same entry. */
+/** The entries of `runs` that `other` lacks: entries with the same number and writer are equal. */
 export function subtract(runs: readonly Run[], other: readonly Run[]): Run[] {
   let left: Run[] = [...runs];
   for (const hole of other) {
@@ -74,8 +74,8 @@ function without(run: Run, hole: Run): Run[] {
 }
 
 /**
- * The writer of entries whose leader is not known one by one, as in a recording: one per term.
- * Negative, so that it never meets the writers of the model.
+ * The writer of entries whose leader is unknown, as in a recording: one per term. Negative, so that it
+ * differs from all writers of the model.
  */
 export function writerOfTerm(term: bigint): number {
   return -1 - Number(term);

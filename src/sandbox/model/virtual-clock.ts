@@ -1,12 +1,12 @@
 import { sleepOn } from "../../cluster/real-clock.js";
 import type { Clock } from "../../model/clock.js";
 
-/** A clock that can also call back; the sandbox's model knows no other source of time. */
+/** A clock with timers; the model has no other source of time. */
 export interface SandboxClock extends Clock {
   /**
    * Calls `fn` once, after `ms` milliseconds of this clock.
    *
-   * @returns A function that cancels the timer; harmless when the timer has fired.
+   * @returns A function that cancels the timer; harmless after the timer has fired.
    */
   setTimer(ms: number, fn: () => void): () => void;
 }
@@ -21,24 +21,24 @@ function earlier(a: Timer, b: Timer): boolean {
   return a.at < b.at || (a.at === b.at && a.sequence < b.sequence);
 }
 
-/** Lets everything run that is ready to run: promise callbacks and what they queue. */
+/** Runs all pending promise callbacks. */
 function drainMicrotasks(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** With fewer cancelled timers than this, taking them out is not worth it. */
+/** With fewer cancelled timers than this, removing them is not worth it. */
 const COMPACT_MIN = 1_000;
 
 /**
- * A clock that moves only when it is told to, so that hours pass in milliseconds and every run
- * with the same seed is the same run. Timers fire in the order (time, order of creation).
+ * A clock that only moves when driven, so that hours pass in milliseconds and runs with equal seeds are
+ * equal. Timers fire in the order (time, order of creation).
  */
 export class VirtualClock implements SandboxClock {
   #now: number;
-  /** How far the wall clock was set from {@link VirtualClock.now}. */
+  /** Offset of the wall clock from {@link VirtualClock.now}. */
   #stepped = 0;
   #sequence = 0;
-  /** Binary heap, the earliest timer first. Cancelled timers stay until they come up or are most of it. */
+  /** Binary heap, the earliest timer first. Cancelled timers stay until they are due or outnumber the others. */
   #heap: Timer[] = [];
   /** How many timers in the heap are cancelled. */
   #cancelled = 0;
@@ -56,12 +56,12 @@ export class VirtualClock implements SandboxClock {
     return this.#now + this.#stepped;
   }
 
-  /** Sets the wall clock forward, or back with a negative number; timers do not notice. */
+  /** Sets the wall clock forward, or back with a negative number; timers are not affected. */
   stepWallTime(ms: number): void {
     this.#stepped += ms;
   }
 
-  /** How many timers it holds: those to come, and at most as many (or 1,000) cancelled ones. */
+  /** The number of timers: active ones, and at most as many (or 1,000) cancelled ones. */
   get timerCount(): number {
     return this.#heap.length;
   }
@@ -82,11 +82,11 @@ export class VirtualClock implements SandboxClock {
   }
 
   /**
-   * Drives time until `work` settles: lets all promise callbacks run, fires the next timer, and so on.
+   * Advances time until `work` settles: runs all promise callbacks, fires the next timer, and so on.
    *
-   * @param work What to wait for, or a function that starts it.
-   * @param limitMs Virtual milliseconds that may pass.
-   * @returns What `work` returns; its rejection is passed on.
+   * @param work The work, or a function that starts it.
+   * @param limitMs The limit in virtual milliseconds.
+   * @returns The result of `work`; its rejection is passed on.
    * @throws Error when the limit has passed, or when no timer is left and `work` still waits.
    */
   async run<T>(work: Promise<T> | (() => Promise<T>), limitMs: number): Promise<T> {
@@ -115,24 +115,24 @@ export class VirtualClock implements SandboxClock {
     }
   }
 
-  /** Lets `ms` milliseconds pass, with everything that happens in them. */
+  /** Advances `ms` milliseconds, with everything that happens in them. */
   async advance(ms: number): Promise<void> {
     await this.run(() => this.sleep(ms), ms);
   }
 
-  /** Fires one timer. Others of the same moment come after the promise callbacks that it brings about. */
+  /** Fires one timer. Others of the same time fire after the promise callbacks that it triggers. */
   #fire(timer: Timer): void {
     const { at, fn } = timer;
     this.#now = at;
-    // Cancelling it means nothing from now on.
+    // From now on cancelling it has no effect.
     timer.fn = undefined;
     fn?.();
   }
 
-  /** Takes the cancelled timers out when they are most of the heap: each call leaves its deadline there. */
+  /** Removes the cancelled timers when they are most of the heap: each call leaves its deadline there. */
   #compact(): void {
     if (this.#cancelled < COMPACT_MIN || this.#cancelled * 2 < this.#heap.length) return;
-    // What is in order is a heap, too.
+    // A sorted array is a valid heap.
     this.#heap = this.#heap
       .filter((timer) => timer.fn !== undefined)
       .sort((a, b) => (earlier(a, b) ? -1 : 1));
@@ -195,8 +195,8 @@ export class VirtualClock implements SandboxClock {
 }
 
 /**
- * The real clock, made faster: one real second is `speed` seconds of this clock. Timers do not
- * keep the process alive by themselves.
+ * A real clock with a factor: one real second is `speed` seconds of this clock. Its timers do not keep
+ * the process alive.
  *
  * @param speed Greater than 0; 1 is real time.
  */

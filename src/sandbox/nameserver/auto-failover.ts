@@ -6,32 +6,33 @@ import type { NameserverState } from "./nameserver-state.js";
 import { OFFLINE_LEADER } from "./op-recover-table.js";
 
 /**
- * What a nameserver does by itself about tablets that go and come, while auto_failover is on:
+ * The nameserver's own reactions to tablets that go and come back, while auto_failover is on:
  *
  * - A tablet that is gone for the heartbeat timeout: all its replicas are marked not alive, except the
- *   last alive one of a partition. Where no alive leader is left, the alive followers on healthy tablets
- *   elect one; where one is, it stops replicating to the tablet. Nothing is done later for a tablet whose
- *   timeout ended while auto_failover was off.
+ *   last alive one of a partition. If no alive leader is left, the alive followers on healthy tablets
+ *   elect one; otherwise the leader stops replicating to the tablet. If the timeout ended while
+ *   auto_failover was off, nothing is done later either.
  * - A tablet that comes back: if its process restarted, it is first treated as gone, whatever the time.
- *   Then RecoverTable is queued for each of its replicas that is not alive, without giving leadership
- *   back. One that is not flagged leader needs an alive leader. RecoverTable moves the binlog of each
- *   replica that is not loaded away, if the leader is alive and healthy; no offset is compared before.
+ *   Then RecoverTable is queued for each of its replicas that is not alive, without restoring
+ *   leadership. One that is not flagged leader needs an alive leader. RecoverTable moves away the
+ *   binlog of each replica that is not loaded, if the leader is alive and healthy; no offset is
+ *   compared before.
  * - A tablet that kept its process and was gone for less than the timeout: nothing.
- * - A tablet that this nameserver never saw before it registered, or that came back while auto_failover
- *   was off: nothing, also not when it is switched on.
+ * - A tablet that registered for the first time at this nameserver, or that came back while
+ *   auto_failover was off: nothing, also not when it is switched on.
  *
  * @see OpenMLDB 0.9 nameserver: OnTabletOffline, OnTabletOnline, UpdateEndpointTableAlive
  */
 export class AutoFailover {
   readonly #server: NameserverState;
-  /** When tablets went that nothing was done about yet, or that did not come back. */
+  /** When tablets went away, for those that are unhandled or still gone. */
   readonly #gone = new Map<Endpoint, number>();
 
   constructor(server: NameserverState) {
     this.#server = server;
   }
 
-  /** A new leader begins with the tablets that it knows to be gone. */
+  /** A new leader starts with the tablets that it knows to be gone. */
   recover(): void {
     this.#gone.clear();
     for (const [endpoint, state] of this.#server.tablets) {
@@ -71,14 +72,14 @@ export class AutoFailover {
     offlineEndpoint(this.#server, endpoint, this.#server.context.options.taskConcurrency);
   }
 
-  /** A tablet that had gone is there again. */
+  /** A tablet that was gone is registered again. */
   online(endpoint: Endpoint): void {
     const server = this.#server;
     if (!server.isRunning) return;
-    server.after(0, () => this.#welcome(endpoint));
+    server.after(0, () => this.#recoverReturned(endpoint));
   }
 
-  #welcome(endpoint: Endpoint): void {
+  #recoverReturned(endpoint: Endpoint): void {
     const server = this.#server;
     const { options, tree, root } = server.context;
     const since = this.#gone.get(endpoint);
@@ -86,7 +87,7 @@ export class AutoFailover {
     if (!server.autoFailover || since === undefined) return;
     const hasRestarted = znodeText(tree, `${root}/nodes/${endpoint}`)?.startsWith("startup_");
     if (hasRestarted === undefined) return;
-    // A session that was lost for a while is no reason to reload anything.
+    // A lost session alone requires no reload.
     if (!hasRestarted && server.wallTime() < since + options.heartbeatTimeoutMs) return;
     if (hasRestarted) this.#giveUp(endpoint);
     server.log(`auto_failover recovers ${endpoint}`);
@@ -94,7 +95,7 @@ export class AutoFailover {
   }
 }
 
-/** Flags all replicas of a tablet not alive, but never the last alive one of a partition. */
+/** Flags all replicas of a tablet not alive, except the last alive one of a partition. */
 function markDead(server: NameserverState, endpoint: Endpoint): void {
   for (const table of server.tables.all()) {
     let isChanged = false;
@@ -117,8 +118,8 @@ function partitionsOn(server: NameserverState, endpoint: Endpoint): [TableInfo, 
 }
 
 /**
- * Takes a tablet out of service: single replicas are marked not alive, leaders are replaced,
- * followers are taken off their leader's list and marked not alive.
+ * Takes a tablet out of service: single replicas are marked not alive, leaders are replaced, followers
+ * are removed from their leader's list and marked not alive.
  *
  * @see OpenMLDB 0.9 nameserver: OfflineEndpointDBInternal
  */
@@ -147,7 +148,7 @@ export function offlineEndpoint(
 /**
  * Recovers every replica of a tablet that is not alive, and single replicas in any case.
  *
- * @param isRestoring Also gives leadership back to replicas that are flagged leader.
+ * @param isRestoring Also restores leadership to replicas that are flagged leader.
  * @see OpenMLDB 0.9 nameserver: RecoverEndpointDBInternal
  */
 export function recoverEndpoint(

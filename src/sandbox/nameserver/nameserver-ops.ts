@@ -6,14 +6,14 @@ import { newOp, type OpData, type OpTask, opBytes, opName, type QueuedOp, readOp
 
 /** Parent id of an op that has none (the largest unsigned 64-bit number). */
 const NO_PARENT = 18_446_744_073_709_551_615n;
-/** An op that cannot be ended because a healthy-looking tablet is silent is tried again this often. */
+/** How often the end of an op is retried while a healthy tablet does not answer. */
 const END_RETRY_MS = 500;
-/** max_op_num: ended ops that are kept. */
+/** max_op_num: the number of ended ops that are kept. */
 const ENDED_MAX = 10_000;
 
 /**
- * The op queues of a leading nameserver. Queues run side by side, each strictly one op at a time;
- * a child op runs directly after its parent in the same queue.
+ * The op queues of a leading nameserver. Queues run in parallel, each strictly one op at a time; a
+ * child op runs directly after its parent in the same queue.
  *
  * @see OpenMLDB 0.9 nameserver: ProcessTask, UpdateTaskStatus, AddOPData, DeleteTask
  */
@@ -28,14 +28,14 @@ export class OpQueues {
     this.#queues = Array.from({ length: taskConcurrencyMax }, () => []);
   }
 
-  /** All ops that are known, oldest first. */
+  /** All known ops, oldest first. */
   list(): QueuedOp[] {
     const all = [...this.#ended, ...this.#queues.flat()];
     return all.sort((a, b) => (a.info.opId < b.info.opId ? -1 : 1));
   }
 
   /**
-   * Makes an op and queues it.
+   * Creates an op and queues it.
    *
    * @returns False if it cannot be created; OpenMLDB's callers mostly do not report it.
    */
@@ -47,7 +47,7 @@ export class OpQueues {
   ): boolean {
     const { concurrency = this.#server.context.options.taskConcurrency } = place;
     const { parentId = NO_PARENT } = place;
-    // The counter moves even if the op then cannot be created.
+    // The counter grows even if the op cannot be created.
     const id = this.#server.nextOpId();
     const op = newOp({ ...of, id, type, parentId }, data);
     const tasks = buildTasks(this.#server, op);
@@ -102,8 +102,8 @@ export class OpQueues {
       return;
     }
     const current = op.tasks[0];
-    // A step that a tablet did or does is asked for, one of the nameserver's own is done again. kChangeLeader
-    // is neither: no tablet is asked, and it stays in progress for ever (SkipDoneTask, Task::SetState).
+    // A tablet's step is polled, a step of the nameserver is run again. kChangeLeader is neither: no tablet
+    // is polled, and it stays in progress forever (SkipDoneTask, Task::SetState).
     const isAwaited =
       current !== undefined && ("endpoint" in current || current.type === TaskType.kChangeLeader);
     op.step = taskStatus === TaskStatus.kDoing && isAwaited ? "doing" : "inited";
@@ -111,7 +111,7 @@ export class OpQueues {
     this.#queues[vecIdx < size ? vecIdx : pid % size]?.push(op);
   }
 
-  /** Asks the tablets how the steps went that they run (every 2 s). */
+  /** Polls the tablets about their steps (every 2 s). */
   poll(): void {
     for (const [index, queue] of this.#queues.entries()) {
       const op = queue[0];
@@ -137,7 +137,7 @@ export class OpQueues {
     return isGone ? "failed" : "doing";
   }
 
-  /** Moves the first op of a queue on as far as it goes without waiting. */
+  /** Advances the first op of a queue as far as possible without waiting. */
   #advance(index: number): void {
     const op = this.#queues[index]?.[0];
     if (op === undefined || op.step === "doing") return;
@@ -209,7 +209,7 @@ export class OpQueues {
     this.#advance(index);
   }
 
-  /** All tablets that look healthy must first forget the op's steps; a silent one holds the queue up. */
+  /** All healthy tablets must first delete the op's steps; one that does not answer blocks the queue. */
   #end(index: number, op: QueuedOp): void {
     const { context } = this.#server;
     const healthy = [...this.#server.tablets].filter(([, state]) => state.isHealthy);
@@ -244,7 +244,7 @@ export class OpQueues {
     this.#server.log(`${opName(op)} ended ${TaskStatus[info.taskStatus]} at ${currentTask(op)}`);
   }
 
-  /** Runs the steps that were stuck. */
+  /** Runs the stuck steps. */
   unstick(): void {
     for (const [index, queue] of this.#queues.entries()) {
       const op = queue[0];
@@ -268,7 +268,7 @@ export class OpQueues {
     return false;
   }
 
-  /** Forgets the ops that match, ended or not, and their znodes. @returns How many. */
+  /** Deletes the matching ops, ended or not, and their znodes. @returns How many. */
   delete(matches: (op: QueuedOp) => boolean): number {
     let count = 0;
     for (const list of [this.#ended, ...this.#queues]) {
@@ -282,7 +282,7 @@ export class OpQueues {
     return count;
   }
 
-  /** Takes ops as given, ended ones into the list, others into their queues (for recordings). */
+  /** Adds given ops, ended ones to the list, others to their queues (for recordings). */
   install(ops: readonly QueuedOp[]): void {
     for (const op of ops) {
       const { taskStatus } = op.info;
@@ -316,7 +316,7 @@ function taskKey(op: QueuedOp, type: TaskType): string {
   return `${op.info.opId}/${type}`;
 }
 
-/** The name of the step that an op is at, `-` if none, as ShowOPStatus gives it. */
+/** The name of an op's current step, `-` if none, as in ShowOPStatus. */
 export function currentTask(op: QueuedOp): string {
   const task = op.tasks[0];
   return task === undefined || op.info.taskStatus === TaskStatus.kInited

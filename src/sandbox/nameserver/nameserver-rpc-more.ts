@@ -20,13 +20,13 @@ import type { Nameserver } from "./nameserver.js";
 
 const NO_TABLE: Outcome = { code: 100, msg: "table does not exist" };
 
-/** CancelOP: the op ends where it is; what its steps did so far stays. */
+/** CancelOP: the op ends at its current step; the effects of its steps stay. */
 export function cancelOp(server: Nameserver, request: CancelOPRequest): Outcome {
   if (server.ops.cancel(request.opId)) return OK;
   return { code: 312, msg: "op status is not kDoing or kInited" };
 }
 
-/** DeleteOP: forgets one op, or all of one status (default kInited is refused) and database. */
+/** DeleteOP: deletes one op, or all of one status (default kInited is refused) and database. */
 export function deleteOp(server: Nameserver, request: DeleteOPRequest): Outcome {
   const byId = isFieldSet(request, DeleteOPRequestSchema.field.opId);
   const byDb = isFieldSet(request, DeleteOPRequestSchema.field.db);
@@ -42,7 +42,7 @@ export function deleteOp(server: Nameserver, request: DeleteOPRequest): Outcome 
   return byId && count === 0 ? { code: 136, msg: "op id does not exist" } : OK;
 }
 
-/** GetTablePartition: the partition as the nameserver has it; left out if there is no such pid. */
+/** GetTablePartition: the partition in the nameserver's memory; absent if there is no such pid. */
 export function getTablePartition(server: Nameserver, request: GetTablePartitionRequest) {
   const table = server.tables.find(request.name, request.db);
   if (table === undefined) return NO_TABLE;
@@ -50,7 +50,7 @@ export function getTablePartition(server: Nameserver, request: GetTablePartition
   return part === undefined ? OK : { ...OK, tablePartition: clone(TablePartitionSchema, part) };
 }
 
-/** SetTablePartition: replaces what the nameserver knows of the partition, all of it. */
+/** SetTablePartition: replaces the whole record of the partition. */
 export function setTablePartition(server: Nameserver, request: SetTablePartitionRequest): Outcome {
   const table = server.tables.find(request.name, request.db);
   if (table === undefined) return NO_TABLE;
@@ -63,7 +63,7 @@ export function setTablePartition(server: Nameserver, request: SetTablePartition
   return OK;
 }
 
-/** MakeSnapshotNS: an op at the leader; with an offset it is done at once, without an op. */
+/** MakeSnapshotNS: an op at the leader; with an offset it runs at once, without an op. */
 export function makeSnapshotNs(server: Nameserver, request: MakeSnapshotNSRequest): Outcome {
   const { name, db, pid, offset } = request;
   const table = server.tables.find(name, db);

@@ -39,7 +39,7 @@ export const SYSTEM_DATABASES: readonly string[] = [
   "__PRE_AGG_DB",
 ];
 
-/** What every method answers on a standby, and on a leader that has not taken over yet. */
+/** The answer to every method on a standby, and on a leader before its takeover. */
 export const NOT_LEADER: Outcome = { code: 300, msg: "nameserver is not leader" };
 
 /** The answer to {@link MANUAL_METHODS} while auto_failover is on. */
@@ -57,7 +57,7 @@ export const MANUAL_METHODS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What a leading nameserver answers to each call.
+ * The handlers of a leading nameserver.
  *
  * @see OpenMLDB 0.9 nameserver: name_server_impl.cc
  */
@@ -74,7 +74,7 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
   }),
 
   showTable: (server, request) => ({
-    // Copies: what was answered must not change with what the nameserver learns later.
+    // Copies: an answer must not change with later updates.
     tableInfo: wanted(server, request).map((table) => server.tables.copyOf(table)),
     ...OK,
   }),
@@ -120,7 +120,7 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
     const meta = metaOf(partitionOf(table, pid), endpoint);
     if (meta === undefined) return { code: 308, msg: "pid does not exist" };
     if (meta.isAlive) return { code: 311, msg: "table is alive, need not recover" };
-    // Whether the op could be created is not told.
+    // The answer does not show whether the op was created.
     server.ops.create(
       OPType.kRecoverTableOP,
       { name, db, pid },

@@ -9,7 +9,7 @@ import type { Tablet } from "../tablet/tablet.js";
 import type { ZnodeTree } from "../znode-tree.js";
 import type { OpData } from "./ops.js";
 
-/** What a nameserver needs from the model around it. */
+/** The parts of the model that a nameserver needs. */
 export interface NameserverContext {
   readonly clock: SandboxClock;
   readonly options: ModelOptions;
@@ -18,25 +18,27 @@ export interface NameserverContext {
   /** `zk_root_path`. */
   readonly root: string;
   readonly hasServerNames: boolean;
-  /** Names of all tablets that the model has. */
+  /** The endpoints of all tablets of the model. */
   endpoints(): readonly Endpoint[];
-  /** The tablet of that name, if its process runs and answers. */
+  /** The tablet with that endpoint, if its process runs and answers. */
   reachable(endpoint: Endpoint): Tablet | undefined;
   log(what: string): void;
 }
 
-/** A tablet as a nameserver sees it. */
+/** The state of a tablet at a nameserver. */
 export interface TabletState {
   isHealthy: boolean;
-  /** When that began, milliseconds since the epoch of the nameserver's wall clock. */
+  /** Since when, milliseconds since the epoch by the nameserver's wall clock. */
   since: number;
 }
 
-/** A nameserver as its parts (queues, failover, refresh of figures, steps of ops) see it. */
+/**
+ * The interface of a nameserver for its parts (queues, failover, refresh of figures, steps of ops).
+ */
 export interface NameserverState {
   readonly context: NameserverContext;
   readonly faults: Faults;
-  /** What it ever saw registered, in the order of names. */
+  /** All tablets that were ever registered, sorted by name. */
   readonly tablets: ReadonlyMap<Endpoint, TabletState>;
   readonly tables: TableStore;
   readonly ops: OpMaker;
@@ -53,14 +55,16 @@ export interface NameserverState {
   isHealthy(endpoint: Endpoint): boolean;
   /** The next op id. */
   nextOpId(): bigint;
-  /** Two new terms: one to fence followers with, one more for the new leader. @returns The first. */
+  /**
+   * Allocates two terms: one to fence followers with, one for the new leader. @returns The first.
+   */
   nextTerms(): bigint;
 }
 
-/** Makes ops and queues them. */
+/** Creates ops and queues them. */
 export interface OpMaker {
   /**
-   * Makes an op and queues it.
+   * Creates an op and queues it.
    *
    * @returns False if it cannot be created; OpenMLDB's callers mostly do not report it.
    */

@@ -7,8 +7,8 @@ import type { NameserverContext, TabletState } from "./nameserver-state.js";
 import { TableStatus } from "./table-status.js";
 
 /**
- * One nameserver: a standby until it holds the lock, then, after taking over, the leader. What it
- * knows as leader comes from the znodes; offsets that were only in its predecessor's memory are lost.
+ * One nameserver: a standby until it holds the lock, then, after the takeover, the leader. Its state as
+ * leader comes from the znodes; offsets that were only in its predecessor's memory are lost.
  *
  * @see OpenMLDB 0.9 nameserver: name_server_impl.cc, OnLocked, Recover
  */
@@ -17,7 +17,7 @@ export class Nameserver {
   readonly address: string;
   readonly context: NameserverContext;
   readonly faults: Faults;
-  /** What it ever saw registered, in the order of names. */
+  /** All tablets that were ever registered, sorted by name. */
   readonly tablets = new Map<Endpoint, TabletState>();
   readonly failover: AutoFailover;
   readonly #isAnswering: () => boolean;
@@ -27,10 +27,10 @@ export class Nameserver {
   /** Whether it leads and answers. */
   isRunning = false;
   autoFailover = false;
-  /** How far the clock of its machine was set. */
+  /** Offset of its machine's clock. */
   #steppedMs = 0;
-  /** Grows with each change of leadership, so that timers of an earlier one can be told. */
-  #reign = 0;
+  /** Grows with each change of leadership, which identifies timers of an earlier one. */
+  #leadership = 0;
   /** Work that came due while the process was stopped. */
   #deferred: (() => void)[] = [];
 
@@ -61,7 +61,7 @@ export class Nameserver {
   }
 
   /**
-   * The clock of its machine, milliseconds since the epoch: it measures the ages of tablets with it.
+   * The clock of its machine, milliseconds since the epoch; the ages of tablets are measured with it.
    *
    * @see OpenMLDB 0.9 nameserver: TabletInfo::ctime_, which get_micros() is compared with
    */
@@ -69,46 +69,46 @@ export class Nameserver {
     return this.context.clock.wallTime() + this.#steppedMs;
   }
 
-  /** The clock of its machine is set forward, or back with a negative number. */
+  /** Sets the clock of its machine forward, or back with a negative number. */
   stepClock(ms: number): void {
     this.#steppedMs += ms;
   }
 
-  /** Calls `fn` later, if this leadership still lasts; a stopped process does it when it goes on. */
+  /** Calls `fn` later, if this leadership still lasts; in a stopped process when it continues. */
   after(ms: number, fn: () => void): void {
-    const reign = this.#reign;
+    const leadership = this.#leadership;
     const due = () => {
-      if (this.#reign !== reign) return;
+      if (this.#leadership !== leadership) return;
       if (this.#isAnswering()) fn();
       else this.#deferred.push(due);
     };
     this.context.clock.setTimer(ms, due);
   }
 
-  /** The process goes on after it was stopped. */
+  /** The process continues after it was stopped. */
   wake(): void {
     const due = this.#deferred;
     this.#deferred = [];
     for (const fn of due) fn();
   }
 
-  /** The process is gone, or lost the lock: nothing of its leadership goes on. */
-  abdicate(): void {
-    this.#reign += 1;
+  /** The process is gone, or lost the lock: all timers of its leadership are dropped. */
+  loseLeadership(): void {
+    this.#leadership += 1;
     this.#deferred = [];
-    if (this.isRunning) this.log("leads no more");
+    if (this.isRunning) this.log("stops leading");
     this.isRunning = false;
   }
 
-  /** The process starts: it knows nothing yet. */
+  /** The process starts with empty memory. */
   reset(): void {
-    this.abdicate();
+    this.loseLeadership();
     this.tablets.clear();
   }
 
-  /** It got the lock: after the take-over it leads. */
+  /** It acquired the lock: after the takeover it leads. */
   takeOver(ms: number): void {
-    this.#reign += 1;
+    this.#leadership += 1;
     if (ms === 0) this.#lead();
     else this.after(ms, () => this.#lead());
   }
@@ -138,7 +138,7 @@ export class Nameserver {
     });
   }
 
-  /** Compares the registered tablets with the known ones (also standbys do). */
+  /** Compares the registered tablets with the known ones (standbys do so too). */
   nodesChanged(): void {
     const { tree, root } = this.context;
     const names = tree.children(`${root}/nodes`) ?? [];
@@ -171,7 +171,7 @@ export class Nameserver {
     for (const [name, known] of sorted) this.tablets.set(name, known);
   }
 
-  /** Makes it know a tablet in a state, for example one that died before a recording was made. */
+  /** Sets the state of a tablet, for example one that died before a recording was made. */
   installTablet(endpoint: Endpoint, isHealthy: boolean, ageMs: number): void {
     this.#addTablets([endpoint], { isHealthy, since: this.wallTime() - ageMs });
   }
@@ -191,7 +191,9 @@ export class Nameserver {
     return this.#raise("op/op_index", 0n, 1n) + 1n;
   }
 
-  /** Two new terms: one to fence followers with, one more for the new leader. @returns The first. */
+  /**
+   * Allocates two terms: one to fence followers with, one for the new leader. @returns The first.
+   */
   nextTerms(): bigint {
     return this.#raise("table/term", 1n, 2n) + 1n;
   }
@@ -201,7 +203,7 @@ export class Nameserver {
     return Number(this.#raise("table/table_index", 1n, 1n) + 1n);
   }
 
-  /** The term that a new table's leaders begin with. */
+  /** The first term of a new table's leaders. */
   currentTerm(): bigint {
     return this.#raise("table/term", 1n, 0n);
   }

@@ -8,8 +8,8 @@ import type { OpScope } from "./op-scope.js";
 import type { LocalTask } from "./ops.js";
 
 /**
- * kSelectLeader: gives every follower a new term, so that it refuses the old leader, asks for its
- * offset, and takes the candidate, or else one of those with the highest offset (by chance).
+ * kSelectLeader: gives every follower a new term, so that it refuses the old leader, reads its offset,
+ * and selects the candidate, or else a random one of those with the highest offset.
  *
  * @see OpenMLDB 0.9 nameserver: SelectLeader
  */

@@ -13,13 +13,13 @@ import {
 import type { OpScope } from "./op-scope.js";
 import type { LocalTask } from "./ops.js";
 
-/** Stands for "whichever ex-leader is not alive" in the op that gives leadership back. */
+/** Stands for the ex-leader that is not alive, in the op that restores leadership. */
 export const OFFLINE_LEADER = "OFFLINE_LEADER_ENDPOINT";
 
 /**
- * kRecoverTable: looks at the replica and queues the op that brings it back.
+ * kRecoverTable: inspects the replica and queues the op that recovers it.
  *
- * A replica that is not loaded loses its binlog here, whatever comes after.
+ * A replica that is not loaded loses its binlog here, whatever follows.
  *
  * @see OpenMLDB 0.9 nameserver: RecoverEndpointTable
  */
@@ -48,7 +48,7 @@ function targetOf(part: TablePartition, endpoint: Endpoint): Endpoint {
   return part.partitionMeta.find((meta) => meta.isLeader && !meta.isAlive)?.endpoint ?? endpoint;
 }
 
-/** A tablet that the nameserver takes for healthy and that answers. */
+/** A tablet that is healthy for the nameserver and answers. */
 function tabletOf({ server }: OpScope, endpoint: Endpoint): Tablet | undefined {
   if (server.tablets.get(endpoint)?.isHealthy !== true) return undefined;
   return server.context.reachable(endpoint);
@@ -89,7 +89,9 @@ function childType(isLoaded: boolean, fits: boolean): OPType {
   return fits ? OPType.kReAddReplicaNoSendOP : OPType.kReAddReplicaOP;
 }
 
-/** That the child cannot be created is not told: this step is done all the same. */
+/**
+ * Queues a child op. A child that cannot be created is not reported: this step succeeds in any case.
+ */
 function queueChild(scope: OpScope, type: OPType, endpoint: Endpoint): void {
   const { server, op } = scope;
   const { name, db, pid } = op.info;
@@ -103,7 +105,7 @@ function queueChild(scope: OpScope, type: OPType, endpoint: Endpoint): void {
 }
 
 /**
- * Whether a replica's log is part of the partition's history.
+ * True if a replica's log is part of the partition's history.
  *
  * @see OpenMLDB 0.9 nameserver: MatchTermOffset
  */

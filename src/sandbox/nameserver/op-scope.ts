@@ -2,7 +2,7 @@ import type { TableInfo } from "../../gen/openmldb/nameserver_pb.js";
 import type { NameserverState } from "./nameserver-state.js";
 import type { QueuedOp } from "./ops.js";
 
-/** What the steps of one op are about. */
+/** The op whose steps are run, with its table. */
 export interface OpScope {
   readonly server: NameserverState;
   readonly op: QueuedOp;

@@ -8,7 +8,7 @@ import type { LocalTask } from "./ops.js";
 
 /**
  * check_binlog_sync_progress_delta: a follower this close to its leader counts as in sync, unless
- * leadership is to be given back to it.
+ * leadership is to be restored to it.
  */
 const SYNC_DELTA = 100_000n;
 
@@ -33,8 +33,8 @@ export function updateStatus(
 }
 
 /**
- * Waits until a follower is within reach of its leader, by the figures of the last refresh. It is
- * content at once when any replica of the partition is not loaded (OpenMLDB 0.9 does so).
+ * Waits until a follower is close enough to its leader, by the figures of the last refresh. It succeeds
+ * at once if any replica of the partition is not loaded (as OpenMLDB 0.9 does).
  */
 export function checkSync(scope: OpScope, follower: Endpoint): LocalTask {
   const delta = scope.op.data.isExact ? 0n : SYNC_DELTA;
@@ -58,7 +58,7 @@ export function checkSync(scope: OpScope, follower: Endpoint): LocalTask {
   };
 }
 
-/** Notes a new replica, not alive yet. */
+/** Records a new replica, not alive yet. */
 export function addTableInfo(scope: OpScope, endpoint: Endpoint): LocalTask {
   return {
     type: TaskType.kAddTableInfo,
@@ -74,7 +74,7 @@ export function addTableInfo(scope: OpScope, endpoint: Endpoint): LocalTask {
   };
 }
 
-/** Forgets a replica. */
+/** Removes a replica from the record. */
 export function delTableInfo(scope: OpScope, endpoint: Endpoint): LocalTask {
   return {
     type: TaskType.kDelTableInfo,
@@ -89,7 +89,9 @@ export function delTableInfo(scope: OpScope, endpoint: Endpoint): LocalTask {
   };
 }
 
-/** Ends a migration: the replica on `source` is forgotten, the one on `target` is alive. */
+/**
+ * Ends a migration: the replica on `source` is removed from the record, the one on `target` is alive.
+ */
 export function moveTableInfo(scope: OpScope, source: Endpoint, target: Endpoint): LocalTask {
   return {
     type: TaskType.kUpdateTableInfo,

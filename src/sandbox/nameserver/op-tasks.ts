@@ -26,10 +26,10 @@ import {
 import type { OpTask, QueuedOp } from "./ops.js";
 
 /**
- * The steps of an op.
+ * Builds the steps of an op.
  *
- * @returns Undefined if the op cannot be created: no such table, no alive leader where one is
- *   needed, or a tablet that is to do a step is not healthy.
+ * @returns Undefined if the op cannot be created: no such table, no alive leader if one is needed, or
+ *   an unhealthy tablet that has to run a step.
  * @see OpenMLDB 0.9 nameserver: the Create...Task functions
  */
 export function buildTasks(server: NameserverState, op: QueuedOp): readonly OpTask[] | undefined {
@@ -137,7 +137,7 @@ function leaderEndpoint(scope: OpScope): Endpoint | undefined {
   return aliveLeader(partitionOf(scope.table, scope.pid))?.endpoint;
 }
 
-/** A step that a tablet does at once. */
+/** A step that a tablet runs at once. */
 function tablet(endpoint: Endpoint, type: TaskType, act: (tablet: Tablet) => Outcome): OpTask {
   return {
     type,
@@ -177,7 +177,7 @@ function send(scope: OpScope, leader: Endpoint, target: Endpoint): OpTask {
   };
 }
 
-/** LoadTable as the nameserver asks for it: a mode, but no term and no replication list. */
+/** LoadTable as the nameserver requests it: a mode, but no term and no replication list. */
 function load(scope: OpScope, endpoint: Endpoint, isLeader: boolean): OpTask {
   const { table, tid, pid } = scope;
   return {

@@ -10,7 +10,10 @@ import type { Endpoint } from "../../model/cluster-state.js";
 import type { Outcome } from "../model/replica.js";
 import type { Tablet } from "../tablet/tablet.js";
 
-/** What an op is about, beyond table and pid. Kept as JSON in `OPInfo.data` (OpenMLDB: protobuf). */
+/**
+ * The parameters of an op in addition to table and pid. Stored as JSON in `OPInfo.data` (OpenMLDB:
+ * protobuf).
+ */
 export interface OpData {
   readonly endpoint: Endpoint;
   /** kRecoverTableOP: the replica is flagged leader. kUpdatePartitionStatusOP: flags to set. */
@@ -18,9 +21,9 @@ export interface OpData {
   readonly isAlive?: boolean;
   /** Number of queues in use for the child op. */
   readonly concurrency?: number;
-  /** The replica counts as in sync only when it has all of its leader's entries (need_restore). */
+  /** The replica counts as in sync only with all of its leader's entries (need_restore). */
   readonly isExact?: boolean;
-  /** kMigrateOP: where the replica goes. */
+  /** kMigrateOP: the destination. */
   readonly target?: Endpoint;
   /** kChangeLeaderOP. */
   readonly followers?: readonly Endpoint[];
@@ -29,20 +32,20 @@ export interface OpData {
   readonly chosen?: { readonly leader: Endpoint; readonly offset: string; readonly term: string };
 }
 
-/** A step that the nameserver does itself. `wait`: not yet, look again at the next refresh. */
+/** A step that the nameserver runs itself. `wait`: not finished, run again at the next refresh. */
 export interface LocalTask {
   readonly type: TaskType;
   readonly run: () => "done" | "failed" | "wait";
 }
 
-/** A step that a tablet does; the nameserver notices the end when it polls. */
+/** A step that a tablet runs; the nameserver sees its end when it polls. */
 export interface TabletTask {
   readonly type: TaskType;
   readonly endpoint: Endpoint;
   /**
    * Starts it on the tablet.
    *
-   * @param end Says how it ended, at once or later.
+   * @param end Receives the result, at once or later.
    * @returns The tablet's answer; a code other than 0 fails the step at once.
    */
   readonly start: (tablet: Tablet, end: (isDone: boolean) => void) => Outcome;
@@ -55,13 +58,13 @@ export type OpTask = LocalTask | TabletTask;
 export interface QueuedOp {
   readonly info: OPInfo;
   data: OpData;
-  /** Steps still to do, the current one first. */
+  /** Remaining steps, the current one first. */
   readonly tasks: OpTask[];
   /** State of the current step. */
   step: "inited" | "doing" | "failed";
 }
 
-/** A new op, nothing of it written yet. */
+/** A new op that is not written yet. */
 export function newOp(
   parts: {
     readonly id: bigint;
@@ -104,7 +107,10 @@ export function readOp(bytes: Uint8Array, endpoints: readonly Endpoint[]): Queue
   };
 }
 
-/** OpenMLDB's data is another protobuf; the endpoint in it can be read, the rest follows from the tables. */
+/**
+ * The data of an op. OpenMLDB's data is another protobuf; the endpoint in it can be found, the rest
+ * follows from the tables.
+ */
 function readData(text: string, endpoints: readonly Endpoint[]): OpData {
   try {
     return JSON.parse(text) as OpData;
@@ -113,7 +119,7 @@ function readData(text: string, endpoints: readonly Endpoint[]): OpData {
   }
 }
 
-/** Name of an op for the diary. */
+/** Name of an op for the event log. */
 export function opName(op: QueuedOp): string {
   const { opId, opType, db, name, pid } = op.info;
   return `op ${opId} ${OPType[opType]} ${db}.${name}/${pid}`;

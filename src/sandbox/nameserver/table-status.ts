@@ -5,22 +5,22 @@ import type { Tablet } from "../tablet/tablet.js";
 import type { NameserverState } from "./nameserver-state.js";
 
 /**
- * Keeps offsets and counts of ShowTable up to date, from what the tablets have loaded. Replicas
- * that are not loaded keep their last offset; while no tablet reports anything, nothing changes.
- * Only what changed is looked at, unless the set of reporting tablets is another one than before.
+ * Keeps offsets and counts of ShowTable up to date from the tablets' loaded replicas. Replicas that are
+ * not loaded keep their last offset; while no tablet reports anything, nothing changes. Only changed
+ * replicas are processed, unless the set of reporting tablets has changed.
  *
  * @see OpenMLDB 0.9 nameserver: UpdateTableStatus
  */
 export class TableStatus {
   readonly #server: NameserverState;
-  /** The replica that reported last time, and in which process. */
+  /** The tablets that reported last time, each with its incarnation. */
   #reporters = "";
 
   constructor(server: NameserverState) {
     this.#server = server;
   }
 
-  /** The next refresh looks at everything. */
+  /** Makes the next refresh process everything. */
   invalidate(): void {
     this.#reporters = "";
   }

@@ -17,7 +17,7 @@ export interface ShownServer {
   readonly stored: number | undefined;
 }
 
-/** What a command answers: one JSON object. A command that failed answers `{"error": ...}`. */
+/** The answer of a command: one JSON object. A failed command answers `{"error": ...}`. */
 export type ConsoleAnswer =
   | { readonly error: string }
   | { readonly ok: true; readonly name?: string; readonly address?: string }
@@ -32,7 +32,7 @@ export type ConsoleAnswer =
   | { readonly servers: readonly ShownServer[] }
   | { readonly commands: readonly string[] };
 
-/** The processes of a sandbox as they are now: nameservers, then tablets. */
+/** The present state of the processes: nameservers, then tablets. */
 export function shownServers(model: SandboxModel): ShownServer[] {
   const shown = model.processes.map((process) => ({
     name: process.name,

@@ -13,7 +13,7 @@ interface Command {
 
 const DONE: ConsoleAnswer = { ok: true };
 
-/** What `old-record copy` kept, by sandbox. */
+/** The copies of `old-record copy`, by sandbox. */
 const copies = new WeakMap<Sandbox, ZooKeeperCopy>();
 
 /** NAME is `tablet1`, `nameserver2` and so on, or an endpoint. */
@@ -92,9 +92,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   foreign: {
     usage: "TABLET",
-    help: "let a tablet of another cluster answer at that tablet's address; kill and restart it ends that",
+    help: "let a tablet of another cluster answer at that tablet's address, until a restart",
     async run(sandbox, [name]) {
-      sandbox.model.putStranger(given(name, "TABLET"));
+      sandbox.model.putForeignTablet(given(name, "TABLET"));
       await sandbox.settled();
       return DONE;
     },
@@ -119,7 +119,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   "old-record": {
     usage: "copy|restore",
-    help: "copy what ZooKeeper holds, or put the last copy back (kill the nameservers first)",
+    help: "copy the znodes, or restore the last copy (kill the nameservers first)",
     async run(sandbox, [what]) {
       if (what === "copy") {
         copies.set(sandbox, sandbox.model.copyZooKeeper());
@@ -145,7 +145,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   blip: {
     usage: "MS",
-    help: "let no call through for so many milliseconds",
+    help: "drop all calls for so many milliseconds",
     run(sandbox, [ms]) {
       sandbox.model.blip(numberOf(ms, "MS"));
       return DONE;
@@ -223,7 +223,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   healthy: {
     usage: "",
-    help: "say whether everything is well, and else what is not",
+    help: "check the whole cluster and list all faults",
     run(sandbox) {
       const complaints = sandbox.model.healthy();
       return { healthy: complaints.length === 0, complaints };
@@ -243,7 +243,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 };
 
-/** All words that a line can begin with, `quit` included. */
+/** All commands, `quit` included. */
 export function commandNames(): string[] {
   return [...Object.keys(COMMANDS), "quit"];
 }
@@ -251,7 +251,7 @@ export function commandNames(): string[] {
 /**
  * Runs one line of the console.
  *
- * @returns The answer; `{"error": ...}` for a line that is wrong or cannot be done.
+ * @returns The answer; `{"error": ...}` for an invalid or failed command.
  */
 export async function runConsoleLine(sandbox: Sandbox, line: string): Promise<ConsoleAnswer> {
   const [name = "", ...args] = line.trim().split(/\s+/);

@@ -7,7 +7,7 @@ import { answerText, changedServers, serverTable } from "./console-text.js";
 
 const PROMPT = "sandbox> ";
 
-/** A terminal at which a person types. */
+/** An interactive terminal. */
 export interface ConsoleTerminal {
   readonly input: Readable;
   readonly hasColor: boolean;
@@ -15,16 +15,16 @@ export interface ConsoleTerminal {
   readonly columns: number;
   readonly rows: number;
   write(text: string): void;
-  /** Writes control sequences; undefined for a terminal that knows none. */
+  /** Writes control sequences; undefined for a terminal without them. */
   readonly control: ((sequence: string) => void) | undefined;
 }
 
 /**
- * The console for a person: what the sandbox is, and the line that recovers it, ready to be pasted into another
- * terminal; then a prompt with history and completion. Answers are text and tables, and after each command the
- * servers that it changed.
+ * The interactive console: shows the servers and the command that recovers the sandbox, ready to be
+ * pasted into another terminal; then a prompt with history and completion. Answers are text and tables,
+ * followed by the servers that the command changed.
  *
- * @param recoverCommand What is typed elsewhere to recover the sandbox.
+ * @param recoverCommand The command that recovers the sandbox from another terminal.
  * @returns A promise that resolves at `quit`, Ctrl-C, Ctrl-D, or when `signal` is aborted.
  */
 export function runTerminal(
@@ -44,7 +44,7 @@ export function runTerminal(
       if (isTyping) terminal.write("\n");
       resolve();
     });
-    // Where the editor reads each key, Ctrl-C is no signal.
+    // The editor reads each key, so Ctrl-C raises no signal.
     lines.once("SIGINT", () => lines.close());
     signal.addEventListener("abort", () => lines.close(), { once: true });
     lines.on("line", (line) => {
@@ -89,7 +89,7 @@ async function answerFor(
   return changed.length === 0 ? text : text + serverTable(changed, hasColor);
 }
 
-/** Reads lines with history and completion; plainly on a terminal that knows no control sequences. */
+/** Reads lines with history and completion; plainly on a terminal without control sequences. */
 function lineEditor(sandbox: Sandbox, terminal: ConsoleTerminal): Interface {
   const { input, control } = terminal;
   const output = new Writable({
@@ -111,7 +111,7 @@ function lineEditor(sandbox: Sandbox, terminal: ConsoleTerminal): Interface {
   });
 }
 
-/** The commands that a first word may become, the servers that a later one may become. */
+/** Completions: commands for the first word, servers for later ones. */
 function completed(sandbox: Sandbox, line: string): [string[], string] {
   const words = line.trimStart().split(/\s+/);
   const word = words.at(-1) ?? "";

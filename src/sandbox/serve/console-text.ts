@@ -4,18 +4,18 @@ import { wrapped } from "../../util/wrap.js";
 import type { PartitionRows } from "../model/model-types.js";
 import type { ConsoleAnswer, ShownServer } from "./console-answers.js";
 
-/** What answers are shown on, and what the sandbox is called on it. */
+/** The screen for answers, and the names of the servers. */
 export interface ConsoleScreen {
   readonly hasColor: boolean;
   readonly columns: number;
   readonly rows: number;
-  /** The servers, whose names stand beside their addresses. */
+  /** The servers, whose names are shown with their addresses. */
   readonly servers: readonly ShownServer[];
 }
 
-/** Lines of a screen that a table of an answer leaves free: its titles, its sum, the prompt. */
+/** Lines of a screen that are reserved in addition to a table: its titles, its sum, the prompt. */
 const AROUND = 4;
-/** Complaints that are shown; the others are counted. */
+/** How many complaints are shown; the others are counted. */
 const COMPLAINTS_SHOWN = 12;
 /** Columns of a command and its arguments in the help; longer ones have a line of their own. */
 const USAGE_WIDTH = 18;
@@ -29,7 +29,7 @@ const STATE_COLORS: Readonly<Record<ShownServer["state"], Color | undefined>> = 
   "of another cluster": "bad",
 };
 
-/** An answer of the console as lines for people. */
+/** An answer of the console as text. */
 export function answerText(answer: ConsoleAnswer, screen: ConsoleScreen): string {
   if ("error" in answer) {
     return `${paint(named(safe(answer.error), screen.servers), "bad", screen.hasColor)}\n`;
@@ -42,7 +42,7 @@ export function answerText(answer: ConsoleAnswer, screen: ConsoleScreen): string
   return answer.name === undefined ? "done\n" : `${answer.name} started\n`;
 }
 
-/** A table of servers: what they are called in the console beside where they listen. */
+/** A table of servers with their console names and addresses. */
 export function serverTable(servers: readonly ShownServer[], hasColor: boolean): string {
   const hasNames = servers.some((one) => one.endpoint !== one.address);
   const columns: Column[] = [
@@ -67,7 +67,7 @@ export function serverTable(servers: readonly ShownServer[], hasColor: boolean):
   return table(columns, rows, hasColor);
 }
 
-/** The servers that are not now as they were, new ones included. */
+/** The servers whose state has changed, new ones included. */
 export function changedServers(
   before: readonly ShownServer[],
   now: readonly ShownServer[],
@@ -76,7 +76,7 @@ export function changedServers(
   return now.filter((one) => !known.has(JSON.stringify(one)));
 }
 
-/** Words of people beside the endpoints in a text: `127.0.0.1:12594 (tablet1)`. */
+/** Adds console names to the endpoints in a text: `127.0.0.1:12594 (tablet1)`. */
 function named(text: string, servers: readonly ShownServer[]): string {
   const names = new Map(servers.map(({ endpoint, name }) => [endpoint, name]));
   return text
@@ -98,7 +98,7 @@ function helpText(commands: readonly string[], columns: number): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Each partition if they all fit the screen, else the sums of each table. */
+/** Each partition if all fit the screen, else the sums of each table. */
 function rowsText(
   answer: Extract<ConsoleAnswer, { partitions: unknown }>,
   { hasColor, rows: height, servers }: ConsoleScreen,
@@ -160,7 +160,8 @@ function tableSums(partitions: readonly PartitionRows[]): RowsLine[] {
 }
 
 function healthText(complaints: readonly string[], screen: ConsoleScreen): string {
-  if (complaints.length === 0) return `${paint("all is well", "good", screen.hasColor)}\n`;
+  if (complaints.length === 0)
+    return `${paint("everything is healthy", "good", screen.hasColor)}\n`;
   const lines = complaints.slice(0, COMPLAINTS_SHOWN).map((one) => named(one, screen.servers));
   const more = complaints.length - lines.length;
   if (more > 0) lines.push(`and ${more} more`);

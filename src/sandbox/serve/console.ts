@@ -4,10 +4,10 @@ import type { Sandbox } from "../start.js";
 import { runConsoleLine } from "./console-commands.js";
 
 /**
- * Runs the lines of `input` one after the other and writes one line of JSON for each; empty lines
- * are skipped. The end of the input ends nothing.
+ * Runs the lines of `input` one after the other and writes one line of JSON for each; empty lines are
+ * skipped. The end of the input has no effect.
  *
- * @returns A promise that resolves when a line says `quit` or `signal` is aborted.
+ * @returns A promise that resolves at the line `quit` or when `signal` is aborted.
  */
 export function runConsole(
   sandbox: Sandbox,

@@ -26,8 +26,8 @@ import { ModelFailure } from "../model/model-types.js";
 const HOST = "127.0.0.1";
 
 /**
- * Ports are taken below the range that operating systems give to outgoing connections, because a
- * killed process must find its port still free when it starts again.
+ * Ports are chosen below the range of outgoing connections, because a killed process must find its port
+ * free when it starts again.
  */
 const PORT_MIN = 12_000;
 const PORT_MAX = 32_000;
@@ -41,8 +41,8 @@ type UnaryMethod = DescMethodUnary<DescMessage, DescMessage>;
 type UnaryCall = ServerUnaryCall<Buffer, Buffer>;
 
 /**
- * Computes the answer to one call. It may take as long as it likes. Rejects with a ModelFailure when
- * there is none: `unimplemented` becomes the gRPC status of that name, the others cut the connection.
+ * Computes the answer to one call, without a time limit. Rejects with a ModelFailure if there is none:
+ * `unimplemented` becomes the gRPC status of that name, the others close the connection.
  */
 export type Answer = (method: UnaryMethod, request: Message) => Promise<Message>;
 
@@ -51,14 +51,17 @@ export interface WireService {
   /** NameServer or TabletServer. */
   readonly service: DescService;
   readonly answer: Answer;
-  /** Values of the `authorization` metadata that pass; undefined lets every value pass, but not none. */
+  /**
+   * Accepted values of the `authorization` metadata; undefined accepts every value, but not a missing
+   * one.
+   */
   readonly credentials: ReadonlySet<string> | undefined;
 }
 
 /**
- * One nameserver or tablet process as the network sees it: a port with a gRPC server behind it.
- * Like brpc, it drops a connection whose first request has no or wrong `authorization` metadata,
- * and says nothing when it is killed (protocol as observed with OpenMLDB 0.9).
+ * The network side of one nameserver or tablet process: a port with a gRPC server. Like brpc, it drops
+ * a connection whose first request has no or wrong `authorization` metadata, and sends nothing when it
+ * is killed (protocol as observed with OpenMLDB 0.9).
  */
 export class WireProcess {
   readonly port: number;
@@ -70,7 +73,7 @@ export class WireProcess {
   #starting: Promise<void> | undefined;
   readonly #sockets = new Map<string, Socket>();
   readonly #authorized = new WeakSet<Socket>();
-  /** Connections accepted while hung; they are served after `resume`. */
+  /** Connections accepted while stopped; they are served after `resume`. */
   #waiting: Socket[] = [];
   #hung: { readonly promise: Promise<void>; readonly release: () => void } | undefined;
 
@@ -105,7 +108,7 @@ export class WireProcess {
     return `${HOST}:${this.port}`;
   }
 
-  /** Starts to answer. Called once; connections made before are served now. */
+  /** Starts to answer. Called once; earlier connections are served now. */
   serve(wire: WireService): void {
     const server = new Server({
       "grpc.max_receive_message_length": -1,
@@ -122,7 +125,7 @@ export class WireProcess {
     this.#serveWaiting();
   }
 
-  /** Closes the port and cuts all connections at once, as SIGKILL does. */
+  /** Closes the port and all connections at once, as SIGKILL does. */
   kill(): void {
     this.#isWanted = false;
     this.#listener?.close();
@@ -136,9 +139,9 @@ export class WireProcess {
   }
 
   /**
-   * Listens again on the same port after `kill`; does nothing when it listens, or was closed.
+   * Listens again on the same port after `kill`; does nothing if it listens, or was closed.
    *
-   * @throws Error of the system, with code `EADDRINUSE`, if the port stays taken for 5 s.
+   * @throws Error of the system, with code `EADDRINUSE`, if the port stays in use for 5 s.
    */
   restart(): Promise<void> {
     this.#isWanted = !this.#isClosed;
@@ -160,7 +163,7 @@ export class WireProcess {
     listener.on("connection", (socket) => this.#accept(socket));
   }
 
-  /** Goes on accepting connections, but answers nothing until `resume`, as SIGSTOP does. */
+  /** Keeps accepting connections, but answers nothing until `resume`, as after SIGSTOP. */
   hang(): void {
     if (this.#hung === undefined) {
       let release = () => {};
@@ -171,7 +174,7 @@ export class WireProcess {
     }
   }
 
-  /** Ends `hang`: what came in meanwhile is answered now. */
+  /** Ends `hang`: pending requests are answered now. */
   resume(): void {
     this.#hung?.release();
     this.#hung = undefined;
@@ -231,7 +234,7 @@ export class WireProcess {
     }
     try {
       const answer = await wire.answer(method, request);
-      // A process that hangs has computed the answer, but does not send it.
+      // A process that was stopped meanwhile does not send its answer.
       await this.#hung?.promise;
       reply(null, Buffer.from(toBinary(method.output, answer as MessageShape<DescMessage>)));
     } catch (error) {
@@ -240,7 +243,7 @@ export class WireProcess {
       } else if (error.kind === "unimplemented") {
         reply({ code: status.UNIMPLEMENTED, details: `Fail to find method=${method.name}` });
       } else {
-        // The process died under the call.
+        // The process died during the call.
         socket.resetAndDestroy();
       }
     }

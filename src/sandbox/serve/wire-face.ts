@@ -26,14 +26,14 @@ export class WireFace {
     this.#credentials = auth && new Set([authorizationFor({}), authorizationFor(auth)]);
   }
 
-  /** Starts to answer for all processes of a model, with what the model says. */
+  /** Starts to answer for all processes of a model. */
   serve(model: SandboxModel): void {
     for (const process of model.processes) this.serveProcess(model, process);
     this.sync(model);
   }
 
   /**
-   * A process has moved: answers at its new address, which has got a port, and no longer at the old one.
+   * A process has moved: answers at its new address, which has a port, and no longer at the old one.
    *
    * @throws Error if the model has no process at `address`.
    */
@@ -43,7 +43,7 @@ export class WireFace {
     this.sync(model);
   }
 
-  /** Starts to answer for a process of the model, whose address has got a port. */
+  /** Starts to answer for a process of the model whose address has a port. */
   serveProcess(model: SandboxModel, { address, tablet }: SandboxProcess): void {
     const service: DescService = tablet === undefined ? NameServer : TabletServer;
     this.#wire(address)?.serve({
@@ -53,7 +53,7 @@ export class WireFace {
     });
   }
 
-  /** Opens and closes ports, so that they are as the processes are. */
+  /** Opens and closes ports to match the states of the processes. */
   sync(model: SandboxModel): void {
     for (const { address, isUp, isHung } of model.processes) {
       const wire = this.#wire(address);
@@ -72,7 +72,7 @@ export class WireFace {
   }
 
   /**
-   * Resolves when all ports are as the processes are.
+   * Resolves when all ports match the states of the processes.
    *
    * @throws Error of the system if a port was lost.
    */
@@ -86,8 +86,8 @@ export class WireFace {
 }
 
 /**
- * A model that keeps its ports as its processes are. Every change of a process goes through the
- * diary, so that is where it listens.
+ * A model that keeps its ports in line with its processes. Every change of a process is logged, so the
+ * log is the hook.
  */
 export class WiredModel extends SandboxModel {
   readonly #wire: WireFace;
@@ -99,7 +99,7 @@ export class WiredModel extends SandboxModel {
     wire.serve(this);
   }
 
-  /** Writes a line into the diary, and brings the ports up to date. */
+  /** Adds a line to the event log, and updates the ports. */
   override log(what: string): void {
     super.log(what);
     this.#wire.sync(this);

@@ -5,7 +5,7 @@ import { isInMemory, isServing, type Link, type LoadedReplica } from "../model/r
 import { type Run, rowCount, slice } from "../model/runs.js";
 import type { SandboxClock } from "../model/virtual-clock.js";
 
-/** What replication needs of a tablet, and of the tablets that it reaches. */
+/** The parts of a tablet, and of the tablets that it reaches, that replication needs. */
 export interface ReplicatingTablet {
   readonly context: {
     readonly clock: SandboxClock;
@@ -18,18 +18,18 @@ export interface ReplicatingTablet {
   touch(replica: LoadedReplica): void;
 }
 
-/** A leader asks a new follower for its offset at once, and does not wait for something to send. */
+/** A leader asks a new follower for its offset at once, without waiting for new entries. */
 const MATCH_MS = 5;
 
 /**
- * Replicates from all leaders on one tablet to their followers. It works only while a follower lacks
- * something: one timer per tablet, none when all is in sync.
+ * Replicates from all leaders on one tablet to their followers. It is active only while a follower
+ * lacks entries: one timer per tablet, none when all are in sync.
  *
  * @see OpenMLDB 0.9: replicate_node.cc, and AppendEntries in tablet_impl.cc
  */
 export class Replicator {
   readonly #tablet: ReplicatingTablet;
-  /** Leaders with a follower that lacks something. */
+  /** Leaders with a follower that lacks entries. */
   readonly #behind = new Set<LoadedReplica>();
   #cancel: (() => void) | undefined;
   #dueAt = 0;
@@ -38,7 +38,7 @@ export class Replicator {
     this.#tablet = tablet;
   }
 
-  /** A leader has something new to send, or a new follower to send to. */
+  /** A leader has new entries, or a new follower. */
   wake(replica: LoadedReplica): void {
     if (replica.role !== "leader" || replica.links.size === 0) return;
     this.#behind.add(replica);
@@ -70,14 +70,14 @@ export class Replicator {
 
   #tick(): void {
     const { isRunning, options } = this.#tablet.context;
-    // A stopped process sends nothing; it goes on when it is continued.
+    // A stopped process sends nothing until it continues.
     for (const leader of isRunning() ? [...this.#behind] : []) {
       if (leader.role !== "leader" || this.#replicateAll(leader)) this.#behind.delete(leader);
     }
     if (this.#behind.size > 0) this.#arm(options.replicationRetryMs);
   }
 
-  /** @returns Whether every follower has everything. */
+  /** @returns True if every follower has all entries. */
   #replicateAll(leader: LoadedReplica): boolean {
     if (!isServing(leader)) return false;
     let isComplete = true;
@@ -91,7 +91,7 @@ export class Replicator {
     const tablet = this.#tablet.context.reachable(endpoint);
     const follower = tablet?.replica(leader.tid, leader.pid);
     if (tablet === undefined || follower === undefined) return false;
-    // The refusals of AppendEntries: loading, itself a leader, a leadership older than one it knows.
+    // AppendEntries is refused while loading, by a leader, and for an older term.
     if (follower.state === TableState.kTableLoading || follower.role === "leader") return false;
     if (leader.term < follower.term) return false;
     if (!link.isMatched) {
@@ -102,7 +102,7 @@ export class Replicator {
     if (link.sent >= leader.offset) return true;
     const entries = slice(leader.dir.runs, link.sent, leader.offset);
     const hasNext = leader.dir.binlogFrom <= link.sent + 1n && entries[0]?.from === link.sent + 1n;
-    // The leader's binlog begins later: nothing is sent, for ever.
+    // The leader's binlog begins later: nothing is ever sent.
     if (!hasNext) return false;
     receive(tablet, follower, slice(entries, follower.offset, leader.offset));
     link.sent = leader.offset;
@@ -111,8 +111,8 @@ export class Replicator {
 }
 
 /**
- * A follower takes entries. Before its load has begun (state undefined) it starts from nothing:
- * memory gets rows that the load then brings again, which is how rows come to be there twice.
+ * A follower receives entries. Before its load starts (state undefined) it begins with no entries:
+ * memory gets rows that the load then adds again, so rows are there twice.
  */
 function receive(
   tablet: ReplicatingTablet,

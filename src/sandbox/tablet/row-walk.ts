@@ -6,7 +6,7 @@ import type { StoredRow } from "../model/replica.js";
 /** Newer than every row of a key. */
 const NEWEST_TS = 2n ** 64n - 1n;
 
-/** How rows are gone over. */
+/** How rows are iterated. */
 interface WalkRules {
   readonly ttl: StoredIndex["ttl"];
   readonly nowMs: number;
@@ -15,17 +15,17 @@ interface WalkRules {
 }
 
 /**
- * Goes over the rows of an index, as the iterators of a tablet do.
+ * Iterates over the rows of an index, like the iterators of a tablet.
  *
  * @see OpenMLDB 0.9 tablet: MemTableTraverseIterator, DiskTableTraverseIterator
  */
 export class RowWalk {
-  /** Rows and keys gone over, given or not. */
+  /** Rows and keys passed, returned or not. */
   count = 0;
   readonly #rows: readonly StoredRow[];
   readonly #rules: WalkRules;
   #at = 0;
-  /** Rank of the row among those of its key, as the tablet counts it. */
+  /** Rank of the current row in its key, as the tablet counts it. */
   #rank = 1;
 
   constructor(rows: readonly StoredRow[], rules: WalkRules) {
@@ -33,15 +33,15 @@ export class RowWalk {
     this.#rules = rules;
   }
 
-  /** The row that it stands at; undefined behind the last one. */
+  /** The current row; undefined after the last one. */
   get row(): StoredRow | undefined {
     return this.#rows[this.#at];
   }
 
   /**
-   * Stands at the first row to give.
+   * Moves to the first row to return.
    *
-   * @param skip Rows of that key and timestamp that earlier answers gave.
+   * @param skip Rows of that key and timestamp that earlier answers returned.
    */
   seek(
     to: { readonly pk: Uint8Array; readonly ts: bigint; readonly skipCurrentPk: boolean },
@@ -62,7 +62,7 @@ export class RowWalk {
     for (let left = skip; left > 0 && this.#isAt(pk) && this.row?.ts === ts; left -= 1) this.next();
   }
 
-  /** Stands at the next row. */
+  /** Moves to the next row. */
   next(): StoredRow | undefined {
     const key = this.row?.pk;
     this.#at += 1;
@@ -76,7 +76,7 @@ export class RowWalk {
     return this.row?.pk.equals(pk) === true;
   }
 
-  /** Where the first row is that does not come before a position. */
+  /** Index of the first row that is not before a position. */
   #firstAt({ pk, ts }: { readonly pk: Uint8Array; readonly ts: bigint }): number {
     const place = { pk, ts, segment: segmentOf(pk, this.#rules.segCount ?? 1) };
     let [from, to] = [0, this.#rows.length];
@@ -89,8 +89,8 @@ export class RowWalk {
   }
 
   /**
-   * A tablet counts the rows of a key from where it stands, so that it can give more of them than their TTL keeps;
-   * from the first one only in memory, where rows expire by number alone.
+   * A tablet counts the rows of a key from the sought position, so it can return more of them than their TTL
+   * keeps. Only memory tables whose rows expire by number alone count from the first row.
    */
   #rankAfterSeek(pk: Uint8Array): number {
     if (this.#rules.ttl?.type !== TTLType.kLatestTime) return 0;

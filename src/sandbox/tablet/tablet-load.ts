@@ -7,7 +7,7 @@ import { type LoadedReplica, OK, type Outcome, type ReplicaParts } from "../mode
 import { rowCount } from "../model/runs.js";
 import type { SandboxClock } from "../model/virtual-clock.js";
 
-/** What loads need of a tablet. */
+/** The parts of a tablet that loads need. */
 export interface LoadingTablet {
   readonly endpoint: Endpoint;
   readonly context: {
@@ -24,7 +24,7 @@ export interface LoadingTablet {
   touch(replica: LoadedReplica): void;
 }
 
-/** What LoadTable was asked; undefined means that the request left it out. */
+/** The fields of LoadTable; undefined if the request has none. */
 export interface LoadRequest {
   readonly tid: number;
   readonly pid: number;
@@ -48,14 +48,14 @@ interface LoadJob {
 }
 
 const ANY = "any";
-/** From LoadTable's answer to the moment a free thread takes the job. */
+/** From LoadTable's answer to the start of the load on a free thread. */
 const PICKUP_MS = 1;
-/** A load that takes longer shows this often how far it is. */
+/** How often a longer load updates its progress. */
 const GROWTH_MS = 1_000;
 
 /**
- * The loads of one tablet: as many at a time as it has threads, the others wait in the state
- * kTableUndefined (memory tables) or unseen (disk tables).
+ * The loads of one tablet: as many at a time as it has threads; the others wait in the state
+ * kTableUndefined (memory tables) or unlisted (disk tables).
  *
  * @see OpenMLDB 0.9 tablet: LoadTable, LoadTableInternal, LoadDiskTableInternal
  */
@@ -73,7 +73,7 @@ export class LoadQueue {
     this.#tablet = tablet;
   }
 
-  /** The next `times` loads fail, of one replica or of any; the disk stays as it is. */
+  /** The next `times` loads fail, of one replica or of any; the disk is unchanged. */
   fail(times: number, id?: { readonly tid: number; readonly pid: number }): void {
     this.#failures.set(id === undefined ? ANY : replicaKey(id), times);
   }
@@ -87,7 +87,7 @@ export class LoadQueue {
   }
 
   /**
-   * Answers LoadTable, and starts the load if the answer is yes.
+   * Answers LoadTable, and starts the load if it is accepted.
    *
    * @param onEnd Called when the load has ended; not called if the process dies before.
    */
@@ -135,7 +135,7 @@ export class LoadQueue {
     const { options } = this.#tablet.context;
     const exists = this.#tablet.replica(job.tid, job.pid) !== undefined;
     if (job.replica === undefined && (exists || job.dir.meta.schema === undefined)) {
-      // A disk table learns only here what a memory table is told at once; nothing ever shows.
+      // A disk table fails here without an answer; a memory table is refused by LoadTable at once.
       job.onEnd(false);
       return;
     }
@@ -148,7 +148,7 @@ export class LoadQueue {
     this.#after(ms, () => this.#finish(job, replica));
   }
 
-  /** Rows appear as they are read; what makes a load slow beside that comes behind them. */
+  /** Rows appear as they are read; additional load time follows after them. */
   #grow(replica: LoadedReplica, rowMs: number): void {
     const rows = rowCount(replica.dir.runs);
     for (let ms = GROWTH_MS; ms < rows * rowMs; ms += GROWTH_MS) {
@@ -200,8 +200,8 @@ export class LoadQueue {
 }
 
 /**
- * What the request leaves out comes from the file on disk; a new file has no schema. The name is
- * whatever the request says, and replaces the one on disk; the database stays (seen with OpenMLDB 0.9.3).
+ * Fields that the request lacks come from the file on disk; a new file has no schema. The request's
+ * name replaces the one on disk; the database stays (observed with OpenMLDB 0.9.3).
  */
 function mergeMeta(request: LoadRequest, old: TableMetaFile | undefined): TableMetaFile {
   return {

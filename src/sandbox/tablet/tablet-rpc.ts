@@ -28,16 +28,16 @@ import { traverse } from "./traverse.js";
 
 const NOT_LOADED = { code: 100, msg: "table does not exist" };
 
-/** What a tablet answers to each call. */
+/** The handlers of a tablet. */
 export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> = {
   getTableStatus: (tablet, request) => {
     const answer = create(GetTableStatusResponseSchema, { code: 0 });
-    // Given to `create`, each status would be looked at.
+    // Assigned after `create`, which would otherwise process each status.
     answer.allTableStatus = wanted(tablet, request).map(statusOf);
     return answer;
   },
 
-  loadTable: (tablet, request) => tablet.loads.load(wishOf(request)),
+  loadTable: (tablet, request) => tablet.loads.load(loadRequestOf(request)),
 
   getTermPair: (tablet, request) => termPair(tablet, request.tid, request.pid, request.storageMode),
 
@@ -135,7 +135,7 @@ function describe(replica: LoadedReplica): MessageInitShape<typeof TableStatusSc
   return { ...common, snapshotPath: `${dir}/snapshot/`, binlogPath: `${dir}/binlog/` };
 }
 
-/** `table_meta.txt` as the tablet has it; the mode is that of the moment. */
+/** The tablet's `table_meta.txt`, with the current role. */
 function metaOf(replica: LoadedReplica): MessageInitShape<typeof TableMetaSchema> {
   const { name, db, storageMode, segCount, schema } = replica.dir.meta;
   const isLeader = replica.role === "leader";
@@ -155,7 +155,7 @@ function metaOf(replica: LoadedReplica): MessageInitShape<typeof TableMetaSchema
   };
 }
 
-function wishOf(request: LoadTableRequest): LoadRequest {
+function loadRequestOf(request: LoadTableRequest): LoadRequest {
   const meta = request.tableMeta;
   const has = (field: "db" | "segCnt" | "mode" | "term") =>
     meta !== undefined && isFieldSet(meta, TableMetaSchema.field[field]);

@@ -13,7 +13,7 @@ export interface ReplicaId {
 const NOT_LOADED: Outcome = { code: 100, msg: "table does not exist" };
 const IS_FOLLOWER: Outcome = { code: 103, msg: "table is follower" };
 
-/** What the nameserver compares to choose how a replica is recovered. */
+/** The values by which the nameserver chooses how a replica is recovered. */
 export interface TermPairAnswer extends Outcome {
   readonly term?: bigint;
   readonly offset?: bigint;
@@ -21,7 +21,7 @@ export interface TermPairAnswer extends Outcome {
   readonly isLeader?: boolean;
 }
 
-/** Term and offset of the loaded replica, or else of the snapshot on disk alone. */
+/** Term and offset of the loaded replica, else of the snapshot on disk only. */
 export function termPair(
   tablet: Tablet,
   tid: number,
@@ -65,8 +65,8 @@ export function manifest(
 }
 
 /**
- * Makes a loaded replica leader or follower, at once. A leader that is made leader says 102; a
- * follower that is made follower says 0 and "table is follower" (OpenMLDB 0.9).
+ * Makes a loaded replica leader or follower, at once. For a leader that is made leader the answer is
+ * 102, for a follower that is made follower 0 and "table is follower" (OpenMLDB 0.9).
  */
 export function changeRole(
   tablet: Tablet,
@@ -102,7 +102,7 @@ function leaderOf(tablet: Tablet, id: ReplicaId): LoadedReplica | Outcome {
   return replica.role === "leader" ? replica : IS_FOLLOWER;
 }
 
-/** Adds a follower to a leader's replication list; the leader begins where the follower is. */
+/** Adds a follower to a leader's replication list; the leader starts at the follower's offset. */
 export function addReplica(tablet: Tablet, id: ReplicaId, endpoint: Endpoint): Outcome {
   const leader = leaderOf(tablet, id);
   if ("code" in leader) return leader;
@@ -112,7 +112,7 @@ export function addReplica(tablet: Tablet, id: ReplicaId, endpoint: Endpoint): O
   return OK;
 }
 
-/** Takes a follower off a leader's replication list; one that is not there is no error. */
+/** Removes a follower from a leader's replication list; a missing one is no error. */
 export function delReplica(tablet: Tablet, id: ReplicaId, endpoint: Endpoint): Outcome {
   const leader = leaderOf(tablet, id);
   if ("code" in leader) return leader;
@@ -131,7 +131,7 @@ export function pauseSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
   return OK;
 }
 
-/** Undoes {@link pauseSnapshot}. */
+/** Reverts {@link pauseSnapshot}. */
 export function recoverSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
   const replica = tablet.replica(id.tid, id.pid);
   if (replica === undefined) return NOT_LOADED;
@@ -146,9 +146,9 @@ export function recoverSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
 
 /**
  * A leader with paused snapshots copies its `table_meta.txt` and, if it has one, its snapshot to
- * another tablet. Without a snapshot that is all: the entries then come by replication.
+ * another tablet. Without a snapshot the entries come by replication only.
  *
- * @returns The answer to the nameserver; `isDone` tells whether the copy arrived.
+ * @returns The answer to the nameserver; `isDone`: whether the copy arrived.
  */
 export function sendSnapshot(
   tablet: Tablet,
@@ -162,14 +162,14 @@ export function sendSnapshot(
   }
   const target = tablet.context.reachable(endpoint);
   if (target === undefined) return { ...OK, isDone: false };
-  // A tablet takes no files of a replica that it has loaded (OpenMLDB 0.9 tablet: SendData).
+  // A tablet refuses files of a replica that it has loaded (OpenMLDB 0.9 tablet: SendData).
   if (target.replica(id.tid, id.pid) !== undefined) return { ...OK, isDone: false };
   const dir = target.disk.writeMeta(id.tid, id.pid, leader.dir.meta);
   dir.receiveSnapshot(leader.dir);
   return { ...OK, isDone: true };
 }
 
-/** Drops a loaded replica, memory and disk (which goes to the recycle bin). */
+/** Drops a loaded replica from memory and disk (to the recycle bin). */
 export function dropTable(tablet: Tablet, id: ReplicaId): Outcome {
   const replica = tablet.replica(id.tid, id.pid);
   if (replica === undefined) return NOT_LOADED;
@@ -188,7 +188,7 @@ export function deleteBinlog(tablet: Tablet, id: ReplicaId, mode: StorageMode): 
   return OK;
 }
 
-/** Makes a snapshot; below the threshold of new entries it succeeds and makes none. */
+/** Makes a snapshot; below the threshold of new entries it succeeds without one. */
 export function makeSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
   const replica = tablet.replica(id.tid, id.pid);
   if (replica === undefined) return NOT_LOADED;

@@ -9,11 +9,11 @@ import type { SandboxClock } from "../model/virtual-clock.js";
 import { Replicator } from "./replication.js";
 import { LoadQueue } from "./tablet-load.js";
 
-/** What a tablet needs from the model around it. */
+/** The parts of the model that a tablet needs. */
 export interface TabletContext {
   readonly clock: SandboxClock;
   readonly options: ModelOptions;
-  /** The tablet of that name, if its process runs and answers. */
+  /** The tablet with that endpoint, if its process runs and answers. */
   reachable(endpoint: Endpoint): Tablet | undefined;
   /** Whether the process of this tablet runs and answers. */
   isRunning(): boolean;
@@ -28,7 +28,7 @@ const DIR_BYTES = 8_853n;
 const LOGGED_ROW_BYTES = 110n;
 
 /**
- * One tablet: the process (what is loaded; lost when it is killed) and its disk (which is not).
+ * One tablet: the process (its loaded replicas, lost on a kill) and its disk, which is kept.
  *
  * @see OpenMLDB 0.9 tablet: tablet_impl.cc
  */
@@ -39,7 +39,7 @@ export class Tablet {
   /** Where it listens; another one after a move (clusters with server names). */
   address: string;
   disk = new Disk();
-  /** Its own disk while a tablet of another cluster answers at its address; `disk` is that one's then. */
+  /** Its own disk while a foreign tablet answers at its address; `disk` is then the foreign one. */
   ownDisk: Disk | undefined;
   readonly context: TabletContext;
   readonly replicator: Replicator;
@@ -50,15 +50,15 @@ export class Tablet {
     StorageMode.kSSD,
     StorageMode.kHDD,
   ]);
-  /** Steps of ops run here that the nameserver has not asked to forget, by `op id/task type`. */
+  /** Steps of ops that ran here and that the nameserver has not deleted, by `op id/task type`. */
   readonly opTasks = new Map<string, "doing" | "done" | "failed">();
-  /** Keys of replicas whose figures changed since the nameserver last looked. */
+  /** Keys of replicas whose figures changed since the nameserver's last refresh. */
   readonly changed = new Set<string>();
-  /** Grows with each start, so that work of an earlier life can be told. */
+  /** Grows with each crash, which identifies work of an earlier process. */
   incarnation = 0;
   /** In the order of tid and pid. */
   readonly #loaded: LoadedReplica[] = [];
-  /** When the sizes on disk are measured next. */
+  /** When the sizes on disk are measured again. */
   #measuresAt: number;
 
   constructor(
@@ -73,7 +73,7 @@ export class Tablet {
     this.#measuresAt = context.clock.now() + MEASURE_MS;
   }
 
-  /** All that is loaded, in the order of tid and pid: the list itself, which changes with the tablet. */
+  /** All loaded replicas, in the order of tid and pid: the live list, which changes with the tablet. */
   loaded(): readonly LoadedReplica[] {
     return this.#loaded;
   }
@@ -88,7 +88,7 @@ export class Tablet {
     return found?.tid === tid && found.pid === pid ? found : undefined;
   }
 
-  /** Index of a loaded replica, or of the first one behind where it would be. */
+  /** Index of a loaded replica, or where it would be inserted. */
   #placeOf(tid: number, pid: number): number {
     let from = 0;
     let to = this.#loaded.length;
@@ -101,7 +101,7 @@ export class Tablet {
     return from;
   }
 
-  /** Puts a replica into memory; a leader gets a writer of its own. */
+  /** Adds a replica to memory; a leader gets a new writer. */
   add(parts: ReplicaParts, followers: readonly Endpoint[]): LoadedReplica {
     const { tid, pid, role } = parts;
     const replica = new LoadedReplica(parts, role === "leader" ? this.context.nextWriter() : 0);
@@ -111,7 +111,10 @@ export class Tablet {
     return replica;
   }
 
-  /** Puts a replica into memory as if it had been loaded before: normal, with all that its directory holds. */
+  /**
+   * Adds a replica to memory as if it had been loaded before: normal, with all entries of its
+   * directory.
+   */
   addLoaded(parts: Omit<ReplicaParts, "state" | "offset">): LoadedReplica {
     const { offset } = parts.dir;
     return this.add({ ...parts, state: TableState.kTableNormal, offset }, []);
@@ -125,12 +128,12 @@ export class Tablet {
     this.touch(replica);
   }
 
-  /** Notes that the nameserver's next refresh has something to see. */
+  /** Marks a replica for the nameserver's next refresh. */
   touch(replica: { readonly tid: number; readonly pid: number }): void {
     this.changed.add(replicaKey(replica));
   }
 
-  /** The process is gone: memory is lost, the disk stays. */
+  /** The process is gone: memory is lost, the disk is kept. */
   crash(): void {
     this.incarnation += 1;
     for (const replica of this.#loaded) this.touch(replica);
@@ -142,7 +145,7 @@ export class Tablet {
   }
 
   /**
-   * Measures what the loaded replicas take on disk, if it is time to.
+   * Measures the size of loaded replicas on disk, if it is due.
    *
    * @see OpenMLDB 0.9 tablet: GetDiskused, every get_table_diskused_interval (10 min)
    */

@@ -11,15 +11,17 @@ import { isInMemory, isServing, type LoadedReplica, type StoredRow } from "../mo
 import { lastOffset, slice } from "../model/runs.js";
 import { RowWalk } from "./row-walk.js";
 
-/** How many keys the rows of a table have, in its first index and in each other one. */
+/** The number of keys in a table's first index, and in each other one. */
 const KEYS = [16n, 5n] as const;
 /** Rows of one key of a memory table that share a timestamp. A row on disk replaces one with its key and timestamp. */
 const ROWS_PER_TS = 2n;
 /** Timestamp of the first rows: milliseconds since the epoch. */
 const FIRST_TS = 1_700_000_000_000n;
-/** How far apart the timestamps of one key are, where rows do not expire and where they do. */
+/** The distance of the timestamps of one key, if rows do not expire, and if they do. */
 const STEP_MS = { lasting: 1n, expiring: 60_000n } as const;
-/** max_traverse_cnt, as the configuration that OpenMLDB ships has it: rows that a call goes over, given or not. */
+/**
+ * max_traverse_cnt in OpenMLDB's shipped configuration: rows that a call passes, returned or not.
+ */
 const ROWS_MAX = 50_000;
 
 const NOT_LOADED = { code: 100, msg: "table does not exist" };
@@ -27,10 +29,10 @@ const LOADING = { code: 104, msg: "table is loading" };
 const NO_INDEX = { code: 108, msg: "idx name not found" };
 
 /**
- * The rows of an index that a loaded replica holds, in the order in which Traverse walks them: by segment (memory
- * tables), key and falling timestamp. A row's bytes say its number, term and writer, so that entries
- * with one number from two leaders differ. Rows that are in memory twice come twice; they are the first
- * ones of the log, as those are what a leader sends before a load. What was thrown away is left out.
+ * The rows of an index of a loaded replica, in Traverse order: by segment (memory tables), key and
+ * descending timestamp. A row's bytes contain its number, term and writer, so that entries with one
+ * number from two leaders differ. Rows that are in memory twice are returned twice; they are the first
+ * ones of the log, which a leader sends before a load. Collected rows are left out.
  */
 function rowsOf(replica: LoadedReplica, index: StoredIndex): readonly StoredRow[] {
   const known = replica.rows.get(index.position);
@@ -70,10 +72,10 @@ export function timestampOf(number: bigint, index: StoredIndex, isMemory: boolea
 }
 
 /**
- * Answers Traverse. Expired rows are left out by the clock of the moment, whether they were thrown away or not.
+ * Answers Traverse. Expired rows are left out by the current time, collected or not.
  *
- * @see OpenMLDB 0.9 tablet: Traverse, MemTableTraverseIterator, DiskTableTraverseIterator; `rows-1-healthy` of the
- *   recordings
+ * @see OpenMLDB 0.9 tablet: Traverse, MemTableTraverseIterator, DiskTableTraverseIterator;
+ *   `rows-1-healthy` of the recordings
  */
 export function traverse(
   replica: LoadedReplica | undefined,
@@ -103,7 +105,7 @@ export function traverse(
     if (!isSame || !request.enableRemoveDuplicatedRecord) page.push(row);
   }
   const isCut = walk.count >= ROWS_MAX;
-  // The row where the walk stopped need not be one that was given.
+  // The row where the walk stopped may not have been returned.
   const stop = isCut ? (walk.row ?? { pk: Buffer.alloc(0), ts: 0n }) : last;
   return create(TraverseResponseSchema, {
     code: 0,

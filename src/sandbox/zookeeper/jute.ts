@@ -1,6 +1,6 @@
 import type { ZnodeAcl, ZnodeStat } from "../znode-tree.js";
 
-/** Thrown when bytes are not what the protocol says; the connection is not usable any more. */
+/** Thrown when bytes violate the protocol; the connection is then unusable. */
 export class JuteError extends Error {
   constructor(message: string) {
     super(message);
@@ -17,7 +17,7 @@ export class JuteReader {
     this.#bytes = bytes;
   }
 
-  /** Bytes not read yet. */
+  /** Unread bytes. */
   get left(): number {
     return this.#bytes.length - this.#at;
   }
@@ -47,7 +47,7 @@ export class JuteReader {
   /** A vector whose items `item` reads; the length -1 (absent) reads as empty. */
   list<T>(item: (reader: JuteReader) => T): T[] {
     const length = this.int();
-    // No item is shorter than 4 bytes: a length that cannot fit is refused before it is believed.
+    // No item is shorter than 4 bytes, so an impossible length is refused before allocation.
     if (length * 4 > this.left)
       throw new JuteError(`vector of ${length} items in ${this.left} bytes`);
     return Array.from({ length: Math.max(0, length) }, () => item(this));

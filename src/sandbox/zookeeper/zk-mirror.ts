@@ -2,25 +2,25 @@ import type { ZooKeeper } from "../../cluster/zookeeper.js";
 import { messageOf, OpsError } from "../../errors.js";
 import type { ZnodeTree } from "../znode-tree.js";
 
-/** A tree that is being copied into a ZooKeeper. */
+/** A tree that is copied into a ZooKeeper. */
 export interface ZkMirror {
   /**
-   * Resolves when the ZooKeeper holds everything that the tree held at the time of the call.
+   * Resolves when the ZooKeeper has everything that the tree had at the time of the call.
    *
-   * @throws The first error that a copy met, wrapped in an Error; the mirror has stopped then.
+   * @throws The first error of a copy, wrapped in an Error; the mirror has then stopped.
    */
   flush(): Promise<void>;
-  /** Removes what was copied, as far as nothing was put below it, and stops. */
+  /** Removes the copied nodes, unless nodes were added below them, and stops. */
   close(): Promise<void>;
 }
 
 /**
- * Copies all nodes below `rootPath` of a tree into a ZooKeeper, now and after each change, in the
- * order of the changes. Nothing is copied back, and nodes that others write there are left alone.
- * Ephemeral nodes become ephemeral nodes of the one session of `zookeeper`.
+ * Copies all nodes below `rootPath` of a tree into a ZooKeeper, now and after each change, in the order
+ * of the changes. Nothing is copied back, and nodes of other clients are left alone. Ephemeral nodes
+ * become ephemeral nodes of the one session of `zookeeper`.
  *
- * @param zookeeper A connection that the mirror uses alone; its owner closes it afterwards.
- * @throws OpsError `refused` if the ZooKeeper holds something under `rootPath` already.
+ * @param zookeeper A connection for the mirror only; its owner closes it afterwards.
+ * @throws OpsError `refused` if the ZooKeeper has nodes under `rootPath` already.
  */
 export async function mirrorTree(
   tree: ZnodeTree,
@@ -73,7 +73,7 @@ export async function mirrorTree(
   };
 }
 
-/** Makes one node of the ZooKeeper what it is in the tree at this moment. */
+/** Copies the present state of one node to the ZooKeeper. */
 async function copy(
   tree: ZnodeTree,
   zookeeper: ZooKeeper,

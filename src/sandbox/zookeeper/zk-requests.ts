@@ -10,7 +10,7 @@ const NO_NODE = ZNODE_ERRORS["no-node"];
 const UNIMPLEMENTED = -6;
 const NO_AUTH = -102;
 const INVALID_ACL = -114;
-/** Answer to an unknown scheme or to credentials that its scheme refuses. */
+/** The answer to an unknown scheme or to credentials that its scheme refuses. */
 const AUTH_FAILED = -115;
 
 const PERMS = { read: 1, write: 2, create: 4, delete: 8 } as const;
@@ -18,7 +18,7 @@ const EVENT_TYPES = { created: 1, deleted: 2, changed: 3, children: 4 } as const
 const WATCH_XID = -1;
 const STATE_CONNECTED = 3;
 
-/** One connection, as far as requests see it. */
+/** A connection, as requests use it. */
 export interface ZkPeer {
   readonly session: bigint;
   /** Identities proven by addauth on this connection. */
@@ -36,7 +36,7 @@ class Refusal extends Error {
 
 type Handler = (peer: ZkPeer, from: JuteReader, to: JuteWriter) => void;
 
-/** Answers ZooKeeper's requests from a tree, and tells connections about the changes they watch. */
+/** Answers ZooKeeper's requests from a tree, and notifies connections about watched changes. */
 export class ZkRequests {
   readonly #tree: ZnodeTree;
   readonly #dataWatches = new Map<string, Set<ZkPeer>>();
@@ -51,11 +51,11 @@ export class ZkRequests {
   }
 
   /**
-   * Serves one request; the answer is complete with its header.
+   * Serves one request; the answer includes its header.
    *
    * @param type Request type; an unknown one is answered with "unimplemented", as ZooKeeper does.
-   * @param from Stands behind the request's header.
-   * @throws JuteError if the body is not what the type demands.
+   * @param from Positioned after the request's header.
+   * @throws JuteError if the body does not match the type.
    */
   answer(peer: ZkPeer, xid: number, type: number, from: JuteReader): Buffer {
     const body = new JuteWriter();
@@ -73,7 +73,7 @@ export class ZkRequests {
   }
 
   /**
-   * Takes an addauth request.
+   * Handles an addauth request.
    *
    * @returns 0, or the error number for a scheme other than digest.
    */
@@ -88,7 +88,7 @@ export class ZkRequests {
     return 0;
   }
 
-  /** Forgets the watches of a connection that ended. */
+  /** Removes the watches of a closed connection. */
   forget(peer: ZkPeer): void {
     for (const watches of [this.#dataWatches, this.#childWatches]) {
       for (const peers of watches.values()) peers.delete(peer);
@@ -170,7 +170,7 @@ export class ZkRequests {
     return node;
   }
 
-  /** What a client sends after a reconnect: watches, some of which may have come true meanwhile. */
+  /** A client's request after a reconnect: its watches, some of which may have fired meanwhile. */
   #setWatches(peer: ZkPeer, from: JuteReader): void {
     const seen = from.long();
     const restore = (
@@ -203,7 +203,7 @@ export class ZkRequests {
     return node;
   }
 
-  /** A watch is told once; a connection that watches data and children hears of a removal once. */
+  /** A watch fires once; a connection that watches data and children gets one event for a removal. */
   #onChange(event: ZnodeEvent): void {
     const peers = new Set<ZkPeer>();
     const collect = (watches: Map<string, Set<ZkPeer>>) => {
@@ -216,7 +216,7 @@ export class ZkRequests {
   }
 }
 
-/** A reply: header, and the body if there is one. */
+/** A reply: the header, and the body if any. */
 export function replyFrame(xid: number, zxid: bigint, error: number, body?: JuteWriter): Buffer {
   const header = new JuteWriter().int(xid).long(zxid).int(error).frame();
   if (body === undefined) return header;
