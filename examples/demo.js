@@ -1,6 +1,6 @@
-// A whole outage and its repair on this machine: starts a sandbox cluster, kills everything in it,
-// shows what is wrong, recovers it with the real command, and counts the rows. Ends with exit code
-// 1 as soon as anything is not as promised. Needs a build; `npm run demo` makes one.
+// A whole outage and its recovery on this machine: starts a sandbox cluster, kills all its processes,
+// inspects it, recovers it with the real command, and counts the rows. Ends with exit code 1 as soon as a
+// check fails. Needs a build; `npm run demo` makes one.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -10,7 +10,7 @@ const SPEED = 10;
 const ANSWER_LIMIT_MS = 30_000;
 const COMMAND_LIMIT_MS = 120_000;
 
-/** What still has to be ended when the demo ends, however it ends. */
+/** Processes to be ended when the demo ends, successful or not. */
 const children = new Set();
 
 function say(text) {
@@ -19,7 +19,7 @@ function say(text) {
 
 function check(isTrue, promise) {
   if (!isTrue) {
-    throw new Error(`not as promised: ${promise}`);
+    throw new Error(`check failed: ${promise}`);
   }
   console.log(`  ok: ${promise}`);
 }
@@ -112,14 +112,14 @@ async function demo() {
   say("What is wrong?");
   check((await runTool(["inspect", ...where])) === 10, "inspect finds problems (exit code 10)");
 
-  say("Recovery, along the documented path of the nameserver's own operations");
+  say("Recovery by the documented method, with the nameserver's own operations");
   const startedAt = Date.now();
   const code = await runTool(["--cmd=recoverdata", "--method=documented", ...where]);
   check(code === 0, `recoverdata succeeded in ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
 
   say("Is everything back?");
   const after = await sandbox.ask("rows");
-  check(after.acknowledged === before.acknowledged, "the sandbox still knows what it acknowledged");
+  check(after.acknowledged === before.acknowledged, "the acknowledged rows are the same as before");
   check(after.lost === 0, "no acknowledged row was lost");
   check(after.served === after.acknowledged, `all ${after.served} rows can be read again`);
   check(

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Takes the place of OpenMLDB's tools/openmldb_ops.py: starts openmldb-ops with the same arguments.
+"""Replaces OpenMLDB's tools/openmldb_ops.py: starts openmldb-ops with the same arguments.
 
-The process is replaced, so that signals and the exit code are those of openmldb-ops. The program is
-looked for in PATH; the variable OPENMLDB_OPS names another one.
+The process is replaced, so signals and the exit code are those of openmldb-ops. The program is searched
+in PATH; the variable OPENMLDB_OPS names another one.
 """
 import os
 import shutil

@@ -1,5 +1,5 @@
-// A program that uses the library (docs/api.md): says what is wrong with a cluster, shows the plan, recovers
-// it, and tells the result. Rows that would have to be given up are left to an operator.
+// A program that uses the library (docs/api.md): diagnoses a cluster, shows the plan, recovers it, and prints
+// the result. Decisions that give rows up are left to an operator.
 //
 //     node recover.ts HOST:PORT /openmldb
 //

@@ -1,4 +1,5 @@
-// Makes docs/api.md from what src/library.ts exports, with its docstrings: npm run api. A test compares.
+// Generates docs/api.md from the exports of src/library.ts and their docstrings: npm run api. A test
+// checks that the page is up to date.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -31,7 +32,7 @@ as an \`OpsError\` with a \`code\`; a partition that is not healthy is no error 
 This page is made from the docstrings of the source. What is not on it may change without notice.
 `;
 
-/** The text of docs/api.md as the source says it. */
+/** The text of docs/api.md. */
 export function apiPage() {
   const declarations = exportsOf(ENTRY);
   const isType = ({ code }) => /^(interface|type)/.test(code);
@@ -44,7 +45,7 @@ export function apiPage() {
   ].join("\n");
 }
 
-/** Everything that a file exports, with what it exports from others, by name. */
+/** The exports of a file, re-exports included, sorted by name. */
 function exportsOf(file) {
   const text = readFileSync(file, "utf8");
   const own = [...declarationsIn(text).values()];
@@ -58,7 +59,9 @@ function exportsOf(file) {
   return [...own, ...others].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The exported declarations of a source, each with its docstring. Only they begin in the first column. */
+/**
+ * The exported declarations of a source, each with its docstring. Only they start in the first column.
+ */
 function declarationsIn(text) {
   const found = new Map();
   let docstring = "";
@@ -72,7 +75,7 @@ function declarationsIn(text) {
 
 const EXPORTED = /^export (?:async )?(?:function|class|const|interface|type) (\w+)/;
 
-/** What is shown of a declaration: not the body of a function, and not how an error is made. */
+/** The shown part of a declaration, without function bodies and constructors. */
 function shown(code) {
   const signature = /^export (?:async )?(function [\s\S]*?[)>\w\]]) \{\n {2}/.exec(code)?.[1];
   if (signature !== undefined) return `${signature};`;

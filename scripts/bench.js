@@ -1,5 +1,5 @@
-// Measures the tool against the Python tool's way of working and against the floor, and writes what
-// came out into docs/benchmarks.md. Takes three quarters of an hour; not a part of the tests.
+// Measures the tool against the Python tool's sequence and against the lower bound. The results are kept
+// in docs/benchmarks.md. Takes three quarters of an hour; not a part of the tests.
 //   npm run bench [-- --only=wire,quick,virtual,size,healthy,rows,startup] [-- --max=REPLICAS]
 // The largest sizes on the virtual clock take minutes of computing each; --max leaves them out.
 import { parseArgs } from "node:util";

@@ -1,9 +1,9 @@
-// Joins what tsc built, and the packages that it uses, into few files in dist/bundle/, and lets dist/cli.js
-// start those. Loading some 700 modules one by one cost a command more than its work on a small cluster. What a
-// command does not need stays in files of its own (import()). They are CommonJS, which takes less time to load than ES
-// modules, and beside each lies what V8 makes of it (load-bundle.cjs). The modules in dist/ that programs outside this
-// repository import load the packages themselves, so those are shipped too.
-// tsc writes dist/cli.js anew, so that what runs is never older than what was built last.
+// Bundles the output of tsc and its packages into a few files in dist/bundle/, which dist/cli.js starts.
+// Loading some 700 modules one by one took longer than a command on a small cluster. Modules that a command
+// does not need stay in separate files (import()). The files are CommonJS, which loads faster than ES modules,
+// each with V8's code cache beside it (load-bundle.cjs). The modules in dist/ that programs outside this
+// repository import load the packages themselves, so the packages are dependencies too.
+// tsc overwrites dist/cli.js, so a stale bundle never runs.
 import {
   copyFileSync,
   existsSync,
@@ -26,7 +26,7 @@ const EXTERNAL = ["zod"];
 const PACKAGE = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+(?=[\\/])/;
 const LICENCE = /^(licen[cs]e|copying|notice)([.-].*)?$/i;
 
-/** The name, version, licence and licence texts of the packages that modules are from. */
+/** The name, version, licence and licence texts of the packages of the modules. */
 function licencesOf(modules) {
   const folders = new Set(modules.flatMap((module) => PACKAGE.exec(module)?.[0] ?? []));
   return [...folders]
@@ -43,7 +43,9 @@ function licencesOf(modules) {
     .join(`\n\n${"-".repeat(80)}\n\n`);
 }
 
-/** Keeps what V8 makes of a file, functions that are not called yet included; see load-bundle.cjs. */
+/**
+ * Writes V8's code cache of a file, including functions that are not called yet; see load-bundle.cjs.
+ */
 function compile(path) {
   setFlagsFromString("--no-lazy");
   const script = new Script(Module.wrap(readFileSync(path, "utf8")), { filename: path });
@@ -59,7 +61,7 @@ if (readFileSync(at("cli.js"), "utf8") !== START || !existsSync(at("bundle/load.
     platform: "node",
     logLevel: "warn",
     external: EXTERNAL,
-    // Of yargs the parser alone is used; what else it imports took 30 ms of the first 100.
+    // Only the parser of yargs is used; its other imports took 30 ms of the first 100.
     treeshake: { moduleSideEffects: [{ test: /node_modules[\\/]yargs[\\/]/, sideEffects: false }] },
   });
   const { output } = await bundle.write({
@@ -67,10 +69,10 @@ if (readFileSync(at("cli.js"), "utf8") !== START || !existsSync(at("bundle/load.
     format: "cjs",
     entryFileNames: "[name].cjs",
     chunkFileNames: "[name]-[hash].cjs",
-    // Names stay, for readable traces; comments and white space were a third of the time to compile.
+    // Names are kept for readable traces; comments and white space took a third of the compile time.
     minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
     comments: { legal: false },
-    // Chunks of the large packages have names by which a test sees that no command loads what it does not need.
+    // Chunks of the large packages are named, so that a test can check which command loads them.
     codeSplitting: {
       groups: [
         { name: "grpc", test: /node_modules[\\/]@(grpc|bufbuild|js-sdsl)[\\/]/ },

@@ -1,6 +1,6 @@
-// Makes examples/report.html and examples/report.md: a sandbox cluster loses power, one of its
-// tablets stays away, its leading nameserver dies on the way, recoverdata brings back what it can. Run it after a build. With a path it takes a
-// picture of the page too, for the README.
+// Generates examples/report.html and examples/report.md: a sandbox cluster loses power, one of its tablets
+// stays down, its leading nameserver dies during the run, and recoverdata recovers what it can. Run it
+// after a build. With a path it also writes a screenshot of the page, for the README.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ const sandbox = await startSandbox({ ...cluster, tablets: 4, hddTables: 1 });
 try {
   await sandbox.outage({ withNameservers: true });
   sandbox.model.kill("tablet3");
-  // Until the nameserver counts it as offline.
+  // The nameserver needs this long to count it as offline.
   await sleep(2_500);
   const recovered = recover();
   await sleep(1_500);
@@ -29,7 +29,7 @@ try {
   const code = await recovered;
   console.log(`recoverdata ended with exit code ${code}`);
   const report = JSON.parse(readFileSync(join(scratch, "report.json"), "utf8"));
-  // Whoever runs this script is not part of the example.
+  // The machine and user of this script are not part of the example.
   Object.assign(report.run, { host: "ops-1", user: "ops" });
   writeFileSync(join(examples, "report.html"), reportHtml(report, reportAssets()));
   writeFileSync(join(examples, "report.md"), reportMarkdown(report));

@@ -1,4 +1,4 @@
-// Plays many seeds of the fuzz tests and adds their figures up.
+// Runs many seeds of the fuzz tests and sums up their figures.
 //   npm run fuzz -- --seeds=200 [--base=1] [--kind=tcp|frames]
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Generates src/gen from proto/. With --check: fails when what is committed differs, changing nothing.
+// Generates src/gen from proto/. With --check it changes nothing and fails if the committed files differ.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";

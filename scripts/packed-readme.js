@@ -1,6 +1,6 @@
-// The package has README.md without the parts about the repository, which stand between
-// <!-- repository:begin --> and <!-- repository:end -->. npm packs the file as it lies there: `prepack` runs this
-// with "trim", `postpack` with "restore".
+// The package contains README.md without the parts about the repository, which are marked by
+// <!-- repository:begin --> and <!-- repository:end -->. npm packs the file on disk: `prepack` runs this
+// script with "trim", `postpack` with "restore".
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 const README = "README.md";

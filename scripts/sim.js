@@ -1,4 +1,4 @@
-// Plays many seeds of the simulation, one vitest process per core, and adds their figures up.
+// Runs many seeds of the simulation, one vitest process per core, and sums up their figures.
 //   npm run sim -- --seeds=10000 [--base=1] [--method=direct|documented] [--paste | --operations | --life] [--odd | --addresses] [--jobs=2]
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -72,7 +72,7 @@ const sum = {};
 const failed = [];
 let losses = 0;
 for (const { out, base } of shares) {
-  if (!existsSync(out)) throw new Error(`the share from seed ${base} broke down; run it alone`);
+  if (!existsSync(out)) throw new Error(`the share from seed ${base} crashed; run it alone`);
   const result = JSON.parse(readFileSync(out, "utf8"));
   addTo(sum, result.stats);
   failed.push(...result.failed);
@@ -88,10 +88,10 @@ for (const [group, counts] of Object.entries(sum)) {
   console.log(`${group}: ${Object.keys(counts).length} distinct of ${total}`);
 }
 for (const [end, times] of Object.entries(sum.ends ?? {})) {
-  // Partitions that end well, or with a cause that the tool named, have a colon or are healthy.
+  // Recovered partitions are "healthy"; those with a cause that the tool named have a colon.
   if (end !== "healthy" && !end.includes(": ")) console.log(`  ${times} partitions: ${end}`);
 }
-console.log(`rows that OpenMLDB's RecoverTable itself lost (documented way): ${losses}`);
+console.log(`rows lost by OpenMLDB's RecoverTable itself (documented method): ${losses}`);
 for (const { seed, violations } of failed.slice(0, 20)) {
   console.log(`seed ${seed}: ${violations.map(({ checker, what }) => `${checker}: ${what}`)[0]}`);
 }

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
-/** What to do when {@link findZookeeperClasspath} finds nothing, on one line. */
+/** The message if {@link findZookeeperClasspath} finds nothing, on one line. */
 export const ZOOKEEPER_MISSING =
   "no ZooKeeper to test against: install Debian's package (apt-get install zookeeper), or set " +
   "OPENMLDB_OPS_TEST_ZOOKEEPER to the folder with ZooKeeper's jars; Java is needed too";
@@ -9,11 +9,11 @@ export const ZOOKEEPER_MISSING =
 const DEBIAN_JAR = "/usr/share/java/zookeeper.jar";
 
 /**
- * Where a real ZooKeeper for the tests is.
+ * Finds a real ZooKeeper for the tests.
  *
- * @returns {string | undefined} A Java class path: the jars in the folder that the environment
- *   variable OPENMLDB_OPS_TEST_ZOOKEEPER names (or in its `lib`), else those of Debian's package;
- *   undefined if there are none, or no Java on the PATH.
+ * @returns {string | undefined} A Java class path: the jars in the folder of the environment variable
+ *   OPENMLDB_OPS_TEST_ZOOKEEPER (or in its `lib`), else those of Debian's package; undefined if there
+ *   are none, or no Java on the PATH.
  */
 export function findZookeeperClasspath() {
   const onPath = (process.env.PATH ?? "").split(":");
