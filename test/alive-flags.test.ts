@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { OpsError } from "../src/errors.js";
 import type { RecoverOptions } from "../src/execution/recover.js";
 import type { Endpoint, Role } from "../src/model/cluster-state.js";
 import type { RunEvent } from "../src/model/outcome.js";
@@ -163,5 +164,48 @@ describe("flags that outlive the run", () => {
     await put({ ...older, alive: { [away]: "observer" } });
     expect(await kept()).toBeUndefined();
     expect(events).toHaveLength(1);
+  });
+});
+
+describe("a partition whose leader", () => {
+  const SEEN = "/openmldb/ops_tool/seen";
+
+  async function led(): Promise<{ virtual: VirtualCluster; leader: Endpoint }> {
+    const virtual = await startVirtualCluster({ model: { autoFailover: false } });
+    virtual.model.createTable({ db: "db1", table: "t1", partitions: 1, replicas: 3 });
+    const [table] = await virtual.clock.run(virtual.cluster.showTable(), 60_000);
+    const leader = table?.partitions[0]?.replicas.find((one) => one.isLeader)?.endpoint ?? "";
+    return { virtual, leader };
+  }
+
+  test("may serve out of sight: nothing is written", async () => {
+    const { virtual, leader } = await led();
+    const { cluster } = virtual;
+    const result = await virtual.recover(
+      {},
+      {
+        async getTableStatus(endpoint, of) {
+          if (endpoint !== leader) return cluster.getTableStatus(endpoint, of);
+          throw new OpsError({
+            code: "unreachable",
+            message: "no route",
+            retryable: true,
+            endpoint,
+          });
+        },
+      },
+    );
+    expect("report" in result && result.report.partitions[0]?.status).toBe("unhealthy");
+    expect(virtual.model.tree.get(SEEN)).toBeUndefined();
+  });
+
+  test("is back in a moment: it is waited for, and nothing is written", async () => {
+    const { virtual, leader } = await led();
+    virtual.model.kill(leader);
+    virtual.clock.setTimer(20_000, () => virtual.model.restart(leader));
+    await virtual.pass(12_000);
+    const result = await virtual.recover();
+    expect("report" in result && result.report.partitions[0]?.status).toBe("recovered");
+    expect(virtual.model.tree.get(SEEN)).toBeUndefined();
   });
 });

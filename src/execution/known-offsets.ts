@@ -9,9 +9,12 @@ import {
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { unobservableLeader } from "../policy/absent-replicas.js";
 import { lastOfLost } from "../policy/what-is-given-up.js";
 import {
   earlierOffset,
+  evidenceOf,
+  isAnyAliveUnasked,
   servingLeader,
   withBounds,
   withLastOfLost,
@@ -31,6 +34,8 @@ export interface KnownOffsets {
    * @param why What the run reports about it, without a full stop; undefined: nothing.
    */
   remember(id: PartitionId, bounds: LowerBounds, why: string | undefined): Promise<void>;
+  /** Keeps what is known of a partition for the rest of this run; see {@link KnownOffsetsOfRun.settle}. */
+  carry(id: PartitionId, bounds: LowerBounds): void;
   /** Discards the lower bounds of a partition, because the operator's decision makes them void. `unproven` stays. */
   forget(id: PartitionId): Promise<void>;
   /** The bounds of a partition now; undefined if there are none. */
@@ -52,7 +57,8 @@ export interface KnownOffsetsOfRun extends KnownOffsets {
   keepLastOfLost(views: readonly PartitionView[]): Promise<readonly PartitionView[]>;
   /**
    * Discards what is settled. The bounds of a partition: when its leader holds all known entries again and no
-   * ex-leader is left that may have led its term. The flags: when any replica leads.
+   * ex-leader is left that may have led its term. The flags: when any replica leads. Where none does, what was
+   * carried is stored.
    */
   settle(views: readonly PartitionView[]): Promise<void>;
 }
@@ -69,6 +75,8 @@ export function createKnownOffsets(
   read: ReadonlyMap<string, LowerBounds> = new Map(),
 ): KnownOffsetsOfRun {
   const known = new Map(read);
+  /** Those of them that are in the store. */
+  const stored = new Map(read);
   const reporting = async (
     id: { tid: number; pid: number },
     what: string,
@@ -83,15 +91,31 @@ export function createKnownOffsets(
   };
   const keep = async (id: PartitionId, bounds: LowerBounds) => {
     known.set(replicaKey(id), bounds);
+    stored.set(replicaKey(id), bounds);
     await reporting(id, "cannot keep what is known", store?.remember(id, bounds));
+  };
+  const settleOne = async (view: PartitionView) => {
+    if (view.known === undefined) return;
+    const { alive, ...bounds } = view.known.bounds;
+    const leader = servingLeader(view);
+    if (leader?.report === undefined) {
+      const isUndecided = isAnyAliveUnasked(view) && unobservableLeader(view) === undefined;
+      if (isUndecided) await knownOffsets.remember(view.id, evidenceOf(view).bounds, undefined);
+      return;
+    }
+    const isExLeaderLeft = view.replicas.some((one) => one.claim.isLeader && one !== leader);
+    const isWhole = leader.report.offset >= earlierOffset(view);
+    if (isWhole && !isExLeaderLeft) await knownOffsets.forget(view.id);
+    else if (alive !== undefined) await keep(view.id, bounds);
   };
   const knownOffsets: KnownOffsetsOfRun = {
     async remember(id, bounds, why) {
-      if (isSame(known.get(replicaKey(id)), bounds)) return;
+      if (isSame(stored.get(replicaKey(id)), bounds)) return;
       const text = `${partitionName(id)}: ${why} is kept in ZooKeeper for later runs`;
       if (why !== undefined) onEvent({ kind: "note", text });
       await keep(id, bounds);
     },
+    carry: (id, bounds) => void known.set(replicaKey(id), bounds),
     async forget(id) {
       const before = known.get(replicaKey(id));
       if (before === undefined) return;
@@ -101,6 +125,7 @@ export function createKnownOffsets(
         return;
       }
       known.delete(replicaKey(id));
+      if (!stored.delete(replicaKey(id))) return;
       await reporting(id, "cannot remove what was known", store?.forget(id));
     },
     async keepLastOfLost(views) {
@@ -109,7 +134,7 @@ export function createKnownOffsets(
         const last = lastOfLost(view);
         if (last.size === 0 && view.known?.bounds.lastOfLost === undefined) return;
         const bounds = withLastOfLost(view, last);
-        if (!isSame(known.get(replicaKey(view.id)), bounds)) await keep(view.id, bounds);
+        if (!isSame(stored.get(replicaKey(view.id)), bounds)) await keep(view.id, bounds);
       });
       return knownOffsets.addTo(views);
     },
@@ -126,15 +151,7 @@ export function createKnownOffsets(
     addTo: (views) => views.map((view) => withBounds(view, known.get(replicaKey(view.id)))),
     async settle(views) {
       if (known.size === 0) return;
-      for (const view of knownOffsets.addTo(views)) {
-        const leader = servingLeader(view);
-        const held = leader?.report?.offset;
-        if (view.known === undefined || held === undefined) continue;
-        const isExLeaderLeft = view.replicas.some((one) => one.claim.isLeader && one !== leader);
-        const { alive, ...bounds } = view.known.bounds;
-        if (held >= earlierOffset(view) && !isExLeaderLeft) await knownOffsets.forget(view.id);
-        else if (alive !== undefined) await keep(view.id, bounds);
-      }
+      await pLimit(WRITES_AT_ONCE).map(knownOffsets.addTo(views), settleOne);
     },
   };
   return knownOffsets;

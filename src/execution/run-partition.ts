@@ -1,4 +1,5 @@
 import { messageOf, OpsError } from "../errors.js";
+import { mayBeGivenUp } from "../model/absence.js";
 import type { Endpoint, LowerBounds, PartitionId, TermStart } from "../model/cluster-state.js";
 import type { LaneFailure, OnEvent } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
@@ -222,7 +223,12 @@ async function leaveAlone(
   const { bounds } = lane.evidence;
   if (code === "ahead" || code === "rows-missing") {
     await knownOffsets.remember(lane.id, bounds, ROWS_MISSING);
-  } else if (isAnyAliveUnasked(view)) await knownOffsets.remember(lane.id, bounds, undefined);
+  } else if (isAnyAliveUnasked(view)) {
+    // What may be there in a moment, or serves clients out of sight, is looked at again in this run.
+    const mayPass = view.replicas.some(({ absence }) => !mayBeGivenUp(absence));
+    if (mayPass) knownOffsets.carry(lane.id, bounds);
+    else await knownOffsets.remember(lane.id, bounds, undefined);
+  }
   if (candidate === undefined) return { endpoint, step: "plan", detail };
   return { endpoint, step: "plan", detail, decision: blocked, evidence: lane.evidence };
 }

@@ -33,8 +33,8 @@ export interface VirtualCluster {
   readonly cluster: Cluster;
   /** Everything that runs told, in order. */
   readonly events: RunEvent[];
-  /** Runs `recoverData` in virtual time, bounded by two virtual hours. */
-  recover(options?: Partial<RecoverOptions>): Promise<RecoverResult>;
+  /** Runs `recoverData` in virtual time, bounded by two virtual hours; `answers` replace calls of the cluster. */
+  recover(options?: Partial<RecoverOptions>, answers?: Partial<Cluster>): Promise<RecoverResult>;
   /** Lets virtual time pass. */
   pass(ms: number): Promise<void>;
 }
@@ -88,22 +88,25 @@ export async function startVirtualCluster(
     model,
     cluster,
     events,
-    recover: (more = {}) =>
+    recover: (more = {}, answers = {}) =>
       clock.run(
-        recoverData(cluster, {
-          limits: LIMITS,
-          signal: runSignal(),
-          onEvent: (event) => events.push(event),
-          again,
-          print,
-          seen: createKnownOffsetsStore({
-            zk: treeZooKeeper(tree),
-            clock,
-            rootPath: "/openmldb",
+        recoverData(
+          { ...cluster, ...answers },
+          {
+            limits: LIMITS,
+            signal: runSignal(),
             onEvent: (event) => events.push(event),
-          }),
-          ...more,
-        }),
+            again,
+            print,
+            seen: createKnownOffsetsStore({
+              zk: treeZooKeeper(tree),
+              clock,
+              rootPath: "/openmldb",
+              onEvent: (event) => events.push(event),
+            }),
+            ...more,
+          },
+        ),
         7_200_000,
       ),
     pass: (ms) => clock.advance(ms),
