@@ -82,11 +82,13 @@ const other = fc.oneof(
   fc.record({ kind: fc.constant("cancel-op"), op: number, ...common }),
   fc.record({ kind: fc.constant("recover-endpoint"), endpoint, concurrency: fc.nat(), ...common }),
 );
-const facts = fc.dictionary(
-  text.filter((key) => key !== "__proto__"),
-  text,
-  { noNullPrototype: true, maxKeys: 5 },
-);
+const facts = fc
+  .dictionary(
+    text.filter((key) => key !== "__proto__"),
+    text,
+    { noNullPrototype: true, maxKeys: 5 },
+  )
+  .map((all) => new Map(Object.entries(all)));
 
 const round: fc.Arbitrary<PlannedRound> = fc.record({
   leader: perhaps(endpoint),

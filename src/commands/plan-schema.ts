@@ -79,7 +79,7 @@ export const PLAN_REST = { ...PLAN_BODY, maxBytes: REST_BYTES_MAX };
 function factsSchema(z: Zod) {
   return z
     .array(z.object({ fact: z.string(), value: z.string() }))
-    .transform((all) => Object.fromEntries(all.map(({ fact, value }) => [fact, value])));
+    .transform((all) => new Map(all.map(({ fact, value }) => [fact, value])));
 }
 
 function partitionSchema(z: Zod) {

@@ -3,7 +3,6 @@ import type { StepResult } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import type { ToolCommand } from "../model/tool-command.js";
-import type { Facts } from "../planning/plan-facts.js";
 
 /** What an operation will do, decided from one observation of the cluster. */
 export interface OperationPlan {
@@ -20,7 +19,7 @@ export interface OperationPlan {
    */
   readonly restsOn: readonly PartitionView[];
   /** Further facts that it relies on, by readable names. */
-  readonly facts?: Facts;
+  readonly facts?: Readonly<Record<string, string>>;
 }
 
 /** A command of the operator that changes the cluster: how it is planned and verified. */

@@ -8,7 +8,7 @@ import type { Lane } from "../model/plan.js";
 import { laneOf } from "../policy/lane-of.js";
 import { rowOf } from "../steps/run-step.js";
 import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
-import { type Difference, differencesOf, differenceText, factsOf } from "./plan-facts.js";
+import { type Difference, differencesOf, differenceText, factsOf, NO_FACTS } from "./plan-facts.js";
 import {
   type Plan,
   type PlannedPartition,
@@ -115,7 +115,7 @@ export function assertSamePlan(saved: Plan, fresh: Plan): void {
   const names = [...new Set([...was.keys(), ...is.keys()])];
   const differences = names.flatMap((where) => {
     const [before, now] = [was.get(where), is.get(where)];
-    const facts = differencesOf(where, before?.facts ?? {}, now?.facts ?? {});
+    const facts = differencesOf(where, before?.facts ?? NO_FACTS, now?.facts ?? NO_FACTS);
     const steps = { was: before && stepsText(before.steps), is: now && stepsText(now.steps) };
     return steps.was === steps.is ? facts : [...facts, { where, fact: "steps", ...steps }];
   });

@@ -64,7 +64,7 @@ export function planOfOperation(made: OperationPlan, state: ClusterState, now: s
     others: lanes.flatMap(({ lane, steps }) =>
       lane === undefined ? steps.map((step) => plannedStep(step, undefined)) : [],
     ),
-    facts: made.facts ?? {},
+    facts: new Map(Object.entries(made.facts ?? {})),
     notes: made.notes,
   };
 }

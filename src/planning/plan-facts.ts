@@ -5,7 +5,10 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
  * flagged` -> `leader, alive`. Offsets of loaded replicas are left out: they change under writes, and
  * every step reads them again.
  */
-export type Facts = Readonly<Record<string, string>>;
+export type Facts = ReadonlyMap<string, string>;
+
+/** No facts. */
+export const NO_FACTS: Facts = new Map();
 
 /** One fact that has changed. */
 export interface Difference {
@@ -22,7 +25,7 @@ export interface Difference {
 export function factsOf(view: PartitionView): Facts {
   const terms = view.terms.map((one) => `${one.term} from ${one.offset}`);
   const ops = view.activeOps.map((op) => `${op.type} ${op.id}`).sort();
-  return Object.fromEntries([
+  return new Map([
     ["table id", String(view.id.tid)],
     ["storage mode", view.storageMode],
     ["segments", String(view.segCount)],
@@ -67,12 +70,8 @@ function listed(items: readonly string[]): string {
 
 /** Compares facts. Empty if they are equal. */
 export function differencesOf(where: string, was: Facts, is: Facts): Difference[] {
-  // A fact in a saved plan may have the name of an inherited property such as `constructor`.
-  const [then, now] = [new Map(Object.entries(was)), new Map(Object.entries(is))];
-  return [...new Set([...then.keys(), ...now.keys()])].flatMap((fact) =>
-    then.get(fact) === now.get(fact)
-      ? []
-      : [{ where, fact, was: then.get(fact), is: now.get(fact) }],
+  return [...new Set([...was.keys(), ...is.keys()])].flatMap((fact) =>
+    was.get(fact) === is.get(fact) ? [] : [{ where, fact, was: was.get(fact), is: is.get(fact) }],
   );
 }
 

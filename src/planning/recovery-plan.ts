@@ -9,7 +9,7 @@ import { each, mapped, type Work } from "../model/work.js";
 import { expectationText } from "../steps/expectations.js";
 import { rowOf, taskOf } from "../steps/run-step.js";
 import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
-import { type Facts, factsOf } from "./plan-facts.js";
+import { type Facts, factsOf, NO_FACTS } from "./plan-facts.js";
 import { type PredictedRound, predictRounds } from "./predict-rounds.js";
 
 /** A step with the state that it expects right before it acts, in words. */
@@ -91,7 +91,7 @@ export interface PlanInput {
 
 const NOTHING_ELSE: Pick<Plan, "others" | "facts" | "notes"> = {
   others: [],
-  facts: {},
+  facts: NO_FACTS,
   notes: [],
 };
 

@@ -114,7 +114,7 @@ function lostData({ tablets, losses }: Lost) {
 }
 
 function factsData(facts: Plan["facts"]) {
-  return Object.entries(facts).map(([fact, value]) => ({ fact, value }));
+  return Array.from(facts, ([fact, value]) => ({ fact, value }));
 }
 
 function roundData(round: PlannedRound) {
@@ -134,14 +134,13 @@ function stepData({ id: _id, ...step }: PlannedStep) {
 }
 
 function plain(fields: object): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(fields).flatMap(([name, value]): [string, unknown][] => {
-      if (value === undefined) return [];
-      if (typeof value === "bigint") return [[name, String(value)]];
-      const isGroup = typeof value === "object" && value !== null && !Array.isArray(value);
-      return [[name, isGroup ? plain(value) : value]];
-    }),
-  );
+  const made: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined) continue;
+    const isGroup = typeof value === "object" && value !== null && !Array.isArray(value);
+    made[name] = typeof value === "bigint" ? String(value) : isGroup ? plain(value) : value;
+  }
+  return made;
 }
 
 function problemData(problem: Problem) {
