@@ -176,7 +176,7 @@ test("a dry run beside a run that is at work says that it has the value off", as
   child.kill("SIGTERM");
   await ended;
   expect(dry.code, dry.stderr).toBe(0);
-  expect(dry.stderr).toMatch(/auto_failover is switched off by run \S+ .*, which is at work/);
+  expect(dry.stderr).toMatch(/auto_failover is switched off by run \S+ .*, which is in progress/);
 });
 
 test("after kill -9, confset is what the operator wants: the value stays, the marker goes", async () => {

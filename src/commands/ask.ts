@@ -4,11 +4,11 @@ import { OpsError } from "../errors.js";
 import type { CommandIo } from "./command.js";
 
 /**
- * Asks whether to go on, on a terminal. Without one a command goes on unasked: it is run by cron or by
- * a script then, where nothing could answer. `--no_input` forbids both.
+ * Asks for confirmation on a terminal. Without a terminal (cron, a script) the command continues without asking.
+ * `--no_input` forbids both.
  *
- * @param question What is about to be changed; the answer is typed right behind it.
- * @returns Whether the question was asked; false if `--yes` answered, or there is no terminal.
+ * @param question The changes to confirm; the answer is typed directly after it.
+ * @returns True if the question was asked; false with `--yes`, or without a terminal.
  * @throws OpsError `refused` if the answer was not yes, or if `--no_input` forbids the question.
  */
 export async function confirmed(
@@ -33,18 +33,18 @@ export async function confirmed(
   throw refused("the answer was not yes; nothing was changed");
 }
 
-/** Where a question is open now. */
+/** The terminals with an open question. */
 const asking = new WeakSet<CommandIo>();
 
-/** Whether a question is being asked: what is written to stderr now would tear the question apart. */
+/** True while a question is open: output on stderr would break it up. */
 export function isAsking(io: CommandIo): boolean {
   return asking.has(io);
 }
 
 /**
- * Asks on a terminal.
+ * Asks a question on a terminal.
  *
- * @returns The line that was typed; empty at the end of the input.
+ * @returns The line that the user typed; empty at the end of the input.
  * @throws The reason of `signal`.
  */
 export async function ask(question: string, io: CommandIo, signal: AbortSignal): Promise<string> {
@@ -62,7 +62,7 @@ export async function ask(question: string, io: CommandIo, signal: AbortSignal):
     return "";
   } finally {
     asking.delete(io);
-    // The answer ended the line of the question.
+    // The answer ended the question's line, so the live block can be cleared.
     io.stderr.live?.(undefined);
     signal.removeEventListener("abort", leave);
     lines.close();
@@ -74,7 +74,7 @@ function refused(message: string): OpsError {
   return new OpsError({ code: "refused", message, hint: "--yes proceeds without asking" });
 }
 
-/** The cluster as a question names it, such as `prod at /openmldb`, or `at /openmldb` without a name. */
+/** The cluster in a question, such as `prod at /openmldb`, or `at /openmldb` without a name. */
 export function clusterText(flags: Pick<CommonFlags, "cluster" | "zkRootPath">): string {
   const at = `at ${flags.zkRootPath}`;
   return flags.cluster === undefined ? at : `${flags.cluster} ${at}`;

@@ -22,19 +22,18 @@ import { ended, lined, print } from "./write.js";
 const SCHEMA_VERSION = 1;
 
 /**
- * A command that changes the cluster by a plan: what it plans, what it does, and how its end is told.
- * {@link changeCluster} does all that is the same for every one of them.
+ * The specific parts of a command that changes the cluster by a plan. {@link changeCluster} has the common ones.
  *
- * @typeParam End How one attempt ended.
+ * @typeParam End The result of one attempt.
  */
 export interface PlannedChange<End> {
   /** The command as it was typed. */
   readonly typed: ToolCommand;
   /**
-   * Plans, and changes nothing. With a plan of `--apply` it checks that the cluster is as that plan saw it.
+   * Plans, and changes nothing. With `--apply` it checks that the cluster still matches that plan.
    *
-   * @param onEvent Told how far it is.
-   * @returns The plan, and what JSON shows of it beside the saved plan.
+   * @param onEvent Receives the progress.
+   * @returns The plan, and fields that the JSON document has in addition to the saved plan.
    * @throws OpsError `plan-stale`, `refused`, or as an observation does.
    */
   plan(
@@ -42,31 +41,31 @@ export interface PlannedChange<End> {
     opened: OpenedCluster,
     onEvent: OnEvent,
   ): Promise<{ readonly plan: Plan; readonly json?: object }>;
-  /** Runs under the lock before the first attempt; nothing if left out. */
+  /** Runs before the lock is taken; optional. */
   readonly before?: (run: ChangingRun) => Promise<void>;
-  /** One attempt under the lock; a later one goes on where the lock was lost. */
+  /** One attempt under the lock; after the lock was lost, a later one continues. */
   attempt(attempt: Attempt, run: ChangingRun): Promise<End>;
-  /** Runs after the lock was released, before the end is told; nothing if left out. */
+  /** Runs after the lock was released, before the result is printed; optional. */
   readonly after?: (end: End, run: ChangingRun) => Promise<void>;
-  /** The end for report, metrics and hook; undefined if there is no result. */
+  /** The result for report, metrics and hook; undefined if there is none. */
   rows(end: End): ResultRows | undefined;
   /**
-   * Tells the end on stdout and stderr.
+   * Prints the result on stdout and stderr.
    *
    * @returns The exit code.
-   * @throws What ended the run before anything was changed, and signals and limits.
+   * @throws The error that ended the run before any change, and signals and time limits.
    */
   tell(end: End): number | Promise<number>;
 }
 
 /**
- * Runs a command that changes the cluster: with `--dry_run` or `--plan_out` only its plan is shown; else
- * under the lock, with a journal, progress, a time limit, the guard of auto_failover, and a report.
+ * Runs a command that changes the cluster. With `--dry_run` or `--plan_out` it only shows the plan. Otherwise it
+ * runs under the lock, with journal, progress, time limit, guard of auto_failover, and report.
  *
  * @param given The plan of `--apply`; undefined without it.
- * @returns 0 if all is as wanted, 3 if something is not, 9 if auto_failover could not be put back;
- *   10 with `--detailed_exitcode` if the plan does anything.
- * @throws OpsError if nothing was changed (refused, stale, another run at work), and by signals and limits.
+ * @returns 0 on success, 3 if something is left, 9 if auto_failover could not be restored; 10 with
+ *   `--detailed_exitcode` if the plan has work to do.
+ * @throws OpsError if nothing was changed (refused, stale, lock held), and after signals and time limits.
  */
 export function changeCluster<End>(
   flags: ChangeFlags,
@@ -110,7 +109,7 @@ async function showPlan<End>(
   const maker = { command: typed.cmd, words: commandWords(typed), rootPath: flags.zkRootPath };
   const saved = given ?? (await inTurns(savedPlan(fresh, maker, planDigest)));
   const size = await inTurns(sizeOf(saved.plan));
-  const exitCode = flags.detailedExitcode && isToDo(saved.plan) ? EXIT.unhealthy : EXIT.ok;
+  const exitCode = flags.detailedExitcode && hasWork(saved.plan) ? EXIT.unhealthy : EXIT.ok;
   if (flags.planOut !== undefined) {
     await writeNewFile(flags.planOut, planDocument(saved));
     io.log.info(`the plan is in ${safe(flags.planOut)}`);
@@ -125,8 +124,8 @@ async function showPlan<End>(
   return exitCode;
 }
 
-/** Whether anything is to be done, or is not as it should be and has to be left alone. */
-function isToDo({ partitions, others }: Plan): boolean {
+/** True if the plan has steps, or partitions with problems that are left alone. */
+function hasWork({ partitions, others }: Plan): boolean {
   const isOpen = partitions.some((one) => one.problems.length > 0 || one.first.steps.length > 0);
   return isOpen || others.length > 0;
 }

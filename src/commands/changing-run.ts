@@ -22,31 +22,32 @@ import { startProgress } from "./progress.js";
 import { restoreCommand, runParts } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 
-/** How long the journal may take at the end; its own bound is shorter. */
+/** Milliseconds that the journal may take to finish; its own limit is shorter. */
 const JOURNAL_MS = 10_000;
+/** The same after a signal. */
 const STOPPED_JOURNAL_MS = 500;
-/** What a command that changes the cluster works with. */
+
+/** The parts of a run of a command that changes the cluster. */
 export interface ChangingRun {
-  /** Writes every change into the journal. */
+  /** The cluster; its changes are recorded in the journal. */
   readonly opened: OpenedCluster;
   readonly owner: RunOwner;
-  /** Aborted by a signal of the process and by the time limit. */
+  /** Aborted by a signal of the process or by the time limit. */
   readonly signal: AbortSignal;
-  /** Tells progress, writes the journal, and gathers what the report needs. */
+  /** Passes events to the progress display, the journal and the report. */
   readonly onEvent: OnEvent;
-  /** Takes the result, for report, metrics and hook. */
+  /** Sets the result for report, metrics and hook; the function is called only if one of them needs it. */
   readonly ended: (result: () => ResultRows) => void;
-  /** Ends the telling of progress, before the end is told. */
+  /** Ends the progress display; to be called before the result is printed. */
   readonly stopProgress: () => void;
 }
 
 /**
- * Connects, keeps a journal, tells progress and sets the time limit, while `work` changes the
- * cluster; takes no lock.
+ * Runs `work` with a connection, a journal, a progress display and a time limit. Takes no lock.
  *
- * @param about The command as the lock and the journal show it.
+ * @param about The command, for the lock and the journal.
  * @returns The exit code that `work` returned.
- * @throws What `work` throws, after the journal has it.
+ * @throws The error of `work`, after the journal is finished.
  */
 export function changingRun(
   flags: ChangingFlags,
@@ -97,9 +98,9 @@ async function connectedRun(
     const finishing = journal.finish({
       exitCode: "thrown" in ended ? exitCodeOf(ended.thrown) : ended.exitCode,
     });
-    // A process that was told to leave does not wait long for a ZooKeeper that is silent.
-    const patienceMs = io.signal.aborted ? STOPPED_JOURNAL_MS : JOURNAL_MS;
-    await within(cluster.clock, patienceMs, "the journal", finishing).catch(() => undefined);
+    // After a signal, do not wait long for a silent ZooKeeper.
+    const limitMs = io.signal.aborted ? STOPPED_JOURNAL_MS : JOURNAL_MS;
+    await within(cluster.clock, limitMs, "the journal", finishing).catch(() => undefined);
     if ("thrown" in ended) throw ended.thrown;
     return ended.exitCode;
   };
@@ -111,7 +112,7 @@ async function connectedRun(
   }
 }
 
-/** Tells when ZooKeeper names another leader of the nameservers than the time before. */
+/** Reports each change of the leading nameserver as a note. */
 function leaderChanges(onEvent: OnEvent): (leader: Endpoint) => void {
   let last: Endpoint | undefined;
   return (leader) => {
@@ -124,14 +125,14 @@ function leaderChanges(onEvent: OnEvent): (leader: Endpoint) => void {
 }
 
 /**
- * Tells each of them. One that fails is told of, and no more: a run, and above all the putting back of
- * auto_failover, must not end because something cannot be shown.
+ * Passes an event to all listeners. An error of a listener is only logged: a display error must not end a run, which
+ * has to restore auto_failover.
  */
 function toAll(listeners: readonly OnEvent[], io: Pick<CommandIo, "log">): OnEvent {
   return (event) => {
-    for (const tell of listeners) {
+    for (const listener of listeners) {
       try {
-        tell(event);
+        listener(event);
       } catch (error) {
         io.log.warn(`an event of the run could not be shown or kept: ${messageOf(error)}`);
       }
@@ -140,11 +141,11 @@ function toAll(listeners: readonly OnEvent[], io: Pick<CommandIo, "log">): OnEve
 }
 
 /**
- * Runs the attempts of a changing command under its lock, with a guard of auto_failover that a second
- * signal tells about.
+ * Runs the attempts of a command under its lock, with a guard of auto_failover. After a second signal, the command
+ * that restores auto_failover is printed.
  *
- * @param work One attempt; a later one goes on where the lock was lost.
- * @throws What `withRun` and `work` throw.
+ * @param work One attempt; after the lock was lost, a later one continues.
+ * @throws The errors of `withRun` and `work`.
  */
 export function underLock<T>(
   { opened, owner, signal, onEvent }: ChangingRun,
@@ -187,13 +188,13 @@ async function settled(
   }
 }
 
-/** Every partition listens to the signal of its run. */
+/** Allows any number of listeners, because every partition listens to the signal of its run. */
 function manyListeners(signal: AbortSignal): AbortSignal {
   setMaxListeners(0, signal);
   return signal;
 }
 
-/** A signal that comes after `timeoutMs`; never with 0. */
+/** A signal that is aborted after `timeoutMs` milliseconds; never if that is 0. */
 function timeLimit(timeoutMs: number): { signal: AbortSignal; stop: () => void } {
   const controller = new AbortController();
   if (timeoutMs === 0) return { signal: controller.signal, stop: () => {} };

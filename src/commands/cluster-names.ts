@@ -4,15 +4,15 @@ import type { ClusterNames, NameKind } from "../cli/complete.js";
 import { type CommandLine, type Environment, readFlags } from "../cli/flag-parse.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
 
-/** How long a person who pressed a key waits for a cluster, in all. */
+/** Limit in milliseconds for a completion, during which the user waits. */
 const LIMIT_MS = 300;
 
-// The other flags do not matter, and reading --log_file would create the file.
+// Connection flags only: the others are not needed, and reading --log_file would create the file.
 const { output, logLevel, logFile, noColor, ...connectionSpecs } = commonSpecs;
 
 /**
- * Names from the cluster that the line or the environment names. None after 300 ms, and none if
- * anything goes wrong: completion has no place to report it.
+ * Reads names from the cluster of the command line or the environment. Returns none after 300 ms or after any error,
+ * because completion cannot report one.
  */
 export const namesOf: ClusterNames["namesOf"] = async (kind, line, environment) => {
   const over = new AbortController();
@@ -75,7 +75,7 @@ async function askCluster(
 ): Promise<readonly string[]> {
   switch (kind) {
     case "database":
-      // One call of ZooKeeper is quicker than finding the nameserver first.
+      // One read of ZooKeeper is faster than finding the nameserver first.
       return (await zk.getChildren(`${rootPath}/db`)) ?? [];
     case "tablet":
       return (await cluster.showTablet()).map((one) => one.endpoint);

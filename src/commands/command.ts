@@ -1,72 +1,71 @@
 import type { Readable } from "node:stream";
 import type { Log } from "../log.js";
 
-/** Makes lines for a terminal of a size: no longer than its columns, no more than its rows. Without line ends. */
+/** Returns lines without line ends, at most `rows` and each at most `columns` wide. */
 export type DrawLive = (size: {
   readonly columns: number;
   readonly rows: number;
 }) => readonly string[];
 
-/** Where a command writes text: a stream of the process, or a buffer in tests. */
+/** An output of a command: a stream of the process, or a buffer in tests. */
 export interface TextOut {
   /**
-   * Writes `text`; lines end with `\n` given by the caller. What a terminal must not get is escaped
-   * on the way, see `printable`. Returns a promise where it takes time until it is through;
-   * a caller that writes much waits for it, see `print`.
+   * Writes `text`, which includes its line ends. Characters that are unsafe for a terminal are escaped, see
+   * `printable`. Returns a promise if the write is not finished at once; a caller with much output awaits it, see
+   * `print`.
    */
   write(text: string): unknown;
   /**
-   * Writes a control sequence of this tool (cursor, clearing) as it is: never text from elsewhere.
-   * Left out where there is no terminal, or one that knows none (TERM=dumb).
+   * Writes a control sequence of this tool (cursor, clearing) unchanged: never text from outside. Left out without a
+   * terminal, or if it has no control sequences (TERM=dumb).
    */
   control?(sequence: string): void;
   /**
-   * Shows lines below all that is written, in place of those before, until it gets undefined; then the next text
-   * begins a line. Left out where nothing can be drawn, or is to be: no terminal, TERM=dumb, JSON on stdout,
-   * `--log_level` warn or error.
+   * Shows a live block below all other output, replacing the previous one; undefined removes it. Left out if no live
+   * block is possible or wanted: no terminal, TERM=dumb, JSON on stdout, `--log_level` warn or error.
    */
   live?(draw: DrawLive | undefined): void;
-  /** Whether its reader has gone; left out where that cannot happen. */
+  /** True if the reader has closed the stream; left out if that cannot happen. */
   isClosed?(): boolean;
-  /** Takes an event of the run, an object with a `kind`; left out where no events are wanted. */
+  /** Writes an event of the run, an object with a `kind`; left out unless events are wanted (`--output=ndjson`). */
   event?(record: object): void;
 }
 
-/** What a command may use of the process that runs it. */
+/** The parts of the process that a command may use. */
 export interface CommandIo {
   /** The result, and nothing else. With `--output=json` exactly one JSON document. */
   readonly stdout: TextOut;
-  /** Progress and notes for people. */
+  /** Progress and notes. */
   readonly stderr: TextOut;
   readonly stdin: Readable;
-  /** Whether stdin is a terminal, so that a question can be asked. Does not open stdin. */
+  /** True if stdin is a terminal, so that a question can be asked. Does not open stdin. */
   readonly isInteractiveStdin: boolean;
   /** Leveled log: on stderr from `--log_level` up, in `--log_file` as JSON lines. */
   readonly log: Log;
-  /** Whether stderr is a terminal, so that a line may be rewritten in place. */
+  /** True if stderr is a terminal, so that a line can be rewritten in place. */
   readonly isInteractiveStderr: boolean;
-  /** Whether stdout is a terminal, so that what stands there may be drawn anew. */
+  /** True if stdout is a terminal, so that its content can be redrawn. */
   readonly isInteractiveStdout: boolean;
-  /** Whether the result on stdout may carry colours (terminal, NO_COLOR, FORCE_COLOR, --no_color). */
+  /** True if the result on stdout may have colours (terminal, NO_COLOR, FORCE_COLOR, --no_color). */
   readonly hasColor: boolean;
-  /** Width of the terminal in columns, 80 if there is none. It may change at any time, as `rows` may. */
+  /** Width of the terminal in columns, 80 without one. It can change at any time, as `rows` can. */
   readonly columns: number;
-  /** Height of the terminal in lines, 24 if there is none. */
+  /** Height of the terminal in lines, 24 without one. */
   readonly rows: number;
   /**
-   * Aborted by the first SIGINT, SIGTERM or SIGHUP with an OpsError `interrupted` as reason. The
-   * command then ends by itself within 5 s and puts back what it switched.
+   * Aborted by the first SIGINT, SIGTERM or SIGHUP with an OpsError `interrupted` as reason. The command then ends
+   * within 5 s and restores auto_failover.
    */
   readonly signal: AbortSignal;
   /**
-   * Registers what is done, synchronously, before the process exits at once (a second signal, an
-   * uncaught error), such as printing the command that puts auto_failover back. The handler returns
-   * whether auto_failover may be off. The last registration wins.
+   * Registers a synchronous handler that runs before the process exits at once (a second signal, an uncaught error),
+   * for example to print the command that restores auto_failover. It returns true if auto_failover may be off. A
+   * later registration replaces an earlier one.
    */
   onSecondSignal(handler: () => boolean): void;
 }
 
-/** Columns that a result on stdout has; infinite where it is no terminal. */
+/** Width in columns for a result on stdout; infinite if it is not a terminal. */
 export function columnsOf({
   isInteractiveStdout,
   columns,
@@ -74,7 +73,7 @@ export function columnsOf({
   return isInteractiveStdout ? columns : Number.POSITIVE_INFINITY;
 }
 
-/** What every module of `src/commands` that implements a command exports. */
+/** The interface of a command module of `src/commands`. */
 export interface Command<F> {
   /**
    * Runs the command to its end.

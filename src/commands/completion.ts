@@ -3,8 +3,8 @@ import { EXIT } from "../exit-codes.js";
 import type { CommandIo } from "./command.js";
 
 /**
- * The function that completes, for bash, and for zsh through its bashcompinit: one function serves
- * both. What is typed is passed on as text and never evaluated.
+ * The completion function for bash, which zsh uses too through bashcompinit. The typed text is passed as an argument
+ * and never evaluated.
  */
 const FUNCTION = `_openmldb_ops() {
   local reply

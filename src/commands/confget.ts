@@ -10,11 +10,11 @@ import { settleFirst } from "./protect.js";
 const SCHEMA_VERSION = 1;
 
 /**
- * Shows the nameserver's configuration, or one key of it. Puts auto_failover back first if a run
- * that was killed left it switched off.
+ * Shows the nameserver's configuration, or one key of it. First restores auto_failover if a run that was killed left
+ * it off.
  *
- * @returns 0; 9 if auto_failover could not be put back.
- * @throws OpsError `usage` if the nameserver has no such key, and what the cluster throws.
+ * @returns 0; 9 if auto_failover could not be restored.
+ * @throws OpsError `usage` if the nameserver has no such key, and the errors of the cluster.
  */
 export async function run(flags: ConfGetFlags, io: CommandIo): Promise<number> {
   const { all, end } = await withClusterAndProgress(

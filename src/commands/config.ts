@@ -6,21 +6,21 @@ import type { CommandIo } from "./command.js";
 
 const SCHEMA_VERSION = 1;
 
-/** One connection flag: what is in force, and where it comes from. */
+/** The effective value of one connection flag, and its source. */
 export interface ConfigRow {
   readonly name: string;
-  /** Null if nothing is in force; `set` for a secret. */
+  /** Null if there is no value; `set` for a secret. */
   readonly value: string | null;
   /** `--flag`, `OPENMLDB_OPS_NAME`, file and field, or `default`. */
   readonly source: string;
 }
 
-/** What `config show` shows, and how. */
+/** The input of `config show`. */
 export interface ConfigFlags extends Pick<GlobalFlags, "output"> {
   readonly rows: readonly ConfigRow[];
 }
 
-/** Shows which connection settings are in force, and where each comes from. Reaches no cluster. @returns 0. */
+/** Shows the effective connection settings and their sources. Does not connect. @returns 0. */
 export function run({ rows, output }: ConfigFlags, io: CommandIo): Promise<number> {
   if (output === "json") {
     const head = { schemaVersion: SCHEMA_VERSION, command: "config", exitCode: EXIT.ok };

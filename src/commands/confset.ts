@@ -16,20 +16,19 @@ import { runParts } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
 
-/** The value of a key as it was and as it is now, undefined where the nameserver has none. */
+/** The value of a key before and after the command; undefined if the nameserver has none, or if it is not known. */
 interface Change {
   readonly before: string | undefined;
   readonly after: string | undefined;
 }
 
 /**
- * Sets one key of the nameserver's configuration, and reads it back. A key that has the value
- * already is left alone. What a run that was killed left to be put back is settled with that: the
- * operator has said what it shall be. The journal shows who it was.
+ * Sets one key of the nameserver's configuration, and reads it back. A key that has the value already is left alone.
+ * Setting auto_failover also removes the marker of a run that was killed, because the operator has now chosen the
+ * value. The journal records the user.
  *
- * @returns 0 if the key has the value now; 1 if it was asked for and does not, or that is not known.
- * @throws OpsError if another run holds the lock or the cluster cannot be observed; nothing was
- *   changed then.
+ * @returns 0 if the key has the value now; 1 if it has not, or if that is not known.
+ * @throws OpsError if another run holds the lock or the cluster cannot be read; nothing was changed then.
  */
 export async function run(flags: ConfSetFlags, io: CommandIo): Promise<number> {
   const { key, value, waitLockMs } = flags;
@@ -85,22 +84,23 @@ async function changeUnderLock(
   const lock = await lockCluster(parts, { onRetaken: () => {}, onLost: () => {} });
   try {
     const changed = await change(parts.cluster, flags, io, () => lock.check());
-    if (flags.key === "auto_failover" && changed.after === flags.value) await settle(parts, io);
+    if (flags.key === "auto_failover" && changed.after === flags.value)
+      await removeOldMarker(parts, io);
     return changed;
   } finally {
     await lock.release();
   }
 }
 
-/** The value is what the operator wants: nothing is left to put back. */
-async function settle(parts: RunParts, io: CommandIo): Promise<void> {
+/** Removes the marker of an earlier run, because the operator has chosen the value. */
+async function removeOldMarker(parts: RunParts, io: CommandIo): Promise<void> {
   const access = markerAccess(parts);
   try {
     const marker = await readMarker(access);
     if (marker === undefined) return;
-    const who = marker.kind === "marker" ? ownerText(marker.owner) : "an earlier run";
+    const run = marker.kind === "marker" ? ownerText(marker.owner) : "an earlier run";
     await removeMarker(access, (now) => isDeepStrictEqual(now, marker));
-    io.log.info(`what ${who} left to be put back is replaced by this`);
+    io.log.info(`this value replaces the one that was to be restored after ${run}`);
   } catch (error) {
     io.log.error(
       `the marker of an earlier run in ZooKeeper could not be removed: ${messageOf(error)}`,
@@ -126,7 +126,7 @@ async function change(
   try {
     await cluster.confSet(key, value);
   } catch (error) {
-    // It may have taken effect all the same (a lost answer): what is read back decides.
+    // The call may have taken effect although its answer was lost: the value that is read back decides.
     io.log.error(`setting ${key} failed: ${messageOf(error)}`, hintOf(error));
   }
   return { before, after: await readBack(cluster, key, io) };

@@ -6,26 +6,26 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 
-/** How a cluster is used. */
+/** Options of {@link withCluster}. */
 export interface ConnectOptions {
   /**
-   * Whether a signal ends calls in flight and refuses later ones. Off by default: a command that
-   * changes something has to be able to put it back after a signal, and looks at `io.signal` itself.
+   * True if a signal aborts calls in flight and refuses later ones. False by default: a command that changes the
+   * cluster needs calls after a signal, and checks `io.signal` itself.
    */
   readonly endsCallsOnSignal?: boolean;
-  /** Told which nameserver leads, each time that ZooKeeper was asked. */
+  /** Receives the leading nameserver each time that it was read from ZooKeeper. */
   readonly onLeader?: (leader: Endpoint) => void;
 }
 
-/** How long closing the connections may take before the process goes on without it. */
+/** Limit in milliseconds for closing the connections. */
 const CLOSE_MS = 1_000;
 
 /**
- * Opens the cluster that the flags name, lends it to `use`, and closes it whatever happens.
+ * Opens the cluster that the flags name, passes it to `use`, and closes it in any case.
  *
- * @param use Gets the cluster, and with it the ZooKeeper that it was found through.
- * @returns What `use` returns.
- * @throws What `openCluster` and `use` throw. A signal ends connecting with its own reason.
+ * @param use Receives the cluster and its ZooKeeper client.
+ * @returns The result of `use`.
+ * @throws The errors of `openCluster` and `use`; the reason of a signal that comes while connecting.
  */
 export async function withCluster<T>(
   flags: CommonFlags,
@@ -58,7 +58,7 @@ async function open(
     };
     return await openCluster({ ...openOptions(flags, on), onManyCalls: collectOften });
   } catch (error) {
-    // Whatever the signal broke, the signal is the reason.
+    // If the signal was aborted, report that and not the error that it caused.
     io.signal.throwIfAborted();
     throw error;
   }
@@ -74,9 +74,9 @@ function collectOften(): void {
 }
 
 /**
- * How to reach the cluster that the flags name.
+ * Converts flags to options for opening the cluster.
  *
- * @param on `connecting` ends connecting, `calls` ends calls in flight and refuses later ones.
+ * @param on `connecting` aborts connecting; `calls` aborts calls in flight and refuses later ones.
  */
 export function openOptions(
   flags: CommonFlags,
@@ -108,7 +108,7 @@ export function openOptions(
   };
 }
 
-/** Closes the connections, within a bound. Never throws: what was to be done is done by then. */
+/** Closes the connections within {@link CLOSE_MS}. Never throws: errors go to `onFailed`. */
 export async function closeQuietly(
   cluster: Cluster,
   onFailed: (error: unknown) => void,

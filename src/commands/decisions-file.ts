@@ -8,12 +8,12 @@ import { writeToDisk } from "./write.js";
 
 const KIND = "openmldb-ops decisions";
 const FORMAT_VERSION = 1;
-/** A decision takes some 500 bytes; this is enough for every partition of a cluster with 240,000 replicas. */
+/** A decision takes about 500 bytes; this is enough for every partition of a cluster with 240,000 replicas. */
 const FILE_BYTES_MAX = 48 * 2 ** 20;
-/** More partitions than such a cluster has; a file of empty decisions would take long to read. */
+/** More partitions than such a cluster has. It limits the time to read a file of very short lines. */
 const DECISIONS_MAX = 240_000;
 
-/** The first line of a file of decisions. */
+/** The schema of the first line of a file of decisions. */
 export const DECISIONS_HEAD = {
   maxBytes: 4096,
   maxDepth: 2,
@@ -25,7 +25,7 @@ export const DECISIONS_HEAD = {
     }),
 };
 
-/** Each other line: what a partition needs decided, and what was chosen. */
+/** The schema of each other line: the open decision of a partition, and the choice. */
 export const DECISIONS_LINE = {
   maxBytes: 2 ** 20,
   maxDepth: 6,
@@ -57,8 +57,7 @@ export const DECISIONS_LINE = {
 };
 
 /**
- * Writes open decisions as JSON lines into a file that did not exist: a head, then one partition a line, with
- * `choice` null.
+ * Writes open decisions as JSON lines to a new file: a head, then one line for each partition, with `choice` null.
  *
  * @throws OpsError `usage` if it cannot be written.
  */
@@ -91,10 +90,10 @@ function* lines(rootPath: string, decisions: readonly LeaderDecision[]): Generat
 }
 
 /**
- * Reads decisions back.
+ * Reads a file of decisions.
  *
- * @param rootPath `zk_root_path` of the cluster that they are for.
- * @throws OpsError `usage` with the line and the path of the bad field.
+ * @param rootPath `zk_root_path` of the cluster; it must be the one in the file.
+ * @throws OpsError `usage` with the line and the path of the invalid field.
  */
 export function readDecisions(path: string, rootPath: string): LeaderDecision[] {
   const where = `--decisions=${safe(path)}`;

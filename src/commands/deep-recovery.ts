@@ -14,13 +14,13 @@ import type { ChangingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { type DeepFlags, deepVerify } from "./deep-verify.js";
 
-/** What comparing rows after a recovery came to. */
+/** The result of comparing rows after a recovery. */
 export type DeepEnd =
   | { readonly rows: RowsReport }
-  /** Why it did not come to its end. */
+  /** The error that ended it early. */
   | { readonly error: OpsError };
 
-/** Compares the rows of the partitions that a recovery worked on, as `verify --deep` does by default. Never throws an OpsError. */
+/** Compares the rows of the reported partitions with the defaults of `verify --deep`. Never throws an OpsError. */
 export async function deepAfterRecovery(
   { partitions }: RunReport,
   { opened, signal, onEvent }: ChangingRun,
@@ -51,7 +51,7 @@ export async function deepAfterRecovery(
   }
 }
 
-/** The exit code of a recovery, with what comparing rows came to. */
+/** The exit code of a recovery combined with the result of comparing rows. */
 export function withDeepExit(exitCode: number, deep: DeepEnd | undefined): number {
   if (deep === undefined || exitCode === EXIT.notRestored) return exitCode;
   if ("error" in deep) return EXIT.partly;

@@ -19,38 +19,38 @@ import { defaultStateDir } from "../util/process-identity.js";
 import type { CommandIo } from "./command.js";
 import { type RowsStore, rowsStore } from "./rows-store.js";
 
-/** How rows are compared. */
+/** The flags of a deep verification. */
 export type DeepFlags = Pick<
   VerifyFlags,
   "bytesPerSecond" | "concurrency" | "sample" | "showsKeys"
 > &
   CommonFlags;
 
-/** What is compared: partitions as they were observed, and the tablets that can be worked with. */
+/** The partitions to compare, as they were observed, and the usable tablets. */
 export interface DeepSubject {
   readonly views: readonly PartitionView[];
   readonly tablets: readonly Endpoint[];
 }
 
-/** Places of a sample are chosen anew each time, so that many samples see more than one. */
+/** Range of the random positions of samples, which differ in each run so that repeated samples cover more rows. */
 const RANDOM_MAX = 2 ** 32;
-/** Digits of a key's hash that are shown. */
+/** Number of hexadecimal digits of a key's hash that are shown. */
 const HASH_DIGITS = 16;
 
-/** How a run compares rows. */
+/** Options of {@link deepVerify}. */
 interface DeepRun {
   readonly flags: DeepFlags;
   readonly signal: AbortSignal;
-  /** Told how far it is. */
+  /** Receives the progress. */
   readonly onEvent: OnEvent;
-  /** Partitions that an earlier run has compared, by `replicaKey`; none if left out. */
+  /** Results of an earlier run, by `replicaKey`; none if left out. */
   readonly known?: ReadonlyMap<string, PartitionRows<NamedRow>>;
-  /** Takes each partition that is through. */
+  /** Receives the result of each partition. */
   readonly onCompared?: (one: PartitionRows<NamedRow>) => void;
 }
 
 /**
- * Compares the rows of all replicas of partitions, and tells how far it is.
+ * Compares the rows of all replicas of the partitions, and reports progress.
  *
  * @throws The reason of the signal.
  */
@@ -101,7 +101,8 @@ function adviceOn(
 }
 
 /**
- * The same for `verify`: what was compared is kept until all is, so that `--resume` can go on after a signal.
+ * {@link deepVerify} for the command `verify`: stores the results until all partitions are compared, so that
+ * `--resume` can continue after a signal.
  *
  * @throws OpsError `usage` if `--resume` finds a file that it cannot read; the reason of the signal.
  */
@@ -114,7 +115,7 @@ export async function resumableDeepVerify(
     onEvent,
   }: { readonly flags: VerifyFlags; readonly io: CommandIo; readonly onEvent: OnEvent },
 ): Promise<RowsReport> {
-  const store = quietStore(flags, io);
+  const store = tolerantStore(flags, io);
   const known = flags.resume ? resumed(subject.views, store, io) : new Map();
   store.begin([...known.values()]);
   let compared = known.size;
@@ -140,8 +141,8 @@ export async function resumableDeepVerify(
   }
 }
 
-/** A store that cannot be written is told once, and changes nothing else. */
-function quietStore(flags: VerifyFlags, io: CommandIo): RowsStore {
+/** A store whose write errors become one warning. */
+function tolerantStore(flags: VerifyFlags, io: CommandIo): RowsStore {
   const { zkCluster, zkRootPath, db = null, table = null, sample = null, showsKeys } = flags;
   const pids = flags.pids === undefined || flags.pids === "all" ? null : flags.pids;
   const store = rowsStore(flags.stateDir ?? defaultStateDir(), {
@@ -202,7 +203,7 @@ function resumeCommand(flags: VerifyFlags): string {
   });
 }
 
-/** Names rows by a part of the SHA-256 of their keys, and by the keys themselves if that is wanted. */
+/** Returns the function that names a row by part of the SHA-256 of its key, and by the key with `--show_keys`. */
 function rowNames(showsKeys: boolean): (at: RowPosition) => NamedRow {
   const utf8 = new TextDecoder("utf-8", { fatal: true });
   const keyOf = (pk: Uint8Array) => {

@@ -7,14 +7,14 @@ import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import type { WatchScreen } from "./watch.js";
 
-/** Tells that a look of `--watch` failed, in the same way for every command: in its place, or as a JSON document. */
+/** Reports a failed observation of `--watch`: on the watch's screen, or as a JSON document. The same for all commands. */
 export function tellFailedLook(
   command: string,
   thrown: OpsError,
   on: {
     readonly flags: Pick<GlobalFlags, "output">;
     readonly io: CommandIo;
-    /** Undefined without `--watch`: such an error ends the command. */
+    /** Undefined without `--watch`, where such an error ends the command. */
     readonly screen: WatchScreen | undefined;
   },
 ): void {

@@ -8,7 +8,7 @@ import { show } from "./show.js";
 import { assertTablet, tablesSoon } from "./tablet-known.js";
 
 /**
- * Shows the followers that a leader replicates to, asked of its tablet.
+ * Shows the followers that a leader replicates to, read from its tablet.
  *
  * @returns 0; see {@link show}.
  * @throws OpsError `refused` for an unknown tablet, `rejected` if it does not run the leader.
@@ -35,7 +35,7 @@ async function followers(cluster: Cluster, of: GetFollowerFlags): Promise<Follow
   }
 }
 
-/** What the nameserver knows of the partition, for an operator who asked the wrong tablet. */
+/** A hint with the partition's leader in the record, because the operator named the wrong tablet. */
 async function whereItLeads(cluster: Cluster, { tid, pid }: GetFollowerFlags): Promise<string> {
   const table = (await tablesSoon(cluster)).find((one) => one.tid === tid);
   const partition = table?.partitions.find((one) => one.pid === pid);

@@ -11,10 +11,10 @@ import { type Answer, show } from "./show.js";
 import { assertTablet, tablesSoon } from "./tablet-known.js";
 
 /**
- * Shows what one tablet has loaded, or what every tablet has, asked of the tablets themselves.
+ * Shows the replicas that one tablet, or every tablet, has loaded, read from the tablets.
  *
  * @returns 0; see {@link show}. Without an endpoint 3 if a tablet did not answer.
- * @throws OpsError `refused` for an unknown tablet, and if the wanted replica is not loaded there.
+ * @throws OpsError `refused` for an unknown tablet, and if the requested replica is not loaded there.
  */
 export function run(flags: GetTableStatusFlags, io: CommandIo): Promise<number> {
   return show("gettablestatus", flags, io, async (cluster) => {
@@ -31,7 +31,7 @@ export function run(flags: GetTableStatusFlags, io: CommandIo): Promise<number> 
   });
 }
 
-/** Which replicas are shown. */
+/** The filter of the shown replicas. */
 type Wanted = Pick<GetTableStatusFlags, "tid" | "pid">;
 
 function isWanted(one: Pick<ReplicaReport, "tid" | "pid">, { tid, pid }: Wanted): boolean {
@@ -56,7 +56,7 @@ async function statusOfAll(cluster: Cluster, wanted: Wanted): Promise<Answer> {
   return { ...shownReplicasOfAll(answers), exitCode: isPartly ? EXIT.partly : EXIT.ok };
 }
 
-/** Every tablet that ZooKeeper or the nameserver knows, sorted. */
+/** All tablets that ZooKeeper or the nameserver lists, sorted. */
 async function allTablets(cluster: Cluster): Promise<Endpoint[]> {
   const [topology, claims] = await Promise.all([cluster.topology(), cluster.showTablet()]);
   const known = [...topology.tablets, ...claims.map((one) => one.endpoint)];

@@ -28,16 +28,16 @@ import { ended, print, tableScreen } from "./write.js";
 
 const SCHEMA_VERSION = 1;
 
-/** How many runs are listed; the journals that a machine keeps are fewer. */
+/** Limit of listed runs; a machine normally keeps fewer journals. */
 const LISTED_MAX = 1_000;
-/** How much of all journals together is read as a whole for a list, bytes. */
+/** Bytes of all journals together that are read as a whole for a list. */
 const LIST_BYTES = 64 * 2 ** 20;
 
 /**
  * Lists the runs of this tool, newest first, or shows one of them. Changes nothing.
  *
- * @returns 0; 4 if ZooKeeper was named and cannot be read, after showing what the journals know.
- * @throws OpsError `usage` if no run, or more than one, has the wanted id.
+ * @returns 0; 4 if ZooKeeper was named and cannot be read, after showing the runs with a journal.
+ * @throws OpsError `usage` if no run, or more than one, has the given id.
  */
 export async function run(flags: HistoryFlags, io: CommandIo): Promise<number> {
   const stateDir = flags.stateDir ?? defaultStateDir();
@@ -82,7 +82,7 @@ function newestFirst(a: RunLine, b: RunLine): number {
 }
 
 function keyOf({ run, id }: RunLine): string {
-  // Both begin with the time, an id without milliseconds; it is all that a damaged journal has.
+  // Both begin with the time; an id has no milliseconds. A damaged journal has the id only.
   const time = run?.time.replaceAll(/[-:Z]/g, "") ?? id.replace(/Z.*$/, ".000");
   return `${time}${id}`;
 }
@@ -96,7 +96,7 @@ async function journalIds(stateDir: string, io: CommandIo): Promise<string[]> {
   }
 }
 
-/** The runs that the cluster remembers; none if it is not asked, undefined if it does not answer. */
+/** The summaries in ZooKeeper; empty if no ZooKeeper is named, undefined if it cannot be read. */
 async function runsInZooKeeper(
   flags: HistoryFlags,
   io: CommandIo,
@@ -125,7 +125,7 @@ async function runsInZooKeeper(
 
 interface Known {
   readonly stateDir: string;
-  /** Of the runs that have a journal. */
+  /** Ids of the runs with a journal. */
   readonly ids: readonly string[];
   /** By id. */
   readonly inZooKeeper: ReadonlyMap<string, RunSummary>;
@@ -152,7 +152,7 @@ async function showOne(
   );
 }
 
-/** A run of the past as its report has it. */
+/** Converts a past run to the input of its report. */
 function inputOf(line: RunLine, read: ReadRun | undefined): ReportInput {
   const { changes, ...rows } = journalRows(line, read);
   const { run, id } = line;
@@ -175,7 +175,7 @@ function inputOf(line: RunLine, read: ReadRun | undefined): ReportInput {
   };
 }
 
-/** @throws OpsError `usage` unless exactly one id is, or begins with, what is wanted. */
+/** Finds the id that equals or begins with `wanted`. @throws OpsError `usage` unless there is exactly one. */
 function oneId(wanted: string, ids: readonly string[]): string {
   const found = ids.includes(wanted) ? [wanted] : ids.filter((id) => id.startsWith(wanted));
   const [id, second] = found;

@@ -33,37 +33,38 @@ import { readMarker } from "../run/marker.js";
 import { opsPath } from "../run/owner.js";
 import { eachInTurns } from "../util/yielding.js";
 
-/** Tables whose record in ZooKeeper is read: those of the worst partitions. */
+/** Number of tables with unhealthy partitions whose record in ZooKeeper is read. */
 const STORED_TABLES_MAX = 50;
-/** Partitions whose records are counted a second time, and how long after the first. */
+/** Number of partitions whose record counts are read a second time. */
 const COUNTED_AGAIN_MAX = 50;
+/** Milliseconds between the two reads. */
 const COUNT_AGAIN_MS = 2_000;
-/** How long a server of ZooKeeper may take to accept a connection. */
+/** Limit in milliseconds for a server of ZooKeeper to accept a connection. */
 const DIAL_MS = 2_000;
-/** How often ops that run are looked at while they are watched. */
+/** Interval in milliseconds in which watched ops are polled. */
 const WATCH_POLL_MS = 1_000;
 
-/** Where to look, and for what. */
+/** Options of {@link gatherFacts}. */
 export interface LookOptions {
   readonly cluster: Cluster;
   readonly zk: ZooKeeper;
   readonly rootPath: string;
-  /** Servers of ZooKeeper as `host:port`; more than one: each is tried. */
+  /** Servers of ZooKeeper as `host:port`; if there are several, each is dialled. */
   readonly zkHosts: readonly string[];
   readonly db: string | undefined;
   readonly table: string | undefined;
   readonly maxLag: bigint;
   readonly seen: KnownOffsetsStore | undefined;
-  /** Tablets that will not come back, as the operator says. */
+  /** Tablets that the operator declared lost. */
   readonly lost?: readonly Endpoint[];
   readonly signal: AbortSignal;
-  /** Told how far the look is; absent: nothing is told. */
+  /** Receives the progress; absent: no progress is reported. */
   readonly onEvent?: OnEvent | undefined;
   readonly print: PrintCommand;
 }
 
 /**
- * Observes everything that the rules of inspect look at. Changes nothing.
+ * Reads all facts for the rules of inspect. Changes nothing.
  *
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
@@ -87,7 +88,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     askZooKeeper(options.zkHosts),
     readOps(options),
   ]);
-  const restarted = await halfLoaded(judged);
+  const restarted = await partlyLoaded(judged);
   const [watched, otherCounts] = await Promise.all([
     watchOps(cluster, judged.state.ops, signal),
     countAgain(cluster, judged, signal),
@@ -118,13 +119,13 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
   };
 }
 
-/** One server is the one that answers; of more, any may be down unnoticed. */
+/** Dials each server if there are several. A single server has answered already. */
 async function askZooKeeper(hosts: readonly string[]): Promise<readonly ZooKeeperFact[]> {
   if (hosts.length > 1) return dialZooKeeper(hosts, DIAL_MS);
   return hosts.map((host) => ({ host, silence: undefined }));
 }
 
-/** What runs of this tool keep in ZooKeeper. A note without a lock is looked at twice: a run may just begin or end. */
+/** Reads lock and marker. A marker without a lock is read again, because a run may be beginning or ending. */
 async function readOps(options: LookOptions): Promise<Pick<InspectFacts, "lock" | "marker">> {
   const first = await readOpsOnce(options);
   const isOdd = first.marker !== undefined && first.lock === undefined;
@@ -161,16 +162,13 @@ async function askNameservers(
     znodes: znodes.get(endpoint) ?? 1,
   });
   return [
-    // The leader has answered everything else.
+    // The leader has answered the observation.
     fact(leader, true, undefined),
     ...standbys.map((endpoint, index) => fact(endpoint, false, silences[index])),
   ];
 }
 
-/**
- * Watches the ops that run until each has moved, or for as long as one may take in a task: no clock but our
- * own tells whether they move.
- */
+/** Polls running ops until each has changed its task, for at most {@link STANDSTILL_MS} by this process's clock. */
 async function watchOps(
   cluster: Cluster,
   ops: readonly Op[],
@@ -190,7 +188,7 @@ async function watchOps(
   return { forMs: Math.round(clock.now() - began), still: new Set(still.map((op) => op.id)) };
 }
 
-/** Looks a second time at partitions whose replicas count other records: a row may have been on its way. */
+/** Reads different record counts a second time, because a row may have been replicating during the first read. */
 async function countAgain(
   cluster: Cluster,
   { views }: JudgedCluster,
@@ -207,7 +205,7 @@ async function countAgain(
   return again.filter((one) => one !== undefined);
 }
 
-/** Undefined if the replicas count the same by now, rows expire, or it cannot be told. */
+/** Undefined if the counts are equal now, if rows expire, or if the counts cannot be read. */
 async function countOf(
   cluster: Cluster,
   first: CountedPartition,
@@ -229,8 +227,8 @@ async function countOf(
   }
 }
 
-/** Registered tablets that have not loaded all that is on record there. */
-async function halfLoaded({ state, views }: JudgedCluster): Promise<string[]> {
+/** Registered tablets that have not loaded all their replicas on record. */
+async function partlyLoaded({ state, views }: JudgedCluster): Promise<string[]> {
   const short = new Set<string>();
   await eachInTurns(views, ({ replicas }) => {
     for (const one of replicas) if (one.report === undefined) short.add(one.endpoint);

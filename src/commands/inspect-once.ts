@@ -11,14 +11,14 @@ import { inTurns } from "../util/yielding.js";
 import { gatherFacts } from "./inspect-facts.js";
 import { knownOffsetsStore } from "./protect.js";
 
-/** One look at the cluster, and what it took. */
+/** One inspection, with its duration and number of calls. */
 export interface Looked {
   readonly inspection: Inspection;
   readonly effort: Effort;
 }
 
 /**
- * Looks at the cluster once and judges it, for `inspect` and `verify` alike.
+ * Inspects the cluster once, for `inspect` and `verify`.
  *
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
@@ -56,7 +56,7 @@ export async function inspectOnce(
   return { inspection, effort };
 }
 
-/** A look as the result of its command, for reports, metrics and hooks. */
+/** Converts an inspection to the result of its command, for report, metrics and hook. */
 export function inspectionResult({ inspection, effort }: Looked): ResultRows {
   const { leader } = inspection.facts.state.topology;
   return {

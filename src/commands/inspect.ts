@@ -15,15 +15,14 @@ import { lookOrWatch, type WatchScreen, watchScreen } from "./watch.js";
 import { ended, print } from "./write.js";
 
 /**
- * Looks at the cluster and tells everything that is wrong with it, and what to do. Changes nothing,
- * except that it puts auto_failover back if a run that was killed left it switched off. With
- * `--watch` it looks again and again, until a signal or `q` ends it; a look that fails is told, and the
- * watch goes on.
+ * Inspects the cluster and prints all problems with advice. Changes nothing, except that it restores auto_failover if
+ * a run that was killed left it off. With `--watch` it repeats that until a signal or `q` ends it; a failed
+ * observation is reported, and the watch continues.
  *
- * @returns 0 if everything is healthy, else 10; 9 if auto_failover could not be put back. With
- *   `--watch` only if stdout was closed or `q` was typed, and of the first look.
- * @throws OpsError if the (first) look fails, or if there is no such database or table; with
- *   `--watch` the signal's reason.
+ * @returns 0 if everything is healthy, else 10; 9 if auto_failover could not be restored. With `--watch` it returns
+ *   only if stdout was closed or `q` was typed, with the exit code of the first inspection.
+ * @throws OpsError if the (first) observation fails, or if there is no such database or table; with `--watch` the
+ *   signal's reason.
  */
 export function run(flags: InspectFlags, io: CommandIo): Promise<number> {
   return withOutputs(flags, io, "inspect", (outputs) => inspect(flags, io, outputs));
@@ -59,7 +58,7 @@ function exitCodeFor({ inspection }: Looked): number {
   return inspection.isHealthy ? EXIT.ok : EXIT.unhealthy;
 }
 
-/** Prints one look, and returns the exit code that it means. */
+/** Prints one inspection, and returns its exit code. */
 async function show(
   looked: Looked,
   flags: InspectFlags,

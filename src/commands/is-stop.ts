@@ -1,6 +1,6 @@
 import { type ErrorCode, OpsError } from "../errors.js";
 
-/** Errors that say all about why a run ended; their exit codes hold even after changes. */
+/** Errors that stop a run as a whole. Their exit codes are used even after changes. */
 const STOPS: readonly ErrorCode[] = [
   "interrupted",
   "time-limit",
@@ -9,7 +9,7 @@ const STOPS: readonly ErrorCode[] = [
   "auto-failover-on",
 ];
 
-/** Whether an error says all about why a run ended, so that its exit code holds after changes too. */
+/** True for a signal, a time limit, a lost lock, or auto_failover switched on by another client. */
 export function isStop(error: unknown): error is OpsError {
   return error instanceof OpsError && STOPS.includes(error.code);
 }

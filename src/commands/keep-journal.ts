@@ -5,17 +5,17 @@ import { defaultStateDir } from "../util/process-identity.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
-/** What is known of a run beside its flags. */
+/** The facts about a run other than its flags. */
 export interface KeptRun {
   /** Name of the command. */
   readonly command: string;
   /** Id of the run, the same as in its lock; a new one if left out. */
   readonly id?: string | undefined;
-  /** Where the run is kept in short too; left out: nowhere. */
+  /** The ZooKeeper that gets a summary of the run; left out: no summary is written. */
   readonly zk?: ZooKeeper | undefined;
 }
 
-/** Opens the journal of a run of a command, as its flags want it. Never throws. */
+/** Opens the journal of a command's run from its flags. Never throws. */
 export function keepJournal(
   flags: CommonFlags & StateFlags & { readonly resume?: boolean },
   io: CommandIo,

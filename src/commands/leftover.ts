@@ -9,8 +9,8 @@ import type { CommandIo } from "./command.js";
 import { restoreCommand } from "./protect.js";
 
 /**
- * For a dry run, which changes nothing at all: says who left auto_failover switched off, and what
- * will put it back. A run that is at work has it off on purpose. Never throws.
+ * For a dry run: reports the run that left auto_failover off, and the command that restores it. Says so too if a run
+ * in progress has switched it off. Changes nothing. Throws the signal's reason only.
  */
 export async function tellLeftover(
   { zk, cluster, rootPath }: OpenedCluster,
@@ -23,7 +23,7 @@ export async function tellLeftover(
     if (left === undefined) return;
     if (left.kind === "unreadable") {
       io.log.warn(
-        `an earlier run may have left auto_failover switched off: its note in ZooKeeper (${safe(path)}) cannot be read`,
+        `an earlier run may have left auto_failover switched off: its marker in ZooKeeper (${safe(path)}) cannot be read`,
       );
       return;
     }
@@ -31,14 +31,14 @@ export async function tellLeftover(
       io.log.info(safe(leftOffText(left.owner, left.leftOffSince)));
       return;
     }
-    const who = safe(ownerText(left.owner));
+    const run = safe(ownerText(left.owner));
     const isLocked = (await zk.getData(opsPath(rootPath, "lock"))) !== undefined;
     if (isLocked && !isGone(left.owner)) {
-      io.log.info(`auto_failover is switched off by ${who}, which is at work`);
+      io.log.info(`auto_failover is switched off by ${run}, which is in progress`);
       return;
     }
     io.log.warn(
-      `${who} ended without putting auto_failover back to ${left.original}; a dry run changes nothing: the command itself puts it back at its end, and this does at once: ${restoreCommand(flags)}`,
+      `${run} ended without putting auto_failover back to ${left.original}; a dry run changes nothing: the command itself puts it back at its end, and this does at once: ${restoreCommand(flags)}`,
     );
   } catch (thrown) {
     io.signal.throwIfAborted();

@@ -27,7 +27,7 @@ import { planUsage, readGivenPlan } from "./plan-store.js";
 import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
 
 /**
- * Runs an operation, a change whose steps are all planned beforehand; see {@link changeCluster}.
+ * Runs an operation, which is a change with a fixed list of planned steps; see {@link changeCluster}.
  *
  * @returns The exit code.
  * @throws OpsError as {@link changeCluster} does.
@@ -62,7 +62,7 @@ export async function operate(
         rollbackCluster: attempt.rollbackCluster,
         onEvent,
         seen: knownOffsetsStore(opened, onEvent),
-        // A later attempt goes on with what was agreed to: the first has made the cluster different.
+        // A later attempt is not compared with the saved plan, because the first attempt has changed the cluster.
         given: isAgreed ? undefined : given?.plan,
         createGuard: (observed) => attempt.createGuard(observed),
         async review(plan) {
@@ -79,7 +79,7 @@ export async function operate(
   });
 }
 
-/** @throws OpsError `usage` if the plan of `--apply` is not one of this very command line. */
+/** @throws OpsError `usage` if the plan of `--apply` was made with another command line. */
 function readGiven(flags: OperateFlags, { command, typed }: Operation): SavedPlan | undefined {
   const saved = readGivenPlan(flags, command);
   const words = commandWords(typed);
@@ -115,7 +115,7 @@ function tellEnd(
     readonly io: CommandIo;
     readonly command: string;
     readonly goOn: string;
-    /** Whether a question has shown the notes of the plan. */
+    /** True if the question has shown the notes of the plan. */
     readonly areNotesKnown: boolean;
   },
 ): number {

@@ -2,13 +2,13 @@ import type { SavedPlan } from "../planning/saved-plan.js";
 import { type Checked, checkDocument, checkItems } from "../util/document.js";
 import { PLAN_PARTITION, PLAN_REST } from "./plan-schema.js";
 
-/** What stands before and behind the partitions of a plan in lines. */
+// The text directly before and after the partitions of a plan in lines.
 const BEFORE = '"partitions":\n[';
 const BEHIND = "\n]";
-/** More than the largest cluster that this tool is measured with. */
+/** Limit of partitions: more than the largest cluster that this tool is measured with. */
 const PARTITIONS_MAX = 400_000;
 
-/** A plan in lines, taken apart. */
+/** A plan in lines, split into its parts. */
 export interface PlanLines {
   /** JSON up to the bracket that opens the list of partitions, without white space. */
   readonly before: string;
@@ -18,16 +18,16 @@ export interface PlanLines {
 }
 
 /**
- * Lays out a plan so that each partition has a line of its own, behind the character that separates it from
- * the one before: JSON all the same, whose partitions can be read one by one.
+ * Formats a plan as JSON in which each partition is on its own line, after the separating character, so that the
+ * partitions can be parsed one by one.
  *
- * @param pieces As `jsonPieces` makes them, without an indent.
+ * @param pieces The output of `jsonPieces` without an indent.
  */
 export function* inLines(pieces: Iterable<string>): Generator<string> {
   for (const piece of pieces) yield /^(?:[[,]\{|\])/.test(piece) ? `\n${piece}` : piece;
 }
 
-/** Undefined if it is laid out in another way: by another program, or because it has no partitions. */
+/** Splits the output of {@link inLines}; undefined for any other layout, and for a plan without partitions. */
 export function planLines(text: string): PlanLines | undefined {
   const found = text.indexOf(BEFORE);
   const end = text.indexOf(BEHIND, found);
@@ -40,14 +40,14 @@ export function planLines(text: string): PlanLines | undefined {
   };
 }
 
-/** A plan in lines as JSON without white space, in pieces. */
+/** A plan in lines as JSON without line breaks, in pieces. */
 export function* compactLines({ before, partitions, behind }: PlanLines): Generator<string> {
   yield before;
   for (const [index, text] of partitions.entries()) yield index === 0 ? text : `,${text}`;
   yield behind;
 }
 
-/** Checks a plan in lines, of any origin. Never throws. */
+/** Validates a plan in lines from an untrusted file. Never throws. */
 export function checkLines({ before, partitions, behind }: PlanLines): Checked<SavedPlan> {
   if (partitions.length > PARTITIONS_MAX) return { problem: "it has too many partitions" };
   const rest = checkDocument(PLAN_REST, `${before}${behind}`);

@@ -5,20 +5,20 @@ import type { Plan, PlannedPartition, PlannedStep } from "../planning/recovery-p
 import type { SavedPlan } from "../planning/saved-plan.js";
 import { type DocumentKind, listOf, type Zod } from "../util/document.js";
 
-/** A plan of all partitions of a cluster with 240,000 replicas takes 230 MB, one partition a line. */
+/** Limit of a plan in bytes. A plan for all partitions of a cluster with 240,000 replicas has 230 MB. */
 export const PLAN_BYTES_MAX = 256 * 2 ** 20;
-/** The rest names the tablets, and what may be given up in each partition. */
+/** Limit in bytes of a plan without its partitions: mainly the tablets, and the accepted losses. */
 const REST_BYTES_MAX = 16 * 2 ** 20;
 const DEPTH_MAX = 16;
 
-/** One partition of a plan. */
+/** The schema of one partition of a plan. */
 export const PLAN_PARTITION: DocumentKind<PlannedPartition> = {
   maxBytes: 2 ** 20,
   maxDepth: DEPTH_MAX,
   schema: partitionSchema,
 };
 
-/** A plan of this version. */
+/** The schema of a plan of this format version. */
 export const PLAN_BODY = {
   maxBytes: PLAN_BYTES_MAX,
   maxDepth: DEPTH_MAX,
@@ -72,10 +72,10 @@ export const PLAN_BODY = {
   },
 };
 
-/** A plan whose partitions are read one by one. */
+/** The schema of a plan without its partitions, which are parsed one by one. */
 export const PLAN_REST = { ...PLAN_BODY, maxBytes: REST_BYTES_MAX };
 
-/** What a plan relies on, by its name. */
+/** The facts that a plan depends on, by name. */
 function factsSchema(z: Zod) {
   return z
     .array(z.object({ fact: z.string(), value: z.string() }))
@@ -109,13 +109,13 @@ function partitionSchema(z: Zod) {
         ...each,
         steps: each.steps.map((step) => withId(step, one.id)),
       }));
-      // The schema asks for one at least.
+      // The schema requires at least one.
       if (first === undefined) throw new TypeError("a partition without rounds");
       return { ...one, first, rounds: [first, ...later] };
     });
 }
 
-/** Tablets that are lost, and what may be given up with them; see `Lost`. */
+/** The lost tablets and the accepted losses; see `Lost`. */
 function lostSchema(z: Zod) {
   const number = digits(z);
   const atMost = number.nullable().transform((value) => value ?? undefined);
@@ -133,7 +133,7 @@ function digits(z: Zod) {
     .transform(BigInt);
 }
 
-/** A step of a file: its partition is named beside it. */
+/** A step in a file; its partition is named outside of it. */
 type FileStep = { readonly kind: StepKind; readonly endpoint: string | undefined };
 
 function withId({ endpoint, ...step }: FileStep, id: PartitionId | undefined): PlannedStep {
@@ -141,11 +141,11 @@ function withId({ endpoint, ...step }: FileStep, id: PartitionId | undefined): P
     ...(id === undefined ? {} : { id }),
     ...(endpoint === undefined ? {} : { endpoint }),
   };
-  // The schema has all that a step of its kind needs.
+  // The schema has validated all fields of this kind of step.
   return { ...step, ...of } as PlannedStep;
 }
 
-/** The steps of every kind, with what each needs. */
+/** The schema of steps, by kind. */
 function stepSchema(z: Zod) {
   const text = z.string();
   const endpoints = z.array(text);

@@ -11,29 +11,30 @@ import { checkLines, compactLines, inLines, planLines } from "./plan-lines.js";
 import { PLAN_BODY, PLAN_BYTES_MAX } from "./plan-schema.js";
 import { ended, writeToDisk } from "./write.js";
 
-/** How a plan of any version begins, white space left out; its id names all that follows. */
+/** The beginning of a plan of any version, without white space; the id is the digest of everything after it. */
 const BEGIN =
   /^\{"kind":"openmldb-ops plan","formatVersion":(\d{1,9}),(?:"id":"([0-9a-f]{1,64})",)?/;
-/** How plans of operations of format version 1 began. */
+/** The beginning of an operation's plan of format version 1. */
 const BEGIN_OF_OLD = /^\{[^{}[\]]{0,100}"kind":"operation-plan"/;
 const BEGIN_CHARS = 200;
 
-/** A larger plan has to be in lines, as `--plan_out` writes it: it takes long to read as a whole. */
+/** A larger plan must be in lines, as `--plan_out` writes it, because parsing it as a whole takes long. */
 const RELAID_CHARS_MAX = 32 * 2 ** 20;
-/** Begins the digest that plans are named by. */
+
+/** Creates the digest that a plan's id is made of. */
 export function planDigest() {
   return createHash("sha256");
 }
 
-/** Whether nothing but a plan is asked for, so that nothing may be changed. */
+/** True if only a plan is requested, so that nothing may be changed. */
 export function isPlanOnly(flags: Pick<PlanFlags, "dryRun" | "planOut">): boolean {
   return flags.dryRun || flags.planOut !== undefined;
 }
 
 /**
- * Judges the plan flags together, and reads the plan to apply. Reaches nothing but files.
+ * Checks the combination of plan flags, and reads the plan to apply. Accesses files only.
  *
- * @param command The command that is to apply it.
+ * @param command The command that applies it.
  * @returns The plan of `--apply`; undefined without it.
  * @throws OpsError `usage`.
  */
@@ -67,14 +68,14 @@ export function readGivenPlan(
 }
 
 /**
- * Reads a plan back.
+ * Parses a saved plan.
  *
- * @param text The content of a file, of any origin.
- * @param where Begins every message.
- * @throws OpsError `usage` if it is no plan, one of another version, or one that was edited.
+ * @param text The content of an untrusted file.
+ * @param where The prefix of every error message.
+ * @throws OpsError `usage` if it is not a plan, has another format version, or was edited.
  */
 export function parsePlan(text: string, where: string): SavedPlan {
-  // A plan that was edited or cut off is found out without parsing it, however large it is.
+  // An edited or truncated plan is detected by its digest, without parsing it.
   const lines = planLines(text);
   if (lines === undefined && text.length > RELAID_CHARS_MAX)
     throw noPlan(where, `it is longer than ${RELAID_CHARS_MAX} characters, and not in lines`);
@@ -109,7 +110,7 @@ function noPlan(where: string, problem: string): OpsError {
 }
 
 /**
- * Saves a plan in a file that did not exist, completely or not at all.
+ * Saves a plan in a new file, completely or not at all.
  *
  * @param document For `jsonPieces`.
  * @throws OpsError `usage` if it cannot be saved, or would be too large to be read back.
@@ -149,7 +150,7 @@ function planExists(path: string): OpsError {
   );
 }
 
-/** An error of the command line about a plan. */
+/** A usage error about a plan. */
 export function planUsage(message: string, hint?: string): OpsError {
   return new OpsError({ code: "usage", message, ...(hint === undefined ? {} : { hint }) });
 }

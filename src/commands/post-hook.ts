@@ -4,21 +4,22 @@ import { durationText } from "../model/duration.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
-/** How long a hook may take; less if a signal has told this process to leave, or does so meanwhile. */
+/** Limit in milliseconds for a hook. */
 const HOOK_MS = 30_000;
+/** The limit once a signal has stopped this process. */
 const STOPPED_HOOK_MS = 1_500;
 
-/** What a hook is told, beside the environment of this process. */
+/** The input of a hook, in addition to the environment of this process. */
 export interface HookFacts {
-  /** JSON, on its stdin. */
+  /** The JSON document for its stdin. */
   readonly document: string;
-  /** More variables of its environment. */
+  /** Additional environment variables. */
   readonly variables: Readonly<Record<string, string>>;
 }
 
 /**
- * Runs the command of `--post_hook` in a shell, and tells on stderr if it fails or takes too long. What
- * it prints goes to stderr. Never throws: the run is over, and its exit code stands.
+ * Runs the command of `--post_hook` in a shell. Its output goes to stderr. If it fails or takes too long, a warning is
+ * logged. Never throws, because the hook must not change the exit code of the run.
  */
 export async function runPostHook(
   command: string,
@@ -39,7 +40,7 @@ function hookProblem(
     try {
       child = start(command, variables);
     } catch (error) {
-      // Such as a command that is too long for the system.
+      // For example, the command is too long for the system.
       resolve(messageOf(error));
       return;
     }
@@ -49,17 +50,17 @@ function hookProblem(
       settle(`it took longer than ${durationText(limitMs)} and was ended`);
     };
     let timer = setTimeout(end, limitMs);
-    const hurry = () => {
+    const shortenLimit = () => {
       clearTimeout(timer);
       limitMs = STOPPED_HOOK_MS;
       timer = setTimeout(end, limitMs);
     };
     const settle = (problem: string | undefined) => {
       clearTimeout(timer);
-      signal.removeEventListener("abort", hurry);
+      signal.removeEventListener("abort", shortenLimit);
       resolve(problem);
     };
-    signal.addEventListener("abort", hurry, { once: true });
+    signal.addEventListener("abort", shortenLimit, { once: true });
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text: string) => stderr.write(text));
     }
@@ -67,13 +68,13 @@ function hookProblem(
     child.on("exit", (code, by) => {
       settle(code === 0 ? undefined : `it ended with ${by ?? `exit code ${code}`}`);
     });
-    // It may have ended without reading.
+    // Ignore a broken pipe: the hook may end without reading its stdin.
     child.stdin.on("error", () => undefined);
     child.stdin.end(document);
   });
 }
 
-/** In a group of its own, so that all that it starts ends with it. */
+/** Starts the hook in its own process group, so that its child processes can be ended with it. */
 function start(command: string, variables: HookFacts["variables"]) {
   return spawn("/bin/sh", ["-c", command], {
     stdio: ["pipe", "pipe", "pipe"],
@@ -87,7 +88,7 @@ function endGroup(child: ChildProcess): void {
   try {
     process.kill(-child.pid, "SIGKILL");
   } catch {
-    // It has ended by itself.
+    // It has already ended.
   }
   child.unref();
   for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();

@@ -10,27 +10,27 @@ import { isAsking } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { type ConnectOptions, withCluster } from "./connect.js";
 
-/** A command never says nothing for longer than this. */
+/** Longest time in milliseconds without a line on stderr. */
 const SILENCE_MAX_MS = 10_000;
-/** How often the live block is drawn anew, and the silence looked at. */
+/** Interval in milliseconds for redrawing the live block and checking for silence. */
 const TICK_MS = 500;
-/** With more partitions to work on, the screen counts them, and only the log file has every step. */
-const TOLD_PARTITIONS_MAX = 100;
-/** So many lines of what did not work are on the screen even then. */
-const TOLD_WARNINGS_MAX = 50;
+/** With more partitions, the screen shows counts, and only the log file has each step. */
+const LISTED_PARTITIONS_MAX = 100;
+/** Number of failed steps that the screen shows even then. */
+const LISTED_WARNINGS_MAX = 50;
 
-/** What is told of a command that takes a while. */
+/** The progress display of a command. */
 export interface Progress {
   readonly onEvent: OnEvent;
-  /** Ends the live block and the signs of life. The log goes on. */
+  /** Ends the live block and the periodic lines. The log stays open. */
   stop(): void;
 }
 
 /**
- * Opens the cluster, lends it to `use` and closes it, as {@link withCluster} does, and tells how far that is.
+ * {@link withCluster} with a progress display.
  *
- * @param use Stops the progress before it prints.
- * @returns What `use` returns.
+ * @param use Must stop the progress before it prints.
+ * @returns The result of `use`.
  */
 export async function withClusterAndProgress<T>(
   flags: CommonFlags,
@@ -48,12 +48,12 @@ export async function withClusterAndProgress<T>(
 }
 
 /**
- * Tells the events of a command on stderr. Where a live block can be drawn, it shows how far the command is, and
- * the log has notes and warnings. Elsewhere each step has a line, unless there are many partitions; and a line says
- * how far the command is when nothing was told for a while. While a question is asked nothing is written; what
- * happened meanwhile is told after the answer. With `--log_level=debug` the log has each step in any case.
+ * Shows the events of a command on stderr. If a live block can be drawn, it shows the progress, and the log has notes
+ * and warnings. Otherwise each step is a line, unless there are many partitions, and a progress line is written after
+ * 10 s without output. While a question is open nothing is written; the lines follow after the answer. With
+ * `--log_level=debug` each step is a line in any case.
  *
- * @param command Its name.
+ * @param command The name of the command.
  */
 export function startProgress(
   io: CommandIo,
@@ -62,7 +62,7 @@ export function startProgress(
 ): Progress {
   const now = () => performance.now();
   const progress = createRunProgress(now());
-  let toldAt = now();
+  let writtenAt = now();
   let isLarge = false;
   let warnings = 0;
   let held: Line[] = [];
@@ -70,8 +70,8 @@ export function startProgress(
   const draw = () => {
     if (!isAsking(io)) live?.((screen) => progressLines(command, progress.view(now()), screen));
   };
-  const say = (line: Line) => {
-    if (line.level !== "debug") toldAt = now();
+  const write = (line: Line) => {
+    if (line.level !== "debug") writtenAt = now();
     if (isAsking(io)) held.push(line);
     else for (const one of [...held.splice(0), line]) io.log[one.level](one.text);
   };
@@ -81,27 +81,27 @@ export function startProgress(
     if (live !== undefined) return false;
     if (!isLarge || event.kind === "step-started" || level === "debug") return true;
     if (level === "warn") warnings += 1;
-    return level === "warn" && warnings <= TOLD_WARNINGS_MAX;
+    return level === "warn" && warnings <= LISTED_WARNINGS_MAX;
   };
   const timer = setInterval(() => {
     draw();
-    if (isAsking(io)) toldAt = now();
-    // The next chance is a tick later.
-    const isSilent = now() - toldAt >= SILENCE_MAX_MS - TICK_MS;
+    if (isAsking(io)) writtenAt = now();
+    // One tick early, because the next check is a tick later.
+    const isSilent = now() - writtenAt >= SILENCE_MAX_MS - TICK_MS;
     if (isSilent && live === undefined)
-      say({ level: "info", text: progressLine(progress.view(now())) });
+      write({ level: "info", text: progressLine(progress.view(now())) });
   }, TICK_MS);
   draw();
   return {
     onEvent(event) {
       progress.add(event, now());
-      if (event.kind === "work" && event.partitions.length > TOLD_PARTITIONS_MAX) isLarge = true;
+      if (event.kind === "work" && event.partitions.length > LISTED_PARTITIONS_MAX) isLarge = true;
       if (event.kind === "phase") draw();
       const record = eventRecord(event, new Date(realClock.wallTime()).toISOString());
       if (record !== undefined) io.stdout.event?.(record);
       const line = eventLine(event);
       if (line === undefined) return;
-      if (isOnScreen(event, line)) say(line);
+      if (isOnScreen(event, line)) write(line);
       else io.log.record(line.level, line.text);
     },
     stop() {

@@ -12,19 +12,19 @@ import { eventLine } from "../show/event-line.js";
 import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
-/** What a command chooses about its protection; the rest comes from its flags. */
+/** Options of {@link runParts} that do not come from the common flags. */
 export interface ProtectOptions {
   readonly waitLockMs?: number;
   readonly keepsOff?: boolean;
-  /** Ends the run; the signals of the process if left out. */
+  /** Aborts the run; the signal of the process if left out. */
   readonly signal?: AbortSignal;
-  /** Told on stderr if left out. */
+  /** Receives the events; they are printed on stderr if left out. */
   readonly onEvent?: OnEvent;
-  /** What the lock and the marker say of this process. */
+  /** The owner that lock and marker name. */
   readonly owner: RunOwner;
 }
 
-/** What the lock, the marker and the guard of a command work with. */
+/** The parts that lock, marker and guard of a command need. */
 export function runParts(
   { cluster, zk, rootPath }: OpenedCluster,
   flags: CommonFlags,
@@ -46,13 +46,13 @@ export function runParts(
   };
 }
 
-/** Tells an event on stderr. */
+/** Prints an event on stderr. */
 export function tell(event: RunEvent, io: CommandIo): void {
   const line = eventLine(event);
   if (line !== undefined) io.log[line.level](line.text);
 }
 
-/** What runs leave for later ones about partitions that lack rows. */
+/** The store of lower bounds, in which runs keep evidence of missing rows for later runs. */
 export function knownOffsetsStore(
   { cluster, zk, rootPath }: OpenedCluster,
   onEvent: OnEvent,
@@ -60,12 +60,12 @@ export function knownOffsetsStore(
   return createKnownOffsetsStore({ zk, clock: cluster.clock, rootPath, onEvent });
 }
 
-/** The command that puts auto_failover back, for people. */
+/** The command that restores auto_failover, for the shell. */
 export function restoreCommand(flags: CommonFlags): string {
   return commandPrinter(flags)({ cmd: "restore" });
 }
 
-/** Says, as the last line of a run, that auto_failover is not as it was. */
+/** Prints, as the last line of a run, that auto_failover could not be restored. */
 export function tellNotRestored(why: string, flags: CommonFlags, io: CommandIo): void {
   io.stderr.write(
     `openmldb-ops: auto_failover could not be put back (${safe(why)}); do it by hand: ${restoreCommand(flags)}\n`,
@@ -73,10 +73,10 @@ export function tellNotRestored(why: string, flags: CommonFlags, io: CommandIo):
 }
 
 /**
- * For commands that only look: puts back what a run that died left of auto_failover. One that may
- * not write to ZooKeeper, or finds another run at work, says so and looks all the same.
+ * For read-only commands: restores auto_failover after a run that died. If ZooKeeper refuses the write, or another
+ * run holds the lock, that is logged and the command continues.
  *
- * @returns Ends the command, given its own exit code: `notRestored` wins if the value is not back.
+ * @returns A function that maps the command's exit code to the final one: 9 if auto_failover could not be restored.
  */
 export async function settleFirst(
   opened: OpenedCluster,

@@ -54,15 +54,15 @@ export const recoverTableCommand: Command<RecoverTableFlags> = {
 
 type Recovered = Extract<RecoverResult, { report: unknown }>;
 
-/** Flags of every recovery, whatever it is about. */
+/** The flags that both recovery commands have. */
 type RecoveryFlags = Omit<RecoverDataFlags, "db">;
 
 /**
- * Brings back what is selected, in rounds of looking, planning and doing, and prints one screen: what was
- * done and what is left; see {@link changeCluster}.
+ * Recovers the selected partitions in rounds (observe, plan, run), and prints one screen with the result; see
+ * {@link changeCluster}.
  *
  * @returns The exit code.
- * @throws OpsError as {@link changeCluster} does, with auto_failover put back.
+ * @throws OpsError as {@link changeCluster} does, after auto_failover was restored.
  */
 async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery): Promise<number> {
   const given = readPlan(flags, recovery);
@@ -109,15 +109,15 @@ async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery):
       "error" in end ? endEarly(end, flags, io, typed) : finish({ ...end, deep }, flags, io, typed),
   });
   if (!flags.replaces || isPlanOnly(flags) || exitCode !== EXIT.ok) return exitCode;
-  // The report and the hook are those of the recovery; the question was answered there.
+  // Report, hook and confirmation belong to the recovery and are not repeated.
   const own = { ...flags, report: undefined, textfile: undefined, postHook: undefined, yes: true };
   return operate({ ...own, apply: undefined }, io, addMissingOperation(REPLACED_AT_ONCE));
 }
 
-/** Partitions in which missing replicas are made at the same time; the nameserver makes one after another. */
+/** Limit of partitions to which replicas are added concurrently; the nameserver executes one op after another. */
 const REPLACED_AT_ONCE = 4;
 
-/** Whether auto_failover stays off while decisions are open: as the flag says, or as a person answers. */
+/** True if auto_failover stays off while decisions are open: by the flag, or by the user's answer. */
 async function keepsOff(
   undecided: number,
   { keepsOffUndecided, yes, noInput }: RecoveryFlags,
@@ -164,15 +164,15 @@ async function finish(
   await print(io, flags.output === "json" ? json() : lined(text()));
   if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
   else tellOpenDecisions(report, flags, io, typed);
-  // Signals and time limits have exit codes of their own.
+  // Signals and time limits have their own exit codes.
   if (deep !== undefined && "error" in deep && isStop(deep.error)) throw deep.error;
   return exitCode;
 }
 
 /**
- * With auto_failover on, the nameserver elects another leader for what a returning tablet led, and rebuilds its
- * replicas, without asking what they hold. Off when the tablet comes back, it does neither (OpenMLDB 0.9
- * nameserver: OnTabletOnline).
+ * Warns if decisions are open and auto_failover is on. When a tablet returns, the nameserver then elects other leaders
+ * for the partitions that the tablet led and rebuilds its replicas, whatever they hold. With auto_failover off it does
+ * neither (OpenMLDB 0.9 nameserver: OnTabletOnline).
  */
 function tellOpenDecisions(
   { partitions, autoFailover }: Recovered["report"],
@@ -188,7 +188,7 @@ function tellOpenDecisions(
   );
 }
 
-/** Decisions that cannot be saved do not hide how the recovery ended. */
+/** Saves open decisions. An error is only logged, so that the result of the recovery is still printed. */
 async function saveDecisions(
   path: string,
   report: RunReport,
@@ -204,7 +204,7 @@ async function saveDecisions(
   }
 }
 
-/** A report that cannot be saved does not make the recovery a failure. */
+/** Saves the report. An error is only logged and does not change the exit code. */
 async function saveReport(path: string, json: Iterable<string>, io: CommandIo): Promise<void> {
   try {
     await replaceFileBy(path, (file) => writeToDisk(file, json));
@@ -214,13 +214,13 @@ async function saveReport(path: string, json: Iterable<string>, io: CommandIo): 
   }
 }
 
-/** What was done, and what is left. */
+/** The progress of a run that ended early, in words. */
 function stoppedText({ changes, unhealthy, finished }: Progress): string {
   const done = [...unhealthy].filter((key) => finished.has(key)).length;
   return `${counted(changes, "change")} made; ${done} of ${counted(unhealthy.size, "partition")} that were unhealthy are finished, ${unhealthy.size - done} left`;
 }
 
-/** Signals, time limits and errors before the first change are told by the shell, which knows their codes. */
+/** Ends a run early. Rethrows signals, time limits and errors before the first change, which have their own exit codes. */
 function endEarly(
   result: Extract<RecoverResult, { error: unknown }>,
   flags: RecoveryFlags,

@@ -22,14 +22,14 @@ import { isPlanOnly, readGivenPlan, planUsage as usage } from "./plan-store.js";
 import { knownOffsetsStore } from "./protect.js";
 import { waitForTablets } from "./wait-tablets.js";
 
-/** Which recovery is asked for. */
+/** The requested recovery. */
 export interface Recovery {
-  /** The command with what it is about, as it is typed to go on. */
+  /** The command with its scope; repeating it continues the recovery. */
   readonly typed: RecoverCommand;
   readonly only: Selection;
 }
 
-/** The flags that planning needs. */
+/** The flags for planning. */
 type PlanningFlags = Omit<
   RecoverDataFlags,
   | "db"
@@ -41,14 +41,14 @@ type PlanningFlags = Omit<
   | "timeoutMs"
 >;
 
-/** What of a recovery's options comes from the plan flags. */
+/** The options of a recovery that come from the plan flags. */
 export type PlanOptions = Pick<
   RecoverOptions,
   "method" | "accept" | "decisions" | "lost" | "acceptsLossOfLost" | "planned" | "review"
 >;
 
 /**
- * Judges the plan flags together, and reads the plan to apply. Reaches nothing but files.
+ * Checks the combination of plan flags, and reads the plan to apply. Accesses files only.
  *
  * @returns The plan of `--apply`; undefined without it.
  * @throws OpsError `usage`.
@@ -60,7 +60,7 @@ export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): Saved
   if (flags.decisions !== undefined && flags.apply !== undefined) {
     throw usage("--decisions does not go with --apply", "make the plan with --decisions");
   }
-  // Read before anything is reached, so that a bad file is told at once.
+  // Read the file first, so that errors in it are reported before connecting.
   decisionsOf(flags);
   const saved = readGivenPlan(flags, typed.cmd);
   if (saved === undefined) return undefined;
@@ -81,9 +81,9 @@ export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): Saved
 }
 
 /**
- * Looks at the cluster and plans a recovery. Changes nothing in the cluster.
+ * Observes the cluster and plans a recovery. Changes nothing in the cluster.
  *
- * @throws OpsError `plan-stale` if the cluster is not as the plan of `--apply` saw it, and as `look` does.
+ * @throws OpsError `plan-stale` if the cluster no longer matches the plan of `--apply`, and as `look` does.
  */
 export async function planRecovery(
   cluster: Cluster,
@@ -97,7 +97,7 @@ export async function planRecovery(
   }: {
     readonly flags: PlanningFlags;
     readonly signal: AbortSignal;
-    /** Told how far the look is. */
+    /** Receives the progress. */
     readonly onEvent: OnEvent;
     readonly recovery: Recovery;
     /** The plan of `--apply`; undefined without it. */
@@ -121,13 +121,13 @@ export async function planRecovery(
   return seen;
 }
 
-/** The plan of a recovery; one of another command was refused before. */
+/** The recovery plan in a saved plan. Plans of other commands were refused before. */
 function recoveryPlanOf(given: SavedPlan | undefined): RecoveryPlan | undefined {
   const plan = given?.plan;
   return plan?.method === undefined ? undefined : { ...plan, method: plan.method };
 }
 
-/** What the plan flags mean for a recovery. */
+/** Converts the plan flags to options of a recovery. */
 export function planOptions(
   flags: PlanningFlags,
   io: CommandIo,
@@ -143,7 +143,7 @@ export function planOptions(
   };
 }
 
-/** The replicas that are to lead where something may be given up; the command line pairs them in order. */
+/** The chosen leaders by partition: from `--decisions`, and from `--accept_data_loss` and `--leader`, paired in order. */
 function acceptOf(flags: PlanningFlags): Map<string, string> {
   const partitions = flags.acceptDataLoss.flatMap((one) => (isLoss(one) ? [] : one));
   const named = partitions.map(
@@ -157,12 +157,12 @@ function decisionsOf({ decisions, zkRootPath }: PlanningFlags): LeaderDecision[]
   return decisions === undefined ? undefined : readDecisions(decisions, zkRootPath);
 }
 
-/** Which tablets are lost, and what may be given up with them. */
+/** The lost tablets and the accepted loss. */
 function lostOptions(flags: PlanningFlags): Pick<PlanOptions, "lost" | "acceptsLossOfLost"> {
   return { lost: new Set(flags.lost), acceptsLossOfLost: flags.acceptDataLoss.find(isLoss) };
 }
 
-/** Asks whether to go on if something is about to be changed; see {@link confirmed}. */
+/** Asks for confirmation if the plan changes the cluster; see {@link confirmed}. */
 async function confirm(
   plan: RecoveryPlan,
   { flags, io, signal }: { flags: PlanningFlags; io: CommandIo; signal: AbortSignal },

@@ -4,7 +4,7 @@ import type { PageAssets } from "../report/html.js";
 
 const STYLES = ["colors", "page", "parts", "media"];
 
-/** The style sheets and the script of HTML reports, as they are in the package. */
+/** Reads the style sheets and the script of HTML reports from the package. */
 export function reportAssets(): PageAssets {
   const read = (name: string) =>
     readFileSync(new URL(`../../assets/report/${name}`, import.meta.url), "utf8");

@@ -12,10 +12,10 @@ import { jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { reportAssets } from "./report-assets.js";
 
-/** The parts of a report that a command does not know better than this file. */
+/** The parts of a report that this file fills in. */
 type Known = "run" | "parameters" | "beganMs";
 
-/** What a command brings into its report. */
+/** The parts of a report that a command supplies. */
 export interface ReportInput extends Omit<ReportParts, Known> {
   readonly beganMs: number;
   readonly endedMs: number | null;
@@ -26,33 +26,30 @@ export interface ReportInput extends Omit<ReportParts, Known> {
 }
 
 /**
- * Makes the report of a run of this process, or of one that it tells of.
+ * Makes the report of a run of this process, or of a past run.
  *
- * @param flags The flags of this process: what is secret in them is in no report.
+ * @param flags The flags of this process; secrets in them are left out of the report.
  */
 export function makeReport(flags: object, input: ReportInput): ReportDocument {
-  // Plain data, as a reader of the file gets it.
+  // Convert to plain data, as a reader of the JSON file gets it.
   return JSON.parse(jsonText(buildReport(partsOf(input, flags)))) as ReportDocument;
 }
 
-/**
- * Writes a report in the face that the file's name asks for. A report that cannot be written is told,
- * and changes nothing else.
- */
+/** Writes a report in the format of the file's extension: `.html`, `.md`, else JSON. An error is only logged. */
 export function writeReport(
   path: string,
   report: ReportDocument,
   io: Pick<CommandIo, "log">,
 ): void {
   try {
-    replaceFile(path, faceOf(report, path));
+    replaceFile(path, formatted(report, path));
     io.log.info(`the report is in ${safe(path)}`);
   } catch (error) {
     io.log.error(`the report could not be written to ${safe(path)}: ${messageOf(error)}`);
   }
 }
 
-function faceOf(report: ReportDocument, path: string): string {
+function formatted(report: ReportDocument, path: string): string {
   switch (extname(path)) {
     case ".html":
       return reportHtml(report, reportAssets());
@@ -76,7 +73,7 @@ function partsOf(
       ended: endedMs === null ? null : new Date(endedMs).toISOString(),
       tookMs: endedMs === null ? null : Math.max(0, endedMs - beganMs),
       timeZone,
-      // Swedish writes times as ISO 8601 does.
+      // The Swedish locale formats times as ISO 8601.
       beganLocal: new Date(beganMs).toLocaleString("sv-SE"),
       ...ownFacts(),
       ...run,
@@ -91,7 +88,7 @@ function ownFacts(): Pick<RunFacts, "host" | "user" | "version" | "commandLine">
   return { host, user, version, commandLine: commandText(words) };
 }
 
-/** Flags with a value, in the order of the alphabet. */
+/** The flags with a value, sorted by name. */
 function parametersOf(flags: object): Parameter[] {
   return Object.entries(flags)
     .flatMap(([name, value]: [string, unknown]) => {

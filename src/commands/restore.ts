@@ -14,12 +14,10 @@ const SCHEMA_VERSION = 1;
 const TYPED = { cmd: "restore" } as const;
 
 /**
- * Puts auto_failover back after a run that was killed, or that left it off on purpose, and does nothing else.
- * The journal shows which user did it.
+ * Restores auto_failover after a run that was killed, or that left it off on purpose. The journal records the user.
  *
- * @returns 0 if it is back or nothing was left; 4 if the old value is not known; 9 if it cannot
- *   be put back.
- * @throws OpsError `lock-held` while another run is at work, and what the cluster throws.
+ * @returns 0 if it is restored or nothing was left; 4 if the old value is not known; 9 if it cannot be restored.
+ * @throws OpsError `lock-held` if another run holds the lock, and the errors of the cluster.
  */
 export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
   const { waitLockMs } = flags;
@@ -32,7 +30,7 @@ export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
   });
 }
 
-/** Says what would be put back. */
+/** Prints which value would be restored. */
 async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
   const owner = thisProcess(commandPrinter(flags)(TYPED));
   const left = await withClusterAndProgress(

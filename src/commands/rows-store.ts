@@ -19,7 +19,7 @@ import { checkDocument, type DocumentKind, type Zod } from "../util/document.js"
 import { replaceFile } from "../util/replace-file.js";
 import { jsonText } from "../util/text.js";
 
-/** What a deep verification is about; only one about the same goes on with what another one has compared. */
+/** The scope of a deep verification. Results are reused only by a verification with the same scope. */
 export interface RowsSelection {
   readonly cluster: ClusterName;
   readonly db: string | null;
@@ -29,22 +29,22 @@ export interface RowsSelection {
   readonly showsKeys: boolean;
 }
 
-/** Partitions that were compared, on the disk, so that a run that was stopped can be continued. */
+/** Results of compared partitions on disk, so that a stopped run can be continued. */
 export interface RowsStore {
   /**
-   * What the last run about the same compared before it was stopped.
+   * Reads the results of the last stopped run with the same scope.
    *
-   * @returns Empty if there was none, or nothing of it can be read; `note` says why then.
+   * @returns Empty if there are none, or if they cannot be read; `note` is the reason then.
    */
   read(): {
     readonly partitions: readonly PartitionRows<NamedRow>[];
     readonly note: string | undefined;
   };
-  /** Begins anew, with what is kept of the run before. @throws What the file system throws. */
+  /** Starts a new file with the results that are kept. @throws The error of the file system. */
   begin(kept: readonly PartitionRows<NamedRow>[]): void;
-  /** Adds a partition. @throws What the file system throws. */
+  /** Adds the result of a partition. @throws The error of the file system. */
   add(one: PartitionRows<NamedRow>): void;
-  /** All partitions are through. */
+  /** Deletes the file, after all partitions are compared. */
   end(): void;
 }
 
@@ -115,7 +115,7 @@ function partitionSchema(z: Zod) {
   });
 }
 
-/** The store of a deep verification, in a file of its own below the folder of states. */
+/** Creates the store of a deep verification: one file for each scope, below `rows` in the state folder. */
 export function rowsStore(stateDir: string, selection: RowsSelection): RowsStore {
   const folder = join(stateDir, "rows");
   const { cluster, ...rest } = selection;
@@ -168,7 +168,7 @@ function readLines(path: string, cluster: ClusterName): ReturnType<RowsStore["re
   }
   const partitions = new Map<string, PartitionRows<NamedRow>>();
   for (const line of lines) {
-    // A line that was cut off, or is damaged: that partition is compared again.
+    // Skip a truncated or damaged line: that partition is compared again.
     const checked = line === "" ? { problem: "" } : checkDocument(PARTITION, line);
     if ("value" in checked) partitions.set(replicaKey(checked.value.id), checked.value);
   }

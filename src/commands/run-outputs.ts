@@ -20,38 +20,38 @@ import { isStop } from "./is-stop.js";
 import { runPostHook } from "./post-hook.js";
 import { makeReport, writeReport } from "./report-file.js";
 
-/** Larger files than this were not written by this tool. */
+/** Limit in bytes of an existing metrics file; this tool writes no larger ones. */
 const METRICS_BYTES_MAX = 1_000_000;
-/** node_exporter runs as another user. */
+/** Readable for all, because node_exporter runs as another user. */
 const METRICS_MODE = 0o644;
-/** Characters of a variable of a hook; systems bound all variables together. */
+/** Characters of a hook's variable; operating systems limit the size of all variables together. */
 const VARIABLE_CHARS_MAX = 2_000;
-/** Pieces of advice that a hook is given. */
+/** Number of remedies in the document of a hook. */
 const HOOK_LEFT_MAX = 20;
 
 type ClusterFlags = Pick<CommonFlags, "zkCluster" | "zkRootPath" | "cluster">;
 
-/** Where a command tells what it does and how it ends. */
+/** Receives the events and the result of a command, for report, metrics and hook. */
 export interface RunOutputs {
   readonly onEvent: OnEvent;
   /**
    * @param id Id of the run in the history.
-   * @param again Goes on with it after it was stopped.
+   * @param again The command that continues the run after a stop.
    */
   began(id: string, again: string): void;
-  /** The result; the last one counts. @param result Makes it, where a file or a hook wants it. */
+  /** Sets the result; a later one replaces it. @param result Called only if a file or a hook needs it. */
   ended(result: () => ResultRows): void;
-  /** Writes report and metrics at once, for a command that looks again and again. */
+  /** Writes report and metrics at once, for `--watch`. */
   write(exitCode: number): void;
 }
 
 /**
- * Runs a command, then writes its report and metrics and runs its hook, as the flags want it, also if
- * the command throws. All this comes after everything else: the cluster is as the run left it,
- * auto_failover put back and the lock released. None of it changes the exit code.
+ * Runs a command, then writes the report and the metrics and runs the hook that its flags request, also if the
+ * command throws. At that time auto_failover is restored and the lock released. Failures here do not change the exit
+ * code.
  *
- * @returns What `work` returned.
- * @throws What `work` threw.
+ * @returns The result of `work`.
+ * @throws The error of `work`.
  */
 export async function withOutputs(
   flags: Partial<OutputFlags> & ClusterFlags,
@@ -125,12 +125,12 @@ function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, comma
   };
   return {
     outputs,
-    /** Never throws: how the run ended is told whatever becomes of this. */
+    /** Never throws, so that the result of the run is reported in any case. */
     async finish(exitCode: number, thrown: unknown) {
       if (!isWanted) return;
       try {
         const report = reportOf(exitCode, thrown);
-        // A watch that a signal ends has nothing new to say.
+        // After a signal, a watch has written its last result already.
         if (!(isWritten && io.signal.aborted)) write(report);
         if (postHook !== undefined) await runPostHook(postHook, hookFacts(report, path), io);
       } catch (error) {
@@ -140,7 +140,7 @@ function gather(flags: Partial<OutputFlags> & ClusterFlags, io: CommandIo, comma
   };
 }
 
-/** ZooKeeper servers and root path, with the name in front if there is one. */
+/** ZooKeeper servers and root path, preceded by the cluster's name if it has one. */
 function reportedCluster({ zkCluster, zkRootPath, cluster }: ClusterFlags): string {
   const place = `${zkCluster.join(",")}${zkRootPath}`;
   return cluster === undefined ? place : `${cluster} (${place})`;
@@ -156,7 +156,7 @@ function failed(thrown: unknown): ResultRows["verdict"] {
   return { result: "failed", headline, detail: hint ?? "" };
 }
 
-/** The result of a command that ended before it had one. */
+/** The result of a command that ended without one. */
 function nothingKnown(thrown: unknown, again: string | undefined): ResultRows {
   return {
     verdict:
@@ -191,7 +191,7 @@ function readMetrics(path: string): string {
   }
 }
 
-/** What a hook is told: the verdict and the counts, not every partition. */
+/** The input of the hook: the verdict and the counts, without partitions. */
 function hookFacts(report: ReportDocument, path: string | undefined) {
   const { schemaVersion, command, verdict, run, counts, autoFailover, left } = report;
   const document = {

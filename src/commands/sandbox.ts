@@ -8,12 +8,12 @@ import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 
 /**
- * Starts a sandbox cluster and runs the commands that come on stdin until it is told to stop: at a prompt on a
- * terminal; else it prints one line when it is ready, and answers in JSON.
+ * Starts a sandbox cluster and executes commands from stdin until it is stopped. On a terminal it shows a prompt;
+ * otherwise it prints one line when it is ready, and answers in JSON.
  *
- * @returns 0 after SIGINT, SIGTERM, SIGHUP or `quit`: that is how a sandbox ends.
- * @throws OpsError `usage` if the recording cannot be read, `refused` if the given ZooKeeper holds
- *   something under the root path already, and what connecting to it throws.
+ * @returns 0 after SIGINT, SIGTERM, SIGHUP or `quit`, the regular ends of a sandbox.
+ * @throws OpsError `usage` if the recording cannot be read, `refused` if the given ZooKeeper already has data under
+ *   the root path, and the errors of connecting to it.
  */
 export async function run(flags: SandboxFlags, io: CommandIo): Promise<number> {
   const recording = flags.from === undefined ? undefined : readRecording(flags.from);
@@ -38,7 +38,7 @@ export async function run(flags: SandboxFlags, io: CommandIo): Promise<number> {
   return 0;
 }
 
-/** What a person types to recover the sandbox. */
+/** The flags with which openmldb-ops recovers the sandbox. */
 function recoverCommandFor({ zkCluster, zkRootPath }: Sandbox): string {
   const where = [`--zk_cluster=${zkCluster}`, `--zk_root_path=${zkRootPath}`];
   return commandText(["--cmd=recoverdata", ...where]);

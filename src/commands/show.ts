@@ -18,18 +18,18 @@ import { ended, print, tableScreen } from "./write.js";
 
 const SCHEMA_VERSION = 1;
 
-/** What a query brought, and the exit code if it is not 0. */
+/** The result of a query, and the exit code if it is not 0. */
 export type Answer = Shown & { readonly exitCode?: number };
 
-/** Flags of a command that only shows; some of them can be asked to look again and again. */
+/** Flags of a show command; some of these commands have `--watch`. */
 type ShowFlags = CommonFlags & { readonly watchMs?: number | undefined };
 
 /**
- * Runs a command that only shows: connects, puts back what a run that died left of auto_failover,
- * asks, and prints a table or one JSON document; with `--watch` again and again.
+ * Runs a show command: connects, restores auto_failover after a run that died, queries, and prints a table or one JSON
+ * document; with `--watch` repeatedly.
  *
- * @returns 0, or what the query wants; 9 if auto_failover could not be put back.
- * @throws OpsError if the cluster cannot be asked, or has no such thing.
+ * @returns 0, or the exit code of the query; 9 if auto_failover could not be restored.
+ * @throws OpsError if the cluster cannot be read, or if the requested object does not exist.
  */
 export function show(
   command: string,
@@ -77,7 +77,7 @@ async function printAnswer(
   watch.show([...pieces].join("").trimEnd().split("\n"), realClock.wallTime());
 }
 
-/** The addresses of servers that have a name; those that cannot be found out are left out. */
+/** The addresses of endpoints that are server names; names that cannot be resolved are left out. */
 export async function realEndpoints(
   { zk, rootPath }: OpenedCluster,
   endpoints: readonly Endpoint[],

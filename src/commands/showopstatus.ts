@@ -10,14 +10,14 @@ import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 import { type Answer, show } from "./show.js";
 
-/** The nameserver itself looks at its ops every 2 s. */
+/** Poll interval in milliseconds; the nameserver updates its ops every 2 s. */
 const POLL_MS = 1_000;
 
 /**
  * Shows the nameserver's ops, and with `--wait` waits first until none of them is queued or running.
  *
- * @returns 0; with `--wait` 3 if an op that was waited for did not end well, 7 when time was up.
- * @throws OpsError `refused` for a database, table, partition or op that is not known.
+ * @returns 0; with `--wait` 3 if an op failed or was cancelled, 7 after the time limit.
+ * @throws OpsError `refused` for an unknown database, table, partition or op.
  */
 export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
   return show("showopstatus", flags, io, async (cluster, _opened, onEvent) => {
@@ -36,7 +36,7 @@ export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
   });
 }
 
-/** Follows ops by their ids: one that has ended fits the wanted status no more. */
+/** Waits for ops by their ids, because an op that has ended may no longer match the status filter. */
 async function waited(
   cluster: Cluster,
   first: readonly Op[],
@@ -54,7 +54,7 @@ async function waited(
   let ops = first;
   for (;;) {
     for (const op of selectOps(ops, options)) {
-      // Named ops count whatever became of them; others if they were seen before they ended.
+      // Ops named by id count in any state; other ops count if they were seen before they ended.
       if (isOpActive(op) || named.has(op.id)) seen.set(op.id, op);
     }
     for (const op of ops) if (seen.has(op.id)) seen.set(op.id, op);
@@ -74,13 +74,13 @@ async function waited(
   }
 }
 
-/** Those that have not ended; an op that is not listed any more has been deleted, so it has. */
+/** The ops that have not ended. An op that is no longer listed was deleted, so it has ended. */
 function activeOf(seen: ReadonlyMap<bigint, Op>, ops: readonly Op[]): Op[] {
   const listed = new Set(ops.map((op) => op.id));
   return [...seen.values()].filter((op) => isOpActive(op) && listed.has(op.id));
 }
 
-/** The ops now, or as they were if the nameservers are just changing their leader. */
+/** The ops now; the previous ones if they cannot be read, for example during a change of the leading nameserver. */
 async function looked(
   cluster: Cluster,
   before: readonly Op[],

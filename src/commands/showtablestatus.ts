@@ -9,10 +9,10 @@ import type { CommandIo } from "./command.js";
 import { show } from "./show.js";
 
 /**
- * Sums tables up and says where nameserver and tablets do not agree, as SQL's SHOW TABLE STATUS does.
+ * Shows figures of tables, and where nameserver and tablets disagree, like SQL's SHOW TABLE STATUS.
  *
- * @returns 0, warnings or not; see {@link show}.
- * @throws OpsError `refused` if the pattern names one database, and there is no such database.
+ * @returns 0, also with warnings; see {@link show}.
+ * @throws OpsError `refused` if the pattern names a single database that does not exist.
  */
 export function run(flags: ShowTableStatusFlags, io: CommandIo): Promise<number> {
   return show("showtablestatus", flags, io, async (cluster) => {

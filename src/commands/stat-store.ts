@@ -21,14 +21,14 @@ import { checkValue, type DocumentKind } from "../util/document.js";
 import { replaceFile, syncFolder } from "../util/replace-file.js";
 import { safe } from "../util/text.js";
 
-/** Stands where other lines name a tablet: the line says which cluster the file belongs to. */
+/** Marks the line that names the cluster of the file; it is in the field that names a tablet in other lines. */
 const CLUSTER_LINE = "#cluster";
 const ID_MAX = 2 ** 32 - 1;
 
-/** Room for far more lines than a cluster has partitions. */
+/** Limit in bytes, for many more lines than a cluster has partitions. */
 const BYTES_MAX = 8 * 2 ** 20;
 
-/** One line, taken apart. */
+/** The schema of one line, split into fields. */
 const STAT_LINE: DocumentKind<StatLine> = {
   maxBytes: BYTES_MAX,
   maxDepth: 0,
@@ -51,9 +51,9 @@ const STAT_LINE: DocumentKind<StatLine> = {
 };
 
 /**
- * A statfile on the disk. Lines are appended and synced one by one; it is rewritten as a whole, so that
- * it is complete at any moment. Its first line names the cluster; one of another cluster is not read.
- * A file that openmldb_ops.py wrote names none, and is taken.
+ * A statfile on disk. Lines are appended and synced one by one. Removing lines replaces the file atomically, so it is
+ * complete at any moment. The first line names the cluster; a file of another cluster is refused. A file that
+ * openmldb_ops.py wrote names no cluster and is accepted.
  */
 export function statStore(path: string, cluster: ClusterName): StatStore {
   const load = () => (existsSync(path) ? guarded(path, () => linesOf(path)) : undefined);
@@ -86,9 +86,9 @@ export function statStore(path: string, cluster: ClusterName): StatStore {
 }
 
 /**
- * The statfile that a command is about to use. It can be written, and what it holds can be read.
+ * Opens the statfile of a command and checks that it is writable and valid.
  *
- * @throws OpsError `usage` otherwise.
+ * @throws OpsError `usage` if it is not.
  */
 export function checkedStatStore(path: string, cluster: ClusterName): StatStore {
   assertWritable(path);
@@ -98,7 +98,7 @@ export function checkedStatStore(path: string, cluster: ClusterName): StatStore 
 }
 
 /**
- * Checks that a statfile can be written, without making one.
+ * Checks that a statfile can be written, without creating it.
  *
  * @throws OpsError `usage` if it cannot.
  */
@@ -109,7 +109,7 @@ export function assertWritable(path: string): void {
   });
 }
 
-/** The cluster in the six fields of every line, so that openmldb_ops.py passes it over. */
+/** The line that names the cluster. It has the six fields of every line, so that openmldb_ops.py skips it. */
 function clusterLine({ zkCluster, zkRootPath }: ClusterName): StatLine {
   return {
     endpoint: CLUSTER_LINE,
@@ -137,7 +137,7 @@ function assertSameCluster(path: string, lines: readonly StatLine[], cluster: Cl
   }
 }
 
-/** Opens the file itself, for reading: no device, and nothing that a symbolic link leads to. */
+/** Opens the file for reading. Refuses symbolic links, devices and files that are too large. */
 function openStatfile(path: string): number {
   if (lstatSync(path).isSymbolicLink())
     throw new Error("it is a symbolic link: name the file itself");
@@ -171,7 +171,7 @@ function linesOf(path: string): StatLine[] {
   });
 }
 
-/** A table name may hold commas: the two fields before it and the three behind it cannot. */
+/** Splits a line. Only the table name can contain commas, so the two fields before and the three after it are fixed. */
 function fieldsOf(row: string): Record<string, string> {
   const fields = row.split(",").map((field) => field.trim());
   const [endpoint = "", db = ""] = fields;
@@ -179,7 +179,7 @@ function fieldsOf(row: string): Record<string, string> {
   return { endpoint, db, table: fields.slice(2, -3).join(","), tid, pid, added };
 }
 
-/** @param first What a new file begins with. */
+/** @param first The first line of a new file; empty if the file exists. */
 function append(path: string, first: string, text: string): void {
   const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0o640);
@@ -195,7 +195,7 @@ function append(path: string, first: string, text: string): void {
   if (first !== "") syncFolder(dirname(path));
 }
 
-/** A line that was cut off must not run into the next one. */
+/** A line break if the file ends with a truncated line, which must not be joined with the next one. */
 function missingBreak(file: number, size: number): string {
   const last = Buffer.alloc(1);
   return size > 0 && readSync(file, last, 0, 1, size - 1) === 1 && last[0] !== 10 ? "\n" : "";

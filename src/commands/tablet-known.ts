@@ -6,19 +6,19 @@ import { unknownName } from "../util/nearest.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
 
-/** How long the nameserver may take to tell what a tablet's own answer does not need. */
+/** Limit in milliseconds for reading tables that are needed for display names only. */
 const SOON_MS = 2_000;
 
-/** All tables, to tell the names of what a tablet knows by number; none if no nameserver answers soon. */
+/** All tables, to display names for tids; empty if no nameserver answers within {@link SOON_MS}. */
 export async function tablesSoon(cluster: Cluster): Promise<readonly TableClaim[]> {
   return within(cluster.clock, SOON_MS, "the nameserver", cluster.showTable()).catch(() => []);
 }
 
 /**
- * Refuses an endpoint that is no tablet of the cluster. One that is registered in ZooKeeper is
- * taken without asking a nameserver: a tablet can be asked while no nameserver leads.
+ * Refuses an endpoint that is not a tablet of the cluster. An endpoint that is registered in ZooKeeper is accepted
+ * without calling the nameserver, and any endpoint is accepted while no nameserver leads.
  *
- * @throws OpsError `refused` with the nearest known endpoint, and what ZooKeeper and the nameserver throw.
+ * @throws OpsError `refused` with the nearest known endpoint, and the errors of ZooKeeper and the nameserver.
  */
 export async function assertTablet(
   cluster: Cluster,

@@ -16,16 +16,15 @@ import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print } from "./write.js";
 
-/** The judgement does not depend on it: a lag of any size is a warning. */
+/** Any value will do: lag is only a warning, which the exit code does not depend on. */
 const NO_LAG_LIMIT = 10_000n;
 
 /**
- * Judges the cluster as `inspect` does and says no more than that; with `--deep` compares the rows of all
- * replicas too. Changes nothing, except that it puts auto_failover back if a run that was killed left it
- * switched off.
+ * Inspects the cluster like `inspect` but prints the verdict only; with `--deep` it also compares the rows of all
+ * replicas. Changes nothing, except that it restores auto_failover if a run that was killed left it off.
  *
- * @returns 0 if it is healthy, 10 if it is not or rows differ, 3 if some rows could not be compared; 9 if
- *   auto_failover could not be put back.
+ * @returns 0 if everything is healthy, 10 if not or if rows differ, 3 if some rows could not be compared; 9 if
+ *   auto_failover could not be restored.
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
 export function run(flags: VerifyFlags, io: CommandIo): Promise<number> {

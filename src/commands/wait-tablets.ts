@@ -7,23 +7,23 @@ import type { OnEvent } from "../model/outcome.js";
 import { clipped, safe } from "../util/text.js";
 import { within } from "../util/within.js";
 
-/** Pause between two looks at the registrations. */
+/** Poll interval in milliseconds. */
 const POLL_MS = 1_000;
-/** Characters of the list of missing tablets that a message shows. */
+/** Number of characters of the list of missing tablets that a message shows. */
 const NAMES_CHARS_MAX = 300;
 
-/** What is waited for, and with what. */
+/** Options of {@link waitForTablets}. */
 export interface WaitOptions {
   readonly flags: WaitFlags;
-  /** Tablets that will not come back: `all` is then all others. */
+  /** Tablets that the operator declared lost; they are not waited for. */
   readonly lost?: readonly Endpoint[];
-  /** Told when something else is missing than before. */
+  /** Receives a note each time that the missing tablets change. */
   readonly onEvent: OnEvent;
-  /** Ends the wait, with its own reason. */
+  /** Aborts the wait with its reason. */
   readonly signal: AbortSignal;
 }
 
-/** What one look found: which tablets hold replicas by the record, and which of them are registered. */
+/** The tablets that hold replicas by the record, and those of them that are not registered. */
 interface Registered {
   readonly ofRecord: readonly Endpoint[];
   readonly missing: readonly Endpoint[];
@@ -35,7 +35,7 @@ interface Registered {
  * nameserver leads, or ZooKeeper does not answer, it keeps waiting.
  *
  * @throws OpsError `time-limit` when `--wait_timeout` has passed, `refused` if the record names fewer
- *   tablets than asked for, and what a look throws that waiting cannot mend.
+ *   tablets than requested, and any lasting error of a read.
  */
 export async function waitForTablets(
   cluster: Pick<Cluster, "clock" | "topology" | "showTable">,
@@ -45,7 +45,7 @@ export async function waitForTablets(
   if (wanted === undefined) return;
   const { clock } = cluster;
   const end = clock.now() + waitTimeoutMs;
-  let told: string | undefined;
+  let reported: string | undefined;
   for (;;) {
     const left = end - clock.now();
     const looked = await look(cluster, lost, left, signal);
@@ -53,16 +53,16 @@ export async function waitForTablets(
     if (!("silence" in looked) && isEnough(looked, wanted)) return;
     const what = "silence" in looked ? looked.silence : missingText(looked, wanted);
     if (clock.now() >= end) throw timeIsUp(what, waitTimeoutMs);
-    if (what !== told) {
+    if (what !== reported) {
       onEvent({ kind: "note", text: `waiting for tablets: ${what}` });
       onEvent({ kind: "phase", phase: "waiting-for-tablets", detail: what });
     }
-    told = what;
+    reported = what;
     await clock.sleep(Math.max(0, Math.min(POLL_MS, end - clock.now())), signal);
   }
 }
 
-/** One look; `silence` says why it could not be made now, and may be made later. */
+/** Reads registrations and record once; `silence` is the reason of a transient failure. */
 async function look(
   cluster: Pick<Cluster, "clock" | "topology" | "showTable">,
   lost: readonly Endpoint[],

@@ -9,43 +9,43 @@ import type { CommandIo } from "./command.js";
 import { type ConnectOptions, withCluster } from "./connect.js";
 import { withClusterAndProgress } from "./progress.js";
 
-/** The top left corner; the rest of a line, of the screen, and all of it. */
+// Control sequences: move to the top left corner; clear the rest of the line, the rest of the screen, the whole screen.
 const HOME = "\x1b[H";
 const CLEAR_LINE = "\x1b[K";
 const CLEAR_REST = "\x1b[J";
 const CLEAR = "\x1b[H\x1b[2J";
-/** What Ctrl-C sends where the terminal gives keys as they are typed. */
+/** The input of Ctrl-C in raw mode. */
 const CTRL_C = "\x03";
 
 /**
- * A command that looks once, or again and again.
+ * A command that observes once, or repeatedly with `--watch`.
  *
- * @typeParam Look What a look brings.
+ * @typeParam Look The result of one observation.
  */
 export interface Watch<Look> {
   /** The name of the command. */
   readonly command: string;
   readonly flags: CommonFlags;
   readonly io: CommandIo;
-  /** Pause between two looks; undefined to look once. */
+  /** Pause between two observations in milliseconds; undefined to observe once. */
   readonly watchMs: number | undefined;
   readonly connecting?: ConnectOptions;
-  /** Looks once. @param onEvent Told how far the look is. */
+  /** Observes once. @param onEvent Receives the progress. */
   look(opened: OpenedCluster, onEvent: OnEvent): Promise<Look>;
-  /** Prints a look; its exit code. */
+  /** Prints an observation. @returns Its exit code. */
   show(look: Look): Promise<number>;
-  /** Prepares the first look; returns what makes the exit code of it the command's. */
+  /** Prepares the first observation. @returns A function that maps its exit code to that of the command. */
   begin(opened: OpenedCluster, onEvent: OnEvent): Promise<(exitCode: number) => number>;
-  /** Prints why a look failed. */
+  /** Prints the error of a failed observation. */
   failed(error: OpsError): void;
 }
 
 /**
- * Looks once, or until a signal, `q` at a terminal, or a reader that has gone ends it. A look after the first one that
- * fails is told, and the watch goes on with new connections.
+ * Observes once, or repeatedly until a signal, `q` on the terminal, or a closed stdout. If a later observation fails,
+ * the error is printed and the watch continues with new connections.
  *
- * @returns The exit code of the first look.
- * @throws OpsError if the first look fails; the signal's reason.
+ * @returns The exit code of the first observation.
+ * @throws OpsError if the first observation fails; the signal's reason.
  */
 export async function lookOrWatch<Look>(watch: Watch<Look>): Promise<number> {
   const { watchMs } = watch;
@@ -63,7 +63,7 @@ export async function lookOrWatch<Look>(watch: Watch<Look>): Promise<number> {
   }
 }
 
-/** Connects, looks and shows, telling how far that is. @param next Goes on with the connection. */
+/** Connects, observes and prints, with a progress display. @param next Continues with the connection. */
 async function firstLook<Look, T>(
   { flags, io, command, begin, look, show, connecting }: Watch<Look>,
   next: (opened: OpenedCluster, exitCode: number) => T | Promise<T>,
@@ -82,7 +82,7 @@ async function firstLook<Look, T>(
   );
 }
 
-/** Looks until a look fails. @returns Whether the watch is over. */
+/** Observes until an observation fails. @returns True if the watch is over. */
 async function again<Look>(
   { io, look, show, failed }: Watch<Look>,
   watchMs: number,
@@ -122,7 +122,7 @@ async function reconnecting<Look>(
   }
 }
 
-/** Waits for the next look. @returns Whether there is to be none. @throws The signal's reason. */
+/** Waits until the next observation. @returns True if the watch is over. @throws The signal's reason. */
 async function paused(io: CommandIo, watchMs: number, quit: AbortSignal): Promise<boolean> {
   try {
     await realClock.sleep(watchMs, AbortSignal.any([io.signal, quit]));
@@ -133,7 +133,7 @@ async function paused(io: CommandIo, watchMs: number, quit: AbortSignal): Promis
   return quit.aborted || io.stdout.isClosed?.() === true;
 }
 
-/** Takes the keys of a terminal as they are typed: `q` ends the watch, Ctrl-C is the signal that it always is. */
+/** Reads keys in raw mode: `q` ends the watch, and Ctrl-C sends SIGINT as usual. */
 function watchKeys(io: CommandIo): { readonly quit: AbortSignal; stop(): void } {
   const quit = new AbortController();
   const { stdin } = io.isInteractiveStdin && io.stdout.control !== undefined ? io : {};
@@ -156,15 +156,15 @@ function watchKeys(io: CommandIo): { readonly quit: AbortSignal; stop(): void } 
   };
 }
 
-/** Where the looks of a watch are drawn. */
+/** The output of a watch. */
 export interface WatchScreen {
-  /** Whether what stands there is drawn anew; else one look is written after the other. */
+  /** True if the screen is redrawn; otherwise the observations are written one after another. */
   readonly isDrawn: boolean;
   /** @param lines Without line ends. */
   show(lines: readonly string[], nowMs: number): void;
 }
 
-/** Draws looks one over the other on a terminal; elsewhere each is a block of its own with its time. */
+/** Redraws the screen on a terminal; elsewhere writes each observation as a block with its time. */
 export function watchScreen(io: CommandIo, watchMs: number): WatchScreen {
   const { control } = io.stdout;
   let before: readonly string[] | undefined;
@@ -180,7 +180,7 @@ export function watchScreen(io: CommandIo, watchMs: number): WatchScreen {
       }
       const { hasColor, columns, rows } = io;
       const isSameSize = size === `${columns}x${rows}`;
-      // After a change of size the lines differ because of it.
+      // After a change of size all lines can differ, so changes are not marked.
       const compared = isSameSize ? before : undefined;
       const frame = frameLines({ lines, before: compared, stamp }, { hasColor, columns, rows });
       before = lines;

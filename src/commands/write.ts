@@ -5,14 +5,14 @@ import { untilAborted } from "../util/until-aborted.js";
 import { takeTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 
-/** Characters that are written at once. */
+/** Number of characters that are collected for one write. */
 const CHUNK = 65_536;
 
 /**
- * Prints a result of any length: made and written piece by piece, as fast as it is read, with other
- * work in between. Ends early, without a word, if its reader has gone.
+ * Prints a result of any length in pieces, at the speed of the reader, and yields to other work. Returns early if the
+ * reader has closed the stream.
  *
- * @throws The reason of a signal that comes while it is written; one that came before ends nothing.
+ * @throws The reason of a signal that comes during printing; an earlier one is ignored.
  */
 export async function print(
   { stdout, signal }: Pick<CommandIo, "stdout" | "signal">,
@@ -26,7 +26,7 @@ export async function print(
   });
 }
 
-/** What a table is shown on: the terminal, or all that there is where it is none and with `--output=wide`. */
+/** The size for a table: that of the terminal; unlimited width without one and with `--output=wide`. */
 export function tableScreen(
   { output }: Pick<GlobalFlags, "output">,
   io: Pick<CommandIo, "isInteractiveStdout" | "hasColor" | "columns" | "rows">,
@@ -39,21 +39,21 @@ export function tableScreen(
   };
 }
 
-/** Lines of text, each with its line break; an empty piece where they may rest, see `Lines`. */
+/** Appends a line break to each line; a yield point (see `Lines`) becomes an empty piece. */
 export function* lined(lines: Iterable<string | undefined>): Generator<string> {
   for (const line of lines) yield line === undefined ? "" : `${line}\n`;
 }
 
-/** The pieces of a text, and a line break behind them. */
+/** The pieces, followed by a line break. */
 export function* ended(pieces: Iterable<string>): Generator<string> {
   yield* pieces;
   yield "\n";
 }
 
 /**
- * Fills a file piece by piece, waits until it is on the disk, and closes it.
+ * Writes pieces to a file, syncs it to disk, and closes it.
  *
- * @throws What the file system throws; the file is closed then too.
+ * @throws The error of the file system, after closing the file.
  */
 export async function writeToDisk(file: FileHandle, pieces: Iterable<string>): Promise<void> {
   try {
@@ -67,7 +67,7 @@ export async function writeToDisk(file: FileHandle, pieces: Iterable<string>): P
   }
 }
 
-/** @param write Writes a text; resolves to whether more is wanted. */
+/** @param write Writes a text; resolves to false to stop. */
 async function writePieces(
   pieces: Iterable<string>,
   write: (text: string) => Promise<boolean>,
