@@ -184,7 +184,7 @@ test("after kill -9, confset is what the operator wants: the value stays, the ma
   await killedRun(sandbox);
   const set = await ops(sandbox, ["confset", "auto_failover", "false"]);
   expect(set.code, set.stderr).toBe(0);
-  expect(set.stderr).toContain("is replaced by this");
+  expect(set.stderr).toContain("this value replaces the one that was to be restored");
   expect({ on: isOn(sandbox), marker: has(sandbox, MARKER) }).toEqual({ on: false, marker: false });
 });
 
