@@ -236,7 +236,7 @@ test("how far the logs went is kept as long as an ex-leader may hold entries of 
     if ("error" in result) throw result.error;
     return result.report.partitions[0]?.failure?.decision;
   };
-  // An election that failed has marked the leader not alive: of the two that led nothing tells which led last.
+  // auto_failover marked the leader not alive and its election failed: nothing tells which of the two led last.
   setFlags(virtual, leader, { isAlive: false });
   await restart({});
   expect(await decision()).toMatchObject({ code: "surplus", candidate: third });

@@ -83,7 +83,7 @@ test("seed 101767, documented: a follower that was fenced with a newer term refu
 test.each([
   [22_162, "clients wrote to a short leader that was loaded by hand: other rows at one offset"],
   [400_919, "a replica that was waited for is marked not alive between two runs"],
-  [401_588, "the leader is marked not alive by an election that failed, and its term goes on"],
+  [401_588, "the leader is marked not alive, the election fails, and its term goes on"],
   [402_774, "a tablet is back between the plan and the change that makes a leader"],
   [402_840, "another client had loaded the replica as leader: LoadTable is refused (101)"],
   [30_434, "told to stop while the lock was lost and taken again: auto_failover is put back"],

@@ -3,9 +3,10 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 
 /**
  * Whether a replica is flagged alive, or was when the partition was found without a leader, as long as that
- * counts ({@link earlierFlags}). The nameserver marks a replica not alive when its tablet is gone and when an
- * election fails, both without a new term (OpenMLDB 0.9 nameserver: OnTabletOffline, ChangeLeaderOP): the replica
- * may still hold acknowledged entries that no other one has.
+ * counts ({@link earlierFlags}). With auto_failover on, the nameserver marks every replica of a tablet that is gone
+ * not alive, the leader too, before it elects another leader and without a new term (OpenMLDB 0.9 nameserver:
+ * OnTabletOffline). If the election fails, the mark stays. Such a replica may hold acknowledged entries that no
+ * other replica has.
  */
 export function isAlive(view: PartitionView, replica: ReplicaView): boolean {
   return replica.claim.isAlive || earlierFlags(view)?.has(replica.endpoint) === true;
