@@ -92,7 +92,9 @@ describe("what to type next", () => {
     ],
     [
       "a replica was taken off the record by hand",
-      ["run: openmldb-ops addreplica --db=db1 --table=t0 --pid=0 --endpoint=b:9527"],
+      [
+        "restart tablet b:9527, which has it loaded although the record has no replica there, or start another tablet; then inspect again",
+      ],
     ],
   ])("%s", async (name, wanted) => {
     const all = (await nexts(name)).join("\n");

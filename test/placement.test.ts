@@ -168,6 +168,18 @@ describe("balanceReplicas", () => {
     expect(moves).toEqual([{ key: "p", from: "a", to: "b" }]);
   });
 
+  it("sends no replica to a tablet that is barred from its partition", () => {
+    const of = (key: string, barred: readonly string[]): PlacedPartition => {
+      return { key, table: "t", replicas: ["a"], leader: "a", wanted: 1, isMovable: true, barred };
+    };
+    const all = [of("p", ["b"]), of("q", ["b"]), of("r", [])];
+    const move = { from: "a", to: "b" };
+    expect(balanceReplicas(all, ["a", "b"]).moves).toEqual([{ key: "r", ...move }]);
+    const { moves } = evacuate(all, new Set(["a"]), ["b", "c"]);
+    expect(moves.filter(({ to }) => to === "b")).toEqual([{ key: "r", ...move }]);
+    expect(moves).toHaveLength(3);
+  });
+
   it("has nothing to do without partitions, and with one tablet", () => {
     expect(balanceReplicas([], ["a", "b"])).toEqual({ moves: [], drops: [] });
     const one = { key: "p", table: "t", replicas: ["a"], leader: "a", wanted: 1, isMovable: true };

@@ -5,7 +5,6 @@ import { replicaKey } from "../model/cluster-state.js";
 import { viewingPartitions } from "../model/partition-view.js";
 import type { RunReport } from "../model/report.js";
 import type { RowsReport } from "../model/rows.js";
-import { tabletSummaries } from "../model/tablet-summary.js";
 import { observe } from "../observe/cluster.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { rowsCounts } from "../report/rows-report.js";
@@ -33,9 +32,7 @@ export async function deepAfterRecovery(
     const views = await inTurns(viewingPartitions(state));
     const subject = {
       views: views.filter(({ id }) => worked.has(replicaKey(id))),
-      tablets: tabletSummaries(state)
-        .filter((one) => one.health === "ok")
-        .map((one) => one.endpoint),
+      tablets: state.tablets,
     };
     return {
       rows: await deepVerify(opened.cluster, subject, {

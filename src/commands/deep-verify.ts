@@ -5,15 +5,16 @@ import type { VerifyFlags } from "../cli/verify-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { messageOf, OpsError } from "../errors.js";
 import { RULES } from "../execution/rules.js";
-import { type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { type ClusterState, replicaKey } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
 import type { OnEvent } from "../model/outcome.js";
-import type { PartitionView } from "../model/partition-view.js";
+import { compareText, type PartitionView } from "../model/partition-view.js";
 import type { NamedRow, PartitionRows, RowPosition, RowsReport } from "../model/rows.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { verifyRows } from "../observe/verify-rows.js";
 import { adviseOnRows } from "../policy/advise-on-rows.js";
+import { isFree } from "../policy/free-tablets.js";
 import { rowTask } from "../policy/rows-to-compare.js";
 import { defaultStateDir } from "../util/process-identity.js";
 import type { CommandIo } from "./command.js";
@@ -26,10 +27,10 @@ export type DeepFlags = Pick<
 > &
   CommonFlags;
 
-/** The partitions to compare, as they were observed, and the usable tablets. */
+/** The partitions to compare and all tablets, as they were observed. */
 export interface DeepSubject {
   readonly views: readonly PartitionView[];
-  readonly tablets: readonly Endpoint[];
+  readonly tablets: ClusterState["tablets"];
 }
 
 /** Range of the random positions of samples, which differ in each run so that repeated samples cover more rows. */
@@ -89,14 +90,14 @@ export async function deepVerify(
 
 function adviceOn(
   views: readonly PartitionView[],
-  tablets: readonly Endpoint[],
+  tablets: ClusterState["tablets"],
   print: PrintCommand,
 ): RowsReport["adviceOf"] {
   return (one) => {
     const view = views.find((of) => replicaKey(of.id) === replicaKey(one.id));
-    const holders = new Set(view?.replicas.map((replica) => replica.endpoint));
-    const spare = tablets.filter((endpoint) => !holders.has(endpoint));
-    return adviseOnRows(one, { id: one.id, spare, print });
+    const spare =
+      view === undefined ? [] : [...tablets.keys()].filter((to) => isFree({ tablets }, view, to));
+    return adviseOnRows(one, { id: one.id, spare: spare.sort(compareText), print });
   };
 }
 

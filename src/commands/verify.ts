@@ -59,12 +59,12 @@ function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise
 }
 
 /** @throws OpsError `refused` if there is no such partition. */
-function deepSubject({ pids, table }: VerifyFlags, { facts, tablets }: Inspection): DeepSubject {
+function deepSubject({ pids, table }: VerifyFlags, { facts }: Inspection): DeepSubject {
   const only = pids === undefined || pids === "all" ? {} : { table, pids };
   assertKnown(facts.views, only);
   return {
     views: selected(facts.views, only),
-    tablets: tablets.filter((one) => one.health === "ok").map((one) => one.endpoint),
+    tablets: facts.state.tablets,
   };
 }
 

@@ -10,6 +10,7 @@ import {
 } from "../model/partition-view.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { each, flatMapped, type Work } from "../model/work.js";
+import { freeTabletText, isFree } from "../policy/free-tablets.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { maxOf } from "../util/extremes.js";
 import { isRemoved } from "./distribution.js";
@@ -140,15 +141,19 @@ function fewReplicas(facts: RuleFacts): Work<Case[]> {
     const want = wanted.get(view.id.tid) ?? 0;
     const have = view.replicas.length;
     if (have >= want) return [];
-    const free = loads.find((one) => view.replicas.every((r) => r.endpoint !== one.endpoint));
-    const to = free?.endpoint;
+    const to = loads.find((one) => isFree(facts.state, view, one.endpoint))?.endpoint;
     return [
       {
         subject: partitionSubject(view.id),
         text: `${have} of ${want} replicas are on record`,
         next:
           to === undefined
-            ? [doing("start another tablet, then add a replica there with addreplica", "server")]
+            ? [
+                doing(
+                  `${freeTabletText(facts.state, view)}; then inspect again for the command that adds a replica`,
+                  "server",
+                ),
+              ]
             : [
                 changing(
                   "run",

@@ -1,6 +1,7 @@
-import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
+import { freeTabletText, isFree } from "../policy/free-tablets.js";
 import { unhealthyLines } from "./condition.js";
 import { opsNotes, placed, remainingSteps, survey, unusableNotes, usableTablets } from "./moves.js";
 import type { Operation, OperationPlan } from "./operation.js";
@@ -64,9 +65,12 @@ export function planAdding(
     }
     const wanted = asked.get(view.id.tid) ?? 0;
     while (held.size < wanted) {
-      const to = emptiest(counts, (endpoint) => isFree(state, endpoint, view.id, held));
+      const to = emptiest(counts, (to) => !held.has(to) && isFree(state, view, to));
       if (to === undefined) {
-        short.push(`${partitionName(view.id)} stays at ${held.size} of ${wanted} replicas`);
+        const name = partitionName(view.id);
+        short.push(
+          `${name} stays at ${held.size} of ${wanted} replicas: ${freeTabletText(state, view)}`,
+        );
         break;
       }
       const why = `${held.size} of ${wanted} replicas`;
@@ -90,17 +94,6 @@ export function planAdding(
     restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
     facts: { tablets: tablets.join(" ") },
   };
-}
-
-/** True if a tablet can take a replica: it has none on record, and none loaded off the record. */
-function isFree(
-  state: ClusterState,
-  endpoint: Endpoint,
-  id: { readonly tid: number; readonly pid: number },
-  held: ReadonlySet<Endpoint>,
-): boolean {
-  const isLoaded = state.tablets.get(endpoint)?.reports?.has(replicaKey(id)) === true;
-  return !held.has(endpoint) && !isLoaded;
 }
 
 /** The tablet with the fewest replicas that may take one; ties go to the first by name. */

@@ -7,7 +7,6 @@ import {
   type PartitionView,
   partitionName,
   type ReplicaView,
-  tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
@@ -18,6 +17,7 @@ import {
   type LeaderChangeRefusal,
   leadCounts,
 } from "../policy/check-leader-change.js";
+import { freeTabletText, isFree } from "../policy/free-tablets.js";
 import { givenUpCount, mayGiveUp } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
@@ -227,7 +227,8 @@ export function hintFor(
 }
 
 /**
- * The command that adds one replica of a partition, on the healthy tablet with the fewest replicas.
+ * The command that adds one replica of a partition, on the free tablet with the fewest replicas; without a free
+ * tablet, how to get one.
  */
 export function addReplicaText(
   view: PartitionView,
@@ -239,12 +240,11 @@ export function addReplicaText(
     for (const { endpoint } of replicas) counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);
   }
   const [endpoint] = [...state.tablets.values()]
-    .filter((tablet) => tabletHealth(tablet).tablet === "ok")
     .map((tablet) => tablet.endpoint)
-    .filter((one) => replicaAt(view, one) === undefined)
+    .filter((one) => isFree(state, view, one))
     .sort((a, b) => (counts.get(a) ?? 0) - (counts.get(b) ?? 0) || compareText(a, b));
   return endpoint === undefined
-    ? "each healthy tablet has a replica of it already, so start another tablet"
+    ? `each healthy tablet has a replica of it already: ${freeTabletText(state, view)}`
     : print({ cmd: "addreplica", ...partitionFlags(view.id), endpoint });
 }
 

@@ -12,10 +12,12 @@ import {
   viewPartitions,
 } from "../model/partition-view.js";
 import { type Step, verbOf } from "../model/step.js";
+import { leftoverTablets } from "../policy/free-tablets.js";
 import { type Condition, conditionOf } from "./condition.js";
 import type { OperationPlan } from "./operation.js";
 import type { PlacedPartition, Placement } from "./placement.js";
 import type { LeaderChoice } from "./placement-leaders.js";
+import { strayText } from "./targets.js";
 
 /** A partition with its condition. */
 export interface PartitionSurvey {
@@ -24,6 +26,8 @@ export interface PartitionSurvey {
   readonly condition: Condition;
   /** How many replicas it should have. */
   readonly wanted: number;
+  /** The tablets that have it loaded off the record, so that none of its replicas can be sent there. */
+  readonly barred: readonly Endpoint[];
 }
 
 /** Surveys every partition of the cluster, system databases first. */
@@ -36,6 +40,7 @@ export function survey(state: ClusterState, keepsSurplus: boolean): PartitionSur
       key: replicaKey(view.id),
       view,
       condition: conditionOf(view),
+      barred: leftoverTablets(state, view),
       wanted: isAsIs ? view.replicas.length : Math.min(asked, view.replicas.length),
     };
   });
@@ -69,8 +74,18 @@ export function unusableNotes(state: ClusterState): string[] {
     .sort(compareText);
 }
 
+/** One line for each tablet that a partition's replicas cannot be sent to, because it has the partition loaded. */
+export function leftoverLines(state: ClusterState, surveyed: readonly PartitionSurvey[]): string[] {
+  return surveyed.flatMap(({ view, barred }) =>
+    barred.map((endpoint) => {
+      const role = state.tablets.get(endpoint)?.reports?.get(replicaKey(view.id))?.role;
+      return `${partitionName(view.id)}: ${strayText(view.id, endpoint, role)}`;
+    }),
+  );
+}
+
 /** The partition as input of placement. */
-export function placed({ key, view, condition, wanted }: PartitionSurvey): PlacedPartition {
+export function placed({ key, view, condition, wanted, barred }: PartitionSurvey): PlacedPartition {
   return {
     key,
     table: String(view.id.tid),
@@ -78,6 +93,7 @@ export function placed({ key, view, condition, wanted }: PartitionSurvey): Place
     leader: leaderOf(view, condition),
     wanted,
     isMovable: condition.kind !== "unhealthy",
+    barred,
   };
 }
 

@@ -16,6 +16,8 @@ export interface PlacedPartition {
   readonly wanted: number;
   /** Whether its replicas may be moved; if not, they still count. */
   readonly isMovable: boolean;
+  /** Tablets that cannot take a replica of it although they have none on record; none if absent. */
+  readonly barred?: readonly Endpoint[] | undefined;
 }
 
 /** Moves one replica from one tablet to another. */
@@ -45,7 +47,7 @@ interface Draft {
  * While the fullest tablet has at least two more than the emptiest, one replica moves from the first to
  * the second. Such a replica always exists: the fullest tablet holds more partitions, so at least one
  * that the emptiest does not. Each move removes one replica above the target or adds one below it (both
- * while both exist), so no sequence of moves is shorter. If partitions are not movable, a way over
+ * while both exist), so no sequence of moves is shorter. If partitions are not movable, or barred from tablets, a way over
  * other tablets is used where there is no direct one; the result is then as balanced as such ways
  * allow.
  *
@@ -68,7 +70,7 @@ export function balanceReplicas(
     for (const draft of movable) {
       if (!draft.now.has(from)) continue;
       for (const to of targets) {
-        if (draft.now.has(to)) continue;
+        if (!mayTake(draft, to)) continue;
         const score = scoreOf(draft, { from, to, tables });
         const best = ways.get(to);
         if (best !== undefined && compareScores(best.score, score) <= 0) continue;
@@ -97,13 +99,13 @@ export function evacuate(
   const counts = countReplicas(partitions, targets);
   const drafts = partitions.map((of) => ({ of, now: new Set(of.replicas) }));
   dropSurplus(drafts, counts, (endpoint) => leaving.has(endpoint));
-  const freeTargets = (draft: Draft) => targets.filter((one) => !draft.now.has(one)).length;
+  const freeTargets = (draft: Draft) => targets.filter((one) => mayTake(draft, one)).length;
   const affected = drafts
     .filter((draft) => [...draft.now].some((one) => leaving.has(one)))
     .sort((a, b) => freeTargets(a) - freeTargets(b));
   for (const draft of affected) {
     for (const from of [...draft.now].filter((one) => leaving.has(one)).sort(compareText)) {
-      const free = [...counts].filter(([endpoint]) => !draft.now.has(endpoint));
+      const free = [...counts].filter(([endpoint]) => mayTake(draft, endpoint));
       const to = free.reduce((least, next) => (next[1] < least[1] ? next : least), [
         "",
         Number.POSITIVE_INFINITY,
@@ -118,6 +120,11 @@ export function evacuate(
   return placementOf(drafts);
 }
 
+/** True if a tablet can take one more replica of a partition. */
+function mayTake({ of, now }: Draft, to: Endpoint): boolean {
+  return !now.has(to) && of.barred?.includes(to) !== true;
+}
+
 /** Redirects replicas that are moved in any case, if that balances the targets. */
 function balanceArrivals(affected: readonly Draft[], counts: Map<Endpoint, number>): void {
   balanceCounts(counts, (from, targets) => {
@@ -125,7 +132,7 @@ function balanceArrivals(affected: readonly Draft[], counts: Map<Endpoint, numbe
     for (const draft of affected) {
       if (!draft.now.has(from) || draft.of.replicas.includes(from)) continue;
       for (const to of targets) {
-        if (draft.now.has(to) || ways.has(to)) continue;
+        if (!mayTake(draft, to) || ways.has(to)) continue;
         ways.set(to, { score: [], go: () => exchange(draft.now, from, to) });
       }
     }

@@ -14,6 +14,7 @@ import {
   type Change,
   changesOf,
   leaderChoice,
+  leftoverLines,
   opsNotes,
   type PartitionSurvey,
   placed,
@@ -73,6 +74,7 @@ function planScaleIn(state: ClusterState, options: ScaleInOptions): OperationPla
   const surveyed = survey(state, options.keepsSurplus);
   assertCapacity(surveyed, leaving, targets);
   assertHealthy(holdersOf(surveyed, leaving), options);
+  assertNoLeftovers(state, holdersOf(surveyed, leaving), leaving, targets);
   const groups = [
     surveyed.filter((one) => isSystemDatabase(one.view.id.db)),
     surveyed.filter((one) => !isSystemDatabase(one.view.id.db)),
@@ -167,6 +169,27 @@ function assertHealthy(holders: readonly PartitionSurvey[], { print }: ScaleInOp
     `recover them first with: ${print({ cmd: "recoverdata" })}`,
     lines,
   );
+}
+
+/** Refuses if a partition does not fit on the targets because one of them still has it loaded off the record. */
+function assertNoLeftovers(
+  state: ClusterState,
+  holders: readonly PartitionSurvey[],
+  leaving: ReadonlySet<Endpoint>,
+  targets: readonly Endpoint[],
+): void {
+  const obstacles = holders.flatMap((one) => {
+    const held = one.view.replicas.map((replica) => replica.endpoint);
+    const staying = held.filter((endpoint) => !leaving.has(endpoint)).length;
+    const missing = Math.max(1, one.wanted) - staying;
+    const free = targets.filter((to) => !held.includes(to) && !one.barred.includes(to));
+    if (free.length >= missing) return [];
+    const barred = one.barred.filter((endpoint) => targets.includes(endpoint));
+    return leftoverLines(state, [{ ...one, barred }])
+      .slice(0, 1)
+      .map((text) => ({ text, hint: "then run this again" }));
+  });
+  assertNone(obstacles, `scalein of ${[...leaving].join(", ")}`);
 }
 
 /** How much data each target receives, in bytes as far as known. */

@@ -6,6 +6,7 @@ import { unhealthyLines } from "./condition.js";
 import {
   changesOf,
   leaderChoice,
+  leftoverLines,
   opsNotes,
   placed,
   remainingSteps,
@@ -65,6 +66,7 @@ function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutOptions): O
     notes: [
       ...opsNotes(state),
       ...unusableNotes(state),
+      ...shortList(leftoverLines(state, surveyed), "not moved there: "),
       ...shortList(left, "left alone, not healthy: "),
       ...(left.length > 0 ? ["recover them with recoverdata and run this again"] : []),
     ],

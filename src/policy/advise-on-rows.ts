@@ -6,7 +6,7 @@ import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
 /** The facts from which advice about differing replicas is made. */
 export interface RowsAdviceFacts {
   readonly id: PartitionId;
-  /** Healthy tablets without a replica of the partition. */
+  /** Tablets that can take a new replica of the partition. */
   readonly spare: readonly Endpoint[];
   readonly print: PrintCommand;
 }
