@@ -81,7 +81,7 @@ describe("each state is proven by its own facts", () => {
   });
 });
 
-describe("what is said and allowed follows from the state", () => {
+describe("the text and the allowed actions follow from the state", () => {
   it("a tablet that may be serving is neither started nor given up", () => {
     const absence = {
       kind: "unreachable",
@@ -95,7 +95,7 @@ describe("what is said and allowed follows from the state", () => {
     );
   });
 
-  it("nothing is given up while a tablet may be back in a moment", () => {
+  it("nothing is given up while a tablet may be restarting", () => {
     expect(mayBeGivenUp({ kind: "restarting", sign: "kOffline for 2 s" })).toBe(false);
     expect(mayBeGivenUp({ kind: "down", state: "kOffline", awayMs: 60_000n })).toBe(true);
   });
@@ -111,17 +111,17 @@ describe("a tablet that may have moved", () => {
   const all = (...views: TabletView[]) => new Map(views.map((one) => [one.endpoint, one]));
   const recorded = new Set(["a", "b"]);
 
-  it("the candidate holds nothing on record and came up after the other was gone", () => {
+  it("the candidate has no replica on record and started after the other one was gone", () => {
     const tablets = all(view("a", { claim: claim({}) }), up("b", 5n), up("c", 50_000n));
     expect(moveCandidates(tablets, recorded)).toEqual(new Map([["a", ["c"]]]));
   });
 
-  it("a spare tablet that was up long before is none", () => {
+  it("a spare tablet that started long before is no candidate", () => {
     const tablets = all(view("a", { claim: claim({}) }), up("b", 5n), up("c", 86_400_000n));
     expect(moveCandidates(tablets, recorded).size).toBe(0);
   });
 
-  it("one that is registered has not moved", () => {
+  it("a registered tablet has not moved", () => {
     const tablets = all(view("a", { claim: claim({}), isRegistered: true }), up("c", 5n));
     expect(moveCandidates(tablets, recorded).size).toBe(0);
   });

@@ -59,7 +59,7 @@ const hidden = (virtual: VirtualCluster, tablet: string): Partial<Cluster> => ({
   },
 });
 
-it("unreachable from here is not down: what it may lead is left alone, and no loss is offered or accepted", async () => {
+it("an unreachable tablet is not down: partitions that it may lead are left alone, and no loss is offered or accepted", async () => {
   const virtual = await prepared();
   const [table] = await virtual.clock.run(virtual.cluster.showTable(), 60_000);
   const led =
@@ -91,7 +91,7 @@ it("unreachable from here is not down: what it may lead is left alone, and no lo
   expect(virtual.model.rows().every((one) => one.lost === 0)).toBe(true);
 });
 
-it("a tablet that is back within its session and a start is waited for, and its replicas are recovered", async () => {
+it("a tablet that restarts within its session timeout is waited for, and its replicas are recovered", async () => {
   const virtual = await prepared(({ model }) => model.outage());
   virtual.model.kill(C);
   virtual.clock.setTimer(18_000, () => virtual.model.restart(C));
@@ -108,7 +108,7 @@ it("a tablet that is back within its session and a start is waited for, and its 
   expect(waits).toHaveLength(1);
 });
 
-it("a tablet that came back at another address is named, before any loss is offered", async () => {
+it("a tablet that came back at another address is reported before any loss is offered", async () => {
   const virtual = await prepared(({ model }) => {
     model.outage();
     model.move("tablet3", { endpoint: "d:9527", address: "d:9527" });
@@ -128,7 +128,7 @@ it("a tablet that came back at another address is named, before any loss is offe
   );
 });
 
-it("a tablet of another cluster is sent nothing, and its rows are left as they are", async () => {
+it("a tablet of another cluster receives no change, and its rows stay", async () => {
   const virtual = await prepared(({ model }) => {
     model.outage();
     model.putForeignTablet("tablet1");
@@ -139,7 +139,7 @@ it("a tablet of another cluster is sent nothing, and its rows are left as they a
   ]);
   expect(report.partitions.filter((one) => one.isServing)).toHaveLength(2);
 });
-it("a registration without a tablet that stops all ops is named, with its znode", async () => {
+it("a left-behind registration that blocks all ops is reported with its znode", async () => {
   const virtual = await prepared(() => undefined);
   const { model, cluster } = virtual;
   const id = { db: "db1", table: "t0", tid: 2, pid: 0 };

@@ -12,7 +12,7 @@ import { finish } from "../src/model/work.js";
 
 const RUN = "openmldb-ops recoverdata";
 
-test("what comes after a way is put behind those without a command of their own", () => {
+test("a following step is appended to ways without a command of their own", () => {
   const ways = [changing("move it with", "openmldb-ops movetablet"), doing("start it", "server")];
   expect(followed(ways, "then run", RUN)).toEqual([
     changing("move it with", "openmldb-ops movetablet"),
@@ -23,7 +23,7 @@ test("what comes after a way is put behind those without a command of their own"
   ]);
 });
 
-test("an advice reads as its ways, each with its command behind a colon", () => {
+test("the text of an advice is its ways, each with its command after a colon", () => {
   const ways = [
     changing("run", RUN),
     changing("", "openmldb-ops restore"),
@@ -33,7 +33,7 @@ test("an advice reads as its ways, each with its command behind a colon", () => 
   expect(adviceText(NO_ADVICE)).toBe("");
 });
 
-test("equal advice is one group, in the order of first sight", () => {
+test("equal advice forms one group, in the order of first occurrence", () => {
   const run = [changing("run", RUN)];
   const look = [looking("look", "openmldb-ops inspect")];
   const all = [

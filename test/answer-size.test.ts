@@ -75,7 +75,7 @@ function writeForEver(stream: ServerHttp2Stream): void {
   more();
 }
 
-test("half a megabyte of gzip that unpacks to half a gigabyte costs one ceiling", async () => {
+test("half a megabyte of gzip that unpacks to half a gigabyte stays within one size limit", async () => {
   const bomb = frame(gzipSync(Buffer.alloc(512 * MIB)), 1);
   const address = await serve((stream) => {
     respond(stream, { "grpc-encoding": "gzip" });
@@ -90,7 +90,7 @@ test.each([
   ["says that it is endless", 2 ** 32 - 1, /larger than 32 MiB/],
   ["is followed by others without end", 10, /^bad-answer|^deadline|^unreachable/],
 ])(
-  "a message that %s costs one ceiling",
+  "a message that %s stays within one size limit",
   async (_what, length, text) => {
     const address = await serve((stream) => {
       respond(stream);
@@ -104,7 +104,7 @@ test.each([
   60_000,
 );
 
-test("a message of 16 million empty elements is refused before they are made", async () => {
+test("a message of 16 million empty elements is refused before they are created", async () => {
   // Field 1 of GetTableStatusResponse is the list of replicas.
   const code = Buffer.from([0x10, 0x00]);
   const body = frame(Buffer.concat([Buffer.alloc(MAX_BYTES - 1_024, "\n\u0000"), code]));

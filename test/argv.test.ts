@@ -44,7 +44,7 @@ describe("any command line", () => {
       .map(([text, length]) => text.repeat(Math.ceil(length / text.length)).slice(0, length)),
   );
 
-  it("is right, or gets one line that a terminal can show and a person can read", () => {
+  it("is valid, or gets one line that is safe and readable on a terminal", () => {
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (argv) => {
         const text = judged(argv);
@@ -82,13 +82,13 @@ describe("any command line", () => {
       what: "30,000 op ids",
       argv: ["showopstatus", `--op_id=${Array(30_000).fill("1").join(",")}`],
     },
-  ])("with $what is judged at once", ({ argv }) => {
+  ])("with $what is checked at once", ({ argv }) => {
     const spentMs = cpuTimer();
     judged(argv);
     expect(spentMs()).toBeLessThan(LIMIT_MS);
   });
 
-  it("of 120 kB ends the process in time too, with a line that can be read", async () => {
+  it("of 120 kB ends the process in time, with a readable line", async () => {
     const { code, stderr } = await runBin([`--${"A".repeat(LONG)}=1`]);
     expect(code).toBe(2);
     expect(stderr).toMatch(
@@ -97,10 +97,10 @@ describe("any command line", () => {
   });
 });
 
-describe("names that objects have by themselves", () => {
+describe("names of inherited object properties", () => {
   const zk = ["--zk_cluster=h:1", "--zk_root_path=/x"];
 
-  it.each(INHERITED)("%s is a word like any other", (name) => {
+  it.each(INHERITED)("%s is treated as an ordinary word", (name) => {
     expect(judged([name])).toContain(`unknown command "${name}"`);
     expect(judged([`--${name}=1`])).toContain("unknown flag");
     expect(judged(["showtable", `--${name}`])).toContain("unknown flag");
@@ -113,7 +113,7 @@ describe("names that objects have by themselves", () => {
   });
 });
 
-it("many ranges of partitions are gone through once each", () => {
+it("many ranges of partitions are processed once each", () => {
   const text = Array(3_000).fill("0-999999").join(",");
   expect(pidList(text, "--pid")).toHaveLength(1_000_000);
 });

@@ -67,7 +67,7 @@ async function recoverWithBlip(method: Method, at: number, blipMs: number) {
 }
 
 it.each<Method>(["direct", "documented"])(
-  "%s: no network for 0.3 s from any call on leaves no partition behind",
+  "%s: no network for 0.3 s from any call on: every partition is recovered",
   async (method) => {
     const { calls } = await recoverWithBlip(method, -1, 0);
     expect(calls).toBeGreaterThan(20);
@@ -81,7 +81,7 @@ it.each<Method>(["direct", "documented"])(
   120_000,
 );
 
-it("no network for 2 s from any call on leaves no partition behind", async () => {
+it("no network for 2 s from any call on: every partition is recovered", async () => {
   for (let at = 1; at <= 60; at += 7) {
     const { left, lost } = await recoverWithBlip("direct", at, 2_000);
     expect([left, lost], `from call ${at}`).toEqual([[], 0]);

@@ -94,7 +94,7 @@ function killedAt(text: string, journals: () => string[]): RunOptions {
 }
 
 describe("history", () => {
-  test("a run that was killed is listed with what it meant to do; the next one continues it", async () => {
+  test("a killed run is listed with its intents; the next one continues it", async () => {
     const sandbox = await brokenSandbox();
     const { run, journals } = newHome();
     // A short session: the lock of a killed run is free when its session has ended.
@@ -139,7 +139,7 @@ describe("history", () => {
     expect(third.stderr).toContain("no unfinished run of this cluster");
   }, 60_000);
 
-  test("on another machine the runs that ZooKeeper knows are shown, and marked", async () => {
+  test("on another machine the runs stored in ZooKeeper are shown, and marked", async () => {
     const sandbox = await brokenSandbox();
     const there = newHome();
     const recovered = await there.run(["recoverdata", ...connection(sandbox)]);
@@ -187,7 +187,7 @@ describe("history", () => {
     expect(statSync(folder).mode & 0o077).toBe(0);
   });
 
-  test("a recovery without a place for its journal warns once and goes on", async () => {
+  test("a recovery that cannot write its journal warns once and continues", async () => {
     const sandbox = await brokenSandbox();
     const file = join(base, "file");
     writeFileSync(file, "");
@@ -201,7 +201,7 @@ describe("history", () => {
     expect(sandbox.model.healthy()).toEqual([]);
   });
 
-  test("a half-written last line is tolerated and said; an id may be shortened", async () => {
+  test("a half-written last line is tolerated and reported; an id may be shortened", async () => {
     const sandbox = await sandboxForTest({ tables: 1, partitions: 1, rows: 1 });
     const { run, journals, folder } = newHome();
     expect((await run(["recoverdata", ...connection(sandbox)])).code).toBe(0);
@@ -232,7 +232,7 @@ describe("history", () => {
     ).toEqual(["a", "b", "c"]);
   });
 
-  test("what cannot be shown is said in one line", async () => {
+  test("errors are reported in one line", async () => {
     const { run } = newHome();
     const unknown = await run(["history", "--id=nope"]);
     expect(unknown).toMatchObject({ code: 2, stdout: "" });
@@ -251,7 +251,7 @@ describe("history", () => {
   });
 });
 
-test("confset and restore are in the history, with what they changed", async () => {
+test("confset and restore are in the history, with their changes", async () => {
   const { run } = newHome();
   const sandbox = await sandboxForTest({ autoFailover: true });
   const set = await run(["confset", "auto_failover", "false", ...connection(sandbox)]);

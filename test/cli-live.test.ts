@@ -72,7 +72,7 @@ test("on a terminal a live block follows the recovery in place, and only the res
   expect(end).toMatch(/auto_failover is on again/);
 });
 
-test("Ctrl-C takes the block away and says what was done, what is left and what goes on", async () => {
+test("Ctrl-C removes the block and prints what is done, what is left and which ops continue", async () => {
   const sandbox = await afterOutage();
   const { code, end } = await recoverdata(sandbox, [[/waiting for ops/, "\x03"]], "--yes");
   expect(code).toBe(130);
@@ -84,7 +84,7 @@ test("Ctrl-C takes the block away and says what was done, what is left and what 
   expect(end.split("\n").at(-1)).toBe("openmldb-ops: stopped by SIGINT");
 });
 
-test("nothing is drawn with TERM=dumb, with JSON and for a quiet log; commands that look have a block too", async () => {
+test("nothing is drawn with TERM=dumb, with JSON and for a quiet log; reading commands have a block too", async () => {
   const { zkCluster, zkRootPath } = await sandboxForTest();
   const inspect = (TERM: string, ...more: string[]) =>
     runAtTerminal(
@@ -112,7 +112,7 @@ test("nothing is drawn with TERM=dumb, with JSON and for a quiet log; commands t
   }
 });
 
-test("Ctrl-C of a command that only reads says nothing of putting things back", async () => {
+test("Ctrl-C of a reading command does not mention auto_failover", async () => {
   const sandbox = await sandboxForTest();
   const [tablet = ""] = sandbox.tablets;
   for (const endpoint of sandbox.tablets) sandbox.model.hang(endpoint);

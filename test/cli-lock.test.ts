@@ -67,7 +67,7 @@ async function killedRun(sandbox: Sandbox): Promise<void> {
   expect({ on: isOn(sandbox), marker: has(sandbox, MARKER) }).toEqual({ on: false, marker: true });
 }
 
-test("a second run exits with 5 within 3 s, and names the first; its marker is left alone", async () => {
+test("a second run exits with 5 within 3 s and names the first run, whose marker stays", async () => {
   const sandbox = await brokenSandbox();
   const { child, ended } = await startWorking(sandbox);
   const began = startTurnClock();
@@ -116,7 +116,7 @@ test.each([
   [["inspect"], 10, "auto_failover is on\n"],
   [["confget", "auto_failover"], 0, "auto_failover  true\n"],
 ] as const)(
-  "after kill -9 in the middle, %j says who it was and puts the value back",
+  "after kill -9 during a run, %j names the run and puts the value back",
   async (words, code, said) => {
     const sandbox = await brokenSandbox();
     await killedRun(sandbox);
@@ -142,7 +142,7 @@ test.each([
   },
 );
 
-test("after kill -9 in the middle, recoverdata goes on and puts the first value back", async () => {
+test("after kill -9 during a run, recoverdata continues and puts the original value back", async () => {
   const sandbox = await brokenSandbox();
   await killedRun(sandbox);
   for (const name of sandbox.model.tablets.keys()) sandbox.model.slowLoad(name, 0);
@@ -158,7 +158,7 @@ test("after kill -9 in the middle, recoverdata goes on and puts the first value 
   expect(sandbox.model.healthy()).toEqual([]);
 });
 
-test("after kill -9 a dry run changes nothing, and says who it was and what puts the value back", async () => {
+test("after kill -9 a dry run changes nothing, and names the run and the command that puts the value back", async () => {
   const sandbox = await brokenSandbox();
   await killedRun(sandbox);
   const dry = await ops(sandbox, ["recoverdata", "--dry_run"]);
@@ -169,7 +169,7 @@ test("after kill -9 a dry run changes nothing, and says who it was and what puts
   expect({ on: isOn(sandbox), marker: has(sandbox, MARKER) }).toEqual({ on: false, marker: true });
 });
 
-test("a dry run beside a run that is at work says that it has the value off", async () => {
+test("a dry run during another run reports that this run has switched the value off", async () => {
   const sandbox = await brokenSandbox();
   const { child, ended } = await startWorking(sandbox);
   const dry = await ops(sandbox, ["recoverdata", "--dry_run"]);
@@ -179,7 +179,7 @@ test("a dry run beside a run that is at work says that it has the value off", as
   expect(dry.stderr).toMatch(/auto_failover is switched off by run \S+ .*, which is in progress/);
 });
 
-test("after kill -9, confset is what the operator wants: the value stays, the marker goes", async () => {
+test("after kill -9, confset overrides: the value stays, the marker is removed", async () => {
   const sandbox = await brokenSandbox();
   await killedRun(sandbox);
   const set = await ops(sandbox, ["confset", "auto_failover", "false"]);
@@ -188,7 +188,7 @@ test("after kill -9, confset is what the operator wants: the value stays, the ma
   expect({ on: isOn(sandbox), marker: has(sandbox, MARKER) }).toEqual({ on: false, marker: false });
 });
 
-test("a marker that cannot be read: restore exits with 4, changes nothing and says what to do", async () => {
+test("an invalid marker: restore exits with 4, changes nothing and prints what to do", async () => {
   const sandbox = await sandboxForTest({ autoFailover: false });
   sandbox.model.tree.create(MARKER, Buffer.from("{"), { parents: true });
   const { code, stdout, stderr } = await ops(sandbox, ["restore"]);
@@ -203,7 +203,7 @@ test("a marker that cannot be read: restore exits with 4, changes nothing and sa
   expect(has(sandbox, MARKER)).toBe(false);
 });
 
-test("a wrong root path is told by restore, and nothing is written there", async () => {
+test("restore reports a wrong root path and writes nothing there", async () => {
   const sandbox = await sandboxForTest({});
   for (const words of [["restore"], ["recoverdata"], ["confset", "auto_failover", "true"]]) {
     const wrong = await runBin([
@@ -217,7 +217,7 @@ test("a wrong root path is told by restore, and nothing is written there", async
   expect(has(sandbox, "/nope")).toBe(false);
 });
 
-test("restore that cannot put the value back: 9, and the last line is the command to try again", async () => {
+test("restore that cannot put the value back exits with 9, and the last line is the command to try again", async () => {
   const sandbox = await brokenSandbox();
   await killedRun(sandbox);
   for (const name of sandbox.nameservers) sandbox.model.hang(name);
@@ -236,7 +236,7 @@ test("restore that cannot put the value back: 9, and the last line is the comman
   expect(has(sandbox, MARKER)).toBe(true);
 });
 
-test("somebody switches auto_failover on in the middle: exit 3, and it stays on", async () => {
+test("another client switches auto_failover on during the run: exit 3, and it stays on", async () => {
   const sandbox = await brokenSandbox(2);
   const working = await startWorking(sandbox, ["--output=json"]);
   const leader = sandbox.model.leader;

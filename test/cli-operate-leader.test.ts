@@ -83,7 +83,7 @@ describe("changeleader", () => {
     expect(sandbox.model.leader?.autoFailover).toBe(true);
   });
 
-  test("Ctrl-C while clients are kept off the leader: exit 130, it leads on, auto_failover is on", async () => {
+  test("Ctrl-C while the leader is marked not alive: exit 130, it keeps leading, auto_failover is on", async () => {
     const sandbox = await serving();
     const before = leaderOf(sandbox);
     const { code, stderr } = await runBin(
@@ -131,7 +131,7 @@ describe("changeleader", () => {
 });
 
 describe("offlineendpoint and recoverendpoint", () => {
-  test("a tablet goes and comes back", async () => {
+  test("a tablet is taken out of service and recovered", async () => {
     const sandbox = await serving();
     const { name, endpoint } = await leaderDies(sandbox);
     const off = await ops(sandbox, "offlineendpoint", `--endpoint=${endpoint}`);
@@ -167,7 +167,7 @@ describe("offlineendpoint and recoverendpoint", () => {
 });
 
 describe("flags", () => {
-  test("rows are never given up because of a variable of the environment", () => {
+  test("an environment variable never accepts a loss", () => {
     const specs = COMMANDS.flatMap((entry) => entry.specs);
     const accepting = specs.filter((spec) => spec.name === "accept_data_loss");
     expect(accepting.map((spec) => spec.hasEnvironment)).toEqual([
@@ -191,7 +191,7 @@ describe("flags", () => {
 });
 
 describe("--apply", () => {
-  test("a plan of another command is none of this one's: exit 2, whose it is, nothing changed", async () => {
+  test("a plan of another command is refused: exit 2, the command is named, nothing changed", async () => {
     const sandbox = await serving();
     const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-plans-"));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));

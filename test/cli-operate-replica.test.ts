@@ -40,7 +40,7 @@ function places({ model }: Sandbox) {
 const T0 = ["--db=db1", "--table=t0", "--pid=0"];
 
 describe("addreplica and delreplica", () => {
-  test("show, save and apply a plan, and change what it says", async () => {
+  test("show, save and apply a plan, which is executed as planned", async () => {
     const sandbox = await smallCluster();
     const { outsider } = places(sandbox);
     const words = ["addreplica", ...T0, `--endpoint=${outsider}`];
@@ -72,7 +72,7 @@ describe("addreplica and delreplica", () => {
     expect(sandbox.model.healthy()).toEqual([]);
   });
 
-  test("refuse with exit code 4 and what to do", async () => {
+  test("refuse with exit code 4 and a hint", async () => {
     const sandbox = await smallCluster();
     const { leader } = places(sandbox);
     const refused = await ops(sandbox, "delreplica", ...T0, `--endpoint=${leader}`);
@@ -114,7 +114,7 @@ describe("migrate", () => {
   });
 });
 
-describe("the manual steps", () => {
+describe("the manual commands", () => {
   test("loadtable and updatetablealive bring a partition back by hand", async () => {
     const sandbox = await smallCluster();
     await sandbox.outage({ withNameservers: false });

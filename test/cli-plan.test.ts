@@ -107,7 +107,7 @@ describe("--dry_run", () => {
     expect(changes).toEqual([]);
   });
 
-  test("the documented method has a plan of its own", async () => {
+  test("the documented method has its own plan", async () => {
     const sandbox = await brokenSandbox();
     const { code, stdout } = await recoverdata(
       sandbox,
@@ -121,14 +121,14 @@ describe("--dry_run", () => {
     expect(stdout).not.toContain("evidence");
   });
 
-  test("on a healthy cluster there is nothing to do, and the detailed exit code is 0", async () => {
+  test("on a healthy cluster nothing is planned, and the detailed exit code is 0", async () => {
     const sandbox = await sandboxForTest({ speed: 40 });
     const { code, stdout } = await recoverdata(sandbox, "--dry_run", "--detailed_exitcode");
     expect(code).toBe(0);
     expect(stdout).toMatch(/all \d+ partitions healthy, nothing to do\n$/);
   });
 
-  test("what is refused is named with its reason", async () => {
+  test("refused partitions are listed with the reason", async () => {
     const sandbox = await sandboxForTest({
       speed: 40,
       tables: 1,
@@ -147,7 +147,7 @@ describe("--dry_run", () => {
 });
 
 describe("--plan_out and --apply", () => {
-  test("a plan is saved once, never overwrites anything, and is executed as it is", async () => {
+  test("a plan is saved once, overwrites no file, and is executed unchanged", async () => {
     const sandbox = await brokenSandbox();
     const file = newPath();
     const before = everything(sandbox);
@@ -174,7 +174,7 @@ describe("--plan_out and --apply", () => {
     expect(repeated.stdout).toContain("nothing to do");
   });
 
-  test("only the partitions of the plan, by its method", async () => {
+  test("only the partitions of the plan are recovered, by its method", async () => {
     const sandbox = await brokenSandbox();
     const file = newPath();
     await recoverdata(sandbox, `--plan_out=${file}`, "--db=__INTERNAL_DB", "--method=documented");
@@ -185,7 +185,7 @@ describe("--plan_out and --apply", () => {
     expect(sandbox.model.rows().map((one) => one.served)).toEqual([undefined, undefined]);
   });
 
-  test("after somebody changed something: exit 6 with the differences, nothing changed", async () => {
+  test("after a change by another client: exit 6 with the differences, nothing changed", async () => {
     const sandbox = await brokenSandbox();
     const file = newPath();
     await recoverdata(sandbox, `--plan_out=${file}`);
@@ -214,7 +214,7 @@ describe("--plan_out and --apply", () => {
     expect(everything(sandbox)).toMatchObject(cluster);
   });
 
-  test("a file that is no plan, one of another cluster, flags that contradict it: exit 2, one line", async () => {
+  test("an invalid file, a plan of another cluster, contradicting flags: exit 2, one line", async () => {
     const sandbox = await brokenSandbox();
     const garbage = newPath();
     writeFileSync(garbage, "this is no plan\n");
@@ -267,7 +267,7 @@ describe("the question at a terminal", () => {
     },
   );
 
-  test.each(["y\n", "YES\n"])("answered %j: it goes on", async (answer) => {
+  test.each(["y\n", "YES\n"])("answered %j: the run continues", async (answer) => {
     const sandbox = await brokenSandbox();
     const { code, shown, asked } = await runInTerminal(command(sandbox, []), answer);
     expect(code, shown).toBe(0);

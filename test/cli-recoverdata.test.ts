@@ -65,8 +65,8 @@ function when(
   };
 }
 
-describe("recoverdata against the wire face", () => {
-  test("one JSON document on stdout, progress on stderr", async () => {
+describe("recoverdata over gRPC", () => {
+  test("writes one JSON document to stdout and progress to stderr", async () => {
     const sandbox = await brokenSandbox(40);
     const { code, stdout, stderr } = await recoverdata(sandbox, ["--output=json"]);
     expect(code, stderr).toBe(0);
@@ -96,7 +96,7 @@ describe("recoverdata against the wire face", () => {
     ["SIGTERM", 143],
     ["SIGHUP", 129],
   ] as const)(
-    "%s in the middle: auto_failover is back within 5 s, exit %i",
+    "%s during a run: auto_failover is put back within 5 s, exit %i",
     async (signal, exit) => {
       const sandbox = await brokenSandbox(1);
       let sinceSignal = startTurnClock();
@@ -116,7 +116,7 @@ describe("recoverdata against the wire face", () => {
     },
   );
 
-  test("a second signal leaves at once and says how to put auto_failover back", async () => {
+  test("a second signal exits at once and prints how to put auto_failover back", async () => {
     const sandbox = await brokenSandbox(1);
     const { code, stderr } = await recoverdata(
       sandbox,
@@ -157,7 +157,7 @@ describe("recoverdata against the wire face", () => {
     expect(await autoFailover(sandbox)).toBe("true");
   });
 
-  test("a time limit ends the run with exit 7 and auto_failover back", async () => {
+  test("a time limit ends the run with exit 7, and auto_failover is put back", async () => {
     const sandbox = await brokenSandbox(1);
     const { code, stderr } = await recoverdata(sandbox, ["--timeout=2s"]);
     expect(code, stderr).toBe(7);
@@ -165,7 +165,7 @@ describe("recoverdata against the wire face", () => {
     expect(await autoFailover(sandbox)).toBe("true");
   });
 
-  test("the leading nameserver dies in the middle: the run goes on with the standby", async () => {
+  test("the leading nameserver dies during the run, which continues with the standby", async () => {
     const sandbox = await brokenSandbox(40, { nameservers: 2 });
     const { code, stderr } = await recoverdata(
       sandbox,
@@ -178,7 +178,7 @@ describe("recoverdata against the wire face", () => {
     expect(await autoFailover(sandbox)).toBe("true");
   });
 
-  test("--report_file holds the whole report as JSON, whatever the screen shows", async () => {
+  test("--report_file contains the whole report as JSON, whatever the screen shows", async () => {
     const sandbox = await brokenSandbox(40);
     const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-report-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -211,7 +211,7 @@ describe("recoverdata against the wire face", () => {
     ).toBe(true);
   });
 
-  test("a wrong root path names the right one; a cluster without nameserver is told apart", async () => {
+  test("a wrong root path: the right one is suggested; a cluster without nameserver is distinguished", async () => {
     const sandbox = await sandboxForTest({ nameservers: 1 });
     const wrong = await runBin([
       "recoverdata",
@@ -229,7 +229,7 @@ describe("recoverdata against the wire face", () => {
     expect(none.stderr).not.toMatch(/\n\s+at /);
   });
 
-  test("inspect tells what is wrong and changes nothing: 10, then 0", async () => {
+  test("inspect reports the problems and changes nothing: exit 10, then 0", async () => {
     const sandbox = await brokenSandbox(40);
     const connection = [`--zk_cluster=${sandbox.zkCluster}`, "--zk_root_path=/openmldb"];
     const unhealthy = await runBin(["inspect", ...connection]);

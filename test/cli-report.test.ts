@@ -18,7 +18,7 @@ function ops(sandbox: Sandbox, words: readonly string[]) {
   return runBin([...words, ...where]);
 }
 
-test("inspect writes one report with three faces", async () => {
+test("inspect writes one report in three formats", async () => {
   const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
   await sandbox.outage({ withNameservers: false });
   const folder = folderForTest();
@@ -54,7 +54,7 @@ test("inspect writes one report with three faces", async () => {
   expect(markdown).toMatch(/^# ❌ inspect: 7 partitions NOT healthy/);
 });
 
-test("verify writes metrics that remember the last success, and tells its hook", async () => {
+test("verify writes metrics with the last success, and runs its hook", async () => {
   const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
   const folder = folderForTest();
   const [metrics, told] = [join(folder, "ops.prom"), join(folder, "told")];
@@ -86,7 +86,7 @@ test("verify writes metrics that remember the last success, and tells its hook",
   expect(metric("last_success_timestamp_seconds")).toBe(last);
 });
 
-test("a run that fails leaves its report, metrics and hook all the same", async () => {
+test("a failed run also writes its report and metrics and runs its hook", async () => {
   const folder = folderForTest();
   const report = join(folder, "r.json");
   const { code, stderr } = await runBin([
@@ -105,7 +105,7 @@ test("a run that fails leaves its report, metrics and hook all the same", async 
   });
 });
 
-test("a nameserver that takes over during a run stands in its events, log and timeline", async () => {
+test("a change of the leading nameserver during a run is in its events, log and timeline", async () => {
   const sandbox = await sandboxForTest({ speed: 40 });
   await sandbox.outage({ withNameservers: false });
   const [first = "", second = ""] = sandbox.nameservers;
@@ -125,7 +125,7 @@ test("a nameserver that takes over during a run stands in its events, log and ti
   expect(report.log).toContainEqual(expect.objectContaining({ level: "note", text }));
 });
 
-test("a run that a time limit ended says how to go on, and what it had done", async () => {
+test("a run that a time limit ended prints how to continue, and what it has done", async () => {
   const sandbox = await sandboxForTest({ speed: 20, autoFailover: false });
   await sandbox.outage({ withNameservers: false });
   sandbox.model.slowLoad("tablet1", 600_000);
@@ -147,7 +147,7 @@ test("a run that a time limit ended says how to go on, and what it had done", as
   expect(report.run.changes).toBeGreaterThan(0);
 });
 
-test("recoverdata tells what the tablets held before and after, and writes metrics", async () => {
+test("recoverdata reports the replicas of tablets before and after, and writes metrics", async () => {
   const sandbox = await sandboxForTest({ speed: 40 });
   await sandbox.outage({ withNameservers: false });
   const folder = folderForTest();
@@ -183,7 +183,7 @@ test("recoverdata tells what the tablets held before and after, and writes metri
   );
 });
 
-test("a command of planned steps reports each of its partitions", async () => {
+test("a planned operation reports each of its partitions", async () => {
   const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
   const folder = folderForTest();
   const path = join(folder, "r.json");
@@ -215,7 +215,7 @@ test("a command of planned steps reports each of its partitions", async () => {
   expect(leaders("after")).not.toEqual(leaders("before"));
 });
 
-test("a report can be written of a run of the past", async () => {
+test("a report can be written for an earlier run", async () => {
   const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
   await sandbox.outage({ withNameservers: false });
   const folder = folderForTest();
@@ -259,7 +259,7 @@ test("no secret is in a report", async () => {
   expect(text).toContain('"name": "zkCert"');
 });
 
-test("a file that cannot be written is refused before anything is done", async () => {
+test("an unwritable file is refused before any change", async () => {
   const folder = folderForTest();
   writeFileSync(join(folder, "file"), "");
   const where = ["--zk_cluster=127.0.0.1:1", "--zk_root_path=/openmldb"];

@@ -71,7 +71,7 @@ describe("flags", () => {
 });
 
 describe("scalein and scaleout", () => {
-  test("a tablet is emptied by a plan that was shown and saved, and used again", async () => {
+  test("a tablet is emptied by a shown and saved plan, and used again", async () => {
     const sandbox = await serving();
     const tablet = first(sandbox);
     const before = everything(sandbox);
@@ -111,7 +111,7 @@ describe("scalein and scaleout", () => {
     expect(again.stdout).toMatch(/nothing to do\n$/);
   }, 60_000);
 
-  test("too few tablets would be left: refused with exit code 4, naming the table", async () => {
+  test("refused with exit code 4, naming the table, if too few tablets would remain", async () => {
     const sandbox = await serving({ replicas: 3 });
     const before = everything(sandbox);
     const refused = await run(sandbox, "scalein", `--endpoints=${first(sandbox)}`);
@@ -123,7 +123,7 @@ describe("scalein and scaleout", () => {
 });
 
 describe("pre-upgrade and post-upgrade", () => {
-  test("take the leaders away and give them back, by way of the statfile", async () => {
+  test("move the leaders away and restore them, with the statfile", async () => {
     const sandbox = await serving();
     const tablet = first(sandbox);
     const path = newPath();
@@ -170,7 +170,7 @@ describe("pre-upgrade and post-upgrade", () => {
     },
   );
 
-  test("a statfile in a folder that is not there ends the run before any change", async () => {
+  test("a statfile in a missing folder ends the run before any change", async () => {
     const sandbox = await sandboxForTest({ speed: 40 });
     const before = everything(sandbox);
     const path = join(folder, "no", "stat");

@@ -77,7 +77,7 @@ describe.concurrent("help and version", () => {
     expectPlainLines(stdout);
   });
 
-  it("recoverdata --help shows every flag of it with its default", async () => {
+  it("recoverdata --help shows each of its flags with its default", async () => {
     const { code, stdout, stderr } = await runBin(["--cmd=recoverdata", "--help"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout.indexOf("Examples:")).toBeGreaterThan(stdout.indexOf("Exit codes:"));
@@ -86,7 +86,7 @@ describe.concurrent("help and version", () => {
     expect(stdout).toMatch(/^ {2}9 +auto_failover could not be put back/m);
   });
 
-  it("without a command there is help, but no success", async () => {
+  it("without a command the help is shown and the exit code is not 0", async () => {
     const { code, stdout, stderr } = await runBin([]);
     expect({ code, stderr }).toEqual({ code: 2, stderr: "openmldb-ops: no command given\n" });
     expect(stdout).toContain("Examples:");
@@ -107,7 +107,7 @@ describe.concurrent("help and version", () => {
     expect(own.filter((path) => HEAVY.test(path))).toEqual([]);
   });
 
-  it("what is loaded before the first word of a command knows no widths of characters: 20 ms of its 100", async () => {
+  it("the tables of character widths are not loaded before a command's first output: 20 ms of its 100", async () => {
     const ofWidths = async (args: readonly string[]) =>
       importsOf(await runBin(args, { nodeArgs: traceImports })).own.filter((path) =>
         path.startsWith("bundle/width-"),
@@ -116,7 +116,7 @@ describe.concurrent("help and version", () => {
     expect(await ofWidths(["help"])).not.toEqual([]);
   });
 
-  it("a command does load them, so that the test above can see it", async () => {
+  it("a command does load them, so the test above is effective", async () => {
     const port = await closedPort();
     const args = [
       "confget",
@@ -165,7 +165,7 @@ describe.concurrent("wrong command lines get one line and exit 2", () => {
     expectUsageError({ ...result, stderr }, text);
   });
 
-  it("with --output=json there is one JSON document too", async () => {
+  it("with --output=json one JSON document is written", async () => {
     const { code, stdout, stderr } = await runBin(["recoverdata", "--output=json", "--dbb=x"]);
     expect(JSON.parse(stdout)).toEqual({
       schemaVersion: 1,
@@ -180,7 +180,7 @@ describe.concurrent("wrong command lines get one line and exit 2", () => {
 });
 
 describe.concurrent("a cluster that cannot be reached", () => {
-  it("ends within --zk_timeout with exit 4 and says what was tried", async () => {
+  it("ends within --zk_timeout with exit 4 and lists the attempts", async () => {
     const port = await closedPort();
     const log = join(folder, "unreachable.log");
     const began = startTurnClock();
@@ -217,7 +217,7 @@ describe.concurrent("a cluster that cannot be reached", () => {
     expect(messages.at(-1)).toBe("exit code 4");
   });
 
-  it("that is no ZooKeeper is told in one JSON document", async () => {
+  it("that is no ZooKeeper is reported in one JSON document", async () => {
     const server = await startTcp((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
     const result = await runBin([
       "inspect",
@@ -265,7 +265,7 @@ describe.concurrent("signals", () => {
     { signal: "SIGINT" as const, code: 130 },
     { signal: "SIGTERM" as const, code: 143 },
     { signal: "SIGHUP" as const, code: 129 },
-  ])("$signal stops in good order with $code", async ({ signal, code }) => {
+  ])("$signal stops cleanly with $code", async ({ signal, code }) => {
     const result = await runStuck((send) => send(signal));
     expect(result.code).toBe(code);
     expect(result.tookMs).toBeLessThan(5_000);
@@ -277,7 +277,7 @@ describe.concurrent("signals", () => {
     });
   });
 
-  it("a second one does what the command registered and leaves at once", async () => {
+  it("a second one runs the registered handler and exits at once", async () => {
     const module = JSON.stringify(new URL("../dist/cli/signals.js", import.meta.url).href);
     const script = `
       const { watchSignals } = await import(${module});
@@ -302,7 +302,7 @@ describe.concurrent("signals", () => {
     });
   });
 
-  it("an error that nobody caught stops the run the same way, with exit 1", async () => {
+  it("an uncaught error stops the run in the same way, with exit 1", async () => {
     const thrower = dataModule(`
       const timer = setInterval(() => {
         if (process.listenerCount("uncaughtException") === 0) return;
@@ -320,12 +320,12 @@ describe.concurrent("signals", () => {
 });
 
 describe.concurrent("stdout", () => {
-  it("whose reader goes away is no error", async () => {
+  it("whose reader closes is no error", async () => {
     const result = await runBin(["--help"], { onStart: (child) => child.stdout?.destroy() });
     expect(result).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
-  it("that cannot be written is one", async () => {
+  it("that cannot be written is an error", async () => {
     const full = openSync("/dev/full", "w");
     const { code, stderr } = await runBin(["--help"], { stdio: ["ignore", full, "pipe"] });
     closeSync(full);

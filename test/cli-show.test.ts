@@ -150,7 +150,7 @@ describe("on a healthy cluster with server names", () => {
     ]);
   });
 
-  it("every command gives one JSON document with its schema, name and exit code", async () => {
+  it("every command writes one JSON document with its schema, name and exit code", async () => {
     for (const { name, words } of everyCommand(sandbox)) {
       const { code, stdout } = await ops(sandbox, [...words, "--output=json"]);
       expect(code).toBe(0);
@@ -188,7 +188,7 @@ describe("on a healthy cluster with server names", () => {
     expectRefused(await ops(sandbox, words), error);
   });
 
-  it("getfollower of a follower says where the leader is", async () => {
+  it("getfollower of a follower names the leader", async () => {
     const { leader, tid } = leaderOf(sandbox);
     const other = sandbox.tablets.find((name) => name !== leader);
     const words = ["getfollower", `--endpoint=${other}`, `--tid=${tid}`, "--pid=0"];
@@ -208,7 +208,7 @@ describe("on a healthy cluster with server names", () => {
     expect(result).toMatchObject({ code: 2, stdout: "" });
   });
 
-  it("showopstatus shows what ops there are, and waits for them", async () => {
+  it("showopstatus shows the ops, and waits for them", async () => {
     const before = await ops(sandbox, ["showopstatus"]);
     expect(before).toMatchObject({ code: 0, stdout: "the nameserver lists no op\n" });
     expect(await ops(sandbox, ["showopstatus", "--wait"])).toMatchObject({
@@ -274,7 +274,7 @@ describe("on a healthy cluster with server names", () => {
   });
 });
 
-it("names of any kind break no table, no JSON, no log line and no terminal", async () => {
+it("hostile names break no table, no JSON, no log line and no terminal", async () => {
   const sandbox = await sandboxForTest({ tables: 1, partitions: 1, autoFailover: false });
   const db = `d"b'\n\x1b[31m\u202e数 据\x07; $(x)`;
   const table = `t\r\n\t"\\\x9b2J😀\u200b`;
@@ -310,7 +310,7 @@ it("names of any kind break no table, no JSON, no log line and no terminal", asy
   }
 });
 
-it("every command puts back what a run that died left of auto_failover", async () => {
+it("every command restores auto_failover after a dead run", async () => {
   const sandbox = await sandboxForTest({ autoFailover: true });
   const { model } = sandbox;
   const owner = {
@@ -335,7 +335,7 @@ it("every command puts back what a run that died left of auto_failover", async (
 });
 
 describe("when servers are down", () => {
-  it("a dead tablet is shown, and asking it fails in one line", async () => {
+  it("a dead tablet is listed, and a call to it fails in one line", async () => {
     const sandbox = await sandboxForTest({ autoFailover: false, speed: 10 });
     const { leader, tid } = leaderOf(sandbox);
     sandbox.model.kill(leader);
@@ -358,7 +358,7 @@ describe("when servers are down", () => {
     );
   });
 
-  it("without a nameserver all refuse in one line; a tablet can still be asked", async () => {
+  it("without a nameserver all commands fail in one line, except those that ask a tablet", async () => {
     const sandbox = await sandboxForTest({ autoFailover: false });
     const commands = everyCommand(sandbox);
     for (const name of sandbox.nameservers) {

@@ -23,7 +23,7 @@ function typed(command: string): Promise<number | null> {
   });
 }
 
-it("a decision's command, typed into a shell as it is printed, decides the partition whatever its table is called", async () => {
+it("the printed command of a decision works in a shell whatever the table's name", async () => {
   const NAMES = ["order items", "it's", `$(touch ${planted})`, "-dash", 'back\\slash"'];
   const sandbox = await sandboxForTest({
     speed: 10,

@@ -59,7 +59,7 @@ async function recoverWith(
   return { ...result, sandbox, endedAfterMs: performance.now() - (firstAt ?? Number.NaN) };
 }
 
-describe("errors that no code caught, many of them", () => {
+describe("many uncaught errors", () => {
   test("end the run, and auto_failover is on again", async () => {
     const { code, stderr, sandbox, endedAfterMs } = await recoverWith(/UpdateTableAliveStatus/);
     expect(code, stderr).toBe(1);
@@ -83,7 +83,7 @@ describe("errors that no code caught, many of them", () => {
     expect(stderr).toMatch(/openmldb-ops restore --zk_cluster=/);
   });
 
-  test("that come when the run has ended are told, and change no exit code", async () => {
+  test("after the end of the run are reported and do not change the exit code", async () => {
     const { zkCluster, zkRootPath } = await sandboxForTest();
     const late = `process.once("beforeExit", () => { throw new TypeError("planted: late"); });`;
     const { code, stdout, stderr } = await runBin(
@@ -137,7 +137,7 @@ describe("errors that no code caught, many of them", () => {
     expect(await autoFailover(sandbox)).toBe("true");
   });
 
-  test("exit 9 as well if the answer of ConfSet itself is what throws", async () => {
+  test("exit 9 also if the answer of ConfSet itself throws", async () => {
     const { code, stderr } = await recoverWith(/UpdateTableAliveStatus|ConfSet/);
     expect(code, stderr).toBe(9);
     expect(stderr).toMatch(/openmldb-ops restore --zk_cluster=/);

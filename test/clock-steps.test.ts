@@ -17,7 +17,7 @@ const PRELOAD = `data:text/javascript,${encodeURIComponent(`
 `)}`;
 const RUN_MAX_MS = 60_000;
 
-test("a wall clock that jumps changes neither what commands do nor how long they say it took", async () => {
+test("a jump of the wall clock changes neither the actions of commands nor their durations", async () => {
   const sandbox = await sandboxForTest({ tables: 2, partitions: 2, speed: 10, seed: 3 });
   const home = mkdtempSync(join(tmpdir(), "ops-clock-"));
   onTestFinished(() => rmSync(home, { recursive: true, force: true }));

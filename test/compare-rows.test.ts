@@ -77,7 +77,7 @@ const KINDS: readonly (readonly [string, "memory" | "hdd", readonly IndexSpec[] 
 describe.each(KINDS)("%s", (_name, storageMode, indexes) => {
   const spec = indexes === undefined ? { storageMode } : { storageMode, indexes };
 
-  test("replicas in sync are the same, and a planted row is found", async () => {
+  test("replicas in sync are equal, and a planted row is found", async () => {
     const { virtual, leader, followers, compare } = await filled(spec);
     const before = await compare();
     expect(before).toMatchObject({ status: "same", differences: [], reasons: [] });
@@ -109,7 +109,7 @@ test("a row that only one follower has, and a row that is there twice", async ()
   ]);
 });
 
-test("writes go on, rows expire, clocks differ: nothing is called different", async () => {
+test("with writes, expiring rows and differing clocks no difference is reported", async () => {
   const ttl = { type: "absorlat", minutes: 20, rows: 150 } as const;
   const { virtual, leader, compare } = await filled({ indexes: [{ name: "i", ttl }] });
   const { model, clock } = virtual;
@@ -129,7 +129,7 @@ test("writes go on, rows expire, clocks differ: nothing is called different", as
   expect(found.expired).toBeGreaterThan(0);
 });
 
-test("a follower that does not get what its leader has: not comparable now, never different", async () => {
+test("a follower that does not catch up is not comparable now, never different", async () => {
   const { virtual, followers, compare } = await filled();
   const [first = ""] = followers;
   // Rows that the follower never reports to have.
@@ -148,7 +148,7 @@ test("a follower that does not get what its leader has: not comparable now, neve
   ]);
 });
 
-test("rows in another order than expected are refused, not compared", async () => {
+test("rows in an unexpected order are refused, not compared", async () => {
   const { virtual, followers, compare } = await filled();
   const backwards: Cluster = {
     ...virtual.cluster,
@@ -166,7 +166,7 @@ test("rows in another order than expected are refused, not compared", async () =
   expect(followers).toHaveLength(2);
 });
 
-test("a sample reads about as much as is wanted, from several places", async () => {
+test("a sample reads about the wanted number of rows, from several positions", async () => {
   const { compare } = await filled({}, 20_000);
   const places = new Set<number>();
   let next = 0.11;

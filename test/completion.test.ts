@@ -11,7 +11,7 @@ import { closedPort } from "./helpers/tcp.js";
 
 const BASH_BREAKS = " \t\n\"'@><=;|&(:";
 
-describe("a line that is being typed", () => {
+describe("an incomplete command line", () => {
   it.each([
     { line: "x ", words: ["x", ""] },
     { line: "x  a", words: ["x", "a"] },
@@ -43,7 +43,7 @@ describe("a line that is being typed", () => {
     { typed: "--db=", breaks: BASH_BREAKS, text: "--db=a\nb", reply: undefined },
     { typed: "--db=", breaks: BASH_BREAKS, text: "--db=\x1b[2J", reply: undefined },
     { typed: "--db=x", breaks: BASH_BREAKS, text: "--db=y", reply: undefined },
-  ])("$typed goes on to $text as $reply", ({ typed, breaks, text, reply }) => {
+  ])("$typed is completed to $text as $reply", ({ typed, breaks, text, reply }) => {
     const word = typedWords(`x ${typed}`, breaks).at(-1)!;
     const replies = shellReplies(word, fittingOnes(word, [{ text, isWhole: true }]));
     expect(replies).toEqual(reply === undefined ? [] : [reply]);
@@ -148,7 +148,7 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
     expect(readdirSync(folder).sort()).toEqual(["bin", "lo file", "logs"]);
   });
 
-  it("names come from the live cluster, none is executed, and what cannot be typed is left out", async () => {
+  it("names come from the live cluster, none is executed, and names that cannot be typed are left out", async () => {
     const dbs = await liveReplies("openmldb-ops showtable --db=");
     expect(dbs).toEqual([
       "INFORMATION_SCHEMA ",
@@ -169,7 +169,7 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
     expect(readdirSync(folder).sort()).toEqual(["bin", "lo file", "logs"]);
   });
 
-  it("what bash makes of a completed line is the name itself", async () => {
+  it("bash parses a completed line to the name itself", async () => {
     const list = await liveReplies("openmldb-ops showtable --db=it");
     expect(list).toHaveLength(1);
     const echoed = await bash(["-c", `set -f; printf '%s\\n' --db=${list[0]}`], {});
@@ -177,7 +177,7 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
     expect(readdirSync(folder)).not.toContain("pwned");
   });
 
-  it("a cluster that does not answer costs 300 ms and says nothing", async () => {
+  it("a cluster that does not answer costs 300 ms and prints nothing", async () => {
     const silent = createServer(() => undefined);
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
     const address = silent.address();
@@ -210,7 +210,7 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
     expect((await runBin(["completion"])).stderr).toContain("SHELL is missing");
   });
 
-  it("fish gets plain words, which it quotes itself", async () => {
+  it("fish gets unquoted words, which it quotes itself", async () => {
     const fish = (await runBin(["completion", "fish"])).stdout;
     expect(fish).toMatch(
       /^complete -c openmldb-ops -f -a '\(command openmldb-ops __complete .* "" fish /m,

@@ -41,7 +41,7 @@ describe("confget and confset", () => {
     });
   });
 
-  it("with --dry_run, and so does restore, say what would be and change nothing", async () => {
+  it("with --dry_run, like restore, print the planned change and change nothing", async () => {
     const run = await withSandbox();
     const dry = await run("confset", "auto_failover", "true", "--dry_run");
     expect(dry).toMatchObject({
@@ -55,7 +55,7 @@ describe("confget and confset", () => {
     expect(after.stdout).toBe("key            value\nauto_failover  false\n");
   });
 
-  it("say which keys there are, and that a cluster is not there", async () => {
+  it("list the keys, and report a missing cluster", async () => {
     const run = await withSandbox();
     const unknown = await run("confget", "auto_failovr");
     expect(unknown).toMatchObject({ code: 2, stdout: "" });

@@ -59,7 +59,7 @@ describe("named clusters", () => {
     expect(flagsOf([...words, "--user=typed"], environment)).toMatchObject({ user: "typed" });
   });
 
-  test("the name is dropped where flag or environment lead to another place", () => {
+  test("the name is dropped if flag or environment select another cluster", () => {
     const words = ["inspect", "--cluster=prod", `--config=${config}`];
     for (const flags of [
       flagsOf([...words, "--zk_cluster=other:2181"]),
@@ -84,7 +84,7 @@ describe("named clusters", () => {
     );
   });
 
-  test("the sandbox takes nothing from a file", () => {
+  test("the sandbox reads no file", () => {
     const environment = { OPENMLDB_OPS_CLUSTER: "prod", OPENMLDB_OPS_CONFIG: config };
     expect(flagsOf(["sandbox"], environment)).toMatchObject({ zkCluster: [] });
   });
@@ -114,7 +114,7 @@ describe("named clusters", () => {
     expect(() => flagsOf(words)).toThrow(message);
   });
 
-  test("--config alone, and no such file, are refused", () => {
+  test("--config alone, and a missing file, are refused", () => {
     expect(() => flagsOf(["verify", `--config=${config}`])).toThrow("without --cluster");
     expect(() => flagsOf(["verify", "--cluster=a", `--config=${base}/none`])).toThrow("none");
   });
@@ -133,7 +133,7 @@ describe("--openmldb_home", () => {
     });
   });
 
-  test("openmldb-env.sh goes before conf/hosts, and nothing in it is executed", () => {
+  test("openmldb-env.sh has priority over conf/hosts, and nothing in it is executed", () => {
     const mark = join(base, "executed");
     const home = homeWith(
       `touch ${mark}\nexport OPENMLDB_ZK_CLUSTER=\${OPENMLDB_ZK_CLUSTER:="z1:1,z2:2"}\n`,
@@ -151,7 +151,7 @@ describe("--openmldb_home", () => {
   });
 });
 
-test("config show tells where each value comes from, and shows no secret", async () => {
+test("config show prints the source of each value, and no secret", async () => {
   const env = {
     OPENMLDB_OPS_RPC_TIMEOUT: "7s",
     OPENMLDB_OPS_ZK_CERT: "admin:hidden",
@@ -178,7 +178,7 @@ test("config show tells where each value comes from, and shows no secret", async
   expect(stdout + table.stdout + table.stderr).not.toContain("hidden");
 });
 
-test("the cluster's name stands in the report, in the journal and in printed commands", async () => {
+test("the cluster's name is in the report, in the journal and in printed commands", async () => {
   const sandbox = await sandboxForTest({ speed: 20 });
   await sandbox.outage({ withNameservers: false });
   const { zkCluster, zkRootPath } = sandbox;

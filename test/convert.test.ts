@@ -101,7 +101,7 @@ function count(counts: Counts, name: string, outcome: "identical" | "unknownFiel
 }
 
 describe("the recorded answers of a real cluster", () => {
-  it("decode to what was recorded as JSON, field by field", () => {
+  it("decode to the recorded JSON, field by field", () => {
     let compared = 0;
     for (const { name, rpc } of recordings) {
       for (const { path, response, response_base64 } of rpc) {
@@ -195,7 +195,7 @@ describe("conversion of the recorded answers", () => {
     return Buffer.from(call?.response_base64 ?? "", "base64");
   }
 
-  it("gives tables with offsets that are undefined where they are absent", async () => {
+  it("gives tables whose absent offsets are undefined", async () => {
     const answer = fromBinary(
       ShowTableResponseSchema,
       recorded("failover-2-everything-restarted", "ShowTable"),
@@ -215,7 +215,7 @@ describe("conversion of the recorded answers", () => {
     });
   });
 
-  it("gives all tables of a recording the shape of the model", async () => {
+  it("converts all tables of a recording to the model", async () => {
     for (const { rpc, name } of recordings) {
       const call = rpc.find(
         ({ path, response }) => path.endsWith("/ShowTable") && response?.["code"] === 0,
@@ -290,7 +290,7 @@ describe("conversion", () => {
     });
   });
 
-  it("tells offset 0 from an absent one", () => {
+  it("distinguishes offset 0 from an absent one", () => {
     const info = create(TableInfoSchema, {
       name: "t",
       tablePartition: [
@@ -369,7 +369,7 @@ describe("conversion", () => {
     ["kOffline", false],
     ["kTabletOffline", false],
     ["", false],
-  ])("takes a tablet in state %j for healthy: %s", (state, isHealthy) => {
+  ])("treats a tablet in state %j as healthy: %s", (state, isHealthy) => {
     const status = create(TabletStatusSchema, { endpoint: "a:1", state, age: 5n });
     expect(toTabletClaim(status)).toEqual({
       endpoint: "a:1",
@@ -412,7 +412,7 @@ describe("conversion", () => {
     });
   });
 
-  it("takes an answer without followers and offset for an empty list at 0", () => {
+  it("treats an answer without followers and offset as an empty list at 0", () => {
     const empty = create(GetTableFollowerResponseSchema, { code: 134, msg: "no follower" });
     expect(toFollowerList(empty)).toEqual({ offset: 0n, followers: new Map() });
   });

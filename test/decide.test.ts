@@ -20,7 +20,7 @@ const decided = (view: PartitionView, attempts = NO_ATTEMPTS) => {
 const steps = (view: PartitionView, attempts = NO_ATTEMPTS) =>
   planDirect(view, attempts).steps.map((one) => `${one.kind} ${one.endpoint ?? "*"}`);
 
-describe("who leads, by true offsets", () => {
+describe("the choice of the leader by reported offsets", () => {
   test.each([
     [
       "the flagged leader, if it holds as much as anybody",
@@ -116,7 +116,7 @@ describe("who leads, by true offsets", () => {
     expect(decided(partition(table, { terms }))).toBe(wanted);
   });
 
-  test("a leader whose load failed may hold more than anybody: load-failed", () => {
+  test("a leader whose load failed may hold more than all others: load-failed", () => {
     const view = partition("a leader,alive 9 -\n b follower,alive 9 follower,normal,9");
     const cannotLoad = new Map([
       ["a:9527", "failed"],
@@ -128,7 +128,7 @@ describe("who leads, by true offsets", () => {
     expect(steps(view, empty)).toEqual(["promote b", "set-flags b"]);
   });
 
-  test("a replica ahead of the leader that serves is never given away: ahead", () => {
+  test("a replica ahead of the serving leader is never discarded: ahead", () => {
     const view = partition(`
       a leader,alive   9 leader,normal,9 feeds
       b follower,alive 12 follower,normal,12`);
@@ -163,7 +163,7 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
       partition(lines.map((one, index) => `${"abcd"[index]} ${one}`).join("\n"), { terms }),
     );
 
-  test("who is promoted holds at least what every replica of the surviving history holds", () => {
+  test("a promoted replica holds at least the entries of every replica of the surviving history", () => {
     fc.assert(
       fc.property(views, (view) => {
         const lane = planDirect(view);
@@ -181,7 +181,7 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
     );
   });
 
-  test("nobody takes RecoverTable who holds more than a leader and is of the surviving history", () => {
+  test("a replica of the surviving history that holds more than its leader gets no RecoverTable", () => {
     fc.assert(
       fc.property(views, (view) => {
         const lane = planDirect(view);
@@ -196,7 +196,7 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
     );
   });
 
-  test("a demotion always comes before a promotion, and there is at most one of the latter", () => {
+  test("demotions precede the promotion, and there is at most one promotion", () => {
     fc.assert(
       fc.property(views, (view) => {
         const kinds = planDirect(view).steps.map((one) => one.kind);
@@ -210,7 +210,7 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
   });
 });
 
-describe("an ex-leader that an op let follow again before it failed", () => {
+describe("an ex-leader that followed again in an op that failed", () => {
   const view = partition(
     "a leader,dead 60 follower,normal,60\n b leader,alive 50 follower,normal,55",
     { terms: TWO },

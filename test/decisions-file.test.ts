@@ -27,7 +27,7 @@ async function undecided() {
   return { sandbox, file: join(folder, "decisions.jsonl"), recover };
 }
 
-test("open decisions are written, filled in and applied; what does not fit or is malformed changes nothing", async () => {
+test("open decisions are written, filled in and applied; stale or malformed ones change nothing", async () => {
   const { sandbox, file, recover } = await undecided();
   const first = await recover(`--decisions_out=${file}`);
   expect(first.code, first.stderr).toBe(3);

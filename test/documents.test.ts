@@ -143,7 +143,7 @@ const anything = fc.oneof(
 const isBlank = (content: string | Uint8Array) => Buffer.from(content).toString().trim() === "";
 
 describe.each(DOCUMENTS)("the $name", (one) => {
-  test("anything else is refused at once, with one line (exit 2 or 6)", async () => {
+  test("an invalid document is refused at once, with one line (exit 2 or 6)", async () => {
     await fc.assert(
       fc.asyncProperty(
         anything.filter((content) => !isBlank(content)),
@@ -167,7 +167,7 @@ describe.each(DOCUMENTS)("the $name", (one) => {
   });
 });
 
-describe("a plan of 30 MB that begins and is named as a right one", () => {
+describe("a plan of 30 MB with a valid beginning and id", () => {
   const [one] = DOCUMENTS as [(typeof DOCUMENTS)[number]];
   const step = '{"kind":"wait-ops","endpoint":null,"why":"","expects":""}';
   const planWith = (list: string, item: string, count: number, last: string, separator = ",") => {
@@ -207,7 +207,7 @@ describe("a plan of 30 MB that begins and is named as a right one", () => {
     ["a field of a wrong type", partition('{"fact":"a","value":1}'), /\]\.facts\[0\]\.value: /],
     ["a wrong note", partition("").replace('[],"bl', '[7],"bl'), /\]\.rounds\[0\]\.notes\[0\]: /],
     ["no JSON", '{"id":', /partitions\[100000\]: it is not JSON/],
-  ])("100,000 partitions in lines, and the last is %s", async (_what, last, problem) => {
+  ])("100,000 partitions in lines, the last one %s", async (_what, last, problem) => {
     const content = planWith("partitions", partition(""), 100_000, last, "\n,");
     const error = await refusalOf(one, content);
     expect(error.message).toMatch(problem);
@@ -233,7 +233,7 @@ describe("a plan of 30 MB that begins and is named as a right one", () => {
     expect(error.message).toMatch(/longer than 33554432 characters, and not in lines/);
   });
 
-  test("cut off, or with one character changed, is told without parsing it", async () => {
+  test("a truncated or changed document is detected without parsing it", async () => {
     const content = planWith("others", step, 500_000, step);
     await expectRefusal(one, content.slice(0, -1));
     const edited = await refusalOf(one, content.replace("/openmldb", "/openmlda"));
@@ -273,7 +273,7 @@ const START = {
   cluster: { zkCluster: ["zk1:2181"], zkRootPath: "/openmldb" },
 };
 
-describe("any files in the state folder: history lists what there is, and its output is clean", () => {
+describe("any files in the state folder: history lists the runs, and its output is safe", () => {
   const line = fc.oneof(
     fc.json(),
     fc.string(),

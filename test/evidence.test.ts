@@ -46,13 +46,13 @@ function remembering(view: PartitionView, term: bigint, offsets: Record<string, 
 }
 
 describe("what a replica must hold", () => {
-  test("the snapshot on its disk counts where the nameserver has forgotten", () => {
+  test("the snapshot on its disk counts if the nameserver's offset is lower", () => {
     const view = withSnapshot(partition("a leader,alive - -\n b follower,alive 5 -"), "a", 1n, 40n);
     expect(view.replicas.map((one) => lowerBound(view, one))).toEqual([40n, 5n]);
     expect(leastOffset(view)).toBe(40n);
   });
 
-  test("of a dead replica, a snapshot counts as far as its term is the one of the history", () => {
+  test("the snapshot of a dead replica counts as far as its term is in the history", () => {
     const view = partition("a leader,dead 50 -\n b leader,alive 50 -", { terms: TWO });
     const boundOf = (term: bigint, offset: bigint) => {
       const seen = withSnapshot(view, "a", term, offset);
@@ -64,14 +64,14 @@ describe("what a replica must hold", () => {
     expect(boundOf(1n, 60n)).toBe(50n);
   });
 
-  test("what was remembered holds until a newer leadership has given it up", () => {
+  test("earlier lower bounds hold until a newer leadership gives entries up", () => {
     const table = "a leader,alive 50 -\n b follower,alive 50 -";
     const bounds = { a: 120n, b: 90n };
     expect(leastOffset(remembering(partition(table, { terms: TWO }), 3n, bounds))).toBe(120n);
     expect(leastOffset(remembering(partition(table, { terms: TWO }), 1n, bounds))).toBe(50n);
   });
 
-  test("a replica's first numbers are kept, its true offset is the newest", () => {
+  test("a replica's first numbers are kept, its reported offset is the newest", () => {
     const first = partition("a leader,alive 120 -\n b follower,alive 120 -");
     const later = partition("a leader,alive 50 follower,normal,50\n b follower,alive 50 -");
     const known = evidenceOf(withSnapshot(first, "a", 1n, 30n));
@@ -87,7 +87,7 @@ describe("what a replica must hold", () => {
   });
 });
 
-describe("what cannot be asked", () => {
+describe("unreadable replicas", () => {
   const tried = { cannotLoad: new Map() };
   const decided = (view: PartitionView) => {
     const decision = decideLeader(view, tried);
@@ -124,12 +124,12 @@ describe("what cannot be asked", () => {
     expect(decided(partition(table))).toBe(wanted);
   });
 
-  test("several flagged leaders, all dead, and one of them away: unread", () => {
+  test("several flagged leaders, all dead, one of them unreachable: unread", () => {
     const table = "a leader,dead 50 follower,normal,60\n b leader,dead 50 offline";
     expect(decided(partition(table, { terms: TWO }))).toBe("unread");
   });
 
-  test("a follower whose load failed is never given to RecoverTable: load-failed", () => {
+  test("a follower whose load failed gets no RecoverTable: load-failed", () => {
     const table = "a leader,alive 9 leader,normal,9 feeds\n b follower,alive 5 -";
     const attempts = { ...NO_ATTEMPTS, cannotLoad: new Map([["b", "failed"]] as const) };
     const lane = planDirect(partition(table), attempts);
@@ -142,7 +142,7 @@ describe("what cannot be asked", () => {
     expect(accepted.notes.join()).toContain("--accept_data_loss");
   });
 
-  test("a disk table without any snapshot is taken for a wiped disk", () => {
+  test("a disk table without a snapshot counts as a wiped disk", () => {
     const table = "a leader,alive 9 leader,normal,9 feeds\n b follower,alive 5 -";
     const attempts = { ...NO_ATTEMPTS, cannotLoad: new Map([["b", "failed"]] as const) };
     const onDisk = { ...partition(table), storageMode: "hdd" as const };
@@ -153,7 +153,7 @@ describe("what cannot be asked", () => {
     expect(stepsOf(onDisk)).toEqual([]);
   });
 
-  test("a leader that serves with less than was remembered: rows-missing, unless another has it", () => {
+  test("a leader below the earlier lower bound: rows-missing, unless another replica has the entries", () => {
     const codes = (view: PartitionView) =>
       diagnose(view).map((one) => `${one.endpoint} ${one.code}`);
     const short = partition(
@@ -198,7 +198,7 @@ describe("evidence that outlives the run", () => {
     await virtual.pass(5_000);
   });
 
-  test("what was seen is still known after the nameserver has forgotten it", async () => {
+  test("an offset stays known after the nameserver has overwritten it", async () => {
     await lose();
     const first = await report();
     expect(first.partitions[0]).toMatchObject({ status: "needs-decision", isServing: false });
@@ -231,7 +231,7 @@ describe("evidence that outlives the run", () => {
     expect((await report()).partitions).toEqual([]);
   });
 
-  test("a nameserver that restarts in between takes nothing away", async () => {
+  test("a restart of the nameserver in between loses no evidence", async () => {
     await lose();
     await report();
     virtual.model.outage({ withNameservers: true });
@@ -239,7 +239,7 @@ describe("evidence that outlives the run", () => {
     expect((await report()).partitions[0]).toMatchObject({ status: "needs-decision" });
   });
 
-  test("a run that finds the rows again forgets, and one that misses none writes nothing", async () => {
+  test("a run that finds the rows again deletes the bounds, and one that misses none writes nothing", async () => {
     const record = await virtual.clock.run(virtual.cluster.showTable(), 60_000);
     const follower = record[0]?.partitions[0]?.replicas.find((one) => !one.isLeader);
     await lose(follower?.endpoint);
@@ -265,7 +265,7 @@ describe("evidence that outlives the run", () => {
     expect(node()).toBeUndefined();
   });
 
-  test("a follower of a disk table that cannot be loaded keeps its log until that is decided", async () => {
+  test("a follower of a disk table that cannot be loaded keeps its log until the decision", async () => {
     const hdd = await startVirtualCluster({ model: { autoFailover: false } });
     const { model } = hdd;
     model.createTable({ db: "db1", table: "t0", partitions: 1, replicas: 3, storageMode: "hdd" });
@@ -298,7 +298,7 @@ describe("evidence that outlives the run", () => {
     expect(model.rows().map((one) => one.served)).toEqual([20]);
   });
 
-  test("what was kept of another table with the same number says nothing of this one", () => {
+  test("bounds of another table with the same id are ignored", () => {
     const view = partition("a:9527 leader,alive 5 -");
     const bounds = { term: 1n, offsets: new Map([["a:9527", 9n]]) };
     const { db, table, pid } = view.id;

@@ -158,7 +158,7 @@ const OPERATIONS: readonly {
 ];
 
 test.each(OPERATIONS)(
-  "$name: a replica that is loaded anew gets nothing from an ex-leader that still runs",
+  "$name: a reloaded replica gets no entries from a running ex-leader",
   async ({ replicas, before, operation }) => {
     const of = await parted(replicas);
     await before(of);
@@ -185,7 +185,7 @@ test("an ex-leader that appears before RecoverTable is demoted by its step", asy
 });
 
 test.each(["direct", "documented"] as const)(
-  "recoverdata, %s: a replica that is rebuilt gets nothing from an ex-leader that still runs",
+  "recoverdata, %s: a rebuilt replica gets no entries from a running ex-leader",
   async (method) => {
     const of = await parted();
     await wiped(of.virtual, of.third);
@@ -218,7 +218,7 @@ test("no replica is rebuilt beside an ex-leader that cannot be reached and may s
   );
 });
 
-test("how far the logs went is kept as long as an ex-leader may hold entries of the newest term", async () => {
+test("lower bounds are kept as long as an ex-leader may hold entries of the newest term", async () => {
   const { virtual, exLeader, leader, third } = await parted();
   const { model } = virtual;
   const restart = async (lossOf: Readonly<Record<string, number>>) => {

@@ -55,7 +55,7 @@ async function brokenSandbox(): Promise<Sandbox> {
 }
 
 describe("openmldb_ops.py", () => {
-  test("takes the command line of start-all.sh, and hands the exit code on", async () => {
+  test("accepts the command line of start-all.sh, and returns the exit code", async () => {
     const sandbox = await brokenSandbox();
     const tool = ["python3", `${examples}openmldb_ops.py`, "--openmldb_bin_path=./bin/openmldb"];
     const run = (cmd: string) => runLine(sandbox, [...tool, `--cmd=${cmd}`].join(" "));
@@ -67,7 +67,7 @@ describe("openmldb_ops.py", () => {
     expect((await run("nonsense")).code).toBe(2);
   }, 60_000);
 
-  test("a program that is not there is told in one line", async () => {
+  test("a missing program is reported in one line", async () => {
     const sandbox = await sandboxForTest();
     const line = `OPENMLDB_OPS=/nowhere python3 ${examples}openmldb_ops.py --cmd=verify`;
     const { code, stderr } = await runLine(sandbox, line);
@@ -78,7 +78,7 @@ describe("openmldb_ops.py", () => {
   });
 });
 
-test("post-outage.sh recovers, writes the report and tells the verdict; then there is nothing to do", async () => {
+test("post-outage.sh recovers, writes the report and sends the verdict; then there is nothing to do", async () => {
   const sandbox = await brokenSandbox();
   const script = `${examples}post-outage.sh`;
   const first = await runIn(sandbox, script, []);
@@ -90,7 +90,7 @@ test("post-outage.sh recovers, writes the report and tells the verdict; then the
   expect([second.code, second.stdout]).toEqual([0, "OpenMLDB: all healthy, nothing to recover\n"]);
 }, 60_000);
 
-test("cron: the line looks, and writes log and metrics", async () => {
+test("cron: the line verifies the cluster, and writes log and metrics", async () => {
   const sandbox = await sandboxForTest({ speed: 20 });
   const line = read("cron")
     .split("\n")
@@ -101,7 +101,7 @@ test("cron: the line looks, and writes log and metrics", async () => {
   expect(readFileSync(join(base, "openmldb-verify.prom"), "utf8")).toContain("openmldb_ops_");
 });
 
-test("systemd: what the service starts recovers the cluster", async () => {
+test("systemd: the command of the service recovers the cluster", async () => {
   const sandbox = await brokenSandbox();
   const line = /^ExecStart=(.*)$/m.exec(read("systemd/openmldb-recover.service"))?.[1] ?? "";
   const { code, stderr } = await runLine(sandbox, line);

@@ -42,7 +42,7 @@ function errorOf(action: () => unknown): string {
   throw new Error("nothing was thrown");
 }
 
-describe("right command lines", () => {
+describe("valid command lines", () => {
   it("give the defaults that help shows", () => {
     expect(recoverFlags([])).toEqual({
       zkCluster: ["127.0.0.1:2181"],
@@ -108,12 +108,12 @@ describe("right command lines", () => {
     { argv: ["--zk-cluster", "127.0.0.1:2181", "recoverdata", "--zk-root-path", "/openmldb"] },
     { argv: ["--openmldb_bin_path=/x", "--cmd=recoverdata", ...NEEDED, "--no-color=false"] },
     { argv: ["recoverdata", "--zk_cluster=127.0.0.1", "--zk_root_path=/openmldb/"] },
-  ])("$argv mean the same", ({ argv }) => {
+  ])("$argv are equivalent", ({ argv }) => {
     expect(lineOf(argv).entry.name).toBe("recoverdata");
     expect(flagsOf(argv)).toEqual(recoverFlags([]));
   });
 
-  it("of inspect look once, and warn of a lag of 10000 entries", () => {
+  it("of inspect observe once, and warn of a lag of 10000 entries", () => {
     const look = { db: undefined, table: undefined, watchMs: undefined, maxLag: 10_000 };
     expect(flagsOf(["inspect", ...NEEDED])).toMatchObject(look);
     const given = ["--db=d", "--table=t", "--watch=5", "--max_lag=0"];
@@ -125,7 +125,7 @@ describe("right command lines", () => {
     });
   });
 
-  it("of single replicas and ops name what they act on", () => {
+  it("of single replicas and ops name their target", () => {
     const t1 = ["--table=t1", "--pid=0,2,5-7", ...NEEDED];
     const at = [...t1, "--endpoint=h:1"];
     const meant = { db: undefined, table: "t1", pids: [0, 2, 5, 6, 7], endpoint: "h:1" };
@@ -166,7 +166,7 @@ describe("right command lines", () => {
   });
 
   it.each(["", ",", "1,", "a", "-1", "1-", "7-5", "1.5", "0x1", "1-2-3", "1000000", "*,1", "1 2"])(
-    "take no partitions from %j",
+    "reject the partitions %j",
     (text) => {
       expect(errorOf(() => pidList(text, "--pid"))).toMatch(
         /^--pid: ".*" is no partition \(write it like 3, 0,2,5-7 or '\*'\)$/,
@@ -184,7 +184,7 @@ describe("right command lines", () => {
     ).toEqual(["a:1", "[::1]:2"]);
   });
 
-  it("take words as arguments, with --cmd too", () => {
+  it("accept words as arguments, with --cmd too", () => {
     const argv = ["--cmd=confset", "auto_failover", "true", ...NEEDED];
     expect(flagsOf(argv)).toMatchObject({ key: "auto_failover", value: "true" });
     expect(flagsOf(["confget", ...NEEDED])["key"]).toBeUndefined();
@@ -205,7 +205,7 @@ describe("environment", () => {
     OPENMLDB_OPS_DB: "",
   };
 
-  it("gives defaults that flags beat; an empty variable is none", () => {
+  it("gives defaults that flags override; an empty variable is ignored", () => {
     expect(recoverFlags(["--zk_root_path=/ten"], environment, [])).toMatchObject({
       zkCluster: ["zk9:2181"],
       zkRootPath: "/ten",
@@ -214,7 +214,7 @@ describe("environment", () => {
     });
   });
 
-  it("names the variable when its value is wrong", () => {
+  it("names the variable of an invalid value", () => {
     expect(errorOf(() => recoverFlags([], { OPENMLDB_OPS_CONCURRENCY: "0" }))).toBe(
       "OPENMLDB_OPS_CONCURRENCY=0: not a whole number from 1 to 10000",
     );
@@ -225,7 +225,7 @@ describe("environment", () => {
     expect(flags).toMatchObject({ zkCluster: [], zkRootPath: "/openmldb" });
   });
 
-  it("gives the password, which a file beats", () => {
+  it("gives the password, which a file overrides", () => {
     const file = join(folder, "password");
     writeFileSync(file, "from file\n");
     const withVariable = { OPENMLDB_OPS_PASSWORD: "from variable" };
@@ -238,7 +238,7 @@ describe("environment", () => {
     );
   });
 
-  it("with unknown variables is told, not refused", () => {
+  it("with unknown variables is reported, not refused", () => {
     const { line } = lineOf(["recoverdata", "--openmldb_bin_path=/x"]);
     const odd = { OPENMLDB_OPS_ZK_CLUTSER: "x", OPENMLDB_OPS_TEST_ANY: "x", OTHER: "x" };
     expect(notesOn(line, { ...environment, ...odd, OPENMLDB_OPS_PASSWORD: "x" })).toEqual([
@@ -248,7 +248,7 @@ describe("environment", () => {
   });
 });
 
-it("a password file that others can read is named", () => {
+it("a password file that others can read is reported", () => {
   const [open, closed] = [join(folder, "open one"), join(folder, "closed")];
   writeFileSync(open, "hush\n", { mode: 0o644 });
   writeFileSync(closed, "hush\n", { mode: 0o600 });
@@ -259,7 +259,7 @@ it("a password file that others can read is named", () => {
   expect(notes(join(folder, "none"))).toEqual([]);
 });
 
-describe("wrong values", () => {
+describe("invalid values", () => {
   const twoLines = join(folder, "two-lines");
   writeFileSync(twoLines, "a\nb\n");
 
@@ -311,7 +311,7 @@ describe("wrong values", () => {
     ["-phush"],
     ["OPENMLDB_OPS_PASSWORD=hush"],
     ["zk_cert", "user:hush"],
-  ])("a secret that is given in a wrong way is not shown: %s %s", (...words) => {
+  ])("a secret given in an invalid way is not shown: %s %s", (...words) => {
     const at = ["--zk_cluster=h:1", "--zk_root_path=/x"];
     const show = () => flagsOf(["showtable", ...words, ...at]);
     for (const action of [() => readInvocation(words), () => recoverFlags(words), show]) {
@@ -343,7 +343,7 @@ describe("wrong values", () => {
     },
   );
 
-  it("given twice are refused, not added up", () => {
+  it("given twice are refused", () => {
     const text = errorOf(() => recoverFlags(["--db=a", "--db=b"]));
     expect(text).toBe("--db: given 2 times");
   });
@@ -363,13 +363,13 @@ describe("wrong values", () => {
     );
   });
 
-  it("leave no file behind where the log cannot be", () => {
+  it("leave no file behind if the log cannot be created", () => {
     errorOf(() => recoverFlags([`--log_file=${folder}/none/x.log`]));
     expect(existsSync(join(folder, "none"))).toBe(false);
   });
 });
 
-describe("words and flags that do not belong", () => {
+describe("unexpected words and flags", () => {
   it.each([
     { argv: ["recoverdat"], error: 'unknown command "recoverdat": did you mean recoverdata?' },
     { argv: ["--cmd=confgte"], error: 'unknown command "confgte": did you mean confget?' },
@@ -411,7 +411,7 @@ describe("words and flags that do not belong", () => {
     { argv: ["help", "inspect"], of: "inspect" },
     { argv: ["inspect", "-h", "--rubbish"], of: "inspect" },
     { argv: ["--cmd=sandbox", "--help"], of: "sandbox" },
-  ])("$argv is a options for help", ({ argv, of }) => {
+  ])("$argv asks for help", ({ argv, of }) => {
     const invocation = readInvocation(argv);
     expect(invocation.kind).toBe("help");
     expect(invocation.kind === "help" && invocation.of?.name).toBe(of);

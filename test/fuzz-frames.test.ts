@@ -24,7 +24,7 @@ test(
   60_000 + COUNT * 20_000,
 );
 
-test("a planted bug in the reading of errors is noticed", async () => {
+test("a planted bug in the parsing of errors is detected", async () => {
   vi.resetModules();
   vi.doMock("../src/cluster/grpc-status.js", async (importOriginal) => ({
     ...(await importOriginal<object>()),

@@ -11,7 +11,7 @@ const COUNT = OPS_SEED === undefined ? Number(OPS_FUZZ_SEEDS ?? 3) : 1;
 const AT_ONCE = 5;
 
 test(
-  `${COUNT} seeds from ${BASE}: recoveries through connections that flip, cut, stall, duplicate and delay`,
+  `${COUNT} seeds from ${BASE}: recoveries through connections that corrupt, cut, stall, duplicate and delay`,
   async () => {
     const limit = pLimit(AT_ONCE);
     const results = await Promise.all(

@@ -25,7 +25,7 @@ const givenUp = (table: string, more: { fresh?: boolean; lastSeen?: bigint } = {
   return `${atLeast}..${atMost ?? "?"}`;
 };
 
-describe("what is given up where replica a leads", () => {
+describe("what is given up if replica a leads", () => {
   test.each([
     [
       "the leader of the newest term itself: nothing, although a follower is away",
@@ -97,14 +97,14 @@ describe("what is given up where replica a leads", () => {
     expect(givenUp(table, more)).toBe(wanted);
   });
 
-  test("entries may be given up unless both bounds say none", () => {
+  test("entries may be given up unless both bounds are 0", () => {
     expect(mayGiveUp({ atLeast: 0n, atMost: 0n })).toBe(false);
     expect(mayGiveUp({ atLeast: 0n, atMost: undefined })).toBe(true);
     expect(mayGiveUp({ atLeast: 2n, atMost: 2n })).toBe(true);
   });
 });
 
-describe("the leader holds rows that no follower has, everything restarts, and its tablet stays away", () => {
+describe("the leader holds rows that no follower has, everything restarts, and its tablet stays down", () => {
   const change = (acceptsLoss: boolean) =>
     changeLeaderOperation({
       print,
@@ -131,7 +131,7 @@ describe("the leader holds rows that no follower has, everything restarts, and i
     return virtual;
   }
 
-  test("a change of leader is refused, and says that what the leader holds is not known", async () => {
+  test("a change of leader is refused, since the leader's entries are unknown", async () => {
     const virtual = await leaderAway();
     const text = await refusalOf(virtual, change(false));
     expect(text).toContain("nothing proves that it has all of c:9527");
@@ -140,7 +140,7 @@ describe("the leader holds rows that no follower has, everything restarts, and i
     expect(flagsOf(virtual)).toContain("c leader alive");
   });
 
-  test("accepted, it is done, and the plan names what may be given up", async () => {
+  test("accepted, the change is made, and the plan names the possible loss", async () => {
     const virtual = await leaderAway();
     const report = await operateOn(virtual, change(true));
     expect(report.complaints).toEqual([]);

@@ -24,7 +24,7 @@ function errorOf(...argv: readonly string[]): string {
   throw new Error("nothing was thrown");
 }
 
-describe("the forms of OpenMLDB's own clients", () => {
+describe("argument forms of OpenMLDB's own clients", () => {
   // docs/en/maintain/cli.md of OpenMLDB, and its page on recovery.
   it.each([
     { typed: "showtable t1", flags: { table: "t1" } },
@@ -72,7 +72,7 @@ describe("the forms of OpenMLDB's own clients", () => {
     );
   });
 
-  it("are as good as the flags", () => {
+  it("are equivalent to the flags", () => {
     const byFlags = ["--table=t1", "--pid=0", "--candidate=auto"];
     expect(flagsOf(["changeleader", "t1", "0", "auto", ...ZK])).toEqual(
       flagsOf(["changeleader", ...byFlags, ...ZK]),
@@ -83,13 +83,13 @@ describe("the forms of OpenMLDB's own clients", () => {
     });
   });
 
-  it("are not mixed with the flag of the same value", () => {
+  it("are refused together with the flag of the same value", () => {
     expect(errorOf("changeleader", "t1", "0", "--table=t1", ...ZK)).toBe(
       '--table: given twice, as the word "t1" too (give the word or the flag)',
     );
   });
 
-  it("name the word that is wrong", () => {
+  it("report the invalid word", () => {
     expect(errorOf("changeleader", "t1", "x", ...ZK)).toContain('PID "x": not a whole number');
     expect(errorOf("cancelop", "x", ...ZK)).toContain('OP_ID "x": not the id of an op');
     expect(errorOf("showtable", "t1", "t2", ...ZK)).toContain('unexpected word "t2"');
@@ -97,7 +97,7 @@ describe("the forms of OpenMLDB's own clients", () => {
     expect(errorOf("showtable", "", ...ZK)).toContain("TABLE: it needs a value");
   });
 
-  it("with --endpoint and --endpoints taken for each other", () => {
+  it("confuse --endpoint and --endpoints", () => {
     expect(flagsOf(["scalein", `--endpoint=${IP}`, ...ZK])).toMatchObject({ endpoints: [IP] });
     expect(flagsOf(["offlineendpoint", `--endpoints=${IP}`, ...ZK])).toMatchObject({
       endpoint: IP,
@@ -110,7 +110,7 @@ describe("the forms of OpenMLDB's own clients", () => {
     );
   });
 
-  it("say that there is no prompt", () => {
+  it("report that there is no prompt", () => {
     for (const argv of [
       ["--role=ns_client"],
       ["--role=client", `--endpoint=${IP}`],
@@ -129,7 +129,7 @@ describe("the forms of OpenMLDB's own clients", () => {
   });
 });
 
-describe("a * that the shell has replaced", () => {
+describe("a * that the shell has expanded", () => {
   const before = process.cwd();
   let folder: string;
   beforeEach(() => {
@@ -142,7 +142,7 @@ describe("a * that the shell has replaced", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it("is recognised by the files whose names stand in its place", () => {
+  it("is recognised by the file names in its place", () => {
     const files = ["notes.txt", "plan.json", "zoo.cfg"];
     expect(errorOf("updatetablealive", "t1", ...files, IP, "no", ...ZK)).toBe(
       '"notes.txt" and "plan.json": the shell has put the names of files in place of a * (quote it: \'*\')',
@@ -167,7 +167,7 @@ describe("help", () => {
   });
 
   it.each(COMMANDS.map((entry) => ({ name: entry.name, entry })))(
-    "of $name ends with two examples that are right and with a page that is there",
+    "of $name ends with two valid examples and the link of an existing page",
     ({ entry }) => {
       expect(entry.examples.length).toBeGreaterThanOrEqual(2);
       for (const example of entry.examples) {
@@ -201,7 +201,7 @@ describe("blanks and invisible characters around a value", () => {
     },
   );
 
-  it("inside of a value are shown as what they are", () => {
+  it("inside a value are shown as escapes", () => {
     expect(errorOf("showns", "--zk_cluster=h:1", "--zk_root_path=openml\u200bdb")).toContain(
       "openml\\u200bdb",
     );

@@ -94,7 +94,7 @@ async function loadAll(scene: Scene): Promise<void> {
   await virtual.pass(1_000);
 }
 
-test("a tablet shows once in each connection that it is ours", async () => {
+test("a tablet is identified once in each connection", async () => {
   const scene = await afterOutage();
   const { virtual, cluster, sent } = scene;
   await loadAll(scene);
@@ -112,20 +112,23 @@ test("a tablet shows once in each connection that it is ours", async () => {
 test.each([
   { name: "with its tables loaded", hasLoaded: true, code: "wrong-tablet" },
   { name: "with nothing loaded", hasLoaded: false, code: "unidentified" },
-])("a stranger $name that takes the address later gets nothing", async ({ hasLoaded, code }) => {
-  const scene = await afterOutage();
-  const { virtual, cluster, sent } = scene;
-  await loadAll(scene);
-  virtual.model.putForeignTablet(A, { hasLoaded });
-  sent.length = 0;
-  expect(await ended(scene, cluster.changeRole(A, leads(0)))).toBe(code);
-  // The leader that is called is ours, the follower that it is to replicate to is not.
-  expect(await ended(scene, cluster.addReplica(B, replica(0), A))).toBe(code);
-  expect(sent).toEqual([]);
-});
+])(
+  "a foreign tablet $name that takes the address later receives no change",
+  async ({ hasLoaded, code }) => {
+    const scene = await afterOutage();
+    const { virtual, cluster, sent } = scene;
+    await loadAll(scene);
+    virtual.model.putForeignTablet(A, { hasLoaded });
+    sent.length = 0;
+    expect(await ended(scene, cluster.changeRole(A, leads(0)))).toBe(code);
+    // The leader that is called is ours, the follower that it is to replicate to is not.
+    expect(await ended(scene, cluster.addReplica(B, replica(0), A))).toBe(code);
+    expect(sent).toEqual([]);
+  },
+);
 
 test.each([true, false])(
-  "a change that is on its way when the stranger comes does not leave (tables loaded: %s)",
+  "a change in flight when the foreign tablet appears is not sent (tables loaded: %s)",
   async (hasLoaded) => {
     const scene = await afterOutage();
     const { virtual, cluster, sent, hold } = scene;
@@ -149,7 +152,7 @@ test.each([true, false])(
   },
 );
 
-test("what is compared is a table of a user's database where one is loaded: system databases are alike", async () => {
+test("a table of a user database is compared if one is loaded: system databases are equal in all clusters", async () => {
   const { model, cluster: clients, clock, pass } = await startVirtualCluster({ tablets: 2 });
   model.createSystemTables();
   model.createTable({ db: "db1", table: "t0", partitions: 1, replicas: 2 });

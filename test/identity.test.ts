@@ -55,7 +55,7 @@ async function recoverThrough(
 }
 
 describe("a tablet of another cluster", () => {
-  it("whose tables have other names is found out before anything is sent to it", async () => {
+  it("whose tables have other names is detected before any change is sent to it", async () => {
     const virtual = await afterOutage();
     const { report, sent } = await recoverThrough(virtual, (real) => ({
       async getTableStatus(endpoint, of) {
@@ -89,7 +89,7 @@ describe("a tablet of another cluster", () => {
     );
   });
 
-  it("planted bug, identity not checked: calls to it are noticed here", async () => {
+  it("planted bug, identity not checked: calls to it are detected here", async () => {
     const virtual = await afterOutage();
     virtual.model.putForeignTablet("tablet1");
     const identify = (cluster: Cluster) => cluster;
@@ -97,7 +97,7 @@ describe("a tablet of another cluster", () => {
     expect(sent).not.toEqual([]);
   });
 
-  it("with nothing loaded is found out by the schema of the first replica that is loaded there", async () => {
+  it("with nothing loaded is detected by the schema of the first replica that is loaded there", async () => {
     const virtual = await afterOutage();
     const { report, sent } = await recoverThrough(virtual, (real) => ({
       getTableSchema: async (endpoint, id) => {
@@ -110,7 +110,7 @@ describe("a tablet of another cluster", () => {
     expect(report.partitions.filter((one) => one.isServing)).toHaveLength(1);
   });
 
-  it("gets one LoadTable, also when its schema cannot be asked for at once", async () => {
+  it("gets one LoadTable, also if its schema cannot be read at once", async () => {
     const virtual = await afterOutage();
     virtual.model.putForeignTablet("tablet1", { hasLoaded: false });
     let asked = 0;
@@ -126,7 +126,7 @@ describe("a tablet of another cluster", () => {
     expect(report.absentTablets.map(({ endpoint }) => endpoint)).toEqual([A]);
   });
 
-  it("gets one LoadTable, also when the answer to it is lost", async () => {
+  it("gets one LoadTable, also if the answer is lost", async () => {
     const virtual = await afterOutage();
     virtual.model.putForeignTablet("tablet1", { hasLoaded: false });
     let isLost = false;
@@ -142,7 +142,7 @@ describe("a tablet of another cluster", () => {
     expect(sent).toEqual(["loadTable"]);
   });
 
-  it("that has a table loaded under our name, by an earlier run, is found out by its schema", async () => {
+  it("that has a table loaded under this cluster's name, by an earlier run, is detected by its schema", async () => {
     const virtual = await afterOutage();
     virtual.model.putForeignTablet("tablet1", { hasLoaded: false });
     await recoverThrough(virtual, () => ({}));
@@ -151,7 +151,7 @@ describe("a tablet of another cluster", () => {
     expect(report.absentTablets.map(({ endpoint }) => endpoint)).toEqual([A]);
   });
 
-  it("a tablet that cannot tell its schemas is taken as it is", async () => {
+  it("a tablet that cannot report schemas is accepted", async () => {
     const virtual = await afterOutage();
     const { report } = await recoverThrough(virtual, (real) => ({
       getTableSchema: (endpoint, id) => real.getTableSchema(endpoint, { ...id, tid: id.tid + 100 }),
@@ -161,8 +161,8 @@ describe("a tablet of another cluster", () => {
   });
 });
 
-describe("two names that lead to one address", () => {
-  it("neither tablet is sent anything, and both names are told", async () => {
+describe("two names with one address", () => {
+  it("neither tablet receives a change, and both names are reported", async () => {
     const virtual = await afterOutage();
     const { report, sent } = await recoverThrough(virtual, (real) => ({
       addressOf: async (endpoint) => {
@@ -183,7 +183,7 @@ describe("two names that lead to one address", () => {
   });
 });
 
-describe("what is compared", () => {
+describe("the comparison", () => {
   const table = (parts: Partial<TableClaim>): TableClaim => ({
     db: "db1",
     table: "t0",
@@ -220,19 +220,19 @@ describe("what is compared", () => {
     table({ partitions: [{ pid: 0, terms: [], replicas: [replica] }] }),
   ]);
 
-  it("another name under a known id is proof; a tablet that sends no name is not suspected", () => {
+  it("another name under a known id is proof; a tablet that sends no name is accepted", () => {
     expect(foreignTables(A, [report(7, "t9")], record)?.isProof).toBe(true);
     expect(foreignTables(A, [report(7, "t0")], record)).toBeUndefined();
     expect(foreignTables(A, [report(7, undefined)], record)).toBeUndefined();
   });
 
-  it("an unknown id counts only where nothing that is loaded is on record there", () => {
+  it("an unknown id counts only if no loaded replica is on record there", () => {
     expect(foreignTables(A, [report(99, "x")], record)?.isProof).toBe(false);
     expect(foreignTables(A, [report(7, "t0"), report(99, "x")], record)).toBeUndefined();
     expect(foreignTables("new:9527", [report(99, "x")], record)).toBeUndefined();
   });
 
-  it("the schema: name, database, and columns where both sides tell them", () => {
+  it("the schema: name, database, and columns if both sides have them", () => {
     const columns = "digest of two columns";
     const own = table({ columns });
     const schema = { table: "t0", db: "db1", columns, segCount: 8, indexes: [] };

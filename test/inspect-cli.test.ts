@@ -27,8 +27,8 @@ function reading(
   };
 }
 
-describe("inspect and verify against the wire face", () => {
-  test("a healthy cluster: 0, and nothing is invented", async () => {
+describe("inspect and verify over gRPC", () => {
+  test("a healthy cluster: exit 0 without findings", async () => {
     const sandbox = await sandboxForTest({ speed: 10 });
     const inspect = await ops(sandbox, ["inspect"]);
     expect(inspect.code, inspect.stderr).toBe(0);
@@ -41,7 +41,7 @@ describe("inspect and verify against the wire face", () => {
     expect(verify.stdout).toMatch(/^verify: all healthy \(\d+ partitions, \d+ replicas\)\n$/);
   });
 
-  test("after an outage: 10, the same judgement by both, as text and as JSON", async () => {
+  test("after an outage: exit 10, the same result by both, as text and as JSON", async () => {
     const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
     await sandbox.outage({ withNameservers: false });
     const [inspect, verify] = await Promise.all([
@@ -67,7 +67,7 @@ describe("inspect and verify against the wire face", () => {
     );
   });
 
-  test("--db and --table narrow it; what does not exist is refused", async () => {
+  test("--db and --table narrow the scope; unknown names are refused", async () => {
     const sandbox = await sandboxForTest({ speed: 10, tables: 2 });
     const one = await ops(sandbox, ["inspect", "--db=db1", "--table=t1", "--output=json"]);
     expect(one.code, one.stderr).toBe(0);
@@ -82,7 +82,7 @@ describe("inspect and verify against the wire face", () => {
     }
   });
 
-  test("a standby that hangs is an error, although every partition is healthy", async () => {
+  test("a standby that does not answer is an error, although every partition is healthy", async () => {
     const sandbox = await sandboxForTest({ speed: 1 });
     sandbox.model.hang("nameserver2");
     const result = await ops(sandbox, ["inspect", "--rpc_timeout=1"]);
@@ -113,7 +113,7 @@ describe("--watch", () => {
     expect(times).toEqual([...times].sort((a, b) => a - b));
   });
 
-  test("tells a look that failed, and goes on", async () => {
+  test("reports a failed observation, and continues", async () => {
     const sandbox = await sandboxForTest({ speed: 40 });
     let phase = 0;
     const result = await ops(
@@ -140,7 +140,7 @@ describe("--watch", () => {
     expect(result.stdout).not.toMatch(/\x1b/);
   });
 
-  test("ends when nobody reads it any more", async () => {
+  test("ends when its output is closed", async () => {
     const sandbox = await sandboxForTest({ speed: 10 });
     const result = await ops(sandbox, ["inspect", "--watch=100ms", "--output=json"], {
       onStart: (child) => child.stdout?.once("data", () => child.stdout?.destroy()),

@@ -61,7 +61,7 @@ async function enlarged(
 }
 
 describe("names from the cluster", () => {
-  it("of any kind break neither lines nor JSON", async () => {
+  it("with hostile characters break neither lines nor JSON", async () => {
     const virtual = await startVirtualCluster({ model: { autoFailover: false } });
     virtual.model.createTable({ db: ODD, table: ODD, partitions: 1, replicas: 3 });
     virtual.model.put(5);
@@ -92,7 +92,7 @@ describe("names from the cluster", () => {
   });
 });
 
-describe("a big cluster", () => {
+describe("a large cluster", () => {
   it("is shown in bounded space, the worst first, and in full as JSON", async () => {
     const outage = SERVER_FAULTS.find((one) => one.name === "all tablets died and came back");
     if (outage === undefined) throw new Error("no such fault");
@@ -113,7 +113,7 @@ describe("a big cluster", () => {
   });
 });
 
-describe("what is to be typed stands in the order in which to type it", () => {
+describe("commands are listed in the order in which to run them", () => {
   const nexts = async (...names: string[]) => {
     const faults = [...SERVER_FAULTS, ...PARTITION_FAULTS];
     const inspections = await Promise.all(
@@ -130,13 +130,13 @@ describe("what is to be typed stands in the order in which to type it", () => {
     return text({ ...first, partitions, findings }).filter((line) => /^(next| {2}or)/.test(line));
   };
 
-  it("auto_failover is not switched on beside partitions that are not healthy: it never asks whether rows are lost", async () => {
+  it("switching auto_failover on is not advised while partitions are unhealthy: it never checks for lost rows", async () => {
     expect(await nexts("all tablets died and came back")).toEqual([
       expect.stringMatching(/^next \(1-\d+\): run: openmldb-ops --cmd=recoverdata$/),
     ]);
   });
 
-  it("servers and ops that stand still come first, what can be done at once before what waits for a server", async () => {
+  it("stuck servers and ops come first, immediate actions before those that wait for a server", async () => {
     const lines = await nexts(
       "one tablet is dead, and nothing was done about it yet",
       "a follower is not loaded",
@@ -161,7 +161,7 @@ describe("what is to be typed stands in the order in which to type it", () => {
     ]);
   });
 
-  it("one advice for all partitions that need it, another way with those that have it", async () => {
+  it("one advice for all partitions that need it, another way with the partitions that have one", async () => {
     const lines = await nexts("one tablet is dead, and nothing was done about it yet");
     const [advice, ...ways] = lines.filter((line) => /start tablet|or/.test(line));
     expect(lines.filter((line) => line.includes("start tablet"))).toHaveLength(1);
@@ -193,7 +193,7 @@ describe("the screen", () => {
     expect(lines).toEqual(["> one two", "  three", "  four-is-longer-than-all", "  five"]);
   });
 
-  it("colours only what the screen may colour", async () => {
+  it("uses colours only if the screen allows them", async () => {
     const facts = await seeded(SERVER_FAULTS[2] as (typeof SERVER_FAULTS)[number]);
     const screen = { hasColor: true, columns: 80 };
     const coloured = finish(inspectionText(finish(inspectFacts(facts)), EFFORT, screen)).join("\n");
@@ -203,7 +203,7 @@ describe("the screen", () => {
     expect(plain).toBe(text(finish(inspectFacts(facts)), 80).join("\n"));
   });
 
-  it("tells of a healthy cluster in a few lines, the verdict last", async () => {
+  it("shows a healthy cluster in a few lines, the verdict last", async () => {
     expect(text(await inspectionOf(await wellCluster()))).toEqual([
       "ZooKeeper   zk1:2181 answers",
       "nameserver  n1:6527 leads, n2:6527 stands by",
@@ -283,7 +283,7 @@ describe("JSON", () => {
 });
 
 describe("ZooKeeper's servers", () => {
-  it("are dialled, and those that do not answer are named with the reason", async () => {
+  it("are dialled, and those that do not answer are listed with the reason", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     onTestFinished(() => void server.close());
     await new Promise((resolve) => server.once("listening", resolve));

@@ -24,12 +24,12 @@ import { partition } from "./helpers/view.js";
 const FAULTS = [...SERVER_FAULTS, ...PARTITION_FAULTS];
 const PLAIN = { hasColor: false, columns: Number.POSITIVE_INFINITY };
 
-describe("every seeded fault is judged exactly: nothing missed, nothing invented", () => {
+describe("every seeded fault is diagnosed exactly, without missing or wrong findings", () => {
   it.each(FAULTS)("$name", async (fault) => {
     expect(judgement(finish(inspectFacts(await seeded(fault))))).toEqual(fault.sees);
   });
 
-  it("there is one for every rule, and for every problem that one look can find", () => {
+  it("there is one for every rule, and for every problem that one observation can find", () => {
     const seen = FAULTS.flatMap((fault) => fault.sees).join("\n");
     const words = new Set(seen.split(/[\s:,]+/));
     // What only shows when a recovery tries to load or to plan.
@@ -51,7 +51,7 @@ describe("every seeded fault is judged exactly: nothing missed, nothing invented
     expect(new Set(codes).size).toBe(codes.length);
   });
 
-  it.each(FAULTS)("$name: the partitions that are not healthy are recovery's", async (fault) => {
+  it.each(FAULTS)("$name: the unhealthy partitions are the same as in recovery", async (fault) => {
     const facts = await seeded(fault);
     const { partitions } = finish(inspectFacts(facts));
     const unhealthy = facts.views
@@ -102,7 +102,7 @@ describe("what to type next", () => {
   });
 });
 
-it("every command that is advised is one of this tool, with flags that it has", async () => {
+it("every advised command and its flags exist", async () => {
   const where = ["--zk_cluster=127.0.0.1:2181", "--zk_root_path=/openmldb"];
   const advised = new Set<string>();
   for (const fault of FAULTS) {
@@ -121,7 +121,7 @@ it("every command that is advised is one of this tool, with flags that it has", 
   }
 });
 
-it("a change of the leader that is advised is not refused when it is typed", async () => {
+it("an advised change of the leader is not refused", async () => {
   let advised = 0;
   for (const fault of FAULTS) {
     const facts = await seeded(fault);
@@ -164,7 +164,7 @@ describe("grades", () => {
   });
 
   it.each(["load-failed", "diverged", "unread", "ahead", "rows-missing"] as const)(
-    "%s puts rows at risk, whatever else there is",
+    "%s puts rows at risk, whatever other findings there are",
     (code) => {
       const view = partition("c leader,alive 9 leader,normal,9\nb follower,dead 9 -");
       const problems = [...diagnose(view), { code, endpoint: "b", text: "x" }];
@@ -172,7 +172,7 @@ describe("grades", () => {
     },
   );
 
-  it.each(["leader-unavailable", "not-as-planned"] as const)("%s is no more", (code) => {
+  it.each(["leader-unavailable", "not-as-planned"] as const)("%s is no longer an error", (code) => {
     const view = partition(
       "c leader,alive 9 leader,normal,9 feeds b=9\nb follower,alive 9 follower,normal,9",
     );
@@ -213,7 +213,7 @@ describe("recordings of a real cluster", () => {
     await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot(`golden/inspect-${name}.txt`);
   });
 
-  test.each(["restart-1-healthy", "names-1-healthy"])("%s: nothing is invented", async (name) => {
+  test.each(["restart-1-healthy", "names-1-healthy"])("%s: no wrong finding", async (name) => {
     const inspection = await inspectRecording(name);
     const notes = inspection.findings.filter((one) => one.level === "note");
     expect(
@@ -228,7 +228,7 @@ describe("recordings of a real cluster", () => {
   });
 });
 
-it("a run that begins or ends between two reads has left nothing behind", async () => {
+it("a run that begins or ends between two reads is not reported as leftover", async () => {
   const virtual = await wellCluster();
   const { tree } = virtual.model;
   const path = "/openmldb/ops_tool";

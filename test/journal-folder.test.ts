@@ -49,7 +49,7 @@ describe("old journals", () => {
     expect((await listRunIds(stateDir)).sort()).toEqual([2, 3, 4, 5, 6].map(idOf));
   });
 
-  test("what is not certainly one of them stays: other names, other contents, links", async () => {
+  test("files that may be something else stay: other names, other contents, links", async () => {
     const stateDir = await folderWith(3);
     const [victim, runs] = [join(stateDir, "victim"), join(stateDir, "runs")];
     writeFileSync(victim, readFileSync(journalPath(stateDir, idOf(0)), "utf8"));

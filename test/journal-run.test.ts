@@ -125,7 +125,7 @@ function unannounced(virtual: VirtualCluster, path: string): { seen: string[]; b
 }
 
 describe.each(["direct", "documented"] as const)("a recovery with a journal (%s)", (method) => {
-  test("each call has one intent, on the disk before the call, and one outcome", async () => {
+  test("each call has one intent, on disk before the call, and one outcome", async () => {
     const virtual = await afterOutage();
     const { journal, stateDir, told } = await openAt(virtual);
     const effects = unannounced(virtual, journal.path ?? "");
@@ -171,7 +171,7 @@ describe.each(["direct", "documented"] as const)("a recovery with a journal (%s)
   });
 });
 
-describe("a run that is killed", () => {
+describe("a killed run", () => {
   test("after RecoverTable was sent: the next run follows the op, and creates no second one", async () => {
     const virtual = await afterOutage();
     const first = await openAt(virtual);

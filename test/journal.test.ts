@@ -78,7 +78,7 @@ function countingDisk(fails: { append?: () => Promise<void>; sync?: () => Promis
 }
 
 describe("watchMutations", () => {
-  test("a hook before can keep the call from being made; one after sees what it threw", async () => {
+  test("a hook before can prevent the call; a hook after receives its error", async () => {
     const made: string[] = [];
     const seen: unknown[] = [];
     const broken = new Error("no");
@@ -138,7 +138,7 @@ describe("watchMutations", () => {
 });
 
 describe("a journal", () => {
-  test("begins with who runs what and ends with the result; only its owner can read it", async () => {
+  test("begins with the owner and the command and ends with the result; only its owner can read it", async () => {
     const stateDir = join(newFolder(), "new", "state");
     const { journal, told } = await open({ stateDir, now: () => 1_700_000_000_000 });
     await journal.hooks.before(callOf(0));
@@ -168,7 +168,7 @@ describe("a journal", () => {
     expect(statSync(join(stateDir, "runs")).mode & 0o777).toBe(0o700);
   });
 
-  test("a thousand intents at once share a few trips to the disk, and none is let through before", async () => {
+  test("a thousand intents at once share a few writes to disk, and each call waits for its write", async () => {
     const { disk, createFile } = countingDisk();
     const { journal } = await open({ stateDir: newFolder(), createFile });
     const syncsBefore = disk.syncs;
@@ -196,7 +196,7 @@ describe("a journal", () => {
     expect(disk.syncs).toBe(syncsBefore);
   });
 
-  test("a disk that is full in the middle: one warning, and the run goes on", async () => {
+  test("a disk that fills up during the run: one warning, and the run continues", async () => {
     let isFull = false;
     const { createFile } = countingDisk({
       append: async () => {
@@ -213,7 +213,7 @@ describe("a journal", () => {
     ]);
   });
 
-  test("a state folder that cannot be: one warning, and the run goes on", async () => {
+  test("an impossible state folder: one warning, and the run continues", async () => {
     const file = join(newFolder(), "file");
     writeFileSync(file, "");
     const { journal, told } = await open({ stateDir: join(file, "state") });
@@ -225,7 +225,7 @@ describe("a journal", () => {
     expect(told[0]).toMatch(/^warning: no journal is kept of this run: ENOTDIR/);
   });
 
-  test("a disk that hangs holds up a call for 2 s at most", async () => {
+  test("a hanging disk delays a call by at most 2 s", async () => {
     let hangs = false;
     const { createFile } = countingDisk({
       sync: () => (hangs ? new Promise(() => {}) : Promise.resolve()),
@@ -239,7 +239,7 @@ describe("a journal", () => {
     expect(turnsMs()).toBeLessThan(3_000);
   });
 
-  test("no secret that the command line gives gets into it", async () => {
+  test("no secret of the command line is written to it", async () => {
     const stateDir = newFolder();
     const zk = memoryZooKeeper({ "/openmldb": "" });
     const { journal } = await open({
@@ -314,7 +314,7 @@ describe("a damaged journal", () => {
     return { stateDir, id: journal.id, path: journal.path ?? "" };
   }
 
-  test("a half-written last line is left out and said", async () => {
+  test("a half-written last line is ignored and reported", async () => {
     const { stateDir, id, path } = await cutOff();
     appendFileSync(path, '{"kind":"intent","time":"2024-01-01T00:00:00.000Z","ca');
     const read = await readRun(stateDir, id);
@@ -324,7 +324,7 @@ describe("a damaged journal", () => {
     expect(unknown.map((one) => one.intent.target.pid)).toEqual([1, 2]);
   });
 
-  test("damaged lines are left out and counted; the rest is read", async () => {
+  test("damaged lines are ignored and counted; the rest is read", async () => {
     const { stateDir, id, path } = await cutOff();
     const lines = readFileSync(path, "utf8").trimEnd().split("\n");
     const bad = ["\0\0\0", "null", '{"kind":"intent"}', '{"kind":"toString","time":"2024-01-01"}'];
@@ -334,7 +334,7 @@ describe("a damaged journal", () => {
     expect(callsOf(read)).toHaveLength(3);
   });
 
-  test("one of which nothing can be read is listed all the same", async () => {
+  test("an unreadable one is listed in any case", async () => {
     const { stateDir, id, path } = await cutOff();
     chmodSync(path, 0o600);
     writeFileSync(path, "garbage");
@@ -345,7 +345,7 @@ describe("a damaged journal", () => {
 });
 
 describe("--resume", () => {
-  test("without an unfinished run it says so and goes on", async () => {
+  test("without an unfinished run it reports this and continues", async () => {
     const stateDir = newFolder();
     const first = await open({ stateDir, isResuming: true });
     expect(first.told).toEqual([expect.stringContaining("no unfinished run of this cluster")]);
@@ -356,7 +356,7 @@ describe("--resume", () => {
     expect((await readRun(stateDir, second.journal.id)).run?.resumes).toBeUndefined();
   });
 
-  test("names the run that it continues and the calls that nobody knows the end of", async () => {
+  test("names the run that it continues and the calls whose end is unknown", async () => {
     const stateDir = newFolder();
     const killed = await open({ stateDir, id: idOf(1) });
     await killed.journal.hooks.before(callOf(4));
@@ -418,14 +418,14 @@ describe("the history in ZooKeeper", () => {
     expect(byId.get(idOf(22))).toBeUndefined();
   });
 
-  test("a run that changes nothing leaves no trace there", async () => {
+  test("a run without changes writes nothing there", async () => {
     const zk = memoryZooKeeper({ "/openmldb": "" });
     const { journal } = await open({ stateDir: newFolder(), zk });
     await journal.finish({ exitCode: 0 });
     expect([...zk.nodes.keys()]).toEqual(["/openmldb"]);
   });
 
-  test("a ZooKeeper that fails or hangs costs a note or 2 s, never the run", async () => {
+  test("a ZooKeeper that fails or hangs causes a note or a delay of 2 s, never the end of the run", async () => {
     const down = memoryZooKeeper({});
     down.setData = () => Promise.reject(new Error("connection lost"));
     const first = await open({ stateDir: newFolder(), zk: down });

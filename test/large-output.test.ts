@@ -24,7 +24,7 @@ const large = (items: number, made = { count: 0 }) => ({
 const { signal } = new AbortController();
 
 describe("a JSON document in pieces", () => {
-  it.each([0, 2])("is what JSON.stringify makes of it, indent %i", (indent) => {
+  it.each([0, 2])("equals the output of JSON.stringify, indent %i", (indent) => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         expect([...jsonPieces(value, indent)].join("")).toBe(
@@ -40,7 +40,7 @@ describe("a JSON document in pieces", () => {
     expect(jsonText({ a: undefined }, 2)).toBe("{}");
   });
 
-  it("makes the items of a lazy list only when they are written, and writes them like other lists", () => {
+  it("creates the items of a lazy list when they are written, and writes them like other lists", () => {
     const made = { count: 0 };
     const pieces = jsonPieces(large(1_000, made), 2);
     for (let taken = 0; taken < 10; taken += 1) pieces.next();
@@ -83,14 +83,14 @@ describe("a large result", () => {
     expect(beats).toBeGreaterThan(10);
   });
 
-  it("is given up when nobody reads it any more", async () => {
+  it("is abandoned when its reader closes", async () => {
     const made = { count: 0 };
     const stdout = { write: () => undefined, isClosed: () => true };
     await print({ stdout, signal }, jsonPieces(large(50_000, made)));
     expect(made.count).toBeLessThan(2_000);
   });
 
-  it("is left by a signal that comes while nobody reads, and not by one that came before", async () => {
+  it("is abandoned on a signal while its reader is idle, but not on an earlier signal", async () => {
     const controller = new AbortController();
     const reason = new OpsError({ code: "interrupted", message: "stopped" });
     const never = { write: () => new Promise<void>(() => undefined) };
@@ -100,7 +100,7 @@ describe("a large result", () => {
     await print({ stdout: never, signal: controller.signal }, lined(["text"]));
   });
 
-  it("waits at a pipe that is full, without standing still", async () => {
+  it("waits at a full pipe, and continues when it is read", async () => {
     const module = (path: string) => JSON.stringify(new URL(`../dist/${path}`, import.meta.url));
     const code = `
       import { guardProcessIo } from ${module("cli/process-io.js")};
@@ -132,7 +132,7 @@ describe("a large file", () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  it("holds all of it, and other work runs while it is written", async () => {
+  it("is complete, and other work runs while it is written", async () => {
     const path = join(folder, "report.json");
     let beats = 0;
     const heart = setInterval(() => {
@@ -145,7 +145,7 @@ describe("a large file", () => {
   });
 });
 
-describe("what is shown of many", () => {
+describe("long lists", () => {
   it("a table of any number of rows", () => {
     const rows = Array.from({ length: 200_000 }, (_, at) => [String(at)]);
     const text = table([{ title: "n", align: "right" }], rows);
@@ -165,7 +165,7 @@ describe("what is shown of many", () => {
     expect(lines.slice(-2)).toEqual(["note 49\n", "and 10 more (--output=json shows all)\n"]);
   });
 
-  it("the status of tables without asking every tablet for every partition", async () => {
+  it("the status of tables without a call per tablet and partition", async () => {
     let asked = 0;
     class Counted extends Map<string, ReplicaReport> {
       override has(key: string): boolean {

@@ -83,7 +83,7 @@ async function failureOf(call: Promise<unknown>): Promise<OpsError> {
 const partition = { db: "db1", table: "t", tid: 7, pid: 0 };
 
 describe("calls to the nameserver", () => {
-  it("go on at the new leader after a standby has answered 300", async () => {
+  it("continue at the new leader after a standby has answered 300", async () => {
     const next = await serve(() => conf);
     const zk = zkWith("");
     const old = await serve(() => {
@@ -98,7 +98,7 @@ describe("calls to the nameserver", () => {
     expect([old.seen.length, next.seen.length]).toEqual([1, 2]);
   });
 
-  it("go on at the new leader after the old one has died", async () => {
+  it("continue at the new leader after the old one has died", async () => {
     const old = await serve(() => conf);
     const zk = zkWith(old.address);
     const cluster = await clusterOn(zk);
@@ -115,7 +115,7 @@ describe("calls to the nameserver", () => {
     expect(next.seen.length).toBe(20);
   });
 
-  it("are made again only while they are permitted: not for a run that has lost its lock", async () => {
+  it("are repeated only while permitted: not for a run that has lost its lock", async () => {
     const server = await serve(() => notLeader);
     const cluster = await clusterOn(zkWith(server.address));
     let asked = 0;
@@ -131,7 +131,7 @@ describe("calls to the nameserver", () => {
     expect([asked, server.seen.length, cluster.callCount()]).toEqual([3, 3, 3]);
   });
 
-  it("fail within their bound when all nameservers are down", async () => {
+  it("fail within their limit when all nameservers are down", async () => {
     const server = await serve(() => conf);
     await server.kill();
     const cluster = await clusterOn(zkWith(server.address), { leaderTimeoutMs: 700 });
@@ -145,21 +145,21 @@ describe("calls to the nameserver", () => {
     expect(cluster.callCount()).toBeGreaterThan(2);
   });
 
-  it("fail within their bound when the leader never finishes taking over", async () => {
+  it("fail within their limit when the leader never finishes its takeover", async () => {
     const server = await serve(() => notLeader);
     const cluster = await clusterOn(zkWith(server.address), { leaderTimeoutMs: 400 });
     const error = await failureOf(cluster.confSet("auto_failover", "true"));
     expect(error).toMatchObject({ code: "rejected", responseCode: 300 });
   });
 
-  it("fail at once where no nameserver has ever been registered", async () => {
+  it("fail at once if no nameserver was ever registered", async () => {
     const cluster = await clusterOn(memoryZooKeeper({ "/openmldb/leader": "" }));
     const start = startTurnClock();
     expect((await failureOf(cluster.confGet())).code).toBe("no-leader");
     expect(start()).toBeLessThan(500);
   });
 
-  it("do not go on for long when the connection is dropped on purpose", async () => {
+  it("end soon when the connection is dropped on purpose", async () => {
     const server = await serve(() => conf, { authorization: "uroot:1x" });
     const cluster = await clusterOn(zkWith(server.address), { leaderTimeoutMs: 30_000 });
     const start = startTurnClock();
@@ -169,7 +169,7 @@ describe("calls to the nameserver", () => {
     expect(start()).toBeLessThan(2000);
   });
 
-  it("are not repeated when the answer is a plain no", async () => {
+  it("are not repeated after a refusal", async () => {
     const server = await serve(() =>
       bytes(GeneralResponseSchema, { code: 321, msg: "no pid has update" }),
     );
@@ -193,7 +193,7 @@ describe("calls to the nameserver", () => {
     expect((await failureOf(cluster.topology())).code).toBe("interrupted");
   });
 
-  it("take an answer without a code for a bad one", async () => {
+  it("treat an answer without a code as invalid", async () => {
     const server = await serve(() => ({ body: Buffer.alloc(0) }));
     const cluster = await clusterOn(zkWith(server.address));
     expect((await failureOf(cluster.showTablet())).message).toContain("no response code");
@@ -226,7 +226,7 @@ describe("recoverTable", () => {
   });
 
   it.each(["reset", "drop", "silence"] as const)(
-    "is not repeated after %s, which may have had an effect",
+    "is not repeated after %s, which may have taken effect",
     async (reply) => {
       const server = await serve(() => reply);
       const cluster = await clusterOn(zkWith(server.address), { rpcTimeoutMs: 200 });
@@ -249,7 +249,7 @@ describe("recoverTable", () => {
   });
 });
 
-describe("what the nameserver is asked", () => {
+describe("requests to the nameserver", () => {
   const table = (name: string, db: string) => ({ name, db, tid: 1 });
 
   it("ShowTable: all with show_all alone, one by name and database, and the answer filtered", async () => {
@@ -329,7 +329,7 @@ describe("calls to tablets", () => {
     expect(second.seen[0]?.body.toString("hex")).toBe("08071000");
   });
 
-  it("LoadTable carries role, term, storage mode and followers; loaded already is as good", async () => {
+  it('LoadTable carries role, term, storage mode and followers; "loaded already" counts as success', async () => {
     const server = await serve(() =>
       bytes(TabletAnswerSchema, { code: 101, msg: "table already exists" }),
     );
@@ -363,7 +363,7 @@ describe("calls to tablets", () => {
     );
   });
 
-  it("a storage mode that is not known is not sent", async () => {
+  it("an unknown storage mode is not sent", async () => {
     const server = await serve(() => bytes(TabletAnswerSchema, { code: 0 }));
     const cluster = await clusterOn(zkWith("ns:1"));
     const unknown = { ...load, storageMode: "unknown" as const };
@@ -374,7 +374,7 @@ describe("calls to tablets", () => {
     expect(server.seen).toEqual([]);
   });
 
-  it("LoadTable that fails says why", async () => {
+  it("a failed LoadTable reports the reason", async () => {
     const server = await serve(() =>
       bytes(TabletAnswerSchema, { code: 131, msg: "fail to init table" }),
     );
@@ -385,7 +385,7 @@ describe("calls to tablets", () => {
     expect(error.hint).toContain("directory");
   });
 
-  it("ChangeRole accepts the role it asked for, and no other", async () => {
+  it("ChangeRole accepts the requested role only", async () => {
     let code = 102;
     const server = await serve(() => bytes(ChangeRoleResponseSchema, { code }));
     const cluster = await clusterOn(zkWith("ns:1"));
@@ -402,7 +402,7 @@ describe("calls to tablets", () => {
     expect(requests[2]).toBe("0807" + "1000" + "2002");
   });
 
-  it("GetTableFollower takes no follower for an empty list", async () => {
+  it('GetTableFollower treats "no follower" as an empty list', async () => {
     let reply = bytes(GetTableFollowerResponseSchema, { code: 134, offset: 90n });
     const server = await serve(() => reply);
     const cluster = await clusterOn(zkWith("ns:1"));
@@ -416,7 +416,7 @@ describe("calls to tablets", () => {
     ).toBe(103);
   });
 
-  it("a read is made again once after its connection broke, a change is not", async () => {
+  it("a read is repeated once after its connection broke, a change is not", async () => {
     const replies = new Map<string, number>();
     const server = await serve(({ path }: Seen) => {
       const calls = (replies.get(path) ?? 0) + 1;
@@ -429,7 +429,7 @@ describe("calls to tablets", () => {
     expect([...replies.values()]).toEqual([2, 1]);
   });
 
-  it("a dead tablet is told at once", async () => {
+  it("a dead tablet is reported at once", async () => {
     const server = await serve(() => conf);
     await server.kill();
     const cluster = await clusterOn(zkWith("ns:1"), { rpcTimeoutMs: 10_000 });

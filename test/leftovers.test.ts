@@ -54,7 +54,7 @@ it.each([
   ["refuses connections", "x:6527"],
   ["runs again, and stands by behind it", "n1:6527"],
 ])(
-  "a nameserver's lock that no session owns is named at once, also where that one %s",
+  "a nameserver's lock without a session is reported at once, also if it %s",
   async (_what, endpoint) => {
     const virtual = await withTable();
     const { cluster, notes } = await telling(virtual);
@@ -73,7 +73,7 @@ it.each([
   },
 );
 
-it("a lock whose session may end is waited for, and the wait says so once", async () => {
+it("a lock whose session may end is waited for, with one message", async () => {
   const virtual = await withTable();
   const { cluster, notes } = await telling(virtual);
   virtual.model.kill("n1:6527", { leavesNodes: true });
@@ -85,7 +85,7 @@ it("a lock whose session may end is waited for, and the wait says so once", asyn
   );
 });
 
-it("no op is asked for where none could end, and what needs no op is done", async () => {
+it("no op is requested if none could end, and steps without ops are done", async () => {
   const virtual = await withTable();
   leaveRegistration(virtual);
   virtual.model.outage();

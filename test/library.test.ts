@@ -45,13 +45,13 @@ const unhealthyIn = async (connection: Connection) =>
 const settled = (work: Promise<unknown>) => work.catch((error: unknown) => error);
 
 // `npm run api` writes the page; so does `npx vitest run test/library.test.ts --update`.
-test("docs/api.md is what the docstrings say", async () => {
+test("docs/api.md is up to date with the docstrings", async () => {
   await expect(apiPage()).toMatchFileSnapshot(
     fileURLToPath(new URL("../docs/api.md", import.meta.url)),
   );
 });
 
-describe("looking", () => {
+describe("reading functions", () => {
   test("observe, diagnose, plan and inspect agree on what is wrong, and change nothing", async () => {
     const sandbox = await brokenSandbox(false);
     const connection = await connected(sandbox);
@@ -68,7 +68,7 @@ describe("looking", () => {
     expect((await unhealthyIn(connection)).length).toBe(unhealthy.length);
   });
 
-  test("a name that does not exist is refused, as the command refuses it", async () => {
+  test("an unknown name is refused, as in the command", async () => {
     const connection = await connected(await sandboxForTest({ speed: 20 }));
     await expect(plan(connection, { only: { table: "t9" } })).rejects.toMatchObject({
       name: "OpsError",
@@ -108,7 +108,7 @@ describe("recover", () => {
     expect([isAllHealthy(again), again.changes]).toEqual([true, 0]);
   });
 
-  test("a plan that does not fit the cluster any more changes nothing", async () => {
+  test("a stale plan changes nothing", async () => {
     const sandbox = await brokenSandbox(false);
     const connection = await connected(sandbox);
     const planned = await plan(connection);
@@ -122,7 +122,7 @@ describe("recover", () => {
     expect((await unhealthyIn(connection)).length).toBeGreaterThanOrEqual(before.length);
   });
 
-  test("an abort in the middle ends it, with auto_failover put back and the lock let go of", async () => {
+  test("an abort during a run ends it, with auto_failover put back and the lock released", async () => {
     const sandbox = await brokenSandbox(true);
     for (const name of sandbox.model.tablets.keys()) sandbox.model.slowLoad(name, 2_000_000);
     const connection = await connected(sandbox);
@@ -157,7 +157,7 @@ describe("connect", () => {
     });
   });
 
-  test("a connection that was closed is not used again", async () => {
+  test("a closed connection is not used again", async () => {
     const connection = await connected(await sandboxForTest({ speed: 20 }));
     await connection.close();
     await expect(observe(connection)).rejects.toMatchObject({ code: "usage" });

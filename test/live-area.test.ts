@@ -21,7 +21,7 @@ function block(count: number, value: number) {
 }
 
 test.each(BOTH)(
-  "a terminal that %s: the block is drawn in place, and log lines stand above it",
+  "a terminal that %s: the block is drawn in place, below the log lines",
   (narrowing) => {
     const { tty, area, log } = screen(40, 12, narrowing);
     log("begins\n");
@@ -40,7 +40,7 @@ test.each(BOTH)(
   },
 );
 
-test.each(BOTH)("a terminal that %s: no change of its size leaves anything behind", (narrowing) => {
+test.each(BOTH)("a terminal that %s: a change of its size leaves no remains", (narrowing) => {
   const { tty, area, log } = screen(80, 24, narrowing);
   log("begins\n");
   area.show(block(4, 0));
@@ -64,7 +64,7 @@ test.each(BOTH)("a terminal that %s: no change of its size leaves anything behin
   expect(tty.text()).toEqual(["begins"]);
 });
 
-test("a screen too low for it has no block, and one that shrinks while it is drawn keeps its lines apart", () => {
+test("a screen that is too low has no block, and lines stay separate if the screen shrinks", () => {
   const { tty, area, log } = screen(80, 2, "wraps");
   log("begins\n");
   area.show(block(2, 1));

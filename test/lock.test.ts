@@ -44,7 +44,7 @@ function lockOptions({ parts }: ToolProcess): Parameters<typeof takeLock>[0] {
 }
 
 describe("two runs", () => {
-  test("the first one was killed: it leaves a lock that the next run on the same machine waits for, and says so", async () => {
+  test("the first one was killed: the next run on the same machine reports its lock and waits for it", async () => {
     const virtual = await brokenCluster();
     const victim = await startTool(virtual, "victim");
     victim.dieAfter(7);
@@ -60,7 +60,7 @@ describe("two runs", () => {
     expect(texts(heir)).toMatch(/run-victim.*its process is gone; waiting for ZooKeeper/);
   });
 
-  test("patience with the dead is none with whoever takes the lock after them", async () => {
+  test("the extended deadline covers only the dead holder, not its successor", async () => {
     const virtual = await brokenCluster();
     const victim = await startTool(virtual, "victim");
     await virtual.clock.run(takeLock(lockOptions(victim)), 1_000);
@@ -86,7 +86,7 @@ describe("two runs", () => {
     ["a process id that means every process", { pid: -1 }, 1_000],
     ["the longest session timeout that can be asked for", { sessionTimeoutMs: 3_600_000 }, 44_000],
     ["more data than a lock has", { command: 7, host: "x".repeat(900_000) }, 1_000],
-  ])("a lock that claims %s is no reason to wait longer", async (_what, fields, limitMs) => {
+  ])("a lock that claims %s does not extend the wait", async (_what, fields, limitMs) => {
     const virtual = await brokenCluster();
     const other = await startTool(virtual, "other");
     const data = JSON.parse(String(encode(other.parts.owner, {})));
@@ -100,7 +100,7 @@ describe("two runs", () => {
     expect(has(virtual, LOCK)).toBe(true);
   });
 
-  test("a lock that no session holds is not waited for, and what to do is said", async () => {
+  test("a lock without a session is not waited for, and a hint is printed", async () => {
     const virtual = await brokenCluster();
     const heir = await startTool(virtual, "heir");
     await heir.parts.zk.create(LOCK, encode(heir.parts.owner, {}), "persistent");
@@ -115,7 +115,7 @@ describe("two runs", () => {
     expect(virtual.clock.now() - began).toBeLessThan(1_000);
   });
 
-  test("with --wait_lock both are waited for, and no longer than it says", async () => {
+  test("with --wait_lock both are waited for, up to its limit", async () => {
     const virtual = await brokenCluster();
     const victim = await startTool(virtual, "victim");
     await virtual.clock.run(takeLock(lockOptions(victim)), 1_000);
@@ -134,7 +134,7 @@ describe("two runs", () => {
     expect(waited).toBeLessThan(21_000);
   });
 
-  test("the second one is refused at once, naming the first; a live marker is left alone", async () => {
+  test("the second one is refused at once, naming the first; the marker of an active run stays", async () => {
     const virtual = await brokenCluster();
     const first = await startTool(virtual, "first");
     const run = first.recover();
@@ -159,7 +159,7 @@ describe("two runs", () => {
     expectAllBack(virtual);
   });
 
-  test("the second one waits with --wait_lock until the first has ended, or in vain", async () => {
+  test("the second one waits with --wait_lock until the first has ended, or until the limit", async () => {
     const virtual = await brokenCluster();
     const first = await startTool(virtual, "first");
     const firstRun = first.recover();
@@ -188,7 +188,7 @@ describe("two runs", () => {
     expectAllBack(virtual);
   });
 
-  test("waiting ends with the signal", async () => {
+  test("a signal ends the wait", async () => {
     const virtual = await brokenCluster();
     const first = await startTool(virtual, "first");
     await virtual.clock.run(takeLock(lockOptions(first)), 1_000);
@@ -202,8 +202,8 @@ describe("two runs", () => {
   });
 });
 
-describe("a session that is lost in the middle", () => {
-  test("the lock is free: it is taken again, and the run looks afresh", async () => {
+describe("a session that is lost during a run", () => {
+  test("the lock is free: it is acquired again, and the cluster is observed again", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");
     const run = tool.recover();
@@ -227,7 +227,7 @@ describe("a session that is lost in the middle", () => {
     expectAllBack(virtual);
   });
 
-  test("and nobody can be asked when it looks afresh: the value is put back all the same", async () => {
+  test("and the new observation fails: the value is put back in any case", async () => {
     const virtual = await brokenCluster();
     const tool = await startTool(virtual, "unlucky");
     const run = tool.recover();
@@ -241,7 +241,7 @@ describe("a session that is lost in the middle", () => {
     expectAllBack(virtual);
   });
 
-  test("another run has it: no change after that, the value is left to the other run", async () => {
+  test("another run holds the lock: no further change, and the value is left to that run", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");
     const run = tool.recover();
@@ -267,7 +267,7 @@ describe("a session that is lost in the middle", () => {
     expectAllBack(virtual);
   });
 
-  test("another run takes it right before it is let go of: the other run keeps it", async () => {
+  test("another run acquires it right before the release: that run keeps it", async () => {
     const virtual = await brokenCluster();
     const [one, other] = [await startTool(virtual, "one"), await startTool(virtual, "other")];
     const lock = await virtual.clock.run(takeLock(lockOptions(one)), HOUR);
@@ -281,7 +281,7 @@ describe("a session that is lost in the middle", () => {
     expect(has(virtual, LOCK)).toBe(false);
   });
 
-  test("its data is overwritten, but the session still owns it: the run goes on", async () => {
+  test("its data is overwritten, but the session still owns it: the run continues", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");
     const run = tool.recover();
@@ -297,7 +297,7 @@ describe("a session that is lost in the middle", () => {
     expectAllBack(virtual);
   });
 
-  test("again and again: the run ends, with the value back", async () => {
+  test("repeatedly: the run ends, with the value put back", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");
     const stop = virtual.model.tree.onChange(({ type, path }) => {
@@ -347,7 +347,7 @@ describe("on the wire", () => {
     return { tree, server, lock, retaken: () => retaken };
   }
 
-  test("an expired session is noticed within a second, and the lock taken again", async () => {
+  test("an expired session is detected within a second, and the lock is acquired again", async () => {
     const { tree, server, lock, retaken } = await heldLock();
     await lock.check(0);
     server.expireSessions();
@@ -360,7 +360,7 @@ describe("on the wire", () => {
     await expect(lock.check()).rejects.toMatchObject({ code: "interrupted" });
   });
 
-  test("a dropped connection costs nothing, a silent server is told apart from a held lock", async () => {
+  test("a dropped connection has no effect, a silent server is distinguished from a held lock", async () => {
     const { server, lock, retaken } = await heldLock();
     server.dropConnections();
     await lock.check(0);
@@ -391,12 +391,12 @@ async function changesAfterLoss(virtual: VirtualCluster, clock: Clock): Promise<
 }
 
 describe("a clock that is set back while ZooKeeper is silent", () => {
-  test("changes nothing: without a confirmation no call is made after another run has the lock", async () => {
+  test("has no effect: without a confirmation no call is made after another run holds the lock", async () => {
     const virtual = await brokenCluster(5_000);
     expect(await changesAfterLoss(virtual, virtual.clock)).toEqual([]);
   });
 
-  test("would let calls through if time were measured by it", async () => {
+  test("would permit calls if time were measured by it", async () => {
     const virtual = await brokenCluster(5_000);
     const { clock } = virtual;
     const wrong: Clock = {
@@ -409,7 +409,7 @@ describe("a clock that is set back while ZooKeeper is silent", () => {
 });
 
 describe("a ZooKeeper that is silent", () => {
-  test("for a while: no change from the first second on, and the run goes on afterwards", async () => {
+  test("for a while: no change after the first second, and the run continues afterwards", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");
     const run = tool.recover();
@@ -427,7 +427,7 @@ describe("a ZooKeeper that is silent", () => {
     expectAllBack(virtual);
   });
 
-  test("for good: the run ends, says that the value is not back, and the next one does it", async () => {
+  test("permanently: the run ends, reports that the value is not put back, and the next run does it", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");
     const run = tool.recover();

@@ -40,7 +40,7 @@ describe("the log", () => {
     );
   });
 
-  it("never throws, also if what takes its lines does", async () => {
+  it("never throws, even if its sink does", async () => {
     const write = () => {
       throw new Error("the terminal is gone");
     };
@@ -50,7 +50,7 @@ describe("the log", () => {
     log.info("something else");
   });
 
-  it("tells people from its level up, and the file from info up", async () => {
+  it("shows lines from its level up, and writes lines from info up to the file", async () => {
     const { log, told, fileLines } = openTestLog("warn");
     log.debug("d");
     log.info("i");
@@ -66,7 +66,7 @@ describe("the log", () => {
     ]);
   });
 
-  it("never shows what has the name of a secret, and garbles nothing else", async () => {
+  it("never shows the value of a secret name, and changes nothing else", async () => {
     const { log, told, path } = openTestLog("debug");
     log.info("the cluster at /openmldb", { zk_cert: "openmldb:hush", root: "/openmldb" });
     log.debug("options", { password: "hush", OPENMLDB_OPS_PASSWORD: "hush" });
@@ -76,7 +76,7 @@ describe("the log", () => {
     expect(everything).not.toContain("hush");
   });
 
-  it("keeps one line for each message, whatever it holds", async () => {
+  it("writes one line for each message, whatever its content", async () => {
     const { log, told, fileLines } = openTestLog("info");
     log.info("a\nb\x1b[2J", { table: "x\ny", offset: 2n ** 63n });
     await log.close();
@@ -85,7 +85,7 @@ describe("the log", () => {
     expect(fileLines()[0]).toMatchObject({ message: "a\nb\x1b[2J", table: "x\ny" });
   });
 
-  it("appends to what the file holds", async () => {
+  it("appends to an existing file", async () => {
     const path = join(folder, "old.log");
     writeFileSync(path, '{"message":"old"}\n');
     const log = openLogTo(path, "info", () => {});
@@ -94,7 +94,7 @@ describe("the log", () => {
     expect(readFileSync(path, "utf8")).toMatch(/^{"message":"old"}\n{.*"message":"new".*}\n$/);
   });
 
-  it("says once that the disk is full, and goes on", async () => {
+  it("reports a full disk once, and continues", async () => {
     const told: string[] = [];
     const log = openLogTo("/dev/full", "info", (line) => told.push(line));
     log.info("one");

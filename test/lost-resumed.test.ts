@@ -121,7 +121,7 @@ function kept({ model }: VirtualCluster): readonly string[] {
   return model.tree.children(`${model.root}/ops_tool/seen`) ?? [];
 }
 
-test("killed at any change, the next run names the same sum, and what was accepted first is enough", async () => {
+test("killed at any change, the next run reports the same loss, and the first acceptance covers it", async () => {
   const whole = await recovered(await rowsOfALost(), { acceptsLossOfLost: SUM });
   expect(sumOf(whole.before)).toEqual(SUM);
   expect(whole.changes).toBeGreaterThan(12);
@@ -141,7 +141,7 @@ test("killed at any change, the next run names the same sum, and what was accept
   }
 }, 60_000);
 
-test("killed at any change without a decision, the next run asks for the same sum", async () => {
+test("killed at any change without a decision, the next run asks for the same loss", async () => {
   const whole = await recovered(await rowsOfALost());
   const asked = (report: RunReport | undefined) =>
     sumOf(report?.partitions.map((one) => one.failure?.decision?.loss) ?? []);

@@ -74,7 +74,7 @@ test("a tablet that is registered is not lost: refused, and nothing is changed",
 });
 
 test.each([false, true])(
-  "without rows that only it held it needs nothing more, and its old disk changes nothing later (everything restarted: %s)",
+  "without rows that only it held no decision is needed, and its old disk has no effect later (everything restarted: %s)",
   async (isOutage) => {
     const virtual = await prepared();
     if (isOutage) virtual.model.outage();
@@ -100,7 +100,7 @@ test.each([false, true])(
   },
 );
 
-test("rows that only it held are given up only where the sum is accepted, and a new term begins", async () => {
+test("rows that only it held are given up only if the loss is accepted, and a new term begins", async () => {
   const virtual = await prepared();
   await loseRowsOfA(virtual, false);
   await expect(
@@ -120,7 +120,7 @@ test("rows that only it held are given up only where the sum is accepted, and a 
   expect(virtual.model.rows().map((one) => one.served)).toEqual(Array(3).fill(30));
 });
 
-test("what is not accepted is left as it is: a decision with its sum and one command", async () => {
+test("an unaccepted loss leaves the partition unchanged: a decision with its loss and one command", async () => {
   const virtual = await prepared();
   await loseRowsOfA(virtual, false);
   const undecided = await recovered(virtual);
@@ -138,7 +138,7 @@ test("what is not accepted is left as it is: a decision with its sum and one com
   expect(report.partitions.map((one) => one.status)).toEqual(["recovered"]);
 });
 
-test("where the nameserver restarted too, nobody knows how many rows it held: unknown is named, and accepted as such", async () => {
+test("if the nameserver restarted too, the loss is unknown: it is reported and accepted as unknown", async () => {
   const virtual = await prepared();
   await loseRowsOfA(virtual, true);
   const undecided = await recovered(virtual);
@@ -150,7 +150,7 @@ test("where the nameserver restarted too, nobody knows how many rows it held: un
   expect(report.partitions.map((one) => one.status)).toEqual(["recovered"]);
 });
 
-test("the only replica of a partition stays on record, and the reason is told", async () => {
+test("the only replica of a partition stays on record, and the reason is reported", async () => {
   const virtual = await prepared(1);
   virtual.model.kill(A);
   await virtual.pass(60_000);

@@ -24,7 +24,7 @@ async function states({ ns }: ModelCluster): Promise<Record<string, string>> {
   return Object.fromEntries(tablets.map(({ endpoint, state }) => [endpoint, state]));
 }
 
-test("a node that outlives its tablet keeps it healthy for the nameserver, and no op ends", async () => {
+test("a tablet whose node outlives it stays healthy for the nameserver, and no op ends", async () => {
   const cluster = await filled();
   const [leader, follower, third] = cluster.holders(0) as [string, string, string];
   cluster.model.kill(third, { leavesNodes: true });
@@ -103,7 +103,7 @@ test("a tablet of another cluster has other tables under the same numbers", asyn
   expect(own.find((one) => one.endpoint === endpoint)?.acknowledged).toBe(20);
 });
 
-test("LoadTable takes any name and writes it; database and columns stay those of the disk", async () => {
+test("LoadTable accepts any name and writes it; database and columns stay those of the disk", async () => {
   const cluster = await filled();
   const [, endpoint] = cluster.holders(0) as [string, string];
   cluster.model.putForeignTablet(endpoint, { hasLoaded: false });
@@ -116,7 +116,7 @@ test("LoadTable takes any name and writes it; database and columns stay those of
   expect(schema.tableMeta?.columnDesc).toHaveLength(3);
 });
 
-test("a replica that is not loaded tells nothing, whether its directory exists or not", async () => {
+test("calls about an unloaded replica do not show whether its directory exists", async () => {
   const cluster = await filled();
   const [leader] = cluster.holders(0);
   cluster.model.restart(leader);
@@ -136,7 +136,7 @@ test("a replica that is not loaded tells nothing, whether its directory exists o
   }
 });
 
-test("a restored ZooKeeper knows neither the new leader nor its term", async () => {
+test("a restored ZooKeeper has neither the new leader nor its term", async () => {
   const cluster = await filled();
   const { model } = cluster;
   const copy = model.copyZooKeeper();
@@ -165,7 +165,7 @@ test("a restored ZooKeeper knows neither the new leader nor its term", async () 
   expect(held?.sort()).toEqual([20, 25, 25]);
 });
 
-test("a nameserver that runs keeps its record", async () => {
+test("a running nameserver keeps its record", async () => {
   const { model } = await filled();
   expect(() => model.restoreZooKeeper(model.copyZooKeeper())).toThrow(/is running; kill it first/);
 });
@@ -194,7 +194,7 @@ test("during a blip no call gets through, and one in flight loses its answer", a
   expect(model.leader?.autoFailover).toBe(false);
 });
 
-test("a clock that is an hour off dates ops, and ages stay what they are", async () => {
+test("a clock that is an hour off changes the times of ops, but not ages", async () => {
   const cluster = await filled();
   const ages = async () => (await cluster.ns(showTablet, {})).tablets.map((one) => Number(one.age));
   const before = await ages();
@@ -216,7 +216,7 @@ test("a clock that is an hour off dates ops, and ages stay what they are", async
   expect(ahead).toBeGreaterThan(3_500);
 });
 
-test("with server names a moved tablet keeps its name, and everything finds its new address", async () => {
+test("with server names a moved tablet keeps its name, and all processes use its new address", async () => {
   const sandbox = await sandboxForTest({ serverNames: true, speed: 20, autoFailover: false });
   const old = sandbox.addressOf("tablet-1");
   const address = await sandbox.move("tablet-1");
@@ -247,7 +247,7 @@ test("an empty entry in map/names means that the name is the address", async () 
   expect(tablets[0]).toMatchObject({ realEndpoint: "", state: "kHealthy" });
 });
 
-test("two names that lead to one address: the nameserver talks to the tablet that answers there", async () => {
+test("two names with one address: the nameserver calls the tablet that answers there", async () => {
   const sandbox = await sandboxForTest({
     serverNames: true,
     speed: 20,

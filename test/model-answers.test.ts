@@ -165,7 +165,7 @@ const anything = fc.record({
   some: fc.nat(30),
 });
 
-test("answers that share parts say what answers made afresh say, and stay as they were", async () => {
+test("answers that share parts equal new answers, and do not change afterwards", async () => {
   const walk = fc.array(anything, { minLength: STEPS, maxLength: STEPS });
   await fc.assert(
     fc.asyncProperty(walk, async (steps) => {
@@ -188,7 +188,7 @@ test("answers that share parts say what answers made afresh say, and stay as the
   );
 }, 60_000);
 
-test("what has not changed is answered with the same object, which nobody can change", () => {
+test("unchanged data is answered with the same frozen object", () => {
   const cluster = modelCluster();
   const status = () => statusOf(cluster.model.tablet("t:1")).allTableStatus[0]!;
   const table = () => tablesOf(cluster, { showAll: true }).tableInfo[0]!;

@@ -16,7 +16,7 @@ function dir(entries: bigint, writer: number): ReplicaDir {
   return new Disk().install({ tid: 1, pid: 0, meta, runs });
 }
 
-test("a received snapshot takes the place of a longer one whose binlog is gone", () => {
+test("a received snapshot replaces a longer one whose binlog is gone", () => {
   const leader = dir(9n, 1);
   leader.makeSnapshot(1n);
   const follower = dir(15n, 2);

@@ -36,7 +36,7 @@ function switchTo(it: ModelCluster, isOn: boolean) {
 
 const lost = ({ model }: ModelCluster) => model.rows().map((one) => one.lost);
 
-test("a session that was lost for a while, without a restart, makes it do nothing", async () => {
+test("a lost session without a restart causes no action", async () => {
   const { it, leader } = await serving();
   it.model.hang(leader);
   await it.pass(20_000);
@@ -59,7 +59,7 @@ test("a tablet that restarted is treated as gone at once, whatever the heartbeat
   expect(it.model.healthy()).toEqual([]);
 });
 
-test("it does the same for a tablet that registered and does not answer", async () => {
+test("a tablet that registered and does not answer is treated in the same way", async () => {
   const { it, leader } = await serving();
   it.model.kill(leader);
   await it.pass(15_000);
@@ -69,7 +69,7 @@ test("it does the same for a tablet that registered and does not answer", async 
   expect((await it.ops()).map((op) => op.split(" ")[0])).toContain("kChangeLeaderOP");
 });
 
-test("it elects without asking what the absent leader holds, and moves that binlog away", async () => {
+test("it elects without comparing the absent leader's entries, and moves its binlog away", async () => {
   const { it, leader, followers } = await aheadAndGone();
   // As a recovery leaves them that waits for a decision.
   for (const one of followers) await load(it, one, { mode: TableMode.kTableFollower });
@@ -80,7 +80,7 @@ test("it elects without asking what the absent leader holds, and moves that binl
   expect(lost(it)).toEqual([5]);
 });
 
-test("no election succeeds while one of the followers is not loaded, and the absent leader keeps its binlog", async () => {
+test("no election succeeds while a follower is not loaded, and the absent leader keeps its binlog", async () => {
   const { it, leader } = await aheadAndGone();
   await switchTo(it, true);
   it.model.restart(leader);
@@ -90,7 +90,7 @@ test("no election succeeds while one of the followers is not loaded, and the abs
   expect(lost(it)).toEqual([0]);
 });
 
-test("a tablet that comes back while it is off is left alone, also once it is on again", async () => {
+test("a tablet that comes back while auto_failover is off is left alone, also after it is on again", async () => {
   const { it, leader } = await aheadAndGone();
   it.model.restart(leader);
   await it.pass(5_000);
@@ -100,7 +100,7 @@ test("a tablet that comes back while it is off is left alone, also once it is on
   expect(lost(it)).toEqual([0]);
 });
 
-test("a timeout that ended while it was off has no consequence before the tablet is back", async () => {
+test("a timeout that ended while auto_failover was off has no effect before the tablet is back", async () => {
   const { it, leader } = await serving();
   await switchTo(it, false);
   it.model.kill(leader);
@@ -111,7 +111,7 @@ test("a timeout that ended while it was off has no consequence before the tablet
   expect(await flags(it)).toContain(`${leader} leader alive`);
 });
 
-test("a replica that is not flagged leader is not recovered where no leader is alive, and keeps its binlog", async () => {
+test("a replica that is not flagged leader is not recovered without an alive leader, and keeps its binlog", async () => {
   const { it, leader, followers } = await aheadAndGone();
   const [one = ""] = followers;
   await flag(it, leader, false);
@@ -124,7 +124,7 @@ test("a replica that is not flagged leader is not recovered where no leader is a
   expect(lost(it)).toEqual([0]);
 });
 
-test("leadership is given back only to a replica that has every entry of its leader", async () => {
+test("leadership is restored only to a replica with all entries of its leader", async () => {
   const { it, leader } = await serving();
   await it.pass(3_000);
   it.model.kill(leader);
@@ -140,7 +140,7 @@ test("leadership is given back only to a replica that has every entry of its lea
   expect(it.model.rows()).toMatchObject([{ served: 70, lost: 0 }]);
 });
 
-test("a nameserver that takes over in the middle of kChangeLeader waits for that step for ever", async () => {
+test("a nameserver that takes over during kChangeLeader waits for that step forever", async () => {
   const it = modelCluster({ options: { opStepMs: 500 }, table: { partitions: 1 } });
   it.model.put(10);
   await it.pass(3_000);

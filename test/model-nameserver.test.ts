@@ -39,7 +39,7 @@ describe("nameservers", () => {
     expect(offsets).toEqual(Array(6).fill(60n));
   });
 
-  it("take over after the session has ended, with the ops that were running", async () => {
+  it("take over after the session has ended, with the active ops", async () => {
     const it = await afterOutage();
     const [, follower = ""] = it.holders();
     await serveLeader(it);
@@ -58,7 +58,7 @@ describe("nameservers", () => {
     ).toEqual([]);
   });
 
-  it("give way to the next when they hang, and come back as standby", async () => {
+  it("lose leadership when stopped, and continue as standby", async () => {
     const it = modelCluster();
     it.model.hang("nameserver1");
     await it.pass(10_000);
@@ -73,7 +73,7 @@ describe("nameservers", () => {
 });
 
 describe("auto_failover", () => {
-  it("elects new leaders when a tablet is gone for long, and recovers it when it is back", async () => {
+  it("elects new leaders when a tablet is gone for the timeout, and recovers it when it is back", async () => {
     const it = modelCluster({ options: { autoFailover: true } });
     it.model.put(50);
     await it.pass(3_000);
@@ -98,7 +98,7 @@ describe("auto_failover", () => {
     ]);
   });
 
-  it("does not heal what went down together, and never marks the last alive replica dead", async () => {
+  it("does not recover partitions whose replicas went down together, and never marks the last alive replica dead", async () => {
     const it = modelCluster({ options: { autoFailover: true }, systemTables: true });
     it.model.put(50);
     await it.pass(3_000);
@@ -111,7 +111,7 @@ describe("auto_failover", () => {
     }
   });
 
-  it("works through the tables in the order of databases and names, as recorded", async () => {
+  it("processes the tables in the order of databases and names, as recorded", async () => {
     const it = modelCluster({ options: { autoFailover: true }, systemTables: true });
     it.model.createTable({ db: "db1", table: "single0", partitions: 1, replicas: 1 });
     await it.pass(3_000);

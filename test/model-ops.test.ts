@@ -33,7 +33,7 @@ describe("UpdateTableAliveStatus", () => {
     ).toHaveLength(1);
   });
 
-  it("and the others answer with OpenMLDB's codes", async () => {
+  it("and other calls answer with OpenMLDB's codes", async () => {
     const it = modelCluster({ tablets: 4, table: { replicas: 2 } });
     it.model.createTable({ db: "db1", table: "single", partitions: 1, replicas: 1 });
     const [leader, follower = ""] = it.holders();
@@ -69,7 +69,7 @@ describe("UpdateTableAliveStatus", () => {
     expect(await code(recover(it, follower))).toBe(303);
   });
 
-  it("is refused while auto_failover is on, as is every other change by hand", async () => {
+  it("is refused while auto_failover is on, like every other manual change", async () => {
     const it = modelCluster();
     expect(
       await it.ns(server.confSet, { conf: { key: "auto_failover", value: "TRUE" } }),
@@ -86,7 +86,7 @@ describe("UpdateTableAliveStatus", () => {
 });
 
 describe("RecoverTable", () => {
-  it("of an unloaded follower moves its binlog away and brings it back in about 10 s", async () => {
+  it("of an unloaded follower moves its binlog away and recovers it in about 10 s", async () => {
     const it = await afterOutage();
     const [, follower = ""] = it.holders();
     await serveLeader(it);
@@ -115,7 +115,7 @@ describe("RecoverTable", () => {
     expect(it.model.tree.children("/openmldb/op/op_data")).toEqual([]);
   });
 
-  it("without an alive leader answers 0 and creates nothing", async () => {
+  it("without an alive leader answers 0 and creates no op", async () => {
     const it = await afterOutage();
     for (const endpoint of it.holders()) await flag(it, endpoint, false, 0);
     expect(await recover(it, it.holders()[1] as string)).toMatchObject({ code: 0 });
@@ -124,7 +124,7 @@ describe("RecoverTable", () => {
     expect(it.model.tree.get("/openmldb/op/op_index")?.data.toString()).toBe("1");
   });
 
-  it("of a follower that was loaded by hand drops it and sends all again", async () => {
+  it("of a follower that was loaded by hand drops it and sends all data again", async () => {
     const it = await afterOutage();
     const [, follower = ""] = it.holders();
     await serveLeader(it);
@@ -136,7 +136,7 @@ describe("RecoverTable", () => {
     expect((await flags(it)).join()).toContain(`${follower} follower alive`);
   });
 
-  it("of a follower that a leader has fed only links it again", async () => {
+  it("of a follower that a leader has replicated to only links it again", async () => {
     const it = modelCluster();
     it.model.put(60);
     await it.pass(3_000);
@@ -213,7 +213,7 @@ describe("RecoverTable", () => {
     expect(it.model.rows({ table: "t0", pid: 0 })).toMatchObject([{ served: 60, leader: only }]);
   });
 
-  it("fails on order, leaves the leader with paused snapshots, and succeeds the next time", async () => {
+  it("fails on request, leaves the leader with paused snapshots, and succeeds the next time", async () => {
     const it = await afterOutage();
     const [, follower = ""] = it.holders();
     const leader = await serveLeader(it);
@@ -236,7 +236,7 @@ describe("RecoverTable", () => {
     expect(await state()).toBe(TableState.kTableNormal);
   });
 
-  it("fails at kDelReplica by chance, as it does under load", async () => {
+  it("fails at kDelReplica at random, as it does under load", async () => {
     const it = await afterOutage({ options: { recoverFailure: 1 } });
     await serveLeader(it);
     await recover(it, it.holders()[1] as string);
@@ -294,7 +294,7 @@ describe("ChangeLeader", () => {
 });
 
 describe("the op queues", () => {
-  it("run one op at a time, side by side by pid, so that many followers take minutes", async () => {
+  it("run one op at a time, in parallel by pid, so many followers take minutes", async () => {
     const it = await afterOutage({ table: { partitions: 16 } });
     for (let pid = 0; pid < 16; pid += 1) {
       const [, follower = ""] = it.holders(pid);
@@ -317,7 +317,7 @@ describe("the op queues", () => {
     );
   });
 
-  it("use as many queues as RecoverEndpoint says", async () => {
+  it("use the number of queues in RecoverEndpoint", async () => {
     const it = await afterOutage({ table: { partitions: 8 } });
     for (let pid = 0; pid < 8; pid += 1) await serveLeader(it, pid);
     await it.ns(server.recoverEndpoint, { endpoint: "t:1", concurrency: 8 });
@@ -329,7 +329,7 @@ describe("the op queues", () => {
     expect((await it.ops()).join()).not.toContain("kDoing");
   });
 
-  it("can be stuck, and freed, and ops cancelled and deleted", async () => {
+  it("can get stuck and continue, and ops can be cancelled and deleted", async () => {
     const it = await afterOutage();
     const [, follower = ""] = it.holders();
     await serveLeader(it);

@@ -59,7 +59,7 @@ describe("a new cluster", () => {
     expect([text(), offsets()]).toEqual(then);
   });
 
-  it("gives the same diary for the same seed, and another one for another", async () => {
+  it("gives equal event logs for equal seeds, and different ones for others", async () => {
     const run = async (seed: number) => {
       const { model, pass } = await afterOutage({ seed });
       model.restart("tablet2");
@@ -72,7 +72,7 @@ describe("a new cluster", () => {
 });
 
 describe("a tablet", () => {
-  it("has nothing loaded after a restart, and is back only when its old node is gone", async () => {
+  it("has nothing loaded after a restart, and registers only when its old node is gone", async () => {
     const { model, pass, at, ns } = modelCluster();
     model.put(10);
     await pass(1_000);
@@ -92,7 +92,7 @@ describe("a tablet", () => {
     expect(model.tree.get("/openmldb/nodes/t:1")?.data.toString()).toBe("startup_t:1");
   });
 
-  it("is believed to have its partitions until any tablet reports one", async () => {
+  it("keeps its partitions in ShowTable until any tablet reports one", async () => {
     const it = await afterOutage();
     const believed = async () => {
       const { tableInfo } = await it.ns(server.showTable, { showAll: true });
@@ -105,7 +105,7 @@ describe("a tablet", () => {
     expect((await believed()).map((meta) => meta.endpoint)).toEqual([it.holders()[0]]);
   });
 
-  it("takes mode and term from its file unless the request has them, and writes them there", async () => {
+  it("reads mode and term from its file unless the request has them, and writes them there", async () => {
     const it = await afterOutage();
     const [leader, follower] = it.holders();
     const id = { tid: 2, pid: 0 };
@@ -150,7 +150,7 @@ describe("a tablet", () => {
     expect(await states()).toBe("Normal Normal Normal Normal");
   });
 
-  it("refuses to load from an empty disk, and leaves a file behind that does not help", async () => {
+  it("refuses to load from an empty disk, and leaves a useless file behind", async () => {
     const it = await afterOutage();
     const [leader] = it.holders();
     it.model.kill(leader);
@@ -168,7 +168,7 @@ describe("a tablet", () => {
     expect(await it.at(leader, tablet.loadTable, hdd)).toMatchObject({ code: 138 });
   });
 
-  it("vanishes after a load that fails, also a disk table in the wrong place", async () => {
+  it("stops listing a replica after a failed load, also a disk table in the wrong place", async () => {
     const it = await afterOutage({ table: { storageMode: "hdd" } });
     const [leader] = it.holders();
     const loaded = async () =>
@@ -205,7 +205,7 @@ describe("a tablet", () => {
     expect(await it.at(leader, tablet.getTableFollower, id)).toMatchObject(alone);
   });
 
-  it("loads whatever the snapshot holds when the binlog is gone", async () => {
+  it("loads the snapshot's entries when the binlog is gone", async () => {
     const it = await afterOutage();
     const [leader] = it.holders();
     it.model.cutBinlog(leader, { db: "db1", table: "t0", pid: 0 }, "all");
@@ -242,7 +242,7 @@ describe("a tablet", () => {
 });
 
 describe("replication", () => {
-  it("catches followers up that were loaded first, without a row twice", async () => {
+  it("brings followers up to date that were loaded first, without duplicate rows", async () => {
     const it = await afterOutage();
     const [leader, ...followers] = it.holders();
     it.model.cutBinlog(followers[0] as string, { db: "db1", table: "t0", pid: 0 }, 20);
@@ -257,7 +257,7 @@ describe("replication", () => {
     expect(rows?.replicas.map((replica) => replica.counted)).toEqual([70, 70, 70]);
   });
 
-  it("puts rows into memory twice when a follower is fed before its load begins", async () => {
+  it("puts rows into memory twice when a follower is replicated to before its load starts", async () => {
     const it = await afterOutage({ table: { partitions: 6 }, options: { loadBaseMs: 2_000 } });
     const [leader, follower = ""] = it.holders();
     await load(it, leader, { mode: LEADER, term: 1n, replicas: [follower] });
@@ -271,7 +271,7 @@ describe("replication", () => {
     expect(it.model.healthy().join()).toContain(`${follower} has 60 rows twice`);
   });
 
-  it("lets a stale leader and longer followers diverge without a complaint", async () => {
+  it("lets a stale leader and longer followers diverge without an error", async () => {
     const it = await afterOutage();
     const [leader, ...followers] = it.holders();
     it.model.cutBinlog(leader, { db: "db1", table: "t0", pid: 0 }, 30);
@@ -317,7 +317,7 @@ describe("replication", () => {
     expect(third).toMatchObject({ term: 8n, offset: 0n });
   });
 
-  it("stops where the leader's binlog begins later than the follower needs", async () => {
+  it("stops if the leader's binlog begins after the follower's next entry", async () => {
     const it = await afterOutage();
     const [leader, follower = ""] = it.holders();
     const dir = it.model.tablet(leader).disk.dir(StorageMode.kMemory, 2, 0);
@@ -335,8 +335,8 @@ describe("replication", () => {
   });
 });
 
-describe("the account of rows", () => {
-  it("is exact when the only replicas that had some rows lose them", async () => {
+describe("the row counts", () => {
+  it("are exact when the only replicas that had some rows lose them", async () => {
     const it = modelCluster();
     const [leader, ...followers] = it.holders();
     it.model.put(40, { pid: 0 });
@@ -358,7 +358,7 @@ describe("the account of rows", () => {
     expect(rows?.replicas.map((replica) => replica.acknowledged).sort()).toEqual([0, 40, 40]);
   });
 
-  it("loses at most the unflushed tail with the power", async () => {
+  it("show a loss of at most the unflushed tail after a power failure", async () => {
     const it = modelCluster();
     const [leader] = it.holders();
     it.model.put(40, { pid: 0 });
@@ -370,7 +370,7 @@ describe("the account of rows", () => {
     expect(Number(held)).toBeLessThan(60);
   });
 
-  it("takes puts only at the replica that is flagged leader and alive", async () => {
+  it("grow only at the replica that is flagged leader and alive", async () => {
     const it = await afterOutage();
     expect(it.model.put(5, { pid: 0 })).toMatchObject([
       { accepted: 0, refused: "the leader is not loaded" },
@@ -383,7 +383,7 @@ describe("the account of rows", () => {
 });
 
 describe("calls", () => {
-  it("wait at a hung process, and are answered when it goes on, or reset when it is killed", async () => {
+  it("wait at a stopped process, and are answered when it continues, or reset when it is killed", async () => {
     const { model, clock } = modelCluster();
     model.hang("tablet1");
     const [first, second] = [1, 2].map(() => model.call("t:1", tablet.getTableStatus, {}));
@@ -418,7 +418,7 @@ describe("calls", () => {
     await expect(clock.run(other, 1_000)).rejects.toMatchObject({ code: "unreachable" });
   });
 
-  it("can have their effect and lose the answer", async () => {
+  it("can take effect and lose the answer", async () => {
     const { model, ns, clock } = modelCluster();
     const conf = { key: "auto_failover", value: "true" };
     model.loseAnswers("ConfSet", 1);
@@ -432,7 +432,7 @@ describe("calls", () => {
 });
 
 describe("the virtual clock", () => {
-  it("fires timers in order, and says when work cannot end", async () => {
+  it("fires timers in order, and reports work that cannot end", async () => {
     const clock = new VirtualClock(0);
     const seen: string[] = [];
     clock.setTimer(20, () => seen.push("b"));
@@ -448,7 +448,7 @@ describe("the virtual clock", () => {
     expect(clock.now()).toBe(120);
   });
 
-  it("takes cancelled timers out, and neither fires them nor loses the order of the others", async () => {
+  it("removes cancelled timers without firing them, and keeps the order of the others", async () => {
     const clock = new VirtualClock(0);
     const random = seededRandom(1);
     const fired: number[] = [];

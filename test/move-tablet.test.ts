@@ -30,7 +30,7 @@ async function onRecord({ cluster, clock }: VirtualCluster): Promise<string[][]>
   );
 }
 
-test("every replica that proves itself gets the new endpoint, leaders too; recovery then brings all back", async () => {
+test("every matching replica gets the new endpoint, leaders too; recovery then recovers all", async () => {
   const virtual = await moved();
   const report = await operateOn(virtual, move());
   expect(resultsOf(report)).toEqual(Array(3).fill("move-in-record c:9527 done"));
@@ -45,7 +45,7 @@ test("every replica that proves itself gets the new endpoint, leaders too; recov
   expect((await operateOn(virtual, move())).results).toEqual([]);
 });
 
-test("it goes on where it was stopped: a replica that has moved is not touched again", async () => {
+test("it continues after a stop: a replica that has moved is not changed again", async () => {
   const virtual = await moved();
   let calls = 0;
   const changed: Partial<Cluster> = {
@@ -62,7 +62,7 @@ test("it goes on where it was stopped: a replica that has moved is not touched a
   expect(await onRecord(virtual)).toEqual(Array(3).fill([A, B, D]));
 });
 
-test("a tablet with another disk proves nothing: the record stays, and it is said why", async () => {
+test("a tablet with another disk does not match: the record stays, and the reason is reported", async () => {
   const virtual = await clusterWith({ partitions: 2 });
   virtual.model.outage();
   virtual.model.kill("tablet3");
@@ -76,7 +76,7 @@ test("a tablet with another disk proves nothing: the record stays, and it is sai
   expect(await onRecord(virtual)).toEqual(before);
 });
 
-test("a tablet of another cluster with the same numbers is found out by its schema", async () => {
+test("a tablet of another cluster with the same ids is detected by its schema", async () => {
   const virtual = await moved(2);
   virtual.model.putForeignTablet(D, { hasLoaded: false });
   await virtual.pass(30_000);
@@ -100,7 +100,7 @@ test("a disk that lost rows stays: less than the known offset is no proof", asyn
   expect(await onRecord(virtual)).toEqual(before);
 });
 
-test("where another tablet that holds the same is away too, nothing tells whose disk it is", async () => {
+test("if another absent tablet holds the same partitions, nothing identifies the disk", async () => {
   const virtual = await moved(2);
   virtual.model.kill("tablet2");
   await virtual.pass(60_000);
@@ -111,7 +111,7 @@ test("where another tablet that holds the same is away too, nothing tells whose 
   );
 });
 
-test("refused: a tablet that is registered has not moved, and an unknown one is no tablet", async () => {
+test("refused: a registered tablet has not moved, and an unknown name is no tablet", async () => {
   const virtual = await clusterWith();
   await expect(operateOn(virtual, move(A, B))).rejects.toMatchObject({
     code: "refused",
@@ -148,7 +148,7 @@ test("moved-1 of a real cluster ends as moved-2 does, without a row lost", async
   }
 }, 90_000);
 
-test("case 05: a tablet under a new address is named before rows are given up", async () => {
+test("case 05: a tablet under a new address is reported before rows are given up", async () => {
   const sandbox = await sandboxForTest({
     speed: 10,
     tablets: 3,

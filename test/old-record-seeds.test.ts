@@ -7,7 +7,7 @@ const COUNT = Number(OPS_SEED === undefined ? (OPS_SEEDS ?? 40) : 1);
 const BASE = Number(OPS_SEED ?? OPS_SEED_BASE ?? 1);
 
 test(
-  `${COUNT} seeds from ${BASE}: nothing is decided on a record that a disk proves to be old`,
+  `${COUNT} seeds from ${BASE}: nothing is decided by a record that a disk proves to be old`,
   async () => {
     const failed: OldRecordResult[] = [];
     const sum = { same: 0, "proven-old": 0, changed: 0 };

@@ -25,7 +25,7 @@ const steps = (view: PartitionView, accepted?: string) =>
   planDirect(view, NO_ATTEMPTS, accepted).steps.map((one) => one.kind);
 
 describe("the record is older than the disks", () => {
-  test("a term on a disk above the newest on record proves it; the same term does not", () => {
+  test("a term on a disk above the newest on record proves it; an equal term does not", () => {
     expect(oldRecord(withSnapshot(DOWN, "b", 1n))).toBeUndefined();
     expect(oldRecord(withSnapshot(DOWN, "b", 5n))).toMatchObject({ endpoint: "b", newest: 1n });
     expect(oldRecord(DOWN)).toBeUndefined();
@@ -34,14 +34,14 @@ describe("the record is older than the disks", () => {
   test.each([
     ["direct", (view: PartitionView) => planDirect(view)],
     ["documented", (view: PartitionView) => planPartition(view)],
-  ])("%s: nothing is loaded or promoted, and both terms are named", (_name, plan) => {
+  ])("%s: nothing is loaded or promoted, and both terms are reported", (_name, plan) => {
     const lane = plan(withSnapshot(DOWN, "b", 5n));
     expect(lane.steps).toEqual([]);
     expect(lane.blocked).toMatchObject({ code: "record-is-old", endpoint: "b", candidate: "b" });
     expect(lane.blocked?.text).toMatch(/of term 5 .*newest term on record is 1:/);
   });
 
-  test("nothing is overwritten where a leader serves, and no leader is changed", () => {
+  test("with a serving leader nothing is overwritten, and the leader is not changed", () => {
     const view = withSnapshot(LED, "b", 5n);
     expect(planDirect(view).blocked?.code).toBe("record-is-old");
     const [, b] = view.replicas;
@@ -82,7 +82,7 @@ describe("the record is older than the disks", () => {
     expect(rows).toMatchObject({ leader: "b:9527", lost: 0 });
   });
 
-  test("planted bug, old record believed: the same check notices it", async () => {
+  test("planted bug, old record trusted: the same check detects it", async () => {
     const virtual = await SITUATIONS["zookeeper"]!();
     const believed = (view: PartitionView): PartitionView => ({
       ...view,

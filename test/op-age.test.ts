@@ -30,7 +30,7 @@ const facts = (ops: readonly Op[], ...still: bigint[]) => ({
   otherCounts: [],
 });
 
-it("the nameserver's own times prove how long an op has been at work at least", () => {
+it("the nameserver's own times prove the least running time of an op", () => {
   const old = op({ task: "kLoadTable" });
   expect(stuckReason(old, facts([old], 1n))).toBeUndefined();
   const later = op({ id: 2n, status: "done", startTime: NOW + 700n, endTime: NOW + 701n });
@@ -40,13 +40,13 @@ it("the nameserver's own times prove how long an op has been at work at least", 
   expect(stuckReason(later, facts([old, later], 1n))).toBeUndefined();
 });
 
-it("times of a clock that was set prove nothing about an op that moves", () => {
+it("times of an adjusted clock prove nothing about an op that makes progress", () => {
   const moved = op({});
   const later = op({ id: 2n, status: "done", startTime: NOW + 3_700n, endTime: NOW + 3_701n });
   expect(stuckReason(moved, facts([moved, later]))).toBeUndefined();
 });
 
-it("an op that was seen twice in a short task stands still, one that copies a snapshot may be at work", () => {
+it("an op that was seen twice in a short task is stuck, one that copies a snapshot may be running", () => {
   const short = op({});
   const long = op({ id: 2n, task: "kSendSnapshot" });
   const seen = facts([short, long], 1n, 2n);
@@ -54,7 +54,7 @@ it("an op that was seen twice in a short task stands still, one that copies a sn
   expect(stuckReason(long, seen)).toBeUndefined();
 });
 
-it("an op that runs is watched, whatever its times say; one in a long task if it is old", () => {
+it("a running op is watched, whatever its times; one in a long task if it is old", () => {
   const later = op({ id: 2n, status: "done", startTime: NOW + 700n, endTime: NOW + 701n });
   const long = op({ task: "kSendSnapshot" });
   expect(isWorthWatching(op({}), [op({})])).toBe(true);
@@ -92,7 +92,7 @@ it.each([
   ["an hour behind", -HOUR],
   ["right", 0],
   ["an hour ahead", HOUR],
-])("with a nameserver's clock that is %s, an op that stands still is found", async (_what, ms) => {
+])("with a nameserver's clock that is %s, a stuck op is detected", async (_what, ms) => {
   const virtual = await withOp(({ model }) => {
     model.stepClock("nameserver1", ms);
     model.stickOp("kDelReplica", 1);
@@ -105,7 +105,7 @@ it.each([
   ["ahead", HOUR, HOUR + 2 * MINUTE],
   ["behind", -HOUR, 2 * MINUTE],
 ])(
-  "an op that stands still is found where a clock that is %s makes it look young or old",
+  "a stuck op is detected although a clock that is %s makes it look young or old",
   async (_what, ms, afterMs) => {
     const virtual = await withOp(({ model }) => {
       model.stepClock("nameserver1", ms);
@@ -120,7 +120,7 @@ it.each([
   ["forward", HOUR],
   ["back", -HOUR],
 ])(
-  "a nameserver's clock that is set %s while an op runs makes no stuck op of it",
+  "a nameserver's clock that is set %s while an op runs does not make it count as stuck",
   async (_what, ms) => {
     const virtual = await withOp(() => undefined);
     await virtual.pass(1_500);

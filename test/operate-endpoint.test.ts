@@ -50,7 +50,7 @@ function recover(options: Partial<RecoverOptions> = {}) {
 }
 
 describe("offlineendpoint", () => {
-  test("of a tablet that serves: everything that it led is led by others, no row is lost under writes", async () => {
+  test("of a serving tablet: others lead its partitions, no row is lost under writes", async () => {
     const virtual = await clusterWith({ partitions: 6 });
     writeFor(virtual, 20_000);
     const report = await operateOn(virtual, offline());
@@ -69,7 +69,7 @@ describe("offlineendpoint", () => {
     for (const rows of virtual.model.rows()) expect(rows.served).toBe(rows.acknowledged);
   });
 
-  test("of a dead tablet: OfflineEndpoint, its ops to their end, and who leads now", async () => {
+  test("of a dead tablet: OfflineEndpoint, its ops to their end, and the new leaders", async () => {
     const virtual = await clusterWith({ partitions: 6 });
     await withoutC(virtual);
     const report = await operateOn(virtual, offline({ concurrency: 8 }));
@@ -82,7 +82,7 @@ describe("offlineendpoint", () => {
   });
 
   test.each(["kSelectLeader", "kDelReplica"])(
-    "ops that fail at %s are done again, partition by partition",
+    "ops that fail at %s are repeated, partition by partition",
     async (task) => {
       const virtual = await clusterWith({ partitions: 6 });
       await withoutC(virtual);
@@ -97,7 +97,7 @@ describe("offlineendpoint", () => {
     },
   );
 
-  test("ops that fail for good: exit with what is left, named", async () => {
+  test("ops that fail permanently: exit, with the remaining partitions listed", async () => {
     const virtual = await clusterWith({ partitions: 3 });
     await withoutC(virtual);
     virtual.model.failOp("kSelectLeader", 100);
@@ -106,7 +106,7 @@ describe("offlineendpoint", () => {
     expect(report.complaints.join()).toContain("db1.t0:0: no replica leads it");
   });
 
-  test("a lost answer: what it did is found, and what it did not is done", async () => {
+  test("a lost answer: its effects are detected, and the missing ones are made", async () => {
     const virtual = await clusterWith({ partitions: 3 });
     await withoutC(virtual);
     const { offlineEndpoint } = virtual.cluster;
@@ -116,7 +116,7 @@ describe("offlineendpoint", () => {
     expect(report.complaints).toEqual([]);
   });
 
-  test("single replicas are named: refused while they serve, and out of service with the flag", async () => {
+  test("single replicas are listed: refused while they serve, out of service with the flag", async () => {
     const virtual = await clusterWith({ partitions: 3, replicas: 1 });
     const text = await refusalOf(virtual, offline());
     expect(text).toContain("1 partition would go out of service: c:9527 has the only replica");
@@ -131,7 +131,7 @@ describe("offlineendpoint", () => {
     expect(virtual.model.healthy()).toEqual([]);
   });
 
-  test("a tablet with the only alive replica of a partition is refused, and goes on serving", async () => {
+  test("a tablet with the only alive replica of a partition is refused, and continues to serve", async () => {
     const virtual = await clusterWith({ partitions: 1 });
     for (const endpoint of [A, B]) setFlag(virtual, 0, endpoint, { isAlive: false });
     const text = await refusalOf(virtual, offline());
@@ -140,7 +140,7 @@ describe("offlineendpoint", () => {
     expect(virtual.model.put(1)).toMatchObject([{ accepted: 1 }]);
   });
 
-  test("data loss: a partition whose dead leader held more is left alone with the numbers, others go on", async () => {
+  test("data loss: a partition whose dead leader held more is left alone with the numbers, others continue", async () => {
     const virtual = await clusterWith({ partitions: 4 });
     await loseTail(virtual, 5);
     const report = await operateOn(virtual, offline());
@@ -159,7 +159,7 @@ describe("offlineendpoint", () => {
     expect(flagsOf(virtual)).toContain("c leader dead");
   });
 
-  test("an unknown endpoint, and a partition that is not there, are refused with the nearest name", async () => {
+  test("an unknown endpoint, and an unknown partition, are refused with the nearest name", async () => {
     const virtual = await clusterWith();
     expect(await refusalOf(virtual, offline({ endpoint: "c:9528" }))).toContain("c:9527");
     expect(
@@ -169,7 +169,7 @@ describe("offlineendpoint", () => {
 });
 
 describe("recoverendpoint", () => {
-  test("after offlineendpoint: documented: all replicas of the tablet are back, in sync", async () => {
+  test("after offlineendpoint, documented: all replicas of the tablet are back, in sync", async () => {
     const virtual = await clusterWith({ partitions: 6 });
     await withoutC(virtual);
     await operateOn(virtual, offline());
@@ -183,7 +183,7 @@ describe("recoverendpoint", () => {
     expect((await operateOn(virtual, recover({ method: "documented" }))).plan.steps).toEqual([]);
   });
 
-  test("before any offlineendpoint it is refused, with what to run", async () => {
+  test("before any offlineendpoint it is refused, with the command to run", async () => {
     const virtual = await clusterWith({ partitions: 2 });
     await withoutC(virtual);
     await withC(virtual);
@@ -193,14 +193,14 @@ describe("recoverendpoint", () => {
     expect(virtual.model.leader?.ops.list()).toEqual([]);
   });
 
-  test("a tablet that is not healthy is refused, with the reason", async () => {
+  test("an unhealthy tablet is refused, with the reason", async () => {
     const virtual = await clusterWith();
     await withoutC(virtual);
     await operateOn(virtual, offline());
     expect(await refusalOf(virtual, recover())).toMatch(/kOffline for \d+ s/);
   });
 
-  test("--need_restore: it leads again what it led, and no row is lost under writes", async () => {
+  test("--need_restore: it leads its partitions again, and no row is lost under writes", async () => {
     const virtual = await clusterWith({ partitions: 3 });
     await withoutC(virtual);
     await operateOn(virtual, offline());
@@ -218,7 +218,7 @@ describe("recoverendpoint", () => {
     for (const rows of virtual.model.rows()) expect(rows.served).toBe(rows.acknowledged);
   });
 
-  test("documented: ops that fail are done again, partition by partition", async () => {
+  test("documented: failed ops are repeated, partition by partition", async () => {
     const virtual = await clusterWith({ partitions: 4 });
     await withoutC(virtual);
     await operateOn(virtual, offline());
@@ -232,7 +232,7 @@ describe("recoverendpoint", () => {
     expect(virtual.model.healthy()).toEqual([]);
   });
 
-  test("documented: the tablet dies in the middle: named, and the run ends", async () => {
+  test("documented: the tablet dies during the run: it is reported, and the run ends", async () => {
     const virtual = await clusterWith({ partitions: 4 });
     await withoutC(virtual);
     await operateOn(virtual, offline());

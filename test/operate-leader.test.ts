@@ -78,7 +78,7 @@ describe("changeleader", () => {
     expect(virtual.model.healthy()).toEqual([]);
   });
 
-  test("clients that write to a leader marked not alive: nothing is changed, and it leads on", async () => {
+  test("clients that write to a leader marked not alive: nothing is changed, and it keeps leading", async () => {
     const virtual = await clusterWith();
     const table = virtual.model.tables.find("t0", "db1");
     const replica = virtual.model.tablet("tablet3").replica(table?.tid ?? 0, 0);
@@ -182,14 +182,14 @@ describe("changeleader", () => {
     expect(await refusalOf(virtual, change(options))).toContain(text);
   });
 
-  test("one replica: refused, as there is nobody to lead (code 134)", async () => {
+  test("one replica: refused, as no follower can lead (code 134)", async () => {
     const virtual = await clusterWith({ replicas: 1 });
     const text = await refusalOf(virtual, change());
     expect(text).toContain("code 134");
     expect(text).toContain("addreplica");
   });
 
-  test("followers that are marked alive but not loaded: refused, with what to run", async () => {
+  test("followers that are marked alive but not loaded: refused, with the command to run", async () => {
     const virtual = await clusterWith();
     virtual.model.outage();
     await virtual.clock.run(virtual.cluster.confSet("auto_failover", "false"), 10_000);
@@ -199,7 +199,7 @@ describe("changeleader", () => {
     expect(text).toContain("openmldb-ops --cmd=recoverdata --db=db1");
   });
 
-  test("the op fails twice and is asked for again", async () => {
+  test("the op fails twice and is requested again", async () => {
     const virtual = await clusterWith();
     virtual.model.failOp("kSelectLeader", 2);
     const report = await operateOn(virtual, change());
@@ -208,7 +208,7 @@ describe("changeleader", () => {
     expect(flagsOf(virtual)).toContain("a leader alive");
   });
 
-  test("the op fails for good: the old leader is marked alive again and leads on", async () => {
+  test("the op fails permanently: the old leader is marked alive again and keeps leading", async () => {
     const virtual = await clusterWith();
     virtual.model.failOp("kSelectLeader", 100);
     const report = await operateOn(virtual, change());
@@ -221,7 +221,7 @@ describe("changeleader", () => {
     expect(virtual.model.put(1)).toMatchObject([{ accepted: 1, leader: C }]);
   });
 
-  test("the candidate's tablet dies in the middle: the old leader is marked alive again", async () => {
+  test("the candidate's tablet dies during the change: the old leader is marked alive again", async () => {
     const virtual = await clusterWith();
     const { updateTableAlive } = virtual.cluster;
     const report = await operateOn(virtual, change(), {
@@ -235,7 +235,7 @@ describe("changeleader", () => {
     expect(virtual.model.put(1)).toMatchObject([{ accepted: 1, leader: C }]);
   });
 
-  test("killed right after the old leader was marked not alive: the same command goes on", async () => {
+  test("killed right after the old leader was marked not alive: the same command continues", async () => {
     const virtual = await clusterWith();
     const stop = new AbortController();
     const { updateTableAlive } = virtual.cluster;
@@ -255,7 +255,7 @@ describe("changeleader", () => {
     expect(lost(virtual)).toBe(0);
   });
 
-  test("while the nameserver is busy with long ops the old leader leads on, and nothing is changed", async () => {
+  test("while the nameserver is busy with long ops the old leader keeps leading, and nothing is changed", async () => {
     const virtual = await clusterWith();
     virtual.model.createTable({ db: "db1", table: "other", partitions: 1, replicas: 3 });
     const table = virtual.model.tables.find("other", "db1");
@@ -279,7 +279,7 @@ describe("changeleader", () => {
     expect(flagsOf(virtual)).toContain("c follower alive");
   });
 
-  test("a lost answer: the op that it queued is followed, and not asked for twice", async () => {
+  test("a lost answer: the queued op is followed, and not requested twice", async () => {
     const virtual = await clusterWith();
     const { changeLeader } = virtual.cluster;
     const report = await operateOn(virtual, change(), { changeLeader: losingAnswer(changeLeader) });
@@ -289,7 +289,7 @@ describe("changeleader", () => {
   });
 });
 
-describe("a run that is stopped while clients are being kept off the leader", () => {
+describe("a run that is stopped while the leader is marked not alive", () => {
   /** Runs changeleader and stops it as soon as the leader has been marked not alive. */
   async function stopped(markAlive?: () => Promise<void>) {
     const virtual = await clusterWith();
@@ -313,7 +313,7 @@ describe("a run that is stopped while clients are being kept off the leader", ()
     return { virtual, report, tookMs: clock.now() - stoppedAt };
   }
 
-  test("marks it alive again before it leaves: the partition is not left without a leader", async () => {
+  test("marks it alive again before it exits: the partition keeps its leader", async () => {
     const { virtual, report } = await stopped();
     expect(report.error).toMatchObject({ code: "interrupted" });
     expect(report.notRestored).toBeUndefined();
@@ -326,7 +326,7 @@ describe("a run that is stopped while clients are being kept off the leader", ()
     });
   });
 
-  test("is told to go on with the replica that was chosen, not to choose again", async () => {
+  test("prints a command that continues with the chosen replica", async () => {
     const virtual = await clusterWith();
     const operation = change({ recovers: false });
     const { results } = await operateOn(virtual, operation);
@@ -334,7 +334,7 @@ describe("a run that is stopped while clients are being kept off the leader", ()
     expect(operation.goOn?.([])).toMatchObject({ candidate: "auto" });
   });
 
-  test("is gone within 5 s if the nameserver does not answer, and says that something is left", async () => {
+  test("exits within 5 s if the nameserver does not answer, and reports the unfinished change", async () => {
     const { virtual, tookMs } = await stopped(() => new Promise(() => {}));
     expect(tookMs).toBeLessThan(5_000);
     expect(virtual.model.leader?.autoFailover).toBe(true);

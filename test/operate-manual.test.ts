@@ -90,7 +90,7 @@ describe("updatetablealive", () => {
     });
   });
 
-  test("with * marks all partitions of the endpoint by one call", async () => {
+  test("with * marks all partitions of the endpoint with one call", async () => {
     const virtual = await servingTable({ partitions: 3, replicas: 4 });
     const endpoint = "d:9527";
     const calls: unknown[] = [];
@@ -136,7 +136,7 @@ describe("updatetablealive", () => {
     expect(recordOf(virtual)).toContain(`${short(endpoint)} follower alive`);
   });
 
-  test("refuses to mark a follower alive that its leader does not feed", async () => {
+  test("refuses to mark a follower alive that its leader does not replicate to", async () => {
     const virtual = await servingTable();
     const { leader, followers } = placesOf(virtual);
     const [endpoint = ""] = followers;
@@ -156,7 +156,7 @@ describe("updatetablealive", () => {
 });
 
 describe("loadtable", () => {
-  test("loads as the nameserver flags each, tells rows and offset, and does nothing twice", async () => {
+  test("loads each in the role of its flag, reports rows and offset, and does nothing twice", async () => {
     const virtual = await unloadedTable();
     const { leader, followers } = placesOf(virtual);
     const report = await operateOn(virtual, loading(leader));
@@ -182,7 +182,7 @@ describe("loadtable", () => {
     expect(virtual.model.rows().map((one) => one.served)).toEqual([30]);
   });
 
-  test("data loss: a leader that comes up below what was known is not made leader", async () => {
+  test("data loss: a leader that comes up below the known offset is not promoted", async () => {
     const virtual = await unloadedTable();
     const { leader } = placesOf(virtual);
     cut(virtual, leader, 10);
@@ -196,7 +196,7 @@ describe("loadtable", () => {
     expect(virtual.model.rows().map((one) => one.lost)).toEqual([0]);
   });
 
-  test("data loss: refuses to load as leader where another replica is known to hold more", async () => {
+  test("data loss: refuses to load as leader if another replica is known to hold more", async () => {
     const virtual = await unloadedTable();
     const { leader, followers } = placesOf(virtual);
     const [follower = ""] = followers;
@@ -242,7 +242,7 @@ describe("loadtable", () => {
     expect(report.plan.notes[0]).toContain("is flagged follower in the nameserver's record");
   });
 
-  test("a single replica whose disk lost rows is not made leader", async () => {
+  test("a single replica whose disk lost rows is not promoted", async () => {
     const virtual = await unloadedTable({ replicas: 1 });
     const { leader } = placesOf(virtual);
     cut(virtual, leader, 30);
@@ -250,7 +250,7 @@ describe("loadtable", () => {
     expect(resultsOf(report)).toEqual([expect.stringContaining("30 was known")]);
   });
 
-  test("data loss: what an earlier run knew counts after the nameserver has forgotten it", async () => {
+  test("data loss: the lower bounds of an earlier run count after the nameserver has lost them", async () => {
     const virtual = await unloadedTable({ replicas: 1 });
     const { leader } = placesOf(virtual);
     cut(virtual, leader, 10);
@@ -266,7 +266,7 @@ describe("loadtable", () => {
     expect(resultsOf(unaware)).toEqual([expect.stringContaining("leads term 1 from offset 20")]);
   });
 
-  test("a follower that its leader still lists is loaded off the list, then replicated to from its own offset", async () => {
+  test("a follower that its leader still lists is removed from the list, loaded, then replicated to from its own offset", async () => {
     const virtual = await servingTable();
     const { leader, followers } = placesOf(virtual);
     const [follower = ""] = followers;
@@ -281,7 +281,7 @@ describe("loadtable", () => {
     expect(virtual.model.healthy()).toEqual([]);
   });
 
-  test("a run that died after loading goes on: the loaded follower becomes leader", async () => {
+  test("a run that died after loading is continued: the loaded follower becomes leader", async () => {
     const virtual = await unloadedTable();
     const { leader } = placesOf(virtual);
     await operateOn(virtual, loading(leader, "follower"));
@@ -289,7 +289,7 @@ describe("loadtable", () => {
     expect(resultsOf(report)).toEqual([expect.stringContaining("leads term 1 from offset 30")]);
   });
 
-  test("a load that fails is told with the tablet; one that stands still is bounded", async () => {
+  test("a failed load is reported with its tablet; a stuck one has a limit", async () => {
     const virtual = await unloadedTable();
     const { leader } = placesOf(virtual);
     virtual.model.failLoad(leader, 1);
@@ -302,7 +302,7 @@ describe("loadtable", () => {
     ]);
   });
 
-  test("refuses what it cannot load", async () => {
+  test("refuses replicas that it cannot load", async () => {
     const virtual = await unloadedTable();
     const { leader, outsiders } = placesOf(virtual);
     expect(await refusalOf(virtual, loading(outsiders[0] ?? ""))).toContain(
@@ -334,7 +334,7 @@ async function stuckOp(): Promise<{ virtual: VirtualCluster; id: bigint }> {
 }
 
 describe("cancelop", () => {
-  test("ends an op that is stuck, and names the leader that it left with paused snapshots", async () => {
+  test("cancels a stuck op, and names the leader that it left with paused snapshots", async () => {
     const { virtual, id } = await stuckOp();
     const { leader } = placesOf(virtual);
     const report = await operateOn(virtual, cancelling(id));
@@ -349,14 +349,14 @@ describe("cancelop", () => {
     expect(again.plan.notes[0]).toContain("it has ended: op");
   });
 
-  test("refuses an op that is not listed, and names those that run", async () => {
+  test("refuses an unlisted op, and lists the active ones", async () => {
     const { virtual, id } = await stuckOp();
     expect(await refusalOf(virtual, cancelling(id + 7n))).toBe(
       `the nameserver lists no op ${id + 7n} (queued or running now: op ${id} (kAddReplicaOP of db1.t0:0, doing at kLoadTable))`,
     );
   });
 
-  test("an answer that is lost does no harm", async () => {
+  test("a lost answer does no harm", async () => {
     const { virtual, id } = await stuckOp();
     virtual.model.loseAnswers("CancelOP", 1);
     const report = await operateOn(virtual, cancelling(id));
@@ -365,7 +365,7 @@ describe("cancelop", () => {
 });
 
 describe("deleteop", () => {
-  test("forgets one op, or all of a status; others stay", async () => {
+  test("deletes one op, or all of a status; others stay", async () => {
     const { virtual, id } = await stuckOp();
     await operateOn(virtual, cancelling(id));
     const { followers } = placesOf(virtual);
@@ -389,7 +389,7 @@ describe("deleteop", () => {
     expect(none.plan).toMatchObject({ steps: [], notes: ["no op is listed as failed"] });
   });
 
-  test("refuses an op that runs, and one that is not listed", async () => {
+  test("refuses a running op, and an unlisted one", async () => {
     const { virtual, id } = await stuckOp();
     expect(await refusalOf(virtual, deleting({ op: id }))).toContain(
       `end it first with: openmldb-ops cancelop --op_id=${id}`,

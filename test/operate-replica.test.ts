@@ -49,7 +49,7 @@ function loadedAt({ model }: VirtualCluster, endpoint: string, pid = 0) {
 }
 
 describe("addreplica", () => {
-  test("makes a follower that is alive, loaded and holds what its leader holds", async () => {
+  test("adds a follower that is alive, loaded and in sync", async () => {
     const virtual = await servingTable({ replicas: 2 });
     const { leader, outsiders } = placesOf(virtual);
     const [to = ""] = outsiders;
@@ -68,7 +68,7 @@ describe("addreplica", () => {
     expect(virtual.model.healthy()).toEqual([]);
   });
 
-  test("does several partitions, leaves alone what is there, and a second run does nothing", async () => {
+  test("handles several partitions, leaves existing followers alone, and a second run does nothing", async () => {
     const virtual = await servingTable({ replicas: 2, partitions: 4 });
     const wanted = (pid: number) => !recordOf(virtual, pid).some((line) => line.startsWith("d"));
     const missing = [0, 1, 2, 3].filter(wanted);
@@ -87,7 +87,7 @@ describe("addreplica", () => {
   });
 
   test.each(["kSendSnapshot", "kLoadTable", "kCheckBinlogSyncProgress", "kUpdatePartitionStatus"])(
-    "an op that fails at %s is cleared away and tried again",
+    "the leftovers of an op that fails at %s are deleted, and it is repeated",
     async (task) => {
       const virtual = await servingTable({ replicas: 2 });
       const [to = ""] = placesOf(virtual).outsiders;
@@ -115,7 +115,7 @@ describe("addreplica", () => {
   });
 
   test.each(["reset", "silence"] as const)(
-    "an answer that is lost (%s) queues no second op",
+    "a lost answer (%s) queues no second op",
     async (how) => {
       const virtual = await servingTable({ replicas: 2 });
       const [to = ""] = placesOf(virtual).outsiders;
@@ -128,7 +128,7 @@ describe("addreplica", () => {
     },
   );
 
-  test("a tablet that dies in the middle fails its partition, and nothing else", async () => {
+  test("a tablet that dies during the run fails its partition only", async () => {
     const virtual = await servingTable({ replicas: 2 });
     const { leader, followers, outsiders } = placesOf(virtual);
     const [to = ""] = outsiders;
@@ -141,7 +141,7 @@ describe("addreplica", () => {
     expect(virtual.model.rows().map((one) => one.served)).toEqual([30]);
   });
 
-  test("is refused where it cannot work, with what to do instead", async () => {
+  test("is refused if it is impossible, with an alternative", async () => {
     const virtual = await servingTable({ replicas: 2 });
     const { leader, followers, outsiders } = placesOf(virtual);
     const [to = "", other = ""] = outsiders;
@@ -168,7 +168,7 @@ describe("addreplica", () => {
     expect(await refusalOf(virtual, adding(to))).toContain("no replica leads it");
   });
 
-  test("a replica that a tablet has loaded without the record knowing is named", async () => {
+  test("a loaded replica that is off the record is reported", async () => {
     const virtual = await servingTable({ replicas: 2 });
     const [to = ""] = placesOf(virtual).outsiders;
     virtual.model.failOp("kAddTableInfo", 1);
@@ -232,7 +232,7 @@ describe("delreplica", () => {
     expect(await refusalOf(virtual, deleting(from))).toContain("known to hold entries up to 35");
   });
 
-  test("warns where no healthy follower stays", async () => {
+  test("warns if no healthy follower stays", async () => {
     const virtual = await servingTable({ replicas: 2 });
     const [from = ""] = placesOf(virtual).followers;
     const report = await operateOn(virtual, deleting(from));
@@ -243,7 +243,7 @@ describe("delreplica", () => {
     expect(recordOf(virtual)).toHaveLength(1);
   });
 
-  test("refuses where no replica leads", async () => {
+  test("refuses if no replica leads", async () => {
     const virtual = await servingTable();
     const { leader, followers } = placesOf(virtual);
     virtual.model.kill(leader);
@@ -251,7 +251,7 @@ describe("delreplica", () => {
     expect(await refusalOf(virtual, deleting(followers[0] ?? ""))).toContain("no replica leads it");
   });
 
-  test("an op that fails before the record has changed is tried again", async () => {
+  test("an op that fails before the record has changed is repeated", async () => {
     const virtual = await servingTable();
     const [from = ""] = placesOf(virtual).followers;
     virtual.model.failOp("kDelReplica", 1);
@@ -261,7 +261,7 @@ describe("delreplica", () => {
     expect(loadedAt(virtual, from)).toBeUndefined();
   });
 
-  test("an op that fails at its last step leaves a loaded replica, which is said", async () => {
+  test("an op that fails at its last step leaves a loaded replica, which is reported", async () => {
     const virtual = await servingTable();
     const [from = ""] = placesOf(virtual).followers;
     virtual.model.failOp("kDropTable", 1);
@@ -275,7 +275,7 @@ describe("delreplica", () => {
     expect(recordOf(virtual)).toHaveLength(2);
   });
 
-  test("an answer that is lost queues no second op", async () => {
+  test("a lost answer queues no second op", async () => {
     const virtual = await servingTable();
     const [from = ""] = placesOf(virtual).followers;
     virtual.model.loseAnswers("DelReplicaNS", 1);
@@ -286,7 +286,7 @@ describe("delreplica", () => {
 });
 
 describe("migrate", () => {
-  test("moves a follower with auto_failover off meanwhile, and back on", async () => {
+  test("moves a follower with auto_failover off during the run, and on afterwards", async () => {
     const virtual = await servingTable({ autoFailover: true });
     const { leader, followers, outsiders } = placesOf(virtual);
     const [[from = ""], [to = ""]] = [followers, outsiders];
@@ -316,7 +316,7 @@ describe("migrate", () => {
     );
   });
 
-  test("refuses the leader of a single replica, and says how it is moved", async () => {
+  test("refuses a single replica, and names the commands that move it", async () => {
     const virtual = await servingTable({ replicas: 1 });
     const { leader, outsiders } = placesOf(virtual);
     expect(await refusalOf(virtual, moving(leader, outsiders[0] ?? ""))).toContain(
@@ -338,7 +338,7 @@ describe("migrate", () => {
     expect(await refusalOf(virtual, moving(from, to))).toContain("the destination");
   });
 
-  test("refuses a source that has no replica, and says where they are", async () => {
+  test("refuses a source without a replica, and lists the replicas", async () => {
     const virtual = await servingTable({ replicas: 2 });
     const [from = "", to = ""] = placesOf(virtual).outsiders;
     expect(await refusalOf(virtual, moving(from, to))).toMatch(
@@ -346,7 +346,7 @@ describe("migrate", () => {
     );
   });
 
-  test("refuses a source that is not well", async () => {
+  test("refuses an unhealthy source", async () => {
     const virtual = await servingTable();
     const { followers, outsiders } = placesOf(virtual);
     const [[from = ""], [to = ""]] = [followers, outsiders];
@@ -356,7 +356,7 @@ describe("migrate", () => {
     );
   });
 
-  test("with several partitions names each that stands in the way, and changes nothing", async () => {
+  test("with several partitions lists each that does not allow it, and changes nothing", async () => {
     const virtual = await servingTable({ partitions: 8 });
     const text = await refusalOf(virtual, moving("a:9527", "d:9527", "all"));
     expect(text).toMatch(/^migrate from a to d: \d partitions do not allow it/);
@@ -388,7 +388,7 @@ describe("migrate", () => {
     expect(virtual.model.rows().map((one) => one.lost)).toEqual([0]);
   });
 
-  test("an op of the partition that runs already is waited for", async () => {
+  test("an active op of the partition is waited for", async () => {
     const virtual = await servingTable();
     const { followers, outsiders } = placesOf(virtual);
     const [[from = ""], [to = ""]] = [followers, outsiders];

@@ -23,7 +23,7 @@ vi.mock("../src/commands/keep-journal.js", async () => {
 });
 
 test(
-  `${COUNT} seeds from ${BASE}: operations under faults lose no row, and end as they should`,
+  `${COUNT} seeds from ${BASE}: operations under faults lose no row, and end as intended`,
   async () => {
     const stats = new Stats();
     const failed: SimulationResult[] = [];

@@ -10,8 +10,8 @@ const HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b1A\r\u202e\u2066\u200b\u2028\ufeff\u{e00
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
 const RAW = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
 
-describe("the gate to the terminal", () => {
-  it("lets lines and this tool's own colours through, and nothing else that is no plain text", () => {
+describe("the output filter of the terminal", () => {
+  it("passes lines and this tool's own colours, and escapes everything else that is not plain text", () => {
     const text = `${paint("down", "bad", true)} ${HOSTILE}\n数据\n`;
     const shown = printable(text);
     expect(shown.replaceAll("\x1b[31m", "").replaceAll("\x1b[0m", "")).not.toMatch(RAW);
@@ -28,7 +28,7 @@ describe("the gate to the terminal", () => {
     expect(JSON.parse(printable(text))).toEqual({ name: HOSTILE, list: ["数据", "1"] });
   });
 
-  it("is on every way out of the process: results, notes, errors, in one piece and in many", async () => {
+  it("covers all output of the process: results, notes, errors, in one piece and in many", async () => {
     const module = JSON.stringify(new URL("../dist/cli/process-io.js", import.meta.url).href);
     const script = `
       const { guardProcessIo } = await import(${module});
@@ -49,7 +49,7 @@ describe("the gate to the terminal", () => {
   });
 });
 
-test("a hook that the system cannot start is told, and nothing else", async () => {
+test("a hook that cannot be started is reported, without further effect", async () => {
   const told: string[] = [];
   const say = (text: string) => told.push(text);
   const log = { error: say, warn: say, info: say, debug: say, record: say };
@@ -67,7 +67,7 @@ describe("an error with text from outside", () => {
     details: [HOSTILE],
   });
 
-  it("is one line of bearable length, hint included", () => {
+  it("is one line of limited length, hint included", () => {
     const text = errorText(error);
     expect(text).not.toMatch(RAW);
     expect(text).not.toContain("\n");
@@ -75,13 +75,13 @@ describe("an error with text from outside", () => {
     expect(text).toMatch(/characters\) \(see /);
   });
 
-  it("is a document that a terminal can show", () => {
+  it("is a document that is safe for a terminal", () => {
     const document = errorDocument(error, 4);
     expect(document.trimEnd()).not.toMatch(RAW);
     expect(JSON.parse(document).error.hint).toBe(`see ${HOSTILE}`);
   });
 
-  it("names in it are cut where they stand, so that what follows can be read", () => {
+  it("long names in it are cut in place, so the rest stays readable", () => {
     const { message } = new OpsError({
       code: "rejected",
       message: `LoadTable at ${"e".repeat(100_000)} was refused: it is ${"t".repeat(300)}`,
@@ -91,7 +91,7 @@ describe("an error with text from outside", () => {
     );
   });
 
-  it("is cut with its length, if it is cut", () => {
+  it("shows its length if it is cut", () => {
     expect(clipped("abc", 3)).toBe("abc");
     expect(clipped("abcd", 3)).toBe("abc... (4 characters)");
   });

@@ -29,7 +29,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => packed.remove());
 
-test("npm packs every package that is needed to run, as the lock file names it, and no other", () => {
+test("npm packs exactly the packages that are needed to run, in the locked versions", () => {
   const manifest = /^((?:node_modules\/(?:@[^/]+\/)?[^/]+\/)+)package\.json$/;
   const bundled = packed.paths.flatMap((path) => {
     const folder = manifest.exec(path)?.[1];
@@ -47,7 +47,7 @@ test("one package that is needed to run has an install script, which docs/securi
   expect(scripted).toEqual(["node_modules/protobufjs"]);
 });
 
-test("docs/security.md names every package that is asked for directly", () => {
+test("docs/security.md lists every direct dependency", () => {
   const text = readFileSync(join(root, "docs/security.md"), "utf8");
   const direct = Object.keys(read("package.json").dependencies as object);
   expect(direct.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
@@ -71,7 +71,7 @@ describe("the documents in the package", () => {
     expect(broken).toEqual([]);
   });
 
-  test("name no scripts of the repository", () => {
+  test("mention no scripts of the repository", () => {
     const scripts = /npm (?:run|test|start)\b|npx vitest|\.ci\/|repository:begin/;
     expect(documents().filter((path) => scripts.test(packed.read(path)))).toEqual([]);
   });
@@ -135,7 +135,7 @@ function commandsOf(text: string): string[] {
   );
 }
 
-test("from the tarball in an empty folder, everything that the README tells to type works", async () => {
+test("every command in the README works from the tarball in an empty folder", async () => {
   const commands = commandsOf(packed.read("README.md"));
   const sandbox = commands.find((line) => line.startsWith("openmldb-ops sandbox")) ?? "";
   const [recoverAtTheTop = "", install = "", version = "", ...others] = commands;

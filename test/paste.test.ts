@@ -40,7 +40,7 @@ afterAll(() => {
 });
 
 test(
-  `what is printed can be typed, ends healthy or at a true decision, and costs no row that it does not name (${COUNT} seeds)`,
+  `printed commands can be run, end healthy or at a true decision, and lose no row that they do not name (${COUNT} seeds)`,
   async () => {
     const stats = new Stats();
     const failed: SimulationResult[] = [];
@@ -107,7 +107,7 @@ function explain(failed: readonly SimulationResult[]): string {
   return `${failed.length} seeds failed; replay one with: OPS_SEED=${first.seed} npx vitest run test/paste.test.ts\n${what}`;
 }
 
-describe("what the checkers of printed commands see", () => {
+describe("the checkers of printed commands detect", () => {
   const run = `openmldb-ops --cmd=recoverdata ${CLUSTER_FLAGS}`;
   const give = `openmldb-ops --cmd=recoverdata --accept_data_loss=t:0 --leader=a ${CLUSTER_FLAGS}`;
 
@@ -124,7 +124,7 @@ describe("what the checkers of printed commands see", () => {
     );
   });
 
-  test("the price that stands before a command, and none that stands before another", () => {
+  test("the loss printed with a command, and not that of another one", () => {
     expect(namedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, give)).toEqual({
       atMost: 12n,
     });

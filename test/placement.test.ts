@@ -88,7 +88,7 @@ function fewestMoves(all: readonly PlacedPartition[], tablets: readonly string[]
 }
 
 describe("balanceReplicas", () => {
-  it("balances with the fewest moves there can be (all placements of small clusters tried)", () => {
+  it("balances with the fewest possible moves (all placements of small clusters are tried)", () => {
     fc.assert(
       fc.property(partitions({ tablets: 4, partitions: 7 }), ({ tablets, partitions: all }) => {
         const placement = balanceReplicas(all, tablets);
@@ -101,7 +101,7 @@ describe("balanceReplicas", () => {
     );
   });
 
-  it("does nothing the second time, and the same the first time, whatever it is given", () => {
+  it("does nothing the second time, and gives equal results for equal input", () => {
     const wide = partitions({ tablets: 5, partitions: 30, surplus: true, frozen: true });
     fc.assert(
       fc.property(wide, ({ tablets, partitions: all }) => {
@@ -126,7 +126,7 @@ describe("balanceReplicas", () => {
     );
   });
 
-  it("takes a way over a third tablet where what may move has no direct one", () => {
+  it("uses a third tablet if a movable replica has no direct way", () => {
     const fixed = { table: "t", wanted: 1, isMovable: false };
     const all: PlacedPartition[] = [
       // a has three, c none; but the only movable one of a is on c already or may go to b only.
@@ -159,7 +159,7 @@ describe("balanceReplicas", () => {
     expect(moves.filter(({ key }) => Number(key.slice(1)) < 6)).toHaveLength(4);
   });
 
-  it("replicas on a tablet that takes no part stay there and do not count", () => {
+  it("replicas on an unused tablet stay there and do not count", () => {
     const all: PlacedPartition[] = [
       { key: "p", table: "t", replicas: ["a", "gone"], leader: "a", wanted: 2, isMovable: true },
       { key: "q", table: "t", replicas: ["a", "gone"], leader: "a", wanted: 2, isMovable: true },
@@ -186,7 +186,7 @@ describe("balanceReplicas", () => {
     expect(balanceReplicas([one], ["a"])).toEqual({ moves: [], drops: [] });
   });
 
-  it("places a thousand partitions on thirty tablets in the time of a look at the cluster", () => {
+  it("places a thousand partitions on thirty tablets in the time of an observation of the cluster", () => {
     const tablets = Array.from({ length: 30 }, (_, index) => `t${String(index).padStart(2, "0")}`);
     const all = Array.from({ length: 1000 }, (_, index): PlacedPartition => {
       const replicas = [0, 1, 2].map((more) => tablets[(index + more) % 20]!);
@@ -208,7 +208,7 @@ describe("balanceReplicas", () => {
 });
 
 describe("evacuate", () => {
-  it("moves each replica once, to targets only, never two of a partition to one tablet", () => {
+  it("moves each replica once, to targets only, and never two of a partition to one tablet", () => {
     fc.assert(
       fc.property(
         partitions({ tablets: 5, partitions: 20, surplus: true }),
@@ -236,7 +236,7 @@ describe("evacuate", () => {
     );
   });
 
-  it("single replicas go where the fewest are", () => {
+  it("single replicas move to the tablets with the fewest replicas", () => {
     const on = (key: string, tablet: string): PlacedPartition => ({
       key,
       table: "t",
@@ -262,7 +262,7 @@ describe("spreadLeaders", () => {
       ),
     );
 
-  it("chooses candidates only, changes nothing the second time, and leaves no direct way to more balance", () => {
+  it("chooses candidates only, changes nothing the second time, and leaves no direct improvement", () => {
     fc.assert(
       fc.property(choices, (all) => {
         const next = spreadLeaders(all, NAMES, false);
@@ -280,7 +280,7 @@ describe("spreadLeaders", () => {
     );
   });
 
-  it("changes only those that have to go, if told so", () => {
+  it("changes only leaders that must go, if requested", () => {
     fc.assert(
       fc.property(choices, (all) => {
         const next = spreadLeaders(all, NAMES, true);
@@ -291,7 +291,7 @@ describe("spreadLeaders", () => {
     );
   });
 
-  it("takes no way that costs two changes where only those that have to go may change", () => {
+  it("avoids ways with two changes if only leaders that must go may change", () => {
     const all: LeaderChoice[] = [
       { key: "0", current: "b", candidates: ["b"] },
       { key: "1", current: "b", candidates: ["b"] },
@@ -301,7 +301,7 @@ describe("spreadLeaders", () => {
     expect([...spreadLeaders(all, ["b", "c"], false)]).toEqual([["2", "c"]]);
   });
 
-  it("hands leadership on along a chain where there is no direct way", () => {
+  it("moves leadership along a chain if there is no direct way", () => {
     const all: LeaderChoice[] = [
       { key: "0", current: "a", candidates: ["a", "b"] },
       { key: "1", current: "a", candidates: ["a", "b"] },

@@ -161,7 +161,7 @@ function refusalOfText(file: string): string {
 }
 
 describe("a plan in a file", () => {
-  test("comes back as it was", async () => {
+  test("is read back unchanged", async () => {
     await fc.assert(
       fc.asyncProperty(plan, async (one) => {
         const saved = finish(savedPlan(one, maker("/openmldb"), digest));
@@ -175,7 +175,7 @@ describe("a plan in a file", () => {
     );
   });
 
-  test("anything else is refused in one line, whatever it is", async () => {
+  test("any other document is refused in one line", async () => {
     const [sample] = fc.sample(plan, { numRuns: 1, seed: 7 });
     const good = fileOf(finish(savedPlan(sample as RecoveryPlan, maker("/openmldb"), digest)));
     expect(refusalOfText("")).toMatch(/no plan of openmldb-ops: it does not begin as a plan does/);
@@ -193,7 +193,7 @@ describe("a plan in a file", () => {
     );
   });
 
-  test("the same plan has the same id, and any other plan another one", async () => {
+  test("equal plans have equal ids, different plans different ones", async () => {
     const [one, other] = fc.sample(plan, { numRuns: 2, seed: 3 }) as [RecoveryPlan, RecoveryPlan];
     const idOf = async (of: RecoveryPlan, rootPath: string) =>
       finish(savedPlan(of, maker(rootPath), digest)).id;
@@ -280,7 +280,7 @@ describe("the facts that steps rely on", () => {
     expect(differing(view)).toEqual(facts);
   });
 
-  test("what moves by itself is none: offsets of loaded replicas, snapshots being made", () => {
+  test("changing values are no facts: offsets of loaded replicas, snapshots being made", () => {
     expect(
       differing(changed("leader,normal,10 feeds b=10", "leader,making-snapshot,12 feeds b=11")),
     ).toEqual([]);
@@ -310,7 +310,7 @@ async function brokenCluster(): Promise<VirtualCluster> {
 }
 
 describe("planning and applying", () => {
-  test("what is foreseen is what happens, if the offsets are as last seen", async () => {
+  test("the prediction holds if the offsets are as last seen", async () => {
     const virtual = await brokenCluster();
     const made = await planOf(virtual);
     expect(made.partitions.map((one) => one.rounds.length)).toEqual([2, 2]);
@@ -333,7 +333,7 @@ describe("planning and applying", () => {
     expect(virtual.model.healthy()).toEqual([]);
   });
 
-  test("a cluster that changed is left alone, and what differs is named", async () => {
+  test("a changed cluster is left alone, and the differences are listed", async () => {
     const virtual = await brokenCluster();
     const made = await planOf(virtual);
     virtual.model.kill("b:9527");
@@ -349,7 +349,7 @@ describe("planning and applying", () => {
     expect(virtual.model.events.slice(before)).toEqual([]);
   });
 
-  test("what is healthy by now counts as done; what the plan does not name is not touched", async () => {
+  test("partitions that are healthy by now count as done; partitions outside the plan are not changed", async () => {
     const virtual = await brokenCluster();
     const made = await planOf(virtual);
     const half = { ...made, partitions: made.partitions.slice(0, 1) };
@@ -364,7 +364,7 @@ describe("planning and applying", () => {
     expect(new Set(touched)).toEqual(new Set([1]));
   });
 
-  test("a plan of a healthy cluster does not fit one that is not healthy: nothing is done", async () => {
+  test("a plan of a healthy cluster does not fit an unhealthy one: nothing is done", async () => {
     const virtual = await brokenCluster();
     const made = { ...(await planOf(virtual)), partitions: [] };
     const before = virtual.events.length;
@@ -374,7 +374,7 @@ describe("planning and applying", () => {
     expect(virtual.events.slice(before).some((one) => one.kind === "step-started")).toBe(false);
   });
 
-  test("somebody else changes the cluster while the question waits: nothing is done", async () => {
+  test("another client changes the cluster during the question: nothing is done", async () => {
     const virtual = await brokenCluster();
     const error: unknown = await virtual
       .recover({
@@ -432,8 +432,8 @@ describe("planning and applying", () => {
   });
 });
 
-describe("a plan for people", () => {
-  test("names every step, what it expects, what is only foreseen, and what is refused", async () => {
+describe("the text of a plan", () => {
+  test("shows every step, its expectations, the predicted rounds, and refusals", async () => {
     const virtual = await brokenCluster();
     virtual.model.kill("a:9527");
     await virtual.pass(30_000);
@@ -456,7 +456,7 @@ describe("a plan for people", () => {
 });
 
 describe("a plan of many partitions", () => {
-  test("fits a screen: partitions with the same problems are one group; all steps with --verbose", async () => {
+  test("fits a screen: partitions with the same problems form one group; all steps with --verbose", async () => {
     const virtual = await startVirtualCluster({ model: { autoFailover: false } });
     virtual.model.createTable({ db: "db1", table: "t0", partitions: 305, replicas: 3 });
     virtual.model.put(3);

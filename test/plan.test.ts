@@ -19,7 +19,7 @@ const chosen = (view: PartitionView) => {
 };
 
 describe("diagnose", () => {
-  test("a partition whose leader feeds every follower is healthy", () => {
+  test("a partition whose leader replicates to every follower is healthy", () => {
     const view = partition(`
       a leader,alive   10 leader,normal,12 feeds b=12 c=13
       b follower,alive 10 follower,normal,12
@@ -28,7 +28,7 @@ describe("diagnose", () => {
     expect(planPartition(view).steps).toEqual([]);
   });
 
-  test("flags that all look well hide a follower that nobody feeds", () => {
+  test("a follower without replication is detected although all flags look healthy", () => {
     const view = partition(`
       a leader,alive   10 leader,normal,10 feeds c=10
       b follower,alive 10 follower,normal,10
@@ -37,7 +37,7 @@ describe("diagnose", () => {
     expect(steps(view)).toEqual(["mark-dead b", "recover-table b"]);
   });
 
-  test("a follower below its leader's offset is behind, and waited for before anything else", () => {
+  test("a follower below its leader's offset is behind, and is waited for first", () => {
     const view = partition(`
       a leader,alive   10 leader,normal,10 feeds b=9
       b follower,alive 10 follower,normal,9`);
@@ -64,7 +64,7 @@ describe("diagnose", () => {
     });
   });
 
-  test("tablet-offline and tablet-silent are told apart", () => {
+  test("tablet-offline and tablet-silent are distinguished", () => {
     const view = partition(`
       a leader,alive   10 leader,normal,10 feeds
       b follower,alive 10 offline
@@ -73,7 +73,7 @@ describe("diagnose", () => {
     expect(steps(view)).toEqual([]);
   });
 
-  test("a state that this version does not know is reported, not guessed: state-unknown", () => {
+  test("an unknown state is reported, not guessed: state-unknown", () => {
     const view = partition(`
       a leader,alive   10 leader,other,10
       b follower,alive 10 -`);
@@ -109,7 +109,7 @@ describe("which replica leads", () => {
     expect(chosen(partition(table))).toBe(wanted);
   });
 
-  test("a leader that serves stays, whatever an ex-leader shows", () => {
+  test("a serving leader stays, whatever an ex-leader reports", () => {
     const view = partition(
       `
       a leader,dead    120 leader,normal,120
@@ -162,7 +162,7 @@ describe("plan", () => {
     ]);
   });
 
-  test("the alive flag that alone tells the leader from an ex-leader is never given away", () => {
+  test("the alive flag is kept if it alone distinguishes the leader from an ex-leader", () => {
     const view = partition(`
       a leader,dead    50 -
       b leader,alive   50 -
@@ -175,21 +175,21 @@ describe("plan", () => {
     ]);
   });
 
-  test("a leader that runs as follower, left in kSnapshotPaused, changes its role", () => {
+  test("a leader that runs as follower in kSnapshotPaused gets its role", () => {
     const view = partition(`
       a leader,dead  4 -
       b leader,alive 4 follower,snapshot-paused,4`);
     expect(steps(view)).toEqual(["change-role b", "recover-snapshot b", "recover-table a"]);
   });
 
-  test("kSnapshotPaused alone is put back without touching anything else", () => {
+  test("kSnapshotPaused alone is ended without other changes", () => {
     const view = partition(`
       a leader,alive   4 leader,snapshot-paused,4 feeds b=4
       b follower,alive 4 follower,normal,4`);
     expect(steps(view)).toEqual(["recover-snapshot a"]);
   });
 
-  test("somebody else's load and somebody else's op are waited for", () => {
+  test("loads and ops of other clients are waited for", () => {
     const loading = partition("a leader,alive 4 leader,loading,2\n b follower,alive 4 -");
     expect(steps(loading)).toEqual(["wait-load a"]);
     const op = {
@@ -207,7 +207,7 @@ describe("plan", () => {
     expect(steps(busy)).toEqual(["wait-ops *"]);
   });
 
-  test("marks of a table on an endpoint share one call only where all its replicas there are affected", async () => {
+  test("marks of a table on an endpoint share one call only if all its replicas there are marked", async () => {
     const view = partition("a leader,alive 4 -\n b follower,alive 4 -");
     const lane = planPartition(view);
     const second = { ...lane, id: { ...lane.id, pid: 1 } };
@@ -273,7 +273,7 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
     );
   });
 
-  test("a healthy replica is never touched, and nobody recovers the leader or an unusable tablet", () => {
+  test("a healthy replica is never changed, and neither the leader nor a replica on an unusable tablet is recovered", () => {
     fc.assert(
       fc.property(views, (view) => {
         const lane = planPartition(view);

@@ -183,7 +183,7 @@ function readBack(argv: readonly string[]) {
 }
 
 describe("a printed command", () => {
-  it("is what was meant when a shell and the own parser have read it, whatever the names hold", () => {
+  it("has the intended arguments after a shell and the parser have read it, whatever the names", () => {
     const seed = Number(process.env["PRINT_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
     const commands = fc.sample(command, { numRuns: 1_500, seed });
     const lines = commands.map(print);
@@ -205,7 +205,7 @@ describe("a printed command", () => {
     }
   });
 
-  it("is one line that a terminal can show", () => {
+  it("is one line that is safe for a terminal", () => {
     fc.assert(
       fc.property(command, (meant) => {
         expect(print(meant)).toMatch(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u);
@@ -213,7 +213,7 @@ describe("a printed command", () => {
     );
   });
 
-  it("reaches the same cluster in the same way, and holds no secret", () => {
+  it("reaches the same cluster in the same way, and contains no secret", () => {
     const text = print({ cmd: "inspect" });
     expect(text).toBe(
       `openmldb-ops inspect --zk_cluster=zk1:2181,zk2:2181 '--zk_root_path=/open mldb'\\''s' --zk_auth_schema=digest '--user=a b'`,
@@ -228,13 +228,13 @@ describe("a printed command", () => {
     expect(text + more).not.toContain("hush");
   });
 
-  it("is not printed where a name holds what no argument can", () => {
+  it("is not printed if a name cannot be an argument", () => {
     expect(print({ cmd: "recovertable", table: "a\0b" })).not.toContain("--table");
   });
 });
 
 describe("the name of a partition", () => {
-  it("is read back as it was, alone and in a list, so that no two partitions share one", () => {
+  it("is read back unchanged, alone and in a list, so no two partitions share one", () => {
     fc.assert(
       fc.property(fc.array(ref, { minLength: 1, maxLength: 4 }), (refs) => {
         const text = refs.map(partitionName).join(",");
@@ -255,7 +255,7 @@ describe("the name of a partition", () => {
     expect(partitionName(id)).toBe(text);
   });
 
-  it("is refused where it could be several, with each of them", () => {
+  it("is refused if it is ambiguous, with all candidates", () => {
     expect(readingsOf("a.b.c:0").map(partitionName)).toEqual([
       "a.`b.c`:0",
       "`a.b`.c:0",

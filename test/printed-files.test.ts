@@ -92,7 +92,7 @@ const JOURNAL: readonly object[] = [
 ];
 const KEPT_IN_JOURNAL = /\.(kind|time|when|health|id|call|resumes)$/;
 
-describe("hostile text in what is read from disk", () => {
+describe("hostile text in files", () => {
   test("journals, and the names of files beside them", async () => {
     const runs = join(folder, "state", "runs");
     mkdirSync(runs, { recursive: true });
@@ -115,7 +115,7 @@ describe("hostile text in what is read from disk", () => {
     await clean(["recoverdata", "--resume", "--yes", state, ...at]);
   });
 
-  test("plans that are named as a right one, and changed ones", async () => {
+  test("plans with a valid id, and changed ones", async () => {
     const path = join(folder, "plan.json");
     await sandbox.outage({ withNameservers: false });
     await clean(["recoverdata", `--plan_out=${path}`, ...at]);
@@ -180,7 +180,7 @@ describe("hostile text in what is read from disk", () => {
   });
 });
 
-describe("hostile text from the person and the machine", () => {
+describe("hostile text in the command line and the environment", () => {
   const nowhere = { zk_cluster: "127.0.0.1:1", zk_root_path: "/x", zk_timeout: "100ms" };
   /** Each flag with the first command that has it; files would be made by some, and hooks run. */
   const flags = new Map(

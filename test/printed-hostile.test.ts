@@ -132,13 +132,13 @@ describe("a cluster in which every name holds escapes, bidi and zero-width chara
     world.rewrite = isHostileCluster;
   });
 
-  test("the list has every command that reaches a cluster", () => {
+  test("the list contains every command that reaches a cluster", () => {
     const tried = new Set([...LOOKS, ...CHANGES].map(([name]) => name));
     const local = ["sandbox", "completion"];
     expect(COMMANDS.map((one) => one.name).filter((one) => !tried.has(one))).toEqual(local);
   });
 
-  test("is looked at after an outage, in every format", async () => {
+  test("is inspected after an outage, in every format", async () => {
     await sandbox.outage({ withNameservers: false });
     for (const [index, words] of LOOKS.entries()) {
       await on(words);
@@ -193,7 +193,7 @@ describe("a cluster in which every name holds escapes, bidi and zero-width chara
     }
   });
 
-  test("and no file that was written holds any of them raw", () => {
+  test("and no written file contains any of them raw", () => {
     const written = filesIn(folder);
     expect(written.length).toBeGreaterThan(100);
     for (const { path, content } of written) {
@@ -239,7 +239,7 @@ describe("each field of text of every answer, one by one", () => {
     await sandbox.outage({ withNameservers: false });
   });
 
-  test("most are read by commands that only look", async () => {
+  test("most are read by reading commands", async () => {
     for (const words of READERS) {
       const fields = new Set<string>();
       world.rewrite = (text, field) => {

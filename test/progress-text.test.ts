@@ -70,8 +70,8 @@ function recovery(): RunProgress {
   return progress;
 }
 
-describe("how far a recovery is", () => {
-  test("on 80 columns: phase, partitions, replicas, what goes on, ops, slowest tablet, last problem", () => {
+describe("the progress of a recovery", () => {
+  test("on 80 columns: phase, partitions, replicas, activity, ops, slowest tablet, last problem", () => {
     expect(lines(recovery(), 42_900)).toEqual([
       "recoverdata: loading (42 s)",
       "[########............] 4 of 10 partitions done (1 not well), 10 of 30 replicas",
@@ -100,12 +100,12 @@ describe("how far a recovery is", () => {
     }
   });
 
-  test("a low screen has the first lines", () => {
+  test("a low screen shows the first lines", () => {
     expect(lines(recovery(), 42_000, 80, 2)).toHaveLength(2);
     expect(lines(recovery(), 42_000, 80, 0)).toEqual([]);
   });
 
-  test("partitions that are worked on again are not done any more", () => {
+  test("reopened partitions are no longer done", () => {
     const progress = recovery();
     const again = [0, 3].map((pid) => ({ id: idOf(pid), replicas: [A, B, C] }));
     progress.add({ kind: "work", partitions: again }, 50_000);
@@ -125,7 +125,7 @@ describe("how far a recovery is", () => {
   });
 });
 
-test("a partition that nothing can be done about is not done well, and no replica of it", () => {
+test("a partition without possible steps does not count as successful, nor do its replicas", () => {
   const progress = createRunProgress(0);
   progress.add({ kind: "work", partitions: partitions(2) }, 0);
   for (const { id } of partitions(2)) {
@@ -134,8 +134,8 @@ test("a partition that nothing can be done about is not done well, and no replic
   expect(progress.view(0).work).toMatchObject({ done: 2, left: 2, part: { of: 6, done: 0 } });
 });
 
-describe("how far a planned list is", () => {
-  test("moves are counted, the oldest that is in progress is named", () => {
+describe("the progress of a planned operation", () => {
+  test("moves are counted, and the oldest one in progress is named", () => {
     const progress = createRunProgress(0);
     const moves = Array.from({ length: 252 }, (_, pid) => migrate(pid));
     progress.add({ kind: "list", steps: moves }, 0);
@@ -154,7 +154,7 @@ describe("how far a planned list is", () => {
     ]);
   });
 
-  test("a list of several kinds counts actions, moves among them, and those that did not end well", () => {
+  test("a list of several kinds counts actions, moves among them, and failures", () => {
     const progress = createRunProgress(0);
     const steps = [migrate(0), stepOf("wait-ops", 1)];
     progress.add({ kind: "list", steps }, 0);
@@ -166,7 +166,7 @@ describe("how far a planned list is", () => {
   });
 });
 
-test("rows that are compared are an estimate, and say so", () => {
+test("the number of compared rows is shown as an estimate", () => {
   const progress = createRunProgress(0);
   const rows = { compared: 1, of: 4, rows: 2_500, expectedRows: 10_000 };
   for (let read = 250; read <= 2_500; read += 250) {
@@ -181,7 +181,7 @@ test("rows that are compared are an estimate, and say so", () => {
   expect(progressLine(none.view(0))).toContain("(100 %)");
 });
 
-describe("the time that is left", () => {
+describe("the remaining time", () => {
   /** Adds one unit at each of these times. */
   function pace(times: readonly number[]) {
     const made = createPace(0);
@@ -191,7 +191,7 @@ describe("the time that is left", () => {
   const every = (stepMs: number, count: number, fromMs = 0) =>
     Array.from({ length: count }, (_, index) => fromMs + (index + 1) * stepMs);
 
-  test("comes from the pace of the last ten and of the last fifty", () => {
+  test("is computed from the pace of the last ten and of the last fifty", () => {
     const [least = 0, most = 0] = pace(every(1_000, 60)).left(60, 60_000) ?? [];
     expect([least, most]).toEqual([60_000, 60_000]);
     const slower = pace([...every(500, 60), ...every(1_000, 10, 30_000)]);
@@ -200,12 +200,12 @@ describe("the time that is left", () => {
     expect(range[1]).toBe(30_000);
   });
 
-  test("forgets a quick beginning: leaders are loaded, followers wait for ops", () => {
+  test("ignores a fast start: leaders are loaded, followers wait for ops", () => {
     const documented = pace([...every(50, 245), ...every(1_250, 40, 12_250)]);
     expect(documented.left(445, 62_250)?.map(Math.round)).toEqual([449_450, 556_250]);
   });
 
-  test("is not told where it would be a guess", () => {
+  test("is not shown if it would be a guess", () => {
     expect(pace(every(1_000, 9)).left(9, 60_000), "too few").toBeUndefined();
     expect(pace(every(100, 100)).left(100, 10_000), "too early").toBeUndefined();
     expect(pace(every(100, 100)).left(100, 120_000), "nothing of late").toBeUndefined();

@@ -78,7 +78,7 @@ function stepEnded(pid: number, result: "done" | "failed"): RunEvent {
 }
 
 describe("without a live block", () => {
-  test("a line every 10 s, whatever the command does, says that it goes on", async () => {
+  test("a line every 10 s shows that any command is still running", async () => {
     const { io, written } = output("plain");
     const progress = startProgress(io, INFO, "verify");
     await vi.advanceTimersByTimeAsync(10_000);
@@ -135,7 +135,7 @@ describe("without a live block", () => {
     progress.stop();
   });
 
-  test("while a question is open nothing is written; what happened meanwhile is told after the answer", async () => {
+  test("while a question is open nothing is written; events are shown after the answer", async () => {
     const { io, stdin, written } = output("plain");
     const progress = startProgress(io, INFO, "recoverdata");
     const flags = { yes: false, noInput: false };
@@ -150,7 +150,7 @@ describe("without a live block", () => {
     progress.stop();
   });
 
-  test("what was held back is told even if nothing comes after it", async () => {
+  test("delayed events are shown even if no event follows", async () => {
     const { io, stdin, written } = output("plain");
     const progress = startProgress(io, INFO, "recoverdata");
     const flags = { yes: false, noInput: false };
@@ -164,7 +164,7 @@ describe("without a live block", () => {
 });
 
 describe("a live block", () => {
-  test("is there at once, shows what goes on, and is gone at the end; steps go to the log file", async () => {
+  test("appears at once, shows the activity, and is removed at the end; steps go to the log file", async () => {
     const { io, written, recorded, records, block } = output("live");
     const progress = startProgress(io, INFO, "recoverdata");
     expect(block()).toEqual(["recoverdata: connecting (0 s)"]);
@@ -183,7 +183,7 @@ describe("a live block", () => {
     expect(block()).toBeUndefined();
   });
 
-  test("with --log_level=debug the log has every step beside it", () => {
+  test("with --log_level=debug the log shows every step as well", () => {
     const { io, written } = output("live");
     const progress = startProgress(io, { logLevel: "debug" }, "recoverdata");
     progress.onEvent(work(1_000));

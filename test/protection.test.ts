@@ -29,7 +29,7 @@ const OWNER: RunOwner = {
 };
 
 describe("a run", () => {
-  test("keeps the value off while it works, and leaves neither lock nor marker", async () => {
+  test("keeps the value off while it runs, and leaves neither lock nor marker", async () => {
     const virtual = await brokenCluster();
     const tool = await startTool(virtual, "one");
     const run = tool.recover();
@@ -50,7 +50,7 @@ describe("a run", () => {
     expectAllBack(virtual);
   });
 
-  test("writes no marker if the value is off already, and none on a healthy cluster", async () => {
+  test("writes no marker if the value is off, and none on a healthy cluster", async () => {
     const virtual = await healthyCluster();
     const made: string[] = [];
     virtual.model.tree.onChange(({ path }) => {
@@ -72,7 +72,7 @@ describe("a run", () => {
   });
 });
 
-describe("a run that is killed", () => {
+describe("a killed run", () => {
   /** Every write of its own znodes and every ConfSet has a boundary before and one behind it. */
   const BOUNDARIES = 14;
 
@@ -112,7 +112,7 @@ describe("a run that is killed", () => {
     },
   );
 
-  test("and one that takes over is killed too: the first value survives both", async () => {
+  test("and its successor is killed too: the original value survives both", async () => {
     const virtual = await brokenCluster();
     const first = await startTool(virtual, "first");
     first.dieAfter(7);
@@ -134,7 +134,7 @@ describe("a run that is killed", () => {
     expectAllBack(virtual);
   });
 
-  test("on a cluster that is healthy by now: recoverdata puts the value back all the same", async () => {
+  test("on a cluster that is healthy by now: recoverdata puts the value back in any case", async () => {
     const virtual = await healthyCluster();
     const admin = await startTool(virtual, "admin");
     const { owner } = (await startTool(virtual, "victim")).parts;
@@ -183,7 +183,7 @@ describe("a marker that no run wrote", () => {
 });
 
 describe("a marker that asks for auto_failover off", () => {
-  test("switches nothing off, whoever finds it, and is named", async () => {
+  test("never switches the value off, and is reported", async () => {
     const virtual = await healthyCluster();
     const data = encode(OWNER, { original: false });
     virtual.model.tree.create(MARKER, data, { parents: true });
@@ -195,7 +195,7 @@ describe("a marker that asks for auto_failover off", () => {
     expect(isOn(virtual)).toBe(true);
   });
 
-  test("a run that has work to do puts back what the nameserver said, not what the marker says", async () => {
+  test("a run with changes puts back the nameserver's value, not the marker's", async () => {
     const virtual = await brokenCluster();
     const data = encode(OWNER, { original: false });
     virtual.model.tree.create(MARKER, data, { parents: true });
@@ -206,7 +206,7 @@ describe("a marker that asks for auto_failover off", () => {
   });
 });
 
-describe("somebody else switches auto_failover on in the middle", () => {
+describe("another client switches auto_failover on during the run", () => {
   async function switchedOn(more: Parameters<typeof startTool>[2] = {}) {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one", more);
@@ -240,7 +240,7 @@ describe("somebody else switches auto_failover on in the middle", () => {
     expectAllBack(virtual);
   });
 
-  test("with --keep_off not for ever", async () => {
+  test("with --keep_off only a few times", async () => {
     const { virtual, tool, run } = await switchedOn({ keepsOff: true });
     const leader = virtual.model.leader;
     const stop = virtual.model.tree.onChange(() => {
@@ -261,7 +261,7 @@ describe("somebody else switches auto_failover on in the middle", () => {
 });
 
 describe("putting the value back", () => {
-  test("goes on while the nameserver fails over", async () => {
+  test("is retried while the nameserver fails over", async () => {
     const virtual = await brokenCluster();
     const tool = await startTool(virtual, "one");
     // The leader dies as soon as it is asked to put the value back.

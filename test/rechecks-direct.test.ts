@@ -25,7 +25,7 @@ describe("load-follower", () => {
     expectWell(table, result);
   });
 
-  test("goes on with what somebody loaded as follower", async () => {
+  test("continues with a replica that another client loaded as follower", async () => {
     const table = await brokenTable();
     const { outcome, result } = await recoverMeddled(table, {
       before: "load-follower",
@@ -36,7 +36,7 @@ describe("load-follower", () => {
     expectWell(table, result);
   });
 
-  test("does not load what is no replica any more", async () => {
+  test("does not load a removed replica", async () => {
     const table = await brokenTable();
     const { outcome, result } = await recoverMeddled(table, {
       before: "load-follower",
@@ -50,7 +50,7 @@ describe("load-follower", () => {
 });
 
 describe("promote", () => {
-  test("is stale when another replica runs as leader; that one is seen to first", async () => {
+  test("is stale when another replica runs as leader; that one is demoted first", async () => {
     const table = await brokenTable();
     let leading: string[] = [];
     const { outcome, result } = await recoverMeddled(table, {
@@ -93,7 +93,7 @@ describe("promote", () => {
     }
   });
 
-  test("of one that leads by now is done already", async () => {
+  test("of a replica that leads by now is done already", async () => {
     const table = await brokenTable();
     const { outcome, result } = await recoverMeddled(table, {
       before: "promote",
@@ -130,7 +130,7 @@ describe("set-flags", () => {
     expectWell(table, result);
   });
 
-  test("keeps a mark that somebody made meanwhile", async () => {
+  test("keeps a mark that another client made meanwhile", async () => {
     const table = await leaderLostRows();
     let flags = "";
     const { outcome, result } = await recoverMeddled(table, {
@@ -145,7 +145,7 @@ describe("set-flags", () => {
     expectWell(table, result);
   });
 
-  test("is stale when another replica leads, and leaves the record to it", async () => {
+  test("is stale when another replica leads, and does not change the record", async () => {
     const table = await leaderLostRows();
     let flags = "";
     const { outcome } = await recoverMeddled(table, {
@@ -165,7 +165,7 @@ describe("set-flags", () => {
     expect(table.virtual.model.rows()).toMatchObject([{ lost: 0 }]);
   });
 
-  test("is done already when the record says so", async () => {
+  test("is done already if the record has the flags", async () => {
     const table = await leaderLostRows();
     const { outcome, result } = await recoverMeddled(table, {
       before: "set-flags",
@@ -198,7 +198,7 @@ describe("demote", () => {
     expect(table.virtual.model.rows()).toMatchObject([{ lost: 0 }]);
   });
 
-  test("of one that is no leader any more is done already, of one that is not loaded stale", async () => {
+  test("of a former leader is done already, of an unloaded replica stale", async () => {
     for (const left of ["already-done", "stale"] as const) {
       const table = await leaderLostRows();
       table.load("c", "leader");
@@ -323,7 +323,7 @@ describe("mark-alive", () => {
     expectWell(table, result);
   });
 
-  test("of one that makes a snapshot goes on; of one that is alive it is done already", async () => {
+  test("of a replica that makes a snapshot is done; of one that is alive it is done already", async () => {
     for (const what of ["making a snapshot", "alive"]) {
       const table = await leaderDead();
       const { outcome, result } = await recoverMeddled(table, {
@@ -375,7 +375,7 @@ describe("replicate", () => {
         table.load("c", "follower");
       },
     ],
-  ])("is stale when %s; nobody's log is put aside", async (detail, act) => {
+  ])("is stale when %s; no log is moved away", async (detail, act) => {
     const table = await followerUnfed();
     const { outcome, result } = await recoverMeddled(table, {
       before: "replicate",
@@ -387,7 +387,7 @@ describe("replicate", () => {
     expectWell(table, result);
   });
 
-  test("is stale when the follower is ahead of its leader: it is not fed over what it holds", async () => {
+  test("is stale when the follower is ahead of its leader: its entries are not overwritten", async () => {
     const table = await followerUnfed();
     let fed: boolean | undefined;
     const { outcome } = await recoverMeddled(table, {
@@ -413,7 +413,7 @@ describe("replicate", () => {
   });
 });
 
-test("a partition that is stale stops nobody else, and is planned again a bounded number of times", async () => {
+test("a stale partition does not stop others, and is planned again a limited number of times", async () => {
   const table = await brokenTable(3);
   let acts = 0;
   const act = () => {

@@ -53,7 +53,7 @@ describe("mark-dead", () => {
     expectWell(table, result);
   });
 
-  test("of a whole table spares the partition that came back meanwhile", async () => {
+  test("of a whole table skips the partition that came back meanwhile", async () => {
     const table = await brokenTable(3);
     let flags = "";
     const { result } = await recoverMeddled(table, {
@@ -132,7 +132,7 @@ describe("load-leader", () => {
     }
   });
 
-  test("does not lead with an offset below what was seen, whoever loaded it", async () => {
+  test("does not lead with an offset below the known one, whichever client loaded it", async () => {
     const table = await brokenTable();
     const { outcome, result } = await recoverMeddled(table, {
       before: "load-leader",
@@ -191,7 +191,7 @@ describe("change-role", () => {
     expectWell(table, result);
   });
 
-  test("is stale when it holds less than it must; it does not lead", async () => {
+  test("is stale when it holds less than the lower bound; it does not lead", async () => {
     const table = await leaderAsFollower();
     const { outcome } = await recoverMeddled(table, {
       before: "change-role",
@@ -208,7 +208,7 @@ describe("change-role", () => {
     expectNoRecoverTable(table);
   });
 
-  test("of one that leads by now is done already", async () => {
+  test("of a replica that leads by now is done already", async () => {
     const table = await leaderAsFollower();
     const { outcome, result } = await recoverMeddled(table, {
       before: "change-role",

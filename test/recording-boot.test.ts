@@ -80,7 +80,7 @@ describe.each(NAMES)("%s", (name) => {
     }
   });
 
-  test("has disks that hold the rows its README tells", async () => {
+  test("has disks with the rows listed in its README", async () => {
     const cluster = loadRecording(readRecording(recordingPath(name)));
     const rows = new Map<string, bigint[]>();
     for (const tablet of cluster.tablets) {
@@ -164,7 +164,7 @@ test("rows-1: GetTableSchema answers as the recorded cluster did", async () => {
   expect(answers.map((pair) => pair.sandbox)).toEqual(answers.map((pair) => pair.recorded));
 });
 
-test("entries carry the terms of the history, and a dead ex-leader's those before the newest", async () => {
+test("entries carry the terms of the history, those of a dead ex-leader the terms before the newest", async () => {
   const { tablets } = loadRecording(
     readRecording(recordingPath("autofailover-2-everything-restarted")),
   );
@@ -180,7 +180,7 @@ test("entries carry the terms of the history, and a dead ex-leader's those befor
   ]);
 });
 
-test("a cluster with server names keeps the names and changes only what they stand for", async () => {
+test("a cluster with server names keeps the names and changes only their addresses", async () => {
   const sandbox = await sandboxFromRecording("names-2-after-tablets-killed");
   expect(sandbox.tablets).toEqual(["tablet-a", "tablet-b", "tablet-c"]);
   expect(sandbox.nameservers).toEqual(["ns-a", "ns-b"]);

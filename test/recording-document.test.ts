@@ -40,7 +40,7 @@ test("a recording without an answer of a nameserver is refused", async () => {
   );
 });
 
-test("rows beside a recording are checked, too", () => {
+test("the row counts of a recording are checked, too", () => {
   const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-recording-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const [path, rows] = [join(folder, "a.json"), join(folder, "rows.json")];
@@ -52,7 +52,7 @@ test("rows beside a recording are checked, too", () => {
   expect(() => readRecording("/dev/zero")).toThrow(/^the recording \/dev\/zero: it is no regular/);
 });
 
-test("a recording of which answers are changed at random boots, or is refused as one", async () => {
+test("a recording with randomly changed answers boots, or is refused", async () => {
   const recording = readRecording(recordingPath("names-1-healthy"));
   let booted = 0;
   for (let seed = 1; seed <= 40; seed += 1) {

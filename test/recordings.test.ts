@@ -45,10 +45,10 @@ async function judgeRecording(name: string): Promise<string> {
   return `${lines.join("\n")}\n`;
 }
 
-test.each(RECORDINGS)("%s is judged as its README tells", async (name) => {
+test.each(RECORDINGS)("%s is diagnosed as described in its README", async (name) => {
   await expect(await judgeRecording(name)).toMatchFileSnapshot(`golden/recording-${name}.txt`);
 });
 
-test.each(["restart-1-healthy", "names-1-healthy"])("%s: nothing is invented", async (name) => {
+test.each(["restart-1-healthy", "names-1-healthy"])("%s: no wrong finding", async (name) => {
   expect(await judgeRecording(name)).not.toMatch(/plan:|blocked:|marked-dead|not-loaded|behind/);
 });

@@ -100,7 +100,7 @@ describe("the real binary on a sandbox booted from a recording", () => {
     );
   }, 60_000);
 
-  test("autofailover-1: a tablet is down: exit 3, what can serve serves, the rest names that tablet", async () => {
+  test("autofailover-1: a tablet is down: exit 3, recoverable partitions serve, the others name that tablet", async () => {
     const sandbox = await sandboxFromRecording("autofailover-1-one-tablet-dead", { speed: SPEED });
     const { code, report } = await recover(sandbox.zkCluster);
     expect(code).toBe(3);

@@ -47,7 +47,7 @@ function recoverTables(virtual: VirtualCluster): string[] {
 }
 
 describe("recovertable", () => {
-  test("recovers one table and touches no other", async () => {
+  test("recovers one table and changes no other", async () => {
     const virtual = await brokenCluster();
     const report = await recoverOnly(virtual, { db: "db1", table: "t1" });
     expect(report.command).toBe("recovertable");
@@ -60,7 +60,7 @@ describe("recovertable", () => {
     expect(virtual.model.rows({ table: "t1" }).map((one) => one.served)).toEqual([20, 20, 20]);
   });
 
-  test("recovers the partitions that are named only", async () => {
+  test("recovers the named partitions only", async () => {
     const virtual = await brokenCluster();
     const report = await recoverOnly(virtual, { db: "db1", table: "t1", pids: [0, 2] });
     expect(report.partitionCount).toBe(2);
@@ -70,7 +70,7 @@ describe("recovertable", () => {
     );
   });
 
-  test("with a tablet recovers its replica only, where somebody leads", async () => {
+  test("with a tablet recovers its replica only, if another replica leads", async () => {
     const virtual = await brokenCluster();
     await recoverOnly(virtual, {});
     virtual.model.kill("b:9527");
@@ -88,7 +88,7 @@ describe("recovertable", () => {
     expect(gained).toEqual([`${name}:${pid}@b`]);
   });
 
-  test("with a tablet blocks a partition that no replica leads, and says what to do instead", async () => {
+  test("with a tablet blocks a partition that no replica leads, and prints an alternative", async () => {
     const virtual = await brokenCluster();
     const dead = await startedDead(virtual);
     const report = await recoverOnly(virtual, {

@@ -80,7 +80,7 @@ describe("from its own log", () => {
     isWell(virtual);
   });
 
-  test("a tablet that was taken off and put back again without being stopped", async () => {
+  test("a tablet that was taken out of service and recovered without a restart", async () => {
     const virtual = await clusterWith({ partitions: 4 });
     writeFor(virtual, 5_000);
     await operateOn(virtual, offline());
@@ -115,8 +115,8 @@ describe("from its own log", () => {
   });
 });
 
-describe("what is no prefix", () => {
-  test("rows that an ex-leader alone took: it is never replicated to, and they stay", async () => {
+describe("logs that are no prefix", () => {
+  test("rows that only an ex-leader took: it is never replicated to, and they stay", async () => {
     const virtual = await clusterWith();
     await operateOn(virtual, lead(A, false));
     // A client that never looks again goes on with the old leader, which loses that link only.
@@ -222,9 +222,9 @@ async function tried(virtual: VirtualCluster, operation: Operation): Promise<voi
   });
 }
 
-describe("lives of a cluster", () => {
+describe("long runs of a cluster", () => {
   test.each(Array.from({ length: SEEDS }, (_, index) => index + 1))(
-    "seed %i: no acknowledged row is lost, and all is healthy in the end",
+    "seed %i: no acknowledged row is lost, and the cluster is healthy in the end",
     async (seed) => {
       const random = seededRandom(seed);
       const virtual = await clusterWith({ partitions: 3 });

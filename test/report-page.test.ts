@@ -35,7 +35,7 @@ function names(page: Page): Promise<string[]> {
 }
 
 describe("an HTML report in a browser", () => {
-  test("tells the verdict first, then what to do, and lists what is left on top", async (context) => {
+  test("shows the verdict first, then what to do, and lists unfinished partitions on top", async (context) => {
     const page = await opened(context, sampleReport(12));
     expect(await page.locator("h1").textContent()).toBe("2 of 14 partitions are not healthy");
     expect(await page.locator("section h2").first().textContent()).toBe("What to do next");
@@ -67,7 +67,7 @@ describe("an HTML report in a browser", () => {
     expect(ran).toBe(false);
   });
 
-  test("searches by all words, filters by result, and says how many it found", async (context) => {
+  test("searches by all words, filters by result, and shows the number of matches", async (context) => {
     const page = await opened(context, sampleReport(250));
     expect(await names(page)).toHaveLength(100);
     await page.locator("#more").click();
@@ -83,7 +83,7 @@ describe("an HTML report in a browser", () => {
     expect(await names(page)).toEqual(["db1.<script>alert(1)</script>:0"]);
   });
 
-  test("sorts by a column, numbers by their value, and turns the order round", async (context) => {
+  test("sorts by a column, numbers by their value, in both directions", async (context) => {
     const page = await opened(context, sampleReport(24));
     const head = page.locator("#list thead button").first();
     await head.click();
@@ -96,7 +96,7 @@ describe("an HTML report in a browser", () => {
     expect(await page.locator("#list th").first().getAttribute("aria-sort")).toBe("descending");
   });
 
-  test("unfolds what is known of a partition", async (context) => {
+  test("unfolds the details of a partition", async (context) => {
     const page = await opened(context, sampleReport(1));
     await page.locator(".fold", { hasText: "db1.t1:7" }).click();
     expect(await page.locator("#list .more:visible li").allTextContents()).toEqual([

@@ -9,8 +9,8 @@ import { reportMarkdown } from "../src/report/markdown.js";
 import { lastSuccessIn, metricsText } from "../src/report/metrics.js";
 import { BEGAN_MS, emptyParts, rowOf, sampleReport, stepEnded } from "./helpers/sample-report.js";
 
-describe("what a report says of partitions", () => {
-  test("what was wrong, what was done and how long it took come from the events", () => {
+describe("the partitions of a report", () => {
+  test("problems, steps and durations come from the events", () => {
     const endpoint = "a:1";
     const steps = [
       { step: "load-follower", endpoint, why: "not-loaded" },
@@ -38,7 +38,7 @@ describe("what a report says of partitions", () => {
     ]);
   });
 
-  test("a run that ended before it looked again says no more than was seen", () => {
+  test("a run that ended before its final observation reports only what was observed", () => {
     const tablet = { endpoint: "a:1", health: "ok" as const, detail: "" };
     const seen = { ...tablet, replicas: 3, leaders: 1, alive: 3, loaded: 0 };
     const report = buildReport({
@@ -146,7 +146,7 @@ describe("the timeline", () => {
     ]);
   });
 
-  test("another leader of the nameservers is a line through all lanes, and stands in the run's facts", () => {
+  test("a change of the leading nameserver is a line through all lanes, and is in the run's facts", () => {
     const report = sampleReport(3);
     const drawn = timelineHtml(report.timeline);
     const lanes = drawn.split('<div class="lane">').slice(1);
@@ -174,7 +174,7 @@ describe("the timeline", () => {
 });
 
 describe("text from a cluster", () => {
-  test("cannot become markup, end a script element or turn the direction of writing", () => {
+  test("cannot become markup, end a script element or change the direction of writing", () => {
     expect(html(`<b a='1' b="2">&\u202e`)).toBe(
       "&lt;b a=&#39;1&#39; b=&quot;2&quot;&gt;&amp;\\u202e",
     );
@@ -230,7 +230,7 @@ describe("metrics", () => {
     return samples;
   }
 
-  test("say how the run ended and how the partitions are", () => {
+  test("contain the result of the run and the state of the partitions", () => {
     const samples = parsed(metricsText(sampleReport(12), at));
     const of = 'command="recoverdata",cluster="10.0.0.9:2181/openmldb"';
     expect(samples.get(`openmldb_ops_run_exit_code{${of}}`)).toBe(3);
@@ -244,7 +244,7 @@ describe("metrics", () => {
     expect(samples.has(`openmldb_ops_last_success_timestamp_seconds{${of}}`)).toBe(false);
   });
 
-  test("remember when a run last ended well, whatever the labels hold", () => {
+  test("keep the time of the last success, whatever the labels", () => {
     const odd = (exitCode: number): ReportDocument => {
       const parts = emptyParts();
       const verdict = { ...parts.verdict, exitCode };

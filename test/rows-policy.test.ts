@@ -61,7 +61,7 @@ test("recorded rows of a real cluster: the same sums at every replica, in the or
   }
 });
 
-test("an answer that is no rows is told, and never read beyond its end", () => {
+test("an invalid answer is reported, and never read beyond its end", () => {
   const record = Buffer.alloc(20);
   record.writeUInt32LE(12, 0);
   record.writeUInt32LE(2, 4);
@@ -74,7 +74,7 @@ test("an answer that is no rows is told, and never read beyond its end", () => {
   expect(all(record, 1)).toContain("lengths that do not fit");
 });
 
-describe("which rows are compared", () => {
+describe("the selection of rows", () => {
   const NOW = 1_000_000_000_000;
   const HOUR = 3_600_000n;
   const at = (minutesAgo: number) => BigInt(NOW) - BigInt(minutesAgo) * 60_000n;
@@ -132,7 +132,7 @@ describe("which rows are compared", () => {
   });
 });
 
-describe("what two readings prove", () => {
+describe("the proof of two readings", () => {
   const held = (copies: number, more: Partial<HeldRow> = {}): HeldRow => ({
     pk: Buffer.from("k"),
     ts: 1n,
@@ -237,7 +237,7 @@ describe("what to do", () => {
   });
 });
 
-test("a jump keeps what the keys of a table have in common", () => {
+test("a random position keeps the common prefix of a table's keys", () => {
   const key = (text: string) => ({ pk: Buffer.from(text), ts: 1n });
   let next = 0;
   const random = () => {

@@ -29,7 +29,7 @@ async function consoleForTest(options: SandboxOptions, size = { columns: 80, row
   return { sandbox, screen, type, ended, input, stop };
 }
 
-test("a person sees the servers, and the line that recovers them as it can be pasted", async () => {
+test("the terminal shows the servers, and the command that recovers them, ready to paste", async () => {
   const { sandbox, screen } = await consoleForTest({});
   for (const process of sandbox.model.processes) {
     expect(screen.shown).toMatch(new RegExp(`^${process.name} +${process.address} `, "m"));
@@ -37,7 +37,7 @@ test("a person sees the servers, and the line that recovers them as it can be pa
   expect(screen.shown.split("\n")).toContain(RECOVER);
 });
 
-test("names stand beside addresses, and each command shows the servers that it changed", async () => {
+test("names are shown with addresses, and each command shows the servers that it changed", async () => {
   const { sandbox, type } = await consoleForTest({});
   const [first = ""] = sandbox.tablets;
   expect(await type("kill tablet1")).toMatch(
@@ -51,7 +51,7 @@ test("names stand beside addresses, and each command shows the servers that it c
   expect(await type("resume tablet9")).toBe("the sandbox has no process tablet9\n");
 });
 
-test("tables that do not fit the screen are summed up, refused rows are told once", async () => {
+test("tables that do not fit the screen are summed up, refused rows are reported once", async () => {
   const { type } = await consoleForTest({ tables: 2, partitions: 20 });
   expect(await type("rows")).toMatch(/^db1\.t1 +of 20 of 20 partitions +200 +200 +0$/m);
   expect(await type("outage")).toMatch(/^tablet3 +\S+ +up +0 +\d+$/m);

@@ -46,7 +46,7 @@ function rawCall(
 const SHOW_TABLET = "/openmldb.nameserver.NameServer/ShowTablet";
 
 describe("calls over gRPC", () => {
-  test("are answered by the model: the leader answers, the standby says 300", async () => {
+  test("are answered by the model: the leader answers, the standby answers 300", async () => {
     const sandbox = await sandboxForTest();
     const [leader = "", standby = ""] = sandbox.nameservers;
     const shown = await callSandbox(sandbox.addressOf(leader), NameServer.method.showTablet, {});
@@ -74,7 +74,7 @@ describe("calls over gRPC", () => {
     expect((await rawCall(address, path, { authorization: "sdefault", body })).code).toBe(code);
   });
 
-  test("without authorization the connection is dropped; any value passes where auth is off", async () => {
+  test("without authorization the connection is dropped; any value passes if auth is off", async () => {
     const sandbox = await sandboxForTest();
     const address = sandbox.addressOf(sandbox.nameservers[0] ?? "");
     expect(await rawCall(address, SHOW_TABLET)).toMatchObject({
@@ -113,7 +113,7 @@ describe("calls over gRPC", () => {
   });
 });
 
-test("loads take as long as it is told, or else as the model's own", async () => {
+test("loads take the configured time, by default the model's", async () => {
   const loadBaseMs = async (options: SandboxOptions) =>
     (await sandboxForTest(options)).model.options.loadBaseMs;
   expect(await loadBaseMs({ loadMs: 1 })).toBe(1);
@@ -176,7 +176,7 @@ describe("a process seen by a client", () => {
 });
 
 describe("the console", () => {
-  test("puts, counts, cuts and tells what is wrong", async () => {
+  test("puts, counts, cuts and lists faults", async () => {
     const sandbox = await sandboxForTest({ tables: 1, partitions: 2, rows: 10, speed: 20 });
     const say = (line: string) => runConsoleLine(sandbox, line);
     expect(await say("healthy")).toEqual({ healthy: true, complaints: [] });
@@ -195,7 +195,7 @@ describe("the console", () => {
     expect(await say("rows")).toMatchObject({ acknowledged: 30, served: 0, lost: 0 });
   });
 
-  test("changes what loads and ops do next", async () => {
+  test("makes the next loads and ops fail", async () => {
     const sandbox = await sandboxForTest();
     for (const line of ["fail-op kDelReplica 2", "fail-load tablet2", "slow-load tablet3 500"]) {
       expect(await runConsoleLine(sandbox, line)).toEqual({ ok: true });
@@ -220,7 +220,7 @@ describe("the console", () => {
     expect(await runConsoleLine(sandbox, line)).toEqual({ error: expect.stringMatching(error) });
   });
 
-  test("answers line by line, in order, survives the end of its input, and ends when told", async () => {
+  test("answers line by line, in order, survives the end of its input, and ends on request", async () => {
     const sandbox = await sandboxForTest({ partitions: 1, rows: 0 });
     const answers: string[] = [];
     const stop = new AbortController();
@@ -241,7 +241,7 @@ describe("the console", () => {
     await ended;
   });
 
-  test("ends at quit, after what was said before it", async () => {
+  test("ends at quit, after the earlier commands", async () => {
     const sandbox = await sandboxForTest({ partitions: 1, rows: 0 });
     const answers: string[] = [];
     const input = new PassThrough();
@@ -251,7 +251,7 @@ describe("the console", () => {
   });
 });
 
-test("nothing listens any more after a stop, also not what was about to start", async () => {
+test("nothing listens after a stop, not even a starting process", async () => {
   const sandbox = await sandboxForTest({ speed: 200 });
   const address = sandbox.addressOf(sandbox.tablets[0] ?? "");
   sandbox.model.restart("tablet1");
@@ -263,7 +263,7 @@ test("nothing listens any more after a stop, also not what was about to start", 
   });
 });
 
-test("the port of the embedded ZooKeeper can be chosen, and a taken one is told", async () => {
+test("the port of the embedded ZooKeeper can be chosen, and a port in use is reported", async () => {
   const sandbox = await sandboxForTest();
   const port = Number(sandbox.zkCluster.split(":")[1]);
   await expect(startSandbox({ port })).rejects.toMatchObject({
@@ -333,7 +333,7 @@ describe("with a real ZooKeeper", () => {
     expect(await client.getChildren("/mirrored")).toEqual(["elsewhere"]);
   });
 
-  test("a root path that holds something already is refused", async () => {
+  test("a non-empty root path is refused", async () => {
     await client.create("/taken/by", Buffer.from("somebody"), "persistent");
     await expect(
       startSandbox({ zkCluster: [server.hosts], zkRootPath: "/taken" }),

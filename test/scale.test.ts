@@ -68,7 +68,7 @@ describe("scaleout", () => {
     },
   );
 
-  test("auto_failover is off meanwhile and as before afterwards; system tables stay", async () => {
+  test("auto_failover is off during the run and as before afterwards; system tables stay", async () => {
     const virtual = await scaledCluster({ replicas: 2, partitions: 4, rows: 40, isNew: true });
     await scale(virtual, scaleOut());
     const conf = await virtual.clock.run(virtual.cluster.confGet(), 10_000);
@@ -76,7 +76,7 @@ describe("scaleout", () => {
     expect(replicasOn(virtual, A).every((name) => name.startsWith("db1."))).toBe(true);
   });
 
-  test("the plan has the fewest moves, and says why each action is done", async () => {
+  test("the plan has the fewest moves, and the reason of each action", async () => {
     const virtual = await scaledCluster({ replicas: 2, partitions: 9, rows: 90, isNew: true });
     const report = await scale(virtual, scaleOut());
     const moves = report?.plan.steps.filter((step) => step.kind === "migrate") ?? [];
@@ -84,7 +84,7 @@ describe("scaleout", () => {
     expect(moves.every((action) => action.to === A && action.why !== "")).toBe(true);
   });
 
-  test("ops that are under way are waited for, and the plan is made of what they leave", async () => {
+  test("active ops are waited for, and the plan is made afterwards", async () => {
     const virtual = await scaledCluster({
       replicas: 2,
       partitions: 4,
@@ -108,7 +108,7 @@ describe("scaleout", () => {
     expect(differ(spread(virtual).replicas)).toBeLessThanOrEqual(1);
   });
 
-  test("an op that stands still ends the run before any change", async () => {
+  test("a stuck op ends the run before any change", async () => {
     const virtual = await scaledCluster({
       replicas: 2,
       partitions: 4,
@@ -132,7 +132,7 @@ describe("scaleout", () => {
     expect(spread(virtual).replicas[A]).toBe(0);
   });
 
-  test("an offline tablet is no target, and is named", async () => {
+  test("an offline tablet is no target, and is reported", async () => {
     const virtual = await scaledCluster({
       replicas: 1,
       partitions: 6,
@@ -148,7 +148,7 @@ describe("scaleout", () => {
     expect(spread(virtual).replicas[A]).toBe(0);
   });
 
-  test("partitions that are not healthy are left alone and named", async () => {
+  test("unhealthy partitions are left alone and listed", async () => {
     const virtual = await scaledCluster({
       replicas: 2,
       partitions: 6,
@@ -167,7 +167,7 @@ describe("scaleout", () => {
     );
   });
 
-  test("surplus replicas are taken away unless they are to be kept", async () => {
+  test("surplus replicas are deleted unless they are to be kept", async () => {
     const shape: Shape = { replicas: 1, partitions: 3, rows: 30, autoFailover: false };
     const virtual = await scaledCluster(shape);
     const table = virtual.model.tables.find("t0", "db1");
@@ -227,7 +227,7 @@ describe("scalein", () => {
     expect(unserved(virtual.model)).toBe(0);
   });
 
-  test("refused before any change if too few tablets would be left, naming the tables", async () => {
+  test("refused before any change if too few tablets would remain, naming the tables", async () => {
     const virtual = await scaledCluster({ replicas: 3, partitions: 2, rows: 20 });
     const before = virtual.model.events.length;
     const text = await refusal(virtual, scaleIn(A));
@@ -240,7 +240,7 @@ describe("scalein", () => {
     expect(virtual.model.events.length).toBe(before);
   });
 
-  test("an offline tablet is no place for replicas, and cannot be emptied", async () => {
+  test("an offline tablet gets no replicas, and cannot be emptied", async () => {
     const virtual = await scaledCluster({
       replicas: 2,
       partitions: 2,
@@ -258,7 +258,7 @@ describe("scalein", () => {
     expect(await refusal(virtual, scaleIn("a:9528"))).toContain("did you mean a:9527");
   });
 
-  test("partitions there that are not healthy are named, and nothing is changed", async () => {
+  test("unhealthy partitions there are listed, and nothing is changed", async () => {
     const virtual = await scaledCluster({
       replicas: 2,
       partitions: 4,
@@ -275,7 +275,7 @@ describe("scalein", () => {
   });
 
   test.each(["kSendSnapshot", "kLoadTable", "kDelReplica"])(
-    "an op that fails at %s is done again",
+    "an op that fails at %s is repeated",
     async (task) => {
       const virtual = await scaledCluster({ replicas: 2, partitions: 3, rows: 30 });
       virtual.model.failOp(task, 1);
@@ -286,7 +286,7 @@ describe("scalein", () => {
     },
   );
 
-  test("a target that dies in the middle: what could not be done is told, and the next run ends it", async () => {
+  test("a target that dies during the run: the remaining moves are reported, and the next run completes them", async () => {
     const virtual = await scaledCluster({
       replicas: 1,
       partitions: 6,
@@ -307,7 +307,7 @@ describe("scalein", () => {
   });
 });
 
-describe("a run that is killed at any change is finished by the next one", () => {
+describe("a run that is killed at any change is completed by the next one", () => {
   const cases = [
     {
       name: "scalein of one replica",

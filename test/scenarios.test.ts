@@ -35,18 +35,21 @@ const PLAYED = new Map(
   SCENARIOS.map((name) => [name, readFileSync(new URL(name, FOLDER), "utf8")] as const),
 );
 
-test("every kind of step that a recovery plans is played by some scenario", () => {
+test("every kind of step that a recovery plans is in a scenario", () => {
   const all = [...PLAYED.values()].join("\n");
   const kinds = Object.keys(STEPS) as StepKind[];
   const isPlayed = (kind: StepKind) => new RegExp(`^\\S+  ${kind} .* (done|failed)`, "m").test(all);
   expect(kinds.filter((kind) => !isPlayed(kind)).sort()).toEqual([...PLANNED_BY_COMMANDS].sort());
 });
 
-test.each(["blocked", "attempted: ", "left alone"])("the ending `%s` is played", (ending) => {
-  expect([...PLAYED.values()].join("\n")).toContain(ending);
-});
+test.each(["blocked", "attempted: ", "left alone"])(
+  "the ending `%s` is in a scenario",
+  (ending) => {
+    expect([...PLAYED.values()].join("\n")).toContain(ending);
+  },
+);
 
-test("every situation is played with both methods", () => {
+test("every scenario is run with both methods", () => {
   for (const [name, text] of PLAYED) {
     const isStory = /^> recover documented/m.test(text);
     const sections = text.split("\n").filter((line) => line.startsWith("== "));

@@ -30,7 +30,7 @@ function jsonSchemaOf(schema: z.ZodType): z.core.JSONSchema.BaseSchema {
 }
 
 describe("schemas in the package", () => {
-  test.each(kinds)("%s is what the definition says", async (kind) => {
+  test.each(kinds)("%s is up to date with its definition", async (kind) => {
     const { schema, title } = SCHEMAS[kind]!;
     // As a reader sees it: fields that are added later do no harm.
     const generated = { title, ...jsonSchemaOf(schema) };
@@ -39,7 +39,7 @@ describe("schemas in the package", () => {
     );
   });
 
-  test("are all listed in their README, and there are no others", () => {
+  test("are exactly those listed in their README", () => {
     const listed = readFileSync(join(folder, "README.md"), "utf8");
     const files = kinds.map((kind) => `${kind}.schema.json`).sort();
     expect(readdirSync(folder).sort()).toEqual(["README.md", ...files].sort());
@@ -91,7 +91,7 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-describe("what the commands really write", () => {
+describe("the output of the commands", () => {
   test("while the cluster is healthy", { timeout: 60_000 }, async () => {
     const endpoint = `--endpoint=${sandbox.tablets[0]}`;
     const json = "--output=json";
@@ -140,7 +140,7 @@ describe("what the commands really write", () => {
     }
   });
 
-  test("where something has to be decided", { timeout: 60_000 }, async () => {
+  test("with open decisions", { timeout: 60_000 }, async () => {
     const table = sandbox.model.rows().find(({ pid }) => pid === 0);
     await sandbox.outage({ withNameservers: false });
     const led = table?.replicas.find(({ role }) => role === "leader")?.endpoint ?? "tablet1";
@@ -170,13 +170,13 @@ describe("what the commands really write", () => {
     },
   );
 
-  test("every command has a schema, and nothing was written that has none", () => {
+  test("every command has a schema, and every output has one", () => {
     const results = COMMANDS.map(({ name }) => name).filter((name) => name !== "completion");
     expect(results.filter((name) => kindOf(name, {}) === undefined)).toEqual([]);
     expect(seen.get("without a schema")).toBeUndefined();
   });
 
-  test("what does not fit is noticed in every test that asks for JSON", () => {
+  test("invalid output fails every test that requests JSON", () => {
     const good = JSON.stringify({ schemaVersion: 1, conf: { auto_failover: "true" } });
     expect(() => checkOutput(["confget", "--output=json"], good)).not.toThrow();
     const bad = JSON.stringify({ schemaVersion: 1, conf: { auto_failover: true } });

@@ -19,11 +19,11 @@ test.each([
     "ENOSPC: refused, open '/x' (the disk is full: make room, then run it again)",
   ],
   [new OpsError({ code: "refused", message: "no" }), "no"],
-])("%s is told with what to do", (error, text) => {
+])("%s is reported with a hint", (error, text) => {
   expect(errorText(error)).toBe(text);
 });
 
-test("an error that is not expected is called a bug, on the screen and in JSON", () => {
+test("an unexpected error is reported as a bug, on the screen and in JSON", () => {
   const error = new TypeError("x is undefined");
   expect(errorText(error)).toContain("this is a bug");
   expect(JSON.parse(errorDocument(error, 1)).error.code).toBe("unexpected");
@@ -49,7 +49,7 @@ describe("with --output=json every command fails in one shape", () => {
     expect(JSON.parse(stdout)).toEqual({ schemaVersion: 1, command, exitCode: code, error: shape });
   });
 
-  test("a look of --watch too, with its time", () => {
+  test("an observation of --watch too, with its time", () => {
     let stdout = "";
     const io = { stdout: { write: (text: string) => (stdout += text) } } as unknown as CommandIo;
     const error = new OpsError({ code: "no-leader", message: "nothing leads", hint: "start one" });

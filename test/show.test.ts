@@ -82,11 +82,11 @@ async function everythingOf(name: string): Promise<string> {
   return parts.map(([command, shown]) => `$ ${command}\n${textOf(shown, false)}`).join("\n");
 }
 
-test.each(RECORDINGS)("what is shown of the recording %s", async (name) => {
+test.each(RECORDINGS)("the output for the recording %s", async (name) => {
   await expect(await everythingOf(name)).toMatchFileSnapshot(`golden/show-${name}.txt`);
 });
 
-test.each(RECORDINGS)("%s: rows and sizes are those that the nameserver sums up", async (name) => {
+test.each(RECORDINGS)("%s: rows and sizes equal the nameserver's sums", async (name) => {
   const recording = readRecording(name);
   const path = `/${NameServer.typeName}/ShowTable`;
   const answers = recording.rpc
@@ -276,7 +276,7 @@ describe("LIKE", () => {
     expect(isLike(name, pattern)).toBe(fits);
   });
 
-  it("takes no long time, whatever the pattern", () => {
+  it("is fast for every pattern", () => {
     expect(isLike("a".repeat(3_000), `${"%a".repeat(500)}%b`)).toBe(false);
   });
 
@@ -303,7 +303,7 @@ describe("readable", () => {
     expect(bytesText(bytes)).toBe(text);
   });
 
-  it("times are UTC without milliseconds; 0 and nonsense are none", () => {
+  it("times are UTC without milliseconds; 0 and invalid values give none", () => {
     expect(timeText(1_767_323_045n)).toBe("2026-01-02T03:04:05Z");
     expect(timeText(0n)).toBeUndefined();
     expect(timeText(2n ** 64n - 1n)).toBeUndefined();
@@ -352,7 +352,7 @@ describe("ops", () => {
     expect(refuse).toThrow(expect.objectContaining({ hint: expect.stringContaining(hint) }));
   });
 
-  it("show a running op's time so far, and nothing where there is nothing", () => {
+  it("show a running op's time so far, and empty fields as such", () => {
     const lines = textOf(shownOps(selectOps(ops, ANY_OP), 163_500, "none"), false).split("\n");
     expect(lines[3]?.split(/ {2,}/)).toEqual([
       ...["", "9", "kMigrateOP", "db1", "t", "-", "kDoing"],
@@ -371,7 +371,7 @@ describe("ops", () => {
   });
 });
 
-it("followers are sorted, with what they lack", () => {
+it("followers are sorted, with their lag", () => {
   const list = {
     offset: 9n,
     followers: new Map([

@@ -44,7 +44,7 @@ const isReplay = OPS_SEED !== undefined;
 });
 
 test.each([0, 1, 2, 3])(
-  "25 seeds of what does not come back, or is not what it seems (part %i)",
+  "25 seeds with tablets that do not come back or are not what they seem (part %i)",
   async (part) => {
     const failed: SimulationResult[] = [];
     for (let seed = 1 + part * 25; seed <= 25 + part * 25; seed += 1) {
@@ -57,7 +57,7 @@ test.each([0, 1, 2, 3])(
 );
 
 test.each<[OddName, number]>([["addresses", 12]])(
-  "seeds of one kind of what is not what it seems: %s, %i of them",
+  "seeds of one odd kind: %s, %i of them",
   async (kind, count) => {
     const failed: SimulationResult[] = [];
     for (let seed = 1; seed <= count; seed += 1) {
@@ -69,7 +69,7 @@ test.each<[OddName, number]>([["addresses", 12]])(
   120_000,
 );
 
-test("seed 101767, documented: a follower that was fenced with a newer term refuses its leader, and is named", async () => {
+test("seed 101767, documented: a follower that was fenced with a newer term refuses its leader, and is reported", async () => {
   // auto_failover elected c in term 3, b went on in term 1 (somebody had loaded it as leader), and both are
   // flagged leader and dead, at one offset: the documented choice takes b. c's log fits, so RecoverTable
   // never reloads it, and a leader of term 1 is refused by a replica that has seen term 3.
@@ -113,7 +113,7 @@ function methodOf(seed: number): Method {
   return seed % 5 === 4 ? "documented" : "direct";
 }
 
-test("a seed is the same story each time", async () => {
+test("a seed gives the same run each time", async () => {
   const [one, other] = [await simulate(BASE, {}), await simulate(BASE, {})];
   expect(one.diary().length).toBeGreaterThan(20);
   expect(other.diary()).toEqual(one.diary());

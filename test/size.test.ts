@@ -176,8 +176,8 @@ async function lookAt(tables: number) {
   return { beats, told, cpuMs: (user + system) / 1_000, planned: seen.plan.partitions.length };
 }
 
-describe("a look at a large cluster", () => {
-  it("lets other work run until all is told, and costs in proportion to its size", async () => {
+describe("an observation of a large cluster", () => {
+  it("lets other work run, and costs in proportion to its size", async () => {
     const small = await lookAt(60);
     const large = await lookAt(480);
     expect(small.planned).toBe(480);
@@ -221,7 +221,7 @@ describe("the screen at the end", () => {
     tookMs: 0,
   });
 
-  it("tells many in groups that fit a screen, worst first; all with --verbose, and in JSON", () => {
+  it("shows many in groups that fit a screen, worst first; all with --verbose, and in JSON", () => {
     const many = Array.from({ length: 1_000 }, (_, pid) => partitionAt(pid, pid < 990));
     const lines = allLines(reportText(reportOf(many)));
     expect(lines.length).toBeLessThanOrEqual(30);
@@ -236,17 +236,17 @@ describe("the screen at the end", () => {
     expect(JSON.parse([...reportJson(reportOf(many), 3)].join("")).partitions).toHaveLength(1_000);
   });
 
-  it("shows all of a few, in their own order", () => {
+  it("shows a few one by one, in their own order", () => {
     const few = [partitionAt(0, true), partitionAt(1, false)];
     const named = allLines(reportText(reportOf(few))).filter((line) => / {2}(led|NOT)/.test(line));
     expect(named.map((line) => line.split(" ")[0])).toEqual(["db1.t1:0", "db1.t1:1"]);
   });
 });
 
-describe("an answer that is decoded in turns", () => {
+describe("an answer that is decoded in steps", () => {
   const bytes = showTable(200);
 
-  it("is the message that decoding at once gives, unknown fields included", async () => {
+  it("equals the message of one-step decoding, unknown fields included", async () => {
     // Field 30 is not declared.
     const table = create(TableInfoSchema, { name: "odd", tid: 9 });
     const odd = Buffer.concat([
@@ -262,7 +262,7 @@ describe("an answer that is decoded in turns", () => {
   it.each([
     ["before", [0x88, 0x01, 0x09, 0x5a, 0x02, 0x0a, 0x00]],
     ["behind", [0x5a, 0x02, 0x0a, 0x00, 0x88, 0x01, 0x09]],
-  ])("keeps a storage mode that nobody knows, %s other unknown fields", async (_, unknown) => {
+  ])("keeps an unknown storage mode, %s other unknown fields", async (_, unknown) => {
     const table = toBinary(TableInfoSchema, create(TableInfoSchema, { name: "odd", tid: 9 }));
     const odd = Buffer.concat([table, Buffer.from(unknown)]);
     const answer = Buffer.concat([Buffer.from([0x0a, odd.length]), odd, Buffer.from([0x10, 0x00])]);
@@ -285,7 +285,7 @@ describe("an answer that is decoded in turns", () => {
     });
   });
 
-  it("fails for bytes that end in the middle, and for a code that is not there", async () => {
+  it("fails for truncated bytes, and for a missing code", async () => {
     await expect(decodeInTurns(ShowTableResponseSchema, bytes.subarray(0, -1))).rejects.toThrow();
     // The last six bytes are `code` and `msg`.
     expect(await decodeInTurns(ShowTableResponseSchema, bytes.subarray(0, -6))).toEqual({
@@ -294,7 +294,7 @@ describe("an answer that is decoded in turns", () => {
   });
 });
 
-describe("an answer that is mostly the one before", () => {
+describe("an answer that mostly equals the previous one", () => {
   const answer = (offsets: readonly bigint[]) =>
     toBinary(
       GetTableStatusResponseSchema,
@@ -310,7 +310,7 @@ describe("an answer that is mostly the one before", () => {
     return decoded.message.allTableStatus;
   };
 
-  it("is the same message as without, and gives again what has not changed", async () => {
+  it("equals the message without reuse, and reuses unchanged elements", async () => {
     const repeats: Repeats = { last: new Map() };
     const first = await decode(answer([1n, 2n, 3n]), repeats);
     // A replica less in front: what is left is found again at another place.
@@ -322,7 +322,7 @@ describe("an answer that is mostly the one before", () => {
     expect(toReplicaReport(second[1] as TableStatus).offset).toBe(5n);
   });
 
-  it("remembers the last answer only, and is not disturbed by one about a single replica", async () => {
+  it("keeps the last answer only, and ignores one about a single replica", async () => {
     const repeats: Repeats = { last: new Map() };
     const first = await decode(answer([1n, 2n]), repeats);
     await decode(answer([7n]), repeats);
@@ -350,7 +350,7 @@ describe("an answer that is mostly the one before", () => {
 });
 
 describe("mapInTurns", () => {
-  it("keeps the order, and never rests within the least number of items", async () => {
+  it("keeps the order, and never yields within the least number of items", async () => {
     const items = Array.from({ length: 64 }, (_, index) => index);
     let isTurnOver = false;
     setImmediate(() => {
@@ -365,7 +365,7 @@ describe("mapInTurns", () => {
     expect(isTurnOver).toBe(false);
   });
 
-  it("rests when a turn has taken long", async () => {
+  it("yields when a turn has taken long", async () => {
     let beats = 0;
     const beat = () => {
       beats += 1;

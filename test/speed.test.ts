@@ -50,7 +50,7 @@ async function recovered(virtual: VirtualCluster, limits: Partial<typeof LIMITS>
 }
 
 describe("the calls of a recovery", () => {
-  it("are fewer than five a replica, looks at the cluster before and after included", async () => {
+  it("are fewer than five per replica, observations of the cluster included", async () => {
     const { calls, replicas } = await recovered(await afterOutage(40));
     expect(replicas).toBe(960);
     expect(calls / replicas).toBeLessThan(5);
@@ -65,14 +65,14 @@ describe("the calls of a recovery", () => {
   });
 });
 
-describe("nothing waits for nothing", () => {
-  it("holds no place while it waits for others that share a look", async () => {
+describe("no step waits without a reason", () => {
+  it("does not count while it waits for a shared observation", async () => {
     // 327 partitions: each waits for about 16 ms twice, so that one after another would take more than 10 s.
     const { tookMs } = await recovered(await afterOutage(40), { concurrency: 1 });
     expect(tookMs).toBeLessThan(9_000);
   });
 
-  it("holds no place while followers are fed: slow answers of leaders are waited for side by side", async () => {
+  it("does not count while followers are replicated to: slow answers of leaders are awaited in parallel", async () => {
     const times: number[] = [];
     for (const tables of [1, 10]) {
       const virtual = await afterOutage(tables);
@@ -92,7 +92,7 @@ describe("nothing waits for nothing", () => {
   });
 });
 
-describe("a partition that was through and is not healthy at the end", () => {
+describe("a finished partition that is not healthy at the end", () => {
   /** The link of a follower is cut behind the tool's back, once its partition is through. */
   async function cutLater(times: number) {
     const virtual = await afterOutage(1);
@@ -115,7 +115,7 @@ describe("a partition that was through and is not healthy at the end", () => {
     return { virtual, report: result.report, cuts, again: again.length };
   }
 
-  it("is worked on once more in the same run", async () => {
+  it("is recovered once more in the same run", async () => {
     const { virtual, report, cuts, again } = await cutLater(1);
     expect([cuts, again]).toEqual([1, 1]);
     expect(unhealthy(report)).toEqual([]);
@@ -123,7 +123,7 @@ describe("a partition that was through and is not healthy at the end", () => {
     expect(viewPartitions(seen).flatMap(diagnose)).toEqual([]);
   });
 
-  it("is reported if it does not stay healthy: there are three passes at most", async () => {
+  it("is reported if it does not stay healthy: there are at most three passes", async () => {
     const { report, cuts, again } = await cutLater(Number.POSITIVE_INFINITY);
     expect([cuts, again]).toEqual([3, 2]);
     expect(unhealthy(report).map(({ id, status }) => [id.pid, status])).toEqual([[3, "unhealthy"]]);
@@ -177,7 +177,7 @@ describe("reads of tablets", () => {
     return { cluster, most, held, settle, release };
   }
 
-  it("wait for their turn, at one tablet and at all of them; changes go out at once", async () => {
+  it("are limited, at one tablet and in total; changes are sent at once", async () => {
     const { cluster, most, held, settle, release } = await heldCluster();
     const reads = TABLETS.flatMap((endpoint) =>
       Array.from({ length: 50 }, (_, pid) => cluster.getTableFollower(endpoint, { tid: 1, pid })),
@@ -203,8 +203,8 @@ describe("reads of tablets", () => {
   });
 });
 
-describe("speed that would cost rows", () => {
-  it("is not taken: who leads is decided on offsets asked for after the loads were seen", async () => {
+describe("an optimization that would lose rows", () => {
+  it("is not used: the leader is chosen by offsets read after the loads were observed", async () => {
     const virtual = await startVirtualCluster();
     const { model, cluster } = virtual;
     model.createTable({ db: "db1", table: "t1", partitions: 1, replicas: 3 });

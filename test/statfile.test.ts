@@ -66,7 +66,7 @@ describe("lines", () => {
     expect(store.read()).toBeUndefined();
   });
 
-  test("a last one that was cut off is told by its number, and never runs into the next one", () => {
+  test("a truncated last one is reported with its number, and is never joined with the next one", () => {
     const { folder, path, store } = newFolder();
     writeFileSync(path, "a:9527,db1,t0,7,3,");
     store.append({ ...LINE, pid: 4 });
@@ -82,7 +82,7 @@ describe("lines", () => {
     [",db1,t0,7,3,", "endpoint"],
     ["a:9527,db1,t0,7,-1,", "pid"],
     ["a:9527,db1,t0,9999999999,1,", "tid"],
-  ])("%s is none, and the field is named", (text, field) => {
+  ])("%s is invalid, and the field is named", (text, field) => {
     const { path, store } = newFolder();
     writeFileSync(path, `\n${text}\n`);
     expect(problem(() => store.read())).toMatch(new RegExp(`line 2 is not .*: ${field}: `));
@@ -93,7 +93,7 @@ describe("the cluster", () => {
   test.each([
     { ...CLUSTER, zkRootPath: "/other" },
     { ...CLUSTER, zkCluster: ["zk9:2181"] },
-  ])("a statfile of another one is refused: %o", (other) => {
+  ])("a statfile of another cluster is refused: %o", (other) => {
     const { path, store } = newFolder();
     statStore(path, other).append(LINE);
     expect(problem(() => store.read())).toContain("belongs to the cluster at");
@@ -108,8 +108,8 @@ describe("the cluster", () => {
   });
 });
 
-describe("what else is in the folder is left alone", () => {
-  test("a link named like a temporary file is not followed; the mode stays; nothing is left over", () => {
+describe("other files in the folder are left alone", () => {
+  test("a link named like a temporary file is not followed; the mode stays; no file is left over", () => {
     const { folder, path, store } = newFolder();
     writeFileSync(join(folder, "victim"), "precious\n");
     symlinkSync(join(folder, "victim"), `${path}.new`);

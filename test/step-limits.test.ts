@@ -5,7 +5,7 @@ import { operateOn } from "./helpers/operating.js";
 import { scaledCluster } from "./helpers/scaling.js";
 import { LIMITS, startVirtualCluster } from "./helpers/virtual-cluster.js";
 
-test("--method=documented --op_retries=14: the pauses between tries have an upper bound", async () => {
+test("--method=documented --op_retries=14: the pauses between attempts have an upper bound", async () => {
   const virtual = await startVirtualCluster();
   virtual.model.createTable({ db: "db1", table: "t1", partitions: 1, replicas: 2 });
   virtual.model.put(30);
@@ -29,7 +29,7 @@ test("--method=documented --op_retries=14: the pauses between tries have an uppe
   expect(virtual.clock.now() - began).toBeLessThan(14 * 60_000);
 });
 
-test("scaleout --cancel_stuck cancels an op that stands still, and goes on", async () => {
+test("scaleout --cancel_stuck cancels a stuck op, and continues", async () => {
   const virtual = await scaledCluster({ replicas: 2, partitions: 4, rows: 40, isNew: true });
   const part = virtual.model.tables.find("t0", "db1")?.tablePartition[0];
   const from = part?.partitionMeta.find((meta) => !meta.isLeader)?.endpoint ?? "";

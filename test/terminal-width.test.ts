@@ -35,7 +35,7 @@ function tooWide(lines: readonly string[]): string[] {
 }
 
 test.each(SCENARIOS)(
-  "what is shown of %s fits 80 columns, and the question 24 lines",
+  "the output for %s fits 80 columns, and the question 24 lines",
   async (name) => {
     const virtual = await clusterOfScenario(readFileSync(new URL(name, FOLDER), "utf8"));
     const { signal } = new AbortController();
@@ -66,7 +66,7 @@ test.each(SCENARIOS)(
 describe("a line that is too long for the terminal", () => {
   const command = `openmldb-ops --cmd=recoverdata --zk_cluster=${"h:1,".repeat(30)}h:2`;
 
-  test("is broken at its spaces, and what follows is set in", () => {
+  test("is broken at its spaces, and its continuation is indented", () => {
     expect(folded("short\n  one two three four\n", 12)).toBe(
       "short\n  one two\n    three\n    four\n",
     );
@@ -85,7 +85,7 @@ describe("a line that is too long for the terminal", () => {
     ).toBe(`  ${command}).`);
   });
 
-  test("has each of several commands on its own line, whatever is quoted in them", () => {
+  test("has each of several commands on its own line, whatever they quote", () => {
     const names = ["db1.`order items`:0", "it's; --x", "a\nb $(reboot) 'c'", "back\\slash 'd"];
     const commands = names.map((name) => print({ cmd: "recoverdata", db: name }));
     const lines = folded(commands.map((one) => `next: ${one}`).join("; or, if not: "), 40);
@@ -136,25 +136,28 @@ describe("an operation of 252 moves", () => {
   });
   const OPTIONS = { goOn: "openmldb-ops scalein", isVerbose: false, areNotesKnown: true };
 
-  test("asks on one screen what is to be done", () => {
+  test("fits its question on one screen", () => {
     const lines = shown(operationQuestion(plan, "prod at /openmldb"));
     expect(tooWide(lines)).toEqual([]);
     expect(lines.length).toBeLessThanOrEqual(ROWS);
     expect(lines.join("\n")).toContain("all 252: migrate x252; each of them: --dry_run");
   });
 
-  test.each([0, 100])("ends on one screen with %d that failed, and says notes once", (failed) => {
-    const lines = shown(operationText(report(failed), { ...OPTIONS, columns: COLUMNS }));
-    expect(tooWide(lines)).toEqual([]);
-    expect(lines.length).toBeLessThanOrEqual(ROWS);
-    expect(lines.filter((line) => line.startsWith("done: "))).toEqual([
-      `done: migrate x${252 - failed}`,
-    ]);
-    expect(lines.filter((line) => line.startsWith("note: "))).toEqual([]);
-    expect(lines.at(-1)).toMatch(new RegExp(`^${252 - failed} of 252 actions done`));
-  });
+  test.each([0, 100])(
+    "fits its result with %d failures on one screen, and shows notes once",
+    (failed) => {
+      const lines = shown(operationText(report(failed), { ...OPTIONS, columns: COLUMNS }));
+      expect(tooWide(lines)).toEqual([]);
+      expect(lines.length).toBeLessThanOrEqual(ROWS);
+      expect(lines.filter((line) => line.startsWith("done: "))).toEqual([
+        `done: migrate x${252 - failed}`,
+      ]);
+      expect(lines.filter((line) => line.startsWith("note: "))).toEqual([]);
+      expect(lines.at(-1)).toMatch(new RegExp(`^${252 - failed} of 252 actions done`));
+    },
+  );
 
-  test("with --verbose each action is there; a table where it fits", () => {
+  test("shows each action with --verbose; as a table if it fits", () => {
     const all = operationText(report(0), { ...OPTIONS, isVerbose: true, columns: Infinity });
     expect(all.filter((line) => line.startsWith("migrate db1.t1:"))).toHaveLength(252);
     expect(all[0]).toMatch(/^action +result +detail$/);

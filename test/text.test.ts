@@ -25,7 +25,7 @@ describe("safe", () => {
     expect(safe(given)).toBe(shown);
   });
 
-  it("leaves nothing dangerous, and changes its own output no more", () => {
+  it("leaves nothing unsafe, and is idempotent", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (text) => {
         const shown = safe(text);
@@ -37,7 +37,7 @@ describe("safe", () => {
 });
 
 describe("jsonText", () => {
-  it("can be shown on a terminal and means the same", () => {
+  it("is safe for a terminal and has the same meaning", () => {
     fc.assert(
       fc.property(
         fc.string({ unit: "grapheme-composite" }),
@@ -76,14 +76,14 @@ describe("table", () => {
     );
   });
 
-  it("keeps one line for each row, whatever the names are", () => {
+  it("writes one line for each row, whatever the names", () => {
     const text = table(columns, [["a\nb", "\x1b[31m1", "x\u2028y"]]);
     expect(text.split("\n")).toHaveLength(3);
     expect(text).toContain("a\\nb");
     expect(text).not.toContain("\x1b");
   });
 
-  it("colours cells only when it may, without moving columns", () => {
+  it("colours cells only if allowed, without moving columns", () => {
     const rows = [[{ text: "down", color: "bad" as const }, "1", "x"]];
     const plain = table(columns, rows);
     const colored = table(columns, rows, true);
@@ -129,17 +129,17 @@ describe("colours", () => {
     },
   );
 
-  it("are left out when they may not be used", () => {
+  it("are left out if they are off", () => {
     expect(paint("x", "good", false)).toBe("x");
     expect(paint("x", "good", true)).toBe("\x1b[32mx\x1b[0m");
   });
 });
 
-describe("a word of a command that is shown", () => {
+describe("a word of a printed command", () => {
   const ODD = "x'\"\n\x1b[2J\u202e,\t é数据 $(id) \\ `";
 
   test.each(["db1", "--table=a b", "it's", ODD, `--table=${ODD}`, "$HOME", ""])(
-    "%j comes back from a shell as it was, and can be shown",
+    "%j is read back by a shell unchanged, and is safe",
     (word) => {
       const shown = shellWord(word);
       expect(safe(shown)).toBe(shown);

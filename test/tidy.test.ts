@@ -64,12 +64,12 @@ function withoutComments(file: TextFile): TextFile {
   return { path: file.path, text };
 }
 
-it("reads the tree that it judges", () => {
+it("reads the source tree", () => {
   expect(source.map((file) => file.path)).toContain("src/errors.ts");
   expect(documents.map((file) => file.path)).toContain("docs/architecture.md");
 });
 
-describe("words of the field, one each", () => {
+describe("one word for each term", () => {
   it.each([
     { word: "master", instead: "leader (of a partition or of the nameservers)" },
     { word: "slave", instead: "follower" },
@@ -80,7 +80,7 @@ describe("words of the field, one each", () => {
   });
 });
 
-describe("what is never committed", () => {
+describe("never committed", () => {
   it.each([
     { what: "a note to do something later", pattern: /\b(TODO|FIXME|XXX)\b/ },
     { what: "a path of one machine", pattern: /(?<![\w.])\/(work|root|home|Users)\// },
@@ -101,7 +101,7 @@ describe("what is never committed", () => {
 });
 
 describe("code", () => {
-  it("switches off neither tests nor the type checker", () => {
+  it("disables neither tests nor the type checker", () => {
     const typescript = written.filter((file) => file.path.endsWith(".ts"));
     const switches =
       /\b(it|test|describe)\.(skip|only|todo|fails|skipIf|runIf)\b|@ts-(ignore|nocheck)|\bas any\b/;

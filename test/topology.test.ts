@@ -33,7 +33,7 @@ async function failureOf(call: Promise<unknown>): Promise<OpsError> {
 }
 
 describe("readTopology", () => {
-  it("takes the first name for the leader, the others for standbys, and leaves nearline tablets out", async () => {
+  it("treats the first name as the leader, the others as standbys, and leaves nearline tablets out", async () => {
     expect(await readTopology(memoryZooKeeper(healthy), "/openmldb")).toEqual({
       rootPath: "/openmldb",
       leader: "ns-a:1",
@@ -65,7 +65,7 @@ describe("readTopology", () => {
     });
   });
 
-  it("has no tablets where none has ever registered", async () => {
+  it("has no tablets if none was ever registered", async () => {
     const zk = memoryZooKeeper({ "/o/leader/lock_request0": "a:1" });
     expect((await readTopology(zk, "/o")).tablets).toEqual([]);
   });
@@ -76,7 +76,7 @@ describe("readTopology", () => {
     ["control characters", Buffer.from("a:1\u001b[2J")],
     ["a line feed", Buffer.from("a:1\n")],
     ["absurd length", Buffer.from("a".repeat(100_000))],
-  ])("refuses a leader whose znode holds %s, naming the path", async (_what, data) => {
+  ])("refuses a leader whose znode contains %s, naming the path", async (_what, data) => {
     const zk = memoryZooKeeper({ ...healthy, "/openmldb/leader/lock_request0000000001": data });
     const error = await failureOf(readTopology(zk, "/openmldb"));
     expect(error.code).toBe("bad-answer");
@@ -84,7 +84,7 @@ describe("readTopology", () => {
     expect(error.message.length).toBeLessThan(200);
   });
 
-  it("does not mind a standby whose znode holds garbage", async () => {
+  it("ignores a standby whose znode is invalid", async () => {
     const zk = memoryZooKeeper({
       ...healthy,
       "/openmldb/leader/lock_request0000000004": Buffer.from([0xff]),
@@ -92,7 +92,7 @@ describe("readTopology", () => {
     expect((await readTopology(zk, "/openmldb")).standbys).toEqual(["ns-b:1", "ns-c:1"]);
   });
 
-  it("says which paths look like a cluster when the root path does not exist", async () => {
+  it("lists paths that look like a cluster if the root path does not exist", async () => {
     const zk = memoryZooKeeper({
       ...healthy,
       "/prod/east/leader/lock_request0": "a:1",
@@ -111,7 +111,7 @@ describe("readTopology", () => {
     expect(error.hint).toContain("--zk_root_path");
   });
 
-  it("says so when the path exists but holds something else", async () => {
+  it("reports a path that exists but is no cluster", async () => {
     const zk = memoryZooKeeper({ "/kafka/brokers/ids/0": "x" });
     const error = await failureOf(readTopology(zk, "/kafka"));
     expect(error.code).toBe("no-cluster");
@@ -120,7 +120,7 @@ describe("readTopology", () => {
     );
   });
 
-  it("looks at 200 znodes at most, and not into those it may not see", async () => {
+  it("reads at most 200 znodes, and skips those without permission", async () => {
     const many = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`/a/n${i}`, ""]));
     const zk = memoryZooKeeper({ ...many, ...healthy, "/secret/x": "" });
     let reads = 0;
@@ -139,7 +139,7 @@ describe("readTopology", () => {
     expect(reads).toBeLessThanOrEqual(202);
   });
 
-  it("tells a cluster without a leader from no cluster", async () => {
+  it("distinguishes a cluster without a leader from a missing one", async () => {
     const error = await failureOf(
       readTopology(memoryZooKeeper({ "/openmldb/leader": "", "/openmldb/nodes": "" }), "/openmldb"),
     );
@@ -208,7 +208,7 @@ describe("parseRootPath", () => {
     ["/openmldb/", "/openmldb"],
     ["/a/b//", "/a/b"],
     ["/集群", "/集群"],
-  ])("takes %j for %j", (text, path) => {
+  ])("parses %j as %j", (text, path) => {
     expect(parseRootPath(text)).toBe(path);
   });
 
@@ -221,8 +221,8 @@ describe("parseRootPath", () => {
   );
 });
 
-describe("texts of others", () => {
-  it("are one line without escapes, and end somewhere", () => {
+describe("texts from peers", () => {
+  it("become one line without escapes, of limited length", () => {
     expect(oneLine("\u001b[31mred\u001b[0m\r\n\tx\u0007y\u202e z")).toBe("red x y z");
     expect(oneLine("a".repeat(10_000)).length).toBe(503);
     expect(oneLine("数据库")).toBe("数据库");
@@ -241,7 +241,7 @@ describe("texts of others", () => {
 });
 
 describe("rejections", () => {
-  it("say what the code means and what the peer said", () => {
+  it("contain the meaning of the code and the peer's message", () => {
     const error = rejection({
       endpoint: "a:1",
       method: "RecoverTable",
@@ -259,14 +259,14 @@ describe("rejections", () => {
     );
   });
 
-  it("know what can be done about it, and what passes by itself", () => {
+  it("contain a hint, and whether a retry can help", () => {
     expect(rejection({ endpoint: "a:1", method: "M", code: 301, msg: "" }).hint).toContain(
       "auto_failover",
     );
     expect(rejection({ endpoint: "a:1", method: "M", code: 300, msg: "" }).retryable).toBe(true);
   });
 
-  it("manage without knowing the code", () => {
+  it("work for unknown codes", () => {
     const error = rejection({ endpoint: "a:1", method: "M", code: 4711, msg: "" });
     expect(error.message).toBe("M at a:1 was refused (code 4711)");
     expect(error.retryable).toBe(false);
@@ -276,7 +276,7 @@ describe("rejections", () => {
   it.each([
     -1, 0, 100, 101, 102, 103, 104, 107, 110, 119, 129, 131, 134, 138, 300, 301, 302, 303, 304, 305,
     306, 307, 308, 309, 310, 311, 312, 318, 319, 320, 321, 1101,
-  ])("know code %i", (code) => {
+  ])("have an entry for code %i", (code) => {
     expect(describeCode(code)?.meaning).toMatch(/^[a-z].*[a-z)]$/);
   });
 });

@@ -53,7 +53,7 @@ function filled(storageMode: "memory" | "hdd", rows: number): ModelCluster {
 }
 
 test.each(["memory", "hdd"] as const)(
-  "%s: leader and followers give the same rows, page by page",
+  "%s: leader and followers return the same rows, page by page",
   async (mode) => {
     const cluster = filled(mode, 100);
     await cluster.pass(3_000);
@@ -76,7 +76,7 @@ test.each([
   ["lost", 99],
   ["other", 100],
   ["doubled", 101],
-] as const)("a planted row (%s) shows, and offsets do not tell", async (how, count) => {
+] as const)("a planted row (%s) is visible, although offsets are equal", async (how, count) => {
   const cluster = filled("memory", 100);
   await cluster.pass(3_000);
   const [leader, follower] = cluster.holders() as [string, string];
@@ -116,7 +116,7 @@ test("a page can skip the rest of a key, and rows with one timestamp", async () 
   expect(new Set(places).size).toBe(single.length);
 });
 
-test("a replica that is not loaded says 100, for rows and for its schema", async () => {
+test("an unloaded replica answers 100, for rows and for its schema", async () => {
   const cluster = filled("memory", 1);
   const [leader] = cluster.holders();
   cluster.model.restart(leader);
@@ -126,7 +126,7 @@ test("a replica that is not loaded says 100, for rows and for its schema", async
   expect((await cluster.at(leader, TabletServer.method.getTableSchema, id)).code).toBe(100);
 });
 
-test("recorded answers have the same layout, and go on in the same way", async () => {
+test("recorded answers have the same layout and the same continuation", async () => {
   const recording = readRecording(recordingPath("rows-1-healthy"));
   const answers = recordedAnswers(recording, TabletServer.method.traverse);
   const walks = new Map<string, string[]>();

@@ -57,7 +57,7 @@ describe("pre-upgrade and post-upgrade", () => {
     { replicas: 2, partitions: 10, restarts: true },
     { replicas: 1, partitions: 10, restarts: true },
   ])(
-    "no leader is left, the same leaders are back, nothing is dead in between: $replicas replicas of $partitions partitions, 50,000 rows, restart $restarts",
+    "no leader is left, the same leaders are restored, every partition serves in between: $replicas replicas of $partitions partitions, 50,000 rows, restart $restarts",
     async ({ replicas, partitions, restarts }) => {
       const virtual = await scaledCluster({ replicas, partitions, autoFailover: !restarts });
       const before = ledBy(virtual, A);
@@ -118,7 +118,7 @@ describe("pre-upgrade and post-upgrade", () => {
 });
 
 describe("pre-upgrade", () => {
-  test("with --allow_single_replica single replicas stay, and are named; nothing is copied", async () => {
+  test("with --allow_single_replica single replicas stay, and are listed; nothing is copied", async () => {
     const virtual = await scaledCluster({ replicas: 1, partitions: 5, rows: 50 });
     const own = spread(virtual).leaders[A] ?? 0;
     const store = memoryStore();
@@ -134,7 +134,7 @@ describe("pre-upgrade", () => {
     expect(unserved(virtual.model)).toBe(0);
   });
 
-  test("each line is in the statfile before its partition is touched", async () => {
+  test("each line is in the statfile before its partition is changed", async () => {
     const virtual = await scaledCluster({
       replicas: 1,
       partitions: 4,
@@ -176,7 +176,7 @@ describe("pre-upgrade", () => {
     expect(store.lines()).toBeUndefined();
   });
 
-  test("refused before any change: no healthy follower, naming the partition and the remedy", async () => {
+  test("refused before any change: no healthy follower, naming the partition and a hint", async () => {
     const virtual = await scaledCluster({
       replicas: 2,
       partitions: 6,
@@ -245,7 +245,7 @@ describe("post-upgrade", () => {
   });
 });
 
-describe("a statfile is not believed", () => {
+describe("a statfile is checked", () => {
   /** A line of tablet a about db1.t0:0, or what `wrong` says instead. */
   async function cluster(replicas: number, wrong: Partial<StatLine>) {
     const virtual = await scaledCluster({ replicas, partitions: 1, rows: 20 });
@@ -257,7 +257,7 @@ describe("a statfile is not believed", () => {
   }
 
   test.each([{ db: "otherdb" }, { table: "othertable" }])(
-    "a line that calls the partition by another name is refused, and nothing is touched: %o",
+    "a line with another name of the partition is refused, and nothing is changed: %o",
     async (wrong) => {
       const { virtual, store } = await cluster(2, { ...wrong, added: "b:9527" });
       const text = await refusal(virtual, post(store));
@@ -267,7 +267,7 @@ describe("a statfile is not believed", () => {
     },
   );
 
-  test("a replica that the table specifies is never taken away, whoever is said to have added it", async () => {
+  test("a replica that the table specifies is never deleted, whatever the statfile lists as added", async () => {
     const { virtual, store } = await cluster(3, { added: "b:9527" });
     const text = await refusal(virtual, post(store));
     expect(text).toContain("without it 2 replicas are left of the 3 that the table specifies");
@@ -275,7 +275,7 @@ describe("a statfile is not believed", () => {
   });
 });
 
-describe("a run that is killed at any change is finished by the next one", () => {
+describe("a run that is killed at any change is completed by the next one", () => {
   test.each([{ replicas: 1 }, { replicas: 2 }])(
     "$replicas replicas",
     async ({ replicas }) => {

@@ -42,13 +42,13 @@ symlinkSync(at("text"), at("link"));
 mkdirSync(at("folder"));
 execFileSync("sh", ["-c", `mkfifo ${at("pipe")}`]);
 
-describe("a file that the user named", () => {
+describe("a file named by the user", () => {
   it("is read as UTF-8, through a symbolic link too", () => {
     expect(read(at("text"))).toBe("数据\n");
     expect(read(at("link"))).toBe("数据\n");
   });
 
-  it("may be as long as its ceiling, and no longer", () => {
+  it("may be as long as its limit, and no longer", () => {
     writeFileSync(at("long"), "x".repeat(100));
     expect(read(at("long"))).toHaveLength(100);
     expect(usageError(() => read(at("long"), 99))).toBe("--x: it is larger than 99 bytes");
@@ -79,7 +79,7 @@ describe("a file that the user named", () => {
     server.close();
   });
 
-  it("may be a pipe that is written to, but not one that is not", () => {
+  it("may be a pipe with a writer, but not one without", () => {
     const kept = openSync(at("pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
     execFileSync("sh", ["-c", `printf hello > ${at("pipe")}`]);
     expect(read(at("pipe"))).toBe("hello");
@@ -87,7 +87,7 @@ describe("a file that the user named", () => {
     expect(usageError(() => read(at("pipe")))).toBe("--x: nothing is written to this pipe");
   });
 
-  it("may be a pipe of any length up to its ceiling", () => {
+  it("may be a pipe of any length up to its limit", () => {
     const kept = openSync(at("pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
     const writer = spawn("sh", ["-c", `exec cat /dev/zero > ${at("pipe")}`]);
     expect(usageError(() => read(at("pipe"), 1_000_000))).toBe(
@@ -99,7 +99,7 @@ describe("a file that the user named", () => {
 });
 
 describe("a file to be appended to", () => {
-  it("is created if it is not there, and kept if it is", () => {
+  it("is created if it does not exist, and kept if it does", () => {
     assertAppendable(at("new"), "--x");
     expect(statSync(at("new")).size).toBe(0);
     writeFileSync(at("new"), "kept");
@@ -111,7 +111,7 @@ describe("a file to be appended to", () => {
     assertAppendable("/dev/null", "--x");
   });
 
-  it("may not be a pipe that nothing reads, or a folder", () => {
+  it("may not be a pipe without a reader, or a folder", () => {
     expect(usageError(() => assertAppendable(at("pipe"), "--x"))).toContain("nothing reads from");
     expect(usageError(() => assertAppendable(at("folder"), "--x"))).toBe("--x: it is a folder");
   });

@@ -53,7 +53,7 @@ test("equal rows: exit code 0, and nothing is kept", async () => {
   expect(readdirSync(join(scratch, "rows"))).toEqual([]);
 });
 
-test("a row that only one replica has: exit code 10, and what no other check sees is named", async () => {
+test("a row that only one replica has: exit code 10, and the row that no other check detects is reported", async () => {
   const [, follower = ""] = holders("t0", 1);
   sandbox.model.plantRow({ db: "db1", table: "t0", pid: 1, tablet: follower }, 150n, "other");
   expect((await verify()).code).toBe(0);
@@ -79,7 +79,7 @@ test("a row that only one replica has: exit code 10, and what no other check see
   expect(differences[0]?.groups[0]?.keys[0]).toMatchObject({ key: "k6" });
 });
 
-test("--resume goes on where a run was stopped, and takes only what it wrote itself", async () => {
+test("--resume continues where a run was stopped, and accepts only its own file", async () => {
   const folder = join(scratch, "rows");
   const stopped = await runBinUntilKept();
   expect(stopped.stderr).toMatch(/ \d+ of \d+ partitions compared\n/);
@@ -125,7 +125,7 @@ function runBinUntilKept(): Promise<RunResult> {
   });
 }
 
-test("flags of deep verification belong to it", async () => {
+test("flags of deep verification require --deep", async () => {
   const results = await Promise.all([
     verify("--sample=10", "--resume"),
     verify("--deep", "--pid=1"),
@@ -136,7 +136,7 @@ test("flags of deep verification belong to it", async () => {
   expect(results[0]?.stderr).toContain("--sample, --resume belong to --deep");
 });
 
-test("recoverdata --deep compares what it worked on, after it has recovered it", async () => {
+test("recoverdata --deep compares the partitions that it has recovered", async () => {
   expect((await ops("confset", "auto_failover", "false")).code).toBe(0);
   await sandbox.outage({ withNameservers: false });
   const path = join(scratch, "recovered.json");

@@ -38,7 +38,7 @@ async function withoutTwo(): Promise<VirtualCluster> {
 }
 
 describe("--wait_tablets", () => {
-  test("a run without it, and one whose tablets are all there, starts at once", async () => {
+  test("a run without it, and one whose tablets are all registered, starts at once", async () => {
     const virtual = await clusterWith();
     for (const wanted of [undefined, 1, 3, "all"] as const) {
       const { ended, said, tookMs } = await wait(virtual, wanted);
@@ -46,7 +46,7 @@ describe("--wait_tablets", () => {
     }
   });
 
-  test("it ends as soon as enough are registered, and names which are missing", async () => {
+  test("it ends as soon as enough are registered, and lists the missing ones", async () => {
     const virtual = await withoutTwo();
     virtual.clock.setTimer(40_000, () => virtual.model.restart("tablet2"));
     virtual.clock.setTimer(90_000, () => virtual.model.restart("tablet3"));
@@ -60,7 +60,7 @@ describe("--wait_tablets", () => {
     expect(all.said.at(-1)).toBe(`waiting for tablets: 2 of 3 are registered; missing: ${C}`);
   });
 
-  test("when the time is over, the error names them and has the code of a time limit", async () => {
+  test("when the time is over, the error lists them and has the code of a time limit", async () => {
     const virtual = await withoutTwo();
     const { ended, said, tookMs } = await wait(virtual, "all");
     expect(ended).toMatchObject({
@@ -71,7 +71,7 @@ describe("--wait_tablets", () => {
     expect(said.length).toBeLessThanOrEqual(31);
   });
 
-  test("a lost tablet is not waited for; more tablets than the record names are refused", async () => {
+  test("a lost tablet is not waited for; more tablets than on record are refused", async () => {
     const virtual = await withoutTwo();
     expect((await wait(virtual, "all", { lost: [B, C] })).ended).toBeUndefined();
     const more = await wait(virtual, 4);
@@ -99,7 +99,7 @@ describe("--wait_tablets", () => {
   });
 });
 
-test("recoverdata, its dry run, inspect and verify take it: exit 7, no lock and no change", async () => {
+test("recoverdata, its dry run, inspect and verify support it: exit 7, no lock and no change", async () => {
   const sandbox = await sandboxForTest({ speed: 10 });
   sandbox.model.kill("tablet1");
   await new Promise((resolve) => setTimeout(resolve, 2_500));

@@ -23,7 +23,7 @@ function ended(events: readonly RunEvent[], kind: string): string[] {
   );
 }
 
-describe("a load of big partitions", () => {
+describe("a load of large partitions", () => {
   let virtual: VirtualCluster;
 
   /** Each row takes a second to load, and there are 20 in each partition. */
@@ -42,17 +42,20 @@ describe("a load of big partitions", () => {
   test.each([
     ["side by side", 3],
     ["queued behind others on its tablet", 6],
-  ])("that moves is never ended, %s, however long it takes", async (_name, loadsPerTablet) => {
-    const began = virtual.clock.now();
-    const result = await recover({ loadsPerTablet });
-    expect(virtual.clock.now() - began).toBeGreaterThan(40_000);
-    expect(ended(virtual.events, "load-follower")).toHaveLength(18);
-    expect(virtual.events.filter((one) => one.kind === "warning")).toEqual([]);
-    expect(result).toMatchObject({ report: { partitionCount: 6 } });
-    expect(virtual.model.healthy()).toEqual([]);
-  });
+  ])(
+    "that makes progress is never ended, %s, however long it takes",
+    async (_name, loadsPerTablet) => {
+      const began = virtual.clock.now();
+      const result = await recover({ loadsPerTablet });
+      expect(virtual.clock.now() - began).toBeGreaterThan(40_000);
+      expect(ended(virtual.events, "load-follower")).toHaveLength(18);
+      expect(virtual.events.filter((one) => one.kind === "warning")).toEqual([]);
+      expect(result).toMatchObject({ report: { partitionCount: 6 } });
+      expect(virtual.model.healthy()).toEqual([]);
+    },
+  );
 
-  test("that stands still is reported with what it had loaded", async () => {
+  test("that is stuck is reported with its loaded rows", async () => {
     // It reads all rows, and then nothing happens for four minutes.
     virtual.model.slowLoad("a:9527", 240_000);
     await recover();
@@ -61,7 +64,7 @@ describe("a load of big partitions", () => {
     );
   });
 
-  test("survives a tablet that is too busy to answer for a while", async () => {
+  test("survives a tablet that is too busy to answer", async () => {
     virtual.clock.setTimer(8_000, () => virtual.model.loseAnswers("GetTableStatus", 1, "silence"));
     const result = await recover({ stallTimeoutMs: 30_000 });
     const failed = ended(virtual.events, "load-follower").filter((one) => !/ done /.test(one));
@@ -71,7 +74,7 @@ describe("a load of big partitions", () => {
   });
 });
 
-describe("the window of a tablet", () => {
+describe("the load limit of a tablet", () => {
   /** Loads that end when they are told to; `open` holds those that run. */
   function windowOf(least: number) {
     const clock = new VirtualClock();
@@ -92,7 +95,7 @@ describe("the window of a tablet", () => {
     return { clock, window, open, begun, ask, settle };
   }
 
-  test("begins in order, grows where all was done at a tick, and shrinks where loads are slow", async () => {
+  test("starts loads in order, grows when all are done at a tick, and shrinks when loads are slow", async () => {
     const { clock, window, open, begun, ask, settle } = windowOf(3);
     ask(140);
     await settle();
@@ -119,7 +122,7 @@ describe("the window of a tablet", () => {
     expect(begun).toEqual([...begun.keys()]);
   });
 
-  test("queues nothing behind a load that the tablet would not show", async () => {
+  test("queues no load that the tablet would not list", async () => {
     const { window, open, ask, settle } = windowOf(3);
     ask(2, false);
     ask(40);
@@ -134,8 +137,8 @@ describe("the window of a tablet", () => {
   });
 });
 
-describe("a question that many ask", () => {
-  test("is asked once for those who ask at the same time, and again for those who come later", async () => {
+describe("a call that many callers share", () => {
+  test("is made once for callers at the same time, and again for later ones", async () => {
     const clock = new VirtualClock();
     let asked = 0;
     const look = sharedLook(clock, async () => {
@@ -156,7 +159,7 @@ describe("a question that many ask", () => {
     expect(answers).toEqual([1, 2, 2]);
   });
 
-  test("fails for those who asked, and is asked again", async () => {
+  test("fails for its callers, and is made again", async () => {
     const clock = new VirtualClock();
     let asked = 0;
     const look = sharedLook(clock, async () => {
@@ -169,7 +172,7 @@ describe("a question that many ask", () => {
     expect(ended.map((one) => one.status)).toEqual(["rejected", "fulfilled"]);
   });
 
-  test("is polled less often the longer nothing moves, and says when something did", async () => {
+  test("is polled less often the longer nothing changes, and reports the time of the last change", async () => {
     const clock = new VirtualClock();
     let value = 0;
     const poll = sharedPoll(

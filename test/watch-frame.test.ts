@@ -31,7 +31,7 @@ describe("a table on a terminal", () => {
     await expect(text).toMatchFileSnapshot(`golden/table-${width}.txt`);
   });
 
-  test("says its titles on each screenful of lines", () => {
+  test("repeats its titles on each screenful of lines", () => {
     const lines = textAt(200, 4).trimEnd().split("\n");
     const titles = lines.flatMap((line, index) => (line.startsWith("db ") ? [index] : []));
     expect(titles).toEqual([0, 3, 6]);
@@ -44,19 +44,19 @@ describe("a table on a terminal", () => {
     expect(fitColumns([{}, { align: "right" }], [40, 20], 34)).toEqual([12, 20]);
   });
 
-  test("shortens by columns of the terminal, in the middle", () => {
+  test("shortens text in the middle, by terminal columns", () => {
     expect(shortened("172.24.4.55:10921", 12)).toBe("172.2...0921");
     expect(shortened("表的名字很长很长", 9)).toBe("表...长");
     expect(shortened("abc", 2)).toBe("..");
   });
 });
 
-describe("a look of --watch", () => {
+describe("an output of --watch", () => {
   const screen = { hasColor: false, columns: 30, rows: 8 };
   const before = ["id  state    age", "1   running  3m20s", "2   waiting  4s"];
   const now = ["id  state    age", "1   done     3m22s", "2   waiting  6s"];
 
-  test("cuts a line in colour, and what ends the colour gets through to the terminal", () => {
+  test("cuts a coloured line, and the end of the colour reaches the terminal", () => {
     for (const color of ["good", "bad", "doubtful", "faint"] as const) {
       const lines = [paint("x".repeat(60), color, true)];
       const [, shown = ""] = frameLines({ lines, before: undefined, stamp: "" }, screen);
@@ -65,7 +65,7 @@ describe("a look of --watch", () => {
     }
   });
 
-  test("marks what changed, and not how long it has lasted", () => {
+  test("marks changes, but not changed durations", () => {
     const look = { lines: now, before, stamp: "== now" };
     expect(frameLines(look, screen)).toEqual([
       "== now, 1 changed (*)",

@@ -129,7 +129,7 @@ describe("flow control against a server that resets what does not fit the window
     await expect(plainCall(plainClient(huge.address))).rejects.toThrow("RST_STREAM with code 3");
   });
 
-  it("goes on when far more than the window has passed on one connection", async () => {
+  it("continues after far more than the window has passed on one connection", async () => {
     const body = showTablet(30_000_000);
     const server = await serve(() => body);
     const transport = transportWith();
@@ -164,7 +164,7 @@ describe("failures", () => {
     expect(start()).toBeLessThan(1500);
   });
 
-  it("tells a reset connection from a dropped one", async () => {
+  it("distinguishes a reset connection from a dropped one", async () => {
     const reset = await serve(() => "reset");
     const resetError = await failureOf(transportWith().unary(reset.address, method, {}, options));
     expect(resetError).toMatchObject({ code: "unreachable", retryable: true, hint: undefined });
@@ -195,7 +195,7 @@ describe("failures", () => {
     expect((await failureOf(call)).message).toMatch(/cannot be resolved|no answer within 2000 ms/);
   });
 
-  it("ends with unreachable or deadline against something that speaks no HTTP/2", async () => {
+  it("ends with unreachable or deadline against a server without HTTP/2", async () => {
     const tcp = createTcpServer((socket) => {
       socket.on("error", () => {});
       socket.end("HTTP/1.1 400 Bad Request\r\n\r\n");
@@ -210,7 +210,7 @@ describe("failures", () => {
     expect(error.message).not.toMatch(/[\n\r]/);
   });
 
-  it("ends with bad-answer for bytes that are no message", async () => {
+  it("ends with bad-answer for invalid bytes", async () => {
     const server = await serve(() => ({ body: Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f]) }));
     const error = await failureOf(transportWith().unary(server.address, method, {}, options));
     expect(error).toMatchObject({ code: "bad-answer", retryable: false });
@@ -296,7 +296,7 @@ describe("failures", () => {
 });
 
 describe("values", () => {
-  it("carries 2^64-1 unharmed", async () => {
+  it("transmits 2^64-1 unchanged", async () => {
     const max = 2n ** 64n - 1n;
     const server = await serve(() =>
       bytes(GetTableFollowerResponseSchema, {
@@ -316,7 +316,7 @@ describe("values", () => {
     expect(answer.followerInfo[0]?.offset).toBe(max - 1n);
   });
 
-  it("sends present zeros and leaves absent fields out", async () => {
+  it("sends zeros that are set and leaves absent fields out", async () => {
     const server = await serve(() => bytes(ShowTableResponseSchema, { code: 0 }));
     const transport = transportWith();
     const { getTableStatus } = TabletServer.method;
@@ -342,7 +342,7 @@ describe("values", () => {
 });
 
 describe("a server that restarts", () => {
-  it("is reached within 300 ms of its return, however long it was away", async () => {
+  it("is reached within 300 ms of its return, however long it was down", async () => {
     const first = await serve(() => showTablet(1));
     const transport = transportWith();
     await transport.unary(first.address, method, {}, options);
@@ -365,7 +365,7 @@ describe("a server that restarts", () => {
     expect(back()).toBeLessThan(300);
   });
 
-  it("is reached with the first call if it restarted between two calls", async () => {
+  it("is reached with the first call after a restart between two calls", async () => {
     const first = await serve(() => showTablet(1));
     const transport = transportWith();
     await transport.unary(first.address, method, {}, options);
@@ -396,8 +396,8 @@ it("a connection is the same until it breaks; the next one is another", async ()
   expect(transport.connection(first.address)).toBeUndefined();
 });
 
-describe("a connection that goes silent", () => {
-  it("costs one deadline: the next call dials anew", async () => {
+describe("a connection without answers", () => {
+  it("costs one deadline: the next call uses a new connection", async () => {
     const server = await serve(() => showTablet(1));
     let isSilent = false;
     const proxy = await startTcp((inner) => {
@@ -423,7 +423,7 @@ describe("a connection that goes silent", () => {
 });
 
 describe("authorizationFor", () => {
-  it("gives the service token, or user and hashed password", () => {
+  it("returns the service token, or user and hashed password", () => {
     expect(authorizationFor({})).toBe("sdefault");
     expect(authorizationFor({ user: "root" })).toBe(
       "uroot:1e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",

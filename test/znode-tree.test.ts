@@ -23,7 +23,7 @@ test("events come in the order of the changes, after each change", () => {
   ]);
 });
 
-test("stats count like ZooKeeper's", () => {
+test("stats equal ZooKeeper's", () => {
   let time = 1000;
   const tree = new ZnodeTree(() => time++);
   tree.create("/a", bytes("one"));
@@ -74,7 +74,7 @@ test("a refused change changes nothing", () => {
   expect(tree.paths()).toEqual(["/a", "/a/own"]);
 });
 
-test("closing a session removes what it owns, and only that", async () => {
+test("closing a session removes exactly its own nodes", async () => {
   const tree = new ZnodeTree();
   const [one, two] = [treeZooKeeper(tree), treeZooKeeper(tree)];
   expect(await one.create("/deep/er/lock", bytes("1"), "ephemeral-sequential")).toBe(
@@ -90,7 +90,7 @@ test("closing a session removes what it owns, and only that", async () => {
   expect(await two.getData("/kept")).toEqual(bytes("1"));
 });
 
-test("the in-process client answers for absent paths as the interface says", async () => {
+test("the in-process client answers for absent paths as documented", async () => {
   const zk = treeZooKeeper(new ZnodeTree());
   expect(await zk.getData("/x")).toBeUndefined();
   expect(await zk.getChildren("/x")).toBeUndefined();

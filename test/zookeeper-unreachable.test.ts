@@ -55,7 +55,7 @@ function greetingOf(sessionTimeoutMs: number): Buffer {
   return greeting;
 }
 
-describe("what the user reads when no ZooKeeper answers", () => {
+describe("the message if no ZooKeeper answers", () => {
   test.each<[string, (socket: Socket) => void, string]>([
     ["closes at once", closesAtOnce, "closed the connection"],
     ["stays silent", staysSilent, "accepts connections but is silent"],
@@ -84,7 +84,7 @@ describe("what the user reads when no ZooKeeper answers", () => {
     expect(visits()).toBe(before);
   });
 
-  test("each server is named with its own reason", async () => {
+  test("each server is listed with its own reason", async () => {
     const refusing = `127.0.0.1:${await closedPort()}`;
     const silent = await peer(staysSilent);
     const http = await peer(answers(HTTP));
@@ -108,7 +108,7 @@ describe("what the user reads when no ZooKeeper answers", () => {
     expect(turnsMs).toBeLessThan(1000);
   });
 
-  test("a ZooKeeper that comes up while we wait is found", async () => {
+  test("a ZooKeeper that starts during the wait is found", async () => {
     const port = await closedPort();
     const connecting = connectZooKeeper({
       hosts: `127.0.0.1:${port}`,
@@ -130,7 +130,7 @@ function frameOf(chunk: Uint8Array, framed: boolean): Uint8Array[] {
   return framed ? [length, chunk] : [chunk];
 }
 
-test("random bytes behind a good greeting neither crash nor hang the client", async () => {
+test("random bytes after a valid greeting neither crash nor hang the client", async () => {
   const greeting = greetingOf(2000);
   await fc.assert(
     fc.asyncProperty(

@@ -86,7 +86,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
   /** A path that no other test uses. */
   const fresh = () => `/test${serial++}`;
 
-  test("what is absent is told apart from what is empty", async () => {
+  test("absent and empty nodes are distinguished", async () => {
     const zk = await client(port);
     const path = fresh();
     expect(await zk.getData(path)).toBeUndefined();
@@ -114,7 +114,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(await zk.getChildren(path)).toEqual(["b"]);
   });
 
-  test("a deep create makes the parents, once and side by side", async () => {
+  test("a deep create creates the parents, once and in parallel", async () => {
     const zk = await client(port);
     const path = fresh();
     const made = await Promise.all(
@@ -127,7 +127,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(String(await zk.getData(`${path}/a/b/y`))).toBe("y");
   });
 
-  test("sequential names grow with every child that the parent ever had", async () => {
+  test("sequential names grow with every child ever created", async () => {
     const zk = await client(port);
     const path = fresh();
     const lock = `${path}/lock_request`;
@@ -144,7 +144,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     );
   });
 
-  test("big and binary data come back as they were", async () => {
+  test("large and binary data are read back unchanged", async () => {
     const zk = await client(port);
     const path = fresh();
     const data = randomBytes(500_000);
@@ -165,7 +165,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(answers.every((data) => String(data) === "x")).toBe(true);
   });
 
-  test("an ephemeral node goes away with close, at once", async () => {
+  test("close removes an ephemeral node at once", async () => {
     const [owner, other] = [await client(port), await client(port)];
     const path = fresh();
     await owner.create(path, Buffer.from("me"), "ephemeral");
@@ -182,7 +182,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     });
   });
 
-  test("a node is removed only as it was read", async () => {
+  test("a node is removed only if it is as it was read", async () => {
     let gate: Promise<unknown> = Promise.resolve();
     const slow = await startTcp((inner) => {
       const outer = connect(port, "127.0.0.1");
@@ -210,7 +210,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(await other.getData(path)).toBeUndefined();
   });
 
-  test("a session removes what is its own, and nothing of another session or of none", async () => {
+  test("a session removes its own nodes, and none of another session or of none", async () => {
     const [owner, other] = [await client(port), await client(port)];
     const path = fresh();
     expect(await owner.removeOwn(path)).toBe(false);
@@ -226,7 +226,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(String(await owner.getData(path))).toBe("me");
   });
 
-  test("an ephemeral node goes away with its session; then the client opens a new one", async () => {
+  test("an ephemeral node is removed with its session; then the client opens a new one", async () => {
     const proxy = await proxyTo(port);
     const notes: string[] = [];
     const owner = await client(proxy.port, {
@@ -259,7 +259,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(proxy.count()).toBe(2);
   });
 
-  test("a server that stands still: operations end in time, and go on when it does", async () => {
+  test("a stopped server: operations end in time, and work again when it continues", async () => {
     const zk = await client(port, { operationTimeoutMs: 300 });
     const path = fresh();
     await zk.create(path, Buffer.from("x"), "persistent");
@@ -288,7 +288,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     await until("an answer", async () => String(await zk.getData(path).catch(() => "")) === "x");
   });
 
-  test("creator-only nodes are closed to others, whoever made them", async () => {
+  test("creator-only nodes are closed to other clients", async () => {
     const mine = await client(port, { authCert: "me:secret" });
     const nobody = await client(port);
     const wrong = await client(port, { authScheme: "digest", authCert: "me:wrong" });
@@ -316,7 +316,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(await mine.getChildren(path)).toEqual(["own"]);
   });
 
-  test("an auth scheme that the server does not know is an error of the credentials", async () => {
+  test("an auth scheme unknown to the server is an error of the credentials", async () => {
     const zk = client(port, { authScheme: "nonsense", authCert: "me:secret" });
     await expect(zk.then((connected) => connected.getChildren("/"))).rejects.toMatchObject({
       code: "zookeeper-auth",
@@ -332,7 +332,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(performance.now() - zk.lastProofOfLifeMs()).toBeLessThan(1000);
   });
 
-  test("bad paths and too much data are refused before they are sent", async () => {
+  test("invalid paths and too much data are refused before they are sent", async () => {
     const zk = await client(port);
     await expect(zk.getData("no-slash")).rejects.toMatchObject({ code: "usage" });
     await expect(zk.getData("/a/")).rejects.toMatchObject({ code: "usage" });
@@ -343,7 +343,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(await zk.getChildren("/")).toBeDefined();
   });
 
-  test("watches fire once, also for what happened while the client was away", async () => {
+  test("watches fire once, also for changes while the client was disconnected", async () => {
     const proxy = await proxyTo(port);
     const [raw, zk] = [await rawClient(proxy.port), await client(port)];
     const path = fresh();
@@ -374,7 +374,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     ]);
   });
 
-  test("garbage ends its own connection only", async () => {
+  test("invalid input ends its own connection only", async () => {
     const zk = await client(port);
     for (const text of [
       "GET / HTTP/1.1\r\n\r\n",
@@ -394,7 +394,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
   });
 });
 
-test("embedded server: dropped connections, expired sessions, and the word ruok", async () => {
+test("embedded server: dropped connections, expired sessions, and the command ruok", async () => {
   const server = await startZkServer({ tree: new ZnodeTree() });
   cleanups.push(() => server.close());
   const zk = await client(server.port);

@@ -141,7 +141,7 @@ describe("followers of whole tablets", () => {
     expect(ran.tookMs / refused.tookMs).toBeLessThan(0.4);
   });
 
-  test("are recovered so by the direct method too, where a disk was wiped", async () => {
+  test("are recovered in this way by the direct method too, if a disk was wiped", async () => {
     const virtual = await brokenCluster({ tables: 2, partitions: 8 });
     virtual.model.kill("a:9527");
     virtual.model.wipe("a:9527");
@@ -163,7 +163,7 @@ describe("followers of whole tablets", () => {
     expectWell(virtual);
   });
 
-  test("are not asked for again where the answer was lost", async () => {
+  test("are not requested again if the answer was lost", async () => {
     const virtual = await brokenCluster({ tables: 2, partitions: 8 });
     const ran = await recover(virtual, {
       async recoverEndpoint(...args) {
@@ -176,7 +176,7 @@ describe("followers of whole tablets", () => {
     expectWell(virtual);
   });
 
-  test("never have two ops of one partition, and one tablet has its turn at a time", async () => {
+  test("never have two ops of one partition, and one tablet is recovered at a time", async () => {
     const virtual = await brokenCluster({ tables: 3, partitions: 8 });
     const active = () =>
       (virtual.model.leader?.ops.list() ?? []).filter(
@@ -193,8 +193,8 @@ describe("followers of whole tablets", () => {
   });
 });
 
-describe("RecoverEndpoint is not asked for", () => {
-  test("where it would not be sooner", async () => {
+describe("RecoverEndpoint is not requested", () => {
+  test("if it would not be faster", async () => {
     const virtual = await brokenCluster({ tables: 12, partitions: 1 });
     let most = 0;
     const ran = await recover(
@@ -219,7 +219,7 @@ describe("RecoverEndpoint is not asked for", () => {
     expectWell(virtual);
   });
 
-  test("where it would recover a follower of a table that was not selected", async () => {
+  test("if it would recover a follower of a table that was not selected", async () => {
     const virtual = await brokenCluster({ tables: 2, partitions: 8 });
     flag(virtual, "a:9527", "t1", false);
     const ran = await recover(virtual, {}, { only: { db: "db1", table: "t0" } });
@@ -229,7 +229,7 @@ describe("RecoverEndpoint is not asked for", () => {
     expect(ops.filter(({ info }) => info.name === "t1")).toEqual([]);
   });
 
-  test("where a follower there may hold rows that its leader lost", async () => {
+  test("if a follower there may hold rows that its leader lost", async () => {
     const virtual = await brokenCluster({ tables: 1, partitions: 8 });
     const of = { db: "db1", table: "t0", pid: 0 };
     const [before] = virtual.model.rows(of);
@@ -249,7 +249,7 @@ describe("RecoverEndpoint is not asked for", () => {
     expect(after?.lost).toBe(0);
   });
 
-  test("where one of them was marked alive in the meantime", async () => {
+  test("if one of them was marked alive in the meantime", async () => {
     const virtual = await brokenCluster({ tables: 1, partitions: 8 });
     const info = virtual.model.tables.find("t0", "db1") ?? fail();
     const follower = partitionOf(info, 0)?.partitionMeta.find((meta) => !meta.isLeader) ?? fail();
@@ -263,7 +263,7 @@ describe("RecoverEndpoint is not asked for", () => {
     }
   });
 
-  test("where somebody's op began in the meantime", async () => {
+  test("if an op of another client began in the meantime", async () => {
     const virtual = await brokenCluster({ tables: 1, partitions: 8 });
     const { cluster, clock, model } = virtual;
     let foreign = "";
@@ -281,7 +281,7 @@ describe("RecoverEndpoint is not asked for", () => {
 });
 
 test.each([500, 1_500, 30_000])(
-  "a stop %i ms after they began to wait is heard at once",
+  "a stop %i ms after the start of the wait takes effect at once",
   async (ms) => {
     const virtual = await brokenCluster({ tables: 4, partitions: 8 });
     const { clock } = virtual;
@@ -311,42 +311,45 @@ test.each([500, 1_500, 30_000])(
 test.each([
   [true, TABLETS],
   [false, TABLETS.slice(0, 1)],
-])("auto_failover that somebody switches on before it (keep_off: %j)", async (keepsOff, asked) => {
-  const virtual = await brokenCluster({ tables: 1, partitions: 8 }, { autoFailover: true });
-  const { cluster: real, model } = virtual;
-  const stop = new AbortController();
-  let guard: Guard | undefined;
-  let isFirst = true;
-  const inner: Cluster = {
-    ...real,
-    recoverEndpoint(...args) {
-      if (isFirst && model.leader !== undefined) model.leader.autoFailover = true;
-      isFirst = false;
-      return real.recoverEndpoint(...args);
-    },
-    repeatingWhile: () => inner,
-  };
-  const guarded = protectCluster(inner, {
-    checkLock: () => Promise.resolve(),
-    signal: stop.signal,
-    guard: () => guard,
-    onSwitchedOn: (error) => stop.abort(error),
-  });
-  const ran = await recover(virtual, guarded, {
-    signal: stop.signal,
-    async createGuard(before) {
-      guard = createGuard({ cluster: real, before, keepsOff, onEvent: () => undefined });
-      return guard;
-    },
-  });
-  expect(together(ran)).toHaveLength(asked.length);
-  expect(model.leader?.autoFailover).toBe(true);
-  if (keepsOff) expectWell(virtual);
-  else expect(ran.result).toMatchObject({ error: { code: "auto-failover-on" } });
-  expect(alone(ran)).toEqual([]);
-});
+])(
+  "auto_failover that another client switches on before it (keep_off: %j)",
+  async (keepsOff, asked) => {
+    const virtual = await brokenCluster({ tables: 1, partitions: 8 }, { autoFailover: true });
+    const { cluster: real, model } = virtual;
+    const stop = new AbortController();
+    let guard: Guard | undefined;
+    let isFirst = true;
+    const inner: Cluster = {
+      ...real,
+      recoverEndpoint(...args) {
+        if (isFirst && model.leader !== undefined) model.leader.autoFailover = true;
+        isFirst = false;
+        return real.recoverEndpoint(...args);
+      },
+      repeatingWhile: () => inner,
+    };
+    const guarded = protectCluster(inner, {
+      checkLock: () => Promise.resolve(),
+      signal: stop.signal,
+      guard: () => guard,
+      onSwitchedOn: (error) => stop.abort(error),
+    });
+    const ran = await recover(virtual, guarded, {
+      signal: stop.signal,
+      async createGuard(before) {
+        guard = createGuard({ cluster: real, before, keepsOff, onEvent: () => undefined });
+        return guard;
+      },
+    });
+    expect(together(ran)).toHaveLength(asked.length);
+    expect(model.leader?.autoFailover).toBe(true);
+    if (keepsOff) expectWell(virtual);
+    else expect(ran.result).toMatchObject({ error: { code: "auto-failover-on" } });
+    expect(alone(ran)).toEqual([]);
+  },
+);
 
-test("the longest queue says whether it is sooner", () => {
+test("the longest queue decides whether it is faster", () => {
   expect(isBatchFaster([])).toBe(false);
   expect(isBatchFaster([0])).toBe(false);
   expect(isBatchFaster([0, 0, 0, 0])).toBe(false);
