@@ -82,7 +82,7 @@ describe.concurrent("help and version", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout.indexOf("Examples:")).toBeGreaterThan(stdout.indexOf("Exit codes:"));
     expect(stdout).toMatch(/--concurrency=N +partitions worked on at the same\s+time \[128\]/);
-    expect(stdout).toMatch(/--zk_cluster=HOST:PORT,\.\.\. +[^\n]*\s+\(needed\)/);
+    expect(stdout).toMatch(/--zk_cluster=HOST:PORT,\.\.\. +[^\n]*\s+\(required\)/);
     expect(stdout).toMatch(/^ {2}9 +auto_failover could not be put back/m);
   });
 

@@ -11,10 +11,10 @@ import { readOpenmldbHome } from "./openmldb-conf.js";
 import type { Settings } from "./settings.js";
 
 const FILE_BYTES_MAX = 1_000_000;
-/** More names than this are only counted in a message. */
+/** Number of names that a message shows. */
 const NAMES_SHOWN = 20;
 
-/** What the file may say of a cluster: the connection flags, without secrets. */
+/** The fields of a cluster in the file: the connection flags, without secrets. */
 const FIELDS = [
   "zk_cluster",
   "zk_root_path",
@@ -47,29 +47,28 @@ const CLUSTER_FILE: DocumentKind<ClusterFile> = {
 };
 
 /**
- * The file of named clusters that is read unless another one is named: below `XDG_CONFIG_HOME`, else
- * in `~/.config`. Never in the working directory: a folder that another user prepared must not
- * decide which cluster is changed.
+ * Path of the default file of named clusters: below `XDG_CONFIG_HOME`, else in `~/.config`. Never in the working
+ * directory, because a folder that another user prepared must not determine which cluster is changed.
  */
 function defaultConfigFile(environment: Environment): string {
   const xdg = environment["XDG_CONFIG_HOME"] ?? "";
-  // The XDG base directory specification: a relative path is to be ignored.
+  // The XDG base directory specification requires that a relative path is ignored.
   const base = isAbsolute(xdg) ? xdg : join(environment["HOME"] || homedir(), ".config");
   return join(base, "openmldb-ops", "config.json");
 }
 
 /**
- * What the file of named clusters says of the cluster that `--cluster` names, and OpenMLDB's own
- * configuration below `--openmldb_home`; the file goes before OpenMLDB's configuration. Empty if
- * neither is given: no file is read then.
+ * Reads the settings of the cluster `--cluster` from the file of named clusters, and those of OpenMLDB's own
+ * configuration below `--openmldb_home`; the former take precedence. Empty, without reading a file, if neither flag is
+ * given.
  *
- * @throws OpsError `usage` if a file cannot be read, is not of its form, or has no such cluster.
+ * @throws OpsError `usage` if a file cannot be read, is invalid, or has no such cluster.
  */
 export function readSettings(line: CommandLine, environment: Environment): Settings {
   const given = (name: string) =>
     line.flags.get(name)?.[0] ?? (environment[variableOf(name)] || undefined);
   const [cluster, config, home] = ["cluster", "config", "openmldb_home"].map(given);
-  // What is typed here by mistake can hold a secret: it is not echoed.
+  // JSON given by mistake can contain a secret, so it is not echoed.
   if (config?.trimStart().startsWith("{") === true) {
     throw new OpsError({
       code: "usage",
@@ -123,10 +122,10 @@ function readCluster(name: string, config: string | undefined, environment: Envi
 }
 
 /**
- * Whether the command line or the environment leads to another ZooKeeper or root path than the files
- * say: the cluster's name must not be shown then.
+ * True if the command line or the environment overrides ZooKeeper or root path of the files, so that the cluster's
+ * name must not be shown.
  */
-export function leadsElsewhere(
+export function overridesCluster(
   line: CommandLine,
   environment: Environment,
   settings: Settings,

@@ -1,57 +1,57 @@
 import type { Command, CommandIo } from "../commands/command.js";
 import { OpsError } from "../errors.js";
 import { safe } from "../util/text.js";
-import { leadsElsewhere, readSettings } from "./cluster-file.js";
+import { overridesCluster, readSettings } from "./cluster-file.js";
 import type { CommonFlags, commonSpecs, GlobalFlags, globalSpecs } from "./common-specs.js";
 import { type CommandLine, type Environment, readFlags } from "./flag-parse.js";
 import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
 
-/** A command line that was found right, ready to run. */
+/** A valid command line, ready to run. */
 export interface Prepared {
   readonly flags: GlobalFlags;
-  /** Whether the result goes through `streamIo`; the command itself writes JSON then. */
+  /** True for `--output=ndjson`: the command writes JSON, which `streamIo` converts. */
   readonly isStream: boolean;
-  /** What is about to happen, said before anything slow. */
+  /** What the command is going to do; printed before anything slow. */
   readonly announcement: string;
   run(io: CommandIo): Promise<number>;
 }
 
-/** One command: what help tells of it, and how it is run. */
+/** One command: its description for help, and its implementation. */
 export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
-  /** Command lines without `openmldb-ops`; two at least. */
+  /** Command lines without `openmldb-ops`; at least two. */
   readonly examples: readonly string[];
   /** Its page in `docs/reference`, without `.md`. */
   readonly page: string;
   readonly specs: readonly FlagSpec<unknown>[];
-  /** Those of `specs` that words after the command stand for, in order, as in OpenMLDB's clients. */
+  /** The flags that can be given as positional words, in order, as in OpenMLDB's clients. */
   readonly words: readonly FlagSpec<unknown>[];
   /**
-   * Judges a command line. Loads nothing and reaches nothing but files that the flags name.
+   * Validates a command line. Loads no command module, and accesses only files that the flags name.
    *
    * @throws OpsError `usage`.
    */
   prepare(line: CommandLine, environment: Environment): Prepared;
 }
 
-/** What an entry is made of. */
+/** The parts of an entry. */
 interface CommandParts<S extends Specs> {
   readonly name: string;
   readonly summary: string;
   readonly examples: readonly string[];
-  /** Its page in `docs/reference`; the one of its name if left out. */
+  /** Its page in `docs/reference`; named like the command if left out. */
   readonly page?: string;
   readonly specs: S;
-  /** Flags that words after the command stand for, in order. */
+  /** The flags that can be given as positional words, in order. */
   readonly words?: readonly (keyof S & string)[];
   readonly announcement: (flags: FlagsOf<S>) => string;
-  /** Judges the flags together; throws OpsError `usage`. */
+  /** Checks the combination of flags; throws OpsError `usage`. */
   readonly check?: (flags: FlagsOf<S>) => void;
   readonly load: () => Promise<Command<FlagsOf<S>>>;
 }
 
-/** Makes the entry of a command of any kind. */
+/** Creates the entry of a command. */
 export function entryOf<S extends Specs & typeof globalSpecs>(
   parts: CommandParts<S>,
 ): CommandEntry {
@@ -66,7 +66,7 @@ export function entryOf<S extends Specs & typeof globalSpecs>(
     prepare(line, environment) {
       const settings = "cluster" in specs ? readSettings(line, environment) : undefined;
       const read = readFlags(specs, line, environment, words, settings);
-      const isElsewhere = settings !== undefined && leadsElsewhere(line, environment, settings);
+      const isElsewhere = settings !== undefined && overridesCluster(line, environment, settings);
       const given: FlagsOf<S> = isElsewhere
         ? { ...read, cluster: undefined, config: undefined }
         : read;
@@ -83,7 +83,7 @@ export function entryOf<S extends Specs & typeof globalSpecs>(
   };
 }
 
-/** The connection flags of examples. */
+/** The connection flags in examples. */
 export const EXAMPLE_CLUSTER = "--zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb";
 
 function connecting(flags: CommonFlags): string {
@@ -101,7 +101,7 @@ function checkUser(flags: CommonFlags): void {
   });
 }
 
-/** The entry of a command that talks to a cluster. Its examples get the connection flags here. */
+/** Creates the entry of a command that connects to a cluster. Appends the connection flags to its examples. */
 export function clusterEntryOf<S extends Specs & typeof commonSpecs>(
   parts: Omit<CommandParts<S>, "announcement">,
 ): CommandEntry {

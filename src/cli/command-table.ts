@@ -5,7 +5,7 @@ import { SCALE_COMMANDS } from "./scale-commands.js";
 import { SHOW_COMMANDS } from "./show-commands.js";
 import { CONF_COMMANDS, TOOL_COMMANDS } from "./tool-commands.js";
 
-/** Every command by the task that it is for, in the order in which help lists them. */
+/** All commands by task, in the order of help. */
 export const TASKS: readonly {
   readonly task: string;
   readonly commands: readonly CommandEntry[];
@@ -18,5 +18,5 @@ export const TASKS: readonly {
   { task: "This tool", commands: TOOL_COMMANDS },
 ];
 
-/** Every command. */
+/** All commands. */
 export const COMMANDS: readonly CommandEntry[] = TASKS.flatMap(({ commands }) => commands);

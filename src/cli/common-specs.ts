@@ -25,21 +25,21 @@ import {
   type ValueParser,
   zkServers,
 } from "./flag-values.js";
-import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
 
 const HOUR = 3_600_000;
-/** The longest limit, in milliseconds: the timers of Node.js cannot wait for longer than 24.8 days. */
+/** The largest time limit in milliseconds: a timer of Node.js cannot wait longer than 24.8 days. */
 export const LONGEST = 24 * 24 * HOUR;
 
 /** Flags of every command. */
 export const globalSpecs = {
-  /** How the result is printed. */
+  /** Format of the result. */
   output: withDefault(
     ["output", "FORMAT", "stdout: table, wide, json, or ndjson (events, then the result)"],
     choice("table", "wide", "json", "ndjson"),
     "table",
   ),
-  /** How much the log tells, from least to most. */
+  /** Log level, from least to most verbose. */
   logLevel: withDefault(
     ["log_level", "LEVEL", "log level on stderr: error, warn, info or debug"],
     choice("error", "warn", "info", "debug"),
@@ -53,13 +53,13 @@ export const globalSpecs = {
   noColor: toggle("no_color", "no colours (also: NO_COLOR in the environment)"),
 };
 
-/** Flags that every command knows. */
+/** Flags of every command. */
 export type GlobalFlags = FlagsOf<typeof globalSpecs>;
 
-/** How much the log tells, from least to most. */
+/** Log levels, from least to most verbose. */
 export type LogLevel = GlobalFlags["logLevel"];
 
-/** Flags that name a cluster by what files say of it; `readSettings` reads the files. */
+/** Flags that select connection settings in files; `readSettings` reads the files. */
 export const namedClusterSpecs = {
   /** Name of the cluster in the file; undefined if it is given by its ZooKeeper alone. */
   cluster: optional(["cluster", "NAME", "the cluster of that name in the --config file"], anyText),
@@ -75,17 +75,17 @@ export const namedClusterSpecs = {
   ),
 };
 
-/** Flags of every command that talks to a cluster. */
+/** Flags of every command that connects to a cluster. */
 export const commonSpecs = {
   ...namedClusterSpecs,
   /** ZooKeeper servers as `host:port`, at least one. */
-  zkCluster: needed(
+  zkCluster: required(
     ["zk_cluster", "HOST:PORT,...", "ZooKeeper servers of the cluster"],
     zkServers,
     "--zk_cluster=127.0.0.1:2181",
   ),
   /** Starts with `/` and does not end with it. */
-  zkRootPath: needed(
+  zkRootPath: required(
     ["zk_root_path", "PATH", "zk_root_path of the cluster's own configuration"],
     parseRootPath,
     "--zk_root_path=/openmldb",
@@ -127,7 +127,7 @@ export const commonSpecs = {
       name: "OPENMLDB_OPS_PASSWORD",
       value: (text: string) => ({ text, file: undefined }),
     },
-    // Some type the password itself where its file belongs.
+    // Treated as a secret, because users may type the password instead of its file.
     isSecret: true,
   },
   rpcTimeoutMs: withDefault(
@@ -149,13 +149,13 @@ export const commonSpecs = {
   ...globalSpecs,
 };
 
-/** Flags of every command that talks to a cluster. */
+/** Flags of every command that connects to a cluster. */
 export type CommonFlags = FlagsOf<typeof commonSpecs>;
 
-/** `--db`, where all databases are meant without it. */
+/** `--db` of commands that act on all databases without it. */
 export const onlyDb = optional(["db", "NAME", "this database only"], anyText);
 
-/** `--db`, where it is needed only if several databases have a table of that name. */
+/** `--db` of commands that need it only if several databases have a table of that name. */
 export const dbOfTable = noVariable(
   optional(
     ["db", "NAME", "the table's database; needed if several have such a table"],
@@ -164,18 +164,18 @@ export const dbOfTable = noVariable(
 );
 
 /** `--table` of commands that act on one table. */
-export const oneTable = noVariable(needed(["table", "NAME", "the table"], anyText, "--table=t1"));
+export const oneTable = noVariable(required(["table", "NAME", "the table"], anyText, "--table=t1"));
 
 /** `--endpoint` of commands that act on one tablet. */
 export const oneTablet = noVariable(
-  needed(["endpoint", "ENDPOINT", "the tablet"], oneEndpoint, "--endpoint=127.0.0.1:10921"),
+  required(["endpoint", "ENDPOINT", "the tablet"], oneEndpoint, "--endpoint=127.0.0.1:10921"),
 );
 
 /** Partitions by full name, such as `db1.t1:0`; see `tableName` for names that are not plain. */
 const partitionNames: ValueParser<readonly PartitionRef[]> = (text, where) =>
   splitNames(text).map((name) => onePartition(name, where));
 
-/** Reads one partition by its full name. @throws OpsError `usage`, with what it could mean. */
+/** Parses the full name of one partition. @throws OpsError `usage`, with the possible meanings. */
 function onePartition(name: string, where: string): PartitionRef {
   const ref = parsePartitionName(name);
   if (ref !== undefined) return ref;
@@ -189,11 +189,11 @@ function onePartition(name: string, where: string): PartitionRef {
   );
 }
 
-/** Partitions by full name, or a sum that is given up with lost tablets, such as `lost=3..12`. */
+/** Partitions by full name, or the accepted loss with lost tablets, such as `lost=3..12`. */
 export const partitionsOrLoss: ValueParser<readonly (PartitionRef | Loss)[]> = (text, where) =>
   splitNames(text).map((name) => lossOfFlagValue(name) ?? onePartition(name, where));
 
-/** Flags of every command that keeps or reads journals of runs. */
+/** Flags of every command that writes or reads journals of runs. */
 export const stateSpecs = {
   /** Folder of the journals; undefined for the default, see `defaultStateDir`. */
   stateDir: {
@@ -202,12 +202,12 @@ export const stateSpecs = {
   },
 };
 
-/** Flags of every command that keeps or reads journals of runs. */
+/** Flags of every command that writes or reads journals of runs. */
 export type StateFlags = FlagsOf<typeof stateSpecs>;
 
 /** Flags of every command that changes a cluster. */
 export const lockSpecs = {
-  /** How long to wait until another run has ended; 0: not at all. */
+  /** Limit of the wait for the end of another run; 0: no wait. */
   waitLockMs: withDefault(
     ["wait_lock", "TIME", "how long to wait for another run on this cluster to end"],
     duration(0, LONGEST),
@@ -216,17 +216,17 @@ export const lockSpecs = {
 };
 
 /**
- * Flags of every command that plans before it changes anything. None of them comes from the
- * environment: they decide whether anything is changed at all.
+ * Flags of every command that plans before it changes anything. Those that decide whether anything is changed are not
+ * read from the environment.
  */
 const planOnlySpecs = {
-  /** Whether the plan is only shown. */
+  /** True if the plan is only shown. */
   dryRun: noVariable(toggle("dry_run", "show the plan and change nothing")),
-  /** With `dryRun`: whether the exit code tells that something is to be done. */
+  /** With `dryRun`: true if the exit code shows whether there is work to do. */
   detailedExitcode: noVariable(
     toggle("detailed_exitcode", "with --dry_run: exit 10 if something is not healthy"),
   ),
-  /** File that the plan is saved in, which must not exist; nothing is changed then. */
+  /** New file that the plan is saved in; nothing is changed then. */
   planOut: noVariable(
     optional(["plan_out", "FILE", "save the plan in a new file and change nothing"], anyText),
   ),
@@ -234,14 +234,14 @@ const planOnlySpecs = {
   apply: noVariable(
     optional(["apply", "FILE", "execute this plan, if the cluster has not changed"], readableFile),
   ),
-  /** Whether the question before the first change is taken as answered. */
+  /** True if the confirmation before the first change is skipped. */
   yes: noVariable(toggle("yes", "do not ask before the first change")),
   isVerbose: toggle("verbose", "show each partition and each step, however many there are"),
-  /** Whether the question is an error. */
+  /** True if a confirmation that would be needed is an error. */
   noInput: noVariable(toggle("no_input", "fail instead of asking")),
 };
 
-/** How replicas are brought back; undefined for the default, or for that of the plan. */
+/** The recovery method; undefined for the default, or for that of the plan. */
 export const method = noVariable({
   ...optional(
     ["method", "METHOD", "how: direct (by true offsets) or documented (OpenMLDB's manual)"],
@@ -259,7 +259,7 @@ export const planSpecs = {
 /** The plan flags of a recovery. */
 export type PlanFlags = FlagsOf<typeof planSpecs>;
 
-/** Bounds of commands that change a cluster, and what they do about changes from elsewhere. */
+/** Limits of commands that change a cluster, and their reaction to changes by other clients. */
 export const limitSpecs = {
   keepOff: toggle("keep_off", "switch auto_failover off again if another client switches it on"),
   opRetries: withDefault(
@@ -267,7 +267,7 @@ export const limitSpecs = {
     integer(0, 20),
     "3",
   ),
-  /** How long one op of the nameserver may stay in the same task. */
+  /** Limit for an op of the nameserver to stay in the same task. */
   opTimeoutMs: withDefault(
     ["op_timeout", "TIME", "how long an op of the nameserver may make no progress"],
     duration(1000, LONGEST),
@@ -277,13 +277,13 @@ export const limitSpecs = {
     "cancel_stuck",
     "cancel ops without progress for --op_timeout, or that a silent tablet blocks",
   ),
-  /** How long a loading replica may show no change. */
+  /** Limit for a load without progress. */
   stallTimeoutMs: withDefault(
     ["stall_timeout", "TIME", "how long a load may make no progress"],
     duration(1000, LONGEST),
     "10m",
   ),
-  /** How long the whole run may take; 0 for no limit. */
+  /** Limit for the whole run; 0: none. */
   timeoutMs: withDefault(
     ["timeout", "TIME", "how long the whole run may take; 0 for no limit"],
     duration(0, LONGEST),
@@ -291,7 +291,7 @@ export const limitSpecs = {
   ),
 };
 
-/** The report of a run, or of one look at a cluster. */
+/** The flag for the report of a run or of an inspection. */
 export const reportSpecs = {
   /** File that the report is written to: `.html`, `.md` or `.json`. */
   report: noVariable(
@@ -302,7 +302,7 @@ export const reportSpecs = {
   ),
 };
 
-/** What a run leaves for others when it has ended. */
+/** Flags for the outputs at the end of a run: report, metrics and hook. */
 export const outputSpecs = {
   ...reportSpecs,
   /** File for the textfile collector of node_exporter. */
@@ -319,10 +319,10 @@ export const outputSpecs = {
   ),
 };
 
-/** What a run leaves for others when it has ended. */
+/** Flags for the outputs at the end of a run: report, metrics and hook. */
 export type OutputFlags = FlagsOf<typeof outputSpecs>;
 
-/** Flags of every command that changes the cluster by a plan of actions. */
+/** Flags of every command that runs an operation. */
 export const operateSpecs = {
   ...commonSpecs,
   ...outputSpecs,
@@ -332,10 +332,10 @@ export const operateSpecs = {
   ...limitSpecs,
 };
 
-/** Flags of every command that changes the cluster by a plan of actions. */
+/** Flags of every command that runs an operation. */
 export type OperateFlags = FlagsOf<typeof operateSpecs>;
 
-/** Partitions in which entries may be given up. */
+/** Partitions in which entries may be discarded. */
 export const acceptDataLoss = noVariable(
   many(
     ["accept_data_loss", "DB.TABLE:PID", "give up entries there, only where named"],

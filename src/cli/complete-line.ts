@@ -1,25 +1,25 @@
 import { safe } from "../util/text.js";
 
-/** One word of a line that is being typed. */
+/** One word of the line to complete. */
 export interface TypedWord {
-  /** With quotes and escapes resolved. Nothing else is: no variables, no commands. */
+  /** Quotes and escapes are resolved; variables and commands are not. */
   readonly text: string;
-  /** The quote that is still open at its end; undefined if none is. */
+  /** The quote that is still open at its end; undefined if there is none. */
   readonly quote: "'" | '"' | undefined;
   /**
-   * Index in `text` from which on the shell replaces what was typed: after the last unquoted
-   * character at which it breaks words, or after the open quote.
+   * Index in `text` from which the shell replaces the typed text: after the last unquoted word-break character, or
+   * after the open quote.
    */
   readonly replacedFrom: number;
 }
 
 /**
- * Takes apart what stands before the cursor.
+ * Splits the command line before the cursor into words.
  *
  * @param line The command line up to the cursor, as typed.
- * @param breaks The characters at which the shell breaks words (bash's COMP_WORDBREAKS); empty for
- *   a shell that replaces whole words.
- * @returns The words; the last one is the one being typed, empty after a blank.
+ * @param breaks The shell's word-break characters (bash's COMP_WORDBREAKS); empty for a shell that replaces whole
+ *   words.
+ * @returns The words; the last one is the word to complete, empty after a blank.
  */
 export function typedWords(line: string, breaks: string): TypedWord[] {
   const words: TypedWord[] = [];
@@ -72,33 +72,30 @@ function typedWord(
   return { word: { text, quote, replacedFrom }, next: index };
 }
 
-/** One way in which the word can go on. */
+/** One possible completion of the word. */
 export interface Candidate {
   /** The whole word, without quotes. */
   readonly text: string;
-  /** Whether the word is complete then, so that a blank may follow. */
+  /** True if the word is complete, so that a blank may follow. */
   readonly isWhole: boolean;
 }
 
-/** Characters that a shell takes as they are wherever they stand in a word. */
+/** All characters except those that need no quoting at any position of a shell word. */
 const PLAIN = /[^\p{L}\p{N}\p{M}_@%+:,./=-]/gu;
 
-/**
- * The candidates that continue the word. A name that a terminal cannot show as it is is left out: it
- * could neither be read in a list nor typed.
- */
+/** The candidates that begin with the word. Names with control characters are left out, because they cannot be typed. */
 export function fittingOnes(word: TypedWord, candidates: readonly Candidate[]): Candidate[] {
   return candidates.filter(({ text }) => text.startsWith(word.text) && safe(text) === text);
 }
 
-/** {@link fittingOnes} as bash takes them into its line: what it replaces, quoted where needed. */
+/** Converts candidates to replies for bash: only the part that bash replaces, quoted if necessary. */
 export function shellReplies(word: TypedWord, fitting: readonly Candidate[]): string[] {
   return fitting.flatMap(({ text, isWhole }) => {
     const rest = text.slice(word.replacedFrom);
     if (word.quote === undefined) {
       return [rest.replaceAll(PLAIN, (char) => `\\${char}`) + (isWhole ? " " : "")];
     }
-    // Within quotes the text stands for itself, unless the quotes give it a meaning.
+    // Within an open quote no escaping is possible, so candidates with special characters are dropped.
     const special = word.quote === "'" ? /'/ : /["$`\\!]/;
     return special.test(rest) ? [] : [rest];
   });

@@ -6,16 +6,16 @@ import { type CommandLine, type Environment, splitCommandLine } from "./flag-par
 import { META_SWITCHES, switchesFor } from "./invocation.js";
 import type { FlagSpec } from "./spec.js";
 
-/** Names that only a live cluster can tell. */
+/** Kinds of names that are read from the cluster. */
 export type NameKind = "database" | "table" | "tablet";
 
-/** Asks a cluster for names; silent and quick whatever happens. */
+/** Reads names from a cluster, within a time limit and without errors. */
 export interface ClusterNames {
-  /** @param line What is on the line so far: which cluster, which database. */
+  /** @param line The line so far, which names the cluster and the database. */
   namesOf(kind: NameKind, line: CommandLine, environment: Environment): Promise<readonly string[]>;
 }
 
-/** What the values of flags are names of, by the flag. */
+/** The kind of name that a flag's value is, by flag. */
 const NAMED_BY: ReadonlyMap<string, NameKind> = new Map([
   ["db", "database"],
   ["table", "table"],
@@ -26,17 +26,17 @@ const NAMED_BY: ReadonlyMap<string, NameKind> = new Map([
   ["candidate", "tablet"],
   ["leader", "tablet"],
 ]);
-/** Files listed at most. */
+/** Limit of listed files. */
 const FILES_MAX = 1_000;
 
 /**
- * What the shell can go on with.
+ * Completes a command line.
  *
  * @param line The command line up to the cursor, as typed.
  * @param breaks See `typedWords`.
- * @param shell `fish` if replies are quoted by the shell itself.
- * @param loadNames Loads what asks a cluster, only where that is needed.
- * @returns One reply a line, ready for bash's COMPREPLY or for fish; empty if there is nothing to offer.
+ * @param shell `fish` if the shell quotes the replies itself.
+ * @param loadNames Loads the module that reads names from a cluster; called only if it is needed.
+ * @returns One reply a line, ready for bash's COMPREPLY or for fish; empty if there are no candidates.
  */
 export async function complete(
   [line = "", breaks = "", shell = ""]: readonly string[],
@@ -86,7 +86,7 @@ async function candidatesFor(
   return spec === undefined ? [] : valueCandidates(spec, { head: "", typed: current }, ask);
 }
 
-/** Whether a word is a flag whose value is the next word. */
+/** True if the word is a flag whose value is the next word. */
 function isWaiting(word: string, switches: ReadonlySet<string>): boolean {
   return /^--[^=]+$/.test(word) && !switches.has(word.slice(2).replaceAll("-", "_"));
 }
@@ -103,7 +103,7 @@ function flagCandidates(
     ...META_SWITCHES.map((name) => ({ name, isSwitch: true })),
     ...(entry === undefined ? [{ name: "cmd", isSwitch: false }] : []),
   ];
-  // Both spellings are right; the one that was begun goes on.
+  // Both spellings are valid; keep the one that the user began.
   const hasHyphens = current.slice(2).includes("-");
   return all.map(({ name, isSwitch }) => ({
     text: `--${hasHyphens ? name.replaceAll("_", "-") : name}${isSwitch ? "" : "="}`,
@@ -115,9 +115,9 @@ function whole(text: string): Candidate {
   return { text, isWhole: true };
 }
 
-/** A value that is being typed. */
+/** A value to complete. */
 interface TypedValue {
-  /** What of the word stands before the value: `--db=`, or nothing. */
+  /** The part of the word before the value: `--db=`, or empty. */
   readonly head: string;
   readonly typed: string;
 }
@@ -138,7 +138,7 @@ async function valueCandidates(
     .map((value) => ({ text: head + done + value, isWhole: !isList }));
 }
 
-/** Files and folders that go on with the path. */
+/** Files and folders whose paths begin with the typed text. */
 function fileCandidates(head: string, typed: string): Candidate[] {
   const folder = typed.slice(0, typed.lastIndexOf("/") + 1);
   const begin = typed.slice(folder.length);

@@ -4,15 +4,15 @@ import type { CommandEntry } from "./command-entry.js";
 import { commonSpecs, globalSpecs } from "./common-specs.js";
 import { givenValue, readFlags } from "./flag-parse.js";
 import { choice } from "./flag-values.js";
-import { type FlagSpec, needed, noVariable } from "./spec.js";
+import { type FlagSpec, noVariable, required } from "./spec.js";
 
 const EXAMPLE = "config show";
 
-const action = noVariable(needed(["action", "ACTION", "show"], choice("show"), EXAMPLE));
+const action = noVariable(required(["action", "ACTION", "show"], choice("show"), EXAMPLE));
 
 const configSpecs = { action, ...globalSpecs };
 
-/** `config show`: it needs to know where each value comes from, which the flags do not tell. */
+/** The entry of `config show`. It is special because it needs the source of each value. */
 export const CONFIG_ENTRY: CommandEntry = {
   name: "config",
   summary: "show the connection settings in force, and where each of them comes from",
@@ -43,7 +43,7 @@ function rowOf(spec: FlagSpec<unknown>, sources: Parameters<typeof givenValue>[1
   const found = givenValue(spec, sources);
   if (found !== undefined) {
     const { text, source = "" } = found;
-    // Secrets are not shown; of a file that holds one, its path is no secret, but some type the secret itself.
+    // Secrets are not shown. This includes the path of a password file, because users type the password by mistake.
     return { name, value: isSecret ? "set" : text, source };
   }
   const variable = verbatimVariable?.name;

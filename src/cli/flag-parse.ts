@@ -9,15 +9,15 @@ import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
 /** Variables of the environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A command line taken apart, nothing judged yet. */
+/** A parsed command line, not validated yet. */
 export interface CommandLine {
-  /** What is no flag, in order. */
+  /** The arguments that are not flags, in order. */
   readonly words: readonly string[];
-  /** Values by flag name (with underscores), in order; an empty text where none was given. */
+  /** Values by flag name (with underscores), in order; an empty text for a flag without a value. */
   readonly flags: ReadonlyMap<string, readonly string[]>;
 }
 
-/** What variables of this tool begin with. */
+/** Prefix of this tool's environment variables. */
 export const VARIABLE_PREFIX = "OPENMLDB_OPS_";
 
 const SHORT: ReadonlyMap<string, string> = new Map([
@@ -26,14 +26,14 @@ const SHORT: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * How many arguments the parser of yargs is given at once: its time grows with the square of the
- * number of flags (3 s for 2,000 of them with yargs 18.2).
+ * Number of arguments that are passed to the yargs parser at once. Its time grows with the square of the number of
+ * flags (3 s for 2,000 flags with yargs 18.2).
  */
 const PARSED_AT_ONCE = 100;
 
 /**
- * Takes a command line apart. Hyphens in flag names become underscores, `--flag value` is
- * `--flag=value`, and a switch without a value is `true`. Takes time in proportion to the length.
+ * Parses a command line, in time proportional to its length. Hyphens in flag names become underscores, `--flag value`
+ * is `--flag=value`, and a switch without a value is `true`.
  *
  * @param switches Names of the flags that need no value.
  */
@@ -57,10 +57,10 @@ export function splitCommandLine(
   return { words: [...words, ...rest], flags };
 }
 
-/** What the parser of yargs makes of arguments that each stand for themselves. */
+/** Parses normalized arguments with yargs. */
 function parse(args: readonly string[]): CommandLine {
   const { _: words, ...values } = Parser([...args], {
-    // Text as it stands: nothing may turn "0,2" or "1e9" into something else.
+    // All values are text: "0,2" or "1e9" must not be converted to numbers.
     string: args.flatMap((arg) => /^--([^=]+)/.exec(arg)?.[1] ?? []),
     configuration: {
       "boolean-negation": false,
@@ -79,10 +79,7 @@ function parse(args: readonly string[]): CommandLine {
   return { words: words.map(String), flags: new Map(flags) };
 }
 
-/**
- * One spelling for everything that means the same: each flag with its value in one argument, an
- * empty one where it lacks it.
- */
+/** Normalizes arguments: each flag becomes one argument with its value, which is empty if none was given. */
 function normalized(argv: readonly string[], switches: ReadonlySet<string>): string[] {
   const args: string[] = [];
   for (let at = 0; at < argv.length; at += 1) {
@@ -90,7 +87,7 @@ function normalized(argv: readonly string[], switches: ReadonlySet<string>): str
     const arg = SHORT.get(given) ?? given;
     const [, dashedName, value] = /^--([^=]+)(=[\s\S]*)?$/.exec(arg) ?? [];
     if (dashedName === undefined) {
-      // One dash too few: a flag whose name no command has.
+      // A single dash: kept in the name, so that the flag is reported as unknown.
       args.push(/^-[^-]/.test(arg) ? `--${arg}=` : arg);
       continue;
     }
@@ -107,25 +104,25 @@ function normalized(argv: readonly string[], switches: ReadonlySet<string>): str
   return args;
 }
 
-/** The parser takes one pair of quotes off a value; the shell has done that already. */
+/** Adds quotes to a quoted value, because yargs removes one pair, which the shell has already done. */
 function keepQuotes(value: string): string {
   const isQuoted = value.length > 1 && /^['"]/.test(value) && value.at(0) === value.at(-1);
   return isQuoted ? `"${value}"` : value;
 }
 
-/** The variable that gives a flag's default. */
+/** The environment variable for a flag's default. */
 export function variableOf(flagName: string): string {
   return VARIABLE_PREFIX + flagName.toUpperCase();
 }
 
 /**
- * Reads the flags of one command: from the words after it, from the command line, else from the
- * environment, else from files, else the defaults. An empty variable counts as not set.
+ * Reads the flags of one command: from positional words and the command line, else from the environment, else from
+ * files, else the defaults. An empty variable counts as not set.
  *
- * @param line Holds only flags that the command knows, and no command word any more.
- * @param words The flags that words stand for, in order.
- * @param settings What files say, for flags that the environment may give.
- * @throws OpsError `usage` for the first thing that is wrong.
+ * @param line Contains only known flags, and no command name.
+ * @param words The flags that can be given as positional words, in order.
+ * @param settings Values from files, for flags that can also come from the environment.
+ * @throws OpsError `usage` for the first error.
  */
 export function readFlags<S extends Specs>(
   specs: S,
@@ -140,7 +137,7 @@ export function readFlags<S extends Specs>(
     const found = givenValue(spec, { line, environment, settings }, line.words[words.indexOf(key)]);
     if (found !== undefined) given.set(key, found);
   }
-  checkNeeded(specs, given);
+  checkRequired(specs, given);
   const values = Object.entries(specs).map(([key, spec]): [string, unknown] => {
     const found = given.get(key);
     return [key, found === undefined ? absentValue(spec, environment) : readValue(spec, found)];
@@ -149,14 +146,14 @@ export function readFlags<S extends Specs>(
   return Object.fromEntries(values) as FlagsOf<S>;
 }
 
-/** A value as it was given. */
+/** A given value with its source. */
 export interface Given {
   readonly text: string;
   /** The flag, the variable, or the file with its field; undefined for a word. */
   readonly source: string | undefined;
 }
 
-/** What a flag is called where it stands as a word. */
+/** The name of a flag as a positional word. */
 function wordName({ name }: FlagSpec<unknown>): string {
   return name.toUpperCase();
 }
@@ -179,7 +176,7 @@ function checkWords(specs: Specs, given: readonly string[], words: readonly stri
   const star = words.findIndex((key) => specs[key]?.parse === pidList);
   const more = given.length - words.length;
   const files = star < 0 || more < 0 ? [] : given.slice(star, star + Math.min(2, 1 + more));
-  // One word in its place may be a partition, whatever the files are called.
+  // A single word that begins with a digit is taken as a partition even if a file has that name.
   const isPid = more === 0 && /^\d/.test(files[0] ?? "");
   if (files.length > 0 && !isPid && files.every((word) => existsSync(word))) {
     throw badValue(
@@ -194,8 +191,8 @@ function checkWords(specs: Specs, given: readonly string[], words: readonly stri
   throw badValue(`unexpected word "${isOfSecret ? MASK : shown(extra)}"`, "flags begin with --");
 }
 
-/** Names everything that is missing at once. */
-function checkNeeded(specs: Specs, given: ReadonlyMap<string, Given>): void {
+/** Reports all missing required flags in one error. */
+function checkRequired(specs: Specs, given: ReadonlyMap<string, Given>): void {
   const missing = Object.entries(specs).flatMap(([key, spec]) => {
     if (given.has(key) || "value" in spec.absent) return [];
     const { example } = spec.absent;
@@ -211,7 +208,7 @@ function checkNeeded(specs: Specs, given: ReadonlyMap<string, Given>): void {
   });
 }
 
-/** Where values come from, in order of precedence. */
+/** The sources of values, in order of precedence. */
 export interface Sources {
   readonly line: CommandLine;
   readonly environment: Environment;
@@ -219,9 +216,9 @@ export interface Sources {
 }
 
 /**
- * What was given for a flag; undefined if nothing was.
+ * The value that was given for a flag; undefined if there is none.
  *
- * @param word The word that stands for the flag; undefined if there is none.
+ * @param word The positional word for the flag; undefined if there is none.
  * @throws OpsError `usage` if it was given twice.
  */
 export function givenValue(

@@ -11,46 +11,46 @@ import {
 } from "../util/user-file.js";
 
 /**
- * Reads the value of a flag.
+ * Parses the value of a flag.
  *
- * @param text What the user gave, empty only if `takesEmpty`.
- * @param where The flag or variable with its value, as the user would recognise it, made safe.
+ * @param text The user's text; empty only if `takesEmpty`.
+ * @param where The flag or variable with its value, escaped for messages.
  * @throws OpsError `usage` with `where` in its message.
  */
 export interface ValueParser<T> {
   (text: string, where: string): T;
-  /** All values that there are, if only these are taken; for completion. */
+  /** All valid values, if the set is fixed; for completion. */
   readonly words?: readonly string[];
-  /** Whether blanks and line ends around the value belong to it; they are taken off otherwise. */
+  /** True if blanks and line ends around the value belong to it; otherwise they are removed. */
   readonly keepsBlanks?: boolean;
-  /** Whether an empty text is a value. */
+  /** True if an empty text is a valid value. */
   readonly takesEmpty?: boolean;
 }
 
-/** For values that are names or paths, in which any character may be meant. */
+/** For names and paths, which can contain any character. */
 const KEEPS_BLANKS = { keepsBlanks: true } as const;
 
-/** Characters of a given value that a message repeats. */
+/** Number of characters of a given value that a message repeats. */
 const SHOWN_MAX = 200;
 
 /**
- * A given value as a message repeats it: made safe, and no longer than a line can bear. A secret flag
- * that stands where a value or a word belongs, such as `zk_cert=user:password`, is shown without its value.
+ * A given value for messages: escaped and shortened. If the value is itself a secret flag, such as
+ * `zk_cert=user:password`, its secret is masked.
  */
 export function shown(text: string): string {
   const secret = secretWord(text);
   return secret ?? safe(clipped(text, SHOWN_MAX));
 }
 
-/** A word that carries a secret, without it: `zk_cert=***`, `--password ***`; undefined for any other. */
+/** Masks a word that contains a secret: `zk_cert=***`, `--password ***`; undefined for any other word. */
 export function secretWord(text: string): string | undefined {
   const [, name = "", between = ""] = /^-*([\w-]{1,40})(=|\s)/.exec(text) ?? [];
   if (isSecretName(name)) return `${name}${between === "=" ? "=" : " "}${MASK}`;
-  // The habit of other clients: the password stands right behind the letter.
+  // Some database clients take the password directly after -p.
   return /^-[pP]./.test(text) ? `${text.slice(0, 2)}${MASK}` : undefined;
 }
 
-/** An OpsError `usage` that says where, what is wrong, and what to do. */
+/** Creates an OpsError `usage` with the place, the reason, and a hint. */
 export function badValue(where: string, reason: string, hint?: string): OpsError {
   return new OpsError({
     code: "usage",
@@ -59,10 +59,10 @@ export function badValue(where: string, reason: string, hint?: string): OpsError
   });
 }
 
-/** Any text: names may begin or end with a blank. */
+/** Any text; names can begin or end with a blank. */
 export const anyText: ValueParser<string> = Object.assign((text: string) => text, KEEPS_BLANKS);
 
-/** A database of one table; empty for tables without one. */
+/** The database of one table; empty for a table without one. */
 export const databaseOfTable: ValueParser<string> = Object.assign((text: string) => text, {
   ...KEEPS_BLANKS,
   takesEmpty: true,
@@ -79,7 +79,7 @@ export function integer(min: number, max: number): ValueParser<number> {
   };
 }
 
-/** A whole number as {@link integer} reads it, or `all`. */
+/** A whole number as {@link integer} parses it, or `all`. */
 export function integerOrAll(min: number, max: number): ValueParser<number | "all"> {
   const number = integer(min, max);
   return (text, where) => (text.toLowerCase() === "all" ? "all" : number(text, where));
@@ -126,7 +126,7 @@ export function duration(minMs: number, maxMs: number): ValueParser<number> {
   };
 }
 
-/** A time as {@link duration} reads it, in the largest unit that needs no fraction. */
+/** Formats a time for {@link duration}, in the largest unit that needs no fraction. */
 export function flagDuration(ms: number): string {
   if (ms === 0) return "0";
   const unit =
@@ -158,7 +158,7 @@ function sizeText(bytes: number): string {
   return unit === undefined ? String(bytes) : `${bytes / (UNIT_BYTES.get(unit) ?? 1)}${unit}`;
 }
 
-/** Values separated by commas, each of a form that `what` names. */
+/** Values separated by commas that each match `form`; `what` names the form in errors. */
 export function listOf(form: RegExp, what: string): ValueParser<readonly string[]> {
   return (text, source) => {
     const values = text.split(",");
@@ -168,7 +168,7 @@ export function listOf(form: RegExp, what: string): ValueParser<readonly string[
   };
 }
 
-/** More partitions than any table has; keeps a mistyped range from filling the memory. */
+/** Limit of pids, above that of any table. It keeps a mistyped range from exhausting the memory. */
 const PID_MAX = 999_999;
 
 /**
@@ -187,7 +187,7 @@ export const pidList: ValueParser<PidList> = (text, where) => {
     return { from, to };
   });
   const pids: number[] = [];
-  // In ascending order, so that a range adds only what no range before it had.
+  // In ascending order, so that a range adds only pids above those of earlier ranges.
   for (const { from, to } of ranges.sort((a, b) => a.from - b.from)) {
     const next = Math.max(from, (pids.at(-1) ?? -1) + 1);
     for (let pid = next; pid <= to; pid += 1) pids.push(pid);
@@ -219,7 +219,7 @@ export const opIdList: ValueParser<readonly bigint[]> = (text, where) =>
 export const zkServers: ValueParser<readonly string[]> = (text) =>
   parseZkHosts(text).map(hostPortText);
 
-/** Longest password that is believed to be one. */
+/** Limit of bytes of a password file. */
 const PASSWORD_BYTES_MAX = 4096;
 
 /** A password, and the path of the file that holds it; undefined if it came from the environment. */
@@ -228,7 +228,7 @@ export interface Password {
   readonly file: string | undefined;
 }
 
-/** The one line that the named file holds, without its line break. */
+/** The single line of the named file, without its line break. */
 export const passwordInFile: ValueParser<Password> = Object.assign(
   (path: string, where: string) => {
     const text = readUserFile(path, { where, maxBytes: PASSWORD_BYTES_MAX }).replace(/\r?\n$/, "");
@@ -240,7 +240,7 @@ export const passwordInFile: ValueParser<Password> = Object.assign(
   KEEPS_BLANKS,
 );
 
-/** The path of a file that can be appended to. It is created if it is not there. */
+/** The path of a file that can be appended to. It is created if it does not exist. */
 export const appendableFile: ValueParser<string> = Object.assign((path: string, where: string) => {
   assertAppendable(path, where);
   return path;
@@ -253,8 +253,8 @@ export const readableFile: ValueParser<string> = Object.assign((path: string, wh
 }, KEEPS_BLANKS);
 
 /**
- * The path of a file that is written as a whole at the end of a run. Its name ends as one of
- * `endings`, which say what is written; it may be any if none are given.
+ * The path of a file that is written as a whole at the end of a run. Its name must end with one of `endings`, which
+ * determine the format; any name is valid if there are none.
  */
 export function replaceableFile(...endings: readonly string[]): ValueParser<string> {
   const parse = (path: string, where: string): string => {

@@ -1,16 +1,16 @@
 import { folded } from "../util/wrap.js";
 import type { ProcessIo } from "./process-io.js";
 
-/** Which streams are a terminal whose lines are to be broken. */
+/** The streams that are terminals, whose lines are wrapped. */
 export interface FoldedStreams {
   readonly stdout: boolean;
   readonly stderr: boolean;
 }
 
 /**
- * Streams of which those that are a terminal get no line that it has to break, see {@link folded}.
+ * Wraps lines to the width of the terminal, see {@link folded}.
  *
- * @param columns Tells the width of the terminal, which may change.
+ * @param columns Returns the current width of the terminal.
  */
 export function foldedIo<Io extends ProcessIo>(
   io: Io,

@@ -8,7 +8,7 @@ import { commonSpecs } from "./common-specs.js";
 import type { FlagSpec } from "./spec.js";
 
 const NAME = "openmldb-ops";
-/** Wider lines are hard to read, whatever the terminal is. */
+/** Limit of the line width, because wider lines are hard to read. */
 const WIDTH_MAX = 100;
 
 const EXAMPLES: readonly string[] = [
@@ -29,7 +29,7 @@ const COMMON_TEXT = [
   "and their defaults may come from the environment: OPENMLDB_OPS_ZK_CLUSTER for --zk_cluster.",
 ].join(" ");
 
-/** Flags that say nothing about a command come after its own. */
+/** Names of the common flags, which are listed after a command's own. */
 const COMMON: ReadonlySet<string> = new Set(Object.values(commonSpecs).map(({ name }) => name));
 
 /**
@@ -48,7 +48,7 @@ export function mainHelp(version: string, columns: number): string {
     ],
   }));
   return joined([
-    ...sentence(`${NAME} ${version}: brings the partitions of an OpenMLDB cluster back`, width),
+    ...sentence(`${NAME} ${version}: recovers the partitions of an OpenMLDB cluster`, width),
     "",
     ...sections(tasks, width),
     ...sentence(COMMON_TEXT, width),
@@ -59,7 +59,7 @@ export function mainHelp(version: string, columns: number): string {
 }
 
 /**
- * The help of one command: flags, exit codes, then examples and the page that tells more.
+ * The help of one command: flags, exit codes, examples, and the path of its reference page.
  *
  * @param columns Width of the terminal.
  */
@@ -100,13 +100,13 @@ export function commandHelp(entry: CommandEntry, columns: number): string {
   ]);
 }
 
-/** A command as it can be typed: what the screen has no room for goes on after a backslash. */
+/** A command wrapped to the width, with a backslash at the end of each continued line. */
 function commandLines(command: string, columns: number): string[] {
   const lines: string[] = [];
   let line = " ";
   for (const word of command.split(" ")) {
     const isFirst = line.trim() === "";
-    // The backslash and the blank before it have to fit too.
+    // Reserve space for a blank and the backslash.
     if (!isFirst && textWidth(line) + 1 + textWidth(word) + 2 > columns) {
       lines.push(`${line} \\`);
       line = "     ";
@@ -128,7 +128,7 @@ function flagUsage(spec: FlagSpec<unknown>): string {
 }
 
 function flagText(spec: FlagSpec<unknown>): string {
-  if ("example" in spec.absent) return `${spec.help} (needed)`;
+  if ("example" in spec.absent) return `${spec.help} (required)`;
   return spec.defaultText === undefined ? spec.help : `${spec.help} [${spec.defaultText}]`;
 }
 
@@ -139,7 +139,7 @@ interface Section {
   readonly rows: readonly Row[];
 }
 
-/** Titles with two columns each, as wide in all sections; the second column is wrapped. */
+/** Sections with a title and two columns of the same width in all sections; the second column is wrapped. */
 function sections(all: readonly Section[], columns: number): string[] {
   const names = all.flatMap(({ rows }) => rows.map(([name]) => name));
   const left = names.reduce((widest, name) => Math.max(widest, textWidth(name)), 0);

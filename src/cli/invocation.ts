@@ -14,28 +14,28 @@ import {
 import { shown } from "./flag-values.js";
 import type { FlagSpec } from "./spec.js";
 
-/** What a command line asks for. */
+/** The request of a command line. */
 export type Invocation =
   | { readonly kind: "help"; readonly of: CommandEntry | undefined }
   | { readonly kind: "version" }
-  /** Neither a command nor a flag: nothing is asked for. */
+  /** There are no arguments. */
   | { readonly kind: "nothing" }
   | { readonly kind: "command"; readonly entry: CommandEntry; readonly line: CommandLine };
 
-/** More arguments than any command needs: taking them apart would take seconds. */
+/** Limit of arguments, above what any command needs: parsing more would take seconds. */
 const ARGUMENTS_MAX = 10_000;
 
-/** Flags that are no flags of a command, and need no value. */
+/** Switches that belong to no command. */
 export const META_SWITCHES = ["help", "version"] as const;
-/** Flags of the programs that came before: `openmldb_ops.py` and OpenMLDB's own clients. */
+/** Flags of `openmldb_ops.py` and of OpenMLDB's own clients, which are accepted and ignored. */
 const OLD_FLAGS: readonly string[] = ["openmldb_bin_path", "role", "interactive"];
 const META_FLAGS: readonly string[] = [...META_SWITCHES, "cmd", ...OLD_FLAGS];
-/** A flag of one name is taken for the other where a command has only that one. */
+/** Synonyms of flags: used if a command has only the other one. */
 const SAME: ReadonlyMap<string, string> = new Map([
   ["endpoint", "endpoints"],
   ["endpoints", "endpoint"],
 ]);
-/** Variables that are no flags: of this tool's tests, and what it tells its `--post_hook`. */
+/** Prefixes of variables that are not flags: those of this tool's tests, and those of its `--post_hook`. */
 const FOREIGN_PREFIXES = ["OPENMLDB_OPS_TEST_", "OPENMLDB_OPS_RUN_"];
 
 /** Names of the flags that need no value in any of these commands. */
@@ -49,8 +49,8 @@ function switchesOf(entries: readonly CommandEntry[]): ReadonlySet<string> {
 }
 
 /**
- * Names of the flags that need no value on this command line. One flag can need a value with one
- * command and none with another, so the command is found out first.
+ * Names of the flags that need no value on this command line. A flag can need a value with one command and none with
+ * another, so the command is determined first.
  */
 export function switchesFor(argv: readonly string[]): ReadonlySet<string> {
   const everywhere = switchesOf(COMMANDS);
@@ -61,7 +61,7 @@ export function switchesFor(argv: readonly string[]): ReadonlySet<string> {
 }
 
 /**
- * Finds out what a command line asks for, and whether its flags belong to that.
+ * Determines the request of a command line, and checks that its flags exist.
  *
  * @param argv Without `node` and the script.
  * @throws OpsError `usage` for an unknown command or flag, with the nearest known one.
@@ -97,14 +97,14 @@ function noClient(): OpsError {
   });
 }
 
-/** More commands that know a flag are only counted. */
+/** Number of commands with a flag that a message names; the others are counted. */
 const OWNERS_SHOWN = 3;
 
 const COMMAND_HINT = "openmldb-ops help lists the commands";
 
 /**
- * The command, as the value of `--cmd` or the first word, and the words that are left then. The
- * old client takes a command with its words in `--cmd`, separated by blanks.
+ * The command's name, from `--cmd` or the first word, and the remaining words. OpenMLDB's old client takes a command
+ * with its arguments in `--cmd`, separated by blanks.
  */
 function commandName(line: CommandLine): {
   readonly name: string | undefined;
@@ -144,7 +144,7 @@ function findCommand(name: string): CommandEntry {
   throw unknown(message, nearestOnes(name, [...COMMANDS.map((known) => known.name), "help"]));
 }
 
-/** Commands of OpenMLDB's clients that need none here, and what to do instead. */
+/** Commands of OpenMLDB's clients that this tool does not have, with a hint for each. */
 const OLD_COMMANDS: ReadonlyMap<string, string> = new Map([
   ["use", "give the database to the command that needs it, with --db"],
   ["man", "openmldb-ops help COMMAND"],
@@ -156,7 +156,7 @@ const OLD_COMMANDS: ReadonlyMap<string, string> = new Map([
   ["changerole", "changeleader gives a partition another leader; loadtable --leader loads one"],
 ]);
 
-/** The flags under the names that the command has. @throws OpsError `usage` for an unknown flag. */
+/** The flags by the command's own names (see {@link SAME}). @throws OpsError `usage` for an unknown flag. */
 function checkedFlags(line: CommandLine, entry: CommandEntry | undefined): CommandLine["flags"] {
   const known = new Set(flagNames(entry?.specs ?? COMMANDS.flatMap(({ specs }) => specs)));
   const flags = new Map<string, readonly string[]>();
@@ -202,10 +202,7 @@ function unknown(message: string, near: readonly string[], hint = COMMAND_HINT):
     : new OpsError({ code: "usage", message: `${message}: did you mean ${near.join(" or ")}?` });
 }
 
-/**
- * What the user should know of a command line and environment that are right but odd: one line
- * each.
- */
+/** Notes on oddities of a valid command line and of the environment, one line each. */
 export function notesOn(line: CommandLine, environment: Environment): string[] {
   const notes = passwordFileNotes(line, environment);
   const old = OLD_FLAGS.filter((name) => line.flags.has(name)).map((name) => `--${name}`);
@@ -234,7 +231,7 @@ export function notesOn(line: CommandLine, environment: Environment): string[] {
   return notes;
 }
 
-/** Bits of a file's mode that let its group and all others read it. */
+/** Mode bits that allow group and others to read a file. */
 const READABLE_BY_OTHERS = 0o044;
 
 function passwordFileNotes(line: CommandLine, environment: Environment): string[] {
@@ -245,7 +242,7 @@ function passwordFileNotes(line: CommandLine, environment: Environment): string[
   return [`other users can read the password file: chmod 600 ${shellWord(path)}`];
 }
 
-/** Compares what comes after the prefix: with it, all names would be near each other. */
+/** Compares names without their prefix, with which all names would be similar. */
 function nearestVariable(name: string, known: readonly string[]): string | undefined {
   const bare = (variable: string) => variable.slice(VARIABLE_PREFIX.length).toLowerCase();
   const near = nearest(bare(name), known.map(bare));

@@ -1,13 +1,10 @@
 import type { DrawLive } from "../commands/command.js";
 
-/** Lines at the lower end of a terminal that are drawn anew in place, below all that is written. */
+/** A block of lines that is redrawn in place below all other output of a terminal. */
 export interface LiveArea {
-  /**
-   * Draws the area from now on, in place of what was drawn before; undefined takes it away, and what is written
-   * next begins a line.
-   */
+  /** Draws the area with `draw`, replacing the previous one. Undefined removes it; the next output begins a line. */
   show(draw: DrawLive | undefined): void;
-  /** Runs what writes to the terminal, and draws the area again below it if it ended with a line break. */
+  /** Runs `write`, which writes `text`, and redraws the area below it if the text ended with a line break. */
   around(text: string, write: () => void): void;
 }
 
@@ -18,20 +15,20 @@ export interface LiveTerminal {
 }
 
 /**
- * Clears the line of the cursor and all below, and goes back. Not in one: tmux moves all lines of a screen that is
- * cleared from its first row on into its history.
+ * Clears the cursor's line and everything below it, and returns the cursor. In two steps, because tmux moves the screen
+ * into its history if it is cleared from the first row on.
  */
 const CLEAR = "\r\x1b[K\x1b7\x1b[B\x1b[J\x1b8";
-/** Lines that are too long for the terminal end at its edge, while it changes its size too. */
+// Disables and enables line wrapping, so that long lines are cut at the edge, also while the size changes.
 const WRAP_OFF = "\x1b[?7l";
 const WRAP_ON = "\x1b[?7h";
-/** Rows that lines cannot use: one for the cursor, and one that keeps the terminal from scrolling. */
+/** Rows that the area cannot use: one for the cursor, and one to keep the terminal from scrolling. */
 const ROWS_FREE = 2;
 
 /**
- * The cursor rests on an empty line above the area. Taking it away is to clear what is below, however many rows
- * that has become: terminals wrap lines anew when they change their size, before the process is told, and some
- * do not, so that the rows of what was drawn cannot be counted. What is typed meanwhile stands on that empty line.
+ * Creates a live area. The cursor stays on an empty line above it, where typed text appears. To remove the area,
+ * everything below the cursor is cleared. Rows are not counted, because some terminals rewrap lines when their size
+ * changes, before the process is notified.
  */
 export function createLiveArea(terminal: LiveTerminal): LiveArea {
   let draw: DrawLive | undefined;

@@ -3,20 +3,20 @@ import { readUserFile } from "../util/user-file.js";
 import { badValue } from "./flag-values.js";
 import type { Settings } from "./settings.js";
 
-/** A longer file is no configuration of OpenMLDB. */
+/** Limit in bytes of a configuration file. */
 const CONF_BYTES_MAX = 1_000_000;
-/** Where ZooKeeper listens if neither file says (release/conf/openmldb-env.sh, OpenMLDB 0.9.2). */
+/** Default port of ZooKeeper (release/conf/openmldb-env.sh, OpenMLDB 0.9.2). */
 const ZK_PORT = "2181";
-/** What the file is delivered with. */
+/** Default root path in the same file. */
 const ROOT_PATH = "/openmldb";
 
 /**
- * Reads where an installation of OpenMLDB has its ZooKeeper, as its own scripts find it: from
- * `conf/openmldb-env.sh`, and from the section `[zookeeper]` of `conf/hosts` where that names none
- * (release/sbin/init.sh). Nothing is executed: only plain assignments are understood.
+ * Reads the ZooKeeper settings of an OpenMLDB installation in the same way as its own scripts (release/sbin/init.sh):
+ * from `conf/openmldb-env.sh`, and from the section `[zookeeper]` of `conf/hosts` if that file names no servers.
+ * Executes nothing: only plain assignments are parsed.
  *
- * @param home The folder that holds `conf`.
- * @param where The flag with its value, as the user would recognise it, made safe.
+ * @param home The folder that contains `conf`.
+ * @param where The flag with its value, escaped for messages.
  * @throws OpsError `usage` if a file cannot be read, or if neither names a ZooKeeper.
  */
 export function readOpenmldbHome(home: string, where: string): Settings {

@@ -16,23 +16,23 @@ import {
   pidList,
   type ValueParser,
 } from "./flag-values.js";
-import { type FlagsOf, needed, noVariable, optional, toggle } from "./spec.js";
+import { type FlagsOf, noVariable, optional, required, toggle } from "./spec.js";
 
 const yesOrNo: ValueParser<boolean> = Object.assign(
   (text: string, where: string) => choice("yes", "no")(text, where) === "yes",
   { words: ["yes", "no"] },
 );
 
-/** The status of ended ops, also as OpenMLDB's clients write it (`kFailed`). */
+/** The status of ended ops, also in the spelling of OpenMLDB's clients (`kFailed`). */
 const endedStatus: ValueParser<EndedStatus> = (text, where) =>
   choice("done", "failed", "canceled")(text.replace(/^k(?=[A-Z])/, ""), where);
 
-/** What `changeleader` takes. */
+/** Flags of `changeleader`. */
 export const changeLeaderSpecs = {
   ...operateSpecs,
   db: dbOfTable,
   table: oneTable,
-  pid: noVariable(needed(["pid", "N", "the partition"], integer(0, 1_000_000), "--pid=0")),
+  pid: noVariable(required(["pid", "N", "the partition"], integer(0, 1_000_000), "--pid=0")),
   /** An endpoint, or `auto`; undefined: only if no leader is alive. */
   candidate: noVariable(
     optional(
@@ -41,7 +41,7 @@ export const changeLeaderSpecs = {
     ),
   ),
   noRecover: toggle("no_recover", "leave the old leader marked not alive"),
-  /** Whether entries of this partition may be given up. */
+  /** True if entries of this partition may be discarded. */
   acceptsLoss: noVariable(
     toggle("accept_data_loss", "give up entries that the new leader does not hold"),
   ),
@@ -60,7 +60,7 @@ const endpointSpecs = {
   acceptDataLoss,
 };
 
-/** What `offlineendpoint` takes. */
+/** Flags of `offlineendpoint`. */
 export const offlineEndpointSpecs = {
   ...operateSpecs,
   ...endpointSpecs,
@@ -73,7 +73,7 @@ export const offlineEndpointSpecs = {
 /** Flags of `offlineendpoint`. */
 export type OfflineEndpointFlags = FlagsOf<typeof offlineEndpointSpecs>;
 
-/** What `recoverendpoint` takes. */
+/** Flags of `recoverendpoint`. */
 export const recoverEndpointSpecs = {
   ...operateSpecs,
   ...endpointSpecs,
@@ -88,7 +88,7 @@ const tableSpecs = {
   db: dbOfTable,
   table: oneTable,
   pids: noVariable(
-    needed(["pid", "LIST", "its partitions, such as 0,2,5-7; * for all"], pidList, "--pid=0"),
+    required(["pid", "LIST", "its partitions, such as 0,2,5-7; * for all"], pidList, "--pid=0"),
   ),
 };
 
@@ -101,14 +101,14 @@ export type ReplicaFlags = FlagsOf<typeof replicaSpecs>;
 /** Flags of `migrate`. */
 export const migrateSpecs = {
   from: noVariable(
-    needed(
+    required(
       ["src", "ENDPOINT", "the tablet that the followers leave"],
       oneEndpoint,
       "--src=HOST:PORT",
     ),
   ),
   to: noVariable(
-    needed(["des", "ENDPOINT", "the tablet that they go to"], oneEndpoint, "--des=HOST:PORT"),
+    required(["des", "ENDPOINT", "the tablet that they go to"], oneEndpoint, "--des=HOST:PORT"),
   ),
   ...tableSpecs,
   ...operateSpecs,
@@ -119,7 +119,7 @@ export type MigrateFlags = FlagsOf<typeof migrateSpecs>;
 
 /** Flags of `cancelop`. */
 export const cancelOpSpecs = {
-  op: noVariable(needed(["op_id", "N", "the op, see showopstatus"], opId, "--op_id=42")),
+  op: noVariable(required(["op_id", "N", "the op, see showopstatus"], opId, "--op_id=42")),
   ...operateSpecs,
 };
 
@@ -147,7 +147,7 @@ export type DeleteOpFlags = FlagsOf<typeof deleteOpSpecs>;
 /** Flags of `updatetablealive`. */
 export const tableAliveSpecs = {
   ...replicaSpecs,
-  isAlive: noVariable(needed(["alive", "yes|no", "how they are marked"], yesOrNo, "--alive=no")),
+  isAlive: noVariable(required(["alive", "yes|no", "how they are marked"], yesOrNo, "--alive=no")),
   isForced: noVariable(toggle("force", "mark them even if their tablets contradict it")),
 };
 
@@ -157,16 +157,16 @@ export type TableAliveFlags = FlagsOf<typeof tableAliveSpecs>;
 /** Flags of `loadtable`: at most one of the two roles is given. */
 export const loadTableSpecs = {
   ...replicaSpecs,
-  /** Compared with the record; undefined: not. */
+  /** The tid to compare with the record; undefined: no comparison. */
   tid: noVariable(
     optional(
       ["tid", "TID", "id of the table, compared with the record"],
       integer(0, 4_294_967_295),
     ),
   ),
-  /** The tablet client's fourth word; this tool sends what the nameserver's record has. */
+  /** The fourth word of OpenMLDB's tablet client. Ignored, because this tool sends the record's value. */
   ttl: noVariable(optional(["ttl", "N", "accepted but not used: the record has it"], anyText)),
-  /** The tablet client's fifth word. */
+  /** The fifth word of OpenMLDB's tablet client. Ignored. */
   segmentCount: noVariable(
     optional(["segment_cnt", "N", "accepted but not used: the record has it"], anyText),
   ),

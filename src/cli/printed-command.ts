@@ -9,13 +9,13 @@ import { type CommonFlags, commonSpecs } from "./common-specs.js";
 import { flagDuration } from "./flag-values.js";
 import type { FlagSpec } from "./spec.js";
 
-/** The name under which the tool is called. */
+/** The name of the tool's executable. */
 export const TOOL = "openmldb-ops";
 
-/** Stands for a command that no shell can pass on: an argument of a process cannot hold the character NUL. */
+/** Printed instead of a command with the character NUL, which an argument of a process cannot contain. */
 const UNPRINTABLE = `(${TOOL} cannot be told this on a command line: a name holds the character NUL)`;
 
-/** What a flag of {@link ToolCommand} can hold. */
+/** The value of a flag of {@link ToolCommand}. */
 type FlagValue =
   | string
   | number
@@ -27,15 +27,15 @@ type FlagValue =
   | readonly (PartitionRef | Loss)[];
 
 /**
- * The command and its flags, one argument each, not quoted. `--flag=value` in one argument: the value
- * may begin with a dash.
+ * The command and its flags as unquoted arguments. Flag and value form one argument (`--flag=value`), because the
+ * value can begin with a dash.
  */
 export function commandWords(command: ToolCommand): string[] {
   const { cmd, ...flags } = command;
   if (command.cmd === "confset") return [cmd, command.key, command.value];
   if (command.cmd === "confget") return [cmd, command.key];
   return [
-    // As OpenMLDB's own manual writes it.
+    // The spelling of OpenMLDB's own manual.
     cmd === "recoverdata" ? `--cmd=${cmd}` : cmd,
     ...Object.entries<FlagValue>(flags).flatMap(([name, value]) => flagWord(name, value)),
   ];
@@ -56,23 +56,23 @@ function itemText(item: PartitionRef | Loss): string {
 }
 
 /**
- * The one place that makes the text of a command to be typed: quoted for the shell (bash, zsh), with
- * the connection flags of this run. Secrets are left out: they come from the environment or from files.
+ * Returns the function that formats all printed commands: quoted for the shell (bash, zsh), with the connection flags
+ * of this run. Secrets are left out; they come from the environment or from files.
  */
 export function commandPrinter(flags: CommonFlags): PrintCommand {
   const connection = connectionWords(flags);
   return (command) => commandText([...commandWords(command), ...connection]);
 }
 
-/** The text of a command line, from the arguments after the tool's name. */
+/** Formats a command line from the arguments after the tool's name. */
 export function commandText(args: readonly string[]): string {
   if (args.some((arg) => arg.includes("\0"))) return UNPRINTABLE;
   return [TOOL, ...args].map(shellWord).join(" ");
 }
 
 /**
- * How this run reaches the cluster, as far as it is not what is taken without a flag. A path is made
- * absolute: the command may be typed in another folder.
+ * The connection flags of this run that differ from the defaults. Paths are made absolute, because the command may be
+ * run in another folder.
  */
 function connectionWords(flags: CommonFlags): string[] {
   const { zkCert, zkAuthSchema, user, password, maxAnswerBytes } = flags;
@@ -93,7 +93,7 @@ function connectionWords(flags: CommonFlags): string[] {
   ];
 }
 
-/** The flag, if its value is not the default. */
+/** The flag, unless its value is the default. */
 function other<T>({ name, absent }: FlagSpec<T>, value: T, text: (value: T) => string): string[] {
   return "value" in absent && absent.value === value ? [] : [`--${name}=${text(value)}`];
 }

@@ -3,35 +3,35 @@ import { messageOf } from "../errors.js";
 import { clipped, printable, safe } from "../util/text.js";
 import { createLiveArea, type LiveArea } from "./live-area.js";
 
-/** Characters of a line on stderr. A longer one is cut: it is text from outside, not a message. */
+/** Number of characters of a line on stderr; longer lines, which contain text from outside, are cut. */
 const LINE_MAX = 20_000;
 
 /**
- * The streams of the process, guarded against readers that go away, and the one gate to them: all
- * text is made {@link printable} here, whatever its writer did.
+ * The output streams of the process, protected against closed readers. All output goes through this interface, which
+ * makes it {@link printable}.
  */
 export interface ProcessIo {
   /** Writes to stdout; never throws. */
   out(text: string): void;
-  /** Writes to stdout, and resolves when it is through or stdout is closed; never rejects. */
+  /** Writes to stdout; resolves when the text is written or stdout is closed; never rejects. */
   print(text: string): Promise<void>;
   /** Writes to stderr, each line up to a limit; never throws. */
   err(text: string): void;
-  /** Writes a control sequence of this tool to stdout or stderr (cursor, clearing), as it is. */
+  /** Writes a control sequence of this tool (cursor, clearing) to stdout or stderr unchanged. */
   control(stream: "stdout" | "stderr", sequence: string): void;
-  /** Draws lines at the lower end of the terminal that stderr is; see `TextOut.live`. Drawn anew when its size changes. */
+  /** Shows a live block on stderr; see `TextOut.live`. It is redrawn when the size of the terminal changes. */
   live(draw: DrawLive | undefined): void;
-  /** Whether anything was written to stdout. */
+  /** True if anything was written to stdout. */
   hasWritten(): boolean;
-  /** Whether the reader of stdout has gone away, so that nothing written is seen. */
+  /** True if stdout is closed or failed, so that further output is useless. */
   isClosed(): boolean;
-  /** Why the result did not get through, in words; undefined if it did or stdout is closed. */
+  /** Why the result could not be written; undefined if it was written, or if the reader closed stdout. */
   failure(): string | undefined;
 }
 
 /**
- * Guards stdout and stderr. A reader that has seen enough (EPIPE, as with `| head`) is no error
- * and ends nothing: a recovery must go on. A full disk behind `> file` is one.
+ * Protects stdout and stderr. A closed reader (EPIPE, as with `| head`) is not an error, because a recovery must
+ * continue. A full disk with `> file` is one.
  */
 export function guardProcessIo(): ProcessIo {
   let hasWritten = false;
@@ -42,7 +42,7 @@ export function guardProcessIo(): ProcessIo {
     if (error.code !== "EPIPE") failure ??= safe(messageOf(error));
   });
   process.stderr.on("error", () => {
-    // No stream is left to report it on.
+    // Ignored: no stream is left to report it.
   });
   let area: LiveArea | undefined;
   const around = (stream: "stdout" | "stderr", text: string, write: () => void) => {
@@ -78,7 +78,7 @@ export function guardProcessIo(): ProcessIo {
   };
 }
 
-/** The live area of stderr: gone when the process ends, and while it is stopped (Ctrl-Z). */
+/** The live area of stderr. It is removed when the process ends, and while it is suspended (Ctrl-Z). */
 function liveArea(): LiveArea {
   const { stderr } = process;
   const area = createLiveArea({
@@ -103,7 +103,7 @@ function liveArea(): LiveArea {
   };
 }
 
-/** Waits, within a bound, until what was written to stdout is through or has failed. */
+/** Waits until all output to stdout is written or has failed, for at most `limitMs` milliseconds. */
 export async function stdoutDrained(limitMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<void>((resolve) => {

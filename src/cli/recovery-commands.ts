@@ -9,7 +9,7 @@ import {
 } from "./recovery-specs.js";
 import { checkVerify, verifySpecs } from "./verify-specs.js";
 
-/** Recovery itself, and what tells whether it is needed. */
+/** Recovery, and the commands that show whether it is needed. */
 export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "recoverdata",

@@ -22,12 +22,12 @@ import {
   readableFile,
   replaceableFile,
 } from "./flag-values.js";
-import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
 import { judgeSpecs } from "./verify-specs.js";
 import { waitSpecs } from "./wait-specs.js";
 import { watchSpecs } from "./watch-specs.js";
 
-/** `--lost`: tablets that will not come back. */
+/** `--lost`: tablets that the operator declares lost. */
 const lostTablets = noVariable(
   many(
     ["lost", "ENDPOINT", "recover without this tablet: it will not return"],
@@ -62,7 +62,7 @@ export const recoverDataSpecs = {
     ["report_file", "FILE", "write the result there too, as --output=json prints it"],
     replaceableFile(),
   ),
-  /** Partitions in which something may be given up. */
+  /** Partitions in which data may be discarded, or the accepted loss with lost tablets. */
   acceptDataLoss: noVariable(
     many(
       [
@@ -73,14 +73,14 @@ export const recoverDataSpecs = {
       partitionsOrLoss,
     ),
   ),
-  /** The replica that leads then, one for each of `acceptDataLoss`, in the same order. */
+  /** The chosen leaders, one for each partition of `acceptDataLoss`, in the same order. */
   leader: noVariable(
     many(
       ["leader", "ENDPOINT", "the replica that leads then; one for each --accept_data_loss"],
       listOf(/^\S+$/, "an endpoint"),
     ),
   ),
-  /** File that open decisions are written to, which must not exist. */
+  /** New file that open decisions are written to. */
   decisionsOut: noVariable(
     optional(["decisions_out", "FILE", "write the open decisions there, to be filled in"], anyText),
   ),
@@ -91,18 +91,18 @@ export const recoverDataSpecs = {
       readableFile,
     ),
   ),
-  /** Whether auto_failover stays off at the end while decisions are open. */
+  /** True if auto_failover stays off at the end while decisions are open. */
   keepsOffUndecided: toggle(
     "keep_off_while_undecided",
     "leave auto_failover off at the end while partitions need a decision",
   ),
-  /** Tablets that will not come back. */
+  /** Tablets that the operator declares lost. */
   lost: lostTablets,
-  /** Whether the replicas that are missing then are made anew. */
+  /** True if the missing replicas are added on other tablets afterwards. */
   replaces: noVariable(
     toggle("replace", "with --lost: then add the missing replicas on other tablets"),
   ),
-  /** Whether the rows of the partitions that were worked on are compared at the end. */
+  /** True if the rows of the recovered partitions are compared at the end. */
   isDeep: noVariable(
     toggle("deep", "at the end compare the rows of what was worked on, as verify --deep does"),
   ),
@@ -112,7 +112,7 @@ export const recoverDataSpecs = {
 /** Flags of `recoverdata`. */
 export type RecoverDataFlags = FlagsOf<typeof recoverDataSpecs>;
 
-/** What `recovertable` takes. */
+/** Flags of `recovertable`. */
 export const recoverTableSpecs = {
   ...recoverDataSpecs,
   db: dbOfTable,
@@ -139,16 +139,16 @@ export const inspectSpecs = {
     integer(0, 10 ** 15 - 1),
     "10000",
   ),
-  /** Whether each partition that is not healthy is shown with its replicas, however many there are. */
+  /** True if each unhealthy partition is shown with its replicas, however many there are. */
   isVerbose: toggle("verbose", "each partition that is not healthy, with its replicas"),
-  /** Tablets to be looked at as if they did not come back. */
+  /** Tablets that are treated as lost. */
   lost: lostTablets,
 };
 
 /** Flags of `inspect`. */
 export type InspectFlags = FlagsOf<typeof inspectSpecs>;
 
-/** Judges flags together. @throws OpsError `usage`. */
+/** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkRecoverData(flags: RecoverDataFlags): void {
   checkLost(flags);
   const { leader } = flags;
@@ -203,17 +203,17 @@ function checkLost({
   }
 }
 
-/** What `movetablet` takes. */
+/** Flags of `movetablet`. */
 export const moveTabletSpecs = {
   from: noVariable(
-    needed(
+    required(
       ["from", "ENDPOINT", "the tablet on record, which is not registered any more"],
       oneEndpoint,
       "--from=10.0.0.1:9527",
     ),
   ),
   to: noVariable(
-    needed(
+    required(
       ["to", "ENDPOINT", "the tablet that has its disk now"],
       oneEndpoint,
       "--to=10.0.0.4:9527",
@@ -225,7 +225,7 @@ export const moveTabletSpecs = {
 /** Flags of `movetablet`. */
 export type MoveTabletFlags = FlagsOf<typeof moveTabletSpecs>;
 
-/** Judges flags together. @throws OpsError `usage`. */
+/** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkMove({ from, to }: MoveTabletFlags): void {
   if (from !== to) return;
   throw new OpsError({

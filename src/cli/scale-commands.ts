@@ -8,7 +8,7 @@ import {
   scaleOutOnlySpecs,
 } from "./scale-specs.js";
 
-/** Commands that move whole tablets' replicas: scaling and upgrades. */
+/** Commands that move replicas or leaders of whole tablets: scaling and upgrades. */
 export const SCALE_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "scaleout",

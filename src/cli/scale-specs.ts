@@ -1,7 +1,7 @@
 import { OpsError } from "../errors.js";
 import { operateSpecs } from "./common-specs.js";
 import { anyText, integer, listOf } from "./flag-values.js";
-import { type FlagsOf, needed, noVariable, toggle, withDefault } from "./spec.js";
+import { type FlagsOf, noVariable, required, toggle, withDefault } from "./spec.js";
 
 const endpointList = listOf(/^\S+$/, "an endpoint");
 
@@ -12,7 +12,7 @@ const concurrency = withDefault(
 );
 
 const scaleOutSpecs = {
-  /** Whether partitions with more replicas than their table asks for keep them. */
+  /** True if partitions with more replicas than their table's replica count keep them. */
   keepsSurplus: toggle(
     "keep_surplus",
     "keep replicas beyond the table's number; otherwise they count as leftovers of a run",
@@ -21,21 +21,21 @@ const scaleOutSpecs = {
   ...operateSpecs,
 };
 
-/** What `scaleoutonly` takes. */
+/** Flags of `scaleout`. */
 export const scaleOutOnlySpecs = {
   ...scaleOutSpecs,
-  /** Whether only missing replicas are made, and nothing is moved. */
+  /** True if only missing replicas are added, and nothing is moved. */
   addsMissing: noVariable(toggle("add_missing", "add missing replicas, and move nothing")),
 };
 
 /** Flags of `scaleout`. */
 export type ScaleOutFlags = FlagsOf<typeof scaleOutOnlySpecs>;
 
-/** What `scalein` takes. */
+/** Flags of `scalein`. */
 export const scaleInSpecs = {
-  /** The tablets to be emptied; at least one, each once. */
+  /** The tablets to empty; at least one, without duplicates. */
   endpoints: noVariable({
-    ...needed(
+    ...required(
       ["endpoints", "ENDPOINT,...", "the tablets to be emptied"],
       endpointList,
       "--endpoints=127.0.0.1:10921",
@@ -48,17 +48,17 @@ export const scaleInSpecs = {
 /** Flags of `scalein`. */
 export type ScaleInFlags = FlagsOf<typeof scaleInSpecs>;
 
-/** What `postupgrade` takes. */
+/** Flags of `post-upgrade`. */
 export const postUpgradeSpecs = {
-  /** The one tablet that is upgraded. */
+  /** The tablet that is upgraded; exactly one. */
   endpoints: noVariable(
-    needed(
+    required(
       ["endpoints", "ENDPOINT", "the tablet that is upgraded, one at a time"],
       endpointList,
       "--endpoints=127.0.0.1:10921",
     ),
   ),
-  /** Path of the file that remembers which leaders were taken away. */
+  /** Path of the file that records the leaders that were moved away. */
   statfile: withDefault(
     ["statfile", "FILE", "file that records the leaders moved off the tablet"],
     anyText,
@@ -71,10 +71,10 @@ export const postUpgradeSpecs = {
 /** Flags of `post-upgrade`. */
 export type PostUpgradeFlags = FlagsOf<typeof postUpgradeSpecs>;
 
-/** What `preupgrade` takes. */
+/** Flags of `pre-upgrade`. */
 export const preUpgradeSpecs = {
   ...postUpgradeSpecs,
-  /** Whether partitions with one replica stay on the tablet, out of service meanwhile. */
+  /** True if partitions with one replica stay on the tablet, out of service during the upgrade. */
   allowsSingle: toggle(
     "allow_single_replica",
     "leave partitions with one replica there, out of service while the tablet is down",
@@ -84,7 +84,7 @@ export const preUpgradeSpecs = {
 /** Flags of `pre-upgrade`. */
 export type PreUpgradeFlags = FlagsOf<typeof preUpgradeSpecs>;
 
-/** @throws OpsError `usage` unless exactly one endpoint is given. */
+/** Checks that one endpoint is given. @throws OpsError `usage`. */
 export function checkOne({ endpoints }: Pick<PostUpgradeFlags, "endpoints">): void {
   if (endpoints.length === 1) return;
   throw new OpsError({
@@ -94,7 +94,7 @@ export function checkOne({ endpoints }: Pick<PostUpgradeFlags, "endpoints">): vo
   });
 }
 
-/** @throws OpsError `usage` for an endpoint that is named twice. */
+/** Checks that no endpoint is named twice. @throws OpsError `usage`. */
 export function checkDistinct({ endpoints }: Pick<ScaleInFlags, "endpoints">): void {
   const twice = endpoints.find((one, index) => endpoints.indexOf(one) !== index);
   if (twice === undefined) return;

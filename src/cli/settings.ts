@@ -1,7 +1,7 @@
-/** A value that was not typed: by flag name, with the place where it stands. */
+/** Values from configuration files, by flag name. */
 export type Settings = ReadonlyMap<string, Setting>;
 
-/** One value and its source. */
+/** One value with its source. */
 interface Setting {
   readonly text: string;
   /** File and field, such as `/etc/clusters.json: clusters.prod.user`. */

@@ -11,7 +11,7 @@ import {
   showTabletSpecs,
 } from "./show-specs.js";
 
-/** Commands that only show, in the order in which help lists them. */
+/** Read-only commands, in the order of help. */
 export const SHOW_COMMANDS: readonly CommandEntry[] = [
   clusterEntryOf({
     name: "showns",

@@ -2,20 +2,20 @@ import { messageOf, OpsError } from "../errors.js";
 import { clipped, jsonText, safe } from "../util/text.js";
 
 const SCHEMA_VERSION = 1;
-/** Characters of a message for people, and of its hint, so that both can be found on the line. */
+/** Limit of characters of a printed message, and of its hint. */
 const MESSAGE_MAX = 4_000;
 
-/** What to do about an error that is none of the expected ones. */
+/** The hint for an unexpected error. */
 export const unexpectedHint = "this is a bug; run again with --log_level=debug and report the log";
 
-/** An error for people, on one line: what happened, and in brackets what to do. */
+/** An error as one line of text: the message, and the hint in brackets. */
 export function errorText(thrown: unknown): string {
   const hint = hintOf(thrown);
   const message = safe(clipped(messageOf(thrown), MESSAGE_MAX));
   return hint === undefined ? message : `${message} (${safe(clipped(hint, MESSAGE_MAX))})`;
 }
 
-/** What to do where the operating system refused something, by its code. */
+/** Hints for errors of the operating system, by code. */
 const SYSTEM_HINTS: ReadonlyMap<unknown, string> = new Map([
   ["EMFILE", "allow a process more open files: ulimit -n"],
   ["ENFILE", "the machine has no file handles left: end other processes, or raise fs.file-max"],
@@ -30,7 +30,7 @@ function hintOf(thrown: unknown): string | undefined {
   return SYSTEM_HINTS.get(code) ?? unexpectedHint;
 }
 
-/** The lines that come before {@link errorText}: what it sums up. Empty for most errors. */
+/** The lines that precede {@link errorText}, with the details of an error. Empty for most errors. */
 export function detailLines(thrown: unknown): string[] {
   return detailsOf(thrown).map((line) => safe(clipped(line, MESSAGE_MAX)));
 }
@@ -39,15 +39,15 @@ function detailsOf(thrown: unknown): readonly string[] {
   return thrown instanceof OpsError ? thrown.details : [];
 }
 
-/** Which command ended with an error, and when a look of it failed. */
+/** The command that failed, and the time of a failed observation. */
 export interface FailedCommand {
   /** Undefined if the command line names none. */
   readonly command?: string | undefined;
-  /** With a look of `--watch`: its time, ISO 8601 in UTC. */
+  /** Time of a failed observation of `--watch`, ISO 8601 in UTC. */
   readonly time?: string;
 }
 
-/** An error for programs: one JSON document with its line break, the same for every command and every look. */
+/** An error as a JSON document with a line break; the same for all commands, with and without `--watch`. */
 export function errorDocument(
   thrown: unknown,
   exitCode: number,
@@ -64,7 +64,7 @@ export function errorDocument(
   return `${jsonText({ schemaVersion: SCHEMA_VERSION, command, time, exitCode, error })}\n`;
 }
 
-/** Where an error that is no OpsError comes from; of an OpsError, where its cause comes from. */
+/** The stack trace of an unexpected error, or of the cause of an OpsError. */
 export function stackLines(thrown: unknown): string[] {
   const root = thrown instanceof OpsError ? (thrown.cause ?? thrown) : thrown;
   return root instanceof Error ? (root.stack ?? "").split("\n") : [];

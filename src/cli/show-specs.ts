@@ -12,13 +12,13 @@ import {
   pidList,
   type ValueParser,
 } from "./flag-values.js";
-import { type FlagsOf, many, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
 import { watchSpecs } from "./watch-specs.js";
 
-/** The largest number that tids and pids can be: unsigned 32 bits on the wire. */
+/** The largest tid or pid: unsigned 32 bits on the wire. */
 const MAX_UINT32 = 4_294_967_295;
 
-/** Statuses and types of ops, in OpenMLDB's words; upper and lower case and the `k` do not matter. */
+/** Statuses and types of ops as OpenMLDB names them; case and the leading `k` do not matter. */
 const opWords: ValueParser<readonly string[]> = Object.assign(
   (text: string, where: string) =>
     text.split(",").map((part) => {
@@ -35,7 +35,7 @@ const opWords: ValueParser<readonly string[]> = Object.assign(
   { words: OP_WORDS },
 );
 
-/** What `showtable` takes. */
+/** Flags of `showtable`. */
 export const showTableSpecs = {
   ...commonSpecs,
   db: onlyDb,
@@ -58,7 +58,7 @@ export type ShowTableFlags = FlagsOf<typeof showTableSpecs>;
 export const showOpStatusSpecs = {
   ...showTableSpecs,
   ...watchSpecs,
-  /** Statuses and op types in OpenMLDB's words; empty for all. */
+  /** Statuses and op types as OpenMLDB names them; empty for all. */
   filter: noVariable(
     many(
       ["filter", "WORD,...", "ops of this status or type only, such as kFailed or kMigrateOP"],
@@ -80,13 +80,13 @@ export const showOpStatusSpecs = {
 /** Flags of `showopstatus`. */
 export type ShowOpStatusFlags = FlagsOf<typeof showOpStatusSpecs>;
 
-/** What `showtablet` takes. */
+/** Flags of `showtablet`. */
 export const showTabletSpecs = { ...commonSpecs, ...watchSpecs };
 
 /** Flags of `showtablet`. */
 export type ShowTabletFlags = FlagsOf<typeof showTabletSpecs>;
 
-/** What `showtablestatus` takes. */
+/** Flags of `showtablestatus`. */
 export const showTableStatusSpecs = {
   ...commonSpecs,
   /** SQL LIKE on the name of the database. */
@@ -102,15 +102,15 @@ export const showTableStatusSpecs = {
 /** Flags of `showtablestatus`. */
 export type ShowTableStatusFlags = FlagsOf<typeof showTableStatusSpecs>;
 
-/** Example of a right command line. */
+/** Name and help of `--tid`. */
 export const tid = ["tid", "TID", "id of the table (showtable shows it)"] as const;
-/** Example of a right command line. */
+/** Name and help of `--pid`. */
 export const pid = ["pid", "PID", "number of the partition"] as const;
 
-/** What `gettablestatus` takes. */
+/** Flags of `gettablestatus`. */
 export const getTableStatusSpecs = {
   ...commonSpecs,
-  /** The tablet that is asked; undefined: every tablet. */
+  /** The tablet to query; undefined: every tablet. */
   endpoint: optional(
     ["endpoint", "ENDPOINT", "the tablet to query; every tablet if left out"],
     oneEndpoint,
@@ -122,23 +122,23 @@ export const getTableStatusSpecs = {
 /** Flags of `gettablestatus`. */
 export type GetTableStatusFlags = FlagsOf<typeof getTableStatusSpecs>;
 
-/** What `getfollower` takes. */
+/** Flags of `getfollower`. */
 export const getFollowerSpecs = {
   ...commonSpecs,
-  /** The tablet that is asked, which must run the leader. */
-  endpoint: needed(
+  /** The tablet to query, which must run the leader. */
+  endpoint: required(
     ["endpoint", "ENDPOINT", "the tablet to query, by its endpoint or server name"],
     oneEndpoint,
     "--endpoint=127.0.0.1:10921",
   ),
-  tid: needed(tid, integer(0, MAX_UINT32), "--tid=7"),
-  pid: needed(pid, integer(0, MAX_UINT32), "--pid=0"),
+  tid: required(tid, integer(0, MAX_UINT32), "--tid=7"),
+  pid: required(pid, integer(0, MAX_UINT32), "--pid=0"),
 };
 
 /** Flags of `getfollower`. */
 export type GetFollowerFlags = FlagsOf<typeof getFollowerSpecs>;
 
-/** Judges flags together. @throws OpsError `usage`. */
+/** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkReplica({ tid, pid }: GetTableStatusFlags): void {
   if (pid === undefined || tid !== undefined) return;
   throw new OpsError({
@@ -148,7 +148,7 @@ export function checkReplica({ tid, pid }: GetTableStatusFlags): void {
   });
 }
 
-/** Judges flags together. @throws OpsError `usage`. */
+/** Checks that `--wait` and `--watch` are not combined. @throws OpsError `usage`. */
 export function checkOneKindOfWaiting({ wait, watchMs }: ShowOpStatusFlags): void {
   if (!wait || watchMs === undefined) return;
   throw new OpsError({

@@ -6,15 +6,15 @@ import {
   signalExitCode,
 } from "../exit-codes.js";
 
-/** Watches for the signals that end a run. */
+/** Handles the signals that end a run. */
 export interface SignalWatch {
   /** Aborted by the first signal, or by {@link SignalWatch.abort}. */
   readonly signal: AbortSignal;
-  /** The first signal that came; undefined if none did. */
+  /** The first signal received; undefined if there was none. */
   received(): StopSignal | undefined;
   /**
-   * What is done before the process exits at once. The handler returns whether auto_failover may be
-   * off. The last registration wins.
+   * Registers a handler that runs before the process exits at once. It returns true if auto_failover may be off. A
+   * later registration replaces an earlier one.
    */
   onSecond(handler: () => boolean): void;
   /** Stops the run for another reason than a signal. */
@@ -24,26 +24,26 @@ export interface SignalWatch {
    * if auto_failover may be off.
    */
   leave(exitCode: number): never;
-  /** Ends watching: signals do what they do by default again. */
+  /** Removes the handlers: signals have their default effect again. */
   stop(): void;
 }
 
 /**
- * Starts watching: the first SIGINT, SIGTERM or SIGHUP stops the run in good order, the second one
- * leaves at once with 128 + n.
+ * Installs the handlers: the first SIGINT, SIGTERM or SIGHUP stops the run in an orderly way, the second one exits at
+ * once with 128 + n.
  *
- * @param say Told one line, without line break, when the first signal comes.
+ * @param print Receives one line, without line break, after the first signal.
  */
-export function watchSignals(say: (line: string) => void): SignalWatch {
+export function watchSignals(print: (line: string) => void): SignalWatch {
   const controller = new AbortController();
   let first: StopSignal | undefined;
-  // Only a run that changes the cluster registers one.
+  // Registered only by a run that changes the cluster.
   let handler: (() => boolean) | undefined;
   const mayBeOff = (): boolean => {
     try {
       return handler?.() === true;
     } catch {
-      // The exit comes first: the line that the handler prints is all that is lost.
+      // Exit in any case; only the line of the handler is lost.
       return false;
     }
   };
@@ -56,7 +56,7 @@ export function watchSignals(say: (line: string) => void): SignalWatch {
     first = name;
     if (controller.signal.aborted) return;
     const doing = handler === undefined ? "stopping" : "stopping, putting things back";
-    say(`${name}: ${doing} (again to exit at once)`);
+    print(`${name}: ${doing} (again to exit at once)`);
     controller.abort(interruptedBy(name));
   };
   for (const name of STOP_SIGNALS) process.on(name, onSignal);

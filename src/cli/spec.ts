@@ -1,42 +1,42 @@
 import { trueOrFalse, type ValueParser } from "./flag-values.js";
 
-/** One flag of a command: its spelling, what it means, and how its value is read. */
+/** One flag of a command: its name, its help, and the parser of its value. */
 export interface FlagSpec<T> {
   /** With underscores and without dashes, such as `zk_cluster`. */
   readonly name: string;
-  /** What stands for the value in help; undefined for a switch, which needs no value. */
+  /** Placeholder of the value in help; undefined for a switch, which needs no value. */
   readonly placeholder: string | undefined;
   readonly help: string;
   readonly parse: ValueParser<T>;
-  /** The value if nothing was given, or the example that is shown if something must be. */
+  /** The default value, or for a required flag the example that the error shows. */
   readonly absent: { readonly value: T } | { readonly example: string };
-  /** The default as help shows it; left out if there is nothing to show. */
+  /** The default in help; left out if there is nothing to show. */
   readonly defaultText?: string;
-  /** The value of a flag that is given without one; left out if it needs one. */
+  /** The value of a flag that is given without one; left out if a value is required. */
   readonly bareText?: string;
-  /** A value that is never shown or logged. */
+  /** True if the value is never shown or logged. */
   readonly isSecret?: boolean;
-  /** May be given more than once; the values are joined by commas. */
+  /** True if the flag can be repeated; the values are joined by commas. */
   readonly isList?: boolean;
-  /** Whether `OPENMLDB_OPS_<NAME>` gives the default; true if left out. */
+  /** True, or left out, if `OPENMLDB_OPS_<NAME>` is the default. */
   readonly hasEnvironment?: boolean;
-  /** A second variable whose value is taken as it is, for secrets without a file. */
+  /** A second variable whose value is used verbatim, for secrets without a file. */
   readonly verbatimVariable?: { readonly name: string; readonly value: (text: string) => T };
 }
 
-/** The flags of a command, by the name under which the command gets the value. */
+/** The flags of a command, by property name. */
 export type Specs = Readonly<Record<string, FlagSpec<unknown>>>;
 
-/** The values of flags, derived from their specs: a flag is added by adding its spec. */
+/** The values of flags, with types derived from their specs. */
 export type FlagsOf<S extends Specs> = {
   readonly [K in keyof S]: S[K] extends FlagSpec<infer T> ? T : never;
 };
 
-/** Name, placeholder and explanation of a flag. */
+/** Name, placeholder and help of a flag. */
 type Naming = readonly [name: string, placeholder: string, help: string];
 
-/** A flag that must be given. */
-export function needed<T>(
+/** A required flag. */
+export function required<T>(
   [name, placeholder, help]: Naming,
   parse: ValueParser<T>,
   example: string,
@@ -52,7 +52,7 @@ export function optional<T>(
   return { name, placeholder, help, parse, absent: { value: undefined } };
 }
 
-/** A flag that may be given more than once, or with commas between its values; none by default. */
+/** A flag that can be repeated or have values separated by commas; empty by default. */
 export function many<T>(
   [name, placeholder, help]: Naming,
   parse: ValueParser<readonly T[]>,
@@ -60,7 +60,7 @@ export function many<T>(
   return { name, placeholder, help, parse, absent: { value: [] }, isList: true };
 }
 
-/** A flag with a default, written as a user would write it. */
+/** A flag with a default, given in the syntax of the flag. */
 export function withDefault<T>(
   [name, placeholder, help]: Naming,
   parse: ValueParser<T>,
@@ -76,12 +76,12 @@ export function toggle(name: string, help: string, isOn = false): FlagSpec<boole
   return isOn ? { ...spec, defaultText: "true" } : spec;
 }
 
-/** The same, without a default from the environment: what a command acts on is typed. */
+/** The flag without a default from the environment, for flags that determine what a command acts on. */
 export function noVariable<T>(spec: FlagSpec<T>): FlagSpec<T> {
   return { ...spec, hasEnvironment: false };
 }
 
-/** The value of a flag that nothing was given for. @throws TypeError if it must be given. */
+/** The default of a flag. @throws TypeError if the flag is required. */
 export function defaultOf<T>({ name, absent }: FlagSpec<T>): T {
   if ("value" in absent) return absent.value;
   throw new TypeError(`--${name} has no default`);

@@ -1,15 +1,15 @@
 import { jsonText } from "../util/text.js";
 import type { ProcessIo } from "./process-io.js";
 
-/** The streams of a process whose stdout is `--output=ndjson`: one JSON object a line. */
+/** The streams of a process with `--output=ndjson`, whose stdout has one JSON object a line. */
 export interface StreamIo extends ProcessIo {
   /** Writes an event of the run, an object with a `kind`. */
   event(record: object): void;
 }
 
 /**
- * Turns what a command writes with `--output=json` into lines of NDJSON: each document becomes one line
- * with `"kind":"result"`, so that it can be told from the events that are written as they happen.
+ * Converts the JSON documents of a command to NDJSON: each document becomes one line with `"kind":"result"`, which
+ * distinguishes it from events.
  */
 export function streamIo(io: ProcessIo): StreamIo {
   let lines: string[] = [];
@@ -42,7 +42,7 @@ export function streamIo(io: ProcessIo): StreamIo {
   };
 }
 
-/** A document as the line of a result; as it is if it is not what it should be. */
+/** A document as the line of a result; unchanged if it is not valid JSON. */
 function resultLine(document: string): string {
   try {
     return `${jsonText({ kind: "result", ...(JSON.parse(document) as object) })}\n`;

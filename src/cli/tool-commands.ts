@@ -40,7 +40,7 @@ export const CONF_COMMANDS: readonly CommandEntry[] = [
   }),
 ];
 
-/** Commands about this tool itself. */
+/** Commands that concern the tool itself. */
 export const TOOL_COMMANDS: readonly CommandEntry[] = [
   CONFIG_ENTRY,
   entryOf({

@@ -10,7 +10,7 @@ import {
   stateSpecs,
 } from "./common-specs.js";
 import { anyText, choice, integer, readableFile, zkServers } from "./flag-values.js";
-import { type FlagsOf, needed, noVariable, optional, toggle, withDefault } from "./spec.js";
+import { type FlagsOf, noVariable, optional, required, toggle, withDefault } from "./spec.js";
 
 /** Flags of `confget`. */
 export const confGetSpecs = {
@@ -23,7 +23,7 @@ export const confGetSpecs = {
 export type ConfGetFlags = FlagsOf<typeof confGetSpecs>;
 
 const { dryRun } = planSpecs;
-/** What `restore` takes. */
+/** Flags of `restore`. */
 export const restoreSpecs = { ...commonSpecs, dryRun, ...stateSpecs, ...lockSpecs };
 
 /** Flags of `restore`. */
@@ -35,17 +35,21 @@ const CONFSET_EXAMPLE = "confset auto_failover true";
 export const confSetSpecs = {
   ...restoreSpecs,
   key: noVariable(
-    needed(["key", "KEY", "what to set: auto_failover"], choice("auto_failover"), CONFSET_EXAMPLE),
+    required(
+      ["key", "KEY", "what to set: auto_failover"],
+      choice("auto_failover"),
+      CONFSET_EXAMPLE,
+    ),
   ),
   value: noVariable(
-    needed(["value", "VALUE", "true or false"], choice("true", "false"), CONFSET_EXAMPLE),
+    required(["value", "VALUE", "true or false"], choice("true", "false"), CONFSET_EXAMPLE),
   ),
 };
 
 /** Flags of `confset`. */
 export type ConfSetFlags = FlagsOf<typeof confSetSpecs>;
 
-/** What `history` takes. */
+/** Flags of `history`. */
 export const historySpecs = {
   ...namedClusterSpecs,
   /** The run to show; undefined for the list of all runs. */
@@ -109,10 +113,9 @@ export const sandboxSpecs = {
   ),
   serverNames: toggle("server_names", "name the servers instead of using their addresses"),
   autoFailover: toggle("auto_failover", "whether auto_failover is on; =false for off", true),
-  // Never from the environment: a variable that names a real cluster must not make the sandbox
-  // write its znodes there.
+  // Not from the environment: a variable for a real cluster must not make the sandbox write its znodes there.
   zkCluster: {
-    ...needed(
+    ...required(
       ["zk_cluster", "HOST:PORT,...", "use this ZooKeeper instead of the embedded one"],
       zkServers,
       "",
@@ -130,11 +133,11 @@ export const sandboxSpecs = {
 /** Flags of `sandbox`. */
 export type SandboxFlags = FlagsOf<typeof sandboxSpecs>;
 
-/** What `completion` takes. */
+/** Flags of `completion`. */
 export const completionSpecs = {
   ...globalSpecs,
   shell: noVariable(
-    needed(
+    required(
       ["shell", "SHELL", "bash, zsh or fish"],
       choice("bash", "zsh", "fish"),
       "completion bash",
@@ -145,7 +148,7 @@ export const completionSpecs = {
 /** Flags of `completion`. */
 export type CompletionFlags = FlagsOf<typeof completionSpecs>;
 
-/** Judges flags together. @throws OpsError `usage`. */
+/** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkHistory(flags: HistoryFlags): void {
   if (flags.report !== undefined && flags.id === undefined) {
     throw new OpsError({
@@ -162,7 +165,7 @@ export function checkHistory(flags: HistoryFlags): void {
   });
 }
 
-/** Judges flags together. @throws OpsError `usage`. */
+/** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkSandbox(flags: SandboxFlags): void {
   const { tablets, replicas, tables, hddTables, singleReplicaTables } = flags;
   if (flags.from === undefined && replicas > tablets) {

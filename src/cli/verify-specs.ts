@@ -5,7 +5,7 @@ import { anyText, badValue, integer, pidList, type ValueParser } from "./flag-va
 import { type FlagsOf, noVariable, optional, toggle, withDefault } from "./spec.js";
 import { waitSpecs } from "./wait-specs.js";
 
-/** Flags of the commands that judge the cluster. */
+/** Flags of `inspect` and `verify`. */
 export const judgeSpecs = {
   ...commonSpecs,
   ...outputSpecs,
@@ -14,7 +14,7 @@ export const judgeSpecs = {
   table: optional(["table", "NAME", "tables of this name only"], anyText),
 };
 
-/** Flags of the commands that judge the cluster. */
+/** Flags of `inspect` and `verify`. */
 export type JudgeFlags = FlagsOf<typeof judgeSpecs>;
 
 const MEGABYTE = 1_000_000;
@@ -37,13 +37,13 @@ const sample: ValueParser<Sample> = (text, where) => {
   throw badValue(where, "not a sample", "write it like 1000 (rows of each index) or 5%");
 };
 
-/** How fast rows are read from a tablet, where nothing else is said. */
+/** Default rate at which rows are read from a tablet, MB/s. */
 const DEFAULT_RATE = "4";
-/** Partitions compared at the same time, where nothing else is said. */
+/** Default limit of partitions that are compared concurrently. */
 const DEFAULT_CONCURRENCY = "2";
 
-/** How rows are compared, where nothing else is said. */
-export const GENTLY = {
+/** The default options of comparing rows. */
+export const DEEP_DEFAULTS = {
   bytesPerSecond: Number(DEFAULT_RATE) * MEGABYTE,
   concurrency: Number(DEFAULT_CONCURRENCY),
   sample: undefined,
@@ -54,7 +54,7 @@ export const GENTLY = {
 export const verifySpecs = {
   ...judgeSpecs,
   ...stateSpecs,
-  /** Whether rows are compared. Never on by an environment variable: it reads all of every replica. */
+  /** True if rows are compared. Not from the environment, because it reads all rows of every replica. */
   isDeep: noVariable(
     toggle("deep", "compare the rows of all replicas too; reads them all from the tablets"),
   ),
@@ -87,7 +87,7 @@ export const verifySpecs = {
 /** Flags of `verify`. */
 export type VerifyFlags = FlagsOf<typeof verifySpecs>;
 
-/** Judges the flags of `verify` together. @throws OpsError `usage`. */
+/** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkVerify({ isDeep, pids, sample, showsKeys, resume, table }: VerifyFlags): void {
   const isNarrowed = pids !== undefined && pids !== "all";
   const given = [

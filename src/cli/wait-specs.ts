@@ -2,9 +2,9 @@ import { LONGEST } from "./common-specs.js";
 import { duration, integerOrAll } from "./flag-values.js";
 import { type FlagsOf, optional, withDefault } from "./spec.js";
 
-/** Flags of commands that can wait until the tablets are back. */
+/** Flags of commands that can wait for tablets. */
 export const waitSpecs = {
-  /** How many tablets of the record must be registered before the command starts; undefined not to wait. */
+  /** Number of tablets of the record that must be registered before the command starts; undefined: no wait. */
   waitTablets: optional(
     ["wait_tablets", "N|all", "start when that many tablets of the record are registered"],
     integerOrAll(1, 10_000),
@@ -16,5 +16,5 @@ export const waitSpecs = {
   ),
 };
 
-/** Flags of commands that can wait until the tablets are back. */
+/** Flags of commands that can wait for tablets. */
 export type WaitFlags = FlagsOf<typeof waitSpecs>;

@@ -1,4 +1,4 @@
-import { GENTLY } from "../cli/verify-specs.js";
+import { DEEP_DEFAULTS } from "../cli/verify-specs.js";
 import { messageOf, OpsError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import { replicaKey } from "../model/cluster-state.js";
@@ -23,7 +23,7 @@ export type DeepEnd =
 export async function deepAfterRecovery(
   { partitions }: RunReport,
   { opened, signal, onEvent }: ChangingRun,
-  flags: Omit<DeepFlags, keyof typeof GENTLY>,
+  flags: Omit<DeepFlags, keyof typeof DEEP_DEFAULTS>,
   io: CommandIo,
 ): Promise<DeepEnd> {
   const worked = new Set(partitions.map(({ id }) => replicaKey(id)));
@@ -36,7 +36,7 @@ export async function deepAfterRecovery(
     };
     return {
       rows: await deepVerify(opened.cluster, subject, {
-        flags: { ...flags, ...GENTLY },
+        flags: { ...flags, ...DEEP_DEFAULTS },
         signal,
         onEvent,
       }),

@@ -41,7 +41,7 @@ import type { Command } from "./command.js";
 import { operate } from "./operate.js";
 import { checkedStatStore } from "./stat-store.js";
 
-/** The command that runs an operation; see {@link operate}. */
+/** Creates the command that runs an operation; see {@link operate}. */
 function commandOf<F extends OperateFlags>(
   operation: (flags: F, print: PrintCommand) => Operation,
 ): Command<F> {
@@ -65,7 +65,7 @@ export const recoverEndpoint = commandOf((flags: RecoverEndpointFlags, print) =>
   recoverEndpointOperation({ ...flags, print }),
 );
 
-/** Makes new followers on a tablet. */
+/** Creates new followers on a tablet. */
 export const addReplica = commandOf((flags: ReplicaFlags, print) =>
   addReplicaOperation({ ...flags, print }),
 );
@@ -91,7 +91,7 @@ export const loadTable = commandOf((flags: LoadTableFlags, print) => {
   return loadTableOperation({ ...flags, role, print });
 });
 
-/** Ends an op that is queued or running. */
+/** Cancels an op that is queued or running. */
 export const cancelOp = commandOf((flags: CancelOpFlags, print) =>
   cancelOpOperation({ ...flags, print }),
 );
@@ -128,7 +128,7 @@ export const postUpgrade = commandOf((flags: PostUpgradeFlags, print) =>
   postUpgradeOperation({ ...upgradeOptions(flags), print }),
 );
 
-/** Both upgrade commands refuse a statfile that cannot be used before they connect. */
+/** The common options of both upgrade commands. Checks the statfile before connecting. @throws OpsError `usage`. */
 function upgradeOptions(flags: PostUpgradeFlags) {
   const { endpoints, concurrency, statfile } = flags;
   return { endpoint: endpoints[0] ?? "", concurrency, store: checkedStatStore(statfile, flags) };

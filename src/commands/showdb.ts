@@ -5,7 +5,7 @@ import type { CommandIo } from "./command.js";
 import { show } from "./show.js";
 
 /**
- * Shows the databases, system databases that hold tables included.
+ * Shows the databases, including system databases that have tables.
  *
  * @returns 0; see {@link show}.
  */

@@ -4,7 +4,7 @@ import type { CommandIo } from "./command.js";
 import { realEndpoints, show } from "./show.js";
 
 /**
- * Shows the nameservers, as ZooKeeper knows them.
+ * Shows the nameservers that are registered in ZooKeeper.
  *
  * @returns 0; see {@link show}.
  */

@@ -5,7 +5,7 @@ import type { CommandIo } from "./command.js";
 import { show } from "./show.js";
 
 /**
- * Shows tables replica by replica, as the nameserver keeps them.
+ * Shows the replicas of tables in the nameserver's record.
  *
  * @returns 0; see {@link show}.
  * @throws OpsError `refused` for a database, table or partition that does not exist.

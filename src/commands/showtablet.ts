@@ -4,7 +4,7 @@ import type { CommandIo } from "./command.js";
 import { realEndpoints, show } from "./show.js";
 
 /**
- * Shows the tablets, as the nameserver knows them.
+ * Shows the tablets and their state according to the nameserver.
  *
  * @returns 0; see {@link show}.
  */
