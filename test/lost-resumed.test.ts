@@ -129,7 +129,11 @@ test("killed at any change, the next run reports the same loss, and the first ac
     const virtual = await rowsOfALost();
     const killed = await recovered(virtual, { acceptsLossOfLost: SUM }, at);
     expect(killed.report, `killed at ${at}`).toBeUndefined();
-    await virtual.pass(15_000);
+    // With and without a nameserver that begins anew, and knows no offset of a follower until it is loaded.
+    if (at % 2 === 1 && kept(virtual).length > 0) {
+      for (const name of NAMESERVERS) virtual.model.restart(name);
+    }
+    await virtual.pass(60_000);
     const { before, report } = await recovered(virtual, { acceptsLossOfLost: SUM });
     const left = sumOf(before);
     expect(left.atMost, `killed at ${at}`).toBe(left.atLeast);

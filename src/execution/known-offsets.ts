@@ -10,6 +10,7 @@ import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import { unobservableLeader } from "../policy/absent-replicas.js";
+import { isLost } from "../policy/lost-replicas.js";
 import { lastOfLost } from "../policy/what-is-given-up.js";
 import {
   earlierOffset,
@@ -49,8 +50,9 @@ export interface KnownOffsetsOfRun extends KnownOffsets {
   /** Returns the same views with the known lower bounds of each partition. */
   addTo(views: readonly PartitionView[]): readonly PartitionView[];
   /**
-   * Stores the last offsets of leaders on lost tablets before the first change, so that a run that resumes
-   * after an interruption computes the same loss.
+   * Stores the last offsets of leaders on lost tablets before the first change, and what the replicas of those
+   * partitions are known to hold, so that a run that resumes after an interruption computes the same loss, also if the
+   * nameserver was restarted meanwhile and has forgotten their offsets.
    *
    * @returns The same views with the known lower bounds.
    */
@@ -129,11 +131,14 @@ export function createKnownOffsets(
       await reporting(id, "cannot remove what was known", store?.forget(id));
     },
     async keepLastOfLost(views) {
-      const limit = pLimit(WRITES_AT_ONCE);
-      await limit.map(views, async (view) => {
-        const last = lastOfLost(view);
-        if (last.size === 0 && view.known?.bounds.lastOfLost === undefined) return;
+      const found = views.map((view) => ({ view, last: lastOfLost(view) }));
+      // What cannot be read from any disk comes first.
+      found.sort((a, b) => Number(b.last.size > 0) - Number(a.last.size > 0));
+      await pLimit(WRITES_AT_ONCE).map(found, async ({ view, last }) => {
+        const isAwaited = servingLeader(view) === undefined && view.replicas.some(isLost);
+        if (!isAwaited && last.size === 0 && view.known?.bounds.lastOfLost === undefined) return;
         const bounds = withLastOfLost(view, last);
+        if (bounds.offsets.size === 0) return;
         if (!isSame(stored.get(replicaKey(view.id)), bounds)) await keep(view.id, bounds);
       });
       return knownOffsets.addTo(views);

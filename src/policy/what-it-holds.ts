@@ -197,7 +197,10 @@ export function leastOffset(view: PartitionView): bigint {
   ]);
 }
 
-/** Merges the last offsets of leaders on lost tablets into the partition's lower bounds. */
+/**
+ * Merges into the partition's lower bounds the last offsets of leaders on lost tablets, and what every other replica is
+ * known to hold: a nameserver that restarts forgets it, and would make the loss look larger until the replicas are loaded.
+ */
 export function withLastOfLost(
   view: PartitionView,
   lastOfLost: ReadonlyMap<Endpoint, bigint>,
@@ -205,6 +208,10 @@ export function withLastOfLost(
   const { known } = view;
   const offsets =
     known === undefined ? new Map<Endpoint, bigint>() : stillValid(view, known.bounds);
+  for (const replica of view.replicas) {
+    const held = most([lowerBound(view, replica), knownOffset(view, replica)]);
+    if (held > 0n) offsets.set(replica.endpoint, held);
+  }
   for (const [endpoint, offset] of lastOfLost) {
     offsets.set(endpoint, most([offset, offsets.get(endpoint) ?? 0n]));
   }
