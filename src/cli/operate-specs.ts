@@ -194,6 +194,6 @@ export function checkLoadTable({ leader, follower }: LoadTableFlags): void {
   throw new OpsError({
     code: "usage",
     message: "--leader and --follower exclude each other",
-    hint: "give one of them, or neither for what the nameserver says",
+    hint: "give one of them, or neither to use the role in the record",
   });
 }

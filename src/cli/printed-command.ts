@@ -13,7 +13,7 @@ import type { FlagSpec } from "./spec.js";
 export const TOOL = "openmldb-ops";
 
 /** Printed instead of a command with the character NUL, which an argument of a process cannot contain. */
-const UNPRINTABLE = `(${TOOL} cannot be told this on a command line: a name holds the character NUL)`;
+const UNPRINTABLE = `(${TOOL} cannot get this command from a shell: a name contains the character NUL)`;
 
 /** The value of a flag of {@link ToolCommand}. */
 type FlagValue =

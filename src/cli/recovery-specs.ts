@@ -199,7 +199,7 @@ function checkLost({
     throw usage("--lost does not go with --method=documented", "leave out --method");
   }
   if (lost.length > 0 && apply !== undefined) {
-    throw usage("--lost does not go with --apply", "leave it out: the plan says it");
+    throw usage("--lost does not go with --apply", "leave it out: the plan contains it");
   }
 }
 

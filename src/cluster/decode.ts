@@ -24,7 +24,7 @@ export interface Repeats {
   last: ReadonlyMap<string, Message>;
 }
 
-/** Elements that are decoded at once, whatever their size: an answer of less never rests. */
+/** Smallest number of elements that are decoded without yielding, of any size. */
 const LEAST_ELEMENTS = 64;
 /** Elements of an answer up to this size are decoded in a few milliseconds. */
 const SMALL_BYTES = 32 * 1024;

@@ -62,8 +62,9 @@ const polled: DescMethodUnary = TabletServer.method.getTableStatus;
  * pieces and never blocks the event loop for long.
  *
  * @param options `authorization`: the metadata of every call; see `authorizationFor`. `maxAnswerBytes`: a larger
- *   answer, compressed or decompressed, fails with `bad-answer`; 128 MiB if left out. `onManyCalls` runs once, after 10,000 calls: about 10 kB of
- *   each call survive two young collections and are garbage then.
+ *   answer, compressed or decompressed, fails with `bad-answer`; 128 MiB if left out. `onManyCalls`: called once, after
+ *   10,000 calls, so that the caller can adjust garbage collection: about 10 kB of each call survive two young
+ *   collections and are garbage after that.
  */
 export function createGrpcTransport(options: {
   readonly authorization: string;

@@ -71,11 +71,14 @@ export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): Saved
     if (value === undefined || jsonText(value) === jsonText(made[name] ?? null)) continue;
     throw usage(
       `${name} ${jsonText(value)} is not what the plan in ${apply} was made with`,
-      "leave it out, or give what the plan says",
+      "leave it out, or give the value of the plan",
     );
   }
   if (flags.acceptDataLoss.length > 0) {
-    throw usage("--accept_data_loss does not go with --apply", "leave it out: the plan says it");
+    throw usage(
+      "--accept_data_loss does not go with --apply",
+      "leave it out: the plan contains it",
+    );
   }
   return saved;
 }

@@ -30,12 +30,12 @@ const WRITES_AT_ONCE = 16;
  */
 export interface KnownOffsets {
   /**
-   * Stores what is known of a partition for later runs.
+   * Stores the bounds of a partition for later runs.
    *
-   * @param why What the run reports about it, without a full stop; undefined: nothing.
+   * @param why The reported reason, without a full stop; undefined: no report.
    */
   remember(id: PartitionId, bounds: LowerBounds, why: string | undefined): Promise<void>;
-  /** Keeps what is known of a partition for the rest of this run; see {@link KnownOffsetsOfRun.settle}. */
+  /** Keeps the bounds of a partition in memory for the rest of this run; see {@link KnownOffsetsOfRun.settle}. */
   carry(id: PartitionId, bounds: LowerBounds): void;
   /** Discards the lower bounds of a partition, because the operator's decision makes them void. `unproven` stays. */
   forget(id: PartitionId): Promise<void>;
@@ -58,9 +58,9 @@ export interface KnownOffsetsOfRun extends KnownOffsets {
    */
   keepLastOfLost(views: readonly PartitionView[]): Promise<readonly PartitionView[]>;
   /**
-   * Discards what is settled. The bounds of a partition: when its leader holds all known entries again and no
-   * ex-leader is left that may have led its term. The flags: when any replica leads. Where none does, what was
-   * carried is stored.
+   * Discards what is no longer needed: the bounds of a partition once its leader holds all known entries again and no
+   * ex-leader is flagged leader, and its alive flags once a replica leads. If none leads, the bounds kept by `carry`
+   * are stored.
    */
   settle(views: readonly PartitionView[]): Promise<void>;
 }

@@ -38,7 +38,7 @@ const ROUNDS_MAX = 6;
  */
 const LOADED_RECORD_AGE_MS = 1_000;
 
-/** What the run tells when it keeps how far the logs went. */
+/** The reported reason for storing lower bounds of a partition with missing rows. */
 const ROWS_MISSING = "rows that were seen before are missing; what is known of them";
 
 const NO_SNAPSHOTS: ReadonlyMap<Endpoint, TermStart> = new Map();
@@ -194,14 +194,14 @@ async function planAgain(
   return { view, lane: planner(view, known.attempts) };
 }
 
-/** Stores what later runs must know in case this run ends before the steps of a round have ended. */
+/** Stores the bounds that later runs need if this run ends during the steps of the round. */
 async function rememberBefore(
   { id, steps, evidence: { bounds } }: Lane,
   knownOffsets: KnownOffsets,
 ): Promise<void> {
   const { unproven } = bounds;
   if (unproven !== undefined && steps.length > 0) {
-    const why = `nothing proves that the logs of ${[...unproven].join(", ")} are of the history that leads, so they get copies of the leader's data; that`;
+    const why = `the logs of ${[...unproven].join(", ")} are not proven to belong to the leader's history, so they get copies of the leader's data; this`;
     return knownOffsets.remember(id, bounds, why);
   }
   const keepsFlag = steps.flatMap((one) => (one.kind === "set-flags" && one.keepsFlag) || []);
@@ -211,8 +211,8 @@ async function rememberBefore(
 }
 
 /**
- * Leaves a partition as it is. The evidence that blocks it is stored for later runs: missing rows, and, where no
- * replica leads, that a replica which cannot be asked is flagged alive.
+ * Leaves a partition as it is. The evidence that blocks it is stored for later runs: missing rows, or, if no replica
+ * leads, the alive flag of an unreachable replica.
  */
 async function leaveAlone(
   { lane, view }: PredictedRound,
@@ -224,7 +224,7 @@ async function leaveAlone(
   if (code === "ahead" || code === "rows-missing") {
     await knownOffsets.remember(lane.id, bounds, ROWS_MISSING);
   } else if (isAnyAliveUnasked(view)) {
-    // What may be there in a moment, or serves clients out of sight, is looked at again in this run.
+    // A tablet that may be restarting, or serving clients, is observed again in this run, so nothing is stored yet.
     const mayPass = view.replicas.some(({ absence }) => !mayBeGivenUp(absence));
     if (mayPass) knownOffsets.carry(lane.id, bounds);
     else await knownOffsets.remember(lane.id, bounds, undefined);

@@ -16,7 +16,7 @@ import { maxOf } from "../util/extremes.js";
 import { isRemoved } from "./distribution.js";
 import type { Case, Rule, RuleFacts, Subject } from "./rule.js";
 
-/** The inspected tables of which `holds` is true, by db and name. */
+/** The inspected tables for which `holds` is true, by db and name. */
 function tablesOf(
   { state, scope }: RuleFacts,
   holds: (table: TableClaim) => boolean,

@@ -40,7 +40,7 @@ interface Group {
 
 /**
  * The text of `inspect`: few partitions one by one, or {@link overviewText} if there are many or if they do not fit
- * the terminal. May rest between two partitions.
+ * the terminal. Yields between partitions.
  *
  * @param isDetailed True if all partitions are to be shown one by one (`--verbose`).
  */

@@ -36,7 +36,7 @@ export interface Effort {
 
 /**
  * The health report as text: servers, unhealthy partitions (worst first), findings, advice, and the verdict as the
- * last line. May rest between two partitions.
+ * last line. Yields between partitions.
  *
  * @returns Lines without line ends. Control characters in names from the cluster are escaped.
  */
@@ -213,7 +213,7 @@ interface Advised {
   readonly others: Map<string, number[]>;
 }
 
-/** @param groups Numbers of partitions by what is advised about them. */
+/** @param groups Numbers of partitions by advice. */
 function advisedIn(
   groups: readonly {
     readonly advice: Advice;

@@ -22,7 +22,7 @@ export interface ReplicaEvidence {
   readonly loaded: bigint | undefined;
   /** Row counts: in the nameserver's record when the run began, and as its tablet reports them. */
   readonly records: { readonly claimed: bigint | undefined; readonly loaded: bigint | undefined };
-  /** Why its tablet could not be worked with at the last look; undefined if it could. */
+  /** Health of its tablet at the last observation; undefined if it was `ok`. */
   readonly away?: "offline" | "silent" | undefined;
   /** Its flags when the run began. */
   readonly wasAlive: boolean;

@@ -28,14 +28,14 @@ const LONG_TASKS: ReadonlySet<string> = new Set([
   "kAddTableIndex",
 ]);
 
-/** Longer than the three tries of 20 s that the nameserver gives one call to a tablet (OpenMLDB 0.9: src/flags.cc). */
+/** Milliseconds; longer than the nameserver's three attempts of 20 s for one call to a tablet (OpenMLDB 0.9: src/flags.cc). */
 const ONE_CALL_MS = 180_000;
 
 /**
- * How long an op may stay in its task before it counts as one that never ends.
+ * Milliseconds that an op may stay in its task before it counts as stuck.
  *
- * kChangeLeader is one call to one tablet. A nameserver that takes over while this task runs neither calls again
- * nor asks the tablet for the result (OpenMLDB 0.9: SkipDoneTask, Task::SetState), so the op stays there forever.
+ * kChangeLeader is one call to one tablet. A nameserver that takes over during this task neither repeats the call nor
+ * reads the result from the tablet (OpenMLDB 0.9: SkipDoneTask, Task::SetState), so the op never ends.
  */
 export function taskLimitMs({ task }: Op, opTimeoutMs: number): number {
   return task === "kChangeLeader" ? Math.min(ONE_CALL_MS, opTimeoutMs) : opTimeoutMs;

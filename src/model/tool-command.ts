@@ -18,7 +18,7 @@ interface ReplicaFlags extends PartitionFlags {
   readonly endpoint: Endpoint;
 }
 
-/** The flags that a printed recovery can have beside what it recovers. */
+/** The flags of a printed recovery other than its scope. */
 export interface RecoverMore {
   /** Partitions, each with the leader at the same position of `leader`; or the accepted loss with lost tablets. */
   readonly accept_data_loss?: readonly (PartitionRef | Loss)[];
