@@ -134,7 +134,7 @@ export function assertNone(obstacles: readonly Obstacle[], wanted: string): void
   const isSame = hints.size === 1;
   throw refused(
     `${wanted}: ${obstacles.length} partitions do not allow it; nothing was changed`,
-    isSame ? first.hint : "follow the hint of each, or leave them out of --pid",
+    isSame ? first.hint : "follow the hint of each, then run this again",
     obstacles.map((one) => (isSame ? one.text : `${one.text}: ${one.hint}`)),
   );
 }

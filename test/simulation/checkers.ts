@@ -42,6 +42,7 @@ export const CHECKERS = [
   "stranger-untouched",
   "rows-agree",
   "loss-named",
+  "done-or-refused",
   "advice-leads-on",
   "command-complete",
 ] as const;

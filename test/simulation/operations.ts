@@ -11,9 +11,11 @@ import type { Outage } from "./outage.js";
 import { partsOf } from "./partitions.js";
 import { Operator } from "./paste.js";
 import { CLUSTER_FLAGS } from "./printed.js";
+import { trueRefusal } from "./refusals.js";
 import { pick, type Shape, shapeOf, streamOf } from "./shape.js";
 import type { SimulationResult } from "./simulate.js";
 import type { Stats } from "./stats.js";
+import type { Typed } from "./typed.js";
 import { diaryOf, startWorld, type World } from "./world.js";
 
 /** A tablet that is started for the operations, with an empty disk. */
@@ -26,7 +28,8 @@ const AGAIN_MAX = 4;
 /**
  * Plays one seed: a healthy cluster, then operations other than a recovery (a change of leader, a tablet taken out of
  * service and brought back, scaling, a move of a follower), each under faults. The operator goes on as the screen says; once
- * the faults have ended, the operation is typed again until nothing is left to do, and in the end whatever `inspect` advises.
+ * the faults have ended, the operation is typed again until nothing is left to do: then it is done, or refused for a reason that
+ * is true in the model. In the end the operator types whatever `inspect` advises.
  */
 export async function playOperations(
   seed: number,
@@ -81,8 +84,12 @@ async function play(
     const line = lineOf(command);
     await operator.worksUnder(plan, outage, shape.seed, line);
     await heal(world, outage.away);
-    const isDone = await again(world, operator, line);
-    stats?.add("operations", `${command.cmd} ${isDone ? "done in the end" : "left"}`);
+    const isDone = judgeEnd(
+      world,
+      checks,
+      { command, line, ...(await again(world, operator, line)) },
+      stats,
+    );
     for (const [name, { rows }] of losses.since(({ name }) => !checks.unknowable.has(name))) {
       checks.complain("no-row-lost", `${name}: ${rowCount(rows)} rows are gone after ${line}`);
     }
@@ -92,6 +99,37 @@ async function play(
     numbers = numbersOf(world);
   }
   await operator.finishes();
+}
+
+/**
+ * Whatever could be done is done in the end, and whatever is not is refused for a reason that is true in the model, and said.
+ *
+ * @returns Whether it is done.
+ */
+function judgeEnd(
+  world: World,
+  checks: Checks,
+  {
+    command,
+    line,
+    exitCode,
+    text,
+  }: Typed & { readonly command: ToolCommand; readonly line: string },
+  stats: Stats | undefined,
+): boolean {
+  const isDone = exitCode === EXIT.ok;
+  const refusal = trueRefusal(world, command);
+  const end = isDone ? "done in the end" : `refused: ${refusal?.reason ?? "for no true reason"}`;
+  stats?.add("operations", `${command.cmd} ${end}`);
+  const isRefused = exitCode === EXIT.refused && refusal !== undefined;
+  if (isDone ? refusal !== undefined : !isRefused) {
+    checks.complain("done-or-refused", `${line}: ${end}, exit code ${exitCode}: ${text}`);
+  }
+  for (const said of refusal?.said ?? []) {
+    if (!text.includes(said))
+      checks.complain("done-or-refused", `${line}: not said: ${said}: ${text}`);
+  }
+  return isDone;
 }
 
 /** Every partition has as many replicas as before, or as its table asks for: scaling makes it so. */
@@ -109,15 +147,14 @@ function checkNumbers(
   }
 }
 
-/** Types a command until it has nothing left to do. @returns Whether it came to that. */
-async function again(world: World, operator: Operator, line: string): Promise<boolean> {
-  for (let left = AGAIN_MAX; left > 0; left -= 1) {
-    const { exitCode } = await operator.types(line);
-    if (exitCode === EXIT.ok) return true;
+/** Types a command until it has nothing left to do. @returns The last screen. */
+async function again(world: World, operator: Operator, line: string): Promise<Typed> {
+  for (let left = AGAIN_MAX; ; left -= 1) {
+    const typed = await operator.types(line);
+    if (typed.exitCode === EXIT.ok || left === 1) return typed;
     await operator.types(`${TOOL} recoverdata ${CLUSTER_FLAGS}`);
     await world.clock.advance(QUIET_MS);
   }
-  return false;
 }
 
 /** How many replicas each partition has on record. */

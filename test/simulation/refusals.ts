@@ -1,0 +1,76 @@
+import type { ToolCommand } from "../../src/model/tool-command.js";
+import { partsOf } from "./partitions.js";
+import type { World } from "./world.js";
+
+/** Why an operation cannot be done in the state of the model, and how the tool has to say it. */
+export interface TrueRefusal {
+  readonly reason: string;
+  /** Each of them is on the screen. */
+  readonly said: readonly string[];
+}
+
+/**
+ * The reason for which a command has to be refused on a healthy cluster, by the model's own record. It shares no code with
+ * the tool.
+ *
+ * @returns Undefined if it can be done, or is done.
+ */
+export function trueRefusal({ model }: World, command: ToolCommand): TrueRefusal | undefined {
+  const parts = partsOf(model).map(({ name, part, table }) => ({ name, part, table }));
+  const isAt = (of: (typeof parts)[number], endpoint: string) =>
+    of.part.partitionMeta.some((one) => one.endpoint === endpoint);
+  const only = (found: boolean, reason: string, ...said: string[]) =>
+    found ? { reason, said } : undefined;
+  switch (command.cmd) {
+    case "offlineendpoint": {
+      const single = parts.filter(
+        ({
+          part: {
+            partitionMeta: [one, ...others],
+          },
+        }) => {
+          return others.length === 0 && one?.endpoint === command.endpoint && one.isAlive;
+        },
+      );
+      const names = single.map((one) => one.name);
+      const said = `${command.endpoint} has the only replica`;
+      return only(single.length > 0, "it has the only replica of a partition", said, ...names);
+    }
+    case "migrate": {
+      const { src, des } = command;
+      if (src === des) return { reason: "both ends are one tablet", said: ["are the same tablet"] };
+      const of = parts.find(({ table, part }) => {
+        return (
+          table.db === command.db &&
+          table.name === command.table &&
+          [part.pid].toString() === String(command.pid)
+        );
+      });
+      const isTaken = of !== undefined && isAt(of, src) && isAt(of, des);
+      const said = `the destination ${des} has a replica of it already`;
+      return only(isTaken, "the destination has a replica", said);
+    }
+    case "changeleader": {
+      const of = parts.find(({ table, part }) => {
+        return table.db === command.db && table.name === command.table && part.pid === command.pid;
+      });
+      const isSingle = of?.part.partitionMeta.length === 1;
+      return only(isSingle, "there is no follower", "it has one replica");
+    }
+    case "scalein": {
+      const [leaving = ""] = command.endpoints;
+      const others = [...model.tablets.keys()].filter(
+        (one) => one !== leaving && model.leader?.isHealthy(one) === true,
+      );
+      const most = (of: (typeof parts)[number]) => {
+        const has = of.part.partitionMeta.length;
+        return of.table.replicaNum === 0 ? has : Math.min(has, of.table.replicaNum);
+      };
+      const isFull = parts.some((of) => most(of) > others.length);
+      const holds = parts.some((of) => isAt(of, leaving));
+      return only(isFull && holds, "too few tablets are left", "too few for");
+    }
+    default:
+      return undefined;
+  }
+}
