@@ -21,6 +21,7 @@ import {
   withLastOfLost,
 } from "../policy/what-it-holds.js";
 
+const NO_OFFSETS: ReadonlyMap<Endpoint, bigint> = new Map();
 /** Number of znodes that are written concurrently. */
 const WRITES_AT_ONCE = 16;
 
@@ -37,11 +38,11 @@ export interface KnownOffsets {
   remember(id: PartitionId, bounds: LowerBounds, why: string | undefined): Promise<void>;
   /** Keeps the bounds of a partition in memory for the rest of this run; see {@link KnownOffsetsOfRun.settle}. */
   carry(id: PartitionId, bounds: LowerBounds): void;
-  /** Discards the lower bounds of a partition, because the operator's decision makes them void. `unproven` stays. */
+  /** Discards the lower bounds of a partition, because the operator's decision makes them void. What `proven` ends stays. */
   forget(id: PartitionId): Promise<void>;
   /** The bounds of a partition now; undefined if there are none. */
   of(id: PartitionId): LowerBounds | undefined;
-  /** Records that these replicas are copies of the leader now, so they are no longer `unproven`. */
+  /** Records that these replicas are copies of the leader now, so they are neither `unproven` nor `parted` any more. */
   proven(id: PartitionId, endpoints: readonly Endpoint[]): Promise<void>;
 }
 
@@ -79,51 +80,53 @@ export function createKnownOffsets(
   const known = new Map(read);
   /** Those of them that are in the store. */
   const stored = new Map(read);
-  const reporting = async (
-    id: { tid: number; pid: number },
-    what: string,
-    work?: Promise<void>,
-  ) => {
-    try {
-      await work;
-    } catch (thrown) {
-      const text = `${what} of table ${id.tid}, partition ${id.pid}, in ZooKeeper: ${messageOf(thrown)}`;
-      onEvent({ kind: "warning", text });
-    }
-  };
+  const reporting = (id: PartitionId, what: string, work: Promise<void> | undefined) =>
+    reported(id, what, work, onEvent);
   const keep = async (id: PartitionId, bounds: LowerBounds) => {
     known.set(replicaKey(id), bounds);
-    stored.set(replicaKey(id), bounds);
-    await reporting(id, "cannot keep what is known", store?.remember(id, bounds));
+    const lasting = lastingBounds(bounds, stored.get(replicaKey(id)));
+    stored.set(replicaKey(id), lasting);
+    await reporting(id, "cannot keep what is known", store?.remember(id, lasting));
   };
   const settleOne = async (view: PartitionView) => {
     if (view.known === undefined) return;
-    const { alive, ...bounds } = view.known.bounds;
+    const { alive, ...before } = view.known.bounds;
+    const key = replicaKey(view.id);
+    const now = evidenceOf(view).bounds;
     const leader = servingLeader(view);
     if (leader?.report === undefined) {
       const isUndecided = isAnyAliveUnasked(view) && unobservableLeader(view) === undefined;
-      if (isUndecided) await knownOffsets.remember(view.id, evidenceOf(view).bounds, undefined);
+      if (isUndecided) await knownOffsets.remember(view.id, now, undefined);
       return;
     }
     const isExLeaderLeft = view.replicas.some((one) => one.claim.isLeader && one !== leader);
     const isWhole = leader.report.offset >= earlierOffset(view);
-    if (isWhole && !isExLeaderLeft) await knownOffsets.forget(view.id);
-    else if (alive !== undefined) await keep(view.id, bounds);
+    const earlier = stored.get(key);
+    const bounds = lastingBounds({ ...before, parted: now.parted }, earlier);
+    const { parted = NO_OFFSETS } = bounds;
+    known.set(key, bounds);
+    if (isWhole && !isExLeaderLeft && parted.size === 0) await knownOffsets.forget(view.id);
+    else if (alive !== undefined || !isEqual(earlier?.parted ?? NO_OFFSETS, parted)) {
+      await keep(view.id, bounds);
+    }
   };
   const knownOffsets: KnownOffsetsOfRun = {
     async remember(id, bounds, why) {
-      if (isSame(stored.get(replicaKey(id)), bounds)) return;
+      const before = stored.get(replicaKey(id));
+      if (isSame(before, lastingBounds(bounds, before))) return;
       const text = `${partitionName(id)}: ${why} is kept in ZooKeeper for later runs`;
-      if (why !== undefined) onEvent({ kind: "note", text });
+      const isNews = !isEqual(before?.offsets ?? NO_OFFSETS, bounds.offsets);
+      if (why !== undefined && isNews) onEvent({ kind: "note", text });
       await keep(id, bounds);
     },
     carry: (id, bounds) => void known.set(replicaKey(id), bounds),
     async forget(id) {
       const before = known.get(replicaKey(id));
       if (before === undefined) return;
-      const { term, unproven } = before;
-      if (unproven !== undefined) {
-        if (before.offsets.size > 0) await keep(id, { term, offsets: new Map(), unproven });
+      const { term, unproven, parted } = lastingBounds(before, stored.get(replicaKey(id)));
+      if (unproven !== undefined || parted !== undefined) {
+        if (before.offsets.size > 0)
+          await keep(id, { term, offsets: NO_OFFSETS, unproven, parted });
         return;
       }
       known.delete(replicaKey(id));
@@ -146,10 +149,10 @@ export function createKnownOffsets(
     of: (id) => known.get(replicaKey(id)),
     async proven(id, endpoints) {
       const before = known.get(replicaKey(id));
-      if (before?.unproven === undefined || endpoints.length === 0) return;
-      const left = [...before.unproven].filter((one) => !endpoints.includes(one));
-      const { unproven: _, ...bounds } = before;
-      if (left.length > 0) return keep(id, { ...bounds, unproven: new Set(left) });
+      if (before === undefined || endpoints.length === 0) return;
+      const bounds = withoutCopies(before, endpoints);
+      if (isSame(before, bounds)) return;
+      if (bounds.unproven !== undefined || bounds.parted !== undefined) return keep(id, bounds);
       known.set(replicaKey(id), bounds);
       await knownOffsets.forget(id);
     },
@@ -162,13 +165,52 @@ export function createKnownOffsets(
   return knownOffsets;
 }
 
+/** Waits for a write to the store. Its failure becomes a warning. */
+async function reported(
+  { tid, pid }: PartitionId,
+  what: string,
+  work: Promise<void> | undefined,
+  onEvent: OnEvent,
+): Promise<void> {
+  try {
+    await work;
+  } catch (thrown) {
+    const text = `${what} of table ${tid}, partition ${pid}, in ZooKeeper: ${messageOf(thrown)}`;
+    onEvent({ kind: "warning", text });
+  }
+}
+
+/**
+ * The bounds that later runs need. The limit of a replica that was never read is left out: by then it may have followed
+ * the leader, and nothing would show it. A limit that is stored stays until it is settled.
+ */
+function lastingBounds(bounds: LowerBounds, stored: LowerBounds | undefined): LowerBounds {
+  const isLasting = (endpoint: Endpoint, at: bigint) =>
+    stored?.parted?.has(endpoint) === true || (bounds.offsets.get(endpoint) ?? -1n) > at;
+  const parted = [...(bounds.parted ?? [])].filter(([endpoint, at]) => isLasting(endpoint, at));
+  return { ...bounds, parted: parted.length === 0 ? undefined : new Map(parted) };
+}
+
+/** Bounds without what was not proven of replicas that are copies of the leader now. */
+function withoutCopies(bounds: LowerBounds, copies: readonly Endpoint[]): LowerBounds {
+  const isLeft = (one: Endpoint) => !copies.includes(one);
+  const unproven = [...(bounds.unproven ?? [])].filter(isLeft);
+  const parted = [...(bounds.parted ?? [])].filter(([one]) => isLeft(one));
+  return {
+    ...bounds,
+    unproven: unproven.length === 0 ? undefined : new Set(unproven),
+    parted: parted.length === 0 ? undefined : new Map(parted),
+  };
+}
+
 function isSame(one: LowerBounds | undefined, other: LowerBounds): boolean {
   return (
     one?.term === other.term &&
     isEqual(one.offsets, other.offsets) &&
     isEqual(one.lastOfLost ?? new Map(), other.lastOfLost ?? new Map()) &&
     [...(one.unproven ?? [])].join() === [...(other.unproven ?? [])].join() &&
-    isEqual(one.alive ?? new Map(), other.alive ?? new Map())
+    isEqual(one.alive ?? new Map(), other.alive ?? new Map()) &&
+    isEqual(one.parted ?? NO_OFFSETS, other.parted ?? NO_OFFSETS)
   );
 }
 

@@ -199,6 +199,7 @@ async function rememberBefore(
   { id, steps, evidence: { bounds } }: Lane,
   knownOffsets: KnownOffsets,
 ): Promise<void> {
+  if (bounds.parted !== undefined) knownOffsets.carry(id, bounds);
   const { unproven } = bounds;
   if (unproven !== undefined && steps.length > 0) {
     const why = `the logs of ${[...unproven].join(", ")} are not proven to belong to the leader's history, so they get copies of the leader's data; this`;
@@ -281,10 +282,13 @@ async function lookAgain(
   try {
     const view = await observeWithRetries(context, lane.id, recordAgeMs);
     if (view === undefined || snapshots === undefined) {
-      return view && withBounds(view, kept?.unproven && kept);
+      return view && withBounds(view, (kept?.unproven ?? kept?.parted) && kept);
     }
     const { bounds, replicas } = lane.evidence;
-    const evidence = { bounds: { ...bounds, unproven: kept?.unproven }, replicas };
+    const evidence = {
+      bounds: { ...bounds, unproven: kept?.unproven, parted: kept?.parted },
+      replicas,
+    };
     return withEarlier(view, { evidence }, snapshots);
   } catch (thrown) {
     context.signal.throwIfAborted();

@@ -288,4 +288,9 @@ export interface LowerBounds {
    * `src/policy/alive-flags.ts`. Undefined: not known.
    */
   readonly alive?: ReadonlyMap<Endpoint, Role> | undefined;
+  /**
+   * Replicas that may have parted from the leader within its term, each with the last entry that it can share with
+   * the leader; see `src/policy/parted-logs.ts`. Undefined: none.
+   */
+  readonly parted?: ReadonlyMap<Endpoint, bigint> | undefined;
 }

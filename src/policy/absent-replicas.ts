@@ -4,8 +4,8 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { areUnreadReplicasLost } from "./lost-replicas.js";
 import { givenUpCount, givenUpIfLeads } from "./what-is-given-up.js";
-import { firstChange, isServing, isSuspect, trueOffset } from "./what-it-holds.js";
-import { divergedEntries } from "./what-may-be-overwritten.js";
+import { firstChange, isServing, isSuspect, most, trueOffset } from "./what-it-holds.js";
+import { divergedEntries, partedLoss } from "./what-may-be-overwritten.js";
 
 /** The decisions that can be caused by replicas on lost tablets. */
 const LOST_CODES: readonly ProblemCode[] = ["rows-missing", "unread"];
@@ -45,14 +45,16 @@ export function hasUnobservableTablet({ replicas }: PartitionView): boolean {
 export function lossIfLeads(view: PartitionView, choice: ReplicaView): Loss {
   const { atLeast, atMost } = givenUpIfLeads(view, choice);
   const own = divergedEntries(view, choice);
-  if (atMost === undefined) return { atLeast: atLeast + own, atMost };
-  let most = atMost + own;
+  const parted = partedLoss(view, choice);
+  const least = most([atLeast, parted.atLeast]);
+  if (atMost === undefined) return { atLeast: least + own, atMost };
+  let bound = most([atMost, parted.atMost ?? 0n]) + own;
   for (const one of view.replicas) {
     if (one === choice || !isServing(one) || !isSuspect(view, one)) continue;
     const diverged = trueOffset(one) - firstChange(view) + 1n;
-    if (diverged > most) most = diverged;
+    bound = most([bound, diverged]);
   }
-  return { atLeast: atLeast + own, atMost: most };
+  return { atLeast: least + own, atMost: bound };
 }
 
 /**

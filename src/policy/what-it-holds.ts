@@ -2,6 +2,7 @@ import type { Endpoint, LowerBounds, ReplicaReport, TermStart } from "../model/c
 import { keptName, type PartitionEvidence, type ReplicaEvidence } from "../model/evidence.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import { aliveFlags, earlierFlags, isAlive } from "./alive-flags.js";
+import { partedLogs } from "./parted-logs.js";
 
 /**
  * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so that
@@ -215,8 +216,9 @@ export function withLastOfLost(
   for (const [endpoint, offset] of lastOfLost) {
     offsets.set(endpoint, most([offset, offsets.get(endpoint) ?? 0n]));
   }
-  const unproven = known?.bounds.unproven;
-  return { term: newestTerm(view), offsets, lastOfLost, unproven, alive: earlierFlags(view) };
+  const { unproven, parted } = known?.bounds ?? {};
+  const alive = earlierFlags(view);
+  return { term: newestTerm(view), offsets, lastOfLost, unproven, alive, parted };
 }
 
 function newestTerm({ terms }: PartitionView): bigint {
@@ -236,6 +238,7 @@ export function evidenceOf(view: PartitionView): PartitionEvidence {
       lastOfLost: view.known?.bounds.lastOfLost,
       unproven: view.known?.bounds.unproven,
       alive: aliveFlags(view),
+      parted: partedLogs(view, servingLeader(view)),
     },
     replicas: new Map(view.replicas.map((one) => [one.endpoint, replicaEvidence(view, one)])),
   };

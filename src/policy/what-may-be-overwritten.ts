@@ -1,7 +1,9 @@
+import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { unreachableExLeader } from "./ex-leaders.js";
 import { oldRecordProblem } from "./old-record.js";
+import { partedAt } from "./parted-logs.js";
 import {
   evidenceOf,
   isServing,
@@ -62,7 +64,28 @@ export function discardedBy(
   if (isExLeader && shared !== undefined && shared < led && known > shared) {
     return { code: "surplus", known, kept: shared };
   }
-  return known > led ? { code: "ahead", known, kept: led } : undefined;
+  const parted = isReplicatedTo ? undefined : partedAt(view, replica);
+  const kept = parted !== undefined && parted < led ? parted : led;
+  return known > kept ? { code: "ahead", known, kept } : undefined;
+}
+
+/**
+ * What is given up if a replica leads, of the entries that logs wrote after they parted within one term: at least those
+ * after the last entry that both can share, at most all that the other one holds.
+ */
+export function partedLoss(view: PartitionView, leader: ReplicaView): Loss {
+  const own = partedAt(view, leader);
+  let loss = { atLeast: 0n, atMost: 0n };
+  for (const one of view.replicas) {
+    const other = partedAt(view, one);
+    const at = own ?? other;
+    // Two replicas that have both parted from a third one have the same log.
+    if (one === leader || at === undefined || (own !== undefined && other !== undefined)) continue;
+    const held = heldOffset(view, one);
+    if (held <= at) continue;
+    loss = { atLeast: most([loss.atLeast, held - at]), atMost: most([loss.atMost, held]) };
+  }
+  return loss;
 }
 
 /** True if a problem code means that RecoverTable of the replica would discard entries. */
@@ -91,14 +114,17 @@ function wasExLeader(view: PartitionView, { endpoint, claim }: ReplicaView): boo
 }
 
 /**
- * True if a replica's log has diverged from that of a leader that has written since: neither contains
- * the other, whatever their offsets are.
+ * True if a replica's log has diverged from that of a leader that has written since, in a newer term or within
+ * one (`parted-logs.ts`): neither contains the other, whatever their offsets are.
  */
 export function hasDiverged(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView,
 ): boolean {
+  const parted = partedAt(view, replica);
+  if (parted !== undefined && trueOffset(replica) > parted && trueOffset(leader) > parted)
+    return true;
   const isEx = wasExLeader(view, replica) || isSuspect(view, replica);
   const start = newestStart(view);
   return isEx && start > 0n && trueOffset(replica) >= start && trueOffset(leader) >= start;
@@ -106,6 +132,9 @@ export function hasDiverged(
 
 /** What would be discarded, in words with numbers, without a full stop. */
 export function discardedText({ code, known, kept }: Discarded, leader: ReplicaView): string {
+  if (code === "ahead" && kept < (leader.report?.offset ?? 0n)) {
+    return `known to hold entries up to ${known}, and leader ${leader.endpoint} came up with entries up to ${kept} only, and wrote others since: RecoverTable would delete those after ${kept}`;
+  }
   return code === "ahead"
     ? `known to hold entries up to ${known}, leader ${leader.endpoint} only up to ${kept}: RecoverTable would delete them`
     : `it led, holds entries up to ${known}, and the term of ${leader.endpoint} began after ${kept}: RecoverTable would delete ${known - kept} entries that only it accepted from clients`;

@@ -3,6 +3,7 @@ import { compareText, type PartitionView, type ReplicaView } from "../model/part
 import type { Problem, ProblemCode } from "../model/problem.js";
 import { isLost } from "./lost-replicas.js";
 import { isUnproven } from "./old-record.js";
+import { partedAt } from "./parted-logs.js";
 import {
   awaitedLeaders,
   givenUpCount,
@@ -51,6 +52,7 @@ import {
  *   check-leader-change      LEAD for a change of leader that the operator requests
  *   what-may-be-overwritten  OVERWRITE
  *   absent-replicas          replicas that this machine cannot reach and that may be serving
+ *   parted-logs              logs that offsets do not compare: both wrote entries of one term
  *   old-record               RECORD
  *
  * The ways to a leader differ on purpose in what an absent leader of the newest term means: see ABSENT_LEADER.
@@ -103,6 +105,12 @@ export function decideLeader(view: PartitionView, known: LoadResults): Decision 
   const loaded = view.replicas.filter(isServing);
   const choice = chooseAmong(view, loaded);
   if ("blocked" in choice) return choice;
+  const apart = loaded.find((one) => hasParted(view, choice.leader, one));
+  if (apart !== undefined) {
+    const at = partedAt(view, choice.leader) ?? 0n;
+    const text = `${choice.leader.endpoint} at ${trueOffset(choice.leader)} and ${apart.endpoint} at ${trueOffset(apart)} share entries up to ${at} only: each accepted others after that`;
+    return blockWith("diverged", apart.endpoint, text);
+  }
   const missing =
     missingRows(view, choice.leader) ?? unreadProblem(view, choice.leader, known.cannotLoad);
   if (missing !== undefined) return { blocked: missing };
@@ -126,6 +134,8 @@ export function mayJoin(
   ledIn?: bigint,
 ): boolean {
   if (isUnproven(view, replica)) return false;
+  const parted = partedAt(view, replica);
+  if (parted !== undefined && trueOffset(replica) > parted) return false;
   const next = ledIn === undefined ? undefined : view.terms.find((one) => one.term > ledIn);
   const isPrefix =
     next === undefined ? !isSuspect(view, replica) : trueOffset(replica) < next.offset;
@@ -270,6 +280,12 @@ function unreadProblem(
     .join(", ");
   const text = `${choice.endpoint} holds ${trueOffset(choice)}, and it is not certain that it led last: nothing proves that it has all entries of ${where}`;
   return { ...problem("unread", first.endpoint, text), candidate: choice.endpoint };
+}
+
+/** True if the leader's log and another one have parted within one term, and both go on from there. */
+function hasParted(view: PartitionView, leader: ReplicaView, other: ReplicaView): boolean {
+  const at = partedAt(view, leader);
+  return at !== undefined && partedAt(view, other) === undefined && trueOffset(other) > at;
 }
 
 function longest(replicas: readonly ReplicaView[]): ReplicaView | undefined {

@@ -39,6 +39,7 @@ const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
         lastOfLost: offsets.optional(),
         unproven,
         alive,
+        parted: offsets.optional(),
       })
       .transform(({ term, partition, ...one }) => ({
         term,
@@ -46,6 +47,7 @@ const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
         lastOfLost: one.lastOfLost && new Map(Object.entries(one.lastOfLost)),
         unproven: one.unproven && new Set(one.unproven),
         alive: one.alive && new Map(Object.entries(one.alive)),
+        parted: one.parted && new Map(Object.entries(one.parted)),
         partition,
       }));
   },
@@ -122,7 +124,7 @@ async function keptAt(
 }
 
 function encode(bounds: LowerBounds, partition: string): Buffer {
-  const { term, offsets, lastOfLost, unproven, alive } = bounds;
+  const { term, offsets, lastOfLost, unproven, alive, parted } = bounds;
   const plain = (numbers: ReadonlyMap<string, bigint>) =>
     Object.fromEntries([...numbers].map(([endpoint, to]) => [endpoint, String(to)]));
   const content = {
@@ -133,6 +135,7 @@ function encode(bounds: LowerBounds, partition: string): Buffer {
     ...(lastOfLost === undefined ? {} : { lastOfLost: plain(lastOfLost) }),
     ...(unproven === undefined ? {} : { unproven: [...unproven] }),
     ...(alive === undefined ? {} : { alive: Object.fromEntries(alive) }),
+    ...(parted === undefined ? {} : { parted: plain(parted) }),
   };
   return Buffer.from(jsonText(content), "utf8");
 }

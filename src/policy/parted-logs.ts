@@ -1,0 +1,68 @@
+import type { Endpoint } from "../model/cluster-state.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+
+/*
+ * Logs that part within one term. A leader whose disk lost entries comes up with less than a follower holds,
+ * leads the same term again, and accepts new entries under the numbers of the lost ones. Once it has as many
+ * entries as the follower, no offset, flag or term shows the difference. So what was seen before counts:
+ *
+ *   - a replica held more than the leader that does not replicate to it, or
+ *   - it could not be read when the leader took the role (counts within the run).
+ *
+ * Such a replica shares entries with the leader up to the leader's offset of that moment, and no further.
+ */
+
+/** The last entry that a replica can share with the leader; undefined if nothing limits it. */
+export function partedAt(view: PartitionView, { endpoint }: ReplicaView): bigint | undefined {
+  return limitsOf(view)?.get(endpoint);
+}
+
+/** The stored limits. They compare with another leader, and do not count, if one of these replicas leads now. */
+function limitsOf({ known, replicas }: PartitionView): ReadonlyMap<Endpoint, bigint> | undefined {
+  const parted = known?.bounds.parted;
+  const isOver = replicas.some(
+    ({ endpoint, claim, report }) =>
+      claim.isLeader && claim.isAlive && report?.role === "leader" && parted?.has(endpoint),
+  );
+  return isOver ? undefined : parted;
+}
+
+/**
+ * The replicas that may have parted from the leader, with the last entry that each can share with it; undefined if
+ * there are none. A replica that the leader replicates to has been joined or rebuilt, and is none of them.
+ *
+ * @param leader The serving leader; undefined if none serves.
+ */
+export function partedLogs(
+  view: PartitionView,
+  leader: ReplicaView | undefined,
+): ReadonlyMap<Endpoint, bigint> | undefined {
+  const found = new Map(limitsOf(view));
+  const list = leader?.followers?.followers;
+  const led = leader?.report?.offset;
+  if (led !== undefined && list !== undefined) {
+    for (const { endpoint, report } of view.replicas) {
+      if (list.has(endpoint)) found.delete(endpoint);
+      else if (report !== undefined && report.offset > led) {
+        const before = found.get(endpoint);
+        found.set(endpoint, before !== undefined && before < led ? before : led);
+      }
+    }
+  }
+  return found.size === 0 ? undefined : found;
+}
+
+/** The limits, see {@link partedAt}, with one more for each replica that is unread while a leader takes the role. */
+export function withUnread(
+  view: PartitionView,
+  leader: ReplicaView,
+  unread: readonly ReplicaView[],
+): ReadonlyMap<Endpoint, bigint> {
+  const offset = leader.report?.offset ?? 0n;
+  const parted = new Map(limitsOf(view));
+  for (const { endpoint } of unread) {
+    const before = parted.get(endpoint);
+    parted.set(endpoint, before !== undefined && before < offset ? before : offset);
+  }
+  return parted;
+}
