@@ -80,13 +80,11 @@ export function createKnownOffsets(
   const known = new Map(read);
   /** Those of them that are in the store. */
   const stored = new Map(read);
-  const reporting = (id: PartitionId, what: string, work: Promise<void> | undefined) =>
-    reported(id, what, work, onEvent);
   const keep = async (id: PartitionId, bounds: LowerBounds) => {
     known.set(replicaKey(id), bounds);
     const lasting = lastingBounds(bounds, stored.get(replicaKey(id)));
     stored.set(replicaKey(id), lasting);
-    await reporting(id, "cannot keep what is known", store?.remember(id, lasting));
+    await reported(id, "keep what is known", store?.remember(id, lasting), onEvent);
   };
   const settleOne = async (view: PartitionView) => {
     if (view.known === undefined) return;
@@ -131,7 +129,7 @@ export function createKnownOffsets(
       }
       known.delete(replicaKey(id));
       if (!stored.delete(replicaKey(id))) return;
-      await reporting(id, "cannot remove what was known", store?.forget(id));
+      await reported(id, "remove what was known", store?.forget(id), onEvent);
     },
     async keepLastOfLost(views) {
       const found = views.map((view) => ({ view, last: lastOfLost(view) }));
@@ -175,7 +173,7 @@ async function reported(
   try {
     await work;
   } catch (thrown) {
-    const text = `${what} of table ${tid}, partition ${pid}, in ZooKeeper: ${messageOf(thrown)}`;
+    const text = `cannot ${what} of table ${tid}, partition ${pid}, in ZooKeeper: ${messageOf(thrown)}`;
     onEvent({ kind: "warning", text });
   }
 }
