@@ -132,10 +132,7 @@ export function createKnownOffsets(
       await reported(id, "remove what was known", store?.forget(id), onEvent);
     },
     async keepLastOfLost(views) {
-      const found = views.map((view) => ({ view, last: lastOfLost(view) }));
-      // What cannot be read from any disk comes first.
-      found.sort((a, b) => Number(b.last.size > 0) - Number(a.last.size > 0));
-      await pLimit(WRITES_AT_ONCE).map(found, async ({ view, last }) => {
+      await pLimit(WRITES_AT_ONCE).map(lostFirst(views), async ({ view, last }) => {
         const isAwaited = servingLeader(view) === undefined && view.replicas.some(isLost);
         if (!isAwaited && last.size === 0 && view.known?.bounds.lastOfLost === undefined) return;
         const bounds = withLastOfLost(view, last);
@@ -161,6 +158,12 @@ export function createKnownOffsets(
     },
   };
   return knownOffsets;
+}
+
+/** The views with the last offsets of lost leaders; those first that have any, since no disk shows them. */
+function lostFirst(views: readonly PartitionView[]) {
+  const found = views.map((view) => ({ view, last: lastOfLost(view) }));
+  return found.sort((a, b) => Number(b.last.size > 0) - Number(a.last.size > 0));
 }
 
 /** Waits for a write to the store. Its failure becomes a warning. */
