@@ -79,7 +79,7 @@ const runsIn = (result: RunResult) =>
   (JSON.parse(result.stdout) as { readonly runs: readonly RunJson[] }).runs;
 const runIn = (result: RunResult) => (JSON.parse(result.stdout) as { readonly run: RunJson }).run;
 
-/** Kills the process as power loss would, as soon as a journal of the home says `text`. */
+/** Kills the process as a power loss would, as soon as a journal of the home contains `text`. */
 function killedAt(text: string, journals: () => string[]): RunOptions {
   return {
     onStart(child) {

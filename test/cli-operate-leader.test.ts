@@ -18,7 +18,7 @@ function ops(sandbox: Sandbox, ...args: readonly string[]): Promise<RunResult> {
   ]);
 }
 
-/** Who leads a partition of db1.t0 by the nameserver's record. */
+/** The leader of a partition of db1.t0 by the nameserver's record. */
 function leaderOf({ model }: Sandbox, pid = 0): string {
   const table = model.tables.find("t0", "db1");
   return aliveLeader(table && partitionOf(table, pid))?.endpoint ?? "nobody";

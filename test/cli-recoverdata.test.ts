@@ -50,7 +50,7 @@ async function autoFailover(sandbox: Sandbox): Promise<string | undefined> {
   return answer.conf.find((one) => one.key === "auto_failover")?.value;
 }
 
-/** Does something once when stderr first says `text`. */
+/** Calls a function once when `text` first appears on stderr. */
 function when(
   text: string,
   act: (child: Parameters<NonNullable<RunOptions["onStderr"]>>[1]) => void,

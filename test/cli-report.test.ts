@@ -69,7 +69,7 @@ test("verify writes metrics with the last success, and runs its hook", async () 
   expect(metric("run_exit_code")).toBe("0");
   const last = metric("last_success_timestamp_seconds");
   expect(Number(last)).toBeGreaterThan(1_700_000_000);
-  // The hook's output goes to stderr, and its failure is told and changes nothing.
+  // The hook's output goes to stderr. Its failure is reported there and has no other effect.
   expect(good.stdout).toMatch(/^verify: all healthy[^\n]*\n$/);
   expect(good.stderr).toContain("verify 0\n");
   expect(good.stderr).toContain("--post_hook: it ended with exit code 3");

@@ -137,7 +137,7 @@ describe.concurrent("help and version", () => {
 describe.concurrent("wrong command lines get one line and exit 2", () => {
   const cluster = ["--zk_cluster=127.0.0.1:1", "--zk_root_path=/openmldb"];
 
-  // What each wrong value says is in flags.test.ts; these are the ways it can come out.
+  // The messages for wrong values are tested in flags.test.ts; these are the forms in which they are printed.
   it.each([
     { args: ["recverdata"], text: 'unknown command "recverdata": did you mean recoverdata?' },
     {
@@ -160,7 +160,7 @@ describe.concurrent("wrong command lines get one line and exit 2", () => {
     { args: ["sandbox", "--tablets=0"], text: "--tablets=0: not a whole number from 1 to 100" },
   ])("$args", async ({ args, text }) => {
     const result = await runBin(args);
-    // A wrong user is found when the command has begun to say what it does.
+    // A wrong user is found after the command has printed its first line.
     const stderr = result.stderr.replace(/^openmldb-ops inspect: connecting [^\n]*\n/, "");
     expectUsageError({ ...result, stderr }, text);
   });

@@ -50,7 +50,7 @@ test("a jump of the wall clock changes neither the actions of commands nor their
   await expectCode(0, "verify", "--deep");
   await expectCode(0, "showopstatus", "--wait");
 
-  // What took a part of a second may not be said to have taken an hour, or less than nothing.
+  // No message gives an hour, or a negative time, for what took a part of a second.
   expect(told.join("\n")).not.toMatch(/[^\w.]-\d+(?:\.\d+)? (?:ms|s|min|h)\b|\d min\b|\d h\b/);
   const history = JSON.parse((await ops("history", "--output=json")).stdout) as {
     readonly runs: readonly { readonly command: string; readonly durationMs: number | null }[];

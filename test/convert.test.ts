@@ -80,7 +80,7 @@ function pruned(
   return kept;
 }
 
-/** Decodes, encodes again, compares; tells whether our definitions describe the message fully. */
+/** Decodes and encodes again, and compares. True if our definitions describe the message fully. */
 function roundTrip(desc: DescMessage, bytes: Buffer): "identical" | "unknownFieldsKept" {
   const message = fromBinary(desc, bytes);
   const again = Buffer.from(toBinary(desc, message));
@@ -446,7 +446,7 @@ describe("conversion", () => {
         })),
       }),
     );
-    // Each look at the clock is a millisecond: turns do not depend on the machine.
+    // Each reading of the clock advances it by a millisecond: turns do not depend on the machine.
     let now = 0;
     vi.spyOn(performance, "now").mockImplementation(() => ++now);
     let turns = 0;

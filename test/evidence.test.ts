@@ -275,7 +275,7 @@ describe("evidence that outlives the run", () => {
     const replicas = record[0]?.partitions[0]?.replicas ?? [];
     const leader = replicas.find((one) => one.isLeader)?.endpoint ?? "";
     const follower = replicas.find((one) => !one.isLeader)?.endpoint ?? "";
-    // The nameserver restarts too, so nothing tells how far the follower came.
+    // The nameserver restarts too, so no answer shows the follower's last offset.
     model.outage({ withNameservers: true });
     model.kill(follower);
     model.wipe(follower);

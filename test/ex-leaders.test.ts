@@ -64,7 +64,9 @@ async function taken({ virtual, third }: Parted): Promise<void> {
   expect(placesOf(virtual).outsiders).toContain(third);
 }
 
-/** Every replica of the record, but the ex-leader, holds as many rows as its offset says. */
+/**
+ * Checks that every replica of the record, except the ex-leader, holds as many rows as its offset.
+ */
 async function expectNoHole({ virtual, exLeader }: Parted): Promise<void> {
   virtual.model.put(5, T0);
   await virtual.pass(10_000);
@@ -236,7 +238,7 @@ test("lower bounds are kept as long as an ex-leader may hold entries of the newe
     if ("error" in result) throw result.error;
     return result.report.partitions[0]?.failure?.decision;
   };
-  // auto_failover marked the leader not alive and its election failed: nothing tells which of the two led last.
+  // auto_failover marked the leader not alive and its election failed: no answer shows which of the two led last.
   setFlags(virtual, leader, { isAlive: false });
   await restart({});
   expect(await decision()).toMatchObject({ code: "surplus", candidate: third });

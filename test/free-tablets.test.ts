@@ -20,7 +20,7 @@ import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
 const T0 = { db: "db1", table: "t0", pids: [0], print };
 
-/** Takes replicas off the record by hand, so that their tablets have leftovers. */
+/** Removes replicas from the record by hand, so that their tablets have leftovers. */
 function leave({ model }: VirtualCluster, ...endpoints: string[]): void {
   const table = model.tables.find("t0", "db1");
   const partition = table && partitionOf(table, 0);

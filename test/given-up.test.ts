@@ -3,10 +3,10 @@ import { changeLeaderOperation } from "../src/operations/change-leader.js";
 import { givenUpIfLeads, mayGiveUp } from "../src/policy/what-is-given-up.js";
 import {
   clusterWith,
+  disconnectFollower,
   flagsOf,
   operateOn,
   refusalOf,
-  unfeed,
   withC,
   withoutC,
 } from "./helpers/operate-virtual.js";
@@ -118,8 +118,8 @@ describe("the leader holds rows that no follower has, everything restarts, and i
 
   async function leaderAway() {
     const virtual = await clusterWith();
-    await unfeed(virtual, "a:9527");
-    await unfeed(virtual, "b:9527");
+    await disconnectFollower(virtual, "a:9527");
+    await disconnectFollower(virtual, "b:9527");
     virtual.model.put(20);
     await virtual.pass(500);
     await withoutC(virtual);

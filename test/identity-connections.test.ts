@@ -143,7 +143,7 @@ test.each([true, false])(
     await virtual.pass(10);
     virtual.model.putForeignTablet(A, { hasLoaded });
     const logged = virtual.model.events.length;
-    // Connected to anew by somebody else who asks.
+    // Another caller opens a new connection.
     await ended(scene, virtual.cluster.getTableStatus(A));
     open();
     expect(await Promise.all(changes)).toEqual(Array(3).fill("unidentified"));

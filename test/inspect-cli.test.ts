@@ -12,7 +12,7 @@ function ops(
   return runBin([...words, ...where], options);
 }
 
-/** Gets what stdout has said so far, whenever it says more. */
+/** Called with the whole stdout so far, each time the process writes to it. */
 function reading(
   onText: (text: string, send: (signal: NodeJS.Signals) => void) => void,
 ): RunOptions {

@@ -46,7 +46,7 @@ async function afterOutage(): Promise<VirtualCluster> {
   return virtual;
 }
 
-/** Opens a journal; what it tells is in `told`. */
+/** Opens a journal; its messages are in `told`. */
 async function openAt(virtual: VirtualCluster, isResuming = false, stateDir = newFolder()) {
   const told: string[] = [];
   const journal = await openJournal({
@@ -93,7 +93,9 @@ function recover(
   return clock.run(work, 7_200_000);
 }
 
-/** What the diary says when a call has had its effect, and what calls may have had it. */
+/**
+ * Patterns of the model's log lines for the effects of calls, and the calls that may have each effect.
+ */
 const EFFECTS: readonly { said: RegExp; methods: readonly string[] }[] = [
   { said: /kRecoverTableOP db1\.t1\/(\d+) queued$/, methods: ["recoverTable"] },
   { said: / loaded 2\/(\d+) as /, methods: ["loadTable", "recoverTable"] },

@@ -30,7 +30,7 @@ function newFolder(): string {
   return mkdtempSync(join(base, "state-"));
 }
 
-/** Opens a journal, which is closed at the end of the test; what it tells is in `told`. */
+/** Opens a journal, which is closed at the end of the test; its messages are in `told`. */
 async function open(more: Partial<JournalOptions> & { stateDir: string }) {
   const told: string[] = [];
   const journal = await openJournal({
@@ -59,7 +59,7 @@ const idOf = (number: number) => `20260101T000000Z-${number.toString(16).padStar
 const recordsOf = async (stateDir: string, id: string) => (await readRun(stateDir, id)).records;
 const kindsOf = (records: readonly JournalRecord[]) => records.map((one) => one.kind);
 
-/** A disk that does what a test wants, and counts. */
+/** A disk that counts its calls, and fails where a test needs it. */
 function countingDisk(fails: { append?: () => Promise<void>; sync?: () => Promise<void> } = {}) {
   const disk = { text: "", appends: 0, syncs: 0 };
   const file: AppendFile = {

@@ -104,7 +104,7 @@ test("if left off, it stays off until no decision is open, and no row is lost", 
   expect(allLines(reportText(report)).join("\n")).toContain("auto_failover is left off on purpose");
   expect({ on: isOn(virtual), marker: has(virtual, MARKER) }).toEqual({ on: false, marker: true });
 
-  // Commands that look leave it so, and so does a second recovery that finds the same decision.
+  // Commands that only read leave it off, and so does a second recovery that finds the same decision.
   const look = await startTool(virtual, "look");
   expect(await settle(virtual, look)).toMatchObject({ kind: "left-off" });
   const second = await startTool(virtual, "second");

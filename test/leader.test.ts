@@ -106,7 +106,7 @@ describe("calls to the nameserver", () => {
     await old.kill();
     const call = Promise.all(Array.from({ length: 20 }, () => cluster.confGet()));
     const next = await serve(() => conf);
-    // As after a session timeout: for a moment nobody is registered.
+    // As after a session timeout: for a moment no nameserver is registered.
     zk.nodes.delete(leaderNode);
     zk.nodes.set("/openmldb/leader", Buffer.alloc(0));
     await realClock.sleep(150);

@@ -22,7 +22,7 @@ function leaveRegistration({ model }: VirtualCluster): void {
   putZnode(model.tree, "/openmldb/nodes/x:9527", "x:9527");
 }
 
-/** A cluster like that of `virtual`, and what it tells. */
+/** A cluster like that of `virtual`, and its events. */
 async function telling({ model, clock }: VirtualCluster) {
   const notes: string[] = [];
   const cluster = await createCluster({

@@ -70,7 +70,7 @@ test("a screen that is too low has no block, and lines stay separate if the scre
   area.show(block(2, 1));
   expect(tty.text()).toEqual(["begins"]);
   tty.resize(80, 24);
-  // The process is told of the new width only after it has drawn.
+  // The event for the new width comes only after the process has drawn.
   area.show(({ rows }) => {
     tty.resize(20, rows);
     return ["a".repeat(60), "b"];

@@ -273,7 +273,7 @@ describe("a session that is lost during a run", () => {
     const lock = await virtual.clock.run(takeLock(lockOptions(one)), HOUR);
     await one.endSession();
     const theirs = await virtual.clock.run(takeLock(lockOptions(other)), HOUR);
-    // Even if all that the znode says is the data of the first run.
+    // Even if the znode holds nothing but the data of the first run.
     virtual.model.tree.setData(LOCK, encode(one.parts.owner, { sessionTimeoutMs: 4_000 }));
     await virtual.clock.run(lock.release(), HOUR);
     expect(has(virtual, LOCK)).toBe(true);

@@ -15,7 +15,7 @@ function openLogTo(path: string, level: LogLevel, write: (line: string) => void)
   return openLog({ level, write, file: openLogFile(path, level, write) });
 }
 
-/** A log with everything it tells people in `told`, and a file of its own. */
+/** Opens a log with a new file; the texts for the terminal are in `told`. */
 function openTestLog(level: LogLevel) {
   const told: string[] = [];
   const path = join(folder, `${files++}.log`);

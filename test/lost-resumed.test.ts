@@ -129,7 +129,7 @@ test("killed at any change, the next run reports the same loss, and the first ac
     const virtual = await rowsOfALost();
     const killed = await recovered(virtual, { acceptsLossOfLost: SUM }, at);
     expect(killed.report, `killed at ${at}`).toBeUndefined();
-    // With and without a nameserver that begins anew, and knows no offset of a follower until it is loaded.
+    // With and without a nameserver restart, after which it knows no offset of a follower until it is loaded.
     if (at % 2 === 1 && kept(virtual).length > 0) {
       for (const name of NAMESERVERS) virtual.model.restart(name);
     }
@@ -153,12 +153,12 @@ test("killed at any change without a decision, the next run asks for the same lo
   for (let at = 0; at < whole.changes; at += 1) {
     const virtual = await rowsOfALost();
     await recovered(virtual, {}, at);
-    // With and without a nameserver that begins anew from what ZooKeeper has.
+    // With and without a nameserver restart, after which it knows only what ZooKeeper has.
     const isRestarted = at % 2 === 1 && kept(virtual).length > 0;
     if (isRestarted) for (const name of NAMESERVERS) virtual.model.restart(name);
     await virtual.pass(60_000);
     const { before, report } = await recovered(virtual);
-    // A nameserver that began anew remembers little of the followers until they are loaded.
+    // After its restart a nameserver knows no offset of the followers until they are loaded.
     if (!isRestarted) expect(sumOf(before), `killed at ${at}`).toEqual(SUM);
     expect(asked(report), `killed at ${at}`).toEqual(SUM);
   }

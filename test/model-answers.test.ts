@@ -21,8 +21,9 @@ import type { Tablet } from "../src/sandbox/tablet/tablet.js";
 import { TABLET_HANDLERS } from "../src/sandbox/tablet/tablet-rpc.js";
 import { type ModelCluster, modelCluster } from "./helpers/model-cluster.js";
 
-// Answers of GetTableStatus and ShowTable share what has not changed since the last one. Whatever
-// happens to a cluster, they must say what answers made afresh would say, and never change afterwards.
+// Answers of GetTableStatus and ShowTable share the parts that have not changed since the last answer.
+// After any change of a cluster, they must equal answers that are built from nothing, and an answer never
+// changes afterwards.
 
 const STEPS = 25;
 const TABLETS = ["t:1", "t:2", "t:3"];
@@ -82,7 +83,7 @@ const HAPPENINGS = {
   },
   pass: ({ cluster, some }: Place) => cluster.pass(some * 100),
   measure: ({ cluster }: Place) => cluster.pass(600_000),
-  // What tests do behind everybody's back.
+  // Changes that tests make in the model directly, without a call.
   meddle: ({ cluster, tablet, endpoint, id, some }: Place) => {
     const replica = tablet.replica(id.tid, id.pid);
     if (replica !== undefined && some % 3 === 0) replica.state = TableState.kSnapshotPaused;

@@ -79,7 +79,7 @@ describe("a tablet", () => {
     model.restart("tablet1");
     await pass(5_000);
     const view = async () => (await ns(server.showTablet, {})).tablets[0];
-    // Its session has not ended: nobody knows yet, but it does not answer either.
+    // Its session has not ended: the tablet is still registered, but it does not answer either.
     expect(await view()).toMatchObject({ endpoint: "t:1", state: "kHealthy" });
     const early = at("tablet1", tablet.getTableStatus, {});
     await expect(early).rejects.toMatchObject({ kind: "refused" });
@@ -262,7 +262,7 @@ describe("replication", () => {
     const [leader, follower = ""] = it.holders();
     await load(it, leader, { mode: LEADER, term: 1n, replicas: [follower] });
     await it.pass(2_000);
-    // Three other loads are before it in the queue: it waits in the state undefined, and is fed.
+    // Three other loads are before it in the queue: it waits in the state undefined, and its leader replicates to it.
     for (const pid of [1, 2, 3]) await load(it, follower, { mode: FOLLOWER, pid });
     await load(it, follower, { mode: FOLLOWER });
     await it.pass(6_000);
@@ -283,7 +283,7 @@ describe("replication", () => {
     it.model.put(40, { table: "t0", pid: 0 });
     await it.pass(2_000);
     const [after] = it.model.rows({ table: "t0", pid: 0 });
-    // Everybody is at 70, but the followers hold the 30 old rows instead of the first 30 new ones.
+    // All replicas are at 70, but the followers hold the 30 old rows instead of the first 30 new ones.
     expect(after).toMatchObject({ acknowledged: 100, served: 70, lost: 0 });
     const held = after?.replicas.map(({ endpoint, held, acknowledged }) => [
       endpoint === leader,

@@ -13,8 +13,9 @@ import { simulate } from "./simulation/simulate.js";
 import type { Planted } from "./simulation/tool-run.js";
 
 /**
- * A bug that somebody could write, and what must notice it. It is planted through the seams of
- * {@link Planted}: decisions that are replaced, or what a run takes for its cluster, guard and signal.
+ * A bug that a change of the code could bring in, and the checker that must find it. It is planted
+ * through the seams of {@link Planted}: decisions that are replaced, or the cluster, guard and signal
+ * that a run gets.
  */
 interface Mutant {
   readonly name: string;
@@ -287,7 +288,7 @@ function wrapped<T extends object>(real: T, changed: Partial<T>): T {
   });
 }
 
-/** A signal that is aborted with `signal`, and tells nobody. */
+/** A signal that is aborted with `signal`, and calls no listener. */
 function wakingNothing(signal: AbortSignal): AbortSignal {
   const mute = new AbortController().signal;
   return Object.defineProperties(mute, {

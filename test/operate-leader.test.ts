@@ -11,6 +11,7 @@ import {
   B,
   C,
   clusterWith,
+  disconnectFollower,
   flagsOf,
   loseTail,
   losingAnswer,
@@ -18,7 +19,6 @@ import {
   operateOn,
   refusalOf,
   resultsOf,
-  unfeed,
   withoutC,
   writeFor,
 } from "./helpers/operate-virtual.js";
@@ -133,7 +133,7 @@ describe("changeleader", () => {
   test("data loss: a candidate below another follower is refused; accepted, the other one is recovered", async () => {
     const virtual = await clusterWith();
     // b is cut off from the leader and misses what is written then.
-    await unfeed(virtual, B);
+    await disconnectFollower(virtual, B);
     virtual.model.put(4);
     await virtual.pass(5_000);
     await withoutC(virtual);
@@ -145,7 +145,7 @@ describe("changeleader", () => {
     expect(flagsOf(virtual)).toEqual(["a follower alive", "b leader alive", "c leader dead"]);
     // The best candidate needs no flag.
     const other = await clusterWith();
-    await unfeed(other, B);
+    await disconnectFollower(other, B);
     other.model.put(4);
     await other.pass(5_000);
     await withoutC(other);
@@ -157,7 +157,7 @@ describe("changeleader", () => {
     const virtual = await clusterWith();
     const changeLeader: typeof virtual.cluster.changeLeader = async (...args) => {
       await virtual.cluster.changeLeader(...args);
-      // A client that has not heard yet puts rows into the old leader.
+      // A client that has not learned of the change yet puts rows into the old leader.
       const table = virtual.model.tables.find("t0", "db1");
       const replica = virtual.model.tablet("tablet3").replica(table?.tid ?? 0, 0);
       await virtual.cluster.clock.sleep(1_000);

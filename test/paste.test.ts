@@ -63,7 +63,9 @@ test(
   Math.max(120_000, COUNT * 10_000),
 );
 
-/** Bugs in what an operator is told, each with a seed that shows it and is played without complaint else. */
+/**
+ * Bugs in the advice to operators, each with a seed that shows it and that passes without the bug.
+ */
 const PLANTED: readonly (readonly [string, number, Checker, Partial<Rules>])[] = [
   [
     "advice by another policy than recovery's: inspect goes by the flags alone",

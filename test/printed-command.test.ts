@@ -14,7 +14,7 @@ import {
 import { partitionName } from "../src/model/partition-view.js";
 import type { ToolCommand } from "../src/model/tool-command.js";
 
-/** Names as whoever may create a table can choose them: all but the character NUL, which no argument can hold. */
+/** Names that a user can give to a table: all characters but NUL, which no argument can hold. */
 const name = fc
   .oneof(
     fc.constantFrom(

@@ -41,7 +41,10 @@ vi.mock(import("../src/cluster/zookeeper-client.js"), async (original) => {
   return { connectZooKeeper: async (of) => hostileZooKeeper(await connectZooKeeper(of), rewrite) };
 });
 
-/** Fields whose words the tool acts on: a cluster in which they say anything cannot be worked on. */
+/**
+ * Fields whose values the tool acts on: with arbitrary values in them, no command can work on the
+ * cluster.
+ */
 const MEANT = /\.(msg|state|opType|status|taskType|key|value|realEndpoint)$/;
 const isHostileCluster: Rewrite = (text, field) => (MEANT.test(field) ? text : hostile(text));
 
@@ -80,7 +83,7 @@ async function on(words: readonly string[]): Promise<MainResult> {
   return result;
 }
 
-/** The commands that only look. */
+/** The commands that only read. */
 const LOOKS: readonly (readonly string[])[] = [
   ["inspect"],
   ["inspect", "--verbose"],

@@ -344,8 +344,8 @@ describe("mark-alive", () => {
 });
 
 describe("replicate", () => {
-  /** b has to be fed by a leader that serves. */
-  async function followerUnfed(): Promise<Meddler> {
+  /** A cluster in which b is not in the follower list of its leader. */
+  async function disconnectedFollower(): Promise<Meddler> {
     const table = await brokenTable();
     await table.virtual.recover();
     table.unload("b");
@@ -376,7 +376,7 @@ describe("replicate", () => {
       },
     ],
   ])("is stale when %s; no log is moved away", async (detail, act) => {
-    const table = await followerUnfed();
+    const table = await disconnectedFollower();
     const { outcome, result } = await recoverMeddled(table, {
       before: "replicate",
       tablet: "b",
@@ -388,7 +388,7 @@ describe("replicate", () => {
   });
 
   test("is stale when the follower is ahead of its leader: its entries are not overwritten", async () => {
-    const table = await followerUnfed();
+    const table = await disconnectedFollower();
     let fed: boolean | undefined;
     const { outcome } = await recoverMeddled(table, {
       before: "replicate",

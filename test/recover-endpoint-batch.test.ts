@@ -41,7 +41,7 @@ interface Ran {
   readonly result: Awaited<ReturnType<typeof recoverData>>;
 }
 
-/** Runs a documented recovery, some of whose calls behave as `changes` says. */
+/** Runs a documented recovery in which `changes` replace calls of the cluster. */
 async function recover(
   virtual: VirtualCluster,
   changes: Partial<Cluster> = {},
@@ -107,8 +107,10 @@ function fail(): never {
   throw new Error("there is no such replica");
 }
 
-/** Does something when the desk looks at the record of all tables for the nth time. */
-function atLook(virtual: VirtualCluster, nth: number, act: () => void): Partial<Cluster> {
+/**
+ * Calls `act` at the nth observation of the record of all tables by the batch of RecoverEndpoint calls.
+ */
+function atObservation(virtual: VirtualCluster, nth: number, act: () => void): Partial<Cluster> {
   let looks = 0;
   return {
     showTable(of) {
@@ -253,11 +255,11 @@ describe("RecoverEndpoint is not requested", () => {
     const virtual = await brokenCluster({ tables: 1, partitions: 8 });
     const info = virtual.model.tables.find("t0", "db1") ?? fail();
     const follower = partitionOf(info, 0)?.partitionMeta.find((meta) => !meta.isLeader) ?? fail();
-    // All three tablets look once before their turn; each looks again in it.
+    // Each of the three tablets is observed once before its turn, and again in it.
     for (const nth of [1, 4]) {
       const again = await brokenCluster({ tables: 1, partitions: 8 });
       const act = () => flag(again, follower.endpoint, "t0", true);
-      const ran = await recover(again, atLook(again, nth, act));
+      const ran = await recover(again, atObservation(again, nth, act));
       expect(together(ran)).toEqual(TABLETS.filter((one) => one !== follower.endpoint));
       expectWell(again);
     }
@@ -274,7 +276,7 @@ describe("RecoverEndpoint is not requested", () => {
       const id = { db: "db1", table: "t0", tid: info.tid, pid: 1 };
       clock.setTimer(1, () => void cluster.recoverTable(id, foreign));
     };
-    const ran = await recover(virtual, atLook(virtual, 3, act));
+    const ran = await recover(virtual, atObservation(virtual, 3, act));
     expect(together(ran)).not.toContain(foreign);
     expectWell(virtual);
   });

@@ -137,7 +137,7 @@ describe("recovertable", () => {
   });
 });
 
-/** Who is flagged leader, as `table:pid@tablet`. */
+/** The replicas that are flagged leader, as `table:pid@tablet`. */
 async function leaders({ cluster, clock }: VirtualCluster): Promise<string[]> {
   const tables = await clock.run(cluster.showTable(), 60_000);
   return tables.flatMap((table) =>

@@ -119,7 +119,7 @@ describe("logs that are no prefix", () => {
   test("rows that only an ex-leader took: it is never replicated to, and they stay", async () => {
     const virtual = await clusterWith();
     await operateOn(virtual, lead(A, false));
-    // A client that never looks again goes on with the old leader, which loses that link only.
+    // A client that never observes the cluster again continues with the old leader, which loses that link only.
     const old = replicaOn(virtual, C);
     const tablet = virtual.model.findProcess(C)?.tablet;
     if (old === undefined) throw new Error("the old leader is not loaded");

@@ -13,7 +13,9 @@ beforeAll(async () => {
 });
 afterAll(() => browser?.close());
 
-/** Opens a report in the browser; at the end the page must have complained of no more than is expected. */
+/**
+ * Opens a report in the browser. At the end, the page must have logged no errors but the expected ones.
+ */
 async function opened(
   { skip, onTestFinished }: TestContext,
   report: ReportDocument,

@@ -32,7 +32,7 @@ test("recorded rows of a real cluster: the same sums at every replica, in the or
     });
     expect(problem).toBeUndefined();
   }
-  // Of memory tables and of one on disk, as the recording's README says.
+  // Of memory tables and of one on disk, as described in the recording's README.
   const orders = [...walks].map(([key, { positions }]) => {
     const inOrder = (segCount: number) =>
       positions.every((one, at) => {

@@ -54,7 +54,7 @@ function commandsOf(text: string): string[] {
     .flatMap((line) => /^(?:\$ )?openmldb-ops (.*?)(?:\s+#.*)?$/.exec(line)?.[1] ?? []);
 }
 
-/** Time and calls of a run say nothing about the situation. */
+/** Replaces times and numbers of calls in a run's output: they do not depend on the situation. */
 const withoutEffort = (line: string): string => line.replace(/; [\d.]+ m?s, \d+ calls\)$/, ")");
 
 async function inspectLines(virtual: VirtualCluster): Promise<string[]> {
@@ -98,7 +98,7 @@ describe("runbooks show real output", () => {
     );
   });
 
-  // The page holds its own expected output: `npx vitest run test/runbooks.test.ts -u` writes it anew.
+  // The page holds its own expected output: `npx vitest run test/runbooks.test.ts -u` rewrites it.
   test.each(
     Object.keys(SITUATIONS).flatMap((name) => ["runbooks", "zh/runbooks"].map((at) => [at, name])),
   )("%s/%s", async (at, name) => {
@@ -109,7 +109,7 @@ describe("runbooks show real output", () => {
     const page = await rendered(read(path), virtual);
     await expect(page).toMatchFileSnapshot(fileURLToPath(new URL(path, DOCS)));
     expect(page).toContain("$ openmldb-ops inspect\n");
-    // Nothing is given up before the operator says so.
+    // No row is given up before the operator accepts it.
     expect(virtual.model.rows().filter((one) => one.lost > 0)).toEqual([]);
   });
 });

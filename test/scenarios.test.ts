@@ -9,7 +9,7 @@ const SCENARIOS = readdirSync(FOLDER)
   .filter((name) => name.endsWith(".scenario"))
   .sort();
 
-// The file holds its own expected output: `npx vitest run test/scenarios.test.ts -u` writes it anew.
+// The file holds its own expected output: `npx vitest run test/scenarios.test.ts -u` rewrites it.
 test.each(SCENARIOS)("%s", async (name) => {
   const text = readFileSync(new URL(name, FOLDER), "utf8");
   await expect(await playScenario(text)).toMatchFileSnapshot(`scenarios/${name}`);

@@ -68,7 +68,7 @@ async function ops(...words: string[]): Promise<void> {
   }
 }
 
-/** What the sandbox says when it is ready, and its console to programs. */
+/** The sandbox's JSON output when it is ready, and the JSON output of its console. */
 async function noteSandbox(): Promise<void> {
   const { code, stdout } = await runBin(["sandbox", "--tables=0", "--output=json"], {
     stdio: "pipe",

@@ -70,9 +70,9 @@ test.each<[OddName, number]>([["addresses", 12]])(
 );
 
 test("seed 101767, documented: a follower that was fenced with a newer term refuses its leader, and is reported", async () => {
-  // auto_failover elected c in term 3, b went on in term 1 (somebody had loaded it as leader), and both are
-  // flagged leader and dead, at one offset: the documented choice takes b. c's log fits, so RecoverTable
-  // never reloads it, and a leader of term 1 is refused by a replica that has seen term 3.
+  // auto_failover elected c in term 3, b continued in term 1 (another client had loaded it as leader), and
+  // both are flagged leader and not alive, at one offset: the documented choice takes b. c's log fits, so
+  // RecoverTable never reloads it, and a leader of term 1 is refused by a replica that has seen term 3.
   const stats = new Stats();
   const { violations, diary } = await simulate(101_767, { method: "documented", stats });
   expect(violations).toEqual([]);

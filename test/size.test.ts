@@ -102,7 +102,7 @@ function bytesTransport(tables: number): Transport {
   };
 }
 
-/** What a look does to a cluster's state in the end: the plan and the health report, as JSON and as text. */
+/** Renders the plan and the health report of a cluster's state, as JSON and as text. */
 async function tellAll({ state, views, plan }: Look): Promise<number> {
   const size = finish(sizeOf(plan));
   const saved = finish(
@@ -152,7 +152,7 @@ async function tellAll({ state, views, plan }: Look): Promise<number> {
   return length;
 }
 
-/** Looks at a cluster of so many tables, tells all of it, and says what that cost. */
+/** Observes a cluster of so many tables, renders all of it, and returns the cost. */
 async function lookAt(tables: number) {
   const tree = new ZnodeTree(Date.now);
   putZnode(tree, "/openmldb/leader/lock_request0000000000", NAMESERVER);

@@ -35,7 +35,7 @@ function unhealthy({ partitions }: RunReport): PartitionResult[] {
   return partitions.filter((one) => one.problems.length > 0);
 }
 
-/** Recovers, and tells what that took. The cluster has to be healthy afterwards. */
+/** Recovers, and returns the cost. The cluster must be healthy afterwards. */
 async function recovered(virtual: VirtualCluster, limits: Partial<typeof LIMITS> = {}) {
   const began = virtual.clock.now();
   const before = virtual.cluster.callCount();
@@ -93,7 +93,7 @@ describe("no step waits without a reason", () => {
 });
 
 describe("a finished partition that is not healthy at the end", () => {
-  /** The link of a follower is cut behind the tool's back, once its partition is through. */
+  /** The link of a follower is cut by another client, after its partition has finished. */
   async function cutLater(times: number) {
     const virtual = await afterOutage(1);
     const { model } = virtual;
@@ -135,7 +135,7 @@ describe("a finished partition that is not healthy at the end", () => {
 describe("reads of tablets", () => {
   const TABLETS = Array.from({ length: 40 }, (_, index) => `t${index}:1`);
 
-  /** A cluster whose tablets answer when they are told to. */
+  /** A cluster whose tablets answer when the test lets them. */
   async function heldCluster() {
     const flying = new Map<string, number>();
     const most = { tablet: 0, all: 0 };
@@ -210,14 +210,14 @@ describe("an optimization that would lose rows", () => {
     model.createTable({ db: "db1", table: "t1", partitions: 1, replicas: 3 });
     model.put(30);
     await virtual.pass(5_000);
-    // Only the leader gets the last rows, and with the nameservers' restart nobody remembers them.
+    // Only the leader gets the last rows, and after the nameservers' restart no nameserver knows their offset.
     const leader = model.rows({ db: "db1" })[0]?.leader ?? "";
     for (const { endpoint } of model.tablets.values())
       if (endpoint !== leader) model.kill(endpoint);
     model.put(30);
     model.outage({ withNameservers: true });
     await virtual.pass(40_000);
-    // A tablet says "normal" an instant before it sets the offset: the first answer is from then.
+    // A tablet reports "normal" an instant before it sets the offset: the first answer is from then.
     const { getTableStatus } = cluster;
     const seen = new Set<string>();
     Object.assign(cluster, {

@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** Neither written here nor shipped: dependencies, build output, git's own files (in a worktree `.git` is a file). */
 const SKIPPED = new Set([".git", ".vitest", "coverage", "dist", "node_modules"]);
-/** Text that somebody or something else wrote. */
+/** Files that are generated, recorded, or by other authors. */
 const FOREIGN = /^(src\/gen\/|test\/recordings\/|LICENSE$|package-lock\.json$)/;
 /** This file has to name what it forbids. */
 const SELF = "test/tidy.test.ts";
@@ -131,7 +131,7 @@ describe("code", () => {
   });
 
   it("spreads no list into a call: a long one overflows the stack", () => {
-    // Rest parameters that are passed on and lists that are written out are as long as the code says.
+    // The length of rest parameters and of literal lists is given by the code that passes them.
     const own = ["args", "words", "parts", "rest", "more", "tableFlags\\(", "\\["];
     const spread = new RegExp(
       `\\b(?!(?:if|for|while|switch|return)\\b)[\\w#\\])]+\\((?:[^()[\\]{}]|\\([^()]*\\))*?\\.\\.\\.(?!${own.join("|")})`,

@@ -60,7 +60,7 @@ test.each(["memory", "hdd"] as const)(
     const whole = await walk(cluster, cluster.holders()[0], 1_000);
     expect(whole).toHaveLength(100);
     expect(new Set(whole).size).toBe(100);
-    // In memory several rows have the same key and timestamp: only ts_pos tells where to go on.
+    // In memory several rows have the same key and timestamp: only ts_pos shows where to continue.
     const places = new Set(whole.map((one) => one.split(" ").slice(0, 2).join()));
     expect(places.size < 100).toBe(mode === "memory");
     await fc.assert(
@@ -134,7 +134,7 @@ test("recorded answers have the same layout and the same continuation", async ()
     const key = `${address} ${request.tid}`;
     const page = recordsOf(answer);
     expect(page).toHaveLength(answer.count);
-    // The last record is where the answer says that it ends.
+    // The last record is at the place that the answer gives as its end.
     const place = `${Buffer.from(answer.pk).toString("latin1")} ${answer.ts} `;
     expect(page.at(-1)?.startsWith(place)).toBe(true);
     walks.set(key, [...(walks.get(key) ?? []), ...page]);

@@ -246,7 +246,7 @@ describe("post-upgrade", () => {
 });
 
 describe("a statfile is checked", () => {
-  /** A line of tablet a about db1.t0:0, or what `wrong` says instead. */
+  /** A line of tablet a about db1.t0:0, with the fields of `wrong` replaced. */
   async function cluster(replicas: number, wrong: Partial<StatLine>) {
     const virtual = await scaledCluster({ replicas, partitions: 1, rows: 20 });
     const table = virtual.model.tables.find("t0", "db1");

@@ -75,7 +75,7 @@ describe("a load of large partitions", () => {
 });
 
 describe("the load limit of a tablet", () => {
-  /** Loads that end when they are told to; `open` holds those that run. */
+  /** Loads that end when the test ends them; `open` holds those that run. */
   function windowOf(least: number) {
     const clock = new VirtualClock();
     const window = adaptiveLoadLimit(clock, least);

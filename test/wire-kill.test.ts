@@ -18,7 +18,7 @@ const RACES = Number(process.env["OPS_RACES"] ?? 6);
 /** `OPS_SEED` gives the same kinds of runs and the same fractions of the measured times again. */
 const SEED = Number(process.env["OPS_SEED"] ?? Date.now() % 1_000_000);
 const LIMIT_MS = 60_000 + 15_000 * (KILLS + RACES);
-/** A run that finds another one at work says so, and has ended, within this time. */
+/** A run that finds another one at work reports it and ends within this time. */
 const REFUSAL_MS = 3_000;
 const MARKER = "/openmldb/ops_tool/auto_failover";
 const LOCK = "/openmldb/ops_tool/lock";
@@ -134,7 +134,7 @@ async function expectWhole(why: string): Promise<void> {
 const METHODS = { direct: [], documented: ["--method=documented"] } as const;
 type Method = keyof typeof METHODS;
 
-/** How long a whole run takes that nobody kills, from the start of its process. */
+/** The duration of a whole run that is not killed, from the start of its process. */
 async function measure(method: Method): Promise<number> {
   await breakCluster();
   const { code, stderr, tookMs } = await recoverdata(METHODS[method]);

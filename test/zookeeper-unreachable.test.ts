@@ -77,7 +77,7 @@ describe("the message if no ZooKeeper answers", () => {
     expect(error.hint).toContain("--zk_cluster");
     expect(tookMs).toBeGreaterThan(250);
     expect(turnsMs).toBeLessThan(800);
-    // After the failure nobody dials on.
+    // After the failure no connection is opened any more.
     const before = visits();
     expect(before).toBeGreaterThan(0);
     await sleep(350);

@@ -215,7 +215,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     const path = fresh();
     expect(await owner.removeOwn(path)).toBe(false);
     await owner.create(path, Buffer.from("me"), "ephemeral");
-    // The same data, as a lock would have it that was copied by hand.
+    // The same data, as in a lock node that was copied by hand.
     expect([await owner.isOwn(path), await other.isOwn(path)]).toEqual([true, false]);
     expect(await other.removeOwn(path)).toBe(false);
     expect(String(await owner.getData(path))).toBe("me");
@@ -240,7 +240,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     expect(await other.getData(path)).toBeDefined();
     await until("expiry", async () => (await other.getData(path)) === undefined);
     proxy.mend();
-    // A read heals by itself; a create tells its caller, whose other nodes are gone.
+    // The read is repeated in a new session, in which the create after it succeeds.
     expect(await owner.getData(path)).toBeUndefined();
     expect(await owner.create(path, Buffer.alloc(0), "ephemeral")).toBe(path);
     expect(await other.getData(path)).toBeDefined();

@@ -8,7 +8,7 @@ export const TCP_FAULTS = ["flip", "cut", "stall", "duplicate", "delay"] as cons
 /** One of {@link TCP_FAULTS}. */
 export type TcpFault = (typeof TCP_FAULTS)[number];
 
-/** A forwarder that damages what it carries until it is told to stop. */
+/** A forwarder that damages the bytes it carries until it is stopped. */
 export interface FaultyProxy extends TcpServer {
   /** From now on it carries everything as it is; connections that stall are cut. */
   mend(): void;

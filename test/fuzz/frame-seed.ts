@@ -26,7 +26,9 @@ const LINE_MAX = 2_000;
 /** No call takes longer, whatever its peer does: leader timeout, one deadline, and a busy machine. */
 const CALL_MAX_MS = 15_000;
 
-/** Plays one seed: every call of a cluster, and a whole look at it, against hostile servers. */
+/**
+ * Plays one seed: every call of a cluster, and a whole observation of it, against hostile servers.
+ */
 export async function playFrameSeed(seed: number): Promise<FrameSeedResult> {
   const random = seededRandom(seed * 2_654_435_761);
   const rates = {

@@ -15,7 +15,7 @@ export interface TcpSeedResult {
   readonly exitCodes: readonly number[];
   /** What must never happen, and happened. */
   readonly violations: readonly string[];
-  /** What the run through the proxies said. */
+  /** The output of the run through the proxies. */
   readonly said: string;
 }
 

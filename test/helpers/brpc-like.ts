@@ -8,7 +8,7 @@ export type Reply =
   | { readonly body: Uint8Array }
   /** Ends with this gRPC status; `details` goes out as it is. */
   | { readonly grpcStatus: number; readonly details: string }
-  /** Says nothing for ever, like a stopped process. */
+  /** Never answers, like a stopped process. */
   | "silence"
   /** Breaks the connection: "reset" with a TCP reset, "drop" with an orderly end. */
   | "reset"

@@ -34,9 +34,9 @@ export function kindOf(command: string | undefined, document: object): string | 
 }
 
 /**
- * Checks what a command printed with `--output=json` against its schema.
+ * Checks the output of a command with `--output=json` against its schema.
  *
- * @throws Error that says what does not fit, and where.
+ * @throws Error that names the difference and its place in the output.
  */
 export function checkOutput(args: readonly string[], stdout: string): void {
   const command = args.find((arg) => /^(--cmd=)?[a-z]+(-upgrade)?$/.test(arg));

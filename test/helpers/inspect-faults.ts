@@ -11,7 +11,7 @@ export const MINUTE = 60_000;
 /** Partition 0 of db1.t0. */
 export const P0 = { db: "db1", table: "t0", tid: 2, pid: 0 };
 
-/** Somebody who runs, or ran. */
+/** The owner of a lock or a marker: a run of the tool on another machine. */
 export const OWNER: RunOwner = {
   runId: "20260102T030405Z-1a2b3c4d",
   host: "ops1",
@@ -47,7 +47,7 @@ export async function seeded(fault: Fault): Promise<InspectFacts> {
 export const run = (virtual: VirtualCluster, work: Promise<unknown>) =>
   virtual.clock.run(work, 10 * MINUTE);
 
-/** Somebody has marked the follower B of db1.t0:0 dead, with auto_failover off. */
+/** The follower B of db1.t0:0 is marked not alive by another client, with auto_failover off. */
 async function deadFollower(virtual: VirtualCluster): Promise<void> {
   const { cluster } = virtual;
   await run(virtual, cluster.confSet("auto_failover", "false"));

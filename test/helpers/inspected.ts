@@ -25,7 +25,7 @@ export async function wellCluster(): Promise<VirtualCluster> {
   return virtual;
 }
 
-/** What a look may choose. */
+/** The parts of {@link InspectFacts} that a test can set. */
 export type LookChoice = Partial<Pick<InspectFacts, "maxLag" | "scope" | "nowMs">> & {
   readonly lost?: readonly string[];
 };

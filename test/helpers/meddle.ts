@@ -7,7 +7,7 @@ import type { LoadedReplica } from "../../src/sandbox/model/replica.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
 import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
-/** The hand of somebody else on db1.t0, one partition with replicas on a, b and c. */
+/** Another operator who changes db1.t0, one partition with replicas on a, b and c. */
 export interface Meddler {
   readonly virtual: VirtualCluster;
   /** What the nameserver has noted of a replica: `leader` and `alive` as far as given. */
@@ -119,10 +119,10 @@ export function at(tablet: string): string {
 }
 
 /**
- * Recovers, and lets somebody else act between the plan and a step: right before the first step of
- * that kind (at that tablet) looks again.
+ * Recovers, and lets another operator act between the plan and a step: right before the check that
+ * precedes the first step of that kind (at that tablet).
  *
- * @param meddling `act` acts; `after` looks at the cluster when that step has ended.
+ * @param meddling `act` changes the cluster; `after` reads the cluster when that step has ended.
  */
 export async function recoverMeddled(
   { virtual }: Meddler,
@@ -166,7 +166,10 @@ export async function recoverMeddled(
   return { outcome, steps, result };
 }
 
-/** Nothing is lost, everything is loaded and fed, and the tool says so. */
+/**
+ * Checks that no row is lost, that every replica is loaded and replicated to, and that the tool reports
+ * this.
+ */
 export function expectWell({ virtual }: Meddler, result: RecoverResult): void {
   expect(virtual.model.healthy()).toEqual([]);
   expect(virtual.model.rows()).toMatchObject([{ acknowledged: 30, served: 30, lost: 0 }]);
@@ -179,7 +182,7 @@ export function expectNoRecoverTable({ virtual }: Meddler): void {
   expect(types).not.toContain(OPType.kRecoverTableOP);
 }
 
-/** A replica that loads, or makes a snapshot, is through two seconds later. */
+/** A load or a snapshot of a replica takes two seconds. */
 export function setBackSoon({ virtual, replica }: Meddler, tablet: string): void {
   virtual.clock.setTimer(2_000, () => {
     const loaded = replica(tablet);

@@ -37,7 +37,10 @@ export interface ModelCluster {
   ops(after?: bigint): Promise<string[]>;
 }
 
-/** What a test wants; left out: 3 tablets, 2 nameservers, db1.t0 with 2 partitions of 3 replicas. */
+/**
+ * The cluster that a test needs. Defaults: 3 tablets, 2 nameservers, db1.t0 with 2 partitions of 3
+ * replicas.
+ */
 export interface ModelClusterOptions {
   readonly seed?: number;
   readonly tablets?: number;

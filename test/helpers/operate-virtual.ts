@@ -30,7 +30,7 @@ export function resultsOf(report: OperationReport): string[] {
   );
 }
 
-/** Acknowledged rows that nobody holds any more. */
+/** Acknowledged rows that no replica holds any more. */
 export function lost({ model }: VirtualCluster): number {
   return model.rows().reduce((sum, one) => sum + one.lost, 0);
 }
@@ -50,15 +50,15 @@ export async function withC(virtual: VirtualCluster): Promise<void> {
 
 /** c's last rows reach the nameserver's record, and no follower. */
 export async function loseTail(virtual: VirtualCluster, rows: number): Promise<void> {
-  await unfeed(virtual, A);
-  await unfeed(virtual, B);
+  await disconnectFollower(virtual, A);
+  await disconnectFollower(virtual, B);
   virtual.model.put(rows);
   await virtual.pass(5_000);
   await withoutC(virtual);
 }
 
-/** The leader c of partition 0 feeds that follower no more. */
-export async function unfeed(virtual: VirtualCluster, follower: string): Promise<void> {
+/** Removes the follower from the follower list of the leader c of partition 0. */
+export async function disconnectFollower(virtual: VirtualCluster, follower: string): Promise<void> {
   const table = virtual.model.tables.find("t0", "db1");
   const id = { tid: table?.tid ?? 0, pid: 0 };
   await virtual.clock.run(virtual.cluster.delReplica(C, id, follower), 10_000);
@@ -108,7 +108,7 @@ export function flagsOf({ model }: VirtualCluster, table = "t0", pid = 0): strin
     .sort();
 }
 
-/** Flags a replica of db1.t0 at the nameserver, as somebody else would. */
+/** Sets the flags of a replica of db1.t0 at the nameserver, as another client would. */
 export function setFlag(
   { model }: VirtualCluster,
   pid: number,

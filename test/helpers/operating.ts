@@ -75,7 +75,10 @@ export function recordOf({ model }: VirtualCluster, pid = 0): string[] {
     .sort();
 }
 
-/** Who leads a partition of db1.t0 by the record; and its followers and outsiders, as tablets. */
+/**
+ * The leader of a partition of db1.t0 by the record, its followers, and the tablets without a replica
+ * of it.
+ */
 export function placesOf(virtual: VirtualCluster, pid = 0) {
   const record = recordOf(virtual, pid).map((line) => line.split(" "));
   const at = (wanted: string) =>
@@ -93,7 +96,7 @@ function role(isLeader: boolean): string {
   return isLeader ? "leader" : "follower";
 }
 
-/** Sets flags of the record behind everybody's back. */
+/** Sets flags in the nameserver's record directly, without a call of a client. */
 export function setFlags(
   { model }: VirtualCluster,
   endpoint: string,

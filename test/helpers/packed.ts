@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-/** What of the repository can be packed; package.json says what of it is. */
+/** The files of the repository that can be packed; package.json selects those that are. */
 const PACKABLE = [
   ...["LICENSE", "README.md", "package.json"],
   ...["assets", "bin", "dist", "docs", "examples", "proto", "schemas"],

@@ -60,7 +60,7 @@ export function settle(
   return virtual.clock.run(settleLeftover(tool.parts, which), HOUR);
 }
 
-/** What the tool told, one text per line. */
+/** The texts of the tool's events, one per line. */
 export function texts(tool: ToolProcess): string {
   return tool.events.map((event) => ("text" in event ? event.text : "")).join("\n");
 }

@@ -22,11 +22,11 @@ const START_MS = 30_000;
 const STOP_MS = 3000;
 
 /**
- * Starts a real ZooKeeper server on 127.0.0.1: standalone, small session timeouts (1 s and up),
- * data in a temporary folder.
+ * Starts a real ZooKeeper server on 127.0.0.1: standalone, small session timeouts (1 s and up), data in
+ * a temporary folder.
  *
- * @throws Error with one line that says what to install if there is none on this machine, or with
- *   the server's last words if it does not come up.
+ * @throws Error with one line that names what to install if there is none on this machine, or with the
+ *   last lines of the server's output if it does not start.
  */
 export async function startRealZookeeper(): Promise<RealZookeeper> {
   const classpath = findZookeeperClasspath();

@@ -8,7 +8,7 @@ import { checkOutput } from "./check-output.js";
 /** The program as users start it. */
 export const BIN = fileURLToPath(new URL("../../bin/openmldb-ops.js", import.meta.url));
 
-/** Journals of runs go here, not into the home of whoever runs the tests. */
+/** The journals of the runs go to this folder, not to the home of the user who runs the tests. */
 const STATE_HOME = join(tmpdir(), `openmldb-ops-test-${process.pid}`);
 process.once("exit", () => rmSync(STATE_HOME, { recursive: true, force: true }));
 
@@ -29,7 +29,7 @@ export interface RunOptions {
   readonly stdio?: SpawnOptions["stdio"];
   /** Gets the process right after the start. */
   readonly onStart?: (child: ChildProcess) => void;
-  /** Gets everything that stderr has said so far, whenever it says more. */
+  /** Called with the whole stderr so far, each time the process writes to it. */
   readonly onStderr?: (text: string, child: ChildProcess) => void;
 }
 

@@ -205,7 +205,7 @@ export interface Watch {
 
 const LOOK_MS = 100;
 
-/** Begins to look; see {@link Watch}. */
+/** Starts to poll the cluster; see {@link Watch}. */
 export function watch({ model, clock }: VirtualCluster): Watch {
   const gaps: string[] = [];
   const since = new Map<string, number>();

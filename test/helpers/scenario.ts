@@ -44,8 +44,8 @@ const STATES: Readonly<Record<string, TableState>> = {
 };
 
 /**
- * Plays a scenario: a table of replicas, then commands (lines that begin with `> `), each followed
- * by what it prints. A line `== METHOD` begins anew, with the same table and that method. See
+ * Plays a scenario: a table of replicas, then commands (lines that begin with `> `), each followed by
+ * what it prints. A line `== METHOD` starts a new cluster with the same table and that method. See
  * test/scenarios/README.md for the notation.
  *
  * @returns The whole file as it should be, with the actual output of every command.
@@ -69,7 +69,7 @@ export async function playScenario(text: string): Promise<string> {
   return `${played.join("\n").trimEnd()}\n`;
 }
 
-/** The cluster of a scenario as it is before anything looks at it for the first time. */
+/** The cluster of a scenario before the first command observes it. */
 export async function clusterOfScenario(text: string): Promise<VirtualCluster> {
   const lines = text.split("\n");
   const begin = lines.findIndex((line) => line.startsWith("> ") || line.startsWith("== "));
@@ -308,7 +308,7 @@ async function runCommand(
   }
 }
 
-/** Begins something by hand and does not wait for it, as another operator would. */
+/** Starts an operation and does not wait for its end, as another operator would. */
 async function begin(
   virtual: VirtualCluster,
   call: (cluster: Cluster, id: PartitionId) => Promise<void>,

@@ -6,7 +6,7 @@ export interface TcpServer {
   close(): Promise<void>;
 }
 
-/** Starts a server that does with each connection what `onConnection` says. */
+/** Starts a server that calls `onConnection` for each connection. */
 export async function startTcp(onConnection: (socket: Socket) => void): Promise<TcpServer> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -62,7 +62,7 @@ export async function startProxy(target: number): Promise<TcpProxy> {
   return { ...server, cut, mend, count: () => count };
 }
 
-/** A port of 127.0.0.1 that nobody listens on. */
+/** Returns a port of 127.0.0.1 on which no process listens. */
 export async function closedPort(): Promise<number> {
   const server = await startTcp((socket) => void socket.destroy());
   await server.close();

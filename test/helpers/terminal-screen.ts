@@ -13,7 +13,10 @@ export interface Terminal {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
 const SEQUENCE = /\x1b\[\??\d*[A-Za-z]|\x1b[78]|[\s\S]/g;
 
-/** @param narrowing Terminals differ: tmux and most others wrap anew, xterm cuts. */
+/**
+ * @param narrowing What the terminal does with long lines when it gets narrower: tmux and most others
+ *   wrap them again, xterm cuts them.
+ */
 export function terminal(columns: number, rows: number, narrowing: Narrowing): Terminal {
   // Each line as it was ended by a line break; one that is longer than the terminal takes more rows.
   let lines: string[] = [""];

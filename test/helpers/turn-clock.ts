@@ -2,11 +2,11 @@
 const TURN_MS = 10;
 
 /**
- * Measures time as this process had it: in turns of its event loop, each of which counts 10 ms at
- * most. Where the machine lets the process wait, this time stands still, so that an upper bound in it
- * does not depend on how busy the machine is.
+ * Measures time as this process had it: in turns of its event loop, each of which counts 10 ms at most.
+ * This time does not advance while the machine keeps the process waiting, so that an upper bound in it
+ * does not depend on the load of the machine.
  *
- * @returns Tells the milliseconds since the call.
+ * @returns A function that returns the milliseconds since the call.
  */
 export function startTurnClock(): () => number {
   let passed = 0;

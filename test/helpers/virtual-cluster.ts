@@ -31,7 +31,7 @@ export interface VirtualCluster {
   readonly clock: VirtualClock;
   readonly model: SandboxModel;
   readonly cluster: Cluster;
-  /** Everything that runs told, in order. */
+  /** The events of all runs, in order. */
   readonly events: RunEvent[];
   /** Runs `recoverData` in virtual time, bounded by two virtual hours; `answers` replace calls of the cluster. */
   recover(options?: Partial<RecoverOptions>, answers?: Partial<Cluster>): Promise<RecoverResult>;

@@ -330,7 +330,7 @@ export const operation = z.object({
         result: z.enum(["done", "already-done", "stale", "failed", "not-done"]),
         detail: text,
       })
-      // What else a step says, such as an op's id.
+      // Further fields of a step, such as an op's id.
       .catchall(z.unknown()),
   ),
   planned: count,

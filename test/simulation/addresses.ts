@@ -47,7 +47,7 @@ export function moveAddress(world: World, shape: Shape, outage: Outage): Oddity 
   const againMs = spread(random, 1, MOVES_AGAIN_MS);
   const other = others.length === 0 ? name : pick(random, others);
   const isOfAnother = word.startsWith("entry-of-another");
-  // A name that leads to another tablet is seen by whoever looks before the first change only.
+  // Only an observation before the first change sees a name that leads to another tablet.
   const isLater = !isOfAnother && random.chance(0.5);
   const put = (address: string) => putZnode(model.tree, `${model.root}/map/names/${name}`, address);
   let isOver = false;

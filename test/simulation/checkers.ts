@@ -21,7 +21,7 @@ import {
 import { comesFirst, strangerOf } from "./strangers.js";
 import { describe, type Mutation, modeOf, type World } from "./world.js";
 
-/** The names of the checkers; docs/invariants.md says which invariant each one watches. */
+/** The names of the checkers; docs/invariants.md gives the invariant that each one checks. */
 export const CHECKERS = [
   "one-writer",
   "one-leader-made",
@@ -57,7 +57,7 @@ export interface Violation {
   readonly what: string;
 }
 
-/** Watches a world. Knows nothing of the code under test: it looks at the model only. */
+/** Checks a world. It reads the model only, and nothing of the code under test. */
 export class Checks {
   readonly #world: World;
   readonly violations: Violation[] = [];
@@ -125,7 +125,7 @@ export class Checks {
     this.#decided.add(of.name);
   }
 
-  /** The operator says that a tablet is lost: what only its disk holds need not be led by. */
+  /** The operator declares a tablet lost: a leader need not hold rows that only its disk holds. */
   lose(endpoint: string): void {
     this.#lost.add(endpoint);
     for (const of of partsOf(this.#world.model)) {
@@ -176,7 +176,7 @@ export class Checks {
     );
   }
 
-  /** No number carries two different rows under the same term: nobody could tell them apart. */
+  /** No offset carries two different rows under the same term: no call could tell them apart. */
   checkHistories(): void {
     const { model } = this.#world;
     for (const of of partsOf(model)) {
@@ -199,9 +199,9 @@ export class Checks {
   }
 
   /**
-   * Who is made leader holds every row of the surviving history that could be found out. Rows that
-   * only a tablet out of reach holds are another matter: nobody can know of them, and what comes of
-   * it when that tablet returns is counted, not complained about.
+   * A replica that is made leader holds every row of the surviving history that could be found out.
+   * Rows that only an unreachable tablet holds are not required: no call shows them, and their loss
+   * when that tablet returns is counted, not complained about.
    */
   #judgeLeader(of: Part, endpoint: string, mutation: Mutation): void {
     const { model } = this.#world;
@@ -234,7 +234,7 @@ export class Checks {
     }
   }
 
-  /** Partitions that got a leader while what speaks against it could not be known. */
+  /** Partitions that got a leader while the evidence against it could not be observed. */
   readonly unknowable = new Set<string>();
 
   readonly #forkedBefore = new Set<string>();
@@ -251,8 +251,9 @@ export class Checks {
   }
 
   /**
-   * Logs on disks that lack rows of the surviving history in their middle: an election gave away
-   * what they hold there, and auto_failover's own ops fed them on from their end.
+   * Notes logs on disks that lack rows of the surviving history in their middle: an election gave up
+   * the rows that they hold there, and auto_failover's own ops continued the replication from their
+   * end.
    */
   noteSpoiledDisks(): void {
     const { model } = this.#world;
@@ -287,8 +288,9 @@ export class Checks {
   readonly spoiled = new Set<string>();
 
   /**
-   * What forked before the tool ever ran is not its doing, nor what forks when clients write to a leader
-   * that it did not make: somebody loaded one by hand that holds less than others.
+   * Notes forks that the tool has not caused: those from before its first run, and those that appear
+   * when clients write to a leader that it did not make, because another client loaded one by hand that
+   * holds less than others.
    */
   noteForks(): void {
     const { model } = this.#world;
@@ -356,7 +358,7 @@ export class Checks {
   }
 }
 
-/** Whether the record says that this replica, and no other, led last: it has acknowledged every row. */
+/** True if this replica, and no other, led last by the record: it has acknowledged every row. */
 function ledLast(of: Part, endpoint: string): boolean {
   const flagged = of.part.partitionMeta.filter((meta) => meta.isLeader);
   const alive = flagged.filter((meta) => meta.isAlive);
@@ -390,9 +392,10 @@ function isHarmless(mutation: Mutation): boolean {
 }
 
 /**
- * A call for what is there already, which is refused before it has any effect: AddReplica of a follower that
- * the leader replicates to (119), and LoadTable of a replica that another client has loaded (101; OpenMLDB 0.9
- * tablet: LoadTable looks for the table before it writes anything).
+ * True for a call that is refused before it has any effect, because its result is there already:
+ * AddReplica of a follower that the leader replicates to (119), and LoadTable of a replica that another
+ * client has loaded (101; OpenMLDB 0.9 tablet: LoadTable looks for the table before it writes
+ * anything).
  */
 function isThereAlready(world: World, of: Part, endpoint: string, mutation: Mutation): boolean {
   const called = loadedAt(world.model, of, mutation.called);
@@ -487,7 +490,7 @@ function isReplicaHealthy(world: World, of: Part, endpoint: string): boolean {
   );
 }
 
-/** What the model says is wrong with partitions, without the complaints about processes. */
+/** The model's complaints about partitions, without those about processes. */
 export function partitionComplaints(world: World): string[] {
   return complaints(world.model).filter((line) => /\/\d+: /.test(line));
 }

@@ -6,11 +6,11 @@ const HOUR_MS = 3_600_000;
 const WITHIN_MS = 30_000;
 
 /**
- * Clocks are set during a run, by up to an hour, forward and back: that of the tool's machine, of a
- * nameserver's or of a tablet's. A tablet tells no time, so that its clock changes nothing that the tool
- * could see.
+ * Sets clocks during a run, by up to an hour, forward and back: that of the tool's machine, of a
+ * nameserver or of a tablet. No answer of a tablet contains a time, so that its clock changes nothing
+ * that the tool could observe.
  *
- * @param onStep Told whose clock was set.
+ * @param onStep Called with the machine whose clock was set.
  */
 export function armClockSteps(world: World, seed: number, onStep: (who: string) => void): void {
   const random = streamOf(seed, "clocks");

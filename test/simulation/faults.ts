@@ -31,9 +31,12 @@ export interface Stop {
 export interface FaultPlan {
   readonly faults: readonly Fault[];
   readonly stop: Stop | undefined;
-  /** Whether the run was told to switch auto_failover off again (`--keep_off`). */
+  /** True if the run leaves auto_failover off at its end (`--keep_off`). */
   readonly keepsOff: boolean;
-  /** Before which step that makes a leader somebody else makes one; undefined: nobody does. */
+  /**
+   * The number of the step that makes a leader before which another operator makes one; undefined:
+   * never.
+   */
   readonly leaderByHand: number | undefined;
 }
 
@@ -121,17 +124,17 @@ function stop(random: Random): Stop {
 export interface FaultDriver {
   /** Called for each mutation, before it leaves the tool. */
   onMutation(mutation: Mutation): void;
-  /** No more faults begin. */
+  /** Lets no further fault begin. */
   end(): void;
 }
 
-/** What the driver tells. */
+/** The events of the fault driver. */
 export interface FaultListener {
   /** Just before a fault that can take rows off a disk. */
   beforeDamage(): void;
   /** Just after a fault that took rows off a disk, or brought new ones. */
   afterDamage(): void;
-  /** Somebody else switched auto_failover on. */
+  /** Another operator switched auto_failover on. */
   onSwitchedOn(): void;
   /** For the statistics: what struck, and during which call or at which time. */
   onFault(kind: string, during: string): void;
@@ -286,7 +289,7 @@ function stealLock(world: World, forMs: number): boolean {
 const SEND_PATIENCE_MS = 60_000;
 const SEND_POLL_MS = 20;
 
-/** Kills who sends a snapshot, or who gets it, as soon as an op sends one. */
+/** Kills the sender or the receiver of a snapshot, as soon as an op sends one. */
 function killSender(world: World, one: Fault, scene: Scene, leftMs: number): void {
   const { model, clock } = world;
   if (scene.isOver()) return;
@@ -309,7 +312,7 @@ function killSender(world: World, one: Fault, scene: Scene, leftMs: number): voi
 
 function hit(world: World, name: string | undefined, one: Fault): string | undefined {
   const { model, clock } = world;
-  // One that was restarted has nothing loaded, and nothing tells that it is of another cluster.
+  // A restarted tablet of another cluster has nothing loaded, and no answer shows that it is of another cluster.
   if (name === undefined || !model.process(name).isAnswering || isStranger(model, name)) {
     return undefined;
   }

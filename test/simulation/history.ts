@@ -86,7 +86,9 @@ async function changeLeaders(world: World, random: Random): Promise<void> {
   });
 }
 
-/** Somebody recovers what is marked dead, and may not wait for it. */
+/**
+ * Another operator recovers the replicas that are marked not alive, and may not wait for the end.
+ */
 async function recoverTables(world: World, random: Random): Promise<void> {
   await byHand(world, async (server) => {
     for (const of of partsOf(world.model)) await recoverDead(world, random, server, of);
@@ -112,7 +114,7 @@ async function recoverDead(
   }
 }
 
-/** auto_failover is off while somebody works by hand. */
+/** Runs `work` with auto_failover off, as an operator who works by hand does. */
 async function byHand(world: World, work: (server: string) => Promise<void>): Promise<void> {
   const server = world.model.leader;
   if (server === undefined) return;

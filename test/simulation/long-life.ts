@@ -84,7 +84,7 @@ class Life {
     }
     this.#isOver = true;
     const isHealthy = await this.#recovers();
-    // A disk fault can need a decision: no call tells which rows are of which term, or an empty disk from a broken one.
+    // A disk fault can need a decision: no call shows the terms of rows, or tells an empty disk from a broken one.
     if (!isHealthy && !/: decide; /.test(this.#screen)) {
       this.#checks.complain("converges", `in the end: ${this.#world.model.healthy()[0]}`);
     }
@@ -193,7 +193,10 @@ class Life {
     return false;
   }
 
-  /** A tablet stops, its disk loses replicas or binlogs, and it starts again; nobody writes, and all replicas were in sync. */
+  /**
+   * A tablet stops, its disk loses replicas or binlogs, and it starts again; no client writes, and all
+   * replicas were in sync.
+   */
   async #harm(name: string): Promise<void> {
     const { model, clock } = this.#world;
     this.#isWriting = false;

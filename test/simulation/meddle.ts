@@ -18,10 +18,11 @@ const LEADING: readonly string[] = ["promote", "load-leader", "change-role"];
 
 /**
  * Another operator, without a lock, who makes a leader by hand just before the n-th step of the tool
- * that would make one, in the same partition: after the plan, before the step looks again.
+ * that would make one, in the same partition: after the plan, and before the check that precedes the
+ * step.
  *
- * @param onDone Told what was done.
- * @returns To be given every event of the run.
+ * @param onDone Called with a description of the change.
+ * @returns A listener for every event of the run.
  */
 export function leaderByHand(
   world: World,
@@ -41,7 +42,9 @@ export function leaderByHand(
   };
 }
 
-/** @returns Who leads now; undefined if nobody but `planned` could without losing anything. */
+/**
+ * @returns The new leader; undefined if no replica but `planned` could lead without a loss of rows.
+ */
 function lead({ model }: World, of: Part, planned: string | undefined): string | undefined {
   const metas = of.part.partitionMeta;
   if (metas.some((meta) => acceptsWrites(model, of, meta))) return undefined;
@@ -49,7 +52,7 @@ function lead({ model }: World, of: Part, planned: string | undefined): string |
   const meta = metas.find(({ endpoint }) => {
     const runs = dirAt(model, of, endpoint)?.runs ?? [];
     const isWhole = subtract(all, runs).length === 0 && subtract(runs, all).length === 0;
-    // A stranger has nothing of the partition that could be made leader, and no name leads to one that moved.
+    // A tablet of another cluster has no replica of the partition, and no name leads to a tablet that moved.
     const isThere = model.process(endpoint).isAnswering && !seemsStrange(model, endpoint);
     return endpoint !== planned && isWhole && runs.length > 0 && isThere;
   });

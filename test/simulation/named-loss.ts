@@ -10,15 +10,17 @@ import {
   surviving,
 } from "./partitions.js";
 
-/** How many rows a command was said to cost at most; undefined: it was said that nothing bounds it. */
+/**
+ * The greatest number of rows that a command loses by its text; undefined: the text gives no bound.
+ */
 export type Named = { readonly atMost: bigint | undefined };
 
 const COUNT =
   /at least (\d+) entries \(how many at most is not known\)|(\d+) to (\d+) entries|(\d+) entries/g;
 
 /**
- * What the text before a command says that it costs, as the screen has it: the numbers between the command
- * before it, or the beginning of its line, and itself.
+ * The cost that the text before a command on the screen names: the numbers between the previous
+ * command, or the beginning of its line, and the command.
  */
 export function namedBefore(screen: string, command: string): Named {
   const at = screen.indexOf(command);

@@ -23,8 +23,8 @@ export interface OldRecordResult {
 }
 
 /**
- * What the restored record is to a partition: it says what it would say without the restore; it lacks a term,
- * and a snapshot on a disk has that term; it is another one, and nothing on the disks proves it.
+ * The effect of a restored record on a partition: `same`: none; `proven-old`: it lacks a term that a
+ * snapshot on a disk has; `changed`: it is different, and nothing on the disks proves it.
  */
 type Standing = "same" | "proven-old" | "changed";
 
@@ -131,8 +131,9 @@ class OldRecordPlay {
   /** A run after the operator has decided for what was named. */
   async decided(standings: ReadonlyMap<string, Standing>): Promise<void> {
     let result = await this.run(() => "go", this.#accept);
-    // It is typed again where something is left, and what a report says to restart is restarted: an election
-    // with a term that the replica has seen fails, and takes the next term the next time.
+    // The command is repeated while something is left, and the tablets that a report says to restart are
+    // restarted: an election with a term that the replica has seen fails, and takes the next term the next
+    // time.
     for (let times = 0; times < RUNS_MAX && isLeft(result); times += 1) {
       const told = restartsIn(result);
       for (const name of told) this.#world.model.kill(name);

@@ -26,10 +26,11 @@ const QUIET_MS = 60_000;
 const AGAIN_MAX = 4;
 
 /**
- * Plays one seed: a healthy cluster, then operations other than a recovery (a change of leader, a tablet taken out of
- * service and brought back, scaling, a move of a follower), each under faults. The operator goes on as the screen says; once
- * the faults have ended, the operation is typed again until nothing is left to do: then it is done, or refused for a reason that
- * is true in the model. In the end the operator types whatever `inspect` advises.
+ * Plays one seed: a healthy cluster, then operations other than a recovery (a change of leader, a
+ * tablet taken out of service and brought back, scaling, a move of a follower), each under faults. The
+ * operator continues with the commands of the output. Once the faults have ended, the operation is
+ * typed again until nothing is left to do: then it is done, or refused for a reason that is true in
+ * the model. In the end the operator types the commands that `inspect` advises.
  */
 export async function playOperations(
   seed: number,
@@ -93,7 +94,7 @@ async function play(
     for (const [name, { rows }] of losses.since(({ name }) => !checks.unknowable.has(name))) {
       checks.complain("no-row-lost", `${name}: ${rowCount(rows)} rows are gone after ${line}`);
     }
-    // What a refused operation advises can be another number of replicas: those commands say so.
+    // A refused operation can advise another number of replicas: such commands name addreplica or delreplica.
     const isChosen = operator.lines.splice(0).some((one) => / (?:add|del)replica /.test(one));
     if (isDone && !isChosen) checkNumbers(world, checks, numbers, line);
     numbers = numbersOf(world);

@@ -41,7 +41,7 @@ export async function strike(world: World, shape: Shape): Promise<Outage> {
   return outage;
 }
 
-/** Who goes down: mostly every tablet, the nameservers with them or not. */
+/** The processes that stop: mostly every tablet, with or without the nameservers. */
 function struck(world: World, random: Random, words: string[]): string[] {
   const { model } = world;
   const tablets = [...model.tablets.keys()];
@@ -99,9 +99,9 @@ function returns(random: Random, down: readonly string[], words: string[]): Outa
 }
 
 /**
- * Somebody began to load replicas by hand, rightly or wrongly. Not where another replica still runs
- * as leader: an ex-leader would feed what was given up to a replica that it still lists, and nothing
- * that the tool does later can tell.
+ * Another operator began to load replicas by hand, rightly or wrongly. Not where another replica still
+ * runs as leader: an ex-leader would replicate given-up rows to a replica that it still lists, and the
+ * tool could not observe that later.
  */
 function loadSome(world: World, random: Random, words: string[]): void {
   const { model } = world;

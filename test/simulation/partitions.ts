@@ -71,9 +71,10 @@ export function isStranger(model: SandboxModel, endpoint: string): boolean {
 }
 
 /**
- * Whether a tablet cannot be told from one of another cluster: one answers at its address, or the
- * nameserver, which never checks, let it have a copy of a stranger's replica. Both show the same.
- * Nor can one be told whose name leads elsewhere, or where another registered one leads too.
+ * True if a tablet cannot be distinguished from one of another cluster: one answers at its address, or
+ * the nameserver, which never checks, let it have a copy of a replica of another cluster. Both give the
+ * same answers. The same holds for a tablet whose name leads elsewhere, or to whose address another
+ * registered name leads too.
  */
 export function seemsStrange(model: SandboxModel, endpoint: string): boolean {
   const dirs = [...(model.tablets.get(endpoint)?.disk.dirs() ?? [])];

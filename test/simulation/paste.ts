@@ -39,8 +39,9 @@ export interface PasteOptions {
 }
 
 /**
- * Plays one seed: a cluster with hostile names, its life, an outage, something that does not come back or is not
- * what it seems; then an operator who types `inspect` and what it and `recoverdata` print, and nothing else.
+ * Plays one seed: a cluster with hostile names, its life, an outage, a tablet that does not come back
+ * or is of another cluster; then an operator who types `inspect` and the commands that it and
+ * `recoverdata` print, and nothing else.
  */
 export async function paste(seed: number, options: PasteOptions = {}): Promise<SimulationResult> {
   const odd = ODD_KINDS[options.odd ?? "any"];
@@ -48,7 +49,7 @@ export async function paste(seed: number, options: PasteOptions = {}): Promise<S
   const world = await startWorld(shape);
   const checks = new Checks(world, false);
   const sound = { ...RULES };
-  // The commands are run as they are, so that a bug is planted where all of them look.
+  // The commands run unchanged, so a bug is planted in the rules that all of them use.
   Object.assign(RULES, options.plant);
   try {
     await live(world, shape);
@@ -119,7 +120,7 @@ interface Decision {
   }[];
 }
 
-/** Types commands as an operator does, and goes on as the screen says. */
+/** Types commands as an operator does, and continues with those that the output gives. */
 export class Operator {
   readonly #world: World;
   readonly #checks: Checks;
@@ -127,9 +128,9 @@ export class Operator {
   readonly #stats: Stats | undefined;
   /** Every line typed so far. */
   readonly lines: string[] = [];
-  /** Told when a fault took rows off a disk, or clients wrote. */
+  /** Called when a fault removed rows from a disk, or clients wrote. */
   onDamage: () => void = () => undefined;
-  /** auto_failover as the operators want it. */
+  /** The value of auto_failover that the operators intend. */
   #autoFailover = false;
   /** What was printed about tablets that seemed lost, while things broke. */
   readonly #old: Printed[] = [];
@@ -343,7 +344,9 @@ export class Operator {
     return screen;
   }
 
-  /** Fills in the file of decisions that is about to be applied, and takes on what it says. */
+  /**
+   * Fills in the file of decisions that is about to be applied, and records the losses that it names.
+   */
   #decides({ flags }: Printed): Named | undefined {
     const file = flags.get("decisions");
     if (file === undefined || !existsSync(file)) return undefined;
@@ -412,7 +415,7 @@ export class Operator {
     return { ...typed, isInspect: line.includes("ops inspect "), count };
   }
 
-  /** The end, by what `inspect` says. */
+  /** Judges the end by the output of `inspect`. */
   #judge({ stdout }: Typed): void {
     const world = this.#world;
     const checks = this.#checks;
@@ -428,7 +431,7 @@ export class Operator {
       next,
     }));
     judgePartitions(world, checks, told, this.#stats);
-    // A run leaves it off while decisions are open, and its note says so.
+    // A run leaves it off while decisions are open, and its note gives this reason.
     const note = world.tree.get(opsPath(world.model.root, "auto_failover"))?.data.toString();
     if (partitions.length > 0 && note?.includes('"leftOffSince"') === true) return;
     if (autoFailoverOf(world) !== this.#autoFailover) {

@@ -35,8 +35,9 @@ const CLOCK_MS = 14_000;
 const LIMIT_MS = 4 * 3_600_000;
 
 /**
- * Compares the rows of every partition as `verify --deep` does, while clients write and rows expire, and what it says with
- * what the model knows: nothing may be called different that is the same, and nothing the same that differs.
+ * Compares the rows of every partition as `verify --deep` does, while clients write and rows expire,
+ * and its result with the model: it must report no difference where there is none, and every difference
+ * that there is.
  */
 export async function compareRowsOf(
   world: World,

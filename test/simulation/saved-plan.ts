@@ -24,10 +24,10 @@ export async function savedPlanOf(world: World, method: Method | undefined): Pro
 }
 
 /**
- * Marks a replica dead that a plan goes by being alive, as somebody else would between the plan and
+ * Marks a replica not alive that a plan takes for alive, as another client would between the plan and
  * its execution.
  *
- * @returns Takes it back; undefined if there is no such replica.
+ * @returns A function that undoes it; undefined if there is no such replica.
  */
 export function meddleWith({ model, note }: World, plan: RecoveryPlan): (() => void) | undefined {
   for (const planned of plan.partitions) {

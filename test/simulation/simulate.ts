@@ -34,7 +34,9 @@ import {
   type World,
 } from "./world.js";
 
-/** How a run tells that the value is not back, and is the business of another run. */
+/**
+ * Messages of a run that has not restored the value of auto_failover and leaves it to another run.
+ */
 const LEFT =
   /^auto_failover (is left to it|could not be put back)|an earlier run (may have left|could not be read)|after an earlier run:/;
 /** A stopped run has this long to put auto_failover back and leave. */
@@ -45,8 +47,8 @@ const FINAL_RUNS_MAX = 5;
 /** How a seed is played. */
 export interface SimulationOptions {
   /**
-   * What `recoverData` is told to use; its own default if left out. With `documented`, rows that
-   * OpenMLDB's own RecoverTable takes away are counted instead of complained about.
+   * The method that `recoverData` gets; its own default if left out. With `documented`, rows that
+   * OpenMLDB's own RecoverTable removes are counted instead of complained about.
    */
   readonly method?: Method;
   /** A bug in the tool, to see whether a checker notices. */
@@ -109,9 +111,9 @@ class Play {
   readonly #world: World;
   readonly #checks: Checks;
   readonly #options: SimulationOptions;
-  /** auto_failover as the operators want it. */
+  /** The value of auto_failover that the operators intend. */
   #autoFailover = false;
-  /** A run was killed, or told that it could not restore the value: the next one has to. */
+  /** A run was killed, or reported that it could not restore the value: the next one has to. */
   #isOwed = false;
   /** The run left the value to another one, which had the lock by then. */
   #isLeftToOthers = false;
@@ -229,7 +231,7 @@ class Play {
     this.#checks.checkRows();
     this.#checks.checkHistories();
     const isReport = result !== undefined && !("thrown" in result);
-    // Whoever has the lock now has the marker too, and with it the duty.
+    // The run that has the lock now has the marker too, and must restore the value.
     if (
       result === undefined ||
       this.#isLeftToOthers ||
@@ -299,7 +301,9 @@ class Play {
     return result;
   }
 
-  /** What the operator decides of what a run left to be decided: who leads there, by partition. */
+  /**
+   * The operator's decisions for the partitions that a run left undecided: the leaders, by partition.
+   */
   #decide(result: RunResult, random: Random): Map<string, string> {
     const accept = new Map<string, string>();
     if (result === undefined || !("report" in result)) return accept;

@@ -36,7 +36,7 @@ export class Stats {
   }
 }
 
-/** What each partition looks like, in words that are the same for partitions in the same situation. */
+/** A description of each partition, the same for partitions in the same situation. */
 export function situationsOf(world: World): string[] {
   return partsOf(world.model).map((of) => {
     let longest = 0n;

@@ -3,8 +3,8 @@ import { isStranger } from "./partitions.js";
 import { type Mutation, modeOf, type World } from "./world.js";
 
 /**
- * The stranger that a call goes to, or is about. Saying that it is not alive is about the record, and
- * DelReplica about the list of the leader that is called.
+ * The tablet of another cluster that a call goes to or names; undefined: none. Marking it not alive
+ * concerns the record, and DelReplica the list of the leader that is called: these two do not count.
  */
 export function strangerOf(
   { model }: World,
@@ -18,13 +18,19 @@ export function strangerOf(
     .find((one) => isStranger(model, one) && !hasOurs(model, one));
 }
 
-/** Whether the nameserver's own ops have sent a stranger a replica of ours: it shows what our tablet shows. */
+/**
+ * True if the nameserver's own ops have sent a tablet of another cluster a replica of ours: it answers
+ * like ours.
+ */
 function hasOurs(model: World["model"], endpoint: string): boolean {
   const loaded = model.tablet(endpoint).loaded();
   return loaded.some(({ dir }) => dir.meta.db !== FOREIGN_DB);
 }
 
-/** Whether everything that a stranger has loaded is a copy of ours, so that no call tells it from our tablet. */
+/**
+ * True if everything that a tablet of another cluster has loaded is a copy of ours, so that no call
+ * distinguishes it from our tablet.
+ */
 export function looksLikeOurs(model: World["model"], endpoint: string): boolean {
   const loaded = model.tablet(endpoint).loaded();
   const isOurs = loaded.every(({ dir }) => dir.meta.db !== FOREIGN_DB);
@@ -32,8 +38,8 @@ export function looksLikeOurs(model: World["model"], endpoint: string): boolean 
 }
 
 /**
- * Whether a call is one that may come before anything shows whose tablet it is: nothing is loaded there, and it
- * is what gets something loaded. The documented way has calls of its own for that.
+ * True if a call is one that may come before any answer shows whose tablet it is: nothing is loaded
+ * there, and the call loads something. The documented method has calls of its own for that.
  */
 export function comesFirst(
   { model }: World,

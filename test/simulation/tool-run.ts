@@ -52,7 +52,7 @@ export async function runTool(
   tool: ToolProcess,
   options: {
     readonly method?: Method | undefined;
-    /** Who shall lead where something may be given up, by `partitionName`. */
+    /** The accepted leaders where rows may be given up, by `partitionName`. */
     readonly accept?: ReadonlyMap<string, string> | undefined;
     /** Tablets that the operator calls lost. */
     readonly lost?: ReadonlySet<string> | undefined;
@@ -130,7 +130,7 @@ function spoiled(cluster: Cluster, spoil: (cluster: Cluster) => Cluster): Cluste
   };
 }
 
-/** A process of another machine each time: nobody can tell whether it is gone. */
+/** A process of another machine each time: no run can tell whether it has ended. */
 function ownerOf({ id: run }: ToolProcess): RunOwner {
   return {
     runId: `run-${run}`,

@@ -31,7 +31,7 @@ export function trueCauses(world: World, of: Part): string[] {
   const away = metas.filter((meta) => isAway(meta.endpoint)).map((meta) => meta.endpoint);
   if (away.length > 0) causes.push(`tablet-away ${away.join()}`);
   if (isBlocked(world, of)) causes.push("op-blocked");
-  // What was acknowledged and is on no disk any more: nobody but a person can let go of it.
+  // Acknowledged rows that are on no disk any more: only an operator can give them up.
   const held = lastOffset(surviving(of.part, heldOf(model, of)));
   if (lastOffset(surviving(of.part, model.ledger.of(of.id))) > held) causes.push("rows-gone");
   const strange = metas.filter((meta) => hasUnknownTerm(model, of, meta.endpoint));
@@ -49,7 +49,8 @@ export function trueCauses(world: World, of: Part): string[] {
     if (ahead.length > 0) causes.push(`ahead ${ahead.map((meta) => meta.endpoint).join()}`);
     const surplus = metas.filter((meta) => meta !== serving && hasSurplus(world, of, meta));
     if (surplus.length > 0) causes.push(`ahead ${surplus.map((meta) => meta.endpoint).join()}`);
-    // A follower that begins anew cannot get the entries that its leader lacks: where an operator let it lead.
+    // A follower that starts from nothing cannot get the entries that its leader lacks: where an operator
+    // let it lead.
     const runs = dirAt(model, of, serving.endpoint)?.runs ?? [];
     if (BigInt(rowCount(runs)) < own) {
       const followers = metas.filter((meta) => meta !== serving).map((meta) => meta.endpoint);
@@ -102,7 +103,7 @@ function hasSurplus({ model }: World, of: Part, meta: PartitionMeta): boolean {
   return held >= begun || (!isLoaded && (meta.offset ?? 0n) >= begun);
 }
 
-/** Why nobody can be made leader without a person. */
+/** The reasons why no replica can be made leader without a decision of the operator. */
 function leaderCauses({ model }: World, of: Part): string[] {
   const causes: string[] = [];
   const metas = of.part.partitionMeta;
@@ -116,7 +117,7 @@ function leaderCauses({ model }: World, of: Part): string[] {
   }));
   const begun = (of.part.termOffset.at(-1)?.offset ?? 1n) - 1n;
   if (offsets.every(({ offset }) => offset < begun)) causes.push("history-says-more");
-  // Several led, all are marked dead, and no call tells whose entries are of the newest term.
+  // Several led, all are marked not alive, and no call shows whose entries are of the newest term.
   const change = of.part.termOffset[1]?.offset;
   const reaching = offsets.filter(({ offset }) => change !== undefined && offset >= change);
   const isKnown = reaching.some(
@@ -170,8 +171,8 @@ function runsAt(model: World["model"], of: Part, meta: PartitionMeta) {
 
 /**
  * Followers that refuse their leader for ever: an election fenced them with a newer term than the one
- * it leads. Their logs fit, so that RecoverTable takes the way that reloads nothing (OpenMLDB 0.9:
- * kReAddReplicaSimplifyOP), and the documented method knows no other; the direct one loads them anew.
+ * it leads. Their logs fit, so that RecoverTable reloads nothing (OpenMLDB 0.9:
+ * kReAddReplicaSimplifyOP), and the documented method has no other way; the direct one reloads them.
  */
 export function fencedFollowers({ model }: World, of: Part): string[] {
   const leader = of.part.partitionMeta.find((meta) => acceptsWrites(model, of, meta));
@@ -182,7 +183,9 @@ export function fencedFollowers({ model }: World, of: Part): string[] {
     : endpoints.filter((endpoint) => (loadedAt(model, of, endpoint)?.term ?? 0n) > led);
 }
 
-/** Followers of a disk table on wiped disks: no call tells them from those that cannot be read. */
+/**
+ * Followers of a disk table on wiped disks: no call distinguishes them from those that cannot be read.
+ */
 function emptyDisks({ model }: World, of: Part): string[] {
   if (of.table.storageMode === StorageMode.kMemory) return [];
   return of.part.partitionMeta
@@ -191,7 +194,10 @@ function emptyDisks({ model }: World, of: Part): string[] {
     .filter((endpoint) => dirAt(model, of, endpoint)?.meta.schema === undefined);
 }
 
-/** Whether one problem that a report names is true of the model; undefined if it cannot be told. */
+/**
+ * True if one problem that a report names is true of the model; undefined if the model cannot decide
+ * it.
+ */
 export function isTrueProblem(
   world: World,
   of: Part,

@@ -122,7 +122,7 @@ async function begun(world: World, watcher: ToolWatcher, run: () => Promise<numb
 /** Ends with undefined some time after the process of the tool was killed: nothing of it goes on. */
 async function killed(world: World): Promise<undefined> {
   while (world.tool?.isKilled() === false) await world.clock.sleep(500);
-  // One that ended by itself has closed its cluster, and says so before.
+  // A process that ended by itself has closed its cluster, and has printed so before.
   await world.clock.sleep(5_000);
   return undefined;
 }

@@ -15,7 +15,9 @@ import type { RunResult } from "./tool-run.js";
 import { fencedFollowers, isTrueProblem, trueCauses } from "./truth.js";
 import type { World } from "./world.js";
 
-/** Compares what the last run says with what is: nothing may be wrong that it calls well. */
+/**
+ * Compares the last run's report with the model: nothing that the report calls healthy may be wrong.
+ */
 export function judgeEnd(
   world: World,
   checks: Checks,
@@ -29,7 +31,7 @@ export function judgeEnd(
   judgePartitions(world, checks, result.report.partitions, stats);
 }
 
-/** The same of what a report says: every partition that is not plainly healthy. */
+/** Does the same for the partitions of a report that are not plainly healthy. */
 export function judgePartitions(
   world: World,
   checks: Checks,
@@ -48,12 +50,12 @@ export function judgePartitions(
   }
 }
 
-/** What is told of one partition. */
+/** The report of one partition. */
 export type Told = Pick<PartitionResult, "status" | "problems" | "failure"> & {
   readonly id: { readonly tid: number; readonly pid: number };
 };
 
-/** What is and what the tool says of one partition. */
+/** The model's state and the tool's report of one partition. */
 interface Verdict {
   readonly of: Part;
   /** As the model's complaints give it. */
@@ -105,7 +107,10 @@ function whyInvisible(
   return undefined;
 }
 
-/** Whether a stranger came while an op that the nameserver had accepted copied our replica there, and nothing else is wrong. */
+/**
+ * True if a tablet of another cluster came while an accepted op of the nameserver copied our replica
+ * there, and nothing else is wrong.
+ */
 function isOnlyCopied({ model }: World, wrong: readonly string[]): boolean {
   return wrong.every(
     (line) =>
@@ -114,7 +119,7 @@ function isOnlyCopied({ model }: World, wrong: readonly string[]): boolean {
   );
 }
 
-/** Whether rows are said to be missing, and acknowledged rows are indeed on no replica. */
+/** True if the problem is `rows-missing`, and acknowledged rows are indeed on no replica. */
 function isShortOf(world: World, of: Part, { code }: Problem): boolean {
   if (code !== "rows-missing") return false;
   const { db, name: table } = of.table;

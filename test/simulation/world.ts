@@ -86,7 +86,7 @@ export interface ToolProcess {
   loseSession(): void;
 }
 
-/** A virtual clock that tells when something has happened. */
+/** A virtual clock that calls `onTimer` after every timer. */
 class WatchedClock extends VirtualClock {
   onTimer: () => void = () => undefined;
 
@@ -98,7 +98,7 @@ class WatchedClock extends VirtualClock {
   }
 }
 
-/** A model of a cluster on a virtual clock, with a diary. */
+/** A model of a cluster on a virtual clock, with a log of its events. */
 export interface World {
   readonly clock: WatchedClock;
   readonly model: SandboxModel;
