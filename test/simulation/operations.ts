@@ -11,7 +11,7 @@ import type { Outage } from "./outage.js";
 import { partsOf } from "./partitions.js";
 import { Operator } from "./paste.js";
 import { CLUSTER_FLAGS } from "./printed.js";
-import { trueRefusal } from "./refusals.js";
+import { type TrueRefusal, trueRefusal } from "./refusals.js";
 import { pick, type Shape, shapeOf, streamOf } from "./shape.js";
 import type { SimulationResult } from "./simulate.js";
 import type { Stats } from "./stats.js";
@@ -83,14 +83,16 @@ async function play(
     const command = operationFor(world, random);
     if (command === undefined) return;
     const line = lineOf(command);
+    const refusal = trueRefusal(world, command);
+    // Under faults it may be done all the same: a tablet can be out of service by then.
+    if (refusal !== undefined) {
+      judgeEnd(checks, { command, line, refusal, ...(await operator.types(line)) }, undefined);
+    }
     await operator.worksUnder(plan, outage, shape.seed, line);
     await heal(world, outage.away);
-    const isDone = judgeEnd(
-      world,
-      checks,
-      { command, line, ...(await again(world, operator, line)) },
-      stats,
-    );
+    const last = await again(world, operator, line);
+    const end = { command, line, refusal: trueRefusal(world, command), ...last };
+    const isDone = judgeEnd(checks, end, stats);
     for (const [name, { rows }] of losses.since(({ name }) => !checks.unknowable.has(name))) {
       checks.complain("no-row-lost", `${name}: ${rowCount(rows)} rows are gone after ${line}`);
     }
@@ -102,24 +104,25 @@ async function play(
   await operator.finishes();
 }
 
+/** A command that was typed while everything works, and its screen. */
+interface Ended extends Typed {
+  readonly command: ToolCommand;
+  readonly line: string;
+  /** Why it cannot be done, by the model; undefined if it can, or is done. */
+  readonly refusal: TrueRefusal | undefined;
+}
+
 /**
- * Whatever could be done is done in the end, and whatever is not is refused for a reason that is true in the model, and said.
+ * Whatever could be done is done, and whatever is not is refused for a reason that is true in the model, and said.
  *
  * @returns Whether it is done.
  */
 function judgeEnd(
-  world: World,
   checks: Checks,
-  {
-    command,
-    line,
-    exitCode,
-    text,
-  }: Typed & { readonly command: ToolCommand; readonly line: string },
+  { command, line, refusal, exitCode, text }: Ended,
   stats: Stats | undefined,
 ): boolean {
   const isDone = exitCode === EXIT.ok;
-  const refusal = trueRefusal(world, command);
   const end = isDone ? "done in the end" : `refused: ${refusal?.reason ?? "for no true reason"}`;
   stats?.add("operations", `${command.cmd} ${end}`);
   const isRefused = exitCode === EXIT.refused && refusal !== undefined;
