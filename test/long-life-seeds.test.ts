@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { expect, test, vi } from "vitest";
+import { RULES } from "../src/execution/rules.js";
 import { playLongLife } from "./simulation/long-life.js";
 import type { SimulationResult } from "./simulation/simulate.js";
 import { Stats } from "./simulation/stats.js";
@@ -47,3 +48,19 @@ test(
   },
   Math.max(120_000, COUNT * 10_000),
 );
+
+test("planted: logs that have parted within a term are forgotten", async () => {
+  const { plannerOf: sound } = RULES;
+  const plannerOf: typeof sound = (...args) => {
+    const planner = sound(...args);
+    return (view, attempts) => {
+      if (view.known === undefined) return planner(view, attempts);
+      const { bounds, replicas } = view.known;
+      const known = { bounds: { ...bounds, parted: undefined }, replicas };
+      return planner({ ...view, known }, attempts);
+    };
+  };
+  expect((await playLongLife(2_566)).violations).toEqual([]);
+  const { violations } = await playLongLife(2_566, { plant: { plannerOf } });
+  expect(violations.map((one) => one.checker)).toContain("converges");
+}, 60_000);

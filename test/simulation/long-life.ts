@@ -1,3 +1,4 @@
+import { RULES, type Rules } from "../../src/execution/rules.js";
 import { EXIT } from "../../src/exit-codes.js";
 import type { Random } from "../../src/sandbox/model/random.js";
 import { type Run, rowCount, subtract } from "../../src/sandbox/model/runs.js";
@@ -24,7 +25,14 @@ const RECOVERIES_MAX = 4;
  */
 export async function playLongLife(
   seed: number,
-  { stats }: { readonly stats?: Stats } = {},
+  {
+    stats,
+    plant,
+  }: {
+    readonly stats?: Stats;
+    /** Decisions of the tool that are replaced, to see whether a checker notices. */
+    readonly plant?: Partial<Rules>;
+  } = {},
 ): Promise<SimulationResult> {
   const shape = shapeOf(seed);
   const world = await startWorld({
@@ -35,6 +43,9 @@ export async function playLongLife(
   const checks = new Checks(world, false);
   const random = streamOf(seed, "life");
   const life = new Life(world, checks, random, stats);
+  const sound = { ...RULES };
+  // The commands are run as they are, so that a bug is planted where all of them look.
+  Object.assign(RULES, plant);
   try {
     for (const table of shape.tables) {
       // A single replica is lost with its disk.
@@ -44,6 +55,8 @@ export async function playLongLife(
   } catch (thrown) {
     const trace = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
     checks.complain("bounded", trace);
+  } finally {
+    Object.assign(RULES, sound);
   }
   const { violations } = checks;
   const { documentedLosses } = life;
