@@ -9,7 +9,7 @@ import { runNode } from "./helpers/run-bin.js";
 const MIB = 1024 * 1024;
 /** The ceiling that these calls are made with: a quarter of the default, to be quick. */
 const MAX_BYTES = 32 * MIB;
-/** What one hostile answer may cost under it, the program itself included. */
+/** The memory limit for the program with one hostile answer. */
 const PEAK_MIB = 450;
 
 const modules = ["cluster/grpc-transport.js", "gen/openmldb/api_pb.js"].map((path) =>

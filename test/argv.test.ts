@@ -8,12 +8,12 @@ import { cpuTimer } from "./helpers/cpu-time.js";
 import { flagsOf } from "./helpers/flags-of.js";
 import { runBin } from "./helpers/run-bin.js";
 
-/** What the kernel lets pass as one argument, about. */
+/** The length of a long argument, in bytes: about the limit of the kernel for one argument. */
 const LONG = 120_000;
 /** Issue: any command line up to 120 kB ends in under 2 s; judging one takes milliseconds. */
 const LIMIT_MS = 2_000;
 
-/** What a command line ends with: undefined if it is right. */
+/** The error of a command line; undefined if it is right. */
 function judged(argv: readonly string[]): string | undefined {
   try {
     flagsOf(argv, {});

@@ -5,7 +5,9 @@ import type { Method } from "../src/planning/method.js";
 import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster } from "./helpers/virtual-cluster.js";
 
-/** What asks neither a server nor ZooKeeper, or makes the cluster that does. */
+/**
+ * Members of a cluster that call neither a server nor ZooKeeper, or that make the cluster that does.
+ */
 const UNCOUNTED: ReadonlySet<string> = new Set([
   "callCount",
   "repeatingWhile",

@@ -14,7 +14,7 @@ afterAll(() => rmSync(stateDir, { recursive: true, force: true }));
 
 /** A line of a live block. */
 const BLOCK = /^\[[#.]{20}\] \d+ of \d+ partitions? done/m;
-/** What ends the drawing of a block: lines wrap again. */
+/** The end of the drawing of a block: it switches line wrapping on again. */
 const DRAWN = "\x1b[?7h";
 /** The size that `runAtTerminal` gives a terminal. */
 const [COLUMNS, ROWS] = [80, 24];

@@ -146,7 +146,7 @@ test("after kill -9 during a run, recoverdata continues and puts the original va
   const sandbox = await brokenSandbox();
   await killedRun(sandbox);
   for (const name of sandbox.model.tablets.keys()) sandbox.model.slowLoad(name, 0);
-  // What the killed run began to load goes on for a minute: it is started again instead.
+  // A load that the killed run began would continue for a minute: the tablets are restarted, which ends it.
   await sandbox.outage({ withNameservers: false });
   const next = await ops(sandbox, ["recoverdata", "--output=json"]);
   expect(next.code, next.stderr).toBe(0);

@@ -213,7 +213,7 @@ describe("--apply", () => {
       [["recoverdata"], "recovertable"],
       [table, "recoverdata"],
       [table, "changeleader"],
-      // It would be refused anyway: whose plan it is comes first.
+      // It would be refused anyway: the check that the plan belongs to the command comes first.
       [["offlineendpoint", "--endpoint=nobody:1"], "changeleader"],
     ];
     for (const [words, maker] of wrong) {

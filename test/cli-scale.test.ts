@@ -36,7 +36,7 @@ function run(sandbox: Sandbox, ...args: readonly string[]): Promise<RunResult> {
 
 const first = (sandbox: Sandbox) => sandbox.tablets[0] ?? "";
 
-/** What a command could have changed. */
+/** Everything that a command could have changed. */
 function everything({ model }: Sandbox) {
   return { rows: model.rows({}), healthy: model.healthy(), ops: model.leader?.ops.list().length };
 }

@@ -73,7 +73,7 @@ describe("in bash", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** What a real bash has in COMPREPLY when the line is completed at its end. */
+  /** The content of COMPREPLY in a real bash when the line is completed at its end. */
   async function replies(
     line: string,
     env: Readonly<Record<string, string>> = {},

@@ -57,7 +57,7 @@ function hasUnknown(desc: DescMessage, message: Message): boolean {
   );
 }
 
-/** What is left of a recorded JSON message when fields that our definitions lack are taken out. */
+/** A recorded JSON message without the fields that our definitions lack. */
 function pruned(
   desc: DescMessage,
   json: Readonly<Record<string, unknown>>,

@@ -241,7 +241,7 @@ describe("a plan of 30 MB with a valid beginning and id", () => {
   });
 });
 
-/** What a terminal must not get, beside line breaks. */
+/** Characters that must not reach a terminal, except line breaks. */
 const UNSAFE = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/u;
 
 /** Lists the runs of a folder, as a table and as JSON. */

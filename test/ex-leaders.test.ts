@@ -80,7 +80,7 @@ async function expectNoHole({ virtual, exLeader }: Parted): Promise<void> {
   }
 }
 
-/** What each operation makes of the third replica, and what it is run on. */
+/** For each operation, its effect on the third replica, and the state on which it runs. */
 const OPERATIONS: readonly {
   readonly name: string;
   readonly replicas?: number;
@@ -192,7 +192,7 @@ test.each(["direct", "documented"] as const)(
     const of = await parted();
     await wiped(of.virtual, of.third);
     const result = await of.virtual.recover({ method });
-    // What the ex-leader alone took from clients is left to the operator.
+    // Rows that only the ex-leader got from clients are left to the operator.
     expect(result).toMatchObject({ report: { partitions: [{ status: "needs-decision" }] } });
     expect(placesOf(of.virtual).followers).toEqual([of.third]);
     await expectNoHole(of);

@@ -35,7 +35,7 @@ async function stateOf(virtual: VirtualCluster): Promise<ClusterState> {
   return (await factsOf(virtual)).state;
 }
 
-/** What inspect advises about the missing replica. */
+/** The advice of inspect about the missing replica. */
 async function advised(virtual: VirtualCluster): Promise<string> {
   const { findings } = finish(inspectFacts(await factsOf(virtual)));
   const few = findings.filter((one) => one.code === "replicas-few");

@@ -174,7 +174,7 @@ describe("help", () => {
         const words = example.replace(/ > .*/, "").replaceAll("'", "").split(" ");
         expect(() => flagsOf(words)).not.toThrow();
       }
-      // What is broken at a narrow screen is one command for a shell.
+      // Lines that are wrapped for a narrow screen are one command for a shell.
       const lines = commandHelp(entry, 80)
         .replaceAll(/ \\\n +/g, " ")
         .trimEnd()

@@ -1,4 +1,4 @@
-// What was found out about a tablet holds for the connection over which it was asked.
+// The identity of a tablet, once checked, holds for the connection on which it was checked.
 import { expect, test } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
 import { identifiedCluster } from "../src/observe/identified-cluster.js";

@@ -17,7 +17,7 @@ import { factsOf, inspectionOf, loadedOf, wellCluster } from "./helpers/inspecte
 import { again, print } from "./helpers/printing.js";
 import { startVirtualCluster } from "./helpers/virtual-cluster.js";
 
-/** What no line may hold: checked here with ranges of its own, not with the code's pattern. */
+/** Characters that no line may contain: checked with a pattern of its own, not with the code's. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
 const DANGEROUS = /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
 const ODD = `x'"\n\x1b[2J\u202e,\t é数据 `;

@@ -32,7 +32,7 @@ describe("every seeded fault is diagnosed exactly, without missing or wrong find
   it("there is one for every rule, and for every problem that one observation can find", () => {
     const seen = FAULTS.flatMap((fault) => fault.sees).join("\n");
     const words = new Set(seen.split(/[\s:,]+/));
-    // What only shows when a recovery tries to load or to plan.
+    // Problems that appear only when a recovery tries to load or to plan.
     const later = ["load-failed", "diverged", "unread", "leader-unavailable", "not-as-planned"];
     const codes = [...RULES.map((rule) => rule.code), ...PROBLEM_CODES];
     expect(codes.filter((code) => !words.has(code) && !later.includes(code))).toEqual([]);

@@ -17,7 +17,7 @@ interface Scene {
   readonly autoFailover?: boolean;
   /** Tablets that the operator calls lost; only the direct way knows that. */
   readonly lost?: readonly string[];
-  /** What happens after the table t, with 2 partitions, got 50 rows each. */
+  /** The events after the table t, with 2 partitions, got 50 rows each. */
   play(world: World): Promise<void>;
 }
 
@@ -148,7 +148,7 @@ async function stage(scene: Scene): Promise<World> {
   return world;
 }
 
-/** What two ends must have in common. */
+/** The part of the final state that must be the same for two runs. */
 function endOf(world: World, result: RunResult) {
   const verdicts = result !== undefined && "report" in result ? result.report.partitions : [];
   return {
@@ -188,7 +188,10 @@ async function run(world: World, method: Method, { lost = [] }: Scene, stop?: St
   return { result, mutations };
 }
 
-/** How a run is stopped at its n-th change. The documented way is slow, and takes one way to die. */
+/**
+ * The ways in which a run is stopped at its n-th change. The documented method is slow, so it gets one
+ * only.
+ */
 function fatesOf(method: Method, at: number): Stop["fate"][] {
   if (method === "documented") return ["killed-after"];
   return at % 3 === 0

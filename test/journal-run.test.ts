@@ -197,7 +197,7 @@ describe("a killed run", () => {
     const sent = recoverOps(virtual);
     expect(sent.length).toBeGreaterThan(0);
 
-    // What of the dead process is on its way to the disk now may come later than the next run reads.
+    // Calls of the dead process that are still on their way may take effect after the next run has read the state.
     const unknown = callsOf(await readRun(first.stateDir, first.journal.id)).filter(isUnknown);
     const second = await openAt(virtual, true, first.stateDir);
     await recover(virtual, watchMutations(virtual.cluster, second.journal.hooks), second.journal, {

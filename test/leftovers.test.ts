@@ -36,7 +36,7 @@ async function telling({ model, clock }: VirtualCluster) {
   return { cluster, notes };
 }
 
-/** What a call threw, and after how long. */
+/** The error of a call, and the milliseconds until it was thrown. */
 async function failureOf({ clock }: VirtualCluster, call: () => Promise<unknown>) {
   const began = clock.now();
   const error = await clock.run(

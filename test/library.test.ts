@@ -41,7 +41,7 @@ async function connected({ zkCluster, zkRootPath }: Sandbox): Promise<Connection
 const unhealthyIn = async (connection: Connection) =>
   diagnose(await observe(connection)).filter(({ problems }) => problems.length > 0);
 
-/** What a promise ends with, good or bad. */
+/** Resolves with the value of a promise, or with its error. */
 const settled = (work: Promise<unknown>) => work.catch((error: unknown) => error);
 
 // `npm run api` writes the page; so does `npx vitest run test/library.test.ts --update`.

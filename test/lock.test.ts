@@ -216,7 +216,7 @@ describe("a session that is lost during a run", () => {
     const result = await virtual.clock.run(run, HOUR);
     expect(texts(tool)).toMatch(/lock was lost[\s\S]*observing the cluster again/);
     expect(result).toHaveProperty("report.autoFailover.before", true);
-    // What the first attempt found unhealthy and changed is in the report of the last one.
+    // The problems that the first attempt found, and its changes, are in the report of the last one.
     const { report } = result as Extract<RecoverResult, { report: unknown }>;
     expect(report.partitions.map((one) => one.status)).toEqual(["recovered", "recovered"]);
     expect(report.changes).toBeGreaterThan(0);

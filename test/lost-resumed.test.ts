@@ -31,7 +31,9 @@ async function rowsOfALost(): Promise<VirtualCluster> {
   return virtual;
 }
 
-/** What a run shows of losses before its first change, and its report; undefined if it was killed. */
+/**
+ * The losses that a run prints before its first change, and its report; undefined if it was killed.
+ */
 interface Shown {
   readonly before: readonly Loss[];
   readonly report: RunReport | undefined;

@@ -3,7 +3,7 @@ import { TableMode } from "../src/gen/openmldb/api_pb.js";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import { flag, flags, load, type ModelCluster, modelCluster, T0 } from "./helpers/model-cluster.js";
 
-// What the nameserver does by itself, read from OpenMLDB's source (name_server_impl.cc), and what it costs.
+// The nameserver's own reactions, read from OpenMLDB's source (name_server_impl.cc), and their cost.
 
 const server = NameServer.method;
 
@@ -71,7 +71,7 @@ test("a tablet that registered and does not answer is treated in the same way", 
 
 test("it elects without comparing the absent leader's entries, and moves its binlog away", async () => {
   const { it, leader, followers } = await aheadAndGone();
-  // As a recovery leaves them that waits for a decision.
+  // The state in which a recovery leaves replicas when it waits for a decision.
   for (const one of followers) await load(it, one, { mode: TableMode.kTableFollower });
   await switchTo(it, true);
   it.model.restart(leader);

@@ -459,7 +459,7 @@ describe("the virtual clock", () => {
       const cancel = clock.setTimer(at, () => fired.push(number));
       if (random.chance(0.1)) kept.push({ at, number });
       else cancels.push(cancel);
-      // As calls do with their deadlines when they are answered.
+      // Calls cancel their deadlines in this way when they are answered.
       if (cancels.length > 50) cancels.splice(random.below(50), 1)[0]?.();
       expect(clock.timerCount).toBeLessThan(2 * (kept.length + 51) + 1_000);
     }

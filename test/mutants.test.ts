@@ -23,7 +23,7 @@ interface Mutant {
   /** Any of these may be the first to notice. */
   readonly caughtBy: readonly Checker[];
   readonly plant: Planted;
-  /** What the seeds have beside their outage; nothing if left out. */
+  /** The oddity of the seeds, in addition to their outage; none if left out. */
   readonly odd?: OddName;
   /** The first seed to try, where it takes a rare fault; 1 if left out. */
   readonly from?: number;

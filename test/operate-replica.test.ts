@@ -30,7 +30,7 @@ function moving(from: string, to: string, pids: readonly number[] | "all" = [0])
   return migrateOperation({ ...T0, pids, from, to });
 }
 
-/** Why an operation is refused, as `message (hint)` without ports; its details below. */
+/** The refusal of an operation, as `message (hint)` without ports; its details below. */
 async function refusalOf(virtual: VirtualCluster, operation: Operation): Promise<string> {
   const ops = virtual.model.leader?.ops.list().length;
   const error = await operateOn(virtual, operation).then(
@@ -376,7 +376,7 @@ describe("migrate", () => {
     const [[from = ""], [to = ""]] = [followers, outsiders];
     virtual.model.failOp(task, 1);
     const report = await operateOn(virtual, moving(from, to));
-    // What the op left loaded without a record cannot be dropped through the nameserver.
+    // A replica that the op left loaded without a record cannot be dropped through the nameserver.
     if (task === "kAddTableInfo") {
       expect(resultsOf(report)).toEqual([expect.stringContaining("although the record has no")]);
       expect(placesOf(virtual)).toMatchObject({ leader, followers });

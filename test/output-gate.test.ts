@@ -5,7 +5,7 @@ import { OpsError } from "../src/errors.js";
 import { clipped, jsonText, paint, printable, safe } from "../src/util/text.js";
 import { runNode } from "./helpers/run-bin.js";
 
-/** What hostile names, messages and paths are made of. */
+/** The hostile parts of names, messages and paths. */
 const HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b1A\r\u202e\u2066\u200b\u2028\ufeff\u{e0041}\ud800\x08";
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
 const RAW = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;

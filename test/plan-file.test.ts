@@ -147,7 +147,7 @@ function fileOf(saved: SavedPlan): string {
   return `${jsonText(planDocument(saved), 2)}\n`;
 }
 
-/** What goes wrong when a plan is read, as `message (hint)`. */
+/** The error of reading a plan, as `message (hint)`. */
 function refusalOfText(file: string): string {
   try {
     parsePlan(file, "--apply=p");

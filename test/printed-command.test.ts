@@ -147,7 +147,7 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== false && !(Array.isArray(value) && value.length === 0);
 }
 
-/** What the shell passes on for each line, one argument each. */
+/** The arguments that the shell passes on for each line. */
 function shellArguments(lines: readonly string[]): string[][] {
   const script = [`${TOOL}() { printf '%s\\0' "$@"; printf '%s\\0' '<end>'; }`, ...lines].join(
     "\n",

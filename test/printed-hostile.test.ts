@@ -20,7 +20,7 @@ import { expectClean, filesIn, type MainResult, runMain } from "./helpers/run-ma
 // Many runs in one test: on a busy machine they take a while.
 vi.setConfig({ testTimeout: 120_000 });
 
-/** How the answers of the cluster are rewritten now. */
+/** The current rewriting of the cluster's answers. */
 const world = vi.hoisted(() => ({
   rewrite: (text: string, _field: string): string => text,
   /** Fields of text that came in since the beginning. */
@@ -61,7 +61,7 @@ const fresh = (name: string): string => {
 };
 const [TABLE, DB] = [`--table=${hostile("t0")}`, `--db=${hostile("db1")}`];
 const tablet = (number: number) => hostile(`tablet-${number}`);
-/** What every command that changes something takes. */
+/** The flags that every command that changes something takes. */
 const CHANGING = ["--yes", `--state_dir=${state}`];
 
 beforeAll(async () => {
@@ -189,7 +189,7 @@ describe("a cluster in which every name holds escapes, bidi and zero-width chara
       for (const shell of ["", "fish"]) {
         const line = `openmldb-ops addreplica ${at.join(" ")} ${flag}`;
         const result = await runMain(["__complete", line, "", shell]);
-        // What a terminal cannot show can neither be read in a list nor typed: it is left out.
+        // Names that a terminal cannot show can be neither read in a list nor typed: they are left out.
         expect(result.stdout, flag).toBe(flag === "--db=" ? result.stdout : "");
         expectClean([line], result);
       }
@@ -206,7 +206,7 @@ describe("a cluster in which every name holds escapes, bidi and zero-width chara
   });
 });
 
-/** What reads each answer; which fields each of them meets is found out by running it. */
+/** Commands that together read every answer; running them shows which fields each command reads. */
 const READERS: readonly (readonly string[])[] = [
   ["inspect", "--output=json"],
   ["showtable"],

@@ -89,7 +89,7 @@ describe("without a live block", () => {
     expect(written[1]).toBe(
       "info still observing the cluster (19 s); 1 of 3 tablets have answered; no answer yet: a:1 and 1 more",
     );
-    // What only the log file gets does not count.
+    // Lines that go only to the log file do not count.
     for (let ms = 0; ms < 30_000; ms += 1_000) {
       progress.onEvent({ kind: "lane-ended", id: idOf(0), failure: undefined });
       await vi.advanceTimersByTimeAsync(1_000);

@@ -120,7 +120,7 @@ describe("a killed run", () => {
     await first.endSession();
     expect(isOn(virtual)).toBe(false);
     const second = await startTool(virtual, "second");
-    // It takes the lock and the marker over, and dies when it is about to put the value back.
+    // The second run takes the lock and the marker over, and is killed before it restores the value.
     second.dieAfter(8);
     expect(await recover(virtual, second)).toBe("died");
     await second.endSession();

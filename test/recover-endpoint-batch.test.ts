@@ -34,7 +34,10 @@ async function brokenCluster(
   return virtual;
 }
 
-/** What a run asked the nameserver for, in order, such as `RecoverEndpoint a:9527`. */
+/**
+ * A run: its requests to the nameserver, in order, such as `RecoverEndpoint a:9527`, its duration and
+ * its result.
+ */
 interface Ran {
   readonly asked: string[];
   readonly tookMs: number;

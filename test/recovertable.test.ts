@@ -21,7 +21,7 @@ async function recoverOnly(virtual: VirtualCluster, only: Selection) {
   return result.report;
 }
 
-/** What the tablets have loaded, as `table:pid@tablet`, sorted. */
+/** The loaded replicas of all tablets, as `table:pid@tablet`, sorted. */
 async function loaded(virtual: VirtualCluster): Promise<string[]> {
   const { cluster, clock } = virtual;
   const tables = await clock.run(cluster.showTable(), 60_000);
@@ -35,7 +35,7 @@ async function loaded(virtual: VirtualCluster): Promise<string[]> {
   return found.sort();
 }
 
-/** How often each replica went through RecoverTable, by tablet. */
+/** The outcomes of the `recover-table` steps, in order, as `table:pid@tablet result`. */
 function recoverTables(virtual: VirtualCluster): string[] {
   return virtual.events.flatMap((event) =>
     event.kind === "step-ended" && event.step.kind === "recover-table"

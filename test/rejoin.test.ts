@@ -179,7 +179,9 @@ describe("logs that are no prefix", () => {
   );
 });
 
-/** What operators do, and what happens to a cluster, one after another. */
+/**
+ * Actions of operators and events of a cluster, of which a test plays several, one after another.
+ */
 const EPISODES: readonly ((virtual: VirtualCluster, random: Random) => Promise<void>)[] = [
   (virtual, random) =>
     tried(
@@ -191,7 +193,7 @@ const EPISODES: readonly ((virtual: VirtualCluster, random: Random) => Promise<v
   async (virtual, random) => {
     const endpoint = some(random);
     const name = nameOf(endpoint);
-    // What an election gives up of a leader that dies under writes is another test's business.
+    // The loss by an election whose leader dies under writes is tested elsewhere.
     await virtual.pass(5_000);
     virtual.model.kill(name);
     await virtual.pass(random.chance(0.7) ? 15_000 : 500);

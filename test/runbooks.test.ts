@@ -25,7 +25,7 @@ const TWINS: readonly (readonly [string, string])[] = [
   ["reference/recoverdata.md", "zh/reference/recoverdata.md"],
 ];
 
-/** What is about the repository stands in English only, and is not in the package. */
+/** Parts about the repository: they are in English only, and not in the package. */
 const REPOSITORY = /<!-- repository:begin -->\n[\s\S]*?<!-- repository:end -->\n\n?/g;
 
 const read = (path: string): string =>
@@ -70,7 +70,7 @@ async function recoverLines(virtual: VirtualCluster): Promise<string[]> {
   return allLines(reportText(result.report));
 }
 
-/** What the commands that a page shows print in its situation. */
+/** The commands whose output a page shows, each with the function that renders it. */
 const SHOWN = { inspect: inspectLines, recoverdata: recoverLines } as const;
 
 /** The page with the output of those commands as it is now. */
@@ -132,7 +132,7 @@ describe("the two languages", () => {
 
 test.each(TWINS)("every command in %s parses", (english) => {
   for (const command of commandsOf(read(english))) {
-    // What stands for something, such as HOST or "...", is not typed as it is; --version is no command.
+    // A command with a placeholder, such as HOST or "...", cannot be typed as it is; --version is no command.
     if (/\.\.\.|\bCOMMAND\b|^--version$/.test(command)) continue;
     const words = command
       .replace(":PORT", ":2181")

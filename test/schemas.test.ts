@@ -16,7 +16,10 @@ import { inspect } from "./schemas/results.js";
 const folder = fileURLToPath(new URL("../schemas/", import.meta.url));
 const kinds = Object.keys(SCHEMAS);
 
-/** As a reader sees it: the items of long lists stand in the schema, though zod checks them apart. */
+/**
+ * The schema of what a reader gets: it contains the items of long lists, although zod checks them
+ * separately.
+ */
 function jsonSchemaOf(schema: z.ZodType): z.core.JSONSchema.BaseSchema {
   return z.toJSONSchema(schema, {
     io: "input",
@@ -32,7 +35,7 @@ function jsonSchemaOf(schema: z.ZodType): z.core.JSONSchema.BaseSchema {
 describe("schemas in the package", () => {
   test.each(kinds)("%s is up to date with its definition", async (kind) => {
     const { schema, title } = SCHEMAS[kind]!;
-    // As a reader sees it: fields that are added later do no harm.
+    // The schema of what a reader gets: fields that are added later are allowed.
     const generated = { title, ...jsonSchemaOf(schema) };
     await expect(`${JSON.stringify(generated, null, 2)}\n`).toMatchFileSnapshot(
       join(folder, `${kind}.schema.json`),

@@ -124,7 +124,7 @@ test("every checker is named by an invariant in docs/invariants.md", () => {
   for (const checker of CHECKERS) expect.soft(text, checker).toContain(`\`${checker}\``);
 });
 
-/** What has to be set before a seed is replayed. */
+/** Environment variables that must be set before a seed is replayed. */
 function settingsOf(kind: string | undefined, method: string | undefined): string {
   const all = { OPS_ODD: kind, OPS_METHOD: method };
   return Object.entries(all)

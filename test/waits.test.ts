@@ -8,7 +8,7 @@ import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virt
 
 const STALL_MS = 5_000;
 
-/** How steps of a kind ended, as `endpoint result detail`. */
+/** The outcomes of steps of a kind, as `endpoint result detail`. */
 function ended(events: readonly RunEvent[], kind: string): string[] {
   return events.flatMap((event) =>
     event.kind === "step-ended" && event.step.kind === kind
@@ -56,7 +56,7 @@ describe("a load of large partitions", () => {
   );
 
   test("that is stuck is reported with its loaded rows", async () => {
-    // It reads all rows, and then nothing happens for four minutes.
+    // The load reads all rows, and then makes no progress for four minutes.
     virtual.model.slowLoad("a:9527", 240_000);
     await recover();
     expect(ended(virtual.events, "load-follower")).toContain(

@@ -22,7 +22,10 @@ const LIMIT_MS = 60_000 + 15_000 * (KILLS + RACES);
 const REFUSAL_MS = 3_000;
 const MARKER = "/openmldb/ops_tool/auto_failover";
 const LOCK = "/openmldb/ops_tool/lock";
-/** As a load of some gigabytes, on the cluster's clock: the first run keeps the lock for a while. */
+/**
+ * The time of a load of some gigabytes, on the cluster's clock: the first run keeps the lock for a
+ * while.
+ */
 const SLOW_LOAD_MS = 20_000;
 
 let zookeeper: RealZookeeper;
@@ -142,7 +145,7 @@ async function measure(method: Method): Promise<number> {
   return tookMs;
 }
 
-/** What was there right after a kill. */
+/** The state right after a kill: the nodes in ZooKeeper, and whether auto_failover is off. */
 interface Killed {
   readonly hasMarker: boolean;
   readonly hasLock: boolean;
@@ -226,7 +229,7 @@ describe("real processes, a real ZooKeeper", () => {
           const why = `seed ${SEED}: ${method} killed after ${Math.round(momentMs)} ms: ${JSON.stringify(killed)}; then ${first}`;
           await goOn(first ?? "recoverdata", why);
           if (killed === undefined) {
-            // It had ended already: no kill.
+            // The process had ended already: it was not killed.
             missed += 1;
             continue;
           }

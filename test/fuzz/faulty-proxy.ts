@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import type { Random } from "../../src/sandbox/model/random.js";
 import { startTcp, type TcpServer } from "../helpers/tcp.js";
 
-/** What a proxy does to bytes on their way. */
+/** The faults that a proxy applies to bytes on their way. */
 export const TCP_FAULTS = ["flip", "cut", "stall", "duplicate", "delay"] as const;
 
 /** One of {@link TCP_FAULTS}. */
@@ -14,7 +14,7 @@ export interface FaultyProxy extends TcpServer {
   mend(): void;
 }
 
-/** How likely a fault is and what it may be. */
+/** The probability of a fault, and the possible kinds. */
 export interface FaultyOptions {
   readonly random: Random;
   readonly faults: readonly TcpFault[];

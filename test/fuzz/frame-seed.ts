@@ -12,11 +12,11 @@ import { print } from "../helpers/printing.js";
 import { answerTo } from "./answers.js";
 import { type HostileServer, startHostileServer } from "./hostile-server.js";
 
-/** What became of one seed. */
+/** The result of one seed. */
 export interface FrameSeedResult {
   readonly seed: number;
   readonly calls: number;
-  /** What must never happen, and happened. */
+  /** The invariants that were violated; empty: none. */
   readonly violations: readonly string[];
 }
 

@@ -8,12 +8,12 @@ import { putZnode } from "../../src/sandbox/table-store.js";
 import { BIN } from "../helpers/run-bin.js";
 import { type FaultyProxy, startFaultyProxy, TCP_FAULTS } from "./faulty-proxy.js";
 
-/** What became of one seed. */
+/** The result of one seed. */
 export interface TcpSeedResult {
   readonly seed: number;
   /** Exit codes of the run through the proxies and of the clean ones after it. */
   readonly exitCodes: readonly number[];
-  /** What must never happen, and happened. */
+  /** The invariants that were violated; empty: none. */
   readonly violations: readonly string[];
   /** The output of the run through the proxies. */
   readonly said: string;
@@ -133,7 +133,7 @@ function firstViolations({ code, stderr }: Ended, sandbox: Sandbox): string[] {
   return found;
 }
 
-/** As the cluster has it, or will have it with its next nameserver. */
+/** True if auto_failover is on, or will be with the next nameserver. */
 function isOn({ model }: Sandbox): boolean {
   return model.leader?.autoFailover !== false;
 }

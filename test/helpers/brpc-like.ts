@@ -2,7 +2,7 @@ import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { constants, createServer } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 
-/** What the server does with one request. */
+/** The server's reaction to one request. */
 export type Reply =
   /** Answers with this message, gRPC status OK. */
   | { readonly body: Uint8Array }

@@ -11,11 +11,15 @@ import type { Transport } from "../../src/cluster/transport.js";
 import type { ZooKeeper } from "../../src/cluster/zookeeper.js";
 import { TableInfoSchema } from "../../src/gen/openmldb/nameserver_pb.js";
 
-/** What no control character is: fit for the name of a znode or a server. */
+/**
+ * Invisible characters that are no control characters: allowed in the name of a znode or a server.
+ */
 const INVISIBLE = "\u202e\u2066\u200b\u{e0041}\u00ad";
-/** What names and messages from outside are made of: escapes, C1, bidi, zero-width, markup, quotes. */
+/** The hostile parts of names and messages: escapes, C1, bidi, zero-width, markup, quotes. */
 export const HOSTILE = `\x1b[2J\x1b]0;t\x07\x9b1A\r\x08${INVISIBLE}\ufeff\u2028<img src=x>"'|\``;
-/** What the name of a server is given: ZooKeeper's client takes no control characters in names. */
+/**
+ * The hostile part of a server's name: ZooKeeper's client allows no control characters in names.
+ */
 const HOSTILE_NAME = INVISIBLE;
 
 const RAW = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
@@ -40,7 +44,7 @@ function honest(text: string): string {
   return text.replaceAll(HOSTILE, "").replaceAll(HOSTILE_NAME, "");
 }
 
-/** What becomes of a text, by the field that holds it, such as `openmldb.api.TableStatus.name`. */
+/** Rewrites a text, by the field that holds it, such as `openmldb.api.TableStatus.name`. */
 export type Rewrite = (text: string, field: string) => string;
 
 /**

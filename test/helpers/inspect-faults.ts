@@ -27,9 +27,9 @@ export interface Fault {
   /** The cluster to begin with; {@link wellCluster} if left out. */
   readonly cluster?: () => Promise<VirtualCluster>;
   readonly seed?: (virtual: VirtualCluster) => Promise<void> | void;
-  /** What the model cannot do is made wrong in its answers. */
+  /** Replaces answers of the cluster, for faults that the model cannot have. */
   readonly answers?: (cluster: Cluster) => Partial<Cluster>;
-  /** What no answer shows is made wrong in what was observed. */
+  /** Replaces observed facts, for faults that no answer can contain. */
   readonly change?: (facts: InspectFacts) => InspectFacts;
   readonly choice?: LookChoice;
   readonly sees: readonly string[];

@@ -10,7 +10,9 @@ import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 /** Another operator who changes db1.t0, one partition with replicas on a, b and c. */
 export interface Meddler {
   readonly virtual: VirtualCluster;
-  /** What the nameserver has noted of a replica: `leader` and `alive` as far as given. */
+  /**
+   * Sets the flags of a replica in the nameserver's record: `leader` and `alive` as far as given.
+   */
   flag(tablet: string, flags: { readonly leader?: boolean; readonly alive?: boolean }): void;
   /** The flags now, such as `leader,alive`. */
   flags(tablet: string): string;
@@ -134,7 +136,7 @@ export async function recoverMeddled(
     readonly options?: Partial<RecoverOptions>;
   },
 ): Promise<{
-  /** How the step ended that was meddled with. */
+  /** The outcome of the step before which the other operator acted. */
   readonly outcome: StepOutcome;
   readonly steps: readonly SeenStep[];
   readonly result: RecoverResult;

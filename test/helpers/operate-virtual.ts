@@ -42,7 +42,7 @@ export async function withoutC(virtual: VirtualCluster): Promise<void> {
   await virtual.pass(15_000);
 }
 
-/** It comes back with everything on its disk and nothing loaded. */
+/** Restarts c, which comes back with everything on its disk and nothing loaded. */
 export async function withC(virtual: VirtualCluster): Promise<void> {
   virtual.model.restart("tablet3");
   await virtual.pass(15_000);
@@ -85,7 +85,7 @@ export function operateOn(
   return virtual.clock.run(work, 7_200_000);
 }
 
-/** What an operation refuses: message, hint and details as one text. */
+/** The refusal of an operation: message, hint and details as one text. */
 export async function refusalOf(virtual: VirtualCluster, operation: Operation): Promise<string> {
   try {
     await operateOn(virtual, operation);

@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const PACKABLE = [
   ...["LICENSE", "README.md", "package.json"],
   ...["assets", "bin", "dist", "docs", "examples", "proto", "schemas"],
-  // Not as a link to the folder: npm would take its packages for ones of another project, and pack few of them.
+  // The folder itself is not linked: npm would take its packages for those of another project, and pack few of them.
   "node_modules",
 ];
 

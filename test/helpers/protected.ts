@@ -65,7 +65,7 @@ export function texts(tool: ToolProcess): string {
   return tool.events.map((event) => ("text" in event ? event.text : "")).join("\n");
 }
 
-/** Why a run ended early. */
+/** The error with which a run ended early. */
 export function errorOf(result: RecoverResult | "died"): unknown {
   expect(result).toHaveProperty("error");
   return (result as { error: unknown }).error;

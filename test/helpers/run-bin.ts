@@ -20,7 +20,7 @@ export interface RunResult {
   readonly stderr: string;
 }
 
-/** What a test may change about the start. */
+/** Options for the start of the process. */
 export interface RunOptions {
   /** Added to a small environment without variables of this tool. */
   readonly env?: Readonly<Record<string, string>>;

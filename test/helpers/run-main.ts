@@ -5,14 +5,14 @@ import { expect, vi } from "vitest";
 import { main } from "../../src/cli.js";
 import { rawIn } from "./hostile-text.js";
 
-/** What a command line left behind. */
+/** The result of a command line. */
 export interface MainResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** What the program listens to until its process ends. */
+/** The events to which the program adds listeners that stay until its process ends. */
 const ADDED: readonly (readonly [EventEmitter, string])[] = [
   [process.stdout, "error"],
   [process.stderr, "error"],

@@ -86,7 +86,7 @@ const GIVE_UP = changing(
   "thought",
 );
 
-/** What each partition that is left needs. */
+/** The remaining work of each partition that is not healthy. */
 const ADVICE: readonly Advice[] = [[START, GIVE_UP], [START]];
 
 const LEFT: readonly PartitionRow[] = [

@@ -80,7 +80,7 @@ export function replicasOn({ model }: Pick<VirtualCluster, "model">, endpoint: E
     );
 }
 
-/** How many partitions, those of system tables too, a tablet leads. */
+/** The number of partitions, with those of system tables, that a tablet leads. */
 export function ledBy({ model }: Pick<VirtualCluster, "model">, endpoint: Endpoint): number {
   const metas = model.tables
     .all()
@@ -192,7 +192,7 @@ export function memoryStore(
   };
 }
 
-/** What was wrong while something ran, looked at every 100 ms of virtual time. */
+/** Problems observed while something ran, polled every 100 ms of virtual time. */
 export interface Watch {
   /** Every moment in which a partition had no replica that holds all its acknowledged rows. */
   readonly gaps: string[];

@@ -336,7 +336,7 @@ async function show(virtual: VirtualCluster): Promise<string[]> {
   );
 }
 
-/** What is wrong, or what a method plans first. */
+/** Returns the problems of each partition or, with a method, the first plan for each. */
 async function judge(virtual: VirtualCluster, method: Method | undefined): Promise<string[]> {
   const views = viewPartitions(await virtual.clock.run(observe(virtual.cluster), 60_000));
   const lines = views.flatMap((view) => {

@@ -6,7 +6,10 @@ export interface Terminal {
   write(text: string): void;
   resize(columns: number, rows: number): void;
   size(): { readonly columns: number; readonly rows: number };
-  /** What can be seen and what has scrolled away, without spaces at ends of lines and empty lines at the end. */
+  /**
+   * The visible lines and those that have scrolled away, without spaces at ends of lines and empty
+   * lines at the end.
+   */
   text(): string[];
 }
 

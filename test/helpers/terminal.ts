@@ -5,7 +5,7 @@ import { BIN } from "./run-bin.js";
 const TERMINAL = "script";
 const LIMIT_MS = 25_000;
 
-/** What a program left on a terminal. */
+/** The screen of a terminal after a program has written to it. */
 export interface TerminalResult {
   readonly code: number | null;
   /** All that was shown, with the lines that were typed. */

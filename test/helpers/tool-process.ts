@@ -27,7 +27,7 @@ const CHANGES: ReadonlySet<string> = new Set([
   "RecoverSnapshot",
 ]);
 
-/** What one process of the tool is, in memory: it can be cut off from the world, or killed. */
+/** One process of the tool, in memory: its connections can be cut, and it can be killed. */
 export interface ToolProcess {
   readonly cluster: Cluster;
   readonly events: RunEvent[];

@@ -31,7 +31,7 @@ import {
 /** One kind of document that this tool writes. */
 export interface Described {
   readonly schema: zod.ZodType;
-  /** What it is, for the schema's title. */
+  /** The title of the schema. */
   readonly title: string;
   /** Whether the schema makes something else of the document, as a reader of it does. */
   readonly isReading?: true;

@@ -32,7 +32,7 @@ const stepStarted = z.object({
   ...step,
 });
 
-/** What happens during a run: a line of `--output=ndjson`, and of a journal. */
+/** An event of a run: a line of `--output=ndjson`, and of a journal. */
 export const event = z.union([
   z.object({
     kind: z.enum(["note", "warning"]),

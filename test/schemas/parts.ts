@@ -10,7 +10,7 @@ export const text = z.string();
 export const maybe = <T extends z.ZodType>(schema: T) => z.union([schema, z.null()]);
 export const texts = z.array(text);
 
-/** What begins every result; fields may be added within a version. */
+/** The first fields of every result; fields may be added within a version. */
 export const head = { schemaVersion: z.literal(1), command: text, exitCode: count };
 
 /** A partition. */
@@ -20,7 +20,7 @@ export const problem = z.object({ code: text, endpoint: maybe(text), text });
 export const storageMode = z.enum(["memory", "ssd", "hdd", "unknown"]);
 export const role = z.enum(["leader", "follower"]);
 
-/** Why a tablet is not there, with what proves it; null if it is there. */
+/** The reason why a tablet is absent, with the evidence; null if it is present. */
 export const absence = maybe(z.object({ state: text }).catchall(z.unknown()));
 
 /** A run of this tool, as lock and marker name it. */

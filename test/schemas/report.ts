@@ -60,7 +60,7 @@ const tabletCounts = maybe(
   z.object({ replicas: count, leaders: count, alive: count, loaded: maybe(count) }),
 );
 
-/** What `--report=FILE.json` writes. */
+/** The content of the file of `--report=FILE.json`. */
 export const report = z.object({
   schemaVersion: z.literal(1),
   kind: z.literal("report"),
@@ -116,7 +116,7 @@ export const report = z.object({
   parameters: z.array(z.object({ name: text, value: text })),
 });
 
-/** What the command of `--post_hook` gets on stdin. */
+/** The standard input of the command of `--post_hook`. */
 export const runEnded = z.object({
   schemaVersion: z.literal(1),
   kind: z.literal("run-ended"),

@@ -37,7 +37,7 @@ const evidence = z.object({
   records: z.object({ loaded: maybe(decimal), nameserver: maybe(decimal) }),
 });
 
-/** What comparing rows came to, for `verify --deep` and `recoverdata --deep`. */
+/** The result of comparing rows, for `verify --deep` and `recoverdata --deep`. */
 const rows = z.object({
   counts: z.object({
     partitions: count,
@@ -149,7 +149,7 @@ const rowsOfPartition = z.object({
   ),
 });
 
-/** What the console of the sandbox answers to one line where no person reads it. */
+/** The answer of the sandbox's console to one line, where its input is not a terminal. */
 export const sandboxAnswer = z.union([
   z.object({ error: text }),
   z.object({ ok: z.literal(true), name: text.optional(), address: text.optional() }),

@@ -5,7 +5,7 @@ import { partsOf } from "./partitions.js";
 import { pick, type Shape, spread, streamOf } from "./shape.js";
 import type { World } from "./world.js";
 
-/** What becomes of the address of a tablet that has a name of its own. */
+/** Changes of the address of a tablet that has a name of its own. */
 const NAMED = [
   "renumbered",
   "renumbered",
@@ -16,10 +16,10 @@ const NAMED = [
   "entry-of-another-for-good",
 ] as const;
 
-/** What becomes of one whose endpoint is its address: it comes back under another endpoint. */
+/** Changes of a tablet whose endpoint is its address: it comes back under another endpoint. */
 const MOVED = ["moved", "moved", "moved-twice"] as const;
 
-/** How long after its move a tablet moves again at most. */
+/** The longest time between the first move of a tablet and the second, in milliseconds. */
 const MOVES_AGAIN_MS = 60_000;
 
 /** A cluster with `map/names`, three times of four; in most of them tablets have names of their own. */

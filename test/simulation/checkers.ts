@@ -63,7 +63,9 @@ export class Checks {
   readonly violations: Violation[] = [];
   /** Acknowledged rows of the surviving history that some disk held: they must stay on some disk. */
   readonly #precious = new Map<string, Run[]>();
-  /** What the tool asked the nameserver to queue, with the newest op id before that. */
+  /**
+   * The ops that the tool asked the nameserver to queue, each with the newest op id before the request.
+   */
   readonly #asked: { readonly key: string; readonly endpoint: string; readonly after: bigint }[] =
     [];
   /** Partitions whose leader the operator named with --accept_data_loss. */
@@ -120,7 +122,7 @@ export class Checks {
     this.#precious.set(of.name, intersect(this.#precious.get(of.name) ?? [], own));
   }
 
-  /** What is done to the partition is what the operator asked for: its healthy replicas may be touched. */
+  /** Notes that the operator decided on this partition: its healthy replicas may be touched. */
   decide(of: Part): void {
     this.#decided.add(of.name);
   }

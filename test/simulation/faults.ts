@@ -13,13 +13,13 @@ interface Fault {
   readonly kind: string;
   /** When it strikes: after so many milliseconds, or around the n-th mutation of the run. */
   readonly when: { readonly atMs: number } | { readonly atMutation: number };
-  /** How long it lasts, where that means something. */
+  /** The duration, for faults that have one. */
   readonly forMs: number;
   /** A number of its own, for its choices. */
   readonly dice: number;
 }
 
-/** How a run is ended from outside. */
+/** The stop of a run by a signal or a kill. */
 export interface Stop {
   readonly kind: "signal" | "kill";
   readonly when:
@@ -248,7 +248,7 @@ function apply(world: World, one: Fault, scene: Scene): string | undefined {
   }
 }
 
-/** What others do to the tool, or to the op that it waits for. */
+/** Actions of other clients on the tool, or on the op that it waits for. */
 function meddle(world: World, one: Fault, scene: Scene): string | undefined {
   const { model, tool } = world;
   if (one.kind === "kill-sending-tablet") {
@@ -285,7 +285,10 @@ function stealLock(world: World, forMs: number): boolean {
   return true;
 }
 
-/** How long a snapshot may take to be sent, so that its sender or receiver can be killed. */
+/**
+ * The longest time to wait for an op that sends a snapshot, so that its sender or receiver can be
+ * killed.
+ */
 const SEND_PATIENCE_MS = 60_000;
 const SEND_POLL_MS = 20;
 

@@ -12,7 +12,7 @@ import { diaryOf, startWorld, type World } from "./world.js";
 
 /** Longer than the flush of binlogs, the refresh of offsets and the wait for a follower. */
 const QUIET_MS = 60_000;
-/** How often recovery is typed until the cluster is healthy. */
+/** The number of repetitions of a recovery until the cluster is healthy. */
 const RECOVERIES_MAX = 4;
 
 /**
@@ -63,7 +63,7 @@ export async function playLongLife(
   return { seed, violations, documentedLosses, diary: () => diaryOf(world) };
 }
 
-/** What happens to the cluster, one thing after another, while clients write. */
+/** The events of the cluster, one after another, while clients write. */
 class Life {
   readonly #world: World;
   readonly #checks: Checks;
@@ -71,7 +71,7 @@ class Life {
   readonly #stats: Stats | undefined;
   #isWriting = true;
   #isOver = false;
-  /** What the last command printed. */
+  /** The output of the last command. */
   #screen = "";
   /** Rows that the documented way took away: it asks no follower for its offset before RecoverTable. */
   readonly #taken = new Map<string, Run[]>();

@@ -64,7 +64,7 @@ function lead({ model }: World, of: Part, planned: string | undefined): string |
   if (dir === undefined) return undefined;
   const term = of.part.termOffset.at(-1)?.term ?? 0n;
   dir.meta = { ...dir.meta, mode: "leader", term };
-  // It serves at once: a load would leave the tool the time to be first.
+  // The replica serves at once: a load would leave the tool the time to make its leader first.
   const state = TableState.kTableNormal;
   tablet.add({ ...of.id, dir, role: "leader", state, term, offset: dir.offset }, []);
   for (const one of metas) one.isLeader = one === meta;

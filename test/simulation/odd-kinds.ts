@@ -4,7 +4,7 @@ import type { Outage } from "./outage.js";
 import type { Shape } from "./shape.js";
 import type { World } from "./world.js";
 
-/** What a story has beside its outage. */
+/** A kind of oddity that a seed has in addition to its outage. */
 interface OddKind {
   /** The cluster in which it can happen. */
   readonly shaped: (shape: Shape) => Shape;

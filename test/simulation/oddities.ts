@@ -3,7 +3,10 @@ import { isStranger, partsOf } from "./partitions.js";
 import { pick, type Shape, spread, streamOf } from "./shape.js";
 import type { World } from "./world.js";
 
-/** What does not come back, or is not what it seems. */
+/**
+ * The conditions that a seed can have in addition to its outage, such as a tablet that does not come
+ * back.
+ */
 const KINDS = [
   "stranger",
   "stranger-for-good",
@@ -22,11 +25,11 @@ const BETWEEN_BLIPS_MS = 4_000;
 
 /** An oddity of one seed. */
 export interface Oddity {
-  /** What it is, for the statistics. */
+  /** The name of the kind, for the statistics. */
   readonly word: string;
   /** Called when a run under faults begins. */
   begin(): void;
-  /** What is to end when everything works again ends; what stays for good stays. */
+  /** Ends the temporary oddities, once all faults have ended; permanent ones stay. */
   end(): void;
 }
 

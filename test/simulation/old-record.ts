@@ -10,10 +10,10 @@ import { endingOf, type RunResult, runTool } from "./tool-run.js";
 import { hasUnknownTerm } from "./truth.js";
 import { diaryOf, type Fate, type Mutation, startWorld, type World } from "./world.js";
 
-/** How often the deciding run is typed again. */
+/** The number of repetitions of the deciding run. */
 const RUNS_MAX = 3;
 
-/** What became of one seed. */
+/** The result of one seed. */
 export interface OldRecordResult {
   readonly seed: number;
   readonly complaints: readonly string[];

@@ -22,7 +22,7 @@ import { diaryOf, startWorld, type World } from "./world.js";
 const NEW_TABLET = "y:9527";
 /** Longer than the flush of binlogs, the refresh of offsets and the wait for a follower. */
 const QUIET_MS = 60_000;
-/** How often the last command is typed again once everything works. */
+/** The number of repetitions of the last command once everything works. */
 const AGAIN_MAX = 4;
 
 /**
@@ -161,7 +161,7 @@ async function again(world: World, operator: Operator, line: string): Promise<Ty
   }
 }
 
-/** How many replicas each partition has on record. */
+/** The number of replicas of each partition on record. */
 function numbersOf({ model }: World): Map<string, number> {
   return new Map(partsOf(model).map((of) => [of.name, of.part.partitionMeta.length]));
 }

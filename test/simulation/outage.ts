@@ -4,9 +4,9 @@ import { dirAt, loadedAt, partsOf } from "./partitions.js";
 import { pick, type Shape, some, spread, streamOf } from "./shape.js";
 import type { World } from "./world.js";
 
-/** What an outage left behind. */
+/** The result of an outage. */
 export interface Outage {
-  /** What happened, as words for the statistics. */
+  /** The events, as words for the statistics. */
   readonly words: readonly string[];
   /** Tablets that stay away until the very end. */
   readonly away: string[];
@@ -113,7 +113,7 @@ function loadSome(world: World, random: Random, words: string[]): void {
       const isFree = process.isAnswering && loadedAt(model, of, meta.endpoint) === undefined;
       const dir = dirAt(model, of, meta.endpoint);
       if (!isFree || dir === undefined || !random.chance(0.4)) continue;
-      // As the nameserver loads followers: what the request leaves out comes from the disk.
+      // Loaded as the nameserver loads followers: values that the request leaves out come from the disk.
       process.tablet?.loads.load({
         tid: of.id.tid,
         pid: of.id.pid,

@@ -29,12 +29,12 @@ import { diaryOf, type Fate, type Mutation, startWorld, type World } from "./wor
 const TYPED_MAX = 14;
 const TYPED_IN_FAULTS_MAX = 3;
 
-/** How a pasted seed is played. */
+/** Options of a seed of this kind. */
 export interface PasteOptions {
   readonly stats?: Stats;
   /** Decisions of the tool that are replaced, to see whether a checker notices. */
   readonly plant?: Partial<Rules>;
-  /** What the seed has beside its outage; `any` if left out. */
+  /** The oddity of the seed, in addition to its outage; `any` if left out. */
   readonly odd?: OddName | undefined;
 }
 
@@ -132,7 +132,7 @@ export class Operator {
   onDamage: () => void = () => undefined;
   /** The value of auto_failover that the operators intend. */
   #autoFailover = false;
-  /** What was printed about tablets that seemed lost, while things broke. */
+  /** Commands about tablets that seemed lost, printed while faults were active. */
   readonly #old: Printed[] = [];
 
   constructor(world: World, checks: Checks, random: Random, stats: Stats | undefined) {
@@ -319,7 +319,7 @@ export class Operator {
         ),
     );
     const screen = await this.types(way.line);
-    // What nothing but the lost disk ever knew cannot be named.
+    // Rows that only the lost disk held cannot be named.
     const lost = losses.since(({ name }) => !this.#checks.unknowable.has(name));
     let sum = 0n;
     const words: string[] = [];
@@ -368,7 +368,7 @@ export class Operator {
     return { atMost };
   }
 
-  /** What the operator takes on with a command. */
+  /** Records the losses that the operator accepts with a command. */
   #accepts({ flags }: Printed): void {
     for (const one of flags.get("lost")?.split(",") ?? []) this.#checks.lose(one);
     const text = flags.get("accept_data_loss");

@@ -1,6 +1,6 @@
 import { TOOL } from "../../src/cli/printed-command.js";
 
-/** How every typed command reaches the cluster; each printed command ends with it. */
+/** The cluster flags of every typed command; each printed command ends with them. */
 export const CLUSTER_FLAGS = "--zk_cluster=zk1:2181 --zk_root_path=/openmldb";
 
 /** Every complete command in what was printed, each once, in the order in which they stand there. */
@@ -15,7 +15,7 @@ export function commandsIn(text: string): string[] {
   return [...found];
 }
 
-/** What stands for something that the operator would have to know. */
+/** A placeholder for a value that the operator would have to know. */
 const PLACEHOLDER = /=(?:ENDPOINT|TABLET|DB|TABLE|PID|TID|<[^>]*>)(?:[ ,;)]|$)/;
 
 /** Names the run that holds a lock: nothing to be typed. */

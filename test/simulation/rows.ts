@@ -57,7 +57,7 @@ export async function compareRowsOf(
     setIndexes(world, table.tid, indexes);
   }
   for (const of of parts) if (random.chance(0.2)) plant(world, of, random);
-  // How far clocks may be off is what the margin for rows that expire allows.
+  // The clocks differ by no more than the margin for rows that expire allows for.
   world.toolClockMs = 0;
   for (const tablet of world.model.tablets.values()) {
     tablet.clockAheadMs = random.below(2 * CLOCK_MS) - CLOCK_MS;
@@ -169,7 +169,7 @@ function collectGarbage(world: World, random: Random): void {
   const nowMs = world.clock.wallTime() + tablet.clockAheadMs;
   let last = replica.expiredTo;
   for (let number = last + 1n; number <= replica.offset; number += 1n) {
-    // So many rows of its key are newer at least, in any index; one of them may have its timestamp.
+    // At least so many rows of its key are newer, in any index; one of them may have its timestamp.
     const rank = Number((replica.offset - number) / KEYS_MAX);
     const isGone = indexes.every((index) =>
       isExpired(index.ttl, timestampOf(number, index, isInMemory(replica)), rank, nowMs),
@@ -180,7 +180,7 @@ function collectGarbage(world: World, random: Random): void {
   replica.expiredTo = last;
 }
 
-/** What is wrong with a result, as the model knows the replicas; undefined if it is right. */
+/** The error in a result, by the model's replicas; undefined if it is right. */
 function disagreement(
   world: World,
   of: Part,

@@ -2,12 +2,12 @@ import type { ModelOptions, TableSpec } from "../../src/sandbox/model/model-type
 import { type Random, seededRandom } from "../../src/sandbox/model/random.js";
 
 /**
- * How a cluster with an entry in `map/names` for each server is named: tablets have names of their own, or the
- * endpoint is the address and the entry is empty.
+ * The naming of a cluster with an entry in `map/names` for each server: `names`: tablets have names of
+ * their own; `empty`: the endpoint is the address and the entry is empty.
  */
 export type Naming = "names" | "empty";
 
-/** What a cluster is made of, before anything happens to it. */
+/** The configuration of a cluster at its start. */
 export interface Shape {
   readonly seed: number;
   readonly tablets: number;

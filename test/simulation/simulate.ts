@@ -44,7 +44,7 @@ const STOP_LIMIT_MS = 5_000;
 /** Runs that may be needed once everything works again. */
 const FINAL_RUNS_MAX = 5;
 
-/** How a seed is played. */
+/** Options of a seed. */
 export interface SimulationOptions {
   /**
    * The method that `recoverData` gets; its own default if left out. With `documented`, rows that
@@ -53,13 +53,13 @@ export interface SimulationOptions {
   readonly method?: Method;
   /** A bug in the tool, to see whether a checker notices. */
   readonly plant?: Planted;
-  /** What the seed has beside its outage; nothing if left out. */
+  /** The oddity of the seed, in addition to its outage; none if left out. */
   readonly odd?: OddName | undefined;
   /** Receives what was reached. */
   readonly stats?: Stats;
 }
 
-/** What one seed came to. */
+/** The result of one seed. */
 export interface SimulationResult {
   readonly seed: number;
   readonly violations: readonly Violation[];
@@ -226,7 +226,7 @@ class Play {
     });
   }
 
-  /** What must hold after every run, whatever happened during it. */
+  /** Checks the invariants that hold after every run, whatever faults struck during it. */
   #afterRun(result: RunResult): void {
     this.#checks.checkRows();
     this.#checks.checkHistories();
@@ -331,7 +331,7 @@ class Play {
     const before = (mutation: Mutation): Fate => {
       this.#checks.checkRows();
       this.#checks.beforeMutation(mutation);
-      // What a dead run left of auto_failover is put back all the same.
+      // A run restores auto_failover for a killed run even if the plan does not fit.
       if (undo !== undefined && mutation.method !== "ConfSet") {
         this.#checks.complain("plan-kept", `${mutation.method}, although the plan does not fit`);
       }

@@ -31,18 +31,18 @@ const RUN_LIMIT_MS = 4 * HOUR_MS;
 /** A run waits this long for the lock of one that was killed. */
 const LOCK_WAIT_MS = 60_000;
 
-/** How a run ended; undefined if its process was killed. */
+/** The end of a run; undefined if its process was killed. */
 export type RunResult = RecoverResult | { readonly thrown: unknown } | undefined;
 
 /** A bug that is planted in a run, to see whether a checker notices it. What is left out is sound. */
 export interface Planted {
   /** Decisions that are replaced. */
   readonly rules?: Partial<Rules>;
-  /** What the run takes for the cluster. */
+  /** Wraps the cluster that the run gets. */
   readonly cluster?: (cluster: Cluster) => Cluster;
-  /** What the run takes for its guard of auto_failover. */
+  /** Wraps the run's guard of auto_failover. */
   readonly guard?: (guard: Guard) => Guard;
-  /** What the run takes for the signal that stops it. */
+  /** Wraps the signal that stops the run. */
   readonly signal?: (signal: AbortSignal) => AbortSignal;
 }
 
@@ -56,7 +56,7 @@ export async function runTool(
     readonly accept?: ReadonlyMap<string, string> | undefined;
     /** Tablets that the operator calls lost. */
     readonly lost?: ReadonlySet<string> | undefined;
-    /** What may be given up with them, in sum. */
+    /** The number of rows that may be given up with them, in sum. */
     readonly acceptsLossOfLost?: Loss | undefined;
     /** A saved plan to execute. */
     readonly planned?: RecoveryPlan | undefined;
@@ -148,7 +148,7 @@ export function codeOfEnd(result: RunResult): string | undefined {
   return codeOf("thrown" in result ? result.thrown : result.error);
 }
 
-/** Why auto_failover could not be put back; undefined if it was. */
+/** The reason why auto_failover could not be restored; undefined if it was. */
 export function notRestoredOf(result: RecoverResult): string | undefined {
   return "report" in result ? result.report.autoFailover.notRestored : result.notRestored;
 }

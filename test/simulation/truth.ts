@@ -17,8 +17,8 @@ import {
 import type { World } from "./world.js";
 
 /**
- * Why a partition can not be healed without a person, as the model knows it; empty if nothing
- * stands in the way.
+ * The causes, as the model knows them, for which a partition cannot be healed without a decision of the
+ * operator; empty if there is none.
  */
 export function trueCauses(world: World, of: Part): string[] {
   const { model } = world;

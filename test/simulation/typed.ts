@@ -11,7 +11,7 @@ import { openLog } from "../../src/log.js";
 import { CLUSTER_FLAGS } from "./printed.js";
 import type { ToolWatcher, World } from "./world.js";
 
-/** What a typed command printed, and how it ended. */
+/** The output of a typed command, and its end. */
 export interface Typed {
   /** Everything that the terminal shows, stdout and stderr. */
   readonly text: string;
@@ -127,7 +127,7 @@ async function killed(world: World): Promise<undefined> {
   return undefined;
 }
 
-/** What a shell makes of a line: the arguments after the tool's name. */
+/** The arguments after the tool's name, as a shell parses the line. */
 export function shellArguments(line: string): string[] {
   const script = `${TOOL}() { printf '%s\\0' "$@"; }\n${line}\n`;
   const out = execFileSync("bash", ["--norc", "-s"], {

@@ -58,7 +58,7 @@ export type Told = Pick<PartitionResult, "status" | "problems" | "failure"> & {
 /** The model's state and the tool's report of one partition. */
 interface Verdict {
   readonly of: Part;
-  /** As the model's complaints give it. */
+  /** The partition's name as in the model's complaints. */
   readonly name: string;
   readonly wrong: readonly string[];
   readonly told: Told | undefined;
@@ -92,7 +92,10 @@ function judgePartition(
   return endOf(world, of, told);
 }
 
-/** Why a partition is called well although it is not: what no call shows. Complains about anything else. */
+/**
+ * Returns why a partition is reported healthy although it is not: the fault that no call shows.
+ * Complains about any other fault.
+ */
 function whyInvisible(
   world: World,
   checks: Checks,
@@ -144,7 +147,7 @@ function judgeRest(
     .join();
   // An ex-leader keeps its flag until it follows again.
   const exLeaders = of.part.partitionMeta.filter((meta) => meta.isLeader && !meta.isAlive);
-  // What others spoiled shows in no offset, whatever else is wrong.
+  // Damage by other clients shows in no offset, whatever else is wrong.
   const isSpoiled = (line: string) =>
     line.includes("other entries") && checks.spoiled.has(complaintName(of));
   const isExLeaders = (line: string) =>

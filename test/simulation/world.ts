@@ -45,7 +45,7 @@ export interface Mutation {
   readonly request: Readonly<Record<string, unknown>>;
 }
 
-/** What becomes of a tool process at one of its mutations. */
+/** The fate of a tool process at one of its mutations. */
 export type Fate =
   /** Nothing special. */
   | "go"
@@ -80,7 +80,7 @@ export interface ToolProcess {
   /** kill -9: nothing that it began goes on; what it holds in ZooKeeper goes with its session. */
   kill(): void;
   isKilled(): boolean;
-  /** It ends by itself, once its work is done. */
+  /** The process ends by itself after its work. */
   exit(): void;
   /** Its ZooKeeper session expires, with its lock, and a new one begins. */
   loseSession(): void;
@@ -103,7 +103,7 @@ export interface World {
   readonly clock: WatchedClock;
   readonly model: SandboxModel;
   readonly tree: ZnodeTree;
-  /** What was done to the cluster and by the tool, oldest first. */
+  /** The changes of the cluster and the calls of the tool, oldest first. */
   readonly diary: { readonly at: number; readonly what: string }[];
   /** Processes of the tool so far. */
   processes: number;
@@ -111,7 +111,7 @@ export interface World {
   tool: ToolProcess | undefined;
   /** Whether ZooKeeper does not answer the tool. */
   isZooKeeperDown: boolean;
-  /** How far the clock of the tool's machine was set. */
+  /** The offset by which the clock of the tool's machine was set, in milliseconds. */
   toolClockMs: number;
   /** Whether the clock of a nameserver was set: its times cannot be compared with earlier ones. */
   hasSetNameserverClock: boolean;
@@ -123,7 +123,7 @@ export interface World {
 }
 
 const RPC_TIMEOUT_MS = 10_000;
-/** How long the tool's nodes in ZooKeeper outlive it. */
+/** The time for which the tool's ephemeral nodes in ZooKeeper outlive it. */
 export const TOOL_SESSION_MS = 6_000;
 const ZK_PATIENCE_MS = 2_000;
 
