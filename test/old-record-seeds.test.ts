@@ -30,6 +30,10 @@ test(
 test.each([
   [69, "an ex-leader's log looks like a prefix of the chosen one, and is not"],
   [172, "the run is killed between the decision and the copies"],
+  [
+    640_395,
+    "the run is killed while the leader of the old record serves: nothing is copied from it",
+  ],
 ])("seed %i: %s", async (seed) => {
   const { complaints, counts } = await playOldRecord(seed);
   expect(complaints).toEqual([]);

@@ -53,6 +53,20 @@ describe("the record is older than the disks", () => {
     expect(change).toMatchObject({ remedy: "recover" });
   });
 
+  test("interrupted before the chosen replica led: nothing is copied from a leader of the old record", () => {
+    const view = partition(
+      "a leader,alive 9 leader,normal,9 feeds\n b follower,alive 9 follower,normal,9\n c follower,alive 9 follower,normal,5",
+    );
+    const bounds = { term: 1n, offsets: new Map(), unproven: new Set(["a", "c"]) };
+    const interrupted = { ...view, known: { bounds, replicas: new Map() } };
+    const lane = planDirect(interrupted);
+    expect(lane).toMatchObject({ steps: [], blocked: { code: "record-is-old", candidate: "b" } });
+    expect(steps(interrupted, "b")).toEqual(["demote", "set-flags", "change-leader"]);
+    // Of a newer term, the leader was elected since: the unproven replicas get copies of its data.
+    const terms = [...view.terms, { term: 2n, offset: 10n }];
+    expect(steps({ ...interrupted, terms })).toContain("recover-table");
+  });
+
   test("decided by the operator, the replicas are loaded, and the chosen one leads a new term", () => {
     const view = withSnapshot(DOWN, "b", 5n);
     expect(steps(view, "b")).toEqual(["load-follower", "load-follower"]);

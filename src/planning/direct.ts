@@ -82,11 +82,12 @@ export function planProblems(
   if (unknown !== undefined && serving === undefined) {
     return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
   }
-  if (serving === undefined) {
+  // Beside a leader that was not chosen nothing is copied: the others get copies of the chosen one's data.
+  if (serving === undefined || (undecided !== undefined && accepted !== serving.endpoint)) {
     const decision = undecided === undefined ? decide(view, attempts) : { blocked: undecided };
     return planPromotion(view, problems, decision, known);
   }
-  return undecided !== undefined && accepted === serving.endpoint
+  return undecided !== undefined
     ? planKeepLeader(view, serving, problems)
     : planFollowers(view, serving, problems, known);
 }

@@ -90,11 +90,14 @@ export function oldRecordProblem(view: PartitionView): Problem | undefined {
 
 /**
  * The decision of an earlier run that was to let a replica lead on an old record, and ended before it
- * led.
+ * led. A leader that is unproven itself is one of the old record: the chosen replica leads in a new term.
  */
 function interruptedDecision(view: PartitionView): Problem | undefined {
-  const unproven = view.known?.bounds.unproven;
-  if (unproven === undefined || servingLeader(view) !== undefined) return undefined;
+  const { unproven, term } = view.known?.bounds ?? {};
+  if (unproven === undefined) return undefined;
+  const leader = servingLeader(view);
+  const isOfOldRecord = term === (view.terms.at(-1)?.term ?? 0n);
+  if (leader !== undefined && !(isOfOldRecord && unproven.has(leader.endpoint))) return undefined;
   const chosen = view.replicas.find((one) => !unproven.has(one.endpoint));
   if (chosen === undefined) return undefined;
   return {
