@@ -388,7 +388,7 @@ export class Operator {
     return all.find((of) => of.name === text);
   }
 
-  /** Types a line and watches what it does. */
+  /** Types a line and watches what it does. @returns The screen; `count`: how many changes other than of auto_failover it made. */
   async types(
     line: string,
     during?: (mutation: Mutation) => Fate,
@@ -396,7 +396,8 @@ export class Operator {
     const checks = this.#checks;
     let count = 0;
     const before = (mutation: Mutation): Fate => {
-      count += 1;
+      // auto_failover that a killed run left off is put back by any command, refused or not.
+      if (mutation.method !== "ConfSet") count += 1;
       checks.checkRows();
       checks.beforeMutation(mutation);
       return during?.(mutation) ?? "go";
