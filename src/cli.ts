@@ -94,7 +94,7 @@ function announce(name: string, announcement: string, io: ProcessIo): void {
   io.err(isLong ? `openmldb-ops ${name}:\n  ${announcement}\n` : `${line}\n`);
 }
 
-/** Wraps lines to the width of the terminal, for each stream that is one. @param isText True if stdout carries text, not JSON. */
+/** Wraps lines to the terminal's width, for each stream that is a terminal. @param isText True if stdout carries text. */
 async function fitting<Io extends ProcessIo>(io: Io, isText: boolean): Promise<Io> {
   const stdout = isText && process.stdout.isTTY === true;
   const stderr = process.stderr.isTTY === true;

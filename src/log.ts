@@ -79,7 +79,7 @@ function lineOf(level: LogLevel, message: string, fields: LogFields): string {
   return `${time} ${prefix}${safe(message)}${safe(more)}\n`;
 }
 
-/** Converts the values for JSON: errors to their messages, bigints to decimal text. Values named as secrets are masked. */
+/** Converts values for JSON: errors to their messages, bigints to decimal text. Values named as secrets are masked. */
 function plainFields(fields: LogFields): LogFields {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [name, plain(name, value)]),

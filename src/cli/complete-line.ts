@@ -83,7 +83,7 @@ export interface Candidate {
 /** All characters except those that need no quoting at any position of a shell word. */
 const PLAIN = /[^\p{L}\p{N}\p{M}_@%+:,./=-]/gu;
 
-/** The candidates that begin with the word. Names with control characters are left out, because they cannot be typed. */
+/** The candidates that begin with the word, without names that have control characters and so cannot be typed. */
 export function fittingOnes(word: TypedWord, candidates: readonly Candidate[]): Candidate[] {
   return candidates.filter(({ text }) => text.startsWith(word.text) && safe(text) === text);
 }

@@ -67,7 +67,7 @@ async function open(
 /**
  * Makes V8 collect garbage when the heap has grown by 60 % since the last collection. With 80,000 calls of `verify` V8
  * would otherwise keep 700 MB of garbage beside 190 MB in use, and pause for 0.3 s to collect it. Not set at start-up:
- * with changed flags V8 cannot use the code caches of Node and of the bundle, which costs a short command 10 % of its time.
+ * with changed flags V8 cannot use the code caches of Node and of the bundle, and a short command takes 10 % longer.
  */
 function collectOften(): void {
   setFlagsFromString("--heap-growing-percent=60");

@@ -7,7 +7,7 @@ import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import type { WatchScreen } from "./watch.js";
 
-/** Reports a failed observation of `--watch`: on the watch's screen, or as a JSON document. The same for all commands. */
+/** Reports a failed observation of `--watch`, for all commands: on the watch's screen, or as a JSON document. */
 export function tellFailedLook(
   command: string,
   thrown: OpsError,

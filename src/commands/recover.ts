@@ -220,7 +220,7 @@ function stoppedText({ changes, unhealthy, finished }: Progress): string {
   return `${counted(changes, "change")} made; ${done} of ${counted(unhealthy.size, "partition")} that were unhealthy are finished, ${unhealthy.size - done} left`;
 }
 
-/** Ends a run early. Rethrows signals, time limits and errors before the first change, which have their own exit codes. */
+/** Ends a run early. Rethrows signals, time limits and errors before the first change, for their own exit codes. */
 function endEarly(
   result: Extract<RecoverResult, { error: unknown }>,
   flags: RecoveryFlags,

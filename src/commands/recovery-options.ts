@@ -146,7 +146,7 @@ export function planOptions(
   };
 }
 
-/** The chosen leaders by partition: from `--decisions`, and from `--accept_data_loss` and `--leader`, paired in order. */
+/** The chosen leaders by partition, from `--decisions` and from `--accept_data_loss` paired with `--leader`. */
 function acceptOf(flags: PlanningFlags): Map<string, string> {
   const partitions = flags.acceptDataLoss.flatMap((one) => (isLoss(one) ? [] : one));
   const named = partitions.map(

@@ -28,7 +28,7 @@ const LONG_TASKS: ReadonlySet<string> = new Set([
   "kAddTableIndex",
 ]);
 
-/** Milliseconds; longer than the nameserver's three attempts of 20 s for one call to a tablet (OpenMLDB 0.9: src/flags.cc). */
+/** Milliseconds. Above the nameserver's three attempts of 20 s for a call to a tablet (OpenMLDB 0.9: src/flags.cc). */
 const ONE_CALL_MS = 180_000;
 
 /**

@@ -21,7 +21,7 @@ export interface RowPage {
 export interface RowGroup<Example = RowPosition> {
   readonly have: readonly Endpoint[];
   readonly lack: readonly Endpoint[];
-  /** True if the replicas in `lack` have the rows too, but fewer copies: the others have them in memory more than once. */
+  /** True if the replicas in `lack` have the rows too, but fewer copies: the others hold them more than once. */
   readonly isCopy: boolean;
   readonly rows: number;
   /** The first few of these rows, in the order of the index. */

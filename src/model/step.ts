@@ -33,7 +33,7 @@ export type DeletedOps =
 interface RecoverTableFields extends OfReplica {
   /** True if known entries of it may be discarded: by the operator's decision, or because its disk is empty. */
   readonly acceptsLoss?: boolean;
-  /** True if the leader already replicates to it and it does not catch up, so that RecoverTable must not wait for that. */
+  /** True if the leader replicates to it but it does not catch up, so that RecoverTable must not wait for that. */
   readonly isForced?: boolean;
   /** True if the operator requested it although the replica is healthy. */
   readonly isWanted?: boolean;
