@@ -45,8 +45,8 @@ const channelOptions: ChannelOptions = {
   "grpc.enable_channelz": 0,
 };
 
-/** The number of calls after which `onManyCalls` runs. */
-const MANY_CALLS = 10_000;
+/** The size of an answer for which `onLargeAnswer` runs: ShowTable of some 140,000 replicas. */
+const LARGE_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** The polled method: during loads its answers have hundreds of replicas, mostly unchanged. */
 const polled: DescMethodUnary = TabletServer.method.getTableStatus;
@@ -62,14 +62,13 @@ const polled: DescMethodUnary = TabletServer.method.getTableStatus;
  * pieces and never blocks the event loop for long.
  *
  * @param options `authorization`: the metadata of every call; see `authorizationFor`. `maxAnswerBytes`: a larger
- *   answer, compressed or decompressed, fails with `bad-answer`; 128 MiB if left out. `onManyCalls`: called once, after
- *   10,000 calls, so that the caller can adjust garbage collection: about 10 kB of each call survive two young
- *   collections and are garbage after that.
+ *   answer, compressed or decompressed, fails with `bad-answer`; 128 MiB if left out. `onLargeAnswer`: called
+ *   before an answer of more than 16 MiB is decoded, so that the caller can adjust garbage collection.
  */
 export function createGrpcTransport(options: {
   readonly authorization: string;
   readonly maxAnswerBytes?: number | undefined;
-  readonly onManyCalls?: (() => void) | undefined;
+  readonly onLargeAnswer?: (() => void) | undefined;
 }): Transport {
   const { maxAnswerBytes = MAX_ANSWER_BYTES } = options;
   const connections = new Map<string, Peer>();
@@ -78,7 +77,6 @@ export function createGrpcTransport(options: {
   const metadata = new Metadata();
   metadata.set("authorization", options.authorization);
   let isClosed = false;
-  let made = 0;
 
   function connectionOf(address: string): Peer {
     let connection = connections.get(address);
@@ -119,8 +117,6 @@ export function createGrpcTransport(options: {
       if (signal?.aborted === true || isClosed) {
         throw interruption(signal);
       }
-      made += 1;
-      if (made === MANY_CALLS) options.onManyCalls?.();
       const name = { address, method: method.name, timeoutMs, maxAnswerBytes };
       const body = encode(name, method.input, request);
       const path = `/${method.parent.typeName}/${method.name}`;
@@ -129,6 +125,7 @@ export function createGrpcTransport(options: {
       const answer = await send(connection, call, (since) => forget(address, connection, since));
       connection.hasAnswered = true;
       connection.answeredAt = performance.now();
+      if (answer.length > LARGE_ANSWER_BYTES) options.onLargeAnswer?.();
       return decode(name, method.output, answer, repeats.of(address, method));
     },
     connection: (address) => connections.get(address)?.mark,

@@ -23,8 +23,8 @@ export interface OpenOptions extends Credentials {
   readonly nsConcurrency?: number | undefined;
   /** Receives the leading nameserver each time that it was read from ZooKeeper. */
   readonly onLeader?: ((leader: Endpoint) => void) | undefined;
-  /** Run once, after 10,000 calls to nameservers and tablets; see `createGrpcTransport`. */
-  readonly onManyCalls?: (() => void) | undefined;
+  /** Run before an answer of more than 16 MiB is decoded. */
+  readonly onLargeAnswer?: (() => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -48,8 +48,8 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
   const authorization = authorizationFor(options);
   const zk = await connectZooKeeper(options.zooKeeper);
   const { rpcTimeoutMs, leaderTimeoutMs, nsConcurrency, signal } = options;
-  const { maxAnswerBytes, onManyCalls } = options;
-  const transport = createGrpcTransport({ authorization, maxAnswerBytes, onManyCalls });
+  const { maxAnswerBytes, onLargeAnswer } = options;
+  const transport = createGrpcTransport({ authorization, maxAnswerBytes, onLargeAnswer });
   const cluster = await createCluster({
     zk,
     transport,

@@ -56,7 +56,7 @@ async function open(
       calls: endsCallsOnSignal ? io.signal : undefined,
       onLeader,
     };
-    return await openCluster({ ...openOptions(flags, on), onManyCalls: collectOften });
+    return await openCluster({ ...openOptions(flags, on), onLargeAnswer: collectOften });
   } catch (error) {
     // If the signal was aborted, report that and not the error that it caused.
     io.signal.throwIfAborted();
