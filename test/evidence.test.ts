@@ -96,27 +96,27 @@ describe("unreadable replicas", () => {
 
   test.each([
     [
-      "nobody is waited for where the leader of the newest term holds what was seen",
+      "no replica is waited for where the leader of the newest term holds the known offset",
       "a leader,alive 60 follower,normal,60\n b follower,alive 60 follower,normal,60\n c follower,alive 60 offline",
       "a",
     ],
     [
-      "where it lost rows, a living follower that is away may hold more than the one that is here: unread",
+      "where it lost rows, an unreachable alive follower may hold more than the reachable one: unread",
       "a leader,alive 60 follower,normal,50\n b follower,alive 60 follower,normal,60\n c follower,alive - offline",
       "unread",
     ],
     [
-      "a follower that was dead when a living one followed on is not waited for",
+      "a follower marked not alive, while another one followed on, is not waited for",
       "a leader,alive 60 follower,normal,50\n b follower,alive 60 follower,normal,60\n c follower,dead 20 offline",
       "b",
     ],
     [
-      "all are marked dead: any of them may hold more: unread",
+      "all are marked not alive, so any of them may hold more: unread",
       "a leader,dead 60 follower,normal,50\n b follower,dead 60 follower,normal,60\n c follower,dead - silent",
       "unread",
     ],
     [
-      "all came up short of what was seen: rows-missing",
+      "all are below the known offset: rows-missing",
       "a leader,alive 60 follower,normal,50\n b follower,alive 60 follower,normal,58",
       "rows-missing",
     ],

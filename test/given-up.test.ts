@@ -28,49 +28,49 @@ const givenUp = (table: string, more: { fresh?: boolean; lastSeen?: bigint } = {
 describe("what is given up if replica a leads", () => {
   test.each([
     [
-      "the leader of the newest term itself: nothing, although a follower is away",
+      "the leader of the newest term itself: nothing, although a follower is unreachable",
       "a leader,alive 9 follower,normal,9\n b follower,alive 9 offline",
       {},
       "0..0",
     ],
     [
-      "the leader is away, and its offset may be old: not known",
+      "the leader is unreachable, and its known offset may be old: not known",
       "a follower,alive 9 follower,normal,9\n l leader,alive 9 offline",
       {},
       "0..?",
     ],
     [
-      "the leader is away, and the nameserver saw it no further: nothing known",
+      "the leader is unreachable, and its known offset is no greater: nothing known",
       "a follower,alive 9 follower,normal,9\n l leader,alive 9 offline",
       { fresh: true },
       "0..0",
     ],
     [
-      "the same, proven by an earlier look",
+      "the same, proven by an earlier observation",
       "a follower,alive 9 follower,normal,9\n l leader,alive 9 offline",
       { lastSeen: 9n },
       "0..0",
     ],
     [
-      "what an earlier look proved is of another offset: not known",
+      "an earlier observation proved another offset: not known",
       "a follower,alive 9 follower,normal,9\n l leader,alive 9 offline",
       { lastSeen: 8n },
       "0..?",
     ],
     [
-      "the leader is away and was seen further",
+      "the leader is unreachable and its known offset is greater",
       "a follower,alive 9 follower,normal,9\n l leader,alive 12 offline",
       { fresh: true },
       "3..3",
     ],
     [
-      "the leader is away, was seen further once, and that may be old",
+      "the leader is unreachable, its known offset is greater, and that may be old",
       "a follower,alive 9 follower,normal,9\n l leader,alive 12 offline",
       {},
       "3..?",
     ],
     [
-      "a dead ex-leader is away, and the leader answers",
+      "an ex-leader marked not alive is unreachable, and the leader answers",
       "a leader,alive 9 follower,normal,9\n l leader,dead 9 offline",
       {},
       "0..0",
@@ -82,7 +82,7 @@ describe("what is given up if replica a leads", () => {
       "5..5",
     ],
     [
-      "a leader that lost rows answers, and a follower that may have them is away: not known",
+      "a leader that lost rows answers, and a follower that may have them is unreachable: not known",
       "a follower,alive 9 follower,normal,9\n b follower,alive 9 offline\n l leader,alive 9 follower,normal,4",
       {},
       "0..?",

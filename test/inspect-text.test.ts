@@ -94,7 +94,7 @@ describe("names from the cluster", () => {
 
 describe("a large cluster", () => {
   it("is shown in bounded space, the worst first, and in full as JSON", async () => {
-    const outage = SERVER_FAULTS.find((one) => one.name === "all tablets died and came back");
+    const outage = SERVER_FAULTS.find((one) => one.name === "all tablets stopped and came back");
     if (outage === undefined) throw new Error("no such fault");
     const facts = await enlarged(await seeded(outage), 3_000, 500);
     const inspection = finish(inspectFacts(facts));
@@ -131,17 +131,17 @@ describe("commands are listed in the order in which to run them", () => {
   };
 
   it("switching auto_failover on is not advised while partitions are unhealthy: it never checks for lost rows", async () => {
-    expect(await nexts("all tablets died and came back")).toEqual([
+    expect(await nexts("all tablets stopped and came back")).toEqual([
       expect.stringMatching(/^next \(1-\d+\): run: openmldb-ops --cmd=recoverdata$/),
     ]);
   });
 
   it("stuck servers and ops come first, immediate actions before those that wait for a server", async () => {
     const lines = await nexts(
-      "one tablet is dead, and nothing was done about it yet",
+      "one tablet is down, and no recovery has run yet",
       "a follower is not loaded",
       "the standby hangs",
-      "an op stands still",
+      "an op makes no progress",
     );
     const at = (what: string) => lines.findIndex((line) => line.includes(what));
     const order = ["check nameserver", "cancelop", "recovertable", "start tablet"].map(at);
@@ -150,7 +150,7 @@ describe("commands are listed in the order in which to run them", () => {
   });
 
   it("while another run holds the lock, no change is advised", async () => {
-    const fault = SERVER_FAULTS.find((one) => one.name === "all tablets died and came back");
+    const fault = SERVER_FAULTS.find((one) => one.name === "all tablets stopped and came back");
     if (fault === undefined) throw new Error("no such fault");
     const facts = await seeded(fault);
     const lines = text(finish(inspectFacts({ ...facts, lock: "unknown" })));
@@ -162,7 +162,7 @@ describe("commands are listed in the order in which to run them", () => {
   });
 
   it("one advice for all partitions that need it, another way with the partitions that have one", async () => {
-    const lines = await nexts("one tablet is dead, and nothing was done about it yet");
+    const lines = await nexts("one tablet is down, and no recovery has run yet");
     const [advice, ...ways] = lines.filter((line) => /start tablet|or/.test(line));
     expect(lines.filter((line) => line.includes("start tablet"))).toHaveLength(1);
     expect(advice).toMatch(/^next \(1-\d+\): start tablet a:9527, then run: openmldb-ops --cmd=/);
@@ -268,7 +268,7 @@ describe("JSON", () => {
 
   it("shows where ZooKeeper, nameserver and tablet disagree", async () => {
     const fault = PARTITION_FAULTS.find(
-      (one) => one.name === "a follower is marked dead in memory only",
+      (one) => one.name === "a follower is marked not alive in the nameserver's memory only",
     );
     if (fault === undefined) throw new Error("no such fault");
     const inspection = finish(inspectFacts(await seeded(fault)));

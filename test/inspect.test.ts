@@ -70,11 +70,11 @@ describe("what to type next", () => {
   };
 
   it.each([
-    ["all tablets died and came back", ["run: openmldb-ops --cmd=recoverdata"]],
+    ["all tablets stopped and came back", ["run: openmldb-ops --cmd=recoverdata"]],
     ["auto_failover is off", ["run: openmldb-ops confset auto_failover true"]],
     ["a follower is not loaded", ["run: openmldb-ops recovertable --db=db1 --table=t0 --pid=0"]],
     [
-      "one tablet is dead, and nothing was done about it yet",
+      "one tablet is down, and no recovery has run yet",
       [
         "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527; or, to recover without it: openmldb-ops changeleader --db=db1 --table=t0 --pid=1 --candidate=auto",
         "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527",
@@ -84,14 +84,14 @@ describe("what to type next", () => {
       "a table without a database, after an outage",
       ["run: openmldb-ops recovertable --db= --table=t0 --pid=0"],
     ],
-    ["a dead run's marker", ["run: openmldb-ops restore"]],
-    ["an op stands still", ["run: openmldb-ops cancelop --op_id="]],
+    ["the marker of a killed run", ["run: openmldb-ops restore"]],
+    ["an op makes no progress", ["run: openmldb-ops cancelop --op_id="]],
     [
-      "the leader does not feed a follower, and writes go on",
+      "the leader does not replicate to a follower, and writes continue",
       ["check whether it catches up: openmldb-ops getfollower --endpoint=c:9527 --tid=2 --pid=0"],
     ],
     [
-      "a replica was taken off the record by hand",
+      "a replica was removed from the record by hand",
       [
         "restart tablet b:9527, which has it loaded although the record has no replica there, or start another tablet; then inspect again",
       ],

@@ -51,7 +51,7 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "a replica that is marked not alive while the partition waits for it is forgotten",
+    name: "a replica that is marked not alive while the partition waits for it is ignored",
     method: "direct",
     from: 400_919,
     caughtBy: ["best-log-leads"],
@@ -62,7 +62,7 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "a tablet that is back right before a leader is made is not looked for",
+    name: "the check for a tablet that is back right before a leader is made is left out",
     method: "direct",
     from: 402_774,
     caughtBy: ["best-log-leads"],
@@ -76,19 +76,19 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "an op that is running is not looked for",
+    name: "the check for a running op is left out",
     method: "documented",
     caughtBy: ["op-not-repeated"],
     plant: { cluster: (cluster) => ({ ...cluster, showOpStatus: async () => [] }) },
   },
   {
-    name: "auto_failover is not put back",
+    name: "auto_failover is not restored",
     method: "direct",
     caughtBy: ["auto-failover-kept"],
     plant: { guard: (guard) => wrapped(guard, { restore: async () => undefined }) },
   },
   {
-    name: "whatever is left is called well",
+    name: "every remaining partition is reported healthy",
     method: "direct",
     caughtBy: ["true-verdict"],
     plant: {
@@ -100,7 +100,7 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "RecoverTable is asked for twice",
+    name: "RecoverTable is requested twice",
     method: "documented",
     caughtBy: ["op-not-repeated"],
     plant: {
@@ -114,7 +114,7 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "RecoverEndpoint is asked for, whatever else it recovers",
+    name: "RecoverEndpoint is requested, whatever else it recovers",
     method: "documented",
     caughtBy: ["op-not-repeated"],
     plant: {
@@ -126,7 +126,7 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "RecoverTable is asked for again when its answer was lost",
+    name: "RecoverTable is requested again when its answer was lost",
     method: "documented",
     caughtBy: ["op-not-repeated"],
     plant: {
@@ -138,7 +138,7 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "a healthy replica is marked dead for a moment",
+    name: "a healthy replica is marked not alive for a moment",
     method: "direct",
     caughtBy: ["healthy-untouched"],
     plant: {
@@ -160,13 +160,13 @@ const MUTANTS: readonly Mutant[] = [
     plant: { cluster: loadingLeaders },
   },
   {
-    name: "the shortest log leads, and the others are given to RecoverTable",
+    name: "the shortest log leads, and the others are recovered by RecoverTable",
     method: "direct",
     caughtBy: ["no-row-lost"],
     plant: { rules: { decideLeader: shortest } },
   },
   {
-    name: "no step sees a leader that was made since the first look",
+    name: "no step sees a leader that was made since the first observation",
     method: "direct",
     caughtBy: ["one-leader-made", "one-writer"],
     plant: { cluster: rememberingRoles },
@@ -200,7 +200,7 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "a run that is told to stop waits for its calls",
+    name: "a run that is stopped waits for its calls",
     method: "direct",
     caughtBy: ["stops-in-time"],
     // Calls are not made again after the signal, so only one that hangs holds the run up.
@@ -208,7 +208,7 @@ const MUTANTS: readonly Mutant[] = [
     plant: { signal: wakingNothing },
   },
   {
-    name: "followers are left to others",
+    name: "followers are not recovered",
     method: "direct",
     caughtBy: ["converges"],
     plant: {
@@ -225,14 +225,14 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "identity is not checked: whoever answers under a name is taken for that tablet",
+    name: "identity is not checked: any process that answers at a name is taken for that tablet",
     method: "direct",
     odd: "any",
     caughtBy: ["stranger-untouched"],
     plant: { rules: { identify: (cluster) => cluster } },
   },
   {
-    name: "identity is checked once in a run: a tablet that was connected to anew is taken for the same",
+    name: "identity is checked once in a run: the tablet of a new connection is taken for the same",
     method: "direct",
     odd: "any",
     from: 60,
@@ -240,7 +240,7 @@ const MUTANTS: readonly Mutant[] = [
     plant: { cluster: withLastingConnections },
   },
   {
-    name: "a plan is executed on whatever cluster there is",
+    name: "a plan is executed without a check that it is of this cluster",
     method: "direct",
     caughtBy: ["plan-kept"],
     plant: { rules: { checkPlan: () => undefined } },
@@ -270,7 +270,7 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "whatever rows the replicas have, they are called the same",
+    name: "rows are reported the same without a comparison",
     method: "direct",
     caughtBy: ["rows-agree"],
     plant: { rules: { provenDifferences: () => ({ groups: [], ambiguous: 0 }) } },

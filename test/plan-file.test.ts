@@ -255,7 +255,11 @@ describe("the facts that steps rely on", () => {
     ],
     ["a tablet that came back", changed("offline", "-"), ["tablet of d is", "d runs as"]],
     ["a tablet that fell silent", changed("offline", "silent"), ["tablet of d is"]],
-    ["whom the leader feeds", changed("feeds b=10", "feeds b=10 c=8"), ["a replicates to"]],
+    [
+      "the follower list of the leader",
+      changed("feeds b=10", "feeds b=10 c=8"),
+      ["a replicates to"],
+    ],
     [
       "a replica more",
       partition(`${BASE}\n e follower,alive 1 offline`),

@@ -26,7 +26,11 @@ test.each([
   ],
   ["znodes elsewhere", { ...RIGHT, znodes: { "/y": { data_base64: "" } } }, "znodes./y: it is not"],
   ["no calls", { ...RIGHT, rpc: undefined }, "rpc: "],
-  ["a call of nobody", { ...RIGHT, rpc: [CALL, { ...CALL, endpoint: "h" }] }, "rpc[1].endpoint: "],
+  [
+    "a call without an answering server",
+    { ...RIGHT, rpc: [CALL, { ...CALL, endpoint: "h" }] },
+    "rpc[1].endpoint: ",
+  ],
 ])("%s is refused as a recording, with the path of the bad field", (_, document, problem) => {
   const text = typeof document === "string" ? document : JSON.stringify(document);
   expect(() => parseRecording(text)).toThrow(

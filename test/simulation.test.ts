@@ -44,7 +44,7 @@ const isReplay = OPS_SEED !== undefined;
 });
 
 test.each([0, 1, 2, 3])(
-  "25 seeds with tablets that do not come back or are not what they seem (part %i)",
+  "25 seeds with an oddity in addition to the outage (part %i)",
   async (part) => {
     const failed: SimulationResult[] = [];
     for (let seed = 1 + part * 25; seed <= 25 + part * 25; seed += 1) {
@@ -83,26 +83,32 @@ test("seed 101767, documented: a follower that was fenced with a newer term refu
 test.each([
   [22_162, "clients wrote to a short leader that was loaded by hand: other rows at one offset"],
   [400_919, "a replica that was waited for is marked not alive between two runs"],
-  [401_588, "the leader is marked not alive, the election fails, and its term goes on"],
+  [401_588, "the leader is marked not alive, the election fails, and its term continues"],
   [402_774, "a tablet is back between the plan and the change that makes a leader"],
   [402_840, "another client had loaded the replica as leader: LoadTable is refused (101)"],
-  [30_434, "told to stop while the lock was lost and taken again: auto_failover is put back"],
+  [30_434, "stopped while the lock was lost and taken again: auto_failover is restored"],
 ])("seed %i, direct: %s", async (seed) => {
   expect((await simulate(seed, { method: "direct" })).violations).toEqual([]);
 });
 
 test.each([
-  [282, "a leader is made by hand where a stranger answers: it has nothing of the partition"],
-  [30_014, "nodes that a dead tablet left end with its session, not those of the started one"],
-  [40_680, "auto_failover let our tablets have copies of a stranger's replicas"],
-  [70_124, "an ex-leader followed the newest leader, whose op failed before it said so"],
-  [70_430, "an answer from before the first load of a stranger comes after it"],
+  [
+    282,
+    "a leader is made by hand where a tablet of another cluster answers, which has no replica of the partition",
+  ],
+  [30_014, "nodes of a killed tablet end with its session, not those of the restarted one"],
+  [40_680, "auto_failover copied replicas of another cluster's tablet to our tablets"],
+  [70_124, "an ex-leader followed the newest leader, whose op failed before it wrote the record"],
+  [70_430, "an answer from before the first load of another cluster's tablet comes after it"],
   [
     620_001,
-    "the operator let a replica with a hole in its log lead: no follower that begins anew catches up",
+    "the operator let a replica with a hole in its log lead: no reloaded follower catches up",
   ],
-  [620_260, "a stranger came while an accepted op of the nameserver copied our replica there"],
-  [80_236, "a leader out of reach for a moment is no reason to rebuild its follower"],
+  [
+    620_260,
+    "another cluster's tablet came while an accepted op of the nameserver copied our replica there",
+  ],
+  [80_236, "a leader that is unreachable for a moment is no reason to rebuild its follower"],
 ])("seed %i, direct, odd: %s", async (seed) => {
   expect((await simulate(seed, { odd: "any", method: "direct" })).violations).toEqual([]);
 });

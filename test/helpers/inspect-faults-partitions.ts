@@ -23,7 +23,7 @@ function setTtl(virtual: VirtualCluster): void {
 /** Faults of partitions, their records and their replication. */
 export const PARTITION_FAULTS: readonly Fault[] = [
   {
-    name: "a follower is marked dead",
+    name: "a follower is marked not alive",
     seed: (virtual) => {
       recordOf(virtual, B).isAlive = false;
       save(virtual);
@@ -31,7 +31,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "degraded db1.t0:0: marked-dead b:9527"],
   },
   {
-    name: "a follower is marked dead in memory only",
+    name: "a follower is marked not alive in the nameserver's memory only",
     seed: (virtual) => {
       recordOf(virtual, B).isAlive = false;
     },
@@ -42,7 +42,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "both followers are marked dead",
+    name: "both followers are marked not alive",
     seed: (virtual) => {
       for (const endpoint of [A, B]) recordOf(virtual, endpoint).isAlive = false;
       save(virtual);
@@ -65,7 +65,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "degraded db1.t0:0: loading b:9527"],
   },
   {
-    name: "a tablet reports a state that nobody knows",
+    name: "a tablet reports an unknown state",
     answers: (cluster) => ({
       getTableStatus: async (endpoint, of) =>
         (await cluster.getTableStatus(endpoint, of)).map((one) =>
@@ -75,12 +75,12 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "degraded db1.t0:0: state-unknown b:9527"],
   },
   {
-    name: "the leader does not feed a follower",
+    name: "the leader does not replicate to a follower",
     seed: (virtual) => run(virtual, virtual.cluster.delReplica(C, P0, A)).then(),
     sees: ["NOT healthy", "degraded db1.t0:0: not-linked a:9527"],
   },
   {
-    name: "the leader does not feed a follower, and writes go on",
+    name: "the leader does not replicate to a follower, and writes continue",
     seed: async (virtual) => {
       await run(virtual, virtual.cluster.delReplica(C, P0, A));
       virtual.model.put(50);
@@ -90,7 +90,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "degraded db1.t0:0: not-linked a:9527", "warning lag db1.t0:0"],
   },
   {
-    name: "the same, with less than the limit",
+    name: "the same, with a lag below the limit",
     seed: async (virtual) => {
       await run(virtual, virtual.cluster.delReplica(C, P0, A));
       virtual.model.put(50);
@@ -100,7 +100,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "degraded db1.t0:0: not-linked a:9527"],
   },
   {
-    name: "a follower came back with less than its leader believes",
+    name: "a follower came back with fewer entries than its leader has confirmed",
     seed: (virtual) => {
       loadedOf(virtual, B).offset = 5n;
     },
@@ -129,7 +129,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "a snapshot on a disk is of a newer term than the record knows",
+    name: "a snapshot on a disk has a newer term than the record",
     seed: async (virtual) => {
       await virtual.pass(15 * MINUTE);
       virtual.model.tablet(B).unload(loadedOf(virtual, B));
@@ -157,7 +157,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "degraded db1.t0:0: link-unknown a:9527, link-unknown b:9527"],
   },
   {
-    name: "the leader feeds somebody who is not on record",
+    name: "the leader replicates to a tablet that is not on record",
     seed: (virtual) => run(virtual, virtual.cluster.addReplica(C, P0, "x:9527")).then(),
     sees: ["healthy", "warning feeds-stranger db1.t0:0"],
   },
@@ -169,7 +169,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["healthy", "warning record-counts-differ db1.t0:0"],
   },
   {
-    name: "a follower has thrown expired rows away, others have not yet",
+    name: "a follower has removed expired rows, others have not yet",
     seed: (virtual) => {
       setTtl(virtual);
       virtual.model.expireRows({ ...P0, tablet: B }, 2n);
@@ -185,7 +185,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "degraded db1.t0:0: extra-leader a:9527, marked-dead a:9527"],
   },
   {
-    name: "nobody is flagged leader",
+    name: "no replica is flagged leader",
     seed: (virtual) => {
       recordOf(virtual, C).isLeader = false;
       save(virtual);
@@ -214,7 +214,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "untidy db1.t0:0: snapshot-paused c:9527"],
   },
   {
-    name: "a single replica has fewer rows than were seen",
+    name: "a single replica has fewer entries than its known offset",
     cluster: () => start(3, table("t0", 1, 1)),
     seed: (virtual) => {
       loadedOf(virtual, C).offset = 12n;
@@ -237,7 +237,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["healthy", "warning replica-twice db1.t0:0"],
   },
   {
-    name: "a replica was taken off the record by hand",
+    name: "a replica was removed from the record by hand",
     seed: (virtual) => {
       const partition = partitionOf(tableOf(virtual), 0);
       if (partition === undefined) throw new Error("no partition");
@@ -252,7 +252,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "the table wants more replicas than there are tablets",
+    name: "the table has a replica number above the number of tablets",
     seed: (virtual) => {
       tableOf(virtual).replicaNum = 4;
       save(virtual);
@@ -265,7 +265,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "a tablet has loaded a table that is no more",
+    name: "a tablet has loaded a table that was dropped",
     seed: ({ model }) => {
       const meta = {
         name: "old",
@@ -283,7 +283,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     sees: ["healthy", "warning stray-replica tablet b:9527"],
   },
   {
-    name: "a storage mode that nobody knows",
+    name: "an unknown storage mode",
     seed: (virtual) => {
       tableOf(virtual).storageMode = StorageMode.kUnknown;
       save(virtual);
@@ -357,7 +357,7 @@ export const PARTITION_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "another table is unhealthy, and only this one is asked for",
+    name: "another table is unhealthy, and only this one is selected",
     cluster: () =>
       start(3, (virtual) => {
         table("t0", 2, 3)(virtual);

@@ -112,7 +112,7 @@ export const table =
 export const SERVER_FAULTS: readonly Fault[] = [
   { name: "nothing", sees: ["healthy"] },
   {
-    name: "all tablets died and came back",
+    name: "all tablets stopped and came back",
     seed: async (virtual) => {
       await run(virtual, virtual.cluster.confSet("auto_failover", "false"));
       virtual.model.outage();
@@ -129,7 +129,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "all tablets died and came back, auto_failover on",
+    name: "all tablets stopped and came back, auto_failover on",
     seed: async ({ model, pass }) => {
       model.outage();
       await pass(30_000);
@@ -145,7 +145,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "one tablet is dead, and nothing was done about it yet",
+    name: "one tablet is down, and no recovery has run yet",
     seed: async ({ model, pass }) => {
       model.kill(A);
       await pass(30_000);
@@ -158,7 +158,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "one tablet is dead, and the operator asks what it would mean to go on without it",
+    name: "one tablet is down, and the operator declares it lost",
     seed: async ({ model, pass }) => {
       model.kill(A);
       await pass(30_000);
@@ -174,7 +174,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "one tablet is dead, and others lead what it led",
+    name: "one tablet is down, and others lead its partitions",
     seed: async ({ model, pass }) => {
       model.kill(A);
       await pass(20 * MINUTE);
@@ -231,7 +231,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     sees: ["healthy", "warning tablet-not-registered tablet b:9527"],
   },
   {
-    name: "a replica is on record at a tablet that nobody knows",
+    name: "a replica is on record at an unknown tablet",
     seed: (virtual) => {
       recordOf(virtual, B).endpoint = "z:9527";
       save(virtual);
@@ -293,7 +293,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "error nameserver-silent nameserver n2:6527"],
   },
   {
-    name: "the leading nameserver died",
+    name: "the leading nameserver stopped",
     seed: async ({ model, pass }) => {
       model.kill("nameserver1");
       await pass(MINUTE);
@@ -340,7 +340,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "a dead run's marker",
+    name: "the marker of a killed run",
     seed: async (virtual) => {
       put(virtual, "auto_failover", marker);
       await run(virtual, virtual.cluster.confSet("auto_failover", "false"));
@@ -348,7 +348,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     sees: ["NOT healthy", "error marker-left cluster"],
   },
   {
-    name: "a note that could not be removed, of a run that put auto_failover back",
+    name: "a note that could not be removed, of a run that restored auto_failover",
     seed: async (virtual) => {
       put(virtual, "auto_failover", marker);
     },
@@ -367,7 +367,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     sees: ["healthy", "warning auto-failover-left-off cluster"],
   },
   {
-    name: "a marker that nobody can read",
+    name: "a marker that cannot be read",
     seed: (virtual) => put(virtual, "auto_failover", Buffer.from("{}")),
     sees: ["NOT healthy", "error marker-unreadable cluster"],
   },
@@ -377,7 +377,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     sees: ["healthy", "note lock-held cluster"],
   },
   {
-    name: "a lock that names nobody",
+    name: "a lock without an owner",
     seed: (virtual) => put(virtual, "lock", Buffer.from("\x1b[2J")),
     sees: ["healthy", "note lock-held cluster"],
   },
@@ -405,7 +405,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     ],
   },
   {
-    name: "an op stands still",
+    name: "an op makes no progress",
     seed: async (virtual) => {
       await deadFollower(virtual);
       virtual.model.stickOp("kDelReplica", 1);
