@@ -73,7 +73,7 @@ it.each<Method>(["direct", "documented"])(
   async (method) => {
     const { calls } = await recoverWithBlip(method, -1, 0);
     expect(calls).toBeGreaterThan(20);
-    // The documented way polls for minutes: its first calls are where it acts.
+    // The documented method polls for minutes: its changes are among its first calls.
     for (let at = 1; at <= Math.min(calls, 80); at += 1) {
       const { left, lost, served } = await recoverWithBlip(method, at, 300);
       expect(left, `from call ${at}`).toEqual([]);

@@ -189,7 +189,7 @@ test("a planned operation reports each of its partitions", async () => {
   const path = join(folder, "r.json");
   const words = ["changeleader", "--table=t0", "--pid=0", "--candidate=auto"];
   const metrics = join(folder, "ops.prom");
-  // One follower is not healthy, which is not what the command is about.
+  // One follower is not healthy, which does not concern the command.
   const { leader } = sandbox.model.rows().find(({ pid }) => pid === 1) ?? {};
   const follower = sandbox.tablets.find((endpoint) => endpoint !== leader) ?? "";
   await ops(sandbox, ["updatetablealive", "t0", "1", follower, "no"]);

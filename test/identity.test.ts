@@ -78,7 +78,7 @@ describe("a tablet of another cluster", () => {
         },
       }),
     ]);
-    // A partition that it may be leading elsewhere is left alone, the other is brought back.
+    // A partition that it may be leading elsewhere is left alone, the other is recovered.
     expect(report.partitions.map(({ status, failure }) => [status, failure?.decision])).toEqual([
       ["unhealthy", undefined],
       ["unhealthy", undefined],

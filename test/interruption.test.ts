@@ -15,7 +15,7 @@ interface Scene {
   readonly storageMode?: "memory" | "ssd" | "hdd";
   /** Default true. */
   readonly autoFailover?: boolean;
-  /** Tablets that the operator calls lost; only the direct way knows that. */
+  /** Tablets that the operator declares lost; only the direct method supports this. */
   readonly lost?: readonly string[];
   /** The events after the table t, with 2 partitions, got 50 rows each. */
   play(world: World): Promise<void>;

@@ -163,7 +163,7 @@ test("the only replica of a partition stays on record, and the reason is reporte
   expect(await onRecord(virtual)).toContainEqual([A]);
 });
 
-/** A machine is lost for good; auto_failover has moved its leaders, and a spare tablet is there. */
+/** A tablet is lost; auto_failover has moved its leaders, and a spare tablet is registered. */
 async function machineLost() {
   const sandbox = await sandboxForTest({
     speed: 20,

@@ -28,7 +28,7 @@ import { type ModelCluster, modelCluster } from "./helpers/model-cluster.js";
 const STEPS = 25;
 const TABLETS = ["t:1", "t:2", "t:3"];
 
-/** One thing that happens; the numbers choose where. */
+/** One event; the numbers choose its place. */
 interface Step {
   readonly what: keyof typeof HAPPENINGS;
   readonly tablet: number;

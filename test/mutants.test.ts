@@ -20,7 +20,7 @@ import type { Planted } from "./simulation/tool-run.js";
 interface Mutant {
   readonly name: string;
   readonly method: Method;
-  /** Any of these may be the first to notice. */
+  /** The checkers of which one must find the bug first. */
   readonly caughtBy: readonly Checker[];
   readonly plant: Planted;
   /** The oddity of the seeds, in addition to their outage; none if left out. */

@@ -240,7 +240,7 @@ describe("changeleader", () => {
     const stop = new AbortController();
     const { updateTableAlive } = virtual.cluster;
     const stopping: typeof updateTableAlive = async (...args) => {
-      // A process that is dead takes nothing back.
+      // A killed process restores nothing.
       if (stop.signal.aborted) throw new OpsError({ code: "unreachable", message: "killed" });
       await updateTableAlive(...args);
       stop.abort(new Error("killed"));

@@ -57,7 +57,7 @@ function replicaOf({ model }: VirtualCluster, endpoint: string, pid = 0) {
   return model.tablet(endpoint).replica(tid, pid);
 }
 
-/** db1.t0 after all tablets died and came back: nothing is loaded. */
+/** db1.t0 after all tablets were killed and restarted: nothing is loaded. */
 async function unloadedTable(
   options: Parameters<typeof servingTable>[0] = {},
 ): Promise<VirtualCluster> {

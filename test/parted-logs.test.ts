@@ -7,7 +7,10 @@ import { startVirtualCluster } from "./helpers/virtual-cluster.js";
 const OF = { db: "db1", table: "t1", pid: 0 };
 const NAME = "db1.t1:0";
 
-/** Three replicas in sync at 60. All processes died, the leader's disk lost everything, and only the leader is back. */
+/**
+ * Three replicas in sync at 60. All processes were killed, the leader's disk lost everything, and only
+ * the leader is back.
+ */
 async function damagedCluster() {
   const virtual = await startVirtualCluster({ model: { autoFailover: false, loadRowMs: 20 } });
   const { model } = virtual;

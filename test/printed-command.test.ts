@@ -165,7 +165,7 @@ function shellArguments(lines: readonly string[]): string[][] {
   return calls.slice(0, -1);
 }
 
-/** The value that the own parser makes of what was meant. */
+/** The value that the tool's parser returns for `value`. */
 function parsed(flag: string, value: unknown, wanted: unknown): unknown {
   if (flag === "alive") return value === "yes";
   if (flag === "filter") return value;

@@ -261,7 +261,7 @@ describe("hostile text in the command line and the environment", () => {
   });
 });
 
-/** Commands that heed what other runs left; the last one takes it away. */
+/** Commands that regard the traces of other runs; the last one removes them. */
 const LOOKS: readonly (readonly string[])[] = [
   ["inspect", "--output=json"],
   ["recoverdata", "--dry_run"],

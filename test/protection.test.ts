@@ -264,7 +264,7 @@ describe("putting the value back", () => {
   test("is retried while the nameserver fails over", async () => {
     const virtual = await brokenCluster();
     const tool = await startTool(virtual, "one");
-    // The leader dies as soon as it is asked to put the value back.
+    // The leading nameserver is killed as soon as it is requested to restore the value.
     const dead = virtual.model.leader?.endpoint ?? "";
     const confSet = tool.cluster.confSet.bind(tool.cluster);
     const parts = {

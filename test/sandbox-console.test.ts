@@ -9,7 +9,9 @@ import { runAtTerminal } from "./helpers/terminal.js";
 
 const RECOVER = "openmldb-ops --cmd=recoverdata --zk_cluster=127.0.0.1:1 --zk_root_path=/openmldb";
 
-/** A console whose person types what `type` is given; `shown` is all that the terminal showed. */
+/**
+ * A console at a terminal; `type` types a text, and `shown` is everything that the terminal showed.
+ */
 async function consoleForTest(options: SandboxOptions, size = { columns: 80, rows: 24 }) {
   const sandbox = await sandboxForTest({ partitions: 2, rows: 10, speed: 40, ...options });
   const input = new PassThrough();

@@ -113,7 +113,7 @@ test.each([
   expect((await simulate(seed, { odd: "any", method: "direct" })).violations).toEqual([]);
 });
 
-/** Every fifth seed takes the documented way. */
+/** Every fifth seed uses the documented method. */
 function methodOf(seed: number): Method {
   if (OPS_METHOD === "direct" || OPS_METHOD === "documented") return OPS_METHOD;
   return seed % 5 === 4 ? "documented" : "direct";

@@ -65,7 +65,7 @@ interface TimedRun extends RunResult {
   readonly pid: number | undefined;
   /** From the start of the process to its end. */
   readonly tookMs: number;
-  /** The same without what node takes to load the program: from its first word on stderr. */
+  /** The same without the time in which node loads the program: from its first output on stderr. */
   readonly workedMs: number;
 }
 
@@ -107,7 +107,9 @@ function tell(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** New rows, whose last entries the followers may not have yet, and then all tablets die at once. */
+/**
+ * Puts new rows, whose last entries the followers may not have yet, and then kills all tablets at once.
+ */
 async function breakCluster(): Promise<void> {
   sandbox.model.put(3);
   await sandbox.outage({ withNameservers: false });

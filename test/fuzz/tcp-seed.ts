@@ -118,7 +118,7 @@ async function setProxies(
 
 function firstViolations({ code, stderr }: Ended, sandbox: Sandbox): string[] {
   const found: string[] = [];
-  // 2 and 6 would blame the operator for what the network did.
+  // The exit codes 2 and 6 would blame the operator for a fault of the network.
   if (![0, 3, 4, 5, 7, 9, 10].includes(code)) {
     found.push(`exit code ${code}: ${lastLines(stderr)}`);
   }

@@ -21,7 +21,7 @@ export const OWNER: RunOwner = {
   time: "2026-01-02T03:04:05.000Z",
 };
 
-/** One thing that is made wrong, and the whole judgement that inspect must come to. */
+/** One fault, and all findings that inspect must report for it. */
 export interface Fault {
   readonly name: string;
   /** The cluster to begin with; {@link wellCluster} if left out. */

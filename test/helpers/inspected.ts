@@ -16,7 +16,7 @@ import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
 const HOUR = 3_600_000;
 
-/** Three tablets a, b, c; db1.t0 with two partitions of three replicas and 30 rows; all well. */
+/** Three tablets a, b, c; db1.t0 with two partitions of three replicas and 30 rows; all healthy. */
 export async function wellCluster(): Promise<VirtualCluster> {
   const virtual = await startVirtualCluster({ model: { autoFailover: true } });
   virtual.model.createTable({ db: "db1", table: "t0", partitions: 2, replicas: 3 });

@@ -30,7 +30,7 @@ export interface Meddler {
   newestTerm(): bigint;
 }
 
-/** One step as it was seen to end. */
+/** One step that has ended, with its outcome. */
 export interface SeenStep {
   readonly step: Step;
   readonly outcome: StepOutcome;
@@ -178,7 +178,7 @@ export function expectWell({ virtual }: Meddler, result: RecoverResult): void {
   expect(result).toMatchObject({ report: { partitions: [{ status: "recovered" }] } });
 }
 
-/** RecoverTable was not asked for: what a follower holds was not put aside. */
+/** Checks that RecoverTable was not requested, so that no data of a follower was moved away. */
 export function expectNoRecoverTable({ virtual }: Meddler): void {
   const types = virtual.model.leader?.ops.list().map((op) => op.info.opType) ?? [];
   expect(types).not.toContain(OPType.kRecoverTableOP);

@@ -97,7 +97,7 @@ function shortcuts(model: SandboxModel, clock: VirtualClock): ModelCluster {
   };
 }
 
-/** db1.t0 with 60 rows per partition; then all tablets die and come back. */
+/** db1.t0 with 60 rows per partition; then all tablets are killed and restarted. */
 export async function afterOutage(choice: ModelClusterOptions = {}): Promise<ModelCluster> {
   const it = modelCluster(choice);
   it.model.put(60);

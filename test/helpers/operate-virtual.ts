@@ -35,7 +35,10 @@ export function lost({ model }: VirtualCluster): number {
   return model.rows().reduce((sum, one) => sum + one.lost, 0);
 }
 
-/** The tablet c dies, and the nameserver notices; auto_failover is off, so nothing else happens. */
+/**
+ * Kills the tablet c and waits until the nameserver has noticed; auto_failover is off, so nothing else
+ * changes.
+ */
 export async function withoutC(virtual: VirtualCluster): Promise<void> {
   await virtual.clock.run(virtual.cluster.confSet("auto_failover", "false"), 10_000);
   virtual.model.kill("tablet3");

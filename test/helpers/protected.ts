@@ -21,7 +21,7 @@ export async function healthyCluster(): Promise<VirtualCluster> {
   return virtual;
 }
 
-/** The same after all tablets died and came back at once; each load takes `loadMs`. */
+/** The same after all tablets were killed and restarted at once; each load takes `loadMs`. */
 export async function brokenCluster(loadMs = 100): Promise<VirtualCluster> {
   const virtual = await healthyCluster();
   virtual.model.outage();
@@ -51,7 +51,7 @@ export function recover(
   return virtual.clock.run(tool.recover(more), HOUR);
 }
 
-/** Does what `inspect` and `restore` do about a dead run. */
+/** Reads and cleans up the traces of a killed run as `inspect` and `restore` do. */
 export function settle(
   virtual: VirtualCluster,
   tool: ToolProcess,

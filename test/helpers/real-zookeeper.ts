@@ -11,7 +11,7 @@ export interface RealZookeeper {
   /** `127.0.0.1:port`. */
   readonly hosts: string;
   readonly port: number;
-  /** Stands still (SIGSTOP) until {@link resume}. */
+  /** Stops the process (SIGSTOP) until {@link resume}. */
   pause(): void;
   resume(): void;
   /** Ends the process and removes its data. */

@@ -3,7 +3,10 @@ import { A, B, C, MINUTE, OWNER, P0, run } from "./inspect-faults.js";
 import { loadedOf, wellCluster } from "./inspected.js";
 import type { VirtualCluster } from "./virtual-cluster.js";
 
-/** A well cluster with auto_failover off (tablets a, b, c; db1.t0 of two partitions), changed; a minute later. */
+/**
+ * A healthy cluster with auto_failover off (tablets a, b, c; db1.t0 of two partitions), changed; a
+ * minute later.
+ */
 function after(change: (virtual: VirtualCluster) => Promise<void> | void) {
   return async (): Promise<VirtualCluster> => {
     const virtual = await wellCluster();

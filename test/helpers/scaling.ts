@@ -99,7 +99,7 @@ export function rowsOf(model: SandboxModel): number {
   return model.rows({ db: "db1" }).reduce((sum, one) => sum + one.acknowledged, 0);
 }
 
-/** A cluster whose process dies when so many more changes have begun or ended. */
+/** A cluster whose process is killed when so many more changes have begun or ended. */
 export function mortal(
   cluster: Cluster,
   boundaries: number,
@@ -150,7 +150,10 @@ const CHANGES: ReadonlySet<string> = new Set([
   "recoverSnapshot",
 ]);
 
-/** Runs an operation to its end in virtual time, without lock and journal; undefined if it died. */
+/**
+ * Runs an operation to its end in virtual time, without lock and journal; undefined if its process was
+ * killed.
+ */
 export async function scale(
   virtual: VirtualCluster,
   operation: Operation,

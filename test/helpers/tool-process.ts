@@ -38,14 +38,16 @@ export interface ToolProcess {
   dieAfter(boundaries: number): void;
   /** Boundaries passed so far. */
   boundaries(): number;
-  /** Resolves when the process has died. */
+  /** Resolves when the process has ended. */
   readonly died: Promise<"died">;
   /** Ends its ZooKeeper session, as ZooKeeper does some time after a death. */
   endSession(): Promise<void>;
   /** ZooKeeper does not answer this process any more, until `resume`. */
   silence(): void;
   resume(): void;
-  /** A whole recoverdata: lock, marker, recovery. Resolves with `died` if the process dies. */
+  /**
+   * Runs a whole recoverdata: lock, marker, recovery. Resolves with `died` if the process is killed.
+   */
   recover(more?: Partial<RecoverOptions>): Promise<RecoverResult | "died">;
 }
 
@@ -110,7 +112,7 @@ export async function startTool(
     },
   };
   const cluster = await createCluster({
-    // Finding the nameserver goes on while the tool's own znodes do not answer.
+    // The nameserver can still be found while the tool's own znodes do not answer.
     zk,
     transport,
     clock,

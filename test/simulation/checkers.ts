@@ -102,7 +102,7 @@ export class Checks {
     }
   }
 
-  /** Notes what is there to be lost: at the start of a run, and after damage from outside. */
+  /** Notes the rows that can be lost: at the start of a run, and after damage by a fault. */
   value(): void {
     const { model } = this.#world;
     for (const of of partsOf(model)) {
@@ -437,7 +437,7 @@ function targetOf(
     return { parts, endpoint };
   }
   if (method === "RecoverEndpoint") {
-    // An alive replica without others gets an op as well, which ends without doing anything.
+    // An alive replica without others gets an op as well, which ends without an effect.
     const endpoint = String(field("endpoint"));
     const parts = partsOf(model).filter(({ part }) =>
       part.partitionMeta.some((meta) => meta.endpoint === endpoint && !meta.isAlive),
@@ -479,7 +479,7 @@ function isActive(info: OPInfo): boolean {
   return info.taskStatus === TaskStatus.kDoing || info.taskStatus === TaskStatus.kInited;
 }
 
-/** Whether one replica is well: the whole truth from the inside, and its leader serves. */
+/** True if one replica is healthy in the model, and its leader serves. */
 function isReplicaHealthy(world: World, of: Part, endpoint: string): boolean {
   const { model } = world;
   const { part } = of;

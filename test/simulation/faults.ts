@@ -136,7 +136,7 @@ export interface FaultListener {
   afterDamage(): void;
   /** Another operator switched auto_failover on. */
   onSwitchedOn(): void;
-  /** For the statistics: what struck, and during which call or at which time. */
+  /** For the statistics: the fault, and the call or the time at which it struck. */
   onFault(kind: string, during: string): void;
 }
 
@@ -329,7 +329,7 @@ function hit(world: World, name: string | undefined, one: Fault): string | undef
   return `${name} hangs for ${one.forMs} ms`;
 }
 
-/** Starts a process that is down; one that came back meanwhile, here or elsewhere, is left alone. */
+/** Starts a process that is down, unless it came back meanwhile, here or elsewhere. */
 export function revive(world: World, name: string): void {
   const process = world.model.process(name);
   if (!process.isUp && !world.gone.has(process.endpoint)) process.start();
@@ -358,7 +358,7 @@ function spoilLoads(world: World, one: Fault, scene: Scene): string | undefined 
   return `loads on ${name} take ${one.forMs} ms more`;
 }
 
-/** Ends everything that a fault began: what is to be there is there, and works. */
+/** Ends all faults: every process that is to run again runs, and answers. */
 export async function heal(world: World, away: readonly string[]): Promise<void> {
   const { model, clock } = world;
   world.isZooKeeperDown = false;

@@ -9,7 +9,7 @@ import { loadedAt, type Part, partsOf } from "./partitions.js";
 import { pick, type Shape, some, spread, streamOf } from "./shape.js";
 import type { World } from "./world.js";
 
-/** Something that can happen in the life of a cluster before the outage. */
+/** An event in the life of a cluster before the outage. */
 type Episode = (world: World, random: Random) => Promise<void>;
 
 const EPISODES: readonly { readonly name: string; readonly play: Episode }[] = [
@@ -135,7 +135,7 @@ function nameOf(db: string, name: string): { readonly name: string; readonly db?
   return db === "" ? { name } : { name, db };
 }
 
-/** One tablet dies; auto_failover, if it is on, moves its leaders. It may come back. */
+/** Kills one tablet; auto_failover, if it is on, moves its leaders. The tablet may come back. */
 async function loseTablet(world: World, random: Random): Promise<void> {
   const up = world.model.processes.filter((process) => process.tablet && process.isUp);
   if (up.length < 2) return;

@@ -44,7 +44,7 @@ export async function playLongLife(
   const random = streamOf(seed, "life");
   const life = new Life(world, checks, random, stats);
   const sound = { ...RULES };
-  // The commands are run as they are, so that a bug is planted where all of them look.
+  // The commands run unchanged, so a bug is planted in the rules that all of them use.
   Object.assign(RULES, plant);
   try {
     for (const table of shape.tables) {
@@ -165,7 +165,7 @@ class Life {
     await this.#types("changeleader", ...of, `--candidate=${candidate}`);
   }
 
-  /** The leading nameserver dies while the next command works, and comes back. */
+  /** The leading nameserver is killed while the next command works, and comes back. */
   #killSoon(): void {
     const { clock, model } = this.#world;
     clock.setTimer(spread(this.#random, 10, 3_000), () => {

@@ -54,7 +54,7 @@ export class Losses {
   readonly #model: SandboxModel;
   readonly #before = new Map<string, readonly Run[]>();
 
-  /** Takes down what can be had now, as the record's own history has it. */
+  /** Notes the rows that can be kept now, by the history of the record. */
   constructor(model: SandboxModel) {
     this.#model = model;
     for (const of of partsOf(model)) {

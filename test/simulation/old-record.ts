@@ -17,7 +17,7 @@ const RUNS_MAX = 3;
 export interface OldRecordResult {
   readonly seed: number;
   readonly complaints: readonly string[];
-  /** Partitions by what the restored record is to them, for counting. */
+  /** The number of partitions by the effect of the restored record on them. */
   readonly counts: Readonly<Record<Standing, number>>;
   diary(): string[];
 }
@@ -128,7 +128,7 @@ class OldRecordPlay {
     await this.run(before, this.#accept);
   }
 
-  /** A run after the operator has decided for what was named. */
+  /** A run after the operator has decided for the replicas that were named. */
   async decided(standings: ReadonlyMap<string, Standing>): Promise<void> {
     let result = await this.run(() => "go", this.#accept);
     // The command is repeated while something is left, and the tablets that a report says to restart are

@@ -72,7 +72,7 @@ export async function paste(seed: number, options: PasteOptions = {}): Promise<S
   return { seed, violations: checks.violations, documentedLosses: 0, diary: () => diaryOf(world) };
 }
 
-/** A command as it stands on a screen, taken apart. */
+/** A command on a screen, parsed. */
 interface Printed {
   readonly line: string;
   readonly name: string;
@@ -159,7 +159,7 @@ export class Operator {
     }
   }
 
-  /** Types while things break: nothing that gives something up. */
+  /** Types commands while faults are active, except those that give rows up. */
   async worksUnder(
     plan: FaultPlan,
     { away }: Outage,
@@ -204,7 +204,10 @@ export class Operator {
     driver.end();
   }
 
-  /** Everything works again: what is printed must lead to a healthy cluster, or to a true decision. */
+  /**
+   * Called when all faults have ended: the printed commands must lead to a healthy cluster, or to a
+   * true decision.
+   */
   async finishes(): Promise<void> {
     const world = this.#world;
     const checks = this.#checks;
@@ -262,7 +265,7 @@ export class Operator {
     }
   }
 
-  /** However curious the operator was: the first thing that is advised is done in the end. */
+  /** Types the first advised command, up to four times, whatever the operator has typed before. */
   async #typesPlainly(): Promise<void> {
     for (let left = 4; left > 0; left -= 1) {
       const screen = await this.types(plainLine("inspect"));
@@ -286,7 +289,7 @@ export class Operator {
     }
   }
 
-  /** What `inspect` finds wrong with each partition. */
+  /** The problems of each partition that `inspect` reports. */
   async #problems(): Promise<string> {
     const { stdout } = await this.types(plainLine("inspect", "--output=json"));
     const { partitions } = JSON.parse(stdout) as {

@@ -141,7 +141,7 @@ function plant(world: World, of: Part, random: Random): void {
   world.model.plantRow(at, number, pick(random, ["lost", "other"] as const));
 }
 
-/** Clients go on writing, little by little. */
+/** Clients continue to write, a few rows at a time. */
 function startWriting(world: World, random: Random): { stop(): void } {
   let isOver = false;
   const go = () => {
@@ -158,7 +158,7 @@ function startWriting(world: World, random: Random): { stop(): void } {
   };
 }
 
-/** One tablet throws away what has expired of one replica, in all its indexes. */
+/** One tablet removes the expired rows of one replica, in all its indexes. */
 function collectGarbage(world: World, random: Random): void {
   const tablet = pick(random, [...world.model.tablets.values()]);
   const replica = tablet.loaded()[random.below(Math.max(1, tablet.loaded().length))];
@@ -202,7 +202,7 @@ function disagreement(
   return undefined;
 }
 
-/** Whether two replicas hold other rows, leaving out what is still on its way. */
+/** True if two replicas hold different rows, apart from entries that are still being replicated. */
 function differs(own: LoadedReplica, its: LoadedReplica): boolean {
   if (isInMemory(own) && own.extraRows !== its.extraRows) return true;
   const missing = subtract(own.dir.runs, its.dir.runs).some((run) => run.from <= its.offset);

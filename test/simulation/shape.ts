@@ -19,7 +19,7 @@ export interface Shape {
   readonly naming?: Naming;
 }
 
-/** One of several things, all equally likely. */
+/** One of several items, all equally likely. */
 export function pick<T>(random: Random, items: readonly T[]): T {
   const item = items[random.below(items.length)];
   if (item === undefined) throw new Error("nothing to pick from");
@@ -60,7 +60,7 @@ export function streamOf(seed: number, part: keyof typeof SALTS): Random {
   return seededRandom(Math.imul(seed, 2_654_435_761) + SALTS[part] * 40_503);
 }
 
-/** The cluster that a seed stands for. */
+/** The cluster of a seed. */
 export function shapeOf(seed: number): Shape {
   const random = streamOf(seed, "shape");
   const tablets = pick(random, [1, 2, 3, 3, 3, 4, 5, 6]);

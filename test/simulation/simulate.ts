@@ -55,7 +55,7 @@ export interface SimulationOptions {
   readonly plant?: Planted;
   /** The oddity of the seed, in addition to its outage; none if left out. */
   readonly odd?: OddName | undefined;
-  /** Receives what was reached. */
+  /** Counts the situations that the seed reached. */
   readonly stats?: Stats;
 }
 
@@ -251,7 +251,7 @@ class Play {
     }
   }
 
-  /** Everything works again: the cluster must get as well as it can. */
+  /** Called when all faults have ended: the cluster must become as healthy as it can. */
   async lastRuns(outage: Outage): Promise<void> {
     const world = this.#world;
     const checks = this.#checks;
@@ -276,7 +276,7 @@ class Play {
     });
   }
 
-  /** Runs again until everything is well, or nothing more is tried. */
+  /** Runs again until everything is healthy, or a run tries nothing more. */
   async #untilSettled(accept?: ReadonlyMap<string, string>): Promise<RunResult> {
     const world = this.#world;
     const checks = this.#checks;

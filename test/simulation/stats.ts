@@ -3,7 +3,7 @@ import { lastOffset, subtract } from "../../src/sandbox/model/runs.js";
 import { dirAt, loadedAt, type Part, partsOf, surviving } from "./partitions.js";
 import type { World } from "./world.js";
 
-/** Counts distinct things by group. */
+/** Counts distinct words by group. */
 export class Stats {
   readonly #groups = new Map<string, Map<string, number>>();
 

@@ -34,7 +34,10 @@ const LOCK_WAIT_MS = 60_000;
 /** The end of a run; undefined if its process was killed. */
 export type RunResult = RecoverResult | { readonly thrown: unknown } | undefined;
 
-/** A bug that is planted in a run, to see whether a checker notices it. What is left out is sound. */
+/**
+ * A bug that is planted in a run, to see whether a checker finds it. Fields that are left out are not
+ * changed.
+ */
 export interface Planted {
   /** Decisions that are replaced. */
   readonly rules?: Partial<Rules>;

@@ -119,7 +119,7 @@ async function begun(world: World, watcher: ToolWatcher, run: () => Promise<numb
   return { exitCode };
 }
 
-/** Ends with undefined some time after the process of the tool was killed: nothing of it goes on. */
+/** Resolves with undefined some time after the process of the tool was killed. */
 async function killed(world: World): Promise<undefined> {
   while (world.tool?.isKilled() === false) await world.clock.sleep(500);
   // A process that ended by itself has closed its cluster, and has printed so before.

@@ -74,7 +74,7 @@ function judgePartition(
   const isSaidWell = told === undefined || told.status === "healthy" || told.status === "recovered";
   if (wrong.length === 0) {
     if (isSaidWell) return "healthy";
-    // All replicas agree, and none has what was known before: a person has to know of it.
+    // All replicas agree, and none has the known offset: the operator has to learn of it.
     const isShort =
       told.problems.length > 0 && told.problems.every((one) => isShortOf(world, of, one));
     if (isShort) return "agrees on fewer rows than were known";
@@ -130,7 +130,10 @@ function isShortOf(world: World, of: Part, { code }: Problem): boolean {
   return rows !== undefined && rows.lost > 0;
 }
 
-/** A partition that is not well needs a true reason, and nothing else of it may be left undone. */
+/**
+ * Checks that a partition that is not healthy has a true reason, and that no other work on it is left
+ * undone.
+ */
 function judgeRest(
   world: World,
   checks: Checks,
@@ -153,7 +156,7 @@ function judgeRest(
   const isExLeaders = (line: string) =>
     line.endsWith("replicas are flagged leader") &&
     exLeaders.every((meta) => away.includes(meta.endpoint));
-  // A leader that lacks rows which are known is left alone with all its followers, for a decision.
+  // A leader that lacks known rows is left alone with all its followers, for a decision.
   const isForPeople =
     !isServing ||
     told.problems.some((one) => one.code === "rows-missing") ||
@@ -179,7 +182,7 @@ function judgeRest(
   }
 }
 
-/** Whether some follower's offset is not its leader's: what any client can see. */
+/** True if some follower's offset is not its leader's, which any client can see. */
 function isVisible(world: World, of: Part): boolean {
   const leader = of.part.partitionMeta.find((meta) => acceptsWrites(world.model, of, meta));
   const own = leader && loadedAt(world.model, of, leader.endpoint)?.offset;

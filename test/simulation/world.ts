@@ -77,7 +77,7 @@ export interface ToolProcess {
   readonly id: number;
   readonly cluster: Cluster;
   readonly zk: ZooKeeper;
-  /** kill -9: nothing that it began goes on; what it holds in ZooKeeper goes with its session. */
+  /** kill -9: its calls end; its ephemeral nodes in ZooKeeper end with its session. */
   kill(): void;
   isKilled(): boolean;
   /** The process ends by itself after its work. */
@@ -217,11 +217,11 @@ async function openTool(world: World, { watcher = {}, signal }: ToolOptions): Pr
 
 interface Life {
   isKilled: boolean;
-  /** Nothing of the process goes on; its session ends so many milliseconds later. */
+  /** Kills the process; its session ends so many milliseconds later. */
   end(sessionMs: number): void;
 }
 
-/** The dead do not wake up: what they wait for never comes. */
+/** Settles as `work` does, unless the process was killed: then it never settles. */
 function unless<T>(life: Life, work: Promise<T>): Promise<T> {
   return work.then(
     (value) => (life.isKilled ? never<T>() : value),
@@ -294,7 +294,7 @@ function mortalTransport(world: World, watcher: ToolWatcher, life: Life): Transp
       watcher.after?.(mutation);
     };
     const work_ = work();
-    // Registered before the caller's own: what the watcher does comes first.
+    // Registered before the caller's own listener, so that the watcher acts first.
     work_.then(end, end);
     const answer = await unless(life, work_);
     if (fate !== "answer-lost") return answer;
