@@ -2,9 +2,11 @@ import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
 import { createLogger, format, transports } from "winston";
 import type { LogLevel } from "./cli/common-specs.js";
+import { realClock } from "./cluster/real-clock.js";
 import { messageOf } from "./errors.js";
 import type { LogFields, LogFile } from "./log.js";
 import { jsonText, safe } from "./util/text.js";
+import { within } from "./util/within.js";
 
 const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
 /** Limit in milliseconds for closing. */
@@ -80,11 +82,6 @@ async function ended(
   sink: transports.StreamTransportInstance,
 ): Promise<void> {
   const finished = new Promise<void>((resolve) => sink.once("finish", () => resolve()));
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, CLOSE_MS);
-  });
   logger.end();
-  await Promise.race([finished, limit]);
-  clearTimeout(timer);
+  await within(realClock, CLOSE_MS, "the log file", finished).catch(() => undefined);
 }

@@ -1,6 +1,8 @@
+import { realClock } from "../cluster/real-clock.js";
 import type { DrawLive } from "../commands/command.js";
 import { messageOf } from "../errors.js";
 import { clipped, printable, safe } from "../util/text.js";
+import { within } from "../util/within.js";
 import { createLiveArea, type LiveArea } from "./live-area.js";
 
 /** Number of characters of a line on stderr; longer lines, which contain text from outside, are cut. */
@@ -105,13 +107,8 @@ function liveArea(): LiveArea {
 
 /** Waits until all output to stdout is written or has failed, for at most `limitMs` milliseconds. */
 export async function stdoutDrained(limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
-  });
   const drained = new Promise<void>((resolve) => {
     process.stdout.write("", () => setImmediate(resolve));
   });
-  await Promise.race([drained, limit]);
-  clearTimeout(timer);
+  await within(realClock, limitMs, "stdout", drained).catch(() => undefined);
 }

@@ -1,5 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { within } from "../util/within.js";
+import { realClock } from "./real-clock.js";
 
 /** Limit in milliseconds for a DNS look-up, which serves a check only. */
 const LOOKUP_MS = 1_000;
@@ -21,16 +23,8 @@ async function locate(address: string): Promise<string> {
   const at = address.lastIndexOf(":");
   const host = address.slice(0, at);
   if (isIP(host) !== 0 || host.startsWith("[")) return address;
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), LOOKUP_MS);
-  });
-  try {
-    const found = await Promise.race([lookup(host), limit]);
-    return found === undefined ? address : `${found.address}${address.slice(at)}`;
-  } catch {
-    return address;
-  } finally {
-    clearTimeout(timer);
-  }
+  return within(realClock, LOOKUP_MS, "the resolver", lookup(host)).then(
+    (found) => `${found.address}${address.slice(at)}`,
+    () => address,
+  );
 }

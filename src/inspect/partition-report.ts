@@ -1,6 +1,7 @@
 import { mayBeGivenUp } from "../model/absence.js";
 import { type Advice, changing } from "../model/advice.js";
-import type { Endpoint, Op, PartitionId } from "../model/cluster-state.js";
+import { type Endpoint, type Op, type PartitionId, replicaKey } from "../model/cluster-state.js";
+import { partitionKey } from "../model/partition-name.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
@@ -48,11 +49,11 @@ export interface PartitionReport {
  */
 export function* reportPartitions(facts: InspectFacts): Work<PartitionReport[]> {
   const views = new Map<string, PartitionView>();
-  yield* each(facts.views, (view) => views.set(keyOf(view.id), view));
+  yield* each(facts.views, (view) => views.set(replicaKey(view.id), view));
   const ops = opsByPartition(facts);
   const reports: PartitionReport[] = [];
   yield* each(facts.unhealthy, (result) => {
-    const view = views.get(keyOf(result.id));
+    const view = views.get(replicaKey(result.id));
     if (view !== undefined) reports.push(reportOne(view, result, { facts, ops }));
   });
   return GRADES.flatMap((grade) => reports.filter((one) => one.grade === grade));
@@ -76,7 +77,7 @@ function reportOne(
     leader,
     problems,
     replicas: replicaLines(view, facts),
-    ops: [...failedOps(context.ops.get(opKey(id)) ?? []), ...view.activeOps],
+    ops: [...failedOps(context.ops.get(partitionKey(id)) ?? []), ...view.activeOps],
     next: nextOf(view, result, context),
   };
 }
@@ -137,8 +138,8 @@ function opsByPartition({ state }: InspectFacts): ReadonlyMap<string, readonly O
   const failed = new Map<string, Op[]>();
   for (const op of state.ops) {
     if (op.status !== "failed") continue;
-    const known = failed.get(opKey(op));
-    if (known === undefined) failed.set(opKey(op), [op]);
+    const known = failed.get(partitionKey(op));
+    if (known === undefined) failed.set(partitionKey(op), [op]);
     else known.push(op);
   }
   return failed;
@@ -146,12 +147,4 @@ function opsByPartition({ state }: InspectFacts): ReadonlyMap<string, readonly O
 
 function failedOps(ops: readonly Op[]): readonly Op[] {
   return ops.slice(-FAILED_OPS_MAX);
-}
-
-function opKey(of: { readonly db: string; readonly table: string; readonly pid: number }): string {
-  return JSON.stringify([of.db, of.table, of.pid]);
-}
-
-function keyOf({ tid, pid }: PartitionId): string {
-  return `${tid}/${pid}`;
 }

@@ -56,6 +56,11 @@ export interface Finding extends Case {
   readonly turn: Turn;
 }
 
+/** The subject of a finding about one partition. */
+export function partitionSubject(id: PartitionId): Subject {
+  return { kind: "partition", ...id };
+}
+
 /** The subject as text, such as `tablet a:9527` or `db1.t1:0`. Control characters are not escaped. */
 export function subjectText(subject: Subject): string {
   switch (subject.kind) {

@@ -1,9 +1,9 @@
 import { doing } from "../model/advice.js";
-import type { PartitionId, TableClaim } from "../model/cluster-state.js";
+import type { TableClaim } from "../model/cluster-state.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { each, flatMapped, type Work } from "../model/work.js";
 
-import type { Case, Rule, RuleFacts, Subject } from "./rule.js";
+import { type Case, partitionSubject, type Rule, type RuleFacts } from "./rule.js";
 
 /** A kind of number that the nameserver assigns, and the znode that counts it. */
 interface Numbered {
@@ -61,8 +61,6 @@ function caseOf({ znode, counted, what, inUse }: Numbered): Case[] {
     },
   ];
 }
-
-const partitionSubject = (id: PartitionId): Subject => ({ kind: "partition", ...id });
 
 /** Unhealthy partitions whose flags or replicas differ between ZooKeeper's record and the nameserver's. */
 function* storedCases(facts: RuleFacts): Work<Case[]> {

@@ -1,7 +1,7 @@
 import { changing, doing, looking } from "../model/advice.js";
 import type { Endpoint, PartitionId, TableClaim } from "../model/cluster-state.js";
 import { isOpActive } from "../model/cluster-state.js";
-import { tableName } from "../model/partition-name.js";
+import { partitionKey, tableName } from "../model/partition-name.js";
 import {
   compareText,
   isSystemDatabase,
@@ -14,7 +14,7 @@ import { freeTabletText, isFree } from "../policy/free-tablets.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { maxOf } from "../util/extremes.js";
 import { isRemoved } from "./distribution.js";
-import type { Case, Rule, RuleFacts, Subject } from "./rule.js";
+import { type Case, partitionSubject, type Rule, type RuleFacts, type Subject } from "./rule.js";
 
 /** The inspected tables for which `holds` is true, by db and name. */
 function tablesOf(
@@ -41,7 +41,6 @@ function quiet({ views }: RuleFacts): PartitionView[] {
   return views.filter((view) => view.activeOps.length === 0);
 }
 
-const partitionSubject = (id: PartitionId): Subject => ({ kind: "partition", ...id });
 const tableSubject = ({ db, table }: TableClaim): Subject => ({ kind: "table", db, table });
 
 /** Number of the leader's entries that a loaded follower lacks; undefined if not known. */
@@ -192,16 +191,14 @@ function strayCases(facts: RuleFacts): Work<Case[]> {
   const { state, scope } = facts;
   const tables = new Map(state.tables.map((table) => [table.tid, table]));
   const newest = maxOf(tables.keys());
-  const busy = new Set(
-    state.ops.filter(isOpActive).map((op) => JSON.stringify([op.db, op.table, op.pid])),
-  );
+  const busy = new Set(state.ops.filter(isOpActive).map((op) => partitionKey(op)));
   return flatMapped(state.tablets.values(), ({ endpoint, reports }) =>
     [...(reports?.values() ?? [])].flatMap(({ tid, pid, role }): Case[] => {
       const table = tables.get(tid);
       if (tid > newest || !isInScope(table ?? { db: "", table: "" }, scope)) return [];
       const partition = table?.partitions.find((one) => one.pid === pid);
       if (partition?.replicas.some((one) => one.endpoint === endpoint)) return [];
-      if (table !== undefined && busy.has(JSON.stringify([table.db, table.table, pid]))) return [];
+      if (table !== undefined && busy.has(partitionKey({ ...table, pid }))) return [];
       const what =
         table === undefined
           ? `tid ${tid} pid ${pid}, which is no table on record`

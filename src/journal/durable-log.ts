@@ -1,7 +1,8 @@
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
+import { realClock } from "../cluster/real-clock.js";
 import { messageOf } from "../errors.js";
-import { durationText } from "../model/duration.js";
+import { within } from "../util/within.js";
 import { makeRunsFolder } from "./runs-folder.js";
 
 /** An append-only file. */
@@ -36,7 +37,7 @@ const DISK_MS = 10_000;
  * @throws The error of the file system, or Error after {@link DISK_MS}.
  */
 export function createAppendFile(path: string): Promise<AppendFile> {
-  return within(DISK_MS, create(path));
+  return within(realClock, DISK_MS, "the disk", create(path));
 }
 
 async function create(path: string): Promise<AppendFile> {
@@ -88,8 +89,14 @@ export function durableLog(file: AppendFile, onFailure: (reason: string) => void
   };
   const writeBatch = async (batch: readonly Waiting[]) => {
     try {
-      await within(DISK_MS, file.append(batch.map((one) => one.line).join("")));
-      if (batch.some((one) => one.isDurable)) await within(DISK_MS, file.sync());
+      await within(
+        realClock,
+        DISK_MS,
+        "the disk",
+        file.append(batch.map((one) => one.line).join("")),
+      );
+      if (batch.some((one) => one.isDurable))
+        await within(realClock, DISK_MS, "the disk", file.sync());
     } catch (error) {
       isOpen = false;
       onFailure(messageOf(error));
@@ -110,23 +117,7 @@ export function durableLog(file: AppendFile, onFailure: (reason: string) => void
       await writing;
       isOpen = false;
       // All lines are written and synced, so an error of close loses nothing.
-      await within(DISK_MS, file.close()).catch(() => undefined);
+      await within(realClock, DISK_MS, "the disk", file.close()).catch(() => undefined);
     },
   };
-}
-
-/** @throws Error if `work` takes longer than `ms` milliseconds. */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`the disk did not answer for ${durationText(ms)}`)),
-      ms,
-    );
-  });
-  try {
-    return await Promise.race([work, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,10 +1,11 @@
-import { steadyWallTime } from "../cluster/real-clock.js";
+import { realClock, steadyWallTime } from "../cluster/real-clock.js";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf } from "../errors.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { MutationCall, MutationHooks } from "../run/watch-mutations.js";
 import { newRunId, whoami } from "../util/process-identity.js";
 import { jsonText } from "../util/text.js";
+import { within } from "../util/within.js";
 import { type AppendFile, createAppendFile, type DurableLog, durableLog } from "./durable-log.js";
 import { eventRecord } from "./event-record.js";
 import { isSameRun } from "./read-runs.js";
@@ -101,7 +102,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   };
   if (log !== undefined) {
     await atMost(INTENT_MS, log.addDurably(line(run)));
-    await atMost(INTENT_MS, deleteOldest(options.stateDir));
+    // The next run tries again what fails here.
+    await atMost(INTENT_MS, deleteOldJournals(options.stateDir, KEPT_MAX));
   }
   return journalOf({ run, log, now, summary: summaryWriter(options, run) }, options.stateDir);
 }
@@ -217,11 +219,6 @@ async function openLog(options: JournalOptions, id: string): Promise<DurableLog 
   }
 }
 
-/** Deletes all but the newest journals. Errors are ignored: the next run tries again. */
-async function deleteOldest(stateDir: string): Promise<void> {
-  await deleteOldJournals(stateDir, KEPT_MAX).catch(() => undefined);
-}
-
 interface SummaryWriter {
   /** Writes the summary in the background. */
   write(end: EndRecord | undefined): void;
@@ -248,12 +245,7 @@ function summaryWriter({ zk, cluster, note }: JournalOptions, run: RunRecord): S
   };
 }
 
-/** Waits for `work`, which never fails, but no longer than `ms` milliseconds. */
-async function atMost(ms: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, limit]);
-  clearTimeout(timer);
+/** Waits for `work`, but no longer than `ms` milliseconds. Its failure is ignored. */
+function atMost(ms: number, work: Promise<void>): Promise<void> {
+  return within(realClock, ms, "the journal", work).catch(() => undefined);
 }

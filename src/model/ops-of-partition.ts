@@ -1,4 +1,5 @@
 import { isOpActive, type Op, type PartitionId } from "./cluster-state.js";
+import { partitionKey } from "./partition-name.js";
 
 /** An index of one answer of ShowOPStatus, computed once and shared by all waits. */
 interface OpsIndex {
@@ -11,7 +12,7 @@ const indexes = new WeakMap<readonly Op[], OpsIndex>();
 
 /** The ops of one partition, in the order of the answer. */
 export function opsOfPartition(all: readonly Op[], id: PartitionId): readonly Op[] {
-  return indexOf(all).byPartition.get(keyOf(id)) ?? [];
+  return indexOf(all).byPartition.get(partitionKey(id)) ?? [];
 }
 
 /** A fingerprint of the active ops: it differs once any op begins, ends, or changes its status or task. */
@@ -32,7 +33,7 @@ function indexOf(all: readonly Op[]): OpsIndex {
   const byPartition = new Map<string, Op[]>();
   const active: string[] = [];
   for (const op of all) {
-    const key = keyOf(op);
+    const key = partitionKey(op);
     const own = byPartition.get(key);
     if (own === undefined) byPartition.set(key, [op]);
     else own.push(op);
@@ -41,8 +42,4 @@ function indexOf(all: readonly Op[]): OpsIndex {
   const made = { byPartition, activity: active.join() };
   indexes.set(all, made);
   return made;
-}
-
-function keyOf(of: { readonly db: string; readonly table: string; readonly pid: number }): string {
-  return JSON.stringify([of.db, of.table, of.pid]);
 }

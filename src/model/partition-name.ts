@@ -22,6 +22,11 @@ export function tableName({ db, table }: Pick<PartitionRef, "db" | "table">): st
   return `${db === "" ? "" : `${quotedName(db)}.`}${quotedName(table)}`;
 }
 
+/** The key of a partition by name, for maps and sets; `replicaKey` is the one by table id. */
+export function partitionKey({ db, table, pid }: PartitionRef): string {
+  return JSON.stringify([db, table, pid]);
+}
+
 /** Parses the output of `partitionName`; undefined for any other text. */
 export function parsePartitionName(text: string): PartitionRef | undefined {
   const [, db, table, pid] = PARTITION.exec(text) ?? [];

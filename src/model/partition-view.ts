@@ -18,7 +18,7 @@ import {
 } from "./cluster-state.js";
 import { ageText } from "./duration.js";
 import type { PartitionEvidence } from "./evidence.js";
-import { type PartitionRef, tableName } from "./partition-name.js";
+import { type PartitionRef, partitionKey, tableName } from "./partition-name.js";
 import { flatMapped, type Work } from "./work.js";
 
 /**
@@ -111,7 +111,7 @@ function viewerOf(state: PartitionsState): (table: TableClaim) => PartitionView[
   const active = new Map<string, Op[]>();
   const unflagged = new Set<string>();
   for (const op of state.ops) {
-    const key = opKey(op);
+    const key = partitionKey(op);
     if (isOpActive(op)) active.set(key, [...(active.get(key) ?? []), op]);
     else if (hasReachedLeader(op)) unflagged.add(key);
   }
@@ -166,7 +166,7 @@ function viewPartition(
 ): PartitionView {
   const id = { db: table.db, table: table.table, tid: table.tid, pid: partition.pid };
   const key = replicaKey(id);
-  const ops = state.ops.length === 0 ? undefined : opKey(id);
+  const ops = state.ops.length === 0 ? undefined : partitionKey(id);
   return {
     id,
     segCount: table.segCount,
@@ -248,10 +248,6 @@ function detailOf(absence: Absence, { claim, reports, silence }: TabletView): st
   if (claim.isHealthy) return `does not answer: ${silence ?? "no reason known"}`;
   const answers = reports === undefined ? "" : ", although it answers";
   return `${claim.state} for ${ageText(claim.ageMs)}${answers}`;
-}
-
-function opKey(of: { readonly db: string; readonly table: string; readonly pid: number }): string {
-  return JSON.stringify([of.db, of.table, of.pid]);
 }
 
 function compareTables(a: TableClaim, b: TableClaim): number {
