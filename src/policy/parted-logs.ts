@@ -7,7 +7,7 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
  * entries as the follower, no offset, flag or term shows the difference. So what was seen before counts:
  *
  *   - a replica held more than the leader that does not replicate to it, or
- *   - it could not be read when the leader took the role (counts within the run).
+ *   - it could not be read when the leader took the role or was seen leading (counts within the run).
  *
  * Such a replica shares entries with the leader up to the leader's offset of that moment, and no further.
  */
@@ -43,7 +43,7 @@ export function partedLogs(
   if (led !== undefined && list !== undefined) {
     for (const { endpoint, report } of view.replicas) {
       if (list.has(endpoint)) found.delete(endpoint);
-      else if (report !== undefined && report.offset > led) {
+      else if (report === undefined || report.offset > led) {
         const before = found.get(endpoint);
         found.set(endpoint, before !== undefined && before < led ? before : led);
       }

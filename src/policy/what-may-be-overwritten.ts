@@ -71,7 +71,7 @@ export function discardedBy(
 
 /**
  * What is given up if a replica leads, of the entries that logs wrote after they parted within one term: at least those
- * after the last entry that both can share, at most all that the other one holds.
+ * after the last entry that both can share, at most all that the other one holds if the leader has written since.
  */
 export function partedLoss(view: PartitionView, leader: ReplicaView): Loss {
   const own = partedAt(view, leader);
@@ -83,7 +83,9 @@ export function partedLoss(view: PartitionView, leader: ReplicaView): Loss {
     if (one === leader || at === undefined || (own !== undefined && other !== undefined)) continue;
     const held = heldOffset(view, one);
     if (held <= at) continue;
-    loss = { atLeast: most([loss.atLeast, held - at]), atMost: most([loss.atMost, held]) };
+    // A leader that has written since may have lost and rewritten entries before it was first seen, too.
+    const bound = trueOffset(leader) > at ? held : held - at;
+    loss = { atLeast: most([loss.atLeast, held - at]), atMost: most([loss.atMost, bound]) };
   }
   return loss;
 }
