@@ -3,7 +3,7 @@ import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import type { PartitionMeta } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { isServing } from "../../src/sandbox/model/replica.js";
-import { lastOffset, rowCount } from "../../src/sandbox/model/runs.js";
+import { lastOffset, type Run, rowCount, subtract } from "../../src/sandbox/model/runs.js";
 import {
   acceptsWrites,
   dirAt,
@@ -32,8 +32,8 @@ export function trueCauses(world: World, of: Part): string[] {
   if (away.length > 0) causes.push(`tablet-away ${away.join()}`);
   if (isBlocked(world, of)) causes.push("op-blocked");
   // Acknowledged rows that are on no disk any more: only an operator can give them up.
-  const held = lastOffset(surviving(of.part, heldOf(model, of)));
-  if (lastOffset(surviving(of.part, model.ledger.of(of.id))) > held) causes.push("rows-gone");
+  const held = highestOffset(surviving(of.part, heldOf(model, of)));
+  if (highestOffset(surviving(of.part, model.ledger.of(of.id))) > held) causes.push("rows-gone");
   const strange = metas.filter((meta) => hasUnknownTerm(model, of, meta.endpoint));
   if (strange.length > 0) {
     causes.push(`unknown-term ${strange.map((meta) => meta.endpoint).join()}`);
@@ -47,12 +47,16 @@ export function trueCauses(world: World, of: Part): string[] {
         (loadedAt(model, of, meta.endpoint) === undefined && (meta.offset ?? 0n) > own),
     );
     if (ahead.length > 0) causes.push(`ahead ${ahead.map((meta) => meta.endpoint).join()}`);
-    const surplus = metas.filter((meta) => meta !== serving && hasSurplus(world, of, meta));
+    const leaderRuns = dirAt(model, of, serving.endpoint)?.runs ?? [];
+    const surplus = metas.filter(
+      (meta) =>
+        meta !== serving &&
+        (hasSurplus(world, of, meta) || holdsOthers(model, of, meta, leaderRuns)),
+    );
     if (surplus.length > 0) causes.push(`ahead ${surplus.map((meta) => meta.endpoint).join()}`);
     // A follower that starts from nothing cannot get the entries that its leader lacks: where an operator
     // let it lead.
-    const runs = dirAt(model, of, serving.endpoint)?.runs ?? [];
-    if (BigInt(rowCount(runs)) < own) {
+    if (BigInt(rowCount(leaderRuns)) < own) {
       const followers = metas.filter((meta) => meta !== serving).map((meta) => meta.endpoint);
       causes.push(`hole ${followers.join()}`);
     }
@@ -62,6 +66,27 @@ export function trueCauses(world: World, of: Part): string[] {
   }
 
   return [...causes, ...leaderCauses(world, of)];
+}
+
+/**
+ * True if a replica holds entries of the history that the leader lacks, whatever their numbers are: the leader lost them,
+ * and wrote others under the same numbers.
+ */
+function holdsOthers(
+  model: World["model"],
+  of: Part,
+  { endpoint }: PartitionMeta,
+  leaderRuns: readonly Run[],
+): boolean {
+  const runs = dirAt(model, of, endpoint)?.runs ?? [];
+  return subtract(surviving(of.part, runs), leaderRuns).length > 0;
+}
+
+/** The highest number of any entry. A leader that lost entries writes their numbers again, so it need not be the last. */
+function highestOffset(runs: readonly Run[]): bigint {
+  let highest = 0n;
+  for (const { to } of runs) if (to > highest) highest = to;
+  return highest;
 }
 
 /** Whether an op of the partition waits for a tablet that the nameserver calls healthy, and that no call reaches. */
