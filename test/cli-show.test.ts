@@ -64,6 +64,13 @@ describe("on a healthy cluster with server names", () => {
       ...{ tables: 2, partitions: 2, rows: 10, seed: 1, singleReplicaTables: 1 },
       ...{ serverNames: true, autoFailover: false, speed: 5 },
     });
+    // The nameserver asks the tablets for their numbers every 2 s.
+    const { model } = sandbox;
+    const tables = model.tables.all().filter((one) => one.db === "db1");
+    const metas = tables.flatMap(({ tablePartition }) =>
+      tablePartition.flatMap(({ partitionMeta }) => partitionMeta),
+    );
+    await model.until(() => metas.every((meta) => meta.offset === 10n), 60_000);
   });
   afterAll(() => sandbox.stop());
 
