@@ -103,4 +103,26 @@ describe("a leader that lost its log leads again while its followers are away", 
     expect(model.healthy()).toEqual([]);
     expect(model.tree.children("/openmldb/ops_tool/seen") ?? []).toEqual([]);
   });
+
+  test("if another replica is chosen, the one that wrote on gets a copy of its data", async () => {
+    const { model, pass, leader, followers, recover } = await damagedCluster();
+    await recover();
+    model.put(20, OF);
+    for (const one of followers) model.restart(one);
+    await pass(30_000);
+    expect((await recover())[0]).toMatchObject({ status: "needs-decision" });
+    model.put(20, OF);
+    await pass(5_000);
+    // All are loaded again: no replica leads, and the one that led holds 40 entries, 40 of them of its own.
+    model.outage({ withNameservers: true });
+    await pass(60_000);
+    const [chosen = ""] = followers;
+    const [left] = await recover();
+    expect(left?.failure?.decision).toMatchObject({ code: "diverged", candidate: leader });
+    const [kept] = await recover(new Map([[NAME, chosen]]));
+    expect(kept).toMatchObject({ status: "recovered", leader: chosen });
+    // Every replica holds the chosen one's entries, not other ones under the same numbers.
+    expect(model.healthy()).toEqual([]);
+    expect(model.rows(OF)[0]?.replicas.map((one) => one.held)).toEqual([60, 60, 60]);
+  });
 });

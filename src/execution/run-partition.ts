@@ -196,7 +196,7 @@ async function planAgain(
 
 /** Stores the bounds that later runs need if this run ends during the steps of the round. */
 async function rememberBefore(
-  { id, steps, evidence: { bounds } }: Lane,
+  { id, steps, givesUp, evidence: { bounds } }: Lane,
   knownOffsets: KnownOffsets,
 ): Promise<void> {
   if (bounds.parted !== undefined) knownOffsets.carry(id, bounds);
@@ -205,6 +205,7 @@ async function rememberBefore(
     const why = `the logs of ${[...unproven].join(", ")} are not proven to belong to the leader's history, so they get copies of the leader's data; this`;
     return knownOffsets.remember(id, bounds, why);
   }
+  if (givesUp && bounds.parted !== undefined) await knownOffsets.remember(id, bounds, undefined);
   const keepsFlag = steps.flatMap((one) => (one.kind === "set-flags" && one.keepsFlag) || []);
   if (keepsFlag.length === 0) return;
   const why = `${keepsFlag.join(", ")} led before and may hold entries of the newest term; what is known of the logs`;

@@ -5,8 +5,8 @@ import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { laneOf } from "../policy/lane-of.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
-import { partedAt } from "../policy/parted-logs.js";
-import { isServing, trueOffset } from "../policy/what-it-holds.js";
+import { partedAt, partedFrom } from "../policy/parted-logs.js";
+import { evidenceOf, isServing, trueOffset } from "../policy/what-it-holds.js";
 import { givenUp, hasDiverged, isDiscard } from "../policy/what-may-be-overwritten.js";
 import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
 import { exLeaderDemotions } from "./ex-leaders.js";
@@ -54,13 +54,21 @@ export function planAccepted(view: PartitionView, accepted: Endpoint, blocked: P
   const notes = [
     `${leader.endpoint} leads from offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
   ];
-  return laneOf(withoutProofs(view, accepted), {
+  return laneOf(asDecided(withoutProofs(view, accepted), leader), {
     leader,
     steps,
     leastOffset: trueOffset(leader),
     notes,
     givesUp: true,
   });
+}
+
+/** The same view, with the limits of replicas that have parted from the chosen leader within its term. */
+function asDecided(view: PartitionView, leader: ReplicaView): PartitionView {
+  const { bounds, replicas } = evidenceOf(view);
+  if (bounds.parted === undefined) return view;
+  const parted = partedFrom(view, leader, bounds.parted);
+  return { ...view, known: { bounds: { ...bounds, parted }, replicas } };
 }
 
 /**

@@ -43,10 +43,7 @@ export function partedLogs(
   if (led !== undefined && list !== undefined) {
     for (const { endpoint, report } of view.replicas) {
       if (list.has(endpoint)) found.delete(endpoint);
-      else if (report === undefined || report.offset > led) {
-        const before = found.get(endpoint);
-        found.set(endpoint, before !== undefined && before < led ? before : led);
-      }
+      else if (report === undefined || report.offset > led) limit(found, endpoint, led);
     }
   }
   return found.size === 0 ? undefined : found;
@@ -60,9 +57,29 @@ export function withUnread(
 ): ReadonlyMap<Endpoint, bigint> {
   const offset = leader.report?.offset ?? 0n;
   const parted = new Map(limitsOf(view));
-  for (const { endpoint } of unread) {
-    const before = parted.get(endpoint);
-    parted.set(endpoint, before !== undefined && before < offset ? before : offset);
-  }
+  for (const { endpoint } of unread) limit(parted, endpoint, offset);
   return parted;
+}
+
+/**
+ * The limits once the operator lets a replica lead. If it had parted itself, its log is that of the others that had,
+ * and the replicas that had not share with it no more than it shared with them.
+ *
+ * @param parted The limits of now, see {@link partedLogs}.
+ */
+export function partedFrom(
+  { replicas }: PartitionView,
+  chosen: ReplicaView,
+  parted: ReadonlyMap<Endpoint, bigint>,
+): ReadonlyMap<Endpoint, bigint> | undefined {
+  const at = parted.get(chosen.endpoint);
+  if (at === undefined) return parted;
+  const others = replicas.filter((one) => !parted.has(one.endpoint));
+  return others.length === 0 ? undefined : new Map(others.map((one) => [one.endpoint, at]));
+}
+
+/** Sets a limit, unless there is a lower one. */
+function limit(limits: Map<Endpoint, bigint>, endpoint: Endpoint, offset: bigint): void {
+  const before = limits.get(endpoint);
+  if (before === undefined || before > offset) limits.set(endpoint, offset);
 }
