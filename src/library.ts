@@ -3,7 +3,7 @@ import { gatherFacts } from "./commands/inspect-facts.js";
 import { problemsOf, type Selection, selected } from "./diagnosis/selection.js";
 import { look } from "./execution/look.js";
 import { type Inspection, inspectFacts } from "./inspect/inspection.js";
-import { type Connection, knownOffsetsOf, partsOf } from "./library/connection.js";
+import { type Connection, knownOffsetsStoreOf, partsOf } from "./library/connection.js";
 import type { PlanOptions } from "./library/recover.js";
 import { withSignal } from "./library/signal.js";
 import type { ClusterState, Endpoint } from "./model/cluster-state.js";
@@ -89,9 +89,9 @@ export async function observe(
   { lost, signal }: ObserveOptions = {},
 ): Promise<ClusterState> {
   const { opened } = partsOf(connection);
-  const seen = knownOffsetsOf(connection);
+  const knownOffsetsStore = knownOffsetsStoreOf(connection);
   return withSignal(signal, (ended) =>
-    observeCluster(identifiedCluster(opened.cluster), { lost, seen, signal: ended }),
+    observeCluster(identifiedCluster(opened.cluster), { lost, knownOffsetsStore, signal: ended }),
   );
 }
 
@@ -145,7 +145,7 @@ export async function inspect(
       table,
       maxLag: maxLag ?? MAX_LAG,
       lost: [...(lost ?? [])],
-      seen: knownOffsetsOf(connection),
+      knownOffsetsStore: knownOffsetsStoreOf(connection),
       signal: ended,
       print: commandPrinter(flags),
     }),
@@ -164,9 +164,9 @@ export async function plan(
   options: PlanOptions = {},
 ): Promise<RecoveryPlan> {
   const { opened } = partsOf(connection);
-  const seen = knownOffsetsOf(connection);
+  const knownOffsetsStore = knownOffsetsStoreOf(connection);
   const looked = await withSignal(options.signal, (signal) =>
-    look(identifiedCluster(opened.cluster), { ...options, seen, signal }),
+    look(identifiedCluster(opened.cluster), { ...options, knownOffsetsStore, signal }),
   );
   return looked.plan;
 }

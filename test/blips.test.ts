@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
 import { recoverData } from "../src/execution/recover.js";
-import type { Method } from "../src/planning/method.js";
+import type { Method } from "../src/model/plan.js";
 import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster } from "./helpers/virtual-cluster.js";
 

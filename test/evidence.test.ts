@@ -77,7 +77,7 @@ describe("what a replica must hold", () => {
     const known = evidenceOf(withSnapshot(first, "a", 1n, 30n));
     const now = { ...later, known };
     expect(evidenceOf(now).replicas.get("a")).toMatchObject({
-      seen: 120n,
+      claimed: 120n,
       snapshot: { term: 1n, offset: 30n },
       loaded: 50n,
       wasLeader: true,
@@ -213,7 +213,7 @@ describe("evidence that outlives the run", () => {
     expect(second.partitions[0]?.failure?.detail).toContain("entries up to 120 were known");
     expect(second.partitions[0]?.failure?.detail).toContain("holds 50: 70 are missing");
     const [leader] = second.partitions[0]?.evidence ?? [];
-    expect(leader).toMatchObject({ remembered: 120n, seen: 50n, loaded: 50n });
+    expect(leader).toMatchObject({ remembered: 120n, claimed: 50n, loaded: 50n });
     expect(allLines(reportText(second)).join("\n")).toContain("an earlier run knew of 120");
     expect(JSON.parse([...reportJson(second, 3)].join("")).partitions[0].evidence[0]).toMatchObject(
       {

@@ -199,7 +199,7 @@ describe("recordings of a real cluster", () => {
       db: undefined,
       table: undefined,
       maxLag: 10_000n,
-      seen: undefined,
+      knownOffsetsStore: undefined,
       signal: new AbortController().signal,
       print,
     });

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { create } from "@bufbuild/protobuf";
 import { expect, describe as group, test } from "vitest";
 import { ChangeLeaderRequestSchema, NameServer } from "../src/gen/openmldb/nameserver_pb.js";
-import type { Method } from "../src/planning/method.js";
+import type { Method } from "../src/model/plan.js";
 import { dirAt, partsOf } from "./simulation/partitions.js";
 import { autoFailoverOf, type RunResult, runTool } from "./simulation/tool-run.js";
 import { diaryOf, type Fate, startWorld, type World } from "./simulation/world.js";

@@ -16,7 +16,7 @@ import { OPType } from "../src/gen/openmldb/api_pb.js";
 import type { AppendFile } from "../src/journal/durable-log.js";
 import { type Journal, openJournal } from "../src/journal/journal.js";
 import { type CallWithOutcome, callsOf, readRun } from "../src/journal/read-runs.js";
-import type { Method } from "../src/planning/method.js";
+import type { Method } from "../src/model/plan.js";
 import { type MutationCall, watchMutations } from "../src/run/watch-mutations.js";
 import { again, print } from "./helpers/printing.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";

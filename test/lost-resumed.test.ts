@@ -89,7 +89,7 @@ async function recovered(
     onEvent: () => undefined,
     again,
     print,
-    seen: createKnownOffsetsStore({
+    knownOffsetsStore: createKnownOffsetsStore({
       zk: life.zk,
       clock,
       rootPath: model.root,

@@ -4,7 +4,7 @@ import { diagnose } from "../src/diagnosis/diagnose.js";
 import type { PartitionView, ReplicaView } from "../src/model/partition-view.js";
 import { finish } from "../src/model/work.js";
 import { planDirect } from "../src/planning/direct.js";
-import { batchMarks, planPartition } from "../src/planning/documented.js";
+import { batchMarkDead, planPartition } from "../src/planning/documented.js";
 import { chooseLeader } from "../src/policy/flagged-leader.js";
 import { servingLeader } from "../src/policy/what-it-holds.js";
 import { partition } from "./helpers/view.js";
@@ -221,13 +221,13 @@ describe("plan", () => {
       compressType: "kNoCompress",
     };
     const partitions = [0, 1].map((pid) => ({ pid, replicas, terms: [] }));
-    expect(finish(batchMarks([lane, second], [{ ...table, partitions }]))).toEqual([
+    expect(finish(batchMarkDead([lane, second], [{ ...table, partitions }]))).toEqual([
       { db: "db1", table: "t1", endpoint: "a", pid: undefined },
       { db: "db1", table: "t1", endpoint: "b", pid: undefined },
     ]);
-    expect(finish(batchMarks([lane], [{ ...table, partitions }])).map((mark) => mark.pid)).toEqual([
-      0, 0,
-    ]);
+    expect(
+      finish(batchMarkDead([lane], [{ ...table, partitions }])).map((mark) => mark.pid),
+    ).toEqual([0, 0]);
   });
 });
 

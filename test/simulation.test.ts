@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import type { Method } from "../src/planning/method.js";
+import type { Method } from "../src/model/plan.js";
 import { CHECKERS } from "./simulation/checkers.js";
 import { type OddName, oddNamed } from "./simulation/odd-kinds.js";
 import { type SimulationResult, simulate } from "./simulation/simulate.js";

@@ -131,7 +131,7 @@ describe("an operation of 252 moves", () => {
     notRestored: undefined,
     hasChanged: true,
     error: undefined,
-    seen: undefined,
+    figures: undefined,
     calls: 1,
   });
   const OPTIONS = { goOn: "openmldb-ops scalein", isVerbose: false, areNotesKnown: true };

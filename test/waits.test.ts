@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { opsOfPartition } from "../src/model/ops-of-partition.js";
 import type { RunEvent } from "../src/model/outcome.js";
-import { sharedLook, sharedPoll } from "../src/observe/coalesced-calls.js";
+import { sharedPoll, sharedRead } from "../src/observe/coalesced-calls.js";
 import { VirtualClock } from "../src/sandbox/model/virtual-clock.js";
 import { adaptiveLoadLimit } from "../src/steps/adaptive-load-limit.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
@@ -141,7 +141,7 @@ describe("a call that many callers share", () => {
   test("is made once for callers at the same time, and again for later ones", async () => {
     const clock = new VirtualClock();
     let asked = 0;
-    const look = sharedLook(clock, async () => {
+    const look = sharedRead(clock, async () => {
       asked += 1;
       const mine = asked;
       await clock.sleep(10);
@@ -162,7 +162,7 @@ describe("a call that many callers share", () => {
   test("fails for its callers, and is made again", async () => {
     const clock = new VirtualClock();
     let asked = 0;
-    const look = sharedLook(clock, async () => {
+    const look = sharedRead(clock, async () => {
       asked += 1;
       await clock.sleep(1);
       if (asked === 1) throw new Error("busy");

@@ -54,7 +54,7 @@ export interface LookOptions {
   readonly db: string | undefined;
   readonly table: string | undefined;
   readonly maxLag: bigint;
-  readonly seen: KnownOffsetsStore | undefined;
+  readonly knownOffsetsStore: KnownOffsetsStore | undefined;
   /** Tablets that the operator declared lost. */
   readonly lost?: readonly Endpoint[];
   readonly signal: AbortSignal;
@@ -69,12 +69,14 @@ export interface LookOptions {
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
 export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
-  const { db, table, maxLag, print, signal, onEvent, seen } = options;
+  const { db, table, maxLag, print, signal, onEvent, knownOffsetsStore } = options;
   const cluster = identifiedCluster(options.cluster);
   const lost = new Set(options.lost);
   const only = { db, table };
   const plan =
-    lost.size > 0 ? (await look(cluster, { only, lost, seen, signal, onEvent })).plan : undefined;
+    lost.size > 0
+      ? (await look(cluster, { only, lost, knownOffsetsStore, signal, onEvent })).plan
+      : undefined;
   const [judged, zooKeeper, ops] = await Promise.all([
     inspectCluster(cluster, {
       only,
@@ -82,7 +84,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
       onEvent,
       again: recoverAgain({ cmd: "recoverdata", lost: [...lost] }, print),
       print,
-      seen,
+      knownOffsetsStore,
       lost,
     }),
     askZooKeeper(options.zkHosts),

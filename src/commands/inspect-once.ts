@@ -43,7 +43,7 @@ export async function inspectOnce(
     table: flags.table,
     maxLag,
     ...(flags.lost === undefined ? {} : { lost: flags.lost }),
-    seen: knownOffsetsStore(opened, onEvent),
+    knownOffsetsStore: knownOffsetsStore(opened, onEvent),
     signal,
     onEvent,
     print: commandPrinter(flags),

@@ -46,9 +46,13 @@ export async function operate(
   return changeCluster<OperationReport>(flags, io, given, {
     typed,
     async plan(cluster, opened, onEvent) {
-      const seen = knownOffsetsStore(opened, onEvent);
+      const store = knownOffsetsStore(opened, onEvent);
       onEvent({ kind: "phase", phase: "looking" });
-      const state = await observe(identifiedCluster(cluster), { signal: io.signal, onEvent, seen });
+      const state = await observe(identifiedCluster(cluster), {
+        signal: io.signal,
+        onEvent,
+        knownOffsetsStore: store,
+      });
       const made = operation.plan(state);
       const now = new Date(cluster.clock.wallTime()).toISOString();
       const plan = planOfOperation(made, state, now);
@@ -61,7 +65,7 @@ export async function operate(
         signal: attempt.signal,
         rollbackCluster: attempt.rollbackCluster,
         onEvent,
-        seen: knownOffsetsStore(opened, onEvent),
+        knownOffsetsStore: knownOffsetsStore(opened, onEvent),
         // A later attempt is not compared with the saved plan, because the first attempt has changed the cluster.
         given: isAgreed ? undefined : given?.plan,
         createGuard: (observed) => attempt.createGuard(observed),

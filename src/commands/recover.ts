@@ -91,7 +91,7 @@ async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery):
         keepsOff: (undecided) => keepsOff(undecided, flags, io, signal),
         earlier,
         identities,
-        seen: knownOffsetsStore(opened, onEvent),
+        knownOffsetsStore: knownOffsetsStore(opened, onEvent),
       });
       if ("error" in ended) earlier = ended.progress;
       return ended;

@@ -109,19 +109,19 @@ export async function planRecovery(
 ): Promise<{ readonly plan: RecoveryPlan }> {
   await waitForTablets(cluster, { flags, lost: flags.lost, onEvent, signal });
   const planned = recoveryPlanOf(given);
-  const seen = await look(identifiedCluster(cluster), {
+  const found = await look(identifiedCluster(cluster), {
     only: recovery.only,
     method: flags.method,
     accept: acceptOf(flags),
     decisions: decisionsOf(flags),
     ...lostOptions(flags),
     planned,
-    seen: knownOffsetsStore(opened, onEvent),
+    knownOffsetsStore: knownOffsetsStore(opened, onEvent),
     signal,
     onEvent,
   });
-  if (planned !== undefined) assertAsPlanned(planned, seen);
-  return seen;
+  if (planned !== undefined) assertAsPlanned(planned, found);
+  return found;
 }
 
 /** The recovery plan in a saved plan. Plans of other commands were refused before. */

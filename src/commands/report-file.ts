@@ -6,7 +6,7 @@ import { buildReport, type ReportParts } from "../report/build.js";
 import type { Parameter, ReportDocument, RunFacts } from "../report/document.js";
 import { reportHtml } from "../report/html.js";
 import { reportMarkdown } from "../report/markdown.js";
-import { whoami } from "../util/process-identity.js";
+import { processIdentity } from "../util/process-identity.js";
 import { replaceFile } from "../util/replace-file.js";
 import { jsonText, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
@@ -83,7 +83,7 @@ function partsOf(
 }
 
 function ownFacts(): Pick<RunFacts, "host" | "user" | "version" | "commandLine"> {
-  const { host, user, version } = whoami();
+  const { host, user, version } = processIdentity();
   const words = redactArgs(process.argv.slice(2));
   return { host, user, version, commandLine: commandText(words) };
 }

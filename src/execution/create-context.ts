@@ -10,12 +10,12 @@ import {
 } from "../model/cluster-state.js";
 import { activityOf } from "../model/ops-of-partition.js";
 import type { OnEvent } from "../model/outcome.js";
-import type { Mark } from "../model/plan.js";
+import type { MarkDeadCall } from "../model/plan.js";
 import { observe } from "../observe/cluster.js";
-import { type SharedPoll, sharedLook, sharedPoll } from "../observe/coalesced-calls.js";
+import { type SharedPoll, sharedPoll, sharedRead } from "../observe/coalesced-calls.js";
 import { lookAtPartition } from "../observe/partition.js";
-import type { TableName } from "../observe/shared-looks.js";
-import { markKey } from "../planning/documented.js";
+import type { TableName } from "../observe/shared-reads.js";
+import { markDeadKey } from "../planning/documented.js";
 import { planRejoin } from "../planning/rejoin.js";
 import { isLoading } from "../policy/what-it-holds.js";
 import { adaptiveLoadLimit } from "../steps/adaptive-load-limit.js";
@@ -45,15 +45,15 @@ export interface ContextOptions {
   readonly partitions?: number;
   /** Tablets that the operator declared lost; none if left out. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
-  /** UpdateTableAliveStatus calls of the first round, some for a whole table; see `batchMarks`. None if left out. */
-  readonly marks?: readonly Mark[];
+  /** UpdateTableAliveStatus calls of the first round, some for a whole table; see `batchMarkDead`. None if left out. */
+  readonly markDeadCalls?: readonly MarkDeadCall[];
 }
 
 /** Creates the context that all steps of a run share. */
 export function createContext(cluster: Cluster, options: ContextOptions): StepContext {
   const { clock } = cluster;
   const { limits, signal, onEvent, lost = new Set<Endpoint>() } = options;
-  const { marks = [], partitions = 0 } = options;
+  const { markDeadCalls = [], partitions = 0 } = options;
   const gatherMs = gatherMsOf(partitions);
   const limitOf = memoize(() => adaptiveLoadLimit(clock, limits.loadsPerTablet));
   const context: StepContext = {
@@ -63,7 +63,7 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
     lost,
     rollback: options.rollback,
     engageGuard: options.engageGuard,
-    markDead: createMarker(cluster, marks),
+    markDead: createMarker(cluster, markDeadCalls),
     withLoadSlot: (endpoint, work, mayQueue = false) => limitOf(endpoint).run(work, mayQueue),
     statusOf: memoize((endpoint: Endpoint) =>
       sharedPoll(
@@ -89,12 +89,12 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
       onTick: (ops) => onEvent({ kind: "ops", ops: ops.filter(isOpActive) }),
       gatherMs,
     }),
-    tablets: sharedLook(clock, async () => {
+    tablets: sharedRead(clock, async () => {
       const tablets = await cluster.showTablet();
       return new Map(tablets.map((one) => [one.endpoint, one]));
     }),
-    registered: sharedLook(clock, async () => new Set((await cluster.topology()).tablets)),
-    leftRegistrations: sharedLook(clock, async () => {
+    registered: sharedRead(clock, async () => new Set((await cluster.topology()).tablets)),
+    leftRegistrations: sharedRead(clock, async () => {
       const { tablets } = await cluster.topology();
       const znodes = await Promise.all(tablets.map((one) => cluster.leftRegistration(one)));
       const left = tablets.map((one, index) => [one, znodes[index]] as const);
@@ -137,11 +137,11 @@ function createLists(cluster: Cluster): StepContext["listOf"] {
 function createRecords(cluster: Cluster, gatherMs: number): StepContext["recordOf"] {
   const byKey = memoize((key) => {
     const [db = "", table = ""] = JSON.parse(key) as string[];
-    const ask = async () => {
+    const read = async () => {
       const tables = await cluster.showTable({ db, table });
       return tables.find((one) => one.db === db && one.table === table);
     };
-    return sharedLook(cluster.clock, ask, gatherMs);
+    return sharedRead(cluster.clock, read, gatherMs);
   });
   return ({ db, table }: TableName) => byKey(JSON.stringify([db, table]));
 }
@@ -159,15 +159,15 @@ function memoize<V>(make: (key: string) => V): (key: string) => V {
  * Returns the function that marks replicas not alive. In the first round one call marks all replicas of a table
  * on an endpoint, if all of them are affected. Later rounds mark one replica at a time.
  */
-function createMarker(cluster: Cluster, marks: readonly Mark[]): StepContext["markDead"] {
+function createMarker(cluster: Cluster, calls: readonly MarkDeadCall[]): StepContext["markDead"] {
   const shared = new Map<string, Promise<void> | undefined>(
-    marks.filter((mark) => mark.pid === undefined).map((mark) => [markKey(mark), undefined]),
+    calls.filter(({ pid }) => pid === undefined).map((one) => [markDeadKey(one), undefined]),
   );
   const used = new Set<string>();
   return (id, endpoint, mayShare) => {
     const { db, table, pid } = id;
-    const key = markKey({ db, table, endpoint, pid: undefined });
-    const own = markKey({ db, table, endpoint, pid });
+    const key = markDeadKey({ db, table, endpoint, pid: undefined });
+    const own = markDeadKey({ db, table, endpoint, pid });
     if (!(mayShare && shared.has(key)) || used.has(own)) {
       return cluster.updateTableAlive({ db, table, endpoint, pid }, false);
     }

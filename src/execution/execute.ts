@@ -4,7 +4,7 @@ import { replicaKey, type TableClaim } from "../model/cluster-state.js";
 import type { LaneFailure } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { NO_ATTEMPTS, type Planner } from "../planning/attempt-history.js";
-import { batchMarks } from "../planning/documented.js";
+import { batchMarkDead } from "../planning/documented.js";
 import type { PredictedRound } from "../planning/predict-rounds.js";
 import { createRecoverEndpointBatch, isBatchFaster } from "../steps/recover-endpoint-batch.js";
 import type { StepContext } from "../steps/step-context.js";
@@ -31,7 +31,7 @@ export interface ExecuteOptions extends StoppableOptions {
  * followers, so no leader waits for the slow ops of followers.
  *
  * @param views In the order in which to begin: system databases first.
- * @param tables From the same observation; they show which marks can share a call.
+ * @param tables From the same observation; they show which of them can be marked dead by one call.
  * @returns The failures, by `replicaKey`; partitions without a failure are absent.
  * @throws The signal's reason if the run is stopped; steps in flight are left to end by themselves.
  */
@@ -46,8 +46,8 @@ export async function execute(
     view,
     lane: options.planner(view, NO_ATTEMPTS),
   }));
-  const marks = await inTurns(
-    batchMarks(
+  const markDeadCalls = await inTurns(
+    batchMarkDead(
       rounds.map((one) => one.lane),
       tables,
     ),
@@ -69,7 +69,7 @@ export async function execute(
     if (failure !== undefined) failures.set(replicaKey(id), failure);
     onEvent({ kind: "lane-ended", id, failure });
   };
-  const stoppable = { ...options, marks, partitions: views.length };
+  const stoppable = { ...options, markDeadCalls, partitions: views.length };
   await rollingBackOnStop(cluster, stoppable, async (made) => {
     const context = withEndpointBatch(made, views);
     const begun = await mapInTurns(rounds, (first) => {

@@ -15,7 +15,7 @@ import { lastOfLost } from "../policy/what-is-given-up.js";
 import {
   earlierOffset,
   evidenceOf,
-  isAnyAliveUnasked,
+  isAnyAliveUnread,
   servingLeader,
   withBounds,
   withLastOfLost,
@@ -93,7 +93,7 @@ export function createKnownOffsets(
     const now = evidenceOf(view).bounds;
     const leader = servingLeader(view);
     if (leader?.report === undefined) {
-      const isUndecided = isAnyAliveUnasked(view) && unobservableLeader(view) === undefined;
+      const isUndecided = isAnyAliveUnread(view) && unobservableLeader(view) === undefined;
       if (isUndecided) await knownOffsets.remember(view.id, now, undefined);
       return;
     }

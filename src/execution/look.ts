@@ -16,12 +16,12 @@ import type { Lost } from "../model/loss.js";
 import { type Loss, lossFlagValue } from "../model/loss.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName, viewingPartitions } from "../model/partition-view.js";
+import type { Method } from "../model/plan.js";
 import { observe } from "../observe/cluster.js";
 import type { Planner } from "../planning/attempt-history.js";
 import { boundPlanner, viewsOf } from "../planning/check-saved-plan.js";
 import { type LeaderDecision, staleDecisions } from "../planning/decisions.js";
 import { lossesOf } from "../planning/lost.js";
-import type { Method } from "../planning/method.js";
 import { makePlan, type RecoveryPlan } from "../planning/recovery-plan.js";
 import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
@@ -48,7 +48,7 @@ export interface LookOptions extends RecoverScope {
   /** A saved plan to execute; its scope, method and choices replace those above. */
   readonly planned?: RecoveryPlan | undefined;
   /** The lower bounds stored by earlier runs; undefined: none. */
-  readonly seen?: KnownOffsetsStore | undefined;
+  readonly knownOffsetsStore?: KnownOffsetsStore | undefined;
   /** See `Scope` of `observe`. */
   readonly snapshotPartitions?: number | undefined;
   /** Rules other than {@link RULES}; see {@link Rules}. */
@@ -82,7 +82,7 @@ export async function look(cluster: Cluster, options: LookOptions): Promise<Look
   const state = await observe(cluster, {
     signal,
     onEvent,
-    seen: options.seen,
+    knownOffsetsStore: options.knownOffsetsStore,
     snapshotPartitions: options.snapshotPartitions,
     lost: lost?.tablets,
   });

@@ -28,8 +28,6 @@ import { assertAsPlanned, type Look, look, type RecoverScope } from "./look.js";
 import { RULES, type Rules } from "./rules.js";
 import { type RunTracker, trackRun } from "./run-tracker.js";
 
-export type { Method } from "../planning/method.js";
-
 /** Options of {@link recoverData}. */
 export interface RecoverOptions extends RecoverScope {
   /** The command, for the report; `recoverdata` if undefined. */
@@ -65,7 +63,7 @@ export interface RecoverOptions extends RecoverScope {
    */
   readonly review?: (plan: RecoveryPlan, signal: AbortSignal) => Promise<boolean>;
   /** The store for lower bounds; left out: nothing is stored beyond the run. */
-  readonly seen?: KnownOffsetsStore | undefined;
+  readonly knownOffsetsStore?: KnownOffsetsStore | undefined;
   /** The identities of tablets that earlier attempts of the same run verified; undefined: none. */
   readonly identities?: Identities | undefined;
   /** The progress of earlier attempts of the same run. */
@@ -116,19 +114,19 @@ export async function recoverData(
   const { onEvent, signal } = options;
   const { only = EVERYTHING } = options.planned ?? options;
   const began = cluster.clock.now();
-  const seen = await lookAndReview(cluster, options);
-  const { state, unhealthy } = seen;
+  const found = await lookAndReview(cluster, options);
+  const { state, unhealthy } = found;
   const before = state.autoFailover;
   const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
     onEvent({ kind: "observed", when, nameserver: topology.leader, tablets: tabletSummaries(of) });
   observed("before", state);
   const guard = (await options.createGuard?.(before)) ?? createGuard({ cluster, before, onEvent });
   const tracker = trackRun(onEvent);
-  const knownOffsets = createKnownOffsets(options.seen, onEvent, state.remembered);
+  const knownOffsets = createKnownOffsets(options.knownOffsetsStore, onEvent, state.remembered);
   let worked: WorkResult | undefined;
   let error: unknown;
   try {
-    worked = await workInPasses(cluster, seen, { options, only, guard, tracker, knownOffsets });
+    worked = await workInPasses(cluster, found, { options, only, guard, tracker, knownOffsets });
     await decideGuard(guard, worked, { only, keepsOff: options.keepsOff });
   } catch (thrown) {
     error = thrown;
@@ -171,7 +169,7 @@ export async function recoverData(
         command: options.command ?? "recoverdata",
         ...judged,
         decide: decideCommands(options.again),
-        lost: lostReport(worked, seen.plan, options),
+        lost: lostReport(worked, found.plan, options),
         autoFailover: { before: guard.before, after, notRestored, isLeftOff: guard.isLeftOff() },
         changes: progress.changes,
         calls: cluster.callCount(),
@@ -228,19 +226,19 @@ interface PassContext {
  */
 async function workInPasses(
   cluster: Cluster,
-  seen: Look,
+  found: Look,
   { options, only, guard, tracker, knownOffsets }: PassContext,
 ): Promise<WorkResult> {
   const { limits, signal, onEvent } = options;
-  const { planner } = seen;
-  const lost = seen.plan.lost?.tablets;
+  const { planner } = found;
+  const lost = found.plan.lost?.tablets;
   const failures = new Map<string, LaneFailure>();
-  const ours = new Set(seen.unhealthy.map((view) => replicaKey(view.id)));
+  const ours = new Set(found.unhealthy.map((view) => replicaKey(view.id)));
   const needed = new Set(
-    seen.unhealthy.flatMap(({ replicas }) => replicas.map((one) => one.endpoint)),
+    found.unhealthy.flatMap(({ replicas }) => replicas.map((one) => one.endpoint)),
   );
-  let { state } = seen;
-  let unhealthy = await untilAborted(knownOffsets.keepLastOfLost(seen.unhealthy), signal);
+  let { state } = found;
+  let unhealthy = await untilAborted(knownOffsets.keepLastOfLost(found.unhealthy), signal);
   for (let pass = 1; ; pass += 1) {
     const changes = tracker.changes();
     tracker.onEvent({
@@ -313,8 +311,8 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
     // An earlier attempt has changed the cluster, so the decisions no longer match it.
     decisions: earlier === undefined ? options.decisions : undefined,
   };
-  const seen = await look(cluster, asked);
-  const { views, unhealthy, state } = seen;
+  const found = await look(cluster, asked);
+  const { views, unhealthy, state } = found;
   onEvent({
     kind: "note",
     text: `${counted(views.length, "partition")} on ${counted(state.tablets.size, "tablet")}, ${unhealthy.length} not healthy`,
@@ -326,10 +324,10 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
       text: `${counted(healthy, "partition")} with nothing to recover left alone; --force recovers alive followers anyway`,
     });
   }
-  if (earlier !== undefined) return seen;
-  if (planned !== undefined) assertAsPlanned(planned, seen, options.rules);
-  if ((await review?.(seen.plan, signal)) !== true) return seen;
+  if (earlier !== undefined) return found;
+  if (planned !== undefined) assertAsPlanned(planned, found, options.rules);
+  if ((await review?.(found.plan, signal)) !== true) return found;
   const again = await look(cluster, asked);
-  assertAsPlanned(seen.plan, again, options.rules);
+  assertAsPlanned(found.plan, again, options.rules);
   return again;
 }

@@ -2,7 +2,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import { messageOf } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import type { OnEvent } from "../model/outcome.js";
-import type { Mark } from "../model/plan.js";
+import type { MarkDeadCall } from "../model/plan.js";
 import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
 import { untilAborted } from "../util/until-aborted.js";
 import { within } from "../util/within.js";
@@ -26,7 +26,7 @@ export interface StoppableOptions {
   /** See `ContextOptions`. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
   /** See `ContextOptions`. */
-  readonly marks?: readonly Mark[];
+  readonly markDeadCalls?: readonly MarkDeadCall[];
 }
 
 /**

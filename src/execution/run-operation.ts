@@ -3,7 +3,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import { healthCounts } from "../diagnosis/health-counts.js";
 import { type ClusterState, isOpActive } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
-import type { OperationReport, SeenByOperation } from "../model/operation-report.js";
+import type { OperationFigures, OperationReport } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
 import type { Phase } from "../model/progress.js";
 import { tabletSummaries } from "../model/tablet-summary.js";
@@ -25,7 +25,7 @@ export interface RunOperationOptions extends Omit<StoppableOptions, "engageGuard
   /** Creates the guard of auto_failover from the observed value; see `Attempt.createGuard`. */
   readonly createGuard: (observed: boolean) => Promise<Guard>;
   /** The store of the lower bounds of partitions that lack rows; absent: none are used. */
-  readonly seen?: KnownOffsetsStore | undefined;
+  readonly knownOffsetsStore?: KnownOffsetsStore | undefined;
   /** A saved plan to execute; it is compared with the cluster before the first change. */
   readonly given?: Plan | undefined;
   /**
@@ -59,7 +59,7 @@ export async function runOperation(
   const { onEvent } = options;
   const look = (phase: Phase) => {
     onEvent({ kind: "phase", phase });
-    return observe(cluster, { signal, seen: options.seen, onEvent });
+    return observe(cluster, { signal, knownOffsetsStore: options.knownOffsetsStore, onEvent });
   };
   const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
     onEvent({
@@ -91,10 +91,10 @@ export async function runOperation(
     plan = operation.plan(state);
     if (given !== undefined) assertSamePlan(given, plannedOn(plan, state));
     if (plan.steps.length > 0 && (await review(plan))) {
-      const seen = plannedOn(plan, state);
+      const shown = plannedOn(plan, state);
       state = await look("looking");
       plan = operation.plan(state);
-      assertSamePlan(seen, plannedOn(plan, state));
+      assertSamePlan(shown, plannedOn(plan, state));
     }
     hasBegun = true;
     const lanes = lanesOf(plan.steps, state);
@@ -113,23 +113,26 @@ export async function runOperation(
   }
   const ended = {
     ...{ plan, results, notRestored, hasChanged: results.some(isChange) },
-    ...{ seen: undefined, calls: cluster.callCount() },
+    ...{ figures: undefined, calls: cluster.callCount() },
   };
   if (error !== undefined) return { ...ended, complaints: [], conclusions: [], error };
   try {
     const after = plan.steps.length > 0 ? await look("verifying") : state;
     observed("after", after);
-    const seen = await seenBetween({ ...state, autoFailover: guard.before }, after);
+    const figures = await figuresBetween({ ...state, autoFailover: guard.before }, after);
     const complaints = plan.steps.length > 0 ? operation.verify(after, results) : [];
     const conclusions = operation.conclude?.(after, results) ?? [];
     const calls = cluster.callCount();
-    return { ...ended, complaints, conclusions, seen, calls, error: undefined };
+    return { ...ended, complaints, conclusions, figures, calls, error: undefined };
   } catch (thrown) {
     return { ...ended, complaints: [], conclusions: [], error: thrown };
   }
 }
 
-async function seenBetween(before: ClusterState, after: ClusterState): Promise<SeenByOperation> {
+async function figuresBetween(
+  before: ClusterState,
+  after: ClusterState,
+): Promise<OperationFigures> {
   const now = await inTurns(healthCounts(after));
   const { unhealthy: unhealthyBefore } =
     after === before ? now : await inTurns(healthCounts(before));

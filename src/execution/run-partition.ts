@@ -18,7 +18,7 @@ import {
 import { isLastRound, type PredictedRound } from "../planning/predict-rounds.js";
 import {
   evidenceOf,
-  isAnyAliveUnasked,
+  isAnyAliveUnread,
   isLosingEvidence,
   withBounds,
 } from "../policy/what-it-holds.js";
@@ -225,7 +225,7 @@ async function leaveAlone(
   const { bounds } = lane.evidence;
   if (code === "ahead" || code === "rows-missing") {
     await knownOffsets.remember(lane.id, bounds, ROWS_MISSING);
-  } else if (isAnyAliveUnasked(view)) {
+  } else if (isAnyAliveUnread(view)) {
     // A tablet that may be restarting, or serving clients, is observed again in this run, so nothing is stored yet.
     const mayPass = view.replicas.some(({ absence }) => !mayBeGivenUp(absence));
     if (mayPass) knownOffsets.carry(lane.id, bounds);

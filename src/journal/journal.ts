@@ -3,7 +3,7 @@ import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf } from "../errors.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { MutationCall, MutationHooks } from "../run/watch-mutations.js";
-import { newRunId, whoami } from "../util/process-identity.js";
+import { newRunId, processIdentity } from "../util/process-identity.js";
 import { jsonText } from "../util/text.js";
 import { within } from "../util/within.js";
 import { type AppendFile, createAppendFile, type DurableLog, durableLog } from "./durable-log.js";
@@ -93,7 +93,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     journalVersion: JOURNAL_VERSION,
     id,
     time: timeText(now),
-    ...whoami(),
+    ...processIdentity(),
     command: options.command,
     commandLine: redactArgs(options.argv),
     flags: redactFlags(options.flags),

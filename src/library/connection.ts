@@ -138,7 +138,7 @@ function timeOf(spec: FlagSpec<number>, name: string, ms: number | undefined): n
  *
  * @param onEvent Receives a warning for each entry that cannot be read; left out: `onWarning` of the connection.
  */
-export function knownOffsetsOf(connection: Connection, onEvent?: OnEvent): KnownOffsetsStore {
+export function knownOffsetsStoreOf(connection: Connection, onEvent?: OnEvent): KnownOffsetsStore {
   const { opened, onWarning } = partsOf(connection);
   const warn: OnEvent = (event) => event.kind === "warning" && onWarning(event.text);
   return createKnownOffsetsStore({

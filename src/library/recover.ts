@@ -21,7 +21,7 @@ import { watchMutations } from "../run/watch-mutations.js";
 import { withRun } from "../run/with-run.js";
 import type { Limits } from "../steps/step-context.js";
 import { defaultStateDir } from "../util/process-identity.js";
-import { type Connection, knownOffsetsOf, partsOf } from "./connection.js";
+import { type Connection, knownOffsetsStoreOf, partsOf } from "./connection.js";
 import { withSignal } from "./signal.js";
 
 /** The scope of a recovery, and the accepted losses. */
@@ -133,7 +133,7 @@ async function lockedRecovery(
     journal.onEvent(event);
     options.onEvent?.(event);
   };
-  const seen = knownOffsetsOf(connection, onEvent);
+  const knownOffsetsStore = knownOffsetsStoreOf(connection, onEvent);
   const identities = newIdentities();
   let earlier: Progress | undefined;
   const parts: RunParts = {
@@ -159,7 +159,7 @@ async function lockedRecovery(
       again: recoverAgain(typed, print),
       print,
       createGuard: attempt.createGuard,
-      seen,
+      knownOffsetsStore,
       identities,
       earlier,
     });

@@ -8,9 +8,9 @@ export interface ReplicaEvidence {
    * The nameserver's offset of it when the run began; undefined if none was stored. The replica once held that
    * much, so it is a lower bound. It can be stale: the replica may hold more.
    */
-  readonly seen: bigint | undefined;
+  readonly claimed: bigint | undefined;
   /** True if that offset was fresh when the run began, see `ReplicaView.isOffsetFresh`. */
-  readonly isSeenFresh?: boolean | undefined;
+  readonly isClaimFresh?: boolean | undefined;
   /**
    * The snapshot on its disk, read before the replica was loaded: a lower bound of its offset after loading.
    * Undefined if not requested or not answered; offset 0 if there is no snapshot.

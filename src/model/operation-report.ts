@@ -18,13 +18,13 @@ export interface OperationReport {
   /** True if the run may have changed the cluster. */
   readonly hasChanged: boolean;
   /** The last observation of the cluster; undefined if an error ended the run before it. */
-  readonly seen: SeenByOperation | undefined;
+  readonly figures: OperationFigures | undefined;
   /** Calls to the cluster so far. */
   readonly calls: number;
 }
 
 /** Figures of the cluster before and after an operation. */
-export interface SeenByOperation {
+export interface OperationFigures {
   readonly leader: Endpoint;
   readonly autoFailover: { readonly before: boolean; readonly after: boolean };
   readonly tablets: number;

@@ -43,7 +43,7 @@ export interface Lane {
 }
 
 /** One UpdateTableAliveStatus call that marks replicas of a table on one endpoint not alive. */
-export interface Mark {
+export interface MarkDeadCall {
   readonly db: string;
   readonly table: string;
   readonly endpoint: Endpoint;

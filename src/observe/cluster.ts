@@ -35,7 +35,7 @@ const SNAPSHOT_PARTITIONS = 200;
 /** The options of an observation. */
 export interface Scope {
   /** The lower bounds of earlier runs; absent: none are used. */
-  readonly seen?: KnownOffsetsStore | undefined;
+  readonly knownOffsetsStore?: KnownOffsetsStore | undefined;
   /** How many partitions' unloaded replicas are asked for snapshots; 200 if undefined. */
   readonly snapshotPartitions?: number | undefined;
   /** Tablets declared lost by the operator; none if undefined. */
@@ -66,7 +66,7 @@ async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
     cluster.confGet(),
     cluster.showTable(),
     cluster.showOpStatus(),
-    scope.seen?.read(),
+    scope.knownOffsetsStore?.read(),
   ]);
   scope.signal?.throwIfAborted();
   const registered = new Set(topology.tablets);

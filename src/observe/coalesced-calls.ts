@@ -5,19 +5,19 @@ const TICK_MIN_MS = 50;
 const TICK_MAX_MS = 1_000;
 
 /** Makes one call for all callers that need it at the same time. */
-export interface SharedLook<T> {
+export interface SharedRead<T> {
   /** An answer that is requested after this call, so it shows every effect from before it. */
   now(): Promise<T>;
   /** The same, without waiting for others to share it. */
   soon(): Promise<T>;
   /**
-   * The newest answer if it was requested within so many milliseconds, else {@link SharedLook.soon}.
+   * The newest answer if it was requested within so many milliseconds, else {@link SharedRead.soon}.
    */
   lately(ms: number): Promise<T>;
 }
 
 /** Polls for the next answer that many callers wait for: one poll serves all. */
-export interface SharedPoll<T> extends SharedLook<T> {
+export interface SharedPoll<T> extends SharedRead<T> {
   /** An answer that is requested some time after this call, the same for all waiting callers. */
   next(): Promise<T>;
   /**
@@ -32,24 +32,24 @@ export interface SharedPoll<T> extends SharedLook<T> {
  *
  * @param gatherMs How long a call waits for more callers before it is made.
  */
-export function sharedLook<T>(clock: Clock, ask: () => Promise<T>, gatherMs = 0): SharedLook<T> {
+export function sharedRead<T>(clock: Clock, read: () => Promise<T>, gatherMs = 0): SharedRead<T> {
   /** The newest call, answered or not; a failed one is dropped. */
-  let newest: { readonly askedAt: number; readonly answer: Promise<T> } | undefined;
+  let newest: { readonly requestedAt: number; readonly answer: Promise<T> } | undefined;
   let running: Promise<unknown> | undefined;
   let next: Promise<T> | undefined;
 
   function begin(): Promise<T> {
     next = undefined;
-    const asked = { askedAt: clock.now(), answer: ask() };
-    newest = asked;
+    const made = { requestedAt: clock.now(), answer: read() };
+    newest = made;
     const over = () => {
       running = undefined;
     };
-    running = asked.answer.then(over, () => {
+    running = made.answer.then(over, () => {
       over();
-      if (newest === asked) newest = undefined;
+      if (newest === made) newest = undefined;
     });
-    return asked.answer;
+    return made.answer;
   }
 
   async function gather(): Promise<void> {
@@ -72,7 +72,7 @@ export function sharedLook<T>(clock: Clock, ask: () => Promise<T>, gatherMs = 0)
     now,
     soon,
     lately: (ms) =>
-      newest !== undefined && clock.now() - newest.askedAt <= ms ? newest.answer : soon(),
+      newest !== undefined && clock.now() - newest.requestedAt <= ms ? newest.answer : soon(),
   };
 }
 
@@ -80,14 +80,14 @@ export function sharedLook<T>(clock: Clock, ask: () => Promise<T>, gatherMs = 0)
  * Makes one poll out of many waits. It asks only while a caller waits, and less often the longer
  * nothing changes.
  *
- * @param ask The question. What it throws reaches every caller that waits for that answer.
+ * @param read What it throws reaches every caller that waits for that answer.
  * @param fingerprint Text that differs when the answer shows progress.
  * @param options `onTick` sees each answer that was waited for a tick, before those who wait for it;
- *   `gatherMs`: see {@link sharedLook}.
+ *   `gatherMs`: see {@link sharedRead}.
  */
 export function sharedPoll<T>(
   clock: Clock,
-  ask: () => Promise<T>,
+  read: () => Promise<T>,
   fingerprint: (answer: T) => string,
   options: { readonly onTick?: (answer: T) => void; readonly gatherMs?: number } = {},
 ): SharedPoll<T> {
@@ -96,10 +96,10 @@ export function sharedPoll<T>(
   let last = "";
   let movedAt = clock.now();
   let hasMoved = false;
-  const look = sharedLook(
+  const look = sharedRead(
     clock,
     async () => {
-      const answer = await ask();
+      const answer = await read();
       const now = fingerprint(answer);
       if (now !== last) {
         movedAt = clock.now();
@@ -111,7 +111,7 @@ export function sharedPoll<T>(
     options.gatherMs,
   );
 
-  async function askAfterTick(): Promise<T> {
+  async function readAfterTick(): Promise<T> {
     await clock.sleep(tickMs);
     scheduled = undefined;
     const answer = await look.soon();
@@ -124,7 +124,7 @@ export function sharedPoll<T>(
   return {
     ...look,
     next() {
-      scheduled ??= askAfterTick();
+      scheduled ??= readAfterTick();
       return scheduled;
     },
     movedAt: () => movedAt,

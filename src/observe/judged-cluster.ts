@@ -22,7 +22,7 @@ export interface JudgedCluster {
 /**
  * Observes and diagnoses a cluster by the rules of recovery, without changes.
  *
- * @param options `again` makes the recovery command for advice; `seen` holds the lower bounds of
+ * @param options `again` makes the recovery command for advice; `knownOffsetsStore` holds the lower bounds of
  *   earlier runs, which recovery takes into account.
  * @throws OpsError if the cluster cannot be observed; `refused` if the selection does not exist.
  */
@@ -35,14 +35,14 @@ export async function inspectCluster(
     readonly onEvent?: OnEvent | undefined;
     readonly again: RecoverAgain;
     readonly print: PrintCommand;
-    readonly seen?: KnownOffsetsStore | undefined;
+    readonly knownOffsetsStore?: KnownOffsetsStore | undefined;
     /** Tablets declared lost by the operator. */
     readonly lost?: ReadonlySet<Endpoint> | undefined;
   },
 ): Promise<JudgedCluster> {
-  const { only, signal, onEvent, again, seen, lost } = options;
+  const { only, signal, onEvent, again, knownOffsetsStore, lost } = options;
   onEvent?.({ kind: "phase", phase: "looking" });
-  const state = await observe(cluster, { signal, onEvent, seen, lost });
+  const state = await observe(cluster, { signal, onEvent, knownOffsetsStore, lost });
   const all = await inTurns(viewingPartitions(state));
   assertKnown(all, only);
   const views = selected(all, only);

@@ -11,7 +11,7 @@ import { opsOfPartition } from "../model/ops-of-partition.js";
 import { type PartitionView, viewPartitions } from "../model/partition-view.js";
 import { askTablet, type KnownTablet } from "./ask-tablet.js";
 import { isRunningLeader, refreshReports, settledList } from "./replication.js";
-import type { SharedLooks } from "./shared-looks.js";
+import type { SharedReads } from "./shared-reads.js";
 import { observeSnapshots } from "./snapshots.js";
 
 /**
@@ -32,7 +32,7 @@ const MEMBERS_AGE_MS = 1_000;
  * @returns Undefined if the table or the partition is gone.
  */
 export async function lookAtPartition(
-  context: SharedLooks,
+  context: SharedReads,
   id: PartitionId,
   recordAgeMs: number,
 ): Promise<PartitionView | undefined> {
@@ -77,7 +77,7 @@ export async function lookAtPartition(
  * before a tablet counts as absent.
  */
 async function membersOf(
-  { registered, tablets, lost }: SharedLooks,
+  { registered, tablets, lost }: SharedReads,
   endpoints: readonly Endpoint[],
 ): Promise<KnownTablet[]> {
   const look = async (ageMs: number) => {
@@ -100,7 +100,7 @@ async function membersOf(
 }
 
 async function followersOf(
-  { cluster, listOf, signal }: SharedLooks,
+  { cluster, listOf, signal }: SharedReads,
   id: PartitionId,
   tablets: Map<Endpoint, TabletView>,
 ): Promise<ReadonlyMap<string, FollowerList>> {

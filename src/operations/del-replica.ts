@@ -99,7 +99,7 @@ function obstacleTo(
   if (isGone) return obstacleToRemoval(view, options.endpoint, options.print);
   const claim = replicaAt(view, endpoint)?.claim;
   if (claim?.isLeader === true)
-    return leaderObstacle(state, view, endpoint, { print, fate: "deleted" });
+    return leaderObstacle(state, view, endpoint, { print, refused: "deleted" });
   const ahead = diagnose(view).find(
     (one) => one.endpoint === endpoint && (one.code === "ahead" || one.code === "surplus"),
   );

@@ -10,25 +10,25 @@ import type { Obstacle } from "./targets.js";
  * Returns why a replica that is flagged leader can be neither moved nor deleted, with the command that
  * makes it a follower.
  *
- * @param how `fate`: the participle of the refused action, such as `moved`.
+ * @param how `refused`: the participle of the refused action, such as `moved`.
  */
 export function leaderObstacle(
   state: ClusterState,
   view: PartitionView,
   endpoint: Endpoint,
-  { print, fate }: { readonly print: PrintCommand; readonly fate: string },
+  { print, refused }: { readonly print: PrintCommand; readonly refused: string },
 ): Obstacle {
   const name = partitionName(view.id);
   const of = partitionFlags(view.id);
   const leader = servingLeader(view);
   if (leader !== undefined && leader.endpoint !== endpoint) {
     return {
-      text: `${name}: ${endpoint} is still flagged leader beside ${leader.endpoint}, so it cannot be ${fate}`,
+      text: `${name}: ${endpoint} is still flagged leader beside ${leader.endpoint}, so it cannot be ${refused}`,
       hint: `make it a follower first with: ${print({ cmd: "recovertable", ...of, endpoint })}`,
     };
   }
   const change = checkLeaderChange(view, { candidate: "auto", acceptsLoss: false });
-  const text = `${name}: ${endpoint} leads it, and a leader cannot be ${fate}`;
+  const text = `${name}: ${endpoint} leads it, and a leader cannot be ${refused}`;
   const hint =
     "refusal" in change
       ? `no follower can lead in its place (${change.refusal}): make one first: ${addReplicaText(view, state, print)}`

@@ -117,7 +117,7 @@ function obstacleTo(
   const problems = (endpoint: Endpoint) =>
     diagnose(view).filter((one) => one.endpoint === endpoint);
   if (replicaAt(view, from)?.claim.isLeader)
-    return leaderObstacle(state, view, from, { print, fate: "moved" });
+    return leaderObstacle(state, view, from, { print, refused: "moved" });
   const there = replicaAt(view, to);
   if (there !== undefined) {
     const why = problems(to).map((one) => one.text);

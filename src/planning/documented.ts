@@ -1,7 +1,7 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { Endpoint, TableClaim } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import type { Lane, Mark } from "../model/plan.js";
+import type { Lane, MarkDeadCall } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step, StepKind } from "../model/step.js";
 import { each, flatMapped, type Work } from "../model/work.js";
@@ -190,7 +190,10 @@ function rebuild(
  * Joins the marks of all lanes: one call for a table on an endpoint if every replica of the table there
  * is to be marked, else one call for each replica.
  */
-export function* batchMarks(lanes: readonly Lane[], tables: readonly TableClaim[]): Work<Mark[]> {
+export function* batchMarkDead(
+  lanes: readonly Lane[],
+  tables: readonly TableClaim[],
+): Work<MarkDeadCall[]> {
   const wanted = new Map<string, Lane[]>();
   yield* each(lanes, (one) => {
     for (const mark of one.steps) {
@@ -204,7 +207,7 @@ export function* batchMarks(lanes: readonly Lane[], tables: readonly TableClaim[
   if (wanted.size === 0) return [];
   const held = new Map<string, number>();
   yield* each(tables, (table) => countReplicas(table, held));
-  return yield* flatMapped(wanted, ([key, of]): Mark[] => {
+  return yield* flatMapped(wanted, ([key, of]): MarkDeadCall[] => {
     const [db, table, endpoint] = JSON.parse(key) as [string, string, Endpoint];
     const all = held.get(key) === of.length && of.length > 1;
     return all
@@ -224,7 +227,7 @@ function countReplicas(table: TableClaim, counts: Map<string, number>): void {
 }
 
 /** The key under which the executor finds the mark that covers a replica. */
-export function markKey(of: {
+export function markDeadKey(of: {
   db: string;
   table: string;
   endpoint: Endpoint;

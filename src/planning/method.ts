@@ -7,8 +7,6 @@ import type { Planner } from "./attempt-history.js";
 import { planDirect } from "./direct.js";
 import { planPartition } from "./documented.js";
 
-export type { Method } from "../model/plan.js";
-
 /**
  * Returns the planner of a method. The documented procedure has no operator's decisions, so a decided
  * partition is planned by the direct method.

@@ -166,7 +166,7 @@ function isFresh(view: PartitionView, replica: ReplicaView, lastSeen: bigint | u
   if (keptOfLost(view, replica) !== undefined) return true;
   if (claim.offset === undefined) return false;
   const before = view.known?.replicas.get(endpoint);
-  const isKnownFresh = before?.isSeenFresh === true && before.seen === claim.offset;
+  const isKnownFresh = before?.isClaimFresh === true && before.claimed === claim.offset;
   return isOffsetFresh === true || isKnownFresh || lastSeen === claim.offset;
 }
 

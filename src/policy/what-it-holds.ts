@@ -249,8 +249,8 @@ function replicaEvidence(view: PartitionView, replica: ReplicaView): ReplicaEvid
   const before = view.known?.replicas.get(endpoint);
   return {
     endpoint,
-    seen: before === undefined ? claim.offset : before.seen,
-    isSeenFresh: before === undefined ? replica.isOffsetFresh : before.isSeenFresh,
+    claimed: before === undefined ? claim.offset : before.claimed,
+    isClaimFresh: before === undefined ? replica.isOffsetFresh : before.isClaimFresh,
     snapshot: before?.snapshot ?? replica.snapshot,
     remembered: before === undefined ? view.known?.bounds.offsets.get(endpoint) : before.remembered,
     loaded: isServing(replica) ? report?.offset : before?.loaded,
@@ -288,7 +288,7 @@ export function isLosingEvidence(view: PartitionView): boolean {
  * Whether no replica leads, and one that is flagged alive cannot be asked: it may hold entries that no other
  * replica has, and the flag may be gone when the next run looks.
  */
-export function isAnyAliveUnasked(view: PartitionView): boolean {
+export function isAnyAliveUnread(view: PartitionView): boolean {
   return (
     servingLeader(view) === undefined &&
     view.replicas.some((one) => !isServing(one) && isAlive(view, one))
@@ -297,17 +297,17 @@ export function isAnyAliveUnasked(view: PartitionView): boolean {
 
 /** What is known of a replica as one line, for an operator who has to decide. */
 export function evidenceText(one: ReplicaEvidence): string {
-  const { seen, snapshot, remembered, loaded, records } = one;
-  const isNews = remembered !== undefined && remembered > most([seen ?? -1n, loaded ?? -1n]);
+  const { claimed, snapshot, remembered, loaded, records } = one;
+  const isNews = remembered !== undefined && remembered > most([claimed ?? -1n, loaded ?? -1n]);
   const parts = [
     `flagged ${one.wasLeader ? "leader" : "follower"}, ${one.wasAlive ? "alive" : "not alive"}`,
     loaded === undefined
       ? "not loaded, so what it holds is not known"
       : `loaded: holds entries up to ${loaded}${counted(records.loaded)}`,
     ...(snapshot === undefined ? [] : [snapshotText(snapshot)]),
-    seen === undefined
+    claimed === undefined
       ? "the nameserver knew no offset"
-      : `the nameserver last saw ${seen}${counted(records.claimed)}, which can be stale`,
+      : `the nameserver last saw ${claimed}${counted(records.claimed)}, which can be stale`,
     ...(isNews ? [`an earlier run knew of ${remembered}`] : []),
   ];
   return parts.join("; ");

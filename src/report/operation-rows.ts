@@ -23,7 +23,7 @@ export function isWell({ error, complaints, results }: OperationReport): boolean
 
 /** The result of an operation as rows of a report, one for each partition or tablet. */
 export function operationRows(report: OperationReport, commands: OperationCommands): ResultRows {
-  const { results, plan, notRestored, complaints, conclusions, seen } = report;
+  const { results, plan, notRestored, complaints, conclusions, figures } = report;
   const planned = plan.steps.length;
   const isGoodEnd = isWell(report);
   const count =
@@ -35,38 +35,38 @@ export function operationRows(report: OperationReport, commands: OperationComman
       headline: `${count}${left}`,
       detail: [...complaints, ...conclusions].join("; "),
     },
-    counts: countsOf(seen),
+    counts: countsOf(figures),
     autoFailover: autoFailoverOf(report, commands.restore),
     advice: isGoodEnd || planned === 0 ? [] : [[changing("to continue", commands.goOn)]],
     partitionAdvice: [],
-    partitions: rowsOf(results, seen),
+    partitions: rowsOf(results, figures),
     tablets: [],
     findings: [],
-    nameserver: { before: null, after: seen?.leader ?? null },
+    nameserver: { before: null, after: figures?.leader ?? null },
     calls: report.calls,
     changes: results.filter(({ outcome }) => outcome.result === "done").length,
   };
 }
 
-function countsOf(seen: OperationReport["seen"]): ReportCounts | null {
-  if (seen === undefined) return null;
-  const { tablets, tables, partitions, replicas, recovered, unhealthy } = seen;
+function countsOf(figures: OperationReport["figures"]): ReportCounts | null {
+  if (figures === undefined) return null;
+  const { tablets, tables, partitions, replicas, recovered, unhealthy } = figures;
   return {
     ...{ tablets, tables, partitions, replicas, recovered, unhealthy },
     healthy: partitions - unhealthy - recovered,
     // An operation that needs a decision is refused before its first step.
     needsDecision: 0,
-    serving: seen.leaders.size,
+    serving: figures.leaders.size,
   };
 }
 
 function autoFailoverOf(
-  { notRestored, seen }: OperationReport,
+  { notRestored, figures }: OperationReport,
   restoreCommand: string,
 ): AutoFailoverFacts | null {
   if (notRestored !== undefined) return { before: true, after: null, notRestored, restoreCommand };
-  if (seen === undefined) return null;
-  return { ...seen.autoFailover, notRestored: null, restoreCommand: null };
+  if (figures === undefined) return null;
+  return { ...figures.autoFailover, notRestored: null, restoreCommand: null };
 }
 
 /** How many steps are done, or were done before. */
@@ -79,7 +79,10 @@ export function isGood(result: string): boolean {
   return result === "done" || result === "already-done";
 }
 
-function rowsOf(results: readonly StepResult[], seen: OperationReport["seen"]): PartitionRow[] {
+function rowsOf(
+  results: readonly StepResult[],
+  figures: OperationReport["figures"],
+): PartitionRow[] {
   const byName = new Map<string, StepResult[]>();
   for (const result of results) {
     const { id, endpoint } = result.step;
@@ -89,22 +92,22 @@ function rowsOf(results: readonly StepResult[], seen: OperationReport["seen"]): 
     if (own === undefined) byName.set(name, [result]);
     else own.push(result);
   }
-  return [...byName].map(([partition, own]) => rowOf(partition, own, seen));
+  return [...byName].map(([partition, own]) => rowOf(partition, own, figures));
 }
 
 function rowOf(
   partition: string,
   own: readonly StepResult[],
-  seen: OperationReport["seen"],
+  figures: OperationReport["figures"],
 ): PartitionRow {
   const id = own[0]?.step.id;
-  const leader = id === undefined ? undefined : seen?.leaders.get(replicaKey(id));
+  const leader = id === undefined ? undefined : figures?.leaders.get(replicaKey(id));
   const bad = own.find(({ outcome }) => !isGood(outcome.result));
   const detail = bad !== undefined && "detail" in bad.outcome ? `: ${bad.outcome.detail}` : "";
   return {
     partition,
     status: bad === undefined ? "done" : "not-done",
-    serving: id === undefined || seen === undefined ? null : leader !== undefined,
+    serving: id === undefined || figures === undefined ? null : leader !== undefined,
     leader: leader ?? null,
     was: [],
     done: own.flatMap(({ step, outcome }) => (outcome.result === "done" ? [step.kind] : [])),

@@ -143,7 +143,7 @@ function evidenceJson(one: ReplicaEvidence) {
     wasAlive: one.wasAlive,
     offset: {
       loaded: text(one.loaded),
-      nameserver: text(one.seen),
+      nameserver: text(one.claimed),
       earlierRun: text(one.remembered),
     },
     snapshot:

@@ -54,7 +54,7 @@ const KNOWN_OFFSETS: DocumentKind<LowerBounds> = {
 };
 
 /** Where lower bounds are stored, and how invalid data is reported. */
-export interface SeenAccess {
+export interface KnownOffsetsAccess {
   readonly zk: Pick<ZooKeeper, "getChildren" | "getData" | "create" | "setData" | "remove">;
   readonly clock: Clock;
   /** The cluster's root path in ZooKeeper. */
@@ -69,7 +69,7 @@ export interface SeenAccess {
  * Reading costs one call if nothing is stored. Invalid data, or data of another version, is ignored
  * with a warning.
  */
-export function createKnownOffsetsStore(access: SeenAccess): KnownOffsetsStore {
+export function createKnownOffsetsStore(access: KnownOffsetsAccess): KnownOffsetsStore {
   const { zk, rootPath, onEvent } = access;
   const folder = opsPath(rootPath, "seen");
   const pathOf = (id: { tid: number; pid: number }) => `${folder}/${id.tid}_${id.pid}`;

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import type { Zod } from "../util/document.js";
-import { isProcessAlive, newRunId, whoami } from "../util/process-identity.js";
+import { isProcessAlive, newRunId, processIdentity } from "../util/process-identity.js";
 import { jsonText } from "../util/text.js";
 
 /** Version of the data in ZooKeeper; a reader accepts its own version only. */
@@ -35,7 +35,7 @@ export function opsPath(rootPath: string, name: "auto_failover" | "lock" | "seen
  * @param command Without secrets.
  */
 export function thisProcess(command: string, runId = newRunId(Date.now())): RunOwner {
-  const { host, pid, user } = whoami();
+  const { host, pid, user } = processIdentity();
   return { runId, host, pid, user, command, time: new Date().toISOString() };
 }
 

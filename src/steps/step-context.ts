@@ -3,7 +3,7 @@ import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
-import type { SharedLooks } from "../observe/shared-looks.js";
+import type { SharedReads } from "../observe/shared-reads.js";
 import type { AttemptHistory } from "../planning/attempt-history.js";
 import { untilAborted } from "../util/until-aborted.js";
 import type { Expectation } from "./expectations.js";
@@ -71,7 +71,7 @@ export interface RecoverEndpointBatch {
 }
 
 /** What steps work with. */
-export interface StepContext extends SharedLooks {
+export interface StepContext extends SharedReads {
   /** What is reverted after a stop. */
   readonly rollback: Rollback;
   /** Batches followers of one tablet; undefined if each is recovered by itself. */

@@ -5,7 +5,7 @@ import { isAbsolute, join } from "node:path";
 import { toolVersion } from "./version.js";
 
 /** The user and machine of this process. */
-export interface Who {
+export interface ProcessIdentity {
   readonly host: string;
   readonly pid: number;
   readonly user: string;
@@ -14,7 +14,7 @@ export interface Who {
 }
 
 /** Finds out the user and machine of this process. Never throws. */
-export function whoami(): Who {
+export function processIdentity(): ProcessIdentity {
   return { host: hostname(), pid: process.pid, user: userName(), version: toolVersion() };
 }
 

@@ -56,7 +56,7 @@ export async function playFrameSeed(seed: number): Promise<FrameSeedResult> {
     await judge("inspect", async () => {
       const facts = await gatherFacts({
         ...{ cluster, zk, rootPath: ROOT, zkHosts: [], db: undefined, table: undefined },
-        ...{ maxLag: 10n, seen: undefined, signal: new AbortController().signal },
+        ...{ maxLag: 10n, knownOffsetsStore: undefined, signal: new AbortController().signal },
         print,
       });
       finish(inspectFacts(facts));

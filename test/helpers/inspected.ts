@@ -47,7 +47,7 @@ export function factsOf(
       table: choice.scope?.table,
       lost: choice.lost ?? [],
       maxLag: choice.maxLag ?? 10_000n,
-      seen: createKnownOffsetsStore({
+      knownOffsetsStore: createKnownOffsetsStore({
         zk,
         clock: virtual.clock,
         rootPath: "/openmldb",

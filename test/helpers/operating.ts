@@ -41,7 +41,7 @@ export function operateOn(
       limits: { ...LIMITS, ...limits },
       signal: new AbortController().signal,
       onEvent,
-      seen: {
+      knownOffsetsStore: {
         read: () => Promise.resolve(remembered),
         remember: () => Promise.resolve(),
         forget: () => Promise.resolve(),

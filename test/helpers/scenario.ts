@@ -6,9 +6,10 @@ import { StorageMode } from "../../src/gen/openmldb/common_pb.js";
 import { TableInfoSchema } from "../../src/gen/openmldb/nameserver_pb.js";
 import type { PartitionId } from "../../src/model/cluster-state.js";
 import { partitionName, viewPartitions } from "../../src/model/partition-view.js";
+import type { Method } from "../../src/model/plan.js";
 import { observe } from "../../src/observe/cluster.js";
 import { NO_ATTEMPTS } from "../../src/planning/attempt-history.js";
-import { type Method, plannerOf } from "../../src/planning/method.js";
+import { plannerOf } from "../../src/planning/method.js";
 import { reportText } from "../../src/report/recovery-report.js";
 import { SANDBOX_SCHEMA } from "../../src/sandbox/model/disk.js";
 import {

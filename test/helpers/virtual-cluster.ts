@@ -98,7 +98,7 @@ export async function startVirtualCluster(
             onEvent: (event) => events.push(event),
             again,
             print,
-            seen: createKnownOffsetsStore({
+            knownOffsetsStore: createKnownOffsetsStore({
               zk: treeZooKeeper(tree),
               clock,
               rootPath: "/openmldb",

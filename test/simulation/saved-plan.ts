@@ -1,7 +1,7 @@
 import { parsePlan, planDigest } from "../../src/commands/plan-store.js";
 import { look } from "../../src/execution/look.js";
+import type { Method } from "../../src/model/plan.js";
 import { finish } from "../../src/model/work.js";
-import type { Method } from "../../src/planning/method.js";
 import { type RecoveryPlan, refusalOf } from "../../src/planning/recovery-plan.js";
 import { planDocument, savedPlan } from "../../src/planning/saved-plan.js";
 import { jsonText } from "../../src/util/text.js";

@@ -1,6 +1,6 @@
 import { messageOf } from "../../src/errors.js";
 import { partitionName } from "../../src/model/partition-view.js";
-import type { Method } from "../../src/planning/method.js";
+import type { Method } from "../../src/model/plan.js";
 import { opsPath } from "../../src/run/owner.js";
 import type { Random } from "../../src/sandbox/model/random.js";
 import { Checks, type Violation } from "./checkers.js";

@@ -5,8 +5,8 @@ import type { Rules } from "../../src/execution/rules.js";
 import type { Loss } from "../../src/model/loss.js";
 import type { OnEvent, RunEvent } from "../../src/model/outcome.js";
 import { partitionName } from "../../src/model/partition-view.js";
+import type { Method } from "../../src/model/plan.js";
 import { stepText } from "../../src/model/step.js";
-import type { Method } from "../../src/planning/method.js";
 import type { RecoveryPlan } from "../../src/planning/recovery-plan.js";
 import type { Guard } from "../../src/run/guard.js";
 import { createKnownOffsetsStore } from "../../src/run/known-offsets-store.js";
@@ -114,7 +114,12 @@ export async function runTool(
       },
       earlier,
       rules: plant.rules,
-      seen: createKnownOffsetsStore({ zk: tool.zk, clock: tool.cluster.clock, rootPath, onEvent }),
+      knownOffsetsStore: createKnownOffsetsStore({
+        zk: tool.zk,
+        clock: tool.cluster.clock,
+        rootPath,
+        onEvent,
+      }),
     });
     if ("error" in ended) earlier = ended.progress;
     return ended;

@@ -7,7 +7,7 @@ import type {
   TableClaim,
   TabletClaim,
 } from "../model/cluster-state.js";
-import type { SharedLook, SharedPoll } from "./coalesced-calls.js";
+import type { SharedPoll, SharedRead } from "./coalesced-calls.js";
 
 /** Identifies a table. */
 export interface TableName {
@@ -18,7 +18,7 @@ export interface TableName {
 /**
  * The reads that all partitions of a run share: one call serves all callers that ask at the same time.
  */
-export interface SharedLooks {
+export interface SharedReads {
   readonly cluster: Cluster;
   /** Aborted when the run is to stop. */
   readonly signal: AbortSignal;
@@ -32,18 +32,18 @@ export interface SharedLooks {
     id: { readonly tid: number; readonly pid: number },
   ) => SharedPoll<FollowerList>;
   /** The nameserver's record of a table; undefined if there is no table of that name. */
-  readonly recordOf: (table: TableName) => SharedLook<TableClaim | undefined>;
+  readonly recordOf: (table: TableName) => SharedRead<TableClaim | undefined>;
   /** The nameserver's ops. */
   readonly ops: SharedPoll<readonly Op[]>;
   /** Tablets declared lost by the operator. */
   readonly lost: ReadonlySet<Endpoint>;
   /** The nameserver's list of tablets. */
-  readonly tablets: SharedLook<ReadonlyMap<Endpoint, TabletClaim>>;
+  readonly tablets: SharedRead<ReadonlyMap<Endpoint, TabletClaim>>;
   /** The tablets that are registered in ZooKeeper. */
-  readonly registered: SharedLook<ReadonlySet<Endpoint>>;
+  readonly registered: SharedRead<ReadonlySet<Endpoint>>;
   /**
    * Registered tablets whose registration was left behind, with its znode; see
    * `Cluster.leftRegistration`.
    */
-  readonly leftRegistrations: SharedLook<ReadonlyMap<Endpoint, string>>;
+  readonly leftRegistrations: SharedRead<ReadonlyMap<Endpoint, string>>;
 }
