@@ -17,7 +17,7 @@ import {
 
 const [zkCluster = "127.0.0.1:2181", zkRootPath = "/openmldb"] = process.argv.slice(2);
 
-// Ctrl-C ends a run within 5 s, with auto_failover put back.
+// Ctrl-C ends a run within 5 s, with auto_failover restored.
 const stop = new AbortController();
 process.once("SIGINT", () => stop.abort());
 const { signal } = stop;

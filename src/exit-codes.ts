@@ -33,7 +33,7 @@ export const EXIT_MEANINGS: readonly (readonly [string, string])[] = [
   ["5", "another run is at work on this cluster"],
   ["6", "the cluster has changed since the plan was made (--apply), nothing was changed"],
   ["7", "a time limit ended the run"],
-  ["9", "auto_failover could not be put back (wins over the others)"],
+  ["9", "auto_failover could not be restored (wins over the others)"],
   ["10", "something is not healthy (inspect, and --dry_run with --detailed_exitcode)"],
   ["128+n", "ended by signal n"],
 ];

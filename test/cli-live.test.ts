@@ -77,7 +77,7 @@ test("Ctrl-C removes the block and prints what is done, what is left and which o
   const { code, end } = await recoverdata(sandbox, [[/waiting for ops/, "\x03"]], "--yes");
   expect(code).toBe(130);
   expect(end).not.toMatch(BLOCK);
-  expect(end).toMatch(/SIGINT: stopping, putting things back/);
+  expect(end).toMatch(/SIGINT: stopping, restoring auto_failover/);
   expect(end).toMatch(/\d+ changes? made; \d+ of 8 partitions/);
   expect(end).toMatch(/to see what is left:\n {2}openmldb-ops inspect /);
   expect(end).toMatch(/to continue:\n {2}openmldb-ops --cmd=recoverdata /);
@@ -132,6 +132,6 @@ test("Ctrl-C of a reading command does not mention auto_failover", async () => {
   for (const { code, stderr } of ended) {
     expect(code, stderr).toBe(130);
     expect(stderr).toContain("SIGINT: stopping (again to exit at once)");
-    expect(stderr).not.toMatch(/putting|auto_failover|changes? made|to continue/);
+    expect(stderr).not.toMatch(/restoring|auto_failover|changes? made|to continue/);
   }
 });

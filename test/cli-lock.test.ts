@@ -116,7 +116,7 @@ test.each([
   [["inspect"], 10, "auto_failover is on\n"],
   [["confget", "auto_failover"], 0, "auto_failover  true\n"],
 ] as const)(
-  "after kill -9 during a run, %j names the run and puts the value back",
+  "after kill -9 during a run, %j names the run and restores the value",
   async (words, code, said) => {
     const sandbox = await brokenSandbox();
     await killedRun(sandbox);
@@ -125,7 +125,7 @@ test.each([
     expect(next.stdout).toContain(said);
     expect(next.stderr).toMatch(/its process is gone; waiting for ZooKeeper to end its session/);
     expect(next.stderr).toMatch(
-      /run \S+ \(user .* since .*\) ended without putting auto_failover back/,
+      /run \S+ \(user .* since .*\) ended without restoring auto_failover/,
     );
     expect({ on: isOn(sandbox), marker: has(sandbox, MARKER), lock: has(sandbox, LOCK) }).toEqual({
       on: true,
@@ -142,7 +142,7 @@ test.each([
   },
 );
 
-test("after kill -9 during a run, recoverdata continues and puts the original value back", async () => {
+test("after kill -9 during a run, recoverdata continues and restores the original value", async () => {
   const sandbox = await brokenSandbox();
   await killedRun(sandbox);
   for (const name of sandbox.model.tablets.keys()) sandbox.model.slowLoad(name, 0);
@@ -158,13 +158,13 @@ test("after kill -9 during a run, recoverdata continues and puts the original va
   expect(sandbox.model.healthy()).toEqual([]);
 });
 
-test("after kill -9 a dry run changes nothing, and names the run and the command that puts the value back", async () => {
+test("after kill -9 a dry run changes nothing, and names the run and the command that restores the value", async () => {
   const sandbox = await brokenSandbox();
   await killedRun(sandbox);
   const dry = await ops(sandbox, ["recoverdata", "--dry_run"]);
   expect(dry.code, dry.stderr).toBe(0);
   expect(dry.stderr).toMatch(
-    /run \S+ \(user .*\) ended without putting auto_failover back to true; a dry run changes nothing: .*: openmldb-ops restore --zk_cluster=/,
+    /run \S+ \(user .*\) ended without restoring auto_failover to true; a dry run changes nothing: .*: openmldb-ops restore --zk_cluster=/,
   );
   expect({ on: isOn(sandbox), marker: has(sandbox, MARKER) }).toEqual({ on: false, marker: true });
 });
@@ -217,21 +217,21 @@ test("restore reports a wrong root path and writes nothing there", async () => {
   expect(has(sandbox, "/nope")).toBe(false);
 });
 
-test("restore that cannot put the value back exits with 9, and the last line is the command to try again", async () => {
+test("restore that cannot restore the value exits with 9, and the last line is the command to try again", async () => {
   const sandbox = await brokenSandbox();
   await killedRun(sandbox);
   for (const name of sandbox.nameservers) sandbox.model.hang(name);
   let isSent = false;
   const failed = await ops(sandbox, ["restore"], {
     onStderr(said, child) {
-      if (isSent || !said.includes("ended without putting")) return;
+      if (isSent || !said.includes("ended without restoring")) return;
       isSent = true;
       child.kill("SIGINT");
     },
   });
   expect(failed.code, failed.stderr).toBe(9);
   expect(failed.stderr.trim().split("\n").at(-1)).toMatch(
-    /could not be put back .*: openmldb-ops restore --zk_cluster=/,
+    /could not be restored .*: openmldb-ops restore --zk_cluster=/,
   );
   expect(has(sandbox, MARKER)).toBe(true);
 });

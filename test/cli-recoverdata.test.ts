@@ -96,7 +96,7 @@ describe("recoverdata over gRPC", () => {
     ["SIGTERM", 143],
     ["SIGHUP", 129],
   ] as const)(
-    "%s during a run: auto_failover is put back within 5 s, exit %i",
+    "%s during a run: auto_failover is restored within 5 s, exit %i",
     async (signal, exit) => {
       const sandbox = await brokenSandbox(1);
       let sinceSignal = startTurnClock();
@@ -116,7 +116,7 @@ describe("recoverdata over gRPC", () => {
     },
   );
 
-  test("a second signal exits at once and prints how to put auto_failover back", async () => {
+  test("a second signal exits at once and prints how to restore auto_failover", async () => {
     const sandbox = await brokenSandbox(1);
     const { code, stderr } = await recoverdata(
       sandbox,
@@ -129,11 +129,11 @@ describe("recoverdata over gRPC", () => {
     );
     expect(code, stderr).toBe(130);
     expect(stderr).toContain(
-      `put it back with: openmldb-ops restore --zk_cluster=${sandbox.zkCluster} --zk_root_path=/openmldb`,
+      `restore it with: openmldb-ops restore --zk_cluster=${sandbox.zkCluster} --zk_root_path=/openmldb`,
     );
   });
 
-  test("auto_failover that cannot be put back: exit 9, and the last line is the command that does it", async () => {
+  test("auto_failover that cannot be restored: exit 9, and the last line is the command that does it", async () => {
     const sandbox = await brokenSandbox(1);
     const { code, stderr } = await recoverdata(
       sandbox,
@@ -145,7 +145,7 @@ describe("recoverdata over gRPC", () => {
     );
     expect(code, stderr).toBe(9);
     expect(stderr.trim().split("\n").at(-1)).toMatch(
-      /could not be put back .*do it by hand: openmldb-ops restore --zk_cluster=/,
+      /could not be restored .*do it by hand: openmldb-ops restore --zk_cluster=/,
     );
     for (const one of sandbox.nameservers) sandbox.model.resume(one);
     const put = await runBin([
@@ -157,7 +157,7 @@ describe("recoverdata over gRPC", () => {
     expect(await autoFailover(sandbox)).toBe("true");
   });
 
-  test("a time limit ends the run with exit 7, and auto_failover is put back", async () => {
+  test("a time limit ends the run with exit 7, and auto_failover is restored", async () => {
     const sandbox = await brokenSandbox(1);
     const { code, stderr } = await recoverdata(sandbox, ["--timeout=2s"]);
     expect(code, stderr).toBe(7);

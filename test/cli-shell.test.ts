@@ -83,7 +83,7 @@ describe.concurrent("help and version", () => {
     expect(stdout.indexOf("Examples:")).toBeGreaterThan(stdout.indexOf("Exit codes:"));
     expect(stdout).toMatch(/--concurrency=N +partitions worked on at the same\s+time \[128\]/);
     expect(stdout).toMatch(/--zk_cluster=HOST:PORT,\.\.\. +[^\n]*\s+\(required\)/);
-    expect(stdout).toMatch(/^ {2}9 +auto_failover could not be put back/m);
+    expect(stdout).toMatch(/^ {2}9 +auto_failover could not be restored/m);
   });
 
   it("without a command the help is shown and the exit code is not 0", async () => {
@@ -282,7 +282,7 @@ describe.concurrent("signals", () => {
     const script = `
       const { watchSignals } = await import(${module});
       const watch = watchSignals((line) => process.stderr.write(line + "\\n"));
-      watch.onSecond(() => { process.stderr.write("put it back by hand\\n"); return true; });
+      watch.onSecond(() => { process.stderr.write("restore it by hand\\n"); return true; });
       process.stderr.write("watching\\n");
       setInterval(() => {}, 1000);
     `;
@@ -298,7 +298,7 @@ describe.concurrent("signals", () => {
       code: 143,
       stdout: "",
       stderr:
-        "watching\nSIGINT: stopping, putting things back (again to exit at once)\nput it back by hand\n",
+        "watching\nSIGINT: stopping, restoring auto_failover (again to exit at once)\nrestore it by hand\n",
     });
   });
 

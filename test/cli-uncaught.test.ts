@@ -71,7 +71,7 @@ describe("many uncaught errors", () => {
     expect(await autoFailover(sandbox)).toBe("true");
   });
 
-  test("exit 9 with the command to type if it cannot be put back", async () => {
+  test("exit 9 with the command to type if it cannot be restored", async () => {
     const { code, stderr, endedAfterMs } = await recoverWith(
       /UpdateTableAliveStatus/,
       ({ nameservers, model }) => {
@@ -133,7 +133,7 @@ describe("many uncaught errors", () => {
     );
     expect(result.code, result.stderr).toBe(1);
     expect(result.stderr).toContain("planted: thrown in a callback");
-    expect(result.stderr).not.toMatch(/^\s+at |could not be put back/m);
+    expect(result.stderr).not.toMatch(/^\s+at |could not be restored/m);
     expect(await autoFailover(sandbox)).toBe("true");
   });
 

@@ -82,7 +82,7 @@ function lost({ model }: VirtualCluster): number {
 
 const statuses = (report: RunReport) => report.partitions.map((one) => one.status).sort();
 
-test("if it is put back while a decision is open, the nameserver discards the rows that only the returning tablet holds", async () => {
+test("if it is restored while a decision is open, the nameserver discards the rows that only the returning tablet holds", async () => {
   const virtual = await undecided();
   const report = await recovered(virtual, await startTool(virtual, "first"));
   expect(statuses(report)).toContain("needs-decision");
@@ -122,7 +122,7 @@ test("if left off, it stays off until no decision is open, and no row is lost", 
   expect(lost(virtual)).toBe(0);
 });
 
-test("a planned operation leaves it off; restore puts it back", async () => {
+test("a planned operation leaves it off; the command restore ends that", async () => {
   const virtual = await undecided();
   await recovered(virtual, await startTool(virtual, "first"), true);
   const tool = await startTool(virtual, "operation");
@@ -142,7 +142,7 @@ test("a planned operation leaves it off; restore puts it back", async () => {
   expectAllBack(virtual);
 });
 
-test("a nameserver that never saw the absent tablet does nothing when it registers: putting back loses no row", async () => {
+test("a nameserver that never saw the absent tablet does nothing when it registers: restoring auto_failover loses no row", async () => {
   const virtual = await undecided(true);
   const report = await recovered(virtual, await startTool(virtual, "first"));
   expect(statuses(report)).toContain("needs-decision");

@@ -122,7 +122,7 @@ describe("recover", () => {
     expect((await unhealthyIn(connection)).length).toBeGreaterThanOrEqual(before.length);
   });
 
-  test("an abort during a run ends it, with auto_failover put back and the lock released", async () => {
+  test("an abort during a run ends it, with auto_failover restored and the lock released", async () => {
     const sandbox = await brokenSandbox(true);
     for (const name of sandbox.model.tablets.keys()) sandbox.model.slowLoad(name, 2_000_000);
     const connection = await connected(sandbox);

@@ -227,7 +227,7 @@ describe("a session that is lost during a run", () => {
     expectAllBack(virtual);
   });
 
-  test("and the new observation fails: the value is put back in any case", async () => {
+  test("and the new observation fails: the value is restored in any case", async () => {
     const virtual = await brokenCluster();
     const tool = await startTool(virtual, "unlucky");
     const run = tool.recover();
@@ -297,7 +297,7 @@ describe("a session that is lost during a run", () => {
     expectAllBack(virtual);
   });
 
-  test("repeatedly: the run ends, with the value put back", async () => {
+  test("repeatedly: the run ends, with the value restored", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");
     const stop = virtual.model.tree.onChange(({ type, path }) => {
@@ -427,7 +427,7 @@ describe("a ZooKeeper that is silent", () => {
     expectAllBack(virtual);
   });
 
-  test("permanently: the run ends, reports that the value is not put back, and the next run does it", async () => {
+  test("permanently: the run ends, reports that the value is not restored, and the next run does it", async () => {
     const virtual = await brokenCluster(5_000);
     const tool = await startTool(virtual, "one");
     const run = tool.recover();

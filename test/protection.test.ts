@@ -84,7 +84,7 @@ describe("a killed run", () => {
   });
 
   test.each(Array.from({ length: BOUNDARIES }, (_, index) => index))(
-    "at boundary %i never leaves the value off without a marker, and the next command puts it back",
+    "at boundary %i never leaves the value off without a marker, and the next command restores it",
     async (index) => {
       for (const next of ["settle", "recover"] as const) {
         const virtual = await brokenCluster();
@@ -134,7 +134,7 @@ describe("a killed run", () => {
     expectAllBack(virtual);
   });
 
-  test("on a cluster that is healthy by now: recoverdata puts the value back in any case", async () => {
+  test("on a cluster that is healthy by now: recoverdata restores the value in any case", async () => {
     const virtual = await healthyCluster();
     const admin = await startTool(virtual, "admin");
     const { owner } = (await startTool(virtual, "victim")).parts;
@@ -195,7 +195,7 @@ describe("a marker that asks for auto_failover off", () => {
     expect(isOn(virtual)).toBe(true);
   });
 
-  test("a run with changes puts back the nameserver's value, not the marker's", async () => {
+  test("a run with changes restores the nameserver's value, not the marker's", async () => {
     const virtual = await brokenCluster();
     const data = encode(OWNER, { original: false });
     virtual.model.tree.create(MARKER, data, { parents: true });
@@ -231,7 +231,7 @@ describe("another client switches auto_failover on during the run", () => {
     expectAllBack(virtual);
   });
 
-  test("with --keep_off it is switched off again, and put back at the end", async () => {
+  test("with --keep_off it is switched off again, and restored at the end", async () => {
     const { virtual, tool, run, switchOn } = await switchedOn({ keepsOff: true });
     await switchOn();
     expect(await virtual.clock.run(run, HOUR)).toHaveProperty("report");
@@ -260,7 +260,7 @@ describe("another client switches auto_failover on during the run", () => {
   });
 });
 
-describe("putting the value back", () => {
+describe("restoring the value", () => {
   test("is retried while the nameserver fails over", async () => {
     const virtual = await brokenCluster();
     const tool = await startTool(virtual, "one");

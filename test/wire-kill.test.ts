@@ -213,7 +213,7 @@ function expectRefusal(loser: TimedRun, winner: TimedRun, why: string): void {
 
 describe("real processes, a real ZooKeeper", () => {
   test(
-    `kill -9 at ${KILLS} moments (seed ${SEED}): the next run puts auto_failover back and ends well`,
+    `kill -9 at ${KILLS} moments (seed ${SEED}): the next run restores auto_failover and ends well`,
     async () => {
       const random = seededRandom(SEED);
       const wholeMs = new Map<Method, number>();
@@ -295,7 +295,7 @@ describe("real processes, a real ZooKeeper", () => {
       expect(one.stderr, told).toContain(`pid ${killed.pid},`);
       expect(one.stderr, told).toContain("its process is gone");
     }
-    expect(winner.stderr, told).toContain("ended without putting auto_failover back");
+    expect(winner.stderr, told).toContain("ended without restoring auto_failover");
     await expectWhole(told);
   });
 });

@@ -55,7 +55,7 @@ export function watchSignals(print: (line: string) => void): SignalWatch {
     }
     first = name;
     if (controller.signal.aborted) return;
-    const doing = handler === undefined ? "stopping" : "stopping, putting things back";
+    const doing = handler === undefined ? "stopping" : "stopping, restoring auto_failover";
     print(`${name}: ${doing} (again to exit at once)`);
     controller.abort(interruptedBy(name));
   };

@@ -33,7 +33,7 @@ export const CONF_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "restore",
-    summary: "put auto_failover back after a run that was killed; does nothing else",
+    summary: "restore auto_failover after a run that was killed; does nothing else",
     examples: ["restore", "restore --dry_run"],
     specs: restoreSpecs,
     load: () => import("../commands/restore.js"),

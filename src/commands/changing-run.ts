@@ -156,7 +156,7 @@ export function underLock<T>(
   let guard: Guard | undefined;
   io.onSecondSignal(() => {
     if (guard?.isEngaged() !== true) return false;
-    io.stderr.write(`auto_failover may be off now; put it back with: ${restoreCommand(flags)}\n`);
+    io.stderr.write(`auto_failover may be off now; restore it with: ${restoreCommand(flags)}\n`);
     return true;
   });
   const { waitLockMs, keepOff: keepsOff } = flags;

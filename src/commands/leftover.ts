@@ -38,7 +38,7 @@ export async function tellLeftover(
       return;
     }
     io.log.warn(
-      `${run} ended without putting auto_failover back to ${left.original}; a dry run changes nothing: the command itself puts it back at its end, and this does at once: ${restoreCommand(flags)}`,
+      `${run} ended without restoring auto_failover to ${left.original}; a dry run changes nothing: the command itself restores it at its end, and this does at once: ${restoreCommand(flags)}`,
     );
   } catch (thrown) {
     io.signal.throwIfAborted();

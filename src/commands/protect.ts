@@ -68,7 +68,7 @@ export function restoreCommand(flags: CommonFlags): string {
 /** Prints, as the last line of a run, that auto_failover could not be restored. */
 export function tellNotRestored(why: string, flags: CommonFlags, io: CommandIo): void {
   io.stderr.write(
-    `openmldb-ops: auto_failover could not be put back (${safe(why)}); do it by hand: ${restoreCommand(flags)}\n`,
+    `openmldb-ops: auto_failover could not be restored (${safe(why)}); do it by hand: ${restoreCommand(flags)}\n`,
   );
 }
 
@@ -105,7 +105,7 @@ async function settled(parts: RunParts, io: CommandIo): Promise<Leftover | undef
   } catch (thrown) {
     io.signal.throwIfAborted();
     if (!(thrown instanceof OpsError) || thrown.code === "no-cluster") throw thrown;
-    io.log.warn(`auto_failover is not put back after an earlier run: ${messageOf(thrown)}`);
+    io.log.warn(`auto_failover is not restored after an earlier run: ${messageOf(thrown)}`);
     return undefined;
   }
 }

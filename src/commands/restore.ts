@@ -43,10 +43,10 @@ async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
   const marker = left?.kind === "marker" ? left : undefined;
   const text =
     left === undefined
-      ? "nothing to put back: no run left auto_failover changed"
+      ? "nothing to restore: no run left auto_failover changed"
       : marker === undefined
         ? "the marker of an earlier run in ZooKeeper cannot be read, so the old value of auto_failover is not known"
-        : `auto_failover would be put back to ${marker.original}: ${ownerText(marker.owner)} left it`;
+        : `auto_failover would be restored to ${marker.original}: ${ownerText(marker.owner)} left it`;
   const head = { schemaVersion: SCHEMA_VERSION, command: "restore", dryRun: true };
   io.stdout.write(
     flags.output === "json"
@@ -73,7 +73,7 @@ function tell(left: Settled, flags: RestoreFlags, io: CommandIo): number {
 function verdict(left: Settled): { exitCode: number; text: string } {
   switch (left.kind) {
     case "none":
-      return { exitCode: EXIT.ok, text: "nothing to put back: no run left auto_failover changed" };
+      return { exitCode: EXIT.ok, text: "nothing to restore: no run left auto_failover changed" };
     case "restored":
       return { exitCode: EXIT.ok, text: `auto_failover is ${left.value} again` };
     case "left-off":
@@ -84,6 +84,6 @@ function verdict(left: Settled): { exitCode: number; text: string } {
         text: `auto_failover is left as it is: the marker in ZooKeeper (${left.path}) does not say what it was`,
       };
     case "failed":
-      return { exitCode: EXIT.notRestored, text: "auto_failover could NOT be put back" };
+      return { exitCode: EXIT.notRestored, text: "auto_failover could NOT be restored" };
   }
 }

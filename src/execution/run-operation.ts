@@ -106,7 +106,7 @@ export async function runOperation(
   const notRestored = await guard.restore();
   if (plan === undefined || !hasBegun) {
     if (notRestored !== undefined) {
-      const text = `auto_failover could not be put back (${notRestored}); the next command will do it`;
+      const text = `auto_failover could not be restored (${notRestored}); the next command will do it`;
       onEvent({ kind: "warning", text });
     }
     throw error;

@@ -59,7 +59,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
   {
     code: "marker-left",
     level: "error",
-    effect: "auto_failover stays off until it is put back",
+    effect: "auto_failover stays off until it is restored",
     find: (facts) => {
       const marker = leftMarker(facts);
       if (marker === undefined || marker.leftOffSince !== undefined || facts.state.autoFailover) {
@@ -68,7 +68,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
       return [
         {
           subject: CLUSTER,
-          text: `${ownerText(marker.owner)} ended without putting auto_failover back to ${marker.original}`,
+          text: `${ownerText(marker.owner)} ended without restoring auto_failover to ${marker.original}`,
           next: [changing("run", facts.print({ cmd: "restore" }))],
         },
       ];
@@ -83,7 +83,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
       return one(
         marker !== undefined && facts.state.autoFailover,
         () =>
-          `auto_failover is on, but ZooKeeper still has the note of ${marker && ownerText(marker.owner)} that it is to be put back`,
+          `auto_failover is on, but ZooKeeper still has the note of ${marker && ownerText(marker.owner)} that it is to be restored`,
         [changing("run", facts.print({ cmd: "restore" }))],
       );
     },
@@ -104,7 +104,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
           next: [
             unhealthy.length === 0
               ? changing("run", print({ cmd: "recoverdata" }))
-              : changing("decide; then, to put it back", print({ cmd: "recoverdata" }), "thought"),
+              : changing("decide; then, to restore it", print({ cmd: "recoverdata" }), "thought"),
           ],
         },
       ];
@@ -140,7 +140,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
   {
     code: "auto-failover-held-off",
     level: "note",
-    effect: "the run keeps it off while it works and then puts it back",
+    effect: "the run keeps it off while it works and then restores it",
     find: (facts) => {
       const owner = liveOwner(facts);
       return one(

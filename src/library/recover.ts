@@ -175,7 +175,7 @@ function reportOf(ended: RecoverResult, print: PrintCommand): RunReport {
   if (notRestored === undefined) throw error;
   throw new OpsError({
     code: error instanceof OpsError ? error.code : "refused",
-    message: `${messageOf(error)}; auto_failover could not be put back: ${notRestored}`,
+    message: `${messageOf(error)}; auto_failover could not be restored: ${notRestored}`,
     hint: print({ cmd: "restore" }),
     cause: error,
   });

@@ -103,9 +103,9 @@ export interface ReportCounts {
 export interface AutoFailoverFacts {
   readonly before: boolean;
   readonly after: boolean | null;
-  /** Why it could not be put back; null if it is as it was. */
+  /** Why it could not be restored; null if it is as it was. */
   readonly notRestored: string | null;
-  /** The command that puts it back; null if there is nothing to put back. */
+  /** The command that restores it; null if there is nothing to restore. */
   readonly restoreCommand: string | null;
 }
 

@@ -147,7 +147,7 @@ function countTiles(counts: ReportCounts): string[] {
 }
 
 function autoFailoverTile({ before, after, notRestored }: AutoFailoverFacts): string {
-  if (notRestored !== null) return tile("off", "auto_failover, NOT put back", "bad");
+  if (notRestored !== null) return tile("off", "auto_failover, NOT restored", "bad");
   return tile((after ?? before) ? "on" : "off", "auto_failover");
 }
 
@@ -158,7 +158,7 @@ function leftSection({ left, autoFailover }: ReportDocument): string[] {
       ? []
       : [
           {
-            ways: [{ what: "put auto_failover back", command: restore, partitions: 0 }],
+            ways: [{ what: "restore auto_failover", command: restore, partitions: 0 }],
           },
         ];
   const all = [...first, ...left];

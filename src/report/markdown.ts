@@ -85,7 +85,7 @@ function countLines({ counts, autoFailover, run }: ReportDocument): string[] {
       "auto\\_failover",
       notRestored === null
         ? `${now} (before: ${before ? "on" : "off"})`
-        : `**could not be put back**: ${text(notRestored)}`,
+        : `**could not be restored**: ${text(notRestored)}`,
     ]);
   }
   if (run.changes !== null) rows.push(["changes", numberText(run.changes)]);
@@ -94,7 +94,7 @@ function countLines({ counts, autoFailover, run }: ReportDocument): string[] {
 
 function leftLines({ left, autoFailover }: ReportDocument): string[] {
   const restore = autoFailover?.restoreCommand ?? null;
-  const first = restore === null ? [] : [`Put auto\\_failover back:\n\n${code(restore)}`];
+  const first = restore === null ? [] : [`Restore auto\\_failover:\n\n${code(restore)}`];
   const items = [...first, ...left.slice(0, COMMANDS_MAX).map(todoText)];
   if (items.length === 0) return [];
   const more = left.length - COMMANDS_MAX;

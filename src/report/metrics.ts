@@ -127,7 +127,7 @@ function clusterMetrics({ counts, autoFailover, tablets, findings }: ReportDocum
     ),
     one(
       "auto_failover_not_restored",
-      "Whether the last run could not put auto_failover back.",
+      "Whether the last run could not restore auto_failover.",
       autoFailover && Number(autoFailover.notRestored !== null),
     ),
   ];

@@ -11,7 +11,7 @@ import type { ResultRows } from "./recovery-rows.js";
 export interface OperationCommands {
   /** Continues the operation. */
   readonly goOn: string;
-  /** Puts auto_failover back. */
+  /** Restores auto_failover. */
   readonly restore: string;
 }
 

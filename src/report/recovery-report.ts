@@ -322,11 +322,11 @@ function lostLines({ lost }: RunReport): string[] {
 function guardLines(report: RunReport, isLogSeen: boolean): string[] {
   const { before, notRestored, isLeftOff } = report.autoFailover;
   if (notRestored !== undefined) {
-    return [`auto_failover COULD NOT BE PUT BACK to true: ${safe(notRestored)}`];
+    return [`auto_failover COULD NOT BE RESTORED to true: ${safe(notRestored)}`];
   }
   if (isLeftOff) {
     return [
-      "auto_failover is left off on purpose: partitions need a decision; recoverdata puts it back when none needs one",
+      "auto_failover is left off on purpose: partitions need a decision; recoverdata restores it when none needs one",
     ];
   }
   // The log shows that the value was switched.

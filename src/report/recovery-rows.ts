@@ -38,7 +38,7 @@ export const NO_ROWS = {
 /**
  * The result of a recovery as rows of a report.
  *
- * @param restoreCommand Puts auto_failover back.
+ * @param restoreCommand Restores auto_failover.
  */
 export function recoveryRows(report: RunReport, restoreCommand: string): ResultRows {
   const counts = countsOf(report);
@@ -97,7 +97,7 @@ function resultOf(counts: ReportCounts, notRestored: string | undefined): Verdic
 
 function headlineOf(counts: ReportCounts, notRestored: string | undefined): string {
   const { partitions, recovered, unhealthy, serving } = counts;
-  const guard = notRestored === undefined ? "" : "; auto_failover could not be put back";
+  const guard = notRestored === undefined ? "" : "; auto_failover could not be restored";
   if (unhealthy === 0) {
     const how = recovered === 0 ? "there was nothing to do" : `${recovered} recovered`;
     return `all ${partitions} partitions are healthy, ${how}${guard}`;

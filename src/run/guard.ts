@@ -10,7 +10,7 @@ export function isOn(conf: ReadonlyMap<string, string>): boolean {
   return conf.get(KEY) === "true";
 }
 
-/** How long putting the value back may take: a failover of the nameserver takes 8 to 20 s. */
+/** How long restoring the value may take: a failover of the nameserver takes 8 to 20 s. */
 const PATIENCE_MS = 60_000;
 /** The same after a signal: a stopped run must exit within 5 s and has further work to do. */
 const STOPPED_PATIENCE_MS = 3_000;
@@ -18,7 +18,7 @@ const PAUSE_MS = 200;
 /** How often a value that another client switches on is switched off again, if requested. */
 const OFF_AGAIN_MAX = 3;
 
-/** The persistent marker of the value to put back if this process dies. */
+/** The persistent marker of the value to restore if this process dies. */
 export interface GuardMarker {
   /**
    * Writes the marker; safe to repeat.
@@ -33,34 +33,34 @@ export interface GuardMarker {
 /** The parts of a guard. */
 export interface GuardOptions {
   readonly cluster: Cluster;
-  /** The value to put back. */
+  /** The value to restore. */
   readonly before: boolean;
   readonly onEvent: OnEvent;
   /** Absent: only this process knows the value. */
   readonly marker?: GuardMarker;
   /**
    * Whether this run has taken over the marker of an earlier run that died and may have left the value
-   * off: the value is put back even if this run changes nothing.
+   * off: the value is restored even if this run changes nothing.
    */
   readonly isTakenOver?: boolean;
   /** Whether that earlier run ended normally and left the value off on purpose. */
   readonly wasLeftOff?: boolean;
   /**
    * Called before each change of the value. Throws OpsError `lock-lost` if another run holds the lock
-   * and has taken the marker over: that run then puts the value back.
+   * and has taken the marker over: that run then restores the value.
    */
   readonly permit?: () => Promise<void>;
   /** Whether a value that another client switches on is switched off again, at most three times. */
   readonly keepsOff?: boolean;
   /**
-   * Aborted when the process receives a signal: the time for putting the value back is then shorter.
+   * Aborted when the process receives a signal: the time for restoring the value is then shorter.
    */
   readonly stopSignal?: AbortSignal;
 }
 
 /** Keeps auto_failover off while the cluster is being changed. */
 export interface Guard {
-  /** The value that is put back at the end. */
+  /** The value that is restored at the end. */
   readonly before: boolean;
   /**
    * Switches the value off, once, if it was on; the marker is written first. Call before every change.
@@ -85,16 +85,16 @@ export interface Guard {
   /** True if the value is left off on purpose at the end. */
   isLeftOff(): boolean;
   /**
-   * Refuses {@link Guard.engage} from now on, and waits for one in flight. Does not put the value back.
+   * Refuses {@link Guard.engage} from now on, and waits for one in flight. Does not restore the value.
    */
   close(): Promise<void>;
   /**
-   * Puts the value back if this run changed it, reads it back and removes the marker. A value that is
-   * to be left off stays off, and the marker records it; if that cannot be written, the value is put
-   * back.
+   * Restores the value if this run changed it, reads it back and removes the marker. A value that is
+   * to be left off stays off, and the marker records it; if that cannot be written, the value is
+   * restored.
    *
    * @returns Undefined if the value is as before or another run is responsible for it; else why it
-   *   could not be put back.
+   *   could not be restored.
    */
   restore(): Promise<string | undefined>;
 }
@@ -178,7 +178,7 @@ class ValueGuard implements Guard {
       await patience.within("the nameserver, asked to switch it off,", this.close());
       if (!this.#mayBeOff) return undefined;
       if (await this.#noteLeftOff(patience)) return undefined;
-      const why = this.#isTheirs ? undefined : await this.#putBack(patience);
+      const why = this.#isTheirs ? undefined : await this.#restoreValue(patience);
       if (why !== undefined) return why;
       await this.#removeMarker(patience);
       if (!this.#isTheirs)
@@ -198,7 +198,7 @@ class ValueGuard implements Guard {
   async #switchOff(): Promise<void> {
     const { cluster, onEvent, permit, marker } = this.#options;
     await permit?.();
-    // From here on the value may have to be put back.
+    // From here on the value may have to be restored.
     this.#mayBeOff = true;
     await marker?.write(this.#isLeftOff);
     onEvent({ kind: "note", text: "switching auto_failover off" });
@@ -229,7 +229,7 @@ class ValueGuard implements Guard {
     return "off";
   }
 
-  async #putBack(patience: Patience): Promise<string | undefined> {
+  async #restoreValue(patience: Patience): Promise<string | undefined> {
     const { cluster, permit } = this.#options;
     const wanted = String(this.before);
     let why = "no time was left";
@@ -264,7 +264,7 @@ class ValueGuard implements Guard {
       this.#isLeftOff = false;
       onEvent({
         kind: "warning",
-        text: `auto_failover is put back: the marker that it stays off could not be written to ZooKeeper (${messageOf(thrown)})`,
+        text: `auto_failover is restored: the marker that it stays off could not be written to ZooKeeper (${messageOf(thrown)})`,
       });
       return false;
     }
@@ -293,7 +293,7 @@ function isLockLost(thrown: unknown): boolean {
   return thrown instanceof OpsError && thrown.code === "lock-lost";
 }
 
-/** The time that is left for putting the value back; shorter once the process receives a signal. */
+/** The time that is left for restoring the value; shorter once the process receives a signal. */
 interface Patience {
   left(): number;
   /** @throws OpsError `deadline` when the time is up. */

@@ -27,7 +27,7 @@ const MARKER = {
     z.object({
       ...ownerFields(z),
       original: z.literal(true),
-      // Versions that do not know this field put the value back.
+      // Versions that do not know this field restore the value.
       leftOffSince: z.string().max(100).optional(),
     }),
 };
@@ -76,7 +76,7 @@ export function markerOf(
         if (await zk.setData(path, data)) return;
         await zk.create(path, data, "persistent");
       }),
-    // Another run may have taken the marker over; it then puts the value back itself.
+    // Another run may have taken the marker over; it then restores the value itself.
     remove: () =>
       removeMarker(access, (now) => now.kind === "marker" && now.owner.runId === owner.runId),
   };

@@ -134,7 +134,7 @@ export type Leftover =
     };
 
 /**
- * Puts back the value that a dead run left of auto_failover, and names the run. Reads first: without a
+ * Restores the value that a dead run left of auto_failover, and names the run. Reads first: without a
  * marker nothing is written, not even the lock.
  *
  * @param which `all`: also a value that was left off on purpose.
@@ -159,21 +159,21 @@ export async function settleLeftover(
   }
   let lock: RunLock;
   try {
-    // Putting the value back does not depend on observations from before a loss of the lock.
+    // Restoring the value does not depend on observations from before a loss of the lock.
     lock = await lockCluster(parts, { onRetaken: () => {}, onLost: () => {} });
   } catch (thrown) {
     if (!(thrown instanceof OpsError) || thrown.code !== "lock-held") throw thrown;
     return { kind: "busy", error: thrown };
   }
   try {
-    return await putBackLeftover(parts, lock, which);
+    return await restoreLeftover(parts, lock, which);
   } finally {
     await lock.release();
   }
 }
 
 /** The same for a run that already holds the lock. */
-export async function putBackLeftover(
+export async function restoreLeftover(
   parts: RunParts,
   lock: RunLock,
   which: "dead" | "all" = "dead",
@@ -209,12 +209,12 @@ function unreadable(parts: RunParts, problem: string): RunEvent {
  * value on: decisions may be open.
  */
 export function leftOffText(owner: RunOwner, since: string): string {
-  return `auto_failover stays off on purpose since ${since}: partitions needed a decision (${ownerText(owner)}); recoverdata puts it back when none needs one`;
+  return `auto_failover stays off on purpose since ${since}: partitions needed a decision (${ownerText(owner)}); recoverdata restores it when none needs one`;
 }
 
 function leftBehind(owner: RunOwner): RunEvent {
   return {
     kind: "warning",
-    text: `${ownerText(owner)} ended without putting auto_failover back; it will be put back to true`,
+    text: `${ownerText(owner)} ended without restoring auto_failover; it will be restored to true`,
   };
 }

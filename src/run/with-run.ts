@@ -5,7 +5,7 @@ import { within } from "../util/within.js";
 import type { Guard } from "./guard.js";
 import type { RunLock } from "./lock.js";
 import { protectCluster } from "./protected-cluster.js";
-import { guardUnderLock, lockCluster, putBackLeftover, type RunParts } from "./take-over.js";
+import { guardUnderLock, lockCluster, type RunParts, restoreLeftover } from "./take-over.js";
 
 /** How often a run starts again after it lost its lock. */
 const ATTEMPTS_MAX = 5;
@@ -32,7 +32,7 @@ export interface Attempt {
  * observations are outdated. auto_failover stays off in between, and calls in flight of the old attempt
  * cannot change anything more.
  *
- * If `use` ends before it created a guard, the value that a dead run left of auto_failover is put back
+ * If `use` ends before it created a guard, the value that a dead run left of auto_failover is restored
  * here.
  *
  * @returns The result of the last call of `use`.
@@ -54,7 +54,7 @@ export async function withRun<T>(
   try {
     for (;;) {
       number += 1;
-      // A superseded attempt has not put the value back.
+      // A superseded attempt has not restored the value.
       hasGuard = false;
       current = new AbortController();
       const attempt = makeAttempt(parts, lock, current, (isKept) => {
@@ -71,7 +71,7 @@ export async function withRun<T>(
       parts.onEvent({ kind: "note", text: "observing the cluster again" });
     }
   } finally {
-    if (!hasGuard) await putBackQuietly(parts, lock);
+    if (!hasGuard) await restoreQuietly(parts, lock);
     await lock.release();
   }
 }
@@ -140,7 +140,7 @@ function makeAttempt(
         async restore() {
           if (!isSuperseded()) return made.restore();
           // The next attempt takes the marker over. If there is none, since the run is stopped meanwhile,
-          // the value is put back at the end.
+          // the value is restored at the end.
           onGuard(false);
           await unlessStopped(parts, made.close()).catch(() => undefined);
           return undefined;
@@ -154,13 +154,13 @@ function unlessStopped<T>({ cluster, stopSignal }: RunParts, work: Promise<T>): 
   return within(cluster.clock, SETTLE_MS, "ZooKeeper", work, stopSignal);
 }
 
-async function putBackQuietly(parts: RunParts, lock: RunLock): Promise<void> {
+async function restoreQuietly(parts: RunParts, lock: RunLock): Promise<void> {
   try {
-    const left = await unlessStopped(parts, putBackLeftover(parts, lock));
+    const left = await unlessStopped(parts, restoreLeftover(parts, lock));
     if (left.kind !== "failed") return;
     parts.onEvent({
       kind: "warning",
-      text: `auto_failover could not be put back (${left.why}); the next command will do it`,
+      text: `auto_failover could not be restored (${left.why}); the next command will do it`,
     });
   } catch (thrown) {
     parts.onEvent({

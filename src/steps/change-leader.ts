@@ -38,18 +38,18 @@ export async function changeLeader(
 ): Promise<StepOutcome> {
   const { id } = task.step;
   const marked: Endpoint[] = [];
-  const forget = context.rollback.add((later) => putBack(later, id, marked, true));
+  const forget = context.rollback.add((later) => markAliveAgain(later, id, marked, true));
   try {
     const outcome = await retried(context, id, (before) =>
       changeOnce(context, task, before, marked),
     );
-    if (outcome.result !== "done") await putBack(context, id, marked);
+    if (outcome.result !== "done") await markAliveAgain(context, id, marked);
     forget();
     return outcome.result === "done" ? await followed(context, id, outcome.detail) : outcome;
   } catch (thrown) {
     // After a stop the run reverts it, within the time that it has left.
     context.signal.throwIfAborted();
-    await putBack(context, id, marked).catch(() => undefined);
+    await markAliveAgain(context, id, marked).catch(() => undefined);
     forget();
     throw thrown;
   }
@@ -128,7 +128,7 @@ async function markDead(
  * @param isStopped Whether an op that is still running is left to end by itself.
  * @returns What was marked, in words; undefined if nothing was.
  */
-async function putBack(
+async function markAliveAgain(
   context: StepContext,
   id: PartitionId,
   marked: readonly Endpoint[],

@@ -399,7 +399,7 @@ export class Operator {
     const checks = this.#checks;
     let count = 0;
     const before = (mutation: Mutation): Fate => {
-      // auto_failover that a killed run left off is put back by any command, refused or not.
+      // auto_failover that a killed run left off is restored by any command, refused or not.
       if (mutation.method !== "ConfSet") count += 1;
       checks.checkRows();
       checks.beforeMutation(mutation);

@@ -38,8 +38,8 @@ import {
  * Messages of a run that has not restored the value of auto_failover and leaves it to another run.
  */
 const LEFT =
-  /^auto_failover (is left to it|could not be put back)|an earlier run (may have left|could not be read)|after an earlier run:/;
-/** A stopped run has this long to put auto_failover back and leave. */
+  /^auto_failover (is left to it|could not be restored)|an earlier run (may have left|could not be read)|after an earlier run:/;
+/** A stopped run has this long to restore auto_failover and leave. */
 const STOP_LIMIT_MS = 5_000;
 /** Runs that may be needed once everything works again. */
 const FINAL_RUNS_MAX = 5;
@@ -264,7 +264,7 @@ class Play {
     let result = await this.#untilSettled();
     const accept = this.#decide(result, random);
     if (accept.size > 0) result = await this.#untilSettled(accept);
-    if (this.#isOwed) checks.complain("auto-failover-kept", "nobody put it back in the end");
+    if (this.#isOwed) checks.complain("auto-failover-kept", "nobody restored it in the end");
     if (world.tree.get(opsPath(world.model.root, "auto_failover")) !== undefined) {
       checks.complain("auto-failover-kept", "the marker is left in the end");
     }
