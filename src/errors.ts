@@ -47,7 +47,7 @@ export interface OpsErrorParts {
   /** What happened and why, one line, no final stop. Long words (names) in it are shortened. */
   readonly message: string;
   /** What the user can do about it; absent if there is nothing to add to the message. */
-  readonly hint?: string;
+  readonly hint?: string | undefined;
   /** True if the same call may succeed later. Decided where the error is created. */
   readonly retryable?: boolean;
   /** The nameserver or tablet concerned, by the name the cluster knows it by. */
@@ -96,6 +96,16 @@ export class OpsError extends Error {
     this.responseCode = parts.responseCode;
     this.details = parts.details?.map(withShortWords) ?? [];
   }
+}
+
+/** The error `usage` for a wrong command line, or for a wrong file that the user named. */
+export function usageError(message: string, hint?: string): OpsError {
+  return new OpsError({ code: "usage", message, hint });
+}
+
+/** The error `refused` of a check that forbids the whole command. */
+export function refused(message: string, hint?: string, details: readonly string[] = []): OpsError {
+  return new OpsError({ code: "refused", message, hint, details });
 }
 
 /**

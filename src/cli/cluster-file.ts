@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import { checkDocument, type DocumentKind } from "../util/document.js";
 import { safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
@@ -70,18 +70,16 @@ export function readSettings(line: CommandLine, environment: Environment): Setti
   const [cluster, config, home] = ["cluster", "config", "openmldb_home"].map(given);
   // JSON given by mistake can contain a secret, so it is not echoed.
   if (config?.trimStart().startsWith("{") === true) {
-    throw new OpsError({
-      code: "usage",
-      message: "--config names a file, and was given JSON",
-      hint: "write that into a file, and give its path",
-    });
+    throw usageError(
+      "--config names a file, and was given JSON",
+      "write that into a file, and give its path",
+    );
   }
   if (cluster === undefined && config !== undefined) {
-    throw new OpsError({
-      code: "usage",
-      message: `--config=${shown(config)} is given without --cluster`,
-      hint: "say which of its clusters is meant: --cluster=NAME",
-    });
+    throw usageError(
+      `--config=${shown(config)} is given without --cluster`,
+      "say which of its clusters is meant: --cluster=NAME",
+    );
   }
   const named = cluster === undefined ? new Map() : readCluster(cluster, config, environment);
   const homeOf = home ?? named.get("openmldb_home")?.text;
@@ -91,9 +89,8 @@ export function readSettings(line: CommandLine, environment: Environment): Setti
 
 function readCluster(name: string, config: string | undefined, environment: Environment): Settings {
   const path = config ?? defaultConfigFile(environment);
-  const usage = (message: string, hint: string) => new OpsError({ code: "usage", message, hint });
   if (config === undefined && !existsSync(path)) {
-    throw usage(
+    throw usageError(
       `--cluster=${shown(name)}: there is no ${safe(path)}`,
       "write it, or name another file with --config",
     );
@@ -101,7 +98,7 @@ function readCluster(name: string, config: string | undefined, environment: Envi
   const where = `--config=${shown(path)}`;
   const read = checkDocument(CLUSTER_FILE, readUserFile(path, { where, maxBytes: FILE_BYTES_MAX }));
   if ("problem" in read) {
-    throw usage(
+    throw usageError(
       `${where}: ${safe(read.problem)}`,
       `such as {"clusters": {"prod": {"zk_cluster": "zk1:2181", "zk_root_path": "/openmldb"}}}; secrets do not belong there`,
     );
@@ -111,7 +108,7 @@ function readCluster(name: string, config: string | undefined, environment: Envi
   if (fields === undefined) {
     const names = Object.keys(clusters);
     const known = names.length === 0 ? "none" : names.slice(0, NAMES_SHOWN).join(", ");
-    throw usage(`${where}: there is no cluster "${shown(name)}"`, `it has: ${safe(known)}`);
+    throw usageError(`${where}: there is no cluster "${shown(name)}"`, `it has: ${safe(known)}`);
   }
   return new Map(
     Object.entries(fields).map(([field, text]) => [

@@ -1,5 +1,5 @@
 import type { Command, CommandIo } from "../commands/command.js";
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import { safe } from "../util/text.js";
 import { overridesCluster, readSettings } from "./cluster-file.js";
 import type { CommonFlags, commonSpecs, GlobalFlags, globalSpecs } from "./common-specs.js";
@@ -94,11 +94,7 @@ function connecting(flags: CommonFlags): string {
 /** @throws OpsError `usage` for a password without a user. */
 function checkUser(flags: CommonFlags): void {
   if (flags.password.text === "" || flags.user !== undefined) return;
-  throw new OpsError({
-    code: "usage",
-    message: "there is a password, but no user",
-    hint: "give the user with --user",
-  });
+  throw usageError("there is a password, but no user", "give the user with --user");
 }
 
 /** Creates the entry of a command that connects to a cluster. Appends the connection flags to its examples. */

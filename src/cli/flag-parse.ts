@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { Parser } from "yargs/helpers";
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import { isSecretName, MASK } from "../util/secret-name.js";
 import { badValue, pidList, secretWord, shown } from "./flag-values.js";
 import type { Settings } from "./settings.js";
@@ -201,11 +201,10 @@ function checkRequired(specs: Specs, given: ReadonlyMap<string, Given>): void {
   if (missing.length === 0) return;
   const names = missing.map((one) => one.name);
   const examples = [...new Set(missing.map(({ example }) => example))];
-  throw new OpsError({
-    code: "usage",
-    message: `${names.join(" and ")} ${names.length > 1 ? "are" : "is"} missing`,
-    hint: `such as ${examples.join(" ")}`,
-  });
+  throw usageError(
+    `${names.join(" and ")} ${names.length > 1 ? "are" : "is"} missing`,
+    `such as ${examples.join(" ")}`,
+  );
 }
 
 /** The sources of values, in order of precedence. */

@@ -1,5 +1,5 @@
 import { hostPortText, parseZkHosts } from "../cluster/zookeeper-hosts.js";
-import { OpsError } from "../errors.js";
+import { type OpsError, usageError } from "../errors.js";
 import type { PidList } from "../model/step.js";
 import { isSecretName, MASK } from "../util/secret-name.js";
 import { clipped, safe } from "../util/text.js";
@@ -52,11 +52,7 @@ export function secretWord(text: string): string | undefined {
 
 /** Creates an OpsError `usage` with the place, the reason, and a hint. */
 export function badValue(where: string, reason: string, hint?: string): OpsError {
-  return new OpsError({
-    code: "usage",
-    message: `${where}: ${reason}`,
-    ...(hint === undefined ? {} : { hint }),
-  });
+  return usageError(`${where}: ${reason}`, hint);
 }
 
 /** Any text; names can begin or end with a blank. */

@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { OpsError } from "../errors.js";
+import { type OpsError, usageError } from "../errors.js";
 import { nearest, nearestOnes } from "../util/nearest.js";
 import { shellWord } from "../util/text.js";
 import type { CommandEntry } from "./command-entry.js";
@@ -69,11 +69,10 @@ export function switchesFor(argv: readonly string[]): ReadonlySet<string> {
 export function readInvocation(argv: readonly string[]): Invocation {
   if (argv.length === 0) return { kind: "nothing" };
   if (argv.length > ARGUMENTS_MAX) {
-    throw new OpsError({
-      code: "usage",
-      message: `${argv.length} arguments are more than ${ARGUMENTS_MAX}`,
-      hint: "where a * is meant, quote it: '*'",
-    });
+    throw usageError(
+      `${argv.length} arguments are more than ${ARGUMENTS_MAX}`,
+      "where a * is meant, quote it: '*'",
+    );
   }
   const line = splitCommandLine(argv, switchesFor(argv));
   const { name, words } = commandName(line);
@@ -84,17 +83,16 @@ export function readInvocation(argv: readonly string[]): Invocation {
   const flags = checkedFlags(line, entry);
   if (entry === undefined) {
     if (line.flags.has("role") || line.flags.has("interactive")) throw noClient();
-    throw new OpsError({ code: "usage", message: "no command given", hint: COMMAND_HINT });
+    throw usageError("no command given", COMMAND_HINT);
   }
   return { kind: "command", entry, line: { words, flags } };
 }
 
 function noClient(): OpsError {
-  return new OpsError({
-    code: "usage",
-    message: "this tool has no prompt; each command is typed after its name",
-    hint: "such as: openmldb-ops showtable t1 --zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb",
-  });
+  return usageError(
+    "this tool has no prompt; each command is typed after its name",
+    "such as: openmldb-ops showtable t1 --zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb",
+  );
 }
 
 /** Number of commands with a flag that a message names; the others are counted. */
@@ -114,21 +112,17 @@ function commandName(line: CommandLine): {
   const [first, ...others] = line.words;
   if (given === undefined) return { name: first, words: others };
   if (given.length > 1) {
-    throw new OpsError({ code: "usage", message: `--cmd: given ${given.length} times` });
+    throw usageError(`--cmd: given ${given.length} times`);
   }
   const [name = "", ...words] = (given[0] ?? "").trim().split(/\s+/);
   if (name === "") {
-    throw new OpsError({ code: "usage", message: "--cmd: it needs a value", hint: COMMAND_HINT });
+    throw usageError("--cmd: it needs a value", COMMAND_HINT);
   }
   // `--cmd=confset auto_failover true`: the first word is an argument unless it is a command.
   const isCommand = first !== undefined && COMMANDS.some((entry) => entry.name === first);
   if (!isCommand) return { name, words: [...words, ...line.words] };
   if (first === name) return { name, words: [...words, ...others] };
-  throw new OpsError({
-    code: "usage",
-    message: `two commands: --cmd=${shown(name)} and ${first}`,
-    hint: "give one of them",
-  });
+  throw usageError(`two commands: --cmd=${shown(name)} and ${first}`, "give one of them");
 }
 
 function helpTopic(word: string | undefined): CommandEntry | undefined {
@@ -140,7 +134,7 @@ function findCommand(name: string): CommandEntry {
   if (entry !== undefined) return entry;
   const message = `unknown command "${shown(name)}"`;
   const hint = OLD_COMMANDS.get(name);
-  if (hint !== undefined) throw new OpsError({ code: "usage", message, hint });
+  if (hint !== undefined) throw usageError(message, hint);
   throw unknown(message, nearestOnes(name, [...COMMANDS.map((known) => known.name), "help"]));
 }
 
@@ -198,8 +192,8 @@ function unknownFlag(
 
 function unknown(message: string, near: readonly string[], hint = COMMAND_HINT): OpsError {
   return near.length === 0
-    ? new OpsError({ code: "usage", message, hint })
-    : new OpsError({ code: "usage", message: `${message}: did you mean ${near.join(" or ")}?` });
+    ? usageError(message, hint)
+    : usageError(`${message}: did you mean ${near.join(" or ")}?`);
 }
 
 /** Notes on oddities of a valid command line and of the environment, one line each. */

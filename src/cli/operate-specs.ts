@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import {
   acceptDataLoss,
   dbOfTable,
@@ -181,19 +181,17 @@ export type LoadTableFlags = FlagsOf<typeof loadTableSpecs>;
 export function checkDeleteOp({ op, opId: id, status }: DeleteOpFlags): void {
   const given = [op, id, status].filter((one) => one !== undefined).length;
   if (given === 1) return;
-  throw new OpsError({
-    code: "usage",
-    message: given === 0 ? "no op and no status is given" : "give one op or one status, not both",
-    hint: "such as deleteop 42 or deleteop failed",
-  });
+  throw usageError(
+    given === 0 ? "no op and no status is given" : "give one op or one status, not both",
+    "such as deleteop 42 or deleteop failed",
+  );
 }
 
 /** Judges flags together. @throws OpsError `usage`. */
 export function checkLoadTable({ leader, follower }: LoadTableFlags): void {
   if (!leader || !follower) return;
-  throw new OpsError({
-    code: "usage",
-    message: "--leader and --follower exclude each other",
-    hint: "give one of them, or neither to use the role in the record",
-  });
+  throw usageError(
+    "--leader and --follower exclude each other",
+    "give one of them, or neither to use the role in the record",
+  );
 }

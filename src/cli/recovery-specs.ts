@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import { isLoss, lossFlagValue } from "../model/loss.js";
 import {
   commonSpecs,
@@ -154,11 +154,10 @@ export function checkRecoverData(flags: RecoverDataFlags): void {
   const { leader } = flags;
   const named = flags.acceptDataLoss.filter((one) => !isLoss(one));
   if (named.length === leader.length) return;
-  throw new OpsError({
-    code: "usage",
-    message: `--accept_data_loss names ${named.length} partitions and --leader ${leader.length} replicas`,
-    hint: "give one --leader for each --accept_data_loss, in the same order",
-  });
+  throw usageError(
+    `--accept_data_loss names ${named.length} partitions and --leader ${leader.length} replicas`,
+    "give one --leader for each --accept_data_loss, in the same order",
+  );
 }
 
 function checkLost({
@@ -170,36 +169,35 @@ function checkLost({
   output,
 }: RecoverDataFlags): void {
   const sums = named.filter(isLoss).map(lossFlagValue);
-  const usage = (message: string, hint: string) => new OpsError({ code: "usage", message, hint });
   if (sums.length > 1) {
-    throw usage(
+    throw usageError(
       "--accept_data_loss names several sums of lost tablets",
       "give the one that the plan printed",
     );
   }
   if (lost.length === 0 && sums.length > 0) {
-    throw usage(
+    throw usageError(
       `--accept_data_loss=${sums[0]} belongs to --lost`,
       "say which tablet is lost: --lost=ENDPOINT",
     );
   }
   if (lost.length === 0 && replaces) {
-    throw usage(
+    throw usageError(
       "--replace belongs to --lost",
       "to add missing replicas at any time: scaleout --add_missing",
     );
   }
   if (replaces && output === "json") {
-    throw usage(
+    throw usageError(
       "--replace has two results, and --output=json prints one",
       "leave out --replace and run the command that is printed at the end",
     );
   }
   if (lost.length > 0 && method === "documented") {
-    throw usage("--lost does not go with --method=documented", "leave out --method");
+    throw usageError("--lost does not go with --method=documented", "leave out --method");
   }
   if (lost.length > 0 && apply !== undefined) {
-    throw usage("--lost does not go with --apply", "leave it out: the plan contains it");
+    throw usageError("--lost does not go with --apply", "leave it out: the plan contains it");
   }
 }
 
@@ -228,9 +226,8 @@ export type MoveTabletFlags = FlagsOf<typeof moveTabletSpecs>;
 /** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkMove({ from, to }: MoveTabletFlags): void {
   if (from !== to) return;
-  throw new OpsError({
-    code: "usage",
-    message: `--from and --to are the same tablet, ${from}`,
-    hint: "in a cluster with server names the record needs no change: correct the address in map/names and restart what still uses the old one",
-  });
+  throw usageError(
+    `--from and --to are the same tablet, ${from}`,
+    "in a cluster with server names the record needs no change: correct the address in map/names and restart what still uses the old one",
+  );
 }

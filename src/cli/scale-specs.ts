@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import { operateSpecs } from "./common-specs.js";
 import { anyText, integer, listOf } from "./flag-values.js";
 import { type FlagsOf, noVariable, required, toggle, withDefault } from "./spec.js";
@@ -87,20 +87,15 @@ export type PreUpgradeFlags = FlagsOf<typeof preUpgradeSpecs>;
 /** Checks that one endpoint is given. @throws OpsError `usage`. */
 export function checkOne({ endpoints }: Pick<PostUpgradeFlags, "endpoints">): void {
   if (endpoints.length === 1) return;
-  throw new OpsError({
-    code: "usage",
-    message: `--endpoints names ${endpoints.length} tablets, and tablets are upgraded one at a time`,
-    hint: "give one endpoint; continue with the next when this one is done",
-  });
+  throw usageError(
+    `--endpoints names ${endpoints.length} tablets, and tablets are upgraded one at a time`,
+    "give one endpoint; continue with the next when this one is done",
+  );
 }
 
 /** Checks that no endpoint is named twice. @throws OpsError `usage`. */
 export function checkDistinct({ endpoints }: Pick<ScaleInFlags, "endpoints">): void {
   const twice = endpoints.find((one, index) => endpoints.indexOf(one) !== index);
   if (twice === undefined) return;
-  throw new OpsError({
-    code: "usage",
-    message: `--endpoints names ${twice} twice`,
-    hint: "name each tablet once",
-  });
+  throw usageError(`--endpoints names ${twice} twice`, "name each tablet once");
 }

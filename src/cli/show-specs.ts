@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import { OP_WORDS } from "../show/op-words.js";
 import { nearest } from "../util/nearest.js";
 import { commonSpecs, LONGEST, onlyDb } from "./common-specs.js";
@@ -141,19 +141,17 @@ export type GetFollowerFlags = FlagsOf<typeof getFollowerSpecs>;
 /** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkReplica({ tid, pid }: GetTableStatusFlags): void {
   if (pid === undefined || tid !== undefined) return;
-  throw new OpsError({
-    code: "usage",
-    message: `--pid=${pid} needs the table`,
-    hint: "give --tid too; showtable shows the tid of each table",
-  });
+  throw usageError(
+    `--pid=${pid} needs the table`,
+    "give --tid too; showtable shows the tid of each table",
+  );
 }
 
 /** Checks that `--wait` and `--watch` are not combined. @throws OpsError `usage`. */
 export function checkOneKindOfWaiting({ wait, watchMs }: ShowOpStatusFlags): void {
   if (!wait || watchMs === undefined) return;
-  throw new OpsError({
-    code: "usage",
-    message: "--wait and --watch at once",
-    hint: "--wait ends when the ops have ended, --watch with q or Ctrl-C: give one of them",
-  });
+  throw usageError(
+    "--wait and --watch at once",
+    "--wait ends when the ops have ended, --watch with q or Ctrl-C: give one of them",
+  );
 }

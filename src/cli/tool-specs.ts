@@ -1,5 +1,5 @@
 import { parseRootPath } from "../cluster/topology.js";
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import {
   commonSpecs,
   globalSpecs,
@@ -151,37 +151,33 @@ export type CompletionFlags = FlagsOf<typeof completionSpecs>;
 /** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkHistory(flags: HistoryFlags): void {
   if (flags.report !== undefined && flags.id === undefined) {
-    throw new OpsError({
-      code: "usage",
-      message: "--report is about one run",
-      hint: "give its --id too; openmldb-ops history lists the runs",
-    });
+    throw usageError(
+      "--report is about one run",
+      "give its --id too; openmldb-ops history lists the runs",
+    );
   }
   if (flags.zkCluster.length === 0 || flags.zkRootPath !== undefined) return;
-  throw new OpsError({
-    code: "usage",
-    message: "there is --zk_cluster, but no --zk_root_path",
-    hint: "such as --zk_root_path=/openmldb",
-  });
+  throw usageError(
+    "there is --zk_cluster, but no --zk_root_path",
+    "such as --zk_root_path=/openmldb",
+  );
 }
 
 /** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkSandbox(flags: SandboxFlags): void {
   const { tablets, replicas, tables, hddTables, singleReplicaTables } = flags;
   if (flags.from === undefined && replicas > tablets) {
-    throw new OpsError({
-      code: "usage",
-      message: `--replicas=${replicas} needs as many tablets, and there are ${tablets}`,
-      hint: `give --replicas=${tablets}, or more --tablets`,
-    });
+    throw usageError(
+      `--replicas=${replicas} needs as many tablets, and there are ${tablets}`,
+      `give --replicas=${tablets}, or more --tablets`,
+    );
   }
   const special = { hdd_tables: hddTables, single_replica_tables: singleReplicaTables };
   for (const [name, count] of Object.entries(special)) {
     if (count <= tables) continue;
-    throw new OpsError({
-      code: "usage",
-      message: `--${name}=${count} is more than all tables (${tables})`,
-      hint: "give more --tables",
-    });
+    throw usageError(
+      `--${name}=${count} is more than all tables (${tables})`,
+      "give more --tables",
+    );
   }
 }

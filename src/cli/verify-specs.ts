@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import type { Sample } from "../model/rows.js";
 import { commonSpecs, onlyDb, outputSpecs, stateSpecs } from "./common-specs.js";
 import { anyText, badValue, integer, pidList, type ValueParser } from "./flag-values.js";
@@ -97,17 +97,12 @@ export function checkVerify({ isDeep, pids, sample, showsKeys, resume, table }: 
     resume ? "--resume" : "",
   ].filter((one) => one !== "");
   if (!isDeep && given.length > 0) {
-    throw new OpsError({
-      code: "usage",
-      message: `${given.join(", ")} ${given.length === 1 ? "belongs" : "belong"} to --deep`,
-      hint: "give --deep too",
-    });
+    throw usageError(
+      `${given.join(", ")} ${given.length === 1 ? "belongs" : "belong"} to --deep`,
+      "give --deep too",
+    );
   }
   if (isNarrowed && table === undefined) {
-    throw new OpsError({
-      code: "usage",
-      message: "--pid needs --table",
-      hint: "say which table: --table=NAME",
-    });
+    throw usageError("--pid needs --table", "say which table: --table=NAME");
   }
 }

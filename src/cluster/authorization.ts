@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 
 /** Credentials. Without a user, the service token of OpenMLDB's own command-line clients is used. */
 export interface Credentials {
@@ -19,19 +19,14 @@ export function authorizationFor(credentials: Credentials): string {
   const { user, password } = credentials;
   if (user === undefined || user === "") {
     if (password !== undefined && password !== "") {
-      throw new OpsError({
-        code: "usage",
-        message: "a password was given without a user",
-        hint: "give the user with --user",
-      });
+      throw usageError("a password was given without a user", "give the user with --user");
     }
     return "sdefault";
   }
   if (!/^[\x21-\x39\x3b-\x7e]+$/.test(user)) {
-    throw new OpsError({
-      code: "usage",
-      message: "the user name may only hold printable ASCII characters, no spaces and no colon",
-    });
+    throw usageError(
+      "the user name may only hold printable ASCII characters, no spaces and no colon",
+    );
   }
   const digest = createHash("sha256")
     .update(password ?? "", "utf8")

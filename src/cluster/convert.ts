@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type DescField, fromBinary, type Message } from "@bufbuild/protobuf";
-import { OpsError } from "../errors.js";
+import { OpsError, usageError } from "../errors.js";
 import type {
   GetTableFollowerResponse,
   GetTermPairResponse,
@@ -337,5 +337,5 @@ export function toSnapshotClaim(manifest: Manifest): SnapshotClaim {
 export function toWireOpStatus(status: OpStatus): TaskStatus {
   const found = wireOpStatuses[status];
   if (found !== undefined) return found;
-  throw new OpsError({ code: "usage", message: `there is no op status ${status} to ask for` });
+  throw usageError(`there is no op status ${status} to ask for`);
 }

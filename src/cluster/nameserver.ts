@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { OpsError, refused } from "../errors.js";
 import { NameServer, type TablePartition } from "../gen/openmldb/nameserver_pb.js";
 import type { PartitionId } from "../model/cluster-state.js";
 import type { Cluster } from "./cluster.js";
@@ -123,13 +123,13 @@ function recordCalls(
         const others = record.partitionMeta.filter((meta) => meta !== replica);
         if (to === undefined) {
           if (others.length === 0) {
-            throw refused(id, `${endpoint} has its only replica on record`);
+            throw refusedFor(id, `${endpoint} has its only replica on record`);
           }
           record.partitionMeta = others;
           return true;
         }
         if (others.some((meta) => meta.endpoint === to)) {
-          throw refused(id, `${to} has a replica on record already`);
+          throw refusedFor(id, `${to} has a replica on record already`);
         }
         replica.endpoint = to;
         return true;
@@ -158,6 +158,6 @@ async function rewriteRecord(
   await atLeader(NameServer.method.setTablePartition, record, "safe");
 }
 
-function refused({ table, pid }: PartitionId, why: string): OpsError {
-  return new OpsError({ code: "refused", message: `${table} partition ${pid}: ${why}` });
+function refusedFor({ table, pid }: PartitionId, why: string): OpsError {
+  return refused(`${table} partition ${pid}: ${why}`);
 }

@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { OpsError, usageError } from "../errors.js";
 import type { Endpoint, Topology } from "../model/cluster-state.js";
 import { clipped, safe } from "../util/text.js";
 import type { ZooKeeper } from "./zookeeper.js";
@@ -24,11 +24,10 @@ export function parseRootPath(text: string): string {
     parts.every((part) => part !== "" && part !== "." && part !== "..") &&
     !/\p{Cc}/u.test(path);
   if (!isFit) {
-    throw new OpsError({
-      code: "usage",
-      message: `"${safe(clipped(text, TEXT_MAX))}" is no ZooKeeper path for --zk_root_path`,
-      hint: "give the zk_root_path of the cluster's configuration, such as /openmldb",
-    });
+    throw usageError(
+      `"${safe(clipped(text, TEXT_MAX))}" is no ZooKeeper path for --zk_root_path`,
+      "give the zk_root_path of the cluster's configuration, such as /openmldb",
+    );
   }
   return path;
 }

@@ -1,5 +1,5 @@
 import { isIPv6 } from "node:net";
-import { OpsError } from "../errors.js";
+import { type OpsError, usageError } from "../errors.js";
 
 /** The address of one ZooKeeper server. */
 export interface HostPort {
@@ -54,5 +54,5 @@ function parseOne(element: string, text: string): HostPort {
 }
 
 function bad(what: string, hint: string): OpsError {
-  return new OpsError({ code: "usage", message: `--zk_cluster: ${what}`, hint });
+  return usageError(`--zk_cluster: ${what}`, hint);
 }

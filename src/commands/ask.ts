@@ -1,7 +1,9 @@
 import { createInterface } from "node:readline/promises";
 import type { CommonFlags, PlanFlags } from "../cli/common-specs.js";
-import { OpsError } from "../errors.js";
+import { refused } from "../errors.js";
 import type { CommandIo } from "./command.js";
+
+const HINT = "--yes proceeds without asking";
 
 /**
  * Asks for confirmation on a terminal. Without a terminal (cron, a script) the command continues without asking.
@@ -25,12 +27,12 @@ export async function confirmed(
 ): Promise<boolean> {
   if (flags.yes) return false;
   if (flags.noInput) {
-    throw refused("--no_input forbids to ask before the first change; nothing was changed");
+    throw refused("--no_input forbids to ask before the first change; nothing was changed", HINT);
   }
   if (!io.isInteractiveStdin) return false;
   const answer = await ask(question, io, signal);
   if (/^\s*y(es)?\s*$/i.test(answer)) return true;
-  throw refused("the answer was not yes; nothing was changed");
+  throw refused("the answer was not yes; nothing was changed", HINT);
 }
 
 /** The terminals with an open question. */
@@ -68,10 +70,6 @@ export async function ask(question: string, io: CommandIo, signal: AbortSignal):
     lines.close();
     io.stdin.destroy();
   }
-}
-
-function refused(message: string): OpsError {
-  return new OpsError({ code: "refused", message, hint: "--yes proceeds without asking" });
 }
 
 /** The cluster in a question, such as `prod at /openmldb`, or `at /openmldb` without a name. */

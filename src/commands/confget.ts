@@ -1,5 +1,5 @@
 import type { ConfGetFlags } from "../cli/tool-specs.js";
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import { table } from "../util/table.js";
 import { jsonText, safe } from "../util/text.js";
@@ -39,9 +39,8 @@ export async function run(flags: ConfGetFlags, io: CommandIo): Promise<number> {
 function entryOf(all: ReadonlyMap<string, string>, key: string): [string, string] {
   const value = all.get(key);
   if (value !== undefined) return [key, value];
-  throw new OpsError({
-    code: "usage",
-    message: `the nameserver's configuration has no "${safe(key)}"`,
-    hint: `it has: ${[...all.keys()].sort().map(safe).join(", ")}`,
-  });
+  throw usageError(
+    `the nameserver's configuration has no "${safe(key)}"`,
+    `it has: ${[...all.keys()].sort().map(safe).join(", ")}`,
+  );
 }

@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf, usageError } from "../errors.js";
 import type { LeaderDecision } from "../planning/decisions.js";
 import { checkDocument, type Zod } from "../util/document.js";
 import { jsonText, safe } from "../util/text.js";
@@ -69,11 +69,10 @@ export async function writeDecisions(
   try {
     await writeToDisk(await open(path, "wx", 0o640), lines(rootPath, decisions));
   } catch (error) {
-    throw new OpsError({
-      code: "usage",
-      message: `cannot write the decisions to ${safe(path)}: ${messageOf(error)}`,
-      hint: "name a file that does not exist",
-    });
+    throw usageError(
+      `cannot write the decisions to ${safe(path)}: ${messageOf(error)}`,
+      "name a file that does not exist",
+    );
   }
 }
 
@@ -100,11 +99,10 @@ export function readDecisions(path: string, rootPath: string): LeaderDecision[] 
   const text = readUserFile(path, { where, maxBytes: FILE_BYTES_MAX });
   const [head = "", ...rest] = text.split("\n");
   const bad = (line: number, problem: string) =>
-    new OpsError({
-      code: "usage",
-      message: `${where}: line ${line}: ${safe(problem)}`,
-      hint: "name a file that --decisions_out has written, with choices filled in",
-    });
+    usageError(
+      `${where}: line ${line}: ${safe(problem)}`,
+      "name a file that --decisions_out has written, with choices filled in",
+    );
   const checked = checkDocument(DECISIONS_HEAD, head);
   if ("problem" in checked) throw bad(1, checked.problem);
   if (checked.value.rootPath !== rootPath) {

@@ -3,7 +3,7 @@ import type { CommonFlags } from "../cli/common-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
 import type { VerifyFlags } from "../cli/verify-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf, usageError } from "../errors.js";
 import { RULES } from "../execution/rules.js";
 import { type ClusterState, replicaKey } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
@@ -178,8 +178,7 @@ function resumed(
   io: CommandIo,
 ): Map<string, PartitionRows<NamedRow>> {
   const { partitions, note } = store.read();
-  if (note !== undefined)
-    throw new OpsError({ code: "usage", message: note, hint: "leave out --resume" });
+  if (note !== undefined) throw usageError(note, "leave out --resume");
   const wanted = new Set(views.map(({ id }) => replicaKey(id)));
   const known = partitions.filter(({ id }) => wanted.has(replicaKey(id)));
   io.log.info(

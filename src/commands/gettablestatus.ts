@@ -1,6 +1,6 @@
 import type { GetTableStatusFlags } from "../cli/show-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf, OpsError, refused } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import type { Endpoint, ReplicaReport } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
@@ -72,9 +72,8 @@ function notLoaded(
   const pids = all.filter((one) => one.tid === tid).map((one) => one.pid);
   const loaded =
     pids.length > 0 ? `of tid ${tid} pid ${pids.join(", ")}` : `tid ${tids.join(", ")}`;
-  return new OpsError({
-    code: "refused",
-    message: `${endpoint} has not loaded tid ${tid}${pid === undefined ? "" : ` pid ${pid}`}`,
-    hint: all.length === 0 ? "it has loaded nothing" : `it has loaded ${loaded}`,
-  });
+  return refused(
+    `${endpoint} has not loaded tid ${tid}${pid === undefined ? "" : ` pid ${pid}`}`,
+    all.length === 0 ? "it has loaded nothing" : `it has loaded ${loaded}`,
+  );
 }

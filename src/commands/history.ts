@@ -1,7 +1,7 @@
 import { commandText } from "../cli/printed-command.js";
 import type { HistoryFlags } from "../cli/tool-specs.js";
 import { connectZooKeeper } from "../cluster/zookeeper-client.js";
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf, usageError } from "../errors.js";
 import { EXIT } from "../exit-codes.js";
 import {
   clusterText,
@@ -180,14 +180,12 @@ function oneId(wanted: string, ids: readonly string[]): string {
   const found = ids.includes(wanted) ? [wanted] : ids.filter((id) => id.startsWith(wanted));
   const [id, second] = found;
   if (id !== undefined && second === undefined) return id;
-  throw new OpsError({
-    code: "usage",
-    message:
-      id === undefined
-        ? `there is no run ${safe(wanted)}`
-        : `${found.length} runs begin with ${safe(wanted)}`,
-    hint: "the command history lists the runs (with the same --state_dir and --zk_cluster)",
-  });
+  throw usageError(
+    id === undefined
+      ? `there is no run ${safe(wanted)}`
+      : `${found.length} runs begin with ${safe(wanted)}`,
+    "the command history lists the runs (with the same --state_dir and --zk_cluster)",
+  );
 }
 
 function lineJson(line: RunLine) {

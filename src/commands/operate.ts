@@ -1,5 +1,6 @@
 import type { OperateFlags } from "../cli/common-specs.js";
 import { commandPrinter, commandWords } from "../cli/printed-command.js";
+import { usageError } from "../errors.js";
 import { runOperation } from "../execution/run-operation.js";
 import { EXIT } from "../exit-codes.js";
 import type { OperationReport } from "../model/operation-report.js";
@@ -23,7 +24,7 @@ import { clusterText, confirmed } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
 import { type CommandIo, columnsOf } from "./command.js";
 import { isStop } from "./is-stop.js";
-import { planUsage, readGivenPlan } from "./plan-store.js";
+import { readGivenPlan } from "./plan-store.js";
 import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
 
 /**
@@ -88,7 +89,7 @@ function readGiven(flags: OperateFlags, { command, typed }: Operation): SavedPla
   const saved = readGivenPlan(flags, command);
   const words = commandWords(typed);
   if (saved === undefined || saved.words.join("\0") === words.join("\0")) return saved;
-  throw planUsage(
+  throw usageError(
     `the plan is one of: ${safe(saved.words.join(" "))}`,
     "give the same command and arguments with --apply",
   );

@@ -18,7 +18,7 @@ import type {
   ScaleInFlags,
   ScaleOutFlags,
 } from "../cli/scale-specs.js";
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { addMissingOperation } from "../operations/add-missing.js";
 import { addReplicaOperation } from "../operations/add-replica.js";
@@ -99,7 +99,7 @@ export const cancelOp = commandOf((flags: CancelOpFlags, print) =>
 /** Removes ended ops from the nameserver's list. */
 export const deleteOp = commandOf(({ op, opId, status }: DeleteOpFlags, print) => {
   const wanted = op ?? opId ?? status;
-  if (wanted === undefined) throw new OpsError({ code: "usage", message: "no op is given" });
+  if (wanted === undefined) throw usageError("no op is given");
   return deleteOpOperation(typeof wanted === "bigint" ? { op: wanted } : { status: wanted }, print);
 });
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { open, unlink } from "node:fs/promises";
 import type { PlanFlags } from "../cli/common-specs.js";
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf, OpsError, usageError } from "../errors.js";
 import { idOf, PLAN_FORMAT_VERSION, type SavedPlan } from "../planning/saved-plan.js";
 import { checkDocument, compactJson } from "../util/document.js";
 import { jsonPieces, safe } from "../util/text.js";
@@ -44,23 +44,23 @@ export function readGivenPlan(
 ): SavedPlan | undefined {
   const { planOut, apply } = flags;
   if (flags.detailedExitcode && !isPlanOnly(flags)) {
-    throw planUsage("--detailed_exitcode belongs to --dry_run", "give --dry_run too");
+    throw usageError("--detailed_exitcode belongs to --dry_run", "give --dry_run too");
   }
   if (planOut !== undefined && apply !== undefined) {
-    throw planUsage("--plan_out and --apply exclude each other", "give one of them");
+    throw usageError("--plan_out and --apply exclude each other", "give one of them");
   }
   if (planOut !== undefined && existsSync(planOut)) throw planExists(planOut);
   if (apply === undefined) return undefined;
   const where = `--apply=${safe(apply)}`;
   const saved = parsePlan(readUserFile(apply, { where, maxBytes: PLAN_BYTES_MAX }), where);
   if (saved.command !== command) {
-    throw planUsage(
+    throw usageError(
       `the plan in ${safe(apply)} is one of ${safe(saved.command)}, not of ${command}`,
       "give --apply to the command that made the plan, with the same arguments",
     );
   }
   if (saved.rootPath !== flags.zkRootPath) {
-    throw planUsage(
+    throw usageError(
       `the plan in ${safe(apply)} was made for the cluster at ${safe(saved.rootPath)}, not for ${flags.zkRootPath}`,
     );
   }
@@ -86,13 +86,13 @@ export function parsePlan(text: string, where: string): SavedPlan {
   if (head === undefined && !isOld) throw noPlan(where, "it does not begin as a plan does");
   const version = isOld ? 1 : Number(formatVersion);
   if (version !== PLAN_FORMAT_VERSION) {
-    throw planUsage(
+    throw usageError(
       `${where}: the plan has format version ${version}, and this openmldb-ops reads version ${PLAN_FORMAT_VERSION} only`,
       "make the plan again with this version",
     );
   }
   if (id !== idOf([`{${begin.slice(head?.length)}`, ...more], planDigest)) {
-    throw planUsage(
+    throw usageError(
       `${where}: the plan was changed after it was made, or is not all there`,
       "make a new plan instead of editing one",
     );
@@ -103,7 +103,7 @@ export function parsePlan(text: string, where: string): SavedPlan {
 }
 
 function noPlan(where: string, problem: string): OpsError {
-  return planUsage(
+  return usageError(
     `${where}: this is no plan of openmldb-ops: ${safe(problem)}`,
     "name a file that --plan_out has written",
   );
@@ -118,14 +118,14 @@ function noPlan(where: string, problem: string): OpsError {
 export async function writeNewFile(path: string, document: unknown): Promise<void> {
   const file = await open(path, "wx", 0o640).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "EEXIST") throw planExists(path);
-    throw planUsage(`cannot save the plan in ${path}: ${messageOf(error)}`);
+    throw usageError(`cannot save the plan in ${path}: ${messageOf(error)}`);
   });
   try {
     await writeToDisk(file, ended(bounded(inLines(jsonPieces(document)))));
   } catch (error) {
     await unlink(path);
     if (error instanceof OpsError) throw error;
-    throw planUsage(`cannot save the plan in ${path}: ${messageOf(error)}`);
+    throw usageError(`cannot save the plan in ${path}: ${messageOf(error)}`);
   }
 }
 
@@ -134,7 +134,7 @@ function* bounded(pieces: Iterable<string>): Generator<string> {
   for (const piece of pieces) {
     bytes += Buffer.byteLength(piece);
     if (bytes >= PLAN_BYTES_MAX) {
-      throw planUsage(
+      throw usageError(
         `the plan takes more than ${PLAN_BYTES_MAX} bytes, and --apply reads no more`,
         "make it for a part of the cluster: --db, --table or --endpoint",
       );
@@ -144,13 +144,8 @@ function* bounded(pieces: Iterable<string>): Generator<string> {
 }
 
 function planExists(path: string): OpsError {
-  return planUsage(
+  return usageError(
     `--plan_out=${path}: the file exists, and a plan never overwrites anything`,
     "name a new file",
   );
-}
-
-/** A usage error about a plan. */
-export function planUsage(message: string, hint?: string): OpsError {
-  return new OpsError({ code: "usage", message, ...(hint === undefined ? {} : { hint }) });
 }

@@ -2,6 +2,7 @@ import type { RecoverDataFlags } from "../cli/recovery-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import type { Selection } from "../diagnosis/selection.js";
+import { usageError } from "../errors.js";
 import { assertAsPlanned, look } from "../execution/look.js";
 import type { RecoverOptions } from "../execution/recover.js";
 import { isLoss } from "../model/loss.js";
@@ -18,7 +19,7 @@ import { inTurns } from "../util/yielding.js";
 import { clusterText, confirmed } from "./ask.js";
 import type { CommandIo } from "./command.js";
 import { readDecisions } from "./decisions-file.js";
-import { isPlanOnly, readGivenPlan, planUsage as usage } from "./plan-store.js";
+import { isPlanOnly, readGivenPlan } from "./plan-store.js";
 import { knownOffsetsStore } from "./protect.js";
 import { waitForTablets } from "./wait-tablets.js";
 
@@ -55,10 +56,10 @@ export type PlanOptions = Pick<
  */
 export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): SavedPlan | undefined {
   if (flags.decisionsOut !== undefined && isPlanOnly(flags)) {
-    throw usage("--decisions_out belongs to a run", "leave out --dry_run and --plan_out");
+    throw usageError("--decisions_out belongs to a run", "leave out --dry_run and --plan_out");
   }
   if (flags.decisions !== undefined && flags.apply !== undefined) {
-    throw usage("--decisions does not go with --apply", "make the plan with --decisions");
+    throw usageError("--decisions does not go with --apply", "make the plan with --decisions");
   }
   // Read the file first, so that errors in it are reported before connecting.
   decisionsOf(flags);
@@ -69,13 +70,13 @@ export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): Saved
   const made: Readonly<Record<string, unknown>> = { ...saved.plan.only, method: saved.plan.method };
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || jsonText(value) === jsonText(made[name] ?? null)) continue;
-    throw usage(
+    throw usageError(
       `${name} ${jsonText(value)} is not what the plan in ${apply} was made with`,
       "leave it out, or give the value of the plan",
     );
   }
   if (flags.acceptDataLoss.length > 0) {
-    throw usage(
+    throw usageError(
       "--accept_data_loss does not go with --apply",
       "leave it out: the plan contains it",
     );

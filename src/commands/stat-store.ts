@@ -13,7 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf, OpsError, usageError } from "../errors.js";
 import { isSameCluster } from "../journal/read-runs.js";
 import type { ClusterName } from "../journal/record.js";
 import { type StatLine, type StatStore, statText } from "../operations/statfile.js";
@@ -129,11 +129,10 @@ function assertSameCluster(path: string, lines: readonly StatLine[], cluster: Cl
       `${db} ${table}`,
       `${cluster.zkCluster.join(" ")} ${cluster.zkRootPath}`,
     ];
-    throw new OpsError({
-      code: "usage",
-      message: `--statfile=${safe(path)} belongs to the cluster at ${safe(theirs)}, not to the one at ${safe(ours)}`,
-      hint: "name another file with --statfile, or connect as pre-upgrade did",
-    });
+    throw usageError(
+      `--statfile=${safe(path)} belongs to the cluster at ${safe(theirs)}, not to the one at ${safe(ours)}`,
+      "name another file with --statfile, or connect as pre-upgrade did",
+    );
   }
 }
 
@@ -163,11 +162,10 @@ function linesOf(path: string): StatLine[] {
     if (row.trim() === "") return [];
     const checked = checkValue(STAT_LINE, fieldsOf(row));
     if ("value" in checked) return [checked.value];
-    throw new OpsError({
-      code: "usage",
-      message: `--statfile=${safe(path)}: line ${index + 1} is not of the form endpoint,db,name,tid,pid,added endpoint: ${safe(checked.problem)}`,
-      hint: "name the statfile that pre-upgrade wrote",
-    });
+    throw usageError(
+      `--statfile=${safe(path)}: line ${index + 1} is not of the form endpoint,db,name,tid,pid,added endpoint: ${safe(checked.problem)}`,
+      "name the statfile that pre-upgrade wrote",
+    );
   });
 }
 
@@ -206,10 +204,9 @@ function guarded<T>(path: string, work: () => T): T {
     return work();
   } catch (error) {
     if (error instanceof OpsError) throw error;
-    throw new OpsError({
-      code: "usage",
-      message: `--statfile=${safe(path)}: ${messageOf(error)}`,
-      hint: "name a file in a folder that exists and may be written",
-    });
+    throw usageError(
+      `--statfile=${safe(path)}: ${messageOf(error)}`,
+      "name a file in a folder that exists and may be written",
+    );
   }
 }

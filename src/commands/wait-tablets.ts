@@ -1,6 +1,6 @@
 import type { WaitFlags } from "../cli/wait-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf, OpsError, refused } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
@@ -99,12 +99,11 @@ function isTransient({ retryable, code }: OpsError): boolean {
 function isEnough({ ofRecord, missing }: Registered, wanted: number | "all"): boolean {
   if (wanted === "all") return missing.length === 0;
   if (wanted > ofRecord.length) {
-    throw new OpsError({
-      code: "refused",
-      message: `--wait_tablets=${wanted}, but only ${ofRecord.length} tablets hold replicas by the nameserver's record`,
-      hint: "give a smaller number, or --wait_tablets=all",
-      details: ofRecord.map((one) => `on record: ${one}`),
-    });
+    throw refused(
+      `--wait_tablets=${wanted}, but only ${ofRecord.length} tablets hold replicas by the nameserver's record`,
+      "give a smaller number, or --wait_tablets=all",
+      ofRecord.map((one) => `on record: ${one}`),
+    );
   }
   return ofRecord.length - missing.length >= wanted;
 }

@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { refused } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
@@ -79,10 +79,6 @@ export function assertKnown(all: readonly PartitionView[], only: Selection): voi
     const known = distinct(chosen.flatMap((view) => view.replicas.map((one) => one.endpoint)));
     throw unknownName("selected replica at", endpoint, known);
   }
-}
-
-function refused(message: string, hint: string): OpsError {
-  return new OpsError({ code: "refused", message, hint });
 }
 
 function distinct(names: readonly string[]): string[] {

@@ -8,7 +8,7 @@ import {
   type Selection,
   selected,
 } from "../diagnosis/selection.js";
-import { OpsError } from "../errors.js";
+import { OpsError, refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
@@ -158,11 +158,10 @@ function acceptedLosses(
   const losses = lossesOf(plan);
   const sum = sumOfLosses([...losses.values()]);
   if (isWithin(sum, accepted)) return losses;
-  throw new OpsError({
-    code: "refused",
-    message: `${givenUpCount(sum)} would be given up in ${counted(losses.size, "partition")}, and --accept_data_loss=${lossFlagValue(accepted)} does not cover that`,
-    hint: `look at the plan with --dry_run; to accept it: --accept_data_loss=${lossFlagValue(sum)}`,
-  });
+  throw refused(
+    `${givenUpCount(sum)} would be given up in ${counted(losses.size, "partition")}, and --accept_data_loss=${lossFlagValue(accepted)} does not cover that`,
+    `look at the plan with --dry_run; to accept it: --accept_data_loss=${lossFlagValue(sum)}`,
+  );
 }
 
 function needsWork(view: PartitionView, only: Selection): boolean {
@@ -195,16 +194,11 @@ function assertPartitions(
     const view = views.find((one) => partitionName(one.id) === name);
     if (view?.replicas.some((one) => one.endpoint === leader) === true) continue;
     const replicas = view?.replicas.map((one) => one.endpoint).join(", ");
-    throw new OpsError({
-      code: "refused",
-      message:
-        view === undefined
-          ? `there is no partition ${name}`
-          : `${name} has no replica at ${leader}`,
-      hint:
-        replicas === undefined
-          ? "partitions are written as db.table:pid"
-          : `its replicas are at ${replicas}`,
-    });
+    throw refused(
+      view === undefined ? `there is no partition ${name}` : `${name} has no replica at ${leader}`,
+      replicas === undefined
+        ? "partitions are written as db.table:pid"
+        : `its replicas are at ${replicas}`,
+    );
   }
 }

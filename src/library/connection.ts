@@ -2,7 +2,7 @@ import { type CommonFlags, commonSpecs } from "../cli/common-specs.js";
 import type { FlagSpec } from "../cli/spec.js";
 import { type OpenedCluster, openCluster } from "../cluster/open.js";
 import { closeQuietly, openOptions } from "../commands/connect.js";
-import { OpsError } from "../errors.js";
+import { usageError } from "../errors.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { createKnownOffsetsStore } from "../run/known-offsets-store.js";
@@ -86,10 +86,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
 export function partsOf(connection: Connection): ConnectionParts {
   const parts = PARTS.get(connection);
   if (parts !== undefined) return parts;
-  throw new OpsError({
-    code: "usage",
-    message: "the connection is closed, or connect() did not make it",
-  });
+  throw usageError("the connection is closed, or connect() did not make it");
 }
 
 /** Converts the options to the command's flags, with the same parsers and defaults. */

@@ -1,5 +1,5 @@
 import type { Cluster } from "../cluster/cluster.js";
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf, OpsError, refused } from "../errors.js";
 import type { Endpoint, ReplicaReport, SchemaClaim, StorageMode } from "../model/cluster-state.js";
 import type { IndexDifference, RowComparison, RowGroup, RowPosition } from "../model/rows.js";
 import type { Ttl } from "../model/table-index.js";
@@ -281,7 +281,7 @@ async function readTwice(
 }
 
 function knownRule(rule: ReturnType<typeof liveRule>) {
-  if (rule === undefined) throw new OpsError({ code: "refused", message: "the TTL is not known" });
+  if (rule === undefined) throw refused("the TTL is not known");
   return rule;
 }
 

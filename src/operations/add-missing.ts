@@ -1,3 +1,4 @@
+import { refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
@@ -7,7 +8,6 @@ import { opsNotes, placed, remainingSteps, survey, unusableNotes, usableTablets 
 import type { Operation, OperationPlan } from "./operation.js";
 import { countReplicas } from "./placement.js";
 import { distributionLines, shortList, touchedProblems } from "./scaleout.js";
-import { refused } from "./targets.js";
 
 /** The command, for printing. */
 export const ADD_MISSING = { cmd: "scaleout", add_missing: true } as const;

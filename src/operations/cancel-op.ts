@@ -1,9 +1,9 @@
+import { refused } from "../errors.js";
 import { type ClusterState, isOpActive, type Op } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import { partitionName, viewPartitions } from "../model/partition-view.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { refused } from "./targets.js";
 
 /** An op in words. */
 function opText({ id, type, status, task, db, table, pid }: Op): string {

@@ -1,5 +1,5 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { OpsError } from "../errors.js";
+import { type OpsError, refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import {
@@ -21,7 +21,7 @@ import { freeTabletText, isFree } from "../policy/free-tablets.js";
 import { givenUpCount, mayGiveUp } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { findPartitions, ledText, refused, replicaAt } from "./targets.js";
+import { findPartitions, ledText, replicaAt } from "./targets.js";
 
 /** The options of `changeleader`. */
 export interface ChangeLeaderOptions {

@@ -1,9 +1,9 @@
+import { refused } from "../errors.js";
 import { type ClusterState, isOpActive, type Op, type OpStatus } from "../model/cluster-state.js";
 import { newestOf } from "../model/ops-of-partition.js";
 import type { DeletedOps } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { refused } from "./targets.js";
 
 /** Which ended ops are deleted from the list: one, or all with a status. */
 export type DeleteOptions =

@@ -1,3 +1,4 @@
+import { refused } from "../errors.js";
 import type { ClusterState, Role } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
@@ -7,14 +8,7 @@ import { leastOffsetToLead, whyNotLead } from "../policy/load-as-leader.js";
 import { isServing, lowerBound, servingLeader } from "../policy/what-it-holds.js";
 import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import {
-  assertNone,
-  assertUsable,
-  findPartitions,
-  type Obstacle,
-  refused,
-  replicaAt,
-} from "./targets.js";
+import { assertNone, assertUsable, findPartitions, type Obstacle, replicaAt } from "./targets.js";
 
 /** Partitions processed at the same time; a tablet loads three at a time. */
 const CONCURRENCY = 32;

@@ -1,4 +1,5 @@
 import { diagnose } from "../diagnosis/diagnose.js";
+import { refused } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { StepResult } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
@@ -15,7 +16,6 @@ import {
   findPartitions,
   type Obstacle,
   type PartitionsOptions,
-  refused,
   replicaAt,
   strayText,
 } from "./targets.js";

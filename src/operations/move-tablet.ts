@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { refused } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
@@ -6,7 +6,7 @@ import type { PrintCommand } from "../model/tool-command.js";
 import { unknownName } from "../util/nearest.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { shortList } from "./scaleout.js";
-import { assertUsable, refused, replicaAt } from "./targets.js";
+import { assertUsable, replicaAt } from "./targets.js";
 
 /** Partitions processed at the same time. */
 const CONCURRENCY = 16;
@@ -42,10 +42,7 @@ export function moveTabletOperation(options: MoveOptions): Operation {
     before() {
       tried += 1;
       if (tried <= TRIED_MAX || proven > 0) return Promise.resolve();
-      throw new OpsError({
-        code: "refused",
-        message: `none of the first ${TRIED_MAX} replicas matches its record at ${options.to}`,
-      });
+      throw refused(`none of the first ${TRIED_MAX} replicas matches its record at ${options.to}`);
     },
     afterLane() {
       proven += 1;

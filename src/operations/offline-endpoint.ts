@@ -1,3 +1,4 @@
+import { refused } from "../errors.js";
 import type { ClusterState, Endpoint, PartitionId } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
 import type { PartitionRef } from "../model/partition-name.js";
@@ -15,7 +16,7 @@ import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { hintFor, lossNotes } from "./change-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, ledText, type Obstacle, refused, replicaAt } from "./targets.js";
+import { assertNone, ledText, type Obstacle, replicaAt } from "./targets.js";
 
 /** The options of `offlineendpoint`. */
 export interface OfflineOptions {

@@ -1,4 +1,5 @@
 import { diagnose } from "../diagnosis/diagnose.js";
+import { refused } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
@@ -9,7 +10,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { leads, type UpgradeOptions, upgradeFlags } from "./pre-upgrade.js";
 import { shortList, touchedProblems } from "./scaleout.js";
 import { contradicts, isLineOf, type StatLine, statText } from "./statfile.js";
-import { assertNone, assertUsable, type Obstacle, refused, replicaAt } from "./targets.js";
+import { assertNone, assertUsable, type Obstacle, replicaAt } from "./targets.js";
 
 /**
  * Recovers the replicas of a tablet after its upgrade, makes it lead the partitions in the statfile

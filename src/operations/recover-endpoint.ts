@@ -1,4 +1,5 @@
 import { diagnose } from "../diagnosis/diagnose.js";
+import { refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { PartitionRef } from "../model/partition-name.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
@@ -9,7 +10,7 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { assertNamed, viewsAt } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, assertUsable, ledText, refused, replicaAt } from "./targets.js";
+import { assertNone, assertUsable, ledText, replicaAt } from "./targets.js";
 
 /** The options of `recoverendpoint`. */
 export interface RecoverOptions {

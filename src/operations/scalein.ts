@@ -1,3 +1,4 @@
+import { refused } from "../errors.js";
 import {
   type ClusterState,
   type Endpoint,
@@ -28,7 +29,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { evacuate } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
 import { distributionLines, touchedProblems } from "./scaleout.js";
-import { assertNone, assertUsable, refused } from "./targets.js";
+import { assertNone, assertUsable } from "./targets.js";
 
 /** The options of `scalein`. */
 export interface ScaleInOptions {

@@ -1,4 +1,5 @@
 import { diagnose } from "../diagnosis/diagnose.js";
+import { refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { StepResult } from "../model/outcome.js";
 import { isSystemDatabase, partitionName, viewPartitions } from "../model/partition-view.js";
@@ -18,7 +19,6 @@ import {
 import type { Operation, OperationPlan } from "./operation.js";
 import { balanceReplicas, countReplicas } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
-import { refused } from "./targets.js";
 
 /** The options of `scaleout`. */
 export interface ScaleOutOptions {

@@ -1,4 +1,5 @@
 import { diagnose } from "../diagnosis/diagnose.js";
+import { refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
@@ -8,14 +9,7 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import {
-  assertNone,
-  findPartitions,
-  type Obstacle,
-  pidText,
-  refused,
-  replicaAt,
-} from "./targets.js";
+import { assertNone, findPartitions, type Obstacle, pidText, replicaAt } from "./targets.js";
 
 /** Partitions processed at the same time. */
 const CONCURRENCY = 8;

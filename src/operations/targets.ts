@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { refused } from "../errors.js";
 import type { ClusterState, Endpoint, Role, TableClaim } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import {
@@ -102,16 +102,6 @@ export function strayText(
   role: Role | undefined,
 ): string {
   return `tablet ${endpoint} has it loaded as ${role ?? "an unknown role"}, although the record has no replica there; restart that tablet to unload it (tid ${id.tid}, pid ${id.pid})`;
-}
-
-/** The error of a check that forbids the whole command. */
-export function refused(message: string, hint?: string, details: readonly string[] = []): OpsError {
-  return new OpsError({
-    code: "refused",
-    message,
-    details,
-    ...(hint === undefined ? {} : { hint }),
-  });
 }
 
 /** Why one partition cannot be processed, and what to do instead. */

@@ -1,6 +1,6 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import { problemsOf, type Selection, selected } from "../diagnosis/selection.js";
-import { OpsError } from "../errors.js";
+import { OpsError, usageError } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
@@ -86,10 +86,9 @@ export function checkPlan(
 
 function assertSameCluster({ basis: { tablets } }: Plan, now: Pick<Set<Endpoint>, "has">): void {
   if (tablets.length === 0 || tablets.some((one) => now.has(one))) return;
-  throw new OpsError({
-    code: "usage",
-    message: `the plan was made for another cluster: it knows ${tablets[0]}, and no tablet of this one`,
-  });
+  throw usageError(
+    `the plan was made for another cluster: it knows ${tablets[0]}, and no tablet of this one`,
+  );
 }
 
 function refuseStale(differences: readonly Difference[]): void {

@@ -1,4 +1,4 @@
-import { OpsError } from "../errors.js";
+import { refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
 import { type Loss, lossFlagValue } from "../model/loss.js";
@@ -160,14 +160,13 @@ export function checkLost({ tablets }: ClusterState, lost: ReadonlySet<Endpoint>
       throw unknownName("tablet", endpoint, [...tablets.keys()]);
     }
     if (!view.isRegistered && view.claim?.isHealthy !== true) continue;
-    throw new OpsError({
-      code: "refused",
-      message: view.isRegistered
+    throw refused(
+      view.isRegistered
         ? `tablet ${endpoint} is registered in ZooKeeper: it is not lost`
         : `tablet ${endpoint} is healthy for the nameserver: its registration has just ended`,
-      hint: view.isRegistered
+      view.isRegistered
         ? "leave out --lost for it; stop the tablet first if it must never serve again"
         : "wait some seconds, then run it again",
-    });
+    );
   }
 }

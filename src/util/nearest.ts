@@ -1,5 +1,5 @@
 import leven from "leven";
-import { OpsError } from "../errors.js";
+import { type OpsError, refused } from "../errors.js";
 
 /** The greatest number of names in a hint. */
 const LISTED = 10;
@@ -48,9 +48,8 @@ export function unknownName(what: string, name: string, known: readonly string[]
   const listed = known.slice(0, LISTED).join(", ") || "none";
   const more = known.length > LISTED ? ` and ${known.length - LISTED} more` : "";
   const question = near === undefined ? "" : `did you mean ${near}? `;
-  return new OpsError({
-    code: "refused",
-    message: `the cluster has no ${what} ${/^\d+$/.test(name) ? name : JSON.stringify(name)}`,
-    hint: `${question}it has: ${listed}${more}`,
-  });
+  return refused(
+    `the cluster has no ${what} ${/^\d+$/.test(name) ? name : JSON.stringify(name)}`,
+    `${question}it has: ${listed}${more}`,
+  );
 }

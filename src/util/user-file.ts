@@ -9,7 +9,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { messageOf, OpsError } from "../errors.js";
+import { messageOf, usageError } from "../errors.js";
 import { safe } from "./text.js";
 
 /** How long a pipe may have no writer before it counts as empty. */
@@ -170,6 +170,6 @@ function guarded<T>(where: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw new OpsError({ code: "usage", message: `${where}: ${safe(fileProblem(error))}` });
+    throw usageError(`${where}: ${safe(fileProblem(error))}`);
   }
 }

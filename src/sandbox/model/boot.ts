@@ -1,4 +1,4 @@
-import { OpsError } from "../../errors.js";
+import { usageError } from "../../errors.js";
 import { replicaKey } from "../../model/cluster-state.js";
 import type { SandboxModel } from "./model.js";
 import {
@@ -62,16 +62,12 @@ export async function waitFor(
 export async function bootNewCluster(model: SandboxModel, cluster: NewCluster): Promise<void> {
   const { hddTables, singleReplicaTables, partitions, replicas } = cluster;
   if (hddTables + singleReplicaTables > cluster.tables) {
-    throw new OpsError({
-      code: "usage",
-      message: `${cluster.tables} tables cannot include ${hddTables} on HDD and ${singleReplicaTables} with a single replica`,
-    });
+    throw usageError(
+      `${cluster.tables} tables cannot include ${hddTables} on HDD and ${singleReplicaTables} with a single replica`,
+    );
   }
   if (replicas > model.tablets.size) {
-    throw new OpsError({
-      code: "usage",
-      message: `${replicas} replicas need as many tablets, there are ${model.tablets.size}`,
-    });
+    throw usageError(`${replicas} replicas need as many tablets, there are ${model.tablets.size}`);
   }
   model.start();
   model.createSystemTables();

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { OpsError } from "../../errors.js";
+import { type OpsError, usageError } from "../../errors.js";
 import { checkDocument, type DocumentKind, listOf, type Zod } from "../../util/document.js";
 import { safe } from "../../util/text.js";
 import { readUserFile } from "../../util/user-file.js";
@@ -90,7 +90,7 @@ export function parseRecording(text: string): Recording {
 }
 
 function notRead(what: string, problem: string): OpsError {
-  return new OpsError({ code: "usage", message: `${what}: ${safe(problem)}` });
+  return usageError(`${what}: ${safe(problem)}`);
 }
 
 function bytesSchema(z: Zod) {

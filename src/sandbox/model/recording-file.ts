@@ -1,6 +1,6 @@
 import type { DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import { type DescMessage, fromBinary } from "@bufbuild/protobuf";
-import { OpsError } from "../../errors.js";
+import { OpsError, usageError } from "../../errors.js";
 
 /** One znode of a recording. */
 export interface RecordedZnode {
@@ -52,7 +52,7 @@ export function assertNameserver(recording: Recording): void {
   const nameservers = recordedProcesses(recording, "openmldb.nameserver.NameServer");
   if (nameservers.some((process) => process.isUp)) return;
   const message = "not a recording of a cluster: it holds no answer of a nameserver";
-  throw new OpsError({ code: "usage", message });
+  throw usageError(message);
 }
 
 /** The processes of one kind that were called, sorted by address. */
@@ -86,10 +86,9 @@ export function renameAddresses(
 ): Recording {
   for (const [from, to] of addresses) {
     if (from.length !== to.length) {
-      throw new OpsError({
-        code: "usage",
-        message: `the recorded address ${from} cannot be replaced by ${to}: the lengths differ`,
-      });
+      throw usageError(
+        `the recorded address ${from} cannot be replaced by ${to}: the lengths differ`,
+      );
     }
   }
   if (addresses.size === 0) {

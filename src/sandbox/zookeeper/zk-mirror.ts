@@ -1,5 +1,5 @@
 import type { ZooKeeper } from "../../cluster/zookeeper.js";
-import { messageOf, OpsError } from "../../errors.js";
+import { messageOf, refused } from "../../errors.js";
 import type { ZnodeTree } from "../znode-tree.js";
 
 /** A tree that is copied into a ZooKeeper. */
@@ -29,11 +29,10 @@ export async function mirrorTree(
 ): Promise<ZkMirror> {
   const present = await zookeeper.getChildren(rootPath);
   if (present !== undefined && present.length > 0) {
-    throw new OpsError({
-      code: "refused",
-      message: `ZooKeeper already holds something under ${rootPath}`,
-      hint: "give the sandbox a root path of its own with --zk_root_path",
-    });
+    throw refused(
+      `ZooKeeper already holds something under ${rootPath}`,
+      "give the sandbox a root path of its own with --zk_root_path",
+    );
   }
   const below = (path: string) => path === rootPath || path.startsWith(`${rootPath}/`);
   const copied = new Set<string>();
