@@ -4,6 +4,7 @@ import { messageOf } from "../errors.js";
 import { TableInfoSchema } from "../gen/openmldb/nameserver_pb.js";
 import type { Endpoint, StoredCounters, TableClaim } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
+import { countBy } from "../model/groups.js";
 import { toTableClaim } from "./convert.js";
 import type { ZooKeeper } from "./zookeeper.js";
 import { parseZkHosts } from "./zookeeper-hosts.js";
@@ -20,12 +21,7 @@ export async function countNameserverZnodes(
   const values = await Promise.all(
     [...names].sort().map((name) => zk.getData(`${rootPath}/leader/${name}`)),
   );
-  const counts = new Map<Endpoint, number>();
-  for (const value of values) {
-    const endpoint = value?.toString("utf8");
-    if (endpoint !== undefined) counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);
-  }
-  return counts;
+  return countBy(values.flatMap((value) => value?.toString("utf8") ?? []));
 }
 
 /**

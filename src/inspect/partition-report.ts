@@ -1,6 +1,7 @@
 import { mayBeGivenUp } from "../model/absence.js";
 import { type Advice, changing } from "../model/advice.js";
 import { type Endpoint, type Op, type PartitionId, replicaKey } from "../model/cluster-state.js";
+import { groupBy } from "../model/groups.js";
 import { partitionKey } from "../model/partition-name.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
@@ -50,18 +51,22 @@ export interface PartitionReport {
 export function* reportPartitions(facts: InspectFacts): Work<PartitionReport[]> {
   const views = new Map<string, PartitionView>();
   yield* each(facts.views, (view) => views.set(replicaKey(view.id), view));
-  const ops = opsByPartition(facts);
+  const failed = groupBy(
+    facts.state.ops.filter((op) => op.status === "failed"),
+    partitionKey,
+  );
   const reports: PartitionReport[] = [];
   yield* each(facts.unhealthy, (result) => {
     const view = views.get(replicaKey(result.id));
-    if (view !== undefined) reports.push(reportOne(view, result, { facts, ops }));
+    if (view !== undefined) reports.push(reportOne(view, result, { facts, failed }));
   });
   return GRADES.flatMap((grade) => reports.filter((one) => one.grade === grade));
 }
 
 interface ReportContext {
   readonly facts: InspectFacts;
-  readonly ops: ReadonlyMap<string, readonly Op[]>;
+  /** The failed ops by `partitionKey`. */
+  readonly failed: ReadonlyMap<string, readonly Op[]>;
 }
 
 function reportOne(
@@ -71,13 +76,14 @@ function reportOne(
 ): PartitionReport {
   const { facts } = context;
   const { id, problems, leader } = result;
+  const failed = context.failed.get(partitionKey(id)) ?? [];
   return {
     id,
     ...gradePartition(view, problems),
     leader,
     problems,
     replicas: replicaLines(view, facts),
-    ops: [...failedOps(context.ops.get(partitionKey(id)) ?? []), ...view.activeOps],
+    ops: [...failed.slice(-FAILED_OPS_MAX), ...view.activeOps],
     next: nextOf(view, result, context),
   };
 }
@@ -132,19 +138,4 @@ function canElect(
   return (
     isAway && !("refusal" in checkLeaderChange(view, { candidate: "auto", acceptsLoss: false }))
   );
-}
-
-function opsByPartition({ state }: InspectFacts): ReadonlyMap<string, readonly Op[]> {
-  const failed = new Map<string, Op[]>();
-  for (const op of state.ops) {
-    if (op.status !== "failed") continue;
-    const known = failed.get(partitionKey(op));
-    if (known === undefined) failed.set(partitionKey(op), [op]);
-    else known.push(op);
-  }
-  return failed;
-}
-
-function failedOps(ops: readonly Op[]): readonly Op[] {
-  return ops.slice(-FAILED_OPS_MAX);
 }

@@ -1,5 +1,6 @@
 import { type Advice, changing, looking } from "../model/advice.js";
 import { isOpActive, type Op } from "../model/cluster-state.js";
+import { countBy } from "../model/groups.js";
 import { tableName } from "../model/partition-name.js";
 import { tabletHealth } from "../model/partition-view.js";
 import { ownerText } from "../run/owner.js";
@@ -49,9 +50,9 @@ function switchOn({ unhealthy, state, print }: InspectFacts, words: string): Adv
 }
 
 function byType(ops: readonly Op[]): string {
-  const counts = new Map<string, number>();
-  for (const { type } of ops) counts.set(type, (counts.get(type) ?? 0) + 1);
-  return [...counts].map(([type, count]) => `${count} ${type}`).join(", ");
+  return [...countBy(ops.map(({ type }) => type))]
+    .map(([type, count]) => `${count} ${type}`)
+    .join(", ");
 }
 
 /** Rules about auto_failover, other runs of this tool, and the ops of the nameserver. */

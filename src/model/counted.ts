@@ -1,3 +1,4 @@
+import { countBy } from "./groups.js";
 /** A number with its noun: `1 partition`, `2 partitions`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
@@ -5,9 +6,9 @@ export function counted(count: number, noun: string): string {
 
 /** Distinct words with their counts, in the order of first occurrence: `not-loaded x3, behind`. */
 export function tally(words: Iterable<string>): string {
-  const counts = new Map<string, number>();
-  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
-  return [...counts].map(([word, count]) => (count === 1 ? word : `${word} x${count}`)).join(", ");
+  return [...countBy(words)]
+    .map(([word, count]) => (count === 1 ? word : `${word} x${count}`))
+    .join(", ");
 }
 
 /** The names of the first `most` items, and the number of further ones: `a, b and 3 more`. */

@@ -1,4 +1,5 @@
 import { isOpActive, type Op, type PartitionId } from "./cluster-state.js";
+import { groupBy } from "./groups.js";
 import { partitionKey } from "./partition-name.js";
 
 /** An index of one answer of ShowOPStatus, computed once and shared by all waits. */
@@ -30,16 +31,8 @@ export function newestOf(ops: readonly Op[]): bigint {
 function indexOf(all: readonly Op[]): OpsIndex {
   const known = indexes.get(all);
   if (known !== undefined) return known;
-  const byPartition = new Map<string, Op[]>();
-  const active: string[] = [];
-  for (const op of all) {
-    const key = partitionKey(op);
-    const own = byPartition.get(key);
-    if (own === undefined) byPartition.set(key, [op]);
-    else own.push(op);
-    if (isOpActive(op)) active.push(`${op.id}${op.status}${op.task}`);
-  }
-  const made = { byPartition, activity: active.join() };
+  const active = all.filter(isOpActive).map((op) => `${op.id}${op.status}${op.task}`);
+  const made = { byPartition: groupBy(all, partitionKey), activity: active.join() };
   indexes.set(all, made);
   return made;
 }

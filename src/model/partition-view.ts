@@ -18,6 +18,7 @@ import {
 } from "./cluster-state.js";
 import { ageText } from "./duration.js";
 import type { PartitionEvidence } from "./evidence.js";
+import { groupBy } from "./groups.js";
 import { type PartitionRef, partitionKey, tableName } from "./partition-name.js";
 import { flatMapped, type Work } from "./work.js";
 
@@ -108,13 +109,9 @@ export function viewingPartitions(state: PartitionsState): Work<PartitionView[]>
 /** Returns the function that makes the views of one table's partitions. */
 function viewerOf(state: PartitionsState): (table: TableClaim) => PartitionView[] {
   const healthOf = memoized((endpoint: Endpoint) => tabletHealth(state.tablets.get(endpoint)));
-  const active = new Map<string, Op[]>();
-  const unflagged = new Set<string>();
-  for (const op of state.ops) {
-    const key = partitionKey(op);
-    if (isOpActive(op)) active.set(key, [...(active.get(key) ?? []), op]);
-    else if (hasReachedLeader(op)) unflagged.add(key);
-  }
+  const active = groupBy(state.ops.filter(isOpActive), partitionKey);
+  const ended = state.ops.filter((op) => !isOpActive(op) && hasReachedLeader(op));
+  const unflagged = new Set(ended.map(partitionKey));
   const indexed: IndexedState = { ...state, healthOf, active, unflagged };
   return (table) =>
     [...table.partitions]

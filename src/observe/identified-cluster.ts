@@ -2,6 +2,7 @@ import pLimit, { type LimitFunction } from "p-limit";
 import type { Cluster, Connection, LoadRequest } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
 import type { Endpoint, ReplicaReport } from "../model/cluster-state.js";
+import { groupBy } from "../model/groups.js";
 import { isSystemDatabase } from "../model/partition-view.js";
 import {
   foreignSchema,
@@ -327,7 +328,6 @@ async function refuseSharedAddresses(
   { refused }: Identities,
   tablets: readonly Endpoint[],
 ): Promise<void> {
-  const byAddress = new Map<string, Endpoint[]>();
   const located = await Promise.all(
     tablets.map((endpoint) =>
       cluster.addressOf(endpoint).then(
@@ -336,12 +336,10 @@ async function refuseSharedAddresses(
       ),
     ),
   );
-  for (const one of located) {
-    if (one === undefined) continue;
-    byAddress.set(one.located, [...(byAddress.get(one.located) ?? []), one.endpoint]);
-  }
-  for (const [address, endpoints] of byAddress) {
-    if (endpoints.length < 2) continue;
+  const known = located.filter((one) => one !== undefined);
+  for (const [address, same] of groupBy(known, (one) => one.located)) {
+    if (same.length < 2) continue;
+    const endpoints = same.map((one) => one.endpoint);
     for (const endpoint of endpoints) {
       const others = endpoints.filter((one) => one !== endpoint).join(", ");
       refused.set(endpoint, `its name leads to the same address as ${others}: ${address}`);

@@ -4,6 +4,7 @@ import {
   isOpActive,
   replicaKey,
 } from "../model/cluster-state.js";
+import { groupBy } from "../model/groups.js";
 import {
   compareText,
   type PartitionView,
@@ -113,20 +114,14 @@ export interface Change {
 
 /** Groups a placement by partition; leaders stay for now. */
 export function changesOf(surveyed: readonly PartitionSurvey[], placement: Placement): Change[] {
-  const moves = groupByKey(placement.moves);
-  const drops = groupByKey(placement.drops);
+  const moves = groupBy(placement.moves, (move) => move.key);
+  const drops = groupBy(placement.drops, (drop) => drop.key);
   return surveyed.map((one) => ({
     one,
     moves: moves.get(one.key) ?? [],
     drops: (drops.get(one.key) ?? []).map((drop) => drop.from),
     leader: leaderOf(one.view, one.condition),
   }));
-}
-
-function groupByKey<T extends { readonly key: string }>(items: readonly T[]): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) groups.set(item.key, [...(groups.get(item.key) ?? []), item]);
-  return groups;
 }
 
 /** The replicas that may lead once they are in place. */

@@ -1,6 +1,7 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import { refused } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
+import { groupBy } from "../model/groups.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
@@ -66,7 +67,7 @@ function planPostUpgrade(
   }
   assertUsable(state, endpoint, "tablet");
   const own = lines.filter((line) => line.endpoint === endpoint);
-  const byKey = byPartition(own);
+  const byKey = groupBy(own, replicaKey);
   const linesOf = (one: PartitionSurvey) => byKey.get(one.key) ?? [];
   const all = survey(state, true);
   const here = all.filter((one) => replicaAt(one.view, endpoint) !== undefined);
@@ -95,17 +96,6 @@ function planPostUpgrade(
     ],
     restsOn: here.map((one) => one.view).filter((view) => touched.has(view.id)),
   };
-}
-
-/** The lines by the tid and pid of their partition, in the form of {@link PartitionSurvey.key}. */
-function byPartition(lines: readonly StatLine[]): ReadonlyMap<string, readonly StatLine[]> {
-  const groups = new Map<string, StatLine[]>();
-  for (const line of lines) {
-    const group = groups.get(replicaKey(line));
-    if (group === undefined) groups.set(replicaKey(line), [line]);
-    else group.push(line);
-  }
-  return groups;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type ClusterState, replicaKey } from "../model/cluster-state.js";
+import { groupBy } from "../model/groups.js";
 import { viewPartitions } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step } from "../model/step.js";
@@ -17,13 +18,9 @@ export interface LaneWork {
 
 /** Groups steps by their partition, else by their tablet; the others form one group. */
 export function lanesOf(steps: readonly Step[], state: ClusterState): LaneWork[] {
-  const byKey = new Map<string, Step[]>();
-  for (const step of steps) {
-    const key = step.id === undefined ? `@${step.endpoint ?? ""}` : replicaKey(step.id);
-    const own = byKey.get(key);
-    if (own === undefined) byKey.set(key, [step]);
-    else own.push(step);
-  }
+  const byKey = groupBy(steps, ({ id, endpoint = "" }) =>
+    id === undefined ? `@${endpoint}` : replicaKey(id),
+  );
   const views = new Map(viewPartitions(state).map((view) => [replicaKey(view.id), view]));
   return [...byKey].map(([key, own]) => {
     const view = views.get(key);

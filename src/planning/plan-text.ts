@@ -1,5 +1,7 @@
 import { counted, tally } from "../model/counted.js";
+import { countBy } from "../model/groups.js";
 import { partitionName } from "../model/partition-view.js";
+import type { ProblemCode } from "../model/problem.js";
 import type { StepKind } from "../model/step.js";
 import { stepText } from "../model/step.js";
 import type { Lines } from "../model/work.js";
@@ -179,14 +181,14 @@ function verdict(plan: Plan, size: PlanSize): string {
   return `plan: ${plan.partitions.length} of ${counted(plan.basis.partitions, "partition")} not healthy; ${counted(changes, "change")} to ${counted(replicas, "replica")} of ${counted(partitions, "partition")}; ${refused} left alone`;
 }
 
+const AWAY: readonly ProblemCode[] = ["tablet-offline", "tablet-silent", "tablet-foreign"];
+
 /** Names the tablets that are unavailable and the partitions that are left as they are. */
 function downLines(plan: Plan): string[] {
-  const away = new Map<string, number>();
-  for (const { code, endpoint } of plan.partitions.flatMap((one) => one.problems)) {
-    const isAway =
-      code === "tablet-offline" || code === "tablet-silent" || code === "tablet-foreign";
-    if (isAway && endpoint !== undefined) away.set(endpoint, (away.get(endpoint) ?? 0) + 1);
-  }
+  const problems = plan.partitions.flatMap((one) => one.problems);
+  const away = countBy(
+    problems.flatMap(({ code, endpoint }) => (AWAY.includes(code) ? (endpoint ?? []) : [])),
+  );
   const left = plan.partitions.filter((one) => refusalOf(one) !== undefined);
   const names = left.slice(0, NAMED_MAX).map(({ id }) => partitionName(id));
   const more = left.length - names.length;

@@ -1,3 +1,4 @@
+import { tally } from "../model/counted.js";
 import { safe } from "../util/text.js";
 import type { PartitionRow } from "./document.js";
 import { scriptJson } from "./html-text.js";
@@ -54,9 +55,7 @@ export function statusText({ status, serving }: PartitionRow): string {
 }
 
 function problemsText({ problems }: PartitionRow): string {
-  const counts = new Map<string, number>();
-  for (const { code } of problems) counts.set(code, (counts.get(code) ?? 0) + 1);
-  return [...counts].map(([code, count]) => (count > 1 ? `${code} x${count}` : code)).join(", ");
+  return tally(problems.map(({ code }) => code));
 }
 
 function detailLines({ problems, failure, notes, evidence, next }: PartitionRow): string[] {

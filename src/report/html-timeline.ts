@@ -1,4 +1,5 @@
 import { durationText } from "../model/duration.js";
+import { groupBy } from "../model/groups.js";
 import { html, numberText } from "./html-text.js";
 import {
   MARK_KINDS,
@@ -81,12 +82,7 @@ function failedLegend({ marks }: Timeline): string {
 
 /** The nameserver first, then tablets by name; if there are too many, the busiest. */
 function lanesOf(marks: readonly Mark[]): Lane[] {
-  const byLane = new Map<string, Mark[]>();
-  for (const mark of marks) {
-    const known = byLane.get(mark.lane);
-    if (known === undefined) byLane.set(mark.lane, [mark]);
-    else known.push(mark);
-  }
+  const byLane = groupBy(marks, (mark) => mark.lane);
   const isFirst = (name: string) => (name === NAMESERVER_LANE ? 0 : 1);
   const busiest = [...byLane].sort(
     ([a, x], [b, y]) => isFirst(a) - isFirst(b) || y.length - x.length || (a < b ? -1 : 1),

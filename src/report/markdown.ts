@@ -1,4 +1,5 @@
 import { durationText } from "../model/duration.js";
+import { groupBy } from "../model/groups.js";
 import { safe } from "../util/text.js";
 import type {
   PartitionRow,
@@ -150,13 +151,9 @@ function causeOf({ problems, failure, was }: PartitionRow): string {
 /** What was recovered, table by table: the same work on many partitions is one line. */
 function doneLines(rows: readonly PartitionRow[]): string[] {
   if (rows.length === 0) return [];
-  const groups = new Map<string, PartitionRow[]>();
-  for (const row of rows) {
-    const key = JSON.stringify([row.partition.replace(/:\d+$/, ""), row.status, row.was, row.done]);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [row]);
-    else group.push(row);
-  }
+  const groups = groupBy(rows, ({ partition, status, was, done }) =>
+    JSON.stringify([partition.replace(/:\d+$/, ""), status, was, done]),
+  );
   const cells = [...groups.values()].map((group) => {
     const [first] = group;
     const slowest = group.reduce((max, one) => Math.max(max, one.tookMs ?? 0), 0);

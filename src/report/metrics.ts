@@ -1,3 +1,4 @@
+import { countBy } from "../model/groups.js";
 import type { ReportDocument } from "./document.js";
 
 /** One value of a metric, with the labels that only it has. */
@@ -109,14 +110,14 @@ function clusterMetrics({ counts, autoFailover, tablets, findings }: ReportDocum
     {
       name: "openmldb_ops_tablets",
       help: "Tablets by health.",
-      samples: countBy(tablets.map((tablet) => tablet.health)).map(([health, count]) =>
+      samples: sortedCounts(tablets.map((tablet) => tablet.health)).map(([health, count]) =>
         sample("health", health, count),
       ),
     },
     {
       name: "openmldb_ops_findings",
       help: "Findings of inspect by level.",
-      samples: countBy(findings.map((finding) => finding.level)).map(([level, count]) =>
+      samples: sortedCounts(findings.map((finding) => finding.level)).map(([level, count]) =>
         sample("level", level, count),
       ),
     },
@@ -143,10 +144,8 @@ function sample(label: string, text: string, value: number): Sample {
   return { labels: { [label]: text }, value };
 }
 
-function countBy(words: readonly string[]): [word: string, count: number][] {
-  const counts = new Map<string, number>();
-  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
-  return [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
+function sortedCounts(words: readonly string[]): [word: string, count: number][] {
+  return [...countBy(words)].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 function seconds(ms: number | null): number | null {

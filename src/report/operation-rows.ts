@@ -1,5 +1,6 @@
 import { changing } from "../model/advice.js";
 import { replicaKey } from "../model/cluster-state.js";
+import { groupBy } from "../model/groups.js";
 import type { OperationReport } from "../model/operation-report.js";
 import type { StepResult } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
@@ -83,15 +84,10 @@ function rowsOf(
   results: readonly StepResult[],
   figures: OperationReport["figures"],
 ): PartitionRow[] {
-  const byName = new Map<string, StepResult[]>();
-  for (const result of results) {
-    const { id, endpoint } = result.step;
-    if (id === undefined && endpoint === undefined) continue;
-    const name = id === undefined ? `tablet ${endpoint}` : partitionName(id);
-    const own = byName.get(name);
-    if (own === undefined) byName.set(name, [result]);
-    else own.push(result);
-  }
+  const placed = results.filter(({ step }) => (step.id ?? step.endpoint) !== undefined);
+  const byName = groupBy(placed, ({ step: { id, endpoint } }) =>
+    id === undefined ? `tablet ${endpoint}` : partitionName(id),
+  );
   return [...byName].map(([partition, own]) => rowOf(partition, own, figures));
 }
 

@@ -5,6 +5,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { counted, suchAs, tally } from "../model/counted.js";
 import { durationText } from "../model/duration.js";
 import type { ReplicaEvidence } from "../model/evidence.js";
+import { countBy } from "../model/groups.js";
 import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
@@ -292,11 +293,9 @@ function decisionLines({ partitions, decide }: RunReport): string[] {
     status === "needs-decision" && failure?.decision !== undefined ? [failure.decision] : [],
   );
   if (open.length < 2) return [];
-  const causes = new Map<string, number>();
-  for (const { code, endpoint } of open) {
-    const cause = endpoint === undefined ? code : `${code} at ${endpoint}`;
-    causes.set(cause, (causes.get(cause) ?? 0) + 1);
-  }
+  const causes = countBy(
+    open.map(({ code, endpoint }) => (endpoint === undefined ? code : `${code} at ${endpoint}`)),
+  );
   const sum = sumOfLosses(open.flatMap(({ loss }) => loss ?? []));
   const each = [...causes].slice(0, SHOWN_MAX).map(([cause, count]) => `${count} ${safe(cause)}`);
   return [
