@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Command, CommandIo } from "../src/commands/command.js";
 import * as history from "../src/commands/history.js";
-import { postUpgrade, preUpgrade, scaleIn } from "../src/commands/operations.js";
+import { OPERATIONS } from "../src/commands/operations.js";
 import { planDigest } from "../src/commands/plan-store.js";
 import { recoverDataCommand } from "../src/commands/recover.js";
 import * as verify from "../src/commands/verify.js";
@@ -37,7 +37,7 @@ const DOCUMENTS: readonly {
   },
   {
     name: "plan of an operation",
-    command: scaleIn,
+    command: OPERATIONS.scaleIn,
     argv: (path) => ["scalein", TABLET, `--apply=${path}`],
   },
   {
@@ -52,12 +52,12 @@ const DOCUMENTS: readonly {
   },
   {
     name: "statfile of pre-upgrade",
-    command: preUpgrade,
+    command: OPERATIONS.preUpgrade,
     argv: (path) => ["pre-upgrade", TABLET, `--statfile=${path}`],
   },
   {
     name: "statfile of post-upgrade",
-    command: postUpgrade,
+    command: OPERATIONS.postUpgrade,
     argv: (path) => ["post-upgrade", TABLET, `--statfile=${path}`],
   },
 ];

@@ -21,7 +21,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     examples: ["changeleader t1 0 auto", "changeleader --db=demo_db --table=t1 --pid=0"],
     specs: changeLeaderSpecs,
     words: ["table", "pid", "candidate"],
-    load: async () => (await import("../commands/operations.js")).changeLeader,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.changeLeader,
   }),
   clusterEntryOf({
     name: "offlineendpoint",
@@ -32,7 +32,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: offlineEndpointSpecs,
     words: ["endpoint", "concurrency"],
-    load: async () => (await import("../commands/operations.js")).offlineEndpoint,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.offlineEndpoint,
   }),
   clusterEntryOf({
     name: "recoverendpoint",
@@ -43,7 +43,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: recoverEndpointSpecs,
     words: ["endpoint", "needRestore", "concurrency"],
-    load: async () => (await import("../commands/operations.js")).recoverEndpoint,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.recoverEndpoint,
   }),
   clusterEntryOf({
     name: "addreplica",
@@ -54,7 +54,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: replicaSpecs,
     words: ["table", "pids", "endpoint"],
-    load: async () => (await import("../commands/operations.js")).addReplica,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.addReplica,
   }),
   clusterEntryOf({
     name: "delreplica",
@@ -65,7 +65,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: replicaSpecs,
     words: ["table", "pids", "endpoint"],
-    load: async () => (await import("../commands/operations.js")).delReplica,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.delReplica,
   }),
   clusterEntryOf({
     name: "migrate",
@@ -76,7 +76,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: migrateSpecs,
     words: ["from", "table", "pids", "to"],
-    load: async () => (await import("../commands/operations.js")).migrate,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.migrate,
   }),
   clusterEntryOf({
     name: "updatetablealive",
@@ -87,7 +87,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: tableAliveSpecs,
     words: ["table", "pids", "endpoint", "isAlive"],
-    load: async () => (await import("../commands/operations.js")).updateTableAlive,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.updateTableAlive,
   }),
   clusterEntryOf({
     name: "loadtable",
@@ -99,7 +99,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     specs: loadTableSpecs,
     words: ["table", "tid", "pids", "ttl", "segmentCount"],
     check: checkLoadTable,
-    load: async () => (await import("../commands/operations.js")).loadTable,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.loadTable,
   }),
   clusterEntryOf({
     name: "cancelop",
@@ -107,7 +107,7 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     examples: ["cancelop 42", "cancelop --op_id=42 --dry_run"],
     specs: cancelOpSpecs,
     words: ["op"],
-    load: async () => (await import("../commands/operations.js")).cancelOp,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.cancelOp,
   }),
   clusterEntryOf({
     name: "deleteop",
@@ -116,6 +116,6 @@ export const OPERATE_COMMANDS: readonly CommandEntry[] = [
     specs: deleteOpSpecs,
     words: ["op"],
     check: checkDeleteOp,
-    load: async () => (await import("../commands/operations.js")).deleteOp,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.deleteOp,
   }),
 ];

@@ -47,9 +47,6 @@ export const changeLeaderSpecs = {
   ),
 };
 
-/** Flags of `changeleader`. */
-export type ChangeLeaderFlags = FlagsOf<typeof changeLeaderSpecs>;
-
 const endpointSpecs = {
   endpoint: oneTablet,
   /** 1..8; undefined: the nameserver's default. */
@@ -70,9 +67,6 @@ export const offlineEndpointSpecs = {
   ),
 };
 
-/** Flags of `offlineendpoint`. */
-export type OfflineEndpointFlags = FlagsOf<typeof offlineEndpointSpecs>;
-
 /** Flags of `recoverendpoint`. */
 export const recoverEndpointSpecs = {
   ...operateSpecs,
@@ -80,9 +74,6 @@ export const recoverEndpointSpecs = {
   method,
   needRestore: toggle("need_restore", "make it lead again what it led before"),
 };
-
-/** Flags of `recoverendpoint`. */
-export type RecoverEndpointFlags = FlagsOf<typeof recoverEndpointSpecs>;
 
 const tableSpecs = {
   db: dbOfTable,
@@ -94,9 +85,6 @@ const tableSpecs = {
 
 /** Flags of `addreplica` and `delreplica`. */
 export const replicaSpecs = { ...tableSpecs, endpoint: oneTablet, ...operateSpecs };
-
-/** Flags of `addreplica` and `delreplica`. */
-export type ReplicaFlags = FlagsOf<typeof replicaSpecs>;
 
 /** Flags of `migrate`. */
 export const migrateSpecs = {
@@ -114,17 +102,11 @@ export const migrateSpecs = {
   ...operateSpecs,
 };
 
-/** Flags of `migrate`. */
-export type MigrateFlags = FlagsOf<typeof migrateSpecs>;
-
 /** Flags of `cancelop`. */
 export const cancelOpSpecs = {
   op: noVariable(required(["op_id", "N", "the op, see showopstatus"], opId, "--op_id=42")),
   ...operateSpecs,
 };
-
-/** Flags of `cancelop`. */
-export type CancelOpFlags = FlagsOf<typeof cancelOpSpecs>;
 
 type EndedStatus = "done" | "failed" | "canceled";
 
@@ -150,9 +132,6 @@ export const tableAliveSpecs = {
   isAlive: noVariable(required(["alive", "yes|no", "how they are marked"], yesOrNo, "--alive=no")),
   isForced: noVariable(toggle("force", "mark them even if their tablets contradict it")),
 };
-
-/** Flags of `updatetablealive`. */
-export type TableAliveFlags = FlagsOf<typeof tableAliveSpecs>;
 
 /** Flags of `loadtable`: at most one of the two roles is given. */
 export const loadTableSpecs = {

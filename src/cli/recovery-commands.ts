@@ -38,7 +38,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
     specs: moveTabletSpecs,
     words: ["from", "to"],
     check: checkMove,
-    load: async () => (await import("../commands/operations.js")).moveTablet,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.moveTablet,
   }),
   clusterEntryOf({
     name: "inspect",

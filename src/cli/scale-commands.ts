@@ -5,7 +5,7 @@ import {
   postUpgradeSpecs,
   preUpgradeSpecs,
   scaleInSpecs,
-  scaleOutOnlySpecs,
+  scaleOutSpecs,
 } from "./scale-specs.js";
 
 /** Commands that move replicas or leaders of whole tablets: scaling and upgrades. */
@@ -14,8 +14,8 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     name: "scaleout",
     summary: "spread replicas and leaders over all healthy tablets",
     examples: ["scaleout --dry_run", "scaleout"],
-    specs: scaleOutOnlySpecs,
-    load: async () => (await import("../commands/operations.js")).scaleOut,
+    specs: scaleOutSpecs,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.scaleOut,
   }),
   clusterEntryOf({
     name: "scalein",
@@ -26,7 +26,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: scaleInSpecs,
     check: checkDistinct,
-    load: async () => (await import("../commands/operations.js")).scaleIn,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.scaleIn,
   }),
   clusterEntryOf({
     name: "pre-upgrade",
@@ -37,7 +37,7 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: preUpgradeSpecs,
     check: checkOne,
-    load: async () => (await import("../commands/operations.js")).preUpgrade,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.preUpgrade,
   }),
   clusterEntryOf({
     name: "post-upgrade",
@@ -48,6 +48,6 @@ export const SCALE_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: postUpgradeSpecs,
     check: checkOne,
-    load: async () => (await import("../commands/operations.js")).postUpgrade,
+    load: async () => (await import("../commands/operations.js")).OPERATIONS.postUpgrade,
   }),
 ];

@@ -11,7 +11,7 @@ const concurrency = withDefault(
   "4",
 );
 
-const scaleOutSpecs = {
+const scaleSpecs = {
   /** True if partitions with more replicas than their table's replica count keep them. */
   keepsSurplus: toggle(
     "keep_surplus",
@@ -22,14 +22,11 @@ const scaleOutSpecs = {
 };
 
 /** Flags of `scaleout`. */
-export const scaleOutOnlySpecs = {
-  ...scaleOutSpecs,
+export const scaleOutSpecs = {
+  ...scaleSpecs,
   /** True if only missing replicas are added, and nothing is moved. */
   addsMissing: noVariable(toggle("add_missing", "add missing replicas, and move nothing")),
 };
-
-/** Flags of `scaleout`. */
-export type ScaleOutFlags = FlagsOf<typeof scaleOutOnlySpecs>;
 
 /** Flags of `scalein`. */
 export const scaleInSpecs = {
@@ -42,7 +39,7 @@ export const scaleInSpecs = {
     ),
     isList: true,
   }),
-  ...scaleOutSpecs,
+  ...scaleSpecs,
 };
 
 /** Flags of `scalein`. */
@@ -80,9 +77,6 @@ export const preUpgradeSpecs = {
     "leave partitions with one replica there, out of service while the tablet is down",
   ),
 };
-
-/** Flags of `pre-upgrade`. */
-export type PreUpgradeFlags = FlagsOf<typeof preUpgradeSpecs>;
 
 /** Checks that one endpoint is given. @throws OpsError `usage`. */
 export function checkOne({ endpoints }: Pick<PostUpgradeFlags, "endpoints">): void {
