@@ -6,6 +6,7 @@ import { recoverData } from "../src/execution/recover.js";
 import type { Rules } from "../src/execution/rules.js";
 import { adviceText } from "../src/model/advice.js";
 import type { TableClaim } from "../src/model/cluster-state.js";
+import { refuseCrossedAddresses } from "../src/observe/addresses-refused.js";
 import { foreignSchema, foreignTables, recordedTables } from "../src/policy/tablet-identity.js";
 import { watchMutations } from "../src/run/watch-mutations.js";
 import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
@@ -243,6 +244,24 @@ describe("the comparison", () => {
     expect(foreignSchema(own, { ...schema, columns: "digest of one" })).toContain("other columns");
     expect(foreignSchema(table({}), schema)).toBeUndefined();
   });
+});
+
+it("names that lead to each other's tablets are refused, by the nameserver's addresses", async () => {
+  const entries: Record<string, string> = { a: "x:1", b: "x:2", c: "x:3", moved: "x:9" };
+  const claims = Object.entries({ a: "x:2", b: "x:1", c: "x:3", moved: "x:4" }).map(
+    ([endpoint, realEndpoint]) =>
+      ({ endpoint, state: "kHealthy", isHealthy: true, ageMs: 0n, realEndpoint }) as const,
+  );
+  const refused = new Map<string, string>();
+  const addressOf = async (endpoint: string) => {
+    const dialled = entries[endpoint] ?? "";
+    return { dialled, located: dialled };
+  };
+  await refuseCrossedAddresses({ addressOf }, refused, claims);
+  expect([...refused]).toEqual([
+    ["a", "its name leads to x:1, where the nameserver reaches b; it reaches a at x:2"],
+    ["b", "its name leads to x:2, where the nameserver reaches a; it reaches b at x:1"],
+  ]);
 });
 
 it("an empty entry of map/names means that the name is the address", async () => {

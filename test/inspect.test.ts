@@ -93,7 +93,7 @@ describe("what to type next", () => {
     [
       "a replica was removed from the record by hand",
       [
-        "restart tablet b:9527, which has it loaded although the record has no replica there, or start another tablet; then inspect again",
+        "tablet b:9527 has it loaded although the record has no replica there: stop tablet b:9527, move the directory 2_0 out of its data folder, start it again; or start another tablet; then inspect again",
       ],
     ],
   ])("%s", async (name, wanted) => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { OpsError } from "../src/errors.js";
+import { StorageMode } from "../src/gen/openmldb/common_pb.js";
 import { addReplicaOperation } from "../src/operations/add-replica.js";
 import { delReplicaOperation } from "../src/operations/del-replica.js";
 import { migrateOperation } from "../src/operations/migrate.js";
@@ -174,13 +175,42 @@ describe("addreplica", () => {
     virtual.model.failOp("kAddTableInfo", 1);
     const first = await operateOn(virtual, adding(to));
     expect(resultsOf(first)).toEqual([expect.stringContaining("although the record has no")]);
-    expect(await refusalOf(virtual, adding(to))).toContain("restart that tablet to unload it");
+    const { tid } = virtual.model.tables.find("t0", "db1") ?? { tid: 0 };
+    const free = `stop tablet ${short(to)}, move the directory ${tid}_0 out of its data folder, start it again`;
+    expect(await refusalOf(virtual, adding(to))).toContain(free);
+    virtual.model.kill(to);
+    virtual.model.wipe(to);
     virtual.model.restart(to);
     await virtual.pass(30_000);
     expect(resultsOf(await operateOn(virtual, adding(to)))).toEqual([
       expect.stringContaining("done"),
     ]);
     expect(virtual.model.healthy()).toEqual([]);
+  });
+});
+
+describe.each([
+  { verb: "addreplica", operation: (to: string) => adding(to) },
+  { verb: "migrate", operation: (to: string, from: string) => moving(from, to) },
+])("$verb", ({ operation }) => {
+  // No snapshot was made, so no call shows what the binlog has before it is loaded.
+  test("does not put a new replica on top of an old copy", async () => {
+    const virtual = await servingTable();
+    const { leader, followers, outsiders } = placesOf(virtual);
+    const [from = ""] = followers;
+    const [to = ""] = outsiders;
+    const { tid } = virtual.model.tables.find("t0", "db1") ?? { tid: 0 };
+    const copy = virtual.model.tablet(leader).disk.dir(StorageMode.kMemory, tid, 0);
+    if (copy === undefined) throw new Error("the leader has no data");
+    const { meta, runs } = copy;
+    virtual.model.tablet(to).disk.install({ tid, pid: 0, meta, runs });
+    const ops = virtual.model.leader?.ops.list().length;
+    const report = await operateOn(virtual, operation(to, from));
+    expect(resultsOf(report).join()).toContain(
+      `tablet ${short(to)} has an old copy of it on its disk (entries up to 30, loaded to see them), which would get into the new replica; stop tablet ${short(to)}, move the directory ${tid}_0 out of its data folder`,
+    );
+    expect(virtual.model.leader?.ops.list()).toHaveLength(ops ?? 0);
+    expect(recordOf(virtual).join()).not.toContain(short(to));
   });
 });
 

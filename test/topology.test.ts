@@ -173,6 +173,7 @@ describe("resolveEndpoint", () => {
   const zk = memoryZooKeeper({
     "/o/map/names/tablet-a": "10.0.0.1:9527",
     "/o/map/names/bad": "nonsense",
+    "/o/map/names/lined": "10.0.0.1:9527\n",
     "/o/map/names/worse": Buffer.from([0xff, 0x00]),
     "/o/map/names/moved:1": "moved.example:2",
   });
@@ -195,10 +196,16 @@ describe("resolveEndpoint", () => {
     },
   );
 
-  it.each(["bad", "worse"])("refuses the entry of %s", async (endpoint) => {
+  it.each([
+    ["bad", '"nonsense"'],
+    ["lined", '"10.0.0.1:9527\\n"'],
+    ["worse", '"\ufffd\\u0000"'],
+  ])("refuses the entry of %s, and shows it", async (endpoint, shown) => {
     const error = await failureOf(resolveEndpoint(zk, "/o", endpoint));
     expect(error.code).toBe("bad-answer");
-    expect(error.message).toContain(`/o/map/names/${endpoint}`);
+    expect(error.message).toBe(
+      `the znode /o/map/names/${endpoint} holds ${shown}, which is no address`,
+    );
   });
 });
 

@@ -138,7 +138,7 @@ export async function resolveEndpoint(
   if (address === undefined || !isAddress(address)) {
     throw new OpsError({
       code: "bad-answer",
-      message: `the znode ${path} holds no address`,
+      message: `the znode ${path} holds ${JSON.stringify(clipped(data.toString("utf8"), TEXT_MAX))}, which is no address`,
       endpoint,
     });
   }

@@ -173,7 +173,7 @@ export const SERVER_RULES: readonly Rule[] = [
     // same with and without a directory (OpenMLDB 0.9).
     code: "tablet-unused",
     level: "note",
-    effect: "old data on its disk is not used; a replica added there is a new copy",
+    effect: "old data on its disk is not used: where there is an old copy, no replica is added",
     find: (facts) =>
       tabletCases(
         facts,

@@ -2,7 +2,6 @@ import pLimit, { type LimitFunction } from "p-limit";
 import type { Cluster, Connection, LoadRequest } from "../cluster/cluster.js";
 import { OpsError } from "../errors.js";
 import type { Endpoint, ReplicaReport } from "../model/cluster-state.js";
-import { groupBy } from "../model/groups.js";
 import { isSystemDatabase } from "../model/partition-view.js";
 import {
   foreignSchema,
@@ -11,6 +10,7 @@ import {
   recordedTables,
 } from "../policy/tablet-identity.js";
 import { watchMutations } from "../run/watch-mutations.js";
+import { refuseCrossedAddresses, refuseSharedAddresses } from "./addresses-refused.js";
 import { comesFirst, endpointsReached, isOfRecord } from "./endpoints-reached.js";
 
 /** How often, and after which pause, the record is read again before an unknown table id counts. */
@@ -64,6 +64,8 @@ export function newIdentities(): Identities {
  *
  * - Two names of registered tablets that resolve to one address: both are refused, since nothing tells
  *   which name the process has. Found by `topology`.
+ * - A name that resolves to the address at which the nameserver reaches another tablet. Found by
+ *   `showTablet`.
  * - What a tablet has loaded, see {@link foreignTables}. Found by `getTableStatus` once the record was
  *   read.
  * - The schema of one loaded replica, see {@link foreignSchema}: before the first change that reaches
@@ -115,9 +117,14 @@ function identifiedCalls(cluster: Cluster, known: Identities): Cluster {
   const calls: Cluster = {
     ...cluster,
     showTable,
+    async showTablet() {
+      const claims = await cluster.showTablet();
+      await refuseCrossedAddresses(cluster, known.refused, claims);
+      return claims;
+    },
     async topology() {
       const topology = await cluster.topology();
-      await refuseSharedAddresses(cluster, known, topology.tablets);
+      await refuseSharedAddresses(cluster, known.refused, topology.tablets);
       return topology;
     },
     getTableStatus: reads(async (endpoint, of) => {
@@ -317,32 +324,4 @@ async function isStillThere(calls: Cluster, endpoint: Endpoint, seen: Seen): Pro
   if (!seen.isReported) return false;
   const reports = await calls.getTableStatus(endpoint);
   return reports.some((one) => one.tid === seen.replica?.tid && one.pid === seen.replica.pid);
-}
-
-/**
- * Refuses registered tablets whose names resolve to one address. Names that cannot be resolved are left
- * out.
- */
-async function refuseSharedAddresses(
-  cluster: Cluster,
-  { refused }: Identities,
-  tablets: readonly Endpoint[],
-): Promise<void> {
-  const located = await Promise.all(
-    tablets.map((endpoint) =>
-      cluster.addressOf(endpoint).then(
-        ({ located }) => ({ endpoint, located }),
-        () => undefined,
-      ),
-    ),
-  );
-  const known = located.filter((one) => one !== undefined);
-  for (const [address, same] of groupBy(known, (one) => one.located)) {
-    if (same.length < 2) continue;
-    const endpoints = same.map((one) => one.endpoint);
-    for (const endpoint of endpoints) {
-      const others = endpoints.filter((one) => one !== endpoint).join(", ");
-      refused.set(endpoint, `its name leads to the same address as ${others}: ${address}`);
-    }
-  }
 }

@@ -9,6 +9,7 @@ import {
   viewPartitions,
 } from "../model/partition-view.js";
 import { type PidList, pidText as textOfPids } from "../model/step.js";
+import { removeCopyText } from "../policy/free-tablets.js";
 import { selectTables } from "../show/known.js";
 import { unknownName } from "../util/nearest.js";
 
@@ -101,7 +102,7 @@ export function strayText(
   endpoint: Endpoint,
   role: Role | undefined,
 ): string {
-  return `tablet ${endpoint} has it loaded as ${role ?? "an unknown role"}, although the record has no replica there; restart that tablet to unload it (tid ${id.tid}, pid ${id.pid})`;
+  return `tablet ${endpoint} has it loaded as ${role ?? "an unknown role"}, although the record has no replica there; ${removeCopyText(id, endpoint)}`;
 }
 
 /** Why one partition cannot be processed, and what to do instead. */

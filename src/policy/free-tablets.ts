@@ -35,5 +35,16 @@ export function freeTabletText(state: Tablets, partition: Recorded): string {
   const [first] = leftoverTablets(state, partition);
   return first === undefined
     ? "start another tablet"
-    : `restart tablet ${first}, which has it loaded although the record has no replica there, or start another tablet`;
+    : `tablet ${first} has it loaded although the record has no replica there: ${removeCopyText(partition.id, first)}; or start another tablet`;
+}
+
+/**
+ * How to free a tablet of a copy that the record does not have. It is unloaded only with its process, and the next
+ * load would find its data again (OpenMLDB 0.9 tablet: a directory `<tid>_<pid>` in the folder of the storage mode).
+ */
+export function removeCopyText(
+  { tid, pid }: { readonly tid: number; readonly pid: number },
+  endpoint: Endpoint,
+): string {
+  return `stop tablet ${endpoint}, move the directory ${tid}_${pid} out of its data folder, start it again`;
 }

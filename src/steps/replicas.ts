@@ -3,10 +3,12 @@ import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { strayText } from "../operations/targets.js";
+import { removeCopyText } from "../policy/free-tablets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js";
 import { demoteRunningExLeaders } from "./ex-leaders.js";
 import { refusalIn, replicaIn } from "./expectations.js";
+import { loadUnrecorded } from "./load.js";
 import { describeOps, type FollowedOps, followOp, retried, type Try } from "./ops.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, claimNow, failed, patiently, reportNow, stale } from "./step-preconditions.js";
@@ -209,11 +211,11 @@ async function prepareTablet(
 
 /**
  * Detects the data of an earlier replica on a tablet's disk. AddReplicaNS sends a snapshot and loads it
- * together with whatever log is there, given-up entries included (OpenMLDB 0.9 tablet: LoadTable). Only
- * a snapshot shows it.
+ * together with whatever log is there, given-up entries included (OpenMLDB 0.9 tablet: LoadTable). A
+ * snapshot shows it (GetTermPair); without one only loading does. A disk without data refuses that load.
  */
 async function oldCopyAt(
-  { cluster }: StepContext,
+  context: StepContext,
   view: PartitionView,
   endpoint: Endpoint,
 ): Promise<string | undefined> {
@@ -221,12 +223,26 @@ async function oldCopyAt(
   const leader = servingLeader(view);
   if (storageMode === "unknown" || leader === undefined) return undefined;
   const of = { ...id, storageMode };
-  const found = await cluster.getTermPair(endpoint, of);
-  if (found.isLoaded || found.offset === 0n) return undefined;
-  // A snapshot equal to the leader's was sent there by an op that failed half-way.
-  const sent = await cluster.getManifest(leader.endpoint, of);
-  if (sent?.offset === found.offset && sent.term === found.term) return undefined;
-  return `tablet ${endpoint} has an old copy of it on its disk, with a snapshot of term ${found.term} up to entry ${found.offset}, and what its log holds would get into the new replica; remove the directory of tid ${id.tid}, pid ${id.pid} there first`;
+  const found = await context.cluster.getTermPair(endpoint, of);
+  if (found.isLoaded) return undefined;
+  if (found.offset > 0n) {
+    // A snapshot equal to the leader's was sent there by an op that failed half-way.
+    const sent = await context.cluster.getManifest(leader.endpoint, of);
+    if (sent?.offset === found.offset && sent.term === found.term) return undefined;
+    return oldCopyText(
+      id,
+      endpoint,
+      `a snapshot of term ${found.term} up to entry ${found.offset}`,
+    );
+  }
+  const loaded = await loadUnrecorded(context, view, endpoint, 0n);
+  return "result" in loaded
+    ? undefined
+    : oldCopyText(id, endpoint, `entries up to ${loaded.offset}, loaded to see them`);
+}
+
+function oldCopyText(id: PartitionId, endpoint: Endpoint, what: string): string {
+  return `tablet ${endpoint} has an old copy of it on its disk (${what}), which would get into the new replica; ${removeCopyText(id, endpoint)}`;
 }
 
 /**

@@ -13,7 +13,7 @@ import {
 } from "../../gen/openmldb/nameserver_pb.js";
 import type { Handlers } from "../model/handlers.js";
 import { OK, type Outcome } from "../model/replica.js";
-import { metaOf, partitionOf, znodeText } from "../table-store.js";
+import { metaOf, partitionOf } from "../table-store.js";
 import { createChangeLeader, offlineEndpoint, recoverEndpoint } from "./auto-failover.js";
 import type { Nameserver } from "./nameserver.js";
 import { currentTask } from "./nameserver-ops.js";
@@ -68,7 +68,9 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
       state: state.isHealthy ? "kHealthy" : "kOffline",
       // Unsigned, as there: after its clock was set back it can be huge.
       age: BigInt.asUintN(64, BigInt(Math.floor(server.wallTime() - state.since))),
-      ...(server.context.hasServerNames ? { realEndpoint: realEndpoint(server, endpoint) } : {}),
+      ...(server.context.hasServerNames
+        ? { realEndpoint: server.realEndpoints.get(endpoint) ?? "-" }
+        : {}),
     })),
     ...OK,
   }),
@@ -213,9 +215,4 @@ function wanted(server: Nameserver, request: ShowTableRequest): readonly TableIn
   if (showAll) return tables.all().filter((table) => !byName || table.name === name);
   if (!byName) return tables.all().filter((table) => table.db === "" || table.db === db);
   return [...new Set(["", db])].flatMap((one) => tables.find(name, one) ?? []);
-}
-
-function realEndpoint(server: Nameserver, endpoint: string): string {
-  const { tree, root } = server.context;
-  return znodeText(tree, `${root}/map/names/${endpoint}`) ?? "-";
 }

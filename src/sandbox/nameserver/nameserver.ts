@@ -19,6 +19,8 @@ export class Nameserver {
   readonly faults: Faults;
   /** All tablets that were ever registered, sorted by name. */
   readonly tablets = new Map<Endpoint, TabletState>();
+  /** The entries of `map/names`, as read when a tablet registered or went (OpenMLDB 0.9: UpdateTablets). */
+  readonly realEndpoints = new Map<Endpoint, string>();
   readonly failover: AutoFailover;
   readonly #isAnswering: () => boolean;
   tables: TableStore;
@@ -143,6 +145,10 @@ export class Nameserver {
     const { tree, root } = this.context;
     const names = tree.children(`${root}/nodes`) ?? [];
     const registered = new Set(names.filter((name) => !name.startsWith("NLTABLET_")));
+    for (const endpoint of registered) {
+      const address = znodeText(tree, `${root}/map/names/${endpoint}`);
+      if (address !== undefined) this.realEndpoints.set(endpoint, address);
+    }
     const unknown = [...registered].filter((endpoint) => !this.tablets.has(endpoint));
     this.#addTablets(unknown, { isHealthy: true, since: this.wallTime() });
     for (const endpoint of registered) {
