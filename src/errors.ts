@@ -122,6 +122,6 @@ function textOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown);
   } catch {
-    return "a value that is no error was thrown";
+    return "a value that is not an Error was thrown";
   }
 }

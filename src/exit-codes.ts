@@ -25,15 +25,15 @@ export const EXIT = {
 
 /** What the exit codes mean, for `help`. */
 export const EXIT_MEANINGS: readonly (readonly [string, string])[] = [
-  ["0", "all healthy, also when nothing was to do"],
+  ["0", "all healthy, also if there was nothing to do"],
   ["1", "unexpected error"],
   ["2", "the command line is wrong"],
-  ["3", "some partitions are not recovered, or their rows not comparable now (--deep)"],
+  ["3", "some partitions are not recovered, or their rows could not be compared (--deep)"],
   ["4", "refused before any change: cluster not observable, or a check failed"],
   ["5", "another run is at work on this cluster"],
   ["6", "the cluster has changed since the plan was made (--apply), nothing was changed"],
   ["7", "a time limit ended the run"],
-  ["9", "auto_failover could not be restored (wins over the others)"],
+  ["9", "auto_failover could not be restored (takes precedence over the others)"],
   ["10", "something is not healthy (inspect, and --dry_run with --detailed_exitcode)"],
   ["128+n", "ended by signal n"],
 ];

@@ -152,7 +152,7 @@ describe("history", () => {
     const [run] = runsIn(await here.run(["history", ...connection(sandbox), "--output=json"]));
     expect(run).toMatchObject({ source: "zookeeper", result: "ok", exitCode: 0 });
     const one = await here.run(["history", `--id=${run?.id}`, ...connection(sandbox)]);
-    expect(one.stdout).toContain("Only ZooKeeper knows this run");
+    expect(one.stdout).toContain("Only ZooKeeper has a record of this run");
     const both = runsIn(await there.run(["history", ...connection(sandbox), "--output=json"]));
     expect(both.map((known) => known.source)).toEqual(["journal"]);
   }, 60_000);
@@ -208,7 +208,7 @@ describe("history", () => {
     appendFileSync(journals()[0] ?? "", 'garbage\n{"kind":"int');
     const { stdout, code } = await newHome().run(["history", "--id=2", `--state_dir=${folder}`]);
     expect(code).toBe(0);
-    expect(stdout).toContain("note: the last line is half written");
+    expect(stdout).toContain("note: the last line is incomplete");
     expect(stdout).toContain("note: 1 damaged or unknown line is left out");
     expect(stdout).toMatch(/^result +ok$/m);
   });
@@ -247,7 +247,7 @@ describe("history", () => {
       "--zk_timeout=300ms",
     ]);
     expect(away).toMatchObject({ code: 4, stdout: "no runs yet\n" });
-    expect(away.stderr).toContain("the runs that ZooKeeper knows are not shown");
+    expect(away.stderr).toContain("the runs recorded in ZooKeeper are not shown");
   });
 });
 

@@ -177,7 +177,7 @@ describe("the manual commands", () => {
     { words: ["addreplica", "--table=t", "--endpoint=e"], said: "--pid is missing" },
     {
       words: ["loadtable", ...T0, "--endpoint=e", "--leader", "--follower"],
-      said: "--leader and --follower exclude each other",
+      said: "--leader and --follower cannot be combined",
     },
   ])("$words is wrong usage: $said", async ({ words, said }) => {
     const wrong = await runBin([...words, "--zk_cluster=127.0.0.1:1", "--zk_root_path=/x"]);

@@ -229,16 +229,20 @@ describe("--plan_out and --apply", () => {
     writeFileSync(edited, text.replace('"direct"', '"documented"'));
     const other = await brokenSandbox();
     const wrong: [Sandbox, readonly string[], RegExp][] = [
-      [sandbox, [`--apply=${garbage}`], /this is no plan of openmldb-ops/],
+      [sandbox, [`--apply=${garbage}`], /this is not a plan of openmldb-ops/],
       [sandbox, [`--apply=${newer}`], /format version 9/],
       [sandbox, [`--apply=${old}`], /format version 1, and this openmldb-ops reads version 2 only/],
-      [sandbox, [`--apply=${edited}`], /was changed after it was made/],
+      [sandbox, [`--apply=${edited}`], /was edited after it was made/],
       [sandbox, [`--apply=${file}`, "--zk_root_path=/elsewhere"], /given 2 times/],
       [other, [`--apply=${file}`], /was made for another cluster/],
-      [sandbox, [`--apply=${file}`, "--method=documented"], /not what the plan .* was made with/],
-      [sandbox, [`--apply=${file}`, "--db=db1"], /not what the plan .* was made with/],
-      [sandbox, [`--apply=${file}`, `--plan_out=${newPath()}`], /exclude each other/],
-      [sandbox, ["--detailed_exitcode"], /belongs to --dry_run/],
+      [
+        sandbox,
+        [`--apply=${file}`, "--method=documented"],
+        /not the value that the plan .* was made with/,
+      ],
+      [sandbox, [`--apply=${file}`, "--db=db1"], /not the value that the plan .* was made with/],
+      [sandbox, [`--apply=${file}`, `--plan_out=${newPath()}`], /cannot be combined/],
+      [sandbox, ["--detailed_exitcode"], /needs --dry_run/],
       [sandbox, [`--plan_out=${join(folder, "none", "plan")}`], /cannot save the plan/],
     ];
     for (const [where, args, message] of wrong) {
@@ -301,7 +305,7 @@ describe("the question at a terminal", () => {
     const sandbox = await brokenSandbox({ autoFailover: true });
     const forbidden = await recoverdata(sandbox, "--no_input");
     expect(forbidden.code, forbidden.stderr).toBe(4);
-    expect(forbidden.stderr).toContain("--no_input forbids to ask before the first change");
+    expect(forbidden.stderr).toContain("--no_input forbids asking before the first change");
     expect(sandbox.model.rows().map((one) => one.served)).toEqual([undefined, undefined]);
     const { code, stderr } = await recoverdata(sandbox);
     expect(code, stderr).toBe(0);

@@ -204,7 +204,7 @@ describe("on a healthy cluster with server names", () => {
 
   it.each([
     { words: ["showopstatus", "--filter=kFaild"], error: "did you mean kFailed?" },
-    { words: ["showopstatus", "--pid=1-0"], error: "is no partition" },
+    { words: ["showopstatus", "--pid=1-0"], error: "is not a partition" },
     { words: ["showopstatus", "--op_id=x"], error: "not the id of an op" },
     { words: ["gettablestatus", "--endpoint=a:1", "--pid=0"], error: "--pid=0 needs the table" },
     { words: ["getfollower", "--endpoint=a:1"], error: "--tid and --pid are missing" },

@@ -55,7 +55,7 @@ test("open decisions are written, filled in and applied; stale or malformed ones
   write([{ ...chosen[0], choice: "x:1" }]);
   const bad = await recover(`--decisions=${file}`);
   expect(bad.code).toBe(2);
-  expect(bad.stderr).toContain("line 2: choice: it is none of the candidates");
+  expect(bad.stderr).toContain("line 2: choice: it is not one of the candidates");
   write([{ ...chosen[0], candidates: [{ ...open[0].candidates[0], offset: "-1" }] }]);
   expect((await recover(`--decisions=${file}`)).stderr).toContain("line 2: candidates[0].offset: ");
 

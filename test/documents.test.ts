@@ -237,7 +237,7 @@ describe("a plan of 30 MB with a valid beginning and id", () => {
     const content = planWith("others", step, 500_000, step);
     await expectRefusal(one, content.slice(0, -1));
     const edited = await refusalOf(one, content.replace("/openmldb", "/openmlda"));
-    expect(edited.message).toContain("was changed after it was made");
+    expect(edited.message).toContain("was edited after it was made");
   });
 });
 

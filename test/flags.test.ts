@@ -169,7 +169,7 @@ describe("valid command lines", () => {
     "reject the partitions %j",
     (text) => {
       expect(errorOf(() => pidList(text, "--pid"))).toMatch(
-        /^--pid: ".*" is no partition \(write it like 3, 0,2,5-7 or '\*'\)$/,
+        /^--pid: ".*" is not a partition \(write it like 3, 0,2,5-7 or '\*'\)$/,
       );
     },
   );
@@ -293,7 +293,7 @@ describe("invalid values", () => {
   it.each([
     { file: "hush-word", error: "there is no such file or folder" },
     { file: folder, error: "it is a folder" },
-    { file: twoLines, error: "the file does not hold one line" },
+    { file: twoLines, error: "the file does not contain exactly one line" },
   ])(
     "--password_file: $error; it may be the password itself, so it is not shown",
     ({ file, error }) => {
@@ -330,7 +330,7 @@ describe("invalid values", () => {
 
   it.each(["openmldb", "/", "//", "/a//b", "/a/../b"])("--zk_root_path=%s is no path", (path) => {
     const action = () => recoverFlags([`--zk_root_path=${path}`], {}, ["--zk_cluster=h:1"]);
-    expect(errorOf(action)).toContain("is no ZooKeeper path for --zk_root_path");
+    expect(errorOf(action)).toContain("is not a ZooKeeper path for --zk_root_path");
   });
 
   it.each(["--zk_cluster=", "--zk_cluster", "--db=", "--concurrency=", "--log_file="])(

@@ -318,7 +318,7 @@ describe("a damaged journal", () => {
     const { stateDir, id, path } = await cutOff();
     appendFileSync(path, '{"kind":"intent","time":"2024-01-01T00:00:00.000Z","ca');
     const read = await readRun(stateDir, id);
-    expect(read.notes).toEqual(["the last line is half written"]);
+    expect(read.notes).toEqual(["the last line is incomplete"]);
     expect(read.end).toBeUndefined();
     const unknown = callsOf(read).filter((one) => one.outcome === undefined);
     expect(unknown.map((one) => one.intent.target.pid)).toEqual([1, 2]);

@@ -178,14 +178,14 @@ describe("a plan in a file", () => {
   test("any other document is refused in one line", async () => {
     const [sample] = fc.sample(plan, { numRuns: 1, seed: 7 });
     const good = fileOf(finish(savedPlan(sample as RecoveryPlan, maker("/openmldb"), digest)));
-    expect(refusalOfText("")).toMatch(/no plan of openmldb-ops: it does not begin as a plan does/);
-    expect(refusalOfText(good.slice(0, good.length / 2))).toMatch(/or is not all there/);
-    expect(refusalOfText("[]")).toMatch(/no plan of openmldb-ops/);
-    expect(refusalOfText("{}")).toMatch(/no plan of openmldb-ops/);
+    expect(refusalOfText("")).toMatch(/not a plan of openmldb-ops: it does not begin like a plan/);
+    expect(refusalOfText(good.slice(0, good.length / 2))).toMatch(/or is incomplete/);
+    expect(refusalOfText("[]")).toMatch(/not a plan of openmldb-ops/);
+    expect(refusalOfText("{}")).toMatch(/not a plan of openmldb-ops/);
     expect(refusalOfText(good.replace('"formatVersion": 2', '"formatVersion": 1'))).toMatch(
       /format version 1, and this openmldb-ops reads version 2 only/,
     );
-    expect(refusalOfText(good.replace('"/openmldb"', '"/other"'))).toMatch(/was changed after/);
+    expect(refusalOfText(good.replace('"/openmldb"', '"/other"'))).toMatch(/was edited after/);
     fc.assert(
       fc.property(fc.oneof(fc.json(), fc.string()), (junk) => {
         expect(() => parsePlan(junk, "--apply=p")).toThrow(OpsError);

@@ -53,7 +53,9 @@ test("the row counts of a recording are checked, too", () => {
   expect(() => readRecording(path)).toThrow(/^rows.json beside the recording: a.db1.t0: /);
   writeFileSync(rows, '{"a":{"db1.t0":7},"b":{}}');
   expect(readRecording(path).rows).toEqual(new Map([["db1.t0", 7]]));
-  expect(() => readRecording("/dev/zero")).toThrow(/^the recording \/dev\/zero: it is no regular/);
+  expect(() => readRecording("/dev/zero")).toThrow(
+    /^the recording \/dev\/zero: it is not a regular/,
+  );
 });
 
 test("a recording with randomly changed answers boots, or is refused", async () => {

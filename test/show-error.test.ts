@@ -16,7 +16,7 @@ test.each([
   ],
   [
     systemError("ENOSPC"),
-    "ENOSPC: refused, open '/x' (the disk is full: make room, then run it again)",
+    "ENOSPC: refused, open '/x' (the disk is full: free some space, then run it again)",
   ],
   [new OpsError({ code: "refused", message: "no" }), "no"],
 ])("%s is reported with a hint", (error, text) => {

@@ -133,7 +133,7 @@ describe("other files in the folder are left alone", () => {
   });
 
   test("a device is refused", () => {
-    expect(problem(() => statStore("/dev/zero", CLUSTER).read())).toContain("no regular file");
-    expect(problem(() => assertWritable("/dev/null"))).toContain("no regular file");
+    expect(problem(() => statStore("/dev/zero", CLUSTER).read())).toContain("not a regular file");
+    expect(problem(() => assertWritable("/dev/null"))).toContain("not a regular file");
   });
 });

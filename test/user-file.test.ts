@@ -61,11 +61,11 @@ describe("a file named by the user", () => {
   });
 
   it.each([
-    { path: "/dev/zero", error: "it is no regular file" },
-    { path: "/dev/null", error: "it is no regular file" },
+    { path: "/dev/zero", error: "it is not a regular file" },
+    { path: "/dev/null", error: "it is not a regular file" },
     { path: at("folder"), error: "it is a folder" },
     { path: at("none"), error: "there is no such file or folder" },
-    { path: join(at("text"), "x"), error: "a part of the path is no folder" },
+    { path: join(at("text"), "x"), error: "a part of the path is not a folder" },
     { path: `/${"x".repeat(5_000)}`, error: "the path is too long" },
   ])("$error: $path", ({ path, error }) => {
     expect(usageError(() => read(path))).toBe(`--x: ${error}`);
@@ -75,7 +75,7 @@ describe("a file named by the user", () => {
   it("may not be a socket", async () => {
     const server = createServer().listen(at("socket"));
     await new Promise((resolve) => server.once("listening", resolve));
-    expect(usageError(() => read(at("socket")))).toBe("--x: it is no regular file");
+    expect(usageError(() => read(at("socket")))).toBe("--x: it is not a regular file");
     server.close();
   });
 

@@ -110,7 +110,7 @@ export const commonSpecs = {
     "10s",
   ),
   zkSessionTimeoutMs: withDefault(
-    ["zk_session_timeout", "TIME", "ZooKeeper session timeout to ask for"],
+    ["zk_session_timeout", "TIME", "ZooKeeper session timeout to request"],
     duration(1000, HOUR),
     "10s",
   ),
@@ -184,7 +184,7 @@ function onePartition(name: string, where: string): PartitionRef {
     where,
     `"${shown(name)}" is not the name of one partition, such as db1.t1:0`,
     meant.length === 0
-      ? "names that hold more than letters, digits, _ and - stand in back quotes, as in 'db1.`my table`:0'"
+      ? "put a name with other characters than letters, digits, _ and - in back quotes, as in 'db1.`my table`:0'"
       : `which one is meant? ${meant.join(" or ")}`,
   );
 }
@@ -244,7 +244,7 @@ const planOnlySpecs = {
 /** The recovery method; undefined for the default, or for that of the plan. */
 export const method = noVariable({
   ...optional(
-    ["method", "METHOD", "how: direct (by true offsets) or documented (OpenMLDB's manual)"],
+    ["method", "METHOD", "direct (by true offsets) or documented (OpenMLDB's manual)"],
     choice("direct", "documented"),
   ),
   defaultText: "direct",
@@ -269,17 +269,17 @@ export const limitSpecs = {
   ),
   /** Limit for an op of the nameserver to stay in the same task. */
   opTimeoutMs: withDefault(
-    ["op_timeout", "TIME", "how long an op of the nameserver may make no progress"],
+    ["op_timeout", "TIME", "how long an op of the nameserver may go without progress"],
     duration(1000, LONGEST),
     "10m",
   ),
   cancelStuck: toggle(
     "cancel_stuck",
-    "cancel ops without progress for --op_timeout, or that a silent tablet blocks",
+    "cancel ops that make no progress for --op_timeout, or that a silent tablet blocks",
   ),
   /** Limit for a load without progress. */
   stallTimeoutMs: withDefault(
-    ["stall_timeout", "TIME", "how long a load may make no progress"],
+    ["stall_timeout", "TIME", "how long a load may go without progress"],
     duration(1000, LONGEST),
     "10m",
   ),

@@ -178,7 +178,11 @@ export const pidList: ValueParser<PidList> = (text, where) => {
     const [, first, last = first] = /^(\d{1,6})(?:-(\d{1,6}))?$/.exec(part) ?? [];
     const [from, to] = [Number(first), Number(last)];
     if (first === undefined || from > to || to > PID_MAX) {
-      throw badValue(where, `"${shown(part)}" is no partition`, "write it like 3, 0,2,5-7 or '*'");
+      throw badValue(
+        where,
+        `"${shown(part)}" is not a partition`,
+        "write it like 3, 0,2,5-7 or '*'",
+      );
     }
     return { from, to };
   });
@@ -229,7 +233,11 @@ export const passwordInFile: ValueParser<Password> = Object.assign(
   (path: string, where: string) => {
     const text = readUserFile(path, { where, maxBytes: PASSWORD_BYTES_MAX }).replace(/\r?\n$/, "");
     if (/[\r\n]/.test(text)) {
-      throw badValue(where, "the file does not hold one line", "put the password alone in it");
+      throw badValue(
+        where,
+        "the file does not contain exactly one line",
+        "it must contain the password and nothing else",
+      );
     }
     return { text, file: path };
   },

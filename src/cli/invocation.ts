@@ -144,10 +144,10 @@ const OLD_COMMANDS: ReadonlyMap<string, string> = new Map([
   ["man", "openmldb-ops help COMMAND"],
   ["exit", "this tool has no prompt; each command ends by itself"],
   ["quit", "this tool has no prompt; each command ends by itself"],
-  ["create", "this tool makes no tables; OpenMLDB's SQL does: CREATE TABLE"],
-  ["drop", "this tool drops no tables; OpenMLDB's SQL does: DROP TABLE"],
-  ["showschema", "OpenMLDB's SQL shows it: DESC"],
-  ["changerole", "changeleader gives a partition another leader; loadtable --leader loads one"],
+  ["create", "this tool creates no tables; use OpenMLDB's SQL: CREATE TABLE"],
+  ["drop", "this tool drops no tables; use OpenMLDB's SQL: DROP TABLE"],
+  ["showschema", "use OpenMLDB's SQL: DESC"],
+  ["changerole", "changeleader changes the leader of a partition; loadtable --leader loads one"],
 ]);
 
 /** The flags by the command's own names (see {@link SAME}). @throws OpsError `usage` for an unknown flag. */
@@ -196,7 +196,7 @@ function unknown(message: string, near: readonly string[], hint = COMMAND_HINT):
     : usageError(`${message}: did you mean ${near.join(" or ")}?`);
 }
 
-/** Notes on oddities of a valid command line and of the environment, one line each. */
+/** Notes on ignored or unsafe parts of a valid command line and of the environment, one line each. */
 export function notesOn(line: CommandLine, environment: Environment): string[] {
   const notes = passwordFileNotes(line, environment);
   const old = OLD_FLAGS.filter((name) => line.flags.has(name)).map((name) => `--${name}`);

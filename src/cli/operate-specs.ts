@@ -144,10 +144,12 @@ export const loadTableSpecs = {
     ),
   ),
   /** The fourth word of OpenMLDB's tablet client. Ignored, because this tool sends the record's value. */
-  ttl: noVariable(optional(["ttl", "N", "accepted but not used: the record has it"], anyText)),
+  ttl: noVariable(
+    optional(["ttl", "N", "accepted and ignored: the record's value is used"], anyText),
+  ),
   /** The fifth word of OpenMLDB's tablet client. Ignored. */
   segmentCount: noVariable(
-    optional(["segment_cnt", "N", "accepted but not used: the record has it"], anyText),
+    optional(["segment_cnt", "N", "accepted and ignored: the record's value is used"], anyText),
   ),
   leader: noVariable(toggle("leader", "load as leader; as the nameserver flags it if left out")),
   follower: noVariable(toggle("follower", "load as follower")),
@@ -156,7 +158,7 @@ export const loadTableSpecs = {
 /** Flags of `loadtable`: at most one of the two roles is given. */
 export type LoadTableFlags = FlagsOf<typeof loadTableSpecs>;
 
-/** Judges flags together. @throws OpsError `usage`. */
+/** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkDeleteOp({ op, opId: id, status }: DeleteOpFlags): void {
   const given = [op, id, status].filter((one) => one !== undefined).length;
   if (given === 1) return;
@@ -166,11 +168,11 @@ export function checkDeleteOp({ op, opId: id, status }: DeleteOpFlags): void {
   );
 }
 
-/** Judges flags together. @throws OpsError `usage`. */
+/** Checks the combination of flags. @throws OpsError `usage`. */
 export function checkLoadTable({ leader, follower }: LoadTableFlags): void {
   if (!leader || !follower) return;
   throw usageError(
-    "--leader and --follower exclude each other",
+    "--leader and --follower cannot be combined",
     "give one of them, or neither to use the role in the record",
   );
 }

@@ -21,7 +21,7 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "recovertable",
-    summary: "the same for one table, some of its partitions, or its replicas on one tablet",
+    summary: "recover one table, some of its partitions, or its replicas on one tablet",
     examples: ["recovertable t1 0,2,5-7 127.0.0.1:10921", "recovertable --db=demo_db --table=t1"],
     specs: recoverTableSpecs,
     words: ["table", "pids", "endpoint"],
@@ -42,14 +42,14 @@ export const RECOVERY_COMMANDS: readonly CommandEntry[] = [
   }),
   clusterEntryOf({
     name: "inspect",
-    summary: "the health report: servers, partitions, replication, and the next commands",
+    summary: "report the health of servers, partitions and replication, with the next commands",
     examples: ["inspect", "inspect --db=demo_db --watch"],
     specs: inspectSpecs,
     load: () => import("../commands/inspect.js"),
   }),
   clusterEntryOf({
     name: "verify",
-    summary: "inspect's verdict in one line, for scripts; with --deep the rows of all replicas too",
+    summary: "print inspect's verdict in one line, for scripts; --deep compares all rows too",
     examples: ["verify", "verify --deep --db=demo_db"],
     specs: verifySpecs,
     check: checkVerify,

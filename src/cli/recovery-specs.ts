@@ -76,7 +76,7 @@ export const recoverDataSpecs = {
   /** The chosen leaders, one for each partition of `acceptDataLoss`, in the same order. */
   leader: noVariable(
     many(
-      ["leader", "ENDPOINT", "the replica that leads then; one for each --accept_data_loss"],
+      ["leader", "ENDPOINT", "the replica to promote there; one for each --accept_data_loss"],
       listOf(/^\S+$/, "an endpoint"),
     ),
   ),
@@ -177,27 +177,30 @@ function checkLost({
   }
   if (lost.length === 0 && sums.length > 0) {
     throw usageError(
-      `--accept_data_loss=${sums[0]} belongs to --lost`,
+      `--accept_data_loss=${sums[0]} needs --lost`,
       "say which tablet is lost: --lost=ENDPOINT",
     );
   }
   if (lost.length === 0 && replaces) {
     throw usageError(
-      "--replace belongs to --lost",
+      "--replace needs --lost",
       "to add missing replicas at any time: scaleout --add_missing",
     );
   }
   if (replaces && output === "json") {
     throw usageError(
-      "--replace has two results, and --output=json prints one",
+      "--replace makes two reports, and --output=json prints one",
       "leave out --replace and run the command that is printed at the end",
     );
   }
   if (lost.length > 0 && method === "documented") {
-    throw usageError("--lost does not go with --method=documented", "leave out --method");
+    throw usageError("--lost cannot be combined with --method=documented", "leave out --method");
   }
   if (lost.length > 0 && apply !== undefined) {
-    throw usageError("--lost does not go with --apply", "leave it out: the plan contains it");
+    throw usageError(
+      "--lost cannot be combined with --apply",
+      "leave it out: the plan contains it",
+    );
   }
 }
 

@@ -20,8 +20,8 @@ const SYSTEM_HINTS: ReadonlyMap<unknown, string> = new Map([
   ["EMFILE", "allow a process more open files: ulimit -n"],
   ["ENFILE", "the machine has no file handles left: end other processes, or raise fs.file-max"],
   ["ENOMEM", "the machine has no memory left: end other processes, or allow this one more"],
-  ["ENOSPC", "the disk is full: make room, then run it again"],
-  ["EDQUOT", "the disk quota is used up: make room, then run it again"],
+  ["ENOSPC", "the disk is full: free some space, then run it again"],
+  ["EDQUOT", "the disk quota is used up: free some space, then run it again"],
 ]);
 
 function hintOf(thrown: unknown): string | undefined {

@@ -151,7 +151,7 @@ export function checkReplica({ tid, pid }: GetTableStatusFlags): void {
 export function checkOneKindOfWaiting({ wait, watchMs }: ShowOpStatusFlags): void {
   if (!wait || watchMs === undefined) return;
   throw usageError(
-    "--wait and --watch at once",
+    "--wait and --watch cannot be combined",
     "--wait ends when the ops have ended, --watch with q or Ctrl-C: give one of them",
   );
 }

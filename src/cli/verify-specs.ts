@@ -42,7 +42,7 @@ const DEFAULT_RATE = "4";
 /** Default limit of partitions that are compared concurrently. */
 const DEFAULT_CONCURRENCY = "2";
 
-/** The default options of comparing rows. */
+/** The default options of a row comparison. */
 export const DEEP_DEFAULTS = {
   bytesPerSecond: Number(DEFAULT_RATE) * MEGABYTE,
   concurrency: Number(DEFAULT_CONCURRENCY),

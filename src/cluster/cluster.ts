@@ -113,8 +113,8 @@ export interface Cluster {
    * session owns it, or if the tablet is not registered.
    */
   leftRegistration(endpoint: Endpoint): Promise<string | undefined>;
-  /** Asks one nameserver, leader or standby, whether it leads. */
-  askNameserver(endpoint: Endpoint): Promise<"leads" | "stands-by">;
+  /** Calls one nameserver, leader or standby, to find out whether it leads. */
+  nameserverRole(endpoint: Endpoint): Promise<"leads" | "stands-by">;
   /**
    * Reads ZooKeeper: the records of some tables as last written. The nameserver keeps newer offsets in memory only.
    *

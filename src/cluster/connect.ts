@@ -113,7 +113,7 @@ function clusterOf(
       const znode = registrationOf({ rootPath }, endpoint);
       return (await zk.isEphemeral(znode)) === false ? znode : undefined;
     },
-    async askNameserver(endpoint) {
+    async nameserverRole(endpoint) {
       const method = NameServer.method.confGet;
       const { code } = await caller.call(endpoint, method, {}, [codes.notLeader]);
       return code === codes.notLeader ? "stands-by" : "leads";

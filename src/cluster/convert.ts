@@ -337,5 +337,5 @@ export function toSnapshotClaim(manifest: Manifest): SnapshotClaim {
 export function toWireOpStatus(status: OpStatus): TaskStatus {
   const found = wireOpStatuses[status];
   if (found !== undefined) return found;
-  throw usageError(`there is no op status ${status} to ask for`);
+  throw usageError(`op status ${status} cannot be requested`);
 }

@@ -123,7 +123,7 @@ function withDetails({ method, address }: CallName, status: string, details: str
 }
 
 function statusInWords(code: number | undefined): string {
-  if (code === undefined) return "the answer is no gRPC answer";
+  if (code === undefined) return "the answer is not a gRPC answer";
   return code in status ? `gRPC status ${code} ${status[code]}` : `unknown gRPC status ${code}`;
 }
 

@@ -25,7 +25,7 @@ export function parseRootPath(text: string): string {
     !/\p{Cc}/u.test(path);
   if (!isFit) {
     throw usageError(
-      `"${safe(clipped(text, TEXT_MAX))}" is no ZooKeeper path for --zk_root_path`,
+      `"${safe(clipped(text, TEXT_MAX))}" is not a ZooKeeper path for --zk_root_path`,
       "give the zk_root_path of the cluster's configuration, such as /openmldb",
     );
   }

@@ -39,7 +39,7 @@ function parseOne(element: string, text: string): HostPort {
   const match = /^(?:\[(?<six>[^\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>[^:]*))?$/.exec(element);
   const { six, name, port } = match?.groups ?? {};
   if (match === null || (six !== undefined && !isIPv6(six))) {
-    throw bad(`"${element}" is no host:port`, "an IPv6 address goes in brackets: [::1]:2181");
+    throw bad(`"${element}" is not host:port`, "an IPv6 address goes in brackets: [::1]:2181");
   }
   const host = six ?? name ?? "";
   if (six === undefined && !/^[\w.-]+$/.test(host)) {

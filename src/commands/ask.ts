@@ -27,7 +27,7 @@ export async function confirmed(
 ): Promise<boolean> {
   if (flags.yes) return false;
   if (flags.noInput) {
-    throw refused("--no_input forbids to ask before the first change; nothing was changed", HINT);
+    throw refused("--no_input forbids asking before the first change; nothing was changed", HINT);
   }
   if (!io.isInteractiveStdin) return false;
   const answer = await ask(question, io, signal);

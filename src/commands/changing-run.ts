@@ -134,7 +134,7 @@ function toAll(listeners: readonly OnEvent[], io: Pick<CommandIo, "log">): OnEve
       try {
         listener(event);
       } catch (error) {
-        io.log.warn(`an event of the run could not be shown or kept: ${messageOf(error)}`);
+        io.log.warn(`an event of the run could not be displayed or recorded: ${messageOf(error)}`);
       }
     }
   };

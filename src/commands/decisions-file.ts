@@ -50,7 +50,7 @@ export const DECISIONS_LINE = {
       .refine(
         ({ choice, candidates }) =>
           choice === undefined || candidates.some((one) => one.endpoint === choice),
-        { path: ["choice"], message: "it is none of the candidates" },
+        { path: ["choice"], message: "it is not one of the candidates" },
       )
       .transform(({ partition, ...rest }): LeaderDecision => ({ id: partition, ...rest }));
   },

@@ -43,7 +43,7 @@ export async function deepAfterRecovery(
     };
   } catch (error) {
     if (!(error instanceof OpsError)) throw error;
-    io.log.warn(`the rows were not compared to the end: ${messageOf(error)}`);
+    io.log.warn(`the comparison of rows did not finish: ${messageOf(error)}`);
     return { error };
   }
 }

@@ -118,7 +118,7 @@ async function runsInZooKeeper(
     }
   } catch (error) {
     io.signal.throwIfAborted();
-    io.log.warn(`the runs that ZooKeeper knows are not shown: ${safe(messageOf(error))}`);
+    io.log.warn(`the runs recorded in ZooKeeper are not shown: ${safe(messageOf(error))}`);
     return undefined;
   }
 }

@@ -87,7 +87,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
       knownOffsetsStore,
       lost,
     }),
-    askZooKeeper(options.zkHosts),
+    dialEach(options.zkHosts),
     readOps(options),
   ]);
   const restarted = await partlyLoaded(judged);
@@ -96,7 +96,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
     countAgain(cluster, judged, signal),
   ]);
   const [nameservers, startups, stored, counters] = await Promise.all([
-    askNameservers(options, judged),
+    nameserverRoles(options, judged),
     readStartups(options.zk, options.rootPath, restarted),
     readStoredTables(options.zk, options.rootPath, unhealthyTables(judged)),
     readCounters(options.zk, options.rootPath),
@@ -122,7 +122,7 @@ export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
 }
 
 /** Dials each server if there are several. A single server has answered already. */
-async function askZooKeeper(hosts: readonly string[]): Promise<readonly ZooKeeperFact[]> {
+async function dialEach(hosts: readonly string[]): Promise<readonly ZooKeeperFact[]> {
   if (hosts.length > 1) return dialZooKeeper(hosts, DIAL_MS);
   return hosts.map((host) => ({ host, silence: undefined }));
 }
@@ -141,7 +141,7 @@ async function readOpsOnce({ zk, cluster, rootPath }: LookOptions) {
   return { lock: lock && lockOwnerIn(lock), marker };
 }
 
-async function askNameservers(
+async function nameserverRoles(
   { cluster, zk, rootPath }: LookOptions,
   { state }: JudgedCluster,
 ): Promise<readonly NameserverFact[]> {
@@ -150,7 +150,7 @@ async function askNameservers(
     countNameserverZnodes(zk, rootPath),
     Promise.all(
       standbys.map((endpoint) =>
-        cluster.askNameserver(endpoint).then(
+        cluster.nameserverRole(endpoint).then(
           () => undefined,
           (thrown: unknown) => messageOf(thrown),
         ),

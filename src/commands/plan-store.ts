@@ -44,10 +44,10 @@ export function readGivenPlan(
 ): SavedPlan | undefined {
   const { planOut, apply } = flags;
   if (flags.detailedExitcode && !isPlanOnly(flags)) {
-    throw usageError("--detailed_exitcode belongs to --dry_run", "give --dry_run too");
+    throw usageError("--detailed_exitcode needs --dry_run", "give --dry_run too");
   }
   if (planOut !== undefined && apply !== undefined) {
-    throw usageError("--plan_out and --apply exclude each other", "give one of them");
+    throw usageError("--plan_out and --apply cannot be combined", "give one of them");
   }
   if (planOut !== undefined && existsSync(planOut)) throw planExists(planOut);
   if (apply === undefined) return undefined;
@@ -83,7 +83,7 @@ export function parsePlan(text: string, where: string): SavedPlan {
   const start = begin.slice(0, BEGIN_CHARS);
   const [head, formatVersion, id] = BEGIN.exec(start) ?? [];
   const isOld = BEGIN_OF_OLD.test(start);
-  if (head === undefined && !isOld) throw noPlan(where, "it does not begin as a plan does");
+  if (head === undefined && !isOld) throw noPlan(where, "it does not begin like a plan");
   const version = isOld ? 1 : Number(formatVersion);
   if (version !== PLAN_FORMAT_VERSION) {
     throw usageError(
@@ -93,7 +93,7 @@ export function parsePlan(text: string, where: string): SavedPlan {
   }
   if (id !== idOf([`{${begin.slice(head?.length)}`, ...more], planDigest)) {
     throw usageError(
-      `${where}: the plan was changed after it was made, or is not all there`,
+      `${where}: the plan was edited after it was made, or is incomplete`,
       "make a new plan instead of editing one",
     );
   }
@@ -104,7 +104,7 @@ export function parsePlan(text: string, where: string): SavedPlan {
 
 function noPlan(where: string, problem: string): OpsError {
   return usageError(
-    `${where}: this is no plan of openmldb-ops: ${safe(problem)}`,
+    `${where}: this is not a plan of openmldb-ops: ${safe(problem)}`,
     "name a file that --plan_out has written",
   );
 }
@@ -135,7 +135,7 @@ function* bounded(pieces: Iterable<string>): Generator<string> {
     bytes += Buffer.byteLength(piece);
     if (bytes >= PLAN_BYTES_MAX) {
       throw usageError(
-        `the plan takes more than ${PLAN_BYTES_MAX} bytes, and --apply reads no more`,
+        `the plan is larger than ${PLAN_BYTES_MAX} bytes, the limit of --apply`,
         "make it for a part of the cluster: --db, --table or --endpoint",
       );
     }

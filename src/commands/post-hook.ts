@@ -47,7 +47,7 @@ function hookProblem(
     let limitMs = signal.aborted ? STOPPED_HOOK_MS : HOOK_MS;
     const end = () => {
       endGroup(child);
-      settle(`it took longer than ${durationText(limitMs)} and was ended`);
+      settle(`it took longer than ${durationText(limitMs)} and was killed`);
     };
     let timer = setTimeout(end, limitMs);
     const shortenLimit = () => {

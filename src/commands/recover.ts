@@ -128,8 +128,8 @@ async function keepsOff(
   if (yes || noInput || !io.isInteractiveStdin) return false;
   const answer = await ask(
     [
-      `${counted(undecided, "partition")} left for you to decide. With auto_failover on, the nameserver decides by itself when a`,
-      "tablet that is away comes back: it can discard rows that only that tablet holds.",
+      `${counted(undecided, "partition")} left for you to decide. With auto_failover on, the nameserver decides by itself when annnnn`,
+      "absent tablet returns: it can discard rows that only that tablet holds.",
       "Leave auto_failover off until no decision is open? [Y/n] ",
     ].join("\n"),
     io,
@@ -184,7 +184,7 @@ function tellOpenDecisions(
   if (open === 0 || !autoFailover.after) return;
   const again = recoverAgain(typed, commandPrinter(flags));
   io.log.warn(
-    `auto_failover is on, and partitions that need a decision: ${open}; when a tablet that holds more rows comes back, the nameserver may discard them without asking; before such a tablet is started, run: ${again({ keep_off_while_undecided: true })}`,
+    `auto_failover is on, and decisions are open in ${counted(open, "partition")}; when a tablet that holds more rows returns, the nameserver may discard them without asking; before such a tablet is started, run: ${again({ keep_off_while_undecided: true })}`,
   );
 }
 

@@ -56,10 +56,16 @@ export type PlanOptions = Pick<
  */
 export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): SavedPlan | undefined {
   if (flags.decisionsOut !== undefined && isPlanOnly(flags)) {
-    throw usageError("--decisions_out belongs to a run", "leave out --dry_run and --plan_out");
+    throw usageError(
+      "--decisions_out cannot be combined with --dry_run or --plan_out",
+      "leave out --dry_run and --plan_out",
+    );
   }
   if (flags.decisions !== undefined && flags.apply !== undefined) {
-    throw usageError("--decisions does not go with --apply", "make the plan with --decisions");
+    throw usageError(
+      "--decisions cannot be combined with --apply",
+      "make the plan with --decisions",
+    );
   }
   // Read the file first, so that errors in it are reported before connecting.
   decisionsOf(flags);
@@ -71,13 +77,13 @@ export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): Saved
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || jsonText(value) === jsonText(made[name] ?? null)) continue;
     throw usageError(
-      `${name} ${jsonText(value)} is not what the plan in ${apply} was made with`,
+      `${name} ${jsonText(value)} is not the value that the plan in ${apply} was made with`,
       "leave it out, or give the value of the plan",
     );
   }
   if (flags.acceptDataLoss.length > 0) {
     throw usageError(
-      "--accept_data_loss does not go with --apply",
+      "--accept_data_loss cannot be combined with --apply",
       "leave it out: the plan contains it",
     );
   }

@@ -31,8 +31,8 @@ export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
     ]);
     assertOpPlaces({ ops, tables, databases }, options);
     if (flags.wait) return waited(cluster, ops, options, { flags, io, onEvent });
-    const isAny = ops.length === 0 ? "the nameserver lists no op" : "no op matches";
-    return shownOps(selectOps(ops, options), cluster.clock.wallTime(), isAny);
+    const empty = ops.length === 0 ? "the nameserver lists no op" : "no op matches";
+    return shownOps(selectOps(ops, options), cluster.clock.wallTime(), empty);
   });
 }
 
@@ -70,7 +70,7 @@ async function waited(
     onEvent({ kind: "phase", phase: "waiting-for-ops", detail });
     onEvent({ kind: "ops", ops: active });
     await clock.sleep(Math.max(1, Math.min(POLL_MS, end - clock.now())), io.signal);
-    ops = await looked(cluster, ops, end, io);
+    ops = await opsNow(cluster, ops, end, io);
   }
 }
 
@@ -81,7 +81,7 @@ function activeOf(seen: ReadonlyMap<bigint, Op>, ops: readonly Op[]): Op[] {
 }
 
 /** The ops now; the previous ones if they cannot be read, for example during a change of the leading nameserver. */
-async function looked(
+async function opsNow(
   cluster: Cluster,
   before: readonly Op[],
   end: number,

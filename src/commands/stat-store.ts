@@ -146,7 +146,7 @@ function openStatfile(path: string): number {
   if (stats.isFile() && stats.size <= BYTES_MAX) return file;
   closeSync(file);
   throw new Error(
-    stats.isFile() ? `it is longer than ${BYTES_MAX} bytes` : "it is no regular file",
+    stats.isFile() ? `it is longer than ${BYTES_MAX} bytes` : "it is not a regular file",
   );
 }
 
@@ -183,7 +183,7 @@ function append(path: string, first: string, text: string): void {
   const file = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0o640);
   try {
     const stats = fstatSync(file);
-    if (!stats.isFile()) throw new Error("it is no regular file");
+    if (!stats.isFile()) throw new Error("it is not a regular file");
     const all = `${missingBreak(file, stats.size)}${first}${text}`;
     if (all !== "") writeSync(file, all);
     fsyncSync(file);

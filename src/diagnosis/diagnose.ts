@@ -30,8 +30,8 @@ export function diagnose(view: PartitionView): Problem[] {
       text: "no replica is flagged leader, so no replica is known to have led",
     });
   }
-  const isAsked = view.replicas.some((one) => one.snapshot !== undefined);
-  const old = isAsked ? oldRecordProblem(view) : undefined;
+  const isRead = view.replicas.some((one) => one.snapshot !== undefined);
+  const old = isRead ? oldRecordProblem(view) : undefined;
   if (old !== undefined) problems.push(old);
   return problems.concat(
     view.replicas.flatMap((replica) => diagnoseReplica(view, replica, leader)),

@@ -84,7 +84,7 @@ export function createKnownOffsets(
     known.set(replicaKey(id), bounds);
     const lasting = lastingBounds(bounds, stored.get(replicaKey(id)));
     stored.set(replicaKey(id), lasting);
-    await reported(id, "keep what is known", store?.remember(id, lasting), onEvent);
+    await reported(id, "store the known offsets", store?.remember(id, lasting), onEvent);
   };
   const settleOne = async (view: PartitionView) => {
     if (view.known === undefined) return;
@@ -129,7 +129,7 @@ export function createKnownOffsets(
       }
       known.delete(replicaKey(id));
       if (!stored.delete(replicaKey(id))) return;
-      await reported(id, "remove what was known", store?.forget(id), onEvent);
+      await reported(id, "remove the known offsets", store?.forget(id), onEvent);
     },
     async keepLastOfLost(views) {
       await pLimit(WRITES_AT_ONCE).map(lostFirst(views), async ({ view, last }) => {
@@ -176,7 +176,7 @@ async function reported(
   try {
     await work;
   } catch (thrown) {
-    const text = `cannot ${what} of table ${tid}, partition ${pid}, in ZooKeeper: ${messageOf(thrown)}`;
+    const text = `cannot ${what} of table ${tid}, partition ${pid} in ZooKeeper: ${messageOf(thrown)}`;
     onEvent({ kind: "warning", text });
   }
 }

@@ -90,7 +90,7 @@ function reportOne(
 
 function replicaLines(view: PartitionView, facts: InspectFacts): ReplicaReportLine[] {
   const { tid, pid } = view.id;
-  const isAsked = facts.stored.has(tid);
+  const isRead = facts.stored.has(tid);
   const partition = facts.stored.get(tid)?.partitions.find((one) => one.pid === pid);
   return view.replicas.map((replica) => {
     const { endpoint, claim } = replica;
@@ -102,7 +102,7 @@ function replicaLines(view: PartitionView, facts: InspectFacts): ReplicaReportLi
     return {
       view: replica,
       zooKeeper: { isRegistered, flags },
-      disagrees: (isAsked && !isSame) || isRegistered !== isHealthy,
+      disagrees: (isRead && !isSame) || isRegistered !== isHealthy,
     };
   });
 }
@@ -115,7 +115,7 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts }: ReportC
       ? next
       : [changing("run", facts.print({ cmd: "recovertable", ...partitionFlags(view.id) }))];
   }
-  if (!canElect(view, result, facts)) return next;
+  if (!canChangeLeader(view, result, facts)) return next;
   // Without a candidate the nameserver refuses while it still counts the leader as alive (code 309).
   const command = facts.print({
     cmd: "changeleader",
@@ -126,7 +126,7 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts }: ReportC
 }
 
 /** True if the leader's tablet is absent and `changeleader` would accept a follower as the new leader. */
-function canElect(
+function canChangeLeader(
   view: PartitionView,
   { leader }: PartitionResult,
   { checkLeaderChange }: InspectFacts,

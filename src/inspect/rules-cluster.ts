@@ -84,7 +84,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
       return one(
         marker !== undefined && facts.state.autoFailover,
         () =>
-          `auto_failover is on, but ZooKeeper still has the note of ${marker && ownerText(marker.owner)} that it is to be restored`,
+          `auto_failover is on, but ZooKeeper still has the marker of ${marker && ownerText(marker.owner)}, which says that it is to be restored`,
         [changing("run", facts.print({ cmd: "restore" }))],
       );
     },
@@ -157,7 +157,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
     find: ({ lock }) =>
       one(lock !== undefined, () =>
         lock === undefined || lock === "unknown"
-          ? "the lock is held by a run that does not name itself"
+          ? "the lock is held by a run whose name cannot be read"
           : `the lock is held by ${ownerText(lock)}`,
       ),
   },
@@ -171,7 +171,7 @@ export const CLUSTER_RULES: readonly Rule[] = [
       facts.state.ops.flatMap((op): Case[] => {
         const why = isBlocked(facts) ? undefined : stuckReason(op, facts);
         const cancel = facts.print({ cmd: "cancelop", op_id: op.id });
-        const next = [changing("if it does not move, run", cancel)];
+        const next = [changing("if it makes no progress, run", cancel)];
         return why === undefined ? [] : [{ subject: CLUSTER, text: `${opName(op)} ${why}`, next }];
       }),
   },

@@ -55,7 +55,7 @@ function caseOf({ znode, counted, what, inUse }: Numbered): Case[] {
       subject: { kind: "cluster" },
       text: `${znode} in ZooKeeper says ${counted}, and ${what} ${inUse} is in use: ZooKeeper's data is older than the cluster`,
       next: [
-        doing("bring newer ZooKeeper data back", "server"),
+        doing("restore newer ZooKeeper data", "server"),
         doing(`with all nameservers stopped, set the znode ${znode} to ${inUse} or more`, "server"),
       ],
     },
@@ -65,8 +65,8 @@ function caseOf({ znode, counted, what, inUse }: Numbered): Case[] {
 /** Unhealthy partitions whose flags or replicas differ between ZooKeeper's record and the nameserver's. */
 function* storedCases(facts: RuleFacts): Work<Case[]> {
   // Records were read for few of the tables only.
-  const asked = facts.views.filter((view) => facts.stored.has(view.id.tid));
-  const views = new Map(asked.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
+  const read = facts.views.filter((view) => facts.stored.has(view.id.tid));
+  const views = new Map(read.map((view) => [`${view.id.tid}/${view.id.pid}`, view]));
   return yield* flatMapped(facts.unhealthy, ({ id }): Case[] => {
     if (!facts.stored.has(id.tid)) return [];
     const view = views.get(`${id.tid}/${id.pid}`);

@@ -201,13 +201,13 @@ function strayCases(facts: RuleFacts): Work<Case[]> {
       if (table !== undefined && busy.has(partitionKey({ ...table, pid }))) return [];
       const what =
         table === undefined
-          ? `tid ${tid} pid ${pid}, which is no table on record`
+          ? `tid ${tid} pid ${pid}, which is not a table on record`
           : `${tableName(table)}:${pid}, which is not on record there`;
       return [
         {
           subject: { kind: "tablet", endpoint },
           text: `has loaded ${what} (as ${role ?? "an unknown role"})`,
-          next: [looking("look at it", facts.print({ cmd: "gettablestatus", endpoint, tid, pid }))],
+          next: [looking("see it", facts.print({ cmd: "gettablestatus", endpoint, tid, pid }))],
         },
       ];
     }),

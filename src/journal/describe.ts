@@ -46,7 +46,7 @@ export function runLine(read: ReadRun, short: RunSummary | undefined): RunLine {
     source: "journal",
     notes: [
       ...read.notes,
-      ...(isCompleted ? ["its journal has no end: how it ended is known from ZooKeeper"] : []),
+      ...(isCompleted ? ["its journal has no end; its result is from ZooKeeper"] : []),
     ],
   };
 }
@@ -127,7 +127,7 @@ export function runText(line: RunLine, read: ReadRun | undefined, hasColor: bool
   const head = table([{ title: "run" }, { title: line.id }], headRows(line, read), hasColor);
   const notes = line.notes.map((note) => `note: ${safe(note)}\n`).join("");
   if (read === undefined)
-    return `${head}${notes}Only ZooKeeper knows this run: its journal is on another machine.\n`;
+    return `${head}${notes}Only ZooKeeper has a record of this run: its journal is on another machine.\n`;
   const flags = Object.entries(line.run?.flags ?? {}).map(([name, value]) => [
     name,
     typeof value === "string" ? value : jsonText(value),

@@ -61,7 +61,7 @@ async function withJournal<T>(
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
     const stats = await file.stat();
-    if (!stats.isFile()) throw new Error("it is no regular file");
+    if (!stats.isFile()) throw new Error("it is not a regular file");
     return await use(file, stats.size);
   } finally {
     await file.close();

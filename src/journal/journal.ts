@@ -237,7 +237,7 @@ function summaryWriter({ zk, cluster, note }: JournalOptions, run: RunRecord): S
         .then(() => writeRunSummary(zk, cluster.zkRootPath, run.id, text))
         .catch((error: unknown) => {
           if (end !== undefined) {
-            note(`ZooKeeper does not get the history of this run: ${messageOf(error)}`);
+            note(`the summary of this run could not be written to ZooKeeper: ${messageOf(error)}`);
           }
         });
     },

@@ -59,7 +59,7 @@ export async function readRun(
   const path = journalPath(stateDir, id);
   const notes: string[] = [];
   const { lines, rest, isPart, size } = await read(path, wholeMax, notes);
-  if (rest !== "") notes.push("the last line is half written");
+  if (rest !== "") notes.push("the last line is incomplete");
   const records: JournalRecord[] = [];
   let skipped = 0;
   for (const line of lines) {
@@ -72,7 +72,7 @@ export async function readRun(
   }
   const first = records.find((one) => one.kind === "run");
   const run = first?.id === id ? first : undefined;
-  if (first !== run) notes.push("its first line is of another run");
+  if (first !== run) notes.push("its first line belongs to another run");
   const end = records.findLast((one) => one.kind === "end");
   return {
     id,

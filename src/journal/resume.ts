@@ -59,10 +59,10 @@ export function resumeText({ run, result, unknownCalls }: UnfinishedRun): string
 }
 
 function unknownText(calls: readonly IntentRecord[]): string {
-  if (calls.length === 0) return "how each of its calls ended is known";
+  if (calls.length === 0) return "the result of each of its calls is known";
   const named = calls.slice(-NAMED_MAX).map((one) => `${one.method} ${targetText(one.target)}`);
   const rest = calls.length - named.length;
-  return `how these calls ended is not known: ${named.join(", ")}${rest > 0 ? ` and ${rest} before them` : ""}`;
+  return `the result of these calls is not known: ${named.join(", ")}${rest > 0 ? ` and ${rest} before them` : ""}`;
 }
 
 /** The target of a call as text, such as `db1.t1:0 on 127.0.0.1:9527`. */

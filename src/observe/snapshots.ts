@@ -80,7 +80,7 @@ function unloaded(
       return partitions.flatMap(({ pid, replicas }) => {
         const hasRoom = found < partitionsMax;
         const key = replicaKey({ tid, pid });
-        const isAsked = ({ endpoint, isLeader, isAlive }: ReplicaClaim) => {
+        const isRead = ({ endpoint, isLeader, isAlive }: ReplicaClaim) => {
           const tablet = tablets.get(endpoint);
           if (tablet?.claim?.isHealthy !== true || tablet.reports === undefined) return false;
           const report = tablet.reports.get(key);
@@ -88,7 +88,7 @@ function unloaded(
             ? hasRoom
             : report.role === "leader" && !(isLeader && isAlive);
         };
-        const own = replicas.filter(isAsked).map(({ endpoint }) => {
+        const own = replicas.filter(isRead).map(({ endpoint }) => {
           const runsAsLeader = tablets.get(endpoint)?.reports?.has(key) === true;
           return { endpoint, of: { tid, pid, storageMode }, runsAsLeader };
         });

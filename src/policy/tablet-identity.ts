@@ -46,7 +46,7 @@ export function foreignTables(
   if (isOurs || unknown === undefined || !endpoints.has(endpoint)) return undefined;
   const name = unknown.table === undefined ? "a table" : `table ${JSON.stringify(unknown.table)}`;
   return {
-    text: `it has loaded ${name} with tid ${unknown.tid}, which is no table on record here, and nothing that is on record there`,
+    text: `it has loaded ${name} with tid ${unknown.tid}, which is not a table on record here, and nothing that is on record there`,
     isProof: false,
   };
 }

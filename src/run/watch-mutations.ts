@@ -10,7 +10,7 @@ type ReadingMethod =
   | "storedTables"
   | "addressOf"
   | "leftRegistration"
-  | "askNameserver"
+  | "nameserverRole"
   | "showTablet"
   | "showTable"
   | "confGet"
@@ -91,7 +91,7 @@ function readingPart(cluster: Cluster): Pick<Cluster, Exclude<ReadingMethod, "re
     storedTables: (tables) => cluster.storedTables(tables),
     addressOf: (endpoint) => cluster.addressOf(endpoint),
     leftRegistration: (endpoint) => cluster.leftRegistration(endpoint),
-    askNameserver: (endpoint) => cluster.askNameserver(endpoint),
+    nameserverRole: (endpoint) => cluster.nameserverRole(endpoint),
     showTablet: () => cluster.showTablet(),
     showTable: (of) => cluster.showTable(of),
     confGet: () => cluster.confGet(),

@@ -19,11 +19,11 @@ export interface Limits {
   readonly loadsPerTablet: number;
   /** How often a failed op is requested again. */
   readonly opRetries: number;
-  /** How long an op may make no progress before it counts as stuck. */
+  /** How long an op may go without progress before it counts as stuck. */
   readonly opTimeoutMs: number;
   /** Whether stuck ops are cancelled. */
   readonly cancelStuck: boolean;
-  /** How long a load or a follower may make no progress before it counts as stalled. */
+  /** How long a load or a follower may go without progress before it counts as stalled. */
   readonly stallTimeoutMs: number;
 }
 

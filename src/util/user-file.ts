@@ -84,13 +84,13 @@ export function assertReplaceable(path: string, where: string): void {
   guarded(where, () => {
     accessSync(dirname(path), constants.W_OK | constants.X_OK);
     const stats = statSync(path, { throwIfNoEntry: false });
-    if (stats !== undefined && !stats.isFile()) throw new Error("it is no regular file");
+    if (stats !== undefined && !stats.isFile()) throw new Error("it is not a regular file");
   });
 }
 
 function assertInputKind(stats: Stats): void {
   if (stats.isFile() || stats.isFIFO()) return;
-  throw new Error(stats.isDirectory() ? "it is a folder" : "it is no regular file");
+  throw new Error(stats.isDirectory() ? "it is a folder" : "it is not a regular file");
 }
 
 function tooLarge(maxBytes: number): Error {
@@ -148,7 +148,7 @@ const PROBLEMS: ReadonlyMap<string, string> = new Map([
   ["EACCES", "permission denied"],
   ["EPERM", "permission denied"],
   ["EISDIR", "it is a folder"],
-  ["ENOTDIR", "a part of the path is no folder"],
+  ["ENOTDIR", "a part of the path is not a folder"],
   ["EROFS", "the file system is read-only"],
   ["ENOSPC", "no space left"],
   ["ENXIO", "it is a pipe or socket that nothing reads from"],

@@ -118,7 +118,7 @@ function callsOf(
   const load = { ...disk, segCount: 8, role: "follower" as const, term: 0n, followers: [] };
   const calls: [string, () => Promise<unknown>][] = [
     ["topology", () => cluster.topology()],
-    ["askNameserver", () => cluster.askNameserver(nameserver)],
+    ["nameserverRole", () => cluster.nameserverRole(nameserver)],
     ["showTablet", () => cluster.showTablet()],
     ["showTable", () => cluster.showTable()],
     ["showTable of", () => cluster.showTable(id)],
