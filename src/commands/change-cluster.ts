@@ -8,7 +8,7 @@ import type { ToolCommand } from "../model/tool-command.js";
 import { planText } from "../planning/plan-text.js";
 import { type Plan, sizeOf } from "../planning/recovery-plan.js";
 import { planDocument, type SavedPlan, savedPlan } from "../planning/saved-plan.js";
-import type { ResultRows } from "../report/recovery-rows.js";
+import type { ResultRows } from "../report/document.js";
 import type { Attempt } from "../run/with-run.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";

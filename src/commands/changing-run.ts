@@ -9,7 +9,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { ToolCommand } from "../model/tool-command.js";
-import type { ResultRows } from "../report/recovery-rows.js";
+import type { ResultRows } from "../report/document.js";
 import type { Guard } from "../run/guard.js";
 import { type RunOwner, thisProcess } from "../run/owner.js";
 import { watchMutations } from "../run/watch-mutations.js";

@@ -19,7 +19,7 @@ import { callsOf, type ReadRun, readRun } from "../journal/read-runs.js";
 import { journalRows } from "../journal/report-rows.js";
 import { listRunIds } from "../journal/runs-folder.js";
 import { type RunSummary, readRunSummaries } from "../journal/zk-history.js";
-import { NO_ROWS } from "../report/recovery-rows.js";
+import { NO_ROWS } from "../report/document.js";
 import { defaultStateDir } from "../util/process-identity.js";
 import { jsonPieces, safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";

@@ -3,10 +3,8 @@ import type { InspectFlags } from "../cli/recovery-specs.js";
 import type { JudgeFlags } from "../cli/verify-specs.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
-import { inspectionRows } from "../inspect/report-rows.js";
 import type { Effort } from "../inspect/text-report.js";
 import type { OnEvent } from "../model/outcome.js";
-import type { ResultRows } from "../report/recovery-rows.js";
 import { inTurns } from "../util/yielding.js";
 import { gatherFacts } from "./inspect-facts.js";
 import { knownOffsetsStore } from "./protect.js";
@@ -54,15 +52,4 @@ export async function inspectOnce(
     calls: cluster.callCount() - callsBefore,
   };
   return { inspection, effort };
-}
-
-/** Converts an inspection to the result of its command, for report, metrics and hook. */
-export function inspectionResult({ inspection, effort }: Looked): ResultRows {
-  const { leader } = inspection.facts.state.topology;
-  return {
-    ...inspectionRows(inspection),
-    nameserver: { before: null, after: leader },
-    calls: effort.calls,
-    changes: null,
-  };
 }

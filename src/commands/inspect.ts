@@ -1,13 +1,14 @@
 import type { InspectFlags } from "../cli/recovery-specs.js";
 import { EXIT } from "../exit-codes.js";
 import { inspectionJson } from "../inspect/json-report.js";
+import { inspectionRows } from "../inspect/report-rows.js";
 import { inspectionScreen } from "../inspect/text-overview.js";
 import { FRAME_MARGIN } from "../show/frame.js";
 import { jsonPieces } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 import { tellFailedLook } from "./failed-look.js";
-import { inspectionResult, inspectOnce, type Looked } from "./inspect-once.js";
+import { inspectOnce, type Looked } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
@@ -45,7 +46,7 @@ function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promi
       const { signal } = io;
       const maxLag = BigInt(flags.maxLag);
       const looked = await inspectOnce(opened, flags, { maxLag, signal, onEvent });
-      outputs.ended(() => inspectionResult(looked));
+      outputs.ended(() => inspectionRows(looked.inspection, looked.effort.calls));
       if (watchMs !== undefined) outputs.write(exitCodeFor(looked));
       return looked;
     },

@@ -3,13 +3,14 @@ import { assertKnown, selected } from "../diagnosis/selection.js";
 import { EXIT } from "../exit-codes.js";
 import type { Inspection } from "../inspect/inspection.js";
 import { countsJson, INSPECT_SCHEMA_VERSION } from "../inspect/json-report.js";
+import { inspectionRows } from "../inspect/report-rows.js";
 import { verdictText } from "../inspect/text-report.js";
 import type { RowsReport } from "../model/rows.js";
 import { rowsCounts, rowsJson, rowsText, withRows } from "../report/rows-report.js";
 import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { type DeepSubject, resumableDeepVerify } from "./deep-verify.js";
-import { inspectionResult, inspectOnce } from "./inspect-once.js";
+import { inspectOnce } from "./inspect-once.js";
 import { withClusterAndProgress } from "./progress.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
@@ -45,7 +46,7 @@ function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise
           onEvent,
         })
       : undefined;
-    outputs.ended(() => withRows(inspectionResult(looked), rows));
+    outputs.ended(() => withRows(inspectionRows(inspection, looked.effort.calls), rows));
     const exitCode = end(exitCodeFor(inspection, rows));
     stop();
     await print(

@@ -1,6 +1,6 @@
 import type { LimitFunction } from "p-limit";
 import type { Endpoint } from "../model/cluster-state.js";
-import type { OnEvent, StepOutcome, StepResult } from "../model/outcome.js";
+import { isSuccess, type OnEvent, type StepOutcome, type StepResult } from "../model/outcome.js";
 import type { Step, StepKind } from "../model/step.js";
 import type { LaneWork } from "../planning/operation-lanes.js";
 import { recoverFollowers } from "../steps/recover-table.js";
@@ -170,8 +170,7 @@ function endsLane(
   { options, work }: Running,
   { step, outcome }: { readonly step: Step; readonly outcome: StepOutcome },
 ): boolean {
-  const isWell = outcome.result === "done" || outcome.result === "already-done";
-  if (isWell) return false;
+  if (isSuccess(outcome.result)) return false;
   if (options.mode === "list" || outcome.result === "stale") return true;
   const { failureEnds } = rowOf(step);
   return failureEnds === "leader" ? step.endpoint === work.lane?.leader : failureEnds === "lane";

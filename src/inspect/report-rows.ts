@@ -1,34 +1,23 @@
-import { type Advice, adviceText } from "../model/advice.js";
+import { adviceText } from "../model/advice.js";
 import { partitionName } from "../model/partition-view.js";
 import { problemRow } from "../model/problem.js";
-import type {
-  AutoFailoverFacts,
-  FindingRow,
-  PartitionRow,
-  ReportCounts,
-  TabletRow,
-  Verdict,
+import {
+  EMPTY_ROW,
+  type PartitionRow,
+  type ResultRows,
+  type TabletRow,
 } from "../report/document.js";
 import type { Inspection } from "./inspection.js";
 import { subjectText } from "./rule.js";
 import { verdictText } from "./text-report.js";
 
-/** The parts of a report that come from an inspection. */
-export interface InspectionRows {
-  readonly verdict: Omit<Verdict, "exitCode" | "word">;
-  readonly counts: ReportCounts;
-  readonly autoFailover: AutoFailoverFacts;
-  readonly partitions: readonly PartitionRow[];
-  readonly tablets: readonly TabletRow[];
-  readonly findings: readonly FindingRow[];
-  /** The advice of findings, errors first, without advice that a partition has too. */
-  readonly advice: readonly Advice[];
-  /** The advice for each partition. */
-  readonly partitionAdvice: readonly Advice[];
-}
-
-/** Converts an inspection to rows of a report. */
-export function inspectionRows(inspection: Inspection): InspectionRows {
+/**
+ * Converts an inspection to rows of a report. The advice of findings has errors first, without advice that a partition
+ * has too.
+ *
+ * @param calls Calls to the cluster.
+ */
+export function inspectionRows(inspection: Inspection, calls: number): ResultRows {
   const { counts, partitions, findings, tablets, facts } = inspection;
   const { autoFailover } = facts.state;
   const partitionAdvice = partitions.map((one) => one.next);
@@ -69,6 +58,9 @@ export function inspectionRows(inspection: Inspection): InspectionRows {
       next === undefined || known.has(adviceText(next)) ? [] : [next],
     ),
     partitionAdvice,
+    nameserver: { before: null, after: facts.state.topology.leader },
+    calls,
+    changes: null,
   };
 }
 
@@ -76,15 +68,11 @@ function partitionRow(one: Inspection["partitions"][number]): PartitionRow {
   return {
     partition: partitionName(one.id),
     status: "unhealthy",
+    ...EMPTY_ROW,
     serving: one.grade !== "down",
     leader: one.leader ?? null,
-    was: [],
-    done: [],
-    tookMs: null,
     problems: one.problems.map(problemRow),
-    failure: null,
     notes: [`effect: ${one.effect}`],
-    evidence: [],
     next: adviceText(one.next),
   };
 }

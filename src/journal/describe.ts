@@ -1,5 +1,6 @@
 import { commandText } from "../cli/printed-command.js";
 import { durationText } from "../model/duration.js";
+import { isSuccess } from "../model/outcome.js";
 import { type Cell, type Column, fittedTable, type TableScreen, table } from "../util/table.js";
 import { jsonText, safe } from "../util/text.js";
 import {
@@ -232,8 +233,7 @@ function callTable(calls: readonly CallWithOutcome[], hasColor: boolean): string
 }
 
 function resultCell(text: string): Cell {
-  const isGood = text === "done" || text === "already-done";
-  return { text, color: isGood ? "good" : text === "failed" ? "bad" : "doubtful" };
+  return { text, color: isSuccess(text) ? "good" : text === "failed" ? "bad" : "doubtful" };
 }
 
 /** A table with these titles; an empty text if there are no rows. */

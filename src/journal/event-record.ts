@@ -1,4 +1,4 @@
-import type { RunEvent } from "../model/outcome.js";
+import { detailOf, type RunEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import { type Step, verbOf } from "../model/step.js";
 import type { EventRecord, StepRecord } from "./record.js";
@@ -36,7 +36,7 @@ export function eventRecord(event: RunEvent, time: string): EventRecord | undefi
         time,
         ...ofPartition(event.step),
         result: event.outcome.result,
-        detail: "detail" in event.outcome ? event.outcome.detail : "",
+        detail: detailOf(event.outcome),
         tookMs: event.tookMs,
       };
     case "partition-note":

@@ -1,15 +1,12 @@
 import { changesIn } from "../report/activity.js";
+import type { ReportParts } from "../report/build.js";
 import type { Verdict } from "../report/document.js";
 import type { TimedEvent } from "../report/timeline.js";
 import { type RunLine, statusOf } from "./describe.js";
 import { callsOf, countCalls, type ReadRun } from "./read-runs.js";
 
 /** The parts of a report that come from a journal. */
-export interface JournalRows {
-  readonly verdict: Verdict;
-  readonly events: readonly TimedEvent[];
-  /** Milliseconds since the epoch. */
-  readonly beganMs: number;
+export interface JournalRows extends Pick<ReportParts, "verdict" | "events" | "beganMs"> {
   readonly endedMs: number | null;
   /** The number of changing steps, counted as a run counts them; null without a journal. */
   readonly changes: number | null;

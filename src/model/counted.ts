@@ -4,6 +4,11 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** A whole number with separators between thousands: `10,000`. */
+export function numberText(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
 /** Distinct words with their counts, in the order of first occurrence: `not-loaded x3, behind`. */
 export function tally(words: Iterable<string>): string {
   return [...countBy(words)]

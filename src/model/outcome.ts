@@ -36,6 +36,16 @@ export interface StepResult {
   readonly outcome: StepOutcome | { readonly result: "not-done" };
 }
 
+/** True if a step reached its goal, by itself or before it acted. */
+export function isSuccess(result: string): boolean {
+  return result === "done" || result === "already-done";
+}
+
+/** The details of how a step ended; empty if there are none. */
+export function detailOf(outcome: StepResult["outcome"]): string {
+  return "detail" in outcome ? outcome.detail : "";
+}
+
 /** An event of a run, for progress lines and logs. Carries no formatting. */
 export type RunEvent =
   | ProgressEvent

@@ -4,43 +4,28 @@ import { compareText } from "../model/partition-view.js";
 import type { TabletSummary } from "../model/tablet-summary.js";
 import { activityOf, type PartitionActivity } from "./activity.js";
 import {
-  type AutoFailoverFacts,
-  type FindingRow,
+  EMPTY_ROW,
   isOpen,
-  type Parameter,
   type PartitionRow,
   type PartitionText,
   REPORT_SCHEMA_VERSION,
-  type ReportCounts,
   type ReportDocument,
+  type ResultRows,
   type RunFacts,
   type TabletCounts,
   type TabletRow,
   type Todo,
-  type Verdict,
 } from "./document.js";
 import { type TimedEvent, timelineOf } from "./timeline.js";
 
 /** The parts of a report: the result of a command, and its events. */
-export interface ReportParts {
-  readonly command: string;
-  readonly verdict: Verdict;
-  readonly run: RunFacts;
-  readonly counts: ReportCounts | null;
-  readonly autoFailover: AutoFailoverFacts | null;
-  /** Advice that concerns no single partition, in the order in which to follow it. */
-  readonly advice: readonly Advice[];
-  /** Advice for one partition each. */
-  readonly partitionAdvice: readonly Advice[];
-  /** The partitions of the result; the contents of the events are added here. */
-  readonly partitions: readonly PartitionRow[];
-  readonly tablets: readonly TabletRow[];
-  readonly findings: readonly FindingRow[];
+export interface ReportParts
+  extends Omit<ResultRows, "verdict" | "nameserver" | "calls" | "changes">,
+    Pick<ReportDocument, "command" | "verdict" | "run" | "parameters"> {
   /** In the order in which they happened; empty for a command that changes nothing. */
   readonly events: readonly TimedEvent[];
   /** Milliseconds since the epoch. */
   readonly beganMs: number;
-  readonly parameters: readonly Parameter[];
 }
 
 /** Problem codes that mean that rows of a replica are, or may be, missing at its leader. */
@@ -146,13 +131,10 @@ function withActivity(row: PartitionRow, own: PartitionActivity | undefined): Pa
  */
 function rowOf(partition: string, own: PartitionActivity): PartitionRow {
   return {
-    ...own,
     partition,
     status: own.failure === null ? "done" : "unhealthy",
-    serving: null,
-    problems: [],
-    evidence: [],
-    next: null,
+    ...EMPTY_ROW,
+    ...own,
   };
 }
 

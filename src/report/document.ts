@@ -1,3 +1,4 @@
+import type { Advice } from "../model/advice.js";
 import type { Timeline } from "./timeline.js";
 
 /** Version of the document. Fields may be added within a version; readers ignore unknown ones. */
@@ -185,6 +186,20 @@ export interface PartitionRow {
   readonly next: string | null;
 }
 
+/** The fields of a row of which nothing is known. */
+export const EMPTY_ROW = {
+  serving: null,
+  leader: null,
+  was: [],
+  done: [],
+  tookMs: null,
+  problems: [],
+  failure: null,
+  notes: [],
+  evidence: [],
+  next: null,
+} satisfies Partial<PartitionRow>;
+
 /** A finding about servers, tables or the cluster. */
 export interface FindingRow {
   readonly level: string;
@@ -211,3 +226,26 @@ export interface Parameter {
 export function isOpen(row: PartitionRow): boolean {
   return !["recovered", "healthy", "done"].includes(row.status);
 }
+
+/** The part of a report that comes from the result of a command; the events of its run add the rest. */
+export interface ResultRows
+  extends Pick<ReportDocument, "counts" | "autoFailover" | "partitions" | "tablets" | "findings">,
+    Pick<RunFacts, "nameserver" | "calls" | "changes"> {
+  /** The exit code and its word are those of the command. */
+  readonly verdict: Omit<Verdict, "exitCode" | "word">;
+  /** Advice that concerns no single partition, in the order in which to follow it. */
+  readonly advice: readonly Advice[];
+  /** Advice for one partition each. */
+  readonly partitionAdvice: readonly Advice[];
+}
+
+/** The rows of a run without a known result. */
+export const NO_ROWS = {
+  counts: null,
+  autoFailover: null,
+  advice: [],
+  partitionAdvice: [],
+  partitions: [],
+  tablets: [],
+  findings: [],
+} satisfies Partial<ResultRows>;

@@ -20,8 +20,3 @@ export function scriptJson(value: unknown): string {
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
-
-/** A whole number with separators between thousands: `10,000`. */
-export function numberText(value: number): string {
-  return String(value).replaceAll(/\B(?=(\d{3})+$)/g, ",");
-}

@@ -1,6 +1,7 @@
+import { numberText } from "../model/counted.js";
 import { durationText } from "../model/duration.js";
 import { groupBy } from "../model/groups.js";
-import { html, numberText } from "./html-text.js";
+import { html } from "./html-text.js";
 import {
   MARK_KINDS,
   type Mark,

@@ -1,3 +1,4 @@
+import { numberText } from "../model/counted.js";
 import { durationText } from "../model/duration.js";
 import {
   type AutoFailoverFacts,
@@ -10,7 +11,7 @@ import {
   type Todo,
 } from "./document.js";
 import { tableJson } from "./html-table.js";
-import { html, numberText } from "./html-text.js";
+import { html } from "./html-text.js";
 import { timelineHtml } from "./html-timeline.js";
 import { leadersText } from "./timeline.js";
 

@@ -1,3 +1,4 @@
+import { numberText } from "../model/counted.js";
 import { durationText } from "../model/duration.js";
 import { groupBy } from "../model/groups.js";
 import { safe } from "../util/text.js";
@@ -10,7 +11,6 @@ import type {
 } from "./document.js";
 import { isOpen } from "./document.js";
 import { statusText } from "./html-table.js";
-import { numberText } from "./html-text.js";
 import { leadersText } from "./timeline.js";
 
 /** How many rows of a table are shown; the others are counted. */

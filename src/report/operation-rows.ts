@@ -2,11 +2,17 @@ import { changing } from "../model/advice.js";
 import { replicaKey } from "../model/cluster-state.js";
 import { groupBy } from "../model/groups.js";
 import type { OperationReport } from "../model/operation-report.js";
-import type { StepResult } from "../model/outcome.js";
+import { detailOf, isSuccess, type StepResult } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import { stepText } from "../model/step.js";
-import type { AutoFailoverFacts, PartitionRow, ReportCounts } from "./document.js";
-import type { ResultRows } from "./recovery-rows.js";
+import {
+  type AutoFailoverFacts,
+  EMPTY_ROW,
+  NO_ROWS,
+  type PartitionRow,
+  type ReportCounts,
+  type ResultRows,
+} from "./document.js";
 
 /** The commands in a report of an operation. */
 export interface OperationCommands {
@@ -18,7 +24,7 @@ export interface OperationCommands {
 
 /** True if an operation ended with every step done and the cluster as intended. */
 export function isWell({ error, complaints, results }: OperationReport): boolean {
-  const isDone = results.every(({ outcome }) => isGood(outcome.result));
+  const isDone = results.every(({ outcome }) => isSuccess(outcome.result));
   return error === undefined && complaints.length === 0 && isDone;
 }
 
@@ -31,6 +37,7 @@ export function operationRows(report: OperationReport, commands: OperationComman
     planned === 0 ? "there was nothing to do" : `${doneCount(results)} of ${planned} steps done`;
   const left = isGoodEnd ? "" : "; some checks failed";
   return {
+    ...NO_ROWS,
     verdict: {
       result: notRestored !== undefined ? "failed" : isGoodEnd ? "ok" : "left",
       headline: `${count}${left}`,
@@ -39,10 +46,7 @@ export function operationRows(report: OperationReport, commands: OperationComman
     counts: countsOf(figures),
     autoFailover: autoFailoverOf(report, commands.restore),
     advice: isGoodEnd || planned === 0 ? [] : [[changing("to continue", commands.goOn)]],
-    partitionAdvice: [],
     partitions: rowsOf(results, figures),
-    tablets: [],
-    findings: [],
     nameserver: { before: null, after: figures?.leader ?? null },
     calls: report.calls,
     changes: results.filter(({ outcome }) => outcome.result === "done").length,
@@ -72,12 +76,7 @@ function autoFailoverOf(
 
 /** How many steps are done, or were done before. */
 export function doneCount(results: readonly StepResult[]): number {
-  return results.filter(({ outcome }) => isGood(outcome.result)).length;
-}
-
-/** True if a step succeeded. */
-export function isGood(result: string): boolean {
-  return result === "done" || result === "already-done";
+  return results.filter(({ outcome }) => isSuccess(outcome.result)).length;
 }
 
 function rowsOf(
@@ -98,21 +97,18 @@ function rowOf(
 ): PartitionRow {
   const id = own[0]?.step.id;
   const leader = id === undefined ? undefined : figures?.leaders.get(replicaKey(id));
-  const bad = own.find(({ outcome }) => !isGood(outcome.result));
-  const detail = bad !== undefined && "detail" in bad.outcome ? `: ${bad.outcome.detail}` : "";
+  const bad = own.find(({ outcome }) => !isSuccess(outcome.result));
+  const detail = bad === undefined ? "" : detailOf(bad.outcome);
   return {
     partition,
     status: bad === undefined ? "done" : "not-done",
+    ...EMPTY_ROW,
     serving: id === undefined || figures === undefined ? null : leader !== undefined,
     leader: leader ?? null,
-    was: [],
     done: own.flatMap(({ step, outcome }) => (outcome.result === "done" ? [step.kind] : [])),
-    tookMs: null,
-    problems: [],
     failure:
-      bad === undefined ? null : `attempted: ${stepText(bad.step)} ${bad.outcome.result}${detail}`,
-    notes: [],
-    evidence: [],
-    next: null,
+      bad === undefined
+        ? null
+        : `attempted: ${stepText(bad.step)} ${bad.outcome.result}${detail && `: ${detail}`}`,
   };
 }

@@ -1,10 +1,11 @@
 import { messageOf } from "../errors.js";
 import { counted, tally } from "../model/counted.js";
 import type { OperationReport } from "../model/operation-report.js";
+import { detailOf, isSuccess } from "../model/outcome.js";
 import { detailsOf, type Step, stepText, verbOf } from "../model/step.js";
 import { tableOrLines } from "../util/table.js";
 import { safe } from "../util/text.js";
-import { doneCount, isGood, isWell } from "./operation-rows.js";
+import { doneCount, isWell } from "./operation-rows.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -30,7 +31,7 @@ export function operationJson(report: OperationReport, command: string, exitCode
     actions: results.map(({ step, outcome }) => ({
       ...stepData(step),
       result: outcome.result,
-      detail: "detail" in outcome ? outcome.detail : "",
+      detail: detailOf(outcome),
     })),
     planned: plan.steps.length,
     notes: plan.notes,
@@ -86,11 +87,7 @@ function resultLines(
       ? []
       : tableOrLines(
           [{ title: "action" }, { title: "result" }, { title: "detail" }],
-          shown.map(({ step, outcome }) => [
-            stepText(step),
-            outcome.result,
-            "detail" in outcome ? outcome.detail : "",
-          ]),
+          shown.map(({ step, outcome }) => [stepText(step), outcome.result, detailOf(outcome)]),
           screen,
         );
   if (isVerbose || results.length <= ROWS_MAX) {
@@ -98,8 +95,8 @@ function resultLines(
     const rows = lines.reduce((sum, line) => sum + Math.ceil(line.length / screen), 0);
     if (isVerbose || rows <= ROWS_MAX || screen === Number.POSITIVE_INFINITY) return lines;
   }
-  const done = results.filter(({ outcome }) => isGood(outcome.result));
-  const bad = results.filter(({ outcome }) => !isGood(outcome.result));
+  const done = results.filter(({ outcome }) => isSuccess(outcome.result));
+  const bad = results.filter(({ outcome }) => !isSuccess(outcome.result));
   return [
     ...(done.length === 0 ? [] : [`done: ${tally(done.map(({ step }) => verbOf(step)))}`]),
     ...firstOf(linesOf(bad), false, "line"),

@@ -13,6 +13,7 @@ import type { Lines } from "../model/work.js";
 import { givenUpCount, sumOfLosses } from "../policy/what-is-given-up.js";
 import { evidenceText } from "../policy/what-it-holds.js";
 import { jsonPieces, jsonText, lazyList, safe } from "../util/text.js";
+import { countsOf, failureText } from "./recovery-rows.js";
 
 /** Version of the JSON document. Fields may be added within a version; readers ignore unknown ones. */
 const SCHEMA_VERSION = 1;
@@ -47,11 +48,6 @@ export function reportJson(
   exitCode: number,
   rows?: object | undefined,
 ): Generator<string> {
-  const count = (status: PartitionResult["status"]) =>
-    report.partitions.filter((one) => one.status === status).length;
-  const undecided = count("needs-decision");
-  const unhealthy = count("unhealthy") + undecided;
-  const recovered = count("recovered");
   return jsonPieces(
     {
       schemaVersion: SCHEMA_VERSION,
@@ -59,17 +55,7 @@ export function reportJson(
       exitCode,
       healthy: isAllHealthy(report),
       nameserver: report.leader,
-      counts: {
-        tablets: report.tablets,
-        tables: report.tables,
-        partitions: report.partitionCount,
-        replicas: report.replicas,
-        healthy: report.partitionCount - unhealthy - recovered,
-        recovered,
-        unhealthy,
-        needsDecision: undecided,
-        serving: report.partitionCount - report.partitions.filter((one) => !one.isServing).length,
-      },
+      counts: countsOf(report),
       autoFailover: {
         before: report.autoFailover.before,
         after: report.autoFailover.after ?? null,
@@ -267,7 +253,7 @@ function partitionLines(one: PartitionResult, absent: ReadonlySet<Endpoint>): st
       const where = problem.endpoint === undefined ? "" : `${safe(problem.endpoint)}: `;
       return `    ${where}${safe(problemText(problem, absent))} [${problem.code}]`;
     }),
-    ...failureLines(one),
+    ...(one.failure === undefined ? [] : [`    ${safe(failureText(one.failure))}`]),
     ...one.evidence.map((known) => `    ${safe(known.endpoint)}: ${safe(evidenceText(known))}`),
   ];
 }
@@ -278,13 +264,6 @@ function problemText({ code, endpoint, text }: Problem, absent: ReadonlySet<Endp
   if (code === "tablet-offline") return "its tablet is offline, see above";
   if (code === "tablet-foreign") return "another tablet answers at its address, see above";
   return code === "tablet-silent" ? "its tablet does not answer, see above" : text;
-}
-
-function failureLines({ failure }: PartitionResult): string[] {
-  if (failure === undefined) return [];
-  const { step, endpoint, detail } = failure;
-  if (step === "plan") return [`    left alone: ${safe(detail)}`];
-  return [`    attempted: ${safe(`${step} ${endpoint ?? ""}`.trim())}: ${safe(detail)}`];
 }
 
 /** Open decisions: their number, what is at risk, by cause; and how to make all at once. */

@@ -4,36 +4,14 @@ import { partitionName } from "../model/partition-view.js";
 import { problemRow } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import { evidenceText } from "../policy/what-it-holds.js";
-import type { ReportParts } from "./build.js";
-import type { PartitionRow, ReportCounts, RunFacts, Verdict } from "./document.js";
-
-/** The part of a report that comes from the result of a run; the events add the rest. */
-export interface ResultRows
-  extends Pick<
-      ReportParts,
-      | "counts"
-      | "autoFailover"
-      | "advice"
-      | "partitionAdvice"
-      | "partitions"
-      | "tablets"
-      | "findings"
-    >,
-    Pick<RunFacts, "nameserver" | "calls" | "changes"> {
-  /** The exit code and its word are those of the command. */
-  readonly verdict: Omit<Verdict, "exitCode" | "word">;
-}
-
-/** The rows of a run without a known result. */
-export const NO_ROWS = {
-  counts: null,
-  autoFailover: null,
-  advice: [],
-  partitionAdvice: [],
-  partitions: [],
-  tablets: [],
-  findings: [],
-} satisfies Partial<ResultRows>;
+import {
+  EMPTY_ROW,
+  NO_ROWS,
+  type PartitionRow,
+  type ReportCounts,
+  type ResultRows,
+  type Verdict,
+} from "./document.js";
 
 /**
  * The result of a recovery as rows of a report.
@@ -44,6 +22,7 @@ export function recoveryRows(report: RunReport, restoreCommand: string): ResultR
   const counts = countsOf(report);
   const { before, after, notRestored } = report.autoFailover;
   return {
+    ...NO_ROWS,
     verdict: {
       result: resultOf(counts, notRestored),
       headline: headlineOf(counts, notRestored),
@@ -59,18 +38,16 @@ export function recoveryRows(report: RunReport, restoreCommand: string): ResultR
       notRestored: notRestored ?? null,
       restoreCommand: notRestored === undefined ? null : restoreCommand,
     },
-    advice: [],
     partitionAdvice: report.partitions.map((one) => one.next),
     partitions: report.partitions.map(partitionRow),
-    tablets: [],
-    findings: [],
     nameserver: { before: null, after: report.leader },
     calls: report.calls,
     changes: report.changes,
   };
 }
 
-function countsOf(report: RunReport): ReportCounts {
+/** The counts of a recovery. */
+export function countsOf(report: RunReport): ReportCounts {
   const count = (status: PartitionResult["status"]) =>
     report.partitions.filter((one) => one.status === status).length;
   const needsDecision = count("needs-decision");
@@ -112,11 +89,9 @@ function partitionRow(one: PartitionResult): PartitionRow {
   return {
     partition: partitionName(one.id),
     status: one.status,
+    ...EMPTY_ROW,
     serving: one.isServing,
     leader: one.leader ?? null,
-    was: [],
-    done: [],
-    tookMs: null,
     problems: one.problems.map(problemRow),
     failure: failure === undefined ? null : failureText(failure),
     notes: one.notes,
@@ -125,7 +100,8 @@ function partitionRow(one: PartitionResult): PartitionRow {
   };
 }
 
-function failureText({ step, endpoint = "", detail }: LaneFailure): string {
+/** Why the recovery of a partition failed, in words. */
+export function failureText({ step, endpoint = "", detail }: LaneFailure): string {
   if (step === "plan") return `left alone: ${detail}`;
   return `attempted: ${`${step} ${endpoint}`.trim()}: ${detail}`;
 }

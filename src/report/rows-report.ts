@@ -1,9 +1,9 @@
 import { adviceText } from "../model/advice.js";
+import { numberText } from "../model/counted.js";
 import { partitionName } from "../model/partition-view.js";
 import type { NamedRow, PartitionRows, RowGroup, RowsReport, Sample } from "../model/rows.js";
 import { safe } from "../util/text.js";
-import type { FindingRow } from "./document.js";
-import type { ResultRows } from "./recovery-rows.js";
+import type { FindingRow, ResultRows } from "./document.js";
 
 /** How many partitions are shown on the screen; JSON lists all. */
 const SHOWN_MAX = 20;
@@ -120,10 +120,6 @@ function groupText({ have, lack, isCopy, rows, examples }: RowGroup<NamedRow>): 
 function reasonsText({ reasons }: PartitionRows<unknown>): string {
   const [first = "", ...more] = reasons;
   return `${safe(first)}${more.length === 0 ? "" : `, and ${more.length} more reasons`}`;
-}
-
-function numberText(count: number): string {
-  return count.toLocaleString("en-US");
 }
 
 /** A deep verification as part of a JSON document. */

@@ -1,4 +1,4 @@
-import type { RunEvent } from "../model/outcome.js";
+import { detailOf, type RunEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import { type Step, stepText } from "../model/step.js";
 import { safe } from "../util/text.js";
@@ -35,9 +35,8 @@ export function eventLine(event: RunEvent): Line | undefined {
       };
     case "step-ended": {
       const { outcome } = event;
-      const detail =
-        "detail" in outcome && outcome.detail !== "" ? `: ${safe(outcome.detail)}` : "";
-      const text = `${stepName(event)}: ${outcome.result}${detail} (${event.tookMs} ms)`;
+      const detail = detailOf(outcome);
+      const text = `${stepName(event)}: ${outcome.result}${detail && `: ${safe(detail)}`} (${event.tookMs} ms)`;
       return { level: outcome.result === "failed" ? "warn" : "info", text };
     }
     case "partition-note":

@@ -1,4 +1,4 @@
-import { counted, suchAs } from "../model/counted.js";
+import { counted, numberText, suchAs } from "../model/counted.js";
 import { durationText } from "../model/duration.js";
 import type { Phase, RowsProgress } from "../model/progress.js";
 import { safe } from "../util/text.js";
@@ -118,8 +118,8 @@ function doneText({ noun, of, done, left, part }: ProgressOfWork): string {
 /** The progress of a comparison of rows. */
 export function rowsText({ compared, of, rows, expectedRows }: RowsProgress): string {
   const percent = expectedRows === 0 ? 100 : Math.floor((rows / expectedRows) * 100);
-  const about = expectedRows.toLocaleString("en-US");
-  return `rows: ${rows.toLocaleString("en-US")} of about ${about} read (${percent} %), ${compared} of ${counted(of, "partition")} compared`;
+  const about = numberText(expectedRows);
+  return `rows: ${numberText(rows)} of about ${about} read (${percent} %), ${compared} of ${counted(of, "partition")} compared`;
 }
 
 function timeLeftLine({ timeLeft }: ProgressView): string | undefined {

@@ -1,5 +1,5 @@
 import type { Endpoint, Op } from "../model/cluster-state.js";
-import type { RunEvent } from "../model/outcome.js";
+import { isSuccess, type RunEvent } from "../model/outcome.js";
 import type { Phase, RowsProgress } from "../model/progress.js";
 import type { Step, StepKind } from "../model/step.js";
 import { safe } from "../util/text.js";
@@ -214,7 +214,7 @@ function takeStep(
   nowMs: number,
 ): void {
   state.underWay.delete(step);
-  const isWell = outcome.result === "done" || outcome.result === "already-done";
+  const isWell = isSuccess(outcome.result);
   if (mode === "list" && state.list !== undefined) {
     state.list.done += 1;
     if (step.kind === "migrate") state.list.moves.done += 1;

@@ -1,5 +1,5 @@
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
-import type { StepOutcome } from "../model/outcome.js";
+import { detailOf, type StepOutcome } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step } from "../model/step.js";
@@ -199,12 +199,8 @@ async function followed(
   );
   const waits = (followers ?? []).map(async ({ endpoint }) => {
     const outcome = await waitForSync(context, id, endpoint);
-    return outcome.result === "done" ? [] : [`${endpoint} does not follow: ${textOf(outcome)}`];
+    return outcome.result === "done" ? [] : [`${endpoint} does not follow: ${detailOf(outcome)}`];
   });
   const lines = (await Promise.all(waits)).flat();
   return { result: "done", detail: [detail, ...lines].join("; ") };
-}
-
-function textOf(outcome: StepOutcome): string {
-  return "detail" in outcome ? outcome.detail : "";
 }

@@ -3,7 +3,7 @@ import pLimit from "p-limit";
 import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { newestOf } from "../model/ops-of-partition.js";
-import type { StepOutcome } from "../model/outcome.js";
+import { detailOf, isSuccess, type StepOutcome } from "../model/outcome.js";
 import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { isToRecover, isUnhealthy } from "../operations/recover-endpoint.js";
@@ -219,8 +219,7 @@ async function attempt(
 ): Promise<string | undefined> {
   try {
     const outcome = await work();
-    const isWell = outcome.result === "done" || outcome.result === "already-done";
-    return isWell ? undefined : outcome.detail;
+    return isSuccess(outcome.result) ? undefined : detailOf(outcome);
   } catch (thrown) {
     context.signal.throwIfAborted();
     if (thrown instanceof OpsError) return thrown.message;

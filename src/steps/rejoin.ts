@@ -1,6 +1,6 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { Endpoint, TermStart } from "../model/cluster-state.js";
-import type { StepOutcome } from "../model/outcome.js";
+import { detailOf, isSuccess, type StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step } from "../model/step.js";
@@ -46,10 +46,10 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
     const final = lasting.find((one) => !hasFallback(one));
     if (final !== undefined) return failed(final.detail);
     for (const [endpoint, snapshot] of snapshotsOf(results)) snapshots.set(endpoint, snapshot);
-    for (const one of results) told.push(detailOf(one));
+    for (const one of results) told.push(detailOf(one.outcome));
     attempts = learn(attempts, lasting, lane);
     before = lane;
-    const bad = results.find((one) => !isWell(one));
+    const bad = results.find((one) => !isSuccess(one.outcome.result));
     if (bad === undefined) continue;
     outcome = bad.outcome;
     await cluster.clock.sleep(PAUSE_MS * 2 ** (round - 1), signal);
@@ -80,17 +80,9 @@ async function runSteps(context: StepContext, lane: Lane): Promise<Ran[]> {
   for (const step of lane.steps) {
     const outcome = await outcomeOf(context, () => context.runStep(step, lane));
     results.push({ step, outcome });
-    if (results.some((one) => !isWell(one))) break;
+    if (results.some((one) => !isSuccess(one.outcome.result))) break;
   }
   return results;
-}
-
-function isWell({ outcome: { result } }: Ran): boolean {
-  return result === "done" || result === "already-done";
-}
-
-function detailOf({ outcome }: Ran): string {
-  return "detail" in outcome ? outcome.detail : "";
 }
 
 function done(told: readonly string[]): StepOutcome {

@@ -1,6 +1,6 @@
 import { messageOf } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
-import type { StepOutcome } from "../model/outcome.js";
+import { detailOf, type StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
 import { strayText } from "../operations/targets.js";
 import { removeCopyText } from "../policy/free-tablets.js";
@@ -124,7 +124,7 @@ async function whyNotFollowing(
   const now = await observePartition(context, id);
   if (now === undefined || !holds(now, endpoint)) return `the record has no replica at ${endpoint}`;
   const outcome = await waitForSync(context, id, endpoint);
-  if (outcome.result !== "done") return "detail" in outcome ? outcome.detail : "";
+  if (outcome.result !== "done") return detailOf(outcome);
   const view = await observePartition(context, id);
   return view === undefined || servingLeader(view) === undefined
     ? "no replica leads the partition now"

@@ -1,8 +1,7 @@
 import type { EventRecord } from "../../src/journal/record.js";
 import { type Advice, adviceText, changing } from "../../src/model/advice.js";
 import { buildReport, type ReportParts } from "../../src/report/build.js";
-import type { PartitionRow, ReportDocument } from "../../src/report/document.js";
-import { NO_ROWS } from "../../src/report/recovery-rows.js";
+import { NO_ROWS, type PartitionRow, type ReportDocument } from "../../src/report/document.js";
 import type { TimedEvent } from "../../src/report/timeline.js";
 
 /** When the runs of these reports begin. */
