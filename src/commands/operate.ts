@@ -38,7 +38,7 @@ export async function operate(
   io: CommandIo,
   operation: Operation,
 ): Promise<number> {
-  const { command, typed } = operation;
+  const { typed } = operation;
   const given = readGiven(flags, operation);
   const goOn = ({ results }: OperationReport) =>
     commandPrinter(flags)(operation.goOn?.(results) ?? typed);
@@ -80,13 +80,14 @@ export async function operate(
         },
       }),
     rows: (report) => operationRows(report, { goOn: goOn(report), restore: restoreCommand(flags) }),
-    tell: (report) => tellEnd(report, { flags, io, command, goOn: goOn(report), areNotesKnown }),
+    tell: (report) =>
+      tellEnd(report, { flags, io, command: typed.cmd, goOn: goOn(report), areNotesKnown }),
   });
 }
 
 /** @throws OpsError `usage` if the plan of `--apply` was made with another command line. */
-function readGiven(flags: OperateFlags, { command, typed }: Operation): SavedPlan | undefined {
-  const saved = readGivenPlan(flags, command);
+function readGiven(flags: OperateFlags, { typed }: Operation): SavedPlan | undefined {
+  const saved = readGivenPlan(flags, typed.cmd);
   const words = commandWords(typed);
   if (saved === undefined || saved.words.join("\0") === words.join("\0")) return saved;
   throw usageError(

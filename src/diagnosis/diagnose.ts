@@ -1,3 +1,4 @@
+import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import { oldRecordProblem } from "../policy/old-record.js";
@@ -173,4 +174,9 @@ function diagnoseDiscarded(
   if (leader?.followers === undefined) return undefined;
   const discarded = discardedBy(view, replica, leader);
   return discarded && { code: discarded.code, text: discardedText(discarded, leader) };
+}
+
+/** The problems of the replica at an endpoint. */
+export function problemsAt(view: PartitionView, endpoint: Endpoint): Problem[] {
+  return diagnose(view).filter((one) => one.endpoint === endpoint);
 }

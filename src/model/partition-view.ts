@@ -262,3 +262,8 @@ export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
 }
+
+/** The replica of a partition at an endpoint; undefined if there is none. */
+export function replicaAt(view: PartitionView, endpoint: Endpoint): ReplicaView | undefined {
+  return view.replicas.find((one) => one.endpoint === endpoint);
+}

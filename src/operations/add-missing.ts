@@ -20,7 +20,6 @@ export const ADD_MISSING = { cmd: "scaleout", add_missing: true } as const;
  */
 export function addMissingOperation(concurrency: number): Operation {
   return {
-    command: "scaleout",
     typed: ADD_MISSING,
     needsOff: false,
     waitsForOps: true,

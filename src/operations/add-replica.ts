@@ -1,6 +1,6 @@
-import { diagnose } from "../diagnosis/diagnose.js";
+import { problemsAt } from "../diagnosis/diagnose.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
-import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { type PrintCommand, partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
@@ -12,7 +12,6 @@ import {
   type Obstacle,
   type PartitionsOptions,
   pidText,
-  replicaAt,
   strayText,
   type Target,
 } from "./targets.js";
@@ -38,7 +37,6 @@ export function replicaFlags({ db, table, pids, endpoint }: ReplicaOptions) {
 export function addReplicaOperation(options: ReplicaOptions): Operation {
   const { endpoint } = options;
   return {
-    command: "addreplica",
     typed: { cmd: "addreplica", ...replicaFlags(options) },
     needsOff: false,
     concurrency: CONCURRENCY,
@@ -74,10 +72,7 @@ function planAdding(state: ClusterState, options: ReplicaOptions): OperationPlan
 
 /** True if a replica exists there without a problem. */
 function isThere(view: PartitionView, endpoint: Endpoint): boolean {
-  return (
-    replicaAt(view, endpoint) !== undefined &&
-    diagnose(view).every((one) => one.endpoint !== endpoint)
-  );
+  return replicaAt(view, endpoint) !== undefined && problemsAt(view, endpoint).length === 0;
 }
 
 function notesOf(target: Target, wanted: readonly PartitionView[], endpoint: Endpoint): string[] {
@@ -105,7 +100,7 @@ function obstacleTo(
   const name = partitionName(view.id);
   const of = partitionFlags(view.id);
   if (replicaAt(view, endpoint) !== undefined) {
-    const why = diagnose(view).filter((one) => one.endpoint === endpoint);
+    const why = problemsAt(view, endpoint);
     return {
       text: `${name}: ${endpoint} has a replica of it already, which is unhealthy: ${why.map((one) => one.text).join(", ")}`,
       hint: `recover it with: ${print({ cmd: "recovertable", ...of, endpoint })}`,
@@ -136,7 +131,7 @@ export function notFollowing(view: PartitionView, endpoint: Endpoint): string[] 
   const name = partitionName(view.id);
   if (replicaAt(view, endpoint) === undefined) return [`${name}: ${endpoint} has no replica of it`];
   if (servingLeader(view) === undefined) return [`${name}: no replica leads it`];
-  const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+  const problems = problemsAt(view, endpoint);
   return problems.map((one) => `${name} at ${endpoint}: ${one.text}`);
 }
 

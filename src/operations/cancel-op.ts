@@ -20,7 +20,6 @@ export function cancelOpOperation(options: {
   readonly print: PrintCommand;
 }): Operation {
   return {
-    command: "cancelop",
     typed: { cmd: "cancelop", op_id: options.op },
     needsOff: true,
     concurrency: 1,

@@ -7,6 +7,7 @@ import {
   type PartitionView,
   partitionName,
   type ReplicaView,
+  replicaAt,
   viewPartitions,
 } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
@@ -21,7 +22,7 @@ import { freeTabletText, isFree } from "../policy/free-tablets.js";
 import { givenUpCount, mayGiveUp } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { findPartitions, ledText, replicaAt } from "./targets.js";
+import { findPartitions, ledText } from "./targets.js";
 
 /** The options of `changeleader`. */
 export interface ChangeLeaderOptions {
@@ -44,7 +45,6 @@ export interface ChangeLeaderOptions {
 /** Changes the leader of one partition, and recovers the old one as follower. */
 export function changeLeaderOperation(options: ChangeLeaderOptions): Operation {
   return {
-    command: "changeleader",
     typed: typedOf(options),
     goOn(results) {
       // Without a fixed candidate another replica could be chosen.

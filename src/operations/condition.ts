@@ -1,4 +1,4 @@
-import { diagnose } from "../diagnosis/diagnose.js";
+import { diagnose, problemsAt } from "../diagnosis/diagnose.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
 import type { ProblemCode } from "../model/problem.js";
@@ -116,5 +116,5 @@ export function unhealthyLines(
 
 /** True if a follower could lead: alive, loaded, and without a problem other than being behind. */
 export function isFit(view: PartitionView, replica: ReplicaView): boolean {
-  return diagnose(view).every((one) => one.endpoint !== replica.endpoint || one.code === "behind");
+  return problemsAt(view, replica.endpoint).every((one) => one.code === "behind");
 }

@@ -1,6 +1,6 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
-import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
@@ -9,7 +9,7 @@ import { addReplicaText } from "./change-leader.js";
 import { isAbsentForGood, obstacleToRemoval } from "./gone-tablets.js";
 import { leaderObstacle } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, assertUsable, findPartitions, type Obstacle, replicaAt } from "./targets.js";
+import { assertNone, assertUsable, findPartitions, type Obstacle } from "./targets.js";
 
 /** Partitions processed at the same time; the nameserver has two queues of ops. */
 const CONCURRENCY = 8;
@@ -21,7 +21,6 @@ const CONCURRENCY = 8;
  */
 export function delReplicaOperation(options: ReplicaOptions): Operation {
   return {
-    command: "delreplica",
     typed: { cmd: "delreplica", ...replicaFlags(options) },
     needsOff: false,
     concurrency: CONCURRENCY,

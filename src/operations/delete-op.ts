@@ -16,7 +16,6 @@ export type DeleteOptions =
  */
 export function deleteOpOperation(options: DeleteOptions, print: PrintCommand): Operation {
   return {
-    command: "deleteop",
     typed: {
       cmd: "deleteop",
       ...("op" in options ? { op_id: options.op } : { status: options.status }),

@@ -1,14 +1,19 @@
 import { refused } from "../errors.js";
 import type { ClusterState, Role } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
-import { type PartitionView, partitionName, type ReplicaView } from "../model/partition-view.js";
+import {
+  type PartitionView,
+  partitionName,
+  type ReplicaView,
+  replicaAt,
+} from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { leastOffsetToLead, whyNotLead } from "../policy/load-as-leader.js";
 import { isServing, lowerBound, servingLeader } from "../policy/what-it-holds.js";
 import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, assertUsable, findPartitions, type Obstacle, replicaAt } from "./targets.js";
+import { assertNone, assertUsable, findPartitions, type Obstacle } from "./targets.js";
 
 /** Partitions processed at the same time; a tablet loads three at a time. */
 const CONCURRENCY = 32;
@@ -29,7 +34,6 @@ export interface LoadOptions extends ReplicaOptions {
 export function loadTableOperation(options: LoadOptions): Operation {
   const { endpoint, role } = options;
   return {
-    command: "loadtable",
     typed: {
       cmd: "loadtable",
       ...replicaFlags(options),

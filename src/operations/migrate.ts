@@ -1,8 +1,8 @@
-import { diagnose } from "../diagnosis/diagnose.js";
+import { problemsAt } from "../diagnosis/diagnose.js";
 import { refused } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import type { StepResult } from "../model/outcome.js";
-import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
@@ -16,7 +16,6 @@ import {
   findPartitions,
   type Obstacle,
   type PartitionsOptions,
-  replicaAt,
   strayText,
 } from "./targets.js";
 
@@ -36,7 +35,6 @@ export interface MigrateOptions extends PartitionsOptions, Pick<ReplicaOptions, 
 export function migrateOperation(options: MigrateOptions): Operation {
   const { from, to } = options;
   return {
-    command: "migrate",
     typed: {
       cmd: "migrate",
       src: from,
@@ -114,13 +112,11 @@ function obstacleTo(
 ): Obstacle | undefined {
   const name = partitionName(view.id);
   const of = partitionFlags(view.id);
-  const problems = (endpoint: Endpoint) =>
-    diagnose(view).filter((one) => one.endpoint === endpoint);
   if (replicaAt(view, from)?.claim.isLeader)
     return leaderObstacle(state, view, from, { print, refused: "moved" });
   const there = replicaAt(view, to);
   if (there !== undefined) {
-    const why = problems(to).map((one) => one.text);
+    const why = problemsAt(view, to).map((one) => one.text);
     return {
       text: `${name}: the destination ${to} has a replica of it already${why.length === 0 ? "" : ` (${why.join(", ")})`}`,
       hint: `if one replica fewer is enough: ${print({ cmd: "delreplica", ...of, endpoint: from })}`,
@@ -131,7 +127,7 @@ function obstacleTo(
     return { text: `${name}: ${strayText(view.id, to, stray.role)}`, hint: "then run this again" };
   }
   if (servingLeader(view) === undefined) return noLeader(view, print);
-  const unhealthy = problems(from).filter((one) => one.code !== "behind");
+  const unhealthy = problemsAt(view, from).filter((one) => one.code !== "behind");
   if (unhealthy.length === 0) return undefined;
   return {
     text: `${name}: the replica at ${from} is unhealthy: ${unhealthy.map((one) => one.text).join(", ")}`,

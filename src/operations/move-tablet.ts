@@ -1,12 +1,17 @@
 import { refused } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
-import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
+import {
+  type PartitionView,
+  partitionName,
+  replicaAt,
+  viewPartitions,
+} from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { unknownName } from "../util/nearest.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { shortList } from "./scaleout.js";
-import { assertUsable, replicaAt } from "./targets.js";
+import { assertUsable } from "./targets.js";
 
 /** Partitions processed at the same time. */
 const CONCURRENCY = 16;
@@ -34,7 +39,6 @@ export function moveTabletOperation(options: MoveOptions): Operation {
   let tried = 0;
   let proven = 0;
   return {
-    command: "movetablet",
     typed: { cmd: "movetablet", from: options.from, to: options.to },
     needsOff: true,
     concurrency: CONCURRENCY,

@@ -5,6 +5,7 @@ import type { PartitionRef } from "../model/partition-name.js";
 import {
   type PartitionView,
   partitionName,
+  replicaAt,
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
@@ -16,7 +17,7 @@ import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { hintFor, lossNotes } from "./change-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, ledText, type Obstacle, replicaAt } from "./targets.js";
+import { assertNone, ledText, type Obstacle } from "./targets.js";
 
 /** The options of `offlineendpoint`. */
 export interface OfflineOptions {
@@ -55,7 +56,6 @@ export function offlineEndpointOperation(options: OfflineOptions): Operation {
   const led = new Map<string, Endpoint | undefined>();
   const { endpoint } = options;
   return {
-    command: "offlineendpoint",
     typed: typedOf(options),
     needsOff: true,
     concurrency: options.concurrency ?? AT_ONCE,

@@ -24,8 +24,6 @@ export interface OperationPlan {
 
 /** A command of the operator that changes the cluster: how it is planned and verified. */
 export interface Operation {
-  /** Name of the command. */
-  readonly command: string;
   /** The command as it was typed. */
   readonly typed: ToolCommand;
   /** The command that continues after the plan was executed in part; `typed` if absent. */

@@ -1,8 +1,8 @@
-import { diagnose } from "../diagnosis/diagnose.js";
+import { problemsAt } from "../diagnosis/diagnose.js";
 import { refused } from "../errors.js";
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { groupBy } from "../model/groups.js";
-import { partitionName } from "../model/partition-view.js";
+import { partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { recoverStep } from "./condition.js";
@@ -11,7 +11,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { leads, type UpgradeOptions, upgradeFlags } from "./pre-upgrade.js";
 import { shortList, touchedProblems } from "./scaleout.js";
 import { contradicts, isLineOf, type StatLine, statText } from "./statfile.js";
-import { assertNone, assertUsable, type Obstacle, replicaAt } from "./targets.js";
+import { assertNone, assertUsable, type Obstacle } from "./targets.js";
 
 /**
  * Recovers the replicas of a tablet after its upgrade, makes it lead the partitions in the statfile
@@ -21,7 +21,6 @@ import { assertNone, assertUsable, type Obstacle, replicaAt } from "./targets.js
 export function postUpgradeOperation(options: UpgradeOptions): Operation {
   const { endpoint, store } = options;
   return {
-    command: "post-upgrade",
     typed: { cmd: "post-upgrade", ...upgradeFlags(options) },
     needsOff: true,
     waitsForOps: true,
@@ -129,7 +128,7 @@ function lane(one: PartitionSurvey, lines: readonly StatLine[], endpoint: Endpoi
 }
 
 function isUnhealthy({ view }: PartitionSurvey, endpoint: Endpoint): boolean {
-  return diagnose(view).some((one) => one.endpoint === endpoint && one.code !== "behind");
+  return problemsAt(view, endpoint).some((one) => one.code !== "behind");
 }
 
 /** Replicas that were added for the upgrade and still exist. */

@@ -47,7 +47,6 @@ export function preUpgradeOperation(options: PreUpgradeOptions): Operation {
   const { endpoint, store, allowsSingle } = options;
   let planned: OperationPlan | undefined;
   return {
-    command: "pre-upgrade",
     typed: { cmd: "pre-upgrade", ...upgradeFlags(options), allow_single_replica: allowsSingle },
     needsOff: true,
     waitsForOps: true,

@@ -1,8 +1,8 @@
-import { diagnose } from "../diagnosis/diagnose.js";
+import { diagnose, problemsAt } from "../diagnosis/diagnose.js";
 import { refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { PartitionRef } from "../model/partition-name.js";
-import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { Method } from "../model/plan.js";
 import type { Step } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
@@ -10,7 +10,7 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { assertNamed, viewsAt } from "./offline-endpoint.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, assertUsable, ledText, replicaAt } from "./targets.js";
+import { assertNone, assertUsable, ledText } from "./targets.js";
 
 /** The options of `recoverendpoint`. */
 export interface RecoverOptions {
@@ -41,7 +41,6 @@ export function recoverEndpointOperation(options: RecoverOptions): Operation {
   const { endpoint } = options;
   const wanted = new Set<string>();
   return {
-    command: "recoverendpoint",
     typed: typedOf(options),
     needsOff: true,
     concurrency: options.concurrency ?? (isDirect(options) ? DIRECT_AT_ONCE : AT_ONCE),
@@ -156,7 +155,7 @@ export function isToRecover(view: PartitionView, endpoint: Endpoint): boolean {
 
 /** True if the replica has a problem. */
 export function isUnhealthy(view: PartitionView, endpoint: Endpoint): boolean {
-  return diagnose(view).some((one) => one.endpoint === endpoint);
+  return problemsAt(view, endpoint).length > 0;
 }
 
 /**

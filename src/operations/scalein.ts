@@ -6,7 +6,7 @@ import {
   replicaKey,
 } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
-import { isSystemDatabase, partitionName } from "../model/partition-view.js";
+import { isSystemDatabase, partitionName, replicaAt } from "../model/partition-view.js";
 import type { PrintCommand } from "../model/tool-command.js";
 import { planAdding } from "./add-missing.js";
 import { unhealthyLines } from "./condition.js";
@@ -46,7 +46,6 @@ export interface ScaleInOptions {
 export function scaleInOperation(options: ScaleInOptions): Operation {
   const { endpoints, keepsSurplus } = options;
   return {
-    command: "scalein",
     typed: { cmd: "scalein", endpoints, keep_surplus: keepsSurplus },
     needsOff: true,
     waitsForOps: true,
@@ -219,7 +218,7 @@ function byteNotes(
 }
 
 function bytesOf({ view }: PartitionSurvey, from: Endpoint): bigint {
-  const replica = view.replicas.find((one) => one.endpoint === from);
+  const replica = replicaAt(view, from);
   return replica?.report?.memoryBytes ?? replica?.claim.memoryBytes ?? 0n;
 }
 

@@ -34,7 +34,6 @@ export interface ScaleOutOptions {
  */
 export function scaleOutOperation(options: ScaleOutOptions): Operation {
   return {
-    command: "scaleout",
     typed: { cmd: "scaleout", keep_surplus: options.keepsSurplus },
     needsOff: true,
     waitsForOps: true,

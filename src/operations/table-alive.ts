@@ -1,15 +1,15 @@
-import { diagnose } from "../diagnosis/diagnose.js";
+import { problemsAt } from "../diagnosis/diagnose.js";
 import { refused } from "../errors.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
-import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, findPartitions, type Obstacle, pidText, replicaAt } from "./targets.js";
+import { assertNone, findPartitions, type Obstacle, pidText } from "./targets.js";
 
 /** Partitions processed at the same time. */
 const CONCURRENCY = 8;
@@ -28,7 +28,6 @@ export interface AliveOptions extends ReplicaOptions {
 export function tableAliveOperation(options: AliveOptions): Operation {
   const { isAlive, isForced, endpoint } = options;
   return {
-    command: "updatetablealive",
     typed: {
       cmd: "updatetablealive",
       ...replicaFlags(options),
@@ -131,9 +130,9 @@ export function whyNotMark(
       ? `${endpoint} leads it: marked not alive, the partition takes no writes`
       : undefined;
   }
-  const problems = diagnose(view)
-    .filter((one) => one.endpoint === endpoint)
-    .filter((one) => one.code !== "marked-dead" && one.code !== "behind");
+  const problems = problemsAt(view, endpoint).filter(
+    (one) => one.code !== "marked-dead" && one.code !== "behind",
+  );
   return problems.length === 0
     ? undefined
     : `${endpoint} cannot serve: ${problems.map((one) => one.text).join(", ")}`;

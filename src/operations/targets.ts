@@ -4,7 +4,7 @@ import { tableName } from "../model/partition-name.js";
 import {
   compareText,
   type PartitionView,
-  type ReplicaView,
+  replicaAt,
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
@@ -82,11 +82,6 @@ export function assertUsable(state: ClusterState, endpoint: Endpoint, role: stri
     `the ${role} ${endpoint} cannot be used: ${tabletDetail}`,
     `start tablet ${endpoint}, or see what is wrong with it, and wait until the nameserver counts it as healthy`,
   );
-}
-
-/** The replica of a partition at an endpoint; undefined if there is none. */
-export function replicaAt(view: PartitionView, endpoint: Endpoint): ReplicaView | undefined {
-  return view.replicas.find((one) => one.endpoint === endpoint);
 }
 
 /** The term that a replica leads and its offset, such as `leads term 3, ...; at offset 110`. */

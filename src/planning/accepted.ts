@@ -1,5 +1,5 @@
 import type { Endpoint } from "../model/cluster-state.js";
-import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
@@ -18,7 +18,7 @@ import { exLeaderDemotions } from "./ex-leaders.js";
  * the next run finds the same situation.
  */
 export function planAccepted(view: PartitionView, accepted: Endpoint, blocked: Problem): Lane {
-  const leader = view.replicas.find((one) => one.endpoint === accepted);
+  const leader = replicaAt(view, accepted);
   if (leader === undefined || !isServing(leader)) {
     const text = `${accepted} was chosen as leader and cannot lead: it is not loaded there (${blocked.text})`;
     return laneOf(view, { leader: undefined, steps: [], blocked: { ...blocked, text } });

@@ -1,6 +1,6 @@
 import { diagnose } from "../diagnosis/diagnose.js";
 import { type Endpoint, type PartitionId, replicaKey } from "../model/cluster-state.js";
-import { type PartitionView, partitionName } from "../model/partition-view.js";
+import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { ChoiceOfLeader, PartitionResult } from "../model/report.js";
 import type { RecoverAgain } from "../model/tool-command.js";
 import { lossIfLeads } from "../policy/absent-replicas.js";
@@ -96,7 +96,7 @@ function whyStale(
   candidates: readonly ChoiceOfLeader[],
 ): string | undefined {
   const known = candidates.find((one) => one.endpoint === choice);
-  const replica = view.replicas.find((one) => one.endpoint === choice);
+  const replica = replicaAt(view, choice);
   if (known === undefined || replica === undefined) return `${choice} holds no replica of it`;
   if (!isServing(replica)) return `${choice} is not loaded now`;
   const offset = trueOffset(replica);

@@ -1,5 +1,5 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { PartitionView } from "../model/partition-view.js";
+import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
@@ -29,7 +29,7 @@ export function planRejoin(
 ): Lane {
   const { id, endpoint, since, why } = step;
   const leader = servingLeader(view);
-  const replica = view.replicas.find((one) => one.endpoint === endpoint);
+  const replica = replicaAt(view, endpoint);
   const danger = replica && whyNotOverwrite(view, replica, since);
   if (step.acceptsLoss === true && leader !== undefined && danger?.isLoss === true) {
     const rebuild: Step = { kind: "recover-table", id, endpoint, since, acceptsLoss: true, why };

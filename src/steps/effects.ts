@@ -1,5 +1,5 @@
 import type { Endpoint, FollowerList, ReplicaReport, Role } from "../model/cluster-state.js";
-import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
 import { lowerBound } from "../policy/what-it-holds.js";
 
 /** Returns the partition with one replica changed. */
@@ -95,7 +95,7 @@ export function back(
 /** Returns the partition led by a replica in a new term, which begins after its last entry. */
 export function inNewTerm(view: PartitionView, leader: Endpoint): PartitionView {
   const led = inRole(view, leader, "leader");
-  const offset = led.replicas.find((one) => one.endpoint === leader)?.report?.offset ?? 0n;
+  const offset = replicaAt(led, leader)?.report?.offset ?? 0n;
   const term = (view.terms.at(-1)?.term ?? 0n) + 1n;
   return recorded({ ...led, terms: [...view.terms, { term, offset: offset + 1n }] }, leader, [
     leader,

@@ -9,9 +9,8 @@ import {
 } from "../model/cluster-state.js";
 import { opsOfPartition } from "../model/ops-of-partition.js";
 import type { StepOutcome } from "../model/outcome.js";
-import { viewPartitions } from "../model/partition-view.js";
+import { replicaAt, viewPartitions } from "../model/partition-view.js";
 import { whyNotMark } from "../operations/table-alive.js";
-import { replicaAt } from "../operations/targets.js";
 import { checkBeforeAction, checkWholePartition } from "./check-before-action.js";
 import { replicaIn, serves } from "./expectations.js";
 import type { StepContext, Task } from "./step-context.js";

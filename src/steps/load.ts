@@ -9,9 +9,8 @@ import type {
   TermStart,
 } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
-import type { PartitionView } from "../model/partition-view.js";
+import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import { replicaAt } from "../operations/targets.js";
 import { exLeaders } from "../policy/ex-leaders.js";
 import { leastOffsetToLead } from "../policy/load-as-leader.js";
 import { hidesOldRecord } from "../policy/old-record.js";

@@ -1,7 +1,6 @@
 import type { StepOutcome } from "../model/outcome.js";
-import type { PartitionView } from "../model/partition-view.js";
+import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
-import { replicaAt } from "../operations/targets.js";
 import { whyNotRemove } from "../policy/lost-replicas.js";
 import { foreignSchema } from "../policy/tablet-identity.js";
 import { lowerBound, most, servingLeader } from "../policy/what-it-holds.js";

@@ -4,10 +4,14 @@ import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { newestOf } from "../model/ops-of-partition.js";
 import { detailOf, isSuccess, type StepOutcome } from "../model/outcome.js";
-import { type PartitionView, partitionName, viewPartitions } from "../model/partition-view.js";
+import {
+  type PartitionView,
+  partitionName,
+  replicaAt,
+  viewPartitions,
+} from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { isToRecover, isUnhealthy } from "../operations/recover-endpoint.js";
-import { replicaAt } from "../operations/targets.js";
 import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
 import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";

@@ -1,12 +1,11 @@
 import pLimit, { type LimitFunction } from "p-limit";
-import { diagnose } from "../diagnosis/diagnose.js";
+import { problemsAt } from "../diagnosis/diagnose.js";
 import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
-import type { PartitionView } from "../model/partition-view.js";
+import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
-import { replicaAt } from "../operations/targets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { demoteRunningExLeaders } from "./ex-leaders.js";
@@ -130,7 +129,7 @@ async function prepare(
   const view = await observePartition(context, id);
   const replica = view?.replicas.find((one) => one.endpoint === endpoint);
   if (view === undefined || replica === undefined) return stale("the replica is gone");
-  const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+  const problems = problemsAt(view, endpoint);
   const isWanted = step.isWanted === true && isFirst;
   if (problems.length === 0 && !isWanted) return isFirst ? ALREADY : DONE;
   assertObserved(endpoint, problems);
@@ -218,7 +217,7 @@ async function effectOf(
   if (view === undefined || view.replicas.every((one) => one.endpoint !== endpoint)) {
     return stale("the replica is gone");
   }
-  const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+  const problems = problemsAt(view, endpoint);
   // RecoverTable compares by the history on record (OpenMLDB 0.9 nameserver: MatchTermOffset), which lacks terms here.
   const keeper = isCopy === true ? ops.find((op) => KEEPS_LOG.has(op.type)) : undefined;
   if (keeper !== undefined) {

@@ -1,4 +1,4 @@
-import { diagnose } from "../diagnosis/diagnose.js";
+import { problemsAt } from "../diagnosis/diagnose.js";
 import type { Endpoint, TermStart } from "../model/cluster-state.js";
 import { detailOf, isSuccess, type StepOutcome } from "../model/outcome.js";
 import type { PartitionView } from "../model/partition-view.js";
@@ -61,7 +61,7 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
 function endOf(view: PartitionView, task: Task<"rejoin">, lane: Lane): StepOutcome | undefined {
   const { endpoint } = task.step;
   if (view.replicas.every((one) => one.endpoint !== endpoint)) return stale("the replica is gone");
-  const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+  const problems = problemsAt(view, endpoint);
   if (problems.length === 0) return ALREADY;
   const refusal = refusalIn(view, task.expects) ?? lane.blocked?.text;
   if (refusal !== undefined) return stale(refusal);

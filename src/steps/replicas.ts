@@ -1,7 +1,7 @@
 import { messageOf } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { detailOf, type StepOutcome } from "../model/outcome.js";
-import type { PartitionView } from "../model/partition-view.js";
+import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import { strayText } from "../operations/targets.js";
 import { removeCopyText } from "../policy/free-tablets.js";
 import { servingLeader } from "../policy/what-it-holds.js";
@@ -24,7 +24,7 @@ export function addReplica(context: StepContext, task: Task<"add-replica">): Pro
   return retried(context, id, async (before) => {
     const view = await observePartition(context, id);
     if (view === undefined) return stale("the table is gone");
-    if (holds(view, endpoint)) {
+    if (replicaAt(view, endpoint) !== undefined) {
       const why = await whyNotFollowing(context, id, endpoint);
       if (why === undefined) return before === 0 ? ALREADY : { result: "done", detail: "" };
       if (!isOurs) return stale(`a replica is there already: ${why}`);
@@ -48,7 +48,7 @@ export function delReplica(context: StepContext, task: Task<"del-replica">): Pro
   return retried(context, id, async (before) => {
     const view = await observePartition(context, id);
     if (view === undefined) return stale("the table is gone");
-    if (!holds(view, endpoint)) {
+    if (replicaAt(view, endpoint) === undefined) {
       const rest = await tracesOf(context, id, endpoint);
       if (rest !== undefined) return failed(rest);
       return before === 0 ? ALREADY : { result: "done", detail: "" };
@@ -73,10 +73,10 @@ export function migrate(context: StepContext, task: Task<"migrate">): Promise<St
   return retried(context, id, async (before) => {
     const view = await observePartition(context, id);
     if (view === undefined) return stale("the table is gone");
-    if (!holds(view, from)) return endedMove(context, view, { from, to, before });
+    if (replicaAt(view, from) === undefined) return endedMove(context, view, { from, to, before });
     const refusal = refusalIn(view, task.expects);
     if (refusal !== undefined) return stale(refusal);
-    if (holds(view, to)) {
+    if (replicaAt(view, to) !== undefined) {
       if (!isOurs) return stale(`${to} has a replica of it now`);
       await deleteHalfMadeReplica(context, view, to);
       await restoreReplication(context, id, from);
@@ -100,7 +100,8 @@ async function endedMove(
   view: PartitionView,
   { from, to, before }: { readonly from: Endpoint; readonly to: Endpoint; readonly before: number },
 ): Promise<StepOutcome> {
-  if (!holds(view, to)) return stale(`neither ${from} nor ${to} has a replica of it now`);
+  if (replicaAt(view, to) === undefined)
+    return stale(`neither ${from} nor ${to} has a replica of it now`);
   const why = await whyNotMoved(context, view.id, from, to);
   if (why !== undefined) return failed(why);
   return before === 0 ? ALREADY : { result: "done", detail: "" };
@@ -122,7 +123,8 @@ async function whyNotFollowing(
   endpoint: Endpoint,
 ): Promise<string | undefined> {
   const now = await observePartition(context, id);
-  if (now === undefined || !holds(now, endpoint)) return `the record has no replica at ${endpoint}`;
+  if (now === undefined || replicaAt(now, endpoint) === undefined)
+    return `the record has no replica at ${endpoint}`;
   const outcome = await waitForSync(context, id, endpoint);
   if (outcome.result !== "done") return detailOf(outcome);
   const view = await observePartition(context, id);
@@ -151,7 +153,7 @@ export function whyNotDelete(view: PartitionView, endpoint: Endpoint): string | 
   if (view.replicas.some((one) => one.endpoint === endpoint && one.claim.isLeader)) {
     return `${endpoint} is flagged leader now`;
   }
-  const replica = view.replicas.find((one) => one.endpoint === endpoint);
+  const replica = replicaAt(view, endpoint);
   const discarded = replica && discardedBy(view, replica, leader);
   return discarded && discardedText(discarded, leader);
 }
@@ -315,8 +317,4 @@ async function resumeSnapshots(
       `the op failed, and its leader is left in kSnapshotPaused: ${messageOf(thrown)}`,
     );
   }
-}
-
-function holds(view: PartitionView, endpoint: Endpoint): boolean {
-  return view.replicas.some((one) => one.endpoint === endpoint);
 }

@@ -1,4 +1,4 @@
-import { diagnose } from "../diagnosis/diagnose.js";
+import { problemsAt } from "../diagnosis/diagnose.js";
 import { OpsError } from "../errors.js";
 import {
   type Endpoint,
@@ -210,7 +210,7 @@ export async function waitForSync(
     const view = await observePartition(context, id);
     const replica = view?.replicas.find((one) => one.endpoint === endpoint);
     if (view === undefined || replica === undefined) return stale("the replica is gone");
-    const problems = diagnose(view).filter((one) => one.endpoint === endpoint);
+    const problems = problemsAt(view, endpoint);
     if (problems.length === 0)
       return { result: "done", detail: `in sync after ${durationText(clock.now() - began)}` };
     const behind = problems.find((one) => one.code === "behind");
