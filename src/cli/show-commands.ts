@@ -18,21 +18,21 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     summary: "show the nameservers, and which of them leads",
     examples: ["showns", "showns --output=json"],
     specs: commonSpecs,
-    load: () => import("../commands/showns.js"),
+    load: async () => (await import("../commands/show-servers.js")).showNs,
   }),
   clusterEntryOf({
     name: "showtablet",
     summary: "show the tablets, their state, and since when",
     examples: ["showtablet", "showtablet --watch"],
     specs: showTabletSpecs,
-    load: () => import("../commands/showtablet.js"),
+    load: async () => (await import("../commands/show-servers.js")).showTablet,
   }),
   clusterEntryOf({
     name: "showdb",
     summary: "show the databases, OpenMLDB's own included",
     examples: ["showdb", "showdb --output=json"],
     specs: commonSpecs,
-    load: () => import("../commands/showdb.js"),
+    load: async () => (await import("../commands/show-tables.js")).showDb,
   }),
   clusterEntryOf({
     name: "showtable",
@@ -40,14 +40,14 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     examples: ["showtable t1", "showtable t1 --db=demo_db --pid=0,2 --output=wide"],
     specs: showTableSpecs,
     words: ["table"],
-    load: () => import("../commands/showtable.js"),
+    load: async () => (await import("../commands/show-tables.js")).showTable,
   }),
   clusterEntryOf({
     name: "showtablestatus",
     summary: "summarise tables like SQL's SHOW TABLE STATUS, with warnings",
     examples: ["showtablestatus", "showtablestatus --filter='demo\\_%'"],
     specs: showTableStatusSpecs,
-    load: () => import("../commands/showtablestatus.js"),
+    load: async () => (await import("../commands/show-tables.js")).showTableStatus,
   }),
   clusterEntryOf({
     name: "showopstatus",
@@ -60,7 +60,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     specs: showOpStatusSpecs,
     words: ["table", "pid"],
     check: checkOneKindOfWaiting,
-    load: () => import("../commands/showopstatus.js"),
+    load: async () => (await import("../commands/show-ops.js")).showOpStatus,
   }),
   clusterEntryOf({
     name: "gettablestatus",
@@ -69,7 +69,7 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     specs: getTableStatusSpecs,
     words: ["tid", "pid"],
     check: checkReplica,
-    load: () => import("../commands/gettablestatus.js"),
+    load: async () => (await import("../commands/show-replicas.js")).getTableStatus,
   }),
   clusterEntryOf({
     name: "getfollower",
@@ -80,6 +80,6 @@ export const SHOW_COMMANDS: readonly CommandEntry[] = [
     ],
     specs: getFollowerSpecs,
     words: ["tid", "pid"],
-    load: () => import("../commands/getfollower.js"),
+    load: async () => (await import("../commands/show-replicas.js")).getFollower,
   }),
 ];

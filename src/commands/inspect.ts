@@ -7,12 +7,11 @@ import { FRAME_MARGIN } from "../show/frame.js";
 import { jsonPieces } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
-import { tellFailedLook } from "./failed-look.js";
 import { inspectOnce, type Looked } from "./inspect-once.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
-import { lookOrWatch, type WatchScreen, watchScreen } from "./watch.js";
+import { lookOrWatch, type WatchScreen } from "./watch.js";
 import { ended, print } from "./write.js";
 
 /**
@@ -31,7 +30,6 @@ export function run(flags: InspectFlags, io: CommandIo): Promise<number> {
 
 function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promise<number> {
   const { watchMs } = flags;
-  const screen = watchMs === undefined ? undefined : watchScreen(io, watchMs);
   return lookOrWatch({
     command: "inspect",
     flags,
@@ -50,8 +48,7 @@ function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promi
       if (watchMs !== undefined) outputs.write(exitCodeFor(looked));
       return looked;
     },
-    show: (looked) => show(looked, flags, io, screen),
-    failed: (error) => tellFailedLook("inspect", error, { flags, io, screen }),
+    show: (looked, screen) => show(looked, flags, io, screen),
   });
 }
 

@@ -1,10 +1,13 @@
 import type { CommonFlags } from "../cli/common-specs.js";
+import { errorDocument } from "../cli/show-error.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import { realClock } from "../cluster/real-clock.js";
-import { OpsError } from "../errors.js";
+import { messageOf, OpsError } from "../errors.js";
+import { exitCodeOf } from "../exit-codes.js";
 import { durationText } from "../model/duration.js";
 import type { OnEvent } from "../model/outcome.js";
 import { frameLines } from "../show/frame.js";
+import { safe } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { type ConnectOptions, withCluster } from "./connect.js";
 import { withClusterAndProgress } from "./progress.js";
@@ -32,12 +35,10 @@ export interface Watch<Look> {
   readonly connecting?: ConnectOptions;
   /** Observes once. @param onEvent Receives the progress. */
   look(opened: OpenedCluster, onEvent: OnEvent): Promise<Look>;
-  /** Prints an observation. @returns Its exit code. */
-  show(look: Look): Promise<number>;
+  /** Prints an observation. @param screen Undefined to observe once. @returns Its exit code. */
+  show(look: Look, screen: WatchScreen | undefined): Promise<number>;
   /** Prepares the first observation. @returns A function that maps its exit code to that of the command. */
   begin(opened: OpenedCluster, onEvent: OnEvent): Promise<(exitCode: number) => number>;
-  /** Prints the error of a failed observation. */
-  failed(error: OpsError): void;
 }
 
 /**
@@ -49,14 +50,17 @@ export interface Watch<Look> {
  */
 export async function lookOrWatch<Look>(watch: Watch<Look>): Promise<number> {
   const { watchMs } = watch;
-  if (watchMs === undefined) return await firstLook(watch, (_opened, exitCode) => exitCode);
+  if (watchMs === undefined) {
+    return await firstLook(watch, undefined, (_opened, exitCode) => exitCode);
+  }
+  const screen = watchScreen(watch.io, watchMs);
   const keys = watchKeys(watch.io);
   try {
-    const first = await firstLook(watch, async (opened, exitCode) => ({
+    const first = await firstLook(watch, screen, async (opened, exitCode) => ({
       exitCode,
-      isOver: await again(watch, watchMs, opened, keys.quit),
+      isOver: await again(watch, screen, opened, keys.quit),
     }));
-    if (!first.isOver) await reconnecting(watch, watchMs, keys.quit);
+    if (!first.isOver) await reconnecting(watch, screen, keys.quit);
     return first.exitCode;
   } finally {
     keys.stop();
@@ -66,6 +70,7 @@ export async function lookOrWatch<Look>(watch: Watch<Look>): Promise<number> {
 /** Connects, observes and prints, with a progress display. @param next Continues with the connection. */
 async function firstLook<Look, T>(
   { flags, io, command, begin, look, show, connecting }: Watch<Look>,
+  screen: WatchScreen | undefined,
   next: (opened: OpenedCluster, exitCode: number) => T | Promise<T>,
 ): Promise<T> {
   return await withClusterAndProgress(
@@ -76,7 +81,7 @@ async function firstLook<Look, T>(
       const end = await begin(opened, onEvent);
       const looked = await look(opened, onEvent);
       stop();
-      return await next(opened, end(await show(looked)));
+      return await next(opened, end(await show(looked, screen)));
     },
     connecting,
   );
@@ -84,19 +89,20 @@ async function firstLook<Look, T>(
 
 /** Observes until an observation fails. @returns True if the watch is over. */
 async function again<Look>(
-  { io, look, show, failed }: Watch<Look>,
-  watchMs: number,
+  watch: Watch<Look>,
+  screen: WatchScreen,
   opened: OpenedCluster,
   quit: AbortSignal,
 ): Promise<boolean> {
+  const { io } = watch;
   for (;;) {
-    if (await paused(io, watchMs, quit)) return true;
+    if (await paused(io, screen.everyMs, quit)) return true;
     try {
-      await show(await look(opened, () => {}));
+      await watch.show(await watch.look(opened, () => {}), screen);
     } catch (thrown) {
       io.signal.throwIfAborted();
       if (!(thrown instanceof OpsError)) throw thrown;
-      failed(thrown);
+      tellFailedLook(watch, thrown, screen);
       return false;
     }
   }
@@ -104,22 +110,39 @@ async function again<Look>(
 
 async function reconnecting<Look>(
   watch: Watch<Look>,
-  watchMs: number,
+  screen: WatchScreen,
   quit: AbortSignal,
 ): Promise<void> {
   const { flags, io } = watch;
   for (;;) {
     try {
-      const use = (_cluster: unknown, opened: OpenedCluster) => again(watch, watchMs, opened, quit);
+      const use = (_cluster: unknown, opened: OpenedCluster) => again(watch, screen, opened, quit);
       if (await withCluster(flags, io, use, watch.connecting)) return;
     } catch (thrown) {
       io.signal.throwIfAborted();
       if (io.stdout.isClosed?.() === true) return;
       if (!(thrown instanceof OpsError)) throw thrown;
-      watch.failed(thrown);
-      if (await paused(io, watchMs, quit)) return;
+      tellFailedLook(watch, thrown, screen);
+      if (await paused(io, screen.everyMs, quit)) return;
     }
   }
+}
+
+/** Reports a failed observation of `--watch`: on the screen, or as a JSON document. */
+export function tellFailedLook(
+  { command, flags, io }: Pick<Watch<unknown>, "command" | "flags" | "io">,
+  thrown: OpsError,
+  screen: Pick<WatchScreen, "show">,
+): void {
+  const nowMs = realClock.wallTime();
+  if (flags.output === "json") {
+    const time = new Date(nowMs).toISOString();
+    io.stdout.write(errorDocument(thrown, exitCodeOf(thrown), { command, time }));
+    return;
+  }
+  const hint = thrown.hint === undefined ? "" : ` (${safe(thrown.hint)})`;
+  const line = `${command}: this observation failed: ${safe(messageOf(thrown))}${hint}`;
+  screen.show([...thrown.details.map(safe), line], nowMs);
 }
 
 /** Waits until the next observation. @returns True if the watch is over. @throws The signal's reason. */
@@ -158,6 +181,8 @@ function watchKeys(io: CommandIo): { readonly quit: AbortSignal; stop(): void } 
 
 /** The output of a watch. */
 export interface WatchScreen {
+  /** Pause between two observations in milliseconds. */
+  readonly everyMs: number;
   /** True if the screen is redrawn; otherwise the observations are written one after another. */
   readonly isDrawn: boolean;
   /** @param lines Without line ends. */
@@ -165,11 +190,12 @@ export interface WatchScreen {
 }
 
 /** Redraws the screen on a terminal; elsewhere writes each observation as a block with its time. */
-export function watchScreen(io: CommandIo, watchMs: number): WatchScreen {
+function watchScreen(io: CommandIo, watchMs: number): WatchScreen {
   const { control } = io.stdout;
   let before: readonly string[] | undefined;
   let size = "";
   return {
+    everyMs: watchMs,
     isDrawn: control !== undefined,
     show(lines, nowMs) {
       const time = new Date(nowMs).toISOString();

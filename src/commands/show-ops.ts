@@ -8,7 +8,7 @@ import type { OnEvent } from "../model/outcome.js";
 import { assertOpPlaces, type OpOptions, selectOps, shownOps } from "../show/ops.js";
 import { within } from "../util/within.js";
 import type { CommandIo } from "./command.js";
-import { type Answer, show } from "./show.js";
+import { type Answer, showCommand } from "./show.js";
 
 /** Poll interval in milliseconds; the nameserver updates its ops every 2 s. */
 const POLL_MS = 1_000;
@@ -19,8 +19,9 @@ const POLL_MS = 1_000;
  * @returns 0; with `--wait` 3 if an op failed or was cancelled, 7 after the time limit.
  * @throws OpsError `refused` for an unknown database, table, partition or op.
  */
-export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
-  return show("showopstatus", flags, io, async (cluster, _opened, onEvent) => {
+export const showOpStatus = showCommand<ShowOpStatusFlags>(
+  "showopstatus",
+  async (cluster, { flags, io, onEvent }) => {
     const { db, table } = flags;
     const pids = flags.pid === "all" ? [] : flags.pid;
     const options: OpOptions = { db, table, pids, words: flags.filter, ids: flags.opId };
@@ -33,8 +34,8 @@ export function run(flags: ShowOpStatusFlags, io: CommandIo): Promise<number> {
     if (flags.wait) return waited(cluster, ops, options, { flags, io, onEvent });
     const empty = ops.length === 0 ? "the nameserver lists no op" : "no op matches";
     return shownOps(selectOps(ops, options), cluster.clock.wallTime(), empty);
-  });
-}
+  },
+);
 
 /** Waits for ops by their ids, because an op that has ended may no longer match the status filter. */
 async function waited(
