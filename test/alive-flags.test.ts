@@ -30,20 +30,32 @@ function decided(view: PartitionView): string {
   return "blocked" in decision ? decision.blocked.code : decision.leader.endpoint;
 }
 
+test.each(["alive", "dead"])(
+  "a replica that is flagged %s and cannot be read is waited for if the newest leader's disk lost entries",
+  (flag) => {
+    const view = (held: number) =>
+      partition(
+        `a leader,alive - follower,normal,${held}\n b follower,${flag} - offline\n c follower,alive - follower,normal,17`,
+      );
+    expect(decided(view(9))).toBe("unread");
+    expect(decided(view(17))).toBe("a");
+  },
+);
+
 describe("a replica that was flagged alive when the partition was left", () => {
   const marked = partition(
     "a leader,alive - follower,normal,9\n b follower,dead - offline\n c follower,alive - follower,normal,17",
   );
 
-  test("is still waited for when it is marked not alive", () => {
-    expect(decided(marked)).toBe("c");
-    expect(decided(flagged(marked, 1n))).toBe("unread");
-  });
-
   test("no longer counts in a newer term, nor beside a leader of which the flags did not know", () => {
-    expect(decided(flagged({ ...marked, terms: TWO }, 1n))).toBe("c");
-    const other: Readonly<Record<Endpoint, Role>> = { b: "follower", c: "leader" };
-    expect(decided(flagged(marked, 1n, other))).toBe("c");
+    const ex = partition(
+      "a leader,dead 11 follower,normal,19\n b follower,alive 11 follower,normal,15\n d leader,dead 11 follower,normal,14",
+      { terms: TWO },
+    );
+    expect(decided(flagged(ex, 3n))).toBe("a");
+    expect(decided(flagged(ex, 1n))).not.toBe("a");
+    const other: Readonly<Record<Endpoint, Role>> = { b: "follower", d: "leader" };
+    expect(decided(flagged(ex, 3n, other))).not.toBe("a");
   });
 
   test("no longer counts once a replica leads: such flags are not carried on", () => {

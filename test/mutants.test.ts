@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
 import { RULES } from "../src/execution/rules.js";
 import { type PartitionId, type Role, replicaKey } from "../src/model/cluster-state.js";
-import type { PartitionView } from "../src/model/partition-view.js";
+import type { PartitionView, ReplicaView } from "../src/model/partition-view.js";
 import type { Lane, Method } from "../src/model/plan.js";
 import type { Step } from "../src/model/step.js";
 import type { Decision } from "../src/policy/who-may-lead.js";
@@ -50,9 +50,20 @@ const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: "a replica that is marked not alive while the partition waits for it is ignored",
+    name: "an unread replica that is marked not alive is passed over, although the leader's disk lost entries",
     method: "direct",
-    from: 400_919,
+    from: 960_386,
+    caughtBy: ["best-log-leads"],
+    plant: {
+      rules: {
+        decideLeader: (view, known) => RULES.decideLeader(withoutMarkedDead(view), known),
+      },
+    },
+  },
+  {
+    name: "flags from before auto_failover marked replicas not alive are forgotten",
+    method: "direct",
+    from: 401_588,
     caughtBy: ["best-log-leads"],
     plant: {
       rules: {
@@ -356,6 +367,12 @@ function withStaleOffsets(view: PartitionView): PartitionView {
       : { ...one, report: { ...one.report, offset: one.claim.offset ?? 0n } },
   );
   return { ...view, replicas };
+}
+
+function withoutMarkedDead(view: PartitionView): PartitionView {
+  const isKept = ({ claim, report }: ReplicaView) =>
+    claim.isAlive || claim.isLeader || report !== undefined;
+  return { ...view, replicas: view.replicas.filter(isKept) };
 }
 
 function withoutEarlierEvidence(view: PartitionView): PartitionView {

@@ -86,6 +86,8 @@ test.each([
   [401_588, "the leader is marked not alive, the election fails, and its term continues"],
   [402_774, "a tablet is back between the plan and the change that makes a leader"],
   [402_840, "another client had loaded the replica as leader: LoadTable is refused (101)"],
+  [960_386, "the newest leader's disk lost entries; a replica that is marked not alive has more"],
+  [961_155, "the newest leader's disk is empty; a replica that is marked not alive has more"],
   [30_434, "stopped while the lock was lost and taken again: auto_failover is restored"],
 ])("seed %i, direct: %s", async (seed) => {
   expect((await simulate(seed, { method: "direct" })).violations).toEqual([]);

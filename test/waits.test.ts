@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { StorageMode } from "../src/gen/openmldb/common_pb.js";
 import { opsOfPartition } from "../src/model/ops-of-partition.js";
 import type { RunEvent } from "../src/model/outcome.js";
 import { sharedPoll, sharedRead } from "../src/observe/coalesced-calls.js";
@@ -212,4 +213,75 @@ test("the ops of a partition are those of its database, table and pid", () => {
   const of = (db: string, pid: number) =>
     opsOfPartition(all, { db, table: "t1", tid: 7, pid }).map((one) => one.id);
   expect([of("db1", 0), of("db1", 1), of("", 0), of("db2", 0)]).toEqual([[1n], [2n], [3n], []]);
+});
+
+describe("a load of a disk table, which its tablet lists only when a thread takes it", () => {
+  let virtual: VirtualCluster;
+  beforeEach(async () => {
+    virtual = await startVirtualCluster({ model: { loadRowMs: 1_000 } });
+    const { model } = virtual;
+    model.createTable({ db: "db1", table: "big", partitions: 3, replicas: 3, storageMode: "hdd" });
+    model.put(30);
+    model.createTable({ db: "db1", table: "t1", partitions: 1, replicas: 3, storageMode: "hdd" });
+    await virtual.pass(5_000);
+    model.outage();
+    await virtual.pass(30_000);
+  });
+
+  async function tidOf(table: string): Promise<number> {
+    const call = virtual.cluster.showTable({ db: "db1", table });
+    const [found] = await virtual.clock.run(call, 1_000);
+    return found?.tid ?? -1;
+  }
+
+  /** Another client loads a replica on tablet a. */
+  async function loadOnA(table: string, pid: number): Promise<void> {
+    const id = { db: "db1", table, tid: await tidOf(table), pid };
+    const load = { ...id, segCount: 8, storageMode: "hdd", role: "follower", term: 0n } as const;
+    const call = virtual.cluster.loadTable("a:9527", { ...load, followers: [] });
+    await virtual.clock.run(call, 1_000);
+  }
+
+  const ofT1 = () =>
+    ended(
+      virtual.events.filter((one) => one.kind === "step-ended" && one.step.id?.table === "t1"),
+      "load-follower",
+    );
+
+  test.each([
+    ["requested when a thread is free", 3],
+    ["requested at once, and not listed for half a minute", 6],
+  ])("is done behind three loads of another client: %s", async (_name, loadsPerTablet) => {
+    for (const pid of [0, 1, 2]) await loadOnA("big", pid);
+    await virtual.recover({ limits: { ...LIMITS, loadsPerTablet } });
+    expect(ofT1()).toHaveLength(3);
+    expect(ofT1().filter((one) => !one.includes(" done "))).toEqual([]);
+    expect(virtual.model.healthy()).toEqual([]);
+  });
+
+  test("is not requested again while another client's request of it is queued", async () => {
+    for (const pid of [0, 1, 2]) await loadOnA("big", pid);
+    await loadOnA("t1", 0);
+    const requested: string[] = [];
+    const loadTable: typeof virtual.cluster.loadTable = (endpoint, request) => {
+      requested.push(`${endpoint} ${request.table}`);
+      return virtual.cluster.loadTable(endpoint, request);
+    };
+    await virtual.recover({}, { loadTable });
+    expect(requested).toContain("b:9527 t1");
+    expect(requested).not.toContain("a:9527 t1");
+    expect(virtual.model.healthy()).toEqual([]);
+  });
+
+  test("has failed if it is not listed within 10 s, and is requested once in each of the two passes", async () => {
+    const { model } = virtual;
+    const dir = model.tablets.get("a:9527")?.disk.dir(StorageMode.kHDD, await tidOf("t1"), 0);
+    if (dir === undefined) throw new Error("a has no directory of it");
+    dir.meta = { ...dir.meta, schema: undefined };
+    await virtual.recover();
+    const failed =
+      "a:9527 failed tablet a:9527 could not load it (check its log; is the data still on its disk?)";
+    expect(ofT1().filter((one) => one.startsWith("a:9527"))).toEqual([failed, failed]);
+    expect(ofT1().filter((one) => one.includes(" done "))).toHaveLength(2);
+  });
 });

@@ -18,6 +18,11 @@ export type StepOutcome = (
       readonly detail: string;
       /** After a failed load: the tablet has no directory of the replica, so no data can be lost there. */
       readonly isEmpty?: boolean;
+      /**
+       * After a failed load: the tablet never listed the disk table, so the load may still be queued there. The pass does not
+       * request it again.
+       */
+      readonly isFinal?: boolean;
       /** True for a transient cause, such as a broken connection or a late answer. Absent: not transient. */
       readonly isTransient?: boolean;
     }
@@ -97,6 +102,8 @@ export interface LaneFailure {
   readonly detail: string;
   /** See {@link StepOutcome}. */
   readonly isEmpty?: boolean | undefined;
+  /** See {@link StepOutcome}. */
+  readonly isFinal?: boolean | undefined;
   /** See {@link StepOutcome}. */
   readonly isTransient?: boolean | undefined;
   /** The problem that the operator has to decide; undefined if there is nothing to decide. */

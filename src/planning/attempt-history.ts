@@ -37,8 +37,8 @@ export const NO_ATTEMPTS: AttemptHistory = {
 export function failuresOf(results: readonly StepResult[]): LaneFailure[] {
   return results.flatMap(({ step: { endpoint, kind }, outcome }) => {
     if (outcome.result !== "failed") return [];
-    const { detail, isEmpty, isTransient } = outcome;
-    return [{ endpoint, step: kind, detail, isEmpty, isTransient }];
+    const { detail, isEmpty, isFinal, isTransient } = outcome;
+    return [{ endpoint, step: kind, detail, isEmpty, isFinal, isTransient }];
   });
 }
 
@@ -60,11 +60,11 @@ export function learn(
   const cannotLoad = new Map(attempts.cannotLoad);
   const failedOnce = new Set(attempts.failedOnce);
   const cannotSync = new Set(attempts.cannotSync);
-  for (const { step, endpoint, isEmpty } of failures) {
+  for (const { step, endpoint, isEmpty, isFinal } of failures) {
     if (endpoint === undefined) continue;
     if (step === "load-follower") {
       if (isEmpty === true) cannotLoad.set(endpoint, "empty");
-      else if (failedOnce.has(endpoint)) cannotLoad.set(endpoint, "failed");
+      else if (isFinal === true || failedOnce.has(endpoint)) cannotLoad.set(endpoint, "failed");
       failedOnce.add(endpoint);
     }
     if (step === "replicate" || step === "wait-sync") cannotSync.add(endpoint);

@@ -1,7 +1,7 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import { isAlive, isAliveLeader } from "./alive-flags.js";
+import { isAliveLeader } from "./alive-flags.js";
 import { isLost } from "./lost-replicas.js";
 import { oldRecord } from "./old-record.js";
 import {
@@ -85,8 +85,9 @@ export function awaitedLeaders(
  * The replicas that cannot be read and may hold acknowledged rows that the choice lacks.
  *
  * The leader of the newest term acknowledged every row itself: if it leads again, no other replica can
- * hold more. Any other choice may lack what the newest leaders hold, and what they replicated until the
- * end: to replicas marked alive, or to any if none is.
+ * hold more. Another replica is chosen only if that leader is not known, cannot be read, or has lost
+ * entries with its disk. Then any unread replica may be the only one that still holds them, also one that is
+ * marked not alive: it followed until it was marked.
  */
 export function unreadReplicas(
   view: PartitionView,
@@ -95,10 +96,12 @@ export function unreadReplicas(
 ): readonly ReplicaView[] {
   const newest = newestLeaders(view);
   if (newest.length === 1 && newest[0] === choice) return [];
-  const isAnyAlive = view.replicas.some((one) => isAlive(view, one));
-  return view.replicas
-    .filter((one) => one !== choice && !isServing(one) && !isEmpty(one.endpoint))
-    .filter((one) => newest.includes(one) || isAlive(view, one) || !isAnyAlive);
+  return view.replicas.filter((one) => one !== choice && !isServing(one) && !isEmpty(one.endpoint));
+}
+
+/** The offset that a replica holds, as far as it is known. */
+function heldBy(view: PartitionView, replica: ReplicaView): bigint {
+  return isServing(replica) ? trueOffset(replica) : knownOffset(view, replica);
 }
 
 /**
@@ -112,7 +115,7 @@ export function givenUpIfLeads(
   choice: ReplicaView,
   beside: LossEvidence = {},
 ): GivenUp {
-  const held = isServing(choice) ? trueOffset(choice) : knownOffset(view, choice);
+  const held = heldBy(view, choice);
   const least = leastOffset(view);
   const atLeast = least > held ? least - held : 0n;
   const newest = newestLeaders(view);
@@ -181,7 +184,7 @@ function unknownText(
       return `${one.endpoint} (${why}; known to hold entries up to ${lowerBound(view, one)}, and what it holds beyond is not known)`;
     })
     .join(", ");
-  return `${choice.endpoint} holds entries up to ${isServing(choice) ? trueOffset(choice) : knownOffset(view, choice)}, and nothing proves that it has all of ${who}`;
+  return `${choice.endpoint} holds entries up to ${heldBy(view, choice)}, and nothing proves that it has all of ${who}`;
 }
 
 function knownText(view: PartitionView): string {

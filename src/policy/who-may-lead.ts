@@ -43,7 +43,7 @@ import {
  *   RECORD     a disk has a newer term than the record  =>  flags and history decide nothing
  *
  * An unknown atMost(r) does not count against l if r cannot have received entries that l lacks:
- * l led the newest term itself, or r was marked dead before that term, or r has no data.
+ * l is the only replica that led the newest term, or r has no data.
  *
  *   what-it-holds            atLeast, what is of the history, which replica leads now
  *   what-is-given-up         LEAD with numbers: entries given up, at least and at most

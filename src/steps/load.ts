@@ -20,7 +20,7 @@ import { refusalIn, serves } from "./expectations.js";
 import { leads, makeLeader } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, failed, failedBy, reportNow, stale } from "./step-preconditions.js";
-import { loaded, opsEnded } from "./waits.js";
+import { listedOrLoadable, loaded, opsEnded } from "./waits.js";
 
 /**
  * "create table failed": the tablet has no directory of the replica in that storage mode, so its disk
@@ -36,7 +36,7 @@ export async function waitForLoad(
   { step: { id, endpoint } }: Task<"wait-load">,
 ): Promise<StepOutcome> {
   const report = await loaded(context, id, endpoint);
-  return report === undefined
+  return typeof report === "string"
     ? stale("the load that was under way failed")
     : { result: "done", detail: `${report.recordCount} rows` };
 }
@@ -227,7 +227,10 @@ async function load(
   before?: ReplicaReport,
 ): Promise<ReplicaReport | StepOutcome> {
   const { role, term, least } = as;
-  if (before === undefined) {
+  const mayBeUnlisted = storageMode !== "memory";
+  const listed =
+    before ?? (mayBeUnlisted ? await listedOrLoadable(context, id, endpoint) : undefined);
+  if (listed === undefined) {
     try {
       const request = { ...id, segCount, storageMode, role, term, followers: [] };
       await context.cluster.loadTable(endpoint, request);
@@ -235,11 +238,10 @@ async function load(
       return loadRefused(thrown);
     }
   }
-  const report = await loaded(context, id, endpoint, least);
-  return (
-    report ??
-    failed(`tablet ${endpoint} could not load it (check its log; is the data still on its disk?)`)
-  );
+  const report = await loaded(context, id, endpoint, { least, mayBeUnlisted });
+  if (typeof report !== "string") return report;
+  const detail = `tablet ${endpoint} could not load it (check its log; is the data still on its disk?)`;
+  return { result: "failed", detail, isFinal: report === "never-listed" };
 }
 
 function loadRefused(thrown: unknown): StepOutcome {

@@ -110,6 +110,10 @@ function standstill(op: Op, opTimeoutMs: number): OpsError {
 
 /** How long a replica that is "normal" may take to show its offset. */
 const OFFSET_APPEARS_MS = 2_000;
+/** How long a tablet that lists no other load may take to list a disk table after LoadTable. */
+const LISTED_WITHIN_MS = 10_000;
+/** The greatest age of the list of a tablet's replicas before a load is requested. */
+const STATUS_AGE_MS = 1_000;
 
 /**
  * Waits until the replica serves. A load that makes progress is never ended. A load that the tablet
@@ -117,9 +121,11 @@ const OFFSET_APPEARS_MS = 2_000;
  * undefined), as long as anything changes on that tablet. A tablet that is too busy to answer is asked
  * again.
  *
- * @param leastOffset The least offset that the replica is expected to show.
- * @returns The report; undefined if the replica vanished, which is how a tablet shows that a load
- *   failed.
+ * @param expected `least`: the least offset that the replica is expected to show. `mayBeUnlisted`: whether the
+ *   tablet lists the replica only when a thread takes its load (OpenMLDB 0.9 tablet: LoadTable of a disk
+ *   table).
+ * @returns The report; `vanished` if the replica is not listed any more, which is how a tablet shows that a load
+ *   failed; `never-listed` if it did not appear within {@link LISTED_WITHIN_MS} although no other load was listed.
  * @throws OpsError `deadline` if nothing changes for `stallTimeoutMs`; other errors of the call to the
  *   tablet, except a late answer.
  */
@@ -127,38 +133,56 @@ export async function loaded(
   context: StepContext,
   id: PartitionId,
   endpoint: Endpoint,
-  leastOffset = 0n,
-): Promise<ReplicaReport | undefined> {
+  { least = 0n, mayBeUnlisted = false } = {},
+): Promise<ReplicaReport | "vanished" | "never-listed"> {
   const { clock } = context.cluster;
   const status = context.statusOf(endpoint);
   const { stallTimeoutMs } = context.limits;
   let progressAt = clock.now();
   let last: ReplicaReport | undefined;
-  let rows = 0n;
   for (;;) {
     context.signal.throwIfAborted();
     const reports = await unlessLate(status.next());
-    if (reports !== undefined) {
-      const report = reports.get(replicaKey(id));
-      if (report === undefined) return undefined;
-      if (!isLoading(report)) return settled(context, id, endpoint, { report, leastOffset });
-      const isSame =
-        report.state === last?.state &&
-        report.offset === last.offset &&
-        report.recordCount === last.recordCount;
-      if (!isSame) progressAt = clock.now();
-      else if (report.state === "undefined") progressAt = Math.max(progressAt, status.movedAt());
-      last = report;
-      rows = report.recordCount;
+    const report = reports?.get(replicaKey(id));
+    if (report !== undefined && !isLoading(report)) {
+      return settled(context, id, endpoint, { report, least });
     }
-    if (clock.now() - progressAt > stallTimeoutMs) {
-      throw new OpsError({
-        code: "deadline",
-        message: `loading has made no progress beyond ${rows} rows for ${durationText(stallTimeoutMs)}`,
-        hint: `check the log of tablet ${endpoint}, or allow more time with --stall_timeout`,
-      });
-    }
+    const isUnlisted = reports !== undefined && report === undefined;
+    if (isUnlisted && (last !== undefined || !mayBeUnlisted)) return "vanished";
+    const isQueued = reports !== undefined && mayBeQueued(report, reports);
+    if (isChanged(report, last)) progressAt = clock.now();
+    else if (isQueued) progressAt = Math.max(progressAt, status.movedAt());
+    last = report ?? last;
+    const stillMs = clock.now() - progressAt;
+    if (isUnlisted && !isQueued && stillMs > LISTED_WITHIN_MS) return "never-listed";
+    if (stillMs > stallTimeoutMs) throw stalled(endpoint, last, stallTimeoutMs);
   }
+}
+
+/** True if a replica may wait for a thread of its tablet: it makes progress with the loads that occupy the threads. */
+function mayBeQueued(
+  report: ReplicaReport | undefined,
+  reports: ReadonlyMap<string, ReplicaReport>,
+): boolean {
+  return report === undefined ? loadCount(reports) > 0 : report.state === "undefined";
+}
+
+function stalled(endpoint: Endpoint, last: ReplicaReport | undefined, ms: number): OpsError {
+  return new OpsError({
+    code: "deadline",
+    message: `loading has made no progress beyond ${last?.recordCount ?? 0n} rows for ${durationText(ms)}`,
+    hint: `check the log of tablet ${endpoint}, or allow more time with --stall_timeout`,
+  });
+}
+
+/** True if a load has shown progress since the last answer; an answer without the replica shows none. */
+function isChanged(now: ReplicaReport | undefined, last: ReplicaReport | undefined): boolean {
+  return (
+    now !== undefined &&
+    (now.state !== last?.state ||
+      now.offset !== last.offset ||
+      now.recordCount !== last.recordCount)
+  );
 }
 
 /** An answer; undefined if it did not come in time. */
@@ -180,16 +204,54 @@ async function settled(
   context: StepContext,
   id: PartitionId,
   endpoint: Endpoint,
-  seen: { readonly report: ReplicaReport; readonly leastOffset: bigint },
-): Promise<ReplicaReport | undefined> {
+  seen: { readonly report: ReplicaReport; readonly least: bigint },
+): Promise<ReplicaReport | "vanished"> {
   const { clock } = context.cluster;
   const deadline = clock.now() + OFFSET_APPEARS_MS;
   let report: ReplicaReport | undefined = seen.report;
-  while (report !== undefined && report.offset < seen.leastOffset && clock.now() < deadline) {
+  while (report !== undefined && report.offset < seen.least && clock.now() < deadline) {
     context.signal.throwIfAborted();
     report = (await context.statusOf(endpoint).next()).get(replicaKey(id));
   }
-  return report;
+  return report ?? "vanished";
+}
+
+/**
+ * Waits until a tablet lists fewer loads than the limit of a run, or the replica itself. A second LoadTable of a
+ * disk table that another client has queued there would move the data of the first one away (OpenMLDB 0.9 tablet:
+ * LoadDiskTableInternal), and the tablet does not list what is queued.
+ *
+ * @returns The replica's report if the tablet lists it; undefined if it can be loaded now.
+ * @throws OpsError `deadline` if nothing changes on the tablet for `stallTimeoutMs`; other errors of the call.
+ */
+export async function listedOrLoadable(
+  context: StepContext,
+  id: PartitionId,
+  endpoint: Endpoint,
+): Promise<ReplicaReport | undefined> {
+  const { clock } = context.cluster;
+  const { stallTimeoutMs, loadsPerTablet } = context.limits;
+  const status = context.statusOf(endpoint);
+  const began = clock.now();
+  let reports = await status.lately(STATUS_AGE_MS);
+  for (;;) {
+    context.signal.throwIfAborted();
+    const report = reports.get(replicaKey(id));
+    const count = loadCount(reports);
+    if (report !== undefined || count < loadsPerTablet) return report;
+    if (clock.now() - Math.max(began, status.movedAt()) > stallTimeoutMs) {
+      throw new OpsError({
+        code: "deadline",
+        message: `tablet ${endpoint} loads ${count} other replicas, and none made progress for ${durationText(stallTimeoutMs)}`,
+        hint: `check the log of tablet ${endpoint}, or allow more time with --stall_timeout`,
+      });
+    }
+    reports = (await unlessLate(status.next())) ?? reports;
+  }
+}
+
+function loadCount(reports: ReadonlyMap<string, ReplicaReport>): number {
+  return [...reports.values()].filter(isLoading).length;
 }
 
 /**

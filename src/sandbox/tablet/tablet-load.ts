@@ -136,6 +136,7 @@ export class LoadQueue {
     const exists = this.#tablet.replica(job.tid, job.pid) !== undefined;
     if (job.replica === undefined && (exists || job.dir.meta.schema === undefined)) {
       // A disk table fails here without an answer; a memory table is refused by LoadTable at once.
+      this.#noteFailure(job);
       job.onEnd(false);
       return;
     }
@@ -165,7 +166,7 @@ export class LoadQueue {
     // It may have been dropped meanwhile.
     const isCurrent = this.#tablet.replica(job.tid, job.pid) === replica;
     if (isCurrent && failed) {
-      this.#tablet.context.log(`${this.#tablet.endpoint} load of ${replicaKey(job)} failed`);
+      this.#noteFailure(job);
       this.#tablet.unload(replica);
     } else if (isCurrent) {
       replica.state = TableState.kTableNormal;
@@ -178,6 +179,10 @@ export class LoadQueue {
     }
     job.onEnd(isCurrent && !failed);
     this.#pump();
+  }
+
+  #noteFailure(job: LoadJob): void {
+    this.#tablet.context.log(`${this.#tablet.endpoint} load of ${replicaKey(job)} failed`);
   }
 
   #takeFailure(job: LoadJob): boolean {
