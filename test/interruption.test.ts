@@ -5,7 +5,7 @@ import { ChangeLeaderRequestSchema, NameServer } from "../src/gen/openmldb/names
 import type { Method } from "../src/model/plan.js";
 import { dirAt, partsOf } from "./simulation/partitions.js";
 import { autoFailoverOf, type RunResult, runTool } from "./simulation/tool-run.js";
-import { diaryOf, type Fate, startWorld, type World } from "./simulation/world.js";
+import { type CallFault, eventLogOf, startWorld, type World } from "./simulation/world.js";
 
 /** A situation to recover from, always the same. */
 interface Scene {
@@ -162,7 +162,7 @@ function endOf(world: World, result: RunResult) {
 
 interface Stop {
   readonly at: number;
-  readonly fate: Fate | "signal";
+  readonly fault: CallFault | "signal";
 }
 
 /** Runs the tool, stopped or not. @returns How it ended, and how many changes it asked for. */
@@ -173,10 +173,10 @@ async function run(world: World, method: Method, { lost = [] }: Scene, stop?: St
     watcher: {
       before: ({ number }) => {
         mutations += 1;
-        if (number !== stop?.at) return "go";
-        if (stop.fate !== "signal") return stop.fate;
+        if (number !== stop?.at) return "none";
+        if (stop.fault !== "signal") return stop.fault;
         controller.abort(new Error("SIGTERM"));
-        return "go";
+        return "none";
       },
     },
   });
@@ -192,7 +192,7 @@ async function run(world: World, method: Method, { lost = [] }: Scene, stop?: St
  * The ways in which a run is stopped at its n-th change. The documented method is slow, so it gets one
  * only.
  */
-function fatesOf(method: Method, at: number): Stop["fate"][] {
+function faultsOf(method: Method, at: number): Stop["fault"][] {
   if (method === "documented") return ["killed-after"];
   return at % 3 === 0
     ? ["killed-before", "killed-after", "signal"]
@@ -200,10 +200,10 @@ function fatesOf(method: Method, at: number): Stop["fate"][] {
 }
 
 group.each(["direct", "documented"] as const)("%s", (method) => {
-  test.each(SCENES)(
+  // A tablet that the operator declares lost is taken off the record, which the documented method does not do.
+  test.each(SCENES.filter(({ lost }) => method === "direct" || lost === undefined))(
     "$name: stopped at any change and run again, the end is the same",
     async (scene) => {
-      if (method === "documented" && scene.lost !== undefined) return;
       const world = await stage(scene);
       const { result, mutations } = await run(world, method, scene);
       const wanted = endOf(world, result);
@@ -211,13 +211,15 @@ group.each(["direct", "documented"] as const)("%s", (method) => {
       expect(wanted.autoFailover).toBe(scene.autoFailover ?? true);
       expect(mutations).toBeGreaterThan(0);
       for (let at = 1; at <= mutations; at += 1) {
-        for (const fate of fatesOf(method, at)) {
+        for (const fault of faultsOf(method, at)) {
           const other = await stage(scene);
-          await run(other, method, scene, { at, fate });
+          await run(other, method, scene, { at, fault });
           const again = await run(other, method, scene);
           const end = endOf(other, again.result);
           if (!isDeepStrictEqual(end, wanted)) {
-            expect(end, `${fate} at change ${at}\n${diaryOf(other).join("\n")}`).toEqual(wanted);
+            expect(end, `${fault} at change ${at}\n${eventLogOf(other).join("\n")}`).toEqual(
+              wanted,
+            );
           }
         }
       }

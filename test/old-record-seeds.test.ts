@@ -13,14 +13,14 @@ test(
     const sum = { same: 0, "proven-old": 0, changed: 0 };
     for (let seed = BASE; seed < BASE + COUNT; seed += 1) {
       const result = await playOldRecord(seed);
-      for (const [standing, count] of Object.entries(result.counts)) {
-        sum[standing as keyof typeof sum] += count;
+      for (const [state, count] of Object.entries(result.counts)) {
+        sum[state as keyof typeof sum] += count;
       }
-      if (result.complaints.length > 0) failed.push(result);
+      if (result.violations.length > 0) failed.push(result);
     }
     process.stdout.write(`partitions by what the restored record is: ${JSON.stringify(sum)}\n`);
-    if (OPS_SEED !== undefined) process.stdout.write(`${failed[0]?.diary().join("\n")}\n`);
-    const words = failed.map(({ seed, complaints }) => `OPS_SEED=${seed}: ${complaints[0]}`);
+    if (OPS_SEED !== undefined) process.stdout.write(`${failed[0]?.eventLog().join("\n")}\n`);
+    const words = failed.map(({ seed, violations }) => `OPS_SEED=${seed}: ${violations[0]}`);
     expect(words).toEqual([]);
     if (OPS_SEED === undefined) expect(sum["proven-old"]).toBeGreaterThan(COUNT / 10);
   },
@@ -35,7 +35,7 @@ test.each([
     "the run is killed while the leader of the old record serves: nothing is copied from it",
   ],
 ])("seed %i: %s", async (seed) => {
-  const { complaints, counts } = await playOldRecord(seed);
-  expect(complaints).toEqual([]);
+  const { violations, counts } = await playOldRecord(seed);
+  expect(violations).toEqual([]);
   expect(counts["proven-old"]).toBeGreaterThan(0);
 });

@@ -10,12 +10,20 @@ import { playSeeds, seedsOf } from "./simulation/play-seeds.js";
 const seeds = seedsOf(6);
 
 vi.mock("../src/cluster/open.js", async () => {
-  const { openTyped } = await import("./simulation/typed.js");
+  const { openTyped } = await import("./simulation/typed-command.js");
   return { openCluster: openTyped };
 });
 vi.mock("../src/commands/keep-journal.js", async () => {
-  const { keepNoJournal } = await import("./simulation/typed.js");
+  const { keepNoJournal } = await import("./simulation/typed-command.js");
   return { keepJournal: keepNoJournal };
+});
+vi.mock("node:fs/promises", async () => {
+  const { openSynchronously } = await import("./simulation/typed-command.js");
+  return { open: openSynchronously };
+});
+vi.mock("../src/util/yielding.js", async () => {
+  const { WITHOUT_YIELDS } = await import("./simulation/typed-command.js");
+  return WITHOUT_YIELDS;
 });
 
 test(

@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Rules } from "../src/execution/rules.js";
+import { anomalyNamed } from "./simulation/anomaly-kinds.js";
 import type { Checker } from "./simulation/checkers.js";
-import { namedBefore } from "./simulation/named-loss.js";
-import { oddNamed } from "./simulation/odd-kinds.js";
 import { paste } from "./simulation/paste.js";
-import { CLUSTER_FLAGS, commandsIn, faultsOfText } from "./simulation/printed.js";
+import { CLUSTER_FLAGS, commandsIn, faultsOfText } from "./simulation/printed-commands.js";
 import type { SimulationResult } from "./simulation/simulate.js";
+import { lossStatedBefore } from "./simulation/stated-loss.js";
 import { Stats } from "./simulation/stats.js";
 
 // The operator types exactly what `inspect` and `recoverdata` print, and nothing else. The commands are the real
@@ -17,17 +17,25 @@ import { Stats } from "./simulation/stats.js";
 //   npm run sim -- --paste --seeds=1000                  many
 //   OPS_SEED=4711 npx vitest run test/paste.test.ts      one seed, with everything that was typed and printed
 const { OPS_SEEDS, OPS_SEED_BASE, OPS_SEED, OPS_SIM_OUT, OPS_ODD } = process.env;
-const odd = OPS_ODD === undefined ? undefined : oddNamed(OPS_ODD);
+const anomaly = OPS_ODD === undefined ? undefined : anomalyNamed(OPS_ODD);
 const COUNT = Number(OPS_SEEDS ?? 12);
 const BASE = Number(OPS_SEED_BASE ?? 1);
 
 vi.mock("../src/cluster/open.js", async () => {
-  const { openTyped } = await import("./simulation/typed.js");
+  const { openTyped } = await import("./simulation/typed-command.js");
   return { openCluster: openTyped };
 });
 vi.mock("../src/commands/keep-journal.js", async () => {
-  const { keepNoJournal } = await import("./simulation/typed.js");
+  const { keepNoJournal } = await import("./simulation/typed-command.js");
   return { keepJournal: keepNoJournal };
+});
+vi.mock("../src/util/yielding.js", async () => {
+  const { WITHOUT_YIELDS } = await import("./simulation/typed-command.js");
+  return WITHOUT_YIELDS;
+});
+vi.mock("node:fs/promises", async () => {
+  const { openSynchronously } = await import("./simulation/typed-command.js");
+  return { open: openSynchronously };
 });
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-paste-"));
@@ -45,7 +53,7 @@ test(
     const stats = new Stats();
     const failed: SimulationResult[] = [];
     for (let seed = BASE; seed < BASE + COUNT; seed += 1) {
-      const result = await paste(seed, { stats, odd });
+      const result = await paste(seed, { stats, anomaly });
       if (result.violations.length > 0) failed.push(result);
     }
     process.stdout.write(
@@ -97,8 +105,8 @@ test.each(PLANTED)("caught: %s", async (_name, seed, checker, plant) => {
 });
 
 (OPS_SEED === undefined ? () => undefined : test)(`seed ${OPS_SEED}`, async () => {
-  const result = await paste(Number(OPS_SEED), { odd });
-  process.stdout.write(`${result.diary().join("\n")}\n`);
+  const result = await paste(Number(OPS_SEED), { anomaly });
+  process.stdout.write(`${result.eventLog().join("\n")}\n`);
   expect(result.violations, explain([result])).toEqual([]);
 });
 
@@ -127,16 +135,16 @@ describe("the checkers of printed commands detect", () => {
   });
 
   test("the loss printed with a command, and not that of another one", () => {
-    expect(namedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, give)).toEqual({
+    expect(lossStatedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, give)).toEqual({
       atMost: 12n,
     });
-    expect(namedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, run)).toEqual({
+    expect(lossStatedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, run)).toEqual({
       atMost: 0n,
     });
-    expect(namedBefore(`9 entries\ngiving up 3 to 7 entries: ${give}`, give)).toEqual({
+    expect(lossStatedBefore(`9 entries\ngiving up 3 to 7 entries: ${give}`, give)).toEqual({
       atMost: 7n,
     });
     const unknown = `giving up at least 3 entries (how many at most is not known): ${give}`;
-    expect(namedBefore(unknown, give)).toEqual({ atMost: undefined });
+    expect(lossStatedBefore(unknown, give)).toEqual({ atMost: undefined });
   });
 });

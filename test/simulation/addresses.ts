@@ -1,11 +1,11 @@
 import { putZnode } from "../../src/sandbox/table-store.js";
-import type { Oddity } from "./oddities.js";
+import type { Anomaly } from "./anomalies.js";
 import type { Outage } from "./outage.js";
 import { partsOf } from "./partitions.js";
 import { pick, type Shape, spread, streamOf } from "./shape.js";
 import type { World } from "./world.js";
 
-/** Changes of the address of a tablet that has a name of its own. */
+/** Changes of the address of a tablet that has a server name. */
 const NAMED = [
   "renumbered",
   "renumbered",
@@ -22,18 +22,18 @@ const MOVED = ["moved", "moved", "moved-twice"] as const;
 /** The longest time between the first move of a tablet and the second, in milliseconds. */
 const MOVES_AGAIN_MS = 60_000;
 
-/** A cluster with `map/names`, three times of four; in most of them tablets have names of their own. */
+/** Adds `map/names` to three of four clusters. In most of them tablets have server names. */
 export function withNaming(shape: Shape): Shape {
   const naming = pick(streamOf(shape.seed, "naming"), ["none", "empty", "names", "names"] as const);
   return naming === "none" ? shape : { ...shape, naming };
 }
 
 /**
- * A tablet comes back under another address, before the first run or while one works, and `map/names` follows,
- * stays as it was, or leads to another tablet. Where an entry is not of good, the tablet's next start
- * puts it right, as a start of a real one does.
+ * A tablet returns under another address, before the first run or during one. Its entry in `map/names` is updated, stays as it
+ * was, or leads to another tablet. The next start of the tablet corrects a temporary wrong entry, as the start of a real tablet
+ * does.
  */
-export function moveAddress(world: World, shape: Shape, outage: Outage): Oddity {
+export function moveAddress(world: World, shape: Shape, outage: Outage): Anomaly {
   const random = streamOf(shape.seed, "addresses");
   const { model, clock } = world;
   const tablets = [...model.tablets.keys()];
@@ -47,7 +47,7 @@ export function moveAddress(world: World, shape: Shape, outage: Outage): Oddity 
   const againMs = spread(random, 1, MOVES_AGAIN_MS);
   const other = others.length === 0 ? name : pick(random, others);
   const isOfAnother = word.startsWith("entry-of-another");
-  // Only an observation before the first change sees a name that leads to another tablet.
+  // The tool reads a name that leads to another tablet only in an observation before the first change.
   const isLater = !isOfAnother && random.chance(0.5);
   const put = (address: string) => putZnode(model.tree, `${model.root}/map/names/${name}`, address);
   let isOver = false;

@@ -5,20 +5,20 @@ import { complaints } from "../../src/sandbox/model/model-health.js";
 import { isServing } from "../../src/sandbox/model/replica.js";
 import { lastOffset, type Run, rowCount, subtract } from "../../src/sandbox/model/runs.js";
 import type { QueuedOp } from "../../src/sandbox/nameserver/ops.js";
+import { foreignTabletCalled, mayPrecedeIdentification } from "./foreign-tablets.js";
 import {
   acceptsWrites,
-  complaintName,
   dirAt,
   findPart,
   heldOf,
   intersect,
   loadedAt,
+  nameInFaults,
   type Part,
   partsOf,
-  seemsStrange,
+  seemsForeign,
   surviving,
 } from "./partitions.js";
-import { comesFirst, strangerOf } from "./strangers.js";
 import { describe, type Mutation, modeOf, type World } from "./world.js";
 
 /** The names of the checkers; docs/invariants.md gives the invariant that each one checks. */
@@ -39,7 +39,7 @@ export const CHECKERS = [
   "same-entries",
   "nothing-left-to-do",
   "plan-kept",
-  "stranger-untouched",
+  "foreign-tablet-untouched",
   "rows-agree",
   "loss-named",
   "done-or-refused",
@@ -50,19 +50,19 @@ export const CHECKERS = [
 /** One of {@link CHECKERS}. */
 export type Checker = (typeof CHECKERS)[number];
 
-/** Something that must never happen, and happened. */
+/** An event that must never happen, and happened. */
 export interface Violation {
   readonly checker: Checker;
   readonly at: number;
   readonly what: string;
 }
 
-/** Checks a world. It reads the model only, and nothing of the code under test. */
+/** Checks a world. It reads the model only and shares no code with the tool. */
 export class Checks {
   readonly #world: World;
   readonly violations: Violation[] = [];
-  /** Acknowledged rows of the surviving history that some disk held: they must stay on some disk. */
-  readonly #precious = new Map<string, Run[]>();
+  /** Acknowledged rows of the surviving history that a disk held: at least one disk must keep them. */
+  readonly #protectedRows = new Map<string, Run[]>();
   /**
    * The ops that the tool asked the nameserver to queue, each with the newest op id before the request.
    */
@@ -70,21 +70,21 @@ export class Checks {
     [];
   /** Partitions whose leader the operator named with --accept_data_loss. */
   readonly #decided = new Set<string>();
-  /** Tablets that the operator calls lost. */
+  /** Tablets that the operator declared lost. */
   readonly #lost = new Set<string>();
   #checkedAt = 0;
-  /** Rows that the protocol itself lost; see {@link Checks.checkRows}. */
   readonly isDocumented: boolean;
+  /** Rows that RecoverTable itself removed, with the documented method; see {@link Checks.checkRows}. */
   documentedLosses = 0;
 
-  /** @param documented Count rows that RecoverTable itself takes away instead of complaining. */
+  /** @param documented Counts rows that RecoverTable itself removes, which are a violation otherwise. */
   constructor(world: World, documented: boolean) {
     this.#world = world;
     this.isDocumented = documented;
   }
 
-  complain(checker: Checker, what: string): void {
-    // One of a kind is enough to read.
+  addViolation(checker: Checker, what: string): void {
+    // Equal violations repeat after every event.
     if (this.violations.some((one) => one.checker === checker && one.what === what)) return;
     this.violations.push({ checker, at: this.#world.clock.now(), what });
     this.#world.note(`VIOLATION ${checker}: ${what}`);
@@ -98,36 +98,33 @@ export class Checks {
       const writers = of.part.partitionMeta.filter((meta) => acceptsWrites(model, of, meta));
       if (writers.length < 2) continue;
       const names = writers.map((meta) => meta.endpoint).join(" and ");
-      this.complain("one-writer", `${of.name}: ${names} both accept writes`);
+      this.addViolation("one-writer", `${of.name}: ${names} both accept writes`);
     }
   }
 
-  /** Notes the rows that can be lost: at the start of a run, and after damage by a fault. */
-  value(): void {
+  /** Records the rows that must be kept: before the first run, and again after a fault removed or added rows. */
+  recordRows(): void {
     const { model } = this.#world;
     for (const of of partsOf(model)) {
       const acknowledged = surviving(of.part, model.ledger.of(of.id));
-      this.#precious.set(of.name, intersect(acknowledged, heldOf(model, of)));
+      this.#protectedRows.set(of.name, intersect(acknowledged, heldOf(model, of)));
     }
   }
 
-  /**
-   * The operator gives up whatever `endpoint` does not hold of a partition, and nothing else: what
-   * it holds must stay.
-   */
+  /** The operator gives up the rows of a partition that `endpoint` does not hold. The rows that it holds must be kept. */
   accept(of: Part, endpoint: string): void {
     this.#decided.add(of.name);
     const { model } = this.#world;
     const own = dirAt(model, of, endpoint)?.runs ?? [];
-    this.#precious.set(of.name, intersect(this.#precious.get(of.name) ?? [], own));
+    this.#protectedRows.set(of.name, intersect(this.#protectedRows.get(of.name) ?? [], own));
   }
 
-  /** Notes that the operator decided on this partition: its healthy replicas may be touched. */
+  /** The operator decided on this partition: calls may change its healthy replicas. */
   decide(of: Part): void {
     this.#decided.add(of.name);
   }
 
-  /** The operator declares a tablet lost: a leader need not hold rows that only its disk holds. */
+  /** The operator declares a tablet lost: a new leader need not hold rows that only this tablet holds. */
   lose(endpoint: string): void {
     this.#lost.add(endpoint);
     for (const of of partsOf(this.#world.model)) {
@@ -135,28 +132,33 @@ export class Checks {
     }
   }
 
-  /** No acknowledged row that a disk held is gone from all of them. */
+  /** No acknowledged row that a disk held is missing on all disks. */
   checkRows(): void {
     const { model } = this.#world;
     if (model.leader === undefined) return;
     for (const of of partsOf(model)) {
-      // An election of OpenMLDB's own gives rows up openly; the tool begins no term by itself.
-      const precious = surviving(of.part, this.#precious.get(of.name) ?? []);
-      const lost = subtract(precious, heldOf(model, of));
+      // An election of OpenMLDB's own gives rows up with its new term; the tool begins no term without one.
+      const protectedRows = surviving(of.part, this.#protectedRows.get(of.name) ?? []);
+      const lost = subtract(protectedRows, heldOf(model, of));
       if (lost.length === 0) continue;
       const rows = rowCount(lost);
       const span = lost.map((run) => `${run.from}-${run.to}`).join(", ");
-      this.#precious.set(of.name, subtract(precious, lost));
-      if (this.#isForeign(of) || this.unknowable.has(of.name)) continue;
+      this.#protectedRows.set(of.name, subtract(protectedRows, lost));
+      if (this.#hasOpOfOthers(of) || this.unknowable.has(of.name)) continue;
       if (this.isDocumented) this.documentedLosses += rows;
-      else this.complain("no-row-lost", `${of.name}: ${rows} acknowledged rows (${span}) are gone`);
-      if (this.isDocumented) this.#world.note(`documented way lost ${rows} rows of ${of.name}`);
+      else
+        this.addViolation(
+          "no-row-lost",
+          `${of.name}: ${rows} acknowledged rows (${span}) are gone`,
+        );
+      if (this.isDocumented)
+        this.#world.note(`the documented method lost ${rows} rows of ${of.name}`);
     }
     this.#checkedAt = this.#world.clock.now();
   }
 
-  /** Whether an op that the tool did not begin works, or has just worked, on the partition. */
-  #isForeign(of: Part): boolean {
+  /** Whether an op that the tool did not request is active on the partition, or was since the last check. */
+  #hasOpOfOthers(of: Part): boolean {
     const ops = this.#world.model.leader?.ops.list() ?? [];
     const own = new Set(ops.filter((op) => this.#isToolOp(op)).map((op) => op.info.opId));
     return ops.some(
@@ -178,7 +180,7 @@ export class Checks {
     );
   }
 
-  /** No offset carries two different rows under the same term: no call could tell them apart. */
+  /** No offset stands for two different rows of one term: no call could distinguish them. */
   checkHistories(): void {
     const { model } = this.#world;
     for (const of of partsOf(model)) {
@@ -187,35 +189,37 @@ export class Checks {
         runs: dirAt(model, of, meta.endpoint)?.runs ?? [],
       }));
       if (logs.some(({ runs }) => runs.some((run) => run.writer === FOREIGN_WRITER))) {
-        // The tool sent it nothing (`stranger-untouched`): the nameserver elected it, or copied from it.
+        // The tool made no call there (`foreign-tablet-untouched`): the nameserver elected that tablet or copied from it.
         this.unknowable.add(of.name);
-        this.spoiled.add(complaintName(of));
+        this.diverged.add(nameInFaults(of));
       }
       const forked = logs.some((one) =>
         logs.some((other) => one !== other && isForked(one.runs, other.runs)),
       );
       if (forked && !this.#forkedBefore.has(of.name) && !this.unknowable.has(of.name)) {
-        this.complain("one-history", `${of.name}: two replicas hold different rows under one term`);
+        this.addViolation(
+          "one-history",
+          `${of.name}: two replicas hold different rows under one term`,
+        );
       }
     }
   }
 
   /**
-   * A replica that is made leader holds every row of the surviving history that could be found out.
-   * Rows that only an unreachable tablet holds are not required: no call shows them, and their loss
-   * when that tablet returns is counted, not complained about.
+   * A replica that is made leader holds every row of the surviving history that is discoverable. Rows that only an unreachable
+   * tablet holds are not required, since no call shows them: such a partition is counted as unknowable, which is no violation.
    */
-  #judgeLeader(of: Part, endpoint: string, mutation: Mutation): void {
+  #checkNewLeader(of: Part, endpoint: string, mutation: Mutation): void {
     const { model } = this.#world;
     const own = dirAt(model, of, endpoint)?.runs ?? [];
-    if (this.#holed.has(`${of.name} ${endpoint}`)) {
+    if (this.#withHoles.has(`${of.name} ${endpoint}`)) {
       this.unknowable.add(of.name);
       this.#world.note(`${of.name}: the log of the new leader ${endpoint} has a hole`);
     }
     for (const meta of of.part.partitionMeta) {
       if (meta.endpoint === endpoint || this.#lost.has(meta.endpoint)) continue;
       const its = intersect(
-        this.#precious.get(of.name) ?? [],
+        this.#protectedRows.get(of.name) ?? [],
         dirAt(model, of, meta.endpoint)?.runs ?? [],
       );
       const more = subtract(surviving(of.part, its), own);
@@ -223,54 +227,53 @@ export class Checks {
       if (!isReadable(this.#world, of, meta.endpoint) && ledLast(of, endpoint)) {
         this.unknowable.add(of.name);
         this.#world.note(
-          `${of.name}: ${meta.endpoint}, out of reach, has more than the new leader`,
+          `${of.name}: ${meta.endpoint} is unreachable and has more than the new leader`,
         );
         continue;
       }
       if (this.unknowable.has(of.name)) continue;
       const what = `${of.name}: ${mutation.method} makes ${endpoint} leader, and ${rowCount(more)} acknowledged rows are on ${meta.endpoint} only`;
       if (this.isDocumented) {
-        this.#world.note(`documented way: ${what}`);
+        this.#world.note(`documented method: ${what}`);
         this.#forkedBefore.add(of.name);
-      } else this.complain("best-log-leads", what);
+      } else this.addViolation("best-log-leads", what);
     }
   }
 
-  /** Partitions that got a leader while the evidence against it could not be observed. */
+  /** Partitions that got a leader while the evidence against it was not observable. */
   readonly unknowable = new Set<string>();
 
   readonly #forkedBefore = new Set<string>();
 
   /**
-   * Replicas that serve with other rows than their leader, as many of them, before the last runs:
-   * auto_failover's own ops can leave that behind, and no call shows it.
+   * Records replicas that serve other rows than their leader at the same offset, before the last runs. The ops of auto_failover
+   * can leave such replicas, and no call shows it.
    */
-  noteSpoiled(): void {
-    for (const line of partitionComplaints(this.#world)) {
-      if (line.includes("other entries")) this.spoiled.add(line.slice(0, line.indexOf(": ")));
+  noteDiverged(): void {
+    for (const line of partitionFaults(this.#world)) {
+      if (line.includes("other entries")) this.diverged.add(line.slice(0, line.indexOf(": ")));
     }
     this.noteHoles();
   }
 
   /**
-   * Notes logs on disks that lack rows of the surviving history in their middle: an election gave up
-   * the rows that they hold there, and auto_failover's own ops continued the replication from their
-   * end.
+   * Records logs on disks that lack rows of the surviving history in their middle: an election gave up the rows that they hold
+   * there, and the ops of auto_failover continued the replication from their end.
    */
-  noteSpoiledDisks(): void {
+  noteDivergedDisks(): void {
     const { model } = this.#world;
     for (const of of partsOf(model)) {
-      const isSpoiled = of.part.partitionMeta.some(({ endpoint }) => {
+      const isDiverged = of.part.partitionMeta.some(({ endpoint }) => {
         const kept = surviving(of.part, dirAt(model, of, endpoint)?.runs ?? []);
         return BigInt(rowCount(kept)) < lastOffset(kept);
       });
-      if (isSpoiled) this.spoiled.add(complaintName(of));
+      if (isDiverged) this.diverged.add(nameInFaults(of));
     }
   }
 
   /**
-   * Replicas whose log has a hole: OpenMLDB's leader never notices that a follower came back with
-   * less, and goes on where it was. Offsets do not show it.
+   * Records replicas whose log has a hole. OpenMLDB's leader does not notice that a follower returned with fewer entries, and
+   * continues from its old position. Offsets do not show it.
    */
   noteHoles(): void {
     const { model } = this.#world;
@@ -278,21 +281,20 @@ export class Checks {
       for (const { endpoint } of of.part.partitionMeta) {
         const dir = dirAt(model, of, endpoint);
         if (dir !== undefined && BigInt(rowCount(dir.runs)) < lastOffset(dir.runs)) {
-          this.#holed.add(`${of.name} ${endpoint}`);
+          this.#withHoles.add(`${of.name} ${endpoint}`);
         }
       }
     }
   }
 
-  readonly #holed = new Set<string>();
+  readonly #withHoles = new Set<string>();
 
-  /** Names as the model's complaints give them; see {@link Checks.noteSpoiled}. */
-  readonly spoiled = new Set<string>();
+  /** Partitions whose replicas diverged without the tool, by {@link nameInFaults}; see {@link Checks.noteDiverged}. */
+  readonly diverged = new Set<string>();
 
   /**
-   * Notes forks that the tool has not caused: those from before its first run, and those that appear
-   * when clients write to a leader that it did not make, because another client loaded one by hand that
-   * holds less than others.
+   * Records forks that the tool has not caused: those from before its first run, and those of partitions in which it made no
+   * leader. The latter appear when clients write to a leader that another client loaded by hand, and that holds less than others.
    */
   noteForks(): void {
     const { model } = this.#world;
@@ -301,7 +303,7 @@ export class Checks {
       const logs = of.part.partitionMeta.map((m) => dirAt(model, of, m.endpoint)?.runs ?? []);
       if (logs.some((one) => logs.some((other) => one !== other && isForked(one, other)))) {
         this.#forkedBefore.add(of.name);
-        this.spoiled.add(complaintName(of));
+        this.diverged.add(nameInFaults(of));
       }
     }
   }
@@ -309,21 +311,24 @@ export class Checks {
   /** Partitions in which the tool made a leader. */
   readonly #led = new Set<string>();
 
-  /** Judges a call of the tool at the moment when it leaves. */
+  /** Checks a call of the tool right before it leaves. */
   beforeMutation(mutation: Mutation): void {
     const { model } = this.#world;
-    const stranger = strangerOf(this.#world, mutation);
-    if (stranger !== undefined && !comesFirst(this.#world, stranger, mutation, this.isDocumented)) {
-      const what = `${describe(mutation)}, although ${stranger} is a tablet of another cluster`;
-      this.complain("stranger-untouched", what);
+    const foreign = foreignTabletCalled(this.#world, mutation);
+    if (
+      foreign !== undefined &&
+      !mayPrecedeIdentification(this.#world, foreign, mutation, this.isDocumented)
+    ) {
+      const what = `${describe(mutation)}, although ${foreign} is a tablet of another cluster`;
+      this.addViolation("foreign-tablet-untouched", what);
     }
     if (model.leader === undefined) return;
     const target = targetOf(this.#world, mutation);
     if (target === undefined) return;
-    for (const of of target.parts) this.#judge(of, target.endpoint, mutation);
+    for (const of of target.parts) this.#checkCall(of, target.endpoint, mutation);
   }
 
-  #judge(of: Part, endpoint: string, mutation: Mutation): void {
+  #checkCall(of: Part, endpoint: string, mutation: Mutation): void {
     const { model } = this.#world;
     const makesLeader =
       (mutation.method === "LoadTable" || mutation.method === "ChangeRole") &&
@@ -331,7 +336,7 @@ export class Checks {
     if (makesLeader) {
       const serving = of.part.partitionMeta.find((meta) => acceptsWrites(model, of, meta));
       if (serving !== undefined && serving.endpoint !== endpoint) {
-        this.complain(
+        this.addViolation(
           "one-leader-made",
           `${of.name}: ${mutation.method} makes ${endpoint} leader beside ${serving.endpoint}`,
         );
@@ -339,7 +344,7 @@ export class Checks {
     }
     if (makesLeader) {
       this.#led.add(of.name);
-      this.#judgeLeader(of, endpoint, mutation);
+      this.#checkNewLeader(of, endpoint, mutation);
     }
     const recovers = mutation.method === "RecoverTable" || mutation.method === "RecoverEndpoint";
     if (recovers || mutation.method === "ChangeLeader") {
@@ -349,18 +354,18 @@ export class Checks {
     }
     if (recovers && hasActiveOp(this.#world, of)) {
       const what = `${of.name}: ${mutation.method} of ${endpoint} while an op runs`;
-      this.complain("op-not-repeated", what);
+      this.addViolation("op-not-repeated", what);
     }
     if (isHarmless(mutation) || isThereAlready(this.#world, of, endpoint, mutation)) return;
-    // Where the operator named another leader, the one that serves has to go.
+    // If the operator chose another leader, the serving one has to be replaced.
     if (this.#decided.has(of.name)) return;
     if (isReplicaHealthy(this.#world, of, endpoint)) {
-      this.complain("healthy-untouched", `${of.name} at ${endpoint}: ${describe(mutation)}`);
+      this.addViolation("healthy-untouched", `${of.name} at ${endpoint}: ${describe(mutation)}`);
     }
   }
 }
 
-/** True if this replica, and no other, led last by the record: it has acknowledged every row. */
+/** True if this replica alone led last by the record. It has then acknowledged every row. */
 function ledLast(of: Part, endpoint: string): boolean {
   const flagged = of.part.partitionMeta.filter((meta) => meta.isLeader);
   const alive = flagged.filter((meta) => meta.isAlive);
@@ -368,10 +373,7 @@ function ledLast(of: Part, endpoint: string): boolean {
   return entitled.length === 1 && entitled[0]?.endpoint === endpoint;
 }
 
-/**
- * Whether it can be found out what a replica's disk holds: its tablet answers, and no load of it
- * failed.
- */
+/** Whether the rows on a replica's disk are discoverable: its tablet answers, and no load of it failed. */
 function isReadable(world: World, of: Part, endpoint: string): boolean {
   if (!isAnswering(world, endpoint)) return false;
   if (loadedAt(world.model, of, endpoint) !== undefined) return true;
@@ -379,25 +381,24 @@ function isReadable(world: World, of: Part, endpoint: string): boolean {
   return !world.model.events.some(({ what }) => what === failed);
 }
 
-/** Whether a tablet answers, and is the one that it should be. */
+/** Whether a tablet answers, and is the one of this cluster. */
 function isAnswering(world: World, endpoint: string): boolean {
   return (
-    !seemsStrange(world.model, endpoint) &&
+    !seemsForeign(world.model, endpoint) &&
     world.model.process(endpoint).isAnswering &&
     world.model.leader?.isHealthy(endpoint) === true
   );
 }
 
-/** Saying again that a replica is alive does nothing to it. */
+/** UpdateTableAliveStatus(yes) of an alive replica has no effect. */
 function isHarmless(mutation: Mutation): boolean {
   return mutation.method === "UpdateTableAliveStatus" && mutation.request["isAlive"] === true;
 }
 
 /**
- * True for a call that is refused before it has any effect, because its result is there already:
- * AddReplica of a follower that the leader replicates to (119), and LoadTable of a replica that another
- * client has loaded (101; OpenMLDB 0.9 tablet: LoadTable looks for the table before it writes
- * anything).
+ * True for a call that is refused before it has any effect, because its result exists already: AddReplica of a follower that the
+ * leader replicates to (119), and LoadTable of a replica that another client has loaded (101; OpenMLDB 0.9 tablet: LoadTable
+ * searches for the table before it writes anything).
  */
 function isThereAlready(world: World, of: Part, endpoint: string, mutation: Mutation): boolean {
   const called = loadedAt(world.model, of, mutation.called);
@@ -417,7 +418,7 @@ function isForked(one: readonly Run[], other: readonly Run[]): boolean {
   );
 }
 
-/** Which replicas a call is about. Calls about none, such as ConfSet, have no target. */
+/** The replicas that a call concerns. A call that concerns none, such as ConfSet, has no target. */
 function targetOf(
   world: World,
   { method, called, request }: Mutation,
@@ -437,7 +438,7 @@ function targetOf(
     return { parts, endpoint };
   }
   if (method === "RecoverEndpoint") {
-    // An alive replica without others gets an op as well, which ends without an effect.
+    // An alive single replica gets an op as well, which ends without an effect.
     const endpoint = String(field("endpoint"));
     const parts = partsOf(model).filter(({ part }) =>
       part.partitionMeta.some((meta) => meta.endpoint === endpoint && !meta.isAlive),
@@ -451,7 +452,7 @@ function targetOf(
     if (of === undefined || part === undefined) return undefined;
     const changed = part.partitionMeta.find((meta) => {
       const now = of.part.partitionMeta.find((one) => one.endpoint === meta.endpoint);
-      // One that is not on record yet comes back under another address: `movetablet`.
+      // An endpoint that is not on record yet is the new address of a moved tablet: `movetablet`.
       return now !== undefined && (now.isLeader !== meta.isLeader || now.isAlive !== meta.isAlive);
     });
     return changed && { parts: [of], endpoint: changed.endpoint };
@@ -486,13 +487,13 @@ function isReplicaHealthy(world: World, of: Part, endpoint: string): boolean {
   if (!part.partitionMeta.some((meta) => acceptsWrites(model, of, meta))) return false;
   const replica = loadedAt(model, of, endpoint);
   if (replica === undefined || !isServing(replica)) return false;
-  const prefix = `${complaintName(of)}: `;
-  return !partitionComplaints(world).some(
+  const prefix = `${nameInFaults(of)}: `;
+  return !partitionFaults(world).some(
     (line) => line.startsWith(prefix) && line.slice(prefix.length).startsWith(`${endpoint} `),
   );
 }
 
-/** The model's complaints about partitions, without those about processes. */
-export function partitionComplaints(world: World): string[] {
+/** The faults of partitions that the model finds, without those of processes. */
+export function partitionFaults(world: World): string[] {
   return complaints(world.model).filter((line) => /\/\d+: /.test(line));
 }

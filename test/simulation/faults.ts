@@ -4,19 +4,19 @@ import type { Random } from "../../src/sandbox/model/random.js";
 import type { QueuedOp } from "../../src/sandbox/nameserver/ops.js";
 import { treeZooKeeper } from "../../src/sandbox/znode-tree.js";
 import { write } from "./history.js";
-import { isStranger } from "./partitions.js";
+import { isForeignTablet } from "./partitions.js";
 import { pick, type Shape, spread, streamOf } from "./shape.js";
 import { type Mutation, TOOL_SESSION_MS, type World } from "./world.js";
 
-/** Something that goes wrong during a recovery. */
+/** A failure during a recovery. */
 interface Fault {
   readonly kind: string;
-  /** When it strikes: after so many milliseconds, or around the n-th mutation of the run. */
+  /** When it happens: after so many milliseconds, or around the n-th mutation of the run. */
   readonly when: { readonly atMs: number } | { readonly atMutation: number };
   /** The duration, for faults that have one. */
   readonly forMs: number;
-  /** A number of its own, for its choices. */
-  readonly dice: number;
+  /** A number from 0 to 1 that decides its details. */
+  readonly choice: number;
 }
 
 /** The stop of a run by a signal or a kill. */
@@ -27,14 +27,14 @@ export interface Stop {
     | { readonly atMutation: number; readonly late: boolean };
 }
 
-/** The faults of one run, and its end if it does not come by itself. */
+/** The faults of one run, and the stop that ends it early, if any. */
 export interface FaultPlan {
   readonly faults: readonly Fault[];
   readonly stop: Stop | undefined;
   /** True if the run leaves auto_failover off at its end (`--keep_off`). */
   readonly keepsOff: boolean;
   /**
-   * The number of the step that makes a leader before which another operator makes one; undefined:
+   * Another operator makes a leader right before the n-th step of the run that would make one; undefined:
    * never.
    */
   readonly leaderByHand: number | undefined;
@@ -89,7 +89,7 @@ const METHODS = [
   "ShowTable",
 ] as const;
 
-/** The plans of the runs that a seed makes before its faults end; each has at least one run. */
+/** The plans of the runs under faults; at least one for each seed. */
 export function faultPlans(shape: Shape): FaultPlan[] {
   const random = streamOf(shape.seed, "faults");
   const runs = pick(random, [1, 1, 2, 3]);
@@ -108,7 +108,7 @@ function fault(random: Random): Fault {
       ? { atMutation: spread(random, 1, 25) }
       : { atMs: spread(random, 1, pick(random, [100, 1_000, 60_000])) },
     forMs: spread(random, 10, 40_000),
-    dice: random.next(),
+    choice: random.next(),
   };
 }
 
@@ -120,23 +120,23 @@ function stop(random: Random): Stop {
   return { kind, when: { atMutation: spread(random, 1, 25), late: random.chance(0.5) } };
 }
 
-/** Strikes with the faults of a run, and takes them back when they are over. */
+/** Applies the faults of a run and ends them after their time. */
 export interface FaultDriver {
   /** Called for each mutation, before it leaves the tool. */
   onMutation(mutation: Mutation): void;
-  /** Lets no further fault begin. */
+  /** Prevents further faults. */
   end(): void;
 }
 
 /** The events of the fault driver. */
 export interface FaultListener {
-  /** Just before a fault that can take rows off a disk. */
+  /** Right before a fault that can remove rows from a disk. */
   beforeDamage(): void;
-  /** Just after a fault that took rows off a disk, or brought new ones. */
+  /** Right after a fault that removed rows from a disk, or wrote new ones. */
   afterDamage(): void;
   /** Another operator switched auto_failover on. */
   onSwitchedOn(): void;
-  /** For the statistics: the fault, and the call or the time at which it struck. */
+  /** For the statistics: the fault, and the call during which it happened. */
   onFault(kind: string, during: string): void;
 }
 
@@ -147,7 +147,7 @@ export function armFaults(
   { away, listener }: { readonly away: readonly string[]; readonly listener: FaultListener },
 ): FaultDriver {
   let isOver = false;
-  const strike = (one: Fault, mutation: Mutation | undefined) => {
+  const beginFault = (one: Fault, mutation: Mutation | undefined) => {
     if (isOver) return;
     const what = apply(world, one, { away, mutation, listener, isOver: () => isOver });
     if (what === undefined) return;
@@ -156,18 +156,18 @@ export function armFaults(
   };
   for (const one of plan.faults) {
     const { when } = one;
-    if ("atMs" in when) world.clock.setTimer(when.atMs, () => strike(one, undefined));
+    if ("atMs" in when) world.clock.setTimer(when.atMs, () => beginFault(one, undefined));
   }
   return {
     onMutation(mutation) {
       for (const one of plan.faults) {
         if (!("atMutation" in one.when) || one.when.atMutation !== mutation.number) continue;
-        // Before the call arrives, while it works, or some time after.
-        const delay = [0, 2, 10, spread({ ...fixed(one.dice) }, 20, 12_000)][
-          Math.floor(one.dice * 4)
+        // Before the call arrives, during it, or some time after.
+        const delay = [0, 2, 10, spread({ ...fixed(one.choice) }, 20, 12_000)][
+          Math.floor(one.choice * 4)
         ];
-        if (delay === 0) strike(one, mutation);
-        else world.clock.setTimer(delay ?? 0, () => strike(one, mutation));
+        if (delay === 0) beginFault(one, mutation);
+        else world.clock.setTimer(delay ?? 0, () => beginFault(one, mutation));
       }
     },
     end: () => {
@@ -185,51 +185,51 @@ function fixed(value: number): Random {
   };
 }
 
-interface Scene {
+interface FaultContext {
   readonly away: readonly string[];
   readonly mutation: Mutation | undefined;
   readonly listener: FaultListener;
   readonly isOver: () => boolean;
 }
 
-/** @returns What was done; undefined if there was nothing to do it to. */
-function apply(world: World, one: Fault, scene: Scene): string | undefined {
+/** @returns A description for the event log; undefined if the fault is impossible now. */
+function apply(world: World, one: Fault, context: FaultContext): string | undefined {
   const { model, clock } = world;
-  const dice = fixed(one.dice);
+  const choice = fixed(one.choice);
   switch (one.kind) {
     case "kill-nameserver":
     case "hang-nameserver":
-      return hit(world, model.leader?.address, one);
+      return killOrHang(world, model.leader?.address, one);
     case "kill-called-tablet":
     case "kill-tablet":
     case "hang-tablet":
-      return hit(world, victim(world, one, scene), one);
+      return killOrHang(world, tabletFor(world, one, context), one);
     case "power-loss": {
-      const name = victim(world, one, scene);
+      const name = tabletFor(world, one, context);
       if (name === undefined) return undefined;
-      scene.listener.beforeDamage();
+      context.listener.beforeDamage();
       model.powerLoss(name);
-      scene.listener.afterDamage();
-      clock.setTimer(one.forMs, () => revive(world, name));
+      context.listener.afterDamage();
+      clock.setTimer(one.forMs, () => startIfDown(world, name));
       return `power loss of ${name}, back after ${one.forMs} ms`;
     }
     case "lose-answer-reset":
     case "lose-answer-silence": {
       const how = one.kind === "lose-answer-reset" ? "reset" : "silence";
-      const method = pick(dice, METHODS);
+      const method = pick(choice, METHODS);
       model.loseAnswers(method, 1 + (one.forMs % 3), how);
       return `answers of ${method} get lost (${how})`;
     }
     case "fail-op":
-      model.failOp(pick(dice, OP_TASKS), 1 + (one.forMs % 4));
-      return `steps ${pick(dice, OP_TASKS)} fail`;
+      model.failOp(pick(choice, OP_TASKS), 1 + (one.forMs % 4));
+      return `steps ${pick(choice, OP_TASKS)} fail`;
     case "stick-op":
-      model.stickOp(pick(dice, OP_TASKS), 1);
+      model.stickOp(pick(choice, OP_TASKS), 1);
       clock.setTimer(one.forMs * 20, () => model.unstickOps());
-      return `a step ${pick(dice, OP_TASKS)} gets stuck for ${one.forMs * 20} ms`;
+      return `a step ${pick(choice, OP_TASKS)} gets stuck for ${one.forMs * 20} ms`;
     case "fail-load":
     case "slow-load":
-      return spoilLoads(world, one, scene);
+      return disturbLoads(world, one, context);
     case "zookeeper-down":
       world.isZooKeeperDown = true;
       clock.setTimer(one.forMs, () => {
@@ -240,88 +240,85 @@ function apply(world: World, one: Fault, scene: Scene): string | undefined {
     case "lock-stolen":
     case "switched-on":
     case "kill-sending-tablet":
-      return meddle(world, one, scene);
+      return actAsOtherClient(world, one, context);
     default:
-      write(world, dice, 30);
-      scene.listener.afterDamage();
+      write(world, choice, 30);
+      context.listener.afterDamage();
       return "clients write";
   }
 }
 
-/** Actions of other clients on the tool, or on the op that it waits for. */
-function meddle(world: World, one: Fault, scene: Scene): string | undefined {
+/** Actions of other clients that affect the tool, or the op that it waits for. */
+function actAsOtherClient(world: World, one: Fault, context: FaultContext): string | undefined {
   const { model, tool } = world;
   if (one.kind === "kill-sending-tablet") {
-    killSender(world, one, scene, SEND_PATIENCE_MS);
+    killSender(world, one, context, SEND_WAIT_MS);
     return undefined;
   }
   if (one.kind === "switched-on") {
     if (model.leader === undefined || model.leader.autoFailover) return undefined;
     model.leader.setAutoFailover(true);
-    scene.listener.onSwitchedOn();
-    return "somebody else switches auto_failover on";
+    context.listener.onSwitchedOn();
+    return "another client switches auto_failover on";
   }
   if (tool === undefined || world.isZooKeeperDown) return undefined;
   tool.loseSession();
   if (one.kind === "session-lost") return "the tool's session expires";
-  return stealLock(world, one.forMs) ? "somebody else gets the lock" : "the tool's session expires";
+  return takeLock(world, one.forMs) ? "another run takes the lock" : "the tool's session expires";
 }
 
-/** Another run takes the lock in the moment in which it is free, and ends some time later. */
-function stealLock(world: World, forMs: number): boolean {
-  const thief = treeZooKeeper(world.tree);
+/** Another run takes the lock while it is free, and ends some time later. */
+function takeLock(world: World, forMs: number): boolean {
+  const other = treeZooKeeper(world.tree);
   const path = opsPath(world.model.root, "lock");
   if (world.tree.get(path) !== undefined) return false;
   const owner: RunOwner = {
-    runId: "run-thief",
+    runId: "run-other",
     host: "machine-0.invalid",
     pid: 4711,
-    user: "somebody",
+    user: "other",
     command: "openmldb-ops --cmd=recoverdata",
     time: "2023-11-14T22:13:20.000Z",
   };
-  void thief.create(path, encode(owner, { sessionTimeoutMs: TOOL_SESSION_MS }), "ephemeral");
-  world.clock.setTimer(forMs, () => void thief.close());
+  void other.create(path, encode(owner, { sessionTimeoutMs: TOOL_SESSION_MS }), "ephemeral");
+  world.clock.setTimer(forMs, () => void other.close());
   return true;
 }
 
-/**
- * The longest time to wait for an op that sends a snapshot, so that its sender or receiver can be
- * killed.
- */
-const SEND_PATIENCE_MS = 60_000;
+/** The longest time to wait for an op that sends a snapshot, in order to kill its sender or receiver. */
+const SEND_WAIT_MS = 60_000;
 const SEND_POLL_MS = 20;
 
-/** Kills the sender or the receiver of a snapshot, as soon as an op sends one. */
-function killSender(world: World, one: Fault, scene: Scene, leftMs: number): void {
+/** Kills the sender or the receiver of a snapshot as soon as an op sends one. */
+function killSender(world: World, one: Fault, context: FaultContext, leftMs: number): void {
   const { model, clock } = world;
-  if (scene.isOver()) return;
+  if (context.isOver()) return;
   const isSending = ({ tasks: [task], step }: QueuedOp) =>
     task?.type === TaskType.kSendSnapshot && step !== "failed";
   const op = model.leader?.ops.list().find(isSending);
   if (op === undefined) {
-    const again = () => killSender(world, one, scene, leftMs - SEND_POLL_MS);
+    const again = () => killSender(world, one, context, leftMs - SEND_POLL_MS);
     if (leftMs > 0) clock.setTimer(SEND_POLL_MS, again);
     return;
   }
   const [task] = op.tasks;
   const sender = task !== undefined && "endpoint" in task ? task.endpoint : undefined;
-  const name = one.dice < 0.5 ? sender : op.data.endpoint;
-  const what = hit(world, name, { ...one, kind: "kill-tablet" });
+  const name = one.choice < 0.5 ? sender : op.data.endpoint;
+  const what = killOrHang(world, name, { ...one, kind: "kill-tablet" });
   if (what === undefined) return;
   world.note(`fault: while a snapshot is sent, ${what}`);
-  scene.listener.onFault(one.kind, "kSendSnapshot");
+  context.listener.onFault(one.kind, "kSendSnapshot");
 }
 
-function hit(world: World, name: string | undefined, one: Fault): string | undefined {
+function killOrHang(world: World, name: string | undefined, one: Fault): string | undefined {
   const { model, clock } = world;
-  // A restarted tablet of another cluster has nothing loaded, and no answer shows that it is of another cluster.
-  if (name === undefined || !model.process(name).isAnswering || isStranger(model, name)) {
+  // A restarted tablet of another cluster has nothing loaded, so no answer shows that it is of another cluster.
+  if (name === undefined || !model.process(name).isAnswering || isForeignTablet(model, name)) {
     return undefined;
   }
   if (one.kind.startsWith("kill")) {
     model.kill(name);
-    clock.setTimer(one.forMs, () => revive(world, name));
+    clock.setTimer(one.forMs, () => startIfDown(world, name));
     return `${name} is killed, back after ${one.forMs} ms`;
   }
   model.hang(name);
@@ -329,26 +326,27 @@ function hit(world: World, name: string | undefined, one: Fault): string | undef
   return `${name} hangs for ${one.forMs} ms`;
 }
 
-/** Starts a process that is down, unless it came back meanwhile, here or elsewhere. */
-export function revive(world: World, name: string): void {
+/** Starts a process that is down, unless it was started meanwhile or moved to another address. */
+export function startIfDown(world: World, name: string): void {
   const process = world.model.process(name);
   if (!process.isUp && !world.gone.has(process.endpoint)) process.start();
 }
 
-/** The tablet that the current call is about, or any that runs. */
-function victim(world: World, one: Fault, { mutation, away }: Scene): string | undefined {
+/** The tablet that the current call concerns, or any tablet that answers. */
+function tabletFor(world: World, one: Fault, { mutation, away }: FaultContext): string | undefined {
   const { model } = world;
   const named = [mutation?.request["endpoint"], mutation?.called];
   const called = named.find((name) => typeof name === "string" && model.tablets.has(name));
   if (one.kind === "kill-called-tablet" && typeof called === "string") return called;
   const up = [...model.tablets.keys()].filter(
-    (name) => model.process(name).isAnswering && !away.includes(name) && !isStranger(model, name),
+    (name) =>
+      model.process(name).isAnswering && !away.includes(name) && !isForeignTablet(model, name),
   );
-  return up.length === 0 ? undefined : pick(fixed(one.dice), up);
+  return up.length === 0 ? undefined : pick(fixed(one.choice), up);
 }
 
-function spoilLoads(world: World, one: Fault, scene: Scene): string | undefined {
-  const name = victim(world, one, scene);
+function disturbLoads(world: World, one: Fault, context: FaultContext): string | undefined {
+  const name = tabletFor(world, one, context);
   if (name === undefined) return undefined;
   if (one.kind === "fail-load") {
     world.model.failLoad(name, 1 + (one.forMs % 3));
@@ -358,8 +356,8 @@ function spoilLoads(world: World, one: Fault, scene: Scene): string | undefined 
   return `loads on ${name} take ${one.forMs} ms more`;
 }
 
-/** Ends all faults: every process that is to run again runs, and answers. */
-export async function heal(world: World, away: readonly string[]): Promise<void> {
+/** Ends all faults: every process that is not away for good runs and answers. */
+export async function endFaults(world: World, away: readonly string[]): Promise<void> {
   const { model, clock } = world;
   world.isZooKeeperDown = false;
   for (const task of OP_TASKS) {

@@ -9,7 +9,7 @@ import { loadedAt, type Part, partsOf } from "./partitions.js";
 import { pick, type Shape, some, spread, streamOf } from "./shape.js";
 import type { World } from "./world.js";
 
-/** An event in the life of a cluster before the outage. */
+/** An event of a cluster before the outage. */
 type Episode = (world: World, random: Random) => Promise<void>;
 
 const EPISODES: readonly { readonly name: string; readonly play: Episode }[] = [
@@ -24,18 +24,22 @@ const EPISODES: readonly { readonly name: string; readonly play: Episode }[] = [
   { name: "nameserver-switch", play: switchNameserver },
 ];
 
-/** Makes the tables and lets the cluster live for a while. @returns Names of what happened. */
-export async function live(world: World, shape: Shape): Promise<string[]> {
+/** Creates the tables and plays up to four random episodes. @returns The names of the episodes. */
+export async function runHistory(world: World, shape: Shape): Promise<string[]> {
   const random = streamOf(shape.seed, "history");
   if (shape.hasSystemTables) world.model.createSystemTables();
   for (const table of shape.tables) world.model.createTable(table);
   write(world, random, 60);
   await world.clock.advance(spread(random, 500, 30_000));
-  return liveOn(world, random, random.below(5));
+  return runEpisodes(world, random, random.below(5));
 }
 
-/** A number of random episodes. @returns Their names. */
-export async function liveOn(world: World, random: Random, episodes: number): Promise<string[]> {
+/** Plays random episodes. @returns Their names. */
+export async function runEpisodes(
+  world: World,
+  random: Random,
+  episodes: number,
+): Promise<string[]> {
   const played: string[] = [];
   for (let left = episodes; left > 0; left -= 1) {
     const { name, play } = pick(random, EPISODES);
@@ -55,7 +59,7 @@ export function write(world: World, random: Random, most: number): void {
   }
 }
 
-/** Leaders and followers make snapshots by themselves, and delete old binlog files. */
+/** Leaders and followers make snapshots and delete old binlog files, each at its own time. */
 async function snapshots(world: World, random: Random): Promise<void> {
   for (const part of partsOf(world.model)) {
     for (const { endpoint } of part.part.partitionMeta) {
@@ -68,7 +72,7 @@ async function snapshots(world: World, random: Random): Promise<void> {
 }
 
 async function changeLeaders(world: World, random: Random): Promise<void> {
-  await byHand(world, async (server) => {
+  await withAutoFailoverOff(world, async (server) => {
     for (const { table, part } of some(random, partsOf(world.model), 0.5)) {
       const followers = part.partitionMeta.filter((meta) => meta.isAlive && !meta.isLeader);
       if (followers.length === 0) continue;
@@ -78,7 +82,10 @@ async function changeLeaders(world: World, random: Random): Promise<void> {
         pid: part.pid,
         candidateLeader: endpoint,
       });
-      await quietly(world, world.model.call(server, NameServer.method.changeLeader, request));
+      await callIgnoringErrors(
+        world,
+        world.model.call(server, NameServer.method.changeLeader, request),
+      );
       if (random.chance(0.5)) await world.clock.advance(200);
     }
     await world.clock.advance(spread(random, 100, 20_000));
@@ -86,11 +93,9 @@ async function changeLeaders(world: World, random: Random): Promise<void> {
   });
 }
 
-/**
- * Another operator recovers the replicas that are marked not alive, and may not wait for the end.
- */
+/** Another operator recovers the replicas that are marked not alive, and may not wait for the ops. */
 async function recoverTables(world: World, random: Random): Promise<void> {
-  await byHand(world, async (server) => {
+  await withAutoFailoverOff(world, async (server) => {
     for (const of of partsOf(world.model)) await recoverDead(world, random, server, of);
     await world.clock.advance(spread(random, 100, 30_000));
   });
@@ -110,12 +115,18 @@ async function recoverDead(
       pid: part.pid,
       endpoint,
     });
-    await quietly(world, world.model.call(server, NameServer.method.recoverTable, request));
+    await callIgnoringErrors(
+      world,
+      world.model.call(server, NameServer.method.recoverTable, request),
+    );
   }
 }
 
-/** Runs `work` with auto_failover off, as an operator who works by hand does. */
-async function byHand(world: World, work: (server: string) => Promise<void>): Promise<void> {
+/** Runs `work` with auto_failover off, which RecoverTable and ChangeLeader require. */
+async function withAutoFailoverOff(
+  world: World,
+  work: (server: string) => Promise<void>,
+): Promise<void> {
   const server = world.model.leader;
   if (server === undefined) return;
   const before = server.autoFailover;
@@ -124,7 +135,7 @@ async function byHand(world: World, work: (server: string) => Promise<void>): Pr
   if (before) world.model.leader?.setAutoFailover(true);
 }
 
-async function quietly(world: World, call: Promise<unknown>): Promise<void> {
+async function callIgnoringErrors(world: World, call: Promise<unknown>): Promise<void> {
   await world.clock.run(
     call.catch(() => undefined),
     60_000,
@@ -135,7 +146,7 @@ function nameOf(db: string, name: string): { readonly name: string; readonly db?
   return db === "" ? { name } : { name, db };
 }
 
-/** Kills one tablet; auto_failover, if it is on, moves its leaders. The tablet may come back. */
+/** Kills one tablet; auto_failover, if it is on, moves its leaders. The tablet may be restarted. */
 async function loseTablet(world: World, random: Random): Promise<void> {
   const up = world.model.processes.filter((process) => process.tablet && process.isUp);
   if (up.length < 2) return;

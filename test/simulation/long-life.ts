@@ -7,8 +7,8 @@ import { acceptsWrites, dirAt, type Part, partsOf } from "./partitions.js";
 import { pick, shapeOf, spread, streamOf } from "./shape.js";
 import type { SimulationResult } from "./simulate.js";
 import type { Stats } from "./stats.js";
-import { plainLine, typeLine } from "./typed.js";
-import { diaryOf, startWorld, type World } from "./world.js";
+import { plainLine, typeLine } from "./typed-command.js";
+import { eventLogOf, startWorld, type World } from "./world.js";
 
 /** Longer than the flush of binlogs, the refresh of offsets and the wait for a follower. */
 const QUIET_MS = 60_000;
@@ -16,12 +16,11 @@ const QUIET_MS = 60_000;
 const RECOVERIES_MAX = 4;
 
 /**
- * Plays one seed: a cluster that lives long, as the measured one did in which rows were missing in the end. Clients write
- * all the time. Leaders are changed, tablets are taken out of service, recovered with both methods and scaled out;
- * nameservers, tablets and everything are killed (kill -9, no power loss); and disks lose replicas or binlogs, each time
- * after all replicas were in sync and writes had paused. auto_failover is off. So each acknowledged row is always on a disk
- * of a replica on record, and in the end every partition must serve every one of them. What the documented way takes is
- * counted apart.
+ * Plays one seed: a long sequence of events, like that of the real cluster on which rows were missing once. Clients write all
+ * the time. Leaders are changed; tablets are taken out of service, recovered with both methods and scaled out; nameservers,
+ * tablets and all processes are killed (kill -9, no power loss). Disks lose replicas or binlogs, each time after all replicas
+ * were in sync and writes had paused. auto_failover is off. Therefore each acknowledged row is always on a disk of a replica on
+ * record, and at the end every partition must serve all of them. Rows that the documented method removes are counted apart.
  */
 export async function playLongLife(
   seed: number,
@@ -30,7 +29,7 @@ export async function playLongLife(
     plant,
   }: {
     readonly stats?: Stats;
-    /** Decisions of the tool that are replaced, to see whether a checker notices. */
+    /** Replaces decisions of the tool: a planted bug that a checker must detect. */
     readonly plant?: Partial<Rules>;
   } = {},
 ): Promise<SimulationResult> {
@@ -43,27 +42,27 @@ export async function playLongLife(
   const checks = new Checks(world, false);
   const random = streamOf(seed, "life");
   const life = new Life(world, checks, random, stats);
-  const sound = { ...RULES };
+  const original = { ...RULES };
   // The commands run unchanged, so a bug is planted in the rules that all of them use.
   Object.assign(RULES, plant);
   try {
     for (const table of shape.tables) {
-      // A single replica is lost with its disk.
+      // The rows of a single replica are lost with its disk, so each partition has two at least.
       world.model.createTable({ ...table, replicas: Math.max(2, table.replicas) });
     }
     await life.play(4 + random.below(8));
   } catch (thrown) {
     const trace = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
-    checks.complain("bounded", trace);
+    checks.addViolation("bounded", trace);
   } finally {
-    Object.assign(RULES, sound);
+    Object.assign(RULES, original);
   }
   const { violations } = checks;
   const { documentedLosses } = life;
-  return { seed, violations, documentedLosses, diary: () => diaryOf(world) };
+  return { seed, violations, documentedLosses, eventLog: () => eventLogOf(world) };
 }
 
-/** The events of the cluster, one after another, while clients write. */
+/** The events of one cluster, one after another, while clients write. */
 class Life {
   readonly #world: World;
   readonly #checks: Checks;
@@ -73,7 +72,7 @@ class Life {
   #isOver = false;
   /** The output of the last command. */
   #screen = "";
-  /** Rows that the documented way took away: it asks no follower for its offset before RecoverTable. */
+  /** Rows that the documented method removed: it does not read a follower's offset before RecoverTable. */
   readonly #taken = new Map<string, Run[]>();
   documentedLosses = 0;
 
@@ -89,17 +88,17 @@ class Life {
     this.#write();
     await clock.advance(5_000);
     for (let left = episodes; left > 0; left -= 1) {
-      const [name, happens] = pick(this.#random, this.#episodes());
+      const [name, act] = pick(this.#random, this.#episodes());
       this.#stats?.add("life", name);
       this.#world.note(`life: ${name}`);
-      await happens();
+      await act();
       await clock.advance(spread(this.#random, 100, 20_000));
     }
     this.#isOver = true;
     const isHealthy = await this.#recovers();
-    // A disk fault can need a decision: no call shows the terms of rows, or tells an empty disk from a broken one.
+    // A disk fault can require a decision: no call shows the terms of rows, or distinguishes an empty disk from a broken one.
     if (!isHealthy && !/: decide; /.test(this.#screen)) {
-      this.#checks.complain("converges", `in the end: ${this.#world.model.healthy()[0]}`);
+      this.#checks.addViolation("converges", `in the end: ${this.#world.model.healthy()[0]}`);
     }
     this.#stats?.add("ends", isHealthy ? "healthy" : "decision");
     this.#checkRows("in the end");
@@ -122,8 +121,8 @@ class Life {
       ["tablet killed", () => this.#kill([tablet()])],
       ["tablets killed", () => this.#kill(tablets)],
       ["everything killed", () => this.#kill(everything)],
-      ["disk fault", () => this.#harm(tablet())],
-      ["disk fault", () => this.#harm(tablet())],
+      ["disk fault", () => this.#damageDisks(tablet())],
+      ["disk fault", () => this.#damageDisks(tablet())],
     ];
   }
 
@@ -140,11 +139,11 @@ class Life {
   }
 
   async #types(...words: string[]): Promise<number | undefined> {
-    if (words.includes("--method=documented")) this.#checkRows("before the documented way");
+    if (words.includes("--method=documented")) this.#checkRows("before the documented method");
     const { text, exitCode } = await typeLine(this.#world, plainLine(...words));
     this.#screen = text;
     for (const line of text.split("\n")) this.#world.note(`| ${line}`);
-    if (exitCode === 1) this.#checks.complain("bounded", `${words.join(" ")}: ${text}`);
+    if (exitCode === 1) this.#checks.addViolation("bounded", `${words.join(" ")}: ${text}`);
     this.#stats?.add("life", `${words[0]}: exit ${exitCode}`);
     if (words.includes("--method=documented")) {
       for (const { of, rows } of this.#gone()) {
@@ -161,12 +160,12 @@ class Life {
     const isAuto = followers.length === 0 || this.#random.chance(0.5);
     const candidate = isAuto ? "auto" : pick(this.#random, followers).endpoint;
     const of = [`--db=${table.db}`, `--table=${table.name}`, `--pid=${part.pid}`];
-    if (this.#random.chance(0.3)) this.#killSoon();
+    if (this.#random.chance(0.3)) this.#killDuringNextCommand();
     await this.#types("changeleader", ...of, `--candidate=${candidate}`);
   }
 
-  /** The leading nameserver is killed while the next command works, and comes back. */
-  #killSoon(): void {
+  /** The leading nameserver is killed during the next command, and restarted. */
+  #killDuringNextCommand(): void {
     const { clock, model } = this.#world;
     clock.setTimer(spread(this.#random, 10, 3_000), () => {
       const leader = model.leader?.address;
@@ -207,10 +206,10 @@ class Life {
   }
 
   /**
-   * A tablet stops, its disk loses replicas or binlogs, and it starts again; no client writes, and all
-   * replicas were in sync.
+   * A tablet stops, its disk loses replicas or binlogs, and it starts again. All replicas are in sync before, and no client
+   * writes meanwhile.
    */
-  async #harm(name: string): Promise<void> {
+  async #damageDisks(name: string): Promise<void> {
     const { model, clock } = this.#world;
     this.#isWriting = false;
     if (await this.#recovers()) {
@@ -233,16 +232,19 @@ class Life {
   }
 
   /**
-   * Every acknowledged row is with the replica that serves, if the cluster is healthy; else on the disk of a replica on
-   * record: a partition that is left for a decision can be led by a replica without rows that others hold.
+   * In a healthy cluster the leader holds every acknowledged row. Otherwise each is on the disk of a replica on record, since the
+   * leader of a partition that is left for a decision can lack rows that others hold.
    */
   #checkRows(when: string): void {
     for (const { of, rows } of this.#gone()) {
-      this.#checks.complain("no-row-lost", `${of.name}: ${rowCount(rows)} rows are gone ${when}`);
+      this.#checks.addViolation(
+        "no-row-lost",
+        `${of.name}: ${rowCount(rows)} rows are gone ${when}`,
+      );
     }
   }
 
-  /** The acknowledged rows that are gone, without those that the documented way took. */
+  /** The acknowledged rows that are missing, without those that the documented method removed. */
   #gone(): { readonly of: Part; readonly rows: Run[] }[] {
     const { model } = this.#world;
     const isHealthy = model.healthy().length === 0;

@@ -2,31 +2,31 @@ import { TableMode } from "../../src/gen/openmldb/api_pb.js";
 import { partitionName } from "../../src/model/partition-view.js";
 import type { PartitionResult } from "../../src/model/report.js";
 import { lastOffset } from "../../src/sandbox/model/runs.js";
-import { partitionComplaints } from "./checkers.js";
-import { live, liveOn, write } from "./history.js";
-import { complaintName, dirAt, type Part, partsOf, surviving } from "./partitions.js";
+import { partitionFaults } from "./checkers.js";
+import { runEpisodes, runHistory, write } from "./history.js";
+import { dirAt, nameInFaults, type Part, partsOf, surviving } from "./partitions.js";
 import { shapeOf, streamOf } from "./shape.js";
 import { endingOf, type RunResult, runTool } from "./tool-run.js";
 import { hasUnknownTerm } from "./truth.js";
-import { diaryOf, type Fate, type Mutation, startWorld, type World } from "./world.js";
+import { type CallFault, eventLogOf, type Mutation, startWorld, type World } from "./world.js";
 
-/** The number of repetitions of the deciding run. */
+/** The number of repetitions of the run with the decisions. */
 const RUNS_MAX = 3;
 
 /** The result of one seed. */
 export interface OldRecordResult {
   readonly seed: number;
-  readonly complaints: readonly string[];
-  /** The number of partitions by the effect of the restored record on them. */
-  readonly counts: Readonly<Record<Standing, number>>;
-  diary(): string[];
+  readonly violations: readonly string[];
+  /** The number of partitions by the state of their restored record. */
+  readonly counts: Readonly<Record<RecordState, number>>;
+  eventLog(): string[];
 }
 
 /**
- * The effect of a restored record on a partition: `same`: none; `proven-old`: it lacks a term that a
- * snapshot on a disk has; `changed`: it is different, and nothing on the disks proves it.
+ * The restored record of a partition: `same`: as before; `proven-old`: it lacks a term that a snapshot on a disk has; `changed`:
+ * it is different, and no disk proves it.
  */
-type Standing = "same" | "proven-old" | "changed";
+type RecordState = "same" | "proven-old" | "changed";
 
 /** A partition before its record was restored. */
 interface Before {
@@ -34,29 +34,29 @@ interface Before {
   readonly flags: string;
   /** Entries that each disk holds, by endpoint. */
   readonly held: ReadonlyMap<string, bigint>;
-  /** The last entry, of those that belong to the history that led last, that a disk on record holds. */
+  /** The last entry of the surviving history on any disk on record. */
   readonly surviving: bigint;
 }
 
 /**
- * Plays one seed: a cluster lives, ZooKeeper is backed up, the cluster lives on, everything dies, ZooKeeper is
- * restored from the backup and everything starts again. `recoverdata` runs twice, the operator decides what it
- * leaves for the replica that it names, and it runs once more.
+ * Plays one seed: ZooKeeper is backed up, the cluster continues, all processes are killed, ZooKeeper is restored from the backup
+ * and all processes start again. `recoverdata` runs twice. The operator accepts the replica that it names for each open decision,
+ * and it runs once more.
  */
 export async function playOldRecord(seed: number): Promise<OldRecordResult> {
   const shape = shapeOf(seed);
-  // With it on, the nameserver itself acts on the old record before any run begins.
+  // With auto_failover on, the nameserver itself acts on the old record before any run begins.
   const world = await startWorld({ ...shape, options: { ...shape.options, autoFailover: false } });
   const { model, clock } = world;
-  await live(world, shape);
+  await runHistory(world, shape);
   const copy = model.copyZooKeeper();
   world.note("ZooKeeper is backed up");
   const random = streamOf(seed, "backup");
-  await liveOn(world, random, 1 + random.below(4));
+  await runEpisodes(world, random, 1 + random.below(4));
   if (random.chance(0.5)) await changeLeadersAndKeep(world, random);
   write(world, random, 30);
   await clock.advance(30_000);
-  // Sometimes the tablets run on while ZooKeeper is restored.
+  // In some seeds the tablets keep running while ZooKeeper is restored.
   const down = [...(random.chance(0.6) ? model.tablets.keys() : []), ...model.nameservers.keys()];
   for (const name of down) model.kill(name);
   await clock.advance(30_000);
@@ -69,22 +69,22 @@ export async function playOldRecord(seed: number): Promise<OldRecordResult> {
   await clock.advance(40_000);
 
   const play = new OldRecordPlay(world, before);
-  const standings = new Map(partsOf(model).map((of) => [of.name, play.standingOf(of)]));
-  await play.undecided(standings);
-  await play.undecided(standings);
-  // Half of the deciding runs are killed; the next one is typed without the decision.
+  const states = new Map(partsOf(model).map((of) => [of.name, play.recordStateOf(of)]));
+  await play.runUndecided(states);
+  await play.runUndecided(states);
+  // Half of the runs with decisions are killed; the next run does not repeat the decisions.
   if (random.chance(0.5)) {
     await play.killedRun(1 + random.below(25));
-    await play.run(() => "go");
+    await play.run(() => "none");
   }
-  await play.decided(standings);
+  await play.runDecided(states);
   const counts = { same: 0, "proven-old": 0, changed: 0 };
-  for (const standing of standings.values()) counts[standing] += 1;
-  return { seed, complaints: play.complaints, counts, diary: () => diaryOf(world) };
+  for (const state of states.values()) counts[state] += 1;
+  return { seed, violations: play.violations, counts, eventLog: () => eventLogOf(world) };
 }
 
 class OldRecordPlay {
-  readonly complaints: string[] = [];
+  readonly violations: string[] = [];
   readonly #world: World;
   readonly #before: ReadonlyMap<string, Before>;
   #accept = new Map<string, string>();
@@ -94,93 +94,100 @@ class OldRecordPlay {
     this.#before = before;
   }
 
-  standingOf(of: Part): Standing {
+  recordStateOf(of: Part): RecordState {
     const before = this.#before.get(of.name);
     const newest = newestTermOf(of);
     const metas = of.part.partitionMeta;
     const isProven = metas.some(({ endpoint }) => hasUnknownTerm(this.#world.model, of, endpoint));
-    // Where there is one replica, there is nothing to decide.
+    // A single replica leaves nothing to decide.
     if (isProven && metas.length > 1) return "proven-old";
     return before?.newestTerm === newest && before.flags === flagsOf(of) ? "same" : "changed";
   }
 
   /** A run before the operator has decided anything. */
-  async undecided(standings: ReadonlyMap<string, Standing>): Promise<void> {
-    const proven = partsOf(this.#world.model).filter(
-      (of) => standings.get(of.name) === "proven-old",
-    );
+  async runUndecided(states: ReadonlyMap<string, RecordState>): Promise<void> {
+    const proven = partsOf(this.#world.model).filter((of) => states.get(of.name) === "proven-old");
     const result = await this.run((mutation) => {
       const of = proven.find(({ id }) => `${id.tid}:${id.pid}` === targetOf(mutation));
       if (of !== undefined && !this.#isHarmlessLoad(of, mutation)) {
-        this.#complain(`${mutation.method} changes ${of.name}, whose record is proven to be old`);
+        this.#addViolation(
+          `${mutation.method} changes ${of.name}, whose record is proven to be old`,
+        );
       }
-      return "go";
+      return "none";
     });
     for (const of of partsOf(this.#world.model)) {
-      this.#judge(of, standings.get(of.name), partitionOf(result, of));
+      this.#checkDecision(of, states.get(of.name), partitionOf(result, of));
     }
   }
 
   /** A run with the operator's decisions that is killed at one of its changes, before or after its effect. */
   async killedRun(mutation: number): Promise<void> {
-    const fate = mutation % 2 === 0 ? "killed-before" : "killed-after";
-    const before = ({ number }: Mutation) => (number === mutation ? fate : "go");
+    const fault = mutation % 2 === 0 ? "killed-before" : "killed-after";
+    const before = ({ number }: Mutation) => (number === mutation ? fault : "none");
     await this.run(before, this.#accept);
   }
 
-  /** A run after the operator has decided for the replicas that were named. */
-  async decided(standings: ReadonlyMap<string, Standing>): Promise<void> {
-    let result = await this.run(() => "go", this.#accept);
-    // The command is repeated while something is left, and the tablets that a report says to restart are
-    // restarted: an election with a term that the replica has seen fails, and takes the next term the next
-    // time.
+  /** Runs with the replicas that the tool named as the operator's decisions. */
+  async runDecided(states: ReadonlyMap<string, RecordState>): Promise<void> {
+    let result = await this.run(() => "none", this.#accept);
+    // The command is repeated while partitions are left, and the tablets that a report tells to restart are restarted: an
+    // election with a term that the replica has seen fails, and the next one takes the next term.
     for (let times = 0; times < RUNS_MAX && isLeft(result); times += 1) {
-      const told = restartsIn(result);
-      for (const name of told) this.#world.model.kill(name);
+      const reported = restartsIn(result);
+      for (const name of reported) this.#world.model.kill(name);
       await this.#world.clock.advance(30_000);
-      for (const name of told) this.#world.model.restart(name);
+      for (const name of reported) this.#world.model.restart(name);
       await this.#world.clock.advance(40_000);
-      result = await this.run(() => "go", this.#accept);
+      result = await this.run(() => "none", this.#accept);
     }
     for (const of of partsOf(this.#world.model)) {
       const chosen = this.#accept.get(of.name);
-      if (chosen === undefined || standings.get(of.name) !== "proven-old") continue;
-      const told = partitionOf(result, of);
+      if (chosen === undefined || states.get(of.name) !== "proven-old") continue;
+      const reported = partitionOf(result, of);
       // A partition that was healthy when the run began is not in its report.
-      if (told !== undefined && told.status !== "recovered") {
-        this.#complain(`${of.name}, decided for ${chosen}, ends ${told.status}: ${textOf(told)}`);
+      if (reported !== undefined && reported.status !== "recovered") {
+        this.#addViolation(
+          `${of.name}, decided for ${chosen}, ends ${reported.status}: ${textOf(reported)}`,
+        );
         continue;
       }
       this.#expectHeld(of, this.#before.get(of.name)?.held.get(chosen));
-      const wrong = partitionComplaints(this.#world).filter((line) =>
-        line.startsWith(`${complaintName(of)}: `),
+      const wrong = partitionFaults(this.#world).filter((line) =>
+        line.startsWith(`${nameInFaults(of)}: `),
       );
-      if (wrong.length > 0) this.#complain(`decided, and called well: ${wrong.join("; ")}`);
+      if (wrong.length > 0) this.#addViolation(`decided, and called healthy: ${wrong.join("; ")}`);
     }
   }
 
-  #judge(of: Part, standing: Standing | undefined, told: PartitionResult | undefined): void {
-    const code = told?.failure?.decision?.code;
-    if (standing === "proven-old") {
-      if (told?.status !== "needs-decision" || code !== "record-is-old") {
-        this.#complain(`${of.name} has an old record, and ends ${told?.status} ${code ?? ""}`);
+  #checkDecision(
+    of: Part,
+    state: RecordState | undefined,
+    reported: PartitionResult | undefined,
+  ): void {
+    const code = reported?.failure?.decision?.code;
+    if (state === "proven-old") {
+      if (reported?.status !== "needs-decision" || code !== "record-is-old") {
+        this.#addViolation(
+          `${of.name} has an old record, and ends ${reported?.status} ${code ?? ""}`,
+        );
         return;
       }
-      const { text, candidate } = told.failure?.decision ?? {};
+      const { text, candidate } = reported.failure?.decision ?? {};
       if (!text?.includes(`newest term on record is ${newestTermOf(of)}`)) {
-        this.#complain(`${of.name}: the terms are not named: ${text}`);
+        this.#addViolation(`${of.name}: the terms are not named: ${text}`);
       }
       if (candidate !== undefined) this.#accept.set(of.name, candidate);
       return;
     }
     if (code === "record-is-old") {
-      this.#complain(`${of.name}: no disk proves that its record is old, and it is called so`);
+      this.#addViolation(`${of.name}: no disk proves that its record is old, and it is called so`);
     }
-    const isWell = told?.status === "recovered";
-    if (standing === "same" && isWell) this.#expectHeld(of, this.#before.get(of.name)?.surviving);
+    const isRecovered = reported?.status === "recovered";
+    if (state === "same" && isRecovered) this.#expectHeld(of, this.#before.get(of.name)?.surviving);
   }
 
-  /** A load as follower of no leader changes no data; it may not hide a term that proves the record old. */
+  /** A load as follower without a leader changes no data. It must not hide the term that proves the record old. */
   #isHarmlessLoad(of: Part, { method, called, request }: Mutation): boolean {
     const { mode } = { ...(request["tableMeta"] as { readonly mode?: TableMode } | undefined) };
     const snapshot = dirAt(this.#world.model, of, called)?.snapshot;
@@ -188,33 +195,33 @@ class OldRecordPlay {
     return method === "LoadTable" && mode === TableMode.kTableFollower && !isHidden;
   }
 
-  /** Complains if the leader holds fewer entries than that. */
+  /** Checks that the leader holds that many entries. */
   #expectHeld(of: Part, entries = 0n): void {
     const leader = of.part.partitionMeta.find((meta) => meta.isLeader && meta.isAlive);
     const has = leader && dirAt(this.#world.model, of, leader.endpoint)?.offset;
     if (has === undefined || has < entries) {
-      this.#complain(`${of.name}: a disk held ${entries} entries, and the leader has ${has}`);
+      this.#addViolation(`${of.name}: a disk held ${entries} entries, and the leader has ${has}`);
     }
   }
 
   async run(
-    before: (mutation: Mutation) => Fate,
+    before: (mutation: Mutation) => CallFault,
     accept: ReadonlyMap<string, string> = new Map(),
   ): Promise<RunResult> {
     const tool = await this.#world.open({ watcher: { before } });
     const result = await runTool(this.#world, tool, { accept });
-    if (result !== undefined && !("report" in result)) this.#complain(endingOf(result, false));
+    if (result !== undefined && !("report" in result)) this.#addViolation(endingOf(result, false));
     await this.#world.clock.advance(30_000);
     return result;
   }
 
-  #complain(what: string): void {
-    this.#world.note(`COMPLAINT ${what}`);
-    this.complaints.push(what);
+  #addViolation(what: string): void {
+    this.#world.note(`VIOLATION ${what}`);
+    this.violations.push(what);
   }
 }
 
-/** Followers lead from here on, and snapshots show the new term. */
+/** A tablet is killed, so that followers become leaders, and snapshots show the new term. */
 async function changeLeadersAndKeep(world: World, random: ReturnType<typeof streamOf>) {
   const { model } = world;
   model.leader?.setAutoFailover(true);
@@ -276,13 +283,13 @@ function partitionOf(result: RunResult, of: Part): PartitionResult | undefined {
   );
 }
 
-/** Whether something could not be recovered. */
+/** Whether a partition was not recovered. */
 function isLeft(result: RunResult): boolean {
   if (result === undefined || !("report" in result)) return true;
   return result.report.partitions.some(({ status }) => status !== "recovered");
 }
 
-/** The tablets that a report says to restart. */
+/** The tablets that a report tells the operator to restart. */
 function restartsIn(result: RunResult): Set<string> {
   if (result === undefined || !("report" in result)) return new Set();
   const texts = result.report.partitions.map(({ failure }) => failure?.detail ?? "");

@@ -4,33 +4,32 @@ import type { ToolCommand } from "../../src/model/tool-command.js";
 import type { Random } from "../../src/sandbox/model/random.js";
 import { rowCount } from "../../src/sandbox/model/runs.js";
 import { Checks } from "./checkers.js";
-import { faultPlans, heal } from "./faults.js";
-import { live, write } from "./history.js";
-import { Losses } from "./named-loss.js";
+import { endFaults, faultPlans } from "./faults.js";
+import { runHistory, write } from "./history.js";
 import type { Outage } from "./outage.js";
 import { partsOf } from "./partitions.js";
 import { Operator } from "./paste.js";
-import { CLUSTER_FLAGS } from "./printed.js";
+import { CLUSTER_FLAGS } from "./printed-commands.js";
 import { type TrueRefusal, trueRefusal } from "./refusals.js";
 import { pick, type Shape, shapeOf, streamOf } from "./shape.js";
 import type { SimulationResult } from "./simulate.js";
+import { Losses } from "./stated-loss.js";
 import type { Stats } from "./stats.js";
-import type { Typed } from "./typed.js";
-import { diaryOf, startWorld, type World } from "./world.js";
+import type { Typed } from "./typed-command.js";
+import { eventLogOf, startWorld, type World } from "./world.js";
 
 /** A tablet that is started for the operations, with an empty disk. */
 const NEW_TABLET = "y:9527";
 /** Longer than the flush of binlogs, the refresh of offsets and the wait for a follower. */
 const QUIET_MS = 60_000;
-/** The number of repetitions of the last command once everything works. */
+/** The number of repetitions of a command once all servers work. */
 const AGAIN_MAX = 4;
 
 /**
  * Plays one seed: a healthy cluster, then operations other than a recovery (a change of leader, a
  * tablet taken out of service and brought back, scaling, a move of a follower), each under faults. The
- * operator continues with the commands of the output. Once the faults have ended, the operation is
- * typed again until nothing is left to do: then it is done, or refused for a reason that is true in
- * the model. In the end the operator types the commands that `inspect` advises.
+ * operator continues with the commands of the output. After the faults the operation is typed again until it is done, or refused
+ * for a reason that is true in the model. Finally the operator types the commands that `inspect` advises.
  */
 export async function playOperations(
   seed: number,
@@ -40,14 +39,19 @@ export async function playOperations(
   const world = await startWorld({ ...shape, tablets: Math.max(3, shape.tablets) });
   const checks = new Checks(world, false);
   try {
-    await live(world, shape);
-    await heal(world, []);
+    await runHistory(world, shape);
+    await endFaults(world, []);
     await play(world, shape, checks, stats);
   } catch (thrown) {
     const trace = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
-    checks.complain("bounded", trace);
+    checks.addViolation("bounded", trace);
   }
-  return { seed, violations: checks.violations, documentedLosses: 0, diary: () => diaryOf(world) };
+  return {
+    seed,
+    violations: checks.violations,
+    documentedLosses: 0,
+    eventLog: () => eventLogOf(world),
+  };
 }
 
 async function play(
@@ -71,7 +75,7 @@ async function play(
   }
   write(world, random, 40);
   await clock.advance(QUIET_MS);
-  checks.value();
+  checks.recordRows();
   // The operator asks for changes of healthy replicas.
   for (const of of partsOf(model)) checks.decide(of);
   let numbers = numbersOf(world);
@@ -84,40 +88,40 @@ async function play(
     if (command === undefined) return;
     const line = lineOf(command);
     const refusal = trueRefusal(world, command);
-    // Under faults it may be done all the same: a tablet can be out of service by then.
+    // Checked before the faults: under faults a tablet can be out of service, and the reason no longer true.
     if (refusal !== undefined) {
-      judgeEnd(checks, { command, line, refusal, ...(await operator.types(line)) }, undefined);
+      checkResult(checks, { command, line, refusal, ...(await operator.types(line)) }, undefined);
     }
-    await operator.worksUnder(plan, outage, shape.seed, line);
-    await heal(world, outage.away);
+    await operator.typesDuringFaults(plan, outage, shape.seed, line);
+    await endFaults(world, outage.away);
     const last = await again(world, operator, line);
     const end = { command, line, refusal: trueRefusal(world, command), ...last };
-    const isDone = judgeEnd(checks, end, stats);
+    const isDone = checkResult(checks, end, stats);
     for (const [name, { rows }] of losses.since(({ name }) => !checks.unknowable.has(name))) {
-      checks.complain("no-row-lost", `${name}: ${rowCount(rows)} rows are gone after ${line}`);
+      checks.addViolation("no-row-lost", `${name}: ${rowCount(rows)} rows are gone after ${line}`);
     }
-    // A refused operation can advise another number of replicas: such commands name addreplica or delreplica.
+    // The advice after a refusal can change the number of replicas, by addreplica or delreplica.
     const isChosen = operator.lines.splice(0).some((one) => / (?:add|del)replica /.test(one));
     if (isDone && !isChosen) checkNumbers(world, checks, numbers, line);
     numbers = numbersOf(world);
   }
-  await operator.finishes();
+  await operator.typesUntilSettled();
 }
 
-/** A command that was typed while everything works, and its screen. */
+/** A command that was typed while all servers work, and its output. */
 interface Ended extends Typed {
   readonly command: ToolCommand;
   readonly line: string;
-  /** Why it cannot be done, by the model; undefined if it can, or is done. */
+  /** The reason for which it must be refused, by the model; undefined if it can be done, or is done. */
   readonly refusal: TrueRefusal | undefined;
 }
 
 /**
- * Whatever could be done is done, and whatever is not is refused for a reason that is true in the model, and said.
+ * An operation that can be done is done. Any other one is refused, and the output has the reason that is true in the model.
  *
  * @returns Whether it is done.
  */
-function judgeEnd(
+function checkResult(
   checks: Checks,
   { command, line, refusal, exitCode, text }: Ended,
   stats: Stats | undefined,
@@ -127,16 +131,16 @@ function judgeEnd(
   stats?.add("operations", `${command.cmd} ${end}`);
   const isRefused = exitCode === EXIT.refused && refusal !== undefined;
   if (isDone ? refusal !== undefined : !isRefused) {
-    checks.complain("done-or-refused", `${line}: ${end}, exit code ${exitCode}: ${text}`);
+    checks.addViolation("done-or-refused", `${line}: ${end}, exit code ${exitCode}: ${text}`);
   }
   for (const said of refusal?.said ?? []) {
     if (!text.includes(said))
-      checks.complain("done-or-refused", `${line}: not said: ${said}: ${text}`);
+      checks.addViolation("done-or-refused", `${line}: not said: ${said}: ${text}`);
   }
   return isDone;
 }
 
-/** Every partition has as many replicas as before, or as its table asks for: scaling makes it so. */
+/** Every partition has as many replicas as before, or as its table requires: scaling restores that number. */
 function checkNumbers(
   world: World,
   checks: Checks,
@@ -147,11 +151,14 @@ function checkNumbers(
     const now = part.partitionMeta.length;
     const number = numbers.get(name);
     if (now === number || now === table.replicaNum) continue;
-    checks.complain("converges", `${name} has ${now} replicas instead of ${number} after ${line}`);
+    checks.addViolation(
+      "converges",
+      `${name} has ${now} replicas instead of ${number} after ${line}`,
+    );
   }
 }
 
-/** Types a command until it has nothing left to do. @returns The last screen. */
+/** Types a command until it ends with exit code 0, a few times at most. @returns The last output. */
 async function again(world: World, operator: Operator, line: string): Promise<Typed> {
   for (let left = AGAIN_MAX; ; left -= 1) {
     const typed = await operator.types(line);
@@ -167,7 +174,7 @@ function numbersOf({ model }: World): Map<string, number> {
 }
 
 function lineOf(command: ToolCommand): string {
-  // Names of this story need no quotes.
+  // The names in these clusters need no quotes.
   return [TOOL, ...commandWords(command), CLUSTER_FLAGS].join(" ");
 }
 

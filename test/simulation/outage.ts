@@ -6,22 +6,22 @@ import type { World } from "./world.js";
 
 /** The result of an outage. */
 export interface Outage {
-  /** The events, as words for the statistics. */
+  /** The events, for the statistics. */
   readonly words: readonly string[];
-  /** Tablets that stay away until the very end. */
+  /** Tablets that never return. */
   readonly away: string[];
-  /** Tablets that come back some time after the recovery began, with the delay in milliseconds. */
+  /** Tablets that return during the recovery, with the delay in milliseconds. */
   readonly late: ReadonlyMap<string, number>;
 }
 
-/** Brings the cluster down, harms disks, and starts again what comes back. */
-export async function strike(world: World, shape: Shape): Promise<Outage> {
+/** Stops processes, damages disks, and restarts the processes that return. */
+export async function causeOutage(world: World, shape: Shape): Promise<Outage> {
   const random = streamOf(shape.seed, "outage");
   const { model } = world;
   const words: string[] = [];
   if (random.chance(0.7)) write(world, random, 30);
   await world.clock.advance(pick(random, [0, 20, 150, 3_000, 30_000]));
-  const hit = struck(world, random, words);
+  const hit = processesToStop(world, random, words);
   for (const name of hit) {
     if (model.tablets.has(name) && random.chance(0.3) && model.process(name).isUp) {
       model.powerLoss(name);
@@ -30,8 +30,8 @@ export async function strike(world: World, shape: Shape): Promise<Outage> {
     if (random.chance(0.2)) await world.clock.advance(spread(random, 1, 12_000));
   }
   const down = hit.filter((name) => model.tablets.has(name));
-  harm(world, random, down, words);
-  const outage = returns(random, down, words);
+  damageDisks(world, random, down, words);
+  const outage = planReturns(random, down, words);
   await world.clock.advance(pick(random, [0, 100, 15_000]));
   for (const name of hit) {
     if (!outage.away.includes(name) && !outage.late.has(name)) model.restart(name);
@@ -41,8 +41,8 @@ export async function strike(world: World, shape: Shape): Promise<Outage> {
   return outage;
 }
 
-/** The processes that stop: mostly every tablet, with or without the nameservers. */
-function struck(world: World, random: Random, words: string[]): string[] {
+/** The processes that stop: mostly all tablets, with or without the nameservers. */
+function processesToStop(world: World, random: Random, words: string[]): string[] {
   const { model } = world;
   const tablets = [...model.tablets.keys()];
   const nameservers = [...model.nameservers.keys()];
@@ -64,7 +64,7 @@ function struck(world: World, random: Random, words: string[]): string[] {
   return [];
 }
 
-function harm(world: World, random: Random, down: readonly string[], words: string[]): void {
+function damageDisks(world: World, random: Random, down: readonly string[], words: string[]): void {
   const { model } = world;
   for (const name of down) {
     if (random.chance(0.05)) {
@@ -85,13 +85,13 @@ function harm(world: World, random: Random, down: readonly string[], words: stri
   }
 }
 
-function returns(random: Random, down: readonly string[], words: string[]): Outage {
+function planReturns(random: Random, down: readonly string[], words: string[]): Outage {
   const away: string[] = [];
   const late = new Map<string, number>();
   for (const name of down) {
-    const fate = random.next();
-    if (fate < 0.07) away.push(name);
-    else if (fate < 0.15) late.set(name, spread(random, 100, 90_000));
+    const draw = random.next();
+    if (draw < 0.07) away.push(name);
+    else if (draw < 0.15) late.set(name, spread(random, 100, 90_000));
   }
   if (away.length > 0) words.push("tablet-away");
   if (late.size > 0) words.push("tablet-late");
@@ -99,9 +99,9 @@ function returns(random: Random, down: readonly string[], words: string[]): Outa
 }
 
 /**
- * Another operator began to load replicas by hand, rightly or wrongly. Not where another replica still
- * runs as leader: an ex-leader would replicate given-up rows to a replica that it still lists, and the
- * tool could not observe that later.
+ * Another operator began to load replicas by hand, in the right role or not. This excludes partitions in which a replica still
+ * runs as leader: an ex-leader would replicate given-up rows to a replica that it still lists, which the tool could not observe
+ * later.
  */
 function loadSome(world: World, random: Random, words: string[]): void {
   const { model } = world;
@@ -125,7 +125,7 @@ function loadSome(world: World, random: Random, words: string[]): void {
         storageMode: of.table.storageMode,
         replicas: [],
       });
-      world.note(`somebody loads ${of.name} on ${meta.endpoint}`);
+      world.note(`another operator loads ${of.name} on ${meta.endpoint}`);
       words.push("loaded-by-hand");
     }
   }

@@ -16,12 +16,12 @@ export interface Part {
   readonly table: TableInfo;
   readonly part: TablePartition;
   readonly id: { readonly tid: number; readonly pid: number };
-  /** Its identity, as commands take it. */
+  /** Its name as in commands, such as `db1.t0:3`. */
   readonly name: string;
 }
 
-/** The name of a partition in the complaints of the model. */
-export function complaintName({ table, part }: Part): string {
+/** The name of a partition in the faults that the model reports (`complaints` of the sandbox). */
+export function nameInFaults({ table, part }: Part): string {
   return `${tableName({ db: table.db, table: table.name })}/${part.pid}`;
 }
 
@@ -54,7 +54,7 @@ export function loadedAt(
   endpoint: string,
 ): LoadedReplica | undefined {
   const process = model.findProcess(endpoint);
-  if (process?.isAnswering !== true || isStranger(model, endpoint)) return undefined;
+  if (process?.isAnswering !== true || isForeignTablet(model, endpoint)) return undefined;
   return process.tablet?.replica(of.id.tid, of.id.pid);
 }
 
@@ -66,24 +66,23 @@ export function dirAt(model: SandboxModel, of: Part, endpoint: string): ReplicaD
 }
 
 /** Whether a tablet of another cluster answers at a tablet's address. */
-export function isStranger(model: SandboxModel, endpoint: string): boolean {
+export function isForeignTablet(model: SandboxModel, endpoint: string): boolean {
   return model.tablets.get(endpoint)?.ownDisk !== undefined;
 }
 
 /**
- * True if a tablet cannot be distinguished from one of another cluster: one answers at its address, or
- * the nameserver, which never checks, let it have a copy of a replica of another cluster. Both give the
- * same answers. The same holds for a tablet whose name leads elsewhere, or to whose address another
- * registered name leads too.
+ * True if a tablet cannot be distinguished from one of another cluster. Either one answers at its address, or an op of the
+ * nameserver, which never checks identities, copied a replica of another cluster to it: both give the same answers. The same
+ * holds for a tablet whose name leads to another address, or whose address belongs to another registered name too.
  */
-export function seemsStrange(model: SandboxModel, endpoint: string): boolean {
+export function seemsForeign(model: SandboxModel, endpoint: string): boolean {
   const dirs = [...(model.tablets.get(endpoint)?.disk.dirs() ?? [])];
   const isCopied = dirs.some(({ dir }) => dir.meta.db === FOREIGN_DB);
-  return isStranger(model, endpoint) || isCopied || isMisled(model, endpoint);
+  return isForeignTablet(model, endpoint) || isCopied || isAddressAmbiguous(model, endpoint);
 }
 
-/** Whether the name of a tablet does not lead to it alone. */
-export function isMisled(model: SandboxModel, endpoint: string): boolean {
+/** Whether a tablet's name leads to another address, or its address belongs to another registered name too. */
+export function isAddressAmbiguous(model: SandboxModel, endpoint: string): boolean {
   const address = model.findProcess(endpoint)?.address;
   const isRegistered = (other: string) =>
     model.tree.get(`${model.root}/nodes/${other}`) !== undefined;
@@ -117,8 +116,8 @@ export function intersect(runs: readonly Run[], other: readonly Run[]): Run[] {
 }
 
 /**
- * The entries that belong to the history that led last: what a leadership wrote above the number
- * with which a later one began was given up when that one was elected.
+ * The entries of the surviving history, that of the newest term: entries of an older term from the offset on with which a newer
+ * one began were given up by that election.
  */
 export function surviving(part: TablePartition, runs: readonly Run[]): Run[] {
   const kept: Run[] = [];

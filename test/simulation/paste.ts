@@ -7,77 +7,81 @@ import type { PartitionResult } from "../../src/model/report.js";
 import { opsPath } from "../../src/run/owner.js";
 import type { Random } from "../../src/sandbox/model/random.js";
 import { rowCount } from "../../src/sandbox/model/runs.js";
+import { ANOMALY_KINDS, type AnomalyName } from "./anomaly-kinds.js";
+import { checkPartitions } from "./check-report.js";
 import { Checks } from "./checkers.js";
 import { armClockSteps } from "./clocks.js";
-import { armFaults, type FaultPlan, faultPlans, heal, revive } from "./faults.js";
-import { live } from "./history.js";
-import { Losses, type Named, namedBefore } from "./named-loss.js";
-import { withHostileNames } from "./names.js";
-import { ODD_KINDS, type OddName } from "./odd-kinds.js";
-import { type Outage, strike } from "./outage.js";
+import { armFaults, endFaults, type FaultPlan, faultPlans, startIfDown } from "./faults.js";
+import { runHistory } from "./history.js";
+import { withHostileNames } from "./hostile-names.js";
+import { causeOutage, type Outage } from "./outage.js";
 import { findPart, type Part } from "./partitions.js";
-import { commandsIn, faultsOfText } from "./printed.js";
+import { commandsIn, faultsOfText } from "./printed-commands.js";
 import { pick, shapeOf, streamOf } from "./shape.js";
 import type { SimulationResult } from "./simulate.js";
-import { pictureOf, type Stats } from "./stats.js";
+import { Losses, lossStatedBefore, type StatedLoss } from "./stated-loss.js";
+import { partitionLines, type Stats } from "./stats.js";
 import { autoFailoverOf } from "./tool-run.js";
-import { plainLine, shellArguments, type Typed, typeLine } from "./typed.js";
-import { judgePartitions } from "./verdict.js";
-import { diaryOf, type Fate, type Mutation, startWorld, type World } from "./world.js";
+import { plainLine, shellArguments, type Typed, typeLine } from "./typed-command.js";
+import { type CallFault, eventLogOf, type Mutation, startWorld, type World } from "./world.js";
 
-/** Commands that the operator types once everything works again, and during faults, at most. */
+/** The largest number of commands that the operator types after the faults, and during them. */
 const TYPED_MAX = 14;
 const TYPED_IN_FAULTS_MAX = 3;
 
 /** Options of a seed of this kind. */
 export interface PasteOptions {
   readonly stats?: Stats;
-  /** Decisions of the tool that are replaced, to see whether a checker notices. */
+  /** Replaces decisions of the tool: a planted bug that a checker must detect. */
   readonly plant?: Partial<Rules>;
-  /** The oddity of the seed, in addition to its outage; `any` if left out. */
-  readonly odd?: OddName | undefined;
+  /** The anomaly of the seed, in addition to its outage; `any` if left out. */
+  readonly anomaly?: AnomalyName | undefined;
 }
 
 /**
- * Plays one seed: a cluster with hostile names, its life, an outage, a tablet that does not come back
- * or is of another cluster; then an operator who types `inspect` and the commands that it and
- * `recoverdata` print, and nothing else.
+ * Plays one seed: a cluster with hostile names and its history, an outage and an anomaly. Then the operator types `inspect` and
+ * the commands that it and `recoverdata` print, and no others.
  */
 export async function paste(seed: number, options: PasteOptions = {}): Promise<SimulationResult> {
-  const odd = ODD_KINDS[options.odd ?? "any"];
-  const shape = odd.shaped(withHostileNames(shapeOf(seed)));
+  const kind = ANOMALY_KINDS[options.anomaly ?? "any"];
+  const shape = kind.shaped(withHostileNames(shapeOf(seed)));
   const world = await startWorld(shape);
   const checks = new Checks(world, false);
-  const sound = { ...RULES };
+  const original = { ...RULES };
   // The commands run unchanged, so a bug is planted in the rules that all of them use.
   Object.assign(RULES, options.plant);
   try {
-    await live(world, shape);
-    const outage = await strike(world, shape);
-    const oddity = odd.make(world, shape, outage);
-    options.stats?.add("oddities", oddity.word);
+    await runHistory(world, shape);
+    const outage = await causeOutage(world, shape);
+    const anomaly = kind.apply(world, shape, outage);
+    options.stats?.add("anomalies", anomaly.word);
     const operator = new Operator(world, checks, streamOf(seed, "typed"), options.stats);
     operator.begin(outage);
-    oddity.begin();
-    for (const plan of faultPlans(shape)) await operator.worksUnder(plan, outage, seed);
-    oddity.end();
-    await heal(world, outage.away);
-    await operator.finishes();
+    anomaly.begin();
+    for (const plan of faultPlans(shape)) await operator.typesDuringFaults(plan, outage, seed);
+    anomaly.end();
+    await endFaults(world, outage.away);
+    await operator.typesUntilSettled();
   } catch (thrown) {
     const trace = thrown instanceof Error ? (thrown.stack ?? thrown.message) : messageOf(thrown);
-    checks.complain("bounded", trace);
+    checks.addViolation("bounded", trace);
   } finally {
-    Object.assign(RULES, sound);
+    Object.assign(RULES, original);
   }
-  return { seed, violations: checks.violations, documentedLosses: 0, diary: () => diaryOf(world) };
+  return {
+    seed,
+    violations: checks.violations,
+    documentedLosses: 0,
+    eventLog: () => eventLogOf(world),
+  };
 }
 
-/** A command on a screen, parsed. */
+/** A command in the output of another one, parsed. */
 interface Printed {
   readonly line: string;
   readonly name: string;
   readonly flags: ReadonlyMap<string, string>;
-  readonly named: Named;
+  readonly named: StatedLoss;
 }
 
 function printedIn(screen: string): Printed[] {
@@ -90,26 +94,26 @@ function printedIn(screen: string): Printed[] {
       }),
     );
     const name = flags.get("cmd") ?? words[0] ?? "";
-    return { line, name, flags, named: namedBefore(screen, line) };
+    return { line, name, flags, named: lossStatedBefore(screen, line) };
   });
 }
 
-/** Whether a command gives something up on the operator's word. */
-function isCostly({ flags }: Printed): boolean {
+/** Whether a command gives rows up by a decision of the operator. */
+function givesRowsUp({ flags }: Printed): boolean {
   return flags.has("lost") || flags.has("accept_data_loss") || flags.has("decisions");
 }
 
-/** The last entry that the nameserver saw of any replica. */
+/** The highest offset that the nameserver has seen of any replica. */
 function maxOffset({ partitionMeta }: TablePartition): bigint {
   let most = 0n;
   for (const { offset } of partitionMeta) if (offset > most) most = offset;
   return most;
 }
 
-/** An advice that needs nothing but its command. */
+/** Advice that requires only its command. */
 const RUN = /next(?: \([^)]*\))?: run: $/;
 
-const LOOKING = ["inspect", "showopstatus", "gettablestatus", "getfollower", "confget", "verify"];
+const READ_ONLY = ["inspect", "showopstatus", "gettablestatus", "getfollower", "confget", "verify"];
 
 /** A line of a file of decisions. */
 interface Decision {
@@ -120,7 +124,7 @@ interface Decision {
   }[];
 }
 
-/** Types commands as an operator does, and continues with those that the output gives. */
+/** An operator, who types commands and continues with those of the output. */
 export class Operator {
   readonly #world: World;
   readonly #checks: Checks;
@@ -132,7 +136,7 @@ export class Operator {
   onDamage: () => void = () => undefined;
   /** The value of auto_failover that the operators intend. */
   #autoFailover = false;
-  /** Commands about tablets that seemed lost, printed while faults were active. */
+  /** Commands that declare tablets lost, printed while faults were active. */
   readonly #old: Printed[] = [];
 
   constructor(world: World, checks: Checks, random: Random, stats: Stats | undefined) {
@@ -142,25 +146,25 @@ export class Operator {
     this.#stats = stats;
   }
 
-  /** The outage is over; from here on the tool is at work. */
+  /** Called after the outage: records the state before the first run, and checks every event from now on. */
   begin(outage: Outage): void {
     const world = this.#world;
     this.#autoFailover = autoFailoverOf(world);
     this.#checks.noteForks();
     this.#checks.noteHoles();
-    this.#checks.noteSpoiledDisks();
-    this.#checks.value();
+    this.#checks.noteDivergedDisks();
+    this.#checks.recordRows();
     world.clock.onTimer = () => this.#checks.afterEvent();
-    for (const line of pictureOf(world)) world.note(line);
+    for (const line of partitionLines(world)) world.note(line);
     for (const [name, delay] of outage.late) {
       world.clock.setTimer(delay, () => {
-        if (!outage.away.includes(name)) revive(world, name);
+        if (!outage.away.includes(name)) startIfDown(world, name);
       });
     }
   }
 
   /** Types commands while faults are active, except those that give rows up. */
-  async worksUnder(
+  async typesDuringFaults(
     plan: FaultPlan,
     { away }: Outage,
     seed: number,
@@ -174,7 +178,7 @@ export class Operator {
       listener: {
         beforeDamage: () => checks.checkRows(),
         afterDamage: () => {
-          checks.value();
+          checks.recordRows();
           checks.noteForks();
           this.onDamage();
         },
@@ -185,105 +189,107 @@ export class Operator {
       },
     });
     const { stop } = plan;
-    const before = (mutation: Mutation): Fate => {
+    const before = (mutation: Mutation): CallFault => {
       driver.onMutation(mutation);
       const isEnd =
         stop?.kind === "kill" &&
         "atMutation" in stop.when &&
         stop.when.atMutation === mutation.number;
-      if (!isEnd) return "go";
+      if (!isEnd) return "none";
       return "late" in stop.when && stop.when.late ? "killed-after" : "killed-before";
     };
     let screen = await this.types(first, before);
     for (let left = TYPED_IN_FAULTS_MAX - 1; left > 0; left -= 1) {
       this.#old.push(...printedIn(screen.text).filter((one) => one.flags.has("lost")));
-      const ways = printedIn(screen.text).filter((one) => !isCostly(one));
-      const line = ways.length === 0 ? plainLine("recoverdata") : pick(this.#random, ways).line;
+      const commands = printedIn(screen.text).filter((one) => !givesRowsUp(one));
+      const line =
+        commands.length === 0 ? plainLine("recoverdata") : pick(this.#random, commands).line;
       screen = await this.types(line, before);
     }
     driver.end();
   }
 
-  /**
-   * Called when all faults have ended: the printed commands must lead to a healthy cluster, or to a
-   * true decision.
-   */
-  async finishes(): Promise<void> {
+  /** Called after the faults: the printed commands must lead to a healthy cluster, or to decisions with a true reason. */
+  async typesUntilSettled(): Promise<void> {
     const world = this.#world;
     const checks = this.#checks;
     checks.checkRows();
-    checks.value();
-    checks.noteSpoiled();
-    const isCurious = this.#random.chance(0.3);
-    const acceptsCost = this.#random.chance(0.6);
+    checks.recordRows();
+    checks.noteDiverged();
+    const choosesAtRandom = this.#random.chance(0.3);
+    const acceptsLoss = this.#random.chance(0.6);
     const [old] = this.#old;
-    if (old !== undefined && acceptsCost && this.#random.chance(0.5)) await this.#typesOld(old);
+    if (old !== undefined && acceptsLoss && this.#random.chance(0.5))
+      await this.#typesFromOldOutput(old);
     let screen = await this.types(plainLine("inspect"));
     const tried = new Set<string>();
     for (let left = TYPED_MAX; left > 0; left -= 1) {
-      const ways = printedIn(screen.text).filter((one) => acceptsCost || !isCostly(one));
-      const way = isCurious
-        ? ways.length > 0
-          ? pick(this.#random, ways)
+      const commands = printedIn(screen.text).filter((one) => acceptsLoss || !givesRowsUp(one));
+      const command = choosesAtRandom
+        ? commands.length > 0
+          ? pick(this.#random, commands)
           : undefined
-        : ways.find((one) => !tried.has(one.line) && !LOOKING.includes(one.name));
-      if (way === undefined) {
+        : commands.find((one) => !tried.has(one.line) && !READ_ONLY.includes(one.name));
+      if (command === undefined) {
         if (screen.isInspect) break;
         screen = await this.types(plainLine("inspect"));
         continue;
       }
-      const picture = pictureOf(world).join("\n");
-      const next = await this.#pastes(way);
-      if (way.name === "changeleader" && screen.isInspect && next.exitCode === EXIT.refused) {
-        this.#checks.complain(
+      const picture = partitionLines(world).join("\n");
+      const next = await this.#typesPrinted(command);
+      if (command.name === "changeleader" && screen.isInspect && next.exitCode === EXIT.refused) {
+        this.#checks.addViolation(
           "advice-leads-on",
-          `${way.line} is advised and refused: ${next.text}`,
+          `${command.line} is advised and refused: ${next.text}`,
         );
       }
-      if (pictureOf(world).join("\n") === picture) tried.add(way.line);
+      if (partitionLines(world).join("\n") === picture) tried.add(command.line);
       else tried.clear();
       screen = next;
       if (left % 4 === 0) await world.clock.advance(30_000);
     }
-    await this.#typesPlainly();
-    this.#judge(await this.types(plainLine("inspect", "--output=json")));
+    await this.#followsAdvice();
+    this.#checkEnd(await this.types(plainLine("inspect", "--output=json")));
   }
 
-  /** A command from an old screen: by now the tablet may be back, and then it is refused. */
-  async #typesOld(way: Printed): Promise<void> {
-    const lost = way.flags.get("lost")?.split(",") ?? [];
+  /** A command from old output. If the tablet has returned by now, the command must be refused. */
+  async #typesFromOldOutput(command: Printed): Promise<void> {
+    const lost = command.flags.get("lost")?.split(",") ?? [];
     const isBack = lost.some((one) => this.#world.model.leader?.isHealthy(one) === true);
     if (!isBack) {
-      await this.#pastes(way);
+      await this.#typesPrinted(command);
       return;
     }
-    this.#stats?.add("typed", "from an old screen, of a tablet that is back");
-    const { exitCode, count } = await this.types(way.line);
+    this.#stats?.add("typed", "from old output, of a tablet that is back");
+    const { exitCode, count } = await this.types(command.line);
     if (exitCode !== EXIT.refused || count > 0) {
-      const what = `${way.line} is done, although the tablet is back`;
-      this.#checks.complain("loss-named", what);
+      const what = `${command.line} is done, although the tablet is back`;
+      this.#checks.addViolation("loss-named", what);
     }
   }
 
-  /** Types the first advised command, up to four times, whatever the operator has typed before. */
-  async #typesPlainly(): Promise<void> {
+  /** Types the first advised command, up to four times, even if it was typed before. */
+  async #followsAdvice(): Promise<void> {
     for (let left = 4; left > 0; left -= 1) {
       const screen = await this.types(plainLine("inspect"));
-      const way = printedIn(screen.text).find(
-        (one) => !isCostly(one) && !LOOKING.includes(one.name) && one.name !== "confset",
+      const command = printedIn(screen.text).find(
+        (one) => !givesRowsUp(one) && !READ_ONLY.includes(one.name) && one.name !== "confset",
       );
-      if (way === undefined) return;
+      if (command === undefined) return;
       const picture = await this.#problems();
-      const { text, exitCode } = await this.#pastes(way);
+      const { text, exitCode } = await this.#typesPrinted(command);
       if (exitCode === EXIT.refused) {
-        this.#checks.complain("advice-leads-on", `${way.line} is advised and refused: ${text}`);
+        this.#checks.addViolation(
+          "advice-leads-on",
+          `${command.line} is advised and refused: ${text}`,
+        );
       }
       await this.#world.clock.advance(30_000);
       if (picture !== (await this.#problems())) continue;
       const [again] = printedIn(text);
       if (again !== undefined && RUN.test(text.slice(0, text.indexOf(again.line)))) {
         const what = `${again.line} is advised again, and changes nothing: ${text}`;
-        this.#checks.complain("advice-leads-on", what);
+        this.#checks.addViolation("advice-leads-on", what);
       }
       return;
     }
@@ -307,12 +313,15 @@ export class Operator {
       .join("; ");
   }
 
-  async #pastes(way: Printed) {
-    this.#stats?.add("typed", `${way.name}${isCostly(way) ? " that costs" : ""}`);
-    this.#accepts(way);
-    const file = way.flags.get("decisions_out");
+  async #typesPrinted(command: Printed) {
+    this.#stats?.add(
+      "typed",
+      `${command.name}${givesRowsUp(command) ? " that gives rows up" : ""}`,
+    );
+    this.#accepts(command);
+    const file = command.flags.get("decisions_out");
     if (file !== undefined) rmSync(file, { force: true });
-    const named = this.#decides(way) ?? way.named;
+    const named = this.#decides(command) ?? command.named;
     const losses = new Losses(this.#world.model);
     const seen = new Map(
       this.#world.model.tables
@@ -321,36 +330,34 @@ export class Operator {
           table.tablePartition.map((part) => [`${table.tid}/${part.pid}`, maxOffset(part)]),
         ),
     );
-    const screen = await this.types(way.line);
-    // Rows that only the lost disk held cannot be named.
+    const screen = await this.types(command.line);
+    // The command cannot state rows that only the lost disk held.
     const lost = losses.since(({ name }) => !this.#checks.unknowable.has(name));
     let sum = 0n;
     const words: string[] = [];
     for (const [name, { of, rows }] of lost) {
       const known = seen.get(`${of.id.tid}/${of.id.pid}`) ?? 0n;
-      const nameable = way.flags.has("lost")
+      const statable = command.flags.has("lost")
         ? rows.flatMap((run) =>
             run.from > known ? [] : [{ ...run, to: run.to < known ? run.to : known }],
           )
         : rows;
-      if (rowCount(nameable) === 0) continue;
-      sum += BigInt(rowCount(nameable));
-      words.push(`${rowCount(nameable)} of ${name}`);
+      if (rowCount(statable) === 0) continue;
+      sum += BigInt(rowCount(statable));
+      words.push(`${rowCount(statable)} of ${name}`);
     }
     const { atMost } = named;
     if (atMost !== undefined && sum > atMost) {
-      this.#checks.complain(
+      this.#checks.addViolation(
         "loss-named",
-        `${way.line} cost ${words.join(", ")} rows, and ${atMost} were named`,
+        `${command.line} cost ${words.join(", ")} rows, and ${atMost} were named`,
       );
     }
     return screen;
   }
 
-  /**
-   * Fills in the file of decisions that is about to be applied, and records the losses that it names.
-   */
-  #decides({ flags }: Printed): Named | undefined {
+  /** Fills in the file of decisions before it is applied. @returns The loss that it states; undefined without a file. */
+  #decides({ flags }: Printed): StatedLoss | undefined {
     const file = flags.get("decisions");
     if (file === undefined || !existsSync(file)) return undefined;
     const [head = "", ...lines] = readFileSync(file, "utf8").trim().split("\n");
@@ -371,7 +378,7 @@ export class Operator {
     return { atMost };
   }
 
-  /** Records the losses that the operator accepts with a command. */
+  /** Records the losses that the operator accepts by a command. */
   #accepts({ flags }: Printed): void {
     for (const one of flags.get("lost")?.split(",") ?? []) this.#checks.lose(one);
     const text = flags.get("accept_data_loss");
@@ -391,19 +398,19 @@ export class Operator {
     return all.find((of) => of.name === text);
   }
 
-  /** Types a line and watches what it does. @returns The screen; `count`: how many changes other than of auto_failover it made. */
+  /** Types a line and checks each of its calls. @returns Its output; `count`: the number of its changes other than of auto_failover. */
   async types(
     line: string,
-    during?: (mutation: Mutation) => Fate,
+    during?: (mutation: Mutation) => CallFault,
   ): Promise<Typed & { readonly isInspect: boolean; readonly count: number }> {
     const checks = this.#checks;
     let count = 0;
-    const before = (mutation: Mutation): Fate => {
-      // auto_failover that a killed run left off is restored by any command, refused or not.
+    const before = (mutation: Mutation): CallFault => {
+      // Every command restores auto_failover after a killed run, even if the command itself is refused.
       if (mutation.method !== "ConfSet") count += 1;
       checks.checkRows();
       checks.beforeMutation(mutation);
-      return during?.(mutation) ?? "go";
+      return during?.(mutation) ?? "none";
     };
     this.lines.push(line);
     if (/ confset /.test(line)) this.#autoFailover = / true /.test(line);
@@ -413,36 +420,36 @@ export class Operator {
     for (const text of typed.text.split("\n")) this.#world.note(`| ${text}`);
     if (!line.includes("--output=json")) {
       for (const fault of faultsOfText(typed.text))
-        checks.complain("command-complete", `${line}: ${fault}`);
+        checks.addViolation("command-complete", `${line}: ${fault}`);
     }
-    if (typed.exitCode === 1) checks.complain("bounded", `${line}: ${typed.text}`);
+    if (typed.exitCode === 1) checks.addViolation("bounded", `${line}: ${typed.text}`);
     return { ...typed, isInspect: line.includes("ops inspect "), count };
   }
 
-  /** Judges the end by the output of `inspect`. */
-  #judge({ stdout }: Typed): void {
+  /** Compares the last output of `inspect` with the model. */
+  #checkEnd({ stdout }: Typed): void {
     const world = this.#world;
     const checks = this.#checks;
     const { partitions } = JSON.parse(stdout) as {
       readonly partitions: readonly (PartitionResult["id"] &
         Pick<PartitionResult, "problems"> & { readonly next: string })[];
     };
-    const told = partitions.map(({ tid, pid, problems, next }) => ({
+    const reported = partitions.map(({ tid, pid, problems, next }) => ({
       id: { tid, pid },
       status: "unhealthy" as const,
       problems: problems.map((one) => ({ ...one, endpoint: one.endpoint ?? undefined })),
       failure: undefined,
       next,
     }));
-    judgePartitions(world, checks, told, this.#stats);
-    // A run leaves it off while decisions are open, and its note gives this reason.
+    checkPartitions(world, checks, reported, this.#stats);
+    // A run leaves auto_failover off while decisions are open, and its marker says so.
     const note = world.tree.get(opsPath(world.model.root, "auto_failover"))?.data.toString();
     if (partitions.length > 0 && note?.includes('"leftOffSince"') === true) return;
     if (autoFailoverOf(world) !== this.#autoFailover) {
-      checks.complain("auto-failover-kept", `it is ${autoFailoverOf(world)} in the end`);
+      checks.addViolation("auto-failover-kept", `it is ${autoFailoverOf(world)} in the end`);
     }
     if (note !== undefined) {
-      checks.complain("auto-failover-kept", "the marker is left in the end");
+      checks.addViolation("auto-failover-kept", "the marker is left in the end");
     }
   }
 }

@@ -13,10 +13,10 @@ export function seedsOf(count: number): { readonly count: number; readonly base:
 }
 
 /**
- * Plays seeds one after another, prints the most frequent counts of `group`, and writes what `scripts/sim.js` adds up.
- * A single seed (`OPS_SEED`) prints its diary.
+ * Plays seeds one after another, prints the most frequent counts of `group`, and writes the figures that `scripts/sim.js` adds up.
+ * A single seed (`OPS_SEED`) prints its event log.
  *
- * @returns One line for each seed with a complaint: how to replay it, and its first complaint.
+ * @returns One line for each seed with a violation: how to replay it, and its first violation.
  */
 export async function playSeeds(
   { count, base }: ReturnType<typeof seedsOf>,
@@ -30,7 +30,7 @@ export async function playSeeds(
     const result = await play(seed, stats);
     losses += result.documentedLosses;
     if (result.violations.length > 0) failed.push(result);
-    if (OPS_SEED !== undefined) process.stdout.write(`${result.diary().join("\n")}\n`);
+    if (OPS_SEED !== undefined) process.stdout.write(`${result.eventLog().join("\n")}\n`);
   }
   process.stdout.write(`${stats.top(group, 40).join("\n")}\n`);
   const found = failed.map(({ seed, violations }) => ({ seed, violations }));

@@ -2,16 +2,16 @@ import type { ToolCommand } from "../../src/model/tool-command.js";
 import { partsOf } from "./partitions.js";
 import type { World } from "./world.js";
 
-/** Why an operation cannot be done in the state of the model, and how the tool has to say it. */
+/** The reason for which the model cannot execute an operation, and the texts with which the tool must report it. */
 export interface TrueRefusal {
   readonly reason: string;
-  /** Each of them is on the screen. */
+  /** The output must contain each of them. */
   readonly said: readonly string[];
 }
 
 /**
- * The reason for which a command has to be refused on a healthy cluster, by the model's own record. It shares no code with
- * the tool.
+ * The reason for which a command must be refused on a healthy cluster, by the model's own record. It shares no code with the
+ * tool.
  *
  * @returns Undefined if it can be done, or is done.
  */

@@ -23,21 +23,20 @@ import { pick, spread, streamOf } from "./shape.js";
 import type { Stats } from "./stats.js";
 import type { World } from "./world.js";
 
-/** Timestamp of the model's first rows, and the time between those of one key in tables whose rows expire. */
+/** The timestamp of the model's first rows, and the time between the rows of one key in tables whose rows expire. */
 const FIRST_TS = 1_700_000_000_000;
 const STEP_MS = 60_000;
 const ROWS_PER_STEP = 32;
-/** Keys of the model's first index, which has the most. */
+/** The number of keys of the model's first index, which has the most. */
 const KEYS_MAX = 16n;
 const MINUTE_MS = 60_000;
-/** Clocks of tablets differ by twice as much, at most. */
+/** The clocks of two tablets differ by twice this, at most. */
 const CLOCK_MS = 14_000;
 const LIMIT_MS = 4 * 3_600_000;
 
 /**
- * Compares the rows of every partition as `verify --deep` does, while clients write and rows expire,
- * and its result with the model: it must report no difference where there is none, and every difference
- * that there is.
+ * Compares the rows of every partition as `verify --deep` does, while clients write and rows expire. The result must report
+ * every difference that the model has, and no other.
  */
 export async function compareRowsOf(
   world: World,
@@ -57,14 +56,14 @@ export async function compareRowsOf(
     setIndexes(world, table.tid, indexes);
   }
   for (const of of parts) if (random.chance(0.2)) plant(world, of, random);
-  // The clocks differ by no more than the margin for rows that expire allows for.
+  // The clocks differ by no more than the margin for expiring rows covers.
   world.toolClockMs = 0;
   for (const tablet of world.model.tablets.values()) {
     tablet.clockAheadMs = random.below(2 * CLOCK_MS) - CLOCK_MS;
   }
   const writes = startWriting(world, random);
   const found = await deepResults(world, random, rules).catch((error: unknown) => {
-    checks.complain("rows-agree", `rows cannot be compared: ${messageOf(error)}`);
+    checks.addViolation("rows-agree", `rows cannot be compared: ${messageOf(error)}`);
     return [];
   });
   writes.stop();
@@ -73,7 +72,7 @@ export async function compareRowsOf(
     if (of === undefined) continue;
     stats?.add("rows", `${one.status}${expiring.has(one.id.tid) ? ", expiring" : ""}`);
     const wrong = disagreement(world, of, one, expiring.has(one.id.tid));
-    if (wrong !== undefined) checks.complain("rows-agree", `${of.name} ${wrong}`);
+    if (wrong !== undefined) checks.addViolation("rows-agree", `${of.name} ${wrong}`);
   }
 }
 
@@ -104,7 +103,7 @@ async function deepResults(
   return results;
 }
 
-/** Half of the tables keep all rows. The others lose some by age meanwhile, or by number. */
+/** Half of the tables keep all rows. In the others rows expire during the comparison, by age or by number. */
 function indexesFor(world: World, random: Random): readonly IndexSpec[] {
   const names = random.chance(0.3) ? ["idx", "idx2"] : ["idx"];
   const ageMs = world.clock.wallTime() - FIRST_TS;
@@ -128,7 +127,7 @@ function setIndexes(world: World, tid: number, indexes: readonly IndexSpec[]): v
   }
 }
 
-/** One row of one replica is lost, or another one. */
+/** One row of one replica is lost or replaced. */
 function plant(world: World, of: Part, random: Random): void {
   const { endpoint } = pick(random, of.part.partitionMeta);
   const replica = loadedAt(world.model, of, endpoint);
@@ -141,7 +140,7 @@ function plant(world: World, of: Part, random: Random): void {
   world.model.plantRow(at, number, pick(random, ["lost", "other"] as const));
 }
 
-/** Clients continue to write, a few rows at a time. */
+/** Clients write a few rows at a time. */
 function startWriting(world: World, random: Random): { stop(): void } {
   let isOver = false;
   const go = () => {
@@ -169,7 +168,7 @@ function collectGarbage(world: World, random: Random): void {
   const nowMs = world.clock.wallTime() + tablet.clockAheadMs;
   let last = replica.expiredTo;
   for (let number = last + 1n; number <= replica.offset; number += 1n) {
-    // At least so many rows of its key are newer, in any index; one of them may have its timestamp.
+    // A lower bound of the newer rows of its key, in any index; one of them may have the same timestamp.
     const rank = Number((replica.offset - number) / KEYS_MAX);
     const isGone = indexes.every((index) =>
       isExpired(index.ttl, timestampOf(number, index, isInMemory(replica)), rank, nowMs),
@@ -180,7 +179,7 @@ function collectGarbage(world: World, random: Random): void {
   replica.expiredTo = last;
 }
 
-/** The error in a result, by the model's replicas; undefined if it is right. */
+/** The error in a result, by the model's replicas; undefined if the result is right. */
 function disagreement(
   world: World,
   of: Part,

@@ -10,7 +10,7 @@ import type { World } from "./world.js";
 
 const LOOK_LIMIT_MS = 600_000;
 
-/** Makes a plan in a process of its own, and reads it back as it would be in its file. */
+/** Makes a plan in a separate process of the tool, and reads it back from the text of its file. */
 export async function savedPlanOf(world: World, method: Method | undefined): Promise<RecoveryPlan> {
   const tool = await world.open();
   const { signal } = new AbortController();
@@ -24,12 +24,14 @@ export async function savedPlanOf(world: World, method: Method | undefined): Pro
 }
 
 /**
- * Marks a replica not alive that a plan takes for alive, as another client would between the plan and
- * its execution.
+ * Marks a replica not alive that a plan expects to be alive, as another client could between the plan and its execution.
  *
- * @returns A function that undoes it; undefined if there is no such replica.
+ * @returns A function that marks it alive again; undefined if there is no such replica.
  */
-export function meddleWith({ model, note }: World, plan: RecoveryPlan): (() => void) | undefined {
+export function markReplicaDead(
+  { model, note }: World,
+  plan: RecoveryPlan,
+): (() => void) | undefined {
   for (const planned of plan.partitions) {
     const of = findPart(model, planned.id);
     const meta = of?.part.partitionMeta.find((one) => one.isAlive);
@@ -38,7 +40,7 @@ export function meddleWith({ model, note }: World, plan: RecoveryPlan): (() => v
       meta.isAlive = isAlive;
       model.tables.save(of.table);
     };
-    note(`somebody marks ${of.name} at ${meta.endpoint} dead`);
+    note(`another client marks ${of.name} at ${meta.endpoint} not alive`);
     mark(false);
     return () => mark(true);
   }

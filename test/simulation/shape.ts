@@ -2,8 +2,8 @@ import type { ModelOptions, TableSpec } from "../../src/sandbox/model/model-type
 import { type Random, seededRandom } from "../../src/sandbox/model/random.js";
 
 /**
- * The naming of a cluster with an entry in `map/names` for each server: `names`: tablets have names of
- * their own; `empty`: the endpoint is the address and the entry is empty.
+ * The entries of a cluster in `map/names`: `names`: tablets have server names; `empty`: the endpoint is the address and the
+ * entry is empty.
  */
 export type Naming = "names" | "empty";
 
@@ -31,7 +31,7 @@ export function some<T>(random: Random, items: readonly T[], probability: number
   return items.filter(() => random.chance(probability));
 }
 
-/** A number between `min` and `max`; small ones as likely as large ones. */
+/** A number between `min` and `max`, distributed evenly on a logarithmic scale. */
 export function spread(random: Random, min: number, max: number): number {
   return Math.round(min * (max / min) ** random.next());
 }
@@ -43,11 +43,11 @@ const SALTS = {
   faults: 4,
   end: 5,
   clocks: 6,
-  odd: 7,
+  anomaly: 7,
   rows: 8,
   names: 9,
   typed: 10,
-  oddLater: 11,
+  anomalyDelay: 11,
   backup: 12,
   naming: 13,
   addresses: 14,
@@ -55,7 +55,7 @@ const SALTS = {
   life: 16,
 };
 
-/** Numbers of their own for each part of a simulation, so that a change of one leaves the others. */
+/** A separate sequence of random numbers for each part of a simulation, so that a change of one part does not change the others. */
 export function streamOf(seed: number, part: keyof typeof SALTS): Random {
   return seededRandom(Math.imul(seed, 2_654_435_761) + SALTS[part] * 40_503);
 }

@@ -13,7 +13,7 @@ export class Stats {
     this.#groups.set(group, counts);
   }
 
-  /** One line a group: how many distinct ones, out of how many. */
+  /** One line for each group: the number of distinct words, and of all. */
   lines(): string[] {
     return [...this.#groups].map(([group, counts]) => {
       const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
@@ -21,7 +21,7 @@ export class Stats {
     });
   }
 
-  /** The most frequent ones of a group. */
+  /** The most frequent words of a group, with their counts. */
   top(group: string, count: number): string[] {
     return [...(this.#groups.get(group) ?? [])]
       .sort((a, b) => b[1] - a[1])
@@ -68,8 +68,8 @@ function runWord(world: World, of: Part, endpoint: string): string {
   return `${replica.role}${isServing(replica) ? "" : ",loading"}`;
 }
 
-/** Every partition with its term history, flags and offsets, for reading. */
-export function pictureOf(world: World): string[] {
+/** One line for each partition: its term history, and the flags, offsets and log of each replica. */
+export function partitionLines(world: World): string[] {
   return partsOf(world.model).map((of) => {
     const terms = of.part.termOffset.map((pair) => `${pair.term}@${pair.offset}`).join(",");
     const replicas = of.part.partitionMeta.map((meta) => {
@@ -80,7 +80,7 @@ export function pictureOf(world: World): string[] {
         .join(" ");
       return `${meta.endpoint} ${flags} seen ${meta.offset} snapshot ${dir?.snapshot?.offset ?? "-"} log [${runs ?? "none"}]`;
     });
-    return `picture: ${of.name} terms ${terms}: ${replicas.join("; ")}`;
+    return `partition: ${of.name} terms ${terms}: ${replicas.join("; ")}`;
   });
 }
 

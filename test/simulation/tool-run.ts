@@ -28,16 +28,13 @@ const LIMITS: Limits = {
 };
 const HOUR_MS = 3_600_000;
 const RUN_LIMIT_MS = 4 * HOUR_MS;
-/** A run waits this long for the lock of one that was killed. */
+/** The time for which a run waits for the lock of a killed run. */
 const LOCK_WAIT_MS = 60_000;
 
 /** The end of a run; undefined if its process was killed. */
 export type RunResult = RecoverResult | { readonly thrown: unknown } | undefined;
 
-/**
- * A bug that is planted in a run, to see whether a checker finds it. Fields that are left out are not
- * changed.
- */
+/** A bug that is planted in a run, which a checker must detect. Fields that are left out change nothing. */
 export interface Planted {
   /** Decisions that are replaced. */
   readonly rules?: Partial<Rules>;
@@ -57,9 +54,9 @@ export async function runTool(
     readonly method?: Method | undefined;
     /** The accepted leaders where rows may be given up, by `partitionName`. */
     readonly accept?: ReadonlyMap<string, string> | undefined;
-    /** Tablets that the operator calls lost. */
+    /** Tablets that the operator declares lost. */
     readonly lost?: ReadonlySet<string> | undefined;
-    /** The number of rows that may be given up with them, in sum. */
+    /** The number of rows that may be given up with them, in total. */
     readonly acceptsLossOfLost?: Loss | undefined;
     /** A saved plan to execute. */
     readonly planned?: RecoveryPlan | undefined;
@@ -83,7 +80,7 @@ export async function runTool(
   };
   const rootPath = world.model.root;
   const parts = {
-    cluster: plant.cluster === undefined ? tool.cluster : spoiled(tool.cluster, plant.cluster),
+    cluster: plant.cluster === undefined ? tool.cluster : wrapCluster(tool.cluster, plant.cluster),
     zk: tool.zk,
     rootPath,
     owner: ownerOf(tool),
@@ -130,15 +127,15 @@ export async function runTool(
   return result;
 }
 
-/** A cluster that misbehaves, whichever attempt uses it. */
-function spoiled(cluster: Cluster, spoil: (cluster: Cluster) => Cluster): Cluster {
+/** Wraps a cluster, and those that it makes for further attempts. */
+function wrapCluster(cluster: Cluster, wrap: (cluster: Cluster) => Cluster): Cluster {
   return {
-    ...spoil(cluster),
-    repeatingWhile: (permit) => spoiled(cluster.repeatingWhile(permit), spoil),
+    ...wrap(cluster),
+    repeatingWhile: (permit) => wrapCluster(cluster.repeatingWhile(permit), wrap),
   };
 }
 
-/** A process of another machine each time: no run can tell whether it has ended. */
+/** Each process is on a machine of its own, so that no run can check whether another one has ended. */
 function ownerOf({ id: run }: ToolProcess): RunOwner {
   return {
     runId: `run-${run}`,
@@ -161,7 +158,7 @@ export function notRestoredOf(result: RecoverResult): string | undefined {
   return "report" in result ? result.report.autoFailover.notRestored : result.notRestored;
 }
 
-/** The value as the cluster has it, or will have it with its next nameserver. */
+/** The value of the leading nameserver, or the stored one that the next nameserver will read. */
 export function autoFailoverOf(world: World): boolean {
   const { model } = world;
   return (
@@ -170,7 +167,7 @@ export function autoFailoverOf(world: World): boolean {
   );
 }
 
-/** An ending in words, for counting. */
+/** The end of a run in words, for the statistics. */
 export function endingOf(result: RunResult, isStopped: boolean): string {
   const how = isStopped ? "stopped, " : "";
   if (result === undefined) return "killed";

@@ -8,30 +8,27 @@ import {
   acceptsWrites,
   dirAt,
   heldOf,
-  isMisled,
+  isAddressAmbiguous,
   loadedAt,
   type Part,
-  seemsStrange,
+  seemsForeign,
   surviving,
 } from "./partitions.js";
 import type { World } from "./world.js";
 
-/**
- * The causes, as the model knows them, for which a partition cannot be healed without a decision of the
- * operator; empty if there is none.
- */
+/** The causes, by the model, for which a partition cannot be recovered without a decision of the operator. */
 export function trueCauses(world: World, of: Part): string[] {
   const { model } = world;
   const causes: string[] = [];
   const metas = of.part.partitionMeta;
   const isAway = (endpoint: string) =>
-    seemsStrange(model, endpoint) ||
+    seemsForeign(model, endpoint) ||
     !model.process(endpoint).isAnswering ||
     model.leader?.isHealthy(endpoint) !== true;
   const away = metas.filter((meta) => isAway(meta.endpoint)).map((meta) => meta.endpoint);
   if (away.length > 0) causes.push(`tablet-away ${away.join()}`);
   if (isBlocked(world, of)) causes.push("op-blocked");
-  // Acknowledged rows that are on no disk any more: only an operator can give them up.
+  // Acknowledged rows that are on no disk any more: only the operator can give them up.
   const held = highestOffset(surviving(of.part, heldOf(model, of)));
   if (highestOffset(surviving(of.part, model.ledger.of(of.id))) > held) causes.push("rows-gone");
   const strange = metas.filter((meta) => hasUnknownTerm(model, of, meta.endpoint));
@@ -54,8 +51,8 @@ export function trueCauses(world: World, of: Part): string[] {
         (hasSurplus(world, of, meta) || holdsOthers(model, of, meta, leaderRuns)),
     );
     if (surplus.length > 0) causes.push(`ahead ${surplus.map((meta) => meta.endpoint).join()}`);
-    // A follower that starts from nothing cannot get the entries that its leader lacks: where an operator
-    // let it lead.
+    // If the operator let a replica with a hole in its log lead, a follower that starts from nothing cannot get the missing
+    // entries.
     if (BigInt(rowCount(leaderRuns)) < own) {
       const followers = metas.filter((meta) => meta !== serving).map((meta) => meta.endpoint);
       causes.push(`hole ${followers.join()}`);
@@ -69,8 +66,8 @@ export function trueCauses(world: World, of: Part): string[] {
 }
 
 /**
- * True if a replica holds entries of the history that the leader lacks, whatever their numbers are: the leader lost them,
- * and wrote others under the same numbers.
+ * True if a replica holds entries of the surviving history that the leader lacks. Offsets need not show it: a leader that lost
+ * entries writes other ones under the same numbers.
  */
 function holdsOthers(
   model: World["model"],
@@ -82,18 +79,18 @@ function holdsOthers(
   return subtract(surviving(of.part, runs), leaderRuns).length > 0;
 }
 
-/** The highest number of any entry. A leader that lost entries writes their numbers again, so it need not be the last. */
+/** The highest number of any entry. It need not be that of the last entry: a leader that lost entries reuses their numbers. */
 function highestOffset(runs: readonly Run[]): bigint {
   let highest = 0n;
   for (const { to } of runs) if (to > highest) highest = to;
   return highest;
 }
 
-/** Whether an op of the partition waits for a tablet that the nameserver calls healthy, and that no call reaches. */
+/** Whether an op of the partition waits for a tablet that no call reaches although the nameserver counts it as healthy. */
 function isBlocked({ model }: World, { table, part }: Part): boolean {
   const server = model.leader;
   const isHeld = [...model.tablets.keys()].some(
-    (endpoint) => server?.isHealthy(endpoint) === true && isMisled(model, endpoint),
+    (endpoint) => server?.isHealthy(endpoint) === true && isAddressAmbiguous(model, endpoint),
   );
   const ops = server?.ops.list() ?? [];
   return (
@@ -108,7 +105,10 @@ function isBlocked({ model }: World, { table, part }: Part): boolean {
   );
 }
 
-/** Whether a replica that is not loaded has a snapshot, or one that is not on record as leader leads, in a term that the record does not know. */
+/**
+ * Whether a replica shows a term that the record does not have: the term of its snapshot if it is not loaded, or its own if it
+ * runs as leader and is not flagged leader and alive.
+ */
 export function hasUnknownTerm(model: World["model"], of: Part, endpoint: string): boolean {
   const newest = of.part.termOffset.at(-1)?.term ?? 0n;
   const snapshot = dirAt(model, of, endpoint)?.snapshot;
@@ -119,7 +119,7 @@ export function hasUnknownTerm(model: World["model"], of: Part, endpoint: string
   return loaded.role === "leader" && !isOnRecord && loaded.term > newest;
 }
 
-/** Whether an ex-leader has, or is known to have, entries behind the beginning of the newest leadership. */
+/** Whether an ex-leader has, or had when it was last seen, entries from the beginning of the newest leadership on. */
 function hasSurplus({ model }: World, of: Part, meta: PartitionMeta): boolean {
   const begun = of.part.termOffset.length > 1 ? of.part.termOffset.at(-1)?.offset : undefined;
   if (!meta.isLeader || begun === undefined) return false;
@@ -142,7 +142,7 @@ function leaderCauses({ model }: World, of: Part): string[] {
   }));
   const begun = (of.part.termOffset.at(-1)?.offset ?? 1n) - 1n;
   if (offsets.every(({ offset }) => offset < begun)) causes.push("history-says-more");
-  // Several led, all are marked not alive, and no call shows whose entries are of the newest term.
+  // Several replicas led, all are marked not alive, and no call shows which entries are of the newest term.
   const change = of.part.termOffset[1]?.offset;
   const reaching = offsets.filter(({ offset }) => change !== undefined && offset >= change);
   const isKnown = reaching.some(
@@ -151,7 +151,7 @@ function leaderCauses({ model }: World, of: Part): string[] {
   if (alive.length === 0 && flagged.length > 1 && reaching.length > 1 && !isKnown) {
     causes.push("leaderships-parted");
   }
-  // The newest leadership wrote nothing: what an ex-leader holds beyond its beginning could still be kept.
+  // The newest leadership wrote nothing, so the entries of an ex-leader beyond its beginning could still be kept.
   const isUnwritten = entitled.every((meta) => lastOffset(runsAt(model, of, meta)) <= begun);
   const isExLeader = (meta: PartitionMeta) => meta.isLeader && !entitled.includes(meta);
   const reaches = (meta: PartitionMeta) => lastOffset(runsAt(model, of, meta)) > begun;
@@ -178,7 +178,7 @@ function leaderCauses({ model }: World, of: Part): string[] {
   return causes;
 }
 
-/** Whether an op failed that had made, or tried to make, the leader replicate to an ex-leader again. */
+/** Whether an op failed that may have made the leader replicate to an ex-leader again. */
 function mayFollowUnflagged(model: World["model"], { table, part }: Part): boolean {
   return (model.leader?.ops.list() ?? []).some(
     ({ info }) =>
@@ -195,9 +195,9 @@ function runsAt(model: World["model"], of: Part, meta: PartitionMeta) {
 }
 
 /**
- * Followers that refuse their leader for ever: an election fenced them with a newer term than the one
- * it leads. Their logs fit, so that RecoverTable reloads nothing (OpenMLDB 0.9:
- * kReAddReplicaSimplifyOP), and the documented method has no other way; the direct one reloads them.
+ * Followers that refuse their leader permanently: an election fenced them with a newer term than that of the leader. Their logs
+ * fit, so RecoverTable does not reload them (OpenMLDB 0.9: kReAddReplicaSimplifyOP), and the documented method has no other call
+ * that does. The direct method reloads them.
  */
 export function fencedFollowers({ model }: World, of: Part): string[] {
   const leader = of.part.partitionMeta.find((meta) => acceptsWrites(model, of, meta));
@@ -208,9 +208,7 @@ export function fencedFollowers({ model }: World, of: Part): string[] {
     : endpoints.filter((endpoint) => (loadedAt(model, of, endpoint)?.term ?? 0n) > led);
 }
 
-/**
- * Followers of a disk table on wiped disks: no call distinguishes them from those that cannot be read.
- */
+/** Followers of a disk table on wiped disks: no call distinguishes them from followers that cannot be read. */
 function emptyDisks({ model }: World, of: Part): string[] {
   if (of.table.storageMode === StorageMode.kMemory) return [];
   return of.part.partitionMeta
@@ -219,10 +217,7 @@ function emptyDisks({ model }: World, of: Part): string[] {
     .filter((endpoint) => dirAt(model, of, endpoint)?.meta.schema === undefined);
 }
 
-/**
- * True if one problem that a report names is true of the model; undefined if the model cannot decide
- * it.
- */
+/** Whether a reported problem exists in the model; undefined if the model cannot check it. */
 export function isTrueProblem(
   world: World,
   of: Part,
@@ -242,7 +237,7 @@ export function isTrueProblem(
     case "tablet-silent":
       return (
         endpoint !== undefined &&
-        (!model.process(endpoint).isAnswering || isMisled(model, endpoint))
+        (!model.process(endpoint).isAnswering || isAddressAmbiguous(model, endpoint))
       );
     case "not-loaded":
       return replica === undefined;

@@ -45,10 +45,10 @@ export interface Mutation {
   readonly request: Readonly<Record<string, unknown>>;
 }
 
-/** The fate of a tool process at one of its mutations. */
-export type Fate =
-  /** Nothing special. */
-  | "go"
+/** A fault of a tool process at one of its mutations. */
+export type CallFault =
+  /** No fault. */
+  | "none"
   /** The process is killed before the call leaves it. */
   | "killed-before"
   /** The call has its effect, and the process is killed before it sees the answer. */
@@ -59,7 +59,7 @@ export type Fate =
 /** Listens to one tool process. */
 export interface ToolWatcher {
   /** Called just before a mutation leaves the process. */
-  before?(mutation: Mutation): Fate;
+  before?(mutation: Mutation): CallFault;
   /** Called when its answer (or its failure) has come back. */
   after?(mutation: Mutation): void;
 }
@@ -67,11 +67,11 @@ export interface ToolWatcher {
 /** How a process of the tool is started. */
 export interface ToolOptions {
   readonly watcher?: ToolWatcher;
-  /** Ends the calls of its clients. */
+  /** Aborts the calls of its clients. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One process of the tool: its own clients, which can be killed like a process. */
+/** One process of the tool, with its own clients. It can be killed. */
 export interface ToolProcess {
   /** Counts the processes of a world, from 1. */
   readonly id: number;
@@ -80,7 +80,7 @@ export interface ToolProcess {
   /** kill -9: its calls end; its ephemeral nodes in ZooKeeper end with its session. */
   kill(): void;
   isKilled(): boolean;
-  /** The process ends by itself after its work. */
+  /** The process exits after its work; its session ends at once. */
   exit(): void;
   /** Its ZooKeeper session expires, with its lock, and a new one begins. */
   loseSession(): void;
@@ -103,9 +103,9 @@ export interface World {
   readonly clock: WatchedClock;
   readonly model: SandboxModel;
   readonly tree: ZnodeTree;
-  /** The changes of the cluster and the calls of the tool, oldest first. */
-  readonly diary: { readonly at: number; readonly what: string }[];
-  /** Processes of the tool so far. */
+  /** The events that are not the model's own: faults, calls and output of the tool, oldest first. */
+  readonly eventLog: { readonly at: number; readonly what: string }[];
+  /** The number of processes of the tool so far. */
   processes: number;
   /** The process that was started last. */
   tool: ToolProcess | undefined;
@@ -115,7 +115,7 @@ export interface World {
   toolClockMs: number;
   /** Whether the clock of a nameserver was set: its times cannot be compared with earlier ones. */
   hasSetNameserverClock: boolean;
-  /** Tablets that never come back under their endpoint. */
+  /** Tablets that never return under their endpoint. */
   readonly gone: Set<string>;
   note(what: string): void;
   /** Starts a process of the tool. */
@@ -125,7 +125,7 @@ export interface World {
 const RPC_TIMEOUT_MS = 10_000;
 /** The time for which the tool's ephemeral nodes in ZooKeeper outlive it. */
 export const TOOL_SESSION_MS = 6_000;
-const ZK_PATIENCE_MS = 2_000;
+const ZK_TIMEOUT_MS = 2_000;
 
 /** Starts a cluster of tablets at a:9527, b:9527, ... and nameservers at n1:6527, n2:6527, ... */
 export async function startWorld(shape: {
@@ -154,19 +154,19 @@ export async function startWorld(shape: {
     nameservers: Array.from({ length: shape.nameservers }, (_, i) => spec(`n${i + 1}`, 6527)),
     options: shape.options,
   });
-  const diary: { at: number; what: string }[] = [];
+  const eventLog: { at: number; what: string }[] = [];
   const world: World = {
     clock,
     model,
     tree,
-    diary,
+    eventLog,
     processes: 0,
     tool: undefined,
     isZooKeeperDown: false,
     toolClockMs: 0,
     hasSetNameserverClock: false,
     gone: new Set(),
-    note: (what) => diary.push({ at: clock.now(), what }),
+    note: (what) => eventLog.push({ at: clock.now(), what }),
     open: (options = {}) => openTool(world, options),
   };
   model.start();
@@ -180,19 +180,19 @@ function never<T>(): Promise<T> {
 
 async function openTool(world: World, { watcher = {}, signal }: ToolOptions): Promise<ToolProcess> {
   const session = { zk: treeZooKeeper(world.tree) };
-  const life: Life = {
+  const state: ProcessState = {
     isKilled: false,
     end(sessionMs) {
-      if (life.isKilled) return;
-      life.isKilled = true;
+      if (state.isKilled) return;
+      state.isKilled = true;
       world.clock.setTimer(sessionMs, () => void session.zk.close());
     },
   };
-  const zk = mortalZooKeeper(world, session, life);
+  const zk = killableZooKeeper(world, session, state);
   const cluster = await createCluster({
     zk,
-    transport: mortalTransport(world, watcher, life),
-    clock: mortalClock(world, life),
+    transport: killableTransport(world, watcher, state),
+    clock: killableClock(world, state),
     rootPath: world.model.root,
     rpcTimeoutMs: RPC_TIMEOUT_MS,
     signal,
@@ -202,11 +202,11 @@ async function openTool(world: World, { watcher = {}, signal }: ToolOptions): Pr
     id: world.processes,
     cluster,
     zk,
-    isKilled: () => life.isKilled,
-    kill: () => life.end(TOOL_SESSION_MS),
-    exit: () => life.end(0),
+    isKilled: () => state.isKilled,
+    kill: () => state.end(TOOL_SESSION_MS),
+    exit: () => state.end(0),
     loseSession() {
-      if (life.isKilled) return;
+      if (state.isKilled) return;
       const old = session.zk;
       session.zk = treeZooKeeper(world.tree);
       void old.close();
@@ -215,50 +215,55 @@ async function openTool(world: World, { watcher = {}, signal }: ToolOptions): Pr
   return world.tool;
 }
 
-interface Life {
+interface ProcessState {
   isKilled: boolean;
-  /** Kills the process; its session ends so many milliseconds later. */
+  /** Ends the process; its session in ZooKeeper ends so many milliseconds later. */
   end(sessionMs: number): void;
 }
 
-/** Settles as `work` does, unless the process was killed: then it never settles. */
-function unless<T>(life: Life, work: Promise<T>): Promise<T> {
+/** Settles as `work` does, unlessKilled the process was killed: then it never settles. */
+function unlessKilled<T>(state: ProcessState, work: Promise<T>): Promise<T> {
   return work.then(
-    (value) => (life.isKilled ? never<T>() : value),
-    (error: unknown) => (life.isKilled ? never<T>() : Promise.reject(error as Error)),
+    (value) => (state.isKilled ? never<T>() : value),
+    (error: unknown) => (state.isKilled ? never<T>() : Promise.reject(error as Error)),
   );
 }
 
-/** Each process measures time from its own start; the wall clock is the machine's. */
-function mortalClock(world: World, life: Life): Clock {
+/** `now` counts from the start of the process; `wallTime` is that of the machine. */
+function killableClock(world: World, state: ProcessState): Clock {
   const { clock } = world;
-  const bornAt = clock.now();
+  const startedAt = clock.now();
   return {
-    now: () => clock.now() - bornAt,
+    now: () => clock.now() - startedAt,
     wallTime: () => clock.wallTime() + world.toolClockMs,
-    sleep: (ms, signal) => (life.isKilled ? never() : unless(life, clock.sleep(ms, signal))),
+    sleep: (ms, signal) =>
+      state.isKilled ? never() : unlessKilled(state, clock.sleep(ms, signal)),
   };
 }
 
-/** While ZooKeeper is down its clients get errors; their sessions end when it takes too long. */
-function mortalZooKeeper(world: World, session: { zk: ZooKeeper }, life: Life): ZooKeeper {
+/** While ZooKeeper is down its clients get errors, and their sessions end after the session timeout. */
+function killableZooKeeper(
+  world: World,
+  session: { zk: ZooKeeper },
+  state: ProcessState,
+): ZooKeeper {
   let isWatched = false;
   const loseSession = () => {
     isWatched = false;
-    if (!world.isZooKeeperDown || life.isKilled) return;
+    if (!world.isZooKeeperDown || state.isKilled) return;
     world.note("the tool's session ends");
     const old = session.zk;
     session.zk = treeZooKeeper(world.tree);
     void old.close();
   };
   const act = async <T>(work: (zk: ZooKeeper) => Promise<T>): Promise<T> => {
-    if (life.isKilled) return never();
+    if (state.isKilled) return never();
     if (world.isZooKeeperDown) {
       if (!isWatched) world.clock.setTimer(TOOL_SESSION_MS, loseSession);
       isWatched = true;
-      await unless(life, world.clock.sleep(ZK_PATIENCE_MS));
+      await unlessKilled(state, world.clock.sleep(ZK_TIMEOUT_MS));
     }
-    if (!world.isZooKeeperDown) return unless(life, work(session.zk));
+    if (!world.isZooKeeperDown) return unlessKilled(state, work(session.zk));
     throw new OpsError({
       code: "zookeeper-failed",
       message: "ZooKeeper does not answer",
@@ -279,25 +284,25 @@ function mortalZooKeeper(world: World, session: { zk: ZooKeeper }, life: Life): 
   };
 }
 
-function mortalTransport(world: World, watcher: ToolWatcher, life: Life): Transport {
+function killableTransport(world: World, watcher: ToolWatcher, state: ProcessState): Transport {
   const inner = modelTransport(world.model);
   let mutations = 0;
   const watched = async <T>(mutation: Mutation, work: () => Promise<T>): Promise<T> => {
     world.note(`tool: ${describe(mutation)}`);
-    const fate = watcher.before?.(mutation) ?? "go";
-    if (fate === "killed-before" || life.isKilled) {
-      life.end(TOOL_SESSION_MS);
+    const fault = watcher.before?.(mutation) ?? "none";
+    if (fault === "killed-before" || state.isKilled) {
+      state.end(TOOL_SESSION_MS);
       return never();
     }
     const end = () => {
-      if (fate === "killed-after") life.end(TOOL_SESSION_MS);
+      if (fault === "killed-after") state.end(TOOL_SESSION_MS);
       watcher.after?.(mutation);
     };
-    const work_ = work();
-    // Registered before the caller's own listener, so that the watcher acts first.
-    work_.then(end, end);
-    const answer = await unless(life, work_);
-    if (fate !== "answer-lost") return answer;
+    const answered = work();
+    // Registered before the caller's own listener, so that the watcher runs first.
+    answered.then(end, end);
+    const answer = await unlessKilled(state, answered);
+    if (fault !== "answer-lost") return answer;
     throw new OpsError({
       code: "unreachable",
       message: `${mutation.called}: connection reset`,
@@ -306,9 +311,9 @@ function mortalTransport(world: World, watcher: ToolWatcher, life: Life): Transp
   };
   return {
     unary: (address, method, request, options) => {
-      if (life.isKilled) return never();
+      if (state.isKilled) return never();
       const work = () => inner.unary(address, method, request, options);
-      if (!MUTATIONS.has(method.name)) return unless(life, work());
+      if (!MUTATIONS.has(method.name)) return unlessKilled(state, work());
       mutations += 1;
       const called = world.model.findProcess(address)?.endpoint ?? address;
       return watched({ number: mutations, ...fieldsOf(called, method, request) }, work);
@@ -341,10 +346,10 @@ export function describe(mutation: Mutation): string {
   return `${mutation.method} at ${mutation.called} ${fields}`;
 }
 
-/** Everything that happened in a world, by the model and by the tool, one line each. */
-export function diaryOf(world: World): string[] {
+/** All events of a world, those of the model and those of the tool, one line each. */
+export function eventLogOf(world: World): string[] {
   const start = world.model.events[0]?.at ?? 0;
-  return [...world.model.events, ...world.diary]
+  return [...world.model.events, ...world.eventLog]
     .map((line, index) => ({ ...line, index }))
     .sort((a, b) => a.at - b.at || a.index - b.index)
     .map(({ at, what }) => `${String(at - start).padStart(9)}  ${what}`);

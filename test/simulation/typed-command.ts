@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { appendFileSync, closeSync, fsyncSync, openSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { readInvocation } from "../../src/cli/invocation.js";
 import { TOOL } from "../../src/cli/printed-command.js";
@@ -8,12 +10,14 @@ import type { CommandIo } from "../../src/commands/command.js";
 import { exitCodeOf } from "../../src/exit-codes.js";
 import type { Journal } from "../../src/journal/journal.js";
 import { openLog } from "../../src/log.js";
-import { CLUSTER_FLAGS } from "./printed.js";
+import { each, finish, mapped } from "../../src/model/work.js";
+import type * as Yielding from "../../src/util/yielding.js";
+import { CLUSTER_FLAGS } from "./printed-commands.js";
 import type { ToolWatcher, World } from "./world.js";
 
-/** The output of a typed command, and its end. */
+/** The output and the exit code of a typed command. */
 export interface Typed {
-  /** Everything that the terminal shows, stdout and stderr. */
+  /** stdout and stderr, as a terminal shows them. */
   readonly text: string;
   readonly stdout: string;
   /** Undefined if the process was killed. */
@@ -22,22 +26,22 @@ export interface Typed {
 
 const RUN_LIMIT_MS = 4 * 3_600_000;
 
-/** Where the commands that are typed lead to. One world at a time: the modules of the tool are shared. */
-let typedIn:
+/** The world in which commands are typed. One at a time, since the modules of the tool are shared. */
+let current:
   | { readonly world: World; readonly watcher: ToolWatcher; readonly onOpened: () => void }
   | undefined;
 
-/** Stands for `openCluster` in a test of typed commands: a process of the tool in the simulated cluster. */
+/** Replaces `openCluster` in a test of typed commands: starts a process of the tool in the simulated cluster. */
 export async function openTyped(options: OpenOptions): Promise<OpenedCluster> {
-  if (typedIn === undefined) throw new Error("no command was typed");
-  const { world, watcher, onOpened } = typedIn;
+  if (current === undefined) throw new Error("no command was typed");
+  const { world, watcher, onOpened } = current;
   onOpened();
   const tool = await world.open({ watcher, signal: options.signal });
   const close = async () => tool.exit();
   return { cluster: { ...tool.cluster, close }, zk: tool.zk, rootPath: world.model.root };
 }
 
-/** Stands for `keepJournal`: nothing is written to the disk of the test's machine. */
+/** Replaces `keepJournal`, so that no file is written. */
 export async function keepNoJournal(): Promise<Journal> {
   return {
     id: "simulated",
@@ -49,8 +53,8 @@ export async function keepNoJournal(): Promise<Journal> {
 }
 
 /**
- * Types a command line as an operator does: a shell takes it apart, the tool's own parser reads it, and the command
- * runs as it always does, in the simulated cluster and its time.
+ * Types a command line as an operator does: a shell splits it, the tool's own parser reads it, and the real command runs in the
+ * simulated cluster, on its virtual clock.
  */
 export async function typeLine(
   world: World,
@@ -95,9 +99,9 @@ export async function typeLine(
       return exitCodeOf(thrown);
     }
   };
-  const running = await begun(world, watcher, run);
+  const running = await started(world, watcher, run);
   const exitCode = await world.clock.run(
-    Promise.race([running.exitCode, killed(world)]),
+    Promise.race([running.exitCode, untilKilled(world)]),
     RUN_LIMIT_MS,
   );
   world.note(`exit code ${exitCode ?? "none: killed"}`);
@@ -105,24 +109,24 @@ export async function typeLine(
 }
 
 /**
- * Begins a command, and waits in real time until it has opened the cluster or ended: its modules are loaded
- * then, and the virtual clock may run.
+ * Starts a command, and waits in real time until it has opened the cluster or ended: from then on its modules are loaded, and
+ * the virtual clock may advance.
  */
-async function begun(world: World, watcher: ToolWatcher, run: () => Promise<number>) {
-  let exitCode: Promise<number> = Promise.reject(new Error("not begun"));
+async function started(world: World, watcher: ToolWatcher, run: () => Promise<number>) {
+  let exitCode: Promise<number> = Promise.reject(new Error("not started"));
   exitCode.catch(() => undefined);
   await new Promise<void>((resolve) => {
-    typedIn = { world, watcher, onOpened: resolve };
+    current = { world, watcher, onOpened: resolve };
     exitCode = run();
     exitCode.then(() => resolve(), resolve);
   });
   return { exitCode };
 }
 
-/** Resolves with undefined some time after the process of the tool was killed. */
-async function killed(world: World): Promise<undefined> {
+/** Resolves with undefined after the process of the tool was killed. */
+async function untilKilled(world: World): Promise<undefined> {
   while (world.tool?.isKilled() === false) await world.clock.sleep(500);
-  // A process that ended by itself has closed its cluster, and has printed so before.
+  // A process that ends by itself closes its cluster first, and prints its last lines after that.
   await world.clock.sleep(5_000);
   return undefined;
 }
@@ -142,3 +146,31 @@ export function shellArguments(line: string): string[] {
 export function plainLine(...words: string[]): string {
   return [TOOL, ...words, CLUSTER_FLAGS].join(" ");
 }
+
+/**
+ * Replaces `open` of `node:fs/promises`: the file is written synchronously. While a real write is pending, the virtual clock
+ * would advance by an amount that depends on the machine, and a seed would not give the same run each time.
+ */
+export async function openSynchronously(
+  path: string,
+  flags: string | number,
+  mode?: number,
+): Promise<Pick<FileHandle, "appendFile" | "sync" | "close">> {
+  const file = openSync(path, flags, mode);
+  return {
+    appendFile: async (text) => appendFileSync(file, text as string),
+    sync: async () => fsyncSync(file),
+    close: async () => closeSync(file),
+  };
+}
+
+/**
+ * Replaces `src/util/yielding.ts`, which yields by the time that work has taken. At each yield the virtual clock would advance,
+ * so a seed would depend on the speed of the machine.
+ */
+export const WITHOUT_YIELDS: typeof Yielding = {
+  takeTurns: () => () => undefined,
+  inTurns: async (work) => finish(work),
+  eachInTurns: async (items, work) => finish(each(items, work)),
+  mapInTurns: async (items, work) => finish(mapped(items, work)),
+};

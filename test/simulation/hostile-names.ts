@@ -1,6 +1,6 @@
 import { type Shape, streamOf } from "./shape.js";
 
-/** Names of databases and tables that a shell, a parser or a reader could take for something else. */
+/** Names of databases and tables that a shell, a parser or a reader could misread. */
 const HOSTILE: readonly (readonly [db: string, table: string])[] = [
   ["$(touch x)", "`id`"],
   ["a", "b.c"],
@@ -16,7 +16,7 @@ const HOSTILE: readonly (readonly [db: string, table: string])[] = [
   ["`", "``"],
 ];
 
-/** The same cluster with hostile names, three times of four; those that can be taken for each other together. */
+/** Gives three of four clusters hostile names. Names that can be confused with each other are used together. */
 export function withHostileNames(shape: Shape): Shape {
   const random = streamOf(shape.seed, "names");
   if (random.chance(0.25)) return shape;

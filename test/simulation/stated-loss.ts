@@ -10,19 +10,17 @@ import {
   surviving,
 } from "./partitions.js";
 
-/**
- * The greatest number of rows that a command loses by its text; undefined: the text gives no bound.
- */
-export type Named = { readonly atMost: bigint | undefined };
+/** The largest number of rows that a command loses, as its text states it; undefined: the text gives no bound. */
+export type StatedLoss = { readonly atMost: bigint | undefined };
 
 const COUNT =
   /at least (\d+) entries \(how many at most is not known\)|(\d+) to (\d+) entries|(\d+) entries/g;
 
 /**
- * The cost that the text before a command on the screen names: the numbers between the previous
- * command, or the beginning of its line, and the command.
+ * The loss that the output states before a command: the largest number between the previous command, or the beginning of the
+ * line, and the command.
  */
-export function namedBefore(screen: string, command: string): Named {
+export function lossStatedBefore(screen: string, command: string): StatedLoss {
   const at = screen.indexOf(command);
   const start = screen.lastIndexOf("\n", at) + 1;
   const [, said = ""] =
@@ -37,8 +35,8 @@ export function namedBefore(screen: string, command: string): Named {
   return { atMost: most };
 }
 
-/** Acknowledged rows that can be had: of the leader that serves, else of every disk that is on record. */
-function within(model: SandboxModel, of: Part): Run[] {
+/** The rows that can be kept: those of the serving leader, or else of every disk on record. */
+function keepable(model: SandboxModel, of: Part): Run[] {
   const { partitionMeta } = of.part;
   const leader = partitionMeta.find((meta) => acceptsWrites(model, of, meta));
   const from = leader === undefined ? partitionMeta : [leader];
@@ -49,32 +47,32 @@ function within(model: SandboxModel, of: Part): Run[] {
   return rows;
 }
 
-/** Acknowledged rows that a command costs, by partition. */
+/** Acknowledged rows that a command loses, by partition. */
 export class Losses {
   readonly #model: SandboxModel;
   readonly #before = new Map<string, readonly Run[]>();
 
-  /** Notes the rows that can be kept now, by the history of the record. */
+  /** Records the rows of the surviving history that can be kept now. */
   constructor(model: SandboxModel) {
     this.#model = model;
     for (const of of partsOf(model)) {
       const acknowledged = surviving(of.part, model.ledger.of(of.id));
       const held = intersect(acknowledged, heldOf(model, of));
-      this.#before.set(of.name, intersect(held, within(model, of)));
+      this.#before.set(of.name, intersect(held, keepable(model, of)));
     }
   }
 
   /**
-   * The rows that could be had before and cannot any more.
+   * The rows that could be kept then and cannot be kept now.
    *
-   * @param isCounted Whether a partition is of concern.
+   * @param isCounted Whether a partition counts.
    */
   since(
     isCounted: (of: Part) => boolean,
   ): Map<string, { readonly of: Part; readonly rows: Run[] }> {
     const lost = new Map<string, { of: Part; rows: Run[] }>();
     for (const of of partsOf(this.#model).filter(isCounted)) {
-      const rows = subtract(this.#before.get(of.name) ?? [], within(this.#model, of));
+      const rows = subtract(this.#before.get(of.name) ?? [], keepable(this.#model, of));
       if (rowCount(rows) > 0) lost.set(of.name, { of, rows });
     }
     return lost;

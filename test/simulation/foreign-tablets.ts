@@ -1,12 +1,12 @@
 import { FOREIGN_DB } from "../../src/sandbox/model/model-absence.js";
-import { isStranger } from "./partitions.js";
+import { isForeignTablet } from "./partitions.js";
 import { type Mutation, modeOf, type World } from "./world.js";
 
 /**
- * The tablet of another cluster that a call goes to or names; undefined: none. Marking it not alive
- * concerns the record, and DelReplica the list of the leader that is called: these two do not count.
+ * The tablet of another cluster that a call goes to or names; undefined: none. An endpoint that is only named does not count in
+ * two calls: UpdateTableAliveStatus(no) changes the nameserver's record only, and DelReplica the list of the called leader only.
  */
-export function strangerOf(
+export function foreignTabletCalled(
   { model }: World,
   { method, called, request }: Mutation,
 ): string | undefined {
@@ -15,12 +15,12 @@ export function strangerOf(
   const named = isAside ? [] : [request["endpoint"], request["candidateLeader"]];
   return [called, ...named]
     .filter((one) => typeof one === "string")
-    .find((one) => isStranger(model, one) && !hasOurs(model, one));
+    .find((one) => isForeignTablet(model, one) && !hasOurs(model, one));
 }
 
 /**
- * True if the nameserver's own ops have sent a tablet of another cluster a replica of ours: it answers
- * like ours.
+ * True if the nameserver's own ops have copied a replica of ours to a tablet of another cluster: its answers are then the same
+ * as those of ours.
  */
 function hasOurs(model: World["model"], endpoint: string): boolean {
   const loaded = model.tablet(endpoint).loaded();
@@ -34,14 +34,14 @@ function hasOurs(model: World["model"], endpoint: string): boolean {
 export function looksLikeOurs(model: World["model"], endpoint: string): boolean {
   const loaded = model.tablet(endpoint).loaded();
   const isOurs = loaded.every(({ dir }) => dir.meta.db !== FOREIGN_DB);
-  return isStranger(model, endpoint) && loaded.length > 0 && isOurs;
+  return isForeignTablet(model, endpoint) && loaded.length > 0 && isOurs;
 }
 
 /**
- * True if a call is one that may come before any answer shows whose tablet it is: nothing is loaded
- * there, and the call loads something. The documented method has calls of its own for that.
+ * True if a call may be made before the tablet is identified: nothing is loaded there, and the call loads something. The
+ * documented method loads by its own calls.
  */
-export function comesFirst(
+export function mayPrecedeIdentification(
   { model }: World,
   endpoint: string,
   mutation: Mutation,

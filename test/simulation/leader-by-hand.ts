@@ -8,18 +8,17 @@ import {
   heldOf,
   loadedAt,
   type Part,
-  seemsStrange,
+  seemsForeign,
   surviving,
 } from "./partitions.js";
 import type { World } from "./world.js";
 
 /** Steps that make a replica the leader. */
-const LEADING: readonly string[] = ["promote", "load-leader", "change-role"];
+const LEADER_STEPS: readonly string[] = ["promote", "load-leader", "change-role"];
 
 /**
- * Another operator, without a lock, who makes a leader by hand just before the n-th step of the tool
- * that would make one, in the same partition: after the plan, and before the check that precedes the
- * step.
+ * Another operator, without the lock, makes a leader by hand in the same partition right before the n-th step of the tool that
+ * would make one: after the plan, and before the preconditions of the step are checked.
  *
  * @param onDone Called with a description of the change.
  * @returns A listener for every event of the run.
@@ -31,13 +30,13 @@ export function leaderByHand(
 ): (event: RunEvent) => void {
   let seen = 0;
   return (event) => {
-    if (event.kind !== "step-started" || !LEADING.includes(event.step.kind)) return;
+    if (event.kind !== "step-started" || !LEADER_STEPS.includes(event.step.kind)) return;
     seen += 1;
     if (seen !== number) return;
     const of = event.step.id && findPart(world.model, event.step.id);
     const endpoint = of && lead(world, of, event.step.endpoint);
     if (endpoint === undefined) return;
-    world.note(`fault: somebody makes ${endpoint} leader of ${of?.name} by hand`);
+    world.note(`fault: another operator makes ${endpoint} leader of ${of?.name} by hand`);
     onDone(`leader made by hand at ${event.step.kind}`);
   };
 }
@@ -52,8 +51,8 @@ function lead({ model }: World, of: Part, planned: string | undefined): string |
   const meta = metas.find(({ endpoint }) => {
     const runs = dirAt(model, of, endpoint)?.runs ?? [];
     const isWhole = subtract(all, runs).length === 0 && subtract(runs, all).length === 0;
-    // A tablet of another cluster has no replica of the partition, and no name leads to a tablet that moved.
-    const isThere = model.process(endpoint).isAnswering && !seemsStrange(model, endpoint);
+    // A tablet of another cluster has no replica of the partition, and a moved tablet cannot be reached by its name.
+    const isThere = model.process(endpoint).isAnswering && !seemsForeign(model, endpoint);
     return endpoint !== planned && isWhole && runs.length > 0 && isThere;
   });
   const tablet = meta && model.process(meta.endpoint).tablet;
@@ -64,7 +63,7 @@ function lead({ model }: World, of: Part, planned: string | undefined): string |
   if (dir === undefined) return undefined;
   const term = of.part.termOffset.at(-1)?.term ?? 0n;
   dir.meta = { ...dir.meta, mode: "leader", term };
-  // The replica serves at once: a load would leave the tool the time to make its leader first.
+  // The replica serves at once: during a load the tool could make its own leader first.
   const state = TableState.kTableNormal;
   tablet.add({ ...of.id, dir, role: "leader", state, term, offset: dir.offset }, []);
   for (const one of metas) one.isLeader = one === meta;

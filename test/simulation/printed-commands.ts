@@ -3,7 +3,7 @@ import { TOOL } from "../../src/cli/printed-command.js";
 /** The cluster flags of every typed command; each printed command ends with them. */
 export const CLUSTER_FLAGS = "--zk_cluster=zk1:2181 --zk_root_path=/openmldb";
 
-/** Every complete command in what was printed, each once, in the order in which they stand there. */
+/** Every complete command in a printed text, each once, in the order of the text. */
 export function commandsIn(text: string): string[] {
   const found = new Set<string>();
   for (let from = text.indexOf(`${TOOL} `); from >= 0; from = text.indexOf(`${TOOL} `, from + 1)) {
@@ -15,13 +15,13 @@ export function commandsIn(text: string): string[] {
   return [...found];
 }
 
-/** A placeholder for a value that the operator would have to know. */
+/** A placeholder for a value that the operator would have to fill in. */
 const PLACEHOLDER = /=(?:ENDPOINT|TABLET|DB|TABLE|PID|TID|<[^>]*>)(?:[ ,;)]|$)/;
 
-/** Names the run that holds a lock: nothing to be typed. */
+/** The command of the run that holds a lock, which is no advice. */
 const OWNER = /\(user \S+ on host \S+, pid \d+, since /;
 
-/** Commands in what was printed that cannot be typed as they stand. */
+/** The commands in a printed text that cannot be typed as they are printed. */
 export function faultsOfText(text: string): string[] {
   return text.split("\n").flatMap((line) => {
     if (OWNER.test(line)) return [];
