@@ -80,7 +80,6 @@ it.each<Method>(["direct", "documented"])(
       expect([lost, served], `from call ${at}`).toEqual([0, [30, 30, 30]]);
     }
   },
-  120_000,
 );
 
 it("no network for 2 s from any call on: every partition is recovered", async () => {

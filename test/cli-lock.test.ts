@@ -47,7 +47,7 @@ async function startWorking(sandbox: Sandbox, words: readonly string[] = []): Pr
       onTestFinished(() => void started.kill("SIGKILL"));
     },
   });
-  await expect.poll(() => isOn(sandbox), { timeout: 10_000 }).toBe(false);
+  await expect.poll(() => isOn(sandbox)).toBe(false);
   return { child: child as ChildProcess, ended };
 }
 

@@ -41,10 +41,10 @@ async function leaderDies(sandbox: Sandbox): Promise<{ name: string; endpoint: s
   const endpoint = leaderOf(sandbox);
   const { model } = sandbox;
   model.leader?.setAutoFailover(false);
-  await model.until(() => hasSeenOffsets(sandbox), 60_000);
+  await expect.poll(() => hasSeenOffsets(sandbox)).toBe(true);
   const name = model.processes.find((one) => one.tablet?.endpoint === endpoint)?.name ?? "";
   model.kill(name);
-  await model.until(() => model.leader?.isHealthy(endpoint) === false, 60_000);
+  await expect.poll(() => model.leader?.isHealthy(endpoint) === false).toBe(true);
   return { name, endpoint };
 }
 
@@ -94,12 +94,12 @@ describe("changeleader", () => {
       ],
       {
         onStart(child) {
-          const timer = setInterval(() => {
-            if (leaderOf(sandbox) !== "nobody") return;
-            clearInterval(timer);
+          let isSent = false;
+          sandbox.model.tree.onChange(() => {
+            if (isSent || leaderOf(sandbox) !== "nobody") return;
+            isSent = true;
             child.kill("SIGINT");
-          }, 20);
-          child.once("exit", () => clearInterval(timer));
+          });
         },
       },
     );
@@ -142,7 +142,7 @@ describe("offlineendpoint and recoverendpoint", () => {
     expect(early.code).toBe(4);
     expect(early.stderr).toContain("kOffline");
     sandbox.model.restart(name);
-    await sandbox.model.until(() => sandbox.model.leader?.isHealthy(endpoint) === true, 60_000);
+    await expect.poll(() => sandbox.model.leader?.isHealthy(endpoint) === true).toBe(true);
     const back = await ops(sandbox, "recoverendpoint", `--endpoint=${endpoint}`, "--need_restore");
     expect(back.code, back.stderr).toBe(0);
     expect(leaderOf(sandbox)).toBe(endpoint);
@@ -154,7 +154,7 @@ describe("offlineendpoint and recoverendpoint", () => {
     const sandbox = await serving();
     const { name, endpoint } = await leaderDies(sandbox);
     sandbox.model.restart(name);
-    await sandbox.model.until(() => sandbox.model.leader?.isHealthy(endpoint) === true, 60_000);
+    await expect.poll(() => sandbox.model.leader?.isHealthy(endpoint) === true).toBe(true);
     const { code, stdout, stderr } = await ops(
       sandbox,
       "recoverendpoint",

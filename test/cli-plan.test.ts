@@ -23,7 +23,7 @@ async function brokenSandbox(more: { readonly autoFailover?: boolean } = {}): Pr
   const sandbox = await sandboxForTest(options);
   await sandbox.outage({ withNameservers: false });
   const isKnown = () => !sandbox.model.healthy().some((one) => one.includes("for the nameserver"));
-  await sandbox.model.until(isKnown, 60_000);
+  await expect.poll(isKnown).toBe(true);
   await sandbox.settled();
   return sandbox;
 }
@@ -139,7 +139,7 @@ describe("--dry_run", () => {
     const shown = () => recoverdata(sandbox, "--dry_run", "--db=db1");
     for (const tablet of sandbox.tablets) sandbox.model.kill(tablet);
     await expect
-      .poll(async () => (await shown()).stdout, { timeout: 15_000 })
+      .poll(async () => (await shown()).stdout)
       .toMatch(
         /db1\.t0:0: REFUSED[\s\S]*left alone: its leader is unreachable: [\s\S]*1 left alone\n$/,
       );

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import type { Sandbox } from "../src/sandbox/start.js";
-import { type RunOptions, type RunResult, runBin } from "./helpers/run-bin.js";
+import { type RunOptions, type RunResult, runBin, when } from "./helpers/run-bin.js";
 import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";
 import { startTurnClock } from "./helpers/turn-clock.js";
 
@@ -48,21 +48,6 @@ async function autoFailover(sandbox: Sandbox): Promise<string | undefined> {
     {},
   );
   return answer.conf.find((one) => one.key === "auto_failover")?.value;
-}
-
-/** Calls a function once when `text` first appears on stderr. */
-function when(
-  text: string,
-  act: (child: Parameters<NonNullable<RunOptions["onStderr"]>>[1]) => void,
-): RunOptions {
-  let done = false;
-  return {
-    onStderr(said, child) {
-      if (done || !said.includes(text)) return;
-      done = true;
-      act(child);
-    },
-  };
 }
 
 describe("recoverdata over gRPC", () => {
@@ -103,10 +88,13 @@ describe("recoverdata over gRPC", () => {
       const { code, stderr } = await recoverdata(
         sandbox,
         [],
-        when("mark-alive", (child) => {
-          sinceSignal = startTurnClock();
-          child.kill(signal);
-        }),
+        when([
+          "mark-alive",
+          (child) => {
+            sinceSignal = startTurnClock();
+            child.kill(signal);
+          },
+        ]),
       );
       expect(sinceSignal()).toBeLessThan(5_000);
       expect(code, stderr).toBe(exit);
@@ -121,11 +109,16 @@ describe("recoverdata over gRPC", () => {
     const { code, stderr } = await recoverdata(
       sandbox,
       [],
-      when("mark-alive", (child) => {
-        for (const one of sandbox.nameservers) sandbox.model.hang(one);
-        child.kill("SIGINT");
-        setTimeout(() => child.kill("SIGINT"), 300);
-      }),
+      when(
+        [
+          "mark-alive",
+          (child) => {
+            for (const one of sandbox.nameservers) sandbox.model.hang(one);
+            child.kill("SIGINT");
+          },
+        ],
+        ["again to exit at once", (child) => void child.kill("SIGINT")],
+      ),
     );
     expect(code, stderr).toBe(130);
     expect(stderr).toContain(
@@ -138,10 +131,13 @@ describe("recoverdata over gRPC", () => {
     const { code, stderr } = await recoverdata(
       sandbox,
       [],
-      when("mark-alive", (child) => {
-        for (const one of sandbox.nameservers) sandbox.model.hang(one);
-        child.kill("SIGINT");
-      }),
+      when([
+        "mark-alive",
+        (child) => {
+          for (const one of sandbox.nameservers) sandbox.model.hang(one);
+          child.kill("SIGINT");
+        },
+      ]),
     );
     expect(code, stderr).toBe(9);
     expect(stderr.trim().split("\n").at(-1)).toMatch(
@@ -170,7 +166,7 @@ describe("recoverdata over gRPC", () => {
     const { code, stderr } = await recoverdata(
       sandbox,
       [],
-      when("recover-table", () => sandbox.model.kill(sandbox.model.leader?.endpoint ?? "")),
+      when(["recover-table", () => sandbox.model.kill(sandbox.model.leader?.endpoint ?? "")]),
     );
     expect(code, stderr).toBe(0);
     expect(sandbox.model.healthy()).toEqual(["nameserver1 does not answer"]);

@@ -109,7 +109,7 @@ describe("scalein and scaleout", () => {
     const again = await run(sandbox, "scaleout");
     expect(again.code).toBe(0);
     expect(again.stdout).toMatch(/nothing to do\n$/);
-  }, 60_000);
+  });
 
   test("refused with exit code 4, naming the table, if too few tablets would remain", async () => {
     const sandbox = await serving({ replicas: 3 });
@@ -154,7 +154,7 @@ describe("pre-upgrade and post-upgrade", () => {
     const over = await run(sandbox, "post-upgrade", ...words);
     expect(over.code).toBe(4);
     expect(over.stderr).toContain(`there is no statfile ${path}`);
-  }, 60_000);
+  });
 
   test.each(["pre-upgrade", "post-upgrade"])(
     "%s without one endpoint is a usage error, and auto_failover stays on",

@@ -244,10 +244,10 @@ describe.concurrent("signals", () => {
     nodeArgs: readonly string[] = [],
   ): Promise<RunResult & { readonly tookMs: number }> {
     let send: (signal: NodeJS.Signals) => void = () => {};
-    let began = 0;
+    let began: (() => number) | undefined;
     const server = await startTcp(() => {
-      if (began !== 0) return;
-      began = Date.now();
+      if (began !== undefined) return;
+      began = startTurnClock();
       onConnected(send);
     });
     const args = ["--zk_root_path=/x", "--zk_timeout=60", "--output=json"];
@@ -258,7 +258,7 @@ describe.concurrent("signals", () => {
       },
     });
     await server.close();
-    return { ...result, tookMs: Date.now() - began };
+    return { ...result, tookMs: began?.() ?? Number.NaN };
   }
 
   it.each([

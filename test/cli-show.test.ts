@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import { encode } from "../src/run/owner.js";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { type RunOptions, type RunResult, runBin } from "./helpers/run-bin.js";
-import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";
+import { callSandbox, noticedGone, sandboxForTest } from "./helpers/sandbox.js";
 
 const MARKER = "/openmldb/ops_tool/auto_failover";
 
@@ -43,6 +43,22 @@ function leaderOf({ model }: Sandbox, pid = 0) {
   return { leader, tid: table?.tid ?? 0 };
 }
 
+/** Acts when the nameserver is asked for its ops for the n-th time from now on. */
+function atList({ model }: Sandbox, n: number, act: () => void): void {
+  const ops = model.leader?.ops;
+  if (ops === undefined) throw new Error("no nameserver leads");
+  const list = ops.list.bind(ops);
+  let left = n;
+  const spy = vi.spyOn(ops, "list").mockImplementation(() => {
+    left -= 1;
+    if (left === 0) {
+      spy.mockRestore();
+      act();
+    }
+    return list();
+  });
+}
+
 /** Every command that only shows, with what it needs on a sandbox. */
 function everyCommand(sandbox: Sandbox): { name: string; words: string[] }[] {
   const { leader, tid } = leaderOf(sandbox);
@@ -70,7 +86,7 @@ describe("on a healthy cluster with server names", () => {
     const metas = tables.flatMap(({ tablePartition }) =>
       tablePartition.flatMap(({ partitionMeta }) => partitionMeta),
     );
-    await model.until(() => metas.every((meta) => meta.offset === 10n), 60_000);
+    await vi.waitUntil(() => metas.every((meta) => meta.offset === 10n), 60_000);
   });
   afterAll(() => sandbox.stop());
 
@@ -252,14 +268,18 @@ describe("on a healthy cluster with server names", () => {
       ...["2", "kChangeLeaderOP", "db1", "t0", "1", "kDoing"],
     ]);
 
-    const stopped = await ops(sandbox, ["showopstatus", "--wait", "--log_level=debug"], {
-      onStart: (child) => setTimeout(() => child.kill("SIGINT"), 1_500),
+    const stopped = await ops(sandbox, ["showopstatus", "--wait"], {
+      onStart: (child) => atList(sandbox, 2, () => child.kill("SIGINT")),
     });
     expect(stopped).toMatchObject({ code: 130, stdout: "" });
 
-    const waiting = ops(sandbox, ["showopstatus", "--filter=kDoing", "--wait", "--output=json"]);
-    setTimeout(() => sandbox.model.unstickOps(), 1_500);
-    const waited = await waiting;
+    atList(sandbox, 1, () => sandbox.model.unstickOps());
+    const waited = await ops(sandbox, [
+      "showopstatus",
+      "--filter=kDoing",
+      "--wait",
+      "--output=json",
+    ]);
     expect(waited.code, waited.stderr).toBe(0);
     expect(JSON.parse(waited.stdout)).toMatchObject({
       exitCode: 0,
@@ -287,7 +307,7 @@ it("hostile names break no table, no JSON, no log line and no terminal", async (
   const table = `t\r\n\t"\\\x9b2J😀\u200b`;
   sandbox.model.createTable({ db, table, partitions: 1, replicas: 2 });
   sandbox.model.put(3, { db, table });
-  await expect.poll(() => sandbox.model.healthy(), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => sandbox.model.healthy()).toEqual([]);
   const commands = [
     ...everyCommand(sandbox).map((one) => one.words),
     ["showtable", `--db=${db}`, `--table=${table}`],
@@ -346,8 +366,7 @@ describe("when servers are down", () => {
     const sandbox = await sandboxForTest({ autoFailover: false, speed: 10 });
     const { leader, tid } = leaderOf(sandbox);
     sandbox.model.kill(leader);
-    const isOffline = () => sandbox.model.leader?.tablets.get(leader)?.isHealthy === false;
-    await expect.poll(isOffline, { timeout: 10_000 }).toBe(true);
+    await noticedGone(sandbox, leader);
     const tablets = await ops(sandbox, ["showtablet"]);
     expect(tablets.code).toBe(0);
     expect(cells(tablets).find(([endpoint]) => endpoint === leader)?.[2]).toBe("kOffline");
@@ -385,5 +404,5 @@ describe("when servers are down", () => {
         expect(result.stderr).toContain("no nameserver is registered as leader");
       }
     }
-  }, 60_000);
+  });
 });

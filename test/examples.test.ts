@@ -33,7 +33,7 @@ async function runIn(sandbox: Sandbox, file: string, args: readonly string[]): P
     REPORT_DIR: base,
   };
   try {
-    return { code: 0, ...(await promisify(execFile)(file, args, { env, timeout: 60_000 })) };
+    return { code: 0, ...(await promisify(execFile)(file, args, { env, timeout: 200_000 })) };
   } catch (error) {
     const { code, stdout, stderr } = error as Ended;
     return { code, stdout, stderr };
@@ -65,7 +65,7 @@ describe("openmldb_ops.py", () => {
     expect(recovered.stderr).toContain("--openmldb_bin_path is not needed");
     expect((await run("verify")).code).toBe(0);
     expect((await run("nonsense")).code).toBe(2);
-  }, 60_000);
+  });
 
   test("a missing program is reported in one line", async () => {
     const sandbox = await sandboxForTest();
@@ -88,7 +88,7 @@ test("post-outage.sh recovers, writes the report and sends the verdict; then the
   expect(readFileSync(join(base, report), "utf8")).toContain("<!doctype html>");
   const second = await runIn(sandbox, script, []);
   expect([second.code, second.stdout]).toEqual([0, "OpenMLDB: all healthy, nothing to recover\n"]);
-}, 60_000);
+});
 
 test("cron: the line verifies the cluster, and writes log and metrics", async () => {
   const sandbox = await sandboxForTest({ speed: 20 });
@@ -107,7 +107,7 @@ test("systemd: the command of the service recovers the cluster", async () => {
   const { code, stderr } = await runLine(sandbox, line);
   expect(code, stderr).toBe(0);
   expect(readFileSync(join(base, "openmldb-recover.prom"), "utf8")).toContain("openmldb_ops_");
-}, 60_000);
+});
 
 test("Kubernetes: the containers' arguments recover and verify; the password comes from a secret", async () => {
   const sandbox = await brokenSandbox();
@@ -119,4 +119,4 @@ test("Kubernetes: the containers' arguments recover and verify; the password com
     expect(code, stderr).toBe(0);
     expect(text).toMatch(/OPENMLDB_OPS_PASSWORD\n +valueFrom:\n +secretKeyRef:/);
   }
-}, 60_000);
+});

@@ -3,8 +3,7 @@ import { expect, test, vi } from "vitest";
 import type { FrameSeedResult } from "./fuzz/frame-seed.js";
 
 const { OPS_SEED, OPS_FUZZ_SEEDS, OPS_FUZZ_BASE, OPS_FUZZ_OUT } = process.env;
-const DAY = Math.floor(Date.now() / 86_400_000);
-const BASE = Number(OPS_SEED ?? OPS_FUZZ_BASE ?? DAY * 100);
+const BASE = Number(OPS_SEED ?? OPS_FUZZ_BASE ?? 1);
 const COUNT = OPS_SEED === undefined ? Number(OPS_FUZZ_SEEDS ?? 8) : 1;
 
 async function play(seed: number): Promise<FrameSeedResult> {
@@ -42,7 +41,7 @@ test("a planted bug in the parsing of errors is detected", async () => {
     vi.doUnmock("../src/cluster/grpc-status.js");
     vi.resetModules();
   }
-}, 60_000);
+});
 
 function explain(failed: readonly FrameSeedResult[]): string {
   return failed

@@ -224,6 +224,5 @@ group.each(["direct", "documented"] as const)("%s", (method) => {
         }
       }
     },
-    60_000,
   );
 });

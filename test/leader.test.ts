@@ -52,8 +52,8 @@ async function clusterOn(zk: MemoryZooKeeper, more: Partial<ClusterParts> = {}):
     transport: createGrpcTransport({ authorization: "sdefault" }),
     clock: realClock,
     rootPath: "/openmldb",
-    rpcTimeoutMs: 1000,
-    leaderTimeoutMs: 2000,
+    rpcTimeoutMs: 30_000,
+    leaderTimeoutMs: 30_000,
     ...more,
   });
   cleanups.push(() => cluster.close());

@@ -27,7 +27,7 @@ async function brokenSandbox(autoFailover: boolean): Promise<Sandbox> {
   const sandbox = await sandboxForTest({ speed: 40, partitions: 2, autoFailover });
   await sandbox.outage({ withNameservers: false });
   const isKnown = () => !sandbox.model.healthy().some((one) => one.includes("for the nameserver"));
-  await sandbox.model.until(isKnown, 60_000);
+  await expect.poll(isKnown).toBe(true);
   await sandbox.settled();
   return sandbox;
 }

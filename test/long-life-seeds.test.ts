@@ -51,4 +51,4 @@ test("planted: logs that have parted within a term are forgotten", async () => {
   expect((await playLongLife(2_566)).violations).toEqual([]);
   const { violations } = await playLongLife(2_566, { plant: { plannerOf } });
   expect(violations.map((one) => one.checker)).toContain("converges");
-}, 60_000);
+});

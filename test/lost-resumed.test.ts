@@ -145,7 +145,7 @@ test("killed at any change, the next run reports the same loss, and the first ac
     expect(virtual.model.rows().map((one) => one.served)).toEqual(Array(3).fill(30));
     expect(kept(virtual), `killed at ${at}`).toEqual([]);
   }
-}, 60_000);
+});
 
 test("killed at any change without a decision, the next run asks for the same loss", async () => {
   const whole = await recovered(await rowsOfALost());
@@ -164,4 +164,4 @@ test("killed at any change without a decision, the next run asks for the same lo
     if (!isRestarted) expect(sumOf(before), `killed at ${at}`).toEqual(SUM);
     expect(asked(report), `killed at ${at}`).toEqual(SUM);
   }
-}, 60_000);
+});

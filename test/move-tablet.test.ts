@@ -146,7 +146,7 @@ test("moved-1 of a real cluster ends as moved-2 does, without a row lost", async
     expect(one).toMatchObject({ served: 40, lost: 0 });
     expect(one.replicas.map((each) => each.endpoint)).not.toContain(from);
   }
-}, 90_000);
+});
 
 test("case 05: a tablet under a new address is reported before rows are given up", async () => {
   const sandbox = await sandboxForTest({
@@ -180,4 +180,4 @@ test("case 05: a tablet under a new address is reported before rows are given up
   for (const line of lines.filter((one) => one.includes("accept_data_loss"))) {
     expect(line).toMatch(/address/);
   }
-}, 60_000);
+});

@@ -37,7 +37,7 @@ function rawCall(
       (bytes: Buffer) => bytes,
       given.body ?? Buffer.alloc(0),
       metadata,
-      { deadline: Date.now() + 3_000 },
+      { deadline: Date.now() + 30_000 },
       (error) => resolve({ code: error?.code ?? status.OK, details: error?.details ?? "" }),
     );
   });
@@ -128,7 +128,7 @@ describe("a process seen by a client", () => {
     const transport = createGrpcTransport({ authorization: "sdefault" });
     onTestFinished(() => transport.close());
     const call = () =>
-      transport.unary(address, TabletServer.method.getTableStatus, {}, { timeoutMs: 2_000 });
+      transport.unary(address, TabletServer.method.getTableStatus, {}, { timeoutMs: 30_000 });
     expect((await call()).code).toBe(0);
     sandbox.model.hang(tablet);
     const inFlight = call();
@@ -256,7 +256,7 @@ test("nothing listens after a stop, not even a starting process", async () => {
   const address = sandbox.addressOf(sandbox.tablets[0] ?? "");
   sandbox.model.restart("tablet1");
   await sandbox.stop();
-  await sandbox.model.until(() => sandbox.model.process("tablet1").isUp, 60_000);
+  await expect.poll(() => sandbox.model.process("tablet1").isUp).toBe(true);
   await sandbox.settled();
   await expect(callSandbox(address, TabletServer.method.getTableStatus, {})).rejects.toMatchObject({
     code: "unreachable",
@@ -304,7 +304,7 @@ describe("with a real ZooKeeper", () => {
       timeoutMs: 10_000,
       sessionTimeoutMs: 6_000,
     });
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await client?.close();

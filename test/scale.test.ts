@@ -330,32 +330,28 @@ describe("a run that is killed at any change is completed by the next one", () =
       shape: { replicas: 2, partitions: 4, isNew: true },
     },
   ];
-  test.each(cases)(
-    "$name",
-    async ({ operation, shape }) => {
-      const start = () => scaledCluster({ ...shape, rows: 40, autoFailover: false });
-      const whole = await start();
-      const life = mortal(whole.cluster, Number.POSITIVE_INFINITY);
-      await scale(whole, operation(), life);
-      expect(life.passed()).toBeGreaterThan(8);
-      for (let at = 0; at < life.passed(); at += 1) {
-        const virtual = await start();
-        expect(
-          await scale(virtual, operation(), mortal(virtual.cluster, at)),
-          `${at}`,
-        ).toBeUndefined();
-        const report = await scale(virtual, operation());
-        expect(report?.complaints, `killed at ${at}`).toEqual([]);
-        await virtual.pass(5_000);
-        expect(virtual.model.healthy(), `killed at ${at}`).toEqual([]);
-        expect(unserved(virtual.model), `killed at ${at}`).toBe(0);
-        const table = virtual.model.tables.find("t0", "db1");
-        const counts = table?.tablePartition.map((part) => part.partitionMeta.length);
-        expect(counts, `killed at ${at}`).toEqual(counts?.map(() => shape.replicas));
-        if (shape.isNew) expect(differ(spread(virtual).replicas)).toBeLessThanOrEqual(1);
-        else expect(replicasOn(virtual, A), `killed at ${at}`).toEqual([]);
-      }
-    },
-    120_000,
-  );
+  test.each(cases)("$name", async ({ operation, shape }) => {
+    const start = () => scaledCluster({ ...shape, rows: 40, autoFailover: false });
+    const whole = await start();
+    const life = mortal(whole.cluster, Number.POSITIVE_INFINITY);
+    await scale(whole, operation(), life);
+    expect(life.passed()).toBeGreaterThan(8);
+    for (let at = 0; at < life.passed(); at += 1) {
+      const virtual = await start();
+      expect(
+        await scale(virtual, operation(), mortal(virtual.cluster, at)),
+        `${at}`,
+      ).toBeUndefined();
+      const report = await scale(virtual, operation());
+      expect(report?.complaints, `killed at ${at}`).toEqual([]);
+      await virtual.pass(5_000);
+      expect(virtual.model.healthy(), `killed at ${at}`).toEqual([]);
+      expect(unserved(virtual.model), `killed at ${at}`).toBe(0);
+      const table = virtual.model.tables.find("t0", "db1");
+      const counts = table?.tablePartition.map((part) => part.partitionMeta.length);
+      expect(counts, `killed at ${at}`).toEqual(counts?.map(() => shape.replicas));
+      if (shape.isNew) expect(differ(spread(virtual).replicas)).toBeLessThanOrEqual(1);
+      else expect(replicasOn(virtual, A), `killed at ${at}`).toEqual([]);
+    }
+  });
 });

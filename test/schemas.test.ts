@@ -95,7 +95,7 @@ afterAll(async () => {
 });
 
 describe("the output of the commands", () => {
-  test("while the cluster is healthy", { timeout: 60_000 }, async () => {
+  test("while the cluster is healthy", async () => {
     const endpoint = `--endpoint=${sandbox.tablets[0]}`;
     const json = "--output=json";
     for (const command of ["showns", "showtablet", "showdb", "showtable", "showtablestatus"]) {
@@ -116,7 +116,7 @@ describe("the output of the commands", () => {
     note("run-ended", documentsIn(readFileSync(join(scratch, "told.json"), "utf8")));
   });
 
-  test("in an outage and after it", { timeout: 60_000 }, async () => {
+  test("in an outage and after it", async () => {
     const json = "--output=json";
     const state = `--state_dir=${scratch}`;
     await sandbox.outage({ withNameservers: false });
@@ -143,7 +143,7 @@ describe("the output of the commands", () => {
     }
   });
 
-  test("with open decisions", { timeout: 60_000 }, async () => {
+  test("with open decisions", async () => {
     const table = sandbox.model.rows().find(({ pid }) => pid === 0);
     await sandbox.outage({ withNameservers: false });
     const led = table?.replicas.find(({ role }) => role === "leader")?.endpoint ?? "tablet1";
@@ -151,7 +151,7 @@ describe("the output of the commands", () => {
     const killedAt = sandbox.model.clock.now();
     // A tablet that is gone for less than 15 s may be restarting, and nothing is to be decided.
     const goneMs = () => sandbox.model.clock.now() - killedAt;
-    await expect.poll(goneMs, { timeout: 30_000 }).toBeGreaterThan(40_000);
+    await expect.poll(goneMs).toBeGreaterThan(40_000);
     const path = join(scratch, "decisions.jsonl");
     await ops("recoverdata", "--output=json", `--state_dir=${scratch}`, `--decisions_out=${path}`);
     note("decisions", documentsIn(readFileSync(path, "utf8")));

@@ -276,39 +276,35 @@ describe("a statfile is checked", () => {
 });
 
 describe("a run that is killed at any change is completed by the next one", () => {
-  test.each([{ replicas: 1 }, { replicas: 2 }])(
-    "$replicas replicas",
-    async ({ replicas }) => {
-      const start = () => scaledCluster({ replicas, partitions: 3, rows: 30, autoFailover: false });
-      const whole = await start();
-      const led = ledBy(whole, A);
-      const counts = replicaCounts(whole);
-      const store = memoryStore();
-      const lives = [pre(store), post(store)].map(
-        (operation) => [operation, mortal(whole.cluster, Number.POSITIVE_INFINITY)] as const,
-      );
-      for (const [operation, life] of lives) await scale(whole, operation, life);
-      const most = Math.max(...lives.map(([, life]) => life.passed()));
-      expect(most).toBeGreaterThan(8);
-      for (let at = 0; at < most; at += 1) {
-        const virtual = await start();
-        const kept = memoryStore();
-        await scale(virtual, pre(kept), mortal(virtual.cluster, at));
-        expect((await scale(virtual, pre(kept)))?.complaints, `pre-upgrade ${at}`).toEqual([]);
-        expect(ledBy(virtual, A), `pre-upgrade ${at}`).toBe(0);
-        await scale(virtual, post(kept), mortal(virtual.cluster, at));
-        if (kept.lines() !== undefined) {
-          expect((await scale(virtual, post(kept)))?.complaints, `post-upgrade ${at}`).toEqual([]);
-        }
-        await virtual.pass(5_000);
-        expect(virtual.model.healthy(), `${at}`).toEqual([]);
-        expect(ledBy(virtual, A), `${at}`).toBe(led);
-        expect(replicaCounts(virtual), `${at}`).toEqual(counts);
-        expect(unserved(virtual.model), `${at}`).toBe(0);
+  test.each([{ replicas: 1 }, { replicas: 2 }])("$replicas replicas", async ({ replicas }) => {
+    const start = () => scaledCluster({ replicas, partitions: 3, rows: 30, autoFailover: false });
+    const whole = await start();
+    const led = ledBy(whole, A);
+    const counts = replicaCounts(whole);
+    const store = memoryStore();
+    const lives = [pre(store), post(store)].map(
+      (operation) => [operation, mortal(whole.cluster, Number.POSITIVE_INFINITY)] as const,
+    );
+    for (const [operation, life] of lives) await scale(whole, operation, life);
+    const most = Math.max(...lives.map(([, life]) => life.passed()));
+    expect(most).toBeGreaterThan(8);
+    for (let at = 0; at < most; at += 1) {
+      const virtual = await start();
+      const kept = memoryStore();
+      await scale(virtual, pre(kept), mortal(virtual.cluster, at));
+      expect((await scale(virtual, pre(kept)))?.complaints, `pre-upgrade ${at}`).toEqual([]);
+      expect(ledBy(virtual, A), `pre-upgrade ${at}`).toBe(0);
+      await scale(virtual, post(kept), mortal(virtual.cluster, at));
+      if (kept.lines() !== undefined) {
+        expect((await scale(virtual, post(kept)))?.complaints, `post-upgrade ${at}`).toEqual([]);
       }
-    },
-    120_000,
-  );
+      await virtual.pass(5_000);
+      expect(virtual.model.healthy(), `${at}`).toEqual([]);
+      expect(ledBy(virtual, A), `${at}`).toBe(led);
+      expect(replicaCounts(virtual), `${at}`).toEqual(counts);
+      expect(unserved(virtual.model), `${at}`).toBe(0);
+    }
+  });
 });
 
 describe("recoverdata after everything was stopped and started", () => {

@@ -102,11 +102,13 @@ describe("--wait_tablets", () => {
 test("recoverdata, its dry run, inspect and verify support it: exit 7, no lock and no change", async () => {
   const sandbox = await sandboxForTest({ speed: 10 });
   sandbox.model.kill("tablet1");
-  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  await expect.poll(() => sandbox.model.tree.children("/openmldb/nodes")).toHaveLength(2);
   const cluster = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
   const wanted = ["--wait_tablets=all", "--wait_timeout=1s", ...cluster];
-  for (const words of [["recoverdata"], ["recoverdata", "--dry_run"], ["inspect"], ["verify"]]) {
-    const { code, stderr } = await runBin([...words, ...wanted]);
+  const commands = [["recoverdata"], ["recoverdata", "--dry_run"], ["inspect"], ["verify"]];
+  for (const { code, stderr } of await Promise.all(
+    commands.map((words) => runBin([...words, ...wanted])),
+  )) {
     expect(code, stderr).toBe(7);
     expect(stderr).toMatch(/tablets are still missing after 1 s: 2 of 3 are registered; missing: /);
     expect(stderr).not.toContain("auto_failover");

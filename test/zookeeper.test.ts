@@ -67,7 +67,7 @@ function createRaw(raw: Client, path: string, acl: ACL[]): Promise<string> {
 }
 
 async function until(what: string, condition: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = Date.now() + 6000;
+  const deadline = Date.now() + 60_000;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`never happened: ${what}`);
     await sleep(20);
@@ -260,9 +260,10 @@ describe.each(BACKENDS)("%s", (_name, start) => {
   });
 
   test("a stopped server: operations end in time, and work again when it continues", async () => {
-    const zk = await client(port, { operationTimeoutMs: 300 });
     const path = fresh();
-    await zk.create(path, Buffer.from("x"), "persistent");
+    const writer = await client(port);
+    await writer.create(path, Buffer.from("x"), "persistent");
+    const zk = await client(port, { operationTimeoutMs: 300 });
     backend.pause();
     try {
       let [error, tookMs]: [unknown, number] = [undefined, 0];
@@ -328,8 +329,9 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     const started = startTurnClock();
     const zk = await client(port, { hosts: `127.0.0.1:${dead},127.0.0.1:${port}` });
     expect(started()).toBeLessThan(1500);
+    const before = performance.now();
     expect(await zk.getChildren("/")).toBeDefined();
-    expect(performance.now() - zk.lastProofOfLifeMs()).toBeLessThan(1000);
+    expect(zk.lastProofOfLifeMs()).toBeGreaterThan(before);
   });
 
   test("invalid paths and too much data are refused before they are sent", async () => {

@@ -18,7 +18,7 @@ export interface RealZookeeper {
   stop(): Promise<void>;
 }
 
-const START_MS = 30_000;
+const START_MS = 60_000;
 const STOP_MS = 3000;
 
 /**

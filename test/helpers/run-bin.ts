@@ -33,8 +33,27 @@ export interface RunOptions {
   readonly onStderr?: (text: string, child: ChildProcess) => void;
 }
 
-/** A process that does not end within this time is killed, and the test fails on `code`. */
-const KILL_MS = 25_000;
+/**
+ * A process that does not end within this time hangs: it is killed, and the test fails on `code`. The time is
+ * less than a test has (vitest.config.ts), and more than any process takes on a busy machine.
+ */
+export const KILL_MS = 200_000;
+
+/** Acts on the process, once for each text, when the text first appears on its stderr. */
+export function when(
+  ...steps: readonly (readonly [text: string, act: (child: ChildProcess) => void])[]
+): RunOptions {
+  const left = new Map(steps);
+  return {
+    onStderr(said, child) {
+      for (const [text, act] of left) {
+        if (!said.includes(text)) continue;
+        left.delete(text);
+        act(child);
+      }
+    },
+  };
+}
 
 /** Runs node with a script and its arguments to the end. */
 export function runNode(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {

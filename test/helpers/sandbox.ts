@@ -5,7 +5,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { createGrpcTransport } from "../../src/cluster/grpc-transport.js";
 import { readRecording } from "../../src/sandbox/model/recording-document.js";
 import { type Sandbox, type SandboxOptions, startSandbox } from "../../src/sandbox/start.js";
@@ -34,6 +34,16 @@ export async function sandboxFromRecording(
   return sandboxForTest({ ...options, recording: readRecording(recordingPath(name)) });
 }
 
+/** Waits until the leading nameserver has noticed that tablets are gone. */
+export async function noticedGone(
+  { model }: Sandbox,
+  ...endpoints: readonly string[]
+): Promise<void> {
+  await expect
+    .poll(() => endpoints.map((one) => model.leader?.isHealthy(one)))
+    .toEqual(endpoints.map(() => false));
+}
+
 /** One call over gRPC, as the tool makes them, on connections of its own. */
 export async function callSandbox<I extends DescMessage, O extends DescMessage>(
   address: string,
@@ -44,7 +54,7 @@ export async function callSandbox<I extends DescMessage, O extends DescMessage>(
   const transport = createGrpcTransport({ authorization: options.authorization ?? "sdefault" });
   try {
     return await transport.unary(address, method, request, {
-      timeoutMs: options.timeoutMs ?? 5_000,
+      timeoutMs: options.timeoutMs ?? 30_000,
     });
   } finally {
     transport.close();

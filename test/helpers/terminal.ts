@@ -1,9 +1,8 @@
 import { spawn } from "node:child_process";
-import { BIN } from "./run-bin.js";
+import { BIN, KILL_MS } from "./run-bin.js";
 
 /** The program of util-linux that gives another program a terminal. */
 const TERMINAL = "script";
-const LIMIT_MS = 25_000;
 
 /** The screen of a terminal after a program has written to it. */
 export interface TerminalResult {
@@ -30,7 +29,7 @@ export function runAtTerminal(
     const line = `stty cols 80 rows 24; exec ${tool} ${words}`;
     const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], ...environment };
     const child = spawn(TERMINAL, ["-qec", line, "/dev/null"], { env });
-    const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
+    const timer = setTimeout(() => child.kill("SIGKILL"), KILL_MS);
     const steps = [...typing];
     let shown = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
