@@ -103,7 +103,9 @@ it("a tablet that restarts within its session timeout is waited for, and its rep
     "recovered",
   ]);
   const waits = virtual.events.filter(
-    (one) => one.kind === "note" && one.text.startsWith("waiting a moment for c:9527"),
+    (one) =>
+      one.kind === "note" &&
+      one.text.startsWith("waiting for tablets that may be restarting: c:9527"),
   );
   expect(waits).toHaveLength(1);
 });

@@ -162,7 +162,7 @@ test("rows in an unexpected order are refused, not compared", async () => {
   };
   const { status, reasons } = await compare({ cluster: backwards });
   expect(status).toBe("not-comparable");
-  expect(reasons).toEqual([expect.stringContaining("before the place that was asked for")]);
+  expect(reasons).toEqual([expect.stringContaining("before the requested position")]);
   expect(followers).toHaveLength(2);
 });
 

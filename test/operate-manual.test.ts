@@ -116,7 +116,7 @@ describe("updatetablealive", () => {
     const virtual = await servingTable();
     const { leader } = placesOf(virtual);
     expect(await refusalOf(virtual, marking(leader, false))).toBe(
-      `db1.t0:0: ${short(leader)} leads it: marked not alive, the partition takes no writes (let another replica lead first with: openmldb-ops changeleader --db=db1 --table=t0 --pid=0 --candidate=auto; --force marks it anyway)`,
+      `db1.t0:0: ${short(leader)} leads it: marked not alive, the partition takes no writes (change the leader first with: openmldb-ops changeleader --db=db1 --table=t0 --pid=0 --candidate=auto; --force marks it anyway)`,
     );
     const forced = await operateOn(virtual, marking(leader, false, { isForced: true }));
     expect(forced.plan.notes.map(short)).toEqual([

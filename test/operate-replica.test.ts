@@ -240,7 +240,7 @@ describe("delreplica", () => {
     const virtual = await servingTable();
     const { leader, followers } = placesOf(virtual);
     expect(await refusalOf(virtual, deleting(leader))).toBe(
-      `db1.t0:0: ${short(leader)} leads it, and a leader cannot be deleted (let another replica lead first with: openmldb-ops changeleader --db=db1 --table=t0 --pid=0 --candidate=${short(followers[0] ?? "")})`,
+      `db1.t0:0: ${short(leader)} leads it, and a leader cannot be deleted (change the leader first with: openmldb-ops changeleader --db=db1 --table=t0 --pid=0 --candidate=${short(followers[0] ?? "")})`,
     );
   });
 
@@ -342,7 +342,7 @@ describe("migrate", () => {
     const virtual = await servingTable();
     const { leader, followers, outsiders } = placesOf(virtual);
     expect(await refusalOf(virtual, moving(leader, outsiders[0] ?? ""))).toBe(
-      `db1.t0:0: ${short(leader)} leads it, and a leader cannot be moved (let another replica lead first with: openmldb-ops changeleader --db=db1 --table=t0 --pid=0 --candidate=${short(followers[0] ?? "")})`,
+      `db1.t0:0: ${short(leader)} leads it, and a leader cannot be moved (change the leader first with: openmldb-ops changeleader --db=db1 --table=t0 --pid=0 --candidate=${short(followers[0] ?? "")})`,
     );
   });
 
@@ -350,7 +350,7 @@ describe("migrate", () => {
     const virtual = await servingTable({ replicas: 1 });
     const { leader, outsiders } = placesOf(virtual);
     expect(await refusalOf(virtual, moving(leader, outsiders[0] ?? ""))).toContain(
-      `make one first: openmldb-ops addreplica --db=db1 --table=t0 --pid=0 --endpoint=${short(outsiders[0] ?? "")}`,
+      `add one first: openmldb-ops addreplica --db=db1 --table=t0 --pid=0 --endpoint=${short(outsiders[0] ?? "")}`,
     );
   });
 

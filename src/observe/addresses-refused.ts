@@ -6,8 +6,7 @@ import { groupBy } from "../model/groups.js";
 type Refused = Map<Endpoint, string>;
 
 /**
- * Refuses registered tablets whose names resolve to one address. Names that cannot be resolved are left
- * out.
+ * Refuses registered tablets whose names resolve to one address. Names that cannot be resolved are skipped.
  */
 export async function refuseSharedAddresses(
   cluster: Pick<Cluster, "addressOf">,
@@ -19,7 +18,7 @@ export async function refuseSharedAddresses(
     const endpoints = same.map((one) => one.endpoint);
     for (const endpoint of endpoints) {
       const others = endpoints.filter((one) => one !== endpoint).join(", ");
-      refused.set(endpoint, `its name leads to the same address as ${others}: ${address}`);
+      refused.set(endpoint, `its name resolves to the same address as ${others}: ${address}`);
     }
   }
 }

@@ -16,19 +16,19 @@ import { moveCandidates } from "../policy/move-candidates.js";
 import { isOn } from "../run/guard.js";
 import { untilAborted } from "../util/until-aborted.js";
 import { mapInTurns } from "../util/yielding.js";
-import { askTablet } from "./ask-tablet.js";
+import { readTablet } from "./read-tablet.js";
 import { observeFollowers } from "./replication.js";
 import { observeSnapshots } from "./snapshots.js";
 import { observeStored } from "./stored-records.js";
 
 /**
- * Concurrent first calls: the first call to a tablet opens its connection, which costs more than the
- * call.
+ * Number of tablets that are called concurrently. The first call to a tablet opens its connection, which costs more
+ * than the call.
  */
 const TABLETS_AT_ONCE = 48;
 /**
- * The default number of partitions whose unloaded replicas are asked for snapshots by an observation of
- * the whole cluster. A step that loads a replica asks in any case.
+ * Default number of partitions for which an observation of the whole cluster reads the snapshots of replicas that are
+ * not loaded. A step that loads a replica reads its snapshot in any case.
  */
 const SNAPSHOT_PARTITIONS = 200;
 
@@ -36,21 +36,21 @@ const SNAPSHOT_PARTITIONS = 200;
 export interface Scope {
   /** The lower bounds of earlier runs; absent: none are used. */
   readonly knownOffsetsStore?: KnownOffsetsStore | undefined;
-  /** How many partitions' unloaded replicas are asked for snapshots; 200 if undefined. */
+  /** Number of partitions for which the snapshots of replicas that are not loaded are read; 200 if undefined. */
   readonly snapshotPartitions?: number | undefined;
   /** Tablets declared lost by the operator; none if undefined. */
   readonly lost?: ReadonlySet<Endpoint> | undefined;
   readonly signal?: AbortSignal;
-  /** Receives which tablets have not answered yet; absent: no progress is reported. */
+  /** Receives the tablets that have not answered yet; absent: no progress is reported. */
   readonly onEvent?: OnEvent | undefined;
 }
 
 /**
- * Observes the cluster once. Silent tablets are recorded, not thrown.
+ * Observes the cluster once. A silent tablet is part of the result, not an error.
  *
- * Leaders are asked for their replication lists, see `observeFollowers`; replicas that are not loaded
- * for their snapshots, in a limited number of partitions, see {@link observeSnapshots}. Records of
- * tables with an unreachable leader are read from ZooKeeper, see {@link observeStored}.
+ * Reads the replication lists of leaders ({@link observeFollowers}), and in a limited number of partitions the
+ * snapshots of replicas that are not loaded ({@link observeSnapshots}). The records of tables with an unreachable
+ * leader are read from ZooKeeper ({@link observeStored}).
  *
  * @throws OpsError if ZooKeeper or the leading nameserver cannot be observed, or on abort.
  */
@@ -114,7 +114,7 @@ async function endpointsOf(tables: readonly TableClaim[]): Promise<Set<Endpoint>
   return endpoints;
 }
 
-interface TabletQuestion {
+interface TabletScope {
   readonly wanted: ReadonlySet<Endpoint>;
   /** Tablets with a replica on record. */
   readonly recorded: ReadonlySet<Endpoint>;
@@ -126,7 +126,7 @@ interface TabletQuestion {
 
 async function observeTablets(
   cluster: Cluster,
-  question: TabletQuestion,
+  question: TabletScope,
 ): Promise<Map<Endpoint, TabletView>> {
   const limit = pLimit(TABLETS_AT_ONCE);
   const claims = new Map(question.claims.map((one) => [one.endpoint, one]));
@@ -141,7 +141,7 @@ async function observeTablets(
           isRegistered: question.registered.has(endpoint),
           isLost: question.lost.has(endpoint),
         };
-        const view = await askTablet(cluster, known, async () =>
+        const view = await readTablet(cluster, known, async () =>
           indexReports(await cluster.getTableStatus(endpoint)),
         );
         silent.delete(endpoint);

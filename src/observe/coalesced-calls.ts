@@ -8,29 +8,29 @@ const TICK_MAX_MS = 1_000;
 export interface SharedRead<T> {
   /** An answer that is requested after this call, so it shows every effect from before it. */
   now(): Promise<T>;
-  /** The same, without waiting for others to share it. */
+  /** The same, without the wait for more callers. */
   soon(): Promise<T>;
   /**
-   * The newest answer if it was requested within so many milliseconds, else {@link SharedRead.soon}.
+   * The newest answer if it was requested at most `ms` milliseconds ago, else {@link SharedRead.soon}.
    */
   lately(ms: number): Promise<T>;
 }
 
-/** Polls for the next answer that many callers wait for: one poll serves all. */
+/** Polls for all callers that wait for a change: one poll serves all of them. */
 export interface SharedPoll<T> extends SharedRead<T> {
-  /** An answer that is requested some time after this call, the same for all waiting callers. */
+  /** The answer of the next poll, which is requested after this call; the same for all waiting callers. */
   next(): Promise<T>;
   /**
-   * When an answer last differed from the one before, for any caller; milliseconds of the clock.
+   * Time at which an answer last differed from the one before, in milliseconds of the clock.
    */
   movedAt(): number;
 }
 
 /**
- * Joins calls: one call is in flight at a time, and all callers that come meanwhile share the next one.
- * Unlike {@link sharedPoll} no caller waits for a tick.
+ * Coalesces calls: one call is in flight at a time, and all callers that arrive meanwhile share the next one. Unlike
+ * {@link sharedPoll}, it does not wait for a tick.
  *
- * @param gatherMs How long a call waits for more callers before it is made.
+ * @param gatherMs Milliseconds that a call waits for more callers before it is made.
  */
 export function sharedRead<T>(clock: Clock, read: () => Promise<T>, gatherMs = 0): SharedRead<T> {
   /** The newest call, answered or not; a failed one is dropped. */
@@ -77,12 +77,12 @@ export function sharedRead<T>(clock: Clock, read: () => Promise<T>, gatherMs = 0
 }
 
 /**
- * Makes one poll out of many waits. It asks only while a caller waits, and less often the longer
- * nothing changes.
+ * Polls once for many waiting callers. It polls only while a caller waits, and at longer intervals while nothing
+ * changes.
  *
  * @param read What it throws reaches every caller that waits for that answer.
  * @param fingerprint Text that differs when the answer shows progress.
- * @param options `onTick` sees each answer that was waited for a tick, before those who wait for it;
+ * @param options `onTick` receives the answer of each poll before the waiting callers do;
  *   `gatherMs`: see {@link sharedRead}.
  */
 export function sharedPoll<T>(

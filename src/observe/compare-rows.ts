@@ -26,33 +26,33 @@ export interface RowRules {
   readonly provenDifferences: typeof provenDifferences;
 }
 
-/** How a partition is compared. */
+/** The options of a comparison. */
 export interface CompareOptions extends ReadStyle {
   readonly rules: RowRules;
   /** Rows of each index to compare; undefined for all. */
   readonly sampleRows: number | undefined;
-  /** From 0 to 1, exclusive; chooses the sample. */
+  /** A random number from 0 to 1, exclusive, which determines the sample. */
   readonly random: () => number;
 }
 
 /** The number of segments of a table that does not report it (OpenMLDB 0.9: MemTable::MemTable). */
 const DEFAULT_SEGMENTS = 8;
-/** How often a stretch is read again to find out whether it differs. */
+/** Number of times that a stretch is read again to find out whether it differs. */
 const ATTEMPTS = 3;
-/** How long a follower may take to reach the offset that its leader had. */
+/** Limit in milliseconds for a follower to reach the offset that its leader had. */
 const REACH_MS = 20_000;
 const REACH_POLL_MS = 200;
-/** Rows of one stretch that are kept in memory, for each replica and reading. */
+/** Limit of rows of one stretch that are kept in memory, for each replica and each time that it is read. */
 const HELD_MAX = 40_000;
-/** How many rows are named in each group. */
+/** Number of rows that are named in each group. */
 const EXAMPLES_MAX = 5;
 /**
- * A sample is read at this many positions, unless that leaves fewer rows at each than a call is worth.
+ * A sample is read at this many positions, or at fewer if each of them would have too few rows for a call.
  */
 const SAMPLE_PLACES = 16;
 const SAMPLE_ROWS_MIN = 8;
 const SAMPLE_ROWS_MAX = 1_000;
-/** The greatest number of positions of a sample. */
+/** Limit of the positions of a sample. */
 const SAMPLE_STRETCHES_MAX = 10_000;
 /** After this many stretches that could not be compared, the rest of the partition is skipped. */
 const UNDECIDED_MAX = 3;

@@ -2,7 +2,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import type { MutationCall, PlainData } from "../run/watch-mutations.js";
 
 /**
- * The tablets to which a change sends something, directly or through the nameserver or another tablet.
+ * The tablets that a change reaches, directly or through the nameserver or another tablet.
  */
 export function endpointsReached({ method, target, args }: MutationCall): readonly Endpoint[] {
   const own = target.endpoint === undefined ? [] : [target.endpoint];

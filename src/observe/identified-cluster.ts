@@ -13,36 +13,36 @@ import { watchMutations } from "../run/watch-mutations.js";
 import { refuseCrossedAddresses, refuseSharedAddresses } from "./addresses-refused.js";
 import { comesFirst, endpointsReached, isOfRecord } from "./endpoints-reached.js";
 
-/** How often, and after which pause, the record is read again before an unknown table id counts. */
+/** Number of times, and the pause in milliseconds, that the record is read again before an unknown table id counts. */
 const READ_AGAIN_MAX = 3;
 const READ_AGAIN_MS = 1_000;
 
 /** Identifies a replica of a tablet. */
 type ReplicaId = Pick<LoadRequest, "tid" | "pid">;
 
-/** What a run has found out about the identity of tablets; shared by all clusters of that run. */
+/** The findings of a run about the identity of tablets; shared by all clusters of that run. */
 export interface Identities {
-  /** Tablets that are not what their names say, with the proof. */
+  /** Tablets that are not the ones of their names, with the proof. */
   readonly refused: Map<Endpoint, string>;
   /**
    * The connection over which a tablet has proved, by the schema of one replica, that it belongs to
    * this cluster.
    */
   readonly proven: Map<Endpoint, Connection>;
-  /** What a tablet had loaded when it was last asked. */
-  readonly seen: Map<Endpoint, Seen>;
+  /** What each tablet had loaded when it was last read. */
+  readonly loaded: Map<Endpoint, LoadedReplica>;
   /** Serializes the calls that may identify a tablet, for each tablet. */
   readonly turns: Map<Endpoint, LimitFunction>;
   /** The nameserver's record as last read; undefined before. */
   record: RecordedTables | undefined;
 }
 
-/** What a tablet had loaded. */
-interface Seen {
+/** A replica that a tablet had loaded, by which the tablet can be identified. */
+interface LoadedReplica {
   readonly connection: Connection;
   /** A loaded replica that is on record and can be compared; undefined if there is none. */
   readonly replica: ReplicaId | undefined;
-  /** Whether the tablet itself reported it; else it was requested to load the replica. */
+  /** True if the tablet reported it; false if this run requested the load. */
   readonly isReported: boolean;
 }
 
@@ -51,7 +51,7 @@ export function newIdentities(): Identities {
   return {
     refused: new Map(),
     proven: new Map(),
-    seen: new Map(),
+    loaded: new Map(),
     turns: new Map(),
     record: undefined,
   };
@@ -62,8 +62,8 @@ export function newIdentities(): Identities {
  * excluded from the run: every call to it is refused with `wrong-tablet`, and so is every request to
  * the nameserver, or to another tablet, that would make it send something there.
  *
- * - Two names of registered tablets that resolve to one address: both are refused, since nothing tells
- *   which name the process has. Found by `topology`.
+ * - Two names of registered tablets that resolve to one address: both are refused, because no call shows which of the
+ *   names the process has. Found by `topology`.
  * - A name that resolves to the address at which the nameserver reaches another tablet. Found by
  *   `showTablet`.
  * - What a tablet has loaded, see {@link foreignTables}. Found by `getTableStatus` once the record was
@@ -177,8 +177,8 @@ function unidentified(endpoint: Endpoint): OpsError {
 }
 
 /**
- * Finds what a tablet has loaded against the record. A new table is on its tablets before it is on
- * record (OpenMLDB 0.9 nameserver: CreateTable), so an unknown id alone is read again first.
+ * Finds replicas that a tablet has loaded and that contradict the record. A new table is on its tablets before it is on
+ * record (OpenMLDB 0.9 nameserver: CreateTable), so an unknown id alone is a proof only after the record was read again.
  */
 async function foreignForCertain(
   cluster: Cluster,
@@ -199,7 +199,7 @@ async function foreignForCertain(
 
 function noteLoaded(
   cluster: Cluster,
-  { record, seen, proven }: Identities,
+  { record, loaded, proven }: Identities,
   endpoint: Endpoint,
   { reports, isAll }: { readonly reports: readonly ReplicaReport[]; readonly isAll: boolean },
 ): void {
@@ -212,9 +212,9 @@ function noteLoaded(
   const replica =
     reports.find((one) => isOfUser(dbOf(one))) ?? reports.find((one) => dbOf(one) !== undefined);
   // An answer from before a load that was requested meanwhile must not overwrite it.
-  const isNews = isAll && seen.get(endpoint)?.connection !== connection;
+  const isNews = isAll && loaded.get(endpoint)?.connection !== connection;
   if (isNews || replica !== undefined) {
-    seen.set(endpoint, { connection, replica, isReported: true });
+    loaded.set(endpoint, { connection, replica, isReported: true });
   }
 }
 
@@ -249,8 +249,8 @@ function loadIdentified(
     assertTrusted(known, endpoint);
     const connection = cluster.connection(endpoint);
     if (connection !== undefined && !isProven(cluster, known, endpoint)) {
-      // Noted first: a call that fails may have had its effect.
-      known.seen.set(endpoint, { connection, replica: request, isReported: false });
+      // Stored before the call, because a call that fails may have had its effect.
+      known.loaded.set(endpoint, { connection, replica: request, isReported: false });
       cluster.admit(endpoint, { connection, changes: request });
     }
     await cluster.loadTable(endpoint, request);
@@ -262,35 +262,36 @@ function loadIdentified(
 }
 
 /**
- * Identifies a tablet: compares a replica that it has, or may have, loaded with the record. A tablet
- * has the schema once it has accepted the load. One that has nothing loaded stays unproven.
+ * Identifies a tablet: compares the schema of a replica that it has, or may have, loaded with the record. A tablet has
+ * the schema once it has accepted the load. A tablet with nothing loaded stays unidentified.
  *
- * @throws OpsError `wrong-tablet` if it contradicts; other errors of the calls.
+ * @throws OpsError `wrong-tablet` if the schemas differ; other errors of the calls.
  */
 async function prove(calls: Cluster, known: Identities, endpoint: Endpoint): Promise<void> {
   if (isProven(calls, known, endpoint)) return;
-  const isSeen = () => {
+  const isKnown = () => {
     const connection = calls.connection(endpoint);
-    return connection !== undefined && known.seen.get(endpoint)?.connection === connection;
+    return connection !== undefined && known.loaded.get(endpoint)?.connection === connection;
   };
-  if (!isSeen()) await calls.getTableStatus(endpoint);
-  const seen = known.seen.get(endpoint);
-  if (seen === undefined) return;
-  const table = seen.replica && known.record?.tables.get(seen.replica.tid);
-  if (seen.replica === undefined || table === undefined) {
-    calls.admit(endpoint, { connection: seen.connection, changes: "none" });
+  if (!isKnown()) await calls.getTableStatus(endpoint);
+  const found = known.loaded.get(endpoint);
+  if (found === undefined) return;
+  const table = found.replica && known.record?.tables.get(found.replica.tid);
+  if (found.replica === undefined || table === undefined) {
+    calls.admit(endpoint, { connection: found.connection, changes: "none" });
     return;
   }
   let mismatch: string | undefined;
   try {
-    const { tid, pid } = seen.replica;
+    const { tid, pid } = found.replica;
     mismatch = foreignSchema(table, await calls.getTableSchema(endpoint, { tid, pid }));
   } catch (thrown) {
     if (!(thrown instanceof OpsError)) throw thrown;
     // A tablet that lacks the method, or refuses to answer, can never be compared.
     if (thrown.code !== "bad-answer" && thrown.code !== "rejected") throw thrown;
-    const isUntold = thrown.code === "bad-answer" || (await isStillThere(calls, endpoint, seen));
-    if (!isUntold) return forgetReplica(known, endpoint, seen);
+    const hasNoSchema =
+      thrown.code === "bad-answer" || (await isStillThere(calls, endpoint, found));
+    if (!hasNoSchema) return forgetReplica(known, endpoint, found);
   }
   if (mismatch !== undefined) throw refuse(known, endpoint, mismatch);
   const connection = calls.connection(endpoint);
@@ -315,13 +316,18 @@ async function proveIfConnected(
 }
 
 /** Drops a replica that is not loaded (yet, or any more). A newer finding is kept. */
-function forgetReplica({ seen }: Identities, endpoint: Endpoint, forgotten: Seen): void {
-  if (seen.get(endpoint) === forgotten) seen.set(endpoint, { ...forgotten, replica: undefined });
+function forgetReplica({ loaded }: Identities, endpoint: Endpoint, forgotten: LoadedReplica): void {
+  if (loaded.get(endpoint) === forgotten)
+    loaded.set(endpoint, { ...forgotten, replica: undefined });
 }
 
 /** True if a replica that a tablet reported, and whose schema it refused, is still loaded there. */
-async function isStillThere(calls: Cluster, endpoint: Endpoint, seen: Seen): Promise<boolean> {
-  if (!seen.isReported) return false;
+async function isStillThere(
+  calls: Cluster,
+  endpoint: Endpoint,
+  found: LoadedReplica,
+): Promise<boolean> {
+  if (!found.isReported) return false;
   const reports = await calls.getTableStatus(endpoint);
-  return reports.some((one) => one.tid === seen.replica?.tid && one.pid === seen.replica.pid);
+  return reports.some((one) => one.tid === found.replica?.tid && one.pid === found.replica.pid);
 }

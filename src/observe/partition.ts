@@ -9,26 +9,24 @@ import {
 } from "../model/cluster-state.js";
 import { opsOfPartition } from "../model/ops-of-partition.js";
 import { type PartitionView, viewPartitions } from "../model/partition-view.js";
-import { askTablet, type KnownTablet } from "./ask-tablet.js";
+import { type KnownTablet, readTablet } from "./read-tablet.js";
 import { isRunningLeader, refreshReports, settledList } from "./replication.js";
 import type { SharedReads } from "./shared-reads.js";
 import { observeSnapshots } from "./snapshots.js";
 
 /**
- * The greatest age of the list of registered and healthy tablets. No step of a recovery changes it, and
- * a tablet that is gone does not answer.
+ * Accepted age in milliseconds of the list of registered and healthy tablets. No step of a recovery changes it, and a
+ * tablet that is gone does not answer.
  */
 const MEMBERS_AGE_MS = 1_000;
 
 /**
- * Observes one partition as `observe` does all of them. Calls to the nameserver and the tablets are
- * shared with all other observations of the same time; everything that a step can have changed is read
- * after the call.
+ * Observes one partition, like `observe` does for all. Its calls to the nameserver and the tablets are shared with all
+ * concurrent observations. Everything that a step can have changed is read after this function was called. The
+ * snapshots of replicas that are not loaded are read too.
  *
- * Replicas that are not loaded are asked for their snapshots.
- *
- * @param recordAgeMs The greatest age of the nameserver's record; 0: it is read now. For plans whose
- *   steps check again before they act. What the tablets have loaded is always read now.
+ * @param recordAgeMs Accepted age of the nameserver's record in milliseconds; 0: it is read now. An older record is
+ *   enough for plans whose steps check again before they act. What the tablets have loaded is always read now.
  * @returns Undefined if the table or the partition is gone.
  */
 export async function lookAtPartition(
@@ -51,7 +49,7 @@ export async function lookAtPartition(
       const { endpoint } = known;
       return [
         endpoint,
-        await askTablet(context.cluster, known, () => context.statusOf(endpoint).now()),
+        await readTablet(context.cluster, known, () => context.statusOf(endpoint).now()),
       ];
     }),
   );

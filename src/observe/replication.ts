@@ -12,13 +12,12 @@ import { flatMapped } from "../model/work.js";
 import { inTurns } from "../util/yielding.js";
 
 /**
- * Leaders that are read at the same time: more than the reads that may be in flight, so that one tablet
- * that does not answer does not block the others.
+ * Number of leaders that are read concurrently: more than the reads that may be in flight, so that one tablet that
+ * does not answer does not block the others.
  */
 const LEADERS_AT_ONCE = 512;
 /**
- * How long a follower that is a few entries behind under writes may take to reach the leader's first
- * offset.
+ * Limit in milliseconds for a follower that is a few entries behind under writes to reach the leader's first offset.
  */
 const LAG_PATIENCE_MS = 2_000;
 const LAG_POLL_MS = 200;
@@ -94,7 +93,7 @@ export async function refreshReports(
     // Entries written after the list was read do not mean that the follower is ahead of it.
     const isLater = newer.offset > list.offset;
     const settled = isLater ? { ...newer, offset: list.offset } : newer;
-    // Other partitions of the tablet may have been asked again meanwhile.
+    // Other partitions of the tablet may have been read again meanwhile.
     const latest = tablets.get(endpoint)?.reports ?? view.reports;
     tablets.set(endpoint, { ...view, reports: new Map(latest).set(key, settled) });
   }

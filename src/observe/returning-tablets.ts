@@ -8,12 +8,11 @@ import {
 } from "../model/cluster-state.js";
 import type { OnEvent } from "../model/outcome.js";
 import { tabletHealth } from "../model/partition-view.js";
-import { askTablet } from "./ask-tablet.js";
+import { readTablet } from "./read-tablet.js";
 
 /**
- * How long a run waits for tablets that may soon be back. A tablet that died is unreachable until its
- * ZooKeeper session ends (10 s in shipped configurations), and then counts as restarting for another 15
- * s.
+ * Milliseconds that a run waits for tablets that may soon be back. A tablet that died is unreachable until its
+ * ZooKeeper session ends (10 s in shipped configurations), and then counts as restarting for another 15 s.
  */
 const RESTARTING_MAX_MS = 30_000;
 const UNREACHABLE_MAX_MS = 12_000;
@@ -25,7 +24,7 @@ const LOOK_AGAIN_MS = 1_000;
  *
  * @param endpoints The tablets that the run needs; those that were waited for are removed from it.
  * @returns Those whose state has changed.
- * @throws OpsError if ZooKeeper or the nameserver cannot be asked, or on abort.
+ * @throws OpsError if ZooKeeper or the nameserver cannot be read, or on abort.
  */
 export async function awaitReturning(
   cluster: Cluster,
@@ -40,7 +39,10 @@ export async function awaitReturning(
   if (waiting.length === 0) return new Set();
   for (const { endpoint } of waiting) endpoints.delete(endpoint);
   const names = waiting.map((one) => `${one.endpoint} (${tabletHealth(one).tabletDetail})`);
-  onEvent({ kind: "note", text: `waiting a moment for ${names.join(", ")}` });
+  onEvent({
+    kind: "note",
+    text: `waiting for tablets that may be restarting: ${names.join(", ")}`,
+  });
   const began = clock.now();
   const now = new Map(before);
   while (waiting.length > 0) {
@@ -78,10 +80,14 @@ async function lookAgain(
     tablets.map(async ({ endpoint, mayBeAt, isLost }) => {
       const claim = claims.find((one) => one.endpoint === endpoint);
       const isRegistered = topology.tablets.includes(endpoint);
-      const view = await askTablet(cluster, { endpoint, claim, isRegistered, isLost }, async () => {
-        const reports = await cluster.getTableStatus(endpoint);
-        return new Map(reports.map((one) => [replicaKey(one), one]));
-      });
+      const view = await readTablet(
+        cluster,
+        { endpoint, claim, isRegistered, isLost },
+        async () => {
+          const reports = await cluster.getTableStatus(endpoint);
+          return new Map(reports.map((one) => [replicaKey(one), one]));
+        },
+      );
       return { ...view, mayBeAt };
     }),
   );

@@ -6,7 +6,7 @@ import type { RowPosition } from "../model/rows.js";
 import { untilAborted } from "../util/until-aborted.js";
 import { eachRow, positionOf, type RowRecord } from "./row-records.js";
 
-/** Bytes of rows that a call asks for, estimated by the size of earlier rows. */
+/** Bytes of rows that a call requests, estimated by the size of earlier rows. */
 const PAGE_BYTES = 1_000_000;
 const PAGE_ROWS_FIRST = 64;
 /**
@@ -31,17 +31,16 @@ export interface ReplicaIndex {
 export interface ReadStyle {
   readonly cluster: Cluster;
   readonly signal: AbortSignal;
-  /** The greatest rate, in bytes of rows, of reading from each tablet. */
+  /** Limit of the rate at which rows are read from each tablet, bytes a second. */
   readonly bytesPerSecond: number;
-  /** The greatest number of rows of one answer; undefined: the default. */
+  /** Limit of rows in one answer; undefined: the default. */
   readonly pageRows?: number | undefined;
   /** Receives the rows and bytes of each answer. */
   readonly onRead: (rows: number, bytes: number) => void;
 }
 
 /**
- * Receives a row, which is only valid during the call, and the segment of its key. Returns false to end
- * the reading.
+ * Receives a row, which is valid only during the call, and the segment of its key. Returns false to stop reading.
  */
 export type TakeRow = (row: RowRecord, segment: number) => boolean;
 
@@ -54,7 +53,7 @@ export interface RowReader {
    * Reads the rows from a position on, call by call, at the given rate.
    *
    * @param from Undefined to start with the first row.
-   * @param goesOn Called after each answer; false ends the reading.
+   * @param goesOn Called after each answer; false stops reading.
    * @returns True if the last row was reached.
    * @throws OpsError if the replica cannot be read, or if its answer is not rows in their order.
    */
@@ -117,7 +116,7 @@ function nextPlace(
   const { pk = new Uint8Array(), ts = 0n } = stoppedAt ?? {};
   const place = { pk, ts, segment: segmentOf(pk, of.segCount) };
   if (pk.length === 0 || (from !== undefined && comparePositions(from, place) >= 0)) {
-    throw notRows(of, "the walk does not go on");
+    throw notRows(of, "an answer did not advance the position");
   }
   return place;
 }
@@ -139,7 +138,7 @@ function inOrder(from: OrderedPosition | undefined, skip: number, segCount: numb
   let problem: string | undefined;
   const begin = (row: RowRecord, segment: number): RowBefore => {
     const order = from === undefined ? -1 : comparePositions(from, { ...positionOf(row), segment });
-    if (order > 0) problem = "the first row comes before the place that was asked for";
+    if (order > 0) problem = "the first row comes before the requested position";
     given = order === 0 ? skip : 0;
     return { pkFrom: row.pkFrom, pkTo: row.pkTo, ts: row.ts, segment };
   };
@@ -147,7 +146,7 @@ function inOrder(from: OrderedPosition | undefined, skip: number, segCount: numb
     const segment =
       before !== undefined && !row.isNewKey ? before.segment : segmentOfRow(row, segCount);
     before ??= begin(row, segment);
-    if (isBefore(row, segment, before)) problem = "the rows are in another order than expected";
+    if (isBefore(row, segment, before)) problem = "the rows are not in the order of the index";
     if (problem !== undefined) return false;
     given = row.isNewPosition && last !== undefined ? 1 : given + 1;
     before.pkFrom = row.pkFrom;

@@ -1,19 +1,19 @@
 import type { RowPage, RowPosition } from "../model/rows.js";
 
-/** One row of an answer to Traverse. The object is used again for the next row: copy what is to be kept. */
+/** One row of an answer to Traverse. The object is reused for the next row, so values that are kept must be copied. */
 export interface RowRecord {
   /** Two independent hashes of key, timestamp and row, 32 bits each, unsigned. */
   low: number;
   high: number;
-  /** The bytes that the key is in, from `pkFrom` up to `pkTo`. */
+  /** The bytes that contain the key, from `pkFrom` up to `pkTo`, exclusive. */
   bytes: Buffer;
   pkFrom: number;
   pkTo: number;
-  /** As the table counts time: milliseconds since the epoch, unless the table's own column says else. */
+  /** Milliseconds since the epoch, unless the table's time column has another unit. */
   ts: bigint;
-  /** Whether the row before, of the same answer, has another key. True for the first row. */
+  /** True if the preceding row of the same answer has another key; true for the first row. */
   isNewKey: boolean;
-  /** Whether the row before, of the same answer, has another key or timestamp. True for the first row. */
+  /** True if the preceding row of the same answer has another key or timestamp; true for the first row. */
   isNewPosition: boolean;
 }
 
@@ -32,7 +32,7 @@ const TS = 8;
  * rows-1-healthy).
  *
  * @param take Receives each row in turn; returns false to end.
- * @returns What is wrong with the answer, or undefined.
+ * @returns The fault of the answer, in words; undefined if there is none.
  */
 export function eachRow(
   { pairs, count }: Pick<RowPage, "pairs" | "count">,
@@ -121,7 +121,7 @@ export interface RowSums {
   high: number;
 }
 
-/** The sums of no rows. */
+/** The sums of zero rows. */
 export function emptySums(): RowSums {
   return { rows: 0, low: 0, high: 0 };
 }

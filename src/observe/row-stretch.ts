@@ -12,13 +12,13 @@ const NEWEST_TS = 2n ** 64n - 1n;
 export interface Stretch {
   /** Undefined: from the first row on. */
   readonly from: RowPosition | undefined;
-  /** How many rows of the key of `from` come before it. */
+  /** Number of rows of the key of `from` that come before it. */
   readonly rank: number;
   /** Undefined: up to the last row. */
   readonly to: RowPosition | undefined;
 }
 
-/** The result of one reading of a stretch. */
+/** The sums of one stretch, as it was read once. */
 export interface StretchSums {
   readonly sums: RowSums;
   /** Rows that were excluded. */
@@ -104,7 +104,7 @@ export async function readSums(
 /**
  * Reads the rows of a stretch and keeps them by their hash.
  *
- * @param rowsMax The greatest number of rows kept.
+ * @param rowsMax Limit of the rows that are kept.
  * @returns Undefined if there are more.
  */
 export async function readRows(
@@ -164,9 +164,9 @@ function isWithin(row: RowRecord, segment: number, end: OrderedPosition): boolea
 }
 
 /**
- * Counts the rows of each key. If the number of rows of a key is limited, and the stretch starts among
- * them, reading starts with the first row of that key: new rows may have changed the ranks, and a
- * tablet counts from the position where reading starts.
+ * Ranks the rows of each key. If the TTL limits the number of rows of a key, and the stretch starts among the rows of
+ * one key, reading starts with the first row of that key: new rows may have changed the ranks, and a tablet counts
+ * from the position at which reading starts.
  */
 function createRanks(
   reader: RowReader,

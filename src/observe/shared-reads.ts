@@ -16,7 +16,7 @@ export interface TableName {
 }
 
 /**
- * The reads that all partitions of a run share: one call serves all callers that ask at the same time.
+ * The reads that all partitions of a run share: one call serves all callers that need it at the same time.
  */
 export interface SharedReads {
   readonly cluster: Cluster;

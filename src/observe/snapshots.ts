@@ -13,23 +13,23 @@ import {
 import { flatMapped } from "../model/work.js";
 import { inTurns } from "../util/yielding.js";
 
-/** Concurrent calls, over all tablets. */
+/** Limit of concurrent calls to all tablets. */
 const CALLS_IN_FLIGHT = 64;
 
 /** The limits of reading snapshots. */
 export interface SnapshotOptions {
-  /** The greatest number of partitions whose unloaded replicas are read; all if undefined. */
+  /** Limit of partitions whose replicas are read; all if undefined. */
   readonly partitions?: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Reads the snapshot on disk of every replica that is not loaded (GetTermPair): the least offset with
- * which it must come up. Loading shows the actual offset and hides what should have been there, so
- * snapshots are read before: here, and by every step that loads a replica. A replica that runs as
- * leader against the record is read too: its term may be missing in the record.
+ * Reads the snapshot on disk of every replica that is not loaded (GetTermPair): a lower bound of its offset after
+ * loading. A loaded replica shows its actual offset but no longer its snapshot, so snapshots are read before: here,
+ * and by every step that loads a replica. A replica that runs as leader against the record is read too, because its
+ * term may be missing in the record.
  *
- * A tablet that does not answer is left out and not asked again; nothing depends on the missing values.
+ * A tablet that does not answer is left out and not called again; nothing depends on the missing values.
  *
  * @returns By `followerKey`; empty if every replica is loaded, without any call.
  */
@@ -60,8 +60,8 @@ export async function observeSnapshots(
   return found;
 }
 
-/** A replica whose tablet is asked. */
-interface Asked {
+/** A replica that is read from its tablet. */
+interface Wanted {
   readonly endpoint: Endpoint;
   readonly of: OnDisk;
   /** True if it is loaded and runs as leader against the record; false if it is not loaded. */
@@ -72,20 +72,20 @@ function unloaded(
   tables: readonly TableClaim[],
   tablets: ReadonlyMap<Endpoint, TabletView>,
   partitionsMax: number,
-): Promise<Asked[]> {
+): Promise<Wanted[]> {
   let found = 0;
   return inTurns(
     flatMapped(tables, ({ tid, storageMode, partitions }) => {
       if (storageMode === "unknown") return [];
       return partitions.flatMap(({ pid, replicas }) => {
-        const hasRoom = found < partitionsMax;
+        const isBelowLimit = found < partitionsMax;
         const key = replicaKey({ tid, pid });
         const isRead = ({ endpoint, isLeader, isAlive }: ReplicaClaim) => {
           const tablet = tablets.get(endpoint);
           if (tablet?.claim?.isHealthy !== true || tablet.reports === undefined) return false;
           const report = tablet.reports.get(key);
           return report === undefined
-            ? hasRoom
+            ? isBelowLimit
             : report.role === "leader" && !(isLeader && isAlive);
         };
         const own = replicas.filter(isRead).map(({ endpoint }) => {

@@ -4,16 +4,16 @@ import type { ClusterState, Endpoint, TableClaim, TabletView } from "../model/cl
 import { tabletHealth } from "../model/partition-view.js";
 import { mapInTurns } from "../util/yielding.js";
 
-/** How many tables' records are read in one observation. */
+/** Limit of tables whose records are read in one observation. */
 const TABLES_MAX = 500;
 
 /**
- * Reads the ZooKeeper records of tables that have a leader, with followers, on a tablet that cannot be
- * asked. A nameserver's offset that differs from the record is fresh, see `isOffsetFresh`.
+ * Reads from ZooKeeper the records of tables with a partition that has followers and a leader on an unreachable
+ * tablet. An offset of the nameserver that differs from the record is fresh, see `isOffsetFresh`.
  *
- * Tables beyond the limit have no proof, nor has any if ZooKeeper does not answer.
+ * For tables beyond the limit, and if ZooKeeper does not answer, no offset is proven to be fresh.
  *
- * @returns Undefined if every leader can be asked; then no call is made.
+ * @returns Undefined if every leader is reachable; no call is made then.
  */
 export async function observeStored(
   cluster: Cluster,

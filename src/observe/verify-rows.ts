@@ -4,14 +4,14 @@ import type { PartitionRows, RowComparison, Sample } from "../model/rows.js";
 import type { RowTask } from "../policy/rows-to-compare.js";
 import { compareRows, type RowRules } from "./compare-rows.js";
 
-/** How partitions are compared. */
+/** The options of {@link verifyRows}. */
 export interface VerifyRowsOptions {
   readonly cluster: Cluster;
   readonly rules: RowRules;
   readonly signal: AbortSignal;
-  /** The greatest rate of reading from each tablet. */
+  /** Limit of the rate at which rows are read from each tablet. */
   readonly bytesPerSecond: number;
-  /** Partitions compared at the same time; never two that share a tablet. */
+  /** Limit of partitions that are compared concurrently; never two that share a tablet. */
   readonly concurrency: number;
   /** Undefined: all rows. */
   readonly sample: Sample | undefined;
@@ -22,8 +22,8 @@ export interface VerifyRowsOptions {
 }
 
 /**
- * Compares the rows of many partitions, a few at a time: a tablet is read for one partition at a time,
- * one call after another.
+ * Compares the rows of many partitions, a few concurrently. Each tablet is read for one partition at a time, one call
+ * after another.
  *
  * @returns In the order of the tasks.
  * @throws The signal's reason on abort; comparisons in flight are abandoned.

@@ -13,10 +13,10 @@ import { distributionLines, shortList, touchedProblems } from "./scaleout.js";
 export const ADD_MISSING = { cmd: "scaleout", add_missing: true } as const;
 
 /**
- * Adds the replicas that partitions lack of the number that their table specifies, each on the tablet
- * with the fewest replicas; moves nothing. System databases are included.
+ * Adds missing replicas: partitions that have fewer than their table specifies get new ones, each on the tablet with
+ * the fewest replicas. Moves nothing. System databases are included.
  *
- * @param concurrency Partitions processed at the same time.
+ * @param concurrency Limit of partitions that are processed concurrently.
  */
 export function addMissingOperation(concurrency: number): Operation {
   return {
@@ -95,7 +95,7 @@ export function planAdding(
   };
 }
 
-/** The tablet with the fewest replicas that may take one; ties go to the first by name. */
+/** The tablet with the fewest replicas that can take one; ties go to the first by name. */
 function emptiest(
   counts: ReadonlyMap<Endpoint, number>,
   mayTake: (endpoint: Endpoint) => boolean,

@@ -16,7 +16,7 @@ import {
   type Target,
 } from "./targets.js";
 
-/** Partitions processed at the same time; the nameserver adds replicas one at a time. */
+/** Limit of partitions that are processed concurrently; the nameserver adds replicas one at a time. */
 const CONCURRENCY = 8;
 
 /** The replicas at one endpoint that a command adds or deletes. */
@@ -110,13 +110,13 @@ function obstacleTo(
   if (stray !== undefined) {
     return {
       text: `${name}: ${strayText(view.id, endpoint, stray.role)}`,
-      hint: "then run this again",
+      hint: "then run this command again",
     };
   }
   return noLeader(view, print);
 }
 
-/** The obstacle that the partition has no leader to copy from; undefined if it has one. */
+/** Why the partition has no leader that a new follower can copy from; undefined if it has one. */
 export function noLeader(view: PartitionView, print: PrintCommand): Obstacle | undefined {
   if (servingLeader(view) !== undefined) return undefined;
   const of = partitionFlags(view.id);

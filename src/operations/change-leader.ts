@@ -35,9 +35,9 @@ export interface ChangeLeaderOptions {
    * no leader is alive.
    */
   readonly candidate: Endpoint | undefined;
-  /** Whether the old leader is recovered as follower. */
+  /** True if the old leader is recovered as follower. */
   readonly recovers: boolean;
-  /** Whether entries that another replica is known to hold may be given up. */
+  /** True if entries that another replica is known to hold may be given up. */
   readonly acceptsLoss: boolean;
   readonly print: PrintCommand;
 }
@@ -136,7 +136,7 @@ function changeStep(
   };
 }
 
-/** The replicas that are flagged leader, other than the coming one. */
+/** The replicas that are flagged leader, except the future one. */
 function exLeaders(view: PartitionView, to: Endpoint): ReplicaView[] {
   return view.replicas.filter((one) => one.claim.isLeader && one.endpoint !== to);
 }
@@ -161,7 +161,7 @@ function rejoinSteps(
       ...(how.since !== undefined && one.claim.isLeader && one.claim.isAlive
         ? { wasLeader: true }
         : {}),
-      why: "it follows the new leader from then on",
+      why: "it follows the new leader afterwards",
     })),
     notes: away.map(
       (one) =>
@@ -215,12 +215,12 @@ export function hintFor(
 ): string {
   const { id } = view;
   const recover = print({ cmd: "recoverdata", db: id.db || undefined });
-  const best = auto === undefined ? "" : `let the follower that holds most lead: ${auto}`;
+  const best = auto === undefined ? "" : `promote the follower that holds most: ${auto}`;
   const hints: Readonly<Record<LeaderChangeRefusal["remedy"], string>> = {
     auto: best,
     "accept-loss": `first recover the replica that holds more: ${recover}; or name another candidate; or give the entries up: ${accept}`,
     recover: `recover its replicas first: ${recover}`,
-    "add-replica": `give it a follower first: ${addReplicaText(view, state, print)}`,
+    "add-replica": `add a follower first: ${addReplicaText(view, state, print)}`,
     "other-candidate": `${best}; a replica that is marked not alive comes back with: ${print({ cmd: "recovertable", ...partitionFlags(id) })}`,
   };
   return hints[remedy];
@@ -259,7 +259,7 @@ function complaintsAbout(
   const asked = new Set(steps.map((one) => one.endpoint));
   const isOfConcern = (endpoint: Endpoint) => {
     const replica = replicaAt(view, endpoint);
-    // Replicas that stay out of service, or whose tablet is absent, are not this command's concern.
+    // Replicas that stay out of service, or whose tablet is absent, are not verified.
     const isAway = replica?.tablet !== "ok" || !replica.claim.isAlive;
     return asked.has(endpoint) || !isAway;
   };

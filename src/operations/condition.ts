@@ -6,8 +6,8 @@ import type { Step } from "../model/step.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 
 /**
- * Whether a partition's replicas can be moved: `well`; `half-done` if only the leftovers of an
- * interrupted change of leader or move must be repaired first; else `unhealthy`, with the reason.
+ * Whether a partition's replicas can be moved: `well`; `half-done` if only the leftovers of an interrupted leader
+ * change or move must be repaired first; else `unhealthy`, with the reason.
  */
 export type Condition =
   | { readonly kind: "well"; readonly leader: Endpoint }

@@ -11,7 +11,7 @@ import { leaderObstacle } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, findPartitions, type Obstacle } from "./targets.js";
 
-/** Partitions processed at the same time; the nameserver has two queues of ops. */
+/** Limit of partitions that are processed concurrently; the nameserver has two queues of ops. */
 const CONCURRENCY = 8;
 
 /**
@@ -92,7 +92,7 @@ function obstacleTo(
   if (view.replicas.length === 1) {
     return {
       text: `${name}: ${endpoint} has its only replica: deleting it would delete the data`,
-      hint: `make another replica and let it lead first, or drop the table in SQL; the replica is made with: ${addReplicaText(view, state, print)}`,
+      hint: `add another replica and make it the leader first, or drop the table in SQL; the replica is added with: ${addReplicaText(view, state, print)}`,
     };
   }
   if (isGone) return obstacleToRemoval(view, options.endpoint, options.print);
@@ -105,7 +105,7 @@ function obstacleTo(
   if (ahead !== undefined) {
     return {
       text: `${name}: ${endpoint} is ${ahead.text}`,
-      hint: `nothing of it may be deleted before that is settled: ${print({ cmd: "recovertable", ...partitionFlags(view.id) })}`,
+      hint: `no replica of it may be deleted before it is recovered: ${print({ cmd: "recovertable", ...partitionFlags(view.id) })}`,
     };
   }
   return noLeader(view, print);

@@ -27,6 +27,6 @@ export function obstacleToRemoval(
   if (why === undefined) return undefined;
   return {
     text: `${partitionName(view.id)}: ${endpoint}: ${why}`,
-    hint: `see what would be lost without that tablet: ${print({ cmd: "inspect", lost: [endpoint] })}`,
+    hint: `show what would be lost without that tablet: ${print({ cmd: "inspect", lost: [endpoint] })}`,
   };
 }

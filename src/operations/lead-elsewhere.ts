@@ -7,8 +7,8 @@ import { addReplicaText } from "./change-leader.js";
 import type { Obstacle } from "./targets.js";
 
 /**
- * Returns why a replica that is flagged leader can be neither moved nor deleted, with the command that
- * makes it a follower.
+ * Returns why a replica that is flagged leader can be neither moved nor deleted, with the command that makes it a
+ * follower.
  *
  * @param how `refused`: the participle of the refused action, such as `moved`.
  */
@@ -31,7 +31,7 @@ export function leaderObstacle(
   const text = `${name}: ${endpoint} leads it, and a leader cannot be ${refused}`;
   const hint =
     "refusal" in change
-      ? `no follower can lead in its place (${change.refusal}): make one first: ${addReplicaText(view, state, print)}`
-      : `let another replica lead first with: ${print({ cmd: "changeleader", ...of, candidate: change.to })}`;
+      ? `no follower can lead in its place (${change.refusal}): add one first: ${addReplicaText(view, state, print)}`
+      : `change the leader first with: ${print({ cmd: "changeleader", ...of, candidate: change.to })}`;
   return { text, hint };
 }

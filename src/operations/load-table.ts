@@ -15,10 +15,10 @@ import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, assertUsable, findPartitions, type Obstacle } from "./targets.js";
 
-/** Partitions processed at the same time; a tablet loads three at a time. */
+/** Limit of partitions that are processed concurrently; a tablet loads three at a time. */
 const CONCURRENCY = 32;
 
-/** Which replicas are loaded, and in which role. */
+/** The replicas to load, and their role. */
 export interface LoadOptions extends ReplicaOptions {
   /** Undefined: as the nameserver flags the replica. */
   readonly role: Role | undefined;
@@ -28,8 +28,8 @@ export interface LoadOptions extends ReplicaOptions {
 
 /**
  * Loads replicas from a tablet's own disk (LoadTable), with the table id, storage mode and segments on
- * record. A coming leader is loaded as follower first: no client writes to it before it has shown all
- * known entries of the partition.
+ * record. A future leader is loaded as follower first, so that no client writes to it before it has shown all known
+ * entries of the partition.
  */
 export function loadTableOperation(options: LoadOptions): Operation {
   const { endpoint, role } = options;

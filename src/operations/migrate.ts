@@ -19,10 +19,10 @@ import {
   strayText,
 } from "./targets.js";
 
-/** Partitions processed at the same time; the nameserver has two queues of ops. */
+/** Limit of partitions that are processed concurrently; the nameserver has two queues of ops. */
 const CONCURRENCY = 8;
 
-/** Which followers move, from where and to where. */
+/** The followers to move, with source and destination. */
 export interface MigrateOptions extends PartitionsOptions, Pick<ReplicaOptions, "print"> {
   readonly from: Endpoint;
   readonly to: Endpoint;
@@ -124,7 +124,10 @@ function obstacleTo(
   }
   const stray = state.tablets.get(to)?.reports?.get(replicaKey(view.id));
   if (stray !== undefined) {
-    return { text: `${name}: ${strayText(view.id, to, stray.role)}`, hint: "then run this again" };
+    return {
+      text: `${name}: ${strayText(view.id, to, stray.role)}`,
+      hint: "then run this command again",
+    };
   }
   if (servingLeader(view) === undefined) return noLeader(view, print);
   const unhealthy = problemsAt(view, from).filter((one) => one.code !== "behind");

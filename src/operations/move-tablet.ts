@@ -13,15 +13,15 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { shortList } from "./scaleout.js";
 import { assertUsable } from "./targets.js";
 
-/** Partitions processed at the same time. */
+/** Limit of partitions that are processed concurrently. */
 const CONCURRENCY = 16;
 /**
- * How many replicas are tried before the first one matches: on a disk without them each attempt leaves
- * an empty directory behind (OpenMLDB 0.9 tablet: LoadTable).
+ * Number of replicas that are tried until one matches: on a disk without them, each attempt leaves an empty directory
+ * behind (OpenMLDB 0.9 tablet: LoadTable).
  */
 const TRIED_MAX = CONCURRENCY;
 
-/** A tablet that came back under another address. */
+/** The options of `movetablet`: a tablet that came back under another address. */
 export interface MoveOptions {
   /** The tablet on record, which is no longer registered. */
   readonly from: Endpoint;
@@ -31,9 +31,9 @@ export interface MoveOptions {
 }
 
 /**
- * Records a tablet's replicas under its new endpoint, one by one. Each must match first: it loads there
- * as follower, has the table's schema, and holds at least the entries that are known. A replica that
- * does not match stays. Recovery is a separate command.
+ * Records a tablet's replicas under its new endpoint, one by one. Each must match first: it loads there as follower,
+ * has the table's schema, and holds at least the known entries. A replica that does not match stays in the record as
+ * it was. Recovery is a separate command.
  */
 export function moveTabletOperation(options: MoveOptions): Operation {
   let tried = 0;
@@ -83,7 +83,7 @@ function planMoving(state: ClusterState, options: MoveOptions): OperationPlan {
     notes: [
       ...(all.length === 0 ? [`no replica is on record at ${from}`] : []),
       ...shortList(names(both), `${to} has another replica of it, so that of ${from} stays: `),
-      ...shortList(names(busy), "ops of it are under way, so it stays; run this again: "),
+      ...shortList(names(busy), "ops of it are running, so it stays; run this command again: "),
       ...shortList(unclear, "stays: "),
     ],
     restsOn: views,
@@ -131,7 +131,7 @@ function distinguishable(
     views = views.filter((view) => !shared.includes(view));
     const then =
       views.length > 0
-        ? "run this again once the others are moved"
+        ? "run this command again once the others are moved"
         : `no replica distinguishes ${from} from ${endpoint}: start that one, or move it, first`;
     for (const { id } of shared) {
       unclear.push(`${partitionName(id)}: ${endpoint} is absent too and holds it; ${then}`);

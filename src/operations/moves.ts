@@ -25,13 +25,13 @@ export interface PartitionSurvey {
   readonly key: string;
   readonly view: PartitionView;
   readonly condition: Condition;
-  /** How many replicas it should have. */
+  /** Number of replicas that it should have. */
   readonly wanted: number;
-  /** The tablets that have it loaded off the record, so that none of its replicas can be sent there. */
+  /** The tablets that have it loaded without a replica on record, so that no replica of it can be sent there. */
   readonly barred: readonly Endpoint[];
 }
 
-/** Surveys every partition of the cluster, system databases first. */
+/** Returns every partition with its condition, system databases first. */
 export function survey(state: ClusterState, keepsSurplus: boolean): PartitionSurvey[] {
   const counts = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
   return viewPartitions(state).map((view) => {
@@ -67,7 +67,7 @@ export function opsNotes({ ops }: ClusterState): string[] {
       ];
 }
 
-/** One note for each tablet that is not used, with the reason. */
+/** A note for each tablet that is not used, with the reason. */
 export function unusableNotes(state: ClusterState): string[] {
   return [...state.tablets.values()]
     .filter((one) => tabletHealth(one).tablet !== "ok")
@@ -124,7 +124,7 @@ export function changesOf(surveyed: readonly PartitionSurvey[], placement: Place
   }));
 }
 
-/** The replicas that may lead once they are in place. */
+/** The replicas that can lead after the moves. */
 export function leaderChoice({ one, moves, drops, leader }: Change): LeaderChoice {
   if (one.condition.kind === "unhealthy")
     return { key: one.key, current: leader, candidates: [leader] };
@@ -146,8 +146,12 @@ export function stepsOf(change: Change): Step[] {
   const last = moves.find((move) => move.from === condition.leader);
   for (const move of moves) if (move !== last) lane.migrate(move);
   if (last !== undefined && view.replicas.length === 1) {
-    lane.push("add-replica", last.to, `single replica: copied before ${last.from} gives it up`);
-    lane.lead(last.to, `${last.from} gives it up`);
+    lane.push(
+      "add-replica",
+      last.to,
+      `single replica: copied before it is deleted from ${last.from}`,
+    );
+    lane.lead(last.to, `${last.from} is emptied of it`);
     lane.push("del-replica", last.from, `it is at ${last.to} now`);
     return lane.steps;
   }
@@ -193,7 +197,7 @@ class LaneSteps {
     this.steps.push({ kind: "migrate", id, endpoint: from, to, why: "moves a follower" });
   }
 
-  /** Makes a replica the leader and the old leader a follower; nothing if it leads already. */
+  /** Makes a replica the leader and the old leader a follower. Adds no step if it leads already. */
   lead(endpoint: Endpoint, why: string): void {
     const old = this.#leader;
     if (endpoint === old) return;
@@ -207,8 +211,8 @@ class LaneSteps {
 /**
  * Changes the leader, and makes the old one a follower of the new one.
  *
- * @param how.isFirst Whether this is the first change of the leader in the plan: rows that only the old
- *   leader accepted after the change are then not deleted unchecked. Later terms are not known yet.
+ * @param how.isFirst True if this is the first leader change in the plan: rows that only the old leader accepted after
+ *   the change are not deleted unchecked then. The terms of later changes are not known yet.
  */
 export function leaderSteps(
   view: PartitionView,
@@ -229,12 +233,12 @@ export function leaderSteps(
       id,
       endpoint: from,
       ...(since === undefined ? {} : { since, wasLeader: true }),
-      why: `it led, and follows ${to} from now on`,
+      why: `it led, and follows ${to} afterwards`,
     },
   ];
 }
 
-/** The steps that a new plan would still have, or why there can be no plan. */
+/** The steps that a new plan would still have, or why no plan can be made. */
 export function remainingSteps(plan: () => OperationPlan): string[] {
   try {
     return plan().steps.map(

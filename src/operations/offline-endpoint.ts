@@ -24,7 +24,7 @@ export interface OfflineOptions {
   readonly endpoint: Endpoint;
   /** The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default. */
   readonly concurrency: number | undefined;
-  /** Whether partitions with a single replica may go out of service. */
+  /** True if partitions with a single replica may go out of service. */
   readonly allowsSingleReplica: boolean;
   /** Partitions in which entries may be given up. */
   readonly acceptDataLoss: readonly PartitionRef[];
@@ -32,12 +32,11 @@ export interface OfflineOptions {
 }
 
 /**
- * Partitions processed at the same time if they are handled one by one; the nameserver has at most 8
- * queues.
+ * Limit of concurrent partitions if each has its own steps; the nameserver has at most 8 queues.
  */
 const AT_ONCE = 8;
 
-/** What is done with one partition. */
+/** The planned action on one partition. */
 type EndpointAction =
   | { readonly kind: "off"; readonly view: PartitionView }
   | { readonly kind: "out-of-service"; readonly view: PartitionView }
@@ -122,7 +121,7 @@ function planOf(
   const isServingTablet = tabletHealth(tablet).tablet === "ok";
   const actions = endpointActions(state, views, options);
   const blocked = actions.filter((one) => one.kind === "blocked");
-  // Taking a serving tablet out must lose nothing. A tablet that does not serve is out already.
+  // A tablet that serves must not be taken out of service at the cost of rows. One that does not serve is out already.
   if (isServingTablet) {
     assertNone(
       blocked.map((one) => one.obstacle),
@@ -262,12 +261,17 @@ function leaderStep(
     from,
     lastSeen,
     acceptsLoss: mayGiveUp(givesUp),
-    why: `${endpoint} goes; holds entries up to ${offset}`,
+    why: `${endpoint} is taken out of service; holds entries up to ${offset}`,
   };
 }
 
 function replicaStep({ id }: PartitionView, endpoint: Endpoint): Step {
-  return { kind: "offline-replica", id, endpoint, why: "marked not alive, off its leader's list" };
+  return {
+    kind: "offline-replica",
+    id,
+    endpoint,
+    why: "marked not alive, and removed from its leader's replication list",
+  };
 }
 
 function complaintsAbout(view: PartitionView, endpoint: Endpoint): string[] {

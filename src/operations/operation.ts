@@ -11,7 +11,7 @@ export interface OperationPlan {
    * Empty if nothing needs to change.
    */
   readonly steps: readonly Step[];
-  /** What the operator should know before confirming, and what is left alone with the reason. */
+  /** Notes for the operator before the confirmation; what is left alone, with the reason. */
   readonly notes: readonly string[];
   /**
    * The partitions that the plan relies on. It is executed only if a new observation yields the same
@@ -28,11 +28,11 @@ export interface Operation {
   readonly typed: ToolCommand;
   /** The command that continues after the plan was executed in part; `typed` if absent. */
   readonly goOn?: ((results: readonly StepResult[]) => ToolCommand) | undefined;
-  /** Whether the nameserver refuses the calls while auto_failover is on (code 301). */
+  /** True if the nameserver refuses the calls while auto_failover is on (code 301). */
   readonly needsOff: boolean;
-  /** Whether all active ops, those of other clients included, must end before it is planned. */
+  /** True if all active ops, those of other clients included, must end before it is planned. */
   readonly waitsForOps?: boolean | undefined;
-  /** Partitions (or tablets) processed at the same time. */
+  /** Limit of partitions (or tablets) that are processed concurrently. */
   readonly concurrency: number;
   /**
    * Decides what to do, without reaching the cluster.
@@ -49,7 +49,7 @@ export interface Operation {
   /**
    * Checks the cluster after the steps.
    *
-   * @returns What is not as intended, one line each; empty if everything is.
+   * @returns The deviations from the intended result, one line each; empty if there are none.
    */
   verify(after: ClusterState, results: readonly StepResult[]): readonly string[];
   /** Lines for the end of the output, such as which replica became leader. */

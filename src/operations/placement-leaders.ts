@@ -2,7 +2,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
 import { balanceCounts, compareScores, type Way } from "./rebalance.js";
 
-/** Which replicas may lead a partition once they are in place. */
+/** The replicas that can lead a partition after the moves. */
 export interface LeaderChoice {
   readonly key: string;
   /** The leader now; it need not be a candidate. */
@@ -20,7 +20,7 @@ export interface LeaderChoice {
  * leads least. Then leadership is moved between tablets, along chains of partitions where there is no
  * direct way, until no tablet leads two more partitions than another that could take one of them.
  *
- * @param isForcedOnly Whether only partitions whose leader must go may change, and each once.
+ * @param isForcedOnly True if only partitions whose leader must go may change, each once.
  * @returns The new leader by key; partitions that keep theirs are absent.
  */
 export function spreadLeaders(
@@ -66,7 +66,7 @@ interface Leaders {
   readonly leads: Map<string, Endpoint>;
 }
 
-/** How a tablet can pass leadership on: by the partition for which it costs least. */
+/** The cheapest way to move a leadership from one tablet to another: the partition, and its cost. */
 function leaderWays(
   from: Endpoint,
   targets: readonly Endpoint[],

@@ -12,11 +12,11 @@ export interface PlacedPartition {
   readonly replicas: readonly Endpoint[];
   /** Tablet of the leader. */
   readonly leader: Endpoint;
-  /** How many replicas it should have; more than that are deleted. */
+  /** Number of replicas that it should have; surplus ones are deleted. */
   readonly wanted: number;
-  /** Whether its replicas may be moved; if not, they still count. */
+  /** True if its replicas may be moved; otherwise they only count. */
   readonly isMovable: boolean;
-  /** Tablets that cannot take a replica of it although they have none on record; none if absent. */
+  /** Tablets that cannot take a replica of it although they have none on record; empty if absent. */
   readonly barred?: readonly Endpoint[] | undefined;
 }
 
@@ -153,7 +153,7 @@ export function countReplicas(
   return counts;
 }
 
-/** Takes surplus replicas away, from the fullest tablet first; at equal counts a follower. */
+/** Removes surplus replicas, from the fullest tablet first; at equal counts a follower. */
 function dropSurplus(
   drafts: readonly Draft[],
   counts: Map<Endpoint, number>,

@@ -45,7 +45,7 @@ export function postUpgradeOperation(options: UpgradeOptions): Operation {
       const left = (store.read() ?? []).filter((line) => line.endpoint === endpoint).length;
       const led = all.filter((one) => leads(one, endpoint)).length;
       return [
-        `${endpoint} leads ${led} partitions now; ${left === 0 ? "all leaders are given back" : `${left} lines are left in ${store.path}`}`,
+        `${endpoint} leads ${led} partitions now; ${left === 0 ? "it leads all its partitions again" : `${left} lines are left in ${store.path}`}`,
       ];
     },
   };
@@ -60,7 +60,7 @@ function planPostUpgrade(
   const { endpoint, store } = options;
   if (lines === undefined) {
     throw refused(
-      `there is no statfile ${store.path}: either post-upgrade gave everything back already, or pre-upgrade wrote another one`,
+      `there is no statfile ${store.path}: either post-upgrade has restored everything already, or pre-upgrade wrote another one`,
       "name the statfile of pre-upgrade with --statfile",
     );
   }

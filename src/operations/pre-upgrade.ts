@@ -22,14 +22,14 @@ import { assertNone, assertUsable, type Obstacle } from "./targets.js";
 export interface UpgradeOptions {
   readonly endpoint: Endpoint;
   readonly store: StatStore;
-  /** Partitions processed at the same time. */
+  /** Limit of partitions that are processed concurrently. */
   readonly concurrency: number;
   readonly print: PrintCommand;
 }
 
 /** The options of `pre-upgrade`. */
 export interface PreUpgradeOptions extends UpgradeOptions {
-  /** Whether partitions with one replica stay on the tablet and are out of service meanwhile. */
+  /** True if partitions with one replica stay on the tablet, out of service meanwhile. */
   readonly allowsSingle: boolean;
 }
 
@@ -70,7 +70,7 @@ export function preUpgradeOperation(options: PreUpgradeOptions): Operation {
       const lines = (store.read() ?? []).filter((line) => line.endpoint === endpoint);
       const singles = left.length === 0 ? "" : `, ${left.length} partitions with one replica stay`;
       return [
-        `${endpoint} leads ${left.length} partitions now${singles}; ${lines.length} to be given back are in ${store.path}`,
+        `${endpoint} leads ${left.length} partitions now${singles}; ${lines.length} to be restored are in ${store.path}`,
         `when the tablet is back: ${options.print({ cmd: "post-upgrade", ...upgradeFlags(options) })}`,
       ];
     },
@@ -166,8 +166,7 @@ function obstacleTo(
 }
 
 /**
- * Chooses where partitions with one replica get a second one: the tablets with the fewest replicas, in
- * turn.
+ * Chooses the tablets on which partitions with one replica get a second one: those with the fewest replicas, in turn.
  */
 function chooseAdditions(
   all: readonly PartitionSurvey[],

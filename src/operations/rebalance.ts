@@ -3,8 +3,7 @@ import { compareText } from "../model/partition-view.js";
 import { minOf } from "../util/extremes.js";
 
 /**
- * How one unit (a replica, or a leadership) can move from one tablet to another; the lower score is
- * preferred.
+ * A way to move one unit (a replica, or a leadership) from one tablet to another; a lower score is preferred.
  */
 export interface Way {
   readonly score: readonly number[];
@@ -12,7 +11,7 @@ export interface Way {
 }
 
 /**
- * The best way to each of the given tablets that a unit can move to directly; absent if there is none.
+ * Returns the best direct way to each of the given tablets; a tablet without one is absent.
  */
 export type WaysFrom = (from: Endpoint, to: readonly Endpoint[]) => ReadonlyMap<Endpoint, Way>;
 

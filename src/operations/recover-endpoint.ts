@@ -15,15 +15,15 @@ import { assertNone, assertUsable, ledText } from "./targets.js";
 /** The options of `recoverendpoint`. */
 export interface RecoverOptions {
   readonly endpoint: Endpoint;
-  /** Whether partitions that the tablet led before are led by it again. */
+  /** True if the tablet leads again what it led before. */
   readonly needRestore: boolean;
   /**
    * The nameserver's queues, or partitions at a time; 1..8. Undefined: the nameserver's default.
    */
   readonly concurrency: number | undefined;
   /**
-   * `direct`: each replica from its own log where that is a prefix of its leader's. `documented`: with
-   * RecoverEndpoint. Undefined: direct.
+   * `direct`: the leader replicates to each replica whose log is a prefix of its own. `documented`: RecoverEndpoint.
+   * Undefined: direct.
    */
   readonly method: Method | undefined;
   /** Partitions in which entries may be given up. */
@@ -31,9 +31,9 @@ export interface RecoverOptions {
   readonly print: PrintCommand;
 }
 
-/** Partitions at a time with the documented method; the nameserver has at most 8 queues. */
+/** Limit of concurrent partitions with the documented method; the nameserver has at most 8 queues. */
 const AT_ONCE = 8;
-/** Partitions at a time with the direct method, as of `recoverdata`. */
+/** Limit of concurrent partitions with the direct method, as with `recoverdata`. */
 const DIRECT_AT_ONCE = 128;
 
 /** Recovers the replicas of a tablet that are marked not alive. */
@@ -130,7 +130,7 @@ function planOf(
   const oneByOne =
     isDirect(options) || refusals.length === 0
       ? []
-      : ["RecoverEndpoint would take all of them: the others are recovered one by one"];
+      : ["RecoverEndpoint would recover all of them, so the others are recovered one by one"];
   const steps = safe.flatMap((view) => laneOf(view, { options, isAccepted: accepted.has(view) }));
   return { steps, notes: [...oneByOne, ...notes], restsOn: views };
 }
@@ -159,8 +159,7 @@ export function isUnhealthy(view: PartitionView, endpoint: Endpoint): boolean {
 }
 
 /**
- * True if the replica is not loaded although marked alive, and has others in its partition: the state
- * after a restart.
+ * True if the replica is marked alive but not loaded, and its partition has other replicas: the state after a restart.
  */
 function isUnmarkedNotLoaded(view: PartitionView, endpoint: Endpoint): boolean {
   const replica = replicaAt(view, endpoint);
@@ -224,7 +223,7 @@ function laneOf(
       endpoint,
       from: leader.endpoint,
       acceptsLoss: false,
-      why: "--need_restore: it led before it went",
+      why: "--need_restore: it led before",
     },
     {
       kind,
@@ -232,7 +231,7 @@ function laneOf(
       endpoint: leader.endpoint,
       since,
       ...(kind === "rejoin" ? { wasLeader: true } : {}),
-      why: "it follows the new leader from then on",
+      why: "it follows the new leader afterwards",
     },
   ];
 }

@@ -35,9 +35,9 @@ import { assertNone, assertUsable } from "./targets.js";
 export interface ScaleInOptions {
   /** The tablets to be emptied, without duplicates. */
   readonly endpoints: readonly Endpoint[];
-  /** Whether partitions with more replicas than their table specifies keep them. */
+  /** True if partitions with more replicas than their table specifies keep them. */
   readonly keepsSurplus: boolean;
-  /** Partitions processed at the same time. */
+  /** Limit of partitions that are processed concurrently. */
   readonly concurrency: number;
   readonly print: PrintCommand;
 }
@@ -104,8 +104,8 @@ function planWithout(
   const there = endpoints.filter((endpoint) => !gone.has(endpoint));
   if (there.length > 0) {
     throw refused(
-      `${[...gone].join(", ")} is gone and ${there.join(", ")} is not`,
-      "run it for those that are gone first, then for the others",
+      `${[...gone].join(", ")} is gone, and ${there.join(", ")} is not`,
+      "run the command for the absent ones first, then for the others",
     );
   }
   const obstacles = holdersOf(survey(state, true), gone).flatMap(({ view }) =>
@@ -171,7 +171,7 @@ function assertHealthy(holders: readonly PartitionSurvey[], { print }: ScaleInOp
   );
 }
 
-/** Refuses if a partition does not fit on the targets because one of them still has it loaded off the record. */
+/** Refuses if a partition does not fit on the targets because one of them has it loaded without a replica on record. */
 function assertNoLeftovers(
   state: ClusterState,
   holders: readonly PartitionSurvey[],
@@ -187,12 +187,12 @@ function assertNoLeftovers(
     const barred = one.barred.filter((endpoint) => targets.includes(endpoint));
     return leftoverLines(state, [{ ...one, barred }])
       .slice(0, 1)
-      .map((text) => ({ text, hint: "then run this again" }));
+      .map((text) => ({ text, hint: "then run this command again" }));
   });
   assertNone(obstacles, `scalein of ${[...leaving].join(", ")}`);
 }
 
-/** How much data each target receives, in bytes as far as known. */
+/** Notes on the bytes of rows that each target receives, as far as known. */
 function byteNotes(
   changes: readonly Change[],
   state: ClusterState,
@@ -212,7 +212,7 @@ function byteNotes(
     if (bytes === 0n) return [];
     const before = held.get(to) ?? 0n;
     return [
-      `${to} takes ${arrivals.length} replicas with ${megabytes(bytes)} MB of rows in memory beside the ${megabytes(before)} MB that it has: see that its memory is enough`,
+      `${to} takes ${arrivals.length} replicas with ${megabytes(bytes)} MB of rows in memory in addition to the ${megabytes(before)} MB that it has: check that it has enough memory`,
     ];
   });
 }
@@ -226,7 +226,7 @@ function megabytes(bytes: bigint): string {
   return (Number(bytes) / 1_048_576).toFixed(1);
 }
 
-/** The replicas that the tablet still has loaded although they are off the record. */
+/** The replicas that the tablet still has loaded although they are no longer on record. */
 function stillLoaded(after: ClusterState, endpoint: Endpoint): string[] {
   const reports = after.tablets.get(endpoint)?.reports?.values() ?? [];
   const names = new Map<string, PartitionId>();

@@ -22,9 +22,9 @@ import { spreadLeaders } from "./placement-leaders.js";
 
 /** The options of `scaleout`. */
 export interface ScaleOutOptions {
-  /** Whether partitions with more replicas than their table specifies keep them. */
+  /** True if partitions with more replicas than their table specifies keep them. */
   readonly keepsSurplus: boolean;
-  /** Partitions processed at the same time. */
+  /** Limit of partitions that are processed concurrently. */
   readonly concurrency: number;
 }
 
@@ -67,17 +67,17 @@ function planScaleOut(state: ClusterState, { keepsSurplus }: ScaleOutOptions): O
       ...unusableNotes(state),
       ...shortList(leftoverLines(state, surveyed), "not moved there: "),
       ...shortList(left, "left alone, not healthy: "),
-      ...(left.length > 0 ? ["recover them with recoverdata and run this again"] : []),
+      ...(left.length > 0 ? ["recover them with recoverdata and run this command again"] : []),
     ],
     restsOn: surveyed.map((one) => one.view).filter((view) => touched.has(view.id)),
     facts: { tablets: tablets.join(" ") },
   };
 }
 
-/** How many lines of one kind are shown. */
+/** Number of lines of one kind that are shown. */
 const SHOWN = 20;
 
-/** The first lines, and how many more there are. */
+/** The first lines, and the number of the others. */
 export function shortList(lines: readonly string[], prefix: string): string[] {
   const more = lines.length - SHOWN;
   return [

@@ -11,19 +11,19 @@ import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { assertNone, findPartitions, type Obstacle, pidText } from "./targets.js";
 
-/** Partitions processed at the same time. */
+/** Limit of partitions that are processed concurrently. */
 const CONCURRENCY = 8;
 
-/** Which flags of the nameserver's record are set, and to what. */
+/** The flags to set in the nameserver's record. */
 export interface AliveOptions extends ReplicaOptions {
   readonly isAlive: boolean;
-  /** Whether replicas are marked although their tablets contradict it. */
+  /** True if replicas are marked even if their tablets contradict it. */
   readonly isForced: boolean;
 }
 
 /**
- * Marks replicas alive or not alive in the nameserver's record (UpdateTableAliveStatus), which decides
- * where clients go. All partitions of a table on an endpoint are marked with one call.
+ * Marks replicas alive or not alive in the nameserver's record (UpdateTableAliveStatus); clients use the replicas that
+ * are marked alive. All partitions of a table on an endpoint are marked with one call.
  */
 export function tableAliveOperation(options: AliveOptions): Operation {
   const { isAlive, isForced, endpoint } = options;
@@ -86,7 +86,7 @@ function planMarks(state: ClusterState, options: AliveOptions): OperationPlan {
 
 function stepsOf(wanted: readonly PartitionView[], options: AliveOptions): Step[] {
   const { endpoint, isAlive, isForced, pids } = options;
-  const why = isAlive ? "clients use it from then on" : "clients stop using it";
+  const why = isAlive ? "clients use it afterwards" : "clients stop using it";
   const first = wanted[0];
   if (first === undefined) return [];
   if (pids === "all") {
@@ -109,7 +109,7 @@ function obstacleTo(view: PartitionView, options: AliveOptions): Obstacle | unde
   const of = partitionFlags(view.id);
   const better = isAlive
     ? `recover it with: ${print({ cmd: "recovertable", ...of, endpoint })}`
-    : `let another replica lead first with: ${print({ cmd: "changeleader", ...of, candidate: "auto" })}`;
+    : `change the leader first with: ${print({ cmd: "changeleader", ...of, candidate: "auto" })}`;
   return {
     text: `${partitionName(view.id)}: ${why}`,
     hint: `${better}; --force marks it anyway`,
@@ -117,7 +117,7 @@ function obstacleTo(view: PartitionView, options: AliveOptions): Obstacle | unde
 }
 
 /**
- * Returns why a mark would send clients to a replica that does not serve, or take away the partition's
+ * Returns why marking a replica would send clients to one that does not serve, or leave the partition without a
  * leader; undefined if it would not.
  */
 export function whyNotMark(

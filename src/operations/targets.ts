@@ -80,7 +80,7 @@ export function assertUsable(state: ClusterState, endpoint: Endpoint, role: stri
   if (tablet === "ok") return;
   throw refused(
     `the ${role} ${endpoint} cannot be used: ${tabletDetail}`,
-    `start tablet ${endpoint}, or see what is wrong with it, and wait until the nameserver counts it as healthy`,
+    `start tablet ${endpoint}, or find out why it is not healthy, and wait until the nameserver counts it as healthy`,
   );
 }
 
@@ -120,7 +120,7 @@ export function assertNone(obstacles: readonly Obstacle[], wanted: string): void
   const isSame = hints.size === 1;
   throw refused(
     `${wanted}: ${obstacles.length} partitions do not allow it; nothing was changed`,
-    isSame ? first.hint : "follow the hint of each, then run this again",
+    isSame ? first.hint : "follow the hint of each, then run this command again",
     obstacles.map((one) => (isSame ? one.text : `${one.text}: ${one.hint}`)),
   );
 }

@@ -154,10 +154,10 @@ async function prepare(
  */
 function assertObserved(endpoint: Endpoint, problems: readonly Problem[]): void {
   const [first] = problems;
-  const isUntold = problems.every(
+  const isUnread = problems.every(
     ({ code }) => code === "link-unknown" || code === "tablet-silent",
   );
-  if (first === undefined || !isUntold) return;
+  if (first === undefined || !isUnread) return;
   throw new OpsError({ code: "unreachable", message: first.text, retryable: true, endpoint });
 }
 

@@ -6,20 +6,20 @@ import type { ReplicaReport, TabletView } from "../model/cluster-state.js";
 export type KnownTablet = Pick<TabletView, "endpoint" | "claim" | "isRegistered" | "isLost">;
 
 /**
- * Asks a tablet what it has loaded. A tablet that does not answer, or is not the tablet of that name,
- * is recorded, not thrown.
+ * Reads what a tablet has loaded. A tablet that does not answer, or is not the tablet of that name, is recorded in
+ * the result; no error is thrown for it.
  */
-export async function askTablet(
+export async function readTablet(
   cluster: Cluster,
   known: KnownTablet,
-  ask: () => Promise<ReadonlyMap<string, ReplicaReport>>,
+  read: () => Promise<ReadonlyMap<string, ReplicaReport>>,
 ): Promise<TabletView> {
   // A call to a machine that is gone would take the whole deadline and bring no information.
   if (!known.isRegistered && known.claim?.isHealthy !== true) {
     return { ...known, reports: undefined, silence: "not registered in ZooKeeper" };
   }
   try {
-    return { ...known, reports: await ask(), silence: undefined };
+    return { ...known, reports: await read(), silence: undefined };
   } catch (thrown) {
     const silence = messageOf(thrown);
     if (thrown instanceof OpsError && thrown.code === "wrong-tablet") {
