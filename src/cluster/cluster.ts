@@ -6,6 +6,7 @@ import type {
   Op,
   OpStatus,
   PartitionId,
+  PartitionNumbers,
   ReplicaReport,
   Role,
   SchemaClaim,
@@ -74,7 +75,7 @@ export interface Admission {
   /** The connection that this admission is valid for; another one may lead to another tablet. */
   readonly connection: Connection;
   /** Which changes may be sent to the tablet itself: all, none, or only the load of this replica. */
-  readonly changes: "all" | "none" | { readonly tid: number; readonly pid: number };
+  readonly changes: "all" | "none" | PartitionNumbers;
 }
 
 /** A replica on a tablet's disk; the storage mode determines the directory. */
@@ -209,24 +210,15 @@ export interface Cluster {
   setReplicaEndpoint(id: PartitionId, endpoint: Endpoint, to: Endpoint | undefined): Promise<void>;
 
   /** The loaded replicas of the tablet: all, or with `of` that one only. */
-  getTableStatus(
-    endpoint: Endpoint,
-    of?: { readonly tid: number; readonly pid: number },
-  ): Promise<readonly ReplicaReport[]>;
+  getTableStatus(endpoint: Endpoint, of?: PartitionNumbers): Promise<readonly ReplicaReport[]>;
   /** The replication list of a loaded leader; empty if it has no follower (code 134). */
-  getTableFollower(
-    endpoint: Endpoint,
-    id: { readonly tid: number; readonly pid: number },
-  ): Promise<FollowerList>;
+  getTableFollower(endpoint: Endpoint, id: PartitionNumbers): Promise<FollowerList>;
   /** Term and offset of a replica, loaded or not. */
   getTermPair(endpoint: Endpoint, of: OnDisk): Promise<DiskClaim>;
   /** The newest snapshot on the disk of a loaded replica; undefined if it has none. */
   getManifest(endpoint: Endpoint, of: OnDisk): Promise<SnapshotClaim | undefined>;
   /** The schema of a loaded replica as its tablet has it. */
-  getTableSchema(
-    endpoint: Endpoint,
-    id: { readonly tid: number; readonly pid: number },
-  ): Promise<SchemaClaim>;
+  getTableSchema(endpoint: Endpoint, id: PartitionNumbers): Promise<SchemaClaim>;
   /** Rows of one index of a loaded replica, leader or follower, in the order of the index. */
   traverse(endpoint: Endpoint, request: TraverseRequest): Promise<RowPage>;
   /** Starts loading; response code 101 (already loaded) counts as done. Safe to repeat. */
@@ -234,22 +226,11 @@ export interface Cluster {
   /** Changes the role of a loaded replica; 102 and 103 (already in that role) count as done. Safe to repeat. */
   changeRole(endpoint: Endpoint, request: RoleRequest): Promise<void>;
   /** Adds a follower to the replication list of a loaded leader; 119 (already in it) counts as done. Safe to repeat. */
-  addReplica(
-    leader: Endpoint,
-    id: { readonly tid: number; readonly pid: number },
-    follower: Endpoint,
-  ): Promise<void>;
+  addReplica(leader: Endpoint, id: PartitionNumbers, follower: Endpoint): Promise<void>;
   /** Removes a follower from the replication list of a loaded leader. Safe to repeat. */
-  delReplica(
-    leader: Endpoint,
-    id: { readonly tid: number; readonly pid: number },
-    follower: Endpoint,
-  ): Promise<void>;
+  delReplica(leader: Endpoint, id: PartitionNumbers, follower: Endpoint): Promise<void>;
   /** Resets a leader from kSnapshotPaused to normal (RecoverSnapshot). */
-  recoverSnapshot(
-    endpoint: Endpoint,
-    of: { readonly tid: number; readonly pid: number; readonly storageMode: StorageMode },
-  ): Promise<void>;
+  recoverSnapshot(endpoint: Endpoint, of: OnDisk): Promise<void>;
 
   /** The current connection to a tablet; undefined if there is none. */
   connection(endpoint: Endpoint): Connection | undefined;

@@ -5,6 +5,7 @@ import { EXIT } from "../exit-codes.js";
 import type {
   Endpoint,
   FollowerList,
+  PartitionNumbers,
   ReplicaReport,
   TableClaim,
   Topology,
@@ -79,7 +80,7 @@ async function allTablets(cluster: Cluster): Promise<Endpoint[]> {
 function notLoaded(
   endpoint: Endpoint,
   { tid, pid }: Wanted,
-  all: readonly { readonly tid: number; readonly pid: number }[],
+  all: readonly PartitionNumbers[],
 ): OpsError {
   const tids = [...new Set(all.map((one) => one.tid))].sort((a, b) => a - b);
   const pids = all.filter((one) => one.tid === tid).map((one) => one.pid);

@@ -244,16 +244,19 @@ export interface ClusterState {
   readonly ops: readonly Op[];
 }
 
+/** A partition by the numbers that tablets know it by. */
+export interface PartitionNumbers {
+  readonly tid: number;
+  readonly pid: number;
+}
+
 /** Key of a replica within one tablet, and of a partition within the cluster. */
-export function replicaKey(id: { readonly tid: number; readonly pid: number }): string {
+export function replicaKey(id: PartitionNumbers): string {
   return `${id.tid}/${id.pid}`;
 }
 
 /** Key of a replica in the whole cluster. */
-export function followerKey(
-  endpoint: Endpoint,
-  id: { readonly tid: number; readonly pid: number },
-): string {
+export function followerKey(endpoint: Endpoint, id: PartitionNumbers): string {
   return `${id.tid}/${id.pid}@${endpoint}`;
 }
 

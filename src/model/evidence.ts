@@ -1,4 +1,10 @@
-import type { Endpoint, LowerBounds, PartitionId, TermStart } from "./cluster-state.js";
+import type {
+  Endpoint,
+  LowerBounds,
+  PartitionId,
+  PartitionNumbers,
+  TermStart,
+} from "./cluster-state.js";
 import { tableName } from "./partition-name.js";
 
 /** What is known of one replica's log, by source. */
@@ -54,5 +60,5 @@ export interface KnownOffsetsStore {
   /** Stores the bounds of a partition. @throws OpsError of ZooKeeper. */
   remember(id: PartitionId, bounds: LowerBounds): Promise<void>;
   /** Deletes the bounds of a partition, if there are any. @throws OpsError of ZooKeeper. */
-  forget(id: { readonly tid: number; readonly pid: number }): Promise<void>;
+  forget(id: PartitionNumbers): Promise<void>;
 }

@@ -4,6 +4,7 @@ import {
   type Endpoint,
   type FollowerList,
   followerKey,
+  type PartitionNumbers,
   replicaKey,
   type TableClaim,
   type TabletView,
@@ -23,7 +24,7 @@ const LAG_PATIENCE_MS = 2_000;
 const LAG_POLL_MS = 200;
 
 /** Identifies a partition. */
-type Key = { readonly tid: number; readonly pid: number };
+type Key = PartitionNumbers;
 
 /**
  * Reads the replication list of every replica that runs as leader; those that do not answer are left

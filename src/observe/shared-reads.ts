@@ -3,6 +3,7 @@ import type {
   Endpoint,
   FollowerList,
   Op,
+  PartitionNumbers,
   ReplicaReport,
   TableClaim,
   TabletClaim,
@@ -27,10 +28,7 @@ export interface SharedReads {
    */
   readonly statusOf: (endpoint: Endpoint) => SharedPoll<ReadonlyMap<string, ReplicaReport>>;
   /** The replication list of a leader: one call serves all its followers. */
-  readonly listOf: (
-    leader: Endpoint,
-    id: { readonly tid: number; readonly pid: number },
-  ) => SharedPoll<FollowerList>;
+  readonly listOf: (leader: Endpoint, id: PartitionNumbers) => SharedPoll<FollowerList>;
   /** The nameserver's record of a table; undefined if there is no table of that name. */
   readonly recordOf: (table: TableName) => SharedRead<TableClaim | undefined>;
   /** The nameserver's ops. */

@@ -1,5 +1,11 @@
 import { refused } from "../errors.js";
-import type { ClusterState, Endpoint, Role, TableClaim } from "../model/cluster-state.js";
+import type {
+  ClusterState,
+  Endpoint,
+  PartitionNumbers,
+  Role,
+  TableClaim,
+} from "../model/cluster-state.js";
 import { tableName } from "../model/partition-name.js";
 import {
   compareText,
@@ -93,7 +99,7 @@ export function ledText(view: PartitionView, leader: Endpoint): string {
 
 /** The message for a replica that a tablet has loaded and the record lacks. */
 export function strayText(
-  id: { readonly tid: number; readonly pid: number },
+  id: PartitionNumbers,
   endpoint: Endpoint,
   role: Role | undefined,
 ): string {

@@ -75,99 +75,56 @@ export interface MutationHooks {
   after(call: MutationCall, outcome: MutationOutcome): Promise<void>;
 }
 
+const at = (of: MutationTarget, endpoint: string | undefined) => ({ ...of, endpoint });
+
+/** What each change is about, from its arguments. */
+const TARGETS: {
+  readonly [M in MutatingMethod]: (...args: Parameters<Cluster[M]>) => Loose<MutationTarget>;
+} = {
+  confSet: () => ({}),
+  updateTableAlive: (target) => target,
+  recoverTable: at,
+  changeLeader: at,
+  offlineEndpoint: (endpoint) => ({ endpoint }),
+  recoverEndpoint: (endpoint) => ({ endpoint }),
+  migrate: (from, table) => at(table, from),
+  addReplicaNS: at,
+  delReplicaNS: at,
+  deleteOp: () => ({}),
+  setPartitionFlags: (id) => id,
+  setReplicaEndpoint: at,
+  loadTable: (endpoint, request) => at(request, endpoint),
+  changeRole: (endpoint, request) => at(request, endpoint),
+  cancelOp: () => ({}),
+  addReplica: (leader, id) => at(id, leader),
+  delReplica: (leader, id) => at(id, leader),
+  recoverSnapshot: (endpoint, of) => at(of, endpoint),
+};
+
+type Loose<T> = { readonly [K in keyof T]: T[K] | undefined };
+/** A change of unknown kind. */
+type Change = (...args: readonly unknown[]) => Promise<void>;
+
 /** A cluster whose changing methods run through `hooks`; the other methods are passed through. */
 export function watchMutations(cluster: Cluster, hooks: MutationHooks): Cluster {
-  return {
-    ...readingPart(cluster),
-    repeatingWhile: (permit) => watchMutations(cluster.repeatingWhile(permit), hooks),
-    ...changingPart(cluster, hooks),
-  };
-}
-
-function readingPart(cluster: Cluster): Pick<Cluster, Exclude<ReadingMethod, "repeatingWhile">> {
-  return {
-    clock: cluster.clock,
-    topology: () => cluster.topology(),
-    storedTables: (tables) => cluster.storedTables(tables),
-    addressOf: (endpoint) => cluster.addressOf(endpoint),
-    leftRegistration: (endpoint) => cluster.leftRegistration(endpoint),
-    nameserverRole: (endpoint) => cluster.nameserverRole(endpoint),
-    showTablet: () => cluster.showTablet(),
-    showTable: (of) => cluster.showTable(of),
-    confGet: () => cluster.confGet(),
-    showOpStatus: () => cluster.showOpStatus(),
-    showDatabase: () => cluster.showDatabase(),
-    getTermPair: (endpoint, of) => cluster.getTermPair(endpoint, of),
-    getManifest: (endpoint, of) => cluster.getManifest(endpoint, of),
-    getTableSchema: (endpoint, id) => cluster.getTableSchema(endpoint, id),
-    traverse: (endpoint, request) => cluster.traverse(endpoint, request),
-    getTableStatus: (endpoint, of) => cluster.getTableStatus(endpoint, of),
-    getTableFollower: (endpoint, id) => cluster.getTableFollower(endpoint, id),
-    connection: (endpoint) => cluster.connection(endpoint),
-    admit: (endpoint, admission) => cluster.admit(endpoint, admission),
-    callCount: () => cluster.callCount(),
-    close: () => cluster.close(),
-  };
-}
-
-function changingPart(cluster: Cluster, hooks: MutationHooks): Pick<Cluster, MutatingMethod> {
   const watch = watcher(hooks);
-  return {
-    confSet: (...args) => watch("confSet", {}, args, () => cluster.confSet(...args)),
-    updateTableAlive: (...args) =>
-      watch("updateTableAlive", args[0], args, () => cluster.updateTableAlive(...args)),
-    recoverTable: (...args) =>
-      watch("recoverTable", { ...args[0], endpoint: args[1] }, args, () =>
-        cluster.recoverTable(...args),
-      ),
-    changeLeader: (...args) =>
-      watch("changeLeader", targetOf(args[0], args[1]), args, () => cluster.changeLeader(...args)),
-    offlineEndpoint: (...args) =>
-      watch("offlineEndpoint", { endpoint: args[0] }, args, () => cluster.offlineEndpoint(...args)),
-    recoverEndpoint: (...args) =>
-      watch("recoverEndpoint", { endpoint: args[0] }, args, () => cluster.recoverEndpoint(...args)),
-    migrate: (...args) =>
-      watch("migrate", { ...args[1], endpoint: args[0] }, args, () => cluster.migrate(...args)),
-    addReplicaNS: (...args) =>
-      watch("addReplicaNS", targetOf(args[0], args[1]), args, () => cluster.addReplicaNS(...args)),
-    delReplicaNS: (...args) =>
-      watch("delReplicaNS", targetOf(args[0], args[1]), args, () => cluster.delReplicaNS(...args)),
-    deleteOp: (...args) => watch("deleteOp", {}, args, () => cluster.deleteOp(...args)),
-    setPartitionFlags: (...args) =>
-      watch("setPartitionFlags", args[0], args, () => cluster.setPartitionFlags(...args)),
-    setReplicaEndpoint: (...args) =>
-      watch("setReplicaEndpoint", targetOf(args[0], args[1]), args, () =>
-        cluster.setReplicaEndpoint(...args),
-      ),
-    loadTable: (...args) =>
-      watch("loadTable", { ...args[1], endpoint: args[0] }, args, () => cluster.loadTable(...args)),
-    changeRole: (...args) =>
-      watch("changeRole", { ...args[1], endpoint: args[0] }, args, () =>
-        cluster.changeRole(...args),
-      ),
-    cancelOp: (...args) => watch("cancelOp", {}, args, () => cluster.cancelOp(...args)),
-    addReplica: (...args) =>
-      watch("addReplica", { ...args[1], endpoint: args[0] }, args, () =>
-        cluster.addReplica(...args),
-      ),
-    delReplica: (...args) =>
-      watch("delReplica", { ...args[1], endpoint: args[0] }, args, () =>
-        cluster.delReplica(...args),
-      ),
-    recoverSnapshot: (...args) =>
-      watch("recoverSnapshot", { ...args[1], endpoint: args[0] }, args, () =>
-        cluster.recoverSnapshot(...args),
-      ),
+  const watched = (method: MutatingMethod): Change => {
+    const targetOf = TARGETS[method] as (...args: readonly unknown[]) => Loose<MutationTarget>;
+    return (...args) =>
+      watch(method, targetOf(...args), args, () => (cluster[method] as Change)(...args));
   };
-}
-
-function targetOf(id: MutationTarget, endpoint: string | undefined): MutationTarget {
-  return endpoint === undefined ? id : { ...id, endpoint };
+  const methods = Object.keys(TARGETS) as MutatingMethod[];
+  const changing = Object.fromEntries(methods.map((method) => [method, watched(method)]));
+  return {
+    ...cluster,
+    ...(changing as Pick<Cluster, MutatingMethod>),
+    repeatingWhile: (permit) => watchMutations(cluster.repeatingWhile(permit), hooks),
+  };
 }
 
 type Watch = (
   method: MutatingMethod,
-  target: MutationTarget,
+  target: Loose<MutationTarget>,
   args: readonly unknown[],
   invoke: () => Promise<void>,
 ) => Promise<void>;
@@ -194,7 +151,7 @@ function watcher(hooks: MutationHooks): Watch {
 }
 
 /** The target fields of a request, which has more. */
-function targetOnly({ endpoint, db, table, tid, pid }: MutationTarget): MutationTarget {
+function targetOnly({ endpoint, db, table, tid, pid }: Loose<MutationTarget>): MutationTarget {
   return {
     ...(endpoint !== undefined && { endpoint }),
     ...(db !== undefined && { db }),

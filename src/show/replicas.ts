@@ -1,10 +1,11 @@
-import type {
-  Endpoint,
-  FollowerList,
-  ReplicaReport,
-  ReplicaState,
+import {
+  type Endpoint,
+  type FollowerList,
+  type PartitionNumbers,
+  type ReplicaReport,
+  type ReplicaState,
+  replicaKey,
 } from "../model/cluster-state.js";
-import { replicaKey } from "../model/cluster-state.js";
 import { compareText } from "../model/partition-view.js";
 import { bytesText } from "./readable.js";
 import { columns, orNothing, type Shown } from "./shown.js";
@@ -119,7 +120,7 @@ function reportJson(one: ReplicaReport, names: Names): Record<string, unknown> {
  * The followers that a leader replicates to, sorted, with the acknowledged offset and the lag of each.
  */
 export function shownFollowers(
-  leader: { readonly endpoint: Endpoint; readonly tid: number; readonly pid: number },
+  leader: PartitionNumbers & { readonly endpoint: Endpoint },
   list: FollowerList,
 ): Shown {
   const { tid, pid } = leader;

@@ -3,6 +3,7 @@ import {
   type Endpoint,
   followerKey,
   type PartitionClaim,
+  type PartitionNumbers,
   type ReplicaClaim,
   type ReplicaReport,
   replicaKey,
@@ -133,7 +134,7 @@ function replicaWarnings(
 /** Followers that the serving leader does not replicate to; unknown without a serving leader. */
 function linkWarnings(
   state: ClusterState,
-  id: { readonly tid: number; readonly pid: number },
+  id: PartitionNumbers,
   replicas: readonly ReplicaClaim[],
 ): string[] {
   const leader = aliveLeader(replicas);

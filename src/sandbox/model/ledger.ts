@@ -1,4 +1,4 @@
-import { replicaKey } from "../../model/cluster-state.js";
+import { type PartitionNumbers, replicaKey } from "../../model/cluster-state.js";
 import { append, type Run } from "./runs.js";
 
 /** Every entry that a leader ever acknowledged to a client, by partition. */
@@ -8,7 +8,7 @@ export class Ledger {
   /**
    * Records entries as acknowledged; those of one partition in the order of their acknowledgement.
    */
-  acknowledge(id: { readonly tid: number; readonly pid: number }, run: Run): void {
+  acknowledge(id: PartitionNumbers, run: Run): void {
     const key = replicaKey(id);
     const runs = this.#runs.get(key) ?? [];
     append(runs, run);
@@ -16,7 +16,7 @@ export class Ledger {
   }
 
   /** The acknowledged entries of a partition. Two writers can have had the same numbers. */
-  of(id: { readonly tid: number; readonly pid: number }): readonly Run[] {
+  of(id: PartitionNumbers): readonly Run[] {
     return this.#runs.get(replicaKey(id)) ?? [];
   }
 }

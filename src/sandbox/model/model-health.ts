@@ -1,5 +1,6 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import type { PartitionMeta, TableInfo, TablePartition } from "../../gen/openmldb/nameserver_pb.js";
+import type { PartitionNumbers } from "../../model/cluster-state.js";
 import { tableName } from "../../model/partition-name.js";
 import type { ModelCore } from "./model-core.js";
 import { servingLeader } from "./model-rows.js";
@@ -48,7 +49,7 @@ function partitionComplaints(model: ModelCore, table: TableInfo, part: TablePart
 
 function replicaComplaint(
   model: ModelCore,
-  id: { readonly tid: number; readonly pid: number },
+  id: PartitionNumbers,
   meta: PartitionMeta,
   leader: LoadedReplica | undefined,
 ): string | undefined {

@@ -1,7 +1,7 @@
 import { OPType, type TableState, TaskStatus, TaskType } from "../../gen/openmldb/api_pb.js";
 import type { StorageMode } from "../../gen/openmldb/common_pb.js";
 import type { OPStatus, TableInfo } from "../../gen/openmldb/nameserver_pb.js";
-import type { Endpoint } from "../../model/cluster-state.js";
+import type { Endpoint, PartitionNumbers } from "../../model/cluster-state.js";
 import type { Nameserver } from "../nameserver/nameserver.js";
 import { newOp, type QueuedOp } from "../nameserver/ops.js";
 import { copyTable } from "../table-store.js";
@@ -99,7 +99,7 @@ function endedOp(status: OPStatus): QueuedOp {
 /** Records entries as acknowledged by a leader from before the start of the model. */
 export function installAcknowledged(
   model: SandboxModel,
-  id: { readonly tid: number; readonly pid: number },
+  id: PartitionNumbers,
   runs: readonly Run[],
 ): void {
   for (const run of runs) model.ledger.acknowledge(id, run);

@@ -1,4 +1,5 @@
 import type { TableInfo, TablePartition } from "../../gen/openmldb/nameserver_pb.js";
+import type { PartitionNumbers } from "../../model/cluster-state.js";
 import { SYSTEM_DATABASES } from "../nameserver/nameserver-rpc.js";
 import { aliveLeader } from "../table-store.js";
 import type { Tablet } from "../tablet/tablet.js";
@@ -45,7 +46,7 @@ export function putRows(model: ModelCore, rows: number, filter?: PartitionFilter
 /** @returns Why the put is refused, or undefined. */
 function putInto(
   model: ModelCore,
-  id: { readonly tid: number; readonly pid: number },
+  id: PartitionNumbers,
   endpoint: string | undefined,
   rows: number,
 ): string | undefined {
@@ -91,7 +92,7 @@ export function countRows(model: ModelCore, filter?: PartitionFilter): Partition
 /** The tablet that serves a partition now. */
 export function servingLeader(
   model: ModelCore,
-  id: { readonly tid: number; readonly pid: number },
+  id: PartitionNumbers,
   part: TablePartition,
 ): Tablet | undefined {
   const endpoint = aliveLeader(part)?.endpoint;
@@ -107,7 +108,7 @@ function heldOf(acknowledged: readonly Run[], runs: readonly Run[]): number {
 function replicaRows(
   model: ModelCore,
   endpoint: string,
-  id: { readonly tid: number; readonly pid: number },
+  id: PartitionNumbers,
   log: { readonly runs: readonly Run[]; readonly acknowledged: readonly Run[] },
 ): ReplicaRows {
   const process = model.findProcess(endpoint);

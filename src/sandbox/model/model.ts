@@ -1,4 +1,5 @@
 import { TaskType } from "../../gen/openmldb/api_pb.js";
+import type { PartitionNumbers } from "../../model/cluster-state.js";
 import type { Tablet } from "../tablet/tablet.js";
 import {
   copyZooKeeper,
@@ -152,7 +153,7 @@ export class SandboxModel extends ModelCore {
   }
 
   /** The next loads on a tablet fail: of one replica, or of any. */
-  failLoad(name: string, times: number, id?: { readonly tid: number; readonly pid: number }): void {
+  failLoad(name: string, times: number, id?: PartitionNumbers): void {
     this.tablet(name).loads.fail(times, id);
   }
 

@@ -9,7 +9,7 @@ import type {
   TabletStatus,
 } from "../../gen/openmldb/nameserver_pb.js";
 import { NameServer, PartitionMetaSchema } from "../../gen/openmldb/nameserver_pb.js";
-import { type Endpoint, followerKey } from "../../model/cluster-state.js";
+import { type Endpoint, followerKey, type PartitionNumbers } from "../../model/cluster-state.js";
 import type { DiskContent, SnapshotFile } from "./disk.js";
 import {
   type RecordedProcess,
@@ -118,7 +118,7 @@ interface Evidence {
 
 function evidenceOf(recording: Recording, tablets: readonly RecordedProcess[]): Evidence {
   const endpoints = new Map(tablets.map(({ address, endpoint }) => [address, endpoint]));
-  const key = (address: string, id: { readonly tid: number; readonly pid: number }) =>
+  const key = (address: string, id: PartitionNumbers) =>
     followerKey(endpoints.get(address) ?? address, id);
   const { getTermPair, getTableFollower, getTableStatus, getManifest } = TabletServer.method;
   const terms = new Map(

@@ -1,6 +1,6 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import { StorageMode } from "../../gen/openmldb/common_pb.js";
-import { type Endpoint, replicaKey } from "../../model/cluster-state.js";
+import { type Endpoint, type PartitionNumbers, replicaKey } from "../../model/cluster-state.js";
 import type { Disk, ReplicaDir, TableMetaFile } from "../model/disk.js";
 import type { ModelOptions } from "../model/model-types.js";
 import { type LoadedReplica, OK, type Outcome, type ReplicaParts } from "../model/replica.js";
@@ -74,7 +74,7 @@ export class LoadQueue {
   }
 
   /** The next `times` loads fail, of one replica or of any; the disk is unchanged. */
-  fail(times: number, id?: { readonly tid: number; readonly pid: number }): void {
+  fail(times: number, id?: PartitionNumbers): void {
     this.#failures.set(id === undefined ? ANY : replicaKey(id), times);
   }
 

@@ -1,6 +1,6 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import { StorageMode } from "../../gen/openmldb/common_pb.js";
-import { type Endpoint, replicaKey } from "../../model/cluster-state.js";
+import { type Endpoint, type PartitionNumbers, replicaKey } from "../../model/cluster-state.js";
 import { Disk } from "../model/disk.js";
 import type { ModelOptions } from "../model/model-types.js";
 import { LoadedReplica, type ReplicaParts } from "../model/replica.js";
@@ -129,7 +129,7 @@ export class Tablet {
   }
 
   /** Marks a replica for the nameserver's next refresh. */
-  touch(replica: { readonly tid: number; readonly pid: number }): void {
+  touch(replica: PartitionNumbers): void {
     this.changed.add(replicaKey(replica));
   }
 
