@@ -22,17 +22,24 @@ function isWhole({ scope, views }: RuleFacts): boolean {
   return scope.db === undefined && scope.table === undefined && views.length > 0;
 }
 
-/** One case for each tablet for which `textOf` returns a text. */
-function tabletCases(
-  facts: RuleFacts,
-  textOf: (tablet: TabletLoad) => string | undefined,
-  next: (tablet: TabletLoad) => Advice | undefined,
-): Case[] {
-  return facts.loads.flatMap((tablet) => {
-    const text = textOf(tablet);
-    const subject = { kind: "tablet" as const, endpoint: tablet.endpoint };
-    return text === undefined ? [] : [{ subject, text, next: next(tablet) }];
-  });
+/** Creates a rule about single tablets; `text` is undefined for a tablet that it does not concern. */
+function tabletRule({
+  text: textOf,
+  next,
+  ...rule
+}: Omit<Rule, "find"> & {
+  text(tablet: TabletLoad, facts: RuleFacts): string | undefined;
+  next?(tablet: TabletLoad, facts: RuleFacts): Advice | undefined;
+}): Rule {
+  return {
+    ...rule,
+    find: (facts) =>
+      facts.loads.flatMap((tablet): Case[] => {
+        const text = textOf(tablet, facts);
+        const subject = { kind: "tablet" as const, endpoint: tablet.endpoint };
+        return text === undefined ? [] : [{ subject, text, next: next?.(tablet, facts) }];
+      }),
+  };
 }
 
 /** True if the nameserver knows the tablet and does not count it as healthy. */
@@ -45,25 +52,22 @@ function adviceOnAbsence({ print }: RuleFacts, endpoint: Endpoint, absence: Abse
   return [...followed(see, "then run", again()), ...ifLost({ endpoint, absence }, again)];
 }
 
-/** Returns the advice on an absent tablet, with the recovery that follows. */
-function absentTabletAdvice(facts: RuleFacts) {
-  return ({ endpoint, absence }: TabletLoad) =>
-    absence && adviceOnAbsence(facts, endpoint, absence);
+/** The advice on an absent tablet, with the recovery that follows. */
+function absentTabletAdvice({ endpoint, absence }: TabletLoad, facts: RuleFacts) {
+  return absence && adviceOnAbsence(facts, endpoint, absence);
 }
 
-/** Returns the advice on a tablet that is registered but does not answer, with the recovery that follows. */
-function silentAdvice({ state, print }: RuleFacts) {
-  return ({ endpoint, replicas }: TabletLoad) => {
-    const view = state.tablets.get(endpoint);
-    return (
-      view &&
-      followed(
-        blockerAdvice(state.topology, view, replicas > 0, print),
-        "then run",
-        print({ cmd: "recoverdata" }),
-      )
-    );
-  };
+/** The advice on a tablet that is registered but does not answer, with the recovery that follows. */
+function silentAdvice({ endpoint, replicas }: TabletLoad, { state, print }: RuleFacts) {
+  const view = state.tablets.get(endpoint);
+  return (
+    view &&
+    followed(
+      blockerAdvice(state.topology, view, replicas > 0, print),
+      "then run",
+      print({ cmd: "recoverdata" }),
+    )
+  );
 }
 
 /** The number of active ops. */
@@ -84,34 +88,30 @@ export const SERVER_RULES: readonly Rule[] = [
     level: "error",
     effect: "the cluster works as long as a majority of ZooKeeper's servers does",
     find: ({ zooKeeper }) =>
-      zooKeeper.flatMap(({ host, silence }) =>
-        silence === undefined
-          ? []
-          : [
-              {
-                subject: { kind: "zookeeper", host },
-                text: `cannot be reached: ${silence}`,
-                next: [doing(`start ZooKeeper ${host}`, "server")],
-              },
-            ],
-      ),
+      zooKeeper
+        .filter(({ silence }) => silence !== undefined)
+        .map(
+          ({ host, silence }): Case => ({
+            subject: { kind: "zookeeper", host },
+            text: `cannot be reached: ${silence}`,
+            next: [doing(`start ZooKeeper ${host}`, "server")],
+          }),
+        ),
   },
   {
     code: "nameserver-silent",
     level: "error",
     effect: "it cannot take over if the leader fails",
     find: ({ nameservers }) =>
-      nameservers.flatMap(({ endpoint, silence }) =>
-        silence === undefined
-          ? []
-          : [
-              {
-                subject: { kind: "nameserver", endpoint },
-                text: `registered in ZooKeeper, but does not answer: ${silence}`,
-                next: [doing(`check nameserver ${endpoint}; restart it if it hangs`, "server")],
-              },
-            ],
-      ),
+      nameservers
+        .filter(({ silence }) => silence !== undefined)
+        .map(
+          ({ endpoint, silence }): Case => ({
+            subject: { kind: "nameserver", endpoint },
+            text: `registered in ZooKeeper, but does not answer: ${silence}`,
+            next: [doing(`check nameserver ${endpoint}; restart it if it hangs`, "server")],
+          }),
+        ),
   },
   {
     code: "nameserver-registered-twice",
@@ -119,17 +119,15 @@ export const SERVER_RULES: readonly Rule[] = [
     turn: "before",
     effect: "none if it goes away within seconds: a reconnect leaves the old znode for a while",
     find: ({ nameservers }) =>
-      nameservers.flatMap(({ endpoint, znodes }) =>
-        znodes < 2
-          ? []
-          : [
-              {
-                subject: { kind: "nameserver", endpoint },
-                text: `holds ${znodes} znodes under leader`,
-                next: [doing(`if that persists, restart nameserver ${endpoint}`, "server")],
-              },
-            ],
-      ),
+      nameservers
+        .filter(({ znodes }) => znodes > 1)
+        .map(
+          ({ endpoint, znodes }): Case => ({
+            subject: { kind: "nameserver", endpoint },
+            text: `holds ${znodes} znodes under leader`,
+            next: [doing(`if that persists, restart nameserver ${endpoint}`, "server")],
+          }),
+        ),
   },
   {
     code: "no-standby",
@@ -140,152 +138,110 @@ export const SERVER_RULES: readonly Rule[] = [
         ? [{ subject: { kind: "cluster" }, text: "only one nameserver, no standby" }]
         : [],
   },
-  {
+  tabletRule({
     code: "tablet-offline",
     level: "error",
     effect: "its replicas serve nothing",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        (tablet) =>
-          isOffline(tablet) && !isRemoved(tablet)
-            ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}${tablet.loaded === undefined && facts.state.tablets.get(tablet.endpoint)?.reports !== undefined ? ", although it answers" : ""}; ${holds(tablet)}`
-            : undefined,
-        absentTabletAdvice(facts),
-      ),
-  },
-  {
+    text: (tablet, facts) =>
+      isOffline(tablet) && !isRemoved(tablet)
+        ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}${tablet.loaded === undefined && facts.state.tablets.get(tablet.endpoint)?.reports !== undefined ? ", although it answers" : ""}; ${holds(tablet)}`
+        : undefined,
+    next: absentTabletAdvice,
+  }),
+  tabletRule({
     code: "tablet-removed",
     level: "warning",
     effect: "none: nothing is on record there",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        (tablet) =>
-          isRemoved(tablet)
-            ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}, no replica on record there`
-            : undefined,
-        () => [doing("start it, or ignore it: nameservers list it until they restart", "server")],
-      ),
-  },
-  {
+    text: (tablet) =>
+      isRemoved(tablet)
+        ? `${tablet.state} for ${ageText(tablet.ageMs ?? 0n)}, no replica on record there`
+        : undefined,
+    next: () => [doing("start it, or ignore it: nameservers list it until they restart", "server")],
+  }),
+  tabletRule({
     // No call shows what is on the disk of a tablet with nothing loaded: GetTermPair and GetManifest answer the
     // same with and without a directory (OpenMLDB 0.9).
     code: "tablet-unused",
     level: "note",
     effect: "old data on its disk is not used: where there is an old copy, no replica is added",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        (tablet) =>
-          tablet.health === "ok" && tablet.replicas === 0 && isWhole(facts)
-            ? `registered for ${ageText(tablet.ageMs ?? 0n)}, no replica on record there`
-            : undefined,
-        () => undefined,
-      ),
-  },
-  {
+    text: (tablet, facts) =>
+      tablet.health === "ok" && tablet.replicas === 0 && isWhole(facts)
+        ? `registered for ${ageText(tablet.ageMs ?? 0n)}, no replica on record there`
+        : undefined,
+  }),
+  tabletRule({
     code: "tablet-silent",
     level: "error",
     effect:
       "it may be serving clients that reach it; nothing of its partitions is changed from here meanwhile",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        (tablet) =>
-          tablet.health === "silent" && tablet.absence?.kind !== "not-what-it-says"
-            ? `${tablet.detail}; ${holds(tablet)}`
-            : undefined,
-        silentAdvice(facts),
-      ),
-  },
-  {
+    text: (tablet) =>
+      tablet.health === "silent" && tablet.absence?.kind !== "not-what-it-says"
+        ? `${tablet.detail}; ${holds(tablet)}`
+        : undefined,
+    next: silentAdvice,
+  }),
+  tabletRule({
     code: "tablet-foreign",
     level: "error",
     effect: "nothing is sent to it; the tablet of that name may be serving at another address",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        ({ absence, ...tablet }) =>
-          absence?.kind === "not-what-it-says"
-            ? `${absence.mismatch}; ${holds({ absence, ...tablet })}`
-            : undefined,
-        absentTabletAdvice(facts),
-      ),
-  },
-  {
+    text: ({ absence, ...tablet }) =>
+      absence?.kind === "not-what-it-says"
+        ? `${absence.mismatch}; ${holds({ absence, ...tablet })}`
+        : undefined,
+    next: absentTabletAdvice,
+  }),
+  tabletRule({
     code: "ops-blocked",
     level: "error",
     effect: "an op ends only when every tablet that the nameserver counts as healthy has answered",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        (tablet) =>
-          tablet.absence?.kind === "unreachable" && waitingOps(facts) > 0
-            ? `${waitingOps(facts)} ops do not end while it is registered as ${registrationOf(facts.state.topology, tablet.endpoint)} and does not answer`
-            : undefined,
-        silentAdvice(facts),
-      ),
-  },
-  {
+    text: (tablet, facts) =>
+      tablet.absence?.kind === "unreachable" && waitingOps(facts) > 0
+        ? `${waitingOps(facts)} ops do not end while it is registered as ${registrationOf(facts.state.topology, tablet.endpoint)} and does not answer`
+        : undefined,
+    next: silentAdvice,
+  }),
+  tabletRule({
     code: "tablet-unknown",
     level: "error",
     effect: "nothing can be placed or recovered there",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        (tablet) =>
-          tablet.state === undefined && tablet.isRegistered
-            ? `registered in ZooKeeper, but the nameserver does not know it; ${holds(tablet)}`
-            : undefined,
-        () => [doing("wait some seconds if it has just started; else restart it", "server")],
-      ),
-  },
-  {
+    text: (tablet) =>
+      tablet.state === undefined && tablet.isRegistered
+        ? `registered in ZooKeeper, but the nameserver does not know it; ${holds(tablet)}`
+        : undefined,
+    next: () => [doing("wait some seconds if it has just started; else restart it", "server")],
+  }),
+  tabletRule({
     code: "tablet-gone",
     level: "error",
     effect: "the replicas on record there are not reachable anywhere",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        (tablet) =>
-          tablet.state === undefined && !tablet.isRegistered
-            ? `known to neither ZooKeeper nor the nameserver; ${holds(tablet)}`
-            : undefined,
-        absentTabletAdvice(facts),
-      ),
-  },
-  {
+    text: (tablet) =>
+      tablet.state === undefined && !tablet.isRegistered
+        ? `known to neither ZooKeeper nor the nameserver; ${holds(tablet)}`
+        : undefined,
+    next: absentTabletAdvice,
+  }),
+  tabletRule({
     code: "tablet-not-registered",
     level: "warning",
     turn: "before",
     effect: "the nameserver will mark it offline within seconds",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        (tablet) =>
-          tablet.health === "ok" && !tablet.isRegistered
-            ? "answers and is healthy for the nameserver, but ZooKeeper does not hold its znode"
-            : undefined,
-        ({ endpoint }) => [doing(`check the ZooKeeper session of tablet ${endpoint}`, "server")],
-      ),
-  },
-  {
+    text: (tablet) =>
+      tablet.health === "ok" && !tablet.isRegistered
+        ? "answers and is healthy for the nameserver, but ZooKeeper does not hold its znode"
+        : undefined,
+    next: ({ endpoint }) => [doing(`check the ZooKeeper session of tablet ${endpoint}`, "server")],
+  }),
+  tabletRule({
     code: "tablet-restarted",
     level: "warning",
     effect: "a restarted tablet loads nothing by itself",
-    find: (facts) =>
-      tabletCases(
-        facts,
-        (tablet) => {
-          const { loaded, replicas } = tablet;
-          if (loaded === undefined || loaded >= replicas) return undefined;
-          const isRecent = tablet.isStartup && (tablet.ageMs ?? 0n) < RECENT_MS;
-          if (loaded > 0 && !isRecent) return undefined;
-          return `started again, healthy for ${ageText(tablet.ageMs ?? 0n)}: ${loaded} of ${replicas} replicas are loaded`;
-        },
-        // Its partitions have the advice.
-        () => undefined,
-      ),
-  },
+    // Its partitions have the advice.
+    text: (tablet) => {
+      const { loaded, replicas } = tablet;
+      if (loaded === undefined || loaded >= replicas) return undefined;
+      const isRecent = tablet.isStartup && (tablet.ageMs ?? 0n) < RECENT_MS;
+      if (loaded > 0 && !isRecent) return undefined;
+      return `started again, healthy for ${ageText(tablet.ageMs ?? 0n)}: ${loaded} of ${replicas} replicas are loaded`;
+    },
+  }),
 ];

@@ -4,11 +4,14 @@ import type { ZooKeeperCopy } from "../model/model-absence.js";
 import type { Sandbox } from "../start.js";
 import { type ConsoleAnswer, rowsAnswer, shownServers } from "./console-answers.js";
 
+// biome-ignore lint/suspicious/noConfusingVoidType: a command that returns nothing has the answer DONE.
+type Result = ConsoleAnswer | void;
+
 interface Command {
   /** Names of the arguments, for the help; a name in brackets is optional. */
   readonly usage: string;
   readonly help: string;
-  run(sandbox: Sandbox, args: readonly string[]): ConsoleAnswer | Promise<ConsoleAnswer>;
+  run(sandbox: Sandbox, args: readonly string[]): Result | Promise<Result>;
 }
 
 const DONE: ConsoleAnswer = { ok: true };
@@ -26,43 +29,30 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   kill: {
     usage: "NAME",
     help: "kill a tablet or nameserver at once",
-    async run(sandbox, [name]) {
+    run(sandbox, [name]) {
       sandbox.model.kill(given(name, "NAME"));
-      await sandbox.settled();
-      return DONE;
+      return sandbox.settled();
     },
   },
   restart: {
     usage: "NAME",
     help: "start a killed process again; a tablet registers when its old session is over",
-    async run(sandbox, [name]) {
-      await sandbox.restart(given(name, "NAME"));
-      return DONE;
-    },
+    run: (sandbox, [name]) => sandbox.restart(given(name, "NAME")),
   },
   hang: {
     usage: "NAME",
     help: "make a process accept calls and never answer them",
-    run(sandbox, [name]) {
-      sandbox.model.hang(given(name, "NAME"));
-      return DONE;
-    },
+    run: (sandbox, [name]) => sandbox.model.hang(given(name, "NAME")),
   },
   resume: {
     usage: "NAME",
     help: "end hang",
-    run(sandbox, [name]) {
-      sandbox.model.resume(given(name, "NAME"));
-      return DONE;
-    },
+    run: (sandbox, [name]) => sandbox.model.resume(given(name, "NAME")),
   },
   wipe: {
     usage: "TABLET",
     help: "put an empty disk into a killed tablet",
-    run(sandbox, [name]) {
-      sandbox.model.wipe(given(name, "TABLET"));
-      return DONE;
-    },
+    run: (sandbox, [name]) => sandbox.model.wipe(given(name, "TABLET")),
   },
   outage: {
     usage: "[with-ns]",
@@ -72,7 +62,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
         throw new TypeError(`"${what}" is not with-ns`);
       }
       await sandbox.outage({ withNameservers: what !== undefined });
-      return DONE;
     },
   },
   move: {
@@ -93,28 +82,25 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   foreign: {
     usage: "TABLET",
     help: "let a tablet of another cluster answer at that tablet's address, until a restart",
-    async run(sandbox, [name]) {
+    run(sandbox, [name]) {
       sandbox.model.putForeignTablet(given(name, "TABLET"));
-      await sandbox.settled();
-      return DONE;
+      return sandbox.settled();
     },
   },
   "leave-nodes": {
     usage: "NAME",
     help: "kill a tablet or nameserver whose nodes then stay in ZooKeeper",
-    async run(sandbox, [name]) {
+    run(sandbox, [name]) {
       sandbox.model.kill(given(name, "NAME"), { leavesNodes: true });
-      await sandbox.settled();
-      return DONE;
+      return sandbox.settled();
     },
   },
   "end-session": {
     usage: "NAME",
     help: "remove the nodes of a killed tablet or nameserver at once",
-    async run(sandbox, [name]) {
+    run(sandbox, [name]) {
       sandbox.model.endSession(given(name, "NAME"));
-      await sandbox.settled();
-      return DONE;
+      return sandbox.settled();
     },
   },
   "old-record": {
@@ -123,14 +109,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     async run(sandbox, [what]) {
       if (what === "copy") {
         copies.set(sandbox, sandbox.model.copyZooKeeper());
-        return DONE;
+        return;
       }
       const copy = copies.get(sandbox);
       if (what !== "restore") throw new TypeError(`"${what ?? ""}" is neither copy nor restore`);
       if (copy === undefined) throw new Error("there is no copy yet");
       sandbox.model.restoreZooKeeper(copy);
       await sandbox.settled();
-      return DONE;
     },
   },
   "step-clock": {
@@ -140,16 +125,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       const text = given(seconds, "SECONDS");
       const ms = numberOf(text.replace(/^-/, ""), "SECONDS") * 1000;
       sandbox.model.stepClock(given(name, "NAMESERVER"), text.startsWith("-") ? -ms : ms);
-      return DONE;
     },
   },
   blip: {
     usage: "MS",
     help: "drop all calls for so many milliseconds",
-    run(sandbox, [ms]) {
-      sandbox.model.blip(numberOf(ms, "MS"));
-      return DONE;
-    },
+    run: (sandbox, [ms]) => sandbox.model.blip(numberOf(ms, "MS")),
   },
   put: {
     usage: "N",
@@ -173,7 +154,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run(sandbox, [name, table, pid, entries]) {
       const id = partitionOf(table, pid);
       sandbox.model.cutBinlog(given(name, "TABLET"), id, numberOf(entries, "number of entries"));
-      return DONE;
     },
   },
   "plant-row": {
@@ -185,7 +165,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       }
       const at = { tablet: given(name, "TABLET"), ...partitionOf(table, pid) };
       sandbox.model.plantRow(at, BigInt(numberOf(entry, "N")), how);
-      return DONE;
     },
   },
   expire: {
@@ -194,32 +173,24 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run(sandbox, [name, table, pid, entries]) {
       const at = { tablet: given(name, "TABLET"), ...partitionOf(table, pid) };
       sandbox.model.expireRows(at, BigInt(numberOf(entries, "N")));
-      return DONE;
     },
   },
   "fail-op": {
     usage: "TASK [N]",
     help: "make the next N (1) tasks of that type fail, such as kDelReplica",
-    run(sandbox, [task, times]) {
-      sandbox.model.failOp(given(task, "TASK"), times === undefined ? 1 : numberOf(times, "N"));
-      return DONE;
-    },
+    run: (sandbox, [task, times]) =>
+      sandbox.model.failOp(given(task, "TASK"), times === undefined ? 1 : numberOf(times, "N")),
   },
   "fail-load": {
     usage: "TABLET [N]",
     help: "make the next N (1) loads on that tablet fail",
-    run(sandbox, [name, times]) {
-      sandbox.model.failLoad(given(name, "TABLET"), times === undefined ? 1 : numberOf(times, "N"));
-      return DONE;
-    },
+    run: (sandbox, [name, times]) =>
+      sandbox.model.failLoad(given(name, "TABLET"), times === undefined ? 1 : numberOf(times, "N")),
   },
   "slow-load": {
     usage: "TABLET MS",
     help: "make every load on that tablet take MS milliseconds longer",
-    run(sandbox, [name, ms]) {
-      sandbox.model.slowLoad(given(name, "TABLET"), numberOf(ms, "MS"));
-      return DONE;
-    },
+    run: (sandbox, [name, ms]) => sandbox.model.slowLoad(given(name, "TABLET"), numberOf(ms, "MS")),
   },
   healthy: {
     usage: "",
@@ -267,7 +238,7 @@ export async function runConsoleLine(sandbox: Sandbox, line: string): Promise<Co
     return { error: `too many words; ${usage}` };
   }
   try {
-    return await command.run(sandbox, args);
+    return (await command.run(sandbox, args)) ?? DONE;
   } catch (error) {
     return {
       error: error instanceof TypeError ? `${messageOf(error)}; ${usage}` : messageOf(error),
