@@ -5,10 +5,9 @@ import { usageError } from "../errors.js";
 import { checkDocument, type DocumentKind } from "../util/document.js";
 import { safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
-import { type CommandLine, type Environment, variableOf } from "./flag-parse.js";
+import { type CommandLine, type Environment, type Settings, variableOf } from "./flag-parse.js";
 import { shown } from "./flag-values.js";
 import { readOpenmldbHome } from "./openmldb-conf.js";
-import type { Settings } from "./settings.js";
 
 const FILE_BYTES_MAX = 1_000_000;
 /** Number of names that a message shows. */

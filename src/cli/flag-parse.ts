@@ -3,7 +3,6 @@ import { Parser } from "yargs/helpers";
 import { usageError } from "../errors.js";
 import { isSecretName, MASK } from "../util/secret-name.js";
 import { badValue, pidList, secretWord, shown } from "./flag-values.js";
-import type { Settings } from "./settings.js";
 import type { FlagSpec, FlagsOf, Specs } from "./spec.js";
 
 /** Variables of the environment. */
@@ -248,4 +247,14 @@ function absentValue(spec: FlagSpec<unknown>, environment: Environment): unknown
   const verbatim = verbatimVariable && environment[verbatimVariable.name];
   if (verbatim !== undefined) return verbatimVariable?.value(verbatim);
   return "value" in absent ? absent.value : undefined;
+}
+
+/** Values from configuration files, by flag name. */
+export type Settings = ReadonlyMap<string, Setting>;
+
+/** One value with its source. */
+interface Setting {
+  readonly text: string;
+  /** File and field, such as `/etc/clusters.json: clusters.prod.user`. */
+  readonly source: string;
 }

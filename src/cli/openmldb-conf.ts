@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { readUserFile } from "../util/user-file.js";
+import type { Settings } from "./flag-parse.js";
 import { badValue } from "./flag-values.js";
-import type { Settings } from "./settings.js";
 
 /** Limit in bytes of a configuration file. */
 const CONF_BYTES_MAX = 1_000_000;

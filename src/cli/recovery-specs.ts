@@ -24,8 +24,7 @@ import {
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
 import { judgeSpecs } from "./verify-specs.js";
-import { waitSpecs } from "./wait-specs.js";
-import { watchSpecs } from "./watch-specs.js";
+import { waitSpecs, watchSpecs } from "./wait-specs.js";
 
 /** `--lost`: tablets that the operator declares lost. */
 const lostTablets = noVariable(

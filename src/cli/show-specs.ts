@@ -13,7 +13,7 @@ import {
   type ValueParser,
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
-import { watchSpecs } from "./watch-specs.js";
+import { watchSpecs } from "./wait-specs.js";
 
 /** The largest tid or pid: unsigned 32 bits on the wire. */
 const MAX_UINT32 = 4_294_967_295;

@@ -18,3 +18,15 @@ export const waitSpecs = {
 
 /** Flags of commands that can wait for tablets. */
 export type WaitFlags = FlagsOf<typeof waitSpecs>;
+
+/** The flag of commands that can repeat their observation. */
+export const watchSpecs = {
+  /** Pause between two observations in milliseconds; undefined: observe once. */
+  watchMs: {
+    ...optional(
+      ["watch", "TIME", "repeat at that interval (2s), until q, Ctrl-C or a signal"],
+      duration(100, LONGEST),
+    ),
+    bareText: "2s",
+  },
+};

@@ -1,10 +1,11 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import type { Endpoint } from "../model/cluster-state.js";
-import type { Credentials } from "./authorization.js";
-import { authorizationFor } from "./authorization.js";
+import { within } from "../util/within.js";
+import { authorizationFor, type Credentials } from "./authorization.js";
 import type { Cluster } from "./cluster.js";
 import { createCluster } from "./connect.js";
 import { createGrpcTransport } from "./grpc-transport.js";
-import { createLocate } from "./locate.js";
 import { realClock } from "./real-clock.js";
 import { parseRootPath } from "./topology.js";
 import type { ZooKeeper } from "./zookeeper.js";
@@ -64,4 +65,30 @@ export async function openCluster(options: OpenOptions): Promise<OpenedCluster> 
     signal,
   });
   return { cluster, zk, rootPath };
+}
+
+/** Limit in milliseconds for a DNS look-up, which serves a check only. */
+const LOOKUP_MS = 1_000;
+
+/**
+ * Returns a function that replaces the host of an address by its IP address, so that two names of one host can be
+ * recognized. If the host cannot be resolved in time, the address is returned unchanged. Results are cached.
+ */
+function createLocate(): (address: string) => Promise<string> {
+  const known = new Map<string, Promise<string>>();
+  return (address) => {
+    const found = known.get(address) ?? locate(address);
+    known.set(address, found);
+    return found;
+  };
+}
+
+async function locate(address: string): Promise<string> {
+  const at = address.lastIndexOf(":");
+  const host = address.slice(0, at);
+  if (isIP(host) !== 0 || host.startsWith("[")) return address;
+  return within(realClock, LOOKUP_MS, "the resolver", lookup(host)).then(
+    (found) => `${found.address}${address.slice(at)}`,
+    () => address,
+  );
 }

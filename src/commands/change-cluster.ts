@@ -14,9 +14,9 @@ import { jsonPieces, safe } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import { type ChangingRun, changingRun, underLock } from "./changing-run.js";
 import { type CommandIo, columnsOf } from "./command.js";
-import { tellLeftover } from "./leftover.js";
 import { isPlanOnly, planDigest, writeNewFile } from "./plan-store.js";
 import { withClusterAndProgress } from "./progress.js";
+import { tellLeftover } from "./protect.js";
 import { ended, lined, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;

@@ -10,9 +10,8 @@ import { table } from "../util/table.js";
 import { jsonText } from "../util/text.js";
 import { changingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
-import { tellLeftover } from "./leftover.js";
 import { withClusterAndProgress } from "./progress.js";
-import { runParts } from "./protect.js";
+import { runParts, tellLeftover } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
 

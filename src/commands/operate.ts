@@ -1,6 +1,6 @@
 import type { OperateFlags } from "../cli/common-specs.js";
 import { commandPrinter, commandWords } from "../cli/printed-command.js";
-import { usageError } from "../errors.js";
+import { isStop, usageError } from "../errors.js";
 import { runOperation } from "../execution/run-operation.js";
 import { EXIT } from "../exit-codes.js";
 import type { OperationReport } from "../model/operation-report.js";
@@ -23,7 +23,6 @@ import { jsonText, safe } from "../util/text.js";
 import { clusterText, confirmed } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
 import { type CommandIo, columnsOf } from "./command.js";
-import { isStop } from "./is-stop.js";
 import { readGivenPlan } from "./plan-store.js";
 import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
 

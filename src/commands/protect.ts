@@ -6,7 +6,8 @@ import { EXIT } from "../exit-codes.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent, RunEvent } from "../model/outcome.js";
 import { createKnownOffsetsStore } from "../run/known-offsets-store.js";
-import { type RunOwner, thisProcess } from "../run/owner.js";
+import { readMarker } from "../run/marker.js";
+import { isGone, opsPath, ownerText, type RunOwner, thisProcess } from "../run/owner.js";
 import { type Leftover, leftOffText, type RunParts, settleLeftover } from "../run/take-over.js";
 import { eventLine } from "../show/event-line.js";
 import { safe } from "../util/text.js";
@@ -107,5 +108,43 @@ async function settled(parts: RunParts, io: CommandIo): Promise<Leftover | undef
     if (!(thrown instanceof OpsError) || thrown.code === "no-cluster") throw thrown;
     io.log.warn(`auto_failover is not restored after an earlier run: ${messageOf(thrown)}`);
     return undefined;
+  }
+}
+
+/**
+ * For a dry run: reports the run that left auto_failover off, and the command that restores it. Says so too if a run
+ * in progress has switched it off. Changes nothing. Throws the signal's reason only.
+ */
+export async function tellLeftover(
+  { zk, cluster, rootPath }: OpenedCluster,
+  flags: CommonFlags,
+  io: CommandIo,
+): Promise<void> {
+  const path = opsPath(rootPath, "auto_failover");
+  try {
+    const left = await readMarker({ zk, clock: cluster.clock, path });
+    if (left === undefined) return;
+    if (left.kind === "unreadable") {
+      io.log.warn(
+        `an earlier run may have left auto_failover switched off: its marker in ZooKeeper (${safe(path)}) cannot be read`,
+      );
+      return;
+    }
+    if (left.leftOffSince !== undefined) {
+      io.log.info(safe(leftOffText(left.owner, left.leftOffSince)));
+      return;
+    }
+    const run = safe(ownerText(left.owner));
+    const isLocked = (await zk.getData(opsPath(rootPath, "lock"))) !== undefined;
+    if (isLocked && !isGone(left.owner)) {
+      io.log.info(`auto_failover is switched off by ${run}, which is in progress`);
+      return;
+    }
+    io.log.warn(
+      `${run} ended without restoring auto_failover to ${left.original}; a dry run changes nothing: the command itself restores it at its end, and this does at once: ${restoreCommand(flags)}`,
+    );
+  } catch (thrown) {
+    io.signal.throwIfAborted();
+    io.log.warn(`the marker of an earlier run could not be read: ${messageOf(thrown)}`);
   }
 }

@@ -1,6 +1,6 @@
 import { commandPrinter } from "../cli/printed-command.js";
 import type { RecoverDataFlags, RecoverTableFlags } from "../cli/recovery-specs.js";
-import { messageOf } from "../errors.js";
+import { isStop, messageOf } from "../errors.js";
 import { type Progress, type RecoverResult, recoverData } from "../execution/recover.js";
 import { EXIT } from "../exit-codes.js";
 import { counted } from "../model/counted.js";
@@ -21,7 +21,6 @@ import { changeCluster } from "./change-cluster.js";
 import type { Command, CommandIo } from "./command.js";
 import { writeDecisions } from "./decisions-file.js";
 import { type DeepEnd, deepAfterRecovery, withDeepExit } from "./deep-recovery.js";
-import { isStop } from "./is-stop.js";
 import { operate } from "./operate.js";
 import { isPlanOnly } from "./plan-store.js";
 import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";

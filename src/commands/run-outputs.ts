@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { CommonFlags, OutputFlags } from "../cli/common-specs.js";
 import { realClock, steadyWallTime } from "../cluster/real-clock.js";
-import { messageOf, OpsError } from "../errors.js";
+import { isStop, messageOf, OpsError } from "../errors.js";
 import { EXIT, exitCodeOf } from "../exit-codes.js";
 import { eventRecord } from "../journal/event-record.js";
 import { resultOf } from "../journal/record.js";
@@ -15,7 +15,6 @@ import { replaceFile } from "../util/replace-file.js";
 import { clipped, jsonText, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
 import type { CommandIo } from "./command.js";
-import { isStop } from "./is-stop.js";
 import { runPostHook } from "./post-hook.js";
 import { makeReport, writeReport } from "./report-file.js";
 

@@ -1,7 +1,7 @@
 import type { FileHandle } from "node:fs/promises";
 import type { GlobalFlags } from "../cli/common-specs.js";
 import type { TableScreen } from "../util/table.js";
-import { untilAborted } from "../util/until-aborted.js";
+import { untilAborted } from "../util/within.js";
 import { takeTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
 

@@ -19,7 +19,7 @@ import { decideCommands } from "../planning/decisions.js";
 import type { RecoveryPlan } from "../planning/recovery-plan.js";
 import { createGuard, type Guard, isOn } from "../run/guard.js";
 import type { Limits } from "../steps/step-context.js";
-import { untilAborted } from "../util/until-aborted.js";
+import { untilAborted } from "../util/within.js";
 import { inTurns, mapInTurns } from "../util/yielding.js";
 import { decideGuard } from "./decide-guard.js";
 import { execute } from "./execute.js";

@@ -4,8 +4,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import type { OnEvent } from "../model/outcome.js";
 import type { MarkDeadCall } from "../model/plan.js";
 import type { Limits, Rollback, StepContext } from "../steps/step-context.js";
-import { untilAborted } from "../util/until-aborted.js";
-import { within } from "../util/within.js";
+import { untilAborted, within } from "../util/within.js";
 import { createContext } from "./create-context.js";
 
 /** Milliseconds that calls in flight may take to end; a stopped run exits within 5 s. */

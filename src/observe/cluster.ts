@@ -14,7 +14,7 @@ import type { OnEvent } from "../model/outcome.js";
 import { compareText } from "../model/partition-view.js";
 import { moveCandidates } from "../policy/move-candidates.js";
 import { isOn } from "../run/guard.js";
-import { untilAborted } from "../util/until-aborted.js";
+import { untilAborted } from "../util/within.js";
 import { mapInTurns } from "../util/yielding.js";
 import { readTablet } from "./read-tablet.js";
 import { observeFollowers } from "./replication.js";

@@ -5,7 +5,7 @@ import type { IndexDifference, RowComparison, RowGroup, RowPosition } from "../m
 import type { Ttl } from "../model/table-index.js";
 import type { provenDifferences, Reading } from "../policy/differing-rows.js";
 import { type liveRule, walkedIndexes } from "../policy/live-rows.js";
-import { untilAborted } from "../util/until-aborted.js";
+import { untilAborted } from "../util/within.js";
 import { createRowReader, type ReadStyle, type RowReader } from "./row-reader.js";
 import { isSameSums } from "./row-records.js";
 import { jumpFrom } from "./row-sample.js";

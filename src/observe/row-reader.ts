@@ -3,7 +3,7 @@ import { OpsError } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
 import { comparePositions, type OrderedPosition, segmentOf } from "../model/row-order.js";
 import type { RowPosition } from "../model/rows.js";
-import { untilAborted } from "../util/until-aborted.js";
+import { untilAborted } from "../util/within.js";
 import { eachRow, positionOf, type RowRecord } from "./row-records.js";
 
 /** Bytes of rows that a call requests, estimated by the size of earlier rows. */

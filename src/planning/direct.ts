@@ -7,10 +7,17 @@ import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { hasUnobservableTablet, offered, unobservableLeader } from "../policy/absent-replicas.js";
 import { exLeaders } from "../policy/ex-leaders.js";
+import { chooseLeader } from "../policy/flagged-leader.js";
 import { laneOf } from "../policy/lane-of.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { withUnread } from "../policy/parted-logs.js";
-import { evidenceOf, isServing, servingLeader, trueOffset } from "../policy/what-it-holds.js";
+import {
+  evidenceOf,
+  isServing,
+  lowerBound,
+  servingLeader,
+  trueOffset,
+} from "../policy/what-it-holds.js";
 import { isDiscard, mayBeOverwritten, unreadFollower } from "../policy/what-may-be-overwritten.js";
 import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js";
 import { planAccepted, planKeepLeader } from "./accepted.js";
@@ -18,7 +25,6 @@ import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
 import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
 import { exLeaderDemotions } from "./ex-leaders.js";
 import { isCovered, type Known, planRemoval } from "./lost.js";
-import { promotionNotes } from "./promotion-notes.js";
 
 /**
  * Plans the next round of the direct recovery of a partition, which decides by evidence:
@@ -268,4 +274,36 @@ function joinSteps(view: PartitionView, replica: ReplicaView, why: ProblemCode):
 
 function has(problems: readonly Problem[], replica: ReplicaView, code: ProblemCode): boolean {
   return problems.some((one) => one.endpoint === replica.endpoint && one.code === code);
+}
+
+/**
+ * Notes for the report on a replica that becomes leader: the entries that this choice saves, and those
+ * that are lost.
+ */
+function promotionNotes(view: PartitionView, leader: ReplicaView): string[] {
+  return [...savedRows(view, leader), ...lostRows(view, leader)];
+}
+
+/**
+ * The entries that the documented choice (flagged leader with the highest offset on record) would have
+ * lost.
+ */
+function savedRows(view: PartitionView, leader: ReplicaView): string[] {
+  const choice = chooseLeader(view);
+  if ("blocked" in choice || choice.leader === leader) return [];
+  const documented = choice.leader;
+  const kept = trueOffset(leader) - (trueOffset(documented) < 0n ? 0n : trueOffset(documented));
+  if (kept <= 0n) return [];
+  return [
+    `${leader.endpoint} leads instead of ${documented.endpoint}: it holds ${kept} entries that ${documented.endpoint} lost`,
+  ];
+}
+
+/** The entries that the only replica of a partition lost; no other replica can hold them. */
+function lostRows(view: PartitionView, leader: ReplicaView): string[] {
+  const lost = lowerBound(view, leader) - trueOffset(leader);
+  if (view.replicas.length > 1 || lost <= 0n) return [];
+  return [
+    `${leader.endpoint} is the only replica and lost ${lost} entries: it holds ${trueOffset(leader)}, and ${lowerBound(view, leader)} was seen before`,
+  ];
 }

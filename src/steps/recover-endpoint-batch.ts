@@ -9,7 +9,7 @@ import {
 import { newestOf, opsOfPartition } from "../model/ops-of-partition.js";
 import { isServing } from "../policy/what-it-holds.js";
 import { maxOf } from "../util/extremes.js";
-import { untilAborted } from "../util/until-aborted.js";
+import { untilAborted } from "../util/within.js";
 import type { RecoverEndpointBatch, StepContext, WaitingFollower } from "./step-context.js";
 import { mayHaveWorked } from "./step-preconditions.js";
 

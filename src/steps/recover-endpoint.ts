@@ -1,5 +1,4 @@
 import pLimit from "p-limit";
-
 import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import { newestOf } from "../model/ops-of-partition.js";
@@ -17,8 +16,8 @@ import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { checkWholePartition } from "./check-before-action.js";
-import { demoteRunningExLeaders } from "./ex-leaders.js";
 import { appear } from "./ops.js";
+import { demoteRunningExLeaders } from "./role.js";
 import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, DONE, mayHaveWorked, stale } from "./step-preconditions.js";
 import { opsEnded } from "./waits.js";

@@ -1,6 +1,11 @@
 import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
+import type { PartitionView } from "../model/partition-view.js";
+import type { Step } from "../model/step.js";
+import { exLeaders } from "../policy/ex-leaders.js";
+import { laneOf } from "../policy/lane-of.js";
+import { servingLeader } from "../policy/what-it-holds.js";
 import { checkBeforeAction } from "./check-before-action.js";
 import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, DONE, failed, reportNow } from "./step-preconditions.js";
@@ -78,4 +83,36 @@ export async function demote(context: StepContext, task: Task<"demote">): Promis
   await context.cluster.changeRole(endpoint, { ...id, role: "follower", term: 0n, followers: [] });
   const report = await reportNow(context, id, endpoint);
   return report?.role === "leader" ? failed("it still runs as leader") : DONE;
+}
+
+/**
+ * Demotes the ex-leaders of a partition right before a replica is reloaded, see {@link exLeaders}. A
+ * plan demotes those that it knows; this covers those that appeared since, and plans whose own steps
+ * change the leader.
+ *
+ * @param endpoint The replica that is reloaded; its own op demotes it.
+ * @returns The end of the step if one still runs as leader; undefined if none does.
+ */
+export async function demoteRunningExLeaders(
+  context: StepContext,
+  view: PartitionView,
+  endpoint: Endpoint,
+): Promise<StepOutcome | undefined> {
+  const leader = servingLeader(view);
+  if (leader === undefined) return undefined;
+  for (const one of exLeaders(view, leader)) {
+    if (one.endpoint === endpoint) continue;
+    const step: Step = {
+      kind: "demote",
+      id: view.id,
+      endpoint: one.endpoint,
+      why: `${endpoint} is reloaded, and would get its old entries`,
+      isDecided: false,
+    };
+    const outcome = await context.runStep(step, laneOf(view, { leader, steps: [step] }));
+    if (outcome.result !== "failed" && outcome.result !== "stale") continue;
+    const detail = `ex-leader ${one.endpoint} still runs as leader: ${outcome.detail}`;
+    return { ...outcome, detail };
+  }
+  return undefined;
 }

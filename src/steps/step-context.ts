@@ -5,7 +5,7 @@ import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
 import type { SharedReads } from "../observe/shared-reads.js";
 import type { AttemptHistory } from "../planning/attempt-history.js";
-import { untilAborted } from "../util/until-aborted.js";
+import { untilAborted } from "../util/within.js";
 import type { Expectation } from "./expectations.js";
 
 /** The limits of a run. */
