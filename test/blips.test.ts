@@ -2,6 +2,8 @@ import { expect, it } from "vitest";
 import type { Cluster } from "../src/cluster/cluster.js";
 import { recoverData } from "../src/execution/recover.js";
 import type { Method } from "../src/model/plan.js";
+import { addReplicaOperation } from "../src/operations/add-replica.js";
+import { operateOn, placesOf, servingTable } from "./helpers/operating.js";
 import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster } from "./helpers/virtual-cluster.js";
 
@@ -86,5 +88,19 @@ it("no network for 2 s from any call on: every partition is recovered", async ()
   for (let at = 1; at <= 60; at += 7) {
     const { left, lost } = await recoverWithBlip("direct", at, 2_000);
     expect([left, lost], `from call ${at}`).toEqual([[], 0]);
+  }
+});
+
+it("no network for 0.3 s from any call on: the plan of an operation sees every tablet, and its steps go on", async () => {
+  for (let at = 1; at <= 20; at += 1) {
+    const virtual = await servingTable({ replicas: 2 });
+    const [endpoint = ""] = placesOf(virtual).outsiders;
+    const cluster = counted(virtual.cluster, (number) => {
+      if (number === at) virtual.model.blip(300);
+    });
+    const adding = addReplicaOperation({ db: "db1", table: "t0", pids: [0], endpoint, print });
+    const { complaints } = await operateOn({ ...virtual, cluster }, adding);
+    expect(complaints, `from call ${at}`).toEqual([]);
+    expect(virtual.model.healthy(), `from call ${at}`).toEqual([]);
   }
 });

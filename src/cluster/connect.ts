@@ -119,7 +119,7 @@ function clusterOf(
       return code === codes.notLeader ? "stands-by" : "leads";
     },
     ...nameserver,
-    ...createTabletClient(caller, admissions),
+    ...createTabletClient({ caller, admissions, clock, signal }),
     connection: (endpoint) => caller.connection(endpoint),
     admit: (endpoint, admission) => admissions.admit(endpoint, admission),
     repeatingWhile: (asked) => clusterOf(parts, caller, admissions, asked),

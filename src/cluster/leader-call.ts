@@ -12,7 +12,8 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
 import type { Admissions } from "./admissions.js";
 import type { Caller } from "./caller.js";
-import { failureKindOf, interruption, reworded } from "./failure.js";
+import { failureKindOf, reworded } from "./failure.js";
+import { pause } from "./pause.js";
 import { codes } from "./response-codes.js";
 
 /** Options of {@link createLeaderCall}. */
@@ -161,14 +162,6 @@ export function createLeaderCall({
       },
     });
   };
-}
-
-async function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await clock.sleep(ms, signal);
-  } catch (error) {
-    throw signal?.aborted === true ? interruption(signal) : error;
-  }
 }
 
 function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boolean {

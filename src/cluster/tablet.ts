@@ -7,6 +7,7 @@ import type {
 import pLimit, { type LimitFunction } from "p-limit";
 import { OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
+import type { Clock } from "../model/clock.js";
 import { type Endpoint, replicaKey, type StorageMode } from "../model/cluster-state.js";
 import type { Admissions } from "./admissions.js";
 import type { Caller } from "./caller.js";
@@ -22,6 +23,7 @@ import {
   toWireStorageMode,
 } from "./convert.js";
 import { failureKindOf } from "./failure.js";
+import { pause } from "./pause.js";
 import { codes } from "./response-codes.js";
 
 /** The calls of a cluster that go to its tablets. */
@@ -40,16 +42,25 @@ export type TabletClient = Pick<
   | "recoverSnapshot"
 >;
 
+/** What the calls to tablets are made of. */
+interface TabletClientParts {
+  readonly caller: Caller;
+  readonly admissions: Admissions;
+  /** Times the pauses between reads. */
+  readonly clock: Clock;
+  readonly signal: AbortSignal | undefined;
+}
+
 /**
  * Creates the calls to tablets. A call is made once, with two exceptions:
  *
- * - a read whose connection broke (for example, because the tablet restarted) is repeated once, at once;
+ * - a read without a connection, or whose connection broke, is repeated within a second, see {@link readPausesMs};
  * - a call that was not sent is repeated once if the tablet's server name has another address now.
  *
- * The caller has to wait for a tablet to come back. Reads are queued, so any number can be started at once.
+ * The caller has to wait for a tablet that stays away longer. Reads are queued, so any number can be started at once.
  */
-export function createTabletClient(caller: Caller, admissions: Admissions): TabletClient {
-  const call = createTabletCall(caller, admissions);
+export function createTabletClient(parts: TabletClientParts): TabletClient {
+  const call = createTabletCall(parts);
   return {
     ...createDiskCalls(call),
 
@@ -141,9 +152,15 @@ interface CallStyle {
   readonly loads?: string;
 }
 
-function createTabletCall(caller: Caller, admissions: Admissions) {
+/**
+ * The pauses before a read is repeated, milliseconds: a connection that is gone for a moment is no silent tablet. A read
+ * that ended at its deadline is not repeated.
+ */
+const readPausesMs: readonly number[] = [0, 100, 200, 500];
+
+function createTabletCall({ caller, admissions, clock, signal }: TabletClientParts) {
   const limitReads = createReadLimits();
-  async function callOnceOrTwice<I extends DescMessage, O extends DescMessage>(
+  async function callOnce<I extends DescMessage, O extends DescMessage>(
     endpoint: Endpoint,
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
@@ -154,26 +171,35 @@ function createTabletCall(caller: Caller, admissions: Admissions) {
     try {
       return await caller.call(endpoint, method, request, accepted, before);
     } catch (error) {
-      if (!(error instanceof OpsError) || error.code !== "unreachable" || !error.retryable) {
-        throw error;
-      }
-      const mayRepeat =
-        failureKindOf(error) === "unsent" ? (await caller.addressOf(endpoint)) !== address : isRead;
-      if (!mayRepeat) {
-        throw error;
-      }
+      if (!mayPass(error) || failureKindOf(error) !== "unsent") throw error;
+      if ((await caller.addressOf(endpoint)) === address) throw error;
       return caller.call(endpoint, method, request, accepted, before);
     }
   }
-  return <I extends DescMessage, O extends DescMessage>(
+  return async <I extends DescMessage, O extends DescMessage>(
     endpoint: Endpoint,
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     style: CallStyle = {},
   ): Promise<MessageShape<O>> => {
-    const work = () => callOnceOrTwice(endpoint, method, request, style);
-    return style.isRead === true ? limitReads(endpoint, work) : work();
+    const work = () => callOnce(endpoint, method, request, style);
+    if (style.isRead !== true) return work();
+    for (const ms of readPausesMs) {
+      try {
+        return await limitReads(endpoint, work);
+      } catch (error) {
+        if (!mayPass(error)) throw error;
+        // Not within the limit: many reads of one tablet pause together.
+        if (ms > 0) await pause(clock, ms, signal);
+      }
+    }
+    return limitReads(endpoint, work);
   };
+}
+
+/** True if there was no connection, which may be otherwise in a moment. */
+function mayPass(error: unknown): error is OpsError {
+  return error instanceof OpsError && error.code === "unreachable" && error.retryable;
 }
 
 /** Limit of concurrent reads at one tablet, so that a silent tablet takes no more of {@link readsInFlight}. */

@@ -109,7 +109,7 @@ export async function retried(
   for (let before = 0; ; before += 1) {
     signal.throwIfAborted();
     await opsEnded(context, id, -1n);
-    const ended = await once(before);
+    const ended = await once(before).catch((thrown: unknown) => againBy(thrown, signal));
     if (!("again" in ended)) return ended;
     if (before >= limits.opRetries) {
       const tried = call === undefined ? "tried" : `${call} failed`;
@@ -118,6 +118,13 @@ export async function retried(
     }
     await cluster.clock.sleep(Math.min(BACKOFF_MS * 2 ** before, BACKOFF_MAX_MS), signal);
   }
+}
+
+/** Another attempt after a failure that may pass. @throws Every other failure. */
+function againBy(thrown: unknown, signal: AbortSignal): Try {
+  signal.throwIfAborted();
+  if (!(thrown instanceof OpsError) || !thrown.retryable) throw thrown;
+  return { again: messageOf(thrown) };
 }
 
 /** Waits for the ops of a partition. */
