@@ -3,6 +3,7 @@ import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import type { Sandbox } from "../src/sandbox/start.js";
 import { type RunResult, runBin } from "./helpers/run-bin.js";
 import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";
+import { startTurnClock } from "./helpers/turn-clock.js";
 
 /** A planted bug: what the end of an answer calls back throws, for every call of some methods. */
 function throwsInCallback(methods: RegExp): string {
@@ -39,7 +40,7 @@ async function recoverWith(
 ): Promise<RunResult & { readonly sandbox: Sandbox; readonly endedAfterMs: number }> {
   const sandbox = await sandboxForTest({ speed: 1, tables: 2, partitions: 8, rows: 20 });
   await sandbox.outage({ withNameservers: false });
-  let firstAt: number | undefined;
+  let sinceFirst: (() => number) | undefined;
   const result = await runBin(
     [
       "recoverdata",
@@ -50,13 +51,13 @@ async function recoverWith(
     {
       nodeArgs: ["--import", throwsInCallback(methods)],
       onStderr(text) {
-        if (firstAt !== undefined || !text.includes("planted")) return;
-        firstAt = performance.now();
+        if (sinceFirst !== undefined || !text.includes("planted")) return;
+        sinceFirst = startTurnClock();
         atFirst(sandbox);
       },
     },
   );
-  return { ...result, sandbox, endedAfterMs: performance.now() - (firstAt ?? Number.NaN) };
+  return { ...result, sandbox, endedAfterMs: sinceFirst?.() ?? Number.NaN };
 }
 
 describe("many uncaught errors", () => {

@@ -85,7 +85,7 @@ describe("inspect and verify over gRPC", () => {
   test("a standby that does not answer is an error, although every partition is healthy", async () => {
     const sandbox = await sandboxForTest({ speed: 1 });
     sandbox.model.hang("nameserver2");
-    const result = await ops(sandbox, ["inspect", "--rpc_timeout=1"]);
+    const result = await ops(sandbox, ["inspect", "--rpc_timeout=4"]);
     expect(result.code, result.stderr).toBe(10);
     expect(result.stdout).toContain("[nameserver-silent]");
     expect(result.stdout).toMatch(/partitions are healthy, but servers are NOT, 1 error/);
