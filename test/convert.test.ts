@@ -1,6 +1,6 @@
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { create, fromBinary, isFieldSet, ScalarType, toBinary, toJson } from "@bufbuild/protobuf";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import {
   toFollowerList,
   toOp,
@@ -448,6 +448,7 @@ describe("conversion", () => {
     );
     // Each reading of the clock advances it by a millisecond: turns do not depend on the machine.
     let now = 0;
+    onTestFinished(() => void vi.restoreAllMocks());
     vi.spyOn(performance, "now").mockImplementation(() => ++now);
     let turns = 0;
     let ticker = setImmediate(function tick() {
@@ -456,7 +457,6 @@ describe("conversion", () => {
     });
     const tables = await toTableClaims(infos);
     clearImmediate(ticker);
-    vi.restoreAllMocks();
     expect(tables.map(({ partitions }) => partitions.length)).toEqual(Array(1000).fill(80));
     // Done at once there would be none.
     expect(turns).toBeGreaterThanOrEqual(30);

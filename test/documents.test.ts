@@ -84,11 +84,16 @@ function processIo() {
   return { io, said: () => said.join("\n") };
 }
 
+/**
+ * Processor time for a document that is refused, milliseconds. It takes half a second at most on a slow machine; what
+ * grows with the square of the size takes minutes.
+ */
+const REFUSAL_MS = 10_000;
+
 /** Gives a command a document; the error that it ends with. */
 async function refusalOf(
   { command, argv }: (typeof DOCUMENTS)[number],
   content: string | Uint8Array,
-  limitMs = 2_000,
 ): Promise<OpsError> {
   const path = join(base, `d${files++}`);
   writeFileSync(path, content);
@@ -98,7 +103,7 @@ async function refusalOf(
     await (command as Command<unknown>).run(flagsOf(words), processIo().io);
   } catch (error) {
     if (!(error instanceof OpsError)) throw error;
-    expect(spentMs()).toBeLessThan(limitMs);
+    expect(spentMs()).toBeLessThan(REFUSAL_MS);
     return error;
   } finally {
     rmSync(path);
@@ -190,10 +195,7 @@ describe("a plan of 30 MB with a valid beginning and id", () => {
     ["partitions", '{"id":{"table":"t0","tid":1}}', 400_000, "7", /partitions\[0\]\.id\.db: /],
   ])("%s of %s, %i times", async (list, item, count, last, problem) => {
     const content = planWith(list, item, count, last);
-    const spentMs = cpuTimer();
-    JSON.parse(content);
-    const parseMs = spentMs();
-    const error = await refusalOf(one, content, Math.max(2_000, 5 * parseMs));
+    const error = await refusalOf(one, content);
     expect(error.message).toMatch(problem);
     expect(exitCodeOf(error)).toBe(2);
   });
@@ -251,7 +253,7 @@ async function listed(stateDir: string) {
     const spentMs = cpuTimer();
     const flags = flagsOf(["history", `--state_dir=${stateDir}`, ...more]);
     const exitCode = await (history as unknown as Command<unknown>).run(flags, io);
-    expect(spentMs()).toBeLessThan(5_000);
+    expect(spentMs()).toBeLessThan(REFUSAL_MS);
     expect(exitCode).toBe(0);
     expect(said()).not.toMatch(UNSAFE);
     if (more.length > 0) JSON.parse(said());
