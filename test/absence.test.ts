@@ -47,7 +47,7 @@ describe("each state is proven by its own facts", () => {
       { kind: "unreachable", silence: "refused", nameserverAddress: "10.0.0.2:9527" },
     ],
     [
-      "registered, and the nameserver has not seen that yet",
+      "registered, and the nameserver has not noticed it yet",
       { claim: claim({ ageMs: 3_600_000n }), isRegistered: true, reports: new Map() },
       {
         kind: "restarting",
@@ -60,7 +60,7 @@ describe("each state is proven by its own facts", () => {
       { kind: "restarting", sign: "kOffline for 4 s" },
     ],
     [
-      "its znode is gone, and the nameserver has not seen that yet",
+      "its znode is gone, and the nameserver has not noticed it yet",
       { claim: claim(HEALTHY) },
       { kind: "restarting", sign: "its registration in ZooKeeper has just ended" },
     ],
@@ -116,7 +116,7 @@ describe("a tablet that may have moved", () => {
     expect(moveCandidates(tablets, recorded)).toEqual(new Map([["a", ["c"]]]));
   });
 
-  it("a spare tablet that started long before is no candidate", () => {
+  it("a spare tablet that started long before the other one was gone is no candidate", () => {
     const tablets = all(view("a", { claim: claim({}) }), up("b", 5n), up("c", 86_400_000n));
     expect(moveCandidates(tablets, recorded).size).toBe(0);
   });

@@ -14,7 +14,7 @@ import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virt
 
 const [A, C] = ["a:9527", "c:9527"] as const;
 
-/** db1.t0 with three partitions of three replicas, one led by each tablet; then what `outage` does. */
+/** db1.t0 with three partitions of three replicas, each led by another tablet, after `outage`. */
 async function prepared(
   outage: (virtual: VirtualCluster) => void = ({ model }) => model.outage(),
 ): Promise<VirtualCluster> {
@@ -50,7 +50,7 @@ async function recovered(
   return result.report;
 }
 
-/** Calls to a tablet fail from here, and from nowhere else. */
+/** Calls of the tool to a tablet fail, those of the nameserver succeed. */
 const hidden = (virtual: VirtualCluster, tablet: string): Partial<Cluster> => ({
   async getTableStatus(endpoint, of) {
     if (endpoint !== tablet) return virtual.cluster.getTableStatus(endpoint, of);
@@ -84,7 +84,7 @@ it("an unreachable tablet is not down: partitions that it may lead are left alon
     const json = JSON.parse([...reportJson(report, 3)].join(""));
     expect(json.sickTablets[0].absence).toMatchObject({ state: "unreachable" });
   }
-  // Nothing of the partition was loaded or flagged anywhere.
+  // No replica of the partition was loaded or made leader.
   expect(virtual.model.rows().find((one) => one.pid === led)?.served).toBeUndefined();
   const report = await recovered(virtual);
   expect(report.partitions.every((one) => one.status === "recovered")).toBe(true);
@@ -110,7 +110,7 @@ it("a tablet that restarts within its session timeout is waited for, and its rep
   expect(waits).toHaveLength(1);
 });
 
-it("a tablet that came back at another address is reported before any loss is offered", async () => {
+it("a tablet that returned at another address is reported before any loss is offered", async () => {
   const virtual = await prepared(({ model }) => {
     model.outage();
     model.move("tablet3", { endpoint: "d:9527", address: "d:9527" });
@@ -155,7 +155,7 @@ it("a left-behind registration that blocks all ops is reported with its znode", 
   await virtual.clock.run(cluster.recoverTable(id, endpoint), 60_000);
   const began = virtual.clock.now();
   const report = await recovered(virtual);
-  // No session owns the znode, so there is nothing to wait for.
+  // No session owns the znode, so waiting cannot help.
   expect(virtual.clock.now() - began).toBeLessThan(10_000);
   expect(report.partitions).toMatchObject([
     {

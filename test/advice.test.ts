@@ -12,7 +12,7 @@ import { finish } from "../src/model/work.js";
 
 const RUN = "openmldb-ops recoverdata";
 
-test("a following step is appended to ways without a command of their own", () => {
+test("a following step is appended to alternatives without a command", () => {
   const ways = [changing("move it with", "openmldb-ops movetablet"), doing("start it", "server")];
   expect(followed(ways, "then run", RUN)).toEqual([
     changing("move it with", "openmldb-ops movetablet"),
@@ -23,7 +23,7 @@ test("a following step is appended to ways without a command of their own", () =
   ]);
 });
 
-test("the text of an advice is its ways, each with its command after a colon", () => {
+test("the text of an advice lists its alternatives, each with its command after a colon", () => {
   const ways = [
     changing("run", RUN),
     changing("", "openmldb-ops restore"),

@@ -19,7 +19,7 @@ const TWO = [
 ];
 const FLAGS: Readonly<Record<Endpoint, Role>> = { a: "leader", b: "follower", c: "follower" };
 
-/** A view that an earlier run left with those flags, in that term. */
+/** A view for which an earlier run stored those flags, in that term. */
 function flagged(view: PartitionView, term: bigint, flags = FLAGS): PartitionView {
   const bounds = { term, offsets: new Map(), alive: new Map(Object.entries(flags)) };
   return { ...view, known: { bounds, replicas: new Map() } };
@@ -47,7 +47,7 @@ describe("a replica that was flagged alive when the partition was left", () => {
     "a leader,alive - follower,normal,9\n b follower,dead - offline\n c follower,alive - follower,normal,17",
   );
 
-  test("no longer counts in a newer term, nor beside a leader of which the flags did not know", () => {
+  test("no longer counts in a newer term, or if another replica is flagged leader than in the stored flags", () => {
     const ex = partition(
       "a leader,dead 11 follower,normal,19\n b follower,alive 11 follower,normal,15\n d leader,dead 11 follower,normal,14",
       { terms: TWO },
@@ -58,7 +58,7 @@ describe("a replica that was flagged alive when the partition was left", () => {
     expect(decided(flagged(ex, 3n, other))).not.toBe("a");
   });
 
-  test("no longer counts once a replica leads: such flags are not carried on", () => {
+  test("no longer counts once a replica leads: the flags are not stored again", () => {
     const led = partition(
       "a leader,alive 9 leader,normal,9 feeds\n b follower,dead 9 offline\n c follower,alive 9 follower,normal,9",
     );
@@ -66,7 +66,7 @@ describe("a replica that was flagged alive when the partition was left", () => {
     expect(evidenceOf(flagged(marked, 1n)).bounds.alive).toEqual(new Map(Object.entries(FLAGS)));
   });
 
-  test("leads the newest term if it was flagged leader, whichever ex-leader keeps its flag", () => {
+  test("led the newest term if it was flagged leader, whichever ex-leader keeps its flag", () => {
     const view = partition(
       "a leader,dead 11 offline\n b follower,alive 11 follower,normal,19\n d leader,dead 11 follower,normal,14",
       { terms: TWO },
@@ -101,8 +101,8 @@ describe("flags that outlive the run", () => {
   }
 
   /**
-   * All servers lose their power: of 20 rows the leader keeps 9 and a follower 17, and the other follower does not
-   * come back. A run has left the partition, and then auto_failover marked that replica not alive.
+   * All servers lose power. Of 20 rows the leader keeps 9 and a follower 17, and the other follower does not
+   * return. A run has left the partition, and then auto_failover marked that replica not alive.
    */
   beforeEach(async () => {
     virtual = await startVirtualCluster({ model: { autoFailover: false } });
@@ -125,7 +125,7 @@ describe("flags that outlive the run", () => {
     await clock.run(cluster.updateTableAlive({ ...of, endpoint: away }, false), 60_000);
   });
 
-  test("the next run asks the same, and the replica is back: nothing is lost, and nothing is kept", async () => {
+  test("the next run leaves the same decision; once the replica is back, no row is lost and no flag is stored", async () => {
     expect((await run())?.failure?.decision).toMatchObject({ code: "unread", candidate: best });
     expect(node()).toBeDefined();
     virtual.model.restart(away);
@@ -136,14 +136,14 @@ describe("flags that outlive the run", () => {
     expect(virtual.model.healthy()).toEqual([]);
   });
 
-  test("the operator has decided: nothing is kept, and it is not asked again", async () => {
+  test("after the operator's decision no flag is stored, and the decision is not asked for again", async () => {
     expect(await run({ accept: new Map([[NAME, best]]) })).toMatchObject({ isServing: true });
     expect(node()).toBeUndefined();
     expect((await run())?.failure?.decision).toBeUndefined();
     expect(rows()).toEqual([17]);
   });
 
-  test("the operator calls its tablet lost: the run asks what that may cost", async () => {
+  test("if the operator declares its tablet lost, the run asks to accept the possible loss", async () => {
     const left = await run({ lost: new Set([away]) });
     expect(left?.failure?.decision).toMatchObject({ code: "unread", isOfLost: true });
     const acceptsLossOfLost = { atLeast: 0n, atMost: undefined };
@@ -154,7 +154,7 @@ describe("flags that outlive the run", () => {
     expect((await run())?.failure).toBeUndefined();
   });
 
-  test("they are read as they were written; a role that is none is garbage; older records have none", async () => {
+  test("they are read as they were written; an unknown role is ignored as garbage; older records have no flags", async () => {
     const events: RunEvent[] = [];
     const { clock, model } = virtual;
     const zk = treeZooKeeper(model.tree);
@@ -190,7 +190,7 @@ describe("a partition whose leader", () => {
     return { virtual, leader };
   }
 
-  test("may serve out of sight: nothing is written", async () => {
+  test("may serve although it is unreachable: no flag is stored", async () => {
     const { virtual, leader } = await led();
     const { cluster } = virtual;
     const result = await virtual.recover(
@@ -211,7 +211,7 @@ describe("a partition whose leader", () => {
     expect(virtual.model.tree.get(SEEN)).toBeUndefined();
   });
 
-  test("is back in a moment: it is waited for, and nothing is written", async () => {
+  test("returns within a moment: the run waits for it, and stores no flag", async () => {
     const { virtual, leader } = await led();
     virtual.model.kill(leader);
     virtual.clock.setTimer(20_000, () => virtual.model.restart(leader));

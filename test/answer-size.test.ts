@@ -7,7 +7,7 @@ import { ShowTableResponseSchema } from "../src/gen/openmldb/nameserver_pb.js";
 import { runNode } from "./helpers/run-bin.js";
 
 const MIB = 1024 * 1024;
-/** The ceiling that these calls are made with: a quarter of the default, to be quick. */
+/** The size limit of these calls: a quarter of the default, so that the test is fast. */
 const MAX_BYTES = 32 * MIB;
 /** The memory limit for the program with one hostile answer. */
 const PEAK_MIB = 450;
@@ -16,7 +16,7 @@ const modules = ["cluster/grpc-transport.js", "gen/openmldb/api_pb.js"].map((pat
   JSON.stringify(new URL(`../dist/${path}`, import.meta.url).href),
 );
 
-/** Makes one call in a process of its own. */
+/** Makes one call in a separate process. */
 async function callAlone(
   address: string,
   timeoutMs = 60_000,
@@ -69,7 +69,7 @@ function respond(stream: ServerHttp2Stream, headers: Record<string, string> = {}
   stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
 }
 
-/** Writes for as long as the peer takes it. */
+/** Writes until the peer closes the stream. */
 function writeForEver(stream: ServerHttp2Stream): void {
   const chunk = Buffer.alloc(MIB);
   const more = () => {

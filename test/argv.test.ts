@@ -10,23 +10,23 @@ import { runBin } from "./helpers/run-bin.js";
 
 /** The length of a long argument, in bytes: about the limit of the kernel for one argument. */
 const LONG = 120_000;
-/** Issue: any command line up to 120 kB ends in under 2 s; judging one takes milliseconds. */
+/** The limit of processor time for any command line up to 120 kB; checking one takes milliseconds. */
 const LIMIT_MS = 10_000;
 
-/** The error of a command line; undefined if it is right. */
+/** The error of a command line; undefined if it is valid. */
 function judged(argv: readonly string[]): string | undefined {
   try {
     flagsOf(argv, {});
     return undefined;
   } catch (error) {
     if (error instanceof OpsError && error.code === "usage") return errorText(error);
-    // Help, version and an empty command line are no commands.
+    // Help, version and an empty command line are valid, but no commands.
     if (error instanceof Error && error.message.startsWith("no command but ")) return undefined;
     throw error;
   }
 }
 
-/** Names that objects have by themselves. */
+/** Names of inherited object properties. */
 const INHERITED = Object.getOwnPropertyNames(Object.prototype);
 
 describe("any command line", () => {

@@ -8,7 +8,7 @@ import { again, print } from "./helpers/printing.js";
 import { LIMITS, startVirtualCluster } from "./helpers/virtual-cluster.js";
 
 /**
- * Members of a cluster that call neither a server nor ZooKeeper, or that make the cluster that does.
+ * Members of a cluster that call neither a server nor ZooKeeper, or that create another such cluster.
  */
 const UNCOUNTED: ReadonlySet<string> = new Set([
   "callCount",
@@ -75,7 +75,7 @@ it.each<Method>(["direct", "documented"])(
   async (method) => {
     const { calls } = await recoverWithBlip(method, -1, 0);
     expect(calls).toBeGreaterThan(20);
-    // The documented method polls for minutes: its changes are among its first calls.
+    // The documented method polls for minutes. Its changes are among its first calls.
     for (let at = 1; at <= Math.min(calls, 80); at += 1) {
       const { left, lost, served } = await recoverWithBlip(method, at, 300);
       expect(left, `from call ${at}`).toEqual([]);

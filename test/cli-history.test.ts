@@ -31,7 +31,7 @@ const connection = (sandbox: Sandbox) => [
   `--zk_root_path=${sandbox.zkRootPath}`,
 ];
 
-/** A home for journals of its own: `run` starts the binary there. */
+/** A new home for journals; `run` starts the binary with it. */
 function newHome() {
   const home = mkdtempSync(join(base, "home-"));
   const folder = join(home, "openmldb-ops");
@@ -47,7 +47,7 @@ function newHome() {
   return { folder, run, journals };
 }
 
-/** The first record of a journal; id and time are each run's own. */
+/** The first record of a journal; id and time differ for each run. */
 const STARTED = {
   kind: "run",
   journalVersion: 1,
@@ -79,7 +79,7 @@ const runsIn = (result: RunResult) =>
   (JSON.parse(result.stdout) as { readonly runs: readonly RunJson[] }).runs;
 const runIn = (result: RunResult) => (JSON.parse(result.stdout) as { readonly run: RunJson }).run;
 
-/** Kills the process as a power loss would, as soon as a journal of the home contains `text`. */
+/** Kills the process (kill -9) as soon as a journal of the home contains `text`. */
 function killedAt(text: string, journals: () => string[]): RunOptions {
   return {
     onStart(child) {
@@ -97,7 +97,7 @@ describe("history", () => {
   test("a killed run is listed with its intents; the next one continues it", async () => {
     const sandbox = await brokenSandbox();
     const { run, journals } = newHome();
-    // A short session: the lock of a killed run is free when its session has ended.
+    // A short session timeout: the lock of a killed run is free when its session has ended.
     const recover = ["recoverdata", ...connection(sandbox), "--zk_session_timeout=2s"];
     const tablets = [...sandbox.model.tablets.keys()];
     for (const name of tablets) sandbox.model.slowLoad(name, 60_000_000);

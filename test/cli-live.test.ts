@@ -25,7 +25,7 @@ async function afterOutage(): Promise<Sandbox> {
   return sandbox;
 }
 
-/** Runs a recovery by the nameserver's ops, which takes some seconds; what is on the screen at its end, and in between. */
+/** Runs a recovery by the nameserver's ops, which takes some seconds. @returns The screen at its end, and the frames before. */
 async function recoverdata(
   sandbox: Sandbox,
   typing: readonly (readonly [RegExp, string])[],

@@ -33,7 +33,7 @@ function ops(
   return runBin([...words, ...connection], options);
 }
 
-/** A recoverdata that is in the middle of its work. */
+/** A recoverdata that has begun its changes. */
 interface Working {
   readonly child: ChildProcess;
   readonly ended: Promise<RunResult>;
@@ -59,7 +59,7 @@ function has({ model }: Sandbox, path: string): boolean {
   return model.tree.get(path) !== undefined;
 }
 
-/** A run that was killed in the middle of its work. */
+/** Starts a run and kills it after its first change. */
 async function killedRun(sandbox: Sandbox): Promise<void> {
   const { child, ended } = await startWorking(sandbox);
   child.kill("SIGKILL");

@@ -21,7 +21,7 @@ function ops(sandbox: Sandbox, ...args: readonly string[]): Promise<RunResult> {
 /** The leader of a partition of db1.t0 by the nameserver's record. */
 function leaderOf({ model }: Sandbox, pid = 0): string {
   const table = model.tables.find("t0", "db1");
-  return aliveLeader(table && partitionOf(table, pid))?.endpoint ?? "nobody";
+  return aliveLeader(table && partitionOf(table, pid))?.endpoint ?? "none";
 }
 
 async function serving(): Promise<Sandbox> {
@@ -36,7 +36,7 @@ function hasSeenOffsets({ model }: Sandbox): boolean {
     .every((meta) => isFieldSet(meta, PartitionMetaSchema.field.offset));
 }
 
-/** The tablet that leads db1.t0:0 dies, with auto_failover off and all offsets seen, until the nameserver has noticed. */
+/** Kills the tablet that leads db1.t0:0, with auto_failover off and all offsets known, and waits until the nameserver has noticed. */
 async function leaderDies(sandbox: Sandbox): Promise<{ name: string; endpoint: string }> {
   const endpoint = leaderOf(sandbox);
   const { model } = sandbox;
@@ -96,7 +96,7 @@ describe("changeleader", () => {
         onStart(child) {
           let isSent = false;
           sandbox.model.tree.onChange(() => {
-            if (isSent || leaderOf(sandbox) !== "nobody") return;
+            if (isSent || leaderOf(sandbox) !== "none") return;
             isSent = true;
             child.kill("SIGINT");
           });
@@ -213,8 +213,8 @@ describe("--apply", () => {
       [["recoverdata"], "recovertable"],
       [table, "recoverdata"],
       [table, "changeleader"],
-      // It would be refused anyway: the check that the plan belongs to the command comes first.
-      [["offlineendpoint", "--endpoint=nobody:1"], "changeleader"],
+      // The plan is checked first, so the unknown endpoint is not reported.
+      [["offlineendpoint", "--endpoint=unknown:1"], "changeleader"],
     ];
     for (const [words, maker] of wrong) {
       const { code, stderr } = await ops(sandbox, ...words, `--apply=${join(folder, maker)}`);

@@ -23,7 +23,7 @@ function ops(sandbox: Sandbox, ...words: readonly string[]): Promise<RunResult> 
   ]);
 }
 
-/** Where the replicas of db1.t0:0 are, and where not. */
+/** The tablets with a replica of db1.t0:0, and those without. */
 function places({ model }: Sandbox) {
   const table = model.tables.find("t0", "db1");
   const metas = (table && partitionOf(table, 0))?.partitionMeta ?? [];

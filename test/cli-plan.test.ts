@@ -17,7 +17,7 @@ function newPath(): string {
   return join(folder, `plan-${files}.json`);
 }
 
-/** A killed and restarted cluster; without auto_failover, so that nothing moves by itself. */
+/** A killed and restarted cluster; auto_failover is off, so the nameserver changes nothing by itself. */
 async function brokenSandbox(more: { readonly autoFailover?: boolean } = {}): Promise<Sandbox> {
   const options = { speed: 40, tables: 1, partitions: 2, rows: 20, autoFailover: false, ...more };
   const sandbox = await sandboxForTest(options);
@@ -43,7 +43,7 @@ function recoverdata(sandbox: Sandbox, ...args: readonly string[]): Promise<RunR
   return runBin(command(sandbox, args));
 }
 
-/** Everything that a command could have changed. */
+/** The state that a command could have changed. */
 function everything({ model }: Sandbox) {
   const { leader } = model;
   return {

@@ -32,7 +32,7 @@ function recoverdata(
       "recoverdata",
       `--zk_cluster=${sandbox.zkCluster}`,
       `--zk_root_path=${sandbox.zkRootPath}`,
-      // The slow method: a signal or a time limit has a middle to come into.
+      // The slow method, so that a signal or a time limit comes during the run.
       "--method=documented",
       ...args,
     ],

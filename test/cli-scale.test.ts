@@ -18,7 +18,7 @@ function newPath(): string {
   return join(folder, `file-${files}`);
 }
 
-/** Four tables of two replicas and one of a single replica would take long: one of each kind. */
+/** One table of each kind, since more would take long. */
 function serving(more: { readonly tables?: number; readonly replicas?: number } = {}) {
   const shape = { tables: 2, singleReplicaTables: 1, partitions: 2, replicas: 2, rows: 20 };
   return sandboxForTest({ speed: 60, ...shape, ...more });
@@ -36,7 +36,7 @@ function run(sandbox: Sandbox, ...args: readonly string[]): Promise<RunResult> {
 
 const first = (sandbox: Sandbox) => sandbox.tablets[0] ?? "";
 
-/** Everything that a command could have changed. */
+/** The state that a command could have changed. */
 function everything({ model }: Sandbox) {
   return { rows: model.rows({}), healthy: model.healthy(), ops: model.leader?.ops.list().length };
 }

@@ -9,13 +9,13 @@ import { startTurnClock } from "./helpers/turn-clock.js";
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-cli-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A text of lines without a stack trace or anything that a terminal would obey. */
+/** Checks that a text has no stack trace and no control character. */
 function expectPlainLines(text: string): void {
   expect(text).not.toMatch(/^\s+at /m);
   expect(text).not.toContain("\x1b");
 }
 
-/** Nothing on stdout, one line on stderr, exit 2. */
+/** Checks that stdout is empty, stderr is one line, and the exit code is 2. */
 function expectUsageError(result: RunResult, text: string): void {
   expect(result.stderr).toContain(text);
   expect(result).toMatchObject({ code: 2, stdout: "" });
@@ -60,7 +60,7 @@ function importsOf({ stderr }: RunResult): { packages: Set<string>; own: string[
   return { packages: new Set(packages), own };
 }
 
-/** Files of the bundle with what only some commands need: packages, and commands themselves. */
+/** Files of the bundle that only some commands need: packages, and the commands themselves. */
 const HEAVY = /^bundle\/(grpc|zookeeper|log-file|log|recoverdata|confget|protect|open|sandbox)-/;
 
 describe.concurrent("help and version", () => {
@@ -116,7 +116,7 @@ describe.concurrent("help and version", () => {
     expect(await ofWidths(["help"])).not.toEqual([]);
   });
 
-  it("a command does load them, so the test above is effective", async () => {
+  it("a command loads them, so the test above can fail", async () => {
     const port = await closedPort();
     const args = [
       "confget",
@@ -238,7 +238,7 @@ describe.concurrent("a cluster that cannot be reached", () => {
 });
 
 describe.concurrent("signals", () => {
-  /** A run that waits for a ZooKeeper which never answers, until a signal comes. */
+  /** A run that waits for a ZooKeeper that never answers, until a signal comes. */
   async function runStuck(
     onConnected: (send: (signal: NodeJS.Signals) => void) => void,
     nodeArgs: readonly string[] = [],

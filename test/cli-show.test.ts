@@ -28,7 +28,7 @@ function cells({ stdout }: RunResult): string[][] {
     .map((line) => line.trim().split(/ {2,}/));
 }
 
-/** Nothing on stdout, and one line on stderr after the announcement. */
+/** Checks that stdout is empty, and that stderr has one line after the announcement. */
 function expectRefused(result: RunResult, text: string): void {
   expect(result.stderr).toContain(text);
   expect(result).toMatchObject({ code: 4, stdout: "" });
@@ -153,7 +153,7 @@ describe("on a healthy cluster with server names", () => {
     expect(none).toMatchObject({ code: 0, stdout: 'no table is in a database like "x%"\n' });
   });
 
-  it("gettablestatus and getfollower ask the tablet itself", async () => {
+  it("gettablestatus and getfollower call the tablet itself", async () => {
     const { leader, tid } = leaderOf(sandbox);
     const at = `--endpoint=${leader}`;
     const [all, one, followers] = await Promise.all([
@@ -341,7 +341,7 @@ it("every command restores auto_failover after a dead run", async () => {
   const sandbox = await sandboxForTest({ autoFailover: true });
   const { model } = sandbox;
   const owner = {
-    ...{ runId: "20260102T030405Z-1a2b3c4d", host: "elsewhere", pid: 4711, user: "somebody" },
+    ...{ runId: "20260102T030405Z-1a2b3c4d", host: "elsewhere", pid: 4711, user: "other-user" },
     ...{ command: "openmldb-ops recoverdata", time: "2026-01-02T03:04:05.000Z" },
   };
   for (const { words } of everyCommand(sandbox)) {
@@ -355,7 +355,7 @@ it("every command restores auto_failover after a dead run", async () => {
     expect(model.leader?.autoFailover).toBe(false);
     const result = await ops(sandbox, words);
     expect(result.code, result.stderr).toBe(0);
-    expect(result.stderr).toContain("somebody");
+    expect(result.stderr).toContain("other-user");
     expect(model.leader?.autoFailover).toBe(true);
     expect(model.tree.get(MARKER)).toBeUndefined();
   }

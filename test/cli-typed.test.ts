@@ -54,7 +54,7 @@ it("the printed command of a decision works in a shell whatever the table's name
   for (const { next } of open) {
     const command = next?.split("giving up what only it holds: ")[1] ?? "";
     expect(command).toMatch(/^openmldb-ops .*--accept_data_loss=/);
-    // Other partitions are still to be decided, so the exit code is 3 until the last one.
+    // Other partitions still need a decision, so the exit code is 3 until the last one.
     expect([0, 3]).toContain(await typed(`${command} --yes`));
   }
   expect(model.rows().map(({ served }) => served)).toEqual(model.rows().map(() => 5));

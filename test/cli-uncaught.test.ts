@@ -5,7 +5,7 @@ import { type RunResult, runBin } from "./helpers/run-bin.js";
 import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";
 import { startTurnClock } from "./helpers/turn-clock.js";
 
-/** A planted bug: what the end of an answer calls back throws, for every call of some methods. */
+/** A planted bug: the callback at the end of an answer throws, for every call of some methods. */
 function throwsInCallback(methods: RegExp): string {
   const code = `
     import http2 from "node:http2";
@@ -33,7 +33,7 @@ async function autoFailover({ model, addressOf }: Sandbox): Promise<string | und
   return conf.find((one) => one.key === "auto_failover")?.value;
 }
 
-/** A recovery with a planted bug; at the first sign of it `atFirst` is done. */
+/** A recovery with a planted bug; `atFirst` runs at the first error. */
 async function recoverWith(
   methods: RegExp,
   atFirst: (sandbox: Sandbox) => void = () => undefined,
@@ -101,7 +101,7 @@ describe("many uncaught errors", () => {
     ["a timer", "globalThis.setTimeout = bombed(globalThis.setTimeout, 1)"],
     ["a timer that comes again", "globalThis.setInterval = bombed(globalThis.setInterval, 1)"],
     [
-      "whatever listens to streams and sockets, its own log included",
+      "all listeners of streams and sockets, those of its own log included",
       `const { emit } = EventEmitter.prototype;
        EventEmitter.prototype.emit = function (name, ...values) {
          const isHeard = emit.call(this, name, ...values);
@@ -112,7 +112,7 @@ describe("many uncaught errors", () => {
   ])("in %s: auto_failover is on again", async (_what, plant) => {
     const sandbox = await sandboxForTest({ speed: 1, tables: 1, partitions: 2, rows: 20 });
     await sandbox.outage({ withNameservers: false });
-    // The run lasts until the timer comes.
+    // The loads keep the run alive until the timer fires.
     for (const name of sandbox.model.tablets.keys()) sandbox.model.slowLoad(name, 3_000);
     const code = `
       import { EventEmitter } from "node:events";

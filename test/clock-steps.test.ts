@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 
-// Every 20 ms the wall clock of the process jumps: by minutes, hours and a day, both ways.
+// Every 20 ms the wall clock of the process jumps by minutes, hours or a day, forward or back.
 const PRELOAD = `data:text/javascript,${encodeURIComponent(`
   const Real = Date, real = Date.now.bind(Date);
   const offsets = [0, 3.6e6, -3.6e6, 7.2e6, -6e5, 0, 8.64e7];
@@ -50,7 +50,7 @@ test("a jump of the wall clock changes neither the actions of commands nor their
   await expectCode(0, "verify", "--deep");
   await expectCode(0, "showopstatus", "--wait");
 
-  // No message gives an hour, or a negative time, for what took a part of a second.
+  // No message gives minutes, hours or a negative duration for actions that took less than a second.
   expect(told.join("\n")).not.toMatch(/[^\w.]-\d+(?:\.\d+)? (?:ms|s|min|h)\b|\d min\b|\d h\b/);
   const history = JSON.parse((await ops("history", "--output=json")).stdout) as {
     readonly runs: readonly { readonly command: string; readonly durationMs: number | null }[];

@@ -83,7 +83,7 @@ describe.each(KINDS)("%s", (_name, storageMode, indexes) => {
     expect(before).toMatchObject({ status: "same", differences: [], reasons: [] });
     expect(before.rows).toBeGreaterThan(40);
     const [first = "", second = ""] = followers;
-    // The newest rows are live whatever the TTL.
+    // The newest rows are live under every TTL.
     virtual.model.plantRow({ ...SCOPE, tablet: first }, 2_995n, "lost");
     const { status, differences } = await compare();
     expect(status).toBe("different");
@@ -132,7 +132,7 @@ test("with writes, expiring rows and differing clocks no difference is reported"
 test("a follower that does not catch up is not comparable now, never different", async () => {
   const { virtual, followers, compare } = await filled();
   const [first = ""] = followers;
-  // Rows that the follower never reports to have.
+  // The follower keeps reporting an old offset.
   const frozen: Cluster = {
     ...virtual.cluster,
     async getTableStatus(endpoint, of) {

@@ -60,7 +60,7 @@ describe("in bash", () => {
 
   beforeAll(async () => {
     sandbox = await startSandbox({ tables: 2, partitions: 1, rows: 1, autoFailover: false });
-    // Control characters are in no name of a znode (ZooKeeper refuses them), turning ones may be.
+    // ZooKeeper refuses control characters in names, and allows those that turn the direction of text.
     for (const db of [nasty, "turned\u202eround", "zero\u200bwidth", "数据库", "has space"]) {
       sandbox.model.createTable({ db, table: "only here", partitions: 1, replicas: 1 });
     }
@@ -115,7 +115,7 @@ for reply in "\${COMPREPLY[@]}"; do printf '%s\\0' "$reply"; done
     OPENMLDB_OPS_ZK_ROOT_PATH: sandbox.zkRootPath,
   });
 
-  /** The same from a cluster: a machine that is busy may need more than one try of 300 ms. */
+  /** The same with names of a cluster, repeated: on a busy machine one attempt of 300 ms may not be enough. */
   async function liveReplies(line: string, env = live()): Promise<string[]> {
     let list: string[] = [];
     const ask = async () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 
-/** Runs the binary against a sandbox of its own, whose auto_failover is off at first. */
+/** Runs the binary against a new sandbox, whose auto_failover is off at first. */
 async function withSandbox() {
   const sandbox = await sandboxForTest({ autoFailover: false });
   const env = {

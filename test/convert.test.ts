@@ -43,7 +43,7 @@ function inside(field: DescField): DescMessage | undefined {
   return field.fieldKind === "message" || field.fieldKind === "list" ? field.message : undefined;
 }
 
-/** Whether the message or one inside it carries fields that our definitions lack. */
+/** Whether the message or one inside it has fields that our definitions lack. */
 function hasUnknown(desc: DescMessage, message: Message): boolean {
   return (
     (message.$unknown?.length ?? 0) > 0 ||
@@ -69,7 +69,7 @@ function pruned(
     if (value === undefined || (Array.isArray(value) && value.length === 0)) {
       continue;
     }
-    // Bytes that we pass on unread (columns, rows) are recorded decoded.
+    // The recording has decoded bytes that the tool passes on unread (columns, rows).
     if ("scalar" in field && field.scalar === ScalarType.BYTES) {
       continue;
     }
@@ -147,7 +147,7 @@ describe("the recorded answers of a real cluster", () => {
     expect(Object.values(requests).every(({ unknownFieldsKept }) => unknownFieldsKept === 0)).toBe(
       true,
     );
-    // A method whose answers all carry undeclared fields would prove nothing about our numbers.
+    // A method whose answers all have undeclared fields would not check our field numbers.
     expect(answers).toEqual({
       ConfGet: { identical: 27, unknownFieldsKept: 0 },
       GetManifest: { identical: 199, unknownFieldsKept: 0 },
@@ -261,7 +261,7 @@ describe("conversion", () => {
       tid: 7,
       tablePartition: [{ pid: 0, partitionMeta: [{ endpoint: "a:1", isLeader: true }] }],
     });
-    // Only what was really on the wire has its defaults on the prototype.
+    // Defaults are on the prototype only if the message was decoded from the wire.
     expect(toTableClaim(fromBinary(TableInfoSchema, toBinary(TableInfoSchema, info)))).toEqual({
       db: "",
       table: "表 t",
@@ -458,7 +458,7 @@ describe("conversion", () => {
     const tables = await toTableClaims(infos);
     clearImmediate(ticker);
     expect(tables.map(({ partitions }) => partitions.length)).toEqual(Array(1000).fill(80));
-    // Done at once there would be none.
+    // Without yields there would be no other turn.
     expect(turns).toBeGreaterThanOrEqual(30);
   });
 });

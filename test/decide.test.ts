@@ -35,7 +35,7 @@ describe("the choice of the leader by reported offsets", () => {
       "b replicates to a",
     ],
     [
-      "never an ex-leader beyond the start of a leadership that has written since",
+      "an ex-leader that goes beyond the start of a newer leadership with entries never leads",
       TWO,
       "a leader,dead 60 follower,normal,60\n b leader,alive 50 follower,normal,55\n c follower,alive 50 follower,normal,55",
       "b replicates to c",

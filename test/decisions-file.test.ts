@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { runBin } from "./helpers/run-bin.js";
 import { noticedGone, sandboxForTest } from "./helpers/sandbox.js";
 
-/** Everything restarted, one tablet stays away: each partition that it led waits for a decision. */
+/** All processes are restarted except one tablet: each partition that it led needs a decision. */
 async function undecided() {
   const folder = mkdtempSync(join(tmpdir(), "ops-decisions-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));

@@ -20,11 +20,11 @@ import { flagsOf } from "./helpers/flags-of.js";
 const base = mkdtempSync(join(tmpdir(), "openmldb-ops-documents-"));
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 
-/** Nothing listens there: a document that is taken ends the command with another exit code. */
+/** No server listens there, so a document that is accepted ends the command with another exit code. */
 const NOWHERE = ["--zk_cluster=127.0.0.1:1", "--zk_root_path=/openmldb", "--zk_timeout=100ms"];
 const [TABLET] = ["--endpoints=127.0.0.1:1"];
 
-/** Every document that a flag names: one line each. */
+/** Every document that a flag names. */
 const DOCUMENTS: readonly {
   readonly name: string;
   readonly command: unknown;
@@ -85,12 +85,12 @@ function processIo() {
 }
 
 /**
- * Processor time for a document that is refused, milliseconds. It takes half a second at most on a slow machine; what
+ * The limit of processor time to refuse a document, milliseconds. It takes half a second at most on a slow machine; work that
  * grows with the square of the size takes minutes.
  */
 const REFUSAL_MS = 10_000;
 
-/** Gives a command a document; the error that it ends with. */
+/** Runs a command with a document. @returns The error that it ends with. */
 async function refusalOf(
   { command, argv }: (typeof DOCUMENTS)[number],
   content: string | Uint8Array,
@@ -118,7 +118,7 @@ async function expectRefusal(one: (typeof DOCUMENTS)[number], content: string | 
   expect(error.message.length).toBeLessThan(1_000);
 }
 
-/** Documents that begin as right ones do, and go on with anything. */
+/** Documents with a valid beginning and arbitrary text after it. */
 const nearlyRight = fc
   .record(
     {
@@ -144,7 +144,7 @@ const anything = fc.oneof(
   nearlyRight,
 );
 
-/** A statfile without lines is right, and no plan is blank. */
+/** Blank documents are excluded: an empty statfile is valid. */
 const isBlank = (content: string | Uint8Array) => Buffer.from(content).toString().trim() === "";
 
 describe.each(DOCUMENTS)("the $name", (one) => {
@@ -163,7 +163,10 @@ describe.each(DOCUMENTS)("the $name", (one) => {
     ["nested in objects", `{"a":`.repeat(100_000)],
     ["one text of 20 MB", JSON.stringify("x".repeat(20_000_000))],
     ["a million lines", "a,b\n".repeat(1_000_000)],
-    ["names that objects have by nature", '{"__proto__":{"kind":1},"constructor":1,"toString":2}'],
+    [
+      "names of inherited object properties",
+      '{"__proto__":{"kind":1},"constructor":1,"toString":2}',
+    ],
     ["escapes and bidi", '{"kind":"\u001b[2J\u202e","command":"\u001b]0;x\u0007"}\n'],
     ["null", "null"],
     ["half a character", Buffer.from([0xff, 0xfe, 0xc3])],
@@ -200,7 +203,7 @@ describe("a plan of 30 MB with a valid beginning and id", () => {
     expect(exitCodeOf(error)).toBe(2);
   });
 
-  // Lines as `--plan_out` writes them: their cost is that of one partition after another.
+  // Lines as `--plan_out` writes them, which are read one after another.
   const round = '{"leader":null,"steps":[],"notes":[],"blocked":null}';
   const partition = (end: string) =>
     `{"id":{"db":"d","table":"t","tid":1,"pid":1},"problems":[],"rounds":[${round}],"facts":[${end}]}`;

@@ -29,7 +29,7 @@ const EMPTY = new Map<string, never>();
 const SEEN = "/openmldb/ops_tool/seen";
 const NODE = `${SEEN}/7_0`;
 
-/** A view in which `endpoint` has that snapshot on its disk. */
+/** The view with that snapshot on the disk of `endpoint`. */
 function withSnapshot(view: PartitionView, endpoint: string, term: bigint, offset: bigint) {
   return {
     ...view,
@@ -39,7 +39,7 @@ function withSnapshot(view: PartitionView, endpoint: string, term: bigint, offse
   };
 }
 
-/** A view that an earlier run left lower bounds for. */
+/** The view with lower bounds that an earlier run stored. */
 function remembering(view: PartitionView, term: bigint, offsets: Record<string, bigint>) {
   const bounds = { term, offsets: new Map(Object.entries(offsets)) };
   return { ...view, known: { bounds, replicas: EMPTY } };
@@ -58,7 +58,7 @@ describe("what a replica must hold", () => {
       const seen = withSnapshot(view, "a", term, offset);
       return seen.replicas.map((one) => lowerBound(seen, one))[0];
     };
-    // Entry 60 was written in term 3: it followed the newest leader that far.
+    // Entry 60 was written in term 3: the replica followed the newest leader up to it.
     expect(boundOf(3n, 60n)).toBe(60n);
     // Entry 60 of term 1 was given up by the election: nothing beyond 50 counts.
     expect(boundOf(1n, 60n)).toBe(50n);
@@ -96,17 +96,17 @@ describe("unreadable replicas", () => {
 
   test.each([
     [
-      "no replica is waited for where the leader of the newest term holds the known offset",
+      "the leader of the newest term holds the known offset: no replica is waited for",
       "a leader,alive 60 follower,normal,60\n b follower,alive 60 follower,normal,60\n c follower,alive 60 offline",
       "a",
     ],
     [
-      "where it lost rows, an unreachable alive follower may hold more than the reachable one: unread",
+      "the leader lost rows, and an unreachable alive follower may hold more than the reachable one: unread",
       "a leader,alive 60 follower,normal,50\n b follower,alive 60 follower,normal,60\n c follower,alive - offline",
       "unread",
     ],
     [
-      "a follower marked not alive, while another one followed on, is not waited for",
+      "a follower was marked not alive while another one kept following: it is not waited for",
       "a leader,alive 60 follower,normal,50\n b follower,alive 60 follower,normal,60\n c follower,dead 20 offline",
       "b",
     ],
@@ -179,7 +179,7 @@ describe("evidence that outlives the run", () => {
     return result.report;
   };
 
-  /** 120 rows everywhere, seen by the nameserver; then every disk but that of `whole` loses 70. */
+  /** All replicas hold 120 rows, which the nameserver knows; then every disk except that of `whole` loses 70. */
   async function lose(whole?: string) {
     const { model } = virtual;
     const names = [...model.tablets.keys()];
@@ -239,7 +239,7 @@ describe("evidence that outlives the run", () => {
     expect((await report()).partitions[0]).toMatchObject({ status: "needs-decision" });
   });
 
-  test("a run that finds the rows again deletes the bounds, and one that misses none writes nothing", async () => {
+  test("a run that finds the rows again deletes the bounds, and a run without missing rows writes none", async () => {
     const record = await virtual.clock.run(virtual.cluster.showTable(), 60_000);
     const follower = record[0]?.partitions[0]?.replicas.find((one) => !one.isLeader);
     await lose(follower?.endpoint);

@@ -7,7 +7,7 @@ import type { Operation } from "../src/operations/operation.js";
 import { recoverEndpointOperation } from "../src/operations/recover-endpoint.js";
 import { whyNotOverwrite } from "../src/policy/what-may-be-overwritten.js";
 import { rowCount } from "../src/sandbox/model/runs.js";
-import { brokenTable, recoverMeddled } from "./helpers/meddle.js";
+import { recoverWithChange, restartedTable } from "./helpers/concurrent-change.js";
 import { operateOn, placesOf, servingTable, setFlags } from "./helpers/operating.js";
 import { print } from "./helpers/printing.js";
 import { partition } from "./helpers/view.js";
@@ -16,7 +16,7 @@ import { dirAt, partsOf } from "./simulation/partitions.js";
 
 const T0 = { db: "db1", table: "t0" };
 
-/** A partition whose ex-leader runs on, with rows that the leader never got, and lists a third replica. */
+/** A partition whose ex-leader still runs, with rows that the leader never got, and lists a third replica as follower. */
 interface Parted {
   readonly virtual: VirtualCluster;
   readonly exLeader: string;
@@ -45,7 +45,7 @@ function roleAt({ model }: VirtualCluster, endpoint: string): string | undefined
   return model.tablet(endpoint).replica(model.tables.find("t0", "db1")?.tid ?? 0, 0)?.role;
 }
 
-/** The tablet loses its disk, and comes back marked not alive. */
+/** The tablet loses its disk, is restarted, and is marked not alive. */
 async function wiped(virtual: VirtualCluster, endpoint: string): Promise<void> {
   const name = virtual.model.findProcess(endpoint)?.name ?? "";
   virtual.model.kill(name);
@@ -56,7 +56,7 @@ async function wiped(virtual: VirtualCluster, endpoint: string): Promise<void> {
   setFlags(virtual, endpoint, { isAlive: false });
 }
 
-/** The follower is deleted by the leader, and stays on the list of the ex-leader. */
+/** The third replica is deleted, and stays in the follower list of the ex-leader. */
 async function taken({ virtual, third }: Parted): Promise<void> {
   const id = { ...T0, tid: virtual.model.tables.find("t0", "db1")?.tid ?? 0, pid: 0 };
   await virtual.clock.run(virtual.cluster.delReplicaNS(id, third), 10_000);
@@ -64,9 +64,7 @@ async function taken({ virtual, third }: Parted): Promise<void> {
   expect(placesOf(virtual).outsiders).toContain(third);
 }
 
-/**
- * Checks that every replica of the record, except the ex-leader, holds as many rows as its offset.
- */
+/** Checks that every replica on record, except the ex-leader, holds as many rows as its offset. */
 async function expectNoHole({ virtual, exLeader }: Parted): Promise<void> {
   virtual.model.put(5, T0);
   await virtual.pass(10_000);
@@ -80,7 +78,7 @@ async function expectNoHole({ virtual, exLeader }: Parted): Promise<void> {
   }
 }
 
-/** For each operation, its effect on the third replica, and the state on which it runs. */
+/** Each operation that loads the third replica again, with the preparation that it requires. */
 const OPERATIONS: readonly {
   readonly name: string;
   readonly replicas?: number;
@@ -114,7 +112,7 @@ const OPERATIONS: readonly {
       }),
   },
   {
-    name: "recoverendpoint, the direct way",
+    name: "recoverendpoint, direct",
     before: ({ virtual, third }) => wiped(virtual, third),
     operation: ({ third }) =>
       recoverEndpointOperation({
@@ -172,9 +170,9 @@ test.each(OPERATIONS)(
 );
 
 test("an ex-leader that appears before RecoverTable is demoted by its step", async () => {
-  const table = await brokenTable();
+  const table = await restartedTable();
   const { virtual } = table;
-  const { outcome } = await recoverMeddled(table, {
+  const { outcome } = await recoverWithChange(table, {
     before: "recover-table",
     tablet: "a",
     act: () => void table.load("b", "leader"),
@@ -192,7 +190,7 @@ test.each(["direct", "documented"] as const)(
     const of = await parted();
     await wiped(of.virtual, of.third);
     const result = await of.virtual.recover({ method });
-    // Rows that only the ex-leader got from clients are left to the operator.
+    // The rows that only the ex-leader holds are left for a decision of the operator.
     expect(result).toMatchObject({ report: { partitions: [{ status: "needs-decision" }] } });
     expect(placesOf(of.virtual).followers).toEqual([of.third]);
     await expectNoHole(of);

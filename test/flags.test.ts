@@ -15,7 +15,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const NEEDED = ["--zk_cluster=127.0.0.1:2181", "--zk_root_path=/openmldb"];
 
-/** The command line of a command that must be right as far as its words and names go. */
+/** Parses a command line whose words and names must be valid. */
 function lineOf(argv: readonly string[]) {
   const invocation = readInvocation(argv);
   if (invocation.kind !== "command") throw new Error(`no command but ${invocation.kind}`);

@@ -16,11 +16,11 @@ import { placesOf, servingTable, short } from "./helpers/operating.js";
 import { print } from "./helpers/printing.js";
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
-// A tablet that has a partition loaded off the record takes no new replica of it: no advice and no plan may name it.
+// A tablet that has loaded a partition without being on its record accepts no new replica of it. No advice and no plan may name it.
 
 const T0 = { db: "db1", table: "t0", pids: [0], print };
 
-/** Removes replicas from the record by hand, so that their tablets have leftovers. */
+/** Removes replicas from the record by hand, so that they stay loaded on their tablets. */
 function leave({ model }: VirtualCluster, ...endpoints: string[]): void {
   const table = model.tables.find("t0", "db1");
   const partition = table && partitionOf(table, 0);
@@ -69,7 +69,7 @@ async function withLeftovers(count: number) {
 }
 
 describe.each([1, 2])("with %i leftovers of a partition", (count) => {
-  test("what inspect advises can be done", async () => {
+  test("the advice of inspect can be carried out", async () => {
     const { virtual, left, free } = await withLeftovers(count);
     expect(await advised(virtual)).toContain(
       `addreplica --db=db1 --table=t0 --pid=0 --endpoint=${short(free)}`,
@@ -80,7 +80,7 @@ describe.each([1, 2])("with %i leftovers of a partition", (count) => {
     for (const endpoint of left) expect(() => plan(endpoint)).toThrow("has it loaded");
   });
 
-  test("without a free tablet, what makes one free is advised", async () => {
+  test("without a free tablet, inspect advises how to free one", async () => {
     const { virtual, left, free } = await withLeftovers(count);
     virtual.model.kill(free);
     await virtual.pass(15_000);
@@ -97,7 +97,7 @@ describe.each([1, 2])("with %i leftovers of a partition", (count) => {
     expect(await advised(virtual)).toContain(`--endpoint=${first}`);
   });
 
-  test("scaleout adds what is missing, and spreads, on other tablets", async () => {
+  test("scaleout adds missing replicas and spreads them on other tablets", async () => {
     const { virtual, left, free } = await withLeftovers(count);
     const state = await stateOf(virtual);
     const added = addMissingOperation(1)
@@ -116,13 +116,13 @@ describe.each([1, 2])("with %i leftovers of a partition", (count) => {
   });
 });
 
-test("a refusal for want of a follower names a tablet that can take one", async () => {
+test("a refusal for lack of a follower names a tablet that can take one", async () => {
   const { virtual, leader, free } = await withLeftovers(2);
   const deleting = delReplicaOperation({ ...T0, endpoint: leader });
   expect(refusalOf(deleting, await stateOf(virtual))).toContain(`--endpoint=${short(free)}`);
 });
 
-test("scalein goes round a leftover, and is refused where nothing else is left", async () => {
+test("scalein avoids a tablet with a leftover, and is refused if there is no other one", async () => {
   const { virtual, leader, left, other, free } = await withLeftovers(1);
   const scaleIn = scaleInOperation({
     endpoints: [other],

@@ -6,7 +6,7 @@ import { playTcpSeed, type TcpSeedResult } from "./fuzz/tcp-seed.js";
 const { OPS_SEED, OPS_FUZZ_SEEDS, OPS_FUZZ_BASE, OPS_FUZZ_OUT } = process.env;
 const BASE = Number(OPS_SEED ?? OPS_FUZZ_BASE ?? 1);
 const COUNT = OPS_SEED === undefined ? Number(OPS_FUZZ_SEEDS ?? 3) : 1;
-/** Most of the time of a seed is spent in waiting. */
+/** A seed waits most of its time, so several run at once. */
 const AT_ONCE = 5;
 
 test(

@@ -123,7 +123,7 @@ describe("the leader holds rows that no follower has, everything restarts, and i
     virtual.model.put(20);
     await virtual.pass(500);
     await withoutC(virtual);
-    // A nameserver that restarts knows the offsets of ZooKeeper's record only.
+    // After a restart a nameserver knows only the offsets of the record in ZooKeeper.
     const nameservers = virtual.model.processes.filter((one) => one.tablet === undefined);
     for (const one of nameservers) one.kill();
     for (const one of nameservers) one.start();

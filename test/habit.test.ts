@@ -13,7 +13,7 @@ const ZK = ["--zk_cluster=127.0.0.1:2181", "--zk_root_path=/openmldb"];
 const IP = "172.27.128.31:9527";
 const DES = "172.27.128.32:9527";
 
-/** The usage error that a command line ends with, as people read it. */
+/** The text of the usage error of a command line. */
 function errorOf(...argv: readonly string[]): string {
   try {
     flagsOf(argv);
@@ -174,7 +174,7 @@ describe("help", () => {
         const words = example.replace(/ > .*/, "").replaceAll("'", "").split(" ");
         expect(() => flagsOf(words)).not.toThrow();
       }
-      // Lines that are wrapped for a narrow screen are one command for a shell.
+      // A command that is wrapped for a narrow screen is still one command for a shell.
       const lines = commandHelp(entry, 80)
         .replaceAll(/ \\\n +/g, " ")
         .trimEnd()

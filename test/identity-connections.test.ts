@@ -10,11 +10,11 @@ const B = "b:9527";
 
 interface Scene {
   readonly virtual: VirtualCluster;
-  /** Identified, with the record read and both tablets asked. */
+  /** A cluster that checks identities; the record was read, and both tablets have answered. */
   readonly cluster: Cluster;
-  /** Changes that came as far as the clients, and calls of GetTableSchema, in order. */
+  /** Changes that reached the clients, and calls of GetTableSchema, in order. */
   readonly sent: string[];
-  /** Holds changes back between the check of their tablets and the clients. */
+  /** Delays changes between the identity check and the clients. @returns A function that ends the delay. */
   hold(): () => void;
 }
 
@@ -72,7 +72,7 @@ const leads = (pid: number) => ({
   followers: [],
 });
 
-/** The code with which something ends; `done` if it does not fail. */
+/** The error code of work; `done` if it does not fail. */
 function ended({ virtual }: Scene, work: Promise<unknown>): Promise<string> {
   return virtual.clock.run(
     work.then(

@@ -26,7 +26,7 @@ async function afterOutage(): Promise<VirtualCluster> {
   return virtual;
 }
 
-/** Recovers through clients that answer otherwise; returns the report and what was sent to tablet A. */
+/** Recovers with changed answers. @returns The report, and the changes that were sent to tablet A. */
 async function recoverThrough(
   virtual: VirtualCluster,
   spoil: (real: Cluster) => Partial<Cluster>,

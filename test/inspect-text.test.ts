@@ -17,7 +17,7 @@ import { factsOf, inspectionOf, loadedOf, wellCluster } from "./helpers/inspecte
 import { again, print } from "./helpers/printing.js";
 import { startVirtualCluster } from "./helpers/virtual-cluster.js";
 
-/** Characters that no line may contain: checked with a pattern of its own, not with the code's. */
+/** Characters that no line may contain. The pattern is separate from that of the code. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
 const DANGEROUS = /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
 const ODD = `x'"\n\x1b[2J\u202e,\t é数据 `;
@@ -31,7 +31,7 @@ function json(inspection: Inspection) {
   return JSON.parse(jsonText(inspectionJson(inspection, EFFORT, 10)));
 }
 
-/** The same facts with every partition so many times, under other pids, on so many tablets. */
+/** The same facts with so many copies of every partition, under other pids, on so many tablets. */
 async function enlarged(
   facts: InspectFacts,
   times: number,
@@ -179,7 +179,7 @@ describe("the screen", () => {
   it.each([80, 120])("sentences fit %i columns", async (columns) => {
     for (const fault of all) {
       const lines = text(finish(inspectFacts(await seeded(fault))), columns);
-      // Commands are never broken, so that they can be copied; nor are tables and titles.
+      // Commands, tables and titles are not wrapped.
       const sentences = lines.filter((line) =>
         /^( {4}(cause|effect|op) | {9}|error|warning|note)/.test(line),
       );

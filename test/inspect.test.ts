@@ -16,7 +16,7 @@ import { encode } from "../src/run/owner.js";
 import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
 import { OWNER, SERVER_FAULTS, seeded } from "./helpers/inspect-faults.js";
 import { PARTITION_FAULTS } from "./helpers/inspect-faults-partitions.js";
-import { factsOf, judgement, wellCluster } from "./helpers/inspected.js";
+import { factsOf, summaryOf, wellCluster } from "./helpers/inspected.js";
 import { print } from "./helpers/printing.js";
 import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
 import { partition } from "./helpers/view.js";
@@ -26,13 +26,13 @@ const PLAIN = { hasColor: false, columns: Number.POSITIVE_INFINITY };
 
 describe("every seeded fault is diagnosed exactly, without missing or wrong findings", () => {
   it.each(FAULTS)("$name", async (fault) => {
-    expect(judgement(finish(inspectFacts(await seeded(fault))))).toEqual(fault.sees);
+    expect(summaryOf(finish(inspectFacts(await seeded(fault))))).toEqual(fault.sees);
   });
 
   it("there is one for every rule, and for every problem that one observation can find", () => {
     const seen = FAULTS.flatMap((fault) => fault.sees).join("\n");
     const words = new Set(seen.split(/[\s:,]+/));
-    // Problems that appear only when a recovery tries to load or to plan.
+    // These problems appear only when a recovery loads or plans.
     const later = ["load-failed", "diverged", "unread", "leader-unavailable", "not-as-planned"];
     const codes = [...RULES.map((rule) => rule.code), ...PROBLEM_CODES];
     expect(codes.filter((code) => !words.has(code) && !later.includes(code))).toEqual([]);
@@ -203,7 +203,7 @@ describe("recordings of a real cluster", () => {
       signal: new AbortController().signal,
       print,
     });
-    // Ops of the recordings are days old or in the future by any clock: their ages are not shown.
+    // The times of the recorded ops are arbitrary, so their ages are not shown.
     return finish(inspectFacts({ ...facts, nowMs: 0 }));
   }
 
@@ -217,7 +217,7 @@ describe("recordings of a real cluster", () => {
     const inspection = await inspectRecording(name);
     const notes = inspection.findings.filter((one) => one.level === "note");
     expect(
-      judgement({
+      summaryOf({
         ...inspection,
         findings: inspection.findings.filter((one) => one.level !== "note"),
       }),
@@ -243,14 +243,14 @@ it("a run that begins or ends between two reads is not reported as leftover", as
     {
       ...zk,
       getData: (at) => {
-        // The lock is taken after the first read, and before the note is read.
+        // The lock is taken after its first read, and before the marker is read.
         if (at === `${path}/lock` && ++asked === 1) return Promise.resolve(undefined);
         return zk.getData(at);
       },
     },
   );
   expect(asked).toBe(2);
-  expect(judgement(finish(inspectFacts(facts)))).toEqual([
+  expect(summaryOf(finish(inspectFacts(facts)))).toEqual([
     "healthy",
     "note auto-failover-held-off cluster",
     "note lock-held cluster",

@@ -7,7 +7,7 @@ import { dirAt, partsOf } from "./simulation/partitions.js";
 import { autoFailoverOf, type RunResult, runTool } from "./simulation/tool-run.js";
 import { type CallFault, eventLogOf, startWorld, type World } from "./simulation/world.js";
 
-/** A situation to recover from, always the same. */
+/** A situation before the recovery, the same each time. */
 interface Scene {
   readonly name: string;
   readonly tablets?: number;
@@ -28,7 +28,7 @@ const SCENES: readonly Scene[] = [
   { name: "nameservers restarted too", play: (world) => outage(world, true) },
   { name: "disk tables", storageMode: "hdd", play: (world) => outage(world, false) },
   {
-    // With auto_failover on, the nameserver brings them back by itself.
+    // With auto_failover on, the nameserver recovers single replicas by itself.
     name: "single replicas",
     replicas: 1,
     autoFailover: false,
@@ -44,7 +44,7 @@ const SCENES: readonly Scene[] = [
     },
   },
   {
-    name: "leaders lost the end of their binlogs with the power",
+    name: "leaders lost the end of their binlogs in a power failure",
     play: (world) => outage(world, true, () => harmLeaders(world, 20)),
   },
   {
@@ -165,7 +165,7 @@ interface Stop {
   readonly fault: CallFault | "signal";
 }
 
-/** Runs the tool, stopped or not. @returns How it ended, and how many changes it asked for. */
+/** Runs the tool, which may be stopped. @returns Its result, and the number of changes that it requested. */
 async function run(world: World, method: Method, { lost = [] }: Scene, stop?: Stop) {
   const controller = new AbortController();
   let mutations = 0;
@@ -188,10 +188,7 @@ async function run(world: World, method: Method, { lost = [] }: Scene, stop?: St
   return { result, mutations };
 }
 
-/**
- * The ways in which a run is stopped at its n-th change. The documented method is slow, so it gets one
- * only.
- */
+/** The ways to stop a run at its n-th change. The documented method is slow, so it is stopped in one way only. */
 function faultsOf(method: Method, at: number): Stop["fault"][] {
   if (method === "documented") return ["killed-after"];
   return at % 3 === 0

@@ -19,7 +19,7 @@ afterAll(() => rmSync(base, { recursive: true, force: true }));
 
 const newFolder = () => mkdtempSync(join(base, "state-"));
 
-/** An id as runs have it; they sort by number. */
+/** An id in the format of runs; ids sort by number. */
 const idOf = (number: number) => `20260101T000000Z-${number.toString(16).padStart(8, "0")}`;
 
 const OPTIONS = {
@@ -33,7 +33,7 @@ const OPTIONS = {
 };
 
 describe("old journals", () => {
-  /** A folder as a run makes it, with that many journals of earlier runs. */
+  /** A folder as a run creates it, with that many journals of earlier runs. */
   async function folderWith(count: number) {
     const stateDir = newFolder();
     for (let i = 0; i < count; i += 1) {
@@ -49,7 +49,7 @@ describe("old journals", () => {
     expect((await listRunIds(stateDir)).sort()).toEqual([2, 3, 4, 5, 6].map(idOf));
   });
 
-  test("files that may be something else stay: other names, other contents, links", async () => {
+  test("files that may not be journals stay: other names, other contents, links", async () => {
     const stateDir = await folderWith(3);
     const [victim, runs] = [join(stateDir, "victim"), join(stateDir, "runs")];
     writeFileSync(victim, readFileSync(journalPath(stateDir, idOf(0)), "utf8"));

@@ -24,7 +24,7 @@ import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-clus
 const base = mkdtempSync(join(tmpdir(), "openmldb-ops-journal-run-"));
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 
-/** The real file, written without yielding: a virtual clock waits for no disk. */
+/** A file that is written synchronously: the virtual clock does not wait for a disk. */
 async function immediateFile(path: string): Promise<AppendFile> {
   mkdirSync(dirname(path), { recursive: true });
   const file = openSync(path, "ax", 0o600);
@@ -68,7 +68,7 @@ function newFolder(): string {
   return mkdtempSync(join(base, "state-"));
 }
 
-/** Recovers a cluster that is watched, in virtual time. */
+/** Recovers a watched cluster in virtual time. */
 function recover(
   { clock }: VirtualCluster,
   cluster: Cluster,
@@ -101,7 +101,7 @@ const EFFECTS: readonly { said: RegExp; methods: readonly string[] }[] = [
   { said: / loaded 2\/(\d+) as /, methods: ["loadTable", "recoverTable"] },
 ];
 
-/** Effects in the model that no intent on the disk had announced at that moment. */
+/** Effects in the model, and those of them without an intent on disk at that moment. */
 function unannounced(virtual: VirtualCluster, path: string): { seen: string[]; bad: string[] } {
   const { model } = virtual;
   const found = { seen: [] as string[], bad: [] as string[] };
@@ -183,7 +183,7 @@ describe("a killed run", () => {
       after({ method }) {
         if (method !== "recoverTable") return Promise.resolve();
         killed.abort(new Error("killed"));
-        // The process is gone before it sees the answer.
+        // The process is killed before it gets the answer.
         return new Promise(() => {});
       },
     });
@@ -197,7 +197,7 @@ describe("a killed run", () => {
     const sent = recoverOps(virtual);
     expect(sent.length).toBeGreaterThan(0);
 
-    // Calls of the dead process that are still on their way may take effect after the next run has read the state.
+    // Calls of the killed process that are still in flight may take effect after the next run has read the state.
     const unknown = callsOf(await readRun(first.stateDir, first.journal.id)).filter(isUnknown);
     const second = await openAt(virtual, true, first.stateDir);
     await recover(virtual, watchMutations(virtual.cluster, second.journal.hooks), second.journal, {

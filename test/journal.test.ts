@@ -47,19 +47,19 @@ async function open(more: Partial<JournalOptions> & { stateDir: string }) {
   return { journal, told };
 }
 
-/** A call of its own for each number. */
+/** A distinct call for each number. */
 function callOf(pid: number): MutationCall {
   const target = { db: "db1", table: "t1", tid: 7, pid, endpoint: "a:9527" };
   return { id: `m${pid}`, method: "recoverTable", target, args: [] };
 }
 
-/** An id as runs have it; they sort by number. */
+/** An id in the format of runs; ids sort by number. */
 const idOf = (number: number) => `20260101T000000Z-${number.toString(16).padStart(8, "0")}`;
 
 const recordsOf = async (stateDir: string, id: string) => (await readRun(stateDir, id)).records;
 const kindsOf = (records: readonly JournalRecord[]) => records.map((one) => one.kind);
 
-/** A disk that counts its calls, and fails where a test needs it. */
+/** A disk that counts its calls, and fails as a test requires. */
 function countingDisk(fails: { append?: () => Promise<void>; sync?: () => Promise<void> } = {}) {
   const disk = { text: "", appends: 0, syncs: 0 };
   const file: AppendFile = {

@@ -29,7 +29,7 @@ const OWNER = {
 
 /**
  * db1.t0 with three partitions, each led by another tablet. A run was killed while auto_failover was off. Then
- * `a` takes five rows that no follower gets, goes away, and the others are back.
+ * `a` takes five rows that no follower gets and is killed, and the others return.
  *
  * @param nameserversToo Whether the nameservers restart while `a` is away.
  */
@@ -75,7 +75,7 @@ async function recovered(
   return ended.report;
 }
 
-/** Acknowledged rows of all partitions that no log holds any more. */
+/** The number of acknowledged rows of all partitions that no log holds any more. */
 function lost({ model }: VirtualCluster): number {
   return model.rows().reduce((sum, one) => sum + one.lost, 0);
 }

@@ -14,7 +14,7 @@ import { tableStatuses } from "../src/show/table-status.js";
 import { table } from "../src/util/table.js";
 import { jsonPieces, jsonText, lazyList } from "../src/util/text.js";
 
-/** A document of some megabytes, whose items are made one by one. */
+/** A document of some megabytes, whose items are created one by one. */
 const large = (items: number, made = { count: 0 }) => ({
   list: lazyList(new Array<undefined>(items), () => {
     made.count += 1;

@@ -106,7 +106,7 @@ describe("calls to the nameserver", () => {
     await old.kill();
     const call = Promise.all(Array.from({ length: 20 }, () => cluster.confGet()));
     const next = await serve(() => conf);
-    // As after a session timeout: for a moment no nameserver is registered.
+    // As after a session timeout, no nameserver is registered for a moment.
     zk.nodes.delete(leaderNode);
     zk.nodes.set("/openmldb/leader", Buffer.alloc(0));
     await realClock.sleep(150);
@@ -159,7 +159,7 @@ describe("calls to the nameserver", () => {
     expect(start()).toBeLessThan(500);
   });
 
-  it("end soon when the connection is dropped on purpose", async () => {
+  it("end soon when the server drops the connection", async () => {
     const server = await serve(() => conf, { authorization: "uroot:1x" });
     const cluster = await clusterOn(zkWith(server.address), { leaderTimeoutMs: 30_000 });
     const start = startTurnClock();
@@ -357,7 +357,7 @@ describe("calls to tablets", () => {
       db: "db1",
       storageMode: 3,
     });
-    // Everything but the database is on the wire, also where it equals the default.
+    // All fields except the database are on the wire, even those that equal the default.
     expect(server.seen[1]?.body.toString("hex")).toBe(
       "0a10" + "0807" + "120174" + "1800" + "2008" + "3002" + "3800" + "880101",
     );

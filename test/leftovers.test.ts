@@ -6,7 +6,7 @@ import { putZnode } from "../src/sandbox/table-store.js";
 import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 
-// Znodes that no session owns: they stay until they are deleted, so nothing is waited for.
+// Znodes that no session owns stay until they are deleted, so the tool does not wait for their end.
 
 const HOUR = 3_600_000;
 
@@ -89,7 +89,7 @@ it("no op is requested if none could end, and steps without ops are done", async
   const virtual = await withTable();
   leaveRegistration(virtual);
   virtual.model.outage();
-  // Its replicas come back by RecoverTable only.
+  // Its replicas can be recovered by RecoverTable only.
   virtual.model.wipe("a:9527");
   await virtual.pass(60_000);
   const began = virtual.clock.now();

@@ -22,7 +22,7 @@ import { sandboxForTest } from "./helpers/sandbox.js";
 const stateDir = mkdtempSync(join(tmpdir(), "openmldb-ops-library-"));
 afterAll(() => rmSync(stateDir, { recursive: true, force: true }));
 
-/** A cluster whose tablets were killed and started again; without auto_failover nothing moves by itself. */
+/** A cluster whose tablets were killed and restarted. With auto_failover off the nameserver changes nothing by itself. */
 async function brokenSandbox(autoFailover: boolean): Promise<Sandbox> {
   const sandbox = await sandboxForTest({ speed: 40, partitions: 2, autoFailover });
   await sandbox.outage({ withNameservers: false });
@@ -91,7 +91,7 @@ describe("recover", () => {
       stateDir,
       onEvent(event) {
         events.push(event);
-        // The lock is held by then.
+        // From here on the run holds the lock.
         if (event.kind === "step-started") other ??= settled(recover(connection, { stateDir }));
       },
     });

@@ -12,7 +12,7 @@ function screen(columns: number, rows: number, narrowing: Narrowing) {
   return { tty, area, log };
 }
 
-/** Lines as wide as the terminal lets them be, with a number that changes. */
+/** Lines of the full width of the terminal, with a number that changes. */
 function block(count: number, value: number) {
   return ({ columns, rows }: { readonly columns: number; readonly rows: number }) =>
     Array.from({ length: Math.min(count, rows) }, (_, index) =>
@@ -70,7 +70,7 @@ test("a screen that is too low has no block, and lines stay separate if the scre
   area.show(block(2, 1));
   expect(tty.text()).toEqual(["begins"]);
   tty.resize(80, 24);
-  // The event for the new width comes only after the process has drawn.
+  // The process gets the event for the new width only after it has drawn.
   area.show(({ rows }) => {
     tty.resize(20, rows);
     return ["a".repeat(60), "b"];

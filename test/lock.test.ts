@@ -222,7 +222,7 @@ describe("a session that is lost during a run", () => {
     expect(report.changes).toBeGreaterThan(0);
     expect(tool.changes.length).toBeGreaterThan(before);
     expect(virtual.model.healthy()).toEqual([]);
-    // Each attempt switches it off, and the last one on: it is never on in between.
+    // Each attempt switches it off, and the last one on. It is never on in between.
     expect(tool.changes.filter((one) => one.method === "ConfSet")).toHaveLength(3);
     expectAllBack(virtual);
   });
@@ -267,13 +267,13 @@ describe("a session that is lost during a run", () => {
     expectAllBack(virtual);
   });
 
-  test("another run acquires it right before the release: that run keeps it", async () => {
+  test("another run acquires it right before the release, and keeps it", async () => {
     const virtual = await brokenCluster();
     const [one, other] = [await startTool(virtual, "one"), await startTool(virtual, "other")];
     const lock = await virtual.clock.run(takeLock(lockOptions(one)), HOUR);
     await one.endSession();
     const theirs = await virtual.clock.run(takeLock(lockOptions(other)), HOUR);
-    // Even if the znode holds nothing but the data of the first run.
+    // This holds even if the znode has the data of the first run.
     virtual.model.tree.setData(LOCK, encode(one.parts.owner, { sessionTimeoutMs: 4_000 }));
     await virtual.clock.run(lock.release(), HOUR);
     expect(has(virtual, LOCK)).toBe(true);

@@ -3,7 +3,7 @@ import { RULES } from "../src/execution/rules.js";
 import { playLongLife } from "./simulation/long-life.js";
 import { playSeeds, seedsOf } from "./simulation/play-seeds.js";
 
-// Long lives of a cluster under writes: commands of many kinds, kills, and disks that lose what others still hold. The
+// Long sequences of events under writes: commands of many kinds, kills, and disks that lose rows that others still hold. The
 // commands are the real ones; only the cluster that they open is simulated, and there is no journal.
 //   npm test                                                      4 seeds, always the same ones
 //   npm run sim -- --life --seeds=1000                      many
@@ -28,7 +28,7 @@ vi.mock("../src/util/yielding.js", async () => {
 });
 
 test(
-  `${seeds.count} seeds from ${seeds.base}: a long life under writes loses no acknowledged row`,
+  `${seeds.count} seeds from ${seeds.base}: a long sequence of events under writes loses no acknowledged row`,
   async () => {
     expect(await playSeeds(seeds, "life", (seed, stats) => playLongLife(seed, { stats }))).toEqual(
       [],
@@ -37,7 +37,7 @@ test(
   Math.max(120_000, seeds.count * 10_000),
 );
 
-test("planted: logs that have parted within a term are forgotten", async () => {
+test("planted bug: the evidence of logs that diverged within a term is dropped", async () => {
   const { plannerOf: sound } = RULES;
   const plannerOf: typeof sound = (...args) => {
     const planner = sound(...args);

@@ -1,4 +1,4 @@
-// A recovery with --lost that is killed in the middle, and run again: the sums that were shown first hold.
+// A recovery with --lost that is killed and run again: the losses that were printed first stay true.
 import { expect, test } from "vitest";
 import { type RecoverOptions, recoverData } from "../src/execution/recover.js";
 import type { Loss } from "../src/model/loss.js";
@@ -14,7 +14,7 @@ const [A, B, C] = ["a:9527", "b:9527", "c:9527"] as const;
 const NAMESERVERS = ["n1:6527", "n2:6527"];
 const SUM: Loss = { atLeast: 5n, atMost: 5n };
 
-/** Three partitions; `a` led one, and took 5 rows while its followers were away; then it is gone. */
+/** Three partitions. `a` leads one and takes 5 rows while its followers are away; then it is killed. */
 async function rowsOfALost(): Promise<VirtualCluster> {
   const virtual = await startVirtualCluster({ model: { autoFailover: false } });
   const { model } = virtual;
@@ -39,8 +39,8 @@ interface Shown {
   readonly report: RunReport | undefined;
 }
 
-/** A process that is killed before a change of the cluster, or after a write to ZooKeeper of its own. */
-function mortalProcess({ cluster, model }: VirtualCluster, killedAt: number) {
+/** A process that is killed before a change of the cluster, or after one of its writes to ZooKeeper. */
+function killableProcess({ cluster, model }: VirtualCluster, killedAt: number) {
   let passed = 0;
   let die: (ended: "died") => void = () => undefined;
   const died = new Promise<"died">((resolve) => {
@@ -80,7 +80,7 @@ async function recovered(
   killedAt = Number.POSITIVE_INFINITY,
 ): Promise<Shown & { readonly changes: number }> {
   const { clock, model } = virtual;
-  const life = mortalProcess(virtual, killedAt);
+  const life = killableProcess(virtual, killedAt);
   let before: readonly Loss[] = [];
   const work = recoverData(life.cluster, {
     lost: new Set([A]),
@@ -118,7 +118,7 @@ function sumOf(losses: readonly (Loss | undefined)[]): Loss {
   return sum;
 }
 
-/** Everything that is kept for later runs. */
+/** The evidence that is stored for later runs. */
 function kept({ model }: VirtualCluster): readonly string[] {
   return model.tree.children(`${model.root}/ops_tool/seen`) ?? [];
 }
@@ -131,7 +131,7 @@ test("killed at any change, the next run reports the same loss, and the first ac
     const virtual = await rowsOfALost();
     const killed = await recovered(virtual, { acceptsLossOfLost: SUM }, at);
     expect(killed.report, `killed at ${at}`).toBeUndefined();
-    // With and without a nameserver restart, after which it knows no offset of a follower until it is loaded.
+    // With and without a nameserver restart. After one it does not know the offset of a follower until that is loaded.
     if (at % 2 === 1 && kept(virtual).length > 0) {
       for (const name of NAMESERVERS) virtual.model.restart(name);
     }
@@ -155,12 +155,12 @@ test("killed at any change without a decision, the next run asks for the same lo
   for (let at = 0; at < whole.changes; at += 1) {
     const virtual = await rowsOfALost();
     await recovered(virtual, {}, at);
-    // With and without a nameserver restart, after which it knows only what ZooKeeper has.
+    // With and without a nameserver restart. After one it knows only the record in ZooKeeper.
     const isRestarted = at % 2 === 1 && kept(virtual).length > 0;
     if (isRestarted) for (const name of NAMESERVERS) virtual.model.restart(name);
     await virtual.pass(60_000);
     const { before, report } = await recovered(virtual);
-    // After its restart a nameserver knows no offset of the followers until they are loaded.
+    // After a restart a nameserver does not know the offsets of followers until they are loaded.
     if (!isRestarted) expect(sumOf(before), `killed at ${at}`).toEqual(SUM);
     expect(asked(report), `killed at ${at}`).toEqual(SUM);
   }

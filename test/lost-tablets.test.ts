@@ -39,7 +39,7 @@ async function recovered(
   );
 }
 
-/** Which tablets hold each partition by the nameserver's record. */
+/** The tablets of each partition on the nameserver's record. */
 async function onRecord({ cluster, clock }: VirtualCluster): Promise<string[][]> {
   const tables = await clock.run(cluster.showTable(), 60_000);
   return tables.flatMap(({ partitions }) =>
@@ -47,7 +47,7 @@ async function onRecord({ cluster, clock }: VirtualCluster): Promise<string[][]>
   );
 }
 
-/** The followers of `a` are away while it takes rows; then it is gone and they are back. */
+/** The followers of `a` are down while it takes rows; then it is killed and they are restarted. */
 async function loseRowsOfA(virtual: VirtualCluster, nameserversToo: boolean): Promise<void> {
   const { model } = virtual;
   for (const one of [B, C]) model.kill(one);
@@ -126,7 +126,7 @@ test("an unaccepted loss leaves the partition unchanged: a decision with its los
   const undecided = await recovered(virtual);
   const open = undecided.partitions.filter((one) => one.status === "needs-decision");
   expect(open.map((one) => one.failure?.decision?.loss)).toEqual([{ atLeast: 5n, atMost: 5n }]);
-  // The records of other partitions were written: what was fresh is not proven by the record any more.
+  // The first run wrote the records of other partitions, so the record no longer proves that its offsets are fresh.
   expect(adviceText(open[0]?.next ?? [])).toBe(
     "decide; to recover without the lost tablets, giving up 5 entries in 1 partition: openmldb-ops --cmd=recoverdata --lost=a:9527 --accept_data_loss=lost=5..5",
   );

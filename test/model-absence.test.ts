@@ -24,7 +24,7 @@ async function states({ ns }: ModelCluster): Promise<Record<string, string>> {
   return Object.fromEntries(tablets.map(({ endpoint, state }) => [endpoint, state]));
 }
 
-test("a tablet whose node outlives it stays healthy for the nameserver, and no op ends", async () => {
+test("a tablet whose node remains stays healthy for the nameserver, and no op ends", async () => {
   const cluster = await filled();
   const [leader, follower, third] = cluster.holders(0) as [string, string, string];
   cluster.model.kill(third, { leavesNodes: true });
@@ -49,7 +49,7 @@ test("a tablet whose node outlives it stays healthy for the nameserver, and no o
   expect(cluster.model.rows()[0]?.leader).toBe(leader);
 });
 
-test("a lock of a dead session at the head of the queue leaves the cluster without a leader", async () => {
+test("a lock node of an ended session at the head of the queue leaves the cluster without a leader", async () => {
   const cluster = await filled();
   cluster.model.kill("ns1", { leavesNodes: true });
   await cluster.pass(60_000);
@@ -247,7 +247,7 @@ test("an empty entry in map/names means that the name is the address", async () 
   expect(tablets[0]).toMatchObject({ realEndpoint: "", state: "kHealthy" });
 });
 
-test("two names with one address: the nameserver calls the tablet that answers there", async () => {
+test("two names with one address: the nameserver calls the tablet at that address", async () => {
   const sandbox = await sandboxForTest({
     serverNames: true,
     speed: 20,

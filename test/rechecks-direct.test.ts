@@ -2,18 +2,18 @@ import { describe, expect, test } from "vitest";
 import { TableState } from "../src/gen/openmldb/api_pb.js";
 import {
   at,
-  brokenTable,
+  type ChangeableTable,
   expectNoRecoverTable,
-  expectWell,
-  type Meddler,
-  recoverMeddled,
-  setBackSoon,
-} from "./helpers/meddle.js";
+  expectRecovered,
+  recoverWithChange,
+  restartedTable,
+  setNormalSoon,
+} from "./helpers/concurrent-change.js";
 
 describe("load-follower", () => {
   test("is stale when another client loaded it as leader meanwhile (code 101)", async () => {
-    const table = await brokenTable();
-    const { outcome, result } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome, result } = await recoverWithChange(table, {
       before: "load-follower",
       tablet: "a",
       act: () => table.load("a", "leader"),
@@ -22,38 +22,38 @@ describe("load-follower", () => {
       result: "stale",
       detail: "another client loaded it as leader meanwhile",
     });
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("continues with a replica that another client loaded as follower", async () => {
-    const table = await brokenTable();
-    const { outcome, result } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome, result } = await recoverWithChange(table, {
       before: "load-follower",
       tablet: "a",
       act: () => table.load("a", "follower"),
     });
     expect(outcome).toMatchObject({ result: "done" });
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("does not load a removed replica", async () => {
-    const table = await brokenTable();
-    const { outcome, result } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome, result } = await recoverWithChange(table, {
       before: "load-follower",
       tablet: "c",
       act: () => table.forget("b"),
     });
     expect(outcome.result).toBe("done");
     expect(table.replica("b")).toBeUndefined();
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 });
 
 describe("promote", () => {
   test("is stale when another replica runs as leader; that one is demoted first", async () => {
-    const table = await brokenTable();
+    const table = await restartedTable();
     let leading: string[] = [];
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "promote",
       act() {
         table.unload("b");
@@ -65,12 +65,12 @@ describe("promote", () => {
     });
     expect(outcome).toEqual({ result: "stale", detail: "b:9527 runs as leader now" });
     expect(leading).toEqual(["b"]);
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("is stale when its offset is no longer what it was chosen for; the longest log leads", async () => {
-    const table = await brokenTable();
-    const { outcome, result } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome, result } = await recoverWithChange(table, {
       before: "promote",
       act() {
         table.unload("c");
@@ -80,13 +80,19 @@ describe("promote", () => {
     });
     expect(outcome).toEqual({ result: "stale", detail: "it is at offset 23, no longer 30" });
     expect(table.flags("c")).toBe("follower,alive");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("is stale when it is not loaded any more, or a leadership began", async () => {
-    for (const act of [(of: Meddler) => of.unload("c"), (of: Meddler) => of.beginTerm(7n)]) {
-      const table = await brokenTable();
-      const { outcome } = await recoverMeddled(table, { before: "promote", act: () => act(table) });
+    for (const act of [
+      (of: ChangeableTable) => of.unload("c"),
+      (of: ChangeableTable) => of.beginTerm(7n),
+    ]) {
+      const table = await restartedTable();
+      const { outcome } = await recoverWithChange(table, {
+        before: "promote",
+        act: () => act(table),
+      });
       expect(outcome.result).toBe("stale");
       expect(table.virtual.model.healthy()).toEqual([]);
       expect(table.replica("c")?.term).toBe(table.newestTerm());
@@ -94,8 +100,8 @@ describe("promote", () => {
   });
 
   test("of a replica that leads by now is done already", async () => {
-    const table = await brokenTable();
-    const { outcome, result } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome, result } = await recoverWithChange(table, {
       before: "promote",
       act() {
         table.unload("c");
@@ -103,13 +109,13 @@ describe("promote", () => {
       },
     });
     expect(outcome.result).toBe("already-done");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 });
 
 /** The leader's disk lost rows, so that another replica is to lead. */
-async function leaderLostRows(): Promise<Meddler> {
-  const table = await brokenTable();
+async function leaderLostRows(): Promise<ChangeableTable> {
+  const table = await restartedTable();
   table.cut("c", 10);
   return table;
 }
@@ -118,7 +124,7 @@ describe("set-flags", () => {
   test("is stale when the new leader does not run as leader: the record keeps the old one", async () => {
     const table = await leaderLostRows();
     let flags = "";
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "set-flags",
       act: () => table.unload("a"),
       after: () => {
@@ -127,13 +133,13 @@ describe("set-flags", () => {
     });
     expect(outcome).toEqual({ result: "stale", detail: "it does not run as leader now" });
     expect(flags).toBe("leader,alive follower,alive");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("keeps a mark that another client made meanwhile", async () => {
     const table = await leaderLostRows();
     let flags = "";
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "set-flags",
       act: () => table.flag("b", { alive: false }),
       after: () => {
@@ -142,13 +148,13 @@ describe("set-flags", () => {
     });
     expect(outcome).toEqual({ result: "stale", detail: "b:9527 was marked by another client" });
     expect(flags).toBe("follower,dead");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("is stale when another replica leads, and does not change the record", async () => {
     const table = await leaderLostRows();
     let flags = "";
-    const { outcome } = await recoverMeddled(table, {
+    const { outcome } = await recoverWithChange(table, {
       before: "set-flags",
       act() {
         table.unload("b");
@@ -167,7 +173,7 @@ describe("set-flags", () => {
 
   test("is done already if the record has the flags", async () => {
     const table = await leaderLostRows();
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "set-flags",
       act() {
         table.flag("c", { leader: false, alive: false });
@@ -175,7 +181,7 @@ describe("set-flags", () => {
       },
     });
     expect(outcome.result).toBe("already-done");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 });
 
@@ -185,7 +191,7 @@ describe("demote", () => {
     table.load("c", "leader");
     table.flag("c", { alive: false });
     let role: string | undefined;
-    const { outcome } = await recoverMeddled(table, {
+    const { outcome } = await recoverWithChange(table, {
       before: "demote",
       tablet: "c",
       act: () => table.flag("c", { alive: true }),
@@ -203,7 +209,7 @@ describe("demote", () => {
       const table = await leaderLostRows();
       table.load("c", "leader");
       table.flag("c", { alive: false });
-      const { outcome, result } = await recoverMeddled(table, {
+      const { outcome, result } = await recoverWithChange(table, {
         before: "demote",
         act() {
           table.unload("c");
@@ -211,15 +217,15 @@ describe("demote", () => {
         },
       });
       expect(outcome.result).toBe(left);
-      expectWell(table, result);
+      expectRecovered(table, result);
     }
   });
 });
 
 describe("change-leader", () => {
   /** The leader's tablet is away, and a shall lead under --accept_data_loss. */
-  async function leaderAway(): Promise<Meddler> {
-    const table = await brokenTable();
+  async function leaderAway(): Promise<ChangeableTable> {
+    const table = await restartedTable();
     table.virtual.model.kill(at("c"));
     await table.virtual.pass(20_000);
     return table;
@@ -229,7 +235,7 @@ describe("change-leader", () => {
   test("is stale when the candidate is not at the offset on which it was decided", async () => {
     const table = await leaderAway();
     let term = 0n;
-    const { outcome } = await recoverMeddled(table, {
+    const { outcome } = await recoverWithChange(table, {
       before: "change-leader",
       act() {
         table.unload("a");
@@ -248,22 +254,22 @@ describe("change-leader", () => {
   test.each([
     [
       "follower a:9527 is marked alive, but it is not loaded and serving there",
-      (table: Meddler) => table.unload("a"),
+      (table: ChangeableTable) => table.unload("a"),
     ],
     [
       "no follower is marked alive, so none can lead (code 310)",
-      (table: Meddler) => table.flag("a", { alive: false }),
+      (table: ChangeableTable) => table.flag("a", { alive: false }),
     ],
     [
       "term 5 began since it was planned for term 1",
-      (table: Meddler) => {
+      (table: ChangeableTable) => {
         table.beginTerm(5n);
       },
     ],
   ])("is stale when %s", async (detail, act) => {
     const table = await leaderAway();
     let term = 0n;
-    const { outcome } = await recoverMeddled(table, {
+    const { outcome } = await recoverWithChange(table, {
       before: "change-leader",
       act: () => act(table),
       after: () => {
@@ -278,8 +284,8 @@ describe("change-leader", () => {
 
 describe("mark-alive", () => {
   /** c is marked dead, so that it has to be marked alive once it leads. */
-  async function leaderDead(): Promise<Meddler> {
-    const table = await brokenTable();
+  async function leaderDead(): Promise<ChangeableTable> {
+    const table = await restartedTable();
     table.flag("c", { alive: false });
     return table;
   }
@@ -287,13 +293,13 @@ describe("mark-alive", () => {
   test("is stale while the replica loads, and clients are not sent there", async () => {
     const table = await leaderDead();
     let flags = "";
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "mark-alive",
       tablet: "c",
       act() {
         const replica = table.replica("c");
         if (replica !== undefined) replica.state = TableState.kTableLoading;
-        setBackSoon(table, "c");
+        setNormalSoon(table, "c");
       },
       after: () => {
         flags = table.flags("c");
@@ -301,13 +307,13 @@ describe("mark-alive", () => {
     });
     expect(outcome).toMatchObject({ result: "stale", detail: expect.stringContaining("loading") });
     expect(flags).toBe("leader,dead");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("is stale when it runs in another role", async () => {
     const table = await leaderDead();
     let flags = "";
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "mark-alive",
       tablet: "c",
       act() {
@@ -320,77 +326,77 @@ describe("mark-alive", () => {
     });
     expect(outcome).toMatchObject({ result: "stale", detail: expect.stringContaining("follower") });
     expect(flags).toBe("leader,dead");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("of a replica that makes a snapshot is done; of one that is alive it is done already", async () => {
     for (const what of ["making a snapshot", "alive"]) {
       const table = await leaderDead();
-      const { outcome, result } = await recoverMeddled(table, {
+      const { outcome, result } = await recoverWithChange(table, {
         before: "mark-alive",
         tablet: "c",
         act() {
           const replica = table.replica("c");
           if (what === "alive") table.flag("c", { alive: true });
           else if (replica !== undefined) replica.state = TableState.kMakingSnapshot;
-          setBackSoon(table, "c");
+          setNormalSoon(table, "c");
         },
       });
       expect(outcome.result).toBe(what === "alive" ? "already-done" : "done");
       await table.virtual.pass(2_000);
-      expectWell(table, result);
+      expectRecovered(table, result);
     }
   });
 });
 
 describe("replicate", () => {
   /** A cluster in which b is not in the follower list of its leader. */
-  async function disconnectedFollower(): Promise<Meddler> {
-    const table = await brokenTable();
+  async function disconnectedFollower(): Promise<ChangeableTable> {
+    const table = await restartedTable();
     await table.virtual.recover();
     table.unload("b");
     return table;
   }
 
   test.each([
-    ["it is not loaded any more", (table: Meddler) => table.unload("b")],
+    ["it is not loaded any more", (table: ChangeableTable) => table.unload("b")],
     [
       "its tablet runs it as leader",
-      (table: Meddler) => {
+      (table: ChangeableTable) => {
         table.unload("b");
         table.load("b", "leader");
       },
     ],
     [
       "c:9527 is not flagged leader any more",
-      (table: Meddler) => {
+      (table: ChangeableTable) => {
         table.flag("c", { leader: false });
         table.flag("a", { leader: true });
       },
     ],
     [
       "its leader does not answer as leader",
-      (table: Meddler) => {
+      (table: ChangeableTable) => {
         table.unload("c");
         table.load("c", "follower");
       },
     ],
   ])("is stale when %s; no log is moved away", async (detail, act) => {
     const table = await disconnectedFollower();
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "replicate",
       tablet: "b",
       act: () => act(table),
     });
     expect(outcome).toMatchObject({ result: "stale", detail: expect.stringContaining(detail) });
     expectNoRecoverTable(table);
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("is stale when the follower is ahead of its leader: its entries are not overwritten", async () => {
     const table = await disconnectedFollower();
     let fed: boolean | undefined;
-    const { outcome } = await recoverMeddled(table, {
+    const { outcome } = await recoverWithChange(table, {
       before: "replicate",
       tablet: "b",
       act() {
@@ -414,7 +420,7 @@ describe("replicate", () => {
 });
 
 test("a stale partition does not stop others, and is planned again a limited number of times", async () => {
-  const table = await brokenTable(3);
+  const table = await restartedTable(3);
   let acts = 0;
   const act = () => {
     acts += 1;

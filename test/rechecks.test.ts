@@ -1,33 +1,33 @@
 import { describe, expect, test } from "vitest";
 import { TableState } from "../src/gen/openmldb/api_pb.js";
 import {
-  brokenTable,
+  type ChangeableTable,
   expectNoRecoverTable,
-  expectWell,
-  type Meddler,
-  recoverMeddled,
-  setBackSoon,
-} from "./helpers/meddle.js";
+  expectRecovered,
+  recoverWithChange,
+  restartedTable,
+  setNormalSoon,
+} from "./helpers/concurrent-change.js";
 
 const DOCUMENTED = { method: "documented" } as const;
 
 describe("mark-dead", () => {
   test("of a replica that is marked dead by now is done already", async () => {
-    const table = await brokenTable();
-    const { outcome, result } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome, result } = await recoverWithChange(table, {
       before: "mark-dead",
       tablet: "a",
       act: () => table.flag("a", { alive: false }),
       options: DOCUMENTED,
     });
     expect(outcome.result).toBe("already-done");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("of a leader that serves by now does not take the partition's leader away", async () => {
-    const table = await brokenTable();
+    const table = await restartedTable();
     let served: number | undefined;
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "mark-dead",
       tablet: "c",
       act: () => table.load("c", "leader"),
@@ -38,25 +38,25 @@ describe("mark-dead", () => {
     });
     expect(outcome).toEqual({ result: "stale", detail: "it leads the partition now" });
     expect(served).toBe(30);
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("of a replica that is gone is stale", async () => {
-    const table = await brokenTable();
-    const { outcome, result } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome, result } = await recoverWithChange(table, {
       before: "mark-dead",
       tablet: "b",
       act: () => table.forget("b"),
       options: DOCUMENTED,
     });
     expect(outcome).toEqual({ result: "stale", detail: "the replica is gone" });
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("of a whole table skips the partition that came back meanwhile", async () => {
-    const table = await brokenTable(3);
+    const table = await restartedTable(3);
     let flags = "";
-    const { result } = await recoverMeddled(table, {
+    const { result } = await recoverWithChange(table, {
       before: "mark-dead",
       tablet: "c",
       act: () => table.load("c", "leader"),
@@ -73,8 +73,8 @@ describe("mark-dead", () => {
 
 describe("load-leader", () => {
   test("is stale when a newer leadership has begun; the new one is loaded with its term", async () => {
-    const table = await brokenTable();
-    const { outcome } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome } = await recoverWithChange(table, {
       before: "load-leader",
       act: () => table.beginTerm(9n),
       options: DOCUMENTED,
@@ -84,9 +84,9 @@ describe("load-leader", () => {
   });
 
   test("is stale when another replica leads: there is never a second one", async () => {
-    const table = await brokenTable();
+    const table = await restartedTable();
     let loaded: unknown = "not looked";
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "load-leader",
       act() {
         table.load("a", "leader");
@@ -104,12 +104,12 @@ describe("load-leader", () => {
     });
     expect(loaded).toBeUndefined();
     expect(table.flags("a")).toBe("leader,alive");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("is stale when the replica is gone", async () => {
-    const table = await brokenTable();
-    const { outcome } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome } = await recoverWithChange(table, {
       before: "load-leader",
       act: () => table.forget("c"),
       options: DOCUMENTED,
@@ -120,21 +120,21 @@ describe("load-leader", () => {
 
   test("finds it loaded: as leader it is done already, as follower it gets the role", async () => {
     for (const role of ["leader", "follower"] as const) {
-      const table = await brokenTable();
-      const { outcome, result } = await recoverMeddled(table, {
+      const table = await restartedTable();
+      const { outcome, result } = await recoverWithChange(table, {
         before: "load-leader",
         act: () => table.load("c", role),
         options: DOCUMENTED,
       });
       expect(outcome.result).toBe(role === "leader" ? "already-done" : "done");
       expect(table.flags("c")).toBe("leader,alive");
-      expectWell(table, result);
+      expectRecovered(table, result);
     }
   });
 
   test("does not lead with an offset below the known one, whichever client loaded it", async () => {
-    const table = await brokenTable();
-    const { outcome, result } = await recoverMeddled(table, {
+    const table = await restartedTable();
+    const { outcome, result } = await recoverWithChange(table, {
       before: "load-leader",
       act() {
         table.cut("c", 10);
@@ -151,25 +151,25 @@ describe("load-leader", () => {
 });
 
 describe("change-role", () => {
-  async function leaderAsFollower(): Promise<Meddler> {
-    const table = await brokenTable();
+  async function leaderAsFollower(): Promise<ChangeableTable> {
+    const table = await restartedTable();
     table.load("c", "follower");
     return table;
   }
 
   test.each([
-    ["it is not loaded any more", (table: Meddler) => table.unload("c")],
+    ["it is not loaded any more", (table: ChangeableTable) => table.unload("c")],
     [
       "it does not serve: its tablet says loading",
-      (table: Meddler) => {
+      (table: ChangeableTable) => {
         const replica = table.replica("c");
         if (replica !== undefined) replica.state = TableState.kTableLoading;
-        setBackSoon(table, "c");
+        setNormalSoon(table, "c");
       },
     ],
     [
       "a:9527 leads the partition now",
-      (table: Meddler) => {
+      (table: ChangeableTable) => {
         table.load("a", "leader");
         table.flag("c", { leader: false, alive: false });
         table.flag("a", { leader: true, alive: true });
@@ -178,7 +178,7 @@ describe("change-role", () => {
   ])("is stale when %s", async (detail, act) => {
     const table = await leaderAsFollower();
     let role: string | undefined;
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "change-role",
       act: () => act(table),
       after: () => {
@@ -188,12 +188,12 @@ describe("change-role", () => {
     });
     expect(outcome).toEqual({ result: "stale", detail });
     expect(role).not.toBe("leader");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 
   test("is stale when it holds less than the lower bound; it does not lead", async () => {
     const table = await leaderAsFollower();
-    const { outcome } = await recoverMeddled(table, {
+    const { outcome } = await recoverWithChange(table, {
       before: "change-role",
       act() {
         table.unload("c");
@@ -210,7 +210,7 @@ describe("change-role", () => {
 
   test("of a replica that leads by now is done already", async () => {
     const table = await leaderAsFollower();
-    const { outcome, result } = await recoverMeddled(table, {
+    const { outcome, result } = await recoverWithChange(table, {
       before: "change-role",
       act() {
         table.unload("c");
@@ -219,6 +219,6 @@ describe("change-role", () => {
       options: DOCUMENTED,
     });
     expect(outcome.result).toBe("already-done");
-    expectWell(table, result);
+    expectRecovered(table, result);
   });
 });

@@ -83,7 +83,7 @@ async function recover(
   return { asked, tookMs: clock.now() - began, result };
 }
 
-function expectWell({ model }: VirtualCluster): void {
+function expectHealthy({ model }: VirtualCluster): void {
   expect(model.healthy()).toEqual([]);
   for (const rows of model.rows()) expect(rows).toMatchObject({ served: 20, lost: 0 });
 }
@@ -133,7 +133,7 @@ describe("followers of whole tablets", () => {
     const ran = await recover(virtual);
     expect(together(ran)).toEqual(TABLETS);
     expect(alone(ran)).toEqual([]);
-    expectWell(virtual);
+    expectHealthy(virtual);
     // A nameserver with fewer queues refuses the 8 with 307; the same without RecoverEndpoint.
     const other = await brokenCluster(
       { tables: 6, partitions: 8, singles: 1 },
@@ -142,7 +142,7 @@ describe("followers of whole tablets", () => {
     const refused = await recover(other);
     expect(together(refused)).toEqual(TABLETS);
     expect(alone(refused)).toHaveLength(96);
-    expectWell(other);
+    expectHealthy(other);
     expect(ran.tookMs / refused.tookMs).toBeLessThan(0.4);
   });
 
@@ -155,7 +155,7 @@ describe("followers of whole tablets", () => {
     const ran = await recover(virtual, {}, { method: "direct" });
     expect(together(ran)).toEqual(["a:9527"]);
     expect(alone(ran)).toEqual([]);
-    expectWell(virtual);
+    expectHealthy(virtual);
   });
 
   test("whose ops fail are recovered with RecoverTable", async () => {
@@ -165,7 +165,7 @@ describe("followers of whole tablets", () => {
     expect(together(ran)).toEqual(TABLETS);
     expect(alone(ran)).toHaveLength(3);
     expect(ran.result).toMatchObject({ report: { partitions: { length: 16 } } });
-    expectWell(virtual);
+    expectHealthy(virtual);
   });
 
   test("are not requested again if the answer was lost", async () => {
@@ -178,7 +178,7 @@ describe("followers of whole tablets", () => {
     });
     expect(together(ran)).toEqual(TABLETS);
     expect(alone(ran)).toEqual([]);
-    expectWell(virtual);
+    expectHealthy(virtual);
   });
 
   test("never have two ops of one partition, and one tablet is recovered at a time", async () => {
@@ -194,7 +194,7 @@ describe("followers of whole tablets", () => {
         return virtual.cluster.recoverEndpoint(...args);
       },
     });
-    expectWell(virtual);
+    expectHealthy(virtual);
   });
 });
 
@@ -221,7 +221,7 @@ describe("RecoverEndpoint is not requested", () => {
     expect(together(ran)).toEqual([]);
     expect(alone(ran)).toHaveLength(24);
     expect(most).toBeLessThanOrEqual(4);
-    expectWell(virtual);
+    expectHealthy(virtual);
   });
 
   test("if it would recover a follower of a table that was not selected", async () => {
@@ -264,7 +264,7 @@ describe("RecoverEndpoint is not requested", () => {
       const act = () => flag(again, follower.endpoint, "t0", true);
       const ran = await recover(again, atObservation(again, nth, act));
       expect(together(ran)).toEqual(TABLETS.filter((one) => one !== follower.endpoint));
-      expectWell(again);
+      expectHealthy(again);
     }
   });
 
@@ -281,7 +281,7 @@ describe("RecoverEndpoint is not requested", () => {
     };
     const ran = await recover(virtual, atObservation(virtual, 3, act));
     expect(together(ran)).not.toContain(foreign);
-    expectWell(virtual);
+    expectHealthy(virtual);
   });
 });
 
@@ -309,7 +309,7 @@ test.each([500, 1_500, 30_000])(
     expect(ran.asked).toHaveLength(asked);
     await virtual.pass(300_000);
     await recover(virtual);
-    expectWell(virtual);
+    expectHealthy(virtual);
   },
 );
 
@@ -348,7 +348,7 @@ test.each([
     });
     expect(together(ran)).toHaveLength(asked.length);
     expect(model.leader?.autoFailover).toBe(true);
-    if (keepsOff) expectWell(virtual);
+    if (keepsOff) expectHealthy(virtual);
     else expect(ran.result).toMatchObject({ error: { code: "auto-failover-on" } });
     expect(alone(ran)).toEqual([]);
   },

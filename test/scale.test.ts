@@ -6,7 +6,7 @@ import { scaleOutOperation } from "../src/operations/scaleout.js";
 import { print } from "./helpers/printing.js";
 import {
   A,
-  mortal,
+  killable,
   replicasOn,
   rowsOf,
   type Shape,
@@ -333,13 +333,13 @@ describe("a run that is killed at any change is completed by the next one", () =
   test.each(cases)("$name", async ({ operation, shape }) => {
     const start = () => scaledCluster({ ...shape, rows: 40, autoFailover: false });
     const whole = await start();
-    const life = mortal(whole.cluster, Number.POSITIVE_INFINITY);
+    const life = killable(whole.cluster, Number.POSITIVE_INFINITY);
     await scale(whole, operation(), life);
     expect(life.passed()).toBeGreaterThan(8);
     for (let at = 0; at < life.passed(); at += 1) {
       const virtual = await start();
       expect(
-        await scale(virtual, operation(), mortal(virtual.cluster, at)),
+        await scale(virtual, operation(), killable(virtual.cluster, at)),
         `${at}`,
       ).toBeUndefined();
       const report = await scale(virtual, operation());

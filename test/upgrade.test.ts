@@ -7,9 +7,9 @@ import type { StatLine, StatStore } from "../src/operations/statfile.js";
 import { print } from "./helpers/printing.js";
 import {
   A,
+  killable,
   ledBy,
   memoryStore,
-  mortal,
   rowsOf,
   scale,
   scaledCluster,
@@ -142,7 +142,7 @@ describe("pre-upgrade", () => {
       autoFailover: false,
     });
     const store = memoryStore();
-    const life = mortal(virtual.cluster, 0);
+    const life = killable(virtual.cluster, 0);
     await scale(virtual, pre(store), life);
     expect(virtual.model.healthy()).toEqual([]);
     expect(store.lines()?.length).toBeGreaterThan(0);
@@ -283,7 +283,7 @@ describe("a run that is killed at any change is completed by the next one", () =
     const counts = replicaCounts(whole);
     const store = memoryStore();
     const lives = [pre(store), post(store)].map(
-      (operation) => [operation, mortal(whole.cluster, Number.POSITIVE_INFINITY)] as const,
+      (operation) => [operation, killable(whole.cluster, Number.POSITIVE_INFINITY)] as const,
     );
     for (const [operation, life] of lives) await scale(whole, operation, life);
     const most = Math.max(...lives.map(([, life]) => life.passed()));
@@ -291,10 +291,10 @@ describe("a run that is killed at any change is completed by the next one", () =
     for (let at = 0; at < most; at += 1) {
       const virtual = await start();
       const kept = memoryStore();
-      await scale(virtual, pre(kept), mortal(virtual.cluster, at));
+      await scale(virtual, pre(kept), killable(virtual.cluster, at));
       expect((await scale(virtual, pre(kept)))?.complaints, `pre-upgrade ${at}`).toEqual([]);
       expect(ledBy(virtual, A), `pre-upgrade ${at}`).toBe(0);
-      await scale(virtual, post(kept), mortal(virtual.cluster, at));
+      await scale(virtual, post(kept), killable(virtual.cluster, at));
       if (kept.lines() !== undefined) {
         expect((await scale(virtual, post(kept)))?.complaints, `post-upgrade ${at}`).toEqual([]);
       }

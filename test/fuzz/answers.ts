@@ -42,7 +42,7 @@ const METHODS = new Map(
 );
 
 /**
- * The answer to a call, as bytes: that of a cluster with one table, of which fields are replaced.
+ * The encoded answer of a cluster with one table, some of whose fields are replaced.
  *
  * @param replaced Probability for each field to be replaced or left out.
  */

@@ -10,7 +10,7 @@ export type TcpFault = (typeof TCP_FAULTS)[number];
 
 /** A forwarder that damages the bytes it carries until it is stopped. */
 export interface FaultyProxy extends TcpServer {
-  /** From now on it carries everything as it is; connections that stall are cut. */
+  /** Stops all faults; stalled connections are cut. */
   mend(): void;
 }
 
@@ -18,13 +18,13 @@ export interface FaultyProxy extends TcpServer {
 export interface FaultyOptions {
   readonly random: Random;
   readonly faults: readonly TcpFault[];
-  /** Probability for each chunk that something happens to it. */
+  /** The probability of a fault for each chunk. */
   readonly rate: number;
 }
 
 /**
- * Starts a proxy before a port of 127.0.0.1. Bits are flipped in answers only: a flipped request could do
- * harm that no caller can prevent.
+ * Starts a proxy in front of a port of 127.0.0.1. It flips bits in answers only: a flipped request could make any change, which
+ * the tool cannot prevent.
  */
 export async function startFaultyProxy(
   target: number,
@@ -45,7 +45,7 @@ export async function startFaultyProxy(
       socket.on("close", end);
     }
     const forward = (from: Socket, to: Socket, isAnswer: boolean) => {
-      // Bytes stay in order, also behind those that are delayed.
+      // Bytes stay in order, also after delayed ones.
       let turn = Promise.resolve();
       from.on("data", (bytes) => {
         turn = turn.then(() => carry(bytes, to, isAnswer));

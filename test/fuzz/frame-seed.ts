@@ -21,9 +21,9 @@ export interface FrameSeedResult {
 }
 
 const ROOT = "/openmldb";
-/** Longer lines are no use to anybody. */
+/** The limit of a message: longer ones are not readable. */
 const LINE_MAX = 2_000;
-/** No call takes longer, whatever its peer does: leader timeout, one deadline, and a busy machine. */
+/** The limit of a call, whatever its peer does: leader timeout, one deadline, and a margin for a busy machine. */
 const CALL_MAX_MS = 15_000;
 
 /**

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { deflateSync, gzipSync } from "node:zlib";
 import type { Random } from "../../src/sandbox/model/random.js";
 
-/** A gRPC server whose frames may be anything. */
+/** A gRPC server that can send arbitrary frames. */
 export interface HostileServer {
   /** `127.0.0.1:port`. */
   readonly address: string;
@@ -69,7 +69,7 @@ export async function startHostileServer(
         if (random.chance(brokenRate)) breakAnswer(stream, message, random);
         else answer(stream, { body: frame(message), trailers: { "grpc-status": "0" } });
       } catch {
-        // The server side refuses some of these: then the call gets no answer.
+        // The HTTP/2 library refuses some of these frames. The call then gets no answer.
         if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       }
     });
@@ -174,7 +174,7 @@ function breakAnswer(stream: ServerHttp2Stream, message: Buffer, random: Random)
       if (random.chance(0.5)) answer(stream, { body: frame(message), trailers: OK });
       return;
     case 8:
-      // Not in the middle of reading: Node 20 corrupts its memory when a server does that.
+      // Not during a read: Node 20 corrupts its memory if a server does that.
       setImmediate(() => session?.destroy());
       return;
     default: {

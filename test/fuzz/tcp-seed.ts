@@ -19,9 +19,9 @@ export interface TcpSeedResult {
   readonly said: string;
 }
 
-/** A run that takes longer has no bound. */
+/** A run that takes longer counts as unbounded. */
 const KILL_MS = 90_000;
-/** A cluster may need a second run: one that was cut off leaves ops behind that it must wait for. */
+/** A second run can be necessary: a run that was cut off leaves ops that the next one waits for. */
 const CLEAN_RUNS_MAX = 2;
 
 interface Ended {
@@ -61,7 +61,7 @@ export async function playTcpSeed(seed: number): Promise<TcpSeedResult> {
         "--wait_lock=30s",
       ]);
       exitCodes.push(clean.code);
-      // A flipped bit can be an offset that a replica never had: that is for the operator to decide.
+      // A flipped bit can show an offset that a replica never had, which is left for a decision.
       if (clean.code === 3 && clean.stderr.includes(": left alone: entries up to")) break;
       if (clean.code !== 0 && runs + 1 === CLEAN_RUNS_MAX) {
         violations.push(`a clean run ends with ${clean.code}: ${lastLines(clean.stderr)}`);
@@ -79,7 +79,7 @@ export async function playTcpSeed(seed: number): Promise<TcpSeedResult> {
   }
 }
 
-/** Short limits, so that faults are met by retries and not by waiting. */
+/** Short limits, so that faults lead to retries and not to long waits. */
 const QUICK = [
   "--rpc_timeout=2s",
   "--zk_timeout=5s",
@@ -89,7 +89,7 @@ const QUICK = [
   "--stall_timeout=10s",
 ];
 
-/** Proxies before everything; the tool finds those of nameservers and tablets under `map/names`. */
+/** Starts a proxy in front of every server; the tool finds those of nameservers and tablets under `map/names`. */
 async function setProxies(
   sandbox: Sandbox,
   random: Random,
@@ -118,7 +118,7 @@ async function setProxies(
 
 function firstViolations({ code, stderr }: Ended, sandbox: Sandbox): string[] {
   const found: string[] = [];
-  // The exit codes 2 and 6 would blame the operator for a fault of the network.
+  // The exit codes 2 and 6 would report a network fault as an error of the operator.
   if (![0, 3, 4, 5, 7, 9, 10].includes(code)) {
     found.push(`exit code ${code}: ${lastLines(stderr)}`);
   }

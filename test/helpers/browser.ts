@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { findChromium } from "../../scripts/chromium-path.js";
 
-/** Nothing of the browser's own may reach out or ask. */
+/** Switches off the browser's own requests and dialogs. */
 const ARGUMENTS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -21,7 +21,7 @@ export interface TestBrowser {
   /**
    * Opens HTML as a file, as users do.
    *
-   * @param errors Gets what the page complains about: errors on its console, requests it makes.
+   * @param errors Receives the errors on the page's console and the requests that it makes.
    */
   open(html: string, errors: string[]): Promise<Page>;
   close(): Promise<void>;

@@ -14,7 +14,7 @@ export type Reply =
   | "reset"
   | "drop";
 
-/** One request as it came. */
+/** One received request. */
 export interface Seen {
   /** Such as `/openmldb.nameserver.NameServer/ShowTable`. */
   readonly path: string;
@@ -34,9 +34,8 @@ export interface BrpcLike {
 }
 
 /**
- * A gRPC server with brpc's manners (see the protocol's notes on gRPC): an answer goes out only if
- * its whole body fits what is left of the connection's and the stream's window, else the stream is
- * reset with FLOW_CONTROL_ERROR; a connection whose first request lacks the right `authorization`
+ * A gRPC server with brpc's behaviour (proto/README.md): an answer is sent only if its whole body fits the remaining window of
+ * the connection and of the stream, otherwise the stream is reset with FLOW_CONTROL_ERROR; a connection whose first request lacks the right `authorization`
  * is dropped.
  *
  * @param options `port` 0 or absent: any. `authorization` undefined: any value passes, none does not.

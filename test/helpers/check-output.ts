@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type Described, SCHEMAS } from "../schemas/all.js";
 
-/** Commands whose results share a schema with another's. */
+/** Commands whose results have the schema of another command. */
 const SAME_AS: Readonly<Record<string, string>> = { recovertable: "recoverdata" };
 
 /** Commands that carry out a plan of actions. */
@@ -23,7 +23,7 @@ const OPERATIONS = [
   "updatetablealive",
 ];
 
-/** The kind of a document that a command printed; undefined if it is none that has a schema. */
+/** The kind of a document that a command printed; undefined if it has no schema. */
 export function kindOf(command: string | undefined, document: object): string | undefined {
   if ("error" in document && !("actions" in document)) return "error";
   if ("plan" in document) return "dry-run";

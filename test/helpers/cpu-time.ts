@@ -1,5 +1,5 @@
 /**
- * Measures what this process computes from now on: other programs on the machine do not count.
+ * Measures the processor time of this process from now on. It does not include other programs on the machine.
  *
  * @returns Milliseconds of processor time since the call, user and system.
  */

@@ -26,21 +26,21 @@ const RAW = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the colours of this tool are the subject.
 const OWN_COLOR = /\x1b\[(?:0|2|31|32|33)m/g;
 
-/** Where text has a character that a terminal must not get, with what is around it; undefined if nowhere. */
+/** The first character of a text that must not reach a terminal, with its surroundings; undefined if there is none. */
 export function rawIn(text: string): string | undefined {
   const plain = text.replaceAll(OWN_COLOR, "");
   const at = plain.search(RAW);
   return at < 0 ? undefined : JSON.stringify(plain.slice(Math.max(0, at - 80), at + 40));
 }
 
-/** A text of the cluster made hostile; the same text becomes the same, so that names stay names. */
+/** A text of the cluster with a hostile part. Equal texts stay equal, so that names still match. */
 export function hostile(text: string): string {
   if (text === "" || text.endsWith(INVISIBLE) || text.endsWith("`")) return text;
   return text + (/^(tablet|nameserver)-\d+$/.test(text) ? HOSTILE_NAME : HOSTILE);
 }
 
-/** Takes {@link hostile} back. */
-function honest(text: string): string {
+/** Removes the part that {@link hostile} added. */
+function withoutHostile(text: string): string {
   return text.replaceAll(HOSTILE, "").replaceAll(HOSTILE_NAME, "");
 }
 
@@ -48,8 +48,8 @@ function honest(text: string): string {
 export type Rewrite = (text: string, field: string) => string;
 
 /**
- * Rewrites every text of a message, in place; found by its descriptor. A field that is not set counts as
- * an empty text, and is set if something is made of it.
+ * Rewrites every text field of a message in place. A field that is not set counts as an empty text, and is set if the rewritten
+ * text is not empty.
  */
 function rewriteTexts(message: Message, desc: DescMessage, rewrite: Rewrite): void {
   const fields = message as unknown as Record<string, unknown>;
@@ -73,7 +73,7 @@ function isText(field: DescField): boolean {
   return "scalar" in field && field.scalar === ScalarType.STRING;
 }
 
-/** Fields of every answer that hold text, by name, found by the descriptors. */
+/** The names of all text fields of the answers, by their descriptors. */
 export function textFields(answers: readonly DescMessage[]): string[] {
   const found = new Set<string>();
   const walk = (desc: DescMessage, above: readonly string[]): void => {
@@ -91,8 +91,8 @@ export function textFields(answers: readonly DescMessage[]): string[] {
 const REFUSED = 307;
 
 /**
- * A transport whose answers are rewritten, and whose requests are honest. An answer whose `msg` became
- * another one is a refusal: no other is shown.
+ * A transport whose answers are rewritten, and whose requests are unchanged. An answer whose `msg` was
+ * rewritten becomes a refusal, since the tool shows `msg` of refusals only.
  */
 export function hostileTransport(inner: Transport, rewrite: Rewrite): Transport {
   return {
@@ -113,9 +113,9 @@ export function hostileTransport(inner: Transport, rewrite: Rewrite): Transport 
   };
 }
 
-/** A request as the servers know it: lists, objects and texts are copied without what was added. */
+/** A copy of a request without the hostile parts in its lists, objects and texts. */
 function plainRequest<T>(value: T): T {
-  if (typeof value === "string") return honest(value) as T;
+  if (typeof value === "string") return withoutHostile(value) as T;
   if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
   if (Array.isArray(value)) return value.map(plainRequest) as T;
   return Object.fromEntries(
@@ -137,7 +137,8 @@ export function hostileZooKeeper<Z extends ZooKeeper>(inner: Z, rewrite: Rewrite
   };
   return {
     ...inner,
-    getChildren: async (path: string) => renamed(await inner.getChildren(honest(path)), path),
-    getData: async (path: string) => readAs(await inner.getData(honest(path)), path),
+    getChildren: async (path: string) =>
+      renamed(await inner.getChildren(withoutHostile(path)), path),
+    getData: async (path: string) => readAs(await inner.getData(withoutHostile(path)), path),
   };
 }

@@ -27,7 +27,7 @@ export interface Fault {
   /** The cluster to begin with; {@link wellCluster} if left out. */
   readonly cluster?: () => Promise<VirtualCluster>;
   readonly seed?: (virtual: VirtualCluster) => Promise<void> | void;
-  /** Replaces answers of the cluster, for faults that the model cannot have. */
+  /** Replaces answers of the cluster, for faults that the model cannot produce. */
   readonly answers?: (cluster: Cluster) => Partial<Cluster>;
   /** Replaces observed facts, for faults that no answer can contain. */
   readonly change?: (facts: InspectFacts) => InspectFacts;
@@ -35,7 +35,7 @@ export interface Fault {
   readonly sees: readonly string[];
 }
 
-/** Seeds a fault and observes. */
+/** Creates a cluster with a fault, and observes it. */
 export async function seeded(fault: Fault): Promise<InspectFacts> {
   const virtual = await (fault.cluster ?? wellCluster)();
   await fault.seed?.(virtual);

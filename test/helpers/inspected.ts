@@ -60,7 +60,7 @@ export function factsOf(
   );
 }
 
-/** Observes and judges a virtual cluster. */
+/** Observes a virtual cluster and inspects it. */
 export async function inspectionOf(
   virtual: VirtualCluster,
   choice: LookChoice = {},
@@ -68,8 +68,8 @@ export async function inspectionOf(
   return finish(inspectFacts(await factsOf(virtual, choice)));
 }
 
-/** The whole judgement in words that a test can name: one line a partition, one a finding. */
-export function judgement({ partitions, findings, isHealthy }: Inspection): string[] {
+/** The result of an inspection as text: one line for each unhealthy partition, and one for each finding. */
+export function summaryOf({ partitions, findings, isHealthy }: Inspection): string[] {
   return [
     isHealthy ? "healthy" : "NOT healthy",
     ...partitions.map(({ grade, id, problems }) => {

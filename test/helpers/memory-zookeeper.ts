@@ -1,8 +1,8 @@
 import type { ZooKeeper } from "../../src/cluster/zookeeper.js";
 
-/** A ZooKeeper of which tests can change every node at any time. */
+/** A ZooKeeper in memory, whose nodes tests can change at any time. */
 export interface MemoryZooKeeper extends ZooKeeper {
-  /** Data of each node by path; parents exist by themselves. */
+  /** The data of each node by path. Parents exist implicitly. */
   readonly nodes: Map<string, Buffer>;
 }
 

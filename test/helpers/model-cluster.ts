@@ -29,7 +29,7 @@ export interface ModelCluster {
   ): Promise<MessageShape<O>>;
   /** Calls the first nameserver. */
   ns: Call;
-  /** Lets time pass. */
+  /** Advances the clock. */
   pass(ms: number): Promise<void>;
   /** Endpoints of a partition of db1.t0: the one flagged leader first. */
   holders(pid?: number): [string, ...string[]];
@@ -107,7 +107,7 @@ export async function afterOutage(choice: ModelClusterOptions = {}): Promise<Mod
   return it;
 }
 
-/** Loads a replica of db1.t0 and lets it finish. */
+/** Loads a replica of db1.t0 and waits for the end of the load. */
 export async function load(
   { model, at, pass }: ModelCluster,
   name: string,
@@ -134,7 +134,7 @@ export async function load(
   return answer;
 }
 
-/** The documented way to a serving leader: not alive, loaded as leader, alive. */
+/** Makes a leader serve by the documented sequence: marked not alive, loaded as leader, marked alive. */
 export async function serveLeader(it: ModelCluster, pid = 0): Promise<string> {
   const [leader] = it.holders(pid);
   for (const endpoint of it.holders(pid)) await flag(it, endpoint, false, pid);

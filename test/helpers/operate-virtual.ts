@@ -23,7 +23,7 @@ export async function clusterWith(
   return virtual;
 }
 
-/** How each action ended. */
+/** The result of each action. */
 export function resultsOf(report: OperationReport): string[] {
   return report.results.map(
     ({ step, outcome }) => `${verbOf(step)} ${step.endpoint} ${outcome.result}`,
@@ -45,13 +45,13 @@ export async function withoutC(virtual: VirtualCluster): Promise<void> {
   await virtual.pass(15_000);
 }
 
-/** Restarts c, which comes back with everything on its disk and nothing loaded. */
+/** Restarts c, which then has its data on disk and nothing loaded. */
 export async function withC(virtual: VirtualCluster): Promise<void> {
   virtual.model.restart("tablet3");
   await virtual.pass(15_000);
 }
 
-/** c's last rows reach the nameserver's record, and no follower. */
+/** The leader c takes rows, whose offset the nameserver records and which no follower gets. */
 export async function loseTail(virtual: VirtualCluster, rows: number): Promise<void> {
   await disconnectFollower(virtual, A);
   await disconnectFollower(virtual, B);

@@ -8,7 +8,7 @@ import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
 import type { Limits } from "../../src/steps/step-context.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
-/** More virtual time than any operation of a test takes, milliseconds. */
+/** The limit of an operation in virtual time, milliseconds. */
 const HOURS = 3 * 3_600_000;
 
 /** Tablets a, b, c and d; db1.t0 with `partitions` of 30 rows and `replicas`, all healthy. */
@@ -24,9 +24,9 @@ export async function servingTable(
 }
 
 /**
- * Runs an operation to its end, as the engine of changing commands does.
+ * Runs an operation to its end, as the commands that change the cluster do.
  *
- * @param remembered What an earlier run left, by `replicaKey` of the partition.
+ * @param remembered The evidence that an earlier run stored, by `replicaKey` of the partition.
  */
 export function operateOn(
   virtual: VirtualCluster,
@@ -53,7 +53,7 @@ export function operateOn(
   );
 }
 
-/** How each action ended: `verb tablet result: detail`. */
+/** The result of each action: `verb tablet result: detail`. */
 export function resultsOf(report: OperationReport): string[] {
   return report.results.map(({ step, outcome }) => {
     const detail = "detail" in outcome && outcome.detail !== "" ? `: ${outcome.detail}` : "";

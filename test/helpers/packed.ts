@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const PACKABLE = [
   ...["LICENSE", "README.md", "package.json"],
   ...["assets", "bin", "dist", "docs", "examples", "proto", "schemas"],
-  // The folder itself is not linked: npm would take its packages for those of another project, and pack few of them.
+  // The folder itself is not linked: npm would treat its packages as those of another project, and pack few of them.
   "node_modules",
 ];
 
@@ -27,8 +27,7 @@ export interface Packed {
 }
 
 /**
- * Packs what is built, as `npm pack` does after its build. It does so in a copy: the README of the repository
- * stays as it is for tests that run at the same time.
+ * Packs the build as `npm pack` does, in a copy, since packing rewrites README.md, which other tests read at the same time.
  */
 export async function packForTest(): Promise<Packed> {
   const base = mkdtempSync(join(tmpdir(), "openmldb-ops-package-"));
@@ -36,7 +35,7 @@ export async function packForTest(): Promise<Packed> {
   mkdirSync(folder);
   mkdirSync(join(stage, "scripts"), { recursive: true });
   const run = promisify(execFile);
-  // Links are quicker than copies, and nothing writes into the files; another file system takes copies only.
+  // Hard links are faster than copies, and no file is written to. They are impossible across file systems.
   const copy = (from: readonly string[], to: string) =>
     run("cp", ["-al", ...from, to]).catch(() => run("cp", ["-a", ...from, to]));
   await copy(

@@ -7,9 +7,9 @@ import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
 /** The lock of the cluster. */
 export const LOCK = opsPath("/openmldb", "lock");
-/** The note about auto_failover. */
+/** The marker of auto_failover. */
 export const MARKER = opsPath("/openmldb", "auto_failover");
-/** More virtual time than anything takes, milliseconds. */
+/** The limit of a run in virtual time, milliseconds. */
 export const HOUR = 3_600_000;
 
 /** db1.t0 with two partitions of 30 rows; auto_failover on. */
@@ -32,7 +32,7 @@ export async function brokenCluster(loadMs = 100): Promise<VirtualCluster> {
   return virtual;
 }
 
-/** auto_failover as the leading nameserver has it. */
+/** The value of auto_failover at the leading nameserver. */
 export function isOn({ model }: VirtualCluster): boolean | undefined {
   return model.leader?.autoFailover;
 }
@@ -51,7 +51,7 @@ export function recover(
   return virtual.clock.run(tool.recover(more), HOUR);
 }
 
-/** Reads and cleans up the traces of a killed run as `inspect` and `restore` do. */
+/** Reads and removes what a killed run left, as `inspect` and `restore` do. */
 export function settle(
   virtual: VirtualCluster,
   tool: ToolProcess,
@@ -80,7 +80,7 @@ export async function untilWorking(virtual: VirtualCluster, tool: ToolProcess): 
   throw new Error("the tool has changed nothing");
 }
 
-/** The value is on, and neither lock nor marker are left. */
+/** Checks that the value is on, and that neither lock nor marker is left. */
 export function expectAllBack(virtual: VirtualCluster): void {
   expect({ on: isOn(virtual), marker: has(virtual, MARKER), lock: has(virtual, LOCK) }).toEqual({
     on: true,

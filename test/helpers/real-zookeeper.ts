@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findZookeeperClasspath, ZOOKEEPER_MISSING } from "../../scripts/zookeeper-home.js";
 
-/** A ZooKeeper of its own for one test file. */
+/** A real ZooKeeper for one test file. */
 export interface RealZookeeper {
   /** `127.0.0.1:port`. */
   readonly hosts: string;
@@ -78,7 +78,7 @@ function javaFlags(folder: string): string[] {
   return [
     "-Xmx128m",
     "-XX:+UseSerialGC",
-    // Starts in half the time.
+    // Halves the start-up time.
     "-XX:TieredStopAtLevel=1",
     "-Xshare:auto",
     `-Djava.io.tmpdir=${folder}`,

@@ -42,8 +42,8 @@ export function readRecording(name: string): Recording {
 }
 
 /**
- * Answers calls with what the real servers answered, byte for byte. A call that was not recorded
- * fails the test: the observation must ask what the recording was made with.
+ * Answers calls with the recorded answers of the real servers, byte for byte. A call that was not recorded fails the test: the
+ * tool must make the calls of the recording.
  */
 export function replayTransport(recording: Recording): Transport {
   const calls = new Map(

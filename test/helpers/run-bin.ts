@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkOutput } from "./check-output.js";
 
-/** The program as users start it. */
+/** The program that users start. */
 export const BIN = fileURLToPath(new URL("../../bin/openmldb-ops.js", import.meta.url));
 
 /** The journals of the runs go to this folder, not to the home of the user who runs the tests. */
 const STATE_HOME = join(tmpdir(), `openmldb-ops-test-${process.pid}`);
 process.once("exit", () => rmSync(STATE_HOME, { recursive: true, force: true }));
 
-/** How a process ended. */
+/** The output and the end of a process. */
 export interface RunResult {
   /** The exit code; undefined if a signal killed it. */
   readonly code: number | undefined;

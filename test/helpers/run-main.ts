@@ -20,8 +20,8 @@ const ADDED: readonly (readonly [EventEmitter, string])[] = [
 ];
 
 /**
- * Runs a command line in this process, as the program does, with what it writes kept. The test file must
- * not need `process.exit`: the program's own last call of it may come a second later.
+ * Runs a command line in this process, as the program does, and returns its output. The test file must not use `process.exit`:
+ * the program itself may call it a second later.
  *
  * @param environment Variables beside those of this process.
  */
@@ -66,7 +66,7 @@ export async function runMain(
   }
 }
 
-/** Everything that a run printed is clean, and its lines for people can be read. */
+/** Checks that the output of a run has no raw control characters, and that its text lines are readable. */
 export function expectClean(argv: readonly string[], { stdout, stderr }: MainResult): void {
   const what = argv.map((word) => word.slice(0, 60)).join(" ");
   expect(rawIn(stdout), `stdout of ${what}`).toBeUndefined();
@@ -74,7 +74,7 @@ export function expectClean(argv: readonly string[], { stdout, stderr }: MainRes
   expect(stdout + stderr, what).not.toMatch(/\[object |native code|this is a bug/);
 }
 
-/** Every file below a folder, with its content: names and contents are what was written. */
+/** Every file below a folder, with its content. */
 export function filesIn(folder: string): { readonly path: string; readonly content: string }[] {
   return readdirSync(folder, { recursive: true, encoding: "utf8" })
     .map((name) => join(folder, name))

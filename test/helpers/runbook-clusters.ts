@@ -4,8 +4,7 @@ import { loadedOf, wellCluster } from "./inspected.js";
 import type { VirtualCluster } from "./virtual-cluster.js";
 
 /**
- * A healthy cluster with auto_failover off (tablets a, b, c; db1.t0 of two partitions), changed; a
- * minute later.
+ * Changes a healthy cluster with auto_failover off (tablets a, b, c; db1.t0 of two partitions), and waits a minute.
  */
 function after(change: (virtual: VirtualCluster) => Promise<void> | void) {
   return async (): Promise<VirtualCluster> => {
@@ -17,7 +16,7 @@ function after(change: (virtual: VirtualCluster) => Promise<void> | void) {
   };
 }
 
-/** Restarts everything, and lets the tablets register. */
+/** Restarts all processes, and waits until the tablets are registered. */
 async function restartAll({ model, pass }: VirtualCluster): Promise<void> {
   model.outage({ withNameservers: true });
   await pass(30_000);
@@ -32,7 +31,7 @@ async function failOver(virtual: VirtualCluster): Promise<void> {
   await pass(30_000);
 }
 
-/** Clusters in the state that a runbook is about, by the name of the page in `docs/runbooks`. */
+/** The cluster in the situation of each runbook, by the name of the page in `docs/runbooks`. */
 export const SITUATIONS: Readonly<Record<string, () => Promise<VirtualCluster>>> = {
   "all-restarted": after(({ model }) => model.outage({ withNameservers: true })),
   "tablet-lost": after(async (virtual) => {

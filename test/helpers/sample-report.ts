@@ -10,7 +10,7 @@ const TABLETS = ["10.0.0.1:10921", "10.0.0.2:10921", "10.0.0.3:10921"];
 const RECOVER =
   "openmldb-ops --cmd=recoverdata --zk_cluster=10.0.0.9:2181 --zk_root_path=/openmldb";
 
-/** A row of a partition that is as healthy as can be. */
+/** A row of a healthy partition. */
 export function rowOf(partition: string, more: Partial<PartitionRow> = {}): PartitionRow {
   return {
     partition,
@@ -50,7 +50,7 @@ export function stepEnded(
   };
 }
 
-/** The parts of a report about nothing. */
+/** The parts of a report without partitions. */
 export function emptyParts(): ReportParts {
   return {
     command: "recoverdata",
@@ -107,7 +107,7 @@ const LEFT: readonly PartitionRow[] = [
 /**
  * A report of a recovery in which two partitions are left, one of a table called `<script>`.
  *
- * @param recovered Partitions that were recovered beside them, three steps each.
+ * @param recovered The number of recovered partitions in addition, each with three steps.
  */
 export function sampleReport(recovered: number): ReportDocument {
   const names = Array.from(

@@ -44,7 +44,7 @@ export async function noticedGone(
     .toEqual(endpoints.map(() => false));
 }
 
-/** One call over gRPC, as the tool makes them, on connections of its own. */
+/** One call over gRPC by the real transport, on a new connection. */
 export async function callSandbox<I extends DescMessage, O extends DescMessage>(
   address: string,
   method: DescMethodUnary<I, O>,

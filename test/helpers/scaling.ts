@@ -9,10 +9,10 @@ import { createGuard } from "../../src/run/guard.js";
 import type { SandboxModel } from "../../src/sandbox/model/model.js";
 import { LIMITS, startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
-/** More virtual time than any run of a test takes, milliseconds. */
+/** The limit of a run in virtual time, milliseconds. */
 const HOURS = 3 * 3_600_000;
 
-/** The first tablet, which the tests empty, use again or upgrade. */
+/** The first tablet, which the tests empty, fill or upgrade. */
 export const A = "a:9527";
 
 /** db1.t0 of so many partitions and replicas; tablets a, b, c; system tables. */
@@ -88,7 +88,7 @@ export function ledBy({ model }: Pick<VirtualCluster, "model">, endpoint: Endpoi
   return metas.filter((meta) => meta.endpoint === endpoint && meta.isLeader).length;
 }
 
-/** Rows that were acknowledged and are not served now; 0 if none was lost. */
+/** The number of acknowledged rows that are not served now; 0 if none was lost. */
 export function unserved(model: SandboxModel): number {
   const rows = model.rows({});
   return rows.reduce((sum, one) => sum + one.acknowledged - (one.served ?? 0), 0);
@@ -99,8 +99,8 @@ export function rowsOf(model: SandboxModel): number {
   return model.rows({ db: "db1" }).reduce((sum, one) => sum + one.acknowledged, 0);
 }
 
-/** A cluster whose process is killed when so many more changes have begun or ended. */
-export function mortal(
+/** A cluster whose process is killed after so many further beginnings and ends of changes. */
+export function killable(
   cluster: Cluster,
   boundaries: number,
 ): { readonly cluster: Cluster; readonly died: Promise<"died">; passed(): number } {
@@ -157,7 +157,7 @@ const CHANGES: ReadonlySet<string> = new Set([
 export async function scale(
   virtual: VirtualCluster,
   operation: Operation,
-  life?: ReturnType<typeof mortal>,
+  life?: ReturnType<typeof killable>,
 ): Promise<OperationReport | undefined> {
   const { clock, events } = virtual;
   const cluster = life?.cluster ?? virtual.cluster;
@@ -173,7 +173,7 @@ export async function scale(
   return ended === "died" ? undefined : ended;
 }
 
-/** A statfile in memory, with the journal of what was written to it. */
+/** A statfile in memory, with a log of the writes to it. */
 export function memoryStore(
   before?: readonly StatLine[],
 ): StatStore & { readonly lines: () => readonly StatLine[] | undefined } {
@@ -197,7 +197,7 @@ export function memoryStore(
 
 /** Problems observed while something ran, polled every 100 ms of virtual time. */
 export interface Watch {
-  /** Every moment in which a partition had no replica that holds all its acknowledged rows. */
+  /** The moments at which a partition had no replica with all its acknowledged rows. */
   readonly gaps: string[];
   /** The most replicas of one partition that were marked not alive at the same time. */
   readonly mostDead: () => number;

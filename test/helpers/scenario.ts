@@ -196,7 +196,7 @@ function installReplicas(virtual: VirtualCluster, tid: number, rows: readonly Ro
   installRunning(virtual, tid, rows);
 }
 
-/** A snapshot of everything, and a binlog that begins behind it. */
+/** A snapshot of all entries up to an offset, and a binlog that begins after it. */
 function trimmedAt(offset: bigint, term: bigint) {
   return { snapshot: { offset, term, name: `${offset}.sdb` }, binlogFrom: offset + 1n };
 }
@@ -218,7 +218,7 @@ function installRunning(virtual: VirtualCluster, tid: number, rows: readonly Row
   }
 }
 
-/** Entries 1 to `disk`, each written by the leadership of its time; an ex-leader knows only the older ones. */
+/** Entries 1 to `disk`, each written by the leadership of its offset. An ex-leader has entries of the older terms only. */
 function entriesOf(row: Row, isExLeader: boolean): Run[] {
   const history = isExLeader ? row.history.slice(0, -1) : row.history;
   const last = row.disk ?? 0n;
@@ -243,9 +243,9 @@ async function runCommand(
     case "show":
       return show(virtual);
     case "diagnose":
-      return judge(virtual, undefined);
+      return diagnoseOrPlan(virtual, undefined);
     case "plan":
-      return judge(virtual, method);
+      return diagnoseOrPlan(virtual, method);
     case "recover":
       return recover(virtual, words, method);
     case "rows":
@@ -309,7 +309,7 @@ async function runCommand(
   }
 }
 
-/** Starts an operation and does not wait for its end, as another operator would. */
+/** Starts an operation of another operator, and does not wait for its end. */
 async function begin(
   virtual: VirtualCluster,
   call: (cluster: Cluster, id: PartitionId) => Promise<void>,
@@ -338,7 +338,10 @@ async function show(virtual: VirtualCluster): Promise<string[]> {
 }
 
 /** Returns the problems of each partition or, with a method, the first plan for each. */
-async function judge(virtual: VirtualCluster, method: Method | undefined): Promise<string[]> {
+async function diagnoseOrPlan(
+  virtual: VirtualCluster,
+  method: Method | undefined,
+): Promise<string[]> {
   const views = viewPartitions(await virtual.clock.run(observe(virtual.cluster), 60_000));
   const lines = views.flatMap((view) => {
     const name = partitionName(view.id);
@@ -403,7 +406,7 @@ function rows(virtual: VirtualCluster): string[] {
   });
 }
 
-/** Endpoints without their ports: a scenario's tablets are letters. */
+/** Removes the ports of endpoints: the tablets of a scenario are letters. */
 function short(text: string): string {
   return text.replaceAll(/\b([a-h]|n\d):\d{4}\b/g, "$1");
 }

@@ -24,7 +24,7 @@ export async function startTcp(onConnection: (socket: Socket) => void): Promise<
   };
 }
 
-/** A forwarder to another port of 127.0.0.1 whose cable can be pulled. */
+/** A forwarder to another port of 127.0.0.1 whose connections can be cut. */
 export interface TcpProxy extends TcpServer {
   /** Cuts all connections. With `refuse`, new ones are cut at once too, until {@link mend}. */
   cut(refuse?: boolean): void;

@@ -1,7 +1,7 @@
-/** How a terminal treats lines that do not fit any more when it is made narrower. */
+/** The treatment of lines that no longer fit when a terminal is made narrower. */
 export type Narrowing = "wraps" | "cuts";
 
-/** A terminal as far as this tool's control sequences go: lines that wrap, a cursor, a screen of rows and what has left it. */
+/** A terminal that knows the control sequences of this tool: lines that wrap, a cursor, a screen of rows and the lines above it. */
 export interface Terminal {
   write(text: string): void;
   resize(columns: number, rows: number): void;
@@ -21,13 +21,13 @@ const SEQUENCE = /\x1b\[\??\d*[A-Za-z]|\x1b[78]|[\s\S]/g;
  *   wrap them again, xterm cuts them.
  */
 export function terminal(columns: number, rows: number, narrowing: Narrowing): Terminal {
-  // Each line as it was ended by a line break; one that is longer than the terminal takes more rows.
+  // Lines as they were written, up to a line break. One that is longer than the terminal is wide takes several rows.
   let lines: string[] = [""];
   let [line, column] = [0, 0];
   let saved = [0, 0];
   let isWrapping = true;
   const rowsOf = (text: string) => Math.max(1, Math.ceil(text.length / columns));
-  /** The first line that is not wholly above the screen. */
+  /** The first line that is not completely above the screen. */
   const top = () => {
     let room = rows;
     for (let index = lines.length - 1; index >= 0; index -= 1) {

@@ -7,7 +7,7 @@ const TERMINAL = "script";
 /** The screen of a terminal after a program has written to it. */
 export interface TerminalResult {
   readonly code: number | null;
-  /** All that was shown, with the lines that were typed. */
+  /** The whole output, with the echo of the typed lines. */
   readonly shown: string;
 }
 
@@ -15,7 +15,7 @@ export interface TerminalResult {
  * Runs the built program at a real terminal of 80 columns and 24 lines.
  *
  * @param args Words of the command line, or the whole line as a shell gets it.
- * @param typing What is typed, each once, when all that is shown matches.
+ * @param typing The texts to type, each once as soon as the output matches.
  * @param environment Variables beside PATH and HOME.
  */
 export function runAtTerminal(

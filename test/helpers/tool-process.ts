@@ -34,15 +34,15 @@ export interface ToolProcess {
   /** Every change that reached the cluster, in order. */
   readonly changes: { readonly method: string; readonly at: number }[];
   readonly parts: RunParts;
-  /** Ends the process when so many more writes (its znodes and ConfSet) have begun or ended. */
+  /** Kills the process after so many further beginnings and ends of writes (its znodes and ConfSet). */
   dieAfter(boundaries: number): void;
-  /** Boundaries passed so far. */
+  /** The number of these boundaries so far. */
   boundaries(): number;
   /** Resolves when the process has ended. */
   readonly died: Promise<"died">;
-  /** Ends its ZooKeeper session, as ZooKeeper does some time after a death. */
+  /** Ends its ZooKeeper session, as ZooKeeper does after the session timeout. */
   endSession(): Promise<void>;
-  /** ZooKeeper does not answer this process any more, until `resume`. */
+  /** ZooKeeper does not answer this process until `resume`. */
   silence(): void;
   resume(): void;
   /**

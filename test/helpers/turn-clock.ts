@@ -13,9 +13,8 @@ function turn(): number {
 }
 
 /**
- * Measures time as this process had it: in turns of its event loop, each of which counts 10 ms at most.
- * This time does not advance while the machine keeps the process waiting, so that an upper bound in it
- * does not depend on the load of the machine.
+ * Measures time in turns of the event loop of this process, each of which counts 10 ms at most. This time hardly advances while
+ * the process waits for a processor, so an upper bound in it does not depend on the load of the machine.
  *
  * @returns A function that returns the milliseconds since the call.
  */

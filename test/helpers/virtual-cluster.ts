@@ -35,11 +35,11 @@ export interface VirtualCluster {
   readonly events: RunEvent[];
   /** Runs `recoverData` in virtual time, bounded by two virtual hours; `answers` replace calls of the cluster. */
   recover(options?: Partial<RecoverOptions>, answers?: Partial<Cluster>): Promise<RecoverResult>;
-  /** Lets virtual time pass. */
+  /** Advances the virtual clock. */
   pass(ms: number): Promise<void>;
 }
 
-/** A signal that never comes. Any number may listen to it, as to that of a real run. */
+/** A signal that is never aborted, without a limit of listeners, as that of a real run. */
 function runSignal(): AbortSignal {
   const { signal } = new AbortController();
   setMaxListeners(0, signal);

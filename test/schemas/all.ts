@@ -33,7 +33,7 @@ export interface Described {
   readonly schema: zod.ZodType;
   /** The title of the schema. */
   readonly title: string;
-  /** Whether the schema makes something else of the document, as a reader of it does. */
+  /** Whether the schema transforms the document, as its reader in the tool does. */
   readonly isReading?: true;
 }
 

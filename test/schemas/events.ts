@@ -127,7 +127,7 @@ export const journalLine = z.union([
   }),
 ]);
 
-/** A line of a log; what is known beside the message has fields of its own. */
+/** A line of a log. Facts other than the message have their own fields. */
 export const logLine = z
   .object({ time, level: z.enum(["error", "warn", "info", "debug"]), message: text })
   .catchall(z.unknown());

@@ -7,30 +7,30 @@ import type { LoadedReplica } from "../../src/sandbox/model/replica.js";
 import { metaOf, partitionOf } from "../../src/sandbox/table-store.js";
 import { startVirtualCluster, type VirtualCluster } from "./virtual-cluster.js";
 
-/** Another operator who changes db1.t0, one partition with replicas on a, b and c. */
-export interface Meddler {
+/** db1.t0, one partition with replicas on a, b and c, with the changes that another operator can make. */
+export interface ChangeableTable {
   readonly virtual: VirtualCluster;
   /**
    * Sets the flags of a replica in the nameserver's record: `leader` and `alive` as far as given.
    */
   flag(tablet: string, flags: { readonly leader?: boolean; readonly alive?: boolean }): void;
-  /** The flags now, such as `leader,alive`. */
+  /** The current flags, such as `leader,alive`. */
   flags(tablet: string): string;
-  /** A leadership begins, one entry after the acknowledged rows. */
+  /** Adds a leadership to the history, which begins with the entry after the acknowledged rows. */
   beginTerm(term: bigint): void;
-  /** The partition has no replica there any more. */
+  /** Removes the replica on that tablet from the record. */
   forget(tablet: string): void;
   /** The replica in the tablet's memory; undefined if it is not loaded. */
   replica(tablet: string): LoadedReplica | undefined;
-  /** Loads it at once, in that role. */
+  /** Loads it at once in that role. */
   load(tablet: string, role: "leader" | "follower"): LoadedReplica;
   unload(tablet: string): void;
-  /** Takes entries off the end of a log that is not loaded. */
+  /** Removes entries from the end of a log that is not loaded. */
   cut(tablet: string, entries: number): void;
   newestTerm(): bigint;
 }
 
-/** One step that has ended, with its outcome. */
+/** A step that has ended, with its outcome. */
 export interface SeenStep {
   readonly step: Step;
   readonly outcome: StepOutcome;
@@ -40,19 +40,19 @@ export interface SeenStep {
  * A cluster with 30 rows in each partition of db1.t0, partition 0 led by c, whose tablets have all
  * been restarted; nothing is loaded.
  */
-export async function brokenTable(partitions = 1): Promise<Meddler> {
+export async function restartedTable(partitions = 1): Promise<ChangeableTable> {
   const virtual = await startVirtualCluster();
   virtual.model.createTable({ db: "db1", table: "t0", partitions, replicas: 3 });
   virtual.model.put(30);
   await virtual.pass(5_000);
   virtual.model.outage();
   await virtual.pass(30_000);
-  const table = meddlerOf(virtual);
+  const table = changeableTable(virtual);
   if (table.flags("c") !== "leader,alive") throw new Error("c does not lead");
   return table;
 }
 
-function meddlerOf(virtual: VirtualCluster): Meddler {
+function changeableTable(virtual: VirtualCluster): ChangeableTable {
   const { model } = virtual;
   const table = () => {
     const found = model.tables.find("t0", "db1");
@@ -121,14 +121,14 @@ export function at(tablet: string): string {
 }
 
 /**
- * Recovers, and lets another operator act between the plan and a step: right before the check that
- * precedes the first step of that kind (at that tablet).
+ * Recovers, while another operator changes the cluster between the plan and a step: right before the preconditions of the first
+ * step of that kind (at that tablet) are checked.
  *
- * @param meddling `act` changes the cluster; `after` reads the cluster when that step has ended.
+ * @param change `act` changes the cluster; `after` reads the cluster when that step has ended.
  */
-export async function recoverMeddled(
-  { virtual }: Meddler,
-  meddling: {
+export async function recoverWithChange(
+  { virtual }: ChangeableTable,
+  change: {
     readonly before: StepKind;
     readonly tablet?: string;
     readonly act: () => void;
@@ -148,19 +148,19 @@ export async function recoverMeddled(
     if (event.kind === "step-started" && met === undefined) {
       const { step } = event;
       const isIt =
-        step.kind === meddling.before &&
-        (meddling.tablet === undefined || step.endpoint === at(meddling.tablet));
+        step.kind === change.before &&
+        (change.tablet === undefined || step.endpoint === at(change.tablet));
       if (!isIt) return;
       met = step;
-      meddling.act();
+      change.act();
     }
     if (event.kind !== "step-ended") return;
     steps.push({ step: event.step, outcome: event.outcome });
     if (event.step !== met || outcome !== undefined) return;
     outcome = event.outcome;
-    meddling.after?.();
+    change.after?.();
   };
-  const result = await virtual.recover({ ...meddling.options, onEvent });
+  const result = await virtual.recover({ ...change.options, onEvent });
   if (outcome === undefined) {
     const seen = steps.map(({ step }) => `${step.kind} ${step.endpoint}`).join(", ");
     throw new Error(`there was no such step: ${seen}`);
@@ -168,24 +168,21 @@ export async function recoverMeddled(
   return { outcome, steps, result };
 }
 
-/**
- * Checks that no row is lost, that every replica is loaded and replicated to, and that the tool reports
- * this.
- */
-export function expectWell({ virtual }: Meddler, result: RecoverResult): void {
+/** Checks that the cluster is healthy with all rows, and that the tool reports the partition as recovered. */
+export function expectRecovered({ virtual }: ChangeableTable, result: RecoverResult): void {
   expect(virtual.model.healthy()).toEqual([]);
   expect(virtual.model.rows()).toMatchObject([{ acknowledged: 30, served: 30, lost: 0 }]);
   expect(result).toMatchObject({ report: { partitions: [{ status: "recovered" }] } });
 }
 
 /** Checks that RecoverTable was not requested, so that no data of a follower was moved away. */
-export function expectNoRecoverTable({ virtual }: Meddler): void {
+export function expectNoRecoverTable({ virtual }: ChangeableTable): void {
   const types = virtual.model.leader?.ops.list().map((op) => op.info.opType) ?? [];
   expect(types).not.toContain(OPType.kRecoverTableOP);
 }
 
-/** A load or a snapshot of a replica takes two seconds. */
-export function setBackSoon({ virtual, replica }: Meddler, tablet: string): void {
+/** Sets the state of a replica to normal after two seconds, as at the end of a load or a snapshot. */
+export function setNormalSoon({ virtual, replica }: ChangeableTable, tablet: string): void {
   virtual.clock.setTimer(2_000, () => {
     const loaded = replica(tablet);
     if (loaded !== undefined) loaded.state = TableState.kTableNormal;
