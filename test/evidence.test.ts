@@ -106,9 +106,9 @@ describe("unreadable replicas", () => {
       "unread",
     ],
     [
-      "a follower was marked not alive while another one kept following: it is not waited for",
+      "the same, and the unreachable follower is marked not alive: unread",
       "a leader,alive 60 follower,normal,50\n b follower,alive 60 follower,normal,60\n c follower,dead 20 offline",
-      "b",
+      "unread",
     ],
     [
       "all are marked not alive, so any of them may hold more: unread",
