@@ -30,7 +30,7 @@ export const EXIT_MEANINGS: readonly (readonly [string, string])[] = [
   ["2", "the command line is wrong"],
   ["3", "some partitions are not recovered, or their rows could not be compared (--deep)"],
   ["4", "refused before any change: cluster not observable, or a check failed"],
-  ["5", "another run is at work on this cluster"],
+  ["5", "another run is active on this cluster"],
   ["6", "the cluster has changed since the plan was made (--apply), nothing was changed"],
   ["7", "a time limit ended the run"],
   ["9", "auto_failover could not be restored (takes precedence over the others)"],

@@ -214,7 +214,7 @@ describe("evidence that outlives the run", () => {
     expect(second.partitions[0]?.failure?.detail).toContain("holds 50: 70 are missing");
     const [leader] = second.partitions[0]?.evidence ?? [];
     expect(leader).toMatchObject({ remembered: 120n, claimed: 50n, loaded: 50n });
-    expect(allLines(reportText(second)).join("\n")).toContain("an earlier run knew of 120");
+    expect(allLines(reportText(second)).join("\n")).toContain("an earlier run recorded 120");
     expect(JSON.parse([...reportJson(second, 3)].join("")).partitions[0].evidence[0]).toMatchObject(
       {
         offset: { loaded: "50", nameserver: "50", earlierRun: "120" },

@@ -109,7 +109,7 @@ describe("two runs", () => {
     const taking = takeLock({ ...lockOptions(other), isGone: () => true });
     await expect(virtual.clock.run(taking, HOUR)).rejects.toMatchObject({
       code: "lock-held",
-      message: expect.stringContaining("no ZooKeeper session holds it"),
+      message: expect.stringContaining("no ZooKeeper session owns it"),
       hint: expect.stringContaining("remove the znode"),
     });
     expect(virtual.clock.now() - began).toBeLessThan(1_000);

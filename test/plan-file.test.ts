@@ -446,7 +446,7 @@ describe("the text of a plan", () => {
     const lines = allLines(planText(finish(savedPlan(made, maker("/openmldb"), digest)), size));
     const shown = lines.join("\n");
     expect(shown).toMatch(
-      /round 1, to gather evidence:\n {4}1\. load b:9527 as follower, no leader replicates to it \[not-loaded\]; expects: not loaded, last seen at offset 50/,
+      /round 1, to gather evidence:\n {4}1\. load b:9527 as follower, without replication \[not-loaded\]; expects: not loaded, last seen at offset 50/,
     );
     expect(shown).toContain("if the offsets are as last seen");
     expect(shown).toMatch(/stops there: its leader is unreachable: a:9527/);

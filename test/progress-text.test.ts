@@ -74,7 +74,7 @@ describe("the progress of a recovery", () => {
   test("on 80 columns: phase, partitions, replicas, activity, ops, slowest tablet, last problem", () => {
     expect(lines(recovery(), 42_900)).toEqual([
       "recoverdata: loading (42 s)",
-      "[########............] 4 of 10 partitions done (1 not well), 10 of 30 replicas",
+      "[########............] 4 of 10 partitions done (1 failed), 10 of 30 replicas",
       "2 loading, 1 waiting to load, 1 replicating, 2 waiting for ops",
       "ops: 1 queued, 2 running: 17 kSendSnapshot, 18 kLoadTable",
       "slowest tablet: 10.0.0.1:9527, 6 of 10 replicas left",
@@ -84,7 +84,7 @@ describe("the progress of a recovery", () => {
 
   test("in one line of a log", () => {
     expect(progressLine(recovery().view(42_900))).toBe(
-      "still loading (42 s); 4 of 10 partitions done (1 not well), 10 of 30 replicas; 2 loading, 1 waiting to load, 1 replicating, 2 waiting for ops; ops: 1 queued, 2 running: 17 kSendSnapshot, 18 kLoadTable",
+      "still loading (42 s); 4 of 10 partitions done (1 failed), 10 of 30 replicas; 2 loading, 1 waiting to load, 1 replicating, 2 waiting for ops; ops: 1 queued, 2 running: 17 kSendSnapshot, 18 kLoadTable",
     );
   });
 
@@ -160,9 +160,7 @@ describe("the progress of a planned operation", () => {
     progress.add({ kind: "list", steps }, 0);
     progress.add(started(migrate(0), "list"), 0);
     progress.add(ended(migrate(0), "stale", "list"), 0);
-    expect(progressLine(progress.view(0))).toContain(
-      "1 of 2 actions done (1 not well), 1 of 1 move",
-    );
+    expect(progressLine(progress.view(0))).toContain("1 of 2 actions done (1 failed), 1 of 1 move");
   });
 });
 

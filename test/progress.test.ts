@@ -130,7 +130,7 @@ describe("without a live block", () => {
     expect(warnings[0]).toContain("db1.t1:900: load-follower a:1: failed: x");
     await vi.advanceTimersByTimeAsync(10_000);
     expect(written.at(-1)).toBe(
-      "info still working (9 s); 1000 of 80000 partitions done (100 not well), 2700 of 240000 replicas",
+      "info still working (9 s); 1000 of 80000 partitions done (100 failed), 2700 of 240000 replicas",
     );
     progress.stop();
   });

@@ -7,7 +7,7 @@ import type { PrintCommand } from "../model/tool-command.js";
 /** Number of candidates of a possibly moved tablet for which a command is printed. */
 const CANDIDATES_MAX = 3;
 
-/** The order in which absent tablets are dealt with. */
+/** The order in which absent tablets are handled. */
 const ORDER: readonly AbsenceKind[] = [
   "not-what-it-says",
   "unreachable",
@@ -78,7 +78,7 @@ export function absenceAdvice(endpoint: Endpoint, absence: Absence, print: Print
       ];
     }
     case "lost":
-      return [doing(`leave tablet ${endpoint} away`, "server")];
+      return [doing(`do not start tablet ${endpoint}`, "server")];
     case "not-what-it-says":
       return [doing(`correct the address of tablet ${endpoint} (${absence.mismatch})`, "server")];
     case "down":

@@ -96,7 +96,7 @@ function judgePartition(
     return unblock !== undefined && view.activeOps.length > 0
       ? followed(
           unblock,
-          "then the ops of the partition continue; inspect it again when they have ended",
+          "then the ops of the partition continue; inspect again when they have ended",
         )
       : nextStep(view, problems, failure, context);
   }
@@ -112,7 +112,7 @@ export function ifLost(
   return [changing(`if it is lost for good${where}`, again({ lost: [endpoint] }), "thought")];
 }
 
-/** What the advice on each partition depends on, beside the partition. */
+/** The input of the advice on a partition, in addition to the partition. */
 interface AdviceContext {
   readonly again: RecoverAgain;
   /** The advice to recover, the same for all partitions: of very many, most need nothing else. */
@@ -173,7 +173,7 @@ function nextStep(
     const where = view.replicas.map((one) => one.endpoint).join(", ");
     return [
       doing(
-        `bring the disk of ${where} back, start the tablet there and run recovery without --lost for it`,
+        `restore the disk of ${where}, start the tablet there and run recovery without --lost for it`,
         "thought",
       ),
       doing("drop the table: no other replica of it is left", "thought"),

@@ -22,9 +22,9 @@ export interface TabletLoad {
   /** Replicas that the record places on it, and how many of them are flagged leader and alive. */
   readonly replicas: number;
   readonly leaders: number;
-  /** How many of `replicas` are flagged alive. */
+  /** Number of `replicas` that are flagged alive. */
   readonly alive: number;
-  /** How many of `replicas` the tablet has loaded, in any state; undefined if it is not `ok`. */
+  /** Number of `replicas` that the tablet has loaded, in any state; undefined if it is not `ok`. */
   readonly loaded: number | undefined;
 }
 

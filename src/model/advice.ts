@@ -13,7 +13,7 @@ export interface Way {
   /** The command to run; undefined if there is none. */
   readonly command: string | undefined;
   readonly needs: Needs;
-  /** Whether the command changes the cluster. */
+  /** True if the command changes the cluster. */
   readonly changes: boolean;
 }
 

@@ -163,7 +163,7 @@ export interface TabletView {
   readonly endpoint: Endpoint;
   /** Undefined if the nameserver does not know it (it never registered since the nameserver became leader). */
   readonly claim: TabletClaim | undefined;
-  /** Whether ZooKeeper holds its ephemeral node. */
+  /** True if ZooKeeper holds its ephemeral node. */
   readonly isRegistered: boolean;
   /** The replicas that it has loaded, by {@link replicaKey}; undefined if it did not answer. */
   readonly reports: ReadonlyMap<string, ReplicaReport> | undefined;

@@ -14,11 +14,11 @@ export interface TabletSummary {
   readonly detail: string;
   /** Replicas that the record places on it. */
   readonly replicas: number;
-  /** How many of them are flagged leader and alive. */
+  /** Number of them that are flagged leader and alive. */
   readonly leaders: number;
-  /** How many of them are flagged alive. */
+  /** Number of them that are flagged alive. */
   readonly alive: number;
-  /** How many of them it has loaded, in any state; null if it is not `ok`. */
+  /** Number of them that it has loaded, in any state; null if it is not `ok`. */
   readonly loaded: number | null;
 }
 

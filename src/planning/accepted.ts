@@ -12,8 +12,8 @@ import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
 import { exLeaderDemotions } from "./ex-leaders.js";
 
 /**
- * Gives up entries by the operator's decision: the chosen replica becomes leader of a new term, so that
- * the discarded entries are not taken for part of the history later. The record is first changed such
+ * Gives up entries by the operator's decision: the chosen replica becomes leader of a new term, so that the discarded
+ * entries do not count as part of the history later. The record is first changed such
  * that the nameserver's ChangeLeader accepts the choice. Until that op has ended no replica leads, and
  * the next run finds the same situation.
  */

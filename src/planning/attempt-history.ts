@@ -10,7 +10,7 @@ import type { CannotLoad } from "../policy/what-it-holds.js";
 export interface AttemptHistory {
   readonly cannotLoad: CannotLoad;
   /**
-   * Replicas whose load failed once for a reason that may pass: the load is tried a second time.
+   * Replicas whose load failed once for a reason that may be transient: the load is tried a second time.
    */
   readonly failedOnce: ReadonlySet<Endpoint>;
   /**
@@ -42,7 +42,7 @@ export function failuresOf(results: readonly StepResult[]): LaneFailure[] {
   });
 }
 
-/** True if the planner takes another way after this failure, so that it does not end the lane. */
+/** True if the planner chooses another method after this failure, so that it does not end the lane. */
 export function hasFallback({ step }: Pick<LaneFailure, "step">): boolean {
   return step === "load-follower" || step === "replicate" || step === "wait-sync";
 }
@@ -50,7 +50,7 @@ export function hasFallback({ step }: Pick<LaneFailure, "step">): boolean {
 /**
  * Adds the results of a round to the history.
  *
- * @param failures Those that do not pass by themselves.
+ * @param failures The lasting ones.
  */
 export function learn(
   attempts: AttemptHistory,

@@ -87,7 +87,7 @@ export function checkPlan(
 function assertSameCluster({ basis: { tablets } }: Plan, now: Pick<Set<Endpoint>, "has">): void {
   if (tablets.length === 0 || tablets.some((one) => now.has(one))) return;
   throw usageError(
-    `the plan was made for another cluster: it knows ${tablets[0]}, and no tablet of this one`,
+    `the plan was made for another cluster: it names ${tablets[0]}, and no tablet of this one`,
   );
 }
 

@@ -187,8 +187,8 @@ function rebuild(
 }
 
 /**
- * Joins the marks of all lanes: one call for a table on an endpoint if every replica of the table there
- * is to be marked, else one call for each replica.
+ * Collects the calls that mark the replicas of all lanes dead: one call for a table on an endpoint if every replica of
+ * the table there is to be marked, else one call for each replica.
  */
 export function* batchMarkDead(
   lanes: readonly Lane[],
@@ -226,7 +226,7 @@ function countReplicas(table: TableClaim, counts: Map<string, number>): void {
   }
 }
 
-/** The key under which the executor finds the mark that covers a replica. */
+/** The key by which `createContext` finds the call that marks a replica. */
 export function markDeadKey(of: {
   db: string;
   table: string;

@@ -140,7 +140,7 @@ function lossText(losses: ReadonlyMap<string, Loss>): string {
   return `${sum} in ${counted(losses.size, "partition")} (${listed(each)})`;
 }
 
-/** How many names are listed; the others are counted. */
+/** Number of names that are listed; the others are counted. */
 const LISTED_MAX = 20;
 
 function listed(names: readonly string[]): string {
@@ -149,7 +149,7 @@ function listed(names: readonly string[]): string {
 }
 
 /**
- * Checks the tablets of `--lost`: one that is registered, or healthy for the nameserver, is not lost.
+ * Checks the tablets of `--lost`: a tablet that is registered, or healthy for the nameserver, is not lost.
  *
  * @throws OpsError `refused` for a tablet that does not exist or is not gone.
  */

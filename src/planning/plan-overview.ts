@@ -4,9 +4,9 @@ import type { Lines, Work } from "../model/work.js";
 import { safe } from "../util/text.js";
 import { type Plan, type PlannedPartition, refusalOf } from "./recovery-plan.js";
 
-/** How many groups are shown; the partitions of the others are counted. */
+/** Number of groups that are shown; the partitions of the others are counted. */
 const GROUPS_MAX = 6;
-/** How many partitions of a group are named. */
+/** Number of partitions of a group that are named. */
 const NAMES_MAX = 3;
 
 /** Partitions with the same problems and the same first steps. */

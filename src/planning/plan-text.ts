@@ -25,7 +25,7 @@ import type { SavedPlan } from "./saved-plan.js";
 const SCREEN_LINES = 24;
 /** Up to this many partitions are shown step by step, whatever their number of steps. */
 const FEW = 4;
-/** How many steps and notes of a long list are shown. */
+/** Number of steps and notes of a long list that are shown. */
 const FIRST_STEPS = 8;
 /** How many names a question contains; the others are counted. */
 const NAMED_MAX = 3;
@@ -43,7 +43,7 @@ export function* planText(
     isVerbose = false,
     columns = Number.POSITIVE_INFINITY,
   }: {
-    /** Whether every step is shown, whatever their number. */
+    /** True if every step is shown, whatever their number. */
     readonly isVerbose?: boolean;
     /** Width of the terminal; infinite without a terminal. */
     readonly columns?: number;

@@ -41,7 +41,7 @@ export interface PlannedPartition {
   readonly rounds: readonly [PlannedRound, ...PlannedRound[]];
 }
 
-/** What a command will do. */
+/** The plan of a command. */
 export interface Plan {
   /** How a recovery plans its rounds; undefined for an operation, whose steps are a fixed list. */
   readonly method: Method | undefined;
@@ -51,14 +51,14 @@ export interface Plan {
   readonly accept: ReadonlyMap<string, Endpoint>;
   /** Tablets declared lost; none if undefined. */
   readonly lost?: Lost | undefined;
-  /** When the cluster was observed, ISO 8601 in UTC. */
+  /** Time at which the cluster was observed, ISO 8601 in UTC. */
   readonly madeAt: string;
   /** The state that it is based on, in addition to the facts of each partition. */
   readonly basis: {
     readonly nameserver: Endpoint;
     readonly tablets: readonly Endpoint[];
     readonly autoFailover: boolean;
-    /** How many partitions were observed. */
+    /** Number of partitions that were observed. */
     readonly partitions: number;
   };
   /** In the order in which they are started: those that are not healthy, or those of an operation. */
@@ -67,7 +67,7 @@ export interface Plan {
   readonly others: readonly PlannedStep[];
   /** Further facts that an operation relies on. */
   readonly facts: Facts;
-  /** What the operator should know before confirming. */
+  /** Notes for the operator before the confirmation. */
   readonly notes: readonly string[];
 }
 

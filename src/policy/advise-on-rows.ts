@@ -36,7 +36,7 @@ export function adviseOnRows(compared: RowComparison<unknown>, facts: RowsAdvice
     const command = print({ cmd: "changeleader", ...partitionFlags(id), candidate: whole });
     return [
       changing(
-        `${leader} leads and ${lacking.has(leader) ? "lacks rows" : "has rows twice"}; ${whole} has all rows once: let it lead, then verify again`,
+        `${leader} leads and ${lacking.has(leader) ? "lacks rows" : "has rows twice"}; ${whole} has all rows once: make it the leader, then verify again`,
         command,
         "thought",
       ),
@@ -65,7 +65,7 @@ function replaceReplica(
   if (elsewhere !== undefined) {
     const add = print({ cmd: "addreplica", ...flags, endpoint: elsewhere });
     return changing(
-      `make a new replica on ${elsewhere} from the leader, then delete the one on ${endpoint} (${remove}), then verify again; first`,
+      `add a replica on ${elsewhere} from the leader, then delete the one on ${endpoint} (${remove}), then verify again; first`,
       add,
       "thought",
     );

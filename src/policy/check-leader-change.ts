@@ -5,14 +5,14 @@ import { type GivenUp, givenUpCount, givenUpIfLeads, mayGiveUp } from "./what-is
 import { isInSync, isServing, servingLeader, trueOffset } from "./what-it-holds.js";
 import { discardedBy } from "./what-may-be-overwritten.js";
 
-/** Which replica is wanted as leader of a partition, and which loss is accepted. */
+/** The requested leader of a partition, and the accepted loss. */
 export interface LeaderChangeOptions {
   /**
    * The follower that will lead; `auto`: the best one; undefined: the best one, only if no leader is
    * alive.
    */
   readonly candidate: Endpoint | "auto" | undefined;
-  /** Whether rows that another replica holds, or may hold, can be given up. */
+  /** True if rows that another replica holds, or may hold, can be given up. */
   readonly acceptsLoss: boolean;
   /** How many partitions a tablet leads, to choose among equals; without it, all count the same. */
   readonly leads?: ((endpoint: Endpoint) => number) | undefined;
@@ -83,7 +83,7 @@ export function checkLeaderChange(
   if (followers.length === 0) {
     return no("recover", "no follower is marked alive, so none can lead (code 310)");
   }
-  // The op asks every alive follower on a healthy tablet, and fails if one of them does not answer.
+  // The op calls every alive follower on a healthy tablet, and fails if one of them does not answer.
   const unable = followers.find((one) => one.tablet !== "offline" && !isServing(one));
   if (unable !== undefined) {
     return no("recover", `follower ${unable.endpoint} is marked alive, but ${whyNot(unable)}`);

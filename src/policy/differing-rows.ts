@@ -5,7 +5,7 @@ import type { RowGroup, RowPosition } from "../model/rows.js";
 export interface HeldRow extends RowPosition {
   /** How many copies of the row (same key, timestamp and bytes) the replica has. */
   copies: number;
-  /** Whether it is among the last rows of its key that the table's limit by number keeps. */
+  /** True if it is among the last rows of its key that the table's limit by number keeps. */
   readonly isLastKept: boolean;
 }
 

@@ -13,7 +13,7 @@ export interface LiveRule {
   readonly oldestTs: bigint | undefined;
   /** The number of rows kept for each key; undefined if it is not limited. */
   readonly latest: bigint | undefined;
-  /** Whether a row expires only if it exceeds both limits. */
+  /** True if a row expires only if it exceeds both limits. */
   readonly needsBoth: boolean;
   /** How long the rule can be applied, in milliseconds from the moment it was made for. */
   readonly holdsMs: number;

@@ -83,7 +83,7 @@ export function oldRecordProblem(view: PartitionView): Problem | undefined {
   return {
     code: "record-is-old",
     endpoint,
-    text: `${source} term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newest}: the record does not know of it (ZooKeeper was restored from a backup, or a change of leader ended half-way), so neither flags nor history tell which replica led last; bring the newer ZooKeeper data back if there is any`,
+    text: `${source} term ${snapshot.term} (up to entry ${snapshot.offset}), and the newest term on record is ${newest}: the record does not know of it (ZooKeeper was restored from a backup, or a change of leader ended half-way), so neither flags nor history tell which replica led last; restore newer ZooKeeper data if there is any`,
     candidate: endpoint,
   };
 }

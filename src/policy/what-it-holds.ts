@@ -285,8 +285,8 @@ export function isLosingEvidence(view: PartitionView): boolean {
 }
 
 /**
- * Whether no replica leads, and one that is flagged alive cannot be asked: it may hold entries that no other
- * replica has, and the flag may be gone when the next run looks.
+ * True if no replica leads, and one that is flagged alive cannot be read: it may hold entries that no other replica has,
+ * and its flag may have changed when the next run reads it.
  */
 export function isAnyAliveUnread(view: PartitionView): boolean {
   return (
@@ -306,9 +306,9 @@ export function evidenceText(one: ReplicaEvidence): string {
       : `loaded: holds entries up to ${loaded}${counted(records.loaded)}`,
     ...(snapshot === undefined ? [] : [snapshotText(snapshot)]),
     claimed === undefined
-      ? "the nameserver knew no offset"
+      ? "the nameserver had no offset"
       : `the nameserver last saw ${claimed}${counted(records.claimed)}, which can be stale`,
-    ...(isNews ? [`an earlier run knew of ${remembered}`] : []),
+    ...(isNews ? [`an earlier run recorded ${remembered}`] : []),
   ];
   return parts.join("; ");
 }

@@ -237,7 +237,7 @@ function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefi
   const parted = view.replicas.find((one) => one !== leader && trueOffset(one) >= least);
   const whose =
     holder !== undefined
-      ? `${holder.endpoint} held them, and ${isLost(holder) ? "is lost" : "cannot be asked now"}`
+      ? `${holder.endpoint} held them, and ${isLost(holder) ? "is lost" : "cannot be read now"}`
       : parted !== undefined
         ? `${parted.endpoint} holds entries up to ${trueOffset(parted)}, and nothing tells whether they are the same`
         : "no replica has them now: look for its binlog in the recycle bins of the tablets";

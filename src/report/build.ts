@@ -150,7 +150,7 @@ function atRiskText({ partition, problems, status, failure }: PartitionRow): Par
   }));
 }
 
-/** Groups advice: advices with the same first way become one, followed by the other ways. */
+/** Groups advice: items with the same first remedy become one, followed by the other remedies. */
 function todosOf(advices: readonly Advice[], isOfPartition: boolean): Todo[] {
   const todos = new Map<string, Map<string, { readonly way: AdvisedWay; count: number }>>();
   for (const advice of advices) {

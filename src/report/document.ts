@@ -63,7 +63,7 @@ export interface Verdict {
 export interface RunFacts {
   /** Id in the history; null for a command that keeps no journal. */
   readonly id: string | null;
-  /** When the run began. */
+  /** Time at which the run began. */
   readonly began: string;
   readonly ended: string | null;
   readonly tookMs: number | null;
@@ -167,7 +167,7 @@ export interface PartitionRow {
   readonly partition: string;
   /** `recovered`, `healthy`, `unhealthy`, `needs-decision`, or with actions `done` and `not-done`. */
   readonly status: string;
-  /** Whether it takes reads and writes; null if it was not observed. */
+  /** True if it takes reads and writes; null if it was not observed. */
   readonly serving: boolean | null;
   readonly leader: string | null;
   /** The problems at the start, as codes with their numbers, such as `not-loaded x3`. */

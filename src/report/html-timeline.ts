@@ -10,7 +10,7 @@ import {
   type Timeline,
 } from "./timeline.js";
 
-/** How many lanes are drawn: the busiest tablets, and the nameserver. */
+/** Number of lanes that are drawn: the busiest tablets, and the nameserver. */
 const LANES_MAX = 24;
 /** The greatest number of rectangles in all lanes, so that the page stays small. */
 const RECTANGLES_MAX = 4_000;

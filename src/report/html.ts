@@ -15,12 +15,12 @@ import { html } from "./html-text.js";
 import { timelineHtml } from "./html-timeline.js";
 import { leadersText } from "./timeline.js";
 
-/** How many advices, partitions or log lines are shown; the JSON report has all of them. */
+/** Limit of the items of each kind (advice, partitions, log lines); the JSON report has all of them. */
 const SHOWN_MAX = 50;
 const LOG_MAX = 200;
 /** Longer lists of secondary information are folded at first. */
 const UNFOLDED_MAX = 8;
-/** How many ways to do one thing are shown; the list of partitions has each of them. */
+/** Number of ways to do one thing that are shown; the list of partitions has each of them. */
 const WAYS_MAX = 4;
 
 /** The parts of the page that are the same in every report. */
@@ -273,12 +273,12 @@ function tabletsHtml(tablets: readonly TabletRow[]): string {
 function partitionsSection({ partitions, counts }: ReportDocument): string[] {
   if (partitions.length === 0) return [];
   const open = partitions.filter(isOpen).length;
-  // The partitions of an operation may have been healthy all along too.
+  // The partitions of an operation may have been healthy from the start too.
   const isOperation = partitions.some((row) => row.status === "done" || row.status === "not-done");
   const healthy =
     counts === null || counts.healthy === 0 || isOperation
       ? ""
-      : `; the ${numberText(counts.healthy)} others were healthy all along`;
+      : `; the ${numberText(counts.healthy)} others were healthy from the start`;
   const body = [
     `<p class="faint">${numberText(partitions.length)} listed, ${numberText(open)} with something left to do${healthy}.</p>`,
     '<div class="controls"><input type="search" id="search" placeholder="Search: table, endpoint, problem ..." aria-label="Search partitions">',

@@ -13,10 +13,10 @@ import { isOpen } from "./document.js";
 import { statusText } from "./html-table.js";
 import { leadersText } from "./timeline.js";
 
-/** How many rows of a table are shown; the others are counted. */
+/** Number of rows of a table that are shown; the others are counted. */
 const ROWS_MAX = 20;
 const COMMANDS_MAX = 8;
-/** How many ways to do one thing are shown; the other formats list each with its partition. */
+/** Number of ways to do one thing that are shown; the other formats list each with its partition. */
 const WAYS_MAX = 4;
 
 /**
@@ -71,7 +71,7 @@ function countLines({ counts, autoFailover, run }: ReportDocument): string[] {
     const { partitions, healthy, recovered, unhealthy, needsDecision, serving } = counts;
     rows.push(
       ["partitions", `${numberText(partitions)} (${numberText(counts.replicas)} replicas)`],
-      [recovered > 0 ? "healthy all along" : "healthy", numberText(healthy)],
+      [recovered > 0 ? "healthy from the start" : "healthy", numberText(healthy)],
       ...(recovered > 0 ? [["recovered", numberText(recovered)]] : []),
       [
         "not healthy",

@@ -21,8 +21,7 @@ export interface MetricsOptions {
   /** Seconds since the epoch. */
   readonly nowSeconds: number;
   /**
-   * When a run of this command last ended with exit code 0, see {@link lastSuccessIn}; undefined if
-   * never.
+   * Time at which a run of this command last ended with exit code 0, see {@link lastSuccessIn}; undefined if none did.
    */
   readonly lastSuccessSeconds: number | undefined;
 }
@@ -47,9 +46,9 @@ export function metricsText(report: ReportDocument, options: MetricsOptions): st
 }
 
 /**
- * When a run last succeeded, as metrics of before tell.
+ * Time of the last successful run, from metrics that were written earlier.
  *
- * @param text What {@link metricsText} made, or anything else.
+ * @param text The output of {@link metricsText}, or any other text.
  */
 export function lastSuccessIn(text: string, report: ReportDocument): number | undefined {
   const labels = { command: report.command, cluster: report.run.cluster };

@@ -9,9 +9,9 @@ import { doneCount, isWell } from "./operation-rows.js";
 
 const SCHEMA_VERSION = 1;
 
-/** How many actions or notes of a longer list are shown, so that everything fits a screen. */
+/** Number of actions or notes of a longer list that are shown, so that everything fits a screen. */
 const SHOWN_MAX = 4;
-/** Up to this many actions, and terminal rows for them, are shown one by one. */
+/** Up to this many actions are shown one by one, if they fit the terminal. */
 const ROWS_MAX = 16;
 
 /** A step as JSON shows it: numbers as decimal digits. */
@@ -46,9 +46,9 @@ export function operationJson(report: OperationReport, command: string, exitCode
 export interface OperationTextOptions {
   /** The command that continues the operation. */
   readonly goOn: string;
-  /** Whether each action is shown, whatever their number. */
+  /** True if each action is shown, whatever their number. */
   readonly isVerbose: boolean;
-  /** Whether the notes of the plan were shown with the question. */
+  /** True if the notes of the plan were shown with the question. */
   readonly areNotesKnown: boolean;
   /** Width of the terminal; infinite without a terminal. */
   readonly columns: number;

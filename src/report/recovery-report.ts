@@ -22,9 +22,9 @@ const SCHEMA_VERSION = 1;
 const SCREEN_LINES = 16;
 /** Up to this many partitions are shown one by one in any case. */
 const FEW = 4;
-/** How many groups, tablets, notes or advices are shown then; the others are counted. */
+/** Limit of the groups, tablets, notes and remedies that are shown then; the others are counted. */
 const SHOWN_MAX = 6;
-/** How many partitions of a group are named. */
+/** Number of partitions of a group that are named. */
 const NAMES_MAX = 3;
 
 /** True if something is left to do for a partition. */
@@ -158,9 +158,9 @@ export function* reportText(
     isVerbose = false,
     isLogSeen = false,
   }: {
-    /** Whether everything is shown one by one, whatever its length. */
+    /** True if everything is shown one by one, whatever its length. */
     readonly isVerbose?: boolean;
-    /** Whether the log is shown above it on the same terminal. */
+    /** True if the log is shown above it on the same terminal. */
     readonly isLogSeen?: boolean;
   } = {},
 ): Lines {

@@ -5,7 +5,7 @@ import type { NamedRow, PartitionRows, RowGroup, RowsReport, Sample } from "../m
 import { safe } from "../util/text.js";
 import type { FindingRow, ResultRows } from "./document.js";
 
-/** How many partitions are shown on the screen; JSON lists all. */
+/** Number of partitions that are shown on the screen; JSON lists all. */
 const SHOWN_MAX = 20;
 
 /** The number of partitions by result. */
@@ -94,7 +94,7 @@ function differenceLines(one: PartitionRows<NamedRow>, { adviceOf }: RowsReport)
   return [
     `  ${safe(partitionName(one.id))}, led by ${safe(one.leader ?? "-")}:`,
     ...differenceTexts(one).map((text) => `    ${safe(text)}`),
-    ...(one.reasons.length === 0 ? [] : [`    not all could be compared: ${reasonsText(one)}`]),
+    ...(one.reasons.length === 0 ? [] : [`    some could not be compared: ${reasonsText(one)}`]),
     ...(advice === "" ? [] : [`    -> ${safe(advice)}`]),
   ];
 }
@@ -109,7 +109,7 @@ function differenceTexts({ differences }: PartitionRows<NamedRow>): string[] {
 function groupText({ have, lack, isCopy, rows, examples }: RowGroup<NamedRow>): string {
   const what = rows === 1 ? "1 row" : `${numberText(rows)} rows`;
   const where = isCopy
-    ? `${what} more often in ${have.join(", ")} than in ${lack.join(", ")}`
+    ? `${what} more often on ${have.join(", ")} than on ${lack.join(", ")}`
     : `${what} on ${have.join(", ")} and not on ${lack.join(", ")}`;
   const keys = examples.map(
     ({ hash, key, ts }) => `key ${key === undefined ? `#${hash}` : JSON.stringify(key)} at ${ts}`,

@@ -10,12 +10,12 @@ export function isOn(conf: ReadonlyMap<string, string>): boolean {
   return conf.get(KEY) === "true";
 }
 
-/** How long restoring the value may take: a failover of the nameserver takes 8 to 20 s. */
+/** Limit in milliseconds for restoring the value; a failover of the nameserver takes 8 to 20 s. */
 const PATIENCE_MS = 60_000;
 /** The same after a signal: a stopped run must exit within 5 s and has further work to do. */
 const STOPPED_PATIENCE_MS = 3_000;
 const PAUSE_MS = 200;
-/** How often a value that another client switches on is switched off again, if requested. */
+/** Number of times that the value is switched off again after another client switched it on, if requested. */
 const OFF_AGAIN_MAX = 3;
 
 /** The persistent marker of the value to restore if this process dies. */
@@ -39,18 +39,18 @@ export interface GuardOptions {
   /** Absent: only this process knows the value. */
   readonly marker?: GuardMarker;
   /**
-   * Whether this run has taken over the marker of an earlier run that died and may have left the value
+   * True if this run has taken over the marker of an earlier run that died and may have left the value
    * off: the value is restored even if this run changes nothing.
    */
   readonly isTakenOver?: boolean;
-  /** Whether that earlier run ended normally and left the value off on purpose. */
+  /** True if that earlier run ended normally and left the value off on purpose. */
   readonly wasLeftOff?: boolean;
   /**
    * Called before each change of the value. Throws OpsError `lock-lost` if another run holds the lock
    * and has taken the marker over: that run then restores the value.
    */
   readonly permit?: () => Promise<void>;
-  /** Whether a value that another client switches on is switched off again, at most three times. */
+  /** True if a value that another client switches on is switched off again, at most three times. */
   readonly keepsOff?: boolean;
   /**
    * Aborted when the process receives a signal: the time for restoring the value is then shorter.
@@ -78,8 +78,8 @@ export interface Guard {
    */
   contested(): Promise<"off" | "theirs">;
   /**
-   * Sets whether {@link Guard.restore} leaves the value off, with a marker for later runs. Without a
-   * call the earlier run's choice, if its marker was taken over, stays in force.
+   * Determines whether {@link Guard.restore} leaves the value off, with a marker for later runs. Without a call, the
+   * choice of the earlier run stays in force if its marker was taken over.
    */
   leaveOff(isLeftOff: boolean): void;
   /** True if the value is left off on purpose at the end. */
@@ -133,7 +133,7 @@ class ValueGuard implements Guard {
       return Promise.reject(
         new OpsError({
           code: "interrupted",
-          message: "the run is ending: nothing more is changed",
+          message: "the run is ending and makes no more changes",
         }),
       );
     }
@@ -175,7 +175,7 @@ class ValueGuard implements Guard {
     const { onEvent } = this.#options;
     const patience = startPatience(this.#options);
     try {
-      await patience.within("the nameserver, asked to switch it off,", this.close());
+      await patience.within("the call that switches it off", this.close());
       if (!this.#mayBeOff) return undefined;
       if (await this.#noteLeftOff(patience)) return undefined;
       const why = this.#isTheirs ? undefined : await this.#restoreValue(patience);
@@ -188,7 +188,10 @@ class ValueGuard implements Guard {
     } catch (thrown) {
       if (!isLockLost(thrown)) return messageOf(thrown);
       this.#mayBeOff = false;
-      onEvent({ kind: "warning", text: `auto_failover is left to it: ${messageOf(thrown)}` });
+      onEvent({
+        kind: "warning",
+        text: `auto_failover is left to the other run: ${messageOf(thrown)}`,
+      });
       return undefined;
     } finally {
       patience.stop();
@@ -216,7 +219,7 @@ class ValueGuard implements Guard {
       const often = this.#offAgain > 0 ? ` for the ${this.#offAgain + 1}th time` : "";
       onEvent({
         kind: "warning",
-        text: `another client switched auto_failover on${often}; it is left on, and nothing more is changed`,
+        text: `another client switched auto_failover on${often}; it is left on, and this run makes no more changes`,
       });
       return "theirs";
     }
@@ -232,7 +235,7 @@ class ValueGuard implements Guard {
   async #restoreValue(patience: Patience): Promise<string | undefined> {
     const { cluster, permit } = this.#options;
     const wanted = String(this.before);
-    let why = "no time was left";
+    let why = "the time limit has passed";
     while (patience.left() > 0) {
       try {
         if (permit !== undefined) await patience.within("the lock", permit());

@@ -16,7 +16,7 @@ import {
 
 /** A change is made only if the lock was confirmed within this time. */
 const FRESH_MS = 1_000;
-/** How often the lock is confirmed while a run is active. */
+/** Interval in milliseconds at which an active run confirms the lock. */
 const HEARTBEAT_MS = 500;
 const POLL_MS = 250;
 const RELEASE_MS = 300;
@@ -40,7 +40,7 @@ const LOCK = {
   },
 };
 
-/** How a lock is taken and kept. */
+/** The options of {@link takeLock}. */
 export interface LockOptions {
   readonly zk: OpsZooKeeper;
   readonly clock: Clock;
@@ -48,26 +48,26 @@ export interface LockOptions {
   readonly owner: RunOwner;
   /** The requested session timeout, milliseconds: also the limit of {@link RunLock.check}. */
   readonly sessionTimeoutMs: number;
-  /** How long to wait for a lock that is held, milliseconds; 0: not at all. */
+  /** Limit in milliseconds for waiting until another run releases the lock; 0: no wait. */
   readonly waitMs: number;
   /** Ends the wait with its own reason. */
   readonly signal: AbortSignal;
   readonly onEvent: OnEvent;
-  /** Whether the owner's process has ended; default: as far as this machine can tell. */
+  /** Returns true if the process of the owner has ended; default: as far as this machine can tell. */
   readonly isGone?: (owner: RunOwner) => boolean;
   /** Called after the session and the lock were lost and the lock is held again. */
   readonly onRetaken: () => void;
-  /** Another run holds the lock now. Called once. */
+  /** Called once if another run holds the lock now. */
   readonly onLost: (error: OpsError) => void;
 }
 
-/** A lock that is held, as far as is known. */
+/** A lock that was taken. */
 export interface RunLock {
   /**
-   * Returns if ZooKeeper has recently confirmed that the lock is held. Otherwise asks, and waits for an
-   * answer for as long as the session lasts.
+   * Returns if ZooKeeper has recently confirmed that the lock is held. Otherwise sends a request, and waits for its
+   * answer as long as the session lasts.
    *
-   * @param lately Greatest age of the confirmation, milliseconds; 1000 by default, 0: ask in any case.
+   * @param lately Accepted age of the confirmation in milliseconds; 1000 by default; 0: a request is sent in any case.
    * @throws OpsError `lock-lost` if another run holds it, `zookeeper-failed` if no server answers.
    */
   check(lately?: number): Promise<void>;
@@ -89,13 +89,13 @@ export async function takeLock(options: LockOptions): Promise<RunLock> {
   const patience = startPatience(options);
   for (;;) {
     signal.throwIfAborted();
-    const askedAt = clock.now();
+    const requestedAt = clock.now();
     const created = await answered(options, zk.create(path, data, "ephemeral"));
-    if (created !== undefined) return keep(options, askedAt);
+    if (created !== undefined) return keep(options, requestedAt);
     const holder = await answered(options, readHolder(zk, path, options));
     if (holder === "none") continue;
     // The answer to an earlier request may have been lost.
-    if (isOf(holder, owner)) return keep(options, askedAt);
+    if (isOf(holder, owner)) return keep(options, requestedAt);
     const isEphemeral = await answered(options, zk.isEphemeral(path));
     if (isEphemeral === undefined) continue;
     const leftMs = patience(holder, isEphemeral);
@@ -145,7 +145,7 @@ function startPatience(options: LockOptions): (holder: Holder, isEphemeral: bool
 interface Holder {
   /** Undefined if the znode has no owner data that this version can read. */
   readonly owner: RunOwner | undefined;
-  /** How long its session may last after the process has ended, milliseconds. */
+  /** Limit in milliseconds for its session to end after the process has ended. */
   readonly sessionTimeoutMs: number;
 }
 
@@ -193,13 +193,13 @@ function heldBy(holder: Holder, path: string, isEphemeral: boolean): OpsError {
   if (!isEphemeral) {
     return new OpsError({
       code: "lock-held",
-      message: `the znode ${path}, the lock of a run, is there, but no ZooKeeper session holds it: no run of this tool makes such a znode (it says: ${holderText(holder)})`,
-      hint: "nothing was changed; if no run is at work, remove the znode with ZooKeeper's own client",
+      message: `the lock ${path} exists, but no ZooKeeper session owns it: no run of this tool creates such a znode (its data: ${holderText(holder)})`,
+      hint: "nothing was changed; if no run is active, remove the znode with ZooKeeper's own client",
     });
   }
   return new OpsError({
     code: "lock-held",
-    message: `another run is at work on this cluster: ${holderText(holder)}; its lock is ${path}`,
+    message: `another run is active on this cluster: ${holderText(holder)}; its lock is ${path}`,
     hint: "nothing was changed; wait for it with --wait_lock=SECONDS, or end it first",
   });
 }
@@ -220,7 +220,7 @@ class KeptLock implements RunLock {
   readonly #ended = new AbortController();
   /** When the last request was sent whose answer confirmed the lock. */
   #confirmedAt: number;
-  #asking: Promise<void> | undefined;
+  #confirming: Promise<void> | undefined;
   #lost: OpsError | undefined;
   #why = "";
   #isSilent = false;
@@ -235,7 +235,7 @@ class KeptLock implements RunLock {
     const beat = async () => {
       while (!this.#ended.signal.aborted && this.#lost === undefined) {
         await clock.sleep(HEARTBEAT_MS, this.#ended.signal);
-        void this.#ask();
+        void this.#request();
         this.#tellSilence();
       }
     };
@@ -247,19 +247,20 @@ class KeptLock implements RunLock {
     const { clock, sessionTimeoutMs } = this.#options;
     const began = clock.now();
     const deadline = began + sessionTimeoutMs;
-    // Waiting makes a confirmation older: what came since the question was put is good enough.
+    // Waiting makes a confirmation older: one that arrived after this call began is new enough.
     const isGood = () => this.#confirmedAt >= Math.max(began, clock.now() - FRESH_MS);
     const mayBeHeld = this.#lost === undefined && !this.#ended.signal.aborted;
     if (mayBeHeld && clock.now() - this.#confirmedAt < lately) return;
     for (;;) {
-      await within(clock, deadline - clock.now(), "ZooKeeper", this.#ask()).catch(() => undefined);
+      const left = deadline - clock.now();
+      await within(clock, left, "ZooKeeper", this.#request()).catch(() => undefined);
       if (this.#lost !== undefined) throw this.#lost;
       if (this.#ended.signal.aborted) throw released();
       if (isGood()) return;
-      const left = deadline - clock.now();
-      if (left <= 0) throw this.#unconfirmed();
-      // A question put before is answered by the next one.
-      if (this.#why !== "") await clock.sleep(Math.min(POLL_MS, left));
+      const rest = deadline - clock.now();
+      if (rest <= 0) throw this.#unconfirmed();
+      // A request from before this call does not count; the next one does.
+      if (this.#why !== "") await clock.sleep(Math.min(POLL_MS, rest));
     }
   }
 
@@ -268,9 +269,9 @@ class KeptLock implements RunLock {
     this.#ended.abort();
     if (this.#lost !== undefined) return;
     const remove = async () => {
-      // A question under way may be about to take the lock again.
-      await this.#asking;
-      // Never the lock of another run, which may hold it since the last look.
+      // A request in flight may be about to take the lock again.
+      await this.#confirming;
+      // Never removes the lock of another run, which may hold it since the last request.
       await zk.removeOwn(path);
     };
     await within(clock, RELEASE_MS, "ZooKeeper", remove()).catch(() => undefined);
@@ -281,21 +282,21 @@ class KeptLock implements RunLock {
   }
 
   /** One request at a time for all callers. Never throws. */
-  #ask(): Promise<void> {
-    this.#asking ??= this.#confirm()
+  #request(): Promise<void> {
+    this.#confirming ??= this.#confirm()
       .catch((thrown: unknown) => {
         this.#why = messageOf(thrown);
       })
       .finally(() => {
-        this.#asking = undefined;
+        this.#confirming = undefined;
       });
-    return this.#asking;
+    return this.#confirming;
   }
 
   async #confirm(): Promise<void> {
     this.#why = "";
     const { zk, clock, path, owner, onRetaken, onLost, onEvent } = this.#options;
-    const askedAt = clock.now();
+    const requestedAt = clock.now();
     const holder = await readHolder(zk, path, this.#options);
     if (this.#ended.signal.aborted) return;
     if (holder === "none") {
@@ -308,10 +309,10 @@ class KeptLock implements RunLock {
       });
       // The loss is reported before the lock counts as held again, so no step acts on earlier observations.
       onRetaken();
-      this.#confirmed(askedAt);
+      this.#confirmed(requestedAt);
       // The znode's owner session is decisive: any client may have written its data.
     } else if (isOf(holder, owner) || (await zk.isOwn(path))) {
-      this.#confirmed(askedAt);
+      this.#confirmed(requestedAt);
     } else {
       this.#lost = new OpsError({
         code: "lock-lost",
@@ -322,8 +323,8 @@ class KeptLock implements RunLock {
     }
   }
 
-  #confirmed(askedAt: number): void {
-    this.#confirmedAt = Math.max(this.#confirmedAt, askedAt);
+  #confirmed(requestedAt: number): void {
+    this.#confirmedAt = Math.max(this.#confirmedAt, requestedAt);
     if (this.#isSilent && this.#isFresh()) {
       this.#isSilent = false;
       this.#options.onEvent({ kind: "note", text: "ZooKeeper answers again; continuing" });
@@ -343,7 +344,7 @@ class KeptLock implements RunLock {
     const detail = this.#why === "" ? "" : ` (${this.#why})`;
     return new OpsError({
       code: "zookeeper-failed",
-      message: `nothing is changed: ZooKeeper does not say whether this run still holds its lock${detail}`,
+      message: `no changes are made: ZooKeeper does not confirm that this run still holds its lock${detail}`,
     });
   }
 }

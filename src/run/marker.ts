@@ -11,10 +11,10 @@ export type MarkerContent =
       readonly kind: "marker";
       readonly owner: RunOwner;
       readonly original: true;
-      /** Since when it is left off on purpose, ISO 8601; undefined if its run has not come to its end. */
+      /** The time since which it is left off on purpose, ISO 8601; undefined if its run has not ended normally. */
       readonly leftOffSince: string | undefined;
     }
-  /** There is something that no run of this tool writes: `problem` says why, one line. */
+  /** The data is not a marker of this tool; `problem` is the reason, one line. */
   | { readonly kind: "unreadable"; readonly problem: string };
 
 /**
@@ -60,7 +60,7 @@ function contentOf(data: Buffer): MarkerContent {
 /**
  * The marker of one run, for its guard. Only to be used while the run holds the lock.
  *
- * @param leftOffSince Since when an earlier run left the value off on purpose; undefined if none did.
+ * @param leftOffSince The time since which an earlier run left the value off on purpose; undefined if none did.
  */
 export function markerOf(
   access: MarkerAccess,

@@ -5,7 +5,7 @@ import { type MutatingMethod, watchMutations } from "./watch-mutations.js";
 
 /** "auto_failover is enabled" (OpenMLDB 0.9, base::ReturnCode). */
 const AUTO_FAILOVER_ON = 301;
-/** How often one call is tried: more often than the guard switches the value off again. */
+/** Limit of attempts of one call: more than the guard switches the value off again. */
 const TRIES_MAX = 6;
 
 /** Changes that the nameserver accepts while auto_failover is on. */

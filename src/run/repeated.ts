@@ -1,7 +1,7 @@
 import { OpsError } from "../errors.js";
 import type { Clock } from "../model/clock.js";
 
-/** How long a write is retried when connections break; each attempt has the client's own limit. */
+/** Limit in milliseconds for retrying a write whose connection breaks; each attempt has the client's own limit. */
 const WRITE_MS = 5_000;
 const PAUSE_MS = 200;
 

@@ -16,10 +16,10 @@ export interface RunParts {
   readonly owner: RunOwner;
   /** The requested ZooKeeper session timeout, milliseconds. */
   readonly sessionTimeoutMs: number;
-  /** How long to wait for another run to end, milliseconds; 0: not at all. */
+  /** Limit in milliseconds for waiting until another run has ended; 0: no wait. */
   readonly waitLockMs: number;
   /**
-   * Whether auto_failover is switched off again if another client switches it on during the run.
+   * True if auto_failover is switched off again if another client switches it on during the run.
    */
   readonly keepsOff: boolean;
   /** Ends the run: a signal of the process, or its time limit. */
@@ -200,7 +200,7 @@ function unreadable(parts: RunParts, problem: string): RunEvent {
   const look = parts.print({ cmd: "confget", key: "auto_failover" });
   return {
     kind: "warning",
-    text: `the marker in ZooKeeper (${path}) that names the run which switched auto_failover off is not one that this tool writes (${problem}); the value is left as it is, and setting it with confset removes the note; look at the value with: ${look}`,
+    text: `the marker in ZooKeeper (${path}) of a run that switched auto_failover off is invalid (${problem}); the value is left as it is, and setting it with confset removes the marker; show the value with: ${look}`,
   };
 }
 

@@ -31,7 +31,7 @@ type ReadingMethod =
 /** The methods that change the cluster. */
 export type MutatingMethod = Exclude<keyof Cluster, ReadingMethod>;
 
-/** What a change is about; parts that the call does not name are missing. */
+/** The objects that a change concerns; parts that the call does not name are missing. */
 export interface MutationTarget {
   readonly endpoint?: string;
   readonly db?: string;

@@ -7,7 +7,7 @@ import type { RunLock } from "./lock.js";
 import { protectCluster } from "./protected-cluster.js";
 import { guardUnderLock, lockCluster, type RunParts, restoreLeftover } from "./take-over.js";
 
-/** How often a run starts again after it lost its lock. */
+/** Limit of the attempts of a run that loses its lock. */
 const ATTEMPTS_MAX = 5;
 
 /** Limits calls that have limits of their own; a stopped process does not wait for them. */

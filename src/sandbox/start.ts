@@ -25,10 +25,10 @@ export interface SandboxOptions extends Partial<NewCluster> {
   readonly tablets?: number;
   /** Number of nameservers; 2. */
   readonly nameservers?: number;
-  /** Whether processes have server names instead of addresses as endpoints; false. */
+  /** True if processes have server names instead of addresses as endpoints; false. */
   readonly serverNames?: boolean;
   /**
-   * Whether the cluster uses server names, and each name is an address with an empty value in
+   * True if the cluster uses server names, and each name is an address with an empty value in
    * `map/names`, as with servers started with `--endpoint`; false.
    */
   readonly emptyNames?: boolean;

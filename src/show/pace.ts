@@ -1,6 +1,6 @@
 import { durationText } from "../model/duration.js";
 
-/** The two paces that are compared: over the last few units, and over more of them. */
+/** The numbers of units over which the two compared paces are measured. */
 const FEW = 10;
 const MORE = 50;
 /** An estimate needs at least this much measured time. */
@@ -14,14 +14,14 @@ export type TimeLeft = readonly [least: number, most: number];
 /** Measures how many units are done per time. */
 export interface Pace {
   add(units: number, nowMs: number): void;
-  /** How long the rest takes; undefined without a reliable estimate. */
+  /** Estimate of the remaining time; undefined without a reliable one. */
   left(units: number, nowMs: number): TimeLeft | undefined;
 }
 
 /** Starts measuring. */
 export function createPace(beganMs: number): Pace {
   let last: { readonly units: number; readonly atMs: number }[] = [];
-  /** How long so many units take at the pace of the last `count` additions. */
+  /** Time that so many units take at the pace of the last `count` additions. */
   const atPaceOf = (count: number, units: number, nowMs: number) => {
     const these = last.slice(-count);
     const before = last.at(-count - 1)?.atMs ?? beganMs;

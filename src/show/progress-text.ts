@@ -15,7 +15,7 @@ export interface ProgressScreen {
 /** Width of the bar, with its ends. */
 const BAR = 22;
 const COLUMNS_MAX = 100;
-/** How many ops and steps are named. */
+/** Number of ops and steps that are named. */
 const NAMED_MAX = 3;
 
 const PHASES: Readonly<Record<Phase, string>> = {
@@ -110,7 +110,7 @@ function bar(share: number): string {
 }
 
 function doneText({ noun, of, done, left, part }: ProgressOfWork): string {
-  const bad = left > 0 ? ` (${left} not well)` : "";
+  const bad = left > 0 ? ` (${left} failed)` : "";
   const more = part && `, ${part.done} of ${counted(part.of, part.noun)}`;
   return `${done} of ${counted(of, noun)} done${bad}${more ?? ""}`;
 }

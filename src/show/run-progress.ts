@@ -7,7 +7,7 @@ import { eventLine, stepName } from "./event-line.js";
 import { createPace, type Pace, type TimeLeft } from "./pace.js";
 import { createWorkCount, type Share, type TabletLeft, type WorkCount } from "./work-count.js";
 
-/** What a running step mostly waits for; kinds that take a moment are left out. */
+/** The activity that a step of each kind mostly waits for; kinds that end at once are left out. */
 const SPENT_ON: Partial<Record<StepKind, "loading" | "replicating" | "ops">> = {
   "load-follower": "loading",
   "load-leader": "loading",

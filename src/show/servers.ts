@@ -24,7 +24,7 @@ export function shownNameservers(
   };
 }
 
-/** The tablets that the nameserver knows, sorted by endpoint. */
+/** The tablets that the nameserver lists, sorted by endpoint. */
 export function shownTablets(claims: readonly TabletClaim[], realEndpoints: RealEndpoints): Shown {
   const tablets = [...claims].sort((a, b) => compareText(a.endpoint, b.endpoint));
   const real = (one: TabletClaim) =>
@@ -37,7 +37,7 @@ export function shownTablets(claims: readonly TabletClaim[], realEndpoints: Real
       { text: one.state, color: one.isHealthy ? "good" : "bad" },
       ageCell(one.ageMs),
     ]),
-    empty: "the nameserver knows no tablet",
+    empty: "the nameserver lists no tablet",
     json: {
       tablets: tablets.map((one) => ({
         endpoint: one.endpoint,

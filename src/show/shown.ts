@@ -14,7 +14,7 @@ export interface Shown {
   readonly json: Readonly<Record<string, unknown>>;
 }
 
-/** How many notes are shown in text; JSON lists all. */
+/** Number of notes that are shown in text; JSON lists all. */
 const NOTES_MAX = 50;
 
 /** The table, or one plain line if there is nothing to show, in pieces. Lines end with `\n`. */

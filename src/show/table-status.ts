@@ -32,7 +32,7 @@ export interface TableStatus {
 /** The state that tables are compared with. */
 interface Known {
   readonly state: ClusterState;
-  /** How many tablets have loaded each partition, by `replicaKey`; absent means none. */
+  /** Number of tablets that have loaded each partition, by `replicaKey`; absent means none. */
   readonly loaded: ReadonlyMap<string, number>;
 }
 
@@ -70,8 +70,7 @@ function tableStatus(known: Known, table: TableClaim): TableStatus {
 }
 
 /**
- * The replica whose figures stand for the partition: its alive leader, else the first one flagged
- * leader.
+ * The replica whose figures are shown for the partition: its alive leader, else the first one flagged leader.
  */
 function counted({ replicas }: PartitionClaim): ReplicaClaim | undefined {
   return aliveLeader(replicas) ?? replicas.find((one) => one.isLeader);

@@ -1,6 +1,6 @@
 import type { Clock } from "../model/clock.js";
 
-/** The greatest number of concurrent loads on a tablet that loads quickly. */
+/** Limit of concurrent loads on a tablet that loads quickly. */
 const LIMIT_MAX = 64;
 /** The factor by which the limit grows. */
 const GROWTH = 4;
@@ -12,14 +12,14 @@ export interface AdaptiveLoadLimit {
   /**
    * Runs one load when the limit allows it, in the order of the calls.
    *
-   * @param mayQueue Whether it may wait behind others on the tablet itself. A disk table must not: the
-   *   tablet does not list it before a thread has taken it (OpenMLDB 0.9 tablet: LoadTable).
+   * @param mayQueue True if it may wait behind others on the tablet itself. A disk table must not, because the tablet
+   *   does not list it before a thread has taken it (OpenMLDB 0.9 tablet: LoadTable).
    */
   run<T>(work: () => Promise<T>, mayQueue: boolean): Promise<T>;
   /**
    * Adapts the limit.
    *
-   * @param loading How many of the requested replicas the tablet has not loaded yet.
+   * @param loading Number of the requested replicas that the tablet has not loaded yet.
    */
   tick(loading: number): void;
 }
@@ -28,8 +28,8 @@ export interface AdaptiveLoadLimit {
  * Creates a limit that starts at `least`. It grows while the tablet has finished nearly all loads at
  * each tick, so that its threads are never idle, and returns to `least` when loads are slow.
  *
- * A tablet loads with three threads (OpenMLDB: task_pool_size): more loads only queue there, which
- * costs nothing but the order.
+ * A tablet loads with three threads (OpenMLDB: task_pool_size): further loads queue there, which costs nothing except
+ * that their order can no longer change.
  *
  * @param least Concurrent loads on a tablet whose loads are slow.
  */
@@ -40,7 +40,7 @@ export function adaptiveLoadLimit(clock: Clock, least: number): AdaptiveLoadLimi
   let head = 0;
   let limit = least;
   let running = 0;
-  /** How many of the running loads must not queue. */
+  /** Number of the running loads that must not queue. */
   let strict = 0;
   let endedAt = clock.now();
 

@@ -3,10 +3,10 @@ import type { Endpoint, Op } from "../model/cluster-state.js";
 import { isInLongTask, STANDSTILL_MS } from "../model/op-standstill.js";
 import type { StepContext } from "./step-context.js";
 
-/** The greatest age of an answer about tablets. */
+/** Accepted age in milliseconds of an answer about tablets. */
 const LOOK_AGE_MS = 5_000;
 /**
- * The greatest age of the list of left-behind registrations: one stays until it is deleted by hand.
+ * Accepted age in milliseconds of the list of left-behind registrations: one stays until the operator deletes it.
  */
 const LEFT_AGE_MS = 60_000;
 
@@ -19,8 +19,8 @@ const LEFT_AGE_MS = 60_000;
  * once.
  *
  * @param active The ops that are awaited; empty if an op is about to be requested.
- * @param stillMs How long nothing has changed at the nameserver.
- * @returns The error to end with, `deadline`; undefined if nothing is known to block them.
+ * @param stillMs Milliseconds for which nothing has changed at the nameserver.
+ * @returns The error `deadline`; undefined if nothing is known to block them.
  */
 export async function opsBlocked(
   context: StepContext,
@@ -50,7 +50,7 @@ export async function opsBlocked(
   });
 }
 
-/** @param among Only these are asked; if undefined, all tablets that the nameserver waits for. */
+/** @param among Only these are read; if undefined, all tablets that the nameserver waits for. */
 async function silentTablets(
   context: StepContext,
   among: ReadonlyMap<Endpoint, string> | undefined,

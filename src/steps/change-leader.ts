@@ -12,12 +12,12 @@ import { observePartition, type StepContext, type Task } from "./step-context.js
 import { ALREADY, stale } from "./step-preconditions.js";
 import { allOpsEnded, waitForSync } from "./waits.js";
 
-/** How long the old leader must have accepted no write before the leader is changed. */
+/** Milliseconds for which the old leader must have accepted no write before the leader is changed. */
 const QUIET_MS = 500;
 const QUIET_POLL_MS = 100;
-/** How long the followers may take to receive everything, and clients to stop writing. */
+/** Limit in milliseconds for the followers to receive all entries, and for clients to stop writing. */
 const DRAIN_MS = 20_000;
-/** How long the op of a stopped change may take; an op takes less than a second. */
+/** Limit in milliseconds for the op of a stopped change to end; an op takes less than a second. */
 const OP_ENDS_MS = 1_000;
 
 /**
@@ -117,7 +117,7 @@ async function markDead(
   endpoint: Endpoint,
   marked: Endpoint[],
 ): Promise<void> {
-  // Noted first: a call that fails may have had its effect.
+  // Stored before the call, because a call that fails may have had its effect.
   marked.push(endpoint);
   await context.cluster.updateTableAlive({ ...id, endpoint }, false);
 }
@@ -142,7 +142,7 @@ async function markAliveAgain(
     if (view === undefined || servingLeader(view) !== undefined) return undefined;
     if (view.activeOps.length === 0) break;
     if (clock.now() > deadline) {
-      if (isStopped) return `${partitionName(id)}: the change of its leader continues by itself`;
+      if (isStopped) return `${partitionName(id)}: the leader change continues by itself`;
       break;
     }
     await clock.sleep(QUIET_POLL_MS, context.signal);

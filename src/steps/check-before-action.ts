@@ -8,7 +8,7 @@ import { claimOf, otherLeader, patiently, reportNow, stale } from "./step-precon
 /**
  * Reads the state that the expectations of a step need, and checks them.
  *
- * @param recordAgeMs The greatest age of the nameserver's record; 0: it is read now.
+ * @param recordAgeMs Accepted age of the nameserver's record in milliseconds; 0: it is read now.
  * @returns What was found; or the end of the step.
  */
 export async function checkBeforeAction(

@@ -134,15 +134,15 @@ export function noOtherLeads(which: "flagged" | "any", unless?: Endpoint): Expec
 }
 
 /**
- * Replicas that could not be asked when the leader was chosen still cannot be asked: a replica on a tablet that is
- * back may hold more than the chosen one, for example after a power failure.
+ * Replicas that could not be read when the leader was chosen still cannot be read: a replica on a tablet that is back
+ * may hold more than the chosen one, for example after a power failure.
  */
 export function noneIsBack({ evidence }: Lane): Expectation {
   const away = [...evidence.replicas.values()].filter((one) => one.away !== undefined);
   return {
     needs: { away },
     check: ({ returned }) =>
-      returned === undefined ? undefined : `tablet ${returned} is back: what it holds may count`,
+      returned === undefined ? undefined : `tablet ${returned} is back and may hold more entries`,
   };
 }
 

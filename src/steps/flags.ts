@@ -20,8 +20,8 @@ import { ALREADY, claimOf, DONE, patiently, reportNow, stale } from "./step-prec
 const ENDPOINT_UNKNOWN = 302;
 
 /**
- * Marks a replica alive. Clients use it from then on, so it must serve at that moment in the expected
- * role; `checks` says how much of that is verified.
+ * Marks a replica alive. Clients use it afterwards, so it must serve in the expected role; `checks` determines how much
+ * of that is verified.
  */
 export async function markAlive(
   context: StepContext,

@@ -37,7 +37,7 @@ export async function waitForLoad(
 ): Promise<StepOutcome> {
   const report = await loaded(context, id, endpoint);
   return typeof report === "string"
-    ? stale("the load that was under way failed")
+    ? stale("the load that was running failed")
     : { result: "done", detail: `${report.recordCount} rows` };
 }
 
@@ -55,7 +55,7 @@ export function loadFollower(
     const found = await checkBeforeAction(context, task, RECORD_AGE_MS);
     if ("result" in found) return found;
     if (hidesOldRecord(lane, endpoint, snapshot)) {
-      return stale("the snapshot on its disk has a term that the record does not know");
+      return stale("the snapshot on its disk has a term that the record lacks");
     }
     const obstacle = await unlist(context, lane, endpoint);
     if (obstacle !== undefined) return stale(obstacle);
@@ -73,7 +73,7 @@ function loadedOtherwise({ role }: ReplicaReport): StepOutcome {
 }
 
 /**
- * Loads the coming leader. The request must name the role: a replica that was created as follower and
+ * Loads the future leader. The request must name the role: a replica that was created as follower and
  * became leader later keeps "follower" on its disk and would be loaded as one, with no leader to
  * replicate to it (OpenMLDB tablet: LoadTable merges the request with table_meta.txt).
  */
@@ -255,7 +255,7 @@ function loadRefused(thrown: unknown): StepOutcome {
  * would continue at its old position, whatever the replica's disk kept, and replicate to it while it
  * loads (OpenMLDB 0.9: replication keeps its position across the follower's restart).
  *
- * @returns Why the leader could not be asked; undefined if the replica is not in its list now.
+ * @returns Why the leader could not be called; undefined if the replica is not in its list now.
  */
 async function unlist(
   { cluster, signal }: StepContext,
@@ -277,8 +277,7 @@ async function unlist(
  * Runs a load when its tablet's limit allows it, and reads the snapshot on the replica's disk right
  * before (GetTermPair): loading shows what is there, and hides what should have been there.
  *
- * @param work Is given the snapshot; undefined if the tablet does not report it or the replica is
- *   loaded.
+ * @param work Receives the snapshot; undefined if the tablet does not report it or the replica is loaded.
  * @returns Its outcome, with that snapshot.
  */
 function loadWithinLimit(

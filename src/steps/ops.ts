@@ -13,9 +13,9 @@ import { opsEnded } from "./waits.js";
  */
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
-/** How long a requested op may take to appear in the nameserver's list. */
+/** Limit in milliseconds for a requested op to appear in the nameserver's list. */
 const OP_APPEARS_MS = 5_000;
-/** How long a cancelled op may take to end; the nameserver checks every 2 s. */
+/** Limit in milliseconds for a cancelled op to end; the nameserver checks every 2 s. */
 const CANCEL_MS = 30_000;
 
 /** The ops that one request queued, all ended; or why there are none. */
@@ -56,7 +56,7 @@ export async function followNewer(
 ): Promise<FollowedOps> {
   return (await appear(context, [id], after))
     ? { ops: await opsEnded(context, id, after) }
-    : { failed: "the nameserver accepted it and queued no op" };
+    : { failed: "the nameserver accepted the request and queued no op" };
 }
 
 /** True if an op above `after` of any of these partitions appears in time. */
@@ -87,16 +87,15 @@ export function describeOps(ops: readonly Op[]): string {
     : `op ${bad.id} (${bad.type}) ended ${bad.status} at ${bad.task}`;
 }
 
-/** How one attempt ended: finally, or so that another one is worth it. */
+/** The result of one attempt: final, or the reason for another attempt. */
 export type Try = StepOutcome | { readonly again: string };
 
 /**
- * Repeats an attempt up to `opRetries` times while it says so: the nameserver fails ops now and then
- * under load, and succeeds when asked again. Ops of the partition that are queued or running, from
- * whichever client, are waited for before each attempt.
+ * Repeats an attempt up to `opRetries` times if its result requires it: under load the nameserver fails ops now and
+ * then, and a second request succeeds. Before each attempt it waits for ops of the partition that are queued or
+ * running, from any client.
  *
- * @param once One attempt: observes, requests and observes again; it is given the number of earlier
- *   attempts.
+ * @param once One attempt: observes, requests and observes again; receives the number of earlier attempts.
  * @param call The name of the request, for the message.
  */
 export async function retried(

@@ -113,7 +113,7 @@ function whyNotMove(
   const replica = replicaAt(view, endpoint);
   if (replica === undefined) return undefined;
   if (replicaAt(view, to) !== undefined) return `${to} has another replica of it`;
-  if (view.activeOps.length > 0) return "ops of the partition are under way";
+  if (view.activeOps.length > 0) return "ops of the partition are running";
   return replica.tablet === "offline" && replica.absence?.kind !== "restarting"
     ? undefined
     : `tablet ${endpoint} is not gone (${replica.tabletDetail || "it answers"})`;

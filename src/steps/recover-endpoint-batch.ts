@@ -20,9 +20,9 @@ import { mayHaveWorked } from "./step-preconditions.js";
  */
 const QUEUES_OF_RECOVER_TABLE = 2;
 const QUEUES_OF_RECOVER_ENDPOINT = 8;
-/** A batch is complete when no follower joined it for this long. An op takes ten times as long. */
+/** Milliseconds without a new follower after which a batch is complete. An op takes ten times as long. */
 const PAUSE_MS = 1_000;
-/** How long a batch waits at most while followers keep joining: less than the ops of so many take. */
+/** Limit in milliseconds for a batch to wait while followers keep joining: less than their ops take. */
 const GATHER_MS = 60_000;
 
 /**
@@ -144,7 +144,7 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
 
   async function ask(batch: Batch): Promise<bigint | undefined> {
     const { endpoint, members } = batch;
-    const ready = await Promise.all(members.map((one) => looks(() => one.mayBeAsked())));
+    const ready = await Promise.all(members.map((one) => looks(() => one.isStillAllowed())));
     if (ready.includes(false) || !(await isToAsk(batch))) return undefined;
     const ops = await context.ops.now();
     if (members.some((one) => opsOfPartition(ops, one.id).some(isOpActive))) return undefined;

@@ -22,9 +22,9 @@ import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, DONE, mayHaveWorked, stale } from "./step-preconditions.js";
 import { opsEnded } from "./waits.js";
 
-/** How many partitions are tried again in parallel; the nameserver has two queues by default. */
+/** Number of partitions that are tried again in parallel; the nameserver has two queues by default. */
 const AGAIN_AT_ONCE = 8;
-/** How many failures are listed. */
+/** Number of failures that are listed. */
 const NAMED_MAX = 10;
 
 /**

@@ -28,8 +28,8 @@ const KEEPS_LOG: ReadonlySet<string> = new Set([
  * Recovers one follower through the nameserver: RecoverTable, then its op and child ops to their end,
  * then the replica itself, since an op can fail silently (code 0 and no op at all).
  *
- * The nameserver fails such ops now and then under load and succeeds when asked again, so a failed one
- * is requested again up to `opRetries` times.
+ * Under load the nameserver fails such ops now and then, and a second request succeeds, so a failed op is requested
+ * again up to `opRetries` times.
  */
 export function recoverTable(
   context: StepContext,
@@ -97,7 +97,7 @@ async function recoverTogether(
   return endpointBatch.recover({
     id,
     endpoint,
-    async mayBeAsked() {
+    async isStillAllowed() {
       const view = await observePartition(context, id);
       if (view === undefined || replicaAt(view, endpoint) === undefined) return false;
       if (refusalIn(view, task.expects) !== undefined) return false;

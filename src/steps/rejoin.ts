@@ -16,9 +16,9 @@ import { refusalIn } from "./expectations.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, failed, outcomeOf, stale } from "./step-preconditions.js";
 
-/** The greatest number of rounds. */
+/** Limit of rounds. */
 const ROUNDS_MAX = 6;
-/** The first pause before a passing problem is observed again; it doubles each time. */
+/** Pause in milliseconds before a transient problem is observed again for the first time; it doubles each time. */
 const PAUSE_MS = 100;
 
 /**

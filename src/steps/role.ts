@@ -70,7 +70,7 @@ export async function leads(
     return { result: "done", detail: words(offset) };
   } catch (thrown) {
     if (!(thrown instanceof OpsError) || thrown.code !== "rejected") throw thrown;
-    return failed("the tablet took the role and still does not run it as leader");
+    return failed("the tablet accepted the role and still does not run it as leader");
   }
 }
 
@@ -106,7 +106,7 @@ export async function demoteRunningExLeaders(
       kind: "demote",
       id: view.id,
       endpoint: one.endpoint,
-      why: `${endpoint} is reloaded, and would get its old entries`,
+      why: `${endpoint} is reloaded, and would receive its old entries`,
       isDecided: false,
     };
     const outcome = await context.runStep(step, laneOf(view, { leader, steps: [step] }));

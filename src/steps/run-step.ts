@@ -23,7 +23,7 @@ export function effectOf(
   return rowOf(step).effect(view, step, lane);
 }
 
-/** What a step does, in words. */
+/** Describes what a step does. */
 export function wordsOf(step: Step): string {
   return rowOf(step).words(step);
 }

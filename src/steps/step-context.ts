@@ -10,20 +10,20 @@ import type { Expectation } from "./expectations.js";
 
 /** The limits of a run. */
 export interface Limits {
-  /** How many partitions are active at the same time. */
+  /** Limit of partitions that are active at the same time. */
   readonly concurrency: number;
   /**
    * Concurrent loads on one tablet while its loads are slow; a tablet loads with three threads
    * (OpenMLDB: task_pool_size). See `adaptiveLoadLimit`.
    */
   readonly loadsPerTablet: number;
-  /** How often a failed op is requested again. */
+  /** Number of times that a failed op is requested again. */
   readonly opRetries: number;
-  /** How long an op may go without progress before it counts as stuck. */
+  /** Milliseconds without progress after which an op counts as stuck. */
   readonly opTimeoutMs: number;
-  /** Whether stuck ops are cancelled. */
+  /** True if stuck ops are cancelled. */
   readonly cancelStuck: boolean;
-  /** How long a load or a follower may go without progress before it counts as stalled. */
+  /** Milliseconds without progress after which a load or a follower counts as stalled. */
   readonly stallTimeoutMs: number;
 }
 
@@ -45,8 +45,8 @@ export interface Rollback {
 export interface WaitingFollower {
   readonly id: PartitionId;
   readonly endpoint: Endpoint;
-  /** Checks again, at this moment, whether it may be recovered. */
-  mayBeAsked(): Promise<boolean>;
+  /** Checks again, now, whether it may be recovered. */
+  isStillAllowed(): Promise<boolean>;
   /**
    * Follows the requested op and its child ops to their end, and observes the replica.
    *
@@ -70,9 +70,9 @@ export interface RecoverEndpointBatch {
   recover(one: WaitingFollower): Promise<StepOutcome | undefined>;
 }
 
-/** What steps work with. */
+/** The context of all steps of a run. */
 export interface StepContext extends SharedReads {
-  /** What is reverted after a stop. */
+  /** The changes that are reverted after a stop. */
   readonly rollback: Rollback;
   /** Batches followers of one tablet; undefined if each is recovered by itself. */
   readonly endpointBatch?: RecoverEndpointBatch | undefined;
@@ -82,13 +82,13 @@ export interface StepContext extends SharedReads {
   /**
    * Marks a replica dead, together with others of its table on that endpoint if the plan batches them.
    *
-   * @param mayShare Whether the others may still be marked; false: this replica only.
+   * @param mayShare True if the others may still be marked; false: this replica only.
    */
   readonly markDead: (id: PartitionId, endpoint: Endpoint, mayShare: boolean) => Promise<void>;
   /**
    * Runs one load when the tablet's limit allows it.
    *
-   * @param mayQueue Whether it may wait behind others on the tablet itself, see `AdaptiveLoadLimit`.
+   * @param mayQueue True if it may wait behind others on the tablet itself, see `AdaptiveLoadLimit`.
    */
   readonly withLoadSlot: <T>(
     endpoint: Endpoint,

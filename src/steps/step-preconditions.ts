@@ -15,7 +15,7 @@ import { serves } from "./expectations.js";
 import type { StepContext } from "./step-context.js";
 
 /**
- * How long a step waits for a tablet that might only be in the way: longer than two shared observations
+ * Limit in milliseconds for a tablet whose answer could only contradict the step: longer than two shared observations
  * take. A tablet that does not answer by then leads nothing now.
  */
 const ANSWER_MS = 3_000;
@@ -84,7 +84,7 @@ export function failedBy(thrown: unknown): Extract<StepOutcome, { result: "faile
   };
 }
 
-/** Asks a tablet for a replica; undefined if it has not loaded it. */
+/** Reads a tablet's report of a replica; undefined if it has not loaded it. */
 export async function reportNow(
   context: StepContext,
   id: PartitionId,

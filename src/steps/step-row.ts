@@ -6,15 +6,14 @@ import type { Expectation } from "./expectations.js";
 import type { StepContext, Task } from "./step-context.js";
 
 /**
- * What limits how many steps of a kind run at the same time. `partitions`: the number of active
- * partitions (`--concurrency`). `loads`: the loads of its tablet. `none`: the step mostly waits, and
- * must not delay a leader.
+ * The limit that a kind of step counts against. `partitions`: the number of active partitions (`--concurrency`).
+ * `loads`: the loads of its tablet. `none`: the step mostly waits, and must not delay a leader.
  */
 export type StepLimit = "partitions" | "loads" | "none";
 
 /** Everything that defines one kind of step. */
 export interface StepRow<K extends StepKind> {
-  /** What it does, in words. */
+  /** Describes what it does. */
   readonly words: (step: Step<K>) => string;
   /** The state that it expects right before it acts: plans print it, and `run` checks it. */
   readonly expects: (step: Step<K>, lane: Task<K>["lane"]) => readonly Expectation[];
@@ -25,17 +24,16 @@ export interface StepRow<K extends StepKind> {
     lane: Pick<Lane, "leader">,
   ) => PartitionView;
   /**
-   * Whether it changes the cluster: it then needs the guard of auto_failover and the operator's
+   * True if it changes the cluster: it then needs the guard of auto_failover and the operator's
    * confirmation.
    */
   readonly changes: boolean;
   readonly limit: StepLimit;
   /**
-   * Whether it belongs to the leader's or to the followers' part of a lane. Followers do not delay
-   * other partitions' leaders.
+   * The part of a lane that it belongs to. Steps of followers do not delay the leaders of other partitions.
    */
   readonly turn: "leader" | "follower";
-  /** Whether adjacent steps of this kind run in parallel. */
+  /** True if adjacent steps of this kind run in parallel. */
   readonly isParallel: boolean;
   /**
    * What a failure ends: the lane, the lane if the step is the leader's, or the steps of its replica.

@@ -105,7 +105,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     ...LOADS,
     isParallel: true,
     failureEnds: "replica",
-    words: (step) => `load ${step.endpoint} as follower, no leader replicates to it`,
+    words: (step) => `load ${step.endpoint} as follower, without replication`,
     expects: (step, lane) => [
       isAsPlanned(lane, [step.endpoint]),
       statement(`not loaded, ${lastSeen(lane, step.endpoint)}`),
@@ -230,7 +230,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     words: (step) =>
       `mark all replicas of ${step.table} at ${step.endpoint} ${step.isAlive ? "alive" : "not alive"}`,
     expects: (step) => [
-      statement(step.isAlive ? "each serves where clients expect it" : "none of them leads"),
+      statement(step.isAlive ? "each serves in the role on record" : "none of them leads"),
     ],
     effect: same,
     run: markTable,
@@ -274,7 +274,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
     expects: (step, lane) => [
       holds(
         step.offset === undefined
-          ? "an alive follower that holds all that is known"
+          ? "an alive follower that holds all known entries"
           : `loaded as follower at offset ${step.offset}, no other replica leads`,
         (view) => whyNotChange(view, step, lane),
       ),
@@ -284,7 +284,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   },
   "add-replica": {
     ...ACTS,
-    words: (step) => `make a follower at ${step.endpoint} (AddReplicaNS)`,
+    words: (step) => `create a follower at ${step.endpoint} (AddReplicaNS)`,
     expects: (step) => [statement(`no replica at ${step.endpoint}, and none loaded there`)],
     effect: (view, step, lane) => withFollower(view, lane.leader, step.endpoint),
     run: addReplica,
@@ -319,7 +319,7 @@ export const STEPS: { readonly [K in StepKind]: StepRow<K> } = {
   "offline-endpoint": {
     ...ACTS,
     words: (step) => `take tablet ${step.endpoint} out of service (OfflineEndpoint)`,
-    expects: () => [statement("no partition loses entries by it")],
+    expects: () => [statement("no partition loses entries")],
     effect: same,
     run: offlineEndpoint,
   },

@@ -108,11 +108,11 @@ function standstill(op: Op, opTimeoutMs: number): OpsError {
   });
 }
 
-/** How long a replica that is "normal" may take to show its offset. */
+/** Limit in milliseconds for a replica that is "normal" to show its offset. */
 const OFFSET_APPEARS_MS = 2_000;
-/** How long a tablet that lists no other load may take to list a disk table after LoadTable. */
+/** Limit in milliseconds for a tablet that lists no other load to list a disk table after LoadTable. */
 const LISTED_WITHIN_MS = 10_000;
-/** The greatest age of the list of a tablet's replicas before a load is requested. */
+/** Accepted age in milliseconds of the list of a tablet's replicas before a load is requested. */
 const STATUS_AGE_MS = 1_000;
 
 /**

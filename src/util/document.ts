@@ -9,7 +9,7 @@ export type Zod = typeof import("zod");
 export interface DocumentKind<T> {
   /** A longer document is not parsed. */
   readonly maxBytes: number;
-  /** How deep its lists and objects may be nested. */
+  /** Limit of the nesting of its lists and objects. */
   readonly maxDepth: number;
   /** The schema of its content; created when the first document of this kind is read. */
   readonly schema: (z: Zod) => ZodType<T>;
@@ -19,14 +19,14 @@ export interface DocumentKind<T> {
 export type Checked<T> = { readonly value: T } | { readonly problem: string };
 
 /**
- * The least number of bytes of a document for each list and object in it: four million empty lists in 8
- * MB of text would take seconds and a gigabyte to parse. No document of this tool comes near that.
+ * Least number of bytes of a document for each list and object in it: four million empty lists in 8 MB of text would
+ * take seconds and a gigabyte to parse. No document of this tool comes near that.
  */
 const BYTES_PER_PART = 8;
 /** Below this size the number of parts is not limited further. */
 const SMALL_CHARS = 1_000_000;
 /**
- * The greatest number of objects in all items of a list: 1.5 times that of a plan for 240,000 replicas.
+ * Limit of objects in all items of a list: 1.5 times the number in a plan for 240,000 replicas.
  */
 const OBJECTS_MAX = 4_500_000;
 /** Longer paths and messages are cut. */
@@ -168,7 +168,7 @@ function pathText(path: readonly PropertyKey[]): string {
   return text === "" ? "the document" : text.replace(/^\./, "");
 }
 
-/** Why a JSON text must not be parsed, found in one pass whatever the text is. */
+/** Returns why a JSON text must not be parsed, in one pass over any text; undefined if it may be. */
 function shapeProblem(maxDepth: number, text: string): string | undefined {
   const maxParts = Math.max(SMALL_CHARS, text.length) / BYTES_PER_PART;
   let parts = 0;

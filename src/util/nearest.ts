@@ -1,12 +1,12 @@
 import leven from "leven";
 import { type OpsError, refused } from "../errors.js";
 
-/** The greatest number of names in a hint. */
+/** Limit of names in a hint. */
 const LISTED = 10;
 
-/** A longer word is no mistyped name and is not compared. */
+/** A longer word is not compared, because it is not a mistyped name. */
 const WORD_MAX = 64;
-/** The greatest number of suggestions. */
+/** Limit of suggestions. */
 const OFFERED = 3;
 
 /**

@@ -13,7 +13,7 @@ export interface ProcessIdentity {
   readonly version: string;
 }
 
-/** Finds out the user and machine of this process. Never throws. */
+/** Returns the user and machine of this process. Never throws. */
 export function processIdentity(): ProcessIdentity {
   return { host: hostname(), pid: process.pid, user: userName(), version: toolVersion() };
 }

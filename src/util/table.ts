@@ -3,7 +3,7 @@ import { type Color, clipped, paint, safe } from "./text.js";
 import { shortened, textWidth } from "./width.js";
 import { wrapped } from "./wrap.js";
 
-/** The greatest number of characters of a cell that are shown. */
+/** Limit of characters of a cell that are shown. */
 const CELL_MAX = 2_000;
 
 /** One cell of a table: text of any origin, with a colour if it matters. */
@@ -65,7 +65,7 @@ export function tableOrLines(
  *
  * @param rows Cells in the order of `columns`; missing ones are empty. Iterated twice: each row yields
  *   an empty piece first, while the widths are measured.
- * @returns The titles of the columns that the screen has no room for, see `fitColumns`.
+ * @returns The titles of the columns that do not fit the screen, see `fitColumns`.
  */
 export function* tablePieces(
   columns: readonly Column[],

@@ -185,7 +185,7 @@ export function paint(text: string, color: Color | undefined, hasColor: boolean)
 export interface ColorOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly isTerminal: boolean;
-  /** Whether `--no_color` was given. */
+  /** True if `--no_color` was given. */
   readonly isOff: boolean;
 }
 

@@ -12,14 +12,14 @@ import { dirname } from "node:path";
 import { messageOf, usageError } from "../errors.js";
 import { safe } from "./text.js";
 
-/** How long a pipe may have no writer before it counts as empty. */
+/** Milliseconds without a writer after which a pipe counts as empty. */
 const PIPE_OPEN_MS = 1_000;
-/** How long the writer of a pipe may take in all. */
+/** Limit in milliseconds for the writer of a pipe, in total. */
 const PIPE_READ_MS = 10_000;
 const PIPE_POLL_MS = 10;
 const CHUNK_BYTES = 65_536;
 
-/** How a file named by the user is read. */
+/** The options of {@link readUserFile}. */
 export interface ReadOptions {
   /** The flag with its value, made safe; begins every message. */
   readonly where: string;
@@ -121,7 +121,7 @@ function readToEnd(
     const waitedMs = performance.now() - began;
     if (read === 0 && (!isPipe || length > 0)) break;
     if (read === 0 && waitedMs > PIPE_OPEN_MS) throw new Error("nothing is written to this pipe");
-    if (waitedMs > PIPE_READ_MS) throw new Error("what is written to this pipe does not end");
+    if (waitedMs > PIPE_READ_MS) throw new Error("the writer of this pipe does not end");
     pause(PIPE_POLL_MS);
   }
   const [first] = chunks;
@@ -153,7 +153,7 @@ const PROBLEMS: ReadonlyMap<string, string> = new Map([
   ["ENOSPC", "no space left"],
   ["ENXIO", "it is a pipe or socket that nothing reads from"],
   ["ENAMETOOLONG", "the path is too long"],
-  ["ELOOP", "its symbolic links form a circle"],
+  ["ELOOP", "its symbolic links form a loop"],
 ]);
 
 /** The problem of a file in words. */

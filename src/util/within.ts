@@ -5,8 +5,8 @@ import type { Clock } from "../model/clock.js";
  * Limits the time of a call whose own retries may take longer. The call itself continues, and its later
  * result is ignored.
  *
- * @param ms How long to wait, milliseconds of `clock`.
- * @param what The awaited party, for the message.
+ * @param ms Limit in milliseconds of `clock`.
+ * @param what The peer that has to answer, for the message.
  * @param hurry Ends the wait at once when aborted.
  * @throws OpsError `deadline` when the time is over or `hurry` is aborted; what the call throws.
  */

@@ -1,11 +1,11 @@
 import { each, mapped, type Work } from "../model/work.js";
 
-/** How long work may run before other work gets the event loop, in milliseconds. */
+/** Milliseconds that work may run before it yields to other work. */
 const TURN_MS = 15;
 
 /**
- * Yields to other work: a ZooKeeper session without heartbeats for seconds expires, and a signal that
- * waits that long seems ignored.
+ * Yields to other work: a ZooKeeper session without heartbeats for seconds expires, and a signal that is handled
+ * seconds late seems ignored.
  *
  * @param leastItems The least number of items between two yields. With 64, work of the size of a
  *   simulation never yields, so that runs on a virtual clock are repeatable on any machine.
@@ -21,10 +21,10 @@ export function takeTurns(leastItems = 64): () => Promise<void> | undefined {
   };
 }
 
-/** When the first yielding work of this turn of the event loop started; undefined if none did. */
+/** Time at which the first yielding work of this turn of the event loop started; undefined if none did. */
 let turnBegan: number | undefined;
 
-/** How long this turn of the event loop has taken, for all yielding work together. */
+/** Duration of this turn of the event loop so far, for all yielding work together. */
 function spentMs(): number {
   const now = performance.now();
   if (turnBegan === undefined) {

@@ -36,7 +36,7 @@ import {
 
 /** Warnings of a run that did not restore auto_failover and leaves this to another run. */
 const LEFT_TO_ANOTHER_RUN =
-  /^auto_failover (is left to it|could not be restored)|an earlier run (may have left|could not be read)|after an earlier run:/;
+  /^auto_failover (is left to the other run|could not be restored)|an earlier run (may have left|could not be read)|after an earlier run:/;
 /** A stopped run restores auto_failover and exits within this time. */
 const STOP_LIMIT_MS = 5_000;
 /** The number of runs that may be necessary once all servers work again. */

@@ -22,7 +22,7 @@ export interface NewCluster {
   readonly replicas: number;
   /** Rows put into each partition. */
   readonly rows: number;
-  /** How many of the tables are stored on HDD (`disk0`, `disk1`, ...). */
+  /** Number of the tables that are stored on HDD (`disk0`, `disk1`, ...). */
   readonly hddTables: number;
   /** How many of the tables have one replica only (`single0`, `single1`, ...). */
   readonly singleReplicaTables: number;

@@ -26,17 +26,17 @@ export class Faults {
     this.#sticking.set(type, count);
   }
 
-  /** Whether a step of that type fails now. */
+  /** True if a step of that type fails now. */
   fails(type: TaskType): boolean {
     return take(this.#failures, type);
   }
 
-  /** Whether the race at kDelReplica happens now: the step has its effect, and the op fails. */
+  /** True if the race at kDelReplica happens now: the step has its effect, and the op fails. */
   recoverFails(): boolean {
     return this.#recoverFailure > 0 && this.#random.chance(this.#recoverFailure);
   }
 
-  /** Whether a step of that type gets stuck now. */
+  /** True if a step of that type gets stuck now. */
   stick(op: QueuedOp, type: TaskType): boolean {
     if (take(this.#sticking, type)) this.#stuck.add(op);
     return this.#stuck.has(op);

@@ -57,7 +57,7 @@ export interface ModelOptions {
   readonly binlogFlushMs: number;
   /** Probability (0 to 1) that a kRecoverTableOP ends kFailed at kDelReplica, as it does under load. */
   readonly recoverFailure: number;
-  /** Whether auto_failover is on in a new cluster. */
+  /** True if auto_failover is on in a new cluster. */
   readonly autoFailover: boolean;
 }
 
@@ -97,7 +97,7 @@ export interface ModelConfig {
   readonly root?: string;
   readonly tablets: readonly ProcessSpec[];
   readonly nameservers: readonly ProcessSpec[];
-  /** Whether endpoints are server names, to be looked up in `map/names`. */
+  /** True if endpoints are server names, to be looked up in `map/names`. */
   readonly serverNames?: boolean;
   readonly options?: Partial<ModelOptions>;
 }
@@ -141,7 +141,7 @@ export interface PutResult {
 /** Rows of one replica. */
 export interface ReplicaRows {
   readonly endpoint: Endpoint;
-  /** Whether its tablet runs and serves it. */
+  /** True if its tablet runs and serves it. */
   readonly isLoaded: boolean;
   /** Role it is loaded in. */
   readonly role: "leader" | "follower" | undefined;

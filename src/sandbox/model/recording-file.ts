@@ -26,7 +26,7 @@ export interface RecordedProcess {
   /** Its server name, or its address if the cluster has no names. */
   readonly endpoint: string;
   readonly address: string;
-  /** Whether it answered any call. */
+  /** True if it answered any call. */
   readonly isUp: boolean;
 }
 

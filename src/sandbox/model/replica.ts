@@ -8,7 +8,7 @@ import { lastOffset, rowCount, slice } from "./runs.js";
 export interface Link {
   /** Last entry that the follower has acknowledged; 0 until its first answer. */
   sent: bigint;
-  /** Whether the follower has reported its offset, where the leader starts. */
+  /** True if the follower has reported its offset, where the leader starts. */
   isMatched: boolean;
 }
 

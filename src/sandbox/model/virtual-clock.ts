@@ -40,7 +40,7 @@ export class VirtualClock implements SandboxClock {
   #sequence = 0;
   /** Binary heap, the earliest timer first. Cancelled timers stay until they are due or outnumber the others. */
   #heap: Timer[] = [];
-  /** How many timers in the heap are cancelled. */
+  /** Number of timers in the heap that are cancelled. */
   #cancelled = 0;
 
   /** @param startMs Milliseconds since the epoch at which the clock starts; `now` starts there, too. */

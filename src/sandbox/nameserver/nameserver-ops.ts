@@ -119,13 +119,13 @@ export class OpQueues {
       if (op === undefined || task === undefined || op.step !== "doing" || !("endpoint" in task))
         continue;
       if (this.#server.faults.isStuck(op)) continue;
-      const status = this.#ask(op, task.endpoint, task.type);
+      const status = this.#statusOf(op, task.endpoint, task.type);
       if (status === "done") this.#next(index, op);
       if (status === "failed") this.#failStep(index, op);
     }
   }
 
-  #ask(op: QueuedOp, endpoint: string, type: TaskType): "doing" | "done" | "failed" {
+  #statusOf(op: QueuedOp, endpoint: string, type: TaskType): "doing" | "done" | "failed" {
     const { context, tablets } = this.#server;
     const tablet = context.reachable(endpoint);
     if (tablet !== undefined) return tablet.opTasks.get(taskKey(op, type)) ?? "failed";

@@ -42,7 +42,7 @@ export interface NameserverState {
   readonly tablets: ReadonlyMap<Endpoint, TabletState>;
   readonly tables: TableStore;
   readonly ops: OpMaker;
-  /** Whether it leads and answers. */
+  /** True if it leads and answers. */
   readonly isRunning: boolean;
   readonly autoFailover: boolean;
   log(what: string): void;

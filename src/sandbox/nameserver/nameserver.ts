@@ -26,7 +26,7 @@ export class Nameserver {
   tables: TableStore;
   ops: OpQueues;
   status: TableStatus;
-  /** Whether it leads and answers. */
+  /** True if it leads and answers. */
   isRunning = false;
   autoFailover = false;
   /** Offset of its machine's clock. */

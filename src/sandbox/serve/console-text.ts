@@ -15,7 +15,7 @@ export interface ConsoleScreen {
 
 /** Lines of a screen that are reserved in addition to a table: its titles, its sum, the prompt. */
 const AROUND = 4;
-/** How many complaints are shown; the others are counted. */
+/** Number of complaints that are shown; the others are counted. */
 const COMPLAINTS_SHOWN = 12;
 /** Columns of a command and its arguments in the help; longer ones have a line of their own. */
 const USAGE_WIDTH = 18;

@@ -15,7 +15,7 @@ export interface TabletContext {
   readonly options: ModelOptions;
   /** The tablet with that endpoint, if its process runs and answers. */
   reachable(endpoint: Endpoint): Tablet | undefined;
-  /** Whether the process of this tablet runs and answers. */
+  /** True if the process of this tablet runs and answers. */
   isRunning(): boolean;
   nextWriter(): number;
   log(what: string): void;
