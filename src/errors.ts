@@ -117,6 +117,11 @@ export function messageOf(thrown: unknown): string {
   return textOf(thrown).replaceAll(/\s*\n\s*/g, " ");
 }
 
+/** The code of an error of the operating system, such as `ENOENT`; undefined if it has none. */
+export function codeOf(thrown: unknown): unknown {
+  return thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+}
+
 /** Never throws, even if a library throws an object that cannot be converted to text. */
 function textOf(thrown: unknown): string {
   try {

@@ -1,4 +1,4 @@
-import { messageOf, OpsError } from "../errors.js";
+import { codeOf, messageOf, OpsError } from "../errors.js";
 import { clipped, jsonText, safe } from "../util/text.js";
 
 const SCHEMA_VERSION = 1;
@@ -26,8 +26,7 @@ const SYSTEM_HINTS: ReadonlyMap<unknown, string> = new Map([
 
 function hintOf(thrown: unknown): string | undefined {
   if (thrown instanceof OpsError) return thrown.hint;
-  const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
-  return SYSTEM_HINTS.get(code) ?? unexpectedHint;
+  return SYSTEM_HINTS.get(codeOf(thrown)) ?? unexpectedHint;
 }
 
 /** The lines that precede {@link errorText}, with the details of an error. Empty for most errors. */

@@ -1,16 +1,7 @@
 import { createHash } from "node:crypto";
-import {
-  appendFileSync,
-  closeSync,
-  constants,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-} from "node:fs";
+import { appendFileSync, closeSync, constants, mkdirSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf } from "../errors.js";
+import { codeOf, messageOf } from "../errors.js";
 import { isSameCluster } from "../journal/read-runs.js";
 import type { ClusterName } from "../journal/record.js";
 import { replicaKey } from "../model/cluster-state.js";
@@ -18,6 +9,7 @@ import type { NamedRow, PartitionRows, Sample } from "../model/rows.js";
 import { checkDocument, type DocumentKind, type Zod } from "../util/document.js";
 import { replaceFile } from "../util/replace-file.js";
 import { jsonText } from "../util/text.js";
+import { readRegularFile } from "../util/user-file.js";
 
 /** The scope of a deep verification. Results are reused only by a verification with the same scope. */
 export interface RowsSelection {
@@ -151,9 +143,9 @@ function readLines(path: string, cluster: ClusterName): ReturnType<RowsStore["re
   const nothing = (note?: string) => ({ partitions: [], note });
   let text: string;
   try {
-    text = readStore(path);
+    text = readRegularFile(path, FILE_BYTES_MAX);
   } catch (error) {
-    const isThere = !(error instanceof Error && "code" in error && error.code === "ENOENT");
+    const isThere = codeOf(error) !== "ENOENT";
     return nothing(
       isThere ? `the results of the previous run cannot be read: ${messageOf(error)}` : undefined,
     );
@@ -173,17 +165,4 @@ function readLines(path: string, cluster: ClusterName): ReturnType<RowsStore["re
     if ("value" in checked) partitions.set(replicaKey(checked.value.id), checked.value);
   }
   return { partitions: [...partitions.values()], note: undefined };
-}
-
-function readStore(path: string): string {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  try {
-    const stats = fstatSync(file);
-    if (!stats.isFile()) throw new Error("it is not a regular file");
-    if (stats.size > FILE_BYTES_MAX) throw new Error(`it is longer than ${FILE_BYTES_MAX} bytes`);
-    return readFileSync(file, "utf8");
-  } finally {
-    closeSync(file);
-  }
 }

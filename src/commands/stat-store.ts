@@ -7,7 +7,6 @@ import {
   fsyncSync,
   lstatSync,
   openSync,
-  readFileSync,
   readSync,
   rmSync,
   writeSync,
@@ -20,6 +19,7 @@ import { type StatLine, type StatStore, statText } from "../operations/statfile.
 import { checkValue, type DocumentKind } from "../util/document.js";
 import { replaceFile, syncFolder } from "../util/replace-file.js";
 import { safe } from "../util/text.js";
+import { readRegularFile } from "../util/user-file.js";
 
 /** Marks the line that names the cluster of the file; it is in the field that names a tablet in other lines. */
 const CLUSTER_LINE = "#cluster";
@@ -104,7 +104,7 @@ export function checkedStatStore(path: string, cluster: ClusterName): StatStore 
  */
 export function assertWritable(path: string): void {
   guarded(path, () => {
-    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) closeSync(openStatfile(path));
+    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) readStatfile(path);
     accessSync(existsSync(path) ? path : dirname(path), constants.W_OK);
   });
 }
@@ -136,37 +136,25 @@ function assertSameCluster(path: string, lines: readonly StatLine[], cluster: Cl
   }
 }
 
-/** Opens the file for reading. Refuses symbolic links, devices and files that are too large. */
-function openStatfile(path: string): number {
+/** Reads the file. Refuses symbolic links, devices and files that are too large. */
+function readStatfile(path: string): string {
   if (lstatSync(path).isSymbolicLink())
     throw new Error("it is a symbolic link: name the file itself");
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  const stats = fstatSync(file);
-  if (stats.isFile() && stats.size <= BYTES_MAX) return file;
-  closeSync(file);
-  throw new Error(
-    stats.isFile() ? `it is longer than ${BYTES_MAX} bytes` : "it is not a regular file",
-  );
+  return readRegularFile(path, BYTES_MAX);
 }
 
 function linesOf(path: string): StatLine[] {
-  const file = openStatfile(path);
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } finally {
-    closeSync(file);
-  }
-  return text.split("\n").flatMap((row, index) => {
-    if (row.trim() === "") return [];
-    const checked = checkValue(STAT_LINE, fieldsOf(row));
-    if ("value" in checked) return [checked.value];
-    throw usageError(
-      `--statfile=${safe(path)}: line ${index + 1} is not of the form endpoint,db,name,tid,pid,added endpoint: ${safe(checked.problem)}`,
-      "name the statfile that pre-upgrade wrote",
-    );
-  });
+  return readStatfile(path)
+    .split("\n")
+    .flatMap((row, index) => {
+      if (row.trim() === "") return [];
+      const checked = checkValue(STAT_LINE, fieldsOf(row));
+      if ("value" in checked) return [checked.value];
+      throw usageError(
+        `--statfile=${safe(path)}: line ${index + 1} is not of the form endpoint,db,name,tid,pid,added endpoint: ${safe(checked.problem)}`,
+        "name the statfile that pre-upgrade wrote",
+      );
+    });
 }
 
 /** Splits a line. Only the table name can contain commas, so the two fields before and the three after it are fixed. */

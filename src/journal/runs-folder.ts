@@ -1,5 +1,6 @@
 import { lstat, mkdir, readdir, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { codeOf } from "../errors.js";
 import { checkDocument } from "../util/document.js";
 import { isRunId } from "../util/process-identity.js";
 import { readFirstLine } from "./journal-file.js";
@@ -57,10 +58,6 @@ export async function listRunIds(stateDir: string): Promise<string[]> {
     if (codeOf(error) === "ENOENT") return [];
     throw error;
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }
 
 /**

@@ -4,12 +4,13 @@ import {
   constants,
   fstatSync,
   openSync,
+  readFileSync,
   readSync,
   type Stats,
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { messageOf, usageError } from "../errors.js";
+import { codeOf, messageOf, usageError } from "../errors.js";
 import { safe } from "./text.js";
 
 /** Milliseconds without a writer after which a pipe counts as empty. */
@@ -88,6 +89,24 @@ export function assertReplaceable(path: string, where: string): void {
   });
 }
 
+/**
+ * Reads a regular file as UTF-8. Follows no symbolic link, and never waits for a pipe or a device.
+ *
+ * @throws Error for a file of another kind or with more than `maxBytes`, and errors of the file system.
+ */
+export function readRegularFile(path: string, maxBytes: number): string {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const stats = fstatSync(file);
+    if (!stats.isFile()) throw new Error("it is not a regular file");
+    if (stats.size > maxBytes) throw new Error(`it is longer than ${maxBytes} bytes`);
+    return readFileSync(file, "utf8");
+  } finally {
+    closeSync(file);
+  }
+}
+
 function assertInputKind(stats: Stats): void {
   if (stats.isFile() || stats.isFIFO()) return;
   throw new Error(stats.isDirectory() ? "it is a folder" : "it is not a regular file");
@@ -158,12 +177,7 @@ const PROBLEMS: ReadonlyMap<string, string> = new Map([
 
 /** The problem of a file in words. */
 function fileProblem(thrown: unknown): string {
-  return PROBLEMS.get(codeOf(thrown)) ?? messageOf(thrown);
-}
-
-function codeOf(thrown: unknown): string {
-  const hasCode = thrown instanceof Error && "code" in thrown && typeof thrown.code === "string";
-  return hasCode ? String(thrown.code) : "";
+  return PROBLEMS.get(String(codeOf(thrown))) ?? messageOf(thrown);
 }
 
 function guarded<T>(where: string, work: () => T): T {
