@@ -17,7 +17,7 @@ import { hidesOldRecord } from "../policy/old-record.js";
 import { most, servingLeader } from "../policy/what-it-holds.js";
 import { checkBeforeAction } from "./check-before-action.js";
 import { refusalIn, serves } from "./expectations.js";
-import { leads, makeLeader } from "./role.js";
+import { leads, makeLeader, unlist } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, failed, failedBy, reportNow, stale } from "./step-preconditions.js";
 import { listedOrLoadable, loaded, opsEnded } from "./waits.js";
@@ -57,19 +57,26 @@ export function loadFollower(
     if (hidesOldRecord(lane, endpoint, snapshot)) {
       return stale("the snapshot on its disk has a term that the record lacks");
     }
-    const obstacle = await unlist(context, lane, endpoint);
+    const obstacle = await unlistAtLeader(context, lane, endpoint);
     if (obstacle !== undefined) return stale(obstacle);
     const least = most([lane.lastSeen.get(endpoint) ?? 0n, snapshot?.offset ?? 0n]);
-    const report = await load(context, lane, endpoint, { role: "follower", term: 0n, least });
+    const report = await loadFollowing(context, lane, endpoint, least);
     if ("result" in report) return report;
-    // "Loaded already" (101) counts as done, but another client may have loaded it in another role.
-    if (report.role !== "follower") return loadedOtherwise(report);
     return { result: "done", detail: `${report.recordCount} rows, offset ${report.offset}` };
   });
 }
 
-function loadedOtherwise({ role }: ReplicaReport): StepOutcome {
-  return stale(`another client loaded it as ${role ?? "an unknown role"} meanwhile`);
+/** Loads a replica as follower. "Loaded already" (101) counts as done, except in another role, by another client. */
+async function loadFollowing(
+  context: StepContext,
+  of: Loadable,
+  endpoint: Endpoint,
+  least: bigint,
+  before?: ReplicaReport,
+): Promise<ReplicaReport | StepOutcome> {
+  const report = await load(context, of, endpoint, { role: "follower", term: 0n, least }, before);
+  if ("result" in report || report.role === "follower") return report;
+  return stale(`another client loaded it as ${report.role ?? "an unknown role"} meanwhile`);
 }
 
 /**
@@ -140,17 +147,12 @@ async function loadAsFollower(
   const { cluster } = context;
   const leader = servingLeader(view);
   for (const one of exLeaders(view, leader)) {
-    if (one.followers?.followers.has(endpoint) !== true) continue;
-    await cluster.delReplica(one.endpoint, view.id, endpoint);
+    await unlist(context, view.id, one, endpoint);
   }
-  const wasListed = leader?.followers?.followers.has(endpoint) === true;
-  if (leader !== undefined && wasListed) {
-    await cluster.delReplica(leader.endpoint, view.id, endpoint);
-  }
+  const wasListed = await unlist(context, view.id, leader, endpoint);
   const before = replicaAt(view, endpoint)?.report;
-  const report = await load(context, view, endpoint, { role: "follower", term: 0n, least }, before);
+  const report = await loadFollowing(context, view, endpoint, least, before);
   if ("result" in report) return report;
-  if (report.role !== "follower") return loadedOtherwise(report);
   const came = `${report.recordCount} rows, offset ${report.offset}`;
   const short = report.offset < least ? `; ${least} was known before` : "";
   if (leader === undefined || !wasListed) return { result: "done", detail: `${came}${short}` };
@@ -171,9 +173,8 @@ async function loadToLead(
   least: bigint,
 ): Promise<StepOutcome> {
   const before = replicaAt(view, endpoint)?.report;
-  const report = await load(context, view, endpoint, { role: "follower", term: 0n, least }, before);
+  const report = await loadFollowing(context, view, endpoint, least, before);
   if ("result" in report) return report;
-  if (report.role !== "follower") return loadedOtherwise(report);
   if (report.offset < least) {
     return failed(
       `it loaded at offset ${report.offset}, but ${least} was known: rows are missing on its disk; it was not promoted, and runs as follower without a leader`,
@@ -257,7 +258,7 @@ function loadRefused(thrown: unknown): StepOutcome {
  *
  * @returns Why the leader could not be called; undefined if the replica is not in its list now.
  */
-async function unlist(
+async function unlistAtLeader(
   { cluster, signal }: StepContext,
   lane: Lane,
   endpoint: Endpoint,

@@ -7,6 +7,7 @@ import { lowerBound, most, servingLeader } from "../policy/what-it-holds.js";
 import { changed, without } from "./effects.js";
 import { holds, refusalIn } from "./expectations.js";
 import { loadUnrecorded } from "./load.js";
+import { unlist } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, failed, stale } from "./step-preconditions.js";
 import { ACTS, type StepRow } from "./step-row.js";
@@ -55,10 +56,7 @@ async function removeFromRecord(
   if (replicaAt(view, endpoint) === undefined) return ALREADY;
   const why = refusalIn(view, expects);
   if (why !== undefined) return stale(why);
-  const leader = servingLeader(view);
-  if (leader?.followers?.followers.has(endpoint) === true) {
-    await context.cluster.delReplica(leader.endpoint, id, endpoint);
-  }
+  await unlist(context, id, servingLeader(view), endpoint);
   await context.cluster.setReplicaEndpoint(id, endpoint, undefined);
   const rest = view.replicas.filter((one) => one.endpoint !== endpoint);
   return {

@@ -17,7 +17,7 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { checkWholePartition } from "./check-before-action.js";
 import { appear } from "./ops.js";
-import { demoteRunningExLeaders } from "./role.js";
+import { demoteRunningExLeaders, unlist } from "./role.js";
 import type { StepContext, Task } from "./step-context.js";
 import { ALREADY, DONE, mayHaveWorked, stale } from "./step-preconditions.js";
 import { opsEnded } from "./waits.js";
@@ -104,10 +104,7 @@ export async function offlineReplica(
   const leader = servingLeader(view);
   // Readers first: a replica to which no leader replicates would show them old rows.
   await context.cluster.updateTableAlive({ ...id, endpoint }, false);
-  const isListed = leader?.followers?.followers.has(endpoint) === true;
-  if (leader !== undefined && isListed && leader.endpoint !== endpoint) {
-    await context.cluster.delReplica(leader.endpoint, id, endpoint);
-  }
+  if (leader?.endpoint !== endpoint) await unlist(context, id, leader, endpoint);
   return DONE;
 }
 

@@ -10,7 +10,7 @@ import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { refusalIn } from "./expectations.js";
 import { type FollowedOps, followNewer, followOp, retried, type Try } from "./ops.js";
-import { demoteRunningExLeaders } from "./role.js";
+import { demoteRunningExLeaders, unlist } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, DONE, outcomeOf, stale } from "./step-preconditions.js";
 import { opsEnded, waitForSync } from "./waits.js";
@@ -127,7 +127,7 @@ async function prepare(
   const { id, endpoint } = step;
   const isFirst = before === 0;
   const view = await observePartition(context, id);
-  const replica = view?.replicas.find((one) => one.endpoint === endpoint);
+  const replica = view && replicaAt(view, endpoint);
   if (view === undefined || replica === undefined) return stale("the replica is gone");
   const problems = problemsAt(view, endpoint);
   const isWanted = step.isWanted === true && isFirst;
@@ -184,11 +184,10 @@ async function unlistExLeader(
   endpoint: Endpoint,
 ): Promise<void> {
   const view = await observePartition(context, id);
-  const replica = view?.replicas.find((one) => one.endpoint === endpoint);
+  const replica = view && replicaAt(view, endpoint);
   const leader = view && servingLeader(view);
   if (replica?.claim.isLeader !== true || leader === undefined || leader === replica) return;
-  if (leader.followers?.followers.has(endpoint) !== true) return;
-  await context.cluster.delReplica(leader.endpoint, id, endpoint);
+  await unlist(context, id, leader, endpoint);
 }
 
 /**
@@ -214,9 +213,8 @@ async function effectOf(
   if ("failed" in followed) return { again: followed.failed };
   const { ops } = followed;
   const view = await observePartition(context, id);
-  if (view === undefined || view.replicas.every((one) => one.endpoint !== endpoint)) {
+  if (view === undefined || replicaAt(view, endpoint) === undefined)
     return stale("the replica is gone");
-  }
   const problems = problemsAt(view, endpoint);
   // RecoverTable compares by the history on record (OpenMLDB 0.9 nameserver: MatchTermOffset), which lacks terms here.
   const keeper = isCopy === true ? ops.find((op) => KEEPS_LOG.has(op.type)) : undefined;

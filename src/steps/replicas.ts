@@ -9,7 +9,7 @@ import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js
 import { refusalIn, replicaIn } from "./expectations.js";
 import { loadUnrecorded } from "./load.js";
 import { describeOps, type FollowedOps, followOp, retried, type Try } from "./ops.js";
-import { demoteRunningExLeaders } from "./role.js";
+import { demoteRunningExLeaders, unlist } from "./role.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, claimNow, failed, patiently, reportNow, stale } from "./step-preconditions.js";
 import { waitForSync } from "./waits.js";
@@ -150,10 +150,8 @@ async function whyNotMoved(
 export function whyNotDelete(view: PartitionView, endpoint: Endpoint): string | undefined {
   const leader = servingLeader(view);
   if (leader === undefined) return "no replica leads the partition now";
-  if (view.replicas.some((one) => one.endpoint === endpoint && one.claim.isLeader)) {
-    return `${endpoint} is flagged leader now`;
-  }
   const replica = replicaAt(view, endpoint);
+  if (replica?.claim.isLeader === true) return `${endpoint} is flagged leader now`;
   const discarded = replica && discardedBy(view, replica, leader);
   return discarded && discardedText(discarded, leader);
 }
@@ -207,7 +205,8 @@ async function prepareTablet(
   if (old !== undefined) return stale(old);
   const stillLeads = await demoteRunningExLeaders(context, view, endpoint);
   if (stillLeads !== undefined) return stillLeads;
-  await unlist(context, view, endpoint);
+  // A failed op may have left it there: a new one would fail at adding it again (code 119, OpenMLDB 0.9 tablet).
+  await unlist(context, view.id, servingLeader(view), endpoint);
   return undefined;
 }
 
@@ -253,26 +252,12 @@ function oldCopyText(id: PartitionId, endpoint: Endpoint, what: string): string 
  */
 async function deleteHalfMadeReplica(
   context: StepContext,
-  { id, replicas }: PartitionView,
-  endpoint: Endpoint,
-): Promise<void> {
-  const half = replicas.find((one) => one.endpoint === endpoint);
-  if (half === undefined || half.claim.isAlive || half.claim.isLeader) return;
-  await followOp(context, id, () => context.cluster.delReplicaNS(id, endpoint));
-}
-
-/**
- * Removes an endpoint that a failed op left in the leader's replication list: a new op would fail at
- * adding it again (code 119, OpenMLDB 0.9 tablet).
- */
-async function unlist(
-  { cluster }: StepContext,
   view: PartitionView,
   endpoint: Endpoint,
 ): Promise<void> {
-  const leader = servingLeader(view);
-  if (leader?.followers?.followers.has(endpoint) !== true) return;
-  await cluster.delReplica(leader.endpoint, view.id, endpoint);
+  const half = replicaAt(view, endpoint);
+  if (half === undefined || half.claim.isAlive || half.claim.isLeader) return;
+  await followOp(context, view.id, () => context.cluster.delReplicaNS(view.id, endpoint));
 }
 
 /**
@@ -286,7 +271,7 @@ async function restoreReplication(
 ): Promise<void> {
   const view = await observePartition(context, id);
   const leader = view && servingLeader(view);
-  const own = view?.replicas.find((one) => one.endpoint === endpoint)?.report;
+  const own = view && replicaAt(view, endpoint)?.report;
   if (leader?.followers === undefined || own?.role !== "follower") return;
   if (leader.followers.followers.has(endpoint) || own.offset > leader.followers.offset) return;
   await context.cluster.addReplica(leader.endpoint, id, endpoint);

@@ -1,7 +1,7 @@
 import { OpsError } from "../errors.js";
 import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
-import type { PartitionView } from "../model/partition-view.js";
+import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { exLeaders } from "../policy/ex-leaders.js";
 import { laneOf } from "../policy/lane-of.js";
@@ -72,6 +72,22 @@ export async function leads(
     if (!(thrown instanceof OpsError) || thrown.code !== "rejected") throw thrown;
     return failed("the tablet accepted the role and still does not run it as leader");
   }
+}
+
+/**
+ * Removes a replica from the replication list of a leader, if it is in there.
+ *
+ * @returns True if it was.
+ */
+export async function unlist(
+  { cluster }: StepContext,
+  id: PartitionId,
+  leader: ReplicaView | undefined,
+  endpoint: Endpoint,
+): Promise<boolean> {
+  if (leader?.followers?.followers.has(endpoint) !== true) return false;
+  await cluster.delReplica(leader.endpoint, id, endpoint);
+  return true;
 }
 
 /** Makes a replica that is not to lead a follower, before another one becomes leader. */

@@ -155,6 +155,8 @@ export interface Outcome {
 
 /** The outcome of a successful call. */
 export const OK: Outcome = { code: 0, msg: "ok" };
+/** The nameserver has no such table, or the tablet has not loaded the replica. */
+export const NO_TABLE: Outcome = { code: 100, msg: "table does not exist" };
 
 /** True if a loaded replica answers reads and writes (also while snapshots are made or paused). */
 export function isServing(replica: LoadedReplica): boolean {

@@ -13,12 +13,17 @@ import {
   type TableInfo,
   TablePartitionSchema,
 } from "../../gen/openmldb/nameserver_pb.js";
-import { OK, type Outcome } from "../model/replica.js";
+import { NO_TABLE, OK, type Outcome } from "../model/replica.js";
 import { aliveLeader, metaOf, partitionOf } from "../table-store.js";
 import { makeSnapshot } from "../tablet/tablet-tasks.js";
 import type { Nameserver } from "./nameserver.js";
 
-const NO_TABLE: Outcome = { code: 100, msg: "table does not exist" };
+/** A named tablet does not answer the nameserver. */
+export const UNHEALTHY: Outcome = { code: 303, msg: "tablet is not healthy" };
+/** The op cannot run, such as without an alive leader. */
+export const NOT_CREATED: Outcome = { code: 305, msg: "create op failed" };
+/** A field of the request has an impossible value. */
+export const INVALID: Outcome = { code: 307, msg: "invalid parameter" };
 
 /** CancelOP: the op ends at its current step; the effects of its steps stay. */
 export function cancelOp(server: Nameserver, request: CancelOPRequest): Outcome {
@@ -75,7 +80,7 @@ export function makeSnapshotNs(server: Nameserver, request: MakeSnapshotNSReques
     return OK;
   }
   const isCreated = server.ops.create(OPType.kMakeSnapshotOP, { name, db, pid }, { endpoint: "" });
-  return isCreated ? OK : { code: 305, msg: "create op failed" };
+  return isCreated ? OK : NOT_CREATED;
 }
 
 /** Migrate: moves followers to another tablet. */
@@ -128,19 +133,17 @@ function pidsOf(request: AddReplicaNSRequest | DelReplicaNSRequest): number[] {
 /** AddReplicaNS: one op per partition, all in one queue. */
 export function addReplicaNs(server: Nameserver, request: AddReplicaNSRequest): Outcome {
   const { name, db, endpoint } = request;
-  if (!server.isHealthy(endpoint)) return { code: 303, msg: "tablet is not healthy" };
+  if (!server.isHealthy(endpoint)) return UNHEALTHY;
   const table = server.tables.find(name, db);
   if (table === undefined) return NO_TABLE;
   const pids = pidsOf(request);
-  if (pids.some((pid) => partitionOf(table, pid) === undefined)) {
-    return { code: 307, msg: "invalid parameter" };
-  }
+  if (pids.some((pid) => partitionOf(table, pid) === undefined)) return INVALID;
   const taken = pids.find((pid) => metaOf(partitionOf(table, pid), endpoint) !== undefined);
   if (taken !== undefined) return { code: 317, msg: `pid ${taken} is exist in ${endpoint}` };
   for (const pid of pids) {
     const place = { concurrency: 1 };
     if (!server.ops.create(OPType.kAddReplicaOP, { name, db, pid }, { endpoint }, place)) {
-      return { code: 305, msg: "create op failed" };
+      return NOT_CREATED;
     }
   }
   return OK;
@@ -151,7 +154,7 @@ export function delReplicaNs(server: Nameserver, request: DelReplicaNSRequest): 
   const { name, db, endpoint } = request;
   const table = server.tables.find(name, db);
   if (table === undefined) return NO_TABLE;
-  if (!server.isHealthy(endpoint)) return { code: 303, msg: "tablet is not healthy" };
+  if (!server.isHealthy(endpoint)) return UNHEALTHY;
   const pids = pidsOf(request);
   if (pids.some((pid) => partitionOf(table, pid) === undefined)) {
     return { code: 307, msg: "max pid is greater than partition size" };
@@ -164,7 +167,7 @@ export function delReplicaNs(server: Nameserver, request: DelReplicaNSRequest): 
   }
   for (const pid of pids) {
     if (!server.ops.create(OPType.kDelReplicaOP, { name, db, pid }, { endpoint })) {
-      return { code: 305, msg: "create op failed" };
+      return NOT_CREATED;
     }
   }
   return OK;

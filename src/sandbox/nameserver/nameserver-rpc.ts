@@ -12,7 +12,7 @@ import {
   UpdateTableAliveRequestSchema,
 } from "../../gen/openmldb/nameserver_pb.js";
 import type { Handlers } from "../model/handlers.js";
-import { OK, type Outcome } from "../model/replica.js";
+import { NO_TABLE, OK, type Outcome } from "../model/replica.js";
 import { metaOf, partitionOf } from "../table-store.js";
 import { createChangeLeader, offlineEndpoint, recoverEndpoint } from "./auto-failover.js";
 import type { Nameserver } from "./nameserver.js";
@@ -23,14 +23,16 @@ import {
   deleteOp,
   delReplicaNs,
   getTablePartition,
+  INVALID,
   makeSnapshotNs,
   migrate,
+  NOT_CREATED,
   setTablePartition,
+  UNHEALTHY,
 } from "./nameserver-rpc-more.js";
 
-const NO_TABLE: Outcome = { code: 100, msg: "table does not exist" };
 const NO_ENDPOINT: Outcome = { code: 302, msg: "endpoint does not exist" };
-const INVALID: Outcome = { code: 307, msg: "invalid parameter" };
+const NO_PID: Outcome = { code: 308, msg: "pid does not exist" };
 
 /** Databases that ShowDatabase does not list. */
 export const SYSTEM_DATABASES: readonly string[] = [
@@ -116,11 +118,11 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
   recoverTable: (server, request) => {
     const { name, db, pid, endpoint } = request;
     if (!server.tablets.has(endpoint)) return NO_ENDPOINT;
-    if (!server.isHealthy(endpoint)) return { code: 303, msg: "tablet is not healthy" };
+    if (!server.isHealthy(endpoint)) return UNHEALTHY;
     const table = server.tables.find(name, db);
     if (table === undefined) return NO_TABLE;
     const meta = metaOf(partitionOf(table, pid), endpoint);
-    if (meta === undefined) return { code: 308, msg: "pid does not exist" };
+    if (meta === undefined) return NO_PID;
     if (meta.isAlive) return { code: 311, msg: "table is alive, need not recover" };
     // The answer does not show whether the op was created.
     server.ops.create(
@@ -136,7 +138,7 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
     const table = server.tables.find(name, db);
     if (table === undefined) return NO_TABLE;
     const part = partitionOf(table, pid);
-    if (part === undefined) return { code: 308, msg: "pid does not exist" };
+    if (part === undefined) return NO_PID;
     if (part.partitionMeta.length === 1) return { code: 134, msg: "no follower" };
     const hasCandidate = isFieldSet(request, ChangeLeaderRequestSchema.field.candidateLeader);
     const alive = part.partitionMeta.filter((meta) => meta.isAlive);
@@ -148,7 +150,7 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
       hasCandidate && request.candidateLeader !== "auto" && request.candidateLeader !== "";
     const how = named ? { candidate: request.candidateLeader } : {};
     const isCreated = createChangeLeader(server, { name, db, pid }, part, how);
-    return isCreated ? OK : { code: 305, msg: "create op failed" };
+    return isCreated ? OK : NOT_CREATED;
   },
 
   offlineEndpoint: (server, request) => {
@@ -165,7 +167,7 @@ export const NAMESERVER_HANDLERS: Handlers<Nameserver, (typeof NameServer)["meth
     const isGiven = isFieldSet(request, RecoverEndpointRequestSchema.field.concurrency);
     if (isGiven && request.concurrency > taskConcurrencyMax) return INVALID;
     if (!server.tablets.has(request.endpoint)) return NO_ENDPOINT;
-    if (!server.isHealthy(request.endpoint)) return { code: 303, msg: "tablet is not healthy" };
+    if (!server.isHealthy(request.endpoint)) return UNHEALTHY;
     const concurrency = isGiven ? request.concurrency : taskConcurrency;
     recoverEndpoint(server, request.endpoint, request.needRestore, concurrency);
     return OK;

@@ -1,4 +1,4 @@
-import { OPType, TaskType } from "../../gen/openmldb/api_pb.js";
+import { OPType } from "../../gen/openmldb/api_pb.js";
 import type { TablePartition, TermPair } from "../../gen/openmldb/nameserver_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import { aliveLeader, partitionOf } from "../table-store.js";
@@ -11,7 +11,7 @@ import {
   termPair,
 } from "../tablet/tablet-tasks.js";
 import type { OpScope } from "./op-scope.js";
-import type { LocalTask } from "./ops.js";
+import type { StepEnd } from "./ops.js";
 
 /** Stands for the ex-leader that is not alive, in the op that restores leadership. */
 export const OFFLINE_LEADER = "OFFLINE_LEADER_ENDPOINT";
@@ -23,24 +23,19 @@ export const OFFLINE_LEADER = "OFFLINE_LEADER_ENDPOINT";
  *
  * @see OpenMLDB 0.9 nameserver: RecoverEndpointTable
  */
-export function recoverTable(scope: OpScope): LocalTask {
-  return {
-    type: TaskType.kRecoverTable,
-    run: () => {
-      const part = partitionOf(scope.table, scope.pid);
-      if (part === undefined) return "failed";
-      const endpoint = targetOf(part, scope.op.data.endpoint);
-      const meta = part.partitionMeta.find((other) => other.endpoint === endpoint);
-      if (meta?.isAlive) return "done";
-      const leader = aliveLeader(part)?.endpoint;
-      if (leader !== undefined && tabletOf(scope, leader) === undefined) return "failed";
-      const tablet = meta && tabletOf(scope, endpoint);
-      if (tablet === undefined) return "failed";
-      if (part.partitionMeta.length === 1) return recoverSingle(scope, tablet);
-      const leaderTablet = leader === undefined ? undefined : tabletOf(scope, leader);
-      return leaderTablet === undefined ? "failed" : recoverFollower(scope, tablet, leaderTablet);
-    },
-  };
+export function recoverTable(scope: OpScope): StepEnd {
+  const part = partitionOf(scope.table, scope.pid);
+  if (part === undefined) return "failed";
+  const endpoint = targetOf(part, scope.op.data.endpoint);
+  const meta = part.partitionMeta.find((other) => other.endpoint === endpoint);
+  if (meta?.isAlive) return "done";
+  const leader = aliveLeader(part)?.endpoint;
+  if (leader !== undefined && tabletOf(scope, leader) === undefined) return "failed";
+  const tablet = meta && tabletOf(scope, endpoint);
+  if (tablet === undefined) return "failed";
+  if (part.partitionMeta.length === 1) return recoverSingle(scope, tablet);
+  const leaderTablet = leader === undefined ? undefined : tabletOf(scope, leader);
+  return leaderTablet === undefined ? "failed" : recoverFollower(scope, tablet, leaderTablet);
 }
 
 function targetOf(part: TablePartition, endpoint: Endpoint): Endpoint {
@@ -54,7 +49,7 @@ function tabletOf({ server }: OpScope, endpoint: Endpoint): Tablet | undefined {
   return server.context.reachable(endpoint);
 }
 
-function recoverSingle(scope: OpScope, tablet: Tablet): "done" | "failed" {
+function recoverSingle(scope: OpScope, tablet: Tablet): StepEnd {
   const found = termPair(tablet, scope.tid, scope.pid, scope.table.storageMode);
   if (found.code !== 0) return "failed";
   const type = found.hasTable ? OPType.kUpdatePartitionStatusOP : OPType.kReLoadTableOP;
@@ -62,7 +57,7 @@ function recoverSingle(scope: OpScope, tablet: Tablet): "done" | "failed" {
   return "done";
 }
 
-function recoverFollower(scope: OpScope, tablet: Tablet, leader: Tablet): "done" | "failed" {
+function recoverFollower(scope: OpScope, tablet: Tablet, leader: Tablet): StepEnd {
   const mode = scope.table.storageMode;
   const found = termPair(tablet, scope.tid, scope.pid, mode);
   if (found.code !== 0) return "failed";

@@ -23,7 +23,7 @@ import {
   moveTableInfo,
   updateStatus,
 } from "./op-table-info.js";
-import type { OpTask, QueuedOp } from "./ops.js";
+import type { OpTask, QueuedOp, StepEnd } from "./ops.js";
 
 /**
  * Builds the steps of an op.
@@ -48,11 +48,15 @@ function stepsOf(scope: OpScope): readonly OpTask[] | undefined {
   const { endpoint } = op.data;
   switch (op.info.opType) {
     case OPType.kChangeLeaderOP:
-      return [selectLeader(scope), changeLeader(scope), updateLeaderInfo(scope)];
+      return [
+        own(TaskType.kSelectLeader, () => selectLeader(scope)),
+        own(TaskType.kChangeLeader, () => changeLeader(scope)),
+        own(TaskType.kUpdateLeaderInfo, () => updateLeaderInfo(scope)),
+      ];
     case OPType.kUpdatePartitionStatusOP:
-      return [updateStatus(scope, endpoint, op.data.isLeader !== false, op.data.isAlive !== false)];
+      return [flags(scope, endpoint, op.data.isLeader !== false, op.data.isAlive !== false)];
     case OPType.kReLoadTableOP:
-      return [load(scope, endpoint, true), updateStatus(scope, endpoint, true, true)];
+      return [load(scope, endpoint, true), flags(scope, endpoint, true, true)];
     case OPType.kRecoverTableOP:
       return recoverSteps(scope);
     default:
@@ -62,7 +66,7 @@ function stepsOf(scope: OpScope): readonly OpTask[] | undefined {
 
 function recoverSteps(scope: OpScope): readonly OpTask[] | undefined {
   const { endpoint } = scope.op.data;
-  const step = recoverTable(scope);
+  const step = own(TaskType.kRecoverTable, () => recoverTable(scope));
   const flagged = metaOf(partitionOf(scope.table, scope.pid), endpoint)?.isLeader;
   if (scope.op.data.isLeader ?? flagged) return [step];
   const leader = leaderEndpoint(scope);
@@ -77,7 +81,7 @@ function leaderSteps(scope: OpScope): readonly OpTask[] | undefined {
   const { endpoint } = op.data;
   const leader = leaderEndpoint(scope);
   if (leader === undefined) return undefined;
-  const tail = [checkSync(scope, endpoint), updateStatus(scope, endpoint, false, true)];
+  const tail = [inSync(scope, endpoint), flags(scope, endpoint, false, true)];
   const join = [load(scope, endpoint, false), add(scope, leader, endpoint), resume(scope, leader)];
   switch (op.info.opType) {
     case OPType.kMakeSnapshotOP:
@@ -101,15 +105,19 @@ function leaderSteps(scope: OpScope): readonly OpTask[] | undefined {
         pause(scope, leader),
         send(scope, leader, endpoint),
         ...join,
-        addTableInfo(scope, endpoint),
+        record(scope, endpoint),
         ...tail,
       ];
     case OPType.kOfflineReplicaOP:
       if (leader === endpoint) return undefined;
-      return [del(scope, leader, endpoint), updateStatus(scope, endpoint, false, false)];
+      return [del(scope, leader, endpoint), flags(scope, endpoint, false, false)];
     case OPType.kDelReplicaOP:
       if (leader === endpoint) return undefined;
-      return [del(scope, leader, endpoint), delTableInfo(scope, endpoint), drop(scope, endpoint)];
+      return [
+        del(scope, leader, endpoint),
+        own(TaskType.kDelTableInfo, () => delTableInfo(scope, endpoint)),
+        drop(scope, endpoint),
+      ];
     case OPType.kMigrateOP:
       return migrateSteps(scope, leader, op.data.target ?? "");
     default:
@@ -125,10 +133,10 @@ function migrateSteps(scope: OpScope, leader: Endpoint, target: Endpoint): reado
     resume(scope, leader),
     load(scope, target, false),
     add(scope, leader, target),
-    addTableInfo(scope, target),
-    checkSync(scope, target),
+    record(scope, target),
+    inSync(scope, target),
     del(scope, leader, source),
-    moveTableInfo(scope, source, target),
+    own(TaskType.kUpdateTableInfo, () => moveTableInfo(scope, source, target)),
     drop(scope, source),
   ];
 }
@@ -136,6 +144,20 @@ function migrateSteps(scope: OpScope, leader: Endpoint, target: Endpoint): reado
 function leaderEndpoint(scope: OpScope): Endpoint | undefined {
   return aliveLeader(partitionOf(scope.table, scope.pid))?.endpoint;
 }
+
+/** A step that the nameserver runs itself. */
+function own(type: TaskType, run: () => StepEnd): OpTask {
+  return { type, run };
+}
+
+const flags = (scope: OpScope, endpoint: Endpoint, isLeader: boolean, isAlive: boolean) =>
+  own(TaskType.kUpdatePartitionStatus, () => updateStatus(scope, endpoint, isLeader, isAlive));
+
+const inSync = (scope: OpScope, endpoint: Endpoint) =>
+  own(TaskType.kCheckBinlogSyncProgress, () => checkSync(scope, endpoint));
+
+const record = (scope: OpScope, endpoint: Endpoint) =>
+  own(TaskType.kAddTableInfo, () => addTableInfo(scope, endpoint));
 
 /** A step that a tablet runs at once. */
 function tablet(endpoint: Endpoint, type: TaskType, act: (tablet: Tablet) => Outcome): OpTask {

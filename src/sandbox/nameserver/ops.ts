@@ -32,10 +32,13 @@ export interface OpData {
   readonly chosen?: { readonly leader: Endpoint; readonly offset: string; readonly term: string };
 }
 
-/** A step that the nameserver runs itself. `wait`: not finished, run again at the next refresh. */
-export interface LocalTask {
+/** The end of a step that the nameserver runs itself; `wait`: not finished, run again at the next refresh. */
+export type StepEnd = "done" | "failed" | "wait";
+
+/** A step that the nameserver runs itself. */
+interface LocalTask {
   readonly type: TaskType;
-  readonly run: () => "done" | "failed" | "wait";
+  readonly run: () => StepEnd;
 }
 
 /** A step that a tablet runs; the nameserver sees its end when it polls. */

@@ -13,20 +13,19 @@ import {
 import { StorageMode } from "../../gen/openmldb/common_pb.js";
 import { CompressType } from "../../gen/openmldb/type_pb.js";
 import type { Handlers } from "../model/handlers.js";
-import { type LoadedReplica, memoryBytes, recordCount } from "../model/replica.js";
+import { type LoadedReplica, memoryBytes, NO_TABLE, OK, recordCount } from "../model/replica.js";
 import type { Tablet } from "./tablet.js";
 import type { LoadRequest } from "./tablet-load.js";
 import {
   addReplica,
   changeRole,
   delReplica,
+  IS_FOLLOWER,
   manifest,
   recoverSnapshot,
   termPair,
 } from "./tablet-tasks.js";
 import { traverse } from "./traverse.js";
-
-const NOT_LOADED = { code: 100, msg: "table does not exist" };
 
 /** The handlers of a tablet. */
 export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> = {
@@ -43,20 +42,19 @@ export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> 
 
   getManifest: (tablet, request) => {
     const answer = manifest(tablet, request.tid, request.pid, request.storageMode);
-    return "code" in answer ? answer : { code: 0, msg: "ok", manifest: answer };
+    return "code" in answer ? answer : { ...OK, manifest: answer };
   },
 
   getTableFollower: (tablet, request) => {
     const replica = tablet.replica(request.tid, request.pid);
-    if (replica === undefined) return NOT_LOADED;
-    if (replica.role === "follower") return { code: 103, msg: "table is follower" };
+    if (replica === undefined) return NO_TABLE;
+    if (replica.role === "follower") return IS_FOLLOWER;
     if (replica.links.size === 0) {
       return { code: 134, msg: "has no follower", offset: replica.offset };
     }
     const links = [...replica.links].sort(([a], [b]) => (a < b ? -1 : 1));
     return {
-      code: 0,
-      msg: "ok",
+      ...OK,
       offset: replica.offset,
       followerInfo: links.map(([endpoint, link]) => ({ endpoint, offset: link.sent })),
     };
@@ -77,7 +75,7 @@ export const TABLET_HANDLERS: Handlers<Tablet, (typeof TabletServer)["method"]> 
 
   getTableSchema: (tablet, request) => {
     const replica = tablet.replica(request.tid, request.pid);
-    return replica === undefined ? NOT_LOADED : { code: 0, msg: "ok", tableMeta: metaOf(replica) };
+    return replica === undefined ? NO_TABLE : { ...OK, tableMeta: metaOf(replica) };
   },
 
   traverse: (tablet, request) =>

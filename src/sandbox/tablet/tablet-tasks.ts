@@ -1,17 +1,12 @@
 import { TableState } from "../../gen/openmldb/api_pb.js";
 import type { StorageMode } from "../../gen/openmldb/common_pb.js";
-import type { Endpoint } from "../../model/cluster-state.js";
-import { isServing, type LoadedReplica, OK, type Outcome } from "../model/replica.js";
+import type { Endpoint, PartitionNumbers } from "../../model/cluster-state.js";
+import { isServing, type LoadedReplica, NO_TABLE, OK, type Outcome } from "../model/replica.js";
 import type { Tablet } from "./tablet.js";
 
-/** One replica of a tablet. */
-export interface ReplicaId {
-  readonly tid: number;
-  readonly pid: number;
-}
-
-const NOT_LOADED: Outcome = { code: 100, msg: "table does not exist" };
-const IS_FOLLOWER: Outcome = { code: 103, msg: "table is follower" };
+const NO_ROOT: Outcome = { code: 138, msg: "fail to get db root path" };
+/** The answer to a call for a leader. */
+export const IS_FOLLOWER: Outcome = { code: 103, msg: "table is follower" };
 
 /** The values by which the nameserver chooses how a replica is recovered. */
 export interface TermPairAnswer extends Outcome {
@@ -33,9 +28,7 @@ export function termPair(
     const isLeader = replica.role === "leader";
     return { ...OK, hasTable: true, isLeader, term: replica.term, offset: replica.offset };
   }
-  if (!tablet.storageModes.has(mode)) {
-    return { code: 138, msg: "fail to get db root path", hasTable: false };
-  }
+  if (!tablet.storageModes.has(mode)) return { ...NO_ROOT, hasTable: false };
   const snapshot = tablet.disk.dir(mode, tid, pid)?.snapshot;
   return {
     code: 0,
@@ -53,7 +46,7 @@ export function manifest(
   pid: number,
   mode: StorageMode,
 ): Outcome | { offset: bigint; name?: string; count?: bigint; term?: bigint } {
-  if (!tablet.storageModes.has(mode)) return { code: 138, msg: "fail to get db root path" };
+  if (!tablet.storageModes.has(mode)) return NO_ROOT;
   const snapshot = tablet.disk.dir(mode, tid, pid)?.snapshot;
   if (snapshot === undefined) return { offset: 0n };
   return {
@@ -70,7 +63,7 @@ export function manifest(
  */
 export function changeRole(
   tablet: Tablet,
-  id: ReplicaId,
+  id: PartitionNumbers,
   to: {
     readonly role: "leader" | "follower";
     readonly term: bigint;
@@ -78,7 +71,7 @@ export function changeRole(
   },
 ): Outcome {
   const replica = tablet.replica(id.tid, id.pid);
-  if (replica === undefined) return NOT_LOADED;
+  if (replica === undefined) return NO_TABLE;
   if (replica.state === TableState.kTableLoading) return { code: 104, msg: "table is loading" };
   if (to.role === "follower") {
     if (replica.role === "follower") return { code: 0, msg: "table is follower" };
@@ -96,14 +89,14 @@ export function changeRole(
   return OK;
 }
 
-function leaderOf(tablet: Tablet, id: ReplicaId): LoadedReplica | Outcome {
+function leaderOf(tablet: Tablet, id: PartitionNumbers): LoadedReplica | Outcome {
   const replica = tablet.replica(id.tid, id.pid);
-  if (replica === undefined) return NOT_LOADED;
+  if (replica === undefined) return NO_TABLE;
   return replica.role === "leader" ? replica : IS_FOLLOWER;
 }
 
 /** Adds a follower to a leader's replication list; the leader starts at the follower's offset. */
-export function addReplica(tablet: Tablet, id: ReplicaId, endpoint: Endpoint): Outcome {
+export function addReplica(tablet: Tablet, id: PartitionNumbers, endpoint: Endpoint): Outcome {
   const leader = leaderOf(tablet, id);
   if ("code" in leader) return leader;
   if (leader.links.has(endpoint)) return { code: 119, msg: "replica endpoint already exists" };
@@ -113,16 +106,16 @@ export function addReplica(tablet: Tablet, id: ReplicaId, endpoint: Endpoint): O
 }
 
 /** Removes a follower from a leader's replication list; a missing one is no error. */
-export function delReplica(tablet: Tablet, id: ReplicaId, endpoint: Endpoint): Outcome {
+export function delReplica(tablet: Tablet, id: PartitionNumbers, endpoint: Endpoint): Outcome {
   const leader = leaderOf(tablet, id);
   if ("code" in leader) return leader;
   return leader.links.delete(endpoint) ? OK : { code: 0, msg: "replica does not exist" };
 }
 
 /** Stops the making of snapshots, so that one can be sent. */
-export function pauseSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
+export function pauseSnapshot(tablet: Tablet, id: PartitionNumbers): Outcome {
   const replica = tablet.replica(id.tid, id.pid);
-  if (replica === undefined) return NOT_LOADED;
+  if (replica === undefined) return NO_TABLE;
   if (replica.state === TableState.kSnapshotPaused) return OK;
   if (replica.state !== TableState.kTableNormal)
     return { code: 105, msg: "table status is not kNormal" };
@@ -132,9 +125,9 @@ export function pauseSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
 }
 
 /** Reverts {@link pauseSnapshot}. */
-export function recoverSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
+export function recoverSnapshot(tablet: Tablet, id: PartitionNumbers): Outcome {
   const replica = tablet.replica(id.tid, id.pid);
-  if (replica === undefined) return NOT_LOADED;
+  if (replica === undefined) return NO_TABLE;
   if (replica.state === TableState.kTableNormal) return OK;
   if (replica.state !== TableState.kSnapshotPaused) {
     return { code: 107, msg: "table status is not kSnapshotPaused" };
@@ -152,7 +145,7 @@ export function recoverSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
  */
 export function sendSnapshot(
   tablet: Tablet,
-  id: ReplicaId,
+  id: PartitionNumbers,
   endpoint: Endpoint,
 ): Outcome & { isDone: boolean } {
   const leader = leaderOf(tablet, id);
@@ -170,9 +163,9 @@ export function sendSnapshot(
 }
 
 /** Drops a loaded replica from memory and disk (to the recycle bin). */
-export function dropTable(tablet: Tablet, id: ReplicaId): Outcome {
+export function dropTable(tablet: Tablet, id: PartitionNumbers): Outcome {
   const replica = tablet.replica(id.tid, id.pid);
-  if (replica === undefined) return NOT_LOADED;
+  if (replica === undefined) return NO_TABLE;
   if (replica.state === TableState.kMakingSnapshot) {
     return { code: 106, msg: "table status is kMakingSnapshot" };
   }
@@ -182,16 +175,16 @@ export function dropTable(tablet: Tablet, id: ReplicaId): Outcome {
 }
 
 /** Moves the binlog of a replica that is not loaded to the recycle bin. */
-export function deleteBinlog(tablet: Tablet, id: ReplicaId, mode: StorageMode): Outcome {
-  if (!tablet.storageModes.has(mode)) return { code: 138, msg: "fail to get db root path" };
+export function deleteBinlog(tablet: Tablet, id: PartitionNumbers, mode: StorageMode): Outcome {
+  if (!tablet.storageModes.has(mode)) return NO_ROOT;
   tablet.disk.recycleBinlog(mode, id.tid, id.pid);
   return OK;
 }
 
 /** Makes a snapshot; below the threshold of new entries it succeeds without one. */
-export function makeSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
+export function makeSnapshot(tablet: Tablet, id: PartitionNumbers): Outcome {
   const replica = tablet.replica(id.tid, id.pid);
-  if (replica === undefined) return NOT_LOADED;
+  if (replica === undefined) return NO_TABLE;
   if (replica.state !== TableState.kTableNormal)
     return { code: 105, msg: "table status is not kNormal" };
   const made = replica.dir.snapshot?.offset ?? 0n;
@@ -206,7 +199,11 @@ export function makeSnapshot(tablet: Tablet, id: ReplicaId): Outcome {
  *
  * @returns Its offset, or undefined if it refuses (not loaded, loading, leader, newer term).
  */
-export function followNoOne(tablet: Tablet, id: ReplicaId, term: bigint): bigint | undefined {
+export function followNoOne(
+  tablet: Tablet,
+  id: PartitionNumbers,
+  term: bigint,
+): bigint | undefined {
   const replica = tablet.replica(id.tid, id.pid);
   if (replica === undefined || !isServing(replica)) return undefined;
   if (replica.role === "leader" || term < replica.term) return undefined;

@@ -7,7 +7,13 @@ import {
 } from "../../gen/openmldb/api_pb.js";
 import { comparePositions, segmentOf } from "../../model/row-order.js";
 import { indexOf, type StoredIndex } from "../model/indexes.js";
-import { isInMemory, isServing, type LoadedReplica, type StoredRow } from "../model/replica.js";
+import {
+  isInMemory,
+  isServing,
+  type LoadedReplica,
+  NO_TABLE,
+  type StoredRow,
+} from "../model/replica.js";
 import { lastOffset, slice } from "../model/runs.js";
 import { RowWalk } from "./row-walk.js";
 
@@ -24,7 +30,6 @@ const STEP_MS = { lasting: 1n, expiring: 60_000n } as const;
  */
 const ROWS_MAX = 50_000;
 
-const NOT_LOADED = { code: 100, msg: "table does not exist" };
 const LOADING = { code: 104, msg: "table is loading" };
 const NO_INDEX = { code: 108, msg: "idx name not found" };
 
@@ -82,7 +87,7 @@ export function traverse(
   request: TraverseRequest,
   nowMs: number,
 ): TraverseResponse {
-  if (replica === undefined) return create(TraverseResponseSchema, NOT_LOADED);
+  if (replica === undefined) return create(TraverseResponseSchema, NO_TABLE);
   if (!isServing(replica)) return create(TraverseResponseSchema, LOADING);
   const index = indexOf(replica.dir.meta.schema, request.idxName);
   if (index === undefined) return create(TraverseResponseSchema, NO_INDEX);
