@@ -83,8 +83,8 @@ const HAPPENINGS = {
   },
   pass: ({ cluster, some }: Place) => cluster.pass(some * 100),
   measure: ({ cluster }: Place) => cluster.pass(600_000),
-  // Changes that tests make in the model directly, without a call.
-  meddle: ({ cluster, tablet, endpoint, id, some }: Place) => {
+  // A change of the model without a call, as tests make it.
+  direct: ({ cluster, tablet, endpoint, id, some }: Place) => {
     const replica = tablet.replica(id.tid, id.pid);
     if (replica !== undefined && some % 3 === 0) replica.state = TableState.kSnapshotPaused;
     if (replica !== undefined && some % 3 === 1) replica.offset += 1n;
@@ -108,7 +108,7 @@ async function take(cluster: ModelCluster, step: Step): Promise<void> {
   const endpoint = TABLETS[step.tablet]!;
   const tablet = model.tablet(endpoint);
   const place = { cluster, tablet, endpoint, id: { tid, pid: step.pid }, some: step.some };
-  // A killed tablet refuses, and everything else may be refused as well.
+  // A killed tablet refuses calls, and other calls may be refused too.
   await Promise.resolve(HAPPENINGS[step.what](place)).catch(() => undefined);
 }
 
@@ -125,7 +125,7 @@ function tablesOf(
   return dispatch(NAMESERVER_HANDLERS, model.leader!, method, request) as ShowTableResponse;
 }
 
-/** Compares what is answered now with answers made afresh. @returns The answers as bytes, then and whenever asked. */
+/** Compares the current answers with newly built ones. @returns Each answer as bytes now, and a function that encodes it again. */
 function look(cluster: ModelCluster): (readonly [Uint8Array, () => Uint8Array])[] {
   const { model } = cluster;
   const seen: (() => Uint8Array)[] = [];

@@ -28,7 +28,7 @@ test("a received snapshot replaces a longer one whose binlog is gone", () => {
   expect(follower.runs).toEqual(leader.runs);
 });
 
-test("a received snapshot leaves the own binlog beyond it", () => {
+test("a received snapshot keeps the entries of the own binlog after it", () => {
   const leader = dir(9n, 1);
   leader.makeSnapshot(1n);
   const follower = dir(15n, 1);

@@ -3,11 +3,11 @@ import { TableMode } from "../src/gen/openmldb/api_pb.js";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import { flag, flags, load, type ModelCluster, modelCluster, T0 } from "./helpers/model-cluster.js";
 
-// The nameserver's own reactions, read from OpenMLDB's source (name_server_impl.cc), and their cost.
+// The reactions of auto_failover, by OpenMLDB's source (name_server_impl.cc), and the rows that they lose.
 
 const server = NameServer.method;
 
-/** Three tablets, auto_failover on, 50 rows everywhere. */
+/** Three tablets, auto_failover on, 50 rows in each replica. */
 async function serving(): Promise<{ it: ModelCluster; leader: string; followers: string[] }> {
   const it = modelCluster({ options: { autoFailover: true }, table: { partitions: 1 } });
   it.model.put(50);
@@ -16,7 +16,7 @@ async function serving(): Promise<{ it: ModelCluster; leader: string; followers:
   return { it, leader, followers };
 }
 
-/** The leader takes five rows that no follower gets, and is gone for 20 s, less than the timeout. */
+/** The leader takes five rows that no follower gets, and is then down for 20 s, less than the timeout. */
 async function aheadAndGone() {
   const cluster = await serving();
   const { it, leader, followers } = cluster;
@@ -69,7 +69,7 @@ test("a tablet that registered and does not answer is treated in the same way", 
   expect((await it.ops()).map((op) => op.split(" ")[0])).toContain("kChangeLeaderOP");
 });
 
-test("it elects without comparing the absent leader's entries, and moves its binlog away", async () => {
+test("an election does not compare the absent leader's entries, and RecoverTable moves its binlog away", async () => {
   const { it, leader, followers } = await aheadAndGone();
   // The state in which a recovery leaves replicas when it waits for a decision.
   for (const one of followers) await load(it, one, { mode: TableMode.kTableFollower });
@@ -90,7 +90,7 @@ test("no election succeeds while a follower is not loaded, and the absent leader
   expect(lost(it)).toEqual([0]);
 });
 
-test("a tablet that comes back while auto_failover is off is left alone, also after it is on again", async () => {
+test("a tablet that returns while auto_failover is off gets no op, even after it is on again", async () => {
   const { it, leader } = await aheadAndGone();
   it.model.restart(leader);
   await it.pass(5_000);

@@ -35,7 +35,7 @@ describe("nameservers", () => {
     const offsets = tableInfo[0]?.tablePartition.flatMap((part) =>
       part.partitionMeta.map((meta) => meta.offset),
     );
-    // The offsets in the znode when the flag was written, not the 80 on the disks.
+    // The offsets of the record when the flag was written, not the 80 on the disks.
     expect(offsets).toEqual(Array(6).fill(60n));
   });
 

@@ -354,7 +354,7 @@ describe("the op queues", () => {
     expect(await it.ops()).toEqual([]);
   });
 
-  it("move and add and remove followers", async () => {
+  it("move, add and remove followers", async () => {
     const it = modelCluster({ tablets: 4, table: { replicas: 2 } });
     it.model.put(30);
     await it.pass(3_000);

@@ -13,7 +13,7 @@ const LEADER = TableMode.kTableLeader;
 const FOLLOWER = TableMode.kTableFollower;
 
 describe("a new cluster", () => {
-  it("is healthy, with the system tables, and replicates what is put", async () => {
+  it("is healthy, with the system tables, and replicates rows", async () => {
     const { model, pass, ns } = modelCluster({ systemTables: true });
     model.put(60);
     await pass(3_000);
@@ -262,7 +262,7 @@ describe("replication", () => {
     const [leader, follower = ""] = it.holders();
     await load(it, leader, { mode: LEADER, term: 1n, replicas: [follower] });
     await it.pass(2_000);
-    // Three other loads are before it in the queue: it waits in the state undefined, and its leader replicates to it.
+    // Three other loads precede it in the queue. It waits in the state undefined, and its leader replicates to it.
     for (const pid of [1, 2, 3]) await load(it, follower, { mode: FOLLOWER, pid });
     await load(it, follower, { mode: FOLLOWER });
     await it.pass(6_000);
@@ -467,7 +467,7 @@ describe("the virtual clock", () => {
     await clock.advance(100);
     const inOrder = [...kept].sort((a, b) => a.at - b.at || a.number - b.number);
     expect(fired).toEqual(inOrder.map(({ number }) => number));
-    // Cancelled a second time, or after they fired, they do not count.
+    // A timer that was cancelled before, or has fired, is not counted again.
     for (const cancel of cancels) cancel();
     expect(clock.timerCount).toBe(0);
   });

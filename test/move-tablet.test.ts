@@ -13,7 +13,7 @@ const D = "d:9527";
 const move = (from: string | undefined = C, to = D) =>
   moveTabletOperation({ from: from ?? "", to, print });
 
-/** Everything restarted; c came back as d, with its disk. */
+/** All processes were restarted; c returned as d, with its disk. */
 async function moved(partitions = 3): Promise<VirtualCluster> {
   const virtual = await clusterWith({ partitions });
   await virtual.pass(20_000);
@@ -100,7 +100,7 @@ test("a disk that lost rows stays: less than the known offset is no proof", asyn
   expect(await onRecord(virtual)).toEqual(before);
 });
 
-test("if another absent tablet holds the same partitions, nothing identifies the disk", async () => {
+test("if another absent tablet holds the same partitions, no replica identifies the disk", async () => {
   const virtual = await moved(2);
   virtual.model.kill("tablet2");
   await virtual.pass(60_000);
@@ -111,7 +111,7 @@ test("if another absent tablet holds the same partitions, nothing identifies the
   );
 });
 
-test("refused: a registered tablet has not moved, and an unknown name is no tablet", async () => {
+test("refused for a registered tablet, which has not moved, and for an unknown name", async () => {
   const virtual = await clusterWith();
   await expect(operateOn(virtual, move(A, B))).rejects.toMatchObject({
     code: "refused",

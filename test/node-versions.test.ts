@@ -33,7 +33,7 @@ test.for(NODE_VERSIONS)("Node.js %s recovers a cluster", async (version, { skip 
   expect((await run(BIN, "verify", ...where)).code).toBe(10);
   const { code, stdout, stderr } = await run(BIN, "--cmd=recoverdata", ...where);
   expect([code, stdout.match(/all healthy/)?.[0]], stderr).toEqual([0, "all healthy"]);
-  // A newer version of Node.js may deprecate what the tool uses.
+  // A newer version of Node.js may deprecate an API that the tool uses.
   expect(stderr).not.toContain("Warning");
   const program = `const { connect, plan } = await import(${JSON.stringify(LIBRARY)});
     const connection = await connect(${JSON.stringify({ zkCluster: sandbox.zkCluster, zkRootPath: sandbox.zkRootPath })});

@@ -7,7 +7,7 @@ const COUNT = Number(OPS_SEED === undefined ? (OPS_SEEDS ?? 40) : 1);
 const BASE = Number(OPS_SEED ?? OPS_SEED_BASE ?? 1);
 
 test(
-  `${COUNT} seeds from ${BASE}: nothing is decided by a record that a disk proves to be old`,
+  `${COUNT} seeds from ${BASE}: no partition is changed by a record that a disk proves to be old`,
   async () => {
     const failed: OldRecordResult[] = [];
     const sum = { same: 0, "proven-old": 0, changed: 0 };
@@ -18,7 +18,9 @@ test(
       }
       if (result.violations.length > 0) failed.push(result);
     }
-    process.stdout.write(`partitions by what the restored record is: ${JSON.stringify(sum)}\n`);
+    process.stdout.write(
+      `partitions by the state of their restored record: ${JSON.stringify(sum)}\n`,
+    );
     if (OPS_SEED !== undefined) process.stdout.write(`${failed[0]?.eventLog().join("\n")}\n`);
     const words = failed.map(({ seed, violations }) => `OPS_SEED=${seed}: ${violations[0]}`);
     expect(words).toEqual([]);

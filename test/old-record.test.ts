@@ -11,7 +11,7 @@ import { whyNotOverwrite } from "../src/policy/what-may-be-overwritten.js";
 import { SITUATIONS } from "./helpers/runbook-clusters.js";
 import { partition } from "./helpers/view.js";
 
-/** Lays a snapshot on the disk of a replica. */
+/** The view with a snapshot on the disk of a replica. */
 function withSnapshot(view: PartitionView, endpoint: string, term: bigint): PartitionView {
   const replicas = view.replicas.map((one) =>
     one.endpoint === endpoint ? { ...one, snapshot: { term, offset: 9n } } : one,
@@ -53,7 +53,7 @@ describe("the record is older than the disks", () => {
     expect(change).toMatchObject({ remedy: "recover" });
   });
 
-  test("interrupted before the chosen replica led: nothing is copied from a leader of the old record", () => {
+  test("interrupted before the chosen replica leads: no data is copied from a leader of the old record", () => {
     const view = partition(
       "a leader,alive 9 leader,normal,9 feeds\n b follower,alive 9 follower,normal,9\n c follower,alive 9 follower,normal,5",
     );
@@ -62,7 +62,7 @@ describe("the record is older than the disks", () => {
     const lane = planDirect(interrupted);
     expect(lane).toMatchObject({ steps: [], blocked: { code: "record-is-old", candidate: "b" } });
     expect(steps(interrupted, "b")).toEqual(["demote", "set-flags", "change-leader"]);
-    // Of a newer term, the leader was elected since: the unproven replicas get copies of its data.
+    // A leader of a newer term was elected since the restore: the unproven replicas get copies of its data.
     const terms = [...view.terms, { term: 2n, offset: 10n }];
     expect(steps({ ...interrupted, terms })).toContain("recover-table");
   });
@@ -70,7 +70,7 @@ describe("the record is older than the disks", () => {
   test("decided by the operator, the replicas are loaded, and the chosen one leads a new term", () => {
     const view = withSnapshot(DOWN, "b", 5n);
     expect(steps(view, "b")).toEqual(["load-follower", "load-follower"]);
-    // Loaded, they show no snapshot; what was seen before counts on.
+    // Loaded replicas show no snapshot. The earlier evidence still counts.
     const loaded = partition(
       "a leader,alive 9 follower,normal,9\n b follower,alive 9 follower,normal,9",
     );
@@ -81,7 +81,7 @@ describe("the record is older than the disks", () => {
     expect(lane.steps.map((one) => one.kind)).toContain("change-leader");
   });
 
-  test("no round and no later run decides without --accept_data_loss, which decides", async () => {
+  test("no round and no later run makes a leader without --accept_data_loss; with it a leader is made", async () => {
     const virtual = await SITUATIONS["zookeeper"]!();
     const statusOf = async (accept: ReadonlyMap<string, string> = new Map()) => {
       const result = await virtual.recover({ accept });

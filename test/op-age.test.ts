@@ -23,14 +23,14 @@ const op = (parts: Partial<Op>): Op => ({
   ...parts,
 });
 
-/** Facts with these ops; those with the given ids were in the same task for 10 s. */
+/** Facts with these ops; those of the given ids have been in the same task for 10 s. */
 const facts = (ops: readonly Op[], ...still: bigint[]) => ({
   state: { ops } as unknown as ClusterState,
   watched: { forMs: 10_000, still: new Set(still) },
   otherCounts: [],
 });
 
-it("the nameserver's own times prove the least running time of an op", () => {
+it("the nameserver's own times prove a minimum running time of an op", () => {
   const old = op({ task: "kLoadTable" });
   expect(stuckReason(old, facts([old], 1n))).toBeUndefined();
   const later = op({ id: 2n, status: "done", startTime: NOW + 700n, endTime: NOW + 701n });

@@ -97,7 +97,7 @@ describe("offlineendpoint", () => {
     },
   );
 
-  test("ops that fail permanently: exit, with the remaining partitions listed", async () => {
+  test("ops that fail permanently: the run ends and lists the remaining partitions", async () => {
     const virtual = await clusterWith({ partitions: 3 });
     await withoutC(virtual);
     virtual.model.failOp("kSelectLeader", 100);
@@ -106,7 +106,7 @@ describe("offlineendpoint", () => {
     expect(report.complaints.join()).toContain("db1.t0:0: no replica leads it");
   });
 
-  test("a lost answer: its effects are detected, and the missing ones are made", async () => {
+  test("a lost answer: the partitions that it changed are detected, and the others are changed", async () => {
     const virtual = await clusterWith({ partitions: 3 });
     await withoutC(virtual);
     const { offlineEndpoint } = virtual.cluster;
@@ -267,7 +267,7 @@ describe("recoverendpoint", () => {
       const held = () =>
         virtual.model.rows({ pid: 0 })[0]?.replicas.find((one) => one.endpoint === C)?.held;
       expect(held()).toBe(35);
-      // Alone, it is refused; named, it is given up.
+      // Refused without a flag; given up if the operator names it.
       expect(await refusalOf(virtual, recover({ method }))).toContain(
         "up to 35, leader a:9527 only up to 30",
       );

@@ -60,7 +60,7 @@ describe("changeleader", () => {
     expect(report.complaints).toEqual([]);
     expect(flagsOf(virtual)).toEqual(["a follower alive", "b leader alive", "c leader dead"]);
     expect(report.plan.notes).toContain(`--no_recover: ${C} stays marked not alive`);
-    // The same command again finds it done; without --no_recover it brings the old leader back.
+    // The same command again finds the leader changed; without --no_recover it recovers the old leader.
     const again = await operateOn(virtual, change({ candidate: B }));
     expect(resultsOf(again)).toEqual([`rejoin ${C} done`]);
     expect(virtual.model.healthy()).toEqual([]);
@@ -132,7 +132,7 @@ describe("changeleader", () => {
 
   test("data loss: a candidate below another follower is refused; accepted, the other one is recovered", async () => {
     const virtual = await clusterWith();
-    // b is cut off from the leader and misses what is written then.
+    // b is disconnected from its leader and misses the next rows.
     await disconnectFollower(virtual, B);
     virtual.model.put(4);
     await virtual.pass(5_000);
@@ -157,7 +157,7 @@ describe("changeleader", () => {
     const virtual = await clusterWith();
     const changeLeader: typeof virtual.cluster.changeLeader = async (...args) => {
       await virtual.cluster.changeLeader(...args);
-      // A client that has not learned of the change yet puts rows into the old leader.
+      // A client that has not noticed the change yet writes rows to the old leader.
       const table = virtual.model.tables.find("t0", "db1");
       const replica = virtual.model.tablet("tablet3").replica(table?.tid ?? 0, 0);
       await virtual.cluster.clock.sleep(1_000);

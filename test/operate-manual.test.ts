@@ -112,7 +112,7 @@ describe("updatetablealive", () => {
     for (const pid of [0, 1, 2]) expect(recordOf(virtual, pid)[3]).toMatch(/^d \w+ dead$/);
   });
 
-  test("refuses to mark the serving leader dead: it would take no writes; --force does it", async () => {
+  test("refuses to mark the serving leader dead, which would end writes; allowed with --force", async () => {
     const virtual = await servingTable();
     const { leader } = placesOf(virtual);
     expect(await refusalOf(virtual, marking(leader, false))).toBe(
@@ -125,7 +125,7 @@ describe("updatetablealive", () => {
     expect(recordOf(virtual)).toContain(`${short(leader)} leader dead`);
   });
 
-  test("refuses to send clients to a replica that does not serve; --force does it", async () => {
+  test("refuses to mark a leader alive that does not serve; allowed with --force", async () => {
     const virtual = await unloadedTable();
     const [endpoint = ""] = placesOf(virtual).followers;
     setFlags(virtual, endpoint, { isAlive: false });
@@ -281,7 +281,7 @@ describe("loadtable", () => {
     expect(virtual.model.healthy()).toEqual([]);
   });
 
-  test("a run that died after loading is continued: the loaded follower becomes leader", async () => {
+  test("a run that was killed after the load is continued: the loaded follower becomes leader", async () => {
     const virtual = await unloadedTable();
     const { leader } = placesOf(virtual);
     await operateOn(virtual, loading(leader, "follower"));
@@ -356,7 +356,7 @@ describe("cancelop", () => {
     );
   });
 
-  test("a lost answer does no harm", async () => {
+  test("an op is cancelled although the answer is lost", async () => {
     const { virtual, id } = await stuckOp();
     virtual.model.loseAnswers("CancelOP", 1);
     const report = await operateOn(virtual, cancelling(id));

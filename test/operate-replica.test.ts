@@ -193,7 +193,7 @@ describe.each([
   { verb: "addreplica", operation: (to: string) => adding(to) },
   { verb: "migrate", operation: (to: string, from: string) => moving(from, to) },
 ])("$verb", ({ operation }) => {
-  // No snapshot was made, so no call shows what the binlog has before it is loaded.
+  // Without a snapshot no call shows the entries of the binlog before it is loaded.
   test("does not put a new replica on top of an old copy", async () => {
     const virtual = await servingTable();
     const { leader, followers, outsiders } = placesOf(virtual);
@@ -273,7 +273,7 @@ describe("delreplica", () => {
     expect(recordOf(virtual)).toHaveLength(1);
   });
 
-  test("refuses if no replica leads", async () => {
+  test("refuses if the partition has no leader", async () => {
     const virtual = await servingTable();
     const { leader, followers } = placesOf(virtual);
     virtual.model.kill(leader);

@@ -11,7 +11,7 @@ const HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b1A\r\u202e\u2066\u200b\u2028\ufeff\u{e00
 const RAW = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
 
 describe("the output filter of the terminal", () => {
-  it("passes lines and this tool's own colours, and escapes everything else that is not plain text", () => {
+  it("passes lines and this tool's own colours, and escapes all other control characters", () => {
     const text = `${paint("down", "bad", true)} ${HOSTILE}\n数据\n`;
     const shown = printable(text);
     expect(shown.replaceAll("\x1b[31m", "").replaceAll("\x1b[0m", "")).not.toMatch(RAW);

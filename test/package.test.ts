@@ -83,7 +83,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** The environment of a new user, whose global packages go into the test's folder. */
+/** The environment of a new user, with the global packages in the test's folder. */
 function environment(): NodeJS.ProcessEnv {
   const prefix = join(packed.folder, "prefix");
   return {

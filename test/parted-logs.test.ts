@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { PartitionResult } from "../src/model/report.js";
 import { startVirtualCluster } from "./helpers/virtual-cluster.js";
 
-// The disk of a leader loses entries. It leads again before its followers can be read, and clients write on under the
-// same numbers in the same term: soon no offset shows that the logs have parted.
+// The disk of a leader loses entries. It leads again before its followers can be read, and clients write other rows under the
+// same numbers in the same term. Then no offset shows that the logs have diverged.
 const OF = { db: "db1", table: "t1", pid: 0 };
 const NAME = "db1.t1:0";
 
@@ -16,7 +16,7 @@ async function damagedCluster() {
   const { model } = virtual;
   const tid = model.createTable({ ...OF, partitions: 1, replicas: 3 });
   model.put(60);
-  // Loads that take 20 s keep a run at work.
+  // Loads of 20 s keep the run going.
   model.createTable({ db: "db1", table: "long", partitions: 3, replicas: 1 });
   model.put(1_000, { table: "long" });
   await virtual.pass(10_000);
@@ -37,7 +37,7 @@ async function damagedCluster() {
 }
 
 describe("a leader that lost its log leads again while its followers are away", () => {
-  test("followers with the lost entries are left for a decision, also once the leader has written more than they hold", async () => {
+  test("followers with the lost entries are left for a decision, even after the leader has written more than they hold", async () => {
     const { model, pass, leader, followers, recover, isKept } = await damagedCluster();
     await recover();
     expect(model.put(20, OF)).toMatchObject([{ accepted: 20, leader }]);
@@ -59,14 +59,14 @@ describe("a leader that lost its log leads again while its followers are away", 
 
     const [kept] = await recover(new Map([[NAME, leader]]));
     expect(kept).toMatchObject({ status: "recovered" });
-    // All replicas hold the leader's entries, not the same number of others.
+    // All replicas hold the entries of the leader, not only as many.
     expect(model.healthy()).toEqual([]);
     expect(model.rows(OF)[0]?.served).toBe(120);
     expect(isKept()).toBe(false);
     expect(await recover()).toEqual([]);
   });
 
-  test("a follower that comes back in the same run is compared with what the leader held when it took the role", async () => {
+  test("a follower that returns in the same run is compared with the entries that the leader held when it took the role", async () => {
     const { model, clock, leader, followers, recover, isKept } = await damagedCluster();
     const write = () => {
       if (model.put(1, OF)[0]?.refused === undefined) model.put(100, OF);
@@ -84,7 +84,7 @@ describe("a leader that lost its log leads again while its followers are away", 
     expect((await recover())[0]).toMatchObject({ status: "needs-decision" });
   });
 
-  test("followers that hold no more than the leader are joined, and nothing is kept", async () => {
+  test("followers that hold no more than the leader follow it again, and no evidence is stored", async () => {
     const virtual = await startVirtualCluster({ model: { autoFailover: false } });
     const { model } = virtual;
     model.createTable({ ...OF, partitions: 1, replicas: 3 });
@@ -104,7 +104,7 @@ describe("a leader that lost its log leads again while its followers are away", 
     expect(model.tree.children("/openmldb/ops_tool/seen") ?? []).toEqual([]);
   });
 
-  test("if another replica is chosen, the one that wrote on gets a copy of its data", async () => {
+  test("if another replica is chosen, the former leader gets a copy of its data", async () => {
     const { model, pass, leader, followers, recover } = await damagedCluster();
     await recover();
     model.put(20, OF);
@@ -113,7 +113,7 @@ describe("a leader that lost its log leads again while its followers are away", 
     expect((await recover())[0]).toMatchObject({ status: "needs-decision" });
     model.put(20, OF);
     await pass(5_000);
-    // All are loaded again: no replica leads, and the one that led holds 40 entries, 40 of them of its own.
+    // After the restart no replica leads. The former leader holds 40 entries, all of them its own.
     model.outage({ withNameservers: true });
     await pass(60_000);
     const [chosen = ""] = followers;
@@ -121,7 +121,7 @@ describe("a leader that lost its log leads again while its followers are away", 
     expect(left?.failure?.decision).toMatchObject({ code: "diverged", candidate: leader });
     const [kept] = await recover(new Map([[NAME, chosen]]));
     expect(kept).toMatchObject({ status: "recovered", leader: chosen });
-    // Every replica holds the chosen one's entries, not other ones under the same numbers.
+    // Every replica holds the entries of the chosen one, not other ones under the same numbers.
     expect(model.healthy()).toEqual([]);
     expect(model.rows(OF)[0]?.replicas.map((one) => one.held)).toEqual([60, 60, 60]);
   });

@@ -11,7 +11,7 @@ import { startTurnClock } from "./helpers/turn-clock.js";
 
 const NAMES = ["a", "b", "c", "d", "e"];
 
-/** Partitions on some of the tablets, as a cluster has them that others have just joined. */
+/** Partitions on some of the tablets, as in a cluster that others have just joined. */
 function partitions(most: {
   readonly tablets: number;
   readonly partitions: number;
@@ -45,7 +45,7 @@ function partitions(most: {
     }));
 }
 
-/** Where everything is after a placement; fails if a move contradicts what it moves. */
+/** The replicas of each tablet after a placement. Fails if a move is impossible. */
 function applied(all: readonly PlacedPartition[], placement: Placement): Map<string, Set<string>> {
   const held = new Map(all.map((one) => [one.key, new Set(one.replicas)]));
   for (const { key, from } of [...placement.moves, ...placement.drops]) {
@@ -67,7 +67,7 @@ const spreadOf = (counts: readonly number[]) => Math.max(...counts) - Math.min(.
 
 /** The fewest moves that make any two tablets differ by at most one: all placements are tried. */
 function fewestMoves(all: readonly PlacedPartition[], tablets: readonly string[]): number {
-  // States by counts per tablet; how they came about does not matter for what follows.
+  // States by counts per tablet: later moves do not depend on the earlier ones.
   let states = new Map<string, number>([[tablets.map(() => 0).join(), 0]]);
   for (const one of all) {
     const next = new Map<string, number>();
@@ -129,7 +129,7 @@ describe("balanceReplicas", () => {
   it("uses a third tablet if a movable replica has no direct way", () => {
     const fixed = { table: "t", wanted: 1, isMovable: false };
     const all: PlacedPartition[] = [
-      // a has three, c none; but the only movable one of a is on c already or may go to b only.
+      // a has three, c none. The only movable replica of a is on c already, or may go to b only.
       { ...fixed, key: "x", replicas: ["a"], leader: "a" },
       { ...fixed, key: "y", replicas: ["a"], leader: "a" },
       { key: "m", table: "t", replicas: ["a", "c"], leader: "a", wanted: 2, isMovable: true },
@@ -280,7 +280,7 @@ describe("spreadLeaders", () => {
     );
   });
 
-  it("changes only leaders that must go, if requested", () => {
+  it("changes only leaders that must move, if requested", () => {
     fc.assert(
       fc.property(choices, (all) => {
         const next = spreadLeaders(all, NAMES, true);
@@ -291,7 +291,7 @@ describe("spreadLeaders", () => {
     );
   });
 
-  it("avoids ways with two changes if only leaders that must go may change", () => {
+  it("avoids chains of two changes if only leaders that must move may change", () => {
     const all: LeaderChoice[] = [
       { key: "0", current: "b", candidates: ["b"] },
       { key: "1", current: "b", candidates: ["b"] },

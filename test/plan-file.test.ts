@@ -284,7 +284,7 @@ describe("the facts that steps rely on", () => {
     expect(differing(view)).toEqual(facts);
   });
 
-  test("changing values are no facts: offsets of loaded replicas, snapshots being made", () => {
+  test("values that change by themselves are no facts: offsets of loaded replicas, snapshots being made", () => {
     expect(
       differing(changed("leader,normal,10 feeds b=10", "leader,making-snapshot,12 feeds b=11")),
     ).toEqual([]);
@@ -428,8 +428,8 @@ describe("planning and applying", () => {
       steps: [],
       blocked: { code: "not-as-planned", text: expect.stringContaining("names a to lead") },
     });
-    const stranger = { ...evidence, id: { ...evidence.id, pid: 1 } };
-    expect(bound(stranger, NO_ATTEMPTS)).toMatchObject({
+    const other = { ...evidence, id: { ...evidence.id, pid: 1 } };
+    expect(bound(other, NO_ATTEMPTS)).toMatchObject({
       steps: [],
       blocked: { code: "not-as-planned" },
     });

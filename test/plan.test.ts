@@ -92,19 +92,19 @@ describe("which replica leads", () => {
       "a leader,dead 5 -\n b leader,dead 5 leader,normal,5",
       "b",
     ],
-    ["nothing tells them apart: smallest endpoint", "b leader,dead 5 -\n a leader,dead 5 -", "a"],
+    ["equal in everything: smallest endpoint", "b leader,dead 5 -\n a leader,dead 5 -", "a"],
     [
-      "an ex-leader never wins over the one that led last",
+      "an ex-leader is never chosen over the one that led last",
       "a leader,dead 120 -\n b leader,alive - -",
       "b",
     ],
     [
-      "nor when the one that led last is out of reach",
+      "nor if the one that led last is unreachable",
       "a leader,dead 9 -\n b leader,alive 9 silent",
       "leader-unavailable",
     ],
     ["offline", "a leader,alive 9 offline\n b follower,alive 9 -", "leader-unavailable"],
-    ["nobody flagged", "a follower,alive 9 -", "no-leader-flagged"],
+    ["no replica flagged", "a follower,alive 9 -", "no-leader-flagged"],
   ])("%s", (_name, table, wanted) => {
     expect(chosen(partition(table))).toBe(wanted);
   });

@@ -172,7 +172,7 @@ function parsed(flag: string, value: unknown, wanted: unknown): unknown {
   return Array.isArray(wanted) && !Array.isArray(value) ? [value] : value;
 }
 
-/** Runs own parser over arguments: the command, and its flags by name, as far as they are not defaults. */
+/** Parses arguments by the tool's parser. @returns The command, and its flags that are not defaults, by name. */
 function readBack(argv: readonly string[]) {
   const invocation = readInvocation(argv);
   if (invocation.kind !== "command") throw new Error(`no command: ${argv.join(" ")}`);

@@ -32,7 +32,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Runs a command line; all that it prints is clean. */
+/** Runs a command line, and checks that its output is clean. */
 async function clean(argv: readonly string[], environment: Readonly<Record<string, string>> = {}) {
   const result = await runMain(argv, environment);
   expectClean(argv, result);
@@ -45,13 +45,13 @@ function file(content: string): string {
   return path;
 }
 
-/** A document with every text in it, and every name of a field, made hostile, but those to be kept. */
-function spoiled(value: unknown, kept: RegExp, where = ""): unknown {
+/** A document whose texts and field names are made hostile, except those to be kept. */
+function hostileDocument(value: unknown, kept: RegExp, where = ""): unknown {
   if (typeof value === "string") return kept.test(where) ? value : `${value}${HOSTILE}`;
   if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map((one) => spoiled(one, kept, where));
+  if (Array.isArray(value)) return value.map((one) => hostileDocument(one, kept, where));
   return Object.fromEntries(
-    Object.entries(value).map(([key, one]) => [key, spoiled(one, kept, `${where}.${key}`)]),
+    Object.entries(value).map(([key, one]) => [key, hostileDocument(one, kept, `${where}.${key}`)]),
   );
 }
 
@@ -96,7 +96,7 @@ describe("hostile text in files", () => {
   test("journals, and the names of files beside them", async () => {
     const runs = join(folder, "state", "runs");
     mkdirSync(runs, { recursive: true });
-    const lines = JOURNAL.map((one) => JSON.stringify(spoiled(one, KEPT_IN_JOURNAL)));
+    const lines = JOURNAL.map((one) => JSON.stringify(hostileDocument(one, KEPT_IN_JOURNAL)));
     writeFileSync(join(runs, `${RUN}1.jsonl`), `${lines.join("\n")}\n`);
     writeFileSync(join(runs, `${RUN}3.jsonl`), `${HOSTILE}\n`);
     writeFileSync(join(runs, `${HOSTILE.replaceAll("/", "")}.jsonl`), "{}\n");
@@ -127,7 +127,7 @@ describe("hostile text in files", () => {
         formatVersion,
         id: _,
         ...content
-      } = spoiled(plan, kept) as Record<string, unknown>;
+      } = hostileDocument(plan, kept) as Record<string, unknown>;
       const text = JSON.stringify(content);
       const id = idOf([compactJson(text)], planDigest);
       const whole = `{"kind":"${String(kind)}","formatVersion":${String(formatVersion)},"id":"${id}",${text.slice(1)}`;
@@ -140,7 +140,7 @@ describe("hostile text in files", () => {
       expect([2, 6], stderr).toContain(code);
     }
     const { stderr } = await clean(["recoverdata", `--apply=${file(`{"${HOSTILE}`)}`, ...at]);
-    expect(stderr).toContain("no plan");
+    expect(stderr).toContain("not a plan");
   });
 
   test("decisions, statfiles, named clusters, OpenMLDB's own configuration, recordings", async () => {
@@ -182,14 +182,14 @@ describe("hostile text in files", () => {
 
 describe("hostile text in the command line and the environment", () => {
   const nowhere = { zk_cluster: "127.0.0.1:1", zk_root_path: "/x", zk_timeout: "100ms" };
-  /** Each flag with the first command that has it; files would be made by some, and hooks run. */
+  /** Each flag with the first command that has it, except flags that create files or run hooks. */
   const flags = new Map(
     COMMANDS.filter((one) => one.name !== "sandbox")
       .toReversed()
       .flatMap((entry) => entry.specs.map(({ name }) => [name, entry] as const))
       .filter(([name]) => !/report|textfile|log_file|_out$|post_hook/.test(name)),
   );
-  /** A command line that is right but for one flag, which is left out, and reaches no cluster. */
+  /** A valid command line without one flag, which reaches no cluster. */
   const without = (flag: string, { name: command, specs }: (typeof COMMANDS)[number]) => [
     command,
     ...specs.flatMap(({ name, absent }) => {
@@ -212,7 +212,7 @@ describe("hostile text in the command line and the environment", () => {
       }
     }
     expect(flags.size).toBeGreaterThan(70);
-    // The others take any text, and are not shown when no cluster is reached.
+    // The other flags accept any text, and are not shown if no cluster is reached.
     expect(shown.size).toBeGreaterThan(50);
     for (const words of [[HOSTILE], [`--${HOSTILE}=1`], ["inspect", HOSTILE], ["help", HOSTILE]]) {
       expect((await clean(words)).code).toBe(2);
@@ -261,7 +261,7 @@ describe("hostile text in the command line and the environment", () => {
   });
 });
 
-/** Commands that regard the traces of other runs; the last one removes them. */
+/** Commands that read lock and marker of other runs; the last one removes them. */
 const LOOKS: readonly (readonly string[])[] = [
   ["inspect", "--output=json"],
   ["recoverdata", "--dry_run"],
@@ -271,7 +271,7 @@ const LOOKS: readonly (readonly string[])[] = [
 test("hostile text in the znodes of this tool", async () => {
   const root = `${sandbox.zkRootPath}/ops_tool`;
   const owner = { version: 1, runId: "r", host: "h", pid: 1, user: "u", command: "c", time: "t" };
-  const of = spoiled(owner, /^$/) as object;
+  const of = hostileDocument(owner, /^$/) as object;
   const { tree } = sandbox.model;
   const session = tree.newSession();
   const nodes: readonly (readonly [string, unknown, bigint])[] = [
@@ -284,7 +284,10 @@ test("hostile text in the znodes of this tool", async () => {
     [`seen/${"\u202e"}`, HOSTILE, 0n],
     [
       `history/${RUN}1`,
-      { run: spoiled(JOURNAL[0], KEPT_IN_JOURNAL), end: spoiled(JOURNAL.at(-1), KEPT_IN_JOURNAL) },
+      {
+        run: hostileDocument(JOURNAL[0], KEPT_IN_JOURNAL),
+        end: hostileDocument(JOURNAL.at(-1), KEPT_IN_JOURNAL),
+      },
       0n,
     ],
     [`history/${RUN}2`, HOSTILE, 0n],

@@ -23,7 +23,7 @@ vi.setConfig({ testTimeout: 120_000 });
 /** The current rewriting of the cluster's answers. */
 const world = vi.hoisted(() => ({
   rewrite: (text: string, _field: string): string => text,
-  /** Fields of text that came in since the beginning. */
+  /** The text fields that were read since the beginning. */
   met: new Set<string>(),
 }));
 
@@ -42,8 +42,7 @@ vi.mock(import("../src/cluster/zookeeper-client.js"), async (original) => {
 });
 
 /**
- * Fields whose values the tool acts on: with arbitrary values in them, no command can work on the
- * cluster.
+ * Fields whose values the tool acts on. With arbitrary values no command could work on the cluster.
  */
 const MEANT = /\.(msg|state|opType|status|taskType|key|value|realEndpoint)$/;
 const isHostileCluster: Rewrite = (text, field) => (MEANT.test(field) ? text : hostile(text));
@@ -53,7 +52,7 @@ const state = join(folder, "state");
 let sandbox: Sandbox;
 let at: readonly string[] = [];
 let files = 0;
-/** A file that does not exist yet, in a folder of its own. */
+/** A path in a new folder, without a file yet. */
 const fresh = (name: string): string => {
   const own = join(folder, `f${files++}`);
   mkdirSync(own);
@@ -75,7 +74,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Runs a command on the cluster; all that it prints is clean. */
+/** Runs a command on the cluster, and checks that its output is clean. */
 async function on(words: readonly string[]): Promise<MainResult> {
   const argv = [...words, ...at];
   const result = await runMain(argv);
@@ -105,7 +104,7 @@ const LOOKS: readonly (readonly string[])[] = [
   ["recovertable", TABLE, DB, "--dry_run"],
 ];
 
-/** Every command that changes something, in an order in which most of them have something to do. */
+/** Every command that changes the cluster, in an order in which most of them have work to do. */
 const CHANGES: readonly (readonly string[])[] = [
   ["recoverdata", "--log_level=debug"],
   ["changeleader", TABLE, DB, "--pid=0", "--candidate=auto"],
@@ -219,7 +218,7 @@ const READERS: readonly (readonly string[])[] = [
   ["recoverdata", "--dry_run"],
 ];
 
-/** Of calls that only special cases make, or none: texts of the same kinds come to light in the same places. */
+/** Fields of calls that only special cases make. Texts of the same kinds are printed by the same code. */
 const UNREAD: readonly string[] = [
   "openmldb.api.AddReplicaResponse.msg",
   "openmldb.api.GetManifestResponse.msg",
@@ -242,7 +241,7 @@ describe("each field of text of every answer, one by one", () => {
     await sandbox.outage({ withNameservers: false });
   });
 
-  test("most are read by reading commands", async () => {
+  test("commands that only read cover most of them", async () => {
     for (const words of READERS) {
       const fields = new Set<string>();
       world.rewrite = (text, field) => {
@@ -270,9 +269,9 @@ describe("each field of text of every answer, one by one", () => {
     }
   });
 
-  test("the others by a recovery", async () => {
+  test("a recovery covers the others", async () => {
     const others = textFields(answers).filter((field) => !met.has(field));
-    // The nameserver's refusals: of ConfSet, without which nothing is changed.
+    // GeneralResponse.msg makes ConfSet fail, without which no change is made.
     const refusal = "openmldb.nameserver.GeneralResponse.msg";
     world.rewrite = (text, field) => (field === refusal ? HOSTILE : text);
     const { stderr } = await on(["confset", "auto_failover", "false", `--state_dir=${state}`]);

@@ -14,7 +14,7 @@ afterEach(() => {
 
 const INFO = { logLevel: "info" } as const;
 
-/** Everything that is written to a terminal at which a person sits, or to a file. */
+/** The output on an interactive terminal, or in a file. */
 function output(kind: "live" | "plain") {
   const stdin = new PassThrough();
   const written: string[] = [];
@@ -60,7 +60,7 @@ function work(count: number): RunEvent {
   return { kind: "work", partitions };
 }
 
-/** A step of each of many partitions; its events are about the same object. */
+/** One step for each of many partitions; its events share the same object. */
 const STEPS = Array.from(
   { length: 1_000 },
   (_, pid) => ({ kind: "load-follower", id: idOf(pid), endpoint: "a:1", why: "x" }) as const,

@@ -73,7 +73,7 @@ describe("a run", () => {
 });
 
 describe("a killed run", () => {
-  /** Every write of its own znodes and every ConfSet has a boundary before and one behind it. */
+  /** Every write of its own znodes and every ConfSet has a boundary before and one after it. */
   const BOUNDARIES = 14;
 
   test(`passes ${BOUNDARIES} boundaries`, async () => {
@@ -148,7 +148,7 @@ describe("a killed run", () => {
   });
 });
 
-/** A marker as a run writes it, with other fields in place of its own. */
+/** A marker as a run writes it, with some fields replaced. */
 const markerWith = (fields: object) => String(encode(OWNER, { original: true, ...fields }));
 
 describe("a marker that no run wrote", () => {
@@ -240,7 +240,7 @@ describe("another client switches auto_failover on during the run", () => {
     expectAllBack(virtual);
   });
 
-  test("with --keep_off only a few times", async () => {
+  test("with --keep_off this is repeated only a few times", async () => {
     const { virtual, tool, run } = await switchedOn({ keepsOff: true });
     const leader = virtual.model.leader;
     const stop = virtual.model.tree.onChange(() => {

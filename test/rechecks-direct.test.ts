@@ -68,7 +68,7 @@ describe("promote", () => {
     expectRecovered(table, result);
   });
 
-  test("is stale when its offset is no longer what it was chosen for; the longest log leads", async () => {
+  test("is stale when its offset is no longer the one of the decision; the longest log leads", async () => {
     const table = await restartedTable();
     const { outcome, result } = await recoverWithChange(table, {
       before: "promote",
@@ -136,7 +136,7 @@ describe("set-flags", () => {
     expectRecovered(table, result);
   });
 
-  test("keeps a mark that another client made meanwhile", async () => {
+  test("keeps an alive flag that another client changed meanwhile", async () => {
     const table = await leaderLostRows();
     let flags = "";
     const { outcome, result } = await recoverWithChange(table, {
@@ -186,7 +186,7 @@ describe("set-flags", () => {
 });
 
 describe("demote", () => {
-  test("spares a replica that leads by now", async () => {
+  test("does not demote a replica that leads by now", async () => {
     const table = await leaderLostRows();
     table.load("c", "leader");
     table.flag("c", { alive: false });
@@ -223,7 +223,7 @@ describe("demote", () => {
 });
 
 describe("change-leader", () => {
-  /** The leader's tablet is away, and a shall lead under --accept_data_loss. */
+  /** The leader's tablet is down, and the operator chose a with --accept_data_loss. */
   async function leaderAway(): Promise<ChangeableTable> {
     const table = await restartedTable();
     table.virtual.model.kill(at("c"));
@@ -290,7 +290,7 @@ describe("mark-alive", () => {
     return table;
   }
 
-  test("is stale while the replica loads, and clients are not sent there", async () => {
+  test("is stale while the replica loads, so that clients do not use it", async () => {
     const table = await leaderDead();
     let flags = "";
     const { outcome, result } = await recoverWithChange(table, {

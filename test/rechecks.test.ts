@@ -24,7 +24,7 @@ describe("mark-dead", () => {
     expectRecovered(table, result);
   });
 
-  test("of a leader that serves by now does not take the partition's leader away", async () => {
+  test("of a leader that serves by now is not done: the partition keeps its leader", async () => {
     const table = await restartedTable();
     let served: number | undefined;
     const { outcome, result } = await recoverWithChange(table, {
@@ -83,7 +83,7 @@ describe("load-leader", () => {
     expect(table.replica("c")).toMatchObject({ role: "leader", term: 9n });
   });
 
-  test("is stale when another replica leads: there is never a second one", async () => {
+  test("is stale when another replica leads: no second leader is loaded", async () => {
     const table = await restartedTable();
     let loaded: unknown = "not looked";
     const { outcome, result } = await recoverWithChange(table, {

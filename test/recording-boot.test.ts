@@ -41,7 +41,7 @@ function comparable(value: JsonValue): JsonValue {
   );
 }
 
-/** Every recorded answer to `method`, and what the sandbox answers to the same request. */
+/** Every recorded answer to `method`, and the answer of the sandbox to the same request. */
 async function compare<I extends DescMessage, O extends DescMessage>(
   recording: Recording,
   method: DescMethodUnary<I, O>,

@@ -8,8 +8,8 @@ import { planPartition } from "../src/planning/documented.js";
 import { servingLeader } from "../src/policy/what-it-holds.js";
 import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
 
-/** Observes a recording through the real clients and judges it: one line a partition. */
-async function judgeRecording(name: string): Promise<string> {
+/** Observes a recording through the real clients. @returns The diagnosis, one line for each partition. */
+async function diagnosisOf(name: string): Promise<string> {
   const recording = readRecording(name);
   const cluster = await createCluster({
     zk: replayZooKeeper(recording),
@@ -46,9 +46,9 @@ async function judgeRecording(name: string): Promise<string> {
 }
 
 test.each(RECORDINGS)("%s is diagnosed as described in its README", async (name) => {
-  await expect(await judgeRecording(name)).toMatchFileSnapshot(`golden/recording-${name}.txt`);
+  await expect(await diagnosisOf(name)).toMatchFileSnapshot(`golden/recording-${name}.txt`);
 });
 
 test.each(["restart-1-healthy", "names-1-healthy"])("%s: no wrong finding", async (name) => {
-  expect(await judgeRecording(name)).not.toMatch(/plan:|blocked:|marked-dead|not-loaded|behind/);
+  expect(await diagnosisOf(name)).not.toMatch(/plan:|blocked:|marked-dead|not-loaded|behind/);
 });

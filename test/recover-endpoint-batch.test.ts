@@ -16,7 +16,7 @@ import { LIMITS, startVirtualCluster, type VirtualCluster } from "./helpers/virt
 const DAY = 86_400_000;
 const TABLETS = ["a:9527", "b:9527", "c:9527"];
 
-/** Tables t0, t1, ... of db1 with 20 rows in each partition, all of whose tablets were restarted. */
+/** Tables t0, t1, ... of db1 with 20 rows in each partition; all tablets were restarted. */
 async function brokenCluster(
   spec: { readonly tables: number; readonly partitions: number; readonly singles?: number },
   model: Partial<ModelOptions> = {},
@@ -134,7 +134,7 @@ describe("followers of whole tablets", () => {
     expect(together(ran)).toEqual(TABLETS);
     expect(alone(ran)).toEqual([]);
     expectHealthy(virtual);
-    // A nameserver with fewer queues refuses the 8 with 307; the same without RecoverEndpoint.
+    // A nameserver with fewer queues refuses a concurrency of 8 with 307, so this run does not use RecoverEndpoint.
     const other = await brokenCluster(
       { tables: 6, partitions: 8, singles: 1 },
       { taskConcurrencyMax: 4 },
@@ -243,7 +243,7 @@ describe("RecoverEndpoint is not requested", () => {
       partitionOf(info, 0)?.partitionMeta.find((meta) => meta.isLeader)?.endpoint ?? fail();
     virtual.model.cutBinlog(leader, of, 5);
     const ran = await recover(virtual);
-    // All of it is marked dead and left alone, the leader that came up short too.
+    // All replicas are marked dead and left alone, the leader that lacks rows too.
     expect(together(ran)).toEqual([]);
     expect(alone(ran)).toHaveLength(14);
     expect(alone(ran).some((one) => one.endsWith("t0:0"))).toBe(false);

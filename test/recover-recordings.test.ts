@@ -3,10 +3,10 @@ import { RECORDINGS } from "./helpers/replay.js";
 import { runBin } from "./helpers/run-bin.js";
 import { sandboxFromRecording } from "./helpers/sandbox.js";
 
-/** The sandbox's seconds per real second: the op path costs 10 s a follower and queue. */
+/** The sandbox's seconds per real second: an op takes 10 s for each follower and queue. */
 const SPEED = 40;
 
-/** Nothing is to be done; a tablet without replicas on record may be down, or have old ones on its disk. */
+/** Healthy clusters. A tablet without replicas on record may be down, or have old replicas on its disk. */
 const HEALTHY = [
   "restart-1-healthy",
   "names-1-healthy",
@@ -72,7 +72,7 @@ describe("the real binary on a sandbox booted from a recording", () => {
       expect(sandbox.model.healthy()).toEqual([]);
       for (const partition of sandbox.model.rows()) {
         const was = before.find((one) => one.tid === partition.tid && one.pid === partition.pid);
-        // What some disk still held when the run began is served now, by the leader and all followers.
+        // All rows that a disk held when the run began are now on the leader and on all followers.
         const held = Math.max(...(was?.replicas.map((one) => one.acknowledged) ?? [0]));
         expect(partition).toMatchObject({ served: held, lost: was?.lost });
         expect(partition.replicas.map((one) => one.held)).toEqual(

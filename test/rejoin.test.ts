@@ -21,8 +21,8 @@ import {
 import { print } from "./helpers/printing.js";
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
-// A replica that comes back is replicated to from its own log where that is a prefix of its leader's, and only
-// else copied by an op of the nameserver. OPS_REJOIN_SEEDS=1000 plays more lives of a cluster.
+// If the log of a returning replica is a prefix of its leader's log, the leader replicates to it from there. Otherwise an op of
+// the nameserver copies the data. OPS_REJOIN_SEEDS=1000 plays more seeds.
 
 const { OPS_REJOIN_SEEDS } = process.env;
 const SEEDS = Number(OPS_REJOIN_SEEDS ?? 12);
@@ -138,7 +138,7 @@ describe("logs that are no prefix", () => {
     expect(replicaOn(virtual, A)?.links.has(C) ?? false).toBe(false);
   });
 
-  test("rows that come to it between the plan and its demotion count, too", async () => {
+  test("rows that it gets between the plan and its demotion count too", async () => {
     const virtual = await clusterWith();
     await operateOn(virtual, lead(A, false));
     virtual.model.put(10);
@@ -180,7 +180,7 @@ describe("logs that are no prefix", () => {
 });
 
 /**
- * Actions of operators and events of a cluster, of which a test plays several, one after another.
+ * Actions of operators and events of a cluster. A test plays several of them one after another.
  */
 const EPISODES: readonly ((virtual: VirtualCluster, random: Random) => Promise<void>)[] = [
   (virtual, random) =>
@@ -217,7 +217,7 @@ const EPISODES: readonly ((virtual: VirtualCluster, random: Random) => Promise<v
 const some = (random: Random) => [A, B, C][random.below(3)] ?? A;
 const nameOf = (endpoint: string) => `tablet${"abc".indexOf(endpoint[0] ?? "a") + 1}`;
 
-/** Runs an operation that the cluster may be in no state for. */
+/** Runs an operation that may be refused in the state of the cluster. */
 async function tried(virtual: VirtualCluster, operation: Operation): Promise<void> {
   await operateOn(virtual, operation).catch((thrown: { code?: string }) => {
     if (thrown.code !== "refused") throw thrown;

@@ -114,7 +114,7 @@ describe("an HTML report in a browser", () => {
       () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
     );
     expect(overflow).toBeLessThanOrEqual(0);
-    // Folded parts stay folded there too.
+    // Folded parts stay folded on a phone too.
     expect(await page.locator("#list .more").first().isVisible()).toBe(false);
     await page.emulateMedia({ media: "print" });
     // A4 without its margins.

@@ -102,7 +102,7 @@ describe("the partitions of a report", () => {
     expect(report.atRisk).toEqual([{ partition: "db.t:1", text: "a:1: 5 entries fewer" }]);
   });
 
-  test("the same advice is given once, with its other ways and the commands apart", () => {
+  test("equal advice is given once, with its alternatives, and with commands as separate fields", () => {
     const run = "openmldb-ops --cmd=recoverdata";
     const start = changing("start tablet a:1, then run", run, "server");
     const advice = [
@@ -129,7 +129,7 @@ describe("the partitions of a report", () => {
 });
 
 describe("the timeline", () => {
-  test("marks lie on the lane of their tablet, from their begin to their end", () => {
+  test("marks are on the lane of their tablet, from their beginning to their end", () => {
     const { timeline } = buildReport({
       ...emptyParts(),
       events: [
@@ -204,7 +204,7 @@ describe("Markdown", () => {
     expect(markdown).toMatch(/^# ❌ recoverdata: 2 of 10002 partitions are not healthy\n/);
     expect(markdown.indexOf("## What to do next")).toBeLessThan(1_200);
     expect(markdown.length).toBeLessThan(12_000);
-    // GitHub and GitLab take a table only with a line of dashes below its titles.
+    // GitHub and GitLab recognise a table only by a line of dashes below its titles.
     const titles = markdown.split("\n").filter((line) => line.startsWith("| ---"));
     expect(titles.length).toBeGreaterThan(4);
   });

@@ -15,7 +15,7 @@ import { recordingPath } from "./helpers/sandbox.js";
 
 const SEGMENTS = 8;
 
-test("recorded rows of a real cluster: the same sums at every replica, in the order that is expected", () => {
+test("recorded rows of a real cluster: the same sums at every replica, in the expected order", () => {
   const recording = readRecording(recordingPath("rows-1-healthy"));
   const walks = new Map<string, { sums: ReturnType<typeof emptySums>; positions: unknown[] }>();
   for (const { address, request, answer } of recordedAnswers(
@@ -32,7 +32,7 @@ test("recorded rows of a real cluster: the same sums at every replica, in the or
     });
     expect(problem).toBeUndefined();
   }
-  // Of memory tables and of one on disk, as described in the recording's README.
+  // The tables are memory tables and one on disk; see the README of the recording.
   const orders = [...walks].map(([key, { positions }]) => {
     const inOrder = (segCount: number) =>
       positions.every((one, at) => {
@@ -237,7 +237,7 @@ describe("what to do", () => {
   });
 });
 
-test("a random position keeps the common prefix of a table's keys", () => {
+test("a random position has the common prefix of the keys of its table", () => {
   const key = (text: string) => ({ pk: Buffer.from(text), ts: 1n });
   let next = 0;
   const random = () => {

@@ -36,7 +36,7 @@ function blocksOf(text: string): string[] {
   return [...text.matchAll(/^```\w*\n[\s\S]*?^```$/gm)].map(([block]) => block);
 }
 
-/** Command lines that stand indented between the prose. */
+/** Indented command lines between paragraphs. */
 function indentedOf(text: string): string[] {
   return [...text.matchAll(/^ {4}((?:npx )?openmldb-ops .*)$/gm)].map(([, line]) => line ?? "");
 }
@@ -54,7 +54,7 @@ function commandsOf(text: string): string[] {
     .flatMap((line) => /^(?:\$ )?openmldb-ops (.*?)(?:\s+#.*)?$/.exec(line)?.[1] ?? []);
 }
 
-/** Replaces times and numbers of calls in a run's output: they do not depend on the situation. */
+/** Removes times and numbers of calls from the output of a run, which do not belong to the situation. */
 const withoutEffort = (line: string): string => line.replace(/; [\d.]+ m?s, \d+ calls\)$/, ")");
 
 async function inspectLines(virtual: VirtualCluster): Promise<string[]> {

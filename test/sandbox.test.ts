@@ -18,7 +18,7 @@ import { type RealZookeeper, startRealZookeeper } from "./helpers/real-zookeeper
 import { BIN } from "./helpers/run-bin.js";
 import { callSandbox, sandboxForTest } from "./helpers/sandbox.js";
 
-/** A raw call: whatever metadata and bytes, and the status as grpc-js reports it. */
+/** A raw call with any metadata and bytes. @returns The status as grpc-js reports it. */
 function rawCall(
   address: string,
   path: string,
@@ -334,7 +334,7 @@ describe("with a real ZooKeeper", () => {
   });
 
   test("a non-empty root path is refused", async () => {
-    await client.create("/taken/by", Buffer.from("somebody"), "persistent");
+    await client.create("/taken/by", Buffer.from("another program"), "persistent");
     await expect(
       startSandbox({ zkCluster: [server.hosts], zkRootPath: "/taken" }),
     ).rejects.toMatchObject({

@@ -37,7 +37,7 @@ function differ(counts: Record<string, number>): number {
   return Math.max(...all) - Math.min(...all);
 }
 
-/** The shapes of OpenMLDB's own tests of its tool. */
+/** The cluster shapes of OpenMLDB's own tests of its tool. */
 const SHAPES = [
   { replicas: 2, partitions: 8 },
   { replicas: 1, partitions: 10 },

@@ -15,7 +15,7 @@ test.each(SCENARIOS)("%s", async (name) => {
   await expect(await playScenario(text)).toMatchFileSnapshot(`scenarios/${name}`);
 });
 
-/** Kinds of steps that no recovery plans: only the other commands do, whose tests play them. */
+/** Kinds of steps that no recovery plans, only other commands. The tests of those commands cover them. */
 const PLANNED_BY_COMMANDS: readonly StepKind[] = [
   "load-table",
   "mark-table",
@@ -51,8 +51,8 @@ test.each(["blocked", "attempted: ", "left alone"])(
 
 test("every scenario is run with both methods", () => {
   for (const [name, text] of PLAYED) {
-    const isStory = /^> recover documented/m.test(text);
+    const isOneMethod = /^> recover documented/m.test(text);
     const sections = text.split("\n").filter((line) => line.startsWith("== "));
-    expect.soft(sections, name).toEqual(isStory ? [] : ["== direct", "== documented"]);
+    expect.soft(sections, name).toEqual(isOneMethod ? [] : ["== direct", "== documented"]);
   }
 });

@@ -17,8 +17,7 @@ const folder = fileURLToPath(new URL("../schemas/", import.meta.url));
 const kinds = Object.keys(SCHEMAS);
 
 /**
- * The schema of what a reader gets: it contains the items of long lists, although zod checks them
- * separately.
+ * The JSON schema of a document. It contains the items of long lists, which zod checks separately.
  */
 function jsonSchemaOf(schema: z.ZodType): z.core.JSONSchema.BaseSchema {
   return z.toJSONSchema(schema, {
@@ -35,7 +34,7 @@ function jsonSchemaOf(schema: z.ZodType): z.core.JSONSchema.BaseSchema {
 describe("schemas in the package", () => {
   test.each(kinds)("%s is up to date with its definition", async (kind) => {
     const { schema, title } = SCHEMAS[kind]!;
-    // The schema of what a reader gets: fields that are added later are allowed.
+    // Readers must allow further fields, which later versions may add.
     const generated = { title, ...jsonSchemaOf(schema) };
     await expect(`${JSON.stringify(generated, null, 2)}\n`).toMatchFileSnapshot(
       join(folder, `${kind}.schema.json`),

@@ -46,7 +46,7 @@ function textOf(shown: Shown, hasColor: boolean): string {
   ].join("");
 }
 
-/** Everything that the show commands would print of a recording. */
+/** The output of all show commands for a recording. */
 async function everythingOf(name: string): Promise<string> {
   const cluster = await replayed(name);
   const [state, listed, claims] = await Promise.all([

@@ -51,7 +51,7 @@ import { again, print as printCommand } from "./helpers/printing.js";
 const TABLETS = ["a:1", "b:1", "c:1"];
 const NAMESERVER = "n:1";
 
-/** ShowTable's answer with so many tables of 8 partitions of 3 replicas, flagged as before an outage. */
+/** The answer of ShowTable with so many tables of 8 partitions of 3 replicas, flagged as before an outage. */
 function showTable(tables: number): Uint8Array {
   const tableInfo = Array.from({ length: tables }, (_, index) => ({
     name: `t${index}`,
@@ -71,7 +71,7 @@ function showTable(tables: number): Uint8Array {
   return toBinary(ShowTableResponseSchema, answer);
 }
 
-/** Answers with bytes, so that everything is decoded as it is behind a socket. */
+/** A transport that answers with bytes, so that answers are decoded as those of a socket. */
 function bytesTransport(tables: number): Transport {
   const encoded = <D extends DescMessage>(
     desc: D,
@@ -313,7 +313,7 @@ describe("an answer that mostly equals the previous one", () => {
   it("equals the message without reuse, and reuses unchanged elements", async () => {
     const repeats: Repeats = { last: new Map() };
     const first = await decode(answer([1n, 2n, 3n]), repeats);
-    // A replica less in front: what is left is found again at another place.
+    // The first replica is missing, so the others are at another position.
     const second = await decode(answer([1n, 5n, 3n, 4n]), repeats);
     expect([0, 1, 2].map((pid) => second[pid] === first[pid])).toEqual([true, false, true]);
     expect(toReplicaReport(second[0] as TableStatus)).toBe(

@@ -1,5 +1,5 @@
-// Nothing waits for nothing, and nothing is asked twice: what a recovery costs in calls and in the
-// model's time. Everything here is on the virtual clock, so the numbers are the same on every machine.
+// The cost of a recovery in calls and in the model's time: no step waits without a reason, and no call is repeated without
+// one. The clock is virtual, so the numbers are the same on every machine.
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { createCluster } from "../src/cluster/connect.js";
@@ -54,7 +54,7 @@ describe("the calls of a recovery", () => {
     const { calls, replicas } = await recovered(await afterOutage(40));
     expect(replicas).toBe(960);
     expect(calls / replicas).toBeLessThan(5);
-    // Each replica's snapshot is asked for, and each is loaded.
+    // At least two calls for each replica: one reads its snapshot, one loads it.
     expect(calls / replicas).toBeGreaterThan(2);
   });
 
@@ -135,7 +135,7 @@ describe("a finished partition that is not healthy at the end", () => {
 describe("reads of tablets", () => {
   const TABLETS = Array.from({ length: 40 }, (_, index) => `t${index}:1`);
 
-  /** A cluster whose tablets answer when the test lets them. */
+  /** A cluster whose tablets answer when the test permits it. */
   async function heldCluster() {
     const flying = new Map<string, number>();
     const most = { tablet: 0, all: 0 };
@@ -217,7 +217,7 @@ describe("an optimization that would lose rows", () => {
     model.put(30);
     model.outage({ withNameservers: true });
     await virtual.pass(40_000);
-    // A tablet reports "normal" an instant before it sets the offset: the first answer is from then.
+    // A tablet reports "normal" an instant before it sets the offset. The first answer is from that instant.
     const { getTableStatus } = cluster;
     const seen = new Set<string>();
     Object.assign(cluster, {

@@ -21,7 +21,7 @@ afterAll(() => rmSync(base, { recursive: true, force: true }));
 const CLUSTER = { zkCluster: ["zk1:2181", "zk2:2181"], zkRootPath: "/openmldb" };
 const LINE = { endpoint: "a:9527", db: "db1", table: "t0", tid: 7, pid: 3, added: "" };
 
-/** Stores of files in a folder of their own. */
+/** Creates statfile stores in a new folder. */
 function newFolder() {
   const folder = mkdtempSync(join(base, "f-"));
   const path = join(folder, "stat");

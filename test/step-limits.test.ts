@@ -45,7 +45,7 @@ test("scaleout --cancel_stuck cancels a stuck op, and continues", async () => {
   expect(ops.filter((op) => op.status === "canceled").length).toBe(1);
 });
 
-test("an op that a nameserver was killed in while it changed a leader never ends: this is known after 3 min", async () => {
+test("an op that changes a leader never ends if its nameserver is killed meanwhile: this is detected after 3 min", async () => {
   const virtual = await startVirtualCluster();
   const { model, cluster, clock } = virtual;
   model.createTable({ db: "db1", table: "t1", partitions: 1, replicas: 3 });

@@ -24,12 +24,12 @@ const SCENARIOS = readdirSync(FOLDER).filter((name) => name.endsWith(".scenario"
 const [COLUMNS, ROWS] = [80, 24];
 const MAKER = { command: "recoverdata", words: ["recoverdata"], rootPath: "/openmldb" };
 
-/** Lines as a terminal of 80 columns gets them. */
+/** The lines on a terminal of 80 columns. */
 function shown(lines: Iterable<string>): string[] {
   return folded([...lines].join("\n"), COLUMNS).split("\n");
 }
 
-/** Lines that the terminal has to break, but for commands, which are copied as one line. */
+/** Lines that are too wide for the terminal, except commands, which stay on one line. */
 function tooWide(lines: readonly string[]): string[] {
   return lines.filter((line) => line.length > COLUMNS && !/^ *openmldb-ops /.test(line));
 }

@@ -5,7 +5,7 @@ import { table } from "../src/util/table.js";
 import { allowsColor, jsonText, paint, safe, shellWord } from "../src/util/text.js";
 import { textWidth } from "../src/util/width.js";
 
-/** Characters that no line may contain: checked with a pattern of its own, not with the code's. */
+/** Characters that no line may contain. The pattern is separate from that of the code. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.
 const DANGEROUS = /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
 

@@ -8,7 +8,7 @@ import { importCircles } from "./helpers/import-circles.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Neither written here nor shipped: dependencies, build output, git's own files (in a worktree `.git` is a file). */
+/** Folders that are not part of the source: dependencies, build output, git's own files (in a worktree `.git` is a file). */
 const SKIPPED = new Set([".git", ".vitest", "coverage", "dist", "node_modules"]);
 /** Files that are generated, recorded, or by other authors. */
 const FOREIGN = /^(src\/gen\/|test\/recordings\/|LICENSE$|package-lock\.json$)/;
@@ -56,7 +56,7 @@ function linesThatMatch(files: readonly TextFile[], pattern: RegExp): string[] {
   );
 }
 
-/** The text with comments blanked out, lines kept. A rough cut, good enough for these scans. */
+/** The text with its comments replaced by blanks and its lines kept. An approximation that is sufficient for these scans. */
 function withoutComments(file: TextFile): TextFile {
   const text = file.text
     .replaceAll(/\/\*[\s\S]*?\*\//g, (comment) => comment.replaceAll(/[^\n]/g, " "))

@@ -134,7 +134,7 @@ test("recorded answers have the same layout and the same continuation", async ()
     const key = `${address} ${request.tid}`;
     const page = recordsOf(answer);
     expect(page).toHaveLength(answer.count);
-    // The last record is at the place that the answer gives as its end.
+    // The last record is at the position that the answer gives as its end.
     const place = `${Buffer.from(answer.pk).toString("latin1")} ${answer.ts} `;
     expect(page.at(-1)?.startsWith(place)).toBe(true);
     walks.set(key, [...(walks.get(key) ?? []), ...page]);

@@ -233,7 +233,7 @@ describe("post-upgrade", () => {
     const store = memoryStore();
     await scale(virtual, pre(store));
     const lines = store.lines() ?? [];
-    // Each of them fails as often as it is tried.
+    // Every attempt for each of them fails.
     virtual.model.failOp("kSelectLeader", 4 * lines.length);
     const report = await scale(virtual, post(store));
     expect(report?.complaints.length).toBeGreaterThan(0);

@@ -44,7 +44,7 @@ function holders(table: string, pid: number): readonly string[] {
     .map((one) => one.endpoint);
 }
 
-test("equal rows: exit code 0, and nothing is kept", async () => {
+test("equal rows: exit code 0, and no file is kept", async () => {
   const { code, stdout, stderr } = await verify("--deep");
   expect(code, stderr).toBe(0);
   expect(stdout).toMatch(
@@ -104,7 +104,7 @@ test("--resume continues where a run was stopped, and accepts only its own file"
   });
 });
 
-/** Runs slowly, and sends SIGTERM when the first partitions are through. */
+/** Runs slowly, and sends SIGTERM when the first partitions are compared. */
 function runBinUntilKept(): Promise<RunResult> {
   const { zkCluster, zkRootPath } = sandbox;
   const folder = join(scratch, "rows");
@@ -151,7 +151,7 @@ test("recoverdata --deep compares the partitions that it has recovered", async (
   const { exitCode, healthy, rows } = recovery.parse(JSON.parse(readFileSync(path, "utf8")));
   expect({ exitCode, healthy }).toEqual({ exitCode: 10, healthy: true });
   expect(rows?.different).toMatchObject([{ db: "db1", table: "t0", pid: 1 }]);
-  // Nothing is left to be done, so that nothing is compared.
+  // No partition is recovered, so none is compared.
   const again = await ops("recoverdata", "--yes", "--deep");
   expect({ code: again.code, text: again.stdout }).toMatchObject({
     code: 0,

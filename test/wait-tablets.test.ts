@@ -5,7 +5,7 @@ import { runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 import type { VirtualCluster } from "./helpers/virtual-cluster.js";
 
-/** Waits in virtual time; the lines that were logged, and how it ended. */
+/** Waits in virtual time. @returns The logged lines, and the end of the wait. */
 async function wait(
   virtual: VirtualCluster,
   waitTablets: number | "all" | undefined,
@@ -60,7 +60,7 @@ describe("--wait_tablets", () => {
     expect(all.said.at(-1)).toBe(`waiting for tablets: 2 of 3 are registered; missing: ${C}`);
   });
 
-  test("when the time is over, the error lists them and has the code of a time limit", async () => {
+  test("at the time limit the error lists them and has the code of a time limit", async () => {
     const virtual = await withoutTwo();
     const { ended, said, tookMs } = await wait(virtual, "all");
     expect(ended).toMatchObject({

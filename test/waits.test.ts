@@ -57,7 +57,7 @@ describe("a load of large partitions", () => {
   );
 
   test("that is stuck is reported with its loaded rows", async () => {
-    // The load reads all rows, and then makes no progress for four minutes.
+    // The load reads all rows and then makes no progress for four minutes.
     virtual.model.slowLoad("a:9527", 240_000);
     await recover();
     expect(ended(virtual.events, "load-follower")).toContain(
@@ -65,7 +65,7 @@ describe("a load of large partitions", () => {
     );
   });
 
-  test("survives a tablet that is too busy to answer", async () => {
+  test("continues while its tablet is too busy to answer", async () => {
     virtual.clock.setTimer(8_000, () => virtual.model.loseAnswers("GetTableStatus", 1, "silence"));
     const result = await recover({ stallTimeoutMs: 30_000 });
     const failed = ended(virtual.events, "load-follower").filter((one) => !/ done /.test(one));
@@ -76,7 +76,7 @@ describe("a load of large partitions", () => {
 });
 
 describe("the load limit of a tablet", () => {
-  /** Loads that end when the test ends them; `open` holds those that run. */
+  /** Loads that the test ends; `open` holds those that run. */
   function windowOf(least: number) {
     const clock = new VirtualClock();
     const window = adaptiveLoadLimit(clock, least);
@@ -152,7 +152,7 @@ describe("a call that many callers share", () => {
       (async () => {
         const first = look.now();
         await clock.sleep(5);
-        // The first was asked before, and may not show what happened since.
+        // The first call began before, and may not show later changes.
         return Promise.all([first, look.now(), look.now()]);
       })(),
       60_000,

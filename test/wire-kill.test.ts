@@ -108,7 +108,7 @@ async function autoFailover(): Promise<string | undefined> {
   return conf.find((one) => one.key === "auto_failover")?.value;
 }
 
-/** Everything is as before the outage: rows, replicas, auto_failover; and nothing of a run is left. */
+/** Checks that rows, replicas and auto_failover are as before the outage, and that no lock or marker is left. */
 async function expectWhole(why: string): Promise<void> {
   const { model } = sandbox;
   expect(model.healthy(), why).toEqual([]);
@@ -157,7 +157,7 @@ async function killAt(method: Method, momentMs: number): Promise<Killed | number
   };
 }
 
-/** The commands that come after a kill: recoverdata is the last one. */
+/** Runs the commands after a kill, recoverdata last. */
 async function goOn(first: "recoverdata" | "restore" | "inspect", why: string): Promise<void> {
   if (first !== "recoverdata") {
     const { code, stdout, stderr } = await tool([first]);
@@ -199,7 +199,7 @@ function expectRefusal(loser: TimedRun, winner: TimedRun, why: string): void {
 
 describe("real processes, a real ZooKeeper", () => {
   test(
-    `kill -9 at ${KILLS} moments (seed ${SEED}): the next run restores auto_failover and ends well`,
+    `kill -9 at ${KILLS} moments (seed ${SEED}): the next run restores auto_failover and recovers the cluster`,
     async () => {
       const random = seededRandom(SEED);
       const wholeMs = new Map<Method, number>();
@@ -224,7 +224,7 @@ describe("real processes, a real ZooKeeper", () => {
             wholeMs.set(method, killed);
             continue;
           }
-          // Off without a note would be off for ever.
+          // Without a marker no run would switch it on again.
           expect(killed.isOff && !killed.hasMarker, why).toBe(false);
           found.push(killed);
           return;

@@ -121,7 +121,7 @@ describe("flow control against a server that resets what does not fit the window
         .catch(String),
       ...Array.from({ length: 100 }, () => transport.unary(server.address, method, {}, options)),
     ]);
-    // The answer to ShowTable is a ShowTablet's one here: `code` is field 2 and `msg` field 3 in both.
+    // ShowTable is answered with the bytes of a ShowTablet answer: `code` is field 2 and `msg` field 3 in both.
     expect(big).toHaveProperty("msg.length", 10_000_000);
     expect(small.every(({ msg }) => msg.length === 10_000)).toBe(true);
     expect(server.resets()).toBe(0);
@@ -192,7 +192,7 @@ describe("failures", () => {
 
   it("ends with unreachable for a name that cannot be resolved", async () => {
     const call = transportWith().unary("no-such-name.invalid:1", method, {}, { timeoutMs: 2000 });
-    // Without a name service that answers, the deadline comes first.
+    // If no name service answers, the deadline passes first.
     expect((await failureOf(call)).message).toMatch(/cannot be resolved|no answer within 2000 ms/);
   });
 

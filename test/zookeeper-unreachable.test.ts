@@ -15,15 +15,15 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** A server with bad manners; counts its visitors. */
+/** A server that is no ZooKeeper. It counts its connections. */
 async function peer(onConnection: (socket: Socket) => void) {
-  let visits = 0;
+  let connections = 0;
   const server = await startTcp((socket) => {
-    visits += 1;
+    connections += 1;
     onConnection(socket);
   });
   cleanups.push(() => server.close());
-  return { address: `127.0.0.1:${server.port}`, visits: () => visits };
+  return { address: `127.0.0.1:${server.port}`, connections: () => connections };
 }
 
 /** Connects, which must fail, and gives the error and how long that took, by the clock and in turns. */
@@ -47,7 +47,7 @@ const HTTP = Buffer.from("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
 const HTTP2 = Buffer.from("000012040000000000000300000064000400010000000500004000", "hex");
 
 /** The answer to a connect request. */
-function greetingOf(sessionTimeoutMs: number): Buffer {
+function connectAnswer(sessionTimeoutMs: number): Buffer {
   const greeting = Buffer.alloc(41);
   greeting.writeInt32BE(37);
   greeting.writeInt32BE(sessionTimeoutMs, 8);
@@ -63,14 +63,14 @@ describe("the message if no ZooKeeper answers", () => {
     ["speaks HTTP/2", answers(HTTP2), "answers, but is not ZooKeeper"],
     ["sends an empty frame", answers(Buffer.alloc(4)), "answers, but is not ZooKeeper"],
     ["sends a negative length", answers(Buffer.alloc(8, 0xff)), "answers, but is not ZooKeeper"],
-    ["grants a session of 1 ms", answers(greetingOf(1)), "answers, but is not ZooKeeper"],
+    ["grants a session of 1 ms", answers(connectAnswer(1)), "answers, but is not ZooKeeper"],
     [
       "sends a frame of the right length",
       answers(Buffer.alloc(40, "\0\0\0$", "latin1")),
       "answers, but is not ZooKeeper",
     ],
   ])("a port that %s", async (_what, manners, words) => {
-    const { address, visits } = await peer(manners);
+    const { address, connections } = await peer(manners);
     const { error, tookMs, turnsMs } = await failure(address);
     expect(error.message).toBe(`no ZooKeeper answered within 300 ms: ${address} ${words}`);
     expect(error).toMatchObject({ code: "zookeeper-unreachable", retryable: true });
@@ -78,10 +78,10 @@ describe("the message if no ZooKeeper answers", () => {
     expect(tookMs).toBeGreaterThan(250);
     expect(turnsMs).toBeLessThan(800);
     // After the failure no connection is opened any more.
-    const before = visits();
+    const before = connections();
     expect(before).toBeGreaterThan(0);
     await sleep(350);
-    expect(visits()).toBe(before);
+    expect(connections()).toBe(before);
   });
 
   test("each server is listed with its own reason", async () => {
@@ -101,7 +101,7 @@ describe("the message if no ZooKeeper answers", () => {
     expect(turnsMs).toBeLessThan(1500);
   });
 
-  test("aborting ends it at once", async () => {
+  test("an abort ends the wait at once", async () => {
     const silent = await peer(staysSilent);
     const { error, turnsMs } = await failure(silent.address, 5000, AbortSignal.timeout(100));
     expect(error.code).toBe("interrupted");
@@ -131,7 +131,7 @@ function frameOf(chunk: Uint8Array, framed: boolean): Uint8Array[] {
 }
 
 test("random bytes after a valid greeting neither crash nor hang the client", async () => {
-  const greeting = greetingOf(2000);
+  const greeting = connectAnswer(2000);
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.uint8Array({ maxLength: 80 }), { minLength: 1, maxLength: 3 }),
@@ -188,10 +188,10 @@ describe("addresses", () => {
     ["zk1:99999999999", "the port"],
     [":2181", "no usable host name"],
     ["zk!:2181", "no usable host name"],
-    ["::1:2181", "no host:port"],
-    ["[::1:2181", "no host:port"],
-    ["[zk1]:2181", "no host:port"],
-    ["[::1]2181", "no host:port"],
+    ["::1:2181", "not host:port"],
+    ["[::1:2181", "not host:port"],
+    ["[zk1]:2181", "not host:port"],
+    ["[::1]2181", "not host:port"],
     ["http://zk1:2181", "scheme"],
     ["zk1:2181/openmldb", "path"],
   ])("refused: %j", async (text, words) => {

@@ -47,7 +47,7 @@ async function proxyTo(port: number) {
   return proxy;
 }
 
-/** The library without our wrapper, for what the wrapper does not offer. */
+/** A client of the library itself, for functions that our wrapper lacks. */
 async function rawClient(port: number, auth?: string): Promise<Client> {
   const raw = createClient(`127.0.0.1:${port}`, { sessionTimeout: 4000, spinDelay: 50 });
   if (auth) raw.addAuthInfo("digest", Buffer.from(auth));
@@ -267,7 +267,7 @@ describe.each(BACKENDS)("%s", (_name, start) => {
     backend.pause();
     try {
       let [error, tookMs]: [unknown, number] = [undefined, 0];
-      // A signal stops the real server a little later.
+      // The signal stops the real server with a delay.
       await until("silence", async () => {
         const started = startTurnClock();
         error = await zk.getData(path).then(
@@ -291,14 +291,14 @@ describe.each(BACKENDS)("%s", (_name, start) => {
 
   test("creator-only nodes are closed to other clients", async () => {
     const mine = await client(port, { authCert: "me:secret" });
-    const nobody = await client(port);
+    const anonymous = await client(port);
     const wrong = await client(port, { authScheme: "digest", authCert: "me:wrong" });
     const path = fresh();
     const acl = [new ACL(Permission.ALL, new Id("auth", ""))];
     await createRaw(await rawClient(port, "me:secret"), path, acl);
     await mine.create(`${path}/own`, Buffer.from("y"), "persistent");
     expect(String(await mine.getData(path))).toBe("x");
-    for (const zk of [nobody, wrong]) {
+    for (const zk of [anonymous, wrong]) {
       for (const refused of [
         () => zk.getData(path),
         () => zk.getChildren(path),
