@@ -57,7 +57,10 @@ test("open decisions are written, filled in and applied; stale or malformed ones
   write([{ ...chosen[0], choice: "x:1" }]);
   const bad = await recover(`--decisions=${file}`);
   expect(bad.code).toBe(2);
-  expect(bad.stderr).toContain("line 2: choice: it is not one of the candidates");
+  const endpoints = open[0].candidates.map((one: { endpoint: string }) => one.endpoint).join(", ");
+  expect(bad.stderr).toContain(`line 2: choice: "x:1" is not one of the candidates: ${endpoints}`);
+  write([chosen[0], chosen[1], chosen[0]]);
+  expect((await recover(`--decisions=${file}`)).stderr).toMatch(/line 4: .* earlier line already/);
   write([{ ...chosen[0], candidates: [{ ...open[0].candidates[0], offset: "-1" }] }]);
   expect((await recover(`--decisions=${file}`)).stderr).toContain("line 2: candidates[0].offset: ");
 
@@ -74,7 +77,10 @@ test("open decisions are written, filled in and applied; stale or malformed ones
   );
 
   write([...chosen.slice(1), { ...chosen[0], choice: null }]);
-  await recover(`--decisions=${file}`);
+  // As an editor of Windows leaves it.
+  writeFileSync(file, `\ufeff${readFileSync(file, "utf8").replaceAll("\n", "\r\n")}`);
+  const most = await recover(`--decisions=${file}`);
+  expect(most.stderr).toContain("1 decision of --decisions without a choice: left open");
   expect(sandbox.model.rows({ db: "db1" }).filter((one) => one.served === undefined)).toHaveLength(
     1,
   );

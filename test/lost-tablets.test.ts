@@ -212,6 +212,31 @@ test.each([
   },
 );
 
+test("--replace adds the missing replicas although the only replica of a partition was lost", async () => {
+  const sandbox = await sandboxForTest({
+    speed: 40,
+    tables: 1,
+    partitions: 1,
+    replicas: 2,
+    autoFailover: false,
+  });
+  const { model } = sandbox;
+  const [place] = model.rows({ db: "db1" });
+  const lost = place?.replicas.find((one) => one.endpoint !== place.leader)?.endpoint ?? "";
+  model.createTable({ db: "db1", table: "single", partitions: 1, replicas: 1 });
+  const single = model.leader?.tables.find("single", "db1")?.tablePartition[0]?.partitionMeta[0];
+  if (single !== undefined) single.endpoint = lost;
+  model.kill(lost);
+  await noticedGone(sandbox, lost);
+  const at = [`--zk_cluster=${sandbox.zkCluster}`, "--zk_root_path=/openmldb"];
+  const run = await runBin(["recoverdata", `--lost=${lost}`, "--replace", "--yes", ...at]);
+  expect(run.code, run.stdout).toBe(3);
+  expect(run.stdout).toContain("no other replica of it is left");
+  const [after] = model.rows({ db: "db1", table: "t0" });
+  expect(after?.replicas.map((one) => one.endpoint)).not.toContain(lost);
+  expect(after?.replicas).toHaveLength(2);
+});
+
 test("lost-1 of a real cluster: it ends as lost-2 does, without a row lost", async () => {
   const sandbox = await sandboxFromRecording("lost-1-one-tablet-stays-away", { speed: 20 });
   const at = [`--zk_cluster=${sandbox.zkCluster}`, "--zk_root_path=/openmldb"];

@@ -1,8 +1,9 @@
 import { open } from "node:fs/promises";
 import { messageOf, usageError } from "../errors.js";
+import { partitionName } from "../model/partition-view.js";
 import type { LeaderDecision } from "../planning/decisions.js";
 import { checkDocument, type Zod } from "../util/document.js";
-import { jsonText, safe } from "../util/text.js";
+import { clipped, jsonText, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
 import { writeToDisk } from "./write.js";
 
@@ -10,6 +11,8 @@ const KIND = "openmldb-ops decisions";
 const FORMAT_VERSION = 1;
 /** A decision takes about 500 bytes; this is enough for every partition of a cluster with 240,000 replicas. */
 const FILE_BYTES_MAX = 48 * 2 ** 20;
+/** Characters of a wrong choice that are shown. */
+const CHOICE_MAX = 100;
 /** More partitions than such a cluster has. It limits the time to read a file of very short lines. */
 const DECISIONS_MAX = 240_000;
 
@@ -47,11 +50,12 @@ export const DECISIONS_LINE = {
         candidates: z.array(candidate),
         choice: text.nullable().transform((value) => value ?? undefined),
       })
-      .refine(
-        ({ choice, candidates }) =>
-          choice === undefined || candidates.some((one) => one.endpoint === choice),
-        { path: ["choice"], message: "it is not one of the candidates" },
-      )
+      .superRefine(({ choice, candidates }, { addIssue }) => {
+        if (choice === undefined || candidates.some((one) => one.endpoint === choice)) return;
+        const names = candidates.map((one) => one.endpoint).join(", ");
+        const message = `${JSON.stringify(clipped(choice, CHOICE_MAX))} is not one of the candidates: ${names}`;
+        addIssue({ code: "custom", path: ["choice"], message });
+      })
       .transform(({ partition, ...rest }): LeaderDecision => ({ id: partition, ...rest }));
   },
 };
@@ -70,8 +74,7 @@ export async function writeDecisions(
     await writeToDisk(await open(path, "wx", 0o640), lines(rootPath, decisions));
   } catch (error) {
     throw usageError(
-      `cannot write the decisions to ${safe(path)}: ${messageOf(error)}`,
-      "name a file that does not exist",
+      `cannot write the decisions to ${safe(path)}: ${messageOf(error)}; name a file that does not exist`,
     );
   }
 }
@@ -109,10 +112,14 @@ export function readDecisions(path: string, rootPath: string): LeaderDecision[] 
     throw bad(1, `it was made for the cluster at ${checked.value.rootPath}, not for ${rootPath}`);
   }
   if (rest.length > DECISIONS_MAX) throw bad(DECISIONS_MAX, "it has too many lines");
+  const seen = new Set<string>();
   return rest.flatMap((line, index) => {
     if (line.trim() === "") return [];
     const one = checkDocument(DECISIONS_LINE, line);
     if ("problem" in one) throw bad(index + 2, one.problem);
+    const name = partitionName(one.value.id);
+    if (seen.has(name)) throw bad(index + 2, `${name} is decided in an earlier line already`);
+    seen.add(name);
     return [one.value];
   });
 }

@@ -31,8 +31,8 @@ import { ended, lined, print, writeToDisk } from "./write.js";
 /** Recovers every partition, of one database or of all; see {@link recover}. */
 export const recoverDataCommand: Command<RecoverDataFlags> = {
   run(flags, io) {
-    const { db, lost } = flags;
-    return recover(flags, io, { typed: { cmd: "recoverdata", db, lost }, only: { db } });
+    const { db, lost, replaces: replace } = flags;
+    return recover(flags, io, { typed: { cmd: "recoverdata", db, lost, replace }, only: { db } });
   },
 };
 
@@ -42,10 +42,19 @@ export const recoverDataCommand: Command<RecoverDataFlags> = {
  */
 export const recoverTableCommand: Command<RecoverTableFlags> = {
   run(flags, io) {
-    const { db, table, endpoint, isForced, lost } = flags;
+    const { db, table, endpoint, isForced, lost, replaces: replace } = flags;
     const pids = flags.pids === "all" ? undefined : flags.pids;
     return recover(flags, io, {
-      typed: { cmd: "recovertable", db, table, pid: pids, endpoint, force: isForced, lost },
+      typed: {
+        cmd: "recovertable",
+        db,
+        table,
+        pid: pids,
+        endpoint,
+        force: isForced,
+        lost,
+        replace,
+      },
       only: { db, table, pids, endpoint, isForced },
     });
   },
@@ -107,10 +116,17 @@ async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery):
     tell: (end) =>
       "error" in end ? endEarly(end, flags, io, typed) : finish({ ...end, deep }, flags, io, typed),
   });
-  if (!flags.replaces || isPlanOnly(flags) || exitCode !== EXIT.ok) return exitCode;
+  if (!flags.replaces || isPlanOnly(flags)) return exitCode;
+  // A partition that is not healthy, such as one whose only replica was lost, does not keep the others from theirs.
+  if (exitCode !== EXIT.ok && exitCode !== EXIT.partly) return exitCode;
   // Report, hook and confirmation belong to the recovery and are not repeated.
   const own = { ...flags, report: undefined, textfile: undefined, postHook: undefined, yes: true };
-  return operate({ ...own, apply: undefined }, io, addMissingOperation(REPLACED_AT_ONCE));
+  const added = await operate(
+    { ...own, apply: undefined },
+    io,
+    addMissingOperation(REPLACED_AT_ONCE),
+  );
+  return exitCode === EXIT.ok ? added : exitCode;
 }
 
 /** Limit of partitions to which replicas are added concurrently; the nameserver executes one op after another. */

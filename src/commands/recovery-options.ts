@@ -5,6 +5,7 @@ import type { Selection } from "../diagnosis/selection.js";
 import { usageError } from "../errors.js";
 import { assertAsPlanned, look } from "../execution/look.js";
 import type { RecoverOptions } from "../execution/recover.js";
+import { counted } from "../model/counted.js";
 import { isLoss } from "../model/loss.js";
 import type { OnEvent } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
@@ -143,10 +144,15 @@ export function planOptions(
   io: CommandIo,
   given: SavedPlan | undefined,
 ): PlanOptions {
+  const decisions = decisionsOf(flags);
+  const empty = decisions?.filter((one) => one.choice === undefined).length ?? 0;
+  if (empty > 0) {
+    io.log.warn(`${counted(empty, "decision")} of --decisions without a choice: left open`);
+  }
   return {
     method: flags.method,
     accept: acceptOf(flags),
-    decisions: decisionsOf(flags),
+    decisions,
     ...lostOptions(flags),
     planned: recoveryPlanOf(given),
     review: (plan, signal) => confirm(plan, { flags, io, signal }),

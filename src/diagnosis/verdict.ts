@@ -218,9 +218,13 @@ function nextStep(
   if (unknown !== undefined) {
     return [changing(`check tablet ${unknown.endpoint}, then run`, again(), "server")];
   }
-  if (failure?.step === "wait-ops" && view.activeOps.some(isInShortTask)) {
-    const cancelling = again({ cancel_stuck: true });
-    return [changing("cancel the op that has made no progress and recover", cancelling, "server")];
+  const [op] = view.activeOps;
+  if (failure?.step === "wait-ops" && op !== undefined) {
+    // A task that copies or loads data may be slow instead of stuck.
+    const what = view.activeOps.some(isInShortTask)
+      ? "cancel the op that has made no progress and recover"
+      : `see in the logs whether op ${op.id} (${op.task}) still works; if not, cancel it and recover`;
+    return [changing(what, again({ cancel_stuck: true }), "server")];
   }
   return failure === undefined || failure.isTransient === true
     ? context.recover

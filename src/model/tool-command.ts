@@ -24,6 +24,7 @@ export interface RecoverMore {
   readonly accept_data_loss?: readonly (PartitionRef | Loss)[];
   readonly leader?: readonly Endpoint[];
   readonly lost?: readonly Endpoint[];
+  readonly replace?: boolean;
   /** The file that open decisions are written to, and the file that is applied. */
   readonly decisions_out?: string;
   readonly decisions?: string;

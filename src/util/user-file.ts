@@ -19,6 +19,8 @@ const PIPE_OPEN_MS = 1_000;
 const PIPE_READ_MS = 10_000;
 const PIPE_POLL_MS = 10;
 const CHUNK_BYTES = 65_536;
+/** The invisible character that editors of Windows write before the text. */
+const BYTE_ORDER_MARK = "\ufeff";
 
 /** The options of {@link readUserFile}. */
 export interface ReadOptions {
@@ -143,8 +145,14 @@ function readToEnd(
     if (waitedMs > PIPE_READ_MS) throw new Error("the writer of this pipe does not end");
     pause(PIPE_POLL_MS);
   }
+  return textOf(chunks);
+}
+
+/** The text of the chunks, without a byte order mark. A single chunk, which may be large, is not copied. */
+function textOf(chunks: readonly Buffer[]): string {
   const [first] = chunks;
-  return (chunks.length === 1 && first ? first : Buffer.concat(chunks)).toString("utf8");
+  const text = (chunks.length === 1 && first ? first : Buffer.concat(chunks)).toString("utf8");
+  return text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
 }
 
 /** @returns Bytes read; 0 at the end, and of a pipe without a writer; undefined if none came yet. */
