@@ -194,9 +194,7 @@ test("an invalid marker: restore exits with 4, changes nothing and prints what t
   const { code, stdout, stderr } = await ops(sandbox, ["restore"]);
   expect(code, stderr).toBe(4);
   expect(stdout).toContain(MARKER);
-  expect(stderr).toContain(
-    "look at the value with: openmldb-ops confget auto_failover --zk_cluster=",
-  );
+  expect(stderr).toContain("show the value with: openmldb-ops confget auto_failover --zk_cluster=");
   expect({ on: isOn(sandbox), marker: has(sandbox, MARKER) }).toEqual({ on: false, marker: true });
   const set = await ops(sandbox, ["confset", "auto_failover", "false"]);
   expect(set.code, set.stderr).toBe(0);
