@@ -7,6 +7,7 @@ import { OpsError } from "../src/errors.js";
 import { cpuTimer } from "./helpers/cpu-time.js";
 import { flagsOf } from "./helpers/flags-of.js";
 import { runBin } from "./helpers/run-bin.js";
+import "./helpers/fixed-cases.js";
 
 /** The length of a long argument, in bytes: about the limit of the kernel for one argument. */
 const LONG = 120_000;

@@ -16,6 +16,7 @@ import { exitCodeOf } from "../src/exit-codes.js";
 import { idOf } from "../src/planning/saved-plan.js";
 import { cpuTimer } from "./helpers/cpu-time.js";
 import { flagsOf } from "./helpers/flags-of.js";
+import "./helpers/fixed-cases.js";
 
 const base = mkdtempSync(join(tmpdir(), "openmldb-ops-documents-"));
 afterAll(() => rmSync(base, { recursive: true, force: true }));

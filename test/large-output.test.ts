@@ -13,6 +13,7 @@ import { shownText } from "../src/show/shown.js";
 import { tableStatuses } from "../src/show/table-status.js";
 import { table } from "../src/util/table.js";
 import { jsonPieces, jsonText, lazyList } from "../src/util/text.js";
+import "./helpers/fixed-cases.js";
 
 /** A document of some megabytes, whose items are created one by one. */
 const large = (items: number, made = { count: 0 }) => ({

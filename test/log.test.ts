@@ -44,10 +44,12 @@ describe("the log", () => {
     const write = () => {
       throw new Error("the terminal is gone");
     };
-    const log = openLogTo(join(folder, `${files++}.log`), "debug", write);
+    const path = join(folder, `${files++}.log`);
+    const log = openLogTo(path, "debug", write);
     for (const say of [log.error, log.warn, log.info, log.debug]) say("something");
     await log.close();
     log.info("something else");
+    expect(readFileSync(path, "utf8").match(/something/g)?.length).toBeGreaterThanOrEqual(3);
   });
 
   it("shows lines from its level up, and writes lines from info up to the file", async () => {

@@ -20,6 +20,7 @@ import { copyTable, partitionOf } from "../src/sandbox/table-store.js";
 import type { Tablet } from "../src/sandbox/tablet/tablet.js";
 import { TABLET_HANDLERS } from "../src/sandbox/tablet/tablet-rpc.js";
 import { type ModelCluster, modelCluster } from "./helpers/model-cluster.js";
+import "./helpers/fixed-cases.js";
 
 // Answers of GetTableStatus and ShowTable share the parts that have not changed since the last answer.
 // After any change of a cluster, they must equal answers that are built from nothing, and an answer never

@@ -8,6 +8,7 @@ import {
 } from "../src/operations/placement.js";
 import { type LeaderChoice, spreadLeaders } from "../src/operations/placement-leaders.js";
 import { startTurnClock } from "./helpers/turn-clock.js";
+import "./helpers/fixed-cases.js";
 
 const NAMES = ["a", "b", "c", "d", "e"];
 

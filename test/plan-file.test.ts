@@ -28,6 +28,7 @@ import { jsonPieces, jsonText } from "../src/util/text.js";
 import { allLines } from "./helpers/all-lines.js";
 import { partition } from "./helpers/view.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
+import "./helpers/fixed-cases.js";
 
 const digest = () => createHash("sha256");
 const maker = (rootPath: string) => ({

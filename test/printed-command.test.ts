@@ -13,6 +13,7 @@ import {
 } from "../src/model/partition-name.js";
 import { partitionName } from "../src/model/partition-view.js";
 import type { ToolCommand } from "../src/model/tool-command.js";
+import "./helpers/fixed-cases.js";
 
 /** Names that a user can give to a table: all characters but NUL, which no argument can hold. */
 const name = fc

@@ -328,7 +328,7 @@ describe("ops", () => {
   it.each([
     { options: {}, ids: [3n, 5n, 9n, 12n] },
     { options: { table: "t" }, ids: [3n, 9n, 12n] },
-    { options: { pids: [2, 3] }, ids: [5n] },
+    { options: { pids: [2, 0] }, ids: [3n, 5n, 12n] },
     { options: { words: ["kFailed", "kDoing"] }, ids: [9n, 12n] },
     { options: { words: ["kFailed", "kRecoverTableOP"] }, ids: [] },
     { options: { words: ["kDone", "kRecoverTableOP"] }, ids: [3n] },
@@ -336,7 +336,7 @@ describe("ops", () => {
     { options: { db: "empty" }, ids: [] },
   ])("$options selects $ids", ({ options, ids }) => {
     expect(selectOps(ops, { ...ANY_OP, ...options }).map((one) => one.id)).toEqual(ids);
-    expect(() => assertOpPlaces(places, { ...ANY_OP, db: "db1" })).not.toThrow();
+    expect(() => assertOpPlaces(places, { ...ANY_OP, ...options })).not.toThrow();
   });
 
   it.each([

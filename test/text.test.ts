@@ -4,6 +4,7 @@ import { describe, expect, it, test } from "vitest";
 import { table } from "../src/util/table.js";
 import { allowsColor, jsonText, paint, safe, shellWord } from "../src/util/text.js";
 import { textWidth } from "../src/util/width.js";
+import "./helpers/fixed-cases.js";
 
 /** Characters that no line may contain. The pattern is separate from that of the code. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject.

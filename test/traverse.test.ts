@@ -6,6 +6,7 @@ import { readRecording } from "../src/sandbox/model/recording-document.js";
 import { recordedAnswers } from "../src/sandbox/model/recording-file.js";
 import { type ModelCluster, modelCluster } from "./helpers/model-cluster.js";
 import { recordingPath } from "./helpers/sandbox.js";
+import "./helpers/fixed-cases.js";
 
 type Answer = MessageShape<typeof TraverseResponseSchema>;
 

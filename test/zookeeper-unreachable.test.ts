@@ -9,6 +9,7 @@ import { startZkServer } from "../src/sandbox/zk-server.js";
 import { ZnodeTree } from "../src/sandbox/znode-tree.js";
 import { closedPort, startTcp } from "./helpers/tcp.js";
 import { startTurnClock } from "./helpers/turn-clock.js";
+import "./helpers/fixed-cases.js";
 
 const cleanups: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
