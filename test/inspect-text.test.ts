@@ -177,6 +177,7 @@ describe("the screen", () => {
   const all = [...SERVER_FAULTS, ...PARTITION_FAULTS];
 
   it.each([80, 120])("sentences fit %i columns", async (columns) => {
+    let count = 0;
     for (const fault of all) {
       const lines = text(finish(inspectFacts(await seeded(fault))), columns);
       // Commands, tables and titles are not wrapped.
@@ -184,7 +185,9 @@ describe("the screen", () => {
         /^( {4}(cause|effect|op) | {9}|error|warning|note)/.test(line),
       );
       expect(sentences.filter((line) => textWidth(line) > columns)).toEqual([]);
+      count += sentences.length;
     }
+    expect(count).toBeGreaterThan(all.length);
   });
 
   it("breaks at spaces only, and loses nothing", () => {

@@ -47,11 +47,17 @@ function headingsOf(text: string): string[] {
   return [...prose.matchAll(/^(#+) /gm)].map(([, level]) => level ?? "");
 }
 
-/** Commands of this tool in shell blocks and after the prompt in output, without comments. */
+/**
+ * Commands of this tool in shell blocks, after the prompt in output, and on indented lines, without comments, `<cluster>`
+ * and synopses.
+ */
 function commandsOf(text: string): string[] {
-  return blocksOf(text)
-    .flatMap((block) => block.split("\n"))
-    .flatMap((line) => /^(?:\$ )?openmldb-ops (.*?)(?:\s+#.*)?$/.exec(line)?.[1] ?? []);
+  const lines = blocksOf(text).flatMap((block) => block.split("\n"));
+  return [...lines, ...indentedOf(text)]
+    .flatMap(
+      (line) => /^(?:\$ )?openmldb-ops (.*?)(?: <cluster>)?(?:\s+#.*)?$/.exec(line)?.[1] ?? [],
+    )
+    .filter((command) => !command.includes("["));
 }
 
 /** Removes times and numbers of calls from the output of a run, which do not belong to the situation. */
@@ -131,7 +137,9 @@ describe("the two languages", () => {
 });
 
 test.each(TWINS)("every command in %s parses", (english) => {
-  for (const command of commandsOf(read(english))) {
+  const commands = commandsOf(read(english));
+  expect(commands.length).toBeGreaterThan(0);
+  for (const command of commands) {
     // A command with a placeholder, such as HOST or "...", cannot be typed as it is; --version is no command.
     if (/\.\.\.|\bCOMMAND\b|^--version$/.test(command)) continue;
     const words = command

@@ -149,7 +149,9 @@ describe("readTopology", () => {
   });
 
   it("reads the topology of every recording", async () => {
-    for (const { name, zk_root_path, znodes } of readRecordings()) {
+    const recordings = readRecordings();
+    expect(recordings.length).toBeGreaterThan(10);
+    for (const { name, zk_root_path, znodes } of recordings) {
       const nodes = Object.entries(znodes).map(([path, { data_base64 }]) => [
         path,
         Buffer.from(data_base64, "base64"),
