@@ -10,9 +10,9 @@ export function start(name, args, execArgv = []) {
 }
 
 /**
- * The next message of a child.
+ * Waits for the next message of a child.
  *
- * @throws Error if it ends without one, or has none in time; it is killed then.
+ * @throws Error if the child ends without a message, or sends none in time; it is then killed.
  */
 export function messageOf(child, limitMs) {
   return new Promise((resolve, reject) => {

@@ -1,7 +1,6 @@
-// `openmldb_ops.py recoverdata`, step by step as its Python does it (OpenMLDB 0.9, openmldb_ops.py
-// and tool.py): the same queries in the same order, one table and one replica at a time, the same
-// waits. It starts a process for each query; what that costs is left out, with one exception that
-// favours it: the query after LoadTable comes as late as a process would ask it, since without that
+// The sequence of `openmldb_ops.py recoverdata` (OpenMLDB 0.9, openmldb_ops.py and tool.py): the same queries in the same order,
+// one table and one replica at a time, with the same waits. The Python tool starts a process for each query. That cost is left
+// out, with one exception in its favour: the query after LoadTable is delayed by the start of a process, since without that
 // pause it would find every load still running and sleep for 2 s.
 
 import { TableMode, TableState, TabletServer } from "../dist/gen/openmldb/api_pb.js";
@@ -50,7 +49,7 @@ async function statusOfAll(executor, info) {
 }
 
 /** CheckTable: whether all replicas are alive and loaded in their roles. */
-async function isTableWell(executor, db, name) {
+async function isTableHealthy(executor, db, name) {
   const [info] = await executor.showTable(db, name);
   const replicas = info.tablePartition.flatMap((part) =>
     part.partitionMeta.map((meta) => ({ meta, key: `${info.tid}_${part.pid}` })),
@@ -80,7 +79,7 @@ async function loadTable(executor, clock, { endpoint, info, pid }) {
   }
 }
 
-/** RecoverPartition: the leader is loaded, every follower is recovered, also those that are well. */
+/** RecoverPartition: the leader is loaded, and every follower is recovered, healthy ones too. */
 async function recoverPartition(executor, clock, { db, info, part, status }) {
   const { pid, partitionMeta: replicas } = part;
   const of = { db, name: info.name, pid };
@@ -99,9 +98,9 @@ async function recoverPartition(executor, clock, { db, info, part, status }) {
   }
 }
 
-/** RecoverTable: all partitions one after another, then the wait for the ops that they began. */
+/** RecoverTable: all partitions one after another, then a wait for their ops. */
 async function recoverTable(executor, clock, db, name) {
-  if (await isTableWell(executor, db, name)) return;
+  if (await isTableHealthy(executor, db, name)) return;
   const [info] = await executor.showTable(db, name);
   const status = await statusOfAll(executor, info);
   for (const part of info.tablePartition) {
@@ -110,18 +109,18 @@ async function recoverTable(executor, clock, db, name) {
   await clock.sleep(1_000);
   for (;;) {
     const { opStatus } = await executor.ns("showOPStatus", { db, name });
-    // Ops that are queued (kInited) are not waited for.
+    // It does not wait for queued ops (kInited).
     if (!opStatus.some((op) => op.status === "kDoing")) break;
     await clock.sleep(2_000);
   }
-  await isTableWell(executor, db, name);
+  await isTableHealthy(executor, db, name);
 }
 
 /**
  * Recovers a cluster.
  *
  * @param target `transport`, `clock`, and the address of the `nameserver` that leads. Endpoints of
- *   tablets are dialled as they are.
+ *   tablets are dialled unchanged.
  * @returns The number of calls.
  */
 export async function recoverAsPython(target) {

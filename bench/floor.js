@@ -1,11 +1,11 @@
-// What nobody can be faster than: every replica is loaded on its tablet at time zero, in its flagged
-// role, and the end is when all of them are normal. Nothing is looked at, decided or verified.
+// A lower bound of any recovery: every replica is loaded on its tablet at time zero in its flagged role, until all are normal.
+// Nothing is observed, decided or verified.
 import { replicaKey } from "../dist/model/cluster-state.js";
 
 const POLL_MS = 5;
 
 /**
- * @param cluster Looking up what there is, and opening connections, is over before time zero.
+ * @param cluster Its tables are read, and its connections opened, before time zero.
  * @returns Milliseconds of the cluster's clock, and the number of calls.
  */
 export async function loadAllAtOnce(cluster) {
@@ -38,7 +38,7 @@ function load(cluster, { table, part, one: { endpoint, isLeader } }) {
   });
 }
 
-/** Watches the load that was asked for last, which is cheap, and then looks at all of them. */
+/** Polls the last requested load, which is cheap, and then all of them. */
 async function allNormal(cluster, endpoint, last) {
   const isDone = (one) => one.state !== "loading" && one.state !== "undefined";
   const areDone = async (of) => {

@@ -1,4 +1,4 @@
-// The groups of the benchmark: what is measured, and how it is told. The group `quick` has a file of its own.
+// The groups of the benchmark: the measurements, and their parts of docs/benchmarks.md. The group `quick` is in quick.js.
 import { fastWays } from "./quick.js";
 import { finder, recoveryTable } from "./recovery-table.js";
 import { table, target, time, writeGroup } from "./report.js";
@@ -9,7 +9,7 @@ import { recoverVirtually } from "./virtual.js";
 import { recoverOnWire, startWire } from "./wire.js";
 
 const WIRE_SIZES = [27, 130, 1000];
-/** Sizes at which what takes minutes by nature is measured in real time. */
+/** Sizes for which the sequences that take minutes are measured in real time. */
 const SLOW_WIRE_SIZES = [27, 130];
 const VIRTUAL_SIZES = [27, 130, 1_000, 10_000, 100_000, 240_000];
 const SLOW_VIRTUAL_SIZES = [27, 130, 1_000];
@@ -17,14 +17,14 @@ const SLOW_VIRTUAL_SIZES = [27, 130, 1_000];
 const TABLE_COUNTS = [42, 417, 4_167, 10_000];
 
 /** Real sockets, real time. */
-export async function wire(tell) {
+export async function wire(onResult) {
   const rows = [];
-  for (const replicas of WIRE_SIZES) rows.push(...(await fastWays(tell, replicas)));
-  // They wait nearly all of the time, so they do not disturb each other; each has its own cluster.
+  for (const replicas of WIRE_SIZES) rows.push(...(await fastWays(onResult, replicas)));
+  // They wait nearly all of the time, so they hardly affect each other. Each has its own cluster.
   const slow = SLOW_WIRE_SIZES.flatMap((replicas) =>
     ["documented", "openmldb_ops.py"].map(async (way) => {
       const sandbox = await startWire(replicas);
-      const row = tell({ replicas, way, ...(await recoverOnWire(sandbox, way)) });
+      const row = onResult({ replicas, way, ...(await recoverOnWire(sandbox, way)) });
       sandbox.stop();
       return row;
     }),
@@ -59,8 +59,8 @@ export async function wire(tell) {
   );
 }
 
-/** The virtual clock. @param max No more replicas than that. */
-export async function virtual(tell, max = Number.POSITIVE_INFINITY) {
+/** The virtual clock. @param max The largest number of replicas. */
+export async function virtual(onResult, max = Number.POSITIVE_INFINITY) {
   const rows = [];
   const sizes = VIRTUAL_SIZES.filter((replicas) => replicas <= max);
   const left = VIRTUAL_SIZES.filter((replicas) => replicas > max);
@@ -69,7 +69,7 @@ export async function virtual(tell, max = Number.POSITIVE_INFINITY) {
       ? ["floor", "direct", "documented", "openmldb_ops.py"]
       : ["floor", "direct"];
     for (const way of ways)
-      rows.push(tell({ replicas, way, ...(await recoverVirtually(replicas, way)) }));
+      rows.push(onResult({ replicas, way, ...(await recoverVirtually(replicas, way)) }));
   }
   const largest = Math.max(...sizes);
   const of = finder(rows);
@@ -78,9 +78,9 @@ export async function virtual(tell, max = Number.POSITIVE_INFINITY) {
     "virtual",
     "Recovery on the virtual clock, at any size",
     [
-      "Time is the model's: calls take 1 ms, loads and ops what they take there, and computing takes nothing. So this",
-      "table shows how the ways of working grow with the cluster, and not how fast this program is. One tablet for",
-      "240 replicas from 10,000 replicas on, three below; nothing is lost by leaving the slow ways out above 1,000.",
+      "Time is that of the model: calls take 1 ms, loads and ops their time there, and computing takes none. So this",
+      "table shows how the sequences scale with the cluster, and not how fast this program is. One tablet for",
+      "240 replicas from 10,000 replicas on, three below. The slow sequences are left out above 1,000 replicas.",
       "",
       recoveryTable(rows, sizes),
       "",
@@ -97,24 +97,24 @@ export async function virtual(tell, max = Number.POSITIVE_INFINITY) {
 }
 
 /** Observe, diagnose, plan; then whole commands on the largest cluster. */
-export async function size(tell) {
+export async function size(onResult) {
   const rows = [];
-  for (const tables of TABLE_COUNTS) rows.push(tell(await measureSize(tables)));
-  const commands = await measureCommands(TABLE_COUNTS.at(-1), tell);
+  for (const tables of TABLE_COUNTS) rows.push(onResult(await measureSize(tables)));
+  const commands = await measureCommands(TABLE_COUNTS.at(-1), onResult);
   const last = rows.at(-1);
   writeGroup(
     "size",
     "Large clusters",
     [
       "Each line is three runs, since the machine has other work too: times and blocks are the shortest of them,",
-      "memory is the most. ShowTable comes as bytes over gRPC from another process, with 40 columns in each table; every",
-      "tablet is asked over a connection of its own. All tablets have restarted: everything has to be recovered. A block is",
+      "memory is the most. Another process answers ShowTable with bytes over gRPC, with 40 columns in each table; every",
+      "tablet has its own connection. All tablets have restarted, so every partition has to be recovered. A block is",
       "the time between two turns of the event loop; `computed` is the most that the main thread computed between two turns,",
       "which other work on the machine does not lengthen.",
       "",
       "### Observe, diagnose and plan, by size",
       "",
-      "A look at the cluster, as `recoverdata` takes it before it does anything.",
+      "The observation that `recoverdata` makes before its first change.",
       "",
       sizeTable(rows),
       "",
@@ -123,7 +123,7 @@ export async function size(tell) {
       "",
       "### Whole commands, at 240,000 replicas",
       "",
-      "Processes from start to end: the loading of modules, connections and output included.",
+      "Processes from start to end, including the loading of modules, connections and output.",
       "",
       commandTable(commands),
       "",
@@ -132,9 +132,9 @@ export async function size(tell) {
   );
 }
 
-/** Where all is loaded, every leader is asked. */
-export async function healthy(tell) {
-  const rows = await measureHealthy(TABLE_COUNTS.at(-1), tell);
+/** `verify` of a healthy cluster, which calls every leader. */
+export async function healthy(onResult) {
+  const rows = await measureHealthy(TABLE_COUNTS.at(-1), onResult);
   const [raw, verify] = rows;
   const ratio = verify.cpuMs / raw.cpuMs;
   const cells = (row) => [
@@ -157,10 +157,10 @@ export async function healthy(tell) {
   ];
   writeGroup(
     "healthy",
-    "A large cluster where all is in order",
+    "A large healthy cluster",
     [
-      "`verify` of 240,000 replicas. OpenMLDB tells a leader's replication list in one call for one partition, so that is",
-      "80,000 calls beside the look above. The calls alone: the same with `@grpc/grpc-js` and nothing else, taking turns. The",
+      "`verify` of 240,000 replicas. OpenMLDB returns the replication list of a leader in one call for each partition, so that is",
+      "80,000 calls in addition to the observation above. The calls alone: the same with `@grpc/grpc-js` only, alternately. The",
       "server that answers is one process of Node on the same machine, which takes about half of its processors.",
       "",
       table(headers, rows.map(cells)),
@@ -249,8 +249,8 @@ function commandTable(rows) {
 }
 
 /** Processes from start to end. */
-export async function startup(tell) {
-  const rows = (await measureStartup()).map(tell);
+export async function startup(onResult) {
+  const rows = (await measureStartup()).map(onResult);
   const [node, help, inspect] = rows;
   const ratio = help.tookMs / node.tookMs;
   const whole = inspect.tookMs / node.tookMs;
@@ -258,7 +258,7 @@ export async function startup(tell) {
     "startup",
     "Start-up",
     [
-      "Medians of 15 runs each, taking turns.",
+      "Medians of 15 runs each, alternately.",
       "",
       table(
         ["process", "time", "times `node -e 0`"],
@@ -273,12 +273,12 @@ export async function startup(tell) {
 }
 
 const ROWS = 1_000_000;
-/** Beside the rows themselves, which the child keeps for both replicas. */
+/** Without the rows themselves, which the child keeps for both replicas. */
 const ROWS_MIB = 64;
 
 /** One row in a million. */
-export async function rows(tell) {
-  const all = await measureRows(tell, ROWS);
+export async function rows(onResult) {
+  const all = await measureRows(onResult, ROWS);
   const extra = (one) => one.rssMiB - one.storeMiB;
   const slowest = Math.min(...all.map((one) => one.bytes / 1e6 / (one.cpuMs / 1_000)));
   const most = Math.max(...all.map(extra));
@@ -309,9 +309,9 @@ export async function rows(tell) {
     "rows",
     "Comparing rows",
     [
-      "`verify --deep` of one partition with two replicas, of which one has another row than the leader, once. The rows are made",
-      "before and served by the process itself, so that what is measured is the tool's own work: by default it reads 4 MB/s",
-      "from a tablet. Memory is what comes on top of the rows.",
+      "`verify --deep` of one partition with two replicas, which differ in one row. The rows are created",
+      "in advance and served by the process itself, so only the tool's own work is measured: by default it reads 4 MB/s",
+      "from a tablet. Memory is without that of the rows.",
       "",
       table(headers, all.map(line)),
       "",

@@ -1,14 +1,14 @@
-// Recovery over sockets from tablets as quick as real ones: what is left is what this program costs.
+// Recovery over sockets from tablets that are as fast as real ones: the rest is the cost of this program.
 import { middle, recoveryTable } from "./recovery-table.js";
 import { table, target, time, writeGroup } from "./report.js";
 import { runTool, toolArgs } from "./startup.js";
 import { recoverOnWire, startWire } from "./wire.js";
 
 const FAST_RUNS = 3;
-/** With tablets that load a replica in so many milliseconds. */
+/** The time in which a tablet loads a replica, milliseconds. */
 const QUICK_LOAD_MS = 0.2;
 const AS_PROCESS = "direct, as a process";
-/** The way that is the floor there; see `raw.js`. */
+/** The lower bound for these sizes; see `raw.js`. */
 const RAW = "raw script";
 const QUICK_SIZES = [130, 1000, 2410];
 const ENDPOINT_REPLICAS = 21;
@@ -16,11 +16,11 @@ const NS_CONCURRENCY = [1, 4, 16, 64];
 const NS_REPLICAS = 1000;
 
 /**
- * The floor and the direct way, taking turns on one sandbox.
+ * Measures the lower bound and the direct method alternately on one sandbox.
  *
- * @param floor The way that is the floor.
+ * @param floor The sequence that is the lower bound.
  */
-export async function fastWays(tell, replicas, loadMs, floor = "floor") {
+export async function fastWays(onResult, replicas, loadMs, floor = "floor") {
   const rows = [];
   const sandbox = await startWire(replicas, loadMs);
   const runs = { [floor]: [], direct: [] };
@@ -28,9 +28,9 @@ export async function fastWays(tell, replicas, loadMs, floor = "floor") {
     for (const way of Object.keys(runs)) runs[way].push(await recoverOnWire(sandbox, way));
   }
   for (const [way, all] of Object.entries(runs)) {
-    rows.push(tell({ replicas, way, ...middle(all) }));
+    rows.push(onResult({ replicas, way, ...middle(all) }));
   }
-  rows.push(tell({ replicas, way: AS_PROCESS, ...(await recoverAsProcess(sandbox)) }));
+  rows.push(onResult({ replicas, way: AS_PROCESS, ...(await recoverAsProcess(sandbox)) }));
   sandbox.stop();
   return rows;
 }
@@ -45,7 +45,7 @@ async function recoverAsProcess(sandbox) {
   return middle(runs);
 }
 
-/** `recoverendpoint` of a tablet with 21 replicas after `offlineendpoint` and a restart, while clients write, as a process. */
+/** Measures the process `recoverendpoint` of a tablet with 21 replicas, after `offlineendpoint` and a restart, while clients write. */
 async function recoverEndpoint() {
   const runs = [];
   for (let run = 0; run < FAST_RUNS; run += 1) {
@@ -61,11 +61,11 @@ async function recoverEndpoint() {
   return middle(runs);
 }
 
-/** The same over sockets with tablets as quick as real ones: what is left is what this program costs. */
-export async function quick(tell) {
+/** Recovery over sockets from tablets that are as fast as real ones. */
+export async function quick(onResult) {
   const rows = [];
   for (const replicas of QUICK_SIZES) {
-    rows.push(...(await fastWays(tell, replicas, QUICK_LOAD_MS, RAW)));
+    rows.push(...(await fastWays(onResult, replicas, QUICK_LOAD_MS, RAW)));
   }
   const sandbox = await startWire(NS_REPLICAS, QUICK_LOAD_MS);
   const limits = [];
@@ -74,25 +74,25 @@ export async function quick(tell) {
     for (let run = 0; run < FAST_RUNS; run += 1) {
       runs.push(await recoverOnWire(sandbox, "direct", atOnce));
     }
-    limits.push(tell({ atOnce, ...middle(runs) }));
+    limits.push(onResult({ atOnce, ...middle(runs) }));
   }
   sandbox.stop();
-  const endpoint = tell(await recoverEndpoint());
+  const endpoint = onResult(await recoverEndpoint());
   writeGroup(
     "quick",
     "Recovery over sockets from tablets as quick as real ones",
     [
-      "On a real cluster of 3 tablets 2,410 replicas of 20 rows were loaded, linked and looked at in 2.6 s, so a load takes far",
-      `less than the model's 20 ms. Here it takes ${QUICK_LOAD_MS} ms. What remains is computing: of the tool, and of the model, which shares the`,
-      "two cores with it and is slower than OpenMLDB's own tablets. The raw script does the same sequence without any check: it loads all as",
-      "followers, polls GetTableStatus, gives the longest log the leader's role and its list, and asks GetTableFollower until all have",
-      "everything. CPU time is that of the process that recovers, both ways taking turns.",
+      "On a real cluster of 3 tablets 2,410 replicas of 20 rows were loaded, linked and observed in 2.6 s, so a load takes far",
+      `less than the model's 20 ms. Here it takes ${QUICK_LOAD_MS} ms. The rest is computing: of the tool, and of the model, which shares the`,
+      "two cores with it and is slower than OpenMLDB's own tablets. The raw script runs the same sequence without any check: it loads all replicas as",
+      "followers, polls GetTableStatus, makes the replica with the longest log the leader of the others, and calls GetTableFollower until all have",
+      "all entries. CPU time is that of the recovering process. The two sequences alternate.",
       "",
       recoveryTable(rows, QUICK_SIZES, RAW),
       "",
       ...paceTargets(rows),
       "",
-      "### One tablet that was away",
+      "### One tablet that was down",
       "",
       `After \`offlineendpoint\` and a restart; a client writes 20 rows a second into each of its ${ENDPOINT_REPLICAS} partitions. A process from start to end.`,
       "",
@@ -115,7 +115,7 @@ export async function quick(tell) {
   );
 }
 
-/** What the issue of pace asks for, at the largest size. */
+/** The targets for recovery from fast tablets, at the largest size. */
 function paceTargets(rows) {
   const [least, replicas] = [QUICK_SIZES[0], QUICK_SIZES.at(-1)];
   const of = (way, size = replicas) => rows.find((row) => row.replicas === size && row.way === way);

@@ -1,6 +1,6 @@
-// The raw script that was measured on a real cluster: the evidence-first sequence without any check. Every
-// replica is loaded as follower with an empty list; once all are normal the longest log of each partition
-// gets the leader's role and the others as its list; it ends when each leader says that all have everything.
+// The raw script that was measured on a real cluster: the evidence-first sequence without any check. Every replica is loaded as
+// follower with an empty list. Once all are normal, the replica with the longest log of each partition becomes leader, with the
+// others as its followers. It ends when each leader reports that all followers have all entries.
 import { replicaKey } from "../dist/model/cluster-state.js";
 
 const POLL_MS = 5;
@@ -36,7 +36,7 @@ export async function recoverRaw(cluster) {
   return { tookMs: cluster.clock.now() - began, calls: cluster.callCount() - calls };
 }
 
-/** What a tablet has loaded, by `replicaKey`, once nothing is loading there. */
+/** The loaded replicas of a tablet, by `replicaKey`, once no load runs there. */
 async function allNormal(cluster, endpoint) {
   for (;;) {
     const reports = await cluster.getTableStatus(endpoint);

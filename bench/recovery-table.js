@@ -1,4 +1,4 @@
-// The table that every group of recoveries is told in.
+// The table of each group of recoveries.
 import { table, time } from "./report.js";
 import { median } from "./startup.js";
 
@@ -13,13 +13,13 @@ const HEADERS = [
   "problems left",
 ];
 
-/** The run in the middle of several. */
+/** The run with the median time. */
 export function middle(runs) {
   const tookMs = median(runs.map((run) => run.tookMs));
   return runs.find((run) => run.tookMs === tookMs);
 }
 
-/** Looks a time up by the number of replicas and the way. */
+/** Returns a function that finds a time by the number of replicas and the sequence. */
 export function finder(rows) {
   return (replicas, way) => rows.find((row) => row.replicas === replicas && row.way === way).tookMs;
 }

@@ -25,7 +25,7 @@ each partition. Rows of one replica load in about 20 ms and three at a time on e
 model; the nameserver's ops take there what they take on a real cluster, about 10 s each.
 `;
 
-/** What the results were measured on. */
+/** The machine of the measurement. */
 function machine() {
   const [cpu] = cpus();
   const gib = Math.round(totalmem() / 2 ** 30);
@@ -49,7 +49,7 @@ export function target(text, isMet, measured) {
   return `- ${isMet ? "met" : "**not met**"}: ${text} (measured: ${measured})`;
 }
 
-/** Milliseconds, readable. */
+/** A duration in readable units, from milliseconds. */
 export function time(ms) {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   return ms < 100_000 ? `${(ms / 1_000).toFixed(2)} s` : `${Math.round(ms / 1_000)} s`;

@@ -1,4 +1,4 @@
-// Compares the rows of one generated partition as `verify --deep` does, in a process of its own. Started with fork().
+// Compares the rows of one generated partition as `verify --deep` does, in a separate process. Started with fork().
 import { realClock } from "../dist/cluster/real-clock.js";
 import { RULES } from "../dist/execution/rules.js";
 import { compareRows } from "../dist/observe/compare-rows.js";

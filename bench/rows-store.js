@@ -1,5 +1,5 @@
-// Replicas of one partition with as many rows as wanted, made at once and served from one buffer: what Traverse answers
-// is a part of it, so that reading costs the tool nothing but its own work. One row of the last replica differs.
+// Replicas of one partition with any number of rows, created in advance in one buffer. Traverse answers with a part of it, so
+// that only the work of the tool is measured. One row of the last replica differs.
 import { comparePositions, segmentOf } from "../dist/model/row-order.js";
 
 const SEGMENTS = 8;
@@ -11,7 +11,7 @@ const ROWS_PER_TS = 2;
 
 /**
  * @param {{ rows: number, storageMode: "memory" | "hdd", indexes: object[], nowMs: number }} of
- * @returns What the tool asks a cluster for: getTableSchema, getTableStatus, traverse.
+ * @returns The calls that the tool makes: getTableSchema, getTableStatus, traverse.
  */
 export function generatedStore({ rows, storageMode, indexes, nowMs }) {
   const segCount = storageMode === "memory" ? SEGMENTS : 1;
@@ -32,7 +32,7 @@ export function generatedStore({ rows, storageMode, indexes, nowMs }) {
       },
     ],
     async traverse(endpoint, request) {
-      // As with every answer from a socket, other work comes first.
+      // Other work runs first, as before every answer from a socket.
       await new Promise((resolve) => setImmediate(resolve));
       const store = stores.get(request.index);
       const { page, count, end } = pageOf(store, request, segCount);

@@ -1,9 +1,9 @@
-// One row in a million differs, in every kind of table: is it found, how fast, and with how much memory?
+// One row in a million differs, in every kind of table. Measures whether it is found, the time and the memory.
 import { messageOf, start } from "./child.js";
 
 const LIMIT_MS = 600_000;
 const NO_TTL = { kind: "absolute", minutes: 0, latest: 0 };
-/** So long and so many that nothing expires meanwhile. */
+/** A TTL in minutes, and a number of rows, with which no row expires during the measurement. */
 const YEAR = 525_600;
 const MANY = 1_000;
 const TTLS = {
@@ -15,7 +15,7 @@ const TTLS = {
 };
 
 /** Tables of both storage modes with every TTL, and one with two indexes; then a larger one. */
-export async function measureRows(tell, rows) {
+export async function measureRows(onResult, rows) {
   const kinds = ["memory", "hdd"].flatMap((storageMode) => [
     ...Object.entries(TTLS).map(([name, ttl]) => ({
       name: `${storageMode}${name}`,
@@ -30,7 +30,7 @@ export async function measureRows(tell, rows) {
   const results = [];
   for (const { name, args } of [...kinds, { name: "memory, ten times as large", args: large }]) {
     const child = start("rows-run.js", args);
-    results.push(tell({ name, ...(await messageOf(child, LIMIT_MS)) }));
+    results.push(onResult({ name, ...(await messageOf(child, LIMIT_MS)) }));
   }
   return results;
 }

@@ -1,5 +1,5 @@
-// What this process costs. A block is the time between two turns of a timer of 2 ms. How much of it the
-// main thread computed tells a block of the tool's own from one of a busy machine.
+// The cost of this process. A block is the time between two turns of a timer of 2 ms. The processor time of the main thread in a
+// block distinguishes one that the tool causes from one of a busy machine.
 import { openSync, readSync } from "node:fs";
 
 const TICK_MS = 2;
@@ -12,7 +12,7 @@ function computedMs() {
   return Number.parseInt(text.toString("latin1", 0, length), 10) / 1e6;
 }
 
-/** Watches from now on. @returns Tells the costs so far. */
+/** Starts the measurement. @returns A function that returns the costs so far. */
 export function watchCost() {
   const cpu = process.cpuUsage();
   let last = { wall: performance.now(), computed: computedMs() };

@@ -1,6 +1,5 @@
-// The answers of a cluster of a given size, as bytes, made message by message. ShowTable's carries the
-// fields that real answers do (test/recordings), with what grows in a cluster that is in use as large
-// as it is there: about 115 bytes a replica.
+// The encoded answers of a cluster of a given size, created message by message. The answer of ShowTable has the fields of real
+// answers (test/recordings), with values as large as in a cluster in use: about 115 bytes for each replica.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   GetTableFollowerRequestSchema,
@@ -27,7 +26,7 @@ const KEYS = 3;
 const COLUMN_DESC = 9;
 const COLUMN_KEY = 10;
 const FORMAT_VERSION = 12;
-/** Every so many partitions one has changed its leader once. */
+/** One of so many partitions has changed its leader once. */
 const CHANGED_EVERY = 50;
 
 /** A cluster of `tables` tables, 8 partitions and 3 replicas each, about 240 replicas on a tablet. */
@@ -40,7 +39,7 @@ function tabletsFor(replicas) {
   return Math.max(REPLICAS, Math.round(replicas / 240));
 }
 
-/** Who holds a partition, the leader first. */
+/** The tablets of a partition, the leader first. */
 function holdersOf(tid, pid, endpoints) {
   const first = (tid * PARTITIONS + pid) * REPLICAS;
   return Array.from(
@@ -49,7 +48,7 @@ function holdersOf(tid, pid, endpoints) {
   );
 }
 
-/** ShowTable's answer: every replica flagged as it was before the outage. */
+/** The answer of ShowTable, with every replica flagged as before the outage. */
 export function showTableBytes(tables, endpoints) {
   const infos = Array.from({ length: tables }, (_, index) => tableBytes(index + 1, endpoints));
   // Field 1: the tables; field 2, code = 0; field 3, msg = ok.
@@ -57,7 +56,7 @@ export function showTableBytes(tables, endpoints) {
   return Buffer.concat([...infos.map((info) => field(1, info)), end]);
 }
 
-/** One table, as ZooKeeper keeps it too. */
+/** One table, as in the answer and in ZooKeeper. */
 export function tableBytes(tid, endpoints) {
   const info = toBinary(TableInfoSchema, create(TableInfoSchema, tableInfo(tid, endpoints)));
   return Buffer.concat([info, columns]);
@@ -120,7 +119,7 @@ function columnBytes() {
   return Buffer.concat([...described, ...keys, Buffer.from([FORMAT_VERSION << 3, 0x01])]);
 }
 
-/** A field that is delimited by its length. */
+/** A length-delimited field. */
 function field(number, ...parts) {
   const body = Buffer.concat(parts);
   return Buffer.concat([varint((number << 3) | 2), varint(body.length), body]);
@@ -137,7 +136,7 @@ function varint(value) {
   return Buffer.from(bytes);
 }
 
-/** The other answers of the nameserver that a look at the cluster needs. */
+/** The other answers of the nameserver that an observation requires. */
 export function nameserverBytes(endpoints) {
   const tablets = endpoints.map((endpoint) => ({ endpoint, state: "kHealthy", age: 60_000n }));
   const conf = [{ key: "auto_failover", value: "true" }];
@@ -163,7 +162,7 @@ export function statusBytes() {
   return toBinary(GetTableStatusResponseSchema, create(GetTableStatusResponseSchema, { code: 0 }));
 }
 
-/** GetTableStatus of every tablet, by endpoint, where all is loaded and in order. */
+/** GetTableStatus of every tablet of a healthy cluster, by endpoint. */
 export function loadedBytes(tables, endpoints) {
   const statuses = new Map(endpoints.map((endpoint) => [endpoint, []]));
   for (let tid = 1; tid <= tables; tid += 1) {
@@ -205,7 +204,7 @@ export function* leadersOf(tables, endpoints) {
   }
 }
 
-/** GetTableFollower of every leader, by `tid/pid`: it replicates to all others, which have all it has. */
+/** GetTableFollower of every leader, by `tid/pid`: it replicates to all others, which are in sync. */
 export function followerAnswers(tables, endpoints) {
   const answers = new Map();
   for (const { tid, pid } of leadersOf(tables, endpoints)) {
@@ -214,7 +213,7 @@ export function followerAnswers(tables, endpoints) {
   return answers;
 }
 
-/** Which partition a GetTableFollower asks for, as {@link followerAnswers} names it. */
+/** The partition of a GetTableFollower request, as a key of {@link followerAnswers}. */
 export function askedFor(request) {
   const { tid, pid } = fromBinary(GetTableFollowerRequestSchema, request);
   return `${tid}/${pid}`;

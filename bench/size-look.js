@@ -1,5 +1,5 @@
-// Looks at the cluster of size-server.js once, as `recoverdata --dry_run` does: observe, diagnose,
-// plan. Tells the time, the memory and the longest block of the event loop. Started with fork().
+// Observes the cluster of size-server.js once, diagnoses and plans, as `recoverdata --dry_run` does. Sends the time, the memory
+// and the longest block of the event loop. Started with fork().
 import { createCluster } from "../dist/cluster/connect.js";
 import { createGrpcTransport } from "../dist/cluster/grpc-transport.js";
 import { realClock } from "../dist/cluster/real-clock.js";

@@ -1,5 +1,5 @@
-// Loaded into a process of the tool with `node --import`: at its end writes what it has cost to file
-// descriptor 3, as one JSON document.
+// Loaded into a process of the tool with `node --import`. At the end it writes the costs of the process to file descriptor 3, as
+// one JSON document.
 import { writeSync } from "node:fs";
 import { watchCost } from "./size-cost.js";
 

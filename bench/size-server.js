@@ -1,5 +1,5 @@
-// A ZooKeeper, a nameserver and many tablets that answer with bytes made before, in a process of their
-// own, so that what is measured elsewhere is the tool alone. Started by size.js with fork().
+// A ZooKeeper, a nameserver and many tablets that answer with bytes created in advance. They run in a separate process, so that
+// the measured process is the tool alone. Started by size.js with fork().
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { TabletServer } from "../dist/gen/openmldb/api_pb.js";
 import { NameServer } from "../dist/gen/openmldb/nameserver_pb.js";

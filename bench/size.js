@@ -1,5 +1,5 @@
-// Clusters of any size: time, memory, and whether the event loop lives, of a look at them and of
-// whole commands.
+// The time, the memory and the longest block of the event loop of an observation and of whole commands, for clusters of any
+// size.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import { toolArgs } from "./startup.js";
 const LIMIT_MS = 300_000;
 const RUNS = 3;
 const PROBE = fileURLToPath(new URL("size-probe.js", import.meta.url));
-/** The folder stands for `@`. */
+/** `@` stands for the folder. */
 const COMMANDS = [
   ["recoverdata", "--dry_run"],
   ["recoverdata", "--dry_run", "--output=json"],
@@ -24,7 +24,7 @@ const COMMANDS = [
   ["showtablestatus"],
 ];
 
-/** A cluster of so many tables, whose tablets have all restarted, is looked at. */
+/** Measures the observation of a cluster of so many tables, whose tablets have all restarted. */
 export async function measureSize(tables) {
   return withServer({ tables }, async (cluster) => {
     const runs = [];
@@ -35,21 +35,21 @@ export async function measureSize(tables) {
   });
 }
 
-/** Commands as they are typed, on such a cluster; one result each. */
-export function measureCommands(tables, tell) {
+/** Measures whole commands on such a cluster; one result each. */
+export function measureCommands(tables, onResult) {
   return withServer({ tables }, async (cluster) => {
     const rows = [];
     for (const words of COMMANDS) {
       const runs = [];
       for (let run = 0; run < RUNS; run += 1) runs.push(await measureCommand(cluster, words));
-      rows.push(tell({ command: words.join(" ").replace("@/", ""), ...best(runs) }));
+      rows.push(onResult({ command: words.join(" ").replace("@/", ""), ...best(runs) }));
     }
     return rows;
   });
 }
 
-/** `verify` of a cluster where all is loaded and in order, and its calls to the leaders alone, taking turns. */
-export function measureHealthy(tables, tell) {
+/** Measures `verify` of a healthy cluster, and its calls to the leaders alone, alternately. */
+export function measureHealthy(tables, onResult) {
   return withServer({ tables, isLoaded: true }, async (cluster) => {
     const raw = [];
     const verify = [];
@@ -58,8 +58,8 @@ export function measureHealthy(tables, tell) {
       verify.push(await measureCommand(cluster, ["verify"]));
     }
     return [
-      tell({ command: "the calls alone", ...best(raw) }),
-      tell({ command: "verify", ...best(verify) }),
+      onResult({ command: "the calls alone", ...best(raw) }),
+      onResult({ command: "verify", ...best(verify) }),
     ];
   });
 }
@@ -73,7 +73,7 @@ async function withServer(shape, use) {
   }
 }
 
-/** Other work on the machine only adds to times and blocks; memory is the most that was seen. */
+/** The shortest times and blocks, since other work on the machine lengthens them, and the most memory. */
 function best(runs) {
   const least = (name) => Math.min(...runs.map((run) => run[name]));
   return {

@@ -1,4 +1,4 @@
-// How long a process takes from its start to its end, medians of several.
+// The time of a process from its start to its end, as the median of several runs.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { startWire } from "./wire.js";
@@ -7,7 +7,7 @@ const RUNS = 15;
 const LIMIT_MS = 300_000;
 const BIN = fileURLToPath(new URL("../bin/openmldb-ops.js", import.meta.url));
 
-/** Runs a command of the tool as a process of its own, and returns how long that took. */
+/** Runs a command of the tool as a process. @returns Its exit code and its time. */
 export async function runTool(args) {
   const began = performance.now();
   const code = await new Promise((resolve) => {
@@ -21,7 +21,7 @@ export function toolArgs(command, { zkCluster, rootPath }, ...more) {
   return [BIN, command, `--zk_cluster=${zkCluster}`, `--zk_root_path=${rootPath}`, ...more];
 }
 
-/** `node -e 0`, `--help`, and `inspect` of a cluster without user tables, taking turns. */
+/** Measures `node -e 0`, `--help`, and `inspect` of a cluster without user tables, alternately. */
 export async function measureStartup() {
   const sandbox = await startWire("empty");
   const lines = {
@@ -41,7 +41,7 @@ export async function measureStartup() {
   return [...times].map(([name, all]) => ({ name, tookMs: median(all) }));
 }
 
-/** The middle one of several numbers. */
+/** The median of several numbers. */
 export function median(numbers) {
   return [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
 }

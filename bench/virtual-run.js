@@ -1,5 +1,5 @@
-// One recovery of a cluster of any size on the virtual clock, in a process of its own. Started with
-// fork(). Time is the model's: loading and waiting cost what they cost there, computing costs nothing.
+// One recovery of a cluster of any size on the virtual clock, in a separate process. Started with
+// fork(). The time is that of the model: loads and waits take their time there, and computing takes none.
 import { createCluster } from "../dist/cluster/connect.js";
 import { SandboxModel } from "../dist/sandbox/model/model.js";
 import { modelTransport } from "../dist/sandbox/model/model-transport.js";
@@ -12,8 +12,7 @@ const ROWS = 20;
 const LIMIT_MS = 200_000_000;
 const STEP_MS = 100;
 
-// Computing costs nothing here: without this, work that rests in between would let the model's time
-// run on, by as much as the model has to do next.
+// Computing takes no time here. Without this, work that yields would advance the model's clock to its next timer.
 const began = Date.now();
 Object.defineProperty(performance, "now", { value: () => 0 });
 

@@ -1,8 +1,8 @@
-// The virtual clock: recoveries of clusters of any size, in the time of the sandbox's model.
+// Recoveries of clusters of any size on the virtual clock, in the time of the sandbox's model.
 import { messageOf, start } from "./child.js";
 
 const LIMIT_MS = 900_000;
-/** What 240,000 replicas and the calls about them take; much room for the young makes collecting cheap. */
+/** Enough for 240,000 replicas and their calls; a large young generation makes garbage collection cheap. */
 const NODE_FLAGS = ["--max-old-space-size=6000", "--max-semi-space-size=64"];
 
 /** One recovery; `{ tooLong }` in milliseconds if this machine does not compute it in time. */

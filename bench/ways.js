@@ -1,4 +1,4 @@
-// One recovery in one of the ways that are compared, on any clock.
+// One recovery by one of the compared sequences, on any clock.
 import { setMaxListeners } from "node:events";
 import { COMMANDS } from "../dist/cli/command-table.js";
 import { diagnose } from "../dist/diagnosis/diagnose.js";
@@ -21,7 +21,7 @@ const LIMITS = COMMANDS.find((one) => one.name === "recoverdata").prepare(
   {},
 ).flags;
 
-/** The ways, by the names of the tables in docs/benchmarks.md. */
+/** The sequences, by their names in the tables of docs/benchmarks.md. */
 export const WAYS = {
   floor: ({ cluster }) => loadAllAtOnce(cluster),
   "raw script": ({ cluster }) => recoverRaw(cluster),
@@ -54,7 +54,7 @@ async function python({ cluster, transport }) {
   return { tookMs: cluster.clock.now() - began, calls };
 }
 
-/** Replicas with a problem, as the tool judges them. */
+/** The problems that are left, by the diagnosis of the tool. */
 export async function leftOver(cluster) {
   const problems = viewPartitions(await observe(cluster)).flatMap(diagnose);
   return problems.length;

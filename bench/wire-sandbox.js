@@ -1,4 +1,4 @@
-// A sandbox cluster on real sockets in real time, in a process of its own. Started with fork().
+// A sandbox cluster on real sockets in real time, in a separate process. Started with fork().
 import { startSandbox } from "../dist/sandbox/start.js";
 
 const LIMIT_MS = 60_000;
@@ -12,12 +12,12 @@ const sandbox = await startSandbox({
   seed: 1,
 });
 
-/** The tablet that goes and comes back alone. */
+/** The tablet that is killed and restarted alone. */
 const ONE = "tablet3";
 const WRITE_EVERY_MS = 50;
 const { model } = sandbox;
 
-/** The nameserver needs a moment to see what has come or gone; nothing recovers before that. */
+/** Waits until the nameserver has noticed the change; no recovery is possible before. */
 function untilSeen(healthy) {
   const seen = () =>
     model.leader !== undefined &&

@@ -1,4 +1,4 @@
-// The wire face: recoveries over real sockets, in real time.
+// Recoveries over real sockets, in real time.
 import { authorizationFor } from "../dist/cluster/authorization.js";
 import { createCluster } from "../dist/cluster/connect.js";
 import { createGrpcTransport } from "../dist/cluster/grpc-transport.js";
@@ -12,9 +12,9 @@ const SANDBOX_LIMIT_MS = 120_000;
 const LIMIT_MS = 1_800_000;
 
 /**
- * A sandbox of so many replicas (or `empty`) in another process, and how to bring it down.
+ * Starts a sandbox of so many replicas (or `empty`) in another process. @returns Functions that stop servers or all of it.
  *
- * @param loadMs How long a tablet takes to load a replica; the model's 20 ms if undefined.
+ * @param loadMs The time in which a tablet loads a replica, milliseconds; the model's 20 if undefined.
  */
 export async function startWire(replicas, loadMs) {
   const child = start("wire-sandbox.js", { cluster: CLUSTERS[replicas], loadMs });
@@ -33,9 +33,9 @@ export async function startWire(replicas, loadMs) {
 }
 
 /**
- * Outage and recovery in one way. The connections are new, as those of a new process.
+ * An outage and a recovery by one sequence, with new connections, as those of a new process.
  *
- * @param nsConcurrency Calls to the nameserver at once; the default if undefined.
+ * @param nsConcurrency The number of concurrent calls to the nameserver; the default if undefined.
  */
 export async function recoverOnWire(sandbox, way, nsConcurrency) {
   await sandbox.outage();
