@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { inLines, planLines } from "../src/commands/plan-lines.js";
-import { parsePlan } from "../src/commands/plan-store.js";
+import { inLines, parsePlan, planLines } from "../src/commands/plan-store.js";
 import { OpsError } from "../src/errors.js";
 import { look } from "../src/execution/look.js";
 import type { Op } from "../src/model/cluster-state.js";

@@ -1,22 +1,28 @@
 import { createHash, randomInt } from "node:crypto";
 import type { CommonFlags } from "../cli/common-specs.js";
 import { commandPrinter } from "../cli/printed-command.js";
-import type { VerifyFlags } from "../cli/verify-specs.js";
+import { DEEP_DEFAULTS, type VerifyFlags } from "../cli/verify-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
-import { messageOf, usageError } from "../errors.js";
+import { messageOf, OpsError, usageError } from "../errors.js";
 import { RULES } from "../execution/rules.js";
+import { EXIT } from "../exit-codes.js";
 import { type ClusterState, replicaKey } from "../model/cluster-state.js";
 import { counted } from "../model/counted.js";
 import type { OnEvent } from "../model/outcome.js";
-import { compareText, type PartitionView } from "../model/partition-view.js";
+import { compareText, type PartitionView, viewingPartitions } from "../model/partition-view.js";
+import type { RunReport } from "../model/report.js";
 import type { NamedRow, PartitionRows, RowPosition, RowsReport } from "../model/rows.js";
 import type { PrintCommand } from "../model/tool-command.js";
+import { observe } from "../observe/cluster.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { verifyRows } from "../observe/verify-rows.js";
 import { adviseOnRows } from "../policy/advise-on-rows.js";
 import { isFree } from "../policy/free-tablets.js";
 import { rowTask } from "../policy/rows-to-compare.js";
+import { rowsCounts } from "../report/rows-report.js";
 import { defaultStateDir } from "../util/process-identity.js";
+import { inTurns } from "../util/yielding.js";
+import type { ChangingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { type RowsStore, rowsStore } from "./rows-store.js";
 
@@ -234,4 +240,48 @@ function withNames(
       })),
     })),
   };
+}
+
+/** The result of comparing rows after a recovery. */
+export type DeepEnd =
+  | { readonly rows: RowsReport }
+  /** The error that ended it early. */
+  | { readonly error: OpsError };
+
+/** Compares the rows of the reported partitions with the defaults of `verify --deep`. Never throws an OpsError. */
+export async function deepAfterRecovery(
+  { partitions }: RunReport,
+  { opened, signal, onEvent }: ChangingRun,
+  flags: Omit<DeepFlags, keyof typeof DEEP_DEFAULTS>,
+  io: CommandIo,
+): Promise<DeepEnd> {
+  const worked = new Set(partitions.map(({ id }) => replicaKey(id)));
+  try {
+    const state = await observe(identifiedCluster(opened.cluster), { signal, onEvent });
+    const views = await inTurns(viewingPartitions(state));
+    const subject = {
+      views: views.filter(({ id }) => worked.has(replicaKey(id))),
+      tablets: state.tablets,
+    };
+    return {
+      rows: await deepVerify(opened.cluster, subject, {
+        flags: { ...flags, ...DEEP_DEFAULTS },
+        signal,
+        onEvent,
+      }),
+    };
+  } catch (error) {
+    if (!(error instanceof OpsError)) throw error;
+    io.log.warn(`the comparison of rows did not finish: ${messageOf(error)}`);
+    return { error };
+  }
+}
+
+/** The exit code of a recovery combined with the result of comparing rows. */
+export function withDeepExit(exitCode: number, deep: DeepEnd | undefined): number {
+  if (deep === undefined || exitCode === EXIT.notRestored) return exitCode;
+  if ("error" in deep) return EXIT.partly;
+  const { different, notComparable } = rowsCounts(deep.rows);
+  if (different > 0) return EXIT.unhealthy;
+  return notComparable > 0 ? EXIT.partly : exitCode;
 }

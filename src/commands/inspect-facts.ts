@@ -1,4 +1,8 @@
+import { commandPrinter } from "../cli/printed-command.js";
+import type { InspectFlags } from "../cli/recovery-specs.js";
+import type { JudgeFlags } from "../cli/verify-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
+import type { OpenedCluster } from "../cluster/open.js";
 import {
   countNameserverZnodes,
   dialZooKeeper,
@@ -11,6 +15,7 @@ import { messageOf, OpsError } from "../errors.js";
 import { look } from "../execution/look.js";
 import { RULES } from "../execution/rules.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
+import { type Inspection, inspectFacts } from "../inspect/inspection.js";
 import { isWorthWatching } from "../inspect/op-age.js";
 import {
   type CountedPartition,
@@ -19,19 +24,20 @@ import {
   expires,
   isSameCount,
 } from "../inspect/record-counts.js";
+import type { Effort } from "../inspect/text-report.js";
 import type { Endpoint, Op, PartitionId, ReplicaReport } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import { STANDSTILL_MS } from "../model/op-standstill.js";
 import type { OnEvent } from "../model/outcome.js";
-import type { PrintCommand } from "../model/tool-command.js";
-import { recoverAgain } from "../model/tool-command.js";
+import { type PrintCommand, recoverAgain } from "../model/tool-command.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { inspectCluster, type JudgedCluster } from "../observe/judged-cluster.js";
 import { lostLines } from "../planning/lost.js";
 import { lockOwnerIn } from "../run/lock.js";
 import { readMarker } from "../run/marker.js";
 import { opsPath } from "../run/owner.js";
-import { eachInTurns } from "../util/yielding.js";
+import { eachInTurns, inTurns } from "../util/yielding.js";
+import { knownOffsetsStore } from "./protect.js";
 
 /** Number of tables with unhealthy partitions whose record in ZooKeeper is read. */
 const STORED_TABLES_MAX = 50;
@@ -245,4 +251,49 @@ function unhealthyTables({ unhealthy }: JudgedCluster) {
     tables.set(id.tid, id);
   }
   return [...tables.values()];
+}
+
+/** One inspection, with its duration and number of calls. */
+export interface Looked {
+  readonly inspection: Inspection;
+  readonly effort: Effort;
+}
+
+/**
+ * Inspects the cluster once, for `inspect` and `verify`.
+ *
+ * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
+ */
+export async function inspectOnce(
+  opened: OpenedCluster,
+  flags: JudgeFlags & Partial<Pick<InspectFlags, "lost">>,
+  {
+    maxLag,
+    signal,
+    onEvent,
+  }: { readonly maxLag: bigint; readonly signal: AbortSignal; readonly onEvent: OnEvent },
+): Promise<Looked> {
+  const { cluster, zk, rootPath } = opened;
+  const began = cluster.clock.now();
+  const callsBefore = cluster.callCount();
+  const facts = await gatherFacts({
+    cluster,
+    zk,
+    rootPath,
+    zkHosts: flags.zkCluster,
+    db: flags.db,
+    table: flags.table,
+    maxLag,
+    ...(flags.lost === undefined ? {} : { lost: flags.lost }),
+    knownOffsetsStore: knownOffsetsStore(opened, onEvent),
+    signal,
+    onEvent,
+    print: commandPrinter(flags),
+  });
+  const inspection = await inTurns(inspectFacts(facts));
+  const effort = {
+    tookMs: cluster.clock.now() - began,
+    calls: cluster.callCount() - callsBefore,
+  };
+  return { inspection, effort };
 }

@@ -7,7 +7,7 @@ import { FRAME_MARGIN } from "../show/frame.js";
 import { jsonPieces } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
-import { inspectOnce, type Looked } from "./inspect-once.js";
+import { inspectOnce, type Looked } from "./inspect-facts.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";

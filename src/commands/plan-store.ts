@@ -4,11 +4,10 @@ import { open, unlink } from "node:fs/promises";
 import type { PlanFlags } from "../cli/common-specs.js";
 import { messageOf, OpsError, usageError } from "../errors.js";
 import { idOf, PLAN_FORMAT_VERSION, type SavedPlan } from "../planning/saved-plan.js";
-import { checkDocument, compactJson } from "../util/document.js";
+import { type Checked, checkDocument, checkItems, compactJson } from "../util/document.js";
 import { jsonPieces, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
-import { checkLines, compactLines, inLines, planLines } from "./plan-lines.js";
-import { PLAN_BODY, PLAN_BYTES_MAX } from "./plan-schema.js";
+import { PLAN_BODY, PLAN_BYTES_MAX, PLAN_PARTITION, PLAN_REST } from "./plan-schema.js";
 import { ended, writeToDisk } from "./write.js";
 
 /** The beginning of a plan of any version, without white space; the id is the digest of everything after it. */
@@ -148,4 +147,60 @@ function planExists(path: string): OpsError {
     `--plan_out=${path}: the file exists, and a plan never overwrites anything`,
     "name a new file",
   );
+}
+
+// The text directly before and after the partitions of a plan in lines.
+const BEFORE = '"partitions":\n[';
+const BEHIND = "\n]";
+/** Limit of partitions: more than the largest cluster that this tool is measured with. */
+const PARTITIONS_MAX = 400_000;
+
+/** A plan in lines, split into its parts. */
+interface PlanLines {
+  /** JSON up to the bracket that opens the list of partitions, without white space. */
+  readonly before: string;
+  readonly partitions: readonly string[];
+  /** The rest, from the bracket that closes the list. */
+  readonly behind: string;
+}
+
+/**
+ * Formats a plan as JSON in which each partition is on its own line, after the separating character, so that the
+ * partitions can be parsed one by one.
+ *
+ * @param pieces The output of `jsonPieces` without an indent.
+ */
+export function* inLines(pieces: Iterable<string>): Generator<string> {
+  for (const piece of pieces) yield /^(?:[[,]\{|\])/.test(piece) ? `\n${piece}` : piece;
+}
+
+/** Splits the output of {@link inLines}; undefined for any other layout, and for a plan without partitions. */
+export function planLines(text: string): PlanLines | undefined {
+  const found = text.indexOf(BEFORE);
+  const end = text.indexOf(BEHIND, found);
+  if (found < 0 || end < 0) return undefined;
+  const begin = found + BEFORE.length;
+  return {
+    before: text.slice(0, begin).replaceAll("\n", ""),
+    partitions: text.slice(begin, end).split("\n,"),
+    behind: text.slice(end).replaceAll("\n", ""),
+  };
+}
+
+/** A plan in lines as JSON without line breaks, in pieces. */
+function* compactLines({ before, partitions, behind }: PlanLines): Generator<string> {
+  yield before;
+  for (const [index, text] of partitions.entries()) yield index === 0 ? text : `,${text}`;
+  yield behind;
+}
+
+/** Validates a plan in lines from an untrusted file. Never throws. */
+function checkLines({ before, partitions, behind }: PlanLines): Checked<SavedPlan> {
+  if (partitions.length > PARTITIONS_MAX) return { problem: "it has too many partitions" };
+  const rest = checkDocument(PLAN_REST, `${before}${behind}`);
+  if ("problem" in rest) return rest;
+  const items = checkItems(PLAN_PARTITION, partitions);
+  if ("problem" in items) return { problem: `partitions${items.problem}` };
+  const { plan, ...saved } = rest.value;
+  return { value: { ...saved, plan: { ...plan, partitions: items.value } } };
 }

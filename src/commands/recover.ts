@@ -20,7 +20,7 @@ import { ask } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
 import type { Command, CommandIo } from "./command.js";
 import { writeDecisions } from "./decisions-file.js";
-import { type DeepEnd, deepAfterRecovery, withDeepExit } from "./deep-recovery.js";
+import { type DeepEnd, deepAfterRecovery, withDeepExit } from "./deep-verify.js";
 import { operate } from "./operate.js";
 import { isPlanOnly } from "./plan-store.js";
 import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";

@@ -10,7 +10,7 @@ import { rowsCounts, rowsJson, rowsText, withRows } from "../report/rows-report.
 import { jsonText } from "../util/text.js";
 import type { CommandIo } from "./command.js";
 import { type DeepSubject, resumableDeepVerify } from "./deep-verify.js";
-import { inspectOnce } from "./inspect-once.js";
+import { inspectOnce } from "./inspect-facts.js";
 import { withClusterAndProgress } from "./progress.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";

@@ -3,16 +3,17 @@ import { type Advice, changing, doing, followed, NO_ADVICE } from "../model/advi
 import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-state.js";
 import { isInShortTask } from "../model/op-standstill.js";
 import type { LaneFailure } from "../model/outcome.js";
-import { type PartitionView, tabletHealth } from "../model/partition-view.js";
+import { type PartitionView, tabletHealth, viewingPartitions } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
-import { mapped, type Work } from "../model/work.js";
+import { each, mapped, type Work } from "../model/work.js";
 import { choicesOf } from "../planning/decisions.js";
 import { isLost } from "../policy/lost-replicas.js";
 import { givenUpCount, givenUpIfLeads, sumOfLosses } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { absenceAdvice, firstAbsence } from "./absence-advice.js";
+import { diagnose } from "./diagnose.js";
 import { unblockOps } from "./ops-blockers.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
@@ -235,4 +236,34 @@ function nextStep(
 function causeFirst({ step, endpoint }: LaneFailure): string {
   if (step === "plan") return "see why it was left alone, then run";
   return `see why ${step}${endpoint === undefined ? "" : ` at ${endpoint}`} fails, then run`;
+}
+
+/** Figures on the health of a cluster. */
+export interface HealthCounts {
+  readonly tablets: number;
+  readonly tables: number;
+  readonly partitions: number;
+  readonly replicas: number;
+  /** Keys (`replicaKey`) of the unhealthy partitions. */
+  readonly unhealthy: ReadonlySet<string>;
+  /** The tablet that leads each serving partition, by `replicaKey`; other partitions are absent. */
+  readonly leaders: ReadonlyMap<string, Endpoint>;
+}
+
+/** Computes the figures of one observation. Yields between partitions. */
+export function* healthCounts(state: ClusterState): Work<HealthCounts> {
+  const views = yield* viewingPartitions(state);
+  const unhealthy = new Set<string>();
+  const leaders = new Map<string, Endpoint>();
+  let replicas = 0;
+  yield* each(views, (view) => {
+    replicas += view.replicas.length;
+    const leader = servingLeader(view);
+    if (leader !== undefined) leaders.set(replicaKey(view.id), leader.endpoint);
+    if (diagnose(view).length > 0) unhealthy.add(replicaKey(view.id));
+  });
+  return {
+    ...{ tablets: state.tablets.size, tables: state.tables.length },
+    ...{ partitions: views.length, replicas, unhealthy, leaders },
+  };
 }

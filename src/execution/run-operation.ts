@@ -1,6 +1,6 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
-import { healthCounts } from "../diagnosis/health-counts.js";
+import { healthCounts } from "../diagnosis/verdict.js";
 import { type ClusterState, isOpActive } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OperationFigures, OperationReport } from "../model/operation-report.js";

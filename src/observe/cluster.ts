@@ -1,5 +1,6 @@
 import pLimit from "p-limit";
 import type { Cluster } from "../cluster/cluster.js";
+import { OpsError } from "../errors.js";
 import {
   type ClusterState,
   type Endpoint,
@@ -11,7 +12,7 @@ import {
 } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
-import { compareText } from "../model/partition-view.js";
+import { compareText, tabletHealth } from "../model/partition-view.js";
 import { moveCandidates } from "../policy/move-candidates.js";
 import { isOn } from "../run/guard.js";
 import { untilAborted } from "../util/within.js";
@@ -19,7 +20,6 @@ import { mapInTurns } from "../util/yielding.js";
 import { readTablet } from "./read-tablet.js";
 import { observeFollowers } from "./replication.js";
 import { observeSnapshots } from "./snapshots.js";
-import { observeStored } from "./stored-records.js";
 
 /**
  * Number of tablets that are called concurrently. The first call to a tablet opens its connection, which costs more
@@ -160,4 +160,42 @@ async function observeTablets(
 
 function indexReports(reports: readonly ReplicaReport[]): Map<string, ReplicaReport> {
   return new Map(reports.map((one) => [replicaKey(one), one]));
+}
+
+/** Limit of tables whose records are read in one observation. */
+const TABLES_MAX = 500;
+
+/**
+ * Reads from ZooKeeper the records of tables with a partition that has followers and a leader on an unreachable
+ * tablet. An offset of the nameserver that differs from the record is fresh, see `isOffsetFresh`.
+ *
+ * For tables beyond the limit, and if ZooKeeper does not answer, no offset is proven to be fresh.
+ *
+ * @returns Undefined if every leader is reachable; no call is made then.
+ */
+export async function observeStored(
+  cluster: Cluster,
+  tables: readonly TableClaim[],
+  tablets: ReadonlyMap<Endpoint, TabletView>,
+): Promise<ClusterState["stored"]> {
+  const away = new Set(
+    [...tablets.values()]
+      .filter((one) => tabletHealth(one).tablet !== "ok")
+      .map((one) => one.endpoint),
+  );
+  if (away.size === 0) return undefined;
+  const isConcerned = await mapInTurns(tables, ({ partitions }) =>
+    partitions.some(
+      ({ replicas }) =>
+        replicas.length > 1 && replicas.some((one) => one.isLeader && away.has(one.endpoint)),
+    ),
+  );
+  const wanted = tables.filter((_, index) => isConcerned[index] === true).slice(0, TABLES_MAX);
+  if (wanted.length === 0) return undefined;
+  try {
+    return await cluster.storedTables(wanted);
+  } catch (thrown) {
+    if (!(thrown instanceof OpsError) || thrown.code === "interrupted") throw thrown;
+    return undefined;
+  }
 }

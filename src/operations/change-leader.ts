@@ -22,7 +22,7 @@ import { freeTabletText, isFree } from "../policy/free-tablets.js";
 import { givenUpCount, mayGiveUp } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { findPartitions, ledText } from "./targets.js";
+import { findPartitions, ledText, type Obstacle } from "./targets.js";
 
 /** The options of `changeleader`. */
 export interface ChangeLeaderOptions {
@@ -279,4 +279,34 @@ function conclusion(view: PartitionView, from: Endpoint | undefined): string[] {
   return [
     `${partitionName(view.id)}: ${leader.endpoint} ${ledText(view, leader.endpoint)} (${before})`,
   ];
+}
+
+/**
+ * Returns why a replica that is flagged leader can be neither moved nor deleted, with the command that makes it a
+ * follower.
+ *
+ * @param how `refused`: the participle of the refused action, such as `moved`.
+ */
+export function leaderObstacle(
+  state: ClusterState,
+  view: PartitionView,
+  endpoint: Endpoint,
+  { print, refused }: { readonly print: PrintCommand; readonly refused: string },
+): Obstacle {
+  const name = partitionName(view.id);
+  const of = partitionFlags(view.id);
+  const leader = servingLeader(view);
+  if (leader !== undefined && leader.endpoint !== endpoint) {
+    return {
+      text: `${name}: ${endpoint} is still flagged leader beside ${leader.endpoint}, so it cannot be ${refused}`,
+      hint: `make it a follower first with: ${print({ cmd: "recovertable", ...of, endpoint })}`,
+    };
+  }
+  const change = checkLeaderChange(view, { candidate: "auto", acceptsLoss: false });
+  const text = `${name}: ${endpoint} leads it, and a leader cannot be ${refused}`;
+  const hint =
+    "refusal" in change
+      ? `no follower can lead in its place (${change.refusal}): add one first: ${addReplicaText(view, state, print)}`
+      : `change the leader first with: ${print({ cmd: "changeleader", ...of, candidate: change.to })}`;
+  return { text, hint };
 }

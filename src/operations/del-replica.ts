@@ -5,11 +5,16 @@ import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { noLeader, type ReplicaOptions, replicaFlags } from "./add-replica.js";
-import { addReplicaText } from "./change-leader.js";
-import { isAbsentForGood, obstacleToRemoval } from "./gone-tablets.js";
-import { leaderObstacle } from "./lead-elsewhere.js";
+import { addReplicaText, leaderObstacle } from "./change-leader.js";
 import type { Operation, OperationPlan } from "./operation.js";
-import { assertNone, assertUsable, findPartitions, type Obstacle } from "./targets.js";
+import {
+  assertNone,
+  assertUsable,
+  findPartitions,
+  isAbsentForGood,
+  type Obstacle,
+  obstacleToRemoval,
+} from "./targets.js";
 
 /** Limit of partitions that are processed concurrently; the nameserver has two queues of ops. */
 const CONCURRENCY = 8;

@@ -7,8 +7,8 @@ import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { conclusion, noLeader, notFollowing, type ReplicaOptions } from "./add-replica.js";
+import { leaderObstacle } from "./change-leader.js";
 import { remainingTraces } from "./del-replica.js";
-import { leaderObstacle } from "./lead-elsewhere.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import {
   assertNone,

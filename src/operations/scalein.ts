@@ -10,7 +10,6 @@ import { isSystemDatabase, partitionName, replicaAt } from "../model/partition-v
 import type { PrintCommand } from "../model/tool-command.js";
 import { planAdding } from "./add-missing.js";
 import { unhealthyLines } from "./condition.js";
-import { isAbsentForGood, obstacleToRemoval } from "./gone-tablets.js";
 import {
   type Change,
   changesOf,
@@ -29,7 +28,7 @@ import type { Operation, OperationPlan } from "./operation.js";
 import { evacuate } from "./placement.js";
 import { spreadLeaders } from "./placement-leaders.js";
 import { distributionLines, touchedProblems } from "./scaleout.js";
-import { assertNone, assertUsable } from "./targets.js";
+import { assertNone, assertUsable, isAbsentForGood, obstacleToRemoval } from "./targets.js";
 
 /** The options of `scalein`. */
 export interface ScaleInOptions {

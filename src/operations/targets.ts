@@ -1,4 +1,5 @@
 import { refused } from "../errors.js";
+import { absenceOf, mayBeGivenUp } from "../model/absence.js";
 import type {
   ClusterState,
   Endpoint,
@@ -10,12 +11,15 @@ import { tableName } from "../model/partition-name.js";
 import {
   compareText,
   type PartitionView,
+  partitionName,
   replicaAt,
   tabletHealth,
   viewPartitions,
 } from "../model/partition-view.js";
 import { type PidList, pidText as textOfPids } from "../model/step.js";
+import type { PrintCommand } from "../model/tool-command.js";
 import { removeCopyText } from "../policy/free-tablets.js";
+import { whyNotRemove } from "../policy/lost-replicas.js";
 import { selectTables } from "../show/known.js";
 import { unknownName } from "../util/nearest.js";
 
@@ -129,4 +133,30 @@ export function assertNone(obstacles: readonly Obstacle[], wanted: string): void
     isSame ? first.hint : "follow the hint of each, then run this command again",
     obstacles.map((one) => (isSame ? one.text : `${one.text}: ${one.hint}`)),
   );
+}
+
+/**
+ * True if a tablet is not registered and not restarting: its replicas can only be removed from the
+ * record.
+ */
+export function isAbsentForGood(state: ClusterState, endpoint: Endpoint): boolean {
+  const view = state.tablets.get(endpoint);
+  const absence = view && absenceOf(view);
+  return absence !== undefined && mayBeGivenUp(absence);
+}
+
+/**
+ * Returns why a replica of an absent tablet must stay on record; undefined if it may be removed.
+ */
+export function obstacleToRemoval(
+  view: PartitionView,
+  endpoint: Endpoint,
+  print: PrintCommand,
+): Obstacle | undefined {
+  const why = whyNotRemove(view, { endpoint, acceptsLoss: false });
+  if (why === undefined) return undefined;
+  return {
+    text: `${partitionName(view.id)}: ${endpoint}: ${why}`,
+    hint: `show what would be lost without that tablet: ${print({ cmd: "inspect", lost: [endpoint] })}`,
+  };
 }

@@ -1,4 +1,5 @@
 import type { OPType } from "../../gen/openmldb/api_pb.js";
+import type { TableInfo } from "../../gen/openmldb/nameserver_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import type { Faults } from "../model/faults.js";
 import type { ModelOptions } from "../model/model-types.js";
@@ -7,7 +8,7 @@ import type { SandboxClock } from "../model/virtual-clock.js";
 import type { TableStore } from "../table-store.js";
 import type { Tablet } from "../tablet/tablet.js";
 import type { ZnodeTree } from "../znode-tree.js";
-import type { OpData } from "./ops.js";
+import type { OpData, QueuedOp } from "./ops.js";
 
 /** The parts of the model that a nameserver needs. */
 export interface NameserverContext {
@@ -74,4 +75,13 @@ export interface OpMaker {
     data: OpData,
     place?: { readonly concurrency?: number; readonly parentId?: bigint },
   ): boolean;
+}
+
+/** The op whose steps are run, with its table. */
+export interface OpScope {
+  readonly server: NameserverState;
+  readonly op: QueuedOp;
+  readonly table: TableInfo;
+  readonly tid: number;
+  readonly pid: number;
 }

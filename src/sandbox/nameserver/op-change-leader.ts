@@ -3,7 +3,7 @@ import { TermPairSchema } from "../../gen/openmldb/nameserver_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import { aliveLeader, partitionOf } from "../table-store.js";
 import { changeRole, followNoOne } from "../tablet/tablet-tasks.js";
-import type { OpScope } from "./op-scope.js";
+import type { OpScope } from "./nameserver-state.js";
 import type { StepEnd } from "./ops.js";
 
 /**

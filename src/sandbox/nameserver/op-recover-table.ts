@@ -10,7 +10,7 @@ import {
   type TermPairAnswer,
   termPair,
 } from "../tablet/tablet-tasks.js";
-import type { OpScope } from "./op-scope.js";
+import type { OpScope } from "./nameserver-state.js";
 import type { StepEnd } from "./ops.js";
 
 /** Stands for the ex-leader that is not alive, in the op that restores leadership. */

@@ -2,7 +2,7 @@ import { create, isFieldSet } from "@bufbuild/protobuf";
 import { PartitionMetaSchema } from "../../gen/openmldb/nameserver_pb.js";
 import type { Endpoint } from "../../model/cluster-state.js";
 import { metaOf, partitionOf } from "../table-store.js";
-import type { OpScope } from "./op-scope.js";
+import type { OpScope } from "./nameserver-state.js";
 import type { StepEnd } from "./ops.js";
 
 /**

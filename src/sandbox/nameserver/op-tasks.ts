@@ -12,10 +12,9 @@ import {
   recoverSnapshot,
   sendSnapshot,
 } from "../tablet/tablet-tasks.js";
-import type { NameserverState } from "./nameserver-state.js";
+import type { NameserverState, OpScope } from "./nameserver-state.js";
 import { changeLeader, selectLeader, updateLeaderInfo } from "./op-change-leader.js";
 import { recoverTable } from "./op-recover-table.js";
-import type { OpScope } from "./op-scope.js";
 import {
   addTableInfo,
   checkSync,
