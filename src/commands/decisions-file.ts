@@ -2,7 +2,7 @@ import { open } from "node:fs/promises";
 import { messageOf, usageError } from "../errors.js";
 import { partitionName } from "../model/partition-view.js";
 import type { LeaderDecision } from "../planning/decisions.js";
-import { checkDocument, type Zod } from "../util/document.js";
+import { checkDocument, digits, maybe, type Zod } from "../util/document.js";
 import { clipped, jsonText, safe } from "../util/text.js";
 import { readUserFile } from "../util/user-file.js";
 import { writeToDisk } from "./write.js";
@@ -35,12 +35,11 @@ export const DECISIONS_LINE = {
   schema: (z: Zod) => {
     const text = z.string();
     const count = z.int().min(0);
-    const number = text.regex(/^\d{1,20}$/, "expected decimal digits").transform(BigInt);
-    const atMost = number.nullable().transform((value) => value ?? undefined);
+    const number = digits(z);
     const candidate = z.object({
       endpoint: text,
       offset: number,
-      loss: z.object({ atLeast: number, atMost }),
+      loss: z.object({ atLeast: number, atMost: maybe(number) }),
     });
     return z
       .object({
@@ -48,7 +47,7 @@ export const DECISIONS_LINE = {
         cause: text,
         why: text,
         candidates: z.array(candidate),
-        choice: text.nullable().transform((value) => value ?? undefined),
+        choice: maybe(text),
       })
       .superRefine(({ choice, candidates }, { addIssue }) => {
         if (choice === undefined || candidates.some((one) => one.endpoint === choice)) return;

@@ -3,7 +3,7 @@ import { PROBLEM_CODES, type Problem } from "../model/problem.js";
 import type { StepKind } from "../model/step.js";
 import type { Plan, PlannedPartition, PlannedStep } from "../planning/recovery-plan.js";
 import type { SavedPlan } from "../planning/saved-plan.js";
-import { type DocumentKind, listOf, type Zod } from "../util/document.js";
+import { type DocumentKind, digits, listOf, maybe, type Zod } from "../util/document.js";
 
 /** Limit of a plan in bytes. A plan for all partitions of a cluster with 240,000 replicas has 230 MB. */
 export const PLAN_BYTES_MAX = 256 * 2 ** 20;
@@ -26,7 +26,6 @@ export const PLAN_BODY = {
     const text = z.string();
     const texts = listOf(z, text);
     const count = z.int().min(0);
-    const maybe = text.nullable().transform((value) => value ?? undefined);
     const facts = factsSchema(z);
     return z
       .object({
@@ -34,18 +33,12 @@ export const PLAN_BODY = {
         command: text,
         words: texts,
         rootPath: text,
-        method: z
-          .enum(["direct", "documented"])
-          .nullable()
-          .transform((value) => value ?? undefined),
+        method: maybe(z.enum(["direct", "documented"])),
         only: z.object({
-          db: maybe,
-          table: maybe,
-          pids: z
-            .array(count)
-            .nullable()
-            .transform((value) => value ?? undefined),
-          endpoint: maybe,
+          db: maybe(text),
+          table: maybe(text),
+          pids: maybe(z.array(count)),
+          endpoint: maybe(text),
           isForced: z.boolean(),
         }),
         accept: listOf(z, z.object({ partition: text, leader: text })).transform(
@@ -85,17 +78,17 @@ function factsSchema(z: Zod) {
 function partitionSchema(z: Zod) {
   const text = z.string();
   const count = z.int().min(0);
-  const maybe = text.nullable().transform((value) => value ?? undefined);
+  const maybeText = maybe(text);
   const problem = z
-    .object({ code: z.enum(PROBLEM_CODES), endpoint: maybe, text, candidate: maybe })
+    .object({ code: z.enum(PROBLEM_CODES), endpoint: maybeText, text, candidate: maybeText })
     .transform(
       ({ candidate, ...one }): Problem => (candidate === undefined ? one : { ...one, candidate }),
     );
   const round = z.object({
-    leader: maybe,
+    leader: maybeText,
     steps: z.array(stepSchema(z)),
     notes: listOf(z, text),
-    blocked: problem.nullable().transform((value) => value ?? undefined),
+    blocked: maybe(problem),
   });
   return z
     .object({
@@ -118,19 +111,13 @@ function partitionSchema(z: Zod) {
 /** The lost tablets and the accepted losses; see `Lost`. */
 function lostSchema(z: Zod) {
   const number = digits(z);
-  const atMost = number.nullable().transform((value) => value ?? undefined);
-  const losses = z.array(z.object({ partition: z.string(), atLeast: number, atMost }));
+  const losses = z.array(
+    z.object({ partition: z.string(), atLeast: number, atMost: maybe(number) }),
+  );
   return z.object({ tablets: z.array(z.string()), losses }).transform(({ tablets, losses }) => ({
     tablets: new Set(tablets),
     losses: new Map(losses.map(({ partition, ...loss }) => [partition, loss])),
   }));
-}
-
-function digits(z: Zod) {
-  return z
-    .string()
-    .regex(/^\d{1,20}$/, "expected decimal digits")
-    .transform(BigInt);
 }
 
 /** A step in a file; its partition is named outside of it. */
@@ -152,7 +139,7 @@ function stepSchema(z: Zod) {
   const flag = z.boolean();
   const number = digits(z);
   const role = z.enum(["leader", "follower"]);
-  const endpoint = text.nullable().transform((value) => value ?? undefined);
+  const endpoint = maybe(text);
   const step = <K extends StepKind, F extends Parameters<Zod["object"]>[0]>(kind: K, fields: F) =>
     z.object({ kind: z.literal(kind), endpoint, why: text, expects: text, ...fields });
   const plain = <K extends StepKind>(kind: K) => step(kind, {});

@@ -6,7 +6,7 @@ import { isSameCluster } from "../journal/read-runs.js";
 import type { ClusterName } from "../journal/record.js";
 import { replicaKey } from "../model/cluster-state.js";
 import type { NamedRow, PartitionRows, Sample } from "../model/rows.js";
-import { checkDocument, type DocumentKind, type Zod } from "../util/document.js";
+import { checkDocument, type DocumentKind, digits, type Zod } from "../util/document.js";
 import { replaceFile } from "../util/replace-file.js";
 import { jsonText } from "../util/text.js";
 import { readRegularFile } from "../util/user-file.js";
@@ -75,17 +75,13 @@ function partitionSchema(z: Zod) {
   const texts = z.array(text);
   const maybeText = text.optional().transform((value) => value);
   const count = z.number().int().nonnegative();
-  const number64 = z
-    .string()
-    .regex(/^\d{1,20}$/, "expected a decimal number")
-    .transform(BigInt);
   const id = z.object({ db: text, table: text, tid: count, pid: count });
   const group = z.object({
     have: texts,
     lack: texts,
     isCopy: z.boolean(),
     rows: count,
-    examples: z.array(z.object({ hash: text, key: maybeText, ts: number64 })),
+    examples: z.array(z.object({ hash: text, key: maybeText, ts: digits(z) })),
   });
   return z.object({
     id,

@@ -125,6 +125,19 @@ export function checkValue<T>(
   return { problem: `${pathText(path)}: ${what}`.slice(0, PROBLEM_CHARS_MAX) };
 }
 
+/** A field that is null in a document if there is no value. */
+export function maybe<T>(value: ZodType<T>) {
+  return value.nullable().transform((found) => found ?? undefined);
+}
+
+/** A number of 64 bits, in decimal digits. */
+export function digits(z: Zod) {
+  return z
+    .string()
+    .regex(/^\d{1,20}$/, "expected decimal digits")
+    .transform(BigInt);
+}
+
 /**
  * A list that may be long: the first invalid item ends its check and is the only one reported. All
  * items are checked quickly before any is parsed, so that an invalid one is found quickly wherever it
