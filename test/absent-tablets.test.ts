@@ -110,6 +110,26 @@ it("a tablet that restarts within its session timeout is waited for, and its rep
   expect(waits).toHaveLength(1);
 });
 
+it("a tablet that counts as down only while the run works on other partitions leads to a decision in the same run", async () => {
+  const virtual = await startVirtualCluster();
+  const { model } = virtual;
+  model.createTable({ db: "db1", table: "t0", partitions: 3, replicas: 2 });
+  model.put(30);
+  await virtual.pass(5_000);
+  const [place] = model.rows({ table: "t0", pid: 0 });
+  model.outage();
+  await virtual.pass(60_000);
+  const [third = ""] = [A, "b:9527", C].filter(
+    (name) => place?.replicas.every((one) => one.endpoint !== name) === true,
+  );
+  // Its session ends after 10 s; it counts as restarting for 15 s more.
+  model.kill(place?.leader ?? "");
+  await virtual.pass(20_000);
+  model.slowLoad(third, 10_000);
+  const { partitions } = await recovered(virtual);
+  expect(partitions[0]?.status).toBe("needs-decision");
+});
+
 it("a tablet that returned at another address is reported before any loss is offered", async () => {
   const virtual = await prepared(({ model }) => {
     model.outage();

@@ -12,7 +12,7 @@ import { tabletSummaries } from "../model/tablet-summary.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { observe } from "../observe/cluster.js";
 import type { Identities } from "../observe/identified-cluster.js";
-import { awaitReturning } from "../observe/returning-tablets.js";
+import { awaitReturning, changedTablets } from "../observe/returning-tablets.js";
 import { ADD_MISSING } from "../operations/add-missing.js";
 import { NO_ATTEMPTS } from "../planning/attempt-history.js";
 import { decideCommands } from "../planning/decisions.js";
@@ -241,6 +241,7 @@ async function workInPasses(
   let unhealthy = await untilAborted(knownOffsets.keepLastOfLost(found.unhealthy), signal);
   for (let pass = 1; ; pass += 1) {
     const changes = tracker.changes();
+    const before = state;
     tracker.onEvent({
       kind: "work",
       partitions: unhealthy.map((view) => atWork(view, problemsOf(view, only))),
@@ -258,8 +259,9 @@ async function workInPasses(
     const isTouched = ours.size > 0 || guard.isEngaged();
     onEvent({ kind: "phase", phase: "verifying" });
     if (isTouched) state = await observe(cluster, { signal, lost, onEvent });
-    const changed = await awaitReturning(cluster, state, needed, { signal, onEvent });
-    if (changed.size > 0) state = await observe(cluster, { signal, lost, onEvent });
+    const returned = await awaitReturning(cluster, state, needed, { signal, onEvent });
+    if (returned.size > 0) state = await observe(cluster, { signal, lost, onEvent });
+    const changed = changedTablets(before, state);
     const all = await inTurns(viewingPartitions(state));
     const isOpen = (view: PartitionView) => {
       const key = replicaKey(view.id);

@@ -60,6 +60,18 @@ export async function awaitReturning(
   return new Set(changed.map(([endpoint]) => endpoint));
 }
 
+/** The tablets for which other actions are possible than before, such as one that was restarting and is down. */
+export function changedTablets(
+  before: Pick<ClusterState, "tablets">,
+  after: Pick<ClusterState, "tablets">,
+): ReadonlySet<Endpoint> {
+  const changed = [...after.tablets.values()].filter((view) => {
+    const earlier = before.tablets.get(view.endpoint);
+    return earlier === undefined || stateOf(earlier) !== stateOf(view);
+  });
+  return new Set(changed.map((one) => one.endpoint));
+}
+
 /** Text that changes when other actions become possible for the tablet. */
 function stateOf(view: TabletView): string {
   const absence = absenceOf(view);
