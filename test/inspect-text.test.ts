@@ -168,7 +168,7 @@ describe("commands are listed in the order in which to run them", () => {
     expect(advice).toMatch(/^next \(1-\d+\): start tablet a:9527, then run: openmldb-ops --cmd=/);
     expect(ways[0]).toMatch(/^ {2}or, if it is lost for good: openmldb-ops .* --lost=a:9527$/);
     expect(ways[1]).toMatch(
-      /^ {2}or \([\d, -]+\), to recover without it: openmldb-ops changeleader /,
+      /^ {2}or \([\d, -]+\), to recover without it, giving up what \S+ acknowledged in its last 2 s: openmldb-ops changeleader /,
     );
   });
 });

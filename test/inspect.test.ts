@@ -75,7 +75,7 @@ describe("what to type next", () => {
     [
       "one tablet is down, and no recovery has run yet",
       [
-        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527; or, to recover without it: openmldb-ops changeleader --db=db1 --table=t0 --pid=1 --candidate=auto",
+        "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527; or, to recover without it, giving up what a:9527 acknowledged in its last 2 s: openmldb-ops changeleader --db=db1 --table=t0 --pid=1 --candidate=auto",
         "start tablet a:9527, then run: openmldb-ops --cmd=recoverdata; or, if it is lost for good: openmldb-ops --cmd=recoverdata --lost=a:9527",
       ],
     ],

@@ -112,6 +112,9 @@ describe("changeleader", () => {
     expect(report.complaints).toEqual([]);
     expect(flagsOf(virtual)).toEqual(["a leader alive", "b follower alive", "c leader dead"]);
     expect(report.plan.notes.join()).toContain("recoverendpoint --endpoint=c:9527");
+    expect(report.plan.notes.join()).toMatch(
+      /c:9527 was last seen at \d+; what c:9527 acknowledged in its last 2 s is given up/,
+    );
     expect(virtual.model.put(1)).toMatchObject([{ accepted: 1 }]);
   });
 

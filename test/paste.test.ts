@@ -135,16 +135,18 @@ describe("the checkers of printed commands detect", () => {
   });
 
   test("the loss printed with a command, and not that of another one", () => {
-    expect(lossStatedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, give)).toEqual({
+    expect(lossStatedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, give)).toMatchObject({
       atMost: 12n,
     });
-    expect(lossStatedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, run)).toEqual({
+    expect(lossStatedBefore(`giving up 12 entries: ${give}; or, run: ${run}`, run)).toMatchObject({
       atMost: 0n,
     });
-    expect(lossStatedBefore(`9 entries\ngiving up 3 to 7 entries: ${give}`, give)).toEqual({
+    expect(lossStatedBefore(`9 entries\ngiving up 3 to 7 entries: ${give}`, give)).toMatchObject({
       atMost: 7n,
     });
     const unknown = `giving up at least 3 entries (how many at most is not known): ${give}`;
-    expect(lossStatedBefore(unknown, give)).toEqual({ atMost: undefined });
+    const tail = `giving up what c:9527 acknowledged in its last 2 s: ${give}`;
+    expect(lossStatedBefore(tail, give)).toEqual({ atMost: 0n, isTailUnknown: true });
+    expect(lossStatedBefore(unknown, give)).toMatchObject({ atMost: undefined });
   });
 });

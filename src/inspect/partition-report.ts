@@ -8,6 +8,7 @@ import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { each, type Work } from "../model/work.js";
+import { newestLeaders, unseenTail } from "../policy/what-is-given-up.js";
 import type { InspectFacts } from "./facts.js";
 import { GRADES, type Grade, gradePartition } from "./grade.js";
 
@@ -115,14 +116,16 @@ function nextOf(view: PartitionView, result: PartitionResult, { facts }: ReportC
       ? next
       : [changing("run", facts.print({ cmd: "recovertable", ...partitionFlags(view.id) }))];
   }
-  if (!canChangeLeader(view, result, facts)) return next;
+  const [leader] = newestLeaders(view);
+  if (leader === undefined || !canChangeLeader(view, result, facts)) return next;
   // Without a candidate the nameserver refuses while it still counts the leader as alive (code 309).
   const command = facts.print({
     cmd: "changeleader",
     ...partitionFlags(view.id),
     candidate: "auto",
   });
-  return [...next, changing("to recover without it", command, "thought")];
+  const words = `to recover without it, giving up ${unseenTail(leader.endpoint)}`;
+  return [...next, changing(words, command, "thought")];
 }
 
 /** True if the leader's tablet is absent and `changeleader` would accept a follower as the new leader. */

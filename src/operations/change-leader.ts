@@ -19,7 +19,7 @@ import {
   leadCounts,
 } from "../policy/check-leader-change.js";
 import { freeTabletText, isFree } from "../policy/free-tablets.js";
-import { givenUpCount, mayGiveUp } from "../policy/what-is-given-up.js";
+import { givenUpCount, mayGiveUp, unseenTail } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import type { Operation, OperationPlan } from "./operation.js";
 import { findPartitions, ledText, type Obstacle } from "./targets.js";
@@ -170,9 +170,22 @@ function rejoinSteps(
   };
 }
 
-/** The entries that a change of leader gives up by the operator's decision, with numbers. */
-export function lossNotes(view: PartitionView, { to, offset, givesUp }: LeaderChange): string[] {
-  if (!mayGiveUp(givesUp)) return [];
+/**
+ * The entries that a change of leader gives up, with numbers: by the operator's decision, or because the leader is
+ * absent and its last entries are not known.
+ */
+export function lossNotes(
+  view: PartitionView,
+  { from, to, offset, givesUp, lastSeen }: LeaderChange,
+): string[] {
+  if (!mayGiveUp(givesUp)) {
+    const isAway = view.replicas.some((one) => one.endpoint === from && one.tablet !== "ok");
+    return from === undefined || !isAway
+      ? []
+      : [
+          `${partitionName(view.id)}: ${to} holds entries up to ${offset}, ${from} was last seen at ${lastSeen ?? "no offset"}; ${unseenTail(from)} is given up`,
+        ];
+  }
   return [
     `--accept_data_loss: ${givenUpCount(givesUp)} of ${partitionName(view.id)} behind ${offset} of ${to} are given up: ${givesUp.why}`,
   ];

@@ -35,6 +35,14 @@ export interface LossEvidence {
   readonly lastSeen?: bigint | undefined;
 }
 
+/**
+ * What is given up in addition to the counted entries if an absent leader is passed over that was seen fresh: the
+ * nameserver reads offsets every two seconds (OpenMLDB 0.9 nameserver: UpdateTableStatus), so later entries are not known.
+ */
+export function unseenTail(leader: Endpoint): string {
+  return `what ${leader} acknowledged in its last 2 s`;
+}
+
 /** True if entries may be given up: some are known, or an unreadable replica may hold more. */
 export function mayGiveUp({ atLeast, atMost }: Loss): boolean {
   return atLeast > 0n || atMost !== 0n;

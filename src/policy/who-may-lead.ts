@@ -10,6 +10,7 @@ import {
   givenUpIfLeads,
   newestLeaders,
   unreadReplicas,
+  unseenTail,
 } from "./what-is-given-up.js";
 import {
   type CannotLoad,
@@ -93,7 +94,12 @@ export function decideLeader(view: PartitionView, known: LoadResults): Decision 
     const where = newest.map((one) => `${one.endpoint} (${one.tabletDetail})`).join(", ");
     const best = longest(view.replicas.filter(isServing));
     const gives = best && givenUpIfLeads(view, best);
-    const loss = gives && `; if ${best.endpoint} leads, ${givenUpCount(gives)} would be given up`;
+    const tail =
+      gives?.atMost === undefined
+        ? ""
+        : ` and ${newest.map((one) => unseenTail(one.endpoint)).join(", ")}`;
+    const loss =
+      gives && `; if ${best.endpoint} leads, ${givenUpCount(gives)}${tail} would be given up`;
     const text = `its leader is unreachable: ${where}${loss ?? ""}`;
     const blocked = problem("leader-unavailable", newest[0]?.endpoint, text);
     return { blocked: { ...blocked, candidate: best?.endpoint } };

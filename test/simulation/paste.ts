@@ -337,11 +337,12 @@ export class Operator {
     const words: string[] = [];
     for (const [name, { of, rows }] of lost) {
       const known = seen.get(`${of.id.tid}/${of.id.pid}`) ?? 0n;
-      const statable = command.flags.has("lost")
-        ? rows.flatMap((run) =>
-            run.from > known ? [] : [{ ...run, to: run.to < known ? run.to : known }],
-          )
-        : rows;
+      const statable =
+        command.flags.has("lost") || command.named.isTailUnknown
+          ? rows.flatMap((run) =>
+              run.from > known ? [] : [{ ...run, to: run.to < known ? run.to : known }],
+            )
+          : rows;
       if (rowCount(statable) === 0) continue;
       sum += BigInt(rowCount(statable));
       words.push(`${rowCount(statable)} of ${name}`);
@@ -375,7 +376,7 @@ export class Operator {
       return JSON.stringify({ ...decision, choice: choice.endpoint });
     });
     writeFileSync(file, [head, ...filled].join("\n"));
-    return { atMost };
+    return { atMost, isTailUnknown: false };
   }
 
   /** Records the losses that the operator accepts by a command. */

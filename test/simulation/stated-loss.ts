@@ -10,8 +10,13 @@ import {
   surviving,
 } from "./partitions.js";
 
-/** The largest number of rows that a command loses, as its text states it; undefined: the text gives no bound. */
-export type StatedLoss = { readonly atMost: bigint | undefined };
+/** The loss that the text before a command states. */
+export interface StatedLoss {
+  /** The largest number of rows; undefined: the text gives no bound. */
+  readonly atMost: bigint | undefined;
+  /** Whether it says that the last entries of a leader, which the nameserver has not seen, are given up too. */
+  readonly isTailUnknown: boolean;
+}
 
 const COUNT =
   /at least (\d+) entries \(how many at most is not known\)|(\d+) to (\d+) entries|(\d+) entries/g;
@@ -26,13 +31,14 @@ export function lossStatedBefore(screen: string, command: string): StatedLoss {
   const [, said = ""] =
     /(?:^|openmldb-ops .*?\/openmldb)((?:(?!openmldb-ops ).)*)$/s.exec(screen.slice(start, at)) ??
     [];
+  const isTailUnknown = said.includes("acknowledged in its last 2 s");
   let most = 0n;
   for (const [, least, , to, exact] of said.matchAll(COUNT)) {
-    if (least !== undefined) return { atMost: undefined };
+    if (least !== undefined) return { atMost: undefined, isTailUnknown };
     const count = BigInt(to ?? exact ?? "0");
     if (count > most) most = count;
   }
-  return { atMost: most };
+  return { atMost: most, isTailUnknown };
 }
 
 /** The rows that can be kept: those of the serving leader, or else of every disk on record. */
