@@ -3,7 +3,7 @@
 import { createCluster } from "../dist/cluster/connect.js";
 import { createGrpcTransport } from "../dist/cluster/grpc-transport.js";
 import { realClock } from "../dist/cluster/real-clock.js";
-import { look } from "../dist/execution/look.js";
+import { observeAndPlan } from "../dist/execution/observe-and-plan.js";
 import { putZnode } from "../dist/sandbox/table-store.js";
 import { treeZooKeeper, ZnodeTree } from "../dist/sandbox/znode-tree.js";
 import { watchCost } from "./size-cost.js";
@@ -25,7 +25,7 @@ await new Promise((resolve) => setTimeout(resolve, 200));
 
 const cost = watchCost();
 const began = performance.now();
-const seen = await look(cluster, { signal: new AbortController().signal });
+const seen = await observeAndPlan(cluster, { signal: new AbortController().signal });
 const tookMs = performance.now() - began;
 process.send({
   tookMs,

@@ -1,7 +1,7 @@
 import { commandPrinter } from "./cli/printed-command.js";
 import { gatherFacts } from "./commands/inspect-facts.js";
 import { problemsOf, type Selection, selected } from "./diagnosis/selection.js";
-import { look } from "./execution/look.js";
+import { observeAndPlan } from "./execution/observe-and-plan.js";
 import { type Inspection, inspectFacts } from "./inspect/inspection.js";
 import { type Connection, knownOffsetsStoreOf, partsOf } from "./library/connection.js";
 import type { PlanOptions } from "./library/recover.js";
@@ -165,8 +165,8 @@ export async function plan(
 ): Promise<RecoveryPlan> {
   const { opened } = partsOf(connection);
   const knownOffsetsStore = knownOffsetsStoreOf(connection);
-  const looked = await withSignal(options.signal, (signal) =>
-    look(identifiedCluster(opened.cluster), { ...options, knownOffsetsStore, signal }),
+  const observed = await withSignal(options.signal, (signal) =>
+    observeAndPlan(identifiedCluster(opened.cluster), { ...options, knownOffsetsStore, signal }),
   );
-  return looked.plan;
+  return observed.plan;
 }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { inLines, parsePlan, planLines } from "../src/commands/plan-store.js";
 import { OpsError } from "../src/errors.js";
-import { look } from "../src/execution/look.js";
+import { observeAndPlan } from "../src/execution/observe-and-plan.js";
 import type { Op } from "../src/model/cluster-state.js";
 import { type PartitionView, viewPartitions } from "../src/model/partition-view.js";
 import { PROBLEM_CODES } from "../src/model/problem.js";
@@ -299,7 +299,7 @@ describe("the facts that steps rely on", () => {
 /** The plan of a virtual cluster as it is now. */
 async function planOf(virtual: VirtualCluster): Promise<RecoveryPlan> {
   const signal = new AbortController().signal;
-  return (await virtual.clock.run(look(virtual.cluster, { signal }), 60_000)).plan;
+  return (await virtual.clock.run(observeAndPlan(virtual.cluster, { signal }), 60_000)).plan;
 }
 
 /** A cluster with one table of two partitions, killed and restarted. */

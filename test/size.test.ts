@@ -15,7 +15,7 @@ import { realClock } from "../src/cluster/real-clock.js";
 import type { Transport } from "../src/cluster/transport.js";
 import { lined, print } from "../src/commands/write.js";
 import { judge } from "../src/diagnosis/verdict.js";
-import { type Look, look } from "../src/execution/look.js";
+import { type ObservedPlan, observeAndPlan } from "../src/execution/observe-and-plan.js";
 import {
   GetTableStatusResponseSchema,
   GetTermPairResponseSchema,
@@ -103,7 +103,7 @@ function bytesTransport(tables: number): Transport {
 }
 
 /** Renders the plan and the health report of a cluster's state, as JSON and as text. */
-async function tellAll({ state, views, plan }: Look): Promise<number> {
+async function tellAll({ state, views, plan }: ObservedPlan): Promise<number> {
   const size = finish(sizeOf(plan));
   const saved = finish(
     savedPlan(plan, { command: "recoverdata", words: [], rootPath: "/openmldb" }, () =>
@@ -169,7 +169,7 @@ async function lookAt(tables: number) {
     beats += 1;
   }, 5);
   const before = process.cpuUsage();
-  const seen = await look(cluster, { signal: new AbortController().signal });
+  const seen = await observeAndPlan(cluster, { signal: new AbortController().signal });
   const told = await tellAll(seen);
   const { user, system } = process.cpuUsage(before);
   clearInterval(heart);

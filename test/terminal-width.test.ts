@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { planDigest } from "../src/commands/plan-store.js";
-import { look } from "../src/execution/look.js";
+import { observeAndPlan } from "../src/execution/observe-and-plan.js";
 import { inspectionScreen } from "../src/inspect/text-overview.js";
 import { verdictText } from "../src/inspect/text-report.js";
 import type { OperationReport } from "../src/model/operation-report.js";
@@ -39,7 +39,7 @@ test.each(SCENARIOS)(
   async (name) => {
     const virtual = await clusterOfScenario(readFileSync(new URL(name, FOLDER), "utf8"));
     const { signal } = new AbortController();
-    const { plan } = await virtual.clock.run(look(virtual.cluster, { signal }), 600_000);
+    const { plan } = await virtual.clock.run(observeAndPlan(virtual.cluster, { signal }), 600_000);
     const size = finish(sizeOf(plan));
     const saved = finish(savedPlan(plan, MAKER, planDigest));
     const inspection = await inspectionOf(virtual);

@@ -11,7 +11,7 @@ export const TASKS: readonly {
   readonly commands: readonly CommandEntry[];
 }[] = [
   { task: "Recover after an outage", commands: RECOVERY_COMMANDS },
-  { task: "Look at the cluster", commands: SHOW_COMMANDS },
+  { task: "Observe the cluster", commands: SHOW_COMMANDS },
   { task: "Change single tablets, partitions and ops", commands: OPERATE_COMMANDS },
   { task: "Scale and upgrade", commands: SCALE_COMMANDS },
   { task: "The nameserver's configuration", commands: CONF_COMMANDS },

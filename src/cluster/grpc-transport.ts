@@ -157,13 +157,13 @@ interface Peer {
  * change of state (grpc-js 1.14: watchConnectivityState), so it is registered again each time.
  */
 function identifyConnections(peer: Peer, address: string): void {
-  const look = () => {
+  const watch = () => {
     const state = peer.channel.getConnectivityState(false);
     peer.mark = state === connectivityState.READY ? Symbol(address) : undefined;
     if (state === connectivityState.SHUTDOWN) return;
-    peer.channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, look);
+    peer.channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, watch);
   };
-  look();
+  watch();
 }
 
 /** One call, encoded. */

@@ -176,11 +176,11 @@ async function noCluster(zk: ZooKeeper, rootPath: string): Promise<OpsError> {
 async function findClusters(zk: ZooKeeper): Promise<readonly string[]> {
   const found: string[] = [];
   let level = [""];
-  let looked = 0;
+  let read = 0;
   for (let depth = 0; depth <= 2; depth += 1) {
     const next: string[] = [];
-    for (const path of level.slice(0, searchMax - looked)) {
-      looked += 1;
+    for (const path of level.slice(0, searchMax - read)) {
+      read += 1;
       const children = await childrenIfAllowed(zk, path === "" ? "/" : path);
       if (children === undefined) return found.sort();
       if (["leader", "nodes", "table"].every((name) => children.includes(name))) {

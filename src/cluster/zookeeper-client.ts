@@ -196,7 +196,7 @@ function clientOf(access: Access): ZooKeeperClient {
         throw badAnswer(`read ${path}`);
       }),
     isEphemeral: async (path) => {
-      const stat = await access.read<Stat | null | undefined>(`look at ${path}`, (client, done) =>
+      const stat = await access.read<Stat | null | undefined>(`check ${path}`, (client, done) =>
         client.exists(path, done),
       );
       return stat?.ephemeralOwner.some((byte) => byte !== 0);
@@ -224,7 +224,7 @@ function clientOf(access: Access): ZooKeeperClient {
         ),
       ),
     isOwn: (path) =>
-      access.read<boolean>(`look at ${path}`, (client, done) =>
+      access.read<boolean>(`check ${path}`, (client, done) =>
         client.exists(path, (error: unknown, stat: Stat | null | undefined) =>
           done(error, ownedBy(client, stat)),
         ),

@@ -12,7 +12,7 @@ import {
 } from "../cluster/registrations.js";
 import type { ZooKeeper } from "../cluster/zookeeper.js";
 import { messageOf, OpsError } from "../errors.js";
-import { look } from "../execution/look.js";
+import { observeAndPlan } from "../execution/observe-and-plan.js";
 import { RULES } from "../execution/rules.js";
 import type { InspectFacts, NameserverFact, ZooKeeperFact } from "../inspect/facts.js";
 import { type Inspection, inspectFacts } from "../inspect/inspection.js";
@@ -51,7 +51,7 @@ const DIAL_MS = 2_000;
 const WATCH_POLL_MS = 1_000;
 
 /** Options of {@link gatherFacts}. */
-export interface LookOptions {
+export interface FactsOptions {
   readonly cluster: Cluster;
   readonly zk: ZooKeeper;
   readonly rootPath: string;
@@ -74,14 +74,14 @@ export interface LookOptions {
  *
  * @throws OpsError if the cluster cannot be observed, or if there is no such database or table.
  */
-export async function gatherFacts(options: LookOptions): Promise<InspectFacts> {
+export async function gatherFacts(options: FactsOptions): Promise<InspectFacts> {
   const { db, table, maxLag, print, signal, onEvent, knownOffsetsStore } = options;
   const cluster = identifiedCluster(options.cluster);
   const lost = new Set(options.lost);
   const only = { db, table };
   const plan =
     lost.size > 0
-      ? (await look(cluster, { only, lost, knownOffsetsStore, signal, onEvent })).plan
+      ? (await observeAndPlan(cluster, { only, lost, knownOffsetsStore, signal, onEvent })).plan
       : undefined;
   const [judged, zooKeeper, ops] = await Promise.all([
     inspectCluster(cluster, {
@@ -134,13 +134,13 @@ async function dialEach(hosts: readonly string[]): Promise<readonly ZooKeeperFac
 }
 
 /** Reads lock and marker. A marker without a lock is read again, because a run may be beginning or ending. */
-async function readOps(options: LookOptions): Promise<Pick<InspectFacts, "lock" | "marker">> {
+async function readOps(options: FactsOptions): Promise<Pick<InspectFacts, "lock" | "marker">> {
   const first = await readOpsOnce(options);
   const isOdd = first.marker !== undefined && first.lock === undefined;
   return isOdd ? readOpsOnce(options) : first;
 }
 
-async function readOpsOnce({ zk, cluster, rootPath }: LookOptions) {
+async function readOpsOnce({ zk, cluster, rootPath }: FactsOptions) {
   const path = opsPath(rootPath, "auto_failover");
   const lock = await zk.getData(opsPath(rootPath, "lock"));
   const marker = await readMarker({ zk, clock: cluster.clock, path });
@@ -148,7 +148,7 @@ async function readOpsOnce({ zk, cluster, rootPath }: LookOptions) {
 }
 
 async function nameserverRoles(
-  { cluster, zk, rootPath }: LookOptions,
+  { cluster, zk, rootPath }: FactsOptions,
   { state }: JudgedCluster,
 ): Promise<readonly NameserverFact[]> {
   const { leader, standbys } = state.topology;
@@ -254,7 +254,7 @@ function unhealthyTables({ unhealthy }: JudgedCluster) {
 }
 
 /** One inspection, with its duration and number of calls. */
-export interface Looked {
+export interface MeasuredInspection {
   readonly inspection: Inspection;
   readonly effort: Effort;
 }
@@ -272,7 +272,7 @@ export async function inspectOnce(
     signal,
     onEvent,
   }: { readonly maxLag: bigint; readonly signal: AbortSignal; readonly onEvent: OnEvent },
-): Promise<Looked> {
+): Promise<MeasuredInspection> {
   const { cluster, zk, rootPath } = opened;
   const began = cluster.clock.now();
   const callsBefore = cluster.callCount();

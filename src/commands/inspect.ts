@@ -7,11 +7,11 @@ import { FRAME_MARGIN } from "../show/frame.js";
 import { jsonPieces } from "../util/text.js";
 import { inTurns } from "../util/yielding.js";
 import type { CommandIo } from "./command.js";
-import { inspectOnce, type Looked } from "./inspect-facts.js";
+import { inspectOnce, type MeasuredInspection } from "./inspect-facts.js";
 import { settleFirst } from "./protect.js";
 import { type RunOutputs, withOutputs } from "./run-outputs.js";
 import { waitForTablets } from "./wait-tablets.js";
-import { lookOrWatch, type WatchScreen } from "./watch.js";
+import { observeOrWatch, type WatchScreen } from "./watch.js";
 import { ended, print } from "./write.js";
 
 /**
@@ -30,7 +30,7 @@ export function run(flags: InspectFlags, io: CommandIo): Promise<number> {
 
 function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promise<number> {
   const { watchMs } = flags;
-  return lookOrWatch({
+  return observeOrWatch({
     command: "inspect",
     flags,
     io,
@@ -40,31 +40,31 @@ function inspect(flags: InspectFlags, io: CommandIo, outputs: RunOutputs): Promi
       await waitForTablets(opened.cluster, { flags, lost: flags.lost, onEvent, signal });
       return await settleFirst(opened, flags, io, "inspect");
     },
-    async look(opened, onEvent) {
+    async observe(opened, onEvent) {
       const { signal } = io;
       const maxLag = BigInt(flags.maxLag);
-      const looked = await inspectOnce(opened, flags, { maxLag, signal, onEvent });
-      outputs.ended(() => inspectionRows(looked.inspection, looked.effort.calls));
-      if (watchMs !== undefined) outputs.write(exitCodeFor(looked));
-      return looked;
+      const inspected = await inspectOnce(opened, flags, { maxLag, signal, onEvent });
+      outputs.ended(() => inspectionRows(inspected.inspection, inspected.effort.calls));
+      if (watchMs !== undefined) outputs.write(exitCodeFor(inspected));
+      return inspected;
     },
-    show: (looked, screen) => show(looked, flags, io, screen),
+    show: (inspected, screen) => show(inspected, flags, io, screen),
   });
 }
 
-function exitCodeFor({ inspection }: Looked): number {
+function exitCodeFor({ inspection }: MeasuredInspection): number {
   return inspection.isHealthy ? EXIT.ok : EXIT.unhealthy;
 }
 
 /** Prints one inspection, and returns its exit code. */
 async function show(
-  looked: Looked,
+  inspected: MeasuredInspection,
   flags: InspectFlags,
   io: CommandIo,
   watch: WatchScreen | undefined,
 ): Promise<number> {
-  const { inspection, effort } = looked;
-  const exitCode = exitCodeFor(looked);
+  const { inspection, effort } = inspected;
+  const exitCode = exitCodeFor(inspected);
   if (flags.output === "json") {
     const indent = flags.watchMs === undefined ? 2 : 0;
     await print(io, ended(jsonPieces(inspectionJson(inspection, effort, exitCode), indent)));

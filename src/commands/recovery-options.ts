@@ -3,7 +3,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import type { Selection } from "../diagnosis/selection.js";
 import { usageError } from "../errors.js";
-import { assertAsPlanned, look } from "../execution/look.js";
+import { assertAsPlanned, observeAndPlan } from "../execution/observe-and-plan.js";
 import type { RecoverOptions } from "../execution/recover.js";
 import { counted } from "../model/counted.js";
 import { isLoss } from "../model/loss.js";
@@ -94,7 +94,7 @@ export function readPlan(flags: PlanningFlags, { typed, only }: Recovery): Saved
 /**
  * Observes the cluster and plans a recovery. Changes nothing in the cluster.
  *
- * @throws OpsError `plan-stale` if the cluster no longer matches the plan of `--apply`, and as `look` does.
+ * @throws OpsError `plan-stale` if the cluster no longer matches the plan of `--apply`, and as `observeAndPlan` does.
  */
 export async function planRecovery(
   cluster: Cluster,
@@ -117,7 +117,7 @@ export async function planRecovery(
 ): Promise<{ readonly plan: RecoveryPlan }> {
   await waitForTablets(cluster, { flags, lost: flags.lost, onEvent, signal });
   const planned = recoveryPlanOf(given);
-  const found = await look(identifiedCluster(cluster), {
+  const found = await observeAndPlan(identifiedCluster(cluster), {
     only: recovery.only,
     method: flags.method,
     accept: acceptOf(flags),

@@ -9,7 +9,7 @@ import { type Shown, shownText } from "../show/shown.js";
 import { jsonPieces } from "../util/text.js";
 import type { Command, CommandIo } from "./command.js";
 import { settleFirst } from "./protect.js";
-import { lookOrWatch, type WatchScreen } from "./watch.js";
+import { observeOrWatch, type WatchScreen } from "./watch.js";
 import { ended, print, tableScreen } from "./write.js";
 
 const SCHEMA_VERSION = 1;
@@ -40,7 +40,7 @@ export function showCommand<F extends ShowFlags>(
   return {
     run(flags, io) {
       let end = (exitCode: number) => exitCode;
-      return lookOrWatch({
+      return observeOrWatch({
         command,
         flags,
         io,
@@ -50,7 +50,7 @@ export function showCommand<F extends ShowFlags>(
           end = await settleFirst(opened, flags, io, command);
           return (exitCode) => exitCode;
         },
-        look: (opened, onEvent) => query(opened.cluster, { flags, io, opened, onEvent }),
+        observe: (opened, onEvent) => query(opened.cluster, { flags, io, opened, onEvent }),
         async show(answer, screen) {
           const exitCode = end(answer.exitCode ?? EXIT.ok);
           await printAnswer({ command, answer, exitCode }, flags, io, screen);

@@ -37,8 +37,8 @@ function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise
   return withClusterAndProgress(flags, io, "verify", async (opened, { onEvent, stop }) => {
     await waitForTablets(opened.cluster, { flags, onEvent, signal });
     const end = await settleFirst(opened, flags, io, "verify");
-    const looked = await inspectOnce(opened, flags, { maxLag: NO_LAG_LIMIT, signal, onEvent });
-    const { inspection } = looked;
+    const inspected = await inspectOnce(opened, flags, { maxLag: NO_LAG_LIMIT, signal, onEvent });
+    const { inspection } = inspected;
     const rows = flags.isDeep
       ? await resumableDeepVerify(opened.cluster, deepSubject(flags, inspection), {
           flags,
@@ -46,7 +46,7 @@ function verify(flags: VerifyFlags, io: CommandIo, outputs: RunOutputs): Promise
           onEvent,
         })
       : undefined;
-    outputs.ended(() => withRows(inspectionRows(inspection, looked.effort.calls), rows));
+    outputs.ended(() => withRows(inspectionRows(inspection, inspected.effort.calls), rows));
     const exitCode = end(exitCodeFor(inspection, rows));
     stop();
     await print(

@@ -48,10 +48,10 @@ export async function waitForTablets(
   let reported: string | undefined;
   for (;;) {
     const left = end - clock.now();
-    const looked = await look(cluster, lost, left, signal);
+    const found = await readTablets(cluster, lost, left, signal);
     signal.throwIfAborted();
-    if (!("silence" in looked) && isEnough(looked, wanted)) return;
-    const what = "silence" in looked ? looked.silence : missingText(looked, wanted);
+    if (!("silence" in found) && isEnough(found, wanted)) return;
+    const what = "silence" in found ? found.silence : missingText(found, wanted);
     if (clock.now() >= end) throw timeIsUp(what, waitTimeoutMs);
     if (what !== reported) {
       onEvent({ kind: "note", text: `waiting for tablets: ${what}` });
@@ -63,19 +63,19 @@ export async function waitForTablets(
 }
 
 /** Reads registrations and record once; `silence` is the reason of a transient failure. */
-async function look(
+async function readTablets(
   cluster: Pick<Cluster, "clock" | "topology" | "showTable">,
   lost: readonly Endpoint[],
   leftMs: number,
   signal: AbortSignal,
 ): Promise<Registered | { readonly silence: string }> {
   try {
-    const looks = Promise.all([cluster.topology(), cluster.showTable()]);
+    const reads = Promise.all([cluster.topology(), cluster.showTable()]);
     const [topology, tables] = await within(
       cluster.clock,
       Math.max(leftMs, POLL_MS),
       "the nameserver",
-      looks,
+      reads,
       signal,
     );
     const holders = tables.flatMap((table) =>

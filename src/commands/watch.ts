@@ -23,9 +23,9 @@ const CTRL_C = "\x03";
 /**
  * A command that observes once, or repeatedly with `--watch`.
  *
- * @typeParam Look The result of one observation.
+ * @typeParam Observed The result of one observation.
  */
-export interface Watch<Look> {
+export interface Watch<Observed> {
   /** The name of the command. */
   readonly command: string;
   readonly flags: CommonFlags;
@@ -34,9 +34,9 @@ export interface Watch<Look> {
   readonly watchMs: number | undefined;
   readonly connecting?: ConnectOptions;
   /** Observes once. @param onEvent Receives the progress. */
-  look(opened: OpenedCluster, onEvent: OnEvent): Promise<Look>;
+  observe(opened: OpenedCluster, onEvent: OnEvent): Promise<Observed>;
   /** Prints an observation. @param screen Undefined to observe once. @returns Its exit code. */
-  show(look: Look, screen: WatchScreen | undefined): Promise<number>;
+  show(observed: Observed, screen: WatchScreen | undefined): Promise<number>;
   /** Prepares the first observation. @returns A function that maps its exit code to that of the command. */
   begin(opened: OpenedCluster, onEvent: OnEvent): Promise<(exitCode: number) => number>;
 }
@@ -48,15 +48,15 @@ export interface Watch<Look> {
  * @returns The exit code of the first observation.
  * @throws OpsError if the first observation fails; the signal's reason.
  */
-export async function lookOrWatch<Look>(watch: Watch<Look>): Promise<number> {
+export async function observeOrWatch<Observed>(watch: Watch<Observed>): Promise<number> {
   const { watchMs } = watch;
   if (watchMs === undefined) {
-    return await firstLook(watch, undefined, (_opened, exitCode) => exitCode);
+    return await firstObservation(watch, undefined, (_opened, exitCode) => exitCode);
   }
   const screen = watchScreen(watch.io, watchMs);
   const keys = watchKeys(watch.io);
   try {
-    const first = await firstLook(watch, screen, async (opened, exitCode) => ({
+    const first = await firstObservation(watch, screen, async (opened, exitCode) => ({
       exitCode,
       isOver: await again(watch, screen, opened, keys.quit),
     }));
@@ -68,8 +68,8 @@ export async function lookOrWatch<Look>(watch: Watch<Look>): Promise<number> {
 }
 
 /** Connects, observes and prints, with a progress display. @param next Continues with the connection. */
-async function firstLook<Look, T>(
-  { flags, io, command, begin, look, show, connecting }: Watch<Look>,
+async function firstObservation<Observed, T>(
+  { flags, io, command, begin, observe, show, connecting }: Watch<Observed>,
   screen: WatchScreen | undefined,
   next: (opened: OpenedCluster, exitCode: number) => T | Promise<T>,
 ): Promise<T> {
@@ -79,17 +79,17 @@ async function firstLook<Look, T>(
     command,
     async (opened, { onEvent, stop }) => {
       const end = await begin(opened, onEvent);
-      const looked = await look(opened, onEvent);
+      const observed = await observe(opened, onEvent);
       stop();
-      return await next(opened, end(await show(looked, screen)));
+      return await next(opened, end(await show(observed, screen)));
     },
     connecting,
   );
 }
 
 /** Observes until an observation fails. @returns True if the watch is over. */
-async function again<Look>(
-  watch: Watch<Look>,
+async function again<Observed>(
+  watch: Watch<Observed>,
   screen: WatchScreen,
   opened: OpenedCluster,
   quit: AbortSignal,
@@ -98,18 +98,18 @@ async function again<Look>(
   for (;;) {
     if (await paused(io, screen.everyMs, quit)) return true;
     try {
-      await watch.show(await watch.look(opened, () => {}), screen);
+      await watch.show(await watch.observe(opened, () => {}), screen);
     } catch (thrown) {
       io.signal.throwIfAborted();
       if (!(thrown instanceof OpsError)) throw thrown;
-      tellFailedLook(watch, thrown, screen);
+      tellFailedObservation(watch, thrown, screen);
       return false;
     }
   }
 }
 
-async function reconnecting<Look>(
-  watch: Watch<Look>,
+async function reconnecting<Observed>(
+  watch: Watch<Observed>,
   screen: WatchScreen,
   quit: AbortSignal,
 ): Promise<void> {
@@ -122,14 +122,14 @@ async function reconnecting<Look>(
       io.signal.throwIfAborted();
       if (io.stdout.isClosed?.() === true) return;
       if (!(thrown instanceof OpsError)) throw thrown;
-      tellFailedLook(watch, thrown, screen);
+      tellFailedObservation(watch, thrown, screen);
       if (await paused(io, screen.everyMs, quit)) return;
     }
   }
 }
 
 /** Reports a failed observation of `--watch`: on the screen, or as a JSON document. */
-export function tellFailedLook(
+export function tellFailedObservation(
   { command, flags, io }: Pick<Watch<unknown>, "command" | "flags" | "io">,
   thrown: OpsError,
   screen: Pick<WatchScreen, "show">,

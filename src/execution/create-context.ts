@@ -13,7 +13,7 @@ import type { OnEvent } from "../model/outcome.js";
 import type { MarkDeadCall } from "../model/plan.js";
 import { observe } from "../observe/cluster.js";
 import { type SharedPoll, sharedPoll, sharedRead } from "../observe/coalesced-calls.js";
-import { lookAtPartition } from "../observe/partition.js";
+import { observeOnePartition } from "../observe/partition.js";
 import type { TableName } from "../observe/shared-reads.js";
 import { markDeadKey } from "../planning/documented.js";
 import { planRejoin } from "../planning/rejoin.js";
@@ -100,7 +100,7 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
       const left = tablets.map((one, index) => [one, znodes[index]] as const);
       return new Map(left.flatMap(([one, znode]) => (znode === undefined ? [] : [[one, znode]])));
     }),
-    viewOf: (id, recordAgeMs) => lookAtPartition(context, id, recordAgeMs),
+    viewOf: (id, recordAgeMs) => observeOnePartition(context, id, recordAgeMs),
     observe: () => observe(cluster, { signal, lost }),
     planRejoin,
     runStep: (step, lane) => runStep(context, step, lane),

@@ -24,7 +24,12 @@ import { inTurns, mapInTurns } from "../util/yielding.js";
 import { decideGuard } from "./decide-guard.js";
 import { execute } from "./execute.js";
 import { createKnownOffsets, type KnownOffsetsOfRun } from "./known-offsets.js";
-import { assertAsPlanned, type Look, look, type RecoverScope } from "./look.js";
+import {
+  assertAsPlanned,
+  type ObservedPlan,
+  observeAndPlan,
+  type RecoverScope,
+} from "./observe-and-plan.js";
 import { RULES, type Rules } from "./rules.js";
 import { type RunTracker, trackRun } from "./run-tracker.js";
 
@@ -114,7 +119,7 @@ export async function recoverData(
   const { onEvent, signal } = options;
   const { only = EVERYTHING } = options.planned ?? options;
   const began = cluster.clock.now();
-  const found = await lookAndReview(cluster, options);
+  const found = await observeAndReview(cluster, options);
   const { state, unhealthy } = found;
   const before = state.autoFailover;
   const observed = (when: "before" | "after", { topology, ...of }: ClusterState) =>
@@ -226,7 +231,7 @@ interface PassContext {
  */
 async function workInPasses(
   cluster: Cluster,
-  found: Look,
+  found: ObservedPlan,
   { options, only, guard, tracker, knownOffsets }: PassContext,
 ): Promise<WorkResult> {
   const { limits, signal, onEvent } = options;
@@ -303,17 +308,17 @@ function atWork({ id, replicas }: PartitionView, problems: readonly Problem[]): 
  * Observes the cluster, plans, and has the plan reviewed. A later attempt of the same run skips the review and the
  * comparison with the saved plan, because the first attempt has changed the cluster.
  */
-async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise<Look> {
+async function observeAndReview(cluster: Cluster, options: RecoverOptions): Promise<ObservedPlan> {
   const { planned, review, earlier, signal, onEvent } = options;
   // Snapshots are normally read by the steps that load. A saved plan has to be recomputed from the same facts
   // that the dry run had, so that the two can be compared.
-  const asked = {
+  const scope = {
     ...options,
     snapshotPartitions: planned === undefined ? 0 : undefined,
     // An earlier attempt has changed the cluster, so the decisions no longer match it.
     decisions: earlier === undefined ? options.decisions : undefined,
   };
-  const found = await look(cluster, asked);
+  const found = await observeAndPlan(cluster, scope);
   const { views, unhealthy, state } = found;
   onEvent({
     kind: "note",
@@ -329,7 +334,7 @@ async function lookAndReview(cluster: Cluster, options: RecoverOptions): Promise
   if (earlier !== undefined) return found;
   if (planned !== undefined) assertAsPlanned(planned, found, options.rules);
   if ((await review?.(found.plan, signal)) !== true) return found;
-  const again = await look(cluster, asked);
+  const again = await observeAndPlan(cluster, scope);
   assertAsPlanned(found.plan, again, options.rules);
   return again;
 }

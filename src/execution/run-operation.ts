@@ -57,7 +57,7 @@ export async function runOperation(
   const plannedOn = (made: OperationPlan, state: ClusterState) =>
     planOfOperation(made, state, new Date(cluster.clock.wallTime()).toISOString());
   const { onEvent } = options;
-  const look = (phase: Phase) => {
+  const observeIn = (phase: Phase) => {
     onEvent({ kind: "phase", phase });
     return observe(cluster, { signal, knownOffsetsStore: options.knownOffsetsStore, onEvent });
   };
@@ -69,7 +69,7 @@ export async function runOperation(
       tablets: tabletSummaries(of),
     });
   let plan: OperationPlan | undefined;
-  let state = await look("looking");
+  let state = await observeIn("looking");
   observed("before", state);
   const guard = await options.createGuard(state.autoFailover);
   const stoppable = {
@@ -86,13 +86,13 @@ export async function runOperation(
       onEvent({ kind: "note", text });
       onEvent({ kind: "phase", phase: "waiting-for-ops" });
       await rollingBackOnStop(cluster, stoppable, allOpsEnded);
-      state = await look("looking");
+      state = await observeIn("looking");
     }
     plan = operation.plan(state);
     if (given !== undefined) assertSamePlan(given, plannedOn(plan, state));
     if (plan.steps.length > 0 && (await review(plan))) {
       const shown = plannedOn(plan, state);
-      state = await look("looking");
+      state = await observeIn("looking");
       plan = operation.plan(state);
       assertSamePlan(shown, plannedOn(plan, state));
     }
@@ -117,7 +117,7 @@ export async function runOperation(
   };
   if (error !== undefined) return { ...ended, complaints: [], conclusions: [], error };
   try {
-    const after = plan.steps.length > 0 ? await look("verifying") : state;
+    const after = plan.steps.length > 0 ? await observeIn("verifying") : state;
     observed("after", after);
     const figures = await figuresBetween({ ...state, autoFailover: guard.before }, after);
     const complaints = plan.steps.length > 0 ? operation.verify(after, results) : [];

@@ -55,11 +55,11 @@ export interface Scope {
  * @throws OpsError if ZooKeeper or the leading nameserver cannot be observed, or on abort.
  */
 export async function observe(cluster: Cluster, scope: Scope = {}): Promise<ClusterState> {
-  const work = look(cluster, scope);
+  const work = observeNow(cluster, scope);
   return scope.signal === undefined ? work : untilAborted(work, scope.signal);
 }
 
-async function look(cluster: Cluster, scope: Scope): Promise<ClusterState> {
+async function observeNow(cluster: Cluster, scope: Scope): Promise<ClusterState> {
   const [topology, claims, conf, tables, ops, remembered] = await Promise.all([
     cluster.topology(),
     cluster.showTablet(),

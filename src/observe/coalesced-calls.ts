@@ -96,7 +96,7 @@ export function sharedPoll<T>(
   let last = "";
   let movedAt = clock.now();
   let hasMoved = false;
-  const look = sharedRead(
+  const shared = sharedRead(
     clock,
     async () => {
       const answer = await read();
@@ -114,7 +114,7 @@ export function sharedPoll<T>(
   async function readAfterTick(): Promise<T> {
     await clock.sleep(tickMs);
     scheduled = undefined;
-    const answer = await look.soon();
+    const answer = await shared.soon();
     tickMs = hasMoved ? TICK_MIN_MS : Math.min(tickMs * 2, TICK_MAX_MS);
     hasMoved = false;
     options.onTick?.(answer);
@@ -122,7 +122,7 @@ export function sharedPoll<T>(
   }
 
   return {
-    ...look,
+    ...shared,
     next() {
       scheduled ??= readAfterTick();
       return scheduled;

@@ -29,7 +29,7 @@ const MEMBERS_AGE_MS = 1_000;
  *   enough for plans whose steps check again before they act. What the tablets have loaded is always read now.
  * @returns Undefined if the table or the partition is gone.
  */
-export async function lookAtPartition(
+export async function observeOnePartition(
   context: SharedReads,
   id: PartitionId,
   recordAgeMs: number,
@@ -78,7 +78,7 @@ async function membersOf(
   { registered, tablets, lost }: SharedReads,
   endpoints: readonly Endpoint[],
 ): Promise<KnownTablet[]> {
-  const look = async (ageMs: number) => {
+  const membersOf = async (ageMs: number) => {
     const [names, claims] = await Promise.all(
       ageMs > 0
         ? [registered.lately(ageMs), tablets.lately(ageMs)]
@@ -91,10 +91,10 @@ async function membersOf(
       isLost: lost.has(endpoint),
     }));
   };
-  const known = await look(MEMBERS_AGE_MS);
+  const known = await membersOf(MEMBERS_AGE_MS);
   const isThere = ({ claim, isRegistered }: KnownTablet) =>
     isRegistered && claim?.isHealthy === true;
-  return known.every(isThere) ? known : look(0);
+  return known.every(isThere) ? known : membersOf(0);
 }
 
 async function followersOf(

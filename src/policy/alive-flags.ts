@@ -32,7 +32,7 @@ export function aliveFlags(view: PartitionView): ReadonlyMap<Endpoint, Role> | u
 }
 
 /**
- * Flags of an earlier look or run. They count until a new term begins, a replica leads again, or one that did not
+ * Flags of an earlier observation or run. They count until a new term begins, a replica leads again, or one that did not
  * lead then is flagged leader and alive: since then others may have written.
  *
  * @returns Undefined if none are known, or none count.

@@ -44,7 +44,7 @@ const AT_RISK: readonly string[] = [
 export function buildReport(parts: ReportParts): ReportDocument {
   const { command, verdict, run, counts, autoFailover, findings, tablets, parameters } = parts;
   const activity = activityOf(parts.events);
-  const looks = parts.events.flatMap(({ event }) => (event.kind === "observed" ? [event] : []));
+  const observed = parts.events.flatMap(({ event }) => (event.kind === "observed" ? [event] : []));
   const named = new Set(parts.partitions.map((one) => one.partition));
   const rows = [
     ...parts.partitions.map((one) => withActivity(one, activity.partitions.get(one.partition))),
@@ -57,14 +57,14 @@ export function buildReport(parts: ReportParts): ReportDocument {
     kind: "report",
     command,
     verdict,
-    run: { ...run, nameserver: nameserverOf(run.nameserver, looks) },
+    run: { ...run, nameserver: nameserverOf(run.nameserver, observed) },
     counts,
     autoFailover,
     left: [...todosOf(parts.partitionAdvice, true), ...todosOf(parts.advice, false)],
     givenUp: activity.givenUp,
     rebuilt: activity.rebuilt,
     atRisk: rows.flatMap(atRiskText),
-    tablets: (tablets.length > 0 ? [...tablets] : tabletRows(looks)).sort((a, b) =>
+    tablets: (tablets.length > 0 ? [...tablets] : tabletRows(observed)).sort((a, b) =>
       compareText(a.endpoint, b.endpoint),
     ),
     partitions: [...rows.filter(isOpen), ...rows.filter((row) => !isOpen(row))],
@@ -75,31 +75,31 @@ export function buildReport(parts: ReportParts): ReportDocument {
   };
 }
 
-type ClusterLook = Extract<EventRecord, { kind: "observed" }>;
+type ObservedEvent = Extract<EventRecord, { kind: "observed" }>;
 
 /** The first observation before any change, and the last one after. */
-function firstAndLast(looks: readonly ClusterLook[]) {
+function firstAndLast(observed: readonly ObservedEvent[]) {
   return {
-    before: looks.find((one) => one.when === "before"),
-    after: looks.findLast((one) => one.when === "after"),
+    before: observed.find((one) => one.when === "before"),
+    after: observed.findLast((one) => one.when === "after"),
   };
 }
 
 function nameserverOf(
   known: RunFacts["nameserver"],
-  looks: readonly ClusterLook[],
+  observed: readonly ObservedEvent[],
 ): RunFacts["nameserver"] {
-  const { before, after } = firstAndLast(looks);
+  const { before, after } = firstAndLast(observed);
   return {
     before: known.before ?? before?.nameserver ?? null,
     after: known.after ?? after?.nameserver ?? null,
   };
 }
 
-function tabletRows(looks: readonly ClusterLook[]): TabletRow[] {
-  const { before, after } = firstAndLast(looks);
-  const of = (look: ClusterLook | undefined) =>
-    new Map(look?.tablets.map((one) => [one.endpoint, one]));
+function tabletRows(observed: readonly ObservedEvent[]): TabletRow[] {
+  const { before, after } = firstAndLast(observed);
+  const of = (one: ObservedEvent | undefined) =>
+    new Map(one?.tablets.map((tablet) => [tablet.endpoint, tablet]));
   const [old, now] = [of(before), of(after)];
   return [...new Set([...old.keys(), ...now.keys()])].map((endpoint) => {
     const last = now.get(endpoint) ?? old.get(endpoint);

@@ -197,10 +197,10 @@ export async function restoreLeftover(
 
 function unreadable(parts: RunParts, problem: string): RunEvent {
   const { path } = markerAccess(parts);
-  const look = parts.print({ cmd: "confget", key: "auto_failover" });
+  const show = parts.print({ cmd: "confget", key: "auto_failover" });
   return {
     kind: "warning",
-    text: `the marker in ZooKeeper (${path}) of a run that switched auto_failover off is invalid (${problem}); the value is left as it is, and setting it with confset removes the marker; show the value with: ${look}`,
+    text: `the marker in ZooKeeper (${path}) of a run that switched auto_failover off is invalid (${problem}); the value is left as it is, and setting it with confset removes the marker; show the value with: ${show}`,
   };
 }
 

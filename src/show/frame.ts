@@ -6,7 +6,7 @@ import { firstRow } from "../util/wrap.js";
 export const FRAME_MARGIN = 2;
 
 /** One output of a command with `--watch`. */
-export interface Look {
+export interface Frame {
   /** Lines without line ends, made safe, with the colours of `paint`. */
   readonly lines: readonly string[];
   /** Lines of the previous output; undefined for the first one. */
@@ -20,7 +20,7 @@ export interface Look {
  * output lacked. Of too many lines the first ones and the last one are shown. Changed durations are
  * ignored.
  */
-export function frameLines({ lines, before, stamp }: Look, screen: TableScreen): string[] {
+export function frameLines({ lines, before, stamp }: Frame, screen: TableScreen): string[] {
   const isNew = before === undefined ? () => false : newTo(before);
   const marked = lines.map((line) => {
     const mark = isNew(line) ? paint("*", "doubtful", screen.hasColor) : " ";

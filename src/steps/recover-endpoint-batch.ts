@@ -91,7 +91,7 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
   const { cluster, signal } = context;
   const { clock } = cluster;
   const turns = pLimit(1);
-  const looks = pLimit(context.limits.concurrency);
+  const checks = pLimit(context.limits.concurrency);
   const batches = new Map<Endpoint, Batch>();
 
   function open(endpoint: Endpoint): Batch {
@@ -144,7 +144,7 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
 
   async function ask(batch: Batch): Promise<bigint | undefined> {
     const { endpoint, members } = batch;
-    const ready = await Promise.all(members.map((one) => looks(() => one.isStillAllowed())));
+    const ready = await Promise.all(members.map((one) => checks(() => one.isStillAllowed())));
     if (ready.includes(false) || !(await isToAsk(batch))) return undefined;
     const ops = await context.ops.now();
     if (members.some((one) => opsOfPartition(ops, one.id).some(isOpActive))) return undefined;

@@ -95,7 +95,7 @@ export interface StepContext extends SharedReads {
     work: () => Promise<T>,
     mayQueue?: boolean,
   ) => Promise<T>;
-  /** One partition, see `lookAtPartition`; undefined if the table is gone. */
+  /** One partition, see `observeOnePartition`; undefined if the table is gone. */
   readonly viewOf: (id: PartitionId, recordAgeMs: number) => Promise<PartitionView | undefined>;
   /** The whole cluster, see `observe`. */
   readonly observe: () => Promise<ClusterState>;

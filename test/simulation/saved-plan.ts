@@ -1,5 +1,5 @@
 import { parsePlan, planDigest } from "../../src/commands/plan-store.js";
-import { look } from "../../src/execution/look.js";
+import { observeAndPlan } from "../../src/execution/observe-and-plan.js";
 import type { Method } from "../../src/model/plan.js";
 import { finish } from "../../src/model/work.js";
 import { type RecoveryPlan, refusalOf } from "../../src/planning/recovery-plan.js";
@@ -14,7 +14,7 @@ const LOOK_LIMIT_MS = 600_000;
 export async function savedPlanOf(world: World, method: Method | undefined): Promise<RecoveryPlan> {
   const tool = await world.open();
   const { signal } = new AbortController();
-  const work = look(tool.cluster, { method, signal });
+  const work = observeAndPlan(tool.cluster, { method, signal });
   const seen = await world.clock.run(work, LOOK_LIMIT_MS);
   tool.exit();
   const of = { command: "recoverdata", words: ["--cmd=recoverdata"], rootPath: world.model.root };

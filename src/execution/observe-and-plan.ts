@@ -43,8 +43,8 @@ export interface RecoverScope {
   readonly decisions?: readonly LeaderDecision[] | undefined;
 }
 
-/** Options of {@link look}. */
-export interface LookOptions extends RecoverScope {
+/** Options of {@link observeAndPlan}. */
+export interface ObserveAndPlanOptions extends RecoverScope {
   /** A saved plan to execute; its scope, method and choices replace those above. */
   readonly planned?: RecoveryPlan | undefined;
   /** The lower bounds stored by earlier runs; undefined: none. */
@@ -59,7 +59,7 @@ export interface LookOptions extends RecoverScope {
 }
 
 /** An observation of the cluster with the recovery plan made from it. */
-export interface Look {
+export interface ObservedPlan {
   readonly state: ClusterState;
   readonly views: readonly PartitionView[];
   /** The views of the partitions to recover. */
@@ -74,7 +74,10 @@ export interface Look {
  * @throws OpsError if the cluster cannot be observed, if a selected or named partition or replica does not exist,
  *   if a decision is outdated (`plan-stale`), or if the accepted loss is exceeded (`refused`).
  */
-export async function look(cluster: Cluster, options: LookOptions): Promise<Look> {
+export async function observeAndPlan(
+  cluster: Cluster,
+  options: ObserveAndPlanOptions,
+): Promise<ObservedPlan> {
   const { planned, signal, onEvent } = options;
   const { only = EVERYTHING, method = "direct", accept = new Map() } = planned ?? options;
   const lost = lostOf(planned ?? options);
@@ -140,7 +143,7 @@ function assertDecided(
   });
 }
 
-function lostOf({ lost }: Pick<LookOptions | RecoveryPlan, "lost">): Lost | undefined {
+function lostOf({ lost }: Pick<ObserveAndPlanOptions | RecoveryPlan, "lost">): Lost | undefined {
   if (lost === undefined || "tablets" in lost) return lost;
   return lost.size === 0 ? undefined : { tablets: lost, losses: new Map() };
 }
@@ -160,7 +163,7 @@ function acceptedLosses(
   if (isWithin(sum, accepted)) return losses;
   throw refused(
     `${givenUpCount(sum)} would be given up in ${counted(losses.size, "partition")}, and --accept_data_loss=${lossFlagValue(accepted)} does not cover that`,
-    `look at the plan with --dry_run; to accept it: --accept_data_loss=${lossFlagValue(sum)}`,
+    `see the plan with --dry_run; to accept it: --accept_data_loss=${lossFlagValue(sum)}`,
   );
 }
 
@@ -176,7 +179,7 @@ function needsWork(view: PartitionView, only: Selection): boolean {
  */
 export function assertAsPlanned(
   plan: RecoveryPlan,
-  { state, views }: Look,
+  { state, views }: ObservedPlan,
   given?: Partial<Rules>,
 ): void {
   const rules = { ...RULES, ...given };
