@@ -46,13 +46,16 @@ export async function waitForTablets(
   const { clock } = cluster;
   const end = clock.now() + waitTimeoutMs;
   let reported: string | undefined;
+  /** The missing tablets by the last read that succeeded. */
+  let known: string | undefined;
   for (;;) {
     const left = end - clock.now();
     const found = await readTablets(cluster, lost, left, signal);
     signal.throwIfAborted();
     if (!("silence" in found) && isEnough(found, wanted)) return;
     const what = "silence" in found ? found.silence : missingText(found, wanted);
-    if (clock.now() >= end) throw timeIsUp(what, waitTimeoutMs);
+    if (!("silence" in found)) known = what;
+    if (clock.now() >= end) throw timeIsUp(known ?? what, waitTimeoutMs);
     if (what !== reported) {
       onEvent({ kind: "note", text: `waiting for tablets: ${what}` });
       onEvent({ kind: "phase", phase: "waiting-for-tablets", detail: what });
