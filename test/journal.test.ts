@@ -191,8 +191,7 @@ describe("a journal", () => {
       journal.onEvent({ kind: "note", text: `event ${i}` });
       await Promise.resolve();
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(disk.text).toContain("event 99");
+    await expect.poll(() => disk.text).toContain("event 99");
     expect(disk.syncs).toBe(syncsBefore);
   });
 

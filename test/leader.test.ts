@@ -1,6 +1,6 @@
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Cluster, LoadRequest } from "../src/cluster/cluster.js";
 import type { ClusterParts } from "../src/cluster/connect.js";
 import { createCluster } from "../src/cluster/connect.js";
@@ -106,10 +106,11 @@ describe("calls to the nameserver", () => {
     await old.kill();
     const call = Promise.all(Array.from({ length: 20 }, () => cluster.confGet()));
     const next = await serve(() => conf);
-    // As after a session timeout, no nameserver is registered for a moment.
+    // As after a session timeout, no nameserver is registered for a moment, which the cluster observes.
     zk.nodes.delete(leaderNode);
     zk.nodes.set("/openmldb/leader", Buffer.alloc(0));
-    await realClock.sleep(150);
+    const reads = vi.spyOn(zk, "getChildren");
+    await expect.poll(() => reads.mock.calls.length).toBeGreaterThan(1);
     zk.nodes.set(`${leaderNode}1`, Buffer.from(next.address));
     expect((await call).length).toBe(20);
     expect(next.seen.length).toBe(20);
@@ -186,9 +187,11 @@ describe("calls to the nameserver", () => {
     const server = await serve(() => notLeader);
     const controller = new AbortController();
     const cluster = await clusterOn(zkWith(server.address), { signal: controller.signal });
-    setTimeout(() => controller.abort(), 150);
+    const failure = failureOf(cluster.confGet());
+    await expect.poll(() => server.seen.length).toBeGreaterThan(1);
     const start = startTurnClock();
-    expect((await failureOf(cluster.confGet())).code).toBe("interrupted");
+    controller.abort();
+    expect((await failure).code).toBe("interrupted");
     expect(start()).toBeLessThan(600);
     expect((await failureOf(cluster.topology())).code).toBe("interrupted");
   });
@@ -209,12 +212,15 @@ describe("recoverTable", () => {
     const zk = zkWith("");
     const standby = await serve(() => {
       zk.nodes.set(leaderNode, Buffer.from(dead.address));
-      setTimeout(() => zk.nodes.set(leaderNode, Buffer.from(next.address)), 250);
       return notLeader;
     });
     zk.nodes.set(leaderNode, Buffer.from(standby.address));
     const cluster = await clusterOn(zk);
-    await cluster.recoverTable(partition, "tablet:1");
+    const call = cluster.recoverTable(partition, "tablet:1");
+    // The first call is answered with 300, at least one more is refused.
+    await expect.poll(() => cluster.callCount()).toBeGreaterThan(2);
+    zk.nodes.set(leaderNode, Buffer.from(next.address));
+    await call;
     expect([standby.seen.length, next.seen.length]).toEqual([1, 1]);
     expect(cluster.callCount()).toBeGreaterThanOrEqual(3);
     expect(fromBinary(NameServer.method.recoverTable.input, next.seen[0]!.body)).toMatchObject({

@@ -261,11 +261,17 @@ describe("failures", () => {
     const controller = new AbortController();
     const calls = Array.from({ length: 30 }, () =>
       failureOf(
-        transport.unary(server.address, method, {}, { timeoutMs: 5000, signal: controller.signal }),
+        transport.unary(
+          server.address,
+          method,
+          {},
+          { timeoutMs: 30_000, signal: controller.signal },
+        ),
       ),
     );
-    setTimeout(() => controller.abort(), 50);
+    await expect.poll(() => server.seen.length).toBe(calls.length);
     const start = startTurnClock();
+    controller.abort();
     for (const error of await Promise.all(calls)) {
       expect(error.code).toBe("interrupted");
     }
@@ -288,7 +294,8 @@ describe("failures", () => {
     const server = await serve(() => "silence");
     const transport = transportWith();
     const call = failureOf(transport.unary(server.address, method, {}, options));
-    setTimeout(() => transport.close(), 50);
+    await expect.poll(() => server.seen.length).toBe(1);
+    transport.close();
     expect((await call).code).toBe("interrupted");
     expect((await failureOf(transport.unary(server.address, method, {}, options))).code).toBe(
       "interrupted",

@@ -28,7 +28,7 @@ async function peer(onConnection: (socket: Socket) => void) {
 }
 
 /** Connects, which must fail, and gives the error and how long that took, by the clock and in turns. */
-async function failure(hosts: string, timeoutMs = 300, signal?: AbortSignal) {
+async function failure(hosts: string, timeoutMs: number, signal?: AbortSignal) {
   const started = Date.now();
   const turns = startTurnClock();
   const error = await connectZooKeeper({ hosts, timeoutMs, sessionTimeoutMs: 2000, signal }).then(
@@ -57,7 +57,7 @@ function connectAnswer(sessionTimeoutMs: number): Buffer {
 }
 
 describe("the message if no ZooKeeper answers", () => {
-  test.each<[string, (socket: Socket) => void, string]>([
+  const CASES: readonly (readonly [string, (socket: Socket) => void, string])[] = [
     ["closes at once", closesAtOnce, "closed the connection"],
     ["stays silent", staysSilent, "accepts connections but is silent"],
     ["speaks HTTP", answers(HTTP), "answers, but is not ZooKeeper"],
@@ -70,19 +70,26 @@ describe("the message if no ZooKeeper answers", () => {
       answers(Buffer.alloc(40, "\0\0\0$", "latin1")),
       "answers, but is not ZooKeeper",
     ],
-  ])("a port that %s", async (_what, manners, words) => {
-    const { address, connections } = await peer(manners);
-    const { error, tookMs, turnsMs } = await failure(address);
-    expect(error.message).toBe(`no ZooKeeper answered within 300 ms: ${address} ${words}`);
-    expect(error).toMatchObject({ code: "zookeeper-unreachable", retryable: true });
-    expect(error.hint).toContain("--zk_cluster");
-    expect(tookMs).toBeGreaterThan(250);
-    expect(turnsMs).toBeLessThan(800);
-    // After the failure no connection is opened any more.
-    const before = connections();
-    expect(before).toBeGreaterThan(0);
-    await sleep(350);
-    expect(connections()).toBe(before);
+  ];
+
+  test("describes what listens there, and no connection is opened afterwards", async () => {
+    // Long enough for one answer on a busy machine. All cases wait at the same time.
+    const timeoutMs = 3_000;
+    await Promise.all(
+      CASES.map(async ([what, onConnection, words]) => {
+        const { address, connections } = await peer(onConnection);
+        const { error, tookMs, turnsMs } = await failure(address, timeoutMs);
+        expect(error.message, what).toBe(`no ZooKeeper answered within 3 s: ${address} ${words}`);
+        expect(error, what).toMatchObject({ code: "zookeeper-unreachable", retryable: true });
+        expect(error.hint, what).toContain("--zk_cluster");
+        expect(tookMs, what).toBeGreaterThan(timeoutMs - 50);
+        expect(turnsMs, what).toBeLessThan(timeoutMs + 1_000);
+        const before = connections();
+        expect(before, what).toBeGreaterThan(0);
+        await sleep(350);
+        expect(connections(), what).toBe(before);
+      }),
+    );
   });
 
   test("each server is listed with its own reason", async () => {
@@ -91,15 +98,15 @@ describe("the message if no ZooKeeper answers", () => {
     const http = await peer(answers(HTTP));
     const { error, turnsMs } = await failure(
       `${refusing},no-such-name.invalid:2181,${silent.address},${http.address}`,
-      1000,
+      3_000,
     );
     expect(error.message).toBe(
-      `no ZooKeeper answered within 1 s: ${refusing} connection refused; ` +
+      `no ZooKeeper answered within 3 s: ${refusing} connection refused; ` +
         `no-such-name.invalid:2181 name does not resolve; ` +
         `${silent.address} accepts connections but is silent; ` +
         `${http.address} answers, but is not ZooKeeper`,
     );
-    expect(turnsMs).toBeLessThan(1500);
+    expect(turnsMs).toBeLessThan(4_000);
   });
 
   test("an abort ends the wait at once", async () => {
