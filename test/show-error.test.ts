@@ -3,7 +3,7 @@ import { COMMANDS } from "../src/cli/command-table.js";
 import type { CommonFlags } from "../src/cli/common-specs.js";
 import { errorDocument, errorText } from "../src/cli/show-error.js";
 import type { CommandIo } from "../src/commands/command.js";
-import { tellFailedObservation } from "../src/commands/watch.js";
+import { showFailedObservation } from "../src/commands/watch.js";
 import { OpsError } from "../src/errors.js";
 import { runMain } from "./helpers/run-main.js";
 
@@ -55,7 +55,7 @@ describe("with --output=json every command fails in one shape", () => {
     const io = { stdout: { write: (text: string) => (stdout += text) } } as unknown as CommandIo;
     const error = new OpsError({ code: "no-leader", message: "nothing leads", hint: "start one" });
     const flags = { output: "json" } as CommonFlags;
-    tellFailedObservation({ command: "showtablet", flags, io }, error, { show: () => {} });
+    showFailedObservation({ command: "showtablet", flags, io }, error, { show: () => {} });
     expect(JSON.parse(stdout)).toEqual({
       schemaVersion: 1,
       command: "showtablet",

@@ -122,7 +122,7 @@ function clusterOf(
     ...createTabletClient({ caller, admissions, clock, signal }),
     connection: (endpoint) => caller.connection(endpoint),
     admit: (endpoint, admission) => admissions.admit(endpoint, admission),
-    repeatingWhile: (asked) => clusterOf(parts, caller, admissions, asked),
+    repeatingWhile: (permit) => clusterOf(parts, caller, admissions, permit),
     callCount: () => caller.callCount(),
     async close() {
       transport.close();

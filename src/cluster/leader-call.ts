@@ -115,14 +115,14 @@ export function createLeaderCall({
     before: (() => void) | undefined,
   ): Promise<MessageShape<O>> {
     leader ??= readLeader();
-    const asked = leader;
+    const reading = leader;
     try {
-      const found = await asked;
+      const found = await reading;
       last = found;
       return await places(() => caller.call(found.leader, method, request, [], before));
     } catch (error) {
       // Concurrent calls share one read of the leader; only the first that fails discards it.
-      if (leader === asked) {
+      if (leader === reading) {
         leader = undefined;
       }
       throw error;

@@ -16,7 +16,7 @@ import { type ChangingRun, changingRun, underLock } from "./changing-run.js";
 import { type CommandIo, columnsOf } from "./command.js";
 import { isPlanOnly, planDigest, writeNewFile } from "./plan-store.js";
 import { withClusterAndProgress } from "./progress.js";
-import { tellLeftover } from "./protect.js";
+import { reportLeftover } from "./protect.js";
 import { ended, lined, print } from "./write.js";
 
 const SCHEMA_VERSION = 1;
@@ -55,7 +55,7 @@ export interface PlannedChange<End> {
    * @returns The exit code.
    * @throws The error that ended the run before any change, and signals and time limits.
    */
-  tell(end: End): number | Promise<number>;
+  printResult(end: End): number | Promise<number>;
 }
 
 /**
@@ -83,7 +83,7 @@ export function changeCluster<End>(
     const rows = change.rows(end);
     if (rows !== undefined) run.ended(() => rows);
     run.stopProgress();
-    return change.tell(end);
+    return change.printResult(end);
   });
 }
 
@@ -100,7 +100,7 @@ async function showPlan<End>(
     io,
     typed.cmd,
     async (opened, { onEvent }) => {
-      await tellLeftover(opened, flags, io);
+      await reportLeftover(opened, flags, io);
       const { plan: fresh, json } = await plan(opened.cluster, opened, onEvent);
       return { fresh, json };
     },

@@ -22,7 +22,7 @@ export const namesOf: ClusterNames["namesOf"] = async (kind, line, environment) 
     const late = new Promise<readonly string[]>((resolve) => {
       over.signal.addEventListener("abort", () => resolve([]), { once: true });
     });
-    return await Promise.race([ask(kind, line, environment, over.signal), late]);
+    return await Promise.race([readNames(kind, line, environment, over.signal), late]);
   } catch {
     return [];
   } finally {
@@ -31,7 +31,7 @@ export const namesOf: ClusterNames["namesOf"] = async (kind, line, environment) 
   }
 };
 
-async function ask(
+async function readNames(
   kind: NameKind,
   line: CommandLine,
   environment: Environment,

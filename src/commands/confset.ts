@@ -11,7 +11,7 @@ import { jsonText } from "../util/text.js";
 import { changingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { withClusterAndProgress } from "./progress.js";
-import { runParts, tellLeftover } from "./protect.js";
+import { reportLeftover, runParts } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
 
@@ -58,7 +58,7 @@ async function showOnly(flags: ConfSetFlags, io: CommandIo): Promise<number> {
     io,
     "confset",
     async (opened) => {
-      await tellLeftover(opened, flags, io);
+      await reportLeftover(opened, flags, io);
       return (await opened.cluster.confGet()).get(key);
     },
     options,

@@ -24,7 +24,7 @@ import { clusterText, confirmed } from "./ask.js";
 import { changeCluster } from "./change-cluster.js";
 import { type CommandIo, columnsOf } from "./command.js";
 import { readGivenPlan } from "./plan-store.js";
-import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
+import { knownOffsetsStore, printNotRestored, restoreCommand } from "./protect.js";
 
 /**
  * Runs an operation, which is a change with a fixed list of planned steps; see {@link changeCluster}.
@@ -79,8 +79,8 @@ export async function operate(
         },
       }),
     rows: (report) => operationRows(report, { goOn: goOn(report), restore: restoreCommand(flags) }),
-    tell: (report) =>
-      tellEnd(report, { flags, io, command: typed.cmd, goOn: goOn(report), areNotesKnown }),
+    printResult: (report) =>
+      printEnd(report, { flags, io, command: typed.cmd, goOn: goOn(report), areNotesKnown }),
   });
 }
 
@@ -107,7 +107,7 @@ function limitsOf(flags: OperateFlags, operation: Operation): Limits {
   };
 }
 
-function tellEnd(
+function printEnd(
   report: OperationReport,
   {
     flags,
@@ -141,6 +141,6 @@ function tellEnd(
       ? `${jsonText(operationJson(report, command, exitCode), 2)}\n`
       : `${operationText(report, options).join("\n")}\n`,
   );
-  if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
+  if (notRestored !== undefined) printNotRestored(notRestored, flags, io);
   return exitCode;
 }

@@ -42,13 +42,13 @@ export function runParts(
     keepsOff: options.keepsOff ?? false,
     signal: options.signal ?? io.signal,
     stopSignal: io.signal,
-    onEvent: options.onEvent ?? ((event) => tell(event, io)),
+    onEvent: options.onEvent ?? ((event) => printEvent(event, io)),
     print: commandPrinter(flags),
   };
 }
 
 /** Prints an event on stderr. */
-export function tell(event: RunEvent, io: CommandIo): void {
+export function printEvent(event: RunEvent, io: CommandIo): void {
   const line = eventLine(event);
   if (line !== undefined) io.log[line.level](line.text);
 }
@@ -67,7 +67,7 @@ export function restoreCommand(flags: CommonFlags): string {
 }
 
 /** Prints, as the last line of a run, that auto_failover could not be restored. */
-export function tellNotRestored(why: string, flags: CommonFlags, io: CommandIo): void {
+export function printNotRestored(why: string, flags: CommonFlags, io: CommandIo): void {
   io.stderr.write(
     `openmldb-ops: auto_failover could not be restored (${safe(why)}); do it by hand: ${restoreCommand(flags)}\n`,
   );
@@ -95,7 +95,7 @@ export async function settleFirst(
   if (left?.kind === "left-off") io.log.info(safe(leftOffText(left.owner, left.since)));
   return (exitCode) => {
     if (left?.kind !== "failed") return exitCode;
-    tellNotRestored(left.why, flags, io);
+    printNotRestored(left.why, flags, io);
     return EXIT.notRestored;
   };
 }
@@ -115,7 +115,7 @@ async function settled(parts: RunParts, io: CommandIo): Promise<Leftover | undef
  * For a dry run: reports the run that left auto_failover off, and the command that restores it. Says so too if a run
  * in progress has switched it off. Changes nothing. Throws the signal's reason only.
  */
-export async function tellLeftover(
+export async function reportLeftover(
   { zk, cluster, rootPath }: OpenedCluster,
   flags: CommonFlags,
   io: CommandIo,

@@ -23,7 +23,7 @@ import { writeDecisions } from "./decisions-file.js";
 import { type DeepEnd, deepAfterRecovery, withDeepExit } from "./deep-verify.js";
 import { operate } from "./operate.js";
 import { isPlanOnly } from "./plan-store.js";
-import { knownOffsetsStore, restoreCommand, tellNotRestored } from "./protect.js";
+import { knownOffsetsStore, printNotRestored, restoreCommand } from "./protect.js";
 import { planOptions, planRecovery, type Recovery, readPlan } from "./recovery-options.js";
 import { waitForTablets } from "./wait-tablets.js";
 import { ended, lined, print, writeToDisk } from "./write.js";
@@ -113,7 +113,7 @@ async function recover(flags: RecoveryFlags, io: CommandIo, recovery: Recovery):
       "report" in end
         ? withRows(recoveryRows(end.report, restoreCommand(flags)), rowsOf(deep))
         : undefined,
-    tell: (end) =>
+    printResult: (end) =>
       "error" in end ? endEarly(end, flags, io, typed) : finish({ ...end, deep }, flags, io, typed),
   });
   if (!flags.replaces || isPlanOnly(flags)) return exitCode;
@@ -177,8 +177,8 @@ async function finish(
   if (flags.decisionsOut !== undefined) await saveDecisions(flags.decisionsOut, report, flags, io);
   if (flags.reportFile !== undefined) await saveReport(flags.reportFile, json(), io);
   await print(io, flags.output === "json" ? json() : lined(text()));
-  if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
-  else tellOpenDecisions(report, flags, io, typed);
+  if (notRestored !== undefined) printNotRestored(notRestored, flags, io);
+  else warnOfOpenDecisions(report, flags, io, typed);
   // Signals and time limits have their own exit codes.
   if (deep !== undefined && "error" in deep && isStop(deep.error)) throw deep.error;
   return exitCode;
@@ -189,7 +189,7 @@ async function finish(
  * for the partitions that the tablet led and rebuilds its replicas, whatever they hold. With auto_failover off it does
  * neither (OpenMLDB 0.9 nameserver: OnTabletOnline).
  */
-function tellOpenDecisions(
+function warnOfOpenDecisions(
   { partitions, autoFailover }: Recovered["report"],
   flags: RecoveryFlags,
   io: CommandIo,
@@ -263,6 +263,6 @@ function endEarly(
   io.stderr.write(
     `openmldb-ops: the run ended early: ${safe(messageOf(error))}\n  ${stoppedText(progress)}\n  to continue: ${safe(goOn)}\n`,
   );
-  if (notRestored !== undefined) tellNotRestored(notRestored, flags, io);
+  if (notRestored !== undefined) printNotRestored(notRestored, flags, io);
   return exitCode;
 }

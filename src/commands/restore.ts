@@ -8,7 +8,7 @@ import { jsonText, safe } from "../util/text.js";
 import { changingRun } from "./changing-run.js";
 import type { CommandIo } from "./command.js";
 import { withClusterAndProgress } from "./progress.js";
-import { runParts, tellNotRestored } from "./protect.js";
+import { printNotRestored, runParts } from "./protect.js";
 
 const SCHEMA_VERSION = 1;
 const TYPED = { cmd: "restore" } as const;
@@ -26,7 +26,7 @@ export async function run(flags: RestoreFlags, io: CommandIo): Promise<number> {
     const parts = runParts(opened, flags, io, { waitLockMs, ...of });
     const left = await settleLeftover(parts, "all");
     if (left.kind === "busy") throw left.error;
-    return tell(left, flags, io);
+    return printResult(left, flags, io);
   });
 }
 
@@ -58,7 +58,7 @@ async function showOnly(flags: RestoreFlags, io: CommandIo): Promise<number> {
 
 type Settled = Exclude<Leftover, { kind: "busy" }>;
 
-function tell(left: Settled, flags: RestoreFlags, io: CommandIo): number {
+function printResult(left: Settled, flags: RestoreFlags, io: CommandIo): number {
   const { exitCode, text } = verdict(left);
   const owner = left.kind === "restored" || left.kind === "failed" ? left.owner : undefined;
   io.stdout.write(
@@ -66,7 +66,7 @@ function tell(left: Settled, flags: RestoreFlags, io: CommandIo): number {
       ? `${jsonText({ schemaVersion: SCHEMA_VERSION, command: "restore", exitCode, result: left.kind, leftBy: owner ?? null })}\n`
       : `${safe(text)}\n`,
   );
-  if (left.kind === "failed") tellNotRestored(left.why, flags, io);
+  if (left.kind === "failed") printNotRestored(left.why, flags, io);
   return exitCode;
 }
 

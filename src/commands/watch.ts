@@ -102,7 +102,7 @@ async function again<Observed>(
     } catch (thrown) {
       io.signal.throwIfAborted();
       if (!(thrown instanceof OpsError)) throw thrown;
-      tellFailedObservation(watch, thrown, screen);
+      showFailedObservation(watch, thrown, screen);
       return false;
     }
   }
@@ -122,14 +122,14 @@ async function reconnecting<Observed>(
       io.signal.throwIfAborted();
       if (io.stdout.isClosed?.() === true) return;
       if (!(thrown instanceof OpsError)) throw thrown;
-      tellFailedObservation(watch, thrown, screen);
+      showFailedObservation(watch, thrown, screen);
       if (await paused(io, screen.everyMs, quit)) return;
     }
   }
 }
 
 /** Reports a failed observation of `--watch`: on the screen, or as a JSON document. */
-export function tellFailedObservation(
+export function showFailedObservation(
   { command, flags, io }: Pick<Watch<unknown>, "command" | "flags" | "io">,
   thrown: OpsError,
   screen: Pick<WatchScreen, "show">,

@@ -113,8 +113,8 @@ export function createKnownOffsets(
       const before = stored.get(replicaKey(id));
       if (isSame(before, lastingBounds(bounds, before))) return;
       const text = `${partitionName(id)}: ${why} is kept in ZooKeeper for later runs`;
-      const isNews = !isEqual(before?.offsets ?? NO_OFFSETS, bounds.offsets);
-      if (why !== undefined && isNews) onEvent({ kind: "note", text });
+      const isChanged = !isEqual(before?.offsets ?? NO_OFFSETS, bounds.offsets);
+      if (why !== undefined && isChanged) onEvent({ kind: "note", text });
       await keep(id, bounds);
     },
     carry: (id, bounds) => void known.set(replicaKey(id), bounds),

@@ -192,9 +192,9 @@ function lostReport(
   { print }: RecoverOptions,
 ): RunReport["lost"] {
   if (lost === undefined) return undefined;
-  const asked = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
+  const specified = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
   const short = selected(all, only).filter(
-    ({ id, replicas }) => replicas.length < (asked.get(id.tid) ?? 0),
+    ({ id, replicas }) => replicas.length < (specified.get(id.tid) ?? 0),
   );
   return {
     tablets: [...lost.tablets],

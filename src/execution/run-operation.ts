@@ -46,13 +46,13 @@ export interface RunOperationOptions extends Omit<StoppableOptions, "engageGuard
 export async function runOperation(
   unchecked: Cluster,
   operation: Operation,
-  asked: RunOperationOptions,
+  requested: RunOperationOptions,
 ): Promise<OperationReport> {
   const identities = newIdentities();
   const cluster = identifiedCluster(unchecked, identities);
   const rollbackCluster =
-    asked.rollbackCluster && identifiedCluster(asked.rollbackCluster, identities);
-  const options = { ...asked, rollbackCluster };
+    requested.rollbackCluster && identifiedCluster(requested.rollbackCluster, identities);
+  const options = { ...requested, rollbackCluster };
   const { given, review, signal } = options;
   const plannedOn = (made: OperationPlan, state: ClusterState) =>
     planOfOperation(made, state, new Date(cluster.clock.wallTime()).toISOString());

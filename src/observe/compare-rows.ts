@@ -124,8 +124,8 @@ async function compareIndexes(
   const { tid, pid } = of;
   const schemas: SchemaClaim[] = [];
   for (const endpoint of [of.leader, ...of.followers]) {
-    const asked = cluster.getTableSchema(endpoint, { tid, pid });
-    schemas.push(await untilAborted(asked, options.signal));
+    const call = cluster.getTableSchema(endpoint, { tid, pid });
+    schemas.push(await untilAborted(call, options.signal));
   }
   const [own] = schemas;
   if (own === undefined) return;
@@ -296,8 +296,8 @@ async function waitForFollowers(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const reportOf = async (endpoint: Endpoint): Promise<ReplicaReport | undefined> => {
-    const asked = cluster.getTableStatus(endpoint, { tid, pid });
-    const reports = await untilAborted(asked, signal);
+    const call = cluster.getTableStatus(endpoint, { tid, pid });
+    const reports = await untilAborted(call, signal);
     return reports.find((one) => one.tid === tid && one.pid === pid);
   };
   const own = await reportOf(leader);

@@ -212,8 +212,8 @@ function noteLoaded(
   const replica =
     reports.find((one) => isOfUser(dbOf(one))) ?? reports.find((one) => dbOf(one) !== undefined);
   // An answer from before a load that was requested meanwhile must not overwrite it.
-  const isNews = isAll && loaded.get(endpoint)?.connection !== connection;
-  if (isNews || replica !== undefined) {
+  const isOtherConnection = isAll && loaded.get(endpoint)?.connection !== connection;
+  if (isOtherConnection || replica !== undefined) {
     loaded.set(endpoint, { connection, replica, isReported: true });
   }
 }

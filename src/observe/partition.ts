@@ -107,8 +107,8 @@ async function followersOf(
   await Promise.all(
     [...tablets].map(async ([endpoint, tablet]) => {
       if (!isRunningLeader(tablet, key)) return;
-      const ask = () => listOf(endpoint, id).now();
-      const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
+      const read = () => listOf(endpoint, id).now();
+      const list = await settledList(cluster.clock, read, signal).catch(() => undefined);
       if (list === undefined) return;
       lists.set(followerKey(endpoint, id), list);
       await refreshReports(cluster, tablets, id, list);

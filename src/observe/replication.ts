@@ -55,8 +55,8 @@ export async function observeFollowers(
   const waiting = leaders.values();
   const askOneByOne = async () => {
     for (const one of waiting) {
-      const ask = () => cluster.getTableFollower(one.endpoint, one);
-      const list = await settledList(cluster.clock, ask, signal).catch(() => undefined);
+      const read = () => cluster.getTableFollower(one.endpoint, one);
+      const list = await settledList(cluster.clock, read, signal).catch(() => undefined);
       if (list === undefined) continue;
       lists.set(followerKey(one.endpoint, one), list);
       await refreshReports(cluster, tablets, one, list);
@@ -106,15 +106,15 @@ export async function refreshReports(
  */
 export async function settledList(
   clock: Clock,
-  ask: () => Promise<FollowerList>,
+  read: () => Promise<FollowerList>,
   signal: AbortSignal | undefined,
 ): Promise<FollowerList> {
-  const first = await ask();
+  const first = await read();
   let list = first;
   for (let waited = 0; waited < LAG_PATIENCE_MS; waited += LAG_POLL_MS) {
     if ([...list.followers.values()].every((offset) => offset >= first.offset)) break;
     await clock.sleep(LAG_POLL_MS, signal);
-    const next = await ask();
+    const next = await read();
     list = { offset: first.offset, followers: next.followers };
   }
   return list;

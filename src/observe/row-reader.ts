@@ -71,8 +71,8 @@ export function createRowReader(of: ReplicaIndex, style: ReadStyle): RowReader {
     if (pauseMs > 0) await cluster.clock.sleep(pauseMs, signal);
     signal.throwIfAborted();
     const began = cluster.clock.now();
-    const asked = cluster.traverse(endpoint, { tid, pid, index, limit, from, skip });
-    const answer = await untilAborted(asked, signal);
+    const call = cluster.traverse(endpoint, { tid, pid, index, limit, from, skip });
+    const answer = await untilAborted(call, signal);
     const { length } = answer.pairs;
     readyAt = began + (length / bytesPerSecond) * 1_000;
     onRead(answer.count, length);

@@ -42,9 +42,9 @@ export async function observeSnapshots(
   const limit = pLimit(CALLS_IN_FLIGHT);
   const silent = new Set<Endpoint>();
   const found = new Map<string, TermStart>();
-  const asked = await unloaded(tables, tablets, partitions);
+  const wanted = await unloaded(tables, tablets, partitions);
   await Promise.all(
-    asked.map(({ endpoint, of, runsAsLeader }) =>
+    wanted.map(({ endpoint, of, runsAsLeader }) =>
       limit(async () => {
         if (silent.has(endpoint) || signal?.aborted === true) return;
         try {

@@ -37,19 +37,19 @@ export async function verifyRows(
   const running = new Map<RowTask, Promise<void>>();
   const busy = new Set<string>();
   const count = createCount(tasks, options.sample);
-  const tell = () => options.onProgress(count.progress());
+  const report = () => options.onProgress(count.progress());
   const start = (task: RowTask) => {
     const tablets = tabletsOf(task);
     for (const endpoint of tablets) busy.add(endpoint);
     const work = async () => {
       const one = await compareTask(task, options, (rows) => {
         count.read(rows);
-        tell();
+        report();
       });
       results.set(task, one);
       count.finished(task);
       options.onCompared(one);
-      tell();
+      report();
     };
     running.set(
       task,

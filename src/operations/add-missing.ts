@@ -48,7 +48,7 @@ export function planAdding(
   if (tablets.length === 0) {
     throw refused("no tablet is healthy and answers", "start the tablets first");
   }
-  const asked = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
+  const specified = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
   const surveyed = survey(state, true);
   const counts = countReplicas(surveyed.map(placed), tablets);
   const steps: Step[] = [];
@@ -62,7 +62,7 @@ export function planAdding(
       steps.push({ kind: "remove-from-record", id: view.id, endpoint, why, acceptsLoss: false });
       held.delete(endpoint);
     }
-    const wanted = asked.get(view.id.tid) ?? 0;
+    const wanted = specified.get(view.id.tid) ?? 0;
     while (held.size < wanted) {
       const to = emptiest(counts, (to) => !held.has(to) && isFree(state, view, to));
       if (to === undefined) {

@@ -269,12 +269,12 @@ function complaintsAbout(
   const name = partitionName(view.id);
   const leader = servingLeader(view)?.endpoint;
   const wrong = to !== undefined && leader !== to;
-  const asked = new Set(steps.map((one) => one.endpoint));
+  const changed = new Set(steps.map((one) => one.endpoint));
   const isOfConcern = (endpoint: Endpoint) => {
     const replica = replicaAt(view, endpoint);
     // Replicas that stay out of service, or whose tablet is absent, are not verified.
     const isAway = replica?.tablet !== "ok" || !replica.claim.isAlive;
-    return asked.has(endpoint) || !isAway;
+    return changed.has(endpoint) || !isAway;
   };
   const problems = diagnose(view).filter(
     ({ endpoint }) => endpoint === undefined || isOfConcern(endpoint),

@@ -35,14 +35,14 @@ export interface PartitionSurvey {
 export function survey(state: ClusterState, keepsSurplus: boolean): PartitionSurvey[] {
   const counts = new Map(state.tables.map((table) => [table.tid, table.replicaCount]));
   return viewPartitions(state).map((view) => {
-    const asked = counts.get(view.id.tid) ?? 0;
-    const isAsIs = keepsSurplus || asked === 0;
+    const specified = counts.get(view.id.tid) ?? 0;
+    const isAsIs = keepsSurplus || specified === 0;
     return {
       key: replicaKey(view.id),
       view,
       condition: conditionOf(view),
       barred: leftoverTablets(state, view),
-      wanted: isAsIs ? view.replicas.length : Math.min(asked, view.replicas.length),
+      wanted: isAsIs ? view.replicas.length : Math.min(specified, view.replicas.length),
     };
   });
 }

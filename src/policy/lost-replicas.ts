@@ -31,7 +31,7 @@ export function lostBeyond(view: PartitionView, leader: ReplicaView): bigint {
  * Returns why a replica of an absent tablet must not be removed from the record; undefined if it may
  * be.
  *
- * @param asked `acceptsLoss`: whether it may be removed even if it is known to hold entries that the
+ * @param options `acceptsLoss`: whether it may be removed even if it is known to hold entries that the
  *   leader lacks.
  */
 export function whyNotRemove(

@@ -298,7 +298,7 @@ export function isAnyAliveUnread(view: PartitionView): boolean {
 /** What is known of a replica as one line, for an operator who has to decide. */
 export function evidenceText(one: ReplicaEvidence): string {
   const { claimed, snapshot, remembered, loaded, records } = one;
-  const isNews = remembered !== undefined && remembered > most([claimed ?? -1n, loaded ?? -1n]);
+  const isHigher = remembered !== undefined && remembered > most([claimed ?? -1n, loaded ?? -1n]);
   const parts = [
     `flagged ${one.wasLeader ? "leader" : "follower"}, ${one.wasAlive ? "alive" : "not alive"}`,
     loaded === undefined
@@ -308,7 +308,7 @@ export function evidenceText(one: ReplicaEvidence): string {
     claimed === undefined
       ? "the nameserver had no offset"
       : `the nameserver last saw ${claimed}${counted(records.claimed)}, which can be stale`,
-    ...(isNews ? [`an earlier run recorded ${remembered}`] : []),
+    ...(isHigher ? [`an earlier run recorded ${remembered}`] : []),
   ];
   return parts.join("; ");
 }

@@ -140,7 +140,7 @@ export interface TabletCounts {
   readonly leaders: number;
   /** Of these, how many are flagged alive. */
   readonly alive: number;
-  /** Of these, how many it has loaded; null if it could not be asked. */
+  /** Of these, how many it has loaded; null if it could not be read. */
   readonly loaded: number | null;
 }
 

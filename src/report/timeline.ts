@@ -87,8 +87,8 @@ export function leadersText(
 ): string | undefined {
   const changes = marks.filter((mark) => mark.kind === "nameserver");
   if (changes.length > 0) {
-    const told = changes.map(({ fromMs, text }) => `after ${durationText(fromMs)} ${text}`);
-    return told.join("; ");
+    const texts = changes.map(({ fromMs, text }) => `after ${durationText(fromMs)} ${text}`);
+    return texts.join("; ");
   }
   const { before, after } = known;
   if (before !== null && after !== null && before !== after) return `${before}, then ${after}`;

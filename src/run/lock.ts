@@ -236,7 +236,7 @@ class KeptLock implements RunLock {
       while (!this.#ended.signal.aborted && this.#lost === undefined) {
         await clock.sleep(HEARTBEAT_MS, this.#ended.signal);
         void this.#request();
-        this.#tellSilence();
+        this.#reportSilence();
       }
     };
     // The sleep is aborted when the lock is released.
@@ -331,7 +331,7 @@ class KeptLock implements RunLock {
     }
   }
 
-  #tellSilence(): void {
+  #reportSilence(): void {
     if (this.#isSilent || this.#isFresh()) return;
     this.#isSilent = true;
     this.#options.onEvent({

@@ -27,7 +27,7 @@ export function frameLines({ lines, before, stamp }: Frame, screen: TableScreen)
     return `${mark} ${firstRow(line, Math.max(1, screen.columns - FRAME_MARGIN))}`;
   });
   const changed = before === undefined ? 0 : marked.filter((line) => !line.startsWith(" ")).length;
-  const news =
+  const changes =
     before === undefined ? "" : changed === 0 ? ", no change" : `, ${changed} changed (*)`;
   // The stamp and the cursor take one line each.
   const room = Math.max(3, screen.rows - 2);
@@ -36,7 +36,7 @@ export function frameLines({ lines, before, stamp }: Frame, screen: TableScreen)
     marked.length <= room || last === undefined
       ? marked
       : [...marked.slice(0, room - 2), `  ... ${marked.length - room + 1} more lines`, last];
-  return [firstRow(`${stamp}${news}`, screen.columns), ...shown];
+  return [firstRow(`${stamp}${changes}`, screen.columns), ...shown];
 }
 
 function newTo(before: readonly string[]): (line: string) => boolean {

@@ -19,10 +19,10 @@ export async function checkBeforeAction(
   const { id, endpoint } = step;
   if (id === undefined) throw new TypeError(`${step.kind} is not about a partition`);
   const record = context.recordOf(id);
-  const asked = recordAgeMs > 0 ? record.lately(recordAgeMs) : record.now();
+  const read = recordAgeMs > 0 ? record.lately(recordAgeMs) : record.now();
   const needsReport = expects.some((one) => one.needs?.report === true);
   const [table, report] = await Promise.all([
-    asked,
+    read,
     needsReport && endpoint !== undefined ? reportNow(context, id, endpoint) : undefined,
   ]);
   const claim = claimOf(table, id);

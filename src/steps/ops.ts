@@ -33,13 +33,13 @@ export type FollowedOps = { readonly ops: readonly Op[] } | { readonly failed: s
 export async function followOp(
   context: StepContext,
   id: PartitionId,
-  ask: () => Promise<void>,
+  request: () => Promise<void>,
 ): Promise<FollowedOps> {
   const why = await opsBlocked(context, [], 0);
   if (why !== undefined) throw why;
   const after = newestOf(await context.ops.now());
   try {
-    await ask();
+    await request();
   } catch (thrown) {
     if (!mayHaveWorked(thrown)) throw thrown;
     const followed = await followNewer(context, id, after);

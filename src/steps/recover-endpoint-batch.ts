@@ -75,7 +75,7 @@ interface Batch {
   /** The members' handling of the answer; each ends with its ops. */
   readonly works: Promise<unknown>[];
   /** The newest op before RecoverEndpoint; undefined if it was not requested. */
-  readonly asked: Promise<bigint | undefined>;
+  readonly requested: Promise<bigint | undefined>;
   lastCameAt: number;
 }
 
@@ -96,10 +96,10 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
 
   function open(endpoint: Endpoint): Batch {
     let settle: (after: bigint | undefined) => void = () => undefined;
-    const asked = new Promise<bigint | undefined>((resolve) => {
+    const requested = new Promise<bigint | undefined>((resolve) => {
       settle = resolve;
     });
-    const batch = { endpoint, members: [], works: [], asked, lastCameAt: clock.now() };
+    const batch = { endpoint, members: [], works: [], requested, lastCameAt: clock.now() };
     batches.set(endpoint, batch);
     void serve(batch, settle);
     return batch;
@@ -111,10 +111,10 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
     };
     try {
       await gather(batch);
-      if (!(await isToAsk(batch))) return;
+      if (!(await isWorthRequesting(batch))) return;
       await turns(async () => {
         close();
-        settle(await ask(batch));
+        settle(await request(batch));
         await Promise.allSettled(batch.works);
       });
     } catch {
@@ -131,7 +131,7 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
     while (left() > 0) await clock.sleep(left(), signal);
   }
 
-  async function isToAsk({ endpoint, members }: Batch): Promise<boolean> {
+  async function isWorthRequesting({ endpoint, members }: Batch): Promise<boolean> {
     if (!isBatchFaster(members.map((one) => one.id.pid))) return false;
     const [tables, reports] = await Promise.all([
       cluster.showTable(),
@@ -142,10 +142,10 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
     return recovered.size === wanted.size && [...recovered].every((key) => wanted.has(key));
   }
 
-  async function ask(batch: Batch): Promise<bigint | undefined> {
+  async function request(batch: Batch): Promise<bigint | undefined> {
     const { endpoint, members } = batch;
     const ready = await Promise.all(members.map((one) => checks(() => one.isStillAllowed())));
-    if (ready.includes(false) || !(await isToAsk(batch))) return undefined;
+    if (ready.includes(false) || !(await isWorthRequesting(batch))) return undefined;
     const ops = await context.ops.now();
     if (members.some((one) => opsOfPartition(ops, one.id).some(isOpActive))) return undefined;
     const concurrency = QUEUES_OF_RECOVER_ENDPOINT;
@@ -162,7 +162,7 @@ export function createRecoverEndpointBatch(context: StepContext): RecoverEndpoin
       const batch = batches.get(one.endpoint) ?? open(one.endpoint);
       batch.lastCameAt = clock.now();
       batch.members.push(one);
-      const work = batch.asked.then((after) =>
+      const work = batch.requested.then((after) =>
         after === undefined ? undefined : one.follow(after),
       );
       batch.works.push(work);

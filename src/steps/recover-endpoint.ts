@@ -170,12 +170,12 @@ async function partitionsAt(
 async function allOps(
   context: StepContext,
   ids: readonly PartitionId[],
-  ask: () => Promise<void>,
+  request: () => Promise<void>,
 ): Promise<number> {
   await Promise.all(ids.map((id) => opsEnded(context, id, -1n)));
   const after = newestOf(await context.ops.next());
   try {
-    await ask();
+    await request();
   } catch (thrown) {
     if (!mayHaveWorked(thrown)) throw thrown;
   }

@@ -39,8 +39,8 @@ export function recoverTable(
   const once = async (before: number) => {
     const ended = await prepare(context, task, before);
     if (ended !== undefined) return ended;
-    const ask = () => context.cluster.recoverTable(id, endpoint);
-    return effectOf(context, task.step, await followOp(context, id, ask));
+    const request = () => context.cluster.recoverTable(id, endpoint);
+    return effectOf(context, task.step, await followOp(context, id, request));
   };
   return retried(context, id, once, "RecoverTable");
 }

@@ -29,7 +29,7 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
   const { cluster, signal } = context;
   const { step } = task;
   const snapshots = new Map<Endpoint, TermStart>();
-  const told: string[] = [];
+  const details: string[] = [];
   let attempts = NO_ATTEMPTS;
   let before: Lane | undefined;
   let outcome: StepOutcome = stale("it is not recovered");
@@ -39,14 +39,14 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
     const view = before === undefined ? now : withEarlier(now, before, snapshots);
     const lane = context.planRejoin(view, step, attempts);
     const end = endOf(view, task, lane);
-    if (end !== undefined) return end === ALREADY && round > 1 ? done(told) : end;
+    if (end !== undefined) return end === ALREADY && round > 1 ? done(details) : end;
     const results = await runSteps(context, lane);
     const failures = failuresOf(results);
     const lasting = failures.filter((one) => one.isTransient !== true);
     const final = lasting.find((one) => !hasFallback(one));
     if (final !== undefined) return failed(final.detail);
     for (const [endpoint, snapshot] of snapshotsOf(results)) snapshots.set(endpoint, snapshot);
-    for (const one of results) told.push(detailOf(one.outcome));
+    for (const one of results) details.push(detailOf(one.outcome));
     attempts = learn(attempts, lasting, lane);
     before = lane;
     const bad = results.find((one) => !isSuccess(one.outcome.result));
@@ -85,6 +85,6 @@ async function runSteps(context: StepContext, lane: Lane): Promise<Ran[]> {
   return results;
 }
 
-function done(told: readonly string[]): StepOutcome {
-  return { result: "done", detail: told.filter((one) => one !== "").join("; ") };
+function done(details: readonly string[]): StepOutcome {
+  return { result: "done", detail: details.filter((one) => one !== "").join("; ") };
 }

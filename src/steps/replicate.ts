@@ -39,7 +39,7 @@ export async function replicate(
 /**
  * True if the leader's list has a higher offset than the follower: the entry is from before the
  * follower came back and must be replaced. Under writes a report that is older than the list proves
- * nothing, so the follower is asked once more.
+ * nothing, so the follower is read once more.
  */
 async function isListWrong(
   context: StepContext,

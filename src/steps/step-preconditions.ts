@@ -122,10 +122,10 @@ export async function otherLeader(
 /** The answer of a tablet, or undefined if it does not answer soon. */
 export async function patiently<T>(
   { cluster, signal }: StepContext,
-  asked: Promise<T>,
+  call: Promise<T>,
 ): Promise<T | undefined> {
   try {
-    return await within(cluster.clock, ANSWER_MS, "the tablet", asked, signal);
+    return await within(cluster.clock, ANSWER_MS, "the tablet", call, signal);
   } catch {
     signal.throwIfAborted();
     return undefined;

@@ -118,7 +118,7 @@ const STATUS_AGE_MS = 1_000;
 /**
  * Waits until the replica serves. A load that makes progress is never ended. A load that the tablet
  * works on makes progress when its offset or record count grows; one that is queued there (state
- * undefined), as long as anything changes on that tablet. A tablet that is too busy to answer is asked
+ * undefined), as long as anything changes on that tablet. A tablet that is too busy to answer is called
  * again.
  *
  * @param expected `least`: the least offset that the replica is expected to show. `mayBeUnlisted`: whether the
@@ -186,9 +186,9 @@ function isChanged(now: ReplicaReport | undefined, last: ReplicaReport | undefin
 }
 
 /** An answer; undefined if it did not come in time. */
-async function unlessLate<T>(asked: Promise<T>): Promise<T | undefined> {
+async function unlessLate<T>(call: Promise<T>): Promise<T | undefined> {
   try {
-    return await asked;
+    return await call;
   } catch (thrown) {
     if (thrown instanceof OpsError && thrown.code === "deadline") return undefined;
     throw thrown;
