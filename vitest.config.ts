@@ -6,7 +6,9 @@ import { defineConfig } from "vitest/config";
 const alone = readdirSync("test")
   .map((name) => `test/${name}`)
   .filter((path) => path.endsWith(".test.ts"))
-  .filter((path) => /\bvi\.(mock|doMock)\(|\brunMain\(/.test(readFileSync(path, "utf8")));
+  .filter((path) =>
+    /\bvi\.(mock|doMock)\(|"\.\/helpers\/run-main\.js"/.test(readFileSync(path, "utf8")),
+  );
 
 export default defineConfig({
   test: {

@@ -2,26 +2,28 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { NameServer } from "../src/gen/openmldb/nameserver_pb.js";
 import { encode } from "../src/run/owner.js";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
-import { type RunOptions, type RunResult, runBin } from "./helpers/run-bin.js";
+import { runBin } from "./helpers/run-bin.js";
+import { type MainResult, runHere } from "./helpers/run-main.js";
 import { callSandbox, noticedGone, sandboxForTest } from "./helpers/sandbox.js";
 
 const MARKER = "/openmldb/ops_tool/auto_failover";
 
+const connection = (sandbox: Sandbox) => [
+  `--zk_cluster=${sandbox.zkCluster}`,
+  `--zk_root_path=${sandbox.zkRootPath}`,
+  "--zk_session_timeout=2s",
+];
+
 function ops(
   sandbox: Sandbox,
   words: readonly string[],
-  options: RunOptions = {},
-): Promise<RunResult> {
-  const connection = [
-    `--zk_cluster=${sandbox.zkCluster}`,
-    `--zk_root_path=${sandbox.zkRootPath}`,
-    "--zk_session_timeout=2s",
-  ];
-  return runBin([...words, ...connection], options);
+  environment: Readonly<Record<string, string>> = {},
+): Promise<MainResult> {
+  return runHere([...words, ...connection(sandbox)], environment);
 }
 
 /** The lines of a table as cells; the first one holds the titles. */
-function cells({ stdout }: RunResult): string[][] {
+function cells({ stdout }: MainResult): string[][] {
   return stdout
     .trimEnd()
     .split("\n")
@@ -29,7 +31,7 @@ function cells({ stdout }: RunResult): string[][] {
 }
 
 /** Checks that stdout is empty, and that stderr has one line after the announcement. */
-function expectRefused(result: RunResult, text: string): void {
+function expectRefused(result: MainResult, text: string): void {
   expect(result.stderr).toContain(text);
   expect(result).toMatchObject({ code: 4, stdout: "" });
   expect(result.stderr).toMatch(/^openmldb-ops [^\n]+\n(\d\d:[^\n]*\n)?openmldb-ops: [^\n]+\n$/);
@@ -268,7 +270,7 @@ describe("on a healthy cluster with server names", () => {
       ...["2", "kChangeLeaderOP", "db1", "t0", "1", "kDoing"],
     ]);
 
-    const stopped = await ops(sandbox, ["showopstatus", "--wait"], {
+    const stopped = await runBin(["showopstatus", "--wait", ...connection(sandbox)], {
       onStart: (child) => atList(sandbox, 2, () => child.kill("SIGINT")),
     });
     expect(stopped).toMatchObject({ code: 130, stdout: "" });
@@ -317,7 +319,7 @@ it("hostile names break no table, no JSON, no log line and no terminal", async (
   ];
   for (const words of commands) {
     const [plain, json] = await Promise.all([
-      ops(sandbox, words, { env: { FORCE_COLOR: "0" } }),
+      ops(sandbox, words, { FORCE_COLOR: "0" }),
       ops(sandbox, [...words, "--output=json"]),
     ]);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly these are looked for.

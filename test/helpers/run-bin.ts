@@ -9,7 +9,7 @@ import { checkOutput } from "./check-output.js";
 export const BIN = fileURLToPath(new URL("../../bin/openmldb-ops.js", import.meta.url));
 
 /** The journals of the runs go to this folder, not to the home of the user who runs the tests. */
-const STATE_HOME = join(tmpdir(), `openmldb-ops-test-${process.pid}`);
+export const STATE_HOME = join(tmpdir(), `openmldb-ops-test-${process.pid}`);
 process.once("exit", () => rmSync(STATE_HOME, { recursive: true, force: true }));
 
 /** The output and the end of a process. */
