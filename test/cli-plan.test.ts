@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Sandbox } from "../src/sandbox/start.js";
-import { type RunResult, runBin } from "./helpers/run-bin.js";
+import { type MainResult, runHere } from "./helpers/run-main.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 import { runAtTerminal } from "./helpers/terminal.js";
 
@@ -39,8 +39,8 @@ function command(sandbox: Sandbox, args: readonly string[]): string[] {
   ];
 }
 
-function recoverdata(sandbox: Sandbox, ...args: readonly string[]): Promise<RunResult> {
-  return runBin(command(sandbox, args));
+function recoverdata(sandbox: Sandbox, ...args: readonly string[]): Promise<MainResult> {
+  return runHere(command(sandbox, args));
 }
 
 /** The state that a command could have changed. */

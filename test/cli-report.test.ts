@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { Sandbox } from "../src/sandbox/start.js";
 import { documentsIn } from "./helpers/check-output.js";
-import { runBin } from "./helpers/run-bin.js";
+import { runHere } from "./helpers/run-main.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 
 function folderForTest(): string {
@@ -15,7 +15,7 @@ function folderForTest(): string {
 
 function ops(sandbox: Sandbox, words: readonly string[]) {
   const where = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
-  return runBin([...words, ...where]);
+  return runHere([...words, ...where]);
 }
 
 test("inspect writes one report in three formats", async () => {
@@ -89,7 +89,7 @@ test("verify writes metrics with the last success, and runs its hook", async () 
 test("a failed run also writes its report and metrics and runs its hook", async () => {
   const folder = folderForTest();
   const report = join(folder, "r.json");
-  const { code, stderr } = await runBin([
+  const { code, stderr } = await runHere([
     "verify",
     "--zk_cluster=127.0.0.1:1",
     "--zk_root_path=/openmldb",
@@ -230,7 +230,7 @@ test("a report can be written for an earlier run", async () => {
   expect(done.code, done.stderr).toBe(0);
   const [id = ""] = readdirSync(join(folder, "runs")).map((name) => name.replace(/\.jsonl$/, ""));
   const path = join(folder, "past.json");
-  const past = await runBin(["history", `--id=${id}`, state, `--report=${path}`]);
+  const past = await runHere(["history", `--id=${id}`, state, `--report=${path}`]);
   expect(past.code, past.stderr).toBe(0);
   const report = JSON.parse(readFileSync(path, "utf8"));
   expect(report).toMatchObject({
@@ -250,7 +250,7 @@ test("a report can be written for an earlier run", async () => {
 test("no secret is in a report", async () => {
   const folder = folderForTest();
   const path = join(folder, "r.json");
-  await runBin([
+  await runHere([
     "verify",
     "--zk_cluster=127.0.0.1:1",
     "--zk_root_path=/openmldb",
@@ -273,11 +273,11 @@ test("an unwritable file is refused before any change", async () => {
     [`--report=${folder}/none/r.md`, "there is no such file or folder"],
     [`--textfile=${folder}/file/m.prom`, "permission denied"],
   ] as const) {
-    const { code, stderr } = await runBin(["verify", ...where, flag]);
+    const { code, stderr } = await runHere(["verify", ...where, flag]);
     expect(code).toBe(2);
     expect(stderr).toContain(words);
   }
-  const { code, stderr } = await runBin(["history", `--report=${folder}/r.md`]);
+  const { code, stderr } = await runHere(["history", `--report=${folder}/r.md`]);
   expect([code, stderr.trim().split("\n").at(-1)]).toEqual([
     2,
     expect.stringContaining("--report is about one run"),

@@ -10,6 +10,7 @@ import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { itemOf } from "../src/util/quick-check.js";
 import { checkOutput, documentsIn, kindOf } from "./helpers/check-output.js";
 import { runBin } from "./helpers/run-bin.js";
+import { runHere } from "./helpers/run-main.js";
 import { SCHEMAS } from "./schemas/all.js";
 import { inspect } from "./schemas/results.js";
 
@@ -60,7 +61,7 @@ function note(kind: string, documents: readonly object[]): void {
 
 async function ops(...words: string[]): Promise<void> {
   const where = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
-  const { stdout, stderr } = await runBin([...words, ...where]);
+  const { stdout, stderr } = await runHere([...words, ...where]);
   const documents = documentsIn(stdout);
   expect(documents.length, stderr).toBeGreaterThan(0);
   for (const document of documents) {

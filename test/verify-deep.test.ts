@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Sandbox, startSandbox } from "../src/sandbox/start.js";
 import { type RunResult, runBin } from "./helpers/run-bin.js";
+import { type MainResult, runHere } from "./helpers/run-main.js";
 import { recovery, verify as verifyResult } from "./schemas/results.js";
 
 let sandbox: Sandbox;
@@ -25,14 +26,14 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-function verify(...words: string[]): Promise<RunResult> {
+function verify(...words: string[]): Promise<MainResult> {
   return ops("verify", ...words);
 }
 
-function ops(...words: string[]): Promise<RunResult> {
+function ops(...words: string[]): Promise<MainResult> {
   const { zkCluster, zkRootPath } = sandbox;
   const where = [`--zk_cluster=${zkCluster}`, `--zk_root_path=${zkRootPath}`];
-  return runBin([...words, `--state_dir=${scratch}`, ...where]);
+  return runHere([...words, `--state_dir=${scratch}`, ...where]);
 }
 
 /** The tablets of a partition of db1, the leader first. */
