@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { BIN, runBin } from "./helpers/run-bin.js";
-import { sandboxForTest } from "./helpers/sandbox.js";
+import { noticedGone, sandboxForTest } from "./helpers/sandbox.js";
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-typed-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -26,7 +26,7 @@ function typed(command: string): Promise<number | null> {
 it("the printed command of a decision works in a shell whatever the table's name", async () => {
   const NAMES = ["order items", "it's", `$(touch ${planted})`, "-dash", 'back\\slash"'];
   const sandbox = await sandboxForTest({
-    speed: 10,
+    speed: 20,
     tablets: 2,
     replicas: 2,
     tables: 0,
@@ -43,6 +43,9 @@ it("the printed command of a decision works in a shell whatever the table's name
 
   await sandbox.outage({ withNameservers: true });
   model.kill(gone);
+  await noticedGone(sandbox, gone);
+  // A tablet that is gone for less than 15 s may be restarting, and nothing is to be decided.
+  await model.clock.sleep(20_000);
   const cluster = [`--zk_cluster=${sandbox.zkCluster}`, `--zk_root_path=${sandbox.zkRootPath}`];
   const args = ["recoverdata", "--db=db1", "--yes", "--output=json", ...cluster];
   const { stdout } = await runBin(args);
