@@ -7,12 +7,11 @@ import { COMMANDS } from "../src/cli/command-table.js";
 import { PartitionMetaSchema } from "../src/gen/openmldb/nameserver_pb.js";
 import type { Sandbox } from "../src/sandbox/start.js";
 import { aliveLeader, partitionOf } from "../src/sandbox/table-store.js";
-import { runBin } from "./helpers/run-bin.js";
-import { type MainResult, runHere } from "./helpers/run-main.js";
+import { type RunResult, runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 
-function ops(sandbox: Sandbox, ...args: readonly string[]): Promise<MainResult> {
-  return runHere([
+function ops(sandbox: Sandbox, ...args: readonly string[]): Promise<RunResult> {
+  return runBin([
     ...args,
     `--zk_cluster=${sandbox.zkCluster}`,
     `--zk_root_path=${sandbox.zkRootPath}`,
@@ -186,7 +185,7 @@ describe("flags", () => {
     ["changeleader", "--table=t0", "--pid=x"],
     ["offlineendpoint", "--endpoint=a:1", "--accept_data_loss=all"],
   ])("%s %s %s is a usage error", async (...words) => {
-    const { code } = await runHere([...words, "--zk_cluster=127.0.0.1:1", "--zk_root_path=/x"]);
+    const { code } = await runBin([...words, "--zk_cluster=127.0.0.1:1", "--zk_root_path=/x"]);
     expect(code).toBe(2);
   });
 });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Sandbox } from "../src/sandbox/start.js";
 import { partitionOf } from "../src/sandbox/table-store.js";
-import { type MainResult, runHere } from "./helpers/run-main.js";
+import { type RunResult, runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 
 const folder = mkdtempSync(join(tmpdir(), "openmldb-ops-operate-"));
@@ -15,8 +15,8 @@ function smallCluster(): Promise<Sandbox> {
   return sandboxForTest({ tablets: 4, replicas: 2, speed: 50, autoFailover: true });
 }
 
-function ops(sandbox: Sandbox, ...words: readonly string[]): Promise<MainResult> {
-  return runHere([
+function ops(sandbox: Sandbox, ...words: readonly string[]): Promise<RunResult> {
+  return runBin([
     ...words,
     `--zk_cluster=${sandbox.zkCluster}`,
     `--zk_root_path=${sandbox.zkRootPath}`,
@@ -180,7 +180,7 @@ describe("the manual commands", () => {
       said: "--leader and --follower cannot be combined",
     },
   ])("$words is wrong usage: $said", async ({ words, said }) => {
-    const wrong = await runHere([...words, "--zk_cluster=127.0.0.1:1", "--zk_root_path=/x"]);
+    const wrong = await runBin([...words, "--zk_cluster=127.0.0.1:1", "--zk_root_path=/x"]);
     expect(wrong.code).toBe(2);
     expect(wrong.stderr).toContain(said);
   });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { readInvocation } from "../src/cli/invocation.js";
 import type { Sandbox } from "../src/sandbox/start.js";
-import { type MainResult, runHere } from "./helpers/run-main.js";
+import { type RunResult, runBin } from "./helpers/run-bin.js";
 import { sandboxForTest } from "./helpers/sandbox.js";
 import { ledBy, replicasOn, unserved } from "./helpers/scaling.js";
 
@@ -24,9 +24,9 @@ function serving(more: { readonly tables?: number; readonly replicas?: number } 
   return sandboxForTest({ speed: 60, ...shape, ...more });
 }
 
-function run(sandbox: Sandbox, ...args: readonly string[]): Promise<MainResult> {
+function run(sandbox: Sandbox, ...args: readonly string[]): Promise<RunResult> {
   const { zkCluster, zkRootPath } = sandbox;
-  return runHere([
+  return runBin([
     ...args,
     `--zk_cluster=${zkCluster}`,
     `--zk_root_path=${zkRootPath}`,
