@@ -73,6 +73,7 @@ test("a tablet with another disk does not match: the record stays, and the reaso
   const report = await operateOn(virtual, move());
   expect(report.results.map(({ outcome }) => outcome.result)).toEqual(["failed", "failed"]);
   expect(report.complaints).toEqual(["db1.t0:0 stays at c:9527", "db1.t0:1 stays at c:9527"]);
+  expect(report.conclusions).toEqual([]);
   expect(await onRecord(virtual)).toEqual(before);
 });
 
@@ -85,6 +86,16 @@ test("a tablet of another cluster with the same ids is detected by its schema", 
   const details = report.results.map(({ outcome }) => ("detail" in outcome ? outcome.detail : ""));
   expect(details.join("\n")).toContain("foreign_db");
   expect(await onRecord(virtual)).toEqual(before);
+});
+
+test("a tablet in use, named by mistake: nothing is moved, and its own replicas do not count as moved", async () => {
+  const virtual = await clusterWith({ partitions: 3, replicas: 2 });
+  virtual.model.outage();
+  virtual.model.kill("tablet3");
+  await virtual.pass(60_000);
+  const report = await operateOn(virtual, move(C, A));
+  expect(report.results.map(({ outcome }) => outcome.result)).toEqual(["failed"]);
+  expect(report.conclusions).toEqual([]);
 });
 
 test("a disk that lost rows stays: less than the known offset is no proof", async () => {
