@@ -78,6 +78,10 @@ test("seed 101767, documented: a follower that was fenced with a newer term refu
   expect(eventLog().join("\n")).toContain("c:9527 failed it does not catch up");
 });
 
+test("seed 980237, documented: a load ends while the nameserver hangs before a replica is marked not alive", async () => {
+  expect((await simulate(980_237, { method: "documented" })).violations).toEqual([]);
+});
+
 test.each([
   [
     22_162,

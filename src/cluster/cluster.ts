@@ -135,8 +135,8 @@ export interface Cluster {
   /** All ops that the nameserver lists, oldest first. */
   showOpStatus(): Promise<readonly Op[]>;
   /**
-   * Flags replicas alive or not. Safe to repeat for one partition. NOT safe to repeat for a whole table that is
-   * flagged not alive, because some partitions may have recovered in between.
+   * Flags replicas alive or not. A call for one partition is repeated after a transient failure. One that flags those
+   * of a whole table not alive is not, because some partitions may have recovered in between.
    *
    * @param target Without `pid`: all replicas of the table on that endpoint.
    */

@@ -57,13 +57,15 @@ const pauseMaxMs = 1000;
  */
 const dropsMax = 3;
 
-/** Whether a call may be repeated after it may have had an effect. */
-type Repeat = "safe" | "unsafe";
+/**
+ * Whether a call may be repeated: `safe`, always; `unsafe`, only if it cannot have had an effect; `never`, because
+ * what it was decided on may have changed meanwhile.
+ */
+type Repeat = "safe" | "unsafe" | "never";
 
 /**
  * Calls the leading nameserver, also if the leader changes in between.
  *
- * @param repeat Whether the call may be repeated after it may have had an effect.
  * @param reaches The tablet to which the call makes the nameserver send something; undefined if there is none.
  */
 export type LeaderCall = <I extends DescMessage, O extends DescMessage>(
@@ -165,6 +167,7 @@ export function createLeaderCall({
 }
 
 function mayRepeat(error: OpsError, repeat: Repeat, hasSeenLeader: boolean): boolean {
+  if (repeat === "never") return false;
   if (error.responseCode === codes.notLeader) {
     return true;
   }

@@ -79,8 +79,8 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
         ...inDb(db),
         ...(pid === undefined ? {} : { pid }),
       };
-      // Repeating a table-wide "not alive" would also mark partitions that have recovered in between.
-      const repeat = pid === undefined && !isAlive ? "unsafe" : "safe";
+      // A table-wide "not alive" that is repeated would also mark partitions that have recovered in between.
+      const repeat = pid === undefined && !isAlive ? "never" : "safe";
       const reaches = isAlive ? endpoint : undefined;
       await atLeader(NameServer.method.updateTableAliveStatus, request, repeat, reaches);
     },

@@ -1,5 +1,4 @@
 import type { Cluster } from "../cluster/cluster.js";
-import { OpsError } from "../errors.js";
 import {
   type Endpoint,
   type FollowerList,
@@ -174,10 +173,6 @@ function createMarker(cluster: Cluster, calls: readonly MarkDeadCall[]): StepCon
     used.add(own);
     const call = shared.get(key) ?? cluster.updateTableAlive({ db, table, endpoint }, false);
     shared.set(key, call);
-    return call.catch((thrown: unknown) => {
-      if (!(thrown instanceof OpsError) || !thrown.retryable) throw thrown;
-      // The answer was lost: each partition repeats the call for its own replica only.
-      return cluster.updateTableAlive({ db, table, endpoint, pid }, false);
-    });
+    return call;
   };
 }

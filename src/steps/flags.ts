@@ -52,13 +52,12 @@ export async function markDead(
   context: StepContext,
   { step: { id, endpoint, mayLead } }: Task<"mark-dead">,
 ): Promise<StepOutcome> {
-  const [table, reports] = await Promise.all([
-    context.recordOf(id).now(),
-    patiently(context, context.statusOf(endpoint).now()),
-  ]);
+  const table = await context.recordOf(id).now();
   const replica = replicaIn(claimOf(table, id), endpoint);
   if (replica === undefined) return stale("the replica is gone");
   if (!replica.isAlive) return ALREADY;
+  // Last, because the nameserver may have taken its time, and a load may have ended meanwhile.
+  const reports = await patiently(context, context.statusOf(endpoint).now());
   const isLeading = replica.isLeader && serves(reports?.get(replicaKey(id)), "leader");
   if (isLeading && !mayLead) return stale("it leads the partition now");
   const isServed = (tid: number, pid: number) => serves(reports?.get(replicaKey({ tid, pid })));
