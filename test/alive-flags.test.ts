@@ -60,7 +60,7 @@ describe("a replica that was flagged alive when the partition was left", () => {
 
   test("no longer counts once a replica leads: the flags are not stored again", () => {
     const led = partition(
-      "a leader,alive 9 leader,normal,9 feeds\n b follower,dead 9 offline\n c follower,alive 9 follower,normal,9",
+      "a leader,alive 9 leader,normal,9 replicates\n b follower,dead 9 offline\n c follower,alive 9 follower,normal,9",
     );
     expect(evidenceOf(flagged(led, 1n)).bounds.alive).toBeUndefined();
     expect(evidenceOf(flagged(marked, 1n)).bounds.alive).toEqual(new Map(Object.entries(FLAGS)));

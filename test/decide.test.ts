@@ -131,7 +131,7 @@ describe("the choice of the leader by reported offsets", () => {
 
   test("a replica ahead of the serving leader is never discarded: ahead", () => {
     const view = partition(`
-      a leader,alive   9 leader,normal,9 feeds
+      a leader,alive   9 leader,normal,9 replicates
       b follower,alive 12 follower,normal,12`);
     expect(planDirect(view)).toMatchObject({
       steps: [],

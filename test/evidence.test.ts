@@ -130,7 +130,7 @@ describe("unreadable replicas", () => {
   });
 
   test("a follower whose load failed gets no RecoverTable: load-failed", () => {
-    const table = "a leader,alive 9 leader,normal,9 feeds\n b follower,alive 5 -";
+    const table = "a leader,alive 9 leader,normal,9 replicates\n b follower,alive 5 -";
     const attempts = { ...NO_ATTEMPTS, cannotLoad: new Map([["b", "failed"]] as const) };
     const lane = planDirect(partition(table), attempts);
     expect(lane).toMatchObject({
@@ -143,7 +143,7 @@ describe("unreadable replicas", () => {
   });
 
   test("a disk table without a snapshot counts as a wiped disk", () => {
-    const table = "a leader,alive 9 leader,normal,9 feeds\n b follower,alive 5 -";
+    const table = "a leader,alive 9 leader,normal,9 replicates\n b follower,alive 5 -";
     const attempts = { ...NO_ATTEMPTS, cannotLoad: new Map([["b", "failed"]] as const) };
     const onDisk = { ...partition(table), storageMode: "hdd" as const };
     const stepsOf = (view: PartitionView) =>
@@ -157,13 +157,13 @@ describe("unreadable replicas", () => {
     const codes = (view: PartitionView) =>
       diagnose(view).map((one) => `${one.endpoint} ${one.code}`);
     const short = partition(
-      "a leader,alive 50 leader,normal,50 feeds b=50\n b follower,alive 50 follower,normal,50",
+      "a leader,alive 50 leader,normal,50 replicates b=50\n b follower,alive 50 follower,normal,50",
     );
     expect(codes(short)).toEqual([]);
     expect(codes(remembering(short, 1n, { a: 120n }))).toEqual(["a rows-missing"]);
     expect(codes(remembering(short, 1n, { a: 50n }))).toEqual([]);
     const elsewhere = partition(
-      "a leader,alive 50 leader,normal,50 feeds\n b follower,alive 120 follower,normal,120",
+      "a leader,alive 50 leader,normal,50 replicates\n b follower,alive 120 follower,normal,120",
     );
     expect(codes(remembering(elsewhere, 1n, { b: 120n }))).not.toContain("a rows-missing");
   });

@@ -200,7 +200,7 @@ test.each(["direct", "documented"] as const)(
 test("no replica is rebuilt beside an ex-leader that cannot be reached and may still run", () => {
   const view = partition(`
     a leader,dead    50 silent
-    b leader,alive   60 leader,normal,60 feeds
+    b leader,alive   60 leader,normal,60 replicates
     c follower,dead  50 -`);
   const [exLeader, leader, follower] = view.replicas as [ReplicaView, ReplicaView, ReplicaView];
   const unreachable = {

@@ -89,7 +89,7 @@ describe("what is given up if replica a leads", () => {
     ],
     [
       "a leader that serves holds everything",
-      "a follower,alive 9 follower,normal,9\n b follower,alive 9 offline\n l leader,alive 9 leader,normal,9 feeds",
+      "a follower,alive 9 follower,normal,9\n b follower,alive 9 offline\n l leader,alive 9 leader,normal,9 replicates",
       {},
       "0..0",
     ],

@@ -146,13 +146,13 @@ it("an advised change of the leader is not refused", async () => {
 
 describe("grades", () => {
   it.each([
-    ["c leader,alive 9 leader,normal,9 feeds b=9\nb follower,alive 9 offline", "one-left"],
+    ["c leader,alive 9 leader,normal,9 replicates b=9\nb follower,alive 9 offline", "one-left"],
     [
-      "c leader,alive 9 leader,normal,9 feeds b=9 a=9\nb follower,alive 9 offline\na follower,alive 9 follower,normal,9",
+      "c leader,alive 9 leader,normal,9 replicates b=9 a=9\nb follower,alive 9 offline\na follower,alive 9 follower,normal,9",
       "degraded",
     ],
     [
-      "c leader,alive 9 leader,snapshot-paused,9 feeds b=9\nb follower,alive 9 follower,normal,9",
+      "c leader,alive 9 leader,snapshot-paused,9 replicates b=9\nb follower,alive 9 follower,normal,9",
       "untidy",
     ],
     ["c leader,alive 9 leader,normal,9\nb follower,dead 20 offline", "one-left"],
@@ -173,7 +173,7 @@ describe("grades", () => {
 
   it.each(["leader-unavailable", "not-as-planned"] as const)("%s is no longer an error", (code) => {
     const view = partition(
-      "c leader,alive 9 leader,normal,9 feeds b=9\nb follower,alive 9 follower,normal,9",
+      "c leader,alive 9 leader,normal,9 replicates b=9\nb follower,alive 9 follower,normal,9",
     );
     const problems = [{ code, endpoint: undefined, text: "x" }];
     expect(gradePartition(view, problems).grade).toBe("degraded");

@@ -20,7 +20,7 @@ function withSnapshot(view: PartitionView, endpoint: string, term: bigint): Part
 }
 
 const DOWN = partition("a leader,alive 9 -\n b follower,alive 9 -");
-const LED = partition("a leader,alive 9 leader,normal,9 feeds\n b follower,alive 9 -");
+const LED = partition("a leader,alive 9 leader,normal,9 replicates\n b follower,alive 9 -");
 const steps = (view: PartitionView, accepted?: string) =>
   planDirect(view, NO_ATTEMPTS, accepted).steps.map((one) => one.kind);
 
@@ -55,7 +55,7 @@ describe("the record is older than the disks", () => {
 
   test("interrupted before the chosen replica leads: no data is copied from a leader of the old record", () => {
     const view = partition(
-      "a leader,alive 9 leader,normal,9 feeds\n b follower,alive 9 follower,normal,9\n c follower,alive 9 follower,normal,5",
+      "a leader,alive 9 leader,normal,9 replicates\n b follower,alive 9 follower,normal,9\n c follower,alive 9 follower,normal,5",
     );
     const bounds = { term: 1n, offsets: new Map(), unproven: new Set(["a", "c"]) };
     const interrupted = { ...view, known: { bounds, replicas: new Map() } };

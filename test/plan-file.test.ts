@@ -204,7 +204,7 @@ describe("a plan in a file", () => {
 });
 
 const BASE = `
-  a leader,alive   10 leader,normal,10 feeds b=10
+  a leader,alive   10 leader,normal,10 replicates b=10
   b follower,alive 10 follower,normal,10
   c follower,dead  8  -
   d follower,alive -  offline`;
@@ -257,7 +257,7 @@ describe("the facts that steps rely on", () => {
     ["a tablet that fell silent", changed("offline", "silent"), ["tablet of d is"]],
     [
       "the follower list of the leader",
-      changed("feeds b=10", "feeds b=10 c=8"),
+      changed("replicates b=10", "replicates b=10 c=8"),
       ["a replicates to"],
     ],
     [
@@ -286,7 +286,9 @@ describe("the facts that steps rely on", () => {
 
   test("values that change by themselves are no facts: offsets of loaded replicas, snapshots being made", () => {
     expect(
-      differing(changed("leader,normal,10 feeds b=10", "leader,making-snapshot,12 feeds b=11")),
+      differing(
+        changed("leader,normal,10 replicates b=10", "leader,making-snapshot,12 replicates b=11"),
+      ),
     ).toEqual([]);
     expect(
       differing(

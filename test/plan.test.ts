@@ -22,7 +22,7 @@ const chosen = (view: PartitionView) => {
 describe("diagnose", () => {
   test("a partition whose leader replicates to every follower is healthy", () => {
     const view = partition(`
-      a leader,alive   10 leader,normal,12 feeds b=12 c=13
+      a leader,alive   10 leader,normal,12 replicates b=12 c=13
       b follower,alive 10 follower,normal,12
       c follower,alive -  follower,normal,12`);
     expect(codes(view)).toEqual([]);
@@ -31,7 +31,7 @@ describe("diagnose", () => {
 
   test("a follower without replication is detected although all flags look healthy", () => {
     const view = partition(`
-      a leader,alive   10 leader,normal,10 feeds c=10
+      a leader,alive   10 leader,normal,10 replicates c=10
       b follower,alive 10 follower,normal,10
       c follower,alive 10 follower,normal,10`);
     expect(codes(view)).toEqual(["b not-linked"]);
@@ -40,7 +40,7 @@ describe("diagnose", () => {
 
   test("a follower below its leader's offset is behind, and is waited for first", () => {
     const view = partition(`
-      a leader,alive   10 leader,normal,10 feeds b=9
+      a leader,alive   10 leader,normal,10 replicates b=9
       b follower,alive 10 follower,normal,9`);
     expect(codes(view)).toEqual(["b behind"]);
     expect(steps(view)).toEqual(["wait-sync b"]);
@@ -67,7 +67,7 @@ describe("diagnose", () => {
 
   test("tablet-offline and tablet-silent are distinguished", () => {
     const view = partition(`
-      a leader,alive   10 leader,normal,10 feeds
+      a leader,alive   10 leader,normal,10 replicates
       b follower,alive 10 offline
       c follower,alive 10 silent`);
     expect(codes(view)).toEqual(["b tablet-offline", "c tablet-silent"]);
@@ -114,7 +114,7 @@ describe("which replica leads", () => {
     const view = partition(
       `
       a leader,dead    120 leader,normal,120
-      b leader,alive   110 leader,normal,110 feeds c=110
+      b leader,alive   110 leader,normal,110 replicates c=110
       c follower,alive 110 follower,normal,110`,
       {
         terms: [
@@ -185,7 +185,7 @@ describe("plan", () => {
 
   test("kSnapshotPaused alone is ended without other changes", () => {
     const view = partition(`
-      a leader,alive   4 leader,snapshot-paused,4 feeds b=4
+      a leader,alive   4 leader,snapshot-paused,4 replicates b=4
       b follower,alive 4 follower,normal,4`);
     expect(steps(view)).toEqual(["recover-snapshot a"]);
   });
@@ -248,7 +248,7 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
         "follower,other,0",
         "leader,undefined,0",
       ),
-      fc.constantFrom("", " feeds", " feeds a=9 b=9 c=9", " feeds b=7"),
+      fc.constantFrom("", " replicates", " replicates a=9 b=9 c=9", " replicates b=7"),
     )
     .map((parts) => `${parts[0]} ${parts[1]} ${parts[2]}${parts[3]}`);
   const views = fc

@@ -395,7 +395,7 @@ describe("replicate", () => {
 
   test("is stale when the follower is ahead of its leader: its entries are not overwritten", async () => {
     const table = await disconnectedFollower();
-    let fed: boolean | undefined;
+    let isReplicated: boolean | undefined;
     const { outcome } = await recoverWithChange(table, {
       before: "replicate",
       tablet: "b",
@@ -406,14 +406,14 @@ describe("replicate", () => {
         leader.offset = leader.dir.offset;
       },
       after: () => {
-        fed = table.replica("c")?.links.has(at("b"));
+        isReplicated = table.replica("c")?.links.has(at("b"));
       },
     });
     expect(outcome).toEqual({
       result: "stale",
       detail: "it is at offset 30, its leader c:9527 only at 26",
     });
-    expect(fed).toBe(false);
+    expect(isReplicated).toBe(false);
     expect(table.virtual.model.rows()).toMatchObject([{ lost: 0 }]);
     expectNoRecoverTable(table);
   });

@@ -154,7 +154,7 @@ const TABLE: TableClaim = {
 /** A cluster of the tablets a and b, with what they report; undefined for a silent one. */
 function stateOf(
   reports: Readonly<Record<string, readonly Partial<ReplicaReport>[] | undefined>>,
-  fed: readonly string[] | undefined,
+  followers: readonly string[] | undefined,
 ): ClusterState {
   const tablets = Object.entries(reports).map(([endpoint, list]) => {
     const loaded = list?.map((one): [string, ReplicaReport] => {
@@ -172,7 +172,7 @@ function stateOf(
       },
     ] as const;
   });
-  const list = fed && { offset: 5n, followers: new Map(fed.map((one) => [one, 5n])) };
+  const list = followers && { offset: 5n, followers: new Map(followers.map((one) => [one, 5n])) };
   return {
     topology: { rootPath: "/o", leader: "n", standbys: [], tablets: ["a", "b"] },
     autoFailover: false,
@@ -188,23 +188,23 @@ describe("warnings of showtablestatus", () => {
   const FAR = { tid: 9 } as const;
 
   it.each([
-    { what: "nothing", reports: { a: [LEADER], b: [{}] }, fed: ["b"], warnings: [] },
+    { what: "nothing", reports: { a: [LEADER], b: [{}] }, followers: ["b"], warnings: [] },
     {
-      what: "a follower that is not fed",
+      what: "a follower that is not replicated to",
       reports: { a: [LEADER], b: [{}] },
-      fed: [],
+      followers: [],
       warnings: ["[pid=0][follower][b]: not connected to leader"],
     },
     {
       what: "a leader that does not tell",
       reports: { a: [LEADER], b: [{}] },
-      fed: undefined,
+      followers: undefined,
       warnings: ["[pid=0]: fail to get from tablet: a did not report its replication list"],
     },
     {
       what: "a replica that is not loaded",
       reports: { a: [LEADER], b: [FAR] },
-      fed: ["b"],
+      followers: ["b"],
       warnings: [
         "[pid=0]: real replica number 1 does not match the configured replicanum 2",
         "[pid=0][follower][b]: state is kNotFound",
@@ -213,7 +213,7 @@ describe("warnings of showtablestatus", () => {
     {
       what: "a silent tablet",
       reports: { a: [LEADER], b: undefined },
-      fed: ["b"],
+      followers: ["b"],
       warnings: [
         "[pid=0]: real replica number 1 does not match the configured replicanum 2",
         "[pid=0][follower][b]: state is kNotFound (does not answer: deadline)",
@@ -222,13 +222,13 @@ describe("warnings of showtablestatus", () => {
     {
       what: "nothing loaded anywhere",
       reports: { a: [], b: [] },
-      fed: undefined,
+      followers: undefined,
       warnings: ["[pid=0]: real replica number 0 does not match the configured replicanum 2"],
     },
     {
       what: "the wrong role, and a leader that loads",
       reports: { a: [{ ...LEADER, state: "loading" as const }], b: [LEADER] },
-      fed: ["b"],
+      followers: ["b"],
       warnings: [
         "[pid=0][leader][a]: state is kTableLoading",
         "[pid=0][leader][b]: leader/follower mode inconsistent",
@@ -240,11 +240,11 @@ describe("warnings of showtablestatus", () => {
         a: [{ ...LEADER, state: "undefined" as const }],
         b: [{ state: "loading" as const }],
       },
-      fed: ["b"],
+      followers: ["b"],
       warnings: ["[pid=0][leader][a]: state is kTableUndefined"],
     },
-  ])("$what", async ({ reports, fed, warnings }) => {
-    const [status] = finish(tableStatuses(stateOf(reports, fed), [TABLE]));
+  ])("$what", async ({ reports, followers, warnings }) => {
+    const [status] = finish(tableStatuses(stateOf(reports, followers), [TABLE]));
     expect(status?.warnings).toEqual(warnings);
   });
 });

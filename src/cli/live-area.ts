@@ -41,8 +41,8 @@ export function createLiveArea(terminal: LiveTerminal): LiveArea {
   };
   const drawn = (): string => {
     const { columns, rows } = terminal.size();
-    const room = rows - ROWS_FREE;
-    const lines = draw === undefined || room < 1 ? [] : draw({ columns, rows: room });
+    const free = rows - ROWS_FREE;
+    const lines = draw === undefined || free < 1 ? [] : draw({ columns, rows: free });
     if (lines.length === 0) return "";
     isDrawn = true;
     return `${WRAP_OFF}${lines.map((line) => `\n${line}`).join("")}\x1b[${lines.length}A\r${WRAP_ON}`;

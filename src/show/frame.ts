@@ -30,12 +30,12 @@ export function frameLines({ lines, before, stamp }: Frame, screen: TableScreen)
   const changes =
     before === undefined ? "" : changed === 0 ? ", no change" : `, ${changed} changed (*)`;
   // The stamp and the cursor take one line each.
-  const room = Math.max(3, screen.rows - 2);
+  const rowsMax = Math.max(3, screen.rows - 2);
   const last = marked.at(-1);
   const shown =
-    marked.length <= room || last === undefined
+    marked.length <= rowsMax || last === undefined
       ? marked
-      : [...marked.slice(0, room - 2), `  ... ${marked.length - room + 1} more lines`, last];
+      : [...marked.slice(0, rowsMax - 2), `  ... ${marked.length - rowsMax + 1} more lines`, last];
   return [firstRow(`${stamp}${changes}`, screen.columns), ...shown];
 }
 

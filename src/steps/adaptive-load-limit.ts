@@ -52,8 +52,8 @@ export function adaptiveLoadLimit(clock: Clock, least: number): AdaptiveLoadLimi
         head = 0;
         return;
       }
-      const room = first.mayQueue && strict === 0 ? limit : least;
-      if (running >= room) return;
+      const allowed = first.mayQueue && strict === 0 ? limit : least;
+      if (running >= allowed) return;
       head += 1;
       if (running === 0) endedAt = clock.now();
       running += 1;

@@ -18,10 +18,10 @@ const DOTS = "...";
  */
 export function shortened(text: string, width: number): string {
   if (textWidth(text) <= width) return text;
-  const room = Math.max(0, width - DOTS.length);
+  const left = Math.max(0, width - DOTS.length);
   const chars = [...text];
-  const head = taken(chars, Math.ceil(room / 2));
-  const tail = taken(chars.reverse(), Math.floor(room / 2)).reverse();
+  const head = taken(chars, Math.ceil(left / 2));
+  const tail = taken(chars.reverse(), Math.floor(left / 2)).reverse();
   return [...head, DOTS.slice(0, width), ...tail].join("");
 }
 

@@ -203,7 +203,9 @@ function trimmedAt(offset: bigint, term: bigint) {
 
 function installRunning(virtual: VirtualCluster, tid: number, rows: readonly Row[]): void {
   const running = rows.filter((row) => row.runs.length > 1);
-  const fed = running.filter((row) => row.runs[0] === "follower" && !row.runs.includes("unfed"));
+  const linked = running.filter(
+    (row) => row.runs[0] === "follower" && !row.runs.includes("unlinked"),
+  );
   for (const row of running) {
     const isLeader = row.runs[0] === "leader";
     installLoaded(virtual.model, row.endpoint, {
@@ -213,7 +215,7 @@ function installRunning(virtual: VirtualCluster, tid: number, rows: readonly Row
       role: isLeader ? "leader" : "follower",
       state: STATES[row.runs[1] ?? ""] ?? TableState.kTableNormal,
       term: row.history.at(-1)?.term ?? 0n,
-      followers: new Map(isLeader ? fed.map((one) => [one.endpoint, one.disk ?? 0n]) : []),
+      followers: new Map(isLeader ? linked.map((one) => [one.endpoint, one.disk ?? 0n]) : []),
     });
   }
 }

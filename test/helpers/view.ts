@@ -10,7 +10,7 @@ import type { PartitionView, ReplicaView, TabletHealth } from "../../src/model/p
 /**
  * Builds one partition from a table of replicas, one a line:
  *
- *     ENDPOINT  FLAG,ALIVE  KNOWN-OFFSET  RUNS  [feeds ENDPOINT=OFFSET ...]
+ *     ENDPOINT  FLAG,ALIVE  KNOWN-OFFSET  RUNS  [replicates ENDPOINT=OFFSET ...]
  *
  * FLAG is leader or follower, ALIVE alive or dead, the offset a number or `-` (never stored).
  * RUNS is `-` (not loaded), `offline`, `silent`, or ROLE,STATE,OFFSET as the tablet reports.
@@ -34,7 +34,8 @@ export function partition(
 }
 
 function replica(line: string): ReplicaView {
-  const [endpoint = "", flags = "", known = "-", runs = "-", feeds, ...fed] = line.split(/\s+/);
+  const [endpoint = "", flags = "", known = "-", runs = "-", replicates, ...list] =
+    line.split(/\s+/);
   const [flag, alive] = flags.split(",");
   const tablet: TabletHealth = runs === "offline" || runs === "silent" ? runs : "ok";
   const report = tablet === "ok" && runs !== "-" ? reportOf(runs) : undefined;
@@ -52,7 +53,7 @@ function replica(line: string): ReplicaView {
     tablet,
     tabletDetail: tablet === "ok" ? "" : tablet,
     report,
-    followers: report && feeds === "feeds" ? listOf(report.offset, fed) : undefined,
+    followers: report && replicates === "replicates" ? listOf(report.offset, list) : undefined,
   };
 }
 
@@ -71,11 +72,11 @@ function reportOf(runs: string): ReplicaReport {
   };
 }
 
-function listOf(offset: bigint, fed: readonly string[]): FollowerList {
+function listOf(offset: bigint, list: readonly string[]): FollowerList {
   return {
     offset,
     followers: new Map(
-      fed.map((one) => {
+      list.map((one) => {
         const [endpoint = "", acked = "0"] = one.split("=");
         return [endpoint, BigInt(acked)];
       }),
