@@ -15,7 +15,7 @@ const LONG = 120_000;
 const LIMIT_MS = 10_000;
 
 /** The error of a command line; undefined if it is valid. */
-function judged(argv: readonly string[]): string | undefined {
+function errorOf(argv: readonly string[]): string | undefined {
   try {
     flagsOf(argv, {});
     return undefined;
@@ -48,7 +48,7 @@ describe("any command line", () => {
   it("is valid, or gets one line that is safe and readable on a terminal", () => {
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (argv) => {
-        const text = judged(argv);
+        const text = errorOf(argv);
         if (text === undefined) return;
         expect(text).not.toMatch(/[\n\u202e]|native code|\[object/);
         expect(text.length).toBeLessThan(5_000);
@@ -85,7 +85,7 @@ describe("any command line", () => {
     },
   ])("with $what is checked at once", ({ argv }) => {
     const spentMs = cpuTimer();
-    judged(argv);
+    errorOf(argv);
     expect(spentMs()).toBeLessThan(LIMIT_MS);
   });
 
@@ -102,15 +102,15 @@ describe("names of inherited object properties", () => {
   const zk = ["--zk_cluster=h:1", "--zk_root_path=/x"];
 
   it.each(INHERITED)("%s is treated as an ordinary word", (name) => {
-    expect(judged([name])).toContain(`unknown command "${name}"`);
-    expect(judged([`--${name}=1`])).toContain("unknown flag");
-    expect(judged(["showtable", `--${name}`])).toContain("unknown flag");
+    expect(errorOf([name])).toContain(`unknown command "${name}"`);
+    expect(errorOf([`--${name}=1`])).toContain("unknown flag");
+    expect(errorOf(["showtable", `--${name}`])).toContain("unknown flag");
     expect(flagsOf(["showtable", name, ...zk])).toMatchObject({ table: name });
     expect(flagsOf(["showtable", "--table", name, ...zk])).toMatchObject({ table: name });
-    expect(judged(["inspect", `--output=${name}`, ...zk])).toContain(
+    expect(errorOf(["inspect", `--output=${name}`, ...zk])).toContain(
       "not one of table, wide, json",
     );
-    expect(judged(["inspect", `--watch=1${name}`, ...zk])).toContain("not a time");
+    expect(errorOf(["inspect", `--watch=1${name}`, ...zk])).toContain("not a time");
   });
 });
 

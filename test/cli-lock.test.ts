@@ -111,7 +111,7 @@ test("--wait_lock waits until the first run has ended", async () => {
   const short = await ops(sandbox, ["restore", "--wait_lock=500ms"]);
   expect(short.code, short.stderr).toBe(5);
   const long = ops(sandbox, ["confset", "auto_failover", "false", "--wait_lock=20"], {
-    onStderr: (said) => said.includes("waiting for it to end") && child.kill("SIGTERM"),
+    onStderr: (text) => text.includes("waiting for it to end") && child.kill("SIGTERM"),
   });
   expect((await ended).code).toBe(143);
   const waited = await long;
@@ -125,13 +125,13 @@ test.each([
   [["confget", "auto_failover"], 0, "auto_failover  true\n"],
 ] as const)(
   "after kill -9 during a run, %j names the run and restores the value",
-  async (words, code, said) => {
+  async (words, code, text) => {
     const sandbox = await brokenSandbox();
     await killedRun(sandbox, { hasSession: true });
     const waits = "waiting for ZooKeeper to end its session";
     const next = await ops(sandbox, words, when([waits, () => endSession(sandbox)]));
     expect(next.code, next.stderr).toBe(code);
-    expect(next.stdout).toContain(said);
+    expect(next.stdout).toContain(text);
     expect(next.stderr).toMatch(/its process is gone; waiting for ZooKeeper to end its session/);
     expect(next.stderr).toMatch(
       /run \S+ \(user .* since .*\) ended without restoring auto_failover/,
@@ -230,8 +230,8 @@ test("restore that cannot restore the value exits with 9, and the last line is t
   for (const name of sandbox.nameservers) sandbox.model.hang(name);
   let isSent = false;
   const failed = await ops(sandbox, ["restore"], {
-    onStderr(said, child) {
-      if (isSent || !said.includes("ended without restoring")) return;
+    onStderr(text, child) {
+      if (isSent || !text.includes("ended without restoring")) return;
       isSent = true;
       child.kill("SIGINT");
     },

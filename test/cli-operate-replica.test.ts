@@ -168,20 +168,20 @@ describe("the manual commands", () => {
   });
 
   test.each([
-    { words: ["deleteop"], said: "no op and no status is given" },
+    { words: ["deleteop"], error: "no op and no status is given" },
     {
       words: ["deleteop", "--op_id=1", "--status=done"],
-      said: "give one op or one status, not both",
+      error: "give one op or one status, not both",
     },
-    { words: ["cancelop", "--op_id=x"], said: "not the id of an op" },
-    { words: ["addreplica", "--table=t", "--endpoint=e"], said: "--pid is missing" },
+    { words: ["cancelop", "--op_id=x"], error: "not the id of an op" },
+    { words: ["addreplica", "--table=t", "--endpoint=e"], error: "--pid is missing" },
     {
       words: ["loadtable", ...T0, "--endpoint=e", "--leader", "--follower"],
-      said: "--leader and --follower cannot be combined",
+      error: "--leader and --follower cannot be combined",
     },
-  ])("$words is wrong usage: $said", async ({ words, said }) => {
+  ])("$words is wrong usage: $error", async ({ words, error }) => {
     const wrong = await runBin([...words, "--zk_cluster=127.0.0.1:1", "--zk_root_path=/x"]);
     expect(wrong.code).toBe(2);
-    expect(wrong.stderr).toContain(said);
+    expect(wrong.stderr).toContain(error);
   });
 });

@@ -293,9 +293,9 @@ describe("the question at a terminal", () => {
     expect(forbidden.shown).toContain("--yes");
     expect(forbidden.asked).toBe(0);
     expect(sandbox.model.rows().map((one) => one.served)).toEqual([undefined, undefined]);
-    const told = await runInTerminal(command(sandbox, ["--yes"]), "");
-    expect(told.code, told.shown).toBe(0);
-    expect(told.asked).toBe(0);
+    const answered = await runInTerminal(command(sandbox, ["--yes"]), "");
+    expect(answered.code, answered.shown).toBe(0);
+    expect(answered.asked).toBe(0);
     expect(sandbox.model.healthy()).toEqual([]);
     const healthy = await runInTerminal(command(sandbox, ["--no_input"]), "");
     expect(healthy.code, healthy.shown).toBe(0);

@@ -57,8 +57,8 @@ test("inspect writes one report in three formats", async () => {
 test("verify writes metrics with the last success, and runs its hook", async () => {
   const sandbox = await sandboxForTest({ speed: 40, autoFailover: false });
   const folder = folderForTest();
-  const [metrics, told] = [join(folder, "ops.prom"), join(folder, "told")];
-  const hook = `cat > '${told}'; echo "$OPENMLDB_OPS_RUN_COMMAND $OPENMLDB_OPS_RUN_EXIT_CODE"; exit 3`;
+  const [metrics, hookInput] = [join(folder, "ops.prom"), join(folder, "hookInput")];
+  const hook = `cat > '${hookInput}'; echo "$OPENMLDB_OPS_RUN_COMMAND $OPENMLDB_OPS_RUN_EXIT_CODE"; exit 3`;
   const flags = ["verify", `--textfile=${metrics}`, `--post_hook=${hook}`];
   const good = await ops(sandbox, flags);
   expect(good.code, good.stderr).toBe(0);
@@ -73,7 +73,7 @@ test("verify writes metrics with the last success, and runs its hook", async () 
   expect(good.stdout).toMatch(/^verify: all healthy[^\n]*\n$/);
   expect(good.stderr).toContain("verify 0\n");
   expect(good.stderr).toContain("--post_hook: it ended with exit code 3");
-  expect(JSON.parse(readFileSync(told, "utf8"))).toMatchObject({
+  expect(JSON.parse(readFileSync(hookInput, "utf8"))).toMatchObject({
     kind: "run-ended",
     command: "verify",
     verdict: { exitCode: 0 },
@@ -117,8 +117,8 @@ test("a change of the leading nameserver during a run is in its events, log and 
   const run = await ops(sandbox, ["recoverdata", "--output=ndjson", `--report=${path}`]);
   expect(run.code, run.stderr).toBe(0);
   const text = `nameserver ${second} leads now, in place of ${first}`;
-  const told = documentsIn(run.stdout).filter((one) => "nameserver" in one && "text" in one);
-  expect(told).toMatchObject([{ kind: "note", text, nameserver: { from: first, to: second } }]);
+  const changes = documentsIn(run.stdout).filter((one) => "nameserver" in one && "text" in one);
+  expect(changes).toMatchObject([{ kind: "note", text, nameserver: { from: first, to: second } }]);
   const report = JSON.parse(readFileSync(path, "utf8"));
   const marks = report.timeline.marks.filter((one: { kind: string }) => one.kind === "nameserver");
   expect(marks).toMatchObject([{ lane: "nameserver", text }]);

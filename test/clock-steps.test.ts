@@ -28,7 +28,7 @@ test("a jump of the wall clock changes neither the actions of commands nor their
     );
   const [tablet = ""] = sandbox.tablets;
   const statfile = `--statfile=${join(home, "statfile")}`;
-  const told: string[] = [];
+  const outputs: string[] = [];
   const expectCode = async (code: number, ...words: string[]) => {
     const result = await ops(...words);
     expect({ words, code: result.code, stderr: code === result.code || result.stderr }).toEqual({
@@ -36,7 +36,7 @@ test("a jump of the wall clock changes neither the actions of commands nor their
       code,
       stderr: true,
     });
-    told.push(result.stdout + result.stderr);
+    outputs.push(result.stdout + result.stderr);
   };
   await expectCode(0, "changeleader", "--db=db1", "--table=t0", "--pid=0", "--candidate=auto");
   await expectCode(0, "offlineendpoint", tablet);
@@ -51,7 +51,7 @@ test("a jump of the wall clock changes neither the actions of commands nor their
   await expectCode(0, "showopstatus", "--wait");
 
   // No message gives minutes, hours or a negative duration for actions that took less than a second.
-  expect(told.join("\n")).not.toMatch(/[^\w.]-\d+(?:\.\d+)? (?:ms|s|min|h)\b|\d min\b|\d h\b/);
+  expect(outputs.join("\n")).not.toMatch(/[^\w.]-\d+(?:\.\d+)? (?:ms|s|min|h)\b|\d min\b|\d h\b/);
   const history = JSON.parse((await ops("history", "--output=json")).stdout) as {
     readonly runs: readonly { readonly command: string; readonly durationMs: number | null }[];
   };

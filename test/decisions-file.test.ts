@@ -38,7 +38,7 @@ test("open decisions are written, filled in and applied; stale or malformed ones
   );
   expect(first.stdout).toMatch(/^next, to decide them together: openmldb-ops .*--decisions_out=/m);
   const again = await recover(`--decisions_out=${file}`);
-  expect(again.code, "a file that is there is kept, and the end of the run is told").toBe(3);
+  expect(again.code, "an existing file is kept, and the run ends with its own exit code").toBe(3);
   expect(again.stderr).toContain(`cannot write the decisions to ${file}`);
   expect(again.stdout).toMatch(/decisions are open/);
   const [head = "", ...lines] = readFileSync(file, "utf8").trim().split("\n");

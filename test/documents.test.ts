@@ -66,8 +66,8 @@ const DOCUMENTS: readonly {
 let files = 0;
 
 function processIo() {
-  const said: string[] = [];
-  const add = (text: string) => said.push(text);
+  const output: string[] = [];
+  const add = (text: string) => output.push(text);
   const io: CommandIo = {
     stdout: { write: add },
     stderr: { write: add },
@@ -82,7 +82,7 @@ function processIo() {
     signal: new AbortController().signal,
     onSecondSignal: () => {},
   };
-  return { io, said: () => said.join("\n") };
+  return { io, output: () => output.join("\n") };
 }
 
 /**
@@ -253,14 +253,14 @@ const UNSAFE = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/u;
 /** Lists the runs of a folder, as a table and as JSON. */
 async function listed(stateDir: string) {
   for (const more of [[], ["--output=json"]]) {
-    const { io, said } = processIo();
+    const { io, output } = processIo();
     const spentMs = cpuTimer();
     const flags = flagsOf(["history", `--state_dir=${stateDir}`, ...more]);
     const exitCode = await (history as unknown as Command<unknown>).run(flags, io);
     expect(spentMs()).toBeLessThan(REFUSAL_MS);
     expect(exitCode).toBe(0);
-    expect(said()).not.toMatch(UNSAFE);
-    if (more.length > 0) JSON.parse(said());
+    expect(output()).not.toMatch(UNSAFE);
+    if (more.length > 0) JSON.parse(output());
   }
 }
 
@@ -342,10 +342,10 @@ describe("any files in the state folder: history lists the runs, and its output 
     truncateSync(large, 600 * 2 ** 20);
     writeFileSync(join(runs, `${RUN}5.jsonl`), `${JSON.stringify({ ...START, id: `${RUN}5` })}\n`);
     await listed(stateDir);
-    const { io, said } = processIo();
+    const { io, output } = processIo();
     const flags = flagsOf(["history", `--state_dir=${stateDir}`, "--output=json"]);
     await (history as unknown as Command<unknown>).run(flags, io);
-    const { runs: shown } = JSON.parse(said()) as {
+    const { runs: shown } = JSON.parse(output()) as {
       runs: { id: string; command: string | null; result: string }[];
     };
     expect(shown.map((one) => one.result)).toEqual(["unfinished", ...Array(4).fill("unknown")]);

@@ -17,7 +17,7 @@ test(
       Array.from({ length: COUNT }, (_, index) => limit(() => playTcpSeed(BASE + index))),
     );
     if (OPS_FUZZ_OUT !== undefined) writeFileSync(OPS_FUZZ_OUT, JSON.stringify(results));
-    if (OPS_SEED !== undefined) process.stdout.write(`${results[0]?.said}\n`);
+    if (OPS_SEED !== undefined) process.stdout.write(`${results[0]?.output}\n`);
     const failed = results.filter((one) => one.violations.length > 0);
     expect(failed.length, explain(failed)).toBe(0);
   },

@@ -161,8 +161,8 @@ describe("a * that the shell has expanded", () => {
 describe("help", () => {
   it("fits a narrow terminal", () => {
     for (const text of [mainHelp("1.0.0", 80), ...COMMANDS.map((one) => commandHelp(one, 80))]) {
-      const told = text.split("\n").filter((line) => !line.startsWith("More: "));
-      expect(told.filter((line) => line.length > 80)).toEqual([]);
+      const lines = text.split("\n").filter((line) => !line.startsWith("More: "));
+      expect(lines.filter((line) => line.length > 80)).toEqual([]);
     }
   });
 

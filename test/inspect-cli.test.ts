@@ -16,12 +16,12 @@ function ops(
 function reading(
   onText: (text: string, send: (signal: NodeJS.Signals) => void) => void,
 ): RunOptions {
-  let said = "";
+  let shown = "";
   return {
     onStart(child) {
       child.stdout?.on("data", (text: string) => {
-        said += text;
-        onText(said, (signal) => child.kill(signal));
+        shown += text;
+        onText(shown, (signal) => child.kill(signal));
       });
     },
   };
@@ -98,8 +98,8 @@ describe("--watch", () => {
     const result = await ops(
       sandbox,
       ["inspect", "--watch=200ms", "--output=json"],
-      reading((said, send) => {
-        if (said.split("\n").length > 3) send("SIGINT");
+      reading((shown, send) => {
+        if (shown.split("\n").length > 3) send("SIGINT");
       }),
     );
     expect(result.code).toBe(130);
@@ -119,16 +119,16 @@ describe("--watch", () => {
     const result = await ops(
       sandbox,
       ["inspect", "--watch=200ms", "--rpc_timeout=2"],
-      reading((said, send) => {
-        if (phase === 0 && said.includes("inspect: all healthy")) {
+      reading((shown, send) => {
+        if (phase === 0 && shown.includes("inspect: all healthy")) {
           phase = 1;
           for (const name of ["nameserver1", "nameserver2"]) sandbox.model.kill(name);
         }
-        if (phase === 1 && said.includes("inspect: this observation failed")) {
+        if (phase === 1 && shown.includes("inspect: this observation failed")) {
           phase = 2;
           for (const name of ["nameserver1", "nameserver2"]) sandbox.model.restart(name);
         }
-        const after = said.slice(said.lastIndexOf("this observation failed"));
+        const after = shown.slice(shown.lastIndexOf("this observation failed"));
         if (phase === 2 && after.includes("inspect: all healthy")) send("SIGTERM");
       }),
     );

@@ -51,10 +51,10 @@ describe("old journals", () => {
 
   test("files that may not be journals stay: other names, other contents, links", async () => {
     const stateDir = await folderWith(3);
-    const [victim, runs] = [join(stateDir, "victim"), join(stateDir, "runs")];
-    writeFileSync(victim, readFileSync(journalPath(stateDir, idOf(0)), "utf8"));
+    const [target, runs] = [join(stateDir, "target"), join(stateDir, "runs")];
+    writeFileSync(target, readFileSync(journalPath(stateDir, idOf(0)), "utf8"));
     unlinkSync(journalPath(stateDir, idOf(0)));
-    symlinkSync(victim, journalPath(stateDir, idOf(0)));
+    symlinkSync(target, journalPath(stateDir, idOf(0)));
     writeFileSync(journalPath(stateDir, idOf(1)), "mine\n");
     writeFileSync(join(runs, "experiment.jsonl"), "mine\n");
     writeFileSync(join(runs, "20260101T000000Z-0000000.jsonl"), "mine\n");

@@ -46,9 +46,9 @@ async function afterOutage(): Promise<VirtualCluster> {
   return virtual;
 }
 
-/** Opens a journal; its messages are in `told`. */
+/** Opens a journal; its messages are in `messages`. */
 async function openAt(virtual: VirtualCluster, isResuming = false, stateDir = newFolder()) {
-  const told: string[] = [];
+  const messages: string[] = [];
   const journal = await openJournal({
     stateDir,
     command: "recoverdata",
@@ -56,12 +56,12 @@ async function openAt(virtual: VirtualCluster, isResuming = false, stateDir = ne
     flags: {},
     cluster: { zkCluster: ["zk:2181"], zkRootPath: "/openmldb" },
     isResuming,
-    note: (text) => told.push(text),
-    warn: (text) => told.push(`warning: ${text}`),
+    note: (text) => messages.push(text),
+    warn: (text) => messages.push(`warning: ${text}`),
     now: () => virtual.clock.now(),
     createFile: immediateFile,
   });
-  return { journal, stateDir, told };
+  return { journal, stateDir, messages };
 }
 
 function newFolder(): string {
@@ -96,9 +96,9 @@ function recover(
 /**
  * Patterns of the model's log lines for the effects of calls, and the calls that may have each effect.
  */
-const EFFECTS: readonly { said: RegExp; methods: readonly string[] }[] = [
-  { said: /kRecoverTableOP db1\.t1\/(\d+) queued$/, methods: ["recoverTable"] },
-  { said: / loaded 2\/(\d+) as /, methods: ["loadTable", "recoverTable"] },
+const EFFECTS: readonly { pattern: RegExp; methods: readonly string[] }[] = [
+  { pattern: /kRecoverTableOP db1\.t1\/(\d+) queued$/, methods: ["recoverTable"] },
+  { pattern: / loaded 2\/(\d+) as /, methods: ["loadTable", "recoverTable"] },
 ];
 
 /** Effects in the model, and those of them without an intent on disk at that moment. */
@@ -108,8 +108,8 @@ function unannounced(virtual: VirtualCluster, path: string): { seen: string[]; b
   const write = model.log.bind(model);
   model.log = (what) => {
     write(what);
-    for (const { said, methods } of EFFECTS) {
-      const pid = said.exec(what)?.[1];
+    for (const { pattern, methods } of EFFECTS) {
+      const pid = pattern.exec(what)?.[1];
       if (pid === undefined) continue;
       found.seen.push(what);
       const isKnown = readFileSync(path, "utf8")
@@ -129,7 +129,7 @@ function unannounced(virtual: VirtualCluster, path: string): { seen: string[]; b
 describe.each(["direct", "documented"] as const)("a recovery with a journal (%s)", (method) => {
   test("each call has one intent, on disk before the call, and one outcome", async () => {
     const virtual = await afterOutage();
-    const { journal, stateDir, told } = await openAt(virtual);
+    const { journal, stateDir, messages } = await openAt(virtual);
     const effects = unannounced(virtual, journal.path ?? "");
     const made: MutationCall[] = [];
     const late: string[] = [];
@@ -165,7 +165,7 @@ describe.each(["direct", "documented"] as const)("a recovery with a journal (%s)
     expect(outcomes).toHaveLength(calls.length);
     expect(read.end?.counts).toEqual({ intents: made.length, done: made.length, failed: 0 });
     expect(read.notes).toEqual([]);
-    expect(told).toEqual([]);
+    expect(messages).toEqual([]);
     const kinds = new Set(read.records.map((one) => one.kind));
     expect([...kinds].sort()).toEqual(
       expect.arrayContaining(["end", "note", "partition-ended", "plan", "step-ended"]),
@@ -210,12 +210,12 @@ describe("a killed run", () => {
     expect(new Set(all).size).toBe(4);
     expect(all).toEqual(expect.arrayContaining(sent));
 
-    expect(second.told).toHaveLength(1);
-    expect(second.told[0]).toContain(`continues run ${first.journal.id}`);
+    expect(second.messages).toHaveLength(1);
+    expect(second.messages[0]).toContain(`continues run ${first.journal.id}`);
     expect(unknown.length).toBeGreaterThan(0);
     for (const { intent } of unknown) {
       const { pid, endpoint } = intent.target;
-      expect(second.told[0]).toContain(`${intent.method} db1.t1:${pid} on ${endpoint}`);
+      expect(second.messages[0]).toContain(`${intent.method} db1.t1:${pid} on ${endpoint}`);
     }
   });
 });

@@ -30,21 +30,21 @@ function newFolder(): string {
   return mkdtempSync(join(base, "state-"));
 }
 
-/** Opens a journal, which is closed at the end of the test; its messages are in `told`. */
+/** Opens a journal, which is closed at the end of the test; its messages are in `messages`. */
 async function open(more: Partial<JournalOptions> & { stateDir: string }) {
-  const told: string[] = [];
+  const messages: string[] = [];
   const journal = await openJournal({
     command: "recoverdata",
     argv: ["recoverdata", "--zk_cluster=zk1:2181"],
     flags: { zkCluster: ["zk1:2181"] },
     cluster: CLUSTER,
     isResuming: false,
-    note: (text) => told.push(text),
-    warn: (text) => told.push(`warning: ${text}`),
+    note: (text) => messages.push(text),
+    warn: (text) => messages.push(`warning: ${text}`),
     ...more,
   });
   onTestFinished(() => journal.finish({ exitCode: 1 }));
-  return { journal, told };
+  return { journal, messages };
 }
 
 /** A distinct call for each number. */
@@ -140,7 +140,7 @@ describe("watchMutations", () => {
 describe("a journal", () => {
   test("begins with the owner and the command and ends with the result; only its owner can read it", async () => {
     const stateDir = join(newFolder(), "new", "state");
-    const { journal, told } = await open({ stateDir, now: () => 1_700_000_000_000 });
+    const { journal, messages } = await open({ stateDir, now: () => 1_700_000_000_000 });
     await journal.hooks.before(callOf(0));
     await journal.hooks.after(callOf(0), { ok: true });
     journal.onEvent({ kind: "note", text: "half way" });
@@ -162,7 +162,7 @@ describe("a journal", () => {
       exitCode: 3,
       counts: { intents: 1, done: 1, failed: 0 },
     });
-    expect(told).toEqual([]);
+    expect(messages).toEqual([]);
     expect(statSync(journal.path ?? "").mode & 0o777).toBe(0o600);
     expect(statSync(stateDir).mode & 0o777).toBe(0o700);
     expect(statSync(join(stateDir, "runs")).mode & 0o777).toBe(0o700);
@@ -202,12 +202,12 @@ describe("a journal", () => {
         if (isFull) throw new Error("ENOSPC: no space left on device");
       },
     });
-    const { journal, told } = await open({ stateDir: newFolder(), createFile });
+    const { journal, messages } = await open({ stateDir: newFolder(), createFile });
     isFull = true;
     await Promise.all([1, 2, 3].map((pid) => journal.hooks.before(callOf(pid))));
     await journal.hooks.before(callOf(4));
     await journal.finish({ exitCode: 0 });
-    expect(told).toEqual([
+    expect(messages).toEqual([
       expect.stringMatching(/^warning: no journal is kept of this run: ENOSPC.*the run continues/),
     ]);
   });
@@ -215,13 +215,13 @@ describe("a journal", () => {
   test("an impossible state folder: one warning, and the run continues", async () => {
     const file = join(newFolder(), "file");
     writeFileSync(file, "");
-    const { journal, told } = await open({ stateDir: join(file, "state") });
+    const { journal, messages } = await open({ stateDir: join(file, "state") });
     await journal.hooks.before(callOf(1));
     await journal.hooks.after(callOf(1), { ok: true });
     await journal.finish({ exitCode: 0 });
     expect(journal.path).toBeUndefined();
-    expect(told).toHaveLength(1);
-    expect(told[0]).toMatch(/^warning: no journal is kept of this run: ENOTDIR/);
+    expect(messages).toHaveLength(1);
+    expect(messages[0]).toMatch(/^warning: no journal is kept of this run: ENOTDIR/);
   });
 
   test("a hanging disk delays a call by at most 2 s", async () => {
@@ -347,11 +347,11 @@ describe("--resume", () => {
   test("without an unfinished run it reports this and continues", async () => {
     const stateDir = newFolder();
     const first = await open({ stateDir, isResuming: true });
-    expect(first.told).toEqual([expect.stringContaining("no unfinished run of this cluster")]);
+    expect(first.messages).toEqual([expect.stringContaining("no unfinished run of this cluster")]);
     await first.journal.hooks.before(callOf(0));
     await first.journal.finish({ exitCode: 0 });
     const second = await open({ stateDir, isResuming: true });
-    expect(second.told).toEqual([expect.stringContaining("no unfinished run of this cluster")]);
+    expect(second.messages).toEqual([expect.stringContaining("no unfinished run of this cluster")]);
     expect((await readRun(stateDir, second.journal.id)).run?.resumes).toBeUndefined();
   });
 
@@ -363,14 +363,14 @@ describe("--resume", () => {
     await refused.journal.finish({ exitCode: 5 });
     const elsewhere = { zkCluster: ["zk9:2181"], zkRootPath: "/openmldb" };
     await open({ stateDir, id: idOf(3), cluster: elsewhere });
-    const { told, journal } = await open({
+    const { messages, journal } = await open({
       stateDir,
       id: idOf(4),
       isResuming: true,
       cluster: { zkCluster: ["zk2:2181"], zkRootPath: "/openmldb" },
     });
-    expect(told).toHaveLength(1);
-    expect(told[0]).toMatch(
+    expect(messages).toHaveLength(1);
+    expect(messages[0]).toMatch(
       /^continues run 20260101T000000Z-00000001 of .*it did not finish; .*recoverTable db1\.t1:4 on a:9527/,
     );
     const run = (await recordsOf(stateDir, journal.id))[0] as RunRecord;
@@ -385,10 +385,10 @@ describe("--resume", () => {
     const lines = readFileSync(journal.path ?? "", "utf8").split("\n");
     writeFileSync(journal.path ?? "", `${lines[0]}\n{"kind":"int`);
     const alone = await open({ stateDir, isResuming: true });
-    expect(alone.told).toEqual([expect.stringContaining(`continues run ${journal.id}`)]);
+    expect(alone.messages).toEqual([expect.stringContaining(`continues run ${journal.id}`)]);
     await alone.journal.finish({ exitCode: 5 });
-    const { told } = await open({ stateDir, zk, isResuming: true });
-    expect(told).toEqual([expect.stringContaining("no unfinished run of this cluster")]);
+    const { messages } = await open({ stateDir, zk, isResuming: true });
+    expect(messages).toEqual([expect.stringContaining("no unfinished run of this cluster")]);
   });
 });
 
@@ -430,7 +430,7 @@ describe("the history in ZooKeeper", () => {
     const first = await open({ stateDir: newFolder(), zk: down });
     await first.journal.hooks.before(callOf(0));
     await first.journal.finish({ exitCode: 0 });
-    expect(first.told).toEqual([expect.stringContaining("connection lost")]);
+    expect(first.messages).toEqual([expect.stringContaining("connection lost")]);
 
     const hanging = memoryZooKeeper({});
     hanging.setData = () => new Promise(() => {});

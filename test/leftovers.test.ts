@@ -23,7 +23,7 @@ function leaveRegistration({ model }: VirtualCluster): void {
 }
 
 /** A cluster like that of `virtual`, and its events. */
-async function telling({ model, clock }: VirtualCluster) {
+async function withNotes({ model, clock }: VirtualCluster) {
   const notes: string[] = [];
   const cluster = await createCluster({
     zk: treeZooKeeper(model.tree),
@@ -57,7 +57,7 @@ it.each([
   "a nameserver's lock without a session is reported at once, also if it %s",
   async (_what, endpoint) => {
     const virtual = await withTable();
-    const { cluster, notes } = await telling(virtual);
+    const { cluster, notes } = await withNotes(virtual);
     const znode = "/openmldb/leader/lock_request-0000000001";
     putZnode(virtual.model.tree, znode, endpoint);
     for (const one of ["n1:6527", "n2:6527"]) virtual.model.kill(one);
@@ -75,7 +75,7 @@ it.each([
 
 it("a lock whose session may end is waited for, with one message", async () => {
   const virtual = await withTable();
-  const { cluster, notes } = await telling(virtual);
+  const { cluster, notes } = await withNotes(virtual);
   virtual.model.kill("n1:6527", { leavesNodes: true });
   const calls = [cluster.showTablet(), cluster.confGet()].map((one) => one.catch(() => undefined));
   await virtual.clock.run(Promise.all(calls), HOUR);

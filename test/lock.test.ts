@@ -46,30 +46,30 @@ function lockOptions({ parts }: ToolProcess): Parameters<typeof takeLock>[0] {
 describe("two runs", () => {
   test("the first one was killed: the next run on the same machine reports its lock and waits for it", async () => {
     const virtual = await brokenCluster();
-    const victim = await startTool(virtual, "victim");
-    victim.dieAfter(7);
-    await recover(virtual, victim);
-    const heir = await startTool(virtual, "heir");
+    const killedTool = await startTool(virtual, "killed");
+    killedTool.dieAfter(7);
+    await recover(virtual, killedTool);
+    const nextTool = await startTool(virtual, "next");
     const taking = takeLock({
-      ...lockOptions(heir),
-      isGone: (owner) => owner.runId === "run-victim",
+      ...lockOptions(nextTool),
+      isGone: (owner) => owner.runId === "run-killed",
     });
     await virtual.pass(9_000);
-    await victim.endSession();
+    await killedTool.endSession();
     await virtual.clock.run(taking, 1_000);
-    expect(texts(heir)).toMatch(/run-victim.*its process is gone; waiting for ZooKeeper/);
+    expect(texts(nextTool)).toMatch(/run-killed.*its process is gone; waiting for ZooKeeper/);
   });
 
   test("the extended deadline covers only the dead holder, not its successor", async () => {
     const virtual = await brokenCluster();
-    const victim = await startTool(virtual, "victim");
-    await virtual.clock.run(takeLock(lockOptions(victim)), 1_000);
-    const heir = await startTool(virtual, "heir");
-    const isGone = (owner: { readonly runId: string }) => owner.runId === "run-victim";
-    const taking = takeLock({ ...lockOptions(heir), isGone });
+    const killedTool = await startTool(virtual, "killed");
+    await virtual.clock.run(takeLock(lockOptions(killedTool)), 1_000);
+    const nextTool = await startTool(virtual, "next");
+    const isGone = (owner: { readonly runId: string }) => owner.runId === "run-killed";
+    const taking = takeLock({ ...lockOptions(nextTool), isGone });
     taking.catch(() => undefined);
     await virtual.pass(600);
-    await victim.endSession();
+    await killedTool.endSession();
     const quicker = await startTool(virtual, "quicker");
     await virtual.clock.run(takeLock(lockOptions(quicker)), 1_000);
     const began = virtual.clock.now();
@@ -92,9 +92,9 @@ describe("two runs", () => {
     const data = JSON.parse(String(encode(other.parts.owner, {})));
     const lie = Buffer.from(JSON.stringify({ ...data, ...fields }));
     await other.parts.zk.create(LOCK, lie, "ephemeral");
-    const heir = await startTool(virtual, "heir");
+    const nextTool = await startTool(virtual, "next");
     const began = virtual.clock.now();
-    const taking = takeLock({ ...lockOptions(heir), isGone: () => true });
+    const taking = takeLock({ ...lockOptions(nextTool), isGone: () => true });
     await expect(virtual.clock.run(taking, HOUR)).rejects.toMatchObject({ code: "lock-held" });
     expect(virtual.clock.now() - began).toBeLessThan(limitMs);
     expect(has(virtual, LOCK)).toBe(true);
@@ -102,8 +102,8 @@ describe("two runs", () => {
 
   test("a lock without a session is not waited for, and a hint is printed", async () => {
     const virtual = await brokenCluster();
-    const heir = await startTool(virtual, "heir");
-    await heir.parts.zk.create(LOCK, encode(heir.parts.owner, {}), "persistent");
+    const nextTool = await startTool(virtual, "next");
+    await nextTool.parts.zk.create(LOCK, encode(nextTool.parts.owner, {}), "persistent");
     const other = await startTool(virtual, "other");
     const began = virtual.clock.now();
     const taking = takeLock({ ...lockOptions(other), isGone: () => true });
@@ -117,15 +117,15 @@ describe("two runs", () => {
 
   test("with --wait_lock both are waited for, up to its limit", async () => {
     const virtual = await brokenCluster();
-    const victim = await startTool(virtual, "victim");
-    await virtual.clock.run(takeLock(lockOptions(victim)), 1_000);
-    const heir = await startTool(virtual, "heir");
-    const isGone = (owner: { readonly runId: string }) => owner.runId === "run-victim";
+    const killedTool = await startTool(virtual, "killed");
+    await virtual.clock.run(takeLock(lockOptions(killedTool)), 1_000);
+    const nextTool = await startTool(virtual, "next");
+    const isGone = (owner: { readonly runId: string }) => owner.runId === "run-killed";
     const began = virtual.clock.now();
-    const taking = takeLock({ ...lockOptions(heir), waitMs: 20_000, isGone });
+    const taking = takeLock({ ...lockOptions(nextTool), waitMs: 20_000, isGone });
     taking.catch(() => undefined);
     await virtual.pass(600);
-    await victim.endSession();
+    await killedTool.endSession();
     const quicker = await startTool(virtual, "quicker");
     await virtual.clock.run(takeLock(lockOptions(quicker)), 1_000);
     await expect(virtual.clock.run(taking, HOUR)).rejects.toMatchObject({ code: "lock-held" });
@@ -385,8 +385,8 @@ async function changesAfterLoss(virtual: VirtualCluster, clock: Clock): Promise<
   virtual.clock.stepWallTime(-60_000);
   await virtual.pass(1_500);
   await tool.endSession();
-  const heir = await startTool(virtual, "heir");
-  await virtual.clock.run(takeLock(lockOptions(heir)), 1_000);
+  const nextTool = await startTool(virtual, "next");
+  await virtual.clock.run(takeLock(lockOptions(nextTool)), 1_000);
   const takenAt = clock.now();
   await virtual.clock.run(run, HOUR);
   return tool.changes.filter(({ at }) => at > takenAt);
@@ -446,8 +446,8 @@ describe("a ZooKeeper that is silent", () => {
       marker: true,
     });
     await tool.endSession();
-    const heir = await startTool(virtual, "heir");
-    expect(await recover(virtual, heir)).toHaveProperty("report");
+    const nextTool = await startTool(virtual, "next");
+    expect(await recover(virtual, nextTool)).toHaveProperty("report");
     expect(virtual.model.healthy()).toEqual([]);
     expectAllBack(virtual);
   });

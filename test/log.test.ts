@@ -15,27 +15,27 @@ function openLogTo(path: string, level: LogLevel, write: (line: string) => void)
   return openLog({ level, write, file: openLogFile(path, level, write) });
 }
 
-/** Opens a log with a new file; the texts for the terminal are in `told`. */
+/** Opens a log with a new file; the texts for the terminal are in `shown`. */
 function openTestLog(level: LogLevel) {
-  const told: string[] = [];
+  const shown: string[] = [];
   const path = join(folder, `${files++}.log`);
-  const log = openLogTo(path, level, (line) => told.push(line));
+  const log = openLogTo(path, level, (line) => shown.push(line));
   const fileLines = () =>
     readFileSync(path, "utf8")
       .split("\n")
       .filter((line) => line !== "")
       .map((line): Record<string, unknown> => JSON.parse(line));
-  return { log, told, path, fileLines };
+  return { log, shown, path, fileLines };
 }
 
 describe("the log", () => {
   it("has written every line when it is closed, in order", async () => {
-    const { log, told, fileLines } = openTestLog("info");
+    const { log, shown, fileLines } = openTestLog("info");
     const messages = Array.from({ length: 2000 }, (_, index) => `line ${index}`);
     for (const message of messages) log.info(message);
     await log.close();
     expect(fileLines().map((line) => line["message"])).toEqual(messages);
-    expect(told.map((line) => line.replace(/^\d\d:\d\d:\d\d /, ""))).toEqual(
+    expect(shown.map((line) => line.replace(/^\d\d:\d\d:\d\d /, ""))).toEqual(
       messages.map((message) => `${message}\n`),
     );
   });
@@ -53,14 +53,14 @@ describe("the log", () => {
   });
 
   it("shows lines from its level up, and writes lines from info up to the file", async () => {
-    const { log, told, fileLines } = openTestLog("warn");
+    const { log, shown, fileLines } = openTestLog("warn");
     log.debug("d");
     log.info("i");
     log.warn("w");
     log.record("error", "file only");
     await log.close();
-    expect(told).toHaveLength(1);
-    expect(told[0]).toMatch(/^\d\d:\d\d:\d\d warn: w\n$/);
+    expect(shown).toHaveLength(1);
+    expect(shown[0]).toMatch(/^\d\d:\d\d:\d\d warn: w\n$/);
     expect(fileLines().map((line) => [line["level"], line["message"]])).toEqual([
       ["info", "i"],
       ["warn", "w"],
@@ -69,21 +69,23 @@ describe("the log", () => {
   });
 
   it("never shows the value of a secret name, and changes nothing else", async () => {
-    const { log, told, path } = openTestLog("debug");
+    const { log, shown, path } = openTestLog("debug");
     log.info("the cluster at /openmldb", { zk_cert: "openmldb:hush", root: "/openmldb" });
     log.debug("options", { password: "hush", OPENMLDB_OPS_PASSWORD: "hush" });
     await log.close();
-    const everything = told.join("") + readFileSync(path, "utf8");
+    const everything = shown.join("") + readFileSync(path, "utf8");
     expect(everything).toContain("the cluster at /openmldb zk_cert=*** root=/openmldb");
     expect(everything).not.toContain("hush");
   });
 
   it("writes one line for each message, whatever its content", async () => {
-    const { log, told, fileLines } = openTestLog("info");
+    const { log, shown, fileLines } = openTestLog("info");
     log.info("a\nb\x1b[2J", { table: "x\ny", offset: 2n ** 63n });
     await log.close();
-    expect(told).toHaveLength(1);
-    expect(told[0]).toMatch(/^[^\n]* a\\nb\\x1b\[2J table=x\\ny offset="?9223372036854775808"?\n$/);
+    expect(shown).toHaveLength(1);
+    expect(shown[0]).toMatch(
+      /^[^\n]* a\\nb\\x1b\[2J table=x\\ny offset="?9223372036854775808"?\n$/,
+    );
     expect(fileLines()[0]).toMatchObject({ message: "a\nb\x1b[2J", table: "x\ny" });
   });
 
@@ -97,14 +99,14 @@ describe("the log", () => {
   });
 
   it("reports a full disk once, and continues", async () => {
-    const told: string[] = [];
-    const log = openLogTo("/dev/full", "info", (line) => told.push(line));
+    const shown: string[] = [];
+    const log = openLogTo("/dev/full", "info", (line) => shown.push(line));
     log.info("one");
     log.info("two");
     await log.close();
-    expect(told.filter((line) => line.includes("no more is written to the log file"))).toHaveLength(
-      1,
-    );
-    expect(told.some((line) => line.endsWith(" two\n"))).toBe(true);
+    expect(
+      shown.filter((line) => line.includes("no more is written to the log file")),
+    ).toHaveLength(1);
+    expect(shown.some((line) => line.endsWith(" two\n"))).toBe(true);
   });
 });

@@ -50,13 +50,13 @@ describe("the output filter of the terminal", () => {
 });
 
 test("a hook that cannot be started is reported, without further effect", async () => {
-  const told: string[] = [];
-  const say = (text: string) => told.push(text);
+  const messages: string[] = [];
+  const say = (text: string) => messages.push(text);
   const log = { error: say, warn: say, info: say, debug: say, record: say };
   const signal = new AbortController().signal;
   const facts = { document: "{}", variables: {} };
   await runPostHook(`: ${"x".repeat(3_000_000)}`, facts, { stderr: { write: say }, log, signal });
-  expect(told).toEqual([expect.stringMatching(/^--post_hook: .*E2BIG/)]);
+  expect(messages).toEqual([expect.stringMatching(/^--post_hook: .*E2BIG/)]);
 });
 
 describe("an error with text from outside", () => {

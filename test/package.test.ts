@@ -114,15 +114,15 @@ async function startBroken(line: string): Promise<string> {
     stdio: ["pipe", "pipe", "ignore"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
-  let said = "";
+  let output = "";
   child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-    said += text;
+    output += text;
   });
-  await expect.poll(() => said).toContain("ready: ");
-  const flags = /ready: (--zk_cluster=\S+ --zk_root_path=[^\s,]+)/.exec(said)?.[1] ?? "";
-  said = "";
+  await expect.poll(() => output).toContain("ready: ");
+  const flags = /ready: (--zk_cluster=\S+ --zk_root_path=[^\s,]+)/.exec(output)?.[1] ?? "";
+  output = "";
   child.stdin?.write("outage\n");
-  await expect.poll(() => said).not.toBe("");
+  await expect.poll(() => output).not.toBe("");
   return flags;
 }
 

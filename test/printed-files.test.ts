@@ -241,13 +241,13 @@ describe("hostile text in the command line and the environment", () => {
   });
 
   test("in a question", async () => {
-    let said = "";
+    let output = "";
     const stdin = new PassThrough();
     stdin.end("no\n");
     const io = {
       stderr: {
         write: (text: string) => {
-          said += printable(text);
+          output += printable(text);
         },
       },
       ...{ stdin, isInteractiveStdin: true },
@@ -257,7 +257,7 @@ describe("hostile text in the command line and the environment", () => {
     await expect(confirmed(`change ${HOSTILE}? `, { flags, io, signal })).rejects.toThrow(
       "not yes",
     );
-    expect(rawIn(said)).toBeUndefined();
+    expect(rawIn(output)).toBeUndefined();
   });
 });
 

@@ -88,24 +88,27 @@ describe("a killed run", () => {
     async (index) => {
       for (const next of ["settle", "recover"] as const) {
         const virtual = await brokenCluster();
-        const victim = await startTool(virtual, "victim");
-        victim.dieAfter(index);
-        expect(await recover(virtual, victim)).toBe("died");
+        const killedTool = await startTool(virtual, "killed");
+        killedTool.dieAfter(index);
+        expect(await recover(virtual, killedTool)).toBe("died");
         if (isOn(virtual) === false) expect(has(virtual, MARKER)).toBe(true);
         const wasLeft = has(virtual, MARKER);
         await virtual.pass(10_000);
-        await victim.endSession();
+        await killedTool.endSession();
 
-        const heir = await startTool(virtual, "heir");
+        const nextTool = await startTool(virtual, "next");
         if (next === "settle") {
-          expect((await settle(virtual, heir)).kind).toBe(wasLeft ? "restored" : "none");
+          expect((await settle(virtual, nextTool)).kind).toBe(wasLeft ? "restored" : "none");
         } else {
-          expect(await recover(virtual, heir)).toHaveProperty("report.autoFailover.before", true);
+          expect(await recover(virtual, nextTool)).toHaveProperty(
+            "report.autoFailover.before",
+            true,
+          );
           expect(virtual.model.healthy()).toEqual([]);
         }
         if (wasLeft)
-          expect(texts(heir)).toMatch(
-            /run-victim \(user user-victim on host host-victim, pid 4711, since \d{4}-/,
+          expect(texts(nextTool)).toMatch(
+            /run-killed \(user user-killed on host host-killed, pid 4711, since \d{4}-/,
           );
         expectAllBack(virtual);
       }
@@ -137,7 +140,7 @@ describe("a killed run", () => {
   test("on a cluster that is healthy by now: recoverdata restores the value in any case", async () => {
     const virtual = await healthyCluster();
     const admin = await startTool(virtual, "admin");
-    const { owner } = (await startTool(virtual, "victim")).parts;
+    const { owner } = (await startTool(virtual, "killed")).parts;
     virtual.model.tree.create(MARKER, encode(owner, { original: true }), { parents: true });
     await virtual.clock.run(admin.cluster.confSet("auto_failover", "false"), HOUR);
     const tool = await startTool(virtual, "one");
@@ -277,7 +280,7 @@ describe("restoring the value", () => {
         },
       },
     };
-    const { owner } = (await startTool(virtual, "victim")).parts;
+    const { owner } = (await startTool(virtual, "killed")).parts;
     virtual.model.tree.create(MARKER, encode(owner, { original: true }), { parents: true });
     const began = virtual.clock.now();
     expect((await virtual.clock.run(settleLeftover(parts), HOUR)).kind).toBe("restored");

@@ -107,14 +107,14 @@ describe("the output of the commands", () => {
     await ops("config", "show", json);
     await noteSandbox();
     await ops("inspect", json);
-    await ops("verify", json, `--post_hook=cat > '${join(scratch, "told.json")}'`);
+    await ops("verify", json, `--post_hook=cat > '${join(scratch, "run-ended.json")}'`);
     await ops("verify", json, "--deep", `--state_dir=${scratch}`);
     await ops("gettablestatus", json, endpoint);
     await ops("showtable", json, "--no_such_flag");
     await ops("confset", json, "auto_failover", "false", "--dry_run");
     await ops("confset", json, "auto_failover", "false", `--state_dir=${scratch}`);
     await ops("restore", json, `--state_dir=${scratch}`);
-    note("run-ended", documentsIn(readFileSync(join(scratch, "told.json"), "utf8")));
+    note("run-ended", documentsIn(readFileSync(join(scratch, "run-ended.json"), "utf8")));
   });
 
   test("in an outage and after it", async () => {

@@ -98,8 +98,8 @@ test("--resume continues where a run was stopped, and accepts only its own file"
   const again = await verify("--deep", "--resume");
   expect(again.stderr).toContain("there is no run to continue");
   writeFileSync(join(folder, name), "no store\n");
-  const spoiled = await verify("--deep", "--resume");
-  expect({ code: spoiled.code, text: spoiled.stderr }).toMatchObject({
+  const refused = await verify("--deep", "--resume");
+  expect({ code: refused.code, text: refused.stderr }).toMatchObject({
     code: 2,
     text: expect.stringContaining("the results of the previous run cannot be read: it is not JSON"),
   });

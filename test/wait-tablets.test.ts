@@ -11,11 +11,11 @@ async function wait(
   waitTablets: number | "all" | undefined,
   more: { readonly lost?: readonly string[]; readonly signal?: AbortSignal } = {},
 ) {
-  const said: string[] = [];
+  const notes: string[] = [];
   const began = virtual.clock.now();
   const work = waitForTablets(virtual.cluster, {
     flags: { waitTablets, waitTimeoutMs: 300_000 },
-    onEvent: (event) => event.kind === "note" && said.push(event.text),
+    onEvent: (event) => event.kind === "note" && notes.push(event.text),
     signal: new AbortController().signal,
     ...more,
   });
@@ -26,7 +26,7 @@ async function wait(
     ),
     3_600_000,
   );
-  return { said, ended, tookMs: virtual.clock.now() - began };
+  return { notes, ended, tookMs: virtual.clock.now() - began };
 }
 
 async function withoutTwo(): Promise<VirtualCluster> {
@@ -41,8 +41,8 @@ describe("--wait_tablets", () => {
   test("a run without it, and one whose tablets are all registered, starts at once", async () => {
     const virtual = await clusterWith();
     for (const wanted of [undefined, 1, 3, "all"] as const) {
-      const { ended, said, tookMs } = await wait(virtual, wanted);
-      expect([ended, said, tookMs < 1_000]).toEqual([undefined, [], true]);
+      const { ended, notes, tookMs } = await wait(virtual, wanted);
+      expect([ended, notes, tookMs < 1_000]).toEqual([undefined, [], true]);
     }
   });
 
@@ -52,23 +52,23 @@ describe("--wait_tablets", () => {
     virtual.clock.setTimer(90_000, () => virtual.model.restart("tablet3"));
     const two = await wait(virtual, 2);
     expect(two.ended).toBeUndefined();
-    expect(two.said[0]).toBe(`waiting for tablets: 1 of 2 are registered; missing: ${B}, ${C}`);
+    expect(two.notes[0]).toBe(`waiting for tablets: 1 of 2 are registered; missing: ${B}, ${C}`);
     expect(two.tookMs).toBeGreaterThanOrEqual(40_000);
     expect(two.tookMs).toBeLessThan(60_000);
     const all = await wait(virtual, "all");
     expect(all.ended).toBeUndefined();
-    expect(all.said.at(-1)).toBe(`waiting for tablets: 2 of 3 are registered; missing: ${C}`);
+    expect(all.notes.at(-1)).toBe(`waiting for tablets: 2 of 3 are registered; missing: ${C}`);
   });
 
   test("at the time limit the error lists them and has the code of a time limit", async () => {
     const virtual = await withoutTwo();
-    const { ended, said, tookMs } = await wait(virtual, "all");
+    const { ended, notes, tookMs } = await wait(virtual, "all");
     expect(ended).toMatchObject({
       code: "time-limit",
       message: `tablets are still missing after 5 min: 1 of 3 are registered; missing: ${B}, ${C}; nothing was changed`,
     });
     expect(Math.round(tookMs / 1_000)).toBe(300);
-    expect(said.length).toBeLessThanOrEqual(31);
+    expect(notes.length).toBeLessThanOrEqual(31);
   });
 
   test("at the time limit it lists the missing ones of the last read that succeeded", async () => {
@@ -93,9 +93,9 @@ describe("--wait_tablets", () => {
     for (const name of ["nameserver1", "nameserver2"]) virtual.model.kill(name);
     await virtual.pass(15_000);
     virtual.clock.setTimer(60_000, () => virtual.model.restart("nameserver1"));
-    const { ended, said } = await wait(virtual, "all");
+    const { ended, notes } = await wait(virtual, "all");
     expect(ended).toBeUndefined();
-    expect(said.length).toBeGreaterThan(0);
+    expect(notes.length).toBeGreaterThan(0);
   });
 
   test("a signal ends it with its own reason", async () => {

@@ -89,7 +89,7 @@ function slowLoads(ms: number): void {
 }
 
 /** The numbers for docs/reliability.md. */
-function tell(text: string): void {
+function report(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
@@ -161,10 +161,10 @@ async function killAt(method: Method, momentMs: number): Promise<Killed | number
 async function goOn(first: "recoverdata" | "restore" | "inspect", why: string): Promise<void> {
   if (first !== "recoverdata") {
     const { code, stdout, stderr } = await tool([first]);
-    const told = `${why}\n${stdout}${stderr}`;
-    expect(first === "restore" ? [0] : [0, 10], told).toContain(code);
-    expect(await autoFailover(), told).toBe("true");
-    expect(await zk.getData(MARKER), told).toBeUndefined();
+    const output = `${why}\n${stdout}${stderr}`;
+    expect(first === "restore" ? [0] : [0, 10], output).toContain(code);
+    expect(await autoFailover(), output).toBe("true");
+    expect(await zk.getData(MARKER), output).toBeUndefined();
   }
   const { code, stderr } = await recoverdata();
   expect(code, `${why}\n${stderr}`).toBe(0);
@@ -237,7 +237,7 @@ describe("real processes, a real ZooKeeper", () => {
         wholeMs.clear();
         await killOnce(random.next());
       }
-      tell(
+      report(
         `seed ${SEED}: ${found.length} kills: ${count("isOff")} with auto_failover off, ${count("hasMarker")} with a marker, ${count("hasLock")} with a lock; ${missed} runs had ended before the kill`,
       );
       expect(count("isOff"), `seed ${SEED}`).toBeGreaterThanOrEqual(wantedOff);
@@ -258,7 +258,7 @@ describe("real processes, a real ZooKeeper", () => {
         await expectWhole(`race ${turn}\n${winner.stderr}`);
       }
       const sorted = refusals.sort((a, b) => a - b).map(Math.round);
-      tell(
+      report(
         `${RACES} races: the refused run ended after ${sorted[sorted.length >> 1]} ms (median), ${sorted.at(-1)} ms (longest)`,
       );
     },
@@ -279,14 +279,14 @@ describe("real processes, a real ZooKeeper", () => {
     expect(killed.code, killed.stderr).toBeUndefined();
     expect(await zk.getData(MARKER)).toBeDefined();
     const [loser, winner] = await race();
-    const told = `loser:\n${loser.stderr}\nwinner:\n${winner.stderr}`;
-    expect([loser.code, winner.code], told).toEqual([5, 0]);
-    expect(loser.stderr, told).toContain(`on host ${hostname()}, pid ${winner.pid},`);
+    const output = `loser:\n${loser.stderr}\nwinner:\n${winner.stderr}`;
+    expect([loser.code, winner.code], output).toEqual([5, 0]);
+    expect(loser.stderr, output).toContain(`on host ${hostname()}, pid ${winner.pid},`);
     for (const one of [loser, winner]) {
-      expect(one.stderr, told).toContain(`pid ${killed.pid},`);
-      expect(one.stderr, told).toContain("its process is gone");
+      expect(one.stderr, output).toContain(`pid ${killed.pid},`);
+      expect(one.stderr, output).toContain("its process is gone");
     }
-    expect(winner.stderr, told).toContain("ended without restoring auto_failover");
-    await expectWhole(told);
+    expect(winner.stderr, output).toContain("ended without restoring auto_failover");
+    await expectWhole(output);
   });
 });

@@ -16,7 +16,7 @@ export interface TcpSeedResult {
   /** The invariants that were violated; empty: none. */
   readonly violations: readonly string[];
   /** The output of the run through the proxies. */
-  readonly said: string;
+  readonly output: string;
 }
 
 /** A run that takes longer counts as unbounded. */
@@ -71,7 +71,7 @@ export async function playTcpSeed(seed: number): Promise<TcpSeedResult> {
     if (exitCodes.at(-1) === 0 && unhealthy.length > 0)
       violations.push(`not healthy in the end: ${unhealthy.slice(0, 3).join("; ")}`);
     if (!isOn(sandbox)) violations.push("auto_failover is off in the end");
-    return { seed, exitCodes, violations, said: first.stderr };
+    return { seed, exitCodes, violations, output: first.stderr };
   } finally {
     for (const proxy of proxies) await proxy.close();
     await sandbox.stop();

@@ -45,9 +45,9 @@ export function when(
 ): RunOptions {
   const left = new Map(steps);
   return {
-    onStderr(said, child) {
+    onStderr(stderr, child) {
       for (const [text, act] of left) {
-        if (!said.includes(text)) continue;
+        if (!stderr.includes(text)) continue;
         left.delete(text);
         act(child);
       }

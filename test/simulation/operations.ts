@@ -133,9 +133,9 @@ function checkResult(
   if (isDone ? refusal !== undefined : !isRefused) {
     checks.addViolation("done-or-refused", `${line}: ${end}, exit code ${exitCode}: ${text}`);
   }
-  for (const said of refusal?.said ?? []) {
-    if (!text.includes(said))
-      checks.addViolation("done-or-refused", `${line}: not said: ${said}: ${text}`);
+  for (const wanted of refusal?.texts ?? []) {
+    if (!text.includes(wanted))
+      checks.addViolation("done-or-refused", `${line}: missing text: ${wanted}: ${text}`);
   }
   return isDone;
 }

@@ -6,7 +6,7 @@ import type { World } from "./world.js";
 export interface TrueRefusal {
   readonly reason: string;
   /** The output must contain each of them. */
-  readonly said: readonly string[];
+  readonly texts: readonly string[];
 }
 
 /**
@@ -19,8 +19,8 @@ export function trueRefusal({ model }: World, command: ToolCommand): TrueRefusal
   const parts = partsOf(model).map(({ name, part, table }) => ({ name, part, table }));
   const isAt = (of: (typeof parts)[number], endpoint: string) =>
     of.part.partitionMeta.some((one) => one.endpoint === endpoint);
-  const only = (found: boolean, reason: string, ...said: string[]) =>
-    found ? { reason, said } : undefined;
+  const only = (found: boolean, reason: string, ...texts: string[]) =>
+    found ? { reason, texts } : undefined;
   switch (command.cmd) {
     case "offlineendpoint": {
       const single = parts.filter(
@@ -33,12 +33,13 @@ export function trueRefusal({ model }: World, command: ToolCommand): TrueRefusal
         },
       );
       const names = single.map((one) => one.name);
-      const said = `${command.endpoint} has the only replica`;
-      return only(single.length > 0, "it has the only replica of a partition", said, ...names);
+      const text = `${command.endpoint} has the only replica`;
+      return only(single.length > 0, "it has the only replica of a partition", text, ...names);
     }
     case "migrate": {
       const { src, des } = command;
-      if (src === des) return { reason: "both ends are one tablet", said: ["are the same tablet"] };
+      if (src === des)
+        return { reason: "both ends are one tablet", texts: ["are the same tablet"] };
       const of = parts.find(({ table, part }) => {
         return (
           table.db === command.db &&
@@ -47,8 +48,8 @@ export function trueRefusal({ model }: World, command: ToolCommand): TrueRefusal
         );
       });
       const isTaken = of !== undefined && isAt(of, src) && isAt(of, des);
-      const said = `the destination ${des} has a replica of it already`;
-      return only(isTaken, "the destination has a replica", said);
+      const text = `the destination ${des} has a replica of it already`;
+      return only(isTaken, "the destination has a replica", text);
     }
     case "changeleader": {
       const of = parts.find(({ table, part }) => {

@@ -168,7 +168,7 @@ class Play {
     let abortedAt: number | undefined;
     const signal = () => {
       if (stop.signal.aborted) return;
-      world.note("the run is told to stop");
+      world.note("the run gets a signal");
       abortedAt = world.clock.now();
       stop.abort(new Error("SIGTERM"));
     };

@@ -28,12 +28,12 @@ const COUNT =
 export function lossStatedBefore(screen: string, command: string): StatedLoss {
   const at = screen.indexOf(command);
   const start = screen.lastIndexOf("\n", at) + 1;
-  const [, said = ""] =
+  const [, text = ""] =
     /(?:^|openmldb-ops .*?\/openmldb)((?:(?!openmldb-ops ).)*)$/s.exec(screen.slice(start, at)) ??
     [];
-  const isTailUnknown = said.includes("acknowledged in its last 2 s");
+  const isTailUnknown = text.includes("acknowledged in its last 2 s");
   let most = 0n;
-  for (const [, least, , to, exact] of said.matchAll(COUNT)) {
+  for (const [, least, , to, exact] of text.matchAll(COUNT)) {
     if (least !== undefined) return { atMost: undefined, isTailUnknown };
     const count = BigInt(to ?? exact ?? "0");
     if (count > most) most = count;
