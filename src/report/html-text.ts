@@ -1,3 +1,4 @@
+import { numberText } from "../model/counted.js";
 import { safe } from "../util/text.js";
 
 const ENTITIES: Readonly<Record<string, string>> = {
@@ -11,6 +12,11 @@ const ENTITIES: Readonly<Record<string, string>> = {
 /** Escapes text of any origin for the content of an element and for a quoted attribute. */
 export function html(text: string): string {
   return safe(text).replaceAll(/[&<>"']/g, (char) => ENTITIES[char] ?? char);
+}
+
+/** A line that counts what is left out of a list; empty if nothing is. */
+export function moreHtml(count: number, what: string): string {
+  return count > 0 ? `<p class="faint">and ${numberText(count)} ${what}</p>` : "";
 }
 
 /** Plain data as JSON for a `script` element: nothing in it can end the element. */

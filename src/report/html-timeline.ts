@@ -1,7 +1,7 @@
 import { numberText } from "../model/counted.js";
 import { durationText } from "../model/duration.js";
 import { groupBy } from "../model/groups.js";
-import { html } from "./html-text.js";
+import { html, moreHtml } from "./html-text.js";
 import {
   MARK_KINDS,
   type Mark,
@@ -61,14 +61,13 @@ export function timelineHtml(timeline: Timeline): string {
     changes: timeline.marks.filter((mark) => mark.kind === "nameserver"),
   };
   const kinds = MARK_KINDS.filter((kind) => timeline.marks.some((mark) => mark.kind === kind));
-  const more = all.length - lanes.length;
   return [
     `<p class="legend">${kinds.map(legendHtml).join("")}${failedLegend(timeline)}</p>`,
     `<div class="timeline">`,
     axisHtml(scale.spanMs),
     ...lanes.map((lane) => laneHtml(lane, scale)),
     "</div>",
-    more > 0 ? `<p class="faint">and ${numberText(more)} more tablets with less to do</p>` : "",
+    moreHtml(all.length - lanes.length, "more tablets with less to do"),
   ].join("\n");
 }
 

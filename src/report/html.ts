@@ -11,12 +11,13 @@ import {
   type Todo,
 } from "./document.js";
 import { tableJson } from "./html-table.js";
-import { html } from "./html-text.js";
+import { html, moreHtml } from "./html-text.js";
 import { timelineHtml } from "./html-timeline.js";
 import { leadersText } from "./timeline.js";
 
 /** Limit of the items of each kind (advice, partitions, log lines); the JSON report has all of them. */
 const SHOWN_MAX = 50;
+const IN_JSON = "more; the JSON report has them all";
 const LOG_MAX = 200;
 /** Longer lists of secondary information are folded at first. */
 const UNFOLDED_MAX = 8;
@@ -154,27 +155,18 @@ function autoFailoverTile({ before, after, notRestored }: AutoFailoverFacts): st
 
 function leftSection({ left, autoFailover }: ReportDocument): string[] {
   const restore = autoFailover?.restoreCommand ?? null;
-  const first: Todo[] =
-    restore === null
-      ? []
-      : [
-          {
-            ways: [{ what: "restore auto_failover", command: restore, partitions: 0 }],
-          },
-        ];
-  const all = [...first, ...left];
+  const way = { what: "restore auto_failover", command: restore, partitions: 0 };
+  const all: Todo[] = restore === null ? [...left] : [{ ways: [way] }, ...left];
   if (all.length === 0) return [];
   const items = all.slice(0, SHOWN_MAX).map(todoHtml);
-  const more = all.length - items.length;
   return section(
     "What to do next",
     "left",
-    `<ol class="todo">${items.join("")}</ol>${more > 0 ? `<p class="faint">and ${numberText(more)} more; the JSON report has them all</p>` : ""}`,
+    `<ol class="todo">${items.join("")}</ol>${moreHtml(all.length - items.length, IN_JSON)}`,
   );
 }
 
 function todoHtml({ ways }: Todo): string {
-  const more = ways.length - WAYS_MAX;
   const lines = ways.slice(0, WAYS_MAX).map(({ what, command, partitions }, index) => {
     const words = what === "" ? "run" : what;
     const text = index === 0 ? capital(words) : `Or: ${words}`;
@@ -188,10 +180,10 @@ function todoHtml({ ways }: Todo): string {
         : `<div class="copy"><pre><code>${commandHtml(command)}</code></pre><button type="button" class="copy-button">Copy</button></div>`;
     return `<p>${html(text)}${count}</p>${block}`;
   });
-  const rest =
-    more > 0
-      ? `<p class="faint">and ${numberText(more)} other ways; the list of partitions below has each</p>`
-      : "";
+  const rest = moreHtml(
+    ways.length - WAYS_MAX,
+    "other ways; the list of partitions below has each",
+  );
   return `<li>${lines.join("")}${rest}</li>`;
 }
 
@@ -211,11 +203,7 @@ function textsSection(title: string, id: string, texts: readonly PartitionText[]
       ({ partition, text }) =>
         `<tr><th scope="row">${html(partition)}</th><td>${html(text)}</td></tr>`,
     );
-  const more = texts.length - rows.length;
-  const rest =
-    more > 0
-      ? `<p class="faint">and ${numberText(more)} more; the JSON report has them all</p>`
-      : "";
+  const rest = moreHtml(texts.length - rows.length, IN_JSON);
   const isShort = texts.length <= UNFOLDED_MAX;
   return folded(
     `${title} <span class="count">${numberText(texts.length)}</span>`,
@@ -240,12 +228,11 @@ function findingsSection({ findings }: ReportDocument): string[] {
       ({ level, code, subject, text, effect }) =>
         `<li class="${html(level)}"><span class="badge">${html(level)}</span> <strong>${html(subject)}</strong>: ${html(text)} <code>${html(code)}</code><br><span class="faint">${html(effect)}</span></li>`,
     );
-  const more = findings.length - items.length;
   if (items.length === 0) return [];
   return section(
     `Findings <span class="count">${numberText(findings.length)}</span>`,
     "findings",
-    `<ul class="findings">${items.join("")}</ul>${more > 0 ? `<p class="faint">and ${numberText(more)} more</p>` : ""}`,
+    `<ul class="findings">${items.join("")}</ul>${moreHtml(findings.length - items.length, "more")}`,
   );
 }
 
@@ -299,8 +286,7 @@ function logSection({ log }: ReportDocument): string[] {
       ({ atMs, level, text }) =>
         `<li class="${level}"><time>+${durationText(atMs - beganMs)}</time> ${html(text)}</li>`,
     );
-  const more = log.length - lines.length;
-  const rest = more > 0 ? `<p class="faint">and ${numberText(more)} more lines</p>` : "";
+  const rest = moreHtml(log.length - lines.length, "more lines");
   const isShort = log.length <= UNFOLDED_MAX;
   return folded(
     `Log <span class="count">${numberText(log.length)}</span>`,
