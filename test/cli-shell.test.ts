@@ -128,7 +128,7 @@ describe.concurrent("help and version", () => {
       importsOf(await runBin([...args, ...more], { nodeArgs: traceImports })).own.flatMap(
         (path) => HEAVY.exec(path)?.[1] ?? [],
       );
-    const needed = ["confget", "grpc", "log", "protect", "zookeeper"];
+    const needed = ["confget", "grpc", "log", "open", "protect", "zookeeper"];
     expect([...new Set(await loaded([]))].sort()).toEqual(needed);
     expect(await loaded(["--log_file=/dev/null"])).toContain("log-file");
   });

@@ -1,5 +1,5 @@
 import { setFlagsFromString } from "node:v8";
-import type { CommonFlags, GlobalFlags } from "../cli/common-specs.js";
+import type { CommonFlags } from "../cli/common-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { type OpenedCluster, type OpenOptions, openCluster } from "../cluster/open.js";
 import type { Endpoint } from "../model/cluster-state.js";
@@ -79,9 +79,9 @@ function collectOften(): void {
  * @param on `connecting` aborts connecting; `calls` aborts calls in flight and refuses later ones.
  */
 export function openOptions(
-  flags: Omit<CommonFlags, keyof GlobalFlags>,
+  flags: CommonFlags,
   on: {
-    readonly onNote?: (text: string) => void;
+    readonly onNote: (text: string) => void;
     readonly connecting?: AbortSignal | undefined;
     readonly calls?: AbortSignal | undefined;
     readonly onLeader?: ((leader: Endpoint) => void) | undefined;
