@@ -207,10 +207,10 @@ export async function loadUnrecorded(
   context: StepContext,
   of: Loadable,
   endpoint: Endpoint,
-  least: bigint,
+  how: { readonly least: bigint; readonly listedWithinMs?: number },
 ): Promise<ReplicaReport | StepOutcome> {
   const before = await reportNow(context, of.id, endpoint);
-  const report = await load(context, of, endpoint, { role: "follower", term: 0n, least }, before);
+  const report = await load(context, of, endpoint, { role: "follower", term: 0n, ...how }, before);
   if ("result" in report || report.role === "follower") return report;
   return failed(`tablet ${endpoint} runs it as ${report.role ?? "an unknown role"}`);
 }
@@ -224,10 +224,15 @@ async function load(
   context: StepContext,
   { id, segCount, storageMode }: Loadable,
   endpoint: Endpoint,
-  as: { readonly role: Role; readonly term: bigint; readonly least: bigint },
+  as: {
+    readonly role: Role;
+    readonly term: bigint;
+    readonly least: bigint;
+    readonly listedWithinMs?: number;
+  },
   before?: ReplicaReport,
 ): Promise<ReplicaReport | StepOutcome> {
-  const { role, term, least } = as;
+  const { role, term, ...waited } = as;
   const mayBeUnlisted = storageMode !== "memory";
   const listed =
     before ?? (mayBeUnlisted ? await listedOrLoadable(context, id, endpoint) : undefined);
@@ -239,7 +244,7 @@ async function load(
       return loadRefused(thrown);
     }
   }
-  const report = await loaded(context, id, endpoint, { least, mayBeUnlisted });
+  const report = await loaded(context, id, endpoint, { ...waited, mayBeUnlisted });
   if (typeof report !== "string") return report;
   const detail = `tablet ${endpoint} could not load it (check its log; is the data still on its disk?)`;
   return { result: "failed", detail, isFinal: report === "never-listed" };

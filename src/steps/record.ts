@@ -84,7 +84,7 @@ async function moveInRecord(
   if (why !== undefined) return stale(why);
   const least = most([lowerBound(view, replica), lane.evidence.bounds.offsets.get(from) ?? 0n]);
   return context.withLoadSlot(to, async () => {
-    const report = await loadUnrecorded(context, view, to, least);
+    const report = await loadUnrecorded(context, view, to, { least });
     if ("result" in report) return report;
     if (report.offset < least) {
       return failed(

@@ -211,6 +211,12 @@ async function prepareTablet(
 }
 
 /**
+ * Milliseconds in which a tablet with no other load lists an old copy of a disk table. Without a snapshot it opens
+ * an empty database before it reads the log (OpenMLDB 0.9 tablet: LoadDiskTableInternal), which is quick.
+ */
+const OLD_COPY_LISTED_MS = 3_000;
+
+/**
  * Detects the data of an earlier replica on a tablet's disk. AddReplicaNS sends a snapshot and loads it
  * together with whatever log is there, given-up entries included (OpenMLDB 0.9 tablet: LoadTable). A
  * snapshot shows it (GetTermPair); without one only loading does. A disk without data refuses that load.
@@ -236,7 +242,10 @@ async function oldCopyAt(
       `a snapshot of term ${found.term} up to entry ${found.offset}`,
     );
   }
-  const loaded = await loadUnrecorded(context, view, endpoint, 0n);
+  const loaded = await loadUnrecorded(context, view, endpoint, {
+    least: 0n,
+    listedWithinMs: OLD_COPY_LISTED_MS,
+  });
   return "result" in loaded
     ? undefined
     : oldCopyText(id, endpoint, `entries up to ${loaded.offset}, loaded to see them`);

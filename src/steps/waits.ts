@@ -123,9 +123,9 @@ const STATUS_AGE_MS = 1_000;
  *
  * @param expected `least`: the least offset that the replica is expected to show. `mayBeUnlisted`: whether the
  *   tablet lists the replica only when a thread takes its load (OpenMLDB 0.9 tablet: LoadTable of a disk
- *   table).
+ *   table). `listedWithinMs`: how long a tablet without other loads may take to list it.
  * @returns The report; `vanished` if the replica is not listed any more, which is how a tablet shows that a load
- *   failed; `never-listed` if it did not appear within {@link LISTED_WITHIN_MS} although no other load was listed.
+ *   failed; `never-listed` if it did not appear within `listedWithinMs` although no other load was listed.
  * @throws OpsError `deadline` if nothing changes for `stallTimeoutMs`; other errors of the call to the
  *   tablet, except a late answer.
  */
@@ -133,7 +133,7 @@ export async function loaded(
   context: StepContext,
   id: PartitionId,
   endpoint: Endpoint,
-  { least = 0n, mayBeUnlisted = false } = {},
+  { least = 0n, mayBeUnlisted = false, listedWithinMs = LISTED_WITHIN_MS } = {},
 ): Promise<ReplicaReport | "vanished" | "never-listed"> {
   const { clock } = context.cluster;
   const status = context.statusOf(endpoint);
@@ -154,7 +154,7 @@ export async function loaded(
     else if (isQueued) progressAt = Math.max(progressAt, status.movedAt());
     last = report ?? last;
     const stillMs = clock.now() - progressAt;
-    if (isUnlisted && !isQueued && stillMs > LISTED_WITHIN_MS) return "never-listed";
+    if (isUnlisted && !isQueued && stillMs > listedWithinMs) return "never-listed";
     if (stillMs > stallTimeoutMs) throw stalled(endpoint, last, stallTimeoutMs);
   }
 }
