@@ -194,6 +194,13 @@ describe("code", () => {
 });
 
 describe("tests", () => {
+  it("generate the same cases in every run", () => {
+    const random = tests.filter(({ text }) => /\bfc\.assert\(/.test(text));
+    expect(random.length).toBeGreaterThan(5);
+    const unfixed = random.filter(({ text }) => !text.includes("/fixed-cases.js"));
+    expect(unfixed.map(({ path }) => path)).toEqual([]);
+  });
+
   it("name every problem that diagnose can find", () => {
     expect(PROBLEM_CODES.length).toBeGreaterThan(0);
     const unnamed = PROBLEM_CODES.filter((code) => {
