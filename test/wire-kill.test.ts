@@ -269,7 +269,7 @@ describe("real processes, a real ZooKeeper", () => {
     slowLoads(SLOW_LOAD_MS);
     await breakCluster();
     let isKilled = false;
-    const killed = await recoverdata(["--zk_session_timeout=2s"], {
+    const killed = await recoverdata(["--zk_session_timeout=8s"], {
       onStderr(text, child) {
         if (isKilled || !text.includes("switching auto_failover off")) return;
         isKilled = true;
