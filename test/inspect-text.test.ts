@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { dialZooKeeper } from "../src/cluster/registrations.js";
-import { judge } from "../src/diagnosis/verdict.js";
+import { verifyPartitions } from "../src/diagnosis/verdict.js";
 import type { InspectFacts } from "../src/inspect/facts.js";
 import { type Inspection, inspectFacts } from "../src/inspect/inspection.js";
 import { inspectionJson } from "../src/inspect/json-report.js";
@@ -56,8 +56,8 @@ async function enlarged(
   }
   const views = viewPartitions(state);
   const none = { unhealthyBefore: new Set<string>(), failures: new Map(), notes: new Map() };
-  const judged = finish(judge({ state, views, ...none, again, print }));
-  return { ...facts, state, views, unhealthy: judged.partitions };
+  const verified = finish(verifyPartitions({ state, views, ...none, again, print }));
+  return { ...facts, state, views, unhealthy: verified.partitions };
 }
 
 describe("names from the cluster", () => {

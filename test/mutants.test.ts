@@ -102,8 +102,8 @@ const MUTANTS: readonly Mutant[] = [
     caughtBy: ["true-verdict"],
     plant: {
       rules: {
-        *judge(input) {
-          return { ...(yield* RULES.judge(input)), partitions: [] };
+        *verifyPartitions(input) {
+          return { ...(yield* RULES.verifyPartitions(input)), partitions: [] };
         },
       },
     },

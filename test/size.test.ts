@@ -14,7 +14,7 @@ import { decodeInTurns, type Repeats } from "../src/cluster/decode.js";
 import { realClock } from "../src/cluster/real-clock.js";
 import type { Transport } from "../src/cluster/transport.js";
 import { lined, print } from "../src/commands/write.js";
-import { judge } from "../src/diagnosis/verdict.js";
+import { verifyPartitions } from "../src/diagnosis/verdict.js";
 import { type ObservedPlan, observeAndPlan } from "../src/execution/observe-and-plan.js";
 import {
   GetTableStatusResponseSchema,
@@ -112,7 +112,7 @@ async function renderAll({ state, views, plan }: ObservedPlan): Promise<number> 
   );
   const none = { unhealthyBefore: new Set<string>(), failures: new Map(), notes: new Map() };
   const { partitions: unhealthy } = finish(
-    judge({ state, views, ...none, again, print: printCommand }),
+    verifyPartitions({ state, views, ...none, again, print: printCommand }),
   );
   const inspection = finish(
     inspectFacts({

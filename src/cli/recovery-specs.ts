@@ -23,7 +23,7 @@ import {
   replaceableFile,
 } from "./flag-values.js";
 import { type FlagsOf, many, noVariable, optional, required, toggle, withDefault } from "./spec.js";
-import { judgeSpecs } from "./verify-specs.js";
+import { healthSpecs } from "./verify-specs.js";
 import { waitSpecs, watchSpecs } from "./wait-specs.js";
 
 /** `--lost`: tablets that the operator declares lost. */
@@ -131,7 +131,7 @@ export type RecoverTableFlags = FlagsOf<typeof recoverTableSpecs>;
 
 /** Flags of `inspect`. */
 export const inspectSpecs = {
-  ...judgeSpecs,
+  ...healthSpecs,
   ...watchSpecs,
   maxLag: withDefault(
     ["max_lag", "N", "log entries that a follower may lack before it gets a warning of its own"],

@@ -6,7 +6,7 @@ import { type FlagsOf, noVariable, optional, toggle, withDefault } from "./spec.
 import { waitSpecs } from "./wait-specs.js";
 
 /** Flags of `inspect` and `verify`. */
-export const judgeSpecs = {
+export const healthSpecs = {
   ...commonSpecs,
   ...outputSpecs,
   ...waitSpecs,
@@ -15,7 +15,7 @@ export const judgeSpecs = {
 };
 
 /** Flags of `inspect` and `verify`. */
-export type JudgeFlags = FlagsOf<typeof judgeSpecs>;
+export type HealthFlags = FlagsOf<typeof healthSpecs>;
 
 const MEGABYTE = 1_000_000;
 
@@ -52,7 +52,7 @@ export const DEEP_DEFAULTS = {
 
 /** Flags of `verify`. */
 export const verifySpecs = {
-  ...judgeSpecs,
+  ...healthSpecs,
   ...stateSpecs,
   /** True if rows are compared. Not from the environment, because it reads all rows of every replica. */
   isDeep: noVariable(

@@ -1,6 +1,6 @@
 import { commandPrinter } from "../cli/printed-command.js";
 import type { InspectFlags } from "../cli/recovery-specs.js";
-import type { JudgeFlags } from "../cli/verify-specs.js";
+import type { HealthFlags } from "../cli/verify-specs.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { OpenedCluster } from "../cluster/open.js";
 import {
@@ -30,8 +30,8 @@ import type { KnownOffsetsStore } from "../model/evidence.js";
 import { STANDSTILL_MS } from "../model/op-standstill.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PrintCommand, recoverAgain } from "../model/tool-command.js";
+import { type DiagnosedCluster, inspectCluster } from "../observe/diagnosed-cluster.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
-import { inspectCluster, type JudgedCluster } from "../observe/judged-cluster.js";
 import { lostLines } from "../planning/lost.js";
 import { lockOwnerIn } from "../run/lock.js";
 import { readMarker } from "../run/marker.js";
@@ -83,7 +83,7 @@ export async function gatherFacts(options: FactsOptions): Promise<InspectFacts> 
     lost.size > 0
       ? (await observeAndPlan(cluster, { only, lost, knownOffsetsStore, signal, onEvent })).plan
       : undefined;
-  const [judged, zooKeeper, ops] = await Promise.all([
+  const [diagnosed, zooKeeper, ops] = await Promise.all([
     inspectCluster(cluster, {
       only,
       signal,
@@ -96,20 +96,20 @@ export async function gatherFacts(options: FactsOptions): Promise<InspectFacts> 
     dialEach(options.zkHosts),
     readOps(options),
   ]);
-  const restarted = await partlyLoaded(judged);
+  const restarted = await partlyLoaded(diagnosed);
   const [watched, otherCounts] = await Promise.all([
-    watchOps(cluster, judged.state.ops, signal),
-    countAgain(cluster, judged, signal),
+    watchOps(cluster, diagnosed.state.ops, signal),
+    countAgain(cluster, diagnosed, signal),
   ]);
   const [nameservers, startups, stored, counters] = await Promise.all([
-    nameserverRoles(options, judged),
+    nameserverRoles(options, diagnosed),
     readStartups(options.zk, options.rootPath, restarted),
-    readStoredTables(options.zk, options.rootPath, unhealthyTables(judged)),
+    readStoredTables(options.zk, options.rootPath, unhealthyTables(diagnosed)),
     readCounters(options.zk, options.rootPath),
   ]);
   signal.throwIfAborted();
   return {
-    ...judged,
+    ...diagnosed,
     ...ops,
     zooKeeper,
     nameservers,
@@ -149,7 +149,7 @@ async function readOpsOnce({ zk, cluster, rootPath }: FactsOptions) {
 
 async function nameserverRoles(
   { cluster, zk, rootPath }: FactsOptions,
-  { state }: JudgedCluster,
+  { state }: DiagnosedCluster,
 ): Promise<readonly NameserverFact[]> {
   const { leader, standbys } = state.topology;
   const [znodes, silences] = await Promise.all([
@@ -199,7 +199,7 @@ async function watchOps(
 /** Reads different record counts a second time, because a row may have been replicating during the first read. */
 async function countAgain(
   cluster: Cluster,
-  { views }: JudgedCluster,
+  { views }: DiagnosedCluster,
   signal: AbortSignal,
 ): Promise<readonly CountedPartition[]> {
   const odd: CountedPartition[] = [];
@@ -236,7 +236,7 @@ async function countOf(
 }
 
 /** Registered tablets that have not loaded all their replicas on record. */
-async function partlyLoaded({ state, views }: JudgedCluster): Promise<string[]> {
+async function partlyLoaded({ state, views }: DiagnosedCluster): Promise<string[]> {
   const short = new Set<string>();
   await eachInTurns(views, ({ replicas }) => {
     for (const one of replicas) if (one.report === undefined) short.add(one.endpoint);
@@ -244,7 +244,7 @@ async function partlyLoaded({ state, views }: JudgedCluster): Promise<string[]> 
   return [...short].filter((endpoint) => state.tablets.get(endpoint)?.isRegistered === true);
 }
 
-function unhealthyTables({ unhealthy }: JudgedCluster) {
+function unhealthyTables({ unhealthy }: DiagnosedCluster) {
   const tables = new Map<number, PartitionId>();
   for (const { id } of unhealthy) {
     if (tables.size >= STORED_TABLES_MAX) break;
@@ -266,7 +266,7 @@ export interface MeasuredInspection {
  */
 export async function inspectOnce(
   opened: OpenedCluster,
-  flags: JudgeFlags & Partial<Pick<InspectFlags, "lost">>,
+  flags: HealthFlags & Partial<Pick<InspectFlags, "lost">>,
   {
     maxLag,
     signal,

@@ -17,8 +17,8 @@ import { diagnose } from "./diagnose.js";
 import { unblockOps } from "./ops-blockers.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
-/** The input of {@link judge}: the last observation, and what the run did. */
-export interface JudgeInput {
+/** The input of {@link verifyPartitions}: the last observation, and what the run did. */
+export interface VerifyInput {
   readonly state: ClusterState;
   /** `viewPartitions(state)`, restricted to the selection. */
   readonly views: readonly PartitionView[];
@@ -35,8 +35,8 @@ export interface JudgeInput {
 }
 
 /** Computes the result of a run from its last observation. Yields between partitions. */
-export function* judge(
-  input: JudgeInput,
+export function* verifyPartitions(
+  input: VerifyInput,
 ): Work<
   Pick<
     RunReport,
@@ -49,7 +49,7 @@ export function* judge(
   const results = yield* mapped(input.views, (view) => {
     tables.add(view.id.tid);
     replicas += view.replicas.length;
-    return judgePartition(view, input, context);
+    return verifyPartition(view, input, context);
   });
   return {
     leader: input.state.topology.leader,
@@ -67,9 +67,9 @@ export function* judge(
   };
 }
 
-function judgePartition(
+function verifyPartition(
   view: PartitionView,
-  input: JudgeInput,
+  input: VerifyInput,
   context: AdviceContext,
 ): PartitionResult {
   const { unblock } = context;
@@ -125,7 +125,7 @@ interface AdviceContext {
   readonly acceptLost: Advice;
 }
 
-function adviceContextOf({ state, views, failures, again, print }: JudgeInput): AdviceContext {
+function adviceContextOf({ state, views, failures, again, print }: VerifyInput): AdviceContext {
   const losses = views.flatMap((view) => {
     const decision = failures.get(replicaKey(view.id))?.decision;
     if (decision?.isOfLost !== true) return [];

@@ -104,7 +104,7 @@ const PASSES_MAX = 3;
 
 /**
  * Recovers a cluster: observes, diagnoses, plans and executes partition by partition, observes again, continues
- * with the partitions that are still unhealthy, restores auto_failover and judges the result.
+ * with the partitions that are still unhealthy, restores auto_failover and verifies the result.
  *
  * Changes nothing on a healthy cluster, auto_failover included.
  *
@@ -156,8 +156,8 @@ export async function recoverData(
   try {
     await untilAborted(knownOffsets.settle(worked.all), signal);
     observed("after", worked.state);
-    const judged = await inTurns(
-      (options.rules?.judge ?? RULES.judge)({
+    const verified = await inTurns(
+      (options.rules?.verifyPartitions ?? RULES.verifyPartitions)({
         state: worked.state,
         views: knownOffsets.addTo(selected(worked.all, only)),
         only,
@@ -172,7 +172,7 @@ export async function recoverData(
     return {
       report: {
         command: options.command ?? "recoverdata",
-        ...judged,
+        ...verified,
         decide: decideCommands(options.again),
         lost: lostReport(worked, found.plan, options),
         autoFailover: { before: guard.before, after, notRestored, isLeftOff: guard.isLeftOff() },

@@ -1,4 +1,4 @@
-import { judge } from "../diagnosis/verdict.js";
+import { verifyPartitions } from "../diagnosis/verdict.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { checkPlan } from "../planning/check-saved-plan.js";
 import { checkLost } from "../planning/lost.js";
@@ -26,7 +26,7 @@ export interface Rules {
   /** Checks that a saved plan still matches the cluster. */
   readonly checkPlan: typeof checkPlan;
   /** Computes the result of each partition from the last observation. */
-  readonly judge: typeof judge;
+  readonly verifyPartitions: typeof verifyPartitions;
   /** Selects the rows that are compared: those that have not expired and will not soon. */
   readonly liveRule: typeof liveRule;
   /** Returns the rows that differ for certain. */
@@ -41,7 +41,7 @@ export const RULES: Rules = {
   decideLeader,
   plannerOf,
   checkPlan,
-  judge,
+  verifyPartitions,
   liveRule,
   provenDifferences,
 };

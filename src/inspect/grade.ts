@@ -36,7 +36,7 @@ const GRADE_OF: Readonly<Record<ProblemCode, Exclude<Grade, "down" | "one-left">
 };
 
 /** A grade, and its effect on reads and writes. */
-export interface Judgement {
+export interface Graded {
   readonly grade: Grade;
   /** One sentence without final stop. */
   readonly effect: string;
@@ -47,7 +47,7 @@ export interface Judgement {
  *
  * @param problems The problems that `diagnose` found, at least one.
  */
-export function gradePartition(view: PartitionView, problems: readonly Problem[]): Judgement {
+export function gradePartition(view: PartitionView, problems: readonly Problem[]): Graded {
   const leader = servingLeader(view);
   if (leader === undefined) return { grade: "down", effect: downEffect(problems) };
   const worst = problems.map((one) => GRADE_OF[one.code]);

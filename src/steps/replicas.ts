@@ -35,7 +35,7 @@ export function addReplica(context: StepContext, task: Task<"add-replica">): Pro
     isOurs = true;
     const followed = await followOp(context, id, () => context.cluster.addReplicaNS(id, endpoint));
     await resumeSnapshots(context, id, followed);
-    return judged(followed, await whyNotFollowing(context, id, endpoint));
+    return resultOf(followed, await whyNotFollowing(context, id, endpoint));
   });
 }
 
@@ -56,7 +56,7 @@ export function delReplica(context: StepContext, task: Task<"del-replica">): Pro
     const refusal = refusalIn(view, task.expects);
     if (refusal !== undefined) return stale(refusal);
     const followed = await followOp(context, id, () => context.cluster.delReplicaNS(id, endpoint));
-    const ended = judged(followed, await tracesOf(context, id, endpoint));
+    const ended = resultOf(followed, await tracesOf(context, id, endpoint));
     // Once it is gone from the record, the nameserver refuses another request.
     const isGone = replicaIn(await claimNow(context, id), endpoint) === undefined;
     return "again" in ended && isGone ? failed(ended.again) : ended;
@@ -87,7 +87,7 @@ export function migrate(context: StepContext, task: Task<"migrate">): Promise<St
     const table = { db: id.db, table: id.table, pids: [id.pid] };
     const followed = await followOp(context, id, () => context.cluster.migrate(from, table, to));
     await resumeSnapshots(context, id, followed);
-    return judged(followed, await whyNotMoved(context, id, from, to));
+    return resultOf(followed, await whyNotMoved(context, id, from, to));
   });
 }
 
@@ -108,7 +108,7 @@ async function endedMove(
 }
 
 /** The result by the observed effect; the ops become the detail. */
-function judged(followed: FollowedOps, complaint: string | undefined): Try {
+function resultOf(followed: FollowedOps, complaint: string | undefined): Try {
   const ended = "failed" in followed ? followed.failed : describeOps(followed.ops);
   if (complaint === undefined) return { result: "done", detail: ended };
   return { again: `${ended}: ${complaint}` };

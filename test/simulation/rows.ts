@@ -1,8 +1,8 @@
 import { messageOf } from "../../src/errors.js";
 import { RULES, type Rules } from "../../src/execution/rules.js";
 import type { PartitionRows } from "../../src/model/rows.js";
+import { inspectCluster } from "../../src/observe/diagnosed-cluster.js";
 import { identifiedCluster } from "../../src/observe/identified-cluster.js";
-import { inspectCluster } from "../../src/observe/judged-cluster.js";
 import { verifyRows } from "../../src/observe/verify-rows.js";
 import { rowTask } from "../../src/policy/rows-to-compare.js";
 import {

@@ -1,6 +1,6 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { assertKnown, type Selection, selected } from "../diagnosis/selection.js";
-import { judge } from "../diagnosis/verdict.js";
+import { verifyPartitions } from "../diagnosis/verdict.js";
 import type { ClusterState, Endpoint } from "../model/cluster-state.js";
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
@@ -11,7 +11,7 @@ import { inTurns } from "../util/yielding.js";
 import { observe } from "./cluster.js";
 
 /** An observed cluster, with what recovery would do in it. */
-export interface JudgedCluster {
+export interface DiagnosedCluster {
   readonly state: ClusterState;
   /** The selected partitions, healthy or not. */
   readonly views: readonly PartitionView[];
@@ -39,15 +39,15 @@ export async function inspectCluster(
     /** Tablets declared lost by the operator. */
     readonly lost?: ReadonlySet<Endpoint> | undefined;
   },
-): Promise<JudgedCluster> {
+): Promise<DiagnosedCluster> {
   const { only, signal, onEvent, again, knownOffsetsStore, lost } = options;
   onEvent?.({ kind: "phase", phase: "looking" });
   const state = await observe(cluster, { signal, onEvent, knownOffsetsStore, lost });
   const all = await inTurns(viewingPartitions(state));
   assertKnown(all, only);
   const views = selected(all, only);
-  const judged = await inTurns(
-    judge({
+  const verified = await inTurns(
+    verifyPartitions({
       state,
       views,
       unhealthyBefore: new Set(),
@@ -57,5 +57,5 @@ export async function inspectCluster(
       print: options.print,
     }),
   );
-  return { state, views, unhealthy: judged.partitions };
+  return { state, views, unhealthy: verified.partitions };
 }
