@@ -29,10 +29,9 @@ export async function checkBeforeAction(
   const which = expects.find((one) => one.needs?.other !== undefined)?.needs?.other;
   const beside = endpoint ?? lane?.leader ?? "";
   const away = expects.flatMap((one) => one.needs?.away ?? []);
-  const [other, returned] = await Promise.all([
-    which && otherLeader(context, { id }, claim, { endpoint: beside, which }),
-    tabletBack(context, away),
-  ]);
+  const other = which && (await otherLeader(context, { id }, claim, { endpoint: beside, which }));
+  // Last: a read of a silent tablet is repeated for up to a second, and an absent one may return meanwhile.
+  const returned = await tabletBack(context, away);
   const found = { claim, report, other, returned };
   for (const { check } of expects) {
     const why = check?.(found);
