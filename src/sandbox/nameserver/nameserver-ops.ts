@@ -140,7 +140,7 @@ export class OpQueues {
   /** Advances the first op of a queue as far as possible without waiting. */
   #advance(index: number): void {
     const op = this.#queues[index]?.[0];
-    if (op === undefined || op.step === "doing") return;
+    if (op === undefined || op.step === "due" || op.step === "doing") return;
     const { info } = op;
     if (info.taskStatus === TaskStatus.kCanceled || op.tasks.length === 0 || op.step === "failed") {
       this.#end(index, op);
@@ -151,7 +151,7 @@ export class OpQueues {
       info.startTime = this.#server.seconds();
       this.#write(op);
     }
-    op.step = "doing";
+    op.step = "due";
     this.#server.after(this.#server.context.options.opStepMs, () => this.#run(index, op));
   }
 
@@ -164,6 +164,7 @@ export class OpQueues {
       this.#advance(index);
       return;
     }
+    op.step = "doing";
     const { faults } = this.#server;
     if (faults.stick(op, task.type)) return;
     if (faults.fails(task.type)) this.#failStep(index, op);

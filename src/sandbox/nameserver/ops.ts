@@ -63,8 +63,11 @@ export interface QueuedOp {
   data: OpData;
   /** Remaining steps, the current one first. */
   readonly tasks: OpTask[];
-  /** State of the current step. */
-  step: "inited" | "doing" | "failed";
+  /**
+   * State of the current step. A step that is due was not sent to its tablet yet, which is not polled for it (OpenMLDB
+   * 0.9 nameserver: WrapTaskFun, task_rpc_version_).
+   */
+  step: "inited" | "due" | "doing" | "failed";
 }
 
 /** A new op that is not written yet. */
