@@ -156,10 +156,15 @@ interface CallStyle {
  * The pauses before a read is repeated, milliseconds: a connection that is gone for a moment is no silent tablet. A read
  * that ended at its deadline is not repeated.
  */
-const readPausesMs: readonly number[] = [0, 100, 200, 500];
+const readPausesMs: readonly number[] = [100, 600];
+/** For how long, in milliseconds, reads of a tablet are made once after all attempts of one had no connection. */
+const silentMs = 5_000;
 
 function createTabletCall({ caller, admissions, clock, signal }: TabletClientParts) {
   const limitReads = createReadLimits();
+  /** When the last attempt at a tablet without a connection ended. */
+  const silentSince = new Map<Endpoint, number>();
+
   async function callOnce<I extends DescMessage, O extends DescMessage>(
     endpoint: Endpoint,
     method: DescMethodUnary<I, O>,
@@ -176,24 +181,34 @@ function createTabletCall({ caller, admissions, clock, signal }: TabletClientPar
       return caller.call(endpoint, method, request, accepted, before);
     }
   }
-  return async <I extends DescMessage, O extends DescMessage>(
+  /** Makes a read, again after each pause while there is no connection. */
+  async function read<T>(endpoint: Endpoint, work: () => Promise<T>): Promise<T> {
+    const isSilent = clock.now() - (silentSince.get(endpoint) ?? -silentMs) < silentMs;
+    for (const ms of isSilent ? [] : readPausesMs) {
+      try {
+        return await limitReads(endpoint, work);
+      } catch (error) {
+        if (!mayPass(error)) throw error;
+      }
+      // Not within the limit: many reads of one tablet pause together.
+      await pause(clock, ms, signal);
+    }
+    try {
+      return await limitReads(endpoint, work);
+    } catch (error) {
+      if (mayPass(error) && !isSilent) silentSince.set(endpoint, clock.now());
+      throw error;
+    }
+  }
+
+  return <I extends DescMessage, O extends DescMessage>(
     endpoint: Endpoint,
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     style: CallStyle = {},
   ): Promise<MessageShape<O>> => {
     const work = () => callOnce(endpoint, method, request, style);
-    if (style.isRead !== true) return work();
-    for (const ms of readPausesMs) {
-      try {
-        return await limitReads(endpoint, work);
-      } catch (error) {
-        if (!mayPass(error)) throw error;
-        // Not within the limit: many reads of one tablet pause together.
-        if (ms > 0) await pause(clock, ms, signal);
-      }
-    }
-    return limitReads(endpoint, work);
+    return style.isRead === true ? read(endpoint, work) : work();
   };
 }
 
