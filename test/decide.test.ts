@@ -66,6 +66,12 @@ describe("the choice of the leader by reported offsets", () => {
       "diverged b",
     ],
     [
+      "the disk of the newest leader is gone, and only the log of an ex-leader is left: it can be chosen",
+      TWO,
+      "a leader,dead 60 follower,normal,60\n b leader,alive 50 -",
+      "diverged a",
+    ],
+    [
       "the newest leadership wrote nothing, and an ex-leader holds more: diverged",
       TWO,
       "a leader,dead 60 follower,normal,60\n b leader,alive 50 follower,normal,50",

@@ -179,7 +179,8 @@ function chooseAmong(
   const numbers = [...plain, ...suspects].map((one) => `${one.endpoint} at ${trueOffset(one)}`);
   return blockWith(
     "diverged",
-    (isProven || reachesOn ? best : longest([...plain, ...suspects]))?.endpoint,
+    // If the newest leader's disk is empty, there may be no log but those that nothing proves.
+    ((isProven || reachesOn ? best : undefined) ?? longest([...plain, ...suspects]))?.endpoint,
     `terms diverged at ${firstChange(view)}, and no call tells which entries from there on belong to the newest term: ${numbers.join(", ")}`,
   );
 }
