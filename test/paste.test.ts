@@ -121,6 +121,13 @@ describe("the checkers of printed commands detect", () => {
   const run = `openmldb-ops --cmd=recoverdata ${CLUSTER_FLAGS}`;
   const give = `openmldb-ops --cmd=recoverdata --accept_data_loss=t:0 --leader=a ${CLUSTER_FLAGS}`;
 
+  test.each([980_015, 30_042])(
+    "seed %i: rows that a leader acknowledged in its last 2 s are named before they are given up",
+    async (seed) => {
+      expect((await paste(seed)).violations).toEqual([]);
+    },
+  );
+
   test("complete commands, each once", () => {
     expect(commandsIn(`next: run: ${run}; or, decide: ${give}\n${run}`)).toEqual([run, give]);
     expect(commandsIn("run openmldb-ops inspect")).toEqual([]);

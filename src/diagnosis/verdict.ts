@@ -10,7 +10,12 @@ import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { each, mapped, type Work } from "../model/work.js";
 import { choicesOf } from "../planning/decisions.js";
 import { isLost } from "../policy/lost-replicas.js";
-import { givenUpCount, givenUpIfLeads, sumOfLosses } from "../policy/what-is-given-up.js";
+import {
+  givenUpCount,
+  givenUpIfLeads,
+  sumOfLosses,
+  unseenTail,
+} from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { absenceAdvice, firstAbsence } from "./absence-advice.js";
 import { diagnose } from "./diagnose.js";
@@ -159,6 +164,13 @@ function accepting(
   return [changing(words(candidate, price), command, "thought")];
 }
 
+/** What a decision gives up in addition to the counted entries: a bounded loss counts what the nameserver has seen of the leader. */
+function beyond({ code, endpoint, loss }: Problem): string {
+  return code === "leader-unavailable" && endpoint !== undefined && loss?.atMost !== undefined
+    ? ` and ${unseenTail(endpoint)}`
+    : ", giving up what only it holds";
+}
+
 /** The advice for the problems that a recovery cannot fix by itself. */
 function nextStep(
   view: PartitionView,
@@ -188,7 +200,7 @@ function nextStep(
     const ifNotMoved =
       away.absence.kind === "moved" ? "once it is certain that it is at no other address, " : "";
     const without = (candidate: Endpoint, price: string) =>
-      `${ifNotMoved}to let ${candidate} lead without ${away.endpoint}, at the cost of ${price}, giving up what only it holds`;
+      `${ifNotMoved}to let ${candidate} lead without ${away.endpoint}, at the cost of ${price}${beyond(decision)}`;
     return [...first, ...accepting(view, decision, again, without)];
   }
   if (decision !== undefined) {
