@@ -185,7 +185,7 @@ function readBack(argv: readonly string[]) {
 
 describe("a printed command", () => {
   it("has the intended arguments after a shell and the parser have read it, whatever the names", () => {
-    const seed = Number(process.env["PRINT_SEED"] ?? 1);
+    const seed = Number(process.env["PRINT_SEED"] ?? 315_707_037);
     const commands = fc.sample(command, { numRuns: 1_500, seed });
     const lines = commands.map(print);
     const passed = shellArguments(lines);

@@ -44,7 +44,8 @@ export function commandWords(command: ToolCommand): string[] {
 function flagWord(name: string, value: FlagValue): string[] {
   if (value === undefined || value === false) return [];
   if (value === true) return [`--${name}`];
-  if (typeof value !== "object") return [`--${name}=${value === "all" ? "*" : value}`];
+  if (typeof value !== "object")
+    return [`--${name}=${name === "pid" && value === "all" ? "*" : value}`];
   if (value.length === 0) return [];
   const items = value.map((item) => (typeof item === "object" ? itemText(item) : item));
   const isPids = items.every((item) => typeof item === "number");
