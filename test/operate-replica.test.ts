@@ -194,7 +194,10 @@ describe.each([
   { verb: "migrate", operation: (to: string, from: string) => moving(from, to) },
 ])("$verb", ({ operation }) => {
   // Without a snapshot no call shows the entries of the binlog before it is loaded.
-  test("does not put a new replica on top of an old copy", async () => {
+  test.each([
+    { copy: "can be loaded", failures: 0, says: "(entries up to 30, loaded to see them)" },
+    { copy: "cannot be loaded", failures: 9, says: "is not known: tablet" },
+  ])("does not put a new replica on top of an old copy that $copy", async ({ failures, says }) => {
     const virtual = await servingTable();
     const { leader, followers, outsiders } = placesOf(virtual);
     const [from = ""] = followers;
@@ -204,11 +207,13 @@ describe.each([
     if (copy === undefined) throw new Error("the leader has no data");
     const { meta, runs } = copy;
     virtual.model.tablet(to).disk.install({ tid, pid: 0, meta, runs });
+    if (failures > 0) virtual.model.failLoad(to, failures, { tid, pid: 0 });
     const ops = virtual.model.leader?.ops.list().length;
     const report = await operateOn(virtual, operation(to, from));
-    expect(resultsOf(report).join()).toContain(
-      `tablet ${short(to)} has an old copy of it on its disk (entries up to 30, loaded to see them), which would get into the new replica; stop tablet ${short(to)}, move the directory ${tid}_0 out of its data folder`,
-    );
+    const results = resultsOf(report).join();
+    expect(results).toContain(`tablet ${short(to)} has an old copy of it on its disk`);
+    expect(results).toContain(says);
+    expect(results).toContain(`stop tablet ${short(to)}, move the directory ${tid}_0 out of its`);
     expect(virtual.model.leader?.ops.list()).toHaveLength(ops ?? 0);
     expect(recordOf(virtual).join()).not.toContain(short(to));
   });

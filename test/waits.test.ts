@@ -259,6 +259,28 @@ describe("a load of a disk table, which its tablet lists only when a thread take
     expect(virtual.model.healthy()).toEqual([]);
   });
 
+  test("is given its time to be listed once a thread is free, however long the others made no progress", async () => {
+    const { model, cluster } = virtual;
+    for (const pid of [0, 1, 2]) {
+      model.slowLoad("a:9527", 30_000);
+      await loadOnA("big", pid);
+    }
+    const tid = await tidOf("t1");
+    let freeAt = Number.POSITIVE_INFINITY;
+    const getTableStatus: typeof cluster.getTableStatus = async (endpoint, of) => {
+      const all = await cluster.getTableStatus(endpoint, of);
+      if (endpoint !== "a:9527") return all;
+      const others = all.filter((one) => one.tid !== tid);
+      if (others.some((one) => one.state === "loading")) return others;
+      freeAt = Math.min(freeAt, virtual.clock.now());
+      return virtual.clock.now() < freeAt + 3_000 ? others : all;
+    };
+    await virtual.recover({ limits: { ...LIMITS, loadsPerTablet: 6 } }, { getTableStatus });
+    expect(ofT1().filter((one) => !one.includes(" done "))).toEqual([]);
+    expect(freeAt).toBeLessThan(Number.POSITIVE_INFINITY);
+    expect(virtual.model.healthy()).toEqual([]);
+  });
+
   test("is not requested again while another client's request of it is queued", async () => {
     for (const pid of [0, 1, 2]) await loadOnA("big", pid);
     await loadOnA("t1", 0);

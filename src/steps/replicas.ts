@@ -219,7 +219,8 @@ const OLD_COPY_LISTED_MS = 3_000;
 /**
  * Detects the data of an earlier replica on a tablet's disk. AddReplicaNS sends a snapshot and loads it
  * together with whatever log is there, given-up entries included (OpenMLDB 0.9 tablet: LoadTable). A
- * snapshot shows it (GetTermPair); without one only loading does. A disk without data refuses that load.
+ * snapshot shows it (GetTermPair); without one only loading does. A disk without data refuses that load (131), or, for a
+ * disk table, never lists it.
  */
 async function oldCopyAt(
   context: StepContext,
@@ -246,9 +247,13 @@ async function oldCopyAt(
     least: 0n,
     listedWithinMs: OLD_COPY_LISTED_MS,
   });
-  return "result" in loaded
-    ? undefined
-    : oldCopyText(id, endpoint, `entries up to ${loaded.offset}, loaded to see them`);
+  if (!("result" in loaded)) {
+    return oldCopyText(id, endpoint, `entries up to ${loaded.offset}, loaded to see them`);
+  }
+  // Another failure does not prove that nothing is there.
+  return loaded.result === "failed" && loaded.isEmpty !== true && loaded.isFinal !== true
+    ? `whether tablet ${endpoint} has an old copy of it on its disk is not known: ${loaded.detail}; if it has one, ${removeCopyText(id, endpoint)}`
+    : undefined;
 }
 
 function oldCopyText(id: PartitionId, endpoint: Endpoint, what: string): string {

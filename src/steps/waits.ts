@@ -139,6 +139,8 @@ export async function loaded(
   const status = context.statusOf(endpoint);
   const { stallTimeoutMs } = context.limits;
   let progressAt = clock.now();
+  /** Since when the tablet has had a free thread for a replica that it does not list. */
+  let freeSince = progressAt;
   let last: ReplicaReport | undefined;
   for (;;) {
     context.signal.throwIfAborted();
@@ -149,22 +151,24 @@ export async function loaded(
     }
     const isUnlisted = reports !== undefined && report === undefined;
     if (isUnlisted && (last !== undefined || !mayBeUnlisted)) return "vanished";
-    const isQueued = reports !== undefined && mayBeQueued(report, reports);
+    if (mayBeQueued(report, reports)) {
+      freeSince = clock.now();
+      progressAt = Math.max(progressAt, status.movedAt());
+    }
     if (isChanged(report, last)) progressAt = clock.now();
-    else if (isQueued) progressAt = Math.max(progressAt, status.movedAt());
     last = report ?? last;
-    const stillMs = clock.now() - progressAt;
-    if (isUnlisted && !isQueued && stillMs > listedWithinMs) return "never-listed";
-    if (stillMs > stallTimeoutMs) throw stalled(endpoint, last, stallTimeoutMs);
+    if (isUnlisted && clock.now() - freeSince > listedWithinMs) return "never-listed";
+    if (clock.now() - progressAt > stallTimeoutMs) throw stalled(endpoint, last, stallTimeoutMs);
   }
 }
 
 /** True if a replica may wait for a thread of its tablet: it makes progress with the loads that occupy the threads. */
 function mayBeQueued(
   report: ReplicaReport | undefined,
-  reports: ReadonlyMap<string, ReplicaReport>,
+  reports: ReadonlyMap<string, ReplicaReport> | undefined,
 ): boolean {
-  return report === undefined ? loadCount(reports) > 0 : report.state === "undefined";
+  if (report !== undefined) return report.state === "undefined";
+  return reports !== undefined && loadCount(reports) > 0;
 }
 
 function stalled(endpoint: Endpoint, last: ReplicaReport | undefined, ms: number): OpsError {

@@ -1,7 +1,12 @@
 import type { EventRecord } from "../../src/journal/record.js";
 import { type Advice, adviceText, changing } from "../../src/model/advice.js";
 import { buildReport, type ReportParts } from "../../src/report/build.js";
-import { NO_ROWS, type PartitionRow, type ReportDocument } from "../../src/report/document.js";
+import {
+  EMPTY_ROW,
+  NO_ROWS,
+  type PartitionRow,
+  type ReportDocument,
+} from "../../src/report/document.js";
 import type { TimedEvent } from "../../src/report/timeline.js";
 
 /** When the runs of these reports begin. */
@@ -13,18 +18,11 @@ const RECOVER =
 /** A row of a healthy partition. */
 export function rowOf(partition: string, more: Partial<PartitionRow> = {}): PartitionRow {
   return {
+    ...EMPTY_ROW,
     partition,
     status: "recovered",
     serving: true,
     leader: TABLETS[0] ?? null,
-    was: [],
-    done: [],
-    tookMs: null,
-    problems: [],
-    failure: null,
-    notes: [],
-    evidence: [],
-    next: null,
     ...more,
   };
 }
