@@ -1,5 +1,5 @@
 import type { ToolCommand } from "../../src/model/tool-command.js";
-import { partsOf } from "./partitions.js";
+import { loadedAt, partsOf } from "./partitions.js";
 import type { World } from "./world.js";
 
 /** The reason for which the model cannot execute an operation, and the texts with which the tool must report it. */
@@ -16,7 +16,7 @@ export interface TrueRefusal {
  * @returns Undefined if it can be done, or is done.
  */
 export function trueRefusal({ model }: World, command: ToolCommand): TrueRefusal | undefined {
-  const parts = partsOf(model).map(({ name, part, table }) => ({ name, part, table }));
+  const parts = partsOf(model);
   const isAt = (of: (typeof parts)[number], endpoint: string) =>
     of.part.partitionMeta.some((one) => one.endpoint === endpoint);
   const only = (found: boolean, reason: string, ...texts: string[]) =>
@@ -47,9 +47,13 @@ export function trueRefusal({ model }: World, command: ToolCommand): TrueRefusal
           [part.pid].toString() === String(command.pid)
         );
       });
-      const isTaken = of !== undefined && isAt(of, src) && isAt(of, des);
-      const text = `the destination ${des} has a replica of it already`;
-      return only(isTaken, "the destination has a replica", text);
+      if (of === undefined || !isAt(of, src)) return undefined;
+      const taken = `the destination ${des} has a replica of it already`;
+      if (isAt(of, des)) return { reason: "the destination has a replica", texts: [taken] };
+      // A kMigrateOP that failed leaves the replica that it loaded; no call of our protocol drops it.
+      const left = `tablet ${des} has it loaded`;
+      const isLeft = loadedAt(model, of, des) !== undefined;
+      return only(isLeft, "the destination has a replica that is not on record", of.name, left);
     }
     case "changeleader": {
       const of = parts.find(({ table, part }) => {
