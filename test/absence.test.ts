@@ -3,7 +3,7 @@ import { absenceAdvice } from "../src/diagnosis/absence-advice.js";
 import { absenceOf, mayBeGivenUp, mayBeServing } from "../src/model/absence.js";
 import { adviceText } from "../src/model/advice.js";
 import type { TabletClaim, TabletView } from "../src/model/cluster-state.js";
-import { moveCandidates } from "../src/policy/move-candidates.js";
+import { moveCandidates } from "../src/policy/tablet-identity.js";
 import { print } from "./helpers/printing.js";
 
 const HEALTHY = { isHealthy: true, state: "kHealthy" };

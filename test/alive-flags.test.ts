@@ -5,8 +5,8 @@ import type { Endpoint, Role } from "../src/model/cluster-state.js";
 import type { RunEvent } from "../src/model/outcome.js";
 import type { PartitionView } from "../src/model/partition-view.js";
 import type { PartitionResult } from "../src/model/report.js";
-import { newestLeaders } from "../src/policy/what-is-given-up.js";
-import { evidenceOf } from "../src/policy/what-it-holds.js";
+import { evidenceOf } from "../src/policy/evidence.js";
+import { newestLeaders } from "../src/policy/flagged-leader.js";
 import { decideLeader } from "../src/policy/who-may-lead.js";
 import { createKnownOffsetsStore } from "../src/run/known-offsets-store.js";
 import { treeZooKeeper } from "../src/sandbox/znode-tree.js";
@@ -26,7 +26,7 @@ function flagged(view: PartitionView, term: bigint, flags = FLAGS): PartitionVie
 }
 
 function decided(view: PartitionView): string {
-  const decision = decideLeader(view, { cannotLoad: new Map() });
+  const decision = decideLeader(view, new Map());
   return "blocked" in decision ? decision.blocked.code : decision.leader.endpoint;
 }
 

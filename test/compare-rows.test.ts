@@ -3,7 +3,7 @@ import type { Cluster } from "../src/cluster/cluster.js";
 import type { RowComparison } from "../src/model/rows.js";
 import { type CompareOptions, compareRows } from "../src/observe/compare-rows.js";
 import { provenDifferences } from "../src/policy/differing-rows.js";
-import { liveRule } from "../src/policy/live-rows.js";
+import { liveRule } from "../src/policy/rows-to-compare.js";
 import type { IndexSpec } from "../src/sandbox/model/indexes.js";
 import { startVirtualCluster, type VirtualCluster } from "./helpers/virtual-cluster.js";
 

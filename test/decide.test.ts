@@ -14,7 +14,7 @@ const TWO = [...ONE, { term: 3n, offset: 51n }];
 const THREE = [...TWO, { term: 4n, offset: 71n }];
 
 const decided = (view: PartitionView, attempts = NO_ATTEMPTS) => {
-  const decision = decideLeader(view, attempts);
+  const decision = decideLeader(view, attempts.cannotLoad);
   if ("blocked" in decision) return `${decision.blocked.code} ${decision.blocked.candidate ?? "-"}`;
   return `${decision.leader.endpoint} replicates to ${decision.joiners.map((one) => one.endpoint).join("")}`;
 };

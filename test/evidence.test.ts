@@ -6,13 +6,8 @@ import type { PartitionView } from "../src/model/partition-view.js";
 import type { RunReport } from "../src/model/report.js";
 import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
-import {
-  evidenceOf,
-  isLosingEvidence,
-  leastOffset,
-  lowerBound,
-  withBounds,
-} from "../src/policy/what-it-holds.js";
+import { evidenceOf, isLosingEvidence, withBounds } from "../src/policy/evidence.js";
+import { leastOffset, lowerBound } from "../src/policy/what-it-holds.js";
 import { decideLeader } from "../src/policy/who-may-lead.js";
 import { reportJson, reportText } from "../src/report/recovery-report.js";
 import { createKnownOffsetsStore } from "../src/run/known-offsets-store.js";
@@ -90,7 +85,7 @@ describe("what a replica must hold", () => {
 describe("unreadable replicas", () => {
   const tried = { cannotLoad: new Map() };
   const decided = (view: PartitionView) => {
-    const decision = decideLeader(view, tried);
+    const decision = decideLeader(view, tried.cannotLoad);
     return "blocked" in decision ? decision.blocked.code : decision.leader.endpoint;
   };
 

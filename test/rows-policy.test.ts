@@ -7,7 +7,7 @@ import { addTo, eachRow, emptySums, isSameSums, positionOf } from "../src/observ
 import { jumpFrom } from "../src/observe/row-sample.js";
 import { adviseOnRows } from "../src/policy/advise-on-rows.js";
 import { type HeldRow, provenDifferences } from "../src/policy/differing-rows.js";
-import { isExcluded, liveRule, walkedIndexes } from "../src/policy/live-rows.js";
+import { isExcluded, liveRule, walkedIndexes } from "../src/policy/rows-to-compare.js";
 import { readRecording } from "../src/sandbox/model/recording-document.js";
 import { recordedAnswers } from "../src/sandbox/model/recording-file.js";
 import { print } from "./helpers/printing.js";

@@ -1,6 +1,7 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
+import { noLeaderFlagged } from "../policy/flagged-leader.js";
 import { oldRecordProblem } from "../policy/old-record.js";
 import {
   earlierOffset,
@@ -23,20 +24,12 @@ import { discardedBy, discardedText } from "../policy/what-may-be-overwritten.js
  */
 export function diagnose(view: PartitionView): Problem[] {
   const leader = servingLeader(view);
-  const problems: Problem[] = [];
-  if (!view.replicas.some((replica) => replica.claim.isLeader)) {
-    problems.push({
-      code: "no-leader-flagged",
-      endpoint: undefined,
-      text: "no replica is flagged leader, so no replica is known to have led",
-    });
-  }
   const isRead = view.replicas.some((one) => one.snapshot !== undefined);
-  const old = isRead ? oldRecordProblem(view) : undefined;
-  if (old !== undefined) problems.push(old);
-  return problems.concat(
-    view.replicas.flatMap((replica) => diagnoseReplica(view, replica, leader)),
-  );
+  return [
+    noLeaderFlagged(view),
+    isRead ? oldRecordProblem(view) : undefined,
+    ...view.replicas.flatMap((replica) => diagnoseReplica(view, replica, leader)),
+  ].filter((one) => one !== undefined);
 }
 
 /** A problem of a replica, without its endpoint. */

@@ -8,8 +8,8 @@ import type { Problem, ProblemCode } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
 import type { PrintCommand, RecoverAgain } from "../model/tool-command.js";
 import { each, mapped, type Work } from "../model/work.js";
-import { choicesOf } from "../planning/decisions.js";
-import { isLost } from "../policy/lost-replicas.js";
+import { isLost } from "../policy/absent-replicas.js";
+import { choicesOf } from "../policy/offered-decision.js";
 import {
   givenUpCount,
   givenUpIfLeads,

@@ -9,17 +9,10 @@ import {
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
-import { unobservableLeader } from "../policy/absent-replicas.js";
-import { isLost } from "../policy/lost-replicas.js";
+import { isLost, unobservableLeader } from "../policy/absent-replicas.js";
+import { evidenceOf, isAnyAliveUnread, withBounds, withLastOfLost } from "../policy/evidence.js";
 import { lastOfLost } from "../policy/what-is-given-up.js";
-import {
-  earlierOffset,
-  evidenceOf,
-  isAnyAliveUnread,
-  servingLeader,
-  withBounds,
-  withLastOfLost,
-} from "../policy/what-it-holds.js";
+import { earlierOffset, servingLeader } from "../policy/what-it-holds.js";
 
 const NO_OFFSETS: ReadonlyMap<Endpoint, bigint> = new Map();
 /** Number of znodes that are written concurrently. */

@@ -5,7 +5,7 @@ import { checkLost } from "../planning/lost.js";
 import { plannerOf } from "../planning/method.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { provenDifferences } from "../policy/differing-rows.js";
-import { liveRule } from "../policy/live-rows.js";
+import { liveRule } from "../policy/rows-to-compare.js";
 import { decideLeader } from "../policy/who-may-lead.js";
 
 /**

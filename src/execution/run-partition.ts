@@ -16,12 +16,7 @@ import {
   withEarlier,
 } from "../planning/attempt-history.js";
 import { isLastRound, type PredictedRound } from "../planning/predict-rounds.js";
-import {
-  evidenceOf,
-  isAnyAliveUnread,
-  isLosingEvidence,
-  withBounds,
-} from "../policy/what-it-holds.js";
+import { evidenceOf, isAnyAliveUnread, isLosingEvidence, withBounds } from "../policy/evidence.js";
 import { rowOf } from "../steps/run-step.js";
 import { observePartition, type StepContext } from "../steps/step-context.js";
 import type { KnownOffsets } from "./known-offsets.js";

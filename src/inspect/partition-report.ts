@@ -8,7 +8,8 @@ import type { Problem } from "../model/problem.js";
 import type { PartitionResult } from "../model/report.js";
 import { partitionFlags } from "../model/tool-command.js";
 import { each, type Work } from "../model/work.js";
-import { newestLeaders, unseenTail } from "../policy/what-is-given-up.js";
+import { newestLeaders } from "../policy/flagged-leader.js";
+import { unseenTail } from "../policy/what-is-given-up.js";
 import type { InspectFacts } from "./facts.js";
 import { GRADES, type Grade, gradePartition } from "./grade.js";
 

@@ -287,8 +287,8 @@ export interface LowerBounds {
    */
   readonly unproven?: ReadonlySet<Endpoint> | undefined;
   /**
-   * Replicas that were flagged alive, and in which role, while no replica led the partition; see `isAlive` in
-   * `src/policy/alive-flags.ts`. Undefined: not known.
+   * Replicas that were flagged alive, and in which role, while no replica led the partition; see `earlierFlags` in
+   * `src/policy/what-it-holds.ts`. Undefined: not known.
    */
   readonly alive?: ReadonlyMap<Endpoint, Role> | undefined;
   /**

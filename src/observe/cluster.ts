@@ -13,7 +13,7 @@ import {
 import type { KnownOffsetsStore } from "../model/evidence.js";
 import type { OnEvent } from "../model/outcome.js";
 import { compareText, tabletHealth } from "../model/partition-view.js";
-import { moveCandidates } from "../policy/move-candidates.js";
+import { moveCandidates } from "../policy/tablet-identity.js";
 import { isOn } from "../run/guard.js";
 import { untilAborted } from "../util/within.js";
 import { mapInTurns } from "../util/yielding.js";

@@ -4,7 +4,7 @@ import type { Endpoint, ReplicaReport, SchemaClaim, StorageMode } from "../model
 import type { IndexDifference, RowComparison, RowGroup, RowPosition } from "../model/rows.js";
 import type { Ttl } from "../model/table-index.js";
 import type { provenDifferences, Reading } from "../policy/differing-rows.js";
-import { type liveRule, walkedIndexes } from "../policy/live-rows.js";
+import { type liveRule, walkedIndexes } from "../policy/rows-to-compare.js";
 import { untilAborted } from "../util/within.js";
 import { createRowReader, type ReadStyle, type RowReader } from "./row-reader.js";
 import { isSameSums } from "./row-records.js";

@@ -1,7 +1,7 @@
 import type { OrderedPosition } from "../model/row-order.js";
 import type { RowPosition } from "../model/rows.js";
 import type { HeldRow, Reading } from "../policy/differing-rows.js";
-import { isExcluded, type LiveRule } from "../policy/live-rows.js";
+import { isExcluded, type LiveRule } from "../policy/rows-to-compare.js";
 import type { RowReader } from "./row-reader.js";
 import { addTo, emptySums, positionOf, type RowRecord, type RowSums } from "./row-records.js";
 

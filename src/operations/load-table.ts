@@ -9,7 +9,7 @@ import {
 } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { partitionFlags } from "../model/tool-command.js";
-import { leastOffsetToLead, whyNotLead } from "../policy/load-as-leader.js";
+import { leastOffsetToLead, whyNotLead } from "../policy/check-leader-change.js";
 import { isServing, lowerBound, servingLeader } from "../policy/what-it-holds.js";
 import { type ReplicaOptions, replicaFlags } from "./add-replica.js";
 import type { Operation, OperationPlan } from "./operation.js";

@@ -18,8 +18,8 @@ import {
 } from "../model/partition-view.js";
 import { type PidList, pidText as textOfPids } from "../model/step.js";
 import type { PrintCommand } from "../model/tool-command.js";
+import { whyNotRemove } from "../policy/absent-replicas.js";
 import { removeCopyText } from "../policy/free-tablets.js";
-import { whyNotRemove } from "../policy/lost-replicas.js";
 import { selectTables } from "../show/known.js";
 import { unknownName } from "../util/nearest.js";
 

@@ -3,10 +3,11 @@ import { type PartitionView, type ReplicaView, replicaAt } from "../model/partit
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
+import { evidenceOf, withChanged } from "../policy/evidence.js";
 import { laneOf } from "../policy/lane-of.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { partedAt, partedFrom } from "../policy/parted-logs.js";
-import { evidenceOf, isServing, trueOffset } from "../policy/what-it-holds.js";
+import { isServing, trueOffset } from "../policy/what-it-holds.js";
 import { givenUp, hasDiverged, isDiscard } from "../policy/what-may-be-overwritten.js";
 import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
 import { exLeaderDemotions } from "./ex-leaders.js";
@@ -65,10 +66,10 @@ export function planAccepted(view: PartitionView, accepted: Endpoint, blocked: P
 
 /** The same view, with the limits of replicas that have parted from the chosen leader within its term. */
 function asDecided(view: PartitionView, leader: ReplicaView): PartitionView {
-  const { bounds, replicas } = evidenceOf(view);
-  if (bounds.parted === undefined) return view;
-  const parted = partedFrom(view, leader, bounds.parted);
-  return { ...view, known: { bounds: { ...bounds, parted }, replicas } };
+  const { parted } = evidenceOf(view).bounds;
+  return parted === undefined
+    ? view
+    : withChanged(view, { parted: partedFrom(view, leader, parted) });
 }
 
 /**

@@ -3,7 +3,7 @@ import { type Endpoint, type PartitionId, replicaKey } from "../model/cluster-st
 import { type PartitionView, partitionName, replicaAt } from "../model/partition-view.js";
 import type { ChoiceOfLeader, PartitionResult } from "../model/report.js";
 import type { RecoverAgain } from "../model/tool-command.js";
-import { lossIfLeads } from "../policy/absent-replicas.js";
+import { lossIfLeads } from "../policy/offered-decision.js";
 import { givenUpCount, isWithin } from "../policy/what-is-given-up.js";
 import { isServing, trueOffset } from "../policy/what-it-holds.js";
 
@@ -28,18 +28,6 @@ export interface LeaderDecision {
   readonly candidates: readonly ChoiceOfLeader[];
   /** The chosen leader; undefined if not decided. */
   readonly choice: Endpoint | undefined;
-}
-
-/** The replicas that can lead now, by descending offset. */
-export function choicesOf(view: PartitionView): ChoiceOfLeader[] {
-  return view.replicas
-    .filter(isServing)
-    .map((one) => ({
-      endpoint: one.endpoint,
-      offset: trueOffset(one),
-      loss: lossIfLeads(view, one),
-    }))
-    .sort((a, b) => Number(b.offset - a.offset));
 }
 
 /** The decisions that a run left open, none chosen. */

@@ -5,20 +5,20 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
 import type { Step } from "../model/step.js";
-import { hasUnobservableTablet, offered, unobservableLeader } from "../policy/absent-replicas.js";
-import { exLeaders } from "../policy/ex-leaders.js";
+import { hasUnobservableTablet, unobservableLeader } from "../policy/absent-replicas.js";
+import { withChanged } from "../policy/evidence.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
 import { laneOf } from "../policy/lane-of.js";
+import { offered } from "../policy/offered-decision.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { withUnread } from "../policy/parted-logs.js";
+import { isServing, lowerBound, servingLeader, trueOffset } from "../policy/what-it-holds.js";
 import {
-  evidenceOf,
-  isServing,
-  lowerBound,
-  servingLeader,
-  trueOffset,
-} from "../policy/what-it-holds.js";
-import { isDiscard, mayBeOverwritten, unreadFollower } from "../policy/what-may-be-overwritten.js";
+  exLeaders,
+  isDiscard,
+  mayBeOverwritten,
+  unreadFollower,
+} from "../policy/what-may-be-overwritten.js";
 import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js";
 import { planAccepted, planKeepLeader } from "./accepted.js";
 import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
@@ -90,7 +90,8 @@ export function planProblems(
   }
   // Beside a leader that was not chosen nothing is copied: the others get copies of the chosen one's data.
   if (serving === undefined || (undecided !== undefined && accepted !== serving.endpoint)) {
-    const decision = undecided === undefined ? decide(view, attempts) : { blocked: undecided };
+    const decision =
+      undecided === undefined ? decide(view, attempts.cannotLoad) : { blocked: undecided };
     return planPromotion(view, problems, decision, known);
   }
   return undecided !== undefined
@@ -151,9 +152,7 @@ function planPromotion(
 function limitingUnread(view: PartitionView, leader: ReplicaView): PartitionView {
   const unread = view.replicas.filter((one) => one !== leader && !isServing(one));
   if (unread.length === 0) return view;
-  const { bounds, replicas } = evidenceOf(view);
-  const parted = withUnread(view, leader, unread);
-  return { ...view, known: { bounds: { ...bounds, parted }, replicas } };
+  return withChanged(view, { parted: withUnread(view, leader, unread) });
 }
 
 /**
@@ -209,7 +208,7 @@ function planFollowers(
   }
   const undecided =
     problems.find((one) => isDiscard(one.code)) ??
-    unreadFollower(view, leader, attempts) ??
+    unreadFollower(view, leader, attempts.cannotLoad) ??
     problems.find((one) => one.code === "rows-missing" && one.endpoint === leader.endpoint);
   if (steps.length === 0 && pauseSteps(view, problems).length === 0 && undecided !== undefined) {
     const blocked = { ...undecided, candidate: leader.endpoint };
@@ -252,7 +251,7 @@ function followerSteps(
     const how = { isForced: true, isWanted: true, acceptsLoss: true, isCopy: true };
     return attempts.forced.has(endpoint) ? [] : [rebuild(view, replica, why, how)];
   }
-  if (!mayBeOverwritten(view, replica, leader, attempts)) return [];
+  if (!mayBeOverwritten(view, replica, leader, attempts.cannotLoad)) return [];
   // The known entries are already gone from its disk: the step must not count them as deleted by RecoverTable.
   const isGone = codes.some(isDiscard);
   const how = { isForced, ...(isGone ? { acceptsLoss: true } : {}) };

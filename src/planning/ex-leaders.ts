@@ -1,6 +1,6 @@
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
-import { exLeaders } from "../policy/ex-leaders.js";
+import { exLeaders } from "../policy/what-may-be-overwritten.js";
 
 /**
  * Plans the demotion of ex-leaders that still run, before a replica is rebuilt; see {@link exLeaders}.

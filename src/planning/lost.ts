@@ -6,8 +6,8 @@ import { type PartitionView, partitionName, type ReplicaView } from "../model/pa
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
+import { isLost, lostBeyond } from "../policy/absent-replicas.js";
 import { laneOf } from "../policy/lane-of.js";
-import { isLost, lostBeyond } from "../policy/lost-replicas.js";
 import { givenUpCount, isWithin, sumOfLosses } from "../policy/what-is-given-up.js";
 import { trueOffset } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";

@@ -1,14 +1,8 @@
 import { mayBeGivenUp, mayBeServing } from "../model/absence.js";
-import type { Loss } from "../model/loss.js";
-import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import type { Problem, ProblemCode } from "../model/problem.js";
-import { areUnreadReplicasLost } from "./lost-replicas.js";
-import { givenUpCount, givenUpIfLeads } from "./what-is-given-up.js";
-import { firstChange, isServing, isSuspect, most, trueOffset } from "./what-it-holds.js";
-import { divergedEntries, partedLoss } from "./what-may-be-overwritten.js";
-
-/** The decisions that can be caused by replicas on lost tablets. */
-const LOST_CODES: readonly ProblemCode[] = ["rows-missing", "unread"];
+import type { Endpoint } from "../model/cluster-state.js";
+import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
+import type { Problem } from "../model/problem.js";
+import { isServing, lowerBound, most, servingLeader, trueOffset } from "./what-it-holds.js";
 
 /**
  * Returns a problem if a replica may be serving as leader although this machine cannot reach it:
@@ -37,41 +31,47 @@ export function hasUnobservableTablet({ replicas }: PartitionView): boolean {
   return replicas.some((one) => mayBeServing(one.absence));
 }
 
-/**
- * Computes what is given up if the operator lets a replica lead. Where terms diverged and no call tells
- * which entries belong to the newest one, the diverged entries of any other replica may be the
- * acknowledged ones, so the longest such tail bounds the loss.
- */
-export function lossIfLeads(view: PartitionView, choice: ReplicaView): Loss {
-  const { atLeast, atMost } = givenUpIfLeads(view, choice);
-  const own = divergedEntries(view, choice);
-  const parted = partedLoss(view, choice);
-  const least = most([atLeast, parted.atLeast]);
-  if (atMost === undefined) return { atLeast: least + own, atMost };
-  let bound = most([atMost, parted.atMost ?? 0n]) + own;
-  for (const one of view.replicas) {
-    if (one === choice || !isServing(one) || !isSuspect(view, one)) continue;
-    const diverged = trueOffset(one) - firstChange(view) + 1n;
-    bound = most([bound, diverged]);
-  }
-  return { atLeast: least + own, atMost: bound };
+/** True if the replica's tablet is not registered and the operator declared it lost (`--lost`). */
+export function isLost({ absence }: ReplicaView): boolean {
+  return absence?.kind === "lost";
+}
+
+/** True if there are replicas that do not serve, and each of them is on a lost tablet. */
+export function areUnreadReplicasLost({ replicas }: PartitionView): boolean {
+  const silent = replicas.filter((one) => !isServing(one));
+  return silent.length > 0 && silent.every(isLost);
 }
 
 /**
- * Adds to a decision what is given up if its candidate leads. Removes the candidate, so that no loss
- * can be accepted, while a replica may be serving unseen or its tablet may be restarting.
+ * The number of entries of the surviving history that a replica on a lost tablet is known to have held
+ * beyond the last one of the serving leader; 0 if none.
  */
-export function offered(view: PartitionView, decision: Problem): Problem {
-  const isTooEarly = (one: ReplicaView) => one.tablet !== "ok" && !mayBeGivenUp(one.absence);
-  const choice = view.replicas.find((one) => one.endpoint === decision.candidate);
-  if (choice === undefined || view.replicas.some(isTooEarly)) {
-    const { candidate: _, ...problem } = decision;
-    return problem;
+export function lostBeyond(view: PartitionView, leader: ReplicaView): bigint {
+  const lost = view.replicas.filter(isLost);
+  return most(lost.map((one) => lowerBound(view, one) - trueOffset(leader)));
+}
+
+/**
+ * Returns why a replica of an absent tablet must not be removed from the record; undefined if it may
+ * be.
+ *
+ * @param options `acceptsLoss`: whether it may be removed even if it is known to hold entries that the
+ *   leader lacks.
+ */
+export function whyNotRemove(
+  view: PartitionView,
+  { endpoint, acceptsLoss }: { readonly endpoint: Endpoint; readonly acceptsLoss: boolean },
+): string | undefined {
+  const replica = replicaAt(view, endpoint);
+  if (replica === undefined) return undefined;
+  const { absence } = replica;
+  if (absence === undefined || !mayBeGivenUp(absence)) {
+    return `its tablet is not gone (${replica.tabletDetail || "it is registered and answers"})`;
   }
-  const loss = lossIfLeads(view, choice);
-  const isOfLost = LOST_CODES.includes(decision.code) && areUnreadReplicasLost(view);
-  const price = isOfLost
-    ? `; if ${choice.endpoint} leads, ${givenUpCount(loss)} would be given up`
-    : "";
-  return { ...decision, text: `${decision.text}${price}`, loss, isOfLost };
+  const leader = servingLeader(view);
+  if (leader === undefined) return "no other replica leads the partition";
+  const beyond = lowerBound(view, replica) - trueOffset(leader);
+  return beyond > 0n && !acceptsLoss
+    ? `it is known to hold ${beyond} entries that leader ${leader.endpoint} lacks`
+    : undefined;
 }

@@ -3,7 +3,8 @@ import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
-import { evidenceOf, leastOffset } from "./what-it-holds.js";
+import { evidenceOf } from "./evidence.js";
+import { leastOffset } from "./what-it-holds.js";
 
 /**
  * Builds a partition's lane: its steps, and the facts of the view that they check and act on.

@@ -2,7 +2,8 @@ import type { Endpoint, TermStart } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
-import { evidenceOf, servingLeader } from "./what-it-holds.js";
+import { withChanged } from "./evidence.js";
+import { newestTerm, servingLeader } from "./what-it-holds.js";
 
 /** A term on a disk that the partition's recorded history lacks. */
 interface OldRecord {
@@ -31,7 +32,7 @@ interface OldRecord {
  * @returns Undefined if nothing proves it, which does not prove the opposite.
  */
 export function oldRecord(view: PartitionView): OldRecord | undefined {
-  const newest = view.terms.at(-1)?.term ?? 0n;
+  const newest = newestTerm(view);
   let found: OldRecord | undefined;
   for (const one of view.replicas) {
     const snapshot = snapshotOf(view, one);
@@ -96,7 +97,7 @@ function interruptedDecision(view: PartitionView): Problem | undefined {
   const { unproven, term } = view.known?.bounds ?? {};
   if (unproven === undefined) return undefined;
   const leader = servingLeader(view);
-  const isOfOldRecord = term === (view.terms.at(-1)?.term ?? 0n);
+  const isOfOldRecord = term === newestTerm(view);
   if (leader !== undefined && !(isOfOldRecord && unproven.has(leader.endpoint))) return undefined;
   const chosen = view.replicas.find((one) => !unproven.has(one.endpoint));
   if (chosen === undefined) return undefined;
@@ -123,7 +124,6 @@ export function isUnproven({ known }: PartitionView, { endpoint }: ReplicaView):
  */
 export function withoutProofs(view: PartitionView, chosen: Endpoint): PartitionView {
   if (oldRecordProblem(view) === undefined) return view;
-  const { bounds, replicas } = evidenceOf(view);
   const others = view.replicas.map((one) => one.endpoint).filter((one) => one !== chosen);
-  return { ...view, known: { bounds: { ...bounds, unproven: new Set(others) }, replicas } };
+  return withChanged(view, { unproven: new Set(others) });
 }

@@ -1,5 +1,6 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
+import { isLeading } from "./what-it-holds.js";
 
 /*
  * Logs that part within one term. A leader whose disk lost entries comes up with less than a follower holds,
@@ -20,10 +21,7 @@ export function partedAt(view: PartitionView, { endpoint }: ReplicaView): bigint
 /** The stored limits. They compare with another leader, and do not count, if one of these replicas leads now. */
 function limitsOf({ known, replicas }: PartitionView): ReadonlyMap<Endpoint, bigint> | undefined {
   const parted = known?.bounds.parted;
-  const isOver = replicas.some(
-    ({ endpoint, claim, report }) =>
-      claim.isLeader && claim.isAlive && report?.role === "leader" && parted?.has(endpoint),
-  );
+  const isOver = replicas.some((one) => isLeading(one) && parted?.has(one.endpoint));
   return isOver ? undefined : parted;
 }
 
@@ -49,7 +47,7 @@ export function partedLogs(
   return found.size === 0 ? undefined : found;
 }
 
-/** The limits, see {@link partedAt}, with one more for each replica that is unread while a leader takes the role. */
+/** The limits (see {@link partedAt}) with one more for each replica that is unread while a leader takes the role. */
 export function withUnread(
   view: PartitionView,
   leader: ReplicaView,

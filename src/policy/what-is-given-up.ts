@@ -1,8 +1,8 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import { isAliveLeader } from "./alive-flags.js";
-import { isLost } from "./lost-replicas.js";
+import { isLost } from "./absent-replicas.js";
+import { newestLeaders } from "./flagged-leader.js";
 import { oldRecord } from "./old-record.js";
 import {
   isServing,
@@ -46,47 +46,6 @@ export function unseenTail(leader: Endpoint): string {
 /** True if entries may be given up: some are known, or an unreadable replica may hold more. */
 export function mayGiveUp({ atLeast, atMost }: Loss): boolean {
   return atLeast > 0n || atMost !== 0n;
-}
-
-/**
- * The replicas that led the newest term, as far as the flags tell, now and earlier ({@link isAliveLeader}): those
- * flagged leader and alive; if there are none, all that are flagged leader. ChangeLeader leaves the ex-leader flagged and marks it
- * not alive (OpenMLDB 0.9 nameserver: ChangeLeaderOP), so one that is alive led last.
- */
-export function newestLeaders(view: PartitionView): readonly ReplicaView[] {
-  const flagged = view.replicas.filter((one) => one.claim.isLeader);
-  const alive = flagged.filter((one) => isAliveLeader(view, one));
-  return alive.length > 0 ? alive : flagged;
-}
-
-/**
- * What an absent leader of the newest term means for each way to another leader. The ways differ on
- * purpose. A recovery covers many partitions, so it waits for a tablet that may come back with more
- * entries. A change of leader and a lost tablet are requested by an operator who names what is absent.
- */
-const ABSENT_LEADER = {
-  /** `recoverdata --method=direct`: compares true offsets. */
-  direct: "waited-for",
-  /** `recoverdata --method=documented`: flags first, then the offsets on record. */
-  documented: "waited-for",
-  /** ChangeLeader, for changeleader, offlineendpoint, scaling and upgrades: alive followers only. */
-  change: "passed-over-if-seen-fresh",
-  /** Tablets that are lost for good: compares true offsets. */
-  lost: "passed-over-if-seen-fresh",
-} as const;
-
-/**
- * The leaders of the newest term, if all of them are absent and this way to another leader waits for
- * them; else empty. A leader on a lost tablet (`--lost`) is never waited for.
- */
-export function awaitedLeaders(
-  view: PartitionView,
-  way: keyof typeof ABSENT_LEADER,
-): readonly ReplicaView[] {
-  const newest = newestLeaders(view);
-  const isAwaited = (one: ReplicaView) =>
-    one.tablet !== "ok" && ABSENT_LEADER[isLost(one) ? "lost" : way] === "waited-for";
-  return newest.every(isAwaited) ? newest : [];
 }
 
 /**

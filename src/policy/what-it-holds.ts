@@ -1,19 +1,11 @@
-import type { Endpoint, LowerBounds, ReplicaReport, TermStart } from "../model/cluster-state.js";
-import { keptName, type PartitionEvidence, type ReplicaEvidence } from "../model/evidence.js";
+import type { Endpoint, ReplicaReport, Role, TermStart } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
-import { aliveFlags, earlierFlags, isAlive } from "./alive-flags.js";
-import { partedLogs } from "./parted-logs.js";
 
 /**
  * Replicas whose load failed, and how: `empty` if the tablet has no directory of it (code 131), so that
  * nothing can be lost there; `failed` if the contents of its disk are unknown.
  */
 export type CannotLoad = ReadonlyMap<Endpoint, "empty" | "failed">;
-
-/** The results of load attempts, which the view does not show. */
-export interface LoadResults {
-  readonly cannotLoad: CannotLoad;
-}
 
 /** States in which a replica serves (OpenMLDB tablet: TableState). */
 const SERVING: readonly string[] = ["normal", "making-snapshot", "snapshot-paused"];
@@ -73,6 +65,49 @@ export function isInSync(follower: ReplicaView, leader: ReplicaView): boolean {
   );
 }
 
+/** Whether a replica is flagged leader and alive, and its tablet runs it as leader, in any state. */
+export function isLeading({ claim, report }: ReplicaView): boolean {
+  return claim.isLeader && claim.isAlive && report?.role === "leader";
+}
+
+/**
+ * The replicas that were flagged alive, and in which role, when the partition was found without a leader, in this run or
+ * an earlier one.
+ *
+ * With auto_failover on, the nameserver marks every replica of a tablet that is gone not alive, the leader too, before it
+ * elects another leader and without a new term (OpenMLDB 0.9 nameserver: OnTabletOffline). If the election fails, the mark
+ * stays. Such a replica may hold acknowledged entries that no other replica has, so its earlier flag counts. It counts
+ * until a new term begins, a replica leads again, or one that did not lead then is flagged leader and alive: since then
+ * others may have written.
+ *
+ * @returns Undefined if none are known, or none count.
+ */
+export function earlierFlags(view: PartitionView): ReadonlyMap<Endpoint, Role> | undefined {
+  const { alive, term } = view.known?.bounds ?? {};
+  if (alive === undefined || term !== newestTerm(view)) return undefined;
+  const isOver = view.replicas.some(
+    (one) =>
+      isLeading(one) ||
+      (one.claim.isLeader && one.claim.isAlive && alive.get(one.endpoint) !== "leader"),
+  );
+  return isOver ? undefined : alive;
+}
+
+/** Whether a replica is flagged alive, now or by its {@link earlierFlags}. */
+export function isAlive(view: PartitionView, { endpoint, claim }: ReplicaView): boolean {
+  return claim.isAlive || earlierFlags(view)?.has(endpoint) === true;
+}
+
+/** Whether a replica is flagged leader and alive, now or by its {@link earlierFlags}. */
+export function isAliveLeader(view: PartitionView, { endpoint, claim }: ReplicaView): boolean {
+  return claim.isLeader && (claim.isAlive || earlierFlags(view)?.get(endpoint) === "leader");
+}
+
+/** The newest term of the recorded history; 0 if it has none. */
+export function newestTerm({ terms }: PartitionView): bigint {
+  return terms.at(-1)?.term ?? 0n;
+}
+
 /**
  * The first entry of the second leadership; 0 if there was only one. A replica that was down may have
  * missed any leadership but the first. So below this entry every log is a prefix of the same history;
@@ -125,30 +160,18 @@ function trustedSnapshot(view: PartitionView, replica: ReplicaView, snapshot: Te
     : trusted(view, replica, snapshot.offset);
 }
 
-/** Lower bounds of earlier, less what an election has given up since. */
-function stillValid(view: PartitionView, bounds: LowerBounds): Map<Endpoint, bigint> {
-  const limit = givenUpFrom(view, bounds);
-  const valid = new Map<Endpoint, bigint>();
-  for (const [endpoint, offset] of bounds.offsets) {
-    valid.set(endpoint, limit === undefined || offset < limit ? offset : limit);
-  }
-  return valid;
-}
-
-/** The earlier lower bound of one replica, less what an election has given up since; 0 if none. */
-function earlierOf(view: PartitionView, endpoint: Endpoint): bigint {
-  const offset = view.known?.bounds.offsets.get(endpoint);
-  if (view.known === undefined || offset === undefined) return 0n;
-  const limit = givenUpFrom(view, view.known.bounds);
-  return limit === undefined || offset < limit ? offset : limit;
-}
+const NO_OFFSETS: ReadonlyMap<Endpoint, bigint> = new Map();
 
 /**
- * The last entry before the first leadership that is newer than the bounds; undefined if none is.
+ * The lower bounds of earlier observations of this run, or of earlier runs. An election since then may have given up
+ * entries: none counts that is not before the first leadership newer than the bounds.
  */
-function givenUpFrom(view: PartitionView, bounds: LowerBounds): bigint | undefined {
-  const later = view.terms.filter((one) => one.term > bounds.term).map((one) => one.offset - 1n);
-  return later.length === 0 ? undefined : least(later);
+export function earlierOffsets({ known, terms }: PartitionView): ReadonlyMap<Endpoint, bigint> {
+  if (known === undefined) return NO_OFFSETS;
+  const { term, offsets } = known.bounds;
+  const later = terms.filter((one) => one.term > term).map((one) => one.offset - 1n);
+  if (later.length === 0) return offsets;
+  return new Map([...offsets].map(([endpoint, offset]) => [endpoint, least([offset, ...later])]));
 }
 
 /**
@@ -157,12 +180,11 @@ function givenUpFrom(view: PartitionView, bounds: LowerBounds): bigint | undefin
  * reports when loaded does not count.
  */
 export function lowerBound(view: PartitionView, replica: ReplicaView): bigint {
-  const earlier = earlierOf(view, replica.endpoint);
-  const snapshot = replica.snapshot;
+  const { claim, snapshot, endpoint } = replica;
   return most([
-    trusted(view, replica, replica.claim.offset ?? 0n),
+    trusted(view, replica, claim.offset ?? 0n),
     snapshot === undefined ? 0n : trustedSnapshot(view, replica, snapshot),
-    earlier,
+    earlierOffsets(view).get(endpoint) ?? 0n,
   ]);
 }
 
@@ -176,12 +198,17 @@ export function knownOffset(view: PartitionView, replica: ReplicaView): bigint {
     : lowerBound(view, replica);
 }
 
+/** The offset of the surviving history that a replica is known to hold or to have held. */
+export function everHeld(view: PartitionView, replica: ReplicaView): bigint {
+  return most([lowerBound(view, replica), knownOffset(view, replica)]);
+}
+
 /**
  * The greatest earlier lower bound of the partition, less what an election has given up since; 0 if
  * none.
  */
 export function earlierOffset(view: PartitionView): bigint {
-  return view.known === undefined ? 0n : most([...stillValid(view, view.known.bounds).values()]);
+  return most([...earlierOffsets(view).values()]);
 }
 
 /**
@@ -194,133 +221,8 @@ export function leastOffset(view: PartitionView): bigint {
   return most([
     (view.terms.at(-1)?.offset ?? 0n) - 1n,
     earlierOffset(view),
-    ...view.replicas.flatMap((one) => [lowerBound(view, one), knownOffset(view, one)]),
+    ...view.replicas.map((one) => everHeld(view, one)),
   ]);
-}
-
-/**
- * Merges into the partition's lower bounds the last offsets of leaders on lost tablets, and what every other replica is
- * known to hold: a nameserver that restarts forgets it, and would make the loss look larger until the replicas are loaded.
- */
-export function withLastOfLost(
-  view: PartitionView,
-  lastOfLost: ReadonlyMap<Endpoint, bigint>,
-): LowerBounds {
-  const { known } = view;
-  const offsets =
-    known === undefined ? new Map<Endpoint, bigint>() : stillValid(view, known.bounds);
-  for (const replica of view.replicas) {
-    const held = most([lowerBound(view, replica), knownOffset(view, replica)]);
-    if (held > 0n) offsets.set(replica.endpoint, held);
-  }
-  for (const [endpoint, offset] of lastOfLost) {
-    offsets.set(endpoint, most([offset, offsets.get(endpoint) ?? 0n]));
-  }
-  const { unproven, parted } = known?.bounds ?? {};
-  const alive = earlierFlags(view);
-  return { term: newestTerm(view), offsets, lastOfLost, unproven, alive, parted };
-}
-
-function newestTerm({ terms }: PartitionView): bigint {
-  return terms.at(-1)?.term ?? 0n;
-}
-
-/** Everything known of a partition's logs: earlier evidence merged with what the view shows. */
-export function evidenceOf(view: PartitionView): PartitionEvidence {
-  const offsets = view.known === undefined ? new Map() : stillValid(view, view.known.bounds);
-  for (const one of view.replicas) {
-    offsets.set(one.endpoint, most([lowerBound(view, one), knownOffset(view, one)]));
-  }
-  return {
-    bounds: {
-      term: newestTerm(view),
-      offsets,
-      lastOfLost: view.known?.bounds.lastOfLost,
-      unproven: view.known?.bounds.unproven,
-      alive: aliveFlags(view),
-      parted: partedLogs(view, servingLeader(view)),
-    },
-    replicas: new Map(view.replicas.map((one) => [one.endpoint, replicaEvidence(view, one)])),
-  };
-}
-
-function replicaEvidence(view: PartitionView, replica: ReplicaView): ReplicaEvidence {
-  const { endpoint, claim, report } = replica;
-  const before = view.known?.replicas.get(endpoint);
-  return {
-    endpoint,
-    claimed: before === undefined ? claim.offset : before.claimed,
-    isClaimFresh: before === undefined ? replica.isOffsetFresh : before.isClaimFresh,
-    snapshot: before?.snapshot ?? replica.snapshot,
-    remembered: before === undefined ? view.known?.bounds.offsets.get(endpoint) : before.remembered,
-    loaded: isServing(replica) ? report?.offset : before?.loaded,
-    records: {
-      claimed: before === undefined ? claim.recordCount : before.records.claimed,
-      loaded: isServing(replica) ? report?.recordCount : before?.records.loaded,
-    },
-    away: replica.tablet === "ok" ? undefined : replica.tablet,
-    wasAlive: before?.wasAlive ?? claim.isAlive,
-    wasLeader: before?.wasLeader ?? claim.isLeader,
-  };
-}
-
-/**
- * A view with lower bounds of an earlier run and no other earlier evidence; without any if undefined.
- * Bounds that were stored for another partition are ignored.
- */
-export function withBounds(view: PartitionView, bounds: LowerBounds | undefined): PartitionView {
-  const isOther = bounds?.partition !== undefined && bounds.partition !== keptName(view.id);
-  return { ...view, known: isOther ? undefined : bounds && { bounds, replicas: new Map() } };
-}
-
-/**
- * True if rows are missing and the nameserver will soon overwrite the offset that proves it: a replica
- * came up with less than it must hold, and no other one holds the rest.
- */
-export function isLosingEvidence(view: PartitionView): boolean {
-  if (view.replicas.length === 1) return false;
-  const loaded = view.replicas.filter(isServing);
-  const isShort = loaded.some((one) => (one.report?.offset ?? 0n) < lowerBound(view, one));
-  return isShort && most(loaded.map((one) => knownOffset(view, one))) < leastOffset(view);
-}
-
-/**
- * True if no replica leads, and one that is flagged alive cannot be read: it may hold entries that no other replica has,
- * and its flag may have changed when the next run reads it.
- */
-export function isAnyAliveUnread(view: PartitionView): boolean {
-  return (
-    servingLeader(view) === undefined &&
-    view.replicas.some((one) => !isServing(one) && isAlive(view, one))
-  );
-}
-
-/** What is known of a replica as one line, for an operator who has to decide. */
-export function evidenceText(one: ReplicaEvidence): string {
-  const { claimed, snapshot, remembered, loaded, records } = one;
-  const isHigher = remembered !== undefined && remembered > most([claimed ?? -1n, loaded ?? -1n]);
-  const parts = [
-    `flagged ${one.wasLeader ? "leader" : "follower"}, ${one.wasAlive ? "alive" : "not alive"}`,
-    loaded === undefined
-      ? "not loaded, so what it holds is not known"
-      : `loaded: holds entries up to ${loaded}${counted(records.loaded)}`,
-    ...(snapshot === undefined ? [] : [snapshotText(snapshot)]),
-    claimed === undefined
-      ? "the nameserver had no offset"
-      : `the nameserver last saw ${claimed}${counted(records.claimed)}, which can be stale`,
-    ...(isHigher ? [`an earlier run recorded ${remembered}`] : []),
-  ];
-  return parts.join("; ");
-}
-
-function snapshotText({ term, offset }: TermStart): string {
-  return offset === 0n
-    ? "no snapshot was on its disk"
-    : `a snapshot up to ${offset} (term ${term}) was on its disk`;
-}
-
-function counted(records: bigint | undefined): string {
-  return records === undefined ? "" : ` (${records} rows)`;
 }
 
 /** The greatest of some offsets; 0 if there are none. */

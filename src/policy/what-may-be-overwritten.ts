@@ -1,15 +1,14 @@
 import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Problem, ProblemCode } from "../model/problem.js";
-import { unreachableExLeader } from "./ex-leaders.js";
+import { evidenceOf } from "./evidence.js";
 import { oldRecordProblem } from "./old-record.js";
 import { partedAt } from "./parted-logs.js";
 import {
-  evidenceOf,
+  type CannotLoad,
   isServing,
   isSuspect,
   knownOffset,
-  type LoadResults,
   leastOffset,
   lowerBound,
   most,
@@ -17,6 +16,19 @@ import {
   servingLeader,
   trueOffset,
 } from "./what-it-holds.js";
+
+/**
+ * The replicas that run as leader, other than the current or coming one. After ChangeLeader the old
+ * leader keeps running as leader on its tablet, with its replication list (OpenMLDB 0.9 nameserver:
+ * kChangeLeaderOP). A freshly loaded replica has no term and accepts any leader: an ex-leader that
+ * lists it sends the entries after the last one that the replica acknowledged, which leaves a hole in
+ * its log that no offset shows.
+ */
+export function exLeaders(view: PartitionView, leader: ReplicaView | undefined): ReplicaView[] {
+  return view.replicas.filter(
+    (one) => one !== leader && isServing(one) && one.report?.role === "leader",
+  );
+}
 
 /** What RecoverTable of a replica would discard: it makes the replica a copy of the leader. */
 export interface Discarded {
@@ -174,6 +186,16 @@ export function whyNotOverwrite(
   return discarded && { text: discardedText(discarded, leader), isLoss: true };
 }
 
+/**
+ * An ex-leader that may still run, on a tablet that this machine cannot reach. It cannot be demoted, so
+ * no other replica may be reloaded. Undefined if there is none.
+ */
+function unreachableExLeader(view: PartitionView, leader: ReplicaView): ReplicaView | undefined {
+  return view.replicas.find(
+    (one) => one !== leader && one.claim.isLeader && one.absence?.kind === "unreachable",
+  );
+}
+
 /** The highest entry that a replica is known to hold, of whatever history. */
 function heldOffset(view: PartitionView, replica: ReplicaView): bigint {
   if (isServing(replica)) return trueOffset(replica);
@@ -219,15 +241,15 @@ export function givenUp(view: PartitionView, leader: ReplicaView): string {
 export function unreadFollower(
   view: PartitionView,
   leader: ReplicaView,
-  results: LoadResults,
+  cannotLoad: CannotLoad,
 ): Problem | undefined {
   const one = view.replicas.find(
     (other) =>
       other !== leader &&
       other.tablet === "ok" &&
       !isServing(other) &&
-      results.cannotLoad.get(other.endpoint) === "failed" &&
-      !mayBeOverwritten(view, other, leader, results),
+      cannotLoad.get(other.endpoint) === "failed" &&
+      !mayBeOverwritten(view, other, leader, cannotLoad),
   );
   if (one === undefined) return undefined;
   const text = `it cannot be loaded, so what its disk holds is not known (at least entries up to ${lowerBound(view, one)}, leader ${leader.endpoint} has ${trueOffset(leader)}): RecoverTable would move its log away, and nothing proves that the leader holds all of it`;
@@ -239,9 +261,9 @@ export function mayBeOverwritten(
   view: PartitionView,
   replica: ReplicaView,
   leader: ReplicaView,
-  results: LoadResults,
+  cannotLoad: CannotLoad,
 ): boolean {
-  if (results.cannotLoad.get(replica.endpoint) === "empty") return true;
+  if (cannotLoad.get(replica.endpoint) === "empty") return true;
   // Of an unloaded replica only a lower bound is known.
   if (!isServing(replica) && !isProbablyWiped(view, replica, leader)) return false;
   return discardedBy(view, replica, leader) === undefined;

@@ -1,17 +1,11 @@
 import type { Endpoint } from "../model/cluster-state.js";
 import { compareText, type PartitionView, type ReplicaView } from "../model/partition-view.js";
-import type { Problem, ProblemCode } from "../model/problem.js";
-import { isLost } from "./lost-replicas.js";
+import type { Problem } from "../model/problem.js";
+import { isLost } from "./absent-replicas.js";
+import { awaitedLeaders, newestLeaders, noLeaderFlagged } from "./flagged-leader.js";
 import { isUnproven } from "./old-record.js";
 import { partedAt } from "./parted-logs.js";
-import {
-  awaitedLeaders,
-  givenUpCount,
-  givenUpIfLeads,
-  newestLeaders,
-  unreadReplicas,
-  unseenTail,
-} from "./what-is-given-up.js";
+import { givenUpCount, givenUpIfLeads, unreadReplicas, unseenTail } from "./what-is-given-up.js";
 import {
   type CannotLoad,
   firstChange,
@@ -19,7 +13,6 @@ import {
   isServing,
   isSuspect,
   knownOffset,
-  type LoadResults,
   leastOffset,
   lowerBound,
   newestStart,
@@ -31,30 +24,36 @@ import {
  * Recovery by either method, inspect, changeleader, offlineendpoint, recoverendpoint, scaling and
  * upgrades decide by these functions only, so all give the same answer with the same numbers.
  *
- *   A       the acknowledged log of a partition: the leader of the newest term acknowledged each entry
- *   held(r) the entries of A that replica r holds:  atLeast(r) <= held(r) <= atMost(r)
- *           loaded, of the history        atLeast = atMost = offset reported by its tablet
- *           loaded, may have diverged     atLeast = the last entry before the logs may have diverged
- *           not loaded, or unreachable    atLeast = max(nameserver's offset, snapshot on its disk,
- *                                         lower bound of an earlier run);  atMost = unknown
+ *   A        the acknowledged log of a partition: the leader of the newest term acknowledged each entry
+ *   held(r)  the last entry of A that replica r holds:  atLeast(r) <= held(r) <= atMost(r)
+ *
+ *   replica r                   atLeast(r)                                atMost(r)
+ *   loaded, of the history      the offset that its tablet reports        the same offset
+ *   loaded, may have diverged   the last entry before logs may diverge    the offset that its tablet reports
+ *   not loaded, or unreachable  max(nameserver's offset, snapshot on      the nameserver's offset if it is proven
+ *                               its disk, bound of an earlier run)        fresh, else unknown
+ *   no directory on its disk    0                                         0
  *
  *   LEAD       l becomes leader      =>  for each replica r:  atMost(r) <= atLeast(l), or accepted
  *   OVERWRITE  r is rebuilt from l   =>  every entry on the disk of r is known to be in l, or accepted
  *   ACCEPTED   the operator named the partition, after atLeast and atMost of the loss were printed
  *   RECORD     a disk has a newer term than the record  =>  flags and history decide nothing
  *
- * An unknown atMost(r) does not count against l if r cannot have received entries that l lacks:
- * l is the only replica that led the newest term, or r has no data.
+ * An unknown atMost(r) does not count against l if l is the only replica that led the newest term: l
+ * acknowledged every entry itself. Nor does that of a follower if the leader that replicated to it is bounded.
  *
- *   what-it-holds            atLeast, what is of the history, which replica leads now
- *   what-is-given-up         LEAD with numbers: entries given up, at least and at most
- *   who-may-lead             LEAD for recovery by reported offsets (direct)
- *   flagged-leader           LEAD for recovery by the record (documented)
- *   check-leader-change      LEAD for a change of leader that the operator requests
- *   what-may-be-overwritten  OVERWRITE
- *   absent-replicas          replicas that this machine cannot reach and that may be serving
+ *   what-it-holds            atLeast (`knownOffset`, `lowerBound`), the largest one of a partition
+ *                            (`leastOffset`), what is of the history, which replica leads now
+ *   evidence                 what is kept of the logs from round to round and from run to run
  *   parted-logs              logs that offsets do not compare: both wrote entries of one term
  *   old-record               RECORD
+ *   what-is-given-up         atMost (`unreadReplicas`), LEAD with numbers: entries given up, at least and at most
+ *   who-may-lead             LEAD for recovery by reported offsets (direct)
+ *   flagged-leader           LEAD for recovery by the record (documented); what flags prove (`newestLeaders`)
+ *   check-leader-change      LEAD for a leader that the operator requests
+ *   offered-decision         what the operator may accept
+ *   what-may-be-overwritten  OVERWRITE
+ *   absent-replicas          replicas that this machine cannot reach and that may be serving, or are lost
  *
  * The ways to a leader differ on purpose in what an absent leader of the newest term means: see ABSENT_LEADER.
  */
@@ -75,55 +74,25 @@ export type Decision =
  * the second leadership began. Ties go to the replica flagged leader, then to one that runs as leader,
  * then to the smallest endpoint.
  *
- * Refused, with numbers: no replica is flagged leader; the leader of the newest term is unreachable;
- * the best replica has fewer entries than were known; the choice is not the leader of the newest term
- * and a replica that may hold more cannot be read; or several logs reach into the newest leadership and
- * nothing tells which of them belongs to it.
+ * Refused, with numbers: no replica is flagged leader; the leader of the newest term is unreachable, or
+ * cannot be loaded; several logs reach into the newest leadership and nothing tells which of them
+ * belongs to it; two logs have parted within one term; the best replica has fewer entries than were known; or
+ * the choice is not the leader of the newest term and a replica that may hold more cannot be read.
  */
-export function decideLeader(view: PartitionView, known: LoadResults): Decision {
-  const flagged = view.replicas.filter((one) => one.claim.isLeader);
-  if (flagged.length === 0) {
-    return block(
-      "no-leader-flagged",
-      undefined,
-      "no replica is flagged leader, so no replica is known to have led",
-    );
-  }
-  const newest = newestLeaders(view);
-  if (awaitedLeaders(view, "direct").length > 0) {
-    const where = newest.map((one) => `${one.endpoint} (${one.tabletDetail})`).join(", ");
-    const best = longest(view.replicas.filter(isServing));
-    const gives = best && givenUpIfLeads(view, best);
-    const tail =
-      gives?.atMost === undefined
-        ? ""
-        : ` and ${newest.map((one) => unseenTail(one.endpoint)).join(", ")}`;
-    const loss =
-      gives && `; if ${best.endpoint} leads, ${givenUpCount(gives)}${tail} would be given up`;
-    const text = `its leader is unreachable: ${where}${loss ?? ""}`;
-    const blocked = problem("leader-unavailable", newest[0]?.endpoint, text);
-    return { blocked: { ...blocked, candidate: best?.endpoint } };
-  }
-  const unread = newest.find((one) => known.cannotLoad.get(one.endpoint) === "failed");
-  if (unread !== undefined) {
-    return { blocked: unreadLeader(view, unread) };
-  }
+export function decideLeader(view: PartitionView, cannotLoad: CannotLoad): Decision {
+  const unknown = noLeaderFlagged(view) ?? absentLeader(view) ?? unreadLeader(view, cannotLoad);
+  if (unknown !== undefined) return { blocked: unknown };
   const loaded = view.replicas.filter(isServing);
-  const choice = chooseAmong(view, loaded);
+  const choice = longestOfHistory(view, loaded);
   if ("blocked" in choice) return choice;
-  const apart = loaded.find((one) => hasParted(view, choice.leader, one));
-  if (apart !== undefined) {
-    const at = partedAt(view, choice.leader) ?? 0n;
-    const text = `${choice.leader.endpoint} at ${trueOffset(choice.leader)} and ${apart.endpoint} at ${trueOffset(apart)} share entries up to ${at} only: each accepted others after that`;
-    return blockWith("diverged", apart.endpoint, text);
-  }
-  const missing =
-    missingRows(view, choice.leader) ?? unreadProblem(view, choice.leader, known.cannotLoad);
-  if (missing !== undefined) return { blocked: missing };
-  const joiners = loaded.filter(
-    (one) => one !== choice.leader && mayJoin(view, one, choice.leader),
-  );
-  return { leader: choice.leader, joiners };
+  const { leader } = choice;
+  const blocked =
+    partedProblem(view, leader, loaded) ??
+    missingRows(view, leader) ??
+    unreadProblem(view, leader, cannotLoad);
+  if (blocked !== undefined) return { blocked };
+  const joiners = loaded.filter((one) => one !== leader && mayJoin(view, one, leader));
+  return { leader, joiners };
 }
 
 /**
@@ -149,12 +118,11 @@ export function mayJoin(
 }
 
 /**
- * Picks the longest log of the surviving history among loaded replicas, or returns why it is
- * undecidable.
+ * Picks the longest log of the surviving history, or returns why it is undecidable.
  *
  * @param loaded The serving replicas of the partition; others are not compared.
  */
-function chooseAmong(
+function longestOfHistory(
   view: PartitionView,
   loaded: readonly ReplicaView[],
 ): { readonly leader: ReplicaView } | { readonly blocked: Problem } {
@@ -163,7 +131,7 @@ function chooseAmong(
   const best = longest(plain);
   const furthest = longest(suspects);
   if (furthest === undefined) {
-    return best === undefined ? nothingLoaded(view) : { leader: best };
+    return best === undefined ? { blocked: nothingLoaded(view) } : { leader: best };
   }
   const isProven = view.replicas.some((one) => one.claim.isLeader && isOfHistory(view, one));
   const reachesOn = best !== undefined && trueOffset(best) >= firstChange(view);
@@ -177,12 +145,12 @@ function chooseAmong(
   // The last leader is unknown, but all other logs end before the divergence: this log contains them all.
   if (!isProven && !reachesOn && suspects.length === 1) return { leader: furthest };
   const numbers = [...plain, ...suspects].map((one) => `${one.endpoint} at ${trueOffset(one)}`);
-  return blockWith(
-    "diverged",
-    // If the newest leader's disk is empty, there may be no log but those that nothing proves.
-    ((isProven || reachesOn ? best : undefined) ?? longest([...plain, ...suspects]))?.endpoint,
-    `terms diverged at ${firstChange(view)}, and no call tells which entries from there on belong to the newest term: ${numbers.join(", ")}`,
-  );
+  const text = `terms diverged at ${firstChange(view)}, and no call tells which entries from there on belong to the newest term: ${numbers.join(", ")}`;
+  // If the newest leader's disk is empty, there may be no log but those that nothing proves.
+  const candidate = (isProven || reachesOn ? best : undefined) ?? longest([...plain, ...suspects]);
+  return {
+    blocked: { code: "diverged", endpoint: undefined, text, candidate: candidate?.endpoint },
+  };
 }
 
 /**
@@ -203,34 +171,56 @@ function isContested(
   return suspects.some((one) => trueOffset(one) > trueOffset(best) && !hasLost(one));
 }
 
-function unreadLeader(view: PartitionView, leader: ReplicaView): Problem {
+/** A problem if every leader of the newest term is unreachable. */
+function absentLeader(view: PartitionView): Problem | undefined {
+  const absent = awaitedLeaders(view, "direct");
+  if (absent.length === 0) return undefined;
+  const where = absent.map((one) => `${one.endpoint} (${one.tabletDetail})`).join(", ");
+  const best = longest(view.replicas.filter(isServing));
+  const gives = best && givenUpIfLeads(view, best);
+  const tail =
+    gives?.atMost === undefined
+      ? ""
+      : ` and ${absent.map((one) => unseenTail(one.endpoint)).join(", ")}`;
+  const loss =
+    gives && `; if ${best.endpoint} leads, ${givenUpCount(gives)}${tail} would be given up`;
+  return {
+    code: "leader-unavailable",
+    endpoint: absent[0]?.endpoint,
+    text: `its leader is unreachable: ${where}${loss ?? ""}`,
+    candidate: best?.endpoint,
+  };
+}
+
+/** A problem if a leader of the newest term cannot be loaded. */
+function unreadLeader(view: PartitionView, cannotLoad: CannotLoad): Problem | undefined {
+  const leader = newestLeaders(view).find((one) => cannotLoad.get(one.endpoint) === "failed");
+  if (leader === undefined) return undefined;
   const best = longest(view.replicas.filter(isServing));
   const rest =
     best === undefined
       ? "nothing else is loaded"
       : `${best.endpoint} is loaded at ${trueOffset(best)}`;
   return {
-    ...problem(
-      "load-failed",
-      leader.endpoint,
-      `it led last and cannot be loaded, so what its disk holds is not known (last seen at ${leader.claim.offset ?? "no offset"}); ${rest}`,
-    ),
+    code: "load-failed",
+    endpoint: leader.endpoint,
+    text: `it led last and cannot be loaded, so what its disk holds is not known (last seen at ${leader.claim.offset ?? "no offset"}); ${rest}`,
     candidate: best?.endpoint,
   };
 }
 
-function nothingLoaded(view: PartitionView): { readonly blocked: Problem } {
+function nothingLoaded(view: PartitionView): Problem {
   if (view.replicas.every(isLost)) {
     const where = view.replicas.map((one) => one.endpoint).join(", ");
     const text = `every replica of it is on a tablet that is lost (${where}): no replica is left that could lead, and it stays on record`;
-    return block("leader-unavailable", undefined, text);
+    return { code: "leader-unavailable", endpoint: undefined, text };
   }
   const why = view.replicas
     .map(
       (one) => `${one.endpoint} (${one.tablet === "ok" ? "cannot be loaded" : one.tabletDetail})`,
     )
     .join(", ");
-  return block("not-loaded", undefined, `no replica can be loaded: ${why}`);
+  return { code: "not-loaded", endpoint: undefined, text: `no replica can be loaded: ${why}` };
 }
 
 /** A problem if entries that were known are missing in the choice. */
@@ -250,7 +240,9 @@ function missingRows(view: PartitionView, leader: ReplicaView): Problem | undefi
         : "no replica has them now: look for its binlog in the recycle bins of the tablets";
   const text = `entries up to ${least} were known, and the best loaded replica, ${leader.endpoint}, holds ${offset}: ${least - offset} are missing; ${whose}`;
   return {
-    ...problem("rows-missing", (holder ?? leader).endpoint, text),
+    code: "rows-missing",
+    endpoint: (holder ?? leader).endpoint,
+    text,
     candidate: leader.endpoint,
   };
 }
@@ -260,7 +252,7 @@ function emptySingleReplica(view: PartitionView, only: ReplicaView): Problem | u
   const seen = lowerBound(view, only);
   if (seen === 0n && newestStart(view) <= 1n) return undefined;
   const text = `it is empty after its load, but offset ${seen} was seen before: check the recycle bin of its tablet`;
-  return { ...problem("rows-missing", only.endpoint, text), candidate: only.endpoint };
+  return { code: "rows-missing", endpoint: only.endpoint, text, candidate: only.endpoint };
 }
 
 /**
@@ -286,13 +278,21 @@ function unreadProblem(
     })
     .join(", ");
   const text = `${choice.endpoint} holds ${trueOffset(choice)}, and it is not certain that it led last: nothing proves that it has all entries of ${where}`;
-  return { ...problem("unread", first.endpoint, text), candidate: choice.endpoint };
+  return { code: "unread", endpoint: first.endpoint, text, candidate: choice.endpoint };
 }
 
-/** True if the leader's log and another one have parted within one term, and both go on from there. */
-function hasParted(view: PartitionView, leader: ReplicaView, other: ReplicaView): boolean {
+/** A problem if the leader's log and another one have parted within one term, and both go on from there. */
+function partedProblem(
+  view: PartitionView,
+  leader: ReplicaView,
+  loaded: readonly ReplicaView[],
+): Problem | undefined {
   const at = partedAt(view, leader);
-  return at !== undefined && partedAt(view, other) === undefined && trueOffset(other) > at;
+  if (at === undefined) return undefined;
+  const other = loaded.find((one) => partedAt(view, one) === undefined && trueOffset(one) > at);
+  if (other === undefined) return undefined;
+  const text = `${leader.endpoint} at ${trueOffset(leader)} and ${other.endpoint} at ${trueOffset(other)} share entries up to ${at} only: each accepted others after that`;
+  return { code: "diverged", endpoint: undefined, text, candidate: other.endpoint };
 }
 
 function longest(replicas: readonly ReplicaView[]): ReplicaView | undefined {
@@ -307,24 +307,4 @@ function byLog(a: ReplicaView, b: ReplicaView): number {
     Number(b.report?.role === "leader") - Number(a.report?.role === "leader") ||
     compareText(a.endpoint, b.endpoint)
   );
-}
-
-function block(
-  code: ProblemCode,
-  endpoint: Endpoint | undefined,
-  text: string,
-): { blocked: Problem } {
-  return { blocked: problem(code, endpoint, text) };
-}
-
-function blockWith(
-  code: ProblemCode,
-  candidate: Endpoint | undefined,
-  text: string,
-): { blocked: Problem } {
-  return { blocked: { ...problem(code, undefined, text), candidate } };
-}
-
-function problem(code: ProblemCode, endpoint: Endpoint | undefined, text: string): Problem {
-  return { code, endpoint, text };
 }

@@ -10,8 +10,8 @@ import { partitionName } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
 import type { PartitionResult, RecoveryCommand, RunReport } from "../model/report.js";
 import type { Lines } from "../model/work.js";
+import { evidenceText } from "../policy/evidence.js";
 import { givenUpCount, sumOfLosses } from "../policy/what-is-given-up.js";
-import { evidenceText } from "../policy/what-it-holds.js";
 import { jsonPieces, jsonText, lazyList, safe } from "../util/text.js";
 import { countsOf, failureText } from "./recovery-rows.js";
 

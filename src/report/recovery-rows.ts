@@ -3,7 +3,7 @@ import type { LaneFailure } from "../model/outcome.js";
 import { partitionName } from "../model/partition-view.js";
 import { problemRow } from "../model/problem.js";
 import type { PartitionResult, RunReport } from "../model/report.js";
-import { evidenceText } from "../policy/what-it-holds.js";
+import { evidenceText } from "../policy/evidence.js";
 import {
   EMPTY_ROW,
   NO_ROWS,

@@ -11,10 +11,10 @@ import type {
 import type { StepOutcome } from "../model/outcome.js";
 import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import { exLeaders } from "../policy/ex-leaders.js";
-import { leastOffsetToLead } from "../policy/load-as-leader.js";
+import { leastOffsetToLead } from "../policy/check-leader-change.js";
 import { hidesOldRecord } from "../policy/old-record.js";
 import { most, servingLeader } from "../policy/what-it-holds.js";
+import { exLeaders } from "../policy/what-may-be-overwritten.js";
 import { checkBeforeAction } from "./check-before-action.js";
 import { refusalIn, serves } from "./expectations.js";
 import { leads, makeLeader, unlist } from "./role.js";

@@ -1,7 +1,7 @@
 import type { StepOutcome } from "../model/outcome.js";
 import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
-import { whyNotRemove } from "../policy/lost-replicas.js";
+import { whyNotRemove } from "../policy/absent-replicas.js";
 import { foreignSchema } from "../policy/tablet-identity.js";
 import { lowerBound, most, servingLeader } from "../policy/what-it-holds.js";
 import { changed, without } from "./effects.js";

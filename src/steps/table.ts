@@ -2,7 +2,7 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
 import { whyNotMark } from "../operations/table-alive.js";
-import { whyNotLead } from "../policy/load-as-leader.js";
+import { whyNotLead } from "../policy/check-leader-change.js";
 import { changeLeader, whyNotChange } from "./change-leader.js";
 import {
   back,
