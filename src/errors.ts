@@ -51,9 +51,9 @@ export interface OpsErrorParts {
   /** True if the same call may succeed later. Decided where the error is created. */
   readonly retryable?: boolean;
   /** The nameserver or tablet concerned, by the name the cluster knows it by. */
-  readonly endpoint?: string;
+  readonly endpoint?: string | undefined;
   /** OpenMLDB's response code, if the peer sent one. */
-  readonly responseCode?: number;
+  readonly responseCode?: number | undefined;
   /** The facts that the message summarizes, one a line; absent if there are no more. */
   readonly details?: readonly string[];
   readonly cause?: unknown;

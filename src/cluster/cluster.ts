@@ -30,9 +30,7 @@ export interface LoadRequest extends PartitionId {
 }
 
 /** Parameters of ChangeRole (api.proto, ChangeRoleRequest). */
-export interface RoleRequest {
-  readonly tid: number;
-  readonly pid: number;
+export interface RoleRequest extends PartitionNumbers {
   readonly role: Role;
   /** Used with role leader only. */
   readonly term: bigint;
@@ -41,9 +39,7 @@ export interface RoleRequest {
 }
 
 /** Parameters of Traverse (api.proto, TraverseRequest). */
-export interface TraverseRequest {
-  readonly tid: number;
-  readonly pid: number;
+export interface TraverseRequest extends PartitionNumbers {
   /** Undefined for the first index. */
   readonly index: string | undefined;
   /** Limit of rows in the answer; at least 1, because with 0 the tablet never sets isFinish. */
@@ -79,9 +75,7 @@ export interface Admission {
 }
 
 /** A replica on a tablet's disk; the storage mode determines the directory. */
-export interface OnDisk {
-  readonly tid: number;
-  readonly pid: number;
+export interface OnDisk extends PartitionNumbers {
   readonly storageMode: StorageMode;
 }
 

@@ -1,4 +1,5 @@
 import { OpsError, type OpsErrorParts } from "../errors.js";
+import type { Clock } from "../model/clock.js";
 
 /**
  * Whether a failed call can have had an effect.
@@ -30,14 +31,15 @@ export function failureKindOf(error: OpsError): FailureKind {
  */
 export function reworded(
   error: OpsError,
-  parts: { message: string; endpoint?: string; hint?: string },
+  parts: Pick<OpsErrorParts, "message" | "endpoint" | "hint">,
 ): OpsError {
+  const { code, hint, retryable, responseCode } = error;
   return failure(failureKindOf(error), {
-    code: error.code,
-    retryable: error.retryable,
+    code,
+    hint,
+    retryable,
+    responseCode,
     cause: error,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    ...(error.responseCode === undefined ? {} : { responseCode: error.responseCode }),
     ...parts,
   });
 }
@@ -48,4 +50,11 @@ export function interruption(signal: AbortSignal | undefined): OpsError {
     return signal.reason;
   }
   return new OpsError({ code: "interrupted", message: "interrupted", cause: signal?.reason });
+}
+
+/** Sleeps between two attempts of a call. @throws OpsError as {@link interruption} once the signal is aborted. */
+export function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return clock.sleep(ms, signal).catch((error: unknown) => {
+    throw signal?.aborted === true ? interruption(signal) : error;
+  });
 }

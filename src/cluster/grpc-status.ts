@@ -1,8 +1,8 @@
 import { status } from "@grpc/grpc-js";
 import { OpsError } from "../errors.js";
 import { durationText } from "../model/duration.js";
+import { oneLine } from "../util/text.js";
 import { failure } from "./failure.js";
-import { oneLine, percentDecode } from "./text.js";
 
 /** One call, for error messages. */
 export interface CallName {
@@ -112,7 +112,7 @@ function exhausted(name: CallName, error: unknown, details: string): OpsError {
     message: isTooLarge
       ? `${name.method} at ${name.address}: the answer is larger than ${size}`
       : withDetails(name, statusInWords(status.RESOURCE_EXHAUSTED), details),
-    ...(isTooLarge ? { hint: "--max_answer accepts a larger one" } : {}),
+    hint: isTooLarge ? "--max_answer accepts a larger one" : undefined,
     endpoint: name.address,
     cause: error,
   });
@@ -141,7 +141,7 @@ function unavailable(
   return failure(isUnsent ? "unsent" : isRefusal ? "dropped" : "unclear", {
     code: "unreachable",
     message: `${name.method} at ${name.address}: ${unavailableInWords(details)}`,
-    ...(isRefusal ? { hint: credentialsHint } : {}),
+    hint: isRefusal ? credentialsHint : undefined,
     retryable: true,
     endpoint: name.address,
     cause: error,
@@ -161,4 +161,18 @@ function unavailableInWords(details: string): string {
   return details.startsWith("Connection dropped")
     ? "the connection was dropped by the peer"
     : details;
+}
+
+/**
+ * Decodes valid percent encoding and leaves everything else unchanged. brpc encodes the details of a gRPC status
+ * (`%3a`, `%2f`), and a single `%` in them must not be an error.
+ */
+export function percentDecode(text: string): string {
+  return text.replaceAll(/(?:%[0-9a-f]{2})+/gi, (run) => {
+    try {
+      return decodeURIComponent(run);
+    } catch {
+      return run;
+    }
+  });
 }

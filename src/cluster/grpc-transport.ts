@@ -9,12 +9,12 @@ import type { ChannelOptions } from "@grpc/grpc-js";
 import { Channel, connectivityState, credentials, Metadata, status } from "@grpc/grpc-js";
 import { messageOf, OpsError } from "../errors.js";
 import { TabletServer } from "../gen/openmldb/api_pb.js";
+import { oneLine } from "../util/text.js";
 import { MAX_ANSWER_BYTES } from "./answer-size.js";
 import type { Connection } from "./cluster.js";
 import { decodeInTurns, type Repeats } from "./decode.js";
 import { failure, interruption } from "./failure.js";
 import { type CallName, fromStatus, tooLate } from "./grpc-status.js";
-import { oneLine } from "./text.js";
 import type { CallOptions, Transport } from "./transport.js";
 
 /**
@@ -87,12 +87,7 @@ export function createGrpcTransport(options: {
         // Also limits the decompressed size (grpc-js 1.14: compression-filter).
         "grpc.max_receive_message_length": maxAnswerBytes,
       });
-      connection = {
-        channel,
-        hasAnswered: false,
-        answeredAt: Number.NEGATIVE_INFINITY,
-        mark: undefined,
-      };
+      connection = { channel, answeredAt: undefined, mark: undefined };
       connections.set(address, connection);
       identifyConnections(connection, address);
     }
@@ -101,7 +96,8 @@ export function createGrpcTransport(options: {
 
   /** Closes a connection without an answer since `silentSince` (the peer vanished). The next call reconnects. */
   function forget(address: string, connection: Peer, silentSince: number): void {
-    if (connection.answeredAt > silentSince || connections.get(address) !== connection) return;
+    const { answeredAt = Number.NEGATIVE_INFINITY } = connection;
+    if (answeredAt > silentSince || connections.get(address) !== connection) return;
     connections.delete(address);
     // Calls in flight keep their deadlines.
     connection.channel.close();
@@ -123,7 +119,6 @@ export function createGrpcTransport(options: {
       const call = { name, path, body, metadata, signal, inFlight };
       const connection = connectionOf(address);
       const answer = await send(connection, call, (since) => forget(address, connection, since));
-      connection.hasAnswered = true;
       connection.answeredAt = performance.now();
       if (answer.length > LARGE_ANSWER_BYTES) options.onLargeAnswer?.();
       return decode(name, method.output, answer, repeats.of(address, method));
@@ -144,10 +139,8 @@ export function createGrpcTransport(options: {
 /** The channel to one address, and its state. */
 interface Peer {
   readonly channel: Channel;
-  /** True if it has answered a call, and so accepts the authorization. */
-  hasAnswered: boolean;
-  /** Time of the last answer, milliseconds of `performance.now()`. */
-  answeredAt: number;
+  /** Time of the last answer, milliseconds of `performance.now()`; undefined if it has not answered yet. */
+  answeredAt: number | undefined;
   /** The identity of its current connection; undefined if there is none. */
   mark: Connection | undefined;
 }
@@ -266,7 +259,9 @@ async function send(
     });
   } catch (error) {
     // The library reports most errors as a status, and throws some.
-    throw error instanceof OpsError ? error : fromStatus(name, error, connection.hasAnswered);
+    throw error instanceof OpsError
+      ? error
+      : fromStatus(name, error, connection.answeredAt !== undefined);
   } finally {
     end();
   }

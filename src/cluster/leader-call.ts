@@ -12,8 +12,7 @@ import type { Endpoint } from "../model/cluster-state.js";
 import { durationText } from "../model/duration.js";
 import type { Admissions } from "./admissions.js";
 import type { Caller } from "./caller.js";
-import { failureKindOf, reworded } from "./failure.js";
-import { pause } from "./pause.js";
+import { failureKindOf, pause, reworded } from "./failure.js";
 import { codes } from "./response-codes.js";
 
 /** Options of {@link createLeaderCall}. */
@@ -74,11 +73,6 @@ export type LeaderCall = <I extends DescMessage, O extends DescMessage>(
   repeat: Repeat,
   reaches?: Endpoint,
 ) => Promise<MessageShape<O>>;
-
-/** The `db` field of a request. It is left out for a table without a database, because an empty value would filter. */
-export function inDb(db: string): { readonly db?: string } {
-  return db === "" ? {} : { db };
-}
 
 /** Creates a {@link LeaderCall}. */
 export function createLeaderCall({
@@ -196,7 +190,7 @@ function leftoverZnode(error: OpsError, { leader, leaderZnode }: Leader): OpsErr
     code: error.code,
     cause: error,
     message: `${error.message}; nameserver ${leader} leads by the znode ${leaderZnode}, which was left behind: it belongs to no session`,
-    ...(error.endpoint === undefined ? {} : { endpoint: error.endpoint }),
+    endpoint: error.endpoint,
     hint: `delete the znode ${leaderZnode}; then the next nameserver leads`,
   });
 }
@@ -210,7 +204,7 @@ function timedOut(error: OpsError, elapsedMs: number, last: Leader | undefined):
   const isSilent = error.code === "unreachable" || error.code === "deadline";
   return reworded(error, {
     message,
-    ...(error.endpoint === undefined ? {} : { endpoint: error.endpoint }),
+    endpoint: error.endpoint,
     ...(isSilent && last !== undefined
       ? {
           hint: `${last.leader} leads by the znode ${last.leaderZnode}: make it answer; if no nameserver runs there, delete that znode, and another takes over`,

@@ -3,33 +3,15 @@ import { NameServer, type TablePartition } from "../gen/openmldb/nameserver_pb.j
 import type { PartitionId } from "../model/cluster-state.js";
 import type { Cluster } from "./cluster.js";
 import { toOp, toTableClaims, toTabletClaim, toWireOpStatus } from "./convert.js";
-import { createLeaderCall, inDb, type LeaderCall, type LeaderCallOptions } from "./leader-call.js";
-import { createOpCalls, type OpCalls } from "./nameserver-ops.js";
+import { createLeaderCall, type LeaderCall, type LeaderCallOptions } from "./leader-call.js";
 import { codes } from "./response-codes.js";
 
-/** The calls of a cluster that go to its leading nameserver. */
-export type NameserverClient = OpCalls &
-  Pick<
-    Cluster,
-    | "showTablet"
-    | "showTable"
-    | "showDatabase"
-    | "confGet"
-    | "confSet"
-    | "showOpStatus"
-    | "updateTableAlive"
-    | "cancelOp"
-    | "deleteOp"
-    | "setPartitionFlags"
-    | "setReplicaEndpoint"
-  >;
-
 /** Creates the calls to the leading nameserver; {@link Cluster} defines which ones are repeated. */
-export function createNameserverClient(options: LeaderCallOptions): NameserverClient {
+export function createNameserverClient(options: LeaderCallOptions) {
   const atLeader = createLeaderCall(options);
 
   return {
-    ...createOpCalls(atLeader),
+    ...opCalls(atLeader),
     ...recordCalls(atLeader),
 
     async showTablet() {
@@ -38,17 +20,10 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
     },
 
     async showTable(of) {
-      if (of === undefined) {
-        const { tableInfo } = await atLeader(
-          NameServer.method.showTable,
-          { showAll: true },
-          "safe",
-        );
-        return toTableClaims(tableInfo);
-      }
-      // The nameserver returns a table without a database for any requested database, so filter again.
-      const request = { name: of.table, ...inDb(of.db) };
+      const request = of === undefined ? { showAll: true } : tableOf(of);
       const { tableInfo } = await atLeader(NameServer.method.showTable, request, "safe");
+      if (of === undefined) return toTableClaims(tableInfo);
+      // The nameserver returns a table without a database for any requested database, so filter again.
       return toTableClaims(tableInfo.filter((info) => info.db === of.db && info.name === of.table));
     },
 
@@ -72,13 +47,8 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
     },
 
     async updateTableAlive({ db, table, endpoint, pid }, isAlive) {
-      const request = {
-        name: table,
-        endpoint,
-        isAlive,
-        ...inDb(db),
-        ...(pid === undefined ? {} : { pid }),
-      };
+      const which = pid === undefined ? {} : { pid };
+      const request = { ...tableOf({ db, table }), ...which, endpoint, isAlive };
       // A table-wide "not alive" that is repeated would also mark partitions that have recovered in between.
       const repeat = pid === undefined && !isAlive ? "never" : "safe";
       const reaches = isAlive ? endpoint : undefined;
@@ -97,13 +67,58 @@ export function createNameserverClient(options: LeaderCallOptions): NameserverCl
         if (!(error instanceof OpsError) || error.responseCode !== codes.opHasEnded) throw error;
       }
     },
-  };
+  } satisfies Partial<Cluster>;
+}
+
+/** The calls that queue ops. None is safe to repeat, because each call queues a new op. */
+function opCalls(atLeader: LeaderCall) {
+  return {
+    async recoverTable(id, endpoint) {
+      const request = { ...partitionOf(id), endpoint };
+      await atLeader(NameServer.method.recoverTable, request, "unsafe", endpoint);
+    },
+
+    async changeLeader(id, candidate) {
+      const chosen = candidate === undefined ? {} : { candidateLeader: candidate };
+      const reaches = candidate === "auto" ? undefined : candidate;
+      const request = { ...partitionOf(id), ...chosen };
+      await atLeader(NameServer.method.changeLeader, request, "unsafe", reaches);
+    },
+
+    async offlineEndpoint(endpoint, concurrency) {
+      const request = { endpoint, ...queues(concurrency) };
+      await atLeader(NameServer.method.offlineEndpoint, request, "unsafe");
+    },
+
+    async recoverEndpoint(endpoint, { needRestore, concurrency }) {
+      const request = { endpoint, needRestore, ...queues(concurrency) };
+      await atLeader(NameServer.method.recoverEndpoint, request, "unsafe", endpoint);
+    },
+
+    async migrate(from, { db, table, pids }, to) {
+      const pid = [...pids];
+      const request = { ...tableOf({ db, table }), pid, srcEndpoint: from, desEndpoint: to };
+      await atLeader(NameServer.method.migrate, request, "unsafe", to);
+    },
+
+    async addReplicaNS(id, endpoint) {
+      const request = { ...partitionOf(id), endpoint };
+      await atLeader(NameServer.method.addReplicaNS, request, "unsafe", endpoint);
+    },
+
+    async delReplicaNS(id, endpoint) {
+      const request = { ...partitionOf(id), endpoint };
+      await atLeader(NameServer.method.delReplicaNS, request, "unsafe");
+    },
+  } satisfies Partial<Cluster>;
+}
+
+function queues(concurrency: number | undefined): { readonly concurrency?: number } {
+  return concurrency === undefined ? {} : { concurrency };
 }
 
 /** The calls that rewrite the record of a partition. */
-function recordCalls(
-  atLeader: LeaderCall,
-): Pick<Cluster, "setPartitionFlags" | "setReplicaEndpoint"> {
+function recordCalls(atLeader: LeaderCall) {
   return {
     async setPartitionFlags(id, flags) {
       await rewriteRecord(atLeader, id, ({ partitionMeta }) => {
@@ -135,27 +150,37 @@ function recordCalls(
         return true;
       });
     },
-  };
+  } satisfies Partial<Cluster>;
 }
 
 /** Reads the record of a partition, and writes it back if `change` returns true. */
 async function rewriteRecord(
   atLeader: LeaderCall,
-  { db, table, pid }: PartitionId,
+  id: PartitionId,
   change: (record: TablePartition) => boolean,
 ): Promise<void> {
-  const of = { name: table, pid, ...inDb(db) };
+  const of = partitionOf(id);
   const { tablePartition } = await atLeader(NameServer.method.getTablePartition, of, "safe");
   if (tablePartition === undefined) {
     throw new OpsError({
       code: "bad-answer",
-      message: `the nameserver answered no record of ${table} partition ${pid}`,
+      message: `the nameserver answered no record of ${id.table} partition ${id.pid}`,
     });
   }
   // The message itself is modified and sent back, because it carries fields that are not declared here.
   if (!change(tablePartition)) return;
-  const record = { name: table, tablePartition, ...inDb(db) };
+  const record = { ...tableOf(id), tablePartition };
   await atLeader(NameServer.method.setTablePartition, record, "safe");
+}
+
+/** A table in a request. `db` is left out for a table without a database, because an empty value would filter. */
+function tableOf({ db, table }: Pick<PartitionId, "db" | "table">) {
+  return db === "" ? { name: table } : { name: table, db };
+}
+
+/** A partition in a request. */
+function partitionOf(id: PartitionId) {
+  return { ...tableOf(id), pid: id.pid };
 }
 
 function refusedFor({ table, pid }: PartitionId, why: string): OpsError {

@@ -1,32 +1,25 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import type { Endpoint } from "../model/cluster-state.js";
 import { within } from "../util/within.js";
 import { authorizationFor, type Credentials } from "./authorization.js";
 import type { Cluster } from "./cluster.js";
-import { createCluster } from "./connect.js";
+import { type ClusterParts, createCluster } from "./connect.js";
 import { createGrpcTransport } from "./grpc-transport.js";
 import { realClock } from "./real-clock.js";
 import { parseRootPath } from "./topology.js";
 import type { ZooKeeper } from "./zookeeper.js";
-import { connectZooKeeper } from "./zookeeper-client.js";
+import { connectZooKeeper, type ZooKeeperOptions } from "./zookeeper-client.js";
 
 /** Options of {@link openCluster}. */
-export interface OpenOptions extends Credentials {
-  /** Options of the ZooKeeper client. */
-  readonly zooKeeper: Parameters<typeof connectZooKeeper>[0];
-  readonly rootPath: string;
-  readonly rpcTimeoutMs: number;
+export interface OpenOptions
+  extends Credentials,
+    Omit<ClusterParts, "zk" | "transport" | "clock" | "locate" | "onNote"> {
+  /** Options of the ZooKeeper client. Its `onNote` receives the notes of the cluster too. */
+  readonly zooKeeper: ZooKeeperOptions;
   /** The largest answer accepted from a nameserver or tablet; 128 MiB if undefined. */
   readonly maxAnswerBytes?: number | undefined;
-  readonly leaderTimeoutMs?: number | undefined;
-  /** Limit of concurrent calls to the nameserver, 16 if undefined. */
-  readonly nsConcurrency?: number | undefined;
-  /** Receives the leading nameserver each time that it was read from ZooKeeper. */
-  readonly onLeader?: ((leader: Endpoint) => void) | undefined;
   /** Run before an answer of more than 16 MiB is decoded. */
   readonly onLargeAnswer?: (() => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** A cluster, and the ZooKeeper client that it uses. */
@@ -46,23 +39,18 @@ export interface OpenedCluster {
  */
 export async function openCluster(options: OpenOptions): Promise<OpenedCluster> {
   const rootPath = parseRootPath(options.rootPath);
-  const authorization = authorizationFor(options);
-  const zk = await connectZooKeeper(options.zooKeeper);
-  const { rpcTimeoutMs, leaderTimeoutMs, nsConcurrency, signal } = options;
-  const { maxAnswerBytes, onLargeAnswer } = options;
+  const { zooKeeper, user, password, maxAnswerBytes, onLargeAnswer, ...parts } = options;
+  const authorization = authorizationFor({ user, password });
+  const zk = await connectZooKeeper(zooKeeper);
   const transport = createGrpcTransport({ authorization, maxAnswerBytes, onLargeAnswer });
   const cluster = await createCluster({
+    ...parts,
     zk,
     transport,
     clock: realClock,
     rootPath,
-    rpcTimeoutMs,
-    leaderTimeoutMs,
-    nsConcurrency,
     locate: createLocate(),
-    onNote: options.zooKeeper.onNote,
-    onLeader: options.onLeader,
-    signal,
+    onNote: zooKeeper.onNote,
   });
   return { cluster, zk, rootPath };
 }

@@ -1,8 +1,9 @@
 import { OpsError } from "../errors.js";
-import { oneLine } from "./text.js";
+import type { Endpoint } from "../model/cluster-state.js";
+import { oneLine } from "../util/text.js";
 
 /** The meaning of one response code of OpenMLDB. */
-export interface ResponseCode {
+interface ResponseCode {
   /** OpenMLDB's own text. */
   readonly name: string;
   /** The meaning, for a sentence such as "... was refused: ...". */
@@ -34,9 +35,9 @@ function entry(
 }
 
 /** The codes of OpenMLDB 0.9 (base::ReturnCode) that this tool's calls can return. */
-const meanings: ReadonlyMap<number, ResponseCode> = new Map([
-  [-1, entry("error", "it gives no reason")],
-  [0, entry("ok", "it went well")],
+export const meanings: ReadonlyMap<number, ResponseCode> = new Map([
+  [-1, entry("error", "it named no reason")],
+  [0, entry("ok", "the call succeeded")],
   [100, entry("table is not exist", "it does not have that table or partition")],
   [101, entry("table already exists", "the replica is loaded already")],
   [102, entry("table is leader", "the replica is a leader there")],
@@ -109,31 +110,26 @@ const meanings: ReadonlyMap<number, ResponseCode> = new Map([
   ],
 ]);
 
-/** The meaning of a response code; undefined for unknown codes. */
-export function describeCode(code: number): ResponseCode | undefined {
-  return meanings.get(code);
-}
-
-/** One answer with a code other than 0. */
-export interface Rejection {
-  /** The peer, by its name in the cluster. */
-  readonly endpoint: string;
-  /** The method's name, such as `RecoverTable`. */
+/**
+ * The error `rejected` for an answer with a code other than 0.
+ *
+ * @param answer `endpoint`: the peer, by its name in the cluster. `method`: such as `RecoverTable`. `msg`: the message
+ *   in the answer; may be empty.
+ */
+export function rejection(answer: {
+  readonly endpoint: Endpoint;
   readonly method: string;
   readonly code: number;
-  /** The message in the answer; may be empty. */
   readonly msg: string;
-}
-
-/** The error `rejected` for an answer with a code other than 0. */
-export function rejection({ endpoint, method, code, msg }: Rejection): OpsError {
-  const known = describeCode(code);
+}): OpsError {
+  const { endpoint, method, code, msg } = answer;
+  const known = meanings.get(code);
   const text = oneLine(msg);
   const tail = text === "" ? `code ${code}` : `code ${code}: ${text}`;
   return new OpsError({
     code: "rejected",
     message: `${method} at ${endpoint} was refused${known === undefined ? "" : `: ${known.meaning}`} (${tail})`,
-    ...(known?.hint === undefined ? {} : { hint: known.hint }),
+    hint: known?.hint,
     retryable: known?.retryable ?? false,
     endpoint,
     responseCode: code,

@@ -22,25 +22,8 @@ import {
   toWireRole,
   toWireStorageMode,
 } from "./convert.js";
-import { failureKindOf } from "./failure.js";
-import { pause } from "./pause.js";
+import { failureKindOf, pause } from "./failure.js";
 import { codes } from "./response-codes.js";
-
-/** The calls of a cluster that go to its tablets. */
-export type TabletClient = Pick<
-  Cluster,
-  | "getTableStatus"
-  | "getTableFollower"
-  | "getTermPair"
-  | "getManifest"
-  | "getTableSchema"
-  | "traverse"
-  | "loadTable"
-  | "changeRole"
-  | "addReplica"
-  | "delReplica"
-  | "recoverSnapshot"
->;
 
 /** What the calls to tablets are made of. */
 interface TabletClientParts {
@@ -59,10 +42,10 @@ interface TabletClientParts {
  *
  * The caller has to wait for a tablet that stays away longer. Reads are queued, so any number can be started at once.
  */
-export function createTabletClient(parts: TabletClientParts): TabletClient {
+export function createTabletClient(parts: TabletClientParts) {
   const call = createTabletCall(parts);
   return {
-    ...createDiskCalls(call),
+    ...diskCalls(call),
 
     async getTableStatus(endpoint, of) {
       const request = of === undefined ? {} : { tid: of.tid, pid: of.pid };
@@ -127,7 +110,7 @@ export function createTabletClient(parts: TabletClientParts): TabletClient {
       const request = { tid, pid, storageMode: toWireStorageMode(storageMode) };
       await call(endpoint, TabletServer.method.recoverSnapshot, request);
     },
-  };
+  } satisfies Partial<Cluster>;
 }
 
 /** Refuses an unknown storage mode, with which the tablet would use the wrong directory. */
@@ -237,9 +220,7 @@ function createReadLimits(): <T>(endpoint: Endpoint, work: () => Promise<T>) => 
 }
 
 /** The calls that read one replica, mostly from disk. */
-function createDiskCalls(
-  call: TabletCall,
-): Pick<Cluster, "getTermPair" | "getManifest" | "getTableSchema" | "traverse"> {
+function diskCalls(call: TabletCall) {
   return {
     async getTableSchema(endpoint, { tid, pid }) {
       const method = TabletServer.method.getTableSchema;
@@ -271,5 +252,5 @@ function createDiskCalls(
       });
       return manifest === undefined ? undefined : toSnapshotClaim(manifest);
     },
-  };
+  } satisfies Partial<Cluster>;
 }

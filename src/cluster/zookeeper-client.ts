@@ -177,6 +177,14 @@ function clientOf(access: Access): ZooKeeperClient {
     await createParents(path);
     return create(path, data, mode);
   };
+  const removeMeant = (path: string, isMeant: IsMeant): Promise<boolean> =>
+    unless(Exception.NO_NODE, false, () =>
+      unless(Exception.BAD_VERSION, false, () =>
+        access.write<boolean>(`remove ${path}`, (client, done) =>
+          removeVersion(client, path, isMeant, done),
+        ),
+      ),
+    );
   return {
     getChildren: (path) =>
       unless(Exception.NO_NODE, undefined, async () => {
@@ -215,51 +223,36 @@ function clientOf(access: Access): ZooKeeperClient {
         );
         return true;
       }),
-    removeIf: (path, isExpected) =>
-      unless(Exception.NO_NODE, false, () =>
-        unless(Exception.BAD_VERSION, false, () =>
-          access.write<boolean>(`remove ${path}`, (client, done) =>
-            removeIf(client, path, isExpected, done),
-          ),
-        ),
-      ),
+    removeIf: (path, isExpected) => removeMeant(path, (_client, _stat, data) => isExpected(data)),
     isOwn: (path) =>
       access.read<boolean>(`check ${path}`, (client, done) =>
         client.exists(path, (error: unknown, stat: Stat | null | undefined) =>
           done(error, ownedBy(client, stat)),
         ),
       ),
-    removeOwn: (path) =>
-      unless(Exception.NO_NODE, false, () =>
-        access.write<boolean>(`remove ${path}`, (client, done) => removeOwn(client, path, done)),
-      ),
+    removeOwn: (path) => removeMeant(path, ownedBy),
     close: () => access.close(),
     lastProofOfLifeMs: () => access.lastAnswerMs(),
   };
 }
 
-/** Removes the version that was read, so a znode that another client writes in between stays. */
-function removeIf(
+/** True if a znode that was read is one to be removed. */
+type IsMeant = (client: Client, stat: Stat, data: Buffer) => boolean;
+
+/**
+ * Removes the version that was read, so a znode that another client writes in between stays. Uses one session for both
+ * operations: if it ends in between, the removal is refused.
+ */
+function removeVersion(
   client: Client,
   path: string,
-  isExpected: (data: Buffer) => boolean,
+  isMeant: IsMeant,
   done: (error: unknown, isRemoved: boolean) => void,
 ): void {
   client.getData(path, (error: unknown, data: unknown, stat: Stat | null | undefined) => {
     if (error || !stat) return done(error, false);
-    if (!isExpected(Buffer.isBuffer(data) ? data : Buffer.alloc(0))) return done(undefined, false);
-    client.remove(path, stat.version, (refusal: unknown) => done(refusal, true));
-  });
-}
-
-/** Uses one session for both operations: if it ends in between, the removal is refused. */
-function removeOwn(
-  client: Client,
-  path: string,
-  done: (error: unknown, isRemoved: boolean) => void,
-): void {
-  client.exists(path, (error: unknown, stat: Stat | null | undefined) => {
-    if (error || !stat || !ownedBy(client, stat)) return done(error, false);
+    const bytes = Buffer.isBuffer(data) ? data : Buffer.alloc(0);
+    if (!isMeant(client, stat, bytes)) return done(undefined, false);
     client.remove(path, stat.version, (refusal: unknown) => done(refusal, true));
   });
 }

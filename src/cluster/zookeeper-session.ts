@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { type Client, createClient } from "node-zookeeper-client";
-import { oneLine } from "./text.js";
+import { oneLine } from "../util/text.js";
 import { FrameError, FrameReader } from "./zookeeper-frames.js";
 import { type HostPort, hostPortText } from "./zookeeper-hosts.js";
 

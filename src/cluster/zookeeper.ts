@@ -33,9 +33,8 @@ export interface ZooKeeper {
   /** True if the znode is an ephemeral one of this client's current session; false if it does not exist. */
   isOwn(path: string): Promise<boolean>;
   /**
-   * Removes an ephemeral znode of the current session. A znode of another session, or of an earlier one of this
-   * client, stays: the owner is read and the znode removed in the same session, and ZooKeeper refuses the removal if
-   * the znode was written in between.
+   * Removes an ephemeral znode of the current session, like {@link ZooKeeper.removeIf}. A znode of another session, or
+   * of an earlier one of this client, stays: the owner is read and the znode removed in the same session.
    *
    * @returns False if nothing was removed.
    */

@@ -50,6 +50,14 @@ export function unpainted(text: string): string {
     .join("");
 }
 
+/** Number of characters that {@link oneLine} keeps. */
+const LINE_MAX = 500;
+
+/** The text of a peer for the middle of a message: made safe, on one line, and cut if it is long. */
+export function oneLine(text: string): string {
+  return clipped(safe(text.replaceAll(/\s+/g, " ").trim()), LINE_MAX);
+}
+
 /** The text, or its beginning and its length if it is longer than `max`. */
 export function clipped(text: string, max: number): string {
   return text.length <= max ? text : `${text.slice(0, max)}... (${text.length} characters)`;
