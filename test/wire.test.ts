@@ -252,7 +252,9 @@ describe("failures", () => {
     const details = "at 127.0.0.1%3a9%2fx 100% %zz %0a%1b[31mred%1b[0m %E4%B8%AD %ff";
     const server = await serve(() => ({ grpcStatus: 3, details }));
     const error = await failureOf(transportWith().unary(server.address, method, {}, options));
-    expect(error.message).toContain("at 127.0.0.1:9/x 100% %zz red 中 %ff");
+    expect(error.message).toContain(
+      String.raw`at 127.0.0.1:9/x 100% %zz \x1b[31mred\x1b[0m 中 %ff`,
+    );
   });
 
   it("ends with interrupted when the signal is aborted, before and during the call", async () => {
