@@ -132,7 +132,7 @@ describe("unreadable replicas", () => {
       steps: [],
       blocked: { code: "load-failed", endpoint: "b", candidate: "a" },
     });
-    const accepted = planDirect(partition(table), attempts, "a");
+    const accepted = planDirect(partition(table), attempts, { accepted: "a" });
     expect(accepted.steps.map((one) => `${one.kind} ${one.endpoint}`)).toEqual(["recover-table b"]);
     expect(accepted.notes.join()).toContain("--accept_data_loss");
   });

@@ -3,7 +3,7 @@ import { RULES } from "../src/execution/rules.js";
 import type { PartitionView } from "../src/model/partition-view.js";
 import { NO_ATTEMPTS } from "../src/planning/attempt-history.js";
 import { planDirect } from "../src/planning/direct.js";
-import { planPartition } from "../src/planning/documented.js";
+import { planDocumented } from "../src/planning/documented.js";
 import { checkLeaderChange } from "../src/policy/check-leader-change.js";
 import { evidenceOf } from "../src/policy/evidence.js";
 import { oldRecord } from "../src/policy/old-record.js";
@@ -22,7 +22,7 @@ function withSnapshot(view: PartitionView, endpoint: string, term: bigint): Part
 const DOWN = partition("a leader,alive 9 -\n b follower,alive 9 -");
 const LED = partition("a leader,alive 9 leader,normal,9 replicates\n b follower,alive 9 -");
 const steps = (view: PartitionView, accepted?: string) =>
-  planDirect(view, NO_ATTEMPTS, accepted).steps.map((one) => one.kind);
+  planDirect(view, NO_ATTEMPTS, { accepted }).steps.map((one) => one.kind);
 
 describe("the record is older than the disks", () => {
   test("a term on a disk above the newest on record proves it; an equal term does not", () => {
@@ -33,7 +33,7 @@ describe("the record is older than the disks", () => {
 
   test.each([
     ["direct", (view: PartitionView) => planDirect(view)],
-    ["documented", (view: PartitionView) => planPartition(view)],
+    ["documented", (view: PartitionView) => planDocumented(view)],
   ])("%s: nothing is loaded or promoted, and both terms are reported", (_name, plan) => {
     const lane = plan(withSnapshot(DOWN, "b", 5n));
     expect(lane.steps).toEqual([]);
@@ -76,7 +76,7 @@ describe("the record is older than the disks", () => {
     );
     const later = { ...loaded, known: evidenceOf(view) };
     expect(planDirect(later).blocked?.code).toBe("record-is-old");
-    const lane = planDirect(later, NO_ATTEMPTS, "b");
+    const lane = planDirect(later, NO_ATTEMPTS, { accepted: "b" });
     expect(lane).toMatchObject({ leader: "b", givesUp: true });
     expect(lane.steps.map((one) => one.kind)).toContain("change-leader");
   });

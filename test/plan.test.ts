@@ -4,7 +4,7 @@ import { diagnose } from "../src/diagnosis/diagnose.js";
 import type { PartitionView, ReplicaView } from "../src/model/partition-view.js";
 import { finish } from "../src/model/work.js";
 import { planDirect } from "../src/planning/direct.js";
-import { batchMarkDead, planPartition } from "../src/planning/documented.js";
+import { batchMarkDead, planDocumented } from "../src/planning/documented.js";
 import { chooseLeader } from "../src/policy/flagged-leader.js";
 import { servingLeader } from "../src/policy/what-it-holds.js";
 import { partition } from "./helpers/view.js";
@@ -13,7 +13,7 @@ import "./helpers/fixed-cases.js";
 const codes = (view: PartitionView) =>
   diagnose(view).map((one) => `${one.endpoint ?? "*"} ${one.code}`);
 const steps = (view: PartitionView) =>
-  planPartition(view).steps.map((one) => `${one.kind} ${one.endpoint ?? "*"}`);
+  planDocumented(view).steps.map((one) => `${one.kind} ${one.endpoint ?? "*"}`);
 const chosen = (view: PartitionView) => {
   const choice = chooseLeader(view);
   return "leader" in choice ? choice.leader.endpoint : choice.blocked.code;
@@ -26,7 +26,7 @@ describe("diagnose", () => {
       b follower,alive 10 follower,normal,12
       c follower,alive -  follower,normal,12`);
     expect(codes(view)).toEqual([]);
-    expect(planPartition(view).steps).toEqual([]);
+    expect(planDocumented(view).steps).toEqual([]);
   });
 
   test("a follower without replication is detected although all flags look healthy", () => {
@@ -59,7 +59,7 @@ describe("diagnose", () => {
       a follower,alive 10 -
       b follower,alive 10 -`);
     expect(codes(view)).toEqual(["* no-leader-flagged", "a not-loaded", "b not-loaded"]);
-    expect(planPartition(view)).toMatchObject({
+    expect(planDocumented(view)).toMatchObject({
       steps: [],
       blocked: { code: "no-leader-flagged" },
     });
@@ -79,7 +79,7 @@ describe("diagnose", () => {
       a leader,alive   10 leader,other,10
       b follower,alive 10 -`);
     expect(codes(view)).toContain("a state-unknown");
-    expect(planPartition(view)).toMatchObject({ steps: [], blocked: { code: "state-unknown" } });
+    expect(planDocumented(view)).toMatchObject({ steps: [], blocked: { code: "state-unknown" } });
   });
 });
 
@@ -127,7 +127,7 @@ describe("which replica leads", () => {
     expect(steps(view)).toEqual([]);
     const text =
       "it led, holds entries up to 120, and the term of b began after 90: RecoverTable would delete 30 entries that only it accepted from clients";
-    expect(planPartition(view).blocked).toEqual({
+    expect(planDocumented(view).blocked).toEqual({
       code: "surplus",
       endpoint: "a",
       text,
@@ -136,7 +136,7 @@ describe("which replica leads", () => {
       isOfLost: false,
     });
     expect(planDirect(view).blocked?.text).toBe(text);
-    expect(planDirect(view, undefined, "b")).toMatchObject({
+    expect(planDirect(view, undefined, { accepted: "b" })).toMatchObject({
       steps: [
         { kind: "demote", endpoint: "a" },
         { kind: "recover-table", endpoint: "a" },
@@ -210,7 +210,7 @@ describe("plan", () => {
 
   test("marks of a table on an endpoint share one call only if all its replicas there are marked", async () => {
     const view = partition("a leader,alive 4 -\n b follower,alive 4 -");
-    const lane = planPartition(view);
+    const lane = planDocumented(view);
     const second = { ...lane, id: { ...lane.id, pid: 1 } };
     const replicas = view.replicas.map((one) => one.claim);
     const table = {
@@ -259,7 +259,7 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
     const seen = { healthy: 0, blocked: 0, planned: 0 };
     fc.assert(
       fc.property(views, (view) => {
-        const lane = planPartition(view);
+        const lane = planDocumented(view);
         const isHealthy = diagnose(view).length === 0;
         const isBlocked = lane.blocked !== undefined;
         if (isHealthy || isBlocked) expect(lane.steps).toEqual([]);
@@ -282,7 +282,7 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
   test("a healthy replica is never changed, and neither the leader nor a replica on an unusable tablet is recovered", () => {
     fc.assert(
       fc.property(views, (view) => {
-        const lane = planPartition(view);
+        const lane = planDocumented(view);
         const isHealthy = (one: ReplicaView) =>
           !diagnose(view).some((problem) => problem.endpoint === one.endpoint);
         for (const step of lane.steps) {
@@ -301,11 +301,11 @@ describe("for any partition (a failure prints the seed that replays it)", () => 
   test("a lane never loads a second leader: at most one replica is loaded or given the role", () => {
     fc.assert(
       fc.property(views, (view) => {
-        const leading = planPartition(view).steps.filter(
+        const leading = planDocumented(view).steps.filter(
           (one) => one.kind === "load-leader" || one.kind === "change-role",
         );
         expect(leading.length).toBeLessThanOrEqual(1);
-        for (const one of leading) expect(one.endpoint).toBe(planPartition(view).leader);
+        for (const one of leading) expect(one.endpoint).toBe(planDocumented(view).leader);
       }),
     );
   });

@@ -4,7 +4,7 @@ import { realClock } from "../src/cluster/real-clock.js";
 import { diagnose } from "../src/diagnosis/diagnose.js";
 import { partitionName, viewPartitions } from "../src/model/partition-view.js";
 import { observe } from "../src/observe/cluster.js";
-import { planPartition } from "../src/planning/documented.js";
+import { planDocumented } from "../src/planning/documented.js";
 import { servingLeader } from "../src/policy/what-it-holds.js";
 import { RECORDINGS, readRecording, replayTransport, replayZooKeeper } from "./helpers/replay.js";
 
@@ -25,7 +25,7 @@ async function diagnosisOf(name: string): Promise<string> {
     `tablets ${[...state.tablets.values()].map((one) => `${one.endpoint} ${one.claim?.state} ${one.reports?.size ?? "silent"}`).join(", ")}`,
   ];
   for (const view of viewPartitions(state)) {
-    const lane = planPartition(view);
+    const lane = planDocumented(view);
     lines.push(
       `${partitionName(view.id)} ${view.storageMode} led by ${servingLeader(view)?.endpoint ?? "nobody"}`,
       ...view.replicas.map((one) => {

@@ -1,9 +1,7 @@
 import { refused } from "../errors.js";
 import type { Endpoint } from "../model/cluster-state.js";
-import { type PartitionView, partitionName } from "../model/partition-view.js";
+import type { PartitionView } from "../model/partition-view.js";
 import type { Problem } from "../model/problem.js";
-import type { Planner } from "../planning/attempt-history.js";
-import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { unknownName } from "../util/nearest.js";
 import { diagnose } from "./diagnose.js";
@@ -102,47 +100,4 @@ export function forcedIn(view: PartitionView, only: Selection): Endpoint[] {
     .filter((one) => one !== leader && !unhealthy.has(one.endpoint))
     .map((one) => one.endpoint)
     .filter((endpoint) => only.endpoint === undefined || endpoint === only.endpoint);
-}
-
-/**
- * Restricts a planner to the selection: steps of other replicas are left out, and forced replicas are recovered
- * once.
- */
-export function narrowed(planner: Planner, only: Selection): Planner {
-  if (only.endpoint === undefined && only.isForced !== true) return planner;
-  return (view, attempts) => {
-    const lane = planner(view, attempts);
-    const forced = forcedIn(view, only).filter((endpoint) => !attempts.forced.has(endpoint));
-    const steps = lane.steps.filter(
-      (step) =>
-        only.endpoint === undefined ||
-        step.endpoint === undefined ||
-        step.endpoint === only.endpoint,
-    );
-    const needsOthers = steps.length < lane.steps.length && servingLeader(view) === undefined;
-    if (needsOthers) {
-      const text = `no replica leads ${partitionName(view.id)} now, so its other replicas are needed: recover it without --endpoint`;
-      return laneOf(view, {
-        leader: undefined,
-        steps: [],
-        blocked: { code: "not-as-planned", endpoint: undefined, text },
-      });
-    }
-    if (lane.blocked !== undefined || steps.length > 0 || forced.length === 0) {
-      return { ...lane, steps };
-    }
-    return {
-      ...lane,
-      leader: servingLeader(view)?.endpoint,
-      steps: forced.map((endpoint) => ({
-        kind: "recover-table",
-        id: view.id,
-        endpoint,
-        why: "forced",
-
-        isForced: true,
-        isWanted: true,
-      })),
-    };
-  };
 }

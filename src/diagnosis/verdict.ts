@@ -17,9 +17,8 @@ import {
   unseenTail,
 } from "../policy/what-is-given-up.js";
 import { servingLeader } from "../policy/what-it-holds.js";
-import { absenceAdvice, firstAbsence } from "./absence-advice.js";
+import { absenceAdvice, firstAbsence, unblockOps } from "./absence-advice.js";
 import { diagnose } from "./diagnose.js";
-import { unblockOps } from "./ops-blockers.js";
 import { EVERYTHING, problemsOf, type Selection } from "./selection.js";
 
 /** The input of {@link verifyPartitions}: the last observation, and what the run did. */

@@ -15,7 +15,6 @@ import { type SharedPoll, sharedPoll, sharedRead } from "../observe/coalesced-ca
 import { observeOnePartition } from "../observe/partition.js";
 import type { TableName } from "../observe/shared-reads.js";
 import { markDeadKey } from "../planning/documented.js";
-import { planRejoin } from "../planning/rejoin.js";
 import { isLoading } from "../policy/what-it-holds.js";
 import { adaptiveLoadLimit } from "../steps/adaptive-load-limit.js";
 import { runStep } from "../steps/run-step.js";
@@ -101,7 +100,6 @@ export function createContext(cluster: Cluster, options: ContextOptions): StepCo
     }),
     viewOf: (id, recordAgeMs) => observeOnePartition(context, id, recordAgeMs),
     observe: () => observe(cluster, { signal, lost }),
-    planRejoin,
     runStep: (step, lane) => runStep(context, step, lane),
   };
   return context;

@@ -2,7 +2,7 @@ import { verifyPartitions } from "../diagnosis/verdict.js";
 import { identifiedCluster } from "../observe/identified-cluster.js";
 import { checkPlan } from "../planning/check-saved-plan.js";
 import { checkLost } from "../planning/lost.js";
-import { plannerOf } from "../planning/method.js";
+import { plannerOf } from "../planning/planner.js";
 import { checkLeaderChange } from "../policy/check-leader-change.js";
 import { provenDifferences } from "../policy/differing-rows.js";
 import { liveRule } from "../policy/rows-to-compare.js";

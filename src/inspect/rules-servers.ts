@@ -1,5 +1,4 @@
-import { absenceAdvice } from "../diagnosis/absence-advice.js";
-import { blockerAdvice } from "../diagnosis/ops-blockers.js";
+import { absenceAdvice, blockerAdvice } from "../diagnosis/absence-advice.js";
 import { ifLost } from "../diagnosis/verdict.js";
 import { type Absence, registrationOf } from "../model/absence.js";
 import { type Advice, changing, doing, followed } from "../model/advice.js";

@@ -17,7 +17,11 @@ export function tally(words: Iterable<string>): string {
 }
 
 /** The names of the first `most` items, and the number of further ones: `a, b and 3 more`. */
-export function suchAs<T>(all: readonly T[], most: number, nameOf: (one: T) => string): string {
+export function suchAs<T>(
+  all: readonly T[],
+  most: number,
+  nameOf: (one: T) => string = String,
+): string {
   const more = all.length - most;
   return `${all.slice(0, most).map(nameOf).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }

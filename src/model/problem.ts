@@ -75,6 +75,11 @@ export interface Problem {
   readonly isOfLost?: boolean | undefined;
 }
 
+/** The codes of the problems of the replica at an endpoint. */
+export function codesAt(problems: readonly Problem[], endpoint: Endpoint): ProblemCode[] {
+  return problems.filter((one) => one.endpoint === endpoint).map((one) => one.code);
+}
+
 /** A problem as reports and JSON have it; `endpoint` is null if it concerns the partition. */
 export function problemRow({ code, endpoint, text }: Problem) {
   return { code, endpoint: endpoint ?? null, text };

@@ -1,16 +1,47 @@
 import type { Endpoint } from "../model/cluster-state.js";
+import type { Loss } from "../model/loss.js";
 import { type PartitionView, type ReplicaView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
+import { isLost, lostBeyond } from "../policy/absent-replicas.js";
 import { evidenceOf, withChanged } from "../policy/evidence.js";
-import { laneOf } from "../policy/lane-of.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { partedAt, partedFrom } from "../policy/parted-logs.js";
+import { givenUpCount, isWithin } from "../policy/what-is-given-up.js";
 import { isServing, trueOffset } from "../policy/what-it-holds.js";
 import { givenUp, hasDiverged, isDiscard } from "../policy/what-may-be-overwritten.js";
-import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
-import { exLeaderDemotions } from "./ex-leaders.js";
+import type { decideLeader } from "../policy/who-may-lead.js";
+import type { AttemptHistory } from "./attempt-history.js";
+import {
+  afterDemotions,
+  aliveMark,
+  at,
+  blockedLane,
+  demotion,
+  laneOf,
+  promotion,
+  rebuild,
+} from "./build-lane.js";
+
+/** What is known in addition to the view when a round is planned. */
+export interface Known {
+  readonly attempts: AttemptHistory;
+  /**
+   * The leader that the operator chose for a decision that gives something up (`--accept_data_loss` with
+   * `--leader`).
+   */
+  readonly accepted?: Endpoint | undefined;
+  /**
+   * The accepted loss of the partition with lost tablets (see `Lost.losses`): the replica with the longest log then
+   * leads.
+   */
+  readonly lossOfLost?: Loss | undefined;
+  /** The rule by which the leader is chosen; `decideLeader` if undefined. */
+  readonly decide?: typeof decideLeader | undefined;
+  /** The step that recovers the only replica whose problems are planned for; see `planRejoin`. */
+  readonly rejoin?: Step<"rejoin"> | undefined;
+}
 
 /**
  * Gives up entries by the operator's decision: the chosen replica becomes leader of a new term, so that the discarded
@@ -22,7 +53,7 @@ export function planAccepted(view: PartitionView, accepted: Endpoint, blocked: P
   const leader = replicaAt(view, accepted);
   if (leader === undefined || !isServing(leader)) {
     const text = `${accepted} was chosen as leader and cannot lead: it is not loaded there (${blocked.text})`;
-    return laneOf(view, { leader: undefined, steps: [], blocked: { ...blocked, text } });
+    return blockedLane(view, { ...blocked, text });
   }
   const others = view.replicas.filter((one) => one !== leader);
   const demoted = view.replicas.filter((one) => isServing(one) && one.report?.role === "leader");
@@ -34,8 +65,7 @@ export function planAccepted(view: PartitionView, accepted: Endpoint, blocked: P
     : demoted.find((one) => one !== leader && hasDiverged(view, leader, one));
   if (diverged !== undefined) {
     const text = `${accepted} was chosen as leader and cannot lead: ${diverged.endpoint} leads, and holds entries that diverged from those of ${accepted}; only ${diverged.endpoint} can continue to lead (${blocked.text})`;
-    const kept = { ...blocked, text, candidate: diverged.endpoint };
-    return laneOf(view, { leader: undefined, steps: [], blocked: kept });
+    return blockedLane(view, { ...blocked, text, candidate: diverged.endpoint });
   }
   const former = others.find((one) => one.claim.isLeader) ?? others[0];
   const steps: Step[] =
@@ -99,10 +129,57 @@ export function planKeepLeader(
   });
   return laneOf(of, {
     leader,
-    steps: [...exLeaderDemotions(view, leader, rebuilt), ...rebuilt],
+    steps: afterDemotions(view, leader, rebuilt),
     notes: [
       `${leader.endpoint} keeps leading at offset ${trueOffset(leader)} under --accept_data_loss; ${givenUp(view, leader)}`,
     ],
     givesUp: true,
+  });
+}
+
+/** True if a decision is caused by lost tablets alone and its loss is within what was accepted. */
+export function isCovered({ isOfLost, loss }: Problem, accepted: Loss | undefined): boolean {
+  if (isOfLost !== true || loss === undefined || accepted === undefined) return false;
+  return isWithin(loss, accepted);
+}
+
+/** Adds the removal of replicas on lost tablets from the record, after all other steps. */
+export function planRemoval(
+  view: PartitionView,
+  leader: ReplicaView,
+  steps: readonly Step[],
+  { accepted, lossOfLost }: Known,
+): Lane {
+  const lost = view.replicas.filter(isLost);
+  const beyond = lostBeyond(view, leader);
+  const loss = { atLeast: beyond, atMost: beyond };
+  const mayLose =
+    accepted === leader.endpoint || (lossOfLost !== undefined && isWithin(loss, lossOfLost));
+  if (lost.length === 0) return laneOf(view, { leader, steps });
+  if (beyond > 0n && !mayLose) {
+    const blocked: Problem = {
+      code: "rows-missing",
+      endpoint: lost[0]?.endpoint,
+      text: `${leader.endpoint} leads at offset ${trueOffset(leader)}, and ${beyond} entries beyond it were on tablets that are lost`,
+      candidate: leader.endpoint,
+      loss,
+      isOfLost: true,
+    };
+    return steps.length > 0 ? laneOf(view, { leader, steps }) : blockedLane(view, blocked);
+  }
+  const removals = lost.map(
+    (one): Step => ({
+      kind: "remove-from-record",
+      ...at(view, one, "tablet-offline"),
+      acceptsLoss: beyond > 0n,
+    }),
+  );
+  const names = lost.map((one) => one.endpoint).join(", ");
+  const cost = beyond > 0n ? `${givenUpCount(loss)} given up` : "no known row is given up";
+  return laneOf(view, {
+    leader,
+    steps: [...steps, ...removals],
+    notes: [`${names} is lost and removed from the record; ${cost}`],
+    givesUp: beyond > 0n,
   });
 }

@@ -5,13 +5,12 @@ import { type ClusterState, type Endpoint, replicaKey } from "../model/cluster-s
 import { counted } from "../model/counted.js";
 import { type PartitionView, partitionName } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import { laneOf } from "../policy/lane-of.js";
 import { rowOf } from "../steps/run-step.js";
 import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
+import { blockedLane } from "./build-lane.js";
 import { type Difference, differencesOf, differenceText, factsOf, NO_FACTS } from "./plan-facts.js";
 import {
   type Plan,
-  type PlannedPartition,
   plannedLeader,
   type RecoveryPlan,
   refusalOf,
@@ -149,7 +148,11 @@ export function boundPlanner(plan: RecoveryPlan, planner: Planner): Planner {
     const of = planned.get(replicaKey(view.id));
     if (of === undefined) return refused(view, "the plan does not name this partition");
     const refusal = refusalOf(of);
-    if (refusal !== undefined) return refused(view, refusal, of);
+    if (refusal !== undefined) {
+      return of.first.blocked === undefined
+        ? refused(view, refusal)
+        : blockedLane(view, of.first.blocked);
+    }
     const lane = planner(view, attempts);
     const expected = plannedLeader(of);
     const isOther = lane.leader !== undefined && lane.leader !== expected;
@@ -161,8 +164,6 @@ export function boundPlanner(plan: RecoveryPlan, planner: Planner): Planner {
   };
 }
 
-function refused(view: PartitionView, text: string, of?: PlannedPartition): Lane {
-  const known = of?.first.blocked;
-  const blocked = known ?? { code: "not-as-planned" as const, endpoint: undefined, text };
-  return laneOf(view, { leader: undefined, steps: [], blocked });
+function refused(view: PartitionView, text: string): Lane {
+  return blockedLane(view, { code: "not-as-planned", endpoint: undefined, text });
 }

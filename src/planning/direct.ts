@@ -1,14 +1,11 @@
 import { diagnose } from "../diagnosis/diagnose.js";
-import type { Endpoint } from "../model/cluster-state.js";
-import type { Loss } from "../model/loss.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
-import type { Problem, ProblemCode } from "../model/problem.js";
+import { codesAt, type Problem, type ProblemCode } from "../model/problem.js";
 import type { Step } from "../model/step.js";
 import { hasUnobservableTablet, unobservableLeader } from "../policy/absent-replicas.js";
 import { withChanged } from "../policy/evidence.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
-import { laneOf } from "../policy/lane-of.js";
 import { offered } from "../policy/offered-decision.js";
 import { isUnproven, oldRecordProblem, withoutProofs } from "../policy/old-record.js";
 import { withUnread } from "../policy/parted-logs.js";
@@ -20,11 +17,19 @@ import {
   unreadFollower,
 } from "../policy/what-may-be-overwritten.js";
 import { type Decision, decideLeader, mayJoin } from "../policy/who-may-lead.js";
-import { planAccepted, planKeepLeader } from "./accepted.js";
+import { isCovered, type Known, planAccepted, planKeepLeader, planRemoval } from "./accepted.js";
 import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
-import { aliveMark, at, demotion, promotion, rebuild } from "./direct-steps.js";
-import { exLeaderDemotions } from "./ex-leaders.js";
-import { isCovered, type Known, planRemoval } from "./lost.js";
+import {
+  afterDemotions,
+  aliveMark,
+  at,
+  blockedLane,
+  demotion,
+  laneOf,
+  plainStep,
+  promotion,
+  rebuild,
+} from "./build-lane.js";
 
 /**
  * Plans the next round of the direct recovery of a partition, which decides by evidence:
@@ -39,20 +44,14 @@ import { isCovered, type Known, planRemoval } from "./lost.js";
  * Every prefix is safe to interrupt: until the record names a new leader no client writes, and the next
  * run finds the same offsets and flags and makes the same decision.
  *
- * @param accepted The leader that the operator chose for a decision that gives something up
- *   (`--accept_data_loss` with `--leader`).
- * @param decide The rule by which the leader is chosen.
- * @param lossOfLost The accepted loss with lost tablets (`--lost`); the replica with the longest log
- *   then leads.
+ * @param options What the operator decided, and the rule by which the leader is chosen.
  */
 export function planDirect(
   view: PartitionView,
   attempts: AttemptHistory = NO_ATTEMPTS,
-  accepted?: Endpoint,
-  decide: typeof decideLeader = decideLeader,
-  lossOfLost?: Loss,
+  options: Omit<Known, "attempts" | "rejoin"> = {},
 ): Lane {
-  return planProblems(view, diagnose(view), { attempts, accepted, lossOfLost }, decide);
+  return planProblems(view, diagnose(view), { attempts, ...options });
 }
 
 /** Plans the next round for some problems of a partition: those of all its replicas, or of one. */
@@ -60,24 +59,20 @@ export function planProblems(
   view: PartitionView,
   problems: readonly Problem[],
   known: Known,
-  decide: typeof decideLeader = decideLeader,
 ): Lane {
-  const { attempts, accepted } = known;
+  const { attempts, accepted, decide = decideLeader } = known;
   const serving = servingLeader(view);
   if (problems.length === 0) return laneOf(view, { leader: serving, steps: [] });
   const hidden = serving === undefined ? unobservableLeader(view) : undefined;
-  if (hidden !== undefined) return laneOf(view, { leader: undefined, steps: [], blocked: hidden });
+  if (hidden !== undefined) return blockedLane(view, hidden);
   if (view.activeOps.length > 0) {
-    return laneOf(view, {
-      leader: serving,
-      steps: [{ kind: "wait-ops", id: view.id, why: "op-in-flight" }],
-    });
+    const wait: Step = { kind: "wait-ops", id: view.id, why: "op-in-flight" };
+    return laneOf(view, { leader: serving, steps: [wait] });
   }
   const undecided = oldRecordProblem(view);
   // Loading the replicas would hide the terms on their disks.
   if (undecided !== undefined && accepted === undefined) {
-    const blocked = offered(view, undecided);
-    return laneOf(view, { leader: serving, steps: [], blocked });
+    return blockedLane(view, offered(view, undecided), serving);
   }
   const evidence = evidenceSteps(view, problems, attempts);
   if (evidence.length > 0) {
@@ -86,7 +81,7 @@ export function planProblems(
   }
   const unknown = problems.find((one) => one.code === "state-unknown");
   if (unknown !== undefined && serving === undefined) {
-    return laneOf(view, { leader: undefined, steps: [], blocked: unknown });
+    return blockedLane(view, unknown);
   }
   // Beside a leader that was not chosen nothing is copied: the others get copies of the chosen one's data.
   if (serving === undefined || (undecided !== undefined && accepted !== serving.endpoint)) {
@@ -106,14 +101,16 @@ function evidenceSteps(
   attempts: AttemptHistory,
 ): Step[] {
   const of = (code: ProblemCode) =>
-    view.replicas.filter((one) => has(problems, one, code) && one.tablet === "ok");
+    view.replicas.filter(
+      (one) => one.tablet === "ok" && codesAt(problems, one.endpoint).includes(code),
+    );
   const loads = of("not-loaded").filter((one) => !attempts.cannotLoad.has(one.endpoint));
   // A running ex-leader would replicate to a freshly loaded follower, which accepts any term.
   const others = exLeaders(view, servingLeader(view));
   return [
     ...(loads.length === 0 ? [] : others).map((one) => demotion(view, one, "extra-leader")),
-    ...loads.map((one) => ({ kind: "load-follower" as const, ...at(view, one, "not-loaded") })),
-    ...of("loading").map((one) => ({ kind: "wait-load" as const, ...at(view, one, "loading") })),
+    ...loads.map((one) => plainStep(view, "load-follower", one, "not-loaded")),
+    ...of("loading").map((one) => plainStep(view, "wait-load", one, "loading")),
   ];
 }
 
@@ -129,7 +126,7 @@ function planPromotion(
     if (chosen !== undefined && !hasUnobservableTablet(view)) {
       return planAccepted(view, chosen, decision.blocked);
     }
-    return laneOf(view, { leader: undefined, steps: [], blocked });
+    return blockedLane(view, blocked);
   }
   const { leader, joiners } = decision;
   const joining = joiners.filter((one) => !attempts.cannotSync.has(one.endpoint));
@@ -198,9 +195,7 @@ function planFollowers(
   const steps: Step[] = [];
   for (const replica of view.replicas) {
     if (replica === leader || replica.tablet !== "ok") continue;
-    const codes = problems
-      .filter((one) => one.endpoint === replica.endpoint)
-      .map((one) => one.code);
+    const codes = codesAt(problems, replica.endpoint);
     if (codes.length === 0 || codes.every((code) => code === "snapshot-paused")) continue;
     if (codes.includes("state-unknown")) continue;
     const more = followerSteps(view, replica, leader, { ...known, codes });
@@ -213,7 +208,7 @@ function planFollowers(
   if (steps.length === 0 && pauseSteps(view, problems).length === 0 && undecided !== undefined) {
     const blocked = { ...undecided, candidate: leader.endpoint };
     if (accepted === undefined || hasUnobservableTablet(view)) {
-      return laneOf(view, { leader: undefined, steps, blocked: offered(view, blocked) });
+      return blockedLane(view, offered(view, blocked));
     }
     return accepted === leader.endpoint
       ? planKeepLeader(view, leader, problems)
@@ -225,9 +220,8 @@ function planFollowers(
   );
   const isExLeaderJoining = joining.some((one) => one.claim.isLeader);
   const record = isExLeaderJoining ? recordSteps(view, leader, joining) : [];
-  const demoted = exLeaderDemotions(view, leader, steps);
-  const before = [...demoted, ...pauseSteps(view, problems), ...record, ...steps];
-  return planRemoval(view, leader, before, known);
+  const all = [...pauseSteps(view, problems), ...record, ...steps];
+  return planRemoval(view, leader, afterDemotions(view, leader, all), known);
 }
 
 function followerSteps(
@@ -260,19 +254,15 @@ function followerSteps(
 
 function pauseSteps(view: PartitionView, problems: readonly Problem[]): Step[] {
   return view.replicas
-    .filter((one) => has(problems, one, "snapshot-paused"))
-    .map((one) => ({ kind: "recover-snapshot", ...at(view, one, "snapshot-paused") }));
+    .filter((one) => codesAt(problems, one.endpoint).includes("snapshot-paused"))
+    .map((one) => plainStep(view, "recover-snapshot", one, "snapshot-paused"));
 }
 
 function joinSteps(view: PartitionView, replica: ReplicaView, why: ProblemCode): Step[] {
-  const replicate: Step = { kind: "replicate", ...at(view, replica, why) };
+  const replicate = plainStep(view, "replicate", replica, why);
   return replica.claim.isAlive && !replica.claim.isLeader
     ? [replicate]
     : [replicate, aliveMark(view, replica, "follower", "marked-dead")];
-}
-
-function has(problems: readonly Problem[], replica: ReplicaView, code: ProblemCode): boolean {
-  return problems.some((one) => one.endpoint === replica.endpoint && one.code === code);
 }
 
 /**

@@ -2,25 +2,32 @@ import { diagnose } from "../diagnosis/diagnose.js";
 import type { Endpoint, TableClaim } from "../model/cluster-state.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Lane, MarkDeadCall } from "../model/plan.js";
-import type { Problem, ProblemCode } from "../model/problem.js";
-import type { Step, StepKind } from "../model/step.js";
+import { codesAt, type Problem, type ProblemCode } from "../model/problem.js";
+import type { Step } from "../model/step.js";
 import { each, flatMapped, type Work } from "../model/work.js";
 import { unobservableLeader } from "../policy/absent-replicas.js";
 import { chooseLeader } from "../policy/flagged-leader.js";
-import { laneOf } from "../policy/lane-of.js";
 import { offered } from "../policy/offered-decision.js";
 import { oldRecordProblem } from "../policy/old-record.js";
 import { isServing, servingLeader } from "../policy/what-it-holds.js";
 import { isDiscard } from "../policy/what-may-be-overwritten.js";
 import { type AttemptHistory, NO_ATTEMPTS } from "./attempt-history.js";
-import { exLeaderDemotions } from "./ex-leaders.js";
+import {
+  afterDemotions,
+  aliveMark,
+  at,
+  blockedLane,
+  laneOf,
+  plainStep,
+  rebuild,
+} from "./build-lane.js";
 
 /**
  * Plans the documented recovery of one partition: mark replicas dead, load the leader, mark it alive,
  * RecoverTable the followers. Only steps that its problems require are planned; a healthy partition
  * gets none. A lane is safe to interrupt because the partition is planned again after each round.
  */
-export function planPartition(view: PartitionView, attempts: AttemptHistory = NO_ATTEMPTS): Lane {
+export function planDocumented(view: PartitionView, attempts: AttemptHistory = NO_ATTEMPTS): Lane {
   const problems = diagnose(view);
   if (problems.length === 0) return laneOf(view, { leader: servingLeader(view), steps: [] });
   if (view.activeOps.length > 0) {
@@ -29,50 +36,40 @@ export function planPartition(view: PartitionView, attempts: AttemptHistory = NO
   }
   const serving = servingLeader(view);
   const hidden = serving === undefined ? unobservableLeader(view) : undefined;
-  if (hidden !== undefined) return laneOf(view, { leader: undefined, steps: [], blocked: hidden });
+  if (hidden !== undefined) return blockedLane(view, hidden);
   const old = oldRecordProblem(view);
-  if (old !== undefined) {
-    const blocked = offered(view, old);
-    return laneOf(view, { leader: serving, steps: [], blocked });
-  }
+  if (old !== undefined) return blockedLane(view, offered(view, old), serving);
   const choice = serving === undefined ? chooseLeader(view) : { leader: serving };
-  if ("blocked" in choice)
-    return laneOf(view, { leader: undefined, steps: [], blocked: choice.blocked });
-
-  const leader = choice.leader;
+  if ("blocked" in choice) return blockedLane(view, choice.blocked);
+  const { leader } = choice;
   const unsettled = problems.find(
     (one) =>
       one.endpoint === leader.endpoint &&
       (one.code === "loading" || one.code === "state-unknown" || one.code === "rows-missing"),
   );
   if (unsettled !== undefined && unsettled.code !== "loading") {
-    return laneOf(view, { leader: undefined, steps: [], blocked: unsettled });
+    return blockedLane(view, unsettled);
   }
   if (unsettled !== undefined) {
-    return laneOf(view, { leader, steps: [step(view, "wait-load", leader, "loading")] });
+    return laneOf(view, { leader, steps: [plainStep(view, "wait-load", leader, "loading")] });
   }
   const followers = view.replicas.filter((replica) => replica !== leader);
   const marks = markSteps(view, leader, problems);
   const isMarked = marks.some((one) => one.endpoint === leader.endpoint);
-  const rebuilt = followers.flatMap((replica) =>
-    followerSteps(view, replica, problemsOf(problems, replica), { serving, attempts }),
+  const recovered = followers.flatMap((replica) =>
+    followerSteps(view, replica, codesAt(problems, replica.endpoint), { serving, attempts }),
   );
+  const codes = codesAt(problems, leader.endpoint);
   const work = [
-    ...leaderSteps(view, leader, problemsOf(problems, leader), isMarked || !leader.claim.isAlive),
-    ...exLeaderDemotions(view, leader, rebuilt),
-    ...rebuilt,
+    ...leaderSteps(view, leader, codes, isMarked || !leader.claim.isAlive),
+    ...afterDemotions(view, leader, recovered),
   ];
   const ahead = problems.find((one) => isDiscard(one.code));
   if (work.length === 0 && ahead !== undefined) {
-    const blocked = offered(view, { ...ahead, candidate: leader.endpoint });
-    return laneOf(view, { leader: undefined, steps: [], blocked });
+    return blockedLane(view, offered(view, { ...ahead, candidate: leader.endpoint }));
   }
   const steps = work.length === 0 ? [] : [...marks, ...work];
   return laneOf(view, { leader, steps });
-}
-
-function problemsOf(problems: readonly Problem[], replica: ReplicaView): ProblemCode[] {
-  return problems.filter((one) => one.endpoint === replica.endpoint).map((one) => one.code);
 }
 
 /**
@@ -88,19 +85,17 @@ function markSteps(view: PartitionView, leader: ReplicaView, problems: readonly 
     .filter((replica) => replica.claim.isAlive)
     .filter((replica) => replica !== leader || !(servesAsLeader || isOnlyProof))
     .flatMap((replica): Step[] => {
-      const why = problemsOf(problems, replica).find((code) => !isHealedWithoutMark(code));
+      const why = codesAt(problems, replica.endpoint).find(
+        (code) => !HEALED_WITHOUT_MARK.includes(code),
+      );
       return why === undefined ? [] : [deadMark(view, replica, why)];
     });
 }
 
 /**
- * True for problems that need no RecoverTable and therefore no mark. A replica on a tablet that this
- * machine cannot reach may still serve clients.
+ * Problems that need no RecoverTable and therefore no mark. A replica on a tablet that this machine
+ * cannot reach may still serve clients.
  */
-function isHealedWithoutMark(code: ProblemCode): boolean {
-  return HEALED_WITHOUT_MARK.includes(code);
-}
-
 const HEALED_WITHOUT_MARK: readonly ProblemCode[] = [
   "behind",
   "loading",
@@ -117,14 +112,13 @@ function leaderSteps(
   isDead: boolean,
 ): Step[] {
   const steps: Step[] = [];
-  if (problems.includes("not-loaded")) steps.push(step(view, "load-leader", leader, "not-loaded"));
-  if (problems.includes("wrong-role")) steps.push(step(view, "change-role", leader, "wrong-role"));
-  if (isDead) {
-    const of = { id: view.id, endpoint: leader.endpoint, why: "marked-dead" };
-    steps.push({ kind: "mark-alive", ...of, role: "leader", checks: "role" });
-  }
+  if (problems.includes("not-loaded"))
+    steps.push(plainStep(view, "load-leader", leader, "not-loaded"));
+  if (problems.includes("wrong-role"))
+    steps.push(plainStep(view, "change-role", leader, "wrong-role"));
+  if (isDead) steps.push(aliveMark(view, leader, "leader", "marked-dead"));
   if (problems.includes("snapshot-paused")) {
-    steps.push(step(view, "recover-snapshot", leader, "snapshot-paused"));
+    steps.push(plainStep(view, "recover-snapshot", leader, "snapshot-paused"));
   }
   return steps;
 }
@@ -142,49 +136,25 @@ function followerSteps(
   if (problems.some(isDiscard)) return [];
   if (problems.includes("state-unknown")) return [];
   const first = problems[0] as ProblemCode;
-  if (problems.includes("loading")) return [step(view, "wait-load", replica, "loading")];
+  if (problems.includes("loading")) return [plainStep(view, "wait-load", replica, "loading")];
   if (problems.every((code) => code === "snapshot-paused")) {
-    return [step(view, "recover-snapshot", replica, first)];
+    return [plainStep(view, "recover-snapshot", replica, first)];
   }
   if (problems.every((code) => code === "behind" || code === "link-unknown")) {
     if (known.serving === undefined) return [];
     return known.attempts.cannotSync.has(replica.endpoint)
-      ? [rebuild(view, replica, first, true)]
-      : [step(view, "wait-sync", replica, first)];
+      ? [rebuild(view, replica, first, { isForced: true })]
+      : [plainStep(view, "wait-sync", replica, first)];
   }
-  return [rebuild(view, replica, first, false)];
-}
-
-/** Kinds of steps without fields beyond their replica. */
-type PlainKind = Extract<
-  StepKind,
-  "wait-load" | "wait-sync" | "load-leader" | "change-role" | "recover-snapshot"
->;
-
-function step(
-  { id }: PartitionView,
-  kind: PlainKind,
-  { endpoint }: ReplicaView,
-  why: ProblemCode,
-): Step {
-  return { kind, id, endpoint, why };
+  return [rebuild(view, replica, first, { isForced: false })];
 }
 
 /**
  * A step that marks a replica dead. An extra leader was leading when it was observed, so the step
  * accepts that it leads.
  */
-function deadMark({ id }: PartitionView, { endpoint }: ReplicaView, why: ProblemCode): Step {
-  return { kind: "mark-dead", id, endpoint, why, mayLead: why === "extra-leader" };
-}
-
-function rebuild(
-  { id }: PartitionView,
-  { endpoint }: ReplicaView,
-  why: ProblemCode,
-  isForced: boolean,
-): Step {
-  return { kind: "recover-table", id, endpoint, why, isForced };
+function deadMark(view: PartitionView, replica: ReplicaView, why: ProblemCode): Step {
+  return { kind: "mark-dead", ...at(view, replica, why), mayLead: why === "extra-leader" };
 }
 
 /**

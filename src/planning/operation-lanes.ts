@@ -4,10 +4,10 @@ import { viewPartitions } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step } from "../model/step.js";
 import type { OperationPlan } from "../operations/operation.js";
-import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
+import { laneOf } from "./build-lane.js";
 import { factsOf } from "./plan-facts.js";
-import { type Plan, plannedRound, plannedStep } from "./recovery-plan.js";
+import { basisOf, type Plan, plannedRound, plannedStep } from "./recovery-plan.js";
 
 /** The steps of one partition, of one tablet, or about ops, in order. */
 export interface LaneWork {
@@ -46,16 +46,14 @@ export function planOfOperation(made: OperationPlan, state: ClusterState, now: s
     only: {},
     accept: new Map(),
     madeAt: now,
-    basis: {
-      nameserver: state.topology.leader,
-      tablets: [...state.tablets.keys()].sort(),
-      autoFailover: state.autoFailover,
-      partitions: state.tables.reduce((sum, table) => sum + table.partitions.length, 0),
-    },
+    basis: basisOf(
+      state,
+      state.tables.reduce((sum, table) => sum + table.partitions.length, 0),
+    ),
     partitions: made.restsOn.map((view) => {
       const leader = servingLeader(view);
       const lane = byKey.get(replicaKey(view.id)) ?? laneOf(view, { leader, steps: [] });
-      const first = plannedRound({ lane });
+      const first = plannedRound(lane);
       return { id: view.id, facts: factsOf(view), problems: [], first, rounds: [first] };
     }),
     others: lanes.flatMap(({ lane, steps }) =>

@@ -25,7 +25,7 @@ const SCREEN_LINES = 24;
 const FEW = 4;
 /** Number of steps and notes of a long list that are shown. */
 const FIRST_STEPS = 8;
-/** How many names a question contains; the others are counted. */
+/** Number of names in a question or of a group; the others are counted. */
 const NAMED_MAX = 3;
 
 /**
@@ -188,8 +188,7 @@ function downLines(plan: Plan): string[] {
     problems.flatMap(({ code, endpoint }) => (AWAY.includes(code) ? (endpoint ?? []) : [])),
   );
   const left = plan.partitions.filter((one) => refusalOf(one) !== undefined);
-  const names = left.slice(0, NAMED_MAX).map(({ id }) => partitionName(id));
-  const more = left.length - names.length;
+  const names = suchAs(left, NAMED_MAX, ({ id }) => partitionName(id));
   const others = [...away].slice(NAMED_MAX);
   const rest = others.reduce((sum, [, count]) => sum + count, 0);
   return [
@@ -204,9 +203,7 @@ function downLines(plan: Plan): string[] {
       : [
           `  - ${counted(others.length, "more tablet")} unavailable, with ${counted(rest, "replica")}`,
         ]),
-    ...(left.length === 0
-      ? []
-      : [`  - left as they are: ${safe(names.join(", "))}${more > 0 ? `, and ${more} more` : ""}`]),
+    ...(left.length === 0 ? [] : [`  - left as they are: ${safe(names)}`]),
   ];
 }
 
@@ -238,8 +235,6 @@ export function questionText(plan: Plan, size: PlanSize, cluster: string): strin
 
 /** Number of groups that are shown; the partitions of the others are counted. */
 const GROUPS_MAX = 6;
-/** Number of partitions of a group that are named. */
-const NAMES_MAX = 3;
 
 /** Partitions with the same problems and the same first steps. */
 interface Group {
@@ -283,7 +278,7 @@ function* groupsOf(partitions: readonly PlannedPartition[]): Work<Group[]> {
 
 function groupLines({ problems, action, members }: Group): string[] {
   const [one] = members;
-  const names = suchAs(members, NAMES_MAX, ({ id }) => partitionName(id));
+  const names = suchAs(members, NAMED_MAX, ({ id }) => partitionName(id));
   const refusal = one && refusalOf(one);
   const later = one === undefined ? [] : one.rounds.slice(1).flatMap(({ steps }) => steps);
   const then =

@@ -10,20 +10,14 @@ import { expectationText } from "../steps/expectations.js";
 import { rowOf, taskOf } from "../steps/run-step.js";
 import { NO_ATTEMPTS, type Planner } from "./attempt-history.js";
 import { type Facts, factsOf, NO_FACTS } from "./plan-facts.js";
-import { type PredictedRound, predictRounds } from "./predict-rounds.js";
+import { predictRounds } from "./predict-rounds.js";
 
 /** A step with the state that it expects right before it acts, in words. */
 export type PlannedStep = Step & { readonly expects: string };
 
-/** One round of a partition's recovery. */
-export interface PlannedRound {
-  /** The replica that leads or will lead in this round; undefined if none does yet. */
-  readonly leader: Endpoint | undefined;
+/** One round of a partition's recovery: what is shown and saved of its lane. */
+export interface PlannedRound extends Pick<Lane, "leader" | "notes" | "blocked"> {
   readonly steps: readonly PlannedStep[];
-  /** What could have been lost and is not, or what is given up. */
-  readonly notes: readonly string[];
-  /** Why nothing may be done to the partition; undefined if something may. */
-  readonly blocked: Problem | undefined;
 }
 
 /** The plan for one partition that is not healthy. */
@@ -89,12 +83,6 @@ export interface PlanInput {
   readonly now: string;
 }
 
-const NOTHING_ELSE: Pick<Plan, "others" | "facts" | "notes"> = {
-  others: [],
-  facts: NO_FACTS,
-  notes: [],
-};
-
 /**
  * Plans the recovery of every partition in scope that is not healthy. May yield between partitions.
  */
@@ -107,14 +95,21 @@ export function* makePlan(input: PlanInput): Work<RecoveryPlan> {
     accept,
     lost: input.lost,
     madeAt: input.now,
-    basis: {
-      nameserver: state.topology.leader,
-      tablets: [...state.tablets.keys()].sort(),
-      autoFailover: state.autoFailover,
-      partitions: views.length,
-    },
+    basis: basisOf(state, views.length),
     partitions: planned.filter((one) => one !== undefined),
-    ...NOTHING_ELSE,
+    others: [],
+    facts: NO_FACTS,
+    notes: [],
+  };
+}
+
+/** What a plan is based on, in addition to the facts of each partition. @param partitions Number of those observed. */
+export function basisOf(state: ClusterState, partitions: number): Plan["basis"] {
+  return {
+    nameserver: state.topology.leader,
+    tablets: [...state.tablets.keys()].sort(),
+    autoFailover: state.autoFailover,
+    partitions,
   };
 }
 
@@ -126,7 +121,7 @@ function planOf(
 ): PlannedPartition | undefined {
   const problems = problemsOf(view, only);
   if (problems.length === 0 && forcedIn(view, only).length === 0) return undefined;
-  const first = plannedRound({ lane: planner(view, NO_ATTEMPTS) });
+  const first = plannedRound(planner(view, NO_ATTEMPTS));
   let rounds: PlannedPartition["rounds"] | undefined;
   return {
     id: view.id,
@@ -138,7 +133,12 @@ function planOf(
     first,
     // The later rounds are computed on access for the same reason.
     get rounds() {
-      rounds ??= [first, ...predictRounds(view, planner).slice(1).map(plannedRound)];
+      rounds ??= [
+        first,
+        ...predictRounds(view, planner)
+          .slice(1)
+          .map(({ lane }) => plannedRound(lane)),
+      ];
       return rounds;
     },
   };
@@ -150,7 +150,7 @@ export function plannedStep(step: Step, lane: Lane | undefined): PlannedStep {
 }
 
 /** A round in the form that is shown and saved. */
-export function plannedRound({ lane }: Pick<PredictedRound, "lane">): PlannedRound {
+export function plannedRound(lane: Lane): PlannedRound {
   return {
     leader: lane.leader,
     steps: lane.steps.map((step) => plannedStep(step, lane)),

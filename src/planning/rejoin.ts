@@ -3,12 +3,11 @@ import { type PartitionView, replicaAt } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Problem } from "../model/problem.js";
 import type { Step } from "../model/step.js";
-import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import type { AttemptHistory } from "./attempt-history.js";
+import { afterDemotions, laneOf } from "./build-lane.js";
 import { planProblems } from "./direct.js";
-import { exLeaderDemotions } from "./ex-leaders.js";
 
 /**
  * Plans the next round of recovering one replica, with the proofs of `planDirect`: it is loaded as
@@ -33,8 +32,7 @@ export function planRejoin(
   const danger = replica && whyNotOverwrite(view, replica, since);
   if (step.acceptsLoss === true && leader !== undefined && danger?.isLoss === true) {
     const rebuild: Step = { kind: "recover-table", id, endpoint, since, acceptsLoss: true, why };
-    const steps = [...exLeaderDemotions(view, leader, [rebuild]), rebuild];
-    return laneOf(view, { leader, steps });
+    return laneOf(view, { leader, steps: afterDemotions(view, leader, [rebuild]) });
   }
   const isOfIt = (one: Problem) => one.endpoint === endpoint || view.replicas.length === 1;
   return planProblems(view, diagnose(view).filter(isOfIt), { attempts, rejoin: step });

@@ -142,6 +142,6 @@ function stepsText({ loading, waitingToLoad, replicating, waitingForOps }: Progr
 function opsText({ ops, queuedOps }: ProgressView): string | undefined {
   if (ops.length === 0 && queuedOps === 0) return undefined;
   const names = ops.map(({ id, type, task }) => `${id} ${task === "-" ? type : task}`);
-  const which = names.length === 0 ? "" : `: ${safe(suchAs(names, NAMED_MAX, (name) => name))}`;
+  const which = names.length === 0 ? "" : `: ${safe(suchAs(names, NAMED_MAX))}`;
   return `ops: ${queuedOps} queued, ${names.length} running${which}`;
 }

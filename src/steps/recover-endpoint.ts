@@ -11,8 +11,8 @@ import {
 } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
 import { isToRecover, isUnhealthy } from "../operations/recover-endpoint.js";
+import { laneOf } from "../planning/build-lane.js";
 import { checkLeaderChange, lastSeenLeader } from "../policy/check-leader-change.js";
-import { laneOf } from "../policy/lane-of.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { whyNotOverwrite } from "../policy/what-may-be-overwritten.js";
 import { checkWholePartition } from "./check-before-action.js";

@@ -12,6 +12,7 @@ import {
   snapshotsOf,
   withEarlier,
 } from "../planning/attempt-history.js";
+import { planRejoin } from "../planning/rejoin.js";
 import { refusalIn } from "./expectations.js";
 import { observePartition, type StepContext, type Task } from "./step-context.js";
 import { ALREADY, failed, outcomeOf, stale } from "./step-preconditions.js";
@@ -37,7 +38,7 @@ export async function rejoin(context: StepContext, task: Task<"rejoin">): Promis
     const now = await observePartition(context, step.id);
     if (now === undefined) return stale("the table is gone");
     const view = before === undefined ? now : withEarlier(now, before, snapshots);
-    const lane = context.planRejoin(view, step, attempts);
+    const lane = planRejoin(view, step, attempts);
     const end = endOf(view, task, lane);
     if (end !== undefined) return end === ALREADY && round > 1 ? done(details) : end;
     const results = await runSteps(context, lane);

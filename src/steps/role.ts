@@ -3,7 +3,7 @@ import type { Endpoint, PartitionId } from "../model/cluster-state.js";
 import type { StepOutcome } from "../model/outcome.js";
 import type { PartitionView, ReplicaView } from "../model/partition-view.js";
 import type { Step } from "../model/step.js";
-import { laneOf } from "../policy/lane-of.js";
+import { laneOf } from "../planning/build-lane.js";
 import { servingLeader } from "../policy/what-it-holds.js";
 import { exLeaders } from "../policy/what-may-be-overwritten.js";
 import { checkBeforeAction } from "./check-before-action.js";

@@ -4,7 +4,6 @@ import type { PartitionView } from "../model/partition-view.js";
 import type { Lane } from "../model/plan.js";
 import type { Step, StepKind } from "../model/step.js";
 import type { SharedReads } from "../observe/shared-reads.js";
-import type { AttemptHistory } from "../planning/attempt-history.js";
 import { untilAborted } from "../util/within.js";
 import type { Expectation } from "./expectations.js";
 
@@ -99,12 +98,6 @@ export interface StepContext extends SharedReads {
   readonly viewOf: (id: PartitionId, recordAgeMs: number) => Promise<PartitionView | undefined>;
   /** The whole cluster, see `observe`. */
   readonly observe: () => Promise<ClusterState>;
-  /** Plans the next round of a `rejoin`, see `src/planning/rejoin.ts`: steps do not import the plans that are made of them. */
-  readonly planRejoin: (
-    view: PartitionView,
-    step: Step<"rejoin">,
-    attempts: AttemptHistory,
-  ) => Lane;
   /** Runs another step as part of a step. Throws what that step throws. */
   readonly runStep: (step: Step, lane: Lane) => Promise<StepOutcome>;
 }

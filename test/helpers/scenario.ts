@@ -9,7 +9,7 @@ import { partitionName, viewPartitions } from "../../src/model/partition-view.js
 import type { Method } from "../../src/model/plan.js";
 import { observe } from "../../src/observe/cluster.js";
 import { NO_ATTEMPTS } from "../../src/planning/attempt-history.js";
-import { plannerOf } from "../../src/planning/method.js";
+import { plannerOf } from "../../src/planning/planner.js";
 import { reportText } from "../../src/report/recovery-report.js";
 import { SANDBOX_SCHEMA } from "../../src/sandbox/model/disk.js";
 import {
